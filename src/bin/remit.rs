@@ -1,0 +1,2 @@
+//! (thin binary, being written)
+fn main() {}

@@ -1,0 +1,1 @@
+//! Events: a closed vocabulary of typed values, one JSON object a line.

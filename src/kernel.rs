@@ -1,0 +1,175 @@
+//! What a kernel can do, as a value: measured on this machine by
+//! `enforce::probe`, or invented by a test and by `remit plan --kernel`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A processor architecture whose system calls we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Arch {
+    /// 64-bit x86; its i386 and x32 calls are never allowed.
+    X86_64,
+    /// 64-bit ARM; its 32-bit calls are never allowed.
+    Aarch64,
+}
+
+impl Arch {
+    /// Every architecture that a plan can be made for.
+    pub const ALL: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
+
+    /// The architecture that this binary was compiled for.
+    pub const THIS: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
+
+    /// The name that `uname -m` prints.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64",
+            Arch::Aarch64 => "aarch64",
+        }
+    }
+
+    /// `AUDIT_ARCH_*`, which seccomp data carries (linux/audit.h).
+    pub const fn audit(self) -> u32 {
+        match self {
+            Arch::X86_64 => 0xc000_003e,
+            Arch::Aarch64 => 0xc000_00b7,
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Arch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Arch, String> {
+        match text {
+            "x86_64" | "amd64" => Ok(Arch::X86_64),
+            "aarch64" | "arm64" => Ok(Arch::Aarch64),
+            other => Err(format!("architecture `{other}` is not known; expected x86_64 or aarch64")),
+        }
+    }
+}
+
+/// A kernel release, as far as features depend on it: 6.12 of `6.12.41-1-amd64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Release {
+    /// The first number.
+    pub major: u16,
+    /// The second number.
+    pub minor: u16,
+}
+
+impl Release {
+    /// The oldest kernel that a plan is made for.
+    pub const OLDEST: Release = Release::new(5, 10);
+
+    /// Release `major.minor`.
+    pub const fn new(major: u16, minor: u16) -> Release {
+        Release { major, minor }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for Release {
+    type Err = String;
+
+    /// Reads `6.1`, and the longer forms that `uname -r` prints.
+    fn from_str(text: &str) -> Result<Release, String> {
+        let bad = || format!("kernel `{text}` is not a release; expected two numbers such as 6.1");
+        let mut parts = text.splitn(3, '.');
+        let major = parts.next().and_then(|part| part.parse().ok()).ok_or_else(bad)?;
+        let minor = parts.next().ok_or_else(bad)?;
+        let digits = minor.find(|c: char| !c.is_ascii_digit()).unwrap_or(minor.len());
+        Ok(Release { major, minor: minor[..digits].parse().map_err(|_| bad())? })
+    }
+}
+
+/// The level of Landlock that a kernel offers; 0 where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LandlockAbi(pub u8);
+
+impl LandlockAbi {
+    /// No Landlock: too old, not compiled in, or not in the boot's list of LSMs.
+    pub const NONE: LandlockAbi = LandlockAbi(0);
+    /// Rename and link across directories (REFER), Linux 5.19.
+    pub const REFER: LandlockAbi = LandlockAbi(2);
+    /// TRUNCATE, Linux 6.2.
+    pub const TRUNCATE: LandlockAbi = LandlockAbi(3);
+    /// TCP bind and connect by port, Linux 6.7.
+    pub const TCP: LandlockAbi = LandlockAbi(4);
+    /// IOCTL_DEV, Linux 6.10.
+    pub const IOCTL: LandlockAbi = LandlockAbi(5);
+    /// Scopes of signals and abstract unix sockets, Linux 6.12.
+    pub const SCOPE: LandlockAbi = LandlockAbi(6);
+
+    /// The level that a stock kernel of this release offers
+    /// (Documentation/userspace-api/landlock.rst).
+    pub const fn of(release: Release) -> LandlockAbi {
+        const SINCE: [(u16, u16); 11] =
+            [(5, 13), (5, 19), (6, 2), (6, 7), (6, 10), (6, 12), (6, 15), (7, 0), (7, 1), (7, 2), (7, 3)];
+        let mut abi = 0;
+        while abi < SINCE.len() {
+            let (major, minor) = SINCE[abi];
+            if release.major < major || (release.major == major && release.minor < minor) {
+                break;
+            }
+            abi += 1;
+        }
+        LandlockAbi(abi as u8)
+    }
+}
+
+/// What seccomp's user notification can do (linux/seccomp.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// `SECCOMP_ADDFD_FLAG_SEND`: hand a descriptor over as the answer, Linux 5.14.
+    pub addfd_send: bool,
+    /// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`: signals do not restart a call
+    /// that is being decided, Linux 5.19.
+    pub wait_killable: bool,
+    /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`: a round trip of 5 µs, Linux 6.6.
+    pub sync_wake_up: bool,
+}
+
+/// What one kernel can enforce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Its release.
+    pub release: Release,
+    /// Its architecture.
+    pub arch: Arch,
+    /// The level of Landlock.
+    pub landlock: LandlockAbi,
+    /// User notification, or why there is no listener to be had.
+    pub notify: Result<Notify, String>,
+    /// `PR_SET_MDWE`, Linux 6.3.
+    pub mdwe: bool,
+}
+
+impl Kernel {
+    /// A stock kernel of this release, with every security module that it has.
+    pub fn stock(release: Release, arch: Arch) -> Kernel {
+        let from = |major, minor| release.major > major || (release.major == major && release.minor >= minor);
+        Kernel {
+            release,
+            arch,
+            landlock: LandlockAbi::of(release),
+            notify: Ok(Notify {
+                addfd_send: from(5, 14),
+                wait_killable: from(5, 19),
+                sync_wake_up: from(6, 6),
+            }),
+            mdwe: from(6, 3),
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The plan: exactly what will be done, for one profile on one kernel in one
+//! place. Pure, printable, and the very list that `enforce` performs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use caps::CapsHashSet;
+use landlock::{AccessFs, AccessNet, BitFlags};
+
+use crate::filter::Filter;
+use crate::image::FileId;
+use crate::kernel::Kernel;
+use crate::profile::{Fallback, Mode, OnViolation, Rights, RunAs};
+
+/// What is known of the place that a plan is made for, besides its files and kernel.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// COMMAND, resolved by PATH; none when only the profile is planned.
+    pub command: Option<PathBuf>,
+    /// The supervisor's pid as the app sees it: 1 in a container.
+    pub supervisor: u32,
+    /// The supervisor's uid, gid and supplementary groups.
+    pub ids: RunAs,
+    /// Capabilities that are permitted here.
+    pub permitted: CapsHashSet,
+    /// The bounding set here.
+    pub bounding: CapsHashSet,
+    /// Hard limits here: open files, file size, core; none is unlimited.
+    pub hard_limits: [Option<u64>; 3],
+    /// What descriptors 0–2 are open on, where that has a path.
+    pub standard_files: Vec<PathBuf>,
+    /// Files that the app must not be able to write: the profile, the shim, the
+    /// event file; each with the word that a message has for it.
+    pub guarded: Vec<(&'static str, PathBuf)>,
+}
+
+/// Exactly what will be done.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The profile's name.
+    pub name: String,
+    /// What is done with violations: enforce or audit.
+    pub mode: Mode,
+    /// The kernel it is for.
+    pub kernel: Kernel,
+    /// The ids to take on; none when they stay.
+    pub run_as: Option<RunAs>,
+    /// Environment variables taken out: names and `LD_*` patterns.
+    pub environment_drop: Vec<String>,
+    /// Resource limits to set.
+    pub limits: Vec<(Limit, u64)>,
+    /// Capability sets.
+    pub capabilities: Capabilities,
+    /// Set PR_SET_MDWE.
+    pub mdwe: bool,
+    /// The Landlock domain; none in audit, and where the kernel has none.
+    pub landlock: Option<Landlock>,
+    /// The seccomp filter.
+    pub filter: Filter,
+    /// What the supervisor decides by.
+    pub policy: Policy,
+    /// Loaders and interpreters found by reading the programs.
+    pub derived: Vec<Derived>,
+    /// What the kernel cannot express as narrowly as the profile.
+    pub widened: Vec<Widened>,
+    /// What this kernel or place cannot give, and what that costs.
+    pub lacking: Vec<Lacking>,
+    /// What was left out or is worth knowing: names that this architecture does
+    /// not have, capabilities that the container lacks, optional paths not there.
+    pub notes: Vec<String>,
+    /// What happens when something is lacking.
+    pub fallback: Fallback,
+}
+
+/// A limit that the kernel keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Limit {
+    OpenFiles,
+    FileSize,
+    Core,
+}
+
+/// The capability sets of the app and of the supervisor once it has been launched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What the app's bounding set keeps, and its permitted and effective sets.
+    pub app: CapsHashSet,
+    /// Raised in the ambient set: only when the app is not root.
+    pub ambient: CapsHashSet,
+    /// Bounding capabilities can be dropped here (CAP_SETPCAP is there).
+    pub drop_bounding: bool,
+    /// What the supervisor keeps.
+    pub supervisor: CapsHashSet,
+}
+
+/// The Landlock domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Landlock {
+    /// Rights that the domain takes away where no rule gives them.
+    pub handled: BitFlags<AccessFs>,
+    /// TCP rights likewise.
+    pub handled_net: BitFlags<AccessNet>,
+    /// Signals to processes outside are refused.
+    pub scope_signal: bool,
+    /// Abstract unix sockets outside are refused.
+    pub scope_abstract: bool,
+    /// Rules on paths, sorted, one for each path.
+    pub rules: Vec<PathRule>,
+    /// Rules on ports.
+    pub ports: BTreeMap<u16, BitFlags<AccessNet>>,
+}
+
+/// Rights on an inode and below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathRule {
+    /// The path, links resolved.
+    pub path: PathBuf,
+    /// It, as it was when planned.
+    pub id: FileId,
+    /// The kernel's rights.
+    pub rights: BitFlags<AccessFs>,
+    /// JSON Pointers of the profile's entries that it serves.
+    pub because: Vec<String>,
+}
+
+/// A loader or an interpreter, executable for another's sake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derived {
+    /// Its path, as the program names it.
+    pub path: PathBuf,
+    /// Which of the two.
+    pub role: Role,
+    /// JSON Pointer of the program.
+    pub because: String,
+}
+
+/// For what a derived file is executable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Role {
+    Loader,
+    Interpreter,
+}
+
+/// A right that is wider in the kernel than in the profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Widened {
+    /// Where.
+    pub path: PathBuf,
+    /// What.
+    pub rights: BitFlags<AccessFs>,
+    /// JSON Pointer of the entry.
+    pub because: String,
+    /// Whether the supervisor narrows it to the name, or nothing does.
+    pub narrowed: bool,
+}
+
+/// Something that this kernel or place cannot give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// The layer, by the events' word for it.
+    pub layer: &'static str,
+    /// What it would take.
+    pub needs: String,
+    /// What an attacker can do for want of it.
+    pub cost: String,
+    /// Whether the profile asked for it, so that `fallback` decides; else it is
+    /// only said.
+    pub required: bool,
+}
+
+/// What the supervisor decides by: the profile against the image as it was at start.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Resolved program entries; `index` is the place in the profile.
+    pub programs: Vec<PolicyProgram>,
+    /// Loaders and interpreters that are not programs, and the rest that no name
+    /// may be given to: inode → what it is.
+    pub derived: BTreeMap<FileId, Role>,
+    /// File grants by canonical path.
+    pub files: Vec<FileGrant>,
+    /// Inodes that nobody inside may write, whatever a grant says: programs,
+    /// loaders, interpreters, the profile, the shim, the event file.
+    pub protected: Vec<(FileId, PathBuf)>,
+    /// TCP ports that may be bound.
+    pub listen_tcp: Vec<(u16, u16)>,
+    /// TCP ports that may be connected to.
+    pub connect_tcp: Vec<(u16, u16)>,
+    /// Sockets by kind.
+    pub udp: bool,
+    /// AF_UNIX sockets of every kind.
+    pub unix: bool,
+    /// `@names`: socket(AF_UNIX) without `unix:*` is answered EAFNOSUPPORT
+    /// unseen, so that getpwnam goes on without nscd.
+    pub names: bool,
+    /// Live processes at most.
+    pub processes: Option<u32>,
+    /// The supervisor's pid as the app sees it.
+    pub supervisor: u32,
+    /// The app's capabilities.
+    pub capabilities: CapsHashSet,
+    /// What follows a violation.
+    pub on_violation: OnViolation,
+    /// Memory may be writable and executable.
+    pub write_execute: bool,
+    /// The kernel holds file rights itself (a Landlock domain is in force).
+    pub landlock: bool,
+    /// Opens for reading are notified too.
+    pub watch_reads: bool,
+}
+
+/// A program entry, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyProgram {
+    /// Its place in the profile's `programs`.
+    pub index: usize,
+    /// The path by which the profile names it.
+    pub path: PathBuf,
+    /// The inode, or the directory below which all are programs.
+    pub target: ProgramTarget,
+    /// COMMAND may be this.
+    pub entry: bool,
+    /// A script's interpreter.
+    pub interpreter: Option<FileId>,
+    /// Indices of the entries that it may run.
+    pub may_run: Vec<usize>,
+}
+
+/// What a program entry stands for in this image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProgramTarget {
+    /// One file.
+    File(FileId),
+    /// All files below, by canonical path.
+    Beneath(PathBuf),
+}
+
+/// A file entry, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileGrant {
+    /// JSON Pointer of the entry.
+    pub rule: String,
+    /// Canonical path.
+    pub path: PathBuf,
+    /// It names this one path; else all below it too.
+    pub exact: bool,
+    /// The profile's rights.
+    pub rights: Rights,
+    /// Canonical paths below it that it does not cover (`@elsewhere`).
+    pub except: Vec<PathBuf>,
+}

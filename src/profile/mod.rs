@@ -1,0 +1,353 @@
+//! The intent profile, version 1: a value that exists is valid.
+//!
+//! [`read`] turns text into a [`Profile`] or into one exact error, [`write`]
+//! turns it back, [`schema`] is the same format for other people's tools, and
+//! [`embedded`] holds the profiles that the binaries carry.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use caps::Capability;
+
+use crate::syscalls::Condition;
+
+/// A list's entry: the thing itself and, where the author gave one, the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry<T> {
+    /// What is granted.
+    pub what: T,
+    /// Why, in the author's words; printed wherever the entry is.
+    pub why: Option<String>,
+}
+
+/// What a container declares that it will do; everything else is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// 1–64 of `[a-z0-9._-]`.
+    pub name: String,
+    /// What the gate requires of it.
+    pub risk: Risk,
+    /// What is done with it.
+    pub mode: Mode,
+    /// The ids to take on; none: they stay as they are.
+    pub run_as: Option<RunAs>,
+    /// The most that the app may hold; what the container lacks is not granted.
+    pub capabilities: Vec<Entry<Capability>>,
+    /// The allow-list of programs; at least one is an entry.
+    pub programs: Vec<Program>,
+    /// The files and the groups of files.
+    pub files: Vec<FileEntry>,
+    /// What it listens on and connects to.
+    pub network: Network,
+    /// System calls beyond what the other sections bring.
+    pub syscalls: Syscalls,
+    /// `memory.write_execute`: memory may be writable and executable (JITs).
+    pub write_execute: bool,
+    /// `environment.drop`: names and `LD_*` patterns, beyond the default.
+    pub environment_drop: Vec<Entry<String>>,
+    /// Resource limits.
+    pub limits: Limits,
+    /// When start-up is over.
+    pub ready: Option<Ready>,
+    /// `watch: ["reads"]`: refused reads are seen as well.
+    pub watch_reads: bool,
+    /// What follows a violation.
+    pub on_violation: OnViolation,
+    /// What follows when the kernel cannot give what is asked for.
+    pub fallback: Fallback,
+}
+
+/// How much trust the gate demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub enum Risk {
+    #[default]
+    Minimal,
+    Elevated,
+    Regulated,
+}
+
+/// What the shim does with a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Refuse what is not listed.
+    #[default]
+    Enforce,
+    /// Report what would be refused, refuse nothing.
+    Audit,
+    /// Write down what the app does.
+    Learn,
+    /// Be the init only.
+    Off,
+}
+
+/// The ids that the app takes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunAs {
+    /// Real, effective and saved uid.
+    pub user: u32,
+    /// Real, effective and saved gid.
+    pub group: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+/// One entry of the allow-list of programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The file or files.
+    pub place: ProgramPlace,
+    /// COMMAND may be this.
+    pub entry: bool,
+    /// The interpreter that the script's `#!` line has to name.
+    pub interpreter: Option<PathBuf>,
+    /// What it may execute.
+    pub may_run: Vec<Entry<Edge>>,
+    /// The alternatives for its arguments after argv\[0\]; none: any.
+    pub args: Option<Vec<Vec<ArgPattern>>>,
+    /// The name by which a multi-call binary is called.
+    pub applet: Option<String>,
+    /// Lower-case hex of its content's SHA-256.
+    pub sha256: Option<String>,
+    /// The uids as which it may run; none: any.
+    pub user: Option<Vec<u32>>,
+    /// Live processes at most.
+    pub instances: Option<u32>,
+    /// Where code may be mapped from; none: anywhere readable.
+    pub libraries: Option<Vec<PathBuf>>,
+    /// The author's reason.
+    pub why: Option<String>,
+}
+
+/// Where a program entry's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProgramPlace {
+    /// One file.
+    Path(PathBuf),
+    /// Every file below a directory.
+    Beneath(PathBuf),
+}
+
+impl ProgramPlace {
+    /// The path, whichever it is.
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            ProgramPlace::Path(path) | ProgramPlace::Beneath(path) => path,
+        }
+    }
+}
+
+/// A program that another may execute: an entry's path, perhaps one applet of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The `path` or `beneath` of an entry.
+    pub path: PathBuf,
+    /// One applet; none: all of them.
+    pub applet: Option<String>,
+}
+
+/// One position of an argument list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArgPattern {
+    /// Exactly this.
+    Exact(String),
+    /// `*` is any run of characters.
+    Glob(String),
+    /// `"..."`, last only: any rest.
+    Rest,
+}
+
+/// An entry of `files`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileEntry {
+    /// A named set, printed by the plan.
+    Group(Entry<FileGroup>),
+    /// A path and what may be done with it and, for a directory, below it.
+    Path(FileRule),
+}
+
+/// The named sets of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileGroup {
+    /// `@runtime`: what a dynamic program needs to start.
+    Runtime,
+    /// `@names`: hosts, users and services.
+    Names,
+    /// `@elsewhere`: all that is there at start but /proc, /sys, /dev and programs.
+    Elsewhere,
+}
+
+/// A path and the rights on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRule {
+    /// As the app sees it.
+    pub path: PathBuf,
+    /// What may be done.
+    pub allow: Rights,
+    /// It may be missing at start.
+    pub optional: bool,
+    /// The author's reason.
+    pub why: Option<String>,
+}
+
+/// A set of the five rights of a file entry.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Rights(u8);
+
+impl Rights {
+    /// Nothing.
+    pub const NONE: Rights = Rights(0);
+    /// Open for reading, list.
+    pub const READ: Rights = Rights(1);
+    /// Open for writing, truncate, append.
+    pub const WRITE: Rights = Rights(2);
+    /// New names.
+    pub const CREATE: Rights = Rights(4);
+    /// Names taken away.
+    pub const REMOVE: Rights = Rights(8);
+    /// ioctl on device files.
+    pub const IOCTL: Rights = Rights(16);
+    /// Each right with the word that the format has for it.
+    pub const NAMES: [(Rights, &'static str); 5] = [
+        (Rights::READ, "read"),
+        (Rights::WRITE, "write"),
+        (Rights::CREATE, "create"),
+        (Rights::REMOVE, "remove"),
+        (Rights::IOCTL, "ioctl"),
+    ];
+
+    /// Whether all of `other` is in it.
+    pub const fn contains(self, other: Rights) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any of `other` is in it.
+    pub const fn intersects(self, other: Rights) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Both together.
+    pub const fn union(self, other: Rights) -> Rights {
+        Rights(self.0 | other.0)
+    }
+
+    /// What is in it and not in `other`.
+    pub const fn without(self, other: Rights) -> Rights {
+        Rights(self.0 & !other.0)
+    }
+
+    /// Whether nothing is in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The format's words, in its order.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        Rights::NAMES.into_iter().filter(move |(right, _)| self.contains(*right)).map(|(_, word)| word)
+    }
+}
+
+impl std::fmt::Debug for Rights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.words()).finish()
+    }
+}
+
+/// What the app listens on and connects to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Ports and sockets bound.
+    pub listen: Vec<Entry<Endpoint>>,
+    /// Ports and sockets connected to.
+    pub connect: Vec<Entry<Endpoint>>,
+}
+
+/// `tcp/6379`, `udp/*`, `unix:/run/app.sock`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// TCP.
+    Tcp(Address),
+    /// UDP.
+    Udp(Address),
+    /// `unix:*`.
+    UnixAny,
+    /// `unix:/path`.
+    UnixPath(PathBuf),
+    /// `unix:@name`, in the abstract namespace.
+    UnixAbstract(String),
+}
+
+/// An address, or any, and ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// An address or a network with its prefix length; none: any.
+    pub network: Option<(std::net::IpAddr, u8)>,
+    /// First and last port; `*` is 0–65535.
+    pub ports: (u16, u16),
+}
+
+/// The calls beyond what the other sections bring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syscalls {
+    /// Allowed.
+    pub allow: Vec<Entry<SyscallRule>>,
+    /// Taken away after `ready`, whatever brought them.
+    pub startup_only: Vec<Entry<SyscallRule>>,
+}
+
+/// A call, a group of calls, or a call with a condition on one argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyscallRule {
+    /// `@core`, `@files`, `@network`.
+    Group(&'static str),
+    /// By name.
+    Call(&'static str),
+    /// By name and one argument.
+    When(&'static str, Condition),
+}
+
+/// Resource limits: soft and hard alike. Absent: inherited, but `core` is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Live processes, counted by the supervisor.
+    pub processes: Option<u32>,
+    /// RLIMIT_NOFILE.
+    pub open_files: Option<u64>,
+    /// RLIMIT_FSIZE, bytes.
+    pub file_size: Option<u64>,
+    /// RLIMIT_CORE, bytes.
+    pub core: u64,
+}
+
+/// When start-up is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Every `network.listen` entry has its socket and none came for 1 s.
+    Listening,
+    /// `READY=1` on NOTIFY_SOCKET.
+    Notify,
+    /// After so long.
+    Delay(Duration),
+}
+
+/// What follows a violation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnViolation {
+    /// An errno and an event.
+    #[default]
+    Deny,
+    /// SIGKILL for the process.
+    Kill,
+    /// The container ends with 137.
+    Stop,
+}
+
+/// What follows when the kernel cannot give what the profile asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fallback {
+    /// Exit 125.
+    #[default]
+    Refuse,
+    /// Start, and say what is lacking.
+    Degrade,
+}
