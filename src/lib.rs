@@ -12,4 +12,6 @@ pub mod image;
 pub mod kernel;
 pub mod plan;
 pub mod profile;
+#[allow(unsafe_code)]
+pub mod sys;
 pub mod syscalls;

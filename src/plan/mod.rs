@@ -1,6 +1,10 @@
 //! The plan: exactly what will be done, for one profile on one kernel in one
 //! place. Pure, printable, and the very list that `enforce` performs.
 
+mod step;
+
+pub use step::Step;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -79,6 +83,17 @@ pub enum Limit {
     OpenFiles,
     FileSize,
     Core,
+}
+
+impl Limit {
+    /// The profile's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Limit::OpenFiles => "open_files",
+            Limit::FileSize => "file_size",
+            Limit::Core => "core",
+        }
+    }
 }
 
 /// The capability sets of the app and of the supervisor once it has been launched.
