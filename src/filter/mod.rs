@@ -28,3 +28,7 @@ pub struct Filter {
     /// Every call that can succeed, by name.
     pub calls: BTreeMap<&'static str, Access>,
 }
+/// tmp
+pub fn compile(_: &Filter) -> Result<Vec<libc::sock_filter>, String> {
+    Ok(Vec::new())
+}

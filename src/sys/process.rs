@@ -218,3 +218,10 @@ pub fn raise_ambient(capability: u8) -> Result<(), Errno> {
 pub fn clear_ambient() -> Result<(), Errno> {
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0).map(drop)
 }
+
+/// A descriptor that a message brought (SCM_RIGHTS): it is ours alone.
+pub fn received(fd: i32) -> OwnedFd {
+    // SAFETY: the caller took the number from a received control message, so the
+    // kernel has just made it in our table and nothing else owns it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
