@@ -61,9 +61,10 @@ fn split(
         };
         granted.widen(&look, rights, pointer, false);
     }
-    let names = granted.files.list(directory).map_err(|error| {
-        PlanError::at(pointer, format!("cannot list `{}`: {error}", directory.display()))
-    })?;
+    let names = granted
+        .files
+        .list(directory)
+        .map_err(|error| PlanError::at(pointer, format!("cannot list `{}`: {error}", directory.display())))?;
     for (name, is_link) in names {
         let path = directory.join(name);
         if is_link || outside.contains(&path) {

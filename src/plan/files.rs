@@ -166,7 +166,8 @@ impl<'a> Granted<'a> {
                 Ok(())
             }
             _ if rule.optional => {
-                self.notes.push(format!("{pointer}: {path} is not there, and need not be: nothing is granted"));
+                self.notes
+                    .push(format!("{pointer}: {path} is not there, and need not be: nothing is granted"));
                 Ok(())
             }
             (None, _) if rule.allow.contains(Rights::CREATE) => Err(PlanError::at(

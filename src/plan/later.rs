@@ -7,8 +7,12 @@ use crate::profile::{Endpoint, Mode, Profile};
 /// The first key of the profile that cannot be honoured yet.
 pub(super) fn refuse(profile: &Profile, mode: Mode) -> Result<(), PlanError> {
     match mode {
-        Mode::Learn => return Err(PlanError::at("/mode", "`learn` is not there yet; use `audit` or `enforce`")),
-        Mode::Off => return Err(PlanError::at("/mode", "`off` confines nothing, so there is nothing to plan")),
+        Mode::Learn => {
+            return Err(PlanError::at("/mode", "`learn` is not there yet; use `audit` or `enforce`"));
+        }
+        Mode::Off => {
+            return Err(PlanError::at("/mode", "`off` confines nothing, so there is nothing to plan"));
+        }
         Mode::Enforce | Mode::Audit => {}
     }
     programs(profile)?;
@@ -29,7 +33,11 @@ fn programs(profile: &Profile) -> Result<(), PlanError> {
             ("applet", program.applet.is_some(), "every applet of the file would be allowed"),
             ("sha256", program.sha256.is_some(), "any content would be allowed"),
             ("user", program.user.is_some(), "every uid would be allowed"),
-            ("instances", program.instances.is_some(), "any number would be allowed; `limits.processes` is there"),
+            (
+                "instances",
+                program.instances.is_some(),
+                "any number would be allowed; `limits.processes` is there",
+            ),
             ("libraries", program.libraries.is_some(), "any readable library would be allowed"),
         ];
         if let Some((key, _, cost)) = keys.into_iter().find(|(_, there, _)| *there) {

@@ -53,7 +53,9 @@ impl Programs {
             let target = match &program.place {
                 ProgramPlace::Beneath(_) => {
                     found.beneath(look, &pointer, files, arch)?;
-                    ProgramTarget::Beneath(found.held.last().map(|held| held.look.canonical.clone()).unwrap_or_default())
+                    ProgramTarget::Beneath(
+                        found.held.last().map(|held| held.look.canonical.clone()).unwrap_or_default(),
+                    )
                 }
                 ProgramPlace::Path(path) => {
                     if found.is_twice(&look, path, &pointer, place)? {
@@ -118,13 +120,7 @@ impl Programs {
 
     /// Whether another entry has this inode already: two names of one file can
     /// only be told apart by `applet`. Embedded profiles list what they find.
-    fn is_twice(
-        &self,
-        look: &Look,
-        path: &Path,
-        pointer: &str,
-        place: &Place,
-    ) -> Result<bool, PlanError> {
+    fn is_twice(&self, look: &Look, path: &Path, pointer: &str, place: &Place) -> Result<bool, PlanError> {
         let same = self.entries.iter().find(|entry| entry.target == ProgramTarget::File(look.id));
         match same {
             None => Ok(false),
@@ -152,7 +148,11 @@ impl Programs {
     ) -> Result<(), PlanError> {
         let at = |key: &str| format!("{pointer}/{key}");
         if look.mode & 0o111 == 0 {
-            self.notes.push(format!("{}: {} has no execute bit, so it cannot run", at("path"), path.display()));
+            self.notes.push(format!(
+                "{}: {} has no execute bit, so it cannot run",
+                at("path"),
+                path.display()
+            ));
         }
         let how = read(files, &look.canonical, &at("path"))?;
         match (&how, &program.interpreter) {
@@ -201,7 +201,8 @@ impl Programs {
             }
             Executable::Script(interpreter, _) if scripts > 0 => (interpreter, Role::Interpreter),
             Executable::Script(..) => {
-                let text = format!("`{}`: interpreters are scripts, more than {MOST_SCRIPTS} deep", path.display());
+                let text =
+                    format!("`{}`: interpreters are scripts, more than {MOST_SCRIPTS} deep", path.display());
                 return Err(PlanError::at(pointer, text));
             }
             Executable::Foreign(machine) => {
@@ -221,7 +222,11 @@ impl Programs {
         };
         let word = role.name();
         if !next.is_absolute() {
-            let text = format!("the {word} of `{}` is `{}`, which is no absolute path", path.display(), next.display());
+            let text = format!(
+                "the {word} of `{}` is `{}`, which is no absolute path",
+                path.display(),
+                next.display()
+            );
             return Err(PlanError::at(pointer, text));
         }
         let Some(look) = seen(files.look(&next), &next, pointer)? else {
@@ -239,13 +244,7 @@ impl Programs {
 
     /// A directory of programs. Its files are not read one by one; the loaders
     /// that distributions ship are told apart by their inodes.
-    fn beneath(
-        &mut self,
-        look: Look,
-        pointer: &str,
-        files: &dyn Files,
-        arch: Arch,
-    ) -> Result<(), PlanError> {
+    fn beneath(&mut self, look: Look, pointer: &str, files: &dyn Files, arch: Arch) -> Result<(), PlanError> {
         self.dynamic = true;
         for loader in elf::standard_loaders(arch) {
             if let Some(there) = seen(files.look(loader), loader, pointer)? {
