@@ -24,7 +24,8 @@ use crate::plan::{Limit, Plan, Step};
 use crate::sys::credentials::CapSets;
 use crate::sys::process::Side;
 use crate::sys::signal::Mask;
-use crate::sys::{self, seccomp::Instruction};
+use crate::filter::Insn;
+use crate::sys;
 
 /// What the app is started with; the same with and without confinement.
 pub struct Command {
@@ -50,7 +51,7 @@ pub struct Command {
 pub struct Confinement {
     steps: Vec<Step>,
     ruleset: Option<OwnedFd>,
-    filter: Vec<Instruction>,
+    filter: Vec<Insn>,
     wait_killable: bool,
 }
 

@@ -62,6 +62,12 @@ impl Scribe {
         Ok(Scribe { shared, level, policy, redaction })
     }
 
+    /// Whether everything is written, so that an event nobody would read need not
+    /// be put together.
+    pub fn wants_all(&self) -> bool {
+        self.level == Level::All
+    }
+
     /// Takes an event. It never waits for the sink, and never fails: what cannot
     /// be kept is counted.
     pub fn record(&self, mut event: Event) {

@@ -99,7 +99,7 @@ pub(super) fn sorted(set: &CapsHashSet) -> Vec<Capability> {
 }
 
 /// `chown setuid`, or `none`.
-fn names(list: &[Capability]) -> String {
+pub(super) fn names(list: &[Capability]) -> String {
     let names: Vec<_> = list
         .iter()
         .map(|capability| capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase())

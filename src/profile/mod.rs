@@ -4,12 +4,49 @@
 //! turns it back, [`schema`] is the same format for other people's tools, and
 //! [`embedded`] holds the profiles that the binaries carry.
 
+mod cross;
+pub mod embedded;
+mod error;
+mod json;
+mod nearest;
+mod place;
+mod programs;
+mod read;
+mod rules;
+mod text;
+mod words;
+mod write;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use caps::Capability;
 
+pub use error::ReadError;
+pub use read::{MAX_BYTES, read};
+pub use text::duration;
+pub use words::{capabilities, capability_word};
+pub use write::write;
+
 use crate::syscalls::Condition;
+
+/// The format's JSON Schema (draft 2020-12), for other people's tools. It agrees
+/// with [`read`] but for what a schema cannot see: bytes, duplicate keys, the
+/// tables of calls and constants, and rules between entries.
+pub fn schema() -> &'static str {
+    include_str!("schema.json")
+}
+
+/// A profile as it was read.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// What it says.
+    pub profile: Profile,
+    /// The document as it stands, which a hint's JSON Patch applies to.
+    pub value: serde_json::Value,
+    /// `sha256:` and the hex digest of its bytes.
+    pub digest: String,
+}
 
 /// A list's entry: the thing itself and, where the author gave one, the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,5 +2,9 @@
 //! that answers notified calls.
 
 pub mod caller;
+pub mod descendants;
+pub mod families;
+pub mod judge;
 pub mod resolve;
 pub mod state;
+pub mod verdict;

@@ -225,3 +225,24 @@ pub fn received(fd: i32) -> OwnedFd {
     // kernel has just made it in our table and nothing else owns it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
+
+/// The protocol of the socket behind `/proc/PID/fd/N`: sockfs tells it as an
+/// extended attribute, so no descriptor of ours is needed.
+///
+/// # Errors
+/// EOPNOTSUPP or ENODATA for what is no socket; EACCES as for any look at a process.
+pub fn socket_protocol(path: &std::path::Path) -> Result<Vec<u8>, Errno> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let mut name = [0u8; 32];
+    // SAFETY: two NUL-terminated strings, and a buffer of the size that is said.
+    let length = check(unsafe {
+        libc::getxattr(
+            path.as_ptr(),
+            c"system.sockprotoname".as_ptr(),
+            name.as_mut_ptr().cast(),
+            name.len(),
+        )
+    } as libc::c_long)?;
+    Ok(name[..length as usize].iter().copied().take_while(|byte| *byte != 0).collect())
+}

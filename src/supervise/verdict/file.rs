@@ -51,6 +51,16 @@ impl Rulebook {
         if !self.policy.landlock || self.covered(used) { Ruling::Kernel } else { Ruling::Perform }
     }
 
+    /// The rights that the profile grants on a path, whatever stands there.
+    pub fn granted_at(&self, canonical: &Path) -> Rights {
+        self.granted(canonical, None)
+    }
+
+    /// Whether the profile has an entry for just this path.
+    pub fn names_one(&self, canonical: &Path) -> bool {
+        self.grants.contains_key(canonical)
+    }
+
     /// The rights that the profile grants on a path.
     fn granted(&self, canonical: &Path, target: Option<FileId>) -> Rights {
         let mut rights = Rights::NONE;

@@ -89,6 +89,11 @@ impl Rulebook {
         &self.policy
     }
 
+    /// Whether nobody inside may change this file, under whatever name.
+    pub fn is_protected(&self, id: FileId) -> bool {
+        self.protected.contains_key(&id)
+    }
+
     /// Whether the file is a program, or below a directory of programs.
     fn runs(&self, id: FileId, canonical: &Path) -> bool {
         self.programs.contains_key(&id)

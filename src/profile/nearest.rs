@@ -1,0 +1,64 @@
+//! The valid word that was most likely meant.
+
+/// The word of `valid` that is nearest to `typed`: a word that begins with what
+/// was typed comes before one that is fewer edits away, and none is better than a
+/// far-fetched one.
+pub(super) fn nearest<'w>(typed: &str, valid: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let typed = typed.to_lowercase();
+    if typed.is_empty() || typed.len() > 64 {
+        return None;
+    }
+    let most = (typed.chars().count() / 3).max(1);
+    valid
+        .into_iter()
+        .filter_map(|word| {
+            let lower = word.to_lowercase();
+            if lower.starts_with(&typed) {
+                return Some((0, lower.len() - typed.len(), word));
+            }
+            let edits = edits(&typed, &lower);
+            (edits <= most).then_some((1, edits, word))
+        })
+        .min()
+        .map(|(_, _, word)| word)
+}
+
+/// How many characters have to be changed, put in, taken out, or exchanged with
+/// their neighbour (optimal string alignment).
+fn edits(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before_last = vec![0; to.len() + 1];
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let mut cost = (last[j] + usize::from(a != b)).min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
+                cost = cost.min(before_last[j - 1] + 1);
+            }
+            row.push(cost);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_comes_before_a_smaller_distance() {
+        assert_eq!(nearest("net_bind", ["net_admin", "net_bind_service"]), Some("net_bind_service"));
+        assert_eq!(nearest("open", ["pipe", "openat"]), Some("openat"));
+    }
+
+    #[test]
+    fn the_fewest_edits_win_and_a_far_word_never_does() {
+        assert_eq!(nearest("opennat", ["openat2", "openat"]), Some("openat"));
+        assert_eq!(nearest("raed", ["write", "read"]), Some("read"), "neighbours exchanged are one edit");
+        assert_eq!(nearest("fionbi0", ["FIONREAD", "FIONBIO"]), Some("FIONBIO"), "case is no edit");
+        assert_eq!(nearest("execute", ["read", "write", "create", "remove", "ioctl"]), None);
+        assert_eq!(nearest("", ["read"]), None);
+    }
+}

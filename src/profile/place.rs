@@ -1,0 +1,217 @@
+//! A place in the document: the value there, and how to complain about it.
+
+use std::ops::RangeInclusive;
+
+use super::error::{ReadError, either, quoted};
+use super::json::{Member, Node, What};
+use super::nearest::nearest;
+
+/// A value, where it stands, and the JSON Pointer that leads to it.
+#[derive(Clone)]
+pub(super) struct Place<'t> {
+    text: &'t str,
+    node: &'t Node<'t>,
+    pointer: String,
+}
+
+/// A place that holds an object of known keys.
+pub(super) struct Object<'t> {
+    place: Place<'t>,
+    members: &'t [Member<'t>],
+}
+
+impl<'t> Place<'t> {
+    /// The whole document.
+    pub fn root(text: &'t str, node: &'t Node<'t>) -> Place<'t> {
+        Place { text, node, pointer: String::new() }
+    }
+
+    /// An error about what stands here.
+    pub fn error(&self, message: impl Into<String>) -> ReadError {
+        ReadError::at(self.text, self.node.offset, &self.pointer, message.into())
+    }
+
+    /// "It is a number; expected a string".
+    pub fn not(&self, expected: &str) -> ReadError {
+        self.error(format!("is {}; expected {expected}", self.node.what.kind()))
+    }
+
+    /// An error about a pointer below here, at the deepest place that is there.
+    pub fn error_below(&self, pointer: &str, message: String) -> ReadError {
+        let mut node = self.node;
+        for step in pointer.split('/').skip(1) {
+            let next = match &node.what {
+                What::List(items) => step.parse().ok().and_then(|index: usize| items.get(index)),
+                What::Object(members) => {
+                    members.iter().find(|member| escaped(&member.name) == step).map(|member| &member.value)
+                }
+                _ => None,
+            };
+            let Some(next) = next else { break };
+            node = next;
+        }
+        ReadError::at(self.text, node.offset, pointer, message)
+    }
+
+    /// Whether an object stands here.
+    pub fn is_object(&self) -> bool {
+        matches!(self.node.what, What::Object(_))
+    }
+
+    /// The object here, of no other keys than `keys` and of none twice.
+    pub fn object(&self, keys: &[&'static str]) -> Result<Object<'t>, ReadError> {
+        let object = self.any_object()?;
+        for (index, member) in object.members.iter().enumerate() {
+            let wrong = |message| {
+                let pointer = format!("{}/{}", self.pointer, escaped(&member.name));
+                Err(ReadError::at(self.text, member.offset, &pointer, message))
+            };
+            if object.members[..index].iter().any(|earlier| earlier.name == member.name) {
+                return wrong(format!("key {} stands twice; keep one of them", quoted(&member.name)));
+            }
+            if !keys.contains(&member.name.as_str()) {
+                let instead = match nearest(&member.name, keys.iter().copied()) {
+                    Some(word) => format!("did you mean {word:?}?"),
+                    None => format!("expected {}", either(keys.iter().copied())),
+                };
+                return wrong(format!("unknown key {}; {instead}", quoted(&member.name)));
+            }
+        }
+        Ok(object)
+    }
+
+    /// The object here, whatever its keys.
+    pub fn any_object(&self) -> Result<Object<'t>, ReadError> {
+        match &self.node.what {
+            What::Object(members) => Ok(Object { place: self.clone(), members }),
+            _ => Err(self.not("an object")),
+        }
+    }
+
+    /// The list's items.
+    pub fn items(&self) -> Result<Vec<Place<'t>>, ReadError> {
+        let What::List(items) = &self.node.what else { return Err(self.not("a list")) };
+        let place = |(index, node)| Place { text: self.text, node, pointer: format!("{}/{index}", self.pointer) };
+        Ok(items.iter().enumerate().map(place).collect())
+    }
+
+    /// The list's items, each read by `read`.
+    pub fn each<T>(&self, read: impl Fn(&Place<'t>) -> Result<T, ReadError>) -> Result<Vec<T>, ReadError> {
+        self.items()?.iter().map(read).collect()
+    }
+
+    /// As `each`, but a list without items is an error that says what it would mean.
+    pub fn some<T>(
+        &self,
+        meaning: &str,
+        read: impl Fn(&Place<'t>) -> Result<T, ReadError>,
+    ) -> Result<Vec<T>, ReadError> {
+        let items = self.each(read)?;
+        if items.is_empty() {
+            return Err(self.error(format!("is an empty list; {meaning}")));
+        }
+        Ok(items)
+    }
+
+    /// The string here, where one stands.
+    pub fn as_text(&self) -> Option<&'t str> {
+        match &self.node.what {
+            What::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The string here.
+    pub fn string(&self, expected: &str) -> Result<&'t str, ReadError> {
+        self.as_text().ok_or_else(|| self.not(expected))
+    }
+
+    /// The boolean here.
+    pub fn flag(&self) -> Result<bool, ReadError> {
+        match self.node.what {
+            What::Bool(flag) => Ok(flag),
+            _ => Err(self.not("true or false")),
+        }
+    }
+
+    /// The whole number here, written as digits alone.
+    pub fn number(&self, range: RangeInclusive<u64>) -> Result<u64, ReadError> {
+        let expected = format!("expected a whole number from {} to {}", range.start(), range.end());
+        let What::Number(digits) = self.node.what else {
+            return Err(self.not(expected.trim_start_matches("expected ")));
+        };
+        match digits.parse() {
+            Ok(number) if range.contains(&number) => Ok(number),
+            _ => Err(self.error(format!("{} is out of place; {expected}", quoted(digits).replace('"', "")))),
+        }
+    }
+
+    /// The value of the word here.
+    pub fn word<T: Copy>(&self, what: &str, words: &[(T, &'static str)]) -> Result<T, ReadError> {
+        let all = || words.iter().map(|(_, word)| *word);
+        let typed = self.string(&either(all()))?;
+        if let Some((value, _)) = words.iter().find(|(_, word)| *word == typed) {
+            return Ok(*value);
+        }
+        Err(self.error(unknown(what, typed, all())))
+    }
+}
+
+impl<'t> Object<'t> {
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<Place<'t>> {
+        let member = self.members.iter().find(|member| member.name == key)?;
+        let pointer = format!("{}/{}", self.place.pointer, escaped(key));
+        Some(Place { text: self.place.text, node: &member.value, pointer })
+    }
+
+    /// The value of a key that has to be there.
+    pub fn need(&self, key: &str, expected: &str) -> Result<Place<'t>, ReadError> {
+        self.get(key).ok_or_else(|| self.error_at(key, format!("{key:?} is missing; expected {expected}")))
+    }
+
+    /// An error about a key of this object.
+    pub fn error_at(&self, key: &str, message: String) -> ReadError {
+        match self.get(key) {
+            Some(place) => place.error(message),
+            None => self.place.error_below(&format!("{}/{key}", self.place.pointer), message),
+        }
+    }
+
+    /// The value of a key, read, where it is there.
+    pub fn read<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Place<'t>) -> Result<T, ReadError>,
+    ) -> Result<Option<T>, ReadError> {
+        self.get(key).map(|place| read(&place)).transpose()
+    }
+
+    /// The values of a list, each read; none where the key is absent.
+    pub fn list<T>(
+        &self,
+        key: &str,
+        read: impl Fn(&Place<'t>) -> Result<T, ReadError>,
+    ) -> Result<Vec<T>, ReadError> {
+        Ok(self.read(key, |place| place.each(read))?.unwrap_or_default())
+    }
+}
+
+/// "unknown right "raed"; did you mean "read"? expected read, write or create".
+pub(super) fn unknown<'w>(what: &str, typed: &str, valid: impl Iterator<Item = &'w str> + Clone) -> String {
+    /// More words than this are no help in a line.
+    const FEW: usize = 8;
+    let mut message = format!("unknown {what} {}", quoted(typed));
+    if let Some(word) = nearest(typed, valid.clone()) {
+        message += &format!("; did you mean {word:?}?");
+    }
+    if valid.clone().count() <= FEW {
+        message += &format!("; expected {}", either(valid));
+    }
+    message
+}
+
+/// A key as a step of a JSON Pointer (RFC 6901).
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,311 @@
+//! Text → [`Profile`]: strictly, section by section in the order of the format.
+
+use sha2::{Digest, Sha256};
+
+use super::error::{ReadError, quoted};
+use super::json;
+use super::place::{Object, Place, unknown};
+use super::{
+    Capability, Document, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
+    OnViolation, Profile, Ready, Rights, Risk, RunAs, capabilities, capability_word, cross, programs, rules, text,
+};
+
+/// The greatest size of a profile, in bytes. A learned one has some kB.
+pub const MAX_BYTES: usize = 16 << 20;
+
+const KEYS: &[&str] = &[
+    "remit",
+    "name",
+    "risk",
+    "mode",
+    "run_as",
+    "capabilities",
+    "programs",
+    "files",
+    "network",
+    "syscalls",
+    "memory",
+    "environment",
+    "limits",
+    "ready",
+    "watch",
+    "on_violation",
+    "fallback",
+];
+
+/// Reads a profile, and checks everything that can be checked without looking at
+/// the container's files or kernel.
+///
+/// # Errors
+/// The first thing that is wrong, in the order of the format: where it is, what
+/// stood there, what was expected.
+pub fn read(text: &[u8]) -> Result<Document, ReadError> {
+    let digest = format!("sha256:{}", hex(&Sha256::digest(text)));
+    let text = plain(text)?;
+    let (tree, value) = json::parse(text).map_err(|error| not_json(&error))?;
+    let root = Place::root(text, &tree);
+    let profile = profile(&root)?;
+    cross::check(&profile).map_err(|wrong| root.error_below(&wrong.pointer, wrong.message))?;
+    Ok(Document { profile, value, digest })
+}
+
+/// The bytes as text that can be JSON at all.
+fn plain(text: &[u8]) -> Result<&str, ReadError> {
+    if text.len() > MAX_BYTES {
+        return Err(ReadError::whole(format!(
+            "is {} bytes long; a profile has at most {} MiB ({MAX_BYTES} bytes)",
+            text.len(),
+            MAX_BYTES >> 20
+        )));
+    }
+    if text.starts_with(b"\xef\xbb\xbf") {
+        return Err(ReadError::whole("begins with a byte order mark (BOM); save it as UTF-8 without BOM".into()));
+    }
+    let utf8 = str::from_utf8(text).map_err(|error| {
+        let valid = str::from_utf8(&text[..error.valid_up_to()]).unwrap_or_default();
+        let byte = text[error.valid_up_to()];
+        ReadError::at(valid, valid.len(), "", format!("is not UTF-8: byte 0x{byte:02x} cannot stand here"))
+    })?;
+    if utf8.trim_ascii().is_empty() {
+        return Err(ReadError::whole(
+            "is empty; the smallest profile is {\"remit\": 1, \"name\": …, \"programs\": [{\"path\": …, \"entry\": true}]}"
+                .into(),
+        ));
+    }
+    Ok(utf8)
+}
+
+fn not_json(error: &serde_json::Error) -> ReadError {
+    let said = error.to_string();
+    let message = match said.strip_prefix("recursion limit exceeded") {
+        Some(_) => "is nested deeper than 127 levels; a profile has at most 8".to_owned(),
+        None => format!("is not JSON: {said}"),
+    };
+    ReadError { pointer: String::new(), line: error.line().max(1), column: error.column().max(1), message }
+}
+
+fn profile(root: &Place) -> Result<Profile, ReadError> {
+    // The version first: a newer one may have keys that we do not know.
+    version(&root.any_object()?)?;
+    let top = root.object(KEYS)?;
+    Ok(Profile {
+        name: name(&top.need("name", "1 to 64 of a-z, 0-9, \".\", \"_\", \"-\"")?)?,
+        risk: top.read("risk", |place| place.word("risk", Risk::NAMES))?.unwrap_or_default(),
+        mode: top.read("mode", |place| place.word("mode", Mode::NAMES))?.unwrap_or_default(),
+        run_as: top.read("run_as", run_as)?,
+        capabilities: top.list("capabilities", |item| entry(item, "capability", capability))?,
+        programs: top.need("programs", "a list of programs, one with \"entry\": true")?.each(programs::program)?,
+        files: top.list("files", file)?,
+        network: top.read("network", network)?.unwrap_or(Network { listen: vec![], connect: vec![] }),
+        syscalls: top.read("syscalls", rules::syscalls)?.unwrap_or(rules::NONE),
+        write_execute: top.read("memory", memory)?.unwrap_or(false),
+        environment_drop: top.read("environment", environment)?.unwrap_or_default(),
+        limits: top.read("limits", limits)?.unwrap_or(NO_LIMITS),
+        ready: top.read("ready", ready)?,
+        watch_reads: top.read("watch", watch)?.unwrap_or(false),
+        on_violation: top
+            .read("on_violation", |place| place.word("consequence", OnViolation::NAMES))?
+            .unwrap_or_default(),
+        fallback: top.read("fallback", |place| place.word("fallback", Fallback::NAMES))?.unwrap_or_default(),
+    })
+}
+
+fn version(top: &Object) -> Result<(), ReadError> {
+    let place = top.need("remit", "the version of the format, 1")?;
+    match place.number(0..=u64::MAX)? {
+        1 => Ok(()),
+        newer @ 2.. => Err(place.error(format!(
+            "version {newer} of the format is newer than this remit, which reads 1; use a newer remit"
+        ))),
+        0 => Err(place.error("version 0 of the format never was; expected 1")),
+    }
+}
+
+fn name(place: &Place) -> Result<String, ReadError> {
+    let name = place.string("a name")?;
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
+        return Ok(name.to_owned());
+    }
+    Err(place.error(format!(
+        "name {} is not allowed; expected 1 to 64 of a-z, 0-9, \".\", \"_\", \"-\"",
+        quoted(name)
+    )))
+}
+
+fn run_as(place: &Place) -> Result<RunAs, ReadError> {
+    let object = place.object(&["user", "group", "groups"])?;
+    Ok(RunAs {
+        user: id(&object.need("user", "a uid")?)?,
+        group: id(&object.need("group", "a gid")?)?,
+        groups: object.list("groups", id)?,
+    })
+}
+
+/// A uid or gid. The last of the 32 bits' range is setresuid's word for "as it is".
+pub(super) fn id(place: &Place) -> Result<u32, ReadError> {
+    place.number(0..=u64::from(u32::MAX) - 1).map(|id| id as u32)
+}
+
+/// An item of a list: the thing itself, or an object that holds it under `key`
+/// and may say why.
+pub(super) fn entry<'t, T>(
+    item: &Place<'t>,
+    key: &'static str,
+    read: impl FnOnce(&Place<'t>) -> Result<T, ReadError>,
+) -> Result<Entry<T>, ReadError> {
+    if !item.is_object() {
+        return Ok(Entry { what: read(item)?, why: None });
+    }
+    let object = item.object(&[key, "why"])?;
+    Ok(Entry { what: read(&object.need(key, "what is granted")?)?, why: why(&object)? })
+}
+
+/// The author's reason, which says something.
+pub(super) fn why(object: &Object) -> Result<Option<String>, ReadError> {
+    object.read("why", |place| {
+        let why = place.string("a reason")?;
+        if why.trim().is_empty() {
+            return Err(place.error("gives no reason; write one or leave \"why\" out"));
+        }
+        Ok(why.to_owned())
+    })
+}
+
+pub(super) fn path(place: &Place) -> Result<std::path::PathBuf, ReadError> {
+    text::path(place.string("an absolute path")?).map_err(|message| place.error(message))
+}
+
+fn capability(place: &Place) -> Result<Capability, ReadError> {
+    let typed = place.string("a capability's name, such as \"chown\"")?;
+    let all: Vec<(Capability, String)> =
+        capabilities().into_iter().map(|capability| (capability, capability_word(capability))).collect();
+    if let Some((capability, _)) = all.iter().find(|(_, word)| word == typed) {
+        return Ok(*capability);
+    }
+    let lower = typed.to_ascii_lowercase();
+    let bare = lower.strip_prefix("cap_").unwrap_or(&lower);
+    if all.iter().any(|(_, word)| word == bare) {
+        return Err(place.error(format!(
+            "capability {} is written in lower case without CAP_: {bare:?}",
+            quoted(typed)
+        )));
+    }
+    Err(place.error(unknown("capability", bare, all.iter().map(|(_, word)| word.as_str()))))
+}
+
+fn file(item: &Place) -> Result<FileEntry, ReadError> {
+    let group = |place: &Place| place.word("file group", FileGroup::NAMES);
+    if let Some(text) = item.as_text() {
+        if text.starts_with('/') {
+            return Err(item.error(format!(
+                "a path says what may be done with it; write {{\"path\": {}, \"allow\": [\"read\"]}}",
+                quoted(text)
+            )));
+        }
+        return Ok(FileEntry::Group(Entry { what: group(item)?, why: None }));
+    }
+    if item.any_object()?.get("group").is_some() {
+        return entry(item, "group", group).map(FileEntry::Group);
+    }
+    let object = item.object(&["path", "allow", "optional", "why"])?;
+    let allow = object.need("allow", "a list of read, write, create, remove, ioctl")?;
+    let rights = allow.some("grant something or leave the entry out", right)?;
+    Ok(FileEntry::Path(FileRule {
+        path: path(&object.need("path", "an absolute path, or \"group\"")?)?,
+        allow: rights.into_iter().fold(Rights::NONE, Rights::union),
+        optional: object.read("optional", Place::flag)?.unwrap_or(false),
+        why: why(&object)?,
+    }))
+}
+
+fn right(place: &Place) -> Result<Rights, ReadError> {
+    match place.as_text() {
+        Some(typed @ ("execute" | "exec" | "run" | "x")) => Err(place.error(format!(
+            "unknown right {typed:?}; programs are executed through \"programs\"; \
+             expected read, write, create, remove or ioctl"
+        ))),
+        _ => place.word("right", &Rights::NAMES),
+    }
+}
+
+fn network(place: &Place) -> Result<Network, ReadError> {
+    let object = place.object(&["listen", "connect"])?;
+    let endpoint = |place: &Place| -> Result<Endpoint, ReadError> {
+        text::endpoint(place.string("a network entry such as \"tcp/80\"")?).map_err(|message| place.error(message))
+    };
+    let list = |key| object.list(key, |item| entry(item, "endpoint", endpoint));
+    Ok(Network { listen: list("listen")?, connect: list("connect")? })
+}
+
+fn memory(place: &Place) -> Result<bool, ReadError> {
+    Ok(place.object(&["write_execute"])?.read("write_execute", Place::flag)?.unwrap_or(false))
+}
+
+fn environment(place: &Place) -> Result<Vec<Entry<String>>, ReadError> {
+    let variable = |place: &Place| {
+        let name = place.string("a variable's name or a pattern such as \"LD_*\"")?;
+        let stem = name.strip_suffix('*').unwrap_or(name);
+        if name.is_empty() || stem.contains(['=', '*', '\0']) {
+            return Err(place.error(format!(
+                "{} names no variable; expected a name, or its beginning and \"*\", such as \"LD_*\"",
+                quoted(name)
+            )));
+        }
+        Ok(name.to_owned())
+    };
+    place.object(&["drop"])?.list("drop", |item| entry(item, "name", variable))
+}
+
+/// Limits as they are where the section is absent.
+pub(super) const NO_LIMITS: Limits = Limits { processes: None, open_files: None, file_size: None, core: 0 };
+
+fn limits(place: &Place) -> Result<Limits, ReadError> {
+    let object = place.object(&["processes", "open_files", "file_size", "core"])?;
+    Ok(Limits {
+        processes: object.read("processes", count)?,
+        open_files: object.read("open_files", |place| place.number(1..=u64::MAX))?,
+        file_size: object.read("file_size", |place| place.number(0..=u64::MAX))?,
+        core: object.read("core", |place| place.number(0..=u64::MAX))?.unwrap_or(0),
+    })
+}
+
+/// A number of processes.
+pub(super) fn count(place: &Place) -> Result<u32, ReadError> {
+    place.number(1..=u64::from(u32::MAX)).map(|count| count as u32)
+}
+
+fn ready(place: &Place) -> Result<Ready, ReadError> {
+    #[derive(Clone, Copy)]
+    enum When {
+        Listening,
+        Notify,
+        Delay,
+    }
+    let words = [(When::Listening, "listening"), (When::Notify, "notify"), (When::Delay, "delay")];
+    let object = place.object(&["when", "delay"])?;
+    let when = object.need("when", "listening, notify or delay")?.word("moment", &words)?;
+    let delay = object.get("delay");
+    let ready = match when {
+        When::Delay => {
+            let delay = object.need("delay", "a duration such as \"2s\"")?;
+            let written = delay.string("a duration such as \"2s\"")?;
+            return text::duration(written).map(Ready::Delay).map_err(|message| delay.error(message));
+        }
+        When::Listening => Ready::Listening,
+        When::Notify => Ready::Notify,
+    };
+    match delay {
+        None => Ok(ready),
+        Some(delay) => Err(delay.error("means nothing here; it belongs to \"when\": \"delay\"")),
+    }
+}
+
+fn watch(place: &Place) -> Result<bool, ReadError> {
+    Ok(!place.each(|item| item.word("watch", &[((), "reads")]))?.is_empty())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+

@@ -1,0 +1,217 @@
+//! The small grammars inside strings: paths, durations, network entries.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::quoted;
+use super::{Address, Endpoint};
+
+/// What a network entry looks like.
+pub(super) const ENDPOINT: &str = "expected PROTO/[ADDRESS:]PORT such as \"tcp/80\", \"tcp/10.0.0.0/8:5432\", \
+                                   \"tcp/[::1]:8000-8999\" or \"udp/*\", or \"unix:/PATH\", \"unix:@NAME\", \"unix:*\"";
+
+/// A path as the format has them: absolute and normal.
+///
+/// # Errors
+/// What is wrong with it, and how it would be right.
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    let bad = |why: &str| Err(format!("path {} {why}", quoted(text)));
+    if text.contains('\0') {
+        return bad("holds a NUL, which no path can");
+    }
+    if !text.starts_with('/') {
+        return bad("is not absolute; it has to begin with \"/\", as the app sees it");
+    }
+    if text == "/" {
+        return Ok(PathBuf::from(text));
+    }
+    for part in text[1..].split('/') {
+        match part {
+            "." | ".." => return bad(&format!("goes through {part:?}; write the path that it leads to")),
+            "" => return bad("has \"//\" or a \"/\" at its end; write it without"),
+            _ => {}
+        }
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// A duration such as `500ms`, `10s` or `2m`.
+///
+/// # Errors
+/// The text is none; the message says what one looks like.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let number = canonical(digits).filter(|_| digits.len() <= 9);
+    match (number, unit) {
+        (Some(number), "ms") => Ok(Duration::from_millis(number)),
+        (Some(number), "s") => Ok(Duration::from_secs(number)),
+        (Some(number), "m") => Ok(Duration::from_secs(number * 60)),
+        (Some(number), "") => Err(format!("duration {text:?} has no unit; did you mean \"{number}s\"? Units are ms, s, m")),
+        _ => Err(format!("{} is no duration; expected such as \"500ms\", \"10s\" or \"2m\"", quoted(text))),
+    }
+}
+
+/// A network entry.
+///
+/// # Errors
+/// The text is none; the message says what is wrong in it.
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
+    if let Some(name) = text.strip_prefix("unix:") {
+        return unix(text, name);
+    }
+    if let Some(rest) = text.strip_prefix("tcp/") {
+        return Ok(Endpoint::Tcp(address(rest)?));
+    }
+    if let Some(rest) = text.strip_prefix("udp/") {
+        return Ok(Endpoint::Udp(address(rest)?));
+    }
+    let meant = match ports(text) {
+        Ok(_) => format!("did you mean \"tcp/{text}\"? "),
+        Err(_) => String::new(),
+    };
+    Err(format!("{} is no network entry; {meant}{ENDPOINT}", quoted(text)))
+}
+
+fn unix(text: &str, name: &str) -> Result<Endpoint, String> {
+    if name == "*" {
+        return Ok(Endpoint::UnixAny);
+    }
+    if let Some(name) = name.strip_prefix('@') {
+        if name.is_empty() || name.contains('\0') {
+            return Err(format!("{} names no socket; {ENDPOINT}", quoted(text)));
+        }
+        return Ok(Endpoint::UnixAbstract(name.to_owned()));
+    }
+    path(name).map(Endpoint::UnixPath)
+}
+
+/// `[ADDRESS[/PREFIX]:]PORT`, an IPv6 address in brackets.
+fn address(text: &str) -> Result<Address, String> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let no_end = || format!("{} does not go on with \"]:PORT\" after its address; {ENDPOINT}", quoted(text));
+        let (network, port) = rest.split_once("]:").ok_or_else(no_end)?;
+        return Ok(Address { network: Some(network_v6(network)?), ports: ports(port)? });
+    }
+    match text.rsplit_once(':') {
+        None => Ok(Address { network: None, ports: ports(text)? }),
+        Some((network, port)) => Ok(Address { network: Some(network_v4(network)?), ports: ports(port)? }),
+    }
+}
+
+fn network_v4(text: &str) -> Result<(IpAddr, u8), String> {
+    let (host, length) = prefix(text, 32)?;
+    let address: Ipv4Addr = host.parse().map_err(|_| no_address(text))?;
+    let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+    let network = Ipv4Addr::from_bits(address.to_bits() & mask);
+    same(text, address.into(), network.into(), length)
+}
+
+fn network_v6(text: &str) -> Result<(IpAddr, u8), String> {
+    let (host, length) = prefix(text, 128)?;
+    let address: Ipv6Addr = host.parse().map_err(|_| no_address(text))?;
+    let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+    let network = Ipv6Addr::from_bits(address.to_bits() & mask);
+    same(text, address.into(), network.into(), length)
+}
+
+/// The address and the length of its prefix: all of it where none is given.
+fn prefix(text: &str, whole: u8) -> Result<(&str, u8), String> {
+    let Some((host, digits)) = text.split_once('/') else { return Ok((text, whole)) };
+    match canonical(digits) {
+        Some(length) if length <= u64::from(whole) => Ok((host, length as u8)),
+        _ => Err(format!("{} has no prefix length from 0 to {whole} after its \"/\"", quoted(text))),
+    }
+}
+
+/// A network whose address has bits beyond its prefix is a slip of somebody's mind.
+fn same(text: &str, address: IpAddr, network: IpAddr, length: u8) -> Result<(IpAddr, u8), String> {
+    if address != network {
+        return Err(format!(
+            "{} has bits beyond its prefix; did you mean \"{network}/{length}\" or \"{address}\"?",
+            quoted(text)
+        ));
+    }
+    Ok((address, length))
+}
+
+fn no_address(text: &str) -> String {
+    format!("{} is no address; {ENDPOINT}, an IPv6 address in brackets", quoted(text))
+}
+
+/// `80`, `8000-8999` or `*`.
+fn ports(text: &str) -> Result<(u16, u16), String> {
+    let bad = || format!("{} is no port; expected 0 to 65535, a range such as 8000-8999, or *", quoted(text));
+    let port = |digits: &str| canonical(digits).and_then(|port| u16::try_from(port).ok()).ok_or_else(bad);
+    match text.split_once('-') {
+        None if text == "*" => Ok((0, u16::MAX)),
+        None => port(text).map(|port| (port, port)),
+        Some((first, last)) => {
+            let (first, last) = (port(first)?, port(last)?);
+            if first > last {
+                return Err(format!("range {} runs backwards; write {last}-{first}", quoted(text)));
+            }
+            Ok((first, last))
+        }
+    }
+}
+
+/// Decimal digits without a sign or a needless zero.
+fn canonical(digits: &str) -> Option<u64> {
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    digits.parse().ok().filter(|_| plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_entries_of_the_format_read() {
+        let net = |text: &str| match endpoint(text) {
+            Ok(Endpoint::Tcp(address) | Endpoint::Udp(address)) => (address.network, address.ports),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(net("tcp/6379"), (None, (6379, 6379)));
+        assert_eq!(net("udp/*"), (None, (0, 65535)));
+        assert_eq!(net("tcp/8000-8999"), (None, (8000, 8999)));
+        assert_eq!(net("tcp/127.0.0.1:8080"), (Some(("127.0.0.1".parse().unwrap(), 32)), (8080, 8080)));
+        assert_eq!(net("tcp/10.0.0.0/8:5432"), (Some(("10.0.0.0".parse().unwrap(), 8)), (5432, 5432)));
+        assert_eq!(net("tcp/[fd00::/8]:443"), (Some(("fd00::".parse().unwrap(), 8)), (443, 443)));
+        assert_eq!(net("tcp/0.0.0.0/0:1"), (Some(("0.0.0.0".parse().unwrap(), 0)), (1, 1)));
+        assert_eq!(endpoint("unix:*"), Ok(Endpoint::UnixAny));
+        assert_eq!(endpoint("unix:@x"), Ok(Endpoint::UnixAbstract("x".into())));
+        assert_eq!(endpoint("unix:/run/x"), Ok(Endpoint::UnixPath("/run/x".into())));
+    }
+
+    #[test]
+    fn network_entries_that_are_none_say_what_is_wrong() {
+        for (text, says) in [
+            ("tcp/10.0.0.1/8:80", "10.0.0.0/8"),
+            ("tcp/10.0.0.0/33:80", "32"),
+            ("tcp/9-8", "8-9"),
+            ("tcp/080", "no port"),
+            ("tcp/+80", "no port"),
+            ("tcp/", "no port"),
+            ("tcp/::1:80", "brackets"),
+            ("tcp/[::1]", "]:PORT"),
+            ("tcp/localhost:80", "no address"),
+            ("icmp/1", "PROTO"),
+            ("unix:run/x", "absolute"),
+            ("unix:@", "names no socket"),
+        ] {
+            let message = endpoint(text).expect_err(text);
+            assert!(message.contains(says), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "5", "s", "1h", "1.5s", "-1s", "05s", "9999999999s", "5 s"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+}

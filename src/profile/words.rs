@@ -1,0 +1,39 @@
+//! The format's own words, each in one table: for reading, writing and messages.
+
+use super::{Capability, Fallback, FileGroup, Mode, OnViolation, Risk};
+
+macro_rules! words {
+    ($($type:ident { $($variant:ident $word:literal),+ })+) => {$(
+        impl $type {
+            /// Each value with the word that the format has for it.
+            pub const NAMES: &[($type, &'static str)] = &[$(($type::$variant, $word)),+];
+
+            /// The format's word.
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $($type::$variant => $word),+
+                }
+            }
+        }
+    )+};
+}
+
+words! {
+    Risk { Minimal "minimal", Elevated "elevated", Regulated "regulated" }
+    Mode { Enforce "enforce", Audit "audit", Learn "learn", Off "off" }
+    OnViolation { Deny "deny", Kill "kill", Stop "stop" }
+    Fallback { Refuse "refuse", Degrade "degrade" }
+    FileGroup { Runtime "@runtime", Names "@names", Elsewhere "@elsewhere" }
+}
+
+/// The format's word for a capability: lower case, without `CAP_`.
+pub fn capability_word(capability: Capability) -> String {
+    capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase()
+}
+
+/// Every capability that the format has a word for, in the kernel's order.
+pub fn capabilities() -> Vec<Capability> {
+    let mut all: Vec<Capability> = caps::all().into_iter().collect();
+    all.sort_by_key(|capability| capability.index());
+    all
+}
