@@ -126,15 +126,15 @@ pub fn launch(command: &Command, confinement: Option<&Confinement>) -> Result<Ch
 }
 
 impl Child {
-    /// The child's next word; to be called when its socket is readable.
+    /// The child's next word; never waited for.
     ///
     /// # Errors
-    /// recvmsg(2) failed.
+    /// EAGAIN when it has said nothing more; recvmsg(2) failed.
     pub fn hear(&self) -> Result<Word, Errno> {
         let mut word = [0u8; 8];
         let mut buffer = nix::cmsg_space!(i32);
         let mut data = [IoSliceMut::new(&mut word)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
         let message = recvmsg::<()>(self.socket.as_raw_fd(), &mut data, Some(&mut buffer), flags)?;
         let length = message.bytes;
         let mut listener = None;

@@ -14,7 +14,11 @@ use crate::sys::process::hard_limit;
 ///
 /// # Errors
 /// A sentence naming the call that failed.
-pub fn here(command: Option<PathBuf>, guarded: Vec<(&'static str, PathBuf)>) -> Result<Place, String> {
+pub fn here(
+    command: Option<PathBuf>,
+    guarded: Vec<(&'static str, PathBuf)>,
+    embedded: bool,
+) -> Result<Place, String> {
     let set = |which, name| caps::read(None, which).map_err(|error| format!("{name} capabilities: {error}"));
     let limit = |which, name| hard_limit(which).map_err(|errno| format!("limit {name}: {errno}"));
     Ok(Place {
@@ -38,6 +42,7 @@ pub fn here(command: Option<PathBuf>, guarded: Vec<(&'static str, PathBuf)>) -> 
         ],
         standard_files: standard_files(),
         guarded,
+        embedded,
     })
 }
 

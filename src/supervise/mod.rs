@@ -6,5 +6,6 @@ pub mod descendants;
 pub mod families;
 pub mod judge;
 pub mod resolve;
+pub mod run;
 pub mod state;
 pub mod verdict;
