@@ -1,10 +1,12 @@
 //! Events: a closed vocabulary of typed values, one JSON object a line.
 //!
-//! [`model`] and [`names`] are the vocabulary and [`hint`] the change of the
+//! [`model`] and [`names`] are the vocabulary and [`mod@hint`] the change of the
 //! profile that would have allowed what was refused; both are pure. [`Scribe`]
 //! redacts ([`redact`]), holds floods back ([`ledger`]) and writes to a [`sink`]
-//! that may be slow, full or dead. [`log`] is for diagnostics, [`termination`]
+//! that may be slow, full or dead. [`log`] is for diagnostics, [`termination()`]
 //! for Kubernetes.
+
+#![forbid(unsafe_code)]
 
 pub mod hint;
 pub mod ledger;

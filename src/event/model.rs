@@ -1,7 +1,7 @@
 //! The events, as values whose serde form is exactly the documented line.
 //!
 //! An [`Event`] knows what happened; seq, time and policy are put around it when
-//! it is written ([`Event::tail`], [`line`]). Keys come in the order of the
+//! it is written ([`Event::tail`], [`line()`]). Keys come in the order of the
 //! fields here.
 
 use std::borrow::Cow;
@@ -314,7 +314,7 @@ impl Event {
         }
     }
 
-    /// The line from `"time"` on, without its end: [`line`] puts the rest before
+    /// The line from `"time"` on, without its end: [`line()`] puts the rest before
     /// it once its turn has come.
     pub fn tail(&self, time: SystemTime, policy: &Policy) -> String {
         let source = if let Event::Start(start) = self { Some(start.profile.as_str()) } else { None };

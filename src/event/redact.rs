@@ -130,10 +130,11 @@ fn one(program: &str, word: &str, top: bool) -> String {
     if glued && word.len() > 2 && word.starts_with("-p") {
         return format!("-p{CUT}");
     }
-    if let Some((name, separator, value)) = setting(word) {
-        if is_secret(name) && !value.is_empty() {
-            return format!("{name}{separator}{CUT}");
-        }
+    if let Some((name, separator, value)) = setting(word)
+        && is_secret(name)
+        && !value.is_empty()
+    {
+        return format!("{name}{separator}{CUT}");
     }
     // A command line or a list within an argument: its words one by one.
     if top && word.contains(char::is_whitespace) {

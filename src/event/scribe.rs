@@ -2,7 +2,6 @@
 //! records never waits for the sink; when that is slow, full or dead, events are
 //! lost by count, and the count is written as soon as it works again.
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,7 +13,7 @@ use super::ledger::Ledger;
 use super::model::{Dropped, Event, Policy, line};
 use super::queue::{Item, Queue};
 use super::redact::{self, Redaction};
-use super::sink::{Level, Sink, lost_connection};
+use super::sink::{Level, Outlet, Sink, lost_connection};
 
 const MOST_LINES: usize = 1024;
 const MOST_BYTES: usize = 256 * 1024;
@@ -26,6 +25,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// An inherited pipe whose reader is gone will hardly come back.
 const HOPELESS_RETRY: Duration = Duration::from_secs(60);
+
+/// Why events are lost while the sink takes them, but not fast enough.
+const SLOW: &str = "sink slow";
 
 /// Records events. Shared by reference between threads.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub struct Unwritten {
     /// How many.
     pub count: u64,
     /// Why.
-    pub why: Cow<'static, str>,
+    pub why: String,
 }
 
 impl std::fmt::Display for Unwritten {
@@ -58,6 +60,10 @@ impl Scribe {
     /// # Errors
     /// When no thread can be made (a limit on processes).
     pub fn start(sink: Sink, level: Level, policy: Policy, redaction: Redaction) -> io::Result<Scribe> {
+        Scribe::over(sink, level, policy, redaction)
+    }
+
+    fn over(sink: impl Outlet, level: Level, policy: Policy, redaction: Redaction) -> io::Result<Scribe> {
         let shared = Shared::start("events", sink, Voice::Events { policy: policy.clone(), seq: 0 })?;
         Ok(Scribe { shared, level, policy, redaction })
     }
@@ -123,7 +129,7 @@ struct State {
     queue: Queue,
     ledger: Ledger,
     /// Why the sink does not take anything, while it does not.
-    trouble: Option<Cow<'static, str>>,
+    trouble: Option<String>,
     /// Events of the line that the thread is writing.
     in_hand: u64,
     closing: bool,
@@ -132,8 +138,8 @@ struct State {
 
 impl State {
     fn push(&mut self, text: String, stands_for: u64) {
-        let why = self.trouble.clone().unwrap_or(Cow::Borrowed("sink slow"));
-        self.queue.push(text, stands_for, &why);
+        let why = self.trouble.as_deref().unwrap_or(SLOW);
+        self.queue.push(text, stands_for, why);
     }
 }
 
@@ -154,7 +160,7 @@ impl Voice {
                 match item {
                     Item::Line { text, .. } => line(*seq, text),
                     Item::Lost { count, why } => {
-                        let dropped = Event::Dropped(Dropped { count: *count, why: why.clone() });
+                        let dropped = Event::Dropped(Dropped { count: *count, why: why.clone().into() });
                         line(*seq, &dropped.tail(SystemTime::now(), policy))
                     }
                 }
@@ -168,7 +174,7 @@ impl Voice {
 }
 
 impl Shared {
-    pub(super) fn start(name: &str, sink: Sink, voice: Voice) -> io::Result<Arc<Shared>> {
+    pub(super) fn start(name: &str, sink: impl Outlet, voice: Voice) -> io::Result<Arc<Shared>> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 queue: Queue::new(MOST_LINES, MOST_BYTES),
@@ -210,15 +216,15 @@ impl Shared {
         if count == 0 {
             return Ok(());
         }
-        let why = state.trouble.clone().unwrap_or(Cow::Borrowed("sink slow"));
+        let why = state.trouble.clone().unwrap_or_else(|| SLOW.to_owned());
         Err(Unwritten { count, why })
     }
 }
 
 /// The thread's side.
-struct Writer {
+struct Writer<S> {
     shared: Arc<Shared>,
-    sink: Sink,
+    sink: S,
     voice: Voice,
     /// The line in hand, and how much of it is written.
     rest: Vec<u8>,
@@ -226,7 +232,7 @@ struct Writer {
     retry: Duration,
 }
 
-impl Writer {
+impl<S: Outlet> Writer<S> {
     fn run(mut self) {
         while self.next() {
             // A line is given up only at the end: until then it is in hand, and
@@ -319,7 +325,7 @@ impl Writer {
         );
         let shared = self.shared.clone();
         let mut state = shared.lock();
-        state.trouble = Some(format!("sink failed: {why}").into());
+        state.trouble = Some(format!("sink failed: {why}"));
         if state.closing {
             return false;
         }

@@ -112,6 +112,20 @@ impl fmt::Display for Destination {
     }
 }
 
+/// What the scribe needs of a sink.
+pub(super) trait Outlet: Send + 'static {
+    /// One write, as often as signals interrupt it. It waits where the descriptor
+    /// is non-blocking: descriptor 2 is shared, and the app may have made it so.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Whether it was inherited, so that there is no way to open it anew.
+    fn is_inherited(&self) -> bool;
+
+    /// After `broken`, connects anew where that can help. `Ok(true)`: what was half
+    /// written went with the old connection.
+    fn revive(&mut self, broken: &io::Error) -> io::Result<bool>;
+}
+
 /// A destination, open. It is written by one thread only, which may hang in it.
 #[derive(Debug)]
 pub struct Sink {
@@ -143,10 +157,10 @@ impl Sink {
         }?;
         Ok(Sink { file, destination: destination.clone() })
     }
+}
 
-    /// One write, as often as signals interrupt it. It waits where the descriptor
-    /// is non-blocking: descriptor 2 is shared, and the app may have made it so.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl Outlet for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.file.write(bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -163,14 +177,11 @@ impl Sink {
         }
     }
 
-    /// Whether it was inherited, so that there is no way to open it anew.
-    pub(super) fn is_inherited(&self) -> bool {
+    fn is_inherited(&self) -> bool {
         matches!(self.destination, Destination::Stderr | Destination::Fd(_))
     }
 
-    /// Connects anew where that can help. `Ok(true)`: what was half written went
-    /// with the old connection.
-    pub(super) fn revive(&mut self, broken: &io::Error) -> io::Result<bool> {
+    fn revive(&mut self, broken: &io::Error) -> io::Result<bool> {
         if !lost_connection(broken) {
             return Ok(false);
         }
