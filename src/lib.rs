@@ -13,6 +13,7 @@ pub mod image;
 pub mod kernel;
 pub mod plan;
 pub mod profile;
+pub mod shim;
 pub mod supervise;
 #[allow(unsafe_code)]
 pub mod sys;

@@ -20,12 +20,12 @@ use nix::sys::socket::{
     socketpair,
 };
 
+use crate::filter::Insn;
 use crate::plan::{Limit, Plan, Step};
+use crate::sys;
 use crate::sys::credentials::CapSets;
 use crate::sys::process::Side;
 use crate::sys::signal::Mask;
-use crate::filter::Insn;
-use crate::sys;
 
 /// What the app is started with; the same with and without confinement.
 pub struct Command {

@@ -70,12 +70,7 @@ struct Loop {
 ///
 /// # Errors
 /// The launch failed: the step and its errno. Nothing runs any more.
-pub fn run(
-    child: Child,
-    signals: OwnedFd,
-    options: Options,
-    watch: Option<Watch>,
-) -> Result<u8, RunError> {
+pub fn run(child: Child, signals: OwnedFd, options: Options, watch: Option<Watch>) -> Result<u8, RunError> {
     let worker = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let readable = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
@@ -131,7 +126,9 @@ impl Loop {
             }
             self.take_signals();
             if self.stop.swap(false, Ordering::AcqRel) {
-                drop(self.worker.read());
+                if let Err(errno) = self.worker.read() {
+                    tracing::debug!(%errno, "the worker's bell");
+                }
                 self.step(&Input::Violation);
             }
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -337,4 +334,3 @@ impl Loop {
         }
     }
 }
-

@@ -237,12 +237,16 @@ pub fn socket_protocol(path: &std::path::Path) -> Result<Vec<u8>, Errno> {
     let mut name = [0u8; 32];
     // SAFETY: two NUL-terminated strings, and a buffer of the size that is said.
     let length = check(unsafe {
-        libc::getxattr(
-            path.as_ptr(),
-            c"system.sockprotoname".as_ptr(),
-            name.as_mut_ptr().cast(),
-            name.len(),
-        )
+        libc::getxattr(path.as_ptr(), c"system.sockprotoname".as_ptr(), name.as_mut_ptr().cast(), name.len())
     } as libc::c_long)?;
     Ok(name[..length as usize].iter().copied().take_while(|byte| *byte != 0).collect())
+}
+
+/// A close-on-exec copy of a descriptor that the program was started with.
+///
+/// # Errors
+/// EBADF when it is not open, EMFILE.
+pub fn duplicate(fd: i32) -> std::io::Result<OwnedFd> {
+    let fd = inherited(fd).ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;
+    fd.try_clone_to_owned()
 }

@@ -58,8 +58,11 @@ impl Judge {
     /// The file that would be executed; `None` where the kernel refuses it anyway.
     fn program(&mut self, call: &Call, caller: &Caller) -> Result<Option<(Target, u32)>, Errno> {
         let at = call.name == Some("execveat");
-        let (dirfd, pointer, flags) =
-            if at { (call.args[0] as i32, call.args[1], call.args[4]) } else { (libc::AT_FDCWD, call.args[0], 0) };
+        let (dirfd, pointer, flags) = if at {
+            (call.args[0] as i32, call.args[1], call.args[4])
+        } else {
+            (libc::AT_FDCWD, call.args[0], 0)
+        };
         let memory = Memory::open(&self.identity, caller)?;
         let path = memory.path(pointer).or_else(|errno| {
             // execveat(fd, NULL or "", …, AT_EMPTY_PATH) names the descriptor.
@@ -86,7 +89,13 @@ impl Judge {
     }
 
     /// Resolves a path with the caller's rights.
-    pub(super) fn find(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Found, Errno> {
+    pub(super) fn find(
+        &self,
+        caller: &Caller,
+        dirfd: i32,
+        path: &Path,
+        follow: bool,
+    ) -> Result<Found, Errno> {
         let own;
         let root = if self.rules.access("chroot").is_some() {
             own = PathBuf::from(format!("/proc/{}/root", caller.tid));
@@ -94,8 +103,7 @@ impl Judge {
         } else {
             Path::new("/")
         };
-        let start =
-            self.identity.look_as_caller(caller, || resolve::start(caller, dirfd, path, root))?;
+        let start = self.identity.look_as_caller(caller, || resolve::start(caller, dirfd, path, root))?;
         self.identity.become_caller(caller, || resolve::resolve(caller, start, path, follow, root))
     }
 

@@ -317,8 +317,11 @@ fn pair_needs(old: &Found, new: &Found, change: &Change) -> Option<(Needs, Needs
             _ => AccessFs::RemoveFile.into(),
         }
     };
-    let refer: BitFlags<AccessFs> =
-        if old.canonical.parent() == new.canonical.parent() { BitFlags::empty() } else { AccessFs::Refer.into() };
+    let refer: BitFlags<AccessFs> = if old.canonical.parent() == new.canonical.parent() {
+        BitFlags::empty()
+    } else {
+        AccessFs::Refer.into()
+    };
     match change {
         Change::HardLink if new.target.is_some() || source.kind == FileKind::Directory => None,
         // A second name is no right on the file itself, but the name must not be
@@ -338,4 +341,3 @@ fn pair_needs(old: &Found, new: &Found, change: &Change) -> Option<(Needs, Needs
         _ => None,
     }
 }
-

@@ -25,7 +25,12 @@ use crate::supervise::resolve::Found;
 
 impl Judge {
     /// Opens a file for the caller.
-    pub(super) fn perform_open(&self, found: &Found, open: Opening, caller: &Caller) -> Result<OwnedFd, Errno> {
+    pub(super) fn perform_open(
+        &self,
+        found: &Found,
+        open: Opening,
+        caller: &Caller,
+    ) -> Result<OwnedFd, Errno> {
         let asked = OFlag::from_bits_retain(open.flags);
         // Truncated only once it is known what it is, and never waited for: a pipe
         // may have been put there meanwhile.

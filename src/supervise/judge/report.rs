@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Judge;
-use crate::event::{Action, Event, Exec, Executable, ErrnoName, Process, Violation, hint};
+use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
 use crate::supervise::caller::Caller;
 use crate::supervise::families;
 use crate::supervise::verdict::Refusal;

@@ -49,7 +49,6 @@ pub struct Rulebook {
     protected: HashMap<FileId, PathBuf>,
     programs: HashMap<FileId, Vec<usize>>,
     beneath: Vec<(PathBuf, usize)>,
-    release: crate::kernel::Release,
     calls: std::collections::BTreeMap<&'static str, crate::filter::Access>,
 }
 
@@ -78,7 +77,6 @@ impl Rulebook {
             grants,
             programs,
             beneath,
-            release: plan.kernel.release,
             calls: plan.filter.calls.clone(),
             policy,
         }

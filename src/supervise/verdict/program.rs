@@ -64,7 +64,8 @@ impl Rulebook {
     pub fn running(&self, exe: FileId, canonical: &Path) -> Vec<usize> {
         let own = self.entries(&Target { id: exe, canonical: canonical.to_owned(), loader: false });
         let programs = self.policy.programs.iter().enumerate();
-        let scripts = programs.filter(|(_, program)| program.interpreter == Some(exe)).map(|(index, _)| index);
+        let scripts =
+            programs.filter(|(_, program)| program.interpreter == Some(exe)).map(|(index, _)| index);
         own.into_iter().chain(scripts).collect()
     }
 
