@@ -39,7 +39,8 @@ fn no_program_twice(programs: &[Program]) -> Result<(), Wrong> {
     for (index, program) in programs.iter().enumerate() {
         let path = program.place.path();
         let same = |earlier: &Program| {
-            let apart = matches!((&earlier.applet, &program.applet), (Some(one), Some(other)) if one != other);
+            let apart =
+                matches!((&earlier.applet, &program.applet), (Some(one), Some(other)) if one != other);
             earlier.place.path() == path && !apart
         };
         if let Some(earlier) = programs[..index].iter().position(same) {

@@ -8,13 +8,17 @@ pub(super) fn nearest<'w>(typed: &str, valid: impl IntoIterator<Item = &'w str>)
     if typed.is_empty() || typed.len() > 64 {
         return None;
     }
-    let most = (typed.chars().count() / 3).max(1);
+    let length = typed.chars().count();
+    let most = (length / 3).max(1);
     valid
         .into_iter()
         .filter_map(|word| {
             let lower = word.to_lowercase();
             if lower.starts_with(&typed) {
                 return Some((0, lower.len() - typed.len(), word));
+            }
+            if lower.chars().count().abs_diff(length) > most {
+                return None;
             }
             let edits = edits(&typed, &lower);
             (edits <= most).then_some((1, edits, word))

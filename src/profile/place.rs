@@ -70,11 +70,7 @@ impl<'t> Place<'t> {
                 return wrong(format!("key {} stands twice; keep one of them", quoted(&member.name)));
             }
             if !keys.contains(&member.name.as_str()) {
-                let instead = match nearest(&member.name, keys.iter().copied()) {
-                    Some(word) => format!("did you mean {word:?}?"),
-                    None => format!("expected {}", either(keys.iter().copied())),
-                };
-                return wrong(format!("unknown key {}; {instead}", quoted(&member.name)));
+                return wrong(unknown("key", &member.name, keys.iter().copied()));
             }
         }
         Ok(object)
@@ -91,7 +87,8 @@ impl<'t> Place<'t> {
     /// The list's items.
     pub fn items(&self) -> Result<Vec<Place<'t>>, ReadError> {
         let What::List(items) = &self.node.what else { return Err(self.not("a list")) };
-        let place = |(index, node)| Place { text: self.text, node, pointer: format!("{}/{index}", self.pointer) };
+        let place =
+            |(index, node)| Place { text: self.text, node, pointer: format!("{}/{index}", self.pointer) };
         Ok(items.iter().enumerate().map(place).collect())
     }
 
@@ -197,16 +194,22 @@ impl<'t> Object<'t> {
     }
 }
 
-/// "unknown right "raed"; did you mean "read"? expected read, write or create".
-pub(super) fn unknown<'w>(what: &str, typed: &str, valid: impl Iterator<Item = &'w str> + Clone) -> String {
+/// "unknown right "raed"; did you mean "read"? Expected read, write or create".
+pub(super) fn unknown<'w>(what: &str, typed: &str, valid: impl Iterator<Item = &'w str>) -> String {
     /// More words than this are no help in a line.
     const FEW: usize = 8;
-    let mut message = format!("unknown {what} {}", quoted(typed));
-    if let Some(word) = nearest(typed, valid.clone()) {
-        message += &format!("; did you mean {word:?}?");
+    let valid: Vec<&str> = valid.collect();
+    let mut message = format!("unknown {what} {}; ", quoted(typed));
+    let nearest = nearest(typed, valid.iter().copied());
+    if let Some(word) = nearest {
+        message += &format!("did you mean {word:?}?");
     }
-    if valid.clone().count() <= FEW {
-        message += &format!("; expected {}", either(valid));
+    match (nearest, valid.len() <= FEW) {
+        (Some(_), true) => message += &format!(" Expected {}", either(valid)),
+        (Some(_), false) => {}
+        (None, true) => message += &format!("expected {}", either(valid)),
+        (None, false) if what == "key" => message += &format!("expected {}", either(valid)),
+        (None, false) => message += &format!("no {what} is called so"),
     }
     message
 }

@@ -47,7 +47,8 @@ fn place(item: &Place, object: &Object) -> Result<ProgramPlace, ReadError> {
         (None, Some(directory)) => {
             for key in ["interpreter", "applet", "sha256"] {
                 if let Some(place) = object.get(key) {
-                    return Err(place.error(format!("{key:?} is of one file; it goes with \"path\", not \"beneath\"")));
+                    return Err(place
+                        .error(format!("{key:?} is of one file; it goes with \"path\", not \"beneath\"")));
                 }
             }
             Ok(ProgramPlace::Beneath(path(&directory)?))
@@ -100,7 +101,8 @@ fn arguments(place: &Place) -> Result<Vec<ArgPattern>, ReadError> {
     let position = |(index, item): (usize, &Place)| {
         let pattern = argument(item)?;
         if pattern == ArgPattern::Rest && index != last {
-            return Err(item.error("\"...\" is any rest and comes last; for one of any value write {\"glob\": \"*\"}"));
+            return Err(item
+                .error("\"...\" is any rest and comes last; for one of any value write {\"glob\": \"*\"}"));
         }
         Ok(pattern)
     };

@@ -7,7 +7,8 @@ use super::json;
 use super::place::{Object, Place, unknown};
 use super::{
     Capability, Document, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
-    OnViolation, Profile, Ready, Rights, Risk, RunAs, capabilities, capability_word, cross, programs, rules, text,
+    OnViolation, Profile, Ready, Rights, Risk, RunAs, capabilities, capability_word, cross, programs, rules,
+    text,
 };
 
 /// The greatest size of a profile, in bytes. A learned one has some kB.
@@ -59,7 +60,9 @@ fn plain(text: &[u8]) -> Result<&str, ReadError> {
         )));
     }
     if text.starts_with(b"\xef\xbb\xbf") {
-        return Err(ReadError::whole("begins with a byte order mark (BOM); save it as UTF-8 without BOM".into()));
+        return Err(ReadError::whole(
+            "begins with a byte order mark (BOM); save it as UTF-8 without BOM".into(),
+        ));
     }
     let utf8 = str::from_utf8(text).map_err(|error| {
         let valid = str::from_utf8(&text[..error.valid_up_to()]).unwrap_or_default();
@@ -94,7 +97,9 @@ fn profile(root: &Place) -> Result<Profile, ReadError> {
         mode: top.read("mode", |place| place.word("mode", Mode::NAMES))?.unwrap_or_default(),
         run_as: top.read("run_as", run_as)?,
         capabilities: top.list("capabilities", |item| entry(item, "capability", capability))?,
-        programs: top.need("programs", "a list of programs, one with \"entry\": true")?.each(programs::program)?,
+        programs: top
+            .need("programs", "a list of programs, one with \"entry\": true")?
+            .each(programs::program)?,
         files: top.list("files", file)?,
         network: top.read("network", network)?.unwrap_or(Network { listen: vec![], connect: vec![] }),
         syscalls: top.read("syscalls", rules::syscalls)?.unwrap_or(rules::NONE),
@@ -186,10 +191,8 @@ fn capability(place: &Place) -> Result<Capability, ReadError> {
     let lower = typed.to_ascii_lowercase();
     let bare = lower.strip_prefix("cap_").unwrap_or(&lower);
     if all.iter().any(|(_, word)| word == bare) {
-        return Err(place.error(format!(
-            "capability {} is written in lower case without CAP_: {bare:?}",
-            quoted(typed)
-        )));
+        return Err(place
+            .error(format!("capability {} is written in lower case without CAP_: {bare:?}", quoted(typed))));
     }
     Err(place.error(unknown("capability", bare, all.iter().map(|(_, word)| word.as_str()))))
 }
@@ -232,7 +235,8 @@ fn right(place: &Place) -> Result<Rights, ReadError> {
 fn network(place: &Place) -> Result<Network, ReadError> {
     let object = place.object(&["listen", "connect"])?;
     let endpoint = |place: &Place| -> Result<Endpoint, ReadError> {
-        text::endpoint(place.string("a network entry such as \"tcp/80\"")?).map_err(|message| place.error(message))
+        text::endpoint(place.string("a network entry such as \"tcp/80\"")?)
+            .map_err(|message| place.error(message))
     };
     let list = |key| object.list(key, |item| entry(item, "endpoint", endpoint));
     Ok(Network { listen: list("listen")?, connect: list("connect")? })
@@ -308,4 +312,3 @@ fn watch(place: &Place) -> Result<bool, ReadError> {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
-

@@ -58,7 +58,11 @@ fn condition(item: &Place, object: &Object) -> Result<Option<Condition>, ReadErr
     let test = match (object.get("in"), object.get("not_in"), object.get("mask"), object.get("equals")) {
         (None, None, None, None) => match object.get("arg") {
             None => return Ok(None),
-            Some(arg) => return Err(arg.error("has no test beside it; expected \"in\", \"not_in\", or \"mask\" and \"equals\"")),
+            Some(arg) => {
+                return Err(arg.error(
+                    "has no test beside it; expected \"in\", \"not_in\", or \"mask\" and \"equals\"",
+                ));
+            }
         },
         (Some(list), None, None, None) => Test::In(values(&list)?),
         (None, Some(list), None, None) => Test::NotIn(values(&list)?),
@@ -72,7 +76,9 @@ fn condition(item: &Place, object: &Object) -> Result<Option<Condition>, ReadErr
             Test::Masked { mask, equals: wanted }
         }
         _ => {
-            return Err(item.error("has no single test; expected one of \"in\", \"not_in\", and \"mask\" with \"equals\""));
+            return Err(item.error(
+                "has no single test; expected one of \"in\", \"not_in\", and \"mask\" with \"equals\"",
+            ));
         }
     };
     let arg = object.need("arg", "the argument's number, 0 to 5")?.number(0..=5)? as u8;

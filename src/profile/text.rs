@@ -48,7 +48,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         (Some(number), "ms") => Ok(Duration::from_millis(number)),
         (Some(number), "s") => Ok(Duration::from_secs(number)),
         (Some(number), "m") => Ok(Duration::from_secs(number * 60)),
-        (Some(number), "") => Err(format!("duration {text:?} has no unit; did you mean \"{number}s\"? Units are ms, s, m")),
+        (Some(number), "") => {
+            Err(format!("duration {text:?} has no unit; did you mean \"{number}s\"? Units are ms, s, m"))
+        }
         _ => Err(format!("{} is no duration; expected such as \"500ms\", \"10s\" or \"2m\"", quoted(text))),
     }
 }
@@ -90,7 +92,8 @@ fn unix(text: &str, name: &str) -> Result<Endpoint, String> {
 /// `[ADDRESS[/PREFIX]:]PORT`, an IPv6 address in brackets.
 fn address(text: &str) -> Result<Address, String> {
     if let Some(rest) = text.strip_prefix('[') {
-        let no_end = || format!("{} does not go on with \"]:PORT\" after its address; {ENDPOINT}", quoted(text));
+        let no_end =
+            || format!("{} does not go on with \"]:PORT\" after its address; {ENDPOINT}", quoted(text));
         let (network, port) = rest.split_once("]:").ok_or_else(no_end)?;
         return Ok(Address { network: Some(network_v6(network)?), ports: ports(port)? });
     }

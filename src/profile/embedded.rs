@@ -1,0 +1,246 @@
+//! The profiles that the binaries carry, by name.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::error::{ReadError, either};
+use super::nearest::nearest;
+use super::{Document, read};
+
+/// Each embedded profile's name and text.
+const PROFILES: [(&str, &str); 4] = [
+    ("baseline", include_str!("../../profiles/baseline.json")),
+    ("nginx", include_str!("../../profiles/nginx.json")),
+    ("static", include_str!("../../profiles/static.json")),
+    ("strict", include_str!("../../profiles/strict.json")),
+];
+
+/// The names, sorted.
+pub const NAMES: [&str; 4] = [PROFILES[0].0, PROFILES[1].0, PROFILES[2].0, PROFILES[3].0];
+
+/// More programs beside COMMAND than this are no directory of one app: each may run
+/// each other, and the list grows by the square.
+const MOST_BESIDE: usize = 256;
+
+/// The text of a profile by its name, as it stands in `profiles/`.
+pub fn named(name: &str) -> Option<&'static str> {
+    PROFILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// What `baseline` and `strict` have to know of the place where they are used.
+pub struct Around<'a> {
+    /// COMMAND, resolved by PATH.
+    pub command: &'a Path,
+    /// The files with an execute bit in COMMAND's own directory.
+    pub beside: &'a [PathBuf],
+    /// Whether a directory is there.
+    pub exists: &'a dyn Fn(&Path) -> bool,
+}
+
+/// The profile by its name, as it is in force: `strict` has COMMAND for its only
+/// program; `baseline` has those of its directories that exist and, unless they
+/// cover it, COMMAND and the programs beside it. Others are as they stand.
+///
+/// # Errors
+/// No profile has the name; COMMAND's path is none that a profile can hold (not
+/// absolute, not normal, not UTF-8); more programs lie beside it than can be listed.
+pub fn expand(name: &str, around: &Around) -> Result<Document, ReadError> {
+    let text = named(name).ok_or_else(|| ReadError::whole(unknown(name)))?;
+    let programs = match name {
+        "strict" => only(around.command, text)?,
+        "baseline" => beneath_and_beside(around, text)?,
+        _ => return read(text.as_bytes()),
+    };
+    let mut value: Value = read(text.as_bytes())?.value;
+    value["programs"] = programs;
+    read(value.to_string().as_bytes())
+}
+
+fn unknown(name: &str) -> String {
+    let meant = nearest(name, NAMES).map(|meant| format!("did you mean {meant:?}? ")).unwrap_or_default();
+    format!(
+        "no embedded profile is called {name:?}; {meant}There are {}; a file's name has a slash in it",
+        either(NAMES)
+    )
+}
+
+fn only(command: &Path, text: &str) -> Result<Value, ReadError> {
+    let mut programs = read(text.as_bytes())?.value["programs"].take();
+    programs[0]["path"] = utf8(command)?.into();
+    Ok(programs)
+}
+
+fn beneath_and_beside(around: &Around, text: &str) -> Result<Value, ReadError> {
+    let Value::Array(all) = read(text.as_bytes())?.value["programs"].take() else {
+        return Ok(Value::Null);
+    };
+    let directory = |program: &Value| PathBuf::from(program["beneath"].as_str().unwrap_or_default());
+    let mut programs: Vec<Value> =
+        all.into_iter().filter(|program| (around.exists)(&directory(program))).collect();
+    if !programs.iter().any(|program| around.command.starts_with(directory(program))) {
+        for path in beside(around)? {
+            programs.push(
+                json!({ "path": path, "entry": true, "why": "COMMAND's own directory, as it was at start" }),
+            );
+        }
+    }
+    let places: Vec<Value> =
+        programs.iter().map(|program| program.get("beneath").unwrap_or(&program["path"]).clone()).collect();
+    for program in &mut programs {
+        program["may_run"] = places.clone().into();
+    }
+    Ok(programs.into())
+}
+
+/// COMMAND and the programs beside it, sorted. A name that is not UTF-8 cannot be
+/// written in a profile, and so is not granted.
+fn beside<'a>(around: &Around<'a>) -> Result<Vec<&'a str>, ReadError> {
+    let mut paths: Vec<&str> = around.beside.iter().filter_map(|path| path.to_str()).collect();
+    paths.push(utf8(around.command)?);
+    paths.sort_unstable();
+    paths.dedup();
+    if paths.len() > MOST_BESIDE {
+        return Err(ReadError::whole(format!(
+            "baseline lists the programs in COMMAND's directory, and {} holds {}, more than {MOST_BESIDE}; \
+             name a profile, which `remit learn` writes",
+            around.command.parent().unwrap_or(around.command).display(),
+            paths.len()
+        )));
+    }
+    Ok(paths)
+}
+
+fn utf8(path: &Path) -> Result<&str, ReadError> {
+    path.to_str().ok_or_else(|| {
+        ReadError::whole(format!(
+            "COMMAND {path:?} is not UTF-8, and a profile cannot name it; rename the file"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ProgramPlace;
+    use super::*;
+
+    fn places(document: &Document) -> Vec<&Path> {
+        document.profile.programs.iter().map(|program| program.place.path()).collect()
+    }
+
+    fn expanded(name: &str, command: &str, beside: &[&str]) -> Document {
+        let beside: Vec<PathBuf> = beside.iter().map(PathBuf::from).collect();
+        let around = Around {
+            command: Path::new(command),
+            beside: &beside,
+            exists: &|path| path != Path::new("/opt"),
+        };
+        expand(name, &around).unwrap()
+    }
+
+    #[test]
+    fn every_embedded_profile_reads_under_its_own_name() {
+        for name in NAMES {
+            let document =
+                read(named(name).unwrap().as_bytes()).unwrap_or_else(|error| panic!("{name}.json:{error}"));
+            assert_eq!(document.profile.name, name);
+        }
+        assert!(NAMES.is_sorted());
+    }
+
+    #[test]
+    fn strict_runs_command_alone() {
+        let strict = expanded("strict", "/srv/app", &["/srv/app", "/srv/other"]);
+        assert_eq!(places(&strict), [Path::new("/srv/app")]);
+        assert!(strict.profile.programs[0].may_run.is_empty());
+        assert!(strict.profile.files.is_empty());
+    }
+
+    #[test]
+    fn baseline_leaves_out_what_is_not_there_and_adds_what_lies_beside_command() {
+        let covered = expanded("baseline", "/usr/bin/nginx", &["/usr/bin/sh"]);
+        assert_eq!(places(&covered), ["/usr", "/bin", "/sbin"].map(Path::new));
+        let app = expanded("baseline", "/app/server", &["/app/helper", "/app/server"]);
+        assert_eq!(places(&app), ["/usr", "/bin", "/sbin", "/app/helper", "/app/server"].map(Path::new));
+        for program in &app.profile.programs {
+            assert!(program.entry);
+            let edges: Vec<&Path> = program.may_run.iter().map(|edge| edge.what.path.as_path()).collect();
+            assert_eq!(edges, places(&app), "each may run each");
+        }
+        assert!(matches!(app.profile.programs[4].place, ProgramPlace::Path(_)));
+        assert_ne!(app.digest, covered.digest, "the digest is of what is in force");
+    }
+
+    #[test]
+    fn baseline_grants_nothing_that_leaves_the_container() {
+        let baseline = expanded("baseline", "/bin/true", &[]);
+        let granted: Vec<String> =
+            baseline.profile.syscalls.allow.iter().map(|entry| format!("{:?}", entry.what)).collect();
+        for never in [
+            "ptrace",
+            "process_vm_readv",
+            "process_vm_writev",
+            "mount",
+            "umount2",
+            "fsopen",
+            "move_mount",
+            "open_tree",
+            "mount_setattr",
+            "unshare",
+            "setns",
+            "chroot",
+            "pivot_root",
+            "keyctl",
+            "add_key",
+            "request_key",
+            "bpf",
+            "perf_event_open",
+            "userfaultfd",
+            "io_uring_setup",
+            "io_uring_enter",
+            "io_uring_register",
+            "modify_ldt",
+            "kexec_load",
+            "kexec_file_load",
+            "init_module",
+            "finit_module",
+            "delete_module",
+            "open_by_handle_at",
+            "name_to_handle_at",
+            "memfd_create",
+            "memfd_secret",
+            "fanotify_init",
+            "fanotify_mark",
+            "quotactl",
+            "acct",
+            "swapon",
+            "swapoff",
+            "reboot",
+            "settimeofday",
+            "clock_settime",
+            "clock_adjtime",
+            "adjtimex",
+            "iopl",
+            "ioperm",
+            "syslog",
+            "pidfd_getfd",
+            "kcmp",
+        ] {
+            assert!(crate::syscalls::known(never).is_some(), "{never} is a call");
+            assert!(!granted.iter().any(|rule| rule.contains(&format!("\"{never}\""))), "{never}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_no_profile_can_name_is_an_error() {
+        use std::os::unix::ffi::OsStrExt;
+        let expand_for = |command: &std::ffi::OsStr| {
+            let around = Around { command: Path::new(command), beside: &[], exists: &|_| false };
+            expand("baseline", &around).unwrap_err().to_string()
+        };
+        assert!(expand_for(std::ffi::OsStr::from_bytes(b"/a\xff")).contains("UTF-8"));
+        assert!(expand_for("app".as_ref()).contains("absolute"));
+        let around = Around { command: Path::new("/x"), beside: &[], exists: &|_| true };
+        assert!(expand("basline", &around).unwrap_err().to_string().contains("\"baseline\""));
+    }
+}
