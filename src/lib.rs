@@ -15,3 +15,5 @@ pub mod profile;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod syscalls;
+#[cfg(feature = "tool")]
+pub mod tool;
