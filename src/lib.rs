@@ -18,3 +18,5 @@ pub mod supervise;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod syscalls;
+#[cfg(feature = "tool")]
+pub mod tool;

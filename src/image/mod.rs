@@ -80,3 +80,25 @@ pub trait Files {
     /// The directory cannot be listed.
     fn list(&self, path: &Path) -> std::io::Result<Vec<(std::ffi::OsString, bool)>>;
 }
+
+/// The files with an execute bit in `command`'s own directory, sorted: what the
+/// `baseline` profile takes for programs beside its usual directories. Links are
+/// left out, since they name files that are elsewhere or here already.
+///
+/// # Errors
+/// The directory cannot be listed, or a file in it not looked at.
+pub fn beside(files: &dyn Files, command: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let Some(directory) = command.parent() else { return Ok(Vec::new()) };
+    let mut beside = Vec::new();
+    for (name, is_link) in files.list(directory)? {
+        let path = directory.join(name);
+        if is_link {
+            continue;
+        }
+        let look = files.look(&path)?;
+        if look.is_some_and(|look| look.kind == FileKind::Regular && look.mode & 0o111 != 0) {
+            beside.push(path);
+        }
+    }
+    Ok(beside)
+}

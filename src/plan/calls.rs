@@ -10,7 +10,7 @@ use super::network::Sockets;
 use crate::filter::{Access, Filter};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Mode, Profile, SyscallRule};
-use crate::syscalls::{self, groups};
+use crate::syscalls::{self, Condition, Test, groups};
 
 /// What the filter depends on besides the profile.
 pub(super) struct Calls<'a> {
@@ -32,7 +32,7 @@ impl Calls<'_> {
     /// The filter, and notes on what was left out.
     pub fn filter(&self, notes: &mut Vec<String>) -> Filter {
         let arch = self.kernel.arch;
-        let mut brought = Brought::default();
+        let mut brought = Brought { calls: BTreeMap::new(), supervisor: self.supervisor };
         self.bring_groups(&mut brought);
         self.bring_listed(&mut brought, notes);
         let mut calls = BTreeMap::new();
@@ -131,9 +131,9 @@ impl Calls<'_> {
 }
 
 /// Calls as they are brought together, by name.
-#[derive(Default)]
 struct Brought {
     calls: BTreeMap<&'static str, Call>,
+    supervisor: u32,
 }
 
 #[derive(Default)]
@@ -154,16 +154,28 @@ impl Brought {
     /// One source of a call; no alternatives: whatever its arguments.
     fn add(&mut self, name: &'static str, alternatives: Alternatives) {
         let call = self.call(name);
-        call.any |= alternatives.is_empty();
+        call.any |= alternatives.is_empty() || alternatives.iter().any(Vec::is_empty);
         for alternative in alternatives {
-            if !call.alternatives.contains(&alternative) {
+            if !alternative.is_empty() && !call.alternatives.contains(&alternative) {
                 call.alternatives.push(alternative);
             }
         }
     }
 
+    /// The groups know the supervisor as 1, which it is in a container.
+    fn here(&self, conditions: Vec<Condition>) -> Vec<Condition> {
+        let here = |condition: Condition| match condition.test {
+            Test::NotIn(pids) if pids == [1] => {
+                Condition { test: Test::NotIn(vec![u64::from(self.supervisor)]), ..condition }
+            }
+            _ => condition,
+        };
+        conditions.into_iter().map(here).collect()
+    }
+
     fn group(&mut self, group: &groups::Group) {
         for (name, alternatives) in group.calls() {
+            let alternatives = alternatives.into_iter().map(|all| self.here(all)).collect();
             self.add(name, alternatives);
         }
     }

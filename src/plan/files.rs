@@ -235,13 +235,19 @@ impl<'a> Granted<'a> {
     }
 
     fn policy(&mut self, look: &Look, rights: Rights, pointer: &str) {
-        self.grants.push(FileGrant {
-            rule: pointer.to_owned(),
-            path: look.canonical.clone(),
-            exact: look.kind != FileKind::Directory,
-            rights,
-            except: Vec::new(),
-        });
+        let same = |grant: &&mut FileGrant| {
+            grant.rule == pointer && grant.path == look.canonical && grant.except.is_empty()
+        };
+        match self.grants.iter_mut().find(same) {
+            Some(grant) => grant.rights = grant.rights.union(rights),
+            None => self.grants.push(FileGrant {
+                rule: pointer.to_owned(),
+                path: look.canonical.clone(),
+                exact: look.kind != FileKind::Directory,
+                rights,
+                except: Vec::new(),
+            }),
+        }
     }
 
     fn parent(&self, path: &Path, pointer: &str) -> Result<Option<Look>, PlanError> {

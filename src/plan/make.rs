@@ -1,6 +1,6 @@
 //! From a profile to a plan: pure but for the look at the image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::Calls;
 use super::files::Granted;
@@ -102,6 +102,21 @@ impl Plan {
             lacking,
             notes,
             fallback: profile.fallback,
+            whys: whys(profile),
         })
     }
+}
+
+/// The reasons of programs and files, which the printed plan shows beside them.
+fn whys(profile: &Profile) -> BTreeMap<String, String> {
+    let programs = profile.programs.iter().map(|program| &program.why);
+    let programs = programs.enumerate().map(|(index, why)| (format!("/programs/{index}"), why));
+    let files = profile.files.iter().enumerate().map(|(index, entry)| {
+        let why = match entry {
+            FileEntry::Group(group) => &group.why,
+            FileEntry::Path(rule) => &rule.why,
+        };
+        (format!("/files/{index}"), why)
+    });
+    programs.chain(files).filter_map(|(pointer, why)| Some((pointer, why.clone()?))).collect()
 }

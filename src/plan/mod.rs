@@ -5,6 +5,7 @@ mod calls;
 mod elsewhere;
 mod error;
 mod files;
+mod json;
 mod lacking;
 mod later;
 mod layers;
@@ -15,6 +16,8 @@ mod programs;
 mod protect;
 mod sets;
 mod step;
+mod text;
+mod words;
 
 pub use error::PlanError;
 pub use layers::{Layer, LayerState};
@@ -92,6 +95,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// What happens when something is lacking.
     pub fallback: Fallback,
+    /// The authors' reasons, by JSON Pointer of the entry.
+    pub whys: BTreeMap<String, String>,
 }
 
 /// A limit that the kernel keeps.

@@ -98,12 +98,14 @@ pub(super) fn sorted(set: &CapsHashSet) -> Vec<Capability> {
     list
 }
 
+/// The format's word: `net_bind_service`.
+pub(super) fn name(capability: &Capability) -> String {
+    capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase()
+}
+
 /// `chown setuid`, or `none`.
 pub(super) fn names(list: &[Capability]) -> String {
-    let names: Vec<_> = list
-        .iter()
-        .map(|capability| capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase())
-        .collect();
+    let names: Vec<_> = list.iter().map(name).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(" ") }
 }
 

@@ -1,0 +1,190 @@
+//! A plan for programs: one JSON object, the "Plan" of the formats.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{PathRule, Plan, step, words};
+use crate::filter::{Access, Error, compile};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    plan: u8,
+    kernel: String,
+    arch: &'static str,
+    seccomp: Seccomp<'a>,
+    landlock: Domain,
+    capabilities: Sets,
+    limits: BTreeMap<&'static str, u64>,
+    derived: Vec<Derived<'a>>,
+    widened: Vec<Rule>,
+    lacking: Vec<Lacking<'a>>,
+    steps: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Seccomp<'a> {
+    /// Every call that can succeed.
+    allowed: Vec<&'a str>,
+    conditional: Vec<Conditional<'a>>,
+    notified: Vec<&'a str>,
+    killed: [&'static str; 1],
+    instructions: usize,
+}
+
+#[derive(Serialize)]
+struct Conditional<'a> {
+    call: &'a str,
+    rule: String,
+}
+
+#[derive(Serialize)]
+struct Domain {
+    abi: u8,
+    rules: Vec<Rule>,
+    ports: Vec<Port>,
+    scopes: Vec<&'static str>,
+}
+
+/// A rule serves one entry or several, whose pointers stand with a blank between.
+#[derive(Serialize)]
+struct Rule {
+    path: String,
+    rights: Vec<&'static str>,
+    #[serde(rename = "for")]
+    because: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    narrowed: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Port {
+    ports: String,
+    right: String,
+}
+
+#[derive(Serialize)]
+struct Sets {
+    bounding: Vec<String>,
+    ambient: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Derived<'a> {
+    path: String,
+    role: &'static str,
+    #[serde(rename = "for")]
+    because: &'a str,
+}
+
+#[derive(Serialize)]
+struct Lacking<'a> {
+    layer: &'a str,
+    needs: &'a str,
+    cost: &'a str,
+    required: bool,
+}
+
+impl Plan {
+    /// The plan as one JSON object, indented, with a newline at its end.
+    ///
+    /// # Errors
+    /// The filter cannot be compiled.
+    pub fn to_json(&self) -> Result<String, Error> {
+        let mut text = serde_json::to_string_pretty(&self.document()?).unwrap_or_default();
+        text.push('\n');
+        Ok(text)
+    }
+
+    fn document(&self) -> Result<Document<'_>, Error> {
+        let calls = &self.filter.calls;
+        let limits = self.limits.iter().map(|(limit, value)| (limit.name(), *value));
+        let processes = self.policy.processes.map(|most| ("processes", u64::from(most)));
+        Ok(Document {
+            plan: 1,
+            kernel: self.kernel.release.to_string(),
+            arch: self.kernel.arch.name(),
+            seccomp: Seccomp {
+                allowed: calls.keys().copied().collect(),
+                conditional: calls
+                    .iter()
+                    .filter_map(|(call, access)| words::rule(access).map(|rule| Conditional { call, rule }))
+                    .collect(),
+                notified: calls
+                    .iter()
+                    .filter(|(_, access)| **access == Access::Notify)
+                    .map(|(call, _)| *call)
+                    .collect(),
+                killed: ["foreign architecture"],
+                instructions: compile(&self.filter)?.len(),
+            },
+            landlock: self.domain_document(),
+            capabilities: Sets {
+                bounding: step::sorted(&self.capabilities.app).iter().map(step::name).collect(),
+                ambient: step::sorted(&self.capabilities.ambient).iter().map(step::name).collect(),
+            },
+            limits: limits.chain(processes).collect(),
+            derived: self
+                .derived
+                .iter()
+                .map(|derived| Derived {
+                    path: shown(&derived.path),
+                    role: derived.role.name(),
+                    because: &derived.because,
+                })
+                .collect(),
+            widened: self
+                .widened
+                .iter()
+                .map(|widened| Rule {
+                    path: shown(&widened.path),
+                    rights: words::rights(widened.rights),
+                    because: widened.because.clone(),
+                    narrowed: Some(widened.narrowed),
+                })
+                .collect(),
+            lacking: self
+                .lacking
+                .iter()
+                .map(|lack| Lacking {
+                    layer: lack.layer,
+                    needs: &lack.needs,
+                    cost: &lack.cost,
+                    required: lack.required,
+                })
+                .collect(),
+            steps: self.steps().iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn domain_document(&self) -> Domain {
+        let abi = self.kernel.landlock.0;
+        let Some(domain) = &self.landlock else {
+            return Domain { abi, rules: Vec::new(), ports: Vec::new(), scopes: Vec::new() };
+        };
+        let rule = |rule: &PathRule| Rule {
+            path: shown(&rule.path),
+            rights: words::rights(rule.rights),
+            because: rule.because.join(" "),
+            narrowed: None,
+        };
+        let mut ports = Vec::new();
+        for right in domain.handled_net {
+            let its = domain.ports.iter().filter(|(_, rights)| rights.contains(right)).map(|(port, _)| *port);
+            let name = words::ports(right.into()).join(" ");
+            ports.extend(words::runs(its).into_iter().map(|ports| Port { ports, right: name.clone() }));
+        }
+        let scopes = [(domain.scope_abstract, "ABSTRACT_UNIX_SOCKET"), (domain.scope_signal, "SIGNAL")];
+        Domain {
+            abi,
+            rules: domain.rules.iter().map(rule).collect(),
+            ports,
+            scopes: scopes.into_iter().filter_map(|(there, name)| there.then_some(name)).collect(),
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,226 @@
+//! A plan for people: all of it, section by section, each grant with the entry
+//! that it serves and the author's reason.
+
+use std::fmt;
+
+use super::{Plan, ProgramTarget, step, words};
+use crate::filter::{Access, compile};
+use crate::profile::Mode;
+
+/// Lines are wrapped at this many characters.
+const WIDTH: usize = 100;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = if self.mode == Mode::Audit {
+            "audit: all of this is reported, nothing refused"
+        } else {
+            "enforce"
+        };
+        writeln!(
+            f,
+            "{} on Linux {} {}, Landlock ABI {}",
+            self.name, self.kernel.release, self.kernel.arch, self.kernel.landlock.0
+        )?;
+        writeln!(f, "mode: {mode}")?;
+        self.programs(f)?;
+        self.files(f)?;
+        self.domain(f)?;
+        self.calls(f)?;
+        self.sets(f)?;
+        section(
+            f,
+            "lacking",
+            self.lacking.iter().map(|lack| {
+                let weight = if lack.required { "asked for by the profile" } else { "not asked for" };
+                format!("{}: needs {}; without it {} ({weight})", lack.layer, lack.needs, lack.cost)
+            }),
+        )?;
+        section(f, "notes", self.notes.iter().cloned())?;
+        section(f, "steps", self.steps().iter().enumerate().map(|(at, step)| format!("{}. {step}", at + 1)))?;
+        match self.refusal() {
+            Some(refusal) => writeln!(f, "\nrefused to start: {refusal}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Plan {
+    fn programs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        section(
+            f,
+            "programs",
+            self.policy.programs.iter().map(|program| {
+                let mut line = format!("/programs/{}: {}", program.index, program.path.display());
+                if matches!(program.target, ProgramTarget::Beneath(_)) {
+                    line += " and all below";
+                }
+                if program.entry {
+                    line += ", COMMAND may be this";
+                }
+                let runs: Vec<_> = self
+                    .policy
+                    .programs
+                    .iter()
+                    .filter(|other| program.may_run.contains(&other.index))
+                    .map(|other| other.path.display().to_string())
+                    .collect();
+                if !runs.is_empty() {
+                    line += &format!(", may run {}", runs.join(" "));
+                }
+                self.with_why(line, &format!("/programs/{}", program.index))
+            }),
+        )?;
+        section(
+            f,
+            "derived: executable for a program's sake, never by themselves",
+            self.derived.iter().map(|derived| {
+                format!("{} {}, for {}", derived.role.name(), derived.path.display(), derived.because)
+            }),
+        )
+    }
+
+    /// What the supervisor decides by; the programs' own reading is left out.
+    fn files(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own = |rule: &str| rule.starts_with("/programs/");
+        let mut last = "";
+        let lines = self.policy.files.iter().filter(|grant| !own(&grant.rule)).map(|grant| {
+            let below = if grant.exact { "" } else { " and all below" };
+            let words: Vec<_> = grant.rights.words().collect();
+            let mut line = format!("{}: {}{below}: {}", grant.rule, grant.path.display(), words.join(" "));
+            if !grant.except.is_empty() {
+                let except: Vec<_> = grant.except.iter().map(|path| path.display().to_string()).collect();
+                line += &format!(", but for {}", except.join(" "));
+            }
+            // A group's reason stands at its first path.
+            let first = std::mem::replace(&mut last, &grant.rule) != grant.rule;
+            if first { self.with_why(line, &grant.rule) } else { line }
+        });
+        section(f, "files", lines)
+    }
+
+    fn domain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(domain) = &self.landlock else { return writeln!(f, "\nlandlock: no domain") };
+        writeln!(f, "\nlandlock")?;
+        wrapped(f, "refused but for the rules: ", words::rights(domain.handled).into_iter())?;
+        for rule in &domain.rules {
+            let rights = words::rights(rule.rights).join(" ");
+            item(f, &format!("{}: {rights} (for {})", rule.path.display(), rule.because.join(" ")))?;
+        }
+        for right in domain.handled_net {
+            let ports =
+                domain.ports.iter().filter(|(_, rights)| rights.contains(right)).map(|(port, _)| *port);
+            let runs = words::runs(ports);
+            let runs =
+                if runs.is_empty() { "no port".to_owned() } else { format!("only {}", runs.join(" ")) };
+            item(f, &format!("{}: {runs}", words::ports(right.into()).join(" ")))?;
+        }
+        if domain.scope_signal {
+            item(f, "signals: only within the domain")?;
+        }
+        if domain.scope_abstract {
+            item(f, "abstract unix sockets: only within the domain")?;
+        }
+        section(
+            f,
+            "widened: where the kernel's rule is wider than the profile",
+            self.widened.iter().map(|widened| {
+                let held =
+                    if widened.narrowed { "narrowed by the supervisor" } else { "narrowed by nothing" };
+                format!(
+                    "{}: {} (for {}), {held}",
+                    widened.path.display(),
+                    words::rights(widened.rights).join(" "),
+                    widened.because
+                )
+            }),
+        )
+    }
+
+    fn calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match compile(&self.filter) {
+            Ok(program) => writeln!(f, "\nseccomp: {} instructions", program.len())?,
+            Err(error) => writeln!(f, "\nseccomp: {error}")?,
+        }
+        let like = |wanted: fn(&Access) -> bool| {
+            self.filter.calls.iter().filter(move |(_, access)| wanted(access)).map(|(call, _)| *call)
+        };
+        wrapped(f, "allowed: ", like(|access| matches!(access, Access::Allow)))?;
+        for (call, access) in &self.filter.calls {
+            if let Some(rule) = words::rule(access) {
+                item(f, &format!("{call} when {rule}; else asked"))?;
+            }
+        }
+        wrapped(f, "asked every time: ", like(|access| matches!(access, Access::Notify)))?;
+        item(f, "refused unasked: clone3 (ENOSYS)")?;
+        item(f, "killed: calls of another architecture")?;
+        item(f, "every other call: asked, and refused with an event")
+    }
+
+    fn sets(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sets = &self.capabilities;
+        let user = match &self.run_as {
+            Some(ids) => format!("{}:{} groups {:?}", ids.user, ids.group, ids.groups),
+            None => "stays as it is".to_owned(),
+        };
+        let bounding =
+            if sets.drop_bounding { "the same" } else { "as inherited (no CAP_SETPCAP to drop it)" };
+        let lines = [
+            format!("user: {user}"),
+            format!("capabilities: {}; bounding set: {bounding}", step::names(&step::sorted(&sets.app))),
+            format!("ambient: {}", step::names(&step::sorted(&sets.ambient))),
+            format!("the supervisor keeps: {}", step::names(&step::sorted(&sets.supervisor))),
+            format!(
+                "memory both written and executed: {}",
+                if self.policy.write_execute { "allowed" } else { "refused" }
+            ),
+            format!("environment dropped: {}", self.environment_drop.join(" ")),
+        ];
+        let limits = self.limits.iter().map(|(limit, value)| format!("limit {}: {value}", limit.name()));
+        let processes = self.policy.processes.map(|most| format!("limit processes: {most}"));
+        section(f, "the app", lines.into_iter().chain(processes).chain(limits))
+    }
+
+    fn with_why(&self, line: String, pointer: &str) -> String {
+        match self.whys.get(pointer) {
+            Some(why) => format!("{line} ({why})"),
+            None => line,
+        }
+    }
+}
+
+fn section(f: &mut fmt::Formatter<'_>, title: &str, lines: impl Iterator<Item = String>) -> fmt::Result {
+    let mut lines = lines.peekable();
+    if lines.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(f, "\n{title}")?;
+    lines.try_for_each(|line| item(f, &line))
+}
+
+fn item(f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
+    wrapped(f, "", line.split(' '))
+}
+
+/// Words in lines of [`WIDTH`], the first after `lead`, the others indented.
+fn wrapped<'a>(f: &mut fmt::Formatter<'_>, lead: &str, words: impl Iterator<Item = &'a str>) -> fmt::Result {
+    let mut words = words.peekable();
+    if words.peek().is_none() {
+        return Ok(());
+    }
+    let mut line = format!("  {lead}");
+    let mut fresh = true;
+    for word in words {
+        if !fresh && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            writeln!(f, "{line}")?;
+            line = "      ".to_owned();
+            fresh = true;
+        }
+        if !fresh {
+            line.push(' ');
+        }
+        line += word;
+        fresh = false;
+    }
+    writeln!(f, "{line}")
+}

@@ -1,0 +1,98 @@
+//! The developer's and CI's tool: what `remit` does with its command line.
+
+mod plan;
+mod profiles;
+mod source;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::kernel::Kernel;
+use crate::profile::schema;
+
+/// Shows, before anything runs, what remit-init will do with a container.
+#[derive(Parser)]
+#[command(name = "remit", version, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done, 1 the answer is no, 2 bad input.")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Print exactly what will be done with a profile, on this or another kernel
+    Plan(plan::Arguments),
+    /// List the embedded profiles, or print one as it stands
+    Profiles(profiles::Arguments),
+    /// Print the profile format's JSON Schema
+    Schema,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs, one JSON document
+    Json,
+}
+
+/// An answer, or why there is none.
+type Answer = Result<Said, String>;
+
+/// What a verb prints, and whether the answer is yes.
+struct Said {
+    text: String,
+    yes: bool,
+}
+
+impl Said {
+    fn yes(text: impl Into<String>) -> Answer {
+        Ok(Said { text: text.into(), yes: true })
+    }
+}
+
+/// Does what the command line says, and gives the exit code: 0, 1 when the answer
+/// is no, 2 for bad input. `probe` measures this machine's kernel.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, probe: &dyn Fn() -> Result<Kernel, String>) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers; their text goes to stdout.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            return if error.print().is_ok() { code } else { 2 };
+        }
+    };
+    let answer = match arguments.verb {
+        Verb::Plan(arguments) => plan::run(&arguments, probe),
+        Verb::Profiles(arguments) => profiles::run(&arguments),
+        Verb::Schema => Said::yes(schema()),
+    };
+    match answer {
+        Ok(said) => print(&said),
+        Err(error) => {
+            eprintln!("remit: {error}");
+            2
+        }
+    }
+}
+
+/// Prints the whole answer; a reader that has seen enough is no error.
+fn print(said: &Said) -> u8 {
+    let mut out = io::stdout().lock();
+    let newline = if said.text.ends_with('\n') { "" } else { "\n" };
+    match out
+        .write_all(said.text.as_bytes())
+        .and_then(|()| out.write_all(newline.as_bytes()))
+        .and_then(|()| out.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("remit: cannot write the answer: {error}");
+            2
+        }
+        _ => u8::from(!said.yes),
+    }
+}

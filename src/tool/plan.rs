@@ -1,0 +1,113 @@
+//! `remit plan`: exactly what will be done.
+
+use caps::{Capability, CapsHashSet};
+use clap::ValueEnum;
+
+use super::source::{self, Source};
+use super::{Answer, Format, Said};
+use crate::image::live::Live;
+use crate::kernel::{Arch, Kernel, Release};
+use crate::plan::{Place, Plan};
+use crate::profile::{Mode, RunAs};
+
+/// The arguments of `remit plan`.
+#[derive(clap::Args)]
+#[command(
+    long_about = "Print exactly what remit-init will do with a profile: every system call, every Landlock rule and the entry that it serves, \
+                  what is wider than the profile, what the kernel lacks and what that costs, capabilities, limits and steps.\n\n\
+                  Programs and files are those of the place where it runs: run it in the image. The container is taken to be one with Docker's \
+                  defaults: root, fourteen capabilities, the supervisor as PID 1.",
+    after_help = "Exit codes: 0 it would start, 1 it would refuse to start on that kernel, 2 bad input."
+)]
+pub(super) struct Arguments {
+    /// A file (with a slash, or ending in .json) or the name of an embedded profile
+    profile: String,
+    /// The kernel: a release such as 5.10 or 6.12 with all that a stock one has, or `this`
+    #[arg(long, value_name = "RELEASE", default_value = "this")]
+    kernel: String,
+    /// The architecture: x86_64 or aarch64; this machine's by default
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Arch>,
+    /// The mode, in the place of the profile's
+    #[arg(long, value_enum)]
+    mode: Option<Modes>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// COMMAND, which `baseline` and `strict` are made for: /bin/sh unless given
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Option<String>,
+}
+
+/// The modes that confine.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Modes {
+    /// Refuse what is not listed
+    Enforce,
+    /// Report what would be refused, refuse nothing
+    Audit,
+}
+
+pub(super) fn run(arguments: &Arguments, probe: &dyn Fn() -> Result<Kernel, String>) -> Answer {
+    let kernel = kernel(arguments, probe)?;
+    let command = source::command(arguments.command.as_deref().unwrap_or("/bin/sh"))?;
+    let Source { name, profile, embedded } = source::read(&arguments.profile, &command, &Live)?;
+    let mode = match arguments.mode {
+        Some(Modes::Enforce) => Mode::Enforce,
+        Some(Modes::Audit) => Mode::Audit,
+        None => profile.mode,
+    };
+    let place = Place { command: Some(command), embedded, ..container() };
+    let plan =
+        Plan::new(&profile, &kernel, &place, &Live, mode).map_err(|error| format!("{name}: {error}"))?;
+    let text = match arguments.format {
+        Format::Text => plan.to_string(),
+        Format::Json => plan.to_json().map_err(|error| format!("{name}: {error}"))?,
+    };
+    Ok(Said { text, yes: plan.refusal().is_none() })
+}
+
+fn kernel(arguments: &Arguments, probe: &dyn Fn() -> Result<Kernel, String>) -> Result<Kernel, String> {
+    if arguments.kernel == "this" {
+        let here =
+            probe().map_err(|error| format!("--kernel this: {error}; name a release, such as 6.12"))?;
+        return Ok(Kernel { arch: arguments.arch.unwrap_or(here.arch), ..here });
+    }
+    let release: Release = arguments.kernel.parse().map_err(|error| format!("--kernel: {error}"))?;
+    if release < Release::OLDEST {
+        return Err(format!("--kernel: {release} is too old; expected {} or later", Release::OLDEST));
+    }
+    Ok(Kernel::stock(release, arguments.arch.unwrap_or(Arch::THIS)))
+}
+
+/// A container as Docker makes one when nothing is said.
+fn container() -> Place {
+    let permitted: CapsHashSet = [
+        Capability::CAP_AUDIT_WRITE,
+        Capability::CAP_CHOWN,
+        Capability::CAP_DAC_OVERRIDE,
+        Capability::CAP_FOWNER,
+        Capability::CAP_FSETID,
+        Capability::CAP_KILL,
+        Capability::CAP_MKNOD,
+        Capability::CAP_NET_BIND_SERVICE,
+        Capability::CAP_NET_RAW,
+        Capability::CAP_SETFCAP,
+        Capability::CAP_SETGID,
+        Capability::CAP_SETPCAP,
+        Capability::CAP_SETUID,
+        Capability::CAP_SYS_CHROOT,
+    ]
+    .into();
+    Place {
+        command: None,
+        supervisor: 1,
+        ids: RunAs { user: 0, group: 0, groups: Vec::new() },
+        bounding: permitted.clone(),
+        permitted,
+        hard_limits: [None; 3],
+        standard_files: Vec::new(),
+        guarded: Vec::new(),
+        embedded: false,
+    }
+}
