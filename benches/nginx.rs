@@ -102,7 +102,7 @@ fn profile(prefix: &Path, nginx: &Path, port: u16) -> Result<Value, String> {
     profile["programs"] = json!([{ "path": nginx, "entry": true }]);
     profile["network"]["listen"] = json!([format!("tcp/{port}")]);
     let files = profile["files"].as_array_mut().ok_or("profiles/nginx.json has no files")?;
-    for file in files.iter_mut().filter(|file| file.is_object()) {
+    for file in files.iter_mut().filter(|file| file["path"].is_string()) {
         file["optional"] = json!(true);
     }
     files.push(json!({ "path": prefix, "allow": ["read", "write", "create", "remove"] }));
