@@ -222,8 +222,11 @@ impl Room {
 
     /// All of them; the first has no supervisor.
     pub fn everyone(&self) -> Vec<Contender> {
-        let musl =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("target/x86_64-unknown-linux-musl/release/remit-init");
+        // TARGET/TRIPLE/release/remit-init, with the other triple.
+        let target =
+            Path::new(env!("CARGO_BIN_EXE_remit-init")).ancestors().nth(3).unwrap_or(Path::new("target"));
+        let triple = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+        let musl = target.join(triple).join("release/remit-init");
         let there = musl.is_file();
         let mut musl = self.shim_of("remit-init (musl)", musl, self.dir.join("profile.json"));
         musl.absent = (!there).then(|| "not built; `.ci/musl` builds it".to_owned());
