@@ -2,6 +2,10 @@
 //! planning asks of the outside. [`Live`](live::Live) looks at the real ones,
 //! [`Tree`](tree::Tree) is invented by tests.
 
+pub mod elf;
+pub mod live;
+pub mod tree;
+
 use std::path::{Path, PathBuf};
 
 /// A file's identity: a program is an inode, whatever its names.

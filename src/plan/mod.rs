@@ -1,6 +1,25 @@
 //! The plan: exactly what will be done, for one profile on one kernel in one
 //! place. Pure, printable, and the very list that `enforce` performs.
 
+mod calls;
+mod elsewhere;
+mod error;
+mod files;
+mod lacking;
+mod later;
+mod layers;
+mod make;
+mod mediated;
+mod network;
+mod programs;
+mod protect;
+mod sets;
+mod step;
+
+pub use error::PlanError;
+pub use layers::{Layer, LayerState};
+pub use step::Step;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -32,6 +51,9 @@ pub struct Place {
     /// Files that the app must not be able to write: the profile, the shim, the
     /// event file; each with the word that a message has for it.
     pub guarded: Vec<(&'static str, PathBuf)>,
+    /// The profile is an embedded one, made for no image in particular: programs
+    /// that are not there are left out, with a note.
+    pub embedded: bool,
 }
 
 /// Exactly what will be done.
@@ -45,9 +67,9 @@ pub struct Plan {
     pub kernel: Kernel,
     /// The ids to take on; none when they stay.
     pub run_as: Option<RunAs>,
-    /// Environment variables taken out: names and `LD_*` patterns.
+    /// Environment variables taken out: names and `LD_*` patterns; none in audit.
     pub environment_drop: Vec<String>,
-    /// Resource limits to set.
+    /// Resource limits to set; none in audit.
     pub limits: Vec<(Limit, u64)>,
     /// Capability sets.
     pub capabilities: Capabilities,
@@ -79,6 +101,17 @@ pub enum Limit {
     OpenFiles,
     FileSize,
     Core,
+}
+
+impl Limit {
+    /// The profile's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Limit::OpenFiles => "open_files",
+            Limit::FileSize => "file_size",
+            Limit::Core => "core",
+        }
+    }
 }
 
 /// The capability sets of the app and of the supervisor once it has been launched.
@@ -141,6 +174,16 @@ pub struct Derived {
 pub enum Role {
     Loader,
     Interpreter,
+}
+
+impl Role {
+    /// The format's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Loader => "loader",
+            Role::Interpreter => "interpreter",
+        }
+    }
 }
 
 /// A right that is wider in the kernel than in the profile.
@@ -223,7 +266,7 @@ pub struct PolicyProgram {
     pub entry: bool,
     /// A script's interpreter.
     pub interpreter: Option<FileId>,
-    /// Indices of the entries that it may run.
+    /// The entries that it may run, by their places in the profile.
     pub may_run: Vec<usize>,
 }
 

@@ -33,6 +33,7 @@ pub struct Cluster {
 #[derive(Clone, Copy, Debug)]
 enum Check {
     In(u8, &'static [u64]),
+    NotIn(u8, &'static [u64]),
     Masked(u8, u64, u64),
 }
 
@@ -52,11 +53,11 @@ pub fn named(name: &str) -> Option<&'static Group> {
 
 impl Group {
     /// Every call by name with its alternatives, each a conjunction of conditions;
-    /// none at all: allowed whatever the arguments.
+    /// one empty conjunction: allowed whatever the arguments.
     pub fn calls(&self) -> BTreeMap<&'static str, Vec<Vec<Condition>>> {
         let mut calls = BTreeMap::new();
         for cluster in self.clusters {
-            calls.extend(cluster.calls.iter().map(|call| (*call, Vec::new())));
+            calls.extend(cluster.calls.iter().map(|call| (*call, vec![Vec::new()])));
             calls.extend(cluster.when.iter().map(|(call, alternatives)| {
                 let conditions = |checks: &&[Check]| checks.iter().map(|check| check.condition()).collect();
                 (*call, alternatives.iter().map(conditions).collect())
@@ -70,6 +71,7 @@ impl Check {
     fn condition(self) -> Condition {
         match self {
             Check::In(arg, values) => Condition { arg, test: Test::In(values.to_vec()) },
+            Check::NotIn(arg, values) => Condition { arg, test: Test::NotIn(values.to_vec()) },
             Check::Masked(arg, mask, equals) => Condition { arg, test: Test::Masked { mask, equals } },
         }
     }
@@ -78,8 +80,12 @@ impl Check {
 /// Fast open makes a send a connect, and no Landlock rule sees it.
 const MSG_FASTOPEN: u64 = 0x2000_0000;
 /// Every CLONE_NEW* flag that clone takes (CLONE_NEWTIME is in its signal bits,
-/// and only clone3 and unshare know it).
-const CLONE_NAMESPACES: u64 = 0x7e02_0000;
+/// and only clone3 and unshare know it), and CLONE_UNTRACED, which no program
+/// needs and which would hide a child from whoever traces its parent.
+const CLONE_NAMESPACES_UNTRACED: u64 = 0x7e82_0000;
+/// The supervisor in a container. Its other threads are not worth a list: all that
+/// can be taken from them so is time.
+const SUPERVISOR: &[u64] = &[1];
 /// Type bits of a file mode, and of a socket's type without its flags.
 const S_IFMT: u64 = 0o170_000;
 const SOCK_TYPE: u64 = 0xf;
@@ -96,6 +102,7 @@ pub static CORE: Group = Group {
                 "brk",
                 "get_mempolicy",
                 "madvise",
+                "map_shadow_stack",
                 "mincore",
                 "mlock",
                 "mlock2",
@@ -133,23 +140,12 @@ pub static CORE: Group = Group {
         Cluster {
             why: "start and end of a process",
             calls: &["exit", "exit_group", "getrandom", "restart_syscall"],
-            when: &[
-                // Thread-local storage (ARCH_SET_FS, ARCH_GET_FS, and GS for wine and the like),
-                // CET as glibc asks for it (ARCH_CET_STATUS, ARCH_SHSTK_ENABLE, _DISABLE, _LOCK, _STATUS).
-                (
-                    "arch_prctl",
-                    &[&[Check::In(
-                        0,
-                        &[0x1001, 0x1002, 0x1003, 0x1004, 0x3001, 0x5001, 0x5002, 0x5003, 0x5005],
-                    )]],
-                ),
-                ("prctl", &[&[Check::In(0, PRCTL)]]),
-            ],
+            when: &[("arch_prctl", &[&[Check::In(0, ARCH_PRCTL)]]), ("prctl", &[&[Check::In(0, PRCTL)]])],
         },
         Cluster {
             why: "children: fork, posix_spawn, wait; no new namespace",
             calls: &["fork", "vfork", "wait4", "waitid"],
-            when: &[("clone", &[&[Check::Masked(0, CLONE_NAMESPACES, 0)]])],
+            when: &[("clone", &[&[Check::Masked(0, CLONE_NAMESPACES_UNTRACED, 0)]])],
         },
         Cluster {
             why: "signals: handlers, masks, sending",
@@ -218,7 +214,7 @@ pub static CORE: Group = Group {
         },
         Cluster {
             why: "pipes and pairs between one's own processes; a pair of datagram sockets could send to any path",
-            calls: &["pipe", "pipe2", "splice", "tee", "vmsplice"],
+            calls: &["pipe", "pipe2", "splice", "tee"],
             // AF_UNIX; SOCK_STREAM or SOCK_SEQPACKET, with or without SOCK_CLOEXEC and SOCK_NONBLOCK.
             when: &[(
                 "socketpair",
@@ -309,16 +305,20 @@ pub static CORE: Group = Group {
                 "sched_getparam",
                 "sched_getscheduler",
                 "sched_rr_get_interval",
-                "sched_setaffinity",
-                "sched_setattr",
-                "sched_setparam",
-                "sched_setscheduler",
                 "sched_yield",
-                "setpriority",
                 "setrlimit",
             ],
             // Pid 0 is the caller; libraries that pass getpid() fall back or ask for more.
-            when: &[("prlimit64", &[&[Check::In(0, &[0])]])],
+            when: &[
+                ("prlimit64", &[&[Check::In(0, &[0])]]),
+                // Threads set each other's by tid.
+                ("sched_setaffinity", &[&[Check::NotIn(0, SUPERVISOR)]]),
+                ("sched_setattr", &[&[Check::NotIn(0, SUPERVISOR)]]),
+                ("sched_setparam", &[&[Check::NotIn(0, SUPERVISOR)]]),
+                ("sched_setscheduler", &[&[Check::NotIn(0, SUPERVISOR)]]),
+                // PRIO_PROCESS: not a whole group's, not a whole user's.
+                ("setpriority", &[&[Check::In(0, &[0]), Check::NotIn(1, SUPERVISOR)]]),
+            ],
         },
     ],
 };
@@ -346,7 +346,25 @@ const PRCTL: &[u64] = &[
     40, // PR_GET_TID_ADDRESS
     41, // PR_SET_THP_DISABLE
     42, // PR_GET_THP_DISABLE
+    51, // PR_SVE_GET_VL: Java on ARM
     0x5356_4d41, // PR_SET_VMA: names of anonymous memory
+];
+
+/// What x86_64's libc asks for: thread-local storage, shadow stacks, wide registers.
+#[rustfmt::skip]
+const ARCH_PRCTL: &[u64] = &[
+    0x1001, // ARCH_SET_GS
+    0x1002, // ARCH_SET_FS
+    0x1003, // ARCH_GET_FS
+    0x1004, // ARCH_GET_GS
+    0x1021, // ARCH_GET_XCOMP_SUPP
+    0x1022, // ARCH_GET_XCOMP_PERM
+    0x1023, // ARCH_REQ_XCOMP_PERM
+    0x3001, // ARCH_CET_STATUS
+    0x5001, // ARCH_SHSTK_ENABLE
+    0x5002, // ARCH_SHSTK_DISABLE
+    0x5003, // ARCH_SHSTK_LOCK
+    0x5005, // ARCH_SHSTK_STATUS
 ];
 
 /// ioctls on open descriptors that configure nothing outside of them.

@@ -1,0 +1,218 @@
+//! From a filter to the kernel's program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+use super::interpret::{EQUAL, LOAD, NOT_LESS, RET_ERRNO, RET_KILL_PROCESS, RET_USER_NOTIF, RETURN};
+use super::{Access, ENOSYS, Filter, Insn, X32_BIT};
+use crate::kernel::Arch;
+use crate::syscalls::{self, Condition, Test, Width};
+
+/// The longest program that the kernel loads (linux/bpf_common.h, BPF_MAXINSNS).
+pub const MAX_INSTRUCTIONS: usize = 4096;
+
+/// Why a filter has no program.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Error {
+    /// It has more instructions than the kernel loads; how many, or at least so many.
+    TooLong(usize),
+    /// A condition on an argument that no call has.
+    Argument {
+        /// The call.
+        call: &'static str,
+        /// The argument's number.
+        arg: u8,
+    },
+    /// seccompiler's own refusal.
+    Compiler(BackendError),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::TooLong(instructions) => write!(
+                f,
+                "the seccomp filter has {instructions} instructions or more, the kernel loads \
+                 {MAX_INSTRUCTIONS}; write fewer conditions, or shorter `in` and `not_in` lists"
+            ),
+            Error::Argument { call, arg } => {
+                write!(f, "a condition on argument {arg} of `{call}`; expected 0 to 5, correct `arg`")
+            }
+            Error::Compiler(_) => f.write_str("the seccomp filter cannot be compiled"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Compiler(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Compiles the filter: our prologue, then what seccompiler makes of the calls,
+/// with a notification where it has a marker.
+///
+/// # Errors
+/// The program is too long, or a condition names an argument that cannot be.
+pub fn compile(filter: &Filter) -> Result<Vec<Insn>, Error> {
+    let mut program = prologue(filter.arch);
+    let mut rest = seccompiled(filter).map_err(|error| match error {
+        Error::TooLong(instructions) => Error::TooLong(instructions + program.len()),
+        other => other,
+    })?;
+    for instruction in &mut rest {
+        if instruction.code == RETURN && instruction.k == u32::from(NOT_ALLOWED) {
+            instruction.k = RET_USER_NOTIF;
+        }
+    }
+    program.append(&mut rest);
+    if program.len() > MAX_INSTRUCTIONS {
+        return Err(Error::TooLong(program.len()));
+    }
+    Ok(program)
+}
+
+/// seccompiler has no user notification: this stands for it until the program is
+/// there. Nothing else that it writes can be this value.
+const NOT_ALLOWED: SeccompAction = SeccompAction::Trace(0x7e57);
+
+/// What is answered before any list is looked at.
+fn prologue(arch: Arch) -> Vec<Insn> {
+    let load = |offset| Insn { code: LOAD, jt: 0, jf: 0, k: offset };
+    // Skips the answer that follows when it does not apply.
+    let unless = |code, k| Insn { code, jt: 0, jf: 1, k };
+    let answer = |k| Insn { code: RETURN, jt: 0, jf: 0, k };
+
+    // i386 and 32-bit ARM: the same numbers mean other calls.
+    let mut program =
+        vec![load(4), Insn { code: EQUAL, jt: 1, jf: 0, k: arch.audit() }, answer(RET_KILL_PROCESS), load(0)];
+    if arch == Arch::X86_64 {
+        // x32 shares x86_64's architecture value and differs by a bit of the number.
+        program.extend([unless(NOT_LESS, X32_BIT), answer(RET_KILL_PROCESS)]);
+    }
+    if let Some(clone3) = syscalls::number(arch, "clone3") {
+        // Its flags hide in memory; every libc falls back to clone.
+        program.extend([unless(EQUAL, clone3), answer(RET_ERRNO | u32::from(ENOSYS))]);
+    }
+    program
+}
+
+fn seccompiled(filter: &Filter) -> Result<BpfProgram, Error> {
+    let arch = match filter.arch {
+        Arch::X86_64 => TargetArch::x86_64,
+        Arch::Aarch64 => TargetArch::aarch64,
+    };
+    let mut calls = BTreeMap::new();
+    for (call, access) in &filter.calls {
+        let Some(number) = syscalls::number(filter.arch, call) else { continue };
+        if let Some(rules) = rules(call, access)? {
+            calls.insert(i64::from(number), rules);
+        }
+    }
+    let compiled =
+        SeccompFilter::new(calls, NOT_ALLOWED, SeccompAction::Allow, arch).and_then(BpfProgram::try_from);
+    compiled.map_err(|error| match error {
+        BackendError::FilterTooLarge(instructions) => Error::TooLong(instructions),
+        other => Error::Compiler(other),
+    })
+}
+
+/// A call's rules for seccompiler, where no rule at all means always; none when
+/// the call is never allowed without asking.
+fn rules(call: &'static str, access: &Access) -> Result<Option<Vec<SeccompRule>>, Error> {
+    let alternatives = match access {
+        Access::Notify => return Ok(None),
+        Access::Allow => return Ok(Some(Vec::new())),
+        Access::When(alternatives) => alternatives,
+    };
+    let mut rules = Vec::new();
+    for alternative in alternatives {
+        for conditions in conjunctions(call, alternative)? {
+            if conditions.is_empty() {
+                return Ok(Some(Vec::new()));
+            }
+            rules.push(SeccompRule::new(conditions).map_err(Error::Compiler)?);
+        }
+    }
+    Ok((!rules.is_empty()).then_some(rules))
+}
+
+/// An alternative as conjunctions of comparisons: one for every choice among the
+/// values of its `In` lists. None when it can never hold.
+fn conjunctions(call: &'static str, alternative: &[Condition]) -> Result<Vec<Vec<SeccompCondition>>, Error> {
+    let mut all: Vec<Vec<SeccompCondition>> = vec![Vec::new()];
+    for condition in alternative {
+        let choices = choices(call, condition)?;
+        // A comparison is two instructions at least: this could not be loaded.
+        let size = all.len().saturating_mul(choices.len());
+        if size > MAX_INSTRUCTIONS {
+            return Err(Error::TooLong(size));
+        }
+        all = all
+            .iter()
+            .flat_map(|before| choices.iter().map(|choice| [before.as_slice(), choice.as_slice()].concat()))
+            .collect();
+    }
+    Ok(all)
+}
+
+/// A condition as alternatives, each a conjunction of comparisons.
+fn choices(call: &'static str, condition: &Condition) -> Result<Vec<Vec<SeccompCondition>>, Error> {
+    use SeccompCmpArgLen::{Dword, Qword};
+    let arg = condition.arg;
+    let width = syscalls::width(call, arg);
+    if arg > 5 {
+        return Err(Error::Argument { call, arg });
+    }
+    let compare = |len: &SeccompCmpArgLen, operator, value| {
+        SeccompCondition::new(arg, len.clone(), operator, value).map_err(Error::Compiler)
+    };
+    // A value beyond what the kernel looks at is never there: the comparison would
+    // drop its upper bits and allow another.
+    let (len, most) = match width {
+        Some(Width::Bits16) => (Dword, 0xffff),
+        Some(Width::Bits32) => (Dword, 0xffff_ffff),
+        Some(Width::Bits64) | None => (Qword, u64::MAX),
+    };
+    Ok(match &condition.test {
+        Test::In(values) => {
+            let values: BTreeSet<u64> = values.iter().copied().filter(|value| *value <= most).collect();
+            let operator = || match width {
+                Some(Width::Bits16) => SeccompCmpOp::MaskedEq(most),
+                _ => SeccompCmpOp::Eq,
+            };
+            values
+                .iter()
+                .map(|value| Ok(vec![compare(&len, operator(), *value)?]))
+                .collect::<Result<_, _>>()?
+        }
+        // seccompiler takes bits outside of the mask out of the value, too.
+        Test::Masked { mask, equals } if equals & !(mask & most) != 0 => Vec::new(),
+        Test::Masked { mask, equals } => {
+            vec![vec![compare(&len, SeccompCmpOp::MaskedEq(mask & most), *equals)?]]
+        }
+        Test::NotIn(values) => {
+            let (len, most) = match width {
+                Some(Width::Bits64) => (Qword, u64::MAX),
+                _ => (Dword, 0xffff_ffff),
+            };
+            let values: BTreeSet<u64> = values.iter().map(|value| value & most).collect();
+            let mut all = values
+                .iter()
+                .map(|value| compare(&len, SeccompCmpOp::Ne, *value))
+                .collect::<Result<Vec<_>, _>>()?;
+            if width == Some(Width::Bits16) {
+                all.push(compare(&Dword, SeccompCmpOp::MaskedEq(0xffff_0000), 0)?);
+            }
+            vec![all]
+        }
+    })
+}

@@ -1,0 +1,102 @@
+//! Runs a seccomp program on a call, as the kernel would.
+
+use super::Insn;
+
+/// What a seccomp program sees of a call (linux/seccomp.h, `struct seccomp_data`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeccompData {
+    /// The call's number.
+    pub nr: u32,
+    /// `AUDIT_ARCH_*` of the entry that was taken.
+    pub arch: u32,
+    /// Where in the program it was made.
+    pub instruction_pointer: u64,
+    /// Its arguments, as registers.
+    pub args: [u64; 6],
+}
+
+/// What a seccomp program answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The call goes ahead.
+    Allow,
+    /// The supervisor is asked.
+    Notify,
+    /// The call fails with this errno.
+    Errno(u16),
+    /// The process dies by SIGSYS.
+    KillProcess,
+    /// Any other answer, as it stands.
+    Other(u32),
+    /// It is no program: it uses what no filter of ours does, leaves its text, or
+    /// looks outside of the call's data. The kernel would not have loaded it.
+    Invalid,
+}
+
+/// Runs the program to its answer.
+pub fn interpret(program: &[Insn], data: &SeccompData) -> Action {
+    let words = words(data);
+    let mut accumulator = 0u32;
+    let mut at = 0usize;
+    // Jumps only go forward, so this ends.
+    while let Some(instruction) = program.get(at) {
+        let k = instruction.k;
+        let jump = |taken: bool| usize::from(if taken { instruction.jt } else { instruction.jf });
+        at += 1;
+        match instruction.code {
+            LOAD => match words.get(k as usize / 4) {
+                Some(word) if k % 4 == 0 => accumulator = *word,
+                _ => return Action::Invalid,
+            },
+            AND => accumulator &= k,
+            JUMP => at = at.saturating_add(k as usize),
+            EQUAL => at += jump(accumulator == k),
+            GREATER => at += jump(accumulator > k),
+            NOT_LESS => at += jump(accumulator >= k),
+            ANY_BIT => at += jump(accumulator & k != 0),
+            RETURN => return action(k),
+            _ => return Action::Invalid,
+        }
+    }
+    Action::Invalid
+}
+
+/// `struct seccomp_data` in 32-bit words; both architectures are little-endian.
+fn words(data: &SeccompData) -> [u32; 16] {
+    let mut words = [0; 16];
+    words[0] = data.nr;
+    words[1] = data.arch;
+    let long = std::iter::once(data.instruction_pointer).chain(data.args);
+    for (pair, value) in words[2..].chunks_exact_mut(2).zip(long) {
+        pair[0] = value as u32;
+        pair[1] = (value >> 32) as u32;
+    }
+    words
+}
+
+fn action(answer: u32) -> Action {
+    // The lower half is data for some answers (linux/seccomp.h, SECCOMP_RET_DATA).
+    match answer & !0xffff {
+        RET_KILL_PROCESS => Action::KillProcess,
+        RET_ERRNO => Action::Errno(answer as u16),
+        RET_USER_NOTIF => Action::Notify,
+        RET_ALLOW => Action::Allow,
+        _ => Action::Other(answer),
+    }
+}
+
+pub(super) const RET_KILL_PROCESS: u32 = 0x8000_0000;
+pub(super) const RET_ERRNO: u32 = 0x0005_0000;
+pub(super) const RET_USER_NOTIF: u32 = 0x7fc0_0000;
+pub(super) const RET_ALLOW: u32 = 0x7fff_0000;
+
+/// `BPF_LD | BPF_W | BPF_ABS` and so on (linux/bpf_common.h): all that seccompiler
+/// and our prologue use.
+pub(super) const LOAD: u16 = 0x20;
+pub(super) const AND: u16 = 0x54;
+pub(super) const JUMP: u16 = 0x05;
+pub(super) const EQUAL: u16 = 0x15;
+pub(super) const GREATER: u16 = 0x25;
+pub(super) const NOT_LESS: u16 = 0x35;
+pub(super) const ANY_BIT: u16 = 0x45;
+pub(super) const RETURN: u16 = 0x06;

@@ -1,0 +1,91 @@
+//! The real files, through this process's own root and ids.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::{Executable, FileId, FileKind, Files, Look, elf};
+use crate::kernel::Arch;
+
+/// The files of the place that this process runs in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Live;
+
+impl Files for Live {
+    fn look(&self, path: &Path) -> io::Result<Option<Look>> {
+        let canonical = match fs::canonicalize(path) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            other => other?,
+        };
+        let found = fs::metadata(&canonical)?;
+        let kind = match found.file_type() {
+            kind if kind.is_file() => FileKind::Regular,
+            kind if kind.is_dir() => FileKind::Directory,
+            kind if kind.is_char_device() || kind.is_block_device() => FileKind::Device,
+            _ => FileKind::Other,
+        };
+        let id = FileId { device: found.dev(), inode: found.ino() };
+        Ok(Some(Look { canonical, id, kind, mode: found.mode() & 0o7777 }))
+    }
+
+    fn executable(&self, path: &Path) -> io::Result<Executable> {
+        // A pipe that stands where a program should must not stop the launch.
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        elf::executable(&file, Arch::THIS)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            names.push((entry.file_name(), entry.file_type()?.is_symlink()));
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+impl elf::ReadAt for File {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match FileExt::read_at(self, &mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_test_is_an_executable_file() {
+        let itself = std::env::current_exe().expect("a test knows its path");
+        let look = Live.look(&itself).expect("stat").expect("is there");
+        assert_eq!(look.kind, FileKind::Regular);
+        assert!(look.mode & 0o111 != 0);
+        let how = Live.executable(&itself).expect("readable");
+        assert!(matches!(how, Executable::Static | Executable::Dynamic(_)), "{how:?}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_none_and_a_directory_lists_sorted() {
+        assert_eq!(Live.look(Path::new("/nowhere/at/all")).expect("ENOENT is an answer"), None);
+        assert_eq!(Live.look(Path::new("/proc/self/status/x")).expect("ENOTDIR is an answer"), None);
+        let names = Live.list(Path::new("/proc/self")).expect("listable");
+        assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(names.contains(&("exe".into(), true)));
+    }
+}

@@ -1,0 +1,189 @@
+//! An invented image: what tests and golden files plan for, without a file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use super::{Executable, FileId, FileKind, Files, Look};
+
+/// Files that exist in memory only. Directories above a path come with it.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    nodes: BTreeMap<PathBuf, Node>,
+    next: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    There { inode: u64, kind: FileKind, mode: u32, how: Executable },
+    Link(PathBuf),
+}
+
+/// The kernel's limit of links in one path (MAXSYMLINKS).
+const MOST_LINKS: u32 = 40;
+
+impl Tree {
+    /// An image with nothing in it but `/`.
+    pub fn new() -> Tree {
+        let mut tree = Tree { nodes: BTreeMap::new(), next: 1 };
+        tree.put(Path::new("/"), FileKind::Directory, 0o755, Executable::Unknown);
+        tree
+    }
+
+    /// With a directory.
+    #[must_use]
+    pub fn dir(mut self, path: &str) -> Tree {
+        self.put(Path::new(path), FileKind::Directory, 0o755, Executable::Unknown);
+        self
+    }
+
+    /// With a file of data.
+    #[must_use]
+    pub fn file(mut self, path: &str) -> Tree {
+        self.put(Path::new(path), FileKind::Regular, 0o644, Executable::Unknown);
+        self
+    }
+
+    /// With an executable file.
+    #[must_use]
+    pub fn program(mut self, path: &str, how: Executable) -> Tree {
+        self.put(Path::new(path), FileKind::Regular, 0o755, how);
+        self
+    }
+
+    /// With a device.
+    #[must_use]
+    pub fn device(mut self, path: &str) -> Tree {
+        self.put(Path::new(path), FileKind::Device, 0o666, Executable::Unknown);
+        self
+    }
+
+    /// With a symbolic link.
+    #[must_use]
+    pub fn link(mut self, path: &str, target: &str) -> Tree {
+        self.above(Path::new(path));
+        self.nodes.insert(path.into(), Node::Link(target.into()));
+        self
+    }
+
+    /// With one more name for a file that is already there.
+    ///
+    /// # Panics
+    /// `existing` is not there.
+    #[must_use]
+    pub fn hard_link(mut self, path: &str, existing: &str) -> Tree {
+        let node = self.nodes.get(Path::new(existing)).expect("a hard link is to a file that is there");
+        let node = node.clone();
+        self.above(Path::new(path));
+        self.nodes.insert(path.into(), node);
+        self
+    }
+
+    fn put(&mut self, path: &Path, kind: FileKind, mode: u32, how: Executable) {
+        self.above(path);
+        let node = Node::There { inode: self.next, kind, mode, how };
+        self.next += 1;
+        self.nodes.insert(path.to_owned(), node);
+    }
+
+    fn above(&mut self, path: &Path) {
+        if let Some(parent) = path.parent()
+            && !self.nodes.contains_key(parent)
+        {
+            self.put(parent, FileKind::Directory, 0o755, Executable::Unknown);
+        }
+    }
+
+    /// The path without links, and what is there.
+    fn resolve(&self, path: &Path, links: u32) -> io::Result<Option<(PathBuf, &Node)>> {
+        let mut at = PathBuf::from("/");
+        let parts: Vec<_> = path.components().collect();
+        for (index, part) in parts.iter().enumerate() {
+            match part {
+                Component::ParentDir => {
+                    at.pop();
+                    continue;
+                }
+                Component::Normal(name) => at.push(name),
+                _ => continue,
+            }
+            match self.nodes.get(&at) {
+                None => return Ok(None),
+                Some(Node::There { kind, .. }) => {
+                    if *kind != FileKind::Directory && index + 1 < parts.len() {
+                        return Ok(None);
+                    }
+                }
+                Some(Node::Link(_)) if links == 0 => {
+                    return Err(io::Error::from_raw_os_error(libc::ELOOP));
+                }
+                Some(Node::Link(target)) => {
+                    at.pop();
+                    let rest: PathBuf = parts[index + 1..].iter().collect();
+                    return self.resolve(&at.join(target).join(rest), links - 1);
+                }
+            }
+        }
+        Ok(self.nodes.get(&at).map(|node| (at.clone(), node)))
+    }
+}
+
+impl Default for Tree {
+    fn default() -> Tree {
+        Tree::new()
+    }
+}
+
+impl Files for Tree {
+    fn look(&self, path: &Path) -> io::Result<Option<Look>> {
+        Ok(self.resolve(path, MOST_LINKS)?.and_then(|(canonical, node)| match node {
+            Node::There { inode, kind, mode, .. } => {
+                let id = FileId { device: 1, inode: *inode };
+                Some(Look { canonical, id, kind: *kind, mode: *mode })
+            }
+            Node::Link(_) => None,
+        }))
+    }
+
+    fn executable(&self, path: &Path) -> io::Result<Executable> {
+        match self.resolve(path, MOST_LINKS)? {
+            Some((_, Node::There { how, .. })) => Ok(how.clone()),
+            _ => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+        }
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+        let (at, _) =
+            self.resolve(path, MOST_LINKS)?.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+        let below = |(name, node): (&PathBuf, &Node)| {
+            let own = name.parent() == Some(&at);
+            own.then(|| (name.file_name().unwrap_or_default().to_owned(), matches!(node, Node::Link(_))))
+        };
+        Ok(self.nodes.iter().filter_map(below).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_one_inode_and_loops_end() {
+        let tree = Tree::new()
+            .program("/usr/bin/busybox", Executable::Static)
+            .link("/bin", "usr/bin")
+            .link("/usr/bin/sh", "busybox")
+            .hard_link("/usr/bin/ls", "/usr/bin/busybox")
+            .link("/a", "/b")
+            .link("/b", "/a");
+        let look = |path: &str| tree.look(Path::new(path)).expect("no loop").expect("is there");
+        assert_eq!(look("/bin/sh").canonical, Path::new("/usr/bin/busybox"));
+        assert_eq!(look("/bin/sh").id, look("/bin/ls").id);
+        assert_eq!(look("/bin/../bin/ls").canonical, Path::new("/usr/bin/ls"));
+        assert!(tree.look(Path::new("/a")).is_err());
+        assert_eq!(tree.look(Path::new("/bin/sh/x")).expect("ENOTDIR"), None);
+        let names: Vec<_> = tree.list(Path::new("/bin")).expect("listable").into_iter().collect();
+        assert_eq!(names, [("busybox".into(), false), ("ls".into(), false), ("sh".into(), true)]);
+    }
+}

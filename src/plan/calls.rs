@@ -1,0 +1,187 @@
+//! The filter: every call that a section of the profile brings, and how those that
+//! open, execute, connect or signal stay decided whoever brought them.
+
+use std::collections::BTreeMap;
+
+use caps::CapsHashSet;
+
+use super::mediated::{AF_UNIX, Alternatives, Mediated, OPEN_TO_MORE, masked, one_of};
+use super::network::Sockets;
+use crate::filter::{Access, Filter};
+use crate::kernel::{Kernel, LandlockAbi};
+use crate::profile::{Mode, Profile, SyscallRule};
+use crate::syscalls::{self, groups};
+
+/// What the filter depends on besides the profile.
+pub(super) struct Calls<'a> {
+    pub profile: &'a Profile,
+    pub kernel: &'a Kernel,
+    pub mode: Mode,
+    pub sockets: &'a Sockets,
+    /// Some program is dynamic.
+    pub dynamic: bool,
+    /// What the app would hold when enforced.
+    pub capabilities: &'a CapsHashSet,
+    /// The supervisor's pid as the app sees it.
+    pub supervisor: u32,
+    /// PR_SET_MDWE will be in force.
+    pub mdwe: bool,
+}
+
+impl Calls<'_> {
+    /// The filter, and notes on what was left out.
+    pub fn filter(&self, notes: &mut Vec<String>) -> Filter {
+        let arch = self.kernel.arch;
+        let mut brought = Brought::default();
+        self.bring_groups(&mut brought);
+        self.bring_listed(&mut brought, notes);
+        let mut calls = BTreeMap::new();
+        for (call, alternatives) in brought.calls {
+            // Its target hides behind a descriptor, so no register tells the supervisor.
+            let unheld = call == "pidfd_send_signal" && self.kernel.landlock < LandlockAbi::SCOPE;
+            if syscalls::number(arch, call).is_some() && !unheld {
+                calls.insert(call, self.access(call, alternatives));
+            }
+        }
+        Filter { arch, calls }
+    }
+
+    fn bring_groups(&self, brought: &mut Brought) {
+        brought.group(&groups::CORE);
+        // An exec of COMMAND, and what a static libc asks before main: where it
+        // is, and what its own descriptors are.
+        for call in ["execve", "execveat", "readlink", "readlinkat"] {
+            brought.add(call, Vec::new());
+        }
+        brought.add("newfstatat", vec![vec![masked(3, AT_EMPTY_PATH, AT_EMPTY_PATH)]]);
+        brought.add("statx", vec![vec![masked(2, AT_EMPTY_PATH, AT_EMPTY_PATH)]]);
+        if !self.profile.files.is_empty() {
+            brought.group(&groups::FILES);
+        } else if self.dynamic {
+            for call in LOADER {
+                brought.add(call, Vec::new());
+            }
+        }
+        if self.sockets.any {
+            brought.group(&groups::NETWORK);
+            // Resolvers bind the netlink socket that they ask for addresses.
+            brought.add("bind", Vec::new());
+        }
+        if self.sockets.listens {
+            brought.group(&groups::NETWORK_LISTEN);
+        }
+        if self.sockets.unix {
+            brought.add("socketpair", vec![vec![one_of(0, &[AF_UNIX])]]);
+        }
+    }
+
+    /// The profile's own list.
+    fn bring_listed(&self, brought: &mut Brought, notes: &mut Vec<String>) {
+        for (index, entry) in self.profile.syscalls.allow.iter().enumerate() {
+            let pointer = format!("/syscalls/allow/{index}");
+            let call = match &entry.what {
+                SyscallRule::Group(name) => {
+                    if let Some(group) = groups::named(name) {
+                        brought.group(group);
+                    }
+                    continue;
+                }
+                SyscallRule::Call(call) | SyscallRule::When(call, _) => *call,
+            };
+            if syscalls::number(self.kernel.arch, call).is_none() {
+                notes.push(format!("{pointer}: {} has no `{call}`, so it is left out", self.kernel.arch));
+                continue;
+            }
+            // What the profile lists and the app holds no capability for is refused
+            // by the kernel: notified, so that it is seen.
+            brought.call(call).unprivileged =
+                syscalls::privileged(call).is_some_and(|capability| !self.capabilities.contains(&capability));
+            let mediated = self.mediated(call);
+            match &entry.what {
+                SyscallRule::When(_, condition) if mediated.is_none() || OPEN_TO_MORE.contains(&call) => {
+                    brought.call(call).extra.push(vec![condition.clone()]);
+                }
+                SyscallRule::When(..) => {
+                    notes.push(format!(
+                        "{pointer}: `{call}` is decided by another section, so its condition adds nothing"
+                    ));
+                    brought.add(call, Vec::new());
+                }
+                _ => brought.add(call, Vec::new()),
+            }
+        }
+    }
+
+    fn access(&self, name: &str, call: Call) -> Access {
+        let mut alternatives = match self.mediated(name) {
+            Some(Mediated::Notify) => return Access::Notify,
+            Some(Mediated::When(alternatives)) => alternatives,
+            Some(Mediated::AsGrouped) => call.alternatives,
+            None if call.unprivileged => return Access::Notify,
+            None if call.any => return Access::Allow,
+            None => call.alternatives,
+        };
+        for alternative in call.extra {
+            if !alternatives.contains(&alternative) {
+                alternatives.push(alternative);
+            }
+        }
+        if alternatives.is_empty() { Access::Notify } else { Access::When(alternatives) }
+    }
+}
+
+/// Calls as they are brought together, by name.
+#[derive(Default)]
+struct Brought {
+    calls: BTreeMap<&'static str, Call>,
+}
+
+#[derive(Default)]
+struct Call {
+    /// Some source does not look at arguments.
+    any: bool,
+    alternatives: Alternatives,
+    /// From the profile's own objects.
+    extra: Alternatives,
+    unprivileged: bool,
+}
+
+impl Brought {
+    fn call(&mut self, name: &'static str) -> &mut Call {
+        self.calls.entry(name).or_default()
+    }
+
+    /// One source of a call; no alternatives: whatever its arguments.
+    fn add(&mut self, name: &'static str, alternatives: Alternatives) {
+        let call = self.call(name);
+        call.any |= alternatives.is_empty();
+        for alternative in alternatives {
+            if !call.alternatives.contains(&alternative) {
+                call.alternatives.push(alternative);
+            }
+        }
+    }
+
+    fn group(&mut self, group: &groups::Group) {
+        for (name, alternatives) in group.calls() {
+            self.add(name, alternatives);
+        }
+    }
+}
+
+/// What a loader asks of paths; which it may open is decided all the same.
+const LOADER: [&str; 10] = [
+    "access",
+    "faccessat",
+    "faccessat2",
+    "getdents64",
+    "lstat",
+    "newfstatat",
+    "open",
+    "openat",
+    "stat",
+    "statx",
+];
+
+/// "The descriptor itself": fstat, as libraries spell it now.
+const AT_EMPTY_PATH: u64 = 0x1000;

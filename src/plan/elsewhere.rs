@@ -1,0 +1,85 @@
+//! `@elsewhere`: everything that is there at start but the kernel's own trees and
+//! programs. Landlock cannot subtract, so it is a walk: a directory that holds
+//! what must stay out gives its other entries one by one.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use landlock::{AccessFs, make_bitflags};
+
+use super::files::{ALL, Granted};
+use super::programs::seen;
+use super::{FileGrant, PlanError};
+use crate::image::FileKind;
+
+/// The kernel's own trees.
+const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// What an ordinary server needs of /dev nevertheless: shared memory and message
+/// queues (sem_open, postgres, multiprocessing), and terminals of its own.
+const DEVICES: [&str; 4] = ["/dev/shm", "/dev/mqueue", "/dev/pts", "/dev/ptmx"];
+
+/// Grants it.
+pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), PlanError> {
+    let outside = outside(granted, pointer)?;
+    split(granted, Path::new("/"), &outside, pointer)?;
+    granted.grants.push(FileGrant {
+        rule: pointer.to_owned(),
+        path: "/".into(),
+        exact: false,
+        rights: ALL,
+        except: outside.into_iter().collect(),
+    });
+    granted.list(&DEVICES, ALL, pointer)
+}
+
+/// Canonical paths that it does not reach.
+fn outside(granted: &Granted<'_>, pointer: &str) -> Result<BTreeSet<PathBuf>, PlanError> {
+    let mut outside: BTreeSet<PathBuf> = KERNELS.iter().map(PathBuf::from).collect();
+    outside.extend(granted.programs.held.iter().map(|held| held.look.canonical.clone()));
+    for (_, path) in &granted.place.guarded {
+        if let Some(look) = seen(granted.files.look(path), path, pointer)? {
+            outside.insert(look.canonical);
+        }
+    }
+    Ok(outside)
+}
+
+/// The entries of a directory that holds something of `outside`. The directory
+/// itself gets no right to change it: a new name in it is made by the supervisor.
+/// It may be listed and, but for `/`, its files read, so that the app can read
+/// again what was made there.
+fn split(
+    granted: &mut Granted<'_>,
+    directory: &Path,
+    outside: &BTreeSet<PathBuf>,
+    pointer: &str,
+) -> Result<(), PlanError> {
+    if let Some(look) = seen(granted.files.look(directory), directory, pointer)? {
+        let rights = match directory.parent() {
+            None => AccessFs::ReadDir.into(),
+            Some(_) => make_bitflags!(AccessFs::{ReadFile | ReadDir}),
+        };
+        granted.widen(&look, rights, pointer, false);
+    }
+    let names = granted
+        .files
+        .list(directory)
+        .map_err(|error| PlanError::at(pointer, format!("cannot list `{}`: {error}", directory.display())))?;
+    for (name, is_link) in names {
+        let path = directory.join(name);
+        if is_link || outside.contains(&path) {
+            continue;
+        }
+        let holds = |other: &PathBuf| other.starts_with(&path);
+        match seen(granted.files.look(&path), &path, pointer)? {
+            Some(look) if look.kind == FileKind::Directory && outside.iter().any(holds) => {
+                split(granted, &path, outside, pointer)?;
+            }
+            Some(look) => {
+                granted.there_by_kernel(&look, ALL, pointer);
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! File entries against the image: what the supervisor decides by, what the kernel
+//! is told, and where the kernel's word is wider than the profile's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use landlock::{AccessFs, BitFlags, make_bitflags};
+
+use super::programs::{Programs, seen};
+use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere};
+use crate::image::{FileKind, Files, Look};
+use crate::kernel::{Kernel, LandlockAbi};
+use crate::profile::{Endpoint, FileEntry, FileGroup, FileRule, Profile, Rights};
+
+/// Every right of a file entry.
+pub(super) const ALL: Rights =
+    Rights::READ.union(Rights::WRITE).union(Rights::CREATE).union(Rights::REMOVE).union(Rights::IOCTL);
+
+/// What the file entries and the programs of a profile come to.
+pub(super) struct Granted<'a> {
+    pub files: &'a dyn Files,
+    pub place: &'a Place,
+    /// What is executable: `@elsewhere` must not reach it.
+    pub programs: &'a Programs,
+    /// Rights that the kernel knows; others would be refused by it.
+    pub handled: BitFlags<AccessFs>,
+    /// The supervisor can hand over files that it opened.
+    pub hands_over: bool,
+    /// `unix:*`: new names may be sockets.
+    pub unix: bool,
+    pub grants: Vec<FileGrant>,
+    pub rules: BTreeMap<PathBuf, PathRule>,
+    pub widened: Vec<Widened>,
+    pub notes: Vec<String>,
+}
+
+/// Rights to the kernel that a domain of this level can handle. RESOLVE_UNIX
+/// (level 9) would refuse what `unix:*` grants, and says nothing without it.
+pub(super) fn handled(abi: LandlockAbi) -> BitFlags<AccessFs> {
+    use landlock::{ABI, Access};
+    AccessFs::from_all(ABI::from(i32::from(abi.0))) & !BitFlags::from(AccessFs::ResolveUnix)
+}
+
+/// The kernel's rights for an existing directory, on it and below.
+fn on_directory(rights: Rights) -> BitFlags<AccessFs> {
+    let create = make_bitflags!(AccessFs::{MakeReg | MakeDir | MakeSym | MakeSock | MakeFifo | Refer});
+    let remove = make_bitflags!(AccessFs::{RemoveFile | RemoveDir | Refer});
+    let table = [
+        (Rights::READ, make_bitflags!(AccessFs::{ReadFile | ReadDir})),
+        (Rights::CREATE, create),
+        (Rights::REMOVE, remove),
+    ];
+    let of = |(right, flags): (Rights, BitFlags<AccessFs>)| rights.contains(right).then_some(flags);
+    table.into_iter().filter_map(of).fold(on_file(rights), |all, flags| all | flags)
+}
+
+/// The kernel's rights for one file: the others are EINVAL there.
+fn on_file(rights: Rights) -> BitFlags<AccessFs> {
+    let table = [
+        (Rights::READ, make_bitflags!(AccessFs::{ReadFile})),
+        (Rights::WRITE, make_bitflags!(AccessFs::{WriteFile | Truncate})),
+        (Rights::IOCTL, make_bitflags!(AccessFs::{IoctlDev})),
+    ];
+    let of = |(right, flags): (Rights, BitFlags<AccessFs>)| rights.contains(right).then_some(flags);
+    table.into_iter().filter_map(of).fold(BitFlags::EMPTY, |all, flags| all | flags)
+}
+
+impl<'a> Granted<'a> {
+    /// All of a profile's file entries, and what its programs bring.
+    pub fn find(
+        profile: &Profile,
+        kernel: &Kernel,
+        place: &'a Place,
+        files: &'a dyn Files,
+        programs: &'a Programs,
+    ) -> Result<Granted<'a>, PlanError> {
+        let mut network = profile.network.listen.iter().chain(&profile.network.connect);
+        let mut granted = Granted {
+            files,
+            place,
+            programs,
+            handled: handled(kernel.landlock),
+            hands_over: kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send),
+            unix: network.any(|entry| entry.what == Endpoint::UnixAny),
+            grants: Vec::new(),
+            rules: BTreeMap::new(),
+            widened: Vec::new(),
+            notes: Vec::new(),
+        };
+        for held in &programs.held {
+            granted.program(&held.look, &held.because);
+        }
+        for (index, entry) in profile.files.iter().enumerate() {
+            let pointer = format!("/files/{index}");
+            match entry {
+                FileEntry::Path(rule) => granted.entry(rule, &pointer)?,
+                FileEntry::Group(group) => match group.what {
+                    FileGroup::Runtime => granted.runtime(&pointer)?,
+                    FileGroup::Names => granted.list(NAMES, Rights::READ, &pointer)?,
+                    FileGroup::Elsewhere => elsewhere::grant(&mut granted, &pointer)?,
+                },
+            }
+        }
+        granted.widened.sort_by(|a, b| (&a.path, &a.because).cmp(&(&b.path, &b.because)));
+        Ok(granted)
+    }
+
+    /// A program, a loader or an interpreter: to be executed, and read.
+    fn program(&mut self, look: &Look, pointer: &str) {
+        let rights = match look.kind {
+            FileKind::Directory => make_bitflags!(AccessFs::{Execute | ReadFile | ReadDir}),
+            _ => make_bitflags!(AccessFs::{Execute | ReadFile}),
+        };
+        self.rule(look, rights, pointer);
+        self.policy(look, Rights::READ, pointer);
+    }
+
+    /// One entry with a path.
+    fn entry(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
+        let there = seen(self.files.look(&rule.path), &rule.path, pointer)?;
+        match there {
+            Some(look) if look.kind == FileKind::Directory => self.there(&look, rule.allow, pointer),
+            Some(look) => {
+                self.there(&look, rule.allow, pointer);
+                if rule.allow.intersects(Rights::CREATE.union(Rights::REMOVE))
+                    && let Some(parent) = self.parent(&look.canonical, pointer)?
+                {
+                    self.above(&parent, rule.allow, pointer);
+                }
+            }
+            None => self.missing(rule, pointer)?,
+        }
+        Ok(())
+    }
+
+    /// What is there, with exactly these rights.
+    fn there(&mut self, look: &Look, rights: Rights, pointer: &str) {
+        self.there_by_kernel(look, rights, pointer);
+        self.policy(look, rights, pointer);
+    }
+
+    /// The kernel's rule alone, where a wider grant says it to the supervisor.
+    pub fn there_by_kernel(&mut self, look: &Look, rights: Rights, pointer: &str) {
+        let flags = match look.kind {
+            FileKind::Directory => on_directory(rights),
+            _ => on_file(rights),
+        };
+        self.rule(look, flags, pointer);
+    }
+
+    /// A path that is not there: with `create`, the app may make it.
+    fn missing(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
+        let path = rule.path.display();
+        let parent = self.parent(&rule.path, pointer)?.filter(|look| look.kind == FileKind::Directory);
+        match (parent, rule.path.file_name()) {
+            (Some(parent), Some(name)) if rule.allow.contains(Rights::CREATE) => {
+                let path = parent.canonical.join(name);
+                self.grants.push(FileGrant {
+                    rule: pointer.to_owned(),
+                    path,
+                    exact: true,
+                    rights: rule.allow,
+                    except: Vec::new(),
+                });
+                self.above(&parent, rule.allow, pointer);
+                Ok(())
+            }
+            _ if rule.optional => {
+                self.notes
+                    .push(format!("{pointer}: {path} is not there, and need not be: nothing is granted"));
+                Ok(())
+            }
+            (None, _) if rule.allow.contains(Rights::CREATE) => Err(PlanError::at(
+                pointer,
+                format!(
+                    "the directory of `{path}` is not there; make it in the image, or say `\"optional\": true`"
+                ),
+            )),
+            _ => Err(PlanError::at(
+                pointer,
+                format!("`{path}` is not there; put it into the image, or say `\"optional\": true`"),
+            )),
+        }
+    }
+
+    /// What a file's own rule cannot hold: its name is made and taken away in its
+    /// directory, and once made anew it is another inode. The kernel is told the
+    /// directory, the supervisor holds changes to the one name.
+    fn above(&mut self, parent: &Look, rights: Rights, pointer: &str) {
+        let mut narrowed = BitFlags::EMPTY;
+        if rights.contains(Rights::CREATE) {
+            narrowed |= AccessFs::MakeReg;
+            if self.unix {
+                narrowed |= AccessFs::MakeSock;
+            }
+            if rights.contains(Rights::WRITE) && !self.hands_over {
+                narrowed |= make_bitflags!(AccessFs::{WriteFile | Truncate});
+            }
+            if rights.contains(Rights::READ) {
+                self.widen(parent, AccessFs::ReadFile.into(), pointer, false);
+            }
+        }
+        if rights.contains(Rights::REMOVE) {
+            narrowed |= AccessFs::RemoveFile;
+        }
+        self.widen(parent, narrowed, pointer, true);
+    }
+
+    /// A rule that is wider than the profile.
+    pub fn widen(&mut self, look: &Look, rights: BitFlags<AccessFs>, pointer: &str, narrowed: bool) {
+        let rights = rights & self.handled;
+        if !rights.is_empty() {
+            self.rule(look, rights, pointer);
+            let path = look.canonical.clone();
+            self.widened.push(Widened { path, rights, because: pointer.to_owned(), narrowed });
+        }
+    }
+
+    /// Adds to the one rule of this path.
+    fn rule(&mut self, look: &Look, rights: BitFlags<AccessFs>, pointer: &str) {
+        let rights = rights & self.handled;
+        if rights.is_empty() {
+            return;
+        }
+        let rule = self.rules.entry(look.canonical.clone()).or_insert_with(|| PathRule {
+            path: look.canonical.clone(),
+            id: look.id,
+            rights: BitFlags::EMPTY,
+            because: Vec::new(),
+        });
+        rule.rights |= rights;
+        if !rule.because.iter().any(|because| because == pointer) {
+            rule.because.push(pointer.to_owned());
+        }
+    }
+
+    fn policy(&mut self, look: &Look, rights: Rights, pointer: &str) {
+        self.grants.push(FileGrant {
+            rule: pointer.to_owned(),
+            path: look.canonical.clone(),
+            exact: look.kind != FileKind::Directory,
+            rights,
+            except: Vec::new(),
+        });
+    }
+
+    fn parent(&self, path: &Path, pointer: &str) -> Result<Option<Look>, PlanError> {
+        path.parent().map_or(Ok(None), |parent| seen(self.files.look(parent), parent, pointer))
+    }
+
+    /// `@runtime`: what is there of it.
+    fn runtime(&mut self, pointer: &str) -> Result<(), PlanError> {
+        self.list(RUNTIME, Rights::READ, pointer)?;
+        self.list(DEVICES, Rights::READ.union(Rights::WRITE), pointer)?;
+        self.list(&["/dev/tty"], Rights::READ.union(Rights::WRITE).union(Rights::IOCTL), pointer)?;
+        for path in &self.place.standard_files {
+            let Some(look) = seen(self.files.look(path), path, pointer)? else { continue };
+            let is_program = self.programs.held.iter().any(|held| held.look.id == look.id);
+            let is_guarded = self.place.guarded.iter().any(|(_, guarded)| guarded == &look.canonical);
+            let rights = match look.kind {
+                _ if is_program || is_guarded => Rights::READ,
+                FileKind::Device => Rights::READ.union(Rights::WRITE).union(Rights::IOCTL),
+                FileKind::Directory => continue,
+                _ => Rights::READ.union(Rights::WRITE),
+            };
+            self.there(&look, rights, pointer);
+        }
+        if let Some(look) = seen(self.files.look(Path::new("/proc")), Path::new("/proc"), pointer)? {
+            self.there(&look, Rights::READ, pointer);
+            self.widen(&look, make_bitflags!(AccessFs::{ReadFile | ReadDir}), pointer, false);
+        }
+        Ok(())
+    }
+
+    /// Those of these paths that are there.
+    pub fn list(&mut self, paths: &[&str], rights: Rights, pointer: &str) -> Result<(), PlanError> {
+        for path in paths.iter().map(Path::new) {
+            if let Some(look) = seen(self.files.look(path), path, pointer)? {
+                self.there(&look, rights, pointer);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `@runtime`, for reading: libraries and how they are found (glibc's cache and
+/// preload list, musl's path), locale and time zone, and the two corners of /sys
+/// that malloc and Go's runtime look at for processors and huge pages.
+const RUNTIME: &[&str] = &[
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/local/lib64",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/ld-musl-x86_64.path",
+    "/etc/ld-musl-aarch64.path",
+    "/usr/share/locale",
+    "/usr/share/zoneinfo",
+    "/etc/locale.alias",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/sys/devices/system/cpu",
+    "/sys/kernel/mm/transparent_hugepage",
+];
+
+/// `@runtime`, for reading and writing.
+const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+
+/// `@names`, for reading.
+const NAMES: &[&str] = &[
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/resolv.conf",
+    "/etc/gai.conf",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/services",
+    "/etc/protocols",
+];

@@ -1,0 +1,162 @@
+//! The plan, layer by layer, as the start event and a refusal to start tell it.
+
+use std::fmt;
+
+use caps::Capability;
+
+use super::step::{names, sorted};
+use super::{Lacking, Plan};
+use crate::filter::Access;
+use crate::profile::{Fallback, Mode};
+
+/// One layer of the confinement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Its name in events.
+    pub layer: &'static str,
+    /// Whether it holds.
+    pub state: LayerState,
+    /// What it holds, or why it does not; may be empty.
+    pub detail: String,
+}
+
+/// Whether a layer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerState {
+    /// All that it can.
+    Active,
+    /// Less than a newer kernel or a later version would hold.
+    Degraded,
+    /// Nothing.
+    Unavailable,
+}
+
+impl LayerState {
+    /// The word in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LayerState::Active => "active",
+            LayerState::Degraded => "degraded",
+            LayerState::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.layer, self.state.name())?;
+        if self.detail.is_empty() { Ok(()) } else { write!(f, " ({})", self.detail) }
+    }
+}
+
+impl Plan {
+    /// The one message of a refusal to start: the profile asks for what is lacking,
+    /// and does not say `"fallback": "degrade"`.
+    pub fn refusal(&self) -> Option<String> {
+        let lacking: Vec<_> = self.lacking.iter().filter(|lacking| lacking.required).collect();
+        if self.fallback == Fallback::Degrade || lacking.is_empty() {
+            return None;
+        }
+        let told: Vec<_> = lacking
+            .iter()
+            .map(|lack| format!("{} needs {} ({})", lack.layer, lack.needs, lack.cost))
+            .collect();
+        Some(format!(
+            "this kernel cannot give what profile `{}` asks for: {}; run it on one that can, or write `\"fallback\": \"degrade\"`",
+            self.name,
+            told.join("; ")
+        ))
+    }
+
+    /// Every layer, in the order of the launch.
+    pub fn layers(&self) -> Vec<Layer> {
+        let enforce = self.mode == Mode::Enforce;
+        let held = |layer, active: bool, detail: String| match (enforce, active) {
+            (false, _) => Layer::new(layer, LayerState::Unavailable, "audit refuses nothing"),
+            (true, true) => {
+                Layer::new(layer, self.worst(layer, LayerState::Active), &self.told(layer, detail))
+            }
+            (true, false) => Layer::new(layer, LayerState::Unavailable, &self.told(layer, detail)),
+        };
+        let user =
+            self.run_as.as_ref().map_or("as it was".to_owned(), |ids| format!("{}:{}", ids.user, ids.group));
+        let app: Vec<Capability> = sorted(&self.capabilities.app);
+        let (fixed, by_argument, asked) = self.counts();
+        let landlock = self.landlock.as_ref();
+        let abi = format!("ABI {}", self.kernel.landlock.0);
+        let listener = self.kernel.notify.as_ref();
+        let filter = format!("{fixed} calls, {by_argument} by argument, {asked} asked");
+        let limits: Vec<_> =
+            self.limits.iter().map(|(limit, value)| format!("{} {value}", limit.name())).collect();
+        let mdwe = match (self.mdwe, self.policy.write_execute) {
+            (true, _) => "",
+            (false, true) => "the profile has write_execute",
+            (false, false) => "the filter holds it",
+        };
+        vec![
+            Layer::new("user", LayerState::Active, &user),
+            held("capabilities", true, names(&app)),
+            Layer::new("no_new_privs", LayerState::Active, ""),
+            held("limits", true, limits.join(", ")),
+            held("mdwe", self.mdwe, mdwe.to_owned()),
+            held("environment", true, format!("{} names dropped", self.environment_drop.len())),
+            held("landlock-files", landlock.is_some(), abi),
+            held(
+                "landlock-tcp",
+                landlock.is_some_and(|domain| !domain.handled_net.is_empty()),
+                String::new(),
+            ),
+            held("landlock-scope", landlock.is_some_and(|domain| domain.scope_signal), String::new()),
+            Layer::new(
+                "seccomp",
+                if listener.is_ok() { LayerState::Active } else { LayerState::Unavailable },
+                if listener.is_ok() { &filter } else { "it hangs on the listener" },
+            ),
+            match listener {
+                Ok(_) => Layer::new(
+                    "notification",
+                    self.worst("notification", LayerState::Active),
+                    &self.told("notification", String::new()),
+                ),
+                Err(why) => Layer::new("notification", LayerState::Unavailable, why),
+            },
+            Layer::new(
+                "exec-check",
+                LayerState::Unavailable,
+                "programs are held by Landlock and at the notified exec; the check after the exec comes later",
+            ),
+        ]
+    }
+
+    /// Calls that are allowed as such, by argument, and asked for every time.
+    fn counts(&self) -> (usize, usize, usize) {
+        let count =
+            |like: fn(&Access) -> bool| self.filter.calls.values().filter(|access| like(access)).count();
+        (
+            count(|access| matches!(access, Access::Allow)),
+            count(|access| matches!(access, Access::When(_))),
+            count(|access| matches!(access, Access::Notify)),
+        )
+    }
+
+    fn lacks(&self, layer: &str) -> impl Iterator<Item = &Lacking> {
+        self.lacking.iter().filter(move |lacking| lacking.layer == layer)
+    }
+
+    fn worst(&self, layer: &str, otherwise: LayerState) -> LayerState {
+        if self.lacks(layer).next().is_some() { LayerState::Degraded } else { otherwise }
+    }
+
+    /// The detail and what the layer lacks.
+    fn told(&self, layer: &str, detail: String) -> String {
+        let lacks = self.lacks(layer).map(|lacking| format!("without {}: {}", lacking.needs, lacking.cost));
+        let parts: Vec<String> = (!detail.is_empty()).then_some(detail).into_iter().chain(lacks).collect();
+        parts.join("; ")
+    }
+}
+
+impl Layer {
+    fn new(layer: &'static str, state: LayerState, detail: &str) -> Layer {
+        Layer { layer, state, detail: detail.to_owned() }
+    }
+}

@@ -1,0 +1,140 @@
+//! Calls that open, execute, connect, signal or make memory executable: their
+//! access is the plan's own, whatever brought them.
+
+use super::calls::Calls;
+use crate::kernel::Arch;
+use crate::profile::Mode;
+use crate::syscalls::{Condition, Test};
+
+/// Alternatives for a call, each a conjunction of conditions.
+pub(super) type Alternatives = Vec<Vec<Condition>>;
+
+/// Calls whose access is the plan's own, whatever brought them: a bare name in
+/// `syscalls` brings them, and never loosens them.
+pub(super) enum Mediated {
+    /// The supervisor decides every one.
+    Notify,
+    /// Registers decide, and the rest is notified.
+    When(Alternatives),
+    /// As the groups have it.
+    AsGrouped,
+}
+
+impl Calls<'_> {
+    /// How the plan decides this call; none where the profile's word is the last.
+    pub(super) fn mediated(&self, call: &str) -> Option<Mediated> {
+        let every_open = self.profile.watch_reads || self.mode == Mode::Audit;
+        Some(match call {
+            "open" | "openat" if every_open => Mediated::Notify,
+            "open" => Mediated::When(vec![vec![masked(1, WRITES, 0)]]),
+            "openat" => Mediated::When(vec![vec![masked(2, WRITES, 0)]]),
+            "openat2" | "creat" | "mkdir" | "mkdirat" | "unlink" | "unlinkat" | "rmdir" | "rename"
+            | "renameat" | "renameat2" | "link" | "linkat" | "symlink" | "symlinkat" | "mknod"
+            | "mknodat" | "truncate" => Mediated::Notify,
+            "execve" | "execveat" | "bind" | "connect" => Mediated::Notify,
+            "socket" => Mediated::When(self.kinds()),
+            "mmap" if !self.profile.write_execute => {
+                Mediated::When(vec![vec![masked(2, PROT_WRITE, 0)], vec![masked(2, PROT_EXEC, 0)]])
+            }
+            "mprotect" | "pkey_mprotect" if !self.profile.write_execute => Mediated::When(self.protections()),
+            "shmat" if !self.profile.write_execute => Mediated::When(vec![vec![masked(2, SHM_EXEC, 0)]]),
+            "kill" => Mediated::When(vec![vec![self.not_the_supervisor(0, true)]]),
+            "tkill" | "rt_sigqueueinfo" | "pidfd_open" => {
+                Mediated::When(vec![vec![self.not_the_supervisor(0, false)]])
+            }
+            "tgkill" | "rt_tgsigqueueinfo" => Mediated::When(vec![vec![
+                self.not_the_supervisor(0, false),
+                self.not_the_supervisor(1, false),
+            ]]),
+            "fork" | "vfork" if self.profile.limits.processes.is_some() => Mediated::Notify,
+            "clone" if self.profile.limits.processes.is_some() => {
+                Mediated::When(vec![vec![masked(0, CLONE_NAMESPACES | CLONE_THREAD, CLONE_THREAD)]])
+            }
+            "clone" | "socketpair" | "sendto" | "sendmsg" | "sendmmsg" => Mediated::AsGrouped,
+            _ => return None,
+        })
+    }
+
+    /// The kinds of sockets that `network` names.
+    fn kinds(&self) -> Alternatives {
+        let mut kinds = Vec::new();
+        let internet = one_of(0, &[AF_INET, AF_INET6]);
+        if self.sockets.tcp() {
+            kinds.push(vec![
+                internet.clone(),
+                masked(1, SOCK_TYPE, SOCK_STREAM),
+                one_of(2, &[0, IPPROTO_TCP]),
+            ]);
+        }
+        if self.sockets.udp {
+            kinds.push(vec![internet, masked(1, SOCK_TYPE, SOCK_DGRAM), one_of(2, &[0, IPPROTO_UDP])]);
+        }
+        if self.sockets.unix {
+            kinds.push(vec![one_of(0, &[AF_UNIX])]);
+        }
+        if self.sockets.any {
+            for kind in [SOCK_RAW, SOCK_DGRAM] {
+                kinds.push(vec![
+                    one_of(0, &[AF_NETLINK]),
+                    masked(1, SOCK_TYPE, kind),
+                    one_of(2, &[NETLINK_ROUTE]),
+                ]);
+            }
+        }
+        kinds
+    }
+
+    /// Memory never becomes executable; where MDWE holds the rest, the loader of
+    /// an ARM machine may mark what is executable already with PROT_BTI.
+    fn protections(&self) -> Alternatives {
+        let mut alternatives = vec![vec![masked(2, PROT_EXEC, 0)]];
+        if self.kernel.arch == Arch::Aarch64 && self.mdwe {
+            alternatives.push(vec![masked(2, PROT_BTI | PROT_WRITE, PROT_BTI)]);
+        }
+        alternatives
+    }
+
+    /// `group`: a negative number is a process group; -1 is everybody, which spares
+    /// an init and is no group.
+    fn not_the_supervisor(&self, arg: u8, group: bool) -> Condition {
+        let mut pids = vec![u64::from(self.supervisor)];
+        if group && self.supervisor > 1 {
+            pids.push(u64::from(self.supervisor.wrapping_neg()));
+        }
+        Condition { arg, test: Test::NotIn(pids) }
+    }
+}
+
+pub(super) fn masked(arg: u8, mask: u64, equals: u64) -> Condition {
+    Condition { arg, test: Test::Masked { mask, equals } }
+}
+
+pub(super) fn one_of(arg: u8, values: &[u64]) -> Condition {
+    Condition { arg, test: Test::In(values.to_vec()) }
+}
+
+/// Mediated calls whose alternatives the profile may add to by an object.
+pub(super) const OPEN_TO_MORE: [&str; 6] = ["clone", "sendmmsg", "sendmsg", "sendto", "socket", "socketpair"];
+
+/// O_ACCMODE, O_CREAT and O_TRUNC: with none of them an open changes nothing.
+const WRITES: u64 = 0o3 | 0o100 | 0o1000;
+const PROT_WRITE: u64 = 2;
+const PROT_EXEC: u64 = 4;
+/// Branch targets are checked (asm/mman.h of arm64).
+const PROT_BTI: u64 = 0x10;
+const SHM_EXEC: u64 = 0o100_000;
+const CLONE_THREAD: u64 = 0x1_0000;
+/// Every CLONE_NEW* flag of clone.
+const CLONE_NAMESPACES: u64 = 0x7e02_0000;
+pub(super) const AF_UNIX: u64 = 1;
+const AF_INET: u64 = 2;
+const AF_INET6: u64 = 10;
+const AF_NETLINK: u64 = 16;
+const NETLINK_ROUTE: u64 = 0;
+/// The type of a socket, without SOCK_CLOEXEC and SOCK_NONBLOCK.
+const SOCK_TYPE: u64 = 0xf;
+const SOCK_STREAM: u64 = 1;
+const SOCK_DGRAM: u64 = 2;
+const SOCK_RAW: u64 = 3;
+const IPPROTO_TCP: u64 = 6;
+const IPPROTO_UDP: u64 = 17;

@@ -1,0 +1,313 @@
+//! Programs as inodes: each entry found, read, and followed to the loader and the
+//! interpreter that the kernel would start for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Derived, Place, PlanError, PolicyProgram, ProgramTarget, Role};
+use crate::image::{Executable, FileId, FileKind, Files, Look, elf};
+use crate::kernel::Arch;
+use crate::profile::{Profile, Program, ProgramPlace};
+
+/// What the programs of a profile are in this image.
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    /// The entries, those that are not there left out.
+    pub entries: Vec<PolicyProgram>,
+    /// Everything that gets the right to be executed.
+    pub held: Vec<Held>,
+    /// Loaders and interpreters, as they are printed.
+    pub derived: Vec<Derived>,
+    /// Some program is started by a loader, which opens libraries.
+    pub dynamic: bool,
+    /// What was skipped or is odd.
+    pub notes: Vec<String>,
+}
+
+/// A file that may be executed, or a directory of them.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub look: Look,
+    /// None for a program itself.
+    pub role: Option<Role>,
+    /// JSON Pointer of the entry that it serves.
+    pub because: String,
+}
+
+/// How often a script's interpreter may be a script (fs/exec.c, exec_binprm).
+const MOST_SCRIPTS: usize = 5;
+
+impl Programs {
+    /// Every entry of the profile, resolved.
+    pub fn find(
+        profile: &Profile,
+        place: &Place,
+        files: &dyn Files,
+        arch: Arch,
+    ) -> Result<Programs, PlanError> {
+        let mut found = Programs::default();
+        for (index, program) in profile.programs.iter().enumerate() {
+            let pointer = format!("/programs/{index}");
+            let Some(look) = found.stand(program, &pointer, place, files)? else { continue };
+            let target = match &program.place {
+                ProgramPlace::Beneath(_) => {
+                    found.beneath(look, &pointer, files, arch)?;
+                    ProgramTarget::Beneath(
+                        found.held.last().map(|held| held.look.canonical.clone()).unwrap_or_default(),
+                    )
+                }
+                ProgramPlace::Path(path) => {
+                    if found.is_twice(&look, path, &pointer, place)? {
+                        continue;
+                    }
+                    let id = look.id;
+                    found.file(program, path, look, &pointer, files)?;
+                    ProgramTarget::File(id)
+                }
+            };
+            let interpreter = match &program.interpreter {
+                Some(path) => seen(files.look(path), path, &pointer)?.map(|look| look.id),
+                None => None,
+            };
+            found.entries.push(PolicyProgram {
+                index,
+                path: program.place.path().to_owned(),
+                target,
+                entry: program.entry,
+                interpreter,
+                may_run: edges(profile, program),
+            });
+        }
+        Ok(found)
+    }
+
+    /// What stands at an entry's path; none when it may be skipped.
+    fn stand(
+        &mut self,
+        program: &Program,
+        pointer: &str,
+        place: &Place,
+        files: &dyn Files,
+    ) -> Result<Option<Look>, PlanError> {
+        let path = program.place.path();
+        let (key, wanted) = match program.place {
+            ProgramPlace::Path(_) => ("path", FileKind::Regular),
+            ProgramPlace::Beneath(_) => ("beneath", FileKind::Directory),
+        };
+        let pointer = format!("{pointer}/{key}");
+        match seen(files.look(path), path, &pointer)? {
+            Some(look) if look.kind == wanted => Ok(Some(look)),
+            Some(look) if look.kind == FileKind::Directory => Err(PlanError::at(
+                pointer,
+                format!("`{}` is a directory; name a program in it, or use `beneath`", path.display()),
+            )),
+            Some(_) if wanted == FileKind::Directory => Err(PlanError::at(
+                pointer,
+                format!("`{}` is not a directory; use `path` for one program", path.display()),
+            )),
+            Some(_) => Err(PlanError::at(pointer, format!("`{}` is not a regular file", path.display()))),
+            None if place.embedded => {
+                self.notes.push(format!("{pointer}: {} is not there, so it is left out", path.display()));
+                Ok(None)
+            }
+            None => Err(PlanError::at(
+                pointer,
+                format!("`{}` is not there; put it into the image, or take the entry out", path.display()),
+            )),
+        }
+    }
+
+    /// Whether another entry has this inode already: two names of one file can
+    /// only be told apart by `applet`. Embedded profiles list what they find.
+    fn is_twice(&self, look: &Look, path: &Path, pointer: &str, place: &Place) -> Result<bool, PlanError> {
+        let same = self.entries.iter().find(|entry| entry.target == ProgramTarget::File(look.id));
+        match same {
+            None => Ok(false),
+            Some(_) if place.embedded => Ok(true),
+            Some(other) => Err(PlanError::at(
+                format!("{pointer}/path"),
+                format!(
+                    "`{}` is the same file as `{}` (/programs/{}); list it once, by one name",
+                    path.display(),
+                    other.path.display(),
+                    other.index
+                ),
+            )),
+        }
+    }
+
+    /// One file: what it is, and what the kernel starts for it.
+    fn file(
+        &mut self,
+        program: &Program,
+        path: &Path,
+        look: Look,
+        pointer: &str,
+        files: &dyn Files,
+    ) -> Result<(), PlanError> {
+        let at = |key: &str| format!("{pointer}/{key}");
+        if look.mode & 0o111 == 0 {
+            self.notes.push(format!(
+                "{}: {} has no execute bit, so it cannot run",
+                at("path"),
+                path.display()
+            ));
+        }
+        let how = read(files, &look.canonical, &at("path"))?;
+        match (&how, &program.interpreter) {
+            (Executable::Script(line, _), None) => {
+                let text = format!(
+                    "`{}` is a script; add `\"interpreter\": \"{}\"`, which its #! line names",
+                    path.display(),
+                    line.display()
+                );
+                return Err(PlanError::at(at("path"), text));
+            }
+            (Executable::Script(line, _), Some(named)) if line != named => {
+                let text = format!(
+                    "the #! line of `{}` names `{}`, not `{}`; write what it names",
+                    path.display(),
+                    line.display(),
+                    named.display()
+                );
+                return Err(PlanError::at(at("interpreter"), text));
+            }
+            (Executable::Script(..), Some(_)) => {}
+            (_, Some(_)) => {
+                let text = format!("`{}` is no script; take `interpreter` out", path.display());
+                return Err(PlanError::at(at("interpreter"), text));
+            }
+            (_, None) => {}
+        }
+        self.held.push(Held { look, role: None, because: pointer.to_owned() });
+        self.follow(path, how, pointer, files, MOST_SCRIPTS)
+    }
+
+    /// Derives what the kernel starts for a file, and for that in turn.
+    fn follow(
+        &mut self,
+        path: &Path,
+        how: Executable,
+        pointer: &str,
+        files: &dyn Files,
+        scripts: usize,
+    ) -> Result<(), PlanError> {
+        let (next, role) = match how {
+            Executable::Static | Executable::Loader => return Ok(()),
+            Executable::Dynamic(loader) => {
+                self.dynamic = true;
+                (loader, Role::Loader)
+            }
+            Executable::Script(interpreter, _) if scripts > 0 => (interpreter, Role::Interpreter),
+            Executable::Script(..) => {
+                let text =
+                    format!("`{}`: interpreters are scripts, more than {MOST_SCRIPTS} deep", path.display());
+                return Err(PlanError::at(pointer, text));
+            }
+            Executable::Foreign(machine) => {
+                let text = format!(
+                    "`{}` is an ELF file for another machine (e_machine {machine}); put this architecture's into the image",
+                    path.display()
+                );
+                return Err(PlanError::at(pointer, text));
+            }
+            Executable::Unknown => {
+                let text = format!(
+                    "the kernel cannot execute `{}`: it is neither an ELF program nor begins with #!",
+                    path.display()
+                );
+                return Err(PlanError::at(pointer, text));
+            }
+        };
+        let word = role.name();
+        if !next.is_absolute() {
+            let text = format!(
+                "the {word} of `{}` is `{}`, which is no absolute path",
+                path.display(),
+                next.display()
+            );
+            return Err(PlanError::at(pointer, text));
+        }
+        let Some(look) = seen(files.look(&next), &next, pointer)? else {
+            let text = format!(
+                "the {word} of `{}`, `{}`, is not there; put it into the image",
+                path.display(),
+                next.display()
+            );
+            return Err(PlanError::at(pointer, text));
+        };
+        let how = read(files, &look.canonical, pointer)?;
+        self.derive(next.clone(), role, look, pointer);
+        if role == Role::Loader { Ok(()) } else { self.follow(&next, how, pointer, files, scripts - 1) }
+    }
+
+    /// A directory of programs. Its files are not read one by one; the loaders
+    /// that distributions ship are told apart by their inodes.
+    fn beneath(&mut self, look: Look, pointer: &str, files: &dyn Files, arch: Arch) -> Result<(), PlanError> {
+        self.dynamic = true;
+        for loader in elf::standard_loaders(arch) {
+            if let Some(there) = seen(files.look(loader), loader, pointer)? {
+                self.derive(loader.to_owned(), Role::Loader, there, pointer);
+            }
+        }
+        self.held.push(Held { look, role: None, because: pointer.to_owned() });
+        Ok(())
+    }
+
+    fn derive(&mut self, path: PathBuf, role: Role, look: Look, pointer: &str) {
+        let entry = Derived { path, role, because: pointer.to_owned() };
+        if !self.derived.contains(&entry) {
+            self.derived.push(entry);
+            self.held.push(Held { look, role: Some(role), because: pointer.to_owned() });
+        }
+    }
+
+    /// The inodes that may be executed for another's sake only. An interpreter
+    /// that lies below a directory of programs is one of them; a loader there is
+    /// still none, since it would run anything that can be read.
+    pub fn only_derived(&self) -> BTreeMap<FileId, Role> {
+        let programs: BTreeSet<FileId> = self
+            .entries
+            .iter()
+            .filter_map(|entry| match entry.target {
+                ProgramTarget::File(id) => Some(id),
+                ProgramTarget::Beneath(_) => None,
+            })
+            .collect();
+        let is_beneath = |path: &Path| {
+            self.entries.iter().any(|entry| match &entry.target {
+                ProgramTarget::Beneath(directory) => path.starts_with(directory),
+                ProgramTarget::File(_) => false,
+            })
+        };
+        self.held
+            .iter()
+            .filter_map(|held| held.role.map(|role| (&held.look, role)))
+            .filter(|(look, _)| !programs.contains(&look.id))
+            .filter(|(look, role)| *role == Role::Loader || !is_beneath(&look.canonical))
+            .map(|(look, role)| (look.id, role))
+            .collect()
+    }
+}
+
+/// The entries that `program` may run, by their places in the profile.
+fn edges(profile: &Profile, program: &Program) -> Vec<usize> {
+    let named = |other: &Program| program.may_run.iter().any(|edge| edge.what.path == other.place.path());
+    profile.programs.iter().enumerate().filter(|(_, other)| named(other)).map(|(index, _)| index).collect()
+}
+
+/// A look whose failure is an error at `pointer`.
+pub(super) fn seen(
+    look: io::Result<Option<Look>>,
+    path: &Path,
+    pointer: &str,
+) -> Result<Option<Look>, PlanError> {
+    look.map_err(|error| PlanError::at(pointer, format!("cannot look at `{}`: {error}", path.display())))
+}
+
+fn read(files: &dyn Files, path: &Path, pointer: &str) -> Result<Executable, PlanError> {
+    files
+        .executable(path)
+        .map_err(|error| PlanError::at(pointer, format!("cannot read `{}`: {error}", path.display())))
+}

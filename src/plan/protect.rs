@@ -1,0 +1,101 @@
+//! What nobody inside may change, whatever a grant says: programs, what is started
+//! for them, the profile, the shim, the event file, and other processes' memory.
+
+use std::path::{Path, PathBuf};
+
+use super::files::Granted;
+use super::programs::seen;
+use super::{FileGrant, PlanError, ProgramTarget};
+use crate::image::FileId;
+use crate::profile::Rights;
+
+const CHANGES: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
+
+/// The inodes to protect; an error where the profile itself grants a change of one.
+pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, PlanError> {
+    let mut protected = Vec::new();
+    for held in &granted.programs.held {
+        let what = match held.role {
+            None => format!("the program of {}", held.because),
+            Some(role) => format!("the {} of {}", role.name(), held.because),
+        };
+        refuse_change(granted, &held.look.canonical, &what)?;
+        protected.push((held.look.id, held.look.canonical.clone()));
+    }
+    for (what, path) in &granted.place.guarded {
+        if let Some(look) = seen(granted.files.look(path), path, "")? {
+            refuse_change(granted, &look.canonical, what)?;
+            protected.push((look.id, look.canonical));
+        }
+    }
+    for entry in &granted.programs.entries {
+        if let ProgramTarget::Beneath(directory) = &entry.target {
+            refuse_within(granted, directory, entry.index)?;
+        }
+    }
+    refuse_proc(granted)?;
+    protected.sort();
+    protected.dedup();
+    Ok(protected)
+}
+
+/// Whether a grant lets the app change what is at `path`.
+fn changes(grant: &FileGrant, path: &Path) -> bool {
+    let covers = path == grant.path || (!grant.exact && path.starts_with(&grant.path));
+    grant.rights.intersects(CHANGES) && covers && !grant.except.iter().any(|except| path.starts_with(except))
+}
+
+fn refuse_change(granted: &Granted<'_>, path: &Path, what: &str) -> Result<(), PlanError> {
+    match granted.grants.iter().find(|grant| changes(grant, path)) {
+        None => Ok(()),
+        Some(grant) => Err(PlanError::at(
+            &*grant.rule,
+            format!(
+                "it lets the app change `{}`, {what}, through `{}`; take write, create and remove away, or move one of them",
+                path.display(),
+                grant.path.display()
+            ),
+        )),
+    }
+}
+
+/// Nothing in or around a directory of programs may be changed, and no name made
+/// near it: what is new there would be a program.
+fn refuse_within(granted: &Granted<'_>, directory: &Path, index: usize) -> Result<(), PlanError> {
+    let meets = |path: &Path| path.starts_with(directory) || directory.starts_with(path);
+    let bad = granted.grants.iter().find(|grant| {
+        let names = grant.rights.intersects(Rights::CREATE.union(Rights::REMOVE));
+        let inside = grant.rights.intersects(CHANGES) && grant.path.starts_with(directory);
+        let beside = names && grant.exact && grant.path.parent().is_some_and(meets);
+        inside || beside
+    });
+    match bad {
+        None => Ok(()),
+        Some(grant) => Err(PlanError::at(
+            &*grant.rule,
+            format!(
+                "`{}` is in or around `{}`, below which every file is a program (/programs/{index}); move it to a directory of its own",
+                grant.path.display(),
+                directory.display()
+            ),
+        )),
+    }
+}
+
+/// `/proc/PID/mem` of an allowed program could be patched.
+fn refuse_proc(granted: &Granted<'_>) -> Result<(), PlanError> {
+    let proc = Path::new("/proc");
+    let bad = granted.grants.iter().find(|grant| {
+        changes(grant, proc) || (grant.rights.intersects(CHANGES) && grant.path.starts_with(proc))
+    });
+    match bad {
+        None => Ok(()),
+        Some(grant) => Err(PlanError::at(
+            &*grant.rule,
+            format!(
+                "`{}` lets the app write below /proc, and so into the memory of programs; grant `read` alone",
+                grant.path.display()
+            ),
+        )),
+    }
+}

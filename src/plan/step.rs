@@ -1,0 +1,132 @@
+//! The launch as a list: what the child does to itself, in order, before its exec.
+//! `enforce` performs this list and nothing else, and `remit plan` prints it.
+
+use std::fmt;
+
+use caps::{Capability, CapsHashSet};
+
+use super::{Limit, Plan};
+use crate::profile::Mode;
+
+/// One irreversible step of the launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Take variables out of the environment.
+    Environment(Vec<String>),
+    /// Set soft and hard limit.
+    Limit(Limit, u64),
+    /// Keep permitted capabilities across the change of user.
+    KeepCapabilities,
+    /// Drop these from the bounding set.
+    Bounding(Vec<Capability>),
+    /// Take on the supplementary groups.
+    Groups(Vec<u32>),
+    /// Take on the gid.
+    Group(u32),
+    /// Take on the uid.
+    User(u32),
+    /// Lock how a change of user changes capabilities, even for an app that holds
+    /// CAP_SETPCAP.
+    SecureBits,
+    /// Set the final permitted, effective and inheritable sets.
+    Capabilities(Vec<Capability>),
+    /// Raise these in the ambient set, having emptied it.
+    Ambient(Vec<Capability>),
+    /// No set-user-ID, no file capabilities, from here on.
+    NoNewPrivileges,
+    /// Die with the supervisor.
+    ParentDeathSignal,
+    /// No memory that was written may become executable.
+    Mdwe,
+    /// Close what was inherited, at the exec.
+    CloseOnExec,
+    /// Enter the Landlock domain.
+    Landlock,
+    /// Load the filter and hand its listener to the supervisor.
+    Seccomp,
+    /// Become the app.
+    Exec,
+}
+
+impl Plan {
+    /// What the child does, in order.
+    pub fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if !self.environment_drop.is_empty() {
+            steps.push(Step::Environment(self.environment_drop.clone()));
+        }
+        steps.extend(self.limits.iter().map(|(limit, value)| Step::Limit(*limit, *value)));
+        let enforce = self.mode == Mode::Enforce;
+        if self.run_as.is_some() {
+            steps.push(Step::KeepCapabilities);
+        }
+        if enforce && self.capabilities.drop_bounding {
+            let keep = &self.capabilities.app;
+            let all = caps::all();
+            steps.push(Step::Bounding(sorted(&all.difference(keep).copied().collect())));
+        }
+        if let Some(ids) = &self.run_as {
+            steps.extend([Step::Groups(ids.groups.clone()), Step::Group(ids.group), Step::User(ids.user)]);
+        }
+        if enforce && self.capabilities.drop_bounding {
+            steps.push(Step::SecureBits);
+        }
+        if enforce || self.run_as.is_some() {
+            steps.push(Step::Capabilities(sorted(&self.capabilities.app)));
+            steps.push(Step::Ambient(sorted(&self.capabilities.ambient)));
+        }
+        steps.extend([Step::NoNewPrivileges, Step::ParentDeathSignal]);
+        if self.mdwe {
+            steps.push(Step::Mdwe);
+        }
+        steps.push(Step::CloseOnExec);
+        if self.landlock.is_some() {
+            steps.push(Step::Landlock);
+        }
+        if self.kernel.notify.is_ok() {
+            steps.push(Step::Seccomp);
+        }
+        steps.push(Step::Exec);
+        steps
+    }
+}
+
+/// A set in the order of the kernel's numbers.
+pub(super) fn sorted(set: &CapsHashSet) -> Vec<Capability> {
+    let mut list: Vec<_> = set.iter().copied().collect();
+    list.sort_by_key(|capability| capability.index());
+    list
+}
+
+/// `chown setuid`, or `none`.
+pub(super) fn names(list: &[Capability]) -> String {
+    let names: Vec<_> = list
+        .iter()
+        .map(|capability| capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase())
+        .collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(" ") }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Environment(drop) => write!(f, "environment: drop {}", drop.join(" ")),
+            Step::Limit(limit, value) => write!(f, "limit: {} {value}", limit.name()),
+            Step::KeepCapabilities => f.write_str("keep-caps: through the change of user"),
+            Step::Bounding(drop) => write!(f, "bounding set: drop {}", names(drop)),
+            Step::Groups(groups) => write!(f, "groups: {groups:?}"),
+            Step::Group(gid) => write!(f, "gid: {gid}"),
+            Step::User(uid) => write!(f, "uid: {uid}"),
+            Step::SecureBits => f.write_str("securebits: noroot and no_setuid_fixup stay off, locked"),
+            Step::Capabilities(keep) => write!(f, "capabilities: {}", names(keep)),
+            Step::Ambient(raise) => write!(f, "ambient: {}", names(raise)),
+            Step::NoNewPrivileges => f.write_str("no_new_privs"),
+            Step::ParentDeathSignal => f.write_str("parent-death signal: KILL"),
+            Step::Mdwe => f.write_str("mdwe: no memory becomes executable"),
+            Step::CloseOnExec => f.write_str("descriptors: close from 3 at the exec"),
+            Step::Landlock => f.write_str("landlock: enter the domain"),
+            Step::Seccomp => f.write_str("seccomp: load the filter, hand over the listener"),
+            Step::Exec => f.write_str("exec"),
+        }
+    }
+}

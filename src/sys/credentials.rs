@@ -1,0 +1,112 @@
+//! Ids and capabilities of the calling thread alone. libc's wrappers change every
+//! thread of the process, so these are the bare calls.
+
+use nix::errno::Errno;
+
+use super::check;
+
+/// Permitted, effective and inheritable sets as the kernel's bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CapSets {
+    /// Effective.
+    pub effective: u64,
+    /// Permitted.
+    pub permitted: u64,
+    /// Inheritable.
+    pub inheritable: u64,
+}
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Data {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// `_LINUX_CAPABILITY_VERSION_3`: 64 bits in two halves.
+const VERSION_3: u32 = 0x2008_0522;
+
+/// This thread's capability sets.
+///
+/// # Errors
+/// capget(2) fails only where a filter refuses it.
+pub fn capget() -> Result<CapSets, Errno> {
+    let header = Header { version: VERSION_3, pid: 0 };
+    let mut data = [Data::default(); 2];
+    // SAFETY: the structures have the layout of version 3: one header, two halves.
+    check(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
+    let join = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    Ok(CapSets {
+        effective: join(data[0].effective, data[1].effective),
+        permitted: join(data[0].permitted, data[1].permitted),
+        inheritable: join(data[0].inheritable, data[1].inheritable),
+    })
+}
+
+/// Sets this thread's capability sets.
+///
+/// # Errors
+/// EPERM for what is not permitted.
+pub fn capset(sets: CapSets) -> Result<(), Errno> {
+    let header = Header { version: VERSION_3, pid: 0 };
+    let half = |shift: u32| Data {
+        effective: (sets.effective >> shift) as u32,
+        permitted: (sets.permitted >> shift) as u32,
+        inheritable: (sets.inheritable >> shift) as u32,
+    };
+    let data = [half(0), half(32)];
+    // SAFETY: as in `capget`; the kernel only reads.
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) }).map(drop)
+}
+
+/// Sets real, effective and saved gid of this thread.
+///
+/// # Errors
+/// EPERM without CAP_SETGID, EINVAL for a gid that has no mapping here.
+pub fn setresgid(gid: u32) -> Result<(), Errno> {
+    // SAFETY: three integers.
+    check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }).map(drop)
+}
+
+/// Sets real, effective and saved uid of this thread.
+///
+/// # Errors
+/// EPERM without CAP_SETUID, EINVAL for a uid that has no mapping here, EAGAIN
+/// over RLIMIT_NPROC.
+pub fn setresuid(uid: u32) -> Result<(), Errno> {
+    // SAFETY: three integers.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+}
+
+/// Sets the supplementary groups of this thread.
+///
+/// # Errors
+/// EPERM without CAP_SETGID, or where a user namespace denies setgroups.
+pub fn setgroups(groups: &[u32]) -> Result<(), Errno> {
+    // SAFETY: pointer and length are of one live slice of gid_t.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
+}
+
+/// Sets the uid and gid by which this thread's file accesses are judged, uid last
+/// so that the gid can still be changed. Neither call reports failure, so each is
+/// asked again.
+///
+/// # Errors
+/// EPERM when the ids could not be taken on.
+pub fn set_filesystem_ids(uid: u32, gid: u32) -> Result<(), Errno> {
+    // SAFETY: integers only; -1 is no id and only asks for the present one.
+    unsafe {
+        libc::syscall(libc::SYS_setfsgid, gid);
+        libc::syscall(libc::SYS_setfsuid, uid);
+        let now_gid = libc::syscall(libc::SYS_setfsgid, -1);
+        let now_uid = libc::syscall(libc::SYS_setfsuid, -1);
+        if now_gid as u32 == gid && now_uid as u32 == uid { Ok(()) } else { Err(Errno::EPERM) }
+    }
+}

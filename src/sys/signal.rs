@@ -1,0 +1,178 @@
+//! Signals, all 64 of them: libc's sets leave out 32 and 33, which a shell or a
+//! runtime may send, so the kernel's own mask is used throughout.
+
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+
+use super::check;
+
+/// A set of signals, bit n-1 for signal n: the kernel's `sigset_t` on both
+/// architectures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mask(pub u64);
+
+impl Mask {
+    /// Every signal; the kernel itself leaves KILL and STOP out.
+    pub const ALL: Mask = Mask(u64::MAX);
+
+    /// Whether `signal` is in it.
+    pub const fn has(self, signal: i32) -> bool {
+        self.0 & (1 << (signal - 1)) != 0
+    }
+}
+
+/// Replaces this thread's signal mask and returns what it was.
+///
+/// # Errors
+/// rt_sigprocmask(2) fails only where a filter refuses it.
+pub fn set_mask(mask: Mask) -> Result<Mask, Errno> {
+    let mut old = 0u64;
+    // SAFETY: both pointers are to live u64s, and 8 is the size that the kernel
+    // expects of its sigset_t.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &mask.0 as *const u64,
+            &mut old as *mut u64,
+            8,
+        )
+    })?;
+    Ok(Mask(old))
+}
+
+/// A descriptor from which the blocked signals of `mask` are read.
+///
+/// # Errors
+/// EMFILE, ENFILE, ENOMEM as in signalfd(2).
+pub fn descriptor(mask: Mask) -> Result<OwnedFd, Errno> {
+    // SAFETY: the pointer is to a live u64 of the kernel's size; the kernel
+    // answers with a descriptor that is ours alone.
+    unsafe {
+        let fd = check(libc::syscall(
+            libc::SYS_signalfd4,
+            -1,
+            &mask.0 as *const u64,
+            8,
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        ))?;
+        Ok(OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
+/// A signal that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its number, 1–64.
+    pub signal: i32,
+    /// `si_code`: SI_QUEUE carries a value.
+    pub code: i32,
+    /// The sender's pid; 0 for one outside our pid namespace.
+    pub sender: u32,
+    /// `si_value`, for SI_QUEUE.
+    pub value: u64,
+}
+
+/// The next signal that waits, if there is one.
+///
+/// # Errors
+/// Whatever read(2) answers but EAGAIN.
+pub fn next(fd: &OwnedFd) -> Result<Option<Received>, Errno> {
+    // SAFETY: signalfd_siginfo is made of integers, for which zero is a value.
+    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+    let size = size_of_val(&info);
+    // SAFETY: the buffer is `info`, as large as said.
+    let answer = unsafe { libc::read(fd.as_raw_fd(), (&raw mut info).cast(), size) };
+    match check(answer as libc::c_long) {
+        Ok(n) if n as usize == size => Ok(Some(Received {
+            signal: info.ssi_signo as i32,
+            code: info.ssi_code,
+            sender: info.ssi_pid,
+            value: info.ssi_ptr,
+        })),
+        Ok(_) => Err(Errno::EIO),
+        Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Sets SIGCHLD to its default, so that children can be waited for even where it
+/// was inherited as ignored, and says whether it had been ignored.
+///
+/// # Errors
+/// sigaction(2) fails only where a filter refuses it.
+pub fn default_sigchld() -> Result<bool, Errno> {
+    set_ignored(libc::SIGCHLD, false)
+}
+
+/// Ignores a signal or sets it to its default, and says whether it was ignored.
+///
+/// # Errors
+/// EINVAL for a signal that has no disposition.
+pub fn set_ignored(signal: i32, ignored: bool) -> Result<bool, Errno> {
+    // SAFETY: an all-zero sigaction is SIG_DFL with an empty mask; SIG_IGN is not
+    // a function that could run; both pointers are to live structures.
+    unsafe {
+        let mut new: libc::sigaction = std::mem::zeroed();
+        let mut old: libc::sigaction = std::mem::zeroed();
+        new.sa_sigaction = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+        check(libc::sigaction(signal, &new, &mut old).into())?;
+        Ok(old.sa_sigaction == libc::SIG_IGN)
+    }
+}
+
+/// Sends a signal to a process, or to a group when `pid` is negative.
+///
+/// # Errors
+/// ESRCH, EPERM as in kill(2).
+pub fn send(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: kill takes two integers.
+    check(unsafe { libc::kill(pid, signal) }.into()).map(drop)
+}
+
+/// Sends a queued signal with its value (rt_sigqueueinfo(2)).
+///
+/// # Errors
+/// ESRCH, EPERM, and EAGAIN when the queue is full.
+pub fn queue(pid: i32, signal: i32, value: u64) -> Result<(), Errno> {
+    /// The part of the kernel's siginfo_t that a queued signal uses, at its size.
+    #[repr(C)]
+    struct Info {
+        signal: i32,
+        errno: i32,
+        code: i32,
+        pad: i32,
+        pid: i32,
+        uid: u32,
+        value: u64,
+        rest: [u8; 96],
+    }
+    const { assert!(size_of::<Info>() == 128) };
+    let ours = nix::unistd::getpid().as_raw();
+    let uid = nix::unistd::getuid().as_raw();
+    let info = Info { signal, errno: 0, code: libc::SI_QUEUE, pad: 0, pid: ours, uid, value, rest: [0; 96] };
+    // SAFETY: the pointer is to a live structure of the size of siginfo_t.
+    check(unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, pid, signal, &raw const info) }).map(drop)
+}
+
+/// Sends a signal through a pidfd: never to another process that took the number.
+///
+/// # Errors
+/// ESRCH, EPERM as in pidfd_send_signal(2).
+pub fn send_pidfd(fd: impl AsFd, signal: i32) -> Result<(), Errno> {
+    // SAFETY: no pointer but null, which asks for a plain kill.
+    check(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, fd.as_fd().as_raw_fd(), signal, std::ptr::null::<u8>(), 0)
+    })
+    .map(drop)
+}
+
+/// The kernel's name of a signal without `SIG`: `TERM`, `RTMIN+3`.
+pub fn name(signal: i32) -> String {
+    match nix::sys::signal::Signal::try_from(signal) {
+        Ok(known) => known.as_str().trim_start_matches("SIG").to_owned(),
+        Err(_) if signal >= 34 => format!("RTMIN+{}", signal - 34),
+        Err(_) => signal.to_string(),
+    }
+}
