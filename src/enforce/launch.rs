@@ -98,7 +98,11 @@ impl Confinement {
         Ok(Confinement {
             steps: plan.steps(),
             ruleset: plan.landlock.as_ref().map(ruleset).transpose()?,
-            filter: crate::filter::compile(&plan.filter).map_err(|error| format!("filter: {error}"))?,
+            filter: match notify {
+                Ok(_) => crate::filter::compile(&plan.filter),
+                Err(_) => crate::filter::compile_unattended(&plan.filter),
+            }
+            .map_err(|error| format!("filter: {error}"))?,
             wait_killable: notify.is_ok_and(|notify| notify.wait_killable),
         })
     }
@@ -158,7 +162,7 @@ impl Child {
         let step = self.steps.get(index).map_or("exec", String::as_str);
         Ok(Word::Failed(Failure {
             exec: step == "exec",
-            listener: step.starts_with("seccomp"),
+            listener: step == Step::Seccomp.to_string(),
             step: step.to_owned(),
             errno,
         }))
@@ -234,6 +238,10 @@ fn perform_step(
             sys::signal::set_mask(command.mask)?;
             let listener = sys::seccomp::load(&confinement.filter, confinement.wait_killable)?;
             hand_over(socket, &listener)
+        }
+        Step::SeccompUnattended => {
+            sys::signal::set_mask(command.mask)?;
+            sys::seccomp::load_unattended(&confinement.filter)
         }
         Step::Exec => Ok(()),
     }

@@ -103,6 +103,11 @@ fn prologue(arch: Arch) -> Vec<Insn> {
     program
 }
 
+/// How many instructions come before seccompiler's own.
+pub(super) fn prologue_length(arch: Arch) -> usize {
+    prologue(arch).len()
+}
+
 fn seccompiled(filter: &Filter) -> Result<BpfProgram, Error> {
     let arch = match filter.arch {
         Arch::X86_64 => TargetArch::x86_64,

@@ -7,11 +7,14 @@
 
 mod compile;
 mod interpret;
+mod unattended;
 mod verdict;
 
+use compile::prologue_length;
 pub use compile::{Error, MAX_INSTRUCTIONS, compile};
 pub use interpret::{Action, SeccompData, interpret};
 pub use libc::sock_filter as Insn;
+pub use unattended::compile_unattended;
 
 use std::collections::BTreeMap;
 

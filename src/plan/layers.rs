@@ -109,8 +109,16 @@ impl Plan {
             held("landlock-scope", landlock.is_some_and(|domain| domain.scope_signal), String::new()),
             Layer::new(
                 "seccomp",
-                if listener.is_ok() { LayerState::Active } else { LayerState::Unavailable },
-                if listener.is_ok() { &filter } else { "it hangs on the listener" },
+                match (listener.is_ok(), enforce) {
+                    (true, _) => LayerState::Active,
+                    (false, true) => LayerState::Degraded,
+                    (false, false) => LayerState::Unavailable,
+                },
+                if listener.is_ok() {
+                    &filter
+                } else {
+                    "nobody can be asked: what is listed, and nothing is seen"
+                },
             ),
             match listener {
                 Ok(_) => Layer::new(

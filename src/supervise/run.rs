@@ -15,7 +15,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::descendants;
-use super::judge::{Judge, Request};
+use super::judge::{Bell, Judge, Request};
 use super::state::{Action, Input, State, Why};
 use crate::enforce::launch::{Child, Failure, Word};
 use crate::event::{Event, Exit, Process, Scribe, Signal, SignalName, Start, Status, Stop};
@@ -41,7 +41,7 @@ pub struct Watch {
     /// The start event, written once the confinement is in force.
     pub start: Start,
     /// Makes the worker, once the listener is there.
-    pub judge: Box<dyn FnOnce(OwnedFd, Box<dyn Fn(Request) + Send>) -> Judge>,
+    pub judge: Box<dyn FnOnce(OwnedFd, Bell) -> Judge>,
 }
 
 const SIGNALS: u64 = 0;

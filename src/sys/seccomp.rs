@@ -29,23 +29,30 @@ const FD_SYNC_WAKE_UP: u64 = 1;
 /// EBUSY when a filter in force has a listener already; EINVAL for a flag or a
 /// program that the kernel does not take; EACCES without no_new_privs.
 pub fn load(program: &[Instruction], wait_killable: bool) -> Result<OwnedFd, Errno> {
-    let length = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
-    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
     let mut flags = FILTER_FLAG_NEW_LISTENER;
     if wait_killable {
         flags |= FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
-    // SAFETY: the kernel reads `len` instructions from a live slice and writes
-    // none; it answers with a descriptor that is ours.
-    unsafe {
-        let fd = check(libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            flags,
-            &raw const program,
-        ))?;
-        Ok(OwnedFd::from_raw_fd(fd as i32))
-    }
+    let fd = set_filter(program, flags)?;
+    // SAFETY: with NEW_LISTENER the kernel answers with a descriptor that is ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Loads a filter that notifies nobody.
+///
+/// # Errors
+/// EINVAL for a program that the kernel does not take; EACCES without no_new_privs.
+pub fn load_unattended(program: &[Instruction]) -> Result<(), Errno> {
+    set_filter(program, 0).map(drop)
+}
+
+fn set_filter(program: &[Instruction], flags: u64) -> Result<libc::c_long, Errno> {
+    let length = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the kernel reads `len` instructions from a live slice and writes none.
+    check(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })
 }
 
 /// Whether the kernel knows user notification at all. gVisor does not, and kills

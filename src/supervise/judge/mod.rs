@@ -55,6 +55,9 @@ pub enum Request {
     Stop,
 }
 
+/// How the worker asks the main thread.
+pub type Bell = Box<dyn Fn(Request) + Send>;
+
 /// The worker's state.
 pub struct Judge {
     /// The filter's listener.
@@ -72,7 +75,7 @@ pub struct Judge {
     /// The entry that COMMAND is.
     pub entry: usize,
     /// Where the main thread is asked.
-    pub requests: Box<dyn Fn(Request) + Send>,
+    pub requests: Bell,
     /// The supervisor's ids, for looking and acting as the caller and back.
     pub identity: Identity,
     /// What is remembered between calls.

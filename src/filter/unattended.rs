@@ -1,0 +1,94 @@
+//! The filter where nobody can be asked: an old kernel, gVisor, or another listener
+//! in force already. What would have been notified is decided by the kernel alone.
+
+use super::interpret::{EQUAL, NOT_LESS, RET_ERRNO, RET_USER_NOTIF, RETURN};
+use super::{Access, ENOSYS, Error, Filter, Insn, compile};
+use crate::syscalls;
+
+/// The first number that both architectures gave out after Linux 4.18: a call from
+/// there on is unknown to older kernels, and libraries know how to do without it.
+const FIRST_NEW: u32 = 424;
+
+/// Compiles a filter that asks nobody: what the supervisor would decide goes on (an
+/// exec and an open are then Landlock's), what is not listed fails with EPERM, or
+/// with ENOSYS when it came after Linux 4.18.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_unattended(filter: &Filter) -> Result<Vec<Insn>, Error> {
+    let mut calls = filter.calls.clone();
+    for (call, access) in &mut calls {
+        // The conditions of an open only tell which ones are seen.
+        if *access == Access::Notify || matches!(*call, "open" | "openat") {
+            *access = Access::Allow;
+        }
+    }
+    let new = calls.keys().filter_map(|call| syscalls::number(filter.arch, call));
+    let new: Vec<u32> = new.filter(|number| *number >= FIRST_NEW).collect();
+    let mut program = compile(&Filter { arch: filter.arch, calls })?;
+    for instruction in &mut program {
+        if instruction.code == RETURN && instruction.k == RET_USER_NOTIF {
+            instruction.k = RET_ERRNO | libc::EPERM as u32;
+        }
+    }
+    // Put between the first answers and seccompiler's program, which begins with a
+    // load of its own: the number is loaded by then.
+    let at = super::prologue_length(filter.arch);
+    program.splice(at..at, answer_new(&new));
+    if program.len() > super::MAX_INSTRUCTIONS {
+        return Err(Error::TooLong(program.len()));
+    }
+    Ok(program)
+}
+
+/// ENOSYS for every new number but these.
+fn answer_new(listed: &[u32]) -> Vec<Insn> {
+    let skip = listed.len() as u8 + 1;
+    let mut program = vec![Insn { code: NOT_LESS, jt: 0, jf: skip, k: FIRST_NEW }];
+    for (index, number) in listed.iter().enumerate() {
+        program.push(Insn { code: EQUAL, jt: skip - 1 - index as u8, jf: 0, k: *number });
+    }
+    program.push(Insn { code: RETURN, jt: 0, jf: 0, k: RET_ERRNO | u32::from(ENOSYS) });
+    program
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::filter::{Action, SeccompData, interpret};
+    use crate::kernel::Arch;
+    use crate::syscalls::{Condition, Test, names, number};
+
+    #[test]
+    fn nobody_is_asked_whatever_the_call() {
+        let condition = |arg| vec![Condition { arg, test: Test::In(vec![7]) }];
+        let calls = BTreeMap::from([
+            ("read", Access::Allow),
+            ("faccessat2", Access::Allow),
+            ("execve", Access::Notify),
+            ("openat2", Access::Notify),
+            ("openat", Access::When(vec![condition(2)])),
+            ("ioctl", Access::When(vec![condition(1)])),
+        ]);
+        for arch in Arch::ALL {
+            let program = compile_unattended(&Filter { arch, calls: calls.clone() }).expect("compiled");
+            let ask = |nr: u32, args| {
+                interpret(&program, &SeccompData { nr, arch: arch.audit(), args, instruction_pointer: 0 })
+            };
+            for name in names() {
+                let Some(nr) = number(arch, name) else { continue };
+                let wanted = match name {
+                    "read" | "faccessat2" | "execve" | "openat2" | "openat" => Action::Allow,
+                    "ioctl" => Action::Errno(libc::EPERM as u16),
+                    _ if nr >= FIRST_NEW => Action::Errno(ENOSYS),
+                    _ => Action::Errno(libc::EPERM as u16),
+                };
+                assert_eq!(ask(nr, [0; 6]), wanted, "{arch} {name}");
+            }
+            let ioctl = number(arch, "ioctl").expect("it is old");
+            assert_eq!(ask(ioctl, [0, 7, 0, 0, 0, 0]), Action::Allow);
+        }
+    }
+}
