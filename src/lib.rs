@@ -6,12 +6,15 @@
 //! Only `sys` touches memory and system calls by hand.
 #![deny(unsafe_code)]
 
+pub mod enforce;
 pub mod event;
 pub mod filter;
 pub mod image;
 pub mod kernel;
 pub mod plan;
 pub mod profile;
+pub mod shim;
+pub mod supervise;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod syscalls;

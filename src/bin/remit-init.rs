@@ -1,2 +1,7 @@
-//! (thin binary, being written)
-fn main() {}
+//! The shim: the container's ENTRYPOINT.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(remit::shim::main(std::env::args_os(), std::env::vars_os()))
+}

@@ -64,16 +64,14 @@ impl std::error::Error for Error {
 /// The program is too long, or a condition names an argument that cannot be.
 pub fn compile(filter: &Filter) -> Result<Vec<Insn>, Error> {
     let mut program = prologue(filter.arch);
-    let mut rest = seccompiled(filter).map_err(|error| match error {
+    let rest = seccompiled(filter).map_err(|error| match error {
         Error::TooLong(instructions) => Error::TooLong(instructions + program.len()),
         other => other,
     })?;
-    for instruction in &mut rest {
-        if instruction.code == RETURN && instruction.k == u32::from(NOT_ALLOWED) {
-            instruction.k = RET_USER_NOTIF;
-        }
-    }
-    program.append(&mut rest);
+    program.extend(rest.into_iter().map(|seccompiler::sock_filter { code, jt, jf, k }| {
+        let marked = code == RETURN && k == u32::from(NOT_ALLOWED);
+        Insn { code, jt, jf, k: if marked { RET_USER_NOTIF } else { k } }
+    }));
     if program.len() > MAX_INSTRUCTIONS {
         return Err(Error::TooLong(program.len()));
     }

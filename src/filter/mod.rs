@@ -11,7 +11,7 @@ mod verdict;
 
 pub use compile::{Error, MAX_INSTRUCTIONS, compile};
 pub use interpret::{Action, SeccompData, interpret};
-pub use seccompiler::sock_filter as Insn;
+pub use libc::sock_filter as Insn;
 
 use std::collections::BTreeMap;
 

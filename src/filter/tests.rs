@@ -27,10 +27,9 @@ fn filter(arch: Arch, calls: impl IntoIterator<Item = (&'static str, Access)>) -
 
 /// Everything that the groups bring, and conditions of every kind and width.
 fn rich(arch: Arch) -> Filter {
-    let mut calls = BTreeMap::new();
-    for group in [&groups::CORE, &groups::FILES, &groups::NETWORK, &groups::NETWORK_LISTEN] {
-        calls.extend(group.calls().into_iter().map(|(call, when)| (call, Access::when(when))));
-    }
+    let brought = groups::union([&groups::CORE, &groups::FILES, &groups::NETWORK, &groups::NETWORK_LISTEN]);
+    let mut calls: BTreeMap<_, _> =
+        brought.into_iter().map(|(call, alternatives)| (call, Access::when(alternatives))).collect();
     let long: Vec<u64> = (0..70).map(|value| value * 3).collect();
     calls.extend(
         [

@@ -218,3 +218,35 @@ pub fn raise_ambient(capability: u8) -> Result<(), Errno> {
 pub fn clear_ambient() -> Result<(), Errno> {
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0).map(drop)
 }
+
+/// A descriptor that a message brought (SCM_RIGHTS): it is ours alone.
+pub fn received(fd: i32) -> OwnedFd {
+    // SAFETY: the caller took the number from a received control message, so the
+    // kernel has just made it in our table and nothing else owns it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// The protocol of the socket behind `/proc/PID/fd/N`: sockfs tells it as an
+/// extended attribute, so no descriptor of ours is needed.
+///
+/// # Errors
+/// EOPNOTSUPP or ENODATA for what is no socket; EACCES as for any look at a process.
+pub fn socket_protocol(path: &std::path::Path) -> Result<Vec<u8>, Errno> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let mut name = [0u8; 32];
+    // SAFETY: two NUL-terminated strings, and a buffer of the size that is said.
+    let length = check(unsafe {
+        libc::getxattr(path.as_ptr(), c"system.sockprotoname".as_ptr(), name.as_mut_ptr().cast(), name.len())
+    } as libc::c_long)?;
+    Ok(name[..length as usize].iter().copied().take_while(|byte| *byte != 0).collect())
+}
+
+/// A close-on-exec copy of a descriptor that the program was started with.
+///
+/// # Errors
+/// EBADF when it is not open, EMFILE.
+pub fn duplicate(fd: i32) -> std::io::Result<OwnedFd> {
+    let fd = inherited(fd).ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;
+    fd.try_clone_to_owned()
+}

@@ -28,7 +28,7 @@ pub fn width(call: &str, arg: u8) -> Option<Width> {
 /// `i` 32 bits, `m` 16 bits (a mode), `l` 64 bits, `p` a pointer, `-` not the same
 /// for every use of the call.
 #[rustfmt::skip]
-const WIDTHS: &[(&str, &str)] = &[
+pub(super) const WIDTHS: &[(&str, &str)] = &[
     ("accept", "ipp"),
     ("accept4", "ippi"),
     ("access", "pi"),

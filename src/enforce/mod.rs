@@ -1,0 +1,6 @@
+//! The irreversible part: look at this place, prepare everything that can fail,
+//! fork, and perform the plan's steps in the child.
+
+pub mod launch;
+pub mod place;
+pub mod probe;

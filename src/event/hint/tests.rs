@@ -1,0 +1,187 @@
+use json_patch::Patch;
+
+use super::*;
+
+/// The profile with the hint applied.
+fn amended(profile: &Value, want: &Want) -> Value {
+    let operations = serde_json::to_value(hint(profile, want)).unwrap();
+    let patch: Patch = serde_json::from_value(operations).unwrap();
+    let mut result = profile.clone();
+    json_patch::patch(&mut result, &patch).unwrap();
+    assert!(hint(&result, want).is_empty(), "the amended profile still lacks {want:?}: {result}");
+    result
+}
+
+fn smallest() -> Value {
+    json!({"remit": 1, "name": "x", "programs": [{"path": "/bin/x", "entry": true}]})
+}
+
+/// Applies the hint to the smallest profile and to one with the section there.
+#[track_caller]
+fn adds(want: Want, section: &str, alone: Value, before: Value, after: Value) {
+    let mut profile = smallest();
+    assert_eq!(amended(&profile, &want)[section], alone);
+    profile[section] = before;
+    assert_eq!(amended(&profile, &want)[section], after);
+}
+
+#[test]
+fn a_program_and_its_edge() {
+    let path = PathBuf::from("/bin/sh");
+    let known = |caller| Want::Program { path: path.clone(), caller };
+    assert_eq!(
+        amended(&smallest(), &known(None))["programs"],
+        json!([{"path": "/bin/x", "entry": true}, {"path": "/bin/sh"}])
+    );
+    assert_eq!(
+        amended(&smallest(), &known(Some(0)))["programs"],
+        json!([{"path": "/bin/x", "entry": true, "may_run": ["/bin/sh"]}, {"path": "/bin/sh"}])
+    );
+    // The edge alone, added to a list; an edge to an applet is not to all of it.
+    let mut profile = smallest();
+    profile["programs"] = json!([
+        {"path": "/bin/x", "entry": true, "may_run": [{"path": "/bin/sh", "applet": "ls"}]},
+        {"path": "/bin/sh"}
+    ]);
+    let after = amended(&profile, &known(Some(0)));
+    assert_eq!(after["programs"][0]["may_run"], json!([{"path": "/bin/sh", "applet": "ls"}, "/bin/sh"]));
+    assert_eq!(after["programs"].as_array().unwrap().len(), 2);
+    // A listed edge with a reason is an edge.
+    profile["programs"][0]["may_run"] = json!([{"path": "/bin/sh", "why": "hooks"}]);
+    assert!(hint(&profile, &known(Some(0))).is_empty());
+    // A caller that is not there has no edge.
+    assert_eq!(hint(&profile, &known(Some(9))), []);
+}
+
+#[test]
+fn a_file_beneath_an_entry_gets_its_own_before_an_edge() {
+    let mut profile = smallest();
+    profile["programs"] = json!([{"beneath": "/usr/bin", "entry": true}]);
+    let want = Want::Program { path: "/usr/bin/env".into(), caller: Some(0) };
+    assert_eq!(
+        amended(&profile, &want)["programs"],
+        json!([{"beneath": "/usr/bin", "entry": true, "may_run": ["/usr/bin/env"]}, {"path": "/usr/bin/env"}])
+    );
+}
+
+#[test]
+fn a_command() {
+    let want = Want::Command("/bin/y".into());
+    let mut profile = smallest();
+    assert_eq!(amended(&profile, &want)["programs"][1], json!({"path": "/bin/y", "entry": true}));
+    for entry in [json!({"path": "/bin/y"}), json!({"path": "/bin/y", "entry": false})] {
+        profile["programs"] = json!([{"path": "/bin/x", "entry": true}, entry]);
+        assert_eq!(amended(&profile, &want)["programs"][1], json!({"path": "/bin/y", "entry": true}));
+    }
+}
+
+#[test]
+fn rights_on_a_path() {
+    let want = Want::File { path: "/data/a".into(), rights: Rights::WRITE.union(Rights::CREATE) };
+    adds(
+        want.clone(),
+        "files",
+        json!([{"path": "/data/a", "allow": ["write", "create"]}]),
+        json!(["@runtime", {"path": "/data", "allow": ["read"]}]),
+        json!(["@runtime", {"path": "/data", "allow": ["read"]}, {"path": "/data/a", "allow": ["write", "create"]}]),
+    );
+    let mut profile = smallest();
+    profile["files"] = json!([{"path": "/data/a", "allow": ["read", "create"]}]);
+    assert_eq!(
+        amended(&profile, &want)["files"],
+        json!([{"path": "/data/a", "allow": ["read", "create", "write"]}])
+    );
+}
+
+#[test]
+fn no_hint_leads_to_a_profile_that_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let not_text = Path::new(std::ffi::OsStr::from_bytes(b"/tmp/\xff"));
+    let table = [
+        (Path::new("/proc/7/mem"), Rights::WRITE, false),
+        (Path::new("/proc"), Rights::READ, true),
+        (Path::new("/"), Rights::CREATE, false),
+        (Path::new("/bin/x"), Rights::WRITE, false),
+        (Path::new("/bin"), Rights::REMOVE, false),
+        (Path::new("/bin/xx"), Rights::WRITE, true),
+        (Path::new("/bin"), Rights::READ, true),
+        (Path::new("/tmp"), Rights::NONE, false),
+        (not_text, Rights::READ, false),
+    ];
+    for (path, rights, possible) in table {
+        let want = Want::File { path: path.into(), rights };
+        assert_eq!(!hint(&smallest(), &want).is_empty(), possible, "{want:?}");
+    }
+    assert!(hint(&smallest(), &Want::Syscall("clone3".into())).is_empty());
+    assert!(hint(&smallest(), &Want::Program { path: not_text.into(), caller: None }).is_empty());
+}
+
+#[test]
+fn ports() {
+    adds(
+        Want::Listen("tcp/81".into()),
+        "network",
+        json!({"listen": ["tcp/81"]}),
+        json!({"connect": ["tcp/80"]}),
+        json!({"listen": ["tcp/81"], "connect": ["tcp/80"]}),
+    );
+    adds(
+        Want::Connect("tcp/81".into()),
+        "network",
+        json!({"connect": ["tcp/81"]}),
+        json!({"connect": ["tcp/80"]}),
+        json!({"connect": ["tcp/80", "tcp/81"]}),
+    );
+}
+
+#[test]
+fn calls() {
+    adds(
+        Want::Syscall("ptrace".into()),
+        "syscalls",
+        json!({"allow": ["ptrace"]}),
+        json!({"allow": ["@core"]}),
+        json!({"allow": ["@core", "ptrace"]}),
+    );
+    let when = Want::SyscallWhen { call: "ioctl".into(), arg: 1, value: json!("FIONBIO") };
+    let rule = json!({"call": "ioctl", "arg": 1, "in": ["FIONBIO"]});
+    adds(
+        when.clone(),
+        "syscalls",
+        json!({"allow": [rule]}),
+        json!({"startup_only": ["bind"]}),
+        json!({"startup_only": ["bind"], "allow": [rule]}),
+    );
+    let mut profile = smallest();
+    profile["syscalls"]["allow"] = json!([
+        {"call": "ioctl", "arg": 2, "in": [7]},
+        {"call": "ioctl", "arg": 1, "mask": 1, "equals": 1},
+        {"call": "ioctl", "arg": 1, "in": [21531], "why": "lengths"}
+    ]);
+    assert_eq!(
+        amended(&profile, &when)["syscalls"]["allow"][2],
+        json!({"call": "ioctl", "arg": 1, "in": [21531, "FIONBIO"], "why": "lengths"})
+    );
+}
+
+#[test]
+fn capabilities_memory_and_limits() {
+    adds(
+        Want::Capability(Capability::CAP_NET_BIND_SERVICE),
+        "capabilities",
+        json!(["net_bind_service"]),
+        json!(["chown"]),
+        json!(["chown", "net_bind_service"]),
+    );
+    for before in [json!({}), json!({"write_execute": false})] {
+        let wanted = json!({"write_execute": true});
+        adds(Want::WriteExecute, "memory", wanted.clone(), before, wanted);
+    }
+    adds(
+        Want::Processes(9),
+        "limits",
+        json!({"processes": 9}),
+        json!({"processes": 8, "core": 0}),
+        json!({"processes": 9, "core": 0}),
+    );
+}

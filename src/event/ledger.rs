@@ -1,0 +1,239 @@
+//! Flood control. The first ten violations of a pair (a program, the rule that it
+//! lacks) are told whole, then one line a second with their count. No count is
+//! ever lost, and memory stays flat whatever the app does.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::model::{Object, Summary, Violation};
+
+/// How many of a pair are told whole.
+const WHOLE: u32 = 10;
+/// How often a summary of a pair may be told.
+const TICK: Duration = Duration::from_secs(1);
+/// A pair that was quiet for so long starts anew.
+const QUIET: Duration = Duration::from_secs(60);
+/// How many pairs are kept apart; all beyond share one.
+const PAIRS: usize = 256;
+
+/// The count of violations by pair.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    pairs: HashMap<String, Pair>,
+    overflow: Pair,
+    due: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Pair {
+    whole: u32,
+    last: Option<Instant>,
+    held: Option<Held>,
+}
+
+/// What was held back since the last line of a pair.
+#[derive(Debug)]
+struct Held {
+    count: u64,
+    since: Instant,
+    sample: Box<Violation>,
+}
+
+impl Ledger {
+    /// Takes a violation, and gives it back where it is to be told now.
+    pub fn record(&mut self, now: Instant, violation: Box<Violation>) -> Option<Box<Violation>> {
+        let pair = self.pair(now, key(&violation));
+        let told = pair.record(now, violation);
+        if told.is_none() && self.due.is_none() {
+            self.due = Some(now + TICK);
+        }
+        told
+    }
+
+    /// When [`Ledger::flush`] is next to be called; none while nothing is held back.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// A summary for each pair with something held back, by program and rule. All
+    /// pairs share the tick, so that a flood of many costs one wake-up a second.
+    pub fn flush(&mut self, now: Instant) -> Vec<Box<Violation>> {
+        self.due = None;
+        let mut held: Vec<(&str, Held)> =
+            self.pairs.iter_mut().filter_map(|(key, pair)| Some((key.as_str(), pair.held.take()?))).collect();
+        held.sort_by_key(|(key, _)| *key);
+        let mut summaries: Vec<Box<Violation>> =
+            held.into_iter().map(|(_, held)| held.summary(now)).collect();
+        if let Some(mut held) = self.overflow.held.take() {
+            // Its sample stands for others that it has nothing to do with.
+            held.sample.object = Object::Name { name: Cow::Borrowed("other programs and rules") };
+            held.sample.rule = Cow::Borrowed("");
+            held.sample.hint.clear();
+            summaries.push(held.summary(now));
+        }
+        summaries
+    }
+
+    fn pair(&mut self, now: Instant, key: String) -> &mut Pair {
+        if self.pairs.len() >= PAIRS && !self.pairs.contains_key(&key) {
+            self.pairs.retain(|_, pair| pair.held.is_some() || !pair.quiet(now));
+            if self.pairs.len() >= PAIRS {
+                return &mut self.overflow;
+            }
+        }
+        self.pairs.entry(key).or_default()
+    }
+}
+
+impl Pair {
+    fn record(&mut self, now: Instant, violation: Box<Violation>) -> Option<Box<Violation>> {
+        if self.held.is_none() && self.quiet(now) {
+            self.whole = 0;
+        }
+        self.last = Some(now);
+        if self.whole < WHOLE {
+            self.whole += 1;
+            return Some(violation);
+        }
+        match &mut self.held {
+            Some(held) => {
+                held.count += 1;
+                held.sample = violation;
+            }
+            None => self.held = Some(Held { count: 1, since: now, sample: violation }),
+        }
+        None
+    }
+
+    fn quiet(&self, now: Instant) -> bool {
+        self.last.is_some_and(|last| now.saturating_duration_since(last) >= QUIET)
+    }
+}
+
+impl Held {
+    fn summary(mut self, now: Instant) -> Box<Violation> {
+        let over = now.saturating_duration_since(self.since);
+        self.sample.summary = Some(Summary { count: self.count, over });
+        self.sample
+    }
+}
+
+/// Program and rule. The rule that a system call lacks is its own name, or a
+/// flood of one call would hide the first of another.
+fn key(violation: &Violation) -> String {
+    let program = violation.process.executable.as_ref().map(|executable| executable.path.to_string_lossy());
+    let call = match &violation.object {
+        Object::Syscall { syscall, .. } => syscall,
+        _ => "",
+    };
+    format!("{}\0{}\0{call}", program.unwrap_or_default(), violation.rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::model::{Executable, Process};
+    use super::super::names::{Action, Kind};
+    use super::*;
+
+    fn violation(program: &str, call: &str) -> Box<Violation> {
+        Box::new(Violation {
+            kind: Kind::Syscall,
+            action: Action::Denied,
+            errno: None,
+            object: Object::Syscall { syscall: call.to_owned().into(), args: Vec::new() },
+            rule: "/syscalls".into(),
+            summary: None,
+            process: Process {
+                executable: Some(Executable { path: PathBuf::from(program) }),
+                ..Process::default()
+            },
+            ancestors: Vec::new(),
+            hint: Vec::new(),
+        })
+    }
+
+    fn counts(violations: &[Box<Violation>]) -> Vec<u64> {
+        violations.iter().map(|violation| violation.summary.map_or(1, |summary| summary.count)).collect()
+    }
+
+    #[test]
+    fn ten_whole_then_one_summary_a_second() {
+        let mut ledger = Ledger::default();
+        let start = Instant::now();
+        let told = (0..51).filter(|_| ledger.record(start, violation("/a", "ptrace")).is_some()).count();
+        assert_eq!(told, 10);
+        assert_eq!(ledger.due(), Some(start + TICK));
+        let summaries = ledger.flush(start + TICK);
+        assert_eq!(summaries[0].summary, Some(Summary { count: 41, over: TICK }));
+        assert_eq!(summaries.len(), 1);
+        assert_eq!(ledger.due(), None);
+        assert!(ledger.flush(start + TICK * 2).is_empty());
+        // Still in the flood: held back at once.
+        assert!(ledger.record(start + TICK * 2, violation("/a", "ptrace")).is_none());
+        assert_eq!(counts(&ledger.flush(start + TICK * 3)), [1]);
+    }
+
+    #[test]
+    fn pairs_are_apart() {
+        let mut ledger = Ledger::default();
+        let now = Instant::now();
+        for _ in 0..100 {
+            ledger.record(now, violation("/b", "ptrace"));
+            ledger.record(now, violation("/a", "ptrace"));
+        }
+        assert!(ledger.record(now, violation("/a", "mount")).is_some());
+        let summaries = ledger.flush(now + TICK);
+        assert_eq!(counts(&summaries), [90, 90]);
+        assert_eq!(summaries[0].process.executable.as_ref().unwrap().path, PathBuf::from("/a"));
+    }
+
+    #[test]
+    fn a_pair_starts_anew_after_a_quiet_minute() {
+        let mut ledger = Ledger::default();
+        let now = Instant::now();
+        for _ in 0..10 {
+            assert!(ledger.record(now, violation("/a", "ptrace")).is_some());
+        }
+        let almost = now + QUIET - Duration::from_millis(1);
+        assert!(ledger.record(almost, violation("/a", "ptrace")).is_none());
+        // Quiet, but something is still held back: it has to be told first.
+        let later = almost + QUIET;
+        assert!(ledger.record(later, violation("/a", "ptrace")).is_none());
+        assert_eq!(counts(&ledger.flush(later)), [2]);
+        assert!(ledger.record(later + QUIET, violation("/a", "ptrace")).is_some());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_no_count_is_lost() {
+        let mut ledger = Ledger::default();
+        let mut now = Instant::now();
+        let (mut made, mut told) = (0, 0);
+        for round in 0..3u32 {
+            for program in 0..1000 {
+                for _ in 0..20 {
+                    made += 1;
+                    let name = format!("/{round}/{program}");
+                    told += u64::from(ledger.record(now, violation(&name, "ptrace")).is_some());
+                }
+            }
+            assert_eq!(ledger.pairs.len(), PAIRS);
+            now += TICK;
+            let summaries = ledger.flush(now);
+            assert!(summaries.len() <= PAIRS + 1);
+            told += counts(&summaries).iter().sum::<u64>();
+            assert_eq!(made, told);
+        }
+        // The overflow says so.
+        ledger.record(now, violation("/yet/another", "ptrace"));
+        let overflow = ledger.flush(now + TICK).pop().unwrap();
+        assert_eq!(overflow.object, Object::Name { name: "other programs and rules".into() });
+        assert_eq!((&*overflow.rule, overflow.hint.len()), ("", 0));
+        // After a quiet minute there is room again.
+        now += QUIET;
+        assert!(ledger.record(now, violation("/new", "ptrace")).is_some());
+        assert_eq!(ledger.pairs.len(), 1);
+    }
+}

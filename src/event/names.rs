@@ -1,0 +1,236 @@
+//! The closed lists of words in events, and the kernel's names for numbers.
+
+use std::fmt;
+
+pub use nix::errno::Errno;
+use serde::{Serialize, Serializer};
+
+/// The layers of the confinement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum LayerName {
+    User,
+    Capabilities,
+    NoNewPrivs,
+    Limits,
+    Mdwe,
+    Environment,
+    LandlockFiles,
+    LandlockTcp,
+    LandlockScope,
+    Seccomp,
+    Notification,
+    ExecCheck,
+}
+
+impl LayerName {
+    /// Every layer, in the order in which they are told.
+    pub const ALL: [LayerName; 12] = [
+        LayerName::User,
+        LayerName::Capabilities,
+        LayerName::NoNewPrivs,
+        LayerName::Limits,
+        LayerName::Mdwe,
+        LayerName::Environment,
+        LayerName::LandlockFiles,
+        LayerName::LandlockTcp,
+        LayerName::LandlockScope,
+        LayerName::Seccomp,
+        LayerName::Notification,
+        LayerName::ExecCheck,
+    ];
+
+    /// The word that events and plans have for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            LayerName::User => "user",
+            LayerName::Capabilities => "capabilities",
+            LayerName::NoNewPrivs => "no_new_privs",
+            LayerName::Limits => "limits",
+            LayerName::Mdwe => "mdwe",
+            LayerName::Environment => "environment",
+            LayerName::LandlockFiles => "landlock-files",
+            LayerName::LandlockTcp => "landlock-tcp",
+            LayerName::LandlockScope => "landlock-scope",
+            LayerName::Seccomp => "seccomp",
+            LayerName::Notification => "notification",
+            LayerName::ExecCheck => "exec-check",
+        }
+    }
+
+    /// The layer of that word.
+    pub fn of(word: &str) -> Option<LayerName> {
+        LayerName::ALL.into_iter().find(|layer| layer.word() == word)
+    }
+}
+
+impl Serialize for LayerName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.word())
+    }
+}
+
+/// What became of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LayerState {
+    /// All that was asked for holds.
+    Active,
+    /// Part of it holds.
+    Degraded,
+    /// Nothing of it holds.
+    Unavailable,
+}
+
+/// Who set a mode. A flag beats the environment, which beats the profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The profile, or its default.
+    Profile,
+    /// `REMIT_MODE`.
+    Environment,
+    /// `--mode`.
+    Flag,
+    /// The name that remit was called by: tini, docker-init, dumb-init.
+    Name,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It was let through.
+    Allowed,
+    /// It was answered with an errno.
+    Denied,
+    /// It was let through, and enforcing would not have.
+    Observed,
+    /// The process was killed.
+    Killed,
+    /// The container was ended.
+    Stopped,
+}
+
+/// The section that a violation is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Kind {
+    Program,
+    File,
+    Network,
+    Syscall,
+    Capability,
+    Memory,
+    Limit,
+    Environment,
+}
+
+/// An errno, written by the kernel's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrnoName(pub Errno);
+
+impl From<Errno> for ErrnoName {
+    fn from(errno: Errno) -> ErrnoName {
+        ErrnoName(errno)
+    }
+}
+
+impl fmt::Display for ErrnoName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // nix names its variants as the kernel does.
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl Serialize for ErrnoName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+/// A signal by number, written by the kernel's name without SIG: `TERM`, `RTMIN+3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalName(pub i32);
+
+impl SignalName {
+    /// SIGSYS: a call that the filter kills for.
+    pub const SYS: SignalName = SignalName(nix::libc::SIGSYS);
+
+    /// The kernel's first real-time signal; libraries keep some of them to
+    /// themselves and number from there, the kernel does not.
+    const RTMIN: i32 = 32;
+}
+
+impl fmt::Display for SignalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match nix::sys::signal::Signal::try_from(self.0) {
+            Ok(signal) => f.write_str(signal.as_str().trim_start_matches("SIG")),
+            Err(_) if self.0 == SignalName::RTMIN => f.write_str("RTMIN"),
+            Err(_) if (SignalName::RTMIN..=64).contains(&self.0) => {
+                write!(f, "RTMIN+{}", self.0 - SignalName::RTMIN)
+            }
+            Err(_) => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl Serialize for SignalName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_errno_of_linux_has_its_name() {
+        // asm-generic/errno.h: 41 and 58 are aliases' gaps.
+        for number in (1..=133).filter(|number| ![41, 58].contains(number)) {
+            let name = ErrnoName(Errno::from_raw(number)).to_string();
+            assert!(name.starts_with('E') && name.len() >= 3, "{number} is {name}");
+            assert_eq!(name, name.to_uppercase());
+        }
+        for (number, name) in [
+            (1, "EPERM"),
+            (2, "ENOENT"),
+            (11, "EAGAIN"),
+            (13, "EACCES"),
+            (18, "EXDEV"),
+            (35, "EDEADLK"),
+            (38, "ENOSYS"),
+            (95, "EOPNOTSUPP"),
+            (97, "EAFNOSUPPORT"),
+            (133, "EHWPOISON"),
+        ] {
+            assert_eq!(ErrnoName(Errno::from_raw(number)).to_string(), name);
+        }
+    }
+
+    #[test]
+    fn signals_have_the_kernel_s_names() {
+        for (number, name) in [
+            (1, "HUP"),
+            (9, "KILL"),
+            (15, "TERM"),
+            (31, "SYS"),
+            (32, "RTMIN"),
+            (34, "RTMIN+2"),
+            (64, "RTMIN+32"),
+            (65, "65"),
+        ] {
+            assert_eq!(SignalName(number).to_string(), name);
+        }
+    }
+
+    #[test]
+    fn layers_are_found_by_their_words() {
+        for layer in LayerName::ALL {
+            assert_eq!(LayerName::of(layer.word()), Some(layer));
+        }
+        assert_eq!(LayerName::of("landlock"), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! The bounded queue before a sink. What does not fit is counted in its place, so
+//! that a reader learns of the loss where it happened.
+
+use std::collections::VecDeque;
+
+/// Something to be written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// A line but for its number, and how many events it stands for.
+    Line { text: String, stands_for: u64 },
+    /// Events that did not fit here.
+    Lost { count: u64, why: String },
+}
+
+impl Item {
+    /// How many events are gone if it is never written.
+    pub(super) fn stands_for(&self) -> u64 {
+        match self {
+            Item::Line { stands_for, .. } => *stands_for,
+            Item::Lost { count, .. } => *count,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Item::Line { text, .. } => text.len(),
+            Item::Lost { .. } => 0,
+        }
+    }
+}
+
+/// At most so many lines and bytes.
+#[derive(Debug)]
+pub(super) struct Queue {
+    items: VecDeque<Item>,
+    lines: usize,
+    bytes: usize,
+    most_lines: usize,
+    most_bytes: usize,
+}
+
+impl Queue {
+    pub(super) fn new(most_lines: usize, most_bytes: usize) -> Queue {
+        Queue { items: VecDeque::new(), lines: 0, bytes: 0, most_lines, most_bytes }
+    }
+
+    /// Puts a line at the end; or counts it as lost, for `why`, where it does not fit.
+    pub(super) fn push(&mut self, text: String, stands_for: u64, why: &str) {
+        if self.lines < self.most_lines && self.bytes + text.len() <= self.most_bytes {
+            self.lines += 1;
+            self.bytes += text.len();
+            self.items.push_back(Item::Line { text, stands_for });
+        } else if let Some(Item::Lost { count, .. }) = self.items.back_mut() {
+            *count += stands_for;
+        } else {
+            // There is a line before every one of these, so they are bounded too.
+            self.items.push_back(Item::Lost { count: stands_for, why: why.to_owned() });
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        self.bytes -= item.bytes();
+        self.lines -= usize::from(matches!(item, Item::Line { .. }));
+        Some(item)
+    }
+
+    /// How many events are in it or were lost in it.
+    pub(super) fn stands_for(&self) -> u64 {
+        self.items.iter().map(Item::stands_for).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOW: &str = "sink slow";
+
+    #[test]
+    fn losses_are_counted_where_they_happened() {
+        let mut queue = Queue::new(2, 100);
+        for (text, stands_for) in [("a", 1), ("b", 1), ("c", 1), ("d", 41)] {
+            queue.push(text.into(), stands_for, SLOW);
+        }
+        assert_eq!(queue.stands_for(), 44);
+        assert_eq!(queue.pop(), Some(Item::Line { text: "a".into(), stands_for: 1 }));
+        queue.push("e".into(), 1, SLOW);
+        queue.push("f".into(), 1, SLOW);
+        assert_eq!(queue.pop(), Some(Item::Line { text: "b".into(), stands_for: 1 }));
+        assert_eq!(queue.pop(), Some(Item::Lost { count: 42, why: SLOW.into() }));
+        assert_eq!(queue.pop(), Some(Item::Line { text: "e".into(), stands_for: 1 }));
+        assert_eq!(queue.pop(), Some(Item::Lost { count: 1, why: SLOW.into() }));
+        assert_eq!(queue.pop(), None);
+        assert_eq!((queue.lines, queue.bytes), (0, 0));
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_so_are_the_marks_of_loss() {
+        let mut queue = Queue::new(1000, 64);
+        for _ in 0..100_000 {
+            queue.push("0123456789".into(), 1, SLOW);
+            queue.push("x".repeat(65), 1, SLOW);
+        }
+        assert_eq!(queue.stands_for(), 200_000);
+        assert!(queue.bytes <= 64);
+        assert!(queue.items.len() <= 2 * 6);
+    }
+}

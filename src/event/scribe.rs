@@ -1,0 +1,351 @@
+//! The scribe: a thread of its own that writes what others record. Whoever
+//! records never waits for the sink; when that is slow, full or dead, events are
+//! lost by count, and the count is written as soon as it works again.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::errno::Errno;
+
+use super::ledger::Ledger;
+use super::model::{Dropped, Event, Policy, line};
+use super::queue::{Item, Queue};
+use super::redact::{self, Redaction};
+use super::sink::{Level, Outlet, Sink, lost_connection};
+
+const MOST_LINES: usize = 1024;
+const MOST_BYTES: usize = 256 * 1024;
+/// Deep enough for one line's formatting, and hardly a page of it is touched.
+const STACK: usize = 128 * 1024;
+/// A sink that fails is tried again after this, then after twice as long, …
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// … up to this.
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// An inherited pipe whose reader is gone will hardly come back.
+const HOPELESS_RETRY: Duration = Duration::from_secs(60);
+
+/// Why events are lost while the sink takes them, but not fast enough.
+const SLOW: &str = "sink slow";
+
+/// Records events. Shared by reference between threads.
+#[derive(Debug)]
+pub struct Scribe {
+    shared: Arc<Shared>,
+    level: Level,
+    policy: Policy,
+    redaction: Redaction,
+}
+
+/// Events that [`Scribe::close`] could not write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwritten {
+    /// How many.
+    pub count: u64,
+    /// Why.
+    pub why: String,
+}
+
+impl std::fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} events could not be written: {}", self.count, self.why)
+    }
+}
+
+impl Scribe {
+    /// Starts the thread. All signals have to be blocked before, so that none is
+    /// delivered to it.
+    ///
+    /// # Errors
+    /// When no thread can be made (a limit on processes).
+    pub fn start(sink: Sink, level: Level, policy: Policy, redaction: Redaction) -> io::Result<Scribe> {
+        Scribe::over(sink, level, policy, redaction)
+    }
+
+    fn over(sink: impl Outlet, level: Level, policy: Policy, redaction: Redaction) -> io::Result<Scribe> {
+        let shared = Shared::start("events", sink, Voice::Events { policy: policy.clone(), seq: 0 })?;
+        Ok(Scribe { shared, level, policy, redaction })
+    }
+
+    /// Whether everything is written, so that an event nobody would read need not
+    /// be put together.
+    pub fn wants_all(&self) -> bool {
+        self.level == Level::All
+    }
+
+    /// Takes an event. It never waits for the sink, and never fails: what cannot
+    /// be kept is counted.
+    pub fn record(&self, mut event: Event) {
+        if self.level == Level::Violation && !event.matters() {
+            return;
+        }
+        redact::bound(&mut event, self.redaction);
+        if let Event::Violation(violation) = event {
+            if violation.summary.is_some() {
+                return self.put(&Event::Violation(violation));
+            }
+            let mut state = self.shared.lock();
+            let idle = state.ledger.due().is_none();
+            let told = state.ledger.record(Instant::now(), violation);
+            if idle && told.is_none() {
+                // The scribe has to learn of its new deadline.
+                self.shared.work.notify_one();
+            }
+            drop(state);
+            return told.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
+        }
+        self.put(&event);
+    }
+
+    /// Writes what is held back and queued, for at most `timeout`. What is recorded
+    /// afterwards is lost.
+    ///
+    /// # Errors
+    /// How much could not be written in that time; the thread is left to hang.
+    pub fn close(&self, timeout: Duration) -> Result<(), Unwritten> {
+        self.shared.close(timeout)
+    }
+
+    fn put(&self, event: &Event) {
+        let text = event.tail(SystemTime::now(), &self.policy);
+        self.shared.lock().push(text, 1);
+        self.shared.work.notify_one();
+    }
+}
+
+/// What is behind a queue: a voice that makes lines, and a sink for them.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// There is something to do for the thread.
+    work: Condvar,
+    /// The thread has ended.
+    over: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    ledger: Ledger,
+    /// Why the sink does not take anything, while it does not.
+    trouble: Option<String>,
+    /// Events of the line that the thread is writing.
+    in_hand: u64,
+    closing: bool,
+    over: bool,
+}
+
+impl State {
+    fn push(&mut self, text: String, stands_for: u64) {
+        let why = self.trouble.as_deref().unwrap_or(SLOW);
+        self.queue.push(text, stands_for, why);
+    }
+}
+
+/// How a line is made of what was queued.
+#[derive(Debug)]
+pub(super) enum Voice {
+    /// Numbered, and losses are events too.
+    Events { policy: Policy, seq: u64 },
+    /// As it is.
+    Diagnostics,
+}
+
+impl Voice {
+    fn line(&mut self, item: &Item) -> String {
+        match (self, item) {
+            (Voice::Events { policy, seq }, item) => {
+                *seq += 1;
+                match item {
+                    Item::Line { text, .. } => line(*seq, text),
+                    Item::Lost { count, why } => {
+                        let dropped = Event::Dropped(Dropped { count: *count, why: why.clone().into() });
+                        line(*seq, &dropped.tail(SystemTime::now(), policy))
+                    }
+                }
+            }
+            (Voice::Diagnostics, Item::Line { text, .. }) => format!("{text}\n"),
+            (Voice::Diagnostics, Item::Lost { count, why }) => {
+                format!("remit-init: warn: {count} lines like this were lost: {why}\n")
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn start(name: &str, sink: impl Outlet, voice: Voice) -> io::Result<Arc<Shared>> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                queue: Queue::new(MOST_LINES, MOST_BYTES),
+                ledger: Ledger::default(),
+                trouble: None,
+                in_hand: 0,
+                closing: false,
+                over: false,
+            }),
+            work: Condvar::new(),
+            over: Condvar::new(),
+        });
+        let writer =
+            Writer { shared: shared.clone(), sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY };
+        thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || writer.run())?;
+        Ok(shared)
+    }
+
+    /// Queues a line as it is.
+    pub(super) fn say(&self, text: String) {
+        self.lock().push(text, 1);
+        self.work.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn close(&self, timeout: Duration) -> Result<(), Unwritten> {
+        let mut state = self.lock();
+        state.closing = true;
+        self.work.notify_one();
+        let waited = self.over.wait_timeout_while(state, timeout, |state| !state.over);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let held = state.ledger.flush(Instant::now());
+        let held: u64 =
+            held.iter().filter_map(|violation| violation.summary).map(|summary| summary.count).sum();
+        let count = state.queue.stands_for() + state.in_hand + held;
+        if count == 0 {
+            return Ok(());
+        }
+        let why = state.trouble.clone().unwrap_or_else(|| SLOW.to_owned());
+        Err(Unwritten { count, why })
+    }
+}
+
+/// The thread's side.
+struct Writer<S> {
+    shared: Arc<Shared>,
+    sink: S,
+    voice: Voice,
+    /// The line in hand, and how much of it is written.
+    rest: Vec<u8>,
+    written: usize,
+    retry: Duration,
+}
+
+impl<S: Outlet> Writer<S> {
+    fn run(mut self) {
+        while self.next() {
+            // A line is given up only at the end: until then it is in hand, and
+            // the queue behind it fills and counts.
+            while let Err(error) = self.write() {
+                if !self.patience(&error) {
+                    return self.finish();
+                }
+            }
+        }
+        self.finish();
+    }
+
+    /// Waits for the next line and takes it in hand; false when there will be none.
+    fn next(&mut self) -> bool {
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        state.in_hand = 0;
+        loop {
+            let now = Instant::now();
+            let due = state.ledger.due();
+            if due.is_some_and(|due| due <= now || state.closing) {
+                state = self.tell_summaries(&shared, state, now);
+            }
+            if let Some(item) = state.queue.pop() {
+                state.in_hand = item.stands_for();
+                drop(state);
+                self.rest = self.voice.line(&item).into_bytes();
+                self.written = 0;
+                return true;
+            }
+            if state.closing {
+                return false;
+            }
+            state = match state.ledger.due() {
+                Some(due) => {
+                    let pause = due.saturating_duration_since(now);
+                    shared.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => shared.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Puts what the ledger held back into the queue; made into text unlocked, for
+    /// others are recording meanwhile.
+    fn tell_summaries<'a>(
+        &self,
+        shared: &'a Shared,
+        mut state: MutexGuard<'a, State>,
+        now: Instant,
+    ) -> MutexGuard<'a, State> {
+        let summaries = state.ledger.flush(now);
+        let Voice::Events { policy, .. } = &self.voice else { return state };
+        drop(state);
+        let time = SystemTime::now();
+        let lines: Vec<(String, u64)> = summaries
+            .into_iter()
+            .map(|violation| {
+                let count = violation.summary.map_or(1, |summary| summary.count);
+                (Event::Violation(violation).tail(time, policy), count)
+            })
+            .collect();
+        let mut state = shared.lock();
+        lines.into_iter().for_each(|(text, count)| state.push(text, count));
+        state
+    }
+
+    /// Writes the rest of the line in hand.
+    fn write(&mut self) -> io::Result<()> {
+        while self.written < self.rest.len() {
+            self.written += self.sink.write(&self.rest[self.written..])?;
+        }
+        if self.retry != FIRST_RETRY {
+            self.retry = FIRST_RETRY;
+            self.shared.lock().trouble = None;
+        }
+        Ok(())
+    }
+
+    /// After a failure: waits until it is worth trying again; false when remit
+    /// ends and it was tried a last time.
+    fn patience(&mut self, error: &io::Error) -> bool {
+        let why = error.raw_os_error().map_or_else(
+            || error.to_string(),
+            |errno| {
+                let errno = Errno::from_raw(errno);
+                format!("{errno:?}: {}", errno.desc())
+            },
+        );
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        state.trouble = Some(format!("sink failed: {why}"));
+        if state.closing {
+            return false;
+        }
+        let pause =
+            if lost_connection(error) && self.sink.is_inherited() { HOPELESS_RETRY } else { self.retry };
+        self.retry = (self.retry * 2).min(LAST_RETRY);
+        let waited = shared.work.wait_timeout_while(state, pause, |state| !state.closing);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        // Where it fails to connect, the write that follows fails as before.
+        if self.sink.revive(error).unwrap_or(false) {
+            self.written = 0;
+        }
+        true
+    }
+
+    fn finish(self) {
+        self.shared.lock().over = true;
+        self.shared.over.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests;

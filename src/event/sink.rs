@@ -1,0 +1,272 @@
+//! Where events go: a destination as it was asked for, and it opened.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// `--events DEST` or `REMIT_EVENTS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Descriptor 2, which is the app's too.
+    Stderr,
+    /// Appended to a file, which is made if need be.
+    File(PathBuf),
+    /// A descriptor that remit was started with.
+    Fd(RawFd),
+    /// A stream socket that somebody listens on.
+    Unix(PathBuf),
+}
+
+/// Which events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// What a person has to know.
+    Violation,
+    /// Everything.
+    All,
+}
+
+impl Level {
+    /// Reads `REMIT_EVENTS_LEVEL`.
+    ///
+    /// # Errors
+    /// One line that names the two words.
+    pub fn parse(text: &str) -> Result<Level, String> {
+        match text {
+            "violation" => Ok(Level::Violation),
+            "all" => Ok(Level::All),
+            other => Err(format!("REMIT_EVENTS_LEVEL: `{other}` is not a level; expected violation or all")),
+        }
+    }
+}
+
+impl Destination {
+    /// Reads `stderr`, a path, `fd:N` or `unix:PATH`.
+    ///
+    /// # Errors
+    /// One line that says what stood there and what may stand there.
+    pub fn parse(text: &OsStr) -> Result<Destination, String> {
+        let bytes = text.as_bytes();
+        let shown = text.to_string_lossy();
+        if bytes == b"stderr" {
+            return Ok(Destination::Stderr);
+        }
+        if let Some(number) = bytes.strip_prefix(b"fd:") {
+            let number = str::from_utf8(number).ok().filter(|n| n.bytes().all(|c| c.is_ascii_digit()));
+            return number.and_then(|number| number.parse().ok()).map(Destination::Fd).ok_or_else(|| {
+                format!("events: `{shown}` names no descriptor; expected fd: and a number, as fd:3")
+            });
+        }
+        if let Some(path) = bytes.strip_prefix(b"unix:") {
+            let path = PathBuf::from(OsStr::from_bytes(path));
+            // sockaddr_un has room for 108 bytes with the last one zero.
+            return if path.is_absolute() && path.as_os_str().len() < 108 {
+                Ok(Destination::Unix(path))
+            } else {
+                Err(format!(
+                    "events: `{shown}` names no socket; expected unix: and an absolute path of at most 107 bytes"
+                ))
+            };
+        }
+        // `err` or `stdout` would otherwise be a file where nobody looks for it.
+        if !bytes.contains(&b'/') {
+            return Err(format!(
+                "events: `{shown}` is no destination; expected stderr, a path with a slash in it, fd:N or unix:PATH"
+            ));
+        }
+        Ok(Destination::File(PathBuf::from(text)))
+    }
+
+    /// The level where nobody sets one: on stderr only what a person has to know.
+    pub fn default_level(&self) -> Level {
+        if *self == Destination::Stderr { Level::Violation } else { Level::All }
+    }
+
+    /// What the app must not be able to write or replace.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Destination::File(path) | Destination::Unix(path) => Some(path),
+            Destination::Stderr | Destination::Fd(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Destination::Stderr => f.write_str("stderr"),
+            Destination::File(path) => write!(f, "{}", path.display()),
+            Destination::Fd(number) => write!(f, "fd:{number}"),
+            Destination::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What the scribe needs of a sink.
+pub(super) trait Outlet: Send + 'static {
+    /// One write, as often as signals interrupt it. It waits where the descriptor
+    /// is non-blocking: descriptor 2 is shared, and the app may have made it so.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Whether it was inherited, so that there is no way to open it anew.
+    fn is_inherited(&self) -> bool;
+
+    /// After `broken`, connects anew where that can help. `Ok(true)`: what was half
+    /// written went with the old connection.
+    fn revive(&mut self, broken: &io::Error) -> io::Result<bool>;
+}
+
+/// A destination, open. It is written by one thread only, which may hang in it.
+#[derive(Debug)]
+pub struct Sink {
+    file: File,
+    destination: Destination,
+}
+
+impl Sink {
+    /// Opens it. `duplicate` is how a descriptor above 2 is taken over by its
+    /// number: a close-on-exec copy of it.
+    ///
+    /// # Errors
+    /// One line: what could not be opened, why, and what to do.
+    pub fn open(
+        destination: &Destination,
+        duplicate: impl FnOnce(RawFd) -> io::Result<OwnedFd>,
+    ) -> Result<Sink, String> {
+        let file = match destination {
+            // Not through std's handle: its lock would be held while a write hangs.
+            Destination::Stderr => io::stderr().as_fd().try_clone_to_owned().map(File::from).map_err(|error| {
+                format!("events: stderr cannot be written: {error}; leave descriptor 2 open or name a file")
+            }),
+            Destination::Fd(number) => descriptor(*number, duplicate),
+            Destination::File(path) => regular(path),
+            Destination::Unix(path) => connect(path).map_err(|error| {
+                let path = path.display();
+                format!("events: cannot connect to the socket {path}: {error}; start its listener first, or name another destination")
+            }),
+        }?;
+        Ok(Sink { file, destination: destination.clone() })
+    }
+}
+
+impl Outlet for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.file.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut waits = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+                    match poll(&mut waits, PollTimeout::NONE) {
+                        Ok(_) | Err(Errno::EINTR) => {}
+                        Err(errno) => return Err(errno.into()),
+                    }
+                }
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                result => return result,
+            }
+        }
+    }
+
+    fn is_inherited(&self) -> bool {
+        matches!(self.destination, Destination::Stderr | Destination::Fd(_))
+    }
+
+    fn revive(&mut self, broken: &io::Error) -> io::Result<bool> {
+        if !lost_connection(broken) {
+            return Ok(false);
+        }
+        if let Destination::Unix(path) = &self.destination {
+            self.file = connect(path)?;
+        }
+        Ok(true)
+    }
+}
+
+/// Whether the other end is gone, so that it will not see the rest of a line.
+pub(super) fn lost_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionReset
+            | ErrorKind::NotConnected
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::NotFound
+    )
+}
+
+fn descriptor(number: RawFd, duplicate: impl FnOnce(RawFd) -> io::Result<OwnedFd>) -> Result<File, String> {
+    let bad = |error: io::Error| {
+        format!(
+            "events: descriptor {number} cannot be written: {error}; start remit-init with it open for writing, as in {number}>FILE"
+        )
+    };
+    let file = match number {
+        0 => io::stdin().as_fd().try_clone_to_owned(),
+        1 => io::stdout().as_fd().try_clone_to_owned(),
+        2 => io::stderr().as_fd().try_clone_to_owned(),
+        _ => duplicate(number),
+    };
+    let file = file.map(File::from).map_err(bad)?;
+    let flags = fcntl(&file, FcntlArg::F_GETFL).map_err(|errno| bad(errno.into()))?;
+    if OFlag::from_bits_retain(flags) & OFlag::O_ACCMODE == OFlag::O_RDONLY {
+        return Err(bad(io::Error::other("it is open for reading only")));
+    }
+    Ok(file)
+}
+
+fn regular(path: &Path) -> Result<File, String> {
+    let shown = path.display();
+    // Non-blocking only while it is opened: a FIFO that nobody reads must not
+    // keep the container from starting.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let opened =
+        OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags.bits()).open(path);
+    let file = opened.map_err(|error| {
+        let advice = match error.raw_os_error().map(Errno::from_raw) {
+            _ if path.is_dir() => "it is a directory; name a file in it".to_owned(),
+            Some(Errno::ENXIO) => {
+                "it is a FIFO or socket that nobody reads; start its reader first (unix:PATH is for sockets)"
+                    .to_owned()
+            }
+            Some(Errno::ENOENT) => "its directory is not there; create or mount that".to_owned(),
+            Some(Errno::EACCES | Errno::EPERM) => {
+                "give this user the right to write it, or name another destination".to_owned()
+            }
+            Some(Errno::EROFS) => {
+                "the file system is read-only; mount a writable volume there, or use stderr".to_owned()
+            }
+            _ => "name another destination".to_owned(),
+        };
+        format!("events: cannot open {shown} for appending: {}; {advice}", cause(&error))
+    })?;
+    let kind =
+        file.metadata().map_err(|error| format!("events: cannot examine {shown}: {error}"))?.file_type();
+    if kind.is_block_device() {
+        return Err(format!("events: {shown} is a block device; name a file"));
+    }
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))
+        .map_err(|errno| format!("events: cannot make {shown} blocking: {errno}"))?;
+    Ok(file)
+}
+
+fn connect(path: &Path) -> io::Result<File> {
+    UnixStream::connect(path).map(|stream| File::from(OwnedFd::from(stream)))
+}
+
+/// The errno's own words, without the number that std puts behind them.
+fn cause(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
+}
+
+#[cfg(test)]
+mod tests;

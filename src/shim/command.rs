@@ -1,0 +1,100 @@
+//! COMMAND: found along PATH, and looked at before anything is confined, so that
+//! what is wrong with it is said in words.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::image::{Executable, FileKind, Files};
+use crate::kernel::Arch;
+
+/// Where PATH is not set (execvp(3), without the working directory).
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// COMMAND cannot be executed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// It is not there: 127.
+    NotFound(String),
+    /// It is there, and cannot be executed: 126.
+    NotExecutable(String),
+}
+
+/// The file that COMMAND is, absolute.
+///
+/// # Errors
+/// It is not there, or is nothing that this machine can execute: which file lacks
+/// what, the interpreter and the loader included.
+pub fn find(command: &OsStr, path: Option<OsString>, files: &dyn Files) -> Result<PathBuf, CommandError> {
+    if command.as_bytes().contains(&b'/') {
+        let absolute = std::path::absolute(command).unwrap_or_else(|_| PathBuf::from(command));
+        return executable(&absolute, files).map(|()| absolute);
+    }
+    let path = path.filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_PATH.into());
+    let mut found_wrong = None;
+    for directory in std::env::split_paths(&path).filter(|directory| directory.is_absolute()) {
+        let file = directory.join(command);
+        match executable(&file, files) {
+            Ok(()) => return Ok(file),
+            Err(CommandError::NotFound(_)) => {}
+            Err(error) => found_wrong = found_wrong.or(Some(error)),
+        }
+    }
+    let name = command.display();
+    Err(found_wrong.unwrap_or_else(|| {
+        CommandError::NotFound(format!(
+            "{name}: not found along PATH ({}); name a program that is there, or its whole path",
+            path.display()
+        ))
+    }))
+}
+
+fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
+    let name = file.display();
+    let cannot = |why: &str| Err(CommandError::NotExecutable(format!("{name}: {why}")));
+    let look = match files.look(file) {
+        Ok(Some(look)) => look,
+        Ok(None) => {
+            return Err(CommandError::NotFound(format!("{name}: not found; name a program that is there")));
+        }
+        Err(error) => return cannot(&format!("cannot be looked at: {error}")),
+    };
+    if look.kind != FileKind::Regular {
+        return cannot("is no file that can be executed; name a program");
+    }
+    if look.mode & 0o111 == 0 {
+        return cannot("has no execute bit; chmod +x it");
+    }
+    let needs = |role: &str, path: &Path| match files.look(path) {
+        Ok(Some(_)) => Ok(()),
+        _ => Err(CommandError::NotExecutable(format!(
+            "{name}: its {role} {} is not there; put it into the image",
+            path.display()
+        ))),
+    };
+    match files.executable(file) {
+        // One that may be executed and not read (mode 0711) is the kernel's to judge.
+        Ok(Executable::Static | Executable::Loader) | Err(_) => Ok(()),
+        Ok(Executable::Dynamic(loader)) => needs("ELF loader", &loader),
+        Ok(Executable::Script(interpreter, _)) => needs("#! interpreter", &interpreter),
+        Ok(Executable::Foreign(machine)) => {
+            cannot(&format!("is for another machine (ELF {machine}); this one is {}", Arch::THIS))
+        }
+        Ok(Executable::Unknown) => cannot("is neither an ELF program nor a script that begins with #!"),
+    }
+}
+
+/// The files with an execute bit in COMMAND's own directory, for `baseline`.
+pub fn beside(command: &Path, files: &dyn Files) -> Vec<PathBuf> {
+    let Some(directory) = command.parent() else { return Vec::new() };
+    let names = files.list(directory).unwrap_or_default();
+    let paths = names.into_iter().map(|(name, _)| directory.join(name));
+    let runs = |path: &PathBuf| {
+        matches!(files.look(path), Ok(Some(look)) if look.kind == FileKind::Regular && look.mode & 0o111 != 0)
+            && matches!(
+                files.executable(path),
+                Ok(Executable::Static | Executable::Dynamic(_) | Executable::Script(..))
+            )
+    };
+    paths.filter(runs).collect()
+}

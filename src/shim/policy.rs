@@ -1,0 +1,101 @@
+//! Which profile is in force: the one named, else `/etc/remit/profile.json`, else
+//! `baseline`.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::command;
+use crate::image::Files;
+use crate::profile::embedded::{self, Around};
+use crate::profile::{self, Document};
+
+/// Where a profile lies when none is named.
+pub const DEFAULT: &str = "/etc/remit/profile.json";
+
+/// A profile, read, and where it came from.
+pub struct Loaded {
+    /// As it was read.
+    pub document: Document,
+    /// Its file; none when it is embedded.
+    pub path: Option<PathBuf>,
+    /// What events and messages call it.
+    pub source: String,
+}
+
+/// Reads the profile for this command.
+///
+/// # Errors
+/// One line with the file's name: it is missing, unreadable, a directory, too
+/// large, not what the digest says, or not valid.
+pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
+    let Some(name) = named else {
+        return match std::fs::symlink_metadata(DEFAULT) {
+            Ok(_) => from_file(Path::new(DEFAULT), None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                from_name("baseline", command, files)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                from_name("baseline", command, files)
+            }
+            Err(error) => Err(format!("{DEFAULT}: cannot be looked at: {error}")),
+        };
+    };
+    let text = name.to_string_lossy();
+    if !text.contains('/') {
+        return from_name(&text, command, files);
+    }
+    match text.split_once("@sha256:") {
+        Some((path, digest)) => from_file(Path::new(path), Some(digest)),
+        None => from_file(Path::new(name), None),
+    }
+}
+
+fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
+    let beside = command::beside(command, files);
+    let exists = |path: &Path| matches!(files.look(path), Ok(Some(_)));
+    let around = Around { command, beside: &beside, exists: &exists };
+    let document =
+        embedded::expand(name, &around).map_err(|error| format!("profile {name}: {}", error.message))?;
+    Ok(Loaded { document, path: None, source: format!("embedded:{name}") })
+}
+
+fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
+    let name = path.display();
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            format!("profile {name}: not found; mount it there, or name an embedded one such as baseline")
+        }
+        std::io::ErrorKind::IsADirectory => {
+            format!("profile {name}: is a directory; name the file in it")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            format!("profile {name}: may not be read; make it readable for the user that starts remit-init")
+        }
+        _ => format!("profile {name}: cannot be read: {error}"),
+    };
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    // One byte more than is allowed is enough to know that it is too long; how long
+    // it really is, its metadata says.
+    let length = file.metadata().map_err(failed)?.len();
+    if length > profile::MAX_BYTES as u64 {
+        return Err(format!(
+            "profile {name}: is {length} bytes long; a profile has at most {} MiB",
+            profile::MAX_BYTES >> 20
+        ));
+    }
+    file.take(profile::MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(failed)?;
+    let document = profile::read(&text).map_err(|error| format!("profile {name}:{error}"))?;
+    if let Some(wanted) = digest
+        && document.digest.trim_start_matches("sha256:") != wanted
+    {
+        return Err(format!(
+            "profile {name}: its digest is {}, and sha256:{wanted} was demanded; approve the new one or restore the old",
+            document.digest
+        ));
+    }
+    // A relative name would mean another file once the supervisor is at /.
+    let path = std::fs::canonicalize(path).map_err(failed)?;
+    Ok(Loaded { document, source: path.display().to_string(), path: Some(path) })
+}

@@ -1,0 +1,245 @@
+//! Who makes a notified call: what `/proc/PID/status` says, and the memory that a
+//! pointer of the call leads to.
+//!
+//! Everything here is read from a process that may change it meanwhile. The ids
+//! and capabilities are the kernel's own words; memory is only ever a reason to
+//! explain or to narrow.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use nix::errno::Errno;
+
+use crate::sys::credentials::{self, CapSets};
+
+/// What the kernel says of a thread.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Caller {
+    /// The thread.
+    pub tid: i32,
+    /// Its process.
+    pub tgid: i32,
+    /// Its process's parent.
+    pub ppid: i32,
+    /// Real, effective, saved, file-system uid.
+    pub uids: [u32; 4],
+    /// Real, effective, saved, file-system gid.
+    pub gids: [u32; 4],
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// The effective capabilities, as bits.
+    pub effective: u64,
+    /// Its umask.
+    pub umask: u32,
+}
+
+impl Caller {
+    /// Reads a thread's status, which every kernel shows to everyone in the
+    /// container.
+    ///
+    /// # Errors
+    /// ESRCH when it is gone or its status makes no sense.
+    pub fn of(tid: i32) -> Result<Caller, Errno> {
+        let text = std::fs::read_to_string(format!("/proc/{tid}/status")).map_err(errno)?;
+        parse(tid, &text).ok_or(Errno::ESRCH)
+    }
+}
+
+/// Reads the text of `/proc/PID/status`.
+fn parse(tid: i32, text: &str) -> Option<Caller> {
+    let mut caller = Caller { tid, umask: 0o022, ..Caller::default() };
+    for line in text.lines() {
+        let Some((key, value)) = line.split_once(':') else { continue };
+        let mut words = value.split_ascii_whitespace();
+        match key {
+            "Tgid" => caller.tgid = words.next()?.parse().ok()?,
+            "PPid" => caller.ppid = words.next()?.parse().ok()?,
+            "Umask" => caller.umask = u32::from_str_radix(words.next()?, 8).ok()?,
+            "Uid" => caller.uids = four(words)?,
+            "Gid" => caller.gids = four(words)?,
+            "Groups" => caller.groups = words.filter_map(|word| word.parse().ok()).collect(),
+            "CapEff" => caller.effective = u64::from_str_radix(words.next()?, 16).ok()?,
+            _ => {}
+        }
+    }
+    (caller.tgid > 0).then_some(caller)
+}
+
+fn four<'a>(words: impl Iterator<Item = &'a str>) -> Option<[u32; 4]> {
+    let numbers: Vec<u32> = words.filter_map(|word| word.parse().ok()).collect();
+    numbers.try_into().ok()
+}
+
+/// The errno of an I/O error; EIO where it has none.
+pub fn errno(error: std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// The supervisor's own identity, to which a worker goes back.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+    sets: CapSets,
+}
+
+impl Identity {
+    /// This thread's.
+    ///
+    /// # Errors
+    /// The kernel refused to say.
+    pub fn own() -> Result<Identity, Errno> {
+        Ok(Identity {
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+            groups: nix::unistd::getgroups()?.into_iter().map(nix::unistd::Gid::as_raw).collect(),
+            sets: credentials::capget()?,
+        })
+    }
+
+    /// Does `act` with the caller's file-system ids and no more capabilities than
+    /// the caller has: what the caller may not, this may not either. Only file
+    /// accesses are judged by these ids, so nobody may signal us for it.
+    ///
+    /// # Errors
+    /// EPERM when the ids could not be taken on, and whatever `act` answers.
+    pub fn become_caller<T>(
+        &self,
+        caller: &Caller,
+        act: impl FnOnce() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let [.., uid] = caller.uids;
+        let [.., gid] = caller.gids;
+        let same = uid == self.uid && gid == self.gid && caller.groups == self.groups;
+        let effective = self.sets.permitted & caller.effective;
+        if same && effective == self.sets.effective {
+            return act();
+        }
+        if caller.groups != self.groups {
+            credentials::setgroups(&caller.groups)?;
+        }
+        let taken = credentials::set_filesystem_ids(uid, gid)
+            .and_then(|()| credentials::capset(CapSets { effective, ..self.sets }));
+        let result = taken.and_then(|()| act());
+        self.back(caller.groups != self.groups);
+        result
+    }
+
+    /// Reads what only the caller's own user may read of it, with every capability
+    /// that the supervisor has: with fewer than the caller it would be refused.
+    ///
+    /// # Errors
+    /// EPERM when the ids could not be taken on, and whatever `look` answers.
+    pub fn look_as_caller<T>(
+        &self,
+        caller: &Caller,
+        look: impl FnOnce() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let ([.., uid], [.., gid]) = (caller.uids, caller.gids);
+        if uid == self.uid && gid == self.gid {
+            return look();
+        }
+        // Changing the file-system uid takes the file capabilities out of the
+        // effective set; they have to be there for an app that has ambient ones.
+        let taken = credentials::set_filesystem_ids(uid, gid)
+            .and_then(|()| credentials::capset(CapSets { effective: self.sets.permitted, ..self.sets }));
+        let result = taken.and_then(|()| look());
+        self.back(false);
+        result
+    }
+
+    /// Back to the supervisor's own. A worker that cannot go back must not go on:
+    /// it would judge as somebody else.
+    fn back(&self, groups: bool) {
+        let ids = credentials::capset(self.sets)
+            .and_then(|()| credentials::set_filesystem_ids(self.uid, self.gid))
+            .and_then(|()| credentials::capset(self.sets))
+            .and_then(|()| if groups { credentials::setgroups(&self.groups) } else { Ok(()) });
+        if let Err(errno) = ids {
+            tracing::error!(%errno, "a worker could not take its own ids back");
+            std::process::abort();
+        }
+    }
+}
+
+/// The memory of a caller, opened once for a call.
+pub struct Memory(File);
+
+impl Memory {
+    /// Opens a thread's memory for reading.
+    ///
+    /// # Errors
+    /// EACCES for a process that may not be looked into: another user's without
+    /// an exec since, or a program that is not readable.
+    pub fn open(identity: &Identity, caller: &Caller) -> Result<Memory, Errno> {
+        let path = format!("/proc/{}/mem", caller.tid);
+        identity.look_as_caller(caller, || File::open(&path).map_err(errno)).map(Memory)
+    }
+
+    /// Up to `length` bytes; fewer where mapped memory ends.
+    ///
+    /// # Errors
+    /// EFAULT when nothing is mapped there.
+    pub fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; length];
+        let read = self.0.read_at(&mut bytes, address).map_err(|_| Errno::EFAULT)?;
+        bytes.truncate(read);
+        if bytes.is_empty() && length > 0 { Err(Errno::EFAULT) } else { Ok(bytes) }
+    }
+
+    /// A NUL-terminated path.
+    ///
+    /// # Errors
+    /// EFAULT, and ENAMETOOLONG where no NUL comes within PATH_MAX.
+    pub fn path(&self, address: u64) -> Result<Vec<u8>, Errno> {
+        const PATH_MAX: usize = libc::PATH_MAX as usize;
+        let mut path = Vec::new();
+        while path.len() < PATH_MAX {
+            let bytes = self.bytes(address.wrapping_add(path.len() as u64), 256)?;
+            if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
+                path.extend_from_slice(&bytes[..end]);
+                return Ok(path);
+            }
+            path.extend_from_slice(&bytes);
+        }
+        Err(Errno::ENAMETOOLONG)
+    }
+
+    /// A little-endian 64-bit number.
+    ///
+    /// # Errors
+    /// EFAULT when it is not all mapped.
+    pub fn number(&self, address: u64) -> Result<u64, Errno> {
+        let bytes = self.bytes(address, 8)?;
+        bytes.try_into().map(u64::from_le_bytes).map_err(|_| Errno::EFAULT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read() {
+        let text = "Name:\tnginx\nUmask:\t0027\nState:\tS (sleeping)\nTgid:\t12\nPid:\t14\nPPid:\t1\n\
+                    Uid:\t0\t33\t33\t33\nGid:\t0\t33\t33\t34\nGroups:\t33 44 \nCapEff:\t00000000000004c0\n";
+        let caller = parse(14, text).expect("a status");
+        assert_eq!(caller.tgid, 12);
+        assert_eq!(caller.ppid, 1);
+        assert_eq!((caller.uids, caller.gids), ([0, 33, 33, 33], [0, 33, 33, 34]));
+        assert_eq!((caller.groups, caller.umask, caller.effective), (vec![33, 44], 0o027, 0x4c0));
+        assert_eq!(parse(1, "Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn own_memory_is_read_to_where_it_ends() {
+        let identity = Identity::own().expect("own ids");
+        let me = Caller::of(std::process::id() as i32).expect("own status");
+        let memory = Memory::open(&identity, &me).expect("own memory");
+        let text = b"/etc/hostname\0rest";
+        assert_eq!(memory.path(text.as_ptr() as u64), Ok(b"/etc/hostname".to_vec()));
+        assert_eq!(memory.path(8), Err(Errno::EFAULT));
+        assert_eq!(memory.number(8), Err(Errno::EFAULT));
+    }
+}

@@ -1,0 +1,119 @@
+//! Which program entry each process is: kept from the execs that were allowed,
+//! inherited by forks, and looked up by the image where neither tells.
+//!
+//! A process is its pid and its start time, so that a number taken over by another
+//! is not mistaken.
+
+use std::collections::HashMap;
+
+use super::caller::{Caller, Identity, errno};
+use super::verdict::Rulebook;
+use crate::image::FileId;
+
+/// More processes than a container has: past it the dead are forgotten.
+const MANY: usize = 4096;
+
+/// What is remembered of the processes.
+#[derive(Debug, Default)]
+pub struct Families(HashMap<i32, Member>);
+
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    started: u64,
+    entry: usize,
+    /// An exec was let go on; whether it succeeded, the image tells.
+    next: Option<usize>,
+}
+
+impl Families {
+    /// The app itself, when it is launched.
+    pub fn found(&mut self, app: i32, entry: usize) {
+        if let Some(started) = started(app) {
+            self.0.insert(app, Member { started, entry, next: None });
+        }
+    }
+
+    /// An exec by this process was let go on.
+    pub fn executes(&mut self, pid: i32, entry: usize) {
+        let Some(started) = started(pid) else { return };
+        match self.0.get_mut(&pid).filter(|member| member.started == started) {
+            Some(member) => member.next = Some(entry),
+            None => drop(self.0.insert(pid, Member { started, entry, next: None })),
+        }
+        if self.0.len() > MANY {
+            self.0.retain(|pid, member| crate::supervise::families::started(*pid) == Some(member.started));
+        }
+    }
+
+    /// The entry that a process is; `None` when it cannot be told.
+    pub fn entry(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<usize> {
+        self.lookup(caller.tgid, identity, rules, 0)
+    }
+
+    fn lookup(&mut self, pid: i32, identity: &Identity, rules: &Rulebook, depth: u32) -> Option<usize> {
+        const DEEPEST: u32 = 64;
+        let started = started(pid)?;
+        if let Some(member) = self.0.get_mut(&pid).filter(|member| member.started == started) {
+            let Some(next) = member.next else { return Some(member.entry) };
+            // One that cannot be looked at is taken at what it was allowed.
+            let caller = Caller::of(pid).ok()?;
+            if image(&caller, identity).is_none_or(|(id, path)| rules.runs_as(next, id, &path)) {
+                member.entry = next;
+            }
+            member.next = None;
+            return Some(member.entry);
+        }
+        let caller = Caller::of(pid).ok()?;
+        let supervisor = rules.policy().supervisor as i32;
+        let parent = (caller.ppid > 1 && caller.ppid != supervisor && depth < DEEPEST)
+            .then(|| self.lookup(caller.ppid, identity, rules, depth + 1))
+            .flatten();
+        let entry = match image(&caller, identity) {
+            None => parent?,
+            // A fork runs what its parent does; an orphan is known by its image.
+            Some((id, path)) => match parent.filter(|entry| rules.runs_as(*entry, id, &path)) {
+                Some(entry) => entry,
+                None => match rules.running(id, &path)[..] {
+                    [only] => only,
+                    _ => return None,
+                },
+            },
+        };
+        self.0.insert(pid, Member { started, entry, next: None });
+        Some(entry)
+    }
+
+    /// Processes above this one and below the supervisor, nearest first, with the
+    /// entry that each is.
+    pub fn ancestors(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Vec<usize> {
+        const FURTHEST: usize = 16;
+        let supervisor = rules.policy().supervisor as i32;
+        let mut entries = Vec::new();
+        let mut pid = caller.ppid;
+        while pid > 1 && pid != supervisor && entries.len() < FURTHEST {
+            entries.extend(self.lookup(pid, identity, rules, 0));
+            let Ok(parent) = Caller::of(pid) else { break };
+            pid = parent.ppid;
+        }
+        entries
+    }
+}
+
+/// The file that a process runs, and its path.
+pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, std::path::PathBuf)> {
+    let link = format!("/proc/{}/exe", caller.tgid);
+    identity
+        .look_as_caller(caller, || {
+            let stat = nix::sys::stat::stat(link.as_str())?;
+            let path = std::fs::read_link(&link).map_err(errno)?;
+            Ok((FileId { device: stat.st_dev, inode: stat.st_ino }, path))
+        })
+        .ok()
+}
+
+/// When a process started, in clock ticks since boot (proc(5), field 22).
+fn started(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; the rest may not.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}

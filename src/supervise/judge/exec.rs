@@ -1,0 +1,126 @@
+//! execve and execveat: which file would run, and may this caller run it?
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::{Judge, Outcome};
+use crate::event::Object;
+use crate::image::{Executable, FileKind, elf};
+use crate::kernel::Arch;
+use crate::supervise::caller::{Caller, Memory};
+use crate::supervise::resolve::{self, Found};
+use crate::supervise::verdict::call::Call;
+use crate::supervise::verdict::program::Target;
+
+impl Judge {
+    pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        if self.is_launch(caller) {
+            // The supervisor's own child, one thread, running our code: its exec was
+            // judged before it was forked.
+            self.memory.launched = true;
+            self.memory.families.found(self.app, self.entry);
+            return Outcome::Continue;
+        }
+        let target = match self.program(call, caller) {
+            Ok(target) => target,
+            Err(Errno::EACCES | Errno::EPERM) => return self.unreadable(call),
+            // What the kernel refuses by itself is no violation, and its errno is
+            // the one that a search along PATH expects.
+            Err(_) => return Outcome::Continue,
+        };
+        let Some((target, mode)) = target else { return Outcome::Continue };
+        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        match self.rules.exec(entry, &target) {
+            Ok(next) => {
+                self.memory.families.executes(caller.tgid, next);
+                self.report_exec(next, &target.canonical, mode, caller);
+                Outcome::Continue
+            }
+            Err(refusal) => Outcome::Refuse(refusal),
+        }
+    }
+
+    /// The caller's memory cannot be read, so neither can what it wants to run: a
+    /// program that changed its user without an exec since. Refused.
+    fn unreadable(&self, call: &Call) -> Outcome {
+        let mut refusal = self.rules.unlisted(call);
+        refusal.kind = crate::event::Kind::Program;
+        refusal.errno = Errno::EACCES;
+        refusal.rule = "/programs".into();
+        refusal.want = None;
+        refusal.object = Object::Name { name: "unreadable".into() };
+        Outcome::Refuse(refusal)
+    }
+
+    /// The file that would be executed; `None` where the kernel refuses it anyway.
+    fn program(&mut self, call: &Call, caller: &Caller) -> Result<Option<(Target, u32)>, Errno> {
+        let at = call.name == Some("execveat");
+        let (dirfd, pointer, flags) = if at {
+            (call.args[0] as i32, call.args[1], call.args[4])
+        } else {
+            (libc::AT_FDCWD, call.args[0], 0)
+        };
+        let memory = Memory::open(&self.identity, caller)?;
+        let path = memory.path(pointer).or_else(|errno| {
+            // execveat(fd, NULL or "", …, AT_EMPTY_PATH) names the descriptor.
+            if flags & libc::AT_EMPTY_PATH as u64 != 0 { Ok(Vec::new()) } else { Err(errno) }
+        })?;
+        let path = PathBuf::from(OsStr::from_bytes(&path));
+        let follow = flags & libc::AT_SYMLINK_NOFOLLOW as u64 == 0;
+        let found = if path.as_os_str().is_empty() && flags & libc::AT_EMPTY_PATH as u64 != 0 {
+            self.descriptor(dirfd, caller)?
+        } else {
+            self.find(caller, dirfd, &path, follow)?
+        };
+        let Some(file) = found.target else { return Ok(None) };
+        if file.kind != FileKind::Regular || file.mode & 0o111 == 0 {
+            return Ok(None);
+        }
+        let loader = self.is_loader(file.id, &found.canonical);
+        Ok(Some((Target { id: file.id, canonical: found.canonical, loader }, file.mode)))
+    }
+
+    fn descriptor(&self, fd: i32, caller: &Caller) -> Result<Found, Errno> {
+        let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
+        self.find(caller, libc::AT_FDCWD, &path, true)
+    }
+
+    /// Resolves a path with the caller's rights.
+    pub(super) fn find(
+        &self,
+        caller: &Caller,
+        dirfd: i32,
+        path: &Path,
+        follow: bool,
+    ) -> Result<Found, Errno> {
+        let own;
+        let root = if self.rules.access("chroot").is_some() {
+            own = PathBuf::from(format!("/proc/{}/root", caller.tid));
+            &own
+        } else {
+            Path::new("/")
+        };
+        let start = self.identity.look_as_caller(caller, || resolve::start(caller, dirfd, path, root))?;
+        self.identity.become_caller(caller, || resolve::resolve(caller, start, path, follow, root))
+    }
+
+    /// Whether a file below a directory of programs is an ELF loader. Remembered by
+    /// inode: such directories cannot be written.
+    fn is_loader(&mut self, id: crate::image::FileId, canonical: &Path) -> bool {
+        const MANY: usize = 1024;
+        if let Some(known) = self.memory.loaders.get(&id) {
+            return *known;
+        }
+        let loader = std::fs::File::open(canonical)
+            .and_then(|file| elf::executable(&file, Arch::THIS))
+            .is_ok_and(|kind| kind == Executable::Loader);
+        if self.memory.loaders.len() >= MANY {
+            self.memory.loaders.clear();
+        }
+        self.memory.loaders.insert(id, loader);
+        loader
+    }
+}

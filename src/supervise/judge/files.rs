@@ -1,0 +1,343 @@
+//! Calls that open, make, move and remove files.
+//!
+//! Each path is read and resolved once. Where the profile grants the use and the
+//! kernel's own rules let it through, the kernel goes on; where it is granted but
+//! no rule can say so (a name that did not exist at start), the supervisor
+//! [performs](super::perform) it on what was resolved.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use landlock::{AccessFs, BitFlags};
+use nix::errno::Errno;
+
+use super::{Judge, Outcome};
+use crate::image::FileKind;
+use crate::profile::Rights;
+use crate::supervise::caller::{Caller, Memory};
+use crate::supervise::resolve::{Found, Target};
+use crate::supervise::verdict::Refusal;
+use crate::supervise::verdict::call::Call;
+use crate::supervise::verdict::file::{Ruling, Use};
+
+/// An open as it was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub flags: i32,
+    pub mode: u32,
+    /// openat2's `resolve`: what the supervisor does not imitate.
+    resolve: u64,
+}
+
+/// A change of the tree, on paths that were resolved.
+#[derive(Debug)]
+pub(super) enum Change {
+    MakeDirectory { mode: u32 },
+    MakeNode { mode: u32 },
+    MakeLink { text: Vec<u8> },
+    Remove { directory: bool },
+    Truncate { length: i64 },
+    Rename { flags: u32 },
+    HardLink,
+}
+
+impl Judge {
+    pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        match self.opening(call, caller) {
+            Ok((dirfd, path, opening)) => self.judge_open(caller, dirfd, &path, opening),
+            Err(_) => Outcome::Continue,
+        }
+    }
+
+    /// Where the path cannot be read or resolved the kernel goes on: it fails there
+    /// by itself, or Landlock decides without being seen.
+    fn opening(&self, call: &Call, caller: &Caller) -> Result<(i32, PathBuf, Opening), Errno> {
+        let memory = Memory::open(&self.identity, caller)?;
+        let args = call.args;
+        let (dirfd, path, flags, mode, resolve) = match call.name {
+            Some("open") => (libc::AT_FDCWD, args[0], args[1], args[2], 0),
+            Some("creat") => {
+                let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+                (libc::AT_FDCWD, args[0], flags as u64, args[1], 0)
+            }
+            Some("openat2") => {
+                let how = [0, 8, 16].map(|offset| memory.number(args[2].wrapping_add(offset)));
+                let [flags, mode, resolve] = how;
+                (args[0] as i32, args[1], flags?, mode?, resolve?)
+            }
+            _ => (args[0] as i32, args[1], args[2], args[3], 0),
+        };
+        let path = path_at(&memory, path)?;
+        Ok((dirfd, path, Opening { flags: flags as i32, mode: mode as u32, resolve }))
+    }
+
+    fn judge_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Outcome {
+        let flags = opening.flags;
+        let exclusive = flags & (libc::O_CREAT | libc::O_EXCL) == libc::O_CREAT | libc::O_EXCL;
+        let follow = flags & libc::O_NOFOLLOW == 0 && !exclusive;
+        let Ok(found) = self.find(caller, dirfd, path, follow) else { return Outcome::Continue };
+        let Some((needs, kernel)) = opening_needs(&found, flags) else { return Outcome::Continue };
+        match self.ruling(&found, needs, kernel) {
+            Ok(Ruling::Kernel) => Outcome::Continue,
+            // What cannot be imitated is left to Landlock, which knows no rule for it.
+            Ok(Ruling::Perform) if found.magic || opening.resolve != 0 => Outcome::Continue,
+            Ok(Ruling::Perform) => match self.perform_open(&found, opening, caller) {
+                Ok(fd) => Outcome::Opened(fd, flags & libc::O_CLOEXEC != 0),
+                Err(errno) => Outcome::Fail(errno),
+            },
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+        }
+    }
+
+    pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        match self.changing(call, caller) {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Continue,
+        }
+    }
+
+    fn changing(&self, call: &Call, caller: &Caller) -> Result<Outcome, Errno> {
+        let memory = Memory::open(&self.identity, caller)?;
+        let a = call.args;
+        let here = libc::AT_FDCWD;
+        let fd = |arg: u64| arg as i32;
+        let text = |pointer: u64| memory.path(pointer);
+        let at = |pointer: u64| path_at(&memory, pointer);
+        let remove_directory = libc::AT_REMOVEDIR as u64;
+        Ok(match call.name.unwrap_or_default() {
+            "mkdir" => self.one(caller, here, &at(a[0])?, Change::MakeDirectory { mode: a[1] as u32 }),
+            "mkdirat" => self.one(caller, fd(a[0]), &at(a[1])?, Change::MakeDirectory { mode: a[2] as u32 }),
+            "mknod" => self.one(caller, here, &at(a[0])?, Change::MakeNode { mode: a[1] as u32 }),
+            "mknodat" => self.one(caller, fd(a[0]), &at(a[1])?, Change::MakeNode { mode: a[2] as u32 }),
+            "symlink" => self.one(caller, here, &at(a[1])?, Change::MakeLink { text: text(a[0])? }),
+            "symlinkat" => self.one(caller, fd(a[1]), &at(a[2])?, Change::MakeLink { text: text(a[0])? }),
+            "rmdir" => self.one(caller, here, &at(a[0])?, Change::Remove { directory: true }),
+            "unlink" => self.one(caller, here, &at(a[0])?, Change::Remove { directory: false }),
+            "unlinkat" => {
+                let directory = a[2] & remove_directory != 0;
+                self.one(caller, fd(a[0]), &at(a[1])?, Change::Remove { directory })
+            }
+            "truncate" => self.one(caller, here, &at(a[0])?, Change::Truncate { length: a[1] as i64 }),
+            "rename" => self.two(caller, (here, &at(a[0])?), (here, &at(a[1])?), Change::Rename { flags: 0 }),
+            "renameat" => {
+                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::Rename { flags: 0 })
+            }
+            "renameat2" => {
+                let change = Change::Rename { flags: a[4] as u32 };
+                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), change)
+            }
+            "link" => self.two(caller, (here, &at(a[0])?), (here, &at(a[1])?), Change::HardLink),
+            "linkat" if a[4] == 0 => {
+                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::HardLink)
+            }
+            // linkat with flags gives a name to a descriptor: Landlock decides.
+            _ => Outcome::Continue,
+        })
+    }
+
+    /// A change of one path.
+    fn one(&self, caller: &Caller, dirfd: i32, path: &Path, change: Change) -> Outcome {
+        let follow = matches!(change, Change::Truncate { .. });
+        let Ok(found) = self.find(caller, dirfd, path, follow) else { return Outcome::Continue };
+        let Some((needs, kernel)) = change_needs(&found, &change) else { return Outcome::Continue };
+        match self.ruling(&found, needs, kernel) {
+            Ok(Ruling::Kernel) => Outcome::Continue,
+            Ok(Ruling::Perform) if found.magic => Outcome::Continue,
+            Ok(Ruling::Perform) => done(self.perform(&found, None, &change, caller)),
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+        }
+    }
+
+    /// A rename or a hard link, from one path to another.
+    fn two(&self, caller: &Caller, from: (i32, &Path), to: (i32, &Path), change: Change) -> Outcome {
+        let (Ok(old), Ok(new)) =
+            (self.find(caller, from.0, from.1, false), self.find(caller, to.0, to.1, false))
+        else {
+            return Outcome::Continue;
+        };
+        let Some((from, to)) = pair_needs(&old, &new, &change) else { return Outcome::Continue };
+        if let Some(refusal) = self.gains(&old, &new, &change) {
+            return Outcome::Refuse(refusal);
+        }
+        let rulings = [self.ruling(&old, from.0, from.1), self.ruling(&new, to.0, to.1)];
+        let mut perform = false;
+        for ruling in rulings {
+            match ruling {
+                Ok(Ruling::Kernel) => {}
+                Ok(Ruling::Perform) => perform = true,
+                Ok(Ruling::Refuse(refusal)) | Err(refusal) => return Outcome::Refuse(refusal),
+            }
+        }
+        if perform && !old.magic && !new.magic {
+            done(self.perform(&old, Some(&new), &change, caller))
+        } else {
+            Outcome::Continue
+        }
+    }
+
+    /// A file must not gain rights by a new name: what may be written or read there
+    /// and not here stays where it is. Landlock has the same rule, and its errno.
+    fn gains(&self, old: &Found, new: &Found, change: &Change) -> Option<Box<Refusal>> {
+        let gain = |from: &Found, to: &Found| {
+            let rights = self.rules.granted_at(&to.canonical).without(Rights::CREATE).without(Rights::REMOVE);
+            match self.ruling(from, rights, BitFlags::empty()) {
+                Ok(Ruling::Refuse(refusal)) => Some(Box::new(Refusal { errno: Errno::EXDEV, ..*refusal })),
+                _ => None,
+            }
+        };
+        let exchange = matches!(change, Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0);
+        if old.canonical.parent() == new.canonical.parent() && !self.rules.names_one(&new.canonical) {
+            return None;
+        }
+        gain(old, new).or_else(|| if exchange { gain(new, old) } else { None })
+    }
+
+    /// Asks the rulebook about one resolved path. What has no path (a pipe behind
+    /// `/proc/self/fd`) is not mediated.
+    fn ruling(
+        &self,
+        found: &Found,
+        needs: Rights,
+        kernel: BitFlags<AccessFs>,
+    ) -> Result<Ruling, Box<Refusal>> {
+        if needs.is_empty() || !found.canonical.is_absolute() {
+            return Ok(Ruling::Kernel);
+        }
+        let target = found.target.as_ref().map(|target| target.id);
+        Ok(self.rules.file(&Use { canonical: found.canonical.clone(), target, needs, kernel }))
+    }
+
+    /// A unix socket that is bound to a path is a new name there. It cannot be made
+    /// for the caller, so Landlock alone decides what is granted.
+    pub(super) fn bind_path(&self, path: &[u8], caller: &Caller) -> Outcome {
+        let path = Path::new(OsStr::from_bytes(path));
+        let Ok(found) = self.find(caller, libc::AT_FDCWD, path, false) else { return Outcome::Continue };
+        if found.target.is_some() {
+            return Outcome::Continue;
+        }
+        match self.ruling(&found, Rights::CREATE, AccessFs::MakeSock.into()) {
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+            Ok(_) => Outcome::Continue,
+        }
+    }
+}
+
+fn done(result: Result<(), Errno>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Done(0),
+        Err(errno) => Outcome::Fail(errno),
+    }
+}
+
+fn path_at(memory: &Memory, pointer: u64) -> Result<PathBuf, Errno> {
+    Ok(PathBuf::from(OsStr::from_bytes(&memory.path(pointer)?)))
+}
+
+/// The rights that an open needs; `None` where the kernel refuses it anyway, or
+/// where nothing is opened.
+fn opening_needs(found: &Found, flags: i32) -> Option<(Rights, BitFlags<AccessFs>)> {
+    if flags & libc::O_PATH != 0 {
+        return None;
+    }
+    let mut needs = Rights::NONE;
+    let mut kernel = BitFlags::empty();
+    let directory = found.target.as_ref().is_some_and(|target| target.kind == FileKind::Directory);
+    let access = flags & libc::O_ACCMODE;
+    if access != libc::O_WRONLY {
+        needs = needs.union(Rights::READ);
+        kernel |= if directory { AccessFs::ReadDir } else { AccessFs::ReadFile };
+    }
+    if access != libc::O_RDONLY {
+        needs = needs.union(Rights::WRITE);
+        kernel |= AccessFs::WriteFile;
+    }
+    if flags & libc::O_TRUNC != 0 {
+        needs = needs.union(Rights::WRITE);
+        kernel |= AccessFs::Truncate;
+    }
+    if flags & libc::O_TMPFILE == libc::O_TMPFILE {
+        // A file without a name, in this directory.
+        return directory.then_some((needs.without(Rights::READ), kernel));
+    }
+    match &found.target {
+        None if flags & libc::O_CREAT == 0 => return None,
+        None => {
+            needs = needs.union(Rights::CREATE);
+            kernel |= AccessFs::MakeReg;
+        }
+        Some(_) if flags & libc::O_CREAT != 0 && flags & libc::O_EXCL != 0 => return None,
+        Some(_) if directory && needs.intersects(Rights::WRITE) => return None,
+        Some(_) => {}
+    }
+    Some((needs, kernel))
+}
+
+/// The rights that a change of one path needs; `None` where the kernel refuses it.
+fn change_needs(found: &Found, change: &Change) -> Option<(Rights, BitFlags<AccessFs>)> {
+    let there = found.target.as_ref();
+    let make = |kernel: AccessFs| there.is_none().then_some((Rights::CREATE, kernel.into()));
+    match change {
+        Change::MakeDirectory { .. } => make(AccessFs::MakeDir),
+        Change::MakeLink { .. } => make(AccessFs::MakeSym),
+        Change::MakeNode { mode } => make(match mode & libc::S_IFMT {
+            libc::S_IFIFO => AccessFs::MakeFifo,
+            libc::S_IFSOCK => AccessFs::MakeSock,
+            libc::S_IFCHR => AccessFs::MakeChar,
+            libc::S_IFBLK => AccessFs::MakeBlock,
+            _ => AccessFs::MakeReg,
+        }),
+        Change::Remove { directory } => {
+            let is_directory = there?.kind == FileKind::Directory;
+            let kernel = if is_directory { AccessFs::RemoveDir } else { AccessFs::RemoveFile };
+            (*directory == is_directory && found.name != ".").then_some((Rights::REMOVE, kernel.into()))
+        }
+        Change::Truncate { .. } => {
+            (there?.kind == FileKind::Regular).then_some((Rights::WRITE, AccessFs::Truncate.into()))
+        }
+        Change::Rename { .. } | Change::HardLink => None,
+    }
+}
+
+type Needs = (Rights, BitFlags<AccessFs>);
+
+/// The rights that a rename or link needs on its old and on its new path.
+fn pair_needs(old: &Found, new: &Found, change: &Change) -> Option<(Needs, Needs)> {
+    let source = old.target.as_ref()?;
+    let make = |target: &Target| -> BitFlags<AccessFs> {
+        match target.kind {
+            FileKind::Directory => AccessFs::MakeDir.into(),
+            FileKind::Regular => AccessFs::MakeReg.into(),
+            _ => AccessFs::MakeSock.into(),
+        }
+    };
+    let remove = |target: &Target| -> BitFlags<AccessFs> {
+        match target.kind {
+            FileKind::Directory => AccessFs::RemoveDir.into(),
+            _ => AccessFs::RemoveFile.into(),
+        }
+    };
+    let refer: BitFlags<AccessFs> = if old.canonical.parent() == new.canonical.parent() {
+        BitFlags::empty()
+    } else {
+        AccessFs::Refer.into()
+    };
+    match change {
+        Change::HardLink if new.target.is_some() || source.kind == FileKind::Directory => None,
+        // A second name is no right on the file itself, but the name must not be
+        // a way round what the first one's place refuses.
+        Change::HardLink => Some(((Rights::NONE, refer), (Rights::CREATE, make(source) | refer))),
+        Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0 => {
+            let other = new.target.as_ref()?;
+            let both = Rights::CREATE.union(Rights::REMOVE);
+            Some(((both, remove(source) | make(other) | refer), (both, remove(other) | make(source) | refer)))
+        }
+        Change::Rename { flags } if flags & libc::RENAME_NOREPLACE != 0 && new.target.is_some() => None,
+        Change::Rename { .. } => {
+            let replaced = new.target.as_ref().map(remove);
+            let to = make(source) | refer | replaced.unwrap_or_default();
+            Some(((Rights::REMOVE, remove(source) | refer), (Rights::CREATE, to)))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,79 @@
+//! Tells what was refused or executed: who, what, and what would allow it.
+
+use std::path::Path;
+
+use super::Judge;
+use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
+use crate::supervise::caller::Caller;
+use crate::supervise::families;
+use crate::supervise::verdict::Refusal;
+
+impl Judge {
+    /// What the kernel refuses by itself is denied, or in audit only observed.
+    pub(super) fn told_action(&self) -> Action {
+        if self.audit { Action::Observed } else { Action::Denied }
+    }
+
+    pub(super) fn report(&mut self, refusal: &Refusal, caller: &Caller, action: Action) {
+        let hint = refusal.want.as_ref().map(|want| hint(&self.document, want)).unwrap_or_default();
+        let event = Violation {
+            kind: refusal.kind,
+            action,
+            errno: Some(ErrnoName(refusal.errno)),
+            object: refusal.object.clone(),
+            rule: refusal.rule.clone(),
+            summary: None,
+            process: self.process(caller),
+            ancestors: self.ancestors(caller),
+            hint,
+        };
+        self.scribe.record(Event::Violation(Box::new(event)));
+    }
+
+    /// An exec that was let go on. Its set-id bits give nothing any more, which a
+    /// person has to know.
+    pub(super) fn report_exec(&mut self, entry: usize, canonical: &Path, mode: u32, caller: &Caller) {
+        const BITS: [(u32, &str); 2] = [(libc::S_ISUID, "set-user-id"), (libc::S_ISGID, "set-group-id")];
+        let voided: Vec<_> = BITS.iter().filter(|(bit, _)| mode & bit != 0).map(|(_, name)| *name).collect();
+        if voided.is_empty() && !self.scribe.wants_all() {
+            return;
+        }
+        let path = if self.rules.is_file(entry) { self.rules.program_path(entry) } else { canonical };
+        let executable = Some(Executable { path: path.to_owned() });
+        let process = Process { executable, ..self.process(caller) };
+        let ancestors = self.ancestors(caller);
+        self.scribe.record(Event::Exec(Exec { action: Action::Allowed, process, ancestors, voided }));
+    }
+
+    fn process(&mut self, caller: &Caller) -> Process {
+        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        let path = match entry.filter(|entry| self.rules.is_file(*entry)) {
+            Some(entry) => Some(self.rules.program_path(entry).to_owned()),
+            None => families::image(caller, &self.identity).map(|(_, path)| path),
+        };
+        Process {
+            pid: caller.tgid as u32,
+            parent_pid: Some(caller.ppid as u32),
+            uid: Some(caller.uids[1]),
+            executable: path.map(|path| Executable { path }),
+            args: arguments(caller.tgid),
+        }
+    }
+
+    fn ancestors(&mut self, caller: &Caller) -> Vec<std::path::PathBuf> {
+        let entries = self.memory.families.ancestors(caller, &self.identity, &self.rules);
+        entries.into_iter().map(|entry| self.rules.program_path(entry).to_owned()).collect()
+    }
+}
+
+/// A process's arguments, as far as its first page: the process may have written
+/// anything there.
+pub fn arguments(pid: i32) -> Option<Vec<String>> {
+    use std::io::Read;
+    const MOST: u64 = 4096;
+    let file = std::fs::File::open(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes).ok()?;
+    let text = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
+    Some(text.split(|byte| *byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect())
+}

@@ -1,0 +1,320 @@
+//! Resolves a path as the kernel would for the caller, once, holding the directory
+//! that it ends in. Whoever acts on the result acts on that directory and name,
+//! whatever the path would lead to by then.
+//!
+//! Links of `/proc` are the caller's: `self` is the caller, and a magic link
+//! (`/proc/PID/fd/1`) is followed by the kernel itself.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, fstat};
+
+use super::caller::Caller;
+use crate::image::{FileId, FileKind};
+
+/// Where a path ends.
+#[derive(Debug)]
+pub struct Found {
+    /// The directory, held.
+    pub parent: OwnedFd,
+    /// The last name in it; `.` for the directory itself.
+    pub name: OsString,
+    /// Where that is, as the kernel tells it after it was held.
+    pub canonical: PathBuf,
+    /// What stands there, if anything does.
+    pub target: Option<Target>,
+    /// It was reached through a magic link, so `parent` and `name` say nothing of
+    /// where it is.
+    pub magic: bool,
+}
+
+/// What stands at a path.
+#[derive(Debug)]
+pub struct Target {
+    /// Held by O_PATH.
+    pub fd: OwnedFd,
+    /// Device and inode.
+    pub id: FileId,
+    /// What it is.
+    pub kind: FileKind,
+    /// The permission bits of st_mode.
+    pub mode: u32,
+}
+
+/// As many links as the kernel follows.
+const MAX_LINKS: u32 = 40;
+
+/// The inode of every procfs's root.
+const PROC_ROOT: u64 = 1;
+
+/// From where a path is resolved: the root for an absolute one, else the caller's
+/// descriptor or working directory.
+///
+/// # Errors
+/// EBADF, EACCES when the caller's descriptor cannot be looked at.
+pub fn start(caller: &Caller, dirfd: i32, path: &Path, root: &Path) -> Result<OwnedFd, Errno> {
+    let place = if path.is_absolute() {
+        root.to_owned()
+    } else if dirfd == libc::AT_FDCWD {
+        PathBuf::from(format!("/proc/{}/cwd", caller.tid))
+    } else {
+        PathBuf::from(format!("/proc/{}/fd/{dirfd}", caller.tid))
+    };
+    openat(AT_FDCWD, &place, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// Resolves `path` from `start`; `follow` says whether a link at the end is
+/// followed, `root` where absolute links begin: `/`, or `/proc/PID/root` of a
+/// caller that may have changed it.
+///
+/// # Errors
+/// What the kernel would answer: ENOENT for a missing directory, ENOTDIR, ELOOP,
+/// EACCES, ENAMETOOLONG. A missing last name is no error.
+pub fn resolve(
+    caller: &Caller,
+    start: OwnedFd,
+    path: &Path,
+    follow: bool,
+    root: &Path,
+) -> Result<Found, Errno> {
+    let mut walk = Walk { caller, at: start, links: 0 };
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    // The components still to go, last first.
+    let mut rest = components(bytes);
+    loop {
+        let Some(name) = rest.pop() else {
+            return walk.itself();
+        };
+        let last = rest.is_empty();
+        if name == ".." {
+            if root != Path::new("/") && walk.is_at(root)? {
+                continue;
+            }
+            walk.at = openat(&walk.at, "..", directory(), Mode::empty())?;
+            continue;
+        }
+        match walk.enter(&name)? {
+            Step::Missing if last => return walk.found(name, None),
+            Step::Missing => return Err(Errno::ENOENT),
+            Step::Link(text) if !last || follow => {
+                walk.links += 1;
+                if walk.links > MAX_LINKS {
+                    return Err(Errno::ELOOP);
+                }
+                if text.as_bytes().starts_with(b"/") {
+                    walk.at = openat(AT_FDCWD, root, directory(), Mode::empty())?;
+                }
+                rest.extend(components(text.as_bytes()));
+                if rest.is_empty() {
+                    return walk.itself();
+                }
+            }
+            Step::Link(_) => {
+                let fd = openat(&walk.at, name.as_os_str(), nofollow(), Mode::empty())?;
+                let target = target(fd)?;
+                return walk.found(name, Some(target));
+            }
+            Step::Magic(text, fd) if last => return walk.magic(name, &text, fd),
+            Step::Magic(_, fd) => walk.at = fd,
+            Step::There(fd, _) if last => {
+                let target = target(fd)?;
+                return walk.found(name, Some(target));
+            }
+            Step::There(fd, stat) => {
+                if !is(&stat, libc::S_IFDIR) {
+                    return Err(Errno::ENOTDIR);
+                }
+                walk.at = fd;
+            }
+        }
+    }
+}
+
+/// The path of a held descriptor, as the kernel tells it.
+///
+/// # Errors
+/// ENOENT where /proc is not mounted.
+pub fn path_of(fd: &OwnedFd) -> Result<PathBuf, Errno> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    nix::fcntl::readlink(link.as_str()).map(PathBuf::from)
+}
+
+/// What an O_PATH descriptor is open on.
+///
+/// # Errors
+/// Whatever fstat(2) answers.
+pub fn target(fd: OwnedFd) -> Result<Target, Errno> {
+    let stat = fstat(&fd)?;
+    let kind = match stat.st_mode & libc::S_IFMT {
+        libc::S_IFREG => FileKind::Regular,
+        libc::S_IFDIR => FileKind::Directory,
+        libc::S_IFCHR | libc::S_IFBLK => FileKind::Device,
+        _ => FileKind::Other,
+    };
+    let id = FileId { device: stat.st_dev, inode: stat.st_ino };
+    Ok(Target { fd, id, kind, mode: stat.st_mode & 0o7777 })
+}
+
+struct Walk<'a> {
+    caller: &'a Caller,
+    at: OwnedFd,
+    links: u32,
+}
+
+enum Step {
+    Missing,
+    Link(OsString),
+    Magic(OsString, OwnedFd),
+    There(OwnedFd, FileStat),
+}
+
+impl Walk<'_> {
+    /// Whether this is the caller's root, above which there is nothing.
+    fn is_at(&self, root: &Path) -> Result<bool, Errno> {
+        let (root, here) = (nix::sys::stat::stat(root)?, fstat(&self.at)?);
+        Ok((root.st_dev, root.st_ino) == (here.st_dev, here.st_ino))
+    }
+
+    fn enter(&self, name: &OsStr) -> Result<Step, Errno> {
+        let fd = match openat(&self.at, name, nofollow(), Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::ENOENT) => return Ok(Step::Missing),
+            Err(errno) => return Err(errno),
+        };
+        let stat = fstat(&fd)?;
+        if !is(&stat, libc::S_IFLNK) {
+            return Ok(Step::There(fd, stat));
+        }
+        let text = readlinkat(&fd, "")?;
+        if !on_proc(&fd) {
+            return Ok(Step::Link(text));
+        }
+        if fstat(&self.at)?.st_ino == PROC_ROOT {
+            return Ok(Step::Link(match name.as_bytes() {
+                b"self" => self.caller.tgid.to_string().into(),
+                b"thread-self" => format!("{}/task/{}", self.caller.tgid, self.caller.tid).into(),
+                _ => text,
+            }));
+        }
+        if text.as_bytes().starts_with(b"/") || text.as_bytes().contains(&b':') {
+            let fd = openat(&self.at, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+            return Ok(Step::Magic(text, fd));
+        }
+        Ok(Step::Link(text))
+    }
+
+    fn found(self, name: OsString, target: Option<Target>) -> Result<Found, Errno> {
+        let canonical = path_of(&self.at)?.join(&name);
+        Ok(Found { parent: self.at, name, canonical, target, magic: false })
+    }
+
+    fn itself(self) -> Result<Found, Errno> {
+        let canonical = path_of(&self.at)?;
+        let fd = openat(&self.at, ".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).or_else(|errno| {
+            // A start that is no directory: a descriptor named by an empty path.
+            if errno == Errno::ENOTDIR { nix::unistd::dup(self.at.as_fd()) } else { Err(errno) }
+        })?;
+        let target = target(fd)?;
+        Ok(Found { parent: self.at, name: ".".into(), canonical, target: Some(target), magic: false })
+    }
+
+    fn magic(self, name: OsString, text: &OsStr, fd: OwnedFd) -> Result<Found, Errno> {
+        let target = target(fd)?;
+        Ok(Found { parent: self.at, name, canonical: text.into(), target: Some(target), magic: true })
+    }
+}
+
+/// The names of a path, last first; a trailing slash asks for a directory, which
+/// `.` says.
+fn components(bytes: &[u8]) -> Vec<OsString> {
+    let mut names: Vec<_> = bytes
+        .split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .map(|name| OsStr::from_bytes(name).to_owned())
+        .collect();
+    names.reverse();
+    names
+}
+
+fn directory() -> OFlag {
+    OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC
+}
+
+fn nofollow() -> OFlag {
+    OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC
+}
+
+fn is(stat: &FileStat, kind: u32) -> bool {
+    stat.st_mode & libc::S_IFMT == kind
+}
+
+fn on_proc(fd: &OwnedFd) -> bool {
+    nix::sys::statfs::fstatfs(fd)
+        .is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::PROC_SUPER_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn me() -> Caller {
+        Caller::of(std::process::id() as i32).expect("own status")
+    }
+
+    fn go(path: &str, follow: bool) -> Result<Found, Errno> {
+        let path = Path::new(path);
+        let root = Path::new("/");
+        resolve(&me(), start(&me(), libc::AT_FDCWD, path, root)?, path, follow, root)
+    }
+
+    #[test]
+    fn links_are_followed_and_missing_names_are_found_in_their_directory() {
+        let dir = std::env::temp_dir().join(format!("remit-resolve-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("real")).expect("a directory");
+        let dir = dir.canonicalize().expect("it is there");
+        std::fs::write(dir.join("real/file"), "x").expect("a file");
+        let link = |to: &str, name: &str| {
+            drop(std::fs::remove_file(dir.join(name)));
+            std::os::unix::fs::symlink(to, dir.join(name)).expect("a link");
+        };
+        link("real", "dir");
+        link("dir/../dir/file", "file");
+        link("loop", "loop");
+        let at = |name: &str| dir.join(name).to_string_lossy().into_owned();
+
+        let found = go(&at("file"), true).expect("through links");
+        assert_eq!(found.canonical, dir.join("real/file"));
+        assert_eq!(found.target.map(|target| target.kind), Some(FileKind::Regular));
+        assert_eq!(go(&at("file"), false).expect("the link itself").canonical, dir.join("file"));
+        let missing = go(&at("dir/./new"), true).expect("its directory is there");
+        assert_eq!((missing.canonical, missing.target.is_none()), (dir.join("real/new"), true));
+        assert_eq!(go(&at("loop"), true).map(|_| ()), Err(Errno::ELOOP));
+        assert_eq!(go(&at("none/x"), true).map(|_| ()), Err(Errno::ENOENT));
+        assert_eq!(go(&at("file/x"), true).map(|_| ()), Err(Errno::ENOTDIR));
+        assert_eq!(go("/", true).expect("the root").canonical, Path::new("/"));
+        std::fs::remove_dir_all(dir).expect("cleaned up");
+    }
+
+    #[test]
+    fn proc_is_the_callers() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
+        let caller = Caller::of(child.id() as i32).expect("its status");
+        let root = Path::new("/");
+        let path = Path::new("/proc/self/status");
+        let found = resolve(&caller, start(&caller, 0, path, root).expect("the root"), path, true, root);
+        assert_eq!(found.expect("it").canonical, Path::new(&format!("/proc/{}/status", child.id())));
+        let exe = Path::new("/proc/thread-self/exe");
+        let at = start(&caller, 0, exe, root).expect("the root");
+        let found = resolve(&caller, at, exe, true, root).expect("exe");
+        assert!(found.magic && found.canonical.ends_with("sleep"), "{:?}", found.canonical);
+        child.kill().and_then(|()| child.wait()).expect("ended");
+    }
+}

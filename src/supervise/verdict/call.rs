@@ -1,0 +1,167 @@
+//! Calls that are judged by their registers alone, which nobody can change while
+//! they are looked at.
+
+use std::borrow::Cow;
+
+use nix::errno::Errno;
+use serde_json::json;
+
+use super::{Refusal, Rulebook};
+use crate::event::{Kind, Object, Want};
+use crate::filter::Access;
+use crate::kernel::Release;
+use crate::profile::Capability;
+use crate::syscalls::{Test, since};
+
+/// Flags of clone(2) that make a namespace.
+const NEW_NAMESPACES: u64 = 0x7E02_0000;
+
+/// A call as it was notified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its name; none for a number that no table has.
+    pub name: Option<&'static str>,
+    /// Its number.
+    pub number: u32,
+    /// Its six registers.
+    pub args: [u64; 6],
+}
+
+impl Call {
+    /// The object of an event about it.
+    pub fn object(&self) -> Object {
+        let name = self.name.map_or_else(|| Cow::Owned(format!("number {}", self.number)), Cow::Borrowed);
+        Object::Syscall { syscall: name, args: self.args.to_vec() }
+    }
+
+    fn refusal(&self, kind: Kind, errno: Errno, rule: &'static str, want: Option<Want>) -> Box<Refusal> {
+        Box::new(Refusal { kind, errno, object: self.object(), rule: rule.into(), want })
+    }
+}
+
+impl Rulebook {
+    /// How the filter treats a call; `None` for one that is not allowed at all.
+    pub fn access(&self, name: &str) -> Option<&Access> {
+        self.calls.get(name)
+    }
+
+    /// A call that is not listed: EPERM, but ENOSYS for one that came after Linux
+    /// 4.18, so that libraries fall back.
+    pub fn unlisted(&self, call: &Call) -> Box<Refusal> {
+        const OLD: Release = Release::new(4, 18);
+        let old = call.name.is_some_and(|name| since(name) <= OLD);
+        let errno = if old { Errno::EPERM } else { Errno::ENOSYS };
+        let want = call.name.map(|name| Want::Syscall(name.to_owned()));
+        call.refusal(Kind::Syscall, errno, "/syscalls", want)
+    }
+
+    /// A listed call whose arguments the filter did not let through. The hint names
+    /// the value where one argument decides.
+    pub fn argument(&self, call: &Call) -> Box<Refusal> {
+        let name = call.name.unwrap_or_default();
+        let decides = match self.access(name) {
+            Some(Access::When(alternatives)) => single_argument(alternatives),
+            _ => None,
+        };
+        let want = match decides {
+            Some(arg) => Want::SyscallWhen {
+                call: name.to_owned(),
+                arg,
+                value: json!(self.narrow(name, arg, call.args[usize::from(arg)])),
+            },
+            None => Want::Syscall(name.to_owned()),
+        };
+        call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", Some(want))
+    }
+
+    /// The value as the kernel takes it: 32 bits of an int.
+    fn narrow(&self, name: &str, arg: u8, value: u64) -> u64 {
+        match crate::syscalls::width(name, arg) {
+            Some(crate::syscalls::Width::Bits32) => value & 0xffff_ffff,
+            _ => value,
+        }
+    }
+
+    /// Memory that is to be writable and executable, or to become executable.
+    pub fn memory(&self, call: &Call) -> Box<Refusal> {
+        call.refusal(Kind::Memory, Errno::EACCES, "/memory/write_execute", Some(Want::WriteExecute))
+    }
+
+    /// A signal to the supervisor: no profile allows it.
+    pub fn signal(&self, call: &Call) -> Box<Refusal> {
+        call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", None)
+    }
+
+    /// Whether a clone makes a namespace.
+    pub fn makes_namespace(&self, call: &Call) -> bool {
+        call.name == Some("clone") && call.args[0] & NEW_NAMESPACES != 0
+    }
+
+    /// Whether a clone makes a thread and no process.
+    pub fn makes_thread(&self, call: &Call) -> bool {
+        call.name == Some("clone") && call.args[0] & libc::CLONE_THREAD as u64 != 0
+    }
+
+    /// One process too many: `now` live ones.
+    pub fn processes(&self, now: u32) -> Option<Box<Refusal>> {
+        let most = self.policy.processes?;
+        (now >= most).then(|| {
+            Box::new(Refusal {
+                kind: Kind::Limit,
+                errno: Errno::EAGAIN,
+                object: Object::Name { name: "processes".into() },
+                rule: "/limits/processes".into(),
+                want: Some(Want::Processes(now + 1)),
+            })
+        })
+    }
+
+    /// A privileged call that the kernel will refuse for want of a capability.
+    pub fn capability(&self, call: &Call, capability: Capability, caller: &Ids) -> Option<Box<Refusal>> {
+        let needed = match call.name? {
+            "setuid" | "setreuid" | "setresuid" | "setfsuid" => self.changes(call, &caller.uids),
+            "setgid" | "setregid" | "setresgid" | "setfsgid" => self.changes(call, &caller.gids),
+            _ => true,
+        };
+        (needed && !self.policy.capabilities.contains(&capability)).then(|| {
+            let name = capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase();
+            Box::new(Refusal {
+                kind: Kind::Capability,
+                errno: Errno::EPERM,
+                object: Object::Name { name: name.into() },
+                rule: "/capabilities".into(),
+                want: Some(Want::Capability(capability)),
+            })
+        })
+    }
+
+    /// Whether a set*id call takes on an id that is not the caller's already; -1
+    /// leaves one as it is.
+    fn changes(&self, call: &Call, own: &[u32; 4]) -> bool {
+        let count = match call.name {
+            Some("setresuid" | "setresgid") => 3,
+            Some("setreuid" | "setregid") => 2,
+            _ => 1,
+        };
+        call.args[..count].iter().map(|id| *id as u32).any(|id| id != u32::MAX && !own[..3].contains(&id))
+    }
+}
+
+/// Real, effective, saved and file-system ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// Users.
+    pub uids: [u32; 4],
+    /// Groups.
+    pub gids: [u32; 4],
+}
+
+/// The argument on which alone a list of values decides.
+fn single_argument(alternatives: &[Vec<crate::syscalls::Condition>]) -> Option<u8> {
+    let mut args = alternatives.iter().map(|conditions| match &conditions[..] {
+        [one] if matches!(one.test, Test::In(_)) => Some(one.arg),
+        _ => None,
+    });
+    let first = args.next()??;
+    args.all(|arg| arg == Some(first)).then_some(first)
+}

@@ -1,0 +1,105 @@
+//! Files: the rights that a call needs against those that are granted.
+
+use std::path::{Path, PathBuf};
+
+use landlock::{AccessFs, BitFlags};
+use nix::errno::Errno;
+
+use super::{Refusal, Rulebook};
+use crate::event::{Kind, Object, Want};
+use crate::image::FileId;
+use crate::profile::Rights;
+
+/// One path of a call and what is done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Where it is, links resolved.
+    pub canonical: PathBuf,
+    /// What stands there now.
+    pub target: Option<FileId>,
+    /// The profile's rights that it needs.
+    pub needs: Rights,
+    /// The kernel's rights that it needs.
+    pub kernel: BitFlags<AccessFs>,
+}
+
+/// What is done about a use.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ruling {
+    /// Granted, and the kernel's own rules let it through.
+    Kernel,
+    /// Granted, but the kernel has no rule that says so: the supervisor does it.
+    Perform,
+    /// Not granted.
+    Refuse(Box<Refusal>),
+}
+
+impl Rulebook {
+    /// Judges one path of a call.
+    pub fn file(&self, used: &Use) -> Ruling {
+        let changes = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
+        let guarded = used.target.filter(|_| used.needs.intersects(changes));
+        if let Some(program) = guarded.and_then(|id| self.protected.get(&id)) {
+            // A program may not be changed under any of its names: no profile
+            // grants it, so there is no hint.
+            return Ruling::Refuse(Box::new(Refusal { want: None, ..refusal(program, used.needs) }));
+        }
+        let missing = used.needs.without(self.granted(&used.canonical, used.target));
+        if !missing.is_empty() {
+            return Ruling::Refuse(Box::new(refusal(&used.canonical, missing)));
+        }
+        if !self.policy.landlock || self.covered(used) { Ruling::Kernel } else { Ruling::Perform }
+    }
+
+    /// The rights that the profile grants on a path, whatever stands there.
+    pub fn granted_at(&self, canonical: &Path) -> Rights {
+        self.granted(canonical, None)
+    }
+
+    /// Whether the profile has an entry for just this path.
+    pub fn names_one(&self, canonical: &Path) -> bool {
+        self.grants.contains_key(canonical)
+    }
+
+    /// The rights that the profile grants on a path.
+    fn granted(&self, canonical: &Path, target: Option<FileId>) -> Rights {
+        let mut rights = Rights::NONE;
+        for place in canonical.ancestors() {
+            for grant in self.grants.get(place).into_iter().flatten().map(|i| &self.policy.files[*i]) {
+                let here = place == canonical || !grant.exact;
+                if here && !grant.except.iter().any(|except| canonical.starts_with(except)) {
+                    rights = rights.union(grant.rights);
+                }
+            }
+        }
+        // A program, its loader and its interpreter bring their own reading.
+        if target.is_some_and(|id| self.runs(id, canonical)) {
+            rights = rights.union(Rights::READ);
+        }
+        rights
+    }
+
+    /// Whether the domain's rules let it through. A rule on a file is its inode's,
+    /// and of no use to another file of the same name.
+    fn covered(&self, used: &Use) -> bool {
+        let mut rights = BitFlags::empty();
+        for place in used.canonical.ancestors() {
+            if let Some((id, here)) = self.rules.get(place)
+                && (place != used.canonical || used.target == Some(*id))
+            {
+                rights |= *here;
+            }
+        }
+        rights.contains(used.kernel & self.handled)
+    }
+}
+
+fn refusal(path: &Path, missing: Rights) -> Refusal {
+    Refusal {
+        kind: Kind::File,
+        errno: Errno::EACCES,
+        object: Object::Path { path: path.to_owned(), access: missing.words().collect() },
+        rule: "/files".into(),
+        want: Some(Want::File { path: path.to_owned(), rights: missing }),
+    }
+}

@@ -1,0 +1,101 @@
+//! Verdicts, pure: the policy against what a notified call would do. Nothing here
+//! reads, resolves or answers; [`judge`](super::judge) does, and hands in what it
+//! found.
+//!
+//! A verdict never stands alone between an attacker and what the profile refuses:
+//! where it lets a call go on, the kernel decides again, by Landlock and by the
+//! registers (see the table of guarantees in the README). Where the kernel would
+//! have to be asked for more than the profile grants, the supervisor performs the
+//! call itself, on its own copy of the arguments.
+
+pub mod call;
+pub mod file;
+pub mod network;
+pub mod program;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use landlock::{AccessFs, BitFlags};
+use nix::errno::Errno;
+
+use crate::event::{Kind, Object, Want};
+use crate::image::FileId;
+use crate::plan::{Plan, Policy, ProgramTarget};
+
+/// Why a call is refused: what the app is answered, and all that an event says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// Of which section.
+    pub kind: Kind,
+    /// What the app is answered.
+    pub errno: Errno,
+    /// What it wanted.
+    pub object: Object,
+    /// JSON Pointer of what does not allow it.
+    pub rule: Cow<'static, str>,
+    /// What the profile would have to grant; none where no profile can.
+    pub want: Option<Want>,
+}
+
+/// The policy with its lookups: made once, asked for every notified call.
+#[derive(Debug)]
+pub struct Rulebook {
+    policy: Policy,
+    grants: HashMap<PathBuf, Vec<usize>>,
+    rules: HashMap<PathBuf, (FileId, BitFlags<AccessFs>)>,
+    handled: BitFlags<AccessFs>,
+    protected: HashMap<FileId, PathBuf>,
+    programs: HashMap<FileId, Vec<usize>>,
+    beneath: Vec<(PathBuf, usize)>,
+    calls: std::collections::BTreeMap<&'static str, crate::filter::Access>,
+}
+
+impl Rulebook {
+    /// The lookups for a plan.
+    pub fn new(plan: &Plan) -> Rulebook {
+        let policy = plan.policy.clone();
+        let mut grants: HashMap<PathBuf, Vec<usize>> = HashMap::new();
+        for (index, grant) in policy.files.iter().enumerate() {
+            grants.entry(grant.path.clone()).or_default().push(index);
+        }
+        let landlock = plan.landlock.as_ref();
+        let rules = landlock.iter().flat_map(|l| &l.rules).map(|r| (r.path.clone(), (r.id, r.rights)));
+        let mut programs: HashMap<FileId, Vec<usize>> = HashMap::new();
+        let mut beneath = Vec::new();
+        for (index, program) in policy.programs.iter().enumerate() {
+            match &program.target {
+                ProgramTarget::File(id) => programs.entry(*id).or_default().push(index),
+                ProgramTarget::Beneath(path) => beneath.push((path.clone(), index)),
+            }
+        }
+        Rulebook {
+            rules: rules.collect(),
+            handled: landlock.map_or(BitFlags::empty(), |l| l.handled),
+            protected: policy.protected.iter().cloned().collect(),
+            grants,
+            programs,
+            beneath,
+            calls: plan.filter.calls.clone(),
+            policy,
+        }
+    }
+
+    /// What it was made from.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether nobody inside may change this file, under whatever name.
+    pub fn is_protected(&self, id: FileId) -> bool {
+        self.protected.contains_key(&id)
+    }
+
+    /// Whether the file is a program, or below a directory of programs.
+    fn runs(&self, id: FileId, canonical: &Path) -> bool {
+        self.programs.contains_key(&id)
+            || self.policy.derived.contains_key(&id)
+            || self.beneath.iter().any(|(dir, _)| canonical.starts_with(dir))
+    }
+}

@@ -1,0 +1,105 @@
+//! Programs: who may execute what.
+//!
+//! The kernel guarantees the union (Landlock's EXECUTE on every program, loader
+//! and interpreter); the edges, and that a loader or an interpreter is not run by
+//! itself, are narrowed here on what the caller's memory said.
+
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::{Refusal, Rulebook};
+use crate::event::{Kind, Object, Want};
+use crate::image::FileId;
+
+/// The file that a call wants to execute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Device and inode.
+    pub id: FileId,
+    /// Where it is, links resolved.
+    pub canonical: PathBuf,
+    /// It is an ELF loader, which runs whatever it is given.
+    pub loader: bool,
+}
+
+impl Rulebook {
+    /// Judges an exec by the program entry `caller`; `None` where it could not be
+    /// found out which that is. The answer is the entry that the process then is.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn exec(&self, caller: Option<usize>, target: &Target) -> Result<usize, Box<Refusal>> {
+        let entries = self.entries(target);
+        let index = caller.map(|entry| self.policy.programs[entry].index);
+        let want = Want::Program { path: target.canonical.clone(), caller: index };
+        if entries.is_empty() {
+            return Err(refuse(&target.canonical, "/programs".into(), Some(want)));
+        }
+        let Some(caller) = caller else {
+            return Err(refuse(&target.canonical, "/programs".into(), None));
+        };
+        let edges = &self.policy.programs[caller].may_run;
+        match entries.iter().find(|entry| edges.contains(entry)) {
+            Some(entry) => Ok(*entry),
+            None => {
+                let rule = format!("/programs/{}/may_run", self.policy.programs[caller].index);
+                Err(refuse(&target.canonical, rule.into(), Some(want)))
+            }
+        }
+    }
+
+    /// Judges COMMAND itself, which the supervisor executes.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn command(&self, target: &Target) -> Result<usize, Box<Refusal>> {
+        let entry = self.entries(target).into_iter().find(|entry| self.policy.programs[*entry].entry);
+        let want = Want::Command(target.canonical.clone());
+        entry.ok_or_else(|| refuse(&target.canonical, "/programs".into(), Some(want)))
+    }
+
+    /// Which entries a running image may be: by its file, or as the interpreter of
+    /// a script. More than one script may share an interpreter.
+    pub fn running(&self, exe: FileId, canonical: &Path) -> Vec<usize> {
+        let own = self.entries(&Target { id: exe, canonical: canonical.to_owned(), loader: false });
+        let programs = self.policy.programs.iter().enumerate();
+        let scripts =
+            programs.filter(|(_, program)| program.interpreter == Some(exe)).map(|(index, _)| index);
+        own.into_iter().chain(scripts).collect()
+    }
+
+    /// Whether a process of this entry runs that image.
+    pub fn runs_as(&self, entry: usize, exe: FileId, canonical: &Path) -> bool {
+        self.running(exe, canonical).contains(&entry)
+            // A script below a directory runs its interpreter, which is below one too.
+            || self.beneath.iter().any(|(_, index)| *index == entry) && self.runs(exe, canonical)
+    }
+
+    /// The path that the profile has for an entry.
+    pub fn program_path(&self, entry: usize) -> &Path {
+        &self.policy.programs[entry].path
+    }
+
+    /// Whether the entry names one file, so that its path is what runs.
+    pub fn is_file(&self, entry: usize) -> bool {
+        matches!(self.policy.programs[entry].target, crate::plan::ProgramTarget::File(_))
+    }
+
+    fn entries(&self, target: &Target) -> Vec<usize> {
+        if let Some(own) = self.programs.get(&target.id) {
+            return own.clone();
+        }
+        // A loader or an interpreter is executable for another's sake; below a
+        // directory of programs an interpreter is a program as well.
+        if target.loader || self.policy.derived.get(&target.id) == Some(&crate::plan::Role::Loader) {
+            return Vec::new();
+        }
+        let below = self.beneath.iter().filter(|(dir, _)| target.canonical.starts_with(dir));
+        below.map(|(_, index)| *index).collect()
+    }
+}
+
+fn refuse(path: &Path, rule: std::borrow::Cow<'static, str>, want: Option<Want>) -> Box<Refusal> {
+    Box::new(Refusal { kind: Kind::Program, errno: Errno::EACCES, object: Object::program(path), rule, want })
+}
