@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::nearest::nearest;
-use super::{FileEntry, Profile, Program, Rights};
+use super::{FileEntry, Profile, Program, ProgramPlace, Rights};
 
 /// A rule that is broken, and where.
 pub(super) struct Wrong {
@@ -64,9 +64,14 @@ fn edges_lead_somewhere(programs: &[Program]) -> Result<(), Wrong> {
             let mut there = programs.iter().filter(|other| other.place.path() == edge.what.path).peekable();
             if there.peek().is_none() {
                 let paths = programs.iter().filter_map(|other| other.place.path().to_str());
-                let instead = match nearest(&path.to_string(), paths) {
-                    Some(meant) => format!("did you mean {meant:?}?"),
-                    None => format!("add {{\"path\": \"{path}\"}} to programs, or take it out here"),
+                let above = programs.iter().find(|other| matches!(&other.place, ProgramPlace::Beneath(directory) if edge.what.path.starts_with(directory)));
+                let instead = match (above, nearest(&path.to_string(), paths)) {
+                    (Some(above), _) => {
+                        let directory = above.place.path().display();
+                        format!("it lies beneath {directory}, which is one: name that, or list {path} itself")
+                    }
+                    (None, Some(meant)) => format!("did you mean {meant:?}?"),
+                    (None, None) => format!("add {{\"path\": \"{path}\"}} to programs, or take it out here"),
                 };
                 return wrong(pointer, format!("{path} is no entry of programs; {instead}"));
             }
@@ -116,7 +121,7 @@ fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
 /// The program's file or directory that rights on `granted`, and on all below it, reach.
 fn changed_by<'p>(program: &'p Program, granted: &Path) -> Option<&'p Path> {
     let place = program.place.path();
-    let inside = matches!(program.place, super::ProgramPlace::Beneath(_)) && granted.starts_with(place);
+    let inside = matches!(program.place, ProgramPlace::Beneath(_)) && granted.starts_with(place);
     let interpreter = program.interpreter.as_deref().filter(|path| path.starts_with(granted));
     (inside || place.starts_with(granted)).then_some(place).or(interpreter)
 }
@@ -129,4 +134,96 @@ fn start_up_has_an_end(profile: &Profile) -> Result<(), Wrong> {
         "/ready".into(),
         "\"ready\" is missing; startup_only needs to know when start-up is over, such as {\"when\": \"listening\"}".into(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::read;
+
+    /// Where and how a profile of these programs and files is refused; none: it is read.
+    fn refused(programs: Value, files: Value) -> Option<(String, String)> {
+        let profile = json!({ "remit": 1, "name": "x", "programs": programs, "files": files });
+        read(profile.to_string().as_bytes()).err().map(|error| (error.pointer, error.message))
+    }
+
+    #[track_caller]
+    fn is_refused(programs: Value, files: Value, pointer: &str, says: &str) {
+        let (at, message) = refused(programs, files).expect("refused");
+        assert_eq!(at, pointer, "{message}");
+        assert!(message.contains(says), "{message}");
+    }
+
+    #[test]
+    fn no_right_may_change_a_program_by_path() {
+        let program = json!([{ "path": "/d/x", "entry": true, "interpreter": "/i/sh" }]);
+        for right in ["write", "create", "remove"] {
+            let rule = |path: &str| json!([{ "path": "/ok", "allow": ["read"] }, { "path": path, "allow": ["read", right] }]);
+            is_refused(program.clone(), rule("/d/x"), "/files/1", "/d/x is a program");
+            is_refused(program.clone(), rule("/d"), "/files/1", "/d/x is a program");
+            is_refused(program.clone(), rule("/i"), "/files/1", "/i/sh is a program");
+            is_refused(program.clone(), rule("/"), "/files/1", "/d/x is a program");
+            assert_eq!(refused(program.clone(), rule("/d/data")), None, "a neighbour is none");
+            assert_eq!(refused(program.clone(), rule("/d/xy")), None, "nor is a name that begins alike");
+        }
+        let beneath = json!([{ "beneath": "/opt/app", "entry": true }]);
+        is_refused(
+            beneath.clone(),
+            json!([{ "path": "/opt/app/data", "allow": ["create"] }]),
+            "/files/0",
+            "/opt/app is",
+        );
+        assert_eq!(
+            refused(beneath, json!([{ "path": "/", "allow": ["read", "ioctl"] }, "@elsewhere"])),
+            None
+        );
+    }
+
+    #[test]
+    fn proc_may_only_be_read() {
+        let program = json!([{ "path": "/x", "entry": true }]);
+        for path in ["/proc", "/proc/self/mem"] {
+            let rule = |right| json!([{ "path": path, "allow": [right] }]);
+            is_refused(program.clone(), rule("write"), "/files/0", "/proc/PID/mem");
+            assert_eq!(refused(program.clone(), rule("read")), None);
+        }
+    }
+
+    #[test]
+    fn entries_of_one_file_differ_in_their_applets() {
+        let both = |first: Value, second: Value| json!([first, second]);
+        let entry = |applet: Option<&str>| match applet {
+            Some(applet) => json!({ "path": "/b", "entry": true, "applet": applet }),
+            None => json!({ "path": "/b", "entry": true }),
+        };
+        assert_eq!(refused(both(entry(Some("sh")), entry(Some("cat"))), json!([])), None);
+        for (first, second) in
+            [(Some("sh"), Some("sh")), (Some("sh"), None), (None, Some("sh")), (None, None)]
+        {
+            is_refused(both(entry(first), entry(second)), json!([]), "/programs/1", "already /programs/0");
+        }
+    }
+
+    #[test]
+    fn an_edge_leads_to_an_entry_and_to_an_applet_of_it() {
+        let programs = |edge: Value| {
+            json!([{ "path": "/app", "entry": true, "may_run": ["/app", edge] },
+                   { "path": "/bin/busybox", "applet": "sh" }, { "beneath": "/usr/bin" }])
+        };
+        for good in
+            [json!("/bin/busybox"), json!({ "path": "/bin/busybox", "applet": "sh" }), json!("/usr/bin")]
+        {
+            assert_eq!(refused(programs(good), json!([])), None);
+        }
+        let at = "/programs/0/may_run/1";
+        is_refused(programs(json!("/bin/busybax")), json!([]), at, "did you mean \"/bin/busybox\"?");
+        is_refused(
+            programs(json!({ "path": "/bin/busybox", "applet": "cat" })),
+            json!([]),
+            at,
+            "applet \"cat\"",
+        );
+        is_refused(programs(json!("/usr/bin/env")), json!([]), at, "beneath /usr/bin");
+    }
 }

@@ -9,7 +9,8 @@ pub(super) fn nearest<'w>(typed: &str, valid: impl IntoIterator<Item = &'w str>)
         return None;
     }
     let length = typed.chars().count();
-    let most = (length / 3).max(1);
+    // Of two characters one edit leaves nothing that was typed.
+    let most = if length < 3 { 0 } else { length / 3 };
     valid
         .into_iter()
         .filter_map(|word| {
@@ -64,5 +65,6 @@ mod tests {
         assert_eq!(nearest("fionbi0", ["FIONREAD", "FIONBIO"]), Some("FIONBIO"), "case is no edit");
         assert_eq!(nearest("execute", ["read", "write", "create", "remove", "ioctl"]), None);
         assert_eq!(nearest("", ["read"]), None);
+        assert_eq!(nearest("/y", ["/x"]), None);
     }
 }

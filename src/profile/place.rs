@@ -133,13 +133,16 @@ impl<'t> Place<'t> {
 
     /// The whole number here, written as digits alone.
     pub fn number(&self, range: RangeInclusive<u64>) -> Result<u64, ReadError> {
-        let expected = format!("expected a whole number from {} to {}", range.start(), range.end());
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
         let What::Number(digits) = self.node.what else {
-            return Err(self.not(expected.trim_start_matches("expected ")));
+            return Err(self.not(&expected));
         };
         match digits.parse() {
             Ok(number) if range.contains(&number) => Ok(number),
-            _ => Err(self.error(format!("{} is out of place; {expected}", quoted(digits).replace('"', "")))),
+            _ => {
+                let shown = quoted(digits);
+                Err(self.error(format!("{} is not {expected}", shown.replace('"', ""))))
+            }
         }
     }
 

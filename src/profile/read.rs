@@ -40,14 +40,13 @@ const KEYS: &[&str] = &[
 /// # Errors
 /// The first thing that is wrong, in the order of the format: where it is, what
 /// stood there, what was expected.
-pub fn read(text: &[u8]) -> Result<Document, ReadError> {
-    let digest = format!("sha256:{}", hex(&Sha256::digest(text)));
-    let text = plain(text)?;
+pub fn read(bytes: &[u8]) -> Result<Document, ReadError> {
+    let text = plain(bytes)?;
     let (tree, value) = json::parse(text).map_err(|error| not_json(&error))?;
     let root = Place::root(text, &tree);
     let profile = profile(&root)?;
     cross::check(&profile).map_err(|wrong| root.error_below(&wrong.pointer, wrong.message))?;
-    Ok(Document { profile, value, digest })
+    Ok(Document { profile, value, digest: format!("sha256:{}", hex(&Sha256::digest(bytes))) })
 }
 
 /// The bytes as text that can be JSON at all.
@@ -183,18 +182,18 @@ pub(super) fn path(place: &Place) -> Result<std::path::PathBuf, ReadError> {
 
 fn capability(place: &Place) -> Result<Capability, ReadError> {
     let typed = place.string("a capability's name, such as \"chown\"")?;
-    let all: Vec<(Capability, String)> =
-        capabilities().into_iter().map(|capability| (capability, capability_word(capability))).collect();
-    if let Some((capability, _)) = all.iter().find(|(_, word)| word == typed) {
-        return Ok(*capability);
+    let known = |word: &str| format!("CAP_{}", word.to_ascii_uppercase()).parse::<Capability>().ok();
+    let bare = typed.to_ascii_lowercase();
+    let bare = bare.strip_prefix("cap_").unwrap_or(&bare);
+    match known(bare) {
+        Some(capability) if typed == bare => Ok(capability),
+        Some(_) => Err(place
+            .error(format!("capability {} is written in lower case without CAP_: {bare:?}", quoted(typed)))),
+        None => {
+            let words: Vec<String> = capabilities().into_iter().map(capability_word).collect();
+            Err(place.error(unknown("capability", bare, words.iter().map(String::as_str))))
+        }
     }
-    let lower = typed.to_ascii_lowercase();
-    let bare = lower.strip_prefix("cap_").unwrap_or(&lower);
-    if all.iter().any(|(_, word)| word == bare) {
-        return Err(place
-            .error(format!("capability {} is written in lower case without CAP_: {bare:?}", quoted(typed))));
-    }
-    Err(place.error(unknown("capability", bare, all.iter().map(|(_, word)| word.as_str()))))
 }
 
 fn file(item: &Place) -> Result<FileEntry, ReadError> {

@@ -70,7 +70,7 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
         return Ok(Endpoint::Udp(address(rest)?));
     }
     let meant = match ports(text) {
-        Ok(_) => format!("did you mean \"tcp/{text}\"? "),
+        Ok(_) => format!("did you mean \"tcp/{text}\"? Or "),
         Err(_) => String::new(),
     };
     Err(format!("{} is no network entry; {meant}{ENDPOINT}", quoted(text)))

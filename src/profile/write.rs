@@ -239,7 +239,7 @@ fn constant(call: &str, arg: u8, value: u64) -> Json {
     const SECOND: [&str; 6] = ["AF_LOCAL", "AF_ROUTE", "SIOCINQ", "TIOCINQ", "SIOCOUTQ", "FIOGETOWN"];
     let family: &[&str] = match (call, arg) {
         ("ioctl", 1) => &["FIO", "TC", "TIOC", "SIOC", "BLK", "TUN"],
-        ("prctl", 0) => &["PR_SET_", "PR_GET_", "PR_CAPBSET_", "PR_CAP_"],
+        ("prctl", 0) => &["PR_SET_", "PR_GET_", "PR_CAPBSET_", "PR_CAP_", "PR_SVE_"],
         ("socket" | "socketpair", 0) => &["AF_"],
         ("madvise", 2) => &["MADV_"],
         ("clock_gettime" | "clock_settime", 0) => &["CLOCK_"],
@@ -324,5 +324,48 @@ fn on_one_line(json: &Json) -> String {
             let pairs = pairs.iter().map(|(key, value)| format!("\"{key}\": {}", on_one_line(value)));
             format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+
+    #[test]
+    fn what_fits_is_on_one_line_and_defaults_are_left_out() {
+        let text = br#"{ "fallback": "refuse", "limits": { "core": 0 }, "network": { "listen": [], "connect": [] },
+            "programs": [ { "entry": true, "may_run": [], "path": "/a" },
+                { "beneath": "/usr", "why": "a reason that is long enough to need a line of its own, or nearly so" } ],
+            "syscalls": { "allow": [ { "call": "read" }, { "in": [21537, 7], "arg": 1, "call": "ioctl" } ] },
+            "ready": { "when": "delay", "delay": "1500ms" }, "mode": "audit", "name": "x", "remit": 1 }"#;
+        let written = write(&read(text).unwrap().profile);
+        assert_eq!(
+            written,
+            r#"{
+  "remit": 1,
+  "name": "x",
+  "mode": "audit",
+  "programs": [
+    { "path": "/a", "entry": true },
+    {
+      "beneath": "/usr",
+      "why": "a reason that is long enough to need a line of its own, or nearly so"
+    }
+  ],
+  "syscalls": { "allow": ["read", { "call": "ioctl", "arg": 1, "in": ["FIONBIO", 7] }] },
+  "ready": { "when": "delay", "delay": "1500ms" }
+}
+"#
+        );
+    }
+
+    #[test]
+    fn a_constant_is_named_where_its_name_is_sure() {
+        let shown = |call, arg, value| on_one_line(&constant(call, arg, value));
+        assert_eq!(shown("ioctl", 1, 0x541b), "\"FIONREAD\"", "TIOCINQ and SIOCINQ are second names");
+        assert_eq!(shown("socket", 0, 1), "\"AF_UNIX\"");
+        assert_eq!(shown("socket", 1, 1), "1", "no family is known for a type");
+        assert_eq!(shown("prctl", 0, 15), "\"PR_SET_NAME\"");
     }
 }

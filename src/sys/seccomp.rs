@@ -9,7 +9,7 @@ use super::check;
 /// A notified call: its id, the caller's thread id, and the registers.
 pub use libc::seccomp_notif as Request;
 /// A BPF instruction, as the kernel takes it.
-pub use seccompiler::sock_filter as Instruction;
+pub use libc::sock_filter as Instruction;
 
 const NOTIF_RECV: u64 = 0xc050_2100;
 const NOTIF_SEND: u64 = 0xc018_2101;
@@ -30,13 +30,12 @@ const FD_SYNC_WAKE_UP: u64 = 1;
 /// program that the kernel does not take; EACCES without no_new_privs.
 pub fn load(program: &[Instruction], wait_killable: bool) -> Result<OwnedFd, Errno> {
     let length = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
-    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
     let mut flags = FILTER_FLAG_NEW_LISTENER;
     if wait_killable {
         flags |= FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
-    // SAFETY: both crates' instructions have the kernel's layout (one u16, two u8,
-    // one u32); the kernel reads `len` instructions from a live slice and writes
+    // SAFETY: the kernel reads `len` instructions from a live slice and writes
     // none; it answers with a descriptor that is ours.
     unsafe {
         let fd = check(libc::syscall(

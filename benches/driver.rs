@@ -1,0 +1,85 @@
+//! The program that `cargo bench` runs, bare and supervised. It has no start-up
+//! of its own (`no_main`), so that what is measured is the launch and not this.
+//!
+//! ```text
+//! driver true             exits 0
+//! driver calls N          N times getppid; prints the nanoseconds that they took
+//! driver spawn N PROG     N times fork, exec of `PROG true` and wait; likewise
+//! driver sleep            until a signal ends it
+//! driver confined         exits 0 if a call that no profile here lists is refused
+//! ```
+#![no_main]
+
+use std::ffi::{CStr, c_char, c_int};
+use std::time::Instant;
+
+/// The C library's entry.
+///
+/// # Safety
+/// `argv` holds `argc` strings: the C runtime calls this, once, and sees to it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    // SAFETY: as this function asks for; they live as long as the process.
+    let words = unsafe { std::slice::from_raw_parts(argv, argc.try_into().unwrap_or(0)) };
+    let word = |at: usize| {
+        words.get(at).map_or(c"", |&w| {
+            // SAFETY: as above: each is a string that ends with NUL.
+            unsafe { CStr::from_ptr(w) }
+        })
+    };
+    let times = || word(2).to_str().ok().and_then(|n| n.parse::<u64>().ok());
+    match (word(1).to_bytes(), times()) {
+        (b"true", _) => 0,
+        (b"calls", Some(times)) => timed(|| calls(times)),
+        (b"spawn", Some(times)) => timed(|| spawn(times, word(3))),
+        (b"sleep", _) => sleep(),
+        (b"confined", _) => c_int::from(!confined()),
+        _ => 2,
+    }
+}
+
+fn timed(act: impl FnOnce() -> bool) -> c_int {
+    let start = Instant::now();
+    let well = act();
+    println!("{}", start.elapsed().as_nanos());
+    if well { 0 } else { 1 }
+}
+
+fn calls(times: u64) -> bool {
+    for _ in 0..times {
+        // SAFETY: takes no memory; by number, so that no library answers for the kernel.
+        unsafe { libc::syscall(libc::SYS_getppid) };
+    }
+    true
+}
+
+fn spawn(times: u64, program: &CStr) -> bool {
+    let argv = [program.as_ptr(), c"true".as_ptr(), std::ptr::null()];
+    (0..times).all(|_| {
+        // SAFETY: one thread; the child only execs or exits.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: `argv` ends with a null pointer and its strings outlive the call.
+            unsafe {
+                libc::execv(program.as_ptr(), argv.as_ptr());
+                libc::_exit(127)
+            }
+        }
+        let mut status = -1;
+        // SAFETY: `status` is ours to be written to.
+        unsafe { libc::waitpid(child, &mut status, 0) == child && status == 0 }
+    })
+}
+
+fn sleep() -> c_int {
+    loop {
+        // SAFETY: takes no memory.
+        unsafe { libc::pause() };
+    }
+}
+
+/// Unsharing nothing succeeds for anyone whom no filter stops.
+fn confined() -> bool {
+    // SAFETY: takes no memory.
+    unsafe { libc::unshare(0) == -1 }
+}
