@@ -166,17 +166,48 @@ fn golden(name: &str, text: &str) {
     );
 }
 
-/// The lines of `new` that `old` has not, with `+`, and the other way with `-`.
+/// The items of `new` that `old` has not, with `+`, and the other way with `-`; of
+/// the two long lists of calls only the names that come or go.
 fn differences(old: &str, new: &str) -> String {
-    let (before, after): (BTreeSet<_>, BTreeSet<_>) = (old.lines().collect(), new.lines().collect());
+    let (old, new) = (unwrapped(old), unwrapped(new));
     let mut text = String::new();
-    for line in old.lines().filter(|line| !after.contains(line)) {
-        let _ = writeln!(text, "-{line}");
+    for list in ["  allowed: ", "  asked every time: "] {
+        let names = |items: &[String]| -> BTreeSet<String> {
+            let found = items.iter().find_map(|item| item.strip_prefix(list));
+            found.unwrap_or_default().split(' ').map(str::to_owned).collect()
+        };
+        for (sign, here, there) in [('-', names(&old), names(&new)), ('+', names(&new), names(&old))] {
+            let only: Vec<_> = here.difference(&there).cloned().collect();
+            if !only.is_empty() {
+                let _ = writeln!(text, "{sign}{list}{}", only.join(" "));
+            }
+        }
     }
-    for line in new.lines().filter(|line| !before.contains(line)) {
-        let _ = writeln!(text, "+{line}");
+    let is_list = |item: &String| item.starts_with("  allowed: ") || item.starts_with("  asked every time: ");
+    for (sign, here, there) in [('-', &old, &new), ('+', &new, &old)] {
+        for item in here.iter().filter(|item| !is_list(item) && !there.contains(item)) {
+            let _ = writeln!(text, "{sign}{item}");
+        }
     }
     text
+}
+
+/// The items of a plan, each on one line, steps without their numbers.
+fn unwrapped(plan: &str) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    for line in plan.lines() {
+        match (line.strip_prefix("      "), items.last_mut()) {
+            (Some(rest), Some(last)) => {
+                last.push(' ');
+                last.push_str(rest);
+            }
+            _ => {
+                let step = line.trim_start().split_once(". ").filter(|(at, _)| at.parse::<u8>().is_ok());
+                items.push(step.map_or(line.to_owned(), |(_, step)| format!("  step {step}")));
+            }
+        }
+    }
+    items
 }
 
 #[test]

@@ -71,14 +71,14 @@ fn split(
             continue;
         }
         let holds = |other: &PathBuf| other.starts_with(&path);
-        match seen(granted.files.look(&path), &path, pointer)? {
-            Some(look) if look.kind == FileKind::Directory && outside.iter().any(holds) => {
+        match granted.files.look(&path) {
+            Ok(Some(look)) if look.kind == FileKind::Directory && outside.iter().any(holds) => {
                 split(granted, &path, outside, pointer)?;
             }
-            Some(look) => {
-                granted.there_by_kernel(&look, ALL, pointer);
-            }
-            None => {}
+            Ok(Some(look)) => granted.there_by_kernel(&look, ALL, pointer),
+            Ok(None) => {}
+            // A dead mount in a corner is no reason not to start.
+            Err(error) => granted.notes.push(format!("{pointer}: {} is left out: {error}", path.display())),
         }
     }
     Ok(())

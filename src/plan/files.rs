@@ -261,12 +261,10 @@ impl<'a> Granted<'a> {
         self.list(&["/dev/tty"], Rights::READ.union(Rights::WRITE).union(Rights::IOCTL), pointer)?;
         for path in &self.place.standard_files {
             let Some(look) = seen(self.files.look(path), path, pointer)? else { continue };
-            let is_program = self.programs.held.iter().any(|held| held.look.id == look.id);
-            let is_guarded = self.place.guarded.iter().any(|(_, guarded)| guarded == &look.canonical);
             let rights = match look.kind {
-                _ if is_program || is_guarded => Rights::READ,
-                FileKind::Device => Rights::READ.union(Rights::WRITE).union(Rights::IOCTL),
                 FileKind::Directory => continue,
+                _ if self.is_kept(&look, pointer)? => Rights::READ,
+                FileKind::Device => Rights::READ.union(Rights::WRITE).union(Rights::IOCTL),
                 _ => Rights::READ.union(Rights::WRITE),
             };
             self.there(&look, rights, pointer);
@@ -276,6 +274,19 @@ impl<'a> Granted<'a> {
             self.widen(&look, make_bitflags!(AccessFs::{ReadFile | ReadDir}), pointer, false);
         }
         Ok(())
+    }
+
+    /// Whether a file that merely happens to be open on a standard descriptor is one
+    /// that nobody inside may change.
+    fn is_kept(&self, look: &Look, pointer: &str) -> Result<bool, PlanError> {
+        for (_, guarded) in &self.place.guarded {
+            if seen(self.files.look(guarded), guarded, pointer)?.is_some_and(|other| other.id == look.id) {
+                return Ok(true);
+            }
+        }
+        let mut held = self.programs.held.iter().map(|held| &held.look);
+        Ok(look.canonical.starts_with("/proc")
+            || held.any(|other| other.id == look.id || look.canonical.starts_with(&other.canonical)))
     }
 
     /// Those of these paths that are there.

@@ -24,6 +24,14 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     /// Print exactly what will be done with a profile, on this or another kernel
+    ///
+    /// Every system call, every Landlock rule with the entry that it serves, what is
+    /// wider than the profile, what the kernel lacks and what that costs,
+    /// capabilities, limits, and the steps of the launch.
+    ///
+    /// Programs and files are those of the place where it runs: run it in the
+    /// image. The container is taken to be one with Docker's defaults: root,
+    /// fourteen capabilities, the supervisor as PID 1.
     Plan(plan::Arguments),
     /// List the embedded profiles, or print one as it stands
     Profiles(profiles::Arguments),

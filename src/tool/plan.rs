@@ -13,10 +13,6 @@ use crate::profile::{Mode, RunAs};
 /// The arguments of `remit plan`.
 #[derive(clap::Args)]
 #[command(
-    long_about = "Print exactly what remit-init will do with a profile: every system call, every Landlock rule and the entry that it serves, \
-                  what is wider than the profile, what the kernel lacks and what that costs, capabilities, limits and steps.\n\n\
-                  Programs and files are those of the place where it runs: run it in the image. The container is taken to be one with Docker's \
-                  defaults: root, fourteen capabilities, the supervisor as PID 1.",
     after_help = "Exit codes: 0 it would start, 1 it would refuse to start on that kernel, 2 bad input."
 )]
 pub(super) struct Arguments {

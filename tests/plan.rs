@@ -1,0 +1,443 @@
+//! What a plan decides, and what it refuses, one rule of the format at a time.
+
+use std::path::Path;
+
+use remit::filter::{Access, Action};
+use remit::image::{Executable, tree::Tree};
+use remit::kernel::{Arch, Kernel, LandlockAbi, Release};
+use remit::plan::{LayerState, Place, Plan, PlanError, Role};
+use remit::profile::{self, Capability, Mode, RunAs};
+use remit::syscalls;
+
+use landlock::{AccessFs, BitFlags, make_bitflags};
+
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+fn image() -> Tree {
+    Tree::new()
+        .program(LOADER, Executable::Loader)
+        .program("/bin/dash", Executable::Dynamic(LOADER.into()))
+        .link("/bin/sh", "dash")
+        .link("/tools", "bin")
+        .link("/loaders", "lib64")
+        .program("/bin/env", Executable::Dynamic(LOADER.into()))
+        .program("/app/server", Executable::Static)
+        .hard_link("/app/again", "/app/server")
+        .program("/app/arm", Executable::Foreign(183))
+        .program("/app/text", Executable::Unknown)
+        .program("/app/script", Executable::Script("/bin/sh".into(), Some("-e".into())))
+        .program("/app/nested", Executable::Script("/app/script".into(), None))
+        .program("/app/by-env", Executable::Script("/bin/env".into(), Some("sh".into())))
+        .program("/app/orphan", Executable::Dynamic("/lib/nowhere.so".into()))
+        .program("/app/loop", Executable::Script("/app/loop".into(), None))
+        .dir("/app/data")
+        .file("/data/file")
+        .dir("/proc/sys")
+        .dir("/dev/shm")
+        .file("/etc/passwd")
+        .file("/etc/remit.json")
+}
+
+fn place() -> Place {
+    let permitted: caps::CapsHashSet =
+        [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_CHOWN, Capability::CAP_SETPCAP]
+            .into();
+    Place {
+        command: None,
+        supervisor: 1,
+        ids: RunAs { user: 0, group: 0, groups: vec![0] },
+        bounding: permitted.clone(),
+        permitted,
+        hard_limits: [Some(1024), None, None],
+        standard_files: Vec::new(),
+        guarded: vec![("the profile", "/etc/remit.json".into())],
+        embedded: false,
+    }
+}
+
+fn kernel(major: u16, minor: u16) -> Kernel {
+    Kernel::stock(Release::new(major, minor), Arch::X86_64)
+}
+
+const SERVER: &str = r#""programs": [{"path": "/app/server", "entry": true}]"#;
+
+/// A profile of these keys.
+fn plan_on(keys: &str, kernel: &Kernel, place: &Place, mode: Mode) -> Result<Plan, PlanError> {
+    let text = format!(r#"{{"remit": 1, "name": "t", {keys}}}"#);
+    let profile = profile::read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}")).profile;
+    Plan::new(&profile, kernel, place, &image(), mode)
+}
+
+fn try_plan(keys: &str) -> Result<Plan, PlanError> {
+    plan_on(keys, &kernel(6, 18), &place(), Mode::Enforce)
+}
+
+fn plan(keys: &str) -> Plan {
+    try_plan(keys).unwrap_or_else(|error| panic!("{error}\n{keys}"))
+}
+
+fn server(more: &str) -> Plan {
+    plan(&format!("{SERVER}, {more}"))
+}
+
+fn rights(plan: &Plan, path: &str) -> BitFlags<AccessFs> {
+    let domain = plan.landlock.as_ref().expect("a domain");
+    domain.rules.iter().find(|rule| rule.path == Path::new(path)).map_or(BitFlags::EMPTY, |rule| rule.rights)
+}
+
+fn widened(plan: &Plan, path: &str, narrowed: bool) -> BitFlags<AccessFs> {
+    let here = plan.widened.iter().filter(|wide| wide.path == Path::new(path) && wide.narrowed == narrowed);
+    here.fold(BitFlags::EMPTY, |all, wide| all | wide.rights)
+}
+
+fn answer(plan: &Plan, call: &str, args: [u64; 6]) -> Action {
+    let number = syscalls::number(plan.filter.arch, call).expect("the architecture has it");
+    plan.filter.verdict(number, &args)
+}
+
+#[test]
+fn what_cannot_be_honoured_is_refused_by_name() {
+    let cases = [
+        (
+            r#""programs": [{"path": "/app/server", "entry": true, "args": [["x"]]}]"#,
+            "/programs/0/args",
+            "yet",
+        ),
+        (
+            r#""programs": [{"path": "/app/server", "entry": true, "applet": "x"}]"#,
+            "/programs/0/applet",
+            "yet",
+        ),
+        (r#""programs": [{"path": "/app/server", "entry": true, "user": [1]}]"#, "/programs/0/user", "yet"),
+        (
+            r#""programs": [{"path": "/app/server", "entry": true, "instances": 1}]"#,
+            "/programs/0/instances",
+            "yet",
+        ),
+        (
+            r#""programs": [{"path": "/app/server", "entry": true, "libraries": ["/lib"]}]"#,
+            "/programs/0/libraries",
+            "yet",
+        ),
+        (
+            &format!(r#"{SERVER}, "network": {{"listen": ["tcp/127.0.0.1:80"]}}"#),
+            "/network/listen/0",
+            "tcp/80",
+        ),
+        (&format!(r#"{SERVER}, "network": {{"connect": ["udp/53"]}}"#), "/network/connect/0", "udp/*"),
+        (&format!(r#"{SERVER}, "network": {{"connect": ["unix:@x"]}}"#), "/network/connect/0", "unix:*"),
+        (&format!(r#"{SERVER}, "network": {{"connect": ["unix:/x"]}}"#), "/network/connect/0", "unix:*"),
+        (&format!(r#"{SERVER}, "ready": {{"when": "delay", "delay": "1s"}}"#), "/ready", "yet"),
+        (r#""programs": [{"path": "/app/gone", "entry": true}]"#, "/programs/0/path", "not there"),
+        (r#""programs": [{"path": "/app/data", "entry": true}]"#, "/programs/0/path", "beneath"),
+        (
+            r#""programs": [{"beneath": "/app/server", "entry": true}]"#,
+            "/programs/0/beneath",
+            "not a directory",
+        ),
+        (r#""programs": [{"beneath": "/opt", "entry": true}]"#, "/programs/0/beneath", "not there"),
+        (r#""programs": [{"path": "/app/arm", "entry": true}]"#, "/programs/0", "another machine"),
+        (r#""programs": [{"path": "/app/text", "entry": true}]"#, "/programs/0", "cannot execute"),
+        (
+            r#""programs": [{"path": "/app/script", "entry": true}]"#,
+            "/programs/0/path",
+            "\"interpreter\": \"/bin/sh\"",
+        ),
+        (
+            r#""programs": [{"path": "/app/script", "entry": true, "interpreter": "/bin/dash"}]"#,
+            "/programs/0/interpreter",
+            "names `/bin/sh`",
+        ),
+        (
+            r#""programs": [{"path": "/app/server", "entry": true, "interpreter": "/bin/sh"}]"#,
+            "/programs/0/interpreter",
+            "no script",
+        ),
+        (r#""programs": [{"path": "/app/orphan", "entry": true}]"#, "/programs/0", "/lib/nowhere.so"),
+        (
+            r#""programs": [{"path": "/app/loop", "entry": true, "interpreter": "/app/loop"}]"#,
+            "/programs/0",
+            "deep",
+        ),
+        (
+            r#""programs": [{"path": "/app/server", "entry": true}, {"path": "/app/again"}]"#,
+            "/programs/1/path",
+            "same file",
+        ),
+        (
+            &format!(r#"{SERVER}, "files": [{{"path": "/gone", "allow": ["read"]}}]"#),
+            "/files/0",
+            "\"optional\": true",
+        ),
+        (
+            &format!(r#"{SERVER}, "files": [{{"path": "/gone/x", "allow": ["create"]}}]"#),
+            "/files/0",
+            "directory of `/gone/x`",
+        ),
+        (&format!(r#"{SERVER}, "limits": {{"open_files": 2048}}"#), "/limits/open_files", "1024"),
+    ];
+    for (keys, pointer, says) in cases {
+        let error = try_plan(keys).err().unwrap_or_else(|| panic!("{keys} has a plan"));
+        assert_eq!(error.pointer, pointer, "{error}");
+        assert!(error.text.contains(says), "{error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+    let learn = plan_on(SERVER, &kernel(6, 18), &place(), Mode::Learn).expect_err("not there yet");
+    assert_eq!(learn.pointer, "/mode");
+}
+
+#[test]
+fn what_is_executed_for_a_program_is_derived_from_it() {
+    let derived = |path: &str, interpreter: &str| {
+        let keys =
+            format!(r#""programs": [{{"path": "{path}", "entry": true, "interpreter": "{interpreter}"}}]"#);
+        let plan = plan(&keys);
+        let list: Vec<_> =
+            plan.derived.iter().map(|one| (one.role, one.path.display().to_string())).collect();
+        assert_eq!(plan.policy.derived.len(), list.len(), "each is known by its inode");
+        for (_, path) in &list {
+            let real = if path == "/bin/sh" { "/bin/dash" } else { path };
+            assert!(rights(&plan, real).contains(AccessFs::Execute | AccessFs::ReadFile), "{path}");
+        }
+        list
+    };
+    let sh = [(Role::Interpreter, "/bin/sh".to_owned()), (Role::Loader, LOADER.to_owned())];
+    assert_eq!(derived("/app/script", "/bin/sh"), sh);
+    assert_eq!(derived("/app/by-env", "/bin/env")[0], (Role::Interpreter, "/bin/env".to_owned()));
+    let nested = derived("/app/nested", "/app/script");
+    assert_eq!(nested[0], (Role::Interpreter, "/app/script".to_owned()));
+    assert_eq!(nested[1..], sh);
+}
+
+#[test]
+fn a_loader_is_a_program_only_by_its_own_entry() {
+    let named =
+        plan(&format!(r#""programs": [{{"path": "/bin/dash", "entry": true}}, {{"path": "{LOADER}"}}]"#));
+    assert!(named.policy.derived.is_empty());
+    let beneath = plan(r#""programs": [{"beneath": "/bin", "entry": true}, {"beneath": "/lib64"}]"#);
+    assert_eq!(beneath.policy.derived.values().collect::<Vec<_>>(), [&Role::Loader]);
+}
+
+/// By names that lead there through links: the reader refuses the plain ones.
+#[test]
+fn nothing_that_is_executed_or_guarded_may_be_changed() {
+    let script = r#""programs": [{"path": "/app/script", "entry": true, "interpreter": "/bin/sh"}]"#;
+    let beneath = r#""programs": [{"beneath": "/bin", "entry": true}]"#;
+    let cases = [
+        (SERVER, "/etc", "write", "the profile"),
+        (script, "/tools", "create", "interpreter"),
+        (script, "/loaders", "remove", "loader"),
+        (script, "/tools/sh", "write", "/bin/dash"),
+        (beneath, "/tools/new", "create", "directory of its own"),
+        (beneath, "/new", "create", "directory of its own"),
+    ];
+    for (programs, path, right, says) in cases {
+        let keys = format!(r#"{programs}, "files": [{{"path": "{path}", "allow": ["{right}"]}}]"#);
+        let error = try_plan(&keys).err().unwrap_or_else(|| panic!("{keys} has a plan"));
+        assert_eq!(error.pointer, "/files/0", "{error}");
+        assert!(error.text.contains(says), "{error}");
+    }
+    let linked = Tree::new().program("/app/server", Executable::Static).link("/p", "/proc").dir("/proc");
+    let text =
+        format!(r#"{{"remit": 1, "name": "t", {SERVER}, "files": [{{"path": "/p", "allow": ["write"]}}]}}"#);
+    let profile = profile::read(text.as_bytes()).expect("the reader sees no links").profile;
+    let error = Plan::new(&profile, &kernel(6, 18), &place(), &linked, Mode::Enforce).expect_err("/proc");
+    assert!(error.text.contains("/proc"), "{error}");
+}
+
+#[test]
+fn a_file_has_the_rights_of_a_file_and_its_name_those_of_its_directory() {
+    let all = r#""allow": ["read", "write", "create", "remove", "ioctl"]"#;
+    let plan = server(&format!(r#""files": [{{"path": "/data/file", {all}}}]"#));
+    assert_eq!(
+        rights(&plan, "/data/file"),
+        make_bitflags!(AccessFs::{ReadFile | WriteFile | Truncate | IoctlDev})
+    );
+    assert_eq!(widened(&plan, "/data", true), make_bitflags!(AccessFs::{MakeReg | RemoveFile}));
+    assert_eq!(widened(&plan, "/data", false), BitFlags::from(AccessFs::ReadFile));
+
+    let missing = server(&format!(r#""files": [{{"path": "/data/new", {all}}}]"#));
+    assert_eq!(rights(&missing, "/data/new"), BitFlags::EMPTY);
+    assert_eq!(rights(&missing, "/data"), make_bitflags!(AccessFs::{MakeReg | RemoveFile | ReadFile}));
+    let grant = missing.policy.files.iter().find(|grant| grant.path == Path::new("/data/new"));
+    assert!(grant.expect("the supervisor holds it").exact);
+
+    let keys = format!(r#"{SERVER}, "files": [{{"path": "/data/new", {all}}}]"#);
+    let old = plan_on(&keys, &kernel(5, 13), &place(), Mode::Enforce).expect("plans");
+    assert!(widened(&old, "/data", true).contains(AccessFs::WriteFile), "no ADDFD that answers");
+
+    let sockets =
+        server(r#""files": [{"path": "/data/s", "allow": ["create"]}], "network": {"listen": ["unix:*"]}"#);
+    assert_eq!(widened(&sockets, "/data", true), make_bitflags!(AccessFs::{MakeReg | MakeSock}));
+}
+
+#[test]
+fn every_level_grants_only_what_it_handles() {
+    let keys = format!(
+        r#"{SERVER}, "files": [{{"path": "/data", "allow": ["read", "write", "create", "remove", "ioctl"]}}, "@elsewhere"],
+           "network": {{"listen": ["tcp/80", "tcp/8000-8002"], "connect": ["tcp/*"]}}"#
+    );
+    for (major, minor) in [(5, 13), (5, 19), (6, 2), (6, 7), (6, 10), (6, 12), (6, 15), (7, 3)] {
+        let kernel = kernel(major, minor);
+        let plan = plan_on(&keys, &kernel, &place(), Mode::Enforce).expect("plans");
+        let domain = plan.landlock.as_ref().expect("a domain");
+        for rule in &domain.rules {
+            assert!(domain.handled.contains(rule.rights) && !rule.rights.is_empty(), "{rule:?}");
+            assert!(!rule.rights.intersects(AccessFs::MakeChar | AccessFs::MakeBlock), "{rule:?}");
+        }
+        assert!(domain.rules.is_sorted_by(|a, b| a.path < b.path), "one rule for each path");
+        let ports: Vec<u16> = domain.ports.keys().copied().collect();
+        if kernel.landlock >= LandlockAbi::TCP {
+            assert_eq!(ports, [80, 8000, 8001, 8002]);
+            assert_eq!(domain.handled_net, BitFlags::from(landlock::AccessNet::BindTcp), "connect is tcp/*");
+        } else {
+            assert!(ports.is_empty() && domain.handled_net.is_empty());
+            assert!(plan.refusal().expect("ports were asked for").contains("landlock-tcp"));
+        }
+        assert_eq!(domain.scope_signal, kernel.landlock >= LandlockAbi::SCOPE);
+        let signals = plan.filter.calls.contains_key("pidfd_send_signal");
+        assert_eq!(signals, domain.scope_signal, "no register says whom it is for");
+    }
+}
+
+#[test]
+fn elsewhere_walks_around_programs() {
+    let plan = server(r#""files": ["@elsewhere"]"#);
+    let full = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile;
+    assert!(rights(&plan, "/app/data").contains(full));
+    assert!(rights(&plan, "/data").contains(full));
+    assert!(rights(&plan, "/dev/shm").contains(full));
+    assert!(rights(&plan, "/etc/passwd").contains(AccessFs::WriteFile));
+    let writes = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
+    for never in ["/", "/app", "/app/server", "/etc", "/etc/remit.json", "/proc", "/dev", "/sys"] {
+        assert!(!rights(&plan, never).intersects(writes), "{never}: {:?}", rights(&plan, never));
+    }
+    let grant = plan.policy.files.iter().find(|grant| grant.path == Path::new("/")).expect("new names");
+    for except in ["/app/server", "/etc/remit.json", "/proc", "/sys", "/dev"] {
+        assert!(grant.except.iter().any(|path| path == Path::new(except)), "{except}");
+    }
+}
+
+#[test]
+fn a_bare_name_loosens_nothing_that_is_mediated() {
+    let names = [
+        "open",
+        "openat",
+        "openat2",
+        "creat",
+        "execve",
+        "socket",
+        "bind",
+        "connect",
+        "mmap",
+        "mprotect",
+        "pkey_mprotect",
+        "shmat",
+        "kill",
+        "tgkill",
+        "unlink",
+        "rename",
+        "truncate",
+        "clone",
+        "sendto",
+    ];
+    let list = names.map(|name| format!("\"{name}\"")).join(", ");
+    let plan = server(&format!(r#""syscalls": {{"allow": [{list}]}}"#));
+    for name in names {
+        assert_ne!(plan.filter.calls[name], Access::Allow, "{name}");
+    }
+    assert_eq!(
+        answer(&plan, "openat", [0, 0, 0o2_000_000, 0, 0, 0]),
+        Action::Allow,
+        "O_CLOEXEC, for reading"
+    );
+    for flags in [1, 2, 0o100, 0o1000, 0o20_200_000 | 2] {
+        assert_eq!(answer(&plan, "openat", [0, 0, flags, 0, 0, 0]), Action::Notify, "{flags:#o}");
+    }
+    assert_eq!(answer(&plan, "mmap", [0, 0, 5, 2, 0, 0]), Action::Allow);
+    assert_eq!(answer(&plan, "mmap", [0, 0, 3, 2, 0, 0]), Action::Allow);
+    assert_eq!(answer(&plan, "mmap", [0, 0, 7, 2, 0, 0]), Action::Notify);
+    assert_eq!(answer(&plan, "mprotect", [0, 0, 5, 0, 0, 0]), Action::Notify);
+    assert_eq!(answer(&plan, "shmat", [0, 0, 0o100_000, 0, 0, 0]), Action::Notify);
+    assert_eq!(answer(&plan, "socket", [2, 1, 0, 0, 0, 0]), Action::Notify, "no network was named");
+    assert_eq!(answer(&plan, "clone", [0x1000_0000, 0, 0, 0, 0, 0]), Action::Notify);
+    assert_eq!(answer(&plan, "kill", [1, 9, 0, 0, 0, 0]), Action::Notify);
+    assert_eq!(
+        answer(&plan, "kill", [(7 << 32) | 1, 9, 0, 0, 0, 0]),
+        Action::Notify,
+        "the upper half is ignored"
+    );
+    assert_eq!(answer(&plan, "kill", [7, 9, 0, 0, 0, 0]), Action::Allow);
+    assert_eq!(answer(&plan, "tgkill", [7, 1, 9, 0, 0, 0]), Action::Notify);
+}
+
+#[test]
+fn sockets_are_of_the_kinds_that_network_names() {
+    let ask = |network: &str, args: [u64; 3]| {
+        let plan = server(&format!(r#""network": {{"connect": ["{network}"]}}"#));
+        answer(&plan, "socket", [args[0], args[1], args[2], 0, 0, 0])
+    };
+    const CLOEXEC: u64 = 0o2_000_000;
+    assert_eq!(ask("tcp/80", [2, 1 | CLOEXEC, 6]), Action::Allow);
+    assert_eq!(ask("tcp/80", [10, 1, 0]), Action::Allow);
+    assert_eq!(ask("tcp/80", [2, 1, 262]), Action::Notify, "MPTCP is not mediated");
+    assert_eq!(ask("tcp/80", [2, 1, 132]), Action::Notify, "SCTP");
+    assert_eq!(ask("tcp/80", [2, 2, 0]), Action::Notify);
+    assert_eq!(ask("tcp/80", [2, 3, 6]), Action::Notify, "raw");
+    assert_eq!(ask("tcp/80", [1, 1, 0]), Action::Notify);
+    assert_eq!(ask("tcp/80", [16, 3, 0]), Action::Allow, "resolvers ask for addresses");
+    assert_eq!(ask("tcp/80", [16, 3, 9]), Action::Notify, "no other netlink");
+    assert_eq!(ask("udp/*", [2, 2 | CLOEXEC, 17]), Action::Allow);
+    assert_eq!(ask("udp/*", [2, 1, 0]), Action::Notify);
+    assert_eq!(ask("unix:*", [1, 5, 0]), Action::Allow);
+    let plan = server(r#""network": {"connect": ["tcp/80"]}"#);
+    assert!(!plan.filter.calls.contains_key("listen"), "it comes with network.listen");
+    let added = server(r#""syscalls": {"allow": [{"call": "socket", "arg": 0, "in": ["AF_PACKET"]}]}"#);
+    assert_eq!(answer(&added, "socket", [17, 3, 0, 0, 0, 0]), Action::Allow);
+}
+
+#[test]
+fn the_app_gets_what_is_asked_for_and_there() {
+    let plan = server(
+        r#""capabilities": ["chown", "net_raw"], "run_as": {"user": 999, "group": 999, "groups": []}"#,
+    );
+    assert_eq!(plan.capabilities.app, [Capability::CAP_CHOWN].into());
+    assert_eq!(plan.capabilities.ambient, [Capability::CAP_CHOWN].into(), "it is not root");
+    assert!(plan.notes.iter().any(|note| note.contains("net_raw")), "{:?}", plan.notes);
+    let root = server(r#""capabilities": ["chown"], "run_as": {"user": 0, "group": 0, "groups": [0]}"#);
+    assert_eq!(root.run_as, None, "it is who it is");
+    assert!(root.capabilities.ambient.is_empty());
+
+    let bare = Place { permitted: caps::CapsHashSet::new(), ..place() };
+    let keys = format!(r#"{SERVER}, "run_as": {{"user": 999, "group": 0, "groups": [0]}}"#);
+    let error = plan_on(&keys, &kernel(6, 18), &bare, Mode::Enforce).expect_err("no right to");
+    assert!(error.text.contains("setuid") && !error.text.contains("setgid"), "{error}");
+    let listed = server(r#""syscalls": {"allow": ["setuid", "chroot"]}"#);
+    assert_eq!(listed.filter.calls["chroot"], Access::Notify, "its EPERM is to be seen");
+}
+
+#[test]
+fn audit_takes_nothing_and_sees_every_open() {
+    let keys = format!(r#"{SERVER}, "files": ["@names"], "limits": {{"open_files": 8}}"#);
+    let audit = plan_on(&keys, &kernel(6, 18), &place(), Mode::Audit).expect("plans");
+    assert!(audit.landlock.is_none() && audit.limits.is_empty() && audit.environment_drop.is_empty());
+    assert!(!audit.mdwe);
+    assert_eq!(audit.capabilities.app, place().permitted);
+    assert!(audit.policy.capabilities.is_empty(), "what enforce would leave");
+    assert_eq!(audit.filter.calls["openat"], Access::Notify);
+    assert!(audit.refusal().is_none());
+}
+
+#[test]
+fn without_a_listener_it_refuses_unless_told_to_degrade() {
+    let deaf = Kernel { notify: Err("EBUSY".to_owned()), ..kernel(6, 18) };
+    let plan = plan_on(SERVER, &deaf, &place(), Mode::Enforce).expect("a plan there is");
+    let refusal = plan.refusal().expect("nothing would be seen");
+    assert!(refusal.contains("notification") && refusal.contains("EBUSY"), "{refusal}");
+    let keys = format!(r#"{SERVER}, "fallback": "degrade""#);
+    let degraded = plan_on(&keys, &deaf, &place(), Mode::Enforce).expect("a plan there is");
+    assert_eq!(degraded.refusal(), None);
+    let state = |name| degraded.layers().into_iter().find(|layer| layer.layer == name).expect("named").state;
+    assert_eq!(state("notification"), LayerState::Unavailable);
+    assert_eq!(state("landlock-files"), LayerState::Active);
+}

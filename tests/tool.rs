@@ -1,0 +1,93 @@
+//! The tool from outside: what it prints, and its exit codes.
+
+use std::process::{Command, Output};
+
+const REMIT: &str = env!("CARGO_BIN_EXE_remit");
+
+fn remit(arguments: &[&str]) -> Output {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/profile");
+    Command::new(REMIT).args(arguments).current_dir(fixtures).output().expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+#[test]
+fn a_plan_is_the_object_that_the_formats_describe() {
+    let said = remit(&["plan", "strict", "--kernel", "6.18", "--format", "json", "--", REMIT]);
+    assert_eq!(said.status.code(), Some(0), "{}", text(&said.stderr));
+    let plan: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    let keys: Vec<_> = plan.as_object().expect("an object").keys().map(String::as_str).collect();
+    let mut expected = [
+        "plan",
+        "kernel",
+        "arch",
+        "seccomp",
+        "landlock",
+        "capabilities",
+        "limits",
+        "derived",
+        "widened",
+        "lacking",
+        "steps",
+    ];
+    expected.sort_unstable();
+    let mut keys = keys;
+    keys.sort_unstable();
+    assert_eq!(keys, expected);
+    assert_eq!(
+        (&plan["plan"], &plan["kernel"], &plan["landlock"]["abi"]),
+        (&1.into(), &"6.18".into(), &7.into())
+    );
+    let allowed = plan["seccomp"]["allowed"].as_array().expect("a list");
+    for call in ["execve", "read", "mmap"] {
+        assert!(allowed.contains(&call.into()), "{call} can succeed");
+    }
+    assert!(!allowed.contains(&"ptrace".into()));
+    let again = remit(&["plan", "strict", "--kernel", "6.18", "--format", "json", "--", REMIT]);
+    assert_eq!(said.stdout, again.stdout, "the same input gives the same bytes");
+}
+
+#[test]
+fn a_kernel_that_cannot_give_it_is_exit_code_1() {
+    let said = remit(&["plan", "strict", "--kernel", "5.10", "--", REMIT]);
+    assert_eq!(said.status.code(), Some(1), "{}", text(&said.stderr));
+    assert!(text(&said.stdout).contains("refused to start: this kernel cannot give"));
+}
+
+#[test]
+fn bad_input_is_one_line_and_exit_code_2() {
+    let cases: [(&[&str], &str); 8] = [
+        (&["plan", "bad/unknown-key.json"], "remit: bad/unknown-key.json:1:77: /filez: "),
+        (&["plan", "good/redis.json"], "remit: good/redis.json: /programs/0/sha256: "),
+        (&["plan", "gone.json"], "remit: gone.json: cannot read the profile"),
+        (&["plan", "good"], "remit: good: cannot read the profile"),
+        (&["plan", "basline"], "\"baseline\""),
+        (&["plan", "strict", "--kernel", "4.18"], "expected 5.10 or later"),
+        (&["plan", "strict", "--", "no-such-command"], "PATH"),
+        (&["profiles", "basline"], "there are baseline, "),
+    ];
+    for (arguments, says) in cases {
+        let said = remit(arguments);
+        let error = text(&said.stderr);
+        assert_eq!(said.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(said.stdout.is_empty(), "{arguments:?}");
+        assert!(error.contains(says), "{arguments:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn profiles_and_schema_are_printed_as_they_stand() {
+    let names = text(&remit(&["profiles"]).stdout);
+    assert!(names.lines().any(|name| name == "baseline"));
+    for name in names.lines() {
+        assert_eq!(
+            text(&remit(&["profiles", name]).stdout),
+            remit::profile::embedded::named(name).expect(name)
+        );
+    }
+    let schema: serde_json::Value = serde_json::from_slice(&remit(&["schema"]).stdout).expect("JSON");
+    assert!(schema["properties"]["programs"].is_object());
+}
