@@ -219,7 +219,8 @@ fn entry(rules: &Rulebook, this: &Confined) -> Result<usize, Refused> {
     let look = Live.look(&this.found).map_err(io)?;
     let look = look.ok_or_else(|| Refused(NOT_FOUND, format!("{}: not found", this.found.display())))?;
     let loader = Live.executable(&this.found).is_ok_and(|kind| kind == Executable::Loader);
-    let target = Target { id: look.id, canonical: look.canonical, loader };
+    let named = this.found.clone();
+    let target = Target { id: look.id, canonical: look.canonical, named, loader };
     rules.command(&target).map_err(|refusal| {
         let hint = refusal
             .want

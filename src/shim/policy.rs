@@ -5,8 +5,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::command;
-use crate::image::Files;
+use crate::image::{self, Files};
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document};
 
@@ -52,7 +51,8 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<
 }
 
 fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
-    let beside = command::beside(command, files);
+    let beside = image::beside(files, command)
+        .map_err(|error| format!("{}: its directory cannot be listed: {error}", command.display()))?;
     let exists = |path: &Path| matches!(files.look(path), Ok(Some(_)));
     let around = Around { command, beside: &beside, exists: &exists };
     let document =
