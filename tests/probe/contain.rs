@@ -37,10 +37,11 @@ pub fn contain(arguments: &[String]) -> Result<ExitCode, String> {
     let (unshared, say_unshared) = syscall::pipe().map_err(step)?;
     let (mapped, say_mapped) = syscall::pipe().map_err(step)?;
     let (pid_from, pid_to) = syscall::pipe().map_err(step)?;
+    let (said, say) = syscall::pipe().map_err(step)?;
     match syscall::fork("fork").map_err(step)? {
         Forked::Child => {
-            drop((unshared, say_mapped, pid_from));
-            let code = match inside(&options, say_unshared, mapped, pid_to) {
+            drop((unshared, say_mapped, pid_from, say));
+            let code = match inside(&options, say_unshared, mapped, pid_to, said) {
                 Ok(code) => code,
                 Err(why) => {
                     eprintln!("probe contain: {why}");
@@ -50,7 +51,7 @@ pub fn contain(arguments: &[String]) -> Result<ExitCode, String> {
             syscall::leave(code)
         }
         Forked::Parent(child) => {
-            drop((say_unshared, mapped, pid_to));
+            drop((say_unshared, mapped, pid_to, said));
             wait_for(unshared);
             for map in ["uid_map", "gid_map"] {
                 std::fs::write(format!("/proc/{child}/{map}"), format!("0 {FIRST_ID} {IDS}\n"))
@@ -61,6 +62,7 @@ pub fn contain(arguments: &[String]) -> Result<ExitCode, String> {
             if File::from(pid_from).read_exact(&mut bytes).is_ok() {
                 let contained = i32::from_le_bytes(bytes);
                 eprintln!("contained {contained}");
+                drop(say);
                 end_with_stdin(contained);
             }
             Ok(ExitCode::from(code_of(syscall::wait(child)) as u8))
@@ -106,7 +108,13 @@ impl Options {
 }
 
 /// What the first child does: becomes nobody, takes namespaces, makes the root.
-fn inside(options: &Options, unshared: OwnedFd, mapped: OwnedFd, pid_to: OwnedFd) -> Result<i32, String> {
+fn inside(
+    options: &Options,
+    unshared: OwnedFd,
+    mapped: OwnedFd,
+    pid_to: OwnedFd,
+    said: OwnedFd,
+) -> Result<i32, String> {
     die_with_parent()?;
     become_ids(FIRST_ID, FIRST_ID)?;
     let namespaces = libc::CLONE_NEWUSER
@@ -126,7 +134,7 @@ fn inside(options: &Options, unshared: OwnedFd, mapped: OwnedFd, pid_to: OwnedFd
     match syscall::fork("fork").map_err(step)? {
         Forked::Child => {
             drop(pid_to);
-            let why = first_process(options).err().unwrap_or_default();
+            let why = first_process(options, said).err().unwrap_or_default();
             eprintln!("probe contain: {why}");
             syscall::leave(i32::from(crate::MISUSED))
         }
@@ -140,7 +148,7 @@ fn inside(options: &Options, unshared: OwnedFd, mapped: OwnedFd, pid_to: OwnedFd
 }
 
 /// What PID 1 of the container does before it is COMMAND.
-fn first_process(options: &Options) -> Result<(), String> {
+fn first_process(options: &Options, said: OwnedFd) -> Result<(), String> {
     die_with_parent()?;
     mount("proc", &format!("{ROOT}/proc"), "proc", libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC)?;
     for device in ["null", "zero", "full", "random", "urandom"] {
@@ -167,6 +175,10 @@ fn first_process(options: &Options) -> Result<(), String> {
         become_ids(options.ids.0, options.ids.1)?;
         die_with_parent()?;
     }
+    // COMMAND inherits nothing, and says nothing before its pid is said.
+    call("close_range", libc::SYS_close_range, &[3, u32::MAX as usize, libc::CLOSE_RANGE_CLOEXEC as usize])
+        .map_err(step)?;
+    wait_for(said);
     let environment: Vec<CString> =
         std::env::vars().map(|(name, value)| path(&format!("{name}={value}"))).collect();
     let list = |items: &[CString]| -> Vec<usize> {

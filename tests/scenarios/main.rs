@@ -7,28 +7,6 @@ mod support;
 
 mod forbidden;
 mod images;
-
-/// One test for each place, from a function that takes it.
-macro_rules! in_each_place {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            use crate::support::Place;
-
-            #[test]
-            fn docker() {
-                super::$name(Place::Docker);
-            }
-
-            #[test]
-            fn restricted() {
-                super::$name(Place::Restricted);
-            }
-
-            #[test]
-            fn user_namespace() {
-                super::$name(Place::UserNamespace);
-            }
-        }
-    )+};
-}
-use in_each_place;
+mod lifecycle;
+mod nginx;
+mod whole;

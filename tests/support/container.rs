@@ -1,8 +1,9 @@
 //! Running one container in one of the places, and speaking with it.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -41,6 +42,7 @@ pub struct Run<'a> {
     command: Vec<String>,
     environment: Vec<(String, String)>,
     files: Vec<(String, String)>,
+    volumes: Vec<(String, Vec<(String, String)>)>,
     user: Option<&'static str>,
 }
 
@@ -59,6 +61,7 @@ impl<'a> Run<'a> {
                 ("REMIT_EVENTS_LEVEL".into(), "all".into()),
             ],
             files: Vec::new(),
+            volumes: Vec::new(),
             user: (place == Place::Restricted).then_some("101:101"),
         }
     }
@@ -70,9 +73,22 @@ impl<'a> Run<'a> {
         self
     }
 
+    /// No such variable.
+    pub fn unset(mut self, name: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self
+    }
+
     /// A read-only file, over what the image has there.
     pub fn file(mut self, path: &str, content: impl Into<String>) -> Self {
         self.files.push((path.to_owned(), content.into()));
+        self
+    }
+
+    /// A folder that the container's user may write, with files in it.
+    pub fn volume(mut self, path: &str, files: &[(&str, &str)]) -> Self {
+        let files = files.iter().map(|&(name, content)| (name.to_owned(), content.to_owned())).collect();
+        self.volumes.push((path.to_owned(), files));
         self
     }
 
@@ -106,10 +122,16 @@ impl<'a> Run<'a> {
         match &self.init {
             Init::None => Vec::new(),
             Init::Tini => vec!["/tini".to_owned(), "--".to_owned()],
-            Init::Remit(options) => {
-                std::iter::once("/remit-init".to_owned()).chain(options.clone()).chain(["--".to_owned()]).collect()
-            }
+            Init::Remit(options) => std::iter::once("/remit-init".to_owned())
+                .chain(options.clone())
+                .chain(["--".to_owned()])
+                .collect(),
         }
+    }
+
+    /// The uid that owns a volume.
+    fn owner(&self) -> u32 {
+        self.user.and_then(|user| user.split(':').next()).and_then(|uid| uid.parse().ok()).unwrap_or(0)
     }
 
     fn start_docker(&self, name: String, files: &[(PathBuf, &str)]) -> Running {
@@ -132,6 +154,16 @@ impl<'a> Run<'a> {
         for (source, target) in files {
             docker.args(["--volume", &format!("{}:{target}:ro", source.display())]);
         }
+        for (index, (target, files)) in self.volumes.iter().enumerate() {
+            let source = folder().join(format!("{name}-volume-{index}"));
+            std::fs::create_dir(&source).expect("a temporary folder");
+            for (name, content) in files {
+                std::fs::write(source.join(name), content).expect("a temporary file");
+                give(&source.join(name), self.owner());
+            }
+            give(&source, self.owner());
+            docker.args(["--volume", &format!("{}:{target}", source.display())]);
+        }
         let mut words = self.entrypoint();
         words.extend(self.command.iter().cloned());
         // The image's own ENTRYPOINT is the shim; other inits take its place.
@@ -147,11 +179,8 @@ impl<'a> Run<'a> {
             .stderr(Stdio::piped())
             .spawn()
             .expect("docker runs");
-        let answer = ask(&["inspect", "--format", "{{.State.Pid}} {{.NetworkSettings.IPAddress}}", &name]);
-        let mut words = answer.split_whitespace();
-        let pid = words.next().and_then(|text| text.parse().ok()).unwrap_or(0);
-        let address = words.next().and_then(|text| text.parse().ok()).unwrap_or(Ipv4Addr::LOCALHOST);
-        Running::new(self.place, Handle::Docker { name, address }, pid, logs)
+        let pid = ask(&["inspect", "--format", "{{.State.Pid}}", &name]).trim().parse().unwrap_or(0);
+        Running::new(self.place, Handle::Docker { name }, pid, logs)
     }
 
     fn start_bare(&self, files: &[(PathBuf, &str)]) -> Running {
@@ -162,6 +191,13 @@ impl<'a> Run<'a> {
         }
         for (source, target) in files {
             contain.arg("--file").arg(format!("{}={target}", source.display()));
+        }
+        for (index, (target, files)) in self.volumes.iter().enumerate() {
+            for (name, content) in files {
+                let source = folder().join(unique(&format!("volume-{index}")));
+                std::fs::write(&source, content).expect("a temporary file");
+                contain.arg("--file").arg(format!("{}={target}/{name}", source.display()));
+            }
         }
         contain.arg("--").args(self.entrypoint()).args(&self.command);
         contain.env_clear().envs(self.environment.iter().cloned());
@@ -178,6 +214,7 @@ impl<'a> Run<'a> {
         let pid = line.trim().strip_prefix("contained ").and_then(|text| text.parse().ok());
         let pid = pid.unwrap_or_else(|| {
             let mut rest = String::new();
+            drop(child.stdin.take());
             // What is said after a failure only adds to it.
             let _ = errors.read_to_string(&mut rest);
             panic!("probe contain: {line}{rest}")
@@ -187,7 +224,7 @@ impl<'a> Run<'a> {
 }
 
 enum Handle {
-    Docker { name: String, address: Ipv4Addr },
+    Docker { name: String },
     Bare,
 }
 
@@ -309,24 +346,17 @@ impl Running {
 
     /// A connection to a port inside.
     pub fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
-        let stream = match &self.handle {
-            Handle::Docker { address, .. } => {
-                TcpStream::connect_timeout(&SocketAddr::from((*address, port)), PATIENCE)?
+        let namespace = std::fs::File::open(format!("/proc/{}/ns/net", self.pid))?;
+        // A socket stays in the namespace that it was made in; the thread that
+        // goes there to make it comes back no more.
+        let made = std::thread::spawn(move || {
+            // SAFETY: setns takes no memory and changes this thread alone.
+            if unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
+                return Err(std::io::Error::last_os_error());
             }
-            Handle::Bare => {
-                let namespace = std::fs::File::open(format!("/proc/{}/ns/net", self.pid))?;
-                // A socket stays in the namespace that it was made in; the
-                // thread that goes there to make it comes back no more.
-                let made = std::thread::spawn(move || {
-                    // SAFETY: setns takes no memory and changes this thread alone.
-                    if unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
-                        return Err(std::io::Error::last_os_error());
-                    }
-                    TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-                });
-                made.join().expect("the thread does not panic")?
-            }
-        };
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        });
+        let stream = made.join().expect("the thread does not panic")?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(stream)
@@ -335,13 +365,15 @@ impl Running {
     /// One request of a new connection.
     pub fn get(&self, port: u16, target: &str) -> http::Answer {
         let asked = self.connect(port).and_then(|stream| http::Client::new(stream).get(target));
-        asked.unwrap_or_else(|error| panic!("{:?}: GET {target} of port {port}: {error}\n{}", self.place, self.stderr()))
+        asked.unwrap_or_else(|error| {
+            panic!("{:?}: GET {target} of port {port}: {error}\n{}", self.place, self.stderr())
+        })
     }
 
     /// Sends a signal to PID 1 from outside.
     pub fn signal(&self, signal: i32) {
         match &self.handle {
-            Handle::Docker { name, .. } => {
+            Handle::Docker { name } => {
                 ask(&["kill", "--signal", &signal.to_string(), name]);
             }
             // SAFETY: kill takes no memory; the pid is held by an unreaped child.
@@ -357,12 +389,20 @@ impl Running {
         let mut state = self.output.state.lock().expect("no reader panics");
         while state.ended < 2 {
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{:?}: does not end\n{}\n{}", self.place, state.out.join("\n"), state.err.join("\n"));
+            assert!(
+                !left.is_zero(),
+                "{:?}: does not end\n{}\n{}",
+                self.place,
+                state.out.join("\n"),
+                state.err.join("\n")
+            );
             state = self.output.changed.wait_timeout(state, left).expect("no reader panics").0;
         }
         drop(state);
         match &self.handle {
-            Handle::Docker { name, .. } => ask(&["wait", name]).trim().parse().expect("docker wait prints the code"),
+            Handle::Docker { name } => {
+                ask(&["wait", name]).trim().parse().expect("docker wait prints the code")
+            }
             Handle::Bare => self.streams.wait().expect("the probe's end").code().unwrap_or(-1),
         }
     }
@@ -371,7 +411,7 @@ impl Running {
     pub fn stop(&mut self) -> Stopped {
         let asked = Instant::now();
         match &self.handle {
-            Handle::Docker { name, .. } => {
+            Handle::Docker { name } => {
                 ask(&["stop", name]);
             }
             Handle::Bare => self.signal(libc::SIGTERM),
@@ -387,6 +427,23 @@ impl Running {
     /// A file inside, as the machine reaches it.
     pub fn path(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.pid))
+    }
+
+    /// Changes something in a folder inside as the folder's owner does: the
+    /// machine's root has no id in a user namespace, and may make nothing there.
+    pub fn change<T: Send>(&self, folder: &str, change: impl FnOnce(&std::path::Path) -> T + Send) -> T {
+        let folder = self.path(folder);
+        let owner =
+            std::fs::metadata(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let as_owner = || {
+            // SAFETY: neither call takes memory, and both change this thread alone.
+            unsafe {
+                libc::syscall(libc::SYS_setfsgid, owner.gid());
+                libc::syscall(libc::SYS_setfsuid, owner.uid());
+            }
+            change(&folder)
+        };
+        std::thread::scope(|scope| scope.spawn(as_owner).join().expect("the change does not panic"))
     }
 
     /// The processes inside: pid (the machine's), uid (the container's) and title.
@@ -419,7 +476,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         match &self.handle {
             // Its own result would hide the test's.
-            Handle::Docker { name, .. } => {
+            Handle::Docker { name } => {
                 let _ = Command::new("docker").args(["rm", "--force", name]).output();
             }
             // The bare container ends with its stdin.
@@ -429,7 +486,15 @@ impl Drop for Running {
     }
 }
 
-fn follow(output: &Arc<Output>, lines: impl BufRead + Send + 'static, into: fn(&mut Lines) -> &mut Vec<String>) {
+fn give(path: &std::path::Path, owner: u32) {
+    std::os::unix::fs::chown(path, Some(owner), Some(owner)).expect("root gives files away");
+}
+
+fn follow(
+    output: &Arc<Output>,
+    lines: impl BufRead + Send + 'static,
+    into: fn(&mut Lines) -> &mut Vec<String>,
+) {
     let output = Arc::clone(output);
     std::thread::spawn(move || {
         for line in lines.split(b'\n') {

@@ -53,14 +53,20 @@ impl Client {
 }
 
 /// Real load: `connections` at the same time, each of `requests`; every answer
-/// has to be 200.
+/// has to be 200. A server may close a connection that it keeps alive, as nginx
+/// does at a reload; a new one has to answer.
 pub fn load(running: &Running, port: u16, connections: usize, requests: usize) {
+    let client = || Client::new(running.connect(port).expect("a connection"));
     std::thread::scope(|scope| {
         for _ in 0..connections {
             scope.spawn(|| {
-                let mut client = Client::new(running.connect(port).expect("a connection"));
+                let mut kept = client();
                 for _ in 0..requests {
-                    assert_eq!(client.get("/").expect("an answer under load").status, 200);
+                    let answer = kept.get("/").or_else(|_| {
+                        kept = client();
+                        kept.get("/")
+                    });
+                    assert_eq!(answer.expect("an answer under load").status, 200);
                 }
             });
         }

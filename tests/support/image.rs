@@ -122,7 +122,8 @@ impl Rootfs {
         let mut archive = tar::Builder::new(std::fs::File::create(&tar).expect("a temporary file"));
         let mut written = std::collections::BTreeSet::new();
         for (path, entry) in &self.entries {
-            let missing: Vec<&Path> = path.ancestors().skip(1).filter(|path| *path != Path::new("/")).collect();
+            let missing: Vec<&Path> =
+                path.ancestors().skip(1).filter(|path| *path != Path::new("/")).collect();
             for parent in missing.into_iter().rev() {
                 if !self.entries.contains_key(parent) && written.insert(parent.to_owned()) {
                     append(&mut archive, parent, &Entry { what: What::Folder, mode: 0o755, owner: 0 });

