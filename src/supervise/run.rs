@@ -235,7 +235,7 @@ impl Loop {
                     self.tell_end(pid, change);
                     self.step(&Input::Reaped(pid, change));
                 }
-                Ok(None) => return,
+                Ok(None) => return self.step(&Input::Others),
                 Err(Errno::ECHILD) => return self.step(&Input::Alone),
                 Err(errno) => {
                     tracing::error!(%errno, "wait");
