@@ -202,10 +202,7 @@ mod tests {
         assert_eq!(state.step(&Input::Reaped(9, Change::Exited(1))), [], "an orphan changes nothing");
         assert_eq!(state.step(&Input::Others), []);
         assert_eq!(state.step(&Input::Reaped(7, Change::Exited(3))), []);
-        assert_eq!(
-            state.step(&Input::Others),
-            [Action::TerminateAll, Action::Wait(Duration::from_secs(8))]
-        );
+        assert_eq!(state.step(&Input::Others), [Action::TerminateAll, Action::Wait(Duration::from_secs(8))]);
         assert_eq!(state.step(&Input::Reaped(11, Change::Signalled(15))), []);
         assert_eq!(state.step(&Input::Others), [], "they are told once");
         assert_eq!(state.step(&Input::Alone), [Action::Exit(3)]);
