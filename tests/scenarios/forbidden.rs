@@ -193,16 +193,25 @@ fn make(running: &Running, act: &str) -> String {
     line["result"].as_str().expect("every result is a word").to_owned()
 }
 
-/// The first violation after `before` of them that is this act's.
-fn violation(running: &Running, forbidden: &Forbidden, before: usize) -> Value {
+/// The first violation after `before` of them that is this act's, or what came
+/// in its place.
+fn violation(running: &Running, forbidden: &Forbidden, before: usize) -> Result<Value, String> {
     let kind = forbidden.kind.expect("only of those that are seen");
-    running.event(&format!("the violation of {}", forbidden.act), |events| {
+    let found = running.event(|events| {
         events
             .violations()
             .into_iter()
             .skip(before)
             .find(|event| event["kind"] == kind && event["object"].to_string().contains(forbidden.object))
             .cloned()
+    });
+    found.ok_or_else(|| {
+        let events = running.events();
+        let said = events.violations().into_iter().skip(before).map(|event| {
+            format!("{} {} {} {}", event["kind"], event["errno"], event["object"], event["hint"])
+        });
+        let said = said.collect::<Vec<_>>().join("; ");
+        format!("{}: no {kind} event of `{}`, but [{said}]", forbidden.act, forbidden.object)
     })
 }
 
@@ -232,13 +241,16 @@ fn acts_are_refused_and_seen(place: Place) {
                 wrong.push(format!("{}: expected {:?}, got {result}", forbidden.act, forbidden.refused));
                 continue;
             }
-            if forbidden.kind.is_some() {
-                let event = violation(&running, forbidden, before);
-                if event["action"] != "denied" || event["errno"] != json!(result) {
-                    wrong.push(format!("{}: {result}, but the event says {event}", forbidden.act));
-                }
-                if forbidden.hint && event["hint"].as_array().is_none_or(Vec::is_empty) {
-                    wrong.push(format!("{}: no hint in {event}", forbidden.act));
+            match forbidden.kind.map(|_| violation(&running, forbidden, before)) {
+                None => {}
+                Some(Err(why)) => wrong.push(why),
+                Some(Ok(event)) => {
+                    if event["action"] != "denied" || event["errno"] != json!(result) {
+                        wrong.push(format!("{}: {result}, but the event says {event}", forbidden.act));
+                    }
+                    if forbidden.hint && event["hint"].as_array().is_none_or(Vec::is_empty) {
+                        wrong.push(format!("{}: no hint in {event}", forbidden.act));
+                    }
                 }
             }
         }
@@ -271,7 +283,13 @@ fn hints_allow_exactly_the_act(place: Place) {
     for forbidden in chosen {
         let running = serve(place, Init::remit(&[]), &profile());
         make(&running, forbidden.act);
-        let event = violation(&running, forbidden, 0);
+        let event = match violation(&running, forbidden, 0) {
+            Ok(event) => event,
+            Err(why) => {
+                wrong.push(why);
+                continue;
+            }
+        };
         drop(running);
         let mut patched = profile();
         let applied = serde_json::from_value::<json_patch::Patch>(event["hint"].clone())
@@ -330,11 +348,12 @@ fn audit_reports_and_denies_nothing(place: Place) {
             if result != free && !guarded {
                 wrong.push(format!("{}: expected {free}, got {result}", forbidden.act));
             }
-            if forbidden.kind.is_some() {
-                let event = violation(&running, forbidden, before);
-                if event["action"] != "observed" {
-                    wrong.push(format!("{}: {event}", forbidden.act));
+            match forbidden.kind.map(|_| violation(&running, forbidden, before)) {
+                Some(Err(why)) => wrong.push(why),
+                Some(Ok(event)) if event["action"] != "observed" => {
+                    wrong.push(format!("{}: {event}", forbidden.act))
                 }
+                _ => {}
             }
         }
     }
@@ -353,7 +372,7 @@ fn watched_reads_are_seen() {
     let running = serve(place, Init::remit(&[]), &watched);
     assert_eq!(make(&running, "read?arg=/srv/data"), "EACCES");
     let forbidden = seen("read?arg=/srv/data", EACCES, "file", "/srv/data");
-    let event = violation(&running, &forbidden, 0);
+    let event = violation(&running, &forbidden, 0).expect("the read is seen");
     let patch: json_patch::Patch =
         serde_json::from_value(event["hint"].clone()).expect("a hint is a JSON Patch");
     json_patch::patch(&mut watched, &patch).expect("the hint applies");
@@ -375,8 +394,7 @@ fn processes_are_limited() {
     assert_eq!(make(&running, "forks?arg=50"), "EAGAIN");
     assert_eq!(make(&running, "forks?arg=10"), "ok");
     assert_eq!(make(&running, "threads?arg=40"), "ok");
-    let event = running.event("the limit's violation", |events| {
-        events.violations().into_iter().find(|event| event["kind"] == "limit").cloned()
-    });
-    assert_eq!(event["errno"], "EAGAIN", "{event}");
+    let event = running
+        .event(|events| events.violations().into_iter().find(|event| event["kind"] == "limit").cloned());
+    assert_eq!(event.expect("the limit's violation")["errno"], "EAGAIN");
 }
