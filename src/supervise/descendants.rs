@@ -61,7 +61,7 @@ pub fn is_stopped(pid: i32) -> bool {
 
 /// A process's parent and state (proc(5), fields 4 and 3).
 fn parent(pid: i32) -> Option<(i32, char)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = super::caller::proc_text(pid, "stat").ok()?;
     let mut rest = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = rest.next()?.chars().next()?;
     Some((rest.next()?.parse().ok()?, state))
