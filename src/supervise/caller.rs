@@ -40,8 +40,10 @@ impl Caller {
     /// # Errors
     /// ESRCH when it is gone or its status makes no sense.
     pub fn of(tid: i32) -> Result<Caller, Errno> {
-        let text = std::fs::read_to_string(format!("/proc/{tid}/status")).map_err(errno)?;
-        parse(tid, &text).ok_or(Errno::ESRCH)
+        // Its name may be any bytes, and one cut short in the middle of a letter is
+        // not rare; of these the kernel escapes only the end of a line.
+        let text = std::fs::read(format!("/proc/{tid}/status")).map_err(errno)?;
+        parse(tid, &String::from_utf8_lossy(&text)).ok_or(Errno::ESRCH)
     }
 }
 
@@ -230,6 +232,19 @@ mod tests {
         assert_eq!((caller.uids, caller.gids), ([0, 33, 33, 33], [0, 33, 33, 34]));
         assert_eq!((caller.groups, caller.umask, caller.effective), (vec![33, 44], 0o027, 0x4c0));
         assert_eq!(parse(1, "Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_hides_nobody() {
+        const PR_SET_NAME: i32 = 15;
+        let caller = std::thread::spawn(|| {
+            let name = b"\xff)\nUid:\t9\0";
+            crate::sys::process::prctl(PR_SET_NAME, name.as_ptr() as u64, 0).expect("a name");
+            Caller::of(nix::unistd::gettid().as_raw())
+        });
+        let caller = caller.join().expect("no panic").expect("a status");
+        assert_eq!(caller.tgid, std::process::id() as i32);
+        assert_eq!(caller.uids[1], nix::unistd::geteuid().as_raw());
     }
 
     #[test]

@@ -39,11 +39,15 @@ impl Families {
         let Some(started) = started(pid) else { return };
         match self.0.get_mut(&pid).filter(|member| member.started == started) {
             Some(member) => member.next = Some(entry),
-            None => drop(self.0.insert(pid, Member { started, entry, next: None })),
+            None => self.remember(pid, Member { started, entry, next: None }),
         }
-        if self.0.len() > MANY {
+    }
+
+    fn remember(&mut self, pid: i32, member: Member) {
+        if self.0.len() >= MANY {
             self.0.retain(|pid, member| self::started(*pid) == Some(member.started));
         }
+        self.0.insert(pid, member);
     }
 
     /// The entry that a process is; `None` when it cannot be told.
@@ -80,7 +84,7 @@ impl Families {
                 },
             },
         };
-        self.0.insert(pid, Member { started, entry, next: None });
+        self.remember(pid, Member { started, entry, next: None });
         Some(entry)
     }
 
@@ -129,7 +133,7 @@ pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, PathBuf)> 
 
 /// When a process started, in clock ticks since boot (proc(5), field 22).
 fn started(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything; the rest may not.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may be any bytes; the rest may not.
+    String::from_utf8_lossy(&stat).rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
