@@ -261,6 +261,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_no_text_hides_nobody() {
+        const PR_SET_NAME: i32 = 15;
+        let caller = std::thread::spawn(|| {
+            let name = b"\xff)\nUid:\t9\0";
+            crate::sys::process::prctl(PR_SET_NAME, name.as_ptr() as u64, 0).expect("a name");
+            Caller::of(nix::unistd::gettid().as_raw())
+        });
+        let caller = caller.join().expect("no panic").expect("a status");
+        assert_eq!(caller.tgid, std::process::id() as i32);
+        assert_eq!(caller.uids[1], nix::unistd::geteuid().as_raw());
+    }
+
+    #[test]
     fn own_memory_is_read_to_where_it_ends() {
         let identity = Identity::own().expect("own ids");
         let me = Caller::of(std::process::id() as i32).expect("own status");

@@ -41,9 +41,13 @@ impl Families {
             Some(member) => member.next = Some(entry),
             None => self.found(pid, entry),
         }
-        if self.0.len() > MANY {
+    }
+
+    fn remember(&mut self, pid: i32, member: Member) {
+        if self.0.len() >= MANY {
             self.0.retain(|pid, member| self::started(*pid) == Some(member.started));
         }
+        self.0.insert(pid, member);
     }
 
     /// The entry that a process is; `None` when it cannot be told.
@@ -87,7 +91,7 @@ impl Families {
                 },
             },
         };
-        self.0.insert(pid, Member { started, entry, next: None });
+        self.remember(pid, Member { started, entry, next: None });
         Some(entry)
     }
 

@@ -42,7 +42,9 @@ impl Rulebook {
             return Err(refuse(&target.named, "/programs".into(), None));
         };
         let edges = &self.policy.programs[caller].may_run;
-        match entries.iter().find(|entry| edges.contains(entry)) {
+        // Edges are places in the profile; entries that are not in the image have one
+        // there and none here.
+        match entries.iter().find(|entry| edges.contains(&self.policy.programs[**entry].index)) {
             Some(entry) => Ok(*entry),
             None => {
                 let rule = format!("/programs/{}/may_run", self.policy.programs[caller].index);
