@@ -45,18 +45,20 @@ impl Server {
     fn start(room: &Room, contender: Contender, nginx: &Path) -> Result<Server, String> {
         let prefix = room.dir.join("nginx").join(&contender.name);
         let port = free_port()?;
+        // Beside the prefix: a profile that the app may write is refused.
+        let profile_file = room.dir.join(format!("nginx-{}.json", contender.name));
         let fill = || {
             fs::create_dir_all(prefix.join("html"))?;
             fs::create_dir_all(prefix.join("temp"))?;
             fs::write(prefix.join("html/index.html"), "x".repeat(PAGE))?;
             fs::write(prefix.join("nginx.conf"), configuration(port))?;
             let profile = profile(&prefix, nginx, port).map_err(std::io::Error::other)?;
-            fs::write(prefix.join("profile.json"), profile.to_string())
+            fs::write(&profile_file, profile.to_string())
         };
         fill().map_err(|e| format!("{}: {e}", prefix.display()))?;
         let contender = match contender.file.as_os_str().is_empty() {
             true => contender,
-            false => room.shim_of(&contender.name, contender.file.clone(), prefix.join("profile.json")),
+            false => room.shim_of(&contender.name, contender.file.clone(), profile_file),
         };
         let folder = format!("{}/", prefix.display());
         let args = ["-p", &folder, "-c", "nginx.conf", "-e", "error.log"];

@@ -127,7 +127,7 @@ fn read(text: &[u8]) -> Profile {
 fn profiles() -> Vec<(String, Profile)> {
     let around = profile::embedded::Around {
         command: Path::new("/app/server"),
-        beside: &["/app/server".into()],
+        beside: &|| vec!["/app/server".into()],
         exists: &|path| path != Path::new("/opt"),
     };
     let mut all: Vec<_> = profile::embedded::NAMES

@@ -298,7 +298,7 @@ fn lock_secure_bits() -> Result<(), Errno> {
     sys::process::prctl(libc::PR_SET_SECUREBITS, locked, 0).map(drop)
 }
 
-const fn resource(limit: Limit) -> u32 {
+const fn resource(limit: Limit) -> sys::process::Resource {
     match limit {
         Limit::OpenFiles => libc::RLIMIT_NOFILE,
         Limit::FileSize => libc::RLIMIT_FSIZE,

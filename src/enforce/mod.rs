@@ -4,3 +4,4 @@
 pub mod launch;
 pub mod place;
 pub mod probe;
+pub mod source;

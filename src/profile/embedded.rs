@@ -33,7 +33,8 @@ pub struct Around<'a> {
     /// COMMAND, resolved by PATH.
     pub command: &'a Path,
     /// The files with an execute bit in COMMAND's own directory.
-    pub beside: &'a [PathBuf],
+    /// asked for only where COMMAND lies outside baseline's own directories.
+    pub beside: &'a dyn Fn() -> Vec<PathBuf>,
     /// Whether a directory is there.
     pub exists: &'a dyn Fn(&Path) -> bool,
 }
@@ -95,9 +96,10 @@ fn beneath_and_beside(around: &Around, text: &str) -> Result<Value, ReadError> {
 
 /// COMMAND and the programs beside it, sorted. A name that is not UTF-8 cannot be
 /// written in a profile, and so is not granted.
-fn beside<'a>(around: &Around<'a>) -> Result<Vec<&'a str>, ReadError> {
-    let mut paths: Vec<&str> = around.beside.iter().filter_map(|path| path.to_str()).collect();
-    paths.push(utf8(around.command)?);
+fn beside(around: &Around) -> Result<Vec<String>, ReadError> {
+    let there = (around.beside)();
+    let mut paths: Vec<String> = there.iter().filter_map(|path| Some(path.to_str()?.to_owned())).collect();
+    paths.push(utf8(around.command)?.to_owned());
     paths.sort_unstable();
     paths.dedup();
     if paths.len() > MOST_BESIDE {
@@ -132,7 +134,7 @@ mod tests {
         let beside: Vec<PathBuf> = beside.iter().map(PathBuf::from).collect();
         let around = Around {
             command: Path::new(command),
-            beside: &beside,
+            beside: &|| beside.clone(),
             exists: &|path| path != Path::new("/opt"),
         };
         expand(name, &around).unwrap()
@@ -235,12 +237,12 @@ mod tests {
     fn a_command_that_no_profile_can_name_is_an_error() {
         use std::os::unix::ffi::OsStrExt;
         let expand_for = |command: &std::ffi::OsStr| {
-            let around = Around { command: Path::new(command), beside: &[], exists: &|_| false };
+            let around = Around { command: Path::new(command), beside: &Vec::new, exists: &|_| false };
             expand("baseline", &around).unwrap_err().to_string()
         };
         assert!(expand_for(std::ffi::OsStr::from_bytes(b"/a\xff")).contains("UTF-8"));
         assert!(expand_for("app".as_ref()).contains("absolute"));
-        let around = Around { command: Path::new("/x"), beside: &[], exists: &|_| true };
+        let around = Around { command: Path::new("/x"), beside: &Vec::new, exists: &|_| true };
         assert!(expand("basline", &around).unwrap_err().to_string().contains("\"baseline\""));
     }
 }

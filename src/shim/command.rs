@@ -83,18 +83,3 @@ fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
         Ok(Executable::Unknown) => cannot("is neither an ELF program nor a script that begins with #!"),
     }
 }
-
-/// The files with an execute bit in COMMAND's own directory, for `baseline`.
-pub fn beside(command: &Path, files: &dyn Files) -> Vec<PathBuf> {
-    let Some(directory) = command.parent() else { return Vec::new() };
-    let names = files.list(directory).unwrap_or_default();
-    let paths = names.into_iter().map(|(name, _)| directory.join(name));
-    let runs = |path: &PathBuf| {
-        matches!(files.look(path), Ok(Some(look)) if look.kind == FileKind::Regular && look.mode & 0o111 != 0)
-            && matches!(
-                files.executable(path),
-                Ok(Executable::Static | Executable::Dynamic(_) | Executable::Script(..))
-            )
-    };
-    paths.filter(runs).collect()
-}

@@ -7,7 +7,6 @@
 
 pub mod command;
 pub mod options;
-pub mod policy;
 
 use std::ffi::{CString, OsString};
 use std::os::fd::OwnedFd;
@@ -17,8 +16,8 @@ use std::sync::Arc;
 
 use self::command::CommandError;
 use self::options::{Asked, Options};
-use self::policy::Loaded;
 use crate::enforce::launch::{self, Command, Confinement, Failure};
+use crate::enforce::source::{self, Loaded};
 use crate::enforce::{place, probe};
 use crate::event::{self, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start};
 use crate::image::live::Live;
@@ -99,13 +98,13 @@ fn story(args: Vec<OsString>, environment: &[(OsString, OsString)]) -> Result<u8
     if let Some((Mode::Off, _)) = mode {
         return only_init(&options, &found, environment, &inherited);
     }
-    let loaded = policy::load(options.profile.as_deref(), &found, &Live)?;
-    let (mode, source) = mode.unwrap_or((loaded.document.profile.mode, Source::Profile));
+    let loaded = source::load(options.profile.as_deref(), &found, &Live)?;
+    let (mode, said_by) = mode.unwrap_or((loaded.document.profile.mode, Source::Profile));
     if mode == Mode::Off {
         return only_init(&options, &found, environment, &inherited);
     }
     let kernel = probe::kernel()?;
-    confined(&options, Confined { loaded, mode, source, found, environment, inherited: &inherited }, kernel)
+    confined(&options, Confined { loaded, mode, said_by, found, environment, inherited: &inherited }, kernel)
 }
 
 /// What a flag, the environment or the name that it was called by says of the mode.
@@ -145,7 +144,7 @@ fn only_init(
 struct Confined<'a> {
     loaded: Loaded,
     mode: Mode,
-    source: Source,
+    said_by: Source,
     found: PathBuf,
     environment: &'a [(OsString, OsString)],
     inherited: &'a [i32],
@@ -219,7 +218,8 @@ fn entry(rules: &Rulebook, this: &Confined) -> Result<usize, Refused> {
     let look = Live.look(&this.found).map_err(io)?;
     let look = look.ok_or_else(|| Refused(NOT_FOUND, format!("{}: not found", this.found.display())))?;
     let loader = Live.executable(&this.found).is_ok_and(|kind| kind == Executable::Loader);
-    let target = Target { id: look.id, canonical: look.canonical, loader };
+    let named = this.found.clone();
+    let target = Target { id: look.id, canonical: look.canonical, named, loader };
     rules.command(&target).map_err(|refusal| {
         let hint = refusal
             .want
@@ -256,7 +256,7 @@ fn watch(
     let args = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let start = Start {
         profile: this.loaded.source.clone(),
-        mode: ModeInForce { value: this.mode, source: this.source },
+        mode: ModeInForce { value: this.mode, source: this.said_by },
         kernel: release(),
         arch: plan.kernel.arch,
         layers: plan.layers().into_iter().filter_map(layer).collect(),

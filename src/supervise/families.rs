@@ -5,6 +5,7 @@
 //! is not mistaken.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use super::caller::{Caller, Identity, errno};
 use super::verdict::Rulebook;
@@ -41,7 +42,7 @@ impl Families {
             None => drop(self.0.insert(pid, Member { started, entry, next: None })),
         }
         if self.0.len() > MANY {
-            self.0.retain(|pid, member| crate::supervise::families::started(*pid) == Some(member.started));
+            self.0.retain(|pid, member| self::started(*pid) == Some(member.started));
         }
     }
 
@@ -83,24 +84,39 @@ impl Families {
         Some(entry)
     }
 
-    /// Processes above this one and below the supervisor, nearest first, with the
-    /// entry that each is.
-    pub fn ancestors(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Vec<usize> {
+    /// The programs of the processes above this one and below the supervisor,
+    /// nearest first.
+    pub fn ancestors(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Vec<PathBuf> {
         const FURTHEST: usize = 16;
         let supervisor = rules.policy().supervisor as i32;
-        let mut entries = Vec::new();
+        let mut programs = Vec::new();
         let mut pid = caller.ppid;
-        while pid > 1 && pid != supervisor && entries.len() < FURTHEST {
-            entries.extend(self.lookup(pid, identity, rules, 0));
+        while pid > 1 && pid != supervisor && programs.len() < FURTHEST {
             let Ok(parent) = Caller::of(pid) else { break };
+            let entry = self.lookup(pid, identity, rules, 0);
+            programs.extend(program(entry, &parent, identity, rules));
             pid = parent.ppid;
         }
-        entries
+        programs
+    }
+}
+
+/// What a process is called in events: the path of its entry, or its image where
+/// the entry is a whole directory or not known.
+pub fn program(
+    entry: Option<usize>,
+    caller: &Caller,
+    identity: &Identity,
+    rules: &Rulebook,
+) -> Option<PathBuf> {
+    match entry.filter(|entry| rules.is_file(*entry)) {
+        Some(entry) => Some(rules.program_path(entry).to_owned()),
+        None => image(caller, identity).map(|(_, path)| path),
     }
 }
 
 /// The file that a process runs, and its path.
-pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, std::path::PathBuf)> {
+pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, PathBuf)> {
     let link = format!("/proc/{}/exe", caller.tgid);
     identity
         .look_as_caller(caller, || {

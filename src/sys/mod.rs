@@ -2,6 +2,7 @@
 //! behind a function whose signature upholds what the kernel asks for.
 
 pub mod credentials;
+pub mod files;
 pub mod landlock;
 pub mod process;
 pub mod seccomp;

@@ -110,11 +110,18 @@ pub fn take_terminal(fd: i32) -> Result<(), Errno> {
     check(unsafe { libc::tcsetpgrp(fd, libc::getpgrp()) }.into()).map(drop)
 }
 
+/// The type of RLIMIT_*: unsigned in glibc's headers.
+#[cfg(not(target_env = "musl"))]
+pub type Resource = std::ffi::c_uint;
+/// The type of RLIMIT_*: signed in musl's headers.
+#[cfg(target_env = "musl")]
+pub type Resource = std::ffi::c_int;
+
 /// Sets soft and hard limit of a resource alike.
 ///
 /// # Errors
 /// EPERM above the hard limit.
-pub fn set_limit(resource: u32, value: u64) -> Result<(), Errno> {
+pub fn set_limit(resource: Resource, value: u64) -> Result<(), Errno> {
     let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
     // SAFETY: the pointer is to a live rlimit, and no old one is asked for.
     check(unsafe {
@@ -127,7 +134,7 @@ pub fn set_limit(resource: u32, value: u64) -> Result<(), Errno> {
 ///
 /// # Errors
 /// getrlimit fails only where a filter refuses it.
-pub fn hard_limit(resource: u32) -> Result<Option<u64>, Errno> {
+pub fn hard_limit(resource: Resource) -> Result<Option<u64>, Errno> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a live rlimit, and no new one is given.
     check(unsafe {

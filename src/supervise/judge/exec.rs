@@ -15,6 +15,37 @@ use crate::supervise::resolve::{self, Found};
 use crate::supervise::verdict::call::Call;
 use crate::supervise::verdict::program::Target;
 
+/// What an exec asks for.
+struct Wanted {
+    target: Target,
+    mode: u32,
+    args: Option<Vec<String>>,
+}
+
+/// A path that means the same to everyone: absolute, normal, and not of `/proc`.
+fn is_plain(path: &Path) -> bool {
+    let normal = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
+    path.is_absolute() && normal && !path.starts_with("/proc") && !path.starts_with("/dev")
+}
+
+/// The new program's arguments, as they stand in the caller's memory now: for the
+/// event only.
+fn arguments(memory: &Memory, mut pointer: u64) -> Vec<String> {
+    const MOST: usize = 64;
+    let mut args = Vec::new();
+    while args.len() < MOST {
+        match memory.number(pointer) {
+            Ok(0) | Err(_) => break,
+            Ok(text) => match memory.path(text) {
+                Ok(bytes) => args.push(String::from_utf8_lossy(&bytes).into_owned()),
+                Err(_) => break,
+            },
+        }
+        pointer = pointer.wrapping_add(8);
+    }
+    args
+}
+
 impl Judge {
     pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> Outcome {
         if self.is_launch(caller) {
@@ -24,19 +55,19 @@ impl Judge {
             self.memory.families.found(self.app, self.entry);
             return Outcome::Continue;
         }
-        let target = match self.program(call, caller) {
+        let found = match self.program(call, caller) {
             Ok(target) => target,
             Err(Errno::EACCES | Errno::EPERM) => return self.unreadable(call),
             // What the kernel refuses by itself is no violation, and its errno is
             // the one that a search along PATH expects.
             Err(_) => return Outcome::Continue,
         };
-        let Some((target, mode)) = target else { return Outcome::Continue };
+        let Some(Wanted { target, mode, args }) = found else { return Outcome::Continue };
         let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
         match self.rules.exec(entry, &target) {
             Ok(next) => {
                 self.memory.families.executes(caller.tgid, next);
-                self.report_exec(next, &target.canonical, mode, caller);
+                self.report_exec(next, &target.canonical, mode, args, caller);
                 Outcome::Continue
             }
             Err(refusal) => Outcome::Refuse(refusal),
@@ -55,8 +86,8 @@ impl Judge {
         Outcome::Refuse(refusal)
     }
 
-    /// The file that would be executed; `None` where the kernel refuses it anyway.
-    fn program(&mut self, call: &Call, caller: &Caller) -> Result<Option<(Target, u32)>, Errno> {
+    /// What would be executed; `None` where the kernel refuses it anyway.
+    fn program(&mut self, call: &Call, caller: &Caller) -> Result<Option<Wanted>, Errno> {
         let at = call.name == Some("execveat");
         let (dirfd, pointer, flags) = if at {
             (call.args[0] as i32, call.args[1], call.args[4])
@@ -80,7 +111,10 @@ impl Judge {
             return Ok(None);
         }
         let loader = self.is_loader(file.id, &found.canonical);
-        Ok(Some((Target { id: file.id, canonical: found.canonical, loader }, file.mode)))
+        let named = if is_plain(&path) { path } else { found.canonical.clone() };
+        let args = self.scribe.wants_all().then(|| arguments(&memory, call.args[if at { 2 } else { 1 }]));
+        let target = Target { id: file.id, canonical: found.canonical, named, loader };
+        Ok(Some(Wanted { target, mode: file.mode, args }))
     }
 
     fn descriptor(&self, fd: i32, caller: &Caller) -> Result<Found, Errno> {

@@ -139,6 +139,11 @@ impl Judge {
     /// A change of one path.
     fn one(&self, caller: &Caller, dirfd: i32, path: &Path, change: Change) -> Outcome {
         let follow = matches!(change, Change::Truncate { .. });
+        // No right makes a device.
+        if matches!(change, Change::MakeNode { mode } if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
+        {
+            return Outcome::Refuse(self.rules.device(path));
+        }
         let Ok(found) = self.find(caller, dirfd, path, follow) else { return Outcome::Continue };
         let Some((needs, kernel)) = change_needs(&found, &change) else { return Outcome::Continue };
         match self.ruling(&found, needs, kernel) {

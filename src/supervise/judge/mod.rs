@@ -180,7 +180,9 @@ impl Judge {
             "bind" => self.address(call, caller, Direction::Listen),
             "connect" => self.address(call, caller, Direction::Connect),
             "socket" => self.socket(call),
-            "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo" => self.signal(call),
+            "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo" | "pidfd_open" => {
+                self.signal(call)
+            }
             "mmap" | "mprotect" | "pkey_mprotect" | "shmat" if self.rules.access(name).is_some() => {
                 Outcome::Refuse(self.rules.memory(call))
             }
@@ -212,13 +214,12 @@ impl Judge {
         }
     }
 
+    /// The filter lets these through by their registers unless they are for the
+    /// supervisor.
     fn signal(&self, call: &Call) -> Outcome {
-        let supervisor = self.rules.policy().supervisor;
-        let at_supervisor = call.args[..2].iter().any(|target| *target as u32 == supervisor);
         match call.name.and_then(|name| self.rules.access(name)) {
             None => Outcome::Refuse(self.rules.unlisted(call)),
-            Some(_) if at_supervisor => Outcome::Refuse(self.rules.signal(call)),
-            Some(Access::When(_)) => Outcome::Refuse(self.rules.argument(call)),
+            Some(Access::When(_)) => Outcome::Refuse(self.rules.signal(call)),
             Some(_) => Outcome::Continue,
         }
     }
@@ -264,10 +265,16 @@ impl Judge {
 
     fn fork(&mut self, call: &Call) -> Outcome {
         let name = call.name.unwrap_or_default();
-        if self.rules.access(name).is_none() || self.rules.makes_namespace(call) {
+        if self.rules.access(name).is_none() {
+            return Outcome::Refuse(self.rules.unlisted(call));
+        }
+        // Without a limit only what the registers refuse comes here.
+        let Some(most) = self.rules.policy().processes else {
+            return Outcome::Refuse(self.rules.argument(call));
+        };
+        if self.rules.is_forbidden_clone(call) {
             return Outcome::Refuse(self.rules.argument(call));
         }
-        let Some(most) = self.rules.policy().processes else { return Outcome::Continue };
         if self.rules.makes_thread(call) {
             return Outcome::Continue;
         }

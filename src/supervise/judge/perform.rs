@@ -22,6 +22,7 @@ use super::files::{Change, Opening};
 use crate::image::FileId;
 use crate::supervise::caller::Caller;
 use crate::supervise::resolve::Found;
+use crate::sys;
 
 impl Judge {
     /// Opens a file for the caller.
@@ -88,8 +89,7 @@ impl Judge {
                 ftruncate(&fd, *length)
             }
             (Change::Rename { flags }, Some(to)) => {
-                let flags = nix::fcntl::RenameFlags::from_bits_retain(*flags);
-                nix::fcntl::renameat2(parent, name, &to.parent, to.name.as_os_str(), flags)
+                sys::files::rename(parent, name, to.parent.as_fd(), to.name.as_os_str(), *flags)
             }
             (Change::HardLink, Some(to)) => {
                 linkat(parent, name, &to.parent, to.name.as_os_str(), LinkatFlags::empty())

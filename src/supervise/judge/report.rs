@@ -32,7 +32,14 @@ impl Judge {
 
     /// An exec that was let go on. Its set-id bits give nothing any more, which a
     /// person has to know.
-    pub(super) fn report_exec(&mut self, entry: usize, canonical: &Path, mode: u32, caller: &Caller) {
+    pub(super) fn report_exec(
+        &mut self,
+        entry: usize,
+        canonical: &Path,
+        mode: u32,
+        args: Option<Vec<String>>,
+        caller: &Caller,
+    ) {
         const BITS: [(u32, &str); 2] = [(libc::S_ISUID, "set-user-id"), (libc::S_ISGID, "set-group-id")];
         let voided: Vec<_> = BITS.iter().filter(|(bit, _)| mode & bit != 0).map(|(_, name)| *name).collect();
         if voided.is_empty() && !self.scribe.wants_all() {
@@ -40,17 +47,15 @@ impl Judge {
         }
         let path = if self.rules.is_file(entry) { self.rules.program_path(entry) } else { canonical };
         let executable = Some(Executable { path: path.to_owned() });
-        let process = Process { executable, ..self.process(caller) };
+        let own = self.process(caller);
+        let process = Process { executable, args: args.or(own.args.clone()), ..own };
         let ancestors = self.ancestors(caller);
         self.scribe.record(Event::Exec(Exec { action: Action::Allowed, process, ancestors, voided }));
     }
 
     fn process(&mut self, caller: &Caller) -> Process {
         let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
-        let path = match entry.filter(|entry| self.rules.is_file(*entry)) {
-            Some(entry) => Some(self.rules.program_path(entry).to_owned()),
-            None => families::image(caller, &self.identity).map(|(_, path)| path),
-        };
+        let path = families::program(entry, caller, &self.identity, &self.rules);
         Process {
             pid: caller.tgid as u32,
             parent_pid: Some(caller.ppid as u32),
@@ -61,8 +66,7 @@ impl Judge {
     }
 
     fn ancestors(&mut self, caller: &Caller) -> Vec<std::path::PathBuf> {
-        let entries = self.memory.families.ancestors(caller, &self.identity, &self.rules);
-        entries.into_iter().map(|entry| self.rules.program_path(entry).to_owned()).collect()
+        self.memory.families.ancestors(caller, &self.identity, &self.rules)
     }
 }
 

@@ -13,8 +13,9 @@ use crate::kernel::Release;
 use crate::profile::Capability;
 use crate::syscalls::{Test, since};
 
-/// Flags of clone(2) that make a namespace.
-const NEW_NAMESPACES: u64 = 0x7E02_0000;
+/// Flags of clone(2) that make a namespace, and CLONE_UNTRACED, which hides a child
+/// from a tracer.
+const FORBIDDEN: u64 = 0x7E82_0000;
 
 /// A call as it was notified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,9 +93,10 @@ impl Rulebook {
         call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", None)
     }
 
-    /// Whether a clone makes a namespace.
-    pub fn makes_namespace(&self, call: &Call) -> bool {
-        call.name == Some("clone") && call.args[0] & NEW_NAMESPACES != 0
+    /// Whether a clone makes a namespace or hides from a tracer, where the profile
+    /// does not list clone itself.
+    pub fn is_forbidden_clone(&self, call: &Call) -> bool {
+        call.name == Some("clone") && call.args[0] & FORBIDDEN != 0
     }
 
     /// Whether a clone makes a thread and no process.

@@ -51,6 +51,11 @@ impl Rulebook {
         if !self.policy.landlock || self.covered(used) { Ruling::Kernel } else { Ruling::Perform }
     }
 
+    /// A device node: no profile grants it.
+    pub fn device(&self, path: &Path) -> Box<Refusal> {
+        Box::new(Refusal { errno: Errno::EPERM, want: None, ..refusal(path, Rights::CREATE) })
+    }
+
     /// The rights that the profile grants on a path, whatever stands there.
     pub fn granted_at(&self, canonical: &Path) -> Rights {
         self.granted(canonical, None)

@@ -19,6 +19,8 @@ pub struct Target {
     pub id: FileId,
     /// Where it is, links resolved.
     pub canonical: PathBuf,
+    /// As the app named it, where that is a path of its own; for people.
+    pub named: PathBuf,
     /// It is an ELF loader, which runs whatever it is given.
     pub loader: bool,
 }
@@ -30,21 +32,21 @@ impl Rulebook {
     /// # Errors
     /// The refusal.
     pub fn exec(&self, caller: Option<usize>, target: &Target) -> Result<usize, Box<Refusal>> {
-        let entries = self.entries(target);
+        let entries = self.entries(target.id, &target.canonical, target.loader);
         let index = caller.map(|entry| self.policy.programs[entry].index);
-        let want = Want::Program { path: target.canonical.clone(), caller: index };
+        let want = Want::Program { path: target.named.clone(), caller: index };
         if entries.is_empty() {
-            return Err(refuse(&target.canonical, "/programs".into(), Some(want)));
+            return Err(refuse(&target.named, "/programs".into(), Some(want)));
         }
         let Some(caller) = caller else {
-            return Err(refuse(&target.canonical, "/programs".into(), None));
+            return Err(refuse(&target.named, "/programs".into(), None));
         };
         let edges = &self.policy.programs[caller].may_run;
         match entries.iter().find(|entry| edges.contains(entry)) {
             Some(entry) => Ok(*entry),
             None => {
                 let rule = format!("/programs/{}/may_run", self.policy.programs[caller].index);
-                Err(refuse(&target.canonical, rule.into(), Some(want)))
+                Err(refuse(&target.named, rule.into(), Some(want)))
             }
         }
     }
@@ -54,15 +56,18 @@ impl Rulebook {
     /// # Errors
     /// The refusal.
     pub fn command(&self, target: &Target) -> Result<usize, Box<Refusal>> {
-        let entry = self.entries(target).into_iter().find(|entry| self.policy.programs[*entry].entry);
-        let want = Want::Command(target.canonical.clone());
-        entry.ok_or_else(|| refuse(&target.canonical, "/programs".into(), Some(want)))
+        let entry = self
+            .entries(target.id, &target.canonical, target.loader)
+            .into_iter()
+            .find(|entry| self.policy.programs[*entry].entry);
+        let want = Want::Command(target.named.clone());
+        entry.ok_or_else(|| refuse(&target.named, "/programs".into(), Some(want)))
     }
 
     /// Which entries a running image may be: by its file, or as the interpreter of
     /// a script. More than one script may share an interpreter.
     pub fn running(&self, exe: FileId, canonical: &Path) -> Vec<usize> {
-        let own = self.entries(&Target { id: exe, canonical: canonical.to_owned(), loader: false });
+        let own = self.entries(exe, canonical, false);
         let programs = self.policy.programs.iter().enumerate();
         let scripts =
             programs.filter(|(_, program)| program.interpreter == Some(exe)).map(|(index, _)| index);
@@ -86,16 +91,16 @@ impl Rulebook {
         matches!(self.policy.programs[entry].target, crate::plan::ProgramTarget::File(_))
     }
 
-    fn entries(&self, target: &Target) -> Vec<usize> {
-        if let Some(own) = self.programs.get(&target.id) {
+    fn entries(&self, id: FileId, canonical: &Path, loader: bool) -> Vec<usize> {
+        if let Some(own) = self.programs.get(&id) {
             return own.clone();
         }
         // A loader or an interpreter is executable for another's sake; below a
         // directory of programs an interpreter is a program as well.
-        if target.loader || self.policy.derived.get(&target.id) == Some(&crate::plan::Role::Loader) {
+        if loader || self.policy.derived.get(&id) == Some(&crate::plan::Role::Loader) {
             return Vec::new();
         }
-        let below = self.beneath.iter().filter(|(dir, _)| target.canonical.starts_with(dir));
+        let below = self.beneath.iter().filter(|(dir, _)| canonical.starts_with(dir));
         below.map(|(_, index)| *index).collect()
     }
 }

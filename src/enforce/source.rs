@@ -1,12 +1,11 @@
-//! Which profile is in force: the one named, else `/etc/remit/profile.json`, else
+//! Where a profile comes from: the one named, else `/etc/remit/profile.json`, else
 //! `baseline`.
 
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::command;
-use crate::image::Files;
+use crate::image::{self, Files};
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document};
 
@@ -42,17 +41,27 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<
         };
     };
     let text = name.to_string_lossy();
-    if !text.contains('/') {
-        return from_name(&text, command, files);
-    }
+    if text.contains('/') { named_file(&text) } else { from_name(&text, command, files) }
+}
+
+/// Reads a profile's file; `FILE@sha256:HEX` refuses any other content.
+///
+/// # Errors
+/// As [`load`].
+pub fn named_file(text: &str) -> Result<Loaded, String> {
     match text.split_once("@sha256:") {
         Some((path, digest)) => from_file(Path::new(path), Some(digest)),
-        None => from_file(Path::new(name), None),
+        None => from_file(Path::new(text), None),
     }
 }
 
-fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
-    let beside = command::beside(command, files);
+/// An embedded profile as it is in force for this command.
+///
+/// # Errors
+/// No profile has the name, or none can be made of it for this command.
+pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
+    // A directory that cannot be listed holds no program that could be found.
+    let beside = || image::beside(files, command).unwrap_or_default();
     let exists = |path: &Path| matches!(files.look(path), Ok(Some(_)));
     let around = Around { command, beside: &beside, exists: &exists };
     let document =

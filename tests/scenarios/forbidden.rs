@@ -1,0 +1,382 @@
+//! Forbidden acts, tried from inside a confined server over HTTP. Each has its
+//! control: what comes of it unconfined in the same place. Each is refused; each
+//! that the table of guarantees calls seen has its event; and the event's hint,
+//! applied to the profile, allows it and nothing else.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::images;
+use crate::support::{Init, Place, Run, Running, can_run, in_each_place};
+
+in_each_place!(acts_are_refused_and_seen, hints_allow_exactly_the_act, audit_reports_and_denies_nothing);
+
+/// One forbidden act and what has to come of it.
+struct Forbidden {
+    /// What the probe is asked for.
+    act: &'static str,
+    /// How it is refused: any of these.
+    refused: &'static [&'static str],
+    /// The kind of its event; none where the table calls it unseen.
+    kind: Option<&'static str>,
+    /// A word of the event's object.
+    object: &'static str,
+    /// Its hint makes it what it is unconfined. Some acts no profile can allow,
+    /// and some need several grants, of which the first refusal names one.
+    hint: bool,
+}
+
+const fn seen(
+    act: &'static str,
+    refused: &'static [&'static str],
+    kind: &'static str,
+    object: &'static str,
+) -> Forbidden {
+    Forbidden { act, refused, kind: Some(kind), object, hint: true }
+}
+
+const fn never(
+    act: &'static str,
+    refused: &'static [&'static str],
+    kind: &'static str,
+    object: &'static str,
+) -> Forbidden {
+    Forbidden { act, refused, kind: Some(kind), object, hint: false }
+}
+
+const fn unseen(act: &'static str, refused: &'static [&'static str]) -> Forbidden {
+    Forbidden { act, refused, kind: None, object: "", hint: false }
+}
+
+const EACCES: &[&str] = &["EACCES"];
+const EPERM: &[&str] = &["EPERM"];
+const ENOSYS: &[&str] = &["ENOSYS"];
+/// Whichever of the kernel's layers is first.
+const EITHER: &[&str] = &["EACCES", "EPERM"];
+
+/// The acts; /srv holds a file `data` that every user may write, and is not in the profile.
+const ACTS: &[Forbidden] = &[
+    // Programs.
+    seen("exec?arg=/bin/sh&arg=-c&arg=:", EACCES, "program", "/bin/sh"),
+    seen("execveat?arg=/bin/true", EACCES, "program", "/bin/true"),
+    never("exec-copy", EACCES, "program", "/tmp/copied"),
+    never("exec-drop", EACCES, "program", "/tmp/dropped"),
+    never("exec-memfd", EPERM, "syscall", "memfd_create"),
+    never("exec-proc-fd", EPERM, "syscall", "memfd_create"),
+    never("exec-deleted", EACCES, "program", ""),
+    never("exec-loader", EACCES, "program", "ld-linux"),
+    // Files.
+    unseen("read?arg=/etc/shadow", EACCES),
+    unseen("read?arg=/srv/data", EACCES),
+    seen("write?arg=/etc/passwd", EACCES, "file", "/etc/passwd"),
+    seen("append?arg=/srv/data", EACCES, "file", "/srv/data"),
+    seen("create?arg=/srv/new", EACCES, "file", "/srv/new"),
+    seen("open-legacy-create?arg=/srv/new", EACCES, "file", "/srv/new"),
+    seen("openat2-write?arg=/srv/data", EACCES, "file", "/srv/data"),
+    seen("truncate?arg=/srv/data", EACCES, "file", "/srv/data"),
+    seen("mkdir?arg=/srv/made", EACCES, "file", "/srv/made"),
+    seen("symlink?arg=/srv/symlinked", EACCES, "file", "/srv/symlinked"),
+    seen("unlink?arg=/srv/data", EACCES, "file", "/srv/data"),
+    never("rename?arg=/srv/data&arg=/srv/renamed", EACCES, "file", "/srv/"),
+    never("link?arg=/srv/data&arg=/srv/linked", EACCES, "file", "/srv/"),
+    never("mknod", EITHER, "syscall", "mknod"),
+    never("own-memory", EACCES, "file", "/proc/"),
+    seen("open-by-handle", EPERM, "syscall", "open_by_handle_at"),
+    // Network.
+    seen("bind?arg=4444", EACCES, "network", "tcp/4444"),
+    never("listen-unbound", EACCES, "network", ""),
+    seen("connect?arg=127.0.0.1&arg=8080", EACCES, "network", "tcp/8080"),
+    never("connect-fastopen?arg=127.0.0.1&arg=8080", EITHER, "network", ""),
+    never("mptcp?arg=127.0.0.1&arg=8080", EITHER, "network", ""),
+    seen("udp?arg=127.0.0.1&arg=8080", EACCES, "network", "udp"),
+    seen("unix-connect?arg=/run/nobody.sock", EACCES, "network", "unix"),
+    never("raw-socket", EITHER, "network", ""),
+    never("packet-socket", EITHER, "network", ""),
+    never("netlink", EITHER, "network", ""),
+    // PID 1 and other processes.
+    never("kill?arg=1&arg=28", EPERM, "syscall", "kill"),
+    never("tgkill?arg=1&arg=28", EPERM, "syscall", "tgkill"),
+    seen("ptrace", EPERM, "syscall", "ptrace"),
+    seen("ptrace-me", EPERM, "syscall", "ptrace"),
+    never("ptrace-pid?arg=1", EPERM, "syscall", "ptrace"),
+    never("open-memory?arg=1", EACCES, "file", "/proc/1/mem"),
+    unseen("read-environment?arg=1", EACCES),
+    never("write-memory?arg=1", EPERM, "syscall", "process_vm_writev"),
+    never("read-memory?arg=1", EPERM, "syscall", "process_vm_readv"),
+    // Namespaces, the root, identities.
+    seen("unshare?arg=user", EPERM, "syscall", "unshare"),
+    seen("clone", EPERM, "syscall", "clone"),
+    unseen("clone3", ENOSYS),
+    never("setns", EPERM, "syscall", "setns"),
+    never("chroot", EPERM, "syscall", "chroot"),
+    never("mount", EPERM, "syscall", "mount"),
+    never("fsopen", ENOSYS, "syscall", "fsopen"),
+    never("setuid", EPERM, "syscall", "setuid"),
+    never("steal-descriptor?arg=1", ENOSYS, "syscall", "pidfd_getfd"),
+    // The kernel's corners.
+    unseen("i386", &["SIGSYS"]),
+    unseen("x32", &["SIGSYS"]),
+    seen("io-uring", ENOSYS, "syscall", "io_uring_setup"),
+    seen("keyctl", EPERM, "syscall", "keyctl"),
+    never("bpf", EPERM, "syscall", "bpf"),
+    never("perf", EPERM, "syscall", "perf_event_open"),
+    seen("userfaultfd", EPERM, "syscall", "userfaultfd"),
+    seen("memfd", EPERM, "syscall", "memfd_create"),
+    seen("personality", EPERM, "syscall", "personality"),
+    seen("terminal-push", EPERM, "syscall", "ioctl"),
+    seen("terminal-push-high", EPERM, "syscall", "ioctl"),
+    never("syslog", EPERM, "syscall", "syslog"),
+    never("quotactl", EPERM, "syscall", "quotactl"),
+    // Memory.
+    seen("memory-map", EACCES, "memory", ""),
+    seen("memory-protect", EACCES, "memory", ""),
+    never("memory-shared", EPERM, "syscall", "shmget"),
+];
+
+/// A server with a folder of its own, and nothing else.
+fn profile() -> Value {
+    json!({
+        "remit": 1,
+        "name": "attacked",
+        "programs": [{ "path": "/probe", "entry": true }],
+        "files": ["@runtime", { "path": "/tmp", "allow": ["read", "write", "create", "remove"] }],
+        "network": { "listen": ["tcp/8080"] }
+    })
+}
+
+/// Unconfined, what a server inside is free to do. The acts that fail here too
+/// fail for want of a capability, or in the runtime's own filter.
+fn control(place: Place, act: &str) -> &'static str {
+    let name = act.split('?').next().unwrap_or(act);
+    match (name, place) {
+        ("x32", _) => "ENOSYS",
+        ("clone3", Place::Docker | Place::Restricted) => "ENOSYS",
+        ("unix-connect", _) => "ENOENT",
+        ("terminal-push" | "terminal-push-high", _) => "ENOTTY",
+        ("open-by-handle" | "bpf" | "syslog", _) => "EPERM",
+        ("mknod", Place::Restricted | Place::UserNamespace) => "EPERM",
+        (
+            "write-memory" | "read-memory" | "steal-descriptor" | "unshare" | "clone" | "setns" | "mount"
+            | "fsopen" | "keyctl" | "perf" | "userfaultfd" | "quotactl",
+            Place::Docker | Place::Restricted,
+        ) => "EPERM",
+        ("chroot" | "setuid" | "raw-socket" | "packet-socket", Place::Restricted) => "EPERM",
+        ("write" | "read", Place::Restricted) if act.contains("/etc/") => "EACCES",
+        _ => "ok",
+    }
+}
+
+/// The server, attacked; /srv as at first.
+fn serve(place: Place, init: Init, profile: &Value) -> Running {
+    let running = Run::new(images::tools(), place, init, &["/probe", "serve", "8080"])
+        .file("/etc/remit/profile.json", profile.to_string())
+        .volume("/srv", &[("data", "data\n")])
+        .start();
+    running.line("listening 8080");
+    running
+}
+
+/// Makes an act and gives its result, after putting /srv back as it was.
+fn make(running: &Running, act: &str) -> String {
+    running.change("/srv", |folder| {
+        for name in ["new", "made", "symlinked", "renamed", "linked"] {
+            let path = folder.join(name);
+            // Most of these are not there.
+            let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
+        }
+        std::fs::write(folder.join("data"), "data\n").expect("the owner writes");
+    });
+    let answer = running.get(8080, &format!("/act/{act}"));
+    let line: Value = serde_json::from_str(&answer.body)
+        .unwrap_or_else(|_| panic!("{act}: {} {}\n{}", answer.status, answer.body, running.stderr()));
+    line["result"].as_str().expect("every result is a word").to_owned()
+}
+
+/// The first violation after `before` of them that is this act's.
+fn violation(running: &Running, forbidden: &Forbidden, before: usize) -> Value {
+    let kind = forbidden.kind.expect("only of those that are seen");
+    running.event(&format!("the violation of {}", forbidden.act), |events| {
+        events
+            .violations()
+            .into_iter()
+            .skip(before)
+            .find(|event| event["kind"] == kind && event["object"].to_string().contains(forbidden.object))
+            .cloned()
+    })
+}
+
+fn acts_are_refused_and_seen(place: Place) {
+    if !can_run(place, &[images::TINI, images::BUSYBOX]) {
+        return;
+    }
+    let mut wrong = Vec::new();
+    let free = serve(place, Init::Tini, &profile());
+    for forbidden in ACTS {
+        let (was, is) = (control(place, forbidden.act), make(&free, forbidden.act));
+        if was != is {
+            wrong.push(format!("control {}: expected {was}, got {is}", forbidden.act));
+        }
+    }
+    drop(free);
+    // A pair of program and rule has ten events of its own before they are
+    // counted together: few acts a container, of many kinds.
+    let lots = 5;
+    for lot in 0..lots {
+        let mut running = serve(place, Init::remit(&[]), &profile());
+        let acts = ACTS.iter().enumerate().filter(|(index, _)| index % lots == lot).map(|(_, act)| act);
+        for forbidden in acts {
+            let before = running.events().violations().len();
+            let result = make(&running, forbidden.act);
+            if !forbidden.refused.contains(&result.as_str()) {
+                wrong.push(format!("{}: expected {:?}, got {result}", forbidden.act, forbidden.refused));
+                continue;
+            }
+            if forbidden.kind.is_some() {
+                let event = violation(&running, forbidden, before);
+                if event["action"] != "denied" || event["errno"] != json!(result) {
+                    wrong.push(format!("{}: {result}, but the event says {event}", forbidden.act));
+                }
+                if forbidden.hint && event["hint"].as_array().is_none_or(Vec::is_empty) {
+                    wrong.push(format!("{}: no hint in {event}", forbidden.act));
+                }
+            }
+        }
+        assert_eq!(running.get(8080, "/").status, 200, "it serves on");
+        assert_eq!(running.stop().code, 143, "the probe does not handle TERM");
+        for forbidden in ACTS.iter().filter(|forbidden| forbidden.act.starts_with("read?")) {
+            let path = forbidden.act.split('=').nth(1).expect("reads name a path");
+            let said = running.events().violations().iter().any(|event| event["object"]["path"] == path);
+            if said {
+                wrong.push(format!("{}: reads are watched only when asked for", forbidden.act));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{place:?}:\n{}", wrong.join("\n"));
+}
+
+fn hints_allow_exactly_the_act(place: Place) {
+    if !can_run(place, &[images::TINI, images::BUSYBOX]) {
+        return;
+    }
+    // A container for each hint: all of them where that is quick, and one of
+    // each kind where it is not.
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    let chosen = ACTS.iter().filter(|forbidden| {
+        let count = kinds.entry(forbidden.kind.unwrap_or_default()).or_default();
+        *count += usize::from(forbidden.hint);
+        forbidden.hint && (place == Place::UserNamespace || *count == 1)
+    });
+    let mut wrong = Vec::new();
+    for forbidden in chosen {
+        let running = serve(place, Init::remit(&[]), &profile());
+        make(&running, forbidden.act);
+        let event = violation(&running, forbidden, 0);
+        drop(running);
+        let mut patched = profile();
+        let applied = serde_json::from_value::<json_patch::Patch>(event["hint"].clone())
+            .map_err(|error| error.to_string())
+            .and_then(|patch| json_patch::patch(&mut patched, &patch).map_err(|error| error.to_string()));
+        if let Err(error) = applied {
+            wrong.push(format!("{}: the hint does not apply: {error}: {event}", forbidden.act));
+            continue;
+        }
+        let running = serve(place, Init::remit(&[]), &patched);
+        let (free, result) = (control(place, forbidden.act), make(&running, forbidden.act));
+        if result != free {
+            wrong.push(format!(
+                "{}: with the hint expected {free}, got {result}; profile {patched}\n{}",
+                forbidden.act,
+                running.stderr()
+            ));
+        }
+        let others = [
+            "exec?arg=/bin/sh&arg=-c&arg=:",
+            "truncate?arg=/srv/data",
+            "bind?arg=4445",
+            "ptrace",
+            "memory-map",
+        ];
+        let same = |other: &str| other.split('?').next() == forbidden.act.split('?').next();
+        for other in others.into_iter().filter(|other| !same(other)) {
+            let kind = |act: &str| ACTS.iter().find(|one| one.act.starts_with(act)).map(|one| one.kind);
+            let memory = forbidden.kind == Some("memory") && kind(other) == Some(Some("memory"));
+            if !memory && make(&running, other) == "ok" {
+                wrong.push(format!("{}: its hint allows {other} as well: {patched}", forbidden.act));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{place:?}:\n{}", wrong.join("\n"));
+}
+
+/// What enforcing refuses, audit reports and lets happen.
+fn audit_reports_and_denies_nothing(place: Place) {
+    if !can_run(place, &[images::TINI, images::BUSYBOX]) {
+        return;
+    }
+    let mut wrong = Vec::new();
+    let lots = 5;
+    for lot in 0..lots {
+        let running = serve(place, Init::remit(&["--mode", "audit"]), &profile());
+        // Audit still runs no foreign code: the filter that sees has one architecture.
+        let acts = ACTS.iter().enumerate().filter(|(index, forbidden)| {
+            index % lots == lot && !["i386", "x32", "clone3"].contains(&forbidden.act)
+        });
+        for (_, forbidden) in acts {
+            let before = running.events().violations().len();
+            let (free, result) = (control(place, forbidden.act), make(&running, forbidden.act));
+            // PID 1 cannot be looked into in any mode, nor may its app end it.
+            let guarded = forbidden.act.contains("arg=1") && result != "ok";
+            if result != free && !guarded {
+                wrong.push(format!("{}: expected {free}, got {result}", forbidden.act));
+            }
+            if forbidden.kind.is_some() {
+                let event = violation(&running, forbidden, before);
+                if event["action"] != "observed" {
+                    wrong.push(format!("{}: {event}", forbidden.act));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{place:?}:\n{}", wrong.join("\n"));
+}
+
+/// Refused reads are seen when the profile asks for it, and the hint allows them.
+#[test]
+fn watched_reads_are_seen() {
+    let place = Place::UserNamespace;
+    if !can_run(place, &[]) {
+        return;
+    }
+    let mut watched = profile();
+    watched["watch"] = json!(["reads"]);
+    let running = serve(place, Init::remit(&[]), &watched);
+    assert_eq!(make(&running, "read?arg=/srv/data"), "EACCES");
+    let forbidden = seen("read?arg=/srv/data", EACCES, "file", "/srv/data");
+    let event = violation(&running, &forbidden, 0);
+    let patch: json_patch::Patch =
+        serde_json::from_value(event["hint"].clone()).expect("a hint is a JSON Patch");
+    json_patch::patch(&mut watched, &patch).expect("the hint applies");
+    let running = serve(place, Init::remit(&[]), &watched);
+    assert_eq!(make(&running, "read?arg=/srv/data"), "ok");
+    assert_eq!(make(&running, "read?arg=/etc/shadow"), "EACCES");
+}
+
+/// Live processes are counted, threads are not.
+#[test]
+fn processes_are_limited() {
+    let place = Place::UserNamespace;
+    if !can_run(place, &[]) {
+        return;
+    }
+    let mut limited = profile();
+    limited["limits"] = json!({ "processes": 20 });
+    let running = serve(place, Init::remit(&[]), &limited);
+    assert_eq!(make(&running, "forks?arg=50"), "EAGAIN");
+    assert_eq!(make(&running, "forks?arg=10"), "ok");
+    assert_eq!(make(&running, "threads?arg=40"), "ok");
+    let event = running.event("the limit's violation", |events| {
+        events.violations().into_iter().find(|event| event["kind"] == "limit").cloned()
+    });
+    assert_eq!(event["errno"], "EAGAIN", "{event}");
+}

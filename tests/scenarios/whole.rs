@@ -1,0 +1,146 @@
+//! Whole images: nothing but a static app, and ordinary programs under the
+//! embedded baseline.
+
+use serde_json::{Value, json};
+
+use crate::images;
+use crate::support::{Init, Place, Run, can_run, in_each_place, load};
+
+in_each_place!(
+    scratch_holds_an_app_the_shim_and_a_profile,
+    a_shell_works_under_the_baseline,
+    a_server_works_under_the_baseline,
+    events_go_to_a_file,
+);
+
+fn scratch_holds_an_app_the_shim_and_a_profile(place: Place) {
+    if !can_run(place, &[]) {
+        return;
+    }
+    let profile = include_str!("../../profiles/static.json").replace("/server", "/probe");
+    let mut running = Run::new(images::scratch(), place, Init::remit(&[]), &["/probe", "serve", "8080"])
+        .file("/etc/remit/profile.json", profile)
+        .start();
+    running.line("listening 8080");
+    load(&running, 8080, 4, 100);
+    assert!(running.events().violations().is_empty(), "{}", running.stderr());
+    let answer = running.get(8080, "/act/bind?arg=4444").body;
+    assert!(answer.contains("EACCES"), "{answer}\n{}", running.stderr());
+    let stopped = running.stop();
+    assert_eq!(stopped.code, 143, "{}", running.stderr());
+    let bind = |event: &&Value| event["object"]["address"] == "tcp/4444";
+    assert_eq!(running.events().violations().into_iter().filter(bind).count(), 1, "{}", running.stderr());
+}
+
+/// A script as people write them: pipes, loops, files, substitutions.
+const SCRIPT: &str = r#"#!/bin/sh
+set -eu
+cd /tmp
+mkdir work
+for number in 3 1 2; do echo "line $number" > work/$number; done
+cat work/3 work/1 work/2 | sort > work/sorted
+[ "$(wc -l < work/sorted)" -eq 3 ]
+sed -n 1p work/sorted
+(sleep 0; echo background) &
+wait
+trap 'echo trapped' USR1
+kill -USR1 $$
+rm -r work
+ls /tmp | wc -l
+echo finished
+exit 9
+"#;
+
+fn a_shell_works_under_the_baseline(place: Place) {
+    if !can_run(place, &[images::TINI, images::BUSYBOX]) {
+        return;
+    }
+    let run = |init: Init| {
+        let mut running = Run::new(images::tools(), place, init, &["/bin/sh", "/srv/job.sh"])
+            .file("/srv/job.sh", SCRIPT)
+            .start();
+        let code = running.wait();
+        (code, running.stdout(), running)
+    };
+    let (code, output, _control) = run(Init::Tini);
+    assert_eq!(code, 9, "{output}");
+    for word in ["line 1", "background", "trapped", "finished"] {
+        assert!(output.contains(word), "{output}");
+    }
+    // No file at /etc/remit and nothing named: the embedded baseline.
+    let (confined_code, confined_output, running) = run(Init::remit(&[]));
+    assert_eq!((confined_code, confined_output), (code, output), "{}", running.stderr());
+    let events = running.events();
+    assert!(events.violations().is_empty(), "{:#?}", events.violations());
+    assert_eq!(events.of("start")[0]["policy"]["name"], "baseline");
+}
+
+fn a_server_works_under_the_baseline(place: Place) {
+    if !can_run(place, &[images::TINI, images::BUSYBOX]) {
+        return;
+    }
+    let mut running =
+        Run::new(images::tools(), place, Init::remit(&[]), &["/probe", "serve", "8080"]).start();
+    running.line("listening 8080");
+    load(&running, 8080, 8, 100);
+    assert!(running.events().violations().is_empty(), "{:#?}", running.events());
+    // What no server does is refused by the baseline too.
+    let acts = [
+        ("exec-drop", "EACCES"),
+        ("own-memory", "EACCES"),
+        ("ptrace", "EPERM"),
+        ("mount", "EPERM"),
+        ("unshare", "EPERM"),
+        ("kill?arg=1&arg=28", "EPERM"),
+        ("open-memory?arg=1", "EACCES"),
+        ("i386", "SIGSYS"),
+        ("io-uring", "ENOSYS"),
+    ];
+    let wrong: Vec<String> = acts
+        .iter()
+        .filter_map(|(act, refused)| {
+            let answer: Value = serde_json::from_str(&running.get(8080, &format!("/act/{act}")).body).ok()?;
+            (answer["result"] != *refused).then(|| format!("{act}: expected {refused}, got {answer}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{place:?}:\n{}\n{}", wrong.join("\n"), running.stderr());
+    assert_eq!(running.stop().code, 143);
+}
+
+/// A file gets everything, and stderr stays as silent as tini's.
+fn events_go_to_a_file(place: Place) {
+    if !can_run(place, &[images::TINI, images::BUSYBOX]) {
+        return;
+    }
+    let profile = json!({
+        "remit": 1,
+        "name": "quiet",
+        "programs": [{ "path": "/probe", "entry": true }],
+        "files": ["@runtime"],
+        "network": { "listen": ["tcp/8080"] }
+    });
+    let init = Init::remit(&["--events", "/srv/events.jsonl"]);
+    let mut running = Run::new(images::tools(), place, init, &["/probe", "serve", "8080"])
+        .file("/etc/remit/profile.json", profile.to_string())
+        .volume("/srv", &[("data", "")])
+        .unset("REMIT_EVENTS_LEVEL")
+        .start();
+    running.line("listening 8080");
+    let file = std::fs::File::open(running.path("/srv/events.jsonl")).expect("the events' file");
+    let answer = running.get(8080, "/act/ptrace").body;
+    assert!(answer.contains("EPERM"), "{answer}");
+    assert_eq!(running.stop().code, 143);
+    let text = std::io::read_to_string(file).expect("the events are text");
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no event: {line}")))
+        .collect();
+    let names: Vec<&str> = lines.iter().filter_map(|event| event["event"].as_str()).collect();
+    assert_eq!(names.first(), Some(&"start"), "{text}");
+    assert_eq!(names.last(), Some(&"stop"), "{text}");
+    assert!(names.contains(&"violation"), "{text}");
+    for (index, event) in lines.iter().enumerate() {
+        assert_eq!(event["seq"], index + 1, "{text}");
+    }
+    assert_eq!(running.stderr(), "", "stderr is the app's");
+}
