@@ -9,8 +9,8 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
 use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 /// The shim.
@@ -153,7 +153,7 @@ impl Running {
     pub fn end(mut self) -> Ended {
         let mut stderr = String::new();
         let end = Instant::now() + PATIENCE;
-        let mut rest = |lines: &Receiver<String>, into: &mut String| loop {
+        let rest = |lines: &Receiver<String>, into: &mut String| loop {
             match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => into.push_str(&line),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return true,

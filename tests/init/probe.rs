@@ -67,7 +67,8 @@ fn status() {
     println!("cwd {}", std::env::current_dir().expect("cwd").display());
     let (pid, group) = (std::process::id(), unsafe { libc::getpgrp() } as u32);
     println!("pid {pid} leader {} parent {}", pid == group, unsafe { libc::getppid() });
-    for (key, value) in std::env::vars().filter(|(key, _)| key.starts_with("LISTEN_") || key == "LD_PRELOAD") {
+    for (key, value) in std::env::vars().filter(|(key, _)| key.starts_with("LISTEN_") || key == "LD_PRELOAD")
+    {
         println!("{key}={value}");
     }
 }
