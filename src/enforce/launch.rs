@@ -346,7 +346,14 @@ fn ruleset(plan: &crate::plan::Landlock) -> Result<OwnedFd, String> {
     }
     let mut created = builder.create().map_err(failed)?;
     for rule in &plan.rules {
-        let path = PathFd::new(&rule.path).map_err(|error| format!("landlock: {error}"))?;
+        let path = match PathFd::new(&rule.path) {
+            Ok(path) => path,
+            // Somebody's temporary file: what is gone needs no grant.
+            Err(_) if rule.walked && !rule.path.exists() => continue,
+            Err(error) => {
+                return Err(format!("landlock: {error}; let nobody change the image while it starts"));
+            }
+        };
         created = created
             .add_rule(PathBeneath::new(path, rule.rights))
             .map_err(|error| format!("landlock: {}: {error}", rule.path.display()))?;

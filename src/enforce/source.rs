@@ -6,6 +6,8 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use crate::image::{self, Files};
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document};
@@ -89,7 +91,12 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
         std::io::ErrorKind::PermissionDenied => {
             format!("profile {name}: may not be read; make it readable for the user that starts remit-init")
         }
-        _ => format!("profile {name}: cannot be read: {error}"),
+        _ => {
+            let why = error
+                .raw_os_error()
+                .map_or(error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned());
+            format!("profile {name}: cannot be read: {why}; name a file that can")
+        }
     };
     let mut text = Vec::new();
     // Non-blocking only for the open: a FIFO that nobody writes must not hold the start.

@@ -9,6 +9,7 @@ pub mod command;
 pub mod options;
 
 use std::ffi::{CString, OsString};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -65,12 +66,23 @@ pub fn main(
     match story(args, &environment) {
         Ok(code) => code,
         Err(Refused(code, text)) => {
-            // One line, whatever a path in it holds.
-            let line = format!("remit-init: {}", text.replace('\n', " "));
-            eprintln!("{line}");
+            // One line for a terminal, whatever a path in it holds.
+            let text: String = text
+                .chars()
+                .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+                .collect();
+            let line = format!("remit-init: {text}");
+            say(&mut std::io::stderr(), &format!("{line}\n"));
             event::termination(&line);
             code
         }
+    }
+}
+
+/// Says it where somebody listens; where nobody does, the exit code still tells.
+fn say(to: &mut dyn Write, text: &str) {
+    if let Err(error) = to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        tracing::debug!(%error, "nobody listens");
     }
 }
 
@@ -82,7 +94,7 @@ fn story(args: Vec<OsString>, environment: &[(OsString, OsString)]) -> Result<u8
     let called_as = args.first().map(PathBuf::from);
     let options = match options::read(args, &variable)? {
         Asked::Print(text) => {
-            print!("{text}");
+            say(&mut std::io::stdout(), &text);
             return Ok(0);
         }
         Asked::Run(options) => *options,
