@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(remit::tool::run(std::env::args_os(), &remit::enforce::probe::kernel))
+    ExitCode::from(remit::tool::run(std::env::args_os()))
 }

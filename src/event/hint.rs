@@ -77,7 +77,7 @@ pub fn hint(profile: &Value, want: &Want) -> Vec<PatchOp> {
 const NEVER: [&str; 1] = ["clone3"];
 
 fn command(profile: &Value, path: &Path) -> Vec<PatchOp> {
-    let Some(path) = path.to_str() else { return Vec::new() };
+    let Some(path) = path.to_str().filter(|path| !may_be_changed(profile, path)) else { return Vec::new() };
     match position(profile, path) {
         Some(index) if profile["programs"][index]["entry"] == json!(true) => Vec::new(),
         Some(index) => {
@@ -91,7 +91,7 @@ fn command(profile: &Value, path: &Path) -> Vec<PatchOp> {
 /// edge names an entry, so a file that is only `beneath` one gets its own: an
 /// edge to the directory would lead to all that is in it.
 fn program(profile: &Value, path: &Path, caller: Option<usize>) -> Vec<PatchOp> {
-    let Some(path) = path.to_str() else { return Vec::new() };
+    let Some(path) = path.to_str().filter(|path| !may_be_changed(profile, path)) else { return Vec::new() };
     let mut operations = Vec::new();
     if position(profile, path).is_none() {
         operations.extend(append(profile, &["programs"], json!({"path": path})));
@@ -142,6 +142,16 @@ fn may_be_granted(profile: &Value, path: &Path, rights: Rights) -> bool {
         && programs
             .filter_map(|program| program["path"].as_str())
             .all(|program| !Path::new(program).starts_with(path))
+}
+
+/// Whether the profile lets the app change this file: as a program it would be
+/// refused. `@elsewhere` leaves programs out by itself.
+fn may_be_changed(profile: &Value, path: &str) -> bool {
+    const CHANGES: [&str; 3] = ["write", "create", "remove"];
+    elements(&profile["files"]).any(|entry| {
+        entry["path"].as_str().is_some_and(|place| Path::new(path).starts_with(place))
+            && elements(&entry["allow"]).any(|right| CHANGES.iter().any(|change| right == change))
+    })
 }
 
 fn conditional(profile: &Value, call: &str, arg: u8, value: &Value) -> Vec<PatchOp> {

@@ -6,6 +6,7 @@
 //! explain or to narrow.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
@@ -40,8 +41,30 @@ impl Caller {
     /// # Errors
     /// ESRCH when it is gone or its status makes no sense.
     pub fn of(tid: i32) -> Result<Caller, Errno> {
-        let text = std::fs::read_to_string(format!("/proc/{tid}/status")).map_err(errno)?;
+        let text = proc_text(tid, "status")?;
         parse(tid, &text).ok_or(Errno::ESRCH)
+    }
+}
+
+/// The text of `/proc/PID/NAME`, in as few reads as it takes: the kernel makes it
+/// whole at the first one.
+///
+/// # Errors
+/// ENOENT or ESRCH for a process that is gone.
+pub fn proc_text(pid: i32, name: &str) -> Result<String, Errno> {
+    const USUAL: usize = 4096;
+    let mut file = File::open(format!("/proc/{pid}/{name}")).map_err(errno)?;
+    let mut bytes = vec![0; USUAL];
+    let mut filled = 0;
+    loop {
+        filled += file.read(&mut bytes[filled..]).map_err(errno)?;
+        if filled < bytes.len() {
+            bytes.truncate(filled);
+            // A process may give itself a name of any bytes.
+            return Ok(String::from_utf8(bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()));
+        }
+        bytes.resize(filled * 2, 0);
     }
 }
 
@@ -113,7 +136,7 @@ impl Identity {
         let [.., gid] = caller.gids;
         let same = uid == self.uid && gid == self.gid && caller.groups == self.groups;
         let effective = self.sets.permitted & caller.effective;
-        if same && effective == self.sets.effective {
+        if same && effective & OVER_FILES == self.sets.effective & OVER_FILES {
             return act();
         }
         if caller.groups != self.groups {
@@ -162,6 +185,11 @@ impl Identity {
         }
     }
 }
+
+/// The capabilities that decide about files: CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH,
+/// FOWNER, FSETID, LINUX_IMMUTABLE, SYS_ADMIN, SYS_RESOURCE, MKNOD, LEASE.
+const OVER_FILES: u64 =
+    1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 9 | 1 << 21 | 1 << 24 | 1 << 27 | 1 << 28;
 
 /// The memory of a caller, opened once for a call.
 pub struct Memory(File);
@@ -230,6 +258,19 @@ mod tests {
         assert_eq!((caller.uids, caller.gids), ([0, 33, 33, 33], [0, 33, 33, 34]));
         assert_eq!((caller.groups, caller.umask, caller.effective), (vec![33, 44], 0o027, 0x4c0));
         assert_eq!(parse(1, "Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_hides_nobody() {
+        const PR_SET_NAME: i32 = 15;
+        let caller = std::thread::spawn(|| {
+            let name = b"\xff)\nUid:\t9\0";
+            crate::sys::process::prctl(PR_SET_NAME, name.as_ptr() as u64, 0).expect("a name");
+            Caller::of(nix::unistd::gettid().as_raw())
+        });
+        let caller = caller.join().expect("no panic").expect("a status");
+        assert_eq!(caller.tgid, std::process::id() as i32);
+        assert_eq!(caller.uids[1], nix::unistd::geteuid().as_raw());
     }
 
     #[test]

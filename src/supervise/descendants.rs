@@ -5,22 +5,33 @@ use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 
+use super::caller::{errno, proc_text};
 use crate::sys::signal;
 
 /// How many processes descend from `ancestor` now, threads and zombies not counted.
-pub fn count(ancestor: i32) -> u32 {
-    list(ancestor).len() as u32
+///
+/// # Errors
+/// As [`list`]: nobody is no answer where nobody could be looked at.
+pub fn count(ancestor: i32) -> Result<u32, Errno> {
+    Ok(list(ancestor)?.len() as u32)
 }
 
 /// Every living descendant of `ancestor`, lowest pid first.
-pub fn list(ancestor: i32) -> Vec<i32> {
+///
+/// # Errors
+/// /proc is not mounted, or descriptors or memory have run out.
+pub fn list(ancestor: i32) -> Result<Vec<i32>, Errno> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    for pid in entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
-        if let Some((parent, state)) = parent(pid)
-            && !matches!(state, 'Z' | 'X')
-        {
-            children.entry(parent).or_default().push(pid);
+    for entry in std::fs::read_dir("/proc").map_err(errno)? {
+        let name = entry.map_err(errno)?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        match parent(pid) {
+            Ok(Some((parent, state))) if !matches!(state, 'Z' | 'X') => {
+                children.entry(parent).or_default().push(pid);
+            }
+            // It ended meanwhile, or is not shown to us.
+            Ok(_) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => {}
+            Err(errno) => return Err(errno),
         }
     }
     let mut found = Vec::new();
@@ -31,22 +42,21 @@ pub fn list(ancestor: i32) -> Vec<i32> {
         open.extend(own);
     }
     found.sort_unstable();
-    found
+    Ok(found)
 }
 
-/// Sends a signal to every descendant. Without /proc, the first process of a pid
-/// namespace reaches everyone at once.
+/// Sends a signal to every descendant. Where they cannot be found, the first process
+/// of a pid namespace reaches everyone at once.
 pub fn signal_all(ancestor: i32, number: i32) {
-    if !std::path::Path::new("/proc/self").exists() {
-        if ancestor == 1
-            && let Err(errno) = signal::send(-1, number)
-            && errno != Errno::ESRCH
-        {
+    let descendants = match list(ancestor) {
+        Ok(descendants) => descendants,
+        Err(_) if ancestor == 1 => vec![-1],
+        Err(errno) => {
             tracing::warn!(%errno, "not everyone could be told to end");
+            return;
         }
-        return;
-    }
-    for pid in list(ancestor) {
+    };
+    for pid in descendants {
         match signal::send(pid, number) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(errno) => tracing::warn!(pid, %errno, "could not be told to end"),
@@ -56,15 +66,18 @@ pub fn signal_all(ancestor: i32, number: i32) {
 
 /// Whether a process is stopped, so that it needs CONT before it can heed TERM.
 pub fn is_stopped(pid: i32) -> bool {
-    parent(pid).is_some_and(|(_, state)| state == 'T')
+    matches!(parent(pid), Ok(Some((_, 'T'))))
 }
 
-/// A process's parent and state (proc(5), fields 4 and 3).
-fn parent(pid: i32) -> Option<(i32, char)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut rest = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = rest.next()?.chars().next()?;
-    Some((rest.next()?.parse().ok()?, state))
+/// A process's parent and state (proc(5), fields 4 and 3). The name before them may
+/// be any bytes.
+fn parent(pid: i32) -> Result<Option<(i32, char)>, Errno> {
+    let stat = proc_text(pid, "stat")?;
+    let after_name = stat.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace());
+    Ok(after_name.and_then(|mut rest| {
+        let state = rest.next()?.chars().next()?;
+        Some((rest.next()?.parse().ok()?, state))
+    }))
 }
 
 #[cfg(test)]
@@ -75,10 +88,26 @@ mod tests {
     fn a_child_is_found_and_its_end_too() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
         let me = std::process::id() as i32;
-        assert!(list(me).contains(&(child.id() as i32)));
+        assert!(list(me).expect("/proc").contains(&(child.id() as i32)));
         assert!(!is_stopped(child.id() as i32));
         signal::send(child.id() as i32, libc::SIGKILL).expect("it is ours");
         child.wait().expect("reaped");
-        assert!(!list(me).contains(&(child.id() as i32)));
+        assert!(!list(me).expect("/proc").contains(&(child.id() as i32)));
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_hides_nobody() {
+        // The name is the file's, by which it was started.
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"\xff)sleep");
+        let link = std::env::temp_dir().join(format!("remit-{}", std::process::id())).join(name);
+        let directory = link.parent().expect("in a directory");
+        std::fs::create_dir_all(directory).expect("a directory");
+        std::os::unix::fs::symlink("/bin/sleep", &link).expect("a link");
+        let mut child = std::process::Command::new(&link).arg("60").spawn().expect("a child");
+        let found = list(std::process::id() as i32).expect("/proc");
+        std::fs::remove_dir_all(directory).expect("cleaned up");
+        child.kill().and_then(|()| child.wait()).expect("ended");
+        assert!(found.contains(&(child.id() as i32)));
     }
 }

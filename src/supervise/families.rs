@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::caller::{Caller, Identity, errno};
+use super::caller::{Caller, Identity, errno, proc_text};
 use super::verdict::Rulebook;
 use crate::image::FileId;
 
@@ -36,38 +36,49 @@ impl Families {
 
     /// An exec by this process was let go on.
     pub fn executes(&mut self, pid: i32, entry: usize) {
-        let Some(started) = started(pid) else { return };
-        match self.0.get_mut(&pid).filter(|member| member.started == started) {
+        // It has just been looked up, so a member of that number is this process.
+        match self.0.get_mut(&pid) {
             Some(member) => member.next = Some(entry),
-            None => drop(self.0.insert(pid, Member { started, entry, next: None })),
+            None => self.found(pid, entry),
         }
-        if self.0.len() > MANY {
+    }
+
+    fn remember(&mut self, pid: i32, member: Member) {
+        if self.0.len() >= MANY {
             self.0.retain(|pid, member| self::started(*pid) == Some(member.started));
         }
+        self.0.insert(pid, member);
     }
 
     /// The entry that a process is; `None` when it cannot be told.
     pub fn entry(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<usize> {
-        self.lookup(caller.tgid, identity, rules, 0)
+        self.lookup(caller.tgid, Some(caller), identity, rules, 0)
     }
 
-    fn lookup(&mut self, pid: i32, identity: &Identity, rules: &Rulebook, depth: u32) -> Option<usize> {
+    fn lookup(
+        &mut self,
+        pid: i32,
+        known: Option<&Caller>,
+        identity: &Identity,
+        rules: &Rulebook,
+        depth: u32,
+    ) -> Option<usize> {
         const DEEPEST: u32 = 64;
         let started = started(pid)?;
         if let Some(member) = self.0.get_mut(&pid).filter(|member| member.started == started) {
             let Some(next) = member.next else { return Some(member.entry) };
             // One that cannot be looked at is taken at what it was allowed.
-            let caller = Caller::of(pid).ok()?;
+            let caller = known.cloned().or_else(|| Caller::of(pid).ok())?;
             if image(&caller, identity).is_none_or(|(id, path)| rules.runs_as(next, id, &path)) {
                 member.entry = next;
             }
             member.next = None;
             return Some(member.entry);
         }
-        let caller = Caller::of(pid).ok()?;
+        let caller = known.cloned().or_else(|| Caller::of(pid).ok())?;
         let supervisor = rules.policy().supervisor as i32;
         let parent = (caller.ppid > 1 && caller.ppid != supervisor && depth < DEEPEST)
-            .then(|| self.lookup(caller.ppid, identity, rules, depth + 1))
+            .then(|| self.lookup(caller.ppid, None, identity, rules, depth + 1))
             .flatten();
         let entry = match image(&caller, identity) {
             None => parent?,
@@ -80,7 +91,7 @@ impl Families {
                 },
             },
         };
-        self.0.insert(pid, Member { started, entry, next: None });
+        self.remember(pid, Member { started, entry, next: None });
         Some(entry)
     }
 
@@ -93,7 +104,7 @@ impl Families {
         let mut pid = caller.ppid;
         while pid > 1 && pid != supervisor && programs.len() < FURTHEST {
             let Ok(parent) = Caller::of(pid) else { break };
-            let entry = self.lookup(pid, identity, rules, 0);
+            let entry = self.lookup(pid, Some(&parent), identity, rules, 0);
             programs.extend(program(entry, &parent, identity, rules));
             pid = parent.ppid;
         }
@@ -129,7 +140,7 @@ pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, PathBuf)> 
 
 /// When a process started, in clock ticks since boot (proc(5), field 22).
 fn started(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = proc_text(pid, "stat").ok()?;
     // The name, in parentheses, may hold anything; the rest may not.
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }

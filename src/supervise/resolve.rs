@@ -104,7 +104,8 @@ pub fn resolve(
         match walk.enter(&name)? {
             Step::Missing if last => return walk.found(name, None),
             Step::Missing => return Err(Errno::ENOENT),
-            Step::Link(text) if !last || follow => {
+            Step::Link(text, stat) if !last || follow => {
+                walk.may_follow(&stat)?;
                 walk.links += 1;
                 if walk.links > MAX_LINKS {
                     return Err(Errno::ELOOP);
@@ -117,7 +118,7 @@ pub fn resolve(
                     return walk.itself();
                 }
             }
-            Step::Link(_) => {
+            Step::Link(..) => {
                 let fd = openat(&walk.at, name.as_os_str(), nofollow(), Mode::empty())?;
                 let target = target(fd)?;
                 return walk.found(name, Some(target));
@@ -171,7 +172,7 @@ struct Walk<'a> {
 
 enum Step {
     Missing,
-    Link(OsString),
+    Link(OsString, FileStat),
     Magic(OsString, OwnedFd),
     There(OwnedFd, FileStat),
 }
@@ -181,6 +182,17 @@ impl Walk<'_> {
     fn is_at(&self, root: &Path) -> Result<bool, Errno> {
         let (root, here) = (nix::sys::stat::stat(root)?, fstat(&self.at)?);
         Ok((root.st_dev, root.st_ino) == (here.st_dev, here.st_ino))
+    }
+
+    /// fs.protected_symlinks: in a directory like /tmp nobody is led by a stranger's
+    /// link. Read link by link, the kernel would not see that it is followed.
+    fn may_follow(&self, link: &FileStat) -> Result<(), Errno> {
+        const FOR_ALL: u32 = libc::S_ISVTX | libc::S_IWOTH;
+        let directory = fstat(&self.at)?;
+        let [.., uid] = self.caller.uids;
+        let strange =
+            directory.st_mode & FOR_ALL == FOR_ALL && link.st_uid != uid && link.st_uid != directory.st_uid;
+        if strange { Err(Errno::EACCES) } else { Ok(()) }
     }
 
     fn enter(&self, name: &OsStr) -> Result<Step, Errno> {
@@ -195,20 +207,21 @@ impl Walk<'_> {
         }
         let text = readlinkat(&fd, "")?;
         if !on_proc(&fd) {
-            return Ok(Step::Link(text));
+            return Ok(Step::Link(text, stat));
         }
         if fstat(&self.at)?.st_ino == PROC_ROOT {
-            return Ok(Step::Link(match name.as_bytes() {
+            let text = match name.as_bytes() {
                 b"self" => self.caller.tgid.to_string().into(),
                 b"thread-self" => format!("{}/task/{}", self.caller.tgid, self.caller.tid).into(),
                 _ => text,
-            }));
+            };
+            return Ok(Step::Link(text, stat));
         }
         if text.as_bytes().starts_with(b"/") || text.as_bytes().contains(&b':') {
             let fd = openat(&self.at, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
             return Ok(Step::Magic(text, fd));
         }
-        Ok(Step::Link(text))
+        Ok(Step::Link(text, stat))
     }
 
     fn found(self, name: OsString, target: Option<Target>) -> Result<Found, Errno> {
@@ -301,6 +314,28 @@ mod tests {
         assert_eq!(go(&at("file/x"), true).map(|_| ()), Err(Errno::ENOTDIR));
         assert_eq!(go("/", true).expect("the root").canonical, Path::new("/"));
         std::fs::remove_dir_all(dir).expect("cleaned up");
+    }
+
+    #[test]
+    fn a_strangers_link_in_a_directory_for_all_is_not_followed() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = std::env::temp_dir().join(format!("remit-sticky-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        std::os::unix::fs::symlink("/etc/passwd", dir.join("link")).expect("a link");
+        let path = dir.join("link");
+        let stranger = Caller { uids: [54321; 4], ..me() };
+        let go = |caller: &Caller| {
+            let start = start(caller, libc::AT_FDCWD, &path, Path::new("/"))?;
+            resolve(caller, start, &path, true, Path::new("/")).map(|found| found.canonical)
+        };
+        assert!(go(&stranger).is_ok(), "the directory is nobody's but its owner's");
+        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o1777)).expect("chmod");
+        let owned = std::os::unix::fs::chown(&dir, Some(12345), None);
+        assert!(go(&me()).is_ok(), "one's own link is followed");
+        if owned.is_ok() {
+            assert_eq!(go(&stranger), Err(Errno::EACCES));
+        }
+        std::fs::remove_dir_all(&dir).expect("cleaned up");
     }
 
     #[test]

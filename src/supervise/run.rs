@@ -125,10 +125,13 @@ impl Loop {
                 self.hear();
             }
             self.take_signals();
+            // The bell first, which is rung after what it is for was said: else it
+            // might ring for ever for what was heard already.
+            match self.worker.read() {
+                Ok(_) | Err(Errno::EAGAIN) => {}
+                Err(errno) => tracing::error!(%errno, "the worker's bell"),
+            }
             if self.stop.swap(false, Ordering::AcqRel) {
-                if let Err(errno) = self.worker.read() {
-                    tracing::debug!(%errno, "the worker's bell");
-                }
                 self.step(&Input::Violation);
             }
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -239,7 +242,7 @@ impl Loop {
                     self.tell_end(pid, change);
                     self.step(&Input::Reaped(pid, change));
                 }
-                Ok(None) => return,
+                Ok(None) => return self.step(&Input::Others),
                 Err(Errno::ECHILD) => return self.step(&Input::Alone),
                 Err(errno) => {
                     tracing::error!(%errno, "wait");
@@ -260,7 +263,7 @@ impl Loop {
                 }
                 Action::KillAll => {
                     let me = nix::unistd::getpid().as_raw();
-                    self.killed += u64::from(descendants::count(me));
+                    self.killed += descendants::count(me).map_or(0, u64::from);
                     descendants::signal_all(me, libc::SIGKILL);
                 }
                 Action::Wait(time) => self.deadline = Some(Instant::now() + time),

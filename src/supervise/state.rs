@@ -16,7 +16,9 @@ pub enum Input {
     Signal(Received),
     /// A child ended and was reaped.
     Reaped(i32, Change),
-    /// No child is left.
+    /// All that ended has been reaped, and others are left.
+    Others,
+    /// All that ended has been reaped, and no child is left.
     Alone,
     /// The grace, or the wait after the kill, is over.
     Timeout,
@@ -57,6 +59,8 @@ const AFTER_KILL: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
+    /// The app has ended; whether anybody is left is not known yet.
+    Ended,
     Terminating,
     Killing,
 }
@@ -106,26 +110,38 @@ impl State {
     pub fn step(&mut self, input: &Input) -> Vec<Action> {
         match (self.phase, input) {
             (Phase::Running, Input::Signal(signal)) => self.forward(*signal),
-            (Phase::Running, Input::Reaped(pid, change)) if *pid == self.app => self.app_ended(*change),
-            (Phase::Terminating | Phase::Killing, Input::Reaped(pid, change)) => {
+            (Phase::Running, Input::Reaped(pid, change)) if *pid == self.app => {
+                self.code = self.exit_code(*change);
+                self.phase = Phase::Ended;
+                Vec::new()
+            }
+            (Phase::Ended, Input::Others) => {
+                self.phase = Phase::Terminating;
+                vec![Action::TerminateAll, Action::Wait(self.grace)]
+            }
+            (Phase::Ended | Phase::Terminating | Phase::Killing, Input::Reaped(pid, change)) => {
                 self.ended += 1;
                 if *pid == self.app && !self.violated {
                     self.code = self.exit_code(*change);
                 }
                 Vec::new()
             }
-            (Phase::Terminating | Phase::Killing, Input::Alone) => vec![Action::Exit(self.code)],
+            (Phase::Ended | Phase::Terminating | Phase::Killing, Input::Alone) => {
+                vec![Action::Exit(self.code)]
+            }
             (Phase::Terminating, Input::Timeout) => self.kill_all(),
             (Phase::Killing, Input::Timeout) => vec![Action::Exit(self.code)],
-            (Phase::Running | Phase::Terminating, Input::Violation) => {
+            (Phase::Running | Phase::Ended | Phase::Terminating, Input::Violation) => {
                 self.violated = true;
                 self.code = 128 + libc::SIGKILL as u8;
                 self.kill_all()
             }
             // Nobody but the app decides when a running container ends; signals
             // that come while it ends have nothing to add.
-            (Phase::Running, Input::Reaped(..) | Input::Alone | Input::Timeout)
-            | (Phase::Terminating | Phase::Killing, Input::Signal(_))
+            (Phase::Running, Input::Reaped(..) | Input::Others | Input::Alone | Input::Timeout)
+            | (Phase::Ended, Input::Timeout)
+            | (Phase::Ended | Phase::Terminating | Phase::Killing, Input::Signal(_))
+            | (Phase::Terminating | Phase::Killing, Input::Others)
             | (Phase::Killing, Input::Violation) => Vec::new(),
         }
     }
@@ -139,12 +155,6 @@ impl State {
             self.told = Some(signal.signal);
         }
         vec![Action::Forward(signal)]
-    }
-
-    fn app_ended(&mut self, change: Change) -> Vec<Action> {
-        self.code = self.exit_code(change);
-        self.phase = Phase::Terminating;
-        vec![Action::TerminateAll, Action::Wait(self.grace)]
     }
 
     fn kill_all(&mut self) -> Vec<Action> {
@@ -190,19 +200,27 @@ mod tests {
     fn the_app_ends_and_the_rest_has_the_grace() {
         let mut state = started();
         assert_eq!(state.step(&Input::Reaped(9, Change::Exited(1))), [], "an orphan changes nothing");
-        assert_eq!(
-            state.step(&Input::Reaped(7, Change::Exited(3))),
-            [Action::TerminateAll, Action::Wait(Duration::from_secs(8))]
-        );
+        assert_eq!(state.step(&Input::Others), []);
+        assert_eq!(state.step(&Input::Reaped(7, Change::Exited(3))), []);
+        assert_eq!(state.step(&Input::Others), [Action::TerminateAll, Action::Wait(Duration::from_secs(8))]);
         assert_eq!(state.step(&Input::Reaped(11, Change::Signalled(15))), []);
+        assert_eq!(state.step(&Input::Others), [], "they are told once");
         assert_eq!(state.step(&Input::Alone), [Action::Exit(3)]);
         assert_eq!((state.ended, state.killed, state.why()), (1, false, Why::Ended));
+    }
+
+    #[test]
+    fn nobody_is_looked_for_where_nobody_is_left() {
+        let mut state = started();
+        state.step(&Input::Reaped(7, Change::Exited(0)));
+        assert_eq!(state.step(&Input::Alone), [Action::Exit(0)]);
     }
 
     #[test]
     fn who_outlives_the_grace_is_killed_and_who_outlives_that_is_left() {
         let mut state = started();
         state.step(&Input::Reaped(7, Change::Signalled(11)));
+        state.step(&Input::Others);
         assert_eq!(state.step(&Input::Timeout), [Action::KillAll, Action::Wait(AFTER_KILL)]);
         assert!(state.killed);
         assert_eq!(state.step(&Input::Timeout), [Action::Exit(128 + 11)]);

@@ -9,7 +9,6 @@ use std::io::{self, Write};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::kernel::Kernel;
 use crate::profile::schema;
 
 /// Shows, before anything runs, what remit-init will do with a container.
@@ -64,8 +63,8 @@ impl Said {
 }
 
 /// Does what the command line says, and gives the exit code: 0, 1 when the answer
-/// is no, 2 for bad input. `probe` measures this machine's kernel.
-pub fn run(arguments: impl IntoIterator<Item = OsString>, probe: &dyn Fn() -> Result<Kernel, String>) -> u8 {
+/// is no, 2 for bad input.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -75,7 +74,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, probe: &dyn Fn() -> Re
         }
     };
     let answer = match arguments.verb {
-        Verb::Plan(arguments) => plan::run(&arguments, probe),
+        Verb::Plan(arguments) => plan::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => Said::yes(schema()),
     };

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 
 use super::source::{self, Source};
 use super::{Answer, Format, Said};
+use crate::enforce::probe;
 use crate::image::live::Live;
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Place, Plan};
@@ -44,8 +45,8 @@ enum Modes {
     Audit,
 }
 
-pub(super) fn run(arguments: &Arguments, probe: &dyn Fn() -> Result<Kernel, String>) -> Answer {
-    let kernel = kernel(arguments, probe)?;
+pub(super) fn run(arguments: &Arguments) -> Answer {
+    let kernel = kernel(arguments)?;
     let command = source::command(arguments.command.as_deref().unwrap_or("/bin/sh"))?;
     let Source { name, profile, embedded } = source::read(&arguments.profile, &command, &Live)?;
     let mode = match arguments.mode {
@@ -63,10 +64,10 @@ pub(super) fn run(arguments: &Arguments, probe: &dyn Fn() -> Result<Kernel, Stri
     Ok(Said { text, yes: plan.refusal().is_none() })
 }
 
-fn kernel(arguments: &Arguments, probe: &dyn Fn() -> Result<Kernel, String>) -> Result<Kernel, String> {
+fn kernel(arguments: &Arguments) -> Result<Kernel, String> {
     if arguments.kernel == "this" {
-        let here =
-            probe().map_err(|error| format!("--kernel this: {error}; name a release, such as 6.12"))?;
+        let here = probe::kernel()
+            .map_err(|error| format!("--kernel this: {error}; name a release, such as 6.12"))?;
         return Ok(Kernel { arch: arguments.arch.unwrap_or(here.arch), ..here });
     }
     let release: Release = arguments.kernel.parse().map_err(|error| format!("--kernel: {error}"))?;

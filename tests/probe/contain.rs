@@ -73,7 +73,7 @@ pub fn contain(arguments: &[String]) -> Result<ExitCode, String> {
 impl Options {
     fn read(arguments: &[String]) -> Result<Options, String> {
         let (mut image, mut ids, mut files, mut words) = (None, (0, 0), Vec::new(), arguments.iter());
-        let mut value = |words: &mut std::slice::Iter<String>, name| {
+        let value = |words: &mut std::slice::Iter<String>, name| {
             words.next().cloned().ok_or(format!("{name} needs a value"))
         };
         while let Some(word) = words.next() {

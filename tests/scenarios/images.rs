@@ -41,7 +41,7 @@ pub fn tools() -> &'static Image {
         for applet in ["sh", "cat", "echo", "ls", "mkdir", "rm", "sed", "sleep", "sort", "true", "wc"] {
             root.link(&format!("/bin/{applet}"), "busybox");
         }
-        root.folder("/srv", 0o755, 101).file("/srv/data", "data\n", 0o644);
+        root.folder("/srv", 0o755, 0).file("/srv/data", "data\n", 0o644);
         root.build("tools")
     })
 }

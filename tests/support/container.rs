@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::events::Events;
@@ -66,13 +66,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A variable of the environment.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.environment.retain(|(known, _)| known != name);
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
     /// No such variable.
     pub fn unset(mut self, name: &str) -> Self {
         self.environment.retain(|(known, _)| known != name);
@@ -89,12 +82,6 @@ impl<'a> Run<'a> {
     pub fn volume(mut self, path: &str, files: &[(&str, &str)]) -> Self {
         let files = files.iter().map(|&(name, content)| (name.to_owned(), content.to_owned())).collect();
         self.volumes.push((path.to_owned(), files));
-        self
-    }
-
-    /// Another user than the place's own.
-    pub fn user(mut self, user: &'static str) -> Self {
-        self.user = Some(user);
         self
     }
 
@@ -253,6 +240,25 @@ struct Lines {
     ended: u8,
 }
 
+impl Output {
+    /// The lines; a reader that panicked has left them whole.
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, lines: MutexGuard<'a, Lines>, patience: Duration) -> MutexGuard<'a, Lines> {
+        self.changed.wait_timeout(lines, patience).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Lines {
+    /// All of it, for a failure's message.
+    fn text(&self) -> String {
+        let end = if self.ended == 2 { "--- ended" } else { "--- still runs" };
+        format!("--- stdout\n{}\n--- stderr\n{}\n{end}", self.out.join("\n"), self.err.join("\n"))
+    }
+}
+
 /// How `docker stop`, or what stands for it, went.
 #[derive(Debug)]
 pub struct Stopped {
@@ -285,23 +291,23 @@ impl Running {
     /// Waits until `found` says something of the lines so far; panics with what
     /// was written when it never does.
     fn until<T>(&self, what: &str, found: impl Fn(&Lines) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
-        let mut state = self.output.state.lock().expect("no reader panics");
+        self.within(PATIENCE, found).unwrap_or_else(|| {
+            panic!("{:?}: waited in vain for {what}\n{}", self.place, self.output.lines().text())
+        })
+    }
+
+    /// What `found` says of the lines, as soon as it does; none when it says
+    /// nothing for so long, or when the container has ended without it.
+    fn within<T>(&self, patience: Duration, found: impl Fn(&Lines) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + patience;
+        let mut state = self.output.lines();
         loop {
-            if let Some(value) = found(&state) {
+            let value = found(&state);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if value.is_some() || left.is_zero() || state.ended == 2 {
                 return value;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let over = state.ended == 2;
-            assert!(
-                !left.is_zero() && !over,
-                "{:?}: waited for {what}; {}\n--- stdout\n{}\n--- stderr\n{}",
-                self.place,
-                if over { "the container ended" } else { "in vain" },
-                state.out.join("\n"),
-                state.err.join("\n")
-            );
-            state = self.output.changed.wait_timeout(state, left).expect("no reader panics").0;
+            state = self.output.wait(state, left);
         }
     }
 
@@ -318,30 +324,25 @@ impl Running {
         })
     }
 
-    /// How many lines with this text there have been.
-    pub fn count(&self, text: &str) -> usize {
-        let state = self.output.state.lock().expect("no reader panics");
-        state.out.iter().chain(&state.err).filter(|line| line.contains(text)).count()
-    }
-
     /// Everything that was written to stdout so far.
     pub fn stdout(&self) -> String {
-        self.output.state.lock().expect("no reader panics").out.join("\n")
+        self.output.lines().out.join("\n")
     }
 
     /// Everything that was written to stderr so far.
     pub fn stderr(&self) -> String {
-        self.output.state.lock().expect("no reader panics").err.join("\n")
+        self.output.lines().err.join("\n")
     }
 
     /// The events on stderr so far.
     pub fn events(&self) -> Events {
-        Events::read(&self.output.state.lock().expect("no reader panics").err)
+        Events::read(&self.output.lines().err)
     }
 
-    /// Waits until the events on stderr have what `found` looks for.
-    pub fn event<T>(&self, what: &str, found: impl Fn(&Events) -> Option<T>) -> T {
-        self.until(what, |state| found(&Events::read(&state.err)))
+    /// What `found` sees in the events on stderr, as soon as it does; none when
+    /// it has not for three seconds.
+    pub fn event<T>(&self, found: impl Fn(&Events) -> Option<T>) -> Option<T> {
+        self.within(Duration::from_secs(3), |state| found(&Events::read(&state.err)))
     }
 
     /// A connection to a port inside.
@@ -385,20 +386,7 @@ impl Running {
 
     /// Waits for the end; the container's exit code.
     pub fn wait(&mut self) -> i32 {
-        let deadline = Instant::now() + PATIENCE;
-        let mut state = self.output.state.lock().expect("no reader panics");
-        while state.ended < 2 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "{:?}: does not end\n{}\n{}",
-                self.place,
-                state.out.join("\n"),
-                state.err.join("\n")
-            );
-            state = self.output.changed.wait_timeout(state, left).expect("no reader panics").0;
-        }
-        drop(state);
+        self.until("its end", |state| (state.ended == 2).then_some(()));
         match &self.handle {
             Handle::Docker { name } => {
                 ask(&["wait", name]).trim().parse().expect("docker wait prints the code")
@@ -500,10 +488,10 @@ fn follow(
         for line in lines.split(b'\n') {
             let Ok(line) = line else { break };
             let line = String::from_utf8_lossy(&line).into_owned();
-            into(&mut output.state.lock().expect("no reader panics")).push(line);
+            into(&mut output.lines()).push(line);
             output.changed.notify_all();
         }
-        output.state.lock().expect("no reader panics").ended += 1;
+        output.lines().ended += 1;
         output.changed.notify_all();
     });
 }

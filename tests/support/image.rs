@@ -88,15 +88,6 @@ impl Rootfs {
         self.insert(to.as_ref(), What::Content(content), mode, 0)
     }
 
-    /// A folder of this machine with all below it; links are followed.
-    pub fn tree(&mut self, folder: &str) -> &mut Self {
-        for file in super::walk(Path::new(folder)) {
-            let to = file.to_str().expect("paths are text").to_owned();
-            self.copy(&file, &to);
-        }
-        self
-    }
-
     /// A program of this machine with the loader and the libraries that it names.
     pub fn program(&mut self, program: &str) -> &mut Self {
         self.copy(program, program);

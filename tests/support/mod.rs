@@ -30,9 +30,6 @@ pub enum Place {
     UserNamespace,
 }
 
-/// Every place, for what differs by it.
-pub const PLACES: [Place; 3] = [Place::Docker, Place::Restricted, Place::UserNamespace];
-
 /// One test for each place, from a function that takes it.
 macro_rules! in_each_place {
     ($($name:ident),+ $(,)?) => {$(

@@ -54,6 +54,19 @@ fn a_program_and_its_edge() {
 }
 
 #[test]
+fn no_program_that_the_app_may_change() {
+    let mut profile = smallest();
+    profile["files"] = json!(["@elsewhere", {"path": "/tmp", "allow": ["read", "create"]}]);
+    let run = |path: &str| Want::Program { path: path.into(), caller: Some(0) };
+    assert_eq!(hint(&profile, &run("/tmp/dropped")), []);
+    assert_eq!(hint(&profile, &Want::Command("/tmp/dropped".into())), []);
+    // What is only read may be a program, and a folder's namesake is not in it.
+    assert_ne!(hint(&profile, &run("/tmpfile")), []);
+    profile["files"][1]["allow"] = json!(["read"]);
+    assert_ne!(hint(&profile, &run("/tmp/dropped")), []);
+}
+
+#[test]
 fn a_file_beneath_an_entry_gets_its_own_before_an_edge() {
     let mut profile = smallest();
     profile["programs"] = json!([{"beneath": "/usr/bin", "entry": true}]);

@@ -1,16 +1,17 @@
 //! execve and execveat: which file would run, and may this caller run it?
 
 use std::ffi::OsStr;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::{Judge, Outcome};
+use super::{Judge, Outcome, is_own_shortage, unknown};
 use crate::event::Object;
 use crate::image::{Executable, FileKind, elf};
 use crate::kernel::Arch;
-use crate::supervise::caller::{Caller, Memory};
+use crate::supervise::caller::{Caller, Memory, errno};
 use crate::supervise::resolve::{self, Found};
 use crate::supervise::verdict::call::Call;
 use crate::supervise::verdict::program::Target;
@@ -55,12 +56,17 @@ impl Judge {
             self.memory.families.found(self.app, self.entry);
             return Outcome::Continue;
         }
-        let found = match self.program(call, caller) {
-            Ok(target) => target,
+        let memory = match Memory::open(&self.identity, caller) {
+            Ok(memory) => memory,
             Err(Errno::EACCES | Errno::EPERM) => return self.unreadable(call),
+            Err(errno) => return unknown(errno),
+        };
+        let found = match self.program(call, caller, &memory) {
+            Ok(target) => target,
             // What the kernel refuses by itself is no violation, and its errno is
-            // the one that a search along PATH expects.
-            Err(_) => return Outcome::Continue,
+            // the one that a search along PATH expects: a directory of it may well
+            // be closed to this caller.
+            Err(errno) => return unknown(errno),
         };
         let Some(Wanted { target, mode, args }) = found else { return Outcome::Continue };
         let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
@@ -87,14 +93,13 @@ impl Judge {
     }
 
     /// What would be executed; `None` where the kernel refuses it anyway.
-    fn program(&mut self, call: &Call, caller: &Caller) -> Result<Option<Wanted>, Errno> {
+    fn program(&mut self, call: &Call, caller: &Caller, memory: &Memory) -> Result<Option<Wanted>, Errno> {
         let at = call.name == Some("execveat");
         let (dirfd, pointer, flags) = if at {
             (call.args[0] as i32, call.args[1], call.args[4])
         } else {
             (libc::AT_FDCWD, call.args[0], 0)
         };
-        let memory = Memory::open(&self.identity, caller)?;
         let path = memory.path(pointer).or_else(|errno| {
             // execveat(fd, NULL or "", …, AT_EMPTY_PATH) names the descriptor.
             if flags & libc::AT_EMPTY_PATH as u64 != 0 { Ok(Vec::new()) } else { Err(errno) }
@@ -110,9 +115,9 @@ impl Judge {
         if file.kind != FileKind::Regular || file.mode & 0o111 == 0 {
             return Ok(None);
         }
-        let loader = self.is_loader(file.id, &found.canonical);
+        let loader = self.is_loader(&file)?;
         let named = if is_plain(&path) { path } else { found.canonical.clone() };
-        let args = self.scribe.wants_all().then(|| arguments(&memory, call.args[if at { 2 } else { 1 }]));
+        let args = self.scribe.wants_all().then(|| arguments(memory, call.args[if at { 2 } else { 1 }]));
         let target = Target { id: file.id, canonical: found.canonical, named, loader };
         Ok(Some(Wanted { target, mode: file.mode, args }))
     }
@@ -143,18 +148,28 @@ impl Judge {
 
     /// Whether a file below a directory of programs is an ELF loader. Remembered by
     /// inode: such directories cannot be written.
-    fn is_loader(&mut self, id: crate::image::FileId, canonical: &Path) -> bool {
+    ///
+    /// It is read through the descriptor that is held: by its name another file
+    /// might be read for it, or a pipe that keeps the worker for ever.
+    fn is_loader(&mut self, file: &resolve::Target) -> Result<bool, Errno> {
         const MANY: usize = 1024;
-        if let Some(known) = self.memory.loaders.get(&id) {
-            return *known;
+        if let Some(known) = self.memory.loaders.get(&file.id) {
+            return Ok(*known);
         }
-        let loader = std::fs::File::open(canonical)
-            .and_then(|file| elf::executable(&file, Arch::THIS))
-            .is_ok_and(|kind| kind == Executable::Loader);
+        let held = format!("/proc/self/fd/{}", file.fd.as_raw_fd());
+        let kind = std::fs::File::open(held).and_then(|file| elf::executable(&file, Arch::THIS));
+        let loader = match kind {
+            Ok(kind) => kind == Executable::Loader,
+            Err(error) => match errno(error) {
+                own if is_own_shortage(own) => return Err(own),
+                // One that may be executed and not read: what loads others can be read.
+                _ => false,
+            },
+        };
         if self.memory.loaders.len() >= MANY {
             self.memory.loaders.clear();
         }
-        self.memory.loaders.insert(id, loader);
-        loader
+        self.memory.loaders.insert(file.id, loader);
+        Ok(loader)
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
-use super::{Judge, Outcome};
+use super::{Judge, Outcome, unknown};
 use crate::image::FileKind;
 use crate::profile::Rights;
 use crate::supervise::caller::{Caller, Memory};
@@ -46,7 +46,7 @@ impl Judge {
     pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Outcome {
         match self.opening(call, caller) {
             Ok((dirfd, path, opening)) => self.judge_open(caller, dirfd, &path, opening),
-            Err(_) => Outcome::Continue,
+            Err(errno) => unknown(errno),
         }
     }
 
@@ -75,8 +75,13 @@ impl Judge {
     fn judge_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Outcome {
         let flags = opening.flags;
         let exclusive = flags & (libc::O_CREAT | libc::O_EXCL) == libc::O_CREAT | libc::O_EXCL;
-        let follow = flags & libc::O_NOFOLLOW == 0 && !exclusive;
-        let Ok(found) = self.find(caller, dirfd, path, follow) else { return Outcome::Continue };
+        // A slash at the end asks for a directory, through a link too.
+        let follow = (flags & libc::O_NOFOLLOW == 0 && !exclusive) || asks_for_directory(path);
+        let found = match self.find(caller, dirfd, path, follow) {
+            Ok(found) if asks_for_directory(path) && !is_directory(&found) => return Outcome::Continue,
+            Ok(found) => found,
+            Err(errno) => return unknown(errno),
+        };
         let Some((needs, kernel)) = opening_needs(&found, flags) else { return Outcome::Continue };
         match self.ruling(&found, needs, kernel) {
             Ok(Ruling::Kernel) => Outcome::Continue,
@@ -93,7 +98,7 @@ impl Judge {
     pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Outcome {
         match self.changing(call, caller) {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::Continue,
+            Err(errno) => unknown(errno),
         }
     }
 
@@ -131,7 +136,12 @@ impl Judge {
             "linkat" if a[4] == 0 => {
                 self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::HardLink)
             }
-            // linkat with flags gives a name to a descriptor: Landlock decides.
+            // With flags it gives a name to a descriptor or to what a link leads to:
+            // Landlock decides about that file, but the name has to be granted.
+            "linkat" => match self.find(caller, fd(a[2]), &at(a[3])?, false) {
+                Ok(new) => self.new_name(&new, AccessFs::MakeReg.into()),
+                Err(errno) => unknown(errno),
+            },
             _ => Outcome::Continue,
         })
     }
@@ -144,7 +154,15 @@ impl Judge {
         {
             return Outcome::Refuse(self.rules.device(path));
         }
-        let Ok(found) = self.find(caller, dirfd, path, follow) else { return Outcome::Continue };
+        let makes_directory = matches!(change, Change::MakeDirectory { .. });
+        let found = match self.find(caller, dirfd, path, follow) {
+            // Only a directory may be named with a slash at the end.
+            Ok(found) if asks_for_directory(path) && !makes_directory && !is_directory(&found) => {
+                return Outcome::Continue;
+            }
+            Ok(found) => found,
+            Err(errno) => return unknown(errno),
+        };
         let Some((needs, kernel)) = change_needs(&found, &change) else { return Outcome::Continue };
         match self.ruling(&found, needs, kernel) {
             Ok(Ruling::Kernel) => Outcome::Continue,
@@ -156,11 +174,14 @@ impl Judge {
 
     /// A rename or a hard link, from one path to another.
     fn two(&self, caller: &Caller, from: (i32, &Path), to: (i32, &Path), change: Change) -> Outcome {
-        let (Ok(old), Ok(new)) =
-            (self.find(caller, from.0, from.1, false), self.find(caller, to.0, to.1, false))
-        else {
-            return Outcome::Continue;
+        let find = |(dirfd, path): (i32, &Path)| self.find(caller, dirfd, path, false);
+        let (old, new) = match find(from).and_then(|old| Ok((old, find(to)?))) {
+            Ok(both) => both,
+            Err(errno) => return unknown(errno),
         };
+        if (asks_for_directory(from.1) || asks_for_directory(to.1)) && !is_directory(&old) {
+            return Outcome::Continue;
+        }
         let Some((from, to)) = pair_needs(&old, &new, &change) else { return Outcome::Continue };
         if let Some(refusal) = self.gains(&old, &new, &change) {
             return Outcome::Refuse(refusal);
@@ -206,7 +227,9 @@ impl Judge {
         needs: Rights,
         kernel: BitFlags<AccessFs>,
     ) -> Result<Ruling, Box<Refusal>> {
-        if needs.is_empty() || !found.canonical.is_absolute() {
+        // A memfd looks as if it had a path, and Landlock lets it be all the same.
+        let memory = found.magic && found.canonical.as_os_str().as_bytes().starts_with(b"/memfd:");
+        if needs.is_empty() || memory || !found.canonical.is_absolute() {
             return Ok(Ruling::Kernel);
         }
         let target = found.target.as_ref().map(|target| target.id);
@@ -217,11 +240,20 @@ impl Judge {
     /// for the caller, so Landlock alone decides what is granted.
     pub(super) fn bind_path(&self, path: &[u8], caller: &Caller) -> Outcome {
         let path = Path::new(OsStr::from_bytes(path));
-        let Ok(found) = self.find(caller, libc::AT_FDCWD, path, false) else { return Outcome::Continue };
+        let found = match self.find(caller, libc::AT_FDCWD, path, false) {
+            Ok(found) => found,
+            Err(errno) => return unknown(errno),
+        };
+        self.new_name(&found, AccessFs::MakeSock.into())
+    }
+
+    /// A name that cannot be made for the caller: refused where it is not granted,
+    /// else the kernel's to decide.
+    fn new_name(&self, found: &Found, kernel: BitFlags<AccessFs>) -> Outcome {
         if found.target.is_some() {
             return Outcome::Continue;
         }
-        match self.ruling(&found, Rights::CREATE, AccessFs::MakeSock.into()) {
+        match self.ruling(found, Rights::CREATE, kernel) {
             Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
             Ok(_) => Outcome::Continue,
         }
@@ -233,6 +265,15 @@ fn done(result: Result<(), Errno>) -> Outcome {
         Ok(()) => Outcome::Done(0),
         Err(errno) => Outcome::Fail(errno),
     }
+}
+
+/// A slash at the end of a path is kept to directories by the kernel.
+fn asks_for_directory(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(b"/")
+}
+
+fn is_directory(found: &Found) -> bool {
+    found.target.as_ref().is_some_and(|target| target.kind == FileKind::Directory)
 }
 
 fn path_at(memory: &Memory, pointer: u64) -> Result<PathBuf, Errno> {

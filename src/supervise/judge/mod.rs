@@ -89,6 +89,8 @@ pub struct Remembered {
     launched: bool,
     loaders: HashMap<FileId, bool>,
     processes: u32,
+    /// The notified call that is being decided.
+    waiting: u64,
 }
 
 impl Judge {
@@ -135,20 +137,20 @@ impl Judge {
             args: request.data.args,
         };
         let tid = request.pid as i32;
+        self.memory.waiting = request.id;
         let outcome = match Caller::of(tid) {
             Ok(caller) => {
                 let outcome = self.judge(&call, &caller);
-                if !seccomp::still_valid(&self.listener, request.id) {
+                if !self.waits() {
                     return;
                 }
                 self.conclude(outcome, &call, &caller)
             }
-            // Without /proc nothing is known of the caller: what is not a matter of
-            // registers is left to the kernel, the rest is refused.
-            Err(_) if !seccomp::still_valid(&self.listener, request.id) => return,
+            Err(_) if !self.waits() => return,
+            // Without /proc, or out of descriptors, nothing is known of the caller.
             Err(errno) => {
                 tracing::error!(tid, %errno, "a caller cannot be looked at");
-                Conclusion::Answer(Answer::Fail(Errno::EPERM))
+                Conclusion::Answer(if self.audit { Answer::Continue } else { Answer::Fail(Errno::EPERM) })
             }
         };
         let answered = match outcome {
@@ -165,6 +167,12 @@ impl Judge {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => tracing::error!(%errno, call = call.name, "a call could not be answered"),
         }
+    }
+
+    /// Whether the caller still waits: then what was read of its thread id was
+    /// read of it, and of no other that took the number over.
+    fn waits(&self) -> bool {
+        seccomp::still_valid(&self.listener, self.memory.waiting)
     }
 
     /// Finds out what has to be known of a call, and asks the rulebook.
@@ -241,7 +249,10 @@ impl Judge {
         let read = Memory::open(&self.identity, caller)
             .and_then(|memory| memory.bytes(call.args[1], length))
             .and_then(|bytes| Address::read(&bytes));
-        let Ok(address) = read else { return Outcome::Continue };
+        let address = match read {
+            Ok(address) => address,
+            Err(errno) => return unknown(errno),
+        };
         let protocol = self.protocol(caller, call.args[0] as i32);
         if let Err(refusal) = self.rules.address(direction, protocol, &address) {
             return Outcome::Refuse(refusal);
@@ -281,7 +292,13 @@ impl Judge {
         // Counted up without looking, and counted anew before anything is refused:
         // processes end without a word to us.
         if self.memory.processes >= most {
-            self.memory.processes = super::descendants::count(self.rules.policy().supervisor as i32);
+            match super::descendants::count(std::process::id() as i32) {
+                Ok(now) => self.memory.processes = now,
+                Err(errno) => {
+                    tracing::error!(%errno, "processes cannot be counted");
+                    return Outcome::Fail(Errno::EAGAIN);
+                }
+            }
         }
         match self.rules.processes(self.memory.processes) {
             Some(refusal) => Outcome::Refuse(refusal),
@@ -300,6 +317,8 @@ impl Judge {
     fn conclude(&mut self, outcome: Outcome, call: &Call, caller: &Caller) -> Conclusion {
         match outcome {
             Outcome::Continue => Conclusion::Answer(Answer::Continue),
+            // Audit changes nothing of what the app does.
+            Outcome::Fail(_) if self.audit => Conclusion::Answer(Answer::Continue),
             Outcome::Fail(errno) => Conclusion::Answer(Answer::Fail(errno)),
             Outcome::Done(value) => Conclusion::Answer(Answer::Value(value)),
             Outcome::Opened(fd, close) => Conclusion::Hand(fd, close),
@@ -324,8 +343,10 @@ impl Judge {
             }
             OnViolation::Kill => {
                 self.report(refusal, caller, Action::Killed);
-                let killed = crate::sys::process::pidfd(caller.tgid)
-                    .and_then(|fd| crate::sys::signal::send_pidfd(&fd, libc::SIGKILL));
+                // Who still waits after its pidfd was made is whom the pidfd names.
+                let killed = crate::sys::process::pidfd(caller.tgid).and_then(|fd| {
+                    if self.waits() { crate::sys::signal::send_pidfd(&fd, libc::SIGKILL) } else { Ok(()) }
+                });
                 if let Err(errno) = killed {
                     tracing::error!(pid = caller.tgid, %errno, call = call.name, "could not be killed");
                 }
@@ -339,6 +360,18 @@ impl Judge {
             }
         }
     }
+}
+
+/// What becomes of a call of which something could not be found out. The kernel
+/// fails there by itself, or decides without being seen; but where it is the
+/// supervisor that lacks something, nobody has looked, and it fails.
+fn unknown(errno: Errno) -> Outcome {
+    if is_own_shortage(errno) { Outcome::Fail(errno) } else { Outcome::Continue }
+}
+
+/// Descriptors or memory of the supervisor's own have run out.
+const fn is_own_shortage(errno: Errno) -> bool {
+    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
 }
 
 enum Conclusion {

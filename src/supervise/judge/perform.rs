@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
-use nix::sys::stat::{Mode, SFlag, fstat, mkdirat, mknodat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat, mknodat, stat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, ftruncate, linkat, symlinkat, unlinkat};
 
 use super::Judge;
@@ -37,6 +37,7 @@ impl Judge {
         // may have been put there meanwhile.
         let flags = (asked - OFlag::O_TRUNC) | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let mode = Mode::from_bits_truncate(open.mode & !caller.umask);
+        self.still_as_judged(found)?;
         self.identity.become_caller(caller, || {
             let fd = openat(&found.parent, found.name.as_os_str(), flags, mode)?;
             let stat = fstat(&fd)?;
@@ -54,6 +55,19 @@ impl Judge {
         })
     }
 
+    /// To be asked before anything is done for a caller. It still waits, so its ids
+    /// and its path were read of it and not of another that took its number over.
+    /// And the held directory is where its path says: a descriptor that came from
+    /// another mount namespace has a path that means something else here.
+    fn still_as_judged(&self, found: &Found) -> Result<(), Errno> {
+        let here = found.canonical.parent().filter(|_| found.name != ".").unwrap_or(&found.canonical);
+        let (held, there) = (fstat(&found.parent)?, stat(here)?);
+        if (held.st_dev, held.st_ino) != (there.st_dev, there.st_ino) {
+            return Err(Errno::EACCES);
+        }
+        if self.waits() { Ok(()) } else { Err(Errno::ESRCH) }
+    }
+
     /// Makes a change for the caller; `to` is the new path of a rename or link.
     pub(super) fn perform(
         &self,
@@ -64,6 +78,9 @@ impl Judge {
     ) -> Result<(), Errno> {
         let name = found.name.as_os_str();
         let parent = found.parent.as_fd();
+        for place in [Some(found), to].into_iter().flatten() {
+            self.still_as_judged(place)?;
+        }
         let bits = |mode: u32| Mode::from_bits_truncate(mode & 0o7777 & !caller.umask);
         self.identity.become_caller(caller, || match (change, to) {
             (Change::MakeDirectory { mode }, _) => mkdirat(parent, name, bits(*mode)),

@@ -65,14 +65,17 @@ impl Rulebook {
             _ => None,
         };
         let want = match decides {
-            Some(arg) => Want::SyscallWhen {
+            // A send that connects goes past every rule on ports: `network` cannot
+            // grant it, and nothing else should.
+            _ if matches!(name, "sendto" | "sendmsg" | "sendmmsg") => None,
+            Some(arg) => Some(Want::SyscallWhen {
                 call: name.to_owned(),
                 arg,
                 value: json!(self.narrow(name, arg, call.args[usize::from(arg)])),
-            },
-            None => Want::Syscall(name.to_owned()),
+            }),
+            None => Some(Want::Syscall(name.to_owned())),
         };
-        call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", Some(want))
+        call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", want)
     }
 
     /// The value as the kernel takes it: 32 bits of an int.
@@ -161,7 +164,7 @@ pub struct Ids {
 /// The argument on which alone a list of values decides.
 fn single_argument(alternatives: &[Vec<crate::syscalls::Condition>]) -> Option<u8> {
     let mut args = alternatives.iter().map(|conditions| match &conditions[..] {
-        [one] if matches!(one.test, Test::In(_)) => Some(one.arg),
+        [one] if matches!(one.test, Test::In(_) | Test::Masked { .. }) => Some(one.arg),
         _ => None,
     });
     let first = args.next()??;

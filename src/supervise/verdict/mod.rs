@@ -99,3 +99,6 @@ impl Rulebook {
             || self.beneath.iter().any(|(dir, _)| canonical.starts_with(dir))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,10 @@ pub enum Address {
     UnixPath(Vec<u8>),
     /// AF_UNIX, abstract or unnamed.
     UnixOther(Vec<u8>),
-    /// Any other family, by number; AF_UNSPEC dissolves a connection.
+    /// AF_UNSPEC, and the port that stands where AF_INET has it. A connect dissolves
+    /// the connection; a bind takes the port, as if it were AF_INET (inet_bind).
+    Unspecified(u16),
+    /// Any other family, by number.
     Other(u16),
 }
 
@@ -29,6 +32,10 @@ impl Address {
             libc::AF_INET | libc::AF_INET6 => {
                 let port = bytes.get(2..4).ok_or(Errno::EINVAL)?;
                 Ok(Address::Port(u16::from_be_bytes([port[0], port[1]])))
+            }
+            libc::AF_UNSPEC => {
+                let port = bytes.get(2..4).map_or(0, |port| u16::from_be_bytes([port[0], port[1]]));
+                Ok(Address::Unspecified(port))
             }
             libc::AF_UNIX => {
                 let name = &bytes[2..];
@@ -86,7 +93,10 @@ impl Rulebook {
         protocol: Protocol,
         address: &Address,
     ) -> Result<(), Box<Refusal>> {
-        let Address::Port(port) = address else { return Ok(()) };
+        let port = match (address, direction) {
+            (Address::Port(port), _) | (Address::Unspecified(port), Direction::Listen) => port,
+            _ => return Ok(()),
+        };
         let policy = &self.policy;
         let (ports, other) = match direction {
             Direction::Listen => (&policy.listen_tcp, policy.udp),
@@ -168,6 +178,8 @@ mod tests {
         assert_eq!(Address::read(b"\x01\x00/run/x\0junk"), Ok(Address::UnixPath(b"/run/x".to_vec())));
         assert_eq!(Address::read(b"\x01\x00\0name"), Ok(Address::UnixOther(b"name".to_vec())));
         assert_eq!(Address::read(b"\x10\x00"), Ok(Address::Other(16)));
+        assert_eq!(Address::read(b"\x00\x00\x1f\x90 and so on"), Ok(Address::Unspecified(8080)));
+        assert_eq!(Address::read(b"\x00\x00"), Ok(Address::Unspecified(0)));
         assert_eq!(Address::read(b"\x02\x00\x00"), Err(Errno::EINVAL));
         assert_eq!(Address::read(b"\x02"), Err(Errno::EINVAL));
     }

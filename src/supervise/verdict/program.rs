@@ -36,13 +36,18 @@ impl Rulebook {
         let index = caller.map(|entry| self.policy.programs[entry].index);
         let want = Want::Program { path: target.named.clone(), caller: index };
         if entries.is_empty() {
-            return Err(refuse(&target.named, "/programs".into(), Some(want)));
+            // A loader is never a program, and a file without a name cannot be listed.
+            let nameless = target.canonical.to_string_lossy().ends_with(" (deleted)");
+            let want = (!target.loader && !nameless).then_some(want);
+            return Err(refuse(&target.named, "/programs".into(), want));
         }
         let Some(caller) = caller else {
             return Err(refuse(&target.named, "/programs".into(), None));
         };
         let edges = &self.policy.programs[caller].may_run;
-        match entries.iter().find(|entry| edges.contains(entry)) {
+        // Edges are places in the profile; entries that are not in the image have one
+        // there and none here.
+        match entries.iter().find(|entry| edges.contains(&self.policy.programs[**entry].index)) {
             Some(entry) => Ok(*entry),
             None => {
                 let rule = format!("/programs/{}/may_run", self.policy.programs[caller].index);

@@ -19,7 +19,9 @@ pub const ACTS: &[(&str, super::Act)] = &[
         socket("socket", libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP).and_then(|_| done())
     }),
     ("packet-socket", |_| socket("socket", libc::AF_PACKET, libc::SOCK_RAW, 0x0300).and_then(|_| done())),
-    ("netlink", |_| socket("socket", libc::AF_NETLINK, libc::SOCK_RAW, 0).and_then(|_| done())),
+    ("netlink", |_| {
+        socket("socket", libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_KOBJECT_UEVENT).and_then(|_| done())
+    }),
 ];
 
 /// `IPPROTO_MPTCP` (linux/in.h).

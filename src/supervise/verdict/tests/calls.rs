@@ -1,0 +1,91 @@
+use nix::errno::Errno;
+use serde_json::json;
+
+use super::super::call::{Call, Ids};
+use super::rules;
+use crate::event::{Kind, Want};
+use crate::filter::Access;
+use crate::kernel::Arch;
+use crate::profile::Capability;
+use crate::syscalls;
+
+fn call(name: &'static str, args: &[u64]) -> Call {
+    let number = syscalls::number(Arch::X86_64, name).unwrap_or_else(|| panic!("{name} is no call"));
+    let mut all = [0; 6];
+    all[..args.len()].copy_from_slice(args);
+    Call { name: Some(name), number, args: all }
+}
+
+#[test]
+fn an_unlisted_call_is_refused_and_a_young_one_is_not_known() {
+    let rules = rules(r#""files": []"#);
+    let old = rules.unlisted(&call("ptrace", &[]));
+    assert_eq!((old.errno, old.kind, &*old.rule), (Errno::EPERM, Kind::Syscall, "/syscalls"));
+    assert_eq!(old.want, Some(Want::Syscall("ptrace".into())));
+    // Newer than Linux 4.18: libraries fall back on ENOSYS alone.
+    assert_eq!(rules.unlisted(&call("io_uring_setup", &[])).errno, Errno::ENOSYS);
+    let nameless = Call { name: None, number: 9999, args: [0; 6] };
+    let refusal = rules.unlisted(&nameless);
+    assert_eq!((refusal.errno, refusal.want), (Errno::ENOSYS, None));
+    assert!(rules.access("ptrace").is_none());
+    assert_eq!(rules.access("read"), Some(&Access::Allow));
+}
+
+#[test]
+fn the_hint_names_the_value_where_one_argument_decides() {
+    let rules = rules(r#""syscalls": {"allow": [{"call": "ioctl", "arg": 1, "in": [21505]}]}"#);
+    let high = (1 << 32) + 0x5412;
+    let refusal = rules.argument(&call("ioctl", &[0, high]));
+    let want = Want::SyscallWhen { call: "ioctl".into(), arg: 1, value: json!(0x5412) };
+    assert_eq!((refusal.errno, refusal.want), (Errno::EPERM, Some(want)), "as wide as the kernel looks");
+    // Several arguments decide about a clone.
+    let clone = rules.argument(&call("clone", &[0x1000_0000]));
+    assert_eq!(clone.want, Some(Want::Syscall("clone".into())));
+}
+
+#[test]
+fn memory_signals_and_clones() {
+    let rules = rules(r#""files": []"#);
+    let memory = rules.memory(&call("mprotect", &[0, 4096, 7]));
+    assert_eq!(
+        (memory.kind, memory.errno, memory.want),
+        (Kind::Memory, Errno::EACCES, Some(Want::WriteExecute))
+    );
+    let signal = rules.signal(&call("kill", &[1, 15]));
+    assert_eq!((signal.errno, signal.want), (Errno::EPERM, None), "no profile allows it");
+    const VFORK: u64 = 0x4111;
+    const THREAD: u64 = 0x3d_0f00;
+    assert!(rules.makes_thread(&call("clone", &[THREAD])) && !rules.makes_thread(&call("clone", &[VFORK])));
+    assert!(!rules.makes_thread(&call("vfork", &[THREAD])));
+    for namespace in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000] {
+        assert!(rules.is_forbidden_clone(&call("clone", &[namespace | 17])), "{namespace:#x}");
+    }
+    assert!(!rules.is_forbidden_clone(&call("clone", &[17])));
+    assert!(!rules.is_forbidden_clone(&call("clone", &[THREAD])));
+}
+
+#[test]
+fn processes_are_counted_to_the_limit() {
+    let limited = rules(r#""limits": {"processes": 3}"#);
+    assert_eq!(limited.processes(2), None);
+    let refusal = limited.processes(3).expect("one too many");
+    assert_eq!((refusal.kind, refusal.errno), (Kind::Limit, Errno::EAGAIN));
+    assert_eq!(refusal.want, Some(Want::Processes(4)));
+    assert_eq!(rules(r#""files": []"#).processes(u32::MAX), None);
+}
+
+#[test]
+fn a_capability_is_needed_only_for_ids_that_are_not_ones_own() {
+    let rules = rules(r#""capabilities": ["setgid"]"#);
+    let own = Ids { uids: [33, 33, 44, 33], gids: [33; 4] };
+    let ask = |name, args: &[u64]| rules.capability(&call(name, args), Capability::CAP_SETUID, &own);
+    let refusal = ask("setuid", &[0]).expect("it is not one's own");
+    assert_eq!((refusal.kind, refusal.errno), (Kind::Capability, Errno::EPERM));
+    assert_eq!(refusal.want, Some(Want::Capability(Capability::CAP_SETUID)));
+    assert!(ask("setresuid", &[33, 44, u64::from(u32::MAX)]).is_none(), "own, saved, and left as it is");
+    assert!(ask("setresuid", &[33, 44, 0]).is_some());
+    assert!(ask("setuid", &[(1 << 32) | 33]).is_none(), "an id has 32 bits");
+    // What the app holds is not its lack; what has no ids always needs it.
+    assert!(rules.capability(&call("setgid", &[0]), Capability::CAP_SETGID, &own).is_none());
+    assert!(rules.capability(&call("chroot", &[0]), Capability::CAP_SYS_CHROOT, &own).is_some());
+}

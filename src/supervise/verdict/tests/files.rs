@@ -1,0 +1,137 @@
+use std::path::Path;
+
+use landlock::{AccessFs, BitFlags};
+use nix::errno::Errno;
+
+use super::super::file::{Ruling, Use};
+use super::super::{Refusal, Rulebook};
+use super::{id, rules, rules_on};
+use crate::event::{Object, Want};
+use crate::image::FileId;
+use crate::profile::{Mode, Rights};
+
+const NEW: Option<FileId> = None;
+/// What no file of the invented image is.
+const ANOTHER: Option<FileId> = Some(FileId { device: 9, inode: 9 });
+
+fn ask(rules: &Rulebook, path: &str, target: Option<FileId>, needs: Rights, kernel: AccessFs) -> Ruling {
+    rules.file(&Use { canonical: path.into(), target, needs, kernel: BitFlags::from(kernel) })
+}
+
+fn write(rules: &Rulebook, path: &str, target: Option<FileId>) -> Ruling {
+    ask(rules, path, target, Rights::WRITE, AccessFs::WriteFile)
+}
+
+fn create(rules: &Rulebook, path: &str) -> Ruling {
+    ask(rules, path, NEW, Rights::CREATE, AccessFs::MakeReg)
+}
+
+fn refusal(ruling: Ruling) -> Refusal {
+    match ruling {
+        Ruling::Refuse(refusal) => *refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_directory_grants_all_below_it_by_the_kernel() {
+    let rules = rules(r#""files": [{"path": "/data", "allow": ["write", "create"]}]"#);
+    assert_eq!(write(&rules, "/data/old", Some(id("/data/old"))), Ruling::Kernel);
+    assert_eq!(write(&rules, "/data/private/key", Some(id("/data/private/key"))), Ruling::Kernel);
+    assert_eq!(create(&rules, "/data/private/new"), Ruling::Kernel);
+    // Its rule is the directory's, whatever file stands there by now.
+    assert_eq!(write(&rules, "/data/old", ANOTHER), Ruling::Kernel);
+}
+
+#[test]
+fn what_is_not_granted_is_refused_with_what_would_grant_it() {
+    let rules = rules(r#""files": [{"path": "/data", "allow": ["read", "write"]}]"#);
+    let path = Path::new("/data/new").to_owned();
+    let refused = refusal(create(&rules, "/data/new"));
+    assert_eq!(refused.errno, Errno::EACCES);
+    assert_eq!(refused.rule, "/files");
+    assert_eq!(refused.object, Object::Path { path: path.clone(), access: vec!["create"] });
+    assert_eq!(refused.want, Some(Want::File { path, rights: Rights::CREATE }));
+    // Only what is missing is asked for.
+    let both = ask(&rules, "/data/old", NEW, Rights::WRITE.union(Rights::REMOVE), AccessFs::RemoveFile);
+    assert!(matches!(refusal(both).want, Some(Want::File { rights, .. }) if rights == Rights::REMOVE));
+    // A name that only begins alike is another.
+    refusal(write(&rules, "/database", NEW));
+    refusal(write(&rules, "/", NEW));
+}
+
+#[test]
+fn a_file_is_its_inode_and_its_successor_is_opened_by_the_supervisor() {
+    let rules = rules(r#""files": [{"path": "/data/old", "allow": ["read", "write", "create"]}]"#);
+    assert_eq!(write(&rules, "/data/old", Some(id("/data/old"))), Ruling::Kernel);
+    assert_eq!(write(&rules, "/data/old", ANOTHER), Ruling::Perform);
+    refusal(write(&rules, "/data/older", ANOTHER));
+    refusal(write(&rules, "/data/old/below", ANOTHER));
+}
+
+#[test]
+fn a_file_that_is_not_there_yet_is_granted_by_name_alone() {
+    let rules =
+        rules(r#""files": [{"path": "/run/app.pid", "allow": ["read", "write", "create", "remove"]}]"#);
+    let both = Rights::WRITE.union(Rights::CREATE);
+    assert_eq!(ask(&rules, "/run/app.pid", NEW, both, AccessFs::WriteFile), Ruling::Perform);
+    refusal(create(&rules, "/run/app.pid2"));
+    refusal(create(&rules, "/run/other"));
+    assert!(rules.names_one(Path::new("/run/app.pid")) && !rules.names_one(Path::new("/run")));
+    assert_eq!(rules.granted_at(Path::new("/run/other")), Rights::NONE);
+}
+
+#[test]
+fn a_program_is_changed_under_no_name_and_no_profile_would_grant_it() {
+    let rules = rules(r#""files": [{"path": "/data", "allow": ["read", "write", "create", "remove"]}]"#);
+    let server = Some(id("/app/server"));
+    assert!(rules.is_protected(id("/app/server")) && !rules.is_protected(id("/evil")));
+    for needs in [Rights::WRITE, Rights::REMOVE, Rights::CREATE] {
+        let refused = refusal(ask(&rules, "/data/server-again", server, needs, AccessFs::WriteFile));
+        assert_eq!(refused.want, None);
+        assert!(matches!(refused.object, Object::Path { path, .. } if path == Path::new("/app/server")));
+    }
+    // Its reading comes with it, where it is a program.
+    assert_eq!(ask(&rules, "/app/server", server, Rights::READ, AccessFs::ReadFile), Ruling::Kernel);
+    refusal(ask(&rules, "/evil", Some(id("/evil")), Rights::READ, AccessFs::ReadFile));
+}
+
+#[test]
+fn elsewhere_is_everything_but_programs_and_the_kernels_trees() {
+    let rules = rules(r#""files": ["@elsewhere"]"#);
+    assert_eq!(write(&rules, "/data/old", Some(id("/data/old"))), Ruling::Kernel);
+    assert_eq!(create(&rules, "/data/private/new"), Ruling::Kernel);
+    // Beside a program new names are made by the supervisor.
+    assert_eq!(create(&rules, "/app/new"), Ruling::Perform);
+    assert_eq!(create(&rules, "/new"), Ruling::Perform);
+    refusal(write(&rules, "/app/server", Some(id("/app/server"))));
+    refusal(write(&rules, "/proc/sys/kernel/core_pattern", ANOTHER));
+    // The name of a program stays its own, whatever file were there.
+    refusal(create(&rules, "/app/server"));
+}
+
+#[test]
+fn without_landlock_and_in_audit_nothing_is_performed() {
+    let keys = r#""programs": [{"path": "/app/server", "entry": true}],
+                  "files": [{"path": "/run/app.pid", "allow": ["write", "create"]}, "@elsewhere"]"#;
+    for rules in [rules_on(keys, 5, 10, Mode::Enforce), rules_on(keys, 6, 18, Mode::Audit)] {
+        assert_eq!(create(&rules, "/run/app.pid"), Ruling::Kernel);
+        assert_eq!(create(&rules, "/app/new"), Ruling::Kernel);
+        refusal(write(&rules, "/app/server", Some(id("/app/server"))));
+    }
+}
+
+#[test]
+fn rights_that_a_kernel_does_not_handle_are_no_reason_to_perform() {
+    let keys = r#""programs": [{"path": "/app/server", "entry": true}],
+                  "files": [{"path": "/data/old", "allow": ["write"]}]"#;
+    let truncate = |rules: &Rulebook| ask(rules, "/data/old", ANOTHER, Rights::WRITE, AccessFs::Truncate);
+    assert_eq!(truncate(&rules_on(keys, 6, 18, Mode::Enforce)), Ruling::Perform);
+    assert_eq!(truncate(&rules_on(keys, 6, 1, Mode::Enforce)), Ruling::Kernel, "TRUNCATE came with 6.2");
+}
+
+#[test]
+fn a_device_is_nobodys() {
+    let refused = rules(r#""files": ["@elsewhere"]"#).device(Path::new("/data/null"));
+    assert_eq!((refused.errno, &refused.want), (Errno::EPERM, &None));
+}
