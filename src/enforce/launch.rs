@@ -39,6 +39,8 @@ pub struct Command {
     pub mask: Mask,
     /// SIGCHLD was inherited as ignored.
     pub ignore_sigchld: bool,
+    /// SIGPIPE was inherited as ignored.
+    pub ignore_sigpipe: bool,
     /// How many descriptors from 3 on are handed over (LISTEN_FDS).
     pub listen_fds: u32,
     /// The app gets a process group of its own and the terminal.
@@ -62,8 +64,6 @@ pub struct Failure {
     pub step: String,
     /// It was the exec itself.
     pub exec: bool,
-    /// It was the loading of the filter with its listener.
-    pub listener: bool,
     /// Why.
     pub errno: Errno,
 }
@@ -160,12 +160,7 @@ impl Child {
         };
         let (index, errno) = (number(0..4) as usize, Errno::from_raw(number(4..8)));
         let step = self.steps.get(index).map_or("exec", String::as_str);
-        Ok(Word::Failed(Failure {
-            exec: step == "exec",
-            listener: step == Step::Seccomp.to_string(),
-            step: step.to_owned(),
-            errno,
-        }))
+        Ok(Word::Failed(Failure { exec: step == "exec", step: step.to_owned(), errno }))
     }
 }
 
@@ -178,6 +173,9 @@ fn perform(command: &Command, confinement: Option<&Confinement>, socket: &OwnedF
     if command.ignore_sigchld
         && let Err(errno) = sys::signal::set_ignored(libc::SIGCHLD, true)
     {
+        return (exec, errno);
+    }
+    if let Err(errno) = sys::signal::set_ignored(libc::SIGPIPE, command.ignore_sigpipe) {
         return (exec, errno);
     }
     for (index, step) in confinement.iter().flat_map(|c| c.steps.iter()).enumerate() {
@@ -348,7 +346,14 @@ fn ruleset(plan: &crate::plan::Landlock) -> Result<OwnedFd, String> {
     }
     let mut created = builder.create().map_err(failed)?;
     for rule in &plan.rules {
-        let path = PathFd::new(&rule.path).map_err(|error| format!("landlock: {error}"))?;
+        let path = match PathFd::new(&rule.path) {
+            Ok(path) => path,
+            // Somebody's temporary file: what is gone needs no grant.
+            Err(_) if rule.walked && !rule.path.exists() => continue,
+            Err(error) => {
+                return Err(format!("landlock: {error}; let nobody change the image while it starts"));
+            }
+        };
         created = created
             .add_rule(PathBeneath::new(path, rule.rights))
             .map_err(|error| format!("landlock: {}: {error}", rule.path.display()))?;
@@ -370,6 +375,9 @@ fn ruleset(plan: &crate::plan::Landlock) -> Result<OwnedFd, String> {
 /// The call that failed and its errno.
 pub fn settle(plan: Option<&Plan>, inherited: &[i32]) -> Result<(), String> {
     let failed = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
+    for reserved in [32, 33] {
+        sys::signal::ignore_reserved(reserved).map_err(failed("rt_sigaction"))?;
+    }
     if plan.is_some() {
         sys::process::prctl(libc::PR_SET_DUMPABLE, 0, 0).map_err(failed("PR_SET_DUMPABLE"))?;
     }

@@ -3,7 +3,10 @@
 
 use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
 
 use crate::image::{self, Files};
 use crate::profile::embedded::{self, Around};
@@ -71,6 +74,13 @@ pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded
 
 fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
     let name = path.display();
+    if let Some(wanted) = digest
+        && (wanted.len() != 64 || !wanted.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+    {
+        return Err(format!(
+            "profile {name}: sha256:{wanted} is no digest; expected 64 lower-case hexadecimal digits, as sha256sum prints them"
+        ));
+    }
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             format!("profile {name}: not found; mount it there, or name an embedded one such as baseline")
@@ -81,14 +91,28 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
         std::io::ErrorKind::PermissionDenied => {
             format!("profile {name}: may not be read; make it readable for the user that starts remit-init")
         }
-        _ => format!("profile {name}: cannot be read: {error}"),
+        _ => {
+            let why = error
+                .raw_os_error()
+                .map_or(error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned());
+            format!("profile {name}: cannot be read: {why}; name a file that can")
+        }
     };
     let mut text = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
+    // Non-blocking only for the open: a FIFO that nobody writes must not hold the start.
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open(path)
+        .map_err(failed)?;
+    let kind = file.metadata().map_err(failed)?;
+    if !kind.is_dir() && !kind.is_file() {
+        return Err(format!("profile {name}: is no regular file; write the profile into one and name that"));
+    }
     // One byte more than is allowed is enough to know that it is too long; how long
     // it really is, its metadata says.
-    let length = file.metadata().map_err(failed)?.len();
-    if length > profile::MAX_BYTES as u64 {
+    let length = kind.len();
+    if kind.is_file() && length > profile::MAX_BYTES as u64 {
         return Err(format!(
             "profile {name}: is {length} bytes long; a profile has at most {} MiB",
             profile::MAX_BYTES >> 20

@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::model::{Dropped, Event, Policy, line};
 use super::queue::{Item, Queue};
 use super::redact::{self, Redaction};
-use super::sink::{Level, Outlet, Sink, lost_connection};
+use super::sink::{Level, Outlet, Sink, block_signals, lost_connection};
 
 const MOST_LINES: usize = 1024;
 const MOST_BYTES: usize = 256 * 1024;
@@ -189,7 +189,12 @@ impl Shared {
         });
         let writer =
             Writer { shared: shared.clone(), sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY };
-        thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || writer.run())?;
+        thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || {
+            block_signals();
+            writer.run();
+        })?;
+        // The first thread of all unblocked some in this one.
+        block_signals();
         Ok(shared)
     }
 

@@ -152,7 +152,7 @@ impl Sink {
             Destination::File(path) => regular(path),
             Destination::Unix(path) => connect(path).map_err(|error| {
                 let path = path.display();
-                format!("events: cannot connect to the socket {path}: {error}; start its listener first, or name another destination")
+                format!("events: cannot connect to the socket {path}: {}; start its listener first, or name another destination", cause(&error))
             }),
         }?;
         Ok(Sink { file, destination: destination.clone() })
@@ -192,6 +192,13 @@ impl Outlet for Sink {
     }
 }
 
+/// Keeps signals from the thread that writes: all are the supervisor's.
+pub(super) fn block_signals() {
+    if let Err(errno) = crate::sys::signal::block_all() {
+        tracing::warn!(%errno, "a thread takes signals that are the app's");
+    }
+}
+
 /// Whether the other end is gone, so that it will not see the rest of a line.
 pub(super) fn lost_connection(error: &io::Error) -> bool {
     matches!(
@@ -207,7 +214,8 @@ pub(super) fn lost_connection(error: &io::Error) -> bool {
 fn descriptor(number: RawFd, duplicate: impl FnOnce(RawFd) -> io::Result<OwnedFd>) -> Result<File, String> {
     let bad = |error: io::Error| {
         format!(
-            "events: descriptor {number} cannot be written: {error}; start remit-init with it open for writing, as in {number}>FILE"
+            "events: descriptor {number} cannot be written: {}; start remit-init with it open for writing, as in {number}>FILE",
+            cause(&error)
         )
     };
     let file = match number {

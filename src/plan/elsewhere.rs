@@ -75,7 +75,7 @@ fn split(
             Ok(Some(look)) if look.kind == FileKind::Directory && outside.iter().any(holds) => {
                 split(granted, &path, outside, pointer)?;
             }
-            Ok(Some(look)) => granted.there_by_kernel(&look, ALL, pointer),
+            Ok(Some(look)) => granted.walked(&look, ALL, pointer),
             Ok(None) => {}
             // A dead mount in a corner is no reason not to start.
             Err(error) => granted.notes.push(format!("{pointer}: {} is left out: {error}", path.display())),

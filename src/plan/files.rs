@@ -65,6 +65,14 @@ fn on_file(rights: Rights) -> BitFlags<AccessFs> {
     table.into_iter().filter_map(of).fold(BitFlags::EMPTY, |all, flags| all | flags)
 }
 
+/// The kernel's rights for what is there.
+fn on(look: &Look, rights: Rights) -> BitFlags<AccessFs> {
+    match look.kind {
+        FileKind::Directory => on_directory(rights),
+        _ => on_file(rights),
+    }
+}
+
 impl<'a> Granted<'a> {
     /// All of a profile's file entries, and what its programs bring.
     pub fn find(
@@ -111,7 +119,7 @@ impl<'a> Granted<'a> {
             FileKind::Directory => make_bitflags!(AccessFs::{Execute | ReadFile | ReadDir}),
             _ => make_bitflags!(AccessFs::{Execute | ReadFile}),
         };
-        self.rule(look, rights, pointer);
+        self.rule(look, rights, pointer, false);
         self.policy(look, Rights::READ, pointer);
     }
 
@@ -135,17 +143,14 @@ impl<'a> Granted<'a> {
 
     /// What is there, with exactly these rights.
     fn there(&mut self, look: &Look, rights: Rights, pointer: &str) {
-        self.there_by_kernel(look, rights, pointer);
+        self.rule(look, on(look, rights), pointer, false);
         self.policy(look, rights, pointer);
     }
 
-    /// The kernel's rule alone, where a wider grant says it to the supervisor.
-    pub fn there_by_kernel(&mut self, look: &Look, rights: Rights, pointer: &str) {
-        let flags = match look.kind {
-            FileKind::Directory => on_directory(rights),
-            _ => on_file(rights),
-        };
-        self.rule(look, flags, pointer);
+    /// The kernel's rule alone for what a walk has found: a wider grant says it to the
+    /// supervisor.
+    pub fn walked(&mut self, look: &Look, rights: Rights, pointer: &str) {
+        self.rule(look, on(look, rights), pointer, true);
     }
 
     /// A path that is not there: with `create`, the app may make it.
@@ -215,14 +220,14 @@ impl<'a> Granted<'a> {
     pub fn widen(&mut self, look: &Look, rights: BitFlags<AccessFs>, pointer: &str, narrowed: bool) {
         let rights = rights & self.handled;
         if !rights.is_empty() {
-            self.rule(look, rights, pointer);
+            self.rule(look, rights, pointer, false);
             let path = look.canonical.clone();
             self.widened.push(Widened { path, rights, because: pointer.to_owned(), narrowed });
         }
     }
 
     /// Adds to the one rule of this path.
-    fn rule(&mut self, look: &Look, rights: BitFlags<AccessFs>, pointer: &str) {
+    fn rule(&mut self, look: &Look, rights: BitFlags<AccessFs>, pointer: &str, walked: bool) {
         let rights = rights & self.handled;
         if rights.is_empty() {
             return;
@@ -232,8 +237,10 @@ impl<'a> Granted<'a> {
             id: look.id,
             rights: BitFlags::EMPTY,
             because: Vec::new(),
+            walked,
         });
         rule.rights |= rights;
+        rule.walked &= walked;
         if !rule.because.iter().any(|because| because == pointer) {
             rule.because.push(pointer.to_owned());
         }

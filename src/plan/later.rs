@@ -8,7 +8,10 @@ use crate::profile::{Endpoint, Mode, Profile};
 pub(super) fn refuse(profile: &Profile, mode: Mode) -> Result<(), PlanError> {
     match mode {
         Mode::Learn => {
-            return Err(PlanError::at("/mode", "`learn` is not there yet; use `audit` or `enforce`"));
+            return Err(PlanError::at(
+                "/mode",
+                "this version does not honour `learn` yet; write `audit` or `enforce`",
+            ));
         }
         Mode::Off => {
             return Err(PlanError::at("/mode", "`off` confines nothing, so there is nothing to plan"));
@@ -18,10 +21,14 @@ pub(super) fn refuse(profile: &Profile, mode: Mode) -> Result<(), PlanError> {
     programs(profile)?;
     network(profile)?;
     if profile.ready.is_some() {
-        return Err(not_yet("/ready", "take it out, with `startup_only`"));
+        return Err(not_yet("/ready", "`ready`", "take it out, with `startup_only`"));
     }
     if !profile.syscalls.startup_only.is_empty() {
-        return Err(not_yet("/syscalls/startup_only", "list the calls under `allow`, for the whole run"));
+        return Err(not_yet(
+            "/syscalls/startup_only",
+            "`startup_only`",
+            "list the calls under `allow`, for the whole run",
+        ));
     }
     Ok(())
 }
@@ -41,11 +48,16 @@ fn programs(profile: &Profile) -> Result<(), PlanError> {
             ("libraries", program.libraries.is_some(), "any readable library would be allowed"),
         ];
         if let Some((key, _, cost)) = keys.into_iter().find(|(_, there, _)| *there) {
-            return Err(not_yet(format!("/programs/{index}/{key}"), &format!("take it out ({cost})")));
+            let (pointer, what) = (format!("/programs/{index}/{key}"), format!("`{key}`"));
+            return Err(not_yet(pointer, &what, &format!("take it out ({cost})")));
         }
         if let Some(edge) = program.may_run.iter().position(|edge| edge.what.applet.is_some()) {
             let pointer = format!("/programs/{index}/may_run/{edge}/applet");
-            return Err(not_yet(pointer, "name the path alone (every applet of the file would be allowed)"));
+            return Err(not_yet(
+                pointer,
+                "`applet`",
+                "name the path alone (every applet of the file would be allowed)",
+            ));
         }
     }
     Ok(())
@@ -54,24 +66,24 @@ fn programs(profile: &Profile) -> Result<(), PlanError> {
 fn network(profile: &Profile) -> Result<(), PlanError> {
     for (side, entries) in [("listen", &profile.network.listen), ("connect", &profile.network.connect)] {
         for (index, entry) in entries.iter().enumerate() {
-            let advice = match &entry.what {
+            let (what, advice) = match &entry.what {
                 Endpoint::Tcp(address) if address.network.is_some() => {
-                    "an address: name the port alone, such as `tcp/80` (every address would be allowed)"
+                    ("an address", "name the port alone, such as `tcp/80` (every address would be allowed)")
                 }
                 Endpoint::Udp(address) if address.network.is_some() || address.ports != (0, u16::MAX) => {
-                    "UDP by port or address: write `udp/*` (every datagram would be allowed)"
+                    ("UDP by port or address", "write `udp/*` (every datagram would be allowed)")
                 }
                 Endpoint::UnixPath(_) | Endpoint::UnixAbstract(_) => {
-                    "a unix socket by name: write `unix:*` (every unix socket would be allowed)"
+                    ("a unix socket by name", "write `unix:*` (every unix socket would be allowed)")
                 }
                 Endpoint::Tcp(_) | Endpoint::Udp(_) | Endpoint::UnixAny => continue,
             };
-            return Err(not_yet(format!("/network/{side}/{index}"), advice));
+            return Err(not_yet(format!("/network/{side}/{index}"), what, advice));
         }
     }
     Ok(())
 }
 
-fn not_yet(pointer: impl Into<String>, advice: &str) -> PlanError {
-    PlanError::at(pointer, format!("this version does not honour it yet; {advice}"))
+fn not_yet(pointer: impl Into<String>, what: &str, advice: &str) -> PlanError {
+    PlanError::at(pointer, format!("this version does not honour {what} yet; {advice}"))
 }

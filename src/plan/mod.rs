@@ -160,6 +160,8 @@ pub struct PathRule {
     pub rights: BitFlags<AccessFs>,
     /// JSON Pointers of the profile's entries that it serves.
     pub because: Vec<String>,
+    /// Nobody named it: it was found by walking, and may have gone since.
+    pub walked: bool,
 }
 
 /// A loader or an interpreter, executable for another's sake.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::files::Granted;
 use super::programs::seen;
 use super::{FileGrant, PlanError, ProgramTarget};
-use crate::image::FileId;
+use crate::image::{FileId, FileKind};
 use crate::profile::Rights;
 
 const CHANGES: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
@@ -23,7 +23,11 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
         protected.push((held.look.id, held.look.canonical.clone()));
     }
     for (what, path) in &granted.place.guarded {
-        if let Some(look) = seen(granted.files.look(path), path, "")? {
+        // A device keeps nothing that could be changed; of one, such as /dev/full or a
+        // terminal, the app may have a part.
+        if let Some(look) = seen(granted.files.look(path), path, "")?
+            && look.kind != FileKind::Device
+        {
             refuse_change(granted, &look.canonical, what)?;
             protected.push((look.id, look.canonical));
         }

@@ -59,9 +59,10 @@ pub fn expand(name: &str, around: &Around) -> Result<Document, ReadError> {
 }
 
 fn unknown(name: &str) -> String {
-    let meant = nearest(name, NAMES).map(|meant| format!("did you mean {meant:?}? ")).unwrap_or_default();
+    let meant = nearest(name, NAMES).map(|meant| format!("did you mean {meant:?}? Expected"));
+    let expected = meant.as_deref().unwrap_or("expected");
     format!(
-        "no embedded profile is called {name:?}; {meant}There are {}; a file's name has a slash in it",
+        "no embedded profile is called {name:?}; {expected} {}, or a file, whose name has a slash in it",
         either(NAMES)
     )
 }

@@ -26,6 +26,9 @@ pub enum CommandError {
 /// It is not there, or is nothing that this machine can execute: which file lacks
 /// what, the interpreter and the loader included.
 pub fn find(command: &OsStr, path: Option<OsString>, files: &dyn Files) -> Result<PathBuf, CommandError> {
+    if command.is_empty() {
+        return Err(CommandError::NotFound("COMMAND is empty; name a program".to_owned()));
+    }
     if command.as_bytes().contains(&b'/') {
         let absolute = std::path::absolute(command).unwrap_or_else(|_| PathBuf::from(command));
         return executable(&absolute, files).map(|()| absolute);
@@ -59,8 +62,12 @@ fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
         }
         Err(error) => return cannot(&format!("cannot be looked at: {error}")),
     };
-    if look.kind != FileKind::Regular {
-        return cannot("is no file that can be executed; name a program");
+    match look.kind {
+        FileKind::Regular => {}
+        FileKind::Directory => return cannot("is a directory; name a program in it"),
+        FileKind::Device | FileKind::Other => {
+            return cannot("is a device, a socket or a pipe; name a program");
+        }
     }
     if look.mode & 0o111 == 0 {
         return cannot("has no execute bit; chmod +x it");
@@ -78,8 +85,27 @@ fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
         Ok(Executable::Dynamic(loader)) => needs("ELF loader", &loader),
         Ok(Executable::Script(interpreter, _)) => needs("#! interpreter", &interpreter),
         Ok(Executable::Foreign(machine)) => {
-            cannot(&format!("is for another machine (ELF {machine}); this one is {}", Arch::THIS))
+            let (is, this) = (machine_name(machine), Arch::THIS);
+            cannot(&format!("is for another machine ({is}); put one built for {this} into the image"))
         }
-        Ok(Executable::Unknown) => cannot("is neither an ELF program nor a script that begins with #!"),
+        Ok(Executable::Unknown) => {
+            cannot("is neither an ELF program nor a script; begin a script with a line such as #!/bin/sh")
+        }
     }
+}
+
+/// The machine of an ELF header (elf.h, EM_*), as images call it.
+fn machine_name(machine: u16) -> String {
+    let name = match machine {
+        3 => "386",
+        21 => "ppc64le",
+        22 => "s390x",
+        40 => "arm",
+        62 => "x86_64",
+        183 => "aarch64",
+        243 => "riscv64",
+        258 => "loong64",
+        other => return format!("ELF machine {other}"),
+    };
+    name.to_owned()
 }

@@ -9,6 +9,7 @@ pub mod command;
 pub mod options;
 
 use std::ffi::{CString, OsString};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,6 @@ use crate::enforce::source::{self, Loaded};
 use crate::enforce::{place, probe};
 use crate::event::{self, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start};
 use crate::image::live::Live;
-use crate::kernel::Kernel;
 use crate::plan::{Layer, LayerState, Plan};
 use crate::profile::{Fallback, Mode};
 use crate::supervise::caller::Identity;
@@ -66,12 +66,23 @@ pub fn main(
     match story(args, &environment) {
         Ok(code) => code,
         Err(Refused(code, text)) => {
-            // One line, whatever a path in it holds.
-            let line = format!("remit-init: {}", text.replace('\n', " "));
-            eprintln!("{line}");
+            // One line for a terminal, whatever a path in it holds.
+            let text: String = text
+                .chars()
+                .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+                .collect();
+            let line = format!("remit-init: {text}");
+            say(&mut std::io::stderr(), &format!("{line}\n"));
             event::termination(&line);
             code
         }
+    }
+}
+
+/// Says it where somebody listens; where nobody does, the exit code still tells.
+fn say(to: &mut dyn Write, text: &str) {
+    if let Err(error) = to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        tracing::debug!(%error, "nobody listens");
     }
 }
 
@@ -83,7 +94,7 @@ fn story(args: Vec<OsString>, environment: &[(OsString, OsString)]) -> Result<u8
     let called_as = args.first().map(PathBuf::from);
     let options = match options::read(args, &variable)? {
         Asked::Print(text) => {
-            print!("{text}");
+            say(&mut std::io::stdout(), &text);
             return Ok(0);
         }
         Asked::Run(options) => *options,
@@ -103,8 +114,7 @@ fn story(args: Vec<OsString>, environment: &[(OsString, OsString)]) -> Result<u8
     if mode == Mode::Off {
         return only_init(&options, &found, environment, &inherited);
     }
-    let kernel = probe::kernel()?;
-    confined(&options, Confined { loaded, mode, said_by, found, environment, inherited: &inherited }, kernel)
+    confined(&options, Confined { loaded, mode, said_by, found, environment, inherited: &inherited })
 }
 
 /// What a flag, the environment or the name that it was called by says of the mode.
@@ -150,45 +160,41 @@ struct Confined<'a> {
     inherited: &'a [i32],
 }
 
-fn confined(options: &Options, this: Confined, mut kernel: Kernel) -> Result<u8, Refused> {
+fn confined(options: &Options, this: Confined) -> Result<u8, Refused> {
     let mut profile = this.loaded.document.profile.clone();
     if let Some(ids) = &options.run_as {
         profile.run_as = Some(ids.clone());
     }
     let embedded = this.loaded.path.is_none();
     let place = place::here(Some(this.found.clone()), guarded(options, &this.loaded), embedded)?;
+    // Opened before the plan, which protects the file of one that has just been made;
+    // its thread starts after the launch, since a fork takes only one thread along.
+    let sink = Sink::open(&options.events, sys::process::duplicate)?;
     let (signals, mask, ignored) = take_signals()?;
-    loop {
-        let plan = Plan::new(&profile, &kernel, &place, &Live, this.mode)
-            .map_err(|error| format!("profile {}: {error}", this.loaded.source))?;
-        if let Some(refusal) = plan.refusal() {
-            return Err(refusal.into());
+    let kernel = probe::kernel()?;
+    let plan = Plan::new(&profile, &kernel, &place, &Live, this.mode).map_err(|error| {
+        if options.run_as.is_some() && error.pointer == "/run_as" {
+            return format!("--run-as: {}", error.text);
         }
-        let rules = Rulebook::new(&plan);
-        let entry = entry(&rules, &this)?;
-        let confinement = Confinement::prepare(&plan)?;
-        let command = app(options, &this.found, this.environment, &plan.environment_drop, mask, ignored)?;
-        // The sink is opened before the launch, so that one that cannot be is a
-        // refusal; its thread starts after, since a fork takes only one thread along.
-        let sink = Sink::open(&options.events, sys::process::duplicate)?;
-        subreaper()?;
-        let child = launch::launch(&command, Some(&confinement)).map_err(|errno| format!("fork: {errno}"))?;
-        if let Err(why) = launch::settle(Some(&plan), this.inherited) {
-            return Err(abandon(child.pid, why));
-        }
-        let watch = match watch(options, &this, &plan, rules, entry, sink, child.pid) {
-            Ok(watch) => watch,
-            Err(why) => return Err(abandon(child.pid, why)),
-        };
-        match run::run(child, signals.try_clone().map_err(io)?, behaviour(options), Some(watch)) {
-            // Somebody else has a listener (EBUSY), or the runtime refuses one: known
-            // only by trying. What the profile says of such a kernel holds.
-            Err(RunError::Launch(failure)) if failure.listener && kernel.notify.is_ok() => {
-                kernel.notify = Err(format!("loading it was answered {:?}", failure.errno));
-            }
-            ended => return finish(ended, &this.found),
-        }
+        format!("profile {}: {error}", this.loaded.source)
+    })?;
+    if let Some(refusal) = plan.refusal() {
+        return Err(refusal.into());
     }
+    let rules = Rulebook::new(&plan);
+    let entry = entry(&rules, &this)?;
+    let confinement = Confinement::prepare(&plan)?;
+    let command = app(options, &this.found, this.environment, &plan.environment_drop, mask, ignored)?;
+    subreaper()?;
+    let child = launch::launch(&command, Some(&confinement)).map_err(|errno| format!("fork: {errno}"))?;
+    if let Err(why) = launch::settle(Some(&plan), this.inherited) {
+        return Err(abandon(child.pid, why));
+    }
+    let watch = match watch(options, &this, &plan, rules, entry, sink, child.pid) {
+        Ok(watch) => watch,
+        Err(why) => return Err(abandon(child.pid, why)),
+    };
+    finish(run::run(child, signals, behaviour(options), Some(watch)), &this.found)
 }
 
 fn io(error: std::io::Error) -> String {
@@ -354,6 +360,7 @@ fn app(
         environment: variables.collect::<Result<_, _>>()?,
         mask,
         ignore_sigchld,
+        ignore_sigpipe: sys::signal::sigpipe_was_ignored(),
         listen_fds: if ours { variable("LISTEN_FDS").unwrap_or(0).min(1024) } else { 0 },
         own_group: true,
         parent_death: options.parent_death,

@@ -101,6 +101,12 @@ pub fn read(
     env: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Asked, String> {
     let mut parser = lexopt::Parser::from_iter(args);
+    // A variable that is set to nothing is one that nobody set; tini's two switches
+    // count by being there.
+    let env = &|name: &str| {
+        let switch = matches!(name, "TINI_SUBREAPER" | "TINI_KILL_PROCESS_GROUP");
+        env(name).filter(|value| switch || !value.is_empty())
+    };
     let mut options = Options::from_environment(env)?;
     // The environment only speaks where no flag does, wrong or not.
     let mut mode = None;
@@ -123,7 +129,7 @@ pub fn read(
             Short('l') => return Ok(Asked::Print(include_str!("../../LICENSE").to_owned())),
             Short('h') | Long("help") => return Ok(Asked::Print(HELP.to_owned())),
             Long("version") => {
-                return Ok(Asked::Print(format!("remit-init {}\n", env!("CARGO_PKG_VERSION"))));
+                return Ok(Asked::Print(version(parser.bin_name().unwrap_or_default())));
             }
             Value(command) => {
                 options.command.push(command);
@@ -164,7 +170,7 @@ impl Options {
             None => Redaction::Secrets,
         };
         Ok(Options {
-            profile: env("REMIT_PROFILE").filter(|name| !name.is_empty()),
+            profile: env("REMIT_PROFILE"),
             mode: None,
             events: Destination::Stderr,
             level: Level::Violation,
@@ -188,6 +194,15 @@ impl Options {
     }
 }
 
+/// The version; where tini stood, in the form that Docker reads of `docker-init`.
+fn version(called_as: &str) -> String {
+    const OWN: &str = concat!("remit-init ", env!("CARGO_PKG_VERSION"));
+    match called_as.rsplit('/').next() {
+        Some("tini" | "tini-static" | "docker-init") => format!("tini version 0.19.0 - {OWN}\n"),
+        _ => format!("{OWN}\n"),
+    }
+}
+
 fn wrong(error: lexopt::Error) -> String {
     format!("{error}; see --help")
 }
@@ -196,9 +211,9 @@ fn read_mode(who: &str, text: &OsStr) -> Result<Mode, String> {
     match text.to_string_lossy().as_ref() {
         "enforce" => Ok(Mode::Enforce),
         "audit" => Ok(Mode::Audit),
-        "learn" => Ok(Mode::Learn),
+        "learn" => Err(format!("{who}: `learn` is not there yet; expected enforce, audit or off")),
         "off" => Ok(Mode::Off),
-        other => Err(format!("{who}: `{other}` is no mode; expected enforce, audit, learn or off")),
+        other => Err(format!("{who}: `{other}` is no mode; expected enforce, audit or off")),
     }
 }
 
@@ -275,7 +290,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (args, says) in [
             (&[][..], "no COMMAND"),
-            (&["--mode", "enforced", "x"], "enforce, audit, learn or off"),
+            (&["--mode", "enforced", "x"], "enforce, audit or off"),
             (&["--grace", "8", "x"], "8s"),
             (&["--run-as", "root", "x"], "UID:GID"),
             (&["--run-as", "4294967295", "x"], "UID:GID"),

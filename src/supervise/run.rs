@@ -198,8 +198,12 @@ impl Loop {
         });
         let judge = (watch.judge)(listener, requests);
         const STACK: usize = 256 * 1024;
-        let spawned =
-            std::thread::Builder::new().name("judge".into()).stack_size(STACK).spawn(move || judge.run());
+        let spawned = std::thread::Builder::new().name("judge".into()).stack_size(STACK).spawn(move || {
+            if let Err(errno) = signal::block_all() {
+                tracing::warn!(%errno, "a thread takes signals that are the app's");
+            }
+            judge.run();
+        });
         if let Err(error) = spawned {
             tracing::error!(%error, "no worker can be started; the app is ended");
             self.step(&Input::Violation);

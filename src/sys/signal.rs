@@ -2,6 +2,7 @@
 //! runtime may send, so the kernel's own mask is used throughout.
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 
@@ -120,6 +121,54 @@ pub fn set_ignored(signal: i32, ignored: bool) -> Result<bool, Errno> {
         check(libc::sigaction(signal, &new, &mut old).into())?;
         Ok(old.sa_sigaction == libc::SIG_IGN)
     }
+}
+
+/// Blocks every signal in a thread that has just begun, or that has just started its
+/// first: C libraries unblock the two or three that they keep for themselves there,
+/// and one sent from outside would end the process.
+///
+/// # Errors
+/// As [`set_mask`].
+pub fn block_all() -> Result<(), Errno> {
+    set_mask(Mask::ALL).map(drop)
+}
+
+/// Ignores a signal that the C library keeps for itself (32, 33), so that between a
+/// thread's beginning and its [`block_all`] it does no harm. For a process that has
+/// already forked: the app would inherit it.
+///
+/// # Errors
+/// As [`set_ignored`].
+pub fn ignore_reserved(signal: i32) -> Result<(), Errno> {
+    // The kernel's own structure: handler, flags, restorer, mask, a word each.
+    let action: [u64; 4] = [libc::SIG_IGN as u64, 0, 0, 0];
+    let none = std::ptr::null::<u64>();
+    // SAFETY: the pointer is to a live structure of the kernel's size; SIG_IGN is no
+    // function that could run.
+    check(unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), none, 8) }).map(drop)
+}
+
+/// Whether SIGPIPE was inherited as ignored. Rust's runtime ignores it before `main`
+/// begins, so it was asked for before that.
+pub fn sigpipe_was_ignored() -> bool {
+    SIGPIPE_IGNORED.load(Ordering::Relaxed)
+}
+
+static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+
+// SAFETY: the C library calls what stands in this section, with arguments that such a
+// function may leave alone, before `main` and with one thread.
+#[unsafe(link_section = ".init_array")]
+#[used]
+static BEFORE_MAIN: extern "C" fn() = note_sigpipe;
+
+extern "C" fn note_sigpipe() {
+    // SAFETY: zero is a value of sigaction, and only the present one is asked for.
+    let ignored = unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
+    };
+    SIGPIPE_IGNORED.store(ignored, Ordering::Relaxed);
 }
 
 /// Sends a signal to a process, or to a group when `pid` is negative.

@@ -1,0 +1,263 @@
+//! The app of the tests of PID 1 and of modes: prints what it finds and what comes
+//! of what it tries. Without std's `main`, which ignores SIGPIPE and opens closed
+//! descriptors: what the shim handed over is seen as it is.
+//!
+//! ```text
+//! status                    one line each: mask, ignored, cwd, descriptors, ids, environment
+//! signals SIGNAL CODE       print every signal with its value; end with CODE on SIGNAL
+//! exit CODE | die SIGNAL
+//! orphans N                 leave N orphans, and say how many PID 1 left unreaped
+//! leave polite|stubborn|quick CODE   leave a grandchild in a session of its own, and end
+//! group                     a child in the same group that says which signal came
+//! stopped CODE              stop, and end with CODE on the TERM that comes afterwards
+//! violate DIRECTORY PORT    try what the profile does not list
+//! call NAME                 one unlisted call; print what came of it, then end with 7
+//! ```
+#![no_main]
+
+use std::ffi::c_int;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+#[unsafe(no_mangle)]
+extern "C" fn main(_: c_int, _: *const *const u8) -> c_int {
+    let arguments: Vec<String> = std::env::args().collect();
+    let arguments: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    let number = |text: &str| text.parse::<i32>().expect("a number");
+    match arguments[..] {
+        ["status"] => status(),
+        ["signals", last, code] => return signals(number(last), number(code)),
+        ["exit", code] => return number(code),
+        ["die", signal] => die(number(signal)),
+        ["orphans", count] => orphans(number(count)),
+        ["leave", manners, code] => {
+            leave(manners);
+            return number(code);
+        }
+        ["group"] => return group(),
+        ["stopped", code] => return stopped(number(code)),
+        ["violate", directory, port] => violate(Path::new(directory), port),
+        ["call", name] => {
+            println!("{name} {}", outcome(unlisted(name)));
+            return 7;
+        }
+        _ => {
+            println!("the probe does not know {arguments:?}");
+            return 64;
+        }
+    }
+    0
+}
+
+fn say(text: &str) {
+    println!("{text}");
+    std::io::stdout().flush().expect("stdout");
+}
+
+fn status() {
+    let status = std::fs::read_to_string("/proc/self/status").expect("status");
+    for line in status.lines() {
+        if let Some((key @ ("SigBlk" | "SigIgn" | "NoNewPrivs"), value)) = line.split_once(':') {
+            println!("{key} {}", value.trim());
+        }
+    }
+    let open = |fd: &i32| unsafe { libc::fcntl(*fd, libc::F_GETFD) } != -1;
+    println!("fds {:?}", (0..256).filter(open).collect::<Vec<_>>());
+    println!("cwd {}", std::env::current_dir().expect("cwd").display());
+    let (pid, group) = (std::process::id(), unsafe { libc::getpgrp() } as u32);
+    println!("pid {pid} leader {} parent {}", pid == group, unsafe { libc::getppid() });
+    for (key, value) in std::env::vars().filter(|(key, _)| key.starts_with("LISTEN_") || key == "LD_PRELOAD")
+    {
+        println!("{key}={value}");
+    }
+}
+
+/// Blocks every signal, those that libc keeps for itself too.
+fn block_all() {
+    let all = u64::MAX;
+    let done = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8) };
+    assert_eq!(done, 0);
+}
+
+/// The next signal, the value that was queued with it, and how it was sent.
+fn next() -> (i32, i32, u64) {
+    let all = u64::MAX;
+    let mut info = [0u8; 128];
+    loop {
+        let signal =
+            unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, info.as_mut_ptr(), 0, 8) };
+        if signal > 0 {
+            let code = i32::from_ne_bytes(info[8..12].try_into().expect("four"));
+            let value = u64::from_ne_bytes(info[24..32].try_into().expect("eight"));
+            return (signal as i32, code, value);
+        }
+    }
+}
+
+fn signals(last: i32, end: i32) -> i32 {
+    block_all();
+    say("ready");
+    loop {
+        let (signal, code, value) = next();
+        let value = if code == libc::SI_QUEUE { value } else { 0 };
+        say(&format!("signal {signal} {value}"));
+        if signal == last {
+            return end;
+        }
+    }
+}
+
+fn die(signal: i32) {
+    // No core file: the test leaves nothing behind.
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_CORE, &none);
+        libc::kill(libc::getpid(), signal);
+    }
+}
+
+/// Runs `child` in a forked process that ends when it returns.
+fn fork(child: impl FnOnce()) -> i32 {
+    match unsafe { libc::fork() } {
+        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            child();
+            unsafe { libc::_exit(0) }
+        }
+        pid => pid,
+    }
+}
+
+fn wait(pid: i32) {
+    let mut status = 0;
+    unsafe { libc::waitpid(pid, &mut status, 0) };
+}
+
+fn pipe() -> [i32; 2] {
+    let mut ends = [0; 2];
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    ends
+}
+
+fn orphans(count: i32) {
+    let [from, to] = pipe();
+    for _ in 0..count {
+        wait(fork(|| {
+            let pid = fork(|| {}).to_ne_bytes();
+            unsafe { libc::write(to, pid.as_ptr().cast(), 4) };
+        }));
+    }
+    let mut pids = Vec::new();
+    for _ in 0..count {
+        let mut pid = [0u8; 4];
+        assert_eq!(unsafe { libc::read(from, pid.as_mut_ptr().cast(), 4) }, 4);
+        pids.push(i32::from_ne_bytes(pid));
+    }
+    // A zombie can still be signalled. Nobody tells a stranger of a reaping.
+    let there = |pid: &i32| unsafe { libc::kill(*pid, 0) } == 0;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while pids.iter().any(there) && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    println!("orphans {count} unreaped {}", pids.iter().filter(|pid| there(pid)).count());
+}
+
+/// A grandchild that no process group and no session reaches; it is ready when
+/// this returns.
+fn leave(manners: &str) {
+    let [from, to] = pipe();
+    wait(fork(|| {
+        unsafe { libc::setsid() };
+        fork(|| {
+            block_all();
+            unsafe {
+                libc::close(from);
+                libc::close(to);
+            }
+            match manners {
+                "polite" => {
+                    while next().0 != libc::SIGTERM {}
+                    say("told");
+                    std::thread::sleep(Duration::from_millis(100));
+                    say("done");
+                }
+                "stubborn" => loop {
+                    if next().0 == libc::SIGTERM {
+                        say("told");
+                    }
+                },
+                _ => {}
+            }
+        });
+    }));
+    unsafe { libc::close(to) };
+    let mut byte = 0u8;
+    unsafe { libc::read(from, (&raw mut byte).cast(), 1) };
+}
+
+fn group() -> i32 {
+    block_all();
+    let child = fork(|| say(&format!("child {}", next().0)));
+    say("ready");
+    say(&format!("app {}", next().0));
+    wait(child);
+    0
+}
+
+fn stopped(code: i32) -> i32 {
+    extern "C" fn nothing(_: c_int) {}
+    let handler = nothing as extern "C" fn(c_int);
+    unsafe { libc::signal(libc::SIGTERM, handler as libc::sighandler_t) };
+    say("ready");
+    unsafe { libc::raise(libc::SIGSTOP) };
+    // The handler has run before this is reached, or TERM is still to come.
+    say("continued");
+    code
+}
+
+fn outcome<T>(result: std::io::Result<T>) -> String {
+    match result {
+        Ok(_) => "done".to_owned(),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EPERM) => "EPERM".to_owned(),
+            Some(libc::EACCES) => "EACCES".to_owned(),
+            Some(libc::ENOSYS) => "ENOSYS".to_owned(),
+            _ => error.to_string(),
+        },
+    }
+}
+
+fn unlisted(name: &str) -> std::io::Result<()> {
+    let answer = match name {
+        "personality" => unsafe { libc::syscall(libc::SYS_personality, 0xffff_ffff_u64) },
+        "sync" => unsafe { libc::syscall(libc::SYS_syncfs, 1) },
+        "ptrace" => unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_TRACEME, 0, 0, 0) },
+        other => panic!("no such call: {other}"),
+    };
+    if answer < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// What the profile of the tests does not list, one line each.
+fn violate(directory: &Path, port: &str) {
+    let try_it = |name: &str, result: std::io::Result<()>| say(&format!("{name} {}", outcome(result)));
+    let file = directory.join("made");
+    try_it("create", std::fs::write(&file, "x"));
+    try_it("write", std::fs::OpenOptions::new().append(true).open(directory.join("there")).map(drop));
+    try_it("read", std::fs::read(directory.join("there")).map(drop));
+    try_it("mkdir", std::fs::create_dir(directory.join("directory")));
+    try_it("rename", std::fs::rename(&file, directory.join("renamed")));
+    try_it("remove", std::fs::remove_file(directory.join("renamed")));
+    try_it("listen", std::net::TcpListener::bind("127.0.0.1:0").map(drop));
+    try_it("connect", std::net::TcpStream::connect(format!("127.0.0.1:{port}")).map(drop));
+    try_it("syscall", unlisted("personality"));
+    try_it("execute", std::process::Command::new("/bin/true").status().map(drop));
+    try_it("memory", executable_memory());
+}
+
+fn executable_memory() -> std::io::Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let rights = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, rights, flags, -1, 0) };
+    if page == libc::MAP_FAILED { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}
