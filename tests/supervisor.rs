@@ -70,7 +70,8 @@ fn app() {
     let place = PathBuf::from(std::env::var_os(PLACE).expect("its place"));
     match act.to_str() {
         Some("move") => move_a_neighbour(&place),
-        Some("fork") => fork_to_the_limit(),
+        Some("fork") => fork_to_the_limit(|| {}),
+        Some("headless") => fork_to_the_limit(lose_the_first_thread),
         Some("nameless") => println!("nameless: {:?}", nameless(&place)),
         Some("try") => try_everything(&place),
         Some("die") => die_while_asking(&place),
@@ -135,17 +136,41 @@ fn as_many_processes_live_as_the_limit_says() {
     assert!(said.contains("children: 4, then EAGAIN"), "{said}");
 }
 
-fn fork_to_the_limit() {
+/// A process whose first thread has ended looks like a zombie, and is none.
+#[test]
+fn processes_without_their_first_thread_count_too() {
+    let place = Place::new();
+    let Some(said) = place.run("headless", r#"{"processes": 5}"#, 1024) else { return };
+    assert!(said.contains("children: 4, then EAGAIN"), "{said}");
+}
+
+fn lose_the_first_thread() {
+    std::thread::spawn(|| {
+        loop {
+            std::thread::park();
+        }
+    });
+    // SAFETY: the bare call ends this thread alone.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+}
+
+fn fork_to_the_limit(child: fn()) {
     let mut children = Vec::new();
     let errno = loop {
-        // SAFETY: the child does nothing but wait to be killed.
+        // SAFETY: the child starts a thread at most, and waits to be killed.
         match unsafe { libc::fork() } {
-            0 => loop {
-                // SAFETY: it takes nothing.
-                unsafe { libc::pause() };
-            },
+            0 => {
+                child();
+                loop {
+                    std::thread::park();
+                }
+            }
             -1 => break nix::errno::Errno::last(),
-            child if children.len() < 20 => children.push(child),
+            child if children.len() < 20 => {
+                children.push(child);
+                // Time for it to become what it is to be.
+                std::thread::sleep(Duration::from_millis(30));
+            }
             _ => break nix::errno::Errno::UnknownErrno,
         }
     };
