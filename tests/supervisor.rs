@@ -190,7 +190,7 @@ fn a_thread_whose_name_is_no_text_is_served() {
 
 fn nameless(place: &Path) -> io::Result<()> {
     // SAFETY: PR_SET_NAME reads up to 16 bytes of a NUL-terminated string.
-    unsafe { libc::prctl(libc::PR_SET_NAME, b"\xff)\xfe\0".as_ptr()) };
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"\xff)\xfe".as_ptr()) };
     std::fs::write(place.join("new"), "")
 }
 
