@@ -180,7 +180,10 @@ fn what_another_user_may_not_do() {
     let bench = Bench::new();
     // The build's folder need not be open to everyone.
     let copy = bench.path("shim");
-    fs::copy(harness::SHIM, &copy).expect("a copy");
+    // By another process: a descriptor for writing that a test beside this one forks
+    // along would make it busy.
+    let copied = command("cp").arg(harness::SHIM).arg(&copy).status();
+    assert!(copied.is_ok_and(|status| status.success()));
     let nobody = |options: &[&str]| {
         let mut shim = command(&copy);
         shim.args(options).arg("--").arg(&bench.touch).arg(bench.path("out/marker"));
@@ -396,7 +399,7 @@ fn a_sink_that_takes_nothing_costs_events_and_never_the_app() {
 
     // A pipe whose reader goes while the app runs, and one whose reader has gone.
     for before in [true, false] {
-        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
         let mut reader = Some(reader);
         if before {
             reader.take();
@@ -451,15 +454,14 @@ fn a_listener_that_comes_back_hears_how_much_it_missed() {
         let event: Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
         match event["event"].as_str() {
             Some("dropped") => lost += event["count"].as_u64().expect("a count"),
-            Some("signal") if event["signal"] == "USR1" => lines += 1,
-            _ => {}
+            _ => lines += 1,
         }
     }
     let ended = ended.join().expect("it ended");
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
     assert!(lost > 0, "some were lost: {lines} came");
-    // A line that was written into the old connection's buffer is lost with it.
-    assert!((2990..=3000).contains(&(lines + lost)), "{lines} came and {lost} were counted");
+    // The signals, and with the last one its event, the app's exit and the stop.
+    assert_eq!(lines + lost, 3000 + 3, "{lines} came and {lost} were counted");
 }
 
 #[test]
@@ -527,7 +529,7 @@ fn a_refusal_with_no_stderr_still_has_its_code() {
         assert!(!bench.ran());
     }
     // A pipe that nobody reads neither kills it nor changes what it answers.
-    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let status = bench.touching(&["--profile", "./none.json"]).stderr(writer).status();
     assert_eq!(status.expect("it starts").code(), Some(125));

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::{Running, command, namespaces, probe, run, send};
+use harness::{Running, command, eventually, namespaces, probe, run, send};
 
 /// How the shim is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,17 +148,9 @@ fn a_stopped_app_hears_term() {
         let mut running = Running::start(&mut way.shim(&[], &["stopped", "9"]));
         running.expect("ready");
         let shim = running.shim();
-        let stopped = || {
-            harness::children(shim).first().is_some_and(|app| {
-                let stat = std::fs::read_to_string(format!("/proc/{app}/stat")).unwrap_or_default();
-                stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
-            })
-        };
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !stopped() {
-            assert!(Instant::now() < deadline, "{way:?}: it does not stop");
-            std::thread::yield_now();
-        }
+        eventually("the app stops", || {
+            harness::children(shim).first().is_some_and(|app| harness::state(*app) == Some('T'))
+        });
         running.signal(libc::SIGTERM);
         running.expect("continued");
         assert_eq!(running.end().code, 9, "{way:?}");
@@ -278,8 +270,8 @@ fn the_app_keeps_its_directory_and_the_shim_holds_none() {
         let mut running = Running::start(way.shim(&[], &["signals", "15", "0"]).current_dir(folder.path()));
         running.expect("ready");
         let shim = running.shim();
-        let cwd = std::fs::read_link(format!("/proc/{shim}/cwd")).expect("cwd");
-        assert_eq!(cwd.to_str(), Some("/"), "{way:?}");
+        let cwd = || std::fs::read_link(format!("/proc/{shim}/cwd")).expect("cwd");
+        eventually("the shim is at /", || cwd() == std::path::Path::new("/"));
         running.signal(libc::SIGTERM);
         assert_eq!(running.end().code, 0);
     }
@@ -334,15 +326,7 @@ fn the_app_dies_with_the_shim() {
     running.expect("ready");
     let app = harness::children(running.shim())[0];
     send(running.shim(), libc::SIGKILL);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let there = || {
-        let stat = std::fs::read_to_string(format!("/proc/{app}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
-    };
-    while there() {
-        assert!(Instant::now() < deadline, "the app outlived its supervisor");
-        std::thread::yield_now();
-    }
+    eventually("the app dies", || matches!(harness::state(app), None | Some('Z')));
 }
 
 #[test]
@@ -408,8 +392,8 @@ fn the_shim_keeps_no_descriptor_that_it_was_given() {
         leak(&mut shim, 88);
         let mut running = Running::start(&mut shim);
         running.expect("ready");
-        let open = std::fs::read_link(format!("/proc/{}/fd/88", running.shim()));
-        assert!(open.is_err(), "{way:?}: {open:?}");
+        let there = format!("/proc/{}/fd/88", running.shim());
+        eventually("the shim closes it", || std::fs::read_link(&there).is_err());
         running.signal(libc::SIGTERM);
         assert_eq!(running.end().code, 0, "{way:?}");
     }

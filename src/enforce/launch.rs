@@ -261,7 +261,8 @@ fn terminal(own_group: bool) -> Result<(), Errno> {
     }
     sys::process::own_group()?;
     match sys::process::take_terminal(0) {
-        Ok(()) | Err(Errno::ENOTTY | Errno::ENXIO | Errno::EBADF) => Ok(()),
+        // EPERM: another session's, or a filter outside refuses it.
+        Ok(()) | Err(Errno::ENOTTY | Errno::ENXIO | Errno::EBADF | Errno::EPERM) => Ok(()),
         Err(errno) => Err(errno),
     }
 }

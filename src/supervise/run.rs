@@ -336,7 +336,11 @@ impl Loop {
         }
         scribe.record(Event::Stop(Stop { exit, ended, killed: self.killed, why, abnormal }));
         if let Err(unwritten) = scribe.close(LAST_WORDS) {
-            tracing::warn!(%unwritten, "the last events");
+            tracing::warn!("{unwritten}; look at what --events or REMIT_EVENTS names");
+        }
+        // What stderr does not take can be told in one place more.
+        if let Err(unwritten) = crate::event::log::close(LAST_WORDS) {
+            crate::event::termination(&format!("remit-init: {unwritten}"));
         }
     }
 }

@@ -215,6 +215,22 @@ pub fn send(pid: i32, signal: i32) {
     assert_eq!(done, 0, "kill {signal}: {}", std::io::Error::last_os_error());
 }
 
+/// Waits for what has no event of its own.
+#[track_caller]
+pub fn eventually(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "it never came to this: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A process's state, as `ps` has it; none when there is none.
+pub fn state(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 /// A process's children now.
 pub fn children(pid: i32) -> Vec<i32> {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
