@@ -114,6 +114,10 @@ impl Confinement {
 /// The socket pair or the fork failed; nothing was started.
 pub fn launch(command: &Command, confinement: Option<&Confinement>) -> Result<Child, Errno> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    if confinement.is_some() {
+        // Before there is anybody who could trace or read the supervisor.
+        sys::process::prctl(libc::PR_SET_DUMPABLE, 0, 0)?;
+    }
     match sys::process::fork()? {
         Side::Parent(pid) => {
             let steps = confinement.map_or(Vec::new(), |c| c.steps.iter().map(Step::to_string).collect());
@@ -167,6 +171,12 @@ impl Child {
 /// The child's work; it returns only the step that failed, by its index.
 fn perform(command: &Command, confinement: Option<&Confinement>, socket: &OwnedFd) -> (u32, Errno) {
     let exec = confinement.map_or(0, |c| c.steps.len() as u32 - 1);
+    // The supervisor's being undumpable was inherited, and is not for the app.
+    if confinement.is_some()
+        && let Err(errno) = sys::process::prctl(libc::PR_SET_DUMPABLE, 1, 0)
+    {
+        return (exec, errno);
+    }
     if let Err(errno) = terminal(command.own_group) {
         return (exec, errno);
     }
@@ -368,8 +378,7 @@ fn ruleset(plan: &crate::plan::Landlock) -> Result<OwnedFd, String> {
     fd.ok_or_else(|| "landlock: the kernel made no ruleset".to_owned())
 }
 
-/// What the supervisor keeps once the app has been launched: undumpable, with its
-/// own capability sets, at `/`, with no umask, and none of the descriptors that it
+/// What the supervisor keeps once the app has been launched: its own capability sets, at `/`, with no umask, and none of the descriptors that it
 /// was started with beyond the first three.
 ///
 /// # Errors
@@ -378,9 +387,6 @@ pub fn settle(plan: Option<&Plan>, inherited: &[i32]) -> Result<(), String> {
     let failed = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
     for reserved in [32, 33] {
         sys::signal::ignore_reserved(reserved).map_err(failed("rt_sigaction"))?;
-    }
-    if plan.is_some() {
-        sys::process::prctl(libc::PR_SET_DUMPABLE, 0, 0).map_err(failed("PR_SET_DUMPABLE"))?;
     }
     if let Some(plan) = plan {
         let bits = plan.capabilities.supervisor.iter().fold(0, |bits, cap| bits | cap.bitmask());

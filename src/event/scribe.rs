@@ -95,6 +95,11 @@ impl Scribe {
             drop(state);
             return told.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
         }
+        if matches!(event, Event::Stop(_)) {
+            // What is held back comes before it: the stop is the last event.
+            let held = self.shared.lock().ledger.flush(Instant::now());
+            held.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
+        }
         self.put(&event);
     }
 

@@ -144,9 +144,11 @@ fn only_init(
         subreaper()?;
     }
     let (signals, mask, ignored) = take_signals()?;
-    let command = app(options, found, environment, &[], mask, ignored)?;
+    let command = app(options, found, environment, &[], mask, ignored, inherited)?;
     let child = launch::launch(&command, None).map_err(|errno| format!("fork: {errno}"))?;
-    launch::settle(None, inherited)?;
+    if let Err(why) = launch::settle(None, inherited) {
+        return Err(abandon(child.pid, why));
+    }
     finish(run::run(child, signals, behaviour(options), None), found)
 }
 
@@ -184,7 +186,8 @@ fn confined(options: &Options, this: Confined) -> Result<u8, Refused> {
     let rules = Rulebook::new(&plan);
     let entry = entry(&rules, &this)?;
     let confinement = Confinement::prepare(&plan)?;
-    let command = app(options, &this.found, this.environment, &plan.environment_drop, mask, ignored)?;
+    let drop = &plan.environment_drop;
+    let command = app(options, &this.found, this.environment, drop, mask, ignored, this.inherited)?;
     subreaper()?;
     let child = launch::launch(&command, Some(&confinement)).map_err(|errno| format!("fork: {errno}"))?;
     if let Err(why) = launch::settle(Some(&plan), this.inherited) {
@@ -214,8 +217,15 @@ fn guarded(options: &Options, loaded: &Loaded) -> Vec<(&'static str, PathBuf)> {
     let mut files = Vec::new();
     files.extend(loaded.path.clone().map(|path| ("the profile", path)));
     files.extend(std::fs::read_link("/proc/self/exe").ok().map(|path| ("remit-init", path)));
-    files.extend(options.events.path().map(|path| ("the event file", path.to_owned())));
+    let events = options.events.path().filter(|path| !is_device(path));
+    files.extend(events.map(|path| ("the event file", path.to_owned())));
     files
+}
+
+/// What is written to /dev/null is nobody's to guard.
+fn is_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
 }
 
 /// COMMAND has to be an entry of the profile.
@@ -333,6 +343,7 @@ fn app(
     drop: &[String],
     mask: Mask,
     ignore_sigchld: bool,
+    inherited: &[i32],
 ) -> Result<Command, String> {
     let nul = |what: &str| format!("{what} holds a NUL byte");
     let c_string = |bytes: Vec<u8>, what: &str| CString::new(bytes).map_err(|_| nul(what));
@@ -361,10 +372,16 @@ fn app(
         mask,
         ignore_sigchld,
         ignore_sigpipe: sys::signal::sigpipe_was_ignored(),
-        listen_fds: if ours { variable("LISTEN_FDS").unwrap_or(0).min(1024) } else { 0 },
+        listen_fds: if ours { variable("LISTEN_FDS").unwrap_or(0).min(in_a_row(inherited)) } else { 0 },
         own_group: true,
         parent_death: options.parent_death,
     })
+}
+
+/// How many descriptors were inherited from 3 on without a gap: more than these are
+/// none of the app's, whatever LISTEN_FDS claims.
+fn in_a_row(inherited: &[i32]) -> u32 {
+    (3..).take_while(|fd| inherited.contains(fd)).count() as u32
 }
 
 fn behaviour(options: &Options) -> run::Options {

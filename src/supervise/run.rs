@@ -69,8 +69,20 @@ struct Loop {
 /// Supervises until the container ends, and answers with its exit code.
 ///
 /// # Errors
-/// The launch failed: the step and its errno. Nothing runs any more.
+/// The launch failed: the step and its errno; or the loop itself, and the app has
+/// been killed. Nothing runs any more.
 pub fn run(child: Child, signals: OwnedFd, options: Options, watch: Option<Watch>) -> Result<u8, RunError> {
+    let app = child.pid;
+    let ended = supervise(child, signals, options, watch);
+    if let Err(RunError::Loop(_)) = ended
+        && let Err(errno) = signal::send(app, libc::SIGKILL)
+    {
+        tracing::error!(%errno, "the app could not be ended");
+    }
+    ended
+}
+
+fn supervise(child: Child, signals: OwnedFd, options: Options, watch: Option<Watch>) -> Result<u8, RunError> {
     let worker = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let readable = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);

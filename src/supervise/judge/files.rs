@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
+use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
 use crate::image::FileKind;
 use crate::profile::Rights;
@@ -89,7 +90,8 @@ impl Judge {
             Ok(Ruling::Perform) if found.magic || opening.resolve != 0 => Outcome::Continue,
             Ok(Ruling::Perform) => match self.perform_open(&found, opening, caller) {
                 Ok(fd) => Outcome::Opened(fd, flags & libc::O_CLOEXEC != 0),
-                Err(errno) => Outcome::Fail(errno),
+                Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
+                Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
             },
             Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
         }

@@ -24,6 +24,14 @@ use crate::supervise::caller::Caller;
 use crate::supervise::resolve::Found;
 use crate::sys;
 
+/// Why nothing was opened.
+pub(super) enum Hindered {
+    /// The kernel refuses it, as it would have refused the caller.
+    Kernel(Errno),
+    /// What stands there by now is a program, or no file at all: a violation.
+    Swapped,
+}
+
 impl Judge {
     /// Opens a file for the caller.
     pub(super) fn perform_open(
@@ -31,28 +39,29 @@ impl Judge {
         found: &Found,
         open: Opening,
         caller: &Caller,
-    ) -> Result<OwnedFd, Errno> {
+    ) -> Result<OwnedFd, Hindered> {
         let asked = OFlag::from_bits_retain(open.flags);
         // Truncated only once it is known what it is, and never waited for: a pipe
         // may have been put there meanwhile.
         let flags = (asked - OFlag::O_TRUNC) | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let mode = Mode::from_bits_truncate(open.mode & !caller.umask);
-        self.still_as_judged(found)?;
-        self.identity.become_caller(caller, || {
+        self.still_as_judged(found).map_err(Hindered::Kernel)?;
+        let opened = self.identity.become_caller(caller, || {
             let fd = openat(&found.parent, found.name.as_os_str(), flags, mode)?;
             let stat = fstat(&fd)?;
             let regular = SFlag::from_bits_truncate(stat.st_mode & libc::S_IFMT) == SFlag::S_IFREG;
             let id = FileId { device: stat.st_dev, inode: stat.st_ino };
             if !regular || self.rules.is_protected(id) {
-                return Err(Errno::EACCES);
+                return Ok(None);
             }
             if asked.contains(OFlag::O_TRUNC) {
                 ftruncate(&fd, 0)?;
             }
             let keep = OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_DIRECT | OFlag::O_NOATIME;
             fcntl(&fd, FcntlArg::F_SETFL(asked & keep))?;
-            Ok(fd)
-        })
+            Ok(Some(fd))
+        });
+        opened.map_err(Hindered::Kernel)?.ok_or(Hindered::Swapped)
     }
 
     /// To be asked before anything is done for a caller. It still waits, so its ids

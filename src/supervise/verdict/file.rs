@@ -51,6 +51,12 @@ impl Rulebook {
         if !self.policy.landlock || self.covered(used) { Ruling::Kernel } else { Ruling::Perform }
     }
 
+    /// A file that was not what it had been when it was judged: a race that nothing
+    /// honest runs.
+    pub fn swapped(&self, path: &Path, needs: Rights) -> Box<Refusal> {
+        Box::new(Refusal { want: None, ..refusal(path, needs) })
+    }
+
     /// A device node: no profile grants it.
     pub fn device(&self, path: &Path) -> Box<Refusal> {
         Box::new(Refusal { errno: Errno::EPERM, want: None, ..refusal(path, Rights::CREATE) })
