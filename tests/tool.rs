@@ -59,10 +59,10 @@ fn a_kernel_that_cannot_give_it_is_exit_code_1() {
 #[test]
 fn bad_input_is_one_line_and_exit_code_2() {
     let cases: [(&[&str], &str); 8] = [
-        (&["plan", "bad/unknown-key.json"], "remit: bad/unknown-key.json:1:77: /filez: "),
+        (&["plan", "bad/unknown-key.json"], "remit: profile bad/unknown-key.json:1:77: /filez: "),
         (&["plan", "good/redis.json"], "remit: good/redis.json: /programs/0/sha256: "),
-        (&["plan", "gone.json"], "remit: gone.json: cannot read the profile"),
-        (&["plan", "good"], "remit: good: cannot read the profile"),
+        (&["plan", "gone.json"], "remit: profile gone.json: not found"),
+        (&["plan", "good"], "remit: profile good: is a directory"),
         (&["plan", "basline"], "\"baseline\""),
         (&["plan", "strict", "--kernel", "4.18"], "expected 5.10 or later"),
         (&["plan", "strict", "--", "no-such-command"], "PATH"),

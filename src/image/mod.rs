@@ -81,9 +81,11 @@ pub trait Files {
     fn list(&self, path: &Path) -> std::io::Result<Vec<(std::ffi::OsString, bool)>>;
 }
 
-/// The files with an execute bit in `command`'s own directory, sorted: what the
-/// `baseline` profile takes for programs beside its usual directories. Links are
-/// left out, since they name files that are elsewhere or here already.
+/// The files with an execute bit in `command`'s own directory that the kernel can
+/// execute, sorted: what the `baseline` profile takes for programs beside its usual
+/// directories. Links are left out, since they name files that are elsewhere or here
+/// already, and so is what only has the bit (`/.dockerenv`, whole mounts of another
+/// system).
 ///
 /// # Errors
 /// The directory cannot be listed, or a file in it not looked at.
@@ -96,7 +98,12 @@ pub fn beside(files: &dyn Files, command: &Path) -> std::io::Result<Vec<PathBuf>
             continue;
         }
         let look = files.look(&path)?;
-        if look.is_some_and(|look| look.kind == FileKind::Regular && look.mode & 0o111 != 0) {
+        let has_bit = look.is_some_and(|look| look.kind == FileKind::Regular && look.mode & 0o111 != 0);
+        let runs = |path: &Path| {
+            let kind = files.executable(path);
+            matches!(kind, Ok(Executable::Static | Executable::Dynamic(_) | Executable::Script(..)))
+        };
+        if has_bit && runs(&path) {
             beside.push(path);
         }
     }

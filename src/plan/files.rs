@@ -189,14 +189,19 @@ impl<'a> Granted<'a> {
     }
 
     /// What a file's own rule cannot hold: its name is made and taken away in its
-    /// directory, and once made anew it is another inode. The kernel is told the
-    /// directory, the supervisor holds changes to the one name.
+    /// directory, and once made anew it is another inode. The supervisor does that
+    /// for the app and the kernel gives nothing: with a right to make or remove
+    /// names there, a neighbour could be moved to the one name, and then be written.
+    /// Only sockets cannot be made for another. Where the supervisor cannot hand
+    /// over files, the kernel is told the directory and the supervisor looks.
     fn above(&mut self, parent: &Look, rights: Rights, pointer: &str) {
         let mut narrowed = BitFlags::EMPTY;
         if rights.contains(Rights::CREATE) {
-            narrowed |= AccessFs::MakeReg;
             if self.unix {
                 narrowed |= AccessFs::MakeSock;
+            }
+            if !self.hands_over {
+                narrowed |= AccessFs::MakeReg;
             }
             if rights.contains(Rights::WRITE) && !self.hands_over {
                 narrowed |= make_bitflags!(AccessFs::{WriteFile | Truncate});
@@ -205,7 +210,7 @@ impl<'a> Granted<'a> {
                 self.widen(parent, AccessFs::ReadFile.into(), pointer, false);
             }
         }
-        if rights.contains(Rights::REMOVE) {
+        if rights.contains(Rights::REMOVE) && !self.hands_over {
             narrowed |= AccessFs::RemoveFile;
         }
         self.widen(parent, narrowed, pointer, true);

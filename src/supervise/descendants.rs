@@ -25,9 +25,9 @@ pub fn list(ancestor: i32) -> Result<Vec<i32>, Errno> {
     for entry in std::fs::read_dir("/proc").map_err(errno)? {
         let name = entry.map_err(errno)?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        match parent(pid) {
-            Ok(Some((parent, state))) if !matches!(state, 'Z' | 'X') => {
-                children.entry(parent).or_default().push(pid);
+        match Status::of(pid) {
+            Ok(Some(status)) if status.lives() => {
+                children.entry(status.parent).or_default().push(pid);
             }
             // It ended meanwhile, or is not shown to us.
             Ok(_) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => {}
@@ -64,20 +64,68 @@ pub fn signal_all(ancestor: i32, number: i32) {
     }
 }
 
-/// Whether a process is stopped, so that it needs CONT before it can heed TERM.
-pub fn is_stopped(pid: i32) -> bool {
-    matches!(parent(pid), Ok(Some((_, 'T'))))
+/// Kills every descendant, those too that are forked meanwhile: who has been killed
+/// forks no more, so there is an end to new ones. Answers with how many there were.
+pub fn kill_all(ancestor: i32) -> u64 {
+    const ROUNDS: u32 = 100;
+    let mut killed = std::collections::BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let Ok(all) = list(ancestor) else {
+            signal_all(ancestor, libc::SIGKILL);
+            break;
+        };
+        let new: Vec<i32> = all.into_iter().filter(|pid| !killed.contains(pid)).collect();
+        if new.is_empty() {
+            break;
+        }
+        for pid in &new {
+            match signal::send(*pid, libc::SIGKILL) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => tracing::warn!(pid, %errno, "could not be killed"),
+            }
+        }
+        killed.extend(new);
+    }
+    killed.len() as u64
 }
 
-/// A process's parent and state (proc(5), fields 4 and 3). The name before them may
-/// be any bytes.
-fn parent(pid: i32) -> Result<Option<(i32, char)>, Errno> {
-    let stat = proc_text(pid, "stat")?;
-    let after_name = stat.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace());
-    Ok(after_name.and_then(|mut rest| {
-        let state = rest.next()?.chars().next()?;
-        Some((rest.next()?.parse().ok()?, state))
-    }))
+/// Whether a process is stopped, so that it needs CONT before it can heed TERM.
+pub fn is_stopped(pid: i32) -> bool {
+    matches!(Status::of(pid), Ok(Some(Status { state: 'T', .. })))
+}
+
+/// A process, as /proc/PID/stat has it (proc(5), fields 3, 4 and 20).
+struct Status {
+    state: char,
+    parent: i32,
+    threads: u32,
+}
+
+impl Status {
+    fn of(pid: i32) -> Result<Option<Status>, Errno> {
+        // The name before the rest may be any bytes.
+        let stat = proc_text(pid, "stat")?;
+        let fields: Option<Vec<&str>> =
+            stat.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace().collect());
+        let field = |number: usize| fields.as_ref()?.get(number - 3).copied();
+        let status = || {
+            Some(Status {
+                state: field(3)?.chars().next()?,
+                parent: field(4)?.parse().ok()?,
+                threads: field(20)?.parse().ok()?,
+            })
+        };
+        Ok(status())
+    }
+
+    /// A process whose first thread has ended looks like a zombie, and lives on in
+    /// its others.
+    fn lives(&self) -> bool {
+        match self.state {
+            'Z' => self.threads > 1,
+            state => state != 'X',
+        }
+    }
 }
 
 #[cfg(test)]

@@ -263,8 +263,7 @@ impl Loop {
                 }
                 Action::KillAll => {
                     let me = nix::unistd::getpid().as_raw();
-                    self.killed += descendants::count(me).map_or(0, u64::from);
-                    descendants::signal_all(me, libc::SIGKILL);
+                    self.killed += descendants::kill_all(me);
                 }
                 Action::Wait(time) => self.deadline = Some(Instant::now() + time),
                 Action::Exit(code) => self.exit = Some(code),

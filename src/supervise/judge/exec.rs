@@ -53,6 +53,7 @@ impl Judge {
             // The supervisor's own child, one thread, running our code: its exec was
             // judged before it was forked.
             self.memory.launched = true;
+            self.memory.processes = 1;
             self.memory.families.found(self.app, self.entry);
             return Outcome::Continue;
         }

@@ -38,9 +38,9 @@ fn the_hint_names_the_value_where_one_argument_decides() {
     let refusal = rules.argument(&call("ioctl", &[0, high]));
     let want = Want::SyscallWhen { call: "ioctl".into(), arg: 1, value: json!(0x5412) };
     assert_eq!((refusal.errno, refusal.want), (Errno::EPERM, Some(want)), "as wide as the kernel looks");
-    // Several arguments decide about a clone.
     let clone = rules.argument(&call("clone", &[0x1000_0000]));
-    assert_eq!(clone.want, Some(Want::Syscall("clone".into())));
+    let want = Want::SyscallWhen { call: "clone".into(), arg: 0, value: json!(0x1000_0000) };
+    assert_eq!(clone.want, Some(want), "these flags, and no others");
 }
 
 #[test]
