@@ -141,6 +141,8 @@ fn a_mode_of_the_environment_is_said_on_stderr() {
 fn nested(bench: &Bench, inner: &str, changes: Value, act: &[&str]) -> harness::Ended {
     // All that a launch does; `prctl` with any first argument.
     let prctl = json!({ "call": "prctl", "arg": 0, "not_in": [9999] });
+    // TIOCSPGRP: the app comes to the foreground, where there is a terminal.
+    let foreground = json!({ "call": "ioctl", "arg": 1, "in": [0x5410] });
     let calls = json!([
         "seccomp",
         "landlock_create_ruleset",

@@ -14,6 +14,10 @@
 //! call NAME                 one unlisted call; print what came of it, then end with 7
 //! ```
 #![no_main]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "one thread, and libc calls alone: on numbers, or on locals that outlive them"
+)]
 
 use std::ffi::c_int;
 use std::io::Write;
