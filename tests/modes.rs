@@ -158,8 +158,6 @@ fn nested(bench: &Bench, inner: &str, changes: Value, act: &[&str]) -> harness::
         prctl,
         foreground,
     ]);
-    // TIOCSPGRP: the app comes to the foreground, where there is a terminal.
-    let foreground = json!({ "call": "ioctl", "arg": 1, "in": [0x5410] });
     let programs = json!([
         { "path": harness::SHIM, "entry": true, "may_run": [probe()] },
         { "path": probe() },
