@@ -41,6 +41,9 @@ fn the_hint_names_the_value_where_one_argument_decides() {
     let clone = rules.argument(&call("clone", &[0x1000_0000]));
     let want = Want::SyscallWhen { call: "clone".into(), arg: 0, value: json!(0x1000_0000) };
     assert_eq!(clone.want, Some(want), "these flags, and no others");
+    // A send that connects goes past the rules on ports, whatever else is allowed.
+    let send = rules.argument(&call("sendto", &[3, 0, 1, 0x2000_0000]));
+    assert_eq!((send.errno, send.want), (Errno::EPERM, None));
 }
 
 #[test]
