@@ -1,10 +1,12 @@
 //! Whole images: nothing but a static app, and ordinary programs under the
 //! embedded baseline.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::images;
-use crate::support::{Init, Place, Run, can_run, in_each_place, load};
+use crate::support::{Image, Init, Place, Run, can_run, folder, in_each_place, load, probe, shim};
 
 in_each_place!(
     scratch_holds_an_app_the_shim_and_a_profile,
@@ -30,6 +32,32 @@ fn scratch_holds_an_app_the_shim_and_a_profile(place: Place) {
     assert_eq!(stopped.code, 143, "{}", running.stderr());
     let bind = |event: &&Value| event["object"]["address"] == "tcp/4444";
     assert_eq!(running.events().violations().into_iter().filter(bind).count(), 1, "{}", running.stderr());
+}
+
+#[test]
+fn the_example_in_scratch_is_built_and_serves() {
+    if !can_run(Place::Docker, &[]) {
+        return;
+    }
+    let context = folder().join("example");
+    std::fs::create_dir(&context).expect("a folder for this test alone");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/scratch");
+    for (from, to) in [
+        (examples.join("Dockerfile"), "Dockerfile"),
+        (examples.join("profile.json"), "profile.json"),
+        (shim().into(), "remit-init"),
+        (probe().into(), "server"),
+    ] {
+        std::fs::copy(from, context.join(to)).expect("copied");
+    }
+    let image = Image::built("example", &context);
+    let mut running =
+        Run::new(&image, Place::Docker, Init::remit(&[]), &["/server", "serve", "8080"]).start();
+    running.line("listening 8080");
+    load(&running, 8080, 2, 20);
+    assert!(running.events().violations().is_empty(), "{}", running.stderr());
+    assert!(running.get(8080, "/act/bind?arg=4444").body.contains("EACCES"), "{}", running.stderr());
+    assert_eq!(running.stop().code, 143, "{}", running.stderr());
 }
 
 /// A script as people write them: pipes, loops, files, substitutions.

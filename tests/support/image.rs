@@ -155,6 +155,15 @@ fn append(archive: &mut tar::Builder<std::fs::File>, path: &Path, entry: &Entry)
 }
 
 impl Image {
+    /// What `docker build` makes of a folder with a Dockerfile.
+    pub fn built(what: &str, context: &Path) -> Image {
+        let name = unique(what);
+        let output = Command::new("docker").args(["build", "--quiet", "--tag", &name]).arg(context).output();
+        let output = output.expect("docker runs");
+        assert!(output.status.success(), "docker build: {}", String::from_utf8_lossy(&output.stderr));
+        Image { tar: PathBuf::new(), writable: Vec::new(), name, imported: OnceLock::from(()) }
+    }
+
     /// The name by which Docker has it, imported when first asked for, with the
     /// shim as its ENTRYPOINT.
     pub fn docker(&self) -> &str {
