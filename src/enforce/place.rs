@@ -1,6 +1,7 @@
 //! The place that the shim was started in: ids, capabilities, limits, and the
 //! files behind its descriptors.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use caps::{CapSet, CapsHashSet};
@@ -53,11 +54,11 @@ fn bounding() -> Result<CapsHashSet, String> {
 /// The files that descriptors 0–2 are open on, where those have a path: opening
 /// `/dev/stdout` has to work, and is an open of that file.
 fn standard_files() -> Vec<PathBuf> {
-    let mut files: Vec<_> = (0..3)
-        .filter_map(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).ok())
-        .filter(|path| path.is_absolute() && path.exists())
-        .collect();
-    files.sort();
-    files.dedup();
-    files
+    let mut files = BTreeSet::new();
+    files.extend(
+        (0..3)
+            .filter_map(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).ok())
+            .filter(|path| path.is_absolute() && path.exists()),
+    );
+    files.into_iter().collect()
 }

@@ -3,7 +3,7 @@
 //! ever lost, and memory stays flat whatever the app does.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::model::{Object, Summary, Violation};
@@ -60,11 +60,9 @@ impl Ledger {
     /// pairs share the tick, so that a flood of many costs one wake-up a second.
     pub fn flush(&mut self, now: Instant) -> Vec<Box<Violation>> {
         self.due = None;
-        let mut held: Vec<(&str, Held)> =
-            self.pairs.iter_mut().filter_map(|(key, pair)| Some((key.as_str(), pair.held.take()?))).collect();
-        held.sort_by_key(|(key, _)| *key);
-        let mut summaries: Vec<Box<Violation>> =
-            held.into_iter().map(|(_, held)| held.summary(now)).collect();
+        let mut held = BTreeMap::new();
+        held.extend(self.pairs.iter_mut().filter_map(|(key, pair)| Some((key.as_str(), pair.held.take()?))));
+        let mut summaries: Vec<Box<Violation>> = held.into_values().map(|held| held.summary(now)).collect();
         if let Some(mut held) = self.overflow.held.take() {
             // Its sample stands for others that it has nothing to do with.
             held.sample.object = Object::Name { name: Cow::Borrowed("other programs and rules") };

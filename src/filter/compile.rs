@@ -167,6 +167,13 @@ fn conjunctions(call: &'static str, alternative: &[Condition]) -> Result<Vec<Vec
     Ok(all)
 }
 
+/// Sorted, and each once. Filled one by one: `collect` would bring a sort of its own.
+fn distinct(values: impl Iterator<Item = u64>) -> BTreeSet<u64> {
+    let mut distinct = BTreeSet::new();
+    distinct.extend(values);
+    distinct
+}
+
 /// A condition as alternatives, each a conjunction of comparisons.
 fn choices(call: &'static str, condition: &Condition) -> Result<Vec<Vec<SeccompCondition>>, Error> {
     use SeccompCmpArgLen::{Dword, Qword};
@@ -187,7 +194,7 @@ fn choices(call: &'static str, condition: &Condition) -> Result<Vec<Vec<SeccompC
     };
     Ok(match &condition.test {
         Test::In(values) => {
-            let values: BTreeSet<u64> = values.iter().copied().filter(|value| *value <= most).collect();
+            let values = distinct(values.iter().copied().filter(|value| *value <= most));
             let operator = || match width {
                 Some(Width::Bits16) => SeccompCmpOp::MaskedEq(most),
                 _ => SeccompCmpOp::Eq,
@@ -207,7 +214,7 @@ fn choices(call: &'static str, condition: &Condition) -> Result<Vec<Vec<SeccompC
                 Some(Width::Bits64) => (Qword, u64::MAX),
                 _ => (Dword, 0xffff_ffff),
             };
-            let values: BTreeSet<u64> = values.iter().map(|value| value & most).collect();
+            let values = distinct(values.iter().map(|value| value & most));
             let mut all = values
                 .iter()
                 .map(|value| compare(&len, SeccompCmpOp::Ne, *value))

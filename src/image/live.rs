@@ -1,5 +1,6 @@
 //! The real files, through this process's own root and ids.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -39,13 +40,12 @@ impl Files for Live {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
-        let mut names = Vec::new();
+        let mut names = BTreeMap::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            names.push((entry.file_name(), entry.file_type()?.is_symlink()));
+            names.insert(entry.file_name(), entry.file_type()?.is_symlink());
         }
-        names.sort();
-        Ok(names)
+        Ok(names.into_iter().collect())
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
 
 /// Canonical paths that it does not reach.
 fn outside(granted: &Granted<'_>, pointer: &str) -> Result<BTreeSet<PathBuf>, PlanError> {
-    let mut outside: BTreeSet<PathBuf> = KERNELS.iter().map(PathBuf::from).collect();
+    let mut outside = BTreeSet::new();
+    outside.extend(KERNELS.iter().map(PathBuf::from));
     outside.extend(granted.programs.held.iter().map(|held| held.look.canonical.clone()));
     for (_, path) in &granted.place.guarded {
         if let Some(look) = seen(granted.files.look(path), path, pointer)? {

@@ -118,5 +118,7 @@ fn whys(profile: &Profile) -> BTreeMap<String, String> {
         };
         (format!("/files/{index}"), why)
     });
-    programs.chain(files).filter_map(|(pointer, why)| Some((pointer, why.clone()?))).collect()
+    let mut whys = BTreeMap::new();
+    whys.extend(programs.chain(files).filter_map(|(pointer, why)| Some((pointer, why.clone()?))));
+    whys
 }

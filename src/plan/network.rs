@@ -1,7 +1,7 @@
 //! What a profile's network entries come to: ports for the kernel, kinds of
 //! sockets for the filter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use landlock::{AccessNet, BitFlags};
 
@@ -77,14 +77,10 @@ impl Sockets {
 }
 
 fn ports(entries: &[Entry<Endpoint>]) -> Vec<(u16, u16)> {
-    let mut ports: Vec<_> = entries
-        .iter()
-        .filter_map(|entry| match &entry.what {
-            Endpoint::Tcp(address) => Some(address.ports),
-            _ => None,
-        })
-        .collect();
-    ports.sort_unstable();
-    ports.dedup();
-    ports
+    let mut ports = BTreeSet::new();
+    ports.extend(entries.iter().filter_map(|entry| match &entry.what {
+        Endpoint::Tcp(address) => Some(address.ports),
+        _ => None,
+    }));
+    ports.into_iter().collect()
 }

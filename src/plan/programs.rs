@@ -1,7 +1,7 @@
 //! Programs as inodes: each entry found, read, and followed to the loader and the
 //! interpreter that the kernel would start for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -267,27 +267,27 @@ impl Programs {
     /// that lies below a directory of programs is one of them; a loader there is
     /// still none, since it would run anything that can be read.
     pub fn only_derived(&self) -> BTreeMap<FileId, Role> {
-        let programs: BTreeSet<FileId> = self
-            .entries
-            .iter()
-            .filter_map(|entry| match entry.target {
-                ProgramTarget::File(id) => Some(id),
-                ProgramTarget::Beneath(_) => None,
-            })
-            .collect();
+        let is_program = |id: FileId| {
+            self.entries
+                .iter()
+                .any(|entry| matches!(entry.target, ProgramTarget::File(program) if program == id))
+        };
         let is_beneath = |path: &Path| {
             self.entries.iter().any(|entry| match &entry.target {
                 ProgramTarget::Beneath(directory) => path.starts_with(directory),
                 ProgramTarget::File(_) => false,
             })
         };
-        self.held
+        let derived = self
+            .held
             .iter()
             .filter_map(|held| held.role.map(|role| (&held.look, role)))
-            .filter(|(look, _)| !programs.contains(&look.id))
+            .filter(|(look, _)| !is_program(look.id))
             .filter(|(look, role)| *role == Role::Loader || !is_beneath(&look.canonical))
-            .map(|(look, role)| (look.id, role))
-            .collect()
+            .map(|(look, role)| (look.id, role));
+        let mut only = BTreeMap::new();
+        only.extend(derived);
+        only
     }
 }
 

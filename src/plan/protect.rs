@@ -1,6 +1,7 @@
 //! What nobody inside may change, whatever a grant says: programs, what is started
 //! for them, the profile, the shim, the event file, and other processes' memory.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::files::Granted;
@@ -13,14 +14,14 @@ const CHANGES: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE
 
 /// The inodes to protect; an error where the profile itself grants a change of one.
 pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, PlanError> {
-    let mut protected = Vec::new();
+    let mut protected = BTreeSet::new();
     for held in &granted.programs.held {
         let what = match held.role {
             None => format!("the program of {}", held.because),
             Some(role) => format!("the {} of {}", role.name(), held.because),
         };
         refuse_change(granted, &held.look.canonical, &what)?;
-        protected.push((held.look.id, held.look.canonical.clone()));
+        protected.insert((held.look.id, held.look.canonical.clone()));
     }
     for (what, path) in &granted.place.guarded {
         // A device keeps nothing that could be changed; of one, such as /dev/full or a
@@ -29,7 +30,7 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
             && look.kind != FileKind::Device
         {
             refuse_change(granted, &look.canonical, what)?;
-            protected.push((look.id, look.canonical));
+            protected.insert((look.id, look.canonical));
         }
     }
     for entry in &granted.programs.entries {
@@ -38,9 +39,7 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
         }
     }
     refuse_proc(granted)?;
-    protected.sort();
-    protected.dedup();
-    Ok(protected)
+    Ok(protected.into_iter().collect())
 }
 
 /// Whether a grant lets the app change what is at `path`.

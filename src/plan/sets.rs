@@ -1,5 +1,7 @@
 //! Who the app is and what it may hold: ids, capabilities, limits, environment.
 
+use std::collections::BTreeSet;
+
 use caps::{Capability, CapsHashSet};
 
 use super::step::names;
@@ -10,10 +12,9 @@ use crate::profile::{Mode, Profile, RunAs};
 pub(super) fn run_as(profile: &Profile, place: &Place) -> Result<Option<RunAs>, PlanError> {
     let Some(wanted) = &profile.run_as else { return Ok(None) };
     let sorted = |groups: &[u32]| {
-        let mut groups = groups.to_vec();
-        groups.sort_unstable();
-        groups.dedup();
-        groups
+        let mut sorted = BTreeSet::new();
+        sorted.extend(groups.to_vec());
+        sorted
     };
     let same_groups = wanted.group == place.ids.group && sorted(&wanted.groups) == sorted(&place.ids.groups);
     if wanted.user == place.ids.user && same_groups {
@@ -131,8 +132,7 @@ pub(super) const ENVIRONMENT: [&str; 12] = [
 /// Names and patterns of variables to take out, sorted.
 pub(super) fn environment(profile: &Profile) -> Vec<String> {
     let more = profile.environment_drop.iter().map(|entry| entry.what.clone());
-    let mut drop: Vec<_> = ENVIRONMENT.into_iter().map(str::to_owned).chain(more).collect();
-    drop.sort();
-    drop.dedup();
-    drop
+    let mut drop = BTreeSet::new();
+    drop.extend(ENVIRONMENT.into_iter().map(str::to_owned).chain(more));
+    drop.into_iter().collect()
 }

@@ -97,9 +97,7 @@ impl Plan {
 
 /// A set in the order of the kernel's numbers.
 pub(super) fn sorted(set: &CapsHashSet) -> Vec<Capability> {
-    let mut list: Vec<_> = set.iter().copied().collect();
-    list.sort_by_key(|capability| capability.index());
-    list
+    crate::profile::in_order(set)
 }
 
 /// The format's word: `net_bind_service`.

@@ -1,5 +1,6 @@
 //! The profiles that the binaries carry, by name.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -99,10 +100,9 @@ fn beneath_and_beside(around: &Around, text: &str) -> Result<Value, ReadError> {
 /// written in a profile, and so is not granted.
 fn beside(around: &Around) -> Result<Vec<String>, ReadError> {
     let there = (around.beside)();
-    let mut paths: Vec<String> = there.iter().filter_map(|path| Some(path.to_str()?.to_owned())).collect();
-    paths.push(utf8(around.command)?.to_owned());
-    paths.sort_unstable();
-    paths.dedup();
+    let mut paths = BTreeSet::new();
+    paths.insert(utf8(around.command)?.to_owned());
+    paths.extend(there.iter().filter_map(|path| Some(path.to_str()?.to_owned())));
     if paths.len() > MOST_BESIDE {
         return Err(ReadError::whole(format!(
             "baseline lists the programs in COMMAND's directory, and {} holds {}, more than {MOST_BESIDE}; \
@@ -111,7 +111,7 @@ fn beside(around: &Around) -> Result<Vec<String>, ReadError> {
             paths.len()
         )));
     }
-    Ok(paths)
+    Ok(paths.into_iter().collect())
 }
 
 fn utf8(path: &Path) -> Result<&str, ReadError> {

@@ -25,7 +25,7 @@ pub use caps::Capability;
 pub use error::ReadError;
 pub use read::{MAX_BYTES, read};
 pub use text::duration;
-pub use words::{capabilities, capability_word};
+pub use words::{capabilities, capability_word, in_order};
 pub use write::write;
 
 use crate::syscalls::Condition;

@@ -1,5 +1,9 @@
 //! The format's own words, each in one table: for reading, writing and messages.
 
+use std::collections::BTreeMap;
+
+use caps::CapsHashSet;
+
 use super::{Capability, Fallback, FileGroup, Mode, OnViolation, Risk};
 
 macro_rules! words {
@@ -33,7 +37,12 @@ pub fn capability_word(capability: Capability) -> String {
 
 /// Every capability that the format has a word for, in the kernel's order.
 pub fn capabilities() -> Vec<Capability> {
-    let mut all: Vec<Capability> = caps::all().into_iter().collect();
-    all.sort_by_key(|capability| capability.index());
-    all
+    in_order(&caps::all())
+}
+
+/// A set in the order of the kernel's numbers.
+pub fn in_order(set: &CapsHashSet) -> Vec<Capability> {
+    let mut list = BTreeMap::new();
+    list.extend(set.iter().map(|capability| (capability.index(), *capability)));
+    list.into_values().collect()
 }

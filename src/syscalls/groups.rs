@@ -72,19 +72,22 @@ impl Group {
     /// Every call by name with its alternatives, each a conjunction of conditions;
     /// one empty conjunction: allowed whatever the arguments.
     pub fn calls(&self) -> BTreeMap<&'static str, Vec<Vec<Condition>>> {
-        self.clusters.iter().flat_map(Cluster::grants).collect()
+        let mut calls = BTreeMap::new();
+        calls.extend(self.clusters.iter().flat_map(Cluster::grants));
+        calls
     }
 }
 
 impl Cluster {
     /// Its calls by name, as [`Group::calls`] has them.
     pub fn grants(&self) -> BTreeMap<&'static str, Vec<Vec<Condition>>> {
-        let plain = self.calls.iter().map(|call| (*call, vec![Vec::new()]));
-        let conditional = self.when.iter().map(|(call, alternatives)| {
+        let mut grants = BTreeMap::new();
+        grants.extend(self.calls.iter().map(|call| (*call, vec![Vec::new()])));
+        grants.extend(self.when.iter().map(|(call, alternatives)| {
             let conditions = |checks: &&[Check]| checks.iter().map(|check| check.condition()).collect();
             (*call, alternatives.iter().map(conditions).collect())
-        });
-        plain.chain(conditional).collect()
+        }));
+        grants
     }
 
     #[cfg(test)]
