@@ -10,6 +10,12 @@ use lexopt::prelude::*;
 use crate::event::{Destination, Level, Redaction, Source};
 use crate::profile::{Mode, RunAs};
 
+/// What `-l` prints.
+const LICENSE: &str = "\
+remit is licensed under the Apache License, Version 2.0, provided \"AS IS\", without
+warranties or conditions of any kind: https://www.apache.org/licenses/LICENSE-2.0
+";
+
 /// What `--help` prints. Every flag stands here, and a test holds it against the
 /// README.
 pub const HELP: &str = "\
@@ -126,7 +132,7 @@ pub fn read(
             Short('e') => options.remap.push(read_code(&parser.value().map_err(wrong)?)?),
             Short('w') => options.warn_reaped = true,
             Short('v') => options.verbosity += 1,
-            Short('l') => return Ok(Asked::Print(include_str!("../../LICENSE").to_owned())),
+            Short('l') => return Ok(Asked::Print(LICENSE.to_owned())),
             Short('h') | Long("help") => return Ok(Asked::Print(HELP.to_owned())),
             Long("version") => {
                 return Ok(Asked::Print(version(parser.bin_name().unwrap_or_default())));
