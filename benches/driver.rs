@@ -4,6 +4,8 @@
 //! ```text
 //! driver true             exits 0
 //! driver calls N          N times getppid; prints the nanoseconds that they took
+//! driver filtered N       the same behind a filter of its own that allows everything
+//! driver reads N          N times pread of 4 KiB of this program's own file; likewise
 //! driver spawn N PROG     N times fork, exec of `PROG true` and wait; likewise
 //! driver sleep            until a signal ends it
 //! driver confined         exits 0 if a call that no profile here lists is refused
@@ -31,6 +33,8 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     match (word(1).to_bytes(), times()) {
         (b"true", _) => 0,
         (b"calls", Some(times)) => timed(|| calls(times)),
+        (b"filtered", Some(times)) => timed_after(allow_all, || calls(times)),
+        (b"reads", Some(times)) => timed(|| reads(times)),
         (b"spawn", Some(times)) => timed(|| spawn(times, word(3))),
         (b"sleep", _) => sleep(),
         (b"confined", _) => c_int::from(!confined()),
@@ -43,6 +47,30 @@ fn timed(act: impl FnOnce() -> bool) -> c_int {
     let well = act();
     println!("{}", start.elapsed().as_nanos());
     if well { 0 } else { 1 }
+}
+
+fn timed_after(prepare: impl FnOnce() -> bool, act: impl FnOnce() -> bool) -> c_int {
+    if prepare() { timed(act) } else { 1 }
+}
+
+/// The cheapest filter there is: what the kernel itself takes for having one at all.
+fn allow_all() -> bool {
+    let allow = libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW };
+    let program = libc::sock_fprog { len: 1, filter: (&raw const allow).cast_mut() };
+    // SAFETY: numbers, and a program of one instruction that the kernel only reads.
+    unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+    }
+}
+
+fn reads(times: u64) -> bool {
+    let mut page = [0u8; 4096];
+    // SAFETY: a string that ends with NUL; afterwards a buffer of the size that is said.
+    unsafe {
+        let file = libc::open(c"/proc/self/exe".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        (0..times).all(|_| libc::pread(file, page.as_mut_ptr().cast(), page.len(), 0) > 0)
+    }
 }
 
 fn calls(times: u64) -> bool {
