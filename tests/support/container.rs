@@ -6,11 +6,12 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::events::Events;
 use super::image::Image;
+use super::output::{Lines, Output, follow};
 use super::{Place, folder, http, probe, unique};
 
 /// After this long a wait is a failure.
@@ -226,39 +227,6 @@ pub struct Running {
     output: Arc<Output>,
 }
 
-/// What it wrote, line by line.
-#[derive(Default)]
-struct Output {
-    state: Mutex<Lines>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Lines {
-    out: Vec<String>,
-    err: Vec<String>,
-    ended: u8,
-}
-
-impl Output {
-    /// The lines; a reader that panicked has left them whole.
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, lines: MutexGuard<'a, Lines>, patience: Duration) -> MutexGuard<'a, Lines> {
-        self.changed.wait_timeout(lines, patience).unwrap_or_else(PoisonError::into_inner).0
-    }
-}
-
-impl Lines {
-    /// All of it, for a failure's message.
-    fn text(&self) -> String {
-        let end = if self.ended == 2 { "--- ended" } else { "--- still runs" };
-        format!("--- stdout\n{}\n--- stderr\n{}\n{end}", self.out.join("\n"), self.err.join("\n"))
-    }
-}
-
 /// How `docker stop`, or what stands for it, went.
 #[derive(Debug)]
 pub struct Stopped {
@@ -291,24 +259,9 @@ impl Running {
     /// Waits until `found` says something of the lines so far; panics with what
     /// was written when it never does.
     fn until<T>(&self, what: &str, found: impl Fn(&Lines) -> Option<T>) -> T {
-        self.within(PATIENCE, found).unwrap_or_else(|| {
+        self.output.within(PATIENCE, found).unwrap_or_else(|| {
             panic!("{:?}: waited in vain for {what}\n{}", self.place, self.output.lines().text())
         })
-    }
-
-    /// What `found` says of the lines, as soon as it does; none when it says
-    /// nothing for so long, or when the container has ended without it.
-    fn within<T>(&self, patience: Duration, found: impl Fn(&Lines) -> Option<T>) -> Option<T> {
-        let deadline = Instant::now() + patience;
-        let mut state = self.output.lines();
-        loop {
-            let value = found(&state);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if value.is_some() || left.is_zero() || state.ended == 2 {
-                return value;
-            }
-            state = self.output.wait(state, left);
-        }
     }
 
     /// Waits for a line of stdout or stderr that holds `text`.
@@ -342,7 +295,7 @@ impl Running {
     /// What `found` sees in the events on stderr, as soon as it does; none when
     /// it has not for three seconds.
     pub fn event<T>(&self, found: impl Fn(&Events) -> Option<T>) -> Option<T> {
-        self.within(Duration::from_secs(3), |state| found(&Events::read(&state.err)))
+        self.output.within(Duration::from_secs(3), |state| found(&Events::read(&state.err)))
     }
 
     /// A connection to a port inside.
@@ -476,24 +429,6 @@ impl Drop for Running {
 
 fn give(path: &std::path::Path, owner: u32) {
     std::os::unix::fs::chown(path, Some(owner), Some(owner)).expect("root gives files away");
-}
-
-fn follow(
-    output: &Arc<Output>,
-    lines: impl BufRead + Send + 'static,
-    into: fn(&mut Lines) -> &mut Vec<String>,
-) {
-    let output = Arc::clone(output);
-    std::thread::spawn(move || {
-        for line in lines.split(b'\n') {
-            let Ok(line) = line else { break };
-            let line = String::from_utf8_lossy(&line).into_owned();
-            into(&mut output.lines()).push(line);
-            output.changed.notify_all();
-        }
-        output.lines().ended += 1;
-        output.changed.notify_all();
-    });
 }
 
 /// One answer of Docker's.

@@ -9,6 +9,7 @@ mod container;
 mod events;
 mod http;
 mod image;
+mod output;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
