@@ -8,7 +8,9 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-use super::interpret::{EQUAL, LOAD, NOT_LESS, RET_ERRNO, RET_KILL_PROCESS, RET_USER_NOTIF, RETURN};
+use super::interpret::{
+    EQUAL, JUMP, LOAD, NOT_LESS, RET_ALLOW, RET_ERRNO, RET_KILL_PROCESS, RET_USER_NOTIF, RETURN,
+};
 use super::{Access, ENOSYS, Filter, Insn, X32_BIT};
 use crate::kernel::Arch;
 use crate::syscalls::{self, Condition, Test, Width};
@@ -57,21 +59,17 @@ impl std::error::Error for Error {
     }
 }
 
-/// Compiles the filter: our prologue, then what seccompiler makes of the calls,
-/// with a notification where it has a marker.
+/// Compiles the filter: what is answered before any list, then the calls.
 ///
 /// # Errors
 /// The program is too long, or a condition names an argument that cannot be.
 pub fn compile(filter: &Filter) -> Result<Vec<Insn>, Error> {
     let mut program = prologue(filter.arch);
-    let rest = seccompiled(filter).map_err(|error| match error {
+    let rest = decided(filter).map_err(|error| match error {
         Error::TooLong(instructions) => Error::TooLong(instructions + program.len()),
         other => other,
     })?;
-    program.extend(rest.into_iter().map(|seccompiler::sock_filter { code, jt, jf, k }| {
-        let marked = code == RETURN && k == u32::from(NOT_ALLOWED);
-        Insn { code, jt, jf, k: if marked { RET_USER_NOTIF } else { k } }
-    }));
+    program.extend(rest);
     if program.len() > MAX_INSTRUCTIONS {
         return Err(Error::TooLong(program.len()));
     }
@@ -108,24 +106,75 @@ pub(super) fn prologue_length(arch: Arch) -> usize {
     prologue(arch).len()
 }
 
-fn seccompiled(filter: &Filter) -> Result<BpfProgram, Error> {
+/// The calls as runs of numbers that are answered alike, and a tree of comparisons
+/// that leads to each. seccompiler has conditions compiled, call by call; one chain
+/// of it through all calls would cost 2 ms when it is loaded, since the kernel then
+/// follows it for every number that there is.
+fn decided(filter: &Filter) -> Result<Vec<Insn>, Error> {
     let arch = match filter.arch {
         Arch::X86_64 => TargetArch::x86_64,
         Arch::Aarch64 => TargetArch::aarch64,
     };
+    let answer = |k| vec![Insn { code: RETURN, jt: 0, jf: 0, k }];
+    let (allowed, asked) = (answer(RET_ALLOW), answer(RET_USER_NOTIF));
     let mut calls = BTreeMap::new();
     for (call, access) in &filter.calls {
         let Some(number) = syscalls::number(filter.arch, call) else { continue };
-        if let Some(rules) = rules(call, access)? {
-            calls.insert(i64::from(number), rules);
+        match rules(call, access)? {
+            None => {}
+            Some(rules) if rules.is_empty() => drop(calls.insert(number, allowed.clone())),
+            Some(rules) => drop(calls.insert(number, conditional(number, rules, arch)?)),
         }
     }
+    let mut runs: Vec<(u32, Vec<Insn>)> = vec![(0, asked.clone())];
+    for (number, program) in calls {
+        // The gap before it may be empty.
+        runs.pop_if(|(first, _)| *first == number);
+        if runs.last().is_none_or(|(_, last)| *last != program) {
+            runs.push((number, program));
+        }
+        runs.push((number + 1, asked.clone()));
+    }
+    runs.dedup_by(|later, earlier| later.1 == earlier.1);
+    Ok(tree(&runs))
+}
+
+/// One call and its conditions, with a notification where seccompiler has a marker.
+fn conditional(number: u32, rules: Vec<SeccompRule>, arch: TargetArch) -> Result<Vec<Insn>, Error> {
+    let calls = BTreeMap::from([(i64::from(number), rules)]);
     let compiled =
         SeccompFilter::new(calls, NOT_ALLOWED, SeccompAction::Allow, arch).and_then(BpfProgram::try_from);
-    compiled.map_err(|error| match error {
+    let program = compiled.map_err(|error| match error {
         BackendError::FilterTooLarge(instructions) => Error::TooLong(instructions),
         other => Error::Compiler(other),
-    })
+    })?;
+    let ours = |seccompiler::sock_filter { code, jt, jf, k }: &_| {
+        let marked = *code == RETURN && *k == u32::from(NOT_ALLOWED);
+        Insn { code: *code, jt: *jt, jf: *jf, k: if marked { RET_USER_NOTIF } else { *k } }
+    };
+    Ok(program.iter().map(ours).collect())
+}
+
+/// Leads from a number, which is in the accumulator, to the run that holds it; each
+/// goes with its first number.
+fn tree(runs: &[(u32, Vec<Insn>)]) -> Vec<Insn> {
+    if let [(_, only)] = runs {
+        return only.clone();
+    }
+    let (lower, upper) = runs.split_at(runs.len() / 2);
+    let (below, above) = (tree(lower), tree(upper));
+    let first = upper[0].0;
+    let mut program = match u8::try_from(below.len()) {
+        Ok(length) => vec![Insn { code: NOT_LESS, jt: length, jf: 0, k: first }],
+        // Conditional jumps reach 255 instructions, this one any.
+        Err(_) => vec![
+            Insn { code: NOT_LESS, jt: 0, jf: 1, k: first },
+            Insn { code: JUMP, jt: 0, jf: 0, k: below.len() as u32 },
+        ],
+    };
+    program.extend(below);
+    program.extend(above);
+    program
 }
 
 /// A call's rules for seccompiler, where no rule at all means always; none when
