@@ -42,11 +42,10 @@ pub fn level(times: usize) -> Level {
 /// reads. To be called once the app runs, with all signals blocked.
 ///
 /// # Errors
-/// One line, when there is no stderr or no thread to be had.
+/// One line, when there is no stderr.
 pub fn in_background() -> Result<(), String> {
     let sink = Sink::open(&Destination::Stderr, |_| Err(io::ErrorKind::Unsupported.into()))?;
-    let shared = Shared::start("log", sink, Voice::Diagnostics)
-        .map_err(|error| format!("log: cannot start a thread: {error}; raise the limit on processes"))?;
+    let shared = Shared::start("log", sink, Voice::Diagnostics);
     BACKGROUND.set(shared).map_err(|_| "log: it is in the background already; ask once".to_owned())
 }
 

@@ -3,7 +3,7 @@
 //! lost by count, and the count is written as soon as it works again.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -54,18 +54,15 @@ impl std::fmt::Display for Unwritten {
 }
 
 impl Scribe {
-    /// Starts the thread. All signals have to be blocked before, so that none is
-    /// delivered to it.
-    ///
-    /// # Errors
-    /// When no thread can be made (a limit on processes).
-    pub fn start(sink: Sink, level: Level, policy: Policy, redaction: Redaction) -> io::Result<Scribe> {
+    /// Makes it ready; its thread starts with the first event. All signals have to be
+    /// blocked before, so that none is delivered to it.
+    pub fn start(sink: Sink, level: Level, policy: Policy, redaction: Redaction) -> Scribe {
         Scribe::over(sink, level, policy, redaction)
     }
 
-    fn over(sink: impl Outlet, level: Level, policy: Policy, redaction: Redaction) -> io::Result<Scribe> {
-        let shared = Shared::start("events", sink, Voice::Events { policy: policy.clone(), seq: 0 })?;
-        Ok(Scribe { shared, level, policy, redaction })
+    fn over(sink: impl Outlet, level: Level, policy: Policy, redaction: Redaction) -> Scribe {
+        let shared = Shared::start("events", sink, Voice::Events { policy: policy.clone(), seq: 0 });
+        Scribe { shared, level, policy, redaction }
     }
 
     /// Whether everything is written, so that an event nobody would read need not
@@ -88,11 +85,11 @@ impl Scribe {
             let mut state = self.shared.lock();
             let idle = state.ledger.due().is_none();
             let told = state.ledger.record(Instant::now(), violation);
+            drop(state);
             if idle && told.is_none() {
                 // The scribe has to learn of its new deadline.
-                self.shared.work.notify_one();
+                self.shared.wake();
             }
-            drop(state);
             return told.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
         }
         if matches!(event, Event::Stop(_)) {
@@ -115,7 +112,7 @@ impl Scribe {
     fn put(&self, event: &Event) {
         let text = event.tail(SystemTime::now(), &self.policy);
         self.shared.lock().push(text, 1);
-        self.shared.work.notify_one();
+        self.shared.wake();
     }
 }
 
@@ -127,6 +124,17 @@ pub(super) struct Shared {
     work: Condvar,
     /// The thread has ended.
     over: Condvar,
+    /// Starts the thread; taken by the first who needs it.
+    thread: Mutex<Option<Start>>,
+}
+
+/// Starts the thread that writes.
+struct Start(Box<dyn FnOnce() -> io::Result<()> + Send>);
+
+impl std::fmt::Debug for Start {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Start")
+    }
 }
 
 #[derive(Debug)]
@@ -179,8 +187,10 @@ impl Voice {
 }
 
 impl Shared {
-    pub(super) fn start(name: &str, sink: impl Outlet, voice: Voice) -> io::Result<Arc<Shared>> {
-        let shared = Arc::new(Shared {
+    /// The thread starts when there is something to write: most containers never have
+    /// anything, and a launch has better things to do.
+    pub(super) fn start(name: &'static str, sink: impl Outlet, voice: Voice) -> Arc<Shared> {
+        Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
             state: Mutex::new(State {
                 queue: Queue::new(MOST_LINES, MOST_BYTES),
                 ledger: Ledger::default(),
@@ -191,22 +201,40 @@ impl Shared {
             }),
             work: Condvar::new(),
             over: Condvar::new(),
-        });
-        let writer =
-            Writer { shared: shared.clone(), sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY };
-        thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || {
+            thread: Mutex::new(Some(Self::thread(name, shared.clone(), sink, voice))),
+        })
+    }
+
+    fn thread(name: &'static str, shared: Weak<Shared>, sink: impl Outlet, voice: Voice) -> Start {
+        Start(Box::new(move || {
+            let Some(shared) = shared.upgrade() else { return Ok(()) };
+            let writer = Writer { shared, sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY };
+            thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || {
+                block_signals();
+                writer.run();
+            })?;
+            // The first thread of all unblocked some in this one.
             block_signals();
-            writer.run();
-        })?;
-        // The first thread of all unblocked some in this one.
-        block_signals();
-        Ok(shared)
+            Ok(())
+        }))
+    }
+
+    /// There is something to write. Without a thread for it what is queued is lost,
+    /// and counted as that.
+    fn wake(&self) {
+        let start = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = start.map(|start| start.0()) {
+            let mut state = self.lock();
+            state.trouble = Some(format!("no thread can be started: {error}"));
+            state.over = true;
+        }
+        self.work.notify_one();
     }
 
     /// Queues a line as it is.
     pub(super) fn say(&self, text: String) {
         self.lock().push(text, 1);
-        self.work.notify_one();
+        self.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -214,6 +242,9 @@ impl Shared {
     }
 
     pub(super) fn close(&self, timeout: Duration) -> Result<(), Unwritten> {
+        if self.thread.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return Ok(());
+        }
         let mut state = self.lock();
         state.closing = true;
         self.work.notify_one();

@@ -264,9 +264,7 @@ fn watch(
     app: i32,
 ) -> Result<Watch, String> {
     let policy = event::Policy { name: plan.name.clone(), digest: this.loaded.document.digest.clone() };
-    let scribe = Scribe::start(sink, options.level, policy, options.redaction)
-        .map_err(|error| format!("events: no thread for them: {error}"))?;
-    let scribe = Arc::new(scribe);
+    let scribe = Arc::new(Scribe::start(sink, options.level, policy, options.redaction));
     event::log::in_background()?;
     let identity = Identity::own().map_err(|errno| format!("own ids: {errno}"))?;
     let args = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();

@@ -19,7 +19,7 @@ fn policy() -> Policy {
 }
 
 fn scribe(sink: impl Outlet) -> Scribe {
-    Scribe::over(sink, Level::All, policy(), Redaction::Secrets).unwrap()
+    Scribe::over(sink, Level::All, policy(), Redaction::Secrets)
 }
 
 fn open(destination: &Destination) -> Sink {
@@ -103,7 +103,7 @@ fn lines_come_whole_numbered_and_in_order() {
 #[test]
 fn only_what_matters_where_asked() {
     let (sink, taken) = acting([]);
-    let scribe = Scribe::over(sink, Level::Violation, policy(), Redaction::None).unwrap();
+    let scribe = Scribe::over(sink, Level::Violation, policy(), Redaction::None);
     scribe.record(ready(1));
     scribe.record(violation("/a"));
     scribe.close(LONG).unwrap();
@@ -271,7 +271,7 @@ fn a_socket_is_connected_anew() {
 fn it_sleeps_when_there_is_nothing_to_do() {
     let (sink, taken) = acting([]);
     let voice = Voice::Events { policy: policy(), seq: 0 };
-    let shared = Shared::start("sleeper-of-test", sink, voice).unwrap();
+    let shared = Shared::start("sleeper-of-test", sink, voice);
     shared.say("\"a\":1}".into());
     while taken.lock().unwrap().is_empty() {
         thread::sleep(Duration::from_millis(5));
