@@ -257,3 +257,18 @@ pub fn duplicate(fd: i32) -> std::io::Result<OwnedFd> {
     let fd = inherited(fd).ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;
     fd.try_clone_to_owned()
 }
+
+/// Reads another process's memory (process_vm_readv(2)) and says how much of it was
+/// there.
+///
+/// # Errors
+/// EPERM where the caller may not trace it or a filter refuses the call, EFAULT where
+/// nothing is mapped, ESRCH.
+pub fn read_memory(pid: i32, address: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+    let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: bytes.len() };
+    // SAFETY: the kernel writes into `bytes` alone, as much as it is long; the other
+    // address is the other process's, and is only read.
+    check(unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) } as libc::c_long)
+        .map(|read| read as usize)
+}

@@ -1,8 +1,8 @@
 //! execve and execveat: which file would run, and may this caller run it?
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -16,7 +16,33 @@ use crate::supervise::resolve::{self, Found};
 use crate::supervise::verdict::call::Call;
 use crate::supervise::verdict::program::Target;
 
-/// What an exec asks for.
+/// The registers of an exec.
+struct Asked {
+    dirfd: i32,
+    path: u64,
+    args: u64,
+    may_be_empty: bool,
+    follow: bool,
+}
+
+impl Asked {
+    fn of(call: &Call) -> Asked {
+        let a = call.args;
+        if call.name != Some("execveat") {
+            let dirfd = libc::AT_FDCWD;
+            return Asked { dirfd, path: a[0], args: a[1], may_be_empty: false, follow: true };
+        }
+        Asked {
+            dirfd: a[0] as i32,
+            path: a[1],
+            args: a[2],
+            may_be_empty: a[4] & libc::AT_EMPTY_PATH as u64 != 0,
+            follow: a[4] & libc::AT_SYMLINK_NOFOLLOW as u64 == 0,
+        }
+    }
+}
+
+/// The file that an exec would execute.
 struct Wanted {
     target: Target,
     mode: u32,
@@ -57,12 +83,17 @@ impl Judge {
             self.memory.families.found(self.app, self.entry);
             return Outcome::Continue;
         }
-        let memory = match Memory::open(&self.identity, caller) {
-            Ok(memory) => memory,
+        let identity = self.identity.clone();
+        let memory = Memory::of(&identity, caller);
+        let asked = Asked::of(call);
+        let path = match memory.path(asked.path) {
+            Ok(path) => PathBuf::from(OsString::from_vec(path)),
             Err(Errno::EACCES | Errno::EPERM) => return self.unreadable(call),
+            // execveat(fd, NULL, …, AT_EMPTY_PATH) names the descriptor.
+            Err(Errno::EFAULT) if asked.may_be_empty => PathBuf::new(),
             Err(errno) => return unknown(errno),
         };
-        let found = match self.program(call, caller, &memory) {
+        let found = match self.program(caller, &asked, path, &memory) {
             Ok(target) => target,
             // What the kernel refuses by itself is no violation, and its errno is
             // the one that a search along PATH expects: a directory of it may well
@@ -94,23 +125,17 @@ impl Judge {
     }
 
     /// What would be executed; `None` where the kernel refuses it anyway.
-    fn program(&mut self, call: &Call, caller: &Caller, memory: &Memory) -> Result<Option<Wanted>, Errno> {
-        let at = call.name == Some("execveat");
-        let (dirfd, pointer, flags) = if at {
-            (call.args[0] as i32, call.args[1], call.args[4])
+    fn program(
+        &mut self,
+        caller: &Caller,
+        asked: &Asked,
+        path: PathBuf,
+        memory: &Memory,
+    ) -> Result<Option<Wanted>, Errno> {
+        let found = if path.as_os_str().is_empty() && asked.may_be_empty {
+            self.descriptor(asked.dirfd, caller)?
         } else {
-            (libc::AT_FDCWD, call.args[0], 0)
-        };
-        let path = memory.path(pointer).or_else(|errno| {
-            // execveat(fd, NULL or "", …, AT_EMPTY_PATH) names the descriptor.
-            if flags & libc::AT_EMPTY_PATH as u64 != 0 { Ok(Vec::new()) } else { Err(errno) }
-        })?;
-        let path = PathBuf::from(OsStr::from_bytes(&path));
-        let follow = flags & libc::AT_SYMLINK_NOFOLLOW as u64 == 0;
-        let found = if path.as_os_str().is_empty() && flags & libc::AT_EMPTY_PATH as u64 != 0 {
-            self.descriptor(dirfd, caller)?
-        } else {
-            self.find(caller, dirfd, &path, follow)?
+            self.find(caller, asked.dirfd, &path, asked.follow)?
         };
         let Some(file) = found.target else { return Ok(None) };
         if file.kind != FileKind::Regular || file.mode & 0o111 == 0 {
@@ -118,7 +143,7 @@ impl Judge {
         }
         let loader = self.is_loader(&file)?;
         let named = if is_plain(&path) { path } else { found.canonical.clone() };
-        let args = self.scribe.wants_all().then(|| arguments(memory, call.args[if at { 2 } else { 1 }]));
+        let args = self.scribe.wants_all().then(|| arguments(memory, asked.args));
         let target = Target { id: file.id, canonical: found.canonical, named, loader };
         Ok(Some(Wanted { target, mode: file.mode, args }))
     }

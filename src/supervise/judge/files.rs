@@ -54,7 +54,7 @@ impl Judge {
     /// Where the path cannot be read or resolved the kernel goes on: it fails there
     /// by itself, or Landlock decides without being seen.
     fn opening(&self, call: &Call, caller: &Caller) -> Result<(i32, PathBuf, Opening), Errno> {
-        let memory = Memory::open(&self.identity, caller)?;
+        let memory = Memory::of(&self.identity, caller);
         let args = call.args;
         let (dirfd, path, flags, mode, resolve) = match call.name {
             Some("open") => (libc::AT_FDCWD, args[0], args[1], args[2], 0),
@@ -105,7 +105,7 @@ impl Judge {
     }
 
     fn changing(&self, call: &Call, caller: &Caller) -> Result<Outcome, Errno> {
-        let memory = Memory::open(&self.identity, caller)?;
+        let memory = Memory::of(&self.identity, caller);
         let a = call.args;
         let here = libc::AT_FDCWD;
         let fd = |arg: u64| arg as i32;

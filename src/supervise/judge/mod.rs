@@ -246,8 +246,8 @@ impl Judge {
     fn address(&mut self, call: &Call, caller: &Caller, direction: Direction) -> Outcome {
         const LONGEST: u64 = 128;
         let length = call.args[2].min(LONGEST) as usize;
-        let read = Memory::open(&self.identity, caller)
-            .and_then(|memory| memory.bytes(call.args[1], length))
+        let read = Memory::of(&self.identity, caller)
+            .bytes(call.args[1], length)
             .and_then(|bytes| Address::read(&bytes));
         let address = match read {
             Ok(address) => address,
