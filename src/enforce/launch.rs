@@ -11,14 +11,15 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use caps::Capability;
 use landlock::{
-    BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, Scope,
+    BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
 };
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
     socketpair,
 };
+use nix::sys::stat::Mode;
 
 use crate::filter::Insn;
 use crate::plan::{Limit, Plan, Step};
@@ -357,12 +358,18 @@ fn ruleset(plan: &crate::plan::Landlock) -> Result<OwnedFd, String> {
     }
     let mut created = builder.create().map_err(failed)?;
     for rule in &plan.rules {
-        let path = match PathFd::new(&rule.path) {
+        // Not by the crate's PathFd: with musl, std takes O_PATH out of its flags, and a
+        // terminal or a pipe would really be opened.
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let path = match open(&rule.path, flags, Mode::empty()) {
             Ok(path) => path,
             // Somebody's temporary file: what is gone needs no grant.
-            Err(_) if rule.walked && !rule.path.exists() => continue,
-            Err(error) => {
-                return Err(format!("landlock: {error}; let nobody change the image while it starts"));
+            Err(Errno::ENOENT) if rule.walked => continue,
+            Err(errno) => {
+                let path = rule.path.display();
+                return Err(format!(
+                    "landlock: {path}: cannot be opened: {errno}; let nobody change the image while it starts"
+                ));
             }
         };
         created = created
