@@ -216,6 +216,11 @@ impl Loop {
             }
             judge.run();
         });
+        // With its first thread the C library unblocks the signals that it keeps for
+        // itself, in this thread too.
+        if let Err(errno) = signal::block_all() {
+            tracing::warn!(%errno, "signals that are the app's may be lost");
+        }
         if let Err(error) = spawned {
             tracing::error!(%error, "no worker can be started; the app is ended");
             self.step(&Input::Violation);
