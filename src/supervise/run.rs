@@ -338,7 +338,7 @@ impl Loop {
 
     /// The last event, and a little time for it to be written.
     fn farewell(&mut self) {
-        const LAST_WORDS: Duration = Duration::from_millis(500);
+        const LAST_WORDS: Duration = Duration::from_secs(2);
         let Some(scribe) = &self.scribe else { return };
         let why = match self.state.why() {
             Why::Ended => "the app ended".into(),
