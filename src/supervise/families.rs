@@ -1,5 +1,5 @@
-//! Which program entry each process is: kept from the execs that were allowed,
-//! inherited by forks, and looked up by the image where neither tells.
+//! Which program entry each process is: by its image where that leaves one, else
+//! kept from the execs that were allowed and inherited by forks.
 //!
 //! A process is its pid and its start time, so that a number taken over by another
 //! is not mistaken.
@@ -34,8 +34,11 @@ impl Families {
         }
     }
 
-    /// An exec by this process was let go on.
-    pub fn executes(&mut self, pid: i32, entry: usize) {
+    /// An exec of `file` by this process was let go on.
+    pub fn executes(&mut self, pid: i32, entry: usize, file: FileId, rules: &Rulebook) {
+        if rules.is_told_by_image(entry, file) {
+            return;
+        }
         // It has just been looked up, so a member of that number is this process.
         match self.0.get_mut(&pid) {
             Some(member) => member.next = Some(entry),
@@ -52,7 +55,8 @@ impl Families {
 
     /// The entry that a process is; `None` when it cannot be told.
     pub fn entry(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<usize> {
-        self.lookup(caller.tgid, Some(caller), identity, rules, 0)
+        let by_image = || rules.entry_of_image(image_id(caller, identity)?);
+        by_image().or_else(|| self.lookup(caller.tgid, Some(caller), identity, rules, 0))
     }
 
     fn lookup(
@@ -126,16 +130,19 @@ pub fn program(
     }
 }
 
+/// The file that a process runs.
+fn image_id(caller: &Caller, identity: &Identity) -> Option<FileId> {
+    let link = format!("/proc/{}/exe", caller.tgid);
+    let stat = identity.look_as_caller(caller, || nix::sys::stat::stat(link.as_str())).ok()?;
+    Some(FileId { device: stat.st_dev, inode: stat.st_ino })
+}
+
 /// The file that a process runs, and its path.
 pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, PathBuf)> {
     let link = format!("/proc/{}/exe", caller.tgid);
-    identity
-        .look_as_caller(caller, || {
-            let stat = nix::sys::stat::stat(link.as_str())?;
-            let path = std::fs::read_link(&link).map_err(errno)?;
-            Ok((FileId { device: stat.st_dev, inode: stat.st_ino }, path))
-        })
-        .ok()
+    let id = image_id(caller, identity)?;
+    let path = identity.look_as_caller(caller, || std::fs::read_link(&link).map_err(errno)).ok()?;
+    Some((id, path))
 }
 
 /// When a process started, in clock ticks since boot (proc(5), field 22).

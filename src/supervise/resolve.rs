@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fstat};
 
 use super::caller::Caller;
@@ -137,6 +137,22 @@ pub fn resolve(
             }
         }
     }
+}
+
+/// What stands at an absolute path that no link of a process leads through, in one
+/// call, and where that is.
+///
+/// # Errors
+/// ELOOP where a link of a process (`/proc/PID/fd/1`) is on the way, which would be
+/// the supervisor's; ENOSYS or EPERM where openat2(2) is not to be had; and all
+/// that the kernel answers for the path.
+pub fn at_once(path: &Path, follow: bool) -> Result<(Target, PathBuf), Errno> {
+    let flags = if follow { OFlag::O_PATH | OFlag::O_CLOEXEC } else { nofollow() };
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let target = target(openat2(AT_FDCWD, path, how)?)?;
+    let canonical = path_of(&target.fd)?;
+    // `/proc/self` is such a link in all but name.
+    if canonical.starts_with("/proc") { Err(Errno::ELOOP) } else { Ok((target, canonical)) }
 }
 
 /// The path of a held descriptor, as the kernel tells it.
@@ -288,11 +304,16 @@ mod tests {
         resolve(&me(), start(&me(), libc::AT_FDCWD, path, root)?, path, follow, root)
     }
 
+    fn tempdir(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("remit-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        dir.canonicalize().expect("it is there")
+    }
+
     #[test]
     fn links_are_followed_and_missing_names_are_found_in_their_directory() {
-        let dir = std::env::temp_dir().join(format!("remit-resolve-{}", std::process::id()));
-        std::fs::create_dir_all(dir.join("real")).expect("a directory");
-        let dir = dir.canonicalize().expect("it is there");
+        let dir = tempdir("resolve");
+        std::fs::create_dir(dir.join("real")).expect("a directory");
         std::fs::write(dir.join("real/file"), "x").expect("a file");
         let link = |to: &str, name: &str| {
             drop(std::fs::remove_file(dir.join(name)));
@@ -317,10 +338,33 @@ mod tests {
     }
 
     #[test]
+    fn at_once_leads_where_name_by_name_does_and_by_no_link_of_a_process() {
+        let dir = tempdir("at-once");
+        std::fs::write(dir.join("file"), "x").expect("a file");
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(to, dir.join(name)).expect("a link");
+            dir.join(name)
+        };
+        let (good, own) = (link("file", "good"), link("/proc/self/status", "own"));
+        let magic = link("/proc/self/exe", "magic");
+
+        let (target, canonical) = at_once(&good, true).expect("through a link");
+        let slow = go(&good.to_string_lossy(), true).expect("through a link");
+        assert_eq!(Some(target.id), slow.target.map(|target| target.id));
+        assert_eq!(canonical, slow.canonical);
+        let (target, canonical) = at_once(&good, false).expect("the link itself");
+        assert_eq!((target.kind, canonical), (FileKind::Other, good));
+        for path in [own, magic] {
+            assert_eq!(at_once(&path, true).map(|_| ()), Err(Errno::ELOOP), "{}", path.display());
+        }
+        assert_eq!(at_once(&dir.join("none"), true).map(|_| ()), Err(Errno::ENOENT));
+        std::fs::remove_dir_all(dir).expect("cleaned up");
+    }
+
+    #[test]
     fn a_strangers_link_in_a_directory_for_all_is_not_followed() {
         use std::os::unix::fs::PermissionsExt;
-        let dir = std::env::temp_dir().join(format!("remit-sticky-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("a directory");
+        let dir = tempdir("sticky");
         std::os::unix::fs::symlink("/etc/passwd", dir.join("link")).expect("a link");
         let path = dir.join("link");
         let stranger = Caller { uids: [54321; 4], ..me() };

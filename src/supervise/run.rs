@@ -214,6 +214,9 @@ impl Loop {
             if let Err(errno) = signal::block_all() {
                 tracing::warn!(%errno, "a thread takes signals that are the app's");
             }
+            if let Err(errno) = process::take_short_turns() {
+                tracing::debug!(%errno, "decisions take ordinary turns");
+            }
             judge.run();
         });
         // With its first thread the C library unblocks the signals that it keeps for

@@ -49,6 +49,9 @@ struct Wanted {
     args: Option<Vec<String>>,
 }
 
+/// What stands at a path, if anything does, and where that is.
+type Reached = (Option<resolve::Target>, PathBuf);
+
 /// A path that means the same to everyone: absolute, normal, and not of `/proc`.
 fn is_plain(path: &Path) -> bool {
     let normal = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
@@ -104,7 +107,7 @@ impl Judge {
         let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
         match self.rules.exec(entry, &target) {
             Ok(next) => {
-                self.memory.families.executes(caller.tgid, next);
+                self.memory.families.executes(caller.tgid, next, target.id, &self.rules);
                 self.report_exec(next, &target.canonical, mode, args, caller);
                 Outcome::Continue
             }
@@ -132,25 +135,38 @@ impl Judge {
         path: PathBuf,
         memory: &Memory,
     ) -> Result<Option<Wanted>, Errno> {
-        let found = if path.as_os_str().is_empty() && asked.may_be_empty {
+        let (file, canonical) = if path.as_os_str().is_empty() && asked.may_be_empty {
             self.descriptor(asked.dirfd, caller)?
         } else {
-            self.find(caller, asked.dirfd, &path, asked.follow)?
+            self.file(caller, asked.dirfd, &path, asked.follow)?
         };
-        let Some(file) = found.target else { return Ok(None) };
+        let Some(file) = file else { return Ok(None) };
         if file.kind != FileKind::Regular || file.mode & 0o111 == 0 {
             return Ok(None);
         }
         let loader = self.is_loader(&file)?;
-        let named = if is_plain(&path) { path } else { found.canonical.clone() };
+        let named = if is_plain(&path) { path } else { canonical.clone() };
         let args = self.scribe.wants_all().then(|| arguments(memory, asked.args));
-        let target = Target { id: file.id, canonical: found.canonical, named, loader };
+        let target = Target { id: file.id, canonical, named, loader };
         Ok(Some(Wanted { target, mode: file.mode, args }))
     }
 
-    fn descriptor(&self, fd: i32, caller: &Caller) -> Result<Found, Errno> {
+    fn descriptor(&self, fd: i32, caller: &Caller) -> Result<Reached, Errno> {
         let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
-        self.find(caller, libc::AT_FDCWD, &path, true)
+        self.find(caller, libc::AT_FDCWD, &path, true).map(|found| (found.target, found.canonical))
+    }
+
+    /// What stands at a path: by one call where the path leads everybody to the
+    /// same file, else name by name, which also tells why there is none.
+    fn file(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Reached, Errno> {
+        if is_plain(path)
+            && self.rules.access("chroot").is_none()
+            && let Ok((target, canonical)) =
+                self.identity.become_caller(caller, || resolve::at_once(path, follow))
+        {
+            return Ok((Some(target), canonical));
+        }
+        self.find(caller, dirfd, path, follow).map(|found| (found.target, found.canonical))
     }
 
     /// Resolves a path with the caller's rights.

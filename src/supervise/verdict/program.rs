@@ -79,6 +79,24 @@ impl Rulebook {
         own.into_iter().chain(scripts).collect()
     }
 
+    /// The one entry that runs this image, where the image alone tells: nothing is
+    /// granted by directory, and no other entry has it as its file or interpreter.
+    pub fn entry_of_image(&self, exe: FileId) -> Option<usize> {
+        if !self.beneath.is_empty() {
+            return None;
+        }
+        match self.running(exe, Path::new(""))[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Whether a process that executes `file` as this entry will be known by its
+    /// image. A script will not: its image is its interpreter's.
+    pub fn is_told_by_image(&self, entry: usize, file: FileId) -> bool {
+        self.policy.programs[entry].interpreter.is_none() && self.entry_of_image(file) == Some(entry)
+    }
+
     /// Whether a process of this entry runs that image.
     pub fn runs_as(&self, entry: usize, exe: FileId, canonical: &Path) -> bool {
         self.running(exe, canonical).contains(&entry)
