@@ -98,7 +98,6 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
             format!("profile {name}: cannot be read: {why}; name a file that can")
         }
     };
-    let mut text = Vec::new();
     // Non-blocking only for the open: a FIFO that nobody writes must not hold the start.
     let file = std::fs::OpenOptions::new()
         .read(true)
@@ -118,6 +117,7 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
             profile::MAX_BYTES >> 20
         ));
     }
+    let mut text = Vec::with_capacity(length as usize + 1);
     file.take(profile::MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(failed)?;
     let document = profile::read(&text).map_err(|error| format!("profile {name}:{error}"))?;
     if let Some(wanted) = digest

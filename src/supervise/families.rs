@@ -28,21 +28,24 @@ struct Member {
 
 impl Families {
     /// The app itself, when it is launched.
-    pub fn found(&mut self, app: i32, entry: usize) {
+    pub fn found(&mut self, app: i32, entry: usize, rules: &Rulebook) {
+        if rules.is_told_by_image(entry) {
+            return;
+        }
         if let Some(started) = started(app) {
             self.0.insert(app, Member { started, entry, next: None });
         }
     }
 
-    /// An exec of `file` by this process was let go on.
-    pub fn executes(&mut self, pid: i32, entry: usize, file: FileId, rules: &Rulebook) {
-        if rules.is_told_by_image(entry, file) {
+    /// An exec by this process was let go on.
+    pub fn executes(&mut self, pid: i32, entry: usize, rules: &Rulebook) {
+        if rules.is_told_by_image(entry) {
             return;
         }
         // It has just been looked up, so a member of that number is this process.
         match self.0.get_mut(&pid) {
             Some(member) => member.next = Some(entry),
-            None => self.found(pid, entry),
+            None => self.found(pid, entry, rules),
         }
     }
 

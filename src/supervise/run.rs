@@ -209,6 +209,7 @@ impl Loop {
             }
         });
         let judge = (watch.judge)(listener, requests);
+        process::share_one_heap();
         const STACK: usize = 256 * 1024;
         let spawned = std::thread::Builder::new().name("judge".into()).stack_size(STACK).spawn(move || {
             if let Err(errno) = signal::block_all() {

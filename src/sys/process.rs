@@ -83,6 +83,16 @@ pub fn wait_any() -> Result<Option<(i32, Change)>, Errno> {
     Ok(Some((pid as i32, change)))
 }
 
+/// Keeps one heap for all threads, where the C library would give each its own: ours
+/// have little to do, and memory is what they are small by (mallopt(3)).
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number that later allocations look at. It cannot fail for this one.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Asks for short turns on the processor for this thread, so that one that is woken
 /// for a moment's work is neither kept waiting nor cut off in it (sched_setattr(2);
 /// honoured by Linux 6.12 on, ignored before).

@@ -83,7 +83,7 @@ impl Judge {
             // judged before it was forked.
             self.memory.launched = true;
             self.memory.processes = 1;
-            self.memory.families.found(self.app, self.entry);
+            self.memory.families.found(self.app, self.entry, &self.rules);
             return Outcome::Continue;
         }
         let identity = self.identity.clone();
@@ -107,7 +107,7 @@ impl Judge {
         let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
         match self.rules.exec(entry, &target) {
             Ok(next) => {
-                self.memory.families.executes(caller.tgid, next, target.id, &self.rules);
+                self.memory.families.executes(caller.tgid, next, &self.rules);
                 self.report_exec(next, &target.canonical, mode, args, caller);
                 Outcome::Continue
             }

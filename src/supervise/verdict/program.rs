@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::image::FileId;
+use crate::plan::ProgramTarget;
 
 /// The file that a call wants to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,10 +92,16 @@ impl Rulebook {
         }
     }
 
-    /// Whether a process that executes `file` as this entry will be known by its
-    /// image. A script will not: its image is its interpreter's.
-    pub fn is_told_by_image(&self, entry: usize, file: FileId) -> bool {
-        self.policy.programs[entry].interpreter.is_none() && self.entry_of_image(file) == Some(entry)
+    /// Whether a process of this entry is known by its image. A script's is not: its
+    /// image is its interpreter's.
+    pub fn is_told_by_image(&self, entry: usize) -> bool {
+        let program = &self.policy.programs[entry];
+        match program.target {
+            ProgramTarget::File(id) => {
+                program.interpreter.is_none() && self.entry_of_image(id) == Some(entry)
+            }
+            ProgramTarget::Beneath(_) => false,
+        }
     }
 
     /// Whether a process of this entry runs that image.
@@ -111,7 +118,7 @@ impl Rulebook {
 
     /// Whether the entry names one file, so that its path is what runs.
     pub fn is_file(&self, entry: usize) -> bool {
-        matches!(self.policy.programs[entry].target, crate::plan::ProgramTarget::File(_))
+        matches!(self.policy.programs[entry].target, ProgramTarget::File(_))
     }
 
     fn entries(&self, id: FileId, canonical: &Path, loader: bool) -> Vec<usize> {
