@@ -4,8 +4,9 @@
 //! ```text
 //! driver true             exits 0
 //! driver calls N          N times getppid; prints the nanoseconds that they took
-//! driver filtered N       the same behind a filter of its own that allows everything
 //! driver reads N          N times pread of 4 KiB of this program's own file; likewise
+//! driver filtered-calls N, filtered-reads N
+//!                         the same behind a filter of its own that allows everything
 //! driver spawn N PROG     N times fork, exec of `PROG true` and wait; likewise
 //! driver sleep            until a signal ends it
 //! driver confined         exits 0 if a call that no profile here lists is refused
@@ -33,8 +34,9 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     match (word(1).to_bytes(), times()) {
         (b"true", _) => 0,
         (b"calls", Some(times)) => timed(|| calls(times)),
-        (b"filtered", Some(times)) => timed_after(allow_all, || calls(times)),
         (b"reads", Some(times)) => timed(|| reads(times)),
+        (b"filtered-calls", Some(times)) => timed_after(allow_all, || calls(times)),
+        (b"filtered-reads", Some(times)) => timed_after(allow_all, || reads(times)),
         (b"spawn", Some(times)) => timed(|| spawn(times, word(3))),
         (b"sleep", _) => sleep(),
         (b"confined", _) => c_int::from(!confined()),
