@@ -8,6 +8,8 @@
 //! driver filtered-calls N, filtered-reads N
 //!                         the same behind a filter of its own that allows everything
 //! driver spawn N PROG     N times fork, exec of `PROG true` and wait; likewise
+//! driver notified-spawn N PROG
+//!                         the same, each exec notified and let go on without a look
 //! driver sleep            until a signal ends it
 //! driver confined         exits 0 if a call that no profile here lists is refused
 //! ```
@@ -15,6 +17,8 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::time::Instant;
+
+use remit::sys::seccomp;
 
 /// The C library's entry.
 ///
@@ -38,6 +42,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         (b"filtered-calls", Some(times)) => timed_after(allow_all, || calls(times)),
         (b"filtered-reads", Some(times)) => timed_after(allow_all, || reads(times)),
         (b"spawn", Some(times)) => timed(|| spawn(times, word(3))),
+        (b"notified-spawn", Some(times)) => timed_after(notify_exec, || spawn(times, word(3))),
         (b"sleep", _) => sleep(),
         (b"confined", _) => c_int::from(!confined()),
         _ => 2,
@@ -64,6 +69,31 @@ fn allow_all() -> bool {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
             && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
     }
+}
+
+/// The shortest answer that there is to an exec that has to be asked for: what the
+/// kernel takes for the asking, and for two threads that take turns.
+fn notify_exec() -> bool {
+    let instruction = |code: u32, jt, k: u32| seccomp::Instruction { code: code as u16, jt, jf: 0, k };
+    let program = [
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, libc::SYS_execve as u32),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_USER_NOTIF),
+    ];
+    // SAFETY: numbers only.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return false;
+    }
+    let Ok(listener) = seccomp::load(&program, false) else { return false };
+    // As the shim does, where the kernel can.
+    let _ = seccomp::wake_up_synchronously(&listener);
+    std::thread::spawn(move || {
+        while let Ok(request) = seccomp::receive(&listener) {
+            let _ = seccomp::answer(&listener, request.id, seccomp::Answer::Continue);
+        }
+    });
+    true
 }
 
 fn reads(times: u64) -> bool {
