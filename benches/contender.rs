@@ -46,6 +46,11 @@ impl Contender {
         Ok(command)
     }
 
+    /// The same under another name in the table.
+    pub fn named(self, name: &str) -> Contender {
+        Contender { name: name.to_owned(), ..self }
+    }
+
     /// The nanoseconds that the worker prints: proof that it ran at all.
     pub fn output_ns(&self, room: &Room, args: &[&str]) -> Result<f64, String> {
         let out = self.command(room, &room.worker(), args)?.output();

@@ -98,9 +98,7 @@ fn calls(room: &Room) -> Result<Section, String> {
 /// What the kernel takes for any filter at all, beside what ours adds to it.
 fn beside_any_filter(room: &Room, act: &str, rounds: usize) -> Result<Section, String> {
     const ANY_FILTER: &str = "any seccomp filter";
-    let mut filtered = room.bare();
-    filtered.name = ANY_FILTER.to_owned();
-    let all = [room.bare(), filtered, room.shim()];
+    let all = [room.bare(), room.bare().named(ANY_FILTER), room.shim()];
     let behind_one = format!("filtered-{act}");
     let samples = interleave(&all, rounds, |c| {
         let act = if c.name == ANY_FILTER { behind_one.as_str() } else { act };
@@ -112,8 +110,7 @@ fn beside_any_filter(room: &Room, act: &str, rounds: usize) -> Result<Section, S
 fn spawn(room: &Room) -> Result<Section, String> {
     // What it takes to ask about an exec at all, beside what ours asks.
     const NOT_LOOKED_AT: &str = "any notified exec";
-    let mut notified = room.bare();
-    notified.name = NOT_LOOKED_AT.to_owned();
+    let notified = room.bare().named(NOT_LOOKED_AT);
     let all = [room.bare(), notified, room.shim(), room.rival("tini-static"), room.rival("bwrap")];
     let (times, program) = (SPAWNS.to_string(), room.spawned());
     let program = program.to_str().ok_or("the temporary folder's name is not UTF-8")?;

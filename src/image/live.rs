@@ -18,18 +18,11 @@ pub struct Live;
 
 impl Files for Live {
     fn look(&self, path: &Path) -> io::Result<Option<Look>> {
-        let (canonical, found) = match without_links(path) {
-            Some(found) => found,
-            None => match fs::canonicalize(path) {
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                    return Ok(None);
-                }
-                Err(error) => return Err(error),
-                Ok(canonical) => {
-                    let found = fs::metadata(&canonical)?;
-                    (canonical, found)
-                }
-            },
+        let (canonical, found) = match without_links(path).map_or_else(|| through_links(path), Ok) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            other => other?,
         };
         let kind = match found.file_type() {
             kind if kind.is_file() => FileKind::Regular,
@@ -68,6 +61,12 @@ fn without_links(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
         OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     let file = File::from(openat2(AT_FDCWD, path, how).ok()?);
     Some((path.components().collect(), file.metadata().ok()?))
+}
+
+fn through_links(path: &Path) -> io::Result<(PathBuf, fs::Metadata)> {
+    let canonical = fs::canonicalize(path)?;
+    let found = fs::metadata(&canonical)?;
+    Ok((canonical, found))
 }
 
 impl elf::ReadAt for File {

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
+
 use super::caller::{Caller, Identity, errno, proc_text};
 use super::verdict::Rulebook;
 use crate::image::FileId;
@@ -27,25 +29,12 @@ struct Member {
 }
 
 impl Families {
-    /// The app itself, when it is launched.
-    pub fn found(&mut self, app: i32, entry: usize, rules: &Rulebook) {
-        if rules.is_told_by_image(entry) {
-            return;
-        }
-        if let Some(started) = started(app) {
-            self.0.insert(app, Member { started, entry, next: None });
-        }
-    }
-
-    /// An exec by this process was let go on.
-    pub fn executes(&mut self, pid: i32, entry: usize, rules: &Rulebook) {
-        if rules.is_told_by_image(entry) {
-            return;
-        }
-        // It has just been looked up, so a member of that number is this process.
-        match self.0.get_mut(&pid) {
-            Some(member) => member.next = Some(entry),
-            None => self.found(pid, entry, rules),
+    /// An exec by this process, which is `entry` until it succeeds, was let go on.
+    pub fn executes(&mut self, pid: i32, entry: usize, next: usize) {
+        let Some(started) = started(pid) else { return };
+        match self.0.get_mut(&pid).filter(|member| member.started == started) {
+            Some(member) => member.next = Some(next),
+            None => self.remember(pid, Member { started, entry, next: Some(next) }),
         }
     }
 
@@ -58,8 +47,7 @@ impl Families {
 
     /// The entry that a process is; `None` when it cannot be told.
     pub fn entry(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<usize> {
-        let by_image = || rules.entry_of_image(image_id(caller, identity)?);
-        by_image().or_else(|| self.lookup(caller.tgid, Some(caller), identity, rules, 0))
+        self.lookup(caller.tgid, Some(caller), identity, rules, 0)
     }
 
     fn lookup(
@@ -71,18 +59,24 @@ impl Families {
         depth: u32,
     ) -> Option<usize> {
         const DEEPEST: u32 = 64;
+        let caller = || known.cloned().or_else(|| Caller::of(pid).ok());
+        if rules.images_tell()
+            && let Some(entry) = image_id(&caller()?, identity).and_then(|id| rules.entry_of_image(id))
+        {
+            return Some(entry);
+        }
         let started = started(pid)?;
         if let Some(member) = self.0.get_mut(&pid).filter(|member| member.started == started) {
             let Some(next) = member.next else { return Some(member.entry) };
             // One that cannot be looked at is taken at what it was allowed.
-            let caller = known.cloned().or_else(|| Caller::of(pid).ok())?;
+            let caller = caller()?;
             if image(&caller, identity).is_none_or(|(id, path)| rules.runs_as(next, id, &path)) {
                 member.entry = next;
             }
             member.next = None;
             return Some(member.entry);
         }
-        let caller = known.cloned().or_else(|| Caller::of(pid).ok())?;
+        let caller = caller()?;
         let supervisor = rules.policy().supervisor as i32;
         let parent = (caller.ppid > 1 && caller.ppid != supervisor && depth < DEEPEST)
             .then(|| self.lookup(caller.ppid, None, identity, rules, depth + 1))
@@ -135,17 +129,23 @@ pub fn program(
 
 /// The file that a process runs.
 fn image_id(caller: &Caller, identity: &Identity) -> Option<FileId> {
-    let link = format!("/proc/{}/exe", caller.tgid);
-    let stat = identity.look_as_caller(caller, || nix::sys::stat::stat(link.as_str())).ok()?;
-    Some(FileId { device: stat.st_dev, inode: stat.st_ino })
+    identity.look_as_caller(caller, || file_id(&image_link(caller))).ok()
 }
 
 /// The file that a process runs, and its path.
 pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, PathBuf)> {
-    let link = format!("/proc/{}/exe", caller.tgid);
-    let id = image_id(caller, identity)?;
-    let path = identity.look_as_caller(caller, || std::fs::read_link(&link).map_err(errno)).ok()?;
-    Some((id, path))
+    let link = image_link(caller);
+    let look = || Ok((file_id(&link)?, std::fs::read_link(&link).map_err(errno)?));
+    identity.look_as_caller(caller, look).ok()
+}
+
+fn image_link(caller: &Caller) -> String {
+    format!("/proc/{}/exe", caller.tgid)
+}
+
+fn file_id(path: &str) -> Result<FileId, Errno> {
+    let stat = nix::sys::stat::stat(path)?;
+    Ok(FileId { device: stat.st_dev, inode: stat.st_ino })
 }
 
 /// When a process started, in clock ticks since boot (proc(5), field 22).
@@ -153,4 +153,24 @@ fn started(pid: i32) -> Option<u64> {
     let stat = proc_text(pid, "stat").ok()?;
     // The name, in parentheses, may hold anything; the rest may not.
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_taken_over_by_another_process_is_another_member() {
+        let me = std::process::id() as i32;
+        let now = started(me).expect("own start time");
+        let mut families = Families::default();
+        families.remember(me, Member { started: now - 1, entry: 3, next: None });
+
+        families.executes(me, 0, 1);
+        let member = families.0[&me];
+        assert_eq!((member.started, member.entry, member.next), (now, 0, Some(1)));
+        families.executes(me, 2, 3);
+        let member = families.0[&me];
+        assert_eq!((member.entry, member.next), (0, Some(3)), "what is known of it stays");
+    }
 }

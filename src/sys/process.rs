@@ -83,8 +83,8 @@ pub fn wait_any() -> Result<Option<(i32, Change)>, Errno> {
     Ok(Some((pid as i32, change)))
 }
 
-/// Keeps one heap for all threads, where the C library would give each its own: ours
-/// have little to do, and memory is what they are small by (mallopt(3)).
+/// Keeps one heap for all threads, where the C library would reserve 128 MiB of
+/// addresses for each: ours have little to do (mallopt(3)).
 pub fn share_one_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: sets a number that later allocations look at. It cannot fail for this one.
@@ -100,6 +100,7 @@ pub fn share_one_heap() {
 /// # Errors
 /// EPERM or ENOSYS where a filter refuses it.
 pub fn take_short_turns() -> Result<(), Errno> {
+    /// Nanoseconds; the least that the kernel grants.
     const SLICE: u64 = 100_000;
     /// struct sched_attr (linux/sched/types.h), its first version.
     #[repr(C)]
@@ -118,6 +119,10 @@ pub fn take_short_turns() -> Result<(), Errno> {
     let mut attributes = Attributes::default();
     // SAFETY: the kernel fills at most SIZE bytes of a live structure of integers.
     check(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, SIZE, 0) })?;
+    // Of other policies the field means something else.
+    if attributes.policy != libc::SCHED_OTHER as u32 {
+        return Ok(());
+    }
     attributes.runtime = SLICE;
     // SAFETY: the kernel reads as many bytes as the first field says, SIZE.
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) }).map(drop)

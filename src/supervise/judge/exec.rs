@@ -83,7 +83,7 @@ impl Judge {
             // judged before it was forked.
             self.memory.launched = true;
             self.memory.processes = 1;
-            self.memory.families.found(self.app, self.entry, &self.rules);
+            self.memory.families.executes(self.app, self.entry, self.entry);
             return Outcome::Continue;
         }
         let identity = self.identity.clone();
@@ -107,7 +107,7 @@ impl Judge {
         let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
         match self.rules.exec(entry, &target) {
             Ok(next) => {
-                self.memory.families.executes(caller.tgid, next, &self.rules);
+                self.memory.families.executes(caller.tgid, entry.unwrap_or(next), next);
                 self.report_exec(next, &target.canonical, mode, args, caller);
                 Outcome::Continue
             }
@@ -153,7 +153,7 @@ impl Judge {
 
     fn descriptor(&self, fd: i32, caller: &Caller) -> Result<Reached, Errno> {
         let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
-        self.find(caller, libc::AT_FDCWD, &path, true).map(|found| (found.target, found.canonical))
+        self.file(caller, libc::AT_FDCWD, &path, true)
     }
 
     /// What stands at a path: by one call where the path leads everybody to the

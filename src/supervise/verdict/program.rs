@@ -11,7 +11,6 @@ use nix::errno::Errno;
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::image::FileId;
-use crate::plan::ProgramTarget;
 
 /// The file that a call wants to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,27 +79,21 @@ impl Rulebook {
         own.into_iter().chain(scripts).collect()
     }
 
+    /// Whether an image can tell by itself which entry a process is. A script below a
+    /// granted directory may run as anything.
+    pub fn images_tell(&self) -> bool {
+        self.beneath.is_empty()
+    }
+
     /// The one entry that runs this image, where the image alone tells: nothing is
     /// granted by directory, and no other entry has it as its file or interpreter.
     pub fn entry_of_image(&self, exe: FileId) -> Option<usize> {
-        if !self.beneath.is_empty() {
+        if !self.images_tell() {
             return None;
         }
         match self.running(exe, Path::new(""))[..] {
             [only] => Some(only),
             _ => None,
-        }
-    }
-
-    /// Whether a process of this entry is known by its image. A script's is not: its
-    /// image is its interpreter's.
-    pub fn is_told_by_image(&self, entry: usize) -> bool {
-        let program = &self.policy.programs[entry];
-        match program.target {
-            ProgramTarget::File(id) => {
-                program.interpreter.is_none() && self.entry_of_image(id) == Some(entry)
-            }
-            ProgramTarget::Beneath(_) => false,
         }
     }
 
@@ -118,7 +111,7 @@ impl Rulebook {
 
     /// Whether the entry names one file, so that its path is what runs.
     pub fn is_file(&self, entry: usize) -> bool {
-        matches!(self.policy.programs[entry].target, ProgramTarget::File(_))
+        matches!(self.policy.programs[entry].target, crate::plan::ProgramTarget::File(_))
     }
 
     fn entries(&self, id: FileId, canonical: &Path, loader: bool) -> Vec<usize> {
