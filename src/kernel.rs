@@ -151,9 +151,31 @@ pub struct Kernel {
     /// The level of Landlock.
     pub landlock: LandlockAbi,
     /// User notification, or why there is no listener to be had.
-    pub notify: Result<Notify, String>,
+    pub notify: Result<Notify, NoListener>,
     /// `PR_SET_MDWE`, Linux 6.3.
     pub mdwe: bool,
+    /// The supervisor may trace what it has started, or in a few words why not.
+    pub trace: Result<(), String>,
+    /// `MFD_NOEXEC_SEAL`: a memfd that nobody executes, Linux 6.3.
+    pub noexec_seal: bool,
+    /// `SECBIT_EXEC_RESTRICT_FILE` and `SECBIT_EXEC_DENY_INTERACTIVE`, Linux 6.14.
+    pub exec_bits: bool,
+}
+
+/// Why nobody can be asked about calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoListener {
+    /// There is no listener to be had, in a few words why; a filter alone can be loaded.
+    Listener(String),
+    /// No filter can be loaded at all, in a few words why.
+    Filter(String),
+}
+
+impl fmt::Display for NoListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (NoListener::Listener(why) | NoListener::Filter(why)) = self;
+        f.write_str(why)
+    }
 }
 
 impl Kernel {
@@ -170,6 +192,9 @@ impl Kernel {
                 sync_wake_up: from(6, 6),
             }),
             mdwe: from(6, 3),
+            trace: Ok(()),
+            noexec_seal: from(6, 3),
+            exec_bits: from(6, 14),
         }
     }
 }

@@ -85,6 +85,34 @@ pub fn setresuid(uid: u32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
 
+/// Takes on another real gid and uid, by which a tracer is judged; effective and saved
+/// ids stay, and with them every capability.
+///
+/// # Errors
+/// EPERM without CAP_SETGID and CAP_SETUID.
+pub fn set_real_ids(uid: u32, gid: u32) -> Result<(), Errno> {
+    const SAME: u32 = u32::MAX;
+    // SAFETY: three integers each.
+    unsafe {
+        check(libc::syscall(libc::SYS_setresgid, gid, SAME, SAME))?;
+        check(libc::syscall(libc::SYS_setresuid, uid, SAME, SAME)).map(drop)
+    }
+}
+
+/// Takes on another effective gid and uid, by which a peer is told who connects to it;
+/// real and saved ids stay.
+///
+/// # Errors
+/// EPERM without CAP_SETGID and CAP_SETUID.
+pub fn set_effective_ids(uid: u32, gid: u32) -> Result<(), Errno> {
+    const SAME: u32 = u32::MAX;
+    // SAFETY: three integers each.
+    unsafe {
+        check(libc::syscall(libc::SYS_setresgid, SAME, gid, SAME))?;
+        check(libc::syscall(libc::SYS_setresuid, SAME, uid, SAME)).map(drop)
+    }
+}
+
 /// Sets the supplementary groups of this thread.
 ///
 /// # Errors
@@ -99,14 +127,15 @@ pub fn setgroups(groups: &[u32]) -> Result<(), Errno> {
 /// asked again.
 ///
 /// # Errors
-/// EPERM when the ids could not be taken on.
+/// EPERM when the ids could not be taken on; what a filter answers that refuses it.
 pub fn set_filesystem_ids(uid: u32, gid: u32) -> Result<(), Errno> {
     // SAFETY: integers only; -1 is no id and only asks for the present one.
     unsafe {
         libc::syscall(libc::SYS_setfsgid, gid);
         libc::syscall(libc::SYS_setfsuid, uid);
-        let now_gid = libc::syscall(libc::SYS_setfsgid, -1);
-        let now_uid = libc::syscall(libc::SYS_setfsuid, -1);
+        // No id is -1: that answer is a filter's.
+        let now_gid = check(libc::syscall(libc::SYS_setfsgid, -1))?;
+        let now_uid = check(libc::syscall(libc::SYS_setfsuid, -1))?;
         if now_gid as u32 == gid && now_uid as u32 == uid { Ok(()) } else { Err(Errno::EPERM) }
     }
 }

@@ -9,11 +9,20 @@ use super::check;
 /// The kernel's Landlock ABI; 0 where there is none. EPERM and EOPNOTSUPP (refused
 /// by a filter, or not enabled at boot) mean none as much as ENOSYS does.
 pub fn abi() -> u8 {
+    version().unwrap_or(0)
+}
+
+/// The kernel's Landlock ABI.
+///
+/// # Errors
+/// ENOSYS where it has none, EOPNOTSUPP where it is not enabled at boot, EPERM where a
+/// filter refuses.
+pub fn version() -> Result<u8, Errno> {
     const VERSION: u32 = 1;
     // SAFETY: a null attribute of size 0 with this flag only asks for the version.
     let answer =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION) };
-    u8::try_from(answer).unwrap_or(0)
+    check(answer).map(|abi| u8::try_from(abi).unwrap_or(u8::MAX))
 }
 
 /// Enters a domain for good. No allocation: it runs between fork and exec.

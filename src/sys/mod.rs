@@ -1,14 +1,30 @@
 //! The one room for `unsafe`: system calls that no library wraps safely, each
 //! behind a function whose signature upholds what the kernel asks for.
 
+pub mod asked;
 pub mod credentials;
 pub mod files;
 pub mod landlock;
+pub mod memory;
 pub mod process;
+pub mod ptrace;
 pub mod seccomp;
 pub mod signal;
+pub mod socket;
+pub mod terminal;
 
 use nix::errno::Errno;
+
+/// The errno of an I/O error; EIO where it has none.
+pub fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// What the C library says of an errno (strerror(3)).
+pub fn strerror(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
+}
 
 /// Turns a raw answer into a result; -1 carries errno.
 fn check(answer: libc::c_long) -> Result<libc::c_long, Errno> {

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -58,18 +58,21 @@ pub enum Change {
     Exited(i32),
     /// A signal killed it.
     Signalled(i32),
-    /// A traced child stopped: the signal and the ptrace event, which is no death.
+    /// It stopped, which is no death: the signal, and the ptrace event of a traced one
+    /// or 0.
     Stopped(i32, i32),
 }
 
-/// The next child that changed, if any, traced ones too. `Err(ECHILD)`: none left.
+/// The next child that changed, if any: that ended, stopped, or is traced.
+/// `Err(ECHILD)`: none left.
 ///
 /// # Errors
 /// ECHILD when there is no child at all.
 pub fn wait_any() -> Result<Option<(i32, Change)>, Errno> {
     let mut status = 0;
+    let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;
     // SAFETY: the pointer is to a live int.
-    let pid = check(unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG | libc::__WALL) }.into())?;
+    let pid = check(unsafe { libc::waitpid(-1, &mut status, flags) }.into())?;
     if pid == 0 {
         return Ok(None);
     }
@@ -83,14 +86,39 @@ pub fn wait_any() -> Result<Option<(i32, Change)>, Errno> {
     Ok(Some((pid as i32, change)))
 }
 
-/// Keeps one heap for all threads, where the C library would reserve 128 MiB of
-/// addresses for each: ours have little to do (mallopt(3)).
-pub fn share_one_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: sets a number that later allocations look at. It cannot fail for this one.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
+/// A child that has ended, if any, a traced one of another's too; it is not buried.
+pub fn ended() -> Option<i32> {
+    // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are values.
+    let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: the pointer is to a live siginfo_t, which the kernel fills.
+    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, flags) }.into()).ok()?;
+    // SAFETY: waitid has filled in what SIGCHLD tells, or left zeros.
+    Some(unsafe { told.si_pid() }).filter(|pid| *pid != 0)
+}
+
+/// Whether children can be waited for at all: a filter that refuses it would let no
+/// container end. None is taken.
+///
+/// # Errors
+/// What waitid(2) answers but ECHILD.
+pub fn can_wait() -> Result<(), Errno> {
+    let mut status = 0;
+    // No child has this pid, so none changes by being waited for.
+    // SAFETY: the pointer is to a live int.
+    match check(unsafe { libc::waitpid(i32::MAX, &mut status, libc::WNOHANG | libc::__WALL) }.into()) {
+        Ok(_) | Err(Errno::ECHILD) => Ok(()),
+        Err(errno) => Err(errno),
     }
+}
+
+/// Masks nothing out of the modes of new files.
+///
+/// # Errors
+/// umask(2) fails only where a filter refuses it.
+pub fn clear_umask() -> Result<(), Errno> {
+    // SAFETY: one integer.
+    check(unsafe { libc::syscall(libc::SYS_umask, 0) }).map(drop)
 }
 
 /// Asks for short turns on the processor for this thread, so that one that is woken
@@ -137,22 +165,15 @@ pub fn prctl(option: i32, first: u64, second: u64) -> Result<i32, Errno> {
     check(unsafe { libc::prctl(option, first, second, 0u64, 0u64) }.into()).map(|answer| answer as i32)
 }
 
-/// Makes this process the leader of a group of its own.
+/// Whether orphans among the descendants come to this process (PR_GET_CHILD_SUBREAPER).
 ///
 /// # Errors
-/// EPERM for a session leader.
-pub fn own_group() -> Result<(), Errno> {
-    // SAFETY: integers only.
-    check(unsafe { libc::setpgid(0, 0) }.into()).map(drop)
-}
-
-/// Gives the terminal on `fd` to this process's group.
-///
-/// # Errors
-/// ENOTTY where it is no terminal, ENXIO or EBADF where there is none.
-pub fn take_terminal(fd: i32) -> Result<(), Errno> {
-    // SAFETY: integers only; a descriptor that is not open is answered EBADF.
-    check(unsafe { libc::tcsetpgrp(fd, libc::getpgrp()) }.into()).map(drop)
+/// EINVAL before Linux 3.4; what a filter answers.
+pub fn is_subreaper() -> Result<bool, Errno> {
+    let mut set = 0i32;
+    // SAFETY: the pointer is to a live int.
+    check(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut set) }.into())?;
+    Ok(set == 1)
 }
 
 /// The type of RLIMIT_*: unsigned in glibc's headers.
@@ -192,7 +213,7 @@ pub fn hard_limit(resource: Resource) -> Result<Option<u64>, Errno> {
 /// has no such call, one by one up to the limit on open files.
 ///
 /// # Errors
-/// None that a kernel is known to answer but those of getrlimit(2).
+/// None that a kernel is known to answer but those of getrlimit(2) and fcntl(2).
 pub fn mark_close_on_exec(first: u32) -> Result<(), Errno> {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     // SAFETY: integers only.
@@ -200,12 +221,11 @@ pub fn mark_close_on_exec(first: u32) -> Result<(), Errno> {
         Ok(_) => Ok(()),
         Err(_) => {
             let limit = hard_limit(libc::RLIMIT_NOFILE)?.unwrap_or(1 << 20).min(1 << 20);
-            for fd in first..limit as u32 {
-                // SAFETY: a descriptor that is not open is answered EBADF, which
-                // means that there is nothing to mark.
-                unsafe { libc::fcntl(fd as i32, libc::F_SETFD, libc::FD_CLOEXEC) };
-            }
-            Ok(())
+            (first as i32..limit as i32).try_for_each(|fd| match set_close_on_exec(fd, true) {
+                // It is not open, so there is nothing to mark.
+                Ok(()) | Err(Errno::EBADF) => Ok(()),
+                Err(errno) => Err(errno),
+            })
         }
     }
 }
@@ -247,12 +267,19 @@ pub fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Drops a capability from the bounding set.
+/// Drops a capability from the bounding set. One that the kernel is too old to know,
+/// nobody has.
 ///
 /// # Errors
-/// EPERM without CAP_SETPCAP; EINVAL for one that the kernel does not know.
+/// EPERM without CAP_SETPCAP; whatever else leaves it there.
 pub fn drop_bounding(capability: u8) -> Result<(), Errno> {
-    prctl(libc::PR_CAPBSET_DROP, capability.into(), 0).map(drop)
+    match prctl(libc::PR_CAPBSET_DROP, capability.into(), 0) {
+        Ok(_) => Ok(()),
+        Err(Errno::EINVAL) if prctl(libc::PR_CAPBSET_READ, capability.into(), 0) == Err(Errno::EINVAL) => {
+            Ok(())
+        }
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Raises a capability in the ambient set.
@@ -269,6 +296,53 @@ pub fn raise_ambient(capability: u8) -> Result<(), Errno> {
 /// EINVAL on a kernel without ambient capabilities (before 4.3).
 pub fn clear_ambient() -> Result<(), Errno> {
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0).map(drop)
+}
+
+/// Three numbers that nobody can guess.
+///
+/// # Errors
+/// ENOSYS or EPERM where a filter refuses getrandom(2).
+pub fn random() -> Result<[u64; 3], Errno> {
+    let mut numbers = [0u64; 3];
+    // SAFETY: the buffer is live and of the size that is said; so few bytes come whole.
+    let filled =
+        unsafe { libc::syscall(libc::SYS_getrandom, numbers.as_mut_ptr(), size_of_val(&numbers), 0) };
+    check(filled)?;
+    Ok(numbers)
+}
+
+/// Sends a descriptor along with one byte. `more` stands in the registers behind the
+/// three of sendmsg(2), which the kernel does not look at and a filter can. It does not
+/// allocate, since it runs where not every call is answered yet.
+///
+/// # Errors
+/// As sendmsg(2).
+pub fn send_descriptor(socket: &OwnedFd, fd: &OwnedFd, more: [u64; 3]) -> Result<(), Errno> {
+    /// A control message of one descriptor, with room to its end (cmsg(3)).
+    #[repr(C)]
+    struct Control {
+        header: libc::cmsghdr,
+        fd: i32,
+    }
+    // SAFETY: headers made of integers and pointers, for which zeros are values; musl's
+    // have padding that cannot be named.
+    let (mut control, mut message) =
+        unsafe { (std::mem::zeroed::<Control>(), std::mem::zeroed::<libc::msghdr>()) };
+    control.header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<i32>()) as _;
+    control.header.cmsg_level = libc::SOL_SOCKET;
+    control.header.cmsg_type = libc::SCM_RIGHTS;
+    control.fd = fd.as_raw_fd();
+    let byte = [b'L'];
+    let mut data = libc::iovec { iov_base: byte.as_ptr().cast_mut().cast(), iov_len: byte.len() };
+    message.msg_iov = &raw mut data;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = size_of::<Control>() as _;
+    let [a, b, c] = more;
+    // SAFETY: the message leads to live buffers of the sizes that it says, which the
+    // kernel only reads.
+    check(unsafe { libc::syscall(libc::SYS_sendmsg, socket.as_raw_fd(), &raw const message, 0, a, b, c) })
+        .map(drop)
 }
 
 /// A descriptor that a message brought (SCM_RIGHTS): it is ours alone.

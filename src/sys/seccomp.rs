@@ -93,9 +93,16 @@ pub fn receive(listener: &OwnedFd) -> Result<Request, Errno> {
 
 /// Whether the caller still waits for this answer. To be asked after every look
 /// at the caller's memory: a number may have been taken over by another process.
-pub fn still_valid(listener: &OwnedFd, id: u64) -> bool {
+///
+/// # Errors
+/// A filter outside refuses the question, so that nothing is known.
+pub fn still_valid(listener: &OwnedFd, id: u64) -> Result<bool, Errno> {
     let mut id = id;
-    ioctl(listener, NOTIF_ID_VALID, &raw mut id).is_ok()
+    match ioctl(listener, NOTIF_ID_VALID, &raw mut id) {
+        Ok(_) => Ok(true),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// How a notified call is answered.

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -16,6 +17,11 @@ pub struct Mask(pub u64);
 impl Mask {
     /// Every signal; the kernel itself leaves KILL and STOP out.
     pub const ALL: Mask = Mask(u64::MAX);
+
+    /// These alone.
+    pub fn of(signals: &[i32]) -> Mask {
+        Mask(signals.iter().fold(0, |bits, signal| bits | 1 << (signal - 1)))
+    }
 
     /// Whether `signal` is in it.
     pub const fn has(self, signal: i32) -> bool {
@@ -93,6 +99,37 @@ pub fn next(fd: &OwnedFd) -> Result<Option<Received>, Errno> {
             value: info.ssi_ptr,
         })),
         Ok(_) => Err(Errno::EIO),
+        Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Waits for the next signal of a blocked set, for at most `timeout` where there is
+/// one. `None`: none came.
+///
+/// # Errors
+/// Whatever rt_sigtimedwait(2) answers but EAGAIN and EINTR.
+pub fn wait(mask: Mask, timeout: Option<Duration>) -> Result<Option<Received>, Errno> {
+    // The kernel's siginfo_t for kill(2) and sigqueue(3), in words of 4 bytes: number,
+    // errno, code, padding, pid, uid, and a value of two words.
+    let mut info = [0u32; 32];
+    let time = timeout.map(|time| libc::timespec {
+        tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    });
+    let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: pointers to a live u64 of the kernel's size, to 128 live bytes, which is
+    // the size of siginfo_t, and to a live timespec or none.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_rt_sigtimedwait, &raw const mask.0, info.as_mut_ptr(), time, size_of::<u64>())
+    };
+    match check(answer) {
+        Ok(signal) => Ok(Some(Received {
+            signal: signal as i32,
+            code: info[2] as i32,
+            sender: info[4],
+            value: u64::from(info[6]) | u64::from(info[7]) << 32,
+        })),
         Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
         Err(errno) => Err(errno),
     }
@@ -217,11 +254,73 @@ pub fn send_pidfd(fd: impl AsFd, signal: i32) -> Result<(), Errno> {
     .map(drop)
 }
 
+/// What the C library calls a signal: `Terminated` (strsignal(3)).
+pub fn description(signal: i32) -> String {
+    // SAFETY: it answers with a string that lasts until it is asked again, and only the
+    // first thread asks.
+    unsafe { std::ffi::CStr::from_ptr(libc::strsignal(signal)) }.to_string_lossy().into_owned()
+}
+
+/// The signal of this name, with or without `SIG`, or of this number: `TERM`,
+/// `SIGRTMIN+3`, `RTMAX-1`, `15`.
+pub fn parse(text: &str) -> Option<i32> {
+    const RTMIN: i32 = 34;
+    const RTMAX: i32 = 64;
+    if let Ok(number) = text.parse::<i32>() {
+        return (1..=RTMAX).contains(&number).then_some(number);
+    }
+    let upper = text.to_ascii_uppercase();
+    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let offset = |rest: &str, sign: char| match rest {
+        "" => Some(0),
+        rest => rest.strip_prefix(sign)?.parse::<u8>().ok().map(i32::from),
+    };
+    let number = if let Some(rest) = short.strip_prefix("RTMIN") {
+        RTMIN + offset(rest, '+')?
+    } else if let Some(rest) = short.strip_prefix("RTMAX") {
+        RTMAX - offset(rest, '-')?
+    } else {
+        let alias = match short {
+            "CLD" => "CHLD",
+            "IOT" => "ABRT",
+            "POLL" => "IO",
+            other => other,
+        };
+        return (1..RTMIN).find(|signal| name(*signal) == alias);
+    };
+    (RTMIN..=RTMAX).contains(&number).then_some(number)
+}
+
+/// Every name that [`parse`] knows but those of the realtime signals.
+pub fn names() -> impl Iterator<Item = String> {
+    (1..32).map(name)
+}
+
 /// The kernel's name of a signal without `SIG`: `TERM`, `RTMIN+3`.
 pub fn name(signal: i32) -> String {
     match nix::sys::signal::Signal::try_from(signal) {
         Ok(known) => known.as_str().trim_start_matches("SIG").to_owned(),
         Err(_) if signal >= 34 => format!("RTMIN+{}", signal - 34),
         Err(_) => signal.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_known_by_its_name_and_by_its_number() {
+        for (text, signal) in
+            [("TERM", 15), ("SIGTERM", 15), ("sigterm", 15), ("15", 15), ("POLL", 29), ("RTMIN", 34)]
+        {
+            assert_eq!(parse(text), Some(signal), "{text}");
+        }
+        assert_eq!((parse("SIGRTMIN+3"), parse("RTMAX-1"), parse("64")), (Some(37), Some(63), Some(64)));
+        for text in ["", "0", "-1", "65", "SIGFOO", "RTMIN+31", "RTMAX-31", "RTMIN+", "RTMIN-1", "SIG", "1x"]
+        {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        assert!((1..=64).all(|signal| [32, 33].contains(&signal) || parse(&name(signal)) == Some(signal)));
     }
 }

@@ -80,14 +80,13 @@ impl Group {
 
 impl Cluster {
     /// Its calls by name, as [`Group::calls`] has them.
-    pub fn grants(&self) -> BTreeMap<&'static str, Vec<Vec<Condition>>> {
-        let mut grants = BTreeMap::new();
-        grants.extend(self.calls.iter().map(|call| (*call, vec![Vec::new()])));
-        grants.extend(self.when.iter().map(|(call, alternatives)| {
+    pub fn grants(&self) -> impl Iterator<Item = (&'static str, Vec<Vec<Condition>>)> + use<> {
+        let free = self.calls.iter().map(|call| (*call, vec![Vec::new()]));
+        let held = self.when.iter().map(|(call, alternatives)| {
             let conditions = |checks: &&[Check]| checks.iter().map(|check| check.condition()).collect();
             (*call, alternatives.iter().map(conditions).collect())
-        }));
-        grants
+        });
+        free.chain(held)
     }
 
     #[cfg(test)]

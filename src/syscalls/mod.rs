@@ -6,7 +6,7 @@ mod privileged;
 mod table;
 mod width;
 
-pub use privileged::privileged;
+pub use privileged::{changes_user, privileged};
 pub use width::{Width, width};
 
 use crate::kernel::{Arch, Release};

@@ -2,6 +2,12 @@
 
 use caps::Capability;
 
+/// Whether a call gives its caller other ids, after which nobody without
+/// CAP_SYS_PTRACE may look into it until its next exec (ptrace(2), dumpable).
+pub fn changes_user(call: &str) -> bool {
+    matches!(privileged(call), Some(Capability::CAP_SETUID | Capability::CAP_SETGID)) && call != "setgroups"
+}
+
 /// The capability without which a call can do nothing, or next to nothing (a setuid
 /// to one's own saved id, a chown to one's own group); none where that hangs on the
 /// arguments, on limits or on the other process (capabilities(7)).

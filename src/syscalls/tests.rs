@@ -449,7 +449,7 @@ fn groups_are_as_in_the_golden_file() {
         writeln!(text, "\n{}: {}", group.name, group.about).unwrap();
         for cluster in group.clusters {
             writeln!(text, "\n  # {}", cluster.why).unwrap();
-            for (call, alternatives) in cluster.grants() {
+            for (call, alternatives) in std::collections::BTreeMap::from_iter(cluster.grants()) {
                 let number = |arch| number(arch, call).map_or("-".to_owned(), |number| number.to_string());
                 let numbers = Arch::ALL.map(number);
                 write!(text, "  {call:<24} {:>3} {:>3}", numbers[0], numbers[1]).unwrap();

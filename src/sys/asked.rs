@@ -1,0 +1,110 @@
+//! Calls that are asked for and never made: with arguments that the kernel takes for
+//! an error of its own, so that EPERM or ENOSYS can only be somebody's filter, or a
+//! kernel without the call.
+
+use nix::errno::Errno;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::check;
+use super::process::{Side, exit_now, fork};
+
+/// The calls of those that follow which are refused here. Each is made by a child, since
+/// a filter may also kill for it. To be called with one thread only.
+pub fn refused() -> Vec<&'static str> {
+    const BAD: libc::c_long = -1;
+    // By seccomp(2)'s man page a filter sees the call before the kernel looks at any
+    // argument. No descriptor is -1, no structure is at NULL or has no size, no range
+    // ends before it begins, and no request or process has these numbers.
+    let calls: [(&str, libc::c_long, [libc::c_long; 5]); 10] = [
+        ("clone3", libc::SYS_clone3, [0, 0, 0, 0, 0]),
+        ("close_range", libc::SYS_close_range, [1, 0, 0, 0, 0]),
+        ("faccessat2", libc::SYS_faccessat2, [BAD, 0, 0, 0, 0]),
+        ("membarrier", libc::SYS_membarrier, [BAD, 0, 0, 0, 0]),
+        ("openat2", libc::SYS_openat2, [BAD, 0, 0, 0, 0]),
+        ("pidfd_getfd", libc::SYS_pidfd_getfd, [BAD, BAD, 0, 0, 0]),
+        ("process_vm_readv", libc::SYS_process_vm_readv, [BAD, 0, 0, 0, 0]),
+        ("ptrace", libc::SYS_ptrace, [BAD, BAD, 0, 0, 0]),
+        ("sched_setattr", libc::SYS_sched_setattr, [0, 0, 0, 0, 0]),
+        ("statx", libc::SYS_statx, [BAD, 0, 0, 0, 0]),
+    ];
+    calls.into_iter().filter(|(_, number, args)| is_refused(*number, *args)).map(|(name, ..)| name).collect()
+}
+
+/// The same of calls that containers' filters are known to refuse, which a learning run
+/// therefore never sees.
+pub fn refused_unseen() -> Vec<&'static str> {
+    const BAD: libc::c_long = -1;
+    // As above; a flag that no kernel knows, a path at NULL. What the kernel itself
+    // refuses before it looks at an argument (bpf, reboot) cannot be asked so.
+    let calls: [(&str, libc::c_long, [libc::c_long; 5]); 20] = [
+        ("add_key", libc::SYS_add_key, [0, 0, 0, 0, 0]),
+        ("chroot", libc::SYS_chroot, [0, 0, 0, 0, 0]),
+        ("clock_settime", libc::SYS_clock_settime, [BAD, 0, 0, 0, 0]),
+        ("io_uring_setup", libc::SYS_io_uring_setup, [0, 0, 0, 0, 0]),
+        ("kcmp", libc::SYS_kcmp, [BAD, BAD, BAD, 0, 0]),
+        ("keyctl", libc::SYS_keyctl, [BAD, 0, 0, 0, 0]),
+        ("mbind", libc::SYS_mbind, [0, 0, BAD, 0, 0]),
+        ("mount", libc::SYS_mount, [0, 0, 0, 0, 0]),
+        ("move_pages", libc::SYS_move_pages, [BAD, 0, 0, 0, 0]),
+        ("name_to_handle_at", libc::SYS_name_to_handle_at, [BAD, 0, 0, 0, BAD]),
+        ("open_tree", libc::SYS_open_tree, [BAD, 0, BAD, 0, 0]),
+        ("perf_event_open", libc::SYS_perf_event_open, [0, 0, 0, 0, BAD]),
+        ("pidfd_getfd", libc::SYS_pidfd_getfd, [BAD, BAD, 0, 0, 0]),
+        ("process_vm_writev", libc::SYS_process_vm_writev, [BAD, 0, 0, 0, 0]),
+        ("ptrace", libc::SYS_ptrace, [BAD, BAD, 0, 0, 0]),
+        ("request_key", libc::SYS_request_key, [0, 0, 0, 0, 0]),
+        ("setns", libc::SYS_setns, [BAD, 0, 0, 0, 0]),
+        ("umount2", libc::SYS_umount2, [0, BAD, 0, 0, 0]),
+        ("unshare", libc::SYS_unshare, [1, 0, 0, 0, 0]),
+        ("userfaultfd", libc::SYS_userfaultfd, [BAD, 0, 0, 0, 0]),
+    ];
+    calls.into_iter().filter(|(_, number, args)| is_refused(*number, *args)).map(|(name, ..)| name).collect()
+}
+
+/// Whether ptrace(2) is refused here, asked in the same way.
+pub fn ptrace_is_refused() -> bool {
+    is_refused(libc::SYS_ptrace, [-1, -1, 0, 0, 0])
+}
+
+/// Only for calls that the kernel itself answers with another error, with arguments that
+/// are no address but NULL.
+fn is_refused(number: libc::c_long, [a, b, c, d, e]: [libc::c_long; 5]) -> bool {
+    match fork() {
+        Ok(Side::Child) => {
+            // SAFETY: the kernel is given no address but NULL, and process_vm_readv no
+            // vectors.
+            let answer = check(unsafe { libc::syscall(number, a, b, c, d, e, 0) });
+            exit_now(matches!(answer, Err(Errno::EPERM | Errno::ENOSYS)).into())
+        }
+        Ok(Side::Parent(child)) => match waitpid(Pid::from_raw(child), None) {
+            Ok(WaitStatus::Exited(_, code)) => code != 0,
+            Ok(WaitStatus::Signaled(..)) => true,
+            _ => false,
+        },
+        Err(_) => false,
+    }
+}
+
+/// What mlockall(2) without a flag is answered: EINVAL by the kernel, which then does
+/// nothing.
+pub fn mlockall_of_nothing() -> Errno {
+    // SAFETY: one integer.
+    check(unsafe { libc::syscall(libc::SYS_mlockall, 0) }).err().unwrap_or(Errno::UnknownErrno)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_kernel_of_today_refuses_none_of_them() {
+        let filtered =
+            std::fs::read_to_string("/proc/self/status").expect("own status").contains("Seccomp:\t2");
+        if filtered {
+            eprintln!("SKIPPED: a filter is in force here, and may refuse what it likes");
+            assert!(std::env::var_os("CI").is_none(), "CI runs without one");
+            return;
+        }
+        assert_eq!(super::refused(), Vec::<&str>::new());
+        assert_eq!(super::refused_unseen(), Vec::<&str>::new());
+    }
+}

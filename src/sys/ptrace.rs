@@ -1,0 +1,205 @@
+//! ptrace(2), as far as the check after the exec and the tool's look at failed calls need
+//! it: a thread is seized, never attached to, so that nothing stops that is not asked to.
+//!
+//! Every call but [`seize`] acts on a thread that this very thread has seized; the kernel
+//! answers ESRCH for all others, so no number can reach a stranger.
+
+use nix::errno::Errno;
+
+use super::check;
+
+/// A seized thread that executed a program stops with it in place, before its first
+/// instruction.
+pub const EXECS: u64 = libc::PTRACE_O_TRACEEXEC as u64;
+/// What a seized thread forks, clones or vforks is seized as well, from its beginning.
+pub const CHILDREN: u64 =
+    (libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK | libc::PTRACE_O_TRACECLONE) as u64;
+/// The seized die with who seized them.
+pub const DIE_WITH_US: u64 = libc::PTRACE_O_EXITKILL as u64;
+
+/// A seized thread stops at each call that its filter answers with SECCOMP_RET_TRACE.
+pub const FILTERED: u64 = libc::PTRACE_O_TRACESECCOMP as u64;
+/// A stop at the end of a call is told from a SIGTRAP: see [`CALL_ENDED`].
+pub const CALLS: u64 = libc::PTRACE_O_TRACESYSGOOD as u64;
+/// The signal of a stop at the end of a call.
+pub const CALL_ENDED: i32 = libc::SIGTRAP | 0x80;
+
+/// The event of a stop: a program was executed.
+pub const EVENT_EXEC: i32 = libc::PTRACE_EVENT_EXEC;
+/// The events of a stop: a child or a thread was made.
+pub const EVENTS_CHILD: [i32; 3] =
+    [libc::PTRACE_EVENT_FORK, libc::PTRACE_EVENT_VFORK, libc::PTRACE_EVENT_CLONE];
+/// The event of a stop: the filter wants the call to be looked at.
+pub const EVENT_FILTERED: i32 = libc::PTRACE_EVENT_SECCOMP;
+/// The event of a stop that was asked for, that begins a child, or that is a group's.
+pub const EVENT_STOP: i32 = libc::PTRACE_EVENT_STOP;
+
+// The requests; libc's are signed for one C library and unsigned for the other.
+const SEIZE: u64 = libc::PTRACE_SEIZE as u64;
+const INTERRUPT: u64 = libc::PTRACE_INTERRUPT as u64;
+const DETACH: u64 = libc::PTRACE_DETACH as u64;
+const CONT: u64 = libc::PTRACE_CONT as u64;
+const LISTEN: u64 = libc::PTRACE_LISTEN as u64;
+const GETEVENTMSG: u64 = libc::PTRACE_GETEVENTMSG as u64;
+const GETREGSET: u64 = libc::PTRACE_GETREGSET as u64;
+const SYSCALL: u64 = libc::PTRACE_SYSCALL as u64;
+const PEEKDATA: u64 = libc::PTRACE_PEEKDATA as u64;
+/// musl's headers do not have it (linux/ptrace.h).
+const GET_SYSCALL_INFO: u64 = 0x420e;
+
+/// All four arguments are numbers, or the address of what the callers below lend.
+fn ptrace(request: u64, tid: i32, address: u64, data: u64) -> Result<(), Errno> {
+    // SAFETY: `data` is a number for every request but GETEVENTMSG, GETREGSET, PEEKDATA and
+    // GET_SYSCALL_INFO, whose callers pass the address of a live structure of the kind that
+    // these write.
+    check(unsafe { libc::syscall(libc::SYS_ptrace, request, i64::from(tid), address, data) }).map(drop)
+}
+
+/// Seizes a thread; it goes on.
+///
+/// # Errors
+/// EPERM for one that is traced already, that may not be looked into (another user's,
+/// not dumpable, forbidden by Yama), ESRCH for one that is gone.
+pub fn seize(tid: i32, options: u64) -> Result<(), Errno> {
+    ptrace(SEIZE, tid, 0, options)
+}
+
+/// Asks a seized thread to stop when it next may; it is not waited for.
+///
+/// # Errors
+/// ESRCH for one that is gone.
+pub fn interrupt(tid: i32) -> Result<(), Errno> {
+    ptrace(INTERRUPT, tid, 0, 0)
+}
+
+/// Lets a stopped thread go for good.
+///
+/// # Errors
+/// ESRCH for one that is gone or not stopped.
+pub fn detach(tid: i32) -> Result<(), Errno> {
+    ptrace(DETACH, tid, 0, 0)
+}
+
+/// Lets a stopped thread go on, with the signal that it stopped for; 0 is none.
+///
+/// # Errors
+/// As [`detach`].
+pub fn go_on(tid: i32, signal: i32) -> Result<(), Errno> {
+    ptrace(CONT, tid, 0, signal as u64)
+}
+
+/// Leaves a thread stopped with its group, until that is continued.
+///
+/// # Errors
+/// As [`detach`].
+pub fn stay_stopped(tid: i32) -> Result<(), Errno> {
+    ptrace(LISTEN, tid, 0, 0)
+}
+
+/// What a stop is about: after an exec the thread that called it, after a fork the
+/// child.
+///
+/// # Errors
+/// As [`detach`].
+pub fn message(tid: i32) -> Result<i32, Errno> {
+    let mut message: libc::c_ulong = 0;
+    ptrace(GETEVENTMSG, tid, 0, &raw mut message as u64)?;
+    Ok(message as i32)
+}
+
+/// The stack pointer of a stopped thread.
+///
+/// # Errors
+/// As [`detach`]; EIO for a process of 32 bits, whose registers are others.
+pub fn stack_pointer(tid: i32) -> Result<u64, Errno> {
+    const NT_PRSTATUS: u64 = 1;
+    /// Registers of a word each, and which of them is the stack pointer: struct
+    /// user_regs_struct (asm/user_64.h), struct user_pt_regs (asm/ptrace.h of arm64).
+    #[cfg(target_arch = "x86_64")]
+    const REGISTERS: (usize, usize) = (27, 19);
+    #[cfg(target_arch = "aarch64")]
+    const REGISTERS: (usize, usize) = (34, 31);
+    let mut registers = [0u64; REGISTERS.0];
+    let mut part = libc::iovec { iov_base: registers.as_mut_ptr().cast(), iov_len: size_of_val(&registers) };
+    ptrace(GETREGSET, tid, NT_PRSTATUS, &raw mut part as u64)?;
+    if part.iov_len == size_of_val(&registers) { Ok(registers[REGISTERS.1]) } else { Err(Errno::EIO) }
+}
+
+/// Lets a thread that is stopped before a call go on, until that call's end.
+///
+/// # Errors
+/// As [`detach`].
+pub fn go_on_to_the_end(tid: i32) -> Result<(), Errno> {
+    ptrace(SYSCALL, tid, 0, 0)
+}
+
+/// A call at which a thread is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtCall {
+    /// Before it: its number and its registers.
+    Begins(u32, [u64; 6]),
+    /// After it: what it answered.
+    Ended(Result<i64, Errno>),
+}
+
+/// Which call a thread is stopped at (PTRACE_GET_SYSCALL_INFO, Linux 5.3). None: it
+/// stopped for something else.
+///
+/// # Errors
+/// As [`detach`]; EIO or EINVAL on an older kernel.
+pub fn at_call(tid: i32) -> Result<Option<AtCall>, Errno> {
+    /// struct ptrace_syscall_info (linux/ptrace.h) in words: the kind and the
+    /// architecture, two pointers, then what the kind has.
+    const WORDS: usize = 11;
+    let mut info = [0u64; WORDS];
+    let size = size_of_val(&info) as u64;
+    ptrace(GET_SYSCALL_INFO, tid, size, &raw mut info as u64)?;
+    let [what, _, _, first, second, rest @ ..] = info;
+    Ok(match what & 0xff {
+        // An entry, or a filter's wish.
+        1 | 3 => Some(AtCall::Begins(first as u32, [second, rest[0], rest[1], rest[2], rest[3], rest[4]])),
+        2 if second & 0xff != 0 => Some(AtCall::Ended(Err(Errno::from_raw(-(first as i64) as i32)))),
+        2 => Some(AtCall::Ended(Ok(first as i64))),
+        _ => None,
+    })
+}
+
+/// A word of a stopped thread's memory. Unlike [`read_memory`](super::process::read_memory)
+/// it asks for no right beyond having seized it, whatever user the thread has become.
+///
+/// # Errors
+/// As [`detach`]; EIO where nothing is mapped.
+pub fn peek(tid: i32, address: u64) -> Result<u64, Errno> {
+    let mut word = 0u64;
+    // The bare call, unlike the C library's, writes the word where it is told to.
+    ptrace(PEEKDATA, tid, address, &raw mut word as u64)?;
+    Ok(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::Signal;
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    use nix::unistd::Pid;
+
+    use super::*;
+
+    /// A seized child that is interrupted stops once, tells where its stack is, and goes
+    /// on when it is let go.
+    #[test]
+    fn a_child_is_seized_stopped_and_let_go() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
+        let tid = child.id() as i32;
+        seize(tid, DIE_WITH_US).expect("it is ours");
+        assert_eq!(seize(tid, DIE_WITH_US), Err(Errno::EPERM), "nobody is seized twice");
+        assert_eq!(stack_pointer(tid), Err(Errno::ESRCH), "it runs");
+        interrupt(tid).expect("seized");
+        let stop = waitpid(Pid::from_raw(tid), Some(WaitPidFlag::__WALL)).expect("it stops");
+        assert_eq!(stop, WaitStatus::PtraceEvent(Pid::from_raw(tid), Signal::SIGTRAP, EVENT_STOP));
+        let stack = stack_pointer(tid).expect("it is stopped");
+        let mut word = [0; 8];
+        assert_eq!(crate::sys::process::read_memory(tid, stack, &mut word), Ok(8));
+        detach(tid).expect("it is stopped");
+        child.kill().and_then(|()| child.wait()).expect("a child of ours");
+    }
+}
