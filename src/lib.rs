@@ -6,11 +6,14 @@
 //! Only `sys` touches memory and system calls by hand.
 #![deny(unsafe_code)]
 
+pub mod doctor;
 pub mod enforce;
 pub mod event;
 pub mod filter;
 pub mod image;
 pub mod kernel;
+#[cfg(feature = "tool")]
+pub mod learn;
 pub mod plan;
 pub mod profile;
 pub mod shim;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use remit::filter::{Access, Action};
 use remit::image::{Executable, tree::Tree};
-use remit::kernel::{Arch, Kernel, LandlockAbi, Release};
-use remit::plan::{LayerState, Place, Plan, PlanError, Role};
+use remit::kernel::{Arch, Kernel, LandlockAbi, NoListener, Release};
+use remit::plan::{Holder, LayerState, Place, Plan, PlanError, Role};
 use remit::profile::{self, Capability, Mode, RunAs};
 use remit::syscalls;
 
@@ -32,10 +32,15 @@ fn image() -> Tree {
         .program("/app/loop", Executable::Script("/app/loop".into(), None))
         .dir("/app/data")
         .file("/data/file")
+        .file("/opt/lib/plugin.so")
+        .file("/opt/one.so")
+        .link("/opt/plugins", "lib")
+        .device("/dev/null")
         .dir("/proc/sys")
         .dir("/dev/shm")
         .file("/etc/passwd")
         .file("/etc/remit.json")
+        .dir("/links")
 }
 
 fn place() -> Place {
@@ -51,6 +56,8 @@ fn place() -> Place {
         hard_limits: [Some(1024), None, None],
         standard_files: Vec::new(),
         guarded: vec![("the profile", "/etc/remit.json".into())],
+        links: vec![("a link to the profile", "/links/remit.json".into())],
+        mounts: Vec::new(),
         embedded: false,
     }
 }
@@ -99,35 +106,13 @@ fn answer(plan: &Plan, call: &str, args: [u64; 6]) -> Action {
 fn what_cannot_be_honoured_is_refused_by_name() {
     let cases = [
         (
-            r#""programs": [{"path": "/app/server", "entry": true, "args": [["x"]]}]"#,
-            "/programs/0/args",
-            "yet",
-        ),
-        (
-            r#""programs": [{"path": "/app/server", "entry": true, "applet": "x"}]"#,
-            "/programs/0/applet",
-            "yet",
-        ),
-        (r#""programs": [{"path": "/app/server", "entry": true, "user": [1]}]"#, "/programs/0/user", "yet"),
-        (
-            r#""programs": [{"path": "/app/server", "entry": true, "instances": 1}]"#,
-            "/programs/0/instances",
-            "yet",
-        ),
-        (
-            r#""programs": [{"path": "/app/server", "entry": true, "libraries": ["/lib"]}]"#,
-            "/programs/0/libraries",
-            "yet",
-        ),
-        (
-            &format!(r#"{SERVER}, "network": {{"listen": ["tcp/127.0.0.1:80"]}}"#),
-            "/network/listen/0",
-            "tcp/80",
+            r#""programs": [{"path": "/app/server", "entry": true, "libraries": ["/lib", "/dev/null"]}]"#,
+            "/programs/0/libraries/1",
+            "neither a file nor a directory",
         ),
         (&format!(r#"{SERVER}, "network": {{"connect": ["udp/53"]}}"#), "/network/connect/0", "udp/*"),
-        (&format!(r#"{SERVER}, "network": {{"connect": ["unix:@x"]}}"#), "/network/connect/0", "unix:*"),
-        (&format!(r#"{SERVER}, "network": {{"connect": ["unix:/x"]}}"#), "/network/connect/0", "unix:*"),
-        (&format!(r#"{SERVER}, "ready": {{"when": "delay", "delay": "1s"}}"#), "/ready", "yet"),
+        (&format!(r#"{SERVER}, "network": {{"listen": ["udp/127.0.0.1:*"]}}"#), "/network/listen/0", "udp/*"),
+        (&format!(r#"{SERVER}, "ready": {{"when": "listening"}}"#), "/ready", "network.listen"),
         (r#""programs": [{"path": "/app/gone", "entry": true}]"#, "/programs/0/path", "not there"),
         (r#""programs": [{"path": "/app/data", "entry": true}]"#, "/programs/0/path", "beneath"),
         (
@@ -135,7 +120,7 @@ fn what_cannot_be_honoured_is_refused_by_name() {
             "/programs/0/beneath",
             "not a directory",
         ),
-        (r#""programs": [{"beneath": "/opt", "entry": true}]"#, "/programs/0/beneath", "not there"),
+        (r#""programs": [{"beneath": "/nowhere", "entry": true}]"#, "/programs/0/beneath", "not there"),
         (r#""programs": [{"path": "/app/arm", "entry": true}]"#, "/programs/0", "another machine"),
         (r#""programs": [{"path": "/app/text", "entry": true}]"#, "/programs/0", "cannot execute"),
         (
@@ -225,6 +210,7 @@ fn nothing_that_is_executed_or_guarded_may_be_changed() {
     let beneath = r#""programs": [{"beneath": "/bin", "entry": true}]"#;
     let cases = [
         (SERVER, "/etc", "write", "the profile"),
+        (SERVER, "/links", "create", "a link to the profile"),
         (script, "/tools", "create", "interpreter"),
         (script, "/loaders", "remove", "loader"),
         (script, "/tools/sh", "write", "/bin/dash"),
@@ -432,7 +418,7 @@ fn audit_takes_nothing_and_sees_every_open() {
 
 #[test]
 fn without_a_listener_it_refuses_unless_told_to_degrade() {
-    let deaf = Kernel { notify: Err("EBUSY".to_owned()), ..kernel(6, 18) };
+    let deaf = Kernel { notify: Err(NoListener::Listener("EBUSY".to_owned())), ..kernel(6, 18) };
     let plan = plan_on(SERVER, &deaf, &place(), Mode::Enforce).expect("a plan there is");
     let refusal = plan.refusal().expect("nothing would be seen");
     assert!(refusal.contains("notification") && refusal.contains("EBUSY"), "{refusal}");
@@ -442,4 +428,246 @@ fn without_a_listener_it_refuses_unless_told_to_degrade() {
     let state = |name| degraded.layers().into_iter().find(|layer| layer.layer == name).expect("named").state;
     assert_eq!(state("notification"), LayerState::Unavailable);
     assert_eq!(state("landlock-files"), LayerState::Active);
+    let unfiltered = Kernel { notify: Err(NoListener::Filter("EPERM".to_owned())), ..deaf };
+    let refused = plan_on(&keys, &unfiltered, &place(), Mode::Enforce).expect("a plan there is");
+    assert!(refused.refusal().is_some_and(|why| why.starts_with("seccomp: EPERM")), "degrade is no answer");
+    assert!(
+        refused
+            .layers()
+            .iter()
+            .all(|layer| layer.layer != "seccomp" || layer.state == LayerState::Unavailable)
+    );
+}
+
+/// A program with libraries and one without.
+fn with_libraries(libraries: &str, more: &str) -> String {
+    format!(
+        r#""programs": [{{"path": "/app/server", "entry": true, "libraries": {libraries}, "may_run": ["/bin/dash"]}},
+           {{"path": "/bin/dash"}}]{more}"#
+    )
+}
+
+const LIBRARIES: &str = r#"["/opt/plugins", "/opt/lib", "/opt/one.so", "/opt/not-there"]"#;
+
+#[test]
+fn libraries_are_found_read_and_kept_from_the_app() {
+    let found = plan(&with_libraries(LIBRARIES, ""));
+    let libraries = found.policy.programs[0].libraries.as_ref().expect("it has some");
+    assert_eq!(libraries.directories, [Path::new("/opt/lib")], "links lead there, and once is enough");
+    assert_eq!(libraries.files[0].1, Path::new("/opt/one.so"));
+    assert_eq!(libraries.own[0].1, Path::new("/app/server"));
+    assert_eq!(found.policy.programs[1].libraries, None);
+    assert!(rights(&found, "/opt/lib").contains(AccessFs::ReadFile | AccessFs::ReadDir));
+    assert_eq!(rights(&found, "/opt/one.so"), BitFlags::from(AccessFs::ReadFile));
+    assert!(found.notes.iter().any(|note| note.contains("/opt/not-there")), "{:?}", found.notes);
+    assert!(found.policy.protected.iter().any(|(_, path)| path == Path::new("/opt/one.so")));
+    assert!(found.to_string().contains("code from /opt/lib /opt/one.so"), "{found}");
+    let of_a_loader = plan(r#""programs": [{"path": "/bin/dash", "entry": true, "libraries": []}]"#);
+    let own = &of_a_loader.policy.programs[0].libraries.as_ref().expect("none, which says something").own;
+    assert_eq!(
+        own.iter().map(|(_, path)| path.to_str()).collect::<Vec<_>>(),
+        [Some("/bin/dash"), Some(LOADER)]
+    );
+
+    // By the name that the profile has, and by the one that a link leads to.
+    for path in ["/opt/lib", "/opt", "/opt/lib/plugin.so", "/opt/lib/new", "/opt/one.so"] {
+        for right in ["write", "create", "remove"] {
+            if path == "/opt/lib/new" && right != "create" {
+                continue;
+            }
+            let files = format!(r#", "files": [{{"path": "{path}", "allow": ["{right}"]}}]"#);
+            let text = format!(
+                r#"{{"remit": 1, "name": "t", {}}}"#,
+                with_libraries(r#"["/opt/plugins", "/opt/one.so"]"#, &files)
+            );
+            // Some are found out without a look at the image.
+            let Ok(read) = profile::read(text.as_bytes()) else { continue };
+            let error = Plan::new(&read.profile, &kernel(6, 18), &place(), &image(), Mode::Enforce);
+            let error = error.expect_err(path);
+            assert_eq!(error.pointer, "/files/0", "{path} {right}: {error}");
+            assert!(error.text.contains("/programs/0/libraries"), "{path} {right}: {error}");
+        }
+    }
+    let elsewhere = plan(&with_libraries(LIBRARIES, r#", "files": ["@elsewhere"]"#));
+    let changes = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
+    for kept in ["/opt", "/opt/lib", "/opt/one.so"] {
+        assert!(!rights(&elsewhere, kept).intersects(changes), "{kept}: {:?}", rights(&elsewhere, kept));
+    }
+    assert!(rights(&elsewhere, "/opt/lib").contains(AccessFs::ReadFile));
+}
+
+#[test]
+fn code_is_asked_for_where_some_program_has_libraries() {
+    const CODE: u64 = 5;
+    const PRIVATE: u64 = 2;
+    const SHARED: u64 = 1;
+    const ANONYMOUS: u64 = 0x20;
+    for arch in Arch::ALL {
+        for (major, minor) in [(5, 10), (5, 19), (6, 3), (6, 18)] {
+            let kernel = Kernel::stock(Release::new(major, minor), arch);
+            for jit in [false, true] {
+                let keys = with_libraries(
+                    LIBRARIES,
+                    &format!(r#", "memory": {{"write_execute": {jit}}}, "fallback": "degrade""#),
+                );
+                let found = plan_on(&keys, &kernel, &place(), Mode::Enforce)
+                    .unwrap_or_else(|error| panic!("{error}"));
+                let map = |protection, flags| answer(&found, "mmap", [0, 0, protection, flags, 3, 0]);
+                let text = format!("{arch} {major}.{minor} {jit}");
+                assert_eq!(map(CODE, PRIVATE), Action::Notify, "{text}");
+                assert_eq!(map(CODE | 0xffff_ffff << 32, PRIVATE), Action::Notify, "{text}");
+                assert_eq!(map(CODE, SHARED), Action::Notify, "{text}");
+                assert_eq!(
+                    map(CODE, SHARED | ANONYMOUS),
+                    Action::Notify,
+                    "{text}: it can be written elsewhere"
+                );
+                assert_eq!(map(CODE, 3 | ANONYMOUS), Action::Notify, "{text}: MAP_SHARED_VALIDATE");
+                assert_eq!(map(CODE, PRIVATE | ANONYMOUS), Action::Allow, "{text}");
+                assert_eq!(map(1, PRIVATE), Action::Allow, "{text}: data");
+                assert_eq!(map(3, SHARED), Action::Allow, "{text}: data");
+                let written = if jit { Action::Allow } else { Action::Notify };
+                assert_eq!(map(7, PRIVATE | ANONYMOUS), written, "{text}");
+                assert_eq!(map(7, PRIVATE), Action::Notify, "{text}");
+                for call in ["mprotect", "pkey_mprotect"] {
+                    assert_eq!(answer(&found, call, [0, 0, CODE, 0, 0, 0]), Action::Notify, "{text} {call}");
+                    assert_eq!(answer(&found, call, [0, 0, 3, 0, 0, 0]), Action::Allow, "{text} {call}");
+                }
+                // It cannot be told from the calls of what is written.
+                let shared = if jit { None } else { Some(Action::Notify) };
+                let shmat = found
+                    .filter
+                    .calls
+                    .contains_key("shmat")
+                    .then(|| answer(&found, "shmat", [0, 0, 0o100_000, 0, 0, 0]));
+                assert!(shmat.is_none() || shmat == shared, "{text}");
+                let held = found
+                    .held
+                    .iter()
+                    .find(|held| held.rule == "/programs/0/libraries")
+                    .expect("it is a rule");
+                let stops = (major, minor) >= (5, 19) && !jit;
+                assert_eq!(held.by, if stops { Holder::Mapped } else { Holder::Descriptor }, "{text}");
+                assert!(held.by.name().starts_with("narrowed: "), "{}", held.by.name());
+                let outrun = found.notes.iter().any(|note| note.contains("looked at before the call alone"));
+                assert_eq!(outrun, !stops && !jit, "{text}: {:?}", found.notes);
+            }
+        }
+    }
+    // Nobody asks for one static program, but for this.
+    let alone = r#""programs": [{"path": "/app/server", "entry": true, "libraries": []}]"#;
+    let plan =
+        plan_on(alone, &kernel(6, 18), &place(), Mode::Enforce).unwrap_or_else(|error| panic!("{error}"));
+    assert!(plan.checks, "it has to be stopped");
+    assert!(
+        plan.layers().iter().any(|layer| layer.layer == "exec-check" && layer.detail.contains("narrows 1"))
+    );
+    // Nothing is mapped but by asking, so where nobody can be asked nothing may depend on it.
+    let deaf = Kernel { notify: Err(NoListener::Listener("EBUSY".to_owned())), ..kernel(6, 18) };
+    let plan =
+        plan_on(&with_libraries(LIBRARIES, ""), &deaf, &place(), Mode::Enforce).expect("a plan there is");
+    assert_eq!(answer(&plan, "mmap", [0, 0, CODE, PRIVATE, 3, 0]), Action::Allow);
+    assert!(plan.refusal().is_some_and(|refusal| refusal.contains("notification")));
+}
+
+#[test]
+fn what_may_be_read_is_not_made_code_by_a_personality() {
+    let keys = |libraries: &str| {
+        let more = r#", "memory": {"write_execute": true}, "syscalls": {"allow": ["personality"]}"#;
+        let entry = format!(r#""programs": [{{"path": "/app/server", "entry": true{libraries}}}]{more}"#);
+        plan(&entry)
+    };
+    let held = keys(r#", "libraries": []"#);
+    for (persona, expected) in [
+        (0, Action::Allow),
+        (0xffff_ffff, Action::Allow),
+        (0x40_0000, Action::Notify),
+        (0x44_0000, Action::Notify),
+    ] {
+        assert_eq!(answer(&held, "personality", [persona, 0, 0, 0, 0, 0]), expected, "{persona:#x}");
+        let high = persona | 7 << 32;
+        assert_eq!(answer(&held, "personality", [high, 0, 0, 0, 0, 0]), expected, "{high:#x}");
+        assert_eq!(answer(&keys(""), "personality", [persona, 0, 0, 0, 0, 0]), Action::Allow);
+    }
+}
+
+/// Nobody could load another filter into the app later.
+#[test]
+fn what_is_for_the_startup_alone_is_asked_about_from_the_start() {
+    let plan = server(
+        r#""network": {"listen": ["tcp/80"]}, "ready": {"when": "listening"},
+           "syscalls": {"startup_only": ["execve", "listen", "sethostname", "@files"]}"#,
+    );
+    for call in ["execve", "listen", "bind", "sethostname", "mkdir"] {
+        assert_eq!(answer(&plan, call, [0; 6]), Action::Notify, "{call}");
+    }
+    assert_eq!(answer(&plan, "accept4", [0; 6]), Action::Allow);
+    let startup = plan.policy.startup.as_ref().expect("it has an end");
+    let taken: Vec<&str> = startup.taken.keys().copied().collect();
+    assert!(
+        ["execve", "listen", "sethostname", "openat"].iter().all(|call| taken.contains(call)),
+        "{taken:?}"
+    );
+    assert!(!taken.contains(&"bind"), "it is only looked at");
+    let text = plan.to_string();
+    assert!(text.contains("is over when tcp/80 listens"), "{text}");
+    // What is not there to be taken is not told.
+    assert!(!self::plan(SERVER).to_string().contains("start-up"));
+}
+
+#[test]
+fn an_app_that_says_it_is_ready_gets_no_other_socket() {
+    const NOTIFY: &str = r#""ready": {"when": "notify"}"#;
+    use remit::plan::Says;
+    let says = |plan: &Plan| plan.policy.startup.as_ref().and_then(|startup| startup.says);
+    let alone = server(NOTIFY);
+    assert_eq!(says(&alone), Some(Says::Pair));
+    for kind in [1, 2, 5] {
+        assert_eq!(answer(&alone, "socket", [1, kind, 0, 0, 0, 0]), Action::Notify);
+    }
+    assert!(alone.landlock.as_ref().is_some_and(|domain| domain.scope_abstract));
+    assert_eq!(answer(&alone, "setsockopt", [3, 1, 7, 0, 0, 0]), Action::Allow);
+    assert_eq!(answer(&alone, "setsockopt", [3, 6, 7, 0, 0, 0]), Action::Notify);
+    let any = server(&format!(r#"{NOTIFY}, "network": {{"connect": ["unix:*"]}}"#));
+    assert_eq!(says(&any), Some(Says::Named));
+    let keys = format!("{SERVER}, {NOTIFY}");
+    let audit = plan_on(&keys, &kernel(6, 18), &place(), Mode::Audit).expect("plans");
+    assert_eq!(says(&audit), Some(Says::Named), "audit changes nothing of what it does");
+    let old = plan_on(&keys, &kernel(5, 13), &place(), Mode::Enforce).expect("plans");
+    assert_eq!(says(&old), None);
+    assert!(old.refusal().is_some_and(|why| why.contains("Linux 5.14")), "{:?}", old.refusal());
+}
+
+#[test]
+fn addresses_and_names_have_every_socket_made() {
+    for entry in ["tcp/10.0.0.0/8:5432", "unix:/data/s", "unix:@name"] {
+        let keys = format!(r#""network": {{"listen": ["tcp/80"], "connect": ["{entry}", "udp/*"]}}"#);
+        let plan = server(&keys);
+        assert!(plan.policy.makes_sockets);
+        // Nothing that an address or a descriptor could be exchanged under goes on.
+        for (call, args) in
+            [("socket", [2, 1, 0]), ("socket", [2, 2, 0]), ("socket", [16, 3, 0]), ("listen", [3, 9, 0])]
+        {
+            let [a, b, c] = args;
+            assert_eq!(answer(&plan, call, [a, b, c, 0, 0, 0]), Action::Notify, "{entry} {call} {args:?}");
+        }
+        let held = plan.held_sockets.iter().map(|held| (held.rule.as_str(), held.by)).collect::<Vec<_>>();
+        assert_eq!(held, [("/network/connect/0", remit::plan::Holder::Made)]);
+        assert!(plan.lacking.iter().all(|lack| lack.layer != "landlock-tcp"), "{:?}", plan.lacking);
+        // The kernel tells ports apart beside it.
+        assert!(plan.landlock.as_ref().is_some_and(|domain| domain.ports.contains_key(&80)));
+        let keys = format!("{SERVER}, {keys}");
+        let old = plan_on(&keys, &kernel(5, 13), &place(), Mode::Enforce).expect("plans");
+        assert!(old.refusal().is_some_and(|why| why.contains("Linux 5.14")), "{:?}", old.refusal());
+        let audit = plan_on(&keys, &kernel(6, 18), &place(), Mode::Audit).expect("plans");
+        assert!(!audit.policy.makes_sockets, "audit changes nothing of what it does");
+        let kind = if entry.starts_with("unix") { [1, 1, 0, 0, 0, 0] } else { [2, 1, 0, 0, 0, 0] };
+        assert_eq!(answer(&audit, "socket", kind), Action::Allow, "{entry}");
+    }
+    let ports = server(r#""network": {"connect": ["tcp/80", "unix:*"]}"#);
+    assert!(!ports.policy.makes_sockets, "what the kernel tells apart costs nothing");
+    // Whoever may make any unix socket is held to no name.
+    let any = server(r#""network": {"listen": ["unix:*"], "connect": ["unix:/data/s"]}"#);
+    assert!(!any.policy.makes_sockets && !any.policy.unix_named);
+    assert!(any.notes.iter().any(|note| note.contains("/network/connect/0")), "{:?}", any.notes);
 }

@@ -37,6 +37,7 @@ fn image(arch: Arch) -> Tree {
         .program("/usr/bin/node", dynamic())
         .program("/usr/bin/redis-server", dynamic())
         .program("/usr/bin/redis-cli", dynamic())
+        .program("/usr/local/bin/redis-server", dynamic())
         .program("/usr/bin/busybox", Executable::Static)
         .program("/usr/sbin/nginx", dynamic())
         .program("/docker-entrypoint.sh", Executable::Script("/bin/sh".into(), None))
@@ -98,6 +99,8 @@ fn place() -> Place {
         hard_limits: [Some(1 << 20), None, None],
         standard_files: vec!["/dev/null".into()],
         guarded: vec![("the profile", "/etc/remit/profile.json".into())],
+        links: Vec::new(),
+        mounts: Vec::new(),
         embedded: false,
     }
 }
@@ -128,7 +131,8 @@ fn profiles() -> Vec<(String, Profile)> {
     let around = profile::embedded::Around {
         command: Path::new("/app/server"),
         beside: &|| vec!["/app/server".into()],
-        exists: &|path| path != Path::new("/opt"),
+        interpreter: &|_| None,
+        exists: &|path| ["/usr", "/bin", "/sbin"].map(Path::new).contains(&path),
     };
     let mut all: Vec<_> = profile::embedded::NAMES
         .into_iter()

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::model::{Op, PatchOp};
 use crate::profile::Rights;
+use crate::syscalls::groups;
 
 /// What was wanted and refused.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,52 @@ pub enum Want {
         /// Who wants to execute it.
         caller: Option<usize>,
     },
+    /// Execute this applet of a file; `caller` as in `Program`.
+    Applet {
+        /// The file, as `programs` has it.
+        path: PathBuf,
+        /// The applet.
+        applet: String,
+        /// Who wants to execute it.
+        caller: Option<usize>,
+    },
+    /// These arguments of a program, by its index.
+    Arguments {
+        /// The index in `programs`.
+        program: usize,
+        /// All behind argv\[0\], or behind the applet's name.
+        args: Vec<String>,
+    },
+    /// This uid for a program, by its index.
+    User {
+        /// The index in `programs`.
+        program: usize,
+        /// The uid.
+        uid: u32,
+    },
+    /// So many live processes of a program.
+    Instances {
+        /// The index in `programs`.
+        program: usize,
+        /// How many.
+        most: u32,
+    },
+    /// Code from this file, for a program by its index.
+    Library {
+        /// The index in `programs`.
+        program: usize,
+        /// The file.
+        path: PathBuf,
+    },
+    /// This content of a program.
+    Digest {
+        /// The index in `programs`.
+        program: usize,
+        /// Lower-case hex.
+        sha256: String,
+    },
+    /// A variable in the environment of programs.
+    Environment(String),
     /// These rights on this path.
     File {
         /// The path.
@@ -44,6 +91,8 @@ pub enum Want {
         /// A constant's name or a number.
         value: Value,
     },
+    /// A system call after the start-up as well.
+    AfterStartup(String),
     /// A capability.
     Capability(Capability),
     /// Memory that is writable and executable.
@@ -58,12 +107,20 @@ pub fn hint(profile: &Value, want: &Want) -> Vec<PatchOp> {
     match want {
         Want::Command(path) => command(profile, path),
         Want::Program { path, caller } => program(profile, path, *caller),
+        Want::Applet { path, applet, caller } => self::applet(profile, path, applet, *caller),
+        Want::Arguments { program, args } => pinned(profile, *program, "args", json!(args)),
+        Want::User { program, uid } => pinned(profile, *program, "user", json!(uid)),
+        Want::Instances { program, most } => replaced(profile, *program, "instances", json!(most)),
+        Want::Library { program, path } => library(profile, *program, path),
+        Want::Digest { program, sha256 } => replaced(profile, *program, "sha256", json!(sha256)),
+        Want::Environment(name) => append(profile, &["environment", "keep"], json!(name)),
         Want::File { path, rights } => file(profile, path, *rights),
         Want::Listen(endpoint) => append(profile, &["network", "listen"], json!(endpoint)),
         Want::Connect(endpoint) => append(profile, &["network", "connect"], json!(endpoint)),
         Want::Syscall(name) if NEVER.contains(&name.as_str()) => Vec::new(),
         Want::Syscall(name) => append(profile, &["syscalls", "allow"], json!(name)),
         Want::SyscallWhen { call, arg, value } => conditional(profile, call, *arg, value),
+        Want::AfterStartup(name) => after_startup(profile, name),
         Want::Capability(capability) => {
             let name = capability.to_string().trim_start_matches("CAP_").to_lowercase();
             append(profile, &["capabilities"], json!(name))
@@ -71,6 +128,71 @@ pub fn hint(profile: &Value, want: &Want) -> Vec<PatchOp> {
         Want::WriteExecute => set(profile, "memory", "write_execute", json!(true)),
         Want::Processes(most) => set(profile, "limits", "processes", json!(most)),
     }
+}
+
+/// The list of what is taken away after the start-up, without this call; where nothing
+/// else brings it, it is allowed instead. A group of calls is taken apart. The list is
+/// replaced whole: numbers of its entries would mean others once the first is gone.
+fn after_startup(profile: &Value, name: &str) -> Vec<PatchOp> {
+    let (mut left, mut gone) = (Vec::new(), Vec::new());
+    for entry in elements(&profile["syscalls"]["startup_only"]) {
+        let group = entry.as_str().or(entry["group"].as_str()).and_then(groups::named);
+        match group.map(groups::Group::calls) {
+            Some(calls) if calls.contains_key(name) => {
+                gone.push(json!(name));
+                left.extend(calls.into_keys().filter(|other| *other != name).map(|other| json!(other)));
+            }
+            _ if entry.as_str() == Some(name) || entry["call"] == json!(name) => gone.push(entry.clone()),
+            _ => left.push(entry.clone()),
+        }
+    }
+    if gone.is_empty() {
+        return Vec::new();
+    }
+    left = each_once(left);
+    let value = json!(left);
+    let mut operations = vec![PatchOp { op: Op::Replace, path: "/syscalls/startup_only".to_owned(), value }];
+    if is_brought(profile, name) {
+        return operations;
+    }
+    gone = each_once(gone);
+    match &profile["syscalls"]["allow"] {
+        Value::Array(listed) => {
+            let new = gone.into_iter().filter(|entry| !listed.contains(entry));
+            operations.extend(new.map(|entry| add("/syscalls/allow/-".to_owned(), entry)));
+        }
+        _ => operations.push(add("/syscalls/allow".to_owned(), json!(gone))),
+    }
+    operations
+}
+
+fn each_once(mut list: Vec<Value>) -> Vec<Value> {
+    let mut seen: Vec<Value> = Vec::new();
+    list.retain(|entry| {
+        let is_new = !seen.contains(entry);
+        seen.push(entry.clone());
+        is_new
+    });
+    list
+}
+
+/// Whether a section of the profile brings this call by itself.
+fn is_brought(profile: &Value, name: &str) -> bool {
+    let is_there = |section: &Value| elements(section).next().is_some();
+    let network = &profile["network"];
+    let groups = [
+        (&groups::CORE, true),
+        (&groups::FILES, is_there(&profile["files"])),
+        (&groups::NETWORK, is_there(&network["listen"]) || is_there(&network["connect"])),
+        (&groups::NETWORK_LISTEN, is_there(&network["listen"])),
+    ];
+    let listed = elements(&profile["syscalls"]["allow"]).any(|entry| {
+        let group = entry.as_str().or(entry["group"].as_str()).and_then(groups::named);
+        *entry == json!(name) || group.is_some_and(|group| group.calls().contains_key(name))
+    });
+    listed
+        || matches!(name, "execve" | "execveat")
+        || groups.into_iter().any(|(group, there)| there && group.calls().contains_key(name))
 }
 
 /// Calls that the reader of profiles refuses, since their arguments hide in memory.
@@ -111,6 +233,59 @@ fn program(profile: &Value, path: &Path, caller: Option<usize>) -> Vec<PatchOp> 
     operations
 }
 
+/// The applet where it is not listed, and the caller's edge to it alone.
+fn applet(profile: &Value, path: &Path, applet: &str, caller: Option<usize>) -> Vec<PatchOp> {
+    let Some(path) = path.to_str().filter(|path| !may_be_changed(profile, path)) else { return Vec::new() };
+    // No name of a file is one that no file has.
+    if applet.is_empty() || applet.contains('\0') {
+        return Vec::new();
+    }
+    let is_this = |entry: &Value| entry["path"] == json!(path) && entry["applet"] == json!(applet);
+    let mut operations = Vec::new();
+    if !elements(&profile["programs"]).any(is_this) {
+        operations.extend(append(profile, &["programs"], json!({"path": path, "applet": applet})));
+    }
+    if let Some(caller) = caller.filter(|caller| profile["programs"].get(caller).is_some()) {
+        let edges = &profile["programs"][caller]["may_run"];
+        let edge = json!({"path": path, "applet": applet});
+        let all = |listed: &Value| {
+            *listed == json!(path) || (listed["path"] == json!(path) && listed.get("applet").is_none())
+        };
+        if !elements(edges).any(|listed| all(listed) || is_this(listed)) {
+            operations.push(match edges {
+                Value::Array(_) => add(format!("/programs/{caller}/may_run/-"), edge),
+                _ => add(format!("/programs/{caller}/may_run"), json!([edge])),
+            });
+        }
+    }
+    operations
+}
+
+/// One more alternative of what an entry pins.
+fn pinned(profile: &Value, program: usize, key: &str, value: Value) -> Vec<PatchOp> {
+    match &profile["programs"][program][key] {
+        Value::Array(listed) if !listed.contains(&value) => {
+            vec![add(format!("/programs/{program}/{key}/-"), value)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// One more file that code may be mapped from, which the app must not be able to change.
+fn library(profile: &Value, program: usize, path: &Path) -> Vec<PatchOp> {
+    let path = path.to_str().filter(|path| !may_be_changed(profile, path));
+    path.map_or_else(Vec::new, |path| pinned(profile, program, "libraries", json!(path)))
+}
+
+/// Another value of what an entry pins.
+fn replaced(profile: &Value, program: usize, key: &str, value: Value) -> Vec<PatchOp> {
+    match &profile["programs"][program][key] {
+        Value::Null => Vec::new(),
+        listed if *listed == value => Vec::new(),
+        _ => vec![PatchOp { op: Op::Replace, path: format!("/programs/{program}/{key}"), value }],
+    }
+}
+
 fn file(profile: &Value, path: &Path, rights: Rights) -> Vec<PatchOp> {
     let Some(name) = path.to_str().filter(|_| may_be_granted(profile, path, rights)) else {
         return Vec::new();
@@ -128,20 +303,25 @@ fn file(profile: &Value, path: &Path, rights: Rights) -> Vec<PatchOp> {
         .collect()
 }
 
-/// A profile that lets the app change a program, or write around /proc, is
-/// refused, so there is no hint that leads there.
+/// A profile that lets the app change a program, anything in or around a directory
+/// of programs or what code may be mapped from, or write around /proc, is refused, so there is no hint that leads
+/// there.
 fn may_be_granted(profile: &Value, path: &Path, rights: Rights) -> bool {
     let changes = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
     if !rights.intersects(changes) {
         return !rights.is_empty();
     }
     let proc = Path::new("/proc");
-    let programs = elements(&profile["programs"]);
-    !path.starts_with(proc)
-        && !proc.starts_with(path)
-        && programs
-            .filter_map(|program| program["path"].as_str())
-            .all(|program| !Path::new(program).starts_with(path))
+    let listed = |key: &'static str| {
+        elements(&profile["programs"]).filter_map(move |program| program[key].as_str()).map(Path::new)
+    };
+    let libraries = elements(&profile["programs"]).flat_map(|program| elements(&program["libraries"]));
+    let mut libraries = libraries.filter_map(Value::as_str).map(Path::new);
+    let meets = |place: &Path| place.starts_with(path) || path.starts_with(place);
+    !meets(proc)
+        && !listed("path").any(|program| program.starts_with(path))
+        && !listed("beneath").any(meets)
+        && !libraries.any(meets)
 }
 
 /// Whether the profile lets the app change this file: as a program it would be

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::model::{Object, Summary, Violation};
+use super::names::Action;
 
 /// How many of a pair are told whole.
 const WHOLE: u32 = 10;
@@ -118,14 +119,16 @@ impl Held {
 }
 
 /// Program and rule. The rule that a system call lacks is its own name, or a
-/// flood of one call would hide the first of another.
+/// flood of one call would hide the first of another. What was killed for it is counted
+/// apart: a program that had started already is more than one that was refused.
 fn key(violation: &Violation) -> String {
     let program = violation.process.executable.as_ref().map(|executable| executable.path.to_string_lossy());
     let call = match &violation.object {
         Object::Syscall { syscall, .. } => syscall,
         _ => "",
     };
-    format!("{}\0{}\0{call}", program.unwrap_or_default(), violation.rule)
+    let killed = if violation.action == Action::Killed { "killed" } else { "" };
+    format!("{}\0{}\0{call}\0{killed}", program.unwrap_or_default(), violation.rule)
 }
 
 #[cfg(test)]

@@ -3,11 +3,15 @@
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
+use nix::sys::stat::{Mode, SFlag, fstat};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span;
@@ -57,6 +61,63 @@ pub fn close(timeout: Duration) -> Result<(), Unwritten> {
     BACKGROUND.get().map_or(Ok(()), |shared| shared.close(timeout))
 }
 
+/// Writes what somebody asked for by a signal, whatever the level.
+pub fn report(text: &str) {
+    let mut line = String::from("remit-init: ");
+    line.extend(
+        text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }),
+    );
+    write_without_waiting(2, line);
+}
+
+/// Writes a line to descriptor 1 or 2, if that takes it at once: whoever supervises waits
+/// for no reader. Once there is a thread that writes, it does, and to stderr alone.
+pub fn write_without_waiting(fd: RawFd, mut line: String) {
+    if let Some(background) = BACKGROUND.get() {
+        return background.say(line);
+    }
+    line.push('\n');
+    match fd {
+        1 => write_to(&io::stdout(), line.as_bytes()),
+        _ => write_to(&io::stderr(), line.as_bytes()),
+    }
+}
+
+/// As much as a pipe takes whole where it has any room (pipe(7), PIPE_BUF).
+const WHOLE: usize = 4096;
+
+/// There is nobody left to tell of a stderr that fails.
+fn write_to(file: &impl AsFd, line: &[u8]) {
+    let line = &line[..line.len().min(WHOLE)];
+    let fd = file.as_fd();
+    let Ok(found) = fstat(fd) else { return };
+    let _gone = match SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFSOCK => {
+            send(fd.as_raw_fd(), line, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).map(drop)
+        }
+        // Not by the app's own description, which a flag would change for it too; and a
+        // pipe that has room now may be filled by the app before it is written to.
+        SFlag::S_IFIFO | SFlag::S_IFCHR => match unwaiting(fd) {
+            Ok(anew) => nix::unistd::write(&anew, line).map(drop),
+            // Another user's pipe, or no /proc.
+            Err(_) if has_room(fd) => nix::unistd::write(fd, line).map(drop),
+            Err(_) => return,
+        },
+        _ => nix::unistd::write(fd, line).map(drop),
+    };
+}
+
+/// The same pipe or terminal, opened so that it is never waited for.
+fn unwaiting(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    open(path.as_str(), flags, Mode::empty())
+}
+
+fn has_room(fd: BorrowedFd<'_>) -> bool {
+    matches!(poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::ZERO), Ok(1))
+}
+
 struct Log {
     level: Level,
     stderr: File,
@@ -64,7 +125,7 @@ struct Log {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= self.level
+        !metadata.is_span() && *metadata.level() <= self.level
     }
 
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
@@ -81,8 +142,7 @@ impl Subscriber for Log {
             return background.say(line);
         }
         line.push('\n');
-        // There is nobody left to tell of a stderr that fails.
-        let _gone = (&self.stderr).write_all(line.as_bytes());
+        write_to(&self.stderr, line.as_bytes());
     }
 
     // Spans are not used; whoever makes one gets a number and no more.

@@ -65,6 +65,9 @@ pub struct Start {
     pub layers: Vec<Layer>,
     /// The app's first process.
     pub process: Process,
+    /// In what this place differs from those where the profile was learned.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlike: Vec<String>,
     /// The profile asked for more than is enforced. Not written (the layers say
     /// it), but such a start is shown to a person.
     #[serde(skip)]
@@ -304,7 +307,9 @@ impl Event {
     /// Whether a person has to know, even where only that is written.
     pub fn matters(&self) -> bool {
         match self {
-            Event::Start(start) => start.degraded || start.mode.source == Source::Environment,
+            Event::Start(start) => {
+                start.degraded || !start.unlike.is_empty() || start.mode.source == Source::Environment
+            }
             Event::Exec(exec) => !exec.voided.is_empty(),
             // Death by SIGSYS is all that is seen of a foreign architecture's call.
             Event::Exit(exit) => exit.exit == Some(Status::Signal(SignalName::SYS)),

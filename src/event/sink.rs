@@ -146,7 +146,7 @@ impl Sink {
         let file = match destination {
             // Not through std's handle: its lock would be held while a write hangs.
             Destination::Stderr => io::stderr().as_fd().try_clone_to_owned().map(File::from).map_err(|error| {
-                format!("events: stderr cannot be written: {error}; leave descriptor 2 open or name a file")
+                format!("events: stderr cannot be written: {}; leave descriptor 2 open or name a file", cause(&error))
             }),
             Destination::Fd(number) => descriptor(*number, duplicate),
             Destination::File(path) => regular(path),

@@ -10,12 +10,12 @@ use nix::fcntl::OFlag;
 /// The kubelet reads so much of it and no more.
 const MOST: usize = 4096;
 
-/// Writes one line to `/dev/termination-log` where that exists. A failure is only
-/// logged: the container ends anyway, and stderr has the same line.
+/// Writes one line to `/dev/termination-log` where that exists. A failure is told
+/// only with `-v`: the container ends anyway, and stderr has the same line.
 pub fn termination(text: &str) {
     let path = Path::new("/dev/termination-log");
     if let Err(error) = write(path, text) {
-        tracing::warn!(%error, path = %path.display(), "the reason of the end could not be written");
+        tracing::info!(%error, path = %path.display(), "the reason of the end could not be written");
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a filter to the kernel's program.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -115,28 +116,31 @@ fn decided(filter: &Filter) -> Result<Vec<Insn>, Error> {
         Arch::X86_64 => TargetArch::x86_64,
         Arch::Aarch64 => TargetArch::aarch64,
     };
-    let answer = |k| vec![Insn { code: RETURN, jt: 0, jf: 0, k }];
-    let (allowed, asked) = (answer(RET_ALLOW), answer(RET_USER_NOTIF));
+    const ALLOWED: &[Insn] = &[Insn { code: RETURN, jt: 0, jf: 0, k: RET_ALLOW }];
+    const ASKED: &[Insn] = &[Insn { code: RETURN, jt: 0, jf: 0, k: RET_USER_NOTIF }];
     let mut calls = BTreeMap::new();
     for (call, access) in &filter.calls {
         let Some(number) = syscalls::number(filter.arch, call) else { continue };
         match rules(call, access)? {
             None => {}
-            Some(rules) if rules.is_empty() => drop(calls.insert(number, allowed.clone())),
-            Some(rules) => drop(calls.insert(number, conditional(number, rules, arch)?)),
+            Some(rules) if rules.is_empty() => drop(calls.insert(number, Cow::Borrowed(ALLOWED))),
+            Some(rules) => drop(calls.insert(number, conditional(number, rules, arch)?.into())),
         }
     }
-    let mut runs: Vec<(u32, Vec<Insn>)> = vec![(0, asked.clone())];
+    let mut runs = vec![(0, Cow::Borrowed(ASKED))];
     for (number, program) in calls {
         // The gap before it may be empty.
         runs.pop_if(|(first, _)| *first == number);
         if runs.last().is_none_or(|(_, last)| *last != program) {
             runs.push((number, program));
         }
-        runs.push((number + 1, asked.clone()));
+        runs.push((number + 1, Cow::Borrowed(ASKED)));
     }
     runs.dedup_by(|later, earlier| later.1 == earlier.1);
-    Ok(tree(&runs))
+    let mut backwards = Vec::new();
+    tree(&runs, &mut backwards);
+    backwards.reverse();
+    Ok(backwards)
 }
 
 /// One call and its conditions, with a notification where seccompiler has a marker.
@@ -156,25 +160,26 @@ fn conditional(number: u32, rules: Vec<SeccompRule>, arch: TargetArch) -> Result
 }
 
 /// Leads from a number, which is in the accumulator, to the run that holds it; each
-/// goes with its first number.
-fn tree(runs: &[(u32, Vec<Insn>)]) -> Vec<Insn> {
+/// goes with its first number. The last instruction comes first: a jump is written
+/// once it is known over how many others it leads.
+fn tree(runs: &[(u32, Cow<[Insn]>)], backwards: &mut Vec<Insn>) {
     if let [(_, only)] = runs {
-        return only.clone();
+        return backwards.extend(only.iter().rev());
     }
     let (lower, upper) = runs.split_at(runs.len() / 2);
-    let (below, above) = (tree(lower), tree(upper));
+    tree(upper, backwards);
+    let above = backwards.len();
+    tree(lower, backwards);
+    let below = backwards.len() - above;
     let first = upper[0].0;
-    let mut program = match u8::try_from(below.len()) {
-        Ok(length) => vec![Insn { code: NOT_LESS, jt: length, jf: 0, k: first }],
+    match u8::try_from(below) {
+        Ok(length) => backwards.push(Insn { code: NOT_LESS, jt: length, jf: 0, k: first }),
         // Conditional jumps reach 255 instructions, this one any.
-        Err(_) => vec![
+        Err(_) => backwards.extend([
+            Insn { code: JUMP, jt: 0, jf: 0, k: below as u32 },
             Insn { code: NOT_LESS, jt: 0, jf: 1, k: first },
-            Insn { code: JUMP, jt: 0, jf: 0, k: below.len() as u32 },
-        ],
-    };
-    program.extend(below);
-    program.extend(above);
-    program
+        ]),
+    }
 }
 
 /// A call's rules for seccompiler, where no rule at all means always; none when

@@ -15,6 +15,7 @@ pub use compile::{Error, MAX_INSTRUCTIONS, compile};
 pub use interpret::{Action, SeccompData, interpret};
 pub use libc::sock_filter as Insn;
 pub use unattended::compile_unattended;
+pub use verdict::may_hold;
 
 use std::collections::BTreeMap;
 

@@ -26,6 +26,22 @@ impl Filter {
     }
 }
 
+/// Whether the kernel may take the argument for what the condition wants: to refuse it by.
+/// Where it is not known how much of the register the kernel looks at, no bits that it
+/// ignores keep a call from being refused.
+pub fn may_hold(call: &str, condition: &Condition, args: &[u64; 6]) -> bool {
+    let Some(register) = args.get(usize::from(condition.arg)).copied() else { return false };
+    if syscalls::width(call, condition.arg).is_some() && !matches!(condition.test, Test::NotIn(_)) {
+        return holds(call, condition, args);
+    }
+    let low = register & 0xffff_ffff;
+    match &condition.test {
+        Test::In(values) => values.iter().any(|value| *value == register || value & 0xffff_ffff == low),
+        Test::NotIn(values) => !values.contains(&register),
+        Test::Masked { mask, equals } => register & mask == *equals || low & mask == equals & 0xffff_ffff,
+    }
+}
+
 /// Whether the argument is what the condition wants. An argument that is not there
 /// (6 and above) is never that.
 fn holds(call: &str, condition: &Condition, args: &[u64; 6]) -> bool {

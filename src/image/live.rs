@@ -12,32 +12,28 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use super::{Executable, FileId, FileKind, Files, Look, elf};
 use crate::kernel::Arch;
 
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
+
 /// The files of the place that this process runs in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Live;
 
 impl Files for Live {
     fn look(&self, path: &Path) -> io::Result<Option<Look>> {
-        let (canonical, found) = match without_links(path).map_or_else(|| through_links(path), Ok) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            other => other?,
-        };
-        let kind = match found.file_type() {
-            kind if kind.is_file() => FileKind::Regular,
-            kind if kind.is_dir() => FileKind::Directory,
-            kind if kind.is_char_device() || kind.is_block_device() => FileKind::Device,
-            _ => FileKind::Other,
-        };
-        let id = FileId { device: found.dev(), inode: found.ino() };
-        Ok(Some(Look { canonical, id, kind, mode: found.mode() & 0o7777 }))
+        let found = without_links(path).map_or_else(|| through_links(path), Ok);
+        there(found.map(|(canonical, found)| told(canonical, &found)))
+    }
+
+    fn look_beside(&self, path: &Path) -> io::Result<Option<Look>> {
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => self.look(path),
+            found => there(found.map(|found| told(path.into(), &found))),
+        }
     }
 
     fn executable(&self, path: &Path) -> io::Result<Executable> {
-        // A pipe that stands where a program should must not stop the launch.
-        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-        elf::executable(&file, Arch::THIS)
+        executable(path, Arch::THIS)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
@@ -48,6 +44,57 @@ impl Files for Live {
         }
         Ok(names.into_iter().collect())
     }
+}
+
+/// The same files, looked at for a machine of this architecture: an image of its own
+/// may be unpacked here, or one of this machine's may stand for it.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveFor(pub Arch);
+
+impl Files for LiveFor {
+    fn look(&self, path: &Path) -> io::Result<Option<Look>> {
+        Live.look(path)
+    }
+
+    fn look_beside(&self, path: &Path) -> io::Result<Option<Look>> {
+        Live.look_beside(path)
+    }
+
+    fn executable(&self, path: &Path) -> io::Result<Executable> {
+        match executable(path, self.0)? {
+            Executable::Foreign(_) => Live.executable(path),
+            kind => Ok(kind),
+        }
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+        Live.list(path)
+    }
+}
+
+fn executable(path: &Path, arch: Arch) -> io::Result<Executable> {
+    // A pipe that stands where a program should must not stop the launch.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    elf::executable(&file, arch)
+}
+
+/// What stands there; nothing when nothing does.
+fn there(found: io::Result<Look>) -> io::Result<Option<Look>> {
+    match found {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn told(canonical: PathBuf, found: &fs::Metadata) -> Look {
+    let kind = match found.file_type() {
+        kind if kind.is_file() => FileKind::Regular,
+        kind if kind.is_dir() => FileKind::Directory,
+        kind if kind.is_char_device() || kind.is_block_device() => FileKind::Device,
+        _ => FileKind::Other,
+    };
+    let id = FileId { device: found.dev(), inode: found.ino() };
+    Look { canonical, id, kind, mode: found.mode() & 0o7777 }
 }
 
 /// A path that no link is part of, in one step instead of one for each name: most
@@ -61,6 +108,34 @@ fn without_links(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
         OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     let file = File::from(openat2(AT_FDCWD, path, how).ok()?);
     Some((path.components().collect(), file.metadata().ok()?))
+}
+
+/// Every symbolic link that a path leads over, where it lies: whoever replaces one
+/// decides where the path leads next time.
+pub fn links(path: &Path) -> Vec<PathBuf> {
+    let mut links = Vec::new();
+    let mut here = PathBuf::from("/");
+    let parts = |path: &Path| path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
+    // The next name is the last.
+    let mut ahead: Vec<OsString> = parts(&std::path::absolute(path).unwrap_or_else(|_| path.into()));
+    while let Some(name) = ahead.pop() {
+        match name.to_str() {
+            Some(".") => continue,
+            Some("..") => {
+                here.pop();
+                continue;
+            }
+            _ => here.push(&name),
+        }
+        if links.len() < MAX_LINKS
+            && let Ok(target) = fs::read_link(&here)
+        {
+            links.push(here.clone());
+            here.pop();
+            ahead.append(&mut parts(&target));
+        }
+    }
+    links
 }
 
 fn through_links(path: &Path) -> io::Result<(PathBuf, fs::Metadata)> {
@@ -112,6 +187,36 @@ mod tests {
         for same in ["link", "link/", "real/.", "real//", "link/../real", "real/../link"] {
             assert_eq!(look(same), real, "{same}");
         }
+        for name in ["real", "link"] {
+            assert_eq!(Live.look_beside(&dir.join(name)).expect("stat").as_ref(), Some(&real), "{name}");
+        }
+        assert_eq!(Live.look_beside(&dir.join("none")).expect("stat"), None);
+        fs::remove_dir_all(dir).expect("cleaned up");
+    }
+
+    #[test]
+    fn the_links_of_a_path_are_told_where_they_lie() {
+        let dir = std::env::temp_dir().join(format!("remit-links-{}", std::process::id()));
+        fs::create_dir_all(dir.join("..first")).expect("a directory");
+        let dir = dir.canonicalize().expect("it is there");
+        fs::write(dir.join("..first/profile.json"), "").expect("a file");
+        // As a ConfigMap is mounted, with an absolute link to it.
+        let link = |target: PathBuf, name: &str| {
+            std::os::unix::fs::symlink(target, dir.join(name)).expect("a link");
+        };
+        link("..first".into(), "..data");
+        link("..data/profile.json".into(), "profile.json");
+        link(dir.join("profile.json"), "named.json");
+        link("loop".into(), "loop");
+        let found = |name: &str| -> Vec<String> {
+            let found = links(&dir.join(name));
+            let inside = found.iter().map(|link| link.strip_prefix(&dir).expect("inside"));
+            inside.map(|link| link.to_str().expect("UTF-8").to_owned()).collect()
+        };
+        assert_eq!(found("..first/profile.json"), Vec::<String>::new());
+        assert_eq!(found("profile.json"), ["profile.json", "..data"]);
+        assert_eq!(found("..first/../named.json"), ["named.json", "profile.json", "..data"]);
+        assert_eq!(found("loop").len(), MAX_LINKS, "it ends");
         fs::remove_dir_all(dir).expect("cleaned up");
     }
 

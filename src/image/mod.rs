@@ -4,6 +4,7 @@
 
 pub mod elf;
 pub mod live;
+pub mod packages;
 pub mod tree;
 
 use std::path::{Path, PathBuf};
@@ -68,6 +69,15 @@ pub trait Files {
     /// Whatever stat answers but ENOENT and ENOTDIR.
     fn look(&self, path: &Path) -> std::io::Result<Option<Look>>;
 
+    /// [`look`](Files::look) at a path whose directory no link leads to: where nobody
+    /// has to be asked for that again, it is one step.
+    ///
+    /// # Errors
+    /// As those of `look`.
+    fn look_beside(&self, path: &Path) -> std::io::Result<Option<Look>> {
+        self.look(path)
+    }
+
     /// How the file at `path` is executed, from its first bytes.
     ///
     /// # Errors
@@ -85,7 +95,7 @@ pub trait Files {
 /// execute, sorted: what the `baseline` profile takes for programs beside its usual
 /// directories. Links are left out, since they name files that are elsewhere or here
 /// already, and so is what only has the bit (`/.dockerenv`, whole mounts of another
-/// system).
+/// system, a script whose interpreter is not there).
 ///
 /// # Errors
 /// The directory cannot be listed, or a file in it not looked at.
@@ -99,13 +109,22 @@ pub fn beside(files: &dyn Files, command: &Path) -> std::io::Result<Vec<PathBuf>
         }
         let look = files.look(&path)?;
         let has_bit = look.is_some_and(|look| look.kind == FileKind::Regular && look.mode & 0o111 != 0);
-        let runs = |path: &Path| {
-            let kind = files.executable(path);
-            matches!(kind, Ok(Executable::Static | Executable::Dynamic(_) | Executable::Script(..)))
+        let runs = |path: &Path| match files.executable(path) {
+            Ok(Executable::Static) => true,
+            Ok(Executable::Dynamic(next) | Executable::Script(next, _)) => {
+                matches!(files.look(&next), Ok(Some(_)))
+            }
+            _ => false,
         };
         if has_bit && runs(&path) {
             beside.push(path);
         }
     }
     Ok(beside)
+}
+
+/// Why a file could not be looked at, without the bare number that std puts behind it.
+pub fn why(error: &std::io::Error) -> String {
+    let errno = error.raw_os_error().map(nix::errno::Errno::from_raw);
+    errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use caps::CapsHashSet;
 
+use super::PlanError;
 use super::mediated::{AF_UNIX, Alternatives, Mediated, OPEN_TO_MORE, masked, one_of};
 use super::network::Sockets;
+use super::startup::{self, Says, Startup};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Mode, Profile, SyscallRule};
@@ -20,17 +22,24 @@ pub(super) struct Calls<'a> {
     pub sockets: &'a Sockets,
     /// Some program is dynamic.
     pub dynamic: bool,
+    /// Some program is a script.
+    pub scripts: bool,
     /// What the app would hold when enforced.
     pub capabilities: &'a CapsHashSet,
     /// The supervisor's pid as the app sees it.
     pub supervisor: u32,
     /// PR_SET_MDWE will be in force.
     pub mdwe: bool,
+    /// How the app says that it is ready.
+    pub says: Option<Says>,
 }
 
 impl Calls<'_> {
-    /// The filter, and notes on what was left out.
-    pub fn filter(&self, notes: &mut Vec<String>) -> Filter {
+    /// The filter, what of it is for the start-up's sake, and notes on what was left out.
+    ///
+    /// # Errors
+    /// See [`Startup::find`].
+    pub fn filter(&self, notes: &mut Vec<String>) -> Result<(Filter, Option<Startup>), PlanError> {
         let arch = self.kernel.arch;
         let mut brought = Brought { calls: BTreeMap::new(), supervisor: self.supervisor };
         self.bring_groups(&mut brought);
@@ -43,7 +52,8 @@ impl Calls<'_> {
                 calls.insert(call, self.access(call, alternatives));
             }
         }
-        Filter { arch, calls }
+        let startup = Startup::find(self.profile, self.says, &mut calls)?;
+        Ok((Filter { arch, calls }, startup))
     }
 
     fn bring_groups(&self, brought: &mut Brought) {
@@ -70,15 +80,24 @@ impl Calls<'_> {
         if self.sockets.listens {
             brought.group(&groups::NETWORK_LISTEN);
         }
+        if self.says.is_some() {
+            for (call, alternatives) in startup::brings() {
+                brought.add(call, alternatives);
+            }
+        }
         if self.sockets.unix {
             brought.add("socketpair", vec![vec![one_of(0, &[AF_UNIX])]]);
         }
     }
 
-    /// The profile's own list.
+    /// The profile's own lists. What is for the start-up alone is allowed until it is over.
     fn bring_listed(&self, brought: &mut Brought, notes: &mut Vec<String>) {
-        for (index, entry) in self.profile.syscalls.allow.iter().enumerate() {
-            let pointer = format!("/syscalls/allow/{index}");
+        let listed = &self.profile.syscalls;
+        let allow = listed.allow.iter().enumerate().map(|(index, entry)| ("allow", index, entry));
+        let early =
+            listed.startup_only.iter().enumerate().map(|(index, entry)| ("startup_only", index, entry));
+        for (list, index, entry) in allow.chain(early) {
+            let pointer = format!("/syscalls/{list}/{index}");
             let call = match &entry.what {
                 SyscallRule::Group(name) => {
                     if let Some(group) = groups::named(name) {
@@ -116,8 +135,28 @@ impl Calls<'_> {
         let mut alternatives = match self.mediated(name) {
             Some(Mediated::Notify) => return Access::Notify,
             Some(Mediated::When(alternatives)) => alternatives,
+            // A working directory that another process shares could be changed between a
+            // look at a script and its interpreter's.
+            Some(Mediated::AsGrouped) if name == "clone" && self.scripts => {
+                let own = [masked(0, CLONE_FS, 0), masked(0, CLONE_THREAD, CLONE_THREAD)];
+                let with = |one: &Vec<Condition>, more: &Condition| {
+                    one.iter().chain([more]).cloned().collect::<Vec<_>>()
+                };
+                call.alternatives.iter().flat_map(|one| own.iter().map(|more| with(one, more))).collect()
+            }
             Some(Mediated::AsGrouped) => call.alternatives,
             None if call.unprivileged => return Access::Notify,
+            // To be looked into for the last time before the next exec.
+            None if call.any && syscalls::changes_user(name) => return Access::Notify,
+            // What a process is is told by its image and by where its stack began: neither
+            // is for it to say, unless the profile asks for just that.
+            None if call.any && name == "prctl" => {
+                vec![vec![Condition { arg: 0, test: Test::NotIn(vec![PR_SET_MM]) }]]
+            }
+            // It would make code of all that is mapped to be read.
+            None if call.any && name == "personality" && self.narrows_code() => {
+                vec![vec![masked(0, READ_IMPLIES_EXEC, 0)], vec![one_of(0, &[PERSONALITY_ASKED])]]
+            }
             None if call.any => return Access::Allow,
             None => call.alternatives,
         };
@@ -174,7 +213,7 @@ impl Brought {
     }
 
     fn group(&mut self, group: &groups::Group) {
-        for (name, alternatives) in group.calls() {
+        for (name, alternatives) in group.clusters.iter().flat_map(groups::Cluster::grants) {
             let alternatives = alternatives.into_iter().map(|all| self.here(all)).collect();
             self.add(name, alternatives);
         }
@@ -195,5 +234,15 @@ const LOADER: [&str; 10] = [
     "statx",
 ];
 
+/// The child has the caller's root, working directory and umask.
+const CLONE_FS: u64 = 0x200;
+/// The child is a thread.
+const CLONE_THREAD: u64 = 0x1_0000;
+/// Rewrites what /proc tells of the caller (linux/prctl.h).
+const PR_SET_MM: u64 = 35;
+/// What may be read may be executed (linux/personality.h).
+const READ_IMPLIES_EXEC: u64 = 0x40_0000;
+/// Asks for it and changes nothing.
+const PERSONALITY_ASKED: u64 = 0xffff_ffff;
 /// "The descriptor itself": fstat, as libraries spell it now.
 const AT_EMPTY_PATH: u64 = 0x1000;

@@ -10,7 +10,7 @@ use landlock::{AccessFs, make_bitflags};
 use super::files::{ALL, Granted};
 use super::programs::seen;
 use super::{FileGrant, PlanError};
-use crate::image::FileKind;
+use crate::image::{FileKind, why};
 
 /// The kernel's own trees.
 const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
@@ -37,11 +37,13 @@ fn outside(granted: &Granted<'_>, pointer: &str) -> Result<BTreeSet<PathBuf>, Pl
     let mut outside = BTreeSet::new();
     outside.extend(KERNELS.iter().map(PathBuf::from));
     outside.extend(granted.programs.held.iter().map(|held| held.look.canonical.clone()));
+    outside.extend(granted.programs.libraries.iter().map(|library| library.look.canonical.clone()));
     for (_, path) in &granted.place.guarded {
         if let Some(look) = seen(granted.files.look(path), path, pointer)? {
             outside.insert(look.canonical);
         }
     }
+    outside.extend(granted.place.links.iter().map(|(_, link)| link.clone()));
     Ok(outside)
 }
 
@@ -62,24 +64,25 @@ fn split(
         };
         granted.widen(&look, rights, pointer, false);
     }
-    let names = granted
-        .files
-        .list(directory)
-        .map_err(|error| PlanError::at(pointer, format!("cannot list `{}`: {error}", directory.display())))?;
+    let names = granted.files.list(directory).map_err(|error| {
+        PlanError::at(pointer, format!("cannot list `{}`: {}", directory.display(), why(&error)))
+    })?;
     for (name, is_link) in names {
         let path = directory.join(name);
         if is_link || outside.contains(&path) {
             continue;
         }
         let holds = |other: &PathBuf| other.starts_with(&path);
-        match granted.files.look(&path) {
+        match granted.files.look_beside(&path) {
             Ok(Some(look)) if look.kind == FileKind::Directory && outside.iter().any(holds) => {
                 split(granted, &path, outside, pointer)?;
             }
             Ok(Some(look)) => granted.walked(&look, ALL, pointer),
             Ok(None) => {}
             // A dead mount in a corner is no reason not to start.
-            Err(error) => granted.notes.push(format!("{pointer}: {} is left out: {error}", path.display())),
+            Err(error) => {
+                granted.notes.push(format!("{pointer}: {} is left out: {}", path.display(), why(&error)))
+            }
         }
     }
     Ok(())

@@ -2,7 +2,10 @@
 //! is told, and where the kernel's word is wider than the profile's.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
@@ -29,7 +32,10 @@ pub(super) struct Granted<'a> {
     /// `unix:*`: new names may be sockets.
     pub unix: bool,
     pub grants: Vec<FileGrant>,
-    pub rules: BTreeMap<PathBuf, PathRule>,
+    /// By path, see [`in_order`].
+    pub rules: BTreeMap<Vec<u8>, PathRule>,
+    /// The directory of the last path that no link was part of.
+    real: OsString,
     pub widened: Vec<Widened>,
     pub notes: Vec<String>,
 }
@@ -73,6 +79,12 @@ fn on(look: &Look, rights: Rights) -> BitFlags<AccessFs> {
     }
 }
 
+/// A path's bytes so that they sort as paths do, name by name: what is below a
+/// directory comes before its neighbours.
+fn in_order(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_bytes().iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect()
+}
+
 impl<'a> Granted<'a> {
     /// All of a profile's file entries, and what its programs bring.
     pub fn find(
@@ -92,11 +104,15 @@ impl<'a> Granted<'a> {
             unix: network.any(|entry| entry.what == Endpoint::UnixAny),
             grants: Vec::new(),
             rules: BTreeMap::new(),
+            real: OsString::new(),
             widened: Vec::new(),
             notes: Vec::new(),
         };
         for held in &programs.held {
             granted.program(&held.look, &held.because);
+        }
+        for library in &programs.libraries {
+            granted.there(&library.look, Rights::READ, &library.because);
         }
         for (index, entry) in profile.files.iter().enumerate() {
             let pointer = format!("/files/{index}");
@@ -125,7 +141,7 @@ impl<'a> Granted<'a> {
 
     /// One entry with a path.
     fn entry(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
-        let there = seen(self.files.look(&rule.path), &rule.path, pointer)?;
+        let there = seen(self.look(&rule.path), &rule.path, pointer)?;
         match there {
             Some(look) if look.kind == FileKind::Directory => self.there(&look, rule.allow, pointer),
             Some(look) => {
@@ -139,6 +155,21 @@ impl<'a> Granted<'a> {
             None => self.missing(rule, pointer)?,
         }
         Ok(())
+    }
+
+    /// Entries of one directory stand together: that no link leads there is seen once.
+    fn look(&mut self, path: &Path) -> io::Result<Option<Look>> {
+        let parent = path.parent();
+        if parent.is_some_and(|parent| parent.as_os_str() == self.real) {
+            return self.files.look_beside(path);
+        }
+        let look = self.files.look(path)?;
+        if let (Some(look), Some(parent)) = (&look, parent)
+            && look.canonical == path
+        {
+            self.real = parent.into();
+        }
+        Ok(look)
     }
 
     /// What is there, with exactly these rights.
@@ -232,7 +263,7 @@ impl<'a> Granted<'a> {
         if rights.is_empty() {
             return;
         }
-        let rule = self.rules.entry(look.canonical.clone()).or_insert_with(|| PathRule {
+        let rule = self.rules.entry(in_order(&look.canonical)).or_insert_with(|| PathRule {
             path: look.canonical.clone(),
             id: look.id,
             rights: BitFlags::EMPTY,
@@ -241,7 +272,8 @@ impl<'a> Granted<'a> {
         });
         rule.rights |= rights;
         rule.walked &= walked;
-        if !rule.because.iter().any(|because| because == pointer) {
+        // Entries come one after the other: what this one has said was said last.
+        if rule.because.last().is_none_or(|because| because != pointer) {
             rule.because.push(pointer.to_owned());
         }
     }
@@ -250,7 +282,9 @@ impl<'a> Granted<'a> {
         let same = |grant: &&mut FileGrant| {
             grant.rule == pointer && grant.path == look.canonical && grant.except.is_empty()
         };
-        match self.grants.iter_mut().find(same) {
+        // What one entry grants stands together, at the end.
+        let mut own = self.grants.iter_mut().rev().take_while(|grant| grant.rule == pointer);
+        match own.find(same) {
             Some(grant) => grant.rights = grant.rights.union(rights),
             None => self.grants.push(FileGrant {
                 rule: pointer.to_owned(),
@@ -284,8 +318,24 @@ impl<'a> Granted<'a> {
         if let Some(look) = seen(self.files.look(Path::new("/proc")), Path::new("/proc"), pointer)? {
             self.there(&look, Rights::READ, pointer);
             self.widen(&look, make_bitflags!(AccessFs::{ReadFile | ReadDir}), pointer, false);
+            self.own_process(pointer);
         }
         Ok(())
+    }
+
+    /// The kernel's rules cannot name a process that is not there yet, so the
+    /// supervisor opens these for the app, or lets it, where the kernel holds nothing.
+    fn own_process(&mut self, pointer: &str) {
+        if !self.hands_over && !self.handled.is_empty() {
+            return;
+        }
+        self.grants.extend(OWN_PROCESS.iter().map(|path| FileGrant {
+            rule: pointer.to_owned(),
+            path: path.into(),
+            exact: true,
+            rights: Rights::WRITE,
+            except: Vec::new(),
+        }));
     }
 
     /// Whether a file that merely happens to be open on a standard descriptor is one
@@ -315,7 +365,7 @@ impl<'a> Granted<'a> {
 /// `@runtime`, for reading: libraries and how they are found (glibc's cache and
 /// preload list, musl's path), locale and time zone, and the two corners of /sys
 /// that malloc and Go's runtime look at for processors and huge pages.
-const RUNTIME: &[&str] = &[
+pub(crate) const RUNTIME: &[&str] = &[
     "/lib",
     "/lib32",
     "/lib64",
@@ -338,10 +388,16 @@ const RUNTIME: &[&str] = &[
 ];
 
 /// `@runtime`, for reading and writing.
-const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+pub(crate) const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+
+/// `@runtime`, for writing: what a process may say of itself and nobody else. `comm`
+/// is the name of one of its threads, as PR_SET_NAME sets it (glibc's
+/// pthread_setname_np of another thread writes it), `coredump_filter` what a core
+/// dump of it would hold (every JVM writes it when it starts). `self` is whoever asks.
+pub(super) const OWN_PROCESS: [&str; 2] = ["/proc/self/comm", "/proc/self/coredump_filter"];
 
 /// `@names`, for reading.
-const NAMES: &[&str] = &[
+pub(crate) const NAMES: &[&str] = &[
     "/etc/hosts",
     "/etc/host.conf",
     "/etc/resolv.conf",

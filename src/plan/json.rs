@@ -18,8 +18,11 @@ struct Document<'a> {
     capabilities: Sets,
     limits: BTreeMap<&'static str, u64>,
     derived: Vec<Derived<'a>>,
+    held: Vec<HeldRule<'a>>,
     widened: Vec<Rule>,
     lacking: Vec<Lacking<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    startup: Option<Startup>,
     steps: Vec<String>,
 }
 
@@ -78,6 +81,21 @@ struct Derived<'a> {
     because: &'a str,
 }
 
+/// A rule on programs, and what holds it.
+#[derive(Serialize)]
+struct HeldRule<'a> {
+    rule: &'a str,
+    what: &'a str,
+    by: &'static str,
+}
+
+/// When start-up is over, and what is refused then.
+#[derive(Serialize)]
+struct Startup {
+    ends: String,
+    taken: Vec<String>,
+}
+
 #[derive(Serialize)]
 struct Lacking<'a> {
     layer: &'a str,
@@ -134,6 +152,12 @@ impl Plan {
                     because: &derived.because,
                 })
                 .collect(),
+            held: self
+                .held
+                .iter()
+                .chain(&self.held_sockets)
+                .map(|held| HeldRule { rule: &held.rule, what: &held.what, by: held.by.name() })
+                .collect(),
             widened: self
                 .widened
                 .iter()
@@ -154,6 +178,10 @@ impl Plan {
                     required: lack.required,
                 })
                 .collect(),
+            startup: self.policy.startup.as_ref().map(|startup| Startup {
+                ends: startup.ends(),
+                taken: startup.taken.iter().map(|(call, when)| words::taken(call, when)).collect(),
+            }),
             steps: self.steps().iter().map(ToString::to_string).collect(),
         })
     }

@@ -1,9 +1,10 @@
 //! What a kernel or a place cannot give, what it would take, and what that costs.
 
 use super::network::Sockets;
-use super::{Lacking, Widened};
+use super::startup::Startup;
+use super::{HeldRule, Holder, Lacking, Widened};
 use crate::kernel::{Kernel, LandlockAbi};
-use crate::profile::{Mode, Profile};
+use crate::profile::{Mode, Profile, Ready};
 
 /// All that is lacking, in the order of the layers; and notes on what is only slow.
 pub(super) fn find(
@@ -12,6 +13,7 @@ pub(super) fn find(
     mode: Mode,
     sockets: &Sockets,
     widened: &[Widened],
+    rules: &[HeldRule],
     notes: &mut Vec<String>,
 ) -> Vec<Lacking> {
     let mut lacking = Vec::new();
@@ -23,7 +25,14 @@ pub(super) fn find(
                 "the filter alone keeps written memory from being executed",
             ));
         }
-        landlock(kernel.landlock, sockets, &mut lacking);
+        landlock(kernel.landlock, profile.watch_reads, sockets, &mut lacking);
+        exec_check(kernel, rules, &mut lacking, notes);
+        if kernel.notify.is_ok()
+            && !profile.write_execute
+            && rules.iter().any(|rule| rule.by == Holder::Descriptor)
+        {
+            notes.push("without Linux 5.19 and ptrace(2) what code is mapped from is looked at before the call alone, which another thread can outrun".to_owned());
+        }
     }
     match &kernel.notify {
         Err(why) => lacking.push(Lacking::required(
@@ -50,12 +59,59 @@ pub(super) fn find(
     lacking
 }
 
-fn landlock(abi: LandlockAbi, sockets: &Sockets, lacking: &mut Vec<Lacking>) {
+/// What the start-up needs: somebody who changes the answer when it is over.
+pub(super) fn startup(startup: &Startup, kernel: &Kernel) -> Option<Lacking> {
+    if kernel.notify.is_err() {
+        return (!startup.taken.is_empty()).then(|| {
+            Lacking::required(
+                "notification",
+                "a seccomp listener",
+                "nobody knows when start-up is over, so nothing is taken away after it",
+            )
+        });
+    }
+    (startup.ready == Ready::Notify && startup.says.is_none()).then(|| {
+        Lacking::required(
+            "notification",
+            "Linux 5.14, or `unix:*` under `network.connect`",
+            "the app has no socket to say on that it is ready, so its start-up is never over and nothing is taken away",
+        )
+    })
+}
+
+/// The check after the exec, where some rule needs it.
+fn exec_check(kernel: &Kernel, rules: &[HeldRule], lacking: &mut Vec<Lacking>, notes: &mut Vec<String>) {
+    match &kernel.trace {
+        Err(why) if kernel.notify.is_ok() && rules.iter().any(|rule| rule.by == Holder::Look) => {
+            lacking.push(Lacking::required(
+                "exec-check",
+                &format!("ptrace(2) ({why})"),
+                "who runs what, with which arguments, and that loaders and interpreters run nothing by themselves, is decided by a look at memory that another thread can outrun",
+            ));
+        }
+        Err(_) => {}
+        Ok(()) => {
+            let checks = rules.iter().any(|rule| rule.by == Holder::Check);
+            if checks && kernel.notify.as_ref().is_ok_and(|notify| !notify.wait_killable) {
+                notes.push("below Linux 5.19 a thread whose exec fails stays traced until it executes something, and its signals take some 70 µs".to_owned());
+            }
+        }
+    }
+}
+
+fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, lacking: &mut Vec<Lacking>) {
     if abi == LandlockAbi::NONE {
+        let asked = "files and programs are held by the supervisor alone, whose look at a path another thread can outrun, and which cannot look at the files that an undumpable process opens: those are not held";
+        // An open for reading is nobody's question then.
+        let unasked = if watch_reads {
+            ""
+        } else {
+            "; and no file is held against reading without `\"watch\": [\"reads\"]`"
+        };
         lacking.push(Lacking::required(
             "landlock-files",
             "Landlock, Linux 5.13, and switched on at boot",
-            "files and programs are held by the supervisor alone, whose look at a path another thread can outrun",
+            &format!("{asked}{unasked}"),
         ));
     } else {
         for (level, needs, cost) in [
@@ -82,11 +138,18 @@ fn landlock(abi: LandlockAbi, sockets: &Sockets, lacking: &mut Vec<Lacking>) {
             "Linux 6.7",
             "TCP ports are held by the supervisor alone, whose look at an address another thread can outrun",
         ));
-    } else if sockets.listens_by_port() {
+    } else if sockets.listens_by_port() && !sockets.made {
         lacking.push(Lacking::said(
             "landlock-tcp",
             "sockets made by the supervisor, which comes later",
             "a socket that was never bound can be listened on, at a free port that the kernel chooses",
+        ));
+    }
+    if sockets.by_name && !sockets.made {
+        lacking.push(Lacking::required(
+            "notification",
+            "Linux 5.14",
+            "addresses, and unix sockets by their names, are held by the supervisor's look alone, which another thread can outrun",
         ));
     }
     if abi < LandlockAbi::SCOPE {

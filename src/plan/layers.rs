@@ -5,9 +5,13 @@ use std::fmt;
 use caps::Capability;
 
 use super::step::{names, sorted};
-use super::{Lacking, Plan};
+use super::{Holder, Lacking, Plan};
 use crate::filter::Access;
+use crate::kernel::NoListener;
 use crate::profile::{Fallback, Mode};
+
+/// A filter without a listener.
+const UNATTENDED: &str = "nobody can be asked: what is listed, and nothing is seen";
 
 /// One layer of the confinement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +54,14 @@ impl fmt::Display for Layer {
 }
 
 impl Plan {
-    /// The one message of a refusal to start: the profile asks for what is lacking,
-    /// and does not say `"fallback": "degrade"`.
+    /// The one message of a refusal to start: no filter can be loaded, or the profile
+    /// asks for what is lacking and does not say `"fallback": "degrade"`.
     pub fn refusal(&self) -> Option<String> {
+        if let Err(NoListener::Filter(why)) = &self.kernel.notify {
+            return Some(format!(
+                "seccomp: {why}, and without a filter nothing is refused; let the runtime's own filter allow seccomp(2), or take on the init alone with --mode off"
+            ));
+        }
         let lacking: Vec<_> = self.lacking.iter().filter(|lacking| lacking.required).collect();
         if self.fallback == Fallback::Degrade || lacking.is_empty() {
             return None;
@@ -72,7 +81,7 @@ impl Plan {
     pub fn layers(&self) -> Vec<Layer> {
         let enforce = self.mode == Mode::Enforce;
         let held = |layer, active: bool, detail: String| match (enforce, active) {
-            (false, _) => Layer::new(layer, LayerState::Unavailable, "audit refuses nothing"),
+            (false, _) => Layer::new(layer, LayerState::Unavailable, self.why_nothing()),
             (true, true) => {
                 Layer::new(layer, self.worst(layer, LayerState::Active), &self.told(layer, detail))
             }
@@ -107,33 +116,50 @@ impl Plan {
                 String::new(),
             ),
             held("landlock-scope", landlock.is_some_and(|domain| domain.scope_signal), String::new()),
-            Layer::new(
-                "seccomp",
-                match (listener.is_ok(), enforce) {
-                    (true, _) => LayerState::Active,
-                    (false, true) => LayerState::Degraded,
-                    (false, false) => LayerState::Unavailable,
-                },
-                if listener.is_ok() {
-                    &filter
-                } else {
-                    "nobody can be asked: what is listed, and nothing is seen"
-                },
-            ),
+            match (listener, enforce) {
+                (Ok(_), _) => Layer::new("seccomp", LayerState::Active, &filter),
+                (Err(NoListener::Filter(why)), _) => Layer::new("seccomp", LayerState::Unavailable, why),
+                (Err(_), true) => Layer::new("seccomp", LayerState::Degraded, UNATTENDED),
+                (Err(_), false) => Layer::new("seccomp", LayerState::Unavailable, UNATTENDED),
+            },
             match listener {
                 Ok(_) => Layer::new(
                     "notification",
                     self.worst("notification", LayerState::Active),
                     &self.told("notification", String::new()),
                 ),
-                Err(why) => Layer::new("notification", LayerState::Unavailable, why),
+                Err(why) => Layer::new("notification", LayerState::Unavailable, &why.to_string()),
             },
-            Layer::new(
-                "exec-check",
-                LayerState::Unavailable,
-                "programs are held by Landlock and at the notified exec; the check after the exec comes later",
-            ),
+            self.exec_check(),
         ]
+    }
+
+    /// The check after the exec: whether it is armed, and for how many rules.
+    fn exec_check(&self) -> Layer {
+        let count = |by| self.held.iter().filter(|rule| rule.by == by).count();
+        let narrows = match count(Holder::Mapped) {
+            0 => String::new(),
+            rules => format!(", and narrows {rules}"),
+        };
+        match (self.mode, count(Holder::Check), count(Holder::Look)) {
+            (Mode::Enforce, 0, 0) if narrows.is_empty() => {
+                Layer::new("exec-check", LayerState::Active, "no rule needs it: Landlock alone is exact")
+            }
+            (Mode::Enforce, rules, 0) => {
+                Layer::new("exec-check", LayerState::Active, &format!("it holds {rules} rules{narrows}"))
+            }
+            (Mode::Enforce, ..) => {
+                Layer::new("exec-check", LayerState::Unavailable, &self.told("exec-check", String::new()))
+            }
+            _ => Layer::new("exec-check", LayerState::Unavailable, self.why_nothing()),
+        }
+    }
+
+    const fn why_nothing(&self) -> &'static str {
+        match self.mode {
+            Mode::Learn => "learning refuses nothing",
+            _ => "audit refuses nothing",
+        }
     }
 
     /// Calls that are allowed as such, by argument, and asked for every time.

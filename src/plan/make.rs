@@ -1,15 +1,18 @@
 //! From a profile to a plan: pure but for the look at the image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
 use super::calls::Calls;
 use super::files::Granted;
 use super::network::Sockets;
 use super::programs::Programs;
-use super::{Landlock, Place, Plan, PlanError, Policy, lacking, later, protect, sets};
+use super::startup;
+use super::{Landlock, Place, Plan, PlanError, Policy, check, lacking, later, protect, sets};
 use crate::image::Files;
 use crate::kernel::{Kernel, LandlockAbi};
-use crate::profile::{FileEntry, FileGroup, Mode, Profile};
+use crate::profile::{Endpoint, Entry, FileEntry, FileGroup, Mode, Profile};
 
 impl Plan {
     /// Exactly what will be done for this profile, on this kernel, in this place.
@@ -30,9 +33,10 @@ impl Plan {
         let enforce = mode == Mode::Enforce;
         let mut programs = Programs::find(profile, place, files, kernel.arch)?;
         let mut notes = std::mem::take(&mut programs.notes);
-        let sockets = Sockets::of(profile);
+        let sockets = Sockets::of(profile, kernel, mode);
         let mut granted = Granted::find(profile, kernel, place, files, &programs)?;
         notes.append(&mut granted.notes);
+        notes.extend(sockets.notes(profile));
         let protected = protect::check(&granted)?;
         let run_as = sets::run_as(profile, place)?;
         let limits = sets::limits(profile, place)?;
@@ -45,10 +49,12 @@ impl Plan {
             sockets: &sockets,
             dynamic: programs.dynamic,
             capabilities: &held,
+            scripts: programs.scripts(),
             supervisor: place.supervisor,
             mdwe,
+            says: startup::says(profile, kernel, mode, &sockets),
         };
-        let filter = calls.filter(&mut notes);
+        let (filter, startup) = calls.filter(&mut notes)?;
         let (handled_net, ports) = sockets.rules(kernel.landlock);
         let scoped = kernel.landlock >= LandlockAbi::SCOPE;
         let Granted { grants, rules, widened, handled, .. } = granted;
@@ -61,10 +67,15 @@ impl Plan {
             ports,
         });
         let widened = if landlock.is_some() { widened } else { Vec::new() };
-        let lacking = lacking::find(profile, kernel, mode, &sockets, &widened, &mut notes);
+        let held_rules = check::rules(profile, kernel, &programs);
+        let checks = check::is_armed(&held_rules, mode);
+        let mut lacking = lacking::find(profile, kernel, mode, &sockets, &widened, &held_rules, &mut notes);
+        lacking.extend(startup.as_ref().and_then(|startup| lacking::startup(startup, kernel)));
+        let held_sockets = sockets.held(profile);
         let has_names =
             |entry: &FileEntry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Names);
-        let policy = Policy {
+        let scripts = programs.entries.iter().any(|entry| entry.interpreter.is_some());
+        let policy = Arc::new(Policy {
             derived: programs.only_derived(),
             programs: programs.entries,
             files: grants,
@@ -73,15 +84,24 @@ impl Plan {
             connect_tcp: sockets.connect_tcp,
             udp: sockets.udp,
             unix: sockets.unix,
+            unix_named: sockets.unix_named,
+            makes_sockets: sockets.made,
+            listen: endpoints(&profile.network.listen, files),
+            connect: endpoints(&profile.network.connect, files),
             names: profile.files.iter().any(has_names),
             processes: profile.limits.processes,
             supervisor: place.supervisor,
-            capabilities: held,
+            capabilities: profile.capabilities.iter().map(|entry| entry.what).collect(),
             on_violation: profile.on_violation,
             write_execute: profile.write_execute,
             landlock: landlock.is_some(),
             watch_reads: profile.watch_reads,
-        };
+            environment: sets::never_set(profile),
+            environment_keep: sets::kept(profile),
+            scripts,
+            seals_memfd: check::seals(kernel),
+            startup,
+        });
         let mut seen = BTreeSet::new();
         notes.retain(|note| seen.insert(note.clone()));
         Ok(Plan {
@@ -98,6 +118,9 @@ impl Plan {
             filter,
             policy,
             derived: programs.derived,
+            held: held_rules,
+            held_sockets,
+            checks,
             widened,
             lacking,
             notes,
@@ -107,18 +130,33 @@ impl Plan {
     }
 }
 
+/// What may be bound or connected to. A unix socket is where its path leads.
+fn endpoints(entries: &[Entry<Endpoint>], files: &dyn Files) -> Vec<Endpoint> {
+    let canonical = |path: &Path| {
+        let parent = files.look(path.parent()?).ok()??.canonical;
+        Some(parent.join(path.file_name()?))
+    };
+    let endpoint = |entry: &Entry<Endpoint>| match &entry.what {
+        Endpoint::UnixPath(path) => Endpoint::UnixPath(canonical(path).unwrap_or_else(|| path.clone())),
+        other => other.clone(),
+    };
+    entries.iter().map(endpoint).collect()
+}
+
 /// The reasons of programs and files, which the printed plan shows beside them.
 fn whys(profile: &Profile) -> BTreeMap<String, String> {
     let programs = profile.programs.iter().map(|program| &program.why);
-    let programs = programs.enumerate().map(|(index, why)| (format!("/programs/{index}"), why));
+    let programs = programs.enumerate().map(|(index, why)| ("programs", index, why));
     let files = profile.files.iter().enumerate().map(|(index, entry)| {
         let why = match entry {
             FileEntry::Group(group) => &group.why,
             FileEntry::Path(rule) => &rule.why,
         };
-        (format!("/files/{index}"), why)
+        ("files", index, why)
     });
-    let mut whys = BTreeMap::new();
-    whys.extend(programs.chain(files).filter_map(|(pointer, why)| Some((pointer, why.clone()?))));
-    whys
+    let said = programs.chain(files).filter_map(|(section, index, why)| {
+        let why = why.clone()?;
+        Some((format!("/{section}/{index}"), why))
+    });
+    said.collect()
 }

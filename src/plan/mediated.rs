@@ -2,6 +2,7 @@
 //! access is the plan's own, whatever brought them.
 
 use super::calls::Calls;
+use super::check;
 use crate::kernel::Arch;
 use crate::profile::Mode;
 use crate::syscalls::{Condition, Test};
@@ -32,11 +33,18 @@ impl Calls<'_> {
             | "renameat" | "renameat2" | "link" | "linkat" | "symlink" | "symlinkat" | "mknod"
             | "mknodat" | "truncate" => Mediated::Notify,
             "execve" | "execveat" | "bind" | "connect" => Mediated::Notify,
+            "socket" if self.sockets.made => Mediated::When(Vec::new()),
             "socket" => Mediated::When(self.kinds()),
+            "mmap" if self.narrows_code() => Mediated::When(self.mappings()),
+            // One that was never bound would take a port of the kernel's choice.
+            "listen" if self.sockets.made => Mediated::Notify,
             "mmap" if !self.profile.write_execute => {
                 Mediated::When(vec![vec![masked(2, PROT_WRITE, 0)], vec![masked(2, PROT_EXEC, 0)]])
             }
             "mprotect" | "pkey_mprotect" if !self.profile.write_execute => Mediated::When(self.protections()),
+            "mprotect" | "pkey_mprotect" if self.narrows_code() => {
+                Mediated::When(vec![vec![masked(2, PROT_EXEC, 0)]])
+            }
             "shmat" if !self.profile.write_execute => Mediated::When(vec![vec![masked(2, SHM_EXEC, 0)]]),
             "kill" => Mediated::When(vec![vec![self.not_the_supervisor(0, true)]]),
             "tkill" | "rt_sigqueueinfo" | "pidfd_open" => {
@@ -46,13 +54,37 @@ impl Calls<'_> {
                 self.not_the_supervisor(0, false),
                 self.not_the_supervisor(1, false),
             ]]),
-            "fork" | "vfork" if self.profile.limits.processes.is_some() => Mediated::Notify,
-            "clone" if self.profile.limits.processes.is_some() => {
+            "fork" | "vfork" if self.counts() => Mediated::Notify,
+            "clone" if self.counts() => {
                 Mediated::When(vec![vec![masked(0, CLONE_NAMESPACES | CLONE_THREAD, CLONE_THREAD)]])
             }
+            // Made by the supervisor, sealed. Where it cannot be, what is listed is allowed.
+            "memfd_create" if self.mode == Mode::Enforce && check::seals(self.kernel) => Mediated::Notify,
             "clone" | "socketpair" | "sendto" | "sendmsg" | "sendmmsg" => Mediated::AsGrouped,
             _ => return None,
         })
+    }
+
+    /// Whether some program says where its code may be mapped from, and somebody can be
+    /// asked.
+    pub(super) fn narrows_code(&self) -> bool {
+        self.kernel.notify.is_ok() && self.profile.programs.iter().any(|program| program.libraries.is_some())
+    }
+
+    /// Data, and memory that is nobody else's and belongs to no file. What is shared can be
+    /// written at another address.
+    fn mappings(&self) -> Alternatives {
+        let mut own = vec![masked(3, MAP_ANONYMOUS | MAP_SHARED, MAP_ANONYMOUS)];
+        if !self.profile.write_execute {
+            own.push(masked(2, PROT_WRITE, 0));
+        }
+        vec![vec![masked(2, PROT_EXEC, 0)], own]
+    }
+
+    /// Whether processes are counted: all, or those of some program.
+    fn counts(&self) -> bool {
+        let programs = &self.profile.programs;
+        self.profile.limits.processes.is_some() || programs.iter().any(|program| program.instances.is_some())
     }
 
     /// The kinds of sockets that `network` names.
@@ -71,6 +103,11 @@ impl Calls<'_> {
         }
         if self.sockets.unix {
             kinds.push(vec![one_of(0, &[AF_UNIX])]);
+        }
+        if self.sockets.unix_named {
+            for kind in [SOCK_STREAM, SOCK_SEQPACKET] {
+                kinds.push(vec![one_of(0, &[AF_UNIX]), masked(1, SOCK_TYPE, kind)]);
+            }
         }
         if self.sockets.any {
             for kind in [SOCK_RAW, SOCK_DGRAM] {
@@ -117,13 +154,16 @@ pub(super) fn one_of(arg: u8, values: &[u64]) -> Condition {
 pub(super) const OPEN_TO_MORE: [&str; 6] = ["clone", "sendmmsg", "sendmsg", "sendto", "socket", "socketpair"];
 
 /// O_ACCMODE, O_CREAT and O_TRUNC: with none of them an open changes nothing.
-const WRITES: u64 = 0o3 | 0o100 | 0o1000;
-const PROT_WRITE: u64 = 2;
-const PROT_EXEC: u64 = 4;
+pub(super) const WRITES: u64 = 0o3 | 0o100 | 0o1000;
+pub(super) const PROT_WRITE: u64 = 2;
+pub(super) const PROT_EXEC: u64 = 4;
 /// Branch targets are checked (asm/mman.h of arm64).
-const PROT_BTI: u64 = 0x10;
+pub(super) const PROT_BTI: u64 = 0x10;
+/// MAP_SHARED_VALIDATE holds it too.
+const MAP_SHARED: u64 = 1;
+const MAP_ANONYMOUS: u64 = 0x20;
 const SHM_EXEC: u64 = 0o100_000;
-const CLONE_THREAD: u64 = 0x1_0000;
+pub(super) const CLONE_THREAD: u64 = 0x1_0000;
 /// Every CLONE_NEW* flag of clone.
 const CLONE_NAMESPACES: u64 = 0x7e02_0000;
 pub(super) const AF_UNIX: u64 = 1;
@@ -136,5 +176,6 @@ const SOCK_TYPE: u64 = 0xf;
 const SOCK_STREAM: u64 = 1;
 const SOCK_DGRAM: u64 = 2;
 const SOCK_RAW: u64 = 3;
+const SOCK_SEQPACKET: u64 = 5;
 const IPPROTO_TCP: u64 = 6;
 const IPPROTO_UDP: u64 = 17;

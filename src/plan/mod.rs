@@ -2,6 +2,7 @@
 //! place. Pure, printable, and the very list that `enforce` performs.
 
 mod calls;
+mod check;
 mod elsewhere;
 mod error;
 mod files;
@@ -9,22 +10,32 @@ mod json;
 mod lacking;
 mod later;
 mod layers;
+pub mod learn;
+mod libraries;
 mod make;
 mod mediated;
+pub mod mounts;
 mod network;
 mod programs;
 mod protect;
 mod sets;
+mod startup;
 mod step;
 mod text;
 mod words;
 
+pub use self::mounts::Mount;
+pub use check::{HeldRule, Holder};
 pub use error::PlanError;
+#[cfg(feature = "tool")]
+pub(crate) use files::{DEVICES, NAMES, RUNTIME};
 pub use layers::{Layer, LayerState};
+pub use startup::{Says, Startup};
 pub use step::Step;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use caps::CapsHashSet;
 use landlock::{AccessFs, AccessNet, BitFlags};
@@ -32,7 +43,7 @@ use landlock::{AccessFs, AccessNet, BitFlags};
 use crate::filter::Filter;
 use crate::image::FileId;
 use crate::kernel::Kernel;
-use crate::profile::{Fallback, Mode, OnViolation, Rights, RunAs};
+use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, Rights, RunAs};
 
 /// What is known of the place that a plan is made for, besides its files and kernel.
 #[derive(Clone, Debug)]
@@ -54,6 +65,12 @@ pub struct Place {
     /// Files that the app must not be able to write: the profile, the shim, the
     /// event file; each with the word that a message has for it.
     pub guarded: Vec<(&'static str, PathBuf)>,
+    /// Symbolic links that lead to those and to programs, where they lie, and names that
+    /// nothing has yet: whoever replaces or makes one has another file read, or taken for
+    /// a program, at the next start.
+    pub links: Vec<(&'static str, PathBuf)>,
+    /// What is mounted where: one file may have two names.
+    pub mounts: Vec<Mount>,
     /// The profile is an embedded one, made for no image in particular: programs
     /// that are not there are left out, with a note.
     pub embedded: bool,
@@ -64,7 +81,7 @@ pub struct Place {
 pub struct Plan {
     /// The profile's name.
     pub name: String,
-    /// What is done with violations: enforce or audit.
+    /// What is done with violations: enforce, audit or learn.
     pub mode: Mode,
     /// The kernel it is for.
     pub kernel: Kernel,
@@ -83,9 +100,16 @@ pub struct Plan {
     /// The seccomp filter.
     pub filter: Filter,
     /// What the supervisor decides by.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// Loaders and interpreters found by reading the programs.
     pub derived: Vec<Derived>,
+    /// The rules on programs, and what holds each.
+    pub held: Vec<HeldRule>,
+    /// The entries of `network` that no rule of the kernel tells apart, and what holds
+    /// each.
+    pub held_sockets: Vec<HeldRule>,
+    /// What was executed is looked at before its first instruction.
+    pub checks: bool,
     /// What the kernel cannot express as narrowly as the profile.
     pub widened: Vec<Widened>,
     /// What this kernel or place cannot give, and what that costs.
@@ -106,6 +130,26 @@ pub enum Limit {
     OpenFiles,
     FileSize,
     Core,
+}
+
+impl Policy {
+    /// Whether this variable is one that no program gets.
+    pub fn refuses_variable(&self, name: &[u8]) -> bool {
+        matches(&self.environment, name) && !matches(&self.environment_keep, name)
+    }
+
+    /// Whether this variable is one that a script gets from the container's start alone.
+    pub fn is_for_interpreters(&self, name: &[u8]) -> bool {
+        matches(&sets::INTERPRETERS, name) && !matches(&self.environment_keep, name)
+    }
+}
+
+/// Whether a name is one of these, or begins as a pattern of them does.
+pub fn matches(patterns: &[impl AsRef<str>], name: &[u8]) -> bool {
+    patterns.iter().map(AsRef::as_ref).any(|pattern| match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start.as_bytes()),
+        None => name == pattern.as_bytes(),
+    })
 }
 
 impl Limit {
@@ -241,6 +285,14 @@ pub struct Policy {
     pub udp: bool,
     /// AF_UNIX sockets of every kind.
     pub unix: bool,
+    /// AF_UNIX streams, told apart by their names.
+    pub unix_named: bool,
+    /// The supervisor makes every socket, and binds and connects it itself.
+    pub makes_sockets: bool,
+    /// What may be bound.
+    pub listen: Vec<Endpoint>,
+    /// What may be connected to.
+    pub connect: Vec<Endpoint>,
     /// `@names`: socket(AF_UNIX) without `unix:*` is answered EAFNOSUPPORT
     /// unseen, so that getpwnam goes on without nscd.
     pub names: bool,
@@ -248,7 +300,8 @@ pub struct Policy {
     pub processes: Option<u32>,
     /// The supervisor's pid as the app sees it.
     pub supervisor: u32,
-    /// The app's capabilities.
+    /// The capabilities that the profile lists. What the container lacks of them is
+    /// the container's refusal, and no violation.
     pub capabilities: CapsHashSet,
     /// What follows a violation.
     pub on_violation: OnViolation,
@@ -258,6 +311,17 @@ pub struct Policy {
     pub landlock: bool,
     /// Opens for reading are notified too.
     pub watch_reads: bool,
+    /// Variables that no program gets: names and `LD_*` patterns.
+    pub environment: Vec<String>,
+    /// Variables that stay and may be set all the same.
+    pub environment_keep: Vec<String>,
+    /// Scripts are told from what their interpreter could run else.
+    pub scripts: bool,
+    /// Every memfd is made by the supervisor, and sealed against being executed.
+    pub seals_memfd: bool,
+    /// When start-up is over, and what is taken away then; none where nothing is said of
+    /// it.
+    pub startup: Option<Startup>,
 }
 
 /// A program entry, resolved.
@@ -275,6 +339,32 @@ pub struct PolicyProgram {
     pub interpreter: Option<FileId>,
     /// The entries that it may run, by their places in the profile.
     pub may_run: Vec<usize>,
+    /// The alternatives for its arguments; none: any.
+    pub args: Option<Vec<Vec<ArgPattern>>>,
+    /// The applet of a multi-call binary that it is.
+    pub applet: Option<String>,
+    /// By what name a multi-call binary takes its applet from the next argument: the
+    /// base name of its file.
+    pub own_name: String,
+    /// Lower-case hex of its content's SHA-256.
+    pub sha256: Option<String>,
+    /// The uids as which it may run; none: any.
+    pub user: Option<Vec<u32>>,
+    /// Live processes at most.
+    pub instances: Option<u32>,
+    /// Where its code may be mapped from; none: from whatever may be read.
+    pub libraries: Option<Libraries>,
+}
+
+/// Where the code of a program may be mapped from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Libraries {
+    /// Directories, and all below them, by canonical path.
+    pub directories: Vec<PathBuf>,
+    /// Single files, as they were at start, by canonical path.
+    pub files: Vec<(FileId, PathBuf)>,
+    /// The program itself, its loader and its interpreter, which nobody has to name.
+    pub own: Vec<(FileId, PathBuf)>,
 }
 
 /// What a program entry stands for in this image.

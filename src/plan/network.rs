@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use landlock::{AccessNet, BitFlags};
 
-use crate::kernel::LandlockAbi;
-use crate::profile::{Endpoint, Entry, Profile};
+use super::{HeldRule, Holder};
+use crate::kernel::{Kernel, LandlockAbi};
+use crate::profile::{Endpoint, Entry, Mode, Profile, endpoint_text};
 
 /// The sockets of a profile.
 #[derive(Debug)]
@@ -19,23 +20,81 @@ pub(super) struct Sockets {
     pub any: bool,
     /// There is an entry that listens.
     pub listens: bool,
+    /// Unix sockets are told apart by their names.
+    pub unix_named: bool,
+    /// Some entry tells apart what no rule of the kernel does: an address, or a name.
+    pub by_name: bool,
+    /// So the supervisor makes every socket, and binds and connects it itself.
+    pub made: bool,
 }
 
 /// `tcp/*`.
 const EVERY: (u16, u16) = (0, u16::MAX);
 
 impl Sockets {
-    pub fn of(profile: &Profile) -> Sockets {
+    pub fn of(profile: &Profile, kernel: &Kernel, mode: Mode) -> Sockets {
         let network = &profile.network;
         let both = || network.listen.iter().chain(&network.connect).map(|entry| &entry.what);
+        let unix = both().any(|endpoint| matches!(endpoint, Endpoint::UnixAny));
+        let named = |endpoint| matches!(endpoint, &Endpoint::UnixPath(_) | &Endpoint::UnixAbstract(_));
+        let unix_named = !unix && both().any(named);
+        let addressed =
+            both().any(|endpoint| matches!(endpoint, Endpoint::Tcp(tcp) if tcp.network.is_some()));
+        let by_name = unix_named || addressed;
+        let hands_over = kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send);
         Sockets {
             listen_tcp: ports(&network.listen),
             connect_tcp: ports(&network.connect),
             udp: both().any(|endpoint| matches!(endpoint, Endpoint::Udp(_))),
-            unix: both().any(|endpoint| matches!(endpoint, Endpoint::UnixAny)),
+            unix,
             any: both().next().is_some(),
             listens: !network.listen.is_empty(),
+            unix_named,
+            by_name,
+            made: mode == Mode::Enforce && by_name && hands_over,
         }
+    }
+
+    /// The entries that no rule of the kernel can tell from others, and what holds each.
+    pub fn held(&self, profile: &Profile) -> Vec<HeldRule> {
+        let network = &profile.network;
+        let mut held = Vec::new();
+        for (side, entries) in [("listen", &network.listen), ("connect", &network.connect)] {
+            for (index, entry) in entries.iter().enumerate() {
+                let is_named = match &entry.what {
+                    Endpoint::Tcp(tcp) => tcp.network.is_some(),
+                    Endpoint::UnixPath(_) | Endpoint::UnixAbstract(_) => self.unix_named,
+                    _ => false,
+                };
+                if is_named {
+                    held.push(HeldRule {
+                        rule: format!("/network/{side}/{index}"),
+                        what: format!("{} and no other", endpoint_text(&entry.what)),
+                        by: if self.made { Holder::Made } else { Holder::Look },
+                    });
+                }
+            }
+        }
+        held
+    }
+
+    /// Entries that add nothing, since `unix:*` lets every unix socket be made and used.
+    pub fn notes(&self, profile: &Profile) -> Vec<String> {
+        let network = &profile.network;
+        let lists = [("listen", &network.listen), ("connect", &network.connect)];
+        let entries = lists.into_iter().flat_map(|(side, entries)| {
+            entries.iter().enumerate().map(move |(index, entry)| (side, index, &entry.what))
+        });
+        let idle = entries.filter(|(_, _, what)| {
+            self.unix && matches!(what, Endpoint::UnixPath(_) | Endpoint::UnixAbstract(_))
+        });
+        let note = |(side, index, what)| {
+            format!(
+                "/network/{side}/{index}: {} adds nothing beside `unix:*`, which lets every unix socket be bound and connected",
+                endpoint_text(what)
+            )
+        };
+        idle.map(note).collect()
     }
 
     /// TCP sockets can be made.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Derived, Place, PlanError, PolicyProgram, ProgramTarget, Role};
-use crate::image::{Executable, FileId, FileKind, Files, Look, elf};
+use super::libraries::Library;
+use super::{Derived, Libraries, Place, PlanError, PolicyProgram, ProgramTarget, Role, libraries};
+use crate::image::{Executable, FileId, FileKind, Files, Look, elf, why};
 use crate::kernel::Arch;
-use crate::profile::{Profile, Program, ProgramPlace};
+use crate::profile::{Edge, Profile, Program, ProgramPlace};
 
 /// What the programs of a profile are in this image.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(super) struct Programs {
     pub held: Vec<Held>,
     /// Loaders and interpreters, as they are printed.
     pub derived: Vec<Derived>,
+    /// What code may be mapped from.
+    pub libraries: Vec<Library>,
     /// Some program is started by a loader, which opens libraries.
     pub dynamic: bool,
     /// What was skipped or is odd.
@@ -50,6 +53,7 @@ impl Programs {
         for (index, program) in profile.programs.iter().enumerate() {
             let pointer = format!("/programs/{index}");
             let Some(look) = found.stand(program, &pointer, place, files)? else { continue };
+            let own_name = look.canonical.file_name().map(|name| name.to_string_lossy().into_owned());
             let target = match &program.place {
                 ProgramPlace::Beneath(_) => {
                     found.beneath(look, &pointer, files, arch)?;
@@ -58,7 +62,7 @@ impl Programs {
                     )
                 }
                 ProgramPlace::Path(path) => {
-                    if found.is_twice(&look, path, &pointer, place)? {
+                    if found.is_twice(&look, program, &pointer, place)? {
                         continue;
                     }
                     let id = look.id;
@@ -70,6 +74,7 @@ impl Programs {
                 Some(path) => seen(files.look(path), path, &pointer)?.map(|look| look.id),
                 None => None,
             };
+            let libraries = found.libraries(program, &pointer, files)?;
             found.entries.push(PolicyProgram {
                 index,
                 path: program.place.path().to_owned(),
@@ -77,9 +82,33 @@ impl Programs {
                 entry: program.entry,
                 interpreter,
                 may_run: edges(profile, program),
+                args: program.args.clone(),
+                applet: program.applet.clone(),
+                own_name: own_name.unwrap_or_default(),
+                sha256: program.sha256.clone(),
+                user: program.user.clone(),
+                instances: program.instances,
+                libraries,
             });
         }
         Ok(found)
+    }
+
+    /// Where an entry's code may be mapped from; what the kernel maps for it was found by
+    /// then.
+    fn libraries(
+        &mut self,
+        program: &Program,
+        pointer: &str,
+        files: &dyn Files,
+    ) -> Result<Option<Libraries>, PlanError> {
+        let Some(listed) = &program.libraries else { return Ok(None) };
+        let found = libraries::find(listed, pointer, files, &mut self.notes)?;
+        let is_own = |held: &&Held| held.because == pointer && held.look.kind == FileKind::Regular;
+        let own = self.held.iter().filter(is_own).map(|held| (held.look.id, held.look.canonical.clone()));
+        let libraries = Libraries { own: own.collect(), ..libraries::of(&found) };
+        self.libraries.extend(found);
+        Ok(Some(libraries))
     }
 
     /// What stands at an entry's path; none when it may be skipped.
@@ -120,15 +149,26 @@ impl Programs {
 
     /// Whether another entry has this inode already: two names of one file can
     /// only be told apart by `applet`. Embedded profiles list what they find.
-    fn is_twice(&self, look: &Look, path: &Path, pointer: &str, place: &Place) -> Result<bool, PlanError> {
-        let same = self.entries.iter().find(|entry| entry.target == ProgramTarget::File(look.id));
+    fn is_twice(
+        &self,
+        look: &Look,
+        program: &Program,
+        pointer: &str,
+        place: &Place,
+    ) -> Result<bool, PlanError> {
+        let path = program.place.path();
+        let apart = |entry: &PolicyProgram| {
+            entry.applet.is_some() && program.applet.is_some() && entry.applet != program.applet
+        };
+        let same =
+            self.entries.iter().find(|entry| entry.target == ProgramTarget::File(look.id) && !apart(entry));
         match same {
             None => Ok(false),
             Some(_) if place.embedded => Ok(true),
             Some(other) => Err(PlanError::at(
                 format!("{pointer}/path"),
                 format!(
-                    "`{}` is the same file as `{}` (/programs/{}); list it once, by one name",
+                    "`{}` is the same file as `{}` (/programs/{}); list it once, or give each an `applet` of its own",
                     path.display(),
                     other.path.display(),
                     other.index
@@ -263,6 +303,13 @@ impl Programs {
         }
     }
 
+    /// Whether a script may be a program: one is listed, or lies below a directory.
+    pub fn scripts(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| entry.interpreter.is_some() || matches!(entry.target, ProgramTarget::Beneath(_)))
+    }
+
     /// The inodes that may be executed for another's sake only. An interpreter
     /// that lies below a directory of programs is one of them; a loader there is
     /// still none, since it would run anything that can be read.
@@ -293,7 +340,10 @@ impl Programs {
 
 /// The entries that `program` may run, by their places in the profile.
 fn edges(profile: &Profile, program: &Program) -> Vec<usize> {
-    let named = |other: &Program| program.may_run.iter().any(|edge| edge.what.path == other.place.path());
+    let leads = |edge: &Edge, other: &Program| {
+        edge.path == other.place.path() && (edge.applet.is_none() || edge.applet == other.applet)
+    };
+    let named = |other: &Program| program.may_run.iter().any(|edge| leads(&edge.what, other));
     profile.programs.iter().enumerate().filter(|(_, other)| named(other)).map(|(index, _)| index).collect()
 }
 
@@ -303,11 +353,13 @@ pub(super) fn seen(
     path: &Path,
     pointer: &str,
 ) -> Result<Option<Look>, PlanError> {
-    look.map_err(|error| PlanError::at(pointer, format!("cannot look at `{}`: {error}", path.display())))
+    look.map_err(|error| {
+        PlanError::at(pointer, format!("cannot look at `{}`: {}", path.display(), why(&error)))
+    })
 }
 
 fn read(files: &dyn Files, path: &Path, pointer: &str) -> Result<Executable, PlanError> {
     files
         .executable(path)
-        .map_err(|error| PlanError::at(pointer, format!("cannot read `{}`: {error}", path.display())))
+        .map_err(|error| PlanError::at(pointer, format!("cannot read `{}`: {}", path.display(), why(&error))))
 }

@@ -1,10 +1,12 @@
 //! What nobody inside may change, whatever a grant says: programs, what is started
-//! for them, the profile, the shim, the event file, and other processes' memory.
+//! for them, what their code may be mapped from, the profile, the shim, the event file, the links that lead to those, and
+//! other processes' memory.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::files::Granted;
+use super::files::{Granted, OWN_PROCESS};
+use super::mounts;
 use super::programs::seen;
 use super::{FileGrant, PlanError, ProgramTarget};
 use crate::image::{FileId, FileKind};
@@ -33,9 +35,33 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
             protected.insert((look.id, look.canonical));
         }
     }
+    for (what, link) in &granted.place.links {
+        refuse_change(granted, link, what)?;
+    }
     for entry in &granted.programs.entries {
         if let ProgramTarget::Beneath(directory) = &entry.target {
-            refuse_within(granted, directory, entry.index)?;
+            for part in mounts::parts(&granted.place.mounts, directory) {
+                let others = mounts::other_names(&granted.place.mounts, part);
+                for name in others.iter().map(PathBuf::as_path).chain([part]) {
+                    let below = format!("below which every file is a program (/programs/{})", entry.index);
+                    refuse_within(granted, name, &below)?;
+                }
+            }
+        }
+    }
+    for library in &granted.programs.libraries {
+        let what = format!("what code may be mapped from ({})", library.because);
+        refuse_change(granted, &library.look.canonical, &what)?;
+        if library.look.kind != FileKind::Directory {
+            protected.insert((library.look.id, library.look.canonical.clone()));
+            continue;
+        }
+        for part in mounts::parts(&granted.place.mounts, &library.look.canonical) {
+            let others = mounts::other_names(&granted.place.mounts, part);
+            for name in others.iter().map(PathBuf::as_path).chain([part]) {
+                let below = format!("from which code may be mapped ({})", library.because);
+                refuse_within(granted, name, &below)?;
+            }
         }
     }
     refuse_proc(granted)?;
@@ -48,7 +74,17 @@ fn changes(grant: &FileGrant, path: &Path) -> bool {
     grant.rights.intersects(CHANGES) && covers && !grant.except.iter().any(|except| path.starts_with(except))
 }
 
+/// Under none of the names that it has.
 fn refuse_change(granted: &Granted<'_>, path: &Path, what: &str) -> Result<(), PlanError> {
+    refuse_change_of(granted, path, what)?;
+    let others = mounts::other_names(&granted.place.mounts, path);
+    others.iter().try_for_each(|other| {
+        let what = format!("{what}, `{}`, mounted twice", path.display());
+        refuse_change_of(granted, other, &what)
+    })
+}
+
+fn refuse_change_of(granted: &Granted<'_>, path: &Path, what: &str) -> Result<(), PlanError> {
     match granted.grants.iter().find(|grant| changes(grant, path)) {
         None => Ok(()),
         Some(grant) => Err(PlanError::at(
@@ -62,9 +98,9 @@ fn refuse_change(granted: &Granted<'_>, path: &Path, what: &str) -> Result<(), P
     }
 }
 
-/// Nothing in or around a directory of programs may be changed, and no name made
-/// near it: what is new there would be a program.
-fn refuse_within(granted: &Granted<'_>, directory: &Path, index: usize) -> Result<(), PlanError> {
+/// Nothing in or around a directory of programs or libraries may be changed, and no name
+/// made near it: what is new there would be one.
+fn refuse_within(granted: &Granted<'_>, directory: &Path, what: &str) -> Result<(), PlanError> {
     let meets = |path: &Path| path.starts_with(directory) || directory.starts_with(path);
     let bad = granted.grants.iter().find(|grant| {
         let names = grant.rights.intersects(Rights::CREATE.union(Rights::REMOVE));
@@ -77,7 +113,7 @@ fn refuse_within(granted: &Granted<'_>, directory: &Path, index: usize) -> Resul
         Some(grant) => Err(PlanError::at(
             &*grant.rule,
             format!(
-                "`{}` is in or around `{}`, below which every file is a program (/programs/{index}); move it to a directory of its own",
+                "`{}` is in or around `{}`, {what}; move it to a directory of its own",
                 grant.path.display(),
                 directory.display()
             ),
@@ -85,10 +121,12 @@ fn refuse_within(granted: &Granted<'_>, directory: &Path, index: usize) -> Resul
     }
 }
 
-/// `/proc/PID/mem` of an allowed program could be patched.
+/// `/proc/PID/mem` of an allowed program could be patched; what a process says of
+/// itself patches nothing.
 fn refuse_proc(granted: &Granted<'_>) -> Result<(), PlanError> {
     let proc = Path::new("/proc");
-    let bad = granted.grants.iter().find(|grant| {
+    let own = |grant: &FileGrant| OWN_PROCESS.iter().any(|path| grant.path == Path::new(path));
+    let bad = granted.grants.iter().filter(|grant| !own(grant)).find(|grant| {
         changes(grant, proc) || (grant.rights.intersects(CHANGES) && grant.path.starts_with(proc))
     });
     match bad {

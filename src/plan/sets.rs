@@ -5,8 +5,16 @@ use std::collections::BTreeSet;
 use caps::{Capability, CapsHashSet};
 
 use super::step::names;
-use super::{Capabilities, Limit, Place, PlanError, step};
+use super::{Capabilities, Limit, Place, Plan, PlanError, step};
 use crate::profile::{Mode, Profile, RunAs};
+
+impl Plan {
+    /// Whether the app is, or may become, another user than the supervisor.
+    pub fn has_other_users(&self) -> bool {
+        let changes = [Capability::CAP_SETUID, Capability::CAP_SETGID];
+        self.run_as.is_some() || changes.iter().any(|one| self.capabilities.app.contains(one))
+    }
+}
 
 /// The ids to take on; none where they are the current ones already.
 pub(super) fn run_as(profile: &Profile, place: &Place) -> Result<Option<RunAs>, PlanError> {
@@ -129,10 +137,65 @@ pub(super) const ENVIRONMENT: [&str; 12] = [
     "NLSPATH",
 ];
 
+/// Variables by which an interpreter runs other code before its script or in place of what
+/// this asks for, or reads what the script says from elsewhere. No script gets one that
+/// the container was not started with: else it would be whoever calls it who says what
+/// runs.
+pub(super) const INTERPRETERS: [&str; 35] = [
+    "AWKLIBPATH",
+    "AWKPATH",
+    "BASHOPTS",
+    "BASH_ENV",
+    "BASH_FUNC_*",
+    "ENV",
+    "FPATH",
+    "LUA_CPATH*",
+    "LUA_INIT*",
+    "LUA_PATH*",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "PERL5DB",
+    "PERL5LIB",
+    "PERL5OPT",
+    "PERLLIB",
+    "PHPRC",
+    "PHP_INI_SCAN_DIR",
+    "PS4",
+    "PYTHONBREAKPOINT",
+    "PYTHONHOME",
+    "PYTHONINSPECT",
+    "PYTHONPATH",
+    "PYTHONPLATLIBDIR",
+    "PYTHONPYCACHEPREFIX",
+    "PYTHONSTARTUP",
+    "PYTHONUSERBASE",
+    "PYTHONWARNINGS",
+    "RUBYLIB",
+    "RUBYOPT",
+    "RUBYSHELL",
+    "SHELLOPTS",
+    "TCLLIBPATH",
+    "TCL_LIBRARY",
+    "ZDOTDIR",
+];
+
+/// Variables that no program gets from another either, wherever they were set: what
+/// loads code of another's choice. A lone `*` is about what was inherited, and says
+/// nothing of what the app itself sets.
+pub(super) fn never_set(profile: &Profile) -> Vec<String> {
+    environment(profile).into_iter().filter(|pattern| pattern != "*").collect()
+}
+
+/// Names and patterns of variables that stay, whatever else is said of them.
+pub(super) fn kept(profile: &Profile) -> Vec<String> {
+    profile.environment_keep.iter().map(|entry| entry.what.clone()).collect()
+}
+
 /// Names and patterns of variables to take out, sorted.
 pub(super) fn environment(profile: &Profile) -> Vec<String> {
     let more = profile.environment_drop.iter().map(|entry| entry.what.clone());
     let mut drop = BTreeSet::new();
     drop.extend(ENVIRONMENT.into_iter().map(str::to_owned).chain(more));
-    drop.into_iter().collect()
+    let kept = kept(profile);
+    drop.into_iter().filter(|name| !kept.contains(name)).collect()
 }

@@ -34,6 +34,9 @@ pub enum Step {
     Ambient(Vec<Capability>),
     /// No set-user-ID, no file capabilities, from here on.
     NoNewPrivileges,
+    /// Ask interpreters to run what may be executed and nothing that was typed or piped
+    /// into them, and lock it (Linux 6.14).
+    ExecBits,
     /// Die with the supervisor.
     ParentDeathSignal,
     /// No memory that was written may become executable.
@@ -59,7 +62,8 @@ impl Plan {
         }
         steps.extend(self.limits.iter().map(|(limit, value)| Step::Limit(*limit, *value)));
         let enforce = self.mode == Mode::Enforce;
-        if self.run_as.is_some() {
+        let learn = self.mode == Mode::Learn;
+        if self.run_as.is_some() && !learn {
             steps.push(Step::KeepCapabilities);
         }
         if enforce && self.capabilities.drop_bounding {
@@ -73,11 +77,15 @@ impl Plan {
         if enforce && self.capabilities.drop_bounding {
             steps.push(Step::SecureBits);
         }
-        if enforce || self.run_as.is_some() {
+        if enforce || (self.run_as.is_some() && !learn) {
             steps.push(Step::Capabilities(sorted(&self.capabilities.app)));
             steps.push(Step::Ambient(sorted(&self.capabilities.ambient)));
         }
-        steps.extend([Step::NoNewPrivileges, Step::ParentDeathSignal]);
+        steps.push(Step::NoNewPrivileges);
+        if enforce && self.policy.scripts && self.kernel.exec_bits {
+            steps.push(Step::ExecBits);
+        }
+        steps.push(Step::ParentDeathSignal);
         if self.mdwe {
             steps.push(Step::Mdwe);
         }
@@ -125,6 +133,7 @@ impl fmt::Display for Step {
             Step::Capabilities(keep) => write!(f, "capabilities: {}", names(keep)),
             Step::Ambient(raise) => write!(f, "ambient: {}", names(raise)),
             Step::NoNewPrivileges => f.write_str("no_new_privs"),
+            Step::ExecBits => f.write_str("securebits: interpreters run files that may be executed, locked"),
             Step::ParentDeathSignal => f.write_str("parent-death signal: KILL"),
             Step::Mdwe => f.write_str("mdwe: no memory becomes executable"),
             Step::CloseOnExec => f.write_str("descriptors: close from 3 at the exec"),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Plan, ProgramTarget, step, words};
+use super::{Plan, PolicyProgram, ProgramTarget, step, words};
 use crate::filter::{Access, compile};
 use crate::profile::Mode;
 
@@ -24,9 +24,20 @@ impl fmt::Display for Plan {
         )?;
         writeln!(f, "mode: {mode}")?;
         self.programs(f)?;
+        section(
+            f,
+            "what holds the rules on programs",
+            self.held.iter().map(|held| format!("{}: {}: {}", held.rule, held.what, held.by.name())),
+        )?;
         self.files(f)?;
         self.domain(f)?;
+        section(
+            f,
+            "what holds addresses and names of sockets",
+            self.held_sockets.iter().map(|held| format!("{}: {}: {}", held.rule, held.what, held.by.name())),
+        )?;
         self.calls(f)?;
+        self.startup(f)?;
         self.sets(f)?;
         section(
             f,
@@ -63,8 +74,9 @@ impl Plan {
                     .programs
                     .iter()
                     .filter(|other| program.may_run.contains(&other.index))
-                    .map(|other| other.path.display().to_string())
+                    .map(PolicyProgram::called)
                     .collect();
+                line += &program.pins();
                 if !runs.is_empty() {
                     line += &format!(", may run {}", runs.join(" "));
                 }
@@ -157,6 +169,13 @@ impl Plan {
         item(f, "every other call: asked, and refused with an event")
     }
 
+    fn startup(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(startup) = &self.policy.startup else { return Ok(()) };
+        section(f, "start-up", std::iter::once(format!("is over when {}", startup.ends())))?;
+        let taken: Vec<_> = startup.taken.iter().map(|(call, when)| words::taken(call, when)).collect();
+        wrapped(f, "refused after it: ", taken.iter().map(String::as_str))
+    }
+
     fn sets(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sets = &self.capabilities;
         let user = match &self.run_as {
@@ -176,9 +195,11 @@ impl Plan {
             ),
             format!("environment dropped: {}", self.environment_drop.join(" ")),
         ];
+        let kept = &self.policy.environment_keep;
+        let kept = (!kept.is_empty()).then(|| format!("environment kept: {}", kept.join(" ")));
         let limits = self.limits.iter().map(|(limit, value)| format!("limit {}: {value}", limit.name()));
         let processes = self.policy.processes.map(|most| format!("limit processes: {most}"));
-        section(f, "the app", lines.into_iter().chain(processes).chain(limits))
+        section(f, "the app", lines.into_iter().chain(kept).chain(processes).chain(limits))
     }
 
     fn with_why(&self, line: String, pointer: &str) -> String {
@@ -186,6 +207,46 @@ impl Plan {
             Some(why) => format!("{line} ({why})"),
             None => line,
         }
+    }
+}
+
+impl PolicyProgram {
+    /// Its path, and its applet where it is one.
+    fn called(&self) -> String {
+        let applet = self.applet.as_ref().map_or(String::new(), |applet| format!(":{applet}"));
+        format!("{}{applet}", self.path.display())
+    }
+
+    /// What an entry asks for besides its file.
+    fn pins(&self) -> String {
+        let mut pins = String::new();
+        if let Some(applet) = &self.applet {
+            pins += &format!(", as {applet}");
+        }
+        for alternative in self.args.iter().flatten() {
+            let words: Vec<_> = alternative.iter().map(words::argument).collect();
+            pins += &format!(", with [{}]", words.join(" "));
+        }
+        if let Some(digest) = &self.sha256 {
+            pins += &format!(", sha256 {digest}");
+        }
+        if let Some(users) = &self.user {
+            let users: Vec<_> = users.iter().map(u32::to_string).collect();
+            pins += &format!(", as uid {}", users.join(" "));
+        }
+        if let Some(libraries) = &self.libraries {
+            let files = libraries.files.iter().map(|(_, path)| path);
+            let listed: Vec<_> =
+                libraries.directories.iter().chain(files).map(|path| path.display().to_string()).collect();
+            pins += &match &listed[..] {
+                [] => ", no code but its own".to_owned(),
+                listed => format!(", code from {}", listed.join(" ")),
+            };
+        }
+        if let Some(most) = self.instances {
+            pins += &format!(", {most} at most");
+        }
+        pins
     }
 }
 

@@ -3,6 +3,7 @@
 use landlock::{AccessFs, AccessNet, BitFlags};
 
 use crate::filter::Access;
+use crate::profile::ArgPattern;
 use crate::syscalls::{Condition, Test};
 
 /// Rights on paths, in the kernel's order (linux/landlock.h).
@@ -29,6 +30,26 @@ pub(super) fn rights(rights: BitFlags<AccessFs>) -> Vec<&'static str> {
     NAMES.into_iter().filter(|(right, _)| rights.contains(*right)).map(|(_, name)| name).collect()
 }
 
+/// The paths of some derived files, `and` before the last.
+pub(super) fn listed(files: &[&super::Derived]) -> String {
+    let mut paths = std::collections::BTreeSet::new();
+    paths.extend(files.iter().map(|derived| derived.path.display().to_string()));
+    let paths: Vec<_> = paths.into_iter().collect();
+    match &paths[..] {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        all => all.join(""),
+    }
+}
+
+/// One position of an argument list.
+pub(super) fn argument(pattern: &ArgPattern) -> String {
+    match pattern {
+        ArgPattern::Exact(text) => text.clone(),
+        ArgPattern::Glob(text) => format!("glob:{text}"),
+        ArgPattern::Rest => "...".to_owned(),
+    }
+}
+
 /// Rights on TCP ports.
 pub(super) fn ports(rights: BitFlags<AccessNet>) -> Vec<&'static str> {
     [(AccessNet::BindTcp, "BIND_TCP"), (AccessNet::ConnectTcp, "CONNECT_TCP")]
@@ -47,6 +68,15 @@ pub(super) fn rule(access: &Access) -> Option<String> {
             Some(all.join(", or "))
         }
     }
+}
+
+/// A call that is taken away, and for which arguments.
+pub(super) fn taken(call: &str, when: &[Vec<Condition>]) -> String {
+    if when.iter().any(Vec::is_empty) {
+        return call.to_owned();
+    }
+    let all: Vec<_> = when.iter().map(|one| conjunction(one)).collect();
+    format!("{call} ({})", all.join(", or "))
 }
 
 fn conjunction(conditions: &[Condition]) -> String {

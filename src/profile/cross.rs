@@ -1,7 +1,7 @@
 //! What no entry shows by itself: rules between the entries of a profile. By path
 //! only; the plan looks again, at the inodes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::nearest::nearest;
 use super::{FileEntry, Profile, Program, ProgramPlace, Rights};
@@ -104,6 +104,21 @@ fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
                 );
             }
         }
+        let of = |(index, program): (usize, &'_ Program)| {
+            let meets = |path: &&PathBuf| path.starts_with(&rule.path) || rule.path.starts_with(path);
+            Some((index, program.libraries.iter().flatten().find(meets)?.clone()))
+        };
+        if let Some((index, library)) = profile.programs.iter().enumerate().find_map(of) {
+            return wrong(
+                pointer,
+                format!(
+                    "code may be mapped from {} (/programs/{index}/libraries), and the app could change it through {}; \
+                     grant a narrower path, or move one of them",
+                    library.display(),
+                    rule.path.display()
+                ),
+            );
+        }
         if rule.path.starts_with("/proc") || rule.path == Path::new("/") {
             return wrong(
                 pointer,
@@ -178,6 +193,22 @@ mod tests {
             refused(beneath, json!([{ "path": "/", "allow": ["read", "ioctl"] }, "@elsewhere"])),
             None
         );
+    }
+
+    #[test]
+    fn no_right_may_change_what_code_is_mapped_from() {
+        let program =
+            json!([{ "path": "/x", "entry": true }, { "path": "/y", "libraries": ["/usr/lib", "/o/p.so"] }]);
+        let rule = |path: &str, right| json!([{ "path": path, "allow": ["read", right] }]);
+        for right in ["write", "create", "remove"] {
+            for path in ["/usr", "/usr/lib", "/usr/lib/cache", "/o", "/o/p.so"] {
+                is_refused(program.clone(), rule(path, right), "/files/0", "/programs/1/libraries");
+            }
+        }
+        for free in ["/usr/library", "/o/data", "/usr/share"] {
+            assert_eq!(refused(program.clone(), rule(free, "write")), None);
+        }
+        assert_eq!(refused(program, rule("/usr/lib", "ioctl")), None);
     }
 
     #[test]

@@ -10,15 +10,18 @@ use super::nearest::nearest;
 use super::{Document, read};
 
 /// Each embedded profile's name and text.
-const PROFILES: [(&str, &str); 4] = [
+const PROFILES: [(&str, &str); 6] = [
     ("baseline", include_str!("../../profiles/baseline.json")),
+    ("health", include_str!("../../profiles/health.json")),
     ("nginx", include_str!("../../profiles/nginx.json")),
+    ("redis", include_str!("../../profiles/redis.json")),
     ("static", include_str!("../../profiles/static.json")),
     ("strict", include_str!("../../profiles/strict.json")),
 ];
 
 /// The names, sorted.
-pub const NAMES: [&str; 4] = [PROFILES[0].0, PROFILES[1].0, PROFILES[2].0, PROFILES[3].0];
+pub const NAMES: [&str; 6] =
+    [PROFILES[0].0, PROFILES[1].0, PROFILES[2].0, PROFILES[3].0, PROFILES[4].0, PROFILES[5].0];
 
 /// More programs beside COMMAND than this are no directory of one app: each may run
 /// each other, and the list grows by the square.
@@ -29,19 +32,30 @@ pub fn named(name: &str) -> Option<&'static str> {
     PROFILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// What `baseline` and `strict` have to know of the place where they are used.
+/// Where the entrypoints of official images look for the hooks that they run: nginx's
+/// and its kin, and the databases'. Few images have them, so they are in none's copy
+/// of `baseline`.
+const HOOKS: [&str; 2] = ["/docker-entrypoint.d", "/docker-entrypoint-initdb.d"];
+
+/// The directories of which `baseline` takes those that are there, each file below for
+/// a program.
+pub const PLACES: [&str; 6] = ["/usr", "/bin", "/sbin", "/opt", HOOKS[0], HOOKS[1]];
+
+/// What `baseline`, `health` and `strict` have to know of the place where they are used.
 pub struct Around<'a> {
     /// COMMAND, resolved by PATH.
     pub command: &'a Path,
     /// The files with an execute bit in COMMAND's own directory.
     /// asked for only where COMMAND lies outside baseline's own directories.
     pub beside: &'a dyn Fn() -> Vec<PathBuf>,
+    /// What the `#!` line of a file names, if it is a script.
+    pub interpreter: &'a dyn Fn(&Path) -> Option<PathBuf>,
     /// Whether a directory is there.
     pub exists: &'a dyn Fn(&Path) -> bool,
 }
 
-/// The profile by its name, as it is in force: `strict` has COMMAND for its only
-/// program; `baseline` has those of its directories that exist and, unless they
+/// The profile by its name, as it is in force: `health` and `strict` have COMMAND for
+/// their only program; `baseline` has those of its directories that exist and, unless they
 /// cover it, COMMAND and the programs beside it. Others are as they stand.
 ///
 /// # Errors
@@ -49,14 +63,15 @@ pub struct Around<'a> {
 /// absolute, not normal, not UTF-8); more programs lie beside it than can be listed.
 pub fn expand(name: &str, around: &Around) -> Result<Document, ReadError> {
     let text = named(name).ok_or_else(|| ReadError::whole(unknown(name)))?;
-    let programs = match name {
-        "strict" => only(around.command, text)?,
-        "baseline" => beneath_and_beside(around, text)?,
+    let fit = match name {
+        "health" | "strict" => only,
+        "baseline" => beneath_and_beside,
         _ => return read(text.as_bytes()),
     };
-    let mut value: Value = read(text.as_bytes())?.value;
-    value["programs"] = programs;
-    read(value.to_string().as_bytes())
+    // Read as a profile below, and by the tests as it stands.
+    let mut profile: Value = serde_json::from_str(text).unwrap_or_default();
+    profile["programs"] = fit(around, profile["programs"].take())?;
+    read(profile.to_string().as_bytes())
 }
 
 fn unknown(name: &str) -> String {
@@ -68,24 +83,27 @@ fn unknown(name: &str) -> String {
     )
 }
 
-fn only(command: &Path, text: &str) -> Result<Value, ReadError> {
-    let mut programs = read(text.as_bytes())?.value["programs"].take();
-    programs[0]["path"] = utf8(command)?.into();
+fn only(around: &Around, mut programs: Value) -> Result<Value, ReadError> {
+    programs[0]["path"] = utf8(around.command)?.into();
     Ok(programs)
 }
 
-fn beneath_and_beside(around: &Around, text: &str) -> Result<Value, ReadError> {
-    let Value::Array(all) = read(text.as_bytes())?.value["programs"].take() else {
-        return Ok(Value::Null);
-    };
+fn beneath_and_beside(around: &Around, programs: Value) -> Result<Value, ReadError> {
+    let Value::Array(all) = programs else { return Ok(programs) };
     let directory = |program: &Value| PathBuf::from(program["beneath"].as_str().unwrap_or_default());
+    let hooks = HOOKS.map(|path| json!({ "beneath": path, "entry": true, "why": "hooks of the entrypoint" }));
     let mut programs: Vec<Value> =
-        all.into_iter().filter(|program| (around.exists)(&directory(program))).collect();
+        all.into_iter().chain(hooks).filter(|program| (around.exists)(&directory(program))).collect();
     if !programs.iter().any(|program| around.command.starts_with(directory(program))) {
         for path in beside(around)? {
-            programs.push(
-                json!({ "path": path, "entry": true, "why": "COMMAND's own directory, as it was at start" }),
-            );
+            let interpreter = (around.interpreter)(Path::new(&path));
+            let mut program =
+                json!({ "path": path, "entry": true, "why": "COMMAND's own directory, as it was at start" });
+            // One that is not UTF-8 is said to be missing when the script is looked at.
+            if let Some(line) = interpreter.as_deref().and_then(Path::to_str) {
+                program["interpreter"] = line.into();
+            }
+            programs.push(program);
         }
     }
     let places: Vec<Value> =
@@ -124,7 +142,7 @@ fn utf8(path: &Path) -> Result<&str, ReadError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ProgramPlace;
+    use super::super::{FileEntry, ProgramPlace, Rights};
     use super::*;
 
     fn places(document: &Document) -> Vec<&Path> {
@@ -136,7 +154,8 @@ mod tests {
         let around = Around {
             command: Path::new(command),
             beside: &|| beside.clone(),
-            exists: &|path| path != Path::new("/opt"),
+            interpreter: &|path| (path.extension()? == "sh").then(|| "/bin/sh".into()),
+            exists: &|path| ["/usr", "/bin", "/sbin"].map(Path::new).contains(&path),
         };
         expand(name, &around).unwrap()
     }
@@ -160,6 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn health_runs_a_probe_that_changes_nothing() {
+        let health = expanded("health", "/usr/bin/wget", &["/usr/bin/sh"]);
+        assert_eq!(places(&health), [Path::new("/usr/bin/wget")]);
+        assert!(health.profile.programs[0].may_run.is_empty());
+        assert!(health.profile.network.listen.is_empty() && health.profile.capabilities.is_empty());
+        for entry in &health.profile.files {
+            if let FileEntry::Path(rule) = entry {
+                assert_eq!(rule.allow, Rights::READ, "{}", rule.path.display());
+            }
+        }
+    }
+
+    #[test]
     fn baseline_leaves_out_what_is_not_there_and_adds_what_lies_beside_command() {
         let covered = expanded("baseline", "/usr/bin/nginx", &["/usr/bin/sh"]);
         assert_eq!(places(&covered), ["/usr", "/bin", "/sbin"].map(Path::new));
@@ -172,6 +204,42 @@ mod tests {
         }
         assert!(matches!(app.profile.programs[4].place, ProgramPlace::Path(_)));
         assert_ne!(app.digest, covered.digest, "the digest is of what is in force");
+    }
+
+    #[test]
+    fn baseline_runs_the_hooks_that_are_there() {
+        let around = Around {
+            command: Path::new("/usr/bin/nginx"),
+            beside: &Vec::new,
+            interpreter: &|_| None,
+            exists: &|path| ["/usr", "/docker-entrypoint.d"].map(Path::new).contains(&path),
+        };
+        assert_eq!(
+            places(&expand("baseline", &around).unwrap()),
+            ["/usr", "/docker-entrypoint.d"].map(Path::new)
+        );
+    }
+
+    #[test]
+    fn all_places_of_baseline_are_known() {
+        let around = Around {
+            command: Path::new("/usr/bin/nginx"),
+            beside: &Vec::new,
+            interpreter: &|_| None,
+            exists: &|_| true,
+        };
+        assert_eq!(places(&expand("baseline", &around).unwrap()), PLACES.map(Path::new));
+    }
+
+    #[test]
+    fn baseline_names_the_interpreter_of_a_script_beside_command() {
+        let app = expanded("baseline", "/entrypoint.sh", &["/entrypoint.sh", "/server"]);
+        let interpreter = |path: &str| {
+            let mut programs = app.profile.programs.iter();
+            programs.find(|program| program.place.path() == Path::new(path)).unwrap().interpreter.clone()
+        };
+        assert_eq!(interpreter("/entrypoint.sh"), Some("/bin/sh".into()));
+        assert_eq!(interpreter("/server"), None);
     }
 
     #[test]
@@ -237,13 +305,14 @@ mod tests {
     #[test]
     fn a_command_that_no_profile_can_name_is_an_error() {
         use std::os::unix::ffi::OsStrExt;
-        let expand_for = |command: &std::ffi::OsStr| {
-            let around = Around { command: Path::new(command), beside: &Vec::new, exists: &|_| false };
-            expand("baseline", &around).unwrap_err().to_string()
-        };
+        fn around(command: &std::ffi::OsStr) -> Around<'_> {
+            let command = Path::new(command);
+            Around { command, beside: &Vec::new, interpreter: &|_| None, exists: &|_| false }
+        }
+        let expand_for =
+            |command: &std::ffi::OsStr| expand("baseline", &around(command)).unwrap_err().to_string();
         assert!(expand_for(std::ffi::OsStr::from_bytes(b"/a\xff")).contains("UTF-8"));
         assert!(expand_for("app".as_ref()).contains("absolute"));
-        let around = Around { command: Path::new("/x"), beside: &Vec::new, exists: &|_| true };
-        assert!(expand("basline", &around).unwrap_err().to_string().contains("\"baseline\""));
+        assert!(expand("basline", &around("/x".as_ref())).unwrap_err().to_string().contains("\"baseline\""));
     }
 }

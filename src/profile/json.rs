@@ -1,97 +1,245 @@
 //! JSON with the place of everything in it. serde_json decides what is JSON; this
-//! keeps what its `Value` throws away: offsets, the order of keys, and keys that
-//! stand twice.
+//! keeps what its `Value` throws away: the order of keys, and keys that stand twice.
+//! Where something stands is looked up only once there is a complaint about it.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A value and the byte at which it begins.
-pub(super) struct Node<'t> {
-    pub offset: usize,
-    pub what: What<'t>,
+use super::error::ReadError;
+
+/// A text that is JSON, and what stands in it.
+pub(super) struct Document<'t> {
+    text: &'t str,
+    pub root: Node<'t>,
 }
 
-/// What a value is.
-pub(super) enum What<'t> {
+/// A value.
+pub(super) enum Node<'t> {
     Null,
     Bool(bool),
-    /// As it is written: a reader of whole numbers looks at the digits.
-    Number(&'t str),
-    Text(String),
+    /// None for what is no whole number from 0 to 2^64 - 1, written as digits alone.
+    Number(Option<u64>),
+    Text(Cow<'t, str>),
     List(Vec<Node<'t>>),
     Object(Vec<Member<'t>>),
 }
 
-/// A key, the byte at which its quote stands, and its value.
+/// A key and its value.
 pub(super) struct Member<'t> {
-    pub offset: usize,
-    pub name: String,
+    pub name: Cow<'t, str>,
     pub value: Node<'t>,
 }
 
-impl What<'_> {
+impl Node<'_> {
     /// What a message calls it.
-    pub(super) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
-            What::Null => "null",
-            What::Bool(_) => "a boolean",
-            What::Number(_) => "a number",
-            What::Text(_) => "a string",
-            What::List(_) => "a list",
-            What::Object(_) => "an object",
+            Node::Null => "null",
+            Node::Bool(_) => "a boolean",
+            Node::Number(_) => "a number",
+            Node::Text(_) => "a string",
+            Node::List(_) => "a list",
+            Node::Object(_) => "an object",
+        }
+    }
+
+    /// The values in it, in their order, each with its step of a JSON Pointer (RFC 6901).
+    fn children(&self) -> Vec<(String, &Self)> {
+        match self {
+            Node::List(items) => items.iter().enumerate().map(|(at, item)| (at.to_string(), item)).collect(),
+            Node::Object(members) => {
+                members.iter().map(|member| (escaped(&member.name), &member.value)).collect()
+            }
+            _ => Vec::new(),
         }
     }
 }
 
-/// The tree of a text.
-///
-/// # Errors
-/// The text is not JSON, or nested deeper than serde_json follows (127).
-pub(super) fn parse(text: &str) -> serde_json::Result<(Node<'_>, serde_json::Value)> {
-    // First whole: after this every part is known to be JSON of bounded depth.
-    let value = serde_json::from_str(text)?;
-    let raw: &RawValue = serde_json::from_str(text)?;
-    Ok((node(text, raw)?, value))
-}
+impl<'t> Document<'t> {
+    /// The tree of a text.
+    ///
+    /// # Errors
+    /// The text is not JSON, or nested deeper than serde_json follows (127).
+    pub fn parse(text: &'t str) -> serde_json::Result<Document<'t>> {
+        Ok(Document { text, root: serde_json::from_str(text)? })
+    }
 
-fn node<'t>(text: &'t str, raw: &'t RawValue) -> serde_json::Result<Node<'t>> {
-    let json = raw.get();
-    let what = match json.as_bytes()[0] {
-        b'{' => What::Object(members(text, raw)?),
-        b'[' => {
-            let items: Vec<&RawValue> = serde_json::from_str(json)?;
-            What::List(items.into_iter().map(|item| node(text, item)).collect::<Result<_, _>>()?)
+    /// An error about a value of this document.
+    pub fn error(&self, node: &Node, message: String) -> ReadError {
+        let steps = steps(&self.root, node).unwrap_or_default();
+        ReadError::at(self.text, self.offset(&steps), &self.pointer(&steps), message)
+    }
+
+    /// An error about the key of an object's member.
+    pub fn error_of_key(&self, object: &Node, member: usize, message: String) -> ReadError {
+        let mut steps = steps(&self.root, object).unwrap_or_default();
+        let parts = parts(part(self.text, &steps));
+        steps.push(member);
+        let offset = parts.get(member).map_or(0, |(key, _)| position(self.text, key));
+        ReadError::at(self.text, offset, &self.pointer(&steps), message)
+    }
+
+    /// An error about what a JSON Pointer, seen from `node`, leads to: at the deepest
+    /// value on its way that is there.
+    pub fn error_below(&self, node: &Node, pointer: &str, message: String) -> ReadError {
+        let mut steps = steps(&self.root, node).unwrap_or_default();
+        let whole = self.pointer(&steps) + pointer;
+        let mut node = node;
+        for step in pointer.split('/').skip(1) {
+            let mut children = node.children().into_iter().enumerate();
+            let Some((index, (_, next))) = children.find(|(_, (name, _))| name == step) else { break };
+            steps.push(index);
+            node = next;
         }
-        b'"' => What::Text(serde_json::from_str(json)?),
-        b't' | b'f' => What::Bool(serde_json::from_str(json)?),
-        b'n' => What::Null,
-        _ => What::Number(json),
-    };
-    Ok(Node { offset: offset(text, json), what })
+        ReadError::at(self.text, self.offset(&steps), &whole, message)
+    }
+
+    /// A value as it is written.
+    pub fn written(&self, node: &Node) -> &'t str {
+        part(self.text, &steps(&self.root, node).unwrap_or_default())
+    }
+
+    fn offset(&self, steps: &[usize]) -> usize {
+        position(self.text, part(self.text, steps))
+    }
+
+    fn pointer(&self, steps: &[usize]) -> String {
+        let mut node = &self.root;
+        let mut pointer = String::new();
+        for &step in steps {
+            let Some((name, next)) = node.children().into_iter().nth(step) else { break };
+            pointer += "/";
+            pointer += &name;
+            node = next;
+        }
+        pointer
+    }
 }
 
-fn members<'t>(text: &'t str, raw: &'t RawValue) -> serde_json::Result<Vec<Member<'t>>> {
-    let Pairs(pairs) = serde_json::from_str(raw.get())?;
-    let mut end = offset(text, raw.get()) + 1;
-    let mut members = Vec::with_capacity(pairs.len());
-    for (name, value) in pairs {
+/// The way from a value to one in it, which is known by its address: the number of
+/// the item or member at each level.
+fn steps(from: &Node, to: &Node) -> Option<Vec<usize>> {
+    if std::ptr::eq(from, to) {
+        return Some(Vec::new());
+    }
+    from.children().into_iter().enumerate().find_map(|(index, (_, child))| {
+        let mut steps = steps(child, to)?;
+        steps.insert(0, index);
+        Some(steps)
+    })
+}
+
+/// The part of the text that the steps lead to.
+fn part<'t>(text: &'t str, steps: &[usize]) -> &'t str {
+    let whole = text.trim_ascii();
+    steps.iter().fold(whole, |text, &step| parts(text).get(step).map_or(text, |(_, value)| value))
+}
+
+/// The keys, each from its quote on, and the values of an object; the items of a list
+/// likewise, with nothing for a key. The text was read once: it is JSON.
+fn parts(text: &str) -> Vec<(&str, &str)> {
+    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
+        return items.into_iter().map(|item| ("", item.get())).collect();
+    }
+    let Ok(Pairs(values)) = serde_json::from_str(text) else { return Vec::new() };
+    let mut end = 1;
+    let part = |value: &RawValue| {
         // Between the end of one value and the next key is no other quote.
-        let quote = end + text[end..].find('"').unwrap_or(0);
-        end = offset(text, value.get()) + value.get().len();
-        members.push(Member { offset: quote, name, value: node(text, value)? });
-    }
-    Ok(members)
+        let key = &text[end + text[end..].find('"').unwrap_or(0)..];
+        end = position(text, value.get()) + value.get().len();
+        // Borrowed from the text itself, which the value's own lifetime would hide.
+        (key, &text[end - value.get().len()..end])
+    };
+    values.into_iter().map(part).collect()
 }
 
-/// Where `part`, which serde_json borrowed from `text`, begins in it.
-fn offset(text: &str, part: &str) -> usize {
+/// Where a part of a text begins in it.
+fn position(text: &str, part: &str) -> usize {
     part.as_ptr().addr() - text.as_ptr().addr()
 }
 
-/// An object's keys and values as they stand.
-struct Pairs<'t>(Vec<(String, &'t RawValue)>);
+/// A key as a step of a JSON Pointer.
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+impl<'t> Deserialize<'t> for Node<'t> {
+    fn deserialize<D: Deserializer<'t>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(AsNode)
+    }
+}
+
+struct AsNode;
+
+impl<'t> Visitor<'t> for AsNode {
+    type Value = Node<'t>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node<'t>, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node<'t>, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node<'t>, E> {
+        Ok(Node::Number(Some(value)))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Node<'t>, E> {
+        Ok(Node::Number(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node<'t>, E> {
+        Ok(Node::Number(None))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'t str) -> Result<Node<'t>, E> {
+        Ok(Node::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Node<'t>, E> {
+        Ok(Node::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'t>>(self, mut items: A) -> Result<Node<'t>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Node<'t>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(Key(name)) = map.next_key()? {
+            members.push(Member { name, value: map.next_value()? });
+        }
+        Ok(Node::Object(members))
+    }
+}
+
+/// A key; borrowed where nothing in it is escaped.
+struct Key<'t>(Cow<'t, str>);
+
+impl<'t> Deserialize<'t> for Key<'t> {
+    fn deserialize<D: Deserializer<'t>>(from: D) -> Result<Self, D::Error> {
+        match from.deserialize_str(AsNode)? {
+            Node::Text(name) => Ok(Key(name)),
+            other => Err(serde::de::Error::custom(format_args!("a key is {}", other.kind()))),
+        }
+    }
+}
+
+/// An object's values as they are written.
+struct Pairs<'t>(Vec<&'t RawValue>);
 
 impl<'t> Deserialize<'t> for Pairs<'t> {
     fn deserialize<D: Deserializer<'t>>(from: D) -> Result<Self, D::Error> {
@@ -105,8 +253,8 @@ impl<'t> Deserialize<'t> for Pairs<'t> {
 
             fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Pairs<'t>, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
+                while let Some((Key(_), value)) = map.next_entry()? {
+                    pairs.push(value);
                 }
                 Ok(Pairs(pairs))
             }

@@ -4,6 +4,7 @@
 //! turns it back, [`schema`] is the same format for other people's tools, and
 //! [`embedded`] holds the profiles that the binaries carry.
 
+mod address;
 mod cross;
 pub mod embedded;
 mod error;
@@ -21,12 +22,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use caps::Capability;
+pub use nearest::nearest;
 
 pub use error::ReadError;
 pub use read::{MAX_BYTES, read};
 pub use text::duration;
 pub use words::{capabilities, capability_word, in_order};
-pub use write::write;
+pub use write::{endpoint_text, write};
 
 use crate::syscalls::Condition;
 
@@ -42,10 +44,23 @@ pub fn schema() -> &'static str {
 pub struct Document {
     /// What it says.
     pub profile: Profile,
-    /// The document as it stands, which a hint's JSON Patch applies to.
-    pub value: serde_json::Value,
+    /// The document as it stands.
+    pub text: String,
     /// `sha256:` and the hex digest of its bytes.
     pub digest: String,
+}
+
+impl Document {
+    /// The document as a value, see [`value`].
+    pub fn value(&self) -> serde_json::Value {
+        value(&self.text)
+    }
+}
+
+/// A document's text as a value, which a hint's JSON Patch applies to. It was read
+/// once, so it is JSON.
+pub fn value(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// A list's entry: the thing itself and, where the author gave one, the reason.
@@ -82,6 +97,8 @@ pub struct Profile {
     pub write_execute: bool,
     /// `environment.drop`: names and `LD_*` patterns, beyond the default.
     pub environment_drop: Vec<Entry<String>>,
+    /// `environment.keep`: names and patterns that are neither dropped nor refused.
+    pub environment_keep: Vec<Entry<String>>,
     /// Resource limits.
     pub limits: Limits,
     /// When start-up is over.

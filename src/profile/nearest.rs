@@ -3,7 +3,7 @@
 /// The word of `valid` that is nearest to `typed`: a word that begins with what
 /// was typed comes before one that is fewer edits away, and none is better than a
 /// far-fetched one.
-pub(super) fn nearest<'w>(typed: &str, valid: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+pub fn nearest<'w>(typed: &str, valid: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let typed = typed.to_lowercase();
     if typed.is_empty() || typed.len() > 64 {
         return None;

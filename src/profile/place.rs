@@ -3,15 +3,14 @@
 use std::ops::RangeInclusive;
 
 use super::error::{ReadError, either, quoted};
-use super::json::{Member, Node, What};
+use super::json::{Document, Member, Node};
 use super::nearest::nearest;
 
-/// A value, where it stands, and the JSON Pointer that leads to it.
-#[derive(Clone)]
+/// A value, and the document that it stands in.
+#[derive(Clone, Copy)]
 pub(super) struct Place<'t> {
-    text: &'t str,
+    document: &'t Document<'t>,
     node: &'t Node<'t>,
-    pointer: String,
 }
 
 /// A place that holds an object of known keys.
@@ -22,54 +21,39 @@ pub(super) struct Object<'t> {
 
 impl<'t> Place<'t> {
     /// The whole document.
-    pub fn root(text: &'t str, node: &'t Node<'t>) -> Place<'t> {
-        Place { text, node, pointer: String::new() }
+    pub fn root(document: &'t Document<'t>) -> Place<'t> {
+        Place { document, node: &document.root }
     }
 
     /// An error about what stands here.
     pub fn error(&self, message: impl Into<String>) -> ReadError {
-        ReadError::at(self.text, self.node.offset, &self.pointer, message.into())
+        self.document.error(self.node, message.into())
     }
 
     /// "It is a number; expected a string".
     pub fn not(&self, expected: &str) -> ReadError {
-        self.error(format!("is {}; expected {expected}", self.node.what.kind()))
+        self.error(format!("is {}; expected {expected}", self.node.kind()))
     }
 
-    /// An error about a pointer below here, at the deepest place that is there.
+    /// An error about what a pointer leads to from here, at the deepest place that is there.
     pub fn error_below(&self, pointer: &str, message: String) -> ReadError {
-        let mut node = self.node;
-        for step in pointer.split('/').skip(1) {
-            let next = match &node.what {
-                What::List(items) => step.parse().ok().and_then(|index: usize| items.get(index)),
-                What::Object(members) => {
-                    members.iter().find(|member| escaped(&member.name) == step).map(|member| &member.value)
-                }
-                _ => None,
-            };
-            let Some(next) = next else { break };
-            node = next;
-        }
-        ReadError::at(self.text, node.offset, pointer, message)
+        self.document.error_below(self.node, pointer, message)
     }
 
     /// Whether an object stands here.
     pub fn is_object(&self) -> bool {
-        matches!(self.node.what, What::Object(_))
+        matches!(self.node, Node::Object(_))
     }
 
     /// The object here, of no other keys than `keys` and of none twice.
     pub fn object(&self, keys: &[&'static str]) -> Result<Object<'t>, ReadError> {
         let object = self.any_object()?;
         for (index, member) in object.members.iter().enumerate() {
-            let wrong = |message| {
-                let pointer = format!("{}/{}", self.pointer, escaped(&member.name));
-                Err(ReadError::at(self.text, member.offset, &pointer, message))
-            };
+            let wrong = |message| Err(self.document.error_of_key(self.node, index, message));
             if object.members[..index].iter().any(|earlier| earlier.name == member.name) {
                 return wrong(format!("key {} stands twice; keep one of them", quoted(&member.name)));
             }
-            if !keys.contains(&member.name.as_str()) {
+            if !keys.contains(&&*member.name) {
                 return wrong(unknown("key", &member.name, keys.iter().copied()));
             }
         }
@@ -78,23 +62,22 @@ impl<'t> Place<'t> {
 
     /// The object here, whatever its keys.
     pub fn any_object(&self) -> Result<Object<'t>, ReadError> {
-        match &self.node.what {
-            What::Object(members) => Ok(Object { place: self.clone(), members }),
+        match self.node {
+            Node::Object(members) => Ok(Object { place: *self, members }),
             _ => Err(self.not("an object")),
         }
     }
 
     /// The list's items.
-    pub fn items(&self) -> Result<Vec<Place<'t>>, ReadError> {
-        let What::List(items) = &self.node.what else { return Err(self.not("a list")) };
-        let place =
-            |(index, node)| Place { text: self.text, node, pointer: format!("{}/{index}", self.pointer) };
-        Ok(items.iter().enumerate().map(place).collect())
+    pub fn items(&self) -> Result<impl ExactSizeIterator<Item = Place<'t>> + use<'t>, ReadError> {
+        let Node::List(items) = self.node else { return Err(self.not("a list")) };
+        let document = self.document;
+        Ok(items.iter().map(move |node| Place { document, node }))
     }
 
     /// The list's items, each read by `read`.
     pub fn each<T>(&self, read: impl Fn(&Place<'t>) -> Result<T, ReadError>) -> Result<Vec<T>, ReadError> {
-        self.items()?.iter().map(read).collect()
+        self.items()?.map(|item| read(&item)).collect()
     }
 
     /// As `each`, but a list without items is an error that says what it would mean.
@@ -112,8 +95,8 @@ impl<'t> Place<'t> {
 
     /// The string here, where one stands.
     pub fn as_text(&self) -> Option<&'t str> {
-        match &self.node.what {
-            What::Text(text) => Some(text),
+        match self.node {
+            Node::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -125,8 +108,8 @@ impl<'t> Place<'t> {
 
     /// The boolean here.
     pub fn flag(&self) -> Result<bool, ReadError> {
-        match self.node.what {
-            What::Bool(flag) => Ok(flag),
+        match self.node {
+            Node::Bool(flag) => Ok(*flag),
             _ => Err(self.not("true or false")),
         }
     }
@@ -134,15 +117,13 @@ impl<'t> Place<'t> {
     /// The whole number here, written as digits alone.
     pub fn number(&self, range: RangeInclusive<u64>) -> Result<u64, ReadError> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        let What::Number(digits) = self.node.what else {
-            return Err(self.not(&expected));
-        };
-        match digits.parse() {
-            Ok(number) if range.contains(&number) => Ok(number),
-            _ => {
-                let shown = quoted(digits);
+        match self.node {
+            Node::Number(Some(number)) if range.contains(number) => Ok(*number),
+            Node::Number(_) => {
+                let shown = quoted(self.document.written(self.node));
                 Err(self.error(format!("{} is not {expected}", shown.replace('"', ""))))
             }
+            _ => Err(self.not(&expected)),
         }
     }
 
@@ -161,8 +142,7 @@ impl<'t> Object<'t> {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<Place<'t>> {
         let member = self.members.iter().find(|member| member.name == key)?;
-        let pointer = format!("{}/{}", self.place.pointer, escaped(key));
-        Some(Place { text: self.place.text, node: &member.value, pointer })
+        Some(Place { document: self.place.document, node: &member.value })
     }
 
     /// The value of a key that has to be there.
@@ -174,7 +154,7 @@ impl<'t> Object<'t> {
     pub fn error_at(&self, key: &str, message: String) -> ReadError {
         match self.get(key) {
             Some(place) => place.error(message),
-            None => self.place.error_below(&format!("{}/{key}", self.place.pointer), message),
+            None => self.place.error_below(&format!("/{key}"), message),
         }
     }
 
@@ -215,9 +195,4 @@ pub(super) fn unknown<'w>(what: &str, typed: &str, valid: impl Iterator<Item = &
         (None, false) => message += &format!("no {what} is called so"),
     }
     message
-}
-
-/// A key as a step of a JSON Pointer (RFC 6901).
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }

@@ -98,20 +98,20 @@ fn sha256(place: &Place) -> Result<String, ReadError> {
 fn arguments(place: &Place) -> Result<Vec<ArgPattern>, ReadError> {
     let items = place.items()?;
     let last = items.len().saturating_sub(1);
-    let position = |(index, item): (usize, &Place)| {
-        let pattern = argument(item)?;
+    let position = |(index, item): (usize, Place)| {
+        let pattern = argument(&item)?;
         if pattern == ArgPattern::Rest && index != last {
             return Err(item
                 .error("\"...\" is any rest and comes last; for one of any value write {\"glob\": \"*\"}"));
         }
         Ok(pattern)
     };
-    items.iter().enumerate().map(position).collect()
+    items.enumerate().map(position).collect()
 }
 
 fn argument(item: &Place) -> Result<ArgPattern, ReadError> {
     let glob = item.is_object();
-    let place = if glob { item.object(&["glob"])?.need("glob", "a pattern")? } else { item.clone() };
+    let place = if glob { item.object(&["glob"])?.need("glob", "a pattern")? } else { *item };
     let text = place.string("an argument or {\"glob\": PATTERN}")?;
     if text.contains('\0') {
         return Err(place.error("holds a NUL, which no argument can"));

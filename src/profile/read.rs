@@ -42,11 +42,11 @@ const KEYS: &[&str] = &[
 /// stood there, what was expected.
 pub fn read(bytes: &[u8]) -> Result<Document, ReadError> {
     let text = plain(bytes)?;
-    let (tree, value) = json::parse(text).map_err(|error| not_json(&error))?;
-    let root = Place::root(text, &tree);
+    let tree = json::Document::parse(text).map_err(|error| not_json(&error))?;
+    let root = Place::root(&tree);
     let profile = profile(&root)?;
     cross::check(&profile).map_err(|wrong| root.error_below(&wrong.pointer, wrong.message))?;
-    Ok(Document { profile, value, digest: format!("sha256:{}", hex(&Sha256::digest(bytes))) })
+    Ok(Document { profile, text: text.to_owned(), digest: format!("sha256:{}", hex(&Sha256::digest(bytes))) })
 }
 
 /// The bytes as text that can be JSON at all.
@@ -90,6 +90,7 @@ fn profile(root: &Place) -> Result<Profile, ReadError> {
     // The version first: a newer one may have keys that we do not know.
     version(&root.any_object()?)?;
     let top = root.object(KEYS)?;
+    let [environment_drop, environment_keep] = top.read("environment", environment)?.unwrap_or_default();
     Ok(Profile {
         name: name(&top.need("name", "1 to 64 of a-z, 0-9, \".\", \"_\", \"-\"")?)?,
         risk: top.read("risk", |place| place.word("risk", Risk::NAMES))?.unwrap_or_default(),
@@ -103,7 +104,8 @@ fn profile(root: &Place) -> Result<Profile, ReadError> {
         network: top.read("network", network)?.unwrap_or(Network { listen: vec![], connect: vec![] }),
         syscalls: top.read("syscalls", rules::syscalls)?.unwrap_or(rules::NONE),
         write_execute: top.read("memory", memory)?.unwrap_or(false),
-        environment_drop: top.read("environment", environment)?.unwrap_or_default(),
+        environment_drop,
+        environment_keep,
         limits: top.read("limits", limits)?.unwrap_or(NO_LIMITS),
         ready: top.read("ready", ready)?,
         watch_reads: top.read("watch", watch)?.unwrap_or(false),
@@ -245,7 +247,10 @@ fn memory(place: &Place) -> Result<bool, ReadError> {
     Ok(place.object(&["write_execute"])?.read("write_execute", Place::flag)?.unwrap_or(false))
 }
 
-fn environment(place: &Place) -> Result<Vec<Entry<String>>, ReadError> {
+/// The variables that are dropped, and those that are kept.
+type Variables = [Vec<Entry<String>>; 2];
+
+fn environment(place: &Place) -> Result<Variables, ReadError> {
     let variable = |place: &Place| {
         let name = place.string("a variable's name or a pattern such as \"LD_*\"")?;
         let stem = name.strip_suffix('*').unwrap_or(name);
@@ -257,7 +262,9 @@ fn environment(place: &Place) -> Result<Vec<Entry<String>>, ReadError> {
         }
         Ok(name.to_owned())
     };
-    place.object(&["drop"])?.list("drop", |item| entry(item, "name", variable))
+    let object = place.object(&["drop", "keep"])?;
+    let list = |key| object.list(key, |item| entry(item, "name", variable));
+    Ok([list("drop")?, list("keep")?])
 }
 
 /// Limits as they are where the section is absent.

@@ -111,6 +111,7 @@ fn document(profile: &Profile) -> Json {
     top.some("memory", profile.write_execute.then(yes), |yes| Json::Object(vec![("write_execute", yes)]));
     let mut environment = Pairs::default();
     environment.full("drop", &profile.environment_drop, |entry| reasoned(entry, "name", |name| string(name)));
+    environment.full("keep", &profile.environment_keep, |entry| reasoned(entry, "name", |name| string(name)));
     top.section("environment", environment);
     top.section("limits", limits(profile.limits));
     top.some("ready", profile.ready, ready);
@@ -179,13 +180,18 @@ fn file(entry: &FileEntry) -> Json {
 }
 
 fn endpoint(endpoint: &Endpoint) -> Json {
-    string(match endpoint {
+    string(endpoint_text(endpoint))
+}
+
+/// An endpoint as the format writes it.
+pub fn endpoint_text(endpoint: &Endpoint) -> String {
+    match endpoint {
         Endpoint::Tcp(address) => format!("tcp/{}", port_at(address)),
         Endpoint::Udp(address) => format!("udp/{}", port_at(address)),
         Endpoint::UnixAny => "unix:*".to_owned(),
         Endpoint::UnixPath(path) => format!("unix:{}", path.display()),
         Endpoint::UnixAbstract(name) => format!("unix:@{name}"),
-    })
+    }
 }
 
 fn port_at(address: &Address) -> String {

@@ -198,3 +198,95 @@ fn capabilities_memory_and_limits() {
         json!({"processes": 9, "core": 0}),
     );
 }
+
+#[test]
+fn nothing_is_to_be_written_in_or_around_a_directory_of_programs() {
+    let profile = json!({"programs": [{"beneath": "/usr", "entry": true}]});
+    let hinted = |path: &str, rights| !hint(&profile, &Want::File { path: path.into(), rights }).is_empty();
+    for path in ["/usr/local/app/data", "/usr", "/"] {
+        assert!(!hinted(path, Rights::WRITE), "{path}");
+    }
+    assert!(hinted("/usr/local/app/data", Rights::READ));
+    assert!(hinted("/usrdata", Rights::WRITE));
+}
+
+#[test]
+fn what_an_entry_pins_gets_one_more_alternative() {
+    let profile = json!({"programs": [
+        {"path": "/bin/busybox", "applet": "sh", "entry": true, "args": [["/job"]], "user": [0],
+            "may_run": [{"path": "/bin/busybox", "applet": "sh"}]},
+        {"path": "/server", "instances": 2, "sha256": "00"}
+    ]});
+    let arguments = Want::Arguments { program: 0, args: vec!["-c".into(), "x".into()] };
+    assert_eq!(amended(&profile, &arguments)["programs"][0]["args"], json!([["/job"], ["-c", "x"]]));
+    let user = Want::User { program: 0, uid: 33 };
+    assert_eq!(amended(&profile, &user)["programs"][0]["user"], json!([0, 33]));
+    let instances = Want::Instances { program: 1, most: 3 };
+    assert_eq!(amended(&profile, &instances)["programs"][1]["instances"], json!(3));
+    let digest = Want::Digest { program: 1, sha256: "11".into() };
+    assert_eq!(amended(&profile, &digest)["programs"][1]["sha256"], json!("11"));
+    // What is not pinned allows it already.
+    assert!(hint(&profile, &Want::Arguments { program: 1, args: Vec::new() }).is_empty());
+
+    let applet = Want::Applet { path: "/bin/busybox".into(), applet: "wget".into(), caller: Some(0) };
+    let after = amended(&profile, &applet);
+    assert_eq!(after["programs"][2], json!({"path": "/bin/busybox", "applet": "wget"}));
+    assert_eq!(after["programs"][0]["may_run"][1], json!({"path": "/bin/busybox", "applet": "wget"}));
+    let again = Want::Applet { path: "/bin/busybox".into(), applet: "sh".into(), caller: Some(0) };
+    assert!(hint(&profile, &again).is_empty());
+    adds(
+        Want::Environment("LD_PRELOAD".into()),
+        "environment",
+        json!({"keep": ["LD_PRELOAD"]}),
+        json!({"drop": ["X"], "keep": ["Y"]}),
+        json!({"drop": ["X"], "keep": ["Y", "LD_PRELOAD"]}),
+    );
+}
+
+#[test]
+fn a_library_is_listed_where_the_app_cannot_change_it() {
+    let profile = json!({
+        "programs": [{ "path": "/a" }, { "path": "/b", "libraries": ["/usr/lib"] }],
+        "files": [{ "path": "/data", "allow": ["read", "write"] }],
+    });
+    let want = |program, path: &str| hint(&profile, &Want::Library { program, path: path.into() });
+    let listed = want(1, "/opt/x.so");
+    assert_eq!(
+        serde_json::to_value(&listed).expect("a patch"),
+        json!([{ "op": "add", "path": "/programs/1/libraries/-", "value": "/opt/x.so" }])
+    );
+    assert!(want(1, "/data/x.so").is_empty(), "such a profile would be refused");
+    assert!(want(1, "/usr/lib").is_empty(), "it is listed");
+    assert!(want(0, "/opt/x.so").is_empty(), "it loads from anywhere");
+    let write = |path: &str| hint(&profile, &Want::File { path: path.into(), rights: Rights::WRITE });
+    assert!(write("/usr/lib/x.so").is_empty() && write("/usr").is_empty());
+    assert!(!write("/usr/share/x").is_empty());
+}
+
+#[test]
+fn what_is_taken_away_after_the_startup_stays() {
+    let listed =
+        |list: Value| json!({"files": ["@runtime"], "syscalls": {"startup_only": list, "allow": ["sync"]}});
+    let after = |list: Value, call: &str| {
+        amended(&listed(list), &Want::AfterStartup(call.into()))["syscalls"].clone()
+    };
+    // A section brings it, or the list itself did until now.
+    let execs = json!(["execve", {"call": "bind", "why": "once"}, "chroot"]);
+    assert_eq!(
+        after(execs.clone(), "execve"),
+        json!({"startup_only": [{"call": "bind", "why": "once"}, "chroot"], "allow": ["sync"]})
+    );
+    assert_eq!(
+        after(execs, "chroot"),
+        json!({"startup_only": ["execve", {"call": "bind", "why": "once"}], "allow": ["sync", "chroot"]})
+    );
+    let when = json!({"call": "ioctl", "arg": 1, "in": [7]});
+    assert_eq!(after(json!([when]), "ioctl"), json!({"startup_only": [], "allow": ["sync"]}), "@core has it");
+    // A group is taken apart.
+    let all = after(json!(["chroot", "@files"]), "mkdir")["startup_only"].clone();
+    let all = all.as_array().expect("a list").clone();
+    assert!(
+        all.contains(&json!("chroot")) && all.contains(&json!("openat")) && !all.contains(&json!("mkdir"))
+    );
+    assert!(!all.contains(&json!("@files")));
+}

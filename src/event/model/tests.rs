@@ -41,6 +41,7 @@ fn start() -> Start {
             layer(LayerName::LandlockScope, None),
         ],
         process: process(7, 999, "/usr/bin/redis-server", &["redis-server", "/etc/redis/redis.conf"]),
+        unlike: Vec::new(),
         degraded: false,
     }
 }
@@ -171,6 +172,7 @@ fn a_person_sees_what_matters_only() {
         (Event::Start(start()), false),
         (Event::Start(Start { degraded: true, ..start() }), true),
         (Event::Start(Start { mode: forced, ..start() }), true),
+        (Event::Start(Start { unlike: vec!["learned on x86_64".into()], ..start() }), true),
         (exec(vec![]), false),
         (exec(vec!["set-user-id"]), true),
         (exit(Some(Status::Code(1))), false),

@@ -1,0 +1,232 @@
+//! What the image's package databases say: to which package a file belongs, and in which
+//! version that is here. dpkg's (also as distroless images have it, a file for each
+//! package) and apk's; where there is none, nothing is known.
+//!
+//! Packages are JSON as it is kept, `{"dpkg":{"libc6":"2.36-9"}}`: the shim links nothing
+//! more for it.
+
+mod version;
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::kernel::Arch;
+
+/// Versions by the names of packages, by the manager that knows them: `dpkg` and `apk`.
+pub type Packages = Map<String, Value>;
+
+/// How a manager compares versions.
+type Compare = fn(&str, &str) -> Ordering;
+const DPKG: (&str, Compare) = ("dpkg", version::dpkg);
+const APK: (&str, Compare) = ("apk", version::apk);
+
+const STATUS: &str = "var/lib/dpkg/status";
+const LISTS: &str = "var/lib/dpkg/info";
+/// Distroless: a stanza a file, and the sums of its files beside it.
+const PARTS: &str = "var/lib/dpkg/status.d";
+/// The second since apk 3, where /lib is a link or to become one.
+const INSTALLED: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
+
+/// The packages that these files belong to; a directory would belong to all that have it.
+/// It reads every package's list of files, some MB in a large image. A database that
+/// cannot be read is as none.
+pub fn owners<'f>(root: &Path, files: impl IntoIterator<Item = &'f Path>) -> Packages {
+    let files = files.into_iter().map(|file| merged(&file.to_string_lossy()).to_owned());
+    let files: BTreeSet<String> = files.collect();
+    let mut owners: BTreeSet<(&str, String)> = BTreeSet::new();
+    let mut own = |manager, package: &str, file: &str| {
+        if files.contains(merged(file)) {
+            owners.insert((manager, package.to_owned()));
+        }
+    };
+    each_text(&root.join(LISTS), ".list", &mut |name, text| {
+        // Of a package that may be there for several architectures: `libc6:amd64`.
+        let package = name.split(':').next().unwrap_or(name);
+        text.lines().for_each(|file| own(DPKG.0, package, file));
+    });
+    let parts = root.join(PARTS);
+    each_text(&parts, ".md5sums", &mut |name, text| {
+        let mut package = Map::new();
+        dpkg(&text_of(&parts.join(name)), &mut package);
+        for package in package.keys() {
+            let files = text.lines().filter_map(|line| line.split_once("  "));
+            files.for_each(|(_, file)| own(DPKG.0, package, file));
+        }
+    });
+    for database in INSTALLED {
+        apk(&text_of(&root.join(database)), &mut Map::new(), &mut |package, file| own(APK.0, package, file));
+    }
+    let mut found = installed(root);
+    for (manager, packages) in &mut found {
+        if let Some(packages) = packages.as_object_mut() {
+            packages.retain(|name, _| owners.contains(&(manager.as_str(), name.clone())));
+        }
+    }
+    found.retain(|_, packages| packages.as_object().is_some_and(|packages| !packages.is_empty()));
+    found
+}
+
+/// All packages that are installed.
+pub fn installed(root: &Path) -> Packages {
+    let (mut debian, mut alpine) = (Map::new(), Map::new());
+    dpkg(&text_of(&root.join(STATUS)), &mut debian);
+    each_text(&root.join(PARTS), "", &mut |_, text| dpkg(text, &mut debian));
+    for database in INSTALLED {
+        apk(&text_of(&root.join(database)), &mut alpine, &mut |_, _| {});
+    }
+    let mut found = Map::new();
+    for (manager, packages) in [(DPKG.0, debian), (APK.0, alpine)] {
+        if !packages.is_empty() {
+            found.insert(manager.to_owned(), Value::Object(packages));
+        }
+    }
+    found
+}
+
+/// In what the place differs from those that a profile was learned in, one line each:
+/// `arch` and `packages` of the runs' fingerprints against ours. What fits one of them is
+/// no difference, and where a manager has no database here nothing is said of its
+/// packages.
+pub fn mismatches(fingerprints: &[Value], arch: Arch, here: &Packages) -> Vec<String> {
+    let mut found = Vec::new();
+    let archs = || fingerprints.iter().filter_map(|learned| learned["arch"].as_str());
+    if let Some(learned) = archs().next()
+        && !archs().any(|learned| learned.parse() == Ok(arch))
+    {
+        found.push(format!("learned on {learned}, here is {arch}: other calls are made"));
+    }
+    for (manager, compare) in [DPKG, APK] {
+        let Some(here) = here.get(manager) else { continue };
+        for (number, learned) in fingerprints.iter().enumerate() {
+            let packages = learned["packages"][manager].as_object();
+            for name in packages.into_iter().flat_map(Map::keys) {
+                let versions =
+                    |runs: &'_ [Value]| runs.iter().any(|run| !run["packages"][manager][name].is_null());
+                if !versions(&fingerprints[..number]) {
+                    found.extend(mismatch(
+                        name,
+                        manager,
+                        &fingerprints[number..],
+                        here[name].as_str(),
+                        compare,
+                    ));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What is to be said of one package, which the first of these runs had.
+fn mismatch(
+    name: &str,
+    manager: &str,
+    runs: &[Value],
+    here: Option<&str>,
+    compare: Compare,
+) -> Option<String> {
+    let learned = || runs.iter().filter_map(|run| run["packages"][manager][name].as_str());
+    let first = learned().next()?;
+    let Some(here) = here else {
+        return Some(format!("learned with {name} {first}, which is not installed here"));
+    };
+    let (mut oldest, mut newest) = (first, first);
+    for version in learned() {
+        if version == here {
+            return None;
+        }
+        if compare(version, oldest).is_lt() {
+            oldest = version;
+        }
+        if compare(version, newest).is_gt() {
+            newest = version;
+        }
+    }
+    let (learned, how) = match (compare(here, oldest), compare(here, newest)) {
+        (Ordering::Less, _) => (oldest, "older"),
+        (_, Ordering::Greater) => (newest, "newer"),
+        // Between two, or the same by another name.
+        _ => (newest, "another"),
+    };
+    Some(format!("learned with {name} {learned}, here is {here} ({how})"))
+}
+
+/// The packages of a dpkg status, those apart that were removed.
+fn dpkg(text: &str, found: &mut Packages) {
+    for stanza in text.split("\n\n") {
+        // Distroless has no word on whether it is installed.
+        let (mut package, mut version, mut there) = ("", "", true);
+        for line in stanza.lines() {
+            match line.split_once(": ") {
+                Some(("Package", name)) => package = name,
+                Some(("Version", number)) => version = number,
+                Some(("Status", status)) => there = status.ends_with(" installed"),
+                _ => {}
+            }
+        }
+        if there && !package.is_empty() && !version.is_empty() {
+            found.insert(package.to_owned(), version.into());
+        }
+    }
+}
+
+/// The packages of an apk database; `file` hears of each file with its package.
+fn apk(text: &str, found: &mut Packages, file: &mut dyn FnMut(&str, &str)) {
+    let (mut package, mut folder) = ("", "");
+    for line in text.lines() {
+        match line.split_once(':') {
+            Some(("P", name)) => package = name,
+            Some(("V", version)) => drop(found.insert(package.to_owned(), version.into())),
+            Some(("F", name)) => folder = name,
+            Some(("R", name)) => file(package, &format!("{folder}/{name}")),
+            _ => {}
+        }
+    }
+}
+
+/// A path as it is whether or not /bin, /sbin and /lib are links into /usr: databases name
+/// files by where they lay when they were packed.
+fn merged(path: &str) -> &str {
+    let path = path.trim_start_matches('/');
+    let linked =
+        |rest: &&str| ["bin/", "sbin/", "lib/", "lib64/"].iter().any(|folder| rest.starts_with(folder));
+    path.strip_prefix("usr/").filter(linked).unwrap_or(path)
+}
+
+/// Each file of a directory whose name ends so, without that end, and its text.
+fn each_text(directory: &Path, end: &str, hear: &mut dyn FnMut(&str, &str)) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if let Some(name) = entry.file_name().to_str().and_then(|name| name.strip_suffix(end)) {
+            hear(name, &text_of(&entry.path()));
+        }
+    }
+}
+
+/// A file's text; nothing where there is none.
+fn text_of(path: &Path) -> String {
+    text(path, 64 << 20).unwrap_or_default()
+}
+
+/// A file's text, so many bytes of it at most.
+///
+/// # Errors
+/// It cannot be opened or read, or is no file: a pipe that stands in its place must not
+/// stop a launch.
+pub fn text(path: &Path, most: u64) -> io::Result<String> {
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests;

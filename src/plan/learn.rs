@@ -1,0 +1,435 @@
+//! The plan of a learning run: nothing is confined, and a filter notifies what a profile
+//! would have to say something about. It is no profile's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use caps::{Capability, CapsHashSet};
+
+use super::mediated::{CLONE_THREAD, PROT_BTI, PROT_EXEC, PROT_WRITE, WRITES, masked, one_of};
+use super::{Capabilities, Place, Plan, Policy};
+use crate::filter::{Access, Filter};
+use crate::kernel::{Arch, Kernel};
+use crate::profile::{Fallback, Mode, OnViolation, RunAs};
+use crate::syscalls::{self, Condition, groups};
+
+/// What is to be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Every call that can be.
+    pub exact: bool,
+    /// Every open, also for reading: nobody else sees those.
+    pub reads: bool,
+}
+
+/// Calls that are never notified. A return from a signal handler and a restart are the
+/// kernel's own business and have no arguments to speak of; whoever ends waits for
+/// nobody; and with `sendmsg` the launch hands the listener over, before anybody answers.
+pub const UNSEEN: [&str; 5] = ["exit", "exit_group", "restart_syscall", "rt_sigreturn", "sendmsg"];
+
+impl Plan {
+    /// What a learning run does: it takes on the ids that were asked for, if any, and
+    /// no_new_privs; and loads the filter.
+    pub fn learning(kernel: &Kernel, place: &Place, run_as: Option<RunAs>, watched: Watched) -> Plan {
+        let run_as = run_as.filter(|ids| (ids.user, ids.group) != (place.ids.user, place.ids.group));
+        // A change of user away from root takes the capabilities along, as it would
+        // have without us.
+        let app = match &run_as {
+            Some(ids) if ids.user != 0 => CapsHashSet::new(),
+            _ => place.permitted.clone(),
+        };
+        Plan {
+            name: "learn".to_owned(),
+            mode: Mode::Learn,
+            kernel: kernel.clone(),
+            run_as,
+            environment_drop: Vec::new(),
+            limits: Vec::new(),
+            capabilities: Capabilities {
+                app,
+                ambient: CapsHashSet::new(),
+                drop_bounding: false,
+                // With fewer than the app it could not look into it.
+                supervisor: place.permitted.clone(),
+            },
+            mdwe: false,
+            landlock: None,
+            filter: filter(kernel, watched, &place.permitted),
+            policy: Arc::new(nothing(place.supervisor)),
+            derived: Vec::new(),
+            held: Vec::new(),
+            held_sockets: Vec::new(),
+            checks: false,
+            widened: Vec::new(),
+            lacking: Vec::new(),
+            notes: Vec::new(),
+            fallback: Fallback::Refuse,
+            whys: BTreeMap::new(),
+        }
+    }
+}
+
+/// The filter of a learning run on this kernel, for an app that can hold these
+/// capabilities.
+///
+/// What the groups bring is allowed without a word, but for what a section of the
+/// profile decides (an exec, an open for writing, a bind), what is counted (a fork) and
+/// what is evidence that a capability was needed. Every other call is notified, since a
+/// profile would have to list it.
+pub fn filter(kernel: &Kernel, watched: Watched, held: &CapsHashSet) -> Filter {
+    let arch = kernel.arch;
+    if watched.exact {
+        let calls = UNSEEN.into_iter().map(|call| (call, Access::Allow)).collect();
+        return Filter { arch, calls };
+    }
+    let all = groups::union([&groups::CORE, &groups::FILES, &groups::NETWORK, &groups::NETWORK_LISTEN]);
+    let mut calls: BTreeMap<_, _> =
+        all.into_iter().map(|(call, alternatives)| (call, Access::when(alternatives))).collect();
+    for call in SEEN {
+        calls.insert(call, Access::Notify);
+    }
+    let opens = |arg| if watched.reads { Vec::new() } else { vec![vec![masked(arg, WRITES, 0)]] };
+    let threads = vec![vec![masked(0, CLONE_PROCESS, CLONE_THREAD)]];
+    let mut protections = vec![vec![masked(2, PROT_EXEC, 0)]];
+    if arch == Arch::Aarch64 && kernel.mdwe {
+        // The loader marks what is executable already.
+        protections.push(vec![masked(2, PROT_BTI | PROT_WRITE, PROT_BTI)]);
+    }
+    let conditions = [
+        ("open", opens(1)),
+        ("openat", opens(2)),
+        ("clone", threads),
+        ("mmap", vec![vec![masked(2, PROT_WRITE, 0)], vec![masked(2, PROT_EXEC, 0)]]),
+        ("mprotect", protections.clone()),
+        ("pkey_mprotect", protections),
+        // An address makes it a connect.
+        ("sendto", vec![vec![masked(3, MSG_FASTOPEN, 0), one_of(4, &[0])]]),
+    ];
+    for (call, alternatives) in conditions {
+        let access = if alternatives.is_empty() { Access::Notify } else { Access::When(alternatives) };
+        calls.insert(call, access);
+    }
+    for (capability, evidence) in EVIDENCE {
+        if held.contains(&capability) {
+            for (call, harmless) in evidence {
+                let all: Vec<Condition> =
+                    harmless.iter().map(|(arg, value)| one_of(*arg, &[*value])).collect();
+                let access = if all.is_empty() { Access::Notify } else { Access::When(vec![all]) };
+                calls.insert(*call, access);
+            }
+        }
+    }
+    calls.retain(|call, _| syscalls::number(arch, call).is_some());
+    Filter { arch, calls }
+}
+
+/// Calls of the groups that are always notified: which file, address or program it is,
+/// a section of the profile decides.
+const SEEN: [&str; 25] = [
+    "bind",
+    "connect",
+    "creat",
+    "execve",
+    "execveat",
+    "fork",
+    "link",
+    "linkat",
+    "listen",
+    "mkdir",
+    "mkdirat",
+    "mknod",
+    "mknodat",
+    "openat2",
+    "rename",
+    "renameat",
+    "renameat2",
+    "rmdir",
+    "socket",
+    "symlink",
+    "symlinkat",
+    "truncate",
+    "unlink",
+    "unlinkat",
+    "vfork",
+];
+
+/// A call of the groups, and the arguments by number with all of which it needs no
+/// capability and is brought.
+pub type Evidence = (&'static str, &'static [(u8, u64)]);
+
+/// Calls of the groups that may need a capability, which only the place and the
+/// arguments tell: notified where the app can hold it.
+pub const EVIDENCE: [(Capability, &[Evidence]); 5] = [
+    (Capability::CAP_KILL, &[("kill", &[]), ("rt_sigqueueinfo", &[]), ("pidfd_send_signal", &[])]),
+    (
+        Capability::CAP_FOWNER,
+        &[
+            ("chmod", &[]),
+            ("fchmod", &[]),
+            ("fchmodat", &[]),
+            ("fchmodat2", &[]),
+            ("futimesat", &[]),
+            ("utime", &[]),
+            ("utimensat", &[]),
+            ("utimes", &[]),
+        ],
+    ),
+    (
+        Capability::CAP_SYS_NICE,
+        &[
+            ("sched_setaffinity", &[]),
+            ("sched_setattr", &[]),
+            ("sched_setparam", &[]),
+            ("sched_setscheduler", &[]),
+            ("setpriority", &[]),
+        ],
+    ),
+    (Capability::CAP_SYS_RESOURCE, &[("prlimit64", &[(0, 0), (2, 0)]), ("setrlimit", &[])]),
+    (Capability::CAP_IPC_LOCK, &[("mlock", &[]), ("mlock2", &[])]),
+];
+
+/// A policy that nobody is held to.
+fn nothing(supervisor: u32) -> Policy {
+    Policy {
+        programs: Vec::new(),
+        derived: BTreeMap::new(),
+        files: Vec::new(),
+        protected: Vec::new(),
+        listen_tcp: Vec::new(),
+        connect_tcp: Vec::new(),
+        udp: true,
+        unix: true,
+        unix_named: false,
+        makes_sockets: false,
+        listen: Vec::new(),
+        connect: Vec::new(),
+        names: false,
+        processes: None,
+        supervisor,
+        capabilities: CapsHashSet::new(),
+        on_violation: OnViolation::Deny,
+        write_execute: true,
+        landlock: false,
+        watch_reads: false,
+        environment: Vec::new(),
+        environment_keep: Vec::new(),
+        scripts: false,
+        seals_memfd: false,
+        startup: None,
+    }
+}
+
+const MSG_FASTOPEN: u64 = 0x2000_0000;
+/// CLONE_THREAD, every CLONE_NEW* flag of clone, and CLONE_UNTRACED.
+const CLONE_PROCESS: u64 = 0x7e83_0000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::{Action, Error, SeccompData, compile, interpret};
+    use crate::kernel::Release;
+
+    const RELEASES: [(u16, u16); 14] = [
+        (5, 10),
+        (5, 13),
+        (5, 14),
+        (5, 15),
+        (5, 19),
+        (6, 1),
+        (6, 3),
+        (6, 6),
+        (6, 7),
+        (6, 12),
+        (6, 14),
+        (6, 18),
+        (7, 0),
+        (7, 3),
+    ];
+
+    fn kernels() -> impl Iterator<Item = Kernel> {
+        RELEASES
+            .into_iter()
+            .flat_map(|(major, minor)| Arch::ALL.map(|arch| Kernel::stock(Release::new(major, minor), arch)))
+    }
+
+    const DEFAULT: Watched = Watched { exact: false, reads: false };
+
+    /// What the compiled program answers.
+    fn answer(filter: &Filter, name: &str, args: &[u64]) -> Action {
+        let mut all = [0; 6];
+        all[..args.len()].copy_from_slice(args);
+        let nr = syscalls::number(filter.arch, name).unwrap_or_else(|| panic!("{name}"));
+        let program: Result<_, Error> = compile(filter);
+        let data = SeccompData { nr, arch: filter.arch.audit(), instruction_pointer: 0, args: all };
+        let told = interpret(&program.expect("it compiles"), &data);
+        assert_eq!(told, filter.verdict(nr, &all), "{name} {args:?}");
+        told
+    }
+
+    #[test]
+    fn calls_that_need_no_watching_are_on_the_fast_path_on_every_kernel() {
+        for kernel in kernels() {
+            let filter = filter(&kernel, DEFAULT, &CapsHashSet::new());
+            for call in [
+                "read",
+                "write",
+                "readv",
+                "writev",
+                "futex",
+                "epoll_wait",
+                "epoll_pwait",
+                "recvfrom",
+                "recvmsg",
+                "sendmsg",
+                "sendfile",
+                "accept4",
+                "close",
+                "fstat",
+                "clock_gettime",
+                "nanosleep",
+                "tgkill",
+                "kill",
+                "madvise",
+                "munmap",
+                "getdents64",
+                "newfstatat",
+                "fdatasync",
+                "setsockopt",
+            ] {
+                let Some(access) = filter.calls.get(call) else {
+                    assert!(syscalls::number(kernel.arch, call).is_none(), "{call} on {:?}", kernel.arch);
+                    continue;
+                };
+                if call != "sendmsg" {
+                    assert_eq!(*access, Access::Allow, "{call} on {:?}", kernel.arch);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_section_decides_is_notified_and_the_rest_of_its_call_is_not() {
+        const O_RDONLY: u64 = 0;
+        const O_WRONLY: u64 = 1;
+        for kernel in kernels() {
+            let told =
+                |name: &str, args: &[u64]| answer(&filter(&kernel, DEFAULT, &CapsHashSet::new()), name, args);
+            for call in [
+                "execve",
+                "execveat",
+                "bind",
+                "connect",
+                "listen",
+                "socket",
+                "mkdirat",
+                "unlinkat",
+                "renameat2",
+                "openat2",
+            ] {
+                assert_eq!(told(call, &[]), Action::Notify, "{call}");
+            }
+            // In no group: a profile would have to list it.
+            for call in ["keyctl", "setuid", "chroot", "fchown", "memfd_create", "personality", "mlockall"] {
+                assert_eq!(told(call, &[]), Action::Notify, "{call}");
+            }
+            assert_eq!(told("openat", &[0, 0, O_RDONLY]), Action::Allow);
+            assert_eq!(told("openat", &[0, 0, O_WRONLY]), Action::Notify);
+            assert_eq!(told("openat", &[0, 0, 0o1000]), Action::Notify, "O_TRUNC");
+            assert_eq!(told("clone", &[CLONE_THREAD]), Action::Allow);
+            assert_eq!(told("clone", &[17]), Action::Notify, "a process");
+            assert_eq!(told("clone", &[CLONE_THREAD | 0x1000_0000]), Action::Notify, "a namespace");
+            assert_eq!(told("mmap", &[0, 0, PROT_EXEC | 1]), Action::Allow);
+            assert_eq!(told("mmap", &[0, 0, PROT_EXEC | PROT_WRITE]), Action::Notify);
+            assert_eq!(told("mprotect", &[0, 0, PROT_WRITE | 1]), Action::Allow);
+            assert_eq!(told("mprotect", &[0, 0, PROT_EXEC | 1]), Action::Notify);
+            let bti = told("mprotect", &[0, 0, PROT_EXEC | PROT_BTI | 1]);
+            assert_eq!(bti == Action::Allow, kernel.arch == Arch::Aarch64 && kernel.mdwe);
+            assert_eq!(told("sendto", &[3, 0, 0, 0, 0]), Action::Allow);
+            assert_eq!(told("sendto", &[3, 0, 0, 0, 0x7fff]), Action::Notify, "an address");
+            assert_eq!(told("ioctl", &[0, 0x5421]), Action::Allow);
+            assert_eq!(told("ioctl", &[0, 0x5402]), Action::Notify);
+            assert_eq!(told("prctl", &[15]), Action::Allow);
+            assert_eq!(told("prctl", &[24]), Action::Notify);
+            assert_eq!(told("clone3", &[]), Action::Errno(38), "libraries fall back to clone");
+        }
+    }
+
+    #[test]
+    fn evidence_of_a_capability_is_watched_where_the_app_can_hold_it() {
+        let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
+        let told = |held: &[Capability], name, args: &[u64]| {
+            let held = held.iter().copied().collect();
+            answer(&filter(&kernel, DEFAULT, &held), name, args)
+        };
+        for (capability, evidence) in EVIDENCE {
+            for (call, _) in evidence {
+                assert_eq!(told(&[capability], call, &[9, 9, 9]), Action::Notify, "{call}");
+            }
+        }
+        assert_eq!(told(&[], "fchmod", &[]), Action::Allow);
+        assert_eq!(told(&[], "setrlimit", &[]), Action::Allow);
+        assert_eq!(told(&[], "prlimit64", &[0, 0, 9]), Action::Allow);
+        assert_eq!(told(&[], "prlimit64", &[9, 0, 0]), Action::Notify, "another process");
+        let resource = [Capability::CAP_SYS_RESOURCE];
+        assert_eq!(told(&resource, "prlimit64", &[0, 0, 0]), Action::Allow, "it only asks");
+        assert_eq!(told(&resource, "prlimit64", &[0, 0, 9]), Action::Notify);
+        assert_eq!(told(&resource, "prlimit64", &[9, 0, 0]), Action::Notify, "another process");
+    }
+
+    #[test]
+    fn exact_watches_all_but_what_nobody_could_answer() {
+        for kernel in kernels() {
+            let filter = filter(&kernel, Watched { exact: true, reads: true }, &CapsHashSet::new());
+            for name in syscalls::names().filter(|name| syscalls::number(kernel.arch, name).is_some()) {
+                let expected = match name {
+                    "clone3" => Action::Errno(38),
+                    name if UNSEEN.contains(&name) => Action::Allow,
+                    _ => Action::Notify,
+                };
+                assert_eq!(answer(&filter, name, &[]), expected, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_open_is_watched_where_nobody_else_sees_those_for_reading() {
+        let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
+        let filter = filter(&kernel, Watched { exact: false, reads: true }, &CapsHashSet::new());
+        assert_eq!(answer(&filter, "openat", &[0, 0, 0]), Action::Notify);
+        assert_eq!(answer(&filter, "open", &[0, 0]), Action::Notify);
+    }
+
+    #[test]
+    fn nothing_is_confined() {
+        let place = Place {
+            command: None,
+            supervisor: 1,
+            ids: RunAs { user: 0, group: 0, groups: Vec::new() },
+            permitted: [Capability::CAP_CHOWN].into(),
+            bounding: [Capability::CAP_CHOWN].into(),
+            hard_limits: [None; 3],
+            standard_files: Vec::new(),
+            guarded: Vec::new(),
+            links: Vec::new(),
+            mounts: Vec::new(),
+            embedded: false,
+        };
+        let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
+        let steps = |run_as| {
+            let plan = Plan::learning(&kernel, &place, run_as, DEFAULT);
+            assert_eq!(plan.refusal(), None);
+            plan.steps().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let usual = [
+            "no_new_privs",
+            "parent-death signal: KILL",
+            "descriptors: close from 3 at the exec",
+            "seccomp: load the filter, hand over the listener",
+            "exec",
+        ];
+        assert_eq!(steps(None), usual);
+        let ids = RunAs { user: 33, group: 33, groups: Vec::new() };
+        let user = ["groups: []", "gid: 33", "uid: 33"];
+        assert_eq!(steps(Some(ids)), [&user[..], &usual].concat());
+    }
+}

@@ -1,0 +1,127 @@
+//! One file under two names: a folder that is mounted twice lets what may be written
+//! through one mount be written through the other, and a grant knows names alone.
+
+use std::path::{Path, PathBuf};
+
+/// A mount, as /proc/self/mountinfo has it (proc(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The file system, as major and minor number of its device.
+    pub device: String,
+    /// What of the file system is mounted.
+    pub root: PathBuf,
+    /// Where.
+    pub point: PathBuf,
+    /// The file system's type: `overlay`, `proc`.
+    pub kind: String,
+}
+
+/// Reads a mountinfo; lines that make no sense are left out.
+pub fn parse(text: &str) -> Vec<Mount> {
+    let mount = |line: &str| {
+        let mut fields = line.split(' ').skip(2);
+        let device = fields.next()?.to_owned();
+        let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
+        let kind = fields.skip_while(|field| *field != "-").nth(1).unwrap_or_default().to_owned();
+        Some(Mount { device, root, point, kind })
+    };
+    text.lines().filter_map(mount).collect()
+}
+
+/// Space, tab, newline and backslash stand there as three octal digits.
+fn unescape(text: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+/// The mount that a path is of: of those above it the nearest, and of two at one place
+/// the later.
+fn of<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
+    let above = mounts.iter().filter(|mount| path.starts_with(&mount.point));
+    above.max_by_key(|mount| mount.point.components().count())
+}
+
+/// Every other name of what is at `path`, without links.
+pub fn other_names(mounts: &[Mount], path: &Path) -> Vec<PathBuf> {
+    let within = |path: &Path| {
+        let mount = of(mounts, path)?;
+        Some((mount, mount.root.join(path.strip_prefix(&mount.point).ok()?)))
+    };
+    let Some((own, inner)) = within(path) else { return Vec::new() };
+    let name = |mount: &Mount| {
+        let rest = inner.strip_prefix(&mount.root).ok()?;
+        let name = if rest.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(rest) };
+        // Another mount may lie over it.
+        let seen = within(&name).is_some_and(|(seen, at)| seen.device == mount.device && at == inner);
+        (name != path && seen).then_some(name)
+    };
+    mounts.iter().filter(|mount| mount.device == own.device).filter_map(name).collect()
+}
+
+/// Where other mounts begin at or below a directory, itself the first.
+pub fn parts<'a>(mounts: &'a [Mount], directory: &'a Path) -> impl Iterator<Item = &'a Path> {
+    let below = mounts
+        .iter()
+        .map(|mount| &*mount.point)
+        .filter(move |point| point.starts_with(directory) && *point != directory);
+    std::iter::once(directory).chain(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(mounts: &str, path: &str) -> Vec<String> {
+        let names = other_names(&parse(mounts), Path::new(path));
+        names.into_iter().map(|name| name.display().to_string()).collect()
+    }
+
+    const ROOT: &str = "20 1 0:40 / / rw - overlay overlay rw\n";
+
+    #[test]
+    fn a_folder_that_is_mounted_twice_has_two_names() {
+        let mounts = format!(
+            "{ROOT}21 20 8:1 /srv/app /app rw - ext4 /dev/sda1 rw\n22 20 8:1 /srv /other rw - ext4 /dev/sda1 rw\n"
+        );
+        assert_eq!(names(&mounts, "/app/server"), ["/other/app/server"]);
+        assert_eq!(names(&mounts, "/app"), ["/other/app"]);
+        assert_eq!(names(&mounts, "/other/app/server"), ["/app/server"]);
+        assert_eq!(names(&mounts, "/other/log"), [""; 0]);
+        assert_eq!(names(&mounts, "/usr/bin/true"), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_covered_is_no_name_and_another_file_system_is_another_file() {
+        let mounts = format!(
+            "{ROOT}21 20 8:1 / /app rw - ext4 a rw\n22 20 8:1 / /other rw - ext4 a rw\n\
+             23 22 8:2 / /other/bin rw - ext4 b rw\n24 20 8:3 / /third rw - ext4 c rw\n"
+        );
+        assert_eq!(names(&mounts, "/app/bin/server"), [""; 0]);
+        assert_eq!(names(&mounts, "/app/server"), ["/other/server"]);
+    }
+
+    #[test]
+    fn a_single_file_may_be_mounted_and_names_may_hold_spaces() {
+        let mounts =
+            format!("{ROOT}21 20 8:1 /a\\040b/tool /bin/tool rw - x y\n22 20 8:1 /a\\040b /data rw - x y\n");
+        assert_eq!(names(&mounts, "/bin/tool"), ["/data/tool"]);
+        let mounts = parse(&mounts);
+        let parts: Vec<_> = parts(&mounts, Path::new("/bin")).collect();
+        assert_eq!(parts, [Path::new("/bin"), Path::new("/bin/tool")]);
+    }
+}

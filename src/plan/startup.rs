@@ -1,0 +1,149 @@
+//! Start-up: when it is over, what is taken away then, and how both are known.
+//!
+//! A filter cannot be loosened and is not tightened later, since only the app itself
+//! could load another one. So what is to be taken away is asked about from the start,
+//! and the supervisor's answer changes, once and for good.
+
+use std::collections::BTreeMap;
+
+use super::mediated::Alternatives;
+use super::network::Sockets;
+use super::{Plan, PlanError};
+use crate::filter::{Access, Filter};
+use crate::kernel::Kernel;
+use crate::profile::{Endpoint, Mode, Profile, Ready, SyscallRule, endpoint_text};
+use crate::syscalls::groups;
+
+/// The start-up of a profile that says when it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Startup {
+    /// When it is over.
+    pub ready: Ready,
+    /// Calls that are asked about for its sake, and how the filter would have them
+    /// otherwise.
+    pub before: BTreeMap<&'static str, Access>,
+    /// Calls that are refused after it where one of these alternatives holds; an empty
+    /// one always does.
+    pub taken: BTreeMap<&'static str, Alternatives>,
+    /// What has to listen by then.
+    pub listen: Vec<Endpoint>,
+    /// How the app says that it is ready, where it is asked to.
+    pub says: Option<Says>,
+}
+
+/// By what socket the app says that it is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// A datagram socket that it makes is one end of a pair of the supervisor's: whatever
+    /// name it sends to, nobody else gets it.
+    Pair,
+    /// One with an abstract name, since it may make any unix socket as it is.
+    Named,
+}
+
+/// What an app that says it is ready asks about its socket on the way: sizes of buffers
+/// (systemd), broadcast (Go sets it on every socket), who is at its ends.
+const ABOUT_ITS_SOCKET: [&str; 3] = ["getpeername", "getsockname", "getsockopt"];
+/// SOL_SOCKET, and of its options SO_BROADCAST, SO_SNDBUF, SO_SNDBUFFORCE.
+const SOL_SOCKET: u64 = 1;
+const OPTIONS: [u64; 3] = [6, 7, 32];
+
+/// How the app is to say that it is ready; none where it is not asked to, or cannot. One end
+/// of a pair is handed over as the answer to its call.
+pub(super) fn says(profile: &Profile, kernel: &Kernel, mode: Mode, sockets: &Sockets) -> Option<Says> {
+    let notify = kernel.notify.as_ref().ok().filter(|_| profile.ready == Some(Ready::Notify))?;
+    match mode {
+        Mode::Enforce if !sockets.unix => notify.addfd_send.then_some(Says::Pair),
+        _ => Some(Says::Named),
+    }
+}
+
+/// The calls of an app that says it is ready, beyond `@core`'s sends.
+pub(super) fn brings() -> Vec<(&'static str, Alternatives)> {
+    use super::mediated::one_of;
+    let free = ["socket", "connect"].into_iter().chain(ABOUT_ITS_SOCKET).map(|call| (call, Vec::new()));
+    let options = vec![vec![one_of(1, &[SOL_SOCKET]), one_of(2, &OPTIONS)]];
+    free.chain([("setsockopt", options)]).collect()
+}
+
+impl Plan {
+    /// The filter as it would be if nobody had to know of the end of the start-up.
+    pub fn lasting_filter(&self) -> Filter {
+        self.policy
+            .startup
+            .as_ref()
+            .map_or_else(|| self.filter.clone(), |startup| startup.without(&self.filter))
+    }
+}
+
+impl Startup {
+    /// The start-up of a profile, whose calls become asked about in `calls`.
+    ///
+    /// # Errors
+    /// It would end with what never comes.
+    pub(super) fn find(
+        profile: &Profile,
+        says: Option<Says>,
+        calls: &mut BTreeMap<&'static str, Access>,
+    ) -> Result<Option<Startup>, PlanError> {
+        let Some(ready) = profile.ready else { return Ok(None) };
+        if ready == Ready::Listening && profile.network.listen.is_empty() {
+            return Err(PlanError::at(
+                "/ready",
+                "\"listening\" waits for what `network.listen` names, which is nothing; name a port there, or write \"notify\" or \"delay\"",
+            ));
+        }
+        let mut taken: BTreeMap<&'static str, Alternatives> = BTreeMap::new();
+        for entry in &profile.syscalls.startup_only {
+            let mut take = |call, when: Vec<_>| taken.entry(call).or_default().push(when);
+            match &entry.what {
+                SyscallRule::Group(name) => groups::named(name)
+                    .into_iter()
+                    .flat_map(|group| group.calls().into_keys())
+                    .for_each(|call| take(call, Vec::new())),
+                SyscallRule::Call(call) => take(call, Vec::new()),
+                SyscallRule::When(call, condition) => take(call, vec![condition.clone()]),
+            }
+        }
+        taken.retain(|call, _| calls.contains_key(call));
+        // When the last one came is known only where each is asked about.
+        let seen = (ready == Ready::Listening).then_some(["bind", "listen"]).into_iter().flatten();
+        let mut before = BTreeMap::new();
+        for call in taken.keys().copied().chain(seen) {
+            if let Some(access) = calls.get_mut(call) {
+                let otherwise = std::mem::replace(access, Access::Notify);
+                before.entry(call).or_insert(otherwise);
+            }
+        }
+        let listen = match ready {
+            Ready::Listening => profile.network.listen.iter().map(|entry| entry.what.clone()).collect(),
+            _ => Vec::new(),
+        };
+        Ok(Some(Startup { ready, before, taken, listen, says }))
+    }
+
+    /// The filter as it would be if nothing ever ended.
+    fn without(&self, filter: &Filter) -> Filter {
+        let mut filter = filter.clone();
+        filter.calls.extend(self.before.iter().map(|(call, access)| (*call, access.clone())));
+        filter
+    }
+
+    /// When it is over, for people.
+    pub(super) fn ends(&self) -> String {
+        match self.ready {
+            Ready::Listening => {
+                let all: Vec<_> = self.listen.iter().map(endpoint_text).collect();
+                format!("{} listens, and no bind or listen came for a second", all.join(", "))
+            }
+            Ready::Notify => match self.says {
+                Some(Says::Pair) => {
+                    "the app says READY=1 on NOTIFY_SOCKET; its datagram sockets of AF_UNIX lead there alone"
+                        .into()
+                }
+                _ => "the app says READY=1 on NOTIFY_SOCKET".into(),
+            },
+            Ready::Delay(time) => format!("{} ms have passed since the app was started", time.as_millis()),
+        }
+    }
+}
