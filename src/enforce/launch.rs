@@ -6,7 +6,7 @@
 //! that the app runs.
 
 use std::ffi::CString;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use caps::Capability;
@@ -14,15 +14,17 @@ use landlock::{
     BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
 };
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
-    socketpair,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
 };
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 
+use super::hand_over;
 use crate::filter::Insn;
-use crate::plan::{Limit, Plan, Step};
+use crate::image::FileId;
+use crate::plan::{Limit, PathRule, Plan, Step};
+use crate::profile::RunAs;
 use crate::sys;
 use crate::sys::credentials::CapSets;
 use crate::sys::process::Side;
@@ -44,18 +46,34 @@ pub struct Command {
     pub ignore_sigpipe: bool,
     /// How many descriptors from 3 on are handed over (LISTEN_FDS).
     pub listen_fds: u32,
-    /// The app gets a process group of its own and the terminal.
-    pub own_group: bool,
+    /// What of the terminal the app gets.
+    pub terminal: Terminal,
+    /// Ids that an unconfined app takes on; a confined one's are its plan's.
+    pub run_as: Option<RunAs>,
     /// The signal that the app gets when its parent dies (tini's `-p`).
     pub parent_death: Option<i32>,
 }
 
+/// What the app shares with the init, and so where the terminal's signals go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// A group of its own in the init's session, in the foreground if the init was: as
+    /// tini has it.
+    Group,
+    /// A session of its own, which takes the terminal over: as dumb-init has it.
+    Session,
+    /// All: the init's session and group, as `dumb-init -c` has it.
+    Shared,
+}
+
 /// The confinement, prepared: nothing in it can still be found wrong.
 pub struct Confinement {
-    steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
     ruleset: Option<OwnedFd>,
     filter: Vec<Insn>,
     wait_killable: bool,
+    /// By which the filter knows the launch's own sendmsg, where it asks about others.
+    password: Option<[u64; 3]>,
 }
 
 /// A step that failed in the child.
@@ -89,6 +107,11 @@ pub struct Child {
 }
 
 impl Confinement {
+    /// Steps that need no ruleset, and a filter that notifies nobody.
+    pub(super) fn unattended(steps: Vec<Step>, filter: Vec<Insn>) -> Confinement {
+        Confinement { steps, ruleset: None, filter, wait_killable: false, password: None }
+    }
+
     /// Compiles the filter and builds the Landlock ruleset of a plan.
     ///
     /// # Errors
@@ -96,15 +119,21 @@ impl Confinement {
     /// kernel's size, a call that the kernel refused.
     pub fn prepare(plan: &Plan) -> Result<Confinement, String> {
         let notify = plan.kernel.notify.as_ref();
+        let password = hand_over::is_asked_about(&plan.filter).then(sys::process::random).transpose();
+        let password = password.map_err(|errno| format!("getrandom: {errno}"))?;
         Ok(Confinement {
             steps: plan.steps(),
             ruleset: plan.landlock.as_ref().map(ruleset).transpose()?,
             filter: match notify {
-                Ok(_) => crate::filter::compile(&plan.filter),
-                Err(_) => crate::filter::compile_unattended(&plan.filter),
+                Ok(_) => match password {
+                    Some(password) => crate::filter::compile(&hand_over::allowed_by(&plan.filter, password)),
+                    None => crate::filter::compile(&plan.filter),
+                },
+                Err(_) => crate::filter::compile_unattended(&plan.lasting_filter()),
             }
             .map_err(|error| format!("filter: {error}"))?,
             wait_killable: notify.is_ok_and(|notify| notify.wait_killable),
+            password,
         })
     }
 }
@@ -112,26 +141,47 @@ impl Confinement {
 /// Forks and starts the app, confined when `confinement` says how.
 ///
 /// # Errors
-/// The socket pair or the fork failed; nothing was started.
-pub fn launch(command: &Command, confinement: Option<&Confinement>) -> Result<Child, Errno> {
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+/// The call that failed and its errno; nothing was started.
+pub fn launch(command: &Command, confinement: Option<&Confinement>) -> Result<Child, String> {
+    let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
+    let (ours, theirs) = pair.map_err(failed("socketpair"))?;
     if confinement.is_some() {
         // Before there is anybody who could trace or read the supervisor.
-        sys::process::prctl(libc::PR_SET_DUMPABLE, 0, 0)?;
+        sys::process::prctl(libc::PR_SET_DUMPABLE, 0, 0).map_err(failed("PR_SET_DUMPABLE"))?;
     }
-    match sys::process::fork()? {
+    let home = leave_directory().map_err(failed("chdir /"))?;
+    match sys::process::fork().map_err(failed("fork"))? {
         Side::Parent(pid) => {
+            if home.is_none()
+                && let Err(errno) = nix::unistd::chdir("/")
+            {
+                tracing::warn!(%errno, "the working directory cannot be left");
+            }
             let steps = confinement.map_or(Vec::new(), |c| c.steps.iter().map(Step::to_string).collect());
             Ok(Child { pid, socket: ours, steps })
         }
         Side::Child => {
             drop(ours);
-            let (step, errno) = perform(command, confinement, &theirs);
-            let word = [step.to_le_bytes(), (errno as i32).to_le_bytes()].concat();
+            let (stage, errno) = match home.map_or(Ok(()), nix::unistd::fchdir) {
+                Ok(()) => perform(command, confinement, &theirs),
+                Err(errno) => (Stage::Before(0), errno),
+            };
+            let word = [stage.number().to_le_bytes(), (errno as i32).to_le_bytes()].concat();
             let told = nix::unistd::write(&theirs, &word);
             sys::process::exit_now(if told.is_ok() { 125 } else { 124 });
         }
     }
+}
+
+/// Leaves the directory that we were started in, before there is an app that could look
+/// where its parent is, and holds it for the app; where it may not be opened it stays.
+fn leave_directory() -> Result<Option<OwnedFd>, Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let home = open(".", flags, Mode::empty()).ok();
+    if home.is_some() {
+        nix::unistd::chdir("/")?;
+    }
+    Ok(home)
 }
 
 impl Child {
@@ -163,50 +213,87 @@ impl Child {
             bytes.copy_from_slice(&word[range]);
             i32::from_le_bytes(bytes)
         };
-        let (index, errno) = (number(0..4) as usize, Errno::from_raw(number(4..8)));
-        let step = self.steps.get(index).map_or("exec", String::as_str);
-        Ok(Word::Failed(Failure { exec: step == "exec", step: step.to_owned(), errno }))
+        let (stage, errno) = (Stage::of(number(0..4)), Errno::from_raw(number(4..8)));
+        let step = match stage {
+            Stage::Before(index) => BEFORE.get(index).map(|name| (*name).to_owned()),
+            Stage::Step(index) => self.steps.get(index).cloned(),
+            Stage::Exec => None,
+        };
+        Ok(Word::Failed(Failure { exec: step.is_none(), step: step.unwrap_or("exec".to_owned()), errno }))
     }
 }
 
-/// The child's work; it returns only the step that failed, by its index.
-fn perform(command: &Command, confinement: Option<&Confinement>, socket: &OwnedFd) -> (u32, Errno) {
-    let exec = confinement.map_or(0, |c| c.steps.len() as u32 - 1);
-    // The supervisor's being undumpable was inherited, and is not for the app.
-    if confinement.is_some()
-        && let Err(errno) = sys::process::prctl(libc::PR_SET_DUMPABLE, 1, 0)
-    {
-        return (exec, errno);
+/// How far the child came.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// What every app is given, by its place in [`BEFORE`].
+    Before(usize),
+    /// A step of the plan, by its place there.
+    Step(usize),
+    /// All was done but the exec.
+    Exec,
+}
+
+/// What the child does before the plan's steps.
+const BEFORE: [&str; 5] = [
+    "working directory",
+    "dumpable again",
+    "process group and terminal",
+    "ignored signals",
+    "user, parent-death signal and signal mask",
+];
+
+impl Stage {
+    fn number(self) -> i32 {
+        match self {
+            Stage::Before(index) => -1 - index as i32,
+            Stage::Step(index) => index as i32,
+            Stage::Exec => i32::MAX,
+        }
     }
-    if let Err(errno) = terminal(command.own_group) {
-        return (exec, errno);
+
+    fn of(number: i32) -> Stage {
+        match number {
+            i32::MAX => Stage::Exec,
+            0.. => Stage::Step(number as usize),
+            _ => Stage::Before((-1 - number) as usize),
+        }
     }
-    if command.ignore_sigchld
-        && let Err(errno) = sys::signal::set_ignored(libc::SIGCHLD, true)
-    {
-        return (exec, errno);
-    }
-    if let Err(errno) = sys::signal::set_ignored(libc::SIGPIPE, command.ignore_sigpipe) {
-        return (exec, errno);
+}
+
+/// The child's work; it returns only what failed.
+fn perform(command: &Command, confinement: Option<&Confinement>, socket: &OwnedFd) -> (Stage, Errno) {
+    if let Err(failed) = before(command, confinement.is_some()) {
+        return failed;
     }
     for (index, step) in confinement.iter().flat_map(|c| c.steps.iter()).enumerate() {
         if let Some(Err(errno)) = confinement.map(|c| perform_step(step, c, command, socket)) {
-            return (index as u32, errno);
+            return (Stage::Step(index), errno);
         }
-    }
-    if confinement.is_none()
-        && let Err(errno) = unconfined(command)
-    {
-        return (exec, errno);
     }
     match sys::process::execve(&command.program, &command.argv, &environment(command)) {
         Ok(never) => match never {},
-        Err(errno) => (exec, errno),
+        Err(errno) => (Stage::Exec, errno),
     }
 }
 
+/// What comes before the plan's steps, in the order of [`BEFORE`].
+fn before(command: &Command, confined: bool) -> Result<(), (Stage, Errno)> {
+    let at = |index| move |errno| (Stage::Before(index), errno);
+    if confined {
+        // The supervisor's being undumpable was inherited, and is not for the app.
+        sys::process::prctl(libc::PR_SET_DUMPABLE, 1, 0).map_err(at(1))?;
+    }
+    terminal(command.terminal).map_err(at(2))?;
+    if command.ignore_sigchld {
+        sys::signal::set_ignored(libc::SIGCHLD, true).map_err(at(3))?;
+    }
+    sys::signal::set_ignored(libc::SIGPIPE, command.ignore_sigpipe).map_err(at(3))?;
+    if confined { Ok(()) } else { unconfined(command).map_err(at(4)) }
+}
+
 /// Performs one step. What it does, the plan's list has already said.
-fn perform_step(
+pub(super) fn perform_step(
     step: &Step,
     confinement: &Confinement,
     command: &Command,
@@ -231,6 +318,13 @@ fn perform_step(
             raise.iter().try_for_each(|capability| sys::process::raise_ambient(capability.index()))
         }
         Step::NoNewPrivileges => sys::process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop),
+        Step::ExecBits => {
+            // RESTRICT_FILE, DENY_INTERACTIVE, and their locks (linux/securebits.h): no
+            // capability is needed for these.
+            const EXEC_BITS: u64 = 0b1111 << 8;
+            let now = sys::process::prctl(libc::PR_GET_SECUREBITS, 0, 0)? as u64;
+            sys::process::prctl(libc::PR_SET_SECUREBITS, now | EXEC_BITS, 0).map(drop)
+        }
         Step::ParentDeathSignal => die_with_parent(command.parent_death.unwrap_or(libc::SIGKILL)),
         Step::Mdwe => {
             const PR_SET_MDWE: i32 = 65;
@@ -246,7 +340,7 @@ fn perform_step(
             // The mask goes back first: afterwards every call is the filter's.
             sys::signal::set_mask(command.mask)?;
             let listener = sys::seccomp::load(&confinement.filter, confinement.wait_killable)?;
-            hand_over(socket, &listener)
+            sys::process::send_descriptor(socket, &listener, confinement.password.unwrap_or_default())
         }
         Step::SeccompUnattended => {
             sys::signal::set_mask(command.mask)?;
@@ -258,22 +352,41 @@ fn perform_step(
 
 /// What an init that confines nobody still does in the child.
 fn unconfined(command: &Command) -> Result<(), Errno> {
+    if let Some(ids) = &command.run_as {
+        sys::credentials::setgroups(&ids.groups)?;
+        sys::credentials::setresgid(ids.group)?;
+        sys::credentials::setresuid(ids.user)?;
+    }
     if let Some(signal) = command.parent_death {
         die_with_parent(signal)?;
     }
     sys::signal::set_mask(command.mask).map(drop)
 }
 
-/// A process group of its own, and the terminal where there is one: so Ctrl-C
-/// reaches the app and not the init. No terminal is no error.
-fn terminal(own_group: bool) -> Result<(), Errno> {
-    if !own_group {
+/// So Ctrl-C reaches the app and not the init. No terminal is no error, and one in
+/// whose background the init is stays with whoever has it.
+fn terminal(terminal: Terminal) -> Result<(), Errno> {
+    const STDIN: i32 = 0;
+    match terminal {
+        Terminal::Shared => return Ok(()),
+        Terminal::Session => {
+            sys::terminal::own_session()?;
+            // Where there is one, whoever has it is another session, or has given it up.
+            if let Err(errno) = sys::terminal::acquire(STDIN) {
+                tracing::debug!(%errno, "the app has no terminal");
+            }
+            return Ok(());
+        }
+        Terminal::Group => {}
+    }
+    let in_front = sys::terminal::foreground(STDIN) == Some(sys::terminal::group());
+    sys::terminal::own_group()?;
+    if !in_front {
         return Ok(());
     }
-    sys::process::own_group()?;
-    match sys::process::take_terminal(0) {
-        // EPERM: another session's, or a filter outside refuses it.
-        Ok(()) | Err(Errno::ENOTTY | Errno::ENXIO | Errno::EBADF | Errno::EPERM) => Ok(()),
+    match sys::terminal::set_foreground(STDIN, sys::terminal::group()) {
+        // It went away meanwhile, or a filter outside refuses it.
+        Ok(()) | Err(Errno::ENOTTY | Errno::ENXIO | Errno::EBADF | Errno::EIO | Errno::EPERM) => Ok(()),
         Err(errno) => Err(errno),
     }
 }
@@ -287,14 +400,7 @@ fn die_with_parent(signal: i32) -> Result<(), Errno> {
 }
 
 fn drop_bounding(drop: &[Capability]) -> Result<(), Errno> {
-    for capability in drop {
-        match sys::process::drop_bounding(capability.index()) {
-            // The kernel is older than the capability, so nobody has it.
-            Ok(()) | Err(Errno::EINVAL) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
+    drop.iter().try_for_each(|capability| sys::process::drop_bounding(capability.index()))
 }
 
 fn lock_secure_bits() -> Result<(), Errno> {
@@ -316,16 +422,9 @@ const fn resource(limit: Limit) -> sys::process::Resource {
     }
 }
 
-/// Sends the listener to the supervisor. Every plan allows sendmsg.
-fn hand_over(socket: &OwnedFd, listener: &OwnedFd) -> Result<(), Errno> {
-    let fds = [listener.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&fds)];
-    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(b"L")], &rights, MsgFlags::empty(), None).map(drop)
-}
-
 /// LISTEN_PID names the process that the descriptors are for, which is the app
 /// and not the init that it was set for (sd_listen_fds(3)).
-fn environment(command: &Command) -> Vec<CString> {
+pub(super) fn environment(command: &Command) -> Vec<CString> {
     let ours = CString::new(format!("LISTEN_PID={}", nix::unistd::getpid())).unwrap_or_default();
     let rename = |variable: &CString| {
         if command.listen_fds > 0 && variable.as_bytes().starts_with(b"LISTEN_PID=") {
@@ -340,7 +439,7 @@ fn environment(command: &Command) -> Vec<CString> {
 /// Builds the ruleset: every path is opened here, so that one that cannot be is an
 /// error with its name, and never silently left out.
 fn ruleset(plan: &crate::plan::Landlock) -> Result<OwnedFd, String> {
-    let failed = |error: landlock::RulesetError| format!("landlock: {error}");
+    let failed = |error: landlock::RulesetError| format!("landlock: {}", said(&error));
     let mut builder = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     builder = builder.handle_access(plan.handled).map_err(failed)?;
     if !plan.handled_net.is_empty() {
@@ -358,40 +457,72 @@ fn ruleset(plan: &crate::plan::Landlock) -> Result<OwnedFd, String> {
     }
     let mut created = builder.create().map_err(failed)?;
     for rule in &plan.rules {
-        // Not by the crate's PathFd: with musl, std takes O_PATH out of its flags, and a
-        // terminal or a pipe would really be opened.
-        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-        let path = match open(&rule.path, flags, Mode::empty()) {
-            Ok(path) => path,
+        let path = match open_as_planned(rule) {
+            Ok(Some(path)) => path,
             // Somebody's temporary file: what is gone needs no grant.
-            Err(Errno::ENOENT) if rule.walked => continue,
-            Err(errno) => {
+            Ok(None) | Err(Errno::ENOENT | Errno::ELOOP) if rule.walked => continue,
+            answer => {
                 let path = rule.path.display();
-                return Err(format!(
-                    "landlock: {path}: cannot be opened: {errno}; let nobody change the image while it starts"
-                ));
+                let why = answer.err().map_or("is another file by now".to_owned(), |errno| {
+                    format!("cannot be opened: {errno}")
+                });
+                return Err(format!("landlock: {path}: {why}; let nobody change the image while it starts"));
             }
         };
         created = created
             .add_rule(PathBeneath::new(path, rule.rights))
-            .map_err(|error| format!("landlock: {}: {error}", rule.path.display()))?;
+            .map_err(|error| format!("landlock: {}: {}", rule.path.display(), said(&error)))?;
     }
     for (port, access) in &plan.ports {
         created = created
             .add_rule(NetPort::new(*port, *access))
-            .map_err(|error| format!("landlock: tcp/{port}: {error}"))?;
+            .map_err(|error| format!("landlock: tcp/{port}: {}", said(&error)))?;
     }
     let fd: Option<OwnedFd> = created.into();
     fd.ok_or_else(|| "landlock: the kernel made no ruleset".to_owned())
 }
 
-/// What the supervisor keeps once the app has been launched: its own capability sets, at `/`, with no umask, and none of the descriptors that it
-/// was started with beyond the first three.
+/// The file of a rule; none where another has taken its place since the plan was made,
+/// which would get the rights that the plan has judged for this one. Its path was
+/// found to have no links, so none is followed.
+fn open_as_planned(rule: &PathRule) -> Result<Option<OwnedFd>, Errno> {
+    // Not by the crate's PathFd: with musl, std takes O_PATH out of its flags, and a
+    // terminal or a pipe would really be opened.
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let file = match openat2(AT_FDCWD, &rule.path, how) {
+        Err(Errno::ELOOP) => return Err(Errno::ELOOP),
+        // A runtime's filter may have no openat2(2).
+        Err(_) => open(&rule.path, flags | OFlag::O_NOFOLLOW, Mode::empty())?,
+        Ok(file) => file,
+    };
+    let found = fstat(&file)?;
+    let id = FileId { device: found.st_dev, inode: found.st_ino };
+    Ok((id == rule.id).then_some(file))
+}
+
+/// What the crate says, with the errno's name in place of its bare number.
+fn said(error: &dyn std::error::Error) -> String {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return error.to_string().replace(&io.to_string(), &sys::errno(io).to_string());
+        }
+        source = inner.source();
+    }
+    error.to_string()
+}
+
+fn failed(what: &'static str) -> impl FnOnce(Errno) -> String {
+    move |errno| format!("{what}: {errno}")
+}
+
+/// What the supervisor keeps once the app has been launched: its own capability sets, no
+/// umask, and none of the descriptors that it was started with beyond the first three.
 ///
 /// # Errors
 /// The call that failed and its errno.
 pub fn settle(plan: Option<&Plan>, inherited: &[i32]) -> Result<(), String> {
-    let failed = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
     for reserved in [32, 33] {
         sys::signal::ignore_reserved(reserved).map_err(failed("rt_sigaction"))?;
     }
@@ -401,9 +532,8 @@ pub fn settle(plan: Option<&Plan>, inherited: &[i32]) -> Result<(), String> {
         sys::credentials::capset(CapSets { effective: bits, permitted: bits, inheritable: 0 })
             .map_err(failed("capset"))?;
         sys::process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map_err(failed("no_new_privs"))?;
-        nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+        sys::process::clear_umask().map_err(failed("umask"))?;
     }
-    nix::unistd::chdir("/").map_err(failed("chdir /"))?;
     for fd in inherited {
         sys::process::close_inherited(*fd);
     }
@@ -421,4 +551,37 @@ pub fn inherited_descriptors() -> Vec<i32> {
     let fds: Vec<i32> = fds.filter(|fd| *fd > 2).collect();
     // The listing itself had a descriptor, which is closed by now.
     fds.into_iter().filter(|fd| sys::process::inherited(*fd).is_some()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use landlock::AccessFs;
+
+    use super::*;
+    use crate::image::{Files, live::Live};
+
+    #[test]
+    fn a_rule_is_for_what_was_planned_and_nothing_that_took_its_place() {
+        let folder = std::env::temp_dir().join(format!("remit-rule-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("data")).expect("a folder");
+        std::fs::write(folder.join("data/file"), "").expect("a file");
+        let folder = folder.canonicalize().expect("it is there");
+        let path = folder.join("data/file");
+        let look = Live.look(&path).expect("stat").expect("is there");
+        let rights = AccessFs::WriteFile.into();
+        let rule = PathRule { path, id: look.id, rights, because: Vec::new(), walked: false };
+        let opened = || open_as_planned(&rule).map(|file| file.is_some());
+        assert_eq!(opened(), Ok(true));
+        // Its directory is moved away, and a link put there that leads to it.
+        std::fs::rename(folder.join("data"), folder.join("moved")).expect("moved");
+        assert_eq!(opened(), Err(Errno::ENOENT));
+        std::os::unix::fs::symlink("moved", folder.join("data")).expect("a link");
+        assert_eq!(opened(), Err(Errno::ELOOP));
+        // Another file in its place.
+        std::fs::remove_file(folder.join("data")).expect("ours");
+        std::fs::create_dir(folder.join("data")).expect("a folder");
+        std::fs::write(&rule.path, "").expect("a file");
+        assert_eq!(opened(), Ok(false));
+        std::fs::remove_dir_all(folder).expect("cleaned up");
+    }
 }

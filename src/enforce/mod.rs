@@ -1,7 +1,10 @@
 //! The irreversible part: look at this place, prepare everything that can fail,
 //! fork, and perform the plan's steps in the child.
 
+pub mod examine;
+mod hand_over;
 pub mod launch;
 pub mod place;
 pub mod probe;
 pub mod source;
+pub mod traced;

@@ -18,9 +18,10 @@ use crate::sys::process::hard_limit;
 pub fn here(
     command: Option<PathBuf>,
     guarded: Vec<(&'static str, PathBuf)>,
+    links: Vec<(&'static str, PathBuf)>,
     embedded: bool,
 ) -> Result<Place, String> {
-    let set = |which, name| caps::read(None, which).map_err(|error| format!("{name} capabilities: {error}"));
+    proc_is_ours()?;
     let limit = |which, name| hard_limit(which).map_err(|errno| format!("limit {name}: {errno}"));
     Ok(Place {
         command,
@@ -34,7 +35,7 @@ pub fn here(
                 .map(|group| group.as_raw())
                 .collect(),
         },
-        permitted: set(CapSet::Permitted, "permitted")?,
+        permitted: permitted()?,
         bounding: bounding()?,
         hard_limits: [
             limit(libc::RLIMIT_NOFILE, "open files")?,
@@ -43,8 +44,38 @@ pub fn here(
         ],
         standard_files: standard_files(),
         guarded,
+        links,
+        mounts: crate::plan::mounts::parse(
+            &std::fs::read_to_string("/proc/self/mountinfo")
+                .map_err(|error| format!("/proc/self/mountinfo: {}", crate::sys::errno(&error)))?,
+        ),
         embedded,
     })
+}
+
+/// The supervisor looks at every caller in /proc, which has to be mounted, and to
+/// show the pids of this namespace: in another's these are somebody else's.
+fn proc_is_ours() -> Result<(), String> {
+    match std::fs::read_link("/proc/self") {
+        Ok(own) if own.as_os_str().to_str() == Some(&getpid().to_string()) => Ok(()),
+        Ok(_) => Err("/proc is another pid namespace's; mount this one's own there".to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err("/proc is not mounted, and without it nobody can be supervised; mount it, \
+                 or take on the init alone with --mode off"
+                .to_owned())
+        }
+        Err(error) => Err(format!(
+            "/proc/self: {}; without it nobody can be supervised: mount /proc, or take on the init \
+             alone with --mode off",
+            crate::sys::errno(&error)
+        )),
+    }
+}
+
+fn permitted() -> Result<CapsHashSet, String> {
+    let sets =
+        crate::sys::credentials::capget().map_err(|errno| format!("permitted capabilities: {errno}"))?;
+    Ok(caps::all().into_iter().filter(|one| sets.permitted & one.bitmask() != 0).collect())
 }
 
 fn bounding() -> Result<CapsHashSet, String> {

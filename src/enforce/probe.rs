@@ -3,57 +3,87 @@
 
 use nix::errno::Errno;
 
-use crate::kernel::{Arch, Kernel, LandlockAbi, Notify, Release};
+use crate::kernel::{Arch, Kernel, LandlockAbi, NoListener, Notify, Release};
 use crate::sys;
 use crate::sys::signal::Mask;
 
 /// Measures this kernel. Nothing is changed by asking.
 ///
 /// # Errors
-/// uname(2) answers a release that is none.
+/// uname(2) answers a release that is none; a thread cannot be started.
 pub fn kernel() -> Result<Kernel, String> {
     let name = nix::sys::utsname::uname().map_err(|errno| format!("uname: {errno}"))?;
     let release: Release = name.release().to_string_lossy().parse()?;
     let stock = Kernel::stock(release, Arch::THIS);
-    let notify = match sys::seccomp::notification_available().map(|()| listener()) {
-        Ok(Err(why)) => Err(why),
-        Ok(Ok(())) => Ok(stock.notify.unwrap_or(Notify {
-            addfd_send: false,
-            wait_killable: false,
-            sync_wake_up: false,
-        })),
-        Err(errno) => Err(format!("seccomp answers {errno:?} when asked for user notification")),
+    let notify = match sys::seccomp::notification_available() {
+        Ok(()) if sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) == Ok(0) => Ok(()),
+        Ok(()) => tried(true)?,
+        Err(errno) => tried(false)?.and(Err(NoListener::Listener(format!(
+            "seccomp answers {errno:?} when asked for user notification"
+        )))),
     };
+    // Nobody is traced of whom nobody asks.
+    let is_asked = notify.is_ok();
+    let known =
+        stock.notify.unwrap_or(Notify { addfd_send: false, wait_killable: false, sync_wake_up: false });
     Ok(Kernel {
         release,
         arch: Arch::THIS,
         landlock: LandlockAbi(sys::landlock::abi()),
-        notify,
+        notify: notify.map(|()| known),
         mdwe: mdwe(),
+        trace: if is_asked { trace() } else { Ok(()) },
+        noexec_seal: stock.noexec_seal,
+        exec_bits: stock.exec_bits,
     })
 }
 
-/// Whether a filter with a listener can be loaded: there is only one in a chain of
-/// filters, and somebody outside may have it. Known only by trying, so a thread tries,
-/// and its filter ends with it. Without any filter in force nobody can have one.
-fn listener() -> Result<(), String> {
-    if sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) == Ok(0) {
-        return Ok(());
+/// Whether what was started here may be traced: nobody's filter refuses ptrace(2), and
+/// Yama asks for nothing that the supervisor lacks, which is no more than its app has
+/// (Documentation/admin-guide/LSM/Yama.rst). A scope that forbids its descendants to an
+/// ancestor without CAP_SYS_PTRACE forbids all.
+fn trace() -> Result<(), String> {
+    // Without a filter there is nobody who could refuse it.
+    if sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) != Ok(0) && sys::asked::ptrace_is_refused() {
+        return Err("a filter outside refuses it".to_owned());
     }
+    match yama() {
+        None | Some(0 | 1) => Ok(()),
+        Some(scope) => Err(format!("Yama's ptrace_scope is {scope}")),
+    }
+}
+
+/// Whether a filter can be loaded, with a listener: there is only one in a chain of
+/// filters, and somebody outside may have it. Known only by trying, so a thread tries,
+/// and its filter ends with it. Where no filter is in force nobody can have one, and
+/// nobody refuses.
+///
+/// # Errors
+/// It could not be tried: no degraded start could be told of without threads either.
+fn tried(listener: bool) -> Result<Result<(), NoListener>, String> {
     let mask = sys::signal::set_mask(Mask::ALL).map_err(|errno| format!("sigprocmask: {errno}"))?;
-    let tried = std::thread::spawn(|| {
-        sys::process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)?;
-        sys::seccomp::load(&sys::seccomp::ALLOW_ALL, false).map(drop)
+    let thread = std::thread::Builder::new().spawn(move || {
+        sys::process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
+            .map_err(|errno| NoListener::Listener(format!("no_new_privs is answered {errno:?}")))?;
+        let alone = || {
+            let refused = |errno| NoListener::Filter(format!("loading a filter is answered {errno:?}"));
+            sys::seccomp::load_unattended(&sys::seccomp::ALLOW_ALL).map_err(refused)
+        };
+        let why = match listener.then(|| sys::seccomp::load(&sys::seccomp::ALLOW_ALL, false)) {
+            Some(Ok(_)) => return Ok(()),
+            Some(Err(Errno::EBUSY)) => "EBUSY: something outside listens already".to_owned(),
+            Some(Err(errno)) => format!("loading one is answered {errno:?}"),
+            None => return alone(),
+        };
+        // Not even without one: then it is the filter that is refused.
+        alone().and(Err(NoListener::Listener(why)))
     });
-    let tried = tried.join();
+    let ended = thread.map(std::thread::JoinHandle::join);
     // A first thread makes the C library unblock signals of its own.
     sys::signal::set_mask(mask).map_err(|errno| format!("sigprocmask: {errno}"))?;
-    match tried {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(Errno::EBUSY)) => Err("EBUSY: something outside listens already".to_owned()),
-        Ok(Err(errno)) => Err(format!("loading one is answered {errno:?}")),
-        Err(_) => Err("the thread that tried to load one ended early".to_owned()),
-    }
+    let ended = ended.map_err(|error| format!("a thread cannot be started: {}", sys::errno(&error)))?;
+    let early = || NoListener::Listener("the thread that tried to load one ended early".to_owned());
+    Ok(ended.unwrap_or_else(|_| Err(early())))
 }
 
 /// Whether PR_SET_MDWE is known: the present setting can be read where it is.

@@ -1,14 +1,14 @@
 //! Where a profile comes from: the one named, else `/etc/remit/profile.json`, else
 //! `baseline`.
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-
-use crate::image::{self, Files};
+use crate::image::{self, Executable, Files};
+use crate::kernel::Arch;
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document};
 
@@ -21,8 +21,35 @@ pub struct Loaded {
     pub document: Document,
     /// Its file; none when it is embedded.
     pub path: Option<PathBuf>,
+    /// The links that lead to it.
+    pub links: Vec<PathBuf>,
+    /// Names that nothing has yet: what stood there at the next start would be taken
+    /// for a profile, or for programs.
+    pub reserved: Vec<PathBuf>,
     /// What events and messages call it.
     pub source: String,
+}
+
+impl Loaded {
+    /// Names whose change by the app would decide what the next start reads or takes for
+    /// a program, each with the word that a message has for it.
+    pub fn kept(&self) -> Vec<(&'static str, PathBuf)> {
+        let name = |what| move |path: &PathBuf| (what, path.clone());
+        let programs = &self.document.profile.programs;
+        let named =
+            programs.iter().flat_map(|program| [Some(program.place.path()), program.interpreter.as_deref()]);
+        let loaders = image::elf::standard_loaders(Arch::THIS);
+        let programs: BTreeSet<PathBuf> =
+            named.flatten().chain(loaders).flat_map(image::live::links).collect();
+        let listed =
+            self.document.profile.programs.iter().flat_map(|program| program.libraries.iter().flatten());
+        let libraries: BTreeSet<PathBuf> = listed.flat_map(|path| image::live::links(path)).collect();
+        let mut kept: Vec<_> = self.links.iter().map(name("a link to the profile")).collect();
+        kept.extend(programs.iter().map(name("a link to a program")));
+        kept.extend(libraries.iter().map(name("a link to what code may be mapped from")));
+        kept.extend(self.reserved.iter().map(name("what the next start would read")));
+        kept
+    }
 }
 
 /// Reads the profile for this command.
@@ -31,16 +58,16 @@ pub struct Loaded {
 /// One line with the file's name: it is missing, unreadable, a directory, too
 /// large, not what the digest says, or not valid.
 pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
     let Some(name) = named else {
         return match std::fs::symlink_metadata(DEFAULT) {
             Ok(_) => from_file(Path::new(DEFAULT), None),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                from_name("baseline", command, files)
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
+                let mut loaded = from_name("baseline", command, files)?;
+                loaded.reserved.push(DEFAULT.into());
+                Ok(loaded)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-                from_name("baseline", command, files)
-            }
-            Err(error) => Err(format!("{DEFAULT}: cannot be looked at: {error}")),
+            Err(error) => Err(format!("{DEFAULT}: cannot be looked at: {}", image::why(&error))),
         };
     };
     let text = name.to_string_lossy();
@@ -58,6 +85,16 @@ pub fn named_file(text: &str) -> Result<Loaded, String> {
     }
 }
 
+/// Where the evidence of a profile is: `P.evidence.json` for `P.json`.
+pub fn beside(profile: &Path) -> PathBuf {
+    let mut name: OsString = profile.file_stem().unwrap_or_default().to_owned();
+    if profile.extension().is_none_or(|end| end != "json") {
+        name = profile.file_name().unwrap_or_default().to_owned();
+    }
+    name.push(".evidence.json");
+    profile.with_file_name(name)
+}
+
 /// An embedded profile as it is in force for this command.
 ///
 /// # Errors
@@ -66,10 +103,16 @@ pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded
     // A directory that cannot be listed holds no program that could be found.
     let beside = || image::beside(files, command).unwrap_or_default();
     let exists = |path: &Path| matches!(files.look(path), Ok(Some(_)));
-    let around = Around { command, beside: &beside, exists: &exists };
+    let interpreter = |path: &Path| match files.executable(path) {
+        Ok(Executable::Script(interpreter, _)) => Some(interpreter),
+        _ => None,
+    };
+    let around = Around { command, beside: &beside, interpreter: &interpreter, exists: &exists };
     let document =
         embedded::expand(name, &around).map_err(|error| format!("profile {name}: {}", error.message))?;
-    Ok(Loaded { document, path: None, source: format!("embedded:{name}") })
+    let places = if name == "baseline" { &embedded::PLACES[..] } else { &[] };
+    let reserved = places.iter().map(PathBuf::from).filter(|path| !exists(path)).collect();
+    Ok(Loaded { document, path: None, links: Vec::new(), reserved, source: format!("embedded:{name}") })
 }
 
 fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
@@ -89,13 +132,13 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
             format!("profile {name}: is a directory; name the file in it")
         }
         std::io::ErrorKind::PermissionDenied => {
-            format!("profile {name}: may not be read; make it readable for the user that starts remit-init")
+            let why = image::why(&error);
+            format!(
+                "profile {name}: may not be read: {why}; make it readable for the user that starts remit-init"
+            )
         }
         _ => {
-            let why = error
-                .raw_os_error()
-                .map_or(error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned());
-            format!("profile {name}: cannot be read: {why}; name a file that can")
+            format!("profile {name}: cannot be read: {}; name a file that can", image::why(&error))
         }
     };
     // Non-blocking only for the open: a FIFO that nobody writes must not hold the start.
@@ -128,7 +171,8 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
             document.digest
         ));
     }
+    let links = image::live::links(path);
     // A relative name would mean another file once the supervisor is at /.
     let path = std::fs::canonicalize(path).map_err(failed)?;
-    Ok(Loaded { document, source: path.display().to_string(), path: Some(path) })
+    Ok(Loaded { document, source: path.display().to_string(), path: Some(path), links, reserved: Vec::new() })
 }

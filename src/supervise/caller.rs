@@ -97,7 +97,7 @@ fn four<'a>(words: impl Iterator<Item = &'a str>) -> Option<[u32; 4]> {
 
 /// The errno of an I/O error; EIO where it has none.
 pub fn errno(error: std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+    sys::errno(&error)
 }
 
 /// The supervisor's own identity, to which a worker goes back.
@@ -110,6 +110,15 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether this place lets file-system ids be taken on at all: a worker that came
+    /// to a caller's and not back would have to end everything.
+    ///
+    /// # Errors
+    /// The kernel, or a filter outside, refused.
+    pub fn probe() -> Result<(), Errno> {
+        credentials::set_filesystem_ids(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+    }
+
     /// This thread's.
     ///
     /// # Errors
@@ -138,7 +147,7 @@ impl Identity {
         let [.., gid] = caller.gids;
         let same = uid == self.uid && gid == self.gid && caller.groups == self.groups;
         let effective = self.sets.permitted & caller.effective;
-        if same && effective & OVER_FILES == self.sets.effective & OVER_FILES {
+        if same && effective & OVER_IT == self.sets.effective & OVER_IT {
             return act();
         }
         if caller.groups != self.groups {
@@ -149,6 +158,24 @@ impl Identity {
         let result = taken.and_then(|()| act());
         self.back(caller.groups != self.groups);
         result
+    }
+
+    /// Becomes the caller for good, as far as a peer is told who connects to it: with its
+    /// effective ids, groups and no more capabilities. For a thread that ends afterwards.
+    /// The real ids stay, so that nobody may signal it.
+    ///
+    /// # Errors
+    /// EPERM when the ids could not be taken on.
+    pub fn turn_into(&self, caller: &Caller) -> Result<(), Errno> {
+        let ([_, uid, ..], [_, gid, ..]) = (caller.uids, caller.gids);
+        if caller.groups != self.groups {
+            credentials::setgroups(&caller.groups)?;
+        }
+        if (uid, gid) != (self.uid, self.gid) {
+            credentials::set_effective_ids(uid, gid)?;
+        }
+        let effective = self.sets.permitted & caller.effective;
+        credentials::capset(CapSets { effective, ..self.sets })
     }
 
     /// Reads what only the caller's own user may read of it, with every capability
@@ -189,9 +216,21 @@ impl Identity {
 }
 
 /// The capabilities that decide about files: CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH,
-/// FOWNER, FSETID, LINUX_IMMUTABLE, SYS_ADMIN, SYS_RESOURCE, MKNOD, LEASE.
-const OVER_FILES: u64 =
-    1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 9 | 1 << 21 | 1 << 24 | 1 << 27 | 1 << 28;
+/// FOWNER, FSETID, LINUX_IMMUTABLE, SYS_ADMIN, SYS_RESOURCE, MKNOD, LEASE; and about
+/// sockets: NET_BIND_SERVICE, NET_ADMIN, NET_RAW.
+const OVER_IT: u64 = 1
+    | 1 << 1
+    | 1 << 2
+    | 1 << 3
+    | 1 << 4
+    | 1 << 9
+    | 1 << 10
+    | 1 << 12
+    | 1 << 13
+    | 1 << 21
+    | 1 << 24
+    | 1 << 27
+    | 1 << 28;
 
 /// The memory of a caller, opened once for a call.
 ///
@@ -207,6 +246,20 @@ impl<'a> Memory<'a> {
     /// A thread's memory, for reading.
     pub fn of(identity: &'a Identity, caller: &'a Caller) -> Memory<'a> {
         Memory { identity, caller, file: OnceCell::new() }
+    }
+
+    /// The same where it was opened before.
+    pub fn kept(identity: &'a Identity, caller: &'a Caller, file: File) -> Memory<'a> {
+        Memory { identity, caller, file: OnceCell::from(file) }
+    }
+
+    /// It opened, to be kept.
+    ///
+    /// # Errors
+    /// As [`Memory::bytes`].
+    pub fn open(self) -> Result<File, Errno> {
+        self.file()?;
+        self.file.into_inner().ok_or(Errno::EACCES)
     }
 
     /// # Errors

@@ -3,9 +3,14 @@
 //!
 //! A process is its pid and its start time, so that a number taken over by another
 //! is not mistaken.
+//!
+//! Where what is executed is looked at, every exec is known for what it was. A fork has
+//! its parent's memory, and so the stack of the exec that it descends from, at an address
+//! that no other exec was given: by that it is told, whatever became of its parent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -18,7 +23,57 @@ const MANY: usize = 4096;
 
 /// What is remembered of the processes.
 #[derive(Debug, Default)]
-pub struct Families(HashMap<i32, Member>);
+pub struct Families {
+    members: HashMap<i32, Member>,
+    /// Entries by image and by where its stack begins.
+    stacks: HashMap<(FileId, u64), Vec<usize>>,
+    /// What COMMAND is.
+    command: Option<Command>,
+    /// Stacks of processes that cannot be looked into now were forgotten.
+    forgot: bool,
+    /// Execs of which it is not known yet whether they succeeded.
+    expected: HashMap<i32, usize>,
+    /// Forks that were let go on and may not have happened yet.
+    forks: Vec<Fork>,
+}
+
+/// COMMAND, whose exec nobody looked at: it was ours.
+#[derive(Clone, Copy, Debug)]
+struct Command {
+    pid: i32,
+    started: Option<u64>,
+    entry: usize,
+    /// Its image, and where its stack begins.
+    stack: Option<(FileId, u64)>,
+    /// It has called an exec since, so that what is there now says nothing.
+    over: bool,
+}
+
+impl Command {
+    /// Looks where its stack begins, while that can be known.
+    fn look(&mut self, identity: &Identity) {
+        if self.stack.is_none() && !self.over && started(self.pid) == self.started {
+            let look = |caller: Caller| {
+                let look = || image_and_stack(&caller).map(|(image, _, stack)| (image, stack));
+                identity.look_as_caller(&caller, look)
+            };
+            self.stack = living_thread(self.pid).ok_or(Errno::ESRCH).and_then(look).ok();
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Fork {
+    tid: i32,
+    parent: i32,
+    entry: usize,
+    until: Instant,
+    /// Who lived when it was let go on.
+    seen: Vec<i32>,
+}
+
+/// So long a fork takes at most, unless the kernel keeps its caller waiting.
+const SOON: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug)]
 struct Member {
@@ -32,17 +87,114 @@ impl Families {
     /// An exec by this process, which is `entry` until it succeeds, was let go on.
     pub fn executes(&mut self, pid: i32, entry: usize, next: usize) {
         let Some(started) = started(pid) else { return };
-        match self.0.get_mut(&pid).filter(|member| member.started == started) {
+        match self.members.get_mut(&pid).filter(|member| member.started == started) {
             Some(member) => member.next = Some(next),
             None => self.remember(pid, Member { started, entry, next: Some(next) }),
         }
     }
 
-    fn remember(&mut self, pid: i32, member: Member) {
-        if self.0.len() >= MANY {
-            self.0.retain(|pid, member| self::started(*pid) == Some(member.started));
+    /// A process that was looked at has become `entry`. `shared` where its image does not
+    /// tell: that, and where its stack begins.
+    pub fn became(
+        &mut self,
+        caller: &Caller,
+        entry: usize,
+        shared: Option<(FileId, u64)>,
+        identity: &Identity,
+    ) {
+        self.expected.remove(&caller.tgid);
+        // It may have ended, and what it forked lives on.
+        if let Some((image, stack)) = shared {
+            self.remember_stack(image, stack, entry, identity);
         }
-        self.0.insert(pid, member);
+        self.is(caller.tgid, entry);
+    }
+
+    /// An exec was let go on that may lead to this entry.
+    pub fn expects(&mut self, pid: i32, entry: usize) {
+        self.expected.insert(pid, entry);
+    }
+
+    /// A process is `entry`, and will soon not be to be looked into.
+    pub fn is(&mut self, pid: i32, entry: usize) {
+        if let Some(started) = started(pid) {
+            self.remember(pid, Member { started, entry, next: None });
+        }
+    }
+
+    /// A process that cannot be looked into was made by a thread of another.
+    pub fn forked(&mut self, child: i32, parent: i32) {
+        let parent = Caller::of(parent).map_or(parent, |parent| parent.tgid);
+        if let Some(entry) = self.members.get(&parent).map(|member| member.entry) {
+            self.is(child, entry);
+        }
+    }
+
+    /// A fork by this caller, which is of this entry, is let go on while these live.
+    pub fn forks(&mut self, caller: &Caller, entry: usize, seen: Vec<i32>) {
+        let until = Instant::now() + SOON;
+        self.forks.push(Fork { tid: caller.tid, parent: caller.tgid, entry, until, seen });
+    }
+
+    /// How many forks of an entry are on their way: nobody tells when one has happened.
+    /// It has once its caller calls again, or has a new child among these.
+    pub fn on_their_way(&mut self, entry: usize, caller: i32, live: &[i32]) -> u32 {
+        let now = Instant::now();
+        let mut born = Vec::new();
+        self.forks.retain(|fork| {
+            let is_new = |pid: &&i32| !fork.seen.contains(pid) && !born.contains(*pid);
+            let is_its = |pid: &&i32| Caller::of(**pid).is_ok_and(|child| child.ppid == fork.parent);
+            if fork.tid == caller || now >= fork.until {
+                return false;
+            }
+            let child = live.iter().filter(is_new).find(is_its);
+            born.extend(child);
+            child.is_none()
+        });
+        // A child is one fork's.
+        self.forks.iter_mut().for_each(|fork| fork.seen.extend(&born));
+        self.forks.iter().filter(|fork| fork.entry == entry).count() as u32
+    }
+
+    /// How many of these processes are, or may be about to become, `entry`, without one.
+    pub fn live(
+        &mut self,
+        processes: &[i32],
+        entry: usize,
+        but: i32,
+        identity: &Identity,
+        rules: &Rulebook,
+    ) -> u32 {
+        self.expected.retain(|pid, _| processes.contains(pid));
+        let others = processes.iter().filter(|pid| **pid != but);
+        let is_one = |pid: &&i32| {
+            self.expected.get(*pid) == Some(&entry)
+                || living_thread(**pid).is_some_and(|thread| {
+                    self.lookup(**pid, Some(&thread), identity, rules, 0) == Some(entry)
+                })
+        };
+        others.filter(is_one).count() as u32
+    }
+
+    fn remember_stack(&mut self, image: FileId, stack: u64, entry: usize, identity: &Identity) {
+        if self.stacks.len() >= MANY {
+            let live = living_stacks(identity);
+            let before = self.stacks.len();
+            self.stacks.retain(|(_, stack), _| live.contains(stack));
+            // Of one that made itself undumpable for the moment, too.
+            self.forgot |= self.stacks.len() < before;
+        }
+        let entries = self.stacks.entry((image, stack)).or_default();
+        if !entries.contains(&entry) {
+            entries.push(entry);
+        }
+    }
+
+    fn remember(&mut self, pid: i32, member: Member) {
+        if self.members.len() >= MANY {
+            self.members.retain(|pid, member| self::started(*pid) == Some(member.started));
+        }
+        self.members.insert(pid, member);
     }
 
     /// The entry that a process is; `None` when it cannot be told.
@@ -66,7 +218,7 @@ impl Families {
             return Some(entry);
         }
         let started = started(pid)?;
-        if let Some(member) = self.0.get_mut(&pid).filter(|member| member.started == started) {
+        if let Some(member) = self.members.get_mut(&pid).filter(|member| member.started == started) {
             let Some(next) = member.next else { return Some(member.entry) };
             // One that cannot be looked at is taken at what it was allowed.
             let caller = caller()?;
@@ -77,6 +229,11 @@ impl Families {
             return Some(member.entry);
         }
         let caller = caller()?;
+        if rules.checks() {
+            let entry = self.by_stack(&caller, identity, rules)?;
+            self.remember(pid, Member { started, entry, next: None });
+            return Some(entry);
+        }
         let supervisor = rules.policy().supervisor as i32;
         let parent = (caller.ppid > 1 && caller.ppid != supervisor && depth < DEEPEST)
             .then(|| self.lookup(caller.ppid, None, identity, rules, depth + 1))
@@ -86,14 +243,62 @@ impl Families {
             // A fork runs what its parent does; an orphan is known by its image.
             Some((id, path)) => match parent.filter(|entry| rules.runs_as(*entry, id, &path)) {
                 Some(entry) => entry,
+                // More than one may be the same to everything that follows: /bin is
+                // /usr/bin on most systems, and baseline names both.
                 None => match rules.running(id, &path)[..] {
-                    [only] => only,
+                    [first, ref rest @ ..] if rest.iter().all(|other| rules.alike(first, *other)) => first,
                     _ => return None,
                 },
             },
         };
         self.remember(pid, Member { started, entry, next: None });
         Some(entry)
+    }
+
+    /// The entry of the exec that a process descends from: one alone, or some that make
+    /// no difference. Every exec that a living process descends from is known, where the
+    /// image does not tell, but that of COMMAND, which was ours.
+    fn by_stack(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<usize> {
+        let (image, path, stack) = identity.look_as_caller(caller, || image_and_stack(caller)).ok()?;
+        if let Some(command) = &mut self.command {
+            command.look(identity);
+        }
+        let alike = |one, other| rules.alike(one, other);
+        self.told((image, stack), |entry| rules.runs_as(entry, image, &path), alike)
+    }
+
+    /// The entry that this image and stack tell; `runs` says what COMMAND may look like.
+    fn told(
+        &self,
+        key: (FileId, u64),
+        runs: impl Fn(usize) -> bool,
+        alike: impl Fn(usize, usize) -> bool,
+    ) -> Option<usize> {
+        let command = self.command.filter(|command| runs(command.entry));
+        let command = match command.map(|command| (command.entry, command.stack)) {
+            Some((entry, Some(stack))) if stack == key => Some(entry),
+            // Nobody else can be one whose exec is not known.
+            Some((entry, None)) if !self.forgot && !self.stacks.contains_key(&key) => Some(entry),
+            _ => None,
+        };
+        let mut entries = self.stacks.get(&key).into_iter().flatten().copied().chain(command);
+        let first = entries.next()?;
+        entries.all(|other| alike(first, other)).then_some(first)
+    }
+
+    /// The launch itself: COMMAND is this entry.
+    pub fn launches(&mut self, pid: i32, entry: usize) {
+        self.command = Some(Command { pid, started: started(pid), entry, stack: None, over: false });
+        self.executes(pid, entry, entry);
+    }
+
+    /// A process calls an exec: where it is COMMAND, this is the last moment to see where
+    /// its stack began.
+    pub fn calls_exec(&mut self, caller: &Caller, identity: &Identity) {
+        if let Some(command) = self.command.as_mut().filter(|command| command.pid == caller.tgid) {
+            command.look(identity);
+            command.over = true;
+        }
     }
 
     /// The programs of the processes above this one and below the supervisor,
@@ -132,6 +337,24 @@ fn image_id(caller: &Caller, identity: &Identity) -> Option<FileId> {
     identity.look_as_caller(caller, || file_id(&image_link(caller))).ok()
 }
 
+/// A thread of a process that has not ended: the first, of which nothing is to be seen
+/// once it has, where that lives.
+fn living_thread(pid: i32) -> Option<Caller> {
+    if !super::descendants::is_dead(pid, pid) {
+        return Caller::of(pid).ok();
+    }
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let mut tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok());
+    tids.find(|tid| !super::descendants::is_dead(pid, *tid)).and_then(|tid| Caller::of(tid).ok())
+}
+
+/// The file that a process runs, its path, and where its stack began.
+pub(super) fn image_and_stack(caller: &Caller) -> Result<(FileId, PathBuf, u64), Errno> {
+    let link = image_link(caller);
+    let path = std::fs::read_link(&link).map_err(errno)?;
+    Ok((file_id(&link)?, path, start_of_stack(caller.tid).ok_or(Errno::ESRCH)?))
+}
+
 /// The file that a process runs, and its path.
 pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, PathBuf)> {
     let link = image_link(caller);
@@ -139,8 +362,9 @@ pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, PathBuf)> 
     identity.look_as_caller(caller, look).ok()
 }
 
+/// By the thread that calls: the first of its process may have ended.
 fn image_link(caller: &Caller) -> String {
-    format!("/proc/{}/exe", caller.tgid)
+    format!("/proc/{}/exe", caller.tid)
 }
 
 fn file_id(path: &str) -> Result<FileId, Errno> {
@@ -148,16 +372,58 @@ fn file_id(path: &str) -> Result<FileId, Errno> {
     Ok(FileId { device: stat.st_dev, inode: stat.st_ino })
 }
 
-/// When a process started, in clock ticks since boot (proc(5), field 22).
-fn started(pid: i32) -> Option<u64> {
+/// Where a process's stack began at its exec (proc(5), field 28): 0 for one that may not
+/// be looked into.
+fn start_of_stack(pid: i32) -> Option<u64> {
+    field(pid, 28)?.parse().ok().filter(|stack| *stack != 0)
+}
+
+/// Of every living process that may be looked into.
+fn living_stacks(identity: &Identity) -> HashSet<u64> {
+    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let stack = |pid| {
+        let caller = Caller::of(pid).ok()?;
+        identity.look_as_caller(&caller, || start_of_stack(pid).ok_or(Errno::ESRCH)).ok()
+    };
+    pids.filter_map(stack).collect()
+}
+
+/// A field of /proc/PID/stat, by its number in proc(5), from 3 on.
+fn field(pid: i32, number: usize) -> Option<String> {
     let stat = proc_text(pid, "stat").ok()?;
     // The name, in parentheses, may hold anything; the rest may not.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(number - 3).map(str::to_owned)
+}
+
+/// When a process started, in clock ticks since boot (proc(5), field 22).
+pub(super) fn started(pid: i32) -> Option<u64> {
+    field(pid, 22)?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What was forgotten is not COMMAND for that.
+    #[test]
+    fn a_stack_that_nobody_knows_is_commands_only_where_no_other_can_be() {
+        let image = FileId { device: 1, inode: 2 };
+        let other = |one: usize, other: usize| one == other;
+        let command = Command { pid: 1, started: None, entry: 0, stack: None, over: true };
+        let mut families = Families { command: Some(command), ..Families::default() };
+        families.stacks.insert((image, 16), vec![1]);
+        let told = |families: &Families, stack| families.told((image, stack), |_| true, other);
+        assert_eq!((told(&families, 16), told(&families, 32)), (Some(1), Some(0)));
+        assert_eq!(families.told((image, 32), |_| false, other), None, "another image");
+        families.forgot = true;
+        assert_eq!((told(&families, 16), told(&families, 32)), (Some(1), None));
+        families.command = Some(Command { stack: Some((image, 32)), ..command });
+        assert_eq!((told(&families, 32), told(&families, 48)), (Some(0), None));
+        // Where no address is random two may be at the same place.
+        families.stacks.insert((image, 32), vec![1]);
+        assert_eq!(told(&families, 32), None);
+    }
 
     #[test]
     fn a_number_taken_over_by_another_process_is_another_member() {
@@ -167,10 +433,10 @@ mod tests {
         families.remember(me, Member { started: now - 1, entry: 3, next: None });
 
         families.executes(me, 0, 1);
-        let member = families.0[&me];
+        let member = families.members[&me];
         assert_eq!((member.started, member.entry, member.next), (now, 0, Some(1)));
         families.executes(me, 2, 3);
-        let member = families.0[&me];
+        let member = families.members[&me];
         assert_eq!((member.entry, member.next), (0, Some(3)), "what is known of it stays");
     }
 }

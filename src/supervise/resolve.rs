@@ -52,6 +52,12 @@ const MAX_LINKS: u32 = 40;
 /// The inode of every procfs's root.
 const PROC_ROOT: u64 = 1;
 
+/// A path that means the same to everyone: absolute, normal, and not of `/proc`.
+pub fn is_plain(path: &Path) -> bool {
+    let normal = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
+    path.is_absolute() && normal && !path.starts_with("/proc") && !path.starts_with("/dev")
+}
+
 /// From where a path is resolved: the root for an absolute one, else the caller's
 /// descriptor or working directory.
 ///

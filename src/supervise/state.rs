@@ -1,13 +1,44 @@
 //! PID 1's rules, pure: what happens becomes what is to be done.
 //!
-//! The app runs until it ends or the policy stops it; then everyone who is left is
-//! told to end, has the grace to do so, and is killed. The loop waits, asks this
-//! state, and acts.
+//! The app runs until it ends, is told to and does not in time, or the policy stops it;
+//! then everyone who is left is told to end, has the grace to do so, and is killed. The
+//! loop waits, asks this state, and acts.
+//!
+//! **How long.** The grace begins when the app ends. Where a grace was asked for it is
+//! the whole time from the TERM that tells the container to end, and is over for the app
+//! too; where none was, the app has as long as whoever stops the container gives it, as
+//! it would with tini, and only those who have left its session or lost their parent are
+//! told once the usual grace is over, before the engine's own KILL.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use crate::enforce::launch::Terminal;
 use crate::sys::process::Change;
 use crate::sys::signal::Received;
+
+/// How the init behaves, as it was asked to.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// How long those who are left have to end; none was asked for where it is `None`.
+    pub grace: Option<Duration>,
+    /// How long a TERM is kept back, so that a load balancer sends nothing more.
+    pub drain: Duration,
+    /// Exit codes that become 0 (tini's `-e`).
+    pub remap: Vec<u8>,
+    /// Signals that are forwarded as another one, or as 0 not at all (dumb-init's `-r`).
+    pub rewrite: BTreeMap<i32, i32>,
+    /// What the app shares with the init.
+    pub terminal: Terminal,
+    /// A signal that asks what the init sees, and is not forwarded.
+    pub status: Option<i32>,
+    /// Nobody would continue the init once it has stopped: it is PID 1, or leads its
+    /// session.
+    pub unattended: bool,
+}
+
+/// How long those who are left have where nobody says: less than Docker's ten seconds.
+pub const USUAL_GRACE: Duration = Duration::from_secs(8);
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +47,13 @@ pub enum Input {
     Signal(Received),
     /// A child ended and was reaped.
     Reaped(i32, Change),
+    /// A child was stopped by this signal.
+    Stopped(i32, i32),
     /// All that ended has been reaped, and others are left.
     Others,
     /// All that ended has been reaped, and no child is left.
     Alone,
-    /// The grace, or the wait after the kill, is over.
+    /// The time that was asked for is over.
     Timeout,
     /// A violation ends the container (`on_violation: stop`).
     Violation,
@@ -31,6 +64,21 @@ pub enum Input {
 pub enum Action {
     /// Send the signal to the app, or to its group.
     Forward(Received),
+    /// Say that a signal was dropped.
+    Drop(i32),
+    /// Say what the init sees: zombies and who owes their wait, the stuck.
+    Report,
+    /// Stop, as the app has.
+    Suspend,
+    /// Put the app into the foreground, where the init is in it.
+    Foreground,
+    /// Put the app into the foreground and continue it.
+    Resume,
+    /// TERM to what is left of the app's session, as dumb-init does.
+    TerminateSession,
+    /// TERM and CONT to every descendant that has left the app's session or lost its
+    /// parent.
+    TerminateDetached,
     /// TERM and CONT to every descendant.
     TerminateAll,
     /// KILL to every descendant.
@@ -59,8 +107,15 @@ const AFTER_KILL: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// The app has ended; whether anybody is left is not known yet.
-    Ended,
+    /// A TERM is kept back.
+    Draining(Received),
+    /// The app was told to end, and the grace has begun.
+    Told,
+    /// The app has ended; whether anybody is left is not known yet. The grace that was
+    /// asked for may have begun before.
+    Ended {
+        begun: bool,
+    },
     Terminating,
     Killing,
 }
@@ -69,12 +124,13 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub struct State {
     app: i32,
-    grace: Duration,
-    remap: Vec<u8>,
+    rules: Rules,
     phase: Phase,
     code: u8,
     told: Option<i32>,
     violated: bool,
+    /// A stop was asked for by a signal, so that the app is not continued from it.
+    stop_forwarded: bool,
     /// Reaped while the container was ending, for the last event.
     pub ended: u32,
     /// Whether anyone outlived the grace.
@@ -82,16 +138,16 @@ pub struct State {
 }
 
 impl State {
-    /// The app has been started; `remap` are exit codes that become 0 (tini's `-e`).
-    pub fn new(app: i32, grace: Duration, remap: Vec<u8>) -> State {
+    /// The app has been started.
+    pub fn new(app: i32, rules: Rules) -> State {
         State {
             app,
-            grace,
-            remap,
+            rules,
             phase: Phase::Running,
             code: 0,
             told: None,
             violated: false,
+            stop_forwarded: false,
             ended: 0,
             killed: false,
         }
@@ -106,55 +162,147 @@ impl State {
         }
     }
 
+    /// Whether the app has not ended.
+    pub fn app_runs(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Draining(_) | Phase::Told)
+    }
+
     /// What follows from what happened.
     pub fn step(&mut self, input: &Input) -> Vec<Action> {
-        match (self.phase, input) {
-            (Phase::Running, Input::Signal(signal)) => self.forward(*signal),
-            (Phase::Running, Input::Reaped(pid, change)) if *pid == self.app => {
-                self.code = self.exit_code(*change);
-                self.phase = Phase::Ended;
-                Vec::new()
-            }
-            (Phase::Ended, Input::Others) => {
-                self.phase = Phase::Terminating;
-                vec![Action::TerminateAll, Action::Wait(self.grace)]
-            }
-            (Phase::Ended | Phase::Terminating | Phase::Killing, Input::Reaped(pid, change)) => {
-                self.ended += 1;
-                if *pid == self.app && !self.violated {
-                    self.code = self.exit_code(*change);
+        match input {
+            Input::Signal(signal) if Some(signal.signal) == self.rules.status => vec![Action::Report],
+            Input::Signal(signal) if self.app_runs() => self.signal(*signal),
+            // Signals that come while the container ends have nothing to add.
+            Input::Signal(_) => Vec::new(),
+            Input::Stopped(pid, signal) if *pid == self.app && self.app_runs() => self.stopped(*signal),
+            Input::Stopped(..) => Vec::new(),
+            Input::Reaped(pid, change) => self.reaped(*pid, *change),
+            Input::Others => match self.phase {
+                Phase::Ended { begun } => {
+                    self.phase = Phase::Terminating;
+                    let wait = (!begun).then_some(Action::Wait(self.grace()));
+                    [Action::TerminateAll].into_iter().chain(wait).collect()
                 }
-                Vec::new()
-            }
-            (Phase::Ended | Phase::Terminating | Phase::Killing, Input::Alone) => {
-                vec![Action::Exit(self.code)]
-            }
-            (Phase::Terminating, Input::Timeout) => self.kill_all(),
-            (Phase::Killing, Input::Timeout) => vec![Action::Exit(self.code)],
-            (Phase::Running | Phase::Ended | Phase::Terminating, Input::Violation) => {
+                _ => Vec::new(),
+            },
+            // Nobody but the app decides when a running container ends.
+            Input::Alone if self.app_runs() => Vec::new(),
+            Input::Alone => vec![Action::Exit(self.code)],
+            Input::Timeout => self.timeout(),
+            Input::Violation if self.phase == Phase::Killing => Vec::new(),
+            Input::Violation => {
                 self.violated = true;
                 self.code = 128 + libc::SIGKILL as u8;
                 self.kill_all()
             }
-            // Nobody but the app decides when a running container ends; signals
-            // that come while it ends have nothing to add.
-            (Phase::Running, Input::Reaped(..) | Input::Others | Input::Alone | Input::Timeout)
-            | (Phase::Ended, Input::Timeout)
-            | (Phase::Ended | Phase::Terminating | Phase::Killing, Input::Signal(_))
-            | (Phase::Terminating | Phase::Killing, Input::Others)
-            | (Phase::Killing, Input::Violation) => Vec::new(),
         }
     }
 
-    fn forward(&mut self, signal: Received) -> Vec<Action> {
-        // The terminal stops a background reader; that is not for the app.
-        if matches!(signal.signal, libc::SIGTTIN | libc::SIGTTOU) {
+    fn grace(&self) -> Duration {
+        self.rules.grace.unwrap_or(USUAL_GRACE)
+    }
+
+    fn signal(&mut self, signal: Received) -> Vec<Action> {
+        let named = signal.signal;
+        // The terminal stops and interrupts the whole foreground group: who shares the
+        // init's has had it already.
+        let shared = self.rules.terminal == Terminal::Shared && signal.code == libc::SI_KERNEL;
+        if shared && matches!(named, libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGWINCH) {
+            return if named == libc::SIGTSTP { self.suspend() } else { Vec::new() };
+        }
+        let job_control = matches!(named, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+        match self.rules.terminal {
+            // It is the init that is in the background, or alone in the foreground.
+            Terminal::Group if job_control && named != libc::SIGTSTP => return Vec::new(),
+            Terminal::Group if job_control && signal.code == libc::SI_KERNEL && self.rules.unattended => {
+                return Vec::new();
+            }
+            Terminal::Group if named == libc::SIGCONT => {
+                self.stop_forwarded = false;
+                return vec![Action::Foreground, Action::Forward(signal)];
+            }
+            _ => {}
+        }
+        let stop = match self.rules.terminal {
+            Terminal::Session if job_control => libc::SIGSTOP,
+            _ => named,
+        };
+        let forwarded = self.rules.rewrite.get(&named).copied().unwrap_or(stop);
+        if forwarded == 0 {
+            return vec![Action::Drop(named)];
+        }
+        let signal = Received { signal: forwarded, ..signal };
+        match named {
+            libc::SIGTERM => return self.terminate(signal),
+            libc::SIGINT | libc::SIGQUIT => self.told = Some(named),
+            libc::SIGTSTP | libc::SIGSTOP => self.stop_forwarded = true,
+            _ => {}
+        }
+        let mut actions = vec![Action::Forward(signal)];
+        if job_control && self.rules.terminal != Terminal::Group {
+            actions.extend(self.suspend());
+        }
+        actions
+    }
+
+    /// The container is to end. A second TERM does not wait for the drain.
+    fn terminate(&mut self, signal: Received) -> Vec<Action> {
+        self.told = Some(libc::SIGTERM);
+        if self.phase == Phase::Running && !self.rules.drain.is_zero() {
+            self.phase = Phase::Draining(signal);
+            return vec![Action::Wait(self.rules.drain)];
+        }
+        let begins = self.phase != Phase::Told;
+        self.phase = Phase::Told;
+        let wait = begins.then_some(Action::Wait(self.grace()));
+        [Action::Forward(signal)].into_iter().chain(wait).collect()
+    }
+
+    fn suspend(&self) -> Vec<Action> {
+        if self.rules.unattended { Vec::new() } else { vec![Action::Suspend] }
+    }
+
+    /// The app has stopped, and its parent is who could continue it. In the session of
+    /// a shell the init stops along, so that the shell takes the terminal back; where
+    /// there is nobody, a Ctrl-Z must not stop the container for ever.
+    fn stopped(&mut self, signal: i32) -> Vec<Action> {
+        let job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+        if self.rules.terminal != Terminal::Group || !job_control {
             return Vec::new();
         }
-        if matches!(signal.signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) {
-            self.told = Some(signal.signal);
+        match (self.rules.unattended, self.stop_forwarded) {
+            (false, _) => vec![Action::Suspend],
+            (true, false) => vec![Action::Resume],
+            (true, true) => Vec::new(),
         }
-        vec![Action::Forward(signal)]
+    }
+
+    fn reaped(&mut self, pid: i32, change: Change) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.app_runs() {
+            if pid == self.app {
+                self.code = self.exit_code(change);
+                let begun = self.phase == Phase::Told && self.rules.grace.is_some();
+                self.phase = Phase::Ended { begun };
+                actions.push(Action::TerminateSession);
+            }
+            return actions;
+        }
+        self.ended += 1;
+        if pid == self.app && !self.violated {
+            self.code = self.exit_code(change);
+        }
+        actions
+    }
+
+    fn timeout(&mut self) -> Vec<Action> {
+        match self.phase {
+            Phase::Draining(signal) => self.terminate(signal),
+            Phase::Told if self.rules.grace.is_none() => vec![Action::TerminateDetached],
+            Phase::Told | Phase::Terminating | Phase::Ended { .. } => self.kill_all(),
+            Phase::Killing => vec![Action::Exit(self.code)],
+            Phase::Running => Vec::new(),
+        }
     }
 
     fn kill_all(&mut self) -> Vec<Action> {
@@ -170,77 +318,9 @@ impl State {
             Change::Signalled(signal) => 128 + signal as u8,
             Change::Stopped(..) => 128,
         };
-        if self.remap.contains(&code) { 0 } else { code }
+        if self.rules.remap.contains(&code) { 0 } else { code }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn signal(signal: i32) -> Input {
-        Input::Signal(Received { signal, code: 0, sender: 0, value: 0 })
-    }
-
-    fn started() -> State {
-        State::new(7, Duration::from_secs(8), vec![143])
-    }
-
-    #[test]
-    fn every_signal_is_forwarded_but_the_terminal_stops() {
-        let mut state = started();
-        for n in (1..=64).filter(|n| ![libc::SIGTTIN, libc::SIGTTOU].contains(n)) {
-            assert!(matches!(state.step(&signal(n))[..], [Action::Forward(r)] if r.signal == n), "{n}");
-        }
-        assert_eq!(state.step(&signal(libc::SIGTTIN)), []);
-        assert_eq!(state.step(&signal(libc::SIGTTOU)), []);
-    }
-
-    #[test]
-    fn the_app_ends_and_the_rest_has_the_grace() {
-        let mut state = started();
-        assert_eq!(state.step(&Input::Reaped(9, Change::Exited(1))), [], "an orphan changes nothing");
-        assert_eq!(state.step(&Input::Others), []);
-        assert_eq!(state.step(&Input::Reaped(7, Change::Exited(3))), []);
-        assert_eq!(state.step(&Input::Others), [Action::TerminateAll, Action::Wait(Duration::from_secs(8))]);
-        assert_eq!(state.step(&Input::Reaped(11, Change::Signalled(15))), []);
-        assert_eq!(state.step(&Input::Others), [], "they are told once");
-        assert_eq!(state.step(&Input::Alone), [Action::Exit(3)]);
-        assert_eq!((state.ended, state.killed, state.why()), (1, false, Why::Ended));
-    }
-
-    #[test]
-    fn nobody_is_looked_for_where_nobody_is_left() {
-        let mut state = started();
-        state.step(&Input::Reaped(7, Change::Exited(0)));
-        assert_eq!(state.step(&Input::Alone), [Action::Exit(0)]);
-    }
-
-    #[test]
-    fn who_outlives_the_grace_is_killed_and_who_outlives_that_is_left() {
-        let mut state = started();
-        state.step(&Input::Reaped(7, Change::Signalled(11)));
-        state.step(&Input::Others);
-        assert_eq!(state.step(&Input::Timeout), [Action::KillAll, Action::Wait(AFTER_KILL)]);
-        assert!(state.killed);
-        assert_eq!(state.step(&Input::Timeout), [Action::Exit(128 + 11)]);
-    }
-
-    #[test]
-    fn a_violation_kills_and_its_code_stays() {
-        let mut state = started();
-        assert_eq!(state.step(&Input::Violation), [Action::KillAll, Action::Wait(AFTER_KILL)]);
-        state.step(&Input::Reaped(7, Change::Exited(0)));
-        assert_eq!(state.step(&Input::Alone), [Action::Exit(137)]);
-        assert_eq!(state.why(), Why::Violation);
-    }
-
-    #[test]
-    fn codes_are_remapped_and_the_signal_is_remembered() {
-        let mut state = started();
-        state.step(&signal(libc::SIGTERM));
-        state.step(&Input::Reaped(7, Change::Signalled(libc::SIGTERM)));
-        assert_eq!(state.step(&Input::Alone), [Action::Exit(0)]);
-        assert_eq!(state.why(), Why::Signal(libc::SIGTERM));
-    }
-}
+mod tests;

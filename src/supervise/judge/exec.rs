@@ -1,8 +1,6 @@
 //! execve and execveat: which file would run, and may this caller run it?
 
-use std::ffi::OsString;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -11,69 +9,28 @@ use super::{Judge, Outcome, is_own_shortage, unknown};
 use crate::event::Object;
 use crate::image::{Executable, FileKind, elf};
 use crate::kernel::Arch;
+use crate::supervise::asked;
 use crate::supervise::caller::{Caller, Memory, errno};
+use crate::supervise::families;
+use crate::supervise::reach::{Reach, Reached};
 use crate::supervise::resolve::{self, Found};
+use crate::supervise::trace::desk::What;
+use crate::supervise::trace::examine;
+use crate::supervise::verdict::Refusal;
 use crate::supervise::verdict::call::Call;
-use crate::supervise::verdict::program::Target;
-
-/// The registers of an exec.
-struct Asked {
-    dirfd: i32,
-    path: u64,
-    args: u64,
-    may_be_empty: bool,
-    follow: bool,
-}
-
-impl Asked {
-    fn of(call: &Call) -> Asked {
-        let a = call.args;
-        if call.name != Some("execveat") {
-            let dirfd = libc::AT_FDCWD;
-            return Asked { dirfd, path: a[0], args: a[1], may_be_empty: false, follow: true };
-        }
-        Asked {
-            dirfd: a[0] as i32,
-            path: a[1],
-            args: a[2],
-            may_be_empty: a[4] & libc::AT_EMPTY_PATH as u64 != 0,
-            follow: a[4] & libc::AT_SYMLINK_NOFOLLOW as u64 == 0,
-        }
-    }
-}
+use crate::supervise::verdict::program::{Called, Target};
 
 /// The file that an exec would execute.
 struct Wanted {
     target: Target,
-    mode: u32,
-    args: Option<Vec<String>>,
+    file: resolve::Target,
+    args: Option<Vec<Vec<u8>>>,
 }
 
-/// What stands at a path, if anything does, and where that is.
-type Reached = (Option<resolve::Target>, PathBuf);
-
-/// A path that means the same to everyone: absolute, normal, and not of `/proc`.
-fn is_plain(path: &Path) -> bool {
-    let normal = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
-    path.is_absolute() && normal && !path.starts_with("/proc") && !path.starts_with("/dev")
-}
-
-/// The new program's arguments, as they stand in the caller's memory now: for the
-/// event only.
-fn arguments(memory: &Memory, mut pointer: u64) -> Vec<String> {
-    const MOST: usize = 64;
-    let mut args = Vec::new();
-    while args.len() < MOST {
-        match memory.number(pointer) {
-            Ok(0) | Err(_) => break,
-            Ok(text) => match memory.path(text) {
-                Ok(bytes) => args.push(String::from_utf8_lossy(&bytes).into_owned()),
-                Err(_) => break,
-            },
-        }
-        pointer = pointer.wrapping_add(8);
-    }
-    args
+/// What would come of an exec, by what the caller's memory says.
+struct Expected {
+    entry: Option<usize>,
+    object: Object,
 }
 
 impl Judge {
@@ -82,41 +39,136 @@ impl Judge {
             // The supervisor's own child, one thread, running our code: its exec was
             // judged before it was forked.
             self.memory.launched = true;
+            self.begin_startup();
             self.memory.processes = 1;
-            self.memory.families.executes(self.app, self.entry, self.entry);
+            self.memory.families.launches(self.app, self.entry);
             return Outcome::Continue;
         }
+        self.memory.families.calls_exec(caller, &self.identity);
+        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        let mut expected = Expected { entry: None, object: Object::Name { name: "unreadable".into() } };
+        match self.judge_exec(call, caller, entry, &mut expected) {
+            // What fails by itself might not, if another thread helps.
+            Outcome::Continue if self.desk.is_some() => {
+                let Expected { entry: expected, object } = expected;
+                let is_file = entry.is_some_and(|entry| self.rules.is_file(entry));
+                let image = || families::image(caller, &self.identity).map(|(_, path)| path);
+                let program = if is_file { None } else { image() };
+                Outcome::Watch(What::Exec { entry, expected, object, program })
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// What is to be done, and what would come of it.
+    fn judge_exec(
+        &mut self,
+        call: &Call,
+        caller: &Caller,
+        entry: Option<usize>,
+        expected: &mut Expected,
+    ) -> Outcome {
         let identity = self.identity.clone();
-        let memory = Memory::of(&identity, caller);
-        let asked = Asked::of(call);
-        let path = match memory.path(asked.path) {
-            Ok(path) => PathBuf::from(OsString::from_vec(path)),
-            Err(Errno::EACCES | Errno::EPERM) => return self.unreadable(call),
-            // execveat(fd, NULL, …, AT_EMPTY_PATH) names the descriptor.
-            Err(Errno::EFAULT) if asked.may_be_empty => PathBuf::new(),
-            Err(errno) => return unknown(errno),
+        let kept = self.memory.kept.of(caller);
+        // What is kept is of this image, so only what was allowed goes on: what would
+        // fail is failed here, and may then be tried again along PATH.
+        let fail = if kept.is_some() { Outcome::Fail } else { unknown };
+        let memory = match kept {
+            Some(file) => Memory::kept(&identity, caller, file),
+            None => Memory::of(&identity, caller),
         };
-        let found = match self.program(caller, &asked, path, &memory) {
+        let asked = asked::Exec::of(call);
+        let path = match asked.path(&memory) {
+            Ok(path) => path,
+            // One that was seized before it changed its user can be looked at afterwards;
+            // any other cannot be seized, and is refused there.
+            Err(Errno::EACCES | Errno::EPERM) if self.desk.is_some() => return Outcome::Continue,
+            Err(Errno::EACCES | Errno::EPERM) => return self.unreadable(call),
+            Err(errno) => return fail(errno),
+        };
+        let Wanted { target, file, args } = match self.program(caller, &asked, path, &memory) {
             Ok(target) => target,
             // What the kernel refuses by itself is no violation, and its errno is
             // the one that a search along PATH expects: a directory of it may well
             // be closed to this caller.
-            Err(errno) => return unknown(errno),
+            Err(errno) => return fail(errno),
         };
-        let Some(Wanted { target, mode, args }) = found else { return Outcome::Continue };
-        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
-        match self.rules.exec(entry, &target) {
-            Ok(next) => {
-                self.memory.families.executes(caller.tgid, entry.unwrap_or(next), next);
-                self.report_exec(next, &target.canonical, mode, args, caller);
-                Outcome::Continue
-            }
-            Err(refusal) => Outcome::Refuse(refusal),
+        expected.object = Object::program(&target.named);
+        let uids = Some([caller.uids[0], caller.uids[1], caller.uids[1]]);
+        let next = match self.rules.exec(entry, &target, Called { args: args.as_deref(), uids }) {
+            Ok(next) => next,
+            Err(refusal) => return Outcome::Refuse(refusal),
+        };
+        if let Some(refusal) = self.too_many_besides(next, caller) {
+            return Outcome::Refuse(refusal);
         }
+        expected.entry = Some(next);
+        if self.desk.is_none() {
+            // All the rest, where nobody looks at what was started.
+            if let Some(refusal) = self.rest(next, &file, &asked, &memory) {
+                return Outcome::Refuse(refusal);
+            }
+            self.memory.families.executes(caller.tgid, entry.unwrap_or(next), next);
+            let args = args
+                .filter(|_| self.scribe.wants_all())
+                .map(|args| args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect());
+            self.report_exec(next, &target.canonical, file.mode, args, caller);
+        } else if self.rules.instances(next).is_some() {
+            self.memory.families.expects(caller.tgid, next);
+        }
+        Outcome::Continue
+    }
+
+    /// The environment, and the content that the file has now.
+    fn rest(
+        &self,
+        next: usize,
+        file: &resolve::Target,
+        asked: &asked::Exec,
+        memory: &Memory,
+    ) -> Option<Box<Refusal>> {
+        let mut environment = asked::strings(memory, asked.environment).unwrap_or_default();
+        environment.retain(|variable| !self.inherited.contains(variable));
+        self.rules.variable(&environment).or_else(|| {
+            let wanted = self.rules.digest(next)?;
+            let held = format!("/proc/self/fd/{}", file.fd.as_raw_fd());
+            let found = std::fs::File::open(held).ok().and_then(examine::digest);
+            (found.as_deref() != Some(wanted)).then(|| self.rules.other_content(next, found))
+        })
+    }
+
+    /// As many live processes of an entry as there may be, besides this one.
+    fn too_many_besides(&mut self, entry: usize, caller: &Caller) -> Option<Box<Refusal>> {
+        self.rules.instances(entry)?;
+        let now = self.live(entry, caller, caller.tgid).map_or(u32::MAX - 1, |(now, _)| now);
+        self.rules.too_many(entry, now)
+    }
+
+    /// One more by a fork.
+    pub(super) fn too_many_by_fork(&mut self, entry: usize, caller: &Caller) -> Option<Box<Refusal>> {
+        self.rules.instances(entry)?;
+        let (now, live) = self.live(entry, caller, 0).unwrap_or((u32::MAX - 1, Vec::new()));
+        let refusal = self.rules.too_many(entry, now);
+        if refusal.is_none() {
+            self.memory.families.forks(caller, entry, live);
+        }
+        refusal
+    }
+
+    /// How many of an entry live or are on their way, without one; and who lives.
+    fn live(&mut self, entry: usize, caller: &Caller, but: i32) -> Option<(u32, Vec<i32>)> {
+        let live = super::super::descendants::list(std::process::id() as i32);
+        // Who cannot be counted is not let go on.
+        let live = live.inspect_err(|errno| tracing::error!(%errno, "processes cannot be counted")).ok()?;
+        // Those first: one that happens meanwhile counts twice rather than never.
+        let families = &mut self.memory.families;
+        let more = families.on_their_way(entry, caller.tid, &live);
+        Some((families.live(&live, entry, but, &self.identity, &self.rules) + more, live))
     }
 
     /// The caller's memory cannot be read, so neither can what it wants to run: a
-    /// program that changed its user without an exec since. Refused.
+    /// program that made itself undumpable, or a child of one that changed its user
+    /// without an exec since. Refused.
     fn unreadable(&self, call: &Call) -> Outcome {
         let mut refusal = self.rules.unlisted(call);
         refusal.kind = crate::event::Kind::Program;
@@ -127,28 +179,35 @@ impl Judge {
         Outcome::Refuse(refusal)
     }
 
-    /// What would be executed; `None` where the kernel refuses it anyway.
+    /// What would be executed.
+    ///
+    /// # Errors
+    /// What the kernel answers where there is nothing that it would execute.
     fn program(
         &mut self,
         caller: &Caller,
-        asked: &Asked,
+        asked: &asked::Exec,
         path: PathBuf,
         memory: &Memory,
-    ) -> Result<Option<Wanted>, Errno> {
+    ) -> Result<Wanted, Errno> {
         let (file, canonical) = if path.as_os_str().is_empty() && asked.may_be_empty {
             self.descriptor(asked.dirfd, caller)?
         } else {
             self.file(caller, asked.dirfd, &path, asked.follow)?
         };
-        let Some(file) = file else { return Ok(None) };
-        if file.kind != FileKind::Regular || file.mode & 0o111 == 0 {
-            return Ok(None);
+        let file = file.ok_or(Errno::ENOENT)?;
+        // Of what the supervisor made and sealed, nobody may execute anything: that is
+        // this profile's refusal, and seen.
+        let sealed = canonical.as_os_str().as_encoded_bytes().starts_with(b"/memfd:");
+        if file.kind != FileKind::Regular || (file.mode & 0o111 == 0 && !sealed) {
+            return Err(Errno::EACCES);
         }
         let loader = self.is_loader(&file)?;
-        let named = if is_plain(&path) { path } else { canonical.clone() };
-        let args = self.scribe.wants_all().then(|| arguments(memory, asked.args));
+        let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
+        let asks = self.rules.asks_for_arguments() || (self.desk.is_none() && self.scribe.wants_all());
+        let args = if asks { asked::strings(memory, asked.args) } else { None };
         let target = Target { id: file.id, canonical, named, loader };
-        Ok(Some(Wanted { target, mode: file.mode, args }))
+        Ok(Wanted { target, file, args })
     }
 
     fn descriptor(&self, fd: i32, caller: &Caller) -> Result<Reached, Errno> {
@@ -156,17 +215,9 @@ impl Judge {
         self.file(caller, libc::AT_FDCWD, &path, true)
     }
 
-    /// What stands at a path: by one call where the path leads everybody to the
-    /// same file, else name by name, which also tells why there is none.
+    /// What stands at a path.
     fn file(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Reached, Errno> {
-        if is_plain(path)
-            && self.rules.access("chroot").is_none()
-            && let Ok((target, canonical)) =
-                self.identity.become_caller(caller, || resolve::at_once(path, follow))
-        {
-            return Ok((Some(target), canonical));
-        }
-        self.find(caller, dirfd, path, follow).map(|found| (found.target, found.canonical))
+        self.reach().file(caller, dirfd, path, follow)
     }
 
     /// Resolves a path with the caller's rights.
@@ -177,15 +228,11 @@ impl Judge {
         path: &Path,
         follow: bool,
     ) -> Result<Found, Errno> {
-        let own;
-        let root = if self.rules.access("chroot").is_some() {
-            own = PathBuf::from(format!("/proc/{}/root", caller.tid));
-            &own
-        } else {
-            Path::new("/")
-        };
-        let start = self.identity.look_as_caller(caller, || resolve::start(caller, dirfd, path, root))?;
-        self.identity.become_caller(caller, || resolve::resolve(caller, start, path, follow, root))
+        self.reach().find(caller, dirfd, path, follow)
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach { identity: &self.identity, moves: self.rules.access("chroot").is_some() }
     }
 
     /// Whether a file below a directory of programs is an ELF loader. Remembered by

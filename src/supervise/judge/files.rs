@@ -16,20 +16,12 @@ use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
 use crate::image::FileKind;
 use crate::profile::Rights;
-use crate::supervise::caller::{Caller, Memory};
+use crate::supervise::asked::{Opening, asks_for_directory, path_at};
+use crate::supervise::caller::Caller;
 use crate::supervise::resolve::{Found, Target};
 use crate::supervise::verdict::Refusal;
 use crate::supervise::verdict::call::Call;
 use crate::supervise::verdict::file::{Ruling, Use};
-
-/// An open as it was asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Opening {
-    pub flags: i32,
-    pub mode: u32,
-    /// openat2's `resolve`: what the supervisor does not imitate.
-    resolve: u64,
-}
 
 /// A change of the tree, on paths that were resolved.
 #[derive(Debug)]
@@ -44,47 +36,24 @@ pub(super) enum Change {
 }
 
 impl Judge {
+    /// Where the path cannot be read or resolved the kernel goes on: it fails there
+    /// by itself, or Landlock decides without being seen.
     pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Outcome {
-        match self.opening(call, caller) {
+        match Opening::of(call, &self.memory_of(caller)) {
             Ok((dirfd, path, opening)) => self.judge_open(caller, dirfd, &path, opening),
             Err(errno) => unknown(errno),
         }
     }
 
-    /// Where the path cannot be read or resolved the kernel goes on: it fails there
-    /// by itself, or Landlock decides without being seen.
-    fn opening(&self, call: &Call, caller: &Caller) -> Result<(i32, PathBuf, Opening), Errno> {
-        let memory = Memory::of(&self.identity, caller);
-        let args = call.args;
-        let (dirfd, path, flags, mode, resolve) = match call.name {
-            Some("open") => (libc::AT_FDCWD, args[0], args[1], args[2], 0),
-            Some("creat") => {
-                let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-                (libc::AT_FDCWD, args[0], flags as u64, args[1], 0)
-            }
-            Some("openat2") => {
-                let how = [0, 8, 16].map(|offset| memory.number(args[2].wrapping_add(offset)));
-                let [flags, mode, resolve] = how;
-                (args[0] as i32, args[1], flags?, mode?, resolve?)
-            }
-            _ => (args[0] as i32, args[1], args[2], args[3], 0),
-        };
-        let path = path_at(&memory, path)?;
-        Ok((dirfd, path, Opening { flags: flags as i32, mode: mode as u32, resolve }))
-    }
-
     fn judge_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Outcome {
         let flags = opening.flags;
-        let exclusive = flags & (libc::O_CREAT | libc::O_EXCL) == libc::O_CREAT | libc::O_EXCL;
-        // A slash at the end asks for a directory, through a link too.
-        let follow = (flags & libc::O_NOFOLLOW == 0 && !exclusive) || asks_for_directory(path);
-        let found = match self.find(caller, dirfd, path, follow) {
+        let found = match self.find(caller, dirfd, path, opening.follows(path)) {
             Ok(found) if asks_for_directory(path) && !is_directory(&found) => return Outcome::Continue,
             Ok(found) => found,
             Err(errno) => return unknown(errno),
         };
         let Some((needs, kernel)) = opening_needs(&found, flags) else { return Outcome::Continue };
-        match self.ruling(&found, needs, kernel) {
+        match self.ruling_for(caller, &found, needs, kernel) {
             Ok(Ruling::Kernel) => Outcome::Continue,
             // What cannot be imitated is left to Landlock, which knows no rule for it.
             Ok(Ruling::Perform) if found.magic || opening.resolve != 0 => Outcome::Continue,
@@ -105,7 +74,7 @@ impl Judge {
     }
 
     fn changing(&self, call: &Call, caller: &Caller) -> Result<Outcome, Errno> {
-        let memory = Memory::of(&self.identity, caller);
+        let memory = self.memory_of(caller);
         let a = call.args;
         let here = libc::AT_FDCWD;
         let fd = |arg: u64| arg as i32;
@@ -223,7 +192,7 @@ impl Judge {
 
     /// Asks the rulebook about one resolved path. What has no path (a pipe behind
     /// `/proc/self/fd`) is not mediated.
-    fn ruling(
+    pub(super) fn ruling(
         &self,
         found: &Found,
         needs: Rights,
@@ -236,6 +205,21 @@ impl Judge {
         }
         let target = found.target.as_ref().map(|target| target.id);
         Ok(self.rules.file(&Use { canonical: found.canonical.clone(), target, needs, kernel }))
+    }
+
+    /// The same for an open, which may be of the caller's own process: that the plan
+    /// names `/proc/self`, since no process is there when it is made.
+    fn ruling_for(
+        &self,
+        caller: &Caller,
+        found: &Found,
+        needs: Rights,
+        kernel: BitFlags<AccessFs>,
+    ) -> Result<Ruling, Box<Refusal>> {
+        let own = own_process(&found.canonical, caller.tgid).filter(|own| self.rules.names_one(own));
+        let Some(canonical) = own else { return self.ruling(found, needs, kernel) };
+        let target = found.target.as_ref().map(|target| target.id);
+        Ok(self.rules.file(&Use { canonical, target, needs, kernel }))
     }
 
     /// A unix socket that is bound to a path is a new name there. It cannot be made
@@ -262,6 +246,16 @@ impl Judge {
     }
 }
 
+/// `/proc/TGID/NAME` and `/proc/TGID/task/TID/NAME`, as `/proc/self/NAME`.
+fn own_process(canonical: &Path, tgid: i32) -> Option<PathBuf> {
+    let within = canonical.strip_prefix(format!("/proc/{tgid}")).ok()?;
+    let name = match within.strip_prefix("task") {
+        Ok(thread) => thread.strip_prefix(thread.iter().next()?).ok()?,
+        Err(_) => within,
+    };
+    Some(Path::new("/proc/self").join(name))
+}
+
 fn done(result: Result<(), Errno>) -> Outcome {
     match result {
         Ok(()) => Outcome::Done(0),
@@ -269,17 +263,8 @@ fn done(result: Result<(), Errno>) -> Outcome {
     }
 }
 
-/// A slash at the end of a path is kept to directories by the kernel.
-fn asks_for_directory(path: &Path) -> bool {
-    path.as_os_str().as_bytes().ends_with(b"/")
-}
-
 fn is_directory(found: &Found) -> bool {
     found.target.as_ref().is_some_and(|target| target.kind == FileKind::Directory)
-}
-
-fn path_at(memory: &Memory, pointer: u64) -> Result<PathBuf, Errno> {
-    Ok(PathBuf::from(OsStr::from_bytes(&memory.path(pointer)?)))
 }
 
 /// The rights that an open needs; `None` where the kernel refuses it anyway, or
@@ -387,5 +372,21 @@ fn pair_needs(old: &Found, new: &Found, change: &Change) -> Option<(Needs, Needs
             Some(((Rights::REMOVE, remove(source) | refer), (Rights::CREATE, to)))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_and_its_threads_are_its_own_and_no_others() {
+        let own = |path: &str| own_process(Path::new(path), 7);
+        assert_eq!(own("/proc/7/comm"), Some("/proc/self/comm".into()));
+        assert_eq!(own("/proc/7/task/9/comm"), Some("/proc/self/comm".into()));
+        assert_eq!(own("/proc/7/task/9/attr/current"), Some("/proc/self/attr/current".into()));
+        for other in ["/proc/71/comm", "/proc/8/comm", "/proc/8/task/7/comm", "/proc/comm", "/proc/7/task"] {
+            assert_eq!(own(other), None, "{other}");
+        }
     }
 }

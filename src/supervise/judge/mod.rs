@@ -6,23 +6,36 @@
 //! "continue" guards nothing by itself: the kernel decides again (see
 //! [`verdict`](super::verdict)).
 
+mod code;
 mod exec;
 mod files;
 mod perform;
 mod report;
+mod sockets;
+mod startup;
+mod watched;
 
+pub use startup::Watch;
+
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollTimeout;
+use nix::sys::eventfd::EventFd;
 
 use super::caller::{Caller, Identity, Memory};
 use super::families::Families;
+use super::held::Held;
+use super::kept::Kept;
+use super::listener;
+use super::notify::Ears;
+use super::trace::desk::{Desk, What};
 use super::verdict::call::{Call, Ids};
-use super::verdict::network::{Address, Direction, Protocol};
+use super::verdict::network::Direction;
 use super::verdict::{Refusal, Rulebook};
 use crate::event::Scribe;
 use crate::filter::Access;
@@ -31,6 +44,7 @@ use crate::kernel::Arch;
 use crate::profile::OnViolation;
 use crate::sys::seccomp::{self, Answer};
 use crate::syscalls;
+use sockets::Deed;
 
 /// What becomes of a call.
 enum Outcome {
@@ -42,6 +56,10 @@ enum Outcome {
     Done(i64),
     /// The supervisor opened it; and whether it closes at an exec.
     Opened(OwnedFd, bool),
+    /// The supervisor does it, however long that takes, and answers then.
+    Delegate(Box<Deed>),
+    /// The kernel goes on with it under the first thread's eyes.
+    Watch(What),
     /// It is refused.
     Refuse(Box<Refusal>),
     /// The kernel will refuse it by itself; it is only told.
@@ -53,6 +71,9 @@ enum Outcome {
 pub enum Request {
     /// A violation ends the container.
     Stop,
+    /// It can answer no more: what failed, and how. The kernel answers ENOSYS instead,
+    /// to who waits and to every notified call from now on.
+    Failed(&'static str, Errno),
 }
 
 /// How the worker asks the main thread.
@@ -61,15 +82,21 @@ pub type Bell = Box<dyn Fn(Request) + Send>;
 /// The worker's state.
 pub struct Judge {
     /// The filter's listener.
-    pub listener: OwnedFd,
+    pub listener: Arc<OwnedFd>,
     /// What is decided by.
-    pub rules: Rulebook,
-    /// The profile in force, for hints.
-    pub document: serde_json::Value,
+    pub rules: Arc<Rulebook>,
+    /// Where the first thread is asked to look at what was executed; none where it
+    /// does not.
+    pub desk: Option<Arc<Desk>>,
+    /// The document of the profile in force, for hints.
+    pub document: String,
     /// Where events go.
     pub scribe: Arc<Scribe>,
     /// Violations are only observed.
     pub audit: bool,
+    /// Variables that enforcing would have taken out at the launch: nobody inside gave
+    /// them to whoever has them.
+    pub inherited: Vec<Vec<u8>>,
     /// The launched process, whose first exec is the supervisor's own.
     pub app: i32,
     /// The entry that COMMAND is.
@@ -78,6 +105,10 @@ pub struct Judge {
     pub requests: Bell,
     /// The supervisor's ids, for looking and acting as the caller and back.
     pub identity: Identity,
+    /// The sockets that are made here.
+    pub held: Arc<Mutex<Held>>,
+    /// The start-up, where it has an end.
+    pub startup: Option<Watch>,
     /// What is remembered between calls.
     pub memory: Remembered,
 }
@@ -85,7 +116,10 @@ pub struct Judge {
 /// What is remembered between calls.
 #[derive(Default)]
 pub struct Remembered {
+    /// The profile as a value, from the first hint on.
+    document: OnceCell<serde_json::Value>,
     families: Families,
+    kept: Kept,
     launched: bool,
     loaders: HashMap<FileId, bool>,
     processes: u32,
@@ -94,43 +128,68 @@ pub struct Remembered {
 }
 
 impl Judge {
-    /// Answers until nobody uses the filter any more.
+    /// Answers until nobody uses the filter any more, or until that cannot be done:
+    /// then the listener is closed, so that nobody waits for ever.
     pub fn run(mut self) {
-        while self.wait() {
+        if let Err((what, errno)) = self.answer_all() {
+            (self.requests)(Request::Failed(what, errno));
+        }
+    }
+
+    fn answer_all(&mut self) -> Result<(), Failed> {
+        while self.wait()? {
+            self.hear();
             match seccomp::receive(&self.listener) {
-                Ok(request) => self.handle(&request),
+                Ok(request) => {
+                    // Who calls may have been let go since, as something else: what woke us
+                    // may have been another's call, which is gone.
+                    self.hear();
+                    self.follow_startup();
+                    self.handle(&request)?;
+                }
                 // The caller died, or a signal came: on to the next.
                 Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => {}
-                Err(errno) => {
-                    tracing::error!(%errno, "no notified call can be received any more");
-                    return;
-                }
+                Err(errno) => return Err(("receiving a notified call", errno)),
             }
         }
+        Ok(())
     }
 
     /// Waits for a call; false once there is nobody left who could make one.
-    fn wait(&self) -> bool {
+    fn wait(&mut self) -> Result<bool, Failed> {
+        let desk = self.desk.clone();
+        let bell = desk.as_ref().map(|desk| &desk.wake);
         loop {
-            let mut fds = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    tracing::error!(%errno, "poll");
-                    return false;
+            let ears = self.startup.iter().filter_map(|watch| watch.ears.as_ref()).flat_map(Ears::fds);
+            let heard = listener::wait(&self.listener, bell, ears, self.timeout())
+                .map_err(|errno| ("waiting for a notified call", errno))?;
+            self.follow_startup();
+            if heard.bell {
+                if let Some(Err(errno)) = bell.map(EventFd::read).filter(|read| *read != Err(Errno::EAGAIN)) {
+                    tracing::error!(%errno, "the first thread's bell");
                 }
+                self.hear();
             }
-            let events = fds[0].revents().unwrap_or(PollFlags::empty());
-            if events.contains(PollFlags::POLLIN) {
-                return true;
+            if heard.call {
+                return Ok(true);
             }
-            if events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
-                return false;
+            if heard.over {
+                return Ok(false);
             }
         }
     }
 
-    fn handle(&mut self, request: &seccomp::Request) {
+    /// Until the clock brings something; for ever where it brings nothing.
+    fn timeout(&self) -> PollTimeout {
+        let Some(deadline) = self.startup.as_ref().and_then(Watch::deadline) else {
+            return PollTimeout::NONE;
+        };
+        // Rounded up, or the last millisecond would be spent in a spin.
+        let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+    }
+
+    fn handle(&mut self, request: &seccomp::Request) -> Result<(), Failed> {
         let call = Call {
             name: syscalls::name(Arch::THIS, request.data.nr as u32),
             number: request.data.nr as u32,
@@ -141,12 +200,12 @@ impl Judge {
         let outcome = match Caller::of(tid) {
             Ok(caller) => {
                 let outcome = self.judge(&call, &caller);
-                if !self.waits() {
-                    return;
+                if !self.waits()? {
+                    return Ok(());
                 }
                 self.conclude(outcome, &call, &caller)
             }
-            Err(_) if !self.waits() => return,
+            Err(_) if !self.waits()? => return Ok(()),
             // Without /proc, or out of descriptors, nothing is known of the caller.
             Err(errno) => {
                 tracing::error!(tid, %errno, "a caller cannot be looked at");
@@ -164,22 +223,32 @@ impl Judge {
             Conclusion::Nothing => Ok(()),
         };
         match answered {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => tracing::error!(%errno, call = call.name, "a call could not be answered"),
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(("answering a notified call", errno)),
         }
     }
 
     /// Whether the caller still waits: then what was read of its thread id was
     /// read of it, and of no other that took the number over.
-    fn waits(&self) -> bool {
-        seccomp::still_valid(&self.listener, self.memory.waiting)
+    fn waits(&self) -> Result<bool, Failed> {
+        let valid = seccomp::still_valid(&self.listener, self.memory.waiting);
+        valid.map_err(|errno| ("asking whether a notified call still waits", errno))
     }
 
     /// Finds out what has to be known of a call, and asks the rulebook.
     fn judge(&mut self, call: &Call, caller: &Caller) -> Outcome {
         let Some(name) = call.name else { return Outcome::Refuse(self.rules.unlisted(call)) };
+        if let Some(outcome) = self.early(call, caller) {
+            return outcome;
+        }
         let special = match name {
-            "execve" | "execveat" => self.exec(call, caller),
+            "execve" | "execveat" => {
+                let outcome = self.exec(call, caller);
+                if self.audit || matches!(outcome, Outcome::Continue | Outcome::Watch(_)) {
+                    self.memory.kept.executes(caller);
+                }
+                outcome
+            }
             "open" | "openat" | "openat2" | "creat" => self.open(call, caller),
             "mkdir" | "mkdirat" | "mknod" | "mknodat" | "symlink" | "symlinkat" | "link" | "linkat"
             | "unlink" | "unlinkat" | "rmdir" | "rename" | "renameat" | "renameat2" | "truncate" => {
@@ -187,19 +256,31 @@ impl Judge {
             }
             "bind" => self.address(call, caller, Direction::Listen),
             "connect" => self.address(call, caller, Direction::Connect),
-            "socket" => self.socket(call),
+            "socket" => self.socket(call, caller),
+            "listen" if self.rules.policy().makes_sockets => self.listen(call, caller),
             "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo" | "pidfd_open" => {
                 self.signal(call)
             }
             "mmap" | "mprotect" | "pkey_mprotect" | "shmat" if self.rules.access(name).is_some() => {
-                Outcome::Refuse(self.rules.memory(call))
+                self.code(call, caller)
             }
-            "clone" | "fork" | "vfork" => self.fork(call),
-            _ => self.other(call, caller),
+            "clone" | "fork" | "vfork" => self.fork(call, caller),
+            "memfd_create" if self.rules.policy().seals_memfd => self.memfd(call, caller),
+            _ => {
+                if syscalls::changes_user(name) {
+                    self.keep(caller);
+                    return self.change_user(call, caller);
+                }
+                self.other(call, caller)
+            }
         };
         // A section may grant what no call of the profile reaches.
         match special {
-            Outcome::Continue | Outcome::Done(_) | Outcome::Opened(..)
+            Outcome::Continue
+            | Outcome::Watch(_)
+            | Outcome::Done(_)
+            | Outcome::Opened(..)
+            | Outcome::Delegate(_)
                 if self.rules.access(name).is_none() && !self.is_launch(caller) =>
             {
                 Outcome::Refuse(self.rules.unlisted(call))
@@ -222,6 +303,42 @@ impl Judge {
         }
     }
 
+    /// A set*id call. Where what is executed is looked at, the process is seized first:
+    /// afterwards it could not be.
+    fn change_user(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        let outcome = self.other(call, caller);
+        let ids = Ids { uids: caller.uids, gids: caller.gids };
+        let Some(next) = ids.after(call) else { return outcome };
+        if let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules) {
+            if let Some(refusal) = self.rules.user(entry, [next.uids[0], next.uids[1], next.uids[2]]) {
+                return Outcome::Refuse(refusal);
+            }
+            if next != ids {
+                self.memory.families.is(caller.tgid, entry);
+            }
+        }
+        match outcome {
+            Outcome::Continue if next != ids && self.desk.is_some() => Outcome::Watch(What::User),
+            outcome => outcome,
+        }
+    }
+
+    /// Opens the memory of a caller that is about to change its ids.
+    fn keep(&mut self, caller: &Caller) {
+        let Remembered { kept, waiting, .. } = &mut self.memory;
+        kept.keep(caller, &self.identity, || {
+            matches!(seccomp::still_valid(&self.listener, *waiting), Ok(true))
+        });
+    }
+
+    /// A caller's memory, kept or to be opened.
+    fn memory_of<'a>(&'a self, caller: &'a Caller) -> Memory<'a> {
+        match self.memory.kept.of(caller) {
+            Some(file) => Memory::kept(&self.identity, caller, file),
+            None => Memory::of(&self.identity, caller),
+        }
+    }
+
     /// The filter lets these through by their registers unless they are for the
     /// supervisor.
     fn signal(&self, call: &Call) -> Outcome {
@@ -232,63 +349,43 @@ impl Judge {
         }
     }
 
-    fn socket(&self, call: &Call) -> Outcome {
-        let [family, kind, protocol] = [0, 1, 2].map(|arg: usize| call.args[arg] as i32);
-        match self.rules.socket(family, kind, protocol) {
-            Some(refusal) => Outcome::Refuse(refusal),
-            None => Outcome::Fail(Errno::EAFNOSUPPORT),
+    /// A file in memory, which has no path to be held against: made here, sealed against
+    /// being executed, and handed over. The name is read once, and flags are registers.
+    /// MFD_EXEC asks for nothing that an honest program needs: it may still map it.
+    fn memfd(&self, call: &Call, caller: &Caller) -> Outcome {
+        const MFD_EXEC: u32 = 16;
+        // Longer ones the kernel refuses (MFD_NAME_MAX_LEN).
+        let name = self.memory_of(caller).path(call.args[0]);
+        let name = name.and_then(|name| std::ffi::CString::new(name).map_err(|_| Errno::EINVAL));
+        let flags = call.args[1] as u32;
+        let made = name.and_then(|name| {
+            let flags = (flags & !MFD_EXEC) | libc::MFD_CLOEXEC;
+            self.identity.become_caller(caller, || crate::sys::files::sealed_memfd(&name, flags))
+        });
+        match made {
+            Ok(fd) => Outcome::Opened(fd, flags & libc::MFD_CLOEXEC != 0),
+            Err(errno) => Outcome::Fail(errno),
         }
     }
 
-    /// A bind or connect. The address is copied once, to be seen and told; a thread
-    /// that changes it afterwards meets Landlock's port rules, or a socket of a kind
-    /// that the profile allows with any address.
-    fn address(&mut self, call: &Call, caller: &Caller, direction: Direction) -> Outcome {
-        const LONGEST: u64 = 128;
-        let length = call.args[2].min(LONGEST) as usize;
-        let read = Memory::of(&self.identity, caller)
-            .bytes(call.args[1], length)
-            .and_then(|bytes| Address::read(&bytes));
-        let address = match read {
-            Ok(address) => address,
-            Err(errno) => return unknown(errno),
-        };
-        let protocol = self.protocol(caller, call.args[0] as i32);
-        if let Err(refusal) = self.rules.address(direction, protocol, &address) {
-            return Outcome::Refuse(refusal);
-        }
-        match address {
-            Address::UnixPath(path) if direction == Direction::Listen => self.bind_path(&path, caller),
-            _ => Outcome::Continue,
-        }
-    }
-
-    /// The protocol of a socket, which sockfs tells as an extended attribute.
-    fn protocol(&self, caller: &Caller, fd: i32) -> Protocol {
-        let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
-        let name = self.identity.look_as_caller(caller, || crate::sys::process::socket_protocol(&path));
-        match name.as_deref() {
-            Ok([b'T', b'C', b'P', ..]) => Protocol::Tcp,
-            Ok([b'U', b'D', b'P', ..]) => Protocol::Udp,
-            _ => Protocol::Other,
-        }
-    }
-
-    fn fork(&mut self, call: &Call) -> Outcome {
+    fn fork(&mut self, call: &Call, caller: &Caller) -> Outcome {
         let name = call.name.unwrap_or_default();
         if self.rules.access(name).is_none() {
             return Outcome::Refuse(self.rules.unlisted(call));
         }
-        // Without a limit only what the registers refuse comes here.
-        let Some(most) = self.rules.policy().processes else {
-            return Outcome::Refuse(self.rules.argument(call));
-        };
-        if self.rules.is_forbidden_clone(call) {
+        // Where nobody is counted only what the registers refuse comes here.
+        if !self.rules.counts() || self.rules.is_forbidden_clone(call) {
             return Outcome::Refuse(self.rules.argument(call));
         }
         if self.rules.makes_thread(call) {
             return Outcome::Continue;
         }
+        if let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules)
+            && let Some(refusal) = self.too_many_by_fork(entry, caller)
+        {
+            return Outcome::Refuse(refusal);
+        }
+        let Some(most) = self.rules.policy().processes else { return Outcome::Continue };
         // Counted up without looking, and counted anew before anything is refused:
         // processes end without a word to us.
         if self.memory.processes >= most {
@@ -317,6 +414,8 @@ impl Judge {
     fn conclude(&mut self, outcome: Outcome, call: &Call, caller: &Caller) -> Conclusion {
         match outcome {
             Outcome::Continue => Conclusion::Answer(Answer::Continue),
+            Outcome::Watch(what) => self.ask(what, caller),
+            Outcome::Delegate(deed) => self.delegate(*deed, caller),
             // Audit changes nothing of what the app does.
             Outcome::Fail(_) if self.audit => Conclusion::Answer(Answer::Continue),
             Outcome::Fail(errno) => Conclusion::Answer(Answer::Fail(errno)),
@@ -345,7 +444,12 @@ impl Judge {
                 self.report(refusal, caller, Action::Killed);
                 // Who still waits after its pidfd was made is whom the pidfd names.
                 let killed = crate::sys::process::pidfd(caller.tgid).and_then(|fd| {
-                    if self.waits() { crate::sys::signal::send_pidfd(&fd, libc::SIGKILL) } else { Ok(()) }
+                    // Where that cannot be asked, the answer that follows fails as well.
+                    if self.waits() == Ok(true) {
+                        crate::sys::signal::send_pidfd(&fd, libc::SIGKILL)
+                    } else {
+                        Ok(())
+                    }
                 });
                 if let Err(errno) = killed {
                     tracing::error!(pid = caller.tgid, %errno, call = call.name, "could not be killed");
@@ -373,6 +477,9 @@ fn unknown(errno: Errno) -> Outcome {
 const fn is_own_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
 }
+
+/// What could not be done with the listener, and why.
+type Failed = (&'static str, Errno);
 
 enum Conclusion {
     Answer(Answer),

@@ -18,8 +18,9 @@ use nix::sys::stat::{Mode, SFlag, fstat, mkdirat, mknodat, stat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, ftruncate, linkat, symlinkat, unlinkat};
 
 use super::Judge;
-use super::files::{Change, Opening};
+use super::files::Change;
 use crate::image::FileId;
+use crate::supervise::asked::Opening;
 use crate::supervise::caller::Caller;
 use crate::supervise::resolve::Found;
 use crate::sys;
@@ -68,13 +69,13 @@ impl Judge {
     /// and its path were read of it and not of another that took its number over.
     /// And the held directory is where its path says: a descriptor that came from
     /// another mount namespace has a path that means something else here.
-    fn still_as_judged(&self, found: &Found) -> Result<(), Errno> {
+    pub(super) fn still_as_judged(&self, found: &Found) -> Result<(), Errno> {
         let here = found.canonical.parent().filter(|_| found.name != ".").unwrap_or(&found.canonical);
         let (held, there) = (fstat(&found.parent)?, stat(here)?);
         if (held.st_dev, held.st_ino) != (there.st_dev, there.st_ino) {
             return Err(Errno::EACCES);
         }
-        if self.waits() { Ok(()) } else { Err(Errno::ESRCH) }
+        if self.waits() == Ok(true) { Ok(()) } else { Err(Errno::ESRCH) }
     }
 
     /// Makes a change for the caller; `to` is the new path of a rename or link.

@@ -1,9 +1,10 @@
 //! Tells what was refused or executed: who, what, and what would allow it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Judge;
 use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
+use crate::profile;
 use crate::supervise::caller::Caller;
 use crate::supervise::families;
 use crate::supervise::verdict::Refusal;
@@ -15,15 +16,40 @@ impl Judge {
     }
 
     pub(super) fn report(&mut self, refusal: &Refusal, caller: &Caller, action: Action) {
-        let hint = refusal.want.as_ref().map(|want| hint(&self.document, want)).unwrap_or_default();
+        let process = self.process(caller);
+        self.report_of(refusal, caller, process, action);
+    }
+
+    /// The same of a process that runs another program already: it was this one.
+    pub(super) fn report_by(
+        &mut self,
+        refusal: &Refusal,
+        caller: &Caller,
+        program: Option<PathBuf>,
+        action: Action,
+    ) {
+        let process = Process {
+            pid: caller.tgid as u32,
+            parent_pid: Some(caller.ppid as u32),
+            uid: Some(caller.uids[1]),
+            executable: program.map(|path| Executable { path }),
+            args: None,
+        };
+        self.report_of(refusal, caller, process, action);
+    }
+
+    fn report_of(&mut self, refusal: &Refusal, caller: &Caller, process: Process, action: Action) {
+        let document = || self.memory.document.get_or_init(|| profile::value(&self.document));
+        let hint = refusal.want.as_ref().map(|want| hint(document(), want)).unwrap_or_default();
         let event = Violation {
             kind: refusal.kind,
             action,
-            errno: Some(ErrnoName(refusal.errno)),
+            // Who is killed after the exec is answered nothing.
+            errno: (action != Action::Killed || !self.rules.checks()).then_some(ErrnoName(refusal.errno)),
             object: refusal.object.clone(),
             rule: refusal.rule.clone(),
             summary: None,
-            process: self.process(caller),
+            process,
             ancestors: self.ancestors(caller),
             hint,
         };
@@ -61,7 +87,7 @@ impl Judge {
             parent_pid: Some(caller.ppid as u32),
             uid: Some(caller.uids[1]),
             executable: path.map(|path| Executable { path }),
-            args: arguments(caller.tgid),
+            args: arguments(caller.tid),
         }
     }
 
@@ -78,6 +104,26 @@ pub fn arguments(pid: i32) -> Option<Vec<String>> {
     let file = std::fs::File::open(format!("/proc/{pid}/cmdline")).ok()?;
     let mut bytes = Vec::new();
     file.take(MOST).read_to_end(&mut bytes).ok()?;
-    let text = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
-    Some(text.split(|byte| *byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect())
+    Some(words(&bytes))
+}
+
+/// The arguments that `cmdline` holds. A server that has written its title over them
+/// (redis, postgres, nginx) leaves the rest of the place as NULs: those are none.
+fn words(cmdline: &[u8]) -> Vec<String> {
+    let end = cmdline.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let words = cmdline[..end].split(|byte| *byte == 0);
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn what_a_title_leaves_behind_is_no_argument() {
+        assert_eq!(words(b"sh\0-c\0\0true\0"), ["sh", "-c", "", "true"]);
+        assert_eq!(words(b"redis-server *:6379\0\0\0\0"), ["redis-server *:6379"]);
+        assert_eq!(words(b"cut off in the mid"), ["cut off in the mid"]);
+        assert_eq!(words(b""), [""]);
+    }
 }

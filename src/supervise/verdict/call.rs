@@ -43,7 +43,7 @@ impl Call {
 impl Rulebook {
     /// How the filter treats a call; `None` for one that is not allowed at all.
     pub fn access(&self, name: &str) -> Option<&Access> {
-        self.calls.get(name)
+        self.filter.calls.get(name)
     }
 
     /// A call that is not listed: EPERM, but ENOSYS for one that came after Linux
@@ -96,10 +96,13 @@ impl Rulebook {
         call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", None)
     }
 
-    /// Whether a clone makes a namespace or hides from a tracer, where the profile
+    /// Whether a clone makes a namespace, shares its working directory with another
+    /// process where there are scripts to be told by it, or hides from a tracer, where the profile
     /// does not list clone itself.
     pub fn is_forbidden_clone(&self, call: &Call) -> bool {
-        call.name == Some("clone") && call.args[0] & FORBIDDEN != 0
+        let scripts = self.policy.scripts || !self.beneath.is_empty();
+        let shares_place = scripts && call.args[0] & libc::CLONE_FS as u64 != 0 && !self.makes_thread(call);
+        call.name == Some("clone") && (call.args[0] & FORBIDDEN != 0 || shares_place)
     }
 
     /// Whether a clone makes a thread and no process.
@@ -124,8 +127,8 @@ impl Rulebook {
     /// A privileged call that the kernel will refuse for want of a capability.
     pub fn capability(&self, call: &Call, capability: Capability, caller: &Ids) -> Option<Box<Refusal>> {
         let needed = match call.name? {
-            "setuid" | "setreuid" | "setresuid" | "setfsuid" => self.changes(call, &caller.uids),
-            "setgid" | "setregid" | "setresgid" | "setfsgid" => self.changes(call, &caller.gids),
+            "setuid" | "setreuid" | "setresuid" | "setfsuid" => takes_another_id(call, &caller.uids),
+            "setgid" | "setregid" | "setresgid" | "setfsgid" => takes_another_id(call, &caller.gids),
             _ => true,
         };
         (needed && !self.policy.capabilities.contains(&capability)).then(|| {
@@ -139,17 +142,17 @@ impl Rulebook {
             })
         })
     }
+}
 
-    /// Whether a set*id call takes on an id that is not the caller's already; -1
-    /// leaves one as it is.
-    fn changes(&self, call: &Call, own: &[u32; 4]) -> bool {
-        let count = match call.name {
-            Some("setresuid" | "setresgid") => 3,
-            Some("setreuid" | "setregid") => 2,
-            _ => 1,
-        };
-        call.args[..count].iter().map(|id| *id as u32).any(|id| id != u32::MAX && !own[..3].contains(&id))
-    }
+/// Whether a set*id call takes on an id that is not the caller's already; -1 leaves one
+/// as it is.
+pub fn takes_another_id(call: &Call, own: &[u32; 4]) -> bool {
+    let count = match call.name {
+        Some("setresuid" | "setresgid") => 3,
+        Some("setreuid" | "setregid") => 2,
+        _ => 1,
+    };
+    call.args[..count].iter().map(|id| *id as u32).any(|id| id != u32::MAX && !own[..3].contains(&id))
 }
 
 /// Real, effective, saved and file-system ids.
@@ -159,6 +162,37 @@ pub struct Ids {
     pub uids: [u32; 4],
     /// Groups.
     pub gids: [u32; 4],
+}
+
+impl Ids {
+    /// What a set*id call would make of them, if it is allowed; none for another call.
+    /// Where what is taken on hangs on a capability (setuid, setgid), all of it is.
+    pub fn after(self, call: &Call) -> Option<Ids> {
+        let name = call.name?;
+        let own = if name.contains("uid") { self.uids } else { self.gids };
+        let asked = |arg: usize, now: u32| match call.args[arg] as u32 {
+            u32::MAX => now,
+            id => id,
+        };
+        let [real, effective, saved, files] = own;
+        let next = match name {
+            "setuid" | "setgid" => [asked(0, real); 4],
+            "setreuid" | "setregid" => {
+                let (r, e) = (asked(0, real), asked(1, effective));
+                // The saved one follows where the real one is set, or the effective one
+                // to what the real one was not.
+                let s = if call.args[0] as u32 != u32::MAX || e != real { e } else { saved };
+                [r, e, s, e]
+            }
+            "setresuid" | "setresgid" => {
+                let e = asked(1, effective);
+                [asked(0, real), e, asked(2, saved), e]
+            }
+            "setfsuid" | "setfsgid" => [real, effective, saved, asked(0, files)],
+            _ => return None,
+        };
+        Some(if name.contains("uid") { Ids { uids: next, ..self } } else { Ids { gids: next, ..self } })
+    }
 }
 
 /// The argument on which alone a list of values decides.

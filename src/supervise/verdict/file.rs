@@ -79,7 +79,10 @@ impl Rulebook {
             for grant in self.grants.get(place).into_iter().flatten().map(|i| &self.policy.files[*i]) {
                 let here = place == canonical || !grant.exact;
                 if here && !grant.except.iter().any(|except| canonical.starts_with(except)) {
-                    rights = rights.union(grant.rights);
+                    // A directory that was moved away would take along what is kept in it.
+                    let holds = grant.except.iter().any(|except| except.starts_with(canonical));
+                    let names = if holds { Rights::CREATE.union(Rights::REMOVE) } else { Rights::NONE };
+                    rights = rights.union(grant.rights.without(names));
                 }
             }
         }

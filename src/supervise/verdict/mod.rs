@@ -8,19 +8,25 @@
 //! have to be asked for more than the profile grants, the supervisor performs the
 //! call itself, on its own copy of the arguments.
 
+pub mod arguments;
 pub mod call;
 pub mod file;
+pub mod libraries;
 pub mod network;
 pub mod program;
+pub mod started;
+mod startup;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
 use crate::event::{Kind, Object, Want};
+use crate::filter::Filter;
 use crate::image::FileId;
 use crate::plan::{Plan, Policy, ProgramTarget};
 
@@ -42,20 +48,27 @@ pub struct Refusal {
 /// The policy with its lookups: made once, asked for every notified call.
 #[derive(Debug)]
 pub struct Rulebook {
-    policy: Policy,
+    policy: Arc<Policy>,
     grants: HashMap<PathBuf, Vec<usize>>,
     rules: HashMap<PathBuf, (FileId, BitFlags<AccessFs>)>,
     handled: BitFlags<AccessFs>,
     protected: HashMap<FileId, PathBuf>,
     programs: HashMap<FileId, Vec<usize>>,
     beneath: Vec<(PathBuf, usize)>,
-    calls: std::collections::BTreeMap<&'static str, crate::filter::Access>,
+    /// Interpreters of listed scripts.
+    interpreters: HashSet<FileId>,
+    /// Variables for interpreters that the container was started with, as they were.
+    inherited: HashSet<Vec<u8>>,
+    /// What was executed is looked at before its first instruction.
+    checks: bool,
+    /// As it would be if start-up never ended.
+    filter: Filter,
 }
 
 impl Rulebook {
     /// The lookups for a plan.
     pub fn new(plan: &Plan) -> Rulebook {
-        let policy = plan.policy.clone();
+        let policy = Arc::clone(&plan.policy);
         let mut grants: HashMap<PathBuf, Vec<usize>> = HashMap::new();
         for (index, grant) in policy.files.iter().enumerate() {
             grants.entry(grant.path.clone()).or_default().push(index);
@@ -77,14 +90,30 @@ impl Rulebook {
             grants,
             programs,
             beneath,
-            calls: plan.filter.calls.clone(),
+            interpreters: policy.programs.iter().filter_map(|program| program.interpreter).collect(),
+            inherited: HashSet::new(),
+            checks: plan.checks,
+            filter: plan.lasting_filter(),
             policy,
         }
+    }
+
+    /// With the environment that the container was started with.
+    #[must_use]
+    pub fn started_with<'a>(mut self, environment: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Rulebook {
+        let ours = environment.filter(|(name, _)| self.policy.is_for_interpreters(name));
+        self.inherited = ours.map(|(name, value)| [name, b"=", value].concat()).collect();
+        self
     }
 
     /// What it was made from.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Whether what was executed is looked at before its first instruction.
+    pub fn checks(&self) -> bool {
+        self.checks
     }
 
     /// Whether nobody inside may change this file, under whatever name.

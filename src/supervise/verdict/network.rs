@@ -1,15 +1,21 @@
-//! The network: sockets by kind, bind and connect by port.
+//! The network: sockets by kind, bind and connect by address, port and name.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use nix::errno::Errno;
 
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
+use crate::plan::Says;
+use crate::profile::{Endpoint, Rights};
+use crate::supervise::held;
 
 /// A socket address, as far as it is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// AF_INET or AF_INET6.
-    Port(u16),
+    /// AF_INET or AF_INET6: address and port.
+    Port(IpAddr, u16),
     /// AF_UNIX with a path.
     UnixPath(Vec<u8>),
     /// AF_UNIX, abstract or unnamed.
@@ -22,6 +28,17 @@ pub enum Address {
 }
 
 impl Address {
+    /// Whether it is an address that a socket listens at by its name or number; a resolver
+    /// takes any, or asks the kernel.
+    pub fn is_named(&self) -> bool {
+        match self {
+            Address::Port(_, port) | Address::Unspecified(port) => *port != 0,
+            Address::UnixPath(_) => true,
+            Address::UnixOther(name) => !name.is_empty(),
+            Address::Other(_) => false,
+        }
+    }
+
     /// Reads a sockaddr.
     ///
     /// # Errors
@@ -29,9 +46,19 @@ impl Address {
     pub fn read(bytes: &[u8]) -> Result<Address, Errno> {
         let family = bytes.first_chunk::<2>().map(|b| u16::from_ne_bytes(*b)).ok_or(Errno::EINVAL)?;
         match i32::from(family) {
-            libc::AF_INET | libc::AF_INET6 => {
-                let port = bytes.get(2..4).ok_or(Errno::EINVAL)?;
-                Ok(Address::Port(u16::from_be_bytes([port[0], port[1]])))
+            // sockaddr_in: the port, the address, and padding that the kernel insists on.
+            libc::AF_INET => {
+                let bytes = bytes.first_chunk::<16>().ok_or(Errno::EINVAL)?;
+                let address = Ipv4Addr::new(bytes[4], bytes[5], bytes[6], bytes[7]);
+                Ok(Address::Port(address.into(), u16::from_be_bytes([bytes[2], bytes[3]])))
+            }
+            // sockaddr_in6 up to the address; the scope may be left out (SIN6_LEN_RFC2133).
+            libc::AF_INET6 => {
+                let bytes = bytes.first_chunk::<24>().ok_or(Errno::EINVAL)?;
+                let mut address = [0; 16];
+                address.copy_from_slice(&bytes[8..24]);
+                let port = u16::from_be_bytes([bytes[2], bytes[3]]);
+                Ok(Address::Port(Ipv6Addr::from(address).into(), port))
             }
             libc::AF_UNSPEC => {
                 let port = bytes.get(2..4).map_or(0, |port| u16::from_be_bytes([port[0], port[1]]));
@@ -82,8 +109,9 @@ impl Direction {
 }
 
 impl Rulebook {
-    /// Judges a bind or connect: TCP by port. Other kinds of socket exist only
-    /// where the profile allows the kind as a whole.
+    /// Judges a bind or connect: TCP by address and port. Other kinds of socket exist only
+    /// where the profile allows the kind as a whole; unix sockets by name are judged by
+    /// [`Rulebook::unix`], once it is known where a path leads.
     ///
     /// # Errors
     /// The refusal.
@@ -93,26 +121,127 @@ impl Rulebook {
         protocol: Protocol,
         address: &Address,
     ) -> Result<(), Box<Refusal>> {
-        let port = match (address, direction) {
-            (Address::Port(port), _) | (Address::Unspecified(port), Direction::Listen) => port,
+        let policy = &self.policy;
+        let (ip, port) = match (address, direction) {
+            (Address::Port(ip, port), _) => (*ip, *port),
+            (Address::Unspecified(port), Direction::Listen) => (ANY, *port),
+            // A pair on which the app says that it is ready is no way to anybody else.
+            (Address::UnixPath(_) | Address::UnixOther(_), _) if self.gets_a_pair() && !policy.unix_named => {
+                return Err(refuse(direction, "unix:*".to_owned()));
+            }
             _ => return Ok(()),
         };
-        let policy = &self.policy;
-        let (ports, other) = match direction {
-            Direction::Listen => (&policy.listen_tcp, policy.udp),
-            Direction::Connect => (&policy.connect_tcp, policy.udp),
-        };
+        let tcp = self.endpoints(direction).iter().filter_map(|entry| match entry {
+            Endpoint::Tcp(tcp) => Some(tcp),
+            _ => None,
+        });
+        let is_listed = tcp.clone().any(|entry| entry.covers(ip, port));
         let allowed = match protocol {
-            Protocol::Tcp => within(ports, *port),
-            Protocol::Udp => other,
+            Protocol::Tcp => is_listed,
+            Protocol::Udp => policy.udp,
             // It may be either; what the kernel knows better it refuses itself.
-            Protocol::Other => within(ports, *port) || other,
+            Protocol::Other => is_listed || policy.udp,
         };
         if allowed {
             return Ok(());
         }
-        let name = if protocol == Protocol::Udp { "udp/*".to_owned() } else { format!("tcp/{port}") };
+        let name = match (protocol, ip) {
+            (Protocol::Udp, _) => "udp/*".to_owned(),
+            // Where addresses matter a hint does not allow all of them.
+            (_, IpAddr::V4(ip)) if self.tells_addresses_apart() => format!("tcp/{ip}:{port}"),
+            (_, IpAddr::V6(ip)) if self.tells_addresses_apart() => format!("tcp/[{ip}]:{port}"),
+            _ => format!("tcp/{port}"),
+        };
         Err(refuse(direction, name))
+    }
+
+    fn endpoints(&self, direction: Direction) -> &[Endpoint] {
+        match direction {
+            Direction::Listen => &self.policy.listen,
+            Direction::Connect => &self.policy.connect,
+        }
+    }
+
+    fn tells_addresses_apart(&self) -> bool {
+        let entries = self.policy.listen.iter().chain(&self.policy.connect);
+        entries.into_iter().any(|entry| matches!(entry, Endpoint::Tcp(tcp) if tcp.network.is_some()))
+    }
+
+    /// Judges a unix socket by where its path leads, or by its abstract name.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn unix(&self, direction: Direction, name: UnixName) -> Result<(), Box<Refusal>> {
+        if self.policy.unix || self.lists_unix(direction, name) {
+            return Ok(());
+        }
+        let text = match name {
+            UnixName::Path(path) => path.to_str().map(|path| format!("unix:{path}")),
+            UnixName::Abstract(name) => std::str::from_utf8(name).ok().map(|name| format!("unix:@{name}")),
+        };
+        // What no entry can name only all of them allow.
+        let text = text.filter(|text| !text.contains('\0') && *text != "unix:@");
+        Err(refuse(direction, text.unwrap_or_else(|| "unix:*".to_owned())))
+    }
+
+    /// Whether an entry names just this unix socket.
+    pub fn lists_unix(&self, direction: Direction, name: UnixName) -> bool {
+        let is_it = |entry: &Endpoint| match (entry, name) {
+            (Endpoint::UnixPath(path), UnixName::Path(canonical)) => path == canonical,
+            (Endpoint::UnixAbstract(listed), UnixName::Abstract(name)) => listed.as_bytes() == name,
+            _ => false,
+        };
+        self.endpoints(direction).iter().any(is_it)
+    }
+
+    /// Whether the app may move a directory above this path away, or another one there.
+    pub fn can_be_moved(&self, path: &Path) -> bool {
+        const MOVES: Rights = Rights::CREATE.union(Rights::REMOVE);
+        path.ancestors().skip(1).any(|directory| {
+            self.policy.files.iter().filter(|grant| grant.rights.intersects(MOVES)).any(|grant| {
+                let below = directory != grant.path && directory.starts_with(&grant.path);
+                if grant.exact { directory == grant.path } else { below }
+            })
+        })
+    }
+
+    /// A bind, connect or listen on a socket that was not made here, or of which nobody
+    /// knows what it is. No entry allows it.
+    pub fn strange(&self, direction: Direction) -> Box<Refusal> {
+        let refusal = refuse(direction, "a socket that was not made under this profile".to_owned());
+        Box::new(Refusal { want: None, ..*refusal })
+    }
+
+    /// What the supervisor would make of a socket that is asked for; none where no entry
+    /// brings its kind.
+    pub fn makes(&self, family: i32, kind: i32, protocol: i32) -> Option<held::Kind> {
+        let policy = &self.policy;
+        let tcp = !policy.listen_tcp.is_empty() || !policy.connect_tcp.is_empty();
+        let stream = kind & 0xf == libc::SOCK_STREAM;
+        let datagram = kind & 0xf == libc::SOCK_DGRAM;
+        let internet = matches!(family, libc::AF_INET | libc::AF_INET6);
+        let once = stream || kind & 0xf == libc::SOCK_SEQPACKET;
+        match family {
+            _ if internet && stream && tcp && matches!(protocol, 0 | libc::IPPROTO_TCP) => {
+                Some(held::Kind::Tcp)
+            }
+            _ if internet && datagram && policy.udp && matches!(protocol, 0 | libc::IPPROTO_UDP) => {
+                Some(held::Kind::Udp)
+            }
+            libc::AF_UNIX if once && (policy.unix || policy.unix_named) => Some(held::Kind::Unix),
+            libc::AF_UNIX if policy.unix => Some(held::Kind::Other),
+            // Who asks for addresses.
+            libc::AF_NETLINK if (datagram || kind & 0xf == libc::SOCK_RAW) && protocol == 0 => {
+                Some(held::Kind::Other)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the app's only unix socket is one end of a pair on which it says that it is
+    /// ready.
+    pub fn gets_a_pair(&self) -> bool {
+        self.policy.startup.as_ref().is_some_and(|startup| startup.says == Some(Says::Pair))
     }
 
     /// Judges a socket that the filter did not let through by its registers:
@@ -148,8 +277,16 @@ impl Rulebook {
     }
 }
 
-fn within(ranges: &[(u16, u16)], port: u16) -> bool {
-    ranges.iter().any(|(first, last)| (*first..=*last).contains(&port))
+/// What an unspecified address stands for.
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// Where a unix socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnixName<'a> {
+    /// At a path, links followed.
+    Path(&'a Path),
+    /// In the abstract namespace.
+    Abstract(&'a [u8]),
 }
 
 fn refuse(direction: Direction, name: String) -> Box<Refusal> {
@@ -173,8 +310,12 @@ mod tests {
     #[test]
     fn addresses_are_read() {
         let v4 = [2, 0, 0x1f, 0x90, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(Address::read(&v4), Ok(Address::Port(8080)));
-        assert_eq!(Address::read(b"\x0a\x00\x00\x35 and so on"), Ok(Address::Port(53)));
+        assert_eq!(Address::read(&v4), Ok(Address::Port(Ipv4Addr::LOCALHOST.into(), 8080)));
+        assert_eq!(Address::read(&v4[..15]), Err(Errno::EINVAL));
+        let mut v6 = vec![10, 0, 0, 0x35, 0, 0, 0, 0];
+        v6.extend(Ipv6Addr::LOCALHOST.octets());
+        assert_eq!(Address::read(&v6), Ok(Address::Port(Ipv6Addr::LOCALHOST.into(), 53)));
+        assert_eq!(Address::read(&v6[..23]), Err(Errno::EINVAL));
         assert_eq!(Address::read(b"\x01\x00/run/x\0junk"), Ok(Address::UnixPath(b"/run/x".to_vec())));
         assert_eq!(Address::read(b"\x01\x00\0name"), Ok(Address::UnixOther(b"name".to_vec())));
         assert_eq!(Address::read(b"\x10\x00"), Ok(Address::Other(16)));

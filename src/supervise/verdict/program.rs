@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::{Refusal, Rulebook};
+use super::{Refusal, Rulebook, arguments};
 use crate::event::{Kind, Object, Want};
 use crate::image::FileId;
+use crate::plan::{PolicyProgram, ProgramTarget};
 
 /// The file that a call wants to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +26,28 @@ pub struct Target {
     pub loader: bool,
 }
 
+/// How a program is called, as far as that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Called<'a> {
+    /// argv; of a script what it gets: its own path and what is behind it.
+    pub args: Option<&'a [Vec<u8>]>,
+    /// The real, effective and saved uid.
+    pub uids: Option<[u32; 3]>,
+}
+
 impl Rulebook {
     /// Judges an exec by the program entry `caller`; `None` where it could not be
-    /// found out which that is. The answer is the entry that the process then is.
+    /// found out which that is. The answer is the entry that the process then is. What
+    /// is not known of the call is not judged.
     ///
     /// # Errors
     /// The refusal.
-    pub fn exec(&self, caller: Option<usize>, target: &Target) -> Result<usize, Box<Refusal>> {
+    pub fn exec(
+        &self,
+        caller: Option<usize>,
+        target: &Target,
+        called: Called,
+    ) -> Result<usize, Box<Refusal>> {
         let entries = self.entries(target.id, &target.canonical, target.loader);
         let index = caller.map(|entry| self.policy.programs[entry].index);
         let want = Want::Program { path: target.named.clone(), caller: index };
@@ -47,26 +63,169 @@ impl Rulebook {
         let edges = &self.policy.programs[caller].may_run;
         // Edges are places in the profile; entries that are not in the image have one
         // there and none here.
-        match entries.iter().find(|entry| edges.contains(&self.policy.programs[**entry].index)) {
-            Some(entry) => Ok(*entry),
-            None => {
-                let rule = format!("/programs/{}/may_run", self.policy.programs[caller].index);
-                Err(refuse(&target.named, rule.into(), Some(want)))
+        let has_edge = |entry: &usize| edges.contains(&self.policy.programs[*entry].index);
+        let applets: Vec<usize> =
+            entries.iter().copied().filter(|entry| self.is_applet(*entry, called.args)).collect();
+        if !applets.iter().any(has_edge) {
+            let rule = format!("/programs/{}/may_run", self.policy.programs[caller].index);
+            return Err(match (entries.iter().find(|entry| has_edge(entry)), called.args) {
+                // It may run the file, but not as this.
+                (Some(entry), Some(args)) if applets.is_empty() => {
+                    self.other_applet(*entry, target, args, index)
+                }
+                _ => {
+                    let want =
+                        match applets.first().and_then(|entry| self.policy.programs[*entry].applet.clone()) {
+                            Some(applet) => {
+                                let path = self.program_path(applets[0]).to_owned();
+                                Want::Applet { path, applet, caller: index }
+                            }
+                            // It is listed, perhaps by another of its names.
+                            None => match entries.iter().find(|entry| self.is_file(**entry)) {
+                                Some(entry) => {
+                                    let path = self.program_path(*entry).to_owned();
+                                    Want::Program { path, caller: index }
+                                }
+                                None => want,
+                            },
+                        };
+                    refuse(&target.named, rule.into(), Some(want))
+                }
+            });
+        }
+        let mut refusal = None;
+        for entry in applets.into_iter().filter(has_edge) {
+            match self.is_called_so(entry, target, called) {
+                None => return Ok(entry),
+                Some(refused) => drop(refusal.get_or_insert(refused)),
             }
         }
+        Err(refusal.unwrap_or_else(|| refuse(&target.named, "/programs".into(), Some(want))))
+    }
+
+    /// Whether these arguments call the applet that the entry is, where it is one.
+    fn is_applet(&self, entry: usize, args: Option<&[Vec<u8>]>) -> bool {
+        let program = &self.policy.programs[entry];
+        match (&program.applet, args) {
+            (Some(applet), Some(args)) => arguments::applet(args, &program.own_name)
+                .is_some_and(|(called, _)| called == applet.as_bytes()),
+            _ => true,
+        }
+    }
+
+    fn other_applet(
+        &self,
+        entry: usize,
+        target: &Target,
+        args: &[Vec<u8>],
+        caller: Option<usize>,
+    ) -> Box<Refusal> {
+        let program = &self.policy.programs[entry];
+        let called = arguments::applet(args, &program.own_name);
+        let want = called.map(|(applet, _)| Want::Applet {
+            path: program.path.clone(),
+            applet: String::from_utf8_lossy(applet).into_owned(),
+            caller,
+        });
+        refuse(&target.named, format!("/programs/{}/applet", program.index).into(), want)
+    }
+
+    /// What keeps a call from being this entry's: its arguments or its user.
+    fn is_called_so(&self, entry: usize, target: &Target, called: Called) -> Option<Box<Refusal>> {
+        let program = &self.policy.programs[entry];
+        let refuse = |key: &str, want| {
+            Some(refuse(&target.named, format!("/programs/{}/{key}", program.index).into(), Some(want)))
+        };
+        if let (Some(listed), Some(args)) = (&program.args, called.args) {
+            let rest = match program.applet {
+                Some(_) => arguments::applet(args, &program.own_name).map_or(&args[..0], |(_, rest)| rest),
+                None => args.get(1..).unwrap_or_default(),
+            };
+            if !arguments::are_listed(listed, rest) {
+                let args = rest.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+                return refuse("args", Want::Arguments { program: program.index, args });
+            }
+        }
+        let strange = |user: &Vec<u32>| called.uids?.into_iter().find(|uid| !user.contains(uid));
+        if let Some(uid) = program.user.as_ref().and_then(strange) {
+            return refuse("user", Want::User { program: program.index, uid });
+        }
+        None
+    }
+
+    /// A program that this process is may be these users alone.
+    pub fn user(&self, entry: usize, uids: [u32; 3]) -> Option<Box<Refusal>> {
+        let program = &self.policy.programs[entry];
+        let target = Target {
+            id: crate::image::FileId { device: 0, inode: 0 },
+            canonical: program.path.clone(),
+            named: program.path.clone(),
+            loader: false,
+        };
+        let refusal = self.is_called_so(entry, &target, Called { args: None, uids: Some(uids) })?;
+        Some(Box::new(Refusal { errno: Errno::EPERM, ..*refusal }))
+    }
+
+    /// Whether some entry asks for more of a call than its file.
+    pub fn asks_for_arguments(&self) -> bool {
+        self.policy.programs.iter().any(|program| program.args.is_some() || program.applet.is_some())
+    }
+
+    /// The digest that an entry asks for.
+    pub fn digest(&self, entry: usize) -> Option<&str> {
+        self.policy.programs[entry].sha256.as_deref()
+    }
+
+    /// Another content than an entry asks for; none where it could not be read.
+    pub fn other_content(&self, entry: usize, found: Option<String>) -> Box<Refusal> {
+        let program = &self.policy.programs[entry];
+        let want = found.map(|sha256| Want::Digest { program: program.index, sha256 });
+        refuse(&program.path, format!("/programs/{}/sha256", program.index).into(), want)
+    }
+
+    /// Whether processes are counted: all, or those of some entry.
+    pub fn counts(&self) -> bool {
+        let programs = &self.policy.programs;
+        self.policy.processes.is_some() || programs.iter().any(|program| program.instances.is_some())
+    }
+
+    /// How many live processes of an entry there may be.
+    pub fn instances(&self, entry: usize) -> Option<u32> {
+        self.policy.programs[entry].instances
+    }
+
+    /// One more process of an entry than there may be: `now` live ones.
+    pub fn too_many(&self, entry: usize, now: u32) -> Option<Box<Refusal>> {
+        let program = &self.policy.programs[entry];
+        (now >= program.instances?).then(|| {
+            let rule = format!("/programs/{}/instances", program.index).into();
+            let want = Want::Instances { program: program.index, most: now + 1 };
+            Box::new(Refusal { errno: Errno::EAGAIN, ..*refuse(&program.path, rule, Some(want)) })
+        })
     }
 
     /// Judges COMMAND itself, which the supervisor executes.
     ///
     /// # Errors
     /// The refusal.
-    pub fn command(&self, target: &Target) -> Result<usize, Box<Refusal>> {
-        let entry = self
-            .entries(target.id, &target.canonical, target.loader)
-            .into_iter()
-            .find(|entry| self.policy.programs[*entry].entry);
+    pub fn command(&self, target: &Target, called: Called) -> Result<usize, Box<Refusal>> {
+        let mut entries = self.entries(target.id, &target.canonical, target.loader);
+        entries.retain(|entry| self.policy.programs[*entry].entry);
+        let (applets, others): (Vec<usize>, Vec<usize>) =
+            entries.into_iter().partition(|entry| self.is_applet(*entry, called.args));
+        if let ([], [other, ..], Some(args)) = (&applets[..], &others[..], called.args) {
+            // What it is called as is the container's own word: nothing here would allow it.
+            return Err(Box::new(Refusal { want: None, ..*self.other_applet(*other, target, args, None) }));
+        }
+        let mut refusal = None;
+        for entry in applets {
+            match self.is_called_so(entry, target, called) {
+                None => return Ok(entry),
+                Some(refused) => drop(refusal.get_or_insert(refused)),
+            }
+        }
         let want = Want::Command(target.named.clone());
-        entry.ok_or_else(|| refuse(&target.named, "/programs".into(), Some(want)))
+        Err(refusal.unwrap_or_else(|| refuse(&target.named, "/programs".into(), Some(want))))
     }
 
     /// Which entries a running image may be: by its file, or as the interpreter of
@@ -97,11 +256,24 @@ impl Rulebook {
         }
     }
 
+    /// Whether the image alone tells what a process is.
+    pub fn image_is_entry(&self, exe: FileId) -> bool {
+        self.entry_of_image(exe).is_some()
+    }
+
     /// Whether a process of this entry runs that image.
     pub fn runs_as(&self, entry: usize, exe: FileId, canonical: &Path) -> bool {
         self.running(exe, canonical).contains(&entry)
             // A script below a directory runs its interpreter, which is below one too.
             || self.beneath.iter().any(|(_, index)| *index == entry) && self.runs(exe, canonical)
+    }
+
+    /// Whether it makes no difference which of two entries a process is: both are
+    /// directories, and what may be run from them is the same.
+    pub fn alike(&self, one: usize, other: usize) -> bool {
+        let [one, other] = [one, other].map(|entry| &self.policy.programs[entry]);
+        let beneath = |program: &PolicyProgram| matches!(program.target, ProgramTarget::Beneath(_));
+        beneath(one) && beneath(other) && one.may_run == other.may_run
     }
 
     /// The path that the profile has for an entry.
@@ -111,10 +283,11 @@ impl Rulebook {
 
     /// Whether the entry names one file, so that its path is what runs.
     pub fn is_file(&self, entry: usize) -> bool {
-        matches!(self.policy.programs[entry].target, crate::plan::ProgramTarget::File(_))
+        matches!(self.policy.programs[entry].target, ProgramTarget::File(_))
     }
 
-    fn entries(&self, id: FileId, canonical: &Path, loader: bool) -> Vec<usize> {
+    /// The entries that a file is.
+    pub(super) fn entries(&self, id: FileId, canonical: &Path, loader: bool) -> Vec<usize> {
         if let Some(own) = self.programs.get(&id) {
             return own.clone();
         }
@@ -128,6 +301,6 @@ impl Rulebook {
     }
 }
 
-fn refuse(path: &Path, rule: std::borrow::Cow<'static, str>, want: Option<Want>) -> Box<Refusal> {
+pub(super) fn refuse(path: &Path, rule: std::borrow::Cow<'static, str>, want: Option<Want>) -> Box<Refusal> {
     Box::new(Refusal { kind: Kind::Program, errno: Errno::EACCES, object: Object::program(path), rule, want })
 }

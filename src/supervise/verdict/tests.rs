@@ -2,8 +2,11 @@
 
 mod calls;
 mod files;
+mod libraries;
 mod network;
 mod programs;
+mod started;
+mod startup;
 
 use std::path::Path;
 
@@ -29,6 +32,8 @@ fn image() -> Tree {
         .file("/data/old")
         .file("/data/private/key")
         .file("/etc/app.conf")
+        .file("/usr/lib/libx.so")
+        .file("/opt/plugin.so")
         .dir("/run")
         .dir("/proc")
 }
@@ -45,6 +50,8 @@ fn place() -> Place {
         hard_limits: [None; 3],
         standard_files: Vec::new(),
         guarded: Vec::new(),
+        links: Vec::new(),
+        mounts: Vec::new(),
         embedded: true,
     }
 }

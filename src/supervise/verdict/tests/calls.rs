@@ -92,3 +92,12 @@ fn a_capability_is_needed_only_for_ids_that_are_not_ones_own() {
     assert!(rules.capability(&call("setgid", &[0]), Capability::CAP_SETGID, &own).is_none());
     assert!(rules.capability(&call("chroot", &[0]), Capability::CAP_SYS_CHROOT, &own).is_some());
 }
+
+#[test]
+fn a_capability_that_the_container_lacks_is_not_the_profiles_refusal() {
+    let own = Ids { uids: [33; 4], gids: [33; 4] };
+    let listed = rules(r#""capabilities": ["sys_chroot"], "syscalls": {"allow": ["chroot"]}"#);
+    assert!(listed.capability(&call("chroot", &[0]), Capability::CAP_SYS_CHROOT, &own).is_none());
+    // It is seen all the same to ask for it.
+    assert_eq!(listed.access("chroot"), Some(&crate::filter::Access::Notify));
+}

@@ -135,3 +135,35 @@ fn a_device_is_nobodys() {
     let refused = rules(r#""files": ["@elsewhere"]"#).device(Path::new("/data/null"));
     assert_eq!((refused.errno, &refused.want), (Errno::EPERM, &None));
 }
+
+#[test]
+fn a_process_may_name_itself_and_say_what_its_core_holds() {
+    let asked = |rules: &Rulebook, path: &str| {
+        rules.file(&Use {
+            canonical: path.into(),
+            target: None,
+            needs: Rights::READ.union(Rights::WRITE),
+            kernel: AccessFs::ReadFile | AccessFs::WriteFile,
+        })
+    };
+    let runtime = rules(r#""files": ["@runtime"]"#);
+    assert_eq!(asked(&runtime, "/proc/self/comm"), Ruling::Perform);
+    assert_eq!(asked(&runtime, "/proc/self/coredump_filter"), Ruling::Perform);
+    // Nothing else there, and nothing of another process.
+    for path in ["/proc/self/mem", "/proc/self/oom_score_adj", "/proc/7/comm", "/proc/self/comm/x"] {
+        assert!(matches!(asked(&runtime, path), Ruling::Refuse(_)), "{path}");
+    }
+    let none = rules(r#""files": ["@names"]"#);
+    assert!(matches!(asked(&none, "/proc/self/comm"), Ruling::Refuse(_)));
+}
+
+/// Moved away, it would leave its name to another that holds another program.
+#[test]
+fn a_directory_that_holds_what_is_kept_stays_where_it_is() {
+    let rules = rules(r#""files": ["@elsewhere"]"#);
+    let rename = |path: &str| ask(&rules, path, Some(id(path)), Rights::REMOVE, AccessFs::RemoveDir);
+    refusal(rename("/app"));
+    refusal(create(&rules, "/app"));
+    assert_eq!(create(&rules, "/app/new"), Ruling::Perform);
+    assert_eq!(rename("/data"), Ruling::Kernel);
+}

@@ -3,7 +3,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::super::Rulebook;
-use super::super::program::Target;
+use super::super::program::{Called, Target};
 use super::{LOADER, id, refused, rules_on};
 use crate::event::Want;
 use crate::profile::Mode;
@@ -25,44 +25,54 @@ const FAMILY: &str = r#"{"path": "/app/server", "entry": true, "may_run": ["/bin
 fn who_may_run_what_is_the_edges_alone() {
     let rules = rules(FAMILY);
     let [server, sh, helper] = [0, 1, 2];
-    assert_eq!(rules.exec(Some(server), &target("/bin/sh")), Ok(sh));
-    assert_eq!(rules.exec(Some(sh), &target("/app/helper")), Ok(helper));
-    let skipped = refused(rules.exec(Some(server), &target("/app/helper")));
+    assert_eq!(rules.exec(Some(server), &target("/bin/sh"), Called::default()), Ok(sh));
+    assert_eq!(rules.exec(Some(sh), &target("/app/helper"), Called::default()), Ok(helper));
+    let skipped = refused(rules.exec(Some(server), &target("/app/helper"), Called::default()));
     assert_eq!((skipped.errno, &*skipped.rule), (Errno::EACCES, "/programs/0/may_run"));
     let helper_path = Path::new("/app/helper").to_owned();
+    assert_eq!(skipped.want, Some(Want::Program { path: helper_path.clone(), caller: Some(0) }));
+    // By another of its names: the profile knows it by one, and one entry is enough.
+    let renamed = Target { named: "/usr/app/helper".into(), ..target("/app/helper") };
+    let skipped = refused(rules.exec(Some(server), &renamed, Called::default()));
     assert_eq!(skipped.want, Some(Want::Program { path: helper_path, caller: Some(0) }));
-    assert_eq!(refused(rules.exec(Some(helper), &target("/app/server"))).rule, "/programs/2/may_run");
-    refused(rules.exec(Some(server), &target("/app/server")));
+    assert_eq!(
+        refused(rules.exec(Some(helper), &target("/app/server"), Called::default())).rule,
+        "/programs/2/may_run"
+    );
+    refused(rules.exec(Some(server), &target("/app/server"), Called::default()));
 }
 
 #[test]
 fn what_is_not_listed_runs_for_nobody() {
     let rules = rules(FAMILY);
-    assert_eq!(refused(rules.exec(Some(0), &target("/evil"))).rule, "/programs");
+    assert_eq!(refused(rules.exec(Some(0), &target("/evil"), Called::default())).rule, "/programs");
     // Listed by its inode: another name is the same program, and another inode at
     // its path is none.
-    assert_eq!(rules.exec(Some(0), &Target { canonical: "/tmp/x".into(), ..target("/bin/sh") }), Ok(1));
-    refused(rules.exec(Some(0), &Target { id: id("/evil"), ..target("/bin/sh") }));
+    assert_eq!(
+        rules.exec(Some(0), &Target { canonical: "/tmp/x".into(), ..target("/bin/sh") }, Called::default()),
+        Ok(1)
+    );
+    refused(rules.exec(Some(0), &Target { id: id("/evil"), ..target("/bin/sh") }, Called::default()));
 }
 
 #[test]
 fn a_caller_that_is_not_known_runs_nothing() {
-    let refusal = refused(rules(FAMILY).exec(None, &target("/bin/sh")));
+    let refusal = refused(rules(FAMILY).exec(None, &target("/bin/sh"), Called::default()));
     assert_eq!((&*refusal.rule, refusal.want), ("/programs", None));
 }
 
 #[test]
 fn a_loader_is_no_program_even_below_a_directory_of_programs() {
     let listed = rules(FAMILY);
-    refused(listed.exec(Some(0), &target(LOADER)));
+    refused(listed.exec(Some(0), &target(LOADER), Called::default()));
     let beneath = rules(
         r#"{"beneath": "/lib64", "may_run": ["/lib64", "/bin"]},
         {"beneath": "/bin", "entry": true, "may_run": ["/lib64", "/bin"]}"#,
     );
-    assert_eq!(beneath.exec(Some(1), &target("/bin/sh")), Ok(1));
-    refused(beneath.exec(Some(1), &target(LOADER)));
+    assert_eq!(beneath.exec(Some(1), &target("/bin/sh"), Called::default()), Ok(1));
+    refused(beneath.exec(Some(1), &target(LOADER), Called::default()));
     // One that is told by its content, at a place that nobody knows.
-    refused(beneath.exec(Some(1), &Target { loader: true, ..target("/bin/sh") }));
+    refused(beneath.exec(Some(1), &Target { loader: true, ..target("/bin/sh") }, Called::default()));
 }
 
 #[test]
@@ -71,8 +81,8 @@ fn an_interpreter_is_no_program_unless_it_is_one() {
         r#"{"path": "/app/server", "entry": true, "may_run": ["/app/script"]},
            {"path": "/app/script", "interpreter": "/bin/sh"}"#,
     );
-    assert_eq!(rules.exec(Some(0), &target("/app/script")), Ok(1));
-    refused(rules.exec(Some(0), &target("/bin/sh")));
+    assert_eq!(rules.exec(Some(0), &target("/app/script"), Called::default()), Ok(1));
+    refused(rules.exec(Some(0), &target("/bin/sh"), Called::default()));
     assert_eq!(rules.running(id("/bin/sh"), Path::new("/bin/sh")), [1], "but a script runs as it");
     assert!(rules.runs_as(1, id("/bin/sh"), Path::new("/bin/sh")));
     assert!(!rules.runs_as(0, id("/bin/sh"), Path::new("/bin/sh")));
@@ -100,19 +110,26 @@ fn beneath_is_every_file_below_and_none_beside() {
         r#"{"path": "/app/server", "entry": true, "may_run": ["/tools"]},
            {"beneath": "/tools", "may_run": []}"#,
     );
-    assert_eq!(rules.exec(Some(0), &target("/tools/one")), Ok(1));
-    assert_eq!(rules.exec(Some(0), &target("/tools/deep/two")), Ok(1));
-    refused(rules.exec(Some(0), &Target { canonical: "/toolsmith".into(), ..target("/evil") }));
-    refused(rules.exec(Some(1), &target("/tools/one")));
+    assert_eq!(rules.exec(Some(0), &target("/tools/one"), Called::default()), Ok(1));
+    assert_eq!(rules.exec(Some(0), &target("/tools/deep/two"), Called::default()), Ok(1));
+    refused(rules.exec(
+        Some(0),
+        &Target { canonical: "/toolsmith".into(), ..target("/evil") },
+        Called::default(),
+    ));
+    refused(rules.exec(Some(1), &target("/tools/one"), Called::default()));
     assert!(rules.is_file(0) && !rules.is_file(1));
 }
 
 #[test]
 fn command_is_an_entry() {
     let rules = rules(FAMILY);
-    assert_eq!(rules.command(&target("/app/server")), Ok(0));
-    assert!(matches!(refused(rules.command(&target("/bin/sh"))).want, Some(Want::Command(_))));
-    refused(rules.command(&target("/evil")));
+    assert_eq!(rules.command(&target("/app/server"), Called::default()), Ok(0));
+    assert!(matches!(
+        refused(rules.command(&target("/bin/sh"), Called::default())).want,
+        Some(Want::Command(_))
+    ));
+    refused(rules.command(&target("/evil"), Called::default()));
 }
 
 /// Entries that are not in the image move the others up, and the edges stay the
@@ -125,9 +142,22 @@ fn edges_hold_where_an_embedded_profile_names_what_is_not_there() {
            {"path": "/bin/sh"},
            {"path": "/app/helper"}"#,
     );
-    let server = rules.command(&target("/app/server")).expect("it is the entry");
-    let helper = rules.exec(Some(server), &target("/app/helper")).expect("an edge leads there");
+    let server = rules.command(&target("/app/server"), Called::default()).expect("it is the entry");
+    let helper =
+        rules.exec(Some(server), &target("/app/helper"), Called::default()).expect("an edge leads there");
     assert_eq!(rules.program_path(helper), Path::new("/app/helper"));
-    let sh = refused(rules.exec(Some(server), &target("/bin/sh")));
+    let sh = refused(rules.exec(Some(server), &target("/bin/sh"), Called::default()));
     assert_eq!(sh.rule, "/programs/1/may_run");
+}
+
+#[test]
+fn directories_of_the_same_edges_are_alike_and_files_never() {
+    let rules = rules(
+        r#"{"beneath": "/app", "entry": true, "may_run": ["/app", "/tools"]},
+           {"beneath": "/tools", "may_run": ["/app", "/tools"]},
+           {"beneath": "/bin", "may_run": ["/tools"]},
+           {"path": "/evil", "may_run": ["/app", "/tools"]}"#,
+    );
+    assert!(rules.alike(0, 1));
+    assert!(!rules.alike(0, 2) && !rules.alike(0, 3));
 }

@@ -1,0 +1,113 @@
+//! Looks at the place for a diagnosis, and tries a launch there up to its last step.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+use super::launch::{self, Command, Confinement, Failure, Word};
+use super::{place, probe, source};
+use crate::doctor::{Diagnosis, Facts};
+use crate::image::live::Live;
+use crate::kernel::Kernel;
+use crate::plan::Plan;
+use crate::profile::Mode;
+use crate::sys;
+use crate::sys::signal::Mask;
+
+/// What can be enforced here, by the plan that `baseline` would have for this very
+/// program; it is guarded as remit-init is where `shim` says that it is that.
+pub fn here(shim: bool) -> Diagnosis {
+    let kernel = probe::kernel();
+    let plan = kernel.as_ref().map_err(String::clone).and_then(|kernel| baseline(kernel, shim));
+    let plan = plan.and_then(|plan| match plan.refusal() {
+        Some(_) => Ok(plan),
+        None => rehearse(&plan).map(|()| plan),
+    });
+    Diagnosis::new(&facts(), kernel.as_ref().ok().cloned(), plan.as_ref().map_err(String::clone))
+}
+
+fn baseline(kernel: &Kernel, shim: bool) -> Result<Plan, String> {
+    let program = std::env::current_exe().map_err(|error| format!("/proc/self/exe: {}", sys::errno(&error)));
+    let guarded = |program: &PathBuf| if shim { vec![("remit-init", program.clone())] } else { Vec::new() };
+    // Without /proc nobody knows where the program is; the place says that itself.
+    let guarded = program.as_ref().map_or(Vec::new(), guarded);
+    let mut place = place::here(program.as_ref().ok().cloned(), guarded, Vec::new(), true)?;
+    let loaded = source::from_name("baseline", &program?, &Live)?;
+    place.links = loaded.kept();
+    Plan::new(&loaded.document.profile, kernel, &place, &Live, Mode::Enforce)
+        .map_err(|error| format!("baseline: {error}"))
+}
+
+/// Does every step of the launch in a child but the exec, which has nothing to execute;
+/// where that is notified, nobody answers.
+fn rehearse(plan: &Plan) -> Result<(), String> {
+    let failed = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
+    let confinement = Confinement::prepare(plan)?;
+    let mask = sys::signal::set_mask(Mask::ALL).map_err(failed("sigprocmask"))?;
+    sys::process::can_wait().map_err(failed("wait4"))?;
+    let nothing = Command {
+        program: c"/".to_owned(),
+        argv: Vec::new(),
+        environment: Vec::new(),
+        mask,
+        ignore_sigchld: false,
+        ignore_sigpipe: false,
+        listen_fds: 0,
+        terminal: launch::Terminal::Shared,
+        run_as: None,
+        parent_death: None,
+    };
+    let child = launch::launch(&nothing, Some(&confinement))?;
+    let mut ready = [PollFd::new(child.socket.as_fd(), PollFlags::POLLIN)];
+    let word = poll(&mut ready, PollTimeout::NONE).and_then(|_| child.hear());
+    sys::signal::send(child.pid, libc::SIGKILL).map_err(failed("kill"))?;
+    waitpid(Pid::from_raw(child.pid), None).map_err(failed("wait4"))?;
+    sys::signal::set_mask(mask).map_err(failed("sigprocmask"))?;
+    match word {
+        Ok(Word::Listener(_) | Word::Failed(Failure { exec: true, .. })) => Ok(()),
+        Ok(Word::Failed(Failure { step, errno, .. })) => Err(format!("step `{step}` failed: {errno}")),
+        Ok(Word::Closed) => Err("the launch was ended from outside, by a filter that kills".to_owned()),
+        Err(errno) => Err(failed("recvmsg")(errno)),
+    }
+}
+
+fn facts() -> Facts {
+    let prctl = |option| sys::process::prctl(option, 0, 0);
+    let filtered = prctl(libc::PR_GET_SECCOMP) != Ok(0);
+    let name = nix::sys::utsname::uname().ok();
+    Facts {
+        pid: std::process::id(),
+        uid: nix::unistd::geteuid().as_raw(),
+        landlock: sys::landlock::version().err().map(|errno| format!("{errno:?}")),
+        filtered,
+        // Without a filter it is the kernel that has or has not a call.
+        refused: if filtered { sys::asked::refused() } else { Vec::new() },
+        no_new_privs: prctl(libc::PR_GET_NO_NEW_PRIVS) == Ok(1),
+        yama: probe::yama(),
+        label: label(),
+        gvisor: name.is_some_and(|name| {
+            // The one date that gVisor's kernel has had in all its versions.
+            const VERSION: &str = "Sun Jan 10 15:06:54 PST 2016";
+            name.version().to_string_lossy().contains(VERSION)
+        }),
+        user_namespace: read("/proc/self/uid_map").is_some_and(|map| {
+            let mut fields = map.split_whitespace();
+            !(fields.next() == Some("0") && fields.next() == Some("0") && fields.next() == Some("4294967295"))
+        }),
+    }
+}
+
+/// The label that AppArmor or SELinux has for this process: a profile and its mode, or a
+/// context.
+fn label() -> Option<String> {
+    let files = ["/proc/self/attr/apparmor/current", "/proc/self/attr/current"];
+    files.into_iter().filter_map(read).find(|label| !label.is_empty() && label != "unconfined")
+}
+
+fn read(path: impl AsRef<Path>) -> Option<String> {
+    Some(std::fs::read_to_string(path).ok()?.trim_end_matches(['\n', '\0']).to_owned())
+}

@@ -1,0 +1,238 @@
+//! A child that is who the plan says and that nothing else holds, under a filter that has
+//! its parent look at each call: what the kernel itself refuses to such an app, where no
+//! supervisor would be told.
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use super::launch::{Command, Confinement, environment, perform_step};
+use crate::kernel::Arch;
+use crate::plan::{Plan, Step};
+use crate::sys;
+use crate::sys::process::Side;
+use crate::sys::seccomp::Instruction;
+use crate::syscalls;
+
+/// Calls that the kernel refuses nobody for want of a capability and that are made without
+/// end: they are not looked at.
+const UNWATCHED: [&str; 58] = [
+    "accept",
+    "accept4",
+    "brk",
+    "clock_getres",
+    "clock_gettime",
+    "clock_nanosleep",
+    "clone",
+    "close",
+    "dup",
+    "dup2",
+    "dup3",
+    "epoll_ctl",
+    "epoll_pwait",
+    "epoll_pwait2",
+    "epoll_wait",
+    "exit",
+    "exit_group",
+    "fork",
+    "fstat",
+    "futex",
+    "getcwd",
+    "getpid",
+    "getppid",
+    "getrandom",
+    "gettid",
+    "gettimeofday",
+    "lseek",
+    "madvise",
+    "mprotect",
+    "munmap",
+    "nanosleep",
+    "pipe2",
+    "poll",
+    "ppoll",
+    "pread64",
+    "preadv",
+    "pselect6",
+    "pwrite64",
+    "pwritev",
+    "read",
+    "readv",
+    "recvfrom",
+    "recvmsg",
+    "restart_syscall",
+    "rseq",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "rt_sigsuspend",
+    "rt_sigtimedwait",
+    "sched_yield",
+    "select",
+    "sendfile",
+    "set_robust_list",
+    "vfork",
+    "wait4",
+    "write",
+    "writev",
+];
+
+/// A child that waits to be seized.
+pub struct Waiting {
+    /// Its pid, which stays the app's.
+    pub pid: i32,
+    go: OwnedFd,
+}
+
+impl Waiting {
+    /// Lets it become the app.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn go(self) -> Result<(), String> {
+        nix::unistd::write(&self.go, b"G").map(drop).map_err(|errno| format!("the child: {errno}"))
+    }
+}
+
+/// Forks a child that waits, then becomes who the plan says and executes the command. It
+/// has to be seized before it is let go, for calls that nobody looks at fail.
+///
+/// # Errors
+/// fork(2) or pipe2(2) failed.
+pub fn begin(command: &Command, plan: &Plan) -> Result<Waiting, String> {
+    let failed = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
+    let confinement = Confinement::unattended(steps(plan), watching(plan.kernel.arch));
+    let (wait, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed("pipe"))?;
+    match sys::process::fork().map_err(failed("fork"))? {
+        Side::Parent(pid) => Ok(Waiting { pid, go }),
+        Side::Child => {
+            // Or it would wait for itself where its parent dies.
+            drop(go);
+            let (step, errno) = perform(command, &confinement, &wait);
+            eprintln!("remit: {}: `{step}` failed: {errno}", command.program.to_string_lossy());
+            sys::process::exit_now(125)
+        }
+    }
+}
+
+/// What of a plan's steps says who the app is; nothing that refuses it anything else.
+fn steps(plan: &Plan) -> Vec<Step> {
+    let holds = |step: &Step| {
+        matches!(step, Step::ExecBits | Step::Mdwe | Step::Landlock | Step::Seccomp | Step::SeccompUnattended)
+    };
+    let mut steps: Vec<Step> = plan.steps().into_iter().filter(|step| !holds(step)).collect();
+    let exec = steps.iter().position(|step| *step == Step::Exec).unwrap_or(steps.len());
+    steps.insert(exec, Step::SeccompUnattended);
+    steps
+}
+
+/// The child's work; it returns only what failed.
+fn perform(command: &Command, confinement: &Confinement, wait: &OwnedFd) -> (String, Errno) {
+    let named = |step: &str, errno| (step.to_owned(), errno);
+    match nix::unistd::read(wait, &mut [0]) {
+        Ok(1) => {}
+        Ok(_) => return named("wait for the tracer", Errno::ESRCH),
+        Err(errno) => return named("wait for the tracer", errno),
+    }
+    let first = || {
+        nix::unistd::dup2_stdout(std::io::stderr())?;
+        sys::signal::set_ignored(libc::SIGPIPE, command.ignore_sigpipe)
+    };
+    if let Err(errno) = first() {
+        return named("standard output and ignored signals", errno);
+    }
+    for step in &confinement.steps {
+        if let Err(errno) = perform_step(step, confinement, command, wait) {
+            return (step.to_string(), errno);
+        }
+    }
+    match sys::process::execve(&command.program, &command.argv, &environment(command)) {
+        Ok(never) => match never {},
+        Err(errno) => named("exec", errno),
+    }
+}
+
+/// Every call but those of the list stops, for a tracer to look at. Another architecture's
+/// are let be: their numbers mean other calls.
+fn watching(arch: Arch) -> Vec<Instruction> {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const NOT_LESS: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    // One past the greatest number that any architecture of ours has; x32's are far above.
+    const END: u32 = 4096;
+    let load = |k| Instruction { code: LOAD, jt: 0, jf: 0, k };
+    let answer = |k| Instruction { code: RETURN, jt: 0, jf: 0, k };
+    let mut numbers: Vec<u32> = UNWATCHED.iter().filter_map(|call| syscalls::number(arch, call)).collect();
+    numbers.sort_unstable();
+    // Each skips all the rest but the last, which lets the call be.
+    let rest = |index: usize| (numbers.len() - index) as u8;
+    let mut program = vec![
+        load(4),
+        Instruction { code: EQUAL, jt: 1, jf: 0, k: arch.audit() },
+        answer(libc::SECCOMP_RET_ALLOW),
+        load(0),
+        Instruction { code: NOT_LESS, jt: numbers.len() as u8 + 1, jf: 0, k: END },
+    ];
+    let known = numbers.iter().enumerate();
+    program.extend(known.map(|(index, number)| Instruction {
+        code: EQUAL,
+        jt: rest(index),
+        jf: 0,
+        k: *number,
+    }));
+    program.extend([answer(libc::SECCOMP_RET_TRACE), answer(libc::SECCOMP_RET_ALLOW)]);
+    program
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a program answers for a call.
+    fn answer(program: &[Instruction], arch: u32, number: u32) -> u32 {
+        let (mut at, mut word) = (0, 0);
+        loop {
+            let Instruction { code, jt, jf, k } = program[at];
+            at += 1;
+            let holds = match u32::from(code) & 0xff {
+                0x20 => {
+                    word = if k == 4 { arch } else { number };
+                    continue;
+                }
+                0x15 => word == k,
+                0x35 => word >= k,
+                0x06 => return k,
+                other => panic!("no such instruction here: {other:#x}"),
+            };
+            at += usize::from(if holds { jt } else { jf });
+        }
+    }
+
+    #[test]
+    fn calls_stop_but_for_those_that_no_capability_decides() {
+        for arch in [Arch::X86_64, Arch::Aarch64] {
+            let program = watching(arch);
+            let of = |call: &str| {
+                let number = syscalls::number(arch, call).unwrap_or_else(|| panic!("{call}"));
+                answer(&program, arch.audit(), number)
+            };
+            for call in ["read", "write", "futex", "clone", "writev", "accept"] {
+                assert_eq!(of(call), libc::SECCOMP_RET_ALLOW, "{call}");
+            }
+            for call in ["openat", "fchownat", "setuid", "bind", "execve", "kill", "ioctl", "io_setup"] {
+                assert_eq!(of(call), libc::SECCOMP_RET_TRACE, "{call}");
+            }
+            assert_eq!(answer(&program, 0x4000_0003, 1), libc::SECCOMP_RET_ALLOW, "another architecture");
+            assert_eq!(answer(&program, arch.audit(), 0x4000_0000), libc::SECCOMP_RET_ALLOW, "x32");
+        }
+    }
+
+    #[test]
+    fn every_call_that_is_let_be_is_one() {
+        for call in UNWATCHED {
+            assert!(syscalls::known(call).is_some(), "{call}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The memory of processes that change their user, opened while it may be: from then
+//! to their next exec the kernel shows it to nobody without CAP_SYS_PTRACE, and
+//! `gosu`, `su-exec` and `setpriv` name the server that they become in just that time.
+//!
+//! An open `/proc/PID/mem` is one image's. After the next exec it would tell what
+//! another process has there, one that shares the old image. So it is forgotten when
+//! an exec is let go on, and none is opened while one of another thread may be on
+//! its way.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::File;
+use std::path::Path;
+
+use super::caller::{Caller, Identity, Memory};
+use super::families::started;
+
+/// So many at the same time: each is a descriptor. Workers that change their user
+/// and never execute anything do not need it, and who does executes soon: the oldest
+/// is forgotten for a new one.
+const MOST: usize = 64;
+/// More threads than are ever in an exec at the same time: past it those that are
+/// gone are forgotten.
+const MANY: usize = 4096;
+
+/// What is kept.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The process, the time that it started, and its memory; the oldest first.
+    memory: VecDeque<(i32, u64, File)>,
+    /// Processes and threads of which an exec was let go on.
+    executing: HashSet<(i32, i32)>,
+}
+
+impl Kept {
+    /// Keeps the memory of a caller that is about to change its ids and still waits,
+    /// if it can be opened and is not kept.
+    pub fn keep(&mut self, caller: &Caller, identity: &Identity, waits: impl Fn() -> bool) {
+        let Some(now) = started(caller.tgid) else { return };
+        let known = self.memory.iter().any(|(pid, then, _)| (*pid, *then) == (caller.tgid, now));
+        if known || self.is_executing(caller) {
+            return;
+        }
+        if let Ok(file) = Memory::of(identity, caller).open()
+            && waits()
+        {
+            // Of one that had the number before.
+            self.forget(caller.tgid);
+            if self.memory.len() >= MOST {
+                self.memory.pop_front();
+            }
+            self.memory.push_back((caller.tgid, now, file));
+        }
+    }
+
+    /// Whether a thread of this process other than the caller may be in an exec. The
+    /// caller is not, since it calls; one that is gone is over.
+    fn is_executing(&mut self, caller: &Caller) -> bool {
+        self.executing.remove(&(caller.tgid, caller.tid));
+        self.executing.iter().any(|(pid, tid)| *pid == caller.tgid && is_there(*pid, *tid))
+    }
+
+    /// A caller's memory, if it is kept.
+    pub fn of(&self, caller: &Caller) -> Option<File> {
+        let (_, then, file) = self.memory.iter().find(|(pid, ..)| *pid == caller.tgid)?;
+        (started(caller.tgid) == Some(*then)).then(|| file.try_clone().ok()).flatten()
+    }
+
+    fn forget(&mut self, process: i32) {
+        self.memory.retain(|(pid, ..)| *pid != process);
+    }
+
+    /// An exec of this caller is let go on.
+    pub fn executes(&mut self, caller: &Caller) {
+        self.forget(caller.tgid);
+        if self.executing.len() >= MANY {
+            self.executing.retain(|(pid, tid)| is_there(*pid, *tid));
+        }
+        self.executing.insert((caller.tgid, caller.tid));
+    }
+}
+
+fn is_there(pid: i32, tid: i32) -> bool {
+    Path::new(&format!("/proc/{pid}/task/{tid}")).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn me() -> (Identity, Caller) {
+        let me = Caller::of(std::process::id() as i32).expect("own status");
+        (Identity::own().expect("own ids"), me)
+    }
+
+    #[test]
+    fn it_is_kept_for_the_process_until_its_exec() {
+        let (identity, me) = me();
+        let mut kept = Kept::default();
+        kept.keep(&me, &identity, || false);
+        assert!(kept.of(&me).is_none(), "who no longer waits may be another by now");
+        kept.keep(&me, &identity, || true);
+        let text = b"/usr/bin/server\0rest";
+        let memory = Memory::kept(&identity, &me, kept.of(&me).expect("it was kept"));
+        assert_eq!(memory.path(text.as_ptr() as u64), Ok(b"/usr/bin/server".to_vec()));
+        assert!(kept.of(&Caller { tgid: 1, ..me.clone() }).is_none());
+        kept.executes(&me);
+        assert!(kept.of(&me).is_none());
+    }
+
+    #[test]
+    fn it_is_not_kept_while_another_thread_may_be_in_an_exec() {
+        let (identity, me) = me();
+        let mut kept = Kept::default();
+        let sibling = Caller { tid: nix::unistd::gettid().as_raw(), ..me.clone() };
+        assert_ne!(sibling.tid, me.tid, "a test runs in a thread of its own");
+        kept.executes(&sibling);
+        kept.keep(&me, &identity, || true);
+        assert!(kept.of(&me).is_none());
+        // It calls, so its exec is over.
+        kept.keep(&sibling, &identity, || true);
+        assert!(kept.of(&me).is_some());
+    }
+
+    /// Ended and reaped, whatever the test comes to.
+    struct Worker(std::process::Child);
+
+    impl Drop for Worker {
+        fn drop(&mut self) {
+            self.0.kill().and_then(|()| self.0.wait()).expect("a child of ours");
+        }
+    }
+
+    #[test]
+    fn workers_that_execute_nothing_leave_room_for_who_does() {
+        let (identity, me) = me();
+        let start = || std::process::Command::new("sleep").arg("1000").spawn().expect("sleep runs");
+        let workers: Vec<_> = (0..MOST + 2).map(|_| Worker(start())).collect();
+        let mut kept = Kept::default();
+        let callers: Vec<Caller> =
+            workers.iter().map(|worker| Caller::of(worker.0.id() as i32).expect("its status")).collect();
+        callers.iter().for_each(|caller| kept.keep(caller, &identity, || true));
+        kept.keep(&me, &identity, || true);
+        let held: Vec<bool> = callers.iter().map(|caller| kept.of(caller).is_some()).collect();
+        assert!(kept.of(&me).is_some());
+        assert_eq!(held.iter().position(|held| *held), Some(3), "the oldest are forgotten");
+        assert_eq!(kept.memory.len(), MOST);
+    }
+}

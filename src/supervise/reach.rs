@@ -1,0 +1,53 @@
+//! Which file a caller's path leads to, with the caller's rights and from its root.
+
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::caller::{Caller, Identity};
+use super::resolve::{self, Found, Target, is_plain};
+
+/// How callers' paths are resolved.
+pub struct Reach<'a> {
+    /// The supervisor's own identity, to which it goes back.
+    pub identity: &'a Identity,
+    /// A caller may have a root of its own.
+    pub moves: bool,
+}
+
+/// What stands at a path, if anything does, and where that is.
+pub type Reached = (Option<Target>, PathBuf);
+
+impl Reach<'_> {
+    /// What stands at a path: by one call where the path leads everybody to the
+    /// same file, else name by name, which also tells why there is none.
+    ///
+    /// # Errors
+    /// As [`resolve::resolve`].
+    pub fn file(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Reached, Errno> {
+        if is_plain(path)
+            && !self.moves
+            && let Ok((target, canonical)) =
+                self.identity.become_caller(caller, || resolve::at_once(path, follow))
+        {
+            return Ok((Some(target), canonical));
+        }
+        self.find(caller, dirfd, path, follow).map(|found| (found.target, found.canonical))
+    }
+
+    /// Resolves a path name by name.
+    ///
+    /// # Errors
+    /// As [`resolve::resolve`].
+    pub fn find(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Found, Errno> {
+        let own;
+        let root = if self.moves {
+            own = PathBuf::from(format!("/proc/{}/root", caller.tid));
+            &own
+        } else {
+            Path::new("/")
+        };
+        let start = self.identity.look_as_caller(caller, || resolve::start(caller, dirfd, path, root))?;
+        self.identity.become_caller(caller, || resolve::resolve(caller, start, path, follow, root))
+    }
+}

@@ -1,0 +1,140 @@
+//! What is watched, and how it is called.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::ffi::{OsStr, OsString};
+use std::hash::BuildHasher;
+use std::path::PathBuf;
+
+/// The number of a watch. The kernel gives none twice.
+pub(super) type Wd = i32;
+
+/// What stands above that which is named by its whole path.
+pub(super) const TOP: Wd = -1;
+
+/// Longer than any path has names: past it directories were renamed unseen, and one
+/// seems to be below itself.
+const DEEPEST: usize = 2048;
+
+/// Each watched directory by its name in the one above it, so that a renamed one takes
+/// with it whatever is below.
+#[derive(Default)]
+pub(super) struct Tree {
+    nodes: HashMap<Wd, Node>,
+    /// By what [`key`](Tree::key) makes of where they are.
+    places: HashMap<u64, Wd>,
+    hasher: RandomState,
+}
+
+struct Node {
+    above: Wd,
+    name: Box<OsStr>,
+}
+
+impl Tree {
+    /// What stands there now, wherever it stood before.
+    pub fn put(&mut self, wd: Wd, above: Wd, name: OsString) {
+        let place = self.key(above, &name);
+        let before = self.nodes.insert(wd, Node { above, name: name.into() });
+        self.leave(wd, before);
+        self.places.insert(place, wd);
+    }
+
+    /// Its watch is gone.
+    pub fn remove(&mut self, wd: Wd) {
+        let before = self.nodes.remove(&wd);
+        self.leave(wd, before);
+    }
+
+    fn leave(&mut self, wd: Wd, node: Option<Node>) {
+        let place = node.map(|node| self.key(node.above, &node.name));
+        if let Some(place) = place
+            && self.places.get(&place) == Some(&wd)
+        {
+            self.places.remove(&place);
+        }
+    }
+
+    /// The watched directory of this name.
+    pub fn child(&self, above: Wd, name: &OsStr) -> Option<Wd> {
+        self.places.get(&self.key(above, name)).copied()
+    }
+
+    pub fn holds(&self, wd: Wd) -> bool {
+        self.nodes.contains_key(&wd)
+    }
+
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Its path; nothing where one above it is watched no more.
+    pub fn path(&self, wd: Wd) -> Option<PathBuf> {
+        let (mut names, mut at) = (Vec::new(), wd);
+        while at != TOP {
+            let node = self.nodes.get(&at)?;
+            names.push(&*node.name);
+            at = node.above;
+            if names.len() > DEEPEST {
+                return None;
+            }
+        }
+        Some(names.into_iter().rev().collect())
+    }
+
+    /// Stands for a name in a directory: of what is known alike, nothing else is kept.
+    pub fn key(&self, above: Wd, name: &OsStr) -> u64 {
+        self.hasher.hash_one((above, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn tree(nodes: &[(Wd, Wd, &str)]) -> Tree {
+        let mut tree = Tree::default();
+        nodes.iter().for_each(|&(wd, above, name)| tree.put(wd, above, name.into()));
+        tree
+    }
+
+    #[test]
+    fn a_path_is_the_names_above() {
+        let tree = tree(&[(1, TOP, "/"), (2, 1, "etc"), (3, 2, "ssl"), (9, TOP, "/srv/data"), (4, 9, "x")]);
+        let path = |wd| tree.path(wd).map(|path| path.display().to_string());
+        assert_eq!(path(1).as_deref(), Some("/"));
+        assert_eq!(path(3).as_deref(), Some("/etc/ssl"));
+        assert_eq!(path(4).as_deref(), Some("/srv/data/x"));
+        assert_eq!(path(5), None, "never heard of");
+        assert_eq!(tree.child(2, OsStr::new("ssl")), Some(3));
+        assert_eq!(tree.child(1, OsStr::new("ssl")), None);
+    }
+
+    #[test]
+    fn a_renamed_directory_takes_along_what_is_below_it() {
+        let mut tree = tree(&[(1, TOP, "/"), (2, 1, "a"), (3, 2, "deep"), (4, 1, "b")]);
+        tree.put(2, 4, "c".into());
+        assert_eq!(tree.path(3).as_deref(), Some(Path::new("/b/c/deep")));
+        assert_eq!(tree.child(1, OsStr::new("a")), None, "the old name is free");
+        tree.put(5, 1, "a".into());
+        tree.remove(2);
+        assert_eq!(tree.path(3), None, "what was above it is gone");
+        assert_eq!(tree.path(5).as_deref(), Some(Path::new("/a")));
+    }
+
+    #[test]
+    fn the_end_of_a_directory_does_not_take_its_successors_name() {
+        let mut tree = tree(&[(1, TOP, "/"), (2, 1, "a")]);
+        tree.put(3, 1, "a".into());
+        tree.remove(2);
+        assert_eq!(tree.child(1, OsStr::new("a")), Some(3));
+        assert_eq!((tree.holds(2), tree.len()), (false, 2));
+    }
+
+    #[test]
+    fn directories_below_themselves_have_no_path() {
+        assert_eq!(tree(&[(1, 2, "a"), (2, 1, "b")]).path(1), None);
+    }
+}

@@ -1,0 +1,197 @@
+//! Which directories there are, and which of them are files of a file system.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Place;
+use crate::plan::mounts::Mount;
+
+/// File systems without files: what is read there is the kernel's word, and a look at it
+/// may cost or mount something.
+const PSEUDO: [&str; 20] = [
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "efivarfs",
+    "fusectl",
+    "mqueue",
+    "nsfs",
+    "proc",
+    "pstore",
+    "resctrl",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "sysfs",
+    "tracefs",
+];
+
+/// Where other file systems begin.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Nothing at or below these is watched.
+    pub left_out: HashSet<PathBuf>,
+    /// Mounts that are watched. A file may be one, as Docker's /etc/resolv.conf is; it
+    /// belongs to a directory that is not ours.
+    pub mounts: Vec<PathBuf>,
+}
+
+impl Bounds {
+    /// Those at and below the root of what is watched.
+    pub fn new(place: &Place, mounts: &[Mount]) -> Bounds {
+        // What is mounted later covers what was there.
+        let kinds: BTreeMap<_, _> = mounts.iter().map(|mount| (&mount.point, &*mount.kind)).collect();
+        let mut bounds = Bounds { left_out: place.skip.iter().cloned().collect(), mounts: Vec::new() };
+        for (point, kind) in kinds {
+            if PSEUDO.contains(&kind) {
+                bounds.left_out.insert(point.clone());
+            } else if point.starts_with(&place.root)
+                && *point != place.root
+                && !point.ancestors().any(|above| bounds.left_out.contains(above))
+            {
+                bounds.mounts.push(point.clone());
+            }
+        }
+        bounds
+    }
+}
+
+/// A directory, or a file that is a mount.
+pub(super) struct Found {
+    /// Where in the list the directory above it is; none has a name that is its path.
+    pub above: Option<usize>,
+    pub name: OsString,
+}
+
+/// What a walk came to.
+pub(super) struct Walk {
+    /// Those above stand before those below.
+    pub found: Vec<Found>,
+    /// Directories that cannot be listed, and why.
+    pub closed: Vec<(PathBuf, io::Error)>,
+    /// Directories that were seen and are too many; what is below them was not.
+    pub beyond: usize,
+}
+
+impl Walk {
+    /// Every directory at or below the root, the nearest first, across mounts and over no
+    /// link.
+    pub fn over(place: &Place, bounds: &Bounds) -> Walk {
+        let top = Found { above: None, name: place.root.clone().into() };
+        let mut walk = Walk { found: vec![top], closed: Vec::new(), beyond: 0 };
+        let mut mounts: BTreeSet<&Path> = bounds.mounts.iter().map(|mount| &**mount).collect();
+        let mut next = 0;
+        loop {
+            while next < walk.found.len() {
+                let path = walk.path(next);
+                mounts.remove(&*path);
+                walk.list(next, &path, place.most, bounds);
+                next += 1;
+            }
+            // One that nothing leads to, since what is above it cannot be listed or it is
+            // a file.
+            let Some(mount) = mounts.pop_first() else { return walk };
+            walk.found.push(Found { above: None, name: mount.into() });
+        }
+    }
+
+    fn list(&mut self, at: usize, path: &Path, most: usize, bounds: &Bounds) {
+        match list(path) {
+            Ok((directories, _)) => {
+                for name in directories {
+                    if bounds.left_out.contains(&path.join(&name)) {
+                    } else if self.found.len() >= most {
+                        self.beyond += 1;
+                    } else {
+                        self.found.push(Found { above: Some(at), name });
+                    }
+                }
+            }
+            // Gone by now, or the file that it is.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error) => self.closed.push((path.into(), error)),
+        }
+    }
+
+    /// The whole path of one that was found.
+    pub fn path(&self, at: usize) -> PathBuf {
+        let above = |at: &usize| self.found[*at].above;
+        let names: Vec<_> = std::iter::successors(Some(at), above).map(|at| &*self.found[at].name).collect();
+        names.into_iter().rev().collect()
+    }
+}
+
+/// The names of the directories in one, and those of all else.
+pub(super) fn list(path: &Path) -> io::Result<(Vec<OsString>, Vec<OsString>)> {
+    let (mut directories, mut others) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => directories.push(entry.file_name()),
+            // What is gone by now is neither.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+            Ok(_) => others.push(entry.file_name()),
+        }
+    }
+    Ok((directories, others))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::mounts::parse;
+
+    const MOUNTS: &str = "20 1 0:40 / / rw - overlay overlay rw\n\
+        21 20 0:41 / /proc rw - proc proc rw\n\
+        22 21 0:42 / /proc/kcore rw - tmpfs tmpfs rw\n\
+        23 20 0:43 / /dev rw - tmpfs tmpfs rw\n\
+        24 23 0:44 / /dev/pts rw - devpts devpts rw\n\
+        25 20 8:1 /c/resolv.conf /etc/resolv.conf rw,relatime master:1 - ext4 /dev/sda1 rw\n\
+        26 20 8:1 /v /data rw - ext4 /dev/sda1 rw\n\
+        27 20 8:1 /j /var/lib/remit rw - ext4 /dev/sda1 rw\n\
+        28 20 0:45 / /covered rw - sysfs sysfs rw\n\
+        29 28 8:1 /w /covered rw - ext4 /dev/sda1 rw\n";
+
+    #[test]
+    fn pseudo_file_systems_and_what_is_not_wanted_are_left_out() {
+        let place = Place { skip: vec!["/var/lib/remit".into()], ..Place::default() };
+        let bounds = Bounds::new(&place, &parse(MOUNTS));
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(bounds.mounts, paths(&["/covered", "/data", "/dev", "/etc/resolv.conf"]));
+        let left_out = paths(&["/proc", "/dev/pts", "/var/lib/remit"]);
+        assert_eq!(bounds.left_out, left_out.into_iter().collect());
+        let below = Place { root: "/dev".into(), ..Place::default() };
+        assert_eq!(Bounds::new(&below, &parse(MOUNTS)).mounts, paths(&[]));
+    }
+
+    #[test]
+    fn a_walk_is_over_no_link_the_nearest_first_and_says_what_is_beyond_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path();
+        for name in ["a/deep/er", "b", "skipped/x"] {
+            std::fs::create_dir_all(root.join(name)).expect("a directory");
+        }
+        std::os::unix::fs::symlink("/usr", root.join("link")).expect("a link");
+        let walk = |most| {
+            let place = Place { root: root.into(), skip: vec![root.join("skipped")], most };
+            let walk = Walk::over(&place, &Bounds::new(&place, &[]));
+            let paths: Vec<_> = (0..walk.found.len())
+                .map(|at| walk.path(at).strip_prefix(root).expect("inside").display().to_string())
+                .collect();
+            (paths, walk.beyond)
+        };
+        let (mut paths, beyond) = walk(100);
+        paths[1..3].sort();
+        assert_eq!((paths, beyond), (["", "a", "b", "a/deep", "a/deep/er"].map(String::from).to_vec(), 0));
+        let (paths, beyond) = walk(2);
+        assert_eq!((paths.len(), beyond > 0), (2, true));
+    }
+}

@@ -1,0 +1,69 @@
+//! What runs in a process that has executed and is stopped before its first
+//! instruction: all of it the kernel's own words, or memory that only the kernel has
+//! written. Nothing here waits for a disk or for anybody else.
+
+use nix::errno::Errno;
+
+use super::fresh::{Fresh, Unread};
+use crate::image::FileId;
+use crate::supervise::caller::{Caller, Identity, Memory, errno};
+use crate::supervise::verdict::started::Started;
+use crate::sys;
+
+/// The most that arguments and environment may be (fs/exec.c, bprm_stack_limits: three
+/// quarters of 8 MiB), and what is beside them.
+const MOST: usize = 8 << 20;
+/// What most programs are started with fits.
+const USUAL: usize = 32 << 10;
+
+/// Looks at a process whose exec was called by `caller`.
+///
+/// # Errors
+/// EACCES for a program that may not be read, by which it cannot be told what it is;
+/// ESRCH for one that was killed meanwhile; EIO for a stack of no 64-bit program.
+pub fn at(pid: i32, caller: &Caller, identity: &Identity) -> Result<Started, Errno> {
+    let caller = after_exec(pid, caller);
+    let link = format!("/proc/{pid}/exe");
+    let (known, canonical) = identity.look_as_caller(&caller, || {
+        Ok((sys::files::known(&link)?, std::fs::read_link(&link).map_err(errno)?))
+    })?;
+    let pointer = sys::ptrace::stack_pointer(pid)?;
+    let fresh = stack(pointer, &caller, identity)?;
+    Ok(Started {
+        id: FileId { device: known.device, inode: known.inode },
+        canonical,
+        linked: known.links > 0,
+        stamp: (known.changed.0, known.changed.1, known.size),
+        stack: pointer,
+        mode: known.mode & 0o7777,
+        fresh,
+        uids: [caller.uids[0], caller.uids[1], caller.uids[2]],
+    })
+}
+
+/// With no_new_privs an exec gives no ids; saved and file-system ids become the
+/// effective one (security/commoncap.c, cap_bprm_creds_from_file).
+pub fn after_exec(pid: i32, caller: &Caller) -> Caller {
+    let [real, effective, ..] = caller.uids;
+    let [real_group, effective_group, ..] = caller.gids;
+    Caller {
+        tid: pid,
+        tgid: pid,
+        uids: [real, effective, effective, effective],
+        gids: [real_group, effective_group, effective_group, effective_group],
+        ..caller.clone()
+    }
+}
+
+fn stack(pointer: u64, caller: &Caller, identity: &Identity) -> Result<Fresh, Errno> {
+    let memory = Memory::of(identity, caller);
+    let mut length = USUAL;
+    loop {
+        let bytes = memory.bytes(pointer, length)?;
+        match Fresh::read(pointer, &bytes) {
+            Ok(fresh) => return Ok(fresh),
+            Err(Unread::Short) if length < MOST => length *= 8,
+            Err(_) => return Err(Errno::EIO),
+        }
+    }
+}

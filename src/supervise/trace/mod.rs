@@ -1,0 +1,532 @@
+//! The check after the exec: what was really started is looked at before its first
+//! instruction.
+//!
+//! A supervisor that reads the path of an execve and lets the call go on has decided
+//! about memory that another thread rewrites meanwhile. So a thread whose exec is let go
+//! on is seized first (ptrace(2)). The kernel stops it once the new program is in place
+//! and before it runs; then its inode, and the kernel's own copy of arguments and
+//! environment, are judged ([`started`](super::verdict::started)), and it is let go or
+//! killed. Nobody else can reach that process: its memory is new, its stack was written
+//! by the kernel, and every other thread of it is gone.
+//!
+//! What has to be heeded, and where it is:
+//!
+//! * **One thread traces and waits**, PID 1's first: stops that another thread would
+//!   have to take are lost to a wait for any child.
+//! * **One exec at a time in a process.** To seize takes the process's exec lock
+//!   (cred_guard_mutex), which an exec in flight holds while it waits for the other
+//!   threads to end, those too that only their tracer can bury. So the rest of the
+//!   process queues, changes of user too ([`Tracer::ask`]).
+//! * **The interrupt before the answer.** With WAIT_KILLABLE_RECV it wakes nobody; after
+//!   the call exactly one stop follows, that of the exec or, where this failed, the one
+//!   asked for. After the answer it would break into another call, and show as EINTR.
+//!   Below Linux 5.19 it would break the wait for the answer itself: there a thread
+//!   whose exec fails stays seized until its next one, and its signals are handed on.
+//! * **A number is not a thread.** The notification is still valid before and after the
+//!   seizing, or whoever has the number by now is let go again.
+//! * **Whoever cannot be seized does not execute**: a process that another traces, or
+//!   that made itself undumpable. With the check armed no exec goes on unseized.
+//! * **A process that changes its user** could not be seized any more. It is while it
+//!   still can be, with all its threads and whatever they fork, until its next exec; to
+//!   seize it again then takes its real ids for a moment.
+//! * **The seized die with us** (EXITKILL), so nothing runs unjudged.
+//!
+//! What a thread maps as code, where its program says from where it may, is looked at in
+//! the same way ([`mapped`]): it stops after the call. But its siblings do not, so that
+//! this narrows what an exec's check guarantees.
+
+pub mod desk;
+pub mod examine;
+pub mod fresh;
+mod look;
+mod mapped;
+mod refused;
+mod seize;
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use nix::errno::Errno;
+use nix::sys::eventfd::EventFd;
+
+use self::desk::{Ask, Desk, Outcome, What, Word};
+use self::examine::{Found, Job, Remembered, Work};
+use super::caller::Identity;
+use super::descendants;
+use super::verdict::started::{Started, Verdict};
+use super::verdict::{Refusal, Rulebook};
+use crate::event::{Action, Kind, Object};
+use crate::sys::process::Change;
+use crate::sys::ptrace;
+use crate::sys::seccomp::{self, Answer};
+use crate::sys::signal;
+
+/// Why a thread is seized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// For one exec, or one mapping.
+    Exec,
+    /// Until its next successful exec.
+    Kept,
+    /// The same, and it waits for its parent's stop, which says whose child it is.
+    Born,
+    /// It is to be killed, and runs no more.
+    Condemned,
+}
+
+/// The execs of a process, and what it maps.
+#[derive(Debug, Default)]
+struct Group {
+    flight: Option<Flight>,
+    queue: VecDeque<Ask>,
+}
+
+/// A call that was let go on.
+#[derive(Debug)]
+struct Flight {
+    tid: i32,
+    ask: Ask,
+    /// A stop was asked for, and is still to come.
+    interrupted: bool,
+    /// What was started, while it is judged.
+    started: Option<Box<Started>>,
+    /// It has mapped something and is stopped, with this signal, while that is judged.
+    stopped: Option<i32>,
+}
+
+/// The check, in PID 1's first thread.
+pub struct Tracer {
+    rules: Arc<Rulebook>,
+    identity: Identity,
+    /// The launched process, which is our own child.
+    app: i32,
+    own: [u32; 2],
+    desk: Arc<Desk>,
+    listener: Option<Arc<OwnedFd>>,
+    /// The wait for an answer is not broken by an interrupt.
+    killable: bool,
+    /// Every exec is told of.
+    tells: bool,
+    seized: HashMap<i32, Hold>,
+    groups: HashMap<i32, Group>,
+    /// Calls that are answered once it has been told why.
+    refused: Vec<(Ask, Errno, Action)>,
+    found: Arc<Mutex<Found>>,
+    examiner: Option<Sender<Work>>,
+}
+
+/// What a change of a child is to the check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing.
+    Nothing,
+    /// A stop of a seized thread, or the end of one that is no child of ours.
+    Own,
+    /// The app, which is seized, was stopped by this signal together with its group.
+    AppStopped(i32),
+}
+
+impl Tracer {
+    /// One that waits for a listener; `killable` says whether the filter was loaded so
+    /// that only a kill breaks a wait for an answer, `tells` whether every exec is told.
+    ///
+    /// # Errors
+    /// The own ids are not told, or there is no descriptor left.
+    pub fn new(rules: Arc<Rulebook>, killable: bool, tells: bool) -> Result<Tracer, Errno> {
+        Ok(Tracer {
+            rules,
+            identity: Identity::own()?,
+            app: 0,
+            own: [nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw()],
+            desk: Arc::new(Desk::new()?),
+            listener: None,
+            killable,
+            tells,
+            seized: HashMap::new(),
+            groups: HashMap::new(),
+            refused: Vec::new(),
+            found: Arc::default(),
+            examiner: None,
+        })
+    }
+
+    /// Where it is asked.
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::clone(&self.desk)
+    }
+
+    /// The filter is in force; `bell` wakes this thread.
+    pub fn begin(&mut self, app: i32, listener: Arc<OwnedFd>, bell: &Arc<EventFd>) {
+        self.app = app;
+        self.listener = Some(listener);
+        self.desk.hears(Arc::clone(bell));
+    }
+
+    /// Nobody answers calls any more: what still waits is answered ENOSYS by the kernel
+    /// once every copy of the listener is closed, and what is in flight is judged still.
+    pub fn end(&mut self) {
+        self.listener = None;
+        self.refused.clear();
+        self.groups.values_mut().for_each(|group| group.queue.clear());
+    }
+
+    /// Does what it was asked for. Nothing of it waits for anybody.
+    pub fn serve(&mut self) {
+        for word in self.desk.words() {
+            match word {
+                Word::Ask(ask) => self.ask(*ask),
+                Word::Examined(pid, id, verdict) => self.conclude(pid, id, verdict),
+                Word::Told(pid) => self.told(pid),
+            }
+        }
+    }
+
+    /// A notified call: at once, or once the exec in flight of its process is over.
+    fn ask(&mut self, ask: Ask) {
+        // Of a thread that an exec of its process has ended meanwhile, whose number the
+        // new program has: nothing of that is over.
+        if !self.still_waits(ask.id) {
+            return;
+        }
+        let group = self.groups.entry(ask.caller.tgid).or_default();
+        match &mut group.flight {
+            None => self.begin_one(ask),
+            // It calls, so its exec is over, and nobody saw a stop for it.
+            Some(flight) if flight.tid == ask.caller.tid => {
+                group.flight = None;
+                self.begin_one(ask);
+            }
+            Some(flight) => {
+                if !flight.interrupted {
+                    // Below 5.19: whether it is over, a stop will tell.
+                    flight.interrupted = true;
+                    gone_or(ptrace::interrupt(flight.tid), "interrupted");
+                }
+                group.queue.push_back(ask);
+            }
+        }
+    }
+
+    /// Lets a call go on under our eyes.
+    fn begin_one(&mut self, ask: Ask) {
+        let (tid, tgid) = (ask.caller.tid, ask.caller.tgid);
+        if matches!(ask.what, What::Map { .. }) && !self.killable {
+            // Nothing can be asked for in advance: what it maps was looked at before.
+            self.answer(ask.id, Answer::Continue);
+            return self.forget_if_idle(tgid);
+        }
+        let begun = match ask.what {
+            _ if !self.still_waits(ask.id) => Err(Errno::ESRCH),
+            What::Exec { .. } | What::Map { .. } if self.seized.contains_key(&tid) => Ok(()),
+            What::Exec { .. } | What::Map { .. } => self.seize(tid, &ask.caller),
+            What::User => self.seize_all(&ask.caller),
+        };
+        match begun {
+            Ok(()) => {}
+            // Who has the number now waits for nothing of ours.
+            Err(Errno::ESRCH) => return self.forget_if_idle(tgid),
+            Err(errno) => {
+                self.refuse(&ask, errno);
+                return self.forget_if_idle(tgid);
+            }
+        }
+        // Another may have taken the number between the question and the seizing.
+        if !self.still_waits(ask.id) {
+            if self.seized.get(&tid) == Some(&Hold::Exec) {
+                gone_or(ptrace::interrupt(tid), "interrupted");
+            }
+            return self.forget_if_idle(tgid);
+        }
+        let id = ask.id;
+        if !matches!(ask.what, What::User) {
+            let interrupted = self.killable;
+            if interrupted {
+                gone_or(ptrace::interrupt(tid), "interrupted");
+            }
+            let flight = Flight { tid, ask, interrupted, started: None, stopped: None };
+            self.groups.entry(tgid).or_default().flight = Some(flight);
+        }
+        self.answer(id, Answer::Continue);
+        self.forget_if_idle(tgid);
+    }
+
+    fn still_waits(&self, id: u64) -> bool {
+        self.listener.as_ref().is_some_and(|listener| seccomp::still_valid(listener, id) == Ok(true))
+    }
+
+    fn answer(&self, id: u64, answer: Answer) {
+        let Some(listener) = &self.listener else { return };
+        match seccomp::answer(listener, id, answer) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => tracing::error!(%errno, "a call could not be answered"),
+        }
+    }
+
+    /// Whether anybody is seized whose end is told to us and to a parent of its own.
+    pub fn seizes(&self) -> bool {
+        !self.seized.is_empty()
+    }
+
+    /// A child has changed; of one that has ended, whether it is a process and our own
+    /// child, where that is known.
+    pub fn saw(&mut self, pid: i32, change: Change, is_child: Option<bool>) -> Seen {
+        match change {
+            Change::Stopped(signal, ptrace::EVENT_STOP)
+                if pid == self.app
+                    && signal != libc::SIGTRAP
+                    && self.seized.get(&pid) == Some(&Hold::Kept) =>
+            {
+                self.stopped(pid, signal, ptrace::EVENT_STOP);
+                Seen::AppStopped(signal)
+            }
+            // Whoever is stopped by a seizing that we have not heard of yet is one's child.
+            Change::Stopped(signal, event) if event != 0 || self.seized.contains_key(&pid) => {
+                self.stopped(pid, signal, event);
+                Seen::Own
+            }
+            Change::Stopped(..) => Seen::Nothing,
+            Change::Exited(_) | Change::Signalled(_) => {
+                let seen = self.ended(pid);
+                match is_child {
+                    None => seen,
+                    Some(true) => Seen::Nothing,
+                    Some(false) => Seen::Own,
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, pid: i32) -> Seen {
+        let was_seized = self.seized.remove(&pid).is_some();
+        if was_seized {
+            self.release_the_born();
+        }
+        let group = self.groups.iter().find(|(_, group)| group.flight.as_ref().is_some_and(|f| f.tid == pid));
+        let parent =
+            match group.map(|(tgid, group)| (*tgid, group.flight.as_ref().map(|f| f.ask.caller.ppid))) {
+                Some((tgid, parent)) => {
+                    self.over(tgid);
+                    parent
+                }
+                None => None,
+            };
+        self.groups.remove(&pid);
+        // Its own parent is told as well, and buries it.
+        let is_ours = parent == Some(nix::unistd::getpid().as_raw());
+        if was_seized && !is_ours && pid != self.app { Seen::Own } else { Seen::Nothing }
+    }
+
+    /// A parent that was killed before its own stop says nothing of its children: nobody
+    /// knows what these are, and they may go on and execute nothing.
+    fn release_the_born(&mut self) {
+        for (tid, hold) in self.seized.iter_mut().filter(|(_, hold)| **hold == Hold::Born) {
+            *hold = Hold::Kept;
+            gone_or(ptrace::go_on(*tid, 0), "let go on");
+        }
+    }
+
+    fn stopped(&mut self, tid: i32, signal: i32, event: i32) {
+        // Before anything else: it may have another number than the thread that was seized.
+        if event == ptrace::EVENT_EXEC {
+            return self.executed(tid);
+        }
+        let hold = *self.seized.entry(tid).or_insert(Hold::Born);
+        let done = match event {
+            _ if matches!(hold, Hold::Condemned | Hold::Born) => Ok(()),
+            event if ptrace::EVENTS_CHILD.contains(&event) => ptrace::message(tid).and_then(|child| {
+                self.desk.tell(Outcome::Forked { child, parent: tid }, false);
+                match self.seized.get(&child) {
+                    Some(Hold::Born) => {
+                        self.seized.insert(child, Hold::Kept);
+                        gone_or(ptrace::go_on(child, 0), "let go on");
+                    }
+                    Some(_) => {}
+                    // One that was killed at once may be buried already, and its number
+                    // anybody's, who would then execute unseized.
+                    None if descendants::tracer(child) == Some(std::process::id() as i32) => {
+                        self.seized.insert(child, Hold::Kept);
+                    }
+                    None => {}
+                }
+                ptrace::go_on(tid, 0)
+            }),
+            ptrace::EVENT_STOP => self.stopped_between(tid, signal, hold),
+            // For a signal, which it gets.
+            _ => ptrace::go_on(tid, if event == 0 { signal } else { 0 }),
+        };
+        gone_or(done, "let go on");
+    }
+
+    /// A stop that was asked for, that begins a child, or that is the group's: an exec
+    /// in flight of this thread has failed.
+    fn stopped_between(&mut self, tid: i32, signal: i32, hold: Hold) -> Result<(), Errno> {
+        let flies = |group: &Group| group.flight.as_ref().is_some_and(|f| f.tid == tid && f.interrupted);
+        let group = self.groups.iter().find(|(_, group)| flies(group)).map(|(tgid, _)| *tgid);
+        if let Some(tgid) = group.filter(|tgid| self.maps(*tgid)) {
+            self.mapped(tgid, signal);
+            return Ok(());
+        }
+        let done = if hold == Hold::Exec {
+            self.seized.remove(&tid);
+            ptrace::detach(tid)
+        } else if signal == libc::SIGTRAP {
+            ptrace::go_on(tid, 0)
+        } else {
+            ptrace::stay_stopped(tid)
+        };
+        if let Some(tgid) = group {
+            self.over(tgid);
+        }
+        done
+    }
+
+    /// The exec of a process is over: the next of its threads.
+    fn over(&mut self, tgid: i32) {
+        let Some(group) = self.groups.get_mut(&tgid) else { return };
+        group.flight = None;
+        while let Some(group) = self.groups.get_mut(&tgid)
+            && group.flight.is_none()
+            && let Some(next) = group.queue.pop_front()
+        {
+            self.begin_one(next);
+        }
+        self.forget_if_idle(tgid);
+    }
+
+    fn forget_if_idle(&mut self, tgid: i32) {
+        if self.groups.get(&tgid).is_some_and(|group| group.flight.is_none() && group.queue.is_empty()) {
+            self.groups.remove(&tgid);
+        }
+    }
+
+    /// A new program is in place and has not run.
+    fn executed(&mut self, pid: i32) {
+        // A thread that was not the first takes the first one's number.
+        let old = ptrace::message(pid).unwrap_or(pid);
+        self.seized.remove(&old);
+        self.seized.insert(pid, Hold::Kept);
+        let is_exec = |flight: &&mut Flight| matches!(flight.ask.what, What::Exec { .. });
+        let flight = self.groups.get_mut(&pid).and_then(|group| group.flight.as_mut());
+        let Some(flight) = flight.filter(is_exec) else {
+            // No exec goes on unasked.
+            tracing::error!(pid, "executed unasked");
+            return self.kill(pid);
+        };
+        flight.tid = pid;
+        let (caller, id, entry) = (flight.ask.caller.clone(), flight.ask.id, flight.ask.entry());
+        match look::at(pid, &caller, &self.identity) {
+            Ok(started) => {
+                let judged = self.rules.started(entry, &started, &Remembered(&self.found));
+                flight.started = Some(Box::new(started.clone()));
+                match judged {
+                    Ok(verdict) => self.conclude(pid, id, verdict),
+                    Err(_) => {
+                        self.examine(pid, Work::Started(Box::new(Job { pid, id, caller, entry, started })));
+                    }
+                }
+            }
+            Err(errno) => {
+                tracing::debug!(pid, %errno, "what was started cannot be looked at");
+                let object = match &flight.ask.what {
+                    What::Exec { object, .. } | What::Map { object, .. } => object.clone(),
+                    What::User => Object::Name { name: "unreadable".into() },
+                };
+                let (kind, rule) = (Kind::Program, "/programs".into());
+                let refusal = Refusal { kind, errno: Errno::EACCES, object, rule, want: None };
+                self.conclude(pid, id, Verdict::Dies(Box::new(refusal)));
+            }
+        }
+    }
+
+    /// A file has to be looked into; it stays stopped for so long.
+    fn examine(&mut self, pid: i32, job: Work) {
+        let examiner = match self.examiner.take() {
+            Some(examiner) => Some(examiner),
+            None => self.start_examiner(),
+        };
+        let sent = examiner.as_ref().is_some_and(|examiner| examiner.send(job).is_ok());
+        self.examiner = examiner;
+        if !sent {
+            tracing::error!(pid, "nobody can look into its file");
+            self.kill(pid);
+        }
+    }
+
+    fn start_examiner(&self) -> Option<Sender<Work>> {
+        const STACK: usize = 256 * 1024;
+        let (to, jobs) = channel();
+        let (desk, rules, found) = (self.desk(), Arc::clone(&self.rules), Arc::clone(&self.found));
+        let identity = self.identity.clone();
+        let spawned =
+            std::thread::Builder::new().name("examiner".into()).stack_size(STACK).spawn(move || {
+                if let Err(errno) = signal::block_all() {
+                    tracing::warn!(%errno, "a thread takes signals that are the app's");
+                }
+                examine::run(&jobs, &desk, &rules, &found, &identity);
+            });
+        spawned.ok().map(|_| to)
+    }
+
+    /// It runs, or dies once it has been told of: until then it stays stopped, and can
+    /// still be looked at.
+    fn conclude(&mut self, pid: i32, id: u64, verdict: Verdict) {
+        let flight = self.groups.get(&pid).and_then(|group| group.flight.as_ref());
+        let Some(flight) = flight.filter(|flight| flight.ask.id == id) else { return };
+        if matches!(flight.ask.what, What::Map { .. }) {
+            return self.conclude_mapped(pid, verdict);
+        }
+        if flight.tid != pid {
+            return;
+        }
+        let program = self.program(&flight.ask);
+        let caller = look::after_exec(pid, &flight.ask.caller);
+        let expected = match flight.ask.what {
+            What::Exec { expected, .. } => expected,
+            What::User | What::Map { .. } => None,
+        };
+        let started = self.groups.get_mut(&pid).and_then(|group| group.flight.as_mut()?.started.take());
+        let verdict = match (verdict, started) {
+            // Live ones were counted for what its memory said.
+            (Verdict::Runs(entry), _) if Some(entry) != expected && self.rules.instances(entry).is_some() => {
+                self.rules.too_many(entry, u32::MAX - 1).map_or(Verdict::Runs(entry), Verdict::Dies)
+            }
+            (Verdict::Runs(entry), Some(started)) => {
+                let wanted = self.tells || started.mode & 0o6000 != 0;
+                self.desk.tell(Outcome::Runs { caller: caller.clone(), entry, started }, wanted);
+                Verdict::Runs(entry)
+            }
+            (verdict, _) => verdict,
+        };
+        match verdict {
+            Verdict::Runs(_) => {
+                self.seized.remove(&pid);
+                gone_or(ptrace::detach(pid), "let go");
+                self.over(pid);
+            }
+            Verdict::Dies(_) if self.listener.is_none() => self.kill(pid),
+            Verdict::Dies(refusal) => {
+                self.seized.insert(pid, Hold::Condemned);
+                self.desk.tell(Outcome::Refused { caller, program, refusal, action: Action::Killed }, true);
+            }
+        }
+    }
+
+    /// What calls, for people.
+    fn program(&self, ask: &Ask) -> Option<PathBuf> {
+        match &ask.what {
+            What::Exec { program: Some(program), .. } => Some(program.clone()),
+            _ => ask.entry().map(|entry| self.rules.program_path(entry).to_owned()),
+        }
+    }
+}
+
+/// A thread may end at any moment; nothing else may go wrong with one that is ours.
+fn gone_or(done: Result<(), Errno>, what: &str) {
+    match done {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => tracing::error!(%errno, "a seized thread could not be {what}"),
+    }
+}
