@@ -1,6 +1,7 @@
 //! Link arguments of the released shim, which none of the tests' programs may have.
 
 use std::env;
+use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -15,4 +16,29 @@ fn main() {
     let shim = "cargo:rustc-link-arg-bin=remit-init";
     println!("{shim}=-Wl,-T,{root}/src/bin/no-unwind.ld");
     println!("{shim}=-Wl,--no-eh-frame-hdr");
+    // One body for functions that compile to the same.
+    if links_with_lld() {
+        println!("{shim}=-Wl,--icf=all");
+    }
+}
+
+/// Whether the linker is lld, which rustc brings for some targets: bfd does not fold,
+/// and refuses to be asked.
+fn links_with_lld() -> bool {
+    let [rustc, target, out] =
+        ["RUSTC", "TARGET", "OUT_DIR"].map(|name| env::var(name).expect("cargo sets it"));
+    if env::var_os("RUSTC_LINKER").is_some() {
+        return false;
+    }
+    let main = format!("{out}/main.rs");
+    std::fs::write(&main, "fn main() {}").expect("OUT_DIR can be written");
+    // RUSTFLAGS and the configuration may name another linker.
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let asked = Command::new(rustc)
+        .args(flags.split('\x1f').filter(|flag| !flag.is_empty()))
+        .args(["--print=link-args", "--target", &target, "--out-dir", &out, &main])
+        .output();
+    // The last one counts.
+    let is_lld = |line: &str| line.rsplit_once("-fuse-ld=").is_some_and(|(_, name)| name.starts_with("lld"));
+    asked.is_ok_and(|answer| is_lld(&String::from_utf8_lossy(&answer.stdout)))
 }

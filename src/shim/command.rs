@@ -5,6 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use crate::image::{Executable, FileKind, Files};
 use crate::kernel::Arch;
 
@@ -13,11 +15,31 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// COMMAND cannot be executed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum CommandError {
-    /// It is not there: 127.
-    NotFound(String),
-    /// It is there, and cannot be executed: 126.
-    NotExecutable(String),
+pub struct CommandError {
+    /// What execve(2) would say, or has said: ENOENT where nothing is there.
+    pub errno: Errno,
+    /// Which file lacks what, where the errno does not say all.
+    pub text: String,
+    /// The file that was found.
+    pub file: Option<PathBuf>,
+    /// It is neither an ELF program nor a script, which execvp(3) would give to a shell.
+    pub unknown: bool,
+}
+
+impl CommandError {
+    fn not_found(text: String) -> CommandError {
+        CommandError { errno: Errno::ENOENT, text, file: None, unknown: false }
+    }
+}
+
+/// Where COMMAND may be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// In PATH's absolute directories: what the app changes in its working directory
+    /// chooses nothing.
+    Absolute,
+    /// In all of PATH, as execvp(3) does.
+    Anywhere,
 }
 
 /// The file that COMMAND is, absolute.
@@ -25,9 +47,14 @@ pub enum CommandError {
 /// # Errors
 /// It is not there, or is nothing that this machine can execute: which file lacks
 /// what, the interpreter and the loader included.
-pub fn find(command: &OsStr, path: Option<OsString>, files: &dyn Files) -> Result<PathBuf, CommandError> {
+pub fn find(
+    command: &OsStr,
+    path: Option<OsString>,
+    search: Search,
+    files: &dyn Files,
+) -> Result<PathBuf, CommandError> {
     if command.is_empty() {
-        return Err(CommandError::NotFound("COMMAND is empty; name a program".to_owned()));
+        return Err(CommandError::not_found("COMMAND is empty; name a program".to_owned()));
     }
     if command.as_bytes().contains(&b'/') {
         let absolute = std::path::absolute(command).unwrap_or_else(|_| PathBuf::from(command));
@@ -35,17 +62,20 @@ pub fn find(command: &OsStr, path: Option<OsString>, files: &dyn Files) -> Resul
     }
     let path = path.filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_PATH.into());
     let mut found_wrong = None;
-    for directory in std::env::split_paths(&path).filter(|directory| directory.is_absolute()) {
+    let searched = |directory: &PathBuf| search == Search::Anywhere || directory.is_absolute();
+    for directory in std::env::split_paths(&path).filter(searched) {
         let file = directory.join(command);
+        // An empty or relative one is below the working directory.
+        let file = std::path::absolute(&file).unwrap_or(file);
         match executable(&file, files) {
             Ok(()) => return Ok(file),
-            Err(CommandError::NotFound(_)) => {}
+            Err(CommandError { errno: Errno::ENOENT, file: None, .. }) => {}
             Err(error) => found_wrong = found_wrong.or(Some(error)),
         }
     }
     let name = command.display();
     Err(found_wrong.unwrap_or_else(|| {
-        CommandError::NotFound(format!(
+        CommandError::not_found(format!(
             "{name}: not found along PATH ({}); name a program that is there, or its whole path",
             path.display()
         ))
@@ -54,13 +84,17 @@ pub fn find(command: &OsStr, path: Option<OsString>, files: &dyn Files) -> Resul
 
 fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
     let name = file.display();
-    let cannot = |why: &str| Err(CommandError::NotExecutable(format!("{name}: {why}")));
+    let wrong = |errno, why: &str| {
+        let text = format!("{name}: {why}");
+        Err(CommandError { errno, text, file: Some(file.to_owned()), unknown: false })
+    };
+    let cannot = |why: &str| wrong(Errno::EACCES, why);
     let look = match files.look(file) {
         Ok(Some(look)) => look,
         Ok(None) => {
-            return Err(CommandError::NotFound(format!("{name}: not found; name a program that is there")));
+            return Err(CommandError::not_found(format!("{name}: not found; name a program that is there")));
         }
-        Err(error) => return cannot(&format!("cannot be looked at: {error}")),
+        Err(error) => return cannot(&format!("cannot be looked at: {}", crate::image::why(&error))),
     };
     match look.kind {
         FileKind::Regular => {}
@@ -74,10 +108,10 @@ fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
     }
     let needs = |role: &str, path: &Path| match files.look(path) {
         Ok(Some(_)) => Ok(()),
-        _ => Err(CommandError::NotExecutable(format!(
-            "{name}: its {role} {} is not there; put it into the image",
-            path.display()
-        ))),
+        _ => wrong(
+            Errno::ENOENT,
+            &format!("its {role} {} is not there; put it into the image", path.display()),
+        ),
     };
     match files.executable(file) {
         // One that may be executed and not read (mode 0711) is the kernel's to judge.
@@ -86,11 +120,14 @@ fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
         Ok(Executable::Script(interpreter, _)) => needs("#! interpreter", &interpreter),
         Ok(Executable::Foreign(machine)) => {
             let (is, this) = (machine_name(machine), Arch::THIS);
-            cannot(&format!("is for another machine ({is}); put one built for {this} into the image"))
+            let why = format!("is for another machine ({is}); put one built for {this} into the image");
+            wrong(Errno::ENOEXEC, &why)
         }
-        Ok(Executable::Unknown) => {
-            cannot("is neither an ELF program nor a script; begin a script with a line such as #!/bin/sh")
-        }
+        Ok(Executable::Unknown) => wrong(
+            Errno::ENOEXEC,
+            "is neither an ELF program nor a script; begin a script with a line such as #!/bin/sh",
+        )
+        .map_err(|error| CommandError { unknown: true, ..error }),
     }
 }
 

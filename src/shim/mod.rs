@@ -6,74 +6,56 @@
 //! container does.
 
 pub mod command;
+mod init;
+mod learn;
+mod learned;
 pub mod options;
+pub mod refusal;
+pub mod users;
 
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::command::CommandError;
+use self::command::Search;
+use self::init::Init;
 use self::options::{Asked, Options};
-use crate::enforce::launch::{self, Command, Confinement, Failure};
+use self::refusal::{Dialect, Refused};
+use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::source::{self, Loaded};
-use crate::enforce::{place, probe};
+use crate::enforce::{examine, place, probe};
 use crate::event::{self, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start};
 use crate::image::live::Live;
 use crate::plan::{Layer, LayerState, Plan};
-use crate::profile::{Fallback, Mode};
+use crate::profile::{Fallback, Mode, RunAs};
 use crate::supervise::caller::Identity;
-use crate::supervise::judge::{Judge, Remembered};
-use crate::supervise::run::{self, RunError, Watch};
-use crate::supervise::verdict::{Rulebook, program::Target};
+use crate::supervise::judge::{self, Judge, Remembered};
+use crate::supervise::notify;
+use crate::supervise::run::{self, Watch};
+use crate::supervise::trace::Tracer;
+use crate::supervise::trace::examine::digest;
+use crate::supervise::verdict::{Rulebook, program::Called, program::Target};
 use crate::sys;
 use crate::sys::signal::Mask;
-
-/// The shim or the profile failed.
-const FAILED: u8 = 125;
-/// COMMAND cannot be executed, or is not allowed.
-const NOT_EXECUTABLE: u8 = 126;
-/// COMMAND is not there.
-const NOT_FOUND: u8 = 127;
-
-/// Why the app was not run: the exit code, and the line that says why.
-struct Refused(u8, String);
-
-impl From<String> for Refused {
-    fn from(text: String) -> Refused {
-        Refused(FAILED, text)
-    }
-}
-
-impl From<CommandError> for Refused {
-    fn from(error: CommandError) -> Refused {
-        match error {
-            CommandError::NotFound(text) => Refused(NOT_FOUND, text),
-            CommandError::NotExecutable(text) => Refused(NOT_EXECUTABLE, text),
-        }
-    }
-}
 
 /// Runs the shim and answers with its exit code.
 pub fn main(
     args: impl Iterator<Item = OsString>,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> u8 {
-    let args: Vec<OsString> = args.collect();
+    let mut args: Vec<OsString> = args.collect();
     let environment: Vec<(OsString, OsString)> = environment.collect();
-    match story(args, &environment) {
+    let dialect = options::dialect(&mut args);
+    let stands_in_for = *dialect.as_ref().unwrap_or(&Dialect::Remit);
+    match dialect.and_then(|dialect| story(args, dialect, environment)) {
         Ok(code) => code,
-        Err(Refused(code, text)) => {
-            // One line for a terminal, whatever a path in it holds.
-            let text: String = text
-                .chars()
-                .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-                .collect();
-            let line = format!("remit-init: {text}");
-            say(&mut std::io::stderr(), &format!("{line}\n"));
-            event::termination(&line);
+        Err(refused) => {
+            let (code, text) = refused.told(stands_in_for);
+            say(&mut std::io::stderr(), &text);
+            event::termination(text.trim_end());
             code
         }
     }
@@ -86,118 +68,163 @@ fn say(to: &mut dyn Write, text: &str) {
     }
 }
 
-fn story(args: Vec<OsString>, environment: &[(OsString, OsString)]) -> Result<u8, Refused> {
+fn story(
+    args: Vec<OsString>,
+    dialect: Dialect,
+    mut environment: Vec<(OsString, OsString)>,
+) -> Result<u8, Refused> {
     // Before anything is opened: what is open now was inherited.
     let inherited = launch::inherited_descriptors();
+    let parent = nix::unistd::getppid();
+    let called_as = args.first().map(PathBuf::from);
     let variable =
         |name: &str| environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let called_as = args.first().map(PathBuf::from);
-    let options = match options::read(args, &variable)? {
+    let path = variable("PATH");
+    let mut options = match options::read(args, dialect, &variable)? {
         Asked::Print(text) => {
             say(&mut std::io::stdout(), &text);
             return Ok(0);
         }
+        Asked::PrintError(text) => {
+            say(&mut std::io::stderr(), &text);
+            return Ok(0);
+        }
+        Asked::Doctor { json } => {
+            let diagnosis = examine::here(true);
+            let text = if json { format!("{}\n", diagnosis.to_value()) } else { diagnosis.to_string() };
+            say(&mut std::io::stdout(), &text);
+            return Ok(diagnosis.verdict.code());
+        }
         Asked::Run(options) => *options,
     };
-    if let Err(why) = event::log::install(event::log::level(options.verbosity)) {
+    if let Err(why) = event::log::install(event::log::level(options.own_verbosity())) {
         // stderr is closed: there is nobody to tell.
         drop(why);
     }
-    let path = variable("PATH");
-    let found = command::find(&options.command[0], path, &Live)?;
-    let mode = mode_before_the_profile(&options, called_as.as_deref());
-    if let Some((Mode::Off, _)) = mode {
-        return only_init(&options, &found, environment, &inherited);
+    let user = options.run_as.as_deref().map(users::resolve).transpose()?;
+    if let Some(user) = &user {
+        environment.retain(|(name, _)| name != "HOME");
+        environment.push(("HOME".into(), user.home.clone().into()));
     }
-    let loaded = source::load(options.profile.as_deref(), &found, &Live)?;
+    let mode = mode_before_the_profile(&options);
+    let off = matches!(mode, Some((Mode::Off, _)));
+    let search = if off { Search::Anywhere } else { Search::Absolute };
+    let found = match command::find(&options.command[0], path, search, &Live) {
+        Ok(found) => found,
+        Err(error) => init::by_a_shell(&mut options, error, off)?,
+    };
+    let run_as = user.map(|user| user.ids);
+    let init = Init { found, environment, inherited, parent };
+    if off {
+        return init.run(&options, run_as);
+    }
+    if let Some((Mode::Learn, said_by)) = mode {
+        // No profile is in force; but as whom the app runs, one that was named says.
+        let named = options.profile.as_deref();
+        let named = named.map(|name| source::load(Some(name), &init.found, &Live)).transpose()?;
+        let run_as = run_as.or_else(|| named.and_then(|loaded| loaded.document.profile.run_as));
+        return learned(&options, init, run_as, said_by);
+    }
+    let loaded = source::load(options.profile.as_deref(), &init.found, &Live)?;
     let (mode, said_by) = mode.unwrap_or((loaded.document.profile.mode, Source::Profile));
-    if mode == Mode::Off {
-        return only_init(&options, &found, environment, &inherited);
+    match mode {
+        Mode::Off => return init.run(&options, run_as),
+        Mode::Learn => {
+            return learned(&options, init, run_as.or(loaded.document.profile.run_as), said_by);
+        }
+        Mode::Enforce | Mode::Audit => {}
     }
-    confined(&options, Confined { loaded, mode, said_by, found, environment, inherited: &inherited })
+    let links = links(&options, &loaded, called_as.as_deref());
+    let at = init.found.clone();
+    let unlike = loaded.path.as_deref().map(learned::unlike).unwrap_or_default();
+    let this = Confined { loaded, links, unlike, mode, said_by, run_as, init };
+    let (child, signals, watch) = confined(&options, this)?;
+    init::finish(run::run(child, init::behaviour(&options), Some((signals, watch))), &options, &at)
+}
+
+fn learned(options: &Options, init: Init, run_as: Option<RunAs>, said_by: Source) -> Result<u8, Refused> {
+    let (child, signals, watch) = learn::launched(options, &init, run_as, said_by)?;
+    let at = init.found;
+    init::finish(run::run(child, init::behaviour(options), Some((signals, watch))), options, &at)
 }
 
 /// What a flag, the environment or the name that it was called by says of the mode.
 /// A drop-in for tini confines nobody by surprise.
-fn mode_before_the_profile(options: &Options, called_as: Option<&Path>) -> Option<(Mode, Source)> {
-    let name = called_as.and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
-    let drop_in = matches!(name, "tini" | "tini-static" | "docker-init" | "dumb-init");
+fn mode_before_the_profile(options: &Options) -> Option<(Mode, Source)> {
     match options.mode {
-        None if drop_in && options.profile.is_none() => Some((Mode::Off, Source::Name)),
+        None if options.dialect != Dialect::Remit && options.profile.is_none() => {
+            Some((Mode::Off, Source::Name))
+        }
         mode => mode,
     }
 }
 
-/// `--mode off`: the init, and nothing else.
-fn only_init(
-    options: &Options,
-    found: &Path,
-    environment: &[(OsString, OsString)],
-    inherited: &[i32],
-) -> Result<u8, Refused> {
-    if options.run_as.is_some() {
-        return Err("--run-as: is not done in mode off yet; leave it out, or name a profile"
-            .to_owned()
-            .into());
-    }
-    if options.subreaper {
-        subreaper()?;
-    }
-    let (signals, mask, ignored) = take_signals()?;
-    let command = app(options, found, environment, &[], mask, ignored, inherited)?;
-    let child = launch::launch(&command, None).map_err(|errno| format!("fork: {errno}"))?;
-    if let Err(why) = launch::settle(None, inherited) {
-        return Err(abandon(child.pid, why));
-    }
-    finish(run::run(child, signals, behaviour(options), None), found)
-}
-
 /// All that a confined run starts from.
-struct Confined<'a> {
+struct Confined {
     loaded: Loaded,
+    links: Vec<(&'static str, PathBuf)>,
+    /// In what this place differs from those where the profile was learned.
+    unlike: Vec<String>,
     mode: Mode,
     said_by: Source,
-    found: PathBuf,
-    environment: &'a [(OsString, OsString)],
-    inherited: &'a [i32],
+    run_as: Option<RunAs>,
+    init: Init,
 }
 
-fn confined(options: &Options, this: Confined) -> Result<u8, Refused> {
-    let mut profile = this.loaded.document.profile.clone();
-    if let Some(ids) = &options.run_as {
-        profile.run_as = Some(ids.clone());
+/// Launches it; what only the launch needed is freed with this.
+fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Watch), Refused> {
+    let as_asked = this.run_as.is_some();
+    if let Some(ids) = this.run_as.take() {
+        let profile = &mut this.loaded.document.profile;
+        // What a profile grants to root is not for a user that it knows nothing of.
+        if ids.user != 0 && profile.run_as.is_none() {
+            profile.capabilities.clear();
+        }
+        profile.run_as = Some(ids);
     }
     let embedded = this.loaded.path.is_none();
-    let place = place::here(Some(this.found.clone()), guarded(options, &this.loaded), embedded)?;
+    let place = place::here(
+        Some(this.init.found.clone()),
+        guarded(options, &this.loaded),
+        this.links.clone(),
+        embedded,
+    )?;
     // Opened before the plan, which protects the file of one that has just been made;
     // its thread starts after the launch, since a fork takes only one thread along.
     let sink = Sink::open(&options.events, sys::process::duplicate)?;
-    let (signals, mask, ignored) = take_signals()?;
+    let signals = init::take_signals()?;
+    let descriptor = sys::signal::descriptor(Mask::ALL).map_err(|errno| format!("signalfd: {errno}"))?;
     let kernel = probe::kernel()?;
-    let plan = Plan::new(&profile, &kernel, &place, &Live, this.mode).map_err(|error| {
-        if options.run_as.is_some() && error.pointer == "/run_as" {
-            return format!("--run-as: {}", error.text);
-        }
-        format!("profile {}: {error}", this.loaded.source)
-    })?;
+    let plan =
+        Plan::new(&this.loaded.document.profile, &kernel, &place, &Live, this.mode).map_err(|error| {
+            if as_asked && error.pointer == "/run_as" {
+                return format!("--run-as: {}", error.text);
+            }
+            format!("profile {}: {error}", this.loaded.source)
+        })?;
     if let Some(refusal) = plan.refusal() {
         return Err(refusal.into());
     }
-    let rules = Rulebook::new(&plan);
-    let entry = entry(&rules, &this)?;
+    if plan.kernel.notify.is_ok() && plan.has_other_users() {
+        Identity::probe().map_err(|errno| format!("file-system ids: {errno}"))?;
+    }
+    let environment = this.init.environment.iter();
+    let environment = environment.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let rules = Arc::new(Rulebook::new(&plan).started_with(environment));
+    let entry = entry(options, &plan, &rules, &this)?;
+    let startup = startup(&plan, &mut this.init)?;
     let confinement = Confinement::prepare(&plan)?;
-    let drop = &plan.environment_drop;
-    let command = app(options, &this.found, this.environment, drop, mask, ignored, this.inherited)?;
-    subreaper()?;
-    let child = launch::launch(&command, Some(&confinement)).map_err(|errno| format!("fork: {errno}"))?;
-    if let Err(why) = launch::settle(Some(&plan), this.inherited) {
+    let drop = [&*plan.environment_drop, &*plan.policy.environment_keep];
+    let command = this.init.app(options, drop, signals, None)?;
+    this.init.prepare(options, true)?;
+    let child = launch::launch(&command, Some(&confinement))?;
+    if let Err(why) = launch::settle(Some(&plan), &this.init.inherited) {
         return Err(abandon(child.pid, why));
     }
-    let watch = match watch(options, &this, &plan, rules, entry, sink, child.pid) {
-        Ok(watch) => watch,
-        Err(why) => return Err(abandon(child.pid, why)),
-    };
-    finish(run::run(child, signals, behaviour(options), Some(watch)), &this.found)
+    match watch(options, &mut this, &plan, Judged { rules, entry, startup }, sink, child.pid) {
+        Ok(watch) => Ok((child, descriptor, watch)),
+        Err(why) => Err(abandon(child.pid, why)),
+    }
 }
 
 fn io(error: std::io::Error) -> String {
@@ -222,44 +249,88 @@ fn guarded(options: &Options, loaded: &Loaded) -> Vec<(&'static str, PathBuf)> {
     files
 }
 
+/// Links that the app must not be able to change, and names that it must not be able to
+/// make, or it would choose what the next start finds. How remit-init itself was
+/// reached, only its own name tells.
+fn links(options: &Options, loaded: &Loaded, called_as: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
+    let name = |what| move |link: PathBuf| (what, link);
+    let of = |path: &Path| crate::image::live::links(path);
+    let called_as = called_as.filter(|name| name.as_os_str().as_bytes().contains(&b'/'));
+    let mut links = loaded.kept();
+    links.extend(called_as.into_iter().flat_map(of).map(name("a link to remit-init")));
+    links.extend(options.events.path().into_iter().flat_map(of).map(name("a link to the event file")));
+    links
+}
+
 /// What is written to /dev/null is nobody's to guard.
 fn is_device(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     std::fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
 }
 
-/// COMMAND has to be an entry of the profile.
-fn entry(rules: &Rulebook, this: &Confined) -> Result<usize, Refused> {
+/// COMMAND has to be an entry of the profile, called as that says and with its content.
+/// Nobody inside is there yet who could race with this look, nor with the exec.
+fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<usize, Refused> {
     use crate::image::{Executable, Files};
-    let look = Live.look(&this.found).map_err(io)?;
-    let look = look.ok_or_else(|| Refused(NOT_FOUND, format!("{}: not found", this.found.display())))?;
-    let loader = Live.executable(&this.found).is_ok_and(|kind| kind == Executable::Loader);
-    let named = this.found.clone();
+    let look = Live.look(&this.init.found).map_err(io)?;
+    let look = look.ok_or_else(|| format!("{}: has just gone", this.init.found.display()))?;
+    let loader = Live.executable(&this.init.found).is_ok_and(|kind| kind == Executable::Loader);
+    let named = this.init.found.clone();
     let target = Target { id: look.id, canonical: look.canonical, named, loader };
-    rules.command(&target).map_err(|refusal| {
+    let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
+    let uid = plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user);
+    let called = Called { args: Some(&args), uids: Some([uid; 3]) };
+    let canonical = target.canonical.clone();
+    let entry = rules.command(&target, called).and_then(|entry| match rules.digest(entry) {
+        None => Ok(entry),
+        Some(wanted) => {
+            let found = std::fs::File::open(&canonical).ok().and_then(digest);
+            let is_it = found.as_deref() == Some(wanted);
+            if is_it { Ok(entry) } else { Err(rules.other_content(entry, found)) }
+        }
+    });
+    entry.map_err(|refusal| {
+        let what = match &*refusal.rule {
+            "/programs" => "is no entry of".to_owned(),
+            rule => format!("is not what {rule} says in"),
+        };
         let hint = refusal
             .want
-            .map(|want| event::hint(&this.loaded.document.value, &want))
+            .map(|want| event::hint(&this.loaded.document.value(), &want))
             .and_then(|hint| serde_json::to_string(&hint).ok())
-            .unwrap_or_default();
-        Refused(
-            NOT_EXECUTABLE,
-            format!(
-                "{}: is no entry of profile {}; name one, or apply {hint}",
-                this.found.display(),
-                this.loaded.source
-            ),
+            .map_or_else(|| "call it so".to_owned(), |hint| format!("name one, or apply {hint}"));
+        Refused::not_allowed(
+            this.init.found.display().to_string(),
+            format!("{}: {what} profile {}; {hint}", this.init.found.display(), this.loaded.source),
         )
     })
+}
+
+/// What it takes to know when the start-up is over; the app is told where it says so.
+fn startup(plan: &Plan, init: &mut Init) -> Result<Option<judge::Watch>, String> {
+    let is_it = |(name, _): &&(OsString, OsString)| name == notify::VARIABLE;
+    let outer = init.environment.iter().find(is_it).map(|(_, value)| value.clone());
+    let watch = judge::Watch::prepare(&plan.policy, outer.as_deref())?;
+    if let Some(ears) = watch.as_ref().and_then(|watch| watch.ears.as_ref()) {
+        init.environment.retain(|variable| !is_it(&variable));
+        init.environment.push((notify::VARIABLE.into(), ears.value()));
+    }
+    Ok(watch)
+}
+
+/// What is judged by.
+struct Judged {
+    rules: Arc<Rulebook>,
+    entry: usize,
+    startup: Option<judge::Watch>,
 }
 
 /// What the supervisor needs to judge and to tell.
 fn watch(
     options: &Options,
-    this: &Confined,
+    this: &mut Confined,
     plan: &Plan,
-    rules: Rulebook,
-    entry: usize,
+    Judged { rules, entry, startup }: Judged,
     sink: Sink,
     app: i32,
 ) -> Result<Watch, String> {
@@ -278,28 +349,47 @@ fn watch(
             pid: app as u32,
             parent_pid: Some(std::process::id()),
             uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
-            executable: Some(event::Executable { path: this.found.clone() }),
+            executable: Some(event::Executable { path: this.init.found.clone() }),
             args: Some(args),
         },
+        unlike: std::mem::take(&mut this.unlike),
         degraded: plan.fallback == Fallback::Degrade && plan.lacking.iter().any(|lack| lack.required),
     };
-    let (document, audit) = (this.loaded.document.value.clone(), this.mode == Mode::Audit);
+    let document = std::mem::take(&mut this.loaded.document.text);
+    let audit = this.mode == Mode::Audit;
+    let inherited =
+        this.init.environment.iter().filter(|(name, _)| plan.policy.refuses_variable(name.as_bytes()));
+    let inherited =
+        inherited.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect();
     let events = Arc::clone(&scribe);
+    let killable = plan.kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
+    let tracer = plan.checks.then(|| Tracer::new(Arc::clone(&rules), killable, scribe.wants_all()));
+    let tracer = tracer.transpose().map_err(|errno| format!("the check after the exec: {errno}"))?;
+    let desk = tracer.as_ref().map(Tracer::desk);
     Ok(Watch {
         scribe,
         start,
-        judge: Box::new(move |listener: OwnedFd, requests| Judge {
-            listener,
-            rules,
-            document,
-            scribe: events,
-            audit,
-            app,
-            entry,
-            requests,
-            identity,
-            memory: Remembered::default(),
+        tracer,
+        worker: Box::new(move |listener, requests| {
+            let judge = Judge {
+                listener,
+                rules,
+                desk,
+                document,
+                scribe: events,
+                audit,
+                inherited,
+                app,
+                entry,
+                requests,
+                identity,
+                held: Arc::default(),
+                startup,
+                memory: Remembered::default(),
+            };
+            Box::new(move || judge.run())
         }),
+        journal: None,
     })
 }
 
@@ -315,94 +405,4 @@ fn layer(layer: Layer) -> Option<event::Layer> {
 
 fn release() -> String {
     nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-fn subreaper() -> Result<(), String> {
-    sys::process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0)
-        .map(drop)
-        .map_err(|errno| format!("PR_SET_CHILD_SUBREAPER: {errno}"))
-}
-
-/// Blocks every signal, for this thread and all that it will start, and takes them
-/// by a descriptor.
-fn take_signals() -> Result<(OwnedFd, Mask, bool), String> {
-    let failed = |what: &'static str| move |errno| format!("{what}: {errno}");
-    let mask = sys::signal::set_mask(Mask::ALL).map_err(failed("sigprocmask"))?;
-    let ignored = sys::signal::default_sigchld().map_err(failed("sigaction"))?;
-    let signals = sys::signal::descriptor(Mask::ALL).map_err(failed("signalfd"))?;
-    Ok((signals, mask, ignored))
-}
-
-/// The app's arguments, environment and attributes.
-fn app(
-    options: &Options,
-    found: &Path,
-    environment: &[(OsString, OsString)],
-    drop: &[String],
-    mask: Mask,
-    ignore_sigchld: bool,
-    inherited: &[i32],
-) -> Result<Command, String> {
-    let nul = |what: &str| format!("{what} holds a NUL byte");
-    let c_string = |bytes: Vec<u8>, what: &str| CString::new(bytes).map_err(|_| nul(what));
-    let dropped = |name: &OsString| {
-        drop.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(start) => name.as_bytes().starts_with(start.as_bytes()),
-            None => name.as_bytes() == pattern.as_bytes(),
-        })
-    };
-    let argv = options.command.iter().map(|arg| c_string(arg.as_bytes().to_vec(), "an argument"));
-    let variables = environment.iter().filter(|(name, _)| !dropped(name)).map(|(name, value)| {
-        let mut text = name.clone().into_vec();
-        text.push(b'=');
-        text.extend_from_slice(value.as_bytes());
-        c_string(text, "the environment")
-    });
-    let variable = |wanted: &str| {
-        let found = environment.iter().find(|(name, _)| name == wanted);
-        found.and_then(|(_, value)| value.to_str()?.parse::<u32>().ok())
-    };
-    let ours = variable("LISTEN_PID") == Some(std::process::id());
-    Ok(Command {
-        program: c_string(found.as_os_str().as_bytes().to_vec(), "COMMAND")?,
-        argv: argv.collect::<Result<_, _>>()?,
-        environment: variables.collect::<Result<_, _>>()?,
-        mask,
-        ignore_sigchld,
-        ignore_sigpipe: sys::signal::sigpipe_was_ignored(),
-        listen_fds: if ours { variable("LISTEN_FDS").unwrap_or(0).min(in_a_row(inherited)) } else { 0 },
-        own_group: true,
-        parent_death: options.parent_death,
-    })
-}
-
-/// How many descriptors were inherited from 3 on without a gap: more than these are
-/// none of the app's, whatever LISTEN_FDS claims.
-fn in_a_row(inherited: &[i32]) -> u32 {
-    (3..).take_while(|fd| inherited.contains(fd)).count() as u32
-}
-
-fn behaviour(options: &Options) -> run::Options {
-    run::Options {
-        grace: options.grace,
-        remap: options.remap.clone(),
-        group: options.group,
-        warn_reaped: options.warn_reaped,
-    }
-}
-
-/// The exit code, or the line that says which step of the launch failed.
-fn finish(ended: Result<u8, RunError>, found: &Path) -> Result<u8, Refused> {
-    let name = found.display();
-    match ended {
-        Ok(code) => Ok(code),
-        Err(RunError::Loop(errno)) => Err(format!("supervising: {errno}").into()),
-        Err(RunError::Launch(Failure { exec: true, errno, .. })) => {
-            let code = if errno == nix::errno::Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE };
-            Err(Refused(code, format!("{name}: cannot be executed: {errno}")))
-        }
-        Err(RunError::Launch(Failure { step, errno, .. })) => {
-            Err(format!("{name}: was not started: step `{step}` failed: {errno}").into())
-        }
-    }
 }

@@ -1,8 +1,17 @@
 //! The developer's and CI's tool: what `remit` does with its command line.
 
+mod amend;
+mod build;
+mod doctor;
+mod learn;
+mod learned;
 mod plan;
 mod profiles;
+mod self_test;
+mod session;
+mod shim;
 mod source;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -32,6 +41,34 @@ enum Verb {
     /// image. The container is taken to be one with Docker's defaults: root,
     /// fourteen capabilities, the supervisor as PID 1.
     Plan(plan::Arguments),
+    /// Say what can be enforced in this place, layer by layer, and how to get more
+    ///
+    /// It is judged by the plan that `baseline` would have here. In an image that holds
+    /// only the shim, `remit-init --doctor` says the same.
+    Doctor(doctor::Arguments),
+    /// Run COMMAND once, and make a profile of what it did
+    ///
+    /// The run is remit-init's, in learn mode: it changes nothing that the app does, but that
+    /// set-user-ID and file capabilities do nothing. Then it is as `remit build` with its
+    /// journal, and with those that --keep has kept. One run shows little: see the report's end.
+    Learn(learn::Arguments),
+    /// Build a profile, and its evidence, from the journals of learning runs
+    ///
+    /// Journals, directories of them, and what was built before: an evidence file, or a
+    /// profile with its own beside it. The order makes no difference, nor does what was
+    /// put together before; a run that is given twice counts once.
+    Build(build::Arguments),
+    /// Propose a profile that allows what the hints of violations ask for
+    ///
+    /// It prints what would be granted more, and never changes the profile itself. A
+    /// hint that does not apply is said, and left out.
+    Amend(amend::Arguments),
+    /// Run COMMAND and report what a profile would deny it, or what of the profile it needs
+    ///
+    /// The run is remit-init's, in audit mode: nothing is refused. With --drop-test the profile
+    /// is enforced, in full and then without one thing at a time, and the errors that then show
+    /// are compared; the app is traced where only the kernel knows of them.
+    Verify(verify::Arguments),
     /// List the embedded profiles, or print one as it stands
     Profiles(profiles::Arguments),
     /// Print the profile format's JSON Schema
@@ -50,15 +87,15 @@ enum Format {
 /// An answer, or why there is none.
 type Answer = Result<Said, String>;
 
-/// What a verb prints, and whether the answer is yes.
+/// What a verb prints, and its exit code: 0 when the answer is yes.
 struct Said {
     text: String,
-    yes: bool,
+    code: u8,
 }
 
 impl Said {
     fn yes(text: impl Into<String>) -> Answer {
-        Ok(Said { text: text.into(), yes: true })
+        Ok(Said { text: text.into(), code: 0 })
     }
 }
 
@@ -75,6 +112,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let answer = match arguments.verb {
         Verb::Plan(arguments) => plan::run(&arguments),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Amend(arguments) => amend::run(&arguments),
+        Verb::Build(arguments) => build::run(&arguments),
+        Verb::Learn(arguments) => learn::run(&arguments),
+        Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => Said::yes(schema()),
     };
@@ -90,7 +132,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// Prints the whole answer; a reader that has seen enough is no error.
 fn print(said: &Said) -> u8 {
     let mut out = io::stdout().lock();
-    let newline = if said.text.ends_with('\n') { "" } else { "\n" };
+    let newline = if said.text.is_empty() || said.text.ends_with('\n') { "" } else { "\n" };
     match out
         .write_all(said.text.as_bytes())
         .and_then(|()| out.write_all(newline.as_bytes()))
@@ -100,6 +142,6 @@ fn print(said: &Said) -> u8 {
             eprintln!("remit: cannot write the answer: {error}");
             2
         }
-        _ => u8::from(!said.yes),
+        _ => said.code,
     }
 }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use super::source::{self, Source};
 use super::{Answer, Format, Said};
 use crate::enforce::probe;
-use crate::image::live::Live;
+use crate::image::live::LiveFor;
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Place, Plan};
 use crate::profile::{Mode, RunAs};
@@ -47,21 +47,22 @@ enum Modes {
 
 pub(super) fn run(arguments: &Arguments) -> Answer {
     let kernel = kernel(arguments)?;
+    let files = LiveFor(kernel.arch);
     let command = source::command(arguments.command.as_deref().unwrap_or("/bin/sh"))?;
-    let Source { name, profile, embedded } = source::read(&arguments.profile, &command, &Live)?;
+    let Source { name, profile, embedded, kept } = source::read(&arguments.profile, &command, &files)?;
     let mode = match arguments.mode {
         Some(Modes::Enforce) => Mode::Enforce,
         Some(Modes::Audit) => Mode::Audit,
         None => profile.mode,
     };
-    let place = Place { command: Some(command), embedded, ..container() };
+    let place = Place { command: Some(command), links: kept, embedded, ..container() };
     let plan =
-        Plan::new(&profile, &kernel, &place, &Live, mode).map_err(|error| format!("{name}: {error}"))?;
+        Plan::new(&profile, &kernel, &place, &files, mode).map_err(|error| format!("{name}: {error}"))?;
     let text = match arguments.format {
         Format::Text => plan.to_string(),
         Format::Json => plan.to_json().map_err(|error| format!("{name}: {error}"))?,
     };
-    Ok(Said { text, yes: plan.refusal().is_none() })
+    Ok(Said { text, code: u8::from(plan.refusal().is_some()) })
 }
 
 fn kernel(arguments: &Arguments) -> Result<Kernel, String> {
@@ -105,6 +106,8 @@ fn container() -> Place {
         hard_limits: [None; 3],
         standard_files: Vec::new(),
         guarded: Vec::new(),
+        links: Vec::new(),
+        mounts: Vec::new(),
         embedded: false,
     }
 }

@@ -1,5 +1,6 @@
 //! Where the tool's input comes from: a profile by name or file, COMMAND by PATH.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::enforce::source::{self, Loaded};
@@ -11,17 +12,40 @@ pub(super) struct Source {
     pub name: String,
     pub profile: Profile,
     pub embedded: bool,
+    /// See [`source::Loaded::kept`].
+    pub kept: Vec<(&'static str, PathBuf)>,
+}
+
+/// A profile as it was named and read.
+pub(super) struct Named {
+    pub name: String,
+    pub loaded: Loaded,
+    pub embedded: bool,
+}
+
+impl Named {
+    /// As the shim takes it, for which a file has a slash in its name.
+    pub fn word(&self) -> OsString {
+        let bare = !self.embedded && !self.name.contains('/');
+        if bare { format!("./{}", self.name).into() } else { self.name.clone().into() }
+    }
 }
 
 /// Reads a profile: a file when the word has a slash, ends in .json or is there;
 /// an embedded one otherwise.
 pub(super) fn read(word: &str, command: &Path, files: &dyn Files) -> Result<Source, String> {
+    let Named { name, loaded, embedded } = named(word, command, files)?;
+    let kept = loaded.kept();
+    Ok(Source { name, profile: loaded.document.profile, embedded, kept })
+}
+
+/// The same with all that is known of it.
+pub(super) fn named(word: &str, command: &Path, files: &dyn Files) -> Result<Named, String> {
     let is_file = word.contains('/')
         || word.ends_with(".json")
         || (embedded::named(word).is_none() && Path::new(word).exists());
-    let Loaded { document, .. } =
-        if is_file { source::named_file(word)? } else { source::from_name(word, command, files)? };
-    Ok(Source { name: word.to_owned(), profile: document.profile, embedded: !is_file })
+    let loaded = if is_file { source::named_file(word)? } else { source::from_name(word, command, files)? };
+    Ok(Named { name: word.to_owned(), loaded, embedded: !is_file })
 }
 
 /// COMMAND as an absolute path, found by PATH where it has no slash.

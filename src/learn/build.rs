@@ -1,0 +1,482 @@
+//! Observations → profile, every grant with its evidence.
+
+mod programs;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::calls::{self, Sections};
+use super::fact::{Fact, Seen};
+use super::files::{self, Files};
+use super::grants;
+use super::network::{self, NSCD, Port};
+use super::observations::Observations;
+use super::runs::Runs;
+use crate::profile::{
+    Capability, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
+    OnViolation, Profile, Ready, Risk, SyscallRule, Syscalls, in_order,
+};
+
+/// Runs that were seen serving, below which nothing is taken to belong to start-up alone.
+const SERVED: usize = 3;
+
+/// Why something is granted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reason {
+    /// In words.
+    pub because: String,
+    /// When it was seen.
+    pub seen: Seen,
+    /// It came with its class, and was not seen itself.
+    pub completes: Option<&'static str>,
+}
+
+/// A profile, and what led to it.
+#[derive(Debug)]
+pub struct Learned {
+    /// As the journals have it.
+    pub profile: Profile,
+    /// By the names of [`grants`].
+    pub reasons: BTreeMap<String, Reason>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// What is to be built.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The profile's name; none: that of the runs.
+    pub name: Option<String>,
+    /// Programs are held to their content.
+    pub digests: bool,
+}
+
+/// Builds the profile of what was observed.
+pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
+    let facts = observations.facts();
+    let mut builder = Builder { facts: &facts, observations, reasons: BTreeMap::new(), notes: Vec::new() };
+    let programs = builder.programs(wanted.digests);
+    let network = builder.network();
+    let files = builder.files(&network);
+    let endpoints = || network.listen.iter().chain(&network.connect).map(|entry| &entry.what);
+    let unix = |one: &Endpoint| !matches!(one, Endpoint::Tcp(_) | Endpoint::Udp(_));
+    let sections = Sections {
+        files: !files.is_empty(),
+        network: endpoints().next().is_some(),
+        listens: !network.listen.is_empty(),
+        internet: endpoints().any(|one| !unix(one)),
+        unix: endpoints().any(unix),
+        names: files
+            .iter()
+            .any(|entry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Names)),
+    };
+    let capabilities = builder.capabilities();
+    let (ready, syscalls) = builder.syscalls(sections, &network);
+    let write_execute =
+        builder.simple(&Fact::WriteExecute, "memory write_execute", "memory was written and executed");
+    let limits = builder.limits();
+    builder.refused();
+    let name = wanted.name.clone().unwrap_or_else(|| name(observations));
+    let mut notes = builder.notes;
+    notes.sort();
+    notes.dedup();
+    let profile = Profile {
+        name,
+        risk: Risk::default(),
+        mode: Mode::default(),
+        run_as: None,
+        capabilities,
+        programs,
+        files,
+        network,
+        syscalls,
+        write_execute,
+        environment_drop: Vec::new(),
+        environment_keep: Vec::new(),
+        limits,
+        ready,
+        watch_reads: false,
+        on_violation: OnViolation::default(),
+        fallback: Fallback::default(),
+    };
+    Learned { profile, reasons: builder.reasons, notes }
+}
+
+struct Builder<'o> {
+    facts: &'o BTreeMap<&'o Fact, &'o Seen>,
+    observations: &'o Observations,
+    reasons: BTreeMap<String, Reason>,
+    notes: Vec<String>,
+}
+
+fn plain<T>(what: T) -> Entry<T> {
+    Entry { what, why: None }
+}
+
+impl Builder<'_> {
+    fn because(&mut self, key: String, because: &str, seen: &Seen) {
+        let reason = self.reasons.entry(key).or_default();
+        because.clone_into(&mut reason.because);
+        reason.seen.join(seen);
+    }
+
+    /// Whether a fact is there that is a grant by itself.
+    fn simple(&mut self, fact: &Fact, key: &str, because: &str) -> bool {
+        let Some(seen) = self.facts.get(fact).copied() else { return false };
+        self.because(key.to_owned(), because, seen);
+        true
+    }
+
+    fn network(&mut self) -> Network {
+        let facts = self.facts;
+        let listens = facts.iter().filter_map(|(fact, seen)| match fact {
+            Fact::Listen { address } => Some((address.as_str(), *seen)),
+            _ => None,
+        });
+        let connects = facts.iter().filter_map(|(fact, seen)| match fact {
+            // The name service's cache, which @names brings.
+            Fact::Connect { address } if !NSCD.contains(&address.as_str()) => Some((address.as_str(), *seen)),
+            _ => None,
+        });
+        let listen = network::generalise(listens, &mut self.notes);
+        let connect = network::generalise(connects, &mut self.notes);
+        let mut entries = |side: &str, ports: Vec<Port>| -> Vec<Entry<Endpoint>> {
+            let entry = |port: Port| {
+                let key = format!("{side} {}", crate::profile::endpoint_text(&port.endpoint));
+                self.because(key, port.because, &port.seen);
+                plain(port.endpoint)
+            };
+            ports.into_iter().map(entry).collect()
+        };
+        let listen = entries("listen", listen);
+        Network { listen, connect: entries("connect", connect) }
+    }
+
+    fn files(&mut self, network: &Network) -> Vec<FileEntry> {
+        let mut executed = BTreeSet::new();
+        let mut dynamic: Option<Seen> = None;
+        let mut named: Option<Seen> = None;
+        for (fact, seen) in self.facts {
+            match fact {
+                Fact::Program(name) => {
+                    executed.insert(name.path.as_str());
+                }
+                Fact::Interpreter { interpreter, .. } => {
+                    executed.insert(interpreter.as_str());
+                }
+                Fact::Loader { loader, .. } => {
+                    executed.insert(loader.as_str());
+                    Files::group(&mut dynamic, seen);
+                }
+                Fact::Connect { address } if NSCD.contains(&address.as_str()) => {
+                    Files::group(&mut named, seen)
+                }
+                _ => {}
+            }
+        }
+        let mut found = files::generalise(self.facts, &executed);
+        for (group, more) in [(&mut found.runtime, dynamic), (&mut found.names, named)] {
+            if let Some(seen) = more {
+                Files::group(group, &seen);
+            }
+        }
+        let mut entries = Vec::new();
+        let groups = [
+            (FileGroup::Runtime, &found.runtime, "what a dynamic program needs to start"),
+            (FileGroup::Names, &found.names, "names of hosts, users or services were looked up"),
+        ];
+        for (group, seen, because) in groups {
+            if let Some(seen) = seen {
+                self.because(format!("files {}", group.word()), because, seen);
+                entries.push(FileEntry::Group(plain(group)));
+            }
+        }
+        // A socket that is bound by a path is a new name there.
+        for entry in &network.listen {
+            if let Endpoint::UnixPath(path) = &entry.what
+                && let Some(directory) = path.parent()
+                && !found
+                    .rules
+                    .keys()
+                    .any(|rule| *rule == path.to_string_lossy() || directory.starts_with(rule))
+            {
+                self.notes.push(format!(
+                    "{} is bound, and the journal does not say that it was made",
+                    path.display()
+                ));
+            }
+        }
+        for rule in found.rules.into_values() {
+            for (word, seen) in &rule.seen {
+                self.because(format!("file {} {word}", rule.path), rule.because, seen);
+            }
+            entries.push(FileEntry::Path(FileRule {
+                path: rule.path.into(),
+                allow: rule.rights,
+                optional: rule.optional,
+                why: None,
+            }));
+        }
+        self.notes.append(&mut found.notes);
+        entries
+    }
+
+    fn capabilities(&mut self) -> Vec<Entry<Capability>> {
+        /// Too much hangs on these for any evidence to be enough.
+        const ASKED: [&str; 2] = ["sys_admin", "net_admin"];
+        let mut set = caps::CapsHashSet::new();
+        let facts = self.facts;
+        for (fact, seen) in facts {
+            let Fact::Capability { capability, call } = fact else { continue };
+            let word = capability.to_ascii_lowercase();
+            let word = word.trim_start_matches("cap_");
+            let Ok(known) = format!("CAP_{}", word.to_ascii_uppercase()).parse::<Capability>() else {
+                self.notes.push(format!("capability {capability:?} is none that this remit knows; left out"));
+                continue;
+            };
+            if ASKED.contains(&word) {
+                self.notes.push(format!(
+                    "{word} was used by {call}: it is never granted by algorithm; add it by hand if the app has to have it"
+                ));
+                continue;
+            }
+            set.insert(known);
+            let mut seen = Seen::clone(seen);
+            seen.example(call);
+            self.because(format!("capability {word}"), "a call succeeded that needs it", &seen);
+        }
+        in_order(&set).into_iter().map(plain).collect()
+    }
+
+    fn syscalls(&mut self, sections: Sections, network: &Network) -> (Option<Ready>, Syscalls) {
+        let mut found = calls::generalise(self.facts, sections);
+        self.notes.append(&mut found.notes);
+        let (ready, served) = self.ready(network);
+        let mut syscalls = Syscalls { allow: Vec::new(), startup_only: Vec::new() };
+        let mut early: BTreeMap<&'static str, Seen> = BTreeMap::new();
+        for rule in found.rules {
+            let (because, why) = match rule.completes {
+                None => ("it was called".to_owned(), None),
+                Some(call) => {
+                    let about = super::classes::class(call).map_or("", |class| class.about);
+                    (
+                        format!("of one class with {call}: {about}"),
+                        Some(format!("comes with {call}, which was seen")),
+                    )
+                }
+            };
+            if let SyscallRule::Call(name) = rule.what
+                && rule.seen.serving.is_empty()
+            {
+                early.insert(name, rule.seen.clone());
+            }
+            let entry = Entry { what: rule.what, why };
+            for (number, key) in grants::call_keys("allow", &entry.what).into_iter().enumerate() {
+                let completes = rule.completes;
+                let seen = rule.values.get(number).unwrap_or(&rule.seen);
+                self.because(key.clone(), &because, seen);
+                self.reasons.entry(key).or_default().completes = completes;
+            }
+            syscalls.allow.push(entry);
+        }
+        for (group, because, seen) in self.unseen_groups(sections, &found.made) {
+            let rule = SyscallRule::Group(group);
+            for key in grants::call_keys("allow", &rule) {
+                self.because(key, because, &seen);
+            }
+            syscalls.allow.push(plain(rule));
+        }
+        if ready.is_none() {
+            return (None, syscalls);
+        }
+        if served < SERVED {
+            self.notes.push(format!(
+                "{served} runs were seen at work after they were ready; from {SERVED} on, calls of the start-up alone \
+                 are taken away after it"
+            ));
+            return (ready, syscalls);
+        }
+        early.extend(self.early_sections(network));
+        for (name, seen) in early {
+            self.because(format!("startup_only {name}"), "never seen after ready", &seen);
+            syscalls.startup_only.push(plain(SyscallRule::Call(name)));
+        }
+        (ready, syscalls)
+    }
+
+    /// Groups that a run which is not exact leaves on the kernel's fast path, whose section
+    /// the profile lacks: whether their calls were made, nobody saw.
+    fn unseen_groups(
+        &self,
+        sections: Sections,
+        made: &BTreeMap<&'static str, Seen>,
+    ) -> Vec<(&'static str, &'static str, Seen)> {
+        if self.observations.runs().iter().all(|run| run.exact) {
+            return Vec::new();
+        }
+        let mut groups = Vec::new();
+        if !sections.files {
+            let mut seen = Seen::default();
+            let programs = self.facts.iter().filter(|(fact, _)| matches!(fact, Fact::Program(_)));
+            programs.for_each(|(_, one)| seen.join(one));
+            groups.push(("@files", "nobody saw which of its calls were made; --exact does", seen));
+        }
+        if let Some(seen) = made.get("socket").filter(|_| !sections.network) {
+            let because = "a socket was made, and nobody saw what was done with it; --exact does";
+            groups.push(("@network", because, seen.clone()));
+        }
+        groups
+    }
+
+    /// Calls that sections bring, and that were made before ready alone.
+    fn early_sections(&self, network: &Network) -> BTreeMap<&'static str, Seen> {
+        let mut early = BTreeMap::new();
+        let all = |of: &dyn Fn(&Fact) -> bool| {
+            let mut seen = Seen::default();
+            for (_, one) in self.facts.iter().filter(|(fact, _)| of(fact)) {
+                seen.join(one);
+            }
+            seen
+        };
+        let called =
+            |name: &'static str| all(&move |fact| matches!(fact, Fact::Call { call, .. } if call == name));
+        let executed = all(&|fact| matches!(fact, Fact::Program(_) | Fact::Edge { .. }));
+        if executed.serving.is_empty()
+            && called("execve").serving.is_empty()
+            && called("execveat").serving.is_empty()
+        {
+            early.insert("execve", executed.clone());
+            early.insert("execveat", executed);
+        }
+        let bound = all(&|fact| matches!(fact, Fact::Listen { .. }));
+        if !network.listen.is_empty() && bound.serving.is_empty() && called("listen").serving.is_empty() {
+            early.insert("listen", bound.clone());
+            // Resolvers bind the socket that they ask the kernel with.
+            if network.connect.is_empty() && called("bind").serving.is_empty() {
+                early.insert("bind", bound);
+            }
+        }
+        early
+    }
+
+    /// When start-up is over, where all runs agree, and how many were at work after it.
+    fn ready(&mut self, network: &Network) -> (Option<Ready>, usize) {
+        let mut ways = BTreeMap::new();
+        let mut reached = Runs::default();
+        let mut served = Runs::default();
+        for (fact, seen) in self.facts {
+            if let Fact::Ready { by } = fact {
+                ways.insert(by.as_str(), *seen);
+                reached.join(&seen.runs());
+            } else {
+                served.join(&seen.serving);
+            }
+        }
+        let runs = self.observations.runs().len();
+        let ready = match ways.keys().copied().collect::<Vec<_>>()[..] {
+            ["listening"] if !network.listen.is_empty() => Ready::Listening,
+            ["notify"] => Ready::Notify,
+            [] | ["listening"] => return (None, 0),
+            ref several => {
+                let several = several.join(", ");
+                self.notes.push(format!("start-up was over by {several}; say in \"ready\" which one it is"));
+                return (None, 0);
+            }
+        };
+        if reached.len() < runs {
+            self.notes.push(format!("{} of {runs} runs never became ready", runs - reached.len()));
+            return (None, 0);
+        }
+        for seen in ways.into_values() {
+            self.because("ready".into(), "every run became ready so", seen);
+        }
+        (Some(ready), served.len())
+    }
+
+    /// Processes, with room: twice what was seen, and a power of two.
+    fn limits(&mut self) -> Limits {
+        let mut most: BTreeMap<&str, (u64, Seen)> = BTreeMap::new();
+        for (fact, seen) in self.facts {
+            let Fact::Limit { limit, value } = fact else { continue };
+            let one = most.entry(limit).or_default();
+            one.0 = one.0.max(*value);
+            one.1.join(seen);
+        }
+        let processes = most.remove("processes").and_then(|(value, seen)| {
+            let room = u32::try_from(value).ok()?.checked_mul(2)?.checked_next_power_of_two()?;
+            self.because(
+                "limit processes".into(),
+                "twice the most that were alive, and a power of two",
+                &seen,
+            );
+            Some(room)
+        });
+        for (limit, (value, _)) in most {
+            // A hard limit may be lower elsewhere, and would then be a refusal to start.
+            self.notes.push(format!("{limit}: {value} was asked for or met; no limit was made of it"));
+        }
+        Limits { processes, open_files: None, file_size: None, core: 0 }
+    }
+
+    /// What the place refused was not learned.
+    fn refused(&mut self) {
+        let filtered = self.observations.runs().iter().any(|run| run.outer_seccomp);
+        let who = if filtered { "the place, which has a filter of its own," } else { "the place" };
+        let mut unseen: BTreeSet<&str> = BTreeSet::new();
+        for run in self.observations.runs() {
+            unseen.extend(run.outer_denied.iter().map(String::as_str));
+        }
+        if !unseen.is_empty() {
+            let names = unseen.into_iter().collect::<Vec<_>>().join(", ");
+            self.notes.push(format!(
+                "the place's own filter denied {names}; whether the app makes them was not seen, and they were not learned"
+            ));
+        }
+        for fact in self.facts.keys() {
+            if let Fact::Blind { what } = fact {
+                self.notes.push(format!("what was read below {what} may not have been seen"));
+            }
+            if let Fact::Refused { what } = fact {
+                self.notes.push(format!("{who} refused {what}; it was not learned"));
+            }
+        }
+    }
+}
+
+/// What the runs are called, before their time: `redis` of `redis-20261122T100000Z-5f3a`.
+fn name(observations: &Observations) -> String {
+    let stem = |run: &str| {
+        let mut parts: Vec<&str> = run.rsplitn(3, '-').collect();
+        let stem = parts.pop().unwrap_or_default();
+        if parts.len() == 2 { stem.to_owned() } else { run.to_owned() }
+    };
+    let mut names: Vec<String> = observations.runs().iter().map(|run| stem(&run.run)).collect();
+    names.sort();
+    let name = names.into_iter().next().unwrap_or_default().to_lowercase();
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    let name: String = name.chars().map(|c| if allowed(c) { c } else { '-' }).take(64).collect();
+    if name.is_empty() { "learned".to_owned() } else { name }
+}
+
+/// The reason of each entry of a profile, by its JSON Pointer; an entry of several
+/// grants has all of theirs.
+pub fn by_pointer(
+    profile: &Profile,
+    reasons: &BTreeMap<String, Reason>,
+) -> BTreeMap<String, (Vec<String>, Reason)> {
+    let mut all: BTreeMap<String, (Vec<String>, Reason)> = BTreeMap::new();
+    for grant in grants::grants(profile) {
+        let (keys, reason) = all.entry(grant.pointer).or_default();
+        if let Some(known) = reasons.get(&grant.key) {
+            if reason.because.is_empty() {
+                *reason = known.clone();
+            } else {
+                reason.seen.join(&known.seen);
+            }
+        }
+        keys.push(grant.key);
+    }
+    for (_, reason) in all.values_mut().filter(|(_, reason)| reason.because.is_empty()) {
+        "written by hand".clone_into(&mut reason.because);
+    }
+    all
+}

@@ -1,0 +1,128 @@
+//! The programs: exact files, exact edges, interpreters and loaders by their role.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::fact::{Fact, Name};
+use super::super::volatile::template;
+use super::{Builder, plain};
+use crate::profile::{Edge, Program, ProgramPlace};
+
+impl Builder<'_> {
+    /// The programs that were executed, each with exactly the edges that were seen.
+    pub(super) fn programs(&mut self, digests: bool) -> Vec<Program> {
+        // A file that was once called by no applet's name is one program.
+        let facts = self.facts;
+        let whole: BTreeSet<&str> = facts
+            .keys()
+            .filter_map(|fact| match fact {
+                Fact::Program(name) if name.applet.is_empty() => Some(name.path.as_str()),
+                _ => None,
+            })
+            .collect();
+        let name = |name: &Name| match whole.contains(name.path.as_str()) {
+            true => Name { path: name.path.clone(), applet: String::new() },
+            false => name.clone(),
+        };
+        let mut programs: BTreeMap<Name, Program> = BTreeMap::new();
+        for (fact, seen) in facts {
+            let Fact::Program(found) = fact else { continue };
+            if nameless(&found.path) {
+                self.notes.push(format!(
+                    "{} was executed, and has no name in the image: a program is a file, so it was left out",
+                    found.path
+                ));
+                continue;
+            }
+            let found = name(found);
+            let applet = Some(found.applet.clone()).filter(|applet| !applet.is_empty());
+            self.because(format!("program {}", spelled(&found)), "it was executed", seen);
+            if template(&found.path).is_some() {
+                self.notes.push(format!(
+                    "{} was executed, and its name differs from run to run: a program is one file, so have it at a \
+                     path that stays",
+                    found.path
+                ));
+            }
+            programs.entry(found.clone()).or_insert_with(|| Program {
+                place: ProgramPlace::Path(found.path.into()),
+                entry: false,
+                interpreter: None,
+                may_run: Vec::new(),
+                args: None,
+                applet,
+                sha256: None,
+                user: None,
+                instances: None,
+                libraries: None,
+                why: None,
+            });
+        }
+        let mut digest: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+        for (fact, seen) in facts {
+            match fact {
+                Fact::Edge { to, .. } if nameless(&to.path) => {}
+                Fact::Entry(found) => {
+                    let found = name(found);
+                    self.because(format!("entry {}", spelled(&found)), "it was COMMAND", seen);
+                    if let Some(program) = programs.get_mut(&found) {
+                        program.entry = true;
+                    }
+                }
+                Fact::Interpreter { path, interpreter } => {
+                    for (_, program) in programs.iter_mut().filter(|(name, _)| name.path == *path) {
+                        program.interpreter = Some(interpreter.into());
+                    }
+                }
+                Fact::Digest { path, sha256 } => {
+                    digest
+                        .entry(path)
+                        .and_modify(|known| *known = known.filter(|known| known == sha256))
+                        .or_insert(Some(sha256));
+                }
+                Fact::Edge { from, to } => {
+                    let (from, to) = (name(from), name(to));
+                    let applet = Some(to.applet.clone()).filter(|applet| !applet.is_empty());
+                    let Some(program) = programs.get_mut(&from) else {
+                        self.notes.push(format!(
+                            "{} executed {}, and was never seen to be executed itself; the edge was left out",
+                            from.path, to.path
+                        ));
+                        continue;
+                    };
+                    let edge = Edge { path: to.path.clone().into(), applet };
+                    if program.may_run.iter().all(|known| known.what != edge) {
+                        program.may_run.push(plain(edge));
+                    }
+                    self.because(
+                        format!("edge {} -> {}", spelled(&from), spelled(&to)),
+                        "one executed the other",
+                        seen,
+                    );
+                }
+                _ => {}
+            }
+        }
+        for (path, digest) in &digest {
+            match digest {
+                None => self.notes.push(format!("{path} was not the same file in every run")),
+                Some(sha256) if digests => {
+                    for (_, program) in programs.iter_mut().filter(|(name, _)| name.path == *path) {
+                        program.sha256 = Some((*sha256).to_owned());
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        let (entries, others): (Vec<_>, Vec<_>) = programs.into_values().partition(|program| program.entry);
+        entries.into_iter().chain(others).collect()
+    }
+}
+
+/// What was executed from memory, or taken away meanwhile: the kernel's word for both.
+fn nameless(path: &str) -> bool {
+    path.ends_with(" (deleted)")
+}
+
+fn spelled(name: &Name) -> String {
+    if name.applet.is_empty() { name.path.clone() } else { format!("{} {}", name.path, name.applet) }
+}

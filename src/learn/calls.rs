@@ -1,0 +1,241 @@
+//! From calls that were made to `syscalls`: what no section brings by itself, with the
+//! arguments that matter, and the rest of each call's class.
+
+use std::collections::BTreeMap;
+
+use super::classes;
+use super::fact::{Fact, Seen};
+use crate::profile::SyscallRule;
+use crate::syscalls::{self, Condition, Test, constants, groups};
+
+/// What the other sections of the profile bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Sections {
+    /// There are files.
+    pub files: bool,
+    /// There is an endpoint.
+    pub network: bool,
+    /// There is one that listens.
+    pub listens: bool,
+    /// There is one of TCP or UDP.
+    pub internet: bool,
+    /// There is a unix socket.
+    pub unix: bool,
+    /// Names are looked up, for which glibc makes one to ask nscd.
+    pub names: bool,
+}
+
+/// A rule of `syscalls.allow`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// The call.
+    pub what: SyscallRule,
+    /// When it was seen; for one that came by completion, when its class was.
+    pub seen: Seen,
+    /// The same for each of the values that it lists.
+    pub values: Vec<Seen>,
+    /// The call that was seen, of whose class this one is.
+    pub completes: Option<&'static str>,
+}
+
+/// The rules, and how often each call was seen in which phase.
+#[derive(Debug, Default)]
+pub struct Calls {
+    /// In the order of names.
+    pub rules: Vec<Rule>,
+    /// Calls that were made, whatever brings them.
+    pub made: BTreeMap<&'static str, Seen>,
+    /// What was left out.
+    pub notes: Vec<String>,
+}
+
+/// Never in `syscalls`: an exec is brought by programs, and clone3's flags hide in memory.
+const NEVER: [&str; 3] = ["clone3", "execve", "execveat"];
+
+/// What the calls of `facts` come to, where the other sections bring `sections`.
+pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
+    let brought = sections.brought();
+    let mut calls = Calls::default();
+    let mut whole: BTreeMap<&'static str, Seen> = BTreeMap::new();
+    let mut held: BTreeMap<(&'static str, u8), BTreeMap<u64, Seen>> = BTreeMap::new();
+    for (fact, seen) in facts {
+        let Fact::Call { call, when } = fact else { continue };
+        let Some(name) = syscalls::known(call) else {
+            calls.notes.push(format!("{call} is no call that this remit knows, and was left out"));
+            continue;
+        };
+        calls.made.entry(name).or_default().join(seen);
+        if name == "clone3" {
+            calls.notes.push("clone3 is answered ENOSYS, and libraries fall back to clone".into());
+        }
+        if NEVER.contains(&name) {
+            continue;
+        }
+        match when {
+            None if !brought.contains_key(name) => whole.entry(name).or_default().join(seen),
+            None => {}
+            Some((arg, text)) => {
+                let Some(value) = number(text) else {
+                    calls
+                        .notes
+                        .push(format!("{name}: argument {arg} is {text:?}, no number or constant; left out"));
+                    continue;
+                };
+                if sections.allow(&brought, name, *arg, value) {
+                    continue;
+                }
+                let all = held.entry((name, *arg)).or_default().entry(value).or_default();
+                all.join(seen);
+                all.example(text);
+            }
+        }
+    }
+    held.retain(|(name, _), values| match whole.get_mut(name) {
+        None => true,
+        Some(all) => {
+            values.values().for_each(|seen| all.join(seen));
+            false
+        }
+    });
+    let mut rules: BTreeMap<(&'static str, Option<u8>), Rule> = BTreeMap::new();
+    for (name, seen) in &whole {
+        for other in classes::class(name).map_or(&[][..], |class| class.calls) {
+            if other != name && !whole.contains_key(other) && !brought.contains_key(other) {
+                let what = SyscallRule::Call(other);
+                let rule = Rule { what, seen: Seen::default(), values: Vec::new(), completes: Some(name) };
+                rules.entry((other, None)).or_insert(rule).seen.join(seen);
+            }
+        }
+    }
+    for (name, seen) in whole {
+        rules.insert(
+            (name, None),
+            Rule { what: SyscallRule::Call(name), seen, values: Vec::new(), completes: None },
+        );
+    }
+    for ((name, arg), values) in held {
+        let mut seen = Seen::default();
+        values.values().for_each(|one| seen.join(one));
+        // A call of the class, whatever its arguments, comes by completion.
+        if let Some(rule) = rules.get_mut(&(name, None)) {
+            rule.seen.join(&seen);
+            continue;
+        }
+        let condition = Condition { arg, test: Test::In(values.keys().copied().collect()) };
+        let what = SyscallRule::When(name, condition);
+        rules.insert(
+            (name, Some(arg)),
+            Rule { what, seen, values: values.into_values().collect(), completes: None },
+        );
+    }
+    calls.rules = rules.into_values().collect();
+    calls
+}
+
+/// A value as the journal writes it.
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    if let Some(digits) = text.strip_prefix("0x") {
+        return u64::from_str_radix(digits, 16).ok();
+    }
+    // A negative number is its 64 bits, as a register holds it.
+    text.parse::<u64>()
+        .ok()
+        .or_else(|| text.parse::<i64>().ok().map(i64::cast_unsigned))
+        .or_else(|| constants::value(text))
+}
+
+type Brought = BTreeMap<&'static str, Vec<Vec<Condition>>>;
+
+impl Sections {
+    fn brought(self) -> Brought {
+        let listed = [
+            (true, &groups::CORE),
+            (self.files, &groups::FILES),
+            (self.network, &groups::NETWORK),
+            (self.listens, &groups::NETWORK_LISTEN),
+        ];
+        groups::union(listed.into_iter().filter_map(|(there, group)| there.then_some(group)))
+    }
+
+    /// Whether a call with this value of one argument needs no rule.
+    fn allow(self, brought: &Brought, call: &str, arg: u8, value: u64) -> bool {
+        const AF_UNIX: u64 = 1;
+        const AF_INET: u64 = 2;
+        const AF_INET6: u64 = 10;
+        const AF_NETLINK: u64 = 16;
+        if (call, arg) == ("socket", 0) {
+            return match value {
+                AF_UNIX => self.unix || self.names,
+                AF_INET | AF_INET6 => self.internet,
+                AF_NETLINK => self.network,
+                _ => false,
+            };
+        }
+        let Some(alternatives) = brought.get(call) else { return false };
+        let holds = |condition: &Condition| {
+            condition.arg != arg
+                || match &condition.test {
+                    Test::In(values) => values.contains(&value),
+                    Test::NotIn(values) => !values.contains(&value),
+                    Test::Masked { mask, equals } => value & mask == *equals,
+                }
+        };
+        alternatives.iter().any(|all| all.iter().all(holds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BARE: Sections =
+        Sections { files: true, network: false, listens: false, internet: false, unix: false, names: false };
+
+    fn rules(
+        calls: &[(&str, Option<(u8, &str)>)],
+        sections: Sections,
+    ) -> Vec<(SyscallRule, Option<&'static str>)> {
+        let fact = |(call, when): &(&str, Option<(u8, &str)>)| Fact::Call {
+            call: (*call).to_owned(),
+            when: when.map(|(arg, value)| (arg, value.to_owned())),
+        };
+        let facts: Vec<Fact> = calls.iter().map(fact).collect();
+        let seen = Seen::default();
+        let facts = facts.iter().map(|fact| (fact, &seen)).collect();
+        generalise(&facts, sections).rules.into_iter().map(|rule| (rule.what, rule.completes)).collect()
+    }
+
+    #[test]
+    fn what_a_section_brings_needs_no_rule() {
+        let calls = [("read", None), ("openat", None), ("ioctl", Some((1, "FIONBIO"))), ("execve", None)];
+        assert_eq!(rules(&calls, BARE), []);
+    }
+
+    #[test]
+    fn arguments_that_no_group_has_are_granted_as_they_were() {
+        let calls = [
+            ("ioctl", Some((1, "FIONBIO"))),
+            ("ioctl", Some((1, "0x5402"))),
+            ("ioctl", Some((1, "TCSETSW"))),
+        ];
+        let condition = Condition { arg: 1, test: Test::In(vec![0x5402, 0x5403]) };
+        assert_eq!(rules(&calls, BARE), [(SyscallRule::When("ioctl", condition), None)]);
+    }
+
+    #[test]
+    fn a_call_comes_with_its_class_and_says_so() {
+        let found = rules(&[("fchown", None)], BARE);
+        let expected = ["chown", "fchown", "fchownat", "lchown"]
+            .map(|call| (SyscallRule::Call(call), (call != "fchown").then_some("fchown")));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_socket_of_a_family_that_no_endpoint_brings_is_granted_by_it() {
+        let unix = Condition { arg: 0, test: Test::In(vec![1]) };
+        let call = [("socket", Some((0, "AF_UNIX")))];
+        assert_eq!(rules(&call, BARE), [(SyscallRule::When("socket", unix), None)]);
+        assert_eq!(rules(&call, Sections { unix: true, network: true, ..BARE }), []);
+    }
+}

@@ -1,0 +1,369 @@
+//! From files that were used to rules: classify each, then generalise by its class.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::fact::{Did, Fact, Mount, Seen};
+use super::observations::files;
+use super::volatile::template;
+use crate::plan::{DEVICES, NAMES, RUNTIME};
+use crate::profile::Rights;
+
+/// Directories on which no right is ever given by algorithm: too much lies below.
+pub const NEVER: [&str; 16] = [
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run",
+    "/sbin", "/sys", "/usr", "/var",
+];
+
+/// Files of the image used in one directory, beyond which the directory is granted.
+pub const MANY: usize = 10;
+
+/// A rule, and why it is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// A file or a directory.
+    pub path: String,
+    /// What may be done.
+    pub rights: Rights,
+    /// It need not be there at start.
+    pub optional: bool,
+    /// The class that led to it.
+    pub because: &'static str,
+    /// When each right was used, by its word.
+    pub seen: BTreeMap<&'static str, Seen>,
+}
+
+/// The rules of a profile's `files`.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// `@runtime`, where it is needed.
+    pub runtime: Option<Seen>,
+    /// `@names`, where it is needed.
+    pub names: Option<Seen>,
+    /// By path.
+    pub rules: BTreeMap<String, Rule>,
+    /// What could not be granted.
+    pub notes: Vec<String>,
+}
+
+/// What was done with one path.
+#[derive(Default)]
+struct Use<'o> {
+    did: BTreeMap<Did, Seen>,
+    mounts: BTreeSet<&'o Mount>,
+}
+
+const IMAGE: &str = "image file, read only";
+const COLLAPSED: &str = "more than ten files of this directory of the image were read";
+const LISTED: &str = "directory that was listed";
+const CHANGED: &str = "names were made or taken away in it";
+const NAMED: &str = "made or taken away where no directory is granted";
+const VOLUME: &str = "volume, used as one";
+const CONFIG: &str = "a volume whose files are replaced as one";
+const WRITTEN: &str = "written in place";
+const VOLATILE: &str = "names in it differ from run to run";
+const DEVICE: &str = "device or pseudo-file";
+
+/// Generalises the files of `facts`; `programs` are the files that are executed, which
+/// no rule may let the app change.
+pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, programs: &BTreeSet<&str>) -> Files {
+    let mut uses: BTreeMap<&str, Use> = BTreeMap::new();
+    for (path, did, mount, seen) in files(facts) {
+        let one = uses.entry(path).or_default();
+        one.did.entry(did).or_default().join(seen);
+        one.mounts.insert(mount);
+    }
+    let made: BTreeSet<&str> = uses
+        .iter()
+        .filter(|(_, one)| one.did.contains_key(&Did::MakeDirectory))
+        .map(|(path, _)| *path)
+        .collect();
+    let changed: BTreeSet<&str> =
+        uses.iter().filter(|(_, one)| one.changes_names()).map(|(path, _)| *path).collect();
+    let mut sorter = Sorter { programs, made, changed, read: BTreeMap::new(), into: Files::default() };
+    for (path, one) in &uses {
+        sorter.sort(path, one);
+    }
+    sorter.collapse();
+    let mut files = sorter.into;
+    files.drop_what_is_covered();
+    files
+}
+
+impl Use<'_> {
+    fn changes_names(&self) -> bool {
+        self.did.keys().any(|did| matches!(did, Did::Create | Did::MakeDirectory | Did::Remove))
+    }
+
+    fn rights(&self) -> Rights {
+        self.did.keys().fold(Rights::NONE, |all, did| all.union(did.right()))
+    }
+
+    fn seen(&self) -> Seen {
+        let mut all = Seen::default();
+        self.did.values().for_each(|seen| all.join(seen));
+        all
+    }
+}
+
+impl Did {
+    fn right(self) -> Rights {
+        match self {
+            Did::Read | Did::List => Rights::READ,
+            Did::Write => Rights::WRITE,
+            Did::Create | Did::MakeDirectory => Rights::CREATE,
+            Did::Remove => Rights::REMOVE,
+            Did::Ioctl => Rights::IOCTL,
+        }
+    }
+}
+
+struct Sorter<'o> {
+    programs: &'o BTreeSet<&'o str>,
+    /// Directories that the app made itself.
+    made: BTreeSet<&'o str>,
+    /// Paths that were made or taken away.
+    changed: BTreeSet<&'o str>,
+    /// Files of the image that were read and nothing else.
+    read: BTreeMap<String, Seen>,
+    into: Files,
+}
+
+impl<'o> Sorter<'o> {
+    fn sort(&mut self, path: &'o str, one: &Use) {
+        let rights = one.rights();
+        if self.comes_of_itself(path, rights, &one.seen()) {
+            return;
+        }
+        if path.starts_with("/proc/") || path == "/proc" {
+            if rights.intersects(CHANGING)
+                && !["/proc/self/comm", "/proc/self/coredump_filter"].contains(&path)
+            {
+                self.note(format!("{path} was written; nothing below /proc can be granted for writing"));
+            }
+            Files::group(&mut self.into.runtime, &one.seen());
+            return;
+        }
+        if let Some((place, because)) = volume(path, one)
+            && self.grantable(place, rights)
+        {
+            return self.grant(place, rights, because, path, one);
+        }
+        // Read as it stands in the image's layer, but made by the app under a name like it.
+        let known = template(path).filter(|known| self.changed.contains(known.as_str()));
+        if one.changes_names() || known.is_some() {
+            return self.change(known.as_deref().unwrap_or(path), path, rights, one);
+        }
+        match path.strip_suffix("/*") {
+            Some(directory) if self.grantable(directory, rights) => {
+                self.grant(directory, rights, VOLATILE, path, one);
+            }
+            Some(directory) => self.note(format!(
+                "{path}: names that differ from run to run, in a directory that is not granted by algorithm; \
+                 add a rule for {directory} by hand"
+            )),
+            None => self.in_place(path, rights, one),
+        }
+    }
+
+    /// Made, renamed or taken away: the nearest directory above that was there before,
+    /// or the name itself where that directory is not to be granted.
+    fn change(&mut self, path: &str, literal: &str, rights: Rights, one: &Use) {
+        let mut name = path;
+        let mut directory = parent(path);
+        while self.made.contains(directory) || directory.ends_with("/*") {
+            name = directory;
+            directory = parent(directory);
+        }
+        if self.grantable(directory, rights) {
+            return self.grant(directory, rights, CHANGED, literal, one);
+        }
+        if name.ends_with("/*") {
+            return self.note(format!(
+                "{path}: made under a name that differs from run to run, in {directory}, which is not granted by \
+                 algorithm; give the app a directory of its own"
+            ));
+        }
+        if name != path || one.did.contains_key(&Did::MakeDirectory) {
+            self.note(format!(
+                "{name} was made as a directory in {directory}, which is not granted by algorithm; have it there at start"
+            ));
+        }
+        if self.changes_a_program(name) {
+            return self.note(format!("{name} is a program, and the app changed it; that cannot be granted"));
+        }
+        self.grant(name, rights, NAMED, literal, one);
+    }
+
+    /// What was there, and stayed.
+    fn in_place(&mut self, path: &str, rights: Rights, one: &Use) {
+        if one.did.contains_key(&Did::List) {
+            if NEVER.contains(&path) {
+                return self
+                    .note(format!("{path} was listed, and is not granted by algorithm; add it by hand"));
+            }
+            return self.grant(path, rights, LISTED, path, one);
+        }
+        if rights.intersects(CHANGING) && self.changes_a_program(path) {
+            return self.note(format!("{path} is a program, and the app wrote it; that cannot be granted"));
+        }
+        if NEVER.contains(&path) {
+            return self.note(format!("{path} is not granted by algorithm; add it by hand"));
+        }
+        let plain = one.mounts.iter().all(|mount| matches!(mount, Mount::Image));
+        match rights {
+            Rights::READ if plain && !path.starts_with("/dev/") => {
+                self.read.entry(path.to_owned()).or_default().join(&one.seen());
+            }
+            _ if path.starts_with("/dev/") || path.starts_with("/sys/") => {
+                self.grant(path, rights, DEVICE, path, one);
+            }
+            _ if rights.contains(Rights::WRITE) => self.grant(path, rights, WRITTEN, path, one),
+            _ => self.grant(path, rights, "read", path, one),
+        }
+    }
+
+    /// Whether a group or the program's own entry brings it.
+    fn comes_of_itself(&mut self, path: &str, rights: Rights, seen: &Seen) -> bool {
+        let below = |place: &&str| Path::new(path).starts_with(place);
+        if rights == Rights::READ && self.programs.contains(path) {
+            return true;
+        }
+        let read_write = Rights::READ.union(Rights::WRITE);
+        if (rights == Rights::READ && RUNTIME.iter().any(below))
+            || (read_write.contains(rights) && DEVICES.contains(&path))
+            || (read_write.union(Rights::IOCTL).contains(rights) && path == "/dev/tty")
+        {
+            Files::group(&mut self.into.runtime, seen);
+            return true;
+        }
+        if rights == Rights::READ && NAMES.contains(&path) {
+            Files::group(&mut self.into.names, seen);
+            return true;
+        }
+        false
+    }
+
+    /// Whether an algorithm may give these rights on a whole directory.
+    fn grantable(&self, directory: &str, rights: Rights) -> bool {
+        let changes = rights.intersects(CHANGING) && self.changes_a_program(directory);
+        !changes && !NEVER.contains(&directory)
+    }
+
+    fn changes_a_program(&self, place: &str) -> bool {
+        self.programs.iter().any(|program| Path::new(program).starts_with(place))
+    }
+
+    fn grant(&mut self, place: &str, rights: Rights, because: &'static str, literal: &str, one: &Use) {
+        let passing = |mount: &&Mount| matches!(mount, Mount::Tmpfs | Mount::Proc);
+        let optional = because != NAMED && one.mounts.iter().any(passing);
+        let rule = self.into.rules.entry(place.to_owned()).or_insert_with(|| Rule {
+            path: place.to_owned(),
+            rights: Rights::NONE,
+            optional,
+            because,
+            seen: BTreeMap::new(),
+        });
+        rule.rights = rule.rights.union(rights);
+        rule.optional &= optional;
+        for (did, seen) in &one.did {
+            for word in did.right().words() {
+                let all = rule.seen.entry(word).or_default();
+                all.join(seen);
+                if seen.examples.is_empty() {
+                    all.example(literal);
+                }
+            }
+        }
+    }
+
+    /// Files of the image that were read: each, or their directory where there are many.
+    fn collapse(&mut self) {
+        let mut children: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for path in self.read.keys() {
+            children.entry(parent(path).to_owned()).or_default().insert(path.clone());
+        }
+        let depth = |path: &str| path.matches('/').count();
+        let mut deepest = children.keys().map(|path| depth(path)).max().unwrap_or(0);
+        while deepest > 0 {
+            let many: Vec<String> = children
+                .iter()
+                .filter(|(directory, files)| {
+                    depth(directory) == deepest && files.len() > MANY && !NEVER.contains(&directory.as_str())
+                })
+                .map(|(directory, _)| directory.clone())
+                .collect();
+            for directory in many {
+                children.remove(&directory);
+                children.entry(parent(&directory).to_owned()).or_default().insert(directory);
+            }
+            deepest -= 1;
+        }
+        // What is left of the tree: files, and directories that stand for theirs.
+        let kept: BTreeSet<String> = children.into_values().flatten().collect();
+        for (path, seen) in std::mem::take(&mut self.read) {
+            let above = kept.iter().find(|place| Path::new(&path).starts_with(place.as_str()));
+            let place = above.cloned().unwrap_or_else(|| path.clone());
+            let because = if place == path { IMAGE } else { COLLAPSED };
+            let one = Use { did: [(Did::Read, seen)].into(), mounts: [&Mount::Image].into() };
+            self.grant(&place, Rights::READ, because, &path, &one);
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        self.into.notes.push(note);
+    }
+}
+
+/// Rights that change what is there.
+const CHANGING: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
+
+/// The place that stands for all of a volume, and why.
+fn volume<'p>(path: &'p str, one: &'p Use) -> Option<(&'p str, &'static str)> {
+    // A ConfigMap is a directory whose links lead through `..data` to `..2026_…`.
+    let mounted = |mount: &&Mount| matches!(mount, Mount::Volume(_) | Mount::Tmpfs);
+    if let Some(at) = path.find("/..").filter(|at| *at > 0 && one.mounts.iter().any(mounted)) {
+        return Some((&path[..at], CONFIG));
+    }
+    one.mounts.iter().find_map(|mount| match mount {
+        Mount::Volume(Some(place)) if Path::new(path).starts_with(place) => Some((place.as_str(), VOLUME)),
+        _ => None,
+    })
+}
+
+/// The directory of a path.
+pub fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        None | Some(0) => "/",
+        Some(at) => &path[..at],
+    }
+}
+
+impl Files {
+    /// Takes note that a group is needed.
+    pub fn group(group: &mut Option<Seen>, seen: &Seen) {
+        group.get_or_insert_with(Seen::default).join(seen);
+    }
+
+    /// A rule below another that has all its rights says nothing.
+    fn drop_what_is_covered(&mut self) {
+        let rules: Vec<Rule> = self.rules.values().cloned().collect();
+        for rule in &rules {
+            let covers = |above: &&Rule| {
+                above.path != rule.path
+                    && Path::new(&rule.path).starts_with(&above.path)
+                    && above.rights.contains(rule.rights)
+            };
+            let Some(above) = rules.iter().find(covers) else { continue };
+            self.rules.remove(&rule.path);
+            if let Some(above) = self.rules.get_mut(&above.path) {
+                for (word, seen) in &rule.seen {
+                    above.seen.entry(word).or_default().join(seen);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

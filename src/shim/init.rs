@@ -1,0 +1,243 @@
+//! The init: what is done for every app, confined or not, and all of it where nobody is
+//! confined.
+
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use caps::Capability;
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::abandon;
+use super::command::CommandError;
+use super::options::Options;
+use super::refusal::{Dialect, Refused};
+use crate::enforce::launch::{self, Command, Failure, Terminal};
+use crate::plan::matches;
+use crate::profile::RunAs;
+use crate::supervise::run::{self, RunError};
+use crate::supervise::state::Rules;
+use crate::supervise::voice::{Sight, Voice};
+use crate::sys;
+use crate::sys::signal::Mask;
+
+/// What the app is started from.
+pub(super) struct Init {
+    /// The file that COMMAND is.
+    pub found: PathBuf,
+    /// The whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Descriptors from 3 on that were open at the start.
+    pub inherited: Vec<i32>,
+    /// Who started us.
+    pub parent: Pid,
+}
+
+/// How signals were when we were started.
+#[derive(Clone, Copy)]
+pub(super) struct Signals {
+    mask: Mask,
+    sigchld_ignored: bool,
+}
+
+impl Init {
+    /// `--mode off`: the init, and nothing else.
+    pub fn run(&self, options: &Options, run_as: Option<RunAs>) -> Result<u8, Refused> {
+        let run_as = run_as.filter(|ids| !is_us(ids));
+        if run_as.is_some() {
+            may_change_user()?;
+        }
+        let signals = take_signals()?;
+        let command = self.app(options, [&[]; 2], signals, run_as)?;
+        self.prepare(options, options.subreaper)?;
+        let child = launch::launch(&command, None)?;
+        if let Err(why) = launch::settle(None, &self.inherited) {
+            return Err(abandon(child.pid, why));
+        }
+        finish(run::run(child, behaviour(options), None), options, &self.found)
+    }
+
+    /// What this process itself is before it forks, with all signals blocked.
+    ///
+    /// # Errors
+    /// One line: the call and its errno.
+    pub fn prepare(&self, options: &Options, subreaper: bool) -> Result<(), String> {
+        let failed = |what: &'static str| move |errno| format!("{what}: {errno}");
+        if let Some(signal) = options.parent_death {
+            let signal = signal as u64;
+            sys::process::prctl(libc::PR_SET_PDEATHSIG, signal, 0).map_err(failed("PR_SET_PDEATHSIG"))?;
+            // It died before it was asked after: the signal is sent all the same.
+            if nix::unistd::getppid() != self.parent {
+                let me = nix::unistd::getpid().as_raw();
+                sys::signal::send(me, signal as i32).map_err(failed("kill"))?;
+            }
+        }
+        let voice = voice(options);
+        if subreaper {
+            let set = sys::process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0);
+            set.map_err(failed("PR_SET_CHILD_SUBREAPER"))?;
+            voice.tell(Sight::Subreaper);
+        } else if options.dialect != Dialect::DumbInit && !reaps()? {
+            voice.tell(Sight::NoReaper);
+        }
+        if options.terminal == Terminal::Session {
+            give_up_terminal(voice);
+        }
+        Ok(())
+    }
+
+    /// The app's arguments, environment and attributes.
+    pub fn app(
+        &self,
+        options: &Options,
+        [drop, keep]: [&[String]; 2],
+        signals: Signals,
+        run_as: Option<RunAs>,
+    ) -> Result<Command, String> {
+        let nul = |what: &str| format!("{what} holds a NUL byte");
+        let c_string = |bytes: Vec<u8>, what: &str| CString::new(bytes).map_err(|_| nul(what));
+        let dropped = |name: &OsString| matches(drop, name.as_bytes()) && !matches(keep, name.as_bytes());
+        let argv = options.command.iter().map(|arg| c_string(arg.as_bytes().to_vec(), "an argument"));
+        let variables = self.environment.iter().filter(|(name, _)| !dropped(name)).map(|(name, value)| {
+            let mut text = name.clone().into_vec();
+            text.push(b'=');
+            text.extend_from_slice(value.as_bytes());
+            c_string(text, "the environment")
+        });
+        let variable = |wanted: &str| {
+            let found = self.environment.iter().find(|(name, _)| name == wanted);
+            found.and_then(|(_, value)| value.to_str()?.parse::<u32>().ok())
+        };
+        let ours = variable("LISTEN_PID") == Some(std::process::id());
+        // More than were inherited without a gap are none of the app's, whatever it says.
+        let in_a_row = (3..).take_while(|fd| self.inherited.contains(fd)).count() as u32;
+        Ok(Command {
+            program: c_string(self.found.as_os_str().as_bytes().to_vec(), "COMMAND")?,
+            argv: argv.collect::<Result<_, _>>()?,
+            environment: variables.collect::<Result<_, _>>()?,
+            mask: signals.mask,
+            ignore_sigchld: signals.sigchld_ignored,
+            ignore_sigpipe: sys::signal::sigpipe_was_ignored(),
+            listen_fds: if ours { variable("LISTEN_FDS").unwrap_or(0).min(in_a_row) } else { 0 },
+            terminal: options.terminal,
+            run_as,
+            parent_death: options.parent_death,
+        })
+    }
+}
+
+/// Blocks every signal, for this thread and all that it will start.
+///
+/// # Errors
+/// One line: the call and its errno.
+pub(super) fn take_signals() -> Result<Signals, String> {
+    let failed = |what: &'static str| move |errno| format!("{what}: {errno}");
+    let mask = sys::signal::set_mask(Mask::ALL).map_err(failed("sigprocmask"))?;
+    let sigchld_ignored = sys::signal::default_sigchld().map_err(failed("sigaction"))?;
+    sys::process::can_wait().map_err(failed("wait4"))?;
+    Ok(Signals { mask, sigchld_ignored })
+}
+
+/// Whether the ids are those that this process has; then nothing is to be done.
+fn is_us(ids: &RunAs) -> bool {
+    let (user, group) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+    (ids.user, ids.group) == (user, group)
+}
+
+fn may_change_user() -> Result<(), String> {
+    let sets = sys::credentials::capget().map_err(|errno| format!("capget: {errno}"))?;
+    let has = |capability: Capability| sets.effective & capability.bitmask() != 0;
+    if has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID) {
+        return Ok(());
+    }
+    Err("--run-as: needs CAP_SETUID and CAP_SETGID, which this process lacks; start it as root, or leave it out"
+        .to_owned())
+}
+
+/// Whether orphans come to us.
+fn reaps() -> Result<bool, String> {
+    if std::process::id() == 1 {
+        return Ok(true);
+    }
+    sys::process::is_subreaper().map_err(|errno| format!("PR_GET_CHILD_SUBREAPER: {errno}"))
+}
+
+/// A session leader that gives its terminal up is sent HUP and CONT for it, at once;
+/// they are none of the app's.
+fn give_up_terminal(voice: Voice) {
+    let leader = sys::terminal::leads_session();
+    if let Err(errno) = sys::terminal::give_up(0) {
+        return voice.tell(Sight::KeptTerminal(errno));
+    }
+    voice.tell(Sight::GaveTerminalUp { leader });
+    if leader {
+        let hand_off = Mask::of(&[libc::SIGHUP, libc::SIGCONT]);
+        while let Ok(Some(received)) = sys::signal::wait(hand_off, Some(std::time::Duration::ZERO)) {
+            voice.tell(Sight::HandOff(received.signal));
+        }
+    }
+}
+
+fn voice(options: &Options) -> Voice {
+    match options.dialect {
+        Dialect::Remit => Voice::Own,
+        Dialect::Tini => Voice::Tini(options.verbosity),
+        Dialect::DumbInit => Voice::DumbInit { debug: options.verbosity > 0 },
+    }
+}
+
+/// What of the options is the loop's.
+pub(super) fn behaviour(options: &Options) -> run::Options {
+    run::Options {
+        rules: Rules {
+            grace: options.grace,
+            drain: options.drain,
+            remap: options.remap.clone(),
+            rewrite: options.rewrite.clone(),
+            terminal: options.terminal,
+            status: options.status,
+            unattended: std::process::id() == 1 || sys::terminal::leads_session(),
+        },
+        group: options.group,
+        warn_reaped: options.warn_reaped,
+        voice: voice(options),
+        name: options.command[0].to_string_lossy().into_owned(),
+    }
+}
+
+/// The C library's execvp(3) gives a file that the kernel cannot execute to a shell, and
+/// so do tini and dumb-init with it. Who stands in for them and confines nobody does the
+/// same; what is confined is never another program than was named.
+///
+/// # Errors
+/// COMMAND is something else that cannot be executed.
+pub(super) fn by_a_shell(options: &mut Options, error: CommandError, off: bool) -> Result<PathBuf, Refused> {
+    const SHELL: &str = "/bin/sh";
+    match &error.file {
+        Some(file)
+            if off && options.dialect != Dialect::Remit && error.errno == Errno::ENOEXEC && error.unknown =>
+        {
+            options.command.splice(..1, [SHELL.into(), file.clone().into()]);
+            Ok(PathBuf::from(SHELL))
+        }
+        _ => Err(Refused::Command(options.command[0].to_string_lossy().into_owned(), error)),
+    }
+}
+
+/// The exit code, or the line that says which step of the launch failed.
+pub(super) fn finish(ended: Result<u8, RunError>, options: &Options, found: &Path) -> Result<u8, Refused> {
+    let name = found.display();
+    match ended {
+        Ok(code) => Ok(code),
+        Err(RunError::Loop(errno)) => Err(format!("supervising: {errno}").into()),
+        Err(RunError::Launch(Failure { exec: true, errno, .. })) => {
+            let text = format!("{name}: cannot be executed: {errno}");
+            let called = options.command[0].to_string_lossy().into_owned();
+            Err(Refused::Command(called, CommandError { errno, text, file: None, unknown: false }))
+        }
+        Err(RunError::Launch(Failure { step, errno, .. })) => {
+            Err(format!("{name}: was not started: step `{step}` failed: {errno}").into())
+        }
+    }
+}

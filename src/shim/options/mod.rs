@@ -1,0 +1,450 @@
+//! The command line and the environment: a flag beats the environment, which beats
+//! the profile. Who is called as tini or dumb-init is told what they are told, and
+//! everything else that remit-init knows besides.
+
+mod text;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+
+pub use self::text::HELP;
+use super::refusal::{Dialect, Refused};
+use crate::enforce::launch::Terminal;
+use crate::event::{Destination, Level, Redaction, Source};
+use crate::profile::{self, Mode};
+
+/// What was asked for.
+pub struct Options {
+    /// Whom it stands in for.
+    pub dialect: Dialect,
+    /// The profile that was named.
+    pub profile: Option<OsString>,
+    /// The mode that was named, and by whom.
+    pub mode: Option<(Mode, Source)>,
+    /// Where events go.
+    pub events: Destination,
+    /// Which are written.
+    pub level: Level,
+    /// What becomes of arguments in events.
+    pub redaction: Redaction,
+    /// Where a learning run is written: a directory, or `-` for stderr.
+    pub learn_dir: Option<OsString>,
+    /// The workload of a learning run.
+    pub label: Option<String>,
+    /// A learning run watches every call.
+    pub exact: bool,
+    /// Whom the app is to be: `USER[:GROUP]`.
+    pub run_as: Option<String>,
+    /// The grace that was asked for.
+    pub grace: Option<Duration>,
+    /// How long a TERM is kept back.
+    pub drain: Duration,
+    /// Be a subreaper.
+    pub subreaper: bool,
+    /// Signals go to the group.
+    pub group: bool,
+    /// What the app shares with us.
+    pub terminal: Terminal,
+    /// Signals that are forwarded as others, or as 0 not at all.
+    pub rewrite: BTreeMap<i32, i32>,
+    /// The signal that asks what we see.
+    pub status: Option<i32>,
+    /// The parent-death signal.
+    pub parent_death: Option<i32>,
+    /// Exit codes that become 0.
+    pub remap: Vec<u8>,
+    /// Reaped orphans are told.
+    pub warn_reaped: bool,
+    /// How much is told: none is what a person has to know.
+    pub verbosity: usize,
+    /// COMMAND and its arguments.
+    pub command: Vec<OsString>,
+}
+
+/// What the command line asks for: a run, or only a text.
+pub enum Asked {
+    /// Run the command.
+    Run(Box<Options>),
+    /// Print this, and end well.
+    Print(String),
+    /// Print this on stderr, as dumb-init does, and end well.
+    PrintError(String),
+    /// Say what can be enforced here, as JSON or as text.
+    Doctor {
+        /// As JSON.
+        json: bool,
+    },
+}
+
+type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// Whom the command line asks it to be: the first option, or else the name.
+///
+/// # Errors
+/// `--as` names nobody.
+pub fn dialect(args: &mut Vec<OsString>) -> Result<Dialect, Refused> {
+    let called = args.first().map_or(Dialect::Remit, |name| Dialect::of(name));
+    let Some(first) = args.get(1).and_then(|arg| arg.to_str()) else { return Ok(called) };
+    let (taken, name) = match first.strip_prefix("--as") {
+        Some("") => (2, args.get(2).map(|name| name.to_string_lossy().into_owned())),
+        Some(rest) if rest.starts_with('=') => (1, Some(rest[1..].to_owned())),
+        _ => return Ok(called),
+    };
+    let dialect = name.as_deref().and_then(Dialect::named).ok_or_else(|| {
+        let name = name.unwrap_or_default();
+        Refused::Usage(format!("--as: `{name}` is nobody; expected remit-init, tini or dumb-init"))
+    })?;
+    args.drain(1..=taken);
+    Ok(dialect)
+}
+
+/// Reads argv and the environment.
+///
+/// # Errors
+/// What was wrong and what was expected, as whom it stands in for says it.
+pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Result<Asked, Refused> {
+    // A variable that is set to nothing is one that nobody set; tini's two switches
+    // count by being there.
+    let env: Environment<'_> = &|name: &str| {
+        let switch = matches!(name, "TINI_SUBREAPER" | "TINI_KILL_PROCESS_GROUP");
+        env(name).filter(|value| switch || !value.is_empty())
+    };
+    let mut reading = Reading {
+        options: Options::new(dialect, env)?,
+        name: args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        mode: None,
+        events: None,
+        separated: false,
+    };
+    let words = args.clone();
+    let mut parser = lexopt::Parser::from_iter(args);
+    while let Some(arg) = parser.next().map_err(|error| reading.wrong(&error))? {
+        let asked = match arg {
+            Value(command) => {
+                reading.options.command.push(command);
+                let rest = parser.raw_args().map_err(|error| reading.wrong(&error))?;
+                reading.options.command.extend(rest);
+                break;
+            }
+            Short(flag) => reading.short(flag, &mut parser)?,
+            Long(flag) => {
+                let flag = flag.to_owned();
+                reading.long(&flag, &mut parser)?
+            }
+        };
+        if let Some(asked) = asked {
+            return Ok(asked);
+        }
+    }
+    let before = words.len() - reading.options.command.len();
+    reading.separated = words[..before].last().is_some_and(|word| word == "--");
+    reading.end(env)
+}
+
+/// A command line that has been read in part.
+struct Reading {
+    options: Options,
+    name: String,
+    // The environment only speaks where no flag does, wrong or not.
+    mode: Option<(Mode, Source)>,
+    events: Option<OsString>,
+    /// A `--` stood before COMMAND.
+    separated: bool,
+}
+
+/// Every long option, to name the nearest of a mistyped one.
+const LONG: [&str; 18] = [
+    "profile",
+    "mode",
+    "events",
+    "learn-dir",
+    "label",
+    "exact",
+    "run-as",
+    "grace",
+    "drain",
+    "doctor",
+    "status",
+    "setsid",
+    "rewrite",
+    "single-child",
+    "help",
+    "version",
+    "verbose",
+    "as",
+];
+
+impl Reading {
+    /// The last part of the name that it was called by.
+    fn base_name(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+
+    fn short(&mut self, flag: char, parser: &mut lexopt::Parser) -> Result<Option<Asked>, Refused> {
+        let dumb_init = self.options.dialect == Dialect::DumbInit;
+        match flag {
+            'h' => return Ok(Some(self.help())),
+            'V' if dumb_init => return Ok(Some(Asked::PrintError(text::version(Dialect::DumbInit)))),
+            'v' => self.options.verbosity += 1,
+            'c' if self.options.dialect != Dialect::Tini => self.options.terminal = Terminal::Shared,
+            'r' if self.options.dialect != Dialect::Tini => self.rewrite(parser)?,
+            _ if dumb_init => return Err(self.unknown(&format!("-{flag}"))),
+            's' => self.options.subreaper = true,
+            'g' => self.options.group = true,
+            'w' => self.options.warn_reaped = true,
+            'l' => return Ok(Some(Asked::Print(text::LICENSE.to_owned()))),
+            'p' => {
+                let value = self.value(parser)?;
+                let signal = values::signal("-p", &value);
+                self.options.parent_death = Some(signal.map_err(|why| self.invalid("-p", &value, why))?);
+            }
+            'e' => {
+                let value = self.value(parser)?;
+                let code = values::code(&value).map_err(|why| self.invalid("-e", &value, why))?;
+                self.options.remap.push(code);
+            }
+            _ => return Err(self.unknown(&format!("-{flag}"))),
+        }
+        Ok(None)
+    }
+
+    fn long(&mut self, flag: &str, parser: &mut lexopt::Parser) -> Result<Option<Asked>, Refused> {
+        let dumb_init = self.options.dialect == Dialect::DumbInit;
+        match flag {
+            "profile" => self.options.profile = Some(self.value(parser)?),
+            "mode" => self.mode = Some((values::mode("--mode", &self.value(parser)?)?, Source::Flag)),
+            "events" => self.events = Some(self.value(parser)?),
+            "learn-dir" => {
+                let directory = self.value(parser)?;
+                if directory.is_empty() {
+                    return Err(self.invalid(
+                        "--learn-dir",
+                        &directory,
+                        "--learn-dir: it is empty; name a directory, or `-` for stderr".to_owned(),
+                    ));
+                }
+                self.options.learn_dir = Some(directory);
+            }
+            "label" => self.options.label = Some(values::label("--label", &self.value(parser)?)?),
+            "exact" => self.options.exact = true,
+            "run-as" => self.options.run_as = Some(self.value(parser)?.to_string_lossy().into_owned()),
+            "grace" => self.options.grace = Some(values::duration("--grace", &self.value(parser)?)?),
+            "drain" => self.options.drain = values::duration("--drain", &self.value(parser)?)?,
+            "status" => {
+                self.options.status =
+                    Some(values::signal("--status", &self.value(parser)?).map_err(Refused::Usage)?)
+            }
+            "setsid" => self.options.terminal = Terminal::Session,
+            "doctor" => return values::doctor(parser.optional_value()).map(Some),
+            "help" => return Ok(Some(self.help())),
+            "version" if dumb_init => {
+                return Ok(Some(Asked::PrintError(text::version(Dialect::DumbInit))));
+            }
+            "version" => return Ok(Some(Asked::Print(text::version(self.options.dialect)))),
+            "single-child" => self.options.terminal = Terminal::Shared,
+            "rewrite" => self.rewrite(parser)?,
+            "verbose" => self.options.verbosity += 1,
+            "as" => return Err(Refused::Usage("--as: has to be the first option of all".to_owned())),
+            // getopt_long(3) takes what begins one name alone for that.
+            start if dumb_init => match &LONG.iter().filter(|l| l.starts_with(start)).collect::<Vec<_>>()[..]
+            {
+                [whole] => return self.long(whole, parser),
+                _ => return Err(self.unknown(&format!("--{start}"))),
+            },
+            _ => return Err(self.unknown(&format!("--{flag}"))),
+        }
+        Ok(None)
+    }
+
+    fn help(&self) -> Asked {
+        match self.options.dialect {
+            Dialect::Remit => Asked::Print(HELP.to_owned()),
+            Dialect::Tini => Asked::Print(text::tini_usage(self.base_name())),
+            Dialect::DumbInit => Asked::PrintError(text::dumb_init_help(&self.name)),
+        }
+    }
+
+    fn value(&self, parser: &mut lexopt::Parser) -> Result<OsString, Refused> {
+        parser.value().map_err(|error| self.wrong(&error))
+    }
+
+    fn rewrite(&mut self, parser: &mut lexopt::Parser) -> Result<(), Refused> {
+        let value = self.value(parser)?;
+        let dialect = self.options.dialect;
+        let (from, to) = values::rewrite(&value, dialect).map_err(|why| match dialect {
+            Dialect::DumbInit => Refused::Verbatim(text::DUMB_INIT_REWRITE.to_owned()),
+            _ => Refused::Usage(why),
+        })?;
+        self.options.rewrite.insert(from, to);
+        Ok(())
+    }
+
+    /// A value that is none, in tini's words where those are asked for.
+    fn invalid(&self, flag: &str, value: &OsString, why: String) -> Refused {
+        match self.options.dialect {
+            Dialect::Tini => Refused::Usage(format!("Not a valid option for {flag}: {}", value.display())),
+            _ => Refused::Usage(why),
+        }
+    }
+
+    /// An option that nobody knows.
+    fn unknown(&self, flag: &str) -> Refused {
+        let name = &self.name;
+        match (self.options.dialect, flag.strip_prefix("--")) {
+            (Dialect::Remit, long) => {
+                let nearest = long.and_then(|long| profile::nearest(long, LONG));
+                let meant = nearest.map(|word| format!("did you mean --{word}? ")).unwrap_or_default();
+                Refused::Usage(format!("{flag} is no option; {meant}see --help, or put -- before COMMAND"))
+            }
+            (Dialect::Tini, long) => {
+                let letter = if long.is_some() { "-" } else { flag.trim_start_matches('-') };
+                let usage = text::tini_usage(self.base_name());
+                Refused::Verbatim(format!("{name}: invalid option -- '{letter}'\n{usage}"))
+            }
+            (Dialect::DumbInit, Some(_)) => {
+                Refused::Verbatim(format!("{name}: unrecognized option '{flag}'\n"))
+            }
+            (Dialect::DumbInit, None) => {
+                let letter = flag.trim_start_matches('-');
+                Refused::Verbatim(format!("{name}: invalid option -- '{letter}'\n"))
+            }
+        }
+    }
+
+    /// What the parser itself says.
+    fn wrong(&self, error: &lexopt::Error) -> Refused {
+        let name = &self.name;
+        match (self.options.dialect, error) {
+            (Dialect::Remit, error) => Refused::Usage(format!("{error}; see --help")),
+            (dialect, lexopt::Error::MissingValue { option: Some(option) }) => {
+                let letter = option.trim_start_matches('-');
+                let usage = match dialect {
+                    Dialect::Tini => text::tini_usage(self.base_name()),
+                    _ => String::new(),
+                };
+                Refused::Verbatim(format!("{name}: option requires an argument -- '{letter}'\n{usage}"))
+            }
+            (_, error) => Refused::Verbatim(format!("{name}: {error}\n")),
+        }
+    }
+
+    fn end(mut self, env: Environment<'_>) -> Result<Asked, Refused> {
+        self.options.mode = match self.mode {
+            Some(mode) => Some(mode),
+            None => env("REMIT_MODE")
+                .map(|v| Ok::<_, String>((values::mode("REMIT_MODE", &v)?, Source::Environment)))
+                .transpose()?,
+        };
+        if self.options.label.is_none() {
+            self.options.label = env("REMIT_LABEL").map(|v| values::label("REMIT_LABEL", &v)).transpose()?;
+        }
+        if let Some(text) = env("REMIT_LEARN_EXACT") {
+            self.options.exact |= values::switch("REMIT_LEARN_EXACT", &text)?;
+        }
+        if let Some(destination) = self.events.take().or_else(|| env("REMIT_EVENTS")) {
+            self.options.events = Destination::parse(&destination).map_err(Refused::Usage)?;
+        }
+        self.options.level = match env("REMIT_EVENTS_LEVEL") {
+            Some(text) => Level::parse(&text.to_string_lossy()).map_err(Refused::Usage)?,
+            None => self.options.events.default_level(),
+        };
+        match self.options.dialect {
+            Dialect::Remit if self.options.command.is_empty() => {
+                return Err(Refused::Usage(
+                    "no COMMAND; expected remit-init [options] [--] COMMAND [ARG...], see --help".to_owned(),
+                ));
+            }
+            Dialect::Tini if self.options.command.is_empty() => {
+                return Err(Refused::Verbatim(text::tini_usage(self.base_name())));
+            }
+            Dialect::DumbInit if self.options.command.is_empty() => {
+                return Err(Refused::Verbatim(text::dumb_init_usage(&self.name)));
+            }
+            Dialect::Tini if !self.separated && env("POSIXLY_CORRECT").is_none() => {
+                separate(&mut self.options.command)
+            }
+            _ => {}
+        }
+        if self.options.terminal == Terminal::Session {
+            self.options.group = true;
+        }
+        Ok(Asked::Run(Box::new(self.options)))
+    }
+}
+
+/// tini's usage is `PROGRAM -- ARGS`: its getopt(3) takes the first `--` out, behind
+/// PROGRAM too. Here only where nothing before it looks like an option, which tini would
+/// have taken for its own.
+fn separate(command: &mut Vec<OsString>) {
+    let Some(at) = command.iter().position(|word| word == "--") else { return };
+    let option = |word: &OsString| word.to_str().is_none_or(|word| word.starts_with('-'));
+    if !command[..at].iter().any(option) {
+        command.remove(at);
+    }
+}
+
+impl Options {
+    fn new(dialect: Dialect, env: Environment<'_>) -> Result<Options, Refused> {
+        let redaction = match env("REMIT_EVENTS_ARGS") {
+            Some(text) => Redaction::parse(&text.to_string_lossy()).map_err(Refused::Usage)?,
+            None => Redaction::Secrets,
+        };
+        let tini = dialect != Dialect::DumbInit;
+        let is = |name: &str, value: &str| !tini && env(name).is_some_and(|set| set == value);
+        let verbosity = match env("TINI_VERBOSITY") {
+            Some(text) if tini => values::verbosity(dialect, &text)?,
+            _ => usize::from(dialect == Dialect::Tini || is("DUMB_INIT_DEBUG", "1")),
+        };
+        Ok(Options {
+            dialect,
+            profile: env("REMIT_PROFILE"),
+            mode: None,
+            events: Destination::Stderr,
+            level: Level::Violation,
+            redaction,
+            learn_dir: env("REMIT_LEARN_DIR"),
+            label: None,
+            exact: false,
+            run_as: None,
+            grace: None,
+            drain: Duration::ZERO,
+            subreaper: tini && env("TINI_SUBREAPER").is_some(),
+            group: tini && env("TINI_KILL_PROCESS_GROUP").is_some(),
+            terminal: match dialect {
+                Dialect::DumbInit if is("DUMB_INIT_SETSID", "0") => Terminal::Shared,
+                Dialect::DumbInit => Terminal::Session,
+                _ => Terminal::Group,
+            },
+            rewrite: BTreeMap::new(),
+            status: None,
+            parent_death: None,
+            remap: Vec::new(),
+            warn_reaped: false,
+            verbosity,
+            command: Vec::new(),
+        })
+    }
+
+    /// How much of our own diagnostics is told: where it speaks as somebody else, what a
+    /// person has to know.
+    pub fn own_verbosity(&self) -> usize {
+        match self.dialect {
+            Dialect::Remit => self.verbosity,
+            Dialect::Tini | Dialect::DumbInit => 0,
+        }
+    }
+
+    /// A path to the profile, where one was named that is a file.
+    pub fn profile_path(&self) -> Option<PathBuf> {
+        let name = self.profile.as_ref()?;
+        name.to_string_lossy().contains('/').then(|| PathBuf::from(name))
+    }
+}
+
+#[cfg(test)]
+mod tests;

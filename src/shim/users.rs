@@ -1,0 +1,134 @@
+//! `--run-as`: whom a name or number stands for in this image, as gosu and su-exec
+//! have it.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+
+use crate::profile::RunAs;
+
+/// Whom the app is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Ids and groups.
+    pub ids: RunAs,
+    /// Its home directory; `/` where nobody names one.
+    pub home: String,
+}
+
+/// Reads `USER[:GROUP]`, each a name or a number, by the image's own files.
+///
+/// # Errors
+/// One line: who is not there, and where it was looked for.
+pub fn resolve(spec: &str) -> Result<User, String> {
+    let read = |path: &str| match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        // An image may have neither; numbers need none.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(format!("--run-as: {path}: {error}; make it readable, or name numbers")),
+    };
+    of(spec, &read("/etc/passwd")?, &read("/etc/group")?)
+}
+
+/// One who has an entry in passwd(5) gets its group, its supplementary groups and its
+/// home. A number that has none has the group of the same number; a group that is named
+/// is the only one.
+fn of(spec: &str, passwd: &str, groups: &str) -> Result<User, String> {
+    let (user, group) = match spec.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (spec, None),
+    };
+    if user.is_empty() || group.is_some_and(str::is_empty) {
+        return Err(format!(
+            "--run-as: `{spec}` is no user; expected USER or USER:GROUP, names or numbers, such as 1000:1000"
+        ));
+    }
+    let entry = passwd.lines().map(fields).find(|entry| {
+        entry.first() == Some(&user) || number(user).is_some() && field(entry, 2) == number(user)
+    });
+    let missing = |what: &str, name: &str, file: &str| {
+        format!("--run-as: no {what} `{name}` in {file}; add it there, or name a number")
+    };
+    let uid = entry.as_ref().and_then(|entry| field(entry, 2)).or(number(user));
+    let uid = uid.ok_or_else(|| missing("user", user, "/etc/passwd"))?;
+    let named = entry.as_ref().and_then(|entry| entry.first().copied());
+    let (gid, supplementary) = match group {
+        Some(group) => {
+            let entry = groups.lines().map(fields).find(|entry| entry.first() == Some(&group));
+            let gid = entry.and_then(|entry| field(&entry, 2)).or(number(group));
+            (gid.ok_or_else(|| missing("group", group, "/etc/group"))?, Vec::new())
+        }
+        None => {
+            let gid = entry.as_ref().and_then(|entry| field(entry, 3)).unwrap_or(uid);
+            let has = |entry: &Vec<&str>| {
+                named.is_some_and(|name| {
+                    entry.get(3).is_some_and(|list| list.split(',').any(|one| one == name))
+                })
+            };
+            let of = groups.lines().map(fields).filter(has).filter_map(|entry| field(&entry, 2));
+            (gid, of.collect::<BTreeSet<u32>>().into_iter().collect())
+        }
+    };
+    let home = entry.as_ref().and_then(|entry| entry.get(5)).filter(|home| !home.is_empty());
+    Ok(User {
+        ids: RunAs { user: uid, group: gid, groups: supplementary },
+        home: home.map_or("/".to_owned(), |home| (*home).to_owned()),
+    })
+}
+
+fn fields(line: &str) -> Vec<&str> {
+    line.trim_end().split(':').collect()
+}
+
+fn field(entry: &[&str], at: usize) -> Option<u32> {
+    entry.get(at).copied().and_then(number)
+}
+
+/// An id; the greatest number is none (setresuid(2)).
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nredis:x:999:998::/data:/bin/false\nodd:x:\n";
+    const GROUP: &str = "root:x:0:\nredis:x:998:\ntls:x:50:redis,web\nlogs:x:40:redis\n";
+
+    fn user(spec: &str) -> (u32, u32, Vec<u32>, String) {
+        let user = of(spec, PASSWD, GROUP).expect("it is there");
+        (user.ids.user, user.ids.group, user.ids.groups, user.home)
+    }
+
+    #[test]
+    fn an_entry_tells_group_groups_and_home() {
+        assert_eq!(user("redis"), (999, 998, vec![40, 50], "/data".to_owned()));
+        assert_eq!(user("999"), user("redis"));
+        assert_eq!(user("redis:tls"), (999, 50, vec![], "/data".to_owned()));
+        assert_eq!(user("redis:7"), (999, 7, vec![], "/data".to_owned()));
+        assert_eq!(user("0"), (0, 0, vec![], "/root".to_owned()));
+    }
+
+    #[test]
+    fn a_number_needs_no_entry() {
+        assert_eq!(user("1000"), (1000, 1000, vec![], "/".to_owned()));
+        assert_eq!(user("1000:0"), (1000, 0, vec![], "/".to_owned()));
+    }
+
+    #[test]
+    fn who_is_not_there_is_named() {
+        for (spec, says) in [
+            ("web", "no user `web` in /etc/passwd"),
+            ("odd", "no user `odd`"),
+            ("redis:web", "no group `web` in /etc/group"),
+            ("", "USER:GROUP"),
+            (":5", "USER:GROUP"),
+            ("5:", "USER:GROUP"),
+            ("4294967295", "no user"),
+            ("-1", "no user"),
+        ] {
+            let error = of(spec, PASSWD, GROUP).expect_err(spec);
+            assert!(error.contains(says), "{spec}: {error}");
+        }
+    }
+}

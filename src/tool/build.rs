@@ -1,0 +1,205 @@
+//! `remit build`: from journals to a profile, with its evidence.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::{Answer, Format, Said};
+use crate::enforce::source::{self, beside};
+use crate::learn::{self, Decided, Observations, Wanted, evidence, journal};
+use crate::profile;
+
+/// The arguments of `remit build`.
+#[derive(clap::Args)]
+#[command(after_help = "Exit codes: 0 built, 2 bad input.")]
+pub(super) struct Arguments {
+    /// Journals, directories of journals (*.jsonl), evidence files, or profiles with theirs
+    #[arg(required = true, value_name = "JOURNAL")]
+    journals: Vec<PathBuf>,
+    /// The profile to write; its evidence goes beside it, as P.evidence.json for P.json
+    #[arg(short = 'o', long, value_name = "PROFILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    making: Making,
+}
+
+/// How a profile is made of journals.
+#[derive(clap::Args)]
+pub(super) struct Making {
+    /// A profile to continue: what it grants stays, its settings hold, and what was removed from
+    /// it by hand stays removed
+    #[arg(long, value_name = "P")]
+    pub base: Option<PathBuf>,
+    /// A profile with the last word: its entry stands in the place of the same one, and may be narrower
+    #[arg(long, value_name = "P")]
+    pub overlay: Option<PathBuf>,
+    /// A behaviour that has to have been seen: signal:HUP, label:backup, program:/bin/gzip,
+    /// listen:tcp/80, connect:tcp/53, syscall:fsync, capability:chown
+    #[arg(long, value_name = "E", value_delimiter = ',')]
+    expect: Vec<String>,
+    /// Take runs that ended badly, or whose journal is cut, as well
+    #[arg(long)]
+    pub accept_unclean: bool,
+    /// Hold each program to the content that it had
+    #[arg(long)]
+    digests: bool,
+    /// The profile's name; by default that of the runs
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// How to print the report
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Answer {
+    build(&arguments.journals, &arguments.output, &arguments.making)
+}
+
+/// Makes a profile of what these inputs hold.
+pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> Answer {
+    let mut gathered = Gathered::default();
+    for path in journals {
+        gathered.take(path, arguments.accept_unclean)?;
+    }
+    let Gathered { mut observations, mut removed, mut notes } = gathered;
+    observations.settle();
+    let base = arguments.base.as_deref().map(profile_file).transpose()?;
+    if let (Some(document), Some(path)) = (&base, &arguments.base)
+        && let Some(known) = evidence_of(path)?
+    {
+        removed.extend(known.removed);
+        removed.extend(known.granted.difference(&learn::keys(&document.profile)).cloned());
+    }
+    let overlay = arguments.overlay.as_deref().map(profile_file).transpose()?;
+    let wanted = Wanted { name: arguments.name.clone(), digests: arguments.digests };
+    let learned = learn::build(&observations, &wanted);
+    notes.extend(learned.notes.iter().cloned());
+    // What is granted again by a person is not removed any more.
+    for granted in [&base, &overlay].into_iter().flatten() {
+        for key in learn::keys(&granted.profile) {
+            removed.remove(&key);
+        }
+    }
+    let decided = Decided {
+        removed,
+        base: base.map(|document| document.profile),
+        overlay: overlay.map(|document| document.profile),
+    };
+    let (profile, text) =
+        learn::compose(learned.profile.clone(), &decided).map_err(|error| error.to_string())?;
+    let document = profile::read(text.as_bytes()).map_err(|error| error.to_string())?;
+    let rules = learn::by_pointer(&profile, &learned.reasons);
+    let report = super::learned::Report::new(
+        &observations,
+        &profile,
+        &learned.reasons,
+        &rules,
+        &arguments.expect,
+        notes,
+    )?;
+    let written = evidence::write(
+        &document.digest,
+        &observations,
+        &rules,
+        &report.confidence(),
+        &decided.removed,
+        &learned.notes,
+    );
+    put(output, &text)?;
+    let beside = beside(output);
+    put(&beside, &written)?;
+    let text = match arguments.format {
+        Format::Text => report.text(output, &beside),
+        Format::Json => report.json().to_string(),
+    };
+    Ok(Said { text, code: 0 })
+}
+
+/// What the inputs hold.
+#[derive(Default)]
+struct Gathered {
+    observations: Observations,
+    removed: BTreeSet<String>,
+    notes: Vec<String>,
+}
+
+impl Gathered {
+    fn take(&mut self, path: &Path, accept_unclean: bool) -> Result<(), String> {
+        let name = path.display().to_string();
+        let failed = |error: std::io::Error| format!("{name}: {}", crate::image::why(&error));
+        if path.is_dir() {
+            let entries = fs::read_dir(path).map_err(failed)?;
+            let mut journals: Vec<PathBuf> = entries
+                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+                .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
+                .collect();
+            journals.sort();
+            if journals.is_empty() {
+                return Err(format!("{name}: holds no journal (*.jsonl)"));
+            }
+            return journals.iter().try_for_each(|path| self.take(path, accept_unclean));
+        }
+        let mut input = BufReader::with_capacity(1 << 18, File::open(path).map_err(failed)?);
+        let beginning = input.fill_buf().map_err(failed)?;
+        if evidence::is_profile(beginning) {
+            let document = profile_file(path)?;
+            let known = evidence_of(path)?.ok_or_else(|| {
+                format!("{name}: has no {} beside it, from which to build", beside(path).display())
+            })?;
+            if known.profile_digest != document.digest {
+                self.notes.push(format!(
+                    "{name}: was changed since it was built; what was removed stays removed, what was added is not an \
+                     observation (--base {name} keeps it)"
+                ));
+            }
+            self.removed.extend(known.granted.difference(&learn::keys(&document.profile)).cloned());
+            return self.join(known);
+        }
+        if evidence::is_evidence(beginning) {
+            let known = evidence::read(&name, &fs::read(path).map_err(failed)?);
+            return self.join(known.map_err(|error| error.to_string())?);
+        }
+        let notes = journal::read(&name, input, accept_unclean, &mut self.observations);
+        self.notes.extend(notes.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    fn join(&mut self, known: evidence::Evidence) -> Result<(), String> {
+        self.removed.extend(known.removed);
+        self.observations.join(&known.observations).map_err(|error| error.to_string())
+    }
+}
+
+/// A profile by its file.
+pub(super) fn profile_file(path: &Path) -> Result<profile::Document, String> {
+    let name = path.to_str().ok_or_else(|| format!("{}: its name is not UTF-8", path.display()))?;
+    source::named_file(name).map(|loaded| loaded.document)
+}
+
+/// The evidence beside a profile, if there is one.
+fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, String> {
+    let path = beside(profile);
+    match fs::read(&path) {
+        Ok(bytes) => {
+            evidence::read(&path.display().to_string(), &bytes).map(Some).map_err(|error| error.to_string())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: {}", path.display(), crate::image::why(&error))),
+    }
+}
+
+/// Writes a whole file or leaves what was there.
+pub(super) fn put(path: &Path, text: &str) -> Result<(), String> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().ok_or_else(|| format!("{}: is no name of a file", path.display()))?);
+    name.push(format!(".{}", std::process::id()));
+    let new = path.with_file_name(name);
+    let done = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
+    done.map_err(|error| {
+        // What there is of it helps nobody; that it could not be written is what is said.
+        drop(fs::remove_file(&new));
+        format!("{}: cannot be written: {}", path.display(), crate::image::why(&error))
+    })
+}

@@ -1,0 +1,52 @@
+//! `remit doctor`: what can be enforced here, and how to get more.
+
+use super::self_test::{self, Step};
+use super::{Answer, Format, Said};
+use crate::doctor::Verdict;
+use crate::enforce::examine;
+
+/// A layer that is said to hold did not.
+const FAILED: u8 = 4;
+
+/// The arguments of `remit doctor`.
+#[derive(clap::Args)]
+#[command(after_help = "Exit codes: 0 all that `baseline` asks for, 1 less, 2 bad input, 3 nothing can be \
+                        confined here, 4 a layer that is said to hold did not refuse.")]
+pub(super) struct Arguments {
+    /// Let a throw-away child try what the layers refuse, first free and then confined
+    #[arg(long)]
+    self_test: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// A process of the self-test, which starts itself.
+    #[arg(long, hide = true, num_args = 2, value_name = "STEP FOLDER")]
+    step: Vec<std::path::PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Answer {
+    if let [step, folder] = &arguments.step[..] {
+        return Step::named(step)?.run(folder);
+    }
+    let diagnosis = examine::here(false);
+    let mut code = diagnosis.verdict.code();
+    // Where nothing can be confined there is nothing to be tested.
+    let tests = match arguments.self_test && diagnosis.verdict != Verdict::Nothing {
+        true => Some(self_test::run()?),
+        false => None,
+    };
+    if tests.iter().flatten().any(self_test::Test::failed) {
+        code = FAILED;
+    }
+    let text = match arguments.format {
+        Format::Text => diagnosis.to_string() + &tests.map_or(String::new(), |tests| self_test::text(&tests)),
+        Format::Json => {
+            let mut document = diagnosis.to_value();
+            if let Some(tests) = tests {
+                document["self_test"] = self_test::json(&tests);
+            }
+            document.to_string()
+        }
+    };
+    Ok(Said { text, code })
+}

@@ -1,0 +1,188 @@
+//! `remit learn`: a run, and the profile in one go.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::AccessFlags;
+use serde_json::json;
+
+use super::build::{self, Making, profile_file};
+use super::session::{Ended, Session, Until};
+use super::shim::Shim;
+use super::{Answer, Format, Said};
+
+/// The arguments of `remit learn`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "The app's standard output goes to standard error, and signals are handed on to it.\n\n\
+                  Exit codes: 0 built, 1 the run ended badly, so that no profile is made of it, 2 bad input, or it \
+                  did not start."
+)]
+pub(super) struct Arguments {
+    /// The profile to write, NAME.json unless named, which then must not be there; its evidence
+    /// goes beside it
+    #[arg(short = 'o', long, value_name = "PROFILE")]
+    output: Option<PathBuf>,
+    /// What the run does, for the report: reload, backup, upgrade
+    #[arg(long, value_name = "L")]
+    label: Option<String>,
+    /// Watch every call, those too that need no watching; slower
+    #[arg(long)]
+    exact: bool,
+    /// Keep the journals in a directory, and build from all that it holds; without it the
+    /// journal goes once the profile is there
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    #[command(flatten)]
+    until: Until,
+    /// The shim; by default remit-init beside remit, or in PATH
+    #[arg(long, value_name = "FILE")]
+    shim: Option<PathBuf>,
+    #[command(flatten)]
+    making: Making,
+    /// What to run
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Answer {
+    // All that can be wrong without a run is said before it.
+    let output = output(arguments)?;
+    for profile in [&arguments.making.base, &arguments.making.overlay].into_iter().flatten() {
+        profile_file(profile)?;
+    }
+    let shim = Shim::find(arguments.shim.as_deref())?;
+    let mut journals = Journals::at(arguments.keep.as_deref())?;
+    let session = Session::begin()?;
+    let mut options: Vec<OsString> =
+        vec!["--mode".into(), "learn".into(), "--learn-dir".into(), journals.directory.clone().into()];
+    if arguments.exact {
+        options.push("--exact".into());
+    }
+    if let Some(label) = &arguments.label {
+        options.extend(["--label".into(), label.into()]);
+    }
+    // What it does before it is ready is its start-up, and what it is asked for is not.
+    let until = Until { ready: true, ..arguments.until.clone() };
+    let ended = shim.run(&session, &options, &arguments.command, &until)?;
+    let new = journals.left()?;
+    if new.is_empty() {
+        return Err(no_journal(&ended, &journals.directory));
+    }
+    // There is something to lose now: it goes once the profile is there.
+    journals.keep = true;
+    let fault = ended.fault().filter(|_| !arguments.making.accept_unclean);
+    if let Some(fault) = fault {
+        return Ok(unclean(arguments, &fault, &new));
+    }
+    let answer = build::build(&[journals.directory.clone()], &output, &arguments.making)
+        .map_err(|error| format!("{error}; the journals are in {}", journals.directory.display()))?;
+    journals.keep = arguments.keep.is_some();
+    Ok(answer)
+}
+
+/// Where the profile goes; no other is replaced unless it is named.
+fn output(arguments: &Arguments) -> Result<PathBuf, String> {
+    if let Some(output) = &arguments.output {
+        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        return match nix::unistd::access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
+            Ok(()) => Ok(output.clone()),
+            Err(errno) => Err(format!("{}: no profile can be written there: {errno}", output.display())),
+        };
+    }
+    let command = Path::new(&arguments.command[0]).file_name();
+    let name = arguments.making.name.clone().map(OsString::from).or(command.map(OsString::from));
+    let mut name = name.ok_or("COMMAND is no name of a program; name one")?;
+    name.push(".json");
+    let output = PathBuf::from(name);
+    match fs::symlink_metadata(&output) {
+        Ok(_) => Err(format!(
+            "{}: is there already; -o {0} replaces it, --base {0} continues it under another name",
+            output.display()
+        )),
+        Err(_) => Ok(output),
+    }
+}
+
+fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Said {
+    let journals: Vec<String> = new.iter().map(|path| path.display().to_string()).collect();
+    let text = match arguments.making.format {
+        Format::Json => json!({ "fault": fault, "journals": journals }).to_string(),
+        Format::Text => format!(
+            "no profile: {fault}, and what such a run does not show is missing in it; --accept-unclean takes it \
+             all the same\n  its journal: {}\n",
+            journals.join(", ")
+        ),
+    };
+    Said { text, code: 1 }
+}
+
+fn no_journal(ended: &Ended, directory: &Path) -> String {
+    match ended.how.code() {
+        125..=127 => format!("the run did not start: remit-init ended {}, and says above why", ended.how),
+        _ => format!(
+            "{}: remit-init ended {} and left no journal there; is it one that can learn?",
+            directory.display(),
+            ended.how
+        ),
+    }
+}
+
+/// The directory that the journals of runs go to.
+struct Journals {
+    directory: PathBuf,
+    before: BTreeSet<PathBuf>,
+    /// It stays when this goes.
+    keep: bool,
+}
+
+impl Journals {
+    fn at(named: Option<&Path>) -> Result<Journals, String> {
+        let (directory, made) = match named {
+            Some(path) => {
+                let path = std::path::absolute(path).map_err(|error| failed(path, &error))?;
+                let made = fs::create_dir_all(&path);
+                (path, made)
+            }
+            // Nobody else's: a journal has the arguments of programs.
+            None => {
+                let path = std::env::temp_dir().join(format!("remit-learn-{}", std::process::id()));
+                let made = DirBuilder::new().mode(0o700).create(&path);
+                (path, made)
+            }
+        };
+        made.map_err(|error| failed(&directory, &error))?;
+        let mut journals = Journals { directory, before: BTreeSet::new(), keep: named.is_some() };
+        journals.before = journals.all()?;
+        Ok(journals)
+    }
+
+    fn all(&self) -> Result<BTreeSet<PathBuf>, String> {
+        let entries = fs::read_dir(&self.directory).map_err(|error| failed(&self.directory, &error))?;
+        let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+        Ok(paths.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect())
+    }
+
+    /// What the run has left.
+    fn left(&self) -> Result<Vec<PathBuf>, String> {
+        Ok(self.all()?.difference(&self.before).cloned().collect())
+    }
+}
+
+impl Drop for Journals {
+    fn drop(&mut self) {
+        if !self.keep
+            && let Err(error) = fs::remove_dir_all(&self.directory)
+        {
+            eprintln!("remit: learn: {} is left behind: {error}", self.directory.display());
+        }
+    }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: {}", path.display(), crate::image::why(error))
+}

@@ -1,0 +1,339 @@
+//! The events of a run under audit, as what would have been denied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::drops::Failure;
+use crate::learn::{amend, volatile};
+use crate::profile::Document;
+
+/// An event, as far as it matters here.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Event {
+    event: String,
+    kind: String,
+    errno: String,
+    object: Value,
+    rule: String,
+    count: Option<u64>,
+    process: Who,
+    hint: Value,
+    voided: Vec<String>,
+    why: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Who {
+    executable: Program,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Program {
+    path: String,
+}
+
+/// What would have been denied: by which rule, to which program, and what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    rule: String,
+    program: String,
+    what: String,
+    errno: String,
+}
+
+/// How often and when, and what would allow it.
+#[derive(Debug, Default)]
+struct Denial {
+    count: u64,
+    phases: BTreeSet<&'static str>,
+    adds: BTreeSet<String>,
+    hints: Vec<Value>,
+}
+
+/// What the events of a run say.
+#[derive(Debug, Default)]
+pub(super) struct Denials {
+    /// The app was started.
+    pub started: bool,
+    denied: BTreeMap<Key, Denial>,
+    /// Files whose set-user-ID or capabilities did nothing.
+    voided: BTreeSet<String>,
+    /// Events that were lost, by why.
+    dropped: BTreeMap<String, u64>,
+}
+
+impl Denials {
+    /// Reads events; lines that are none are passed over.
+    pub fn read(events: &[u8], document: &Document) -> Denials {
+        let lines = events.split(|byte| *byte == b'\n');
+        let events: Vec<Event> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let becomes_ready = events.iter().any(|event| event.event == "ready");
+        let mut found = Denials::default();
+        let mut phase = becomes_ready.then_some("start-up");
+        for event in events {
+            match event.event.as_str() {
+                "start" => found.started = true,
+                "ready" => phase = Some("serving"),
+                "exec" if !event.voided.is_empty() => {
+                    found.voided.insert(format!(
+                        "{}: {}",
+                        event.process.executable.path,
+                        event.voided.join(", ")
+                    ));
+                }
+                "dropped" => *found.dropped.entry(event.why).or_default() += event.count.unwrap_or(1),
+                "violation" => found.take(event, phase, document),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn take(&mut self, event: Event, phase: Option<&'static str>, document: &Document) {
+        let key = Key {
+            what: what(&event.kind, &event.object),
+            rule: event.rule,
+            program: event.process.executable.path,
+            errno: event.errno,
+        };
+        let denial = self.denied.entry(key).or_default();
+        denial.count += event.count.unwrap_or(1);
+        denial.phases.extend(phase);
+        if !event.hint.is_null() && !denial.hints.contains(&event.hint) {
+            denial.adds.extend(amend::adds(document, &event.hint));
+            denial.hints.push(event.hint);
+        }
+    }
+
+    /// As errors that a run had; names that no other run will have are left open.
+    pub fn failures(&self) -> BTreeMap<Failure, u64> {
+        let mut failures = BTreeMap::new();
+        for (key, denial) in &self.denied {
+            let (call, told) = key.what.split_once(' ').unwrap_or((&key.what, ""));
+            // `/tmp/a1b2c3 write`: the rights come last.
+            let (path, rights) = told.split_once(' ').unwrap_or((told, ""));
+            let stable = if path.starts_with('/') { volatile::template(path) } else { None };
+            let object = stable.map(|path| format!("{path} {rights}").trim_end().to_owned());
+            let failure = Failure {
+                program: key.program.clone(),
+                call: call.to_owned(),
+                object: object.unwrap_or_else(|| told.to_owned()),
+                errno: key.errno.clone(),
+            };
+            *failures.entry(failure).or_default() += denial.count;
+        }
+        failures
+    }
+
+    /// The report.
+    pub fn report<'d>(&'d self, accepted: &'d [String]) -> Report<'d> {
+        let accepts = |key: &Key, denial: &Denial| {
+            let all = !denial.adds.is_empty() && denial.adds.iter().all(|line| accepted.contains(line));
+            all || accepted.contains(&key.what)
+        };
+        let (accepted_ones, denied): (Vec<_>, Vec<_>) =
+            self.denied.iter().partition(|(key, denial)| accepts(key, denial));
+        let named = |line: &&String| {
+            let seen = |(key, denial): &(&Key, &Denial)| key.what == **line || denial.adds.contains(*line);
+            !accepted_ones.iter().any(seen)
+        };
+        let unseen = accepted.iter().filter(named).collect();
+        Report { all: self, denied, accepted: accepted_ones, unseen }
+    }
+}
+
+/// What would have been denied, without what is accepted.
+pub(super) struct Report<'d> {
+    all: &'d Denials,
+    denied: Vec<(&'d Key, &'d Denial)>,
+    accepted: Vec<(&'d Key, &'d Denial)>,
+    /// Accepted, and not seen.
+    unseen: Vec<&'d String>,
+}
+
+impl Report<'_> {
+    /// Whether all would have been let through, as far as the events tell.
+    pub fn passes(&self) -> bool {
+        self.denied.is_empty() && self.all.dropped.is_empty()
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let times: u64 = self.denied.iter().map(|(_, denial)| denial.count).sum();
+        match self.denied.len() {
+            0 => text += "nothing would have been denied\n",
+            things => {
+                let s = |count: u64| if count == 1 { "" } else { "s" };
+                text += &format!(
+                    "would be denied: {things} thing{}, {times} time{}\n",
+                    s(things as u64),
+                    s(times)
+                );
+            }
+        }
+        let (mut rule, mut program) = (None, None);
+        for (key, denial) in &self.denied {
+            if rule != Some(&key.rule) {
+                text += &format!("\n{}\n", if key.rule.is_empty() { "(more rules)" } else { &key.rule });
+                (rule, program) = (Some(&key.rule), None);
+            }
+            if program != Some(&key.program) {
+                text += &format!("  {}\n", if key.program.is_empty() { "(unknown)" } else { &key.program });
+                program = Some(&key.program);
+            }
+            text += &format!("    {}\n", line(key, denial));
+            for add in &denial.adds {
+                text += &format!("      add: {add}\n");
+            }
+            if denial.hints.is_empty() {
+                text += "      no profile can allow it\n";
+            }
+        }
+        if !self.accepted.is_empty() {
+            text += "\naccepted\n";
+        }
+        for (key, denial) in &self.accepted {
+            text += &format!("  {}: {}\n", key.program, line(key, denial));
+        }
+        for line in &self.unseen {
+            text += &format!("accepted, and not seen in this run: {line}\n");
+        }
+        for voided in &self.all.voided {
+            text += &format!("did nothing, since no_new_privs is set in audit too: {voided}\n");
+        }
+        for (why, count) in &self.all.dropped {
+            text += &format!("{count} events were lost ({why}): what they told is not known\n");
+        }
+        text
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        let list = |denials: &[(&Key, &Denial)]| -> Value {
+            denials
+                .iter()
+                .map(|(key, denial)| {
+                    json!({ "rule": key.rule, "program": key.program, "what": key.what, "errno": key.errno,
+                        "count": denial.count, "phase": denial.phases, "add": denial.adds,
+                        "hints": denial.hints })
+                })
+                .collect()
+        };
+        json!({
+            "denied": list(&self.denied),
+            "accepted": list(&self.accepted),
+            "accepted_unseen": self.unseen,
+            "voided": self.all.voided,
+            "dropped": self.all.dropped,
+        })
+    }
+}
+
+fn line(key: &Key, denial: &Denial) -> String {
+    let times = if denial.count == 1 { "once".to_owned() } else { format!("{} times", denial.count) };
+    let phases: Vec<&str> = denial.phases.iter().copied().collect();
+    let phases = if phases.is_empty() { String::new() } else { format!(", {}", phases.join(" and ")) };
+    format!("{}: {}, {times}{phases}", key.what, key.errno)
+}
+
+/// What was wanted, in words close to the grant's.
+fn what(kind: &str, object: &Value) -> String {
+    let word = |key: &str| object[key].as_str().unwrap_or_default();
+    if object["path"].is_string() {
+        let access = object["access"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let words: Vec<&str> = [kind, word("path")].into_iter().chain(access).collect();
+        words.join(" ")
+    } else if object["syscall"].is_string() {
+        format!("{kind} {}", word("syscall"))
+    } else if object["address"].is_string() {
+        format!("{} {}", word("access"), word("address"))
+    } else {
+        format!("{kind} {}", word("name"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document() -> Document {
+        let profile = json!({ "remit": 1, "name": "x", "programs": [{ "path": "/app", "entry": true }] });
+        crate::profile::read(profile.to_string().as_bytes()).expect("valid")
+    }
+
+    fn violation(object: Value, count: Option<u64>, hint: Value) -> Value {
+        let mut event = json!({ "remit": 1, "event": "violation", "kind": "file", "action": "observed", "errno": "EACCES",
+            "rule": "/files", "object": object, "process": { "pid": 7, "executable": { "path": "/app" } } });
+        if let Some(count) = count {
+            event["count"] = count.into();
+        }
+        if !hint.is_null() {
+            event["hint"] = hint;
+        }
+        event
+    }
+
+    fn read(events: &[Value]) -> Denials {
+        let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+        Denials::read(format!("no event\n{}\n", lines.join("\n")).as_bytes(), &document())
+    }
+
+    fn file(path: &str) -> (Value, Value) {
+        let object = json!({ "path": path, "access": ["write"] });
+        let hint =
+            json!([{ "op": "add", "path": "/files", "value": [{ "path": path, "allow": ["write"] }] }]);
+        (object, hint)
+    }
+
+    #[test]
+    fn summaries_are_counted_and_phases_told() {
+        let (object, hint) = file("/d");
+        let found = read(&[
+            json!({ "event": "start" }),
+            violation(object.clone(), None, hint.clone()),
+            json!({ "event": "ready" }),
+            violation(object, Some(41), hint),
+        ]);
+        assert!(found.started);
+        let report = found.report(&[]);
+        assert!(!report.passes());
+        let text = report.text();
+        let expected = "would be denied: 1 thing, 42 times\n\n/files\n  /app\n    file /d write: EACCES, 42 times, serving and start-up\n      add: file /d write\n";
+        assert_eq!(text, expected);
+        assert_eq!(report.json()["denied"][0]["count"], 42);
+    }
+
+    #[test]
+    fn what_is_accepted_is_no_denial_and_what_is_lost_is_no_pass() {
+        let (object, hint) = file("/d");
+        let events = [json!({ "event": "start" }), violation(object, None, hint)];
+        for accept in ["file /d write", "file /d write"] {
+            let found = read(&events);
+            let accept = [accept.to_owned(), "program /x".to_owned()];
+            let report = found.report(&accept);
+            assert!(report.passes());
+            assert!(report.text().contains("accepted, and not seen in this run: program /x"));
+        }
+        let lost = read(&[
+            json!({ "event": "start" }),
+            json!({ "event": "dropped", "count": 3, "why": "sink slow" }),
+        ]);
+        assert!(!lost.report(&[]).passes());
+        assert!(lost.report(&[]).text().contains("3 events were lost (sink slow)"));
+    }
+
+    #[test]
+    fn names_of_one_run_alone_are_left_open() {
+        let (object, hint) = file("/d/tmp.aB3dE5");
+        let found = read(&[violation(object, None, hint)]);
+        let failures: Vec<_> = found.failures().into_keys().collect();
+        assert_eq!((failures[0].call.as_str(), failures[0].object.as_str()), ("file", "/d/* write"));
+    }
+}

@@ -1,0 +1,316 @@
+//! What is taken away from a profile, one thing at a time, and what shows that it was
+//! needed. Pure: the runs themselves are [`drop_test`](super::drop_test)'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use crate::learn;
+use crate::profile::{OnViolation, Profile};
+
+/// What is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(super) enum Class {
+    /// Each capability
+    Capabilities,
+    /// Each right on files, from all entries; each group of files
+    Files,
+    /// Each entry of listen and connect
+    Network,
+    /// Each edge from a program to another
+    Edges,
+    /// Each entry of syscalls
+    Syscalls,
+    /// Memory that may be written and executed
+    Memory,
+}
+
+/// One thing that is taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub class: Class,
+    /// As the report has it: `capability chown`, `files write`, `edge /a -> /b`.
+    pub name: String,
+    /// The single grants that go.
+    grants: BTreeSet<String>,
+}
+
+impl Part {
+    /// The profile without it.
+    pub fn taken_from(&self, profile: &Profile) -> Profile {
+        let mut less = watched(profile);
+        learn::remove(&mut less, &self.grants);
+        less
+    }
+}
+
+/// The profile as it is run: refused reads are seen, and a refusal ends nothing.
+pub(super) fn watched(profile: &Profile) -> Profile {
+    Profile { watch_reads: true, on_violation: OnViolation::Deny, ..profile.clone() }
+}
+
+/// All that a profile has of these classes, in its order.
+pub(super) fn parts(profile: &Profile, classes: &[Class]) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for grant in learn::grants(profile) {
+        let Some((class, name)) = part_of(&grant.key) else { continue };
+        if !classes.contains(&class) {
+            continue;
+        }
+        match parts.iter_mut().find(|part| part.name == name) {
+            Some(part) => drop(part.grants.insert(grant.key)),
+            None => parts.push(Part { class, name, grants: BTreeSet::from([grant.key]) }),
+        }
+    }
+    parts.sort_by_key(|part| part.class);
+    parts
+}
+
+/// The part that a grant belongs to, by the grant's name.
+fn part_of(grant: &str) -> Option<(Class, String)> {
+    let (kind, rest) = grant.split_once(' ')?;
+    match kind {
+        "capability" => Some((Class::Capabilities, grant.to_owned())),
+        // `file /a path write`: the right is the last word.
+        "file" => Some((Class::Files, format!("files {}", rest.rsplit(' ').next()?))),
+        "files" => Some((Class::Files, grant.to_owned())),
+        "listen" | "connect" => Some((Class::Network, grant.to_owned())),
+        "edge" => Some((Class::Edges, grant.to_owned())),
+        // A call with its values is one entry.
+        "syscall" => Some((Class::Syscalls, format!("syscall {}", rest.split(' ').next()?))),
+        "memory" => Some((Class::Memory, grant.to_owned())),
+        _ => None,
+    }
+}
+
+/// A call that the kernel refused, or a violation that the supervisor told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Failure {
+    pub program: String,
+    /// The call, or the violation's kind.
+    pub call: String,
+    /// What it was about.
+    pub object: String,
+    pub errno: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.program, self.call)?;
+        if !self.object.is_empty() {
+            write!(f, " {}", self.object)?;
+        }
+        write!(f, ": {}", self.errno)
+    }
+}
+
+/// What a run shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// What failed, and how often.
+    pub failures: BTreeMap<Failure, u64>,
+    /// Why it did not end as it should.
+    pub fault: Option<String>,
+}
+
+/// What taking a part away showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// This failed, and had not in the full run.
+    Needed(Vec<(Failure, u64)>),
+    /// Nothing failed with an error of its own, but the run ended otherwise.
+    Otherwise(String),
+    /// Nothing was other than in the full run.
+    NotNeeded,
+    /// It cannot be told, and why.
+    Untold(String),
+}
+
+/// Compares a run without a part to the full one.
+pub(super) fn compare(full: &Shown, less: &Shown) -> Finding {
+    let new = less.failures.iter().filter(|(failure, _)| !full.failures.contains_key(failure));
+    let new: Vec<_> = new.map(|(failure, count)| (failure.clone(), *count)).collect();
+    match &less.fault {
+        _ if !new.is_empty() => Finding::Needed(new),
+        Some(fault) if full.fault.is_none() => Finding::Otherwise(fault.clone()),
+        _ => Finding::NotNeeded,
+    }
+}
+
+/// Capabilities whose lack makes no call fail.
+pub(super) fn unseen(name: &str) -> Option<&'static str> {
+    match name {
+        "capability fsetid" => Some("without it the kernel clears set-user-ID bits, and no call fails"),
+        "capability audit_write" => Some("its refusal comes in a netlink message, and no call fails"),
+        _ => None,
+    }
+}
+
+impl Finding {
+    fn word(&self) -> &'static str {
+        match self {
+            Finding::Needed(_) | Finding::Otherwise(_) => "needed",
+            Finding::NotNeeded => "not needed",
+            Finding::Untold(_) => "not told",
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Finding::Needed(failures) => match &failures[..] {
+                [] => String::new(),
+                [(first, count)] => format!("{first}{}", times(*count)),
+                [(first, count), rest @ ..] => format!("{first}{}, and {} more", times(*count), rest.len()),
+            },
+            Finding::Otherwise(how) => how.clone(),
+            Finding::NotNeeded => "nothing failed that had not failed with it".to_owned(),
+            Finding::Untold(why) => why.clone(),
+        }
+    }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { String::new() } else { format!(" ({count} times)") }
+}
+
+/// For people; `fresh` says whether each run found the same state.
+pub(super) fn text(
+    profile: &str,
+    full: &BTreeMap<Failure, u64>,
+    found: &[(Part, Finding)],
+    fresh: bool,
+) -> String {
+    let mut text = format!("{profile}: {} taken away, each for a run of its own\n", found.len());
+    if !full.is_empty() {
+        text += "the full runs had these errors already, which prove nothing:\n";
+    }
+    for (failure, count) in full {
+        text += &format!("  {failure}{}\n", times(*count));
+    }
+    let width = found.iter().map(|(part, _)| part.name.len()).max().unwrap_or(0);
+    for (part, finding) in found {
+        text += &format!("  {:<10}  {:<width$}  {}\n", finding.word(), part.name, finding.detail());
+    }
+    if !fresh {
+        text += "\nEach run found what the last one had left, a file that need not be made again: --before SCRIPT brings the state back.\n";
+    }
+    text += "\nnot needed: by this work. What a reload, a rotation, a crash or an upgrade needs shows in a run that has one.\n";
+    text
+}
+
+/// For programs.
+pub(super) fn json(profile: &str, full: &BTreeMap<Failure, u64>, found: &[(Part, Finding)]) -> Value {
+    let list = |failures: &mut dyn Iterator<Item = (&Failure, u64)>| -> Value {
+        failures
+            .map(|(failure, count)| {
+                json!({ "program": failure.program, "call": failure.call, "object": failure.object,
+                    "errno": failure.errno, "count": count })
+            })
+            .collect()
+    };
+    let parts = found.iter().map(|(part, finding)| {
+        let errors = match finding {
+            Finding::Needed(failures) => list(&mut failures.iter().map(|(failure, count)| (failure, *count))),
+            _ => json!([]),
+        };
+        json!({ "part": part.name, "finding": finding.word().replace(' ', "_"), "detail": finding.detail(),
+            "errors": errors })
+    });
+    json!({
+        "profile": profile,
+        "full": list(&mut full.iter().map(|(failure, count)| (failure, *count))),
+        "parts": parts.collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile() -> Profile {
+        let text = json!({
+            "remit": 1, "name": "x", "on_violation": "stop",
+            "programs": [{ "path": "/app", "entry": true, "may_run": ["/a b", "/c"] }, { "path": "/a b" }, { "path": "/c" }],
+            "files": ["@runtime", { "path": "/d", "allow": ["read", "write"] }, { "path": "/e f", "allow": ["write"] }],
+            "network": { "listen": ["tcp/80"] },
+            "capabilities": ["chown", "setuid"],
+            "syscalls": { "allow": ["setuid", { "call": "ioctl", "arg": 1, "in": ["FIONBIO", "FIOCLEX"] }] },
+        });
+        crate::profile::read(text.to_string().as_bytes()).expect("valid").profile
+    }
+
+    const ALL: [Class; 6] =
+        [Class::Capabilities, Class::Files, Class::Network, Class::Edges, Class::Syscalls, Class::Memory];
+
+    #[test]
+    fn a_profile_is_taken_apart_by_class() {
+        let names: Vec<_> = parts(&profile(), &ALL).into_iter().map(|part| part.name).collect();
+        assert_eq!(
+            names,
+            [
+                "capability chown",
+                "capability setuid",
+                "files @runtime",
+                "files read",
+                "files write",
+                "listen tcp/80",
+                "edge /app -> /a b",
+                "edge /app -> /c",
+                "syscall setuid",
+                "syscall ioctl",
+            ]
+        );
+        assert_eq!(parts(&profile(), &[Class::Memory]), []);
+    }
+
+    /// What is left is a valid profile that lacks exactly the part.
+    #[test]
+    fn what_is_taken_away_and_nothing_else_is_gone() {
+        let whole = profile();
+        let before = learn::keys(&whole);
+        for part in parts(&whole, &ALL) {
+            let less = part.taken_from(&whole);
+            let read = crate::profile::read(crate::profile::write(&less).as_bytes());
+            let read = read.unwrap_or_else(|error| panic!("{}: {error}", part.name)).profile;
+            let after = learn::keys(&read);
+            let gone: BTreeSet<_> = before.difference(&after).cloned().collect();
+            assert_eq!(gone, part.grants, "{}", part.name);
+            assert!(read.watch_reads && read.on_violation == OnViolation::Deny);
+        }
+    }
+
+    fn shown(failures: &[(&str, &str)], fault: Option<&str>) -> Shown {
+        let failure = |(call, errno): &(&str, &str)| {
+            let [call, errno] = [call, errno].map(|word| (*word).to_owned());
+            (Failure { program: "/app".into(), call, object: String::new(), errno }, 1)
+        };
+        Shown { failures: failures.iter().map(failure).collect(), fault: fault.map(str::to_owned) }
+    }
+
+    #[test]
+    fn an_error_that_the_full_run_has_as_well_proves_nothing() {
+        let full = shown(&[("open", "EACCES")], None);
+        assert_eq!(compare(&full, &full), Finding::NotNeeded);
+        assert_eq!(compare(&full, &shown(&[], None)), Finding::NotNeeded);
+        let more = compare(&full, &shown(&[("open", "EACCES"), ("open", "EPERM"), ("chown", "EPERM")], None));
+        let Finding::Needed(new) = &more else { panic!("{more:?}") };
+        assert_eq!(new.len(), 2);
+        assert_eq!(more.detail(), "/app: chown: EPERM, and 1 more");
+        let other = compare(&full, &shown(&[], Some("it ended with exit code 1")));
+        assert_eq!(other, Finding::Otherwise("it ended with exit code 1".to_owned()));
+    }
+
+    #[test]
+    fn the_report_names_the_error_by_which_it_shows() {
+        let parts = parts(&profile(), &[Class::Capabilities]);
+        let less = shown(&[("chown", "EPERM")], None);
+        let findings = [compare(&Shown::default(), &less), Finding::NotNeeded];
+        let found: Vec<_> = parts.into_iter().zip(findings).collect();
+        let report = text("x", &BTreeMap::new(), &found, true);
+        assert!(report.contains("  needed      capability chown   /app: chown: EPERM\n"), "{report}");
+        assert!(report.contains("  not needed  capability setuid  nothing failed"), "{report}");
+        assert_eq!(json("x", &BTreeMap::new(), &found)["parts"][0]["errors"][0]["errno"], "EPERM");
+    }
+}
