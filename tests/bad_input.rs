@@ -242,6 +242,14 @@ fn what_the_app_could_change_of_its_own_guard() {
     let shims = Path::new(harness::SHIM).parent().expect("a directory");
     bench.refused_profile(file(shims), &["/files/1: ", harness::SHIM, "remit-init"]);
 
+    // One that is read through a link: the link is guarded where it lies.
+    std::os::unix::fs::symlink("../changed.json", bench.path("out/link.json")).expect("a link");
+    bench.write("changed.json", bench.profile(&json!({})).to_string());
+    let link = bench.text("out/link.json");
+    let mut shim = bench.touching(&["--profile", &link]);
+    bench.refused(&mut shim, 125, &["/files/1: ", "a link to the profile", &link]);
+    fs::remove_file(&link).expect("it is there");
+
     let profile = bench.text("profile.json");
     for there in [false, true] {
         let events = bench.text("out/events");
@@ -261,38 +269,27 @@ fn what_the_app_could_change_of_its_own_guard() {
 #[test]
 fn what_is_not_there_yet_is_refused_by_name() {
     let bench = Bench::new();
-    let program = |key: &str, value: Value| {
-        let mut program = json!({ "path": bench.touch, "entry": true });
-        program[key] = value;
-        json!({ "programs": [program] })
-    };
     let yet = "does not honour";
-    for (key, value) in [
-        ("args", json!([["x"]])),
-        ("applet", json!("x")),
-        ("sha256", json!("0".repeat(64))),
-        ("user", json!([0])),
-        ("instances", json!(3)),
-        ("libraries", json!(["/lib"])),
-    ] {
-        bench.refused_profile(program(key, value), &[&format!("/programs/0/{key}: "), yet, "take it out"]);
-    }
-    for (side, entry, advice) in [
-        ("listen", "tcp/127.0.0.1:80", "tcp/80"),
-        ("connect", "tcp/10.0.0.0/8:80", "tcp/80"),
-        ("connect", "udp/53", "udp/*"),
-        ("connect", "unix:/run/x", "unix:*"),
-        ("connect", "unix:@x", "unix:*"),
-    ] {
+    for (side, entry, advice) in [("listen", "udp/127.0.0.1:*", "udp/*"), ("connect", "udp/53", "udp/*")] {
         let network = json!({ "network": { side: [entry] } });
         bench.refused_profile(network, &[&format!("/network/{side}/0: "), yet, advice]);
     }
-    bench.refused_profile(json!({ "ready": { "when": "listening" } }), &["/ready: ", yet]);
-    let startup = json!({ "ready": { "when": "listening" }, "syscalls": { "startup_only": ["bind"] } });
-    bench.refused_profile(startup, &["/ready: ", yet, "startup_only"]);
-    bench.refused_profile(json!({ "mode": "learn" }), &["/mode: ", yet, "`audit`"]);
-    bench.refused(&mut bench.touching(&["--mode", "learn"]), 125, &["--mode", "learn", "audit"]);
-    bench.refused(bench.touching(&[]).env("REMIT_MODE", "learn"), 125, &["REMIT_MODE", "learn", "audit"]);
+    // Nothing is named that could ever listen.
+    bench.refused_profile(json!({ "ready": { "when": "listening" } }), &["/ready: ", "network.listen"]);
+}
+
+#[test]
+fn a_learning_run_that_could_not_be_written_does_not_begin() {
+    let bench = Bench::new();
+    let none = ["learning: ", "/nonexistent/journals", "mount a volume", "--learn-dir"];
+    let learn = |more: &[&str]| bench.touching(&[&["--mode", "learn"], more].concat());
+    bench.refused(&mut learn(&["--learn-dir", "/nonexistent/journals"]), 125, &none);
+    bench.refused(learn(&[]).env("REMIT_LEARN_DIR", "/nonexistent/journals"), 125, &none);
+    let file = ["learning: ", "/etc/passwd", "Not a directory", "--learn-dir"];
+    bench.refused(&mut learn(&["--learn-dir", "/etc/passwd"]), 125, &file);
+    bench.refused(&mut learn(&["--label", "a,b"]), 125, &["--label", "a,b", "without a comma"]);
+    bench.refused(learn(&[]).env("REMIT_LABEL", "a\nb"), 125, &["REMIT_LABEL", "without a comma"]);
+    bench.refused(learn(&[]).env("REMIT_LEARN_EXACT", "yes"), 125, &["REMIT_LEARN_EXACT", "yes", "1 or 0"]);
 }
 
 #[test]
@@ -473,16 +470,25 @@ fn a_command_line_and_an_environment_that_say_nothing_sensible() {
         ("--grace=8", "\"8s\""),
         ("--grace=-1s", "\"10s\""),
         ("--grace=", "\"500ms\""),
-        ("--run-as=root", "UID:GID"),
-        ("--run-as=1:2:3", "UID:GID"),
-        ("--run-as=-1", "UID:GID"),
-        ("-pFOO", "SIGKILL"),
+        ("--run-as=no-such-user", "/etc/passwd"),
+        ("--run-as=1:2:3", "/etc/group"),
+        ("--run-as=-1", "/etc/passwd"),
+        ("--run-as=1:", "USER:GROUP"),
+        ("-pFOO", "TERM"),
+        ("-r15", "TERM:QUIT"),
+        ("-rTERM:FOO", "`FOO` is no signal"),
+        ("-rTREM:INT", "did you mean TERM?"),
+        ("--rewrite=99:1", "1 to 64"),
+        ("--status=FOO", "1 to 64"),
+        ("--drain=10", "\"10s\""),
+        ("--porfile=strict", "--profile"),
+        ("--as=init", "`init` is nobody"),
         ("-p0", "1 to 64"),
         ("-p65", "1 to 64"),
         ("-e256", "0 to 255"),
         ("-e-1", "0 to 255"),
-        ("--mode=enforced", "enforce, audit or off"),
-        ("--mode=", "enforce, audit or off"),
+        ("--mode=enforced", "enforce, audit, learn or off"),
+        ("--mode=", "enforce, audit, learn or off"),
         ("--profile=", "baseline"),
         ("--events=", "stderr"),
     ] {
@@ -505,8 +511,7 @@ fn a_command_line_and_an_environment_that_say_nothing_sensible() {
         bench.refused(&mut shim(args), 125, &["no COMMAND", "--help"]);
     }
     bench.refused(&mut shim(["--profile"]), 125, &["--profile"]);
-    let mut off = bench.touching(&["--mode", "off", "--run-as", "1000"]);
-    bench.refused(&mut off, 125, &["--run-as", "leave it out"]);
+    bench.refused(&mut shim(["--as", "init", "true"]), 125, &["`init`", "dumb-init"]);
 }
 
 #[test]

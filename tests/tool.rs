@@ -28,6 +28,7 @@ fn a_plan_is_the_object_that_the_formats_describe() {
         "capabilities",
         "limits",
         "derived",
+        "held",
         "widened",
         "lacking",
         "steps",
@@ -60,7 +61,7 @@ fn a_kernel_that_cannot_give_it_is_exit_code_1() {
 fn bad_input_is_one_line_and_exit_code_2() {
     let cases: [(&[&str], &str); 8] = [
         (&["plan", "bad/unknown-key.json"], "remit: profile bad/unknown-key.json:1:77: /filez: "),
-        (&["plan", "good/redis.json"], "remit: good/redis.json: /programs/0/sha256: "),
+        (&["plan", "good/redis.json", "--kernel", "2.6"], "expected 5.10 or later"),
         (&["plan", "gone.json"], "remit: profile gone.json: not found"),
         (&["plan", "good"], "remit: profile good: is a directory"),
         (&["plan", "basline"], "\"baseline\""),
@@ -90,4 +91,27 @@ fn profiles_and_schema_are_printed_as_they_stand() {
     }
     let schema: serde_json::Value = serde_json::from_slice(&remit(&["schema"]).stdout).expect("JSON");
     assert!(schema["properties"]["programs"].is_object());
+}
+
+/// An image of another architecture, unpacked on this machine.
+#[test]
+fn a_plan_for_another_architecture_reads_that_ones_programs() {
+    let program = std::env::temp_dir().join(format!("remit-tool-foreign-{}", std::process::id()));
+    // A header of an executable file for aarch64 without segments (elf(5)).
+    let mut header = [0; 64];
+    header[..20].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0");
+    header[20] = 1;
+    (header[52], header[54]) = (64, 56);
+    std::fs::write(&program, header).expect("a temporary file");
+    let name = program.to_str().expect("UTF-8");
+    let plan = |arch| remit(&["plan", "strict", "--kernel", "6.12", "--arch", arch, "--", name]);
+    let [own, other] = ["aarch64", "x86_64"].map(plan);
+    std::fs::remove_file(&program).expect("it is there");
+    assert_eq!(own.status.code(), Some(0), "{}", text(&own.stderr));
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(other.status.code(), Some(2), "{}", text(&other.stdout));
+        assert!(text(&other.stderr).contains("another machine"), "{}", text(&other.stderr));
+    }
+    let stands_for = remit(&["plan", "strict", "--kernel", "6.12", "--arch", "aarch64", "--", REMIT]);
+    assert_eq!(stands_for.status.code(), Some(0), "{}", text(&stands_for.stderr));
 }

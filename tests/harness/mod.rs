@@ -141,6 +141,13 @@ impl Running {
         line.trim_end().to_owned()
     }
 
+    /// The next line of stderr, without its end.
+    #[track_caller]
+    pub fn error_line(&mut self) -> String {
+        let line = self.errors.recv_timeout(PATIENCE);
+        line.unwrap_or_else(|_| panic!("nothing on stderr after {:?}", self.seen)).trim_end().to_owned()
+    }
+
     /// Waits for exactly this line of stdout.
     #[track_caller]
     pub fn expect(&mut self, wanted: &str) {

@@ -1,10 +1,18 @@
 //! The acts by name, and making one of them in a child that may be killed for it.
 
+mod code;
+mod disguises;
 mod execs;
 mod files;
+mod first;
+mod inject;
 mod kernel;
 mod network;
 mod processes;
+mod races;
+mod replace;
+mod sockets;
+mod users;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -45,7 +53,21 @@ pub type Result<T = String> = std::result::Result<T, Refused>;
 type Act = fn(&[String]) -> Result;
 
 /// Every act by name.
-const ACTS: &[&[(&str, Act)]] = &[execs::ACTS, files::ACTS, network::ACTS, processes::ACTS, kernel::ACTS];
+const ACTS: &[&[(&str, Act)]] = &[
+    execs::ACTS,
+    disguises::ACTS,
+    replace::ACTS,
+    races::ACTS,
+    files::ACTS,
+    network::ACTS,
+    sockets::ACTS,
+    processes::ACTS,
+    first::ACTS,
+    inject::ACTS,
+    code::ACTS,
+    kernel::ACTS,
+    users::ACTS,
+];
 
 /// The names of all acts.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -3,9 +3,11 @@
 //! tmpfs of its own. Nobody's seccomp profile, nobody's dropped capabilities.
 //!
 //! ```text
-//! probe contain --image TAR [--user UID:GID] [--file SOURCE=TARGET]… -- COMMAND [ARG…]
+//! probe contain --image TAR [--user UID:GID] [--file SOURCE=TARGET]…
+//!     [--folder SOURCE=TARGET]… [--without proc|dev] -- COMMAND [ARG…]
 //! ```
 //!
+//! A file is copied, a folder is the machine's own, to be written by whoever owns it.
 //! Prints `contained PID` on stderr: COMMAND's pid as the machine sees it. The
 //! container ends when COMMAND does, or when this program's stdin is closed.
 
@@ -28,6 +30,9 @@ struct Options {
     image: File,
     ids: (u32, u32),
     files: Vec<(Vec<u8>, String)>,
+    folders: Vec<(String, String)>,
+    /// What is not mounted.
+    without: String,
     command: Vec<CString>,
 }
 
@@ -73,6 +78,7 @@ pub fn contain(arguments: &[String]) -> Result<ExitCode, String> {
 impl Options {
     fn read(arguments: &[String]) -> Result<Options, String> {
         let (mut image, mut ids, mut files, mut words) = (None, (0, 0), Vec::new(), arguments.iter());
+        let (mut folders, mut without) = (Vec::new(), String::new());
         let value = |words: &mut std::slice::Iter<String>, name| {
             words.next().cloned().ok_or(format!("{name} needs a value"))
         };
@@ -96,6 +102,12 @@ impl Options {
                         std::fs::read(source).map_err(|error| format!("cannot read {source}: {error}"))?;
                     files.push((content, target.to_owned()));
                 }
+                "--folder" => {
+                    let text = value(&mut words, "--folder")?;
+                    let (source, target) = text.split_once('=').ok_or("--folder is SOURCE=TARGET")?;
+                    folders.push((source.to_owned(), target.to_owned()));
+                }
+                "--without" => without = value(&mut words, "--without")?,
                 other => return Err(format!("`{other}` is no option of contain")),
             }
         }
@@ -103,7 +115,7 @@ impl Options {
         if command.is_empty() {
             return Err("no COMMAND".to_owned());
         }
-        Ok(Options { image: image.ok_or("no --image")?, ids, files, command })
+        Ok(Options { image: image.ok_or("no --image")?, ids, files, folders, without, command })
     }
 }
 
@@ -128,8 +140,15 @@ fn inside(
     wait_for(mapped);
     become_ids(0, 0)?;
     mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE)?;
+    // They may lie below ROOT, which is about to be covered.
+    let folders = open_folders(options)?;
     mount("tmpfs", ROOT, "tmpfs", libc::MS_NOSUID | libc::MS_NODEV)?;
     unpack(options)?;
+    for (folder, target) in folders {
+        let target = format!("{ROOT}{target}");
+        std::fs::create_dir_all(&target).map_err(|error| format!("{target}: {error}"))?;
+        mount(&format!("/proc/self/fd/{}", folder.as_raw_fd()), &target, "", libc::MS_BIND)?;
+    }
     loopback_up()?;
     match syscall::fork("fork").map_err(step)? {
         Forked::Child => {
@@ -150,18 +169,14 @@ fn inside(
 /// What PID 1 of the container does before it is COMMAND.
 fn first_process(options: &Options, said: OwnedFd) -> Result<(), String> {
     die_with_parent()?;
-    mount("proc", &format!("{ROOT}/proc"), "proc", libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC)?;
-    for device in ["null", "zero", "full", "random", "urandom"] {
-        let target = format!("{ROOT}/dev/{device}");
-        File::create(&target).map_err(|error| format!("{target}: {error}"))?;
-        mount(&format!("/dev/{device}"), &target, "", libc::MS_BIND)?;
+    if options.without != "proc" {
+        let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        mount("proc", &format!("{ROOT}/proc"), "proc", flags)?;
     }
-    for (name, target) in
-        [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("shm", "/tmp")]
-    {
-        std::os::unix::fs::symlink(target, format!("{ROOT}/dev/{name}"))
-            .map_err(|error| format!("/dev/{name}: {error}"))?;
+    if options.without != "dev" {
+        devices()?;
     }
+    let null = File::open("/dev/null").map_err(|error| format!("/dev/null: {error}"))?;
     std::env::set_current_dir(ROOT).map_err(|error| format!("{ROOT}: {error}"))?;
     let here = path(".");
     let here = here.as_ptr() as usize;
@@ -169,7 +184,6 @@ fn first_process(options: &Options, said: OwnedFd) -> Result<(), String> {
     call("umount2", libc::SYS_umount2, &[here, libc::MNT_DETACH as usize]).map_err(step)?;
     std::env::set_current_dir("/").map_err(|error| format!("/: {error}"))?;
     call("setsid", libc::SYS_setsid, &[]).map_err(step)?;
-    let null = File::open("/dev/null").map_err(|error| format!("/dev/null: {error}"))?;
     call("dup3", libc::SYS_dup3, &[null.as_raw_fd() as usize, 0, 0]).map_err(step)?;
     if options.ids != (0, 0) {
         become_ids(options.ids.0, options.ids.1)?;
@@ -187,6 +201,22 @@ fn first_process(options: &Options, said: OwnedFd) -> Result<(), String> {
     let (argv, envp) = (list(&options.command), list(&environment));
     call("execve", libc::SYS_execve, &[argv[0], argv.as_ptr() as usize, envp.as_ptr() as usize])
         .map_err(|refused| format!("{}: {}", options.command[0].to_string_lossy(), step(refused)))?;
+    Ok(())
+}
+
+/// The devices that every container has, and the links beside them.
+fn devices() -> Result<(), String> {
+    for device in ["null", "zero", "full", "random", "urandom"] {
+        let target = format!("{ROOT}/dev/{device}");
+        File::create(&target).map_err(|error| format!("{target}: {error}"))?;
+        mount(&format!("/dev/{device}"), &target, "", libc::MS_BIND)?;
+    }
+    for (name, target) in
+        [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("shm", "/tmp")]
+    {
+        std::os::unix::fs::symlink(target, format!("{ROOT}/dev/{name}"))
+            .map_err(|error| format!("/dev/{name}: {error}"))?;
+    }
     Ok(())
 }
 
@@ -211,8 +241,18 @@ fn unpack(options: &Options) -> Result<(), String> {
     std::fs::set_permissions(format!("{ROOT}/tmp"), open).map_err(|error| format!("/tmp: {error}"))
 }
 
+fn open_folders(options: &Options) -> Result<Vec<(File, &str)>, String> {
+    let mut folders = Vec::new();
+    for (source, target) in &options.folders {
+        let folder = File::open(source).map_err(|error| format!("cannot open {source}: {error}"))?;
+        folders.push((folder, target.as_str()));
+    }
+    Ok(folders)
+}
+
 /// `ip link set lo up`, which is all the network there is.
-fn loopback_up() -> Result<(), String> {
+/// Brings up `lo` of this network namespace.
+pub fn loopback_up() -> Result<(), String> {
     let socket = call(
         "socket",
         libc::SYS_socket,
@@ -247,7 +287,8 @@ fn die_with_parent() -> Result<(), String> {
     Ok(())
 }
 
-fn mount(source: &str, target: &str, kind: &str, flags: u64) -> Result<(), String> {
+/// Mounts.
+pub fn mount(source: &str, target: &str, kind: &str, flags: u64) -> Result<(), String> {
     let names = [path(source), path(target), path(kind)];
     let at = |index: usize| names[index].as_ptr() as usize;
     call("mount", libc::SYS_mount, &[at(0), at(1), at(2), flags as usize, 0])

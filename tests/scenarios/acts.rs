@@ -2,73 +2,7 @@
 //! it where nothing confines it.
 
 use crate::support::Place;
-
-/// One forbidden act and what has to come of it.
-pub struct Forbidden {
-    /// What the probe is asked for.
-    pub act: &'static str,
-    /// How it is refused: any of these.
-    pub refused: &'static [&'static str],
-    /// The kind of its event, empty for any; none where the table calls it unseen.
-    pub kind: Option<&'static str>,
-    /// A word of the event's object.
-    pub object: &'static str,
-    /// What its hint has to be.
-    pub hint: Hint,
-}
-
-/// What a hint has to be.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Hint {
-    /// Applied, it makes the act what it is unconfined, and nothing else.
-    Allows,
-    /// There is none, since no profile can allow the act.
-    None,
-    /// It takes several grants, of which the first refusal can name only one.
-    First,
-}
-
-/// It has its event, and a hint that allows it.
-pub const fn seen(
-    act: &'static str,
-    refused: &'static [&'static str],
-    kind: &'static str,
-    object: &'static str,
-) -> Forbidden {
-    Forbidden { act, refused, kind: Some(kind), object, hint: Hint::Allows }
-}
-
-/// It has its event; no profile can allow it.
-const fn never(
-    act: &'static str,
-    refused: &'static [&'static str],
-    kind: &'static str,
-    object: &'static str,
-) -> Forbidden {
-    Forbidden { act, refused, kind: Some(kind), object, hint: Hint::None }
-}
-
-/// It has its event, and a hint that is a first step.
-const fn first(
-    act: &'static str,
-    refused: &'static [&'static str],
-    kind: &'static str,
-    object: &'static str,
-) -> Forbidden {
-    Forbidden { act, refused, kind: Some(kind), object, hint: Hint::First }
-}
-
-/// It is refused, and no event tells of it.
-const fn unseen(act: &'static str, refused: &'static [&'static str]) -> Forbidden {
-    Forbidden { act, refused, kind: None, object: "", hint: Hint::None }
-}
-
-/// Refused by Landlock, or in its words.
-pub const EACCES: &[&str] = &["EACCES"];
-const EPERM: &[&str] = &["EPERM"];
-const ENOSYS: &[&str] = &["ENOSYS"];
-/// Whichever of the kernel's layers is first.
-const EITHER: &[&str] = &["EACCES", "EPERM"];
+use crate::support::forbidden::{EACCES, EITHER, ENOSYS, EPERM, Forbidden, first, never, seen, unseen};
 
 /// The acts; /srv holds a file `data` that every user may write, and is not in the profile.
 pub const ACTS: &[Forbidden] = &[
@@ -129,7 +63,9 @@ pub const ACTS: &[Forbidden] = &[
     first("setuid", EPERM, "syscall", "setuid"),
     never("steal-descriptor?arg=1", EPERM, "syscall", "pidfd_open"),
     // The kernel's corners.
+    #[cfg(target_arch = "x86_64")]
     unseen("i386", &["SIGSYS"]),
+    #[cfg(target_arch = "x86_64")]
     unseen("x32", &["SIGSYS"]),
     seen("io-uring", ENOSYS, "syscall", "io_uring_setup"),
     seen("keyctl", EPERM, "syscall", "keyctl"),

@@ -82,9 +82,9 @@ fn whole_job(place: Place, init: Init) -> Running {
     });
     moved.expect("nginx writes a log");
     running.signal(libc::SIGUSR1);
-    running.line("reopening logs");
-    // Each worker says so too, and only then writes to the new file.
-    running.lines("reopening logs", 1 + after.len());
+    // The master says so, and then each worker, which opens the new file before it takes
+    // another request. The master's line on the signal itself ends in the same words.
+    running.lines(": reopening logs", 1 + after.len());
     let mut client = Client::new(running.connect(port).expect("a connection"));
     assert_eq!(client.get("/after-rotation").expect("an answer").status, 404);
     // A request is logged after its answer, and before the next one of its connection.

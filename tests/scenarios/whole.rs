@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::images;
-use crate::support::{Image, Init, Place, Run, can_run, folder, in_each_place, load, probe, shim};
+use crate::support::{Image, Init, Place, Rootfs, Run, can_run, folder, in_each_place, load, probe, shim};
 
 in_each_place!(
     scratch_holds_an_app_the_shim_and_a_profile,
@@ -171,4 +171,58 @@ fn events_go_to_a_file(place: Place) {
         assert_eq!(event["seq"], index + 1, "{text}");
     }
     assert_eq!(running.stderr(), "", "stderr is the app's");
+}
+
+/// What a next start of the same container would read is not made or replaced by the
+/// app: a profile where none lies, a directory of programs, a link to one, and the
+/// directory of COMMAND.
+const PERSIST: &str = r#"
+try() { what=$1; shift; "$@" 2>/dev/null && echo "$what done" || echo "$what refused"; }
+cd /tmp
+mkdir remit evil && echo '{}' >remit/profile.json
+try hooks mkdir /docker-entrypoint.d
+try hooks-by-rename mv evil /docker-entrypoint-initdb.d
+try programs mkdir /opt
+try link rm /bin
+try link-by-rename ln -sfn /tmp /bin
+try profile-directory mkdir /etc/remit
+try profile-by-rename mv remit /etc/remit
+try profile-by-link ln -s /tmp/remit /etc/remit
+try command-directory mv /app /moved
+"#;
+
+fn what_the_next_start_reads_is_kept(place: Place) {
+    if !can_run(place, &[images::TINI, images::BUSYBOX]) {
+        return;
+    }
+    let mut root = Rootfs::new();
+    root.copy(shim(), "/remit-init").copy(images::TINI, "/tini").copy(images::BUSYBOX, "/usr/bin/busybox");
+    for applet in ["sh", "mkdir", "mv", "rm", "ln", "echo"] {
+        root.link(&format!("/usr/bin/{applet}"), "busybox");
+    }
+    root.link("/bin", "usr/bin").copy(images::BUSYBOX, "/app/sh").folder("/etc", 0o755, 0);
+    let image = root.build("persist");
+    let run = |init: Init| {
+        let mut running = Run::new(&image, place, init, &["/app/sh", "-c", PERSIST]).start();
+        running.wait();
+        (running.stdout(), running)
+    };
+    let (free, _control) = run(Init::Tini);
+    // A directory of an image's layer is copied by `mv`, where the file system does not move it.
+    let done = free.lines().filter(|line| line.ends_with(" done")).count();
+    assert!(done >= 6 && free.contains("hooks done"), "control: {free}");
+    let (held, running) = run(Init::remit(&[]));
+    assert_eq!(held.lines().count(), 9, "{held}\n{}", running.stderr());
+    assert!(held.lines().all(|line| line.ends_with(" refused")), "{held}\n{}", running.stderr());
+    assert!(running.events().violations().len() >= 9, "{}", running.stderr());
+}
+
+#[test]
+fn what_the_next_start_reads_is_kept_in_docker() {
+    what_the_next_start_reads_is_kept(Place::Docker);
+}
+
+#[test]
+fn what_the_next_start_reads_is_kept_on_one_file_system() {
+    what_the_next_start_reads_is_kept(Place::UserNamespace);
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +16,8 @@ use super::{Place, folder, http, probe, unique};
 
 /// After this long a wait is a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The first id, on the machine, of the bare container's range.
+const FIRST_ID: u32 = 100_000;
 
 /// What is PID 1.
 #[derive(Clone, Debug)]
@@ -44,7 +46,11 @@ pub struct Run<'a> {
     environment: Vec<(String, String)>,
     files: Vec<(String, String)>,
     volumes: Vec<(String, Vec<(String, String)>)>,
+    folders: Vec<(PathBuf, String)>,
+    mounts: Vec<String>,
     user: Option<&'static str>,
+    flags: Vec<String>,
+    without: Option<&'static str>,
 }
 
 impl<'a> Run<'a> {
@@ -63,8 +69,30 @@ impl<'a> Run<'a> {
             ],
             files: Vec::new(),
             volumes: Vec::new(),
+            folders: Vec::new(),
+            mounts: Vec::new(),
             user: (place == Place::Restricted).then_some("101:101"),
+            flags: Vec::new(),
+            without: None,
         }
+    }
+
+    /// A variable of the environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// More flags of `docker run`; the bare container knows none of them.
+    pub fn flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        self
+    }
+
+    /// The bare container, without its `proc` or its `dev`; no engine leaves them out.
+    pub fn without(mut self, what: &'static str) -> Self {
+        self.without = Some(what);
+        self
     }
 
     /// No such variable.
@@ -83,6 +111,20 @@ impl<'a> Run<'a> {
     pub fn volume(mut self, path: &str, files: &[(&str, &str)]) -> Self {
         let files = files.iter().map(|&(name, content)| (name.to_owned(), content.to_owned())).collect();
         self.volumes.push((path.to_owned(), files));
+        self
+    }
+
+    /// A folder of this machine that the container's user owns, and that outlives the
+    /// container.
+    pub fn folder(mut self, source: &Path, target: &str) -> Self {
+        self.folders.push((source.to_owned(), target.to_owned()));
+        self
+    }
+
+    /// A folder of this machine at its own path, read-only: in a user namespace because
+    /// the machine's root, whose it is, has no id there.
+    pub fn mount(mut self, path: &str) -> Self {
+        self.mounts.push(path.to_owned());
         self
     }
 
@@ -117,9 +159,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The uid that owns a volume.
+    /// The uid that owns a volume, as the machine sees it.
     fn owner(&self) -> u32 {
-        self.user.and_then(|user| user.split(':').next()).and_then(|uid| uid.parse().ok()).unwrap_or(0)
+        let first = if self.place == Place::UserNamespace { FIRST_ID } else { 0 };
+        let own = self.user.and_then(|user| user.split(':').next()).and_then(|uid| uid.parse().ok());
+        first + own.unwrap_or(0)
     }
 
     fn start_docker(&self, name: String, files: &[(PathBuf, &str)]) -> Running {
@@ -129,7 +173,8 @@ impl<'a> Run<'a> {
             docker.args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"]);
             // As emptyDir is: without noexec, which Docker would add.
             docker.args(["--tmpfs", "/tmp:exec,mode=1777"]);
-            for folder in &self.image.writable {
+            let kept = |folder: &&String| self.folders.iter().all(|(_, target)| target != *folder);
+            for folder in self.image.writable.iter().filter(kept) {
                 docker.args(["--tmpfs", &format!("{folder}:exec,uid=101,gid=101,mode=755")]);
             }
         }
@@ -142,6 +187,9 @@ impl<'a> Run<'a> {
         for (source, target) in files {
             docker.args(["--volume", &format!("{}:{target}:ro", source.display())]);
         }
+        for path in &self.mounts {
+            docker.args(["--volume", &format!("{path}:{path}:ro")]);
+        }
         for (index, (target, files)) in self.volumes.iter().enumerate() {
             let source = folder().join(format!("{name}-volume-{index}"));
             std::fs::create_dir(&source).expect("a temporary folder");
@@ -152,6 +200,11 @@ impl<'a> Run<'a> {
             give(&source, self.owner());
             docker.args(["--volume", &format!("{}:{target}", source.display())]);
         }
+        for (source, target) in &self.folders {
+            give(source, self.owner());
+            docker.args(["--volume", &format!("{}:{target}", source.display())]);
+        }
+        docker.args(&self.flags);
         let mut words = self.entrypoint();
         words.extend(self.command.iter().cloned());
         // The image's own ENTRYPOINT is the shim; other inits take its place.
@@ -161,14 +214,7 @@ impl<'a> Run<'a> {
         docker.arg(self.image.docker()).args(&words[1..]);
         let output = docker.output().expect("docker runs");
         assert!(output.status.success(), "docker run: {}", String::from_utf8_lossy(&output.stderr));
-        let logs = Command::new("docker")
-            .args(["logs", "--follow", &name])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("docker runs");
-        let pid = ask(&["inspect", "--format", "{{.State.Pid}}", &name]).trim().parse().unwrap_or(0);
-        Running::new(self.place, Handle::Docker { name }, pid, logs)
+        Running::docker(self.place, name)
     }
 
     fn start_bare(&self, files: &[(PathBuf, &str)]) -> Running {
@@ -176,6 +222,9 @@ impl<'a> Run<'a> {
         contain.args(["contain", "--image"]).arg(&self.image.tar);
         if let Some(user) = self.user {
             contain.args(["--user", user]);
+        }
+        if let Some(what) = self.without {
+            contain.args(["--without", what]);
         }
         for (source, target) in files {
             contain.arg("--file").arg(format!("{}={target}", source.display()));
@@ -186,6 +235,13 @@ impl<'a> Run<'a> {
                 std::fs::write(&source, content).expect("a temporary file");
                 contain.arg("--file").arg(format!("{}={target}/{name}", source.display()));
             }
+        }
+        for (source, target) in &self.folders {
+            give(source, self.owner());
+            contain.arg("--folder").arg(format!("{}={target}", source.display()));
+        }
+        for path in &self.mounts {
+            contain.arg("--folder").arg(format!("{path}={path}"));
         }
         contain.arg("--").args(self.entrypoint()).args(&self.command);
         contain.env_clear().envs(self.environment.iter().cloned());
@@ -237,6 +293,31 @@ pub struct Stopped {
 }
 
 impl Running {
+    /// A container of Docker's that was started already.
+    pub fn docker(place: Place, name: String) -> Running {
+        let logs = Command::new("docker")
+            .args(["logs", "--follow", &name])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("docker runs");
+        let pid = ask(&["inspect", "--format", "{{.State.Pid}}", &name]).trim().parse().unwrap_or(0);
+        Running::new(place, Handle::Docker { name }, pid, logs)
+    }
+
+    /// Its name, by which Docker has it.
+    pub fn name(&self) -> &str {
+        match &self.handle {
+            Handle::Docker { name } => name,
+            Handle::Bare => panic!("the bare container has no name"),
+        }
+    }
+
+    /// `docker exec`: a process that the engine starts beside the container's own.
+    pub fn exec(&self, command: &[&str]) -> std::process::Output {
+        Command::new("docker").args(["exec", self.name()]).args(command).output().expect("docker runs")
+    }
+
     fn new(place: Place, handle: Handle, pid: i32, mut streams: Child) -> Running {
         let errors = BufReader::new(streams.stderr.take().expect("a pipe"));
         Running::with_errors(place, handle, pid, streams, errors)
@@ -300,20 +381,25 @@ impl Running {
 
     /// A connection to a port inside.
     pub fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
-        let namespace = std::fs::File::open(format!("/proc/{}/ns/net", self.pid))?;
-        // A socket stays in the namespace that it was made in; the thread that
-        // goes there to make it comes back no more.
-        let made = std::thread::spawn(move || {
-            // SAFETY: setns takes no memory and changes this thread alone.
-            if unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-        });
-        let stream = made.join().expect("the thread does not panic")?;
+        let stream = self.in_network(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+
+    /// Does something in its network: a socket stays in the namespace that it was
+    /// made in, and so does a program that is started there.
+    pub fn in_network<T: Send>(&self, act: impl FnOnce() -> std::io::Result<T> + Send) -> std::io::Result<T> {
+        let namespace = std::fs::File::open(format!("/proc/{}/ns/net", self.pid))?;
+        let go_and_act = || {
+            // SAFETY: setns takes no memory and changes this thread alone, which comes
+            // back no more.
+            if unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            act()
+        };
+        std::thread::scope(|scope| scope.spawn(go_and_act).join().expect("the thread does not panic"))
     }
 
     /// One request of a new connection.
@@ -372,7 +458,7 @@ impl Running {
 
     /// Changes something in a folder inside as the folder's owner does: the
     /// machine's root has no id in a user namespace, and may make nothing there.
-    pub fn change<T: Send>(&self, folder: &str, change: impl FnOnce(&std::path::Path) -> T + Send) -> T {
+    pub fn change<T: Send>(&self, folder: &str, change: impl FnOnce(&Path) -> T + Send) -> T {
         let folder = self.path(folder);
         let owner =
             std::fs::metadata(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -391,7 +477,7 @@ impl Running {
     pub fn processes(&self) -> Vec<(i32, u32, String)> {
         let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
         let inside = namespace(self.pid);
-        let first = if let Handle::Bare = self.handle { 100_000 } else { 0 };
+        let first = if let Handle::Bare = self.handle { FIRST_ID } else { 0 };
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").expect("/proc is mounted").flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -427,7 +513,7 @@ impl Drop for Running {
     }
 }
 
-fn give(path: &std::path::Path, owner: u32) {
+fn give(path: &Path, owner: u32) {
     std::os::unix::fs::chown(path, Some(owner), Some(owner)).expect("root gives files away");
 }
 

@@ -7,11 +7,11 @@ use serde_json::Value;
 pub struct Events(pub Vec<Value>);
 
 impl Events {
-    /// Takes the events out of lines in which the app speaks too.
+    /// Takes the events out of lines in which the app speaks too, and into which it may
+    /// have written a beginning: busybox's shell says `sh: ` and then what is wrong.
     pub fn read(lines: &[String]) -> Events {
         let event = |line: &String| -> Option<Value> {
-            let value: Value = serde_json::from_str(line).ok()?;
-            value.get("remit").is_some().then_some(value)
+            serde_json::from_str(&line[line.find("{\"remit\":")?..]).ok()
         };
         Events(lines.iter().filter_map(event).collect())
     }

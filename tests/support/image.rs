@@ -14,6 +14,7 @@ use super::{folder, unique};
 pub struct Rootfs {
     entries: BTreeMap<PathBuf, Entry>,
     writable: Vec<String>,
+    user: Option<&'static str>,
 }
 
 struct Entry {
@@ -34,6 +35,7 @@ pub struct Image {
     pub tar: PathBuf,
     /// Folders that a read-only root has to have in memory.
     pub writable: Vec<String>,
+    user: Option<&'static str>,
     name: String,
     imported: OnceLock<()>,
 }
@@ -56,7 +58,7 @@ impl Rootfs {
 
     /// Nothing at all: `FROM scratch`.
     pub fn empty() -> Rootfs {
-        Rootfs { entries: BTreeMap::new(), writable: Vec::new() }
+        Rootfs { entries: BTreeMap::new(), writable: Vec::new(), user: None }
     }
 
     /// A file.
@@ -77,6 +79,12 @@ impl Rootfs {
     /// A folder that has to be in memory where the root is read-only.
     pub fn writable(&mut self, path: &str) -> &mut Self {
         self.writable.push(path.to_owned());
+        self
+    }
+
+    /// The user that Docker starts its containers as.
+    pub fn user(&mut self, user: &'static str) -> &mut Self {
+        self.user = Some(user);
         self
     }
 
@@ -123,7 +131,7 @@ impl Rootfs {
             append(&mut archive, path, entry);
         }
         archive.into_inner().and_then(|mut file| file.flush()).expect("the tar is written");
-        Image { tar, writable: self.writable.clone(), name, imported: OnceLock::new() }
+        Image { tar, writable: self.writable.clone(), user: self.user, name, imported: OnceLock::new() }
     }
 }
 
@@ -161,7 +169,7 @@ impl Image {
         let output = Command::new("docker").args(["build", "--quiet", "--tag", &name]).arg(context).output();
         let output = output.expect("docker runs");
         assert!(output.status.success(), "docker build: {}", String::from_utf8_lossy(&output.stderr));
-        Image { tar: PathBuf::new(), writable: Vec::new(), name, imported: OnceLock::from(()) }
+        Image { tar: PathBuf::new(), writable: Vec::new(), user: None, name, imported: OnceLock::from(()) }
     }
 
     /// The name by which Docker has it, imported when first asked for, with the
@@ -170,7 +178,9 @@ impl Image {
         self.imported.get_or_init(|| {
             let tar = std::fs::File::open(&self.tar).expect("the tar is there");
             let output = Command::new("docker")
-                .args(["import", "--change", "ENTRYPOINT [\"/remit-init\"]", "-", &self.name])
+                .args(["import", "--change", "ENTRYPOINT [\"/remit-init\"]"])
+                .args(self.user.iter().flat_map(|user| ["--change".to_owned(), format!("USER {user}")]))
+                .args(["-", &self.name])
                 .stdin(Stdio::from(tar))
                 .output()
                 .expect("docker runs");

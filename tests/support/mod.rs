@@ -1,12 +1,13 @@
 //! Throw-away containers for tests: images made of what this machine has, run
 //! in three places, spoken to over HTTP, read by their output and events.
 //!
-//! Nothing outlives the test process: containers go with their value, images
-//! and folders when the process ends, and what a killed run left goes with the
+//! Nothing outlives the test process: containers go with their value, images,
+//! networks and folders when the process ends, and what a killed run left goes with the
 //! next one.
 
 mod container;
-mod events;
+pub mod events;
+pub mod forbidden;
 mod http;
 mod image;
 mod output;
@@ -80,13 +81,22 @@ pub fn can_run(place: Place, programs: &[&str]) -> bool {
         std::env::var_os("REMIT_REQUIRE_DOCKER").is_none_or(|value| value != "1"),
         "REMIT_REQUIRE_DOCKER=1, and {place:?} lacks {missing}; install it or unset the variable"
     );
-    eprintln!("SKIPPED: {place:?} needs {missing}");
+    // Past what cargo keeps of a test that passes.
+    let _ = std::io::Write::write_fmt(
+        &mut std::io::stderr(),
+        format_args!("SKIPPED: {place:?} needs {missing}\n"),
+    );
     false
 }
 
 /// The shim under test.
 pub fn shim() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_remit-init"))
+}
+
+/// The developer's tool.
+pub fn tool() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_remit"))
 }
 
 /// The probe, built by `cargo test` as an example; built here when only some
@@ -128,7 +138,7 @@ pub fn folder() -> &'static Path {
 const NAME: &str = "remit-test";
 
 /// A name that no other test and no other test process has.
-fn unique(what: &str) -> String {
+pub fn unique(what: &str) -> String {
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     format!("{NAME}-{}-{count}-{what}", std::process::id())
@@ -143,7 +153,7 @@ fn sweep() {
     remove(&|pid| !Path::new(&format!("/proc/{pid}")).exists());
 }
 
-/// Removes containers, images and folders whose test process is one of those.
+/// Removes containers, images, networks and folders whose test process is one of those.
 /// All of it is a best effort: without Docker there is nothing to remove.
 fn remove(whose: &dyn Fn(u32) -> bool) {
     let owner = |name: &str| -> Option<u32> {
@@ -166,6 +176,12 @@ fn remove(whose: &dyn Fn(u32) -> bool) {
     {
         if owner(&image).is_some_and(whose) {
             docker(&["rmi", "--force", &image]);
+        }
+    }
+    // Those that docker-compose makes.
+    for network in docker(&["network", "ls", "--filter", &format!("name={NAME}-"), "--format", "{{.Name}}"]) {
+        if owner(&network).is_some_and(whose) {
+            docker(&["network", "rm", &network]);
         }
     }
     for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {

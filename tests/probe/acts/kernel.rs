@@ -1,12 +1,15 @@
 //! Corners of the kernel that an ordinary program has no use for, and memory.
 
-use super::{Result, done};
+use super::first::HIGH;
+use super::{Result, argument, done};
 use crate::syscall::{call, own, path};
 
 /// `io-uring`, `i386`, …
 pub const ACTS: &[(&str, super::Act)] = &[
     ("nothing", |_| done()),
+    #[cfg(target_arch = "x86_64")]
     ("i386", i386),
+    #[cfg(target_arch = "x86_64")]
     ("x32", |_| call("getpid", 0x4000_0000 | libc::SYS_getpid, &[]).and_then(|_| done())),
     ("io-uring", io_uring),
     ("keyctl", |_| call("keyctl", libc::SYS_keyctl, &[0, -3isize as usize, 1]).and_then(|_| done())),
@@ -19,7 +22,23 @@ pub const ACTS: &[(&str, super::Act)] = &[
     ("memory-shared", memory_shared),
     ("personality", |_| call("personality", libc::SYS_personality, &[0x2_0000]).and_then(|_| done())),
     ("terminal-push", |_| terminal_push(0)),
-    ("terminal-push-high", |_| terminal_push(0x1_0000_0000)),
+    ("terminal-push-high", |_| terminal_push(HIGH)),
+    ("terminal-speak", |_| terminal_speak(0)),
+    ("terminal-speak-high", |_| terminal_speak(HIGH)),
+    ("open-high", open_high),
+    ("memfd-high", memfd_high),
+    ("socket-high", socket_high),
+    ("personality-high", |_| {
+        call("personality", libc::SYS_personality, &[HIGH | 0x2_0000]).and_then(|_| done())
+    }),
+    ("limits-high", limits_high),
+    #[cfg(target_arch = "x86_64")]
+    ("modify-ldt", |_| {
+        let table = [0u8; 16];
+        let words = [0, table.as_ptr() as usize, table.len()];
+        call("modify_ldt", libc::SYS_modify_ldt, &words).and_then(|_| done())
+    }),
+    ("add-key", add_key),
     ("syslog", |_| call("syslog", libc::SYS_syslog, &[10]).and_then(|_| done())),
     ("quotactl", |_| call("quotactl", libc::SYS_quotactl, &[0x80_0001usize << 8]).and_then(|_| done())),
 ];
@@ -40,11 +59,6 @@ fn i386(_: &[String]) -> Result {
         );
     }
     Ok(format!("pid {result}"))
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn i386(_: &[String]) -> Result {
-    Err(crate::syscall::Refused { step: "int 0x80", errno: libc::ENOSYS })
 }
 
 fn io_uring(_: &[String]) -> Result {
@@ -109,5 +123,58 @@ fn memory_shared(_: &[String]) -> Result {
 fn terminal_push(high: usize) -> Result {
     let byte = [b'x'];
     call("ioctl", libc::SYS_ioctl, &[0, high | libc::TIOCSTI as usize, byte.as_ptr() as usize])?;
+    done()
+}
+
+/// Pasting what is selected on the console, which is typing as well.
+fn terminal_speak(high: usize) -> Result {
+    // TIOCL_PASTESEL.
+    let byte = [3u8];
+    call("ioctl", libc::SYS_ioctl, &[0, high | libc::TIOCLINUX as usize, byte.as_ptr() as usize])?;
+    done()
+}
+
+/// An open for writing whose flags do not say so in 64 bits.
+fn open_high(arguments: &[String]) -> Result {
+    let name = path(argument(arguments, 0, "/app/replaced"));
+    let here = HIGH | (libc::AT_FDCWD as u32 as usize);
+    let flags = HIGH | (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
+    call("openat", libc::SYS_openat, &[here, name.as_ptr() as usize, flags]).map(own)?;
+    done()
+}
+
+/// A file in memory that may be executed, by flags that an int would not hold.
+fn memfd_high(_: &[String]) -> Result {
+    let name = path("high");
+    let flags = HIGH | libc::MFD_EXEC as usize;
+    let file = own(call("memfd_create", libc::SYS_memfd_create, &[name.as_ptr() as usize, flags])?);
+    let mut to = std::fs::File::from(file.try_clone().map_err(|error| super::execs::refused("dup", &error))?);
+    std::io::Write::write_all(&mut to, &crate::elf::exits())
+        .map_err(|error| super::execs::refused("write", &error))?;
+    drop(to);
+    super::execs::run_descriptor("execveat", &file)
+}
+
+fn socket_high(_: &[String]) -> Result {
+    let domain = HIGH | libc::AF_NETLINK as usize;
+    let protocol = HIGH | libc::NETLINK_KOBJECT_UEVENT as usize;
+    call("socket", libc::SYS_socket, &[domain, HIGH | libc::SOCK_RAW as usize, protocol]).map(own)?;
+    done()
+}
+
+/// The limits of PID 1, whose number is not in the upper half.
+fn limits_high(_: &[String]) -> Result {
+    let mut limits = [0u64; 2];
+    let words = [HIGH | 1, libc::RLIMIT_NOFILE as usize, 0, limits.as_mut_ptr() as usize];
+    call("prlimit64", libc::SYS_prlimit64, &words)?;
+    done()
+}
+
+fn add_key(_: &[String]) -> Result {
+    let (kind, name) = (path("user"), path("attack"));
+    // KEY_SPEC_PROCESS_KEYRING.
+    let ring = -2isize as usize;
+    let words = [kind.as_ptr() as usize, name.as_ptr() as usize, b"x".as_ptr() as usize, 1, ring];
+    call("add_key", libc::SYS_add_key, &words)?;
     done()
 }

@@ -27,7 +27,7 @@ pub const ACTS: &[(&str, super::Act)] = &[
 /// `IPPROTO_MPTCP` (linux/in.h).
 const MPTCP: i32 = 262;
 
-fn socket(step: &'static str, domain: i32, kind: i32, protocol: i32) -> Result<OwnedFd> {
+pub(super) fn socket(step: &'static str, domain: i32, kind: i32, protocol: i32) -> Result<OwnedFd> {
     let kind = (kind | libc::SOCK_CLOEXEC) as usize;
     call(step, libc::SYS_socket, &[domain as usize, kind, protocol as usize]).map(own)
 }
@@ -37,7 +37,7 @@ fn tcp() -> Result<OwnedFd> {
 }
 
 /// struct sockaddr_in.
-fn inet(address: Ipv4Addr, port: i64) -> [u8; 16] {
+pub(super) fn inet(address: Ipv4Addr, port: i64) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
     bytes[2..4].copy_from_slice(&(port as u16).to_be_bytes());

@@ -19,11 +19,21 @@ pub const ACTS: &[(&str, super::Act)] = &[
     ("steal-descriptor", steal_descriptor),
     ("unshare", unshare),
     ("clone", clone),
+    ("clone-high", |_| clone_with(super::first::HIGH | libc::CLONE_NEWUSER as usize)),
     ("clone3", clone3),
     ("setns", setns),
     ("chroot", chroot),
     ("mount", mount),
     ("fsopen", fsopen),
+    ("pivot-root", pivot_root),
+    ("open-tree", open_tree),
+    ("move-mount", move_mount),
+    ("mount-attributes", mount_attributes),
+    ("umount", |_| {
+        let target = path("/proc");
+        call("umount2", libc::SYS_umount2, &[target.as_ptr() as usize, libc::MNT_DETACH as usize])
+            .and_then(|_| done())
+    }),
     ("setuid", |arguments| {
         call("setuid", libc::SYS_setuid, &[number(arguments, 0, 1234) as usize]).and_then(|_| done())
     }),
@@ -94,7 +104,7 @@ fn other_memory(step: &'static str, number: libc::c_long, pid: usize) -> Result 
     }
 }
 
-fn write_memory(arguments: &[String]) -> Result {
+pub(super) fn write_memory(arguments: &[String]) -> Result {
     other_memory("process_vm_writev", libc::SYS_process_vm_writev, pid(arguments))
 }
 
@@ -121,9 +131,12 @@ fn unshare(arguments: &[String]) -> Result {
 
 /// A fork by the clone of old, whose flags are a register.
 fn clone(_: &[String]) -> Result {
-    let flags = (libc::CLONE_NEWUSER | libc::SIGCHLD) as usize;
+    clone_with(libc::CLONE_NEWUSER as usize)
+}
+
+fn clone_with(flags: usize) -> Result {
     // No stack is named and no memory is shared: the child runs on its copy.
-    match call("clone", libc::SYS_clone, &[flags, 0, 0, 0, 0])? {
+    match call("clone", libc::SYS_clone, &[flags | libc::SIGCHLD as usize, 0, 0, 0, 0])? {
         0 => syscall::leave(0),
         child => syscall::wait(child as i32),
     };
@@ -165,6 +178,50 @@ fn mount(arguments: &[String]) -> Result {
 fn fsopen(_: &[String]) -> Result {
     let kind = path("tmpfs");
     drop(syscall::own(call("fsopen", libc::SYS_fsopen, &[kind.as_ptr() as usize, 0])?));
+    done()
+}
+
+fn pivot_root(_: &[String]) -> Result {
+    let here = path("/tmp");
+    let here = here.as_ptr() as usize;
+    call("pivot_root", libc::SYS_pivot_root, &[here, here])?;
+    done()
+}
+
+/// `OPEN_TREE_CLONE` (linux/mount.h): a copy of a mount that is mounted nowhere.
+const OPEN_TREE_CLONE: usize = 1;
+
+fn open_tree(_: &[String]) -> Result {
+    tree("/tmp")?;
+    done()
+}
+
+fn tree(name: &str) -> Result<std::os::fd::OwnedFd> {
+    let name = path(name);
+    let words = [libc::AT_FDCWD as usize, name.as_ptr() as usize, OPEN_TREE_CLONE];
+    call("open_tree", libc::SYS_open_tree, &words).map(syscall::own)
+}
+
+/// Without a copy to move, as it is asked for by one that came from elsewhere.
+fn move_mount(_: &[String]) -> Result {
+    let (from, to) = (path("/tmp"), path("/app/loot"));
+    let here = libc::AT_FDCWD as usize;
+    call("move_mount", libc::SYS_move_mount, &[here, from.as_ptr() as usize, here, to.as_ptr() as usize, 0])?;
+    done()
+}
+
+fn mount_attributes(_: &[String]) -> Result {
+    let name = path("/tmp");
+    // struct mount_attr: to set, to clear, propagation, a namespace; nothing of it.
+    let attributes = [0u64; 4];
+    let words = [
+        libc::AT_FDCWD as usize,
+        name.as_ptr() as usize,
+        0,
+        attributes.as_ptr() as usize,
+        size_of_val(&attributes),
+    ];
+    call("mount_setattr", libc::SYS_mount_setattr, &words)?;
     done()
 }
 

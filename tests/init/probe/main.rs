@@ -8,16 +8,29 @@
 //! exit CODE | die SIGNAL
 //! orphans N                 leave N orphans, and say how many PID 1 left unreaped
 //! leave polite|stubborn|quick CODE   leave a grandchild in a session of its own, and end
+//! detached                  a child in a session of its own, and both say which signals
+//!                           came; the child's TERM is told to the app by HUP, which ends it
 //! group                     a child in the same group that says which signal came
 //! stopped CODE              stop, and end with CODE on the TERM that comes afterwards
 //! violate DIRECTORY PORT    try what the profile does not list
 //! call NAME                 one unlisted call; print what came of it, then end with 7
+//! zombie                    a dead child for whom nobody waits; then every signal, until TERM
+//! stuck                     be where no signal reaches, until the child that is named ends
+//! brood N                   N children that sleep until they are told to end
+//! bomb N                    N processes that fork another and end, for ever, deaf to TERM
+//! count                     how many arguments there are, and bytes of the environment
+//! hammer THREADS SECONDS    that many threads make a refused call for so long, and the
+//!                           count of refusals is printed; every signal too; TERM ends it
+//! refuse … PROGRAM          become PROGRAM with one call refused, see `faults`
+//! attack …                  try what every layer is to refuse, see `faults`
 //! ```
 #![no_main]
 #![allow(
     clippy::undocumented_unsafe_blocks,
     reason = "one thread, and libc calls alone: on numbers, or on locals that outlive them"
 )]
+
+mod faults;
 
 use std::ffi::c_int;
 use std::io::Write;
@@ -33,13 +46,25 @@ extern "C" fn main(_: c_int, _: *const *const u8) -> c_int {
         ["status"] => status(),
         ["signals", last, code] => return signals(number(last), number(code)),
         ["exit", code] => return number(code),
+        ["hammer", threads, seconds] => hammer(number(threads), number(seconds)),
+        ["refuse", ref rest @ ..] => return faults::refuse(rest),
+        ["attack", ref rest @ ..] => return faults::attack(rest),
         ["die", signal] => die(number(signal)),
+        ["zombie"] => return zombie(),
+        ["stuck"] => stuck(),
+        ["brood", count] => return brood(number(count)),
+        ["bomb", count] => return bomb(number(count)),
+        ["count", ..] => {
+            let environment = std::env::vars_os().map(|(name, value)| name.len() + value.len());
+            say(&format!("arguments {} environment {}", arguments.len(), environment.sum::<usize>()));
+        }
         ["orphans", count] => orphans(number(count)),
         ["leave", manners, code] => {
             leave(manners);
             return number(code);
         }
         ["group"] => return group(),
+        ["detached"] => return detached(),
         ["stopped", code] => return stopped(number(code)),
         ["violate", directory, port] => violate(Path::new(directory), port),
         ["call", name] => {
@@ -62,7 +87,8 @@ fn say(text: &str) {
 fn status() {
     let status = std::fs::read_to_string("/proc/self/status").expect("status");
     for line in status.lines() {
-        if let Some((key @ ("SigBlk" | "SigIgn" | "NoNewPrivs"), value)) = line.split_once(':') {
+        let wanted = ["SigBlk", "SigIgn", "NoNewPrivs", "Uid", "Gid", "Groups", "CapEff"];
+        if let Some((key, value)) = line.split_once(':').filter(|(key, _)| wanted.contains(key)) {
             println!("{key} {}", value.trim());
         }
     }
@@ -71,7 +97,8 @@ fn status() {
     println!("cwd {}", std::env::current_dir().expect("cwd").display());
     let (pid, group) = (std::process::id(), unsafe { libc::getpgrp() } as u32);
     println!("pid {pid} leader {} parent {}", pid == group, unsafe { libc::getppid() });
-    for (key, value) in std::env::vars().filter(|(key, _)| key.starts_with("LISTEN_") || key == "LD_PRELOAD")
+    for (key, value) in std::env::vars()
+        .filter(|(key, _)| ["LD_PRELOAD", "HOME"].contains(&&**key) || key.starts_with("LISTEN_"))
     {
         println!("{key}={value}");
     }
@@ -108,6 +135,49 @@ fn signals(last: i32, end: i32) -> i32 {
         say(&format!("signal {signal} {value}"));
         if signal == last {
             return end;
+        }
+    }
+}
+
+/// Says `begun` when every thread was refused once, and `denied COUNT` when all are done.
+fn hammer(threads: i32, seconds: i32) {
+    block_all();
+    let begun = std::sync::Arc::new(std::sync::Barrier::new(threads as usize));
+    let thread = |_| {
+        let begun = std::sync::Arc::clone(&begun);
+        std::thread::spawn(move || {
+            let mut denied = u64::from(unlisted("personality").is_err());
+            if begun.wait().is_leader() {
+                say("begun");
+            }
+            let end = Instant::now() + Duration::from_secs(seconds as u64);
+            while Instant::now() < end {
+                denied += u64::from(unlisted("personality").is_err());
+            }
+            denied
+        })
+    };
+    let threads: Vec<_> = (0..threads).map(thread).collect();
+    let sum = std::thread::spawn(move || {
+        let counts = threads.into_iter().map(|thread| thread.join().expect("no panic"));
+        say(&format!("denied {}", counts.sum::<u64>()));
+    });
+    loop {
+        let signal = next().0;
+        say(&format!("signal {signal}"));
+        if signal == libc::SIGTERM {
+            sum.join().expect("no panic");
+            return;
+        }
+    }
+}
+
+/// The next that is not of a child's end.
+fn next_but_sigchld() -> i32 {
+    loop {
+        let signal = next().0;
+        if signal != libc::SIGCHLD {
+            return signal;
         }
     }
 }
@@ -200,11 +270,79 @@ fn leave(manners: &str) {
     unsafe { libc::read(from, (&raw mut byte).cast(), 1) };
 }
 
+fn zombie() -> i32 {
+    block_all();
+    let child = fork(|| {});
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    unsafe { libc::waitid(libc::P_PID, child as u32, &mut info, libc::WEXITED | libc::WNOWAIT) };
+    say(&format!("zombie {child}"));
+    while next().0 != libc::SIGTERM {}
+    0
+}
+
+/// The parent of a vfork(2) waits in the kernel until its child has ended.
+#[allow(deprecated, reason = "it is what makes a process wait so")]
+fn stuck() {
+    let [from, to] = pipe();
+    let me = std::process::id();
+    if unsafe { libc::vfork() } == 0 {
+        unsafe {
+            libc::close(from);
+            // The memory is the parent's, which waits.
+            say(&format!("stuck {me} child {}", libc::getpid()));
+            libc::pause();
+            libc::_exit(0);
+        }
+    }
+    unsafe { libc::close(to) };
+}
+
+fn brood(count: i32) -> i32 {
+    for _ in 0..count {
+        fork(|| unsafe {
+            libc::pause();
+        });
+    }
+    block_all();
+    say("ready");
+    while next().0 != libc::SIGTERM {}
+    0
+}
+
+fn bomb(count: i32) -> i32 {
+    unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+    for _ in 0..count {
+        fork(|| while unsafe { libc::fork() } == 0 {});
+    }
+    say("ready");
+    loop {
+        unsafe { libc::pause() };
+    }
+}
+
+fn detached() -> i32 {
+    block_all();
+    let app = std::process::id() as i32;
+    fork(|| {
+        unsafe { libc::setsid() };
+        say("ready");
+        say(&format!("detached {}", next().0));
+        unsafe { libc::kill(app, libc::SIGHUP) };
+    });
+    loop {
+        let signal = next_but_sigchld();
+        say(&format!("app {signal}"));
+        if signal == libc::SIGHUP {
+            return 4;
+        }
+    }
+}
+
 fn group() -> i32 {
     block_all();
     let child = fork(|| say(&format!("child {}", next().0)));
     say("ready");
-    say(&format!("app {}", next().0));
+    say(&format!("app {}", next_but_sigchld()));
     wait(child);
     0
 }

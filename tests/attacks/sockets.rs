@@ -1,0 +1,131 @@
+//! Addresses, and unix sockets by their names: what no rule of the kernel tells apart.
+//! What is connected and bound is exchanged between the look at it and the call, two
+//! thousand times each; and the ways round a connect are tried.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+
+use serde_json::{Value, json};
+
+use crate::attack::{Attack, all_hold_in, attack};
+use crate::site::{self, NEEDS, Site};
+use crate::support::forbidden::{EACCES, make, never, seen, times};
+use crate::support::{Place, Running, can_run, in_each_place};
+
+in_each_place!(
+    an_address_cannot_be_raced,
+    other_sockets_are_refused,
+    a_socket_of_any_name_is_a_file_of_the_profile
+);
+
+/// Every kind, by what is exchanged: the address that is connected to, the one that is
+/// bound, the socket itself with its address, a path, and what a link leads to.
+pub const KINDS: &[&str] = &["address", "bind", "descriptor", "path", "link"];
+
+const ROUND: u32 = 500;
+const ROUNDS: u32 = 4;
+/// How often a round is repeated in which two threads have not met.
+const AGAIN: u32 = 5;
+
+/// The server itself listens at every address of its machine, and may connect to one of
+/// them; and to one of two sockets in the attacker's folder.
+fn profile() -> Value {
+    let mut profile = site::profile();
+    profile["network"] = json!({
+        "listen": ["tcp/8080", "tcp/127.0.0.1:7070", "unix:/app/loot/own.sock"],
+        "connect": ["tcp/127.0.0.1:8080", "unix:/app/loot/good.sock", "unix:@good"]
+    });
+    profile
+}
+
+/// The server, and whoever listens in its folder.
+fn serve(place: Place, options: &[&str], profile: &Value) -> (Running, Site) {
+    let (running, site) = site::serve(place, options, profile);
+    for name in ["good.sock", "evil.sock"] {
+        let path = site.0.join("loot").join(name);
+        let listener = UnixListener::bind(&path).expect("a folder of ours");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).expect("ours");
+        // It ends with the test's process.
+        std::thread::spawn(move || listener.incoming().for_each(drop));
+    }
+    (running, site)
+}
+
+fn raced(running: &Running, kind: &str, tries: u32) -> String {
+    let port = if kind == "bind" { 7070 } else { 8080 };
+    let (result, detail) = make(running, &format!("race-socket?arg={kind}&arg={tries}&arg={port}"));
+    assert_eq!(result, "ok", "{kind}\n{}", running.stderr());
+    detail
+}
+
+fn an_address_cannot_be_raced(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    let (free, _site) = serve(place, &["--mode", "off"], &profile());
+    for kind in KINDS {
+        // On a busy machine the two threads may not meet for a while.
+        let good = if *kind == "descriptor" { "netlink" } else { "good" };
+        let mut all = Vec::new();
+        let met = (0..AGAIN).any(|_| {
+            // Nobody looks at these, so they are over soon: a round of binds in the time in
+            // which the other thread may not run at all. Connections cost ports.
+            let tries = if matches!(*kind, "bind" | "descriptor") { ROUND * 40 } else { ROUND * 4 };
+            all.push(raced(&free, kind, tries));
+            let sum = |end| all.iter().map(|came| times(came, end)).sum::<usize>();
+            sum("evil") > 0 && sum(good) > 0
+        });
+        assert!(met, "control {place:?} {kind}: {all:?}");
+    }
+    drop(free);
+    for kind in KINDS {
+        let (mut held, _site) = serve(place, &[], &profile());
+        let (mut refused, mut served) = (0, 0);
+        for _ in 0..ROUNDS {
+            let came = raced(&held, kind, ROUND);
+            assert_eq!(times(&came, "evil") + times(&came, "elsewhere"), 0, "lost: {place:?} {kind}: {came}");
+            refused += times(&came, "EACCES");
+            served += times(&came, if *kind == "descriptor" { "nobody" } else { "good" });
+            served += times(&came, "netlink");
+        }
+        assert!(refused > 0 && served > 0, "{place:?} {kind}: {refused} refused, {served} served");
+        let told = held.event(|events| {
+            let is_it = |event: &&&Value| event["kind"] == "network" && event["action"] == "denied";
+            events.violations().iter().find(is_it).map(|event| (*event).clone())
+        });
+        let told = told.unwrap_or_else(|| panic!("{kind}: no event\n{}", held.stderr()));
+        assert!(told["hint"][0]["value"].as_str().is_some(), "{told}");
+        assert_eq!(held.get(8080, "/").status, 200, "it serves on");
+        assert_eq!(held.stop().code, 143, "{}", held.stderr());
+    }
+}
+
+/// An address beside the listed one, a socket at another name, one that was never bound,
+/// kinds that would go round it all.
+pub const OTHERS: &[Attack] = &[
+    attack(seen("connect?arg=127.0.0.2&arg=8080", EACCES, "network", "tcp/127.0.0.2:8080")),
+    attack(seen("bind-to?arg=127.0.0.2&arg=7070", EACCES, "network", "tcp/127.0.0.2:7070")),
+    attack(seen("bind-to?arg=0.0.0.0&arg=7070", EACCES, "network", "tcp/0.0.0.0:7070")),
+    attack(seen("listen-unbound", EACCES, "network", "tcp/0.0.0.0:0")),
+    attack(seen("unix-connect?arg=/app/loot/evil.sock", EACCES, "network", "unix:/app/loot/evil.sock")),
+    attack(seen("unix-bind?arg=/app/loot/mine.sock", EACCES, "network", "unix:/app/loot/mine.sock")),
+    attack(never("mptcp?arg=127.0.0.2&arg=8080", EACCES, "", "")),
+];
+
+fn other_sockets_are_refused(place: Place) {
+    if can_run(place, NEEDS) {
+        all_hold_in(place, |options| serve(place, options, &profile()), OTHERS);
+    }
+}
+
+/// The supervisor that binds is held by no rule of Landlock's on what may be made where.
+pub const ANY_NAME: &[Attack] =
+    &[attack(seen("unix-bind?arg=/app/mine.sock", EACCES, "file", "/app/mine.sock"))];
+
+fn a_socket_of_any_name_is_a_file_of_the_profile(place: Place) {
+    if can_run(place, NEEDS) {
+        let mut profile = profile();
+        profile["network"]["listen"] = json!(["tcp/8080", "tcp/127.0.0.1:7070", "unix:*"]);
+        all_hold_in(place, |options| serve(place, options, &profile), ANY_NAME);
+    }
+}

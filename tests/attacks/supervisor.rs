@@ -1,0 +1,132 @@
+//! The supervisor as the target: read, written, traced, signalled, starved, deadlocked,
+//! flooded, or robbed of its listener.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::attack::{Attack, all_hold, attack, runs};
+use crate::site::{self, NEEDS, serve};
+use crate::support::forbidden::{EACCES, EPERM, first, make, never, seen, unseen};
+use crate::support::{Place, can_run, in_each_place};
+
+in_each_place!(
+    the_first_process_is_out_of_reach,
+    no_filter_of_the_apps_own_loosens_ours,
+    nothing_is_left_open,
+    threads_that_exec_at_once_hold_up_nobody,
+    a_fork_bomb_ends_at_the_limit,
+    the_end_of_all_is_told
+);
+
+/// WINCH, which the first process does not end by.
+pub const FIRST: &[Attack] = &[
+    attack(never("signal-queue?arg=1&arg=28", EPERM, "syscall", "rt_sigqueueinfo")),
+    attack(never("signal-queue-thread?arg=1&arg=28", EPERM, "syscall", "rt_tgsigqueueinfo")),
+    attack(never("signal-thread?arg=1&arg=28", EPERM, "syscall", "tkill")),
+    attack(never("signal-pidfd?arg=1&arg=28", EPERM, "syscall", "pidfd_")),
+    attack(never("signal-high?arg=1&arg=28", EPERM, "syscall", "kill")),
+    // The kernel sends it, or does not, and nobody is asked.
+    attack(unseen("signal-owner?arg=1", EPERM)),
+    attack(unseen("open?arg=/proc/1/exe", EACCES)),
+    attack(never("open?arg=/proc/1/exe&arg=write", &["EACCES", "ETXTBSY"], "file", "/proc/1/exe"))
+        .docker("ETXTBSY")
+        .restricted("EACCES")
+        .namespace("ETXTBSY"),
+    attack(unseen("open?arg=/proc/1/root/etc/passwd", EACCES)),
+    attack(unseen("open?arg=/proc/1/fd/0", EACCES)),
+    attack(unseen("open?arg=/proc/1/maps", EACCES)),
+    attack(never("open?arg=/proc/1/oom_score_adj&arg=write", EACCES, "file", "/proc/1/oom_score_adj")),
+    attack(never("open?arg=/proc/1/comm&arg=write", EACCES, "file", "/proc/1/comm")),
+    attack(first("init-limits", EPERM, "syscall", "prlimit64")),
+    attack(first("init-priority", EPERM, "syscall", "setpriority")),
+    attack(first("init-scheduler", EPERM, "syscall", "sched_setscheduler")),
+];
+
+fn the_first_process_is_out_of_reach(place: Place) {
+    all_hold(place, &site::profile(), FIRST);
+}
+
+pub const FILTERS: &[Attack] = &[
+    runs(seen("filter-own?arg=/app/evil", EACCES, "program", "/app/evil")),
+    // A second listener in one tree is the kernel's to refuse.
+    attack(unseen("listener-own", &["EBUSY"])),
+];
+
+/// An app that sandboxes itself.
+fn no_filter_of_the_apps_own_loosens_ours(place: Place) {
+    let mut profile = site::profile();
+    profile["syscalls"]["allow"] = json!(["memfd_create", "seccomp"]);
+    all_hold(place, &profile, FILTERS);
+}
+
+/// The app has no descriptor that it did not open itself, the listener least of all.
+fn nothing_is_left_open(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    let (held, _site) = serve(place, &[], &site::profile());
+    assert_eq!(make(&held, "descriptors"), ("ok".to_owned(), String::new()));
+}
+
+/// The exec of one thread waits for the end of the others, which wait for an answer of
+/// the supervisor's, which must not wait for the exec. The control is that all of them
+/// go through: nothing is to be refused here.
+fn threads_that_exec_at_once_hold_up_nobody(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    let mut profile = site::profile();
+    // With arguments to hold, each of them is looked at after the exec.
+    profile["programs"][4]["args"] = json!([["g"]]);
+    for options in [&["--mode", "off"][..], &[]] {
+        let (mut held, _site) = serve(place, options, &profile);
+        for act in ["exec-crowd?arg=100", "exec-crowd?arg=100&arg=headless"] {
+            let came = make(&held, act);
+            assert_eq!(came, ("ok".to_owned(), "100 of 100".to_owned()), "{act}: {}", held.stderr());
+        }
+        assert_eq!(held.get(8080, "/").status, 200, "it serves on");
+        let stopped = held.stop();
+        assert_eq!(stopped.code, 143, "{}", held.stderr());
+        assert!(stopped.took < Duration::from_secs(8), "the first process was held up: {stopped:?}");
+    }
+}
+
+fn a_fork_bomb_ends_at_the_limit(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    let (free, _site) = serve(place, &["--mode", "off"], &site::profile());
+    assert_eq!(make(&free, "fork-bomb").0, "ok");
+    drop(free);
+    let mut profile = site::profile();
+    profile["limits"] = json!({ "processes": 30 });
+    let (mut held, _site) = serve(place, &[], &profile);
+    assert_eq!(make(&held, "fork-bomb").0, "EAGAIN");
+    let told =
+        held.event(|events| events.violations().into_iter().find(|event| event["kind"] == "limit").cloned());
+    let event = told.unwrap_or_else(|| panic!("no event of the limit\n{}", held.stderr()));
+    assert_eq!((&event["action"], &event["errno"]), (&json!("denied"), &json!("EAGAIN")), "{event}");
+    // All of it is gone, and what comes next is as before.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while make(&held, "forks?arg=20").0 != "ok" {
+        assert!(Instant::now() < deadline, "the bomb is not cleared away");
+    }
+    assert_eq!(held.stop().code, 143, "{}", held.stderr());
+}
+
+/// `kill(-1, KILL)` reaches everybody but the first process, which then tells the end.
+fn the_end_of_all_is_told(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    let (mut held, _site) = serve(place, &[], &site::profile());
+    // The server dies of it before it can answer.
+    let asked = held
+        .connect(8080)
+        .map(|stream| crate::support::Client::new(stream).get("/act/kill?arg=-1&arg=9").is_err());
+    assert!(asked.expect("it listens"), "it answers from beyond");
+    assert_eq!(held.wait(), 128 + libc::SIGKILL, "{}", held.stderr());
+    let events = held.events();
+    assert_eq!(events.of("stop").len(), 1, "{}", held.stderr());
+}

@@ -1,0 +1,154 @@
+//! Processes: how many, whose, and how they end; and COMMAND, the first of them.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::{Place, program};
+
+#[test]
+fn instances_and_their_forks_are_counted() {
+    let place = Place::new();
+    let mut sleep = program("/usr/bin/sleep");
+    sleep["instances"] = json!(2);
+    let Some(said) = place.confined("instances", &[sleep], &json!({})) else { return };
+    said.has("started: Ok Ok Err(WouldBlock)").has("after one ended: Ok");
+    said.told("denied", "/programs/1/instances");
+}
+
+#[test]
+fn a_process_whose_first_thread_has_ended_is_counted() {
+    let place = Place::new();
+    let Some(said) = place.confined("headless", &[], &json!({ "instances": 3 })) else { return };
+    said.has("headless: 2").told("denied", "/programs/0/instances");
+}
+
+/// A fork that was let go on counts before it has happened.
+#[test]
+fn forks_at_the_same_moment_are_counted() {
+    let place = Place::new();
+    let Some(said) = place.confined("forks", &[], &json!({ "instances": 3 })) else { return };
+    said.has("forks: 2").has("one by one: 0 refused").told("denied", "/programs/0/instances");
+}
+
+/// A forked child that is killed at once may be buried before its parent's stop says whose
+/// it was. Whoever has its number afterwards is seized for its exec like everybody.
+#[test]
+fn the_number_of_a_dead_child_is_not_taken_for_a_seized_one() {
+    let release = nix::sys::utsname::uname().expect("uname");
+    let release: remit::kernel::Release = release.release().to_string_lossy().parse().expect("a release");
+    if release < remit::kernel::Release::new(6, 14) {
+        eprintln!("SKIPPED: pid_max is the whole machine's before Linux 6.14");
+        return;
+    }
+    let mut place = Place::with(true);
+    place.2 = Some(450);
+    let more = json!({
+        "capabilities": ["setuid", "setgid"],
+        "syscalls": { "allow": ["setresuid", "setresgid"] },
+        "fallback": "degrade",
+    });
+    let Some(said) = place.confined("reused-numbers", &[program("/usr/bin/true")], &more) else { return };
+    said.has("raced").lacks("evil ran").told("killed", "/programs");
+}
+
+/// Who is held while it is another user's, for the tests on what else is seen of it.
+fn as_another_user() -> Value {
+    json!({
+        "capabilities": ["setuid", "setgid"],
+        "syscalls": { "allow": ["setresuid", "setresgid"] },
+        "fallback": "degrade",
+    })
+}
+
+/// The end of who is seized is told to its parent, and to everybody where that is PID 1.
+#[test]
+fn the_end_of_a_seized_orphan_is_told_and_no_others() {
+    let place = Place::with(true);
+    let Some(said) = place.confined("ends", &[program("/usr/bin/true")], &as_another_user()) else { return };
+    let number = |word: &str| {
+        let line =
+            said.text.lines().find_map(|line| line.split_once(word)).unwrap_or_else(|| panic!("{said:?}"));
+        line.1.split_whitespace().next().and_then(|text| text.parse::<u64>().ok()).expect("a number")
+    };
+    said.has("parent: ").has(" 6\n");
+    let told = |pid: u64| {
+        let mut ends = said.events.iter().filter(|event| event["event"] == "exit");
+        ends.find(|event| event["process"]["pid"] == pid).map(|event| event["exit"].clone())
+    };
+    assert_eq!(told(number("parent: ")), None);
+    assert!(
+        told(number("orphan: ")).is_some_and(|exit| exit.to_string().contains('7')),
+        "{:#?}",
+        said.events
+    );
+}
+
+/// Nobody continues an app that stops at a container's terminal but PID 1, whether it is
+/// seized or not.
+#[test]
+fn a_seized_app_that_stops_at_a_terminal_goes_on() {
+    let place = Place::with(true);
+    let Some(command) = place.app("stops", &[program("/usr/bin/true")], &as_another_user()) else { return };
+    let words = command.get_args().map(|word| format!("'{}'", word.to_str().expect("text")));
+    let line = [format!("exec timeout 20 {}", command.get_program().display())].into_iter().chain(words);
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &line.collect::<Vec<_>>().join(" "), "/dev/null"]).env_clear();
+    terminal.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = terminal.stdin(std::process::Stdio::null()).output().expect("script runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("went on"), "{text}");
+}
+
+#[test]
+fn who_cannot_be_seized_for_its_exec_is_killed_where_the_profile_says_so() {
+    let place = Place::new();
+    let programs = [program("/usr/bin/true")];
+    let Some(said) = place.confined("untraceable", &programs, &json!({ "on_violation": "kill" })) else {
+        return;
+    };
+    said.has("untraceable: (true, 9)").told("killed", "/programs");
+    let stops = json!({ "on_violation": "stop" });
+    let place = Place::new();
+    let said = place.confined("untraceable", &programs, &stops).expect("as before");
+    said.lacks("untraceable: ").told("stopped", "/programs");
+}
+
+/// COMMAND is called as its entry says, or it does not start.
+#[test]
+fn command_is_held_to_its_own_entry() {
+    let place = Place::new();
+    let digest = |path: &str| {
+        let output = Command::new("sha256sum").arg(path).output().expect("sha256sum");
+        String::from_utf8_lossy(&output.stdout).split(' ').next().expect("a digest").to_owned()
+    };
+    let own = nix::unistd::geteuid().as_raw();
+    let right = digest("/usr/bin/true");
+    for (key, value, command, starts) in [
+        ("args", json!([["a", "..."]]), "/usr/bin/true a b", true),
+        ("args", json!([["a", "..."]]), "/usr/bin/true b", false),
+        ("applet", json!("true"), "/bin/busybox true", true),
+        ("applet", json!("true"), "/bin/busybox sh", false),
+        ("user", json!([own]), "/usr/bin/true", true),
+        ("user", json!([own + 1]), "/usr/bin/true", false),
+        ("sha256", json!(right), "/usr/bin/true", true),
+        ("sha256", json!(digest("/usr/bin/touch")), "/usr/bin/true", false),
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let mut entry = program(words[0]);
+        entry["entry"] = json!(true);
+        entry[key] = value;
+        let profile = json!({ "remit": 1, "name": "command", "programs": [entry], "files": ["@runtime"] });
+        std::fs::write(place.path("profile.json"), profile.to_string()).expect("a profile");
+        let output = Command::new("unshare")
+            .args(["-Urpfm", "--mount-proc", env!("CARGO_BIN_EXE_remit-init"), "--profile"])
+            .arg(place.path("profile.json"))
+            .arg("--")
+            .args(&words)
+            .output()
+            .expect("unshare runs");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), starts, "{command} with {key}: {text}");
+        assert!(starts || text.contains(key), "{command} with {key}: {text}");
+    }
+}
