@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -22,6 +23,8 @@ pub struct Contender {
     options: Vec<&'static str>,
     /// Given as REMIT_PROFILE.
     profile: Option<PathBuf>,
+    /// As whom it runs, where that is not who runs the benches.
+    user: Option<u32>,
     /// Why it does not take part.
     pub absent: Option<String>,
 }
@@ -39,6 +42,9 @@ impl Contender {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(args).stdin(Stdio::null());
         command.stderr(stderr.map_err(|e| format!("stderr file: {e}"))?);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         // By the environment, so that any other init can stand in for the shim.
         if let Some(profile) = &self.profile {
             command.env("REMIT_PROFILE", profile);
@@ -49,6 +55,24 @@ impl Contender {
     /// The same under another name in the table.
     pub fn named(self, name: &str) -> Contender {
         Contender { name: name.to_owned(), ..self }
+    }
+
+    /// The same under another profile, by its file or its name; without a supervisor,
+    /// under none.
+    pub fn under(self, profile: impl Into<PathBuf>) -> Contender {
+        Contender { profile: self.profile.map(|_| profile.into()), ..self }
+    }
+
+    /// The same as an init and no more.
+    pub fn init_only(&self) -> Contender {
+        let options = vec!["--mode", "off", "-s", "--"];
+        let (name, file, absent) = (self.name.clone(), self.file.clone(), self.absent.clone());
+        Contender { name, file, options, profile: None, user: None, absent }
+    }
+
+    /// The same as another user.
+    pub fn run_as(self, user: Option<u32>) -> Contender {
+        Contender { user, ..self }
     }
 
     /// The nanoseconds that the worker prints: proof that it ran at all.
@@ -194,7 +218,29 @@ impl Room {
     /// No supervisor.
     pub fn bare(&self) -> Contender {
         let (file, options) = (PathBuf::new(), Vec::new());
-        Contender { name: "unconfined".to_owned(), file, options, profile: None, absent: None }
+        Contender { name: "unconfined".to_owned(), file, options, profile: None, user: None, absent: None }
+    }
+
+    /// No supervisor, behind a filter and a domain that allow everything.
+    pub fn any_confinement(&self) -> Contender {
+        let name = "any-confinement";
+        Contender { file: self.worker(), options: vec![name], ..self.bare() }.named(name)
+    }
+
+    /// The shim of this build as the first process of a namespace, where it learns as in a
+    /// container. The journal goes to stderr.
+    pub fn learning(&self) -> Contender {
+        let shim = env!("CARGO_BIN_EXE_remit-init");
+        let mut unshare = self.rival("unshare");
+        unshare.options = vec!["--pid", "--fork", "--kill-child", "--mount-proc", shim];
+        unshare.options.extend(["--mode", "learn", "--learn-dir", "-", "--"]);
+        unshare.named("remit-init --mode learn")
+    }
+
+    /// Every call traced.
+    pub fn strace(&self) -> Contender {
+        let options = vec!["-f", "-qq", "-o", "/dev/null", "--"];
+        Contender { options, ..self.rival("strace") }.named("strace -f")
     }
 
     /// The shim of this build, under the profile.
@@ -206,7 +252,38 @@ impl Room {
 
     /// A shim's file under a profile.
     pub fn shim_of(&self, name: &str, file: PathBuf, profile: PathBuf) -> Contender {
-        Contender { name: name.to_owned(), file, options: vec!["--"], profile: Some(profile), absent: None }
+        Contender {
+            name: name.to_owned(),
+            file,
+            options: vec!["--"],
+            profile: Some(profile),
+            user: None,
+            absent: None,
+        }
+    }
+
+    /// The shim under the same profile and one more rule for each of 10,000 files.
+    pub fn shim_of_many_paths(&self) -> Result<Contender, String> {
+        const FOLDERS: usize = 100;
+        const FILES: usize = 100;
+        let mut profile = self.profile();
+        let mut files = profile["files"].as_array().cloned().unwrap_or_default();
+        let file = self.dir.join("many.json");
+        let fill = || {
+            for folder in 0..FOLDERS {
+                let folder = self.dir.join("many").join(format!("{folder:02}"));
+                fs::create_dir_all(&folder)?;
+                for name in 0..FILES {
+                    let path = folder.join(format!("{name:02}"));
+                    fs::write(&path, "")?;
+                    files.push(json!({ "path": path, "allow": ["read", "write"] }));
+                }
+            }
+            profile["files"] = files.into();
+            fs::write(&file, profile.to_string())
+        };
+        fill().map_err(|e| format!("{}: {e}", self.dir.display()))?;
+        Ok(self.shim_of(MANY_PATHS, self.shim().file, file))
     }
 
     /// Someone else's, by the name of the program, where it is installed and works.
@@ -222,7 +299,7 @@ impl Room {
         };
         let absent = file.is_none().then(|| "not installed".to_owned());
         let file = file.unwrap_or_default();
-        Contender { name: name.to_owned(), file, options, profile: None, absent }.tried(self)
+        Contender { name: name.to_owned(), file, options, profile: None, user: None, absent }.tried(self)
     }
 
     /// All of them; the first has no supervisor.
@@ -274,6 +351,9 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     dirs.push("/usr/sbin".into());
     dirs.into_iter().map(|dir| dir.join(name)).find(|file| file.is_file())
 }
+
+/// The name of the shim that has so many.
+pub const MANY_PATHS: &str = "10,000 paths";
 
 const PATHS: usize = 30;
 const PROGRAMS: [&str; 5] = ["worker", "spawned", "third", "fourth", "fifth"];

@@ -1,0 +1,48 @@
+# What all workloads share; read by each with `.`. A workload is a script with
+#
+#   prepare          brings its state below $ROOT back to the beginning
+#   command          prints COMMAND, one argument a line
+#   labels           prints what it can do, one label a line
+#   work LABEL...    waits for an answer and does this, at random by $SEED
+#
+# $ROOT and $PORT are the same in all runs of one workload, so that what was learned in one
+# holds in another; $SEED is not. Work that fails ends with another exit code than 0.
+set -euo pipefail
+: "${ROOT:?}" "${PORT:?}"
+RANDOM=${SEED:-1}
+
+# A number from $1 to $2.
+between() { echo $(($1 + (RANDOM * 32768 + RANDOM) % ($2 - $1 + 1))); }
+
+# Until it succeeds, for at most 20 s.
+wait_for() {
+  local n
+  for n in $(seq 400); do
+    "$@" >/dev/null 2>&1 && return
+    sleep 0.05
+  done
+  echo "waited in vain for: $*" >&2
+  return 1
+}
+
+# A page of the app; more arguments are curl's.
+page() { curl --silent --show-error --fail --max-time 10 --output /dev/null "${@:2}" "http://127.0.0.1:$PORT$1"; }
+
+# The same where an error is the answer.
+refused() { curl --silent --max-time 10 --output /dev/null "${@:2}" "http://127.0.0.1:$PORT$1"; }
+
+# So many requests, from some clients at once.
+load() { wrk --threads 1 --connections "$(between 2 16)" --duration 1s "http://127.0.0.1:$PORT$1" >/dev/null; }
+
+# Does what the arguments of the script ask for; the function do_LABEL is the work of a label.
+workload() {
+  case $1 in
+    work)
+      ready
+      shift
+      for label in "$@"; do "do_$label"; done
+      ;;
+    labels) declare -F | sed -n 's/^declare -f do_//p' ;;
+    *) "$1" ;;
+  esac
+}
