@@ -220,7 +220,8 @@ Num       RefCount Protocol Flags    Type St Inode Path
 
         let name = format!("listens only later {}", std::process::id());
         let address = [&(libc::AF_UNIX as u16).to_ne_bytes()[..], b"\0", name.as_bytes()].concat();
-        let socket = socket::make(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0).expect("a socket");
+        let socket =
+            socket::make(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0).expect("a socket");
         socket::bind(&socket, &address).expect("the name is free");
         let named = Listening::UnixAbstract(name.into_bytes());
         assert!(!all().contains(&named));
