@@ -146,9 +146,9 @@ impl Policy {
 
 /// Whether a name is one of these, or begins as a pattern of them does.
 pub fn matches(patterns: &[impl AsRef<str>], name: &[u8]) -> bool {
-    patterns.iter().map(AsRef::as_ref).any(|pattern| match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start.as_bytes()),
-        None => name == pattern.as_bytes(),
+    patterns.iter().any(|pattern| match pattern.as_ref().as_bytes() {
+        [start @ .., b'*'] => name.starts_with(start),
+        whole => name == whole,
     })
 }
 

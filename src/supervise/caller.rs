@@ -145,18 +145,18 @@ impl Identity {
     ) -> Result<T, Errno> {
         let [.., uid] = caller.uids;
         let [.., gid] = caller.gids;
-        let same = uid == self.uid && gid == self.gid && caller.groups == self.groups;
+        let other = Taken { ids: uid != self.uid || gid != self.gid, groups: caller.groups != self.groups };
         let effective = self.sets.permitted & caller.effective;
-        if same && effective & OVER_IT == self.sets.effective & OVER_IT {
+        if other == Taken::default() && effective & OVER_IT == self.sets.effective & OVER_IT {
             return act();
         }
-        if caller.groups != self.groups {
+        if other.groups {
             credentials::setgroups(&caller.groups)?;
         }
-        let taken = credentials::set_filesystem_ids(uid, gid)
-            .and_then(|()| credentials::capset(CapSets { effective, ..self.sets }));
+        let taken = if other.ids { credentials::set_filesystem_ids(uid, gid) } else { Ok(()) };
+        let taken = taken.and_then(|()| credentials::capset(CapSets { effective, ..self.sets }));
         let result = taken.and_then(|()| act());
-        self.back(caller.groups != self.groups);
+        self.back(other);
         result
     }
 
@@ -197,22 +197,32 @@ impl Identity {
         let taken = credentials::set_filesystem_ids(uid, gid)
             .and_then(|()| credentials::capset(CapSets { effective: self.sets.permitted, ..self.sets }));
         let result = taken.and_then(|()| look());
-        self.back(false);
+        self.back(Taken { ids: true, groups: false });
         result
     }
 
     /// Back to the supervisor's own. A worker that cannot go back must not go on:
     /// it would judge as somebody else.
-    fn back(&self, groups: bool) {
-        let ids = credentials::capset(self.sets)
-            .and_then(|()| credentials::set_filesystem_ids(self.uid, self.gid))
-            .and_then(|()| credentials::capset(self.sets))
-            .and_then(|()| if groups { credentials::setgroups(&self.groups) } else { Ok(()) });
-        if let Err(errno) = ids {
+    fn back(&self, from: Taken) {
+        let ids = || {
+            // Changing the file-system uid changes the effective set (capabilities(7)).
+            credentials::set_filesystem_ids(self.uid, self.gid).and_then(|()| credentials::capset(self.sets))
+        };
+        let back = credentials::capset(self.sets)
+            .and_then(|()| if from.ids { ids() } else { Ok(()) })
+            .and_then(|()| if from.groups { credentials::setgroups(&self.groups) } else { Ok(()) });
+        if let Err(errno) = back {
             tracing::error!(%errno, "a worker could not take its own ids back");
             std::process::abort();
         }
     }
+}
+
+/// What was taken on of a caller's, besides its capabilities.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Taken {
+    ids: bool,
+    groups: bool,
 }
 
 /// The capabilities that decide about files: CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH,

@@ -93,8 +93,12 @@ pub fn ended() -> Option<i32> {
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
     // SAFETY: the pointer is to a live siginfo_t, which the kernel fills.
     check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, flags) }.into()).ok()?;
-    // SAFETY: waitid has filled in what SIGCHLD tells, or left zeros.
-    Some(unsafe { told.si_pid() }).filter(|pid| *pid != 0)
+    // A stop of one that is traced is told too, whatever was asked for.
+    if ![libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&told.si_code) {
+        return None;
+    }
+    // SAFETY: waitid has filled in what SIGCHLD tells.
+    Some(unsafe { told.si_pid() })
 }
 
 /// Whether children can be waited for at all: a filter that refuses it would let no

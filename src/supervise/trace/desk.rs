@@ -81,7 +81,7 @@ pub enum Outcome {
         /// The entry that it is.
         entry: usize,
         /// What was started.
-        started: Box<Started>,
+        started: Arc<Started>,
     },
     /// A process that cannot be looked into made another.
     Forked {

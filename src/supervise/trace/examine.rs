@@ -100,7 +100,7 @@ pub struct Job {
     /// The entry that this was.
     pub entry: Option<usize>,
     /// What was started.
-    pub started: Started,
+    pub started: Arc<Started>,
 }
 
 /// Judges what it is given, and says so; until nobody gives any more.

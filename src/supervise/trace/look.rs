@@ -14,7 +14,7 @@ use crate::sys;
 /// quarters of 8 MiB), and what is beside them.
 const MOST: usize = 8 << 20;
 /// What most programs are started with fits.
-const USUAL: usize = 32 << 10;
+const USUAL: usize = 16 << 10;
 
 /// Looks at a process whose exec was called by `caller`.
 ///

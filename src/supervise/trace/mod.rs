@@ -92,7 +92,7 @@ struct Flight {
     /// A stop was asked for, and is still to come.
     interrupted: bool,
     /// What was started, while it is judged.
-    started: Option<Box<Started>>,
+    started: Option<Arc<Started>>,
     /// It has mapped something and is stopped, with this signal, while that is judged.
     stopped: Option<i32>,
 }
@@ -420,7 +420,8 @@ impl Tracer {
         match look::at(pid, &caller, &self.identity) {
             Ok(started) => {
                 let judged = self.rules.started(entry, &started, &Remembered(&self.found));
-                flight.started = Some(Box::new(started.clone()));
+                let started = Arc::new(started);
+                flight.started = Some(Arc::clone(&started));
                 match judged {
                     Ok(verdict) => self.conclude(pid, id, verdict),
                     Err(_) => {
