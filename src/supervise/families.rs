@@ -54,7 +54,7 @@ impl Command {
     fn look(&mut self, identity: &Identity) {
         if self.stack.is_none() && !self.over && started(self.pid) == self.started {
             let look = |caller: Caller| {
-                let look = || image_and_stack(&caller).map(|(image, _, stack)| (image, stack));
+                let look = || image_and_stack(&caller, None).map(|(image, _, stack)| (image, stack));
                 identity.look_as_caller(&caller, look)
             };
             self.stack = living_thread(self.pid).ok_or(Errno::ESRCH).and_then(look).ok();
@@ -217,7 +217,10 @@ impl Families {
         {
             return Some(entry);
         }
-        let started = started(pid)?;
+        let Stat { started, stack } = match known.filter(|caller| caller.tid == pid && rules.checks()) {
+            Some(caller) => identity.look_as_caller(caller, || stat(pid).ok_or(Errno::ESRCH)).ok()?,
+            None => Stat { stack: None, ..stat(pid)? },
+        };
         if let Some(member) = self.members.get_mut(&pid).filter(|member| member.started == started) {
             let Some(next) = member.next else { return Some(member.entry) };
             // One that cannot be looked at is taken at what it was allowed.
@@ -230,7 +233,7 @@ impl Families {
         }
         let caller = caller()?;
         if rules.checks() {
-            let entry = self.by_stack(&caller, identity, rules)?;
+            let entry = self.by_stack(&caller, stack, identity, rules)?;
             self.remember(pid, Member { started, entry, next: None });
             return Some(entry);
         }
@@ -258,8 +261,14 @@ impl Families {
     /// The entry of the exec that a process descends from: one alone, or some that make
     /// no difference. Every exec that a living process descends from is known, where the
     /// image does not tell, but that of COMMAND, which was ours.
-    fn by_stack(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<usize> {
-        let (image, path, stack) = identity.look_as_caller(caller, || image_and_stack(caller)).ok()?;
+    fn by_stack(
+        &mut self,
+        caller: &Caller,
+        stack: Option<u64>,
+        identity: &Identity,
+        rules: &Rulebook,
+    ) -> Option<usize> {
+        let (image, path, stack) = identity.look_as_caller(caller, || image_and_stack(caller, stack)).ok()?;
         if let Some(command) = &mut self.command {
             command.look(identity);
         }
@@ -348,11 +357,12 @@ fn living_thread(pid: i32) -> Option<Caller> {
     tids.find(|tid| !super::descendants::is_dead(pid, *tid)).and_then(|tid| Caller::of(tid).ok())
 }
 
-/// The file that a process runs, its path, and where its stack began.
-pub(super) fn image_and_stack(caller: &Caller) -> Result<(FileId, PathBuf, u64), Errno> {
+/// The file that a process runs, its path, and where its stack began, which may be known.
+pub(super) fn image_and_stack(caller: &Caller, stack: Option<u64>) -> Result<(FileId, PathBuf, u64), Errno> {
     let link = image_link(caller);
     let path = std::fs::read_link(&link).map_err(errno)?;
-    Ok((file_id(&link)?, path, start_of_stack(caller.tid).ok_or(Errno::ESRCH)?))
+    let stack = stack.or_else(|| stat(caller.tid)?.stack).ok_or(Errno::ESRCH)?;
+    Ok((file_id(&link)?, path, stack))
 }
 
 /// The file that a process runs, and its path.
@@ -372,33 +382,39 @@ fn file_id(path: &str) -> Result<FileId, Errno> {
     Ok(FileId { device: stat.st_dev, inode: stat.st_ino })
 }
 
-/// Where a process's stack began at its exec (proc(5), field 28): 0 for one that may not
-/// be looked into.
-fn start_of_stack(pid: i32) -> Option<u64> {
-    field(pid, 28)?.parse().ok().filter(|stack| *stack != 0)
-}
-
 /// Of every living process that may be looked into.
 fn living_stacks(identity: &Identity) -> HashSet<u64> {
     let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let stack = |pid| {
         let caller = Caller::of(pid).ok()?;
-        identity.look_as_caller(&caller, || start_of_stack(pid).ok_or(Errno::ESRCH)).ok()
+        identity.look_as_caller(&caller, || stat(pid).and_then(|stat| stat.stack).ok_or(Errno::ESRCH)).ok()
     };
     pids.filter_map(stack).collect()
 }
 
-/// A field of /proc/PID/stat, by its number in proc(5), from 3 on.
-fn field(pid: i32, number: usize) -> Option<String> {
-    let stat = proc_text(pid, "stat").ok()?;
-    // The name, in parentheses, may hold anything; the rest may not.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(number - 3).map(str::to_owned)
+/// What /proc/PID/stat says of a process (proc(5)).
+#[derive(Clone, Copy, Debug)]
+struct Stat {
+    /// When it started, in clock ticks since boot: field 22.
+    started: u64,
+    /// Where its stack began at its exec: field 28, which is 0 for one that may not be
+    /// looked into.
+    stack: Option<u64>,
 }
 
-/// When a process started, in clock ticks since boot (proc(5), field 22).
+fn stat(pid: i32) -> Option<Stat> {
+    let text = proc_text(pid, "stat").ok()?;
+    // The name, in parentheses, may hold anything; the rest, from field 3 on, may not.
+    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
+    let started = fields.nth(22 - 3)?.parse().ok()?;
+    let stack = fields.nth(28 - 23).and_then(|field| field.parse().ok()).filter(|stack| *stack != 0);
+    Some(Stat { started, stack })
+}
+
+/// When a process started, in clock ticks since boot.
 pub(super) fn started(pid: i32) -> Option<u64> {
-    field(pid, 22)?.parse().ok()
+    stat(pid).map(|stat| stat.started)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Programs {
             }
             if !member.placed {
                 member.placed = true;
-                let look = || image_and_stack(caller);
+                let look = || image_and_stack(caller, None);
                 if let Ok((id, _, stack)) = identity.look_as_caller(caller, look) {
                     if self.stacks.len() >= MANY {
                         self.stacks.clear();
@@ -87,7 +87,7 @@ impl Programs {
 
     /// The program of one that was forked.
     fn inherited(&self, caller: &Caller, identity: &Identity) -> Name {
-        let looked = identity.look_as_caller(caller, || image_and_stack(caller)).ok();
+        let looked = identity.look_as_caller(caller, || image_and_stack(caller, None)).ok();
         if let Some(name) = looked.as_ref().and_then(|(id, _, stack)| self.stacks.get(&(*id, *stack))) {
             return name.clone();
         }
