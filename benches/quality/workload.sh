@@ -14,10 +14,10 @@ RANDOM=${SEED:-1}
 # A number from $1 to $2.
 between() { echo $(($1 + (RANDOM * 32768 + RANDOM) % ($2 - $1 + 1))); }
 
-# Until it succeeds, for at most 20 s.
+# Until it succeeds; it is not tried again after 20 s.
 wait_for() {
-  local n
-  for n in $(seq 400); do
+  local end=$((SECONDS + 20))
+  while [ $SECONDS -lt $end ]; do
     "$@" >/dev/null 2>&1 && return
     sleep 0.05
   done
