@@ -51,6 +51,13 @@ pub enum Fact {
         /// The mount that it is on.
         mount: Mount,
     },
+    /// A file was given another name, in place of its own or beside it.
+    Moved {
+        /// Its own.
+        from: String,
+        /// The other.
+        to: String,
+    },
     /// A port or socket was bound; the address is an example of it.
     Listen {
         /// `tcp/80`, `unix:/run/app.sock`.

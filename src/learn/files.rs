@@ -86,6 +86,7 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, programs: &BTreeSet<&str>) -> 
     }
     sorter.collapse();
     let mut files = sorter.into;
+    files.move_along(facts);
     files.drop_what_is_covered();
     files
 }
@@ -315,6 +316,8 @@ impl<'o> Sorter<'o> {
     }
 }
 
+/// Rights to names, which a file that is moved does not take along.
+const OF_NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
 /// Rights that change what is there.
 const CHANGING: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
 
@@ -343,6 +346,43 @@ impl Files {
     /// Takes note that a group is needed.
     pub fn group(group: &mut Option<Seen>, seen: &Seen) {
         group.get_or_insert_with(Seen::default).join(seen);
+    }
+
+    /// A file may not come by rights by being moved (the kernel's Landlock refuses it, and
+    /// the supervisor for names): whoever moves it had the target's rights before.
+    fn move_along(&mut self, facts: &BTreeMap<&Fact, &Seen>) {
+        let moved = facts.iter().filter_map(|(fact, seen)| match fact {
+            Fact::Moved { from, to } => Some((from, to, *seen)),
+            _ => None,
+        });
+        let moved: Vec<_> = moved.collect();
+        // What was moved twice has the last target's at its first name.
+        for _ in 0..=moved.len() {
+            let mut more = false;
+            for (from, to, seen) in &moved {
+                let Some(rights) = self.governing(to).map(|rule| rule.rights.without(OF_NAMES)) else {
+                    continue;
+                };
+                let Some(path) = self.governing(from).map(|rule| rule.path.clone()) else { continue };
+                // What only was linked to was there, and is not made writable for that.
+                let lacks =
+                    |rule: &&mut Rule| rule.rights.intersects(CHANGING) && !rule.rights.contains(rights);
+                let Some(rule) = self.rules.get_mut(&path).filter(lacks) else { continue };
+                for word in rights.words().filter(|word| !rule.rights.words().any(|has| has == *word)) {
+                    rule.seen.entry(word).or_default().join(seen);
+                }
+                rule.rights = rule.rights.union(rights);
+                more = true;
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// The nearest rule that holds for a path.
+    fn governing(&self, path: &str) -> Option<&Rule> {
+        Path::new(path).ancestors().find_map(|place| self.rules.get(place.to_str()?))
     }
 
     /// A rule below another that has all its rights says nothing.

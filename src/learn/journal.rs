@@ -285,6 +285,11 @@ fn observe(line: &Line, run: usize, into: &mut Observations) -> Result<bool, Str
                 let mount = mount(line, path)?;
                 file(path, did, mount, run, phase, into);
             }
+            if matches!(&*line.op, "rename" | "link") && line.kind == "change" {
+                let named = |path: &str| template(path).unwrap_or_else(|| path.to_owned());
+                let (from, to) = (named(absolute(&line.path)?), named(absolute(&line.to)?));
+                into.add(Fact::Moved { from, to }, run, phase, None);
+            }
         }
         "exec" | "open" | "change" => {}
         "listen" if ok => {

@@ -110,6 +110,27 @@ fn what_is_replaced_is_ruled_by_its_directory() {
 }
 
 #[test]
+fn what_is_moved_had_the_targets_rights_before() {
+    let moved = |from: &str, to: &str| Fact::Moved { from: from.to_owned(), to: to.to_owned() };
+    let pid =
+        [image("/run/x.pid", Did::Create), image("/run/x.pid", Did::Read), image("/run/x.pid", Did::Write)];
+    let away = [image("/run/x.pid", Did::Remove), image("/run/x.old", Did::Create)];
+    let back = [image("/run/x.old", Did::Remove), moved("/run/x.old", "/run/x.pid")];
+    let facts: Vec<Fact> = [&pid[..], &away, &[moved("/run/x.pid", "/run/x.old")]].concat();
+    become_(&facts, &["/run/x.old create", "/run/x.pid read,write,create,remove"]);
+    let facts = [&facts[..], &back].concat();
+    become_(&facts, &["/run/x.old read,write,create,remove", "/run/x.pid read,write,create,remove"]);
+    // A second name for what the image holds does not make that writable.
+    let facts = [
+        image("/srv/fixed", Did::Read),
+        image("/data/name", Did::Create),
+        image("/data/name", Did::Write),
+        moved("/srv/fixed", "/data/name"),
+    ];
+    become_(&facts, &["/data write,create", "/srv/fixed read"]);
+}
+
+#[test]
 fn what_comes_of_itself_has_no_rule() {
     let facts = [
         image("/usr/lib/libx.so", Did::Read),
