@@ -9,6 +9,42 @@ use nix::errno::Errno;
 use super::caller::Memory;
 use super::verdict::call::Call;
 
+/// The registers of a call that changes a file's owner, mode or times.
+pub struct Owning {
+    /// `chown`, `chmod` or `utime`.
+    pub op: &'static str,
+    /// From where a relative path begins.
+    pub dirfd: i32,
+    /// Where the path is; 0 where the descriptor itself is meant.
+    pub pointer: u64,
+    /// A link at the end is followed.
+    pub follow: bool,
+}
+
+impl Owning {
+    /// Of one of these calls; none of another.
+    pub fn of(call: &Call) -> Option<Owning> {
+        let a = call.args;
+        let here = libc::AT_FDCWD;
+        let follow = |flags: u64| flags & libc::AT_SYMLINK_NOFOLLOW as u64 == 0;
+        let (op, dirfd, pointer, follow) = match call.name? {
+            "chown" => ("chown", here, a[0], true),
+            "lchown" => ("chown", here, a[0], false),
+            "fchown" => ("chown", a[0] as i32, 0, true),
+            "fchownat" => ("chown", a[0] as i32, a[1], follow(a[4])),
+            "chmod" => ("chmod", here, a[0], true),
+            "fchmod" => ("chmod", a[0] as i32, 0, true),
+            "fchmodat" => ("chmod", a[0] as i32, a[1], true),
+            "fchmodat2" => ("chmod", a[0] as i32, a[1], follow(a[3])),
+            "utime" | "utimes" => ("utime", here, a[0], true),
+            "futimesat" => ("utime", a[0] as i32, a[1], true),
+            "utimensat" => ("utime", a[0] as i32, a[1], follow(a[3])),
+            _ => return None,
+        };
+        Some(Owning { op, dirfd, pointer, follow })
+    }
+}
+
 /// The registers of an exec.
 pub struct Exec {
     /// From where a relative path begins.

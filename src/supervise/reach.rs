@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::caller::{Caller, Identity};
+use super::asked::{Owning, path_at};
+use super::caller::{Caller, Identity, Memory};
 use super::resolve::{self, Found, Target, is_plain};
 
 /// How callers' paths are resolved.
@@ -33,6 +34,21 @@ impl Reach<'_> {
             return Ok((Some(target), canonical));
         }
         self.find(caller, dirfd, path, follow).map(|found| (found.target, found.canonical))
+    }
+
+    /// Whose owner, mode or times are changed.
+    pub fn owning(&self, asked: &Owning, caller: &Caller, memory: &Memory) -> Option<Target> {
+        let path = match asked.pointer {
+            0 => PathBuf::new(),
+            pointer => path_at(memory, pointer).ok()?,
+        };
+        let found = if path.as_os_str().is_empty() {
+            let fd = PathBuf::from(format!("/proc/self/fd/{}", asked.dirfd));
+            self.find(caller, libc::AT_FDCWD, &fd, true)
+        } else {
+            self.find(caller, asked.dirfd, &path, asked.follow)
+        };
+        found.ok()?.target
     }
 
     /// Resolves a path name by name.

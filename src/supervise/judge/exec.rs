@@ -231,7 +231,7 @@ impl Judge {
         self.reach().find(caller, dirfd, path, follow)
     }
 
-    fn reach(&self) -> Reach<'_> {
+    pub(super) fn reach(&self) -> Reach<'_> {
         Reach { identity: &self.identity, moves: self.rules.access("chroot").is_some() }
     }
 

@@ -11,13 +11,15 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
+use nix::sys::stat::fstat;
 
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
 use crate::image::FileKind;
 use crate::profile::Rights;
-use crate::supervise::asked::{Opening, asks_for_directory, path_at};
+use crate::supervise::asked::{Opening, Owning, asks_for_directory, path_at};
 use crate::supervise::caller::Caller;
+use crate::supervise::record::evidence::{self, Owned};
 use crate::supervise::resolve::{Found, Target};
 use crate::supervise::verdict::Refusal;
 use crate::supervise::verdict::call::Call;
@@ -43,6 +45,17 @@ impl Judge {
             Ok((dirfd, path, opening)) => self.judge_open(caller, dirfd, &path, opening),
             Err(errno) => unknown(errno),
         }
+    }
+
+    /// Whether a change of owner needs no capability, as that to one's own, or fails by
+    /// itself; nothing of another call.
+    pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Option<bool> {
+        let asked = Owning::of(call).filter(|asked| asked.op == "chown")?;
+        let first = if call.name == Some("fchownat") { 2 } else { 1 };
+        let [user, group] = [first, first + 1].map(|at| call.args[at] as u32);
+        let target = self.reach().owning(&asked, caller, &self.memory_of(caller));
+        let stat = target.and_then(|target| fstat(&target.fd).ok());
+        Some(stat.is_none_or(|stat| evidence::chown(caller, Owned::from(&stat), user, group).is_none()))
     }
 
     fn judge_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Outcome {

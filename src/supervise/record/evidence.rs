@@ -3,6 +3,7 @@
 //! that is meant.
 
 use caps::Capability;
+use nix::sys::stat::FileStat;
 
 use crate::supervise::caller::Caller;
 use crate::supervise::verdict::call::{Call, takes_another_id};
@@ -21,6 +22,12 @@ pub struct Owned {
     pub group: u32,
     /// st_mode's permission bits.
     pub mode: u32,
+}
+
+impl From<&FileStat> for Owned {
+    fn from(stat: &FileStat) -> Owned {
+        Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 }
+    }
 }
 
 /// To be read, written, searched or executed: bits of a mode's last digit.

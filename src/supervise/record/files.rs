@@ -14,7 +14,7 @@ use super::evidence::{self, Owned, READ, SEARCH, WRITE};
 use super::observation::{Observation, What, unnamed};
 use super::{Recording, result};
 use crate::image::FileKind;
-use crate::supervise::asked::{Opening, asks_for_directory, path_at};
+use crate::supervise::asked::{Opening, Owning, asks_for_directory, path_at};
 use crate::supervise::caller::Caller;
 use crate::supervise::resolve::{Found, Target};
 use crate::supervise::verdict::call::Call;
@@ -114,7 +114,10 @@ impl Recording {
 
     /// Owner, mode and times: no right to a file governs them, but capabilities do.
     pub(super) fn owner(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let Some((op, target)) = self.owned(call, caller) else { return Vec::new() };
+        let Some(asked) = Owning::of(call) else { return Vec::new() };
+        let Some(target) = self.reach().owning(&asked, caller, &self.memory_of(caller)) else {
+            return Vec::new();
+        };
         let Ok(owned) = owned(&target.fd) else { return Vec::new() };
         let a = call.args;
         let needs: Vec<Capability> = match call.name.unwrap_or_default() {
@@ -132,45 +135,13 @@ impl Recording {
         let Some(path) = text(&path) else { return unnamed(&path) };
         let what = What::Change {
             program: self.program(caller),
-            op,
+            op: asked.op,
             of: self.mounts.of(&path),
             path,
             to: String::new(),
             directory: is_directory(Some(&target)),
         };
         self.told(call, caller, what, outcome)
-    }
-
-    /// Whose owner, mode or times are changed.
-    fn owned(&self, call: &Call, caller: &Caller) -> Option<(&'static str, Target)> {
-        let a = call.args;
-        let here = libc::AT_FDCWD;
-        let nofollow = |flags: u64| flags & libc::AT_SYMLINK_NOFOLLOW as u64 == 0;
-        let (op, dirfd, pointer, follow) = match call.name? {
-            "chown" => ("chown", here, a[0], true),
-            "lchown" => ("chown", here, a[0], false),
-            "fchown" => ("chown", a[0] as i32, 0, true),
-            "fchownat" => ("chown", a[0] as i32, a[1], nofollow(a[4])),
-            "chmod" => ("chmod", here, a[0], true),
-            "fchmod" => ("chmod", a[0] as i32, 0, true),
-            "fchmodat" => ("chmod", a[0] as i32, a[1], true),
-            "fchmodat2" => ("chmod", a[0] as i32, a[1], nofollow(a[3])),
-            "utime" | "utimes" => ("utime", here, a[0], true),
-            "futimesat" => ("utime", a[0] as i32, a[1], true),
-            "utimensat" => ("utime", a[0] as i32, a[1], nofollow(a[3])),
-            _ => return None,
-        };
-        let path = match pointer {
-            0 => PathBuf::new(),
-            pointer => path_at(&self.memory_of(caller), pointer).ok()?,
-        };
-        let found = if path.as_os_str().is_empty() {
-            let fd = PathBuf::from(format!("/proc/self/fd/{dirfd}"));
-            self.reach().find(caller, here, &fd, true)
-        } else {
-            self.reach().find(caller, dirfd, &path, follow)
-        };
-        found.ok()?.target.map(|target| (op, target))
     }
 
     /// An ioctl on a device needs a right to the file.
@@ -384,8 +355,7 @@ fn search(caller: &Caller, path: &Path) -> Option<Capability> {
 }
 
 fn owned(fd: impl AsFd) -> Result<Owned, Errno> {
-    let stat = fstat(fd)?;
-    Ok(Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 })
+    fstat(fd).map(|stat| Owned::from(&stat))
 }
 
 fn is_read_only(fd: impl AsFd) -> bool {
