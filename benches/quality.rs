@@ -6,7 +6,7 @@
 //! packages of this machine, since reads are told by directory and elsewhere others read as
 //! well. The workloads are the scripts in `quality/`. Nothing is timed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,8 @@ impl App {
             name,
             script: Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("benches/quality/{name}.sh")),
             root: temporary.join(format!("remit-quality-{name}")),
-            folder: temporary.join(format!("remit-quality-{name}-results")),
+            // Not below /tmp: an app may be granted that, and never its profile.
+            folder: Path::new("/srv").join(format!("remit-quality-{name}")),
             port: port.map_err(|error| format!("a port: {error}"))?.port(),
             labels: Vec::new(),
         };
@@ -132,9 +133,15 @@ impl App {
 
         let known: BTreeSet<&String> = learned.iter().flat_map(|work| &work.labels).collect();
         let known: Vec<String> = known.into_iter().cloned().collect();
-        let mut denials = 0;
+        let mut denied = BTreeMap::new();
         for number in 0..HELD_OUT {
-            denials += self.enforced(&profile, &random.work(&known), number)?;
+            for (what, count) in self.enforced(&profile, &random.work(&known), number)? {
+                *denied.entry(what).or_insert(0) += count;
+            }
+        }
+        let denials: u64 = denied.values().sum();
+        for (what, count) in &denied {
+            eprintln!("{}: denied {count} times: {what}", self.name);
         }
 
         let [ours, true_calls] = [&profile, &truth].map(|profile| self.allowed(profile));
@@ -177,8 +184,8 @@ impl App {
         Ok(profile)
     }
 
-    /// How often something is refused in a run under a profile.
-    fn enforced(&self, profile: &Path, work: &Work, number: usize) -> Result<u64, String> {
+    /// What is refused in a run under a profile, and how often.
+    fn enforced(&self, profile: &Path, work: &Work, number: usize) -> Result<BTreeMap<String, u64>, String> {
         self.script(&["prepare"], work.seed)?;
         let events = self.folder.join(format!("events-{number}"));
         let mut shim = self.command(Command::new(SHIM), work.seed);
@@ -200,10 +207,14 @@ impl App {
         let text = fs::read_to_string(&events).map_err(|error| format!("{}: {error}", events.display()))?;
         let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let violations = events.filter(|event| event["event"] == "violation");
-        let count: u64 = violations.map(|event| event["count"].as_u64().unwrap_or(1)).sum();
+        let mut denied = BTreeMap::new();
+        for event in violations {
+            let what = format!("{} {} {}", event["kind"], event["syscall"]["name"], event["object"]);
+            *denied.entry(what).or_insert(0) += event["count"].as_u64().unwrap_or(1);
+        }
         match worked {
-            Err(why) if count == 0 => Err(why),
-            _ => Ok(count),
+            Err(why) if denied.is_empty() => Err(why),
+            _ => Ok(denied),
         }
     }
 

@@ -14,9 +14,9 @@ RANDOM=${SEED:-1}
 # A number from $1 to $2.
 between() { echo $(($1 + (RANDOM * 32768 + RANDOM) % ($2 - $1 + 1))); }
 
-# Until it succeeds; it is not tried again after 20 s.
+# Until it succeeds; it is not tried again after a minute.
 wait_for() {
-  local end=$((SECONDS + 20))
+  local end=$((SECONDS + 60))
   while [ $SECONDS -lt $end ]; do
     "$@" >/dev/null 2>&1 && return
     sleep 0.05
