@@ -154,6 +154,11 @@ impl Observations {
     fn put(&mut self, fact: Fact, seen: &Seen) {
         let fact = match fact {
             Fact::File { path, did, mount } => Fact::File { path: self.kept_as(path), did, mount },
+            Fact::Moved { from, to } => {
+                // The second may make the directory full that the first is in.
+                self.kept_as(from.clone());
+                Fact::Moved { to: self.kept_as(to), from: self.kept_as(from) }
+            }
             other => other,
         };
         self.facts.entry(fact).or_default().join(seen);
@@ -191,21 +196,24 @@ impl Observations {
     /// Takes a directory for full: what is below it becomes what was done in it.
     fn fill(&mut self, directory: String) {
         let below = format!("{directory}/");
-        let inside: Vec<Fact> = self
-            .facts
-            .keys()
-            .filter(|fact| matches!(fact, Fact::File { path, .. } if path.starts_with(&below)))
-            .cloned()
-            .collect();
+        let is_inside = |fact: &&Fact| match fact {
+            Fact::File { path, .. } => path.starts_with(&below),
+            Fact::Moved { from, to } => from.starts_with(&below) || to.starts_with(&below),
+            _ => false,
+        };
+        let inside: Vec<Fact> = self.facts.keys().filter(is_inside).cloned().collect();
         self.names.retain(|name, _| *name != directory && !name.starts_with(&below));
         self.full.retain(|full| !full.starts_with(&below));
         self.full.insert(directory.clone());
         for fact in inside {
             let seen = self.facts.remove(&fact).unwrap_or_default();
-            if let Fact::File { did, mount, .. } = fact {
-                let whole = Fact::File { path: format!("{directory}/*"), did, mount };
-                self.facts.entry(whole).or_default().join(&seen);
-            }
+            let whole = |path: String| if path.starts_with(&below) { format!("{below}*") } else { path };
+            let fact = match fact {
+                Fact::File { path, did, mount } => Fact::File { path: whole(path), did, mount },
+                Fact::Moved { from, to } => Fact::Moved { from: whole(from), to: whole(to) },
+                other => other,
+            };
+            self.facts.entry(fact).or_default().join(&seen);
         }
     }
 
