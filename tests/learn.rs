@@ -272,7 +272,15 @@ fn a_directory_of_endless_names_is_one_whatever_comes_first() {
         let mut lines = ordinary();
         let open = |name: usize| {
             let path = format!("/srv/x/file-{}{}", (b'a' + (name % 26) as u8) as char, name);
-            line("serving", "open", json!({ "path": path, "access": ["read"], "mount": "image" }))
+            let to = format!("/srv/y/{name}");
+            match name % 3 {
+                0 => line(
+                    "serving",
+                    "change",
+                    json!({ "op": "rename", "path": path, "to": to, "mount": "image" }),
+                ),
+                _ => line("serving", "open", json!({ "path": path, "access": ["read"], "mount": "image" })),
+            }
         };
         lines.extend(range.map(open));
         place.put(&format!("{number}.jsonl"), journal(&run(number), "", &lines));
@@ -281,6 +289,7 @@ fn a_directory_of_endless_names_is_one_whatever_comes_first() {
     let evidence = place.text("p.evidence.json");
     assert!(evidence.contains("\"full\": [\n    \"/srv/x\""), "more names than are kept apart");
     assert!(one["files"].to_string().contains("\"/srv/x\""));
+    assert!(!evidence.contains("/srv/x/file-"), "a move is kept by its directory as well");
     place.built(&["1.jsonl", "0.jsonl"]);
     assert_eq!(place.text("p.evidence.json"), evidence);
 }
