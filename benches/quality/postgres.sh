@@ -2,6 +2,8 @@
 # postgres: initdb by an entrypoint that changes its user, load, vacuum, crash recovery.
 . "$(dirname "$0")/workload.sh"
 BIN=$(echo /usr/lib/postgresql/*/bin)
+# Debian's own psql is a script of perl's.
+PATH=$BIN:$PATH
 
 prepare() {
   rm -rf "$ROOT" && mkdir -p "$ROOT/data" && chmod 755 "$ROOT"

@@ -36,7 +36,8 @@ impl Builder<'_> {
             let found = name(found);
             let applet = Some(found.applet.clone()).filter(|applet| !applet.is_empty());
             self.because(format!("program {}", spelled(&found)), "it was executed", seen);
-            if template(&found.path).is_some() {
+            // What two runs have in common does not differ.
+            if template(&found.path).is_some() && seen.runs().len() < 2 {
                 self.notes.push(format!(
                     "{} was executed, and its name differs from run to run: a program is one file, so have it at a \
                      path that stays",
