@@ -218,7 +218,11 @@ impl Families {
             return Some(entry);
         }
         let Stat { started, stack } = match known.filter(|caller| caller.tid == pid && rules.checks()) {
-            Some(caller) => identity.look_as_caller(caller, || stat(pid).ok_or(Errno::ESRCH)).ok()?,
+            // Who cannot be looked at so is known for what it was, where it is.
+            Some(caller) => {
+                let look = || stat(pid).ok_or(Errno::ESRCH);
+                identity.look_as_caller(caller, look).or_else(|_| look()).ok()?
+            }
             None => Stat { stack: None, ..stat(pid)? },
         };
         if let Some(member) = self.members.get_mut(&pid).filter(|member| member.started == started) {

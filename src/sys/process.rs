@@ -86,7 +86,8 @@ pub fn wait_any() -> Result<Option<(i32, Change)>, Errno> {
     Ok(Some((pid as i32, change)))
 }
 
-/// A child that has ended, if any, a traced one of another's too; it is not buried.
+/// A child that has ended and is told of next, a traced one of another's too; it is not
+/// buried. None where a stop is told of before it.
 pub fn ended() -> Option<i32> {
     // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are values.
     let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };

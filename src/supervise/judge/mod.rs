@@ -297,8 +297,8 @@ impl Judge {
             Some(Access::Allow | Access::Notify) => {
                 let ids = Ids { uids: caller.uids, gids: caller.gids };
                 let refused = syscalls::privileged(name)
-                    .filter(|_| self.may_change_owner(call, caller) != Some(true))
-                    .and_then(|capability| self.rules.capability(call, capability, &ids));
+                    .and_then(|capability| self.rules.capability(call, capability, &ids))
+                    .filter(|_| self.may_change_owner(call, caller) != Some(true));
                 refused.map_or(Outcome::Continue, Outcome::Tell)
             }
         }
