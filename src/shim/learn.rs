@@ -133,7 +133,7 @@ fn watch(
     Ok(Watch {
         scribe,
         start,
-        tracer: None,
+        desk: None,
         worker: Box::new(move |listener, requests| {
             let recording = Recording::new(listener, requests, journal, launch, identity, watches);
             Box::new(move || recording.run())

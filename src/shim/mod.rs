@@ -363,18 +363,21 @@ fn watch(
         inherited.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect();
     let events = Arc::clone(&scribe);
     let killable = plan.kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
-    let tracer = plan.checks.then(|| Tracer::new(Arc::clone(&rules), killable, scribe.wants_all()));
-    let tracer = tracer.transpose().map_err(|errno| format!("the check after the exec: {errno}"))?;
+    let tracer = plan.checks.then(|| Tracer::new(Arc::clone(&rules), killable));
+    let mut tracer = tracer.transpose().map_err(|errno| format!("the check after the exec: {errno}"))?;
     let desk = tracer.as_ref().map(Tracer::desk);
     Ok(Watch {
         scribe,
         start,
-        tracer,
+        desk,
         worker: Box::new(move |listener, requests| {
+            if let Some(tracer) = &mut tracer {
+                tracer.begin(app, Arc::clone(&listener));
+            }
             let judge = Judge {
                 listener,
                 rules,
-                desk,
+                tracer,
                 document,
                 scribe: events,
                 audit,

@@ -139,18 +139,19 @@ pub fn is_dead(pid: i32, tid: i32) -> bool {
 
 /// Who traces a thread; `None` for one that nobody traces or that is gone.
 pub fn tracer(tid: i32) -> Option<i32> {
-    status(tid, "TracerPid")
+    number(&proc_text(tid, "status").ok()?, "TracerPid")
 }
 
-/// Whether this is a process, and a child of `parent`; of one that is traced too, whose
-/// end its tracer is told first.
-pub fn is_child(pid: i32, parent: i32) -> bool {
-    status(pid, "Tgid") == Some(pid) && status(pid, "PPid") == Some(parent)
+/// Whether this is no child of `parent`, but a thread or somebody else's child; not where
+/// that cannot be found out.
+pub fn is_no_child(pid: i32, parent: i32) -> bool {
+    proc_text(pid, "status").is_ok_and(|text| {
+        number(&text, "Tgid").is_some_and(|tgid| tgid != pid) || number(&text, "PPid") != Some(parent)
+    })
 }
 
 /// A number of /proc/PID/status, where it is not 0.
-fn status(pid: i32, key: &str) -> Option<i32> {
-    let text = proc_text(pid, "status").ok()?;
+fn number(text: &str, key: &str) -> Option<i32> {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     line.trim().parse().ok().filter(|number| *number != 0)
 }

@@ -1,10 +1,13 @@
 //! What every worker does with the filter's listener: wait for a notified call.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::eventfd::EventFd;
+
+use crate::sys::signal::{self, Mask};
 
 /// What came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,32 +18,60 @@ pub struct Heard {
     pub bell: bool,
     /// Nobody is left who could make a call.
     pub over: bool,
+    /// A signal has broken the wait.
+    pub signal: bool,
 }
 
-/// Waits for a call, for the bell or for one of the others, at most so long; nothing where
-/// the time was over.
+/// Waits for a call, for the bell, for one of the others or for a signal that the mask
+/// leaves out, at most so long; nothing where the time was over.
 ///
 /// # Errors
-/// poll(2) failed.
+/// ppoll(2) failed.
 pub fn wait<'a>(
     listener: &OwnedFd,
     bell: Option<&EventFd>,
     others: impl Iterator<Item = BorrowedFd<'a>>,
-    timeout: PollTimeout,
+    timeout: Option<Duration>,
+    mask: Mask,
 ) -> Result<Heard, Errno> {
     let calls = PollFd::new(listener.as_fd(), PollFlags::POLLIN);
     let bell = bell.map(|bell| PollFd::new(bell.as_fd(), PollFlags::POLLIN));
     let bells = usize::from(bell.is_some());
     let others = others.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     let mut fds: Vec<PollFd> = [Some(calls), bell].into_iter().flatten().chain(others).collect();
-    match poll(&mut fds, timeout) {
-        Ok(_) | Err(Errno::EINTR) => {}
+    let signal = match signal::poll(&mut fds, timeout, mask) {
+        Ok(_) => false,
+        Err(Errno::EINTR) => true,
         Err(errno) => return Err(errno),
-    }
+    };
     let events = fds[0].revents().unwrap_or(PollFlags::empty());
     Ok(Heard {
         call: events.contains(PollFlags::POLLIN),
         bell: fds[1..=bells].iter().any(|bell| bell.any() == Some(true)),
         over: events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL),
+        signal,
     })
+}
+
+/// Waits for the bell, or for a signal that the mask leaves out.
+///
+/// # Errors
+/// ppoll(2) failed.
+pub fn wait_for_bell(bell: &EventFd, mask: Mask) -> Result<(), Errno> {
+    match signal::poll(&mut [PollFd::new(bell.as_fd(), PollFlags::POLLIN)], None, mask) {
+        Ok(_) | Err(Errno::EINTR) => quiet(bell),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Quiets a bell, before what it is for is looked at: else what is said after it, and was
+/// heard already, would ring for ever.
+///
+/// # Errors
+/// read(2) failed.
+pub fn quiet(bell: &EventFd) -> Result<(), Errno> {
+    match bell.read() {
+        Ok(_) | Err(Errno::EAGAIN) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }

@@ -1,31 +1,30 @@
-//! PID 1's loop: it waits for signals, and where it confines the app for the launch's
-//! socket and the worker's requests too; what happens goes to the
+//! PID 1's loop: it waits for signals, by which the worker tells that it wants something
+//! too, and at first for the launch's socket; what happens goes to the
 //! [state](super::state), and what it answers is done here.
 //!
-//! Only this thread waits for children, and it does nothing that may block: events
+//! Only this thread buries children, and it does nothing that may block: events
 //! are queued for the scribe, decisions are the worker's.
 
 mod acts;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::poll::{PollFd, PollFlags};
 
 use super::descendants;
 use super::judge::{Bell, Request};
 use super::record::journal::Journal;
 use super::state::{Action, Input, Rules, State, Terminal, Why};
-use super::trace::{Seen, Tracer};
+use super::trace::desk::{Desk, Word as Told};
 use super::voice::{Sight, Voice};
 use crate::enforce::launch::{Child, Failure, Word};
 use crate::event::{Event, Exit, Process, Scribe, SignalName, Start, Status, Stop};
 use crate::sys::memory;
 use crate::sys::process::{self, Change};
-use crate::sys::signal::{self, Received};
+use crate::sys::signal::{self, Mask, Received};
 
 /// How the init behaves.
 pub struct Options {
@@ -47,8 +46,8 @@ pub struct Watch {
     pub scribe: Arc<Scribe>,
     /// The start event, written once the confinement is in force.
     pub start: Start,
-    /// Looks at what was executed, where a rule needs it.
-    pub tracer: Option<Tracer>,
+    /// Where the check after the exec is told what was seen here, where a rule needs it.
+    pub desk: Option<Arc<Desk>>,
     /// Makes the worker, once the listener is there.
     pub worker: Box<dyn FnOnce(Arc<OwnedFd>, Bell) -> Worker>,
     /// Where a learning run is written.
@@ -61,17 +60,14 @@ pub type Worker = Box<dyn FnOnce() + Send>;
 /// So long after it the launch is over, and what it needed can be given back.
 const SETTLED: Duration = Duration::from_millis(100);
 
-const SIGNALS: u64 = 0;
-const LAUNCH: u64 = 1;
-const WORKER: u64 = 2;
-
 /// What the loop waits for.
 enum Ears {
-    /// Signals alone, and nothing is opened for it. How the launch went is heard once
-    /// the app has ended.
+    /// Signals alone, and nothing is opened for it: a descriptor of signals would wake this
+    /// thread for every SIGCHLD that another is given. How a launch that nothing is confined
+    /// for went is heard once the app has ended.
     Signals,
-    /// Signals, the launch's socket and the worker's bell.
-    All { epoll: Epoll, signals: OwnedFd, worker: Arc<EventFd> },
+    /// Signals and the launch's socket.
+    Launch { signals: OwnedFd },
 }
 
 struct Loop {
@@ -86,13 +82,13 @@ struct Loop {
     /// Why the worker has ended, until it is known what the launch came to.
     unanswered: Option<Failure>,
     ears: Ears,
-    requests: Arc<Mutex<Option<Request>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
     deadline: Option<Instant>,
     options: Options,
     watch: Option<Watch>,
     scribe: Option<Arc<Scribe>>,
     journal: Option<Arc<Journal>>,
-    tracer: Option<Tracer>,
+    desk: Option<Arc<Desk>>,
     app_end: Option<Status>,
     killed: u64,
     /// That the app may not be signalled has been said.
@@ -122,7 +118,10 @@ fn supervise(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) ->
         options.voice.tell(Sight::OwnSession);
     }
     let (ears, watch) = match watch {
-        Some((signals, watch)) => (Ears::all(&child, signals)?, Some(watch)),
+        Some((signals, watch)) => {
+            signal::interrupt_by_children()?;
+            (Ears::Launch { signals }, Some(watch))
+        }
         None => (Ears::Signals, None),
     };
     let mut this = Loop {
@@ -136,29 +135,17 @@ fn supervise(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) ->
         failed: None,
         unanswered: None,
         ears,
-        requests: Arc::new(Mutex::new(None)),
+        requests: Arc::default(),
         deadline: None,
         options,
         watch,
-        tracer: None,
+        desk: None,
         app_end: None,
         killed: 0,
         forbidden: false,
         exit: None,
     };
     this.turn()
-}
-
-impl Ears {
-    fn all(child: &Child, signals: OwnedFd) -> Result<Ears, Errno> {
-        let worker = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let readable = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
-        epoll.add(&signals, readable(SIGNALS))?;
-        epoll.add(&child.socket, readable(LAUNCH))?;
-        epoll.add(&worker, readable(WORKER))?;
-        Ok(Ears::All { epoll, signals, worker: Arc::new(worker) })
-    }
 }
 
 /// Why there is no exit code of the app's.
@@ -181,7 +168,7 @@ impl Loop {
         loop {
             let happened = match self.ears {
                 Ears::Signals => self.await_signal()?,
-                Ears::All { .. } => self.await_all()?,
+                Ears::Launch { .. } => self.await_launch()?,
             };
             if self.settles.is_some_and(|at| Instant::now() >= at) {
                 self.give_back();
@@ -190,7 +177,6 @@ impl Loop {
                     continue;
                 }
             }
-            self.tracer.iter_mut().for_each(Tracer::serve);
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.deadline = None;
                 self.step(&Input::Timeout);
@@ -221,28 +207,19 @@ impl Loop {
         Ok(received.is_some())
     }
 
-    /// All that waits by now.
-    fn await_all(&mut self) -> Result<bool, RunError> {
-        let timeout = self.timeout().map(|left| {
-            // Rounded up, or the last millisecond would be spent in a spin.
-            EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::MAX)
-        });
-        let mut events = [EpollEvent::empty(); 4];
-        let Ears::All { epoll, .. } = &self.ears else { return Ok(false) };
-        let heard = match epoll.wait(&mut events, timeout.unwrap_or(EpollTimeout::NONE)) {
-            Ok(heard) => heard,
-            Err(Errno::EINTR) => return Ok(true),
+    /// All that waits by now, while the launch is not over.
+    fn await_launch(&mut self) -> Result<bool, RunError> {
+        let Ears::Launch { signals } = &self.ears else { return Ok(false) };
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut fds = [readable(signals.as_fd()), readable(self.child.socket.as_fd())];
+        match signal::poll(&mut fds, self.timeout(), Mask::ALL) {
+            Ok(0) => return Ok(false),
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
-        };
-        if heard == 0 {
-            return Ok(false);
         }
         // The child's words first: its end must not be seen before its reason.
-        if !self.launched {
-            self.hear()?;
-        }
+        self.hear()?;
         self.take_signals();
-        self.take_requests();
         Ok(true)
     }
 
@@ -268,17 +245,13 @@ impl Loop {
                 Ok(Word::Failed(failure)) => self.failed = Some(failure),
                 Ok(Word::Closed) => {
                     self.launched = true;
-                    if matches!(self.ears, Ears::All { .. }) {
+                    if matches!(self.ears, Ears::Launch { .. }) {
                         self.settles = Some(Instant::now() + SETTLED);
+                        self.take_signals();
+                        self.ears = Ears::Signals;
                     }
                     self.tell_start();
                     self.tell_unanswered();
-                    // At its end of file it would be readable for ever.
-                    if let Ears::All { epoll, .. } = &self.ears
-                        && let Err(errno) = epoll.delete(&self.child.socket)
-                    {
-                        tracing::error!(%errno, "epoll");
-                    }
                     return Ok(());
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
@@ -301,26 +274,25 @@ impl Loop {
     /// The filter is in force: say so, and answer what it notifies. Without its
     /// worker every notified call would wait for ever, so then the app is ended.
     fn watch(&mut self, listener: OwnedFd) {
-        let Ears::All { worker, .. } = &self.ears else { return };
-        let (worker, bell) = (Arc::clone(worker), Arc::clone(worker));
         let Some(watch) = self.watch.take() else { return };
         watch.scribe.record(Event::Start(watch.start));
-        if let Err(errno) = crate::sys::seccomp::wake_up_synchronously(&listener) {
+        if let Err(errno) = crate::sys::seccomp::wake_up_here(&listener, true) {
             tracing::debug!(%errno, "decisions wake the app the slow way");
         }
-        let asked = Arc::clone(&self.requests);
+        let (asked, me) = (Arc::clone(&self.requests), self.me);
         let requests = Box::new(move |request| {
-            // A stop is not taken back.
-            asked.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(request);
-            if let Err(errno) = worker.write(1) {
+            let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+            // As often as it is asked for it is done once.
+            if !asked.contains(&request) {
+                asked.push(request);
+            }
+            drop(asked);
+            if let Err(errno) = signal::send_thread(me, me, libc::SIGCHLD) {
                 tracing::error!(%errno, "the first thread could not be told");
             }
         });
         let listener = Arc::new(listener);
-        if let Some(mut tracer) = watch.tracer {
-            tracer.begin(self.child.pid, Arc::clone(&listener), &bell);
-            self.tracer = Some(tracer);
-        }
+        self.desk = watch.desk;
         let worker = (watch.worker)(listener, requests);
         memory::share_one_heap();
         const STACK: usize = 256 * 1024;
@@ -355,7 +327,7 @@ impl Loop {
 
     fn take_signals(&mut self) {
         loop {
-            let Ears::All { signals, .. } = &self.ears else { return };
+            let Ears::Launch { signals } = &self.ears else { return };
             match signal::next(signals) {
                 Ok(Some(received)) => self.receive(received),
                 Ok(None) => return,
@@ -367,53 +339,54 @@ impl Loop {
         }
     }
 
-    /// What the worker asks for. The bell first, which is rung after what it is for was
-    /// said: else it might ring for ever for what was heard already.
+    /// What the worker asks for.
     fn take_requests(&mut self) {
-        let Ears::All { worker, .. } = &self.ears else { return };
-        match worker.read() {
-            Ok(_) | Err(Errno::EAGAIN) => {}
-            Err(errno) => tracing::error!(%errno, "the worker's bell"),
-        }
-        let asked = self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match asked {
-            Some(Request::Stop) => self.step(&Input::Violation),
-            Some(Request::Failed(what, errno)) => {
-                self.tracer.iter_mut().for_each(Tracer::end);
-                let step = format!("notification: {what}");
-                self.unanswered = Some(Failure { step, exec: false, errno });
-                self.tell_unanswered();
+        let asked = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
+        for request in asked {
+            match request {
+                Request::Stop => self.step(&Input::Violation),
+                Request::Stopped(pid, signal) => self.step(&Input::Stopped(pid, signal)),
+                // That it was asked is why they are looked at next.
+                Request::Children => {}
+                Request::Failed(what, errno) => {
+                    let step = format!("notification: {what}");
+                    self.unanswered = Some(Failure { step, exec: false, errno });
+                    self.tell_unanswered();
+                }
             }
-            None => {}
         }
     }
 
     fn receive(&mut self, received: Received) {
-        self.options.voice.tell(Sight::Received(received.signal));
         if received.signal == libc::SIGCHLD {
-            self.reap();
+            self.children();
         } else {
+            self.options.voice.tell(Sight::Received(received.signal));
             self.step(&Input::Signal(received));
+        }
+    }
+
+    /// SIGCHLD: children have changed, or who was seized, which is then the check's to see,
+    /// or the worker asks for something.
+    fn children(&mut self) {
+        self.options.voice.tell(Sight::Received(libc::SIGCHLD));
+        self.take_requests();
+        self.reap();
+        if let Some(desk) = &self.desk
+            && process::anybody_changed()
+        {
+            desk.ring();
         }
     }
 
     /// One SIGCHLD may stand for many: until there is none.
     fn reap(&mut self) {
         loop {
-            let ended = self.ended_first();
-            let changed = process::wait_any();
-            let seen = match (&changed, &mut self.tracer) {
-                (Ok(Some((pid, change))), Some(tracer)) => {
-                    let is_child = ended.filter(|(ended, _)| ended == pid).map(|(_, is_child)| is_child);
-                    tracer.saw(*pid, *change, is_child)
-                }
-                _ => Seen::Nothing,
+            let changed = match &self.desk {
+                None => process::wait_any(),
+                Some(desk) => next_ended(desk),
             };
             match changed {
-                Ok(Some(_)) if seen == Seen::Own => {}
-                Ok(Some((pid, _))) if let Seen::AppStopped(signal) = seen => {
-                    self.step(&Input::Stopped(pid, signal));
-                }
                 // A traced one is stopped for its tracer.
                 Ok(Some((pid, Change::Stopped(signal, 0)))) => self.step(&Input::Stopped(pid, signal)),
                 Ok(Some((_, Change::Stopped(..)))) => {}
@@ -435,15 +408,6 @@ impl Loop {
                 }
             }
         }
-    }
-
-    /// Who has ended and is heard of next, and whether it is a child of ours: the end of
-    /// who is seized is told to us as well as to its own parent. Nothing where nobody is.
-    fn ended_first(&self) -> Option<(i32, bool)> {
-        if !self.tracer.as_ref().is_some_and(Tracer::seizes) {
-            return None;
-        }
-        process::ended().map(|pid| (pid, descendants::is_child(pid, self.me)))
     }
 
     fn step(&mut self, input: &Input) {
@@ -534,4 +498,21 @@ impl Loop {
             crate::event::termination(&format!("remit-init: {unwritten}"));
         }
     }
+}
+
+/// The next child that has ended. The check, which may have seized it, is told of that
+/// before it is buried, and of every stop: which is whose, it knows.
+fn next_ended(desk: &Desk) -> Result<Option<(i32, Change)>, Errno> {
+    while let Some((pid, ended)) = process::changed()? {
+        if ended {
+            desk.say(Told::Ended(pid));
+        }
+        match process::wait_for(pid) {
+            Some(Change::Stopped(signal, event)) => desk.say(Told::Stopped(pid, signal, event)),
+            Some(change) => return Ok(Some((pid, change))),
+            // The check took its stop.
+            None => {}
+        }
+    }
+    Ok(None)
 }

@@ -69,10 +69,14 @@ pub enum Change {
 /// # Errors
 /// ECHILD when there is no child at all.
 pub fn wait_any() -> Result<Option<(i32, Change)>, Errno> {
+    wait(-1, 0)
+}
+
+fn wait(whom: i32, besides: i32) -> Result<Option<(i32, Change)>, Errno> {
     let mut status = 0;
-    let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;
+    let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL | besides;
     // SAFETY: the pointer is to a live int.
-    let pid = check(unsafe { libc::waitpid(-1, &mut status, flags) }.into())?;
+    let pid = check(unsafe { libc::waitpid(whom, &mut status, flags) }.into())?;
     if pid == 0 {
         return Ok(None);
     }
@@ -86,20 +90,37 @@ pub fn wait_any() -> Result<Option<(i32, Change)>, Errno> {
     Ok(Some((pid as i32, change)))
 }
 
-/// A child that has ended and is told of next, a traced one of another's too; it is not
-/// buried. None where a stop is told of before it.
-pub fn ended() -> Option<i32> {
+/// Who has changed and is told of next, without taking that: its number, and whether it
+/// has ended or else stopped. Of this thread's own children, to which all of the process
+/// count in the first one, and of who was seized by this thread.
+///
+/// # Errors
+/// ECHILD where there is nobody at all.
+pub fn changed() -> Result<Option<(i32, bool)>, Errno> {
+    peek(libc::__WNOTHREAD)
+}
+
+/// Whether anybody has changed, of whichever thread, and nobody has taken that yet.
+pub fn anybody_changed() -> bool {
+    matches!(peek(0), Ok(Some(_)))
+}
+
+fn peek(besides: i32) -> Result<Option<(i32, bool)>, Errno> {
     // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are values.
     let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    let flags = libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL | besides;
     // SAFETY: the pointer is to a live siginfo_t, which the kernel fills.
-    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, flags) }.into()).ok()?;
-    // A stop of one that is traced is told too, whatever was asked for.
-    if ![libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&told.si_code) {
-        return None;
-    }
-    // SAFETY: waitid has filled in what SIGCHLD tells.
-    Some(unsafe { told.si_pid() })
+    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, flags) }.into())?;
+    let ended = [libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&told.si_code);
+    // SAFETY: waitid has filled in what SIGCHLD tells, or left the zeros.
+    let pid = unsafe { told.si_pid() };
+    Ok((pid != 0).then_some((pid, ended)))
+}
+
+/// Takes what has become of one of whom [`changed`] tells; none where it has not changed
+/// or is nobody of this thread's.
+pub fn wait_for(pid: i32) -> Option<Change> {
+    wait(pid, libc::__WNOTHREAD).ok().flatten().map(|(_, change)| change)
 }
 
 /// Whether children can be waited for at all: a filter that refuses it would let no

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::PollFd;
 
 use super::check;
 
@@ -17,6 +18,8 @@ pub struct Mask(pub u64);
 impl Mask {
     /// Every signal; the kernel itself leaves KILL and STOP out.
     pub const ALL: Mask = Mask(u64::MAX);
+    /// Every signal but SIGCHLD.
+    pub const ALL_BUT_CHILD: Mask = Mask(!(1 << (libc::SIGCHLD - 1)));
 
     /// These alone.
     pub fn of(signals: &[i32]) -> Mask {
@@ -113,10 +116,7 @@ pub fn wait(mask: Mask, timeout: Option<Duration>) -> Result<Option<Received>, E
     // The kernel's siginfo_t for kill(2) and sigqueue(3), in words of 4 bytes: number,
     // errno, code, padding, pid, uid, and a value of two words.
     let mut info = [0u32; 32];
-    let time = timeout.map(|time| libc::timespec {
-        tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: time.subsec_nanos().into(),
-    });
+    let time = timeout.map(timespec);
     let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: pointers to a live u64 of the kernel's size, to 128 live bytes, which is
     // the size of siginfo_t, and to a live timespec or none.
@@ -132,6 +132,44 @@ pub fn wait(mask: Mask, timeout: Option<Duration>) -> Result<Option<Received>, E
         })),
         Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
         Err(errno) => Err(errno),
+    }
+}
+
+/// Waits for descriptors (ppoll(2)) with this signal mask in the place of the thread's:
+/// what it leaves out breaks the wait. 0 where the time was over; `None` is for ever.
+///
+/// # Errors
+/// EINTR for a signal; the others of ppoll(2).
+pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>, mask: Mask) -> Result<i32, Errno> {
+    let time = timeout.map(timespec);
+    let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: a PollFd is a pollfd (repr(transparent)), of which there are as many as said;
+    // the time is null or live, and the mask a live u64 of the size that the kernel expects.
+    check(unsafe {
+        libc::syscall(libc::SYS_ppoll, fds.as_mut_ptr(), fds.len(), time, &raw const mask.0, size_of::<u64>())
+    })
+    .map(|ready| ready as i32)
+}
+
+fn timespec(time: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    }
+}
+
+/// Has SIGCHLD break the wait of a thread that lets it through, and do nothing else. By its
+/// default it would be dropped unseen. Programs that are executed do not inherit that.
+///
+/// # Errors
+/// sigaction(2) fails only where a filter refuses it.
+pub fn interrupt_by_children() -> Result<(), Errno> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: zero is a value of sigaction; the handler touches nothing.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as *const () as libc::sighandler_t;
+        check(libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut()).into()).map(drop)
     }
 }
 
@@ -215,6 +253,15 @@ extern "C" fn note_sigpipe() {
 pub fn send(pid: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: kill takes two integers.
     check(unsafe { libc::kill(pid, signal) }.into()).map(drop)
+}
+
+/// Sends a signal to one thread of a process (tgkill(2)).
+///
+/// # Errors
+/// ESRCH, EPERM as in kill(2).
+pub fn send_thread(pid: i32, tid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: three integers.
+    check(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) }).map(drop)
 }
 
 /// Sends a queued signal with its value (rt_sigqueueinfo(2)).

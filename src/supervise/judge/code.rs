@@ -9,7 +9,7 @@ use crate::event::Object;
 use crate::image::FileId;
 use crate::supervise::caller::{Caller, errno};
 use crate::supervise::maps;
-use crate::supervise::trace::desk::What;
+use crate::supervise::trace::What;
 use crate::supervise::verdict::Refusal;
 use crate::supervise::verdict::call::Call;
 use crate::supervise::verdict::libraries::Code;
@@ -53,7 +53,7 @@ impl Judge {
             }
         }
         // Who may write what is executed gains nothing by a race.
-        if write_execute || self.desk.is_none() {
+        if write_execute || self.tracer.is_none() {
             return Outcome::Continue;
         }
         let object = match sources.first() {

@@ -14,7 +14,7 @@ use crate::supervise::caller::{Caller, Memory, errno};
 use crate::supervise::families;
 use crate::supervise::reach::{Reach, Reached};
 use crate::supervise::resolve::{self, Found};
-use crate::supervise::trace::desk::What;
+use crate::supervise::trace::What;
 use crate::supervise::trace::examine;
 use crate::supervise::verdict::Refusal;
 use crate::supervise::verdict::call::Call;
@@ -49,7 +49,7 @@ impl Judge {
         let mut expected = Expected { entry: None, object: Object::Name { name: "unreadable".into() } };
         match self.judge_exec(call, caller, entry, &mut expected) {
             // What fails by itself might not, if another thread helps.
-            Outcome::Continue if self.desk.is_some() => {
+            Outcome::Continue if self.tracer.is_some() => {
                 let Expected { entry: expected, object } = expected;
                 let is_file = entry.is_some_and(|entry| self.rules.is_file(entry));
                 let image = || families::image(caller, &self.identity).map(|(_, path)| path);
@@ -82,7 +82,7 @@ impl Judge {
             Ok(path) => path,
             // One that was seized before it changed its user can be looked at afterwards;
             // any other cannot be seized, and is refused there.
-            Err(Errno::EACCES | Errno::EPERM) if self.desk.is_some() => return Outcome::Continue,
+            Err(Errno::EACCES | Errno::EPERM) if self.tracer.is_some() => return Outcome::Continue,
             Err(Errno::EACCES | Errno::EPERM) => return self.unreadable(call),
             Err(errno) => return fail(errno),
         };
@@ -103,7 +103,7 @@ impl Judge {
             return Outcome::Refuse(refusal);
         }
         expected.entry = Some(next);
-        if self.desk.is_none() {
+        if self.tracer.is_none() {
             // All the rest, where nobody looks at what was started.
             if let Some(refusal) = self.rest(next, &file, &asked, &memory) {
                 return Outcome::Refuse(refusal);
@@ -204,7 +204,7 @@ impl Judge {
         }
         let loader = self.is_loader(&file)?;
         let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
-        let asks = self.rules.asks_for_arguments() || (self.desk.is_none() && self.scribe.wants_all());
+        let asks = self.rules.asks_for_arguments() || (self.tracer.is_none() && self.scribe.wants_all());
         let args = if asks { asked::strings(memory, asked.args) } else { None };
         let target = Target { id: file.id, canonical, named, loader };
         Ok(Wanted { target, file, args })

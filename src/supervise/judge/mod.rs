@@ -1,5 +1,6 @@
 //! The worker that answers notified calls: receive, find out, ask the rulebook,
-//! answer. It never waits for the main thread, and the main thread never for it.
+//! answer, and follow what has to be looked at afterwards ([`trace`](super::trace)). It
+//! never waits for the first thread, and the first thread never for it.
 //!
 //! Whatever was read of the caller is worth something only while the caller still
 //! waits, so the id is checked before every answer that rests on it. An answer of
@@ -24,8 +25,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::PollTimeout;
-use nix::sys::eventfd::EventFd;
 
 use super::caller::{Caller, Identity, Memory};
 use super::families::Families;
@@ -33,7 +32,7 @@ use super::held::Held;
 use super::kept::Kept;
 use super::listener;
 use super::notify::Ears;
-use super::trace::desk::{Desk, What};
+use super::trace::{Tracer, What};
 use super::verdict::call::{Call, Ids};
 use super::verdict::network::Direction;
 use super::verdict::{Refusal, Rulebook};
@@ -43,6 +42,7 @@ use crate::image::FileId;
 use crate::kernel::Arch;
 use crate::profile::OnViolation;
 use crate::sys::seccomp::{self, Answer};
+use crate::sys::signal::Mask;
 use crate::syscalls;
 use sockets::Deed;
 
@@ -58,7 +58,7 @@ enum Outcome {
     Opened(OwnedFd, bool),
     /// The supervisor does it, however long that takes, and answers then.
     Delegate(Box<Deed>),
-    /// The kernel goes on with it under the first thread's eyes.
+    /// The kernel goes on with it, and what comes of it is looked at.
     Watch(What),
     /// It is refused.
     Refuse(Box<Refusal>),
@@ -66,17 +66,21 @@ enum Outcome {
     Tell(Box<Refusal>),
 }
 
-/// What the main thread is asked to do.
+/// What the first thread is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// A violation ends the container.
     Stop,
+    /// A child of its own was stopped by this signal, with its group.
+    Stopped(i32, i32),
+    /// Its own children may have changed: this thread was given the signal for it.
+    Children,
     /// It can answer no more: what failed, and how. The kernel answers ENOSYS instead,
     /// to who waits and to every notified call from now on.
     Failed(&'static str, Errno),
 }
 
-/// How the worker asks the main thread.
+/// How the worker asks the first thread.
 pub type Bell = Box<dyn Fn(Request) + Send>;
 
 /// The worker's state.
@@ -85,9 +89,8 @@ pub struct Judge {
     pub listener: Arc<OwnedFd>,
     /// What is decided by.
     pub rules: Arc<Rulebook>,
-    /// Where the first thread is asked to look at what was executed; none where it
-    /// does not.
-    pub desk: Option<Arc<Desk>>,
+    /// Looks at what was executed, where a rule needs it.
+    pub tracer: Option<Tracer>,
     /// The document of the profile in force, for hints.
     pub document: String,
     /// Where events go.
@@ -101,7 +104,7 @@ pub struct Judge {
     pub app: i32,
     /// The entry that COMMAND is.
     pub entry: usize,
-    /// Where the main thread is asked.
+    /// Where the first thread is asked.
     pub requests: Bell,
     /// The supervisor's ids, for looking and acting as the caller and back.
     pub identity: Identity,
@@ -133,16 +136,20 @@ impl Judge {
     pub fn run(mut self) {
         if let Err((what, errno)) = self.answer_all() {
             (self.requests)(Request::Failed(what, errno));
+            let Judge { listener, tracer, .. } = self;
+            drop(listener);
+            // Who is seized would end with this thread.
+            if let Some(tracer) = tracer {
+                tracer.see_to_the_end();
+            }
         }
     }
 
     fn answer_all(&mut self) -> Result<(), Failed> {
         while self.wait()? {
-            self.hear();
             match seccomp::receive(&self.listener) {
                 Ok(request) => {
-                    // Who calls may have been let go since, as something else: what woke us
-                    // may have been another's call, which is gone.
+                    // Who calls may have the number of one that the first thread has buried.
                     self.hear();
                     self.follow_startup();
                     self.handle(&request)?;
@@ -155,20 +162,19 @@ impl Judge {
         Ok(())
     }
 
-    /// Waits for a call; false once there is nobody left who could make one.
+    /// Waits for a call, and sees to whoever is seized meanwhile; false once there is nobody
+    /// left who could make one.
     fn wait(&mut self) -> Result<bool, Failed> {
-        let desk = self.desk.clone();
-        let bell = desk.as_ref().map(|desk| &desk.wake);
         loop {
+            self.hear();
             let ears = self.startup.iter().filter_map(|watch| watch.ears.as_ref()).flat_map(Ears::fds);
-            let heard = listener::wait(&self.listener, bell, ears, self.timeout())
+            let bell = self.tracer.as_ref().map(Tracer::bell);
+            let mask = if bell.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL };
+            let heard = listener::wait(&self.listener, bell, ears, self.timeout(), mask)
                 .map_err(|errno| ("waiting for a notified call", errno))?;
             self.follow_startup();
-            if heard.bell {
-                if let Some(Err(errno)) = bell.map(EventFd::read).filter(|read| *read != Err(Errno::EAGAIN)) {
-                    tracing::error!(%errno, "the first thread's bell");
-                }
-                self.hear();
+            if heard.bell || heard.signal {
+                self.follow(heard.signal);
             }
             if heard.call {
                 return Ok(true);
@@ -180,13 +186,9 @@ impl Judge {
     }
 
     /// Until the clock brings something; for ever where it brings nothing.
-    fn timeout(&self) -> PollTimeout {
-        let Some(deadline) = self.startup.as_ref().and_then(Watch::deadline) else {
-            return PollTimeout::NONE;
-        };
-        // Rounded up, or the last millisecond would be spent in a spin.
-        let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+    fn timeout(&self) -> Option<Duration> {
+        let deadline = self.startup.as_ref().and_then(Watch::deadline);
+        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     fn handle(&mut self, request: &seccomp::Request) -> Result<(), Failed> {
@@ -319,7 +321,7 @@ impl Judge {
             }
         }
         match outcome {
-            Outcome::Continue if next != ids && self.desk.is_some() => Outcome::Watch(What::User),
+            Outcome::Continue if next != ids && self.tracer.is_some() => Outcome::Watch(What::User),
             outcome => outcome,
         }
     }
@@ -415,7 +417,7 @@ impl Judge {
     fn conclude(&mut self, outcome: Outcome, call: &Call, caller: &Caller) -> Conclusion {
         match outcome {
             Outcome::Continue => Conclusion::Answer(Answer::Continue),
-            Outcome::Watch(what) => self.ask(what, caller),
+            Outcome::Watch(what) => self.watch(what, caller),
             Outcome::Delegate(deed) => self.delegate(*deed, caller),
             // Audit changes nothing of what the app does.
             Outcome::Fail(_) if self.audit => Conclusion::Answer(Answer::Continue),

@@ -1,4 +1,4 @@
-//! What goes on under the first thread's eyes, and what came of it.
+//! What goes on and is looked at, and what came of it.
 
 use std::path::PathBuf;
 
@@ -6,38 +6,63 @@ use super::{Conclusion, Judge, Request};
 use crate::event::Action;
 use crate::profile::OnViolation;
 use crate::supervise::caller::Caller;
-use crate::supervise::trace::desk::{Ask, Outcome, What, Word};
+use crate::supervise::listener;
+use crate::supervise::trace::{Ask, Outcome, Tracer, What};
 use crate::supervise::verdict::Refusal;
+use crate::sys::process;
+use crate::sys::seccomp::Answer;
 
 impl Judge {
-    /// Asks the first thread to let the call go on and to look at what it starts.
-    pub(super) fn ask(&self, what: What, caller: &Caller) -> Conclusion {
-        let Some(desk) = &self.desk else {
-            return Conclusion::Answer(crate::sys::seccomp::Answer::Continue);
-        };
-        desk.say(Word::Ask(Box::new(Ask { id: self.memory.waiting, caller: caller.clone(), what })));
+    /// Lets the call go on, and looks at what it starts.
+    pub(super) fn watch(&mut self, what: What, caller: &Caller) -> Conclusion {
+        let Some(tracer) = &mut self.tracer else { return Conclusion::Answer(Answer::Continue) };
+        tracer.ask(Ask { id: self.memory.waiting, caller: caller.clone(), what });
         Conclusion::Nothing
+    }
+
+    /// Sees to whoever is seized. `interrupted` by SIGCHLD, which may have been for the first
+    /// thread.
+    pub(super) fn follow(&mut self, interrupted: bool) {
+        let Some(tracer) = &mut self.tracer else { return };
+        if let Err(errno) = listener::quiet(tracer.bell()) {
+            tracing::error!(%errno, "the bell of the check");
+        }
+        tracer.follow();
+        self.hear();
+        if interrupted && process::anybody_changed() {
+            (self.requests)(Request::Children);
+        }
     }
 
     /// Hears what came of calls before another one is decided: a process is what it was
     /// let become.
     pub(super) fn hear(&mut self) {
-        let Some(desk) = self.desk.clone() else { return };
-        for outcome in desk.outcomes() {
-            match outcome {
-                Outcome::Runs { caller, entry, started } => {
-                    let shared = !self.rules.image_is_entry(started.id);
-                    let shared = shared.then_some((started.id, started.stack));
-                    self.memory.families.became(&caller, entry, shared, &self.identity);
-                    let args = started.fresh.args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned());
-                    let args = self.scribe.wants_all().then(|| args.collect());
-                    self.report_exec(entry, &started.canonical, started.mode, args, &caller);
-                }
-                Outcome::Forked { child, parent } => self.memory.families.forked(child, parent),
-                Outcome::Refused { caller, program, refusal, action } => {
-                    self.refused(&refusal, &caller, program, action);
-                }
+        self.tracer.iter_mut().for_each(Tracer::serve);
+        // To tell of one may let another go on.
+        loop {
+            let outcomes = self.tracer.as_mut().map(Tracer::outcomes).unwrap_or_default();
+            if outcomes.is_empty() {
+                return;
             }
+            outcomes.into_iter().for_each(|outcome| self.hear_of(outcome));
+        }
+    }
+
+    fn hear_of(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Runs { caller, entry, started } => {
+                let shared = !self.rules.image_is_entry(started.id);
+                let shared = shared.then_some((started.id, started.stack));
+                self.memory.families.became(&caller, entry, shared, &self.identity);
+                let args = started.fresh.args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned());
+                let args = self.scribe.wants_all().then(|| args.collect());
+                self.report_exec(entry, &started.canonical, started.mode, args, &caller);
+            }
+            Outcome::Forked { child, parent } => self.memory.families.forked(child, parent),
+            Outcome::Refused { caller, program, refusal, action } => {
+                self.refused(&refusal, &caller, program, action);
+            }
+            Outcome::Stopped { pid, signal } => (self.requests)(Request::Stopped(pid, signal)),
         }
     }
 
@@ -45,8 +70,8 @@ impl Judge {
     fn refused(&mut self, refusal: &Refusal, caller: &Caller, program: Option<PathBuf>, action: Action) {
         let stop = self.rules.policy().on_violation == OnViolation::Stop;
         self.report_by(refusal, caller, program, if stop { Action::Stopped } else { action });
-        if let Some(desk) = &self.desk {
-            desk.say(Word::Told(caller.tgid));
+        if let Some(tracer) = &mut self.tracer {
+            tracer.told(caller.tgid);
         }
         if stop {
             (self.requests)(Request::Stop);

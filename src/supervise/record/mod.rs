@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use caps::Capability;
 use nix::errno::Errno;
-use nix::poll::PollTimeout;
 
 use self::calls::Kind;
 use self::journal::{Journal, Progress};
@@ -49,6 +48,7 @@ use super::verdict::call::Call;
 use crate::event::ErrnoName;
 use crate::kernel::Arch;
 use crate::sys::seccomp::{self, Answer};
+use crate::sys::signal::Mask;
 use crate::syscalls;
 
 /// The launch, whose exec is the supervisor's own.
@@ -156,7 +156,7 @@ impl Recording {
     fn answer_all(&mut self) -> Result<(), Failed> {
         self.count(1);
         loop {
-            let heard = listener::wait(&self.listener, None, std::iter::empty(), self.timeout())
+            let heard = listener::wait(&self.listener, None, std::iter::empty(), self.timeout(), Mask::ALL)
                 .map_err(|errno| ("waiting for a notified call", errno))?;
             self.passes();
             if heard.call {
@@ -172,11 +172,8 @@ impl Recording {
         }
     }
 
-    fn timeout(&self) -> PollTimeout {
-        let Some(deadline) = self.startup.deadline() else { return PollTimeout::NONE };
-        // Rounded up, or the last millisecond would be spent in a spin.
-        let left = deadline.saturating_sub(self.journal.now()) + Duration::from_millis(1);
-        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+    fn timeout(&self) -> Option<Duration> {
+        self.startup.deadline().map(|deadline| deadline.saturating_sub(self.journal.now()))
     }
 
     /// Time has passed: start-up may be over.

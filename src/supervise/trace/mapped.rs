@@ -10,9 +10,8 @@
 //! it to and fro while the list is read, or fork, and the child has it as well: an attacker
 //! whose code runs there already is not held by this.
 
-use super::desk::{Outcome, What};
 use super::examine::{Mapped, Work};
-use super::{Hold, Tracer, gone_or};
+use super::{Hold, Outcome, Tracer, What, gone_or};
 use crate::event::Action;
 use crate::supervise::verdict::started::Verdict;
 use crate::sys::ptrace;
@@ -54,7 +53,7 @@ impl Tracer {
             Verdict::Dies(_) if self.listener.is_none() => self.kill(tid),
             Verdict::Dies(refusal) => {
                 self.seized.insert(tid, Hold::Condemned);
-                self.desk.tell(Outcome::Refused { caller, program, refusal, action: Action::Killed }, true);
+                self.outcomes.push(Outcome::Refused { caller, program, refusal, action: Action::Killed });
             }
         }
     }

@@ -11,8 +11,8 @@
 //!
 //! What has to be heeded, and where it is:
 //!
-//! * **One thread traces and waits**, PID 1's first: stops that another thread would
-//!   have to take are lost to a wait for any child.
+//! * **One thread decides, seizes and follows**; the first one does PID 1's other duties,
+//!   and what it sees of the seized it passes on ([`follow`]).
 //! * **One exec at a time in a process.** To seize takes the process's exec lock
 //!   (cred_guard_mutex), which an exec in flight holds while it waits for the other
 //!   threads to end, those too that only their tracer can bury. So the rest of the
@@ -35,8 +35,10 @@
 //! the same way ([`mapped`]): it stops after the call. But its siblings do not, so that
 //! this narrows what an exec's check guarantees.
 
+mod ask;
 pub mod desk;
 pub mod examine;
+mod follow;
 pub mod fresh;
 mod look;
 mod mapped;
@@ -52,14 +54,14 @@ use std::sync::{Arc, Mutex};
 use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
-use self::desk::{Ask, Desk, Outcome, What, Word};
+pub use self::ask::{Ask, Outcome, What};
+use self::desk::Desk;
 use self::examine::{Found, Job, Remembered, Work};
 use super::caller::Identity;
 use super::descendants;
 use super::verdict::started::{Started, Verdict};
 use super::verdict::{Refusal, Rulebook};
 use crate::event::{Action, Kind, Object};
-use crate::sys::process::Change;
 use crate::sys::ptrace;
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::signal;
@@ -97,19 +99,21 @@ struct Flight {
     stopped: Option<i32>,
 }
 
-/// The check, in PID 1's first thread.
+/// The check, in the thread that decides about calls.
 pub struct Tracer {
     rules: Arc<Rulebook>,
     identity: Identity,
-    /// The launched process, which is our own child.
+    /// The launched process, which is PID 1's own child.
     app: i32,
+    /// PID 1.
+    me: i32,
     own: [u32; 2],
     desk: Arc<Desk>,
     listener: Option<Arc<OwnedFd>>,
     /// The wait for an answer is not broken by an interrupt.
     killable: bool,
-    /// Every exec is told of.
-    tells: bool,
+    /// What is still to be told.
+    outcomes: Vec<Outcome>,
     seized: HashMap<i32, Hold>,
     groups: HashMap<i32, Group>,
     /// Calls that are answered once it has been told why.
@@ -118,33 +122,23 @@ pub struct Tracer {
     examiner: Option<Sender<Work>>,
 }
 
-/// What a change of a child is to the check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// Nothing.
-    Nothing,
-    /// A stop of a seized thread, or the end of one that is no child of ours.
-    Own,
-    /// The app, which is seized, was stopped by this signal together with its group.
-    AppStopped(i32),
-}
-
 impl Tracer {
     /// One that waits for a listener; `killable` says whether the filter was loaded so
-    /// that only a kill breaks a wait for an answer, `tells` whether every exec is told.
+    /// that only a kill breaks a wait for an answer.
     ///
     /// # Errors
     /// The own ids are not told, or there is no descriptor left.
-    pub fn new(rules: Arc<Rulebook>, killable: bool, tells: bool) -> Result<Tracer, Errno> {
+    pub fn new(rules: Arc<Rulebook>, killable: bool) -> Result<Tracer, Errno> {
         Ok(Tracer {
             rules,
             identity: Identity::own()?,
             app: 0,
+            me: nix::unistd::getpid().as_raw(),
             own: [nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw()],
             desk: Arc::new(Desk::new()?),
             listener: None,
             killable,
-            tells,
+            outcomes: Vec::new(),
             seized: HashMap::new(),
             groups: HashMap::new(),
             refused: Vec::new(),
@@ -153,39 +147,29 @@ impl Tracer {
         })
     }
 
-    /// Where it is asked.
+    /// Where others tell it something.
     pub fn desk(&self) -> Arc<Desk> {
         Arc::clone(&self.desk)
     }
 
-    /// The filter is in force; `bell` wakes this thread.
-    pub fn begin(&mut self, app: i32, listener: Arc<OwnedFd>, bell: &Arc<EventFd>) {
+    /// What rings when they have.
+    pub fn bell(&self) -> &EventFd {
+        self.desk.bell()
+    }
+
+    /// The filter is in force.
+    pub fn begin(&mut self, app: i32, listener: Arc<OwnedFd>) {
         self.app = app;
         self.listener = Some(listener);
-        self.desk.hears(Arc::clone(bell));
     }
 
-    /// Nobody answers calls any more: what still waits is answered ENOSYS by the kernel
-    /// once every copy of the listener is closed, and what is in flight is judged still.
-    pub fn end(&mut self) {
-        self.listener = None;
-        self.refused.clear();
-        self.groups.values_mut().for_each(|group| group.queue.clear());
-    }
-
-    /// Does what it was asked for. Nothing of it waits for anybody.
-    pub fn serve(&mut self) {
-        for word in self.desk.words() {
-            match word {
-                Word::Ask(ask) => self.ask(*ask),
-                Word::Examined(pid, id, verdict) => self.conclude(pid, id, verdict),
-                Word::Told(pid) => self.told(pid),
-            }
-        }
+    /// What is to be told by now.
+    pub fn outcomes(&mut self) -> Vec<Outcome> {
+        std::mem::take(&mut self.outcomes)
     }
 
     /// A notified call: at once, or once the exec in flight of its process is over.
-    fn ask(&mut self, ask: Ask) {
+    pub fn ask(&mut self, ask: Ask) {
         // Of a thread that an exec of its process has ended meanwhile, whose number the
         // new program has: nothing of that is over.
         if !self.still_waits(ask.id) {
@@ -249,7 +233,7 @@ impl Tracer {
             let flight = Flight { tid, ask, interrupted, started: None, stopped: None };
             self.groups.entry(tgid).or_default().flight = Some(flight);
         }
-        self.answer(id, Answer::Continue);
+        self.let_go_on(id);
         self.forget_if_idle(tgid);
     }
 
@@ -257,74 +241,22 @@ impl Tracer {
         self.listener.as_ref().is_some_and(|listener| seccomp::still_valid(listener, id) == Ok(true))
     }
 
+    /// Lets a call go on elsewhere than on this processor: beside this thread, which is about
+    /// to sleep, an exec would be moved to another by the scheduler (sched_exec), and so once
+    /// it has begun.
+    fn let_go_on(&self, id: u64) {
+        let Some(listener) = &self.listener else { return };
+        // A kernel that does not know it wakes elsewhere anyhow.
+        let _ = seccomp::wake_up_here(listener, false);
+        self.answer(id, Answer::Continue);
+        let _ = seccomp::wake_up_here(listener, true);
+    }
+
     fn answer(&self, id: u64, answer: Answer) {
         let Some(listener) = &self.listener else { return };
         match seccomp::answer(listener, id, answer) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => tracing::error!(%errno, "a call could not be answered"),
-        }
-    }
-
-    /// Whether anybody is seized whose end is told to us and to a parent of its own.
-    pub fn seizes(&self) -> bool {
-        !self.seized.is_empty()
-    }
-
-    /// A child has changed; of one that has ended, whether it is a process and our own
-    /// child, where that is known.
-    pub fn saw(&mut self, pid: i32, change: Change, is_child: Option<bool>) -> Seen {
-        match change {
-            Change::Stopped(signal, ptrace::EVENT_STOP)
-                if pid == self.app
-                    && signal != libc::SIGTRAP
-                    && self.seized.get(&pid) == Some(&Hold::Kept) =>
-            {
-                self.stopped(pid, signal, ptrace::EVENT_STOP);
-                Seen::AppStopped(signal)
-            }
-            // Whoever is stopped by a seizing that we have not heard of yet is one's child.
-            Change::Stopped(signal, event) if event != 0 || self.seized.contains_key(&pid) => {
-                self.stopped(pid, signal, event);
-                Seen::Own
-            }
-            Change::Stopped(..) => Seen::Nothing,
-            Change::Exited(_) | Change::Signalled(_) => {
-                let seen = self.ended(pid);
-                match is_child {
-                    None => seen,
-                    Some(true) => Seen::Nothing,
-                    Some(false) => Seen::Own,
-                }
-            }
-        }
-    }
-
-    fn ended(&mut self, pid: i32) -> Seen {
-        let was_seized = self.seized.remove(&pid).is_some();
-        if was_seized {
-            self.release_the_born();
-        }
-        let group = self.groups.iter().find(|(_, group)| group.flight.as_ref().is_some_and(|f| f.tid == pid));
-        let parent =
-            match group.map(|(tgid, group)| (*tgid, group.flight.as_ref().map(|f| f.ask.caller.ppid))) {
-                Some((tgid, parent)) => {
-                    self.over(tgid);
-                    parent
-                }
-                None => None,
-            };
-        self.groups.remove(&pid);
-        // Its own parent is told as well, and buries it.
-        let is_ours = parent == Some(nix::unistd::getpid().as_raw());
-        if was_seized && !is_ours && pid != self.app { Seen::Own } else { Seen::Nothing }
-    }
-
-    /// A parent that was killed before its own stop says nothing of its children: nobody
-    /// knows what these are, and they may go on and execute nothing.
-    fn release_the_born(&mut self) {
-        for (tid, hold) in self.seized.iter_mut().filter(|(_, hold)| **hold == Hold::Born) {
-            *hold = Hold::Kept;
-            gone_or(ptrace::go_on(*tid, 0), "let go on");
         }
     }
 
@@ -337,7 +269,7 @@ impl Tracer {
         let done = match event {
             _ if matches!(hold, Hold::Condemned | Hold::Born) => Ok(()),
             event if ptrace::EVENTS_CHILD.contains(&event) => ptrace::message(tid).and_then(|child| {
-                self.desk.tell(Outcome::Forked { child, parent: tid }, false);
+                self.outcomes.push(Outcome::Forked { child, parent: tid });
                 match self.seized.get(&child) {
                     Some(Hold::Born) => {
                         self.seized.insert(child, Hold::Kept);
@@ -346,7 +278,7 @@ impl Tracer {
                     Some(_) => {}
                     // One that was killed at once may be buried already, and its number
                     // anybody's, who would then execute unseized.
-                    None if descendants::tracer(child) == Some(std::process::id() as i32) => {
+                    None if descendants::tracer(child) == Some(nix::unistd::gettid().as_raw()) => {
                         self.seized.insert(child, Hold::Kept);
                     }
                     None => {}
@@ -495,8 +427,7 @@ impl Tracer {
                 self.rules.too_many(entry, u32::MAX - 1).map_or(Verdict::Runs(entry), Verdict::Dies)
             }
             (Verdict::Runs(entry), Some(started)) => {
-                let wanted = self.tells || started.mode & 0o6000 != 0;
-                self.desk.tell(Outcome::Runs { caller: caller.clone(), entry, started }, wanted);
+                self.outcomes.push(Outcome::Runs { caller: caller.clone(), entry, started });
                 Verdict::Runs(entry)
             }
             (verdict, _) => verdict,
@@ -510,7 +441,7 @@ impl Tracer {
             Verdict::Dies(_) if self.listener.is_none() => self.kill(pid),
             Verdict::Dies(refusal) => {
                 self.seized.insert(pid, Hold::Condemned);
-                self.desk.tell(Outcome::Refused { caller, program, refusal, action: Action::Killed }, true);
+                self.outcomes.push(Outcome::Refused { caller, program, refusal, action: Action::Killed });
             }
         }
     }

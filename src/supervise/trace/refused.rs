@@ -2,8 +2,7 @@
 
 use nix::errno::Errno;
 
-use super::desk::{Ask, Outcome, What};
-use super::{Hold, Tracer};
+use super::{Ask, Hold, Outcome, Tracer, What};
 use crate::event::{Action, Kind, Object};
 use crate::profile::OnViolation;
 use crate::supervise::verdict::Refusal;
@@ -28,11 +27,11 @@ impl Tracer {
         let refusal = Refusal { kind: Kind::Program, errno, object, rule: "/programs".into(), want: None };
         let (caller, refusal) = (ask.caller.clone(), Box::new(refusal));
         let program = self.program(ask);
-        self.desk.tell(Outcome::Refused { caller, program, refusal, action }, true);
+        self.outcomes.push(Outcome::Refused { caller, program, refusal, action });
     }
 
     /// What was refused or has to die has been told of.
-    pub(super) fn told(&mut self, pid: i32) {
+    pub fn told(&mut self, pid: i32) {
         // Of an exec it is the process, of a mapping the thread that called.
         let flight = self.groups.get(&pid).and_then(|group| group.flight.as_ref());
         let tid = flight.map_or(pid, |flight| flight.tid);
