@@ -151,6 +151,20 @@ pub fn answer_with_descriptor(
     ioctl(listener, NOTIF_ADDFD, &raw mut addfd).map(drop)
 }
 
+/// Lets an exec go on, and wakes its caller on another processor than this: beside this
+/// thread, which is about to sleep, the scheduler would move the exec to another one, and so
+/// once it has begun (sched_exec in kernel/sched/core.c).
+///
+/// # Errors
+/// As [`answer`].
+pub fn let_execute(listener: &OwnedFd, id: u64) -> Result<(), Errno> {
+    // A kernel that does not know it wakes elsewhere anyhow.
+    let _ = wake_up_here(listener, false);
+    let answered = answer(listener, id, Answer::Continue);
+    let _ = wake_up_here(listener, true);
+    answered
+}
+
 /// Whether calls and answers wake the other side on the processor that they come from: 5 µs
 /// a round trip instead of 40 (Linux 6.6). Only a matter of speed.
 ///

@@ -233,7 +233,7 @@ impl Tracer {
             let flight = Flight { tid, ask, interrupted, started: None, stopped: None };
             self.groups.entry(tgid).or_default().flight = Some(flight);
         }
-        self.let_go_on(id);
+        self.answer(id, Answer::Continue);
         self.forget_if_idle(tgid);
     }
 
@@ -241,20 +241,13 @@ impl Tracer {
         self.listener.as_ref().is_some_and(|listener| seccomp::still_valid(listener, id) == Ok(true))
     }
 
-    /// Lets a call go on elsewhere than on this processor: beside this thread, which is about
-    /// to sleep, an exec would be moved to another by the scheduler (sched_exec), and so once
-    /// it has begun.
-    fn let_go_on(&self, id: u64) {
-        let Some(listener) = &self.listener else { return };
-        // A kernel that does not know it wakes elsewhere anyhow.
-        let _ = seccomp::wake_up_here(listener, false);
-        self.answer(id, Answer::Continue);
-        let _ = seccomp::wake_up_here(listener, true);
-    }
-
     fn answer(&self, id: u64, answer: Answer) {
         let Some(listener) = &self.listener else { return };
-        match seccomp::answer(listener, id, answer) {
+        let answered = match answer {
+            Answer::Continue => seccomp::let_execute(listener, id),
+            answer => seccomp::answer(listener, id, answer),
+        };
+        match answered {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => tracing::error!(%errno, "a call could not be answered"),
         }
