@@ -160,9 +160,13 @@ impl Calls<'_> {
             None if call.any => return Access::Allow,
             None => call.alternatives,
         };
+        let paired = name == "socket" && self.says == Some(Says::Pair);
         for alternative in call.extra {
-            if !alternatives.contains(&alternative) {
-                alternatives.push(alternative);
+            let besides = if paired { startup::besides_the_pair(&alternative) } else { vec![alternative] };
+            for alternative in besides {
+                if !alternatives.contains(&alternative) {
+                    alternatives.push(alternative);
+                }
             }
         }
         if alternatives.is_empty() { Access::Notify } else { Access::When(alternatives) }

@@ -174,7 +174,7 @@ const NETLINK_ROUTE: u64 = 0;
 /// The type of a socket, without SOCK_CLOEXEC and SOCK_NONBLOCK.
 const SOCK_TYPE: u64 = 0xf;
 const SOCK_STREAM: u64 = 1;
-const SOCK_DGRAM: u64 = 2;
+pub(super) const SOCK_DGRAM: u64 = 2;
 const SOCK_RAW: u64 = 3;
 const SOCK_SEQPACKET: u64 = 5;
 const IPPROTO_TCP: u64 = 6;

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use super::mediated::Alternatives;
+use super::mediated::{AF_UNIX, Alternatives, SOCK_DGRAM};
 use super::network::Sockets;
 use super::{Plan, PlanError};
 use crate::filter::{Access, Filter};
 use crate::kernel::Kernel;
 use crate::profile::{Endpoint, Mode, Profile, Ready, SyscallRule, endpoint_text};
-use crate::syscalls::groups;
+use crate::syscalls::{Condition, Test, groups};
 
 /// The start-up of a profile that says when it is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ const ABOUT_ITS_SOCKET: [&str; 3] = ["getpeername", "getsockname", "getsockopt"]
 /// SOL_SOCKET, and of its options SO_BROADCAST, SO_SNDBUF, SO_SNDBUFFORCE.
 const SOL_SOCKET: u64 = 1;
 const OPTIONS: [u64; 3] = [6, 7, 32];
+const SOCK_CLOEXEC: u64 = 0o2_000_000;
+const SOCK_NONBLOCK: u64 = 0o4_000;
 
 /// How the app is to say that it is ready; none where it is not asked to, or cannot. One end
 /// of a pair is handed over as the answer to its call.
@@ -64,6 +66,19 @@ pub(super) fn brings() -> Vec<(&'static str, Alternatives)> {
     let free = ["socket", "connect"].into_iter().chain(ABOUT_ITS_SOCKET).map(|call| (call, Vec::new()));
     let options = vec![vec![one_of(1, &[SOL_SOCKET]), one_of(2, &OPTIONS)]];
     free.chain([("setsockopt", options)]).collect()
+}
+
+/// A condition on socket(2) of the profile's own, but for the datagram sockets of AF_UNIX:
+/// one of those is handed over to say on it that the app is ready.
+pub(super) fn besides_the_pair(alternative: &[Condition]) -> Alternatives {
+    let of_flags = [0, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC | SOCK_NONBLOCK];
+    let datagrams = of_flags.iter().map(|flags| SOCK_DGRAM | flags).collect();
+    [(0, vec![AF_UNIX]), (1, datagrams)]
+        .map(|(arg, but)| {
+            let other = Condition { arg, test: Test::NotIn(but) };
+            alternative.iter().cloned().chain([other]).collect()
+        })
+        .into()
 }
 
 impl Plan {

@@ -87,6 +87,17 @@ impl Init {
         Ok(())
     }
 
+    /// A variable's value.
+    pub fn variable(&self, name: &str) -> Option<OsString> {
+        self.environment.iter().find(|(variable, _)| variable == name).map(|(_, value)| value.clone())
+    }
+
+    /// Gives a variable this value, for the app.
+    pub fn set_variable(&mut self, name: &str, value: OsString) {
+        self.environment.retain(|(variable, _)| variable != name);
+        self.environment.push((name.into(), value));
+    }
+
     /// The app's arguments, environment and attributes.
     pub fn app(
         &self,

@@ -13,14 +13,15 @@ use super::{abandon, layer, release};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::{place, probe};
 use crate::event::{self, ModeInForce, Process, Scribe, Sink, Source, Start, redact};
-use crate::plan::Plan;
 use crate::plan::learn::Watched;
+use crate::plan::{Plan, Says};
 use crate::profile::{Mode, RunAs, in_order};
 use crate::supervise::caller::Identity;
+use crate::supervise::notify::{self, Ears};
 use crate::supervise::record::journal::{DEFAULT, Journal, To};
 use crate::supervise::record::reads::{self, Blind, Watches};
 use crate::supervise::record::start::{Fingerprint, First, Outer};
-use crate::supervise::record::{Launch, Recording};
+use crate::supervise::record::{Eyes, Launch, Recording};
 use crate::supervise::run::Watch;
 use crate::sys;
 use crate::sys::signal::Mask;
@@ -28,7 +29,7 @@ use crate::sys::signal::Mask;
 /// Launches it.
 pub(super) fn launched(
     options: &Options,
-    init: &Init,
+    init: &mut Init,
     run_as: Option<RunAs>,
     said_by: Source,
 ) -> Result<(Child, OwnedFd, Watch), Refused> {
@@ -60,6 +61,7 @@ pub(super) fn launched(
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };
     let watched = Watched { exact: options.exact, reads: watches.is_none() };
+    let ears = ears(init)?;
     let plan = Plan::learning(&kernel, &place, run_as, watched);
     let confinement = Confinement::prepare(&plan)?;
     let app = init.app(options, [&[]; 2], signals, None)?;
@@ -74,11 +76,23 @@ pub(super) fn launched(
     let child = launch::launch(&app, Some(&confinement))?;
     let settled = launch::settle(Some(&plan), &init.inherited);
     let launch = Launch { app: child.pid, file: init.found.clone(), args };
-    let watch = settled.and_then(|()| watch(options, &plan, said_by, sink, journal, launch, watches));
+    let eyes = Eyes { reads: watches, ears };
+    let watch = settled.and_then(|()| watch(options, &plan, said_by, sink, journal, launch, eyes));
     match watch {
         Ok(watch) => Ok((child, descriptor, watch)),
         Err(why) => Err(abandon(child.pid, why)),
     }
+}
+
+/// Where the app says that it is ready, if whoever started the container asks for that: it
+/// is heard here, and passed on.
+fn ears(init: &mut Init) -> Result<Option<Ears>, String> {
+    let Some(outer) = init.variable(notify::VARIABLE).filter(|outer| !outer.is_empty()) else {
+        return Ok(None);
+    };
+    let ears = Ears::open(Says::Named, Some(&outer))?;
+    init.set_variable(notify::VARIABLE, ears.value());
+    Ok(Some(ears))
 }
 
 fn word(capability: &Capability) -> String {
@@ -105,7 +119,7 @@ fn watch(
     sink: Sink,
     journal: Arc<Journal>,
     launch: Launch,
-    watches: Option<Watches>,
+    eyes: Eyes,
 ) -> Result<Watch, String> {
     // No profile is in force.
     let policy = event::Policy { name: plan.name.clone(), digest: String::new() };
@@ -135,7 +149,7 @@ fn watch(
         start,
         desk: None,
         worker: Box::new(move |listener, requests| {
-            let recording = Recording::new(listener, requests, journal, launch, identity, watches);
+            let recording = Recording::new(listener, requests, journal, launch, identity, eyes);
             Box::new(move || recording.run())
         }),
         journal: Some(kept),

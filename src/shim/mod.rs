@@ -142,8 +142,8 @@ fn story(
     init::finish(run::run(child, init::behaviour(&options), Some((signals, watch))), &options, &at)
 }
 
-fn learned(options: &Options, init: Init, run_as: Option<RunAs>, said_by: Source) -> Result<u8, Refused> {
-    let (child, signals, watch) = learn::launched(options, &init, run_as, said_by)?;
+fn learned(options: &Options, mut init: Init, run_as: Option<RunAs>, said_by: Source) -> Result<u8, Refused> {
+    let (child, signals, watch) = learn::launched(options, &mut init, run_as, said_by)?;
     let at = init.found;
     init::finish(run::run(child, init::behaviour(options), Some((signals, watch))), options, &at)
 }
@@ -308,12 +308,10 @@ fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> R
 
 /// What it takes to know when the start-up is over; the app is told where it says so.
 fn startup(plan: &Plan, init: &mut Init) -> Result<Option<judge::Watch>, String> {
-    let is_it = |(name, _): &&(OsString, OsString)| name == notify::VARIABLE;
-    let outer = init.environment.iter().find(is_it).map(|(_, value)| value.clone());
+    let outer = init.variable(notify::VARIABLE);
     let watch = judge::Watch::prepare(&plan.policy, outer.as_deref())?;
     if let Some(ears) = watch.as_ref().and_then(|watch| watch.ears.as_ref()) {
-        init.environment.retain(|variable| !is_it(&variable));
-        init.environment.push((notify::VARIABLE.into(), ears.value()));
+        init.set_variable(notify::VARIABLE, ears.value());
     }
     Ok(watch)
 }

@@ -77,9 +77,11 @@ impl Ears {
         OsStr::from_bytes(&[b"@", &self.name[..]].concat()).to_owned()
     }
 
-    /// Whether an abstract name is the one that the app is given.
+    /// Whether an abstract name is the one that the app is given; some pass all of a
+    /// sockaddr_un, whose rest is empty.
     pub fn is_named(&self, name: &[u8]) -> bool {
-        name == self.name
+        let end = name.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        name[..end] == self.name[..]
     }
 
     /// A socket for the app whose other end is heard; `blocking` as it asked.

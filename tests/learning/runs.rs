@@ -1,15 +1,19 @@
 //! What is seen of real programs at their work.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::study::{Study, enforced, journals, learn};
-use crate::support::{Image, Place, Rootfs, can_run, in_each_place, shim};
+use crate::support::{Image, Init, Place, Rootfs, Run, can_run, in_each_place, shim};
 
 in_each_place!(
     a_script_and_its_children_are_learned_and_then_enforced,
     a_server_with_a_subprocess_is_learned_by_its_phases,
+    an_app_that_says_that_it_is_ready_is_learned_so,
     a_change_of_user_is_learned_with_its_capabilities,
     a_change_of_owner_is_evidence_only_where_it_was_one,
     exact_sees_every_call_and_builds_the_same_programs,
@@ -215,6 +219,56 @@ fn a_server_with_a_subprocess_is_learned_by_its_phases(place: Place) {
     assert_eq!(again.get(8080, "/").body, "an app's\n", "{}\n{profile:#}", again.stderr());
     assert_eq!(again.stop().code, 0, "{}", again.stderr());
     assert!(again.events().violations().is_empty(), "{:#?}\n{profile:#}", again.events().violations());
+}
+
+/// Says that it is ready as libsystemd does, and then reads a file.
+const SAYS: &str = r#"
+import os, socket
+address = os.environ["NOTIFY_SOCKET"].replace("@", "\0", 1)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+    end.sendmsg([b"STATUS=up\nREADY=1\nMAINPID=7"], [], socket.MSG_NOSIGNAL, address)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+    end.connect(address)
+    end.send(b"WATCHDOG=1")
+os.mkdir("/tmp/serving")
+print("said", flush=True)
+"#;
+
+/// Who asks the container for its app's word hears it, and it ends the start-up.
+fn an_app_that_says_that_it_is_ready_is_learned_so(place: Place) {
+    if !can_run(place, &[PYTHON]) {
+        return;
+    }
+    let (folder, outside) = (journals(), journals());
+    let path = outside.join("notify.sock");
+    let outer = UnixDatagram::bind(&path).expect("bound");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("ours");
+    let command = [PYTHON, "-B", "-c", SAYS];
+    let run = |options: &[&str]| {
+        let run = Run::new(python(), place, Init::remit(options), &command).folder(&outside, "/notify");
+        run.variable("NOTIFY_SOCKET", "/notify/notify.sock")
+    };
+    let mut running = run(&["--mode", "learn"]).folder(&folder, "/var/lib/remit").start();
+    assert_eq!(running.wait(), 0, "{}", running.stderr());
+    let heard = || {
+        let mut buffer = [0; 64];
+        let length = outer.recv(&mut buffer).expect("passed on");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    assert_eq!([heard(), heard()], ["STATUS=up\nREADY=1", "WATCHDOG=1"]);
+    let study = Study::read(&folder);
+    study.wants("ready", &[("by", json!("notify"))]);
+    study.wants("change", &[("path", json!("/tmp/serving")), ("phase", json!("serving"))]);
+    let notes = |line: &&Value| line["address"].as_str().is_some_and(|address| address.contains("remit"));
+    assert!(!study.of("connect").iter().any(notes), "{:#?}", study.of("connect"));
+
+    let (profile, _) = study.build();
+    assert_eq!(profile["ready"], json!({ "when": "notify" }), "{profile:#}");
+    let mut again = run(&[]).file("/etc/remit/profile.json", profile.to_string()).start();
+    assert_eq!(again.wait(), 0, "{}\n{profile:#}", again.stderr());
+    assert_eq!([heard(), heard()], ["STATUS=up\nREADY=1", "WATCHDOG=1"]);
+    assert!(again.events().violations().is_empty(), "{:#?}\n{profile:#}", again.events().violations());
+    assert_eq!(again.events().of("ready").len(), 1);
 }
 
 const SETPRIV: &str = "/usr/bin/setpriv";

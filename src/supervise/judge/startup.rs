@@ -140,12 +140,7 @@ impl Judge {
     pub(super) fn connects_to_ears(&self, address: &Address) -> bool {
         let pair = self.rules.gets_a_pair();
         let ears = self.startup.as_ref().and_then(|watch| watch.ears.as_ref());
-        // Some pass all of a sockaddr_un, whose rest is empty.
-        let name = match address {
-            Address::UnixOther(name) => name,
-            _ => return false,
-        };
-        let end = name.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        pair && ears.is_some_and(|ears| ears.is_named(&name[..end]))
+        let Address::UnixOther(name) = address else { return false };
+        pair && ears.is_some_and(|ears| ears.is_named(name))
     }
 }

@@ -42,6 +42,7 @@ use super::caller::{Caller, Identity, Memory};
 use super::judge::{Bell, Request};
 use super::kept::Kept;
 use super::listener;
+use super::notify::Ears;
 use super::reach::Reach;
 use super::ready::{Input, Output, Startup, When};
 use super::verdict::call::Call;
@@ -78,6 +79,8 @@ pub struct Recording {
     programs: Programs,
     kept: Kept,
     startup: Startup,
+    /// Where the app says that it is ready, if it was asked to.
+    ears: Option<Ears>,
     /// Sockets that were listened on, by inode.
     sockets: Vec<u64>,
     /// A process may have another root.
@@ -88,6 +91,15 @@ pub struct Recording {
     most: u32,
     /// Programs whose digest is in the journal or on its way.
     digests: Vec<crate::image::FileId>,
+}
+
+/// What is seen besides calls.
+#[derive(Default)]
+pub struct Eyes {
+    /// Files that are read, where not every open is notified.
+    pub reads: Option<Watches>,
+    /// Where the app says that it is ready, if it was asked to.
+    pub ears: Option<Ears>,
 }
 
 /// What was seen of a call.
@@ -111,13 +123,15 @@ impl Recording {
         journal: Arc<Journal>,
         launch: Launch,
         identity: Identity,
-        watches: Option<Watches>,
+        eyes: Eyes,
     ) -> Recording {
         let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let is_file = |path: &str| std::fs::metadata(path).is_ok_and(|found| !found.is_dir());
         let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
         let mounts = Mounts::parse(&text, is_file);
-        let reads = watches.and_then(|watches| watched(watches, &journal, &mounts));
+        let reads = eyes.reads.and_then(|watches| watched(watches, &journal, &mounts));
+        // Who asks for the app's word has it: a guess would come before.
+        let when = if eyes.ears.is_some() { When::Notified } else { When::Listening };
         Recording {
             listener,
             requests,
@@ -131,7 +145,8 @@ impl Recording {
             recoveries: 0,
             programs: Programs::default(),
             kept: Kept::default(),
-            startup: Startup::new(When::Listening),
+            startup: Startup::new(when),
+            ears: eyes.ears,
             sockets: Vec::new(),
             moves: false,
             alive: 1,
@@ -156,12 +171,17 @@ impl Recording {
     fn answer_all(&mut self) -> Result<(), Failed> {
         self.count(1);
         loop {
-            let heard = listener::wait(&self.listener, None, std::iter::empty(), self.timeout(), Mask::ALL)
+            let ears = self.ears.iter().flat_map(Ears::fds);
+            let heard = listener::wait(&self.listener, None, ears, self.timeout(), Mask::ALL)
                 .map_err(|errno| ("waiting for a notified call", errno))?;
             self.passes();
             if heard.call {
                 match seccomp::receive(&self.listener) {
-                    Ok(request) => self.handle(&request)?,
+                    Ok(request) => {
+                        // What it has said before it calls.
+                        self.passes();
+                        self.handle(&request)?;
+                    }
                     // The caller died, or a signal came: on to the next.
                     Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => {}
                     Err(errno) => return Err(("receiving a notified call", errno)),
@@ -176,17 +196,23 @@ impl Recording {
         self.startup.deadline().map(|deadline| deadline.saturating_sub(self.journal.now()))
     }
 
-    /// Time has passed: start-up may be over.
+    /// Time has passed, or the app has said something: start-up may be over.
     fn passes(&mut self) {
-        if self.startup.deadline().is_none_or(|deadline| self.journal.now() < deadline) {
-            return;
+        if self.ears.as_mut().is_some_and(Ears::hear) {
+            self.steps(Input::Notified);
         }
-        let now = self.journal.now();
-        if self.startup.step(now, Input::Passed) != Some(Output::Look) {
-            return;
+        if self.startup.deadline().is_some_and(|deadline| self.journal.now() >= deadline) {
+            self.steps(Input::Passed);
         }
-        let listens = network::listens(&self.sockets);
-        if self.startup.step(self.journal.now(), Input::Looked(listens)) == Some(Output::Ready) {
+    }
+
+    fn steps(&mut self, input: Input) {
+        let mut output = self.startup.step(self.journal.now(), input);
+        if output == Some(Output::Look) {
+            let listens = network::listens(&self.sockets);
+            output = self.startup.step(self.journal.now(), Input::Looked(listens));
+        }
+        if output == Some(Output::Ready) {
             self.write(Observation::ok(What::Ready { by: self.startup.when().word() }), None);
             self.recorder.serves();
             self.reads.iter().for_each(Watcher::mark);

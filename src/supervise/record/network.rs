@@ -40,6 +40,10 @@ impl Recording {
             }
             // No rule names the port 0, which leads nowhere.
             Address::Port(_, 0) => return Vec::new(),
+            // The supervisor's own, which needs no rule.
+            Address::Name(name) if self.ears.as_ref().is_some_and(|ears| ears.is_named(name)) => {
+                return Vec::new();
+            }
             Address::Path(path) => {
                 let path = Path::new(OsStr::from_bytes(path)).to_owned();
                 match self.reach().find(caller, libc::AT_FDCWD, &path, !binds) {
