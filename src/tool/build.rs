@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::{Answer, Format, Said};
@@ -128,7 +128,15 @@ struct Gathered {
 impl Gathered {
     fn take(&mut self, path: &Path, accept_unclean: bool) -> Result<(), String> {
         let name = path.display().to_string();
-        let failed = |error: std::io::Error| format!("{name}: {}", crate::image::why(&error));
+        let failed = |error: std::io::Error| {
+            let expected = match error.kind() {
+                ErrorKind::NotFound => {
+                    "; expected a journal, a folder of journals or a profile that was built"
+                }
+                _ => "",
+            };
+            format!("{name}: {}{expected}", crate::image::why(&error))
+        };
         if path.is_dir() {
             let entries = fs::read_dir(path).map_err(failed)?;
             let mut journals: Vec<PathBuf> = entries
