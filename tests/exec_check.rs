@@ -454,6 +454,7 @@ fn games_with_the_supervisor_are_lost() {
     let Some(said) = place.confined("games", &programs, &more) else { return };
     said.has("traced: Err(PermissionDenied)").has("undumpable: Err(PermissionDenied)");
     said.has("many threads: 40 rounds").has("continued: lost").lacks("evil ran");
+    said.has("late deaths: some of 37 rounds");
     said.has("afterwards: code 0");
 }
 

@@ -53,12 +53,12 @@ pub fn wait<'a>(
     })
 }
 
-/// Waits for the bell, or for a signal that the mask leaves out.
+/// Waits for the bell alone.
 ///
 /// # Errors
 /// ppoll(2) failed.
-pub fn wait_for_bell(bell: &EventFd, mask: Mask) -> Result<(), Errno> {
-    match signal::poll(&mut [PollFd::new(bell.as_fd(), PollFlags::POLLIN)], None, mask) {
+pub fn wait_for_bell(bell: &EventFd) -> Result<(), Errno> {
+    match signal::poll(&mut [PollFd::new(bell.as_fd(), PollFlags::POLLIN)], None, Mask::ALL) {
         Ok(_) | Err(Errno::EINTR) => quiet(bell),
         Err(errno) => Err(errno),
     }

@@ -2,13 +2,13 @@
 //! too, and at first for the launch's socket; what happens goes to the
 //! [state](super::state), and what it answers is done here.
 //!
-//! Only this thread buries children, and it does nothing that may block: events
+//! This thread buries our own children, and it does nothing that may block: events
 //! are queued for the scribe, decisions are the worker's.
 
 mod acts;
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -88,7 +88,8 @@ struct Loop {
     watch: Option<Watch>,
     scribe: Option<Arc<Scribe>>,
     journal: Option<Arc<Journal>>,
-    desk: Option<Arc<Desk>>,
+    /// None once the check has ended.
+    desk: Weak<Desk>,
     app_end: Option<Status>,
     killed: u64,
     /// That the app may not be signalled has been said.
@@ -139,7 +140,7 @@ fn supervise(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) ->
         deadline: None,
         options,
         watch,
-        desk: None,
+        desk: Weak::new(),
         app_end: None,
         killed: 0,
         forbidden: false,
@@ -292,7 +293,7 @@ impl Loop {
             }
         });
         let listener = Arc::new(listener);
-        self.desk = watch.desk;
+        self.desk = watch.desk.as_ref().map(Arc::downgrade).unwrap_or_default();
         let worker = (watch.worker)(listener, requests);
         memory::share_one_heap();
         const STACK: usize = 256 * 1024;
@@ -372,7 +373,7 @@ impl Loop {
         self.options.voice.tell(Sight::Received(libc::SIGCHLD));
         self.take_requests();
         self.reap();
-        if let Some(desk) = &self.desk
+        if let Some(desk) = self.desk.upgrade()
             && process::anybody_changed()
         {
             desk.ring();
@@ -382,9 +383,9 @@ impl Loop {
     /// One SIGCHLD may stand for many: until there is none.
     fn reap(&mut self) {
         loop {
-            let changed = match &self.desk {
+            let changed = match self.desk.upgrade() {
                 None => process::wait_any(),
-                Some(desk) => next_ended(desk),
+                Some(desk) => next_of_ours(&desk),
             };
             match changed {
                 // A traced one is stopped for its tracer.
@@ -429,6 +430,8 @@ impl Loop {
                     descendants::terminate(self.me);
                 }
                 Action::KillAll => {
+                    // Who is seized is buried here as well now, should the check be held up.
+                    self.desk = Weak::new();
                     self.tell_left("is killed after the grace");
                     self.killed += descendants::kill_all(self.me, self.child.pid);
                 }
@@ -500,17 +503,25 @@ impl Loop {
     }
 }
 
-/// The next child that has ended. The check, which may have seized it, is told of that
-/// before it is buried, and of every stop: which is whose, it knows.
-fn next_ended(desk: &Desk) -> Result<Option<(i32, Change)>, Errno> {
+/// The next of our own children that has ended or was stopped. The check, which may have
+/// seized it, is told of an end before it is buried, and of a stop for its tracer.
+fn next_of_ours(desk: &Desk) -> Result<Option<(i32, Change)>, Errno> {
     while let Some((pid, ended)) = process::changed()? {
-        if ended {
+        let change = if ended {
             desk.say(Told::Ended(pid));
-        }
-        match process::wait_for(pid) {
-            Some(Change::Stopped(signal, event)) => desk.say(Told::Stopped(pid, signal, event)),
-            Some(change) => return Ok(Some((pid, change))),
-            // The check took its stop.
+            process::bury(pid).map(|change| (pid, change))
+        } else {
+            let stop = process::next_stop().ok().flatten();
+            stop.map(|(pid, signal, event)| (pid, Change::Stopped(signal, event)))
+        };
+        match change {
+            Some((pid, Change::Stopped(signal, event)))
+                if event != 0 || descendants::tracer(pid).is_some() =>
+            {
+                desk.say(Told::Stopped(pid, signal, event));
+            }
+            Some(ours) => return Ok(Some(ours)),
+            // The check was first.
             None => {}
         }
     }

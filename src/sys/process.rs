@@ -106,20 +106,39 @@ pub fn anybody_changed() -> bool {
 }
 
 fn peek(besides: i32) -> Result<Option<(i32, bool)>, Errno> {
-    // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are values.
-    let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let flags = libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL | besides;
-    // SAFETY: the pointer is to a live siginfo_t, which the kernel fills.
-    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, flags) }.into())?;
+    let told = wait_id(libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | besides)?;
     let ended = [libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&told.si_code);
     // SAFETY: waitid has filled in what SIGCHLD tells, or left the zeros.
     let pid = unsafe { told.si_pid() };
     Ok((pid != 0).then_some((pid, ended)))
 }
 
-/// Takes what has become of one of whom [`changed`] tells; none where it has not changed
-/// or is nobody of this thread's.
-pub fn wait_for(pid: i32) -> Option<Change> {
+/// waitid(2) for anybody, without waiting; zeros where nobody has changed.
+fn wait_id(what: i32) -> Result<libc::siginfo_t, Errno> {
+    // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are values.
+    let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = what | libc::WNOHANG | libc::__WALL;
+    // SAFETY: the pointer is to a live siginfo_t, which the kernel fills.
+    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, flags) }.into())?;
+    Ok(told)
+}
+
+/// Takes the next stop, if there is one: whose, by which signal, and the ptrace event of a
+/// traced one or 0. Nobody's end is taken instead, as by [`wait_any`] of who is killed
+/// meanwhile. Of whom it tells, see [`changed`].
+///
+/// # Errors
+/// ECHILD where there is nobody who could stop.
+pub fn next_stop() -> Result<Option<(i32, i32, i32)>, Errno> {
+    let told = wait_id(libc::WSTOPPED | libc::__WNOTHREAD)?;
+    // SAFETY: waitid has filled in what SIGCHLD tells, or left the zeros.
+    let (pid, status) = unsafe { (told.si_pid(), told.si_status()) };
+    Ok((pid != 0).then_some((pid, status & 0xff, status >> 8)))
+}
+
+/// Buries one of whom [`changed`] tells that it has ended; none where another thread has, or
+/// where it is nobody of this thread's.
+pub fn bury(pid: i32) -> Option<Change> {
     wait(pid, libc::__WNOTHREAD).ok().flatten().map(|(_, change)| change)
 }
 

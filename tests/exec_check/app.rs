@@ -335,6 +335,32 @@ fn orphans(place: &Path) {
     std::thread::sleep(Duration::from_millis(1500));
 }
 
+/// A second thread's exec fails past the point of no return, for want of address space: it
+/// has the first one's number by then, and never stops with a new program.
+fn late_deaths() {
+    let (mut rounds, mut killed) = (0, 0);
+    for kilobytes in (64..=640).step_by(16) {
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let executes = std::thread::spawn(move || {
+                let (path, name) = (c(TRUE), c("true"));
+                let argv = [name.as_ptr(), std::ptr::null()];
+                let none = [std::ptr::null::<libc::c_char>()];
+                let space = libc::rlimit { rlim_cur: kilobytes << 10, rlim_max: kilobytes << 10 };
+                unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const space) };
+                unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), none.as_ptr()) };
+                unsafe { libc::_exit(1) };
+            });
+            drop(executes.join());
+        }
+        let mut status = 0;
+        unsafe { libc::waitpid(child, &raw mut status, libc::__WALL) };
+        rounds += 1;
+        killed += u32::from(libc::WIFSIGNALED(status));
+    }
+    println!("late deaths: {} of {rounds} rounds", if killed > 0 { "some" } else { "none" });
+}
+
 /// The bare call: libc's would do it for all threads by signals, one after the other.
 pub fn become_user(uid: u32) {
     unsafe {
@@ -456,6 +482,7 @@ fn games(evil: &Path) {
         rounds += 1;
     }
     println!("many threads: {rounds} rounds");
+    late_deaths();
     // One that is continued by all its friends while it is looked at.
     let (good, bad) = (c(TRUE), c(TOUCH));
     let (name, argument) = (c("x"), c(evil));

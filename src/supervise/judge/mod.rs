@@ -71,7 +71,7 @@ enum Outcome {
 pub enum Request {
     /// A violation ends the container.
     Stop,
-    /// A child of its own was stopped by this signal, with its group.
+    /// The app, which is seized, was stopped by this signal, with its group.
     Stopped(i32, i32),
     /// Its own children may have changed: this thread was given the signal for it.
     Children,
@@ -136,13 +136,16 @@ impl Judge {
     pub fn run(mut self) {
         if let Err((what, errno)) = self.answer_all() {
             (self.requests)(Request::Failed(what, errno));
-            let Judge { listener, tracer, .. } = self;
-            drop(listener);
             // Who is seized would end with this thread.
-            if let Some(tracer) = tracer {
+            if let Some(tracer) = self.give_up() {
                 tracer.see_to_the_end();
             }
         }
+    }
+
+    /// Closes all that is held.
+    fn give_up(self) -> Option<Tracer> {
+        self.tracer
     }
 
     fn answer_all(&mut self) -> Result<(), Failed> {

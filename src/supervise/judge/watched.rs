@@ -27,9 +27,9 @@ impl Judge {
         if let Err(errno) = listener::quiet(tracer.bell()) {
             tracing::error!(%errno, "the bell of the check");
         }
-        tracer.follow();
+        let buried = tracer.follow();
         self.hear();
-        if interrupted && process::anybody_changed() {
+        if buried || (interrupted && process::anybody_changed()) {
             (self.requests)(Request::Children);
         }
     }

@@ -85,7 +85,7 @@ pub enum Outcome {
         /// What was done, or is done once it has been told.
         action: Action,
     },
-    /// A child of PID 1's was stopped with its group.
+    /// The app, which is seized, was stopped with its group.
     Stopped {
         /// It.
         pid: i32,

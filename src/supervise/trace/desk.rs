@@ -13,7 +13,7 @@ use crate::supervise::verdict::started::Verdict;
 pub enum Word {
     /// A process's files were looked into, for this notification.
     Examined(i32, u64, Verdict),
-    /// A child of PID 1's is stopped: the signal, and the event of one that is traced or 0.
+    /// A child of PID 1's that is traced has stopped: the signal, and the event or 0.
     Stopped(i32, i32, i32),
     /// A child of PID 1's has ended. Said before it is buried, so that nobody else has its
     /// number yet.

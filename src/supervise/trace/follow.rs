@@ -10,11 +10,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::desk::Word;
-use super::{Outcome, Tracer, gone_or};
+use super::{Tracer, gone_or};
 use crate::supervise::{descendants, listener};
 use crate::sys::process::{self, Change};
 use crate::sys::ptrace;
-use crate::sys::signal::Mask;
 
 impl Tracer {
     /// Does what it was told. Nothing of it waits for anybody.
@@ -28,61 +27,71 @@ impl Tracer {
         }
     }
 
-    /// Takes what has become of whoever is seized.
-    pub fn follow(&mut self) {
+    /// Takes what has become of whoever is seized; whether anybody was buried, whose end the
+    /// first thread may wait for: one whose parent has ended since is a child of its own.
+    pub fn follow(&mut self) -> bool {
         self.serve();
+        let mut buried = false;
         loop {
             match process::changed() {
-                // The first thread's to bury, and to tell of: others come after it.
-                Ok(Some((pid, true))) if !descendants::is_no_child(pid, self.me) => {
-                    return self.take_others();
+                Ok(Some((_, false))) => self.take_stop(),
+                Ok(Some((pid, true))) if descendants::is_no_child(pid, self.me) => {
+                    buried |= self.bury(pid);
                 }
-                Ok(Some((pid, _))) => self.take(pid),
-                Ok(None) | Err(Errno::ECHILD) => return,
-                Err(errno) => return tracing::error!(%errno, "wait"),
+                // The first thread's to bury, and to tell of: others come after it.
+                Ok(Some(_)) => return self.bury_others() || buried,
+                Ok(None) | Err(Errno::ECHILD) => return buried,
+                Err(errno) => {
+                    tracing::error!(%errno, "wait");
+                    return buried;
+                }
             }
         }
     }
 
-    fn take_others(&mut self) {
-        let me = self.me;
-        let seized: Vec<i32> = self.seized.keys().copied().collect();
-        seized.into_iter().filter(|tid| descendants::is_no_child(*tid, me)).for_each(|tid| self.take(tid));
-    }
-
-    fn take(&mut self, tid: i32) {
-        let change = process::wait_for(tid);
+    fn take_stop(&mut self) {
+        let stop = process::next_stop();
         // Who had this number before may have been buried meanwhile.
         self.serve();
+        if let Ok(Some((tid, signal, event))) = stop {
+            self.stopped(tid, signal, event);
+        }
+    }
+
+    fn bury_others(&mut self) -> bool {
+        let me = self.me;
+        let seized: Vec<i32> = self.seized.keys().copied().collect();
+        let others = seized.into_iter().filter(|tid| descendants::is_no_child(*tid, me));
+        others.filter(|tid| self.bury(*tid)).count() > 0
+    }
+
+    fn bury(&mut self, tid: i32) -> bool {
+        let change = process::bury(tid);
+        self.serve();
         match change {
-            Some(Change::Stopped(signal, event)) => {
-                self.tell_if_grouped(tid, signal, event);
-                self.stopped(tid, signal, event);
-            }
+            Some(Change::Stopped(signal, event)) => self.stopped(tid, signal, event),
             Some(Change::Exited(_) | Change::Signalled(_)) => self.ended(tid),
             None => {}
         }
+        matches!(change, Some(Change::Exited(_) | Change::Signalled(_)))
     }
 
-    /// A stop that the first thread took: ours where it is one of a trace.
+    /// A stop that the first thread took, of one that was traced then.
     fn first_saw(&mut self, pid: i32, signal: i32, event: i32) {
-        if event == 0 && !self.seized.contains_key(&pid) {
-            return self.outcomes.push(Outcome::Stopped { pid, signal });
-        }
-        self.tell_if_grouped(pid, signal, event);
-        self.stopped(pid, signal, event);
-    }
-
-    /// Of the app, that its group was stopped has to be known.
-    fn tell_if_grouped(&mut self, pid: i32, signal: i32, event: i32) {
-        if pid == self.app && event == ptrace::EVENT_STOP && signal != libc::SIGTRAP {
-            self.outcomes.push(Outcome::Stopped { pid, signal });
+        if event != 0 || self.seized.contains_key(&pid) {
+            self.stopped(pid, signal, event);
         }
     }
 
     fn ended(&mut self, pid: i32) {
         if self.seized.remove(&pid).is_some() {
             self.release_the_born();
+        }
+        // A thread that was not the first has the first one's number once its exec is past
+        // the point of no return, and its own is anybody's.
+        let flight = self.groups.get(&pid).and_then(|group| group.flight.as_ref());
+        if let Some(tid) = flight.map(|flight| flight.tid) {
+            self.seized.remove(&tid);
         }
         let flies = |group: &super::Group| group.flight.as_ref().is_some_and(|flight| flight.tid == pid);
         let group = self.groups.iter().find(|(_, group)| flies(group)).map(|(tgid, _)| *tgid);
@@ -111,7 +120,8 @@ impl Tracer {
         loop {
             self.follow();
             self.outcomes.clear();
-            if let Err(errno) = listener::wait_for_bell(self.desk.bell(), Mask::ALL_BUT_CHILD) {
+            // Every SIGCHLD is the first thread's now, which rings.
+            if let Err(errno) = listener::wait_for_bell(self.desk.bell()) {
                 tracing::error!(%errno, "ppoll");
                 std::thread::sleep(Duration::from_secs(1));
             }

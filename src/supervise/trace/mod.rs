@@ -204,7 +204,7 @@ impl Tracer {
         }
         let begun = match ask.what {
             _ if !self.still_waits(ask.id) => Err(Errno::ESRCH),
-            What::Exec { .. } | What::Map { .. } if self.seized.contains_key(&tid) => Ok(()),
+            What::Exec { .. } | What::Map { .. } if self.is_seized(tid) => Ok(()),
             What::Exec { .. } | What::Map { .. } => self.seize(tid, &ask.caller),
             What::User => self.seize_all(&ask.caller),
         };
@@ -237,6 +237,17 @@ impl Tracer {
         self.forget_if_idle(tgid);
     }
 
+    /// Whether a number is a thread's that is seized, and not that of one which had it before:
+    /// who traces it the kernel says.
+    fn is_seized(&mut self, tid: i32) -> bool {
+        let is = self.seized.contains_key(&tid)
+            && descendants::tracer(tid) == Some(nix::unistd::gettid().as_raw());
+        if !is {
+            self.seized.remove(&tid);
+        }
+        is
+    }
+
     fn still_waits(&self, id: u64) -> bool {
         self.listener.as_ref().is_some_and(|listener| seccomp::still_valid(listener, id) == Ok(true))
     }
@@ -254,14 +265,25 @@ impl Tracer {
     }
 
     fn stopped(&mut self, tid: i32, signal: i32, event: i32) {
+        // In no stop of ours any more: it was killed, and may be buried already.
+        let Ok(message) = ptrace::message(tid) else { return };
         // Before anything else: it may have another number than the thread that was seized.
         if event == ptrace::EVENT_EXEC {
-            return self.executed(tid);
+            return self.executed(tid, message);
+        }
+        self.renumber(tid);
+        if tid == self.app
+            && event == ptrace::EVENT_STOP
+            && signal != libc::SIGTRAP
+            && self.seized.get(&tid) == Some(&Hold::Kept)
+        {
+            self.outcomes.push(Outcome::Stopped { pid: tid, signal });
         }
         let hold = *self.seized.entry(tid).or_insert(Hold::Born);
         let done = match event {
             _ if matches!(hold, Hold::Condemned | Hold::Born) => Ok(()),
-            event if ptrace::EVENTS_CHILD.contains(&event) => ptrace::message(tid).and_then(|child| {
+            event if ptrace::EVENTS_CHILD.contains(&event) => {
+                let child = message;
                 self.outcomes.push(Outcome::Forked { child, parent: tid });
                 match self.seized.get(&child) {
                     Some(Hold::Born) => {
@@ -277,7 +299,7 @@ impl Tracer {
                     None => {}
                 }
                 ptrace::go_on(tid, 0)
-            }),
+            }
             ptrace::EVENT_STOP => self.stopped_between(tid, signal, hold),
             // For a signal, which it gets.
             _ => ptrace::go_on(tid, if event == 0 { signal } else { 0 }),
@@ -327,10 +349,25 @@ impl Tracer {
         }
     }
 
-    /// A new program is in place and has not run.
-    fn executed(&mut self, pid: i32) {
-        // A thread that was not the first takes the first one's number.
-        let old = ptrace::message(pid).unwrap_or(pid);
+    /// A thread that was not the first takes the first one's number in an exec, and may stop
+    /// with it before its program is in place: for a signal by which that fails.
+    fn renumber(&mut self, pid: i32) {
+        if self.seized.contains_key(&pid) {
+            return;
+        }
+        let flight = self.groups.get_mut(&pid).and_then(|group| group.flight.as_mut());
+        let Some(flight) = flight.filter(|flight| matches!(flight.ask.what, What::Exec { .. })) else {
+            return;
+        };
+        if let Some(hold) = self.seized.remove(&flight.tid) {
+            flight.tid = pid;
+            self.seized.insert(pid, hold);
+        }
+    }
+
+    /// A new program is in place and has not run; `old` is the number of the thread that
+    /// executed it.
+    fn executed(&mut self, pid: i32, old: i32) {
         self.seized.remove(&old);
         self.seized.insert(pid, Hold::Kept);
         let is_exec = |flight: &&mut Flight| matches!(flight.ask.what, What::Exec { .. });
@@ -354,6 +391,8 @@ impl Tracer {
                     }
                 }
             }
+            // Killed meanwhile: its end is told.
+            Err(_) if ptrace::message(pid).is_err() => {}
             Err(errno) => {
                 tracing::debug!(pid, %errno, "what was started cannot be looked at");
                 let object = match &flight.ask.what {

@@ -41,7 +41,7 @@ impl Tracer {
                 let answer = credentials::set_real_ids(theirs[0], theirs[1]).and_then(|()| act());
                 if let Err(errno) = credentials::set_real_ids(uid, gid) {
                     // It would judge, and be judged, as somebody else.
-                    tracing::error!(%errno, "the first thread could not take its own ids back");
+                    tracing::error!(%errno, "the worker could not take its own ids back");
                     std::process::abort();
                 }
                 answer.map_err(|errno| if errno == Errno::ESRCH { errno } else { Errno::EPERM })
@@ -61,7 +61,7 @@ impl Tracer {
                 errno => errno,
             })?;
             let numbers = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok());
-            let new: Vec<i32> = numbers.filter(|tid| !self.seized.contains_key(tid)).collect();
+            let new: Vec<i32> = numbers.filter(|tid| !self.is_seized(*tid)).collect();
             if new.is_empty() {
                 return Ok(());
             }
