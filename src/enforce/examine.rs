@@ -48,7 +48,7 @@ fn rehearse(plan: &Plan) -> Result<(), String> {
     let failed = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
     let confinement = Confinement::prepare(plan)?;
     let mask = sys::signal::set_mask(Mask::ALL).map_err(failed("sigprocmask"))?;
-    sys::process::can_wait().map_err(failed("wait4"))?;
+    sys::process::can_wait().map_err(failed("wait4, waitid"))?;
     let nothing = Command {
         program: c"/".to_owned(),
         argv: Vec::new(),
@@ -65,7 +65,7 @@ fn rehearse(plan: &Plan) -> Result<(), String> {
     let mut ready = [PollFd::new(child.socket.as_fd(), PollFlags::POLLIN)];
     let word = poll(&mut ready, PollTimeout::NONE).and_then(|_| child.hear());
     sys::signal::send(child.pid, libc::SIGKILL).map_err(failed("kill"))?;
-    waitpid(Pid::from_raw(child.pid), None).map_err(failed("wait4"))?;
+    waitpid(Pid::from_raw(child.pid), None).map_err(failed("wait4, waitid"))?;
     sys::signal::set_mask(mask).map_err(failed("sigprocmask"))?;
     match word {
         Ok(Word::Listener(_) | Word::Failed(Failure { exec: true, .. })) => Ok(()),

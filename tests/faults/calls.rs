@@ -158,16 +158,16 @@ pub const CALLS: &[Call] = &[
     call("clone", Refused("")),
     #[cfg(target_arch = "aarch64")]
     call("clone3", Runtime),
-    call("epoll_create1", Refused("supervising")),
-    call("epoll_ctl", Refused("supervising")),
-    call(old("epoll_wait", "epoll_pwait"), Refused("supervising")),
-    call("eventfd2", Refused("supervising")),
+    #[cfg(target_arch = "x86_64")]
+    call("ppoll", Refused("supervising")),
+    call("rt_sigtimedwait", Refused("supervising")),
     call("landlock_add_rule", Refused("landlock")),
     which("landlock_create_ruleset", 0, Refused("landlock")),
     call("rt_sigprocmask", Refused("sigprocmask")),
     call("signalfd4", Refused("signalfd")),
     call("socketpair", Refused("socketpair")),
     call("wait4", Refused("wait4")),
+    call("waitid", Refused("waitid")),
     which("prctl", libc::PR_SET_CHILD_SUBREAPER, Refused("PR_SET_CHILD_SUBREAPER")),
     which("prctl", libc::PR_SET_DUMPABLE, Refused("PR_SET_DUMPABLE")),
     // The child's steps, and what the supervisor gives up meanwhile.

@@ -404,7 +404,8 @@ fn record(place: &Place, way: Way) -> BTreeSet<(String, Option<u32>)> {
         else {
             continue;
         };
-        if shim {
+        // A thread that ended before strace could ask it.
+        if shim && name != "???" {
             let value = argument(name).map(|argument| {
                 let number = arguments.split([',', ')', ' ']).filter(|word| !word.is_empty());
                 let number = number.clone().nth(argument as usize).expect("it has so many");
