@@ -131,6 +131,8 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
+        // strace lets go of whom it follows when it is ended.
+        let followed = descendants(self.0.id());
         let _ = kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGTERM);
         let patience = Instant::now() + Duration::from_secs(3);
         while matches!(self.0.try_wait(), Ok(None)) {
@@ -139,7 +141,22 @@ impl Drop for Started {
             }
             thread::sleep(Duration::from_millis(5));
         }
+        for pid in followed {
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
     }
+}
+
+/// All that descend from a process.
+fn descendants(pid: u32) -> Vec<u32> {
+    let (mut found, mut queue) = (Vec::new(), vec![pid]);
+    while let Some(pid) = queue.pop() {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children: Vec<u32> = children.split_whitespace().filter_map(|c| c.parse().ok()).collect();
+        found.extend(&children);
+        queue.extend(children);
+    }
+    found
 }
 
 /// The temporary folder: programs in `bin`, thirty folders in `paths`, the profile.
