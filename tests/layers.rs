@@ -26,11 +26,12 @@ const LAYERS: [&[&str]; 10] = [
 const UNSAFE_ROOM: &str = "sys";
 
 /// Who may import [`UNSAFE_ROOM`]: modules, or files by the start of their path.
-const NEAR_THE_KERNEL: [&str; 9] = [
+const NEAR_THE_KERNEL: [&str; 10] = [
     "enforce/",
     "supervise/",
     "shim/",
     "image/live",
+    "event/names",
     "event/sink",
     "tool/self_test",
     "tool/session",

@@ -308,11 +308,14 @@ pub fn description(signal: i32) -> String {
     unsafe { std::ffi::CStr::from_ptr(libc::strsignal(signal)) }.to_string_lossy().into_owned()
 }
 
+/// SIGRTMIN as programs see it: glibc takes the kernel's 32 and 33 for itself (signal(7)).
+const RTMIN: i32 = 34;
+/// SIGRTMAX.
+const RTMAX: i32 = 64;
+
 /// The signal of this name, with or without `SIG`, or of this number: `TERM`,
 /// `SIGRTMIN+3`, `RTMAX-1`, `15`.
 pub fn parse(text: &str) -> Option<i32> {
-    const RTMIN: i32 = 34;
-    const RTMAX: i32 = 64;
     if let Ok(number) = text.parse::<i32>() {
         return (1..=RTMAX).contains(&number).then_some(number);
     }
@@ -343,11 +346,13 @@ pub fn names() -> impl Iterator<Item = String> {
     (1..32).map(name)
 }
 
-/// The kernel's name of a signal without `SIG`: `TERM`, `RTMIN+3`.
+/// The name of a signal without `SIG`, the same in events, messages and options: `TERM`,
+/// `RTMIN+3`; the number of one that has none (32 and 33, which the C library keeps).
 pub fn name(signal: i32) -> String {
     match nix::sys::signal::Signal::try_from(signal) {
         Ok(known) => known.as_str().trim_start_matches("SIG").to_owned(),
-        Err(_) if signal >= 34 => format!("RTMIN+{}", signal - 34),
+        Err(_) if signal == RTMIN => "RTMIN".to_owned(),
+        Err(_) if (RTMIN..=RTMAX).contains(&signal) => format!("RTMIN+{}", signal - RTMIN),
         Err(_) => signal.to_string(),
     }
 }
@@ -368,6 +373,11 @@ mod tests {
         {
             assert_eq!(parse(text), None, "{text}");
         }
-        assert!((1..=64).all(|signal| [32, 33].contains(&signal) || parse(&name(signal)) == Some(signal)));
+        assert!((1..=64).all(|signal| parse(&name(signal)) == Some(signal)));
+        for (signal, text) in
+            [(1, "HUP"), (32, "32"), (34, "RTMIN"), (37, "RTMIN+3"), (64, "RTMIN+30"), (65, "65")]
+        {
+            assert_eq!(name(signal), text);
+        }
     }
 }
