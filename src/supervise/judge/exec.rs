@@ -94,7 +94,9 @@ impl Judge {
             Err(errno) => return fail(errno),
         };
         expected.object = Object::program(&target.named);
-        let uids = Some([caller.uids[0], caller.uids[1], caller.uids[1]]);
+        // Saved and file-system id become the effective one.
+        let [real, effective, ..] = caller.uids;
+        let uids = Some([real, effective, effective, effective]);
         let next = match self.rules.exec(entry, &target, Called { args: args.as_deref(), uids }) {
             Ok(next) => next,
             Err(refusal) => return Outcome::Refuse(refusal),

@@ -298,8 +298,8 @@ impl Judge {
         let name = call.name.unwrap_or_default();
         match self.rules.access(name) {
             None => Outcome::Refuse(self.rules.unlisted(call)),
-            Some(Access::When(_)) => Outcome::Refuse(self.rules.argument(call)),
-            Some(Access::Allow | Access::Notify) => {
+            Some(Access::When(_)) if !self.rules.lists(call) => Outcome::Refuse(self.rules.argument(call)),
+            Some(_) => {
                 let ids = Ids { uids: caller.uids, gids: caller.gids };
                 let refused = syscalls::privileged(name)
                     .and_then(|capability| self.rules.capability(call, capability, &ids))
@@ -315,13 +315,14 @@ impl Judge {
         let outcome = self.other(call, caller);
         let ids = Ids { uids: caller.uids, gids: caller.gids };
         let Some(next) = ids.after(call) else { return outcome };
-        if let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules) {
-            if let Some(refusal) = self.rules.user(entry, [next.uids[0], next.uids[1], next.uids[2]]) {
-                return Outcome::Refuse(refusal);
-            }
-            if next != ids {
-                self.memory.families.is(caller.tgid, entry);
-            }
+        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        if next.uids != ids.uids
+            && let Some(refusal) = self.rules.user(entry, next.uids)
+        {
+            return Outcome::Refuse(refusal);
+        }
+        if let Some(entry) = entry.filter(|_| next != ids) {
+            self.memory.families.is(caller.tgid, entry);
         }
         match outcome {
             Outcome::Continue if next != ids && self.tracer.is_some() => Outcome::Watch(What::User),
@@ -444,7 +445,7 @@ impl Judge {
         match self.rules.policy().on_violation {
             OnViolation::Deny => {
                 self.report(refusal, caller, Action::Denied);
-                Conclusion::Answer(Answer::Fail(refusal.errno))
+                Conclusion::Answer(denied(refusal, call, caller))
             }
             OnViolation::Kill => {
                 self.report(refusal, caller, Action::Killed);
@@ -464,6 +465,16 @@ impl Judge {
             }
             OnViolation::Stop => {
                 self.report(refusal, caller, Action::Stopped);
+/// What the caller of a refused call gets. setfsuid(2) and setfsgid(2) have no errno: they
+/// answer the id as it was before, and refused it stays that.
+fn denied(refusal: &Refusal, call: &Call, caller: &Caller) -> Answer {
+    match call.name {
+        Some("setfsuid") => Answer::Value(caller.uids[3].into()),
+        Some("setfsgid") => Answer::Value(caller.gids[3].into()),
+        _ => Answer::Fail(refusal.errno),
+    }
+}
+
                 (self.requests)(Request::Stop);
                 // It waits for an answer until it is killed with all the others.
                 Conclusion::Nothing

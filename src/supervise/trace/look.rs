@@ -37,7 +37,7 @@ pub fn at(pid: i32, caller: &Caller, identity: &Identity) -> Result<Started, Err
         stack: pointer,
         mode: known.mode & 0o7777,
         fresh,
-        uids: [caller.uids[0], caller.uids[1], caller.uids[2]],
+        uids: caller.uids,
     })
 }
 

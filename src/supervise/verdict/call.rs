@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
-use crate::filter::Access;
+use crate::filter::{Access, Action};
 use crate::kernel::Release;
 use crate::profile::Capability;
 use crate::syscalls::{Test, since};
@@ -44,6 +44,12 @@ impl Rulebook {
     /// How the filter treats a call; `None` for one that is not allowed at all.
     pub fn access(&self, name: &str) -> Option<&Access> {
         self.filter.calls.get(name)
+    }
+
+    /// Whether the conditions of a listed call hold. Most such calls do not come here then;
+    /// those that change the user do all the same.
+    pub fn lists(&self, call: &Call) -> bool {
+        self.filter.verdict(call.number, &call.args) == Action::Allow
     }
 
     /// A call that is not listed: EPERM, but ENOSYS for one that came after Linux
@@ -152,7 +158,9 @@ pub fn takes_another_id(call: &Call, own: &[u32; 4]) -> bool {
         Some("setreuid" | "setregid") => 2,
         _ => 1,
     };
-    call.args[..count].iter().map(|id| *id as u32).any(|id| id != u32::MAX && !own[..3].contains(&id))
+    // The file-system id may be set anew by its own call alone.
+    let own = if call.name.is_some_and(|name| name.starts_with("setfs")) { &own[..] } else { &own[..3] };
+    call.args[..count].iter().map(|id| *id as u32).any(|id| id != u32::MAX && !own.contains(&id))
 }
 
 /// Real, effective, saved and file-system ids.

@@ -31,8 +31,9 @@ pub struct Target {
 pub struct Called<'a> {
     /// argv; of a script what it gets: its own path and what is behind it.
     pub args: Option<&'a [Vec<u8>]>,
-    /// The real, effective and saved uid.
-    pub uids: Option<[u32; 3]>,
+    /// The real, effective, saved and file-system uid: by the last files are opened, by the
+    /// first three a process takes on another (credentials(7)).
+    pub uids: Option<[u32; 4]>,
 }
 
 impl Rulebook {
@@ -153,8 +154,16 @@ impl Rulebook {
         None
     }
 
-    /// A program that this process is may be these users alone.
-    pub fn user(&self, entry: usize, uids: [u32; 3]) -> Option<Box<Refusal>> {
+    /// Whether the program that a process is may be these users. Where it is not known which
+    /// that is, every program has to allow them.
+    pub fn user(&self, entry: Option<usize>, uids: [u32; 4]) -> Option<Box<Refusal>> {
+        match entry {
+            Some(entry) => self.user_of(entry, uids),
+            None => (0..self.policy.programs.len()).find_map(|entry| self.user_of(entry, uids)),
+        }
+    }
+
+    fn user_of(&self, entry: usize, uids: [u32; 4]) -> Option<Box<Refusal>> {
         let program = &self.policy.programs[entry];
         let target = Target {
             id: crate::image::FileId { device: 0, inode: 0 },

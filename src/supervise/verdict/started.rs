@@ -34,8 +34,8 @@ pub struct Started {
     pub mode: u32,
     /// Arguments, environment, and the path that execve named.
     pub fresh: Fresh,
-    /// The real, effective and saved uid.
-    pub uids: [u32; 3],
+    /// The real, effective, saved and file-system uid.
+    pub uids: [u32; 4],
 }
 
 /// When a file last changed, seconds and nanoseconds, and its length.

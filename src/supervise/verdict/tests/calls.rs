@@ -88,6 +88,9 @@ fn a_capability_is_needed_only_for_ids_that_are_not_ones_own() {
     assert!(ask("setresuid", &[33, 44, u64::from(u32::MAX)]).is_none(), "own, saved, and left as it is");
     assert!(ask("setresuid", &[33, 44, 0]).is_some());
     assert!(ask("setuid", &[(1 << 32) | 33]).is_none(), "an id has 32 bits");
+    let lent = Ids { uids: [33, 33, 33, 44], gids: [33; 4] };
+    let ask = |name| rules.capability(&call(name, &[44]), Capability::CAP_SETUID, &lent);
+    assert!(ask("setfsuid").is_none() && ask("setuid").is_some(), "the file-system id may stay");
     // What the app holds is not its lack; what has no ids always needs it.
     assert!(rules.capability(&call("setgid", &[0]), Capability::CAP_SETGID, &own).is_none());
     assert!(rules.capability(&call("chroot", &[0]), Capability::CAP_SYS_CHROOT, &own).is_some());
@@ -100,4 +103,13 @@ fn a_capability_that_the_container_lacks_is_not_the_profiles_refusal() {
     assert!(listed.capability(&call("chroot", &[0]), Capability::CAP_SYS_CHROOT, &own).is_none());
     // It is seen all the same to ask for it.
     assert_eq!(listed.access("chroot"), Some(&crate::filter::Access::Notify));
+}
+
+#[test]
+fn a_condition_on_a_change_of_user_is_asked_for() {
+    let rules = rules(
+        r#""capabilities": ["setuid"],
+        "syscalls": {"allow": [{"call": "setfsuid", "arg": 0, "in": [33]}]}"#,
+    );
+    assert!(rules.lists(&call("setfsuid", &[33])) && !rules.lists(&call("setfsuid", &[0])));
 }

@@ -161,3 +161,25 @@ fn directories_of_the_same_edges_are_alike_and_files_never() {
     assert!(rules.alike(0, 1));
     assert!(!rules.alike(0, 2) && !rules.alike(0, 3));
 }
+
+#[test]
+fn every_id_of_a_process_is_one_of_the_program_s_users() {
+    let rules = rules(
+        r#"{"path": "/app/server", "entry": true, "user": [1000]},
+        {"path": "/app/helper", "user": [1000, 33]}, {"path": "/bin/sh"}"#,
+    );
+    let [server, helper, sh] = [0, 1, 2].map(Some);
+    let refused = |entry, uids| rules.user(entry, uids).map(|refusal| (refusal.errno, refusal.want));
+    assert_eq!(refused(server, [1000; 4]), None);
+    for at in 0..4 {
+        let mut uids = [1000; 4];
+        uids[at] = 0;
+        let why = Some((Errno::EPERM, Some(Want::User { program: 0, uid: 0 })));
+        assert_eq!(refused(server, uids), why, "{uids:?}");
+        assert_eq!(refused(sh, uids), None, "it has no such rule");
+        // What cannot be told apart has to be allowed by every program.
+        assert_eq!(refused(None, uids), why, "{uids:?}");
+    }
+    assert_eq!(refused(helper, [33, 1000, 33, 33]), None);
+    assert!(refused(None, [33, 1000, 33, 33]).is_some());
+}

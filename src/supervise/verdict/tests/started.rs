@@ -48,7 +48,7 @@ fn started(path: &str, named: &str, args: &[&str]) -> Started {
             named: named.as_bytes().to_vec(),
             by_loader: true,
         },
-        uids: [0; 3],
+        uids: [0; 4],
     }
 }
 
@@ -81,11 +81,11 @@ fn what_was_started_is_judged_and_not_what_was_asked_for() {
     let run = |started: &Started| rules.started(Some(0), started, &files);
     let helper = started("/app/helper", "/app/helper", &["x", "good"]);
     assert_eq!(run(&helper), Ok(Verdict::Runs(1)));
-    assert_eq!(run(&Started { uids: [0, 33, 33], ..helper.clone() }), Ok(Verdict::Runs(1)));
+    assert_eq!(run(&Started { uids: [0, 33, 33, 33], ..helper.clone() }), Ok(Verdict::Runs(1)));
     let (rule, want) = dies(run(&started("/app/helper", "/app/helper", &["x", "bad"])));
     assert_eq!(rule, "/programs/1/args");
     assert_eq!(want, Some(Want::Arguments { program: 1, args: vec!["bad".into()] }));
-    let (rule, want) = dies(run(&Started { uids: [0, 7, 7], ..helper.clone() }));
+    let (rule, want) = dies(run(&Started { uids: [0, 7, 7, 7], ..helper.clone() }));
     assert_eq!((rule.as_str(), want), ("/programs/1/user", Some(Want::User { program: 1, uid: 7 })));
     assert_eq!(dies(run(&Started { linked: false, ..helper.clone() })), ("/programs".into(), None));
     assert_eq!(dies(run(&started("/evil", "/app/helper", &["x", "good"]))).0, "/programs");
