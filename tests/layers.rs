@@ -26,12 +26,13 @@ const LAYERS: [&[&str]; 10] = [
 const UNSAFE_ROOM: &str = "sys";
 
 /// Who may import [`UNSAFE_ROOM`]: modules, or files by the start of their path.
-const NEAR_THE_KERNEL: [&str; 10] = [
+const NEAR_THE_KERNEL: [&str; 11] = [
     "enforce/",
     "supervise/",
     "shim/",
     "image/live",
     "event/names",
+    "event/scribe",
     "event/sink",
     "tool/self_test",
     "tool/session",

@@ -50,6 +50,7 @@ fn place() -> Place {
     Place {
         command: None,
         supervisor: 1,
+        group: 1,
         ids: RunAs { user: 0, group: 0, groups: vec![0] },
         bounding: permitted.clone(),
         permitted,
@@ -357,6 +358,133 @@ fn a_bare_name_loosens_nothing_that_is_mediated() {
     );
     assert_eq!(answer(&plan, "kill", [7, 9, 0, 0, 0, 0]), Action::Allow);
     assert_eq!(answer(&plan, "tgkill", [7, 1, 9, 0, 0, 0]), Action::Notify);
+}
+
+/// Of every call, with each of its arguments that is the number of a process.
+#[rustfmt::skip]
+const BY_NUMBER: &[(&str, &[usize])] = &[
+    ("ioprio_set", &[1]), ("kcmp", &[0, 1]), ("kill", &[0]), ("migrate_pages", &[0]), ("move_pages", &[0]),
+    ("perf_event_open", &[1]), ("pidfd_open", &[0]), ("prlimit64", &[0]), ("process_vm_readv", &[0]),
+    ("process_vm_writev", &[0]), ("ptrace", &[1]), ("rt_sigqueueinfo", &[0]), ("rt_tgsigqueueinfo", &[0]),
+    ("sched_setaffinity", &[0]), ("sched_setattr", &[0]), ("sched_setparam", &[0]),
+    ("sched_setscheduler", &[0]), ("setpriority", &[1]), ("tgkill", &[0]), ("tkill", &[0]),
+];
+
+#[test]
+fn no_call_takes_a_number_of_the_supervisors_whatever_brings_it() {
+    let listed: Vec<String> = BY_NUMBER
+        .iter()
+        .map(|(call, _)| call)
+        .chain(&["fcntl", "ioctl"])
+        .map(|call| format!("{call:?}"))
+        .collect();
+    let place = Place { supervisor: 7, group: 5, ..place() };
+    for arch in [Arch::X86_64, Arch::Aarch64] {
+        for (major, minor) in [(5, 10), (6, 1), (6, 12), (6, 18)] {
+            let mut kernel = Kernel::stock(Release::new(major, minor), arch);
+            for without_landlock in [false, true] {
+                if without_landlock {
+                    kernel.landlock = LandlockAbi::NONE;
+                }
+                let keys = format!(r#"{SERVER}, "syscalls": {{"allow": [{}]}}"#, listed.join(", "));
+                let plan = plan_on(&keys, &kernel, &place, Mode::Enforce).expect("plans");
+                let ask = |call: &str, args: [u64; 6]| answer(&plan, call, args);
+                for (call, numbers) in BY_NUMBER {
+                    for at in *numbers {
+                        // ioprio_set's word for a process is 1, setpriority's 0.
+                        let mut args = [if *call == "ioprio_set" { 1 } else { 0 }; 6];
+                        args[*at] = 8;
+                        // Without its capability the supervisor is asked in any case.
+                        let asked = plan.filter.calls.get(call) == Some(&Access::Notify);
+                        let free = if asked { Action::Notify } else { Action::Allow };
+                        assert_eq!(ask(call, args), free, "{arch} {major}.{minor} {call} {args:?}");
+                        args[*at] = 7;
+                        assert_eq!(ask(call, args), Action::Notify, "{arch} {major}.{minor} {call} {args:?}");
+                        args[*at] = 1 << 32 | 7;
+                        assert_eq!(
+                            ask(call, args),
+                            Action::Notify,
+                            "{arch} {major}.{minor} {call} {args:x?}"
+                        );
+                    }
+                }
+                for (call, process) in [("ioprio_set", 1), ("setpriority", 0)] {
+                    for which in (0..4).filter(|which| *which != process) {
+                        assert_eq!(ask(call, [which, 8, 0, 0, 0, 0]), Action::Notify, "{call} {which}");
+                    }
+                }
+                let minus = |number: u64| u64::from((number as u32).wrapping_neg());
+                assert_eq!(ask("kill", [minus(5), 9, 0, 0, 0, 0]), Action::Notify, "its group");
+                assert_eq!(ask("kill", [minus(6), 9, 0, 0, 0, 0]), Action::Allow, "another group");
+                // Landlock's scope spares the supervisor among all others.
+                let scoped = kernel.landlock >= LandlockAbi::SCOPE;
+                let alone = if scoped { Action::Allow } else { Action::Notify };
+                for (call, args) in [
+                    ("kill", [0, 9]),
+                    ("kill", [minus(1), 9]),
+                    ("setpgid", [0, 5]),
+                    ("ioctl", [3, 0x8901]),
+                    ("ioctl", [3, 0x8902]),
+                    ("fcntl", [3, 15]),
+                ] {
+                    let args = [args[0], args[1], 0, 0, 0, 0];
+                    assert_eq!(ask(call, args), alone, "{arch} {major}.{minor} {call} {args:?}");
+                }
+                for owner in [7, minus(5), 1 << 32 | 7] {
+                    assert_eq!(ask("fcntl", [3, 8, owner, 0, 0, 0]), alone, "F_SETOWN {owner:x}");
+                }
+                for (call, args) in [
+                    ("setpgid", [0, 6, 0]),
+                    ("ioctl", [3, 0x5421, 0]),
+                    ("fcntl", [3, 2, 7]),
+                    ("fcntl", [3, 8, 8]),
+                    ("fcntl", [3, 8, 0]),
+                ] {
+                    let args = [args[0], args[1], args[2], 0, 0, 0];
+                    assert_eq!(ask(call, args), Action::Allow, "{arch} {major}.{minor} {call} {args:?}");
+                }
+                let by_descriptor = ask("pidfd_send_signal", [0; 6]);
+                assert_eq!(by_descriptor, alone, "{arch} {major}.{minor}");
+            }
+        }
+    }
+    // The first process of its namespace is spared by the kernel.
+    let first = plan_on(SERVER, &kernel(6, 1), &self::place(), Mode::Enforce).expect("plans");
+    assert_eq!(answer(&first, "kill", [u64::from(u32::MAX), 9, 0, 0, 0, 0]), Action::Allow);
+}
+
+#[test]
+fn the_supervisors_threads_are_as_many_as_its_work() {
+    let threads = |keys: &str, major, minor| {
+        let keys = format!(r#"{SERVER}, "fallback": "degrade", {keys}"#);
+        plan_on(&keys, &kernel(major, minor), &place(), Mode::Enforce).expect("plans").threads()
+    };
+    assert_eq!(threads(r#""network": {"connect": ["tcp/80"]}"#, 6, 18), 3);
+    let addressed = r#""network": {"connect": ["tcp/10.0.0.1:80"]}"#;
+    assert_eq!(threads(addressed, 6, 18), 3 + remit::plan::SOCKET_THREADS);
+    assert_eq!(threads(addressed, 5, 13), 3, "no socket is made there");
+}
+
+#[test]
+fn where_addresses_are_named_no_option_leads_elsewhere() {
+    let connects = |to: &str| server(&format!(r#""network": {{"connect": [{to:?}]}}"#));
+    let (named, ports) = (connects("tcp/10.0.0.1:80"), connects("tcp/80"));
+    let ask = |plan: &Plan, level: u64, option: u64| answer(plan, "setsockopt", [3, level, option, 0, 0, 0]);
+    // By level: IP, the socket's own, IPv6. include/uapi/linux/in.h, in6.h, asm/socket.h.
+    for (level, options) in
+        [(0, &[4, 50][..]), (1, &[25, 36, 62]), (41, &[5, 6, 9, 32, 50, 54, 55, 57, 59, 76])]
+    {
+        for option in options {
+            assert_eq!(ask(&named, level, *option), Action::Notify, "{level} {option}");
+            assert_eq!(ask(&named, level | 1 << 32, option | 1 << 32), Action::Notify, "{level} {option}");
+            assert_eq!(ask(&ports, level, *option), Action::Allow, "{level} {option}");
+        }
+    }
+    // TCP_NODELAY, IP_TOS, SO_KEEPALIVE, IPV6_V6ONLY, IPV6_RECVPKTINFO.
+    for (level, option) in [(6, 1), (0, 1), (1, 9), (41, 26), (41, 49), (6, 25), (282, 1)] {
+        assert_eq!(ask(&named, level, option), Action::Allow, "{level} {option}");
+    }
+    assert_eq!(ports.filter.calls.get("setsockopt"), Some(&Access::Allow));
 }
 
 #[test]

@@ -93,6 +93,7 @@ fn place() -> Place {
     Place {
         command: None,
         supervisor: 1,
+        group: 1,
         ids: RunAs { user: 0, group: 0, groups: Vec::new() },
         bounding: permitted.clone(),
         permitted,

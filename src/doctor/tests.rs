@@ -16,6 +16,7 @@ fn diagnosed(kernel: Kernel, facts: Facts) -> Diagnosis {
     let place = Place {
         command: None,
         supervisor: 1,
+        group: 1,
         ids: RunAs { user: 0, group: 0, groups: Vec::new() },
         permitted: caps::CapsHashSet::new(),
         bounding: caps::CapsHashSet::new(),

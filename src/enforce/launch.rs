@@ -16,19 +16,20 @@ use landlock::{
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, send, socketpair,
 };
 use nix::sys::stat::{Mode, fstat};
 
 use super::hand_over;
-use crate::filter::Insn;
+use crate::filter::{Access, Filter, Insn, Template, compile, compile_unattended};
 use crate::image::FileId;
-use crate::plan::{Limit, PathRule, Plan, Step};
+use crate::plan::{Limit, PathRule, Plan, Step, numbers};
 use crate::profile::RunAs;
 use crate::sys;
 use crate::sys::credentials::CapSets;
 use crate::sys::process::Side;
 use crate::sys::signal::Mask;
+use crate::syscalls;
 
 /// What the app is started with; the same with and without confinement.
 pub struct Command {
@@ -70,7 +71,7 @@ pub enum Terminal {
 pub struct Confinement {
     pub(super) steps: Vec<Step>,
     ruleset: Option<OwnedFd>,
-    filter: Vec<Insn>,
+    filter: Template,
     wait_killable: bool,
     /// By which the filter knows the launch's own sendmsg, where it asks about others.
     password: Option<[u64; 3]>,
@@ -109,6 +110,7 @@ pub struct Child {
 impl Confinement {
     /// Steps that need no ruleset, and a filter that notifies nobody.
     pub(super) fn unattended(steps: Vec<Step>, filter: Vec<Insn>) -> Confinement {
+        let filter = Template::complete(filter);
         Confinement { steps, ruleset: None, filter, wait_killable: false, password: None }
     }
 
@@ -126,16 +128,32 @@ impl Confinement {
             ruleset: plan.landlock.as_ref().map(ruleset).transpose()?,
             filter: match notify {
                 Ok(_) => match password {
-                    Some(password) => crate::filter::compile(&hand_over::allowed_by(&plan.filter, password)),
-                    None => crate::filter::compile(&plan.filter),
+                    Some(password) => template(plan, &hand_over::allowed_by(&plan.filter, password), compile),
+                    None => template(plan, &plan.filter, compile),
                 },
-                Err(_) => crate::filter::compile_unattended(&plan.lasting_filter()),
+                Err(_) => template(plan, &plan.lasting_filter(), compile_unattended),
             }
             .map_err(|error| format!("filter: {error}"))?,
             wait_killable: notify.is_ok_and(|notify| notify.wait_killable),
             password,
         })
     }
+}
+
+/// A filter with room for the supervisor's threads.
+fn template(
+    plan: &Plan,
+    filter: &Filter,
+    compile: fn(&Filter) -> Result<Vec<Insn>, crate::filter::Error>,
+) -> Result<Template, crate::filter::Error> {
+    let mut filter = filter.clone();
+    if plan.kernel.notify.is_ok() {
+        // Whom a program may be, and to look into it for the last time before its next exec,
+        // is decided where its conditions hold as well.
+        let changes = filter.calls.iter_mut().filter(|(call, _)| syscalls::changes_user(call));
+        changes.for_each(|(_, access)| *access = Access::Notify);
+    }
+    Template::new(&filter, compile, numbers::names_thread, plan.policy.supervisor, plan.threads())
 }
 
 /// Forks and starts the app, confined when `confinement` says how.
@@ -185,6 +203,19 @@ fn leave_directory() -> Result<Option<OwnedFd>, Errno> {
 }
 
 impl Child {
+    /// Tells it the numbers of the supervisor's threads: its filter is to have them, and it
+    /// waits for them. A child that has ended by now says why itself.
+    ///
+    /// # Errors
+    /// send(2) failed.
+    pub fn tell_threads(&self, numbers: &[u32]) -> Result<(), Errno> {
+        let word: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        match send(self.socket.as_raw_fd(), &word, MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// The child's next word; never waited for.
     ///
     /// # Errors
@@ -338,16 +369,29 @@ pub(super) fn perform_step(
         Step::Landlock => confinement.ruleset.as_ref().map_or(Ok(()), sys::landlock::restrict_self),
         Step::Seccomp => {
             // The mask goes back first: afterwards every call is the filter's.
+            let filter = complete(&confinement.filter, socket)?;
             sys::signal::set_mask(command.mask)?;
-            let listener = sys::seccomp::load(&confinement.filter, confinement.wait_killable)?;
+            let listener = sys::seccomp::load(&filter, confinement.wait_killable)?;
             sys::process::send_descriptor(socket, &listener, confinement.password.unwrap_or_default())
         }
         Step::SeccompUnattended => {
+            let filter = complete(&confinement.filter, socket)?;
             sys::signal::set_mask(command.mask)?;
-            sys::seccomp::load_unattended(&confinement.filter)
+            sys::seccomp::load_unattended(&filter)
         }
         Step::Exec => Ok(()),
     }
+}
+
+/// The filter with the numbers of the supervisor's threads, as the supervisor sends them.
+fn complete(filter: &Template, socket: &OwnedFd) -> Result<Vec<Insn>, Errno> {
+    let mut word = vec![0; filter.count() * size_of::<u32>()];
+    if !word.is_empty() && recv(socket.as_raw_fd(), &mut word, MsgFlags::empty())? != word.len() {
+        // The supervisor has ended.
+        return Err(Errno::ESRCH);
+    }
+    let numbers = word.as_chunks().0.iter().copied().map(u32::from_le_bytes);
+    filter.with(&numbers.collect::<Vec<_>>()).ok_or(Errno::EINVAL)
 }
 
 /// What an init that confines nobody still does in the child.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use caps::{CapSet, CapsHashSet};
-use nix::unistd::{getegid, geteuid, getgroups, getpid};
+use nix::unistd::{getegid, geteuid, getgroups, getpgrp, getpid};
 
 use crate::plan::Place;
 use crate::profile::RunAs;
@@ -26,6 +26,7 @@ pub fn here(
     Ok(Place {
         command,
         supervisor: getpid().as_raw() as u32,
+        group: getpgrp().as_raw() as u32,
         ids: RunAs {
             user: geteuid().as_raw(),
             group: getegid().as_raw(),

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
@@ -13,12 +12,11 @@ use super::ledger::Ledger;
 use super::model::{Dropped, Event, Policy, line};
 use super::queue::{Item, Queue};
 use super::redact::{self, Redaction};
-use super::sink::{Level, Outlet, Sink, block_signals, lost_connection};
+use super::sink::{Level, Outlet, Sink, lost_connection};
+use crate::sys::threads;
 
 const MOST_LINES: usize = 1024;
 const MOST_BYTES: usize = 256 * 1024;
-/// Deep enough for one line's formatting, and hardly a page of it is touched.
-const STACK: usize = 128 * 1024;
 /// A sink that fails is tried again after this, then after twice as long, …
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// … up to this.
@@ -209,13 +207,7 @@ impl Shared {
         Start(Box::new(move || {
             let Some(shared) = shared.upgrade() else { return Ok(()) };
             let writer = Writer { shared, sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY };
-            thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || {
-                block_signals();
-                writer.run();
-            })?;
-            // The first thread of all unblocked some in this one.
-            block_signals();
-            Ok(())
+            threads::run(name, move || writer.run())
         }))
     }
 

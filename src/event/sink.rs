@@ -191,14 +191,6 @@ impl Outlet for Sink {
         Ok(true)
     }
 }
-
-/// Keeps signals from the thread that writes: all are the supervisor's.
-pub(super) fn block_signals() {
-    if let Err(errno) = crate::sys::signal::block_all() {
-        tracing::warn!(%errno, "a thread takes signals that are the app's");
-    }
-}
-
 /// Whether the other end is gone, so that it will not see the rest of a line.
 pub(super) fn lost_connection(error: &io::Error) -> bool {
     matches!(

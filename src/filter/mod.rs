@@ -7,6 +7,7 @@
 
 mod compile;
 mod interpret;
+mod threads;
 mod unattended;
 mod verdict;
 
@@ -14,6 +15,7 @@ use compile::prologue_length;
 pub use compile::{Error, MAX_INSTRUCTIONS, compile};
 pub use interpret::{Action, SeccompData, interpret};
 pub use libc::sock_filter as Insn;
+pub use threads::Template;
 pub use unattended::compile_unattended;
 pub use verdict::may_hold;
 

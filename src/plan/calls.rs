@@ -28,6 +28,8 @@ pub(super) struct Calls<'a> {
     pub capabilities: &'a CapsHashSet,
     /// The supervisor's pid as the app sees it.
     pub supervisor: u32,
+    /// Its process group, 0 where that is no number here.
+    pub group: u32,
     /// PR_SET_MDWE will be in force.
     pub mdwe: bool,
     /// How the app says that it is ready.
@@ -49,7 +51,7 @@ impl Calls<'_> {
             // Its target hides behind a descriptor, so no register tells the supervisor.
             let unheld = call == "pidfd_send_signal" && self.kernel.landlock < LandlockAbi::SCOPE;
             if syscalls::number(arch, call).is_some() && !unheld {
-                calls.insert(call, self.access(call, alternatives));
+                calls.insert(call, self.spare_supervisor(call, self.access(call, alternatives)));
             }
         }
         let startup = Startup::find(self.profile, self.says, &mut calls)?;

@@ -156,7 +156,7 @@ fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, lacking: &mu
         lacking.push(Lacking::said(
             "landlock-scope",
             "Linux 6.12",
-            "a signal to the supervisor is refused by its pid alone, so one to a thread or a group of it gets through",
+            "the filter alone refuses signals to the supervisor, by the numbers of its threads and groups, and with them pidfd_send_signal and F_SETOWN_EX altogether; processes beside the app in one pid namespace can be signalled",
         ));
     }
 }

@@ -404,6 +404,7 @@ mod tests {
         let place = Place {
             command: None,
             supervisor: 1,
+            group: 1,
             ids: RunAs { user: 0, group: 0, groups: Vec::new() },
             permitted: [Capability::CAP_CHOWN].into(),
             bounding: [Capability::CAP_CHOWN].into(),

@@ -51,6 +51,7 @@ impl Plan {
             capabilities: &held,
             scripts: programs.scripts(),
             supervisor: place.supervisor,
+            group: place.group,
             mdwe,
             says: startup::says(profile, kernel, mode, &sockets),
         };

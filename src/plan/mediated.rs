@@ -2,7 +2,7 @@
 //! access is the plan's own, whatever brought them.
 
 use super::calls::Calls;
-use super::check;
+use super::{check, routes};
 use crate::kernel::Arch;
 use crate::profile::Mode;
 use crate::syscalls::{Condition, Test};
@@ -46,14 +46,11 @@ impl Calls<'_> {
                 Mediated::When(vec![vec![masked(2, PROT_EXEC, 0)]])
             }
             "shmat" if !self.profile.write_execute => Mediated::When(vec![vec![masked(2, SHM_EXEC, 0)]]),
-            "kill" => Mediated::When(vec![vec![self.not_the_supervisor(0, true)]]),
-            "tkill" | "rt_sigqueueinfo" | "pidfd_open" => {
-                Mediated::When(vec![vec![self.not_the_supervisor(0, false)]])
+            // All but the supervisor's numbers.
+            "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo" | "pidfd_open" => {
+                Mediated::When(vec![Vec::new()])
             }
-            "tgkill" | "rt_tgsigqueueinfo" => Mediated::When(vec![vec![
-                self.not_the_supervisor(0, false),
-                self.not_the_supervisor(1, false),
-            ]]),
+            "setsockopt" if self.sockets.addressed => Mediated::When(routes::options()),
             "fork" | "vfork" if self.counts() => Mediated::Notify,
             "clone" if self.counts() => {
                 Mediated::When(vec![vec![masked(0, CLONE_NAMESPACES | CLONE_THREAD, CLONE_THREAD)]])
@@ -129,16 +126,6 @@ impl Calls<'_> {
             alternatives.push(vec![masked(2, PROT_BTI | PROT_WRITE, PROT_BTI)]);
         }
         alternatives
-    }
-
-    /// `group`: a negative number is a process group; -1 is everybody, which spares
-    /// an init and is no group.
-    fn not_the_supervisor(&self, arg: u8, group: bool) -> Condition {
-        let mut pids = vec![u64::from(self.supervisor)];
-        if group && self.supervisor > 1 {
-            pids.push(u64::from(self.supervisor.wrapping_neg()));
-        }
-        Condition { arg, test: Test::NotIn(pids) }
     }
 }
 

@@ -16,8 +16,10 @@ mod make;
 mod mediated;
 pub mod mounts;
 mod network;
+pub mod numbers;
 mod programs;
 mod protect;
+mod routes;
 mod sets;
 mod startup;
 mod step;
@@ -52,6 +54,9 @@ pub struct Place {
     pub command: Option<PathBuf>,
     /// The supervisor's pid as the app sees it: 1 in a container.
     pub supervisor: u32,
+    /// The supervisor's process group as the app sees it; 0 where its first process is in
+    /// another pid namespace.
+    pub group: u32,
     /// The supervisor's uid, gid and supplementary groups.
     pub ids: RunAs,
     /// Capabilities that are permitted here.
@@ -121,6 +126,24 @@ pub struct Plan {
     pub fallback: Fallback,
     /// The authors' reasons, by JSON Pointer of the entry.
     pub whys: BTreeMap<String, String>,
+}
+
+/// Sockets that are connected at a time, each by a thread of its own, where the supervisor
+/// makes them.
+pub const SOCKET_THREADS: usize = 32;
+
+impl Plan {
+    /// How many threads the supervisor has besides its first: one that decides, two that
+    /// write events and diagnostics, one that looks into files, and those for sockets. An
+    /// unconfined app can do to them what it likes.
+    pub fn threads(&self) -> usize {
+        const WRITERS: usize = 2;
+        if self.mode == Mode::Learn {
+            return 0;
+        }
+        let sockets = if self.policy.makes_sockets { SOCKET_THREADS } else { 0 };
+        usize::from(self.kernel.notify.is_ok()) + WRITERS + usize::from(self.checks) + sockets
+    }
 }
 
 /// A limit that the kernel keeps.

@@ -24,6 +24,8 @@ pub(super) struct Sockets {
     pub unix_named: bool,
     /// Some entry tells apart what no rule of the kernel does: an address, or a name.
     pub by_name: bool,
+    /// Some entry names an address.
+    pub addressed: bool,
     /// So the supervisor makes every socket, and binds and connects it itself.
     pub made: bool,
 }
@@ -51,6 +53,7 @@ impl Sockets {
             listens: !network.listen.is_empty(),
             unix_named,
             by_name,
+            addressed,
             made: mode == Mode::Enforce && by_name && hands_over,
         }
     }

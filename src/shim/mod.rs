@@ -221,6 +221,15 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
     if let Err(why) = launch::settle(Some(&plan), &this.init.inherited) {
         return Err(abandon(child.pid, why));
     }
+    let threads = sys::threads::make(plan.threads());
+    let told = threads.map_err(|error| sys::errno(&error)).and_then(|numbers| child.tell_threads(&numbers));
+    if let Err(errno) = told {
+        let count = plan.threads();
+        return Err(abandon(
+            child.pid,
+            format!("{count} threads of the supervisor: {errno}; raise the container's limit of processes"),
+        ));
+    }
     match watch(options, &mut this, &plan, Judged { rules, entry, startup }, sink, child.pid) {
         Ok(watch) => Ok((child, descriptor, watch)),
         Err(why) => Err(abandon(child.pid, why)),

@@ -160,22 +160,30 @@ impl Identity {
         result
     }
 
-    /// Becomes the caller for good, as far as a peer is told who connects to it: with its
-    /// effective ids, groups and no more capabilities. For a thread that ends afterwards.
-    /// The real ids stay, so that nobody may signal it.
+    /// Does `act` as the caller, as far as a peer is told who connects to it: with its
+    /// effective ids, groups and no more capabilities. The real and saved ids stay, so that
+    /// nobody may signal this thread for it.
     ///
     /// # Errors
-    /// EPERM when the ids could not be taken on.
-    pub fn turn_into(&self, caller: &Caller) -> Result<(), Errno> {
+    /// EPERM when the ids could not be taken on, and whatever `act` answers.
+    pub fn as_peer<T>(&self, caller: &Caller, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
         let ([_, uid, ..], [_, gid, ..]) = (caller.uids, caller.gids);
-        if caller.groups != self.groups {
-            credentials::setgroups(&caller.groups)?;
+        let other = Taken { ids: (uid, gid) != (self.uid, self.gid), groups: caller.groups != self.groups };
+        let taken = if other.groups { credentials::setgroups(&caller.groups) } else { Ok(()) };
+        let taken = taken
+            .and_then(|()| if other.ids { credentials::set_effective_ids(uid, gid) } else { Ok(()) })
+            .and_then(|()| {
+                let effective = self.sets.permitted & caller.effective;
+                credentials::capset(CapSets { effective, ..self.sets })
+            });
+        let result = taken.and_then(|()| act());
+        if other.ids
+            && let Err(errno) = credentials::set_effective_ids(self.uid, self.gid)
+        {
+            not_back(errno);
         }
-        if (uid, gid) != (self.uid, self.gid) {
-            credentials::set_effective_ids(uid, gid)?;
-        }
-        let effective = self.sets.permitted & caller.effective;
-        credentials::capset(CapSets { effective, ..self.sets })
+        self.back(other);
+        result
     }
 
     /// Reads what only the caller's own user may read of it, with every capability
@@ -212,10 +220,16 @@ impl Identity {
             .and_then(|()| if from.ids { ids() } else { Ok(()) })
             .and_then(|()| if from.groups { credentials::setgroups(&self.groups) } else { Ok(()) });
         if let Err(errno) = back {
-            tracing::error!(%errno, "a worker could not take its own ids back");
-            std::process::abort();
+            not_back(errno);
         }
     }
+}
+
+/// A thread that cannot go back to the supervisor's own ids must not go on: it would judge
+/// and act as another.
+fn not_back(errno: Errno) -> ! {
+    tracing::error!(%errno, "a worker could not take its own ids back");
+    std::process::abort();
 }
 
 /// What was taken on of a caller's, besides its capabilities.

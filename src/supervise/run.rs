@@ -25,6 +25,7 @@ use crate::event::{Event, Exit, Process, Scribe, SignalName, Start, Status, Stop
 use crate::sys::memory;
 use crate::sys::process::{self, Change};
 use crate::sys::signal::{self, Mask, Received};
+use crate::sys::threads;
 
 /// How the init behaves.
 pub struct Options {
@@ -296,22 +297,13 @@ impl Loop {
         self.desk = watch.desk.as_ref().map(Arc::downgrade).unwrap_or_default();
         let worker = (watch.worker)(listener, requests);
         memory::share_one_heap();
-        const STACK: usize = 256 * 1024;
-        let spawned = std::thread::Builder::new().name("worker".into()).stack_size(STACK).spawn(move || {
-            if let Err(errno) = signal::block_all() {
-                tracing::warn!(%errno, "a thread takes signals that are the app's");
-            }
+        let started = threads::run("worker", move || {
             if let Err(errno) = process::take_short_turns() {
                 tracing::debug!(%errno, "decisions take ordinary turns");
             }
             worker();
         });
-        // With its first thread the C library unblocks the signals that it keeps for
-        // itself, in this thread too.
-        if let Err(errno) = signal::block_all() {
-            tracing::warn!(%errno, "signals that are the app's may be lost");
-        }
-        if let Err(error) = spawned {
+        if let Err(error) = started {
             tracing::error!(%error, "no worker can be started; the app is ended");
             self.step(&Input::Violation);
         }

@@ -12,6 +12,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod terminal;
+pub mod threads;
 
 use nix::errno::Errno;
 

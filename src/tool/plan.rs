@@ -100,6 +100,7 @@ fn container() -> Place {
     Place {
         command: None,
         supervisor: 1,
+        group: 1,
         ids: RunAs { user: 0, group: 0, groups: Vec::new() },
         bounding: permitted.clone(),
         permitted,

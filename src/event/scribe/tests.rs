@@ -3,6 +3,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::thread;
 
 use nix::errno::Errno;
 use serde_json::Value;

@@ -8,8 +8,10 @@
 //! [`verdict`](super::verdict)).
 
 mod code;
+mod deeds;
 mod exec;
 mod files;
+mod numbers;
 mod perform;
 mod report;
 mod sockets;
@@ -264,7 +266,7 @@ impl Judge {
             "socket" => self.socket(call, caller),
             "listen" if self.rules.policy().makes_sockets => self.listen(call, caller),
             "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo" | "pidfd_open" => {
-                self.signal(call)
+                self.signal(call, caller)
             }
             "mmap" | "mprotect" | "pkey_mprotect" | "shmat" if self.rules.access(name).is_some() => {
                 self.code(call, caller)
@@ -298,6 +300,7 @@ impl Judge {
         let name = call.name.unwrap_or_default();
         match self.rules.access(name) {
             None => Outcome::Refuse(self.rules.unlisted(call)),
+            Some(_) if self.reaches_us(call) => Outcome::Refuse(self.rules.signal(call)),
             Some(Access::When(_)) if !self.rules.lists(call) => Outcome::Refuse(self.rules.argument(call)),
             Some(_) => {
                 let ids = Ids { uids: caller.uids, gids: caller.gids };
@@ -343,16 +346,6 @@ impl Judge {
         match self.memory.kept.of(caller) {
             Some(file) => Memory::kept(&self.identity, caller, file),
             None => Memory::of(&self.identity, caller),
-        }
-    }
-
-    /// The filter lets these through by their registers unless they are for the
-    /// supervisor.
-    fn signal(&self, call: &Call) -> Outcome {
-        match call.name.and_then(|name| self.rules.access(name)) {
-            None => Outcome::Refuse(self.rules.unlisted(call)),
-            Some(Access::When(_)) => Outcome::Refuse(self.rules.signal(call)),
-            Some(_) => Outcome::Continue,
         }
     }
 
@@ -465,6 +458,14 @@ impl Judge {
             }
             OnViolation::Stop => {
                 self.report(refusal, caller, Action::Stopped);
+                (self.requests)(Request::Stop);
+                // It waits for an answer until it is killed with all the others.
+                Conclusion::Nothing
+            }
+        }
+    }
+}
+
 /// What the caller of a refused call gets. setfsuid(2) and setfsgid(2) have no errno: they
 /// answer the id as it was before, and refused it stays that.
 fn denied(refusal: &Refusal, call: &Call, caller: &Caller) -> Answer {
@@ -472,14 +473,6 @@ fn denied(refusal: &Refusal, call: &Call, caller: &Caller) -> Answer {
         Some("setfsuid") => Answer::Value(caller.uids[3].into()),
         Some("setfsgid") => Answer::Value(caller.gids[3].into()),
         _ => Answer::Fail(refusal.errno),
-    }
-}
-
-                (self.requests)(Request::Stop);
-                // It waits for an answer until it is killed with all the others.
-                Conclusion::Nothing
-            }
-        }
     }
 }
 

@@ -11,13 +11,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use landlock::AccessFs;
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod};
 
+use super::deeds::DEEDS;
 use super::{Conclusion, Judge, Outcome, unknown};
 use crate::profile::Rights;
 use crate::supervise::caller::Caller;
@@ -42,10 +42,6 @@ enum Act {
     /// Let it listen, with a queue of this length.
     Listen(i32),
 }
-
-/// So many at a time; one that nobody answers takes minutes.
-const AT_A_TIME: usize = 256;
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
 /// The longest address (sockaddr_storage).
 const LONGEST: u32 = 128;
@@ -321,17 +317,12 @@ impl Judge {
         Outcome::Delegate(Box::new(Deed { socket, act: Act::Listen(call.args[1] as i32) }))
     }
 
-    /// Has it done by a thread of its own, which waits as the app would have, as the app.
+    /// Has it done by another thread, which waits as the app would have, as the app.
     pub(super) fn delegate(&self, deed: Deed, caller: &Caller) -> Conclusion {
-        const STACK: usize = 64 * 1024;
-        if UNDER_WAY.fetch_add(1, Ordering::Relaxed) >= AT_A_TIME {
-            UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-            return Conclusion::Answer(Answer::Fail(Errno::EAGAIN));
-        }
         let (listener, held) = (Arc::clone(&self.listener), Arc::clone(&self.held));
         let (identity, caller, id) = (self.identity.clone(), caller.clone(), self.memory.waiting);
-        let spawned = std::thread::Builder::new().name("deed".into()).stack_size(STACK).spawn(move || {
-            let done = identity.turn_into(&caller).and_then(|()| deed.perform());
+        let started = DEEDS.start(Box::new(move || {
+            let done = identity.as_peer(&caller, || deed.perform());
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
             match (done, &deed.act) {
                 (Ok(()), Act::Listen(_)) => held.listens(deed.socket.inode),
@@ -341,18 +332,16 @@ impl Judge {
             drop(held);
             // Nothing of it is left that would keep it open after the app has closed it.
             drop(deed);
-            UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
             let answer = done.map_or_else(Answer::Fail, |()| Answer::Value(0));
             match seccomp::answer(&listener, id, answer) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => tracing::error!(%errno, "answering for a socket"),
             }
-        });
-        match spawned {
-            Ok(_) => Conclusion::Nothing,
+        }));
+        match started {
+            Ok(()) => Conclusion::Nothing,
             Err(error) => {
-                UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-                tracing::error!(%error, "no thread can be started for a socket");
+                tracing::debug!(%error, "no thread is free for a socket");
                 Conclusion::Answer(Answer::Fail(Errno::EAGAIN))
             }
         }

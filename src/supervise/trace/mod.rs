@@ -64,7 +64,7 @@ use super::verdict::{Refusal, Rulebook};
 use crate::event::{Action, Kind, Object};
 use crate::sys::ptrace;
 use crate::sys::seccomp::{self, Answer};
-use crate::sys::signal;
+use crate::sys::threads;
 
 /// Why a thread is seized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -421,18 +421,11 @@ impl Tracer {
     }
 
     fn start_examiner(&self) -> Option<Sender<Work>> {
-        const STACK: usize = 256 * 1024;
         let (to, jobs) = channel();
         let (desk, rules, found) = (self.desk(), Arc::clone(&self.rules), Arc::clone(&self.found));
         let identity = self.identity.clone();
-        let spawned =
-            std::thread::Builder::new().name("examiner".into()).stack_size(STACK).spawn(move || {
-                if let Err(errno) = signal::block_all() {
-                    tracing::warn!(%errno, "a thread takes signals that are the app's");
-                }
-                examine::run(&jobs, &desk, &rules, &found, &identity);
-            });
-        spawned.ok().map(|_| to)
+        let examine = move || examine::run(&jobs, &desk, &rules, &found, &identity);
+        threads::run("examiner", examine).ok().map(|()| to)
     }
 
     /// It runs, or dies once it has been told of: until then it stays stopped, and can

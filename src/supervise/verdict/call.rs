@@ -10,7 +10,7 @@ use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::filter::{Access, Action};
 use crate::kernel::Release;
-use crate::profile::Capability;
+use crate::profile::{Capability, Endpoint};
 use crate::syscalls::{Test, since};
 
 /// Flags of clone(2) that make a namespace, and CLONE_UNTRACED, which hides a child
@@ -66,6 +66,9 @@ impl Rulebook {
     /// the value where one argument decides.
     pub fn argument(&self, call: &Call) -> Box<Refusal> {
         let name = call.name.unwrap_or_default();
+        if name == "setsockopt" && self.names_addresses() {
+            return call.refusal(Kind::Network, Errno::EPERM, "/network", None);
+        }
         let decides = match self.access(name) {
             Some(Access::When(alternatives)) => single_argument(alternatives),
             _ => None,
@@ -82,6 +85,13 @@ impl Rulebook {
             None => Some(Want::Syscall(name.to_owned())),
         };
         call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", want)
+    }
+
+    /// Whether some entry of `network` names an address: then options that carry packets
+    /// elsewhere are refused.
+    fn names_addresses(&self) -> bool {
+        let entries = self.policy.listen.iter().chain(&self.policy.connect);
+        entries.into_iter().any(|entry| matches!(entry, Endpoint::Tcp(tcp) if tcp.network.is_some()))
     }
 
     /// The value as the kernel takes it: 32 bits of an int.

@@ -106,6 +106,13 @@ fn a_capability_that_the_container_lacks_is_not_the_profiles_refusal() {
 }
 
 #[test]
+fn an_option_that_leads_elsewhere_is_the_network_s_refusal() {
+    let rules = rules(r#""network": {"connect": ["tcp/10.0.0.1:80"]}"#);
+    let refusal = rules.argument(&call("setsockopt", &[3, 41, 57]));
+    assert_eq!((refusal.kind, refusal.errno, refusal.want), (Kind::Network, Errno::EPERM, None));
+}
+
+#[test]
 fn a_condition_on_a_change_of_user_is_asked_for() {
     let rules = rules(
         r#""capabilities": ["setuid"],

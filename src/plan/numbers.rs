@@ -1,0 +1,194 @@
+//! Calls that name another process, thread or group by its number. Most of them ask the
+//! kernel for no more than the same user, who the app and the supervisor may share; so
+//! whatever brings such a call, it never takes a number of the supervisor's.
+//!
+//! A number is a register, which nobody can change while it is looked at. Of the supervisor
+//! the filter has the process's number from the plan, and those of its other threads from
+//! the launch ([`Template`](crate::filter::Template)): all are made before the app's first
+//! instruction, and none later, so none of these numbers is ever another's.
+//!
+//! What is by a descriptor of a process (pidfd_send_signal, process_madvise, pidfd_getfd)
+//! begins with pidfd_open, but for a signal by a directory of /proc: see
+//! [`Calls::filter`](super::calls::Calls::filter). Calls that only tell something are free.
+
+use super::calls::Calls;
+use super::mediated::{Alternatives, one_of};
+use crate::filter::Access;
+use crate::kernel::LandlockAbi;
+use crate::syscalls::{Condition, Test};
+
+/// A call, the argument that is a number, and what else has to hold of it.
+struct Numbered {
+    call: &'static str,
+    arg: u8,
+    /// Argument 0 says what the number is: a process's, and not a group's or a user's, which
+    /// may be the supervisor's as well.
+    of_process: Option<u64>,
+}
+
+const fn numbered(call: &'static str, arg: u8) -> Numbered {
+    Numbered { call, arg, of_process: None }
+}
+
+/// A signal to one thread (tgkill, rt_tgsigqueueinfo) names its process too, and the kernel
+/// holds both together: the process's number is enough. As a thread's it only has its event.
+#[rustfmt::skip]
+const NUMBERED: [Numbered; 20] = [
+    numbered("ioprio_set", 1).process(1),
+    numbered("kcmp", 0),
+    numbered("kcmp", 1),
+    numbered("kill", 0),
+    numbered("migrate_pages", 0),
+    numbered("move_pages", 0),
+    numbered("perf_event_open", 1),
+    numbered("pidfd_open", 0),
+    numbered("prlimit64", 0),
+    numbered("process_vm_readv", 0),
+    numbered("process_vm_writev", 0),
+    numbered("ptrace", 1),
+    numbered("rt_sigqueueinfo", 0),
+    numbered("sched_setaffinity", 0),
+    numbered("sched_setattr", 0),
+    numbered("sched_setparam", 0),
+    numbered("sched_setscheduler", 0),
+    numbered("setpriority", 1).process(0),
+    numbered("tkill", 0),
+    // F_SETOWN: see `owners`.
+    numbered("fcntl", 2),
+];
+
+impl Numbered {
+    const fn process(self, which: u64) -> Numbered {
+        Numbered { of_process: Some(which), ..self }
+    }
+}
+
+/// Whether this argument of a call may be the number of any thread.
+pub fn names_thread(call: &str, arg: u8) -> bool {
+    NUMBERED.iter().any(|one| one.call == call && one.arg == arg)
+}
+
+/// Whether a call with these registers would reach a process with one of these numbers, or
+/// more processes than one can tell; no profile allows that of the supervisor.
+pub fn reaches(call: &str, args: &[u64; 6], numbers: &[u32]) -> bool {
+    let is_one = |arg: usize| numbers.contains(&(args[arg] as u32));
+    match call {
+        "fcntl" => matches!(args[1] as u32 as u64, F_SETOWN | F_SETOWN_EX),
+        "ioctl" => OWNER_IOCTLS.contains(&u64::from(args[1] as u32)),
+        "setpgid" => true,
+        "tgkill" | "rt_tgsigqueueinfo" => is_one(0) || is_one(1),
+        _ => NUMBERED.iter().filter(|one| one.call == call).any(|one| {
+            is_one(usize::from(one.arg)) || one.of_process.is_some_and(|which| args[0] as u32 as u64 != which)
+        }),
+    }
+}
+
+impl Calls<'_> {
+    /// The access of a call, but never to a number of the supervisor's.
+    pub(super) fn spare_supervisor(&self, call: &str, access: Access) -> Access {
+        let mut spared = access;
+        for one in NUMBERED.iter().filter(|one| one.call == call && call != "fcntl") {
+            let mut with = vec![Condition { arg: one.arg, test: Test::NotIn(self.numbers(call)) }];
+            with.extend(one.of_process.map(|which| one_of(0, &[which])));
+            spared = both(call, spared, &vec![with]);
+        }
+        match call {
+            // A group of it that the caller would join and then signal as its own.
+            "setpgid" if !self.scoped() && self.group > 0 => {
+                let not = Test::NotIn(vec![u64::from(self.group)]);
+                both(call, spared, &vec![vec![Condition { arg: 1, test: not }]])
+            }
+            "tgkill" | "rt_tgsigqueueinfo" => {
+                both(call, spared, &vec![vec![self.not_the_supervisor(0), self.not_the_supervisor(1)]])
+            }
+            "fcntl" | "ioctl" if !self.scoped() => both(call, spared, &self.owners(call)),
+            _ => spared,
+        }
+    }
+
+    /// Whether Landlock keeps signals of every kind from the supervisor.
+    fn scoped(&self) -> bool {
+        self.kernel.landlock >= LandlockAbi::SCOPE
+    }
+
+    /// Whom a descriptor's signals go to (F_SETOWN): the kernel asks for the same user then,
+    /// and sends later. F_SETOWN_EX has the number in memory, so without a scope it is
+    /// refused, as what does F_SETOWN by ioctl.
+    fn owners(&self, call: &str) -> Alternatives {
+        let not = |arg, values: &[u64]| Condition { arg, test: Test::NotIn(values.to_vec()) };
+        match call {
+            "fcntl" => vec![
+                vec![not(1, &[F_SETOWN, F_SETOWN_EX])],
+                vec![one_of(1, &[F_SETOWN]), not(2, &self.owned())],
+            ],
+            _ => vec![vec![not(1, &OWNER_IOCTLS)]],
+        }
+    }
+
+    /// The supervisor and its group as F_SETOWN takes them: of a group the number is
+    /// negative, and 0 is nobody.
+    fn owned(&self) -> Vec<u64> {
+        let group = (self.group > 0).then(|| u64::from(self.group.wrapping_neg()));
+        [u64::from(self.supervisor)].into_iter().chain(group).collect()
+    }
+
+    fn not_the_supervisor(&self, arg: u8) -> Condition {
+        Condition { arg, test: Test::NotIn(vec![u64::from(self.supervisor)]) }
+    }
+
+    /// The supervisor, as an argument of this call; the filter has its other threads beside
+    /// it. Negative numbers are groups. Without a scope the signal to everybody reaches the
+    /// supervisor too, unless it is the first process of its namespace, and one to the
+    /// caller's own group may (0): of that one the supervisor decides.
+    fn numbers(&self, call: &str) -> Vec<u64> {
+        let mut numbers = vec![u64::from(self.supervisor)];
+        if call == "kill" {
+            if self.group > 1 {
+                numbers.push(u64::from(self.group.wrapping_neg()));
+            }
+            if !self.scoped() {
+                numbers.push(0);
+                if self.supervisor > 1 {
+                    numbers.push(EVERYBODY);
+                }
+            }
+        }
+        numbers
+    }
+}
+
+/// Both have to hold: an access, and one of these alternatives.
+fn both(call: &str, access: Access, with: &Alternatives) -> Access {
+    let alternatives = match access {
+        Access::Notify => return Access::Notify,
+        Access::Allow => return Access::When(with.clone()),
+        Access::When(alternatives) => alternatives,
+    };
+    let join = |one: &Vec<Condition>, more: &Vec<Condition>| {
+        let new = more.iter().filter(|condition| !holds_by(call, one, condition));
+        one.iter().chain(new).cloned().collect::<Vec<_>>()
+    };
+    Access::When(
+        alternatives.iter().flat_map(|one| with.iter().map(|more| join(one, more))).collect::<Vec<_>>(),
+    )
+}
+
+/// Whether a condition says nothing new beside these. Any number but 0, which is the caller,
+/// may come to be a thread's.
+fn holds_by(call: &str, known: &[Condition], new: &Condition) -> bool {
+    let excludes = |known: &Condition| match (&known.test, &new.test) {
+        (Test::In(values), Test::NotIn(refused)) if known.arg == new.arg => {
+            let is_lasting = !names_thread(call, new.arg) || *values == [0];
+            is_lasting && !values.iter().any(|value| refused.contains(value))
+        }
+        _ => false,
+    };
+    known.contains(new) || known.iter().any(excludes)
+}
+
+const F_SETOWN: u64 = 8;
+const F_SETOWN_EX: u64 = 15;
+/// FIOSETOWN and SIOCSPGRP, for sockets (asm/sockios.h).
+const OWNER_IOCTLS: [u64; 2] = [0x8901, 0x8902];
+/// kill(2) with -1.
+const EVERYBODY: u64 = 0xffff_ffff;
