@@ -212,8 +212,8 @@ fn nothing_that_is_executed_or_guarded_may_be_changed() {
     let cases = [
         (SERVER, "/etc", "write", "the profile"),
         (SERVER, "/links", "create", "a link to the profile"),
-        (script, "/tools", "create", "interpreter"),
-        (script, "/loaders", "remove", "loader"),
+        (script, "/tools", "write", "interpreter"),
+        (script, "/loaders", "write", "loader"),
         (script, "/tools/sh", "write", "/bin/dash"),
         (beneath, "/tools/new", "create", "directory of its own"),
         (beneath, "/new", "create", "directory of its own"),

@@ -1,14 +1,13 @@
 //! Where a profile comes from: the one named, else `/etc/remit/profile.json`, else
 //! `baseline`.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::image::live::Live;
 use crate::image::{self, Executable, Files};
-use crate::kernel::Arch;
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document};
 
@@ -21,35 +20,11 @@ pub struct Loaded {
     pub document: Document,
     /// Its file; none when it is embedded.
     pub path: Option<PathBuf>,
-    /// The links that lead to it.
-    pub links: Vec<PathBuf>,
-    /// Names that nothing has yet: what stood there at the next start would be taken
-    /// for a profile, or for programs.
-    pub reserved: Vec<PathBuf>,
+    /// Names whose change by the app would decide which profile the next start reads, or
+    /// what it takes for programs, each with the word that a message has for it.
+    pub kept: Vec<(&'static str, PathBuf)>,
     /// What events and messages call it.
     pub source: String,
-}
-
-impl Loaded {
-    /// Names whose change by the app would decide what the next start reads or takes for
-    /// a program, each with the word that a message has for it.
-    pub fn kept(&self) -> Vec<(&'static str, PathBuf)> {
-        let name = |what| move |path: &PathBuf| (what, path.clone());
-        let programs = &self.document.profile.programs;
-        let named =
-            programs.iter().flat_map(|program| [Some(program.place.path()), program.interpreter.as_deref()]);
-        let loaders = image::elf::standard_loaders(Arch::THIS);
-        let programs: BTreeSet<PathBuf> =
-            named.flatten().chain(loaders).flat_map(image::live::links).collect();
-        let listed =
-            self.document.profile.programs.iter().flat_map(|program| program.libraries.iter().flatten());
-        let libraries: BTreeSet<PathBuf> = listed.flat_map(|path| image::live::links(path)).collect();
-        let mut kept: Vec<_> = self.links.iter().map(name("a link to the profile")).collect();
-        kept.extend(programs.iter().map(name("a link to a program")));
-        kept.extend(libraries.iter().map(name("a link to what code may be mapped from")));
-        kept.extend(self.reserved.iter().map(name("what the next start would read")));
-        kept
-    }
 }
 
 /// Reads the profile for this command.
@@ -64,7 +39,7 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<
             Ok(_) => from_file(Path::new(DEFAULT), None),
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
                 let mut loaded = from_name("baseline", command, files)?;
-                loaded.reserved.push(DEFAULT.into());
+                loaded.kept.extend(reserved(Path::new(DEFAULT), files));
                 Ok(loaded)
             }
             Err(error) => Err(format!("{DEFAULT}: cannot be looked at: {}", image::why(&error))),
@@ -111,8 +86,16 @@ pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded
     let document =
         embedded::expand(name, &around).map_err(|error| format!("profile {name}: {}", error.message))?;
     let places = if name == "baseline" { &embedded::PLACES[..] } else { &[] };
-    let reserved = places.iter().map(PathBuf::from).filter(|path| !exists(path)).collect();
-    Ok(Loaded { document, path: None, links: Vec::new(), reserved, source: format!("embedded:{name}") })
+    let missing = places.iter().map(Path::new).filter(|path| !exists(path));
+    let kept = missing.flat_map(|path| reserved(path, files)).collect();
+    Ok(Loaded { document, path: None, kept, source: format!("embedded:{name}") })
+}
+
+/// A name that nothing has yet, and the links that lead there: what stood there at the next
+/// start would be taken for a profile, or for programs.
+fn reserved(path: &Path, files: &dyn Files) -> impl Iterator<Item = (&'static str, PathBuf)> {
+    let trail = files.trail(path);
+    trail.links.into_iter().chain([trail.end]).map(|name| ("what the next start would read", name))
 }
 
 fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
@@ -171,8 +154,10 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
             document.digest
         ));
     }
-    let links = image::live::links(path);
+    let named = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let links = Live.trail(&named).links.into_iter();
+    let kept = links.map(|link| ("a link to the profile", link)).collect();
     // A relative name would mean another file once the supervisor is at /.
     let path = std::fs::canonicalize(path).map_err(failed)?;
-    Ok(Loaded { document, source: path.display().to_string(), path: Some(path), links, reserved: Vec::new() })
+    Ok(Loaded { document, source: path.display().to_string(), path: Some(path), kept })
 }

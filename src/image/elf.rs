@@ -195,6 +195,16 @@ pub fn standard_loaders(arch: Arch) -> [&'static Path; 3] {
     names.map(Path::new)
 }
 
+/// What the loaders read to find libraries: glibc's preload list and cache (ld.so(8)),
+/// musl's path (ldso/dynlink.c).
+pub fn loader_files(arch: Arch) -> [&'static Path; 3] {
+    let path = match arch {
+        Arch::X86_64 => "/etc/ld-musl-x86_64.path",
+        Arch::Aarch64 => "/etc/ld-musl-aarch64.path",
+    };
+    ["/etc/ld.so.preload", "/etc/ld.so.cache", path].map(Path::new)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

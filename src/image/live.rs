@@ -12,9 +12,6 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use super::{Executable, FileId, FileKind, Files, Look, elf};
 use crate::kernel::Arch;
 
-/// As many links as the kernel follows.
-const MAX_LINKS: usize = 40;
-
 /// The files of the place that this process runs in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Live;
@@ -30,6 +27,10 @@ impl Files for Live {
             Ok(found) if found.is_symlink() => self.look(path),
             found => there(found.map(|found| told(path.into(), &found))),
         }
+    }
+
+    fn read_link(&self, path: &Path) -> Option<PathBuf> {
+        fs::read_link(path).ok()
     }
 
     fn executable(&self, path: &Path) -> io::Result<Executable> {
@@ -58,6 +59,10 @@ impl Files for LiveFor {
 
     fn look_beside(&self, path: &Path) -> io::Result<Option<Look>> {
         Live.look_beside(path)
+    }
+
+    fn read_link(&self, path: &Path) -> Option<PathBuf> {
+        Live.read_link(path)
     }
 
     fn executable(&self, path: &Path) -> io::Result<Executable> {
@@ -108,34 +113,6 @@ fn without_links(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
         OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     let file = File::from(openat2(AT_FDCWD, path, how).ok()?);
     Some((path.components().collect(), file.metadata().ok()?))
-}
-
-/// Every symbolic link that a path leads over, where it lies: whoever replaces one
-/// decides where the path leads next time.
-pub fn links(path: &Path) -> Vec<PathBuf> {
-    let mut links = Vec::new();
-    let mut here = PathBuf::from("/");
-    let parts = |path: &Path| path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
-    // The next name is the last.
-    let mut ahead: Vec<OsString> = parts(&std::path::absolute(path).unwrap_or_else(|_| path.into()));
-    while let Some(name) = ahead.pop() {
-        match name.to_str() {
-            Some(".") => continue,
-            Some("..") => {
-                here.pop();
-                continue;
-            }
-            _ => here.push(&name),
-        }
-        if links.len() < MAX_LINKS
-            && let Ok(target) = fs::read_link(&here)
-        {
-            links.push(here.clone());
-            here.pop();
-            ahead.append(&mut parts(&target));
-        }
-    }
-    links
 }
 
 fn through_links(path: &Path) -> io::Result<(PathBuf, fs::Metadata)> {
@@ -195,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_links_of_a_path_are_told_where_they_lie() {
+    fn the_links_of_a_path_and_its_end_are_where_they_lie() {
         let dir = std::env::temp_dir().join(format!("remit-links-{}", std::process::id()));
         fs::create_dir_all(dir.join("..first")).expect("a directory");
         let dir = dir.canonicalize().expect("it is there");
@@ -208,15 +185,21 @@ mod tests {
         link("..data/profile.json".into(), "profile.json");
         link(dir.join("profile.json"), "named.json");
         link("loop".into(), "loop");
-        let found = |name: &str| -> Vec<String> {
-            let found = links(&dir.join(name));
-            let inside = found.iter().map(|link| link.strip_prefix(&dir).expect("inside"));
-            inside.map(|link| link.to_str().expect("UTF-8").to_owned()).collect()
+        let within =
+            |path: &Path| path.strip_prefix(&dir).expect("inside").to_str().expect("UTF-8").to_owned();
+        let found = |name: &str| -> (Vec<String>, String) {
+            let trail = Live.trail(&dir.join(name));
+            (trail.links.iter().map(|link| within(link)).collect(), within(&trail.end))
         };
-        assert_eq!(found("..first/profile.json"), Vec::<String>::new());
-        assert_eq!(found("profile.json"), ["profile.json", "..data"]);
-        assert_eq!(found("..first/../named.json"), ["named.json", "profile.json", "..data"]);
-        assert_eq!(found("loop").len(), MAX_LINKS, "it ends");
+        let file = "..first/profile.json".to_owned();
+        let links = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(found("..first/profile.json"), (links(&[]), file.clone()));
+        assert_eq!(found("profile.json"), (links(&["profile.json", "..data"]), file.clone()));
+        let three = links(&["named.json", "profile.json", "..data"]);
+        assert_eq!(found("..first/../named.json"), (three, file));
+        let missing = (links(&["..data"]), "..first/none/below".to_owned());
+        assert_eq!(found("..data/none/below"), missing, "a link above what is missing");
+        assert_eq!(found("loop").0.len(), super::super::MAX_LINKS, "it ends");
         fs::remove_dir_all(dir).expect("cleaned up");
     }
 

@@ -7,7 +7,11 @@ pub mod live;
 pub mod packages;
 pub mod tree;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+/// As many links as the kernel follows (MAXSYMLINKS).
+const MAX_LINKS: usize = 40;
 
 /// A file's identity: a program is an inode, whatever its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +65,16 @@ pub enum Executable {
     Unknown,
 }
 
+/// How a path leads to where it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// Every symbolic link that it leads over, where it lies, in order: whoever replaces
+    /// one decides where the path leads next time.
+    pub links: Vec<PathBuf>,
+    /// Where it ends: what stands there, or would if it were made.
+    pub end: PathBuf,
+}
+
 /// The container's files, as planning sees them.
 pub trait Files {
     /// What stands at `path`, links followed; `Ok(None)` when nothing does.
@@ -78,6 +92,35 @@ pub trait Files {
         self.look(path)
     }
 
+    /// What a symbolic link holds; none where `path` is no link.
+    fn read_link(&self, path: &Path) -> Option<PathBuf>;
+
+    /// How a path leads to its end, link by link, whether anything stands there or not.
+    fn trail(&self, path: &Path) -> Trail {
+        let mut trail = Trail { links: Vec::new(), end: "/".into() };
+        let parts = |path: &Path| path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
+        // The next name is the last.
+        let mut ahead: Vec<OsString> = parts(path);
+        while let Some(name) = ahead.pop() {
+            match name.to_str() {
+                Some(".") => continue,
+                Some("..") => {
+                    trail.end.pop();
+                    continue;
+                }
+                _ => trail.end.push(&name),
+            }
+            if trail.links.len() < MAX_LINKS
+                && let Some(target) = self.read_link(&trail.end)
+            {
+                trail.links.push(trail.end.clone());
+                trail.end.pop();
+                ahead.append(&mut parts(&target));
+            }
+        }
+        trail
+    }
+
     /// How the file at `path` is executed, from its first bytes.
     ///
     /// # Errors
@@ -88,7 +131,7 @@ pub trait Files {
     ///
     /// # Errors
     /// The directory cannot be listed.
-    fn list(&self, path: &Path) -> std::io::Result<Vec<(std::ffi::OsString, bool)>>;
+    fn list(&self, path: &Path) -> std::io::Result<Vec<(OsString, bool)>>;
 }
 
 /// The files with an execute bit in `command`'s own directory that the kernel can

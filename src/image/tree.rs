@@ -146,6 +146,13 @@ impl Files for Tree {
         }))
     }
 
+    fn read_link(&self, path: &Path) -> Option<PathBuf> {
+        match self.nodes.get(path) {
+            Some(Node::Link(target)) => Some(target.clone()),
+            _ => None,
+        }
+    }
+
     fn executable(&self, path: &Path) -> io::Result<Executable> {
         match self.resolve(path, MOST_LINKS)? {
             Some((_, Node::There { how, .. })) => Ok(how.clone()),

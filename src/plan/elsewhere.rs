@@ -8,42 +8,54 @@ use std::path::{Path, PathBuf};
 use landlock::{AccessFs, make_bitflags};
 
 use super::files::{ALL, Granted};
-use super::programs::seen;
-use super::{FileGrant, PlanError};
-use crate::image::{FileKind, why};
+use super::programs::{Programs, seen};
+use super::{FileGrant, Place, PlanError};
+use crate::image::{FileKind, Files, why};
 
 /// The kernel's own trees.
 const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// What an ordinary server needs of /dev nevertheless: shared memory and message
 /// queues (sem_open, postgres, multiprocessing), and terminals of its own.
-const DEVICES: [&str; 4] = ["/dev/shm", "/dev/mqueue", "/dev/pts", "/dev/ptmx"];
+pub(super) const DEVICES: [&str; 4] = ["/dev/shm", "/dev/mqueue", "/dev/pts", "/dev/ptmx"];
+
+/// Where the loader finds libraries without being told (ld.so(8)), but for those below
+/// /usr, which is a directory of programs where there is one.
+const LIBRARIES: [&str; 2] = ["/lib", "/lib64"];
 
 /// Grants it.
 pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), PlanError> {
-    let outside = outside(granted, pointer)?;
-    split(granted, Path::new("/"), &outside, pointer)?;
+    let outside = granted.outside;
+    split(granted, Path::new("/"), outside, pointer)?;
     granted.grants.push(FileGrant {
         rule: pointer.to_owned(),
         path: "/".into(),
         exact: false,
         rights: ALL,
-        except: outside.into_iter().collect(),
+        except: outside.iter().cloned().collect(),
     });
     granted.list(&DEVICES, ALL, pointer)
 }
 
-/// Canonical paths that it does not reach.
-fn outside(granted: &Granted<'_>, pointer: &str) -> Result<BTreeSet<PathBuf>, PlanError> {
+/// Canonical paths that it does not reach: what nobody inside may change, and the
+/// directories that the loader maps libraries from by itself.
+pub(super) fn outside(
+    programs: &Programs,
+    place: &Place,
+    files: &dyn Files,
+) -> Result<BTreeSet<PathBuf>, PlanError> {
     let mut outside = BTreeSet::new();
     outside.extend(KERNELS.iter().map(PathBuf::from));
-    outside.extend(granted.programs.held.iter().map(|held| held.look.canonical.clone()));
-    outside.extend(granted.programs.libraries.iter().map(|library| library.look.canonical.clone()));
-    for (_, path) in &granted.place.guarded {
-        if let Some(look) = seen(granted.files.look(path), path, pointer)? {
+    outside.extend(programs.held.iter().map(|held| held.look.canonical.clone()));
+    outside.extend(programs.libraries.iter().map(|library| library.look.canonical.clone()));
+    for path in place.guarded.iter().chain(&programs.guarded).map(|(_, path)| path) {
+        if let Some(look) = seen(files.look(path), path, "")? {
             outside.insert(look.canonical);
         }
     }
-    outside.extend(granted.place.links.iter().map(|(_, link)| link.clone()));
+    outside.extend(place.links.iter().chain(&programs.names).map(|(_, name)| name.clone()));
+    if programs.dynamic {
+        outside.extend(LIBRARIES.iter().map(|path| files.trail(Path::new(path)).end));
+    }
     Ok(outside)
 }
 

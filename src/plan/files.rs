@@ -1,14 +1,15 @@
 //! File entries against the image: what the supervisor decides by, what the kernel
 //! is told, and where the kernel's word is wider than the profile's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
+use super::links::{Links, NAMES as NAMING, Planted};
 use super::programs::{Programs, seen};
 use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere};
 use crate::image::{FileKind, Files, Look};
@@ -25,6 +26,10 @@ pub(super) struct Granted<'a> {
     pub place: &'a Place,
     /// What is executable: `@elsewhere` must not reach it.
     pub programs: &'a Programs,
+    /// What `@elsewhere` does not reach; nothing where the profile does not have it.
+    pub outside: &'a BTreeSet<PathBuf>,
+    /// The links that the app may have made.
+    pub links: Links<'a>,
     /// Rights that the kernel knows; others would be refused by it.
     pub handled: BitFlags<AccessFs>,
     /// The supervisor can hand over files that it opened.
@@ -38,6 +43,8 @@ pub(super) struct Granted<'a> {
     real: OsString,
     pub widened: Vec<Widened>,
     pub notes: Vec<String>,
+    /// Of the notes those on links that were not followed for a path of the profile.
+    pub not_followed: Vec<String>,
 }
 
 /// Rights to the kernel that a domain of this level can handle. RESOLVE_UNIX
@@ -93,12 +100,15 @@ impl<'a> Granted<'a> {
         place: &'a Place,
         files: &'a dyn Files,
         programs: &'a Programs,
+        outside: &'a BTreeSet<PathBuf>,
     ) -> Result<Granted<'a>, PlanError> {
         let mut network = profile.network.listen.iter().chain(&profile.network.connect);
         let mut granted = Granted {
             files,
             place,
             programs,
+            outside,
+            links: Links::of(profile, place, files, outside)?,
             handled: handled(kernel.landlock),
             hands_over: kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send),
             unix: network.any(|entry| entry.what == Endpoint::UnixAny),
@@ -107,6 +117,7 @@ impl<'a> Granted<'a> {
             real: OsString::new(),
             widened: Vec::new(),
             notes: Vec::new(),
+            not_followed: Vec::new(),
         };
         for held in &programs.held {
             granted.program(&held.look, &held.because);
@@ -142,6 +153,10 @@ impl<'a> Granted<'a> {
     /// One entry with a path.
     fn entry(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
         let there = seen(self.look(&rule.path), &rule.path, pointer)?;
+        let by_link = there.as_ref().is_some_and(|look| look.canonical != rule.path);
+        if let Some(planted) = by_link.then(|| self.links.planted(&rule.path)).flatten() {
+            return self.not_followed(rule, &planted, pointer);
+        }
         match there {
             Some(look) if look.kind == FileKind::Directory => self.there(&look, rule.allow, pointer),
             Some(look) => {
@@ -188,16 +203,14 @@ impl<'a> Granted<'a> {
     fn missing(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
         let path = rule.path.display();
         let parent = self.parent(&rule.path, pointer)?.filter(|look| look.kind == FileKind::Directory);
+        let above = rule.path.parent().unwrap_or(&rule.path);
+        let by_link = parent.as_ref().is_some_and(|look| look.canonical != above);
+        if let Some(planted) = by_link.then(|| self.links.planted(above)).flatten() {
+            return self.not_followed(rule, &Planted { last: false, ..planted }, pointer);
+        }
         match (parent, rule.path.file_name()) {
             (Some(parent), Some(name)) if rule.allow.contains(Rights::CREATE) => {
-                let path = parent.canonical.join(name);
-                self.grants.push(FileGrant {
-                    rule: pointer.to_owned(),
-                    path,
-                    exact: true,
-                    rights: rule.allow,
-                    except: Vec::new(),
-                });
+                self.name(parent.canonical.join(name), rule.allow, pointer);
                 self.above(&parent, rule.allow, pointer);
                 Ok(())
             }
@@ -217,6 +230,48 @@ impl<'a> Granted<'a> {
                 format!("`{path}` is not there; put it into the image, or say `\"optional\": true`"),
             )),
         }
+    }
+
+    /// Behind a link that the app may have made it is as if nothing stood at the path.
+    fn not_followed(&mut self, rule: &FileRule, planted: &Planted, pointer: &str) -> Result<(), PlanError> {
+        let Planted { link, by, end, last } = planted;
+        let path = rule.path.display();
+        let names = *last && rule.allow.intersects(NAMING);
+        if !names && !rule.optional {
+            return Err(PlanError::at(
+                pointer,
+                format!(
+                    "`{path}` leads over the link `{}`, which {by} lets the app make; name what is meant, perhaps `{}`, or say `\"optional\": true`",
+                    link.display(),
+                    end.display()
+                ),
+            ));
+        }
+        let granted = if names { "the name alone is granted" } else { "nothing is granted" };
+        let note = format!(
+            "{pointer}: {path} leads over the link {}, which {by} lets the app make, so it is not followed: {granted}",
+            link.display()
+        );
+        self.not_followed.push(note);
+        if names
+            && let Some(directory) = link.parent()
+            && let Some(parent) = seen(self.files.look(directory), directory, pointer)?
+        {
+            self.name(link.clone(), rule.allow, pointer);
+            self.above(&parent, rule.allow, pointer);
+        }
+        Ok(())
+    }
+
+    /// A grant of one name, whatever stands there.
+    fn name(&mut self, path: PathBuf, rights: Rights, pointer: &str) {
+        self.grants.push(FileGrant {
+            rule: pointer.to_owned(),
+            path,
+            exact: true,
+            rights,
+            except: Vec::new(),
+        });
     }
 
     /// What a file's own rule cannot hold: its name is made and taken away in its
@@ -341,7 +396,7 @@ impl<'a> Granted<'a> {
     /// Whether a file that merely happens to be open on a standard descriptor is one
     /// that nobody inside may change.
     fn is_kept(&self, look: &Look, pointer: &str) -> Result<bool, PlanError> {
-        for (_, guarded) in &self.place.guarded {
+        for (_, guarded) in self.place.guarded.iter().chain(&self.programs.guarded) {
             if seen(self.files.look(guarded), guarded, pointer)?.is_some_and(|other| other.id == look.id) {
                 return Ok(true);
             }
@@ -354,8 +409,15 @@ impl<'a> Granted<'a> {
     /// Those of these paths that are there.
     pub fn list(&mut self, paths: &[&str], rights: Rights, pointer: &str) -> Result<(), PlanError> {
         for path in paths.iter().map(Path::new) {
-            if let Some(look) = seen(self.files.look(path), path, pointer)? {
-                self.there(&look, rights, pointer);
+            let Some(look) = seen(self.files.look(path), path, pointer)? else { continue };
+            let by_link = look.canonical != path;
+            match by_link.then(|| self.links.planted(path)).flatten() {
+                None => self.there(&look, rights, pointer),
+                Some(Planted { link, by, .. }) => self.notes.push(format!(
+                    "{pointer}: {} leads over the link {}, which {by} lets the app make, so it is left out",
+                    path.display(),
+                    link.display()
+                )),
             }
         }
         Ok(())

@@ -63,6 +63,7 @@ impl Plan {
             widened: Vec::new(),
             lacking: Vec::new(),
             notes: Vec::new(),
+            not_followed: Vec::new(),
             fallback: Fallback::Refuse,
             whys: BTreeMap::new(),
         }

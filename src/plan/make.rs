@@ -1,15 +1,15 @@
 //! From a profile to a plan: pure but for the look at the image.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use super::calls::Calls;
 use super::files::Granted;
+use super::links::Planted;
 use super::network::Sockets;
 use super::programs::Programs;
 use super::startup;
-use super::{Landlock, Place, Plan, PlanError, Policy, check, lacking, later, protect, sets};
+use super::{Landlock, Place, Plan, PlanError, Policy, check, elsewhere, lacking, later, protect, sets};
 use crate::image::Files;
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, Entry, FileEntry, FileGroup, Mode, Profile};
@@ -34,8 +34,14 @@ impl Plan {
         let mut programs = Programs::find(profile, place, files, kernel.arch)?;
         let mut notes = std::mem::take(&mut programs.notes);
         let sockets = Sockets::of(profile, kernel, mode);
-        let mut granted = Granted::find(profile, kernel, place, files, &programs)?;
+        let outside = match has(profile, FileGroup::Elsewhere) {
+            true => elsewhere::outside(&programs, place, files)?,
+            false => BTreeSet::new(),
+        };
+        let mut granted = Granted::find(profile, kernel, place, files, &programs, &outside)?;
         notes.append(&mut granted.notes);
+        let listen = endpoints(&profile.network.listen, "listen", &mut granted);
+        let connect = endpoints(&profile.network.connect, "connect", &mut granted);
         notes.extend(sockets.notes(profile));
         let protected = protect::check(&granted)?;
         let run_as = sets::run_as(profile, place)?;
@@ -58,7 +64,8 @@ impl Plan {
         let (filter, startup) = calls.filter(&mut notes)?;
         let (handled_net, ports) = sockets.rules(kernel.landlock);
         let scoped = kernel.landlock >= LandlockAbi::SCOPE;
-        let Granted { grants, rules, widened, handled, .. } = granted;
+        notes.extend(granted.not_followed.iter().cloned());
+        let Granted { grants, rules, widened, handled, not_followed, .. } = granted;
         let landlock = (enforce && kernel.landlock > LandlockAbi::NONE).then(|| Landlock {
             handled,
             handled_net,
@@ -73,8 +80,6 @@ impl Plan {
         let mut lacking = lacking::find(profile, kernel, mode, &sockets, &widened, &held_rules, &mut notes);
         lacking.extend(startup.as_ref().and_then(|startup| lacking::startup(startup, kernel)));
         let held_sockets = sockets.held(profile);
-        let has_names =
-            |entry: &FileEntry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Names);
         let scripts = programs.entries.iter().any(|entry| entry.interpreter.is_some());
         let policy = Arc::new(Policy {
             derived: programs.only_derived(),
@@ -87,9 +92,9 @@ impl Plan {
             unix: sockets.unix,
             unix_named: sockets.unix_named,
             makes_sockets: sockets.made,
-            listen: endpoints(&profile.network.listen, files),
-            connect: endpoints(&profile.network.connect, files),
-            names: profile.files.iter().any(has_names),
+            listen,
+            connect,
+            names: has(profile, FileGroup::Names),
             processes: profile.limits.processes,
             supervisor: place.supervisor,
             capabilities: profile.capabilities.iter().map(|entry| entry.what).collect(),
@@ -125,23 +130,41 @@ impl Plan {
             widened,
             lacking,
             notes,
+            not_followed,
             fallback: profile.fallback,
             whys: whys(profile),
         })
     }
 }
 
-/// What may be bound or connected to. A unix socket is where its path leads.
-fn endpoints(entries: &[Entry<Endpoint>], files: &dyn Files) -> Vec<Endpoint> {
-    let canonical = |path: &Path| {
-        let parent = files.look(path.parent()?).ok()??.canonical;
-        Some(parent.join(path.file_name()?))
-    };
-    let endpoint = |entry: &Entry<Endpoint>| match &entry.what {
-        Endpoint::UnixPath(path) => Endpoint::UnixPath(canonical(path).unwrap_or_else(|| path.clone())),
+/// Whether a profile has this group of files.
+fn has(profile: &Profile, group: FileGroup) -> bool {
+    profile.files.iter().any(|entry| matches!(entry, FileEntry::Group(entry) if entry.what == group))
+}
+
+/// What may be bound or connected to. A unix socket is where its path leads, but over no
+/// link that the app may have made.
+fn endpoints(entries: &[Entry<Endpoint>], side: &str, granted: &mut Granted<'_>) -> Vec<Endpoint> {
+    let mut endpoint = |(index, entry): (usize, &Entry<Endpoint>)| match &entry.what {
+        Endpoint::UnixPath(path) => {
+            let directory = path.parent().unwrap_or(path);
+            let look = granted.files.look(directory).ok().flatten();
+            let canonical = look.map_or(directory.to_owned(), |look| look.canonical);
+            let by_link = canonical != directory;
+            let planted = by_link.then(|| granted.links.planted(directory)).flatten();
+            if let Some(Planted { link, by, .. }) = &planted {
+                granted.not_followed.push(format!(
+                    "/network/{side}/{index}: {} leads over the link {}, which {by} lets the app make, so it is not followed",
+                    path.display(),
+                    link.display()
+                ));
+                return Endpoint::UnixPath(path.clone());
+            }
+            Endpoint::UnixPath(canonical.join(path.file_name().unwrap_or_default()))
+        }
         other => other.clone(),
     };
-    entries.iter().map(endpoint).collect()
+    entries.iter().enumerate().map(&mut endpoint).collect()
 }
 
 /// The reasons of programs and files, which the printed plan shows beside them.

@@ -12,6 +12,7 @@ mod later;
 mod layers;
 pub mod learn;
 mod libraries;
+mod links;
 mod make;
 mod mediated;
 pub mod mounts;
@@ -122,6 +123,9 @@ pub struct Plan {
     /// What was left out or is worth knowing: names that this architecture does
     /// not have, capabilities that the container lacks, optional paths not there.
     pub notes: Vec<String>,
+    /// Of the notes those that say which link of a path the app may have made, so that
+    /// nothing behind it is granted.
+    pub not_followed: Vec<String>,
     /// What happens when something is lacking.
     pub fallback: Fallback,
     /// The authors' reasons, by JSON Pointer of the entry.

@@ -22,6 +22,10 @@ pub(super) struct Programs {
     pub derived: Vec<Derived>,
     /// What code may be mapped from.
     pub libraries: Vec<Library>,
+    /// Files by which the loader finds code, as [`Place::guarded`].
+    pub guarded: Vec<(&'static str, PathBuf)>,
+    /// Links to all of these, and names that nothing has yet, as [`Place::links`].
+    pub names: Vec<(&'static str, PathBuf)>,
     /// Some program is started by a loader, which opens libraries.
     pub dynamic: bool,
     /// What was skipped or is odd.
@@ -75,6 +79,7 @@ impl Programs {
                 None => None,
             };
             let libraries = found.libraries(program, &pointer, files)?;
+            found.names(program, files);
             found.entries.push(PolicyProgram {
                 index,
                 path: program.place.path().to_owned(),
@@ -91,7 +96,49 @@ impl Programs {
                 libraries,
             });
         }
+        found.derived_names(files, arch);
         Ok(found)
+    }
+
+    /// What decides where an entry's paths lead at the next start.
+    fn names(&mut self, program: &Program, files: &dyn Files) {
+        for path in [Some(program.place.path()), program.interpreter.as_deref()].into_iter().flatten() {
+            self.leads("a link to a program", path, files);
+        }
+        for path in program.libraries.iter().flatten() {
+            match files.look(path) {
+                Ok(Some(_)) => self.leads("a link to what code may be mapped from", path, files),
+                _ => self.missing("from which code may be mapped once it is there", path, files),
+            }
+        }
+    }
+
+    /// The same of loaders and interpreters, and of what the loader reads before anything
+    /// else.
+    fn derived_names(&mut self, files: &dyn Files, arch: Arch) {
+        let derived: Vec<PathBuf> = self.derived.iter().map(|derived| derived.path.clone()).collect();
+        for path in &derived {
+            self.leads("a link to a program", path, files);
+        }
+        if self.dynamic {
+            for path in elf::loader_files(arch) {
+                const WHAT: &str = "which tells the loader what code to map";
+                self.missing(WHAT, path, files);
+                self.guarded.push((WHAT, path.to_owned()));
+            }
+        }
+        self.names.sort();
+        self.names.dedup();
+    }
+
+    /// A name that nothing has, and the links that lead there.
+    fn missing(&mut self, what: &'static str, path: &Path, files: &dyn Files) {
+        let trail = files.trail(path);
+        self.names.extend(trail.links.into_iter().chain([trail.end]).map(|name| (what, name)));
+    }
+
+    fn leads(&mut self, what: &'static str, path: &Path, files: &dyn Files) {
+        self.names.extend(files.trail(path).links.into_iter().map(|link| (what, link)));
     }
 
     /// Where an entry's code may be mapped from; what the kernel maps for it was found by
@@ -137,6 +184,7 @@ impl Programs {
             )),
             Some(_) => Err(PlanError::at(pointer, format!("`{}` is not a regular file", path.display()))),
             None if place.embedded => {
+                self.missing("what the next start would take for a program", path, files);
                 self.notes.push(format!("{pointer}: {} is not there, so it is left out", path.display()));
                 Ok(None)
             }
@@ -287,8 +335,9 @@ impl Programs {
     fn beneath(&mut self, look: Look, pointer: &str, files: &dyn Files, arch: Arch) -> Result<(), PlanError> {
         self.dynamic = true;
         for loader in elf::standard_loaders(arch) {
-            if let Some(there) = seen(files.look(loader), loader, pointer)? {
-                self.derive(loader.to_owned(), Role::Loader, there, pointer);
+            match seen(files.look(loader), loader, pointer)? {
+                Some(there) => self.derive(loader.to_owned(), Role::Loader, there, pointer),
+                None => self.missing("what the next start would take for a loader", loader, files),
             }
         }
         self.held.push(Held { look, role: None, because: pointer.to_owned() });

@@ -25,7 +25,7 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
         refuse_change(granted, &held.look.canonical, &what)?;
         protected.insert((held.look.id, held.look.canonical.clone()));
     }
-    for (what, path) in &granted.place.guarded {
+    for (what, path) in granted.place.guarded.iter().chain(&granted.programs.guarded) {
         // A device keeps nothing that could be changed; of one, such as /dev/full or a
         // terminal, the app may have a part.
         if let Some(look) = seen(granted.files.look(path), path, "")?
@@ -35,8 +35,8 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
             protected.insert((look.id, look.canonical));
         }
     }
-    for (what, link) in &granted.place.links {
-        refuse_change(granted, link, what)?;
+    for (what, name) in granted.place.links.iter().chain(&granted.programs.names) {
+        refuse_change(granted, name, what)?;
     }
     for entry in &granted.programs.entries {
         if let ProgramTarget::Beneath(directory) = &entry.target {

@@ -82,6 +82,25 @@ pub fn find(
     }))
 }
 
+/// The files that a search for `name` along PATH tries before the one that it finds; none
+/// where nothing is found, or where nothing is searched for.
+pub fn tried_before(name: &OsStr, path: Option<&OsStr>, is_found: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+    if name.as_bytes().contains(&b'/') {
+        return Vec::new();
+    }
+    let path = path.filter(|path| !path.is_empty()).unwrap_or(DEFAULT_PATH.as_ref());
+    let mut tried = Vec::new();
+    for directory in std::env::split_paths(path) {
+        let file = directory.join(name);
+        let file = std::path::absolute(&file).unwrap_or(file);
+        if is_found(&file) {
+            return tried;
+        }
+        tried.push(file);
+    }
+    Vec::new()
+}
+
 fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
     let name = file.display();
     let wrong = |errno, why: &str| {

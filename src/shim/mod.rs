@@ -9,6 +9,7 @@ pub mod command;
 mod init;
 mod learn;
 mod learned;
+mod next_start;
 pub mod options;
 pub mod refusal;
 pub mod users;
@@ -17,11 +18,12 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::command::Search;
 use self::init::Init;
+use self::next_start::NextStart;
 use self::options::{Asked, Options};
 use self::refusal::{Dialect, Refused};
 use crate::enforce::launch::{self, Child, Confinement};
@@ -109,7 +111,7 @@ fn story(
     let mode = mode_before_the_profile(&options);
     let off = matches!(mode, Some((Mode::Off, _)));
     let search = if off { Search::Anywhere } else { Search::Absolute };
-    let found = match command::find(&options.command[0], path, search, &Live) {
+    let found = match command::find(&options.command[0], path.clone(), search, &Live) {
         Ok(found) => found,
         Err(error) => init::by_a_shell(&mut options, error, off)?,
     };
@@ -134,10 +136,18 @@ fn story(
         }
         Mode::Enforce | Mode::Audit => {}
     }
-    let links = links(&options, &loaded, called_as.as_deref());
     let at = init.found.clone();
+    let next = NextStart {
+        options: &options,
+        loaded: &loaded,
+        called_as: called_as.as_deref(),
+        path,
+        found: &at,
+        files: &Live,
+    };
+    let (guarded, links) = (next.guarded(), next.links());
     let unlike = loaded.path.as_deref().map(learned::unlike).unwrap_or_default();
-    let this = Confined { loaded, links, unlike, mode, said_by, run_as, init };
+    let this = Confined { loaded, guarded, links, unlike, mode, said_by, run_as, init };
     let (child, signals, watch) = confined(&options, this)?;
     init::finish(run::run(child, init::behaviour(&options), Some((signals, watch))), &options, &at)
 }
@@ -162,6 +172,7 @@ fn mode_before_the_profile(options: &Options) -> Option<(Mode, Source)> {
 /// All that a confined run starts from.
 struct Confined {
     loaded: Loaded,
+    guarded: Vec<(&'static str, PathBuf)>,
     links: Vec<(&'static str, PathBuf)>,
     /// In what this place differs from those where the profile was learned.
     unlike: Vec<String>,
@@ -185,8 +196,8 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
     let embedded = this.loaded.path.is_none();
     let place = place::here(
         Some(this.init.found.clone()),
-        guarded(options, &this.loaded),
-        this.links.clone(),
+        std::mem::take(&mut this.guarded),
+        std::mem::take(&mut this.links),
         embedded,
     )?;
     // Opened before the plan, which protects the file of one that has just been made;
@@ -204,6 +215,9 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
         })?;
     if let Some(refusal) = plan.refusal() {
         return Err(refusal.into());
+    }
+    for note in &plan.not_followed {
+        tracing::warn!("profile {}: {note}", this.loaded.source);
     }
     if plan.kernel.notify.is_ok() && plan.has_other_users() {
         Identity::probe().map_err(|errno| format!("file-system ids: {errno}"))?;
@@ -246,35 +260,6 @@ fn abandon(child: i32, why: String) -> Refused {
         Ok(()) => why.into(),
         Err(errno) => format!("{why}; and the app could not be ended: {errno}").into(),
     }
-}
-
-/// Files that the app must not be able to change.
-fn guarded(options: &Options, loaded: &Loaded) -> Vec<(&'static str, PathBuf)> {
-    let mut files = Vec::new();
-    files.extend(loaded.path.clone().map(|path| ("the profile", path)));
-    files.extend(std::fs::read_link("/proc/self/exe").ok().map(|path| ("remit-init", path)));
-    let events = options.events.path().filter(|path| !is_device(path));
-    files.extend(events.map(|path| ("the event file", path.to_owned())));
-    files
-}
-
-/// Links that the app must not be able to change, and names that it must not be able to
-/// make, or it would choose what the next start finds. How remit-init itself was
-/// reached, only its own name tells.
-fn links(options: &Options, loaded: &Loaded, called_as: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
-    let name = |what| move |link: PathBuf| (what, link);
-    let of = |path: &Path| crate::image::live::links(path);
-    let called_as = called_as.filter(|name| name.as_os_str().as_bytes().contains(&b'/'));
-    let mut links = loaded.kept();
-    links.extend(called_as.into_iter().flat_map(of).map(name("a link to remit-init")));
-    links.extend(options.events.path().into_iter().flat_map(of).map(name("a link to the event file")));
-    links
-}
-
-/// What is written to /dev/null is nobody's to guard.
-fn is_device(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
 }
 
 /// COMMAND has to be an entry of the profile, called as that says and with its content.

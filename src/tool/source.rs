@@ -35,7 +35,7 @@ impl Named {
 /// an embedded one otherwise.
 pub(super) fn read(word: &str, command: &Path, files: &dyn Files) -> Result<Source, String> {
     let Named { name, loaded, embedded } = named(word, command, files)?;
-    let kept = loaded.kept();
+    let kept = loaded.kept;
     Ok(Source { name, profile: loaded.document.profile, embedded, kept })
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::acts::ACTS;
 use crate::attack::Attack;
 use crate::support::probe;
-use crate::{injection, kernel, programs, races, sockets, supervisor};
+use crate::{injection, kernel, programs, races, restarts, sockets, supervisor};
 
 const DOCUMENT: &str = include_str!("../../docs/attacks.md");
 
@@ -26,7 +26,7 @@ const BY_THEMSELVES: &[&str] = &[
 
 #[test]
 fn every_attack_is_in_the_document() {
-    let tables: [&[Attack]; 16] = [
+    let tables: [&[Attack]; 18] = [
         programs::UNLISTED,
         programs::REPLACED,
         programs::INTERPRETED,
@@ -39,6 +39,8 @@ fn every_attack_is_in_the_document() {
         injection::SIBLINGS,
         kernel::WAYS,
         kernel::HIDDEN,
+        restarts::GAINED,
+        restarts::LEFT,
         sockets::OTHERS,
         sockets::ANY_NAME,
         supervisor::FIRST,

@@ -26,6 +26,7 @@ mod intrusions;
 mod kernel;
 mod programs;
 mod races;
+mod restarts;
 mod site;
 mod sockets;
 mod supervisor;

@@ -65,12 +65,16 @@ pub fn serve(place: Place, options: &[&str], profile: &Value) -> (Running, Site)
 /// The same, which may not start.
 pub fn start(place: Place, options: &[&str], profile: &Value) -> (Running, Site) {
     let site = Site::new();
-    let running = Run::new(image(), place, Init::remit(options), &["/probe", "serve", "8080"])
+    (start_on(&site, place, options, profile), site)
+}
+
+/// The same on a folder that is there, as an earlier container left it.
+pub fn start_on(site: &Site, place: Place, options: &[&str], profile: &Value) -> Running {
+    Run::new(image(), place, Init::remit(options), &["/probe", "serve", "8080"])
         .file("/etc/remit/profile.json", profile.to_string())
         .folder(&site.0, "/app")
         .folder(&site.0, "/other")
-        .start();
-    (running, site)
+        .start()
 }
 
 /// The attacker's folder.
@@ -116,7 +120,7 @@ impl Site {
     }
 }
 
-fn image() -> &'static Image {
+pub fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
     IMAGE.get_or_init(|| {
         let mut root = Rootfs::new();

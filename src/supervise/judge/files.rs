@@ -120,12 +120,9 @@ impl Judge {
             "linkat" if a[4] == 0 => {
                 self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::HardLink)
             }
-            // With flags it gives a name to a descriptor or to what a link leads to:
-            // Landlock decides about that file, but the name has to be granted.
-            "linkat" => match self.find(caller, fd(a[2]), &at(a[3])?, false) {
-                Ok(new) => self.new_name(&new, AccessFs::MakeReg.into()),
-                Err(errno) => unknown(errno),
-            },
+            "linkat" => {
+                self.link_what_it_leads_to(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), a[4])
+            }
             _ => Outcome::Continue,
         })
     }
@@ -186,8 +183,36 @@ impl Judge {
         }
     }
 
+    /// linkat(2) with flags: a name for what a link leads to (AT_SYMLINK_FOLLOW), or for
+    /// what a descriptor is open on (AT_EMPTY_PATH). The supervisor cannot do it for the
+    /// caller: the name has to be granted, and the kernel's rules decide.
+    fn link_what_it_leads_to(
+        &self,
+        caller: &Caller,
+        from: (i32, &Path),
+        to: (i32, &Path),
+        flags: u64,
+    ) -> Outcome {
+        let of_descriptor = PathBuf::from(format!("/proc/self/fd/{}", from.0));
+        let (dirfd, path, follow) = match from {
+            (_, empty) if empty.as_os_str().is_empty() => (libc::AT_FDCWD, &*of_descriptor, true),
+            (dirfd, path) => (dirfd, path, flags & libc::AT_SYMLINK_FOLLOW as u64 != 0),
+        };
+        let both = self.find(caller, dirfd, path, follow);
+        let both = both.and_then(|old| Ok((old, self.find(caller, to.0, to.1, false)?)));
+        match both {
+            Ok((old, new)) => match self.gains(&old, &new, &Change::HardLink) {
+                Some(refusal) if new.target.is_none() => Outcome::Refuse(refusal),
+                _ => self.new_name(&new, AccessFs::MakeReg.into()),
+            },
+            Err(errno) => unknown(errno),
+        }
+    }
+
     /// A file must not gain rights by a new name: what may be written or read there
-    /// and not here stays where it is. Landlock has the same rule, and its errno.
+    /// and not here stays where it is. Landlock has the same rule, and its errno. And a
+    /// file that nobody inside may change gets no second name at all, whatever that
+    /// grants now: the next start would take it for data.
     fn gains(&self, old: &Found, new: &Found, change: &Change) -> Option<Box<Refusal>> {
         let gain = |from: &Found, to: &Found| {
             let rights = self.rules.granted_at(&to.canonical).without(Rights::CREATE).without(Rights::REMOVE);
@@ -196,6 +221,11 @@ impl Judge {
                 _ => None,
             }
         };
+        if matches!(change, Change::HardLink)
+            && let Some(refusal) = old.target.as_ref().and_then(|target| self.rules.second_name(target.id))
+        {
+            return Some(refusal);
+        }
         let exchange = matches!(change, Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0);
         if old.canonical.parent() == new.canonical.parent() && !self.rules.names_one(&new.canonical) {
             return None;

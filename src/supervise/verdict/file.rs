@@ -46,9 +46,18 @@ impl Rulebook {
         }
         let missing = used.needs.without(self.granted(&used.canonical, used.target));
         if !missing.is_empty() {
-            return Ruling::Refuse(Box::new(refusal(&used.canonical, missing)));
+            let refusal = refusal(&used.canonical, missing);
+            // The same right once more would not grant a directory's own name.
+            let want = refusal.want.filter(|_| !self.is_own_name(&used.canonical, missing));
+            return Ruling::Refuse(Box::new(Refusal { want, ..refusal }));
         }
         if !self.policy.landlock || self.covered(used) { Ruling::Kernel } else { Ruling::Perform }
+    }
+
+    /// A hard link to a file that nobody inside may change: no profile grants it.
+    pub fn second_name(&self, id: FileId) -> Option<Box<Refusal>> {
+        let path = self.protected.get(&id)?;
+        Some(Box::new(Refusal { want: None, ..refusal(path, Rights::CREATE) }))
     }
 
     /// A file that was not what it had been when it was judged: a race that nothing
@@ -72,16 +81,28 @@ impl Rulebook {
         self.grants.contains_key(canonical)
     }
 
+    /// Whether an entry has these rights, but for what is below this directory.
+    fn is_own_name(&self, canonical: &Path, rights: Rights) -> bool {
+        let mut grants = self.grants.get(canonical).into_iter().flatten().map(|i| &self.policy.files[*i]);
+        grants.any(|grant| !grant.exact && grant.rights.contains(rights))
+    }
+
     /// The rights that the profile grants on a path.
     fn granted(&self, canonical: &Path, target: Option<FileId>) -> Rights {
         let mut rights = Rights::NONE;
         for place in canonical.ancestors() {
             for grant in self.grants.get(place).into_iter().flatten().map(|i| &self.policy.files[*i]) {
-                let here = place == canonical || !grant.exact;
-                if here && !grant.except.iter().any(|except| canonical.starts_with(except)) {
-                    // A directory that was moved away would take along what is kept in it.
+                let here = place == canonical;
+                if (here || !grant.exact) && !grant.except.iter().any(|except| canonical.starts_with(except))
+                {
+                    // A directory that was moved away would take along what is kept in it;
+                    // and its own name is one of the directory above, as in the kernel.
                     let holds = grant.except.iter().any(|except| except.starts_with(canonical));
-                    let names = if holds { Rights::CREATE.union(Rights::REMOVE) } else { Rights::NONE };
+                    let names = if holds || (here && !grant.exact) {
+                        Rights::CREATE.union(Rights::REMOVE)
+                    } else {
+                        Rights::NONE
+                    };
                     rights = rights.union(grant.rights.without(names));
                 }
             }

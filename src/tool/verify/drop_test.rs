@@ -158,7 +158,12 @@ impl Test<'_> {
     }
 
     fn place(&self) -> Result<Place, String> {
-        place::here(Some(self.command.to_owned()), Vec::new(), self.named.loaded.kept(), self.named.embedded)
+        place::here(
+            Some(self.command.to_owned()),
+            Vec::new(),
+            self.named.loaded.kept.clone(),
+            self.named.embedded,
+        )
     }
 
     /// The app as the shim would start it.

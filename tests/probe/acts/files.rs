@@ -18,6 +18,7 @@ pub const ACTS: &[(&str, super::Act)] = &[
     ("mkdir", |arguments| at("mkdirat", libc::SYS_mkdirat, &[argument(arguments, 0, "/made")], 0o755)),
     ("rename", rename),
     ("link", link),
+    ("link-descriptor", link_descriptor),
     ("symlink", symlink),
     ("mknod", mknod),
     ("chmod", |arguments| {
@@ -77,8 +78,19 @@ fn link(arguments: &[String]) -> Result {
     done()
 }
 
+/// A second name for a file that is open already.
+fn link_descriptor(arguments: &[String]) -> Result {
+    let file = open("openat", argument(arguments, 0, "/etc/passwd"), libc::O_RDONLY, 0)?;
+    let from = path(&format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let to = path(argument(arguments, 1, "/etc/linked"));
+    let follow = libc::AT_SYMLINK_FOLLOW as usize;
+    call("linkat", libc::SYS_linkat, &[HERE, from.as_ptr() as usize, HERE, to.as_ptr() as usize, follow])?;
+    done()
+}
+
 fn symlink(arguments: &[String]) -> Result {
-    let (target, name) = (path("/etc/passwd"), path(argument(arguments, 0, "/etc/symlinked")));
+    let (target, name) =
+        (path(argument(arguments, 1, "/etc/passwd")), path(argument(arguments, 0, "/etc/symlinked")));
     call("symlinkat", libc::SYS_symlinkat, &[target.as_ptr() as usize, HERE, name.as_ptr() as usize])?;
     done()
 }

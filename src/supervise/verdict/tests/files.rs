@@ -167,3 +167,20 @@ fn a_directory_that_holds_what_is_kept_stays_where_it_is() {
     assert_eq!(create(&rules, "/app/new"), Ruling::Perform);
     assert_eq!(rename("/data"), Ruling::Kernel);
 }
+
+#[test]
+fn what_nobody_may_change_gets_no_second_name() {
+    let rules = rules(r#""files": [{"path": "/data", "allow": ["read", "write", "create", "remove"]}]"#);
+    let refused = rules.second_name(id("/app/server")).expect("a program");
+    assert_eq!((refused.errno, &refused.want), (Errno::EACCES, &None));
+    assert_eq!(refused.object, Object::Path { path: "/app/server".into(), access: vec!["create"] });
+    assert!(rules.second_name(id("/data/old")).is_none());
+}
+
+#[test]
+fn the_name_of_a_granted_directory_is_not_granted_with_it() {
+    let rules = rules(r#""files": [{"path": "/data", "allow": ["read", "write", "create", "remove"]}]"#);
+    let remove = |path: &str| ask(&rules, path, Some(id(path)), Rights::REMOVE, AccessFs::RemoveDir);
+    assert_eq!(remove("/data/private"), Ruling::Kernel);
+    assert_eq!(refusal(remove("/data")).want, None, "no entry for it alone would grant it");
+}

@@ -1,0 +1,111 @@
+//! What the next start of the same container would find by name. Whoever changes it
+//! decides what that start executes, believes or writes, so it is taken from the app: the
+//! files themselves, every link that leads to them, and names that nothing has yet but
+//! that would be found before them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::command;
+use super::options::Options;
+use crate::enforce::source::Loaded;
+use crate::image::{Executable, FileKind, Files};
+
+/// Paths, each with the word that a message has for it.
+type Named = Vec<(&'static str, PathBuf)>;
+
+/// What a start finds by name.
+pub(super) struct NextStart<'a> {
+    pub options: &'a Options,
+    pub loaded: &'a Loaded,
+    /// `argv[0]`.
+    pub called_as: Option<&'a Path>,
+    /// The container's PATH.
+    pub path: Option<OsString>,
+    /// COMMAND, where it was found.
+    pub found: &'a Path,
+    pub files: &'a dyn Files,
+}
+
+impl NextStart<'_> {
+    /// Files that the app must not be able to change.
+    pub fn guarded(&self) -> Named {
+        let mut files = Vec::new();
+        files.extend(self.loaded.path.clone().map(|path| ("the profile", path)));
+        files.extend(self.itself().map(|path| ("remit-init", path)));
+        let events = self.options.events.path().filter(|path| !self.is_device(path));
+        files.extend(events.map(|path| ("the event file", path.to_owned())));
+        files.extend(self.users().map(|path| ("which --run-as reads", path)));
+        files
+    }
+
+    /// Links that the app must not be able to change, and names that it must not be able to
+    /// make. By which links remit-init itself was reached, only its own name tells.
+    pub fn links(&self) -> Named {
+        let mut links = self.loaded.kept.clone();
+        let named = self.called_as.filter(|name| name.as_os_str().as_bytes().contains(&b'/'));
+        let before_itself = self.called_as.map(|name| self.before_itself(name.as_os_str()));
+        let to_files =
+            [("a link to remit-init", named), ("a link to the event file", self.options.events.path())];
+        for (what, path) in to_files {
+            links.extend(path.into_iter().flat_map(|path| self.trail(path).links).map(|link| (what, link)));
+        }
+        let searched = [
+            ("which --run-as reads", self.users().collect()),
+            ("which is found before remit-init along PATH", before_itself.unwrap_or_default()),
+            ("which is found before COMMAND along PATH", self.before_command()),
+            ("which env finds before COMMAND's interpreter along PATH", self.before_interpreter()),
+        ];
+        for (what, paths) in searched {
+            let trails = paths.iter().map(|path| self.trail(path));
+            let names = trails.flat_map(|trail| trail.links.into_iter().chain([trail.end]));
+            links.extend(names.map(|name| (what, name)));
+        }
+        links.sort();
+        links.dedup();
+        links
+    }
+
+    fn trail(&self, path: &Path) -> crate::image::Trail {
+        self.files.trail(&std::path::absolute(path).unwrap_or_else(|_| path.into()))
+    }
+
+    fn itself(&self) -> Option<PathBuf> {
+        std::fs::read_link("/proc/self/exe").ok()
+    }
+
+    fn users(&self) -> impl Iterator<Item = PathBuf> + use<> {
+        let read = self.options.run_as.is_some();
+        ["/etc/passwd", "/etc/group"].into_iter().filter(move |_| read).map(PathBuf::from)
+    }
+
+    /// What is written to /dev/null is nobody's to guard.
+    fn is_device(&self, path: &Path) -> bool {
+        matches!(self.files.look(path), Ok(Some(look)) if look.kind == FileKind::Device)
+    }
+
+    /// An engine finds an ENTRYPOINT without a slash along the container's PATH.
+    fn before_itself(&self, name: &OsStr) -> Vec<PathBuf> {
+        let look = |path: &Path| self.files.look(path).ok().flatten().map(|look| look.id);
+        let itself = self.itself().and_then(|path| look(&path));
+        command::tried_before(name, self.path.as_deref(), |path| itself.is_some() && look(path) == itself)
+    }
+
+    fn before_command(&self) -> Vec<PathBuf> {
+        let is_found = |path: &Path| path == self.found;
+        command::tried_before(&self.options.command[0], self.path.as_deref(), is_found)
+    }
+
+    /// `#!/usr/bin/env NAME` names nothing but a name.
+    fn before_interpreter(&self) -> Vec<PathBuf> {
+        let Ok(Executable::Script(env, Some(argument))) = self.files.executable(self.found) else {
+            return Vec::new();
+        };
+        let mut words = argument.split_whitespace();
+        let name = words.find(|word| !word.starts_with('-') && !word.contains('='));
+        let name = name.filter(|_| env.file_name() == Some("env".as_ref()));
+        let runs = |path: &Path| matches!(self.files.look(path), Ok(Some(look)) if look.kind == FileKind::Regular && look.mode & 0o111 != 0);
+        name.map(|name| command::tried_before(name.as_ref(), self.path.as_deref(), runs)).unwrap_or_default()
+    }
+}
