@@ -17,6 +17,7 @@ mod queue;
 pub mod redact;
 pub mod scribe;
 pub mod sink;
+pub mod stream;
 mod termination;
 pub mod time;
 

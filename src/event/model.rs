@@ -8,13 +8,14 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::names::{Action, ErrnoName, Kind, LayerName, LayerState, SignalName, Source};
 use super::time::{seconds, utc};
 use crate::kernel::Arch;
 use crate::profile::Mode;
+use crate::visible;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -239,7 +240,8 @@ impl Object {
 }
 
 /// One operation of a JSON Patch (RFC 6902).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PatchOp {
     /// What to do.
     pub op: Op,
@@ -250,7 +252,7 @@ pub struct PatchOp {
 }
 
 /// The operations that a hint needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Op {
@@ -365,7 +367,11 @@ impl<B: Serialize> Tail<'_, B> {
         let mut json =
             serde_json::to_string(self).expect("every key is a string and every path was made text");
         json.remove(0);
-        json
+        // The line may go to a terminal, and serde_json leaves DEL, C1 and the like.
+        match visible::line(&json) {
+            Cow::Borrowed(_) => json,
+            Cow::Owned(escaped) => escaped,
+        }
     }
 }
 

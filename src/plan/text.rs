@@ -6,6 +6,7 @@ use std::fmt;
 use super::{Plan, PolicyProgram, ProgramTarget, step, words};
 use crate::filter::{Access, compile};
 use crate::profile::Mode;
+use crate::visible;
 
 /// Lines are wrapped at this many characters.
 const WIDTH: usize = 100;
@@ -50,7 +51,7 @@ impl fmt::Display for Plan {
         section(f, "notes", self.notes.iter().cloned())?;
         section(f, "steps", self.steps().iter().enumerate().map(|(at, step)| format!("{}. {step}", at + 1)))?;
         match self.refusal() {
-            Some(refusal) => writeln!(f, "\nrefused to start: {refusal}"),
+            Some(refusal) => writeln!(f, "\nrefused to start: {}", visible::line(&refusal)),
             None => Ok(()),
         }
     }
@@ -272,6 +273,7 @@ fn wrapped<'a>(f: &mut fmt::Formatter<'_>, lead: &str, words: impl Iterator<Item
     let mut line = format!("  {lead}");
     let mut fresh = true;
     for word in words {
+        let word = &*visible::line(word);
         if !fresh && line.chars().count() + 1 + word.chars().count() > WIDTH {
             writeln!(f, "{line}")?;
             line = "      ".to_owned();

@@ -40,6 +40,7 @@ use crate::supervise::trace::examine::digest;
 use crate::supervise::verdict::{Rulebook, program::Called, program::Target};
 use crate::sys;
 use crate::sys::signal::Mask;
+use crate::visible;
 
 /// Runs the shim and answers with its exit code.
 pub fn main(
@@ -82,17 +83,17 @@ fn story(
     let path = variable("PATH");
     let mut options = match options::read(args, dialect, &variable)? {
         Asked::Print(text) => {
-            say(&mut std::io::stdout(), &text);
+            say(&mut std::io::stdout(), &visible::lines(&text));
             return Ok(0);
         }
         Asked::PrintError(text) => {
-            say(&mut std::io::stderr(), &text);
+            say(&mut std::io::stderr(), &visible::lines(&text));
             return Ok(0);
         }
         Asked::Doctor { json } => {
             let diagnosis = examine::here(true);
             let text = if json { format!("{}\n", diagnosis.to_value()) } else { diagnosis.to_string() };
-            say(&mut std::io::stdout(), &text);
+            say(&mut std::io::stdout(), &visible::lines(&text));
             return Ok(diagnosis.verdict.code());
         }
         Asked::Run(options) => *options,
