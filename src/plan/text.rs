@@ -70,13 +70,11 @@ impl Plan {
                 if program.entry {
                     line += ", COMMAND may be this";
                 }
-                let runs: Vec<_> = self
-                    .policy
-                    .programs
-                    .iter()
-                    .filter(|other| program.may_run.contains(&other.index))
-                    .map(PolicyProgram::called)
-                    .collect();
+                // Both are in the profile's order.
+                let others = &self.policy.programs;
+                let runs = program.may_run.iter();
+                let runs = runs.filter_map(|run| others.binary_search_by_key(run, |other| other.index).ok());
+                let runs: Vec<_> = runs.map(|at| others[at].called()).collect();
                 line += &program.pins();
                 if !runs.is_empty() {
                     line += &format!(", may run {}", runs.join(" "));
