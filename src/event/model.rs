@@ -1,6 +1,6 @@
 //! The events, as values whose serde form is exactly the documented line.
 //!
-//! An [`Event`] knows what happened; seq, time and policy are put around it when
+//! An [`Event`] knows what happened; seq, nonce, time and policy are put around it when
 //! it is written ([`Event::tail`], [`line()`]). Keys come in the order of the
 //! fields here.
 
@@ -339,9 +339,10 @@ impl Event {
     }
 }
 
-/// A whole line, with its end: the number that it got, then an event's tail.
-pub fn line(seq: u64, tail: &str) -> String {
-    format!("{{\"remit\":1,\"seq\":{seq},{tail}\n")
+/// A whole line, with its end: the number that it got and the start's nonce, then an
+/// event's tail.
+pub fn line(seq: u64, nonce: &str, tail: &str) -> String {
+    format!("{{\"remit\":1,\"seq\":{seq},\"nonce\":\"{nonce}\",{tail}\n")
 }
 
 #[derive(Serialize)]

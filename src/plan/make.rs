@@ -33,7 +33,7 @@ impl Plan {
         let enforce = mode == Mode::Enforce;
         let mut programs = Programs::find(profile, place, files, kernel.arch)?;
         let mut notes = std::mem::take(&mut programs.notes);
-        let sockets = Sockets::of(profile, kernel, mode);
+        let sockets = Sockets::of(profile, kernel, mode, place.event_socket.is_some());
         let mut granted = Granted::find(profile, kernel, place, files, &programs)?;
         notes.append(&mut granted.notes);
         notes.extend(sockets.notes(profile));
@@ -86,6 +86,7 @@ impl Plan {
             unix: sockets.unix,
             unix_named: sockets.unix_named,
             makes_sockets: sockets.made,
+            event_socket: place.event_socket.clone(),
             listen: endpoints(&profile.network.listen, files),
             connect: endpoints(&profile.network.connect, files),
             names: profile.files.iter().any(has_names),

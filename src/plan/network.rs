@@ -24,6 +24,8 @@ pub(super) struct Sockets {
     pub unix_named: bool,
     /// Some entry tells apart what no rule of the kernel does: an address, or a name.
     pub by_name: bool,
+    /// Events go to a unix socket, and the app may make sockets that could connect to it.
+    pub near_events: bool,
     /// So the supervisor makes every socket, and binds and connects it itself.
     pub made: bool,
 }
@@ -32,7 +34,7 @@ pub(super) struct Sockets {
 const EVERY: (u16, u16) = (0, u16::MAX);
 
 impl Sockets {
-    pub fn of(profile: &Profile, kernel: &Kernel, mode: Mode) -> Sockets {
+    pub fn of(profile: &Profile, kernel: &Kernel, mode: Mode, event_socket: bool) -> Sockets {
         let network = &profile.network;
         let both = || network.listen.iter().chain(&network.connect).map(|entry| &entry.what);
         let unix = both().any(|endpoint| matches!(endpoint, Endpoint::UnixAny));
@@ -41,6 +43,7 @@ impl Sockets {
         let addressed =
             both().any(|endpoint| matches!(endpoint, Endpoint::Tcp(tcp) if tcp.network.is_some()));
         let by_name = unix_named || addressed;
+        let near_events = event_socket && (unix || unix_named);
         let hands_over = kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send);
         Sockets {
             listen_tcp: ports(&network.listen),
@@ -51,7 +54,8 @@ impl Sockets {
             listens: !network.listen.is_empty(),
             unix_named,
             by_name,
-            made: mode == Mode::Enforce && by_name && hands_over,
+            near_events,
+            made: mode == Mode::Enforce && (by_name || near_events) && hands_over,
         }
     }
 

@@ -27,7 +27,7 @@ use self::refusal::{Dialect, Refused};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::source::{self, Loaded};
 use crate::enforce::{examine, place, probe};
-use crate::event::{self, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start};
+use crate::event::{self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start};
 use crate::image::live::Live;
 use crate::plan::{Layer, LayerState, Plan};
 use crate::profile::{Fallback, Mode, RunAs};
@@ -184,12 +184,15 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
         profile.run_as = Some(ids);
     }
     let embedded = this.loaded.path.is_none();
-    let place = place::here(
+    let mut place = place::here(
         Some(this.init.found.clone()),
         guarded(options, &this.loaded),
         this.links.clone(),
         embedded,
     )?;
+    if let Destination::Unix(path) = &options.events {
+        place.event_socket = Some(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+    }
     // Opened before the plan, which protects the file of one that has just been made;
     // its thread starts after the launch, since a fork takes only one thread along.
     let sink = Sink::open(&options.events, sys::process::duplicate)?;
@@ -247,6 +250,12 @@ fn guarded(options: &Options, loaded: &Loaded) -> Vec<(&'static str, PathBuf)> {
     files.extend(std::fs::read_link("/proc/self/exe").ok().map(|path| ("remit-init", path)));
     let events = options.events.path().filter(|path| !is_device(path));
     files.extend(events.map(|path| ("the event file", path.to_owned())));
+    // An inherited descriptor may be open on a file that has a path here.
+    if let Destination::Fd(number @ 3..) = options.events {
+        let behind = std::fs::read_link(format!("/proc/self/fd/{number}")).ok();
+        let behind = behind.filter(|path| path.is_absolute() && path.exists() && !is_device(path));
+        files.extend(behind.map(|path| ("the event file", path)));
+    }
     files
 }
 
@@ -334,7 +343,7 @@ fn watch(
     app: i32,
 ) -> Result<Watch, String> {
     let policy = event::Policy { name: plan.name.clone(), digest: this.loaded.document.digest.clone() };
-    let scribe = Arc::new(Scribe::start(sink, options.level, policy, options.redaction));
+    let scribe = Arc::new(Scribe::start(sink, options.level, policy, options.redaction, beginning(options)?));
     event::log::in_background()?;
     let identity = Identity::own().map_err(|errno| format!("own ids: {errno}"))?;
     let args = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -392,6 +401,19 @@ fn watch(
             Box::new(move || judge.run())
         }),
         journal: None,
+    })
+}
+
+/// A new nonce, and whether the start event comes first. The child, which is to be the app,
+/// was forked before, so that not even its memory had the nonce.
+fn beginning(options: &Options) -> Result<Beginning, String> {
+    let [high, low, _] = sys::process::random().map_err(|errno| format!("getrandom: {errno}"))?;
+    let is_shared = matches!(options.events, Destination::Stderr | Destination::Fd(_));
+    let is_written = options.events_named || options.level == event::Level::All;
+    Ok(Beginning {
+        nonce: format!("{high:016x}{low:016x}"),
+        is_written,
+        is_waited_for: is_written && is_shared,
     })
 }
 
