@@ -23,3 +23,4 @@ pub mod sys;
 pub mod syscalls;
 #[cfg(feature = "tool")]
 pub mod tool;
+pub mod visible;

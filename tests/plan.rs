@@ -57,6 +57,7 @@ fn place() -> Place {
         hard_limits: [Some(1024), None, None],
         standard_files: Vec::new(),
         guarded: vec![("the profile", "/etc/remit.json".into())],
+        event_socket: None,
         links: vec![("a link to the profile", "/links/remit.json".into())],
         mounts: Vec::new(),
         embedded: false,

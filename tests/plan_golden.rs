@@ -100,6 +100,7 @@ fn place() -> Place {
         hard_limits: [Some(1 << 20), None, None],
         standard_files: vec!["/dev/null".into()],
         guarded: vec![("the profile", "/etc/remit/profile.json".into())],
+        event_socket: None,
         links: Vec::new(),
         mounts: Vec::new(),
         embedded: false,

@@ -23,6 +23,7 @@ fn diagnosed(kernel: Kernel, facts: Facts) -> Diagnosis {
         hard_limits: [None; 3],
         standard_files: Vec::new(),
         guarded: Vec::new(),
+        event_socket: None,
         links: Vec::new(),
         mounts: Vec::new(),
         embedded: false,

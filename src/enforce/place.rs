@@ -45,6 +45,7 @@ pub fn here(
         ],
         standard_files: standard_files(),
         guarded,
+        event_socket: None,
         links,
         mounts: crate::plan::mounts::parse(
             &std::fs::read_to_string("/proc/self/mountinfo")

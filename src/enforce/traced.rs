@@ -110,7 +110,8 @@ pub fn begin(command: &Command, plan: &Plan) -> Result<Waiting, String> {
             // Or it would wait for itself where its parent dies.
             drop(go);
             let (step, errno) = perform(command, &confinement, &wait);
-            eprintln!("remit: {}: `{step}` failed: {errno}", command.program.to_string_lossy());
+            let what = format!("{}: `{step}` failed: {errno}", command.program.to_string_lossy());
+            eprintln!("remit: {}", crate::visible::line(&what));
             sys::process::exit_now(125)
         }
     }

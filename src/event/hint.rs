@@ -1,5 +1,11 @@
 //! Hints: the smallest change of the profile in force that would allow what was
 //! refused, as a JSON Patch (RFC 6902). A parent that is not there is added whole.
+//!
+//! A hint grants just what was refused: what a profile would read as a pattern is escaped,
+//! and what no profile can say exactly has no hint ([`Want::can_be_said`]). Which hints there
+//! can be is said here alone: who reads one from a log has it confirmed by [`Want::of`].
+
+mod wanted;
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +13,8 @@ use caps::Capability;
 use serde_json::{Value, json};
 
 use super::model::{Op, PatchOp};
-use crate::profile::Rights;
-use crate::syscalls::groups;
+use crate::profile::{self, ArgPattern, Rights};
+use crate::syscalls::{self, constants, groups};
 
 /// What was wanted and refused.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,11 +110,14 @@ pub enum Want {
 /// The operations that allow `want` in `profile`, to be applied in order; none
 /// where the profile allows it already or where no profile can.
 pub fn hint(profile: &Value, want: &Want) -> Vec<PatchOp> {
+    if !want.can_be_said() {
+        return Vec::new();
+    }
     match want {
         Want::Command(path) => command(profile, path),
         Want::Program { path, caller } => program(profile, path, *caller),
         Want::Applet { path, applet, caller } => self::applet(profile, path, applet, *caller),
-        Want::Arguments { program, args } => pinned(profile, *program, "args", json!(args)),
+        Want::Arguments { program, args } => arguments(profile, *program, args),
         Want::User { program, uid } => pinned(profile, *program, "user", json!(uid)),
         Want::Instances { program, most } => replaced(profile, *program, "instances", json!(most)),
         Want::Library { program, path } => library(profile, *program, path),
@@ -127,6 +136,38 @@ pub fn hint(profile: &Value, want: &Want) -> Vec<PatchOp> {
         }
         Want::WriteExecute => set(profile, "memory", "write_execute", json!(true)),
         Want::Processes(most) => set(profile, "limits", "processes", json!(most)),
+    }
+}
+
+impl Want {
+    /// Whether a profile has words for just this, and the reader takes them.
+    fn can_be_said(&self) -> bool {
+        let path = |path: &Path| path.to_str().is_some_and(|text| profile::path(text).is_ok());
+        match self {
+            Want::Command(file) | Want::Program { path: file, .. } => path(file),
+            Want::Library { path: file, .. } => path(file),
+            Want::File { path: file, rights } => path(file) && !rights.is_empty(),
+            // No name of a file is one that no file has.
+            Want::Applet { path: file, applet, .. } => {
+                path(file) && !applet.is_empty() && !applet.contains(['/', '\0'])
+            }
+            Want::Arguments { args, .. } => args.iter().all(|text| !text.contains('\0')),
+            // The last one is setresuid's word for "as it is".
+            Want::User { uid, .. } => *uid != u32::MAX,
+            Want::Instances { most, .. } | Want::Processes(most) => *most > 0,
+            Want::Digest { sha256, .. } => {
+                sha256.len() == 64 && sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            }
+            // A `*` at the end would be a pattern, and elsewhere the reader refuses it.
+            Want::Environment(name) => !name.is_empty() && !name.contains(['*', '=', '\0']),
+            Want::Listen(endpoint) | Want::Connect(endpoint) => profile::endpoint(endpoint).is_ok(),
+            Want::Syscall(name) | Want::AfterStartup(name) => syscalls::known(name).is_some(),
+            Want::SyscallWhen { call, arg, value } => {
+                let is_value = value.is_u64() || value.as_str().and_then(constants::value).is_some();
+                syscalls::known(call).is_some() && *arg <= 5 && is_value
+            }
+            Want::Capability(_) | Want::WriteExecute => true,
+        }
     }
 }
 
@@ -236,10 +277,6 @@ fn program(profile: &Value, path: &Path, caller: Option<usize>) -> Vec<PatchOp> 
 /// The applet where it is not listed, and the caller's edge to it alone.
 fn applet(profile: &Value, path: &Path, applet: &str, caller: Option<usize>) -> Vec<PatchOp> {
     let Some(path) = path.to_str().filter(|path| !may_be_changed(profile, path)) else { return Vec::new() };
-    // No name of a file is one that no file has.
-    if applet.is_empty() || applet.contains('\0') {
-        return Vec::new();
-    }
     let is_this = |entry: &Value| entry["path"] == json!(path) && entry["applet"] == json!(applet);
     let mut operations = Vec::new();
     if !elements(&profile["programs"]).any(is_this) {
@@ -259,6 +296,15 @@ fn applet(profile: &Value, path: &Path, applet: &str, caller: Option<usize>) -> 
         }
     }
     operations
+}
+
+/// One more alternative for a program's arguments, each of them exactly.
+fn arguments(profile: &Value, program: usize, args: &[String]) -> Vec<PatchOp> {
+    let exactly = |text: &String| match ArgPattern::escaped(text) {
+        Some(pattern) => json!({ "glob": pattern }),
+        None => json!(text),
+    };
+    pinned(profile, program, "args", args.iter().map(exactly).collect())
 }
 
 /// One more alternative of what an entry pins.

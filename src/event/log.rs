@@ -18,6 +18,8 @@ use tracing::span;
 use tracing::subscriber::{Interest, Subscriber};
 use tracing::{Event, Level, Metadata};
 
+use crate::visible;
+
 use super::scribe::{Shared, Unwritten, Voice};
 use super::sink::{Destination, Sink};
 
@@ -64,9 +66,7 @@ pub fn close(timeout: Duration) -> Result<(), Unwritten> {
 /// Writes what somebody asked for by a signal, whatever the level.
 pub fn report(text: &str) {
     let mut line = String::from("remit-init: ");
-    line.extend(
-        text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }),
-    );
+    line.push_str(&visible::line(text));
     write_without_waiting(2, line);
 }
 
@@ -190,9 +190,7 @@ struct OneLine<'a>(&'a mut String);
 
 impl fmt::Write for OneLine<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            if c.is_control() { self.0.extend(c.escape_default()) } else { self.0.push(c) }
-        }
+        self.0.push_str(&visible::line(text));
         Ok(())
     }
 }

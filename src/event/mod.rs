@@ -17,6 +17,7 @@ mod queue;
 pub mod redact;
 pub mod scribe;
 pub mod sink;
+pub mod stream;
 mod termination;
 pub mod time;
 
@@ -24,6 +25,6 @@ pub use hint::{Want, hint};
 pub use model::*;
 pub use names::{Action, Errno, ErrnoName, Kind, LayerName, LayerState, SignalName, Source};
 pub use redact::Redaction;
-pub use scribe::{Scribe, Unwritten};
+pub use scribe::{Beginning, Scribe, Unwritten};
 pub use sink::{Destination, Level, Sink};
 pub use termination::termination;

@@ -1,6 +1,6 @@
 //! The events, as values whose serde form is exactly the documented line.
 //!
-//! An [`Event`] knows what happened; seq, time and policy are put around it when
+//! An [`Event`] knows what happened; seq, nonce, time and policy are put around it when
 //! it is written ([`Event::tail`], [`line()`]). Keys come in the order of the
 //! fields here.
 
@@ -8,13 +8,14 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::names::{Action, ErrnoName, Kind, LayerName, LayerState, SignalName, Source};
 use super::time::{seconds, utc};
 use crate::kernel::Arch;
 use crate::profile::Mode;
+use crate::visible;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -239,7 +240,8 @@ impl Object {
 }
 
 /// One operation of a JSON Patch (RFC 6902).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PatchOp {
     /// What to do.
     pub op: Op,
@@ -250,7 +252,7 @@ pub struct PatchOp {
 }
 
 /// The operations that a hint needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Op {
@@ -337,9 +339,10 @@ impl Event {
     }
 }
 
-/// A whole line, with its end: the number that it got, then an event's tail.
-pub fn line(seq: u64, tail: &str) -> String {
-    format!("{{\"remit\":1,\"seq\":{seq},{tail}\n")
+/// A whole line, with its end: the number that it got and the start's nonce, then an
+/// event's tail.
+pub fn line(seq: u64, nonce: &str, tail: &str) -> String {
+    format!("{{\"remit\":1,\"seq\":{seq},\"nonce\":\"{nonce}\",{tail}\n")
 }
 
 #[derive(Serialize)]
@@ -365,7 +368,11 @@ impl<B: Serialize> Tail<'_, B> {
         let mut json =
             serde_json::to_string(self).expect("every key is a string and every path was made text");
         json.remove(0);
-        json
+        // The line may go to a terminal, and serde_json leaves DEL, C1 and the like.
+        match visible::line(&json) {
+            Cow::Borrowed(_) => json,
+            Cow::Owned(escaped) => escaped,
+        }
     }
 }
 

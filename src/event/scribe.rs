@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::errno::Errno;
 
 use super::ledger::Ledger;
-use super::model::{Dropped, Event, Policy, line};
+use super::model::{Dropped, Event, Policy, Start, line};
 use super::queue::{Item, Queue};
 use super::redact::{self, Redaction};
 use super::sink::{Level, Outlet, Sink, lost_connection};
@@ -34,7 +34,23 @@ pub struct Scribe {
     level: Level,
     policy: Policy,
     redaction: Redaction,
+    beginning: Beginning,
 }
+
+/// How the events of a start begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// What all events of this start carry: 32 hex digits that nobody else knows.
+    pub nonce: String,
+    /// The start event is written at whatever level.
+    pub is_written: bool,
+    /// Others write to the sink as well, so that the start event has to be there before the
+    /// app is.
+    pub is_waited_for: bool,
+}
+
+/// So long the start waits for a sink that does not take its first line.
+const FIRST_LINE: Duration = Duration::from_secs(1);
 
 /// Events that [`Scribe::close`] could not write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,13 +70,34 @@ impl std::fmt::Display for Unwritten {
 impl Scribe {
     /// Makes it ready; its thread starts with the first event. All signals have to be
     /// blocked before, so that none is delivered to it.
-    pub fn start(sink: Sink, level: Level, policy: Policy, redaction: Redaction) -> Scribe {
-        Scribe::over(sink, level, policy, redaction)
+    pub fn start(
+        sink: Sink,
+        level: Level,
+        policy: Policy,
+        redaction: Redaction,
+        beginning: Beginning,
+    ) -> Scribe {
+        Scribe::over(sink, level, policy, redaction, beginning)
     }
 
-    fn over(sink: impl Outlet, level: Level, policy: Policy, redaction: Redaction) -> Scribe {
-        let shared = Shared::start("events", sink, Voice::Events { policy: policy.clone(), seq: 0 });
-        Scribe { shared, level, policy, redaction }
+    fn over(
+        sink: impl Outlet,
+        level: Level,
+        policy: Policy,
+        redaction: Redaction,
+        beginning: Beginning,
+    ) -> Scribe {
+        let voice = Voice::Events { policy: policy.clone(), nonce: beginning.nonce.clone(), seq: 0 };
+        Scribe { shared: Shared::start("events", sink, voice), level, policy, redaction, beginning }
+    }
+
+    /// Takes the start event. Where it has to come before all that the app writes, it is
+    /// written when this returns, unless the sink does not take it for a second.
+    pub fn begin(&self, start: Start) {
+        self.record(Event::Start(start));
+        if self.beginning.is_waited_for && !self.shared.is_idle_within(FIRST_LINE) {
+            tracing::warn!("the start event is not written yet, so that others may write before it");
+        }
     }
 
     /// Whether everything is written, so that an event nobody would read need not
@@ -72,7 +109,8 @@ impl Scribe {
     /// Takes an event. It never waits for the sink, and never fails: what cannot
     /// be kept is counted.
     pub fn record(&self, mut event: Event) {
-        if self.level == Level::Violation && !event.matters() {
+        let begins = self.beginning.is_written && matches!(event, Event::Start(_));
+        if self.level == Level::Violation && !begins && !event.matters() {
             return;
         }
         redact::bound(&mut event, self.redaction);
@@ -122,16 +160,18 @@ pub(super) struct Shared {
     work: Condvar,
     /// The thread has ended.
     over: Condvar,
+    /// All is written.
+    idle: Condvar,
     /// Starts the thread; taken by the first who needs it.
-    thread: Mutex<Option<Start>>,
+    thread: Mutex<Option<Starter>>,
 }
 
 /// Starts the thread that writes.
-struct Start(Box<dyn FnOnce() -> io::Result<()> + Send>);
+struct Starter(Box<dyn FnOnce() -> io::Result<()> + Send>);
 
-impl std::fmt::Debug for Start {
+impl std::fmt::Debug for Starter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Start")
+        f.write_str("Starter")
     }
 }
 
@@ -158,7 +198,7 @@ impl State {
 #[derive(Debug)]
 pub(super) enum Voice {
     /// Numbered, and losses are events too.
-    Events { policy: Policy, seq: u64 },
+    Events { policy: Policy, nonce: String, seq: u64 },
     /// As it is.
     Diagnostics,
 }
@@ -166,13 +206,13 @@ pub(super) enum Voice {
 impl Voice {
     fn line(&mut self, item: &Item) -> String {
         match (self, item) {
-            (Voice::Events { policy, seq }, item) => {
+            (Voice::Events { policy, nonce, seq }, item) => {
                 *seq += 1;
                 match item {
-                    Item::Line { text, .. } => line(*seq, text),
+                    Item::Line { text, .. } => line(*seq, nonce, text),
                     Item::Lost { count, why } => {
                         let dropped = Event::Dropped(Dropped { count: *count, why: why.clone().into() });
-                        line(*seq, &dropped.tail(SystemTime::now(), policy))
+                        line(*seq, nonce, &dropped.tail(SystemTime::now(), policy))
                     }
                 }
             }
@@ -199,12 +239,13 @@ impl Shared {
             }),
             work: Condvar::new(),
             over: Condvar::new(),
+            idle: Condvar::new(),
             thread: Mutex::new(Some(Self::thread(name, shared.clone(), sink, voice))),
         })
     }
 
-    fn thread(name: &'static str, shared: Weak<Shared>, sink: impl Outlet, voice: Voice) -> Start {
-        Start(Box::new(move || {
+    fn thread(name: &'static str, shared: Weak<Shared>, sink: impl Outlet, voice: Voice) -> Starter {
+        Starter(Box::new(move || {
             let Some(shared) = shared.upgrade() else { return Ok(()) };
             let writer = Writer { shared, sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY };
             threads::run(name, move || writer.run())
@@ -227,6 +268,13 @@ impl Shared {
     pub(super) fn say(&self, text: String) {
         self.lock().push(text, 1);
         self.wake();
+    }
+
+    /// Waits until all is written, for at most so long. Whether it is.
+    fn is_idle_within(&self, timeout: Duration) -> bool {
+        let is_busy = |state: &mut State| !state.over && (state.in_hand > 0 || state.queue.stands_for() > 0);
+        let waited = self.idle.wait_timeout_while(self.lock(), timeout, is_busy);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -297,6 +345,7 @@ impl<S: Outlet> Writer<S> {
                 self.written = 0;
                 return true;
             }
+            shared.idle.notify_all();
             if state.closing {
                 return false;
             }
@@ -377,6 +426,7 @@ impl<S: Outlet> Writer<S> {
     fn finish(self) {
         self.shared.lock().over = true;
         self.shared.over.notify_all();
+        self.shared.idle.notify_all();
     }
 }
 

@@ -196,6 +196,10 @@ fn rules(call: &'static str, access: &Access) -> Result<Option<Vec<SeccompRule>>
             if conditions.is_empty() {
                 return Ok(Some(Vec::new()));
             }
+            // Each is an instruction at least: what is longer is not put together.
+            if rules.len() > MAX_INSTRUCTIONS {
+                return Err(Error::TooLong(alternatives.len()));
+            }
             rules.push(SeccompRule::new(conditions).map_err(Error::Compiler)?);
         }
     }
@@ -263,6 +267,7 @@ fn choices(call: &'static str, condition: &Condition) -> Result<Vec<Vec<SeccompC
         Test::Masked { mask, equals } => {
             vec![vec![compare(&len, SeccompCmpOp::MaskedEq(mask & most), *equals)?]]
         }
+        Test::NotIn(values) if values.len() > MAX_INSTRUCTIONS => return Err(Error::TooLong(values.len())),
         Test::NotIn(values) => {
             let (len, most) = match width {
                 Some(Width::Bits64) => (Qword, u64::MAX),

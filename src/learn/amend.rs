@@ -1,31 +1,44 @@
 //! Hints of violations → a proposed profile. A hint is a JSON Patch for the profile in
-//! force when it was written; many of them are put together here, so that what one adds
-//! whole does not take away what another added before.
+//! force when it was written. Only what [`Want::of`] confirms is taken: the hint that remit
+//! itself would have written about this very profile. What the hints want is then added to
+//! the profile as values, so that the order of the events makes no difference.
+
+mod additions;
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use self::additions::Additions;
 use super::Unusable;
-use super::grants;
-use crate::profile::{self, Document, Profile};
-use crate::syscalls::groups;
+use super::changes::{Change, changes};
+use crate::event::stream::{Lines, Origin, Provenance};
+use crate::event::{PatchOp, Want};
+use crate::profile::{self, Document};
 
 /// A proposal.
 #[derive(Debug)]
 pub struct Amended {
     /// The profile's text.
     pub text: String,
-    /// What is granted that was not.
-    pub added: Vec<String>,
+    /// All in which it differs from the profile.
+    pub changes: Vec<Change>,
     /// Violations with a hint that were read.
     pub hints: usize,
     /// What was left out, and why.
     pub left_out: Vec<String>,
+    /// What the reader has to know of the logs.
+    pub notes: Vec<String>,
 }
 
 /// An event, as far as it matters here.
 #[derive(Deserialize)]
 struct Event {
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    nonce: String,
     #[serde(default)]
     event: String,
     #[serde(default)]
@@ -33,7 +46,7 @@ struct Event {
     #[serde(default)]
     kind: String,
     #[serde(default)]
-    hint: Vec<Operation>,
+    hint: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -42,28 +55,30 @@ struct Policy {
     digest: String,
 }
 
-/// An operation of RFC 6902, with what it needs.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-struct Operation {
-    op: String,
-    path: String,
-    #[serde(default)]
-    value: Value,
-}
-
 /// A profile to which hints are put.
 pub struct Amendment<'d> {
     document: &'d Document,
     value: Value,
-    taken: Vec<Vec<Operation>>,
+    nonces: Vec<String>,
+    /// Each hint once, by its text, with the place where it was first read.
+    taken: BTreeMap<String, (String, Want)>,
     hints: usize,
     left_out: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl<'d> Amendment<'d> {
-    /// Nothing yet.
-    pub fn of(document: &'d Document) -> Amendment<'d> {
-        Amendment { document, value: document.value(), taken: Vec::new(), hints: 0, left_out: Vec::new() }
+    /// Nothing yet. Only events with one of `nonces` will count, where there are any.
+    pub fn of(document: &'d Document, nonces: &[String]) -> Amendment<'d> {
+        Amendment {
+            document,
+            value: document.value(),
+            nonces: nonces.to_vec(),
+            taken: BTreeMap::new(),
+            hints: 0,
+            left_out: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Takes the hints of one event file, line by line; `name` is what messages call it.
@@ -72,14 +87,12 @@ impl<'d> Amendment<'d> {
     /// # Errors
     /// The file cannot be read, or has no event at all.
     pub fn take(&mut self, name: &str, input: impl std::io::BufRead) -> Result<(), Unusable> {
-        let mut events = 0;
-        for (number, line) in input.split(b'\n').enumerate() {
-            let line = line.map_err(|error| Unusable(format!("{name}: cannot be read: {error}")))?;
-            let line = line.trim_ascii();
-            if !line.starts_with(b"{\"remit\"") {
-                continue;
-            }
-            let at = format!("{name}:{}", number + 1);
+        let mut provenance = Provenance::of(&self.nonces);
+        let (mut events, mut others, mut unproven) = (0, 0, 0);
+        let mut lines = Lines::of(input);
+        let failed = |error| Unusable(format!("{name}: cannot be read: {error}"));
+        while let Some((number, line)) = lines.next_event().map_err(failed)? {
+            let at = format!("{name}:{number}");
             let event: Event = match serde_json::from_slice(line) {
                 Ok(event) => event,
                 Err(error) => {
@@ -90,11 +103,16 @@ impl<'d> Amendment<'d> {
                 }
             };
             events += 1;
-            if event.event == "violation" && !event.hint.is_empty() {
-                self.hint(&at, event);
-            } else if event.event == "violation" {
-                self.left_out
-                    .push(format!("{at}: {}: it has no hint, since no profile can allow it", event.kind));
+            match provenance.origin(&event.event, event.seq, &event.nonce) {
+                Origin::Remit => {}
+                Origin::Other => {
+                    others += 1;
+                    continue;
+                }
+                Origin::Unproven => unproven += 1,
+            }
+            if event.event == "violation" {
+                self.violation(&at, event);
             }
         }
         if events == 0 {
@@ -102,222 +120,74 @@ impl<'d> Amendment<'d> {
                 "{name}: has no event of remit; expected lines that begin {{\"remit\":1"
             )));
         }
+        if others > 0 {
+            self.notes.push(format!(
+                "{name}: {others} lines that look like events have another nonce or none: another start's, or the app's \
+                 own; left out (--nonce NONCE takes those of another start)"
+            ));
+        }
+        if unproven > 0 {
+            self.notes.push(format!(
+                "{name}: does not begin with remit's start event, so the app may have written any of its lines; check \
+                 each addition (REMIT_EVENTS=stderr or a file puts the start event first)"
+            ));
+        }
         Ok(())
     }
 
-    fn hint(&mut self, at: &str, event: Event) {
+    fn violation(&mut self, at: &str, event: Event) {
+        let Some(operations) = event.hint.as_array().filter(|operations| !operations.is_empty()) else {
+            let why = "it has no hint, since no profile can allow just this";
+            return self.left_out.push(format!("{at}: {}: {why}", event.kind));
+        };
         self.hints += 1;
-        if self.taken.contains(&event.hint) {
+        let text = event.hint.to_string();
+        let first = operations[0]["path"].as_str().unwrap_or_default();
+        let left_out = |why: &str| format!("{at}: {}: the hint for {first} {why}", event.kind);
+        if event.policy.digest.is_empty() {
+            return self.left_out.push(left_out("does not say for which profile it is"));
+        }
+        if event.policy.digest != self.document.digest {
+            return self.left_out.push(left_out("is for another profile"));
+        }
+        if self.taken.contains_key(&text) {
             return;
         }
-        // An index means an entry of the profile that was in force, and of no other.
-        let counted = event.hint.iter().any(|operation| operation.path.split('/').any(is_index));
-        if counted && event.policy.digest != self.document.digest {
-            return self.leave_out(at, &event, "is for another profile, whose entries have other numbers");
+        let operations = serde_json::from_value::<Vec<PatchOp>>(event.hint.clone());
+        match operations.ok().and_then(|operations| Want::of(&self.value, &operations)) {
+            Some(want) => drop(self.taken.insert(text, (at.to_owned(), want))),
+            None => self.left_out.push(left_out("is none that remit gives for this profile")),
         }
-        let mut next = self.value.clone();
-        for operation in &event.hint {
-            if let Err(why) = apply(&mut next, operation) {
-                return self.leave_out(at, &event, &why);
-            }
-        }
-        if let Err(error) = profile::read(next.to_string().as_bytes()) {
-            let place = if error.pointer.is_empty() { "" } else { &*error.pointer };
-            let why = format!("would make the profile invalid: {place}: {}", error.message);
-            return self.leave_out(at, &event, &why);
-        }
-        self.value = next;
-        self.taken.push(event.hint);
-    }
-
-    fn leave_out(&mut self, at: &str, event: &Event, why: &str) {
-        let what = event.hint.first().map_or("", |operation| operation.path.as_str());
-        self.left_out.push(format!("{at}: {}: the hint for {what} {why}", event.kind));
     }
 
     /// The proposal.
     ///
     /// # Errors
-    /// It is no valid profile; it is, as each step was.
+    /// All together is no valid profile: it is too large.
     pub fn finish(self) -> Result<Amended, Unusable> {
-        let read = profile::read(self.value.to_string().as_bytes())
+        let mut left_out = self.left_out;
+        let mut additions = Additions::to(self.document);
+        for (at, want) in self.taken.into_values() {
+            additions.want(at, want);
+        }
+        let (profile, conflicts) = additions.made();
+        left_out.extend(conflicts.into_iter().map(|(at, why)| format!("{at}: the hint {why}")));
+        let text = profile::write(&profile);
+        let read = profile::read(text.as_bytes())
             .map_err(|error| Unusable(format!("the amended profile is not valid: {error}")))?;
-        Ok(Amended {
-            text: profile::write(&read.profile),
-            added: more(&self.document.profile, &read.profile),
-            hints: self.hints,
-            left_out: self.left_out,
-        })
+        let changes = changes(&self.document.profile, &read.profile);
+        Ok(Amended { text, changes, hints: self.hints, left_out, notes: self.notes })
     }
 }
 
-/// What `after` grants that `before` does not, by the names of grants. What is taken away
-/// after the start-up is no grant: one less of it is one more.
-fn more(before: &Profile, after: &Profile) -> Vec<String> {
-    const EARLY: &str = "startup_only ";
-    let (before, after) = (grants::keys(before), grants::keys(after));
-    let more = after.difference(&before).filter(|key| !key.starts_with(EARLY)).cloned();
-    let kept = before.difference(&after).filter_map(|key| key.strip_prefix(EARLY));
-    more.chain(kept.map(|call| format!("after start-up {call}"))).collect()
-}
-
-/// What one hint would grant more, one line each: the names of grants, or the place and the
-/// value where it is no grant but a limit or a condition of one. Empty where the hint does not
-/// apply to this profile.
+/// What one hint would change, one line each; empty where it is no hint for this profile.
 pub fn adds(document: &Document, hint: &Value) -> Vec<String> {
-    let operations: Vec<Operation> = serde_json::from_value(hint.clone()).unwrap_or_default();
-    let mut value = document.value();
-    if operations.iter().any(|operation| apply(&mut value, operation).is_err()) {
-        return Vec::new();
-    }
-    let Ok(read) = profile::read(value.to_string().as_bytes()) else { return Vec::new() };
-    let added = more(&document.profile, &read.profile);
-    if !added.is_empty() || read.profile == document.profile {
-        return added;
-    }
-    operations.iter().map(|operation| format!("{} {}", operation.path, operation.value)).collect()
-}
-
-fn is_index(step: &str) -> bool {
-    !step.is_empty() && step.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// Applies one operation; what is there already stays as it is, or is joined with.
-fn apply(document: &mut Value, operation: &Operation) -> Result<(), String> {
-    let (parent, last) = operation.path.rsplit_once('/').ok_or("has no place in the profile")?;
-    let last = last.replace("~1", "/").replace("~0", "~");
-    if !matches!(operation.op.as_str(), "add" | "replace") {
-        return Err(format!("has the operation {:?}, which no hint of a profile needs", operation.op));
-    }
-    let value = &operation.value;
-    if operation.op == "replace" && operation.path == "/syscalls/startup_only" {
-        return take_less_away(document, value);
-    }
-    // A list that another hint added whole, or that is not there at all.
-    if last == "-" && document.pointer(parent).is_none() {
-        return Err(format!("does not apply: {parent} is not there"));
-    }
-    match document.pointer_mut(parent) {
-        Some(Value::Array(items)) if last == "-" => {
-            put(items, value);
-            Ok(())
-        }
-        Some(Value::Array(items)) => {
-            match last.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
-                Some(item) => join(item, value, operation.op == "replace"),
-                None => Err(format!("does not apply: {} is not there", operation.path)),
-            }
-        }
-        Some(Value::Object(members)) => match members.get_mut(&last) {
-            Some(there) => join(there, value, operation.op == "replace"),
-            None if operation.op == "replace" => {
-                Err(format!("does not apply: {} is not there", operation.path))
-            }
-            None => {
-                members.insert(last, value.clone());
-                Ok(())
-            }
-        },
-        _ => Err(format!("does not apply: {parent} is not there")),
-    }
-}
-
-/// A hint of a call after the start-up leaves this call out of the list of what is taken
-/// away then; several of them leave out several. Groups are taken apart for that.
-fn take_less_away(document: &mut Value, wanted: &Value) -> Result<(), String> {
-    let Some(Value::Array(list)) = document.pointer_mut("/syscalls/startup_only") else {
-        return Err("does not apply: /syscalls/startup_only is not there".into());
-    };
-    let wanted = wanted.as_array().ok_or("has no list of calls")?;
-    let group = |entry: &Value| entry.as_str().or(entry["group"].as_str()).and_then(groups::named);
-    // Another hint may have taken a group apart that this one has whole.
-    let is_wanted = |part: &Value| {
-        let within =
-            |group: &groups::Group| part.as_str().is_some_and(|call| group.calls().contains_key(call));
-        wanted.iter().any(|entry| entry == part || group(entry).is_some_and(within))
-    };
-    let mut left: Vec<Value> = Vec::new();
-    for entry in std::mem::take(list) {
-        let parts = match group(&entry) {
-            Some(group) if !is_wanted(&entry) => group.calls().into_keys().map(Value::from).collect(),
-            _ => vec![entry],
-        };
-        for part in parts {
-            if is_wanted(&part) && !left.contains(&part) {
-                left.push(part);
-            }
-        }
-    }
-    *list = left;
-    Ok(())
-}
-
-/// Puts an item into a list: beside the others, or into the one that it is about.
-fn put(items: &mut Vec<Value>, value: &Value) {
-    if items.contains(value) {
-        return;
-    }
-    let same = items.iter_mut().find(|item| about(item) && about(value) && subject(item) == subject(value));
-    match same {
-        Some(item) if item.is_object() && value.is_object() => {
-            if let (Some(item), Some(value)) = (item.as_object_mut(), value.as_object()) {
-                join_members(item, value);
-            }
-        }
-        // A whole call beside one with a condition, or a path beside an object of it.
-        Some(item) if subject(item) == subject(value) && item.is_object() && value.is_string() => {
-            if item.get("in").is_some() || item.get("arg").is_some() {
-                items.push(value.clone());
-            }
-        }
-        _ => items.push(value.clone()),
-    }
-}
-
-/// Whether an item says what it is about.
-fn about(item: &Value) -> bool {
-    subject(item).is_some()
-}
-
-/// What an item of a list is about: a path, an endpoint, a call and its argument.
-fn subject(item: &Value) -> Option<String> {
-    let keys = ["path", "beneath", "endpoint", "capability", "group", "call"];
-    match item {
-        Value::String(text) => Some(text.clone()),
-        Value::Object(members) => {
-            let (key, what) = keys.iter().find_map(|key| Some((*key, members.get(*key)?.as_str()?)))?;
-            let part = members.get(if key == "call" { "arg" } else { "applet" });
-            Some(part.map_or(what.to_owned(), |part| format!("{what} {part}")))
-        }
-        _ => None,
-    }
-}
-
-fn join(there: &mut Value, value: &Value, replace: bool) -> Result<(), String> {
-    match (there, value) {
-        (Value::Array(items), Value::Array(more)) => more.iter().for_each(|item| put(items, item)),
-        (Value::Object(members), Value::Object(more)) => join_members(members, more),
-        // More processes than before, and never fewer than another hint needs.
-        (there @ Value::Number(_), Value::Number(_)) => {
-            if value.as_f64() > there.as_f64() {
-                *there = value.clone();
-            }
-        }
-        (there, value) if there == value => {}
-        (there, value) if replace || there.is_boolean() => *there = value.clone(),
-        _ => return Err("does not apply: something else stands there".into()),
-    }
-    Ok(())
-}
-
-fn join_members(members: &mut Map<String, Value>, more: &Map<String, Value>) {
-    for (key, value) in more {
-        match members.get_mut(key) {
-            // Scalars that say who it is are the same on both sides.
-            Some(there) => drop(join(there, value, false)),
-            None => drop(members.insert(key.clone(), value.clone())),
-        }
-    }
+    let operations = serde_json::from_value::<Vec<PatchOp>>(hint.clone()).unwrap_or_default();
+    let Some(want) = Want::of(&document.value(), &operations) else { return Vec::new() };
+    let mut additions = Additions::to(document);
+    additions.want(String::new(), want);
+    let profile = additions.made().0;
+    changes(&document.profile, &profile).into_iter().filter(|one| one.is_added).map(|one| one.what).collect()
 }
 
 #[cfg(test)]
@@ -331,6 +201,10 @@ mod tests {
         profile::read(profile.to_string().as_bytes()).expect("valid")
     }
 
+    fn added(found: &Amended) -> Vec<&str> {
+        found.changes.iter().filter(|one| one.is_added).map(|one| &*one.what).collect()
+    }
+
     fn amended(document: &Document, hints: &[Value]) -> Amended {
         let line = |hint: &Value| {
             let digest = &document.digest;
@@ -341,7 +215,7 @@ mod tests {
             .iter()
             .map(|hint| format!("{{\"remit\":1,{}", &line(hint).to_string()[1..].replace(",\"remit\":1", "")))
             .collect();
-        let mut amendment = Amendment::of(document);
+        let mut amendment = Amendment::of(document, &[]);
         amendment.take("events", lines.join("\n").as_bytes()).expect("events");
         amendment.finish().expect("valid")
     }
@@ -364,12 +238,13 @@ mod tests {
         let found = amended(&document, &hints);
         assert_eq!(found.left_out, [""; 0]);
         assert_eq!(
-            found.added,
+            added(&found),
             [
                 "connect tcp/53",
                 "edge /app -> /app",
                 "file /d read",
                 "file /d write",
+                "limit processes 9",
                 "listen tcp/80",
                 "listen tcp/81"
             ]
@@ -377,11 +252,12 @@ mod tests {
         let mut back = hints.clone();
         back.reverse();
         let other = amended(&document, &back);
-        assert_eq!(other.added, found.added);
+        assert_eq!(other.text, found.text);
         let proposed = profile::read(found.text.as_bytes()).expect("valid");
         assert_eq!(proposed.profile.limits.processes, Some(9));
-        // Once more, on what was proposed.
-        assert_eq!(amended(&proposed, &hints).text, found.text);
+        // What was proposed allows them already: each is no hint for it.
+        let again = amended(&proposed, &hints);
+        assert_eq!((again.text, again.left_out.len()), (found.text, hints.len()));
     }
 
     #[test]
@@ -389,7 +265,7 @@ mod tests {
         let add = |path: &str, value: Value| json!([{ "op": "add", "path": path, "value": value }]);
         let cases = [
             (add("/network", json!({ "listen": ["tcp/80"] })), vec!["listen tcp/80"]),
-            (add("/limits", json!({ "processes": 9 })), vec![r#"/limits {"processes":9}"#]),
+            (add("/limits", json!({ "processes": 9 })), vec!["limit processes 9"]),
             (add("/files/-", json!("/d")), vec![]),
             (json!("nonsense"), vec![]),
         ];
@@ -405,14 +281,27 @@ mod tests {
             json!([{ "op": "add", "path": "/files/-", "value": { "path": "/d", "allow": ["read"] } }]),
             json!([{ "op": "add", "path": "/files", "value": [{ "path": "/app", "allow": ["write"] }] }]),
             json!([{ "op": "remove", "path": "/programs" }]),
+            json!([{ "op": "add", "path": "/mode", "value": "off" }]),
+            json!([{ "op": "add", "path": "/run_as", "value": { "user": 0, "group": 0 } }]),
+            json!([{ "op": "add", "path": "/environment", "value": { "keep": ["LD_*"] } }]),
+            json!([{ "op": "add", "path": "/network", "value": { "listen": ["tcp/80"], "connect": ["tcp/80"] } }]),
+            json!([{ "op": "add", "path": "/programs/0/args", "value": [["..."]] }]),
+            json!([{ "op": "add", "path": "/files", "value": [{ "path": "/d", "allow": ["read"], "optional": true }] }]),
+            json!([{ "op": "add", "path": "/files", "value": [{ "path": "/d/../x", "allow": ["read"] }] }]),
+            json!([{ "op": "add", "path": "/files", "value": ["@elsewhere"] }]),
+            json!([{ "op": "add", "path": "/network", "value": { "listen": ["tcp/x"] } }]),
+            json!([{ "op": "replace", "path": "/programs/0/path", "value": "/x" }]),
+            json!([{ "op": "add", "path": "/syscalls", "value": { "allow": ["clone3"] } }]),
+            json!([{ "op": "add", "path": "", "value": {} }]),
+            json!(["nonsense"]),
         ];
         let document = document();
         let found = amended(&document, &hints);
-        assert_eq!(found.added, [""; 0]);
-        let said = ["/programs/7 is not there", "/files is not there", "/app is a program", "\"remove\""];
-        assert_eq!(found.left_out.len(), said.len(), "{:?}", found.left_out);
-        for (line, says) in found.left_out.iter().zip(said) {
-            assert!(line.contains(says), "{line}");
+        assert_eq!((found.changes, found.left_out.len()), (vec![], hints.len()));
+        for (number, line) in found.left_out.iter().enumerate() {
+            let at = format!("events:{}: k: the hint for ", number + 1);
+            let pointer = hints[number][0]["path"].as_str().unwrap_or_default();
+            assert!(line.starts_with(&format!("{at}{pointer} is none that remit gives")), "{line}");
         }
     }
 
@@ -425,10 +314,114 @@ mod tests {
              \"path\":\"/programs/0/may_run\",\"value\":[\"/app\"]}}]}}",
             document.digest
         );
-        let mut amendment = Amendment::of(&other);
+        let mut amendment = Amendment::of(&other, &[]);
         amendment.take("events", line.as_bytes()).expect("events");
         let found = amendment.finish().expect("valid");
         assert!(found.left_out[0].contains("another profile"), "{:?}", found.left_out);
+    }
+
+    #[test]
+    fn the_digest_is_always_checked() {
+        let document = document();
+        let hint = r#"[{"op":"add","path":"/network","value":{"listen":["tcp/80"]}}]"#;
+        for policy in ["", r#""policy":{},"#, r#""policy":{"digest":"sha256:0"},"#] {
+            let line = format!(r#"{{"remit":1,"event":"violation",{policy}"kind":"network","hint":{hint}}}"#);
+            let mut amendment = Amendment::of(&document, &[]);
+            amendment.take("events", line.as_bytes()).expect("events");
+            let found = amendment.finish().expect("valid");
+            assert_eq!((found.changes.len(), found.left_out.len()), (0, 1), "{policy}");
+            assert!(found.left_out[0].starts_with("events:1: network: the hint for /network "), "{policy}");
+        }
+    }
+
+    #[test]
+    fn another_nonce_than_the_first_starts_is_not_remits() {
+        let document = document();
+        let digest = &document.digest;
+        let event = |nonce: &str, seq: u64, rest: &str| {
+            format!(r#"{{"remit":1,"seq":{seq},"nonce":"{nonce}","policy":{{"digest":"{digest}"}},{rest}}}"#)
+        };
+        let hint = |port: u16| {
+            format!(
+                r#""event":"violation","hint":[{{"op":"add","path":"/network","value":{{"listen":["tcp/{port}"]}}}}]"#
+            )
+        };
+        let [ours, other] = ["a".repeat(32), "b".repeat(32)];
+        let lines = [
+            "some text of the app".to_owned(),
+            event(&ours, 1, r#""event":"start""#),
+            event(&other, 1, r#""event":"start""#),
+            event(&other, 2, &hint(1)),
+            event("", 3, &hint(2)),
+            event(&ours, 2, &hint(3)),
+        ];
+        let listens = |lines: &[String], nonces: &[String]| {
+            let mut amendment = Amendment::of(&document, nonces);
+            amendment.take("events", lines.join("\n").as_bytes()).expect("events");
+            let found = amendment.finish().expect("valid");
+            let ports: Vec<String> = added(&found).into_iter().map(str::to_owned).collect();
+            (ports, found.notes.len())
+        };
+        assert_eq!(listens(&lines, &[]), (vec!["listen tcp/3".to_owned()], 1));
+        assert_eq!(listens(&lines, std::slice::from_ref(&other)), (vec!["listen tcp/1".to_owned()], 1));
+        // Whoever wrote the first line, all of them are doubted.
+        assert_eq!(listens(&lines[3..], &[]).0.len(), 3);
+        assert_eq!(listens(&lines[3..], &[]).1, 1);
+    }
+
+    #[test]
+    fn wildcards_of_true_hints_are_literal() {
+        let profile = json!({ "remit": 1, "name": "x", "programs": [{ "path": "/app", "entry": true, "args": [["a"]] }] });
+        let document = profile::read(profile.to_string().as_bytes()).expect("valid");
+        let wants = [["*", "b"], ["...", ""], ["a*b", "\\*"]].map(|args| crate::event::Want::Arguments {
+            program: 0,
+            args: args.map(str::to_owned).to_vec(),
+        });
+        let hints = wants.map(|want| json!(crate::event::hint(&document.value(), &want)));
+        let found = amended(&document, &hints);
+        assert_eq!(found.left_out, [""; 0]);
+        let read = profile::read(found.text.as_bytes()).expect("valid").profile;
+        let alternatives = read.programs[0].args.as_ref().expect("listed");
+        let exact = |alternative: &Vec<crate::profile::ArgPattern>| {
+            alternative.iter().all(|one| matches!(one, crate::profile::ArgPattern::Exact(_)))
+        };
+        assert!(alternatives.len() == 4 && alternatives.iter().all(exact), "{alternatives:?}");
+        assert!(!found.text.contains("[\"*\"") && !found.text.contains("\"...\""), "{}", found.text);
+        for name in ["LD_DEBUG*", "*", "LD_*X"] {
+            let want = crate::event::Want::Environment(name.to_owned());
+            assert_eq!(crate::event::hint(&document.value(), &want), [], "{name}");
+        }
+        let file = crate::event::Want::File { path: "/d/*".into(), rights: crate::profile::Rights::WRITE };
+        let found = amended(&document, &[json!(crate::event::hint(&document.value(), &file))]);
+        assert_eq!(added(&found), ["file /d/* write"], "a path of a profile is never a pattern");
+    }
+
+    /// Twice as many hints cost about twice as much: counted in time, with room for a busy
+    /// machine, where a quadratic way would need sixteen times as long.
+    #[test]
+    fn many_hints_cost_what_they_are() {
+        let document = document();
+        let log = |count: usize| -> String {
+            let digest = &document.digest;
+            let event = |n: usize| {
+                format!(
+                    r#"{{"remit":1,"event":"violation","policy":{{"digest":"{digest}"}},"hint":[{{"op":"add","path":"/files","value":[{{"path":"/d/{n}","allow":["read"]}}]}}]}}"#
+                )
+            };
+            (0..count).map(|n| event(n) + "\n").collect()
+        };
+        let cost = |count: usize| {
+            let log = log(count);
+            let began = std::time::Instant::now();
+            let mut amendment = Amendment::of(&document, &[]);
+            amendment.take("events", log.as_bytes()).expect("events");
+            let found = amendment.finish().expect("valid");
+            assert_eq!(found.changes.len(), count);
+            began.elapsed()
+        };
+        let ratio = (0..3).map(|_| cost(16_000).as_secs_f64() / cost(4_000).as_secs_f64());
+        let best = ratio.fold(f64::INFINITY, f64::min);
+        assert!(best < 10.0, "four times as many hints cost {best} times as much");
     }
 
     #[test]
@@ -457,7 +450,7 @@ mod tests {
             assert_eq!(allow.len(), 2, "{allow:?}");
             assert!(allow.contains(&json!("connect")) && allow.contains(&json!("chroot")), "{allow:?}");
             for added in ["after start-up execve", "after start-up chroot", "after start-up @network"] {
-                assert!(found.added.iter().any(|one| one == added), "{added}: {:?}", found.added);
+                assert!(found.changes.iter().any(|one| one.is_added && one.what == added), "{added}: {:?}", found.changes);
             }
         }
     }

@@ -4,6 +4,7 @@ mod programs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::volatile::{as_named, literal};
 use super::calls::{self, Sections};
 use super::fact::{Fact, Seen};
 use super::files::{self, Files};
@@ -158,13 +159,13 @@ impl Builder<'_> {
         for (fact, seen) in self.facts {
             match fact {
                 Fact::Program(name) => {
-                    executed.insert(name.path.as_str());
+                    executed.insert(literal(&name.path));
                 }
                 Fact::Interpreter { interpreter, .. } => {
-                    executed.insert(interpreter.as_str());
+                    executed.insert(literal(interpreter));
                 }
                 Fact::Loader { loader, .. } => {
-                    executed.insert(loader.as_str());
+                    executed.insert(literal(loader));
                     Files::group(&mut dynamic, seen);
                 }
                 Fact::Connect { address } if NSCD.contains(&address.as_str()) => {
@@ -173,7 +174,7 @@ impl Builder<'_> {
                 _ => {}
             }
         }
-        let mut found = files::generalise(self.facts, &executed);
+        let mut found = files::generalise(self.facts, &executed.iter().map(|path| &**path).collect());
         for (group, more) in [(&mut found.runtime, dynamic), (&mut found.names, named)] {
             if let Some(seen) = more {
                 Files::group(group, &seen);
@@ -193,11 +194,7 @@ impl Builder<'_> {
         // A socket that is bound by a path is a new name there.
         for entry in &network.listen {
             if let Endpoint::UnixPath(path) = &entry.what
-                && let Some(directory) = path.parent()
-                && !found
-                    .rules
-                    .keys()
-                    .any(|rule| *rule == path.to_string_lossy() || directory.starts_with(rule))
+                && !path.ancestors().any(|above| found.rules.contains_key(&*above.to_string_lossy()))
             {
                 self.notes.push(format!(
                     "{} is bound, and the journal does not say that it was made",
@@ -205,7 +202,8 @@ impl Builder<'_> {
                 ));
             }
         }
-        for rule in found.rules.into_values() {
+        for mut rule in found.rules.into_values() {
+            rule.path = as_named(&rule.path).into_owned();
             for (word, seen) in &rule.seen {
                 self.because(format!("file {} {word}", rule.path), rule.because, seen);
             }

@@ -42,7 +42,8 @@ pub enum Fact {
         /// Whom.
         to: Name,
     },
-    /// A file or directory was used. A name that no other run will have stands as `*`.
+    /// A file or directory was used. A name that no other run will have stands as `*`,
+    /// and one that is really so as `\*`.
     File {
         /// As the app sees it.
         path: String,

@@ -1,6 +1,6 @@
 //! From files that were used to rules: classify each, then generalise by its class.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use super::fact::{Did, Fact, Mount, Seen};
@@ -80,7 +80,8 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, programs: &BTreeSet<&str>) -> 
         .collect();
     let changed: BTreeSet<&str> =
         uses.iter().filter(|(_, one)| one.changes_names()).map(|(path, _)| *path).collect();
-    let mut sorter = Sorter { programs, made, changed, read: BTreeMap::new(), into: Files::default() };
+    let executed = programs.iter().map(Path::new).collect();
+    let mut sorter = Sorter { programs, executed, made, changed, read: BTreeMap::new(), into: Files::default() };
     for (path, one) in &uses {
         sorter.sort(path, one);
     }
@@ -121,6 +122,8 @@ impl Did {
 
 struct Sorter<'o> {
     programs: &'o BTreeSet<&'o str>,
+    /// The same, in the order of paths.
+    executed: BTreeSet<&'o Path>,
     /// Directories that the app made itself.
     made: BTreeSet<&'o str>,
     /// Paths that were made or taken away.
@@ -252,7 +255,9 @@ impl<'o> Sorter<'o> {
     }
 
     fn changes_a_program(&self, place: &str) -> bool {
-        self.programs.iter().any(|program| Path::new(program).starts_with(place))
+        // What is below a path comes right after it.
+        let place = Path::new(place);
+        self.executed.range(place..).next().is_some_and(|program| program.starts_with(place))
     }
 
     fn grant(&mut self, place: &str, rights: Rights, because: &'static str, literal: &str, one: &Use) {
@@ -303,8 +308,10 @@ impl<'o> Sorter<'o> {
         // What is left of the tree: files, and directories that stand for theirs.
         let kept: BTreeSet<String> = children.into_values().flatten().collect();
         for (path, seen) in std::mem::take(&mut self.read) {
-            let above = kept.iter().find(|place| Path::new(&path).starts_with(place.as_str()));
-            let place = above.cloned().unwrap_or_else(|| path.clone());
+            // The highest one of those above it.
+            let above = Path::new(&path).ancestors().filter_map(Path::to_str);
+            let above = above.filter(|place| kept.contains(*place)).last();
+            let place = above.map_or_else(|| path.clone(), str::to_owned);
             let because = if place == path { IMAGE } else { COLLAPSED };
             let one = Use { did: [(Did::Read, seen)].into(), mounts: [&Mount::Image].into() };
             self.grant(&place, Rights::READ, because, &path, &one);
@@ -355,28 +362,28 @@ impl Files {
             Fact::Moved { from, to } => Some((from, to, *seen)),
             _ => None,
         });
-        let moved: Vec<_> = moved.collect();
-        // What was moved twice has the last target's at its first name.
-        for _ in 0..=moved.len() {
-            let mut more = false;
-            for (from, to, seen) in &moved {
-                let Some(rights) = self.governing(to).map(|rule| rule.rights.without(OF_NAMES)) else {
-                    continue;
-                };
-                let Some(path) = self.governing(from).map(|rule| rule.path.clone()) else { continue };
-                // What only was linked to was there, and is not made writable for that.
-                let lacks =
-                    |rule: &&mut Rule| rule.rights.intersects(CHANGING) && !rule.rights.contains(rights);
-                let Some(rule) = self.rules.get_mut(&path).filter(lacks) else { continue };
-                for word in rights.words().filter(|word| !rule.rights.words().any(|has| has == *word)) {
-                    rule.seen.entry(word).or_default().join(seen);
-                }
-                rule.rights = rule.rights.union(rights);
-                more = true;
+        // The rules that govern both ends, and the moves to what each rule governs: once one
+        // has more rights, only those may follow.
+        let governed = |path: &str| self.governing(path).map(|rule| rule.path.clone());
+        let moved: Vec<(String, String, &Seen)> =
+            moved.filter_map(|(from, to, seen)| Some((governed(from)?, governed(to)?, seen))).collect();
+        let mut towards: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (number, (_, to, _)) in moved.iter().enumerate() {
+            towards.entry(to).or_default().push(number);
+        }
+        let mut next: VecDeque<usize> = (0..moved.len()).collect();
+        while let Some(number) = next.pop_front() {
+            let (from, to, seen) = &moved[number];
+            let Some(rights) = self.rules.get(to).map(|rule| rule.rights.without(OF_NAMES)) else { continue };
+            // What only was linked to was there, and is not made writable for that.
+            let lacks = |rule: &&mut Rule| rule.rights.intersects(CHANGING) && !rule.rights.contains(rights);
+            let Some(rule) = self.rules.get_mut(from).filter(lacks) else { continue };
+            for word in rights.words().filter(|word| !rule.rights.words().any(|has| has == *word)) {
+                rule.seen.entry(word).or_default().join(seen);
             }
-            if !more {
-                return;
-            }
+            rule.rights = rule.rights.union(rights);
+            // What was moved twice has the last target's at its first name.
+            next.extend(towards.get(from.as_str()).into_iter().flatten());
         }
     }
 
@@ -387,14 +394,11 @@ impl Files {
 
     /// A rule below another that has all its rights says nothing.
     fn drop_what_is_covered(&mut self) {
-        let rules: Vec<Rule> = self.rules.values().cloned().collect();
-        for rule in &rules {
-            let covers = |above: &&Rule| {
-                above.path != rule.path
-                    && Path::new(&rule.path).starts_with(&above.path)
-                    && above.rights.contains(rule.rights)
-            };
-            let Some(above) = rules.iter().find(covers) else { continue };
+        let rules: BTreeMap<String, Rule> = self.rules.clone();
+        for rule in rules.values() {
+            let above = Path::new(&rule.path).ancestors().skip(1).filter_map(|place| rules.get(place.to_str()?));
+            // The highest one.
+            let Some(above) = above.filter(|above| above.rights.contains(rule.rights)).last() else { continue };
             self.rules.remove(&rule.path);
             if let Some(above) = self.rules.get_mut(&above.path) {
                 for (word, seen) in &rule.seen {

@@ -12,7 +12,7 @@ use super::Unusable;
 use super::fact::{Did, Fact, Mount, Name};
 use super::network::NSCD;
 use super::observations::{Observations, Phase, Run};
-use super::volatile::{template, volatile};
+use super::volatile::{literal, template, volatile};
 
 /// The version of the format that is read.
 pub const VERSION: u64 = 1;
@@ -286,7 +286,10 @@ fn observe(line: &Line, run: usize, into: &mut Observations) -> Result<bool, Str
                 file(path, did, mount, run, phase, into);
             }
             if matches!(&*line.op, "rename" | "link") && line.kind == "change" {
-                let named = |path: &str| template(path).unwrap_or_else(|| path.to_owned());
+                let named = |path: &str| {
+                    let path = literal(path);
+                    template(&path).unwrap_or_else(|| path.into_owned())
+                };
                 let (from, to) = (named(absolute(&line.path)?), named(absolute(&line.to)?));
                 into.add(Fact::Moved { from, to }, run, phase, None);
             }
@@ -416,7 +419,7 @@ fn mount(line: &Line, path: &str) -> Result<Mount, String> {
     Ok(match &*line.mount {
         _ if path.starts_with("/proc/") || path == "/proc" => Mount::Proc,
         "volume" if line.mount_point.is_empty() => Mount::Volume(None),
-        "volume" => Mount::Volume(Some(absolute(&line.mount_point)?.to_owned())),
+        "volume" => Mount::Volume(Some(literal(absolute(&line.mount_point)?).into_owned())),
         "tmpfs" => Mount::Tmpfs,
         "proc" => Mount::Proc,
         _ => Mount::Image,
@@ -432,11 +435,12 @@ fn file(path: &str, did: Did, mount: Mount, run: usize, phase: Phase, into: &mut
     if terminal && matches!(did, Did::Read | Did::Write) {
         file(path, Did::Ioctl, mount.clone(), run, phase, into);
     }
-    match template(path).filter(|_| !fixed) {
+    let kept = literal(path);
+    match template(&kept).filter(|_| !fixed) {
         Some(template) => {
             into.add(Fact::File { path: template, did, mount }, run, phase, Some(path));
         }
-        None => into.add(Fact::File { path: path.to_owned(), did, mount }, run, phase, None),
+        None => into.add(Fact::File { path: kept.into_owned(), did, mount }, run, phase, None),
     }
 }
 

@@ -12,6 +12,7 @@
 pub mod amend;
 mod build;
 mod calls;
+pub mod changes;
 pub mod classes;
 mod compose;
 pub mod confidence;

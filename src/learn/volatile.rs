@@ -1,5 +1,7 @@
 //! Names that no other run will have: pids, UUIDs, digests, random suffixes.
 
+use std::borrow::Cow;
+
 /// Whether a name of one file or directory is made anew in every run.
 pub fn volatile(name: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
@@ -57,6 +59,34 @@ pub fn template(path: &str) -> Option<String> {
     None
 }
 
+/// A path in which `*` stands for names that no other run will have alone: a file that is
+/// really called so has a `\` before it (and one more where its name had some).
+pub fn literal(path: &str) -> Cow<'_, str> {
+    each_name(path, |name| is_starred(name).then(|| format!("\\{name}")))
+}
+
+/// The path that [`literal`] was given.
+pub fn as_named(path: &str) -> Cow<'_, str> {
+    let named = |name: &str| {
+        let rest = name.strip_prefix('\\')?;
+        is_starred(rest).then(|| rest.to_owned())
+    };
+    each_name(path, named)
+}
+
+/// `*`, `\*`, `\\*`, …
+fn is_starred(name: &str) -> bool {
+    name.trim_start_matches('\\') == "*"
+}
+
+fn each_name(path: &str, other: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
+    if !path.contains('*') {
+        return Cow::Borrowed(path);
+    }
+    let names = path.split('/').map(|name| other(name).map_or(Cow::Borrowed(name), Cow::Owned));
+    Cow::Owned(names.collect::<Vec<_>>().join("/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +132,21 @@ mod tests {
         {
             assert!(!volatile(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_star_that_is_a_name_is_no_template() {
+        for (path, kept) in [
+            ("/d/*", r"/d/\*"),
+            ("/*/x", r"/\*/x"),
+            (r"/d/\*", r"/d/\\*"),
+            ("/d/a*b", "/d/a*b"),
+            ("/d/x", "/d/x"),
+        ] {
+            assert_eq!(literal(path), kept);
+            assert_eq!(as_named(kept), path);
+        }
+        assert_eq!(as_named("/d/*"), "/d/*", "what stands for others stays");
     }
 
     #[test]

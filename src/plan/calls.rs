@@ -1,7 +1,7 @@
 //! The filter: every call that a section of the profile brings, and how those that
 //! open, execute, connect or signal stay decided whoever brought them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use caps::CapsHashSet;
 
@@ -162,11 +162,15 @@ impl Calls<'_> {
             None if call.any => return Access::Allow,
             None => call.alternatives,
         };
+        let mut known: HashSet<Vec<Condition>> = HashSet::new();
+        if !call.extra.is_empty() {
+            known.extend(alternatives.iter().cloned());
+        }
         let paired = name == "socket" && self.says == Some(Says::Pair);
         for alternative in call.extra {
             let besides = if paired { startup::besides_the_pair(&alternative) } else { vec![alternative] };
             for alternative in besides {
-                if !alternatives.contains(&alternative) {
+                if known.insert(alternative.clone()) {
                     alternatives.push(alternative);
                 }
             }

@@ -85,8 +85,8 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
     let everyone = profile.programs.len();
     for (index, program) in profile.programs.iter().enumerate() {
         let at = |key: &str| format!("/programs/{index}/{key}");
-        let edges = programs.entries.iter().find(|entry| entry.index == index);
-        let edges = edges.map_or(0, |entry| entry.may_run.len());
+        let edges = programs.entries.binary_search_by_key(&index, |entry| entry.index);
+        let edges = edges.map_or(0, |at| programs.entries[at].may_run.len());
         // One program that may run nothing could at most be started anew as itself.
         if edges < everyone && everyone > 1 {
             rules.push(rule(at("may_run"), "it runs these alone".to_owned(), check));

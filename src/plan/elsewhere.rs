@@ -84,9 +84,10 @@ fn split(
         if is_link || outside.contains(&path) {
             continue;
         }
-        let holds = |other: &PathBuf| other.starts_with(&path);
+        // What is below a path comes right after it.
+        let holds = |path: &PathBuf| outside.range::<PathBuf, _>(path..).next().is_some_and(|other| other.starts_with(path));
         match granted.files.look_beside(&path) {
-            Ok(Some(look)) if look.kind == FileKind::Directory && outside.iter().any(holds) => {
+            Ok(Some(look)) if look.kind == FileKind::Directory && holds(&path) => {
                 split(granted, &path, outside, pointer)?;
             }
             Ok(Some(look)) => granted.walked(&look, ALL, pointer),

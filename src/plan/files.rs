@@ -1,6 +1,7 @@
 //! File entries against the image: what the supervisor decides by, what the kernel
 //! is told, and where the kernel's word is wider than the profile's.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
@@ -37,6 +38,8 @@ pub(super) struct Granted<'a> {
     /// `unix:*`: new names may be sockets.
     pub unix: bool,
     pub grants: Vec<FileGrant>,
+    /// Those of them that change something, see [`Granted::changing`].
+    changing: OnceCell<Vec<usize>>,
     /// By path, see [`in_order`].
     pub rules: BTreeMap<Vec<u8>, PathRule>,
     /// The directory of the last path that no link was part of.
@@ -113,6 +116,7 @@ impl<'a> Granted<'a> {
             hands_over: kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send),
             unix: network.any(|entry| entry.what == Endpoint::UnixAny),
             grants: Vec::new(),
+            changing: OnceCell::new(),
             rules: BTreeMap::new(),
             real: OsString::new(),
             widened: Vec::new(),
@@ -138,6 +142,17 @@ impl<'a> Granted<'a> {
         }
         granted.widened.sort_by(|a, b| (&a.path, &a.because).cmp(&(&b.path, &b.because)));
         Ok(granted)
+    }
+
+    /// The grants that change something, once all are there: they are few, and are asked for
+    /// each program.
+    pub fn changing(&self) -> impl Iterator<Item = &FileGrant> {
+        let changes = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
+        let at = self.changing.get_or_init(|| {
+            let grants = self.grants.iter().enumerate();
+            grants.filter(|(_, grant)| grant.rights.intersects(changes)).map(|(at, _)| at).collect()
+        });
+        at.iter().map(|at| &self.grants[*at])
     }
 
     /// A program, a loader or an interpreter: to be executed, and read.

@@ -152,6 +152,13 @@ fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, lacking: &mu
             "addresses, and unix sockets by their names, are held by the supervisor's look alone, which another thread can outrun",
         ));
     }
+    if sockets.near_events && !sockets.made {
+        lacking.push(Lacking::required(
+            "notification",
+            "Linux 5.14, or events that do not go to a unix socket",
+            "that the app does not connect to the socket that events go to is held by the supervisor's look alone, which another thread can outrun",
+        ));
+    }
     if abi < LandlockAbi::SCOPE {
         lacking.push(Lacking::said(
             "landlock-scope",

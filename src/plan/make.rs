@@ -33,7 +33,7 @@ impl Plan {
         let enforce = mode == Mode::Enforce;
         let mut programs = Programs::find(profile, place, files, kernel.arch)?;
         let mut notes = std::mem::take(&mut programs.notes);
-        let sockets = Sockets::of(profile, kernel, mode);
+        let sockets = Sockets::of(profile, kernel, mode, place.event_socket.is_some());
         let outside = match has(profile, FileGroup::Elsewhere) {
             true => elsewhere::outside(&programs, place, files)?,
             false => BTreeSet::new(),
@@ -92,6 +92,7 @@ impl Plan {
             unix: sockets.unix,
             unix_named: sockets.unix_named,
             makes_sockets: sockets.made,
+            event_socket: place.event_socket.clone(),
             listen,
             connect,
             names: has(profile, FileGroup::Names),

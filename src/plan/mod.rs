@@ -71,6 +71,8 @@ pub struct Place {
     /// Files that the app must not be able to write: the profile, the shim, the
     /// event file; each with the word that a message has for it.
     pub guarded: Vec<(&'static str, PathBuf)>,
+    /// The socket that events go to, which is one of them.
+    pub event_socket: Option<PathBuf>,
     /// Symbolic links that lead to those and to programs, where they lie, and names that
     /// nothing has yet: whoever replaces or makes one has another file read, or taken for
     /// a program, at the next start.
@@ -316,6 +318,8 @@ pub struct Policy {
     pub unix_named: bool,
     /// The supervisor makes every socket, and binds and connects it itself.
     pub makes_sockets: bool,
+    /// The socket that events go to, to which the app may not connect, whatever `network` says.
+    pub event_socket: Option<PathBuf>,
     /// What may be bound.
     pub listen: Vec<Endpoint>,
     /// What may be connected to.

@@ -26,6 +26,8 @@ pub(super) struct Sockets {
     pub by_name: bool,
     /// Some entry names an address.
     pub addressed: bool,
+    /// Events go to a unix socket, and the app may make sockets that could connect to it.
+    pub near_events: bool,
     /// So the supervisor makes every socket, and binds and connects it itself.
     pub made: bool,
 }
@@ -34,7 +36,7 @@ pub(super) struct Sockets {
 const EVERY: (u16, u16) = (0, u16::MAX);
 
 impl Sockets {
-    pub fn of(profile: &Profile, kernel: &Kernel, mode: Mode) -> Sockets {
+    pub fn of(profile: &Profile, kernel: &Kernel, mode: Mode, event_socket: bool) -> Sockets {
         let network = &profile.network;
         let both = || network.listen.iter().chain(&network.connect).map(|entry| &entry.what);
         let unix = both().any(|endpoint| matches!(endpoint, Endpoint::UnixAny));
@@ -43,6 +45,7 @@ impl Sockets {
         let addressed =
             both().any(|endpoint| matches!(endpoint, Endpoint::Tcp(tcp) if tcp.network.is_some()));
         let by_name = unix_named || addressed;
+        let near_events = event_socket && (unix || unix_named);
         let hands_over = kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send);
         Sockets {
             listen_tcp: ports(&network.listen),
@@ -54,7 +57,8 @@ impl Sockets {
             unix_named,
             by_name,
             addressed,
-            made: mode == Mode::Enforce && by_name && hands_over,
+            near_events,
+            made: mode == Mode::Enforce && (by_name || near_events) && hands_over,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Programs as inodes: each entry found, read, and followed to the loader and the
 //! interpreter that the kernel would start for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -54,9 +54,15 @@ impl Programs {
         arch: Arch,
     ) -> Result<Programs, PlanError> {
         let mut found = Programs::default();
+        let mut at = BTreeMap::<&Path, Vec<usize>>::new();
+        for (index, program) in profile.programs.iter().enumerate() {
+            at.entry(program.place.path()).or_default().push(index);
+        }
+        let mut known = Known::default();
         for (index, program) in profile.programs.iter().enumerate() {
             let pointer = format!("/programs/{index}");
             let Some(look) = found.stand(program, &pointer, place, files)? else { continue };
+            let before = found.held.len();
             let own_name = look.canonical.file_name().map(|name| name.to_string_lossy().into_owned());
             let target = match &program.place {
                 ProgramPlace::Beneath(_) => {
@@ -66,10 +72,12 @@ impl Programs {
                     )
                 }
                 ProgramPlace::Path(path) => {
-                    if found.is_twice(&look, program, &pointer, place)? {
+                    let id = look.id;
+                    if known.twice(id, program, found.entries.len()).map_or(Ok(false), |earlier| {
+                        found.is_twice(earlier, program, &pointer, place)
+                    })? {
                         continue;
                     }
-                    let id = look.id;
                     found.file(program, path, look, &pointer, files)?;
                     ProgramTarget::File(id)
                 }
@@ -78,7 +86,7 @@ impl Programs {
                 Some(path) => seen(files.look(path), path, &pointer)?.map(|look| look.id),
                 None => None,
             };
-            let libraries = found.libraries(program, &pointer, files)?;
+            let libraries = found.libraries(program, &pointer, before, files)?;
             found.names(program, files);
             found.entries.push(PolicyProgram {
                 index,
@@ -86,7 +94,7 @@ impl Programs {
                 target,
                 entry: program.entry,
                 interpreter,
-                may_run: edges(profile, program),
+                may_run: edges(&at, profile, program),
                 args: program.args.clone(),
                 applet: program.applet.clone(),
                 own_name: own_name.unwrap_or_default(),
@@ -142,17 +150,18 @@ impl Programs {
     }
 
     /// Where an entry's code may be mapped from; what the kernel maps for it was found by
-    /// then.
+    /// then, from `before` on.
     fn libraries(
         &mut self,
         program: &Program,
         pointer: &str,
+        before: usize,
         files: &dyn Files,
     ) -> Result<Option<Libraries>, PlanError> {
         let Some(listed) = &program.libraries else { return Ok(None) };
         let found = libraries::find(listed, pointer, files, &mut self.notes)?;
-        let is_own = |held: &&Held| held.because == pointer && held.look.kind == FileKind::Regular;
-        let own = self.held.iter().filter(is_own).map(|held| (held.look.id, held.look.canonical.clone()));
+        let is_own = |held: &&Held| held.look.kind == FileKind::Regular;
+        let own = self.held[before..].iter().filter(is_own).map(|held| (held.look.id, held.look.canonical.clone()));
         let libraries = Libraries { own: own.collect(), ..libraries::of(&found) };
         self.libraries.extend(found);
         Ok(Some(libraries))
@@ -199,30 +208,24 @@ impl Programs {
     /// only be told apart by `applet`. Embedded profiles list what they find.
     fn is_twice(
         &self,
-        look: &Look,
+        earlier: usize,
         program: &Program,
         pointer: &str,
         place: &Place,
     ) -> Result<bool, PlanError> {
-        let path = program.place.path();
-        let apart = |entry: &PolicyProgram| {
-            entry.applet.is_some() && program.applet.is_some() && entry.applet != program.applet
-        };
-        let same =
-            self.entries.iter().find(|entry| entry.target == ProgramTarget::File(look.id) && !apart(entry));
-        match same {
-            None => Ok(false),
-            Some(_) if place.embedded => Ok(true),
-            Some(other) => Err(PlanError::at(
-                format!("{pointer}/path"),
-                format!(
-                    "`{}` is the same file as `{}` (/programs/{}); list it once, or give each an `applet` of its own",
-                    path.display(),
-                    other.path.display(),
-                    other.index
-                ),
-            )),
+        if place.embedded {
+            return Ok(true);
         }
+        let other = &self.entries[earlier];
+        Err(PlanError::at(
+            format!("{pointer}/path"),
+            format!(
+                "`{}` is the same file as `{}` (/programs/{}); list it once, or give each an `applet` of its own",
+                program.place.path().display(),
+                other.path.display(),
+                other.index
+            ),
+        ))
     }
 
     /// One file: what it is, and what the kernel starts for it.
@@ -346,7 +349,8 @@ impl Programs {
 
     fn derive(&mut self, path: PathBuf, role: Role, look: Look, pointer: &str) {
         let entry = Derived { path, role, because: pointer.to_owned() };
-        if !self.derived.contains(&entry) {
+        // Those of one entry stand together, at the end.
+        if !self.derived.iter().rev().take_while(|one| one.because == pointer).any(|one| *one == entry) {
             self.derived.push(entry);
             self.held.push(Held { look, role: Some(role), because: pointer.to_owned() });
         }
@@ -363,17 +367,15 @@ impl Programs {
     /// that lies below a directory of programs is one of them; a loader there is
     /// still none, since it would run anything that can be read.
     pub fn only_derived(&self) -> BTreeMap<FileId, Role> {
-        let is_program = |id: FileId| {
-            self.entries
-                .iter()
-                .any(|entry| matches!(entry.target, ProgramTarget::File(program) if program == id))
-        };
-        let is_beneath = |path: &Path| {
-            self.entries.iter().any(|entry| match &entry.target {
-                ProgramTarget::Beneath(directory) => path.starts_with(directory),
-                ProgramTarget::File(_) => false,
-            })
-        };
+        let (mut files, mut directories) = (BTreeSet::new(), BTreeSet::new());
+        for entry in &self.entries {
+            match &entry.target {
+                ProgramTarget::File(id) => drop(files.insert(*id)),
+                ProgramTarget::Beneath(directory) => drop(directories.insert(directory.as_path())),
+            }
+        }
+        let is_program = |id: FileId| files.contains(&id);
+        let is_beneath = |path: &Path| path.ancestors().any(|above| directories.contains(above));
         let derived = self
             .held
             .iter()
@@ -387,13 +389,43 @@ impl Programs {
     }
 }
 
-/// The entries that `program` may run, by their places in the profile.
-fn edges(profile: &Profile, program: &Program) -> Vec<usize> {
-    let leads = |edge: &Edge, other: &Program| {
-        edge.path == other.place.path() && (edge.applet.is_none() || edge.applet == other.applet)
-    };
-    let named = |other: &Program| program.may_run.iter().any(|edge| leads(&edge.what, other));
-    profile.programs.iter().enumerate().filter(|(_, other)| named(other)).map(|(index, _)| index).collect()
+/// The entries that `program` may run, by their places in the profile; `at` has the entries
+/// of each path.
+fn edges(at: &BTreeMap<&Path, Vec<usize>>, profile: &Profile, program: &Program) -> Vec<usize> {
+    let leads = |edge: &Edge, other: &Program| edge.applet.is_none() || edge.applet == other.applet;
+    let mut edges = BTreeSet::new();
+    for edge in program.may_run.iter().map(|edge| &edge.what) {
+        let there = at.get(edge.path.as_path()).into_iter().flatten();
+        edges.extend(there.filter(|index| leads(edge, &profile.programs[**index])));
+    }
+    edges.into_iter().collect()
+}
+
+/// The entries of each file that were found so far, by their places in the list.
+#[derive(Default)]
+struct Known {
+    first: BTreeMap<FileId, usize>,
+    /// The first for all of a file, and for each applet.
+    same: BTreeMap<(FileId, Option<String>), usize>,
+}
+
+impl Known {
+    /// The first entry of the same file that is not told apart from this one by its applet.
+    /// This one is known from now on.
+    fn twice(&mut self, id: FileId, program: &Program, here: usize) -> Option<usize> {
+        let own = (id, program.applet.clone());
+        let earlier = match program.applet {
+            None => self.first.get(&id).copied(),
+            Some(_) => {
+                [self.same.get(&(id, None)), self.same.get(&own)].into_iter().flatten().min().copied()
+            }
+        };
+        if earlier.is_none() {
+            self.first.entry(id).or_insert(here);
+            self.same.insert(own, here);
+        }
+        earlier
+    }
 }
 
 /// A look whose failure is an error at `pointer`.

@@ -85,7 +85,7 @@ fn refuse_change(granted: &Granted<'_>, path: &Path, what: &str) -> Result<(), P
 }
 
 fn refuse_change_of(granted: &Granted<'_>, path: &Path, what: &str) -> Result<(), PlanError> {
-    match granted.grants.iter().find(|grant| changes(grant, path)) {
+    match granted.changing().find(|grant| changes(grant, path)) {
         None => Ok(()),
         Some(grant) => Err(PlanError::at(
             &*grant.rule,
@@ -102,7 +102,7 @@ fn refuse_change_of(granted: &Granted<'_>, path: &Path, what: &str) -> Result<()
 /// made near it: what is new there would be one.
 fn refuse_within(granted: &Granted<'_>, directory: &Path, what: &str) -> Result<(), PlanError> {
     let meets = |path: &Path| path.starts_with(directory) || directory.starts_with(path);
-    let bad = granted.grants.iter().find(|grant| {
+    let bad = granted.changing().find(|grant| {
         let names = grant.rights.intersects(Rights::CREATE.union(Rights::REMOVE));
         let inside = grant.rights.intersects(CHANGES) && grant.path.starts_with(directory);
         let beside = names && grant.exact && grant.path.parent().is_some_and(meets);

@@ -6,6 +6,7 @@ use std::fmt;
 use super::{Plan, PolicyProgram, ProgramTarget, step, words};
 use crate::filter::{Access, compile};
 use crate::profile::Mode;
+use crate::visible;
 
 /// Lines are wrapped at this many characters.
 const WIDTH: usize = 100;
@@ -50,7 +51,7 @@ impl fmt::Display for Plan {
         section(f, "notes", self.notes.iter().cloned())?;
         section(f, "steps", self.steps().iter().enumerate().map(|(at, step)| format!("{}. {step}", at + 1)))?;
         match self.refusal() {
-            Some(refusal) => writeln!(f, "\nrefused to start: {refusal}"),
+            Some(refusal) => writeln!(f, "\nrefused to start: {}", visible::line(&refusal)),
             None => Ok(()),
         }
     }
@@ -69,13 +70,11 @@ impl Plan {
                 if program.entry {
                     line += ", COMMAND may be this";
                 }
-                let runs: Vec<_> = self
-                    .policy
-                    .programs
-                    .iter()
-                    .filter(|other| program.may_run.contains(&other.index))
-                    .map(PolicyProgram::called)
-                    .collect();
+                // Both are in the profile's order.
+                let others = &self.policy.programs;
+                let runs = program.may_run.iter();
+                let runs = runs.filter_map(|run| others.binary_search_by_key(run, |other| other.index).ok());
+                let runs: Vec<_> = runs.map(|at| others[at].called()).collect();
                 line += &program.pins();
                 if !runs.is_empty() {
                     line += &format!(", may run {}", runs.join(" "));
@@ -272,6 +271,7 @@ fn wrapped<'a>(f: &mut fmt::Formatter<'_>, lead: &str, words: impl Iterator<Item
     let mut line = format!("  {lead}");
     let mut fresh = true;
     for word in words {
+        let word = &*visible::line(word);
         if !fresh && line.chars().count() + 1 + word.chars().count() > WIDTH {
             writeln!(f, "{line}")?;
             line = "      ".to_owned();

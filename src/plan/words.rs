@@ -44,7 +44,10 @@ pub(super) fn listed(files: &[&super::Derived]) -> String {
 /// One position of an argument list.
 pub(super) fn argument(pattern: &ArgPattern) -> String {
     match pattern {
-        ArgPattern::Exact(text) => text.clone(),
+        ArgPattern::Exact(text) => match ArgPattern::escaped(text) {
+            Some(pattern) => format!("glob:{pattern}"),
+            None => text.clone(),
+        },
         ArgPattern::Glob(text) => format!("glob:{text}"),
         ArgPattern::Rest => "...".to_owned(),
     }

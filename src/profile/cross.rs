@@ -1,6 +1,7 @@
 //! What no entry shows by itself: rules between the entries of a profile. By path
 //! only; the plan looks again, at the inodes.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::nearest::nearest;
@@ -36,14 +37,21 @@ fn an_entry(programs: &[Program]) -> Result<(), Wrong> {
 }
 
 fn no_program_twice(programs: &[Program]) -> Result<(), Wrong> {
+    // The first entry of a file; the first for all of it, and for each applet.
+    let mut first = HashMap::new();
+    let mut same = HashMap::new();
     for (index, program) in programs.iter().enumerate() {
         let path = program.place.path();
-        let same = |earlier: &Program| {
-            let apart =
-                matches!((&earlier.applet, &program.applet), (Some(one), Some(other)) if one != other);
-            earlier.place.path() == path && !apart
+        let earlier = match &program.applet {
+            None => first.get(path).copied(),
+            Some(_) => {
+                let known = [same.get(&(path, None)), same.get(&(path, program.applet.as_ref()))];
+                known.into_iter().flatten().min().copied()
+            }
         };
-        if let Some(earlier) = programs[..index].iter().position(same) {
+        first.entry(path).or_insert(index);
+        same.entry((path, program.applet.as_ref())).or_insert(index);
+        if let Some(earlier) = earlier {
             return wrong(
                 format!("/programs/{index}"),
                 format!(
@@ -57,12 +65,16 @@ fn no_program_twice(programs: &[Program]) -> Result<(), Wrong> {
 }
 
 fn edges_lead_somewhere(programs: &[Program]) -> Result<(), Wrong> {
+    let (mut paths, mut applets) = (HashSet::new(), HashSet::new());
+    for program in programs {
+        paths.insert(program.place.path());
+        applets.extend(program.applet.as_ref().map(|applet| (program.place.path(), applet)));
+    }
     for (index, program) in programs.iter().enumerate() {
         for (number, edge) in program.may_run.iter().enumerate() {
             let pointer = format!("/programs/{index}/may_run/{number}");
             let path = edge.what.path.display();
-            let mut there = programs.iter().filter(|other| other.place.path() == edge.what.path).peekable();
-            if there.peek().is_none() {
+            if !paths.contains(edge.what.path.as_path()) {
                 let paths = programs.iter().filter_map(|other| other.place.path().to_str());
                 let above = programs.iter().find(|other| matches!(&other.place, ProgramPlace::Beneath(directory) if edge.what.path.starts_with(directory)));
                 let instead = match (above, nearest(&path.to_string(), paths)) {
@@ -76,7 +88,7 @@ fn edges_lead_somewhere(programs: &[Program]) -> Result<(), Wrong> {
                 return wrong(pointer, format!("{path} is no entry of programs; {instead}"));
             }
             let Some(applet) = &edge.what.applet else { continue };
-            if !there.any(|other| other.applet.as_ref() == Some(applet)) {
+            if !applets.contains(&(edge.what.path.as_path(), applet)) {
                 return wrong(pointer, format!("no entry of programs for {path} has the applet {applet:?}"));
             }
         }
@@ -86,12 +98,17 @@ fn edges_lead_somewhere(programs: &[Program]) -> Result<(), Wrong> {
 
 fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
     const CHANGING: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
+    let code = Code::of(&profile.programs);
     for (index, entry) in profile.files.iter().enumerate() {
         let FileEntry::Path(rule) = entry else { continue };
         if !rule.allow.intersects(CHANGING) {
             continue;
         }
         let pointer = format!("/files/{index}");
+        let in_proc = rule.path.starts_with("/proc") || rule.path == Path::new("/");
+        if !in_proc && !code.meets(&rule.path) {
+            continue;
+        }
         for program in &profile.programs {
             if let Some(victim) = changed_by(program, &rule.path) {
                 return wrong(
@@ -119,7 +136,7 @@ fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
                 ),
             );
         }
-        if rule.path.starts_with("/proc") || rule.path == Path::new("/") {
+        if in_proc {
             return wrong(
                 pointer,
                 format!(
@@ -131,6 +148,39 @@ fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
         }
     }
     Ok(())
+}
+
+/// What no right may change, in order, so that a path is compared with its neighbours
+/// alone; a message about one that is met is made of the entries themselves.
+struct Code<'p> {
+    /// Files and directories.
+    all: BTreeSet<&'p Path>,
+    /// Directories in which all is code, and libraries that may be ones.
+    around: HashSet<&'p Path>,
+}
+
+impl<'p> Code<'p> {
+    fn of(programs: &'p [Program]) -> Code<'p> {
+        let mut code = Code { all: BTreeSet::new(), around: HashSet::new() };
+        for program in programs {
+            code.all.insert(program.place.path());
+            code.all.extend(program.interpreter.as_deref());
+            if let ProgramPlace::Beneath(directory) = &program.place {
+                code.around.insert(directory);
+            }
+            for library in program.libraries.iter().flatten() {
+                code.all.insert(library);
+                code.around.insert(library);
+            }
+        }
+        code
+    }
+
+    fn meets(&self, granted: &Path) -> bool {
+        // What is below a path comes right after it.
+        self.all.range(granted..).next().is_some_and(|first| first.starts_with(granted))
+            || granted.ancestors().any(|above| self.around.contains(above))
+    }
 }
 
 /// The program's file or directory that rights on `granted`, and on all below it, reach.

@@ -26,7 +26,7 @@ pub use nearest::nearest;
 
 pub use error::ReadError;
 pub use read::{MAX_BYTES, read};
-pub use text::duration;
+pub use text::{duration, endpoint, path};
 pub use words::{capabilities, capability_word, in_order};
 pub use write::{endpoint_text, write};
 
@@ -205,10 +205,39 @@ pub struct Edge {
 pub enum ArgPattern {
     /// Exactly this.
     Exact(String),
-    /// `*` is any run of characters.
+    /// `*` is any run of characters, and `\` makes a character mean itself.
     Glob(String),
     /// `"..."`, last only: any rest.
     Rest,
+}
+
+impl ArgPattern {
+    /// A pattern as it is written. One without a `*` of its own is an exact text.
+    ///
+    /// # Errors
+    /// It ends with a `\` that has nothing to stand before.
+    pub fn glob(written: &str) -> Result<ArgPattern, &'static str> {
+        let (mut text, mut is_pattern) = (String::with_capacity(written.len()), false);
+        let mut rest = written.chars();
+        while let Some(c) = rest.next() {
+            is_pattern |= c == '*';
+            match c {
+                '\\' => text.push(rest.next().ok_or("ends with a \"\\\" that stands before nothing")?),
+                c => text.push(c),
+            }
+        }
+        Ok(if is_pattern { ArgPattern::Glob(written.to_owned()) } else { ArgPattern::Exact(text) })
+    }
+
+    /// An exact text as the pattern that means it alone, where the text by itself means more
+    /// (`...`) or would be taken for more (`*`).
+    pub fn escaped(text: &str) -> Option<String> {
+        match text {
+            "..." => Some("\\...".to_owned()),
+            _ if text.contains('*') => Some(text.replace('\\', "\\\\").replace('*', "\\*")),
+            _ => None,
+        }
+    }
 }
 
 /// An entry of `files`.

@@ -117,7 +117,7 @@ fn argument(item: &Place) -> Result<ArgPattern, ReadError> {
         return Err(place.error("holds a NUL, which no argument can"));
     }
     Ok(match text {
-        _ if glob => ArgPattern::Glob(text.to_owned()),
+        _ if glob => ArgPattern::glob(text).map_err(|message| place.error(message))?,
         "..." => ArgPattern::Rest,
         _ => ArgPattern::Exact(text.to_owned()),
     })

@@ -15,7 +15,7 @@ pub(super) const ENDPOINT: &str = "expected PROTO/[ADDRESS:]PORT such as \"tcp/8
 ///
 /// # Errors
 /// What is wrong with it, and how it would be right.
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+pub fn path(text: &str) -> Result<PathBuf, String> {
     let bad = |why: &str| Err(format!("path {} {why}", quoted(text)));
     if text.contains('\0') {
         return bad("holds a NUL, which no path can");
@@ -59,7 +59,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// The text is none; the message says what is wrong in it.
-pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
+pub fn endpoint(text: &str) -> Result<Endpoint, String> {
     if let Some(name) = text.strip_prefix("unix:") {
         return unix(text, name);
     }

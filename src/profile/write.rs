@@ -159,7 +159,10 @@ fn program(program: &Program) -> Json {
 
 fn argument(pattern: &ArgPattern) -> Json {
     match pattern {
-        ArgPattern::Exact(text) => string(text),
+        ArgPattern::Exact(text) => match ArgPattern::escaped(text) {
+            Some(pattern) => Json::Object(vec![("glob", string(pattern))]),
+            None => string(text),
+        },
         ArgPattern::Glob(glob) => Json::Object(vec![("glob", string(glob))]),
         ArgPattern::Rest => string("..."),
     }

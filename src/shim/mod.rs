@@ -29,7 +29,7 @@ use self::refusal::{Dialect, Refused};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::source::{self, Loaded};
 use crate::enforce::{examine, place, probe};
-use crate::event::{self, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start};
+use crate::event::{self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start};
 use crate::image::live::Live;
 use crate::plan::{Layer, LayerState, Plan};
 use crate::profile::{Fallback, Mode, RunAs};
@@ -42,6 +42,7 @@ use crate::supervise::trace::examine::digest;
 use crate::supervise::verdict::{Rulebook, program::Called, program::Target};
 use crate::sys;
 use crate::sys::signal::Mask;
+use crate::visible;
 
 /// Runs the shim and answers with its exit code.
 pub fn main(
@@ -84,17 +85,17 @@ fn story(
     let path = variable("PATH");
     let mut options = match options::read(args, dialect, &variable)? {
         Asked::Print(text) => {
-            say(&mut std::io::stdout(), &text);
+            say(&mut std::io::stdout(), &visible::lines(&text));
             return Ok(0);
         }
         Asked::PrintError(text) => {
-            say(&mut std::io::stderr(), &text);
+            say(&mut std::io::stderr(), &visible::lines(&text));
             return Ok(0);
         }
         Asked::Doctor { json } => {
             let diagnosis = examine::here(true);
             let text = if json { format!("{}\n", diagnosis.to_value()) } else { diagnosis.to_string() };
-            say(&mut std::io::stdout(), &text);
+            say(&mut std::io::stdout(), &visible::lines(&text));
             return Ok(diagnosis.verdict.code());
         }
         Asked::Run(options) => *options,
@@ -194,12 +195,15 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
         profile.run_as = Some(ids);
     }
     let embedded = this.loaded.path.is_none();
-    let place = place::here(
+    let mut place = place::here(
         Some(this.init.found.clone()),
         std::mem::take(&mut this.guarded),
         std::mem::take(&mut this.links),
         embedded,
     )?;
+    if let Destination::Unix(path) = &options.events {
+        place.event_socket = Some(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+    }
     // Opened before the plan, which protects the file of one that has just been made;
     // its thread starts after the launch, since a fork takes only one thread along.
     let sink = Sink::open(&options.events, sys::process::duplicate)?;
@@ -327,7 +331,7 @@ fn watch(
     app: i32,
 ) -> Result<Watch, String> {
     let policy = event::Policy { name: plan.name.clone(), digest: this.loaded.document.digest.clone() };
-    let scribe = Arc::new(Scribe::start(sink, options.level, policy, options.redaction));
+    let scribe = Arc::new(Scribe::start(sink, options.level, policy, options.redaction, beginning(options)?));
     event::log::in_background()?;
     let identity = Identity::own().map_err(|errno| format!("own ids: {errno}"))?;
     let args = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -385,6 +389,19 @@ fn watch(
             Box::new(move || judge.run())
         }),
         journal: None,
+    })
+}
+
+/// A new nonce, and whether the start event comes first. The child, which is to be the app,
+/// was forked before, so that not even its memory had the nonce.
+fn beginning(options: &Options) -> Result<Beginning, String> {
+    let [high, low, _] = sys::process::random().map_err(|errno| format!("getrandom: {errno}"))?;
+    let is_shared = matches!(options.events, Destination::Stderr | Destination::Fd(_));
+    let is_written = options.events_named || options.level == event::Level::All;
+    Ok(Beginning {
+        nonce: format!("{high:016x}{low:016x}"),
+        is_written,
+        is_waited_for: is_written && is_shared,
     })
 }
 

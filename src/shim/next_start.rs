@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::command;
 use super::options::Options;
 use crate::enforce::source::Loaded;
+use crate::event::Destination;
 use crate::image::{Executable, FileKind, Files};
 
 /// Paths, each with the word that a message has for it.
@@ -36,6 +37,12 @@ impl NextStart<'_> {
         files.extend(self.itself().map(|path| ("remit-init", path)));
         let events = self.options.events.path().filter(|path| !self.is_device(path));
         files.extend(events.map(|path| ("the event file", path.to_owned())));
+        // An inherited descriptor may be open on a file that has a path here.
+        if let Destination::Fd(number @ 3..) = self.options.events {
+            let behind = std::fs::read_link(format!("/proc/self/fd/{number}")).ok();
+            let behind = behind.filter(|path| path.is_absolute() && path.exists() && !self.is_device(path));
+            files.extend(behind.map(|path| ("the event file", path)));
+        }
         files.extend(self.users().map(|path| ("which --run-as reads", path)));
         files
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::command::CommandError;
-use crate::sys;
+use crate::{sys, visible};
 
 /// Whom the shim stands in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Refused {
             (Refused::Command(..), _) => NOT_EXECUTABLE,
         };
         let text = match (self, by) {
-            (Refused::Verbatim(text), _) => return (code, text.clone()),
+            (Refused::Verbatim(text), _) => return (code, visible::lines(text).into_owned()),
             (Refused::Command(name, error), Dialect::Tini) => {
                 format!("exec {name} failed: {}{}", sys::strerror(error.errno), detail(error))
             }
@@ -94,10 +94,7 @@ impl Refused {
             (Refused::Command(_, error), Dialect::Remit) => error.text.clone(),
         };
         // One line for a terminal, whatever a path in it holds.
-        let line: String = text
-            .chars()
-            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-            .collect();
+        let line = visible::line(&text);
         let from = match by {
             Dialect::Remit => "remit-init:".to_owned(),
             Dialect::Tini => format!("[FATAL tini ({})]", std::process::id()),

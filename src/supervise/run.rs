@@ -277,7 +277,7 @@ impl Loop {
     /// worker every notified call would wait for ever, so then the app is ended.
     fn watch(&mut self, listener: OwnedFd) {
         let Some(watch) = self.watch.take() else { return };
-        watch.scribe.record(Event::Start(watch.start));
+        watch.scribe.begin(watch.start);
         if let Err(errno) = crate::sys::seccomp::wake_up_here(&listener, true) {
             tracing::debug!(%errno, "decisions wake the app the slow way");
         }
@@ -314,7 +314,7 @@ impl Loop {
         if self.failed.is_none()
             && let Some(watch) = self.watch.take()
         {
-            watch.scribe.record(Event::Start(watch.start));
+            watch.scribe.begin(watch.start);
         }
     }
 

@@ -14,7 +14,7 @@ use table::{CALLS, Call, NONE};
 
 /// A test of one scalar argument of a call. Arguments are registers, which no
 /// other thread can change while the kernel decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Condition {
     /// Which argument, 0–5.
     pub arg: u8,
@@ -23,7 +23,7 @@ pub struct Condition {
 }
 
 /// What an argument has to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Test {
     /// One of these.
     In(Vec<u64>),

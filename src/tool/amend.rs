@@ -9,6 +9,7 @@ use serde_json::json;
 use super::build::{profile_file, put};
 use super::{Answer, Format, Said};
 use crate::learn::amend::Amendment;
+use crate::visible;
 
 /// The arguments of `remit amend`.
 #[derive(clap::Args)]
@@ -22,10 +23,17 @@ pub(super) struct Arguments {
     /// The proposal to write; the profile itself is never changed
     #[arg(short = 'o', long, value_name = "NEW")]
     output: PathBuf,
+    /// Take only events with this nonce, which a start's first event tells; by default the one
+    /// with which the log begins
+    #[arg(long, value_name = "NONCE")]
+    nonce: Vec<String>,
     /// How to print the difference
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
+
+/// So many lines tell a person what was left out.
+const MOST_LEFT_OUT: usize = 100;
 
 pub(super) fn run(arguments: &Arguments) -> Answer {
     let document = profile_file(&arguments.profile)?;
@@ -36,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
             arguments.output.display()
         ));
     }
-    let mut amendment = Amendment::of(&document);
+    let mut amendment = Amendment::of(&document, &arguments.nonce);
     for path in &arguments.events {
         let name = path.display().to_string();
         let failed = |error: std::io::Error| format!("{name}: {}", crate::image::why(&error));
@@ -47,23 +55,40 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     put(&arguments.output, &found.text)?;
     let output = arguments.output.display().to_string();
     if arguments.format == Format::Json {
+        let side = |added| -> Vec<&String> {
+            found.changes.iter().filter(|one| one.is_added == added).map(|one| &one.what).collect()
+        };
         let answer = json!({
             "proposed": output,
             "hints": found.hints,
-            "added": found.added,
+            "added": side(true),
+            "removed": side(false),
             "left_out": found.left_out,
+            "notes": found.notes,
         });
         return Said::yes(answer.to_string());
     }
-    let mut text = match found.added.len() {
-        0 => format!("{output}: nothing to add\n"),
-        _ => format!("{output}: a proposal, of {} hints\n", found.hints),
+    let mut text = String::new();
+    let mut line = |line: String| {
+        text.push_str(&visible::line(&line));
+        text.push('\n');
     };
-    for line in &found.added {
-        text.push_str(&format!("+ {line}\n"));
+    line(match found.changes.len() {
+        0 => format!("{output}: nothing to add"),
+        _ => format!("{output}: a proposal, of {} hints", found.hints),
+    });
+    for change in &found.changes {
+        line(format!("{} {}", if change.is_added { '+' } else { '-' }, change.what));
     }
-    for line in &found.left_out {
-        text.push_str(&format!("left out: {line}\n"));
+    for left in found.left_out.iter().take(MOST_LEFT_OUT) {
+        line(format!("left out: {left}"));
+    }
+    if found.left_out.len() > MOST_LEFT_OUT {
+        let more = found.left_out.len() - MOST_LEFT_OUT;
+        line(format!("left out: {more} more (--format json lists all)"));
+    }
+    for note in &found.notes {
+        line(format!("note: {note}"));
     }
     Said::yes(text)
 }

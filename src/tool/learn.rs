@@ -178,7 +178,7 @@ impl Drop for Journals {
         if !self.keep
             && let Err(error) = fs::remove_dir_all(&self.directory)
         {
-            eprintln!("remit: learn: {} is left behind: {error}", self.directory.display());
+            super::complain(&format!("learn: {} is left behind: {error}", self.directory.display()));
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::learn::confidence::{Phases, confidence};
 use crate::learn::estimate::{Estimate, clean_runs};
 use crate::learn::{Confidence, Observations, Reason};
 use crate::profile::Profile;
+use crate::visible::line;
 
 /// The assumption that every figure rests on.
 const ASSUMES: &str = "assumes that future runs resemble these; no probability of safety";
@@ -99,10 +100,11 @@ impl Report<'_> {
         let labels: Vec<&str> = self.found.gate.labels.keys().map(String::as_str).collect();
         let of = match labels.len() {
             0 => String::new(),
-            _ => format!(", labels {}", labels.join(", ")),
+            _ => format!(", labels {}", line(&labels.join(", "))),
         };
         writeln!(text, "{}: from {}{of}, {arch}", self.profile.name, counted(runs.len(), "run"))?;
-        writeln!(text, "  {} and its evidence, {}", output.display(), beside.display())?;
+        let files = format!("{} and its evidence, {}", output.display(), beside.display());
+        writeln!(text, "  {}", line(&files))?;
         let p = self.profile;
         let sections = [
             ("programs", p.programs.len()),
@@ -142,7 +144,8 @@ impl Report<'_> {
         for (name, label) in &gate.labels {
             writeln!(
                 text,
-                "  label {name}: {}, {} seen under no other label",
+                "  label {}: {}, {} seen under no other label",
+                line(name),
                 counted(label.runs, "run"),
                 counted(label.novel, "behaviour")
             )?;
@@ -153,17 +156,17 @@ impl Report<'_> {
             if gate.passed() { "passed" } else { "not passed, so the figures mean little" }
         )?;
         for failure in &gate.failures {
-            writeln!(text, "    {failure}")?;
+            writeln!(text, "    {}", line(failure))?;
         }
         writeln!(text, "\nNext")?;
         for next in self.next() {
-            writeln!(text, "  {next}")?;
+            writeln!(text, "  {}", line(&next))?;
         }
         if !self.notes.is_empty() {
             writeln!(text, "\nNotes")?;
         }
         for note in &self.notes {
-            writeln!(text, "  {note}")?;
+            writeln!(text, "  {}", line(note))?;
         }
         Ok(())
     }

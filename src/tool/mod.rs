@@ -19,6 +19,7 @@ use std::io::{self, Write};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::profile::schema;
+use crate::visible;
 
 /// Shows, before anything runs, what remit-init will do with a container.
 #[derive(Parser)]
@@ -107,6 +108,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(error) => {
             // Help and version are answers; their text goes to stdout.
             let code = if error.use_stderr() { 2 } else { 0 };
+            if code == 2 {
+                eprint!("{}", visible::lines(&error.render().to_string()));
+                return code;
+            }
             return if error.print().is_ok() { code } else { 2 };
         }
     };
@@ -123,10 +128,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match answer {
         Ok(said) => print(&said),
         Err(error) => {
-            eprintln!("remit: {error}");
+            complain(&error);
             2
         }
     }
+}
+
+/// Says on stderr what is wrong, in one line.
+fn complain(what: &str) {
+    eprintln!("remit: {}", visible::line(what));
 }
 
 /// Prints the whole answer; a reader that has seen enough is no error.
@@ -134,12 +144,12 @@ fn print(said: &Said) -> u8 {
     let mut out = io::stdout().lock();
     let newline = if said.text.is_empty() || said.text.ends_with('\n') { "" } else { "\n" };
     match out
-        .write_all(said.text.as_bytes())
+        .write_all(visible::lines(&said.text).as_bytes())
         .and_then(|()| out.write_all(newline.as_bytes()))
         .and_then(|()| out.flush())
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("remit: cannot write the answer: {error}");
+            complain(&format!("cannot write the answer: {error}"));
             2
         }
         _ => said.code,

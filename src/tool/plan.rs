@@ -107,6 +107,7 @@ fn container() -> Place {
         hard_limits: [None; 3],
         standard_files: Vec::new(),
         guarded: Vec::new(),
+        event_socket: None,
         links: Vec::new(),
         mounts: Vec::new(),
         embedded: false,

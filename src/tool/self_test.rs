@@ -345,7 +345,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("remit: self-test: {} is left behind: {error}", self.0.display());
+            super::complain(&format!("self-test: {} is left behind: {error}", self.0.display()));
         }
     }
 }

@@ -215,7 +215,7 @@ fn what_an_entry_pins_gets_one_more_alternative() {
     let profile = json!({"programs": [
         {"path": "/bin/busybox", "applet": "sh", "entry": true, "args": [["/job"]], "user": [0],
             "may_run": [{"path": "/bin/busybox", "applet": "sh"}]},
-        {"path": "/server", "instances": 2, "sha256": "00"}
+        {"path": "/server", "instances": 2, "sha256": "0".repeat(64)}
     ]});
     let arguments = Want::Arguments { program: 0, args: vec!["-c".into(), "x".into()] };
     assert_eq!(amended(&profile, &arguments)["programs"][0]["args"], json!([["/job"], ["-c", "x"]]));
@@ -223,8 +223,8 @@ fn what_an_entry_pins_gets_one_more_alternative() {
     assert_eq!(amended(&profile, &user)["programs"][0]["user"], json!([0, 33]));
     let instances = Want::Instances { program: 1, most: 3 };
     assert_eq!(amended(&profile, &instances)["programs"][1]["instances"], json!(3));
-    let digest = Want::Digest { program: 1, sha256: "11".into() };
-    assert_eq!(amended(&profile, &digest)["programs"][1]["sha256"], json!("11"));
+    let digest = Want::Digest { program: 1, sha256: "1".repeat(64) };
+    assert_eq!(amended(&profile, &digest)["programs"][1]["sha256"], json!("1".repeat(64)));
     // What is not pinned allows it already.
     assert!(hint(&profile, &Want::Arguments { program: 1, args: Vec::new() }).is_empty());
 

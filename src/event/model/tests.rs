@@ -137,8 +137,8 @@ fn lines_are_those_of_the_format() {
     ];
     for (seq, (name, event, rest)) in (1..).zip(table) {
         let expected =
-            format!("{{\"remit\":1,\"seq\":{seq},\"time\":\"2026-11-22T10:00:00.000001Z\",{rest}\n");
-        let written = line(seq, &event.tail(moment(), &policy(name)));
+            format!("{{\"remit\":1,\"seq\":{seq},\"nonce\":\"4e6f6e6365\",\"time\":\"2026-11-22T10:00:00.000001Z\",{rest}\n");
+        let written = line(seq, "4e6f6e6365", &event.tail(moment(), &policy(name)));
         assert_eq!(written, expected);
         let parsed: Value = serde_json::from_str(&written).unwrap();
         assert_eq!(parsed["seq"], seq);
@@ -150,7 +150,7 @@ fn what_is_not_utf_8_is_still_a_line() {
     use std::os::unix::ffi::OsStringExt;
     let path = PathBuf::from(std::ffi::OsString::from_vec(b"/tmp/\xff\n\"".to_vec()));
     let event = Violation { object: Object::Path { path, access: vec!["write", "create"] }, ..violation() };
-    let written = line(1, &Event::Violation(Box::new(event)).tail(moment(), &policy("x")));
+    let written = line(1, "", &Event::Violation(Box::new(event)).tail(moment(), &policy("x")));
     let parsed: Value = serde_json::from_str(&written).unwrap();
     assert_eq!(parsed["object"], json!({"path": "/tmp/\u{fffd}\n\"", "access": ["write", "create"]}));
     assert_eq!(written.matches('\n').count(), 1);

@@ -15,12 +15,16 @@ use crate::event::sink::Destination;
 
 const LONG: Duration = Duration::from_secs(20);
 
+fn beginning() -> Beginning {
+    Beginning { nonce: "0".repeat(32), is_written: false, is_waited_for: false }
+}
+
 fn policy() -> Policy {
     Policy { name: "test".into(), digest: "sha256:0".into() }
 }
 
 fn scribe(sink: impl Outlet) -> Scribe {
-    Scribe::over(sink, Level::All, policy(), Redaction::Secrets)
+    Scribe::over(sink, Level::All, policy(), Redaction::Secrets, beginning())
 }
 
 fn open(destination: &Destination) -> Sink {
@@ -104,7 +108,7 @@ fn lines_come_whole_numbered_and_in_order() {
 #[test]
 fn only_what_matters_where_asked() {
     let (sink, taken) = acting([]);
-    let scribe = Scribe::over(sink, Level::Violation, policy(), Redaction::None);
+    let scribe = Scribe::over(sink, Level::Violation, policy(), Redaction::None, beginning());
     scribe.record(ready(1));
     scribe.record(violation("/a"));
     scribe.close(LONG).unwrap();
@@ -271,7 +275,7 @@ fn a_socket_is_connected_anew() {
 #[test]
 fn it_sleeps_when_there_is_nothing_to_do() {
     let (sink, taken) = acting([]);
-    let voice = Voice::Events { policy: policy(), seq: 0 };
+    let voice = Voice::Events { policy: policy(), nonce: String::new(), seq: 0 };
     let shared = Shared::start("sleeper-of-test", sink, voice);
     shared.say("\"a\":1}".into());
     while taken.lock().unwrap().is_empty() {

@@ -58,6 +58,7 @@ impl Builder<'_> {
                 why: None,
             });
         }
+        let mut edges = BTreeSet::new();
         let mut digest: BTreeMap<&str, Option<&str>> = BTreeMap::new();
         for (fact, seen) in facts {
             match fact {
@@ -70,7 +71,7 @@ impl Builder<'_> {
                     }
                 }
                 Fact::Interpreter { path, interpreter } => {
-                    for (_, program) in programs.iter_mut().filter(|(name, _)| name.path == *path) {
+                    for program in of_file(&mut programs, path) {
                         program.interpreter = Some(interpreter.into());
                     }
                 }
@@ -91,7 +92,7 @@ impl Builder<'_> {
                         continue;
                     };
                     let edge = Edge { path: to.path.clone().into(), applet };
-                    if program.may_run.iter().all(|known| known.what != edge) {
+                    if edges.insert((from.clone(), to.clone())) {
                         program.may_run.push(plain(edge));
                     }
                     self.because(
@@ -107,7 +108,7 @@ impl Builder<'_> {
             match digest {
                 None => self.notes.push(format!("{path} was not the same file in every run")),
                 Some(sha256) if digests => {
-                    for (_, program) in programs.iter_mut().filter(|(name, _)| name.path == *path) {
+                    for program in of_file(&mut programs, path) {
                         program.sha256 = Some((*sha256).to_owned());
                     }
                 }
@@ -117,6 +118,15 @@ impl Builder<'_> {
         let (entries, others): (Vec<_>, Vec<_>) = programs.into_values().partition(|program| program.entry);
         entries.into_iter().chain(others).collect()
     }
+}
+
+/// The entries of one file.
+fn of_file<'p>(
+    programs: &'p mut BTreeMap<Name, Program>,
+    path: &'p str,
+) -> impl Iterator<Item = &'p mut Program> {
+    let first = Name { path: path.to_owned(), applet: String::new() };
+    programs.range_mut(first..).take_while(move |(name, _)| name.path == path).map(|(_, program)| program)
 }
 
 /// What was executed from memory, or taken away meanwhile: the kernel's word for both.

@@ -30,6 +30,7 @@ fn place() -> Place {
     Place {
         command: None,
         supervisor: 1,
+        group: 1,
         ids: RunAs { user: 0, group: 0, groups: Vec::new() },
         permitted: caps::CapsHashSet::new(),
         bounding: caps::CapsHashSet::new(),
@@ -39,6 +40,7 @@ fn place() -> Place {
         links: Vec::new(),
         mounts: Vec::new(),
         embedded: false,
+        event_socket: None,
     }
 }
 

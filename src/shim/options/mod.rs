@@ -28,6 +28,8 @@ pub struct Options {
     pub mode: Option<(Mode, Source)>,
     /// Where events go.
     pub events: Destination,
+    /// Somebody named it.
+    pub events_named: bool,
     /// Which are written.
     pub level: Level,
     /// What becomes of arguments in events.
@@ -348,6 +350,7 @@ impl Reading {
         }
         if let Some(destination) = self.events.take().or_else(|| env("REMIT_EVENTS")) {
             self.options.events = Destination::parse(&destination).map_err(Refused::Usage)?;
+            self.options.events_named = true;
         }
         self.options.level = match env("REMIT_EVENTS_LEVEL") {
             Some(text) => Level::parse(&text.to_string_lossy()).map_err(Refused::Usage)?,
@@ -405,6 +408,7 @@ impl Options {
             profile: env("REMIT_PROFILE"),
             mode: None,
             events: Destination::Stderr,
+            events_named: false,
             level: Level::Violation,
             redaction,
             learn_dir: env("REMIT_LEARN_DIR"),

@@ -109,7 +109,8 @@ impl Judge {
         if direction == Direction::Listen {
             self.binds(&address);
         }
-        if self.rules.policy().unix_named
+        let near_events = direction == Direction::Connect && self.rules.policy().event_socket.is_some();
+        if (self.rules.policy().unix_named || near_events)
             && let Err(outcome) = self.unix_place(caller, direction, &address)
         {
             return outcome;
@@ -249,6 +250,9 @@ impl Judge {
         let found = self.find(caller, libc::AT_FDCWD, path, follow).map_err(|errno| {
             if self.rules.policy().makes_sockets { Outcome::Fail(errno) } else { unknown(errno) }
         })?;
+        if self.leads_to_events(&found, direction) {
+            return Err(Outcome::Refuse(self.rules.event_socket(direction)));
+        }
         judge(UnixName::Path(&found.canonical))?;
         if direction == Direction::Listen && self.rules.policy().makes_sockets {
             self.may_make_socket(&found, caller)?;
@@ -269,6 +273,20 @@ impl Judge {
         let way = if is_lasting { path } else { &way };
         let address = sys::socket::unix_path(way.as_os_str().as_bytes()).map_err(Outcome::Fail)?;
         Ok(Some(Place { address, hold }))
+    }
+
+    /// Whether this is the socket that events go to: the one of the start by its inode,
+    /// whatever its name; one that was made since at its path, by what is there now; and its
+    /// name, where nothing is.
+    fn leads_to_events(&self, found: &Found, direction: Direction) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let Some(path) = &self.rules.policy().event_socket else { return false };
+        let Some(target) = &found.target else {
+            return direction == Direction::Listen && found.canonical == *path;
+        };
+        let now = std::fs::metadata(path).ok();
+        self.rules.is_protected(target.id)
+            || now.is_some_and(|now| (now.dev(), now.ino()) == (target.id.device, target.id.inode))
     }
 
     /// Whether a socket may be made at a path, where the profile does not name it as one:

@@ -44,7 +44,7 @@ fn fits(patterns: &[ArgPattern], arguments: &[Vec<u8>]) -> bool {
     }
 }
 
-/// `*` is any run of characters. Greedy from the left with one step back, so that the
+/// `*` is any run of characters, `\` makes the next character mean itself. Greedy from the left with one step back, so that the
 /// work is bounded by the product of both lengths.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut here) = (0, 0);
@@ -55,7 +55,11 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
                 star = Some((at + 1, here));
                 at += 1;
             }
-            Some(byte) if *byte == text[here] => {
+            Some(b'\\') if pattern.get(at + 1) == Some(&text[here]) => {
+                at += 2;
+                here += 1;
+            }
+            Some(byte) if *byte != b'\\' && *byte == text[here] => {
                 at += 1;
                 here += 1;
             }
@@ -131,6 +135,8 @@ mod tests {
         let pattern = "*a".repeat(200);
         let text = vec![b'a'; 100_000];
         assert!(!glob(format!("{pattern}b").as_bytes(), &text));
+        assert!(glob(br"a\**", b"a*x") && !glob(br"a\**", b"abx") && glob(br"*\\", br"x\") && !glob(br"*\\", b"x"));
+        assert!(!glob(br"*\*b", b"xb") && glob(br"*\*b", b"**b"));
         assert!(glob(b"*", b"") && glob(b"", b"") && !glob(b"", b"x") && glob(b"**", b"x"));
     }
 }

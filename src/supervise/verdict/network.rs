@@ -179,9 +179,11 @@ impl Rulebook {
             UnixName::Path(path) => path.to_str().map(|path| format!("unix:{path}")),
             UnixName::Abstract(name) => std::str::from_utf8(name).ok().map(|name| format!("unix:@{name}")),
         };
-        // What no entry can name only all of them allow.
-        let text = text.filter(|text| !text.contains('\0') && *text != "unix:@");
-        Err(refuse(direction, text.unwrap_or_else(|| "unix:*".to_owned())))
+        // What no entry can name has no hint: one for all sockets would grant more.
+        match text.filter(|text| !text.contains('\0') && *text != "unix:@") {
+            Some(text) => Err(refuse(direction, text)),
+            None => Err(Box::new(Refusal { want: None, ..*refuse(direction, "unix:*".to_owned()) })),
+        }
     }
 
     /// Whether an entry names just this unix socket.
@@ -203,6 +205,13 @@ impl Rulebook {
                 if grant.exact { directory == grant.path } else { below }
             })
         })
+    }
+
+    /// A connect to the socket that events go to, or a bind in its place. No entry allows it.
+    pub fn event_socket(&self, direction: Direction) -> Box<Refusal> {
+        let path = self.policy.event_socket.as_deref().unwrap_or(Path::new(""));
+        let refusal = refuse(direction, format!("unix:{}", path.display()));
+        Box::new(Refusal { want: None, ..*refusal })
     }
 
     /// A bind, connect or listen on a socket that was not made here, or of which nobody

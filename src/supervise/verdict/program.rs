@@ -123,28 +123,28 @@ impl Rulebook {
     ) -> Box<Refusal> {
         let program = &self.policy.programs[entry];
         let called = arguments::applet(args, &program.own_name);
-        let want = called.map(|(applet, _)| Want::Applet {
-            path: program.path.clone(),
-            applet: String::from_utf8_lossy(applet).into_owned(),
-            caller,
-        });
+        let applet = called.and_then(|(applet, _)| String::from_utf8(applet.to_vec()).ok());
+        let want = applet.map(|applet| Want::Applet { path: program.path.clone(), applet, caller });
         refuse(&target.named, format!("/programs/{}/applet", program.index).into(), want)
     }
 
     /// What keeps a call from being this entry's: its arguments or its user.
     fn is_called_so(&self, entry: usize, target: &Target, called: Called) -> Option<Box<Refusal>> {
         let program = &self.policy.programs[entry];
-        let refuse = |key: &str, want| {
-            Some(refuse(&target.named, format!("/programs/{}/{key}", program.index).into(), Some(want)))
+        let refuse_so = |key: &str, want| {
+            Some(refuse(&target.named, format!("/programs/{}/{key}", program.index).into(), want))
         };
+        let refuse = |key: &str, want| refuse_so(key, Some(want));
         if let (Some(listed), Some(args)) = (&program.args, called.args) {
             let rest = match program.applet {
                 Some(_) => arguments::applet(args, &program.own_name).map_or(&args[..0], |(_, rest)| rest),
                 None => args.get(1..).unwrap_or_default(),
             };
             if !arguments::are_listed(listed, rest) {
-                let args = rest.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
-                return refuse("args", Want::Arguments { program: program.index, args });
+                // What is not UTF-8 no profile can say.
+                let args = rest.iter().map(|text| String::from_utf8(text.clone()).ok());
+                let args: Option<Vec<String>> = args.collect();
+                return refuse_so("args", args.map(|args| Want::Arguments { program: program.index, args }));
             }
         }
         let strange = |user: &Vec<u32>| called.uids?.into_iter().find(|uid| !user.contains(uid));

@@ -51,6 +51,7 @@ fn place() -> Place {
         hard_limits: [None; 3],
         standard_files: Vec::new(),
         guarded: Vec::new(),
+        event_socket: None,
         links: Vec::new(),
         mounts: Vec::new(),
         embedded: true,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::drops::Failure;
 use crate::learn::{amend, volatile};
 use crate::profile::Document;
+use crate::visible;
 
 /// An event, as far as it matters here.
 #[derive(Deserialize)]
@@ -181,16 +182,16 @@ impl Report<'_> {
         let (mut rule, mut program) = (None, None);
         for (key, denial) in &self.denied {
             if rule != Some(&key.rule) {
-                text += &format!("\n{}\n", if key.rule.is_empty() { "(more rules)" } else { &key.rule });
+                text += &format!("\n{}\n", if key.rule.is_empty() { "(more rules)".into() } else { visible::line(&key.rule) });
                 (rule, program) = (Some(&key.rule), None);
             }
             if program != Some(&key.program) {
-                text += &format!("  {}\n", if key.program.is_empty() { "(unknown)" } else { &key.program });
+                text += &format!("  {}\n", if key.program.is_empty() { "(unknown)".into() } else { visible::line(&key.program) });
                 program = Some(&key.program);
             }
-            text += &format!("    {}\n", line(key, denial));
+            text += &format!("    {}\n", visible::line(&line(key, denial)));
             for add in &denial.adds {
-                text += &format!("      add: {add}\n");
+                text += &format!("      add: {}\n", visible::line(add));
             }
             if denial.hints.is_empty() {
                 text += "      no profile can allow it\n";
@@ -200,13 +201,13 @@ impl Report<'_> {
             text += "\naccepted\n";
         }
         for (key, denial) in &self.accepted {
-            text += &format!("  {}: {}\n", key.program, line(key, denial));
+            text += &format!("  {}\n", visible::line(&format!("{}: {}", key.program, line(key, denial))));
         }
         for line in &self.unseen {
-            text += &format!("accepted, and not seen in this run: {line}\n");
+            text += &format!("accepted, and not seen in this run: {}\n", visible::line(line));
         }
         for voided in &self.all.voided {
-            text += &format!("did nothing, since no_new_privs is set in audit too: {voided}\n");
+            text += &format!("did nothing, since no_new_privs is set in audit too: {}\n", visible::line(voided));
         }
         for (why, count) in &self.all.dropped {
             text += &format!("{count} events were lost ({why}): what they told is not known\n");

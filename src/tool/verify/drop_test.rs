@@ -232,7 +232,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("remit: verify: {} is left behind: {error}", self.0.display());
+            crate::tool::complain(&format!("verify: {} is left behind: {error}", self.0.display()));
         }
     }
 }
@@ -256,7 +256,7 @@ impl Progress {
     fn next(&mut self, what: &str) {
         self.done += 1;
         if std::io::stderr().is_terminal() {
-            eprintln!("remit: run {} of {}: {what}", self.done, self.runs);
+            crate::tool::complain(&format!("run {} of {}: {what}", self.done, self.runs));
         }
     }
 }

@@ -1,0 +1,163 @@
+//! Events read back from a log that the app may write to as well, such as the stderr that
+//! it shares with remit.
+//!
+//! Each start draws a nonce, which all its events carry. Where the first event of a log is
+//! the start event, it was written before the app ran, and lines with its nonce are
+//! remit's: the app cannot read the nonce from the supervisor, and had to read it from the
+//! log. A log that begins otherwise proves nothing, since whoever writes first could be
+//! the app.
+
+use std::collections::BTreeSet;
+use std::io::{self, BufRead};
+
+/// The longest line that is read, in bytes. An event is far shorter; what is longer is
+/// passed over, so that memory stays bounded.
+pub const LONGEST: usize = 1 << 20;
+
+/// Lines of bounded length.
+#[derive(Debug)]
+pub struct Lines<R> {
+    input: R,
+    number: u64,
+    line: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// All lines of an input.
+    pub fn of(input: R) -> Lines<R> {
+        Lines { input, number: 0, line: Vec::new() }
+    }
+
+    /// The next line that may be an event, with its number from 1: one that begins with
+    /// `{"remit"`, without blanks around it. None at the end.
+    ///
+    /// # Errors
+    /// The input cannot be read.
+    pub fn next_event(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+        loop {
+            self.line.clear();
+            let most = LONGEST as u64 + 1;
+            let length = io::Read::take(&mut self.input, most).read_until(b'\n', &mut self.line)?;
+            if length == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if length > LONGEST && self.line.last() != Some(&b'\n') {
+                self.skip_line()?;
+                continue;
+            }
+            if self.line.trim_ascii().starts_with(b"{\"remit\"") {
+                return Ok(Some((self.number, self.line.trim_ascii())));
+            }
+        }
+    }
+
+    fn skip_line(&mut self) -> io::Result<()> {
+        loop {
+            let buffer = self.input.fill_buf()?;
+            let end = buffer.iter().position(|byte| *byte == b'\n');
+            let (length, is_over) = (end.map_or(buffer.len(), |at| at + 1), end.is_some() || buffer.is_empty());
+            self.input.consume(length);
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Who wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Remit, in a start that is trusted.
+    Remit,
+    /// Another start, or the app.
+    Other,
+    /// It cannot be known.
+    Unproven,
+}
+
+/// Which lines of one log are remit's.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// Nonces that the reader knows from elsewhere; the log's own beginning then counts for
+    /// nothing.
+    known: BTreeSet<String>,
+    /// What the first event was: the nonce of a start, or something that proves nothing.
+    first: Option<Option<String>>,
+}
+
+impl Provenance {
+    /// By the log's first event, or where there are any by these nonces.
+    pub fn of(known: &[String]) -> Provenance {
+        let mut nonces = BTreeSet::new();
+        nonces.extend(known.iter().cloned());
+        Provenance { known: nonces, first: None }
+    }
+
+    /// Judges the log's next event by its `event`, `seq` and `nonce`.
+    pub fn origin(&mut self, event: &str, seq: u64, nonce: &str) -> Origin {
+        let first = self.first.get_or_insert_with(|| {
+            (event == "start" && seq == 1 && is_nonce(nonce)).then(|| nonce.to_owned())
+        });
+        let is_ours = match first {
+            _ if !self.known.is_empty() => self.known.contains(nonce),
+            Some(first) => first == nonce,
+            None => return Origin::Unproven,
+        };
+        if is_ours { Origin::Remit } else { Origin::Other }
+    }
+
+    /// The nonce of the start event that the log begins with.
+    pub fn first(&self) -> Option<&str> {
+        self.first.as_ref()?.as_deref()
+    }
+}
+
+/// Whether this has a nonce's form: 32 lower-case hex digits.
+pub fn is_nonce(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(input: &[u8]) -> Vec<(u64, usize)> {
+        let mut lines = Lines::of(input);
+        let mut found = Vec::new();
+        while let Some((number, line)) = lines.next_event().expect("readable") {
+            found.push((number, line.len()));
+        }
+        found
+    }
+
+    #[test]
+    fn lines_are_bounded_and_counted() {
+        let mut input = b"x\n  {\"remit\":1}\r\n".to_vec();
+        input.extend(b"{\"remit\":1".iter().chain([b' '; 3 * LONGEST].iter()));
+        input.extend(b"\n\0\0\n{\"remit\":2}");
+        assert_eq!(events(&input), [(2, 11), (5, 11)]);
+        assert_eq!(events(&vec![b'x'; 3 * LONGEST]), []);
+        assert_eq!(events(b""), []);
+    }
+
+    #[test]
+    fn a_log_is_proven_by_the_start_that_it_begins_with() {
+        let [ours, other] = ["0123456789abcdef0123456789abcdef", "f".repeat(32).as_str()].map(str::to_owned);
+        let mut proven = Provenance::default();
+        assert_eq!(proven.origin("start", 1, &ours), Origin::Remit);
+        assert_eq!(proven.origin("violation", 2, &ours), Origin::Remit);
+        assert_eq!(proven.origin("start", 1, &other), Origin::Other, "the app, or another start");
+        assert_eq!(proven.origin("violation", 3, ""), Origin::Other);
+        for (event, seq, nonce) in
+            [("violation", 1, &*ours), ("start", 2, &*ours), ("start", 1, ""), ("start", 1, "short")]
+        {
+            let mut unproven = Provenance::default();
+            assert_eq!(unproven.origin(event, seq, nonce), Origin::Unproven);
+            assert_eq!(unproven.origin("start", 1, &ours), Origin::Unproven, "it is too late");
+        }
+        let mut known = Provenance::of(std::slice::from_ref(&other));
+        assert_eq!(known.origin("start", 1, &ours), Origin::Other);
+        assert_eq!(known.origin("violation", 7, &other), Origin::Remit);
+    }
+}

@@ -1,0 +1,77 @@
+//! Text that is safe to write to a terminal or a log, whatever a file name, an argument or
+//! a profile holds.
+//!
+//! What a terminal obeys instead of showing is written as JSON writes it (`\u001b`), so that
+//! the same holds for text and for JSON: the control characters C0, DEL and C1, the marks
+//! that turn the direction of writing round (Unicode UAX #9), the separators of lines and
+//! paragraphs, and the characters that have no width. It belongs where text is written, not
+//! where it is made; only who writes several lines has to make each by itself.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Whether a terminal would not show this character as one.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// One line: a newline in it is escaped as well.
+pub fn line(text: &str) -> Cow<'_, str> {
+    escaped(text, is_hidden)
+}
+
+/// Lines, which stay apart.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c != '\n' && is_hidden(c))
+}
+
+fn escaped(text: &str, is_hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let Some(first) = text.find(&is_hidden) else { return Cow::Borrowed(text) };
+    let mut visible = String::with_capacity(text.len() + 16);
+    visible.push_str(&text[..first]);
+    for c in text[first..].chars() {
+        match c {
+            '\n' if is_hidden(c) => visible.push_str("\\n"),
+            '\r' => visible.push_str("\\r"),
+            '\t' => visible.push_str("\\t"),
+            c if is_hidden(c) => {
+                // All of them are in the first plane, so four digits are enough.
+                let written = write!(visible, "\\u{:04x}", u32::from(c));
+                debug_assert!(written.is_ok(), "a string takes all that is written");
+            }
+            c => visible.push(c),
+        }
+    }
+    Cow::Owned(visible)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_shown() {
+        for (text, shown) in [
+            ("plain, ä, 漢, 🦀, \\u001b", "plain, ä, 漢, 🦀, \\u001b"),
+            ("\u{1b}[2Ja\u{7}", "\\u001b[2Ja\\u0007"),
+            ("a\nb\tc\rd\0", "a\\nb\\tc\\rd\\u0000"),
+            ("\u{7f}\u{80}\u{9b}2J\u{9f}", "\\u007f\\u0080\\u009b2J\\u009f"),
+            ("\u{202e}txt.exe\u{202c}\u{2066}\u{2069}\u{2028}\u{2029}", "\\u202etxt.exe\\u202c\\u2066\\u2069\\u2028\\u2029"),
+            ("\u{200b}\u{200f}\u{61c}\u{feff}", "\\u200b\\u200f\\u061c\\ufeff"),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+        assert_eq!(lines("a\n\u{1b}b\n"), "a\n\\u001bb\n");
+    }
+
+    #[test]
+    fn json_stays_what_it_was() {
+        let text: String = (0..0x2100).filter_map(char::from_u32).chain(['\u{feff}', '🦀']).collect();
+        let json = serde_json::to_string(&text).expect("JSON");
+        let shown = line(&json);
+        assert_eq!(serde_json::from_str::<String>(&shown).expect("JSON still"), text);
+        assert!(!shown.contains(is_hidden));
+    }
+}
