@@ -321,6 +321,11 @@ fn a_variable_that_names_other_code_kills_the_script_that_gets_it() {
     said.has("BASH_ENV: signal 9").has("function: signal 9").has("other value: signal 9");
     let told = said.told("killed", "/environment");
     assert_eq!(told["kind"], "environment");
+    // Audit sees what would be refused, and runs it.
+    let place = Place::new();
+    let programs = [json!({ "path": script(&place), "interpreter": "/bin/bash" })];
+    let said = place.confined("interpreter", &programs, &json!({ "mode": "audit" })).expect("as before");
+    said.lacks("signal 9").told("observed", "/environment");
     let keep = json!({ "environment": { "keep": ["BASH_ENV", "BASH_FUNC_*", "PYTHONPATH"] } });
     let place = Place::new();
     let programs = [json!({ "path": script(&place), "interpreter": "/bin/bash" })];

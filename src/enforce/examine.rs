@@ -49,6 +49,7 @@ fn rehearse(plan: &Plan) -> Result<(), String> {
     let confinement = Confinement::prepare(plan)?;
     let mask = sys::signal::set_mask(Mask::ALL).map_err(failed("sigprocmask"))?;
     sys::process::can_wait().map_err(failed("wait4, waitid"))?;
+    sys::signal::can_wait().map_err(failed("rt_sigtimedwait"))?;
     let nothing = Command {
         program: c"/".to_owned(),
         argv: Vec::new(),

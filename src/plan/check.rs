@@ -118,6 +118,10 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
         let what = "no program gets a variable that makes it run other code".to_owned();
         rules.push(rule("/environment".to_owned(), what, check));
     }
+    if profile.programs.iter().any(|program| program.interpreter.is_some()) {
+        let what = "no script gets a variable that names other code to an interpreter".to_owned();
+        rules.push(rule("/environment".to_owned(), what, check));
+    }
     let memfd = memfd(profile);
     rules.push(match memfd {
         None => rule("/syscalls".to_owned(), "no memfd, so none runs".to_owned(), Holder::Registers),

@@ -4,6 +4,7 @@
 mod calls;
 mod check;
 mod elsewhere;
+pub mod environment;
 mod error;
 mod files;
 mod json;
@@ -167,9 +168,10 @@ impl Policy {
         matches(&self.environment, name) && !matches(&self.environment_keep, name)
     }
 
-    /// Whether this variable is one that a script gets from the container's start alone.
-    pub fn is_for_interpreters(&self, name: &[u8]) -> bool {
-        matches(&sets::INTERPRETERS, name) && !matches(&self.environment_keep, name)
+    /// Whether this variable, with this value, is one that a script gets from the
+    /// container's start alone.
+    pub fn is_for_interpreters(&self, name: &[u8], value: &[u8]) -> bool {
+        environment::is_for_interpreters(name, value) && !matches(&self.environment_keep, name)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use caps::{Capability, CapsHashSet};
 
+use super::environment::LOADER;
 use super::step::names;
 use super::{Capabilities, Limit, Place, Plan, PlanError, step};
 use crate::profile::{Mode, Profile, RunAs};
@@ -118,67 +119,6 @@ pub(super) fn limits(profile: &Profile, place: &Place) -> Result<Vec<(Limit, u64
     Ok(limits)
 }
 
-/// Variables by which a loader, libc or its helpers load code, read it from
-/// elsewhere, switch their own guards off, or write files (ld.so(8), and glibc's
-/// list for set-user-ID programs, sysdeps/generic/unsecvars.h). What only tunes,
-/// such as `MALLOC_ARENA_MAX` or `TZ`, stays.
-pub(super) const ENVIRONMENT: [&str; 12] = [
-    "GCONV_PATH",
-    "GETCONF_DIR",
-    "GLIBC_TUNABLES",
-    "LD_AUDIT",
-    "LD_DEBUG*",
-    "LD_LIBRARY_PATH",
-    "LD_ORIGIN_PATH",
-    "LD_PRELOAD",
-    "LD_PROFILE*",
-    "LOCPATH",
-    "MALLOC_TRACE",
-    "NLSPATH",
-];
-
-/// Variables by which an interpreter runs other code before its script or in place of what
-/// this asks for, or reads what the script says from elsewhere. No script gets one that
-/// the container was not started with: else it would be whoever calls it who says what
-/// runs.
-pub(super) const INTERPRETERS: [&str; 35] = [
-    "AWKLIBPATH",
-    "AWKPATH",
-    "BASHOPTS",
-    "BASH_ENV",
-    "BASH_FUNC_*",
-    "ENV",
-    "FPATH",
-    "LUA_CPATH*",
-    "LUA_INIT*",
-    "LUA_PATH*",
-    "NODE_OPTIONS",
-    "NODE_PATH",
-    "PERL5DB",
-    "PERL5LIB",
-    "PERL5OPT",
-    "PERLLIB",
-    "PHPRC",
-    "PHP_INI_SCAN_DIR",
-    "PS4",
-    "PYTHONBREAKPOINT",
-    "PYTHONHOME",
-    "PYTHONINSPECT",
-    "PYTHONPATH",
-    "PYTHONPLATLIBDIR",
-    "PYTHONPYCACHEPREFIX",
-    "PYTHONSTARTUP",
-    "PYTHONUSERBASE",
-    "PYTHONWARNINGS",
-    "RUBYLIB",
-    "RUBYOPT",
-    "RUBYSHELL",
-    "SHELLOPTS",
-    "TCLLIBPATH",
-    "TCL_LIBRARY",
-    "ZDOTDIR",
-];
-
 /// Variables that no program gets from another either, wherever they were set: what
 /// loads code of another's choice. A lone `*` is about what was inherited, and says
 /// nothing of what the app itself sets.
@@ -195,7 +135,7 @@ pub(super) fn kept(profile: &Profile) -> Vec<String> {
 pub(super) fn environment(profile: &Profile) -> Vec<String> {
     let more = profile.environment_drop.iter().map(|entry| entry.what.clone());
     let mut drop = BTreeSet::new();
-    drop.extend(ENVIRONMENT.into_iter().map(str::to_owned).chain(more));
+    drop.extend(LOADER.into_iter().map(str::to_owned).chain(more));
     let kept = kept(profile);
     drop.into_iter().filter(|name| !kept.contains(name)).collect()
 }

@@ -147,6 +147,7 @@ pub(super) fn take_signals() -> Result<Signals, String> {
     let mask = sys::signal::set_mask(Mask::ALL).map_err(failed("sigprocmask"))?;
     let sigchld_ignored = sys::signal::default_sigchld().map_err(failed("sigaction"))?;
     sys::process::can_wait().map_err(failed("wait4, waitid"))?;
+    sys::signal::can_wait().map_err(failed("rt_sigtimedwait"))?;
     Ok(Signals { mask, sigchld_ignored })
 }
 

@@ -135,6 +135,15 @@ pub fn wait(mask: Mask, timeout: Option<Duration>) -> Result<Option<Received>, E
     }
 }
 
+/// Whether signals can be waited for here: a refusal that shows once the app runs would end
+/// it in the middle. None is taken.
+///
+/// # Errors
+/// What rt_sigtimedwait(2) answers but EAGAIN and EINTR.
+pub fn can_wait() -> Result<(), Errno> {
+    wait(Mask(0), Some(Duration::ZERO)).map(drop)
+}
+
 /// Waits for descriptors (ppoll(2)) with this signal mask in the place of the thread's:
 /// what it leaves out breaks the wait. 0 where the time was over; `None` is for ever.
 ///

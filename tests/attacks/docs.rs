@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::acts::ACTS;
 use crate::attack::Attack;
 use crate::support::probe;
-use crate::{injection, kernel, programs, races, restarts, sockets, supervisor};
+use crate::{environment, injection, kernel, programs, races, restarts, sockets, supervisor};
 
 const DOCUMENT: &str = include_str!("../../docs/attacks.md");
 
@@ -26,12 +26,13 @@ const BY_THEMSELVES: &[&str] = &[
 
 #[test]
 fn every_attack_is_in_the_document() {
-    let tables: [&[Attack]; 18] = [
+    let tables: [&[Attack]; 19] = [
         programs::UNLISTED,
         programs::REPLACED,
         programs::INTERPRETED,
         programs::KEYED,
         programs::TRACED,
+        environment::INTERPRETERS,
         injection::VARIABLES,
         injection::WRITTEN,
         injection::MAPPED,

@@ -21,6 +21,7 @@ mod support;
 
 mod attack;
 mod docs;
+mod environment;
 mod injection;
 mod intrusions;
 mod kernel;

@@ -160,7 +160,7 @@ pub const CALLS: &[Call] = &[
     call("clone3", Runtime),
     #[cfg(target_arch = "x86_64")]
     call("ppoll", Refused("supervising")),
-    call("rt_sigtimedwait", Refused("supervising")),
+    call("rt_sigtimedwait", Refused("rt_sigtimedwait")),
     call("landlock_add_rule", Refused("landlock")),
     which("landlock_create_ruleset", 0, Refused("landlock")),
     call("rt_sigprocmask", Refused("sigprocmask")),

@@ -131,7 +131,8 @@ impl Judge {
     ) -> Option<Box<Refusal>> {
         let mut environment = asked::strings(memory, asked.environment).unwrap_or_default();
         environment.retain(|variable| !self.inherited.contains(variable));
-        self.rules.variable(&environment).or_else(|| {
+        let of_a_script = || self.rules.variable_of_script(next, &environment);
+        self.rules.variable(&environment).or_else(of_a_script).or_else(|| {
             let wanted = self.rules.digest(next)?;
             let held = format!("/proc/self/fd/{}", file.fd.as_raw_fd());
             let found = std::fs::File::open(held).ok().and_then(examine::digest);

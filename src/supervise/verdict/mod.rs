@@ -101,7 +101,7 @@ impl Rulebook {
     /// With the environment that the container was started with.
     #[must_use]
     pub fn started_with<'a>(mut self, environment: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Rulebook {
-        let ours = environment.filter(|(name, _)| self.policy.is_for_interpreters(name));
+        let ours = environment.filter(|(name, value)| self.policy.is_for_interpreters(name, value));
         self.inherited = ours.map(|(name, value)| [name, b"=", value].concat()).collect();
         self
     }

@@ -139,9 +139,11 @@ impl Rulebook {
                 Err(refusal) => refused = Some(refusal),
             }
         }
-        // What an interpreter was not allowed to run says more than that it is none.
+        // What an interpreter was not allowed to run says more than that it is none. A
+        // variable is refused of a script that was allowed otherwise.
         let is_program = !self.entries(started.id, &started.canonical, false).is_empty();
-        Ok(Err(refused.filter(|_| !is_program).unwrap_or(own)))
+        let says_more = |refusal: &Box<Refusal>| !is_program || refusal.kind == Kind::Environment;
+        Ok(Err(refused.filter(says_more).unwrap_or(own)))
     }
 
     /// As the program that the mapped file is.
@@ -216,26 +218,33 @@ impl Rulebook {
     /// profile drops by name. It was taken out at the launch, so whoever has it now was
     /// given it by somebody inside. An empty one says nothing to a loader.
     pub fn variable(&self, environment: &[Vec<u8>]) -> Option<Box<Refusal>> {
-        self.refused_variable(environment, |name, _| self.policy.refuses_variable(name))
+        self.refused_variable(environment, |name, _, _| self.policy.refuses_variable(name))
     }
 
     /// A variable by which an interpreter runs other code than its script, and that the
     /// container was not started with.
     fn variable_for_interpreters(&self, environment: &[Vec<u8>]) -> Option<Box<Refusal>> {
-        self.refused_variable(environment, |name, variable| {
-            self.policy.is_for_interpreters(name) && !self.inherited.contains(variable)
+        self.refused_variable(environment, |name, value, variable| {
+            self.policy.is_for_interpreters(name, value) && !self.inherited.contains(variable)
         })
+    }
+
+    /// The same where the entry is a script, by an environment that was read before the
+    /// exec.
+    pub fn variable_of_script(&self, entry: usize, environment: &[Vec<u8>]) -> Option<Box<Refusal>> {
+        self.policy.programs[entry].interpreter?;
+        self.variable_for_interpreters(environment)
     }
 
     fn refused_variable(
         &self,
         environment: &[Vec<u8>],
-        refuses: impl Fn(&[u8], &Vec<u8>) -> bool,
+        refuses: impl Fn(&[u8], &[u8], &Vec<u8>) -> bool,
     ) -> Option<Box<Refusal>> {
         let is_one = |variable: &Vec<u8>| {
             let end = variable.iter().position(|byte| *byte == b'=')?;
             let (name, value) = (&variable[..end], &variable[end + 1..]);
-            (!value.is_empty() && refuses(name, variable)).then(|| name.to_vec())
+            (!value.is_empty() && refuses(name, value, variable)).then(|| name.to_vec())
         };
         let name = environment.iter().find_map(is_one)?;
         let name = String::from_utf8_lossy(&name).into_owned();

@@ -1,0 +1,112 @@
+//! Code that an interpreter runs before its script, or in place of what the script names,
+//! for a variable that the caller sets. Each interpreter is the machine's own.
+
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use crate::attack::{Attack, all_hold_in, runs};
+use crate::site::Site;
+use crate::support::forbidden::{Forbidden, Hint, make};
+use crate::support::{Image, Init, Place, Rootfs, Run, Running, can_run, in_each_place, probe, shim};
+
+in_each_place!(no_variable_chooses_what_a_script_runs);
+
+/// The interpreters of the jobs.
+const NEEDS: &[&str] = &["/bin/sh", "/bin/bash", "/usr/bin/make", "/usr/bin/perl", "/usr/bin/python3"];
+
+/// A script that ends well, and by which it is run.
+const JOBS: [(&str, &str, &str); 5] = [
+    ("/srv/bash", "/bin/bash", "#!/bin/bash\ngreet() { :; }\n[ -z \"$HARMLESS\" ] || greet\ntrue\n"),
+    ("/srv/make", "/usr/bin/make", "#!/usr/bin/make -f\nall:\n\t@: && :\n"),
+    ("/srv/perl", "/usr/bin/perl", "#!/usr/bin/perl\nexit 0;\n"),
+    ("/srv/python", "/usr/bin/python3", "#!/usr/bin/python3 -S\n"),
+    ("/srv/shell", "/bin/sh", "#!/bin/sh\nexec /usr/bin/python3 -S -c 0\n"),
+];
+
+/// A script that gets a variable is killed before its interpreter's first instruction.
+const fn killed(act: &'static str, name: &'static str) -> Attack {
+    let hint = Hint::First;
+    runs(Forbidden { act, refused: &["SIGKILL"], kind: Some("environment"), object: name, hint })
+}
+
+pub const INTERPRETERS: &[Attack] = &[
+    killed("exec-with?arg=BASH_ENV=/srv/code/evil.sh&arg=/srv/bash", "BASH_ENV"),
+    killed("exec-with?arg=BASH_FUNC_true%%=()%20{%20exit%2042;%20}&arg=/srv/bash", "BASH_FUNC_true"),
+    // What make runs shows in its own exit code alone.
+    killed("exec-with?arg=MAKEFILES=/srv/code/evil.mk&arg=/srv/make", "MAKEFILES").proof("exit 2"),
+    killed("exec-with?arg=MAKEFLAGS=--eval=$(error%20evil)&arg=/srv/make", "MAKEFLAGS").proof("exit 2"),
+    killed("exec-with?arg=GNUMAKEFLAGS=--eval=$(error%20evil)&arg=/srv/make", "GNUMAKEFLAGS").proof("exit 2"),
+    killed("exec-with?arg=.SHELLFLAGS=-c%20'exit%201'&arg=/srv/make", ".SHELLFLAGS").proof("exit 2"),
+    killed("exec-with?arg=PERL5OPT=-I/srv/code%20-Mevil&arg=/srv/perl", "PERL5OPT"),
+    killed("exec-with?arg=PYTHONPATH=/srv/code&arg=/srv/python", "PYTHONPATH"),
+    // The variable is for what the script starts.
+    killed("exec-with?arg=PYTHONPATH=/srv/code&arg=/srv/shell", "PYTHONPATH"),
+];
+
+fn no_variable_chooses_what_a_script_runs(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    all_hold_in(place, |options| serve(place, options), INTERPRETERS);
+    // What is no interpreter's variable does nothing to a script.
+    for options in [&["--mode", "off"][..], &[]] {
+        let (running, _site) = serve(place, options);
+        for job in ["/srv/make", "/srv/perl", "/srv/bash"] {
+            let made = make(&running, &format!("exec-with?arg=HARMLESS=&arg={job}"));
+            assert_eq!(made, ("ok".to_owned(), "exit 0".to_owned()), "{place:?} {options:?} {job}");
+        }
+    }
+}
+
+fn serve(place: Place, options: &[&str]) -> (Running, Site) {
+    let site = Site::new();
+    let running = Run::new(image(), place, Init::remit(options), &["/probe", "serve", "8080"])
+        .file("/etc/remit/profile.json", profile().to_string())
+        .start();
+    running.line("listening 8080");
+    (running, site)
+}
+
+fn profile() -> Value {
+    let jobs = JOBS.map(|(path, interpreter, _)| {
+        json!({ "path": path, "interpreter": interpreter, "may_run": ["/bin/sh", "/usr/bin/python3"] })
+    });
+    let mut programs =
+        vec![json!({ "path": "/probe", "entry": true, "may_run": JOBS.map(|(path, ..)| path) })];
+    programs.extend(jobs);
+    programs.extend([json!({ "path": "/bin/sh" }), json!({ "path": "/usr/bin/python3" })]);
+    json!({
+        "remit": 1,
+        "name": "jobs",
+        "programs": programs,
+        "files": ["@runtime", { "path": "/srv", "allow": ["read"] }],
+        "network": { "listen": ["tcp/8080"] },
+        // What make does before it runs a command.
+        "syscalls": { "allow": ["setresuid", "setresgid"] }
+    })
+}
+
+fn image() -> &'static Image {
+    static IMAGE: OnceLock<Image> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let mut root = Rootfs::new();
+        root.copy(shim(), "/remit-init").copy(probe(), "/probe");
+        for program in NEEDS {
+            root.program(program);
+        }
+        for (path, _, text) in JOBS {
+            root.file(path, text, 0o755);
+        }
+        for (path, text) in [
+            ("/srv/code/evil.sh", "exit 42\n"),
+            ("/srv/code/evil.mk", "$(error evil)\n"),
+            ("/srv/code/evil.pm", "exit 42;\n"),
+            // The first module that Python imports; it has no library here.
+            ("/srv/code/encodings/__init__.py", "import posix\nposix._exit(42)\n"),
+        ] {
+            root.file(path, text, 0o644);
+        }
+        root.build("jobs")
+    })
+}
