@@ -64,8 +64,14 @@ pub fn serve(place: Place, options: &[&str], profile: &Value) -> (Running, Site)
 
 /// The same, which may not start.
 pub fn start(place: Place, options: &[&str], profile: &Value) -> (Running, Site) {
+    start_with(place, options, profile, &[])
+}
+
+/// The same, with flags of the engine's.
+pub fn start_with(place: Place, options: &[&str], profile: &Value, flags: &[&str]) -> (Running, Site) {
     let site = Site::new();
     let running = Run::new(image(), place, Init::remit(options), &["/probe", "serve", "8080"])
+        .flags(flags)
         .file("/etc/remit/profile.json", profile.to_string())
         .folder(&site.0, "/app")
         .folder(&site.0, "/other")

@@ -31,6 +31,8 @@ struct Wanted {
 struct Expected {
     entry: Option<usize>,
     object: Object,
+    /// Its user may execute the file and not read it: the process will not be dumpable.
+    unreadable: bool,
 }
 
 impl Judge {
@@ -42,22 +44,35 @@ impl Judge {
             self.begin_startup();
             self.memory.processes = 1;
             self.memory.families.launches(self.app, self.entry);
+            let program = self.rules.program_path(self.entry);
+            if !self.rules.checks() && !self.is_readable(program, caller) {
+                return self.trace_first(What::User, caller);
+            }
             return Outcome::Continue;
         }
         self.memory.families.calls_exec(caller, &self.identity);
         let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
-        let mut expected = Expected { entry: None, object: Object::Name { name: "unreadable".into() } };
+        let object = Object::Name { name: "unreadable".into() };
+        let mut expected = Expected { entry: None, object, unreadable: false };
         match self.judge_exec(call, caller, entry, &mut expected) {
             // What fails by itself might not, if another thread helps.
             Outcome::Continue if self.rules.checks() => {
-                let Expected { entry: expected, object } = expected;
+                let Expected { entry: expected, object, .. } = expected;
                 let is_file = entry.is_some_and(|entry| self.rules.is_file(entry));
                 let image = || families::image(caller, &self.identity).map(|(_, path)| path);
                 let program = if is_file { None } else { image() };
                 Outcome::Watch(What::Exec { entry, expected, object, program })
             }
+            Outcome::Continue if expected.unreadable => self.trace_first(What::User, caller),
             outcome => outcome,
         }
+    }
+
+    /// Whether a caller may read a program, so that a process of its own that runs it is
+    /// dumpable (fs/exec.c, would_dump).
+    fn is_readable(&self, program: &Path, caller: &Caller) -> bool {
+        let open = || std::fs::File::open(program).map_err(errno);
+        !matches!(self.identity.become_caller(caller, open), Err(Errno::EACCES | Errno::EPERM))
     }
 
     /// What is to be done, and what would come of it.
@@ -97,6 +112,8 @@ impl Judge {
         }
         expected.entry = Some(next);
         if !self.rules.checks() {
+            let held = PathBuf::from(format!("/proc/self/fd/{}", file.fd.as_raw_fd()));
+            expected.unreadable = file.mode & 0o444 != 0o444 && !self.is_readable(&held, caller);
             // All the rest, where nobody looks at what was started.
             if let Some(refusal) = self.rest(next, &file, &asked, &memory) {
                 return Outcome::Refuse(refusal);
