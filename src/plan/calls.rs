@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use caps::CapsHashSet;
 
-use super::PlanError;
 use super::mediated::{AF_UNIX, Alternatives, Mediated, OPEN_TO_MORE, masked, one_of};
 use super::network::Sockets;
 use super::startup::{self, Says, Startup};
+use super::{PlanError, dumpable};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Mode, Profile, SyscallRule};
@@ -37,11 +37,15 @@ pub(super) struct Calls<'a> {
 }
 
 impl Calls<'_> {
-    /// The filter, what of it is for the start-up's sake, and notes on what was left out.
+    /// The filter, what of it is for the start-up's sake, how PR_SET_DUMPABLE is allowed, and
+    /// notes on what was left out.
     ///
     /// # Errors
     /// See [`Startup::find`].
-    pub fn filter(&self, notes: &mut Vec<String>) -> Result<(Filter, Option<Startup>), PlanError> {
+    pub fn filter(
+        &self,
+        notes: &mut Vec<String>,
+    ) -> Result<(Filter, Option<Startup>, Alternatives), PlanError> {
         let arch = self.kernel.arch;
         let mut brought = Brought { calls: BTreeMap::new(), supervisor: self.supervisor };
         self.bring_groups(&mut brought);
@@ -55,7 +59,8 @@ impl Calls<'_> {
             }
         }
         let startup = Startup::find(self.profile, self.says, &mut calls)?;
-        Ok((Filter { arch, calls }, startup))
+        let dumpable = if self.kernel.notify.is_ok() { dumpable::notify(&mut calls) } else { Vec::new() };
+        Ok((Filter { arch, calls }, startup, dumpable))
     }
 
     fn bring_groups(&self, brought: &mut Brought) {

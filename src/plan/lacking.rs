@@ -48,6 +48,13 @@ pub(super) fn find(
                     "a storm of signals can keep a call that is being decided from ending",
                 ));
             }
+            if let Err(why) = &kernel.trace {
+                lacking.push(Lacking::said(
+                    "notification",
+                    &format!("ptrace(2) ({why})"),
+                    "a process that made itself undumpable, or changed its user and executed nothing since, cannot be read: what its paths and descriptors decide is refused",
+                ));
+            }
             if !notify.addfd_send && widened.iter().any(|widened| widened.narrowed) {
                 notes.push("below Linux 5.14 the supervisor cannot hand over a new file, so writing is widened to its directory".to_owned());
             }
@@ -101,7 +108,7 @@ fn exec_check(kernel: &Kernel, rules: &[HeldRule], lacking: &mut Vec<Lacking>, n
 
 fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, lacking: &mut Vec<Lacking>) {
     if abi == LandlockAbi::NONE {
-        let asked = "files and programs are held by the supervisor alone, whose look at a path another thread can outrun, and which cannot look at the files that an undumpable process opens: those are not held";
+        let asked = "files and programs are held by the supervisor alone, whose look at a path another thread can outrun";
         // An open for reading is nobody's question then.
         let unasked = if watch_reads {
             ""

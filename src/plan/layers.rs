@@ -134,6 +134,11 @@ impl Plan {
         ]
     }
 
+    /// Whether a process is traced from before it can no longer be read.
+    pub fn traces(&self) -> bool {
+        self.kernel.notify.is_ok() && self.kernel.trace.is_ok()
+    }
+
     /// The check after the exec: whether it is armed, and for how many rules.
     fn exec_check(&self) -> Layer {
         let count = |by| self.held.iter().filter(|rule| rule.by == by).count();

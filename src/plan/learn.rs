@@ -218,6 +218,7 @@ fn nothing(supervisor: u32) -> Policy {
         scripts: false,
         seals_memfd: false,
         startup: None,
+        dumpable: Vec::new(),
     }
 }
 

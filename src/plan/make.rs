@@ -61,7 +61,7 @@ impl Plan {
             mdwe,
             says: startup::says(profile, kernel, mode, &sockets),
         };
-        let (filter, startup) = calls.filter(&mut notes)?;
+        let (filter, startup, dumpable) = calls.filter(&mut notes)?;
         let (handled_net, ports) = sockets.rules(kernel.landlock);
         let scoped = kernel.landlock >= LandlockAbi::SCOPE;
         notes.extend(granted.not_followed.iter().cloned());
@@ -108,6 +108,7 @@ impl Plan {
             scripts,
             seals_memfd: check::seals(kernel),
             startup,
+            dumpable,
         });
         let mut seen = BTreeSet::new();
         notes.retain(|note| seen.insert(note.clone()));

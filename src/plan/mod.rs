@@ -3,6 +3,7 @@
 
 mod calls;
 mod check;
+mod dumpable;
 mod elsewhere;
 pub mod environment;
 mod error;
@@ -30,6 +31,7 @@ mod words;
 
 pub use self::mounts::Mount;
 pub use check::{HeldRule, Holder};
+pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
 #[cfg(feature = "tool")]
 pub(crate) use files::{DEVICES, NAMES, RUNTIME};
@@ -48,6 +50,7 @@ use crate::filter::Filter;
 use crate::image::FileId;
 use crate::kernel::Kernel;
 use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, Rights, RunAs};
+use crate::syscalls::Condition;
 
 /// What is known of the place that a plan is made for, besides its files and kernel.
 #[derive(Clone, Debug)]
@@ -355,6 +358,8 @@ pub struct Policy {
     /// When start-up is over, and what is taken away then; none where nothing is said of
     /// it.
     pub startup: Option<Startup>,
+    /// The alternatives by which prctl(PR_SET_DUMPABLE) is allowed.
+    pub dumpable: Vec<Vec<Condition>>,
 }
 
 /// A program entry, resolved.

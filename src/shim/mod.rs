@@ -359,7 +359,7 @@ fn watch(
         inherited.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect();
     let events = Arc::clone(&scribe);
     let killable = plan.kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
-    let tracer = plan.checks.then(|| Tracer::new(Arc::clone(&rules), killable));
+    let tracer = plan.traces().then(|| Tracer::new(Arc::clone(&rules), killable));
     let mut tracer = tracer.transpose().map_err(|errno| format!("the check after the exec: {errno}"))?;
     let desk = tracer.as_ref().map(Tracer::desk);
     Ok(Watch {

@@ -8,12 +8,24 @@
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use super::handed::{Handed, Wanted};
 use crate::sys;
 use crate::sys::credentials::{self, CapSets};
+
+/// The caller cannot be read: not what the kernel would answer it, but what it answers the
+/// supervisor. No call of the kernel's answers this number.
+pub const UNREADABLE: Errno = Errno::ENOANO;
+
+/// What of an attempt to read a caller says that the kernel lets nobody do that.
+pub fn unreadable(errno: Errno) -> Errno {
+    if matches!(errno, Errno::EACCES | Errno::EPERM) { UNREADABLE } else { errno }
+}
 
 /// What the kernel says of a thread.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -34,9 +46,42 @@ pub struct Caller {
     pub effective: u64,
     /// Its umask.
     pub umask: u32,
+    /// What it hands out itself, where it is traced.
+    pub handed: Option<Arc<Handed>>,
 }
 
 impl Caller {
+    /// A thread of which nothing can be read, not even its status.
+    pub fn unknown(tid: i32) -> Caller {
+        Caller { tid, tgid: tid, ..Caller::default() }
+    }
+
+    /// A descriptor of its own, by its number.
+    ///
+    /// # Errors
+    /// As [`Caller::own`]; EBADF where it has none.
+    pub fn descriptor(&self, fd: i32) -> Result<OwnedFd, Errno> {
+        match self.own(&format!("fd/{fd}"), Wanted::Descriptor(fd)) {
+            Err(Errno::ENOENT) => Err(Errno::EBADF),
+            opened => opened,
+        }
+    }
+
+    /// What a link below its directory of /proc leads to, by O_PATH; or else what it hands
+    /// out for that.
+    ///
+    /// # Errors
+    /// UNREADABLE where neither is to be had; ENOENT, ESRCH for one that is gone.
+    pub fn own(&self, link: &str, wanted: Wanted) -> Result<OwnedFd, Errno> {
+        use nix::fcntl::{OFlag, open};
+        let path = format!("/proc/{}/{link}", self.tid);
+        let opened = open(path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
+        match opened.map_err(unreadable) {
+            Err(UNREADABLE) => self.handed.as_ref().ok_or(UNREADABLE)?.descriptor(wanted),
+            opened => opened,
+        }
+    }
+
     /// Reads a thread's status, which every kernel shows to everyone in the
     /// container.
     ///
@@ -283,26 +328,27 @@ impl<'a> Memory<'a> {
     /// As [`Memory::bytes`].
     pub fn open(self) -> Result<File, Errno> {
         self.file()?;
-        self.file.into_inner().ok_or(Errno::EACCES)
+        self.file.into_inner().ok_or(UNREADABLE)
     }
 
     /// # Errors
-    /// EACCES for a process that may not be looked into: another user's without
-    /// an exec since, or a program that is not readable.
+    /// UNREADABLE for a process that the kernel does not show: another user's without
+    /// an exec since, one that is not dumpable, or a program that is not readable.
     fn file(&self) -> Result<&File, Errno> {
         if let Some(file) = self.file.get() {
             return Ok(file);
         }
         let path = format!("/proc/{}/mem", self.caller.tid);
-        let file = self.identity.look_as_caller(self.caller, || File::open(&path).map_err(errno))?;
+        let file = self.identity.look_as_caller(self.caller, || File::open(&path).map_err(errno));
+        let file = file.map_err(unreadable)?;
         Ok(self.file.get_or_init(|| file))
     }
 
     /// Up to `length` bytes; fewer where mapped memory ends.
     ///
     /// # Errors
-    /// EFAULT when nothing is mapped there; EACCES for a process that may not be
-    /// looked into, and whatever opening its memory answers.
+    /// EFAULT when nothing is mapped there; UNREADABLE for a process that the kernel does not
+    /// show and that hands nothing out, and whatever opening its memory answers.
     pub fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
         let mut bytes = vec![0; length];
         let direct = match self.file.get() {
@@ -312,7 +358,11 @@ impl<'a> Memory<'a> {
         let read = match direct {
             Ok(read) => read,
             Err(Errno::EFAULT) => return Err(Errno::EFAULT),
-            Err(_) => self.file()?.read_at(&mut bytes, address).map_err(|_| Errno::EFAULT)?,
+            Err(_) => match (self.file(), &self.caller.handed) {
+                (Ok(file), _) => file.read_at(&mut bytes, address).map_err(|_| Errno::EFAULT)?,
+                (Err(UNREADABLE), Some(handed)) => return handed.bytes(address, length),
+                (Err(errno), _) => return Err(errno),
+            },
         };
         bytes.truncate(read);
         if bytes.is_empty() && length > 0 { Err(Errno::EFAULT) } else { Ok(bytes) }

@@ -14,21 +14,32 @@ use std::path::Path;
 use super::caller::{Caller, Identity, Memory};
 use super::families::started;
 
-/// So many at the same time: each is a descriptor. Workers that change their user
-/// and never execute anything do not need it, and who does executes soon: the oldest
-/// is forgotten for a new one.
-const MOST: usize = 64;
+/// The part of the supervisor's descriptors that they may take: one of so many. Where all
+/// of that is taken by living processes, the oldest is forgotten for a new one.
+const PART: u64 = 2;
+/// The limit on descriptors where the kernel does not say it.
+const LEAST: u64 = 128;
 /// More threads than are ever in an exec at the same time: past it those that are
 /// gone are forgotten.
 const MANY: usize = 4096;
 
 /// What is kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Kept {
+    /// So many at most.
+    most: usize,
     /// The process, the time that it started, and its memory; the oldest first.
     memory: VecDeque<(i32, u64, File)>,
     /// Processes and threads of which an exec was let go on.
     executing: HashSet<(i32, i32)>,
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        let limit = crate::sys::process::soft_limit(libc::RLIMIT_NOFILE).ok().flatten().unwrap_or(LEAST);
+        let most = usize::try_from(limit / PART).unwrap_or(usize::MAX);
+        Kept { most, memory: VecDeque::new(), executing: HashSet::new() }
+    }
 }
 
 impl Kept {
@@ -45,7 +56,10 @@ impl Kept {
         {
             // Of one that had the number before.
             self.forget(caller.tgid);
-            if self.memory.len() >= MOST {
+            if self.memory.len() >= self.most {
+                self.memory.retain(|(pid, then, _)| started(*pid) == Some(*then));
+            }
+            if self.memory.len() >= self.most {
                 self.memory.pop_front();
             }
             self.memory.push_back((caller.tgid, now, file));
@@ -54,7 +68,7 @@ impl Kept {
 
     /// Whether a thread of this process other than the caller may be in an exec. The
     /// caller is not, since it calls; one that is gone is over.
-    fn is_executing(&mut self, caller: &Caller) -> bool {
+    pub fn is_executing(&mut self, caller: &Caller) -> bool {
         self.executing.remove(&(caller.tgid, caller.tid));
         self.executing.iter().any(|(pid, tid)| *pid == caller.tgid && is_there(*pid, *tid))
     }
@@ -131,18 +145,24 @@ mod tests {
     }
 
     #[test]
-    fn workers_that_execute_nothing_leave_room_for_who_does() {
+    fn the_dead_leave_room_first_and_the_oldest_then() {
+        const MOST: usize = 8;
         let (identity, me) = me();
         let start = || std::process::Command::new("sleep").arg("1000").spawn().expect("sleep runs");
-        let workers: Vec<_> = (0..MOST + 2).map(|_| Worker(start())).collect();
-        let mut kept = Kept::default();
+        let mut workers: Vec<_> = (0..MOST).map(|_| Worker(start())).collect();
+        let mut kept = Kept { most: MOST, ..Kept::default() };
         let callers: Vec<Caller> =
             workers.iter().map(|worker| Caller::of(worker.0.id() as i32).expect("its status")).collect();
         callers.iter().for_each(|caller| kept.keep(caller, &identity, || true));
+        drop(workers.remove(3));
         kept.keep(&me, &identity, || true);
         let held: Vec<bool> = callers.iter().map(|caller| kept.of(caller).is_some()).collect();
-        assert!(kept.of(&me).is_some());
-        assert_eq!(held.iter().position(|held| *held), Some(3), "the oldest are forgotten");
+        assert_eq!(held.iter().position(|held| !*held), Some(3), "only the dead one is forgotten");
+        let another = Worker(start());
+        let another = (Caller::of(another.0.id() as i32).expect("its status"), another);
+        kept.keep(&another.0, &identity, || true);
+        assert!(kept.of(&me).is_some() && kept.of(&another.0).is_some());
+        assert!(kept.of(&callers[0]).is_none(), "the oldest is forgotten");
         assert_eq!(kept.memory.len(), MOST);
     }
 }

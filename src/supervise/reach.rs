@@ -1,11 +1,13 @@
 //! Which file a caller's path leads to, with the caller's rights and from its root.
 
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
 use super::asked::{Owning, path_at};
 use super::caller::{Caller, Identity, Memory};
+use super::handed::Wanted;
 use super::resolve::{self, Found, Target, is_plain};
 
 /// How callers' paths are resolved.
@@ -37,10 +39,13 @@ impl Reach<'_> {
     }
 
     /// Whose owner, mode or times are changed.
-    pub fn owning(&self, asked: &Owning, caller: &Caller, memory: &Memory) -> Option<Target> {
+    ///
+    /// # Errors
+    /// As [`resolve::resolve`], and [`Memory::path`]; ENOENT where nothing is there.
+    pub fn owning(&self, asked: &Owning, caller: &Caller, memory: &Memory) -> Result<Target, Errno> {
         let path = match asked.pointer {
             0 => PathBuf::new(),
-            pointer => path_at(memory, pointer).ok()?,
+            pointer => path_at(memory, pointer)?,
         };
         let found = if path.as_os_str().is_empty() {
             let fd = PathBuf::from(format!("/proc/self/fd/{}", asked.dirfd));
@@ -48,7 +53,7 @@ impl Reach<'_> {
         } else {
             self.find(caller, asked.dirfd, &path, asked.follow)
         };
-        found.ok()?.target
+        found?.target.ok_or(Errno::ENOENT)
     }
 
     /// Resolves a path name by name.
@@ -56,9 +61,11 @@ impl Reach<'_> {
     /// # Errors
     /// As [`resolve::resolve`].
     pub fn find(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Found, Errno> {
-        let own;
+        let (held, own);
         let root = if self.moves {
-            own = PathBuf::from(format!("/proc/{}/root", caller.tid));
+            // A link of ours that leads where the caller's does.
+            held = self.identity.look_as_caller(caller, || caller.own("root", Wanted::Root))?;
+            own = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
             &own
         } else {
             Path::new("/")

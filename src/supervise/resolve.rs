@@ -9,12 +9,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fstat};
 
-use super::caller::Caller;
+use super::caller::{Caller, UNREADABLE};
+use super::handed::Wanted;
 use crate::image::{FileId, FileKind};
 
 /// Where a path ends.
@@ -62,16 +64,15 @@ pub fn is_plain(path: &Path) -> bool {
 /// descriptor or working directory.
 ///
 /// # Errors
-/// EBADF, EACCES when the caller's descriptor cannot be looked at.
+/// EBADF; UNREADABLE when the caller's descriptors cannot be read.
 pub fn start(caller: &Caller, dirfd: i32, path: &Path, root: &Path) -> Result<OwnedFd, Errno> {
-    let place = if path.is_absolute() {
-        root.to_owned()
+    if path.is_absolute() {
+        openat(AT_FDCWD, root, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
     } else if dirfd == libc::AT_FDCWD {
-        PathBuf::from(format!("/proc/{}/cwd", caller.tid))
+        caller.own("cwd", Wanted::Working)
     } else {
-        PathBuf::from(format!("/proc/{}/fd/{dirfd}", caller.tid))
-    };
-    openat(AT_FDCWD, &place, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+        caller.descriptor(dirfd)
+    }
 }
 
 /// Resolves `path` from `start`; `follow` says whether a link at the end is
@@ -214,20 +215,25 @@ impl Walk<'_> {
         let [.., uid] = self.caller.uids;
         let strange =
             directory.st_mode & FOR_ALL == FOR_ALL && link.st_uid != uid && link.st_uid != directory.st_uid;
-        if strange { Err(Errno::EACCES) } else { Ok(()) }
+        if strange && are_protected() { Err(Errno::EACCES) } else { Ok(()) }
     }
 
     fn enter(&self, name: &OsStr) -> Result<Step, Errno> {
         let fd = match openat(&self.at, name, nofollow(), Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::ENOENT) => return Ok(Step::Missing),
+            Err(errno @ (Errno::EACCES | Errno::EPERM)) => return self.own(name, errno),
             Err(errno) => return Err(errno),
         };
         let stat = fstat(&fd)?;
         if !is(&stat, libc::S_IFLNK) {
             return Ok(Step::There(fd, stat));
         }
-        let text = readlinkat(&fd, "")?;
+        let text = match readlinkat(&fd, "") {
+            Ok(text) => text,
+            Err(errno @ (Errno::EACCES | Errno::EPERM)) => return self.own(name, errno),
+            Err(errno) => return Err(errno),
+        };
         if !on_proc(&fd) {
             return Ok(Step::Link(text, stat));
         }
@@ -244,6 +250,29 @@ impl Walk<'_> {
             return Ok(Step::Magic(text, fd));
         }
         Ok(Step::Link(text, stat))
+    }
+
+    /// A link of the caller's own directory of /proc, which the kernel follows for the caller
+    /// and not for the supervisor, where the caller is not dumpable.
+    fn own(&self, name: &OsStr, errno: Errno) -> Result<Step, Errno> {
+        let Caller { tgid, tid, .. } = *self.caller;
+        let here = path_of(&self.at)?;
+        let own = [format!("/proc/{tgid}"), format!("/proc/{tgid}/task/{tid}")];
+        let Some(within) = own.iter().rev().find_map(|own| here.strip_prefix(own).ok()) else {
+            return Err(errno);
+        };
+        let number = name.to_str().and_then(|name| name.parse().ok());
+        let wanted = match (within.as_os_str().as_bytes(), name.as_bytes(), number) {
+            (b"fd", _, Some(fd)) => Wanted::Descriptor(fd),
+            (b"", b"cwd", _) => Wanted::Working,
+            (b"", b"root", _) => Wanted::Root,
+            _ => return Err(UNREADABLE),
+        };
+        match self.caller.handed.as_ref().ok_or(UNREADABLE)?.descriptor(wanted) {
+            Ok(fd) => Ok(Step::Magic(path_of(&fd)?.into_os_string(), fd)),
+            Err(Errno::EBADF) => Ok(Step::Missing),
+            Err(errno) => Err(errno),
+        }
     }
 
     fn found(self, name: OsString, target: Option<Target>) -> Result<Found, Errno> {
@@ -265,6 +294,13 @@ impl Walk<'_> {
         let target = target(fd)?;
         Ok(Found { parent: self.at, name, canonical: text.into(), target: Some(target), magic: true })
     }
+}
+
+/// fs.protected_symlinks is on, as everywhere where it cannot be read.
+fn are_protected() -> bool {
+    static ON: OnceLock<bool> = OnceLock::new();
+    let read = || std::fs::read("/proc/sys/fs/protected_symlinks");
+    *ON.get_or_init(|| read().map_or(true, |text| !text.starts_with(b"0")))
 }
 
 /// The names of a path, last first; a trailing slash asks for a directory, which
@@ -383,7 +419,8 @@ mod tests {
         let owned = std::os::unix::fs::chown(&dir, Some(12345), None);
         assert!(go(&me()).is_ok(), "one's own link is followed");
         if owned.is_ok() {
-            assert_eq!(go(&stranger), Err(Errno::EACCES));
+            let refused = go(&stranger) == Err(Errno::EACCES);
+            assert_eq!(refused, are_protected(), "as the kernel does");
         }
         std::fs::remove_dir_all(&dir).expect("cleaned up");
     }

@@ -246,12 +246,26 @@ pub fn set_limit(resource: Resource, value: u64) -> Result<(), Errno> {
 /// # Errors
 /// getrlimit fails only where a filter refuses it.
 pub fn hard_limit(resource: Resource) -> Result<Option<u64>, Errno> {
+    let hard = limit_of(resource)?.rlim_max;
+    Ok((hard != libc::RLIM_INFINITY).then_some(hard))
+}
+
+/// The soft limit of a resource, which is the one in force; `None` is unlimited.
+///
+/// # Errors
+/// As [`hard_limit`].
+pub fn soft_limit(resource: Resource) -> Result<Option<u64>, Errno> {
+    let soft = limit_of(resource)?.rlim_cur;
+    Ok((soft != libc::RLIM_INFINITY).then_some(soft))
+}
+
+fn limit_of(resource: Resource) -> Result<libc::rlimit, Errno> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a live rlimit, and no new one is given.
     check(unsafe {
         libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::null::<u8>(), &raw mut limit)
     })?;
-    Ok((limit.rlim_max != libc::RLIM_INFINITY).then_some(limit.rlim_max))
+    Ok(limit)
 }
 
 /// Marks every descriptor from `first` on close-on-exec. Below Linux 5.11, which

@@ -19,9 +19,9 @@ pub const DIE_WITH_US: u64 = libc::PTRACE_O_EXITKILL as u64;
 
 /// A seized thread stops at each call that its filter answers with SECCOMP_RET_TRACE.
 pub const FILTERED: u64 = libc::PTRACE_O_TRACESECCOMP as u64;
-/// A stop at the end of a call is told from a SIGTRAP: see [`CALL_ENDED`].
+/// A stop at the beginning or end of a call is told from a SIGTRAP: see [`CALL_ENDED`].
 pub const CALLS: u64 = libc::PTRACE_O_TRACESYSGOOD as u64;
-/// The signal of a stop at the end of a call.
+/// The signal of a stop at the beginning or end of a call.
 pub const CALL_ENDED: i32 = libc::SIGTRAP | 0x80;
 
 /// The event of a stop: a program was executed.
@@ -42,16 +42,19 @@ const CONT: u64 = libc::PTRACE_CONT as u64;
 const LISTEN: u64 = libc::PTRACE_LISTEN as u64;
 const GETEVENTMSG: u64 = libc::PTRACE_GETEVENTMSG as u64;
 const GETREGSET: u64 = libc::PTRACE_GETREGSET as u64;
+const SETREGSET: u64 = libc::PTRACE_SETREGSET as u64;
 const SYSCALL: u64 = libc::PTRACE_SYSCALL as u64;
 const PEEKDATA: u64 = libc::PTRACE_PEEKDATA as u64;
-/// musl's headers do not have it (linux/ptrace.h).
+// musl's headers do not have these (linux/ptrace.h).
 const GET_SYSCALL_INFO: u64 = 0x420e;
+const GETSIGMASK: u64 = 0x420a;
+const SETSIGMASK: u64 = 0x420b;
 
 /// All four arguments are numbers, or the address of what the callers below lend.
 fn ptrace(request: u64, tid: i32, address: u64, data: u64) -> Result<(), Errno> {
-    // SAFETY: `data` is a number for every request but GETEVENTMSG, GETREGSET, PEEKDATA and
-    // GET_SYSCALL_INFO, whose callers pass the address of a live structure of the kind that
-    // these write.
+    // SAFETY: `data` is a number for every request but GETEVENTMSG, GETREGSET, SETREGSET,
+    // GETSIGMASK, SETSIGMASK, PEEKDATA and GET_SYSCALL_INFO, whose callers pass the address of
+    // a live structure of the kind that these read or write.
     check(unsafe { libc::syscall(libc::SYS_ptrace, request, i64::from(tid), address, data) }).map(drop)
 }
 
@@ -107,22 +110,71 @@ pub fn message(tid: i32) -> Result<i32, Errno> {
     Ok(message as i32)
 }
 
-/// The stack pointer of a stopped thread.
+/// The general registers of a 64-bit thread, a word each: struct user_regs_struct
+/// (asm/user_64.h), struct user_pt_regs (asm/ptrace.h of arm64).
+pub type Registers = [u64; REGISTERS];
+#[cfg(target_arch = "x86_64")]
+const REGISTERS: usize = 27;
+#[cfg(target_arch = "aarch64")]
+const REGISTERS: usize = 34;
+const NT_PRSTATUS: u64 = 1;
+
+/// The registers of a stopped thread.
 ///
 /// # Errors
 /// As [`detach`]; EIO for a process of 32 bits, whose registers are others.
-pub fn stack_pointer(tid: i32) -> Result<u64, Errno> {
-    const NT_PRSTATUS: u64 = 1;
-    /// Registers of a word each, and which of them is the stack pointer: struct
-    /// user_regs_struct (asm/user_64.h), struct user_pt_regs (asm/ptrace.h of arm64).
-    #[cfg(target_arch = "x86_64")]
-    const REGISTERS: (usize, usize) = (27, 19);
-    #[cfg(target_arch = "aarch64")]
-    const REGISTERS: (usize, usize) = (34, 31);
-    let mut registers = [0u64; REGISTERS.0];
+pub fn registers(tid: i32) -> Result<Registers, Errno> {
+    let mut registers = [0u64; REGISTERS];
     let mut part = libc::iovec { iov_base: registers.as_mut_ptr().cast(), iov_len: size_of_val(&registers) };
     ptrace(GETREGSET, tid, NT_PRSTATUS, &raw mut part as u64)?;
-    if part.iov_len == size_of_val(&registers) { Ok(registers[REGISTERS.1]) } else { Err(Errno::EIO) }
+    if part.iov_len == size_of_val(&registers) { Ok(registers) } else { Err(Errno::EIO) }
+}
+
+/// Sets the registers of a stopped thread.
+///
+/// # Errors
+/// As [`detach`].
+pub fn set_registers(tid: i32, registers: &Registers) -> Result<(), Errno> {
+    let mut copy = *registers;
+    let mut part = libc::iovec { iov_base: copy.as_mut_ptr().cast(), iov_len: size_of_val(&copy) };
+    ptrace(SETREGSET, tid, NT_PRSTATUS, &raw mut part as u64)
+}
+
+/// The stack pointer of a stopped thread.
+///
+/// # Errors
+/// As [`registers`].
+pub fn stack_pointer(tid: i32) -> Result<u64, Errno> {
+    const STACK_POINTER: usize = if cfg!(target_arch = "aarch64") { 31 } else { 19 };
+    Ok(registers(tid)?[STACK_POINTER])
+}
+
+/// The signals that a stopped thread blocks, a bit each (PTRACE_GETSIGMASK).
+///
+/// # Errors
+/// As [`detach`].
+pub fn signal_mask(tid: i32) -> Result<u64, Errno> {
+    let mut mask = 0u64;
+    ptrace(GETSIGMASK, tid, size_of_val(&mask) as u64, &raw mut mask as u64)?;
+    Ok(mask)
+}
+
+/// Sets the signals that a stopped thread blocks; KILL and STOP never are.
+///
+/// # Errors
+/// As [`detach`].
+pub fn set_signal_mask(tid: i32, mask: u64) -> Result<(), Errno> {
+    let mut mask = mask;
+    ptrace(SETSIGMASK, tid, size_of_val(&mask) as u64, &raw mut mask as u64)
+}
+
+/// Lets a stopped thread go on to the beginning or end of its next call, with the signal
+/// that it stopped for; 0 is none.
+///
+/// # Errors
+/// As [`detach`].
+pub fn go_on_to_call(tid: i32, signal: i32) -> Result<(), Errno> {
+    ptrace(SYSCALL, tid, 0, signal as u64)
 }
 
 /// Lets a thread that is stopped before a call go on, until that call's end.
@@ -130,7 +182,7 @@ pub fn stack_pointer(tid: i32) -> Result<u64, Errno> {
 /// # Errors
 /// As [`detach`].
 pub fn go_on_to_the_end(tid: i32) -> Result<(), Errno> {
-    ptrace(SYSCALL, tid, 0, 0)
+    go_on_to_call(tid, 0)
 }
 
 /// A call at which a thread is stopped.

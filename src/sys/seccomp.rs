@@ -151,6 +151,22 @@ pub fn answer_with_descriptor(
     ioctl(listener, NOTIF_ADDFD, &raw mut addfd).map(drop)
 }
 
+/// Puts a descriptor of ours into the table of a caller that still waits, to be closed at
+/// its exec; the number that it has there.
+///
+/// # Errors
+/// ENOENT when the caller is gone; EMFILE when its table is full.
+pub fn add_descriptor(listener: &OwnedFd, id: u64, fd: impl AsFd) -> Result<i32, Errno> {
+    let mut addfd = libc::seccomp_notif_addfd {
+        id,
+        flags: 0,
+        srcfd: fd.as_fd().as_raw_fd() as u32,
+        newfd: 0,
+        newfd_flags: libc::O_CLOEXEC as u32,
+    };
+    ioctl(listener, NOTIF_ADDFD, &raw mut addfd)
+}
+
 /// Lets an exec go on, and wakes its caller on another processor than this: beside this
 /// thread, which is about to sleep, the scheduler would move the exec to another one, and so
 /// once it has begun (sched_exec in kernel/sched/core.c).

@@ -19,6 +19,38 @@ pub fn make(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Two ends of one connection in the unix domain, neither of which waits nor outlives an
+/// exec.
+///
+/// # Errors
+/// As socketpair(2).
+pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socketpair(AddressFamily::Unix, SockType::Stream, None, flags)
+}
+
+/// The first descriptor that waits in a socket of the unix domain; others are closed.
+///
+/// # Errors
+/// As recvmsg(2); EBADMSG where none was sent.
+pub fn receive_descriptor(socket: &OwnedFd) -> Result<OwnedFd, Errno> {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+    let mut byte = [0u8; 1];
+    let mut parts = [std::io::IoSliceMut::new(&mut byte)];
+    let mut space = nix::cmsg_space!([i32; 1]);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+    let mut received = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = control {
+            // SAFETY: the kernel has just put them into our table.
+            received.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    received.into_iter().next().ok_or(Errno::EBADMSG)
+}
+
 /// Binds a socket.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::acts::ACTS;
 use crate::attack::Attack;
 use crate::support::probe;
-use crate::{environment, injection, kernel, programs, races, restarts, sockets, supervisor};
+use crate::{environment, injection, kernel, programs, races, restarts, sockets, supervisor, unread};
 
 const DOCUMENT: &str = include_str!("../../docs/attacks.md");
 
@@ -26,7 +26,7 @@ const BY_THEMSELVES: &[&str] = &[
 
 #[test]
 fn every_attack_is_in_the_document() {
-    let tables: [&[Attack]; 19] = [
+    let tables: [&[Attack]; 20] = [
         programs::UNLISTED,
         programs::REPLACED,
         programs::INTERPRETED,
@@ -46,6 +46,7 @@ fn every_attack_is_in_the_document() {
         sockets::ANY_NAME,
         supervisor::FIRST,
         supervisor::FILTERS,
+        unread::WAYS,
     ];
     let name = |act: &'static str| act.split('?').next().unwrap_or(act);
     let attacks = tables.into_iter().flatten().map(|attack| name(attack.forbidden.act));

@@ -31,4 +31,5 @@ mod restarts;
 mod site;
 mod sockets;
 mod supervisor;
+mod unread;
 mod yama;

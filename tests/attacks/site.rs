@@ -64,13 +64,23 @@ pub fn serve(place: Place, options: &[&str], profile: &Value) -> (Running, Site)
 
 /// The same, which may not start.
 pub fn start(place: Place, options: &[&str], profile: &Value) -> (Running, Site) {
+    start_with(place, options, profile, &[])
+}
+
+/// The same, with flags of the engine's.
+pub fn start_with(place: Place, options: &[&str], profile: &Value, flags: &[&str]) -> (Running, Site) {
     let site = Site::new();
-    (start_on(&site, place, options, profile), site)
+    (run(&site, place, options, profile, flags), site)
 }
 
 /// The same on a folder that is there, as an earlier container left it.
 pub fn start_on(site: &Site, place: Place, options: &[&str], profile: &Value) -> Running {
+    run(site, place, options, profile, &[])
+}
+
+fn run(site: &Site, place: Place, options: &[&str], profile: &Value, flags: &[&str]) -> Running {
     Run::new(image(), place, Init::remit(options), &["/probe", "serve", "8080"])
+        .flags(flags)
         .file("/etc/remit/profile.json", profile.to_string())
         .folder(&site.0, "/app")
         .folder(&site.0, "/other")

@@ -12,6 +12,7 @@ mod processes;
 mod races;
 mod replace;
 mod sockets;
+mod unread;
 mod users;
 
 use std::fs::File;
@@ -67,11 +68,18 @@ const ACTS: &[&[(&str, Act)]] = &[
     code::ACTS,
     kernel::ACTS,
     users::ACTS,
+    unread::ACTS,
 ];
 
 /// The names of all acts.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ACTS.iter().flat_map(|room| room.iter()).map(|(name, _)| *name)
+}
+
+/// An act by its name.
+fn find(name: &str) -> Result<Act> {
+    let known = ACTS.iter().flat_map(|room| room.iter()).find(|(known, _)| *known == name);
+    known.map(|(_, act)| *act).ok_or(Refused { step: "no such act", errno: libc::EINVAL })
 }
 
 /// Makes one act in a forked child, so that being killed is a result too.

@@ -31,6 +31,8 @@ struct Wanted {
 struct Expected {
     entry: Option<usize>,
     object: Object,
+    /// Its user may execute the file and not read it: the process will not be dumpable.
+    unreadable: bool,
 }
 
 impl Judge {
@@ -42,22 +44,35 @@ impl Judge {
             self.begin_startup();
             self.memory.processes = 1;
             self.memory.families.launches(self.app, self.entry);
+            let program = self.rules.program_path(self.entry);
+            if !self.rules.checks() && !self.is_readable(program, caller) {
+                return self.trace_first(What::User, caller);
+            }
             return Outcome::Continue;
         }
         self.memory.families.calls_exec(caller, &self.identity);
         let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
-        let mut expected = Expected { entry: None, object: Object::Name { name: "unreadable".into() } };
+        let object = Object::Name { name: "unreadable".into() };
+        let mut expected = Expected { entry: None, object, unreadable: false };
         match self.judge_exec(call, caller, entry, &mut expected) {
             // What fails by itself might not, if another thread helps.
-            Outcome::Continue if self.tracer.is_some() => {
-                let Expected { entry: expected, object } = expected;
+            Outcome::Continue if self.rules.checks() => {
+                let Expected { entry: expected, object, .. } = expected;
                 let is_file = entry.is_some_and(|entry| self.rules.is_file(entry));
                 let image = || families::image(caller, &self.identity).map(|(_, path)| path);
                 let program = if is_file { None } else { image() };
                 Outcome::Watch(What::Exec { entry, expected, object, program })
             }
+            Outcome::Continue if expected.unreadable => self.trace_first(What::User, caller),
             outcome => outcome,
         }
+    }
+
+    /// Whether a caller may read a program, so that a process of its own that runs it is
+    /// dumpable (fs/exec.c, would_dump).
+    fn is_readable(&self, program: &Path, caller: &Caller) -> bool {
+        let open = || std::fs::File::open(program).map_err(errno);
+        !matches!(self.identity.become_caller(caller, open), Err(Errno::EACCES | Errno::EPERM))
     }
 
     /// What is to be done, and what would come of it.
@@ -70,9 +85,6 @@ impl Judge {
     ) -> Outcome {
         let identity = self.identity.clone();
         let kept = self.memory.kept.of(caller);
-        // What is kept is of this image, so only what was allowed goes on: what would
-        // fail is failed here, and may then be tried again along PATH.
-        let fail = if kept.is_some() { Outcome::Fail } else { unknown };
         let memory = match kept {
             Some(file) => Memory::kept(&identity, caller, file),
             None => Memory::of(&identity, caller),
@@ -80,18 +92,14 @@ impl Judge {
         let asked = asked::Exec::of(call);
         let path = match asked.path(&memory) {
             Ok(path) => path,
-            // One that was seized before it changed its user can be looked at afterwards;
-            // any other cannot be seized, and is refused there.
-            Err(Errno::EACCES | Errno::EPERM) if self.tracer.is_some() => return Outcome::Continue,
-            Err(Errno::EACCES | Errno::EPERM) => return self.unreadable(call),
-            Err(errno) => return fail(errno),
+            Err(errno) => return unknown(errno),
         };
         let Wanted { target, file, args } = match self.program(caller, &asked, path, &memory) {
             Ok(target) => target,
             // What the kernel refuses by itself is no violation, and its errno is
             // the one that a search along PATH expects: a directory of it may well
             // be closed to this caller.
-            Err(errno) => return fail(errno),
+            Err(errno) => return unknown(errno),
         };
         expected.object = Object::program(&target.named);
         // Saved and file-system id become the effective one.
@@ -105,7 +113,9 @@ impl Judge {
             return Outcome::Refuse(refusal);
         }
         expected.entry = Some(next);
-        if self.tracer.is_none() {
+        if !self.rules.checks() {
+            let held = PathBuf::from(format!("/proc/self/fd/{}", file.fd.as_raw_fd()));
+            expected.unreadable = file.mode & 0o444 != 0o444 && !self.is_readable(&held, caller);
             // All the rest, where nobody looks at what was started.
             if let Some(refusal) = self.rest(next, &file, &asked, &memory) {
                 return Outcome::Refuse(refusal);
@@ -169,19 +179,6 @@ impl Judge {
         Some((families.live(&live, entry, but, &self.identity, &self.rules) + more, live))
     }
 
-    /// The caller's memory cannot be read, so neither can what it wants to run: a
-    /// program that made itself undumpable, or a child of one that changed its user
-    /// without an exec since. Refused.
-    fn unreadable(&self, call: &Call) -> Outcome {
-        let mut refusal = self.rules.unlisted(call);
-        refusal.kind = crate::event::Kind::Program;
-        refusal.errno = Errno::EACCES;
-        refusal.rule = "/programs".into();
-        refusal.want = None;
-        refusal.object = Object::Name { name: "unreadable".into() };
-        Outcome::Refuse(refusal)
-    }
-
     /// What would be executed.
     ///
     /// # Errors
@@ -207,7 +204,7 @@ impl Judge {
         }
         let loader = self.is_loader(&file)?;
         let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
-        let asks = self.rules.asks_for_arguments() || (self.tracer.is_none() && self.scribe.wants_all());
+        let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.scribe.wants_all());
         let args = if asks { asked::strings(memory, asked.args) } else { None };
         let target = Target { id: file.id, canonical, named, loader };
         Ok(Wanted { target, file, args })

@@ -18,7 +18,7 @@ use super::{Judge, Outcome, unknown};
 use crate::image::FileKind;
 use crate::profile::Rights;
 use crate::supervise::asked::{Opening, Owning, asks_for_directory, path_at};
-use crate::supervise::caller::Caller;
+use crate::supervise::caller::{Caller, UNREADABLE};
 use crate::supervise::record::evidence::{self, Owned};
 use crate::supervise::resolve::{Found, Target};
 use crate::supervise::verdict::Refusal;
@@ -38,8 +38,7 @@ pub(super) enum Change {
 }
 
 impl Judge {
-    /// Where the path cannot be read or resolved the kernel goes on: it fails there
-    /// by itself, or Landlock decides without being seen.
+    /// Where the path cannot be resolved it fails as in the kernel.
     pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Outcome {
         match Opening::of(call, &self.memory_of(caller)) {
             Ok((dirfd, path, opening)) => self.judge_open(caller, dirfd, &path, opening),
@@ -47,15 +46,21 @@ impl Judge {
         }
     }
 
-    /// Whether a change of owner needs no capability, as that to one's own, or fails by
-    /// itself; nothing of another call.
-    pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Option<bool> {
-        let asked = Owning::of(call).filter(|asked| asked.op == "chown")?;
+    /// Whether a change of owner needs no capability, as that to one's own; nothing of
+    /// another call.
+    ///
+    /// # Errors
+    /// UNREADABLE; any other failure is the kernel's own.
+    pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Result<Option<bool>, Errno> {
+        let Some(asked) = Owning::of(call).filter(|asked| asked.op == "chown") else { return Ok(None) };
         let first = if call.name == Some("fchownat") { 2 } else { 1 };
         let [user, group] = [first, first + 1].map(|at| call.args[at] as u32);
-        let target = self.reach().owning(&asked, caller, &self.memory_of(caller));
-        let stat = target.and_then(|target| fstat(&target.fd).ok());
-        Some(stat.is_none_or(|stat| evidence::chown(caller, Owned::from(&stat), user, group).is_none()))
+        let stat = match self.reach().owning(&asked, caller, &self.memory_of(caller)) {
+            Ok(target) => fstat(&target.fd).ok(),
+            Err(UNREADABLE) => return Err(UNREADABLE),
+            Err(_) => None,
+        };
+        Ok(Some(stat.is_none_or(|stat| evidence::chown(caller, Owned::from(&stat), user, group).is_none())))
     }
 
     fn judge_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Outcome {

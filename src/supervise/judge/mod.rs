@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::caller::{Caller, Identity, Memory};
+use super::caller::{Caller, Identity, Memory, UNREADABLE};
 use super::families::Families;
 use super::held::Held;
 use super::kept::Kept;
@@ -42,6 +42,7 @@ use crate::event::Scribe;
 use crate::filter::Access;
 use crate::image::FileId;
 use crate::kernel::Arch;
+use crate::plan::PR_SET_DUMPABLE;
 use crate::profile::OnViolation;
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::signal::Mask;
@@ -66,6 +67,8 @@ enum Outcome {
     Refuse(Box<Refusal>),
     /// The kernel will refuse it by itself; it is only told.
     Tell(Box<Refusal>),
+    /// The caller could not be read.
+    Unread,
 }
 
 /// What the first thread is asked to do.
@@ -204,19 +207,33 @@ impl Judge {
         };
         let tid = request.pid as i32;
         self.memory.waiting = request.id;
+        let notified = (call.number, call.args);
         let outcome = match Caller::of(tid) {
-            Ok(caller) => {
+            // It makes it for us, by what we put into its registers.
+            _ if self.tracer.as_ref().is_some_and(|tracer| tracer.makes(tid, notified)) => {
+                Conclusion::Answer(Answer::Continue)
+            }
+            Ok(mut caller) => {
+                caller.handed = self.tracer.as_mut().and_then(|tracer| tracer.handed(tid, notified));
                 let outcome = self.judge(&call, &caller);
                 if !self.waits()? {
                     return Ok(());
+                }
+                if matches!(outcome, Outcome::Unread | Outcome::Fail(UNREADABLE))
+                    && self.has_handed_out(request, &caller)
+                {
+                    return Ok(());
+                }
+                if caller.handed.is_some() {
+                    self.tracer.iter_mut().for_each(|tracer| tracer.decided(tid));
                 }
                 self.conclude(outcome, &call, &caller)
             }
             Err(_) if !self.waits()? => return Ok(()),
             // Without /proc, or out of descriptors, nothing is known of the caller.
             Err(errno) => {
-                tracing::error!(tid, %errno, "a caller cannot be looked at");
-                Conclusion::Answer(if self.audit { Answer::Continue } else { Answer::Fail(Errno::EPERM) })
+                tracing::error!(tid, %errno, "a caller's status cannot be read");
+                self.conclude(Outcome::Unread, &call, &Caller::unknown(tid))
             }
         };
         let answered = match outcome {
@@ -272,6 +289,7 @@ impl Judge {
                 self.code(call, caller)
             }
             "clone" | "fork" | "vfork" => self.fork(call, caller),
+            "prctl" if call.args[0] as u32 == PR_SET_DUMPABLE as u32 => self.set_dumpable(call, caller),
             "memfd_create" if self.rules.policy().seals_memfd => self.memfd(call, caller),
             _ => {
                 if syscalls::changes_user(name) {
@@ -288,6 +306,7 @@ impl Judge {
             | Outcome::Done(_)
             | Outcome::Opened(..)
             | Outcome::Delegate(_)
+            | Outcome::Unread
                 if self.rules.access(name).is_none() && !self.is_launch(caller) =>
             {
                 Outcome::Refuse(self.rules.unlisted(call))
@@ -305,15 +324,18 @@ impl Judge {
             Some(_) => {
                 let ids = Ids { uids: caller.uids, gids: caller.gids };
                 let refused = syscalls::privileged(name)
-                    .and_then(|capability| self.rules.capability(call, capability, &ids))
-                    .filter(|_| self.may_change_owner(call, caller) != Some(true));
-                refused.map_or(Outcome::Continue, Outcome::Tell)
+                    .and_then(|capability| self.rules.capability(call, capability, &ids));
+                let Some(refusal) = refused else { return Outcome::Continue };
+                match self.may_change_owner(call, caller) {
+                    Ok(Some(true)) => Outcome::Continue,
+                    Ok(_) => Outcome::Tell(refusal),
+                    Err(errno) => unknown(errno),
+                }
             }
         }
     }
 
-    /// A set*id call. Where what is executed is looked at, the process is seized first:
-    /// afterwards it could not be.
+    /// A set*id call. The process is traced first: afterwards it could not be.
     fn change_user(&mut self, call: &Call, caller: &Caller) -> Outcome {
         let outcome = self.other(call, caller);
         let ids = Ids { uids: caller.uids, gids: caller.gids };
@@ -328,8 +350,55 @@ impl Judge {
             self.memory.families.is(caller.tgid, entry);
         }
         match outcome {
-            Outcome::Continue if next != ids && self.tracer.is_some() => Outcome::Watch(What::User),
+            Outcome::Continue if next != ids => self.trace_first(What::User, caller),
             outcome => outcome,
+        }
+    }
+
+    /// prctl(PR_SET_DUMPABLE): traced while it can be, as for a change of user.
+    fn set_dumpable(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        match self.rules.access("prctl") {
+            None => return Outcome::Refuse(self.rules.unlisted(call)),
+            Some(_) if !self.rules.may_set_dumpable(call) => {
+                return Outcome::Refuse(self.rules.argument(call));
+            }
+            Some(_) => {}
+        }
+        self.hide(call, caller)
+    }
+
+    /// Lets a call go on after which its process may be one that cannot be read.
+    fn hide(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        if call.name == Some("prctl") && call.args[1] != 0 {
+            return self.trace_first(What::Readable, caller);
+        }
+        self.keep(caller);
+        if let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules) {
+            self.memory.families.is(caller.tgid, entry);
+        }
+        self.trace_first(What::User, caller)
+    }
+
+    /// Has a process traced before a call goes on. Where no exec is checked, none that is in
+    /// flight is known to be over: to trace a thread then would wait for that exec, and the
+    /// exec for a thread that is traced already.
+    fn trace_first(&mut self, what: What, caller: &Caller) -> Outcome {
+        let traces = self.tracer.is_some() && (self.rules.checks() || !self.memory.kept.is_executing(caller));
+        if traces { Outcome::Watch(what) } else { Outcome::Continue }
+    }
+
+    /// Whether the caller hands out what was missing, and makes its call again.
+    fn has_handed_out(&mut self, request: &seccomp::Request, caller: &Caller) -> bool {
+        let Some(wanted) = caller.handed.as_ref().and_then(|handed| handed.take_wanted()) else {
+            return false;
+        };
+        let Some(tracer) = &mut self.tracer else { return false };
+        match tracer.hand_out(request, wanted) {
+            Ok(()) => true,
+            Err(errno) => {
+                tracing::debug!(tid = caller.tid, %errno, "hands nothing out");
+                false
+            }
         }
     }
 
@@ -416,6 +485,10 @@ impl Judge {
             Outcome::Continue => Conclusion::Answer(Answer::Continue),
             Outcome::Watch(what) => self.watch(what, caller),
             Outcome::Delegate(deed) => self.delegate(*deed, caller),
+            Outcome::Unread | Outcome::Fail(UNREADABLE) => {
+                let refusal = self.rules.unreadable(call);
+                self.refuse(&refusal, call, caller)
+            }
             // Audit changes nothing of what the app does.
             Outcome::Fail(_) if self.audit => Conclusion::Answer(Answer::Continue),
             Outcome::Fail(errno) => Conclusion::Answer(Answer::Fail(errno)),
@@ -433,7 +506,15 @@ impl Judge {
         use crate::event::Action;
         if self.audit {
             self.report(refusal, caller, Action::Observed);
-            return Conclusion::Answer(Answer::Continue);
+            let name = call.name.unwrap_or_default();
+            let hides = name == "prctl" && call.args[0] as u32 == PR_SET_DUMPABLE as u32;
+            return match hides || syscalls::changes_user(name) {
+                true => match self.hide(call, caller) {
+                    Outcome::Watch(what) => self.watch(what, caller),
+                    _ => Conclusion::Answer(Answer::Continue),
+                },
+                false => Conclusion::Answer(Answer::Continue),
+            };
         }
         match self.rules.policy().on_violation {
             OnViolation::Deny => {
@@ -476,11 +557,14 @@ fn denied(refusal: &Refusal, call: &Call, caller: &Caller) -> Answer {
     }
 }
 
-/// What becomes of a call of which something could not be found out. The kernel
-/// fails there by itself, or decides without being seen; but where it is the
-/// supervisor that lacks something, nobody has looked, and it fails.
+/// What becomes of a call of which something could not be found out: it fails, as it would
+/// in the kernel, which is not asked, since another thread could have it succeed there. A
+/// caller that could not be read is another matter.
 fn unknown(errno: Errno) -> Outcome {
-    if is_own_shortage(errno) { Outcome::Fail(errno) } else { Outcome::Continue }
+    match errno {
+        UNREADABLE | Errno::EIO => Outcome::Unread,
+        errno => Outcome::Fail(errno),
+    }
 }
 
 /// Descriptors or memory of the supervisor's own have run out.

@@ -20,9 +20,10 @@ use nix::sys::stat::{Mode, fchmod};
 use super::deeds::DEEDS;
 use super::{Conclusion, Judge, Outcome, unknown};
 use crate::profile::Rights;
-use crate::supervise::caller::Caller;
+use crate::supervise::caller::{Caller, UNREADABLE, unreadable};
+use crate::supervise::handed::Wanted;
 use crate::supervise::held::{Held, Kind, Socket, inode_of};
-use crate::supervise::resolve::Found;
+use crate::supervise::resolve::{self, Found};
 use crate::supervise::verdict::call::Call;
 use crate::supervise::verdict::file::Ruling;
 use crate::supervise::verdict::network::{Address, Direction, Protocol, UnixName};
@@ -93,6 +94,7 @@ impl Judge {
             Ok(read) => read,
             // Nobody has looked, and nobody else would.
             Err(Errno::EFAULT | Errno::EINVAL) if makes => return Outcome::Fail(Errno::EINVAL),
+            Err(UNREADABLE) => return Outcome::Unread,
             Err(_) if makes => return Outcome::Refuse(self.rules.strange(direction)),
             Err(errno) => return unknown(errno),
         };
@@ -102,7 +104,7 @@ impl Judge {
         if makes {
             return self.act_on_socket(call, caller, direction, &address, bytes);
         }
-        let protocol = self.protocol(caller, call.args[0] as i32);
+        let Ok(protocol) = self.protocol(caller, call.args[0] as i32) else { return Outcome::Unread };
         if let Err(refusal) = self.rules.address(direction, protocol, &address) {
             return Outcome::Refuse(refusal);
         }
@@ -122,22 +124,44 @@ impl Judge {
     }
 
     /// The protocol of a socket, which sockfs tells as an extended attribute.
-    fn protocol(&self, caller: &Caller, fd: i32) -> Protocol {
+    ///
+    /// # Errors
+    /// UNREADABLE where the caller's descriptors cannot be read.
+    fn protocol(&self, caller: &Caller, fd: i32) -> Result<Protocol, Errno> {
         let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
-        let name = self.identity.look_as_caller(caller, || sys::process::socket_protocol(&path));
-        match name.as_deref() {
+        let read = || sys::process::socket_protocol(&path).map_err(unreadable);
+        let name = match self.identity.look_as_caller(caller, read) {
+            Err(UNREADABLE) => {
+                let handed = caller.handed.as_ref().ok_or(UNREADABLE)?;
+                let socket = match handed.descriptor(Wanted::Descriptor(fd)) {
+                    Err(UNREADABLE) => return Err(UNREADABLE),
+                    socket => socket,
+                };
+                socket.and_then(|socket| {
+                    let ours = PathBuf::from(format!("/proc/self/fd/{}", socket.as_raw_fd()));
+                    sys::process::socket_protocol(&ours)
+                })
+            }
+            name => name,
+        };
+        Ok(match name.as_deref() {
             Ok([b'T', b'C', b'P', ..]) => Protocol::Tcp,
             Ok([b'U', b'D', b'P', ..]) => Protocol::Udp,
             _ => Protocol::Other,
-        }
+        })
     }
 
     /// The inode of the socket behind a caller's descriptor.
     fn inode(&self, caller: &Caller, fd: i32) -> Result<u64, Errno> {
         let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
-        let link = self
-            .identity
-            .look_as_caller(caller, || std::fs::read_link(&path).map_err(|error| sys::errno(&error)));
+        let read = || std::fs::read_link(&path).map_err(|error| unreadable(sys::errno(&error)));
+        let link = match self.identity.look_as_caller(caller, read) {
+            Err(UNREADABLE) => {
+                let handed = caller.handed.as_ref().ok_or(UNREADABLE)?;
+                resolve::path_of(&handed.descriptor(Wanted::Descriptor(fd))?)
+            }
+            link => link,
+        };
         match link {
             Ok(link) => inode_of(&link).ok_or(Errno::ENOTSOCK),
             Err(Errno::ENOENT) => Err(Errno::EBADF),
@@ -151,6 +175,7 @@ impl Judge {
         match self.inode(caller, fd) {
             Ok(inode) => self.held().of(inode).ok_or_else(|| Outcome::Refuse(self.rules.strange(direction))),
             Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => Err(Outcome::Fail(errno)),
+            Err(UNREADABLE) => Err(Outcome::Unread),
             Err(_) => Err(Outcome::Refuse(self.rules.strange(direction))),
         }
     }

@@ -115,7 +115,7 @@ impl Recording {
     /// Owner, mode and times: no right to a file governs them, but capabilities do.
     pub(super) fn owner(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
         let Some(asked) = Owning::of(call) else { return Vec::new() };
-        let Some(target) = self.reach().owning(&asked, caller, &self.memory_of(caller)) else {
+        let Ok(target) = self.reach().owning(&asked, caller, &self.memory_of(caller)) else {
             return Vec::new();
         };
         let Ok(owned) = owned(&target.fd) else { return Vec::new() };

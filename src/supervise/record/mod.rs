@@ -38,7 +38,7 @@ use self::programs::{Name, Programs};
 use self::reading::Reading;
 use self::reads::{Blind, Watcher, Watches};
 use self::recorder::Recorder;
-use super::caller::{Caller, Identity, Memory};
+use super::caller::{Caller, Identity, Memory, UNREADABLE};
 use super::judge::{Bell, Request};
 use super::kept::Kept;
 use super::listener;
@@ -411,5 +411,10 @@ fn watched(watches: Watches, journal: &Arc<Journal>, mounts: &Mounts) -> Option<
 
 /// What is known beforehand of how a call ends.
 fn result(errno: Option<Errno>) -> String {
-    errno.map_or_else(|| "ok".to_owned(), |errno| ErrnoName(errno).to_string())
+    match errno {
+        None => "ok".to_owned(),
+        // What the kernel answers the supervisor, which reads it.
+        Some(UNREADABLE) => ErrnoName(Errno::EACCES).to_string(),
+        Some(errno) => ErrnoName(errno).to_string(),
+    }
 }

@@ -25,7 +25,7 @@ impl Ask {
         match self.what {
             What::Exec { entry, .. } => entry,
             What::Map { entry, .. } => Some(entry),
-            What::User => None,
+            What::User | What::Readable => None,
         }
     }
 }
@@ -51,8 +51,18 @@ pub enum What {
         /// What it wants to map, for people.
         object: Object,
     },
-    /// A change of its user or group, after which nobody could look into it any more.
+    /// A change of its user or group, or PR_SET_DUMPABLE, after which the kernel shows it to
+    /// no other process.
     User,
+    /// It makes itself dumpable again.
+    Readable,
+}
+
+impl What {
+    /// Whether it changes the caller alone, and brings no code.
+    pub(super) fn is_of_the_caller(&self) -> bool {
+        matches!(self, What::User | What::Readable)
+    }
 }
 
 /// What came of calls.

@@ -84,6 +84,8 @@ impl Tracer {
     }
 
     fn ended(&mut self, pid: i32) {
+        self.handings.remove(&pid);
+        self.handed.remove(&pid);
         if self.seized.remove(&pid).is_some() {
             self.release_the_born();
         }

@@ -26,9 +26,11 @@
 //!   seizing, or whoever has the number by now is let go again.
 //! * **Whoever cannot be seized does not execute**: a process that another traces, or
 //!   that made itself undumpable. With the check armed no exec goes on unseized.
-//! * **A process that changes its user** could not be seized any more. It is while it
-//!   still can be, with all its threads and whatever they fork, until its next exec; to
-//!   seize it again then takes its real ids for a moment.
+//! * **A process that changes its user**, or makes itself undumpable, could not be seized any
+//!   more. It is while it still can be, with all its threads and whatever they fork, until
+//!   its next exec; to seize it again then takes its real ids for a moment. What of it cannot
+//!   be read it hands out itself ([`hand`]); for that it is seized where no exec is checked
+//!   too.
 //! * **The seized die with us** (EXITKILL), so nothing runs unjudged.
 //!
 //! What a thread maps as code, where its program says from where it may, is looked at in
@@ -40,9 +42,11 @@ pub mod desk;
 pub mod examine;
 mod follow;
 pub mod fresh;
+mod hand;
 mod look;
 mod mapped;
 mod refused;
+mod script;
 mod seize;
 
 use std::collections::{HashMap, VecDeque};
@@ -57,8 +61,10 @@ use nix::sys::eventfd::EventFd;
 pub use self::ask::{Ask, Outcome, What};
 use self::desk::Desk;
 use self::examine::{Found, Job, Remembered, Work};
-use super::caller::Identity;
+pub use self::hand::Notified;
+use super::caller::{Caller, Identity, Memory};
 use super::descendants;
+use super::handed::Handed;
 use super::verdict::started::{Started, Verdict};
 use super::verdict::{Refusal, Rulebook};
 use crate::event::{Action, Kind, Object};
@@ -115,6 +121,9 @@ pub struct Tracer {
     /// What is still to be told.
     outcomes: Vec<Outcome>,
     seized: HashMap<i32, Hold>,
+    handings: HashMap<i32, hand::Handing>,
+    /// What threads hand out, by the call that they wait in.
+    handed: HashMap<i32, (Notified, Arc<Handed>)>,
     groups: HashMap<i32, Group>,
     /// Calls that are answered once it has been told why.
     refused: Vec<(Ask, Errno, Action)>,
@@ -140,6 +149,8 @@ impl Tracer {
             killable,
             outcomes: Vec::new(),
             seized: HashMap::new(),
+            handings: HashMap::new(),
+            handed: HashMap::new(),
             groups: HashMap::new(),
             refused: Vec::new(),
             found: Arc::default(),
@@ -207,9 +218,14 @@ impl Tracer {
             What::Exec { .. } | What::Map { .. } if self.is_seized(tid) => Ok(()),
             What::Exec { .. } | What::Map { .. } => self.seize(tid, &ask.caller),
             What::User => self.seize_all(&ask.caller),
+            What::Readable => Ok(()),
         };
         match begun {
             Ok(()) => {}
+            // What it asks for later and cannot be read is refused then.
+            Err(errno) if errno != Errno::ESRCH && ask.what.is_of_the_caller() && !self.rules.checks() => {
+                tracing::debug!(tid, %errno, "cannot be traced");
+            }
             // Who has the number now waits for nothing of ours.
             Err(Errno::ESRCH) => return self.forget_if_idle(tgid),
             Err(errno) => {
@@ -225,7 +241,9 @@ impl Tracer {
             return self.forget_if_idle(tgid);
         }
         let id = ask.id;
-        if !matches!(ask.what, What::User) {
+        if matches!(ask.what, What::Readable) {
+            self.let_go(tid, &ask.caller);
+        } else if !ask.what.is_of_the_caller() {
             let interrupted = self.killable;
             if interrupted {
                 gone_or(ptrace::interrupt(tid), "interrupted");
@@ -235,6 +253,17 @@ impl Tracer {
         }
         self.answer(id, Answer::Continue);
         self.forget_if_idle(tgid);
+    }
+
+    /// A thread whose process can be read again, by its own call that goes on now, stops
+    /// after the call and is let go. Not where an exec is checked, which finds it traced.
+    fn let_go(&mut self, tid: i32, caller: &Caller) {
+        let is_one = |ids: [u32; 4]| ids.iter().all(|id| *id == ids[0]);
+        let lasts = self.rules.checks() || !is_one(caller.uids) || !is_one(caller.gids);
+        if self.killable && !lasts && self.is_seized(tid) && self.seized.get(&tid) == Some(&Hold::Kept) {
+            self.seized.insert(tid, Hold::Exec);
+            gone_or(ptrace::interrupt(tid), "interrupted");
+        }
     }
 
     /// Whether a number is a thread's that is seized, and not that of one which had it before:
@@ -270,6 +299,9 @@ impl Tracer {
         // Before anything else: it may have another number than the thread that was seized.
         if event == ptrace::EVENT_EXEC {
             return self.executed(tid, message);
+        }
+        if self.goes_on_handing(tid, signal, event) {
+            return;
         }
         self.renumber(tid);
         if tid == self.app
@@ -369,7 +401,14 @@ impl Tracer {
     /// executed it.
     fn executed(&mut self, pid: i32, old: i32) {
         self.seized.remove(&old);
+        for tid in [old, pid] {
+            self.handings.remove(&tid);
+            self.handed.remove(&tid);
+        }
         self.seized.insert(pid, Hold::Kept);
+        if !self.rules.checks() {
+            return self.executed_unchecked(pid);
+        }
         let is_exec = |flight: &&mut Flight| matches!(flight.ask.what, What::Exec { .. });
         let flight = self.groups.get_mut(&pid).and_then(|group| group.flight.as_mut());
         let Some(flight) = flight.filter(is_exec) else {
@@ -397,13 +436,26 @@ impl Tracer {
                 tracing::debug!(pid, %errno, "what was started cannot be looked at");
                 let object = match &flight.ask.what {
                     What::Exec { object, .. } | What::Map { object, .. } => object.clone(),
-                    What::User => Object::Name { name: "unreadable".into() },
+                    What::User | What::Readable => Object::Name { name: "unreadable".into() },
                 };
                 let (kind, rule) = (Kind::Program, "/programs".into());
                 let refusal = Refusal { kind, errno: Errno::EACCES, object, rule, want: None };
                 self.conclude(pid, id, Verdict::Dies(Box::new(refusal)));
             }
         }
+    }
+
+    /// A process executed a program, and no rule asks which: it is let go, but where its new
+    /// program cannot be read either.
+    fn executed_unchecked(&mut self, pid: i32) {
+        let readable = Caller::of(pid).and_then(|caller| Memory::of(&self.identity, &caller).open());
+        let done = if readable.is_ok() {
+            self.seized.remove(&pid);
+            ptrace::detach(pid)
+        } else {
+            ptrace::go_on(pid, 0)
+        };
+        gone_or(done, "let go on");
     }
 
     /// A file has to be looked into; it stays stopped for so long.
@@ -443,7 +495,7 @@ impl Tracer {
         let caller = look::after_exec(pid, &flight.ask.caller);
         let expected = match flight.ask.what {
             What::Exec { expected, .. } => expected,
-            What::User | What::Map { .. } => None,
+            What::User | What::Readable | What::Map { .. } => None,
         };
         let started = self.groups.get_mut(&pid).and_then(|group| group.flight.as_mut()?.started.take());
         let verdict = match (verdict, started) {

@@ -16,7 +16,7 @@ impl Tracer {
         let on_violation = self.rules.policy().on_violation;
         let (errno, object) = match &ask.what {
             What::Exec { object, .. } | What::Map { object, .. } => (Errno::EACCES, object.clone()),
-            What::User => (Errno::EPERM, Object::Name { name: "untraceable".into() }),
+            What::User | What::Readable => (Errno::EPERM, Object::Name { name: "untraceable".into() }),
         };
         let action = if on_violation == OnViolation::Kill { Action::Killed } else { Action::Denied };
         // Who is to be stopped waits for an answer until then, all others until it has

@@ -16,6 +16,7 @@ pub mod network;
 pub mod program;
 pub mod started;
 mod startup;
+mod unreadable;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

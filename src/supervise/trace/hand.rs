@@ -1,0 +1,213 @@
+//! Has a traced thread hand out what the kernel shows to its process alone.
+//!
+//! The thread waits for the answer to a notified call. It is given one end of a pair of
+//! sockets, asked to stop, and answered: so it stops before it goes back to its program
+//! (PTRACE_EVENT_STOP). There its registers are kept, its signals blocked, and it makes the
+//! calls of a [`Script`] by the instruction that made the notified one. Then its registers
+//! are put back so that it makes that call again, which is decided with what was sent.
+//!
+//! Nothing here waits: each stop is one step. A call of the script that the filter notifies
+//! is let go on at once ([`Tracer::makes`]). Other threads of the process can disturb all
+//! this, by its descriptors and its memory; so they may have the call refused, or lie about
+//! a process that is their own.
+//!
+//! Below Linux 5.19 the interrupt itself ends the wait for the answer: the stop is the same.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::script::{Call, Script, calling};
+use super::{Tracer, gone_or};
+use crate::kernel::Arch;
+use crate::supervise::caller::UNREADABLE;
+use crate::supervise::handed::{CHUNK, Given, Handed, Wanted};
+use crate::sys::ptrace::{self, AtCall, Registers};
+use crate::sys::seccomp::{self, Answer};
+use crate::sys::socket;
+
+/// A notified call: its number and its registers.
+pub type Notified = (u32, [u64; 6]);
+
+/// A thread that is handing something out.
+#[derive(Debug)]
+pub(super) struct Handing {
+    /// Our end.
+    ours: OwnedFd,
+    wanted: Wanted,
+    script: Script,
+    stage: Stage,
+    /// The call that is to be decided, and where the instruction ends that makes it.
+    notified: Notified,
+    end: u64,
+    /// Its own registers and signal mask, once it has stopped.
+    own: Option<(Registers, u64)>,
+    /// Its group was stopped meanwhile.
+    stays: bool,
+    handed: Arc<Handed>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It has not stopped yet.
+    Awaited,
+    /// It is to make this call.
+    Entering(Call),
+    /// It makes it.
+    Within(Call),
+}
+
+impl Tracer {
+    /// What a thread hands out for a call; none for one that is not traced.
+    pub fn handed(&mut self, tid: i32, notified: Notified) -> Option<Arc<Handed>> {
+        if !self.seized.contains_key(&tid) {
+            return None;
+        }
+        match self.handed.get(&tid) {
+            Some((call, handed)) if *call == notified => Some(Arc::clone(handed)),
+            _ => {
+                let handed = Arc::<Handed>::default();
+                self.handed.insert(tid, (notified, Arc::clone(&handed)));
+                Some(handed)
+            }
+        }
+    }
+
+    /// A thread's call is decided: its next one may find other things there.
+    pub fn decided(&mut self, tid: i32) {
+        self.handed.remove(&tid);
+    }
+
+    /// Whether a notified call is one that a thread makes to hand something out.
+    pub fn makes(&self, tid: i32, (number, args): Notified) -> bool {
+        self.handings.get(&tid).is_some_and(|handing| {
+            matches!(&handing.stage, Stage::Within(call) if call.number == number && call.args == args)
+        })
+    }
+
+    /// Has a thread hand out something for its call, which it then makes again.
+    ///
+    /// # Errors
+    /// It is not traced, or there is no descriptor left for it; its call still waits.
+    pub fn hand_out(&mut self, request: &seccomp::Request, wanted: Wanted) -> Result<(), Errno> {
+        let tid = request.pid as i32;
+        let notified = (request.data.nr as u32, request.data.args);
+        if !self.is_seized(tid) || self.handings.contains_key(&tid) {
+            return Err(Errno::EPERM);
+        }
+        let handed = self.handed(tid, notified).ok_or(Errno::EPERM)?;
+        let listener = self.listener.clone().ok_or(Errno::EPERM)?;
+        let (ours, theirs) = socket::pair()?;
+        let theirs = seccomp::add_descriptor(&listener, request.id, &theirs)?;
+        ptrace::interrupt(tid)?;
+        let script = Script::new(wanted, theirs);
+        let (stage, end) = (Stage::Awaited, request.data.instruction_pointer);
+        let handing = Handing { ours, wanted, script, stage, notified, end, own: None, stays: false, handed };
+        self.handings.insert(tid, handing);
+        // It does not go back to its program with this.
+        self.answer(request.id, Answer::Fail(Errno::EINTR));
+        Ok(())
+    }
+
+    /// A stop of a thread that hands something out; false for any other thread.
+    pub(super) fn goes_on_handing(&mut self, tid: i32, signal: i32, event: i32) -> bool {
+        let Some(mut handing) = self.handings.remove(&tid) else { return false };
+        match handing.step(tid, signal, event) {
+            Ok(false) => drop(self.handings.insert(tid, handing)),
+            Ok(true) => {
+                let given = handing.given();
+                handing.end(tid, given);
+            }
+            // Its end is told.
+            Err(Errno::ESRCH) => {}
+            Err(errno) => {
+                tracing::debug!(tid, %errno, "hands nothing out");
+                handing.end(tid, Err(UNREADABLE));
+            }
+        }
+        true
+    }
+}
+
+impl Handing {
+    /// What follows a stop; whether the script is over.
+    fn step(&mut self, tid: i32, signal: i32, event: i32) -> Result<bool, Errno> {
+        let at_call = event == 0 && signal == ptrace::CALL_ENDED;
+        match self.stage.clone() {
+            Stage::Awaited if event == ptrace::EVENT_STOP => {
+                self.stays = signal != libc::SIGTRAP;
+                self.own = Some((ptrace::registers(tid)?, ptrace::signal_mask(tid)?));
+                ptrace::set_signal_mask(tid, u64::MAX)?;
+                self.next(tid, Ok(0))
+            }
+            Stage::Entering(call) if at_call => match ptrace::at_call(tid)? {
+                Some(AtCall::Begins(number, args)) if number == call.number && args == call.args => {
+                    self.stage = Stage::Within(call);
+                    ptrace::go_on_to_call(tid, 0).map(|()| false)
+                }
+                // Another thread has written something else there.
+                _ => Err(Errno::EPROTO),
+            },
+            Stage::Within(_) if at_call => match ptrace::at_call(tid)? {
+                Some(AtCall::Ended(answer)) => self.next(tid, answer),
+                _ => Err(Errno::EPROTO),
+            },
+            stage => {
+                self.stays |= event == ptrace::EVENT_STOP && signal != libc::SIGTRAP;
+                let signal = if event == 0 { signal } else { 0 };
+                match stage {
+                    Stage::Awaited => ptrace::go_on(tid, signal),
+                    _ => ptrace::go_on_to_call(tid, signal),
+                }
+                .map(|()| false)
+            }
+        }
+    }
+
+    /// Makes it do the next call of the script.
+    fn next(&mut self, tid: i32, answer: Result<i64, Errno>) -> Result<bool, Errno> {
+        let Some(call) = self.script.next(answer) else { return Ok(true) };
+        let Some((mut registers, _)) = self.own else { return Err(Errno::EPROTO) };
+        if !call.feed.is_empty() && nix::unistd::write(&self.ours, &call.feed)? != call.feed.len() {
+            return Err(Errno::EIO);
+        }
+        calling(Arch::THIS, &mut registers, self.end, call.number, call.args);
+        ptrace::set_registers(tid, &registers)?;
+        self.stage = Stage::Entering(call);
+        ptrace::go_on_to_call(tid, 0).map(|()| false)
+    }
+
+    /// What was sent.
+    fn given(&self) -> Result<Given, Errno> {
+        match (self.script.sent(), self.wanted) {
+            (Ok(()), Wanted::Memory(_)) => {
+                let mut bytes = vec![0; CHUNK as usize];
+                let read = nix::unistd::read(&self.ours, &mut bytes).map_err(|_| UNREADABLE)?;
+                bytes.truncate(read);
+                Ok(Given::Memory(bytes))
+            }
+            (Ok(()), _) => {
+                socket::receive_descriptor(&self.ours).map(Given::Descriptor).map_err(|_| UNREADABLE)
+            }
+            (Err(Errno::EFAULT), Wanted::Memory(_)) => Err(Errno::EFAULT),
+            (Err(Errno::EBADF), Wanted::Descriptor(_)) => Err(Errno::EBADF),
+            (Err(_), _) => Err(UNREADABLE),
+        }
+    }
+
+    /// It makes its call again.
+    fn end(self, tid: i32, given: Result<Given, Errno>) {
+        self.handed.give(self.wanted, given);
+        let back = || {
+            if let Some((mut registers, mask)) = self.own {
+                calling(Arch::THIS, &mut registers, self.end, self.notified.0, self.notified.1);
+                ptrace::set_registers(tid, &registers)?;
+                ptrace::set_signal_mask(tid, mask)?;
+            }
+            ptrace::go_on(tid, 0)?;
+            if self.stays { ptrace::interrupt(tid) } else { Ok(()) }
+        };
+        gone_or(back(), "put back");
+    }
+}
