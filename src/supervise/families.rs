@@ -10,7 +10,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -31,10 +30,9 @@ pub struct Families {
     command: Option<Command>,
     /// Stacks of processes that cannot be looked into now were forgotten.
     forgot: bool,
-    /// Execs of which it is not known yet whether they succeeded.
-    expected: HashMap<i32, usize>,
-    /// Forks that were let go on and may not have happened yet.
-    forks: Vec<Fork>,
+    /// What a process may become by an exec of one of its threads, of which it is not known
+    /// yet whether it succeeded.
+    expected: HashMap<(i32, i32), usize>,
 }
 
 /// COMMAND, whose exec nobody looked at: it was ours.
@@ -61,19 +59,6 @@ impl Command {
         }
     }
 }
-
-#[derive(Clone, Debug)]
-struct Fork {
-    tid: i32,
-    parent: i32,
-    entry: usize,
-    until: Instant,
-    /// Who lived when it was let go on.
-    seen: Vec<i32>,
-}
-
-/// So long a fork takes at most, unless the kernel keeps its caller waiting.
-const SOON: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug)]
 struct Member {
@@ -102,7 +87,7 @@ impl Families {
         shared: Option<(FileId, u64)>,
         identity: &Identity,
     ) {
-        self.expected.remove(&caller.tgid);
+        self.expected.retain(|(pid, _), _| *pid != caller.tgid);
         // It may have ended, and what it forked lives on.
         if let Some((image, stack)) = shared {
             self.remember_stack(image, stack, entry, identity);
@@ -110,9 +95,10 @@ impl Families {
         self.is(caller.tgid, entry);
     }
 
-    /// An exec was let go on that may lead to this entry.
-    pub fn expects(&mut self, pid: i32, entry: usize) {
-        self.expected.insert(pid, entry);
+    /// An exec was let go on that may lead to this entry. There is one for each thread, and
+    /// what has ended is removed whenever processes are counted, which comes before.
+    pub fn expects(&mut self, caller: &Caller, entry: usize) {
+        self.expected.insert((caller.tgid, caller.tid), entry);
     }
 
     /// A process is `entry`, and will soon not be to be looked into.
@@ -130,32 +116,6 @@ impl Families {
         }
     }
 
-    /// A fork by this caller, which is of this entry, is let go on while these live.
-    pub fn forks(&mut self, caller: &Caller, entry: usize, seen: Vec<i32>) {
-        let until = Instant::now() + SOON;
-        self.forks.push(Fork { tid: caller.tid, parent: caller.tgid, entry, until, seen });
-    }
-
-    /// How many forks of an entry are on their way: nobody tells when one has happened.
-    /// It has once its caller calls again, or has a new child among these.
-    pub fn on_their_way(&mut self, entry: usize, caller: i32, live: &[i32]) -> u32 {
-        let now = Instant::now();
-        let mut born = Vec::new();
-        self.forks.retain(|fork| {
-            let is_new = |pid: &&i32| !fork.seen.contains(pid) && !born.contains(*pid);
-            let is_its = |pid: &&i32| Caller::of(**pid).is_ok_and(|child| child.ppid == fork.parent);
-            if fork.tid == caller || now >= fork.until {
-                return false;
-            }
-            let child = live.iter().filter(is_new).find(is_its);
-            born.extend(child);
-            child.is_none()
-        });
-        // A child is one fork's.
-        self.forks.iter_mut().for_each(|fork| fork.seen.extend(&born));
-        self.forks.iter().filter(|fork| fork.entry == entry).count() as u32
-    }
-
     /// How many of these processes are, or may be about to become, `entry`, without one.
     pub fn live(
         &mut self,
@@ -165,10 +125,12 @@ impl Families {
         identity: &Identity,
         rules: &Rulebook,
     ) -> u32 {
-        self.expected.retain(|pid, _| processes.contains(pid));
+        self.expected.retain(|(pid, _), _| processes.contains(pid));
+        let expected: HashSet<i32> =
+            self.expected.iter().filter(|(_, next)| **next == entry).map(|((pid, _), _)| *pid).collect();
         let others = processes.iter().filter(|pid| **pid != but);
         let is_one = |pid: &&i32| {
-            self.expected.get(*pid) == Some(&entry)
+            expected.contains(*pid)
                 || living_thread(**pid).is_some_and(|thread| {
                     self.lookup(**pid, Some(&thread), identity, rules, 0) == Some(entry)
                 })
@@ -308,6 +270,13 @@ impl Families {
     /// A process calls an exec: where it is COMMAND, this is the last moment to see where
     /// its stack began.
     pub fn calls_exec(&mut self, caller: &Caller, identity: &Identity) {
+        // Its own last exec has failed. One of a thread that is gone has failed as well, or
+        // this is what came of it: no other thread calls while one is past the point of no
+        // return.
+        let is_over = |pid: i32, tid: i32| {
+            pid == caller.tgid && (tid == caller.tid || super::descendants::is_dead(pid, tid))
+        };
+        self.expected.retain(|(pid, tid), _| !is_over(*pid, *tid));
         if let Some(command) = self.command.as_mut().filter(|command| command.pid == caller.tgid) {
             command.look(identity);
             command.over = true;

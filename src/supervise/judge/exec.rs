@@ -103,6 +103,9 @@ impl Judge {
             return Outcome::Refuse(refusal);
         }
         expected.entry = Some(next);
+        if self.rules.instances(next).is_some() {
+            self.memory.families.expects(caller, next);
+        }
         if self.tracer.is_none() {
             // All the rest, where nobody looks at what was started.
             if let Some(refusal) = self.rest(next, &file, &asked, &memory) {
@@ -113,8 +116,6 @@ impl Judge {
                 .filter(|_| self.scribe.wants_all())
                 .map(|args| args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect());
             self.report_exec(next, &target.canonical, file.mode, args, caller);
-        } else if self.rules.instances(next).is_some() {
-            self.memory.families.expects(caller.tgid, next);
         }
         Outcome::Continue
     }
@@ -139,31 +140,10 @@ impl Judge {
 
     /// As many live processes of an entry as there may be, besides this one.
     fn too_many_besides(&mut self, entry: usize, caller: &Caller) -> Option<Box<Refusal>> {
-        self.rules.instances(entry)?;
-        let now = self.live(entry, caller, caller.tgid).map_or(u32::MAX - 1, |(now, _)| now);
-        self.rules.too_many(entry, now)
-    }
-
-    /// One more by a fork.
-    pub(super) fn too_many_by_fork(&mut self, entry: usize, caller: &Caller) -> Option<Box<Refusal>> {
-        self.rules.instances(entry)?;
-        let (now, live) = self.live(entry, caller, 0).unwrap_or((u32::MAX - 1, Vec::new()));
-        let refusal = self.rules.too_many(entry, now);
-        if refusal.is_none() {
-            self.memory.families.forks(caller, entry, live);
-        }
-        refusal
-    }
-
-    /// How many of an entry live or are on their way, without one; and who lives.
-    fn live(&mut self, entry: usize, caller: &Caller, but: i32) -> Option<(u32, Vec<i32>)> {
-        let live = super::super::descendants::list(std::process::id() as i32);
+        let most = self.rules.instances(entry)?;
         // Who cannot be counted is not let go on.
-        let live = live.inspect_err(|errno| tracing::error!(%errno, "processes cannot be counted")).ok()?;
-        // Those first: one that happens meanwhile counts twice rather than never.
-        let families = &mut self.memory.families;
-        let more = families.on_their_way(entry, caller.tid, &live);
-        Some((families.live(&live, entry, but, &self.identity, &self.rules) + more, live))
+        let now = self.live(entry, caller.tgid, most).unwrap_or(u32::MAX - 1);
+        self.rules.too_many(entry, now)
     }
 
     /// The caller's memory cannot be read, so neither can what it wants to run: a
