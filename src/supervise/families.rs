@@ -17,7 +17,8 @@ use super::caller::{Caller, Identity, errno, proc_text};
 use super::verdict::Rulebook;
 use crate::image::FileId;
 
-/// More processes than a container has: past it the dead are forgotten.
+/// More processes than a container has: past it the dead are forgotten, and again once what
+/// is left has doubled, so that on average a process costs one look at another.
 const MANY: usize = 4096;
 
 /// What is remembered of the processes.
@@ -28,11 +29,19 @@ pub struct Families {
     stacks: HashMap<(FileId, u64), Vec<usize>>,
     /// What COMMAND is.
     command: Option<Command>,
+    /// As many members and stacks as there may be before the dead are forgotten.
+    room: Room,
     /// Stacks of processes that cannot be looked into now were forgotten.
     forgot: bool,
     /// What a process may become by an exec of one of its threads, of which it is not known
     /// yet whether it succeeded.
     expected: HashMap<(i32, i32), usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    members: usize,
+    stacks: usize,
 }
 
 /// COMMAND, whose exec nobody looked at: it was ours.
@@ -139,12 +148,13 @@ impl Families {
     }
 
     fn remember_stack(&mut self, image: FileId, stack: u64, entry: usize, identity: &Identity) {
-        if self.stacks.len() >= MANY {
+        if self.stacks.len() >= self.room.stacks.max(MANY) {
             let live = living_stacks(identity);
             let before = self.stacks.len();
             self.stacks.retain(|(_, stack), _| live.contains(stack));
             // Of one that made itself undumpable for the moment, too.
             self.forgot |= self.stacks.len() < before;
+            self.room.stacks = 2 * self.stacks.len();
         }
         let entries = self.stacks.entry((image, stack)).or_default();
         if !entries.contains(&entry) {
@@ -153,8 +163,9 @@ impl Families {
     }
 
     fn remember(&mut self, pid: i32, member: Member) {
-        if self.members.len() >= MANY {
+        if self.members.len() >= self.room.members.max(MANY) {
             self.members.retain(|pid, member| self::started(*pid) == Some(member.started));
+            self.room.members = 2 * self.members.len();
         }
         self.members.insert(pid, member);
     }
@@ -412,6 +423,34 @@ mod tests {
         // Where no address is random two may be at the same place.
         families.stacks.insert((image, 32), vec![1]);
         assert_eq!(told(&families, 32), None);
+    }
+
+    #[test]
+    fn the_dead_are_forgotten() {
+        let mut families = Families::default();
+        let started = started(std::process::id() as i32).expect("own start time");
+        let member = Member { started, entry: 0, next: None };
+        families.remember(std::process::id() as i32, member);
+        (0..3 * MANY as i32).for_each(|number| families.remember(i32::MAX - number, member));
+        assert!(families.members.len() <= MANY, "{}", families.members.len());
+        assert!(families.members.contains_key(&(std::process::id() as i32)));
+    }
+
+    #[test]
+    fn an_exec_in_flight_counts_for_each_thread_until_it_calls_again() {
+        let identity = Identity::own().expect("own ids");
+        let tgid = std::process::id() as i32;
+        let first = Caller { tid: tgid, tgid, ..Caller::default() };
+        let second = Caller { tid: nix::unistd::gettid().as_raw(), ..first.clone() };
+        let gone = Caller { tid: i32::MAX, ..first.clone() };
+        let mut families = Families::default();
+        families.expects(&first, 1);
+        families.expects(&second, 2);
+        families.expects(&gone, 3);
+        families.calls_exec(&second, &identity);
+        assert_eq!(families.expected, HashMap::from([((tgid, tgid), 1)]));
+        families.became(&second, 2, None, &identity);
+        assert!(families.expected.is_empty());
     }
 
     #[test]

@@ -26,7 +26,7 @@ const BY_THEMSELVES: &[&str] = &[
 
 #[test]
 fn every_attack_is_in_the_document() {
-    let tables: [&[Attack]; 16] = [
+    let tables: [&[Attack]; 18] = [
         programs::UNLISTED,
         programs::REPLACED,
         programs::INTERPRETED,
@@ -43,6 +43,8 @@ fn every_attack_is_in_the_document() {
         sockets::ANY_NAME,
         supervisor::FIRST,
         supervisor::FILTERS,
+        &supervisor::CROWDS,
+        &supervisor::INSTANCES,
     ];
     let name = |act: &'static str| act.split('?').next().unwrap_or(act);
     let attacks = tables.into_iter().flatten().map(|attack| name(attack.forbidden.act));
