@@ -8,6 +8,7 @@ mod exec_check {
     pub mod app;
     mod counted;
     pub mod harm;
+    pub mod large;
     pub mod processes;
 }
 

@@ -277,7 +277,7 @@ fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> R
     let target = Target { id: look.id, canonical: look.canonical, named, loader };
     let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
     let uid = plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user);
-    let called = Called { args: Some(&args), uids: Some([uid; 4]) };
+    let called = Called { args: Some(&args), uids: Some([uid; 4]), ..Called::default() };
     let canonical = target.canonical.clone();
     let entry = rules.command(&target, called).and_then(|entry| match rules.digest(entry) {
         None => Ok(entry),

@@ -373,17 +373,30 @@ impl<'a> Memory<'a> {
     /// # Errors
     /// EFAULT, and ENAMETOOLONG where no NUL comes within PATH_MAX.
     pub fn path(&self, address: u64) -> Result<Vec<u8>, Errno> {
-        const PATH_MAX: usize = libc::PATH_MAX as usize;
-        let mut path = Vec::new();
-        while path.len() < PATH_MAX {
-            let bytes = self.bytes(address.wrapping_add(path.len() as u64), 256)?;
+        self.text(address, libc::PATH_MAX as usize).map_err(|errno| match errno {
+            Errno::E2BIG => Errno::ENAMETOOLONG,
+            errno => errno,
+        })
+    }
+
+    /// A NUL-terminated string of at most so many bytes with its end.
+    ///
+    /// # Errors
+    /// EFAULT, and E2BIG where no NUL comes in time.
+    pub fn text(&self, address: u64, most: usize) -> Result<Vec<u8>, Errno> {
+        let mut text = Vec::new();
+        let mut length = 256;
+        while text.len() < most {
+            let bytes = self.bytes(address.wrapping_add(text.len() as u64), length.min(most - text.len()))?;
             if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
-                path.extend_from_slice(&bytes[..end]);
-                return Ok(path);
+                text.extend_from_slice(&bytes[..end]);
+                return Ok(text);
             }
-            path.extend_from_slice(&bytes);
+            text.extend_from_slice(&bytes);
+            // Most are short, and the longest are not read in hundreds of pieces.
+            length = if text.len() < 4096 { 256 } else { 16 << 10 };
         }
-        Err(Errno::ENAMETOOLONG)
+        Err(Errno::E2BIG)
     }
 
     /// A little-endian 64-bit number.

@@ -30,18 +30,18 @@ pub fn list(ancestor: i32) -> Result<Vec<i32>, Errno> {
 /// # Errors
 /// /proc is not mounted or shows no `ancestor`, or descriptors or memory have run out.
 pub fn all(ancestor: i32) -> Result<Vec<Seen>, Errno> {
-    let mut children: BTreeMap<i32, Vec<Seen>> = BTreeMap::new();
+    let mut seen: BTreeMap<i32, Seen> = BTreeMap::new();
     // In an image without it the directory may be there all the same, and be empty.
     proc_text(ancestor, "stat")?;
     for entry in std::fs::read_dir("/proc").map_err(errno)? {
         let name = entry.map_err(errno)?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        match Seen::of(pid) {
-            Ok(Some(seen)) => children.entry(seen.parent).or_default().push(seen),
-            // It ended meanwhile, or is not shown to us.
-            Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => {}
-            Err(errno) => return Err(errno),
-        }
+        seen.extend(Seen::now(pid)?.map(|seen| (pid, seen)));
+    }
+    follow(&mut seen, Seen::now)?;
+    let mut children: BTreeMap<i32, Vec<Seen>> = BTreeMap::new();
+    for (_, seen) in seen {
+        children.entry(seen.parent).or_default().push(seen);
     }
     let mut found = BTreeMap::new();
     let mut open = vec![ancestor];
@@ -51,6 +51,30 @@ pub fn all(ancestor: i32) -> Result<Vec<Seen>, Errno> {
         found.extend(own.into_iter().map(|seen| (seen.pid, seen)));
     }
     Ok(found.into_values().collect())
+}
+
+/// A process whose parent has ended while all were read is another's child by now: an
+/// ancestor's, which was read before or lives no more either.
+fn follow(
+    seen: &mut BTreeMap<i32, Seen>,
+    now: impl Fn(i32) -> Result<Option<Seen>, Errno>,
+) -> Result<(), Errno> {
+    /// More ancestors than end one after the other in the meantime.
+    const TIMES: u32 = 32;
+    for _ in 0..TIMES {
+        let is_lost = |one: &&Seen| one.parent != 0 && !seen.contains_key(&one.parent);
+        let lost: Vec<i32> = seen.values().filter(is_lost).map(|one| one.pid).collect();
+        if lost.is_empty() {
+            break;
+        }
+        for pid in lost {
+            match now(pid)? {
+                Some(again) => seen.insert(pid, again),
+                None => seen.remove(&pid),
+            };
+        }
+    }
+    Ok(())
 }
 
 /// Tells every descendant to end, and one that is stopped to go on for it. Where they
@@ -188,6 +212,23 @@ impl Seen {
         Ok(Seen::parse(pid, &stat))
     }
 
+    /// As it is now; none where it has ended, or is not shown to us.
+    ///
+    /// # Errors
+    /// Descriptors or memory have run out.
+    fn now(pid: i32) -> Result<Option<Seen>, Errno> {
+        let seen = match Seen::of(pid) {
+            // In an exec another thread takes the number of the first, which seems to have
+            // ended in just that moment.
+            Ok(Some(seen)) if !seen.lives() => Seen::of(pid),
+            seen => seen,
+        };
+        match seen {
+            Err(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => Ok(None),
+            seen => seen,
+        }
+    }
+
     fn parse(pid: i32, stat: &str) -> Option<Seen> {
         // The name before the rest may be any bytes.
         let (name, rest) = stat.rsplit_once(')')?;
@@ -269,6 +310,17 @@ mod tests {
 
     fn seen(pid: i32, name: &str, state: char, parent: i32) -> Seen {
         Seen { pid, name: name.to_owned(), state, parent, group: pid, session: 1, threads: 1 }
+    }
+
+    #[test]
+    fn the_child_of_one_that_ended_meanwhile_is_an_ancestors() {
+        let mut all: BTreeMap<i32, Seen> =
+            [seen(1, "init", 'S', 0), seen(7, "child", 'S', 9), seen(8, "gone", 'S', 9)]
+                .map(|one| (one.pid, one))
+                .into();
+        let now = |pid| Ok((pid == 7).then(|| seen(7, "child", 'S', 1)));
+        follow(&mut all, now).expect("read");
+        assert_eq!(all.values().map(|one| (one.pid, one.parent)).collect::<Vec<_>>(), [(1, 0), (7, 1)]);
     }
 
     #[test]

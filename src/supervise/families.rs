@@ -10,7 +10,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -18,7 +17,8 @@ use super::caller::{Caller, Identity, errno, proc_text};
 use super::verdict::Rulebook;
 use crate::image::FileId;
 
-/// More processes than a container has: past it the dead are forgotten.
+/// More processes than a container has: past it the dead are forgotten, and again once what
+/// is left has doubled, so that on average a process costs one look at another.
 const MANY: usize = 4096;
 
 /// What is remembered of the processes.
@@ -29,12 +29,19 @@ pub struct Families {
     stacks: HashMap<(FileId, u64), Vec<usize>>,
     /// What COMMAND is.
     command: Option<Command>,
+    /// As many members and stacks as there may be before the dead are forgotten.
+    room: Room,
     /// Stacks of processes that cannot be looked into now were forgotten.
     forgot: bool,
-    /// Execs of which it is not known yet whether they succeeded.
-    expected: HashMap<i32, usize>,
-    /// Forks that were let go on and may not have happened yet.
-    forks: Vec<Fork>,
+    /// What a process may become by an exec of one of its threads, of which it is not known
+    /// yet whether it succeeded.
+    expected: HashMap<(i32, i32), usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    members: usize,
+    stacks: usize,
 }
 
 /// COMMAND, whose exec nobody looked at: it was ours.
@@ -61,19 +68,6 @@ impl Command {
         }
     }
 }
-
-#[derive(Clone, Debug)]
-struct Fork {
-    tid: i32,
-    parent: i32,
-    entry: usize,
-    until: Instant,
-    /// Who lived when it was let go on.
-    seen: Vec<i32>,
-}
-
-/// So long a fork takes at most, unless the kernel keeps its caller waiting.
-const SOON: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug)]
 struct Member {
@@ -102,7 +96,7 @@ impl Families {
         shared: Option<(FileId, u64)>,
         identity: &Identity,
     ) {
-        self.expected.remove(&caller.tgid);
+        self.expected.retain(|(pid, _), _| *pid != caller.tgid);
         // It may have ended, and what it forked lives on.
         if let Some((image, stack)) = shared {
             self.remember_stack(image, stack, entry, identity);
@@ -110,9 +104,10 @@ impl Families {
         self.is(caller.tgid, entry);
     }
 
-    /// An exec was let go on that may lead to this entry.
-    pub fn expects(&mut self, pid: i32, entry: usize) {
-        self.expected.insert(pid, entry);
+    /// An exec was let go on that may lead to this entry. There is one for each thread, and
+    /// what has ended is removed whenever processes are counted, which comes before.
+    pub fn expects(&mut self, caller: &Caller, entry: usize) {
+        self.expected.insert((caller.tgid, caller.tid), entry);
     }
 
     /// A process is `entry`, and will soon not be to be looked into.
@@ -130,32 +125,6 @@ impl Families {
         }
     }
 
-    /// A fork by this caller, which is of this entry, is let go on while these live.
-    pub fn forks(&mut self, caller: &Caller, entry: usize, seen: Vec<i32>) {
-        let until = Instant::now() + SOON;
-        self.forks.push(Fork { tid: caller.tid, parent: caller.tgid, entry, until, seen });
-    }
-
-    /// How many forks of an entry are on their way: nobody tells when one has happened.
-    /// It has once its caller calls again, or has a new child among these.
-    pub fn on_their_way(&mut self, entry: usize, caller: i32, live: &[i32]) -> u32 {
-        let now = Instant::now();
-        let mut born = Vec::new();
-        self.forks.retain(|fork| {
-            let is_new = |pid: &&i32| !fork.seen.contains(pid) && !born.contains(*pid);
-            let is_its = |pid: &&i32| Caller::of(**pid).is_ok_and(|child| child.ppid == fork.parent);
-            if fork.tid == caller || now >= fork.until {
-                return false;
-            }
-            let child = live.iter().filter(is_new).find(is_its);
-            born.extend(child);
-            child.is_none()
-        });
-        // A child is one fork's.
-        self.forks.iter_mut().for_each(|fork| fork.seen.extend(&born));
-        self.forks.iter().filter(|fork| fork.entry == entry).count() as u32
-    }
-
     /// How many of these processes are, or may be about to become, `entry`, without one.
     pub fn live(
         &mut self,
@@ -165,10 +134,12 @@ impl Families {
         identity: &Identity,
         rules: &Rulebook,
     ) -> u32 {
-        self.expected.retain(|pid, _| processes.contains(pid));
+        self.expected.retain(|(pid, _), _| processes.contains(pid));
+        let expected: HashSet<i32> =
+            self.expected.iter().filter(|(_, next)| **next == entry).map(|((pid, _), _)| *pid).collect();
         let others = processes.iter().filter(|pid| **pid != but);
         let is_one = |pid: &&i32| {
-            self.expected.get(*pid) == Some(&entry)
+            expected.contains(*pid)
                 || living_thread(**pid).is_some_and(|thread| {
                     self.lookup(**pid, Some(&thread), identity, rules, 0) == Some(entry)
                 })
@@ -177,12 +148,13 @@ impl Families {
     }
 
     fn remember_stack(&mut self, image: FileId, stack: u64, entry: usize, identity: &Identity) {
-        if self.stacks.len() >= MANY {
+        if self.stacks.len() >= self.room.stacks.max(MANY) {
             let live = living_stacks(identity);
             let before = self.stacks.len();
             self.stacks.retain(|(_, stack), _| live.contains(stack));
             // Of one that made itself undumpable for the moment, too.
             self.forgot |= self.stacks.len() < before;
+            self.room.stacks = 2 * self.stacks.len();
         }
         let entries = self.stacks.entry((image, stack)).or_default();
         if !entries.contains(&entry) {
@@ -191,8 +163,9 @@ impl Families {
     }
 
     fn remember(&mut self, pid: i32, member: Member) {
-        if self.members.len() >= MANY {
+        if self.members.len() >= self.room.members.max(MANY) {
             self.members.retain(|pid, member| self::started(*pid) == Some(member.started));
+            self.room.members = 2 * self.members.len();
         }
         self.members.insert(pid, member);
     }
@@ -308,6 +281,13 @@ impl Families {
     /// A process calls an exec: where it is COMMAND, this is the last moment to see where
     /// its stack began.
     pub fn calls_exec(&mut self, caller: &Caller, identity: &Identity) {
+        // Its own last exec has failed. One of a thread that is gone has failed as well, or
+        // this is what came of it: no other thread calls while one is past the point of no
+        // return.
+        let is_over = |pid: i32, tid: i32| {
+            pid == caller.tgid && (tid == caller.tid || super::descendants::is_dead(pid, tid))
+        };
+        self.expected.retain(|(pid, tid), _| !is_over(*pid, *tid));
         if let Some(command) = self.command.as_mut().filter(|command| command.pid == caller.tgid) {
             command.look(identity);
             command.over = true;
@@ -443,6 +423,34 @@ mod tests {
         // Where no address is random two may be at the same place.
         families.stacks.insert((image, 32), vec![1]);
         assert_eq!(told(&families, 32), None);
+    }
+
+    #[test]
+    fn the_dead_are_forgotten() {
+        let mut families = Families::default();
+        let started = started(std::process::id() as i32).expect("own start time");
+        let member = Member { started, entry: 0, next: None };
+        families.remember(std::process::id() as i32, member);
+        (0..3 * MANY as i32).for_each(|number| families.remember(i32::MAX - number, member));
+        assert!(families.members.len() <= MANY, "{}", families.members.len());
+        assert!(families.members.contains_key(&(std::process::id() as i32)));
+    }
+
+    #[test]
+    fn an_exec_in_flight_counts_for_each_thread_until_it_calls_again() {
+        let identity = Identity::own().expect("own ids");
+        let tgid = std::process::id() as i32;
+        let first = Caller { tid: tgid, tgid, ..Caller::default() };
+        let second = Caller { tid: nix::unistd::gettid().as_raw(), ..first.clone() };
+        let gone = Caller { tid: i32::MAX, ..first.clone() };
+        let mut families = Families::default();
+        families.expects(&first, 1);
+        families.expects(&second, 2);
+        families.expects(&gone, 3);
+        families.calls_exec(&second, &identity);
+        assert_eq!(families.expected, HashMap::from([((tgid, tgid), 1)]));
+        families.became(&second, 2, None, &identity);
+        assert!(families.expected.is_empty());
     }
 
     #[test]

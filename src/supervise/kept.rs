@@ -20,7 +20,7 @@ const PART: u64 = 2;
 /// The limit on descriptors where the kernel does not say it.
 const LEAST: u64 = 128;
 /// More threads than are ever in an exec at the same time: past it those that are
-/// gone are forgotten.
+/// gone are forgotten, and again once those that are left have doubled.
 const MANY: usize = 4096;
 
 /// What is kept.
@@ -32,13 +32,15 @@ pub struct Kept {
     memory: VecDeque<(i32, u64, File)>,
     /// Processes and threads of which an exec was let go on.
     executing: HashSet<(i32, i32)>,
+    /// So many of them there may be before those that are gone are forgotten.
+    room: usize,
 }
 
 impl Default for Kept {
     fn default() -> Kept {
         let limit = crate::sys::process::soft_limit(libc::RLIMIT_NOFILE).ok().flatten().unwrap_or(LEAST);
         let most = usize::try_from(limit / PART).unwrap_or(usize::MAX);
-        Kept { most, memory: VecDeque::new(), executing: HashSet::new() }
+        Kept { most, memory: VecDeque::new(), executing: HashSet::new(), room: 0 }
     }
 }
 
@@ -86,8 +88,9 @@ impl Kept {
     /// An exec of this caller is let go on.
     pub fn executes(&mut self, caller: &Caller) {
         self.forget(caller.tgid);
-        if self.executing.len() >= MANY {
+        if self.executing.len() >= self.room.max(MANY) {
             self.executing.retain(|(pid, tid)| is_there(*pid, *tid));
+            self.room = 2 * self.executing.len();
         }
         self.executing.insert((caller.tgid, caller.tid));
     }
@@ -133,6 +136,14 @@ mod tests {
         // It calls, so its exec is over.
         kept.keep(&sibling, &identity, || true);
         assert!(kept.of(&me).is_some());
+    }
+
+    #[test]
+    fn execs_of_threads_that_are_gone_are_forgotten() {
+        let mut kept = Kept::default();
+        let caller = |tid| Caller { tid, tgid: i32::MAX, ..Caller::default() };
+        (0..3 * MANY as i32).for_each(|number| kept.executes(&caller(i32::MAX - number)));
+        assert!(kept.executing.len() <= MANY);
     }
 
     /// Ended and reaped, whatever the test comes to.

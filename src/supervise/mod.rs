@@ -5,6 +5,7 @@ pub mod asked;
 pub mod caller;
 pub mod descendants;
 pub mod families;
+pub mod forks;
 pub mod handed;
 pub mod held;
 pub mod judge;

@@ -16,6 +16,7 @@ in_each_place!(
     nothing_is_left_open,
     threads_that_exec_at_once_hold_up_nobody,
     a_fork_bomb_ends_at_the_limit,
+    forks_at_one_moment_are_counted,
     the_end_of_all_is_told
 );
 
@@ -113,6 +114,30 @@ fn a_fork_bomb_ends_at_the_limit(place: Place) {
         assert!(Instant::now() < deadline, "the bomb is not cleared away");
     }
     assert_eq!(held.stop().code, 143, "{}", held.stderr());
+}
+
+/// With the server and who asks, which is its child.
+pub const CROWDS: [Attack; 2] = [
+    attack(first("fork-crowd?arg=100&arg=12", &["EAGAIN"], "limit", "processes")),
+    attack(first("fork-crowd?arg=100&arg=12&arg=idle", &["EAGAIN"], "limit", "processes")),
+];
+
+/// The same by the program.
+pub const INSTANCES: [Attack; 2] = [
+    attack(first("fork-crowd?arg=100&arg=12", &["EAGAIN"], "program", "/probe")),
+    attack(first("fork-crowd?arg=100&arg=12&arg=idle", &["EAGAIN"], "program", "/probe")),
+];
+
+/// None of them has happened when the next is counted; with an idle priority none happens
+/// for seconds.
+fn forks_at_one_moment_are_counted(place: Place) {
+    let mut profile = site::profile();
+    profile["syscalls"]["allow"] = json!(["sched_setscheduler"]);
+    let mut instances = profile.clone();
+    profile["limits"] = json!({ "processes": 12 });
+    instances["programs"][0]["instances"] = json!(12);
+    all_hold(place, &profile, &CROWDS);
+    all_hold(place, &instances, &INSTANCES);
 }
 
 /// `kill(-1, KILL)` reaches everybody but the first process, which then tells the end.

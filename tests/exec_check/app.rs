@@ -53,6 +53,8 @@ pub fn main() {
         "untraceable" => processes::untraceable(),
         "ends" => processes::ends(),
         "forks" => processes::forks(),
+        "idle-forks" => processes::idle_forks(),
+        "honest-forks" => processes::honest_forks(),
         "headless" => processes::headless(),
         "stops" => {
             become_user(33);
@@ -67,6 +69,7 @@ pub fn main() {
         "orphans" => orphans(&place),
         "users" => users(&place),
         "user" => user(),
+        "large" => super::large::all(&place),
         "harm" => super::harm::all(&place),
         "games" => games(&evil),
         other => panic!("no act is called {other:?}"),

@@ -31,6 +31,69 @@ fn forks_at_the_same_moment_are_counted() {
     said.has("forks: 2").has("one by one: 0 refused").told("denied", "/programs/0/instances");
 }
 
+/// With priority for idle time alone, a thread that was let go on does not fork for as long
+/// as others compute.
+#[test]
+fn forks_that_get_no_processor_are_counted() {
+    let place = Place::new();
+    let Some(free) = place.unconfined("idle-forks") else { return };
+    free.has("most: 42");
+    for (more, rule) in [
+        (json!({ "instances": 6 }), "/programs/0/instances"),
+        (json!({ "limits": { "processes": 6 } }), "/limits/processes"),
+    ] {
+        let place = Place::new();
+        let said = place.confined("idle-forks", &[], &more).expect("as before");
+        said.has("most: 6").told("denied", rule);
+    }
+}
+
+/// Room that is there is there at once, for processes that end, for one that computes on
+/// after its own fork, and for children that share their parent's memory.
+#[test]
+fn an_honest_app_has_as_many_as_its_limit() {
+    for more in [json!({ "instances": 3 }), json!({ "limits": { "processes": 3 } })] {
+        let place = Place::new();
+        let Some(said) = place.confined("honest-forks", &[program("/usr/bin/true")], &more) else { return };
+        said.has("one by one: 0 refused").has("two at a time: 0 refused").has("beside a busy one: 0 refused");
+        assert_eq!(said.violations().count(), 0, "{:?}", said.events);
+    }
+}
+
+/// What an app gives a program may be 6 MB in hundreds of thousands of pieces. PID 1 does not
+/// grow by that, however many are executed at once.
+#[test]
+fn large_arguments_and_environments_cost_the_first_process_little() {
+    let script = |place: &Place| place.script("script", "#!/bin/sh\nexit 0\n");
+    let place = Place::new();
+    script(&place);
+    let Some(free) = place.unconfined("large") else { return };
+    let ends = |said: &crate::Said| -> Vec<String> {
+        let lines = said.text.lines().filter_map(|line| line.split_once(" kB more")?.0.rsplit_once(','));
+        lines.map(|(end, _)| end.to_owned()).collect()
+    };
+    free.has("arguments: 0x0 true").has("scripts: 0x0 true");
+    for listed in [Value::Null, json!([["a", "..."], ["x*", "..."]])] {
+        let place = Place::new();
+        let mut programs = [program("/usr/bin/true"), program(script(&place))];
+        programs[1]["interpreter"] = json!("/bin/sh");
+        if !listed.is_null() {
+            programs[0]["args"] = listed;
+            programs[1]["args"] = json!([["..."]]);
+        }
+        let said = place.confined("large", &programs, &json!({})).expect("as before");
+        let (theirs, ours) = (ends(&free), ends(&said));
+        for (name, end) in ours.iter().filter_map(|line| line.split_once(": ")) {
+            let refused = ["for the loader", "script and variables"].contains(&name);
+            assert_eq!(end.starts_with("0x9 ") || end.starts_with("0xd00 "), refused, "{name}: {end}");
+        }
+        assert_eq!(theirs.len(), ours.len(), "{}\n{}", free.text, said.text);
+        let grown = said.text.lines().find_map(|line| line.strip_prefix("grown by ")?.strip_suffix(" kB"));
+        let grown: i64 = grown.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{said:?}"));
+        assert!(grown < 4096, "PID 1 grew by {grown} kB: {}", said.text);
+    }
+}
+
 /// A forked child that is killed at once may be buried before its parent's stop says whose
 /// it was. Whoever has its number afterwards is seized for its exec like everybody.
 #[test]

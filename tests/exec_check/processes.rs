@@ -143,7 +143,6 @@ pub fn forks() {
                 libc::waitpid(child, std::ptr::null_mut(), 0);
             }
         }
-        std::thread::sleep(Duration::from_millis(220));
     }
     println!("forks: {most}");
     // One after the other there is always room.
@@ -155,4 +154,95 @@ pub fn forks() {
         }
     }
     println!("one by one: {refused} refused");
+}
+
+/// How many processes there are besides the first of all.
+fn alive() -> usize {
+    let names = std::fs::read_dir("/proc").expect("/proc").flatten();
+    names.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).filter(|pid| *pid > 1).count()
+}
+
+/// A child that waits for its end. The bare call: libc's lets one thread fork at a time.
+fn child() -> i32 {
+    match unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } {
+        0 => loop {
+            unsafe { libc::pause() };
+        },
+        child => child as i32,
+    }
+}
+
+fn end(child: i32) {
+    unsafe {
+        libc::kill(child, libc::SIGKILL);
+        libc::waitpid(child, std::ptr::null_mut(), 0);
+    }
+}
+
+/// Threads that ask at one moment, and get no processor while others compute.
+pub fn idle_forks() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    const ASK: usize = 42;
+    let over = std::sync::Arc::new(AtomicBool::new(false));
+    let gate = std::sync::Arc::new(std::sync::Barrier::new(ASK + 1));
+    let asks: Vec<_> = (0..ASK)
+        .map(|_| {
+            let gate = std::sync::Arc::clone(&gate);
+            std::thread::spawn(move || {
+                let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+                unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+                gate.wait();
+                child()
+            })
+        })
+        .collect();
+    let hogs: Vec<_> = (0..4)
+        .map(|_| {
+            let over = std::sync::Arc::clone(&over);
+            std::thread::spawn(move || while !over.load(Ordering::Relaxed) {})
+        })
+        .collect();
+    gate.wait();
+    std::thread::sleep(Duration::from_millis(1500));
+    over.store(true, Ordering::Relaxed);
+    hogs.into_iter().for_each(|hog| hog.join().expect("no panic"));
+    let children: Vec<i32> = asks.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+    println!("most: {}", alive());
+    children.into_iter().filter(|child| *child > 0).for_each(end);
+}
+
+/// What an app with room for three may do.
+pub fn honest_forks() {
+    let refused = |count: u32, mut one: Box<dyn FnMut() -> bool>| (0..count).filter(|_| !one()).count();
+    let fork = || match unsafe { libc::fork() } {
+        0 => unsafe { libc::_exit(0) },
+        child => unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) == child },
+    };
+    println!("one by one: {} refused", refused(1000, Box::new(fork)));
+    // posix_spawn: the child has its parent's memory, and this waits, until its exec.
+    let spawn = || Command::new(TRUE).status().is_ok_and(|status| status.success());
+    let two: Vec<_> =
+        (0..2).map(|_| std::thread::spawn(move || (0..300).filter(|_| !fork()).count())).collect();
+    let two: usize = two.into_iter().map(|thread| thread.join().expect("no panic")).sum();
+    println!("two at a time: {two} refused");
+    let busy = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let computes = {
+        let busy = std::sync::Arc::clone(&busy);
+        std::thread::spawn(move || {
+            // Its child waits, and it computes on.
+            let one = child();
+            busy.store(1, std::sync::atomic::Ordering::Relaxed);
+            while busy.load(std::sync::atomic::Ordering::Relaxed) == 1 {
+                std::hint::spin_loop();
+            }
+            one
+        })
+    };
+    while busy.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+        std::thread::yield_now();
+    }
+    let beside = refused(100, Box::new(fork)) + refused(100, Box::new(spawn));
+    busy.store(2, std::sync::atomic::Ordering::Relaxed);
+    end(computes.join().expect("no panic"));
+    println!("beside a busy one: {beside} refused");
 }

@@ -1,6 +1,8 @@
 //! execve and execveat: which file would run, and may this caller run it?
 
+use std::ffi::OsString;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -9,7 +11,7 @@ use super::{Judge, Outcome, is_own_shortage, unknown};
 use crate::event::Object;
 use crate::image::{Executable, FileKind, elf};
 use crate::kernel::Arch;
-use crate::supervise::asked;
+use crate::supervise::asked::{self, Args};
 use crate::supervise::caller::{Caller, Memory, errno};
 use crate::supervise::families;
 use crate::supervise::reach::{Reach, Reached};
@@ -24,7 +26,7 @@ use crate::supervise::verdict::program::{Called, Target};
 struct Wanted {
     target: Target,
     file: resolve::Target,
-    args: Option<Vec<Vec<u8>>>,
+    args: Option<Args>,
 }
 
 /// What would come of an exec, by what the caller's memory says.
@@ -33,6 +35,16 @@ struct Expected {
     object: Object,
     /// Its user may execute the file and not read it: the process will not be dumpable.
     unreadable: bool,
+}
+
+/// A path for people, while one for each thread of the app may wait: its end.
+fn shown(path: PathBuf) -> PathBuf {
+    const MOST: usize = 512;
+    let bytes = path.as_os_str().as_bytes();
+    match bytes.len().checked_sub(MOST) {
+        None | Some(0) => path,
+        Some(more) => OsString::from_vec([b"...", &bytes[more..]].concat()).into(),
+    }
 }
 
 impl Judge {
@@ -59,7 +71,7 @@ impl Judge {
             Outcome::Continue if self.rules.checks() => {
                 let Expected { entry: expected, object, .. } = expected;
                 let is_file = entry.is_some_and(|entry| self.rules.is_file(entry));
-                let image = || families::image(caller, &self.identity).map(|(_, path)| path);
+                let image = || families::image(caller, &self.identity).map(|(_, path)| shown(path));
                 let program = if is_file { None } else { image() };
                 Outcome::Watch(What::Exec { entry, expected, object, program })
             }
@@ -101,11 +113,13 @@ impl Judge {
             // be closed to this caller.
             Err(errno) => return unknown(errno),
         };
-        expected.object = Object::program(&target.named);
+        expected.object = Object::program(shown(target.named.clone()));
         // Saved and file-system id become the effective one.
         let [real, effective, ..] = caller.uids;
         let uids = Some([real, effective, effective, effective]);
-        let next = match self.rules.exec(entry, &target, Called { args: args.as_deref(), uids }) {
+        let cut = args.as_ref().is_some_and(|args| !args.is_whole());
+        let called = Called { args: args.as_ref().map(|args| &args.list[..]), cut, uids };
+        let next = match self.rules.exec(entry, &target, called) {
             Ok(next) => next,
             Err(refusal) => return Outcome::Refuse(refusal),
         };
@@ -113,70 +127,59 @@ impl Judge {
             return Outcome::Refuse(refusal);
         }
         expected.entry = Some(next);
+        if self.rules.instances(next).is_some() {
+            self.memory.families.expects(caller, next);
+        }
         if !self.rules.checks() {
             let held = PathBuf::from(format!("/proc/self/fd/{}", file.fd.as_raw_fd()));
             expected.unreadable = file.mode & 0o444 != 0o444 && !self.is_readable(&held, caller);
             // All the rest, where nobody looks at what was started.
-            if let Some(refusal) = self.rest(next, &file, &asked, &memory) {
-                return Outcome::Refuse(refusal);
+            match self.rest(next, &file, &asked, &memory) {
+                Ok(None) => {}
+                Ok(Some(refusal)) => return Outcome::Refuse(refusal),
+                Err(errno) => return unknown(errno),
             }
             self.memory.families.executes(caller.tgid, entry.unwrap_or(next), next);
-            let args = args
-                .filter(|_| self.scribe.wants_all())
-                .map(|args| args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect());
+            let args = args.filter(|_| self.scribe.wants_all()).map(|args| args.shown());
             self.report_exec(next, &target.canonical, file.mode, args, caller);
-        } else if self.rules.instances(next).is_some() {
-            self.memory.families.expects(caller.tgid, next);
         }
         Outcome::Continue
     }
 
     /// The environment, and the content that the file has now.
+    ///
+    /// # Errors
+    /// The environment cannot be read, or is larger than an exec takes.
     fn rest(
         &self,
         next: usize,
         file: &resolve::Target,
         asked: &asked::Exec,
         memory: &Memory,
-    ) -> Option<Box<Refusal>> {
-        let mut environment = asked::strings(memory, asked.environment).unwrap_or_default();
-        environment.retain(|variable| !self.inherited.contains(variable));
-        let of_a_script = || self.rules.variable_of_script(next, &environment);
-        self.rules.variable(&environment).or_else(of_a_script).or_else(|| {
+    ) -> Result<Option<Box<Refusal>>, Errno> {
+        let mut refused = None;
+        asked::each(memory, asked.environment, |variable| {
+            if !self.inherited.iter().any(|inherited| inherited == variable) {
+                let variable = [variable.to_vec()];
+                let of_a_script = || self.rules.variable_of_script(next, &variable);
+                refused = self.rules.variable(&variable).or_else(of_a_script);
+            }
+            refused.is_none()
+        })?;
+        Ok(refused.or_else(|| {
             let wanted = self.rules.digest(next)?;
             let held = format!("/proc/self/fd/{}", file.fd.as_raw_fd());
             let found = std::fs::File::open(held).ok().and_then(examine::digest);
             (found.as_deref() != Some(wanted)).then(|| self.rules.other_content(next, found))
-        })
+        }))
     }
 
     /// As many live processes of an entry as there may be, besides this one.
     fn too_many_besides(&mut self, entry: usize, caller: &Caller) -> Option<Box<Refusal>> {
-        self.rules.instances(entry)?;
-        let now = self.live(entry, caller, caller.tgid).map_or(u32::MAX - 1, |(now, _)| now);
-        self.rules.too_many(entry, now)
-    }
-
-    /// One more by a fork.
-    pub(super) fn too_many_by_fork(&mut self, entry: usize, caller: &Caller) -> Option<Box<Refusal>> {
-        self.rules.instances(entry)?;
-        let (now, live) = self.live(entry, caller, 0).unwrap_or((u32::MAX - 1, Vec::new()));
-        let refusal = self.rules.too_many(entry, now);
-        if refusal.is_none() {
-            self.memory.families.forks(caller, entry, live);
-        }
-        refusal
-    }
-
-    /// How many of an entry live or are on their way, without one; and who lives.
-    fn live(&mut self, entry: usize, caller: &Caller, but: i32) -> Option<(u32, Vec<i32>)> {
-        let live = super::super::descendants::list(std::process::id() as i32);
+        let most = self.rules.instances(entry)?;
         // Who cannot be counted is not let go on.
-        let live = live.inspect_err(|errno| tracing::error!(%errno, "processes cannot be counted")).ok()?;
-        // Those first: one that happens meanwhile counts twice rather than never.
-        let families = &mut self.memory.families;
-        let more = families.on_their_way(entry, caller.tid, &live);
-        Some((families.live(&live, entry, but, &self.identity, &self.rules) + more, live))
+        let now = self.live(entry, caller.tgid, most).unwrap_or(u32::MAX - 1);
+        self.rules.too_many(entry, now)
     }
 
     /// What would be executed.
@@ -205,7 +208,13 @@ impl Judge {
         let loader = self.is_loader(&file)?;
         let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
         let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.scribe.wants_all());
-        let args = if asks { asked::strings(memory, asked.args) } else { None };
+        let args = asks.then(|| asked::args(memory, asked.args, self.rules.arguments()));
+        let args = match args.transpose() {
+            Ok(args) => args,
+            // The kernel's own copy is judged afterwards.
+            Err(_) if self.rules.checks() => None,
+            Err(errno) => return Err(errno),
+        };
         let target = Target { id: file.id, canonical, named, loader };
         Ok(Wanted { target, file, args })
     }

@@ -11,6 +11,7 @@ mod code;
 mod deeds;
 mod exec;
 mod files;
+mod fork;
 mod numbers;
 mod perform;
 mod report;
@@ -30,6 +31,7 @@ use nix::errno::Errno;
 
 use super::caller::{Caller, Identity, Memory, UNREADABLE};
 use super::families::Families;
+use super::forks::Forks;
 use super::held::Held;
 use super::kept::Kept;
 use super::listener;
@@ -130,7 +132,9 @@ pub struct Remembered {
     kept: Kept,
     launched: bool,
     loaders: HashMap<FileId, bool>,
+    /// As many processes as there are at most, with pending forks.
     processes: u32,
+    forks: Forks,
     /// The notified call that is being decided.
     waiting: u64,
 }
@@ -434,44 +438,6 @@ impl Judge {
         match made {
             Ok(fd) => Outcome::Opened(fd, flags & libc::MFD_CLOEXEC != 0),
             Err(errno) => Outcome::Fail(errno),
-        }
-    }
-
-    fn fork(&mut self, call: &Call, caller: &Caller) -> Outcome {
-        let name = call.name.unwrap_or_default();
-        if self.rules.access(name).is_none() {
-            return Outcome::Refuse(self.rules.unlisted(call));
-        }
-        // Where nobody is counted only what the registers refuse comes here.
-        if !self.rules.counts() || self.rules.is_forbidden_clone(call) {
-            return Outcome::Refuse(self.rules.argument(call));
-        }
-        if self.rules.makes_thread(call) {
-            return Outcome::Continue;
-        }
-        if let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules)
-            && let Some(refusal) = self.too_many_by_fork(entry, caller)
-        {
-            return Outcome::Refuse(refusal);
-        }
-        let Some(most) = self.rules.policy().processes else { return Outcome::Continue };
-        // Counted up without looking, and counted anew before anything is refused:
-        // processes end without a word to us.
-        if self.memory.processes >= most {
-            match super::descendants::count(std::process::id() as i32) {
-                Ok(now) => self.memory.processes = now,
-                Err(errno) => {
-                    tracing::error!(%errno, "processes cannot be counted");
-                    return Outcome::Fail(Errno::EAGAIN);
-                }
-            }
-        }
-        match self.rules.processes(self.memory.processes) {
-            Some(refusal) => Outcome::Refuse(refusal),
-            None => {
-                self.memory.processes += 1;
-                Outcome::Continue
-            }
         }
     }
 

@@ -16,7 +16,10 @@ impl Judge {
     /// Lets the call go on, and looks at what it starts.
     pub(super) fn watch(&mut self, what: What, caller: &Caller) -> Conclusion {
         let Some(tracer) = &mut self.tracer else { return Conclusion::Answer(Answer::Continue) };
-        tracer.ask(Ask { id: self.memory.waiting, caller: caller.clone(), what });
+        // One waits for each thread of the app. The groups, up to 65536 of them, decide about
+        // nothing that follows.
+        let caller = Caller { groups: Vec::new(), ..caller.clone() };
+        tracer.ask(Ask { id: self.memory.waiting, caller, what });
         Conclusion::Nothing
     }
 
@@ -54,8 +57,7 @@ impl Judge {
                 let shared = !self.rules.image_is_entry(started.id);
                 let shared = shared.then_some((started.id, started.stack));
                 self.memory.families.became(&caller, entry, shared, &self.identity);
-                let args = started.fresh.args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned());
-                let args = self.scribe.wants_all().then(|| args.collect());
+                let args = self.scribe.wants_all().then(|| started.fresh.args.shown());
                 self.report_exec(entry, &started.canonical, started.mode, args, &caller);
             }
             Outcome::Forked { child, parent } => self.memory.families.forked(child, parent),

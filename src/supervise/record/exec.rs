@@ -20,6 +20,11 @@ use crate::supervise::reach::{Reach, Reached};
 use crate::supervise::resolve::Target;
 use crate::supervise::verdict::call::Call;
 
+/// What is written of arguments, and one more; the first tell an applet.
+const NEEDED: asked::Need = asked::Need { strings: MOST_ARGS + 1, bytes: 32 << 10 };
+/// As many arguments as a reader wants to see.
+const MOST_ARGS: usize = 32;
+
 /// As many programs as are known to be digested.
 const DIGESTS: usize = 4096;
 
@@ -37,8 +42,7 @@ impl Recording {
                 let memory = self.memory_of(caller);
                 let asked = asked::Exec::of(call);
                 let Ok(path) = asked.path(&memory) else { return Sight::default() };
-                let args = asked::strings(&memory, asked.args).unwrap_or_default();
-                let args = args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+                let args = asked::args(&memory, asked.args, NEEDED).unwrap_or_default().shown();
                 let reached = if path.as_os_str().is_empty() && asked.may_be_empty {
                     let fd = PathBuf::from(format!("/proc/self/fd/{}", asked.dirfd));
                     self.reach().file(caller, libc::AT_FDCWD, &fd, true)
@@ -193,11 +197,10 @@ fn plain(program: String, parent: &Name) -> What {
     }
 }
 
-/// As many arguments as a reader wants to see.
+/// Arguments as they are written.
 fn shortened(mut args: Vec<String>) -> Vec<String> {
-    const MOST: usize = 32;
     const LONGEST: usize = 200;
-    args.truncate(MOST);
+    args.truncate(MOST_ARGS);
     for arg in &mut args {
         if arg.len() > LONGEST {
             arg.truncate(arg.floor_char_boundary(LONGEST));

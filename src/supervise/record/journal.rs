@@ -222,9 +222,12 @@ impl Journal {
     /// These files were executed, or for the sake of one that was.
     pub fn executed(&self, files: &[&str]) {
         const MOST: usize = 4096;
+        /// No package has a longer path, and the app may have any number of them.
+        const LONGEST: usize = 512;
         let mut state = self.lock();
         let room = MOST - state.executed.len();
-        state.executed.extend(files.iter().filter(|file| !file.is_empty()).take(room).map(PathBuf::from));
+        let files = files.iter().filter(|file| (1..=LONGEST).contains(&file.len()));
+        state.executed.extend(files.take(room).map(PathBuf::from));
     }
 
     /// A signal was forwarded. Never waits.

@@ -11,7 +11,8 @@ use crate::image::FileId;
 use crate::supervise::caller::{Caller, Identity};
 use crate::supervise::families::{image, image_and_stack, started};
 
-/// More processes than a container has: past it the dead are forgotten.
+/// More processes than a container has: past it the dead are forgotten, and again once what
+/// is left has doubled.
 const MANY: usize = 4096;
 
 /// A program by its file, and the applet that it was called as.
@@ -28,6 +29,8 @@ pub struct Name {
 pub struct Programs {
     members: HashMap<i32, Member>,
     stacks: HashMap<(FileId, u64), Name>,
+    /// So many members there may be before the dead are forgotten.
+    room: usize,
 }
 
 #[derive(Debug)]
@@ -45,11 +48,15 @@ impl Programs {
     /// this image.
     pub fn executes(&mut self, caller: &Caller, now: Name, next: Name, image: FileId) {
         let Some(started) = started(caller.tgid) else { return };
-        if self.members.len() >= MANY {
+        self.remember(caller.tgid, Member { started, name: now, next: Some((next, image)), placed: true });
+    }
+
+    fn remember(&mut self, pid: i32, member: Member) {
+        if self.members.len() >= self.room.max(MANY) {
             self.members.retain(|pid, member| self::started(*pid) == Some(member.started));
+            self.room = 2 * self.members.len();
         }
-        self.members
-            .insert(caller.tgid, Member { started, name: now, next: Some((next, image)), placed: true });
+        self.members.insert(pid, member);
     }
 
     /// The program that a caller is; its image where nothing else is known.
@@ -79,8 +86,7 @@ impl Programs {
         }
         let name = self.inherited(caller, identity);
         if let Some(started) = now {
-            self.members
-                .insert(caller.tgid, Member { started, name: name.clone(), next: None, placed: true });
+            self.remember(caller.tgid, Member { started, name: name.clone(), next: None, placed: true });
         }
         name
     }
@@ -131,6 +137,16 @@ mod tests {
         assert_eq!(applet("/bin/busybox", &args(&["-sh"])), "sh");
         assert_eq!(applet("/bin/busybox", &args(&["busybox", "cat", "x"])), "cat");
         assert_eq!(applet("/usr/bin/dash", &args(&["sh"])), "");
+    }
+
+    #[test]
+    fn the_dead_are_forgotten() {
+        let mut programs = Programs::default();
+        for number in 0..3 * MANY as i32 {
+            let member = Member { started: 0, name: Name::default(), next: None, placed: true };
+            programs.remember(i32::MAX - number, member);
+        }
+        assert!(programs.members.len() <= MANY);
     }
 
     #[test]

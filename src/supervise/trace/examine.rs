@@ -3,6 +3,7 @@
 //! duties nor other decisions wait for a disk. What was found is remembered by inode,
 //! time of change and length of what is really mapped.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -13,10 +14,11 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nix::errno::Errno;
 use sha2::{Digest, Sha256};
 
 use super::desk::{Desk, Word};
-use super::look::after_exec;
+use super::look::{self, after_exec};
 use crate::image::{Executable, FileId, elf};
 use crate::kernel::Arch;
 use crate::profile::Rights;
@@ -38,6 +40,9 @@ pub struct Found {
 
 /// More files than an image has programs: past it all is found out anew.
 const MANY: usize = 4096;
+/// The longest path by which a script is remembered: the app may spell one in any number of
+/// ways, each up to 4096 bytes long.
+const LONGEST: usize = 256;
 
 impl Found {
     fn remember<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: V) {
@@ -101,6 +106,8 @@ pub struct Job {
     pub entry: Option<usize>,
     /// What was started.
     pub started: Arc<Started>,
+    /// Its stack has to be read once more.
+    pub short: bool,
 }
 
 /// Judges what it is given, and says so; until nobody gives any more.
@@ -121,10 +128,28 @@ pub fn run(
             }
         };
         let look = Look { pid: job.pid, caller: after_exec(job.pid, &job.caller), rules, found, identity };
-        if let Ok(verdict) = rules.started(job.entry, &job.started, &look) {
+        let verdict = match whole(&job, &look) {
+            Ok(started) => rules.started(job.entry, &started, &look),
+            // It was killed, and its end is told; or it cannot be looked into any more.
+            Err(_) => Ok(Verdict::Dies(rules.unreadable_program())),
+        };
+        if let Ok(verdict) = verdict {
             desk.say(Word::Examined(job.pid, job.id, verdict));
         }
     }
+}
+
+/// What was started, with all that is judged of its stack: one at a time.
+///
+/// # Errors
+/// As [`look::stack`].
+fn whole<'a>(job: &'a Job, look: &Look) -> Result<Cow<'a, Started>, Errno> {
+    let started = Cow::Borrowed(&*job.started);
+    if !job.short {
+        return Ok(started);
+    }
+    let fresh = look::stack(job.started.stack, &look.caller, look.identity, look.rules)?;
+    Ok(Cow::Owned(Started { fresh, ..started.into_owned() }))
 }
 
 /// What a process has mapped as code by now: all of it, whoever has mapped it and wherever
@@ -235,7 +260,9 @@ impl Files for Look<'_> {
         }
         let from = if path.starts_with(b"/") { Some(PathBuf::from("/")) } else { self.working_directory() };
         let script = from.and_then(|from| script(&from, Path::new(OsStr::from_bytes(path)), self.rules, 5));
-        if let Some(script) = script.as_ref().filter(|_| path.starts_with(b"/") && !moves) {
+        if let Some(script) =
+            script.as_ref().filter(|_| path.starts_with(b"/") && path.len() <= LONGEST && !moves)
+        {
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
             Found::remember(&mut found.scripts, path.to_vec(), script.clone());
         }

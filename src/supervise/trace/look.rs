@@ -4,31 +4,26 @@
 
 use nix::errno::Errno;
 
-use super::fresh::{Fresh, Unread};
+use super::fresh::Fresh;
 use crate::image::FileId;
 use crate::supervise::caller::{Caller, Identity, Memory, errno};
+use crate::supervise::verdict::Rulebook;
 use crate::supervise::verdict::started::Started;
 use crate::sys;
-
-/// The most that arguments and environment may be (fs/exec.c, bprm_stack_limits: three
-/// quarters of 8 MiB), and what is beside them.
-const MOST: usize = 8 << 20;
-/// What most programs are started with fits.
-const USUAL: usize = 16 << 10;
 
 /// Looks at a process whose exec was called by `caller`.
 ///
 /// # Errors
 /// EACCES for a program that may not be read, by which it cannot be told what it is;
 /// ESRCH for one that was killed meanwhile; EIO for a stack of no 64-bit program.
-pub fn at(pid: i32, caller: &Caller, identity: &Identity) -> Result<Started, Errno> {
+pub fn at(pid: i32, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Result<Started, Errno> {
     let caller = after_exec(pid, caller);
     let link = format!("/proc/{pid}/exe");
     let (known, canonical) = identity.look_as_caller(&caller, || {
         Ok((sys::files::known(&link)?, std::fs::read_link(&link).map_err(errno)?))
     })?;
     let pointer = sys::ptrace::stack_pointer(pid)?;
-    let fresh = stack(pointer, &caller, identity)?;
+    let fresh = stack(pointer, &caller, identity, rules)?;
     Ok(Started {
         id: FileId { device: known.device, inode: known.inode },
         canonical,
@@ -55,15 +50,12 @@ pub fn after_exec(pid: i32, caller: &Caller) -> Caller {
     }
 }
 
-fn stack(pointer: u64, caller: &Caller, identity: &Identity) -> Result<Fresh, Errno> {
+/// The stack of such a process, while it is stopped.
+///
+/// # Errors
+/// As [`at`].
+pub fn stack(pointer: u64, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Result<Fresh, Errno> {
     let memory = Memory::of(identity, caller);
-    let mut length = USUAL;
-    loop {
-        let bytes = memory.bytes(pointer, length)?;
-        match Fresh::read(pointer, &bytes) {
-            Ok(fresh) => return Ok(fresh),
-            Err(Unread::Short) if length < MOST => length *= 8,
-            Err(_) => return Err(Errno::EIO),
-        }
-    }
+    let bytes = |address, length| memory.bytes(address, length);
+    Fresh::read(pointer, rules.arguments(), rules.variables(), bytes)
 }

@@ -67,7 +67,7 @@ use super::descendants;
 use super::handed::Handed;
 use super::verdict::started::{Started, Verdict};
 use super::verdict::{Refusal, Rulebook};
-use crate::event::{Action, Kind, Object};
+use crate::event::{Action, Object};
 use crate::sys::ptrace;
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::threads;
@@ -418,15 +418,17 @@ impl Tracer {
         };
         flight.tid = pid;
         let (caller, id, entry) = (flight.ask.caller.clone(), flight.ask.id, flight.ask.entry());
-        match look::at(pid, &caller, &self.identity) {
-            Ok(started) => {
+        match look::at(pid, &caller, &self.identity, &self.rules) {
+            Ok(mut started) => {
                 let judged = self.rules.started(entry, &started, &Remembered(&self.found));
+                let short = judged.is_err() && started.shorten();
                 let started = Arc::new(started);
                 flight.started = Some(Arc::clone(&started));
                 match judged {
                     Ok(verdict) => self.conclude(pid, id, verdict),
                     Err(_) => {
-                        self.examine(pid, Work::Started(Box::new(Job { pid, id, caller, entry, started })));
+                        let job = Job { pid, id, caller, entry, started, short };
+                        self.examine(pid, Work::Started(Box::new(job)));
                     }
                 }
             }
@@ -438,8 +440,7 @@ impl Tracer {
                     What::Exec { object, .. } | What::Map { object, .. } => object.clone(),
                     What::User | What::Readable => Object::Name { name: "unreadable".into() },
                 };
-                let (kind, rule) = (Kind::Program, "/programs".into());
-                let refusal = Refusal { kind, errno: Errno::EACCES, object, rule, want: None };
+                let refusal = Refusal { object, ..*self.rules.unreadable_program() };
                 self.conclude(pid, id, Verdict::Dies(Box::new(refusal)));
             }
         }

@@ -2,6 +2,7 @@
 //! of the alternatives of an entry.
 
 use crate::profile::ArgPattern;
+use crate::supervise::asked::Need;
 
 /// The applet that these arguments call of a multi-call binary with this base name, and
 /// the arguments behind its name.
@@ -24,21 +25,30 @@ pub fn applet<'a>(argv: &'a [Vec<u8>], own_name: &str) -> Option<(&'a [u8], &'a 
     None
 }
 
-/// Whether arguments are one of the alternatives.
-pub fn are_listed(alternatives: &[Vec<ArgPattern>], arguments: &[Vec<u8>]) -> bool {
-    alternatives.iter().any(|alternative| fits(alternative, arguments))
+/// Whether arguments are one of the alternatives. Where they are `cut` there are more.
+pub fn are_listed(alternatives: &[Vec<ArgPattern>], arguments: &[Vec<u8>], cut: bool) -> bool {
+    alternatives.iter().any(|alternative| fits(alternative, arguments, cut))
 }
 
-fn fits(patterns: &[ArgPattern], arguments: &[Vec<u8>]) -> bool {
+/// How many arguments and bytes of them decide about these alternatives, and one more.
+pub fn needed(alternatives: &[Vec<ArgPattern>]) -> Need {
+    /// MAX_ARG_STRLEN: a pattern may have to be held against the end of it.
+    const LONGEST: usize = 128 << 10;
+    let longest = alternatives.iter().map(Vec::len).max().unwrap_or_default();
+    Need { strings: longest + 1, bytes: longest * LONGEST }
+}
+
+fn fits(patterns: &[ArgPattern], arguments: &[Vec<u8>], cut: bool) -> bool {
     match (patterns, arguments) {
-        ([ArgPattern::Rest], _) | ([], []) => true,
+        ([ArgPattern::Rest], _) => true,
+        ([], []) => !cut,
         ([pattern, patterns @ ..], [argument, arguments @ ..]) => {
             let this = match pattern {
                 ArgPattern::Exact(text) => text.as_bytes() == argument,
                 ArgPattern::Glob(text) => glob(text.as_bytes(), argument),
                 ArgPattern::Rest => false,
             };
-            this && fits(patterns, arguments)
+            this && fits(patterns, arguments, cut)
         }
         _ => false,
     }
@@ -126,8 +136,21 @@ mod tests {
             (true, &["--a=xbybzc"]),
             (false, &["--a=xcb"]),
         ] {
-            assert_eq!(are_listed(&alternatives, &words(arguments)), good, "{arguments:?}");
+            assert_eq!(are_listed(&alternatives, &words(arguments), false), good, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn what_was_not_read_is_in_no_list_that_ends() {
+        let exact = |text: &str| ArgPattern::Exact(text.to_owned());
+        let listed = |alternative: Vec<ArgPattern>| are_listed(&[alternative], &words(&["a", "b"]), true);
+        assert!(!listed(vec![exact("a"), exact("b")]));
+        assert!(!listed(vec![exact("a"), exact("b"), ArgPattern::Glob("*".into())]));
+        assert!(
+            listed(vec![exact("a"), ArgPattern::Rest])
+                && listed(vec![exact("a"), exact("b"), ArgPattern::Rest])
+        );
+        assert_eq!(needed(&[vec![], vec![exact("a"), exact("b")]]).strings, 3);
     }
 
     #[test]

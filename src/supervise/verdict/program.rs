@@ -12,6 +12,12 @@ use super::{Refusal, Rulebook, arguments};
 use crate::event::{Kind, Object, Want};
 use crate::image::FileId;
 use crate::plan::{PolicyProgram, ProgramTarget};
+use crate::supervise::asked::Need;
+
+/// The longest file name (NAME_MAX), and so the longest name of an applet.
+const LONGEST_NAME: usize = 255;
+/// More bytes of arguments than a person would put into a profile.
+const MOST_OF_HINT: usize = 4096;
 
 /// The file that a call wants to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +37,8 @@ pub struct Target {
 pub struct Called<'a> {
     /// argv; of a script what it gets: its own path and what is behind it.
     pub args: Option<&'a [Vec<u8>]>,
+    /// There are more of them.
+    pub cut: bool,
     /// The real, effective, saved and file-system uid: by the last files are opened, by the
     /// first three a process takes on another (credentials(7)).
     pub uids: Option<[u32; 4]>,
@@ -123,7 +131,9 @@ impl Rulebook {
     ) -> Box<Refusal> {
         let program = &self.policy.programs[entry];
         let called = arguments::applet(args, &program.own_name);
-        let applet = called.and_then(|(applet, _)| String::from_utf8(applet.to_vec()).ok());
+        // What is not UTF-8 no profile can say, and what is that long is no name.
+        let applet = called.filter(|(applet, _)| applet.len() <= LONGEST_NAME);
+        let applet = applet.and_then(|(applet, _)| String::from_utf8(applet.to_vec()).ok());
         let want = applet.map(|applet| Want::Applet { path: program.path.clone(), applet, caller });
         refuse(&target.named, format!("/programs/{}/applet", program.index).into(), want)
     }
@@ -131,25 +141,27 @@ impl Rulebook {
     /// What keeps a call from being this entry's: its arguments or its user.
     fn is_called_so(&self, entry: usize, target: &Target, called: Called) -> Option<Box<Refusal>> {
         let program = &self.policy.programs[entry];
-        let refuse_so = |key: &str, want| {
+        let refuse = |key: &str, want| {
             Some(refuse(&target.named, format!("/programs/{}/{key}", program.index).into(), want))
         };
-        let refuse = |key: &str, want| refuse_so(key, Some(want));
         if let (Some(listed), Some(args)) = (&program.args, called.args) {
             let rest = match program.applet {
                 Some(_) => arguments::applet(args, &program.own_name).map_or(&args[..0], |(_, rest)| rest),
                 None => args.get(1..).unwrap_or_default(),
             };
-            if !arguments::are_listed(listed, rest) {
-                // What is not UTF-8 no profile can say.
-                let args = rest.iter().map(|text| String::from_utf8(text.clone()).ok());
-                let args: Option<Vec<String>> = args.collect();
-                return refuse_so("args", args.map(|args| Want::Arguments { program: program.index, args }));
+            if !arguments::are_listed(listed, rest, called.cut) {
+                // What is not UTF-8 no profile can say, and what is that large nobody would
+                // write down; what was not read is no hint either.
+                let size: usize = rest.iter().map(|text| text.len() + 1).sum();
+                let args = || rest.iter().map(|text| String::from_utf8(text.clone()).ok()).collect();
+                let args: Option<Vec<String>> =
+                    if !called.cut && size <= MOST_OF_HINT { args() } else { None };
+                return refuse("args", args.map(|args| Want::Arguments { program: program.index, args }));
             }
         }
         let strange = |user: &Vec<u32>| called.uids?.into_iter().find(|uid| !user.contains(uid));
         if let Some(uid) = program.user.as_ref().and_then(strange) {
-            return refuse("user", Want::User { program: program.index, uid });
+            return refuse("user", Some(Want::User { program: program.index, uid }));
         }
         None
     }
@@ -171,8 +183,19 @@ impl Rulebook {
             named: program.path.clone(),
             loader: false,
         };
-        let refusal = self.is_called_so(entry, &target, Called { args: None, uids: Some(uids) })?;
+        let refusal = self.is_called_so(entry, &target, Called { uids: Some(uids), ..Called::default() })?;
         Some(Box::new(Refusal { errno: Errno::EPERM, ..*refusal }))
+    }
+
+    /// How many arguments of an exec decide, with those that the kernel puts before a
+    /// script's, and that busybox passes over; and what a person sees.
+    pub fn arguments(&self) -> Need {
+        const BESIDES: Need = Need { strings: 128, bytes: 32 << 10 };
+        let all = self.policy.programs.iter().filter_map(|program| program.args.as_deref());
+        all.map(arguments::needed).fold(BESIDES, |most, need| Need {
+            strings: most.strings.max(BESIDES.strings + need.strings),
+            bytes: most.bytes.max(BESIDES.bytes + need.bytes),
+        })
     }
 
     /// Whether some entry asks for more of a call than its file.

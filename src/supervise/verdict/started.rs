@@ -14,6 +14,7 @@ use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::image::FileId;
 use crate::plan::Role;
+use crate::supervise::asked::{Args, Need};
 use crate::supervise::trace::fresh::Fresh;
 
 /// What runs in a process that is stopped before its first instruction.
@@ -36,6 +37,23 @@ pub struct Started {
     pub fresh: Fresh,
     /// The real, effective, saved and file-system uid.
     pub uids: [u32; 4],
+}
+
+impl Started {
+    /// Keeps of large arguments what a person sees, while it waits for its turn: many may
+    /// wait, and the stack that they were read from stays. Whether it did.
+    pub fn shorten(&mut self) -> bool {
+        const FEW: Need = Need { strings: 64, bytes: 16 << 10 };
+        let large = |args: &Args| args.weight() > FEW.bytes;
+        let (args, environment) = (&mut self.fresh.args, &mut self.fresh.environment);
+        let variables: usize = environment.iter().map(Vec::len).sum();
+        if !large(args) && variables <= FEW.bytes {
+            return false;
+        }
+        *args = args.within(FEW);
+        environment.clear();
+        true
+    }
 }
 
 /// When a file last changed, seconds and nanoseconds, and its length.
@@ -166,7 +184,8 @@ impl Rulebook {
             named: started.canonical.clone(),
             loader,
         };
-        let called = Called { args: Some(&started.fresh.args), uids: Some(started.uids) };
+        let args = &started.fresh.args;
+        let called = Called { args: Some(&args.list), cut: !args.is_whole(), uids: Some(started.uids) };
         Ok(self.exec(caller, &target, called))
     }
 
@@ -180,24 +199,40 @@ impl Rulebook {
     ) -> Result<Option<(Script, Judged)>, NotYet> {
         let fresh = &started.fresh;
         // The kernel gives an interpreter the path that was executed.
-        if !fresh.args.iter().skip(1).any(|arg| *arg == fresh.named) {
+        let args = &fresh.args.list;
+        if !args.iter().skip(1).any(|arg| *arg == fresh.named) {
             return Ok(None);
         }
         let Some(script) = files.script(&fresh.named)? else { return Ok(None) };
         let lead = script.lead.len();
-        let as_the_kernel_does = fresh.args.len() > lead
-            && fresh.args[..lead] == script.lead
-            && fresh.args[lead] == fresh.named
+        let as_the_kernel_does = args.len() > lead
+            && args[..lead] == script.lead
+            && args[lead] == fresh.named
             && script.interpreter == started.id;
         if !as_the_kernel_does {
             return Ok(None);
         }
         let named = script.canonical.clone();
         let target = Target { id: script.id, canonical: named.clone(), named, loader: false };
-        let called = Called { args: Some(&fresh.args[lead..]), uids: Some(started.uids) };
+        let cut = !fresh.args.is_whole();
+        let called = Called { args: Some(&args[lead..]), cut, uids: Some(started.uids) };
         let judged = self.exec(caller, &target, called);
-        let other = || self.variable_for_interpreters(&fresh.environment).map_or(Ok(()), Err);
+        // Of what was left out nobody knows what it is.
+        let crowded = || fresh.crowded.then(|| other_variable("too many variables".into(), None));
+        let other = || self.variable_for_interpreters(&fresh.environment).or_else(crowded).map_or(Ok(()), Err);
         Ok(Some((script, judged.and_then(|entry| other().map(|()| entry)))))
+    }
+
+    /// What was started cannot be looked into.
+    pub fn unreadable_program(&self) -> Box<Refusal> {
+        let object = Object::Name { name: "unreadable".into() };
+        Box::new(Refusal {
+            kind: Kind::Program,
+            errno: nix::errno::Errno::EACCES,
+            object,
+            rule: "/programs".into(),
+            want: None,
+        })
     }
 
     /// The digest, where the entry has one.
@@ -229,6 +264,19 @@ impl Rulebook {
         })
     }
 
+    /// Says of each variable of an environment whether it has to be kept for the judgement:
+    /// of those that no program gets the first, and those that a script may not get.
+    pub fn variables(&self) -> impl FnMut(&[u8]) -> bool {
+        let mut refused = false;
+        move |variable| {
+            let Some((name, value)) = parts(variable) else { return false };
+            if self.policy.refuses_variable(name) {
+                return !std::mem::replace(&mut refused, true);
+            }
+            self.policy.is_for_interpreters(name, value) && !self.inherited.contains(variable)
+        }
+    }
+
     /// The same where the entry is a script, by an environment that was read before the
     /// exec.
     pub fn variable_of_script(&self, entry: usize, environment: &[Vec<u8>]) -> Option<Box<Refusal>> {
@@ -242,18 +290,35 @@ impl Rulebook {
         refuses: impl Fn(&[u8], &[u8], &Vec<u8>) -> bool,
     ) -> Option<Box<Refusal>> {
         let is_one = |variable: &Vec<u8>| {
-            let end = variable.iter().position(|byte| *byte == b'=')?;
-            let (name, value) = (&variable[..end], &variable[end + 1..]);
-            (!value.is_empty() && refuses(name, value, variable)).then(|| name.to_vec())
+            let (name, value) = parts(variable)?;
+            refuses(name, value, variable).then(|| name.to_vec())
         };
         let name = environment.iter().find_map(is_one)?;
-        let name = String::from_utf8_lossy(&name).into_owned();
-        Some(Box::new(Refusal {
-            kind: Kind::Environment,
-            errno: nix::errno::Errno::EACCES,
-            object: Object::Name { name: name.clone().into() },
-            rule: "/environment".into(),
-            want: Some(Want::Environment(name)),
-        }))
+        /// Nobody has such a name in a profile, and no event has room for it.
+        const LONGEST: usize = 256;
+        let mut name = String::from_utf8_lossy(&name).into_owned();
+        if name.len() > LONGEST {
+            name.truncate(name.floor_char_boundary(LONGEST));
+            return Some(other_variable(name + "…", None));
+        }
+        Some(other_variable(name.clone(), Some(Want::Environment(name))))
     }
+}
+
+/// The name and the value of a variable that has both: an empty one says nothing.
+fn parts(variable: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = variable.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = (&variable[..end], &variable[end + 1..]);
+    (!value.is_empty()).then_some((name, value))
+}
+
+/// A variable that this program does not get.
+pub fn other_variable(name: String, want: Option<Want>) -> Box<Refusal> {
+    Box::new(Refusal {
+        kind: Kind::Environment,
+        errno: nix::errno::Errno::EACCES,
+        object: Object::Name { name: name.into() },
+        rule: "/environment".into(),
+        want,
+    })
 }

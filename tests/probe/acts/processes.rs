@@ -38,6 +38,7 @@ pub const ACTS: &[(&str, super::Act)] = &[
         call("setuid", libc::SYS_setuid, &[number(arguments, 0, 1234) as usize]).and_then(|_| done())
     }),
     ("forks", forks),
+    ("fork-crowd", fork_crowd),
     ("threads", threads),
 ];
 
@@ -257,4 +258,56 @@ fn threads(arguments: &[String]) -> Result {
         }
     });
     Ok(format!("{count} threads"))
+}
+
+/// N threads that fork at one moment, the last argument says with which priority: `idle` gets
+/// no processor while others compute. Refused unless more than LIMIT processes live at once.
+fn fork_crowd(arguments: &[String]) -> Result {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (count, limit) = (number(arguments, 0, 100) as usize, number(arguments, 1, 12) as usize);
+    let idle = argument(arguments, 2, "") == "idle";
+    let (gate, over) = (Barrier::new(count + 1), AtomicBool::new(false));
+    let ask = || {
+        if idle {
+            // SAFETY: sched_param is a number.
+            let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+            let words = [0, libc::SCHED_IDLE as usize, (&raw const parameters) as usize];
+            call("sched_setscheduler", libc::SYS_sched_setscheduler, &words)?;
+        }
+        gate.wait();
+        // libc's lets one thread fork at a time.
+        match call("clone", libc::SYS_clone, &[libc::SIGCHLD as usize, 0, 0, 0, 0])? {
+            0 => loop {
+                // SAFETY: pause takes nothing.
+                unsafe { libc::pause() };
+            },
+            child => Ok(child as i32),
+        }
+    };
+    let results: Vec<std::result::Result<i32, syscall::Refused>> = std::thread::scope(|scope| {
+        let asks: Vec<_> = (0..count).map(|_| scope.spawn(ask)).collect();
+        let compute = || while !over.load(Ordering::Relaxed) {};
+        (0..if idle { 4 } else { 0 }).for_each(|_| drop(scope.spawn(compute)));
+        gate.wait();
+        if idle {
+            std::thread::sleep(std::time::Duration::from_millis(1500));
+        }
+        over.store(true, Ordering::Relaxed);
+        let ended = |thread: std::thread::ScopedJoinHandle<_>| match thread.join() {
+            Ok(result) => result,
+            Err(_) => Err(syscall::Refused { step: "thread", errno: libc::EIO }),
+        };
+        asks.into_iter().map(ended).collect()
+    });
+    // All but the first, which none of the app's is.
+    let names = std::fs::read_dir("/proc").map_err(|error| super::execs::refused("read /proc", &error))?;
+    let pids = names.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let alive = pids.filter(|pid| *pid > 1).count();
+    let (children, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(|result| result.is_ok());
+    children.into_iter().flatten().for_each(syscall::end);
+    match refused.into_iter().find_map(std::result::Result::err) {
+        Some(refused) if alive <= limit => Err(refused),
+        _ => Ok(format!("{alive} processes")),
+    }
 }

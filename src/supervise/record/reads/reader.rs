@@ -26,6 +26,10 @@ const MOVES: usize = 64;
 /// New directories that are looked at before orders are heard again.
 const BATCH: usize = 256;
 
+/// Names in a new directory that are told one by one, and remembered to have been heard of in
+/// all new ones: the app may make any number of them.
+const NAMES: usize = 1 << 14;
+
 /// What the thread knows.
 pub(super) struct Reader<T> {
     watches: Watches,
@@ -38,6 +42,8 @@ pub(super) struct Reader<T> {
     moves: VecDeque<(u32, Wd)>,
     /// New directories that were not looked at yet, and which names were heard of in them.
     fresh: HashMap<Wd, HashSet<OsString>>,
+    /// How many names these are.
+    heard: usize,
     pending: VecDeque<Wd>,
     own: Option<Own>,
     full: usize,
@@ -60,6 +66,7 @@ impl<T: FnMut(Told)> Reader<T> {
             told: HashSet::new(),
             moves: VecDeque::new(),
             fresh: HashMap::new(),
+            heard: 0,
             pending: VecDeque::new(),
             own: None,
             full: 0,
@@ -127,10 +134,11 @@ impl<T: FnMut(Told)> Reader<T> {
             (self.tell)(Told::Blind(Blind::Overflow));
         } else if mask.contains(Flags::IN_IGNORED) {
             self.watches.tree.remove(wd);
-            self.fresh.remove(&wd);
+            self.heard_in(wd);
         } else if let Some(name) = event.name {
-            if let Some(heard) = self.fresh.get_mut(&wd) {
-                heard.insert(name.clone());
+            // One that is not remembered is told to have been there before.
+            if let Some(heard) = self.fresh.get_mut(&wd).filter(|_| self.heard < NAMES) {
+                self.heard += usize::from(heard.insert(name.clone()));
             }
             if mask.contains(Flags::IN_OPEN) {
                 self.opened_in(wd, &name, directory);
@@ -209,6 +217,7 @@ impl<T: FnMut(Told)> Reader<T> {
             Ok(wd) if self.watches.tree.holds(wd) => self.put(wd, above, name),
             Ok(wd) => {
                 self.watches.tree.put(wd, above, name);
+                self.heard_in(wd);
                 self.fresh.insert(wd, HashSet::new());
                 self.pending.push_back(wd);
             }
@@ -232,13 +241,16 @@ impl<T: FnMut(Told)> Reader<T> {
             // an open of the app's.
             self.drain()?;
             let Some(path) = self.watches.tree.path(wd) else { continue };
-            let listed = walk::list(&path);
+            let listed = walk::list(&path, NAMES);
             self.own = listed.is_ok().then_some(Own { wd, itself: true, above: true });
             self.drain()?;
             self.own = None;
-            let heard = self.fresh.remove(&wd).unwrap_or_default();
+            let heard = self.heard_in(wd);
             match listed {
-                Ok((directories, others)) => {
+                Ok(walk::Names { directories, others, more }) => {
+                    if more {
+                        (self.tell)(Told::Blind(Blind::Before { path: path.clone() }));
+                    }
                     let unseen = directories.iter().chain(&others).filter(|name| !heard.contains(*name));
                     for name in unseen {
                         (self.tell)(Told::Blind(Blind::Before { path: path.join(name) }));
@@ -255,6 +267,13 @@ impl<T: FnMut(Told)> Reader<T> {
             }
         }
         Ok(())
+    }
+
+    /// The names that were heard of in a new directory, which is one no longer.
+    fn heard_in(&mut self, wd: Wd) -> HashSet<OsString> {
+        let heard = self.fresh.remove(&wd).unwrap_or_default();
+        self.heard -= heard.len();
+        heard
     }
 
     fn tell_full(&mut self) {

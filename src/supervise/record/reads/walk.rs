@@ -103,8 +103,8 @@ impl Walk {
     }
 
     fn list(&mut self, at: usize, path: &Path, most: usize, bounds: &Bounds) {
-        match list(path) {
-            Ok((directories, _)) => {
+        match list(path, usize::MAX) {
+            Ok(Names { directories, .. }) => {
                 for name in directories {
                     if bounds.left_out.contains(&path.join(&name)) {
                     } else if self.found.len() >= most {
@@ -128,20 +128,35 @@ impl Walk {
     }
 }
 
-/// The names of the directories in one, and those of all else.
-pub(super) fn list(path: &Path) -> io::Result<(Vec<OsString>, Vec<OsString>)> {
-    let (mut directories, mut others) = (Vec::new(), Vec::new());
-    for entry in std::fs::read_dir(path)? {
+/// What is in a directory.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// The names of directories.
+    pub directories: Vec<OsString>,
+    /// Those of all else.
+    pub others: Vec<OsString>,
+    /// There are more than were asked for.
+    pub more: bool,
+}
+
+/// Up to so many names in a directory.
+pub(super) fn list(path: &Path, most: usize) -> io::Result<Names> {
+    let mut names = Names::default();
+    for (count, entry) in std::fs::read_dir(path)?.enumerate() {
         let entry = entry?;
+        if count >= most {
+            names.more = true;
+            break;
+        }
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => directories.push(entry.file_name()),
+            Ok(kind) if kind.is_dir() => names.directories.push(entry.file_name()),
             // What is gone by now is neither.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
-            Ok(_) => others.push(entry.file_name()),
+            Ok(_) => names.others.push(entry.file_name()),
         }
     }
-    Ok((directories, others))
+    Ok(names)
 }
 
 #[cfg(test)]

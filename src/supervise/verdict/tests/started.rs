@@ -5,6 +5,7 @@ use super::super::started::{Files, NotYet, Script, Started, Verdict};
 use super::{LOADER, id, rules_on};
 use crate::event::Want;
 use crate::profile::Mode;
+use crate::supervise::asked::{Args, Need};
 use crate::supervise::trace::fresh::Fresh;
 
 /// Files that were looked into, or not yet.
@@ -35,6 +36,8 @@ fn rules(programs: &str) -> Rulebook {
 
 /// `path` runs with these arguments, named by the last of `named`.
 fn started(path: &str, named: &str, args: &[&str]) -> Started {
+    let mut all = Args::default();
+    args.iter().for_each(|arg| all.take(Need { strings: usize::MAX, bytes: usize::MAX }, arg.as_bytes()));
     Started {
         id: id(path),
         canonical: path.into(),
@@ -43,8 +46,9 @@ fn started(path: &str, named: &str, args: &[&str]) -> Started {
         stack: 1,
         mode: 0o755,
         fresh: Fresh {
-            args: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+            args: all,
             environment: Vec::new(),
+            crowded: false,
             named: named.as_bytes().to_vec(),
             by_loader: true,
         },
@@ -188,4 +192,47 @@ fn applets_of_one_file_are_entries_of_their_own() {
     assert_eq!(rule, "/programs/1/applet");
     let wget = Want::Applet { path: "/app/helper".into(), applet: "wget".into(), caller: Some(0) };
     assert_eq!(want, Some(wget));
+}
+
+#[test]
+fn arguments_that_were_not_read_are_none_that_are_listed() {
+    let rules = rules(FAMILY);
+    let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
+    assert_eq!(rules.started(Some(0), &helper, &Looked::default()), Ok(Verdict::Runs(1)));
+    helper.fresh.args.cut = Some(b"more".to_vec());
+    let (rule, want) = dies(rules.started(Some(0), &helper, &Looked::default()));
+    assert_eq!((rule.as_str(), want), ("/programs/1/args", None));
+    // Nor does anybody put so much into a profile.
+    let helper = started("/app/helper", "/app/helper", &["x", &"y".repeat(5000)]);
+    assert_eq!(dies(rules.started(Some(0), &helper, &Looked::default())).1, None);
+    let need = rules.arguments();
+    assert!((130..1000).contains(&need.strings) && need.bytes < 1 << 20, "{need:?}");
+}
+
+#[test]
+fn of_an_environment_what_a_rule_may_refuse_is_kept() {
+    let rules = rules(FAMILY);
+    let mut wanted = rules.variables();
+    let kept = |variable: &str| (variable.to_owned(), wanted(variable.as_bytes()));
+    let kept: Vec<_> =
+        ["PATH=/bin", "LD_PRELOAD=", "LD_PRELOAD=x", "LD_AUDIT=x", "PYTHONPATH=x", "A", "PYTHONPATH=y"]
+            .map(kept)
+            .into();
+    let kept: Vec<_> = kept.iter().filter(|(_, kept)| *kept).map(|(variable, _)| &variable[..]).collect();
+    assert_eq!(kept, ["LD_PRELOAD=x", "PYTHONPATH=x", "PYTHONPATH=y"]);
+    let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
+    helper.fresh.environment = vec![format!("LD_PROFILE{}=x", "A".repeat(1000)).into_bytes()];
+    let refusal = match rules.started(Some(0), &helper, &Looked::default()) {
+        Ok(Verdict::Dies(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    };
+    assert!(format!("{:?}", refusal.object).len() < 400 && refusal.want.is_none());
+}
+
+#[test]
+fn what_waits_for_its_turn_is_small() {
+    let mut large = started("/app/helper", "/app/helper", &["x"; 2000]);
+    assert!(large.shorten());
+    assert_eq!((large.fresh.args.list.len(), large.fresh.args.is_whole()), (64, false));
+    assert!(!large.shorten() && !started("/app/helper", "/app/helper", &["x"]).shorten());
 }
