@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::acts::ACTS;
 use crate::attack::Attack;
 use crate::support::probe;
-use crate::{injection, kernel, programs, races, sockets, supervisor};
+use crate::{injection, kernel, programs, races, sockets, supervisor, users};
 
 const DOCUMENT: &str = include_str!("../../docs/attacks.md");
 
@@ -26,7 +26,7 @@ const BY_THEMSELVES: &[&str] = &[
 
 #[test]
 fn every_attack_is_in_the_document() {
-    let tables: [&[Attack]; 16] = [
+    let tables: [&[Attack]; 20] = [
         programs::UNLISTED,
         programs::REPLACED,
         programs::INTERPRETED,
@@ -43,6 +43,10 @@ fn every_attack_is_in_the_document() {
         sockets::ANY_NAME,
         supervisor::FIRST,
         supervisor::FILTERS,
+        supervisor::THREADS,
+        supervisor::WITHOUT_SCOPE,
+        sockets::ELSEWHERE,
+        users::OTHER,
     ];
     let name = |act: &'static str| act.split('?').next().unwrap_or(act);
     let attacks = tables.into_iter().flatten().map(|attack| name(attack.forbidden.act));

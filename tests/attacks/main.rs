@@ -29,4 +29,5 @@ mod races;
 mod site;
 mod sockets;
 mod supervisor;
+mod users;
 mod yama;

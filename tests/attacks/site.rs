@@ -64,11 +64,23 @@ pub fn serve(place: Place, options: &[&str], profile: &Value) -> (Running, Site)
 
 /// The same, which may not start.
 pub fn start(place: Place, options: &[&str], profile: &Value) -> (Running, Site) {
+    start_with(place, &[], options, profile)
+}
+
+/// The server with more flags for the engine, once it serves.
+pub fn serve_with(place: Place, flags: &[&str], options: &[&str], profile: &Value) -> (Running, Site) {
+    let (running, site) = start_with(place, flags, options, profile);
+    running.line("listening 8080");
+    (running, site)
+}
+
+fn start_with(place: Place, flags: &[&str], options: &[&str], profile: &Value) -> (Running, Site) {
     let site = Site::new();
     let running = Run::new(image(), place, Init::remit(options), &["/probe", "serve", "8080"])
         .file("/etc/remit/profile.json", profile.to_string())
         .folder(&site.0, "/app")
         .folder(&site.0, "/other")
+        .flags(flags)
         .start();
     (running, site)
 }

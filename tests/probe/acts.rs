@@ -12,6 +12,7 @@ mod processes;
 mod races;
 mod replace;
 mod sockets;
+mod threads;
 mod users;
 
 use std::fs::File;
@@ -61,6 +62,7 @@ const ACTS: &[&[(&str, Act)]] = &[
     files::ACTS,
     network::ACTS,
     sockets::ACTS,
+    threads::ACTS,
     processes::ACTS,
     first::ACTS,
     inject::ACTS,
