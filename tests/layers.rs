@@ -40,6 +40,10 @@ const NEAR_THE_KERNEL: [&str; 11] = [
     "tool/verify/failures",
 ];
 
+/// Who may make threads: the pool, of whose threads the filter has the numbers; what ends
+/// before the app begins; and learning, which refuses nothing.
+const MAKE_THREADS: [&str; 4] = ["sys/threads", "enforce/probe", "supervise/record/", "tool/"];
+
 /// Who may name clap: it would make the shim a third larger.
 const CLAP: [&str; 2] = ["tool/", "bin/remit.rs"];
 
@@ -74,6 +78,8 @@ fn a_bad_tree_is_told() {
         ("sys/mod.rs", "#![allow(unsafe_code)]\nuse crate::kernel::Arch; unsafe fn f() {}"),
         ("enforce/mod.rs", "use crate::utils::x; #[allow(unsafe_code)] fn f() { unsafe { g() } }"),
         ("shim/mod.rs", "fn f() { crate::tool::run() }"),
+        ("supervise/mod.rs", "fn f() { std::thread::spawn(g) }"),
+        ("supervise/run.rs", "#[cfg(test)]\nmod tests { fn f() { std::thread::spawn(g) } }"),
         ("bin/remit-init.rs", "fn main() { remit::plan::x(); remit::shim::main() }"),
         ("event/mod.rs", &long),
         ("syscalls/x86_64.rs", &long),
@@ -89,9 +95,10 @@ fn a_bad_tree_is_told() {
         "lib.rs: no #![deny(unsafe_code)]",
         "plan/mod.rs: imports enforce, which is not below plan",
         "plan/mod.rs: imports event, which is not below plan",
-        "profile/mod.rs: imports sys, which is for enforce/, supervise/, shim/, image/live, event/sink, tool/self_test, tool/session, tool/verify/drop_test, tool/verify/failures alone",
+        "profile/mod.rs: imports sys, which is for enforce/, supervise/, shim/, image/live, event/names, event/scribe, event/sink, tool/self_test, tool/session, tool/verify/drop_test, tool/verify/failures alone",
         "profile/mod.rs: names clap, which is for tool/, bin/remit.rs alone",
         "shim/mod.rs: imports tool, which is not below shim",
+        "supervise/mod.rs: makes a thread; have sys::threads run it",
         "sys/mod.rs: imports kernel; sys imports nothing of the crate",
     ];
     assert_eq!(faults(&tree), expected);
@@ -138,6 +145,13 @@ fn faults(tree: &Tree) -> Vec<String> {
         }
         if !begins(path, &CLAP) && !words(&code, "clap").is_empty() {
             fault(format!("names clap, which is for {} alone", CLAP.join(", ")));
+        }
+        let product = code.split("#[cfg(test)]\nmod ").next().unwrap_or(&code);
+        let is_test = path.ends_with("tests.rs") || path.contains("/tests/");
+        let makes =
+            ["thread::Builder", "thread::spawn", "thread::scope"].iter().any(|way| product.contains(way));
+        if makes && !is_test && !begins(path, &MAKE_THREADS) {
+            fault("makes a thread; have sys::threads run it".to_owned());
         }
         let lines = text.lines().count();
         if lines > LINES && !begins(path, &TABLES) {

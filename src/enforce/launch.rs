@@ -16,20 +16,20 @@ use landlock::{
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, send, socketpair,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
 };
 use nix::sys::stat::{Mode, fstat};
 
 use super::hand_over;
-use crate::filter::{Access, Filter, Insn, Template, compile, compile_unattended};
+use super::threads::{complete, template};
+use crate::filter::{Insn, Template, compile, compile_unattended};
 use crate::image::FileId;
-use crate::plan::{Limit, PathRule, Plan, Step, numbers};
+use crate::plan::{Limit, PathRule, Plan, Step};
 use crate::profile::RunAs;
 use crate::sys;
 use crate::sys::credentials::CapSets;
 use crate::sys::process::Side;
 use crate::sys::signal::Mask;
-use crate::syscalls;
 
 /// What the app is started with; the same with and without confinement.
 pub struct Command {
@@ -140,22 +140,6 @@ impl Confinement {
     }
 }
 
-/// A filter with room for the supervisor's threads.
-fn template(
-    plan: &Plan,
-    filter: &Filter,
-    compile: fn(&Filter) -> Result<Vec<Insn>, crate::filter::Error>,
-) -> Result<Template, crate::filter::Error> {
-    let mut filter = filter.clone();
-    if plan.kernel.notify.is_ok() {
-        // Whom a program may be, and to look into it for the last time before its next exec,
-        // is decided where its conditions hold as well.
-        let changes = filter.calls.iter_mut().filter(|(call, _)| syscalls::changes_user(call));
-        changes.for_each(|(_, access)| *access = Access::Notify);
-    }
-    Template::new(&filter, compile, numbers::names_thread, plan.policy.supervisor, plan.threads())
-}
-
 /// Forks and starts the app, confined when `confinement` says how.
 ///
 /// # Errors
@@ -203,19 +187,6 @@ fn leave_directory() -> Result<Option<OwnedFd>, Errno> {
 }
 
 impl Child {
-    /// Tells it the numbers of the supervisor's threads: its filter is to have them, and it
-    /// waits for them. A child that has ended by now says why itself.
-    ///
-    /// # Errors
-    /// send(2) failed.
-    pub fn tell_threads(&self, numbers: &[u32]) -> Result<(), Errno> {
-        let word: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        match send(self.socket.as_raw_fd(), &word, MsgFlags::MSG_NOSIGNAL) {
-            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-            Err(errno) => Err(errno),
-        }
-    }
-
     /// The child's next word; never waited for.
     ///
     /// # Errors
@@ -381,17 +352,6 @@ pub(super) fn perform_step(
         }
         Step::Exec => Ok(()),
     }
-}
-
-/// The filter with the numbers of the supervisor's threads, as the supervisor sends them.
-fn complete(filter: &Template, socket: &OwnedFd) -> Result<Vec<Insn>, Errno> {
-    let mut word = vec![0; filter.count() * size_of::<u32>()];
-    if !word.is_empty() && recv(socket.as_raw_fd(), &mut word, MsgFlags::empty())? != word.len() {
-        // The supervisor has ended.
-        return Err(Errno::ESRCH);
-    }
-    let numbers = word.as_chunks().0.iter().copied().map(u32::from_le_bytes);
-    filter.with(&numbers.collect::<Vec<_>>()).ok_or(Errno::EINVAL)
 }
 
 /// What an init that confines nobody still does in the child.

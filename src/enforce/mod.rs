@@ -7,4 +7,5 @@ pub mod launch;
 pub mod place;
 pub mod probe;
 pub mod source;
+mod threads;
 pub mod traced;

@@ -82,6 +82,11 @@ pub fn all_hold(place: Place, profile: &Value, attacks: &[Attack]) {
 
 /// The same of a server that is started so.
 pub fn all_hold_in(place: Place, serve: impl Fn(&[&str]) -> (Running, Site), attacks: &[Attack]) {
+    all_hold_of(place, serve, &attacks.iter().collect::<Vec<_>>());
+}
+
+/// The same of attacks of more than one table.
+pub fn all_hold_of(place: Place, serve: impl Fn(&[&str]) -> (Running, Site), attacks: &[&Attack]) {
     let mut faults = Vec::new();
     let (free, site) = serve(&["--mode", "off"]);
     for attack in attacks {

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::acts::ACTS;
 use crate::attack::Attack;
 use crate::support::probe;
-use crate::{environment, injection, kernel, programs, races, restarts, sockets, supervisor, unread};
+use crate::{environment, injection, kernel, programs, races, restarts, sockets, supervisor, unread, users};
 
 const DOCUMENT: &str = include_str!("../../docs/attacks.md");
 
@@ -26,7 +26,7 @@ const BY_THEMSELVES: &[&str] = &[
 
 #[test]
 fn every_attack_is_in_the_document() {
-    let tables: [&[Attack]; 22] = [
+    let tables: [&[Attack]; 26] = [
         programs::UNLISTED,
         programs::REPLACED,
         programs::INTERPRETED,
@@ -49,6 +49,10 @@ fn every_attack_is_in_the_document() {
         unread::WAYS,
         &supervisor::CROWDS,
         &supervisor::INSTANCES,
+        supervisor::THREADS,
+        supervisor::WITHOUT_SCOPE,
+        sockets::ELSEWHERE,
+        users::OTHER,
     ];
     let name = |act: &'static str| act.split('?').next().unwrap_or(act);
     let attacks = tables.into_iter().flatten().map(|attack| name(attack.forbidden.act));

@@ -32,4 +32,5 @@ mod site;
 mod sockets;
 mod supervisor;
 mod unread;
+mod users;
 mod yama;

@@ -64,21 +64,28 @@ pub fn serve(place: Place, options: &[&str], profile: &Value) -> (Running, Site)
 
 /// The same, which may not start.
 pub fn start(place: Place, options: &[&str], profile: &Value) -> (Running, Site) {
-    start_with(place, options, profile, &[])
+    start_with(place, &[], options, profile)
 }
 
-/// The same, with flags of the engine's.
-pub fn start_with(place: Place, options: &[&str], profile: &Value, flags: &[&str]) -> (Running, Site) {
+/// The server with more flags for the engine, once it serves.
+pub fn serve_with(place: Place, flags: &[&str], options: &[&str], profile: &Value) -> (Running, Site) {
+    let (running, site) = start_with(place, flags, options, profile);
+    running.line("listening 8080");
+    (running, site)
+}
+
+/// The same, which may not start.
+pub fn start_with(place: Place, flags: &[&str], options: &[&str], profile: &Value) -> (Running, Site) {
     let site = Site::new();
-    (run(&site, place, options, profile, flags), site)
+    (run(&site, place, flags, options, profile), site)
 }
 
-/// The same on a folder that is there, as an earlier container left it.
+/// The server on a folder that is there, as an earlier container left it.
 pub fn start_on(site: &Site, place: Place, options: &[&str], profile: &Value) -> Running {
-    run(site, place, options, profile, &[])
+    run(site, place, &[], options, profile)
 }
 
-fn run(site: &Site, place: Place, options: &[&str], profile: &Value, flags: &[&str]) -> Running {
+fn run(site: &Site, place: Place, flags: &[&str], options: &[&str], profile: &Value) -> Running {
     Run::new(image(), place, Init::remit(options), &["/probe", "serve", "8080"])
         .flags(flags)
         .file("/etc/remit/profile.json", profile.to_string())

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use crate::attack::{Attack, all_hold_in, attack};
 use crate::site::{self, NEEDS, Site};
-use crate::support::forbidden::{EACCES, make, never, seen, times};
+use crate::support::forbidden::{EACCES, EPERM, make, never, seen, times};
 use crate::support::{Place, Running, can_run, in_each_place};
 
 in_each_place!(
     an_address_cannot_be_raced,
     other_sockets_are_refused,
+    no_option_carries_a_connection_elsewhere,
     a_socket_of_any_name_is_a_file_of_the_profile
 );
 
@@ -111,6 +112,28 @@ pub const OTHERS: &[Attack] = &[
     attack(seen("unix-bind?arg=/app/loot/mine.sock", EACCES, "network", "unix:/app/loot/mine.sock")),
     attack(never("mptcp?arg=127.0.0.2&arg=8080", EACCES, "", "")),
 ];
+
+/// Options that carry the connection to a listed address elsewhere: a route in its packets,
+/// by itself and in a control message that lasts, another interface; with what the kernel
+/// says to the same without us.
+pub const ELSEWHERE: &[Attack] = &[
+    // A source route takes CAP_NET_RAW.
+    attack(never("socket-option?arg=route-4", EPERM, "network", "setsockopt")).restricted("EPERM"),
+    attack(never("socket-option?arg=route-6", EPERM, "network", "setsockopt")),
+    attack(never("socket-option?arg=route-6-high", EPERM, "network", "setsockopt")),
+    attack(never("socket-option?arg=route-6-message", EPERM, "network", "setsockopt")),
+    attack(never("socket-option?arg=label", EPERM, "network", "setsockopt")),
+    attack(never("socket-option?arg=interface-4", EPERM, "network", "setsockopt")),
+    attack(never("socket-option?arg=interface-6", EPERM, "network", "setsockopt")),
+    attack(never("socket-option?arg=interface-lasting", EPERM, "network", "setsockopt")),
+    attack(never("socket-option?arg=device", EPERM, "network", "setsockopt")),
+];
+
+fn no_option_carries_a_connection_elsewhere(place: Place) {
+    if can_run(place, NEEDS) {
+        all_hold_in(place, |options| serve(place, options, &profile()), ELSEWHERE);
+    }
+}
 
 fn other_sockets_are_refused(place: Place) {
     if can_run(place, NEEDS) {

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::attack::{Attack, all_hold, attack, runs};
+use crate::attack::{Attack, all_hold, all_hold_of, attack, runs};
 use crate::site::{self, NEEDS, serve};
 use crate::support::forbidden::{EACCES, EPERM, first, make, never, seen, unseen};
 use crate::support::{Place, can_run, in_each_place};
 
 in_each_place!(
     the_first_process_is_out_of_reach,
+    none_of_its_threads_is_in_reach,
+    the_filter_alone_keeps_signals_from_it,
     no_filter_of_the_apps_own_loosens_ours,
     nothing_is_left_open,
     threads_that_exec_at_once_hold_up_nobody,
@@ -46,6 +48,69 @@ pub const FIRST: &[Attack] = &[
 
 fn the_first_process_is_out_of_reach(place: Place) {
     all_hold(place, &site::profile(), FIRST);
+}
+
+/// Its other threads, by their numbers; with what the profile lists in vain.
+pub const THREADS: &[Attack] = &[
+    attack(never("thread-kill", EPERM, "syscall", "kill")),
+    attack(never("thread-kill-high", EPERM, "syscall", "kill")),
+    attack(never("thread-tkill", EPERM, "syscall", "tkill")),
+    attack(never("thread-queue", EPERM, "syscall", "rt_sigqueueinfo")),
+    attack(never("thread-scheduler", EPERM, "syscall", "sched_setscheduler")),
+    attack(never("thread-attributes", EPERM, "syscall", "sched_setattr")),
+    attack(never("thread-processors", EPERM, "syscall", "sched_setaffinity")),
+    attack(never("thread-priority", EPERM, "syscall", "setpriority")),
+    attack(never("thread-disk", EPERM, "syscall", "ioprio_set")),
+    attack(never("thread-limits", EPERM, "syscall", "prlimit64")),
+    attack(never("user-priority", EPERM, "syscall", "setpriority")),
+];
+
+fn listing(calls: &[&str]) -> serde_json::Value {
+    let mut profile = site::profile();
+    profile["syscalls"]["allow"] = json!(calls);
+    profile
+}
+
+fn none_of_its_threads_is_in_reach(place: Place) {
+    all_hold(place, &listing(&["ioprio_set", "prlimit64", "sched_setscheduler", "setpriority"]), THREADS);
+}
+
+/// What Landlock's scope refuses unseen, where there is one.
+pub const WITHOUT_SCOPE: &[Attack] = &[
+    attack(never("signal-owner?arg=1", EPERM, "syscall", "fcntl")),
+    attack(never("thread-owner", EPERM, "syscall", "fcntl")),
+    attack(never("thread-owner-memory", EPERM, "syscall", "fcntl")),
+    attack(first("signal-directory", &["ENOSYS"], "syscall", "pidfd_send_signal")),
+];
+
+/// Before Linux 6.12, or where the runtime lets nobody have Landlock: the filter alone.
+fn the_filter_alone_keeps_signals_from_it(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    // Only an engine refuses calls to all that runs in it.
+    if place == Place::UserNamespace {
+        return;
+    }
+    let filter = crate::support::folder().join(crate::support::unique("without-landlock"));
+    let calls = ["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"];
+    let refused = json!({ "names": calls, "action": "SCMP_ACT_ERRNO", "errnoRet": libc::ENOSYS });
+    let text = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [refused] });
+    std::fs::write(&filter, text.to_string()).expect("a temporary file");
+    let option = format!("seccomp={}", filter.display());
+    let mut profile = listing(&["fcntl", "ioprio_set", "prlimit64", "sched_setscheduler", "setpriority"]);
+    profile["fallback"] = json!("degrade");
+    profile["files"].as_array_mut().expect("a list").push(json!({ "path": "/proc", "allow": ["read"] }));
+    let signals = FIRST.iter().filter(|attack| {
+        let act = attack.forbidden.act;
+        act.starts_with("signal-") && !act.starts_with("signal-owner")
+    });
+    let attacks: Vec<&Attack> = signals.chain(THREADS).chain(WITHOUT_SCOPE).collect();
+    all_hold_of(
+        place,
+        |options| site::serve_with(place, &["--security-opt", &option], options, &profile),
+        &attacks,
+    );
 }
 
 pub const FILTERS: &[Attack] = &[

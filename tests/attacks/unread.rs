@@ -149,7 +149,7 @@ fn who_cannot_be_traced_is_refused() {
 }
 
 fn served(place: Place, options: &[&str], profile: &Value, flags: &[&str]) -> (Running, Site) {
-    let (running, site) = site::start_with(place, options, profile, flags);
+    let (running, site) = site::start_with(place, flags, options, profile);
     running.line("listening 8080");
     (running, site)
 }

@@ -13,7 +13,7 @@ use crate::injection::SIBLINGS;
 use crate::machine::{self, Case, Machine, Ran};
 use crate::programs::{INTERPRETED, UNLISTED};
 use crate::site::{self, BUSYBOX};
-use crate::supervisor::FIRST;
+use crate::supervisor::{FIRST, THREADS};
 use crate::support::events::Events;
 use crate::support::forbidden::{is_of, says, times};
 use crate::support::{Place, probe, shim};
@@ -31,8 +31,6 @@ const RACES: &[(&str, &str)] = &[
 
 /// What Linux 6.3 brings: memfds that say whether they may be executed.
 const SINCE_6_3: &[&str] = &["memfd-high"];
-/// What Linux 6.12 brings: a Landlock scope for signals.
-const SINCE_6_12: &[&str] = &["signal-owner?arg=1"];
 
 #[test]
 fn a_parent_alone_may_trace_and_nothing_more_is_possible() {
@@ -41,13 +39,13 @@ fn a_parent_alone_may_trace_and_nothing_more_is_possible() {
 
 #[test]
 fn on_linux_6_1_as_well() {
-    nothing_more_is_possible("bookworm", &[SINCE_6_3, SINCE_6_12]);
+    nothing_more_is_possible("bookworm", &[SINCE_6_3]);
 }
 
 /// Without Landlock, and where every signal breaks the wait for an answer.
 #[test]
 fn on_linux_5_10_as_well() {
-    nothing_more_is_possible("bullseye", &[SINCE_6_3, SINCE_6_12]);
+    nothing_more_is_possible("bullseye", &[SINCE_6_3]);
 }
 
 /// On the kernel of a suite, but for what this one lacks.
@@ -60,7 +58,7 @@ fn nothing_more_is_possible(suite: &str, lacking: &[&[&str]]) {
         return;
     }
     let there = |attack: &&Attack| !lacking.concat().contains(&attack.forbidden.act);
-    let attacks = [UNLISTED, INTERPRETED, SIBLINGS, FIRST].into_iter().flatten();
+    let attacks = [UNLISTED, INTERPRETED, SIBLINGS, FIRST, THREADS].into_iter().flatten();
     let attacks: Vec<&Attack> = attacks.filter(there).collect();
     let lots: Vec<&[&Attack]> = attacks.chunks(LOT).collect();
     let act = |attack: &&Attack| attack.forbidden.act.to_owned();

@@ -12,6 +12,7 @@ mod processes;
 mod races;
 mod replace;
 mod sockets;
+mod threads;
 mod unread;
 mod users;
 
@@ -62,6 +63,7 @@ const ACTS: &[&[(&str, Act)]] = &[
     files::ACTS,
     network::ACTS,
     sockets::ACTS,
+    threads::ACTS,
     processes::ACTS,
     first::ACTS,
     inject::ACTS,

@@ -22,6 +22,7 @@ pub const ACTS: &[(&str, super::Act)] = &[
         call("listen", libc::SYS_listen, &[socket.as_raw_fd() as usize, 1])?;
         super::done()
     }),
+    ("socket-option", option),
     ("unix-bind", |arguments| {
         let socket = socket("socket", libc::AF_UNIX, libc::SOCK_STREAM, 0)?;
         act("bind", libc::SYS_bind, &socket, &unix(argument(arguments, 0, "/tmp/x")))?;
@@ -29,6 +30,38 @@ pub const ACTS: &[(&str, super::Act)] = &[
         super::done()
     }),
 ];
+
+/// Sets an option that leads a connection elsewhere; refused by what is in the value alone,
+/// it would have gone through.
+fn option(arguments: &[String]) -> Result {
+    let mut label = [0u8; 32];
+    // struct in6_flowlabel_req: IPV6_FL_A_GET, IPV6_FL_S_EXCL, IPV6_FL_F_CREATE, to ::1.
+    (label[15], label[21], label[22]) = (1, 1, 1);
+    // struct ipv6_sr_hdr: of four times eight bytes more, type 4, one segment left, and the
+    // segments ::1 and ::2.
+    let mut route = [0u8; 40];
+    (route[1], route[2], route[3], route[4]) = (4, 4, 1, 1);
+    (route[23], route[39]) = (1, 2);
+    let index = 1u32.to_be_bytes();
+    let (ip, own, ip6) = (0, 1, 41);
+    let (family, level, option, value): (i32, usize, usize, &[u8]) = match argument(arguments, 0, "route-6") {
+        // A loose source route by 127.0.0.2.
+        "route-4" => (libc::AF_INET, ip, 4, &[131, 7, 4, 127, 0, 0, 2, 0]),
+        "route-6" => (libc::AF_INET6, ip6, 57, &route),
+        "route-6-high" => (libc::AF_INET6, super::first::HIGH | ip6, super::first::HIGH | 57, &route),
+        // IPV6_2292PKTOPTIONS, empty: what it would bring is in control messages.
+        "route-6-message" => (libc::AF_INET6, ip6, 6, &[]),
+        "label" => (libc::AF_INET6, ip6, 32, &label),
+        "interface-4" => (libc::AF_INET, ip, 50, &index),
+        "interface-6" => (libc::AF_INET6, ip6, 76, &index),
+        "interface-lasting" => (libc::AF_INET6, ip6, 50, &[0; 20]),
+        _ => (libc::AF_INET, own, 25, b"lo\0"),
+    };
+    let socket = socket("socket", family, libc::SOCK_STREAM, 0)?;
+    let words = [socket.as_raw_fd() as usize, level, option, value.as_ptr() as usize, value.len()];
+    call("setsockopt", libc::SYS_setsockopt, &words)?;
+    super::done()
+}
 
 const GOOD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 const EVIL: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);

@@ -1,0 +1,54 @@
+//! How the numbers of the supervisor's threads come into the filter that the app's process
+//! loads: by the launch's socket, once that process and the threads are there.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use super::launch::Child;
+use crate::filter::{Access, Error, Filter, Insn, Template};
+use crate::plan::{Plan, numbers};
+use crate::syscalls;
+
+/// A filter with room for the supervisor's threads.
+pub(super) fn template(
+    plan: &Plan,
+    filter: &Filter,
+    compile: fn(&Filter) -> Result<Vec<Insn>, Error>,
+) -> Result<Template, Error> {
+    let mut filter = filter.clone();
+    if plan.kernel.notify.is_ok() {
+        // Whom a program may be, and to look into it for the last time before its next exec,
+        // is decided where its conditions hold as well.
+        let changes = filter.calls.iter_mut().filter(|(call, _)| syscalls::changes_user(call));
+        changes.for_each(|(_, access)| *access = Access::Notify);
+    }
+    Template::new(&filter, compile, numbers::names_thread, plan.policy.supervisor, plan.threads())
+}
+
+/// The filter with the numbers of the supervisor's threads, as the supervisor sends them.
+pub(super) fn complete(filter: &Template, socket: &OwnedFd) -> Result<Vec<Insn>, Errno> {
+    let mut word = vec![0; filter.count() * size_of::<u32>()];
+    if !word.is_empty() && recv(socket.as_raw_fd(), &mut word, MsgFlags::empty())? != word.len() {
+        // The supervisor has ended.
+        return Err(Errno::ESRCH);
+    }
+    let numbers = word.as_chunks().0.iter().copied().map(u32::from_le_bytes);
+    filter.with(&numbers.collect::<Vec<_>>()).ok_or(Errno::EINVAL)
+}
+
+impl Child {
+    /// Tells it the numbers of the supervisor's threads: its filter is to have them, and it
+    /// waits for them. A child that has ended by now says why itself.
+    ///
+    /// # Errors
+    /// send(2) failed.
+    pub fn tell_threads(&self, numbers: &[u32]) -> Result<(), Errno> {
+        let word: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        match send(self.socket.as_raw_fd(), &word, MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+}
