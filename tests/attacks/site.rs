@@ -64,7 +64,11 @@ pub fn serve(place: Place, options: &[&str], profile: &Value) -> (Running, Site)
 
 /// The same, which may not start.
 pub fn start(place: Place, options: &[&str], profile: &Value) -> (Running, Site) {
-    let site = Site::new();
+    start_at(Site::new(), place, options, profile)
+}
+
+/// The same, in a folder that is there already.
+pub fn start_at(site: Site, place: Place, options: &[&str], profile: &Value) -> (Running, Site) {
     let running = Run::new(image(), place, Init::remit(options), &["/probe", "serve", "8080"])
         .file("/etc/remit/profile.json", profile.to_string())
         .folder(&site.0, "/app")
