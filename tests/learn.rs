@@ -504,9 +504,11 @@ fn hints_become_a_proposal() {
     let place = Place::new();
     let profile = json!({ "remit": 1, "name": "x", "programs": [{ "path": "/app", "entry": true }] });
     place.put("p.json", profile.to_string());
+    let digest = remit::profile::read(profile.to_string().as_bytes()).expect("valid").digest;
+    let policy = format!("\"policy\":{{\"digest\":{digest:?}}}");
     let hint = |path: &str, value: Value| {
         let hint = json!([{ "op": "add", "path": path, "value": value }]);
-        format!("{{\"remit\":1,\"event\":\"violation\",\"kind\":\"file\",\"hint\":{hint}}}\n")
+        format!("{{\"remit\":1,\"event\":\"violation\",\"kind\":\"file\",{policy},\"hint\":{hint}}}\n")
     };
     let events = [
         "the app's own line\n".to_owned(),
@@ -519,17 +521,163 @@ fn hints_become_a_proposal() {
     let said = place.done(&["amend", "p.json", "e.jsonl", "-o", "new.json"]);
     assert!(said.contains("+ file /data read\n+ file /data write\n"), "{said}");
     assert!(
-        said.contains("left out: e.jsonl:5: file: the hint for /limits/processes does not apply"),
+        said.contains("left out: e.jsonl:5: file: the hint for /limits/processes is none that remit gives"),
         "{said}"
     );
     assert_eq!(place.text("p.json"), profile.to_string(), "the profile is as it was");
     let first = place.text("new.json");
     let said = place.done(&["amend", "new.json", "e.jsonl", "-o", "again.json"]);
-    assert!(said.contains("nothing to add"), "{said}");
+    assert!(said.contains("nothing to add") && said.contains("is for another profile"), "{said}");
     assert_eq!(place.text("again.json"), first);
     place.put("app.log", "nothing of ours\n");
     is_one_line(&place, &["amend", "p.json", "app.log", "-o", "n.json"], &["app.log: has no event of remit"]);
     is_one_line(&place, &["amend", "p.json", "gone", "-o", "n.json"], &["gone: No such file"]);
     is_one_line(&place, &["amend", "p.json", "e.jsonl", "-o", "p.json"], &["is the profile itself"]);
     assert!(!Path::new(&place.path("n.json")).exists());
+}
+
+/// What a terminal obeys, and a line that is not ours.
+const HOSTILE: [&str; 7] = [
+    "\u{1b}]0;owned\u{7}\u{1b}[2J",
+    "a\u{7f}\u{8}\r",
+    "\u{9b}2J\u{85}",
+    "\u{202e}txt.exe\u{2066}",
+    "\u{2028}\u{2029}",
+    "\u{200b}\u{feff}",
+    "x\nFORGED: all is well",
+];
+
+#[track_caller]
+fn is_safe(bytes: &[u8], what: &str) {
+    let text = std::str::from_utf8(bytes).expect("UTF-8");
+    let obeyed = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    assert!(!text.contains(obeyed), "{what}: {text:?}");
+    assert!(!text.lines().any(|line| line.starts_with("FORGED")), "{what}: {text}");
+}
+
+/// Files, journals, events and arguments may hold anything.
+#[test]
+fn nothing_that_a_terminal_obeys_is_printed() {
+    let place = Place::new();
+    let name = std::fs::canonicalize("/usr/bin/true").expect("it is there");
+    let mut texts = 0;
+    let mut safe = |arguments: &[&str]| {
+        let said = place.remit(arguments);
+        is_safe(&said.stdout, &format!("{arguments:?} to stdout"));
+        is_safe(&said.stderr, &format!("{arguments:?} to stderr"));
+        texts += said.stdout.len() + said.stderr.len();
+    };
+    for hostile in HOSTILE {
+        let lines = [
+            line("startup", "exec", json!({ "program": SERVER })),
+            line(
+                "startup",
+                "open",
+                json!({ "path": format!("/data/{hostile}"), "access": ["write", "create"] }),
+            ),
+            line("startup", "open", json!({ "path": format!("/proc/{hostile}"), "access": ["write"] })),
+            line("startup", "change", json!({ "path": format!("/{hostile}"), "op": "create" })),
+            line("startup", "blind", json!({ "path": format!("/x{hostile}"), "why": hostile })),
+            line("startup", "syscall", json!({ "call": format!("x{hostile}"), "result": "EPERM" })),
+            line("startup", "connect", json!({ "address": format!("unix:/{hostile}") })),
+        ];
+        place.put("j.jsonl", journal(&format!("r{hostile}"), hostile, &lines));
+        place.put("bad.jsonl", journal("r", "a", &[line(hostile, "exec", json!({}))]));
+        let profile = json!({ "remit": 1, "name": "x",
+            "programs": [{ "path": name, "entry": true, "args": [[hostile]], "why": format!("w{hostile}") }],
+            "files": [{ "path": format!("/gone{hostile}"), "allow": ["read"], "optional": true }],
+            "environment": { "keep": [format!("V{hostile}")] },
+            "network": { "connect": [format!("unix:/{hostile}")] } });
+        place.put("p.json", profile.to_string());
+        let digest = remit::profile::read(profile.to_string().as_bytes()).expect("valid").digest;
+        let hint = json!([{ "op": "add", "path": "/files/-",
+            "value": { "path": format!("/data/{hostile}"), "allow": ["write"] } }]);
+        let violation =
+            json!({ "event": "violation", "kind": hostile, "policy": { "digest": digest }, "hint": hint });
+        let strange = json!({ "event": "violation", "kind": "k", "policy": { "digest": digest },
+            "hint": [{ "op": "add", "path": hostile, "value": 1 }] });
+        let event = |event: Value| format!("{{\"remit\":1,{}\n", &event.to_string()[1..]);
+        let broken = format!("{{\"remit\":1,\"seq\":\"{}\"}}\n", hostile.escape_default());
+        place.put("e.jsonl", [event(violation), event(strange), broken].concat());
+        let unknown = format!("{{\"remit\":1,\"name\":\"x\",{}:1}}", json!(hostile));
+        place.put("unknown.json", unknown);
+        place.put("cut.json", format!("{{\"remit\":1,\"name\":\"{hostile}"));
+        for arguments in [
+            &["build", "j.jsonl", "-o", "built.json"][..],
+            &["build", "j.jsonl", "-o", "built.json", "--format", "json"],
+            &["build", "bad.jsonl", "-o", "n.json"],
+            &["build", "j.jsonl", "-o", "n.json", "--expect", hostile],
+            &["amend", "./p.json", "e.jsonl", "-o", "new.json"],
+            &["amend", "./p.json", "e.jsonl", "-o", "new.json", "--format", "json"],
+            &["events", "e.jsonl"],
+            &["events", hostile],
+            &["plan", "./p.json", "--kernel", "6.18", "--", "/usr/bin/true"],
+            &["plan", "./p.json", "--kernel", "6.18", "--format", "json", "--", "/usr/bin/true"],
+            &["plan", "./unknown.json"],
+            &["plan", "./cut.json"],
+            &["plan", hostile],
+            &["plan", "./p.json", "--kernel", hostile],
+            &["profiles", hostile],
+            &["build", hostile, "-o", "n.json"],
+        ] {
+            safe(arguments);
+        }
+        if !hostile.contains('\n') {
+            safe(&[hostile]);
+            safe(&["plan", "--kernal", hostile]);
+            safe(&["doctor", "--format", hostile]);
+        }
+    }
+    assert!(texts > 10_000, "they say something");
+}
+
+/// A file that is called `*` grants itself, and not its directory.
+#[test]
+fn a_star_met_while_learning_is_a_name() {
+    let place = Place::new();
+    let lines = [
+        line("startup", "exec", json!({ "program": SERVER })),
+        line("startup", "open", json!({ "path": "/data/*", "access": ["write"], "mount": "image" })),
+        line("startup", "open", json!({ "path": "/etc/app/*/conf", "access": ["read"], "mount": "image" })),
+        line("startup", "change", json!({ "path": "/etc/*", "op": "create", "mount": "image" })),
+    ];
+    place.put("j.jsonl", journal("r", "a", &lines));
+    let paths = |arguments: &[&str]| {
+        let profile = place.built(arguments);
+        let files = profile["files"].as_array().expect("a list").clone();
+        let files: Vec<String> =
+            files.iter().filter_map(|one| one["path"].as_str().map(str::to_owned)).collect();
+        files
+    };
+    let first = paths(&["j.jsonl"]);
+    assert_eq!(first, ["/data/*", "/etc/*", "/etc/app/*/conf"]);
+    // And once more from the evidence.
+    assert_eq!(paths(&["p.evidence.json"]), first);
+}
+
+/// What is not a line of ours, whatever its length, costs no memory.
+#[test]
+fn endless_lines_are_passed_over() {
+    let place = Place::new();
+    let profile = json!({ "remit": 1, "name": "x", "programs": [{ "path": "/app", "entry": true }] });
+    place.put("p.json", profile.to_string());
+    let mut log = vec![0u8; 8 << 20];
+    log.extend(b"\n");
+    log.extend("[".repeat(1 << 20).into_bytes());
+    log.extend(b"\n{\"remit\":1,\"event\":\"violation\",\"hint\":");
+    log.extend("[".repeat(100_000).into_bytes());
+    log.extend(b"\n{\"remit\":1,\"event\":\"start\"}\n");
+    place.put("e.jsonl", log);
+    let said = place.done(&["amend", "p.json", "e.jsonl", "-o", "n.json"]);
+    assert!(
+        said.contains("nothing to add") && said.contains("e.jsonl:3: is no event: recursion limit"),
+        "{said}"
+    );
+    is_one_line(&place, &["amend", "./e.jsonl", "e.jsonl", "-o", "n.json"], &["profile ./e.jsonl:1:1: "]);
+    place.put("deep.json", "[".repeat(1 << 20));
+    is_one_line(&place, &["plan", "./deep.json"], &["nested deeper than 127 levels"]);
+    is_one_line(&place, &["build", "deep.json", "-o", "n.json"], &["deep.json:1: is no journal"]);
 }

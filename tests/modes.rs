@@ -115,6 +115,32 @@ fn audit_denies_nothing_and_reports_what_enforce_denies() {
     assert_eq!(landlock[0]["state"], "unavailable", "and it says so");
 }
 
+/// The app's own lines come after it, and carry no nonce of ours.
+#[test]
+fn the_start_event_comes_first_where_stderr_is_named() {
+    let bench = Bench::new();
+    let profile = bench.profile("first", json!({}));
+    let run_with = |events: Option<&str>| {
+        let mut shim = shim([std::ffi::OsStr::new("--profile"), profile.as_os_str()]);
+        shim.args(events.into_iter().flat_map(|events| ["--events", events]));
+        shim.arg("--").arg(probe()).args(["exit", "3"]);
+        let ended = run(&mut shim);
+        assert_eq!(ended.code, 3, "{ended:?}");
+        ended.stderr
+    };
+    assert_eq!(run_with(None), "", "with nothing named, nothing is written while all is well");
+    let nonces: BTreeSet<String> = (0..2)
+        .map(|_| {
+            let text = run_with(Some("stderr"));
+            let start: Value = serde_json::from_str(text.lines().next().expect("a line")).expect("an event");
+            assert_eq!((&start["seq"], &start["event"]), (&json!(1), &json!("start")), "{text}");
+            start["nonce"].as_str().expect("a nonce").to_owned()
+        })
+        .collect();
+    assert_eq!(nonces.len(), 2, "each start has its own");
+    assert!(nonces.iter().all(|nonce| remit::event::stream::is_nonce(nonce)), "{nonces:?}");
+}
+
 #[test]
 fn a_mode_of_the_environment_is_said_on_stderr() {
     let bench = Bench::new();

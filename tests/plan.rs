@@ -800,3 +800,62 @@ fn addresses_and_names_have_every_socket_made() {
     assert!(!any.policy.makes_sockets && !any.policy.unix_named);
     assert!(any.notes.iter().any(|note| note.contains("/network/connect/0")), "{:?}", any.notes);
 }
+
+/// Four times as many programs, edges or conditions cost about four times as much: in time, with
+/// room for a busy machine, where a comparison of each with all would need sixteen times as long.
+#[test]
+fn what_grows_does_not_grow_with_its_square() {
+    let programs = |count: usize| {
+        let entry = |n: usize| {
+            let entry = if n == 0 { ", \"entry\": true" } else { "" };
+            format!("{{\"path\": \"/p/{n}\", \"may_run\": [\"/p/{}\"]{entry}}}", (n + 1) % count)
+        };
+        format!("\"programs\": [{}]", (0..count).map(entry).collect::<Vec<_>>().join(","))
+    };
+    let files = |count: usize| {
+        let rules = (0..count)
+            .map(|n| format!("{{\"path\": \"/d/{n}\", \"allow\": [\"write\"], \"optional\": true}}"));
+        format!("{}, \"files\": [{}]", programs(count), rules.collect::<Vec<_>>().join(","))
+    };
+    let conditions = |count: usize| {
+        let rules = (0..count).map(|n| format!("{{\"call\": \"prctl\", \"arg\": 0, \"in\": [{n}]}}"));
+        format!("{SERVER}, \"syscalls\": {{\"allow\": [{}]}}", rules.collect::<Vec<_>>().join(","))
+    };
+    let cost = |keys: String, count: usize| {
+        let mut tree = image();
+        for n in 0..count {
+            tree = tree.program(&format!("/p/{n}"), Executable::Static);
+        }
+        let began = std::time::Instant::now();
+        let text = format!(r#"{{"remit": 1, "name": "t", {keys}}}"#);
+        let profile = profile::read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}")).profile;
+        let plan = Plan::new(&profile, &kernel(6, 18), &place(), &tree, Mode::Enforce);
+        let plan = plan.unwrap_or_else(|error| panic!("{error}"));
+        assert!(plan.to_string().len() > count && plan.to_json().map_or(true, |json| json.len() > count));
+        began.elapsed().as_secs_f64()
+    };
+    let kinds: [(&str, &dyn Fn(usize) -> String, usize); 3] =
+        [("programs", &programs, 1500), ("files", &files, 500), ("conditions", &conditions, 5000)];
+    for (name, keys, few) in kinds {
+        let ratio = (0..3).map(|_| cost(keys(4 * few), 4 * few) / cost(keys(few), few));
+        let best = ratio.fold(f64::INFINITY, f64::min);
+        assert!(best < 10.0, "{name}: four times as many cost {best} times as much");
+    }
+}
+
+#[test]
+fn the_event_socket_is_kept_apart_by_the_supervisor_that_makes_sockets() {
+    let near = Place { event_socket: Some("/run/events.sock".into()), ..place() };
+    let any = format!(r#"{SERVER}, "network": {{"connect": ["unix:*"]}}"#);
+    let made = |keys: &str, kernel: &Kernel, place: &Place, mode| {
+        plan_on(keys, kernel, place, mode).expect("a plan").policy.makes_sockets
+    };
+    assert!(made(&any, &kernel(6, 18), &near, Mode::Enforce));
+    assert!(!made(&any, &kernel(6, 18), &place(), Mode::Enforce), "without such a sink nothing changes");
+    assert!(!made(&any, &kernel(6, 18), &near, Mode::Audit), "audit changes nothing");
+    let tcp = format!(r#"{SERVER}, "network": {{"connect": ["tcp/80"]}}"#);
+    assert!(!made(&tcp, &kernel(6, 18), &near, Mode::Enforce), "it cannot make a unix socket");
+    let old = plan_on(&any, &kernel(5, 13), &near, Mode::Enforce).expect("a plan");
+    let refusal = old.refusal().expect("it is refused").to_string();
+    assert!(refusal.contains("the socket that events go to"), "{refusal}");
+}

@@ -368,7 +368,10 @@ impl<B: Serialize> Tail<'_, B> {
         let mut json =
             serde_json::to_string(self).expect("every key is a string and every path was made text");
         json.remove(0);
-        // The line may go to a terminal, and serde_json leaves DEL, C1 and the like.
+        // The line may go to a terminal: serde_json escapes C0 alone.
+        if json.is_ascii() && !json.contains('\u{7f}') {
+            return json;
+        }
         match visible::line(&json) {
             Cow::Borrowed(_) => json,
             Cow::Owned(escaped) => escaped,

@@ -96,7 +96,7 @@ impl Scribe {
     pub fn begin(&self, start: Start) {
         self.record(Event::Start(start));
         if self.beginning.is_waited_for && !self.shared.is_idle_within(FIRST_LINE) {
-            tracing::warn!("the start event is not written yet, so that others may write before it");
+            tracing::debug!("the start event is not written yet, so that others may write before it");
         }
     }
 

@@ -14,6 +14,9 @@ use std::io::{self, BufRead};
 /// passed over, so that memory stays bounded.
 pub const LONGEST: usize = 1 << 20;
 
+/// How an event begins.
+const BEGINNING: &[u8] = b"{\"remit\":";
+
 /// Lines of bounded length.
 #[derive(Debug)]
 pub struct Lines<R> {
@@ -28,8 +31,8 @@ impl<R: BufRead> Lines<R> {
         Lines { input, number: 0, line: Vec::new() }
     }
 
-    /// The next line that may be an event, with its number from 1: one that begins with
-    /// `{"remit"`, without blanks around it. None at the end.
+    /// The next line that may be an event, with its number from 1, from `{"remit":` on: an app
+    /// that writes its lines in pieces may have written before it. None at the end.
     ///
     /// # Errors
     /// The input cannot be read.
@@ -46,8 +49,8 @@ impl<R: BufRead> Lines<R> {
                 self.skip_line()?;
                 continue;
             }
-            if self.line.trim_ascii().starts_with(b"{\"remit\"") {
-                return Ok(Some((self.number, self.line.trim_ascii())));
+            if let Some(at) = self.line.windows(BEGINNING.len()).position(|part| part == BEGINNING) {
+                return Ok(Some((self.number, self.line[at..].trim_ascii_end())));
             }
         }
     }
@@ -56,7 +59,8 @@ impl<R: BufRead> Lines<R> {
         loop {
             let buffer = self.input.fill_buf()?;
             let end = buffer.iter().position(|byte| *byte == b'\n');
-            let (length, is_over) = (end.map_or(buffer.len(), |at| at + 1), end.is_some() || buffer.is_empty());
+            let (length, is_over) =
+                (end.map_or(buffer.len(), |at| at + 1), end.is_some() || buffer.is_empty());
             self.input.consume(length);
             if is_over {
                 return Ok(());
@@ -136,7 +140,8 @@ mod tests {
         let mut input = b"x\n  {\"remit\":1}\r\n".to_vec();
         input.extend(b"{\"remit\":1".iter().chain([b' '; 3 * LONGEST].iter()));
         input.extend(b"\n\0\0\n{\"remit\":2}");
-        assert_eq!(events(&input), [(2, 11), (5, 11)]);
+        input.extend(b"\nhalf a line {\"remit\":3}");
+        assert_eq!(events(&input), [(2, 11), (5, 11), (6, 11)]);
         assert_eq!(events(&vec![b'x'; 3 * LONGEST]), []);
         assert_eq!(events(b""), []);
     }

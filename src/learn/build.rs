@@ -4,7 +4,6 @@ mod programs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::volatile::{as_named, literal};
 use super::calls::{self, Sections};
 use super::fact::{Fact, Seen};
 use super::files::{self, Files};
@@ -12,6 +11,7 @@ use super::grants;
 use super::network::{self, NSCD, Port};
 use super::observations::Observations;
 use super::runs::Runs;
+use super::volatile::{as_named, literal};
 use crate::profile::{
     Capability, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
     OnViolation, Profile, Ready, Risk, SyscallRule, Syscalls, in_order,

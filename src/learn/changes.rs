@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::grants;
-use crate::profile::{
-    ArgPattern, Entry, FileEntry, Limits, Profile, Program, Ready, RunAs, endpoint_text,
-};
+use crate::profile::{ArgPattern, Entry, FileEntry, Limits, Profile, Program, Ready, RunAs, endpoint_text};
 
 /// One fact that only one of two profiles states.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +58,9 @@ fn facts(profile: &Profile) -> BTreeSet<String> {
     facts.insert(format!("mode {}", mode.word()));
     facts.insert(format!("on_violation {}", on_violation.word()));
     facts.insert(format!("fallback {}", fallback.word()));
-    facts.extend(run_as.as_ref().map(|RunAs { user, group, groups }| format!("run_as {user}:{group} {groups:?}")));
+    facts.extend(
+        run_as.as_ref().map(|RunAs { user, group, groups }| format!("run_as {user}:{group} {groups:?}")),
+    );
     facts.extend(watch_reads.then(|| "watch reads".to_owned()));
     facts.extend(ready.map(|ready| match ready {
         Ready::Listening => "ready listening".to_owned(),

@@ -81,7 +81,8 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, programs: &BTreeSet<&str>) -> 
     let changed: BTreeSet<&str> =
         uses.iter().filter(|(_, one)| one.changes_names()).map(|(path, _)| *path).collect();
     let executed = programs.iter().map(Path::new).collect();
-    let mut sorter = Sorter { programs, executed, made, changed, read: BTreeMap::new(), into: Files::default() };
+    let mut sorter =
+        Sorter { programs, executed, made, changed, read: BTreeMap::new(), into: Files::default() };
     for (path, one) in &uses {
         sorter.sort(path, one);
     }
@@ -396,9 +397,12 @@ impl Files {
     fn drop_what_is_covered(&mut self) {
         let rules: BTreeMap<String, Rule> = self.rules.clone();
         for rule in rules.values() {
-            let above = Path::new(&rule.path).ancestors().skip(1).filter_map(|place| rules.get(place.to_str()?));
+            let above =
+                Path::new(&rule.path).ancestors().skip(1).filter_map(|place| rules.get(place.to_str()?));
             // The highest one.
-            let Some(above) = above.filter(|above| above.rights.contains(rule.rights)).last() else { continue };
+            let Some(above) = above.filter(|above| above.rights.contains(rule.rights)).last() else {
+                continue;
+            };
             self.rules.remove(&rule.path);
             if let Some(above) = self.rules.get_mut(&above.path) {
                 for (word, seen) in &rule.seen {

@@ -85,7 +85,9 @@ fn split(
             continue;
         }
         // What is below a path comes right after it.
-        let holds = |path: &PathBuf| outside.range::<PathBuf, _>(path..).next().is_some_and(|other| other.starts_with(path));
+        let holds = |path: &PathBuf| {
+            outside.range::<PathBuf, _>(path..).next().is_some_and(|other| other.starts_with(path))
+        };
         match granted.files.look_beside(&path) {
             Ok(Some(look)) if look.kind == FileKind::Directory && holds(&path) => {
                 split(granted, &path, outside, pointer)?;

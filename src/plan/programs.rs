@@ -73,9 +73,10 @@ impl Programs {
                 }
                 ProgramPlace::Path(path) => {
                     let id = look.id;
-                    if known.twice(id, program, found.entries.len()).map_or(Ok(false), |earlier| {
-                        found.is_twice(earlier, program, &pointer, place)
-                    })? {
+                    if known
+                        .twice(id, program, found.entries.len())
+                        .map_or(Ok(false), |earlier| found.is_twice(earlier, program, &pointer, place))?
+                    {
                         continue;
                     }
                     found.file(program, path, look, &pointer, files)?;
@@ -161,7 +162,8 @@ impl Programs {
         let Some(listed) = &program.libraries else { return Ok(None) };
         let found = libraries::find(listed, pointer, files, &mut self.notes)?;
         let is_own = |held: &&Held| held.look.kind == FileKind::Regular;
-        let own = self.held[before..].iter().filter(is_own).map(|held| (held.look.id, held.look.canonical.clone()));
+        let own =
+            self.held[before..].iter().filter(is_own).map(|held| (held.look.id, held.look.canonical.clone()));
         let libraries = Libraries { own: own.collect(), ..libraries::of(&found) };
         self.libraries.extend(found);
         Ok(Some(libraries))
@@ -416,9 +418,7 @@ impl Known {
         let own = (id, program.applet.clone());
         let earlier = match program.applet {
             None => self.first.get(&id).copied(),
-            Some(_) => {
-                [self.same.get(&(id, None)), self.same.get(&own)].into_iter().flatten().min().copied()
-            }
+            Some(_) => [self.same.get(&(id, None)), self.same.get(&own)].into_iter().flatten().min().copied(),
         };
         if earlier.is_none() {
             self.first.entry(id).or_insert(here);

@@ -123,7 +123,8 @@ fn watch(
 ) -> Result<Watch, String> {
     // No profile is in force.
     let policy = event::Policy { name: plan.name.clone(), digest: String::new() };
-    let scribe = Arc::new(Scribe::start(sink, options.level, policy, options.redaction, super::beginning(options)?));
+    let scribe =
+        Arc::new(Scribe::start(sink, options.level, policy, options.redaction, super::beginning(options)?));
     event::log::in_background()?;
     journal.start()?;
     let identity = Identity::own().map_err(|errno| format!("own ids: {errno}"))?;

@@ -29,7 +29,9 @@ use self::refusal::{Dialect, Refused};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::source::{self, Loaded};
 use crate::enforce::{examine, place, probe};
-use crate::event::{self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start};
+use crate::event::{
+    self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start,
+};
 use crate::image::live::Live;
 use crate::plan::{Layer, LayerState, Plan};
 use crate::profile::{Fallback, Mode, RunAs};

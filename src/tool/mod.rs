@@ -3,6 +3,7 @@
 mod amend;
 mod build;
 mod doctor;
+mod events;
 mod learn;
 mod learned;
 mod plan;
@@ -64,6 +65,12 @@ enum Verb {
     /// It prints what would be granted more, and never changes the profile itself. A
     /// hint that does not apply is said, and left out.
     Amend(amend::Arguments),
+    /// Print the events of a log that are remit's own, and leave out those that the app may have
+    /// written
+    ///
+    /// Each start draws a nonce that all its events carry. Where a log begins with a start event,
+    /// lines with its nonce pass; otherwise nothing does, unless --nonce names a start.
+    Events(events::Arguments),
     /// Run COMMAND and report what a profile would deny it, or what of the profile it needs
     ///
     /// The run is remit-init's, in audit mode: nothing is refused. With --drop-test the profile
@@ -119,6 +126,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Plan(arguments) => plan::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Amend(arguments) => amend::run(&arguments),
+        Verb::Events(arguments) => events::run(&arguments),
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Learn(arguments) => learn::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),

@@ -16,7 +16,8 @@ in_each_place!(
     an_address_cannot_be_raced,
     other_sockets_are_refused,
     no_option_carries_a_connection_elsewhere,
-    a_socket_of_any_name_is_a_file_of_the_profile
+    a_socket_of_any_name_is_a_file_of_the_profile,
+    events_cannot_be_forged
 );
 
 /// Every kind, by what is exchanged: the address that is connected to, the one that is
@@ -151,4 +152,72 @@ fn a_socket_of_any_name_is_a_file_of_the_profile(place: Place) {
         profile["network"]["listen"] = json!(["tcp/8080", "tcp/127.0.0.1:7070", "unix:*"]);
         all_hold_in(place, |options| serve(place, options, &profile), ANY_NAME);
     }
+}
+
+/// Names of the socket that events go to: its own, that of another mount, a hard link and a
+/// symbolic one.
+const SINKS: [&str; 4] =
+    ["/app/events.sock", "/other/events.sock", "/app/loot/hard.sock", "/app/loot/soft.sock"];
+
+/// The app may connect to every unix socket but the one that events go to.
+fn events_cannot_be_forged(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    let mut profile = profile();
+    profile["network"] = json!({ "listen": ["tcp/8080"], "connect": ["unix:*"] });
+    let serve = |options: &[&str]| {
+        let site = Site::new();
+        let (told, events) = std::sync::mpsc::channel();
+        for name in ["events.sock", "loot/peer.sock"] {
+            let path = site.0.join(name);
+            let listener = UnixListener::bind(&path).expect("a folder of ours");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).expect("ours");
+            let told = told.clone();
+            // They end with the test's process.
+            std::thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let told = told.clone();
+                    std::thread::spawn(move || {
+                        let lines = std::io::BufReader::new(stream);
+                        std::io::BufRead::lines(lines)
+                            .map_while(Result::ok)
+                            .for_each(|line| drop(told.send(line)));
+                    });
+                }
+            });
+        }
+        std::fs::hard_link(site.0.join("events.sock"), site.0.join("loot/hard.sock")).expect("ours");
+        std::os::unix::fs::symlink("../events.sock", site.0.join("loot/soft.sock")).expect("ours");
+        let running = site::start_on(&site, place, options, &profile);
+        running.line("listening 8080");
+        (running, site, events)
+    };
+    let (free, _site, _) = serve(&["--mode", "off"]);
+    for sink in SINKS {
+        assert_eq!(make(&free, &format!("unix-connect?arg={sink}")).0, "ok", "control {place:?} {sink}");
+    }
+    drop(free);
+    let (mut held, _site, events) = serve(&["--events", "unix:/app/events.sock"]);
+    for sink in SINKS {
+        let (result, _) = make(&held, &format!("unix-connect?arg={sink}"));
+        assert_eq!(result, "EACCES", "{place:?} {sink}\n{}", held.stderr());
+    }
+    let peer = make(&held, "unix-connect?arg=/app/loot/peer.sock");
+    assert_eq!(peer.0, "ok", "another socket is what the profile grants\n{}", held.stderr());
+    assert_eq!(held.get(8080, "/").status, 200, "it serves on");
+    assert_eq!(held.stop().code, 143, "{}", held.stderr());
+    let patience = std::time::Duration::from_secs(10);
+    let mut refused = 0;
+    while let Ok(line) = events.recv_timeout(patience) {
+        let event: Value = serde_json::from_str(&line).expect("an event of remit's");
+        if event["event"] == "violation" {
+            assert_eq!((&event["kind"], &event["hint"]), (&json!("network"), &Value::Null), "{event}");
+            refused += 1;
+        }
+        if event["event"] == "stop" {
+            break;
+        }
+    }
+    assert_eq!(refused, SINKS.len(), "{place:?}");
 }

@@ -31,7 +31,7 @@ fn nobody_makes_lines_of_their_own() {
     let text = written(Level::WARN, || {
         tracing::warn!(path = %"/a\nremit-init: warn: forged\x1b[2J", "a\r\nb");
     });
-    assert_eq!(text, "remit-init: warn: a\\r\\nb path=/a\\nremit-init: warn: forged\\u{1b}[2J\n");
+    assert_eq!(text, "remit-init: warn: a\\r\\nb path=/a\\nremit-init: warn: forged\\u001b[2J\n");
 }
 
 #[test]

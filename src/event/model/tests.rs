@@ -136,8 +136,9 @@ fn lines_are_those_of_the_format() {
         ),
     ];
     for (seq, (name, event, rest)) in (1..).zip(table) {
-        let expected =
-            format!("{{\"remit\":1,\"seq\":{seq},\"nonce\":\"4e6f6e6365\",\"time\":\"2026-11-22T10:00:00.000001Z\",{rest}\n");
+        let expected = format!(
+            "{{\"remit\":1,\"seq\":{seq},\"nonce\":\"4e6f6e6365\",\"time\":\"2026-11-22T10:00:00.000001Z\",{rest}\n"
+        );
         let written = line(seq, "4e6f6e6365", &event.tail(moment(), &policy(name)));
         assert_eq!(written, expected);
         let parsed: Value = serde_json::from_str(&written).unwrap();

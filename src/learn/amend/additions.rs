@@ -293,4 +293,3 @@ const CHANGED: &str = "wants code from what another hint lets the app change";
 fn plain<T>(what: T) -> Entry<T> {
     Entry { what, why: None }
 }
-

@@ -182,11 +182,17 @@ impl Report<'_> {
         let (mut rule, mut program) = (None, None);
         for (key, denial) in &self.denied {
             if rule != Some(&key.rule) {
-                text += &format!("\n{}\n", if key.rule.is_empty() { "(more rules)".into() } else { visible::line(&key.rule) });
+                text += &format!(
+                    "\n{}\n",
+                    if key.rule.is_empty() { "(more rules)".into() } else { visible::line(&key.rule) }
+                );
                 (rule, program) = (Some(&key.rule), None);
             }
             if program != Some(&key.program) {
-                text += &format!("  {}\n", if key.program.is_empty() { "(unknown)".into() } else { visible::line(&key.program) });
+                text += &format!(
+                    "  {}\n",
+                    if key.program.is_empty() { "(unknown)".into() } else { visible::line(&key.program) }
+                );
                 program = Some(&key.program);
             }
             text += &format!("    {}\n", visible::line(&line(key, denial)));
@@ -207,7 +213,8 @@ impl Report<'_> {
             text += &format!("accepted, and not seen in this run: {}\n", visible::line(line));
         }
         for voided in &self.all.voided {
-            text += &format!("did nothing, since no_new_privs is set in audit too: {}\n", visible::line(voided));
+            text +=
+                &format!("did nothing, since no_new_privs is set in audit too: {}\n", visible::line(voided));
         }
         for (why, count) in &self.all.dropped {
             text += &format!("{count} events were lost ({why}): what they told is not known\n");

@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::visible;
+
 /// What a journal is written to.
 pub(super) trait Out: Send + std::fmt::Debug {
     /// One write, as often as signals interrupt it.
@@ -55,7 +57,8 @@ impl<O: Out> Pen<O> {
             self.out.cut(self.length)?;
             self.torn = false;
         }
-        let line = format!("{line}\n");
+        // It may go to a terminal; the JSON says the same.
+        let line = format!("{}\n", visible::line(line));
         let written = self.out.write(line.as_bytes())?;
         if written == line.len() {
             self.length += written as u64;
