@@ -63,15 +63,20 @@ fn follow(
     const TIMES: u32 = 32;
     for _ in 0..TIMES {
         let is_lost = |one: &&Seen| one.parent != 0 && !seen.contains_key(&one.parent);
-        let lost: Vec<i32> = seen.values().filter(is_lost).map(|one| one.pid).collect();
-        if lost.is_empty() {
-            break;
-        }
-        for pid in lost {
+        let lost: Vec<(i32, i32)> = seen.values().filter(is_lost).map(|one| (one.pid, one.parent)).collect();
+        let mut moved = false;
+        for (pid, parent) in lost {
             match now(pid)? {
-                Some(again) => seen.insert(pid, again),
-                None => seen.remove(&pid),
-            };
+                Some(again) => {
+                    moved |= again.parent != parent;
+                    seen.insert(pid, again);
+                }
+                None => drop(seen.remove(&pid)),
+            }
+        }
+        // A parent that is not shown to us stays one.
+        if !moved {
+            break;
         }
     }
     Ok(())

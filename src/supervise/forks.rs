@@ -24,6 +24,8 @@
 
 use std::collections::HashSet;
 
+use nix::errno::Errno;
+
 use super::caller::{Caller, proc_text};
 
 /// What is known of forks.
@@ -66,7 +68,10 @@ pub struct Thread {
 /// What can be seen of threads.
 pub trait Threads {
     /// A thread of a process; none where it has ended.
-    fn thread(&self, tgid: i32, tid: i32) -> Option<Thread>;
+    ///
+    /// # Errors
+    /// Descriptors or memory have run out.
+    fn thread(&self, tgid: i32, tid: i32) -> Result<Option<Thread>, Errno>;
     /// The children that this very thread has, the dead too; none where that cannot be told.
     fn children(&self, tgid: i32, tid: i32) -> Option<Vec<i32>>;
 }
@@ -84,22 +89,31 @@ impl Forks {
     pub fn calls(&mut self, caller: &Caller, threads: &impl Threads) {
         let Some(at) = self.pending.iter().position(|fork| fork.tid == caller.tid) else { return };
         let fork = self.pending.swap_remove(at);
-        let own = fork.tgid == caller.tgid
-            && threads.thread(fork.tgid, fork.tid).is_some_and(|t| t.started == fork.started);
+        let own = fork.tgid == caller.tgid && fork.thread(threads).is_some();
         let children = own.then(|| threads.children(fork.tgid, fork.tid)).flatten();
         self.is_over(&fork, children);
     }
 
     /// A fork by this thread is let go on; its child will be of this entry.
-    pub fn begins(&mut self, caller: &Caller, entry: Option<usize>, sibling: bool, threads: &impl Threads) {
+    ///
+    /// # Errors
+    /// Descriptors or memory have run out, so that its end would not be known.
+    pub fn begins(
+        &mut self,
+        caller: &Caller,
+        entry: Option<usize>,
+        sibling: bool,
+        threads: &impl Threads,
+    ) -> Result<(), Errno> {
         let Caller { tid, tgid, .. } = *caller;
-        let thread = threads.thread(tgid, tid);
-        let (started, faults) = thread.map_or((0, u64::MAX), |thread| (thread.started, thread.faults));
+        // One that is gone waits for no answer.
+        let Some(Thread { started, faults, .. }) = threads.thread(tgid, tid)? else { return Ok(()) };
         if sibling {
             self.confused();
         }
         let unsure = self.unsure || self.pending.iter().any(|fork| fork.sibling);
         self.pending.push(Fork { tid, tgid, started, faults, entry, sibling, unsure });
+        Ok(())
     }
 
     /// Removes what is no longer pending; whether anything was.
@@ -179,8 +193,12 @@ impl Forks {
 }
 
 impl Fork {
+    /// Its thread, which is taken for busy where it cannot be looked at.
     fn thread(&self, threads: &impl Threads) -> Option<Thread> {
-        threads.thread(self.tgid, self.tid).filter(|thread| thread.started == self.started)
+        match threads.thread(self.tgid, self.tid) {
+            Ok(thread) => thread.filter(|thread| thread.started == self.started),
+            Err(_) => Some(Thread { started: self.started, faults: self.faults, busy: true }),
+        }
     }
 
     fn fate(&self, threads: &impl Threads) -> Fate {
@@ -199,8 +217,12 @@ impl Fork {
 pub struct Proc;
 
 impl Threads for Proc {
-    fn thread(&self, tgid: i32, tid: i32) -> Option<Thread> {
-        parse(&proc_text(tgid, &format!("task/{tid}/stat")).ok()?)
+    fn thread(&self, tgid: i32, tid: i32) -> Result<Option<Thread>, Errno> {
+        match proc_text(tgid, &format!("task/{tid}/stat")) {
+            Ok(text) => Ok(parse(&text)),
+            Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     fn children(&self, tgid: i32, tid: i32) -> Option<Vec<i32>> {
@@ -230,7 +252,7 @@ fn parse(stat: &str) -> Option<Thread> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::collections::BTreeMap;
 
     use super::*;
@@ -238,9 +260,10 @@ mod tests {
     const QUIET: Thread = Thread { started: 5, faults: 0, busy: false };
     const BUSY: Thread = Thread { busy: true, ..QUIET };
 
-    /// Threads by number, with their children; all of process 1.
+    /// Threads by number, with their children, all of process 1; and whether none can be
+    /// looked at.
     #[derive(Default)]
-    struct Seen(RefCell<BTreeMap<i32, (Thread, Vec<i32>)>>);
+    struct Seen(RefCell<BTreeMap<i32, (Thread, Vec<i32>)>>, Cell<bool>);
 
     impl Seen {
         fn set(&self, tid: i32, thread: Thread, children: &[i32]) {
@@ -253,8 +276,12 @@ mod tests {
     }
 
     impl Threads for Seen {
-        fn thread(&self, _: i32, tid: i32) -> Option<Thread> {
-            Some(self.0.borrow().get(&tid)?.0)
+        fn thread(&self, _: i32, tid: i32) -> Result<Option<Thread>, Errno> {
+            if self.1.get() {
+                Err(Errno::EMFILE)
+            } else {
+                Ok(self.0.borrow().get(&tid).map(|(thread, _)| *thread))
+            }
         }
 
         fn children(&self, _: i32, tid: i32) -> Option<Vec<i32>> {
@@ -271,7 +298,7 @@ mod tests {
         let (mut forks, seen) = (Forks::default(), Seen::default());
         for tid in tids {
             seen.set(*tid, BUSY, &[]);
-            forks.begins(&caller(*tid), Some(*tid as usize), false, &seen);
+            forks.begins(&caller(*tid), Some(*tid as usize), false, &seen).expect("seen");
         }
         (forks, seen)
     }
@@ -293,16 +320,27 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_be_looked_at_stays_pending_and_begins_nothing() {
+        let (mut forks, seen) = begun(&[2]);
+        seen.set(2, QUIET, &[20]);
+        seen.1.set(true);
+        assert!(!forks.settle(&seen));
+        assert_eq!(forks.begins(&caller(3), None, false, &seen), Err(Errno::EMFILE));
+        seen.1.set(false);
+        assert!(forks.settle(&seen));
+    }
+
+    #[test]
     fn a_child_speaks_for_one_fork() {
         let (mut forks, seen) = begun(&[2]);
         seen.set(2, BUSY, &[20]);
         forks.settle(&seen);
-        forks.begins(&caller(2), None, false, &seen);
+        forks.begins(&caller(2), None, false, &seen).expect("seen");
         assert!(!forks.settle(&seen), "that child is the last fork's");
         // The same where the last fork was over by the next call.
         seen.set(2, BUSY, &[20, 21]);
         forks.calls(&caller(2), &seen);
-        forks.begins(&caller(2), None, false, &seen);
+        forks.begins(&caller(2), None, false, &seen).expect("seen");
         assert!(!forks.settle(&seen));
         seen.set(2, BUSY, &[20, 21, 22]);
         assert!(forks.settle(&seen));
@@ -319,7 +357,7 @@ mod tests {
         assert!(!forks.settle(&seen));
         // What begins after that is told by its own child again.
         seen.set(4, BUSY, &[]);
-        forks.begins(&caller(4), None, false, &seen);
+        forks.begins(&caller(4), None, false, &seen).expect("seen");
         seen.set(4, BUSY, &[40]);
         assert!(forks.settle(&seen));
         seen.set(2, QUIET, &[30]);
@@ -330,14 +368,14 @@ mod tests {
     fn a_sibling_is_no_ones_child_here() {
         let (mut forks, seen) = begun(&[2]);
         seen.set(3, BUSY, &[]);
-        forks.begins(&caller(3), None, true, &seen);
+        forks.begins(&caller(3), None, true, &seen).expect("seen");
         seen.set(2, BUSY, &[30]);
         assert!(!forks.settle(&seen), "it may be the other's");
         seen.set(3, QUIET, &[]);
         assert!(forks.settle(&seen));
         assert_eq!(forks.pending(), 1);
         forks.listed(&[1, 30]);
-        forks.begins(&caller(3), None, false, &seen);
+        forks.begins(&caller(3), None, false, &seen).expect("seen");
         seen.set(3, BUSY, &[31]);
         assert!(forks.settle(&seen));
     }
@@ -350,7 +388,7 @@ mod tests {
         for round in 0..100_000 {
             seen.set(2, QUIET, &[round]);
             forks.calls(&caller(2), &seen);
-            forks.begins(&caller(2), None, false, &seen);
+            forks.begins(&caller(2), None, false, &seen).expect("seen");
             if forks.is_long() {
                 forks.settle(&seen);
                 forks.listed(&[1, round]);
@@ -374,7 +412,7 @@ mod tests {
         let (tgid, tid) = (std::process::id() as i32, nix::unistd::gettid().as_raw());
         let me = Caller { tid, tgid, ..Caller::default() };
         let mut forks = Forks::default();
-        forks.begins(&me, None, false, &Proc);
+        forks.begins(&me, None, false, &Proc).expect("seen");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep runs");
         let children = Proc.children(tgid, tid);
         let settled = forks.settle(&Proc);

@@ -73,7 +73,7 @@ fn large_arguments_and_environments_cost_the_first_process_little() {
         lines.map(|(end, _)| end.to_owned()).collect()
     };
     free.has("arguments: 0x0 true").has("scripts: 0x0 true");
-    for listed in [Value::Null, json!([["a", "..."], ["x*", "..."]])] {
+    for listed in [Value::Null, json!([["a", "..."], [{ "glob": "x*" }, "..."]])] {
         let place = Place::new();
         let mut programs = [program("/usr/bin/true"), program(script(&place))];
         programs[1]["interpreter"] = json!("/bin/sh");

@@ -32,12 +32,15 @@ impl Judge {
                 Outcome::Fail(Errno::EAGAIN)
             }
         };
-        if self.audit || matches!(outcome, Outcome::Continue) {
-            let parent = libc::CLONE_PARENT as u64;
-            let sibling = name == "clone" && call.args[0] & parent != 0;
-            self.memory.forks.begins(caller, entry, sibling, &Proc);
-            self.memory.processes = self.memory.processes.saturating_add(1);
+        if !self.audit && !matches!(outcome, Outcome::Continue) {
+            return outcome;
         }
+        let sibling = name == "clone" && call.args[0] & libc::CLONE_PARENT as u64 != 0;
+        if let Err(errno) = self.memory.forks.begins(caller, entry, sibling, &Proc) {
+            tracing::error!(%errno, "a fork cannot be followed");
+            return Outcome::Fail(Errno::EAGAIN);
+        }
+        self.memory.processes = self.memory.processes.saturating_add(1);
         outcome
     }
 
