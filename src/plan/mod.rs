@@ -5,6 +5,7 @@ mod calls;
 mod check;
 mod elsewhere;
 mod error;
+mod exposed;
 mod files;
 mod json;
 mod lacking;
