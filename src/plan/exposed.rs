@@ -45,6 +45,9 @@ fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
     }
     let mut seen = BTreeSet::new();
     let mut exposed = BTreeMap::new();
+    if around.is_empty() {
+        return exposed;
+    }
     for inner in &granted.grants {
         let own = inner.rights.without(NAMES);
         for above in inner.path.ancestors().skip(1) {

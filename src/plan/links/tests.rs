@@ -242,6 +242,8 @@ fn links_to_programs_and_libraries_are_the_images_alone() {
     let keys = format!(r#""files": [{DATA}]"#);
     let tree = image().link("/opt/app", "/data/app").link("/data/app", "/server");
     refused(of(&tree, &place(), r#""path": "/opt/app""#, &keys), "/files/0", &["/data/app"]);
+    let write = r#""files": [{"path": "/data", "allow": ["read", "write"]}]"#;
+    assert!(of(&tree, &place(), r#""path": "/opt/app""#, write).is_ok(), "a link cannot be written");
     let libraries = r#""path": "/usr/bin/dynamic", "libraries": ["/opt/plugins"]"#;
     let tree = image().link("/opt/plugins", "/data/plugins");
     refused(of(&tree, &place(), libraries, &keys), "/files/0", &["/data/plugins", "mapped"]);
