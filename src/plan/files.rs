@@ -12,7 +12,7 @@ use landlock::{AccessFs, BitFlags, make_bitflags};
 
 use super::links::{Links, NAMES as NAMING, Planted};
 use super::programs::{Programs, seen};
-use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere};
+use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere, exposed};
 use crate::image::{FileKind, Files, Look};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, FileEntry, FileGroup, FileRule, Profile, Rights};
@@ -91,7 +91,7 @@ fn on(look: &Look, rights: Rights) -> BitFlags<AccessFs> {
 
 /// A path's bytes so that they sort as paths do, name by name: what is below a
 /// directory comes before its neighbours.
-fn in_order(path: &Path) -> Vec<u8> {
+pub(super) fn in_order(path: &Path) -> Vec<u8> {
     path.as_os_str().as_bytes().iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect()
 }
 
@@ -140,6 +140,7 @@ impl<'a> Granted<'a> {
                 },
             }
         }
+        exposed::withhold(&mut granted);
         granted.widened.sort_by(|a, b| (&a.path, &a.because).cmp(&(&b.path, &b.because)));
         Ok(granted)
     }

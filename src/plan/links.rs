@@ -162,4 +162,4 @@ fn apart(path: &Path) -> (&Path, &Path) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,6 +7,7 @@ mod dumpable;
 mod elsewhere;
 pub mod environment;
 mod error;
+mod exposed;
 mod files;
 mod json;
 mod lacking;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::files::{Granted, OWN_PROCESS};
+use super::links::NAMES;
 use super::mounts;
 use super::programs::seen;
 use super::{FileGrant, PlanError, ProgramTarget};
@@ -22,7 +23,7 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
             None => format!("the program of {}", held.because),
             Some(role) => format!("the {} of {}", role.name(), held.because),
         };
-        refuse_change(granted, &held.look.canonical, &what)?;
+        refuse_change(granted, &held.look.canonical, CHANGES, &what)?;
         protected.insert((held.look.id, held.look.canonical.clone()));
     }
     for (what, path) in granted.place.guarded.iter().chain(&granted.programs.guarded) {
@@ -31,12 +32,15 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
         if let Some(look) = seen(granted.files.look(path), path, "")?
             && look.kind != FileKind::Device
         {
-            refuse_change(granted, &look.canonical, what)?;
+            refuse_change(granted, &look.canonical, CHANGES, what)?;
             protected.insert((look.id, look.canonical));
         }
     }
     for (what, name) in granted.place.links.iter().chain(&granted.programs.names) {
-        refuse_change(granted, name, what)?;
+        // Only a file can be written; a link, or what is not there, is a name and no more.
+        let is_file =
+            granted.files.read_link(name).is_none() && seen(granted.files.look(name), name, "")?.is_some();
+        refuse_change(granted, name, if is_file { CHANGES } else { NAMES }, what)?;
     }
     for entry in &granted.programs.entries {
         if let ProgramTarget::Beneath(directory) = &entry.target {
@@ -51,7 +55,7 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
     }
     for library in &granted.programs.libraries {
         let what = format!("what code may be mapped from ({})", library.because);
-        refuse_change(granted, &library.look.canonical, &what)?;
+        refuse_change(granted, &library.look.canonical, CHANGES, &what)?;
         if library.look.kind != FileKind::Directory {
             protected.insert((library.look.id, library.look.canonical.clone()));
             continue;
@@ -68,24 +72,24 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
     Ok(protected.into_iter().collect())
 }
 
-/// Whether a grant lets the app change what is at `path`.
-fn changes(grant: &FileGrant, path: &Path) -> bool {
+/// Whether a grant has one of these rights on what is at `path`.
+fn changes(grant: &FileGrant, path: &Path, rights: Rights) -> bool {
     let covers = path == grant.path || (!grant.exact && path.starts_with(&grant.path));
-    grant.rights.intersects(CHANGES) && covers && !grant.except.iter().any(|except| path.starts_with(except))
+    grant.rights.intersects(rights) && covers && !grant.except.iter().any(|except| path.starts_with(except))
 }
 
 /// Under none of the names that it has.
-fn refuse_change(granted: &Granted<'_>, path: &Path, what: &str) -> Result<(), PlanError> {
-    refuse_change_of(granted, path, what)?;
+fn refuse_change(granted: &Granted<'_>, path: &Path, rights: Rights, what: &str) -> Result<(), PlanError> {
+    refuse_change_of(granted, path, rights, what)?;
     let others = mounts::other_names(&granted.place.mounts, path);
     others.iter().try_for_each(|other| {
         let what = format!("{what}, `{}`, mounted twice", path.display());
-        refuse_change_of(granted, other, &what)
+        refuse_change_of(granted, other, rights, &what)
     })
 }
 
-fn refuse_change_of(granted: &Granted<'_>, path: &Path, what: &str) -> Result<(), PlanError> {
-    match granted.changing().find(|grant| changes(grant, path)) {
+fn refuse_change_of(granted: &Granted<'_>, path: &Path, rights: Rights, what: &str) -> Result<(), PlanError> {
+    match granted.changing().find(|grant| changes(grant, path, rights)) {
         None => Ok(()),
         Some(grant) => Err(PlanError::at(
             &*grant.rule,
@@ -103,7 +107,7 @@ fn refuse_change_of(granted: &Granted<'_>, path: &Path, what: &str) -> Result<()
 fn refuse_within(granted: &Granted<'_>, directory: &Path, what: &str) -> Result<(), PlanError> {
     let meets = |path: &Path| path.starts_with(directory) || directory.starts_with(path);
     let bad = granted.changing().find(|grant| {
-        let names = grant.rights.intersects(Rights::CREATE.union(Rights::REMOVE));
+        let names = grant.rights.intersects(NAMES);
         let inside = grant.rights.intersects(CHANGES) && grant.path.starts_with(directory);
         let beside = names && grant.exact && grant.path.parent().is_some_and(meets);
         inside || beside
@@ -127,7 +131,7 @@ fn refuse_proc(granted: &Granted<'_>) -> Result<(), PlanError> {
     let proc = Path::new("/proc");
     let own = |grant: &FileGrant| OWN_PROCESS.iter().any(|path| grant.path == Path::new(path));
     let bad = granted.grants.iter().filter(|grant| !own(grant)).find(|grant| {
-        changes(grant, proc) || (grant.rights.intersects(CHANGES) && grant.path.starts_with(proc))
+        changes(grant, proc, CHANGES) || (grant.rights.intersects(CHANGES) && grant.path.starts_with(proc))
     });
     match bad {
         None => Ok(()),

@@ -256,7 +256,8 @@ pub enum FileGroup {
     Runtime,
     /// `@names`: hosts, users and services.
     Names,
-    /// `@elsewhere`: all that is there at start but /proc, /sys, /dev and programs.
+    /// `@elsewhere`: all that is there at start but /proc, /sys, /dev, programs, and what
+    /// the loader reads and maps by itself.
     Elsewhere,
 }
 

@@ -60,9 +60,12 @@ impl NextStart<'_> {
         }
         let searched = [
             ("which --run-as reads", self.users().collect()),
-            ("which is found before remit-init along PATH", before_itself.unwrap_or_default()),
-            ("which is found before COMMAND along PATH", self.before_command()),
-            ("which env finds before COMMAND's interpreter along PATH", self.before_interpreter()),
+            (
+                "which PATH would find before remit-init, unless ENTRYPOINT is a whole path",
+                before_itself.unwrap_or_default(),
+            ),
+            ("which PATH would find before COMMAND, unless that is a whole path", self.before_command()),
+            ("which env would find before COMMAND's interpreter along PATH", self.before_interpreter()),
         ];
         for (what, paths) in searched {
             let trails = paths.iter().map(|path| self.trail(path));

@@ -45,18 +45,30 @@ fn place() -> Place {
 }
 
 fn of(tree: &Tree, place: &Place, program: &str, keys: &str) -> Result<Plan, PlanError> {
+    on(&Kernel::stock(Release::new(6, 18), Arch::X86_64), tree, place, program, keys)
+}
+
+fn on(kernel: &Kernel, tree: &Tree, place: &Place, program: &str, keys: &str) -> Result<Plan, PlanError> {
     let text = format!(
         r#"{{"remit": 1, "name": "t", "fallback": "degrade", "programs": [{{{program}, "entry": true}}], {keys}}}"#
     );
     let profile = profile::read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}")).profile;
-    Plan::new(&profile, &Kernel::stock(Release::new(6, 18), Arch::X86_64), place, tree, Mode::Enforce)
+    Plan::new(&profile, kernel, place, tree, Mode::Enforce)
 }
 
 const ALL: &str = r#""allow": ["read", "write", "create", "remove"]"#;
 const DATA: &str = r#"{"path": "/data", "allow": ["read", "write", "create", "remove"]}"#;
 
-fn plan(tree: &Tree, files: &str) -> Plan {
+/// A plan of a static program and these files.
+pub(in crate::plan) fn plan(tree: &Tree, files: &str) -> Plan {
     with(tree, files).unwrap_or_else(|error| panic!("{error}\n{files}"))
+}
+
+/// The same on another kernel.
+pub(in crate::plan) fn with_kernel(tree: &Tree, files: &str, major: u16, minor: u16) -> Plan {
+    let kernel = Kernel::stock(Release::new(major, minor), Arch::X86_64);
+    let keys = format!(r#""files": [{files}]"#);
+    on(&kernel, tree, &place(), r#""path": "/server""#, &keys).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn with(tree: &Tree, files: &str) -> Result<Plan, PlanError> {
@@ -232,6 +244,8 @@ fn links_to_programs_and_libraries_are_the_images_alone() {
     let keys = format!(r#""files": [{DATA}]"#);
     let tree = image().link("/opt/app", "/data/app").link("/data/app", "/server");
     refused(of(&tree, &place(), r#""path": "/opt/app""#, &keys), "/files/0", &["/data/app"]);
+    let write = r#""files": [{"path": "/data", "allow": ["read", "write"]}]"#;
+    assert!(of(&tree, &place(), r#""path": "/opt/app""#, write).is_ok(), "a link cannot be written");
     let libraries = r#""path": "/usr/bin/dynamic", "libraries": ["/opt/plugins"]"#;
     let tree = image().link("/opt/plugins", "/data/plugins");
     refused(of(&tree, &place(), libraries, &keys), "/files/0", &["/data/plugins", "mapped"]);

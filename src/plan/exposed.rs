@@ -1,0 +1,121 @@
+//! Directories in which names may be made and removed, around an entry that grants more on
+//! what it names than they do. By the kernel's rules, which belong to inodes, nothing is
+//! gained by moving another file or directory to that name; but the next start would give
+//! what lies there the entry's rights. So the kernel is not given what such a move takes:
+//! the supervisor makes, moves and removes names there, on what it has resolved and judged.
+//! Directories, symbolic links, pipes and sockets are still made by the app itself: they
+//! are new, and nobody's secret.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use landlock::{AccessFs, BitFlags, make_bitflags};
+
+use super::files::{Granted, in_order};
+use super::links::NAMES;
+
+/// Takes it from the kernel's rules, and says so in the plan's notes.
+pub(super) fn withhold(granted: &mut Granted<'_>) {
+    let mut moves: BitFlags<AccessFs> = make_bitflags!(AccessFs::{RemoveFile | RemoveDir | Refer});
+    // A hard link is a name as well, but below Linux 5.14 a new file is the kernel's to make.
+    if granted.hands_over {
+        moves |= AccessFs::MakeReg;
+    }
+    for (path, (inner, outer)) in exposed(granted) {
+        let Some(rule) = granted.rules.get_mut(&in_order(&path)) else { continue };
+        if rule.rights.intersects(moves) {
+            rule.rights &= !moves;
+            granted.notes.push(format!(
+                "{outer}: {} around what {inner} grants more on: the supervisor makes, moves and removes names there, so that nothing is moved to where it would be granted at the next start",
+                path.display()
+            ));
+        }
+    }
+}
+
+/// The directories, each with the first entry inside that grants more, and the one that
+/// lets names be made around it.
+fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
+    let mut around: HashMap<&Path, Vec<usize>> = HashMap::new();
+    for (index, grant) in granted.grants.iter().enumerate() {
+        // What has exceptions is `@elsewhere`, which grants all.
+        if !grant.exact && grant.rights.intersects(NAMES) && grant.except.is_empty() {
+            around.entry(&grant.path).or_default().push(index);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let mut exposed = BTreeMap::new();
+    if around.is_empty() {
+        return exposed;
+    }
+    for inner in &granted.grants {
+        let own = inner.rights.without(NAMES);
+        for above in inner.path.ancestors().skip(1) {
+            for outer in around.get(above).into_iter().flatten().map(|index| &granted.grants[*index]) {
+                if !outer.rights.contains(own) && seen.insert(above) {
+                    exposed.insert(above.to_owned(), (inner.rule.clone(), outer.rule.clone()));
+                }
+            }
+        }
+    }
+    exposed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::links::tests::{plan, with_kernel};
+    use super::*;
+    use crate::image::tree::Tree;
+
+    const MOVES: BitFlags<AccessFs> = make_bitflags!(AccessFs::{RemoveFile | RemoveDir | Refer | MakeReg});
+
+    fn rights(plan: &crate::plan::Plan, path: &str) -> BitFlags<AccessFs> {
+        let domain = plan.landlock.as_ref().expect("a domain");
+        let rule = domain.rules.iter().find(|rule| rule.path == Path::new(path));
+        rule.map_or(BitFlags::EMPTY, |rule| rule.rights)
+    }
+
+    fn image() -> Tree {
+        Tree::new()
+            .program("/server", crate::image::Executable::Static)
+            .dir("/data/cache")
+            .file("/data/secret")
+            .dir("/proc")
+    }
+
+    #[test]
+    fn the_kernel_moves_nothing_to_where_more_is_granted() {
+        let outer = r#"{"path": "/data", "allow": ["read", "create", "remove"]}"#;
+        for inner in [
+            r#"{"path": "/data/cache", "allow": ["write"]}"#,
+            r#"{"path": "/data/secret", "allow": ["read", "write"]}"#,
+            r#"{"path": "/data/new", "allow": ["write", "create"]}"#,
+        ] {
+            let plan = plan(&image(), &format!("{outer}, {inner}"));
+            let rights = rights(&plan, "/data");
+            assert!(!rights.intersects(MOVES), "{inner}: {rights:?}");
+            assert!(rights.contains(AccessFs::MakeDir | AccessFs::MakeSym | AccessFs::ReadFile), "{inner}");
+            assert!(plan.notes.iter().any(|note| note.contains("/files/1 grants more")), "{:?}", plan.notes);
+        }
+        let old = with_kernel(
+            &image(),
+            &format!(r#"{outer}, {{"path": "/data/new", "allow": ["write", "create"]}}"#),
+            5,
+            13,
+        );
+        let old = rights(&old, "/data");
+        assert!(old.contains(AccessFs::MakeReg) && !old.intersects(AccessFs::RemoveFile), "{old:?}");
+    }
+
+    #[test]
+    fn where_nothing_more_is_granted_inside_the_kernel_decides() {
+        let outer = r#"{"path": "/data", "allow": ["read", "write", "create", "remove"]}"#;
+        for inner in [
+            r#"{"path": "/data/cache", "allow": ["read", "write", "create", "remove"]}"#,
+            r#"{"path": "/data/secret", "allow": ["read"]}"#,
+        ] {
+            let plan = plan(&image(), &format!("{outer}, {inner}"));
+            assert!(rights(&plan, "/data").contains(MOVES), "{inner}");
+        }
+    }
+}
