@@ -163,6 +163,9 @@ impl Plan {
             }
         }
         wrapped(f, "asked every time: ", like(|access| matches!(access, Access::Notify)))?;
+        if self.traces() && !self.policy.dumpable.is_empty() {
+            item(f, "prctl(PR_SET_DUMPABLE): asked, since the process is traced from then on")?;
+        }
         item(f, "refused unasked: clone3 (ENOSYS)")?;
         item(f, "killed: calls of another architecture")?;
         item(f, "every other call: asked, and refused with an event")

@@ -7,11 +7,15 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 
 use super::caller::UNREADABLE;
+use super::resolve::path_of;
 
 /// What is sent at a time of its memory, at a multiple of this: no more than a page, which
 /// is mapped as a whole or not at all.
@@ -40,6 +44,8 @@ pub enum Given {
     Memory(Vec<u8>),
     /// Of all others.
     Descriptor(OwnedFd),
+    /// Or its name, as /proc has it: a path, or `socket:[1]`.
+    Name(PathBuf),
 }
 
 /// What a thread has handed out for a call, and what is still wanted.
@@ -75,7 +81,7 @@ impl Handed {
             let within = (at % CHUNK) as usize;
             let part = self.get(Wanted::Memory(at - within as u64), |given| match given {
                 Given::Memory(chunk) => Ok(chunk.get(within..).unwrap_or_default().to_vec()),
-                Given::Descriptor(_) => Err(UNREADABLE),
+                _ => Err(UNREADABLE),
             });
             match part {
                 Ok(part) if part.is_empty() => break,
@@ -87,13 +93,30 @@ impl Handed {
         if bytes.is_empty() && length > 0 { Err(Errno::EFAULT) } else { Ok(bytes) }
     }
 
-    /// A descriptor of the thread's, as one of ours.
+    /// A descriptor of the thread's, as one of ours. Where its name alone was handed out
+    /// that is opened (O_PATH): to be called with the thread's rights, since it may be a lie.
     ///
     /// # Errors
     /// EBADF where it has none of this number; UNREADABLE where it was not handed out.
     pub fn descriptor(&self, wanted: Wanted) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         self.get(wanted, |given| match given {
             Given::Descriptor(fd) => fd.try_clone().map_err(|error| crate::sys::errno(&error)),
+            Given::Name(path) if path.is_absolute() => {
+                open(path, flags, Mode::empty()).map_err(|_| UNREADABLE)
+            }
+            Given::Name(_) | Given::Memory(_) => Err(UNREADABLE),
+        })
+    }
+
+    /// The name of a descriptor of the thread's, as /proc has it.
+    ///
+    /// # Errors
+    /// As [`Handed::descriptor`].
+    pub fn name(&self, wanted: Wanted) -> Result<PathBuf, Errno> {
+        self.get(wanted, |given| match given {
+            Given::Descriptor(fd) => path_of(fd),
+            Given::Name(path) => Ok(path.clone()),
             Given::Memory(_) => Err(UNREADABLE),
         })
     }
@@ -158,6 +181,17 @@ mod tests {
         assert_eq!(handed.take_wanted(), None);
         assert_eq!(handed.descriptor(Wanted::Root).err(), Some(UNREADABLE));
         assert_eq!(handed.take_wanted(), Some(Wanted::Root));
+    }
+
+    #[test]
+    fn a_name_is_opened_where_it_is_a_path() {
+        let handed = Handed::default();
+        handed.give(Wanted::Working, Ok(Given::Name("/proc".into())));
+        let fd = handed.descriptor(Wanted::Working).expect("a directory");
+        assert_eq!(path_of(&fd), Ok("/proc".into()));
+        handed.give(Wanted::Descriptor(3), Ok(Given::Name("socket:[1]".into())));
+        assert_eq!(handed.descriptor(Wanted::Descriptor(3)).err(), Some(UNREADABLE));
+        assert_eq!(handed.name(Wanted::Descriptor(3)), Ok("socket:[1]".into()));
     }
 
     #[test]

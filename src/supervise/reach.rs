@@ -70,7 +70,12 @@ impl Reach<'_> {
         } else {
             Path::new("/")
         };
-        let start = self.identity.look_as_caller(caller, || resolve::start(caller, dirfd, path, root))?;
+        let start = || resolve::start(caller, dirfd, path, root);
+        let start = match caller.handed {
+            // By a name, perhaps, that it has made up.
+            Some(_) => self.identity.become_caller(caller, start),
+            None => self.identity.look_as_caller(caller, start),
+        }?;
         self.identity.become_caller(caller, || resolve::resolve(caller, start, path, follow, root))
     }
 }

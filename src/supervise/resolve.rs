@@ -268,8 +268,16 @@ impl Walk<'_> {
             (b"", b"root", _) => Wanted::Root,
             _ => return Err(UNREADABLE),
         };
-        match self.caller.handed.as_ref().ok_or(UNREADABLE)?.descriptor(wanted) {
-            Ok(fd) => Ok(Step::Magic(path_of(&fd)?.into_os_string(), fd)),
+        let handed = self.caller.handed.as_ref().ok_or(UNREADABLE)?;
+        match handed.name(wanted) {
+            // A pipe or a socket, which no path leads to.
+            Ok(name) if !name.is_absolute() => {
+                Ok(Step::Magic(name.into_os_string(), nix::unistd::dup(self.at.as_fd())?))
+            }
+            Ok(_) => {
+                let fd = handed.descriptor(wanted)?;
+                Ok(Step::Magic(path_of(&fd)?.into_os_string(), fd))
+            }
             Err(Errno::EBADF) => Ok(Step::Missing),
             Err(errno) => Err(errno),
         }

@@ -448,8 +448,11 @@ fn games(evil: &Path) {
             }
             child => {
                 libc::waitpid(child, &mut status, libc::__WALL);
-                let errno = std::io::Error::from_raw_os_error(libc::WEXITSTATUS(status));
-                println!("{what}: Err({:?})", errno.kind());
+                let code = libc::WEXITSTATUS(status);
+                match code {
+                    0 => println!("{what}: exit 0"),
+                    _ => println!("{what}: Err({:?})", std::io::Error::from_raw_os_error(code).kind()),
+                }
                 if libc::WIFSTOPPED(status) {
                     libc::kill(child, libc::SIGKILL);
                     libc::waitpid(child, std::ptr::null_mut(), libc::__WALL);

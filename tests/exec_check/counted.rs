@@ -167,13 +167,11 @@ fn a_seized_app_that_stops_at_a_terminal_goes_on() {
 fn who_cannot_be_seized_for_its_exec_is_killed_where_the_profile_says_so() {
     let place = Place::new();
     let programs = [program("/usr/bin/true")];
-    let Some(said) = place.confined("untraceable", &programs, &json!({ "on_violation": "kill" })) else {
-        return;
-    };
+    let more = |what: &str| json!({ "on_violation": what, "syscalls": { "allow": ["ptrace"] } });
+    let Some(said) = place.confined("untraceable", &programs, &more("kill")) else { return };
     said.has("untraceable: (true, 9)").told("killed", "/programs");
-    let stops = json!({ "on_violation": "stop" });
     let place = Place::new();
-    let said = place.confined("untraceable", &programs, &stops).expect("as before");
+    let said = place.confined("untraceable", &programs, &more("stop")).expect("as before");
     said.lacks("untraceable: ").told("stopped", "/programs");
 }
 

@@ -58,11 +58,11 @@ pub fn untraceable() {
     let mut status = 0;
     unsafe {
         if libc::fork() == 0 {
-            libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
             drop(Command::new(TRUE).exec());
             libc::_exit(3);
         }
-        libc::wait(&mut status);
+        libc::waitpid(-1, &mut status, libc::__WALL);
     }
     println!("untraceable: {:?}", (libc::WIFSIGNALED(status), libc::WTERMSIG(status)));
 }

@@ -56,10 +56,6 @@ impl Judge {
             self.begin_startup();
             self.memory.processes = 1;
             self.memory.families.launches(self.app, self.entry);
-            let program = self.rules.program_path(self.entry);
-            if !self.rules.checks() && !self.is_readable(program, caller) {
-                return self.trace_first(What::User, caller);
-            }
             return Outcome::Continue;
         }
         self.memory.families.calls_exec(caller, &self.identity);

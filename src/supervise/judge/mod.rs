@@ -528,7 +528,7 @@ fn denied(refusal: &Refusal, call: &Call, caller: &Caller) -> Answer {
 /// caller that could not be read is another matter.
 fn unknown(errno: Errno) -> Outcome {
     match errno {
-        UNREADABLE | Errno::EIO => Outcome::Unread,
+        UNREADABLE | Errno::EIO | Errno::ESRCH => Outcome::Unread,
         errno => Outcome::Fail(errno),
     }
 }

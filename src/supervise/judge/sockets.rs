@@ -23,7 +23,7 @@ use crate::profile::Rights;
 use crate::supervise::caller::{Caller, UNREADABLE, unreadable};
 use crate::supervise::handed::Wanted;
 use crate::supervise::held::{Held, Kind, Socket, inode_of};
-use crate::supervise::resolve::{self, Found};
+use crate::supervise::resolve::Found;
 use crate::supervise::verdict::call::Call;
 use crate::supervise::verdict::file::Ruling;
 use crate::supervise::verdict::network::{Address, Direction, Protocol, UnixName};
@@ -158,7 +158,7 @@ impl Judge {
         let link = match self.identity.look_as_caller(caller, read) {
             Err(UNREADABLE) => {
                 let handed = caller.handed.as_ref().ok_or(UNREADABLE)?;
-                resolve::path_of(&handed.descriptor(Wanted::Descriptor(fd))?)
+                handed.name(Wanted::Descriptor(fd))
             }
             link => link,
         };

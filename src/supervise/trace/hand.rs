@@ -13,16 +13,20 @@
 //!
 //! Below Linux 5.19 the interrupt itself ends the wait for the answer: the stop is the same.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::script::{Call, Script, calling};
+use super::script::{Call, Script, Way, calling};
 use super::{Tracer, gone_or};
 use crate::kernel::Arch;
 use crate::supervise::caller::UNREADABLE;
 use crate::supervise::handed::{CHUNK, Given, Handed, Wanted};
+use crate::supervise::verdict;
 use crate::sys::ptrace::{self, AtCall, Registers};
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::socket;
@@ -36,6 +40,7 @@ pub(super) struct Handing {
     /// Our end.
     ours: OwnedFd,
     wanted: Wanted,
+    way: Way,
     script: Script,
     stage: Stage,
     /// The call that is to be decided, and where the instruction ends that makes it.
@@ -45,6 +50,8 @@ pub(super) struct Handing {
     own: Option<(Registers, u64)>,
     /// Its group was stopped meanwhile.
     stays: bool,
+    /// It may have another root, at which its names begin.
+    moves: bool,
     handed: Arc<Handed>,
 }
 
@@ -101,13 +108,24 @@ impl Tracer {
         let (ours, theirs) = socket::pair()?;
         let theirs = seccomp::add_descriptor(&listener, request.id, &theirs)?;
         ptrace::interrupt(tid)?;
-        let script = Script::new(wanted, theirs);
+        let way = self.way();
+        let script = Script::new(wanted, way, theirs);
         let (stage, end) = (Stage::Awaited, request.data.instruction_pointer);
-        let handing = Handing { ours, wanted, script, stage, notified, end, own: None, stays: false, handed };
+        let (own, stays, moves) = (None, false, self.rules.access("chroot").is_some());
+        let handing = Handing { ours, wanted, way, script, stage, notified, end, own, stays, moves, handed };
         self.handings.insert(tid, handing);
         // It does not go back to its program with this.
         self.answer(request.id, Answer::Fail(Errno::EINTR));
         Ok(())
+    }
+
+    /// By a message where the filter lets every one through, whatever it is and to whomever:
+    /// what is let go on for the supervisor's sake could be another one.
+    fn way(&self) -> Way {
+        let number = crate::syscalls::number(Arch::THIS, "sendmsg").unwrap_or_default();
+        let call =
+            verdict::call::Call { name: Some("sendmsg"), number, args: [0, 0, super::script::SEND, 0, 0, 0] };
+        if self.rules.goes_unasked(&call) { Way::Message } else { Way::Name }
     }
 
     /// A stop of a thread that hands something out; false for any other thread.
@@ -178,14 +196,23 @@ impl Handing {
         ptrace::go_on_to_call(tid, 0).map(|()| false)
     }
 
+    /// Whether what is sent are bytes.
+    fn is_text(&self) -> bool {
+        matches!(self.wanted, Wanted::Memory(_)) || self.way == Way::Name
+    }
+
     /// What was sent.
     fn given(&self) -> Result<Given, Errno> {
         match (self.script.sent(), self.wanted) {
-            (Ok(()), Wanted::Memory(_)) => {
+            (Ok(()), _) if self.is_text() => {
                 let mut bytes = vec![0; CHUNK as usize];
                 let read = nix::unistd::read(&self.ours, &mut bytes).map_err(|_| UNREADABLE)?;
                 bytes.truncate(read);
-                Ok(Given::Memory(bytes))
+                if matches!(self.wanted, Wanted::Memory(_)) {
+                    return Ok(Given::Memory(bytes));
+                }
+                let name = PathBuf::from(OsString::from_vec(bytes));
+                if self.moves && name.is_absolute() { Err(UNREADABLE) } else { Ok(Given::Name(name)) }
             }
             (Ok(()), _) => {
                 socket::receive_descriptor(&self.ours).map(Given::Descriptor).map_err(|_| UNREADABLE)

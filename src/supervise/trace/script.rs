@@ -6,12 +6,19 @@
 //! reads into it what the message is to be, sends it, and unmaps the page. Of a directory
 //! it opens a descriptor first, by a path read into the same page (O_PATH, which opens
 //! nothing for reading).
+//!
+//! Another thread can write into that page, so that a message goes where it wants. Where the
+//! filter does not let every such message through, none is sent, but the name of what is
+//! wanted, which the thread reads from its own directory of /proc.
 
 use nix::errno::Errno;
 
 use crate::kernel::Arch;
 use crate::supervise::handed::{CHUNK, Wanted};
 use crate::syscalls;
+
+/// The flags of a message.
+pub const SEND: u64 = libc::MSG_DONTWAIT as u64 | libc::MSG_NOSIGNAL as u64;
 
 /// A call to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +37,8 @@ enum Step {
     Write,
     Map,
     Path,
+    Link,
+    Name,
     Open,
     Message,
     Send,
@@ -39,10 +48,20 @@ enum Step {
     Over,
 }
 
+/// How a descriptor is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Itself, in a message.
+    Message,
+    /// By its name, which begins at the thread's root; of the root itself there is none.
+    Name,
+}
+
 /// The course of a handing out.
 #[derive(Debug)]
 pub struct Script {
     wanted: Wanted,
+    way: Way,
     /// Its end of the pair.
     socket: i32,
     step: Step,
@@ -50,13 +69,16 @@ pub struct Script {
     page: u64,
     /// The directory that it has opened.
     opened: i32,
+    /// How long the name is.
+    length: u64,
     sent: Result<(), Errno>,
 }
 
 impl Script {
     /// One that begins; `socket` is the descriptor by which the thread has its end.
-    pub fn new(wanted: Wanted, socket: i32) -> Script {
-        Script { wanted, socket, step: Step::Begin, page: 0, opened: -1, sent: Err(Errno::EIO) }
+    pub fn new(wanted: Wanted, way: Way, socket: i32) -> Script {
+        let (step, sent) = (Step::Begin, Err(Errno::EIO));
+        Script { wanted, way, socket, step, page: 0, opened: -1, length: 0, sent }
     }
 
     /// Whether what is wanted was sent, once the script is over. EFAULT and EBADF are the
@@ -70,6 +92,7 @@ impl Script {
     pub fn next(&mut self, answer: Result<i64, Errno>) -> Option<Call> {
         self.step = match (self.step, answer) {
             (Step::Begin, _) if matches!(self.wanted, Wanted::Memory(_)) => Step::Write,
+            (Step::Begin, _) if self.way == Way::Name && self.wanted == Wanted::Root => Step::Close,
             (Step::Begin, _) => Step::Map,
             (Step::Write, answer) => {
                 self.sent = match answer {
@@ -80,10 +103,26 @@ impl Script {
             }
             (Step::Map, Ok(page)) => {
                 self.page = page as u64;
-                if matches!(self.wanted, Wanted::Descriptor(_)) { Step::Message } else { Step::Path }
+                let is_sent = self.way == Way::Message && matches!(self.wanted, Wanted::Descriptor(_));
+                if is_sent { Step::Message } else { Step::Path }
             }
             (Step::Map, Err(_)) => Step::Close,
+            (Step::Path, Ok(_)) if self.way == Way::Name => Step::Link,
             (Step::Path, Ok(_)) => Step::Open,
+            (Step::Link, Ok(length)) => {
+                self.length = length as u64;
+                Step::Name
+            }
+            (Step::Link, Err(errno)) => {
+                if errno == Errno::ENOENT {
+                    self.sent = Err(Errno::EBADF);
+                }
+                Step::Unmap
+            }
+            (Step::Name, answer) => {
+                self.sent = answer.map(drop);
+                Step::Unmap
+            }
             (Step::Open, Ok(fd)) => {
                 self.opened = fd as i32;
                 Step::Message
@@ -106,7 +145,8 @@ impl Script {
         const PATH: u64 = libc::O_PATH as u64 | libc::O_DIRECTORY as u64 | libc::O_CLOEXEC as u64;
         const RIGHTS: u64 = libc::PROT_READ as u64 | libc::PROT_WRITE as u64;
         const OWN: u64 = libc::MAP_PRIVATE as u64 | libc::MAP_ANONYMOUS as u64;
-        const SEND: u64 = libc::MSG_DONTWAIT as u64 | libc::MSG_NOSIGNAL as u64;
+        /// Where in the page the name is put, and how long it may be.
+        const NAME: (u64, u64) = (64, CHUNK - 64);
         let (socket, page) = (self.socket as u64, self.page);
         let length = |feed: &[u8]| feed.len() as u64;
         let (name, args, feed): (_, [u64; 6], Vec<u8>) = match self.step {
@@ -117,9 +157,11 @@ impl Script {
             }
             Step::Map => ("mmap", [0, CHUNK, RIGHTS, OWN, u64::MAX, 0], Vec::new()),
             Step::Path => {
-                let path = if self.wanted == Wanted::Root { b"/\0" } else { b".\0" };
-                ("read", [socket, page, length(path), 0, 0, 0], path.to_vec())
+                let path = self.path();
+                ("read", [socket, page, length(&path), 0, 0, 0], path)
             }
+            Step::Link => ("readlinkat", [HERE, page, page + NAME.0, NAME.1, 0, 0], Vec::new()),
+            Step::Name => ("write", [socket, page + NAME.0, self.length, 0, 0, 0], Vec::new()),
             Step::Open => ("openat", [HERE, page, PATH, 0, 0, 0], Vec::new()),
             Step::Message => {
                 let fd = match self.wanted {
@@ -135,6 +177,17 @@ impl Script {
             Step::Close => ("close", [socket, 0, 0, 0, 0, 0], Vec::new()),
         };
         Some(Call { number: syscalls::number(Arch::THIS, name)?, args, feed })
+    }
+
+    /// The path that is opened, or the link that is read.
+    fn path(&self) -> Vec<u8> {
+        let path = match (self.way, self.wanted) {
+            (Way::Message, Wanted::Root) => "/".to_owned(),
+            (Way::Message, _) => ".".to_owned(),
+            (Way::Name, Wanted::Descriptor(fd)) => format!("/proc/thread-self/fd/{fd}"),
+            (Way::Name, _) => "/proc/thread-self/cwd".to_owned(),
+        };
+        [path.as_bytes(), &[0]].concat()
     }
 }
 
@@ -200,7 +253,15 @@ mod tests {
 
     /// The names of the calls, each answered so.
     fn run(wanted: Wanted, answers: &[Result<i64, Errno>]) -> (Vec<&'static str>, Result<(), Errno>) {
-        let mut script = Script::new(wanted, 9);
+        run_by(Way::Message, wanted, answers)
+    }
+
+    fn run_by(
+        way: Way,
+        wanted: Wanted,
+        answers: &[Result<i64, Errno>],
+    ) -> (Vec<&'static str>, Result<(), Errno>) {
+        let mut script = Script::new(wanted, way, 9);
         let mut calls = Vec::new();
         let mut answers = answers.iter().copied();
         let mut next = script.next(Ok(0));
@@ -216,7 +277,7 @@ mod tests {
         let wanted = Wanted::Memory(0x1000);
         assert_eq!(run(wanted, &[Ok(4096)]), (vec!["write", "close"], Ok(())));
         assert_eq!(run(wanted, &[Err(Errno::EFAULT)]), (vec!["write", "close"], Err(Errno::EFAULT)));
-        let call = Script::new(wanted, 9).next(Ok(0)).expect("a call");
+        let call = Script::new(wanted, Way::Message, 9).next(Ok(0)).expect("a call");
         assert_eq!(call.args[..3], [9, 0x1000, 4096]);
     }
 
@@ -241,6 +302,24 @@ mod tests {
         let unopened = ["mmap", "read", "openat", "munmap", "close"];
         let answers = [Ok(0x7000), Ok(2), Err(Errno::EMFILE)];
         assert_eq!(run(Wanted::Root, &answers), (unopened.to_vec(), Err(Errno::EIO)));
+    }
+
+    #[test]
+    fn where_no_message_may_go_a_name_is_sent() {
+        let all = ["mmap", "read", "readlinkat", "write", "munmap", "close"];
+        for wanted in [Wanted::Descriptor(3), Wanted::Working] {
+            assert_eq!(run_by(Way::Name, wanted, &[Ok(0x7000), Ok(24), Ok(4)]), (all.to_vec(), Ok(())));
+        }
+        let none = ["mmap", "read", "readlinkat", "munmap", "close"];
+        let answers = [Ok(0x7000), Ok(24), Err(Errno::ENOENT)];
+        let ended = run_by(Way::Name, Wanted::Descriptor(3), &answers);
+        assert_eq!(ended, (none.to_vec(), Err(Errno::EBADF)));
+        assert_eq!(run_by(Way::Name, Wanted::Root, &[]), (vec!["close"], Err(Errno::EIO)));
+        let mut script = Script::new(Wanted::Descriptor(3), Way::Name, 9);
+        script.next(Ok(0));
+        let path = script.next(Ok(0x7000)).expect("a call");
+        assert_eq!(path.feed, b"/proc/thread-self/fd/3\0");
+        assert_eq!(script.next(Ok(24)).expect("a call").args[1..4], [0x7000, 0x7040, 4032]);
     }
 
     #[test]
