@@ -1,16 +1,16 @@
 //! File entries against the image: what the supervisor decides by, what the kernel
 //! is told, and where the kernel's word is wider than the profile's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
 use super::programs::{Programs, seen};
-use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere};
+use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere, second_names};
 use crate::image::{FileKind, Files, Look};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, FileEntry, FileGroup, FileRule, Profile, Rights};
@@ -31,6 +31,8 @@ pub(super) struct Granted<'a> {
     pub hands_over: bool,
     /// `unix:*`: new names may be sockets.
     pub unix: bool,
+    /// Other names of files that nobody inside may change, where a grant would let it.
+    pub second_names: BTreeSet<PathBuf>,
     pub grants: Vec<FileGrant>,
     /// By path, see [`in_order`].
     pub rules: BTreeMap<Vec<u8>, PathRule>,
@@ -102,12 +104,14 @@ impl<'a> Granted<'a> {
             handled: handled(kernel.landlock),
             hands_over: kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send),
             unix: network.any(|entry| entry.what == Endpoint::UnixAny),
+            second_names: BTreeSet::new(),
             grants: Vec::new(),
             rules: BTreeMap::new(),
             real: OsString::new(),
             widened: Vec::new(),
             notes: Vec::new(),
         };
+        second_names::find(&mut granted, profile)?;
         for held in &programs.held {
             granted.program(&held.look, &held.because);
         }
@@ -143,7 +147,7 @@ impl<'a> Granted<'a> {
     fn entry(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
         let there = seen(self.look(&rule.path), &rule.path, pointer)?;
         match there {
-            Some(look) if look.kind == FileKind::Directory => self.there(&look, rule.allow, pointer),
+            Some(look) if look.kind == FileKind::Directory => self.directory(&look, rule.allow, pointer)?,
             Some(look) => {
                 self.there(&look, rule.allow, pointer);
                 if rule.allow.intersects(Rights::CREATE.union(Rights::REMOVE))
@@ -172,6 +176,27 @@ impl<'a> Granted<'a> {
         Ok(look)
     }
 
+    /// A directory with all below it, but for second names of what nobody may change:
+    /// Landlock knows a file by its inode, and cannot take away what it gives above it.
+    fn directory(&mut self, look: &Look, rights: Rights, pointer: &str) -> Result<(), PlanError> {
+        let below = |name: &&PathBuf| name.starts_with(&look.canonical);
+        let except: BTreeSet<PathBuf> = self.second_names.iter().filter(below).cloned().collect();
+        if except.is_empty() || !rights.contains(Rights::WRITE) {
+            self.there(look, rights, pointer);
+            return Ok(());
+        }
+        elsewhere::split(self, &look.canonical, &except, rights, pointer)?;
+        self.grants.push(FileGrant {
+            rule: pointer.to_owned(),
+            path: look.canonical.clone(),
+            id: Some(look.id),
+            exact: false,
+            rights,
+            except: except.into_iter().collect(),
+        });
+        Ok(())
+    }
+
     /// What is there, with exactly these rights.
     fn there(&mut self, look: &Look, rights: Rights, pointer: &str) {
         self.rule(look, on(look, rights), pointer, false);
@@ -194,6 +219,7 @@ impl<'a> Granted<'a> {
                 self.grants.push(FileGrant {
                     rule: pointer.to_owned(),
                     path,
+                    id: None,
                     exact: true,
                     rights: rule.allow,
                     except: Vec::new(),
@@ -289,6 +315,7 @@ impl<'a> Granted<'a> {
             None => self.grants.push(FileGrant {
                 rule: pointer.to_owned(),
                 path: look.canonical.clone(),
+                id: Some(look.id),
                 exact: look.kind != FileKind::Directory,
                 rights,
                 except: Vec::new(),
@@ -332,6 +359,7 @@ impl<'a> Granted<'a> {
         self.grants.extend(OWN_PROCESS.iter().map(|path| FileGrant {
             rule: pointer.to_owned(),
             path: path.into(),
+            id: None,
             exact: true,
             rights: Rights::WRITE,
             except: Vec::new(),

@@ -57,7 +57,7 @@ impl Plan {
         let (filter, startup) = calls.filter(&mut notes)?;
         let (handled_net, ports) = sockets.rules(kernel.landlock);
         let scoped = kernel.landlock >= LandlockAbi::SCOPE;
-        let Granted { grants, rules, widened, handled, .. } = granted;
+        let Granted { grants, rules, widened, handled, hands_over, .. } = granted;
         let landlock = (enforce && kernel.landlock > LandlockAbi::NONE).then(|| Landlock {
             handled,
             handled_net,
@@ -95,6 +95,7 @@ impl Plan {
             on_violation: profile.on_violation,
             write_execute: profile.write_execute,
             landlock: landlock.is_some(),
+            performs: enforce && hands_over,
             watch_reads: profile.watch_reads,
             environment: sets::never_set(profile),
             environment_keep: sets::kept(profile),

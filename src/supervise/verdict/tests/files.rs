@@ -83,11 +83,11 @@ fn a_file_that_is_not_there_yet_is_granted_by_name_alone() {
 
 #[test]
 fn a_program_is_changed_under_no_name_and_no_profile_would_grant_it() {
-    let rules = rules(r#""files": [{"path": "/data", "allow": ["read", "write", "create", "remove"]}]"#);
+    let rules = rules(r#""files": [{"path": "/extra", "allow": ["read", "write", "create", "remove"]}]"#);
     let server = Some(id("/app/server"));
     assert!(rules.is_protected(id("/app/server")) && !rules.is_protected(id("/evil")));
     for needs in [Rights::WRITE, Rights::REMOVE, Rights::CREATE] {
-        let refused = refusal(ask(&rules, "/data/server-again", server, needs, AccessFs::WriteFile));
+        let refused = refusal(ask(&rules, "/extra/server-again", server, needs, AccessFs::WriteFile));
         assert_eq!(refused.want, None);
         assert!(matches!(refused.object, Object::Path { path, .. } if path == Path::new("/app/server")));
     }
