@@ -6,6 +6,7 @@ pub mod caller;
 pub mod descendants;
 pub mod families;
 pub mod held;
+pub mod inodes;
 pub mod judge;
 pub mod kept;
 pub mod listener;

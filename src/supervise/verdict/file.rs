@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
+use super::inode::Standing;
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::image::FileId;
@@ -21,6 +22,8 @@ pub struct Use {
     pub needs: Rights,
     /// The kernel's rights that it needs.
     pub kernel: BitFlags<AccessFs>,
+    /// What is known of the inodes on the way.
+    pub standing: Standing,
 }
 
 /// What is done about a use.
@@ -44,11 +47,18 @@ impl Rulebook {
             // grants it, so there is no hint.
             return Ruling::Refuse(Box::new(Refusal { want: None, ..refusal(program, used.needs) }));
         }
-        let missing = used.needs.without(self.granted(&used.canonical, used.target));
+        let missing = used.needs.without(self.granted(&used.canonical, used.target, &used.standing));
         if !missing.is_empty() {
-            return Ruling::Refuse(Box::new(refusal(&used.canonical, missing)));
+            let refusal = refusal(&used.canonical, missing);
+            // The entry is there already: it is the inode that it is not for.
+            let named = used.needs.without(self.granted(&used.canonical, used.target, &Standing::ALL));
+            let want = refusal.want.clone().filter(|_| !named.is_empty());
+            return Ruling::Refuse(Box::new(Refusal { want, ..refusal }));
         }
-        if !self.policy.landlock || self.covered(used) { Ruling::Kernel } else { Ruling::Perform }
+        let covered = !self.policy.landlock || self.covered(used);
+        // What is made there has to be known again.
+        let made = used.needs.contains(Rights::CREATE) && self.performs_at(&used.canonical);
+        if covered && !made { Ruling::Kernel } else { Ruling::Perform }
     }
 
     /// A file that was not what it had been when it was judged: a race that nothing
@@ -64,7 +74,7 @@ impl Rulebook {
 
     /// The rights that the profile grants on a path, whatever stands there.
     pub fn granted_at(&self, canonical: &Path) -> Rights {
-        self.granted(canonical, None)
+        self.granted(canonical, None, &Standing::ALL)
     }
 
     /// Whether the profile has an entry for just this path.
@@ -72,17 +82,21 @@ impl Rulebook {
         self.grants.contains_key(canonical)
     }
 
-    /// The rights that the profile grants on a path.
-    fn granted(&self, canonical: &Path, target: Option<FileId>) -> Rights {
+    /// The rights that the profile grants on a path and on what is there.
+    pub fn granted(&self, canonical: &Path, target: Option<FileId>, standing: &Standing) -> Rights {
         let mut rights = Rights::NONE;
-        for place in canonical.ancestors() {
+        for place in canonical.ancestors().filter(|place| !standing.is_exchanged(place)) {
             for grant in self.grants.get(place).into_iter().flatten().map(|i| &self.policy.files[*i]) {
                 let here = place == canonical || !grant.exact;
                 if here && !grant.except.iter().any(|except| canonical.starts_with(except)) {
                     // A directory that was moved away would take along what is kept in it.
                     let holds = grant.except.iter().any(|except| except.starts_with(canonical));
                     let names = if holds { Rights::CREATE.union(Rights::REMOVE) } else { Rights::NONE };
-                    rights = rights.union(grant.rights.without(names));
+                    let mut here = grant.rights.without(names);
+                    if grant.exact && target.is_some() && self.tracks(place) {
+                        here = here.without(Rights::ON_FILE.without(standing.owned));
+                    }
+                    rights = rights.union(here);
                 }
             }
         }
@@ -97,7 +111,7 @@ impl Rulebook {
     /// and of no use to another file of the same name.
     fn covered(&self, used: &Use) -> bool {
         let mut rights = BitFlags::empty();
-        for place in used.canonical.ancestors() {
+        for place in used.canonical.ancestors().filter(|place| !used.standing.is_exchanged(place)) {
             if let Some((id, here)) = self.rules.get(place)
                 && (place != used.canonical || used.target == Some(*id))
             {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod files;
+mod inode;
 mod libraries;
 mod network;
 mod programs;

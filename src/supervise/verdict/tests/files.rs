@@ -4,6 +4,7 @@ use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
 use super::super::file::{Ruling, Use};
+use super::super::inode::Standing;
 use super::super::{Refusal, Rulebook};
 use super::{id, rules, rules_on};
 use crate::event::{Object, Want};
@@ -15,7 +16,13 @@ const NEW: Option<FileId> = None;
 const ANOTHER: Option<FileId> = Some(FileId { device: 9, inode: 9 });
 
 fn ask(rules: &Rulebook, path: &str, target: Option<FileId>, needs: Rights, kernel: AccessFs) -> Ruling {
-    rules.file(&Use { canonical: path.into(), target, needs, kernel: BitFlags::from(kernel) })
+    rules.file(&Use {
+        canonical: path.into(),
+        target,
+        needs,
+        kernel: BitFlags::from(kernel),
+        standing: Standing::default(),
+    })
 }
 
 fn write(rules: &Rulebook, path: &str, target: Option<FileId>) -> Ruling {
@@ -144,6 +151,7 @@ fn a_process_may_name_itself_and_say_what_its_core_holds() {
             target: None,
             needs: Rights::READ.union(Rights::WRITE),
             kernel: AccessFs::ReadFile | AccessFs::WriteFile,
+            standing: Standing::ALL,
         })
     };
     let runtime = rules(r#""files": ["@runtime"]"#);
