@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::acts::ACTS;
 use crate::attack::Attack;
 use crate::support::probe;
-use crate::{injection, kernel, programs, races, sockets, supervisor};
+use crate::{injection, kernel, names, programs, races, sockets, supervisor};
 
 const DOCUMENT: &str = include_str!("../../docs/attacks.md");
 
@@ -20,13 +20,15 @@ const BY_THEMSELVES: &[&str] = &[
     "map-crowd",
     "race",
     "race-map",
+    "race-rename",
     "race-socket",
     "race-write",
+    "replace-honestly",
 ];
 
 #[test]
 fn every_attack_is_in_the_document() {
-    let tables: [&[Attack]; 16] = [
+    let tables: [&[Attack]; 19] = [
         programs::UNLISTED,
         programs::REPLACED,
         programs::INTERPRETED,
@@ -39,6 +41,9 @@ fn every_attack_is_in_the_document() {
         injection::SIBLINGS,
         kernel::WAYS,
         kernel::HIDDEN,
+        names::MOVED,
+        names::GROWN,
+        names::SECOND,
         sockets::OTHERS,
         sockets::ANY_NAME,
         supervisor::FIRST,

@@ -24,6 +24,7 @@ mod docs;
 mod injection;
 mod intrusions;
 mod kernel;
+mod names;
 mod programs;
 mod races;
 mod site;

@@ -65,12 +65,16 @@ pub fn serve(place: Place, options: &[&str], profile: &Value) -> (Running, Site)
 /// The same, which may not start.
 pub fn start(place: Place, options: &[&str], profile: &Value) -> (Running, Site) {
     let site = Site::new();
-    let running = Run::new(image(), place, Init::remit(options), &["/probe", "serve", "8080"])
+    (start_in(place, options, profile, &site), site)
+}
+
+/// The same in a folder that is there already.
+pub fn start_in(place: Place, options: &[&str], profile: &Value, site: &Site) -> Running {
+    Run::new(image(), place, Init::remit(options), &["/probe", "serve", "8080"])
         .file("/etc/remit/profile.json", profile.to_string())
         .folder(&site.0, "/app")
         .folder(&site.0, "/other")
-        .start();
-    (running, site)
+        .start()
 }
 
 /// The attacker's folder.
