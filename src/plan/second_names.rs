@@ -50,9 +50,9 @@ pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), P
     Ok(())
 }
 
-/// The files that nobody may change and that have other names than those beside them,
-/// where a grant would be one of the file itself, and is refused.
-fn sought(granted: &Granted<'_>) -> Result<BTreeMap<FileId, PathBuf>, PlanError> {
+/// The files that nobody may change and that have other names than those beside them:
+/// these are found at once, and only `@elsewhere` could reach them and not the first one.
+fn sought(granted: &mut Granted<'_>) -> Result<BTreeMap<FileId, PathBuf>, PlanError> {
     let mut looks: Vec<Look> = granted.programs.held.iter().map(|held| held.look.clone()).collect();
     looks.extend(granted.programs.libraries.iter().map(|library| library.look.clone()));
     for (_, path) in &granted.place.guarded {
@@ -70,10 +70,12 @@ fn sought(granted: &Granted<'_>) -> Result<BTreeMap<FileId, PathBuf>, PlanError>
             let other = granted.files.look_beside(&directory.join(name));
             matches!(other, Ok(Some(other)) if other.id == look.id)
         };
-        let names = names.iter().filter(|(_, is_link)| !is_link);
-        if (names.filter(|(name, _)| is_it(Path::new(name))).count() as u64) < look.links {
-            sought.insert(look.id, look.canonical);
+        let names = names.iter().filter(|(name, is_link)| !is_link && is_it(Path::new(name)));
+        let beside: Vec<PathBuf> = names.map(|(name, _)| directory.join(name)).collect();
+        if (beside.len() as u64) < look.links {
+            sought.insert(look.id, look.canonical.clone());
         }
+        granted.second_names.extend(beside.into_iter().filter(|name| *name != look.canonical));
     }
     Ok(sought)
 }
@@ -103,7 +105,12 @@ fn walk(
             // What cannot be looked at is left out of every grant, or is refused there.
             let Ok(Some(look)) = granted.files.look_beside(&path) else { continue };
             if look.kind == FileKind::Directory {
-                ahead.push(path);
+                // In and around a directory of programs or libraries nothing may be changed.
+                let held = granted.programs.held.iter().map(|held| &held.look);
+                let libraries = granted.programs.libraries.iter().map(|library| &library.look);
+                if !held.chain(libraries).any(|other| other.canonical == path) {
+                    ahead.push(path);
+                }
                 continue;
             }
             let Some(first) = sought.get(&look.id) else { continue };
