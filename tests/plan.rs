@@ -216,6 +216,7 @@ fn nothing_that_is_executed_or_guarded_may_be_changed() {
         (script, "/tools", "write", "interpreter"),
         (script, "/loaders", "write", "loader"),
         (script, "/tools/sh", "write", "/bin/dash"),
+        (SERVER, "/app/again", "write", "hard link"),
         (beneath, "/tools/new", "create", "directory of its own"),
         (beneath, "/new", "create", "directory of its own"),
     ];
@@ -299,7 +300,9 @@ fn elsewhere_walks_around_programs() {
     assert!(rights(&plan, "/dev/shm").contains(full));
     assert!(rights(&plan, "/etc/passwd").contains(AccessFs::WriteFile));
     let writes = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
-    for never in ["/", "/app", "/app/server", "/etc", "/etc/remit.json", "/proc", "/dev", "/sys"] {
+    for never in
+        ["/", "/app", "/app/server", "/app/again", "/etc", "/etc/remit.json", "/proc", "/dev", "/sys"]
+    {
         assert!(!rights(&plan, never).intersects(writes), "{never}: {:?}", rights(&plan, never));
     }
     let grant = plan.policy.files.iter().find(|grant| grant.path == Path::new("/")).expect("new names");

@@ -99,7 +99,7 @@ fn told(canonical: PathBuf, found: &fs::Metadata) -> Look {
         _ => FileKind::Other,
     };
     let id = FileId { device: found.dev(), inode: found.ino() };
-    Look { canonical, id, kind, mode: found.mode() & 0o7777 }
+    Look { canonical, id, kind, mode: found.mode() & 0o7777, links: found.nlink() }
 }
 
 /// A path that no link is part of, in one step instead of one for each name: most

@@ -33,6 +33,8 @@ pub struct Look {
     pub kind: FileKind,
     /// st_mode's permission bits.
     pub mode: u32,
+    /// st_nlink: how many names it has, of a file.
+    pub links: u64,
 }
 
 /// What a file is.

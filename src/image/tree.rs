@@ -140,7 +140,10 @@ impl Files for Tree {
         Ok(self.resolve(path, MOST_LINKS)?.and_then(|(canonical, node)| match node {
             Node::There { inode, kind, mode, .. } => {
                 let id = FileId { device: 1, inode: *inode };
-                Some(Look { canonical, id, kind: *kind, mode: *mode })
+                let is_name =
+                    |node: &&Node| matches!(node, Node::There { inode: other, .. } if other == inode);
+                let links = self.nodes.values().filter(is_name).count() as u64;
+                Some(Look { canonical, id, kind: *kind, mode: *mode, links })
             }
             Node::Link(_) => None,
         }))

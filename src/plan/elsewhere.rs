@@ -11,6 +11,7 @@ use super::files::{ALL, Granted};
 use super::programs::{Programs, seen};
 use super::{FileGrant, Place, PlanError};
 use crate::image::{FileKind, Files, why};
+use crate::profile::Rights;
 
 /// The kernel's own trees.
 const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
@@ -24,14 +25,15 @@ const LIBRARIES: [&str; 2] = ["/lib", "/lib64"];
 
 /// Grants it.
 pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), PlanError> {
-    let outside = granted.outside;
-    split(granted, Path::new("/"), outside, pointer)?;
+    let outside: BTreeSet<PathBuf> = granted.outside.union(&granted.second_names).cloned().collect();
+    split(granted, Path::new("/"), &outside, ALL, pointer)?;
     granted.grants.push(FileGrant {
         rule: pointer.to_owned(),
         path: "/".into(),
+        id: seen(granted.files.look(Path::new("/")), Path::new("/"), pointer)?.map(|root| root.id),
         exact: false,
         rights: ALL,
-        except: outside.iter().cloned().collect(),
+        except: outside.into_iter().collect(),
     });
     granted.list(&DEVICES, ALL, pointer)
 }
@@ -62,19 +64,22 @@ pub(super) fn outside(
 /// The entries of a directory that holds something of `outside`. The directory
 /// itself gets no right to change it: a new name in it is made by the supervisor.
 /// It may be listed and, but for `/`, its files read, so that the app can read
-/// again what was made there.
-fn split(
+/// again what was made there; where it may be read at all.
+pub(super) fn split(
     granted: &mut Granted<'_>,
     directory: &Path,
     outside: &BTreeSet<PathBuf>,
+    rights: Rights,
     pointer: &str,
 ) -> Result<(), PlanError> {
-    if let Some(look) = seen(granted.files.look(directory), directory, pointer)? {
-        let rights = match directory.parent() {
+    if rights.contains(Rights::READ)
+        && let Some(look) = seen(granted.files.look(directory), directory, pointer)?
+    {
+        let widened = match directory.parent() {
             None => AccessFs::ReadDir.into(),
             Some(_) => make_bitflags!(AccessFs::{ReadFile | ReadDir}),
         };
-        granted.widen(&look, rights, pointer, false);
+        granted.widen(&look, widened, pointer, false);
     }
     let names = granted.files.list(directory).map_err(|error| {
         PlanError::at(pointer, format!("cannot list `{}`: {}", directory.display(), why(&error)))
@@ -90,9 +95,9 @@ fn split(
         };
         match granted.files.look_beside(&path) {
             Ok(Some(look)) if look.kind == FileKind::Directory && holds(&path) => {
-                split(granted, &path, outside, pointer)?;
+                split(granted, &path, outside, rights, pointer)?;
             }
-            Ok(Some(look)) => granted.walked(&look, ALL, pointer),
+            Ok(Some(look)) => granted.walked(&look, rights, pointer),
             Ok(None) => {}
             // A dead mount in a corner is no reason not to start.
             Err(error) => {

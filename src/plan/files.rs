@@ -12,7 +12,7 @@ use landlock::{AccessFs, BitFlags, make_bitflags};
 
 use super::links::{Links, NAMES as NAMING, Planted};
 use super::programs::{Programs, seen};
-use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere, exposed};
+use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere, exposed, second_names};
 use crate::image::{FileKind, Files, Look};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, FileEntry, FileGroup, FileRule, Profile, Rights};
@@ -37,6 +37,8 @@ pub(super) struct Granted<'a> {
     pub hands_over: bool,
     /// `unix:*`: new names may be sockets.
     pub unix: bool,
+    /// Other names of files that nobody inside may change, where a grant would let it.
+    pub second_names: BTreeSet<PathBuf>,
     pub grants: Vec<FileGrant>,
     /// Those of them that change something, see [`Granted::changing`].
     changing: OnceCell<Vec<usize>>,
@@ -115,6 +117,7 @@ impl<'a> Granted<'a> {
             handled: handled(kernel.landlock),
             hands_over: kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send),
             unix: network.any(|entry| entry.what == Endpoint::UnixAny),
+            second_names: BTreeSet::new(),
             grants: Vec::new(),
             changing: OnceCell::new(),
             rules: BTreeMap::new(),
@@ -123,6 +126,7 @@ impl<'a> Granted<'a> {
             notes: Vec::new(),
             not_followed: Vec::new(),
         };
+        second_names::find(&mut granted, profile)?;
         for held in &programs.held {
             granted.program(&held.look, &held.because);
         }
@@ -174,7 +178,7 @@ impl<'a> Granted<'a> {
             return self.not_followed(rule, &planted, pointer);
         }
         match there {
-            Some(look) if look.kind == FileKind::Directory => self.there(&look, rule.allow, pointer),
+            Some(look) if look.kind == FileKind::Directory => self.directory(&look, rule.allow, pointer)?,
             Some(look) => {
                 self.there(&look, rule.allow, pointer);
                 if rule.allow.intersects(Rights::CREATE.union(Rights::REMOVE))
@@ -201,6 +205,27 @@ impl<'a> Granted<'a> {
             self.real = parent.into();
         }
         Ok(look)
+    }
+
+    /// A directory with all below it, but for second names of what nobody may change:
+    /// Landlock knows a file by its inode, and cannot take away what it gives above it.
+    fn directory(&mut self, look: &Look, rights: Rights, pointer: &str) -> Result<(), PlanError> {
+        let below = |name: &&PathBuf| name.starts_with(&look.canonical);
+        let except: BTreeSet<PathBuf> = self.second_names.iter().filter(below).cloned().collect();
+        if except.is_empty() || !rights.contains(Rights::WRITE) {
+            self.there(look, rights, pointer);
+            return Ok(());
+        }
+        elsewhere::split(self, &look.canonical, &except, rights, pointer)?;
+        self.grants.push(FileGrant {
+            rule: pointer.to_owned(),
+            path: look.canonical.clone(),
+            id: Some(look.id),
+            exact: false,
+            rights,
+            except: except.into_iter().collect(),
+        });
+        Ok(())
     }
 
     /// What is there, with exactly these rights.
@@ -284,6 +309,7 @@ impl<'a> Granted<'a> {
         self.grants.push(FileGrant {
             rule: pointer.to_owned(),
             path,
+            id: None,
             exact: true,
             rights,
             except: Vec::new(),
@@ -360,6 +386,7 @@ impl<'a> Granted<'a> {
             None => self.grants.push(FileGrant {
                 rule: pointer.to_owned(),
                 path: look.canonical.clone(),
+                id: Some(look.id),
                 exact: look.kind != FileKind::Directory,
                 rights,
                 except: Vec::new(),
@@ -403,6 +430,7 @@ impl<'a> Granted<'a> {
         self.grants.extend(OWN_PROCESS.iter().map(|path| FileGrant {
             rule: pointer.to_owned(),
             path: path.into(),
+            id: None,
             exact: true,
             rights: Rights::WRITE,
             except: Vec::new(),

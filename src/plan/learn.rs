@@ -212,6 +212,7 @@ fn nothing(supervisor: u32) -> Policy {
         on_violation: OnViolation::Deny,
         write_execute: true,
         landlock: false,
+        performs: false,
         watch_reads: false,
         environment: Vec::new(),
         environment_keep: Vec::new(),

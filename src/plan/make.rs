@@ -65,7 +65,7 @@ impl Plan {
         let (handled_net, ports) = sockets.rules(kernel.landlock);
         let scoped = kernel.landlock >= LandlockAbi::SCOPE;
         notes.extend(granted.not_followed.iter().cloned());
-        let Granted { grants, rules, widened, handled, not_followed, .. } = granted;
+        let Granted { grants, rules, widened, handled, not_followed, hands_over, .. } = granted;
         let landlock = (enforce && kernel.landlock > LandlockAbi::NONE).then(|| Landlock {
             handled,
             handled_net,
@@ -102,6 +102,7 @@ impl Plan {
             on_violation: profile.on_violation,
             write_execute: profile.write_execute,
             landlock: landlock.is_some(),
+            performs: enforce && hands_over,
             watch_reads: profile.watch_reads,
             environment: sets::never_set(profile),
             environment_keep: sets::kept(profile),

@@ -24,6 +24,7 @@ pub mod numbers;
 mod programs;
 mod protect;
 mod routes;
+mod second_names;
 mod sets;
 mod startup;
 mod step;
@@ -346,6 +347,9 @@ pub struct Policy {
     pub write_execute: bool,
     /// The kernel holds file rights itself (a Landlock domain is in force).
     pub landlock: bool,
+    /// The supervisor itself makes what comes to be at a name that only it can hold:
+    /// in enforce, where it can hand over what it has opened (Linux 5.14).
+    pub performs: bool,
     /// Opens for reading are notified too.
     pub watch_reads: bool,
     /// Variables that no program gets: names and `LD_*` patterns.
@@ -422,6 +426,8 @@ pub struct FileGrant {
     pub rule: String,
     /// Canonical path.
     pub path: PathBuf,
+    /// What was there when it was planned; none where nothing was.
+    pub id: Option<FileId>,
     /// It names this one path; else all below it too.
     pub exact: bool,
     /// The profile's rights.

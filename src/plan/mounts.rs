@@ -51,7 +51,7 @@ fn unescape(text: &str) -> PathBuf {
 
 /// The mount that a path is of: of those above it the nearest, and of two at one place
 /// the later.
-fn of<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
+pub(super) fn of<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     let above = mounts.iter().filter(|mount| path.starts_with(&mount.point));
     above.max_by_key(|mount| mount.point.components().count())
 }

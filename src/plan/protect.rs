@@ -69,6 +69,9 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
         }
     }
     refuse_proc(granted)?;
+    for (id, path) in &protected {
+        refuse_second_name(granted, *id, path)?;
+    }
     Ok(protected.into_iter().collect())
 }
 
@@ -97,6 +100,22 @@ fn refuse_change_of(granted: &Granted<'_>, path: &Path, rights: Rights, what: &s
                 "it lets the app change `{}`, {what}, through `{}`; take write, create and remove away, or move one of them",
                 path.display(),
                 grant.path.display()
+            ),
+        )),
+    }
+}
+
+/// A file is its inode: named by another of its names, it is the same.
+fn refuse_second_name(granted: &Granted<'_>, id: FileId, path: &Path) -> Result<(), PlanError> {
+    let is_it = |grant: &&FileGrant| grant.id == Some(id) && grant.rights.contains(Rights::WRITE);
+    match granted.grants.iter().find(is_it) {
+        None => Ok(()),
+        Some(grant) => Err(PlanError::at(
+            &*grant.rule,
+            format!(
+                "it lets the app change `{}`, which is the same file as `{}` (a hard link); take `write` away, or copy the file",
+                grant.path.display(),
+                path.display()
             ),
         )),
     }

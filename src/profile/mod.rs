@@ -291,6 +291,8 @@ impl Rights {
     pub const REMOVE: Rights = Rights(8);
     /// ioctl on device files.
     pub const IOCTL: Rights = Rights(16);
+    /// Those on a file itself, whatever its name; the others are on names in a directory.
+    pub const ON_FILE: Rights = Rights(1 | 2 | 16);
     /// Each right with the word that the format has for it.
     pub const NAMES: [(Rights, &'static str); 5] = [
         (Rights::READ, "read"),
@@ -313,6 +315,11 @@ impl Rights {
     /// Both together.
     pub const fn union(self, other: Rights) -> Rights {
         Rights(self.0 | other.0)
+    }
+
+    /// What is in both.
+    pub const fn and(self, other: Rights) -> Rights {
+        Rights(self.0 & other.0)
     }
 
     /// What is in it and not in `other`.

@@ -36,6 +36,7 @@ use crate::image::live::Live;
 use crate::plan::{Layer, LayerState, Plan};
 use crate::profile::{Fallback, Mode, RunAs};
 use crate::supervise::caller::Identity;
+use crate::supervise::inodes::Inodes;
 use crate::supervise::judge::{self, Judge, Remembered};
 use crate::supervise::notify;
 use crate::supervise::run::{self, Watch};
@@ -364,6 +365,7 @@ fn watch(
     let tracer = plan.traces().then(|| Tracer::new(Arc::clone(&rules), killable));
     let mut tracer = tracer.transpose().map_err(|errno| format!("the check after the exec: {errno}"))?;
     let desk = tracer.as_ref().map(Tracer::desk);
+    let inodes = Inodes::at_start(&rules).map_err(|errno| format!("the files that are granted: {errno}"))?;
     Ok(Watch {
         scribe,
         start,
@@ -379,6 +381,7 @@ fn watch(
                 document,
                 scribe: events,
                 audit,
+                killable,
                 inherited,
                 app,
                 entry,
@@ -386,7 +389,7 @@ fn watch(
                 identity,
                 held: Arc::default(),
                 startup,
-                memory: Remembered::default(),
+                memory: Remembered::with(inodes),
             };
             Box::new(move || judge.run())
         }),

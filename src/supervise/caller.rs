@@ -93,6 +93,24 @@ impl Caller {
     }
 }
 
+/// How long a process may make a file, its soft RLIMIT_FSIZE in bytes; none is unlimited.
+/// `/proc/PID/limits` is shown to everyone (proc(5)), where prlimit(2) asks for the same user.
+///
+/// # Errors
+/// ENOENT or ESRCH for a process that is gone; EINVAL where its text makes no sense.
+pub fn file_size_limit(tid: i32) -> Result<Option<u64>, Errno> {
+    limit(&proc_text(tid, "limits")?).ok_or(Errno::EINVAL)
+}
+
+/// The soft limit of a file's size in the text of `/proc/PID/limits`.
+fn limit(text: &str) -> Option<Option<u64>> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Max file size"))?;
+    match line.split_ascii_whitespace().next()? {
+        "unlimited" => Some(None),
+        bytes => bytes.parse().ok().map(Some),
+    }
+}
+
 /// The text of `/proc/PID/NAME`, in as few reads as it takes: the kernel makes it
 /// whole at the first one.
 ///
@@ -423,6 +441,21 @@ mod tests {
         assert_eq!((caller.uids, caller.gids), ([0, 33, 33, 33], [0, 33, 33, 34]));
         assert_eq!((caller.groups, caller.umask, caller.effective), (vec![33, 44], 0o027, 0x4c0));
         assert_eq!(parse(1, "Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn the_limit_of_a_files_size_is_read() {
+        let text = |soft: &str| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max cpu time              unlimited            unlimited            seconds   \n\
+                 Max file size             {soft}               unlimited            bytes     \n"
+            )
+        };
+        assert_eq!(limit(&text("4096")), Some(Some(4096)));
+        assert_eq!(limit(&text("unlimited")), Some(None));
+        assert_eq!(limit("Max cpu time 1 1 seconds"), None);
+        assert!(file_size_limit(std::process::id() as i32).is_ok(), "this process has one");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod families;
 pub mod forks;
 pub mod handed;
 pub mod held;
+pub mod inodes;
 pub mod judge;
 pub mod kept;
 pub mod listener;

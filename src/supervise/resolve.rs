@@ -35,6 +35,38 @@ pub struct Found {
     pub magic: bool,
 }
 
+impl Found {
+    /// The inode of the directory that its path has at `place`, above it or its own, as it
+    /// is now: gone up to from the directory that is held.
+    ///
+    /// # Errors
+    /// ENOENT where nothing is there; whatever openat(2) and fstat(2) answer.
+    pub fn above(&self, place: &Path) -> Result<FileId, Errno> {
+        let by_name = || {
+            let stat = nix::sys::stat::stat(place)?;
+            Ok(FileId { device: stat.st_dev, inode: stat.st_ino })
+        };
+        if place == self.canonical {
+            return self.target.as_ref().map(|target| target.id).ok_or(Errno::ENOENT);
+        }
+        if self.magic {
+            return by_name();
+        }
+        let own = if self.name == "." { Some(&*self.canonical) } else { self.canonical.parent() };
+        let within = own.and_then(|own| own.strip_prefix(place).ok()).ok_or(Errno::ENOENT)?;
+        let mut at = self.parent.try_clone().map_err(|error| super::caller::errno(error))?;
+        for _ in within.components() {
+            at = match openat(&at, "..", directory(), Mode::empty()) {
+                // Whose directory the supervisor may not search, for want of a capability.
+                Err(Errno::EACCES) => return by_name(),
+                up => up?,
+            };
+        }
+        let stat = fstat(&at)?;
+        Ok(FileId { device: stat.st_dev, inode: stat.st_ino })
+    }
+}
+
 /// What stands at a path.
 #[derive(Debug)]
 pub struct Target {

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::acts::ACTS;
 use crate::attack::Attack;
 use crate::support::probe;
-use crate::{environment, injection, kernel, programs, races, restarts, sockets, supervisor, unread, users};
+use crate::{environment, injection, kernel, names, programs, races, restarts, sockets, supervisor, unread, users};
 
 const DOCUMENT: &str = include_str!("../../docs/attacks.md");
 
@@ -20,13 +20,15 @@ const BY_THEMSELVES: &[&str] = &[
     "map-crowd",
     "race",
     "race-map",
+    "race-rename",
     "race-socket",
     "race-write",
+    "replace-honestly",
 ];
 
 #[test]
 fn every_attack_is_in_the_document() {
-    let tables: [&[Attack]; 26] = [
+    let tables: [&[Attack]; 29] = [
         programs::UNLISTED,
         programs::REPLACED,
         programs::INTERPRETED,
@@ -42,6 +44,9 @@ fn every_attack_is_in_the_document() {
         kernel::HIDDEN,
         restarts::GAINED,
         restarts::LEFT,
+        names::MOVED,
+        names::GROWN,
+        names::SECOND,
         sockets::OTHERS,
         sockets::ANY_NAME,
         supervisor::FIRST,

@@ -25,6 +25,7 @@ mod environment;
 mod injection;
 mod intrusions;
 mod kernel;
+mod names;
 mod programs;
 mod races;
 mod restarts;

@@ -7,6 +7,7 @@ mod files;
 mod first;
 mod inject;
 mod kernel;
+mod names;
 mod network;
 mod processes;
 mod races;
@@ -59,6 +60,7 @@ const ACTS: &[&[(&str, Act)]] = &[
     execs::ACTS,
     disguises::ACTS,
     replace::ACTS,
+    names::ACTS,
     races::ACTS,
     files::ACTS,
     network::ACTS,

@@ -142,6 +142,7 @@ pub fn errno_name(errno: i32) -> String {
         libc::ENOTTY => "ENOTTY",
         libc::ETXTBSY => "ETXTBSY",
         libc::EROFS => "EROFS",
+        libc::EFBIG => "EFBIG",
         libc::ENOSYS => "ENOSYS",
         libc::EOPNOTSUPP => "EOPNOTSUPP",
         libc::EAFNOSUPPORT => "EAFNOSUPPORT",

@@ -3,7 +3,8 @@
 //! Each path is read and resolved once. Where the profile grants the use and the
 //! kernel's own rules let it through, the kernel goes on; where it is granted but
 //! no rule can say so (a name that did not exist at start), the supervisor
-//! [performs](super::perform) it on what was resolved.
+//! [performs](super::perform) it on what was resolved. Which inode a name's rights are for
+//! is said in [`verdict::inode`](crate::supervise::verdict::inode).
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +16,7 @@ use nix::sys::stat::fstat;
 
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
-use crate::image::FileKind;
+use crate::image::{FileId, FileKind};
 use crate::profile::Rights;
 use crate::supervise::asked::{Opening, Owning, asks_for_directory, path_at};
 use crate::supervise::caller::{Caller, UNREADABLE};
@@ -24,6 +25,7 @@ use crate::supervise::resolve::{Found, Target};
 use crate::supervise::verdict::Refusal;
 use crate::supervise::verdict::call::Call;
 use crate::supervise::verdict::file::{Ruling, Use};
+use crate::supervise::verdict::inode::Standing;
 
 /// A change of the tree, on paths that were resolved.
 #[derive(Debug)]
@@ -64,14 +66,23 @@ impl Judge {
     }
 
     fn judge_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Outcome {
+        /// Once more where something came to be at the name meanwhile.
+        const TRIES: u32 = 3;
+        let tries = (1..TRIES).find_map(|_| self.try_open(caller, dirfd, path, opening));
+        let last = || self.try_open(caller, dirfd, path, opening);
+        tries.or_else(last).unwrap_or(Outcome::Fail(Errno::EAGAIN))
+    }
+
+    /// None where another file came to be at the name while one was to be made there.
+    fn try_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Option<Outcome> {
         let flags = opening.flags;
         let found = match self.find(caller, dirfd, path, opening.follows(path)) {
-            Ok(found) if asks_for_directory(path) && !is_directory(&found) => return Outcome::Continue,
+            Ok(found) if asks_for_directory(path) && !is_directory(&found) => return Some(Outcome::Continue),
             Ok(found) => found,
-            Err(errno) => return unknown(errno),
+            Err(errno) => return Some(unknown(errno)),
         };
-        let Some((needs, kernel)) = opening_needs(&found, flags) else { return Outcome::Continue };
-        match self.ruling_for(caller, &found, needs, kernel) {
+        let Some((needs, kernel)) = opening_needs(&found, flags) else { return Some(Outcome::Continue) };
+        Some(match self.ruling_for(caller, &found, needs, kernel) {
             Ok(Ruling::Kernel) => Outcome::Continue,
             // What cannot be imitated is left to Landlock, which knows no rule for it.
             Ok(Ruling::Perform) if found.magic || opening.resolve != 0 => Outcome::Continue,
@@ -79,9 +90,10 @@ impl Judge {
                 Ok(fd) => Outcome::Opened(fd, flags & libc::O_CLOEXEC != 0),
                 Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
                 Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
+                Err(Hindered::Came) => return None,
             },
             Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
-        }
+        })
     }
 
     pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Outcome {
@@ -153,8 +165,24 @@ impl Judge {
         match self.ruling(&found, needs, kernel) {
             Ok(Ruling::Kernel) => Outcome::Continue,
             Ok(Ruling::Perform) if found.magic => Outcome::Continue,
-            Ok(Ruling::Perform) => done(self.perform(&found, None, &change, caller)),
+            Ok(Ruling::Perform) => match change {
+                Change::Truncate { length } => match self.exceeds(&found, length, caller) {
+                    Ok(false) => self.done(&found, needs, self.perform(&found, &change, caller)),
+                    Ok(true) => Outcome::Exceeds,
+                    Err(errno) => Outcome::Fail(errno),
+                },
+                _ => self.done(&found, needs, self.perform(&found, &change, caller)),
+            },
             Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+        }
+    }
+
+    fn done(&self, found: &Found, needs: Rights, result: Result<(), Hindered>) -> Outcome {
+        match result {
+            Ok(()) => Outcome::Done(0),
+            Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
+            Err(Hindered::Came) => Outcome::Fail(Errno::EEXIST),
+            Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
         }
     }
 
@@ -181,11 +209,26 @@ impl Judge {
                 Ok(Ruling::Refuse(refusal)) | Err(refusal) => return Outcome::Refuse(refusal),
             }
         }
-        if perform && !old.magic && !new.magic {
-            done(self.perform(&old, Some(&new), &change, caller))
-        } else {
-            Outcome::Continue
+        if !perform || old.magic || new.magic {
+            return Outcome::Continue;
         }
+        if let Some(refusal) = self.widens(&old, &new, &change) {
+            return Outcome::Refuse(refusal);
+        }
+        self.done(&old, from.0.union(to.0), self.perform_on_two(&old, &new, &change, caller))
+    }
+
+    /// The same of the kernel's rules, which do not see what the supervisor moves: where a
+    /// directory had to be widened, they let more be done in it than the profile grants.
+    fn widens(&self, old: &Found, new: &Found, change: &Change) -> Option<Box<Refusal>> {
+        let widens = |from: &Found, to: &Found| {
+            let id = from.target.as_ref()?.id;
+            let granted = self.rules.granted(&from.canonical, Some(id), &self.standing(from));
+            let refusal =
+                || Refusal { errno: Errno::EXDEV, ..*self.rules.swapped(&to.canonical, Rights::CREATE) };
+            self.rules.widens(&from.canonical, id, granted, &to.canonical).then(|| Box::new(refusal()))
+        };
+        widens(old, new).or_else(|| if is_exchange(change) { widens(new, old) } else { None })
     }
 
     /// linkat(2) with flags: a name for what a link leads to (AT_SYMLINK_FOLLOW), or for
@@ -220,7 +263,10 @@ impl Judge {
     /// grants now: the next start would take it for data.
     fn gains(&self, old: &Found, new: &Found, change: &Change) -> Option<Box<Refusal>> {
         let gain = |from: &Found, to: &Found| {
-            let rights = self.rules.granted_at(&to.canonical).without(Rights::CREATE).without(Rights::REMOVE);
+            let target = from.target.as_ref()?.id;
+            // What has a right under a name has it still where it was moved to.
+            let own = self.memory.inodes.borrow().owned(target, &self.rules);
+            let rights = self.rules.granted_at(&to.canonical).and(Rights::ON_FILE).without(own);
             match self.ruling(from, rights, BitFlags::empty()) {
                 Ok(Ruling::Refuse(refusal)) => Some(Box::new(Refusal { errno: Errno::EXDEV, ..*refusal })),
                 _ => None,
@@ -231,11 +277,11 @@ impl Judge {
         {
             return Some(refusal);
         }
-        let exchange = matches!(change, Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0);
-        if old.canonical.parent() == new.canonical.parent() && !self.rules.names_one(&new.canonical) {
-            return None;
-        }
-        gain(old, new).or_else(|| if exchange { gain(new, old) } else { None })
+        let beside = old.canonical.parent() == new.canonical.parent();
+        let may_gain = |to: &Found| !beside || self.rules.names_one(&to.canonical);
+        let there = || if may_gain(new) { gain(old, new) } else { None };
+        let back = || if is_exchange(change) && may_gain(old) { gain(new, old) } else { None };
+        there().or_else(back)
     }
 
     /// Asks the rulebook about one resolved path. What has no path (a pipe behind
@@ -252,7 +298,44 @@ impl Judge {
             return Ok(Ruling::Kernel);
         }
         let target = found.target.as_ref().map(|target| target.id);
-        Ok(self.rules.file(&Use { canonical: found.canonical.clone(), target, needs, kernel }))
+        let (canonical, standing) = (found.canonical.clone(), self.standing(found));
+        let ruling = self.rules.file(&Use { canonical, target, needs, kernel, standing });
+        let makes = needs.contains(Rights::CREATE) && self.rules.tracks(&found.canonical);
+        if makes && !self.rules.policy().performs && !matches!(ruling, Ruling::Refuse(_)) {
+            self.memory.inodes.borrow_mut().expect(&found.canonical);
+        }
+        Ok(ruling)
+    }
+
+    /// What is known of the inodes that a path led over.
+    fn standing(&self, found: &Found) -> Standing {
+        let is_another = |place: &Path, id: FileId| found.above(place) != Ok(id);
+        let movable = self.rules.movable_above(&found.canonical);
+        let exchanged = movable.filter(|(place, id)| is_another(place, *id)).map(|(place, _)| place.into());
+        let owned = match &found.target {
+            _ if !self.rules.tracks(&found.canonical) => Rights::NONE,
+            Some(target) => self.owned(&found.canonical, target),
+            None => {
+                self.memory.inodes.borrow_mut().gone(&found.canonical);
+                Rights::NONE
+            }
+        };
+        Standing { exchanged: exchanged.collect(), owned }
+    }
+
+    /// The rights of tracked names that are for this inode. What the kernel was let make at
+    /// a name is known from then on.
+    fn owned(&self, name: &Path, target: &Target) -> Rights {
+        let mut inodes = self.memory.inodes.borrow_mut();
+        let owned = inodes.owned(target.id, &self.rules);
+        if inodes.was_expected(name)
+            && !owned.contains(self.rules.tracked_rights(name))
+            && let Ok(fd) = target.fd.try_clone()
+        {
+            inodes.came(name, fd);
+            return inodes.owned(target.id, &self.rules);
+        }
+        owned
     }
 
     /// The same for an open, which may be of the caller's own process: that the plan
@@ -267,7 +350,7 @@ impl Judge {
         let own = own_process(&found.canonical, caller.tgid).filter(|own| self.rules.names_one(own));
         let Some(canonical) = own else { return self.ruling(found, needs, kernel) };
         let target = found.target.as_ref().map(|target| target.id);
-        Ok(self.rules.file(&Use { canonical, target, needs, kernel }))
+        Ok(self.rules.file(&Use { canonical, target, needs, kernel, standing: Standing::ALL }))
     }
 
     /// A unix socket that is bound to a path is a new name there. It cannot be made
@@ -304,11 +387,8 @@ fn own_process(canonical: &Path, tgid: i32) -> Option<PathBuf> {
     Some(Path::new("/proc/self").join(name))
 }
 
-fn done(result: Result<(), Errno>) -> Outcome {
-    match result {
-        Ok(()) => Outcome::Done(0),
-        Err(errno) => Outcome::Fail(errno),
-    }
+pub(super) fn is_exchange(change: &Change) -> bool {
+    matches!(change, Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0)
 }
 
 fn is_directory(found: &Found) -> bool {

@@ -21,7 +21,7 @@ mod watched;
 
 pub use startup::Watch;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
@@ -33,6 +33,7 @@ use super::caller::{Caller, Identity, Memory, UNREADABLE};
 use super::families::Families;
 use super::forks::Forks;
 use super::held::Held;
+use super::inodes::Inodes;
 use super::kept::Kept;
 use super::listener;
 use super::notify::Ears;
@@ -47,7 +48,7 @@ use crate::kernel::Arch;
 use crate::plan::PR_SET_DUMPABLE;
 use crate::profile::OnViolation;
 use crate::sys::seccomp::{self, Answer};
-use crate::sys::signal::Mask;
+use crate::sys::signal::{self, Mask};
 use crate::syscalls;
 use sockets::Deed;
 
@@ -57,6 +58,8 @@ enum Outcome {
     Continue,
     /// It fails as the kernel would have let it fail: no violation.
     Fail(Errno),
+    /// The file would become longer than the caller's RLIMIT_FSIZE: EFBIG, and SIGXFSZ.
+    Exceeds,
     /// The supervisor did it, and this is its value.
     Done(i64),
     /// The supervisor opened it; and whether it closes at an exec.
@@ -104,6 +107,8 @@ pub struct Judge {
     pub scribe: Arc<Scribe>,
     /// Violations are only observed.
     pub audit: bool,
+    /// The wait for an answer is broken by nothing but a kill (Linux 5.19).
+    pub killable: bool,
     /// Variables that enforcing would have taken out at the launch: nobody inside gave
     /// them to whoever has them.
     pub inherited: Vec<Vec<u8>>,
@@ -130,6 +135,8 @@ pub struct Remembered {
     document: OnceCell<serde_json::Value>,
     families: Families,
     kept: Kept,
+    /// The inodes that rights on tracked names are for.
+    inodes: RefCell<Inodes>,
     launched: bool,
     loaders: HashMap<FileId, bool>,
     /// As many processes as there are at most, with pending forks.
@@ -137,6 +144,13 @@ pub struct Remembered {
     forks: Forks,
     /// The notified call that is being decided.
     waiting: u64,
+}
+
+impl Remembered {
+    /// Nothing yet but the inodes that are there at the start.
+    pub fn with(inodes: Inodes) -> Remembered {
+        Remembered { inodes: RefCell::new(inodes), ..Remembered::default() }
+    }
 }
 
 impl Judge {
@@ -248,12 +262,29 @@ impl Judge {
                     seccomp::answer(&self.listener, request.id, Answer::Fail(errno))
                 })
             }
+            Conclusion::Exceeds(caller) => self.exceeds_limit(request.id, &caller),
             Conclusion::Nothing => Ok(()),
         };
         match answered {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(("answering a notified call", errno)),
         }
+    }
+
+    /// EFBIG and SIGXFSZ, which the kernel sends first. Where a signal breaks the wait for
+    /// an answer, the call would begin anew after it: there the answer comes first.
+    fn exceeds_limit(&self, id: u64, caller: &Caller) -> Result<(), Errno> {
+        let signal = || {
+            if let Err(errno) = signal::send_thread(caller.tgid, caller.tid, libc::SIGXFSZ) {
+                tracing::debug!(tid = caller.tid, %errno, "SIGXFSZ could not be sent");
+            }
+        };
+        let answer = || seccomp::answer(&self.listener, id, Answer::Fail(Errno::EFBIG));
+        if self.killable {
+            signal();
+            return answer();
+        }
+        answer().map(|()| signal())
     }
 
     /// Whether the caller still waits: then what was read of its thread id was
@@ -456,7 +487,8 @@ impl Judge {
                 self.refuse(&refusal, call, caller)
             }
             // Audit changes nothing of what the app does.
-            Outcome::Fail(_) if self.audit => Conclusion::Answer(Answer::Continue),
+            Outcome::Fail(_) | Outcome::Exceeds if self.audit => Conclusion::Answer(Answer::Continue),
+            Outcome::Exceeds => Conclusion::Exceeds(caller.clone()),
             Outcome::Fail(errno) => Conclusion::Answer(Answer::Fail(errno)),
             Outcome::Done(value) => Conclusion::Answer(Answer::Value(value)),
             Outcome::Opened(fd, close) => Conclusion::Hand(fd, close),
@@ -544,5 +576,6 @@ type Failed = (&'static str, Errno);
 enum Conclusion {
     Answer(Answer),
     Hand(OwnedFd, bool),
+    Exceeds(Caller),
     Nothing,
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
+use super::inode::Standing;
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::image::FileId;
@@ -21,6 +22,8 @@ pub struct Use {
     pub needs: Rights,
     /// The kernel's rights that it needs.
     pub kernel: BitFlags<AccessFs>,
+    /// What is known of the inodes on the way.
+    pub standing: Standing,
 }
 
 /// What is done about a use.
@@ -44,14 +47,20 @@ impl Rulebook {
             // grants it, so there is no hint.
             return Ruling::Refuse(Box::new(Refusal { want: None, ..refusal(program, used.needs) }));
         }
-        let missing = used.needs.without(self.granted(&used.canonical, used.target));
+        let missing = used.needs.without(self.granted(&used.canonical, used.target, &used.standing));
         if !missing.is_empty() {
             let refusal = refusal(&used.canonical, missing);
-            // The same right once more would not grant a directory's own name.
-            let want = refusal.want.filter(|_| !self.is_own_name(&used.canonical, missing));
+            // The entry is there already: it is the inode that it is not for. And the same
+            // right once more would not grant a directory's own name.
+            let named = used.needs.without(self.granted(&used.canonical, used.target, &Standing::ALL));
+            let is_granted = named.is_empty() || self.is_own_name(&used.canonical, missing);
+            let want = refusal.want.clone().filter(|_| !is_granted);
             return Ruling::Refuse(Box::new(Refusal { want, ..refusal }));
         }
-        if !self.policy.landlock || self.covered(used) { Ruling::Kernel } else { Ruling::Perform }
+        let covered = !self.policy.landlock || self.covered(used);
+        // What is made there has to be known again.
+        let made = used.needs.contains(Rights::CREATE) && self.performs_at(&used.canonical);
+        if covered && !made { Ruling::Kernel } else { Ruling::Perform }
     }
 
     /// A hard link to a file that nobody inside may change: no profile grants it.
@@ -73,7 +82,7 @@ impl Rulebook {
 
     /// The rights that the profile grants on a path, whatever stands there.
     pub fn granted_at(&self, canonical: &Path) -> Rights {
-        self.granted(canonical, None)
+        self.granted(canonical, None, &Standing::ALL)
     }
 
     /// Whether the profile has an entry for just this path.
@@ -87,10 +96,10 @@ impl Rulebook {
         grants.any(|grant| !grant.exact && grant.rights.contains(rights))
     }
 
-    /// The rights that the profile grants on a path.
-    fn granted(&self, canonical: &Path, target: Option<FileId>) -> Rights {
+    /// The rights that the profile grants on a path and on what is there.
+    pub fn granted(&self, canonical: &Path, target: Option<FileId>, standing: &Standing) -> Rights {
         let mut rights = Rights::NONE;
-        for place in canonical.ancestors() {
+        for place in canonical.ancestors().filter(|place| !standing.is_exchanged(place)) {
             for grant in self.grants.get(place).into_iter().flatten().map(|i| &self.policy.files[*i]) {
                 let here = place == canonical;
                 if (here || !grant.exact) && !grant.except.iter().any(|except| canonical.starts_with(except))
@@ -103,7 +112,11 @@ impl Rulebook {
                     } else {
                         Rights::NONE
                     };
-                    rights = rights.union(grant.rights.without(names));
+                    let mut brought = grant.rights.without(names);
+                    if grant.exact && target.is_some() && self.tracks(place) {
+                        brought = brought.without(Rights::ON_FILE.without(standing.owned));
+                    }
+                    rights = rights.union(brought);
                 }
             }
         }
@@ -118,7 +131,7 @@ impl Rulebook {
     /// and of no use to another file of the same name.
     fn covered(&self, used: &Use) -> bool {
         let mut rights = BitFlags::empty();
-        for place in used.canonical.ancestors() {
+        for place in used.canonical.ancestors().filter(|place| !used.standing.is_exchanged(place)) {
             if let Some((id, here)) = self.rules.get(place)
                 && (place != used.canonical || used.target == Some(*id))
             {

@@ -11,6 +11,7 @@
 pub mod arguments;
 pub mod call;
 pub mod file;
+pub mod inode;
 pub mod libraries;
 pub mod network;
 pub mod program;
@@ -30,6 +31,7 @@ use crate::event::{Kind, Object, Want};
 use crate::filter::Filter;
 use crate::image::FileId;
 use crate::plan::{Plan, Policy, ProgramTarget};
+use crate::profile::Rights;
 
 /// Why a call is refused: what the app is answered, and all that an event says.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +53,11 @@ pub struct Refusal {
 pub struct Rulebook {
     policy: Arc<Policy>,
     grants: HashMap<PathBuf, Vec<usize>>,
+    /// Names that are granted by themselves and that what is granted around them lets be
+    /// given to another inode.
+    tracked: HashMap<PathBuf, Rights>,
+    /// Directories that are granted with all below them and that may be exchanged so.
+    movable: Vec<(PathBuf, FileId)>,
     rules: HashMap<PathBuf, (FileId, BitFlags<AccessFs>)>,
     handled: BitFlags<AccessFs>,
     protected: HashMap<FileId, PathBuf>,
@@ -88,6 +95,8 @@ impl Rulebook {
             rules: rules.collect(),
             handled: landlock.map_or(BitFlags::empty(), |l| l.handled),
             protected: policy.protected.iter().cloned().collect(),
+            tracked: inode::tracked(&policy),
+            movable: inode::movable(&policy),
             grants,
             programs,
             beneath,

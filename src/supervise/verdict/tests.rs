@@ -2,6 +2,7 @@
 
 mod calls;
 mod files;
+mod inode;
 mod libraries;
 mod network;
 mod programs;
@@ -28,7 +29,7 @@ fn image() -> Tree {
         .program("/tools/one", Executable::Static)
         .program("/tools/deep/two", Executable::Static)
         .program("/evil", Executable::Static)
-        .hard_link("/data/server-again", "/app/server")
+        .hard_link("/extra/server-again", "/app/server")
         .file("/data/old")
         .file("/data/private/key")
         .file("/etc/app.conf")

@@ -5,7 +5,7 @@
 //! of its argument, `edge` is listed for somebody else, `evil` is not listed; these two
 //! exit with 42, and so does whatever is given an argument that it must not have.
 
-mod flips;
+pub mod flips;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
@@ -273,18 +273,19 @@ fn attempt(exec: &Exec, mode: &str, user: i64, flip: &Flip) -> Result<Ended> {
     syscall::leave(REFUSED);
 }
 
-/// So many opens for writing whose path is that of a harmless file and of a program by
-/// turns: how many were of the program, which is then another.
+/// So many opens for writing whose path is that of a harmless file, or of the one that is
+/// named, and of a program by turns: how many were of the program, which is then another.
 fn race_write(arguments: &[String]) -> Result {
     // As long as the other's, so that half of each is soon over.
     const HARMLESS: &str = "/other/harmless";
     let program = argument(arguments, 0, "/other/replaced");
+    let harmless = argument(arguments, 2, HARMLESS).to_owned();
     let inode = |name: &str| std::fs::metadata(name).map(|file| std::os::unix::fs::MetadataExt::ino(&file));
     let program_is = inode(program).map_err(|error| execs::refused("stat", &error))?;
     let shared = Shared::new()?;
-    shared.write(Text::Path, HARMLESS);
+    shared.write(Text::Path, &harmless);
     let program = program.to_owned();
-    let flip: Flip = Arc::new(move |turn| shared.write(Text::Path, if turn { &program } else { HARMLESS }));
+    let flip: Flip = Arc::new(move |turn| shared.write(Text::Path, if turn { &program } else { &harmless }));
     keep_changing(shared, &flip);
     let mut came = BTreeMap::<String, u32>::new();
     for _ in 0..number(arguments, 1, 100) {

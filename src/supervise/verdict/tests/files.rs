@@ -4,6 +4,7 @@ use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
 use super::super::file::{Ruling, Use};
+use super::super::inode::Standing;
 use super::super::{Refusal, Rulebook};
 use super::{id, rules, rules_on};
 use crate::event::{Object, Want};
@@ -15,7 +16,13 @@ const NEW: Option<FileId> = None;
 const ANOTHER: Option<FileId> = Some(FileId { device: 9, inode: 9 });
 
 fn ask(rules: &Rulebook, path: &str, target: Option<FileId>, needs: Rights, kernel: AccessFs) -> Ruling {
-    rules.file(&Use { canonical: path.into(), target, needs, kernel: BitFlags::from(kernel) })
+    rules.file(&Use {
+        canonical: path.into(),
+        target,
+        needs,
+        kernel: BitFlags::from(kernel),
+        standing: Standing::default(),
+    })
 }
 
 fn write(rules: &Rulebook, path: &str, target: Option<FileId>) -> Ruling {
@@ -83,11 +90,11 @@ fn a_file_that_is_not_there_yet_is_granted_by_name_alone() {
 
 #[test]
 fn a_program_is_changed_under_no_name_and_no_profile_would_grant_it() {
-    let rules = rules(r#""files": [{"path": "/data", "allow": ["read", "write", "create", "remove"]}]"#);
+    let rules = rules(r#""files": [{"path": "/extra", "allow": ["read", "write", "create", "remove"]}]"#);
     let server = Some(id("/app/server"));
     assert!(rules.is_protected(id("/app/server")) && !rules.is_protected(id("/evil")));
     for needs in [Rights::WRITE, Rights::REMOVE, Rights::CREATE] {
-        let refused = refusal(ask(&rules, "/data/server-again", server, needs, AccessFs::WriteFile));
+        let refused = refusal(ask(&rules, "/extra/server-again", server, needs, AccessFs::WriteFile));
         assert_eq!(refused.want, None);
         assert!(matches!(refused.object, Object::Path { path, .. } if path == Path::new("/app/server")));
     }
@@ -144,6 +151,7 @@ fn a_process_may_name_itself_and_say_what_its_core_holds() {
             target: None,
             needs: Rights::READ.union(Rights::WRITE),
             kernel: AccessFs::ReadFile | AccessFs::WriteFile,
+            standing: Standing::ALL,
         })
     };
     let runtime = rules(r#""files": ["@runtime"]"#);

@@ -1,0 +1,128 @@
+//! Hard links: one file under two names in one file system. What nobody inside may change
+//! (a program, its loader and interpreter, a named library, the profile, the shim) may have
+//! another name below a directory that the app may write. Landlock decides by inodes, so
+//! that name must have no right from the directory: it is looked for once, at the start,
+//! and left out of the grant.
+//!
+//! Afterwards no name is added: a link from where nothing may be written to where it may
+//! be is refused, by Landlock and by the supervisor.
+//!
+//! Not looked for are other names of files below a directory of programs (`beneath`) or
+//! libraries, since these are not looked at one by one.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::files::Granted;
+use super::programs::seen;
+use super::{PlanError, mounts};
+use crate::image::{FileId, FileKind, Look, why};
+use crate::profile::{FileEntry, FileGroup, Profile, Rights};
+
+/// What `@elsewhere` does not reach, and where no program has a name.
+const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
+
+/// Finds them, and says so in the plan's notes.
+pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), PlanError> {
+    let sought = sought(granted)?;
+    if sought.is_empty() {
+        return Ok(());
+    }
+    let mounts = granted.place.mounts.clone();
+    let points: HashSet<&Path> = mounts.iter().map(|mount| &*mount.point).collect();
+    let device = |path: &Path| mounts::of(&mounts, path).map(|mount| mount.device.clone());
+    let devices: BTreeSet<_> = sought.values().map(|path| device(path)).collect();
+    for (index, entry) in profile.files.iter().enumerate() {
+        let pointer = format!("/files/{index}");
+        let root = match entry {
+            FileEntry::Path(rule) if rule.allow.contains(Rights::WRITE) => &*rule.path,
+            FileEntry::Group(group) if group.what == FileGroup::Elsewhere => Path::new("/"),
+            _ => continue,
+        };
+        let there = seen(granted.files.look(root), root, &pointer)?;
+        let Some(look) = there.filter(|look| look.kind == FileKind::Directory) else { continue };
+        for part in mounts::parts(&mounts, &look.canonical) {
+            if devices.contains(&device(part)) {
+                walk(granted, part, &points, &sought, &pointer)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The files that nobody may change and that have other names than those beside them:
+/// these are found at once, and only `@elsewhere` could reach them and not the first one.
+fn sought(granted: &mut Granted<'_>) -> Result<BTreeMap<FileId, PathBuf>, PlanError> {
+    let mut looks: Vec<Look> = granted.programs.held.iter().map(|held| held.look.clone()).collect();
+    looks.extend(granted.programs.libraries.iter().map(|library| library.look.clone()));
+    for (_, path) in granted.place.guarded.iter().chain(&granted.programs.guarded) {
+        looks.extend(seen(granted.files.look(path), path, "")?);
+    }
+    let mut sought = BTreeMap::new();
+    for look in looks {
+        if look.kind != FileKind::Regular || look.links < 2 || sought.contains_key(&look.id) {
+            continue;
+        }
+        let Some(directory) = look.canonical.parent() else { continue };
+        // Where that cannot be listed, what is beside it is looked for as well.
+        let names = granted.files.list(directory).unwrap_or_default();
+        let is_it = |name: &Path| {
+            let other = granted.files.look_beside(&directory.join(name));
+            matches!(other, Ok(Some(other)) if other.id == look.id)
+        };
+        let names = names.iter().filter(|(name, is_link)| !is_link && is_it(Path::new(name)));
+        let beside: Vec<PathBuf> = names.map(|(name, _)| directory.join(name)).collect();
+        if (beside.len() as u64) < look.links {
+            sought.insert(look.id, look.canonical.clone());
+        }
+        granted.second_names.extend(beside.into_iter().filter(|name| *name != look.canonical));
+    }
+    Ok(sought)
+}
+
+/// Looks through one mount, from a directory of it on.
+fn walk(
+    granted: &mut Granted<'_>,
+    root: &Path,
+    points: &HashSet<&Path>,
+    sought: &BTreeMap<FileId, PathBuf>,
+    pointer: &str,
+) -> Result<(), PlanError> {
+    let mut ahead = vec![root.to_owned()];
+    while let Some(directory) = ahead.pop() {
+        let names = granted.files.list(&directory).map_err(|error| {
+            let (directory, why) = (directory.display(), why(&error));
+            PlanError::at(
+                pointer,
+                format!("cannot list `{directory}`, where a program may have another name: {why}"),
+            )
+        })?;
+        for (name, is_link) in names {
+            let path = directory.join(name);
+            if is_link || points.contains(&*path) || KERNELS.iter().any(|tree| path == Path::new(tree)) {
+                continue;
+            }
+            // What cannot be looked at is left out of every grant, or is refused there.
+            let Ok(Some(look)) = granted.files.look_beside(&path) else { continue };
+            if look.kind == FileKind::Directory {
+                // In and around a directory of programs or libraries nothing may be changed.
+                let held = granted.programs.held.iter().map(|held| &held.look);
+                let libraries = granted.programs.libraries.iter().map(|library| &library.look);
+                if !held.chain(libraries).any(|other| other.canonical == path) {
+                    ahead.push(path);
+                }
+                continue;
+            }
+            let Some(first) = sought.get(&look.id) else { continue };
+            // A grant that reaches the first name is refused for it.
+            if *first != path && granted.second_names.insert(path.clone()) {
+                granted.notes.push(format!(
+                    "{pointer}: {} is another name of {}, which nobody inside may change: it is left out, and what is new beside it is made by the supervisor",
+                    path.display(),
+                    first.display()
+                ));
+            }
+        }
+    }
+    Ok(())
+}
