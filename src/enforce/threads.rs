@@ -1,10 +1,10 @@
 //! How the numbers of the supervisor's threads come into the filter that the app's process
 //! loads: by the launch's socket, once that process and the threads are there.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::unistd::{read, write};
+use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::launch::Child;
 use crate::filter::{Access, Error, Filter, Insn, Template};
@@ -30,7 +30,7 @@ pub(super) fn template(
 /// The filter with the numbers of the supervisor's threads, as the supervisor sends them.
 pub(super) fn complete(filter: &Template, socket: &OwnedFd) -> Result<Vec<Insn>, Errno> {
     let mut word = vec![0; filter.count() * size_of::<u32>()];
-    if !word.is_empty() && read(socket, &mut word)? != word.len() {
+    if !word.is_empty() && recv(socket.as_raw_fd(), &mut word, MsgFlags::empty())? != word.len() {
         // The supervisor has ended.
         return Err(Errno::ESRCH);
     }
@@ -43,10 +43,10 @@ impl Child {
     /// waits for them. A child that has ended by now says why itself.
     ///
     /// # Errors
-    /// write(2) failed.
+    /// send(2) failed.
     pub fn tell_threads(&self, numbers: &[u32]) -> Result<(), Errno> {
         let word: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        match write(&self.socket, &word) {
+        match send(self.socket.as_raw_fd(), &word, MsgFlags::MSG_NOSIGNAL) {
             Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             Err(errno) => Err(errno),
         }
