@@ -242,14 +242,15 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
     if let Err(why) = launch::settle(Some(&plan), &this.init.inherited) {
         return Err(abandon(child.pid, why));
     }
-    let threads = sys::threads::make(plan.threads());
-    let told = threads.map_err(|error| sys::errno(&error)).and_then(|numbers| child.tell_threads(&numbers));
-    if let Err(errno) = told {
-        let count = plan.threads();
-        return Err(abandon(
-            child.pid,
-            format!("{count} threads of the supervisor: {errno}; raise the container's limit of processes"),
-        ));
+    let threads = sys::threads::make(plan.threads()).map_err(|error| {
+        let errno = sys::errno(&error);
+        format!("a thread cannot be started: {errno}; raise the container's limit of processes")
+    });
+    let told = threads.and_then(|numbers| {
+        child.tell_threads(&numbers).map_err(|errno| format!("the numbers of threads: {errno}"))
+    });
+    if let Err(why) = told {
+        return Err(abandon(child.pid, why));
     }
     match watch(options, &mut this, &plan, Judged { rules, entry, startup }, sink, child.pid) {
         Ok(watch) => Ok((child, descriptor, watch)),
