@@ -89,7 +89,7 @@ impl Forks {
     pub fn calls(&mut self, caller: &Caller, threads: &impl Threads) {
         let Some(at) = self.pending.iter().position(|fork| fork.tid == caller.tid) else { return };
         let fork = self.pending.swap_remove(at);
-        let own = fork.tgid == caller.tgid && fork.thread(threads).is_some();
+        let own = fork.tgid == caller.tgid && fork.is_there(threads);
         let children = own.then(|| threads.children(fork.tgid, fork.tid)).flatten();
         self.is_over(&fork, children);
     }
@@ -118,7 +118,7 @@ impl Forks {
 
     /// Removes what is no longer pending; whether anything was.
     pub fn settle(&mut self, threads: &impl Threads) -> bool {
-        let is_there = |fork: &Fork| fork.thread(threads).is_some();
+        let is_there = |fork: &Fork| fork.is_there(threads);
         let fates: Vec<Fate> = self.pending.iter().map(|fork| fork.fate(threads)).collect();
         let before = self.pending.len();
         let mut rest = Vec::new();
@@ -199,6 +199,12 @@ impl Fork {
             Ok(thread) => thread.filter(|thread| thread.started == self.started),
             Err(_) => Some(Thread { started: self.started, faults: self.faults, busy: true }),
         }
+    }
+
+    /// Whether its thread has surely not ended.
+    fn is_there(&self, threads: &impl Threads) -> bool {
+        let thread = threads.thread(self.tgid, self.tid);
+        thread.is_ok_and(|thread| thread.is_some_and(|thread| thread.started == self.started))
     }
 
     fn fate(&self, threads: &impl Threads) -> Fate {

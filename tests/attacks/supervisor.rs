@@ -184,13 +184,13 @@ fn a_fork_bomb_ends_at_the_limit(place: Place) {
 /// With the server and who asks, which is its child.
 pub const CROWDS: [Attack; 2] = [
     attack(first("fork-crowd?arg=100&arg=12", &["EAGAIN"], "limit", "processes")),
-    attack(first("fork-crowd?arg=100&arg=12&arg=idle", &["EAGAIN"], "limit", "processes")),
+    attack(first("fork-crowd?arg=40&arg=12&arg=idle", &["EAGAIN"], "limit", "processes")),
 ];
 
 /// The same by the program.
 pub const INSTANCES: [Attack; 2] = [
     attack(first("fork-crowd?arg=100&arg=12", &["EAGAIN"], "program", "/probe")),
-    attack(first("fork-crowd?arg=100&arg=12&arg=idle", &["EAGAIN"], "program", "/probe")),
+    attack(first("fork-crowd?arg=40&arg=12&arg=idle", &["EAGAIN"], "program", "/probe")),
 ];
 
 /// None of them has happened when the next is counted; with an idle priority none happens
