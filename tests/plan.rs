@@ -671,3 +671,18 @@ fn addresses_and_names_have_every_socket_made() {
     assert!(!any.policy.makes_sockets && !any.policy.unix_named);
     assert!(any.notes.iter().any(|note| note.contains("/network/connect/0")), "{:?}", any.notes);
 }
+
+/// The README's list of the launch has the names of the plan's steps, in their order.
+#[test]
+fn the_readmes_launch_is_the_plans() {
+    let keys = r#""programs": [{"path": "/app/server", "entry": true, "may_run": ["/app/script"]},
+            {"path": "/app/script", "interpreter": "/bin/sh"}],
+        "run_as": {"user": 33, "group": 33, "groups": [33]}"#;
+    let plan = plan(keys);
+    let steps: Vec<String> = plan.steps().iter().map(ToString::to_string).collect();
+    let names: Vec<&str> = steps.iter().map(|step| step.split(':').next().unwrap_or(step)).collect();
+    let readme = include_str!("../README.md");
+    let start = readme.find("environment →").expect("the README has the list");
+    let list = readme[start..].split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    assert_eq!(list.split('→').map(str::trim).collect::<Vec<_>>(), names);
+}
