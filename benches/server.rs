@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use crate::Section;
 use crate::contender::{Contender, Room, Started};
 
+/// Longer than a server takes to start on a busy machine, each of its calls written down.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// One that serves; ended when dropped.
 pub struct Server {
     port: u16,
@@ -28,7 +31,7 @@ impl Server {
         serves: impl Fn() -> bool,
     ) -> Result<Server, String> {
         let mut process = contender.start(room, program, args)?;
-        let patience = Instant::now() + Duration::from_secs(10);
+        let patience = Instant::now() + PATIENCE;
         while !serves() {
             if let Some(exit) = process.ended() {
                 let said = room.complaints().unwrap_or_else(|| "nothing on stderr".to_owned());
@@ -36,7 +39,11 @@ impl Server {
             }
             if Instant::now() > patience {
                 let program = program.display();
-                return Err(format!("{}: {program} does not serve within 10 s", contender.name));
+                return Err(format!(
+                    "{}: {program} does not serve within {} s",
+                    contender.name,
+                    PATIENCE.as_secs()
+                ));
             }
             thread::sleep(Duration::from_millis(20));
         }

@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use harness::{Ended, Running, command, is_root, probe, run, shim};
+use harness::{Ended, Running, command, probe, run, shim, skip};
 use serde_json::{Value, json};
 
 /// A folder with a profile that lets `touch` make one file, the marker.
@@ -174,7 +174,7 @@ fn a_profile_that_is_no_file_to_read() {
 
 #[test]
 fn what_another_user_may_not_do() {
-    if !is_root() {
+    if !skip::is_root() {
         return;
     }
     let bench = Bench::new();
@@ -567,7 +567,7 @@ fn a_message_is_one_line_whatever_a_name_holds() {
 
 #[test]
 fn a_full_disk_for_events() {
-    if !harness::namespaces() {
+    if !skip::namespaces() {
         return;
     }
     // A tmpfs of one page that is full, in a mount namespace of its own.

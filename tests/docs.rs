@@ -146,7 +146,7 @@ fn the_readmes_uses_of_the_tool_are_in_its_help() {
 fn the_readmes_commands_work() {
     let setup: Vec<&str> = blocks("sh")
         .into_iter()
-        .find(|block| block.contains("cargo test"))
+        .find(|block| block.contains("scripts/test"))
         .expect("set-up commands")
         .lines()
         .collect();
@@ -176,7 +176,10 @@ fn the_readme_names_what_is_there() {
         for pair in words.windows(2).filter(|pair| pair[0] == "--bin") {
             assert!(manifest.contains(&format!("name = \"{}\"", pair[1])), "`{code}`: no such binary");
         }
-        for path in words.iter().filter(|word| word.starts_with(".ci/") || word.starts_with("profiles/")) {
+        for path in words
+            .iter()
+            .filter(|word| [".ci/", "scripts/", "profiles/"].iter().any(|start| word.starts_with(start)))
+        {
             assert!(Path::new(ROOT).join(path).exists(), "`{code}`: no such file");
         }
     }

@@ -392,6 +392,11 @@ fn bad_input_is_one_line_and_exit_code_2() {
         ("same-name", with(3, lines[2]).replace("\"lines\":17", "\"lines\":18"), "two runs have the name"),
         ("no-end", lines[..lines.len() - 1].join("\n") + "\n", "has no end"),
         ("cut", good[..good.len() / 2].to_owned(), "has no end"),
+        (
+            "early",
+            good.replace("\"clean\":true", "\"clean\":false,\"ready\":false"),
+            " s, before it was ready; a profile of it",
+        ),
         ("crash", good.replace("\"clean\":true", "\"clean\":false"), "ended badly"),
         ("lost", good.replace(&format!("{}\n", lines[4]), ""), "says that it has 17 lines, and has 16"),
         ("two", with(lines.len(), lines[1]), "stands after the end"),

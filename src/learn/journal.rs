@@ -39,6 +39,9 @@ struct Header {
 /// An observation, or the end. Keys that are not here are those of newer versions.
 #[derive(Deserialize)]
 struct Line<'l> {
+    /// Milliseconds since the run began.
+    #[serde(default)]
+    t: u64,
     #[serde(borrow, default)]
     kind: Cow<'l, str>,
     #[serde(borrow, default)]
@@ -101,6 +104,9 @@ struct Line<'l> {
 #[derive(Deserialize)]
 struct End {
     clean: bool,
+    /// False: it was stopped before it was ready.
+    #[serde(default)]
+    ready: Option<bool>,
     #[serde(default)]
     lines: Option<u64>,
     #[serde(default)]
@@ -128,7 +134,7 @@ pub fn read(
     let run = into.begin(header).map_err(|error| Unusable(format!("{name}: {}", error.0)))?;
     let mut notes = Vec::new();
     let (mut observed, mut unknown) = (0u64, 0u64);
-    let mut end: Option<End> = None;
+    let (mut lasted, mut end): (u64, Option<End>) = (0, None);
     let mut cut = None;
     while reader.next(&mut input)? {
         if let Some(wrong) = cut {
@@ -138,7 +144,7 @@ pub fn read(
             return Err(reader.wrong("stands after the end of the run; a journal holds one run"));
         }
         match serde_json::from_slice::<Line>(&reader.line) {
-            Ok(line) if line.end.is_some() => end = line.end,
+            Ok(line) if line.end.is_some() => (lasted, end) = (line.t, line.end),
             Ok(line) if !line.kind.is_empty() => {
                 observed += 1;
                 match observe(&line, run, into) {
@@ -160,6 +166,9 @@ pub fn read(
     }
     let bad = match &end {
         None => Some("has no end: the run was killed, or is not over".to_owned()),
+        Some(End { clean: false, ready: Some(false), .. }) => {
+            Some(format!("was stopped after {}, before it was ready", seconds(lasted)))
+        }
         Some(end) if !end.clean => Some("ended badly".to_owned()),
         Some(End { lines: Some(lines), .. }) if *lines != observed => {
             Some(format!("says that it has {lines} lines, and has {observed}"))
@@ -263,6 +272,11 @@ impl Reader<'_> {
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()
+}
+
+/// `0.8 s`.
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{} s", milliseconds / 1000, milliseconds / 100 % 10)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -57,6 +57,8 @@ pub(super) fn launched(
         Some(name) if name == "-" => To::Stderr,
         Some(name) => To::Directory(std::path::absolute(name).unwrap_or_else(|_| name.into())),
     };
+    // Before directories are watched, of which this is none.
+    to.prepare()?;
     // Elsewhere than in a container of one's own everybody's opens would be told.
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };

@@ -166,7 +166,7 @@ mod tests {
         let begin = say(&to);
         let block = move || {
             begin();
-            drop(wait.recv());
+            wait.recv().expect_err("nothing is sent");
         };
         OWN.run("blocked", Box::new(block)).expect("one is free");
         let first = from.recv().expect("it ran");

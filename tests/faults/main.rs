@@ -20,7 +20,7 @@ use std::process::Child;
 use std::sync::Mutex;
 
 use calls::{CALLS, Call, Expect, TOLD_APART};
-use harness::{Ended, command, is_root, probe, run};
+use harness::{Ended, command, probe, run, skip};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use remit::kernel::Arch;
@@ -62,7 +62,7 @@ fn each_call_of_the_launch_where_less_is_allowed() {
 /// and no fault everything is refused and what is granted is given.
 #[test]
 fn without_a_fault_all_is_held_and_without_the_shim_nothing() {
-    if !is_root() {
+    if !skip::is_root() {
         return;
     }
     let programs = Programs::new();
@@ -83,11 +83,11 @@ fn without_a_fault_all_is_held_and_without_the_shim_nothing() {
 /// The list is complete, as strace sees it.
 #[test]
 fn no_call_of_the_launch_is_missing_in_the_list() {
-    if !is_root() {
+    if !skip::is_root() {
         return;
     }
-    if !Path::new("/usr/bin/strace").exists() {
-        return harness::skip("strace is not installed");
+    if !skip::has("/usr/bin/strace") {
+        return;
     }
     let programs = Programs::new();
     let mut made = BTreeSet::new();
@@ -106,7 +106,7 @@ fn no_call_of_the_launch_is_missing_in_the_list() {
 
 /// Refuses each call with each errno, as many launches at a time as there are cores.
 fn every_fault(way: Way) {
-    if !is_root() {
+    if !skip::is_root() {
         return;
     }
     let programs = Programs::new();

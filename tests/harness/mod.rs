@@ -9,9 +9,11 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
+
+#[path = "../support/skip.rs"]
+pub mod skip;
 
 /// The shim.
 pub const SHIM: &str = env!("CARGO_BIN_EXE_remit-init");
@@ -40,35 +42,6 @@ pub fn shim<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
     let mut command = command(SHIM);
     command.args(args);
     command
-}
-
-/// Whether a pid namespace can be made here.
-pub fn namespaces() -> bool {
-    static THERE: OnceLock<bool> = OnceLock::new();
-    let there = *THERE.get_or_init(|| {
-        let mut unshare = command("unshare");
-        unshare.args(["-Urpf", "--mount-proc", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
-        unshare.status().is_ok_and(|status| status.success())
-    });
-    if !there {
-        skip("user and pid namespaces are refused here");
-    }
-    there
-}
-
-/// Whether tests may take on another uid here.
-pub fn is_root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        skip("only root takes on another uid");
-    }
-    root
-}
-
-/// A skip is said, and where everything is required it is a failure.
-pub fn skip(why: &str) {
-    assert!(std::env::var_os("REMIT_REQUIRE_DOCKER").is_none(), "skipped, and nothing may be: {why}");
-    eprintln!("SKIPPED: {why}");
 }
 
 /// How a run ended.

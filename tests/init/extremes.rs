@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
-use crate::harness::{self, Running, command, is_root, probe, run};
+use crate::harness::{self, Running, command, probe, run, skip};
 use crate::ways;
 
 #[test]
@@ -97,7 +97,7 @@ fn a_reader_that_reads_nothing_holds_nobody() {
 /// made to fail so.
 #[test]
 fn a_command_that_vanishes_is_not_found() {
-    if !is_root() {
+    if !skip::is_root() {
         return;
     }
     for (dialect, code, says) in [

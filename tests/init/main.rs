@@ -20,7 +20,7 @@ mod terminal;
 
 use std::process::Command;
 
-use harness::{command, namespaces, probe};
+use harness::{command, probe, skip};
 
 /// How the shim is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,5 +55,5 @@ impl Way {
 fn ways() -> Vec<Way> {
     let ways = [(false, false), (true, false), (false, true), (true, true)];
     let ways = ways.map(|(confined, first)| Way { confined, first });
-    ways.into_iter().filter(|way| !way.first || namespaces()).collect()
+    ways.into_iter().filter(|way| !way.first || skip::namespaces()).collect()
 }

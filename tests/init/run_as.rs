@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use crate::harness::{self, Running, command, is_root, probe, run};
+use crate::harness::{self, Running, command, probe, run, skip};
 
 fn root() -> bool {
-    is_root()
+    skip::is_root()
 }
 
 #[test]

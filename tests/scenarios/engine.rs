@@ -92,9 +92,8 @@ fn it_is_the_init_of_an_engine() {
     while said(&engine.docker(&["logs", &id])) != "up" {
         assert!(Instant::now() < end, "it never came up");
     }
-    let begin = Instant::now();
+    // One that is killed after the ten seconds ends with 137.
     engine.docker(&["stop", &id]);
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert_eq!(said(&engine.docker(&["inspect", "--format", "{{.State.ExitCode}}", &id])), "7");
     engine.docker(&["rm", "--force", &id]);
 }

@@ -1,11 +1,9 @@
 //! PID 1 as the app and `docker stop` see it: signals, orphans, exit codes.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::images;
-use crate::support::{Image, Init, Place, Run, Running, can_run, in_each_place};
+use crate::support::{BEFORE_THE_GRACE, Image, Init, Place, Run, Running, can_run, in_each_place};
 
 in_each_place!(
     forwards_signals,
@@ -40,7 +38,7 @@ fn forwards_signals(place: Place) {
     }
     let stopped = running.stop();
     assert_eq!(stopped.code, 7, "{}", running.stderr());
-    assert!(stopped.took < Duration::from_millis(900), "{stopped:?}");
+    assert!(stopped.took < BEFORE_THE_GRACE, "{stopped:?}");
     assert!(running.events().violations().is_empty(), "{}", running.stderr());
 }
 

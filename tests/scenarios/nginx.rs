@@ -2,12 +2,10 @@
 //! load with workers of another user, takes a new configuration, opens its logs
 //! again, and ends at once when told to.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::images;
-use crate::support::{Client, Init, Place, Run, Running, can_run, in_each_place, load};
+use crate::support::{BEFORE_THE_GRACE, Client, Init, Place, Run, Running, can_run, in_each_place, load};
 
 in_each_place!(does_its_whole_job, does_its_whole_job_unconfined, refuses_what_nginx_never_does);
 
@@ -95,7 +93,7 @@ fn whole_job(place: Place, init: Init) -> Running {
 
     let stopped = running.stop();
     assert_eq!(stopped.code, 0, "{stopped:?}\n{}", running.stderr());
-    assert!(stopped.took < Duration::from_millis(900), "{stopped:?}");
+    assert!(stopped.took < BEFORE_THE_GRACE, "{stopped:?}");
     running
 }
 

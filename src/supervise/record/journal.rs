@@ -9,9 +9,9 @@
 mod pen;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -43,6 +43,22 @@ pub enum To {
     Directory(PathBuf),
     /// Descriptor 2, for whoever collects what a container says.
     Stderr,
+}
+
+impl To {
+    /// Makes the directory where its parent is there, for this process's user alone: a
+    /// journal has the arguments of programs.
+    ///
+    /// # Errors
+    /// One line: where it cannot be made, why, and what to do.
+    pub fn prepare(&self) -> Result<(), String> {
+        let To::Directory(directory) = self else { return Ok(()) };
+        match DirBuilder::new().mode(0o700).create(directory) {
+            // What is there and no directory, opening the journal finds out.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot(directory, &error)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How far the app is.
@@ -259,7 +275,7 @@ impl Journal {
         // Who observes may be behind the app, which has ended.
         let waited = self.over.wait_timeout_while(state, timeout, |state| !state.observed);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        state.end = Some(last(exit, clean(exit, told, remapped, progress, lasted), lasted));
+        state.end = Some(last(exit, ending(exit, told, remapped, progress, lasted), lasted));
         self.work.notify_one();
         let (state, waited) = self
             .over
@@ -369,22 +385,35 @@ fn whole(item: Item) -> String {
 }
 
 /// The last line up to its counts.
-fn last(exit: Status, clean: bool, lasted: Duration) -> String {
+fn last(exit: Status, ending: Ending, lasted: Duration) -> String {
     #[derive(Serialize)]
     struct Last {
         exit: Status,
         clean: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ready: Option<bool>,
     }
-    // Two plain values: it cannot fail.
-    let end = serde_json::to_string(&Last { exit, clean }).unwrap_or_default();
+    let ready = (ending == Ending::Early).then_some(false);
+    // Plain values: it cannot fail.
+    let end =
+        serde_json::to_string(&Last { exit, clean: ending == Ending::Clean, ready }).unwrap_or_default();
     let end = end.strip_suffix('}').unwrap_or(&end);
     format!("{{\"t\":{},\"end\":{end},", lasted.as_millis())
 }
 
-/// Whether a run ended as it should: by itself and well, or because it was told to. Who
-/// is told while still starting up has not shown what it does.
-fn clean(exit: Status, told: Option<i32>, remapped: &[i32], progress: Progress, lasted: Duration) -> bool {
-    /// Who is told to end sooner cannot have done much.
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// By itself and well, or by a stop signal that was sent to it.
+    Clean,
+    /// By a stop signal before it was ready: it has not shown what it does.
+    Early,
+    /// With an error, or by a signal that nobody outside sent.
+    Bad,
+}
+
+fn ending(exit: Status, told: Option<i32>, remapped: &[i32], progress: Progress, lasted: Duration) -> Ending {
+    /// An app that is stopped sooner cannot have done much.
     const SHORT: Duration = Duration::from_secs(1);
     let starts_up = match progress {
         Progress::Ready => false,
@@ -400,7 +429,11 @@ fn clean(exit: Status, told: Option<i32>, remapped: &[i32], progress: Progress, 
             remapped.contains(&(128 + signal.0)) || (told.is_some() && !crash(signal.0))
         }
     };
-    well && !(told.is_some() && starts_up)
+    match (well, told.is_some() && starts_up) {
+        (false, _) => Ending::Bad,
+        (true, true) => Ending::Early,
+        (true, false) => Ending::Clean,
+    }
 }
 
 /// A file that nobody has made, for appending.

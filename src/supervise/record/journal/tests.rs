@@ -176,6 +176,28 @@ fn every_run_has_a_file_of_its_own() {
 }
 
 #[test]
+fn the_directory_is_made_where_its_parent_is_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = folder.path().join("journals");
+    let to = To::Directory(directory.clone());
+    to.prepare().expect("made");
+    let mode = std::fs::metadata(&directory).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o700);
+    to.prepare().expect("it is there already");
+    Journal::create(&to, "app", |_| String::new()).expect("a journal");
+    let deeper = To::Directory(directory.join("none/journals")).prepare().expect_err("no parent");
+    assert!(deeper.contains("No such file") && deeper.contains("mount a volume"), "{deeper}");
+    // A link that leads nowhere names no directory to make.
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), &link).expect("a link");
+    let to = To::Directory(link);
+    to.prepare().expect("something is there");
+    Journal::create(&to, "app", |_| String::new()).expect_err("it leads nowhere");
+    assert!(!folder.path().join("elsewhere").exists());
+}
+
+#[test]
 fn where_no_journal_can_be_written_one_line_says_what_to_do() {
     let create = |path: &str| {
         Journal::create(&To::Directory(path.into()), "app", |_| String::new()).expect_err("cannot be written")
@@ -193,7 +215,8 @@ fn where_no_journal_can_be_written_one_line_says_what_to_do() {
 fn a_run_is_clean_that_ended_well_or_was_told_to() {
     use Progress::{Launched, Ready, Taking};
     let long = Duration::from_secs(60);
-    let clean = |exit, told, progress| clean(exit, told, &[7], progress, long);
+    let ending = |exit, told, progress| ending(exit, told, &[7], progress, long);
+    let clean = |exit, told, progress| ending(exit, told, progress) == Ending::Clean;
     let signal = |signal| Status::Signal(SignalName(signal));
     let term = Some(libc::SIGTERM);
     assert!(clean(Status::Code(0), None, Launched));
@@ -206,7 +229,9 @@ fn a_run_is_clean_that_ended_well_or_was_told_to() {
     assert!(clean(Status::Code(1), term, Ready));
     assert!(!clean(Status::Code(139), term, Ready), "it crashed on the way");
     assert!(!clean(signal(libc::SIGKILL), term, Ready), "it had to be killed");
-    assert!(!clean(signal(libc::SIGTERM), term, Taking), "while it was starting up");
+    assert_eq!(ending(signal(libc::SIGTERM), term, Taking), Ending::Early, "while it was starting up");
+    assert_eq!(ending(Status::Code(139), term, Taking), Ending::Bad, "it crashed while it was starting up");
     assert!(clean(signal(libc::SIGTERM), term, Launched), "it never listens");
-    assert!(!super::clean(signal(libc::SIGTERM), term, &[], Launched, Duration::from_millis(10)));
+    let soon = super::ending(signal(libc::SIGTERM), term, &[], Launched, Duration::from_millis(10));
+    assert_eq!(soon, Ending::Early);
 }
