@@ -379,6 +379,7 @@ fn watch(
                 document,
                 scribe: events,
                 audit,
+                killable,
                 inherited,
                 app,
                 entry,

@@ -13,6 +13,7 @@ use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
+use super::later::leased;
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
 use crate::image::FileKind;
@@ -72,6 +73,9 @@ impl Judge {
             Ok(Ruling::Perform) if found.magic || opening.resolve != 0 => Outcome::Continue,
             Ok(Ruling::Perform) => match self.perform_open(&found, opening, caller) {
                 Ok(fd) => Outcome::Opened(fd, flags & libc::O_CLOEXEC != 0),
+                Err(Hindered::Kernel(Errno::EWOULDBLOCK)) if flags & libc::O_NONBLOCK == 0 => {
+                    leased(found.target, flags)
+                }
                 Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
                 Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
             },
@@ -151,7 +155,12 @@ impl Judge {
         match self.ruling(&found, needs, kernel) {
             Ok(Ruling::Kernel) => Outcome::Continue,
             Ok(Ruling::Perform) if found.magic => Outcome::Continue,
-            Ok(Ruling::Perform) => done(self.perform(&found, None, &change, caller)),
+            Ok(Ruling::Perform) => match self.perform(&found, None, &change, caller) {
+                Err(Errno::EWOULDBLOCK) if matches!(change, Change::Truncate { .. }) => {
+                    leased(found.target, libc::O_WRONLY)
+                }
+                performed => done(performed),
+            },
             Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
         }
     }
