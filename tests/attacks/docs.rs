@@ -17,11 +17,15 @@ const BY_THEMSELVES: &[&str] = &[
     "fork-bomb",
     "kill",
     "intrusion",
+    "lease",
+    "listen-often",
     "map-crowd",
     "race",
     "race-map",
     "race-socket",
     "race-write",
+    "run-last",
+    "sockets-unread",
 ];
 
 #[test]

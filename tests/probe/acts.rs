@@ -13,6 +13,7 @@ mod races;
 mod replace;
 mod sockets;
 mod users;
+mod waits;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -67,6 +68,7 @@ const ACTS: &[&[(&str, Act)]] = &[
     code::ACTS,
     kernel::ACTS,
     users::ACTS,
+    waits::ACTS,
 ];
 
 /// The names of all acts.
