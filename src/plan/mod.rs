@@ -144,17 +144,22 @@ pub struct Plan {
 /// makes them.
 pub const SOCKET_THREADS: usize = 32;
 
+/// Threads that wait in the deciding one's place, half of them for leases and half for callers
+/// that run last. What waits beyond them waits in its order, and delays only its own kind.
+pub const LATER_THREADS: usize = 4;
+
 impl Plan {
-    /// How many threads the supervisor has besides its first: one that decides, two that
-    /// write events and diagnostics, one that looks into files, and those for sockets. An
-    /// unconfined app can do to them what it likes.
+    /// How many threads the supervisor has besides its first: one that decides and those that
+    /// wait in its place, two that write events and diagnostics, one that reads files, and
+    /// those for sockets. An unconfined app can do to them what it likes.
     pub fn threads(&self) -> usize {
         const WRITERS: usize = 2;
         if self.mode == Mode::Learn {
             return 0;
         }
         let sockets = if self.policy.makes_sockets { SOCKET_THREADS } else { 0 };
-        usize::from(self.kernel.notify.is_ok()) + WRITERS + usize::from(self.checks) + sockets
+        let deciding = if self.kernel.notify.is_ok() { 1 + LATER_THREADS } else { 0 };
+        deciding + WRITERS + usize::from(self.checks) + sockets
     }
 }
 

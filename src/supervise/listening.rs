@@ -2,6 +2,7 @@
 //! (proc_net(5)), which is the app's: no call of the app is believed, and none of its
 //! memory. What another container of a pod listens on is in them too.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,38 @@ pub fn all() -> Vec<Listening> {
     found
 }
 
+/// The inodes of the TCP and unix sockets that listen now. A list that is not there has none.
+pub fn inodes() -> HashSet<u64> {
+    let read = |name: &str| std::fs::read(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+    let mut found = HashSet::new();
+    for name in ["tcp", "tcp6"] {
+        found.extend(listed(&read(name), 3, |state| state == LISTEN, 9));
+    }
+    found.extend(listed(&read("unix"), 3, |flags| accepts(flags) == Some(true), 6));
+    found
+}
+
+/// The inodes that a list has in its word `inode`, of those lines whose word `state` is
+/// wanted.
+fn listed(text: &[u8], state: usize, wanted: impl Fn(&str) -> bool, inode: usize) -> HashSet<u64> {
+    let line = |line: &[u8]| {
+        let line = String::from_utf8_lossy(line);
+        let words: Vec<&str> = line.split_ascii_whitespace().take(inode + 1).collect();
+        words.get(state).filter(|state| wanted(state))?;
+        words.get(inode)?.parse().ok()
+    };
+    text.split(|byte| *byte == b'\n').skip(1).filter_map(line).collect()
+}
+
+/// Whether a socket's flags in `/proc/net/unix` say that it accepts (__SO_ACCEPTCON).
+fn accepts(flags: &str) -> Option<bool> {
+    const ACCEPTS: u64 = 0x1_0000;
+    Some(u64::from_str_radix(flags, 16).ok()? & ACCEPTS != 0)
+}
+
+/// TCP_LISTEN, as the lists write it.
+const LISTEN: &str = "0A";
+
 /// Whether each of these has a socket that listens.
 pub fn each(wanted: &[Endpoint], listening: &[Listening]) -> bool {
     wanted.iter().all(|endpoint| listening.iter().any(|one| serves(one, endpoint)))
@@ -55,7 +88,6 @@ fn serves(listening: &Listening, wanted: &Endpoint) -> bool {
 /// Reads `/proc/net/tcp` and its like: of TCP what is in the state LISTEN, of UDP what
 /// has no peer.
 fn internet(text: &[u8], is_tcp: bool) -> Vec<Listening> {
-    const LISTEN: &str = "0A";
     const UNCONNECTED: &str = "07";
     let text = String::from_utf8_lossy(text);
     let line = |line: &str| {
@@ -90,13 +122,12 @@ fn address_of(text: &str) -> Option<IpAddr> {
 fn unix(text: &[u8]) -> Vec<Listening> {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    const ACCEPTS: u64 = 0x1_0000;
     const DATAGRAM: &str = "0002";
     let line = |line: &[u8]| {
         let text = String::from_utf8_lossy(line);
         let mut words = text.split_ascii_whitespace().skip(3);
-        let (flags, kind) = (u64::from_str_radix(words.next()?, 16).ok()?, words.next()?);
-        if flags & ACCEPTS == 0 && kind != DATAGRAM {
+        let (accepts, kind) = (accepts(words.next()?)?, words.next()?);
+        if !accepts && kind != DATAGRAM {
             return None;
         }
         // The name is what follows the seventh word, blanks and all.
@@ -167,8 +198,19 @@ Num       RefCount Protocol Flags    Type St Inode Path
                 Listening::UnixPath("/run/with  blanks ".into()),
             ]
         );
+        let inodes = |text, inode| {
+            let mut found: Vec<u64> = if inode == 9 {
+                listed(text, 3, |state| state == LISTEN, 9).into_iter().collect()
+            } else {
+                listed(text, 3, |flags| accepts(flags) == Some(true), 6).into_iter().collect()
+            };
+            found.sort_unstable();
+            found
+        };
+        assert_eq!((inodes(TCP, 9), inodes(UNIX, 6)), (vec![1, 3], vec![17, 20, 22]));
         for broken in [&b""[..], b"\n\n", b"a b c d\n1 2 3 4 5\n", b"x\n 0: zz:zz 0:0 0A\n"] {
             assert!(internet(broken, true).is_empty() && unix(broken).is_empty());
+            assert!(inodes(broken, 9).is_empty() && inodes(broken, 6).is_empty());
         }
     }
 

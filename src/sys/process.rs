@@ -175,30 +175,72 @@ pub fn clear_umask() -> Result<(), Errno> {
 pub fn take_short_turns() -> Result<(), Errno> {
     /// Nanoseconds; the least that the kernel grants.
     const SLICE: u64 = 100_000;
-    /// struct sched_attr (linux/sched/types.h), its first version.
-    #[repr(C)]
-    #[derive(Default)]
-    struct Attributes {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        deadline: u64,
-        period: u64,
-    }
-    const SIZE: usize = size_of::<Attributes>();
-    let mut attributes = Attributes::default();
-    // SAFETY: the kernel fills at most SIZE bytes of a live structure of integers.
-    check(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, SIZE, 0) })?;
+    let mut attributes = SchedAttributes::of(0)?;
     // Of other policies the field means something else.
     if attributes.policy != libc::SCHED_OTHER as u32 {
         return Ok(());
     }
     attributes.runtime = SLICE;
-    // SAFETY: the kernel reads as many bytes as the first field says, SIZE.
+    // SAFETY: the kernel reads as many bytes as the first field says, the structure's.
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) }).map(drop)
+}
+
+/// struct sched_attr (linux/sched/types.h), its first version.
+#[repr(C)]
+#[derive(Default)]
+struct SchedAttributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+impl SchedAttributes {
+    /// Those of a thread, 0 for this one (sched_getattr(2)).
+    fn of(tid: i32) -> Result<SchedAttributes, Errno> {
+        const SIZE: usize = size_of::<SchedAttributes>();
+        let mut attributes = SchedAttributes::default();
+        // SAFETY: the kernel fills at most SIZE bytes of a live structure of integers.
+        check(unsafe { libc::syscall(libc::SYS_sched_getattr, tid, &raw mut attributes, SIZE, 0) })?;
+        Ok(attributes)
+    }
+}
+
+/// How readily the scheduler runs a thread, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turns {
+    /// SCHED_IDLE, and policies that may be throttled: when no other thread wants to run.
+    Spare,
+    /// SCHED_OTHER and SCHED_BATCH: the nice value, negated.
+    Shared(i32),
+    /// SCHED_FIFO and SCHED_RR: before all others.
+    First,
+}
+
+/// How readily the scheduler runs a thread, 0 for this one.
+///
+/// # Errors
+/// ESRCH for one that is gone; EPERM or ENOSYS where a filter refuses sched_getattr(2).
+pub fn turns(tid: i32) -> Result<Turns, Errno> {
+    let attributes = SchedAttributes::of(tid)?;
+    Ok(match attributes.policy as i32 {
+        libc::SCHED_OTHER | libc::SCHED_BATCH => Turns::Shared(-attributes.nice),
+        libc::SCHED_FIFO | libc::SCHED_RR => Turns::First,
+        _ => Turns::Spare,
+    })
+}
+
+/// The time since boot in clock ticks, as `/proc/PID/stat` has the start of a process
+/// (USER_HZ, 100 a second on every architecture of ours; CLOCK_BOOTTIME).
+pub fn ticks_since_boot() -> u64 {
+    use nix::sys::time::TimeValLike;
+    use nix::time::{ClockId, clock_gettime};
+    const TICK: i64 = 10;
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| (time.num_milliseconds() / TICK) as u64)
 }
 
 /// A prctl with up to two numbers, the rest zero as the newer ones demand.
@@ -266,6 +308,16 @@ fn limit_of(resource: Resource) -> Result<libc::rlimit, Errno> {
         libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::null::<u8>(), &raw mut limit)
     })?;
     Ok(limit)
+}
+
+/// Raises the soft limit of a resource to the hard one, and answers with it.
+///
+/// # Errors
+/// prlimit64(2) fails only where a filter refuses it.
+pub fn raise_limit(resource: Resource) -> Result<u64, Errno> {
+    let most = hard_limit(resource)?.unwrap_or(libc::RLIM_INFINITY);
+    set_limit(resource, most)?;
+    Ok(most)
 }
 
 /// Marks every descriptor from `first` on close-on-exec. Below Linux 5.11, which

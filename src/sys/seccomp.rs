@@ -131,7 +131,11 @@ pub fn answer(listener: &OwnedFd, id: u64, answer: Answer) -> Result<(), Errno> 
 }
 
 /// Answers a notified call with a descriptor of ours, put into the caller's table
-/// in the same step (Linux 5.14).
+/// in the same step, and says by which number (Linux 5.14).
+///
+/// The caller itself puts it there (receive_fd in seccomp_handle_addfd, kernel/seccomp.c), so
+/// this waits until the caller has run. A signal must not break that wait: the caller would
+/// be answered 0 and have nothing.
 ///
 /// # Errors
 /// ENOENT when the caller is gone; EMFILE when its table is full.
@@ -140,29 +144,34 @@ pub fn answer_with_descriptor(
     id: u64,
     fd: impl AsFd,
     close_on_exec: bool,
-) -> Result<(), Errno> {
+) -> Result<i32, Errno> {
+    add_descriptor(listener, id, fd, close_on_exec, ADDFD_FLAG_SEND)
+}
+
+/// Puts a descriptor of ours into the table of a caller that goes on waiting, and says by
+/// which number. Waits as [`answer_with_descriptor`] does. Only where no signal breaks the
+/// caller's own wait (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV): it would call once more, and
+/// have the descriptor twice.
+///
+/// # Errors
+/// As [`answer_with_descriptor`].
+pub fn put_descriptor(listener: &OwnedFd, id: u64, fd: impl AsFd, close_on_exec: bool) -> Result<i32, Errno> {
+    add_descriptor(listener, id, fd, close_on_exec, 0)
+}
+
+fn add_descriptor(
+    listener: &OwnedFd,
+    id: u64,
+    fd: impl AsFd,
+    close_on_exec: bool,
+    flags: u32,
+) -> Result<i32, Errno> {
     let mut addfd = libc::seccomp_notif_addfd {
         id,
-        flags: ADDFD_FLAG_SEND,
+        flags,
         srcfd: fd.as_fd().as_raw_fd() as u32,
         newfd: 0,
         newfd_flags: if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 },
-    };
-    ioctl(listener, NOTIF_ADDFD, &raw mut addfd).map(drop)
-}
-
-/// Puts a descriptor of ours into the table of a caller that still waits, to be closed at
-/// its exec; the number that it has there.
-///
-/// # Errors
-/// ENOENT when the caller is gone; EMFILE when its table is full.
-pub fn add_descriptor(listener: &OwnedFd, id: u64, fd: impl AsFd) -> Result<i32, Errno> {
-    let mut addfd = libc::seccomp_notif_addfd {
-        id,
-        flags: 0,
-        srcfd: fd.as_fd().as_raw_fd() as u32,
-        newfd: 0,
-        newfd_flags: libc::O_CLOEXEC as u32,
     };
     ioctl(listener, NOTIF_ADDFD, &raw mut addfd)
 }

@@ -17,6 +17,8 @@ const BY_THEMSELVES: &[&str] = &[
     "fork-bomb",
     "kill",
     "intrusion",
+    "lease",
+    "listen-often",
     "map-crowd",
     "race",
     "race-map",
@@ -24,6 +26,8 @@ const BY_THEMSELVES: &[&str] = &[
     "race-socket",
     "race-write",
     "replace-honestly",
+    "run-last",
+    "sockets-unread",
 ];
 
 #[test]

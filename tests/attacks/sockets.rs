@@ -17,7 +17,8 @@ in_each_place!(
     other_sockets_are_refused,
     no_option_carries_a_connection_elsewhere,
     a_socket_of_any_name_is_a_file_of_the_profile,
-    events_cannot_be_forged
+    events_cannot_be_forged,
+    sockets_without_end_leave_room_for_others
 );
 
 /// Every kind, by what is exchanged: the address that is connected to, the one that is
@@ -220,4 +221,23 @@ fn events_cannot_be_forged(place: Place) {
         }
     }
     assert_eq!(refused, SINKS.len(), "{place:?}");
+}
+
+/// Nothing is refused here, so what comes of it unconfined is the control: a process that
+/// cannot be read makes thousands, of which it has three at a time; thousands listen.
+fn sockets_without_end_leave_room_for_others(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    let mut profile = profile();
+    profile["network"]["listen"] = json!(["tcp/8080", "tcp/127.0.0.1:7070-7071"]);
+    for options in [&["--mode", "off"][..], &[]] {
+        let (mut held, _site) = serve(place, options, &profile);
+        for (act, came) in [("sockets-unread", "all were made"), ("listen-often", "all listened")] {
+            assert_eq!(make(&held, act), ("ok".to_owned(), came.to_owned()), "{place:?} {options:?} {act}");
+        }
+        assert_eq!(held.get(8080, "/").status, 200, "it serves on");
+        assert_eq!(held.stop().code, 143, "{}", held.stderr());
+        assert_eq!(held.stderr(), "", "nothing is refused");
+    }
 }

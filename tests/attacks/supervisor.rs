@@ -1,6 +1,7 @@
 //! The supervisor as the target: read, written, traced, signalled, starved, deadlocked,
 //! flooded, or robbed of its listener.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -19,6 +20,8 @@ in_each_place!(
     threads_that_exec_at_once_hold_up_nobody,
     a_fork_bomb_ends_at_the_limit,
     forks_at_one_moment_are_counted,
+    a_lease_delays_no_other_call,
+    a_thread_that_runs_last_delays_no_other_call,
     the_end_of_all_is_told
 );
 
@@ -203,6 +206,47 @@ fn forks_at_one_moment_are_counted(place: Place) {
     instances["programs"][0]["instances"] = json!(12);
     all_hold(place, &profile, &CROWDS);
     all_hold(place, &instances, &INSTANCES);
+}
+
+/// With one name that the supervisor makes and opens itself.
+fn with_a_new_file() -> serde_json::Value {
+    let mut profile = site::profile();
+    let files = profile["files"].as_array_mut().expect("a list");
+    files.push(json!({ "path": "/app/new", "allow": ["read", "write", "create", "remove"] }));
+    profile
+}
+
+/// The control is what comes of it without a supervisor. That opens the file too, and must
+/// not wait for the lease; the caller does, as long as it would in the kernel, and then gets
+/// what it would have got there.
+fn a_lease_delays_no_other_call(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    for (options, executed) in [(&["--mode", "off"][..], "ENOEXEC"), (&[][..], "EACCES")] {
+        let (mut held, site) = serve(place, options, &with_a_new_file());
+        // The attacker makes a file here.
+        std::fs::set_permissions(&site.0, PermissionsExt::from_mode(0o777)).expect("ours");
+        for (how, then) in [("open", "ok"), ("truncate", "ok"), ("exec", executed)] {
+            let came = make(&held, &format!("lease?arg=/app/new&arg={how}"));
+            let expected = format!("others are served meanwhile, then {then}");
+            assert_eq!(came, ("ok".to_owned(), expected), "{place:?} {options:?} {how}: {}", held.stderr());
+        }
+        assert_eq!(held.stop().code, 143, "{}", held.stderr());
+    }
+}
+
+/// The descriptor of a file that was made for it, which it has to take itself.
+fn a_thread_that_runs_last_delays_no_other_call(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    let (mut held, site) = serve(place, &[], &with_a_new_file());
+    std::fs::set_permissions(&site.0, PermissionsExt::from_mode(0o777)).expect("ours");
+    let came = make(&held, "run-last?arg=/app/new");
+    let expected = ("ok".to_owned(), "others are served meanwhile".to_owned());
+    assert_eq!(came, expected, "{place:?}: {}", held.stderr());
+    assert_eq!(held.stop().code, 143, "{}", held.stderr());
 }
 
 /// `kill(-1, KILL)` reaches everybody but the first process, which then tells the end.

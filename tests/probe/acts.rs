@@ -16,6 +16,7 @@ mod sockets;
 mod threads;
 mod unread;
 mod users;
+mod waits;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -73,6 +74,7 @@ const ACTS: &[&[(&str, Act)]] = &[
     kernel::ACTS,
     users::ACTS,
     unread::ACTS,
+    waits::ACTS,
 ];
 
 /// The names of all acts.

@@ -1,12 +1,14 @@
 //! execve and execveat: which file would run, and may this caller run it?
 
 use std::ffi::OsString;
-use std::os::fd::AsRawFd;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::later::{Leased, open_now};
 use super::{Judge, Outcome, is_own_shortage, unknown};
 use crate::event::Object;
 use crate::image::{Executable, FileKind, elf};
@@ -27,6 +29,20 @@ struct Wanted {
     target: Target,
     file: resolve::Target,
     args: Option<Args>,
+}
+
+/// Why it is not known which file that is.
+enum Unfound {
+    /// There is none that the kernel would execute.
+    Kernel(Errno),
+    /// It cannot be read while it has a lease.
+    Leased(OwnedFd),
+}
+
+impl From<Errno> for Unfound {
+    fn from(errno: Errno) -> Unfound {
+        Unfound::Kernel(errno)
+    }
 }
 
 /// What would come of an exec, by what the caller's memory says.
@@ -107,7 +123,8 @@ impl Judge {
             // What the kernel refuses by itself is no violation, and its errno is
             // the one that a search along PATH expects: a directory of it may well
             // be closed to this caller.
-            Err(errno) => return unknown(errno),
+            Err(Unfound::Kernel(errno)) => return unknown(errno),
+            Err(Unfound::Leased(file)) => return Outcome::Wait(Leased::read(file)),
         };
         expected.object = Object::program(shown(target.named.clone()));
         // Saved and file-system id become the effective one.
@@ -130,7 +147,11 @@ impl Judge {
             let held = PathBuf::from(format!("/proc/self/fd/{}", file.fd.as_raw_fd()));
             expected.unreadable = file.mode & 0o444 != 0o444 && !self.is_readable(&held, caller);
             // All the rest, where nobody looks at what was started.
-            match self.rest(next, &file, &asked, &memory) {
+            let content = match self.rules.digest(next).map(|_| open_now(&file.fd)) {
+                Some(Err(Errno::EWOULDBLOCK)) => return Outcome::Wait(Leased::read(file.fd)),
+                content => content.and_then(Result::ok),
+            };
+            match self.rest(next, content, &asked, &memory) {
                 Ok(None) => {}
                 Ok(Some(refusal)) => return Outcome::Refuse(refusal),
                 Err(errno) => return unknown(errno),
@@ -149,7 +170,7 @@ impl Judge {
     fn rest(
         &self,
         next: usize,
-        file: &resolve::Target,
+        content: Option<File>,
         asked: &asked::Exec,
         memory: &Memory,
     ) -> Result<Option<Box<Refusal>>, Errno> {
@@ -164,8 +185,7 @@ impl Judge {
         })?;
         Ok(refused.or_else(|| {
             let wanted = self.rules.digest(next)?;
-            let held = format!("/proc/self/fd/{}", file.fd.as_raw_fd());
-            let found = std::fs::File::open(held).ok().and_then(examine::digest);
+            let found = content.and_then(examine::digest);
             (found.as_deref() != Some(wanted)).then(|| self.rules.other_content(next, found))
         }))
     }
@@ -188,7 +208,7 @@ impl Judge {
         asked: &asked::Exec,
         path: PathBuf,
         memory: &Memory,
-    ) -> Result<Wanted, Errno> {
+    ) -> Result<Wanted, Unfound> {
         let (file, canonical) = if path.as_os_str().is_empty() && asked.may_be_empty {
             self.descriptor(asked.dirfd, caller)?
         } else {
@@ -199,9 +219,12 @@ impl Judge {
         // this profile's refusal, and seen.
         let sealed = canonical.as_os_str().as_encoded_bytes().starts_with(b"/memfd:");
         if file.kind != FileKind::Regular || (file.mode & 0o111 == 0 && !sealed) {
-            return Err(Errno::EACCES);
+            return Err(Errno::EACCES.into());
         }
-        let loader = self.is_loader(&file)?;
+        let loader = match self.is_loader(&file) {
+            Err(Errno::EWOULDBLOCK) => return Err(Unfound::Leased(file.fd)),
+            loader => loader?,
+        };
         let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
         let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.scribe.wants_all());
         let args = asks.then(|| asked::args(memory, asked.args, self.rules.arguments()));
@@ -209,7 +232,7 @@ impl Judge {
             Ok(args) => args,
             // The kernel's own copy is judged afterwards.
             Err(_) if self.rules.checks() => None,
-            Err(errno) => return Err(errno),
+            Err(errno) => return Err(errno.into()),
         };
         let target = Target { id: file.id, canonical, named, loader };
         Ok(Wanted { target, file, args })
@@ -245,20 +268,20 @@ impl Judge {
     ///
     /// It is read through the descriptor that is held: by its name another file
     /// might be read for it, or a pipe that keeps the worker for ever.
+    ///
+    /// # Errors
+    /// EWOULDBLOCK where it has a lease; what the supervisor lacks.
     fn is_loader(&mut self, file: &resolve::Target) -> Result<bool, Errno> {
         const MANY: usize = 1024;
         if let Some(known) = self.memory.loaders.get(&file.id) {
             return Ok(*known);
         }
-        let held = format!("/proc/self/fd/{}", file.fd.as_raw_fd());
-        let kind = std::fs::File::open(held).and_then(|file| elf::executable(&file, Arch::THIS));
+        let kind = open_now(&file.fd).and_then(|file| elf::executable(&file, Arch::THIS).map_err(errno));
         let loader = match kind {
             Ok(kind) => kind == Executable::Loader,
-            Err(error) => match errno(error) {
-                own if is_own_shortage(own) => return Err(own),
-                // One that may be executed and not read: what loads others can be read.
-                _ => false,
-            },
+            Err(errno) if is_own_shortage(errno) || errno == Errno::EWOULDBLOCK => return Err(errno),
+            // One that may be executed and not read: what loads others can be read.
+            Err(_) => false,
         };
         if self.memory.loaders.len() >= MANY {
             self.memory.loaders.clear();

@@ -14,6 +14,7 @@ use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
+use super::later::leased;
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
 use crate::image::{FileId, FileKind};
@@ -88,6 +89,9 @@ impl Judge {
             Ok(Ruling::Perform) if found.magic || opening.resolve != 0 => Outcome::Continue,
             Ok(Ruling::Perform) => match self.perform_open(&found, opening, caller) {
                 Ok(fd) => Outcome::Opened(fd, flags & libc::O_CLOEXEC != 0),
+                Err(Hindered::Kernel(Errno::EWOULDBLOCK)) if flags & libc::O_NONBLOCK == 0 => {
+                    leased(found.target, flags)
+                }
                 Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
                 Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
                 Err(Hindered::Came) => return None,
@@ -167,7 +171,10 @@ impl Judge {
             Ok(Ruling::Perform) if found.magic => Outcome::Continue,
             Ok(Ruling::Perform) => match change {
                 Change::Truncate { length } => match self.exceeds(&found, length, caller) {
-                    Ok(false) => self.done(&found, needs, self.perform(&found, &change, caller)),
+                    Ok(false) => match self.perform(&found, &change, caller) {
+                        Err(Hindered::Kernel(Errno::EWOULDBLOCK)) => leased(found.target, libc::O_WRONLY),
+                        performed => self.done(&found, needs, performed),
+                    },
                     Ok(true) => Outcome::Exceeds,
                     Err(errno) => Outcome::Fail(errno),
                 },

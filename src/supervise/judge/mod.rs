@@ -12,6 +12,8 @@ mod deeds;
 mod exec;
 mod files;
 mod fork;
+mod hand_over;
+mod later;
 mod numbers;
 mod perform;
 mod report;
@@ -24,7 +26,7 @@ pub use startup::Watch;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -32,7 +34,7 @@ use nix::errno::Errno;
 use super::caller::{Caller, Identity, Memory, UNREADABLE};
 use super::families::Families;
 use super::forks::Forks;
-use super::held::Held;
+use super::held::{Held, Socket};
 use super::inodes::Inodes;
 use super::kept::Kept;
 use super::listener;
@@ -50,6 +52,8 @@ use crate::profile::OnViolation;
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::signal::{self, Mask};
 use crate::syscalls;
+use hand_over::{Handed, Pace};
+use later::{Later, Leased};
 use sockets::Deed;
 
 /// What becomes of a call.
@@ -64,6 +68,10 @@ enum Outcome {
     Done(i64),
     /// The supervisor opened it; and whether it closes at an exec.
     Opened(OwnedFd, bool),
+    /// The supervisor made this socket, and has a copy; and whether it closes at an exec.
+    Made(Socket, bool),
+    /// It is decided once a file has no lease.
+    Wait(Leased),
     /// The supervisor does it, however long that takes, and answers then.
     Delegate(Box<Deed>),
     /// The kernel goes on with it, and what comes of it is looked at.
@@ -142,6 +150,8 @@ pub struct Remembered {
     /// As many processes as there are at most, with pending forks.
     processes: u32,
     forks: Forks,
+    pace: Pace,
+    later: Later,
     /// The notified call that is being decided.
     waiting: u64,
 }
@@ -157,6 +167,7 @@ impl Judge {
     /// Answers until nobody uses the filter any more, or until that cannot be done:
     /// then the listener is closed, so that nobody waits for ever.
     pub fn run(mut self) {
+        self.raise_limit();
         if let Err((what, errno)) = self.answer_all() {
             (self.requests)(Request::Failed(what, errno));
             // Who is seized would end with this thread.
@@ -169,6 +180,18 @@ impl Judge {
     /// Closes all that is held.
     fn give_up(self) -> Option<Tracer> {
         self.tracer
+    }
+
+    /// The copies of sockets may need more descriptors than a soft limit grants. The app was
+    /// forked before, with its own.
+    fn raise_limit(&self) {
+        if !self.rules.policy().makes_sockets {
+            return;
+        }
+        match crate::sys::process::raise_limit(libc::RLIMIT_NOFILE) {
+            Ok(limit) => self.held.lock().unwrap_or_else(PoisonError::into_inner).limit(limit),
+            Err(errno) => tracing::debug!(%errno, "the limit on descriptors stays"),
+        }
     }
 
     fn answer_all(&mut self) -> Result<(), Failed> {
@@ -193,17 +216,25 @@ impl Judge {
     fn wait(&mut self) -> Result<bool, Failed> {
         loop {
             self.hear();
+            self.decide_ended()?;
+            let has_next = self.memory.later.has_next();
+            let timeout = if has_next { Some(Duration::ZERO) } else { self.timeout() };
             let ears = self.startup.iter().filter_map(|watch| watch.ears.as_ref()).flat_map(Ears::fds);
+            let ears = ears.chain(self.memory.later.bell());
             let bell = self.tracer.as_ref().map(Tracer::bell);
             let mask = if bell.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL };
-            let heard = listener::wait(&self.listener, bell, ears, self.timeout(), mask)
+            let heard = listener::wait(&self.listener, bell, ears, timeout, mask)
                 .map_err(|errno| ("waiting for a notified call", errno))?;
             self.follow_startup();
             if heard.bell || heard.signal {
                 self.follow(heard.signal);
             }
-            if heard.call {
+            if heard.call && self.memory.later.lets_pass() {
                 return Ok(true);
+            }
+            if has_next {
+                self.decide_next()?;
+                continue;
             }
             if heard.over {
                 return Ok(false);
@@ -232,6 +263,9 @@ impl Judge {
                 Conclusion::Answer(Answer::Continue)
             }
             Ok(mut caller) => {
+                if self.is_postponed(request, &call, &caller) {
+                    return Ok(());
+                }
                 caller.handed = self.tracer.as_mut().and_then(|tracer| tracer.handed(tid, notified));
                 let outcome = self.judge(&call, &caller);
                 if !self.waits()? {
@@ -242,10 +276,15 @@ impl Judge {
                 {
                     return Ok(());
                 }
-                if caller.handed.is_some() {
-                    self.tracer.iter_mut().for_each(|tracer| tracer.decided(tid));
+                match outcome {
+                    Outcome::Wait(leased) => self.wait_for_lease(leased, request, &caller),
+                    outcome => {
+                        if caller.handed.is_some() {
+                            self.tracer.iter_mut().for_each(|tracer| tracer.decided(tid));
+                        }
+                        self.conclude(outcome, &call, &caller)
+                    }
                 }
-                self.conclude(outcome, &call, &caller)
             }
             Err(_) if !self.waits()? => return Ok(()),
             // Without /proc, or out of descriptors, nothing is known of the caller.
@@ -256,13 +295,8 @@ impl Judge {
         };
         let answered = match outcome {
             Conclusion::Answer(answer) => seccomp::answer(&self.listener, request.id, answer),
-            Conclusion::Hand(fd, close) => {
-                seccomp::answer_with_descriptor(&self.listener, request.id, &fd, close).or_else(|errno| {
-                    // The caller's table is full; it waits for an answer all the same.
-                    seccomp::answer(&self.listener, request.id, Answer::Fail(errno))
-                })
-            }
             Conclusion::Exceeds(caller) => self.exceeds_limit(request.id, &caller),
+            Conclusion::Hand(handed) => self.hand_over(request, handed),
             Conclusion::Nothing => Ok(()),
         };
         match answered {
@@ -303,7 +337,8 @@ impl Judge {
         let special = match name {
             "execve" | "execveat" => {
                 let outcome = self.exec(call, caller);
-                if self.audit || matches!(outcome, Outcome::Continue | Outcome::Watch(_)) {
+                let goes_on = matches!(outcome, Outcome::Continue | Outcome::Watch(_));
+                if goes_on || (self.audit && !matches!(outcome, Outcome::Wait(_))) {
                     self.memory.kept.executes(caller);
                 }
                 outcome
@@ -340,6 +375,8 @@ impl Judge {
             | Outcome::Watch(_)
             | Outcome::Done(_)
             | Outcome::Opened(..)
+            | Outcome::Made(..)
+            | Outcome::Wait(_)
             | Outcome::Delegate(_)
             | Outcome::Unread
                 if self.rules.access(name).is_none() && !self.is_launch(caller) =>
@@ -491,7 +528,15 @@ impl Judge {
             Outcome::Exceeds => Conclusion::Exceeds(caller.clone()),
             Outcome::Fail(errno) => Conclusion::Answer(Answer::Fail(errno)),
             Outcome::Done(value) => Conclusion::Answer(Answer::Value(value)),
-            Outcome::Opened(fd, close) => Conclusion::Hand(fd, close),
+            Outcome::Opened(fd, close) => {
+                Conclusion::Hand(Handed { fd: Arc::new(fd), close, process: caller.tgid, socket: None })
+            }
+            Outcome::Made(socket, close) => {
+                let Socket { fd, inode, .. } = socket;
+                Conclusion::Hand(Handed { fd, close, process: caller.tgid, socket: Some(inode) })
+            }
+            // Where it is the kernel that decides in the end, it waits as well.
+            Outcome::Wait(_) => Conclusion::Answer(Answer::Continue),
             Outcome::Tell(refusal) => {
                 self.report(&refusal, caller, self.told_action());
                 Conclusion::Answer(Answer::Continue)
@@ -575,7 +620,7 @@ type Failed = (&'static str, Errno);
 
 enum Conclusion {
     Answer(Answer),
-    Hand(OwnedFd, bool),
+    Hand(Handed),
     Exceeds(Caller),
     Nothing,
 }

@@ -22,7 +22,7 @@ use super::{Conclusion, Judge, Outcome, unknown};
 use crate::profile::Rights;
 use crate::supervise::caller::{Caller, UNREADABLE, unreadable};
 use crate::supervise::handed::Wanted;
-use crate::supervise::held::{Held, Kind, Socket, inode_of};
+use crate::supervise::held::{Held, Kind, Socket, forget_closed_listeners, inode_of};
 use crate::supervise::resolve::Found;
 use crate::supervise::verdict::call::Call;
 use crate::supervise::verdict::file::Ruling;
@@ -68,13 +68,9 @@ impl Judge {
         let made = self
             .identity
             .become_caller(caller, || sys::socket::make(family, kind | libc::SOCK_CLOEXEC, protocol));
-        let theirs = made.and_then(|socket| {
-            let theirs = socket.try_clone().map_err(|error| sys::errno(&error))?;
-            self.held().hold(socket, is, &self.identity)?;
-            Ok(theirs)
-        });
-        match theirs {
-            Ok(theirs) => Outcome::Opened(theirs, kind & libc::SOCK_CLOEXEC != 0),
+        let held = made.and_then(|socket| self.held().hold(socket, is, caller.tgid, &self.identity));
+        match held {
+            Ok(socket) => Outcome::Made(socket, kind & libc::SOCK_CLOEXEC != 0),
             Err(errno) => Outcome::Fail(errno),
         }
     }
@@ -175,7 +171,9 @@ impl Judge {
         match self.inode(caller, fd) {
             Ok(inode) => self.held().of(inode).ok_or_else(|| Outcome::Refuse(self.rules.strange(direction))),
             Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => Err(Outcome::Fail(errno)),
-            Err(UNREADABLE) => Err(Outcome::Unread),
+            Err(UNREADABLE) if self.tracer.is_some() => Err(Outcome::Unread),
+            // Its descriptors cannot be read, but which one it got is known.
+            Err(UNREADABLE) => self.held().handed_as(caller.tgid, fd).ok_or(Outcome::Unread),
             Err(_) => Err(Outcome::Refuse(self.rules.strange(direction))),
         }
     }
@@ -243,7 +241,7 @@ impl Judge {
         let bound = match bound {
             // By one, perhaps, that the app has closed.
             Err(Errno::EADDRINUSE) => {
-                self.held().forget_closed(&self.identity);
+                self.held().free_addresses(&self.identity);
                 let address = place.as_ref().map_or(&bytes, |place| &place.address);
                 self.identity.become_caller(caller, || sys::socket::bind(&socket.fd, address))
             }
@@ -366,13 +364,20 @@ impl Judge {
         let (identity, caller, id) = (self.identity.clone(), caller.clone(), self.memory.waiting);
         let started = DEEDS.start(Box::new(move || {
             let done = identity.as_peer(&caller, || deed.perform());
-            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-            match (done, &deed.act) {
-                (Ok(()), Act::Listen(_)) => held.listens(deed.socket.inode),
-                (Ok(()) | Err(Errno::EINPROGRESS), Act::Connect { .. }) => held.let_go(deed.socket.inode),
-                _ => {}
+            let listening = {
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                match (done, &deed.act) {
+                    (Ok(()), Act::Listen(_)) => held.listens(deed.socket.inode),
+                    (Ok(()) | Err(Errno::EINPROGRESS), Act::Connect { .. }) => {
+                        held.let_go(deed.socket.inode);
+                        None
+                    }
+                    _ => None,
+                }
+            };
+            if let Some(listening) = listening {
+                forget_closed_listeners(&held, &listening);
             }
-            drop(held);
             // Nothing of it is left that would keep it open after the app has closed it.
             drop(deed);
             let answer = done.map_or_else(Answer::Fail, |()| Answer::Value(0));

@@ -106,7 +106,7 @@ impl Tracer {
         let handed = self.handed(tid, notified).ok_or(Errno::EPERM)?;
         let listener = self.listener.clone().ok_or(Errno::EPERM)?;
         let (ours, theirs) = socket::pair()?;
-        let theirs = seccomp::add_descriptor(&listener, request.id, &theirs)?;
+        let theirs = seccomp::put_descriptor(&listener, request.id, &theirs, true)?;
         ptrace::interrupt(tid)?;
         let way = self.way();
         let script = Script::new(wanted, way, theirs);
