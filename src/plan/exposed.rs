@@ -25,10 +25,15 @@ pub(super) fn withhold(granted: &mut Granted<'_>) {
         let Some(rule) = granted.rules.get_mut(&in_order(&path)) else { continue };
         if rule.rights.intersects(moves) {
             rule.rights &= !moves;
+            // The kernel takes no rule without a right.
+            let is_empty = rule.rights.is_empty();
             granted.notes.push(format!(
                 "{outer}: {} around what {inner} grants more on: the supervisor makes, moves and removes names there, so that nothing is moved to where it would be granted at the next start",
                 path.display()
             ));
+            if is_empty {
+                granted.rules.remove(&in_order(&path));
+            }
         }
     }
 }
@@ -100,6 +105,12 @@ mod tests {
             assert!(rights.contains(AccessFs::MakeDir | AccessFs::MakeSym | AccessFs::ReadFile), "{inner}");
             assert!(plan.notes.iter().any(|note| note.contains("/files/1 grants more")), "{:?}", plan.notes);
         }
+        let removes = plan(
+            &image(),
+            r#"{"path": "/data", "allow": ["remove"]}, {"path": "/data/secret", "allow": ["write"]}"#,
+        );
+        let rules = &removes.landlock.as_ref().expect("a domain").rules;
+        assert!(rules.iter().all(|rule| !rule.rights.is_empty()), "the kernel takes no rule without a right");
         let old = with_kernel(
             &image(),
             &format!(r#"{outer}, {{"path": "/data/new", "allow": ["write", "create"]}}"#),
