@@ -25,10 +25,15 @@ pub(super) fn withhold(granted: &mut Granted<'_>) {
         let Some(rule) = granted.rules.get_mut(&in_order(&path)) else { continue };
         if rule.rights.intersects(moves) {
             rule.rights &= !moves;
+            // The kernel takes no rule without a right.
+            let is_empty = rule.rights.is_empty();
             granted.notes.push(format!(
                 "{outer}: {} around what {inner} grants more on: the supervisor makes, moves and removes names there, so that nothing is moved to where it would be granted at the next start",
                 path.display()
             ));
+            if is_empty {
+                granted.rules.remove(&in_order(&path));
+            }
         }
     }
 }
@@ -38,8 +43,7 @@ pub(super) fn withhold(granted: &mut Granted<'_>) {
 fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
     let mut around: HashMap<&Path, Vec<usize>> = HashMap::new();
     for (index, grant) in granted.grants.iter().enumerate() {
-        // What has exceptions is `@elsewhere`, which grants all.
-        if !grant.exact && grant.rights.intersects(NAMES) && grant.except.is_empty() {
+        if !grant.exact && grant.rights.intersects(NAMES) {
             around.entry(&grant.path).or_default().push(index);
         }
     }
@@ -50,10 +54,14 @@ fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
     }
     for inner in &granted.grants {
         let own = inner.rights.without(NAMES);
-        for above in inner.path.ancestors().skip(1) {
-            for outer in around.get(above).into_iter().flatten().map(|index| &granted.grants[*index]) {
-                if !outer.rights.contains(own) && seen.insert(above) {
-                    exposed.insert(above.to_owned(), (inner.rule.clone(), outer.rule.clone()));
+        for (depth, above) in inner.path.ancestors().skip(1).enumerate() {
+            let mut outer = around.get(above).into_iter().flatten().map(|index| &granted.grants[*index]);
+            let Some(outer) = outer.find(|outer| !outer.rights.contains(own)) else { continue };
+            // A directory that was walked gives what is below it its rights one by one.
+            let is_walked = |path: &Path| granted.rules.get(&in_order(path)).is_some_and(|rule| rule.walked);
+            for path in inner.path.ancestors().skip(1).take(depth + 1) {
+                if (path == above || is_walked(path)) && seen.insert(path) {
+                    exposed.insert(path.to_owned(), (inner.rule.clone(), outer.rule.clone()));
                 }
             }
         }
@@ -97,6 +105,12 @@ mod tests {
             assert!(rights.contains(AccessFs::MakeDir | AccessFs::MakeSym | AccessFs::ReadFile), "{inner}");
             assert!(plan.notes.iter().any(|note| note.contains("/files/1 grants more")), "{:?}", plan.notes);
         }
+        let removes = plan(
+            &image(),
+            r#"{"path": "/data", "allow": ["remove"]}, {"path": "/data/secret", "allow": ["write"]}"#,
+        );
+        let rules = &removes.landlock.as_ref().expect("a domain").rules;
+        assert!(rules.iter().all(|rule| !rule.rights.is_empty()), "the kernel takes no rule without a right");
         let old = with_kernel(
             &image(),
             &format!(r#"{outer}, {{"path": "/data/new", "allow": ["write", "create"]}}"#),
