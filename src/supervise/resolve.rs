@@ -54,7 +54,7 @@ impl Found {
         }
         let own = if self.name == "." { Some(&*self.canonical) } else { self.canonical.parent() };
         let within = own.and_then(|own| own.strip_prefix(place).ok()).ok_or(Errno::ENOENT)?;
-        let mut at = self.parent.try_clone().map_err(|error| super::caller::errno(error))?;
+        let mut at = self.parent.try_clone().map_err(super::caller::errno)?;
         for _ in within.components() {
             at = match openat(&at, "..", directory(), Mode::empty()) {
                 // Whose directory the supervisor may not search, for want of a capability.
