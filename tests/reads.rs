@@ -1,5 +1,8 @@
 //! Reads where something is mounted: this program again, in a mount namespace of its own.
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,6 +30,9 @@ exec "$2" --exact in_the_namespace --nocapture --ignored
 
 #[test]
 fn mounts_are_watched_and_a_file_may_be_one() {
+    if !skip::namespaces() {
+        return;
+    }
     let dir = tempfile::tempdir().expect("a directory");
     let root = dir.path().canonicalize().expect("it is there");
     let itself = std::env::current_exe().expect("a test knows its path");

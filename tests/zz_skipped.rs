@@ -55,7 +55,7 @@ fn line(skipped: &BTreeMap<String, BTreeSet<String>>) -> String {
     match skipped.len() {
         0 => "SKIPPED: no test".to_owned(),
         count => format!(
-            "SKIPPED: {count} tests: {}; scripts/test installs what it can, and names the rest",
+            "SKIPPED: {count} in all: {}; scripts/test installs what it can, and names the rest",
             each.join(", ")
         ),
     }

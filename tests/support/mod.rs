@@ -74,6 +74,8 @@ pub fn can_run(place: Place, programs: &[&str]) -> bool {
         Some("root, to look into containers".to_owned())
     } else if place != Place::UserNamespace && !docker() {
         Some("a Docker engine".to_owned())
+    } else if place == Place::UserNamespace && !skip::can_unshare() {
+        Some(skip::NAMESPACES.to_owned())
     } else {
         programs.iter().find(|program| !Path::new(program).exists()).map(|program| (*program).to_owned())
     };

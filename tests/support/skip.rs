@@ -49,19 +49,28 @@ pub fn is_root() -> bool {
     root
 }
 
+/// What a test lacks where no namespaces can be made.
+pub const NAMESPACES: &str = "user, pid and mount namespaces";
+
 /// Whether user, pid and mount namespaces can be made here; else the test that calls this
 /// is skipped.
 pub fn namespaces() -> bool {
+    let there = can_unshare();
+    if !there {
+        skip(NAMESPACES);
+    }
+    there
+}
+
+/// Whether user, pid and mount namespaces can be made here: a container's runtime and a
+/// chroot refuse them.
+pub fn can_unshare() -> bool {
     static THERE: OnceLock<bool> = OnceLock::new();
-    let there = *THERE.get_or_init(|| {
+    *THERE.get_or_init(|| {
         let mut unshare = Command::new("unshare");
         unshare.args(["-Urpfm", "--mount-proc", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
         unshare.status().is_ok_and(|status| status.success())
-    });
-    if !there {
-        skip("user, pid and mount namespaces");
-    }
-    there
+    })
 }
 
 fn note(test: &str, what: &str) -> std::io::Result<()> {
