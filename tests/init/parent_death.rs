@@ -47,6 +47,9 @@ fn it_passes_on_that_its_own_parent_has_died() {
 /// that is asked for afterwards would never come.
 #[test]
 fn a_parent_that_dies_first_is_noticed() {
+    if !harness::skip::has("/usr/bin/strace") {
+        return;
+    }
     let mut shell = command("/bin/sh");
     let line = "strace -D -o /dev/null -e trace=getppid -e inject=getppid:delay_exit=2000000:when=1 \
                 \"$0\" --mode off -p USR1 -- \"$1\" signals 10 0 & echo $!; read _";

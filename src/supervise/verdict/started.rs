@@ -160,8 +160,8 @@ impl Rulebook {
         // What an interpreter was not allowed to run says more than that it is none. A
         // variable is refused of a script that was allowed otherwise.
         let is_program = !self.entries(started.id, &started.canonical, false).is_empty();
-        let says_more = |refusal: &Box<Refusal>| !is_program || refusal.kind == Kind::Environment;
-        Ok(Err(refused.filter(says_more).unwrap_or(own)))
+        let refused = refused.filter(|refusal| !is_program || refusal.kind == Kind::Environment);
+        Ok(Err(refused.unwrap_or(own)))
     }
 
     /// As the program that the mapped file is.
