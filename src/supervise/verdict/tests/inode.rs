@@ -46,7 +46,10 @@ fn what_comes_to_a_tracked_name_is_made_by_the_supervisor() {
     let make = |rules: &Rulebook, path: &str| ask(rules, path, None, Rights::CREATE, owns(Rights::NONE));
     let key = "/data/private/key";
     assert_eq!(make(&rules(NAMED), key), Ruling::Perform);
-    assert_eq!(make(&rules(NAMED), "/data/private/other"), Ruling::Kernel);
+    // And so is what is around it, from where it could be moved there.
+    assert_eq!(make(&rules(NAMED), "/data/private/other"), Ruling::Perform);
+    let alone = rules(r#""files": [{"path": "/data", "allow": ["read", "create", "remove"]}]"#);
+    assert_eq!(make(&alone, "/data/private/other"), Ruling::Kernel);
     let keys = format!(r#""programs": [{{"path": "/app/server", "entry": true}}], {NAMED}"#);
     // Without Landlock too, and never in audit or where it cannot hand over.
     assert_eq!(make(&rules_on(&keys, 6, 18, Mode::Audit), key), Ruling::Kernel);
