@@ -6,7 +6,9 @@ use std::process::Command;
 use crate::acts::ACTS;
 use crate::attack::Attack;
 use crate::support::probe;
-use crate::{environment, injection, kernel, names, programs, races, restarts, sockets, supervisor, unread, users};
+use crate::{
+    environment, injection, kernel, names, programs, races, restarts, sockets, supervisor, unread, users,
+};
 
 const DOCUMENT: &str = include_str!("../../docs/attacks.md");
 

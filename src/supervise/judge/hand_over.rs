@@ -14,12 +14,14 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::Judge;
-use super::later::For;
+use super::later::{For, Then};
 use crate::supervise::caller::Caller;
+use crate::supervise::handed::Wanted;
 use crate::supervise::held::Held;
 use crate::supervise::verdict::call::Call;
 use crate::sys::process::{self, Turns};
 use crate::sys::seccomp::{self, Answer, Request};
+use crate::sys::socket;
 
 /// A caller that takes longer is late.
 const LATE: Duration = Duration::from_millis(50);
@@ -94,12 +96,79 @@ impl Judge {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => tracing::error!(%errno, "handing a descriptor over"),
             }
-            None
+            Then::Nothing
         });
         started.or_else(|errno| {
             tracing::error!(%errno, "no thread can hand a descriptor over");
             seccomp::answer(&self.listener, id, Answer::Fail(Errno::ENOMEM))
         })
+    }
+
+    /// Has a caller hand out what is missing for the decision, if it can: its call is decided
+    /// then. It is given a socket for that, for which it has to run.
+    pub(super) fn has_handed_out(&mut self, request: &Request, caller: &Caller) -> bool {
+        let wanted = caller.handed.as_ref().and_then(|handed| handed.take_wanted());
+        let (Some(wanted), false) = (wanted, self.memory.later.in_vain) else { return false };
+        if !self.tracer.as_mut().is_some_and(|tracer| tracer.may_hand_out(caller.tid)) {
+            return false;
+        }
+        let process = caller.tgid;
+        if self.memory.pace.is_slow(process::turns(caller.tid), process, Instant::now()) {
+            return self.hands_out_later(request, wanted);
+        }
+        let begun = Instant::now();
+        let (ours, theirs) = match self.give_socket(request) {
+            Ok(given) => given,
+            Err(errno) => {
+                tracing::debug!(tid = caller.tid, %errno, "is given no socket");
+                return false;
+            }
+        };
+        self.memory.pace.took(process, begun, Instant::now());
+        self.hands_out(request, wanted, ours, theirs)
+    }
+
+    /// One end of a pair of sockets, of which the caller gets the other: by which number.
+    fn give_socket(&self, request: &Request) -> Result<(OwnedFd, i32), Errno> {
+        let (ours, theirs) = socket::pair()?;
+        Ok((ours, seccomp::put_descriptor(&self.listener, request.id, &theirs, true)?))
+    }
+
+    /// The same where the caller may take its time before it runs.
+    fn hands_out_later(&mut self, request: &Request, wanted: Wanted) -> bool {
+        let (listener, request) = (Arc::clone(&self.listener), *request);
+        let later = &mut self.memory.later;
+        if later.is_full(For::Caller) {
+            let waits = |id| seccomp::still_valid(&listener, id) != Ok(false);
+            later.postpone(For::Caller, request, waits);
+            return true;
+        }
+        let started = socket::pair().and_then(|(ours, theirs)| {
+            later.start(For::Caller, move || {
+                let theirs = seccomp::put_descriptor(&listener, request.id, &theirs, true);
+                Then::HandOut(request, wanted, ours, theirs)
+            })
+        });
+        if let Err(errno) = started {
+            tracing::error!(%errno, "no thread can give a caller a socket");
+        }
+        started.is_ok()
+    }
+
+    /// The caller begins to hand out, on the socket that it has by the number `theirs`.
+    pub(super) fn hands_out(
+        &mut self,
+        request: &Request,
+        wanted: Wanted,
+        ours: OwnedFd,
+        theirs: i32,
+    ) -> bool {
+        let Some(tracer) = &mut self.tracer else { return false };
+        let begun = tracer.hand_out(request, wanted, ours, theirs);
+        if let Err(errno) = begun {
+            tracing::debug!(tid = request.pid, %errno, "hands nothing out");
+        }
+        begun.is_ok()
     }
 
     /// Whether a call that may end in handing over waits for its turn, undecided, since its

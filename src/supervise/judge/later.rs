@@ -22,6 +22,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::{Conclusion, Failed, Judge, Outcome};
 use crate::plan::LATER_THREADS;
 use crate::supervise::caller::Caller;
+use crate::supervise::handed::Wanted;
 use crate::supervise::listener;
 use crate::sys;
 use crate::sys::seccomp::{self, Answer, Request};
@@ -92,7 +93,7 @@ pub(super) struct Later {
     /// The call at hand has waited for its turn.
     pub in_turn: bool,
     /// A thread could not wait for what the call at hand waits for.
-    in_vain: bool,
+    pub in_vain: bool,
 }
 
 #[derive(Default)]
@@ -111,8 +112,17 @@ struct Desk {
 
 struct Ended {
     line: For,
-    /// The call to be decided anew, and the file that has no lease while it is open.
-    again: Option<(Request, Result<File, Errno>)>,
+    then: Then,
+}
+
+/// What follows once a thread has waited.
+pub(super) enum Then {
+    /// The call is answered.
+    Nothing,
+    /// It is decided anew, while the file that had a lease is open.
+    Decide(Request, Result<File, Errno>),
+    /// The caller has the socket on which it [hands something out](super::super::trace).
+    HandOut(Request, Wanted, OwnedFd, Result<i32, Errno>),
 }
 
 impl Later {
@@ -138,11 +148,7 @@ impl Later {
     ///
     /// # Errors
     /// EAGAIN, ENOMEM, EMFILE where there is no room for it.
-    pub fn start(
-        &mut self,
-        line: For,
-        wait: impl FnOnce() -> Option<(Request, Result<File, Errno>)> + Send + 'static,
-    ) -> Result<(), Errno> {
+    pub fn start(&mut self, line: For, wait: impl FnOnce() -> Then + Send + 'static) -> Result<(), Errno> {
         let desk = match &self.desk {
             Some(desk) => Arc::clone(desk),
             None => {
@@ -151,8 +157,8 @@ impl Later {
             }
         };
         let waits = move || {
-            let again = wait();
-            desk.ended.lock().unwrap_or_else(PoisonError::into_inner).push(Ended { line, again });
+            let then = wait();
+            desk.ended.lock().unwrap_or_else(PoisonError::into_inner).push(Ended { line, then });
             if let Err(errno) = desk.bell.write(1) {
                 tracing::error!(%errno, "the deciding thread could not be woken");
             }
@@ -210,9 +216,22 @@ impl Later {
 impl Judge {
     /// Decides the calls that need not wait any more.
     pub(super) fn decide_ended(&mut self) -> Result<(), Failed> {
-        for Ended { again, .. } in self.memory.later.ended() {
-            let Some((request, opened)) = again else { continue };
-            self.memory.later.in_vain = opened.is_err();
+        for Ended { then, .. } in self.memory.later.ended() {
+            // What is open stays so while the call is decided.
+            let (request, _opened, in_vain) = match then {
+                Then::Nothing => continue,
+                Then::Decide(request, opened) => {
+                    let in_vain = opened.is_err();
+                    (request, opened.ok(), in_vain)
+                }
+                Then::HandOut(request, wanted, ours, theirs) => {
+                    if theirs.is_ok_and(|theirs| self.hands_out(&request, wanted, ours, theirs)) {
+                        continue;
+                    }
+                    (request, None, true)
+                }
+            };
+            self.memory.later.in_vain = in_vain;
             let decided = self.decide_now(&request);
             self.memory.later.in_vain = false;
             decided?;
@@ -262,7 +281,7 @@ impl Judge {
             } else {
                 leased.open(0)
             };
-            Some((request, opened))
+            Then::Decide(request, opened)
         });
         match started {
             Ok(()) => Conclusion::Nothing,
@@ -307,7 +326,7 @@ mod tests {
             let gone = Arc::clone(&gone);
             let wait = move || {
                 gone.lock().expect("no panic").recv().expect("a word");
-                None
+                Then::Nothing
             };
             later.start(For::Caller, wait).expect("a thread");
         }

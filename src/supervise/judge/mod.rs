@@ -459,21 +459,6 @@ impl Judge {
         if traces { Outcome::Watch(what) } else { Outcome::Continue }
     }
 
-    /// Whether the caller hands out what was missing, and makes its call again.
-    fn has_handed_out(&mut self, request: &seccomp::Request, caller: &Caller) -> bool {
-        let Some(wanted) = caller.handed.as_ref().and_then(|handed| handed.take_wanted()) else {
-            return false;
-        };
-        let Some(tracer) = &mut self.tracer else { return false };
-        match tracer.hand_out(request, wanted) {
-            Ok(()) => true,
-            Err(errno) => {
-                tracing::debug!(tid = caller.tid, %errno, "hands nothing out");
-                false
-            }
-        }
-    }
-
     /// Opens the memory of a caller that is about to change its ids.
     fn keep(&mut self, caller: &Caller) {
         let Remembered { kept, waiting, .. } = &mut self.memory;

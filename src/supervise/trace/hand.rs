@@ -93,20 +93,29 @@ impl Tracer {
         })
     }
 
-    /// Has a thread hand out something for its call, which it then makes again.
+    /// Whether a thread can hand something out.
+    pub fn may_hand_out(&mut self, tid: i32) -> bool {
+        self.is_seized(tid) && !self.handings.contains_key(&tid)
+    }
+
+    /// Has a thread hand out something for its call, which it then makes again. It sends it
+    /// on the socket that it has by the number `theirs`; `ours` is the other end.
     ///
     /// # Errors
-    /// It is not traced, or there is no descriptor left for it; its call still waits.
-    pub fn hand_out(&mut self, request: &seccomp::Request, wanted: Wanted) -> Result<(), Errno> {
+    /// It is not traced; its call still waits.
+    pub fn hand_out(
+        &mut self,
+        request: &seccomp::Request,
+        wanted: Wanted,
+        ours: OwnedFd,
+        theirs: i32,
+    ) -> Result<(), Errno> {
         let tid = request.pid as i32;
         let notified = (request.data.nr as u32, request.data.args);
-        if !self.is_seized(tid) || self.handings.contains_key(&tid) {
+        if !self.may_hand_out(tid) {
             return Err(Errno::EPERM);
         }
         let handed = self.handed(tid, notified).ok_or(Errno::EPERM)?;
-        let listener = self.listener.clone().ok_or(Errno::EPERM)?;
-        let (ours, theirs) = socket::pair()?;
-        let theirs = seccomp::put_descriptor(&listener, request.id, &theirs, true)?;
         ptrace::interrupt(tid)?;
         let way = self.way();
         let script = Script::new(wanted, way, theirs);

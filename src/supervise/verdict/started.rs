@@ -219,7 +219,8 @@ impl Rulebook {
         let judged = self.exec(caller, &target, called);
         // Of what was left out nobody knows what it is.
         let crowded = || fresh.crowded.then(|| other_variable("too many variables".into(), None));
-        let other = || self.variable_for_interpreters(&fresh.environment).or_else(crowded).map_or(Ok(()), Err);
+        let other =
+            || self.variable_for_interpreters(&fresh.environment).or_else(crowded).map_or(Ok(()), Err);
         Ok(Some((script, judged.and_then(|entry| other().map(|()| entry)))))
     }
 
