@@ -364,7 +364,15 @@ fn watch(
     let events = Arc::clone(&scribe);
     let killable = plan.kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
     let tracer = plan.traces().then(|| Tracer::new(Arc::clone(&rules), killable));
-    let mut tracer = tracer.transpose().map_err(|errno| format!("the check after the exec: {errno}"))?;
+    let mut tracer = match tracer.transpose() {
+        Ok(tracer) => tracer,
+        Err(errno) if plan.checks => return Err(format!("the check after the exec: {errno}")),
+        // Then who cannot be read is refused.
+        Err(errno) => {
+            tracing::warn!(%errno, "no process can be traced");
+            None
+        }
+    };
     let desk = tracer.as_ref().map(Tracer::desk);
     let inodes = Inodes::at_start(&rules).map_err(|errno| format!("the files that are granted: {errno}"))?;
     Ok(Watch {

@@ -126,6 +126,7 @@ pub const CALLS: &[Call] = &[
     but(call("getegid", HeldTighter), &[(Errno::EPERM, Runtime)]),
     but(call("geteuid", HeldTighter), &[(Errno::EPERM, Runtime)]),
     call("getgroups", Refused("groups")),
+    call("eventfd2", Held),
     call("getpid", Unsaid("/proc is another pid namespace's")),
     call("gettid", Held),
     call("newfstatat", Refused("landlock")),

@@ -113,7 +113,6 @@ pub struct Tracer {
     app: i32,
     /// PID 1.
     me: i32,
-    own: [u32; 2],
     desk: Arc<Desk>,
     listener: Option<Arc<OwnedFd>>,
     /// The wait for an answer is not broken by an interrupt.
@@ -136,14 +135,13 @@ impl Tracer {
     /// that only a kill breaks a wait for an answer.
     ///
     /// # Errors
-    /// The own ids are not told, or there is no descriptor left.
+    /// There is no descriptor left, or eventfd(2) is refused.
     pub fn new(rules: Arc<Rulebook>, killable: bool) -> Result<Tracer, Errno> {
         Ok(Tracer {
             rules,
             identity: Identity::own()?,
             app: 0,
             me: nix::unistd::getpid().as_raw(),
-            own: [nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw()],
             desk: Arc::new(Desk::new()?),
             listener: None,
             killable,

@@ -34,10 +34,11 @@ impl Tracer {
         caller: &Caller,
         act: impl Fn() -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let [uid, gid] = self.own;
         let theirs = [caller.uids[0], caller.gids[0]];
+        let own = || [nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw()];
         match act() {
-            Err(Errno::EPERM) if theirs != self.own => {
+            Err(Errno::EPERM) if theirs != own() => {
+                let [uid, gid] = own();
                 let answer = credentials::set_real_ids(theirs[0], theirs[1]).and_then(|()| act());
                 if let Err(errno) = credentials::set_real_ids(uid, gid) {
                     // It would judge, and be judged, as somebody else.
