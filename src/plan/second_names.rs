@@ -8,14 +8,16 @@
 //! be is refused, by Landlock and by the supervisor.
 //!
 //! Not looked for are other names of files below a directory of programs (`beneath`) or
-//! libraries, since these are not looked at one by one.
+//! libraries, since these are not looked at one by one. And below `@elsewhere`, which is
+//! nearly every file there is, those of programs with a digest alone: reading all directories
+//! of an image takes seconds.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::files::Granted;
 use super::programs::seen;
-use super::{PlanError, mounts};
+use super::{PlanError, ProgramTarget, mounts};
 use crate::image::{FileId, FileKind, Look, why};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
@@ -32,22 +34,35 @@ pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), P
     let points: HashSet<&Path> = mounts.iter().map(|mount| &*mount.point).collect();
     let device = |path: &Path| mounts::of(&mounts, path).map(|mount| mount.device.clone());
     let devices: BTreeSet<_> = sought.values().map(|path| device(path)).collect();
+    let pinned = pinned(granted, &sought);
     for (index, entry) in profile.files.iter().enumerate() {
         let pointer = format!("/files/{index}");
-        let root = match entry {
-            FileEntry::Path(rule) if rule.allow.contains(Rights::WRITE) => &*rule.path,
-            FileEntry::Group(group) if group.what == FileGroup::Elsewhere => Path::new("/"),
+        let (root, sought) = match entry {
+            FileEntry::Path(rule) if rule.allow.contains(Rights::WRITE) => (&*rule.path, &sought),
+            FileEntry::Group(group) if group.what == FileGroup::Elsewhere && !pinned.is_empty() => {
+                (Path::new("/"), &pinned)
+            }
             _ => continue,
         };
         let there = seen(granted.files.look(root), root, &pointer)?;
         let Some(look) = there.filter(|look| look.kind == FileKind::Directory) else { continue };
         for part in mounts::parts(&mounts, &look.canonical) {
             if devices.contains(&device(part)) {
-                walk(granted, part, &points, &sought, &pointer)?;
+                walk(granted, part, &points, sought, &pointer);
             }
         }
     }
     Ok(())
+}
+
+/// Those of them that the profile holds to their content.
+fn pinned(granted: &Granted<'_>, sought: &BTreeMap<FileId, PathBuf>) -> BTreeMap<FileId, PathBuf> {
+    let entries = granted.programs.entries.iter().filter(|entry| entry.sha256.is_some());
+    let files = entries.filter_map(|entry| match &entry.target {
+        ProgramTarget::File(id) => Some((*id, sought.get(id)?.clone())),
+        ProgramTarget::Beneath(_) => None,
+    });
+    files.collect()
 }
 
 /// The files that nobody may change and that have other names than those beside them:
@@ -87,16 +102,21 @@ fn walk(
     points: &HashSet<&Path>,
     sought: &BTreeMap<FileId, PathBuf>,
     pointer: &str,
-) -> Result<(), PlanError> {
+) {
     let mut ahead = vec![root.to_owned()];
     while let Some(directory) = ahead.pop() {
-        let names = granted.files.list(&directory).map_err(|error| {
-            let (directory, why) = (directory.display(), why(&error));
-            PlanError::at(
-                pointer,
-                format!("cannot list `{directory}`, where a program may have another name: {why}"),
-            )
-        })?;
+        let names = match granted.files.list(&directory) {
+            Ok(names) => names,
+            Err(error) => {
+                granted.notes.push(format!(
+                    "{pointer}: {} cannot be listed ({}), and a program may have another name there: it is left out",
+                    directory.display(),
+                    why(&error)
+                ));
+                granted.second_names.insert(directory);
+                continue;
+            }
+        };
         for (name, is_link) in names {
             let path = directory.join(name);
             if is_link || points.contains(&*path) || KERNELS.iter().any(|tree| path == Path::new(tree)) {
@@ -124,5 +144,4 @@ fn walk(
             }
         }
     }
-    Ok(())
 }
