@@ -378,8 +378,17 @@ fn open_in_thread(tid: i32, identity: &Identity) -> Option<Vec<u64>> {
     let found = Caller::of(tid).and_then(|thread| {
         identity.look_as_caller(&thread, || {
             let entries = std::fs::read_dir(&folder).map_err(|error| crate::sys::errno(&error))?;
-            let links = entries.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
-            Ok(links.filter_map(|link| inode_of(&link)).collect())
+            let mut inodes = Vec::new();
+            for entry in entries.flatten() {
+                match std::fs::read_link(entry.path()).map_err(|error| crate::sys::errno(&error)) {
+                    Ok(link) => inodes.extend(inode_of(&link)),
+                    Err(Errno::ENOENT) => {}
+                    // Root lists the descriptors of a process that is not dumpable, but it may not
+                    // read what they are.
+                    Err(errno) => return Err(errno),
+                }
+            }
+            Ok(inodes)
         })
     });
     unless_ended(found)

@@ -230,7 +230,10 @@ fn sockets_without_end_leave_room_for_others(place: Place) {
         return;
     }
     let mut profile = profile();
-    profile["network"]["listen"] = json!(["tcp/8080", "tcp/127.0.0.1:7070-7071"]);
+    profile["network"] = json!({
+        "listen": ["tcp/8080", "tcp/127.0.0.1:7070-7071"],
+        "connect": ["tcp/127.0.0.1:8080"]
+    });
     for options in [&["--mode", "off"][..], &[]] {
         let (mut held, _site) = serve(place, options, &profile);
         for (act, came) in [("sockets-unread", "all were made"), ("listen-often", "all listened")] {
@@ -238,6 +241,6 @@ fn sockets_without_end_leave_room_for_others(place: Place) {
         }
         assert_eq!(held.get(8080, "/").status, 200, "it serves on");
         assert_eq!(held.stop().code, 143, "{}", held.stderr());
-        assert_eq!(held.stderr(), "", "nothing is refused");
+        assert!(!held.stderr().contains("violation"), "nothing is refused: {}", held.stderr());
     }
 }

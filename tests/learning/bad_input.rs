@@ -38,8 +38,13 @@ fn without_a_place_for_the_journal_nothing_starts(place: Place) {
         let code = running.wait();
         (code, running.stdout(), running.stderr())
     };
+    if place == Place::Restricted {
+        let (code, out, err) = run(&[]);
+        assert_eq!((code, out.as_str()), (125, ""), "{err}");
+        assert!(err.contains("/var/lib/remit: Read-only file system; mount a writable volume"), "{err}");
+    }
     for (options, words) in [
-        (&[][..], &["/var/lib/remit", "mount a volume", "--learn-dir"][..]),
+        (&["--learn-dir", "/none/journals"][..], &["/none/journals", "No such file", "--learn-dir"][..]),
         (&["--learn-dir", "/etc/passwd"], &["/etc/passwd", "Not a directory", "--learn-dir"]),
         (&["--learn-dir", "/proc"], &["/proc", "--learn-dir"]),
     ] {
