@@ -12,6 +12,8 @@ use super::{Executable, FileId, FileKind, Files, Look};
 pub struct Tree {
     nodes: BTreeMap<PathBuf, Node>,
     next: u64,
+    /// The inodes that have more names than one, and how many.
+    links: BTreeMap<u64, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ const MOST_LINKS: u32 = 40;
 impl Tree {
     /// An image with nothing in it but `/`.
     pub fn new() -> Tree {
-        let mut tree = Tree { nodes: BTreeMap::new(), next: 1 };
+        let mut tree = Tree { nodes: BTreeMap::new(), next: 1, links: BTreeMap::new() };
         tree.put(Path::new("/"), FileKind::Directory, 0o755, Executable::Unknown);
         tree
     }
@@ -75,6 +77,9 @@ impl Tree {
     pub fn hard_link(mut self, path: &str, existing: &str) -> Tree {
         let node = self.nodes.get(Path::new(existing)).expect("a hard link is to a file that is there");
         let node = node.clone();
+        if let Node::There { inode, .. } = node {
+            *self.links.entry(inode).or_insert(1) += 1;
+        }
         self.above(Path::new(path));
         self.nodes.insert(path.into(), node);
         self
@@ -140,9 +145,7 @@ impl Files for Tree {
         Ok(self.resolve(path, MOST_LINKS)?.and_then(|(canonical, node)| match node {
             Node::There { inode, kind, mode, .. } => {
                 let id = FileId { device: 1, inode: *inode };
-                let is_name =
-                    |node: &&Node| matches!(node, Node::There { inode: other, .. } if other == inode);
-                let links = self.nodes.values().filter(is_name).count() as u64;
+                let links = self.links.get(inode).copied().unwrap_or(1);
                 Some(Look { canonical, id, kind: *kind, mode: *mode, links })
             }
             Node::Link(_) => None,

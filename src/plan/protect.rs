@@ -69,9 +69,7 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
         }
     }
     refuse_proc(granted)?;
-    for (id, path) in &protected {
-        refuse_second_name(granted, *id, path)?;
-    }
+    refuse_second_names(granted, &protected)?;
     Ok(protected.into_iter().collect())
 }
 
@@ -106,11 +104,16 @@ fn refuse_change_of(granted: &Granted<'_>, path: &Path, rights: Rights, what: &s
 }
 
 /// A file is its inode: named by another of its names, it is the same.
-fn refuse_second_name(granted: &Granted<'_>, id: FileId, path: &Path) -> Result<(), PlanError> {
-    let is_it = |grant: &&FileGrant| grant.id == Some(id) && grant.rights.contains(Rights::WRITE);
-    match granted.grants.iter().find(is_it) {
+fn refuse_second_names(
+    granted: &Granted<'_>,
+    protected: &BTreeSet<(FileId, PathBuf)>,
+) -> Result<(), PlanError> {
+    let first = |id: FileId| protected.range((id, PathBuf::new())..).next().filter(|(other, _)| *other == id);
+    let writes = granted.changing().filter(|grant| grant.rights.contains(Rights::WRITE));
+    let mut named = writes.filter_map(|grant| Some((grant, first(grant.id?)?)));
+    match named.next() {
         None => Ok(()),
-        Some(grant) => Err(PlanError::at(
+        Some((grant, (_, path))) => Err(PlanError::at(
             &*grant.rule,
             format!(
                 "it lets the app change `{}`, which is the same file as `{}` (a hard link); take `write` away, or copy the file",
