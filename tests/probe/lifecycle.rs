@@ -51,7 +51,8 @@ pub fn orphans(arguments: &[String]) -> Result<ExitCode, String> {
     // A zombie still takes signals; a reaped process is ESRCH. There is no event
     // for it that a stranger could wait on.
     let there = |pid: &i32| syscall::call("kill", libc::SYS_kill, &[*pid as usize, 0]).is_ok();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let patience = arguments.get(1).and_then(|text| text.parse().ok()).unwrap_or(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(patience);
     while pids.iter().any(there) && std::time::Instant::now() < deadline {
         std::thread::yield_now();
     }
