@@ -20,7 +20,7 @@ pub fn signals(arguments: &[String]) -> Result<ExitCode, String> {
 }
 
 /// Leaves N orphans that end at once, and says how many PID 1 had not reaped
-/// in five seconds.
+/// after a minute, or as many seconds as are named.
 pub fn orphans(arguments: &[String]) -> Result<ExitCode, String> {
     let count: usize = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(10);
     let (from, to) = syscall::pipe().map_err(step)?;
