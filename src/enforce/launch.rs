@@ -192,6 +192,15 @@ impl Child {
     /// # Errors
     /// EAGAIN when it has said nothing more; recvmsg(2) failed.
     pub fn hear(&self) -> Result<Word, Errno> {
+        match self.receive() {
+            // It ended before it read the numbers of threads. The kernel reports that once,
+            // before what it sent, which is why it ended (unix_release_sock).
+            Err(Errno::ECONNRESET) => self.receive(),
+            answer => answer,
+        }
+    }
+
+    fn receive(&self) -> Result<Word, Errno> {
         let mut word = [0u8; 8];
         let mut buffer = nix::cmsg_space!(i32);
         let mut data = [IoSliceMut::new(&mut word)];
