@@ -64,7 +64,9 @@ fn rehearse(plan: &Plan) -> Result<(), String> {
     };
     let child = launch::launch(&nothing, Some(&confinement))?;
     let mut ready = [PollFd::new(child.socket.as_fd(), PollFlags::POLLIN)];
-    let word = poll(&mut ready, PollTimeout::NONE).and_then(|_| child.hear());
+    // No thread is made for it, so that the filter gets this process's number for each.
+    let sent = child.tell_threads(&vec![std::process::id(); plan.threads()]);
+    let word = sent.and_then(|()| poll(&mut ready, PollTimeout::NONE)).and_then(|_| child.hear());
     sys::signal::send(child.pid, libc::SIGKILL).map_err(failed("kill"))?;
     waitpid(Pid::from_raw(child.pid), None).map_err(failed("wait4, waitid"))?;
     sys::signal::set_mask(mask).map_err(failed("sigprocmask"))?;

@@ -192,6 +192,15 @@ impl Child {
     /// # Errors
     /// EAGAIN when it has said nothing more; recvmsg(2) failed.
     pub fn hear(&self) -> Result<Word, Errno> {
+        match self.receive() {
+            // It ended before it read the numbers of threads. The kernel reports that once,
+            // before what it sent, which is why it ended (unix_release_sock).
+            Err(Errno::ECONNRESET) => self.receive(),
+            answer => answer,
+        }
+    }
+
+    fn receive(&self) -> Result<Word, Errno> {
         let mut word = [0u8; 8];
         let mut buffer = nix::cmsg_space!(i32);
         let mut data = [IoSliceMut::new(&mut word)];
@@ -563,6 +572,19 @@ mod tests {
 
     use super::*;
     use crate::image::{Files, live::Live};
+
+    #[test]
+    fn what_failed_is_received_from_a_child_that_did_not_read_the_numbers_of_threads() {
+        let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
+        let (socket, theirs) = pair.expect("a pair");
+        let child = Child { pid: 0, socket, steps: vec!["first".to_owned()] };
+        child.tell_threads(&[1, 2]).expect("sent");
+        let word = [0i32.to_le_bytes(), (Errno::EPERM as i32).to_le_bytes()].concat();
+        nix::unistd::write(&theirs, &word).expect("written");
+        drop(theirs);
+        let Ok(Word::Failed(failure)) = child.hear() else { panic!("what failed is to be received") };
+        assert_eq!(failure, Failure { step: "first".to_owned(), exec: false, errno: Errno::EPERM });
+    }
 
     #[test]
     fn a_rule_is_for_what_was_planned_and_nothing_that_took_its_place() {

@@ -242,7 +242,7 @@ pub(super) fn finish(ended: Result<u8, RunError>, options: &Options, found: &Pat
     let name = found.display();
     match ended {
         Ok(code) => Ok(code),
-        Err(RunError::Loop(errno)) => Err(format!("supervising: {errno}").into()),
+        Err(RunError::Loop(errno) | RunError::Unheard(errno)) => Err(format!("supervising: {errno}").into()),
         Err(RunError::Launch(Failure { exec: true, errno, .. })) => {
             let text = format!("{name}: cannot be executed: {errno}");
             let called = options.command[0].to_string_lossy().into_owned();

@@ -80,6 +80,8 @@ struct Loop {
     /// When what the launch needed is given back, until it has been.
     settles: Option<Instant>,
     failed: Option<Failure>,
+    /// Why it is not known how the launch of a confined app went.
+    unheard: Option<Errno>,
     /// Why the worker has ended, until it is known what the launch came to.
     unanswered: Option<Failure>,
     ears: Ears,
@@ -88,6 +90,8 @@ struct Loop {
     options: Options,
     watch: Option<Watch>,
     scribe: Option<Arc<Scribe>>,
+    /// Events from before the start event, which is always the first.
+    early: Vec<Event>,
     journal: Option<Arc<Journal>>,
     /// None once the check has ended.
     desk: Weak<Desk>,
@@ -130,11 +134,13 @@ fn supervise(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) ->
         me: nix::unistd::getpid().as_raw(),
         state: State::new(child.pid, options.rules.clone()),
         scribe: watch.as_ref().map(|watch| Arc::clone(&watch.scribe)),
+        early: Vec::new(),
         journal: watch.as_ref().and_then(|watch| watch.journal.clone()),
         child,
         launched: false,
         settles: matches!(ears, Ears::Signals).then(|| Instant::now() + SETTLED),
         failed: None,
+        unheard: None,
         unanswered: None,
         ears,
         requests: Arc::default(),
@@ -157,6 +163,8 @@ pub enum RunError {
     Launch(Failure),
     /// The loop's own descriptors could not be made.
     Loop(Errno),
+    /// The app has ended, and how its launch went could not be read.
+    Unheard(Errno),
 }
 
 impl From<Errno> for RunError {
@@ -182,6 +190,9 @@ impl Loop {
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.deadline = None;
                 self.step(&Input::Timeout);
+            }
+            if let Some(errno) = self.unheard {
+                return Err(RunError::Unheard(errno));
             }
             if let Some(code) = self.exit {
                 return match self.failed.take() {
@@ -277,7 +288,7 @@ impl Loop {
     /// worker every notified call would wait for ever, so then the app is ended.
     fn watch(&mut self, listener: OwnedFd) {
         let Some(watch) = self.watch.take() else { return };
-        watch.scribe.begin(watch.start);
+        self.begin(&watch.scribe, watch.start);
         if let Err(errno) = crate::sys::seccomp::wake_up_here(&listener, true) {
             tracing::debug!(%errno, "decisions wake the app the slow way");
         }
@@ -314,7 +325,23 @@ impl Loop {
         if self.failed.is_none()
             && let Some(watch) = self.watch.take()
         {
-            watch.scribe.begin(watch.start);
+            self.begin(&watch.scribe, watch.start);
+        }
+    }
+
+    fn begin(&mut self, scribe: &Scribe, start: Start) {
+        scribe.begin(start);
+        self.early.drain(..).for_each(|event| scribe.record(event));
+    }
+
+    /// Records what happened; where the start event is still to come, after it. A launch that
+    /// fails has no events.
+    fn record(&mut self, event: Event) {
+        let Some(scribe) = &self.scribe else { return };
+        if self.watch.is_some() {
+            self.early.push(event);
+        } else {
+            scribe.record(event);
         }
     }
 
@@ -445,18 +472,20 @@ impl Loop {
             if !self.launched
                 && let Err(error) = self.hear()
             {
-                tracing::error!(?error, "how the launch went is not known");
+                match error {
+                    // That its filter is in force is not known, so there is no start.
+                    RunError::Loop(errno) if self.watch.is_some() => self.unheard = Some(errno),
+                    error => tracing::error!(?error, "how the launch went is not known"),
+                }
             }
             self.app_end = Some(status);
             self.options.voice.tell(Sight::AppEnded(change));
         } else if self.options.warn_reaped {
             self.options.voice.tell(Sight::Orphan(pid));
         }
-        if let Some(scribe) = &self.scribe
-            && self.failed.is_none()
-        {
+        if self.failed.is_none() {
             let process = Process { pid: pid as u32, ..Process::default() };
-            scribe.record(Event::Exit(Exit { process, exit: Some(status) }));
+            self.record(Event::Exit(Exit { process, exit: Some(status) }));
         }
     }
 

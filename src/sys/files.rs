@@ -111,20 +111,15 @@ fn known_to_stat(path: &str) -> Result<Known, Errno> {
 /// Whether a directory says itself which rights new files in it have (acl(5)): then the
 /// umask of who makes one does not count.
 ///
-/// # Errors
-/// Every errno of getxattr(2) but those that say that it has none.
-pub fn has_default_acl(directory: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let path = CString::new(format!("/proc/self/fd/{}", directory.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
+/// Where getxattr(2) fails, no such rights are known of.
+pub fn has_default_acl(directory: BorrowedFd<'_>) -> bool {
+    let Ok(path) = CString::new(format!("/proc/self/fd/{}", directory.as_raw_fd())) else { return false };
     // SAFETY: both names end with NUL; no byte is written to a value of length 0.
     let answer = check(unsafe {
         let name = c"system.posix_acl_default";
         libc::syscall(libc::SYS_getxattr, path.as_ptr(), name.as_ptr(), std::ptr::null::<u8>(), 0)
     });
-    match answer {
-        Ok(length) => Ok(length > 0),
-        Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(false),
-        Err(errno) => Err(errno),
-    }
+    answer.is_ok_and(|length| length > 0)
 }
 
 /// Renames the name in one directory to the other in another, with RENAME_* flags.

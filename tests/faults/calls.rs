@@ -31,7 +31,7 @@ pub enum Expect {
     /// The C library's or Rust's own runtime needs it and ends the process by itself,
     /// with a word of its own: never later than the app is guarded.
     Runtime,
-    /// Neither is ever refused by a kernel, and there is nothing after them.
+    /// None is ever refused by a kernel, and there is nothing after them.
     NeverRefused,
 }
 
@@ -104,6 +104,8 @@ pub const CALLS: &[Call] = &[
     call("close", Runtime),
     call("exit", NeverRefused),
     call("exit_group", NeverRefused),
+    // A signal handler's end.
+    call("rt_sigreturn", NeverRefused),
     call("futex", Runtime),
     call("getrandom", Runtime),
     call("madvise", Held),
@@ -125,6 +127,9 @@ pub const CALLS: &[Call] = &[
     // What it answers is taken for an id that nobody has; -1 ends the worker, and all.
     but(call("getegid", HeldTighter), &[(Errno::EPERM, Runtime)]),
     but(call("geteuid", HeldTighter), &[(Errno::EPERM, Runtime)]),
+    // Made where another user's caller could not be read at once.
+    call("getgid", HeldTighter),
+    call("getuid", HeldTighter),
     call("getgroups", Refused("groups")),
     call("eventfd2", Held),
     call("getpid", Unsaid("/proc is another pid namespace's")),

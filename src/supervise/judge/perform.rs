@@ -68,12 +68,12 @@ impl Judge {
             let flags = (asked - by_name) | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
             let fd = match &found.target {
                 None => {
-                    let mode = mode_of(found, open.mode, caller)?;
+                    let mode = mode_of(found, open.mode, caller);
                     openat(&found.parent, found.name.as_os_str(), (flags - OFlag::O_TRUNC) | by_name, mode)?
                 }
                 // A file without a name, in this directory.
                 Some(target) if asked.contains(OFlag::O_TMPFILE) => {
-                    openat(AT_FDCWD, &*path_of(target), flags, mode_of(found, open.mode, caller)?)?
+                    openat(AT_FDCWD, &*path_of(target), flags, mode_of(found, open.mode, caller))?
                 }
                 Some(target) => {
                     let stat = fstat(&target.fd)?;
@@ -124,11 +124,11 @@ impl Judge {
         self.still_as_judged(found)?;
         let made = self.identity.become_caller(caller, || match change {
             Change::MakeDirectory { mode } => {
-                mkdirat(parent, name, mode_of(found, *mode, caller)?).map(|()| None)
+                mkdirat(parent, name, mode_of(found, *mode, caller)).map(|()| None)
             }
             Change::MakeNode { mode } => {
                 let kind = SFlag::from_bits_truncate(mode & libc::S_IFMT);
-                let bits = mode_of(found, *mode, caller)?;
+                let bits = mode_of(found, *mode, caller);
                 match kind {
                     SFlag::S_IFCHR | SFlag::S_IFBLK => Err(Errno::EPERM),
                     SFlag::S_IFIFO | SFlag::S_IFSOCK => mknodat(parent, name, kind, bits, 0).map(|()| None),
@@ -221,10 +221,12 @@ impl Judge {
 }
 
 /// The mode of a new file: what the caller's umask leaves of it, where its directory does
-/// not say itself which rights it has. The supervisor's own umask is 0.
-fn mode_of(found: &Found, mode: u32, caller: &Caller) -> Result<Mode, Errno> {
-    let umask = if sys::files::has_default_acl(found.parent.as_fd())? { 0 } else { caller.umask };
-    Ok(Mode::from_bits_truncate(mode & 0o7777 & !umask))
+/// not say itself which rights it has. The supervisor's own umask is 0. Where that is not
+/// known the umask counts: the kernel applies the directory's ACL to what is left, so the
+/// file has no more rights than its ACL alone gives it.
+fn mode_of(found: &Found, mode: u32, caller: &Caller) -> Mode {
+    let umask = if sys::files::has_default_acl(found.parent.as_fd()) { 0 } else { caller.umask };
+    Mode::from_bits_truncate(mode & 0o7777 & !umask)
 }
 
 /// fs.protected_regular (proc(5)), as most systems set it: in a directory like /tmp an open

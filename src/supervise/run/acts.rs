@@ -52,10 +52,8 @@ impl Loop {
         if let Some(journal) = &self.journal {
             journal.signal(SignalName(signal));
         }
-        if let Some(scribe) = &self.scribe {
-            let to = if self.options.group { "group" } else { "app" };
-            scribe.record(Event::Signal(Signal { signal: SignalName(signal), to }));
-        }
+        let to = if self.options.group { "group" } else { "app" };
+        self.record(Event::Signal(Signal { signal: SignalName(signal), to }));
     }
 
     /// A value can only be queued to one process, so each of the group gets it.
