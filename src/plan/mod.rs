@@ -144,9 +144,10 @@ pub struct Plan {
 /// makes them.
 pub const SOCKET_THREADS: usize = 32;
 
-/// Threads that wait in the deciding one's place, half of them for leases and half for callers
+/// Threads that wait in the deciding one's place: half of them for leases, half for callers
 /// that run last. What waits beyond them waits in its order, and delays only its own kind.
-pub const LATER_THREADS: usize = 4;
+/// Each is made at the launch, so they are few.
+pub const LATER_THREADS: usize = 2;
 
 impl Plan {
     /// How many threads the supervisor has besides its first: one that decides and those that
