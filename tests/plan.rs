@@ -837,7 +837,8 @@ fn what_grows_does_not_grow_with_its_square() {
         assert!(plan.to_string().len() > count && plan.to_json().map_or(true, |json| json.len() > count));
         (processor_time() - began).as_secs_f64()
     };
-    let kinds: [(&str, &dyn Fn(usize) -> String, usize); 3] =
+    type Keys<'k> = &'k dyn Fn(usize) -> String;
+    let kinds: [(&str, Keys<'_>, usize); 3] =
         [("programs", &programs, 1500), ("files", &files, 500), ("conditions", &conditions, 5000)];
     for (name, keys, few) in kinds {
         let ratio = (0..3).map(|_| cost(keys(4 * few), 4 * few) / cost(keys(few), few));
