@@ -287,7 +287,11 @@ fn fork_crowd(arguments: &[String]) -> Result {
     };
     let results: Vec<std::result::Result<i32, syscall::Refused>> = std::thread::scope(|scope| {
         let asks: Vec<_> = (0..count).map(|_| scope.spawn(ask)).collect();
-        let compute = || while !over.load(Ordering::Relaxed) {};
+        let compute = || {
+            while !over.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        };
         (0..if idle { 4 } else { 0 }).for_each(|_| drop(scope.spawn(compute)));
         gate.wait();
         if idle {
