@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 /// A way to run a program: bare, or under a supervisor.
+#[derive(Clone)]
 pub struct Contender {
     /// As the table prints it.
     pub name: String,
@@ -55,6 +56,11 @@ impl Contender {
     /// The same under another name in the table.
     pub fn named(self, name: &str) -> Contender {
         Contender { name: name.to_owned(), ..self }
+    }
+
+    /// The same, which takes no part.
+    pub fn absent(self, why: String) -> Contender {
+        Contender { absent: Some(why), ..self }
     }
 
     /// The same under another profile, by its file or its name; without a supervisor,
@@ -267,11 +273,15 @@ impl Room {
         self.shim_of("remit-init", file.into(), self.dir.join("profile.json"))
     }
 
-    /// A shim's file under a profile.
+    /// A shim's file under a profile; a copy of it, since what cargo builds has a second name,
+    /// for which the shim looks through what the profile lets be written.
     pub fn shim_of(&self, name: &str, file: PathBuf, profile: PathBuf) -> Contender {
+        let copy = self.dir.join("shims").join(name.replace(' ', "-"));
+        let copied = copy.is_file()
+            || (fs::create_dir_all(self.dir.join("shims")).is_ok() && fs::copy(&file, &copy).is_ok());
         Contender {
             name: name.to_owned(),
-            file,
+            file: if copied { copy } else { file },
             options: vec!["--"],
             profile: Some(profile),
             user: None,

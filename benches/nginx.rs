@@ -24,7 +24,8 @@ pub fn learned(room: &Room) -> Result<Section, String> {
     measure(room, &server::LEARNED)
 }
 
-fn measure(room: &Room, race: &Race) -> Result<Section, String> {
+/// Requests a second of each in a race.
+pub fn measure(room: &Room, race: &Race) -> Result<Section, String> {
     let (Some(nginx), Some(wrk)) = (find_program("nginx"), find_program("wrk")) else {
         return Ok(server::absent(room, race, "nginx or wrk not installed"));
     };

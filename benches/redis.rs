@@ -21,7 +21,8 @@ pub fn learned(room: &Room) -> Result<Section, String> {
     measure(room, &server::LEARNED)
 }
 
-fn measure(room: &Room, race: &Race) -> Result<Section, String> {
+/// Requests a second of each in a race.
+pub fn measure(room: &Room, race: &Race) -> Result<Section, String> {
     let (Some(redis), Some(load)) = (find_program("redis-server"), find_program("redis-benchmark")) else {
         return Ok(server::absent(room, race, "redis-server or redis-benchmark not installed"));
     };

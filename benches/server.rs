@@ -61,19 +61,25 @@ const ROUNDS: usize = 6;
 
 /// Who runs the server, what is to be reached, and by whom.
 pub struct Race {
-    everyone: fn(&Room) -> [Contender; 3],
-    goal: [&'static str; 2],
+    /// The participants.
+    pub everyone: fn(&Room) -> [Contender; 3],
+    /// The one that the others are compared to.
+    pub base: &'static str,
+    /// Whose ratio is to reach what.
+    pub goal: [&'static str; 2],
 }
 
 /// Native, behind any filter and domain at all, and enforced.
 pub const ENFORCED: Race = Race {
     everyone: |room| [room.bare(), room.any_confinement(), room.shim()],
+    base: "unconfined",
     goal: ["remit-init", "≥ 0.97"],
 };
 
 /// Native, and seen by whoever writes down what it does.
 pub const LEARNED: Race = Race {
     everyone: |room| [room.bare(), room.learning(), room.strace()],
+    base: "unconfined",
     goal: ["remit-init --mode learn", "≥ 0.85"],
 };
 
@@ -88,7 +94,8 @@ pub fn against_native(
 ) -> Result<Section, String> {
     let all = (race.everyone)(room);
     if let Some(absent) = all.iter().find(|contender| contender.absent.is_some()) {
-        return Ok(self::absent(room, race, &format!("{} not installed", absent.name)));
+        let why = absent.absent.clone().unwrap_or_default();
+        return Ok(self::absent(room, race, &format!("{}: {why}", absent.name)));
     }
     let servers: Vec<Server> = (race.everyone)(room).into_iter().map(start).collect::<Result<_, _>>()?;
     let samples = crate::interleave(&all, 2 * ROUNDS, |contender| {
@@ -98,7 +105,7 @@ pub fn against_native(
     let there_and_back = |rates: Vec<f64>| rates.chunks(2).map(|two| two.iter().sum::<f64>() / 2.0).collect();
     let samples = samples.into_iter().map(there_and_back).collect();
     let [name, goal] = race.goal;
-    Ok(Section::of(&all, samples, "unconfined", 0).goal(name, goal))
+    Ok(Section::of(&all, samples, race.base, 0).goal(name, goal))
 }
 
 /// The section where a program is missing.
@@ -107,7 +114,7 @@ pub fn absent(room: &Room, race: &Race, why: &str) -> Section {
     for contender in &mut all {
         contender.absent = Some(why.to_owned());
     }
-    Section::of(&all, vec![Vec::new(); 3], "unconfined", 0)
+    Section::of(&all, vec![Vec::new(); 3], race.base, 0)
 }
 
 /// A profile as it is shipped, but for this machine's program, a folder and a port.

@@ -4,6 +4,8 @@
 //! cargo bench                 the whole table, about four minutes
 //! cargo bench -- launch size  the sections whose titles hold one of these words
 //! REMIT_BENCH_SHIM=FILE       another shim in the place of this build's
+//! REMIT_BENCH_EARLIER=FILE    an earlier build's shim, which the sections called
+//!                             `earlier` compare with this build's
 //! ```
 //!
 //! Contenders take turns within a section, and every other round in the reverse
@@ -13,6 +15,7 @@
 
 mod contender;
 mod docker;
+mod earlier;
 mod exec;
 mod init;
 mod nginx;
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
 
 type Measure = fn(&Room) -> Result<Section, String>;
 
-const SECTIONS: [(&str, Measure); 28] = [
+const SECTIONS: [(&str, Measure); 32] = [
     ("reads: 3 million allowed pread of 4 KiB, seconds", reads),
     ("calls: 3 million allowed getppid, the shortest call there is, seconds", calls),
     ("spawn: fork, exec and wait of a static true, microseconds each", spawn),
@@ -80,6 +83,10 @@ const SECTIONS: [(&str, Measure); 28] = [
     ("init orphans: 20,000 reaped, the init's processor time, milliseconds", init::orphans),
     ("init signals: 5,000 at 1,000 a second, all arrived, the init's processor time, ms", init::signals),
     ("init descendants: from TERM to the end of 10,000, seconds", init::descendants),
+    ("earlier build: launch of a static true, milliseconds", earlier::launch),
+    ("earlier build: exec of a dynamic true under baseline, microseconds each", earlier::exec),
+    ("earlier build: nginx, requests a second", earlier::nginx),
+    ("earlier build: redis, requests a second", earlier::redis),
 ];
 
 fn run(wanted: &[String]) -> Result<(), String> {

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod enforce;
 pub mod event;
 pub mod filter;
+pub mod hex;
 pub mod image;
 pub mod kernel;
 #[cfg(feature = "tool")]

@@ -8,10 +8,20 @@ pub mod packages;
 pub mod tree;
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// As many links as the kernel follows (MAXSYMLINKS).
 const MAX_LINKS: usize = 40;
+
+/// Whether `path` is `directory` or lies beneath it. Both are absolute, without `.`, `..` and
+/// doubled slashes, so that bytes are compared and no names, as [`Path::starts_with`] does.
+pub fn is_beneath(path: &Path, directory: &Path) -> bool {
+    let directory = directory.as_os_str().as_bytes();
+    let directory = directory.strip_suffix(b"/").unwrap_or(directory);
+    let rest = path.as_os_str().as_bytes().strip_prefix(directory);
+    rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
 
 /// A file's identity: a program is an inode, whatever its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,4 +182,17 @@ pub fn beside(files: &dyn Files, command: &Path) -> std::io::Result<Vec<PathBuf>
 pub fn why(error: &std::io::Error) -> String {
     let errno = error.raw_os_error().map(nix::errno::Errno::from_raw);
     errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beneath_a_directory_is_what_its_name_begins_by_names() {
+        let paths = ["/", "/a", "/a/b", "/ab", "/a/b/c", "/b"].map(Path::new);
+        for (path, directory) in paths.iter().flat_map(|path| paths.map(|directory| (*path, directory))) {
+            assert_eq!(is_beneath(path, directory), path.starts_with(directory), "{path:?} {directory:?}");
+        }
+    }
 }

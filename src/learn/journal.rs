@@ -13,6 +13,7 @@ use super::fact::{Did, Fact, Mount, Name};
 use super::network::NSCD;
 use super::observations::{Observations, Phase, Run};
 use super::volatile::{literal, template, volatile};
+use crate::hex;
 
 /// The version of the format that is read.
 pub const VERSION: u64 = 1;
@@ -188,7 +189,7 @@ pub fn read(
         notes.push(format!("{name}: {dropped} observations were lost while it ran"));
     }
     let packages = end.and_then(|end| end.packages);
-    let digest = format!("sha256:{}", hex(&reader.digest.finalize()));
+    let digest = format!("sha256:{}", hex::lower(&reader.digest.finalize()));
     let again = into
         .end(run, |run| {
             run.clean = bad.is_none();
@@ -277,10 +278,6 @@ fn plain(error: &serde_json::Error) -> String {
 /// `0.8 s`.
 fn seconds(milliseconds: u64) -> String {
     format!("{}.{} s", milliseconds / 1000, milliseconds / 100 % 10)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Adds what a line says. Whether its kind is known.

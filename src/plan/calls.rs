@@ -104,7 +104,7 @@ impl Calls<'_> {
         let early =
             listed.startup_only.iter().enumerate().map(|(index, entry)| ("startup_only", index, entry));
         for (list, index, entry) in allow.chain(early) {
-            let pointer = format!("/syscalls/{list}/{index}");
+            let pointer = || format!("/syscalls/{list}/{index}");
             let call = match &entry.what {
                 SyscallRule::Group(name) => {
                     if let Some(group) = groups::named(name) {
@@ -115,7 +115,7 @@ impl Calls<'_> {
                 SyscallRule::Call(call) | SyscallRule::When(call, _) => *call,
             };
             if syscalls::number(self.kernel.arch, call).is_none() {
-                notes.push(format!("{pointer}: {} has no `{call}`, so it is left out", self.kernel.arch));
+                notes.push(format!("{}: {} has no `{call}`, so it is left out", pointer(), self.kernel.arch));
                 continue;
             }
             // What the profile lists and the app holds no capability for is refused
@@ -129,7 +129,8 @@ impl Calls<'_> {
                 }
                 SyscallRule::When(..) => {
                     notes.push(format!(
-                        "{pointer}: `{call}` is decided by another section, so its condition adds nothing"
+                        "{}: `{call}` is decided by another section, so its condition adds nothing",
+                        pointer()
                     ));
                     brought.add(call, Vec::new());
                 }

@@ -7,6 +7,7 @@
 //! are new, and nobody's secret.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
@@ -41,10 +42,10 @@ pub(super) fn withhold(granted: &mut Granted<'_>) {
 /// The directories, each with the first entry inside that grants more, and the one that
 /// lets names be made around it.
 fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
-    let mut around: HashMap<&Path, Vec<usize>> = HashMap::new();
+    let mut around: HashMap<&OsStr, Vec<usize>> = HashMap::new();
     for (index, grant) in granted.grants.iter().enumerate() {
         if !grant.exact && grant.rights.intersects(NAMES) {
-            around.entry(&grant.path).or_default().push(index);
+            around.entry(grant.path.as_os_str()).or_default().push(index);
         }
     }
     let mut seen = BTreeSet::new();
@@ -55,7 +56,8 @@ fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
     for inner in &granted.grants {
         let own = inner.rights.without(NAMES);
         for (depth, above) in inner.path.ancestors().skip(1).enumerate() {
-            let mut outer = around.get(above).into_iter().flatten().map(|index| &granted.grants[*index]);
+            let mut outer =
+                around.get(above.as_os_str()).into_iter().flatten().map(|index| &granted.grants[*index]);
             let Some(outer) = outer.find(|outer| !outer.rights.contains(own)) else { continue };
             // A directory that was walked gives what is below it its rights one by one.
             let is_walked = |path: &Path| granted.rules.get(&in_order(path)).is_some_and(|rule| rule.walked);

@@ -13,7 +13,7 @@ use landlock::{AccessFs, BitFlags, make_bitflags};
 use super::links::{Links, NAMES as NAMING, Planted};
 use super::programs::{Programs, seen};
 use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere, exposed, second_names};
-use crate::image::{FileKind, Files, Look};
+use crate::image::{FileKind, Files, Look, is_beneath};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, FileEntry, FileGroup, FileRule, Profile, Rights};
 
@@ -194,6 +194,9 @@ impl<'a> Granted<'a> {
 
     /// Entries of one directory stand together: that no link leads there is seen once.
     fn look(&mut self, path: &Path) -> io::Result<Option<Look>> {
+        if let Some(look) = self.links.found(path) {
+            return Ok(Some(look.clone()));
+        }
         let parent = path.parent();
         if parent.is_some_and(|parent| parent.as_os_str() == self.real) {
             return self.files.look_beside(path);
@@ -210,7 +213,7 @@ impl<'a> Granted<'a> {
     /// A directory with all below it, but for second names of what nobody may change:
     /// Landlock knows a file by its inode, and cannot take away what it gives above it.
     fn directory(&mut self, look: &Look, rights: Rights, pointer: &str) -> Result<(), PlanError> {
-        let below = |name: &&PathBuf| name.starts_with(&look.canonical);
+        let below = |name: &&PathBuf| is_beneath(name, &look.canonical);
         let except: BTreeSet<PathBuf> = self.second_names.iter().filter(below).cloned().collect();
         if except.is_empty() || !rights.contains(Rights::WRITE) {
             self.there(look, rights, pointer);
@@ -447,7 +450,7 @@ impl<'a> Granted<'a> {
         }
         let mut held = self.programs.held.iter().map(|held| &held.look);
         Ok(look.canonical.starts_with("/proc")
-            || held.any(|other| other.id == look.id || look.canonical.starts_with(&other.canonical)))
+            || held.any(|other| other.id == look.id || is_beneath(&look.canonical, &other.canonical)))
     }
 
     /// Those of these paths that are there.

@@ -15,11 +15,12 @@
 //! outside of what this yields, so that the next start yields no more.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::programs::seen;
 use super::{Place, PlanError, elsewhere, mounts};
-use crate::image::{FileKind, Files};
+use crate::image::{FileKind, Files, Look};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
 /// The rights with which names are made, moved and removed.
@@ -31,9 +32,11 @@ pub(super) struct Links<'a> {
     files: &'a dyn Files,
     place: &'a Place,
     /// Single names.
-    names: HashMap<PathBuf, String>,
+    names: HashMap<OsString, String>,
     /// Directories below which any name may be made.
-    below: HashMap<PathBuf, String>,
+    below: HashMap<OsString, String>,
+    /// What was found at them, where no link leads there.
+    looks: HashMap<OsString, Look>,
     /// `@elsewhere`, and the paths that it does not reach.
     elsewhere: Option<(String, &'a BTreeSet<PathBuf>)>,
 }
@@ -68,7 +71,14 @@ impl<'a> Links<'a> {
         files: &'a dyn Files,
         outside: &'a BTreeSet<PathBuf>,
     ) -> Result<Links<'a>, PlanError> {
-        let mut links = Links { files, place, names: HashMap::new(), below: HashMap::new(), elsewhere: None };
+        let mut links = Links {
+            files,
+            place,
+            names: HashMap::with_capacity(profile.files.len()),
+            below: HashMap::with_capacity(profile.files.len()),
+            looks: HashMap::with_capacity(profile.files.len()),
+            elsewhere: None,
+        };
         let mut led = Vec::new();
         let mut last: Option<(&Path, Vec<PathBuf>, PathBuf)> = None;
         for (index, entry) in profile.files.iter().enumerate() {
@@ -117,11 +127,20 @@ impl<'a> Links<'a> {
 
     fn add(&mut self, Entry { pointer, own, .. }: Entry) -> Result<(), PlanError> {
         let look = seen(self.files.look_beside(&own), &own, &pointer)?;
-        if look.is_some_and(|look| look.kind == FileKind::Directory && look.canonical == own) {
-            self.below.insert(own.clone(), pointer.clone());
+        if let Some(look) = look.filter(|look| look.canonical == own) {
+            if look.kind == FileKind::Directory {
+                self.below.insert(own.clone().into(), pointer.clone());
+            }
+            self.looks.insert(own.clone().into(), look);
         }
-        self.names.insert(own, pointer);
+        self.names.insert(own.into(), pointer);
         Ok(())
+    }
+
+    /// What was found at a name that an entry lets the app make, move or remove, where no link
+    /// leads to it.
+    pub fn found(&self, name: &Path) -> Option<&Look> {
+        self.looks.get(name.as_os_str())
     }
 
     /// The entry that lets the app make, move or remove this name, under any of the names
@@ -129,12 +148,13 @@ impl<'a> Links<'a> {
     pub fn by(&self, name: &Path) -> Option<&str> {
         let others = mounts::other_names(&self.place.mounts, name);
         others.iter().map(PathBuf::as_path).chain([name]).find_map(|name| {
-            let above = || name.ancestors().skip(1).find_map(|above| self.below.get(above));
+            let above = || name.ancestors().skip(1).find_map(|above| self.below.get(above.as_os_str()));
             let elsewhere = self
                 .elsewhere
                 .as_ref()
                 .filter(|(_, outside)| !name.ancestors().any(|above| outside.contains(above)));
-            let pointer = self.names.get(name).or_else(above).or(elsewhere.map(|(pointer, _)| pointer));
+            let pointer =
+                self.names.get(name.as_os_str()).or_else(above).or(elsewhere.map(|(pointer, _)| pointer));
             pointer.map(String::as_str)
         })
     }

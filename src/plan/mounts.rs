@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::image::is_beneath;
+
 /// A mount, as /proc/self/mountinfo has it (proc(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -52,8 +54,8 @@ fn unescape(text: &str) -> PathBuf {
 /// The mount that a path is of: of those above it the nearest, and of two at one place
 /// the later.
 pub(super) fn of<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
-    let above = mounts.iter().filter(|mount| path.starts_with(&mount.point));
-    above.max_by_key(|mount| mount.point.components().count())
+    let above = mounts.iter().filter(|mount| is_beneath(path, &mount.point));
+    above.max_by_key(|mount| mount.point.as_os_str().len())
 }
 
 /// Every other name of what is at `path`, without links.
@@ -78,7 +80,7 @@ pub fn parts<'a>(mounts: &'a [Mount], directory: &'a Path) -> impl Iterator<Item
     let below = mounts
         .iter()
         .map(|mount| &*mount.point)
-        .filter(move |point| point.starts_with(directory) && *point != directory);
+        .filter(move |point| is_beneath(point, directory) && *point != directory);
     std::iter::once(directory).chain(below)
 }
 

@@ -10,7 +10,7 @@ use super::links::NAMES;
 use super::mounts;
 use super::programs::seen;
 use super::{FileGrant, PlanError, ProgramTarget};
-use crate::image::{FileId, FileKind};
+use crate::image::{FileId, FileKind, is_beneath};
 use crate::profile::Rights;
 
 const CHANGES: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
@@ -75,8 +75,8 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
 
 /// Whether a grant has one of these rights on what is at `path`.
 fn changes(grant: &FileGrant, path: &Path, rights: Rights) -> bool {
-    let covers = path == grant.path || (!grant.exact && path.starts_with(&grant.path));
-    grant.rights.intersects(rights) && covers && !grant.except.iter().any(|except| path.starts_with(except))
+    let covers = || is_beneath(path, &grant.path) && (!grant.exact || path == grant.path);
+    grant.rights.intersects(rights) && covers() && !grant.except.iter().any(|except| is_beneath(path, except))
 }
 
 /// Under none of the names that it has.
@@ -127,10 +127,10 @@ fn refuse_second_names(
 /// Nothing in or around a directory of programs or libraries may be changed, and no name
 /// made near it: what is new there would be one.
 fn refuse_within(granted: &Granted<'_>, directory: &Path, what: &str) -> Result<(), PlanError> {
-    let meets = |path: &Path| path.starts_with(directory) || directory.starts_with(path);
+    let meets = |path: &Path| is_beneath(path, directory) || is_beneath(directory, path);
     let bad = granted.changing().find(|grant| {
         let names = grant.rights.intersects(NAMES);
-        let inside = grant.rights.intersects(CHANGES) && grant.path.starts_with(directory);
+        let inside = grant.rights.intersects(CHANGES) && is_beneath(&grant.path, directory);
         let beside = names && grant.exact && grant.path.parent().is_some_and(meets);
         inside || beside
     });
@@ -153,7 +153,7 @@ fn refuse_proc(granted: &Granted<'_>) -> Result<(), PlanError> {
     let proc = Path::new("/proc");
     let own = |grant: &FileGrant| OWN_PROCESS.iter().any(|path| grant.path == Path::new(path));
     let bad = granted.grants.iter().filter(|grant| !own(grant)).find(|grant| {
-        changes(grant, proc, CHANGES) || (grant.rights.intersects(CHANGES) && grant.path.starts_with(proc))
+        changes(grant, proc, CHANGES) || (grant.rights.intersects(CHANGES) && is_beneath(&grant.path, proc))
     });
     match bad {
         None => Ok(()),

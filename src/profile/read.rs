@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::hex;
+
 use super::error::{ReadError, quoted};
 use super::json;
 use super::place::{Object, Place, unknown};
@@ -46,7 +48,11 @@ pub fn read(bytes: &[u8]) -> Result<Document, ReadError> {
     let root = Place::root(&tree);
     let profile = profile(&root)?;
     cross::check(&profile).map_err(|wrong| root.error_below(&wrong.pointer, wrong.message))?;
-    Ok(Document { profile, text: text.to_owned(), digest: format!("sha256:{}", hex(&Sha256::digest(bytes))) })
+    Ok(Document {
+        profile,
+        text: text.to_owned(),
+        digest: format!("sha256:{}", hex::lower(&Sha256::digest(bytes))),
+    })
 }
 
 /// The bytes as text that can be JSON at all.
@@ -313,8 +319,4 @@ fn ready(place: &Place) -> Result<Ready, ReadError> {
 
 fn watch(place: &Place) -> Result<bool, ReadError> {
     Ok(!place.each(|item| item.word("watch", &[((), "reads")]))?.is_empty())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

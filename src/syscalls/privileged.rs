@@ -5,7 +5,8 @@ use caps::Capability;
 /// Whether a call gives its caller other ids, after which nobody without
 /// CAP_SYS_PTRACE may look into it until its next exec (ptrace(2), dumpable).
 pub fn changes_user(call: &str) -> bool {
-    matches!(privileged(call), Some(Capability::CAP_SETUID | Capability::CAP_SETGID)) && call != "setgroups"
+    let sets = call.starts_with("set") && call != "setgroups";
+    sets && matches!(privileged(call), Some(Capability::CAP_SETUID | Capability::CAP_SETGID))
 }
 
 /// The capability without which a call can do nothing, or next to nothing (a setuid

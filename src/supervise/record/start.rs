@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::hex;
 use crate::image::live::Live;
 use crate::image::{Executable, Files};
 use crate::kernel::Arch;
@@ -96,8 +97,7 @@ impl Fingerprint {
             let content = open(file).and_then(digest).unwrap_or_default();
             all.update(format!("{}\0{content}\n", file.display()));
         }
-        let programs =
-            all.finalize().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+        let programs = format!("sha256:{}", hex::lower(&all.finalize()));
         Fingerprint {
             arch: Arch::THIS.name(),
             kernel,

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::desk::{Desk, Word};
 use super::look::{self, after_exec};
+use crate::hex;
 use crate::image::{Executable, FileId, elf};
 use crate::kernel::Arch;
 use crate::profile::Rights;
@@ -309,7 +310,7 @@ pub fn digest(mut file: File) -> Option<String> {
             Err(_) => return None,
         }
     }
-    Some(hash.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+    Some(hex::lower(&hash.finalize()))
 }
 
 /// A regular file and its inode; a pipe that stands there is not waited for.

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::inode::Standing;
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
-use crate::image::FileId;
+use crate::image::{FileId, is_beneath};
 use crate::profile::Rights;
 
 /// One path of a call and what is done with it.
@@ -102,11 +102,11 @@ impl Rulebook {
         for place in canonical.ancestors().filter(|place| !standing.is_exchanged(place)) {
             for grant in self.grants.get(place).into_iter().flatten().map(|i| &self.policy.files[*i]) {
                 let here = place == canonical;
-                if (here || !grant.exact) && !grant.except.iter().any(|except| canonical.starts_with(except))
+                if (here || !grant.exact) && !grant.except.iter().any(|except| is_beneath(canonical, except))
                 {
                     // A directory that was moved away would take along what is kept in it;
                     // and its own name is one of the directory above, as in the kernel.
-                    let holds = grant.except.iter().any(|except| except.starts_with(canonical));
+                    let holds = grant.except.iter().any(|except| is_beneath(except, canonical));
                     let names = if holds || (here && !grant.exact) {
                         Rights::CREATE.union(Rights::REMOVE)
                     } else {

@@ -20,12 +20,13 @@
 //! would not do: another thread can exchange the paths of a rename that goes on.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
 use super::Rulebook;
-use crate::image::FileId;
+use crate::image::{FileId, is_beneath};
 use crate::plan::{FileGrant, Policy};
 use crate::profile::Rights;
 
@@ -50,29 +51,34 @@ impl Standing {
 
 const NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
 
-/// Whether `other` lets somebody inside give the name of `grant` to another inode, which
-/// has fewer rights from `other` alone.
+/// Whether `other`, around `grant`, lets somebody inside give the name of `grant` to
+/// another inode, which has fewer rights from `other` alone.
 fn exposes(other: &FileGrant, grant: &FileGrant) -> bool {
-    other.rights.intersects(NAMES)
-        && !other.exact
-        && grant.path != other.path
-        && grant.path.starts_with(&other.path)
+    !other.rights.contains(grant.rights.and(Rights::ON_FILE))
         && !other
             .except
             .iter()
-            .any(|except| grant.path.starts_with(except) || except.starts_with(&grant.path))
-        && !other.rights.contains(grant.rights.and(Rights::ON_FILE))
+            .any(|except| is_beneath(&grant.path, except) || is_beneath(except, &grant.path))
 }
 
-fn exposed(policy: &Policy) -> impl Iterator<Item = &FileGrant> {
-    let files = &policy.files;
-    files.iter().filter(|grant| files.iter().any(|other| exposes(other, grant)))
+/// The grants whose names another one, around them, exposes.
+pub(super) fn exposed(policy: &Policy) -> Vec<&FileGrant> {
+    let mut around: HashMap<&OsStr, Vec<&FileGrant>> = HashMap::new();
+    for grant in policy.files.iter().filter(|grant| !grant.exact && grant.rights.intersects(NAMES)) {
+        around.entry(grant.path.as_os_str()).or_default().push(grant);
+    }
+    let is_exposed = |grant: &&FileGrant| {
+        let mut others =
+            grant.path.ancestors().skip(1).filter_map(|above| around.get(above.as_os_str())).flatten();
+        others.any(|other| exposes(other, grant))
+    };
+    policy.files.iter().filter(is_exposed).collect()
 }
 
 /// The names that are tracked, with the rights on what is there.
-pub(super) fn tracked(policy: &Policy) -> HashMap<PathBuf, Rights> {
+pub(super) fn tracked(exposed: &[&FileGrant]) -> HashMap<PathBuf, Rights> {
     let mut tracked = HashMap::new();
-    for grant in exposed(policy).filter(|grant| grant.exact) {
+    for grant in exposed.iter().filter(|grant| grant.exact) {
         let rights: &mut Rights = tracked.entry(grant.path.clone()).or_insert(Rights::NONE);
         *rights = rights.union(grant.rights.and(Rights::ON_FILE));
     }
@@ -80,11 +86,9 @@ pub(super) fn tracked(policy: &Policy) -> HashMap<PathBuf, Rights> {
 }
 
 /// The granted directories that may be exchanged.
-pub(super) fn movable(policy: &Policy) -> Vec<(PathBuf, FileId)> {
-    let mut movable: Vec<_> = exposed(policy)
-        .filter(|grant| !grant.exact)
-        .filter_map(|grant| Some((grant.path.clone(), grant.id?)))
-        .collect();
+pub(super) fn movable(exposed: &[&FileGrant]) -> Vec<(PathBuf, FileId)> {
+    let directories = exposed.iter().filter(|grant| !grant.exact);
+    let mut movable: Vec<_> = directories.filter_map(|grant| Some((grant.path.clone(), grant.id?))).collect();
     movable.sort();
     movable.dedup();
     movable
@@ -115,7 +119,7 @@ impl Rulebook {
     /// The directories above a path, or itself, that may have been exchanged, with the
     /// inodes that they were at the start.
     pub fn movable_above<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (&'a Path, FileId)> {
-        let above = self.movable.iter().filter(move |(place, _)| path.starts_with(place));
+        let above = self.movable.iter().filter(move |(place, _)| is_beneath(path, place));
         above.map(|(place, id)| (place.as_path(), *id))
     }
 

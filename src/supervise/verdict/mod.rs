@@ -91,12 +91,13 @@ impl Rulebook {
                 ProgramTarget::Beneath(path) => beneath.push((path.clone(), index)),
             }
         }
+        let exposed = inode::exposed(&policy);
         Rulebook {
             rules: rules.collect(),
             handled: landlock.map_or(BitFlags::empty(), |l| l.handled),
             protected: policy.protected.iter().cloned().collect(),
-            tracked: inode::tracked(&policy),
-            movable: inode::movable(&policy),
+            tracked: inode::tracked(&exposed),
+            movable: inode::movable(&exposed),
             grants,
             programs,
             beneath,
