@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use remit::filter::{Access, Action};
+use remit::filter::{Access, Action, Filter};
 use remit::image::{Executable, tree::Tree};
 use remit::kernel::{Arch, Kernel, LandlockAbi, NoListener, Release};
-use remit::plan::{Holder, LayerState, Place, Plan, PlanError, Role};
+use remit::plan::{Holder, LayerState, Place, Plan, PlanError, Role, numbers};
 use remit::profile::{self, Capability, Mode, RunAs};
 use remit::syscalls;
 
@@ -459,15 +459,50 @@ fn no_call_takes_a_number_of_the_supervisors_whatever_brings_it() {
 
 #[test]
 fn the_supervisors_threads_are_as_many_as_its_work() {
-    let threads = |keys: &str, major, minor| {
+    let planned = |keys: &str, major, minor| {
         let keys = format!(r#"{SERVER}, "fallback": "degrade", {keys}"#);
-        plan_on(&keys, &kernel(major, minor), &place(), Mode::Enforce).expect("plans").threads()
+        plan_on(&keys, &kernel(major, minor), &place(), Mode::Enforce).expect("plans")
     };
     let few = 3 + remit::plan::LATER_THREADS;
-    assert_eq!(threads(r#""network": {"connect": ["tcp/80"]}"#, 6, 18), few);
+    let ports = r#""network": {"connect": ["tcp/80"]}"#;
+    assert_eq!(planned(ports, 6, 18).threads(), few);
     let addressed = r#""network": {"connect": ["tcp/10.0.0.1:80"]}"#;
-    assert_eq!(threads(addressed, 6, 18), few + remit::plan::SOCKET_THREADS);
-    assert_eq!(threads(addressed, 5, 13), few, "no socket is made there");
+    assert_eq!(planned(addressed, 6, 18).threads(), few + remit::plan::SOCKET_THREADS);
+    assert_eq!(planned(addressed, 5, 13).threads(), few, "no socket is made there");
+    // With a scope for signals the filter needs two of their numbers, and else all.
+    assert_eq!(planned(ports, 6, 12).threads_in_filter(), 2);
+    assert_eq!(planned(ports, 6, 11).threads_in_filter(), few);
+    let audit = plan_on(SERVER, &kernel(6, 18), &place(), Mode::Audit).expect("plans");
+    assert_eq!(audit.threads_in_filter(), audit.threads(), "audit has no domain");
+}
+
+#[test]
+fn where_the_filter_has_not_every_thread_it_lets_through_the_caller_alone() {
+    let listed = r#""syscalls": {"allow": ["@core", "sched_setaffinity", "setpriority", "ioprio_set", "prlimit64", "tkill"]}"#;
+    let keys = format!(
+        "{}, {listed}",
+        SERVER.split_once(r#", "syscalls""#).map_or(SERVER, |(programs, _)| programs)
+    );
+    let plan = plan_on(&keys, &kernel(6, 18), &place(), Mode::Enforce).expect("plans");
+    let narrowed = plan.filter.calls.iter();
+    let narrowed = narrowed.map(|(call, access)| (*call, numbers::of_the_caller_alone(call, access.clone())));
+    let narrowed = Filter { calls: narrowed.collect(), ..plan.filter.clone() };
+    let answer = |call: &str, args: [u64; 6]| {
+        narrowed.verdict(syscalls::number(Arch::X86_64, call).expect("a call"), &args)
+    };
+    for (call, arg, first) in
+        [("sched_setaffinity", 0, 0), ("setpriority", 1, 0), ("ioprio_set", 1, 1), ("prlimit64", 0, 0)]
+    {
+        let of = |number: u64| {
+            let mut args = [first, 0, 0, 0, 0, 0];
+            args[arg] = number;
+            answer(call, args)
+        };
+        assert_eq!((of(0), of(77)), (Action::Allow, Action::Notify), "{call}");
+    }
+    // What Landlock keeps from the supervisor goes by the filter.
+    assert_eq!(answer("tkill", [77, 9, 0, 0, 0, 0]), Action::Allow);
+    assert!(matches!(narrowed.calls.get("getpid"), Some(Access::Allow)));
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn rehearse(plan: &Plan) -> Result<(), String> {
     let child = launch::launch(&nothing, Some(&confinement))?;
     let mut ready = [PollFd::new(child.socket.as_fd(), PollFlags::POLLIN)];
     // No thread is made for it, so that the filter gets this process's number for each.
-    let sent = child.tell_threads(&vec![std::process::id(); plan.threads()]);
+    let sent = child.tell_threads(&vec![std::process::id(); plan.threads_in_filter()]);
     let word = sent.and_then(|()| poll(&mut ready, PollTimeout::NONE)).and_then(|_| child.hear());
     sys::signal::send(child.pid, libc::SIGKILL).map_err(failed("kill"))?;
     waitpid(Pid::from_raw(child.pid), None).map_err(failed("wait4, waitid"))?;

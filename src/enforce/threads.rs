@@ -24,7 +24,14 @@ pub(super) fn template(
         let changes = filter.calls.iter_mut().filter(|(call, _)| syscalls::changes_user(call));
         changes.for_each(|(_, access)| *access = Access::Notify);
     }
-    Template::new(&filter, compile, numbers::names_thread, plan.policy.supervisor, plan.threads())
+    let count = plan.threads_in_filter();
+    if count < plan.threads() {
+        for (call, access) in &mut filter.calls {
+            let all = std::mem::replace(access, Access::Notify);
+            *access = numbers::of_the_caller_alone(call, all);
+        }
+    }
+    Template::new(&filter, compile, numbers::names_thread, plan.policy.supervisor, count)
 }
 
 /// The filter with the numbers of the supervisor's threads, as the supervisor sends them.

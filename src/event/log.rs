@@ -20,7 +20,7 @@ use tracing::{Event, Level, Metadata};
 
 use crate::visible;
 
-use super::scribe::{Shared, Unwritten, Voice};
+use super::scribe::{DIAGNOSTICS, Shared, Unwritten, Voice};
 use super::sink::{Destination, Sink};
 
 /// The thread that writes, once there is one.
@@ -51,7 +51,7 @@ pub fn level(times: usize) -> Level {
 /// One line, when there is no stderr.
 pub fn in_background() -> Result<(), String> {
     let sink = Sink::open(&Destination::Stderr, |_| Err(io::ErrorKind::Unsupported.into()))?;
-    let shared = Shared::start("log", sink, Voice::Diagnostics);
+    let shared = Shared::start(DIAGNOSTICS, sink, Voice::Diagnostics);
     BACKGROUND.set(shared).map_err(|_| "log: it is in the background already; ask once".to_owned())
 }
 

@@ -88,7 +88,8 @@ impl Scribe {
         beginning: Beginning,
     ) -> Scribe {
         let voice = Voice::Events { policy: policy.clone(), nonce: beginning.nonce.clone(), seq: 0 };
-        Scribe { shared: Shared::start("events", sink, voice), level, policy, redaction, beginning }
+        let shared = Shared::start(EVENTS, sink, voice);
+        Scribe { shared, level, policy, redaction, beginning }
     }
 
     /// Takes the start event. Where it has to come before all that the app writes, it is
@@ -162,12 +163,12 @@ pub(super) struct Shared {
     over: Condvar,
     /// All is written.
     idle: Condvar,
-    /// Starts the thread; taken by the first who needs it.
+    /// Starts the thread; nothing once it is there.
     thread: Mutex<Option<Starter>>,
 }
 
-/// Starts the thread that writes.
-struct Starter(Box<dyn FnOnce() -> io::Result<()> + Send>);
+/// Starts the thread that writes. What fails may be tried again.
+struct Starter(Box<dyn Fn() -> io::Result<()> + Send>);
 
 impl std::fmt::Debug for Starter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -193,6 +194,12 @@ impl State {
         self.queue.push(text, stands_for, why);
     }
 }
+
+/// Has a job done by a thread.
+pub(super) type Run = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
+/// There is a thread for events whatever the app does.
+const EVENTS: Run = |writes| threads::run_kept("events", writes);
+pub(super) const DIAGNOSTICS: Run = |writes| threads::run("log", writes);
 
 /// How a line is made of what was queued.
 #[derive(Debug)]
@@ -227,7 +234,7 @@ impl Voice {
 impl Shared {
     /// The thread starts when there is something to write: most containers never have
     /// anything, and a launch has better things to do.
-    pub(super) fn start(name: &'static str, sink: impl Outlet, voice: Voice) -> Arc<Shared> {
+    pub(super) fn start(run: Run, sink: impl Outlet, voice: Voice) -> Arc<Shared> {
         Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
             state: Mutex::new(State {
                 queue: Queue::new(MOST_LINES, MOST_BYTES),
@@ -240,26 +247,34 @@ impl Shared {
             work: Condvar::new(),
             over: Condvar::new(),
             idle: Condvar::new(),
-            thread: Mutex::new(Some(Self::thread(name, shared.clone(), sink, voice))),
+            thread: Mutex::new(Some(Self::thread(run, shared.clone(), sink, voice))),
         })
     }
 
-    fn thread(name: &'static str, shared: Weak<Shared>, sink: impl Outlet, voice: Voice) -> Starter {
+    fn thread(run: Run, shared: Weak<Shared>, sink: impl Outlet, voice: Voice) -> Starter {
+        let ends = Arc::new(Mutex::new(Some((sink, voice))));
         Starter(Box::new(move || {
             let Some(shared) = shared.upgrade() else { return Ok(()) };
-            let writer = Writer { shared, sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY };
-            threads::run(name, move || writer.run())
+            let ends = Arc::clone(&ends);
+            run(Box::new(move || {
+                let ends = ends.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let Some((sink, voice)) = ends else { return };
+                Writer { shared, sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY }.run();
+            }))
         }))
     }
 
-    /// There is something to write. Without a thread for it what is queued is lost,
-    /// and counted as that.
+    /// There is something to write. While there can be no thread for it, the queue fills, and
+    /// counts.
     fn wake(&self) {
-        let start = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = start.map(|start| start.0()) {
-            let mut state = self.lock();
-            state.trouble = Some(format!("no thread can be started: {error}"));
-            state.over = true;
+        let thread = || self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not under the lock: to start a thread may have something to say itself.
+        let start = thread().take();
+        if let Some(start) = start {
+            self.lock().trouble = start.0().err().map(|error| {
+                *thread() = Some(start);
+                format!("no thread can be started: {error}")
+            });
         }
         self.work.notify_one();
     }
@@ -282,14 +297,14 @@ impl Shared {
     }
 
     pub(super) fn close(&self, timeout: Duration) -> Result<(), Unwritten> {
-        if self.thread.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
-            return Ok(());
-        }
+        let is_started = self.thread.lock().unwrap_or_else(PoisonError::into_inner).is_none();
         let mut state = self.lock();
         state.closing = true;
-        self.work.notify_one();
-        let waited = self.over.wait_timeout_while(state, timeout, |state| !state.over);
-        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if is_started {
+            self.work.notify_one();
+            let waited = self.over.wait_timeout_while(state, timeout, |state| !state.over);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
         let held = state.ledger.flush(Instant::now());
         let held: u64 =
             held.iter().filter_map(|violation| violation.summary).map(|summary| summary.count).sum();

@@ -150,7 +150,7 @@ pub const SOCKET_THREADS: usize = 32;
 pub const LATER_THREADS: usize = 2;
 
 impl Plan {
-    /// How many threads the supervisor has besides its first: one that decides and those that
+    /// How many threads the supervisor has at most besides its first: one that decides and those that
     /// wait in its place, two that write events and diagnostics, one that reads files, and
     /// those for sockets. An unconfined app can do to them what it likes.
     pub fn threads(&self) -> usize {
@@ -161,6 +161,14 @@ impl Plan {
         let sockets = if self.policy.makes_sockets { SOCKET_THREADS } else { 0 };
         let deciding = if self.kernel.notify.is_ok() { 1 + LATER_THREADS } else { 0 };
         deciding + WRITERS + usize::from(self.checks) + sockets
+    }
+
+    /// Of how many of these threads the filter has the numbers, so that they are made before
+    /// the app's first instruction: of all, or, as each takes its time, of the first two where
+    /// the others are out of reach all the same (see [`numbers`]).
+    pub fn threads_in_filter(&self) -> usize {
+        let scoped = self.landlock.as_ref().is_some_and(|landlock| landlock.scope_signal);
+        if scoped && self.kernel.notify.is_ok() { self.threads().min(2) } else { self.threads() }
     }
 }
 

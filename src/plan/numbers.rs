@@ -3,9 +3,14 @@
 //! whatever brings such a call, it never takes a number of the supervisor's.
 //!
 //! A number is a register, which nobody can change while it is looked at. Of the supervisor
-//! the filter has the process's number from the plan, and those of its other threads from
-//! the launch ([`Template`](crate::filter::Template)): all are made before the app's first
-//! instruction, and none later, so none of these numbers is ever another's.
+//! the filter has the process's number from the plan. Of its other threads:
+//!
+//! - Those that are made before the app's first instruction the filter has from the launch
+//!   ([`Template`](crate::filter::Template)): all of them, or the first two where a Landlock
+//!   domain scopes signals (Linux 6.12).
+//! - From the others that domain keeps every call but those of [`UNSCOPED`], without an event.
+//!   These the filter lets through for the caller itself alone (0); by any other number they
+//!   are notified, and decided once every thread is there that there will be.
 //!
 //! What is by a descriptor of a process (pidfd_send_signal, process_madvise, pidfd_getfd)
 //! begins with pidfd_open, but for a signal by a directory of /proc: see
@@ -57,6 +62,18 @@ const NUMBERED: [Numbered; 20] = [
     numbered("fcntl", 2),
 ];
 
+/// What Landlock's domains do not look at: it is neither a signal nor a look into a process
+/// (ptrace(2), access mode checking).
+const UNSCOPED: [&str; 7] = [
+    "ioprio_set",
+    "prlimit64",
+    "sched_setaffinity",
+    "sched_setattr",
+    "sched_setparam",
+    "sched_setscheduler",
+    "setpriority",
+];
+
 impl Numbered {
     const fn process(self, which: u64) -> Numbered {
         Numbered { of_process: Some(which), ..self }
@@ -66,6 +83,17 @@ impl Numbered {
 /// Whether this argument of a call may be the number of any thread.
 pub fn names_thread(call: &str, arg: u8) -> bool {
     NUMBERED.iter().any(|one| one.call == call && one.arg == arg)
+}
+
+/// Whether any argument of a call may be the number of a thread.
+pub fn may_reach(call: &str) -> bool {
+    NUMBERED.iter().any(|one| one.call == call)
+}
+
+/// The access of a call by a filter that has not the number of every thread: see above.
+pub fn of_the_caller_alone(call: &str, access: Access) -> Access {
+    let numbered = NUMBERED.iter().filter(|one| one.call == call && UNSCOPED.contains(&call));
+    numbered.fold(access, |access, one| both(call, access, &vec![vec![one_of(one.arg, &[0])]]))
 }
 
 /// Whether a call with these registers would reach a process with one of these numbers, or

@@ -242,20 +242,27 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
     if let Err(why) = launch::settle(Some(&plan), &this.init.inherited) {
         return Err(abandon(child.pid, why));
     }
-    let threads = sys::threads::make(plan.threads()).map_err(|error| {
-        let errno = sys::errno(&error);
-        format!("a thread cannot be started: {errno}; raise the container's limit of processes")
+    let own = Identity::own().map_err(|errno| format!("the supervisor's own credentials: {errno}"));
+    let watched = own.and_then(|identity| {
+        make_threads(&plan, &child, identity.clone())?;
+        watch(options, &mut this, &plan, Judged { rules, entry, startup, identity }, sink, child.pid)
     });
-    let told = threads.and_then(|numbers| {
-        child.tell_threads(&numbers).map_err(|errno| format!("the numbers of threads: {errno}"))
-    });
-    if let Err(why) = told {
-        return Err(abandon(child.pid, why));
-    }
-    match watch(options, &mut this, &plan, Judged { rules, entry, startup }, sink, child.pid) {
+    match watched {
         Ok(watch) => Ok((child, descriptor, watch)),
         Err(why) => Err(abandon(child.pid, why)),
     }
+}
+
+/// Makes ready the supervisor's threads, and makes them where the filter waits for their
+/// numbers.
+fn make_threads(plan: &Plan, child: &Child, identity: Identity) -> Result<(), String> {
+    let other_users = plan.has_other_users();
+    sys::threads::prepare(plan.threads(), move || identity.take_back(other_users));
+    let numbers = sys::threads::make(plan.threads_in_filter()).map_err(|error| {
+        let errno = sys::errno(&error);
+        format!("a thread cannot be started: {errno}; raise the container's limit of processes")
+    })?;
+    child.tell_threads(&numbers).map_err(|errno| format!("the numbers of threads: {errno}"))
 }
 
 fn io(error: std::io::Error) -> String {
@@ -323,6 +330,7 @@ struct Judged {
     rules: Arc<Rulebook>,
     entry: usize,
     startup: Option<judge::Watch>,
+    identity: Identity,
 }
 
 /// What the supervisor needs to judge and to tell.
@@ -330,14 +338,13 @@ fn watch(
     options: &Options,
     this: &mut Confined,
     plan: &Plan,
-    Judged { rules, entry, startup }: Judged,
+    Judged { rules, entry, startup, identity }: Judged,
     sink: Sink,
     app: i32,
 ) -> Result<Watch, String> {
     let policy = event::Policy { name: plan.name.clone(), digest: this.loaded.document.digest.clone() };
     let scribe = Arc::new(Scribe::start(sink, options.level, policy, options.redaction, beginning(options)?));
     event::log::in_background()?;
-    let identity = Identity::own().map_err(|errno| format!("own ids: {errno}"))?;
     let args = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let start = Start {
         profile: this.loaded.source.clone(),

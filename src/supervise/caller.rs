@@ -195,6 +195,25 @@ impl Identity {
         })
     }
 
+    /// Takes the supervisor's credentials back from whatever this thread was made with.
+    /// `other_users`: its maker may have had a caller's ids.
+    pub fn take_back(&self, other_users: bool) {
+        let groups =
+            || nix::unistd::getgroups().map(|all| all.into_iter().map(nix::unistd::Gid::as_raw).collect());
+        let back = credentials::capset(self.sets).and_then(|()| {
+            if !other_users {
+                return Ok(());
+            }
+            credentials::set_effective_ids(self.uid, self.gid)?;
+            let present: Vec<u32> = groups()?;
+            self.back(Taken { ids: true, groups: present != self.groups });
+            Ok(())
+        });
+        if let Err(errno) = back {
+            not_back(errno);
+        }
+    }
+
     /// Does `act` with the caller's file-system ids and no more capabilities than
     /// the caller has: what the caller may not, this may not either. Only file
     /// accesses are judged by these ids, so nobody may signal us for it.

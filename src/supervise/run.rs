@@ -308,7 +308,7 @@ impl Loop {
         self.desk = watch.desk.as_ref().map(Arc::downgrade).unwrap_or_default();
         let worker = (watch.worker)(listener, requests);
         memory::share_one_heap();
-        let started = threads::run("worker", move || {
+        let started = threads::run_kept("worker", move || {
             if let Err(errno) = process::take_short_turns() {
                 tracing::debug!(%errno, "decisions take ordinary turns");
             }

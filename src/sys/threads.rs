@@ -1,7 +1,8 @@
-//! The supervisor's threads. All of them are made at one time, before the app's filter is
-//! loaded, and none later: so the filter has the number of each, and what it refuses for
-//! the process it refuses for every thread. A number that a thread got later might be one
-//! that a signal of the app's was on its way to.
+//! The supervisor's threads, of which the app must reach none. Their numbers are known to
+//! whoever decides about a call that names one: all threads that there will ever be are made
+//! before the app's filter is loaded, where the filter is to have their numbers, and else at
+//! the latest before the first such call is decided ([`all`]). A number that a thread got
+//! later might be one that a call which was let go on is on its way to.
 //!
 //! A thread that has done its work waits for other work and never ends, so that its number
 //! stays the supervisor's.
@@ -33,71 +34,122 @@ struct Pool {
     work: Semaphore,
     /// The processors that the process may run on (sched_getaffinity(2)).
     processors: OnceLock<CpuSet>,
+    /// What each thread does before its first job.
+    first: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
+#[derive(Default)]
 struct State {
-    /// No thread is made any more.
-    closed: bool,
+    /// How many threads there may be; before [`prepare`] each job has one made for it.
+    most: Option<usize>,
+    made: usize,
     /// Threads that have no job.
     free: usize,
+    /// Of these so many wait for [`run_kept`].
+    kept: usize,
     jobs: VecDeque<(&'static str, Job)>,
-    numbers: Vec<u32>,
+    /// Of all threads but the process's first, once no more are made.
+    numbers: Option<Vec<u32>>,
 }
 
 static POOL: Pool = Pool::new();
 
-/// Makes the threads, and answers with the numbers (gettid(2)) of all that the process has
-/// besides its first. To be called once, by the first thread; from then on [`run`] makes none.
+/// From now on [`run`] makes at most so many threads, each when there is work for it. `first`
+/// is the first that each does: its maker's credentials may have been a caller's.
+pub fn prepare(most: usize, first: impl Fn() + Send + Sync + 'static) {
+    POOL.prepare(most, Box::new(first));
+}
+
+/// How many jobs there may be for [`run_kept`].
+pub const KEPT: usize = 2;
+
+/// Makes so many threads at once, at least [`KEPT`], and answers as [`all`].
 ///
 /// # Errors
-/// A thread cannot be made: EAGAIN at a limit of processes (pids.max, RLIMIT_NPROC). Or
-/// /proc/self/task cannot be read.
+/// As [`all`].
 pub fn make(count: usize) -> io::Result<Vec<u32>> {
     POOL.make(count)
 }
 
-/// The numbers that [`make`] has answered with.
-pub fn numbers() -> Vec<u32> {
-    POOL.lock().numbers.clone()
+/// Makes the threads that are not there yet, and answers with the numbers (gettid(2)) of all
+/// that the process has besides its first. From then on none is made.
+///
+/// # Errors
+/// A thread cannot be made: EAGAIN at a limit of processes (pids.max, RLIMIT_NPROC). Or
+/// /proc/self/task cannot be read.
+pub fn all() -> io::Result<Vec<u32>> {
+    POOL.all()
 }
 
 /// Has a job done by a thread of its own, which takes no signals and is called `name` for so
-/// long (at most 15 bytes). Where [`make`] was not called a thread is made for it.
+/// long (at most 15 bytes).
 ///
 /// # Errors
 /// EAGAIN where every thread has a job already, or none can be made.
 pub fn run(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    POOL.run(name, Box::new(job))
+    POOL.run(name, Box::new(job), false)
+}
+
+/// The same of a job for which [`make`] has made a thread, so that it has one even where the
+/// app has made as many as the container may have.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_kept(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    POOL.run(name, Box::new(job), true)
 }
 
 impl Pool {
     const fn new() -> Pool {
-        let state = State { closed: false, free: 0, jobs: VecDeque::new(), numbers: Vec::new() };
-        Pool { state: Mutex::new(state), work: Semaphore::new(), processors: OnceLock::new() }
+        let state = State { most: None, made: 0, free: 0, kept: 0, jobs: VecDeque::new(), numbers: None };
+        Pool {
+            state: Mutex::new(state),
+            work: Semaphore::new(),
+            processors: OnceLock::new(),
+            first: OnceLock::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn make(&'static self, count: usize) -> io::Result<Vec<u32>> {
+    fn prepare(&self, most: usize, first: Box<dyn Fn() + Send + Sync>) {
         memory::share_one_heap();
-        self.spawn_beside(count)?;
+        self.first.get_or_init(|| first);
+        self.lock().most = Some(most);
+    }
+
+    fn make(&'static self, count: usize) -> io::Result<Vec<u32>> {
+        let mut state = self.lock();
+        let numbers = self.make_in(&mut state, count.max(KEPT))?;
+        state.kept = KEPT;
+        Ok(numbers)
+    }
+
+    fn make_in(&'static self, state: &mut State, count: usize) -> io::Result<Vec<u32>> {
+        let spawned = self.spawn_beside(state, count);
         // With its first thread the C library unblocks the signals that it keeps for itself,
         // in this thread too.
         block_signals();
-        let numbers = others()?;
+        spawned?;
+        others()
+    }
+
+    fn all(&'static self) -> io::Result<Vec<u32>> {
         let mut state = self.lock();
-        state.closed = true;
-        state.free = count;
-        state.numbers.clone_from(&numbers);
-        Ok(numbers)
+        if let Some(numbers) = &state.numbers {
+            return Ok(numbers.clone());
+        }
+        let more = state.most.unwrap_or_default().saturating_sub(state.made);
+        let numbers = self.make_in(&mut state, more)?;
+        Ok(state.numbers.insert(numbers).clone())
     }
 
     /// So many threads, on the caller's processor until they have a job, where that can be:
     /// to wake another processor for each would take longer than the rest of its birth.
-    fn spawn_beside(&'static self, count: usize) -> io::Result<()> {
-        let spawn = || (0..count).try_for_each(|_| self.spawn());
+    fn spawn_beside(&'static self, state: &mut State, count: usize) -> io::Result<()> {
+        let mut spawn = || (0..count).try_for_each(|_| self.spawn(state));
         let Ok(all) = sched_getaffinity(CALLER) else { return spawn() };
         let mut here = CpuSet::new();
         if sched_getcpu().and_then(|processor| here.set(processor)).is_err()
@@ -113,7 +165,7 @@ impl Pool {
 
     /// One more thread. The launch waits for them, so each is without what the standard
     /// library adds: a second stack for a message on the first one's overflow.
-    fn spawn(&'static self) -> io::Result<()> {
+    fn spawn(&'static self, state: &mut State) -> io::Result<()> {
         extern "C" fn serve(pool: *mut c_void) -> *mut c_void {
             // SAFETY: pthread_create(3) hands on what it is given below: a pool that is static.
             unsafe { &*pool.cast::<Pool>() }.serve()
@@ -134,13 +186,16 @@ impl Pool {
                     answer(libc::pthread_create(thread.as_mut_ptr(), attributes, serve, pool))
                 });
             libc::pthread_attr_destroy(attributes);
-            made
+            made?;
         }
+        state.made += 1;
+        state.free += 1;
+        Ok(())
     }
 
-    fn run(&'static self, name: &'static str, job: Job) -> io::Result<()> {
+    fn run(&'static self, name: &'static str, job: Job, kept: bool) -> io::Result<()> {
         let mut state = self.lock();
-        if !state.closed {
+        let Some(most) = state.most else {
             drop(state);
             Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
                 block_signals();
@@ -148,9 +203,18 @@ impl Pool {
             })?;
             block_signals();
             return Ok(());
+        };
+        if kept {
+            state.kept = state.kept.saturating_sub(1);
         }
-        let none_is_free = || io::Error::from_raw_os_error(libc::EAGAIN);
-        state.free = state.free.checked_sub(1).ok_or_else(none_is_free)?;
+        if state.free <= if kept { 0 } else { state.kept } {
+            if state.made == most {
+                return Err(io::Error::from_raw_os_error(libc::EAGAIN));
+            }
+            self.spawn(&mut state)?;
+            block_signals();
+        }
+        state.free -= 1;
         state.jobs.push_back((name, job));
         drop(state);
         self.work.post();
@@ -163,6 +227,9 @@ impl Pool {
         self.work.wait();
         if let Some(Err(errno)) = self.processors.get().map(|all| sched_setaffinity(CALLER, all)) {
             tracing::debug!(%errno, "a thread stays on one processor");
+        }
+        if let Some(first) = self.first.get() {
+            first();
         }
         loop {
             let Some((name, job)) = self.lock().jobs.pop_front() else { continue };
@@ -245,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_thread_is_made_later_and_each_is_used_again() {
+    fn threads_are_made_when_there_is_work_and_used_again_and_none_after_all_are_there() {
         static OWN: Pool = Pool::new();
         let (to, from) = channel();
         let tid = || nix::unistd::gettid().as_raw() as u32;
@@ -253,25 +320,28 @@ mod tests {
             let to = to.clone();
             move || to.send(tid()).expect("heard")
         };
-        OWN.run("before", Box::new(say(&to))).expect("a thread of its own");
-        let first = from.recv().expect("it ran");
-        // Other tests have threads too.
-        let made = OWN.make(2).expect("two threads");
-        assert!(made.len() >= 2 && made == OWN.lock().numbers && !made.contains(&std::process::id()));
+        OWN.run("before", Box::new(say(&to)), false).expect("a thread of its own");
+        let before = from.recv().expect("it ran");
+        let (began, begins) = channel();
+        OWN.prepare(2, Box::new(move || began.send(tid()).expect("heard")));
         let (gate, wait) = channel::<()>();
         let begin = say(&to);
         let block = move || {
             begin();
             wait.recv().expect_err("nothing is sent");
         };
-        OWN.run("blocked", Box::new(block)).expect("one is free");
+        OWN.run("blocked", Box::new(block), false).expect("one is free");
         let blocked = from.recv().expect("it ran");
-        assert!(made.contains(&blocked) && blocked != first);
+        assert!(blocked != before && begins.recv() == Ok(blocked) && begins.try_recv().is_err());
+        // Other tests have threads too.
+        let made = OWN.all().expect("the second thread");
+        assert!(made.len() >= 2 && made.contains(&blocked) && !made.contains(&std::process::id()));
+        assert_eq!(OWN.all().expect("no more"), made);
         // The other one does all that comes meanwhile.
         let mut second = None;
         let mut done = 0;
         while done < 50 {
-            match OWN.run("again", Box::new(say(&to))) {
+            match OWN.run("again", Box::new(say(&to)), false) {
                 Ok(()) => {
                     let number = from.recv().expect("it ran");
                     assert_eq!(*second.get_or_insert(number), number);
@@ -285,6 +355,25 @@ mod tests {
                 }
             }
         }
+        drop(gate);
+    }
+
+    #[test]
+    fn a_thread_is_kept_for_what_must_have_one() {
+        static OWN: Pool = Pool::new();
+        OWN.prepare(KEPT + 1, Box::new(|| {}));
+        OWN.make(KEPT).expect("threads");
+        let (gate, wait) = channel::<()>();
+        let wait = std::sync::Arc::new(Mutex::new(wait));
+        let block = || -> Job {
+            let wait = std::sync::Arc::clone(&wait);
+            Box::new(move || drop(wait.lock().map(|wait| wait.recv())))
+        };
+        OWN.run("other", block(), false).expect("one is made");
+        let error = OWN.run("other", block(), false).expect_err("the others are kept");
+        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+        (0..KEPT).for_each(|_| OWN.run("kept", block(), true).expect("one is kept"));
+        assert!(OWN.run("kept", block(), true).is_err(), "all have a job");
         drop(gate);
     }
 }

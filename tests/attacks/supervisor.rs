@@ -14,6 +14,7 @@ use crate::support::{Place, can_run, in_each_place};
 in_each_place!(
     the_first_process_is_out_of_reach,
     none_of_its_threads_is_in_reach,
+    a_thread_that_was_made_later_is_out_of_reach,
     the_filter_alone_keeps_signals_from_it,
     no_filter_of_the_apps_own_loosens_ours,
     nothing_is_left_open,
@@ -76,6 +77,22 @@ fn listing(calls: &[&str]) -> serde_json::Value {
 
 fn none_of_its_threads_is_in_reach(place: Place) {
     all_hold(place, &listing(&["ioprio_set", "prlimit64", "sched_setscheduler", "setpriority"]), THREADS);
+}
+
+/// The last of its threads once all are made, before the first of these is answered: a signal
+/// to it is refused by Landlock's scope, which tells nobody.
+pub const LATER_THREADS: &[Attack] = &[
+    attack(never("thread-scheduler", EPERM, "syscall", "sched_setscheduler")),
+    attack(unseen("thread-kill", EPERM)),
+    attack(unseen("thread-kill-high", EPERM)),
+    attack(unseen("thread-tkill", EPERM)),
+    attack(unseen("thread-queue", EPERM)),
+    attack(never("thread-processors", EPERM, "syscall", "sched_setaffinity")),
+    attack(never("thread-limits", EPERM, "syscall", "prlimit64")),
+];
+
+fn a_thread_that_was_made_later_is_out_of_reach(place: Place) {
+    all_hold(place, &listing(&["prlimit64", "sched_setscheduler"]), LATER_THREADS);
 }
 
 /// What Landlock's scope refuses unseen, where there is one.

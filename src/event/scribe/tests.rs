@@ -273,10 +273,31 @@ fn a_socket_is_connected_anew() {
 }
 
 #[test]
+fn what_comes_while_there_can_be_no_thread_is_written_once_there_is_one() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
+    let run: Run = |writes| match ATTEMPTS.fetch_add(1, Ordering::Relaxed) {
+        0 | 1 => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+        _ => threads::run("late-of-test", writes),
+    };
+    let (sink, taken) = acting([]);
+    let shared = Shared::start(run, sink, Voice::Diagnostics);
+    shared.say("first".into());
+    let unwritten = shared.close(Duration::ZERO).expect_err("no thread yet");
+    assert_eq!(unwritten.count, 1);
+    assert!(unwritten.why.contains("no thread can be started"), "{unwritten}");
+    shared.lock().closing = false;
+    shared.say("second".into());
+    shared.say("third".into());
+    shared.close(LONG).expect("all is written");
+    assert_eq!(String::from_utf8_lossy(&taken.lock().expect("no panic")), "first\nsecond\nthird\n");
+}
+
+#[test]
 fn it_sleeps_when_there_is_nothing_to_do() {
     let (sink, taken) = acting([]);
     let voice = Voice::Events { policy: policy(), nonce: String::new(), seq: 0 };
-    let shared = Shared::start("sleeper-of-test", sink, voice);
+    let shared = Shared::start(|writes| threads::run("sleeper-of-test", writes), sink, voice);
     shared.say("\"a\":1}".into());
     while taken.lock().unwrap().is_empty() {
         thread::sleep(Duration::from_millis(5));

@@ -21,9 +21,17 @@ impl Judge {
 
     /// Whether a call by numbers would reach the supervisor: no profile allows that.
     pub(super) fn reaches_us(&self, call: &Call) -> bool {
-        let mut ours = threads::numbers();
-        ours.push(self.rules.policy().supervisor);
-        call.name.is_some_and(|name| numbers::reaches(name, &call.args, &ours))
+        let Some(name) = call.name.filter(|name| numbers::may_reach(name)) else { return false };
+        match threads::all() {
+            Ok(mut ours) => {
+                ours.push(self.rules.policy().supervisor);
+                numbers::reaches(name, &call.args, &ours)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the supervisor's threads could not be made, so {name} is refused");
+                true
+            }
+        }
     }
 }
 
