@@ -15,6 +15,8 @@ pub mod image;
 pub mod kernel;
 #[cfg(feature = "tool")]
 pub mod learn;
+#[cfg(test)]
+mod mutation;
 pub mod plan;
 pub mod profile;
 pub mod shim;

@@ -10,7 +10,7 @@ use std::path::Path;
 /// Low to high: a module imports from the lines above its own, never from its
 /// own line or below.
 const LAYERS: [&[&str]; 10] = [
-    &["hex", "kernel", "visible"],
+    &["hex", "kernel", "mutation", "visible"],
     &["syscalls"],
     &["profile", "image", "filter"],
     &["plan", "event"],

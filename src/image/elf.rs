@@ -208,6 +208,7 @@ pub fn loader_files(arch: Arch) -> [&'static Path; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutation;
 
     fn read(bytes: &[u8]) -> Executable {
         executable(bytes, Arch::X86_64).expect("bytes can be read")
@@ -278,5 +279,16 @@ mod tests {
             read(&wild);
             wild[at] = was;
         }
+    }
+
+    #[test]
+    fn any_bytes_are_some_kind_of_file() {
+        let seeds: [&[u8]; 4] = [
+            &file(62, ET_DYN, 1, PT_INTERP, b"/lib/ld.so\0"),
+            &file(62, ET_DYN, 1, PT_DYNAMIC, &[DT_STRTAB.to_le_bytes(), DT_SONAME.to_le_bytes()].concat()),
+            &file(183, ET_EXEC, 1, PT_LOAD, b""),
+            b"#!/usr/bin/env -S python3 -u\n",
+        ];
+        mutation::each(&seeds, |bytes| drop(read(bytes)));
     }
 }

@@ -456,4 +456,25 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn any_events_leave_a_valid_profile_or_an_error() {
+        let document = document();
+        let hint =
+            json!([{ "op": "add", "path": "/files/-", "value": { "path": "/srv/x", "allow": ["read"] } }]);
+        let event = |more: &str| {
+            let digest = &document.digest;
+            format!(
+                "{{\"remit\":1,\"seq\":1,\"event\":\"violation\",\"kind\":\"k\",\"policy\":{{\"digest\":\"{digest}\"}},\"hint\":{more}}}\n"
+            )
+        };
+        let seeds = [event(&hint.to_string()), event("[]"), "not an event\n".to_owned()];
+        let seeds: Vec<&[u8]> = seeds.iter().map(String::as_bytes).collect();
+        crate::mutation::each(&seeds, |bytes| {
+            let mut amendment = Amendment::of(&document, &[]);
+            if amendment.take("events", bytes).is_ok() {
+                drop(amendment.finish());
+            }
+        });
+    }
 }

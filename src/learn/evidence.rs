@@ -159,3 +159,33 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Evidence, Unusable> {
         observations,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_are_evidence_or_an_error() {
+        let journal = [
+            r#"{"journal":1,"run":"app-1","command":["app"],"label":"","exact":false,"fingerprint":{"arch":"x86_64"},"outer":{}}"#,
+            r#"{"t":1,"phase":"startup","kind":"open","program":"/bin/app","result":"ok","path":"/data/1","access":["read"]}"#,
+            r#"{"t":9,"end":{"exit":{"code":0},"clean":true,"lines":1,"dropped":0}}"#,
+        ]
+        .join("\n");
+        let mut observations = Observations::default();
+        crate::learn::journal::read("journal", journal.as_bytes(), false, &mut observations)
+            .expect("a journal");
+        let runs = serde_json::to_string(observations.runs()).expect("JSON");
+        let facts: Vec<String> = observations.lines().collect();
+        let facts = facts.join(",");
+        let seed = format!(
+            r#"{{"evidence":1,"profile_digest":"sha256:0","granted":["/files/0"],"runs":{runs},"facts":[{facts}]}}"#
+        );
+        read("evidence", seed.as_bytes()).expect("evidence");
+        crate::mutation::each(&[seed.as_bytes()], |bytes| {
+            if let Err(error) = read("evidence", bytes) {
+                assert!(error.0.starts_with("evidence"), "it says where: {}", error.0);
+            }
+        });
+    }
+}

@@ -462,3 +462,24 @@ fn absolute(path: &str) -> Result<&str, String> {
         && (path == "/" || path[1..].split('/').all(|name| !matches!(name, "" | "." | "..")));
     if normal { Ok(path) } else { Err(format!("path {path:?} is not absolute and normal")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_are_a_journal_or_an_error() {
+        let first = br#"{"journal":1,"run":"app-1","command":["app"],"label":"idle","exact":false,"fingerprint":{"arch":"x86_64","kernel":"6.18.44","libc":"glibc 2.36","programs":"sha256:0"},"outer":{"seccomp":true,"capabilities":["chown"],"denied":["keyctl"]}}"#;
+        let exec = br#"{"t":1,"phase":"startup","kind":"exec","program":"/bin/app","result":"ok","parent":"","args":["app"],"sha256":"sha256:0"}"#;
+        let open = br#"{"t":1,"phase":"startup","kind":"open","program":"/bin/app","result":"ok","path":"/data/1","access":["read"],"mount":"volume","mount_point":"/data"}"#;
+        let end = br#"{"t":9,"end":{"exit":{"code":0},"clean":true,"lines":2,"dropped":0}}"#;
+        let journal = [&first[..], exec, open, end].join(&b'\n');
+        let read = |bytes: &[u8]| super::read("journal", bytes, true, &mut Observations::default());
+        read(&journal).expect("a journal");
+        crate::mutation::each(&[&journal, first, end], |bytes| {
+            if let Err(error) = read(bytes) {
+                assert!(error.0.starts_with("journal"), "it says where: {}", error.0);
+            }
+        });
+    }
+}

@@ -126,4 +126,15 @@ mod tests {
         let parts: Vec<_> = parts(&mounts, Path::new("/bin")).collect();
         assert_eq!(parts, [Path::new("/bin"), Path::new("/bin/tool")]);
     }
+
+    #[test]
+    fn any_mountinfo_is_read_or_left_out() {
+        let seed = b"22 27 0:21 / /proc rw,relatime - proc proc rw\n30 22 8:1 /a\\040b /srv\\011 rw shared:1 - ext4 x rw\n";
+        crate::mutation::each(&[seed], |bytes| {
+            let mounts = parse(&String::from_utf8_lossy(bytes));
+            for mount in &mounts {
+                other_names(&mounts, &mount.point);
+            }
+        });
+    }
 }

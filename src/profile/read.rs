@@ -320,3 +320,20 @@ fn ready(place: &Place) -> Result<Ready, ReadError> {
 fn watch(place: &Place) -> Result<bool, ReadError> {
     Ok(!place.each(|item| item.word("watch", &[((), "reads")]))?.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutation;
+
+    #[test]
+    fn any_bytes_are_a_profile_or_an_error_with_its_place() {
+        let forms = include_bytes!("../../tests/fixtures/every-form.json");
+        let embedded = super::super::embedded::named("nginx").expect("there is one");
+        mutation::each(&[forms, embedded.as_bytes(), b"{\"remit\":1}"], |bytes| {
+            if let Err(error) = read(bytes) {
+                assert!(!error.to_string().is_empty());
+            }
+        });
+    }
+}

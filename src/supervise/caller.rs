@@ -500,4 +500,16 @@ mod tests {
         assert_eq!(memory.path(8), Err(Errno::EFAULT));
         assert_eq!(memory.number(8), Err(Errno::EFAULT));
     }
+
+    #[test]
+    fn any_text_of_proc_is_read_or_refused() {
+        let status = b"Name:\tx\nUmask:\t0027\nTgid:\t12\nPPid:\t1\nUid:\t0\t33\t33\t33\n\
+                       Gid:\t0\t33\t33\t34\nGroups:\t33 44 \nCapEff:\t00000000000004c0\n";
+        let limits = b"Max cpu time   unlimited  unlimited  seconds\nMax file size  4096  unlimited  bytes\n";
+        crate::mutation::each(&[status, limits], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let (caller, _) = (parse(7, &text), limit(&text));
+            assert!(caller.is_none_or(|caller| caller.tid == 7));
+        });
+    }
 }

@@ -346,4 +346,12 @@ mod tests {
         );
         assert_eq!(Seen::parse(12, "12 (a) S 3"), None);
     }
+
+    #[test]
+    fn any_stat_is_read_or_refused() {
+        crate::mutation::each(
+            &[b"7 (a) b) S 1 7 7 0 -1 4194560 10 0 2 0 5 6 0 0 20 0 3 0 4711 1000 100"],
+            |bytes| drop(Seen::parse(7, &String::from_utf8_lossy(bytes))),
+        );
+    }
 }

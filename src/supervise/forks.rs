@@ -249,7 +249,7 @@ fn parse(stat: &str) -> Option<Thread> {
     let state = *fields.first()?;
     let thread = Thread {
         started: number(22)?,
-        faults: number(10)? + number(12)?,
+        faults: number(10)?.saturating_add(number(12)?),
         // R and D, and any state that is not known to be over.
         busy: !matches!(state, "S" | "T" | "t" | "I"),
     };
@@ -424,5 +424,13 @@ mod tests {
         let settled = forks.settle(&Proc);
         child.kill().and_then(|()| child.wait()).expect("it ends");
         assert!(children.is_none_or(|children| children.contains(&(child.id() as i32)) && settled));
+    }
+
+    #[test]
+    fn any_stat_is_read_or_refused() {
+        crate::mutation::each(
+            &[b"7 (a) b) S 1 7 7 0 -1 4194560 10 0 2 0 5 6 0 0 20 0 3 0 4711 1000 100"],
+            |bytes| drop(parse(&String::from_utf8_lossy(bytes))),
+        );
     }
 }

@@ -151,4 +151,10 @@ mod tests {
         assert!(!stands(&itself, other, &me, &identity));
         assert!(!stands(Path::new("/proc/nothing"), own.id, &me, &identity));
     }
+
+    #[test]
+    fn any_maps_are_read_or_left_out() {
+        let seed = b"7f0c000-7f0d000 r-xp 00001000 08:01 1234   /usr/lib/x\\012.so\n00-01 rw-p 0 00:00 0 \n";
+        crate::mutation::each(&[seed], |bytes| drop(parse(bytes, |_| true)));
+    }
 }

@@ -300,4 +300,17 @@ mod tests {
         // Who is not there is no reason not to start.
         assert!(Ears::open(Says::Named, Some(OsStr::new("/nobody/listens"))).expect("open").outer.is_none());
     }
+
+    #[test]
+    fn of_any_message_the_state_alone_is_passed_on() {
+        let seeds: [&[u8]; 2] = [b"READY=1\nSTATUS=up\nMAINPID=7\r\nFDSTORE=1", b"ERRNO=2\nBARRIER=1"];
+        crate::mutation::each(&seeds, |bytes| {
+            let passed = of_its_state(bytes);
+            assert!(passed.len() <= bytes.len());
+            assert_eq!(of_its_state(&passed), passed, "what is passed on is nothing but state");
+            for forbidden in [&b"MAINPID="[..], b"FDSTORE", b"BARRIER"] {
+                assert!(!lines(&passed).any(|line| line.starts_with(forbidden)));
+            }
+        });
+    }
 }

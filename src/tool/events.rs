@@ -133,4 +133,17 @@ mod tests {
             "{left_out:?}"
         );
     }
+
+    #[test]
+    fn any_log_is_filtered() {
+        let start: &[u8] =
+            br#"{"remit":1,"seq":1,"nonce":"00000000000000000000000000000000","event":"start"}"#;
+        let event: &[u8] = br#"{"remit":1,"seq":2,"nonce":"00000000000000000000000000000000","time":"2026-11-22T04:24:17Z","event":"violation","policy":{"name":"b","digest":"sha256:0"},"kind":"file","action":"denied","errno":"EACCES","rule":"/files","hint":[{"op":"add","path":"/files/-","value":{"path":"/srv/x","allow":["read"]}}]}"#;
+        let log = [start, event].join(&b'\n');
+        crate::mutation::each(&[&log, start, b"the app's own\n"], |bytes| {
+            let mut out = Vec::new();
+            filter(bytes, &[], &mut out).expect("memory is read and written");
+            assert!(!out.contains(&0x1b), "nothing for a terminal to obey");
+        });
+    }
 }

@@ -135,3 +135,15 @@ fn another_architecture_is_said() {
     assert_eq!(mismatches(&[], Arch::Aarch64, &here), [""; 0]);
     assert_eq!(mismatches(&[json!(7)], Arch::Aarch64, &here), [""; 0]);
 }
+
+#[test]
+fn any_database_is_read() {
+    let debian: &[u8] = b"Package: nginx\nStatus: install ok installed\nVersion: 1.22.1-9\n\nPackage: x\n";
+    let alpine: &[u8] = b"P:nginx\nV:1.26\nF:usr/sbin\nR:nginx\n\nP:x\n";
+    crate::mutation::each(&[debian, alpine], |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let mut found = Packages::new();
+        dpkg(&text, &mut found);
+        apk(&text, &mut found, &mut |_, file| assert!(merged(file).len() <= file.len()));
+    });
+}

@@ -85,4 +85,12 @@ mod tests {
             assert_eq!(text(none, Protocol::Tcp), None, "{none:?}");
         }
     }
+
+    #[test]
+    fn any_bytes_are_an_address_or_none() {
+        let v4: &[u8] = &[2, 0, 0, 80, 10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0];
+        crate::mutation::each(&[v4, b"\x01\x00/run/x", b"\x01\x00\0name"], |bytes| {
+            drop(Address::read(bytes).text(Protocol::Tcp));
+        });
+    }
 }

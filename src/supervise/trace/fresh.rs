@@ -251,4 +251,10 @@ mod tests {
         assert!(fresh.environment.iter().any(|variable| variable.starts_with(b"PATH=")));
         assert!(!fresh.named.is_empty());
     }
+
+    #[test]
+    fn any_stack_is_read_or_refused() {
+        let seeds = [stack(&["sh", "-c", ""], &["A=1", "B="], 0x7f00), stack(&[], &[], 0)];
+        crate::mutation::each(&[&seeds[0], &seeds[1]], |bytes| drop(read(bytes)));
+    }
 }

@@ -333,4 +333,13 @@ mod tests {
         assert_eq!(Address::read(b"\x02\x00\x00"), Err(Errno::EINVAL));
         assert_eq!(Address::read(b"\x02"), Err(Errno::EINVAL));
     }
+
+    #[test]
+    fn any_bytes_are_an_address_or_none() {
+        let v6 = [&[10u8, 0, 0, 0x35, 0, 0, 0, 0][..], &Ipv6Addr::LOCALHOST.octets()].concat();
+        let v4: &[u8] = &[2, 0, 0x1f, 0x90, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        crate::mutation::each(&[&v6, v4, b"\x01\x00/run/x", b"\x01\x00\0name"], |bytes| {
+            drop(Address::read(bytes))
+        });
+    }
 }
