@@ -128,11 +128,7 @@ impl Pool {
     }
 
     fn make_in(&'static self, state: &mut State, count: usize) -> io::Result<Vec<u32>> {
-        let spawned = self.spawn_beside(state, count);
-        // With its first thread the C library unblocks the signals that it keeps for itself,
-        // in this thread too.
-        block_signals();
-        spawned?;
+        self.spawn_beside(state, count)?;
         others()
     }
 
@@ -190,7 +186,9 @@ impl Pool {
         }
         state.made += 1;
         state.free += 1;
-        Ok(())
+        // With its first thread the C library unblocks the signals that it keeps for itself,
+        // in this thread too.
+        Ok(signal::block_all()?)
     }
 
     fn run(&'static self, name: &'static str, job: Job, kept: bool) -> io::Result<()> {
@@ -212,7 +210,6 @@ impl Pool {
                 return Err(io::Error::from_raw_os_error(libc::EAGAIN));
             }
             self.spawn(&mut state)?;
-            block_signals();
         }
         state.free -= 1;
         state.jobs.push_back((name, job));
