@@ -192,6 +192,8 @@ pub enum AtCall {
     Begins(u32, [u64; 6]),
     /// After it: what it answered.
     Ended(Result<i64, Errno>),
+    /// After it: something broke it, and the kernel would have it made again.
+    Broken,
 }
 
 /// Which call a thread is stopped at (PTRACE_GET_SYSCALL_INFO, Linux 5.3). None: it
@@ -203,6 +205,8 @@ pub fn at_call(tid: i32) -> Result<Option<AtCall>, Errno> {
     /// struct ptrace_syscall_info (linux/ptrace.h) in words: the kind and the
     /// architecture, two pointers, then what the kind has.
     const WORDS: usize = 11;
+    /// ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK (linux/errno.h).
+    const AGAIN: [i64; 4] = [-512, -513, -514, -516];
     let mut info = [0u64; WORDS];
     let size = size_of_val(&info) as u64;
     ptrace(GET_SYSCALL_INFO, tid, size, &raw mut info as u64)?;
@@ -210,6 +214,7 @@ pub fn at_call(tid: i32) -> Result<Option<AtCall>, Errno> {
     Ok(match what & 0xff {
         // An entry, or a filter's wish.
         1 | 3 => Some(AtCall::Begins(first as u32, [second, rest[0], rest[1], rest[2], rest[3], rest[4]])),
+        2 if second & 0xff != 0 && AGAIN.contains(&(first as i64)) => Some(AtCall::Broken),
         2 if second & 0xff != 0 => Some(AtCall::Ended(Err(Errno::from_raw(-(first as i64) as i32)))),
         2 => Some(AtCall::Ended(Ok(first as i64))),
         _ => None,

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::Judge;
+use super::conclude::Conclusion;
 use super::later::{For, Then};
 use crate::supervise::caller::Caller;
 use crate::supervise::handed::Wanted;
@@ -105,11 +106,38 @@ impl Judge {
     }
 
     /// Has a caller hand out what is missing for the decision, if it can: its call is decided
-    /// then. It is given a socket for that, for which it has to run.
+    /// then. It is given a socket for that; where a signal would break its wait meanwhile,
+    /// once it asks for one with its signals blocked.
     pub(super) fn has_handed_out(&mut self, request: &Request, caller: &Caller) -> bool {
         let wanted = caller.handed.as_ref().and_then(|handed| handed.take_wanted());
         let (Some(wanted), false) = (wanted, self.memory.later.in_vain) else { return false };
         if !self.tracer.as_mut().is_some_and(|tracer| tracer.may_hand_out(caller.tid)) {
+            return false;
+        }
+        if self.killable {
+            self.gives_socket(request, wanted, caller)
+        } else {
+            self.hands_out(request, wanted, None)
+        }
+    }
+
+    /// What becomes of a call that is made again to be given a socket.
+    pub(super) fn asked_for_socket(
+        &mut self,
+        request: &Request,
+        wanted: Wanted,
+        caller: &Caller,
+    ) -> Conclusion {
+        if self.gives_socket(request, wanted, caller) {
+            Conclusion::Nothing
+        } else {
+            Conclusion::Answer(Answer::Fail(Errno::EINTR))
+        }
+    }
+
+    /// Gives a caller a socket, for which it has to run, to hand something out on.
+    fn gives_socket(&mut self, request: &Request, wanted: Wanted, caller: &Caller) -> bool {
+        if self.memory.later.in_vain {
             return false;
         }
         let process = caller.tgid;
@@ -117,7 +145,7 @@ impl Judge {
             return self.hands_out_later(request, wanted);
         }
         let begun = Instant::now();
-        let (ours, theirs) = match self.give_socket(request) {
+        let socket = match self.give_socket(request) {
             Ok(given) => given,
             Err(errno) => {
                 tracing::debug!(tid = caller.tid, %errno, "is given no socket");
@@ -125,7 +153,7 @@ impl Judge {
             }
         };
         self.memory.pace.took(process, begun, Instant::now());
-        self.hands_out(request, wanted, ours, theirs)
+        self.hands_out(request, wanted, Some(socket))
     }
 
     /// One end of a pair of sockets, of which the caller gets the other: by which number.
@@ -155,16 +183,22 @@ impl Judge {
         started.is_ok()
     }
 
-    /// The caller begins to hand out, on the socket that it has by the number `theirs`.
+    /// The caller begins to hand out: on a socket, of which this is our end and the number by
+    /// which it has its own.
     pub(super) fn hands_out(
         &mut self,
         request: &Request,
         wanted: Wanted,
-        ours: OwnedFd,
-        theirs: i32,
+        socket: Option<(OwnedFd, i32)>,
     ) -> bool {
         let Some(tracer) = &mut self.tracer else { return false };
-        let begun = tracer.hand_out(request, wanted, ours, theirs);
+        let begun = match socket {
+            Some((ours, theirs)) if !self.killable => {
+                tracer.has_socket(request, ours, theirs);
+                Ok(())
+            }
+            socket => tracer.hand_out(request, wanted, socket),
+        };
         if let Err(errno) = begun {
             tracing::debug!(tid = request.pid, %errno, "hands nothing out");
         }

@@ -225,7 +225,7 @@ impl Judge {
                     (request, opened.ok(), in_vain)
                 }
                 Then::HandOut(request, wanted, ours, theirs) => {
-                    if theirs.is_ok_and(|theirs| self.hands_out(&request, wanted, ours, theirs)) {
+                    if theirs.is_ok_and(|theirs| self.hands_out(&request, wanted, Some((ours, theirs)))) {
                         continue;
                     }
                     (request, None, true)

@@ -258,12 +258,14 @@ impl Judge {
         let tid = request.pid as i32;
         self.memory.waiting = request.id;
         let notified = (call.number, call.args);
-        let outcome = match Caller::of(tid) {
+        let asks = self.tracer.as_ref().and_then(|tracer| tracer.asks(tid, notified));
+        let outcome = match (Caller::of(tid), asks) {
             // It makes it for us, by what we put into its registers.
             _ if self.tracer.as_ref().is_some_and(|tracer| tracer.makes(tid, notified)) => {
                 Conclusion::Answer(Answer::Continue)
             }
-            Ok(mut caller) => {
+            (Ok(caller), Some(wanted)) => self.asked_for_socket(request, wanted, &caller),
+            (Ok(mut caller), None) => {
                 if self.is_postponed(request, &call, &caller) {
                     return Ok(());
                 }
@@ -287,9 +289,9 @@ impl Judge {
                     }
                 }
             }
-            Err(_) if !self.waits()? => return Ok(()),
+            (Err(_), _) if !self.waits()? => return Ok(()),
             // Without /proc, or out of descriptors, nothing is known of the caller.
-            Err(errno) => {
+            (Err(errno), _) => {
                 tracing::error!(tid, %errno, "a caller's status cannot be read");
                 self.conclude(Outcome::Unread, &call, &Caller::unknown(tid))
             }

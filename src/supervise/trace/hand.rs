@@ -11,7 +11,10 @@
 //! this, by its descriptors and its memory; so they may have the call refused, or lie about
 //! a process that is their own.
 //!
-//! Below Linux 5.19 the interrupt itself ends the wait for the answer: the stop is the same.
+//! Below Linux 5.19 the interrupt itself ends the wait for the answer, and so does any
+//! signal: the thread may have stopped elsewhere by then, and is let go on as it is. Else it
+//! is given its end of the sockets only once its signals are blocked, while it waits for the
+//! answer to the same call again.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -21,7 +24,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::script::{Call, Script, Way, calling};
+use super::script::{Call, Script, Way, calling, is_at};
 use super::{Tracer, gone_or};
 use crate::kernel::Arch;
 use crate::supervise::caller::UNREADABLE;
@@ -37,8 +40,10 @@ pub type Notified = (u32, [u64; 6]);
 /// A thread that is handing something out.
 #[derive(Debug)]
 pub(super) struct Handing {
-    /// Our end.
-    ours: OwnedFd,
+    /// Our end, once the thread has its own.
+    ours: Option<OwnedFd>,
+    /// It makes the notified call again, to be given its end.
+    asks: bool,
     wanted: Wanted,
     way: Way,
     script: Script,
@@ -89,8 +94,28 @@ impl Tracer {
     /// Whether a notified call is one that a thread makes to hand something out.
     pub fn makes(&self, tid: i32, (number, args): Notified) -> bool {
         self.handings.get(&tid).is_some_and(|handing| {
-            matches!(&handing.stage, Stage::Within(call) if call.number == number && call.args == args)
+            !handing.asks
+                && matches!(&handing.stage, Stage::Within(call) if call.number == number && call.args == args)
         })
+    }
+
+    /// What a thread is to hand out that makes this call to be given its end of the sockets.
+    pub fn asks(&self, tid: i32, notified: Notified) -> Option<Wanted> {
+        let handing = self.handings.get(&tid)?;
+        let asks = handing.asks && handing.ours.is_none() && handing.notified == notified;
+        (asks && matches!(handing.stage, Stage::Within(_))).then_some(handing.wanted)
+    }
+
+    /// It has it, by the number `theirs`; `ours` is the other end. Its call is over.
+    pub fn has_socket(&mut self, request: &seccomp::Request, ours: OwnedFd, theirs: i32) {
+        let tid = request.pid as i32;
+        if self.asks(tid, (request.data.nr as u32, request.data.args)).is_some()
+            && let Some(handing) = self.handings.get_mut(&tid)
+        {
+            handing.ours = Some(ours);
+            handing.script.on(theirs);
+        }
+        self.answer(request.id, Answer::Fail(Errno::EINTR));
     }
 
     /// Whether a thread can hand something out.
@@ -99,7 +124,8 @@ impl Tracer {
     }
 
     /// Has a thread hand out something for its call, which it then makes again. It sends it
-    /// on the socket that it has by the number `theirs`; `ours` is the other end.
+    /// on a socket: our end, and the number by which it has its own; or else it
+    /// [asks](Tracer::asks) for one first.
     ///
     /// # Errors
     /// It is not traced; its call still waits.
@@ -107,8 +133,7 @@ impl Tracer {
         &mut self,
         request: &seccomp::Request,
         wanted: Wanted,
-        ours: OwnedFd,
-        theirs: i32,
+        socket: Option<(OwnedFd, i32)>,
     ) -> Result<(), Errno> {
         let tid = request.pid as i32;
         let notified = (request.data.nr as u32, request.data.args);
@@ -118,10 +143,13 @@ impl Tracer {
         let handed = self.handed(tid, notified).ok_or(Errno::EPERM)?;
         ptrace::interrupt(tid)?;
         let way = self.way();
+        let (ours, theirs) = socket.map_or((None, -1), |(ours, theirs)| (Some(ours), theirs));
         let script = Script::new(wanted, way, theirs);
         let (stage, end) = (Stage::Awaited, request.data.instruction_pointer);
         let (own, stays, moves) = (None, false, self.rules.access("chroot").is_some());
-        let handing = Handing { ours, wanted, way, script, stage, notified, end, own, stays, moves, handed };
+        let asks = ours.is_none();
+        let handing =
+            Handing { ours, asks, wanted, way, script, stage, notified, end, own, stays, moves, handed };
         self.handings.insert(tid, handing);
         // It does not go back to its program with this.
         self.answer(request.id, Answer::Fail(Errno::EINTR));
@@ -140,6 +168,9 @@ impl Tracer {
     /// A stop of a thread that hands something out; false for any other thread.
     pub(super) fn goes_on_handing(&mut self, tid: i32, signal: i32, event: i32) -> bool {
         let Some(mut handing) = self.handings.remove(&tid) else { return false };
+        if handing.is_elsewhere(tid, event) {
+            return false;
+        }
         match handing.step(tid, signal, event) {
             Ok(false) => drop(self.handings.insert(tid, handing)),
             Ok(true) => {
@@ -158,6 +189,16 @@ impl Tracer {
 }
 
 impl Handing {
+    /// Whether it has stopped outside of its call: a signal came first. If it makes the call
+    /// again, that is another one to be decided.
+    fn is_elsewhere(&self, tid: i32, event: i32) -> bool {
+        let (number, args) = self.notified;
+        self.asks
+            && self.stage == Stage::Awaited
+            && event == ptrace::EVENT_STOP
+            && ptrace::registers(tid).is_ok_and(|own| !is_at(Arch::THIS, &own, self.end, number, args))
+    }
+
     /// What follows a stop; whether the script is over.
     fn step(&mut self, tid: i32, signal: i32, event: i32) -> Result<bool, Errno> {
         let at_call = event == 0 && signal == ptrace::CALL_ENDED;
@@ -166,7 +207,7 @@ impl Handing {
                 self.stays = signal != libc::SIGTRAP;
                 self.own = Some((ptrace::registers(tid)?, ptrace::signal_mask(tid)?));
                 ptrace::set_signal_mask(tid, u64::MAX)?;
-                self.next(tid, Ok(0))
+                if self.asks { self.ask(tid) } else { self.next(tid, Ok(0)) }
             }
             Stage::Entering(call) if at_call => match ptrace::at_call(tid)? {
                 Some(AtCall::Begins(number, args)) if number == call.number && args == call.args => {
@@ -176,8 +217,16 @@ impl Handing {
                 // Another thread has written something else there.
                 _ => Err(Errno::EPROTO),
             },
-            Stage::Within(_) if at_call => match ptrace::at_call(tid)? {
+            Stage::Within(call) if at_call => match ptrace::at_call(tid)? {
+                Some(AtCall::Ended(_) | AtCall::Broken) if self.asks && self.ours.is_some() => {
+                    self.asks = false;
+                    self.next(tid, Ok(0))
+                }
+                // It is given none.
+                Some(AtCall::Ended(_)) if self.asks => Ok(true),
                 Some(AtCall::Ended(answer)) => self.next(tid, answer),
+                // Its group was stopped. What the call reads it has been sent.
+                Some(AtCall::Broken) => self.make(tid, Call { feed: Vec::new(), ..call }),
                 _ => Err(Errno::EPROTO),
             },
             stage => {
@@ -195,9 +244,22 @@ impl Handing {
     /// Makes it do the next call of the script.
     fn next(&mut self, tid: i32, answer: Result<i64, Errno>) -> Result<bool, Errno> {
         let Some(call) = self.script.next(answer) else { return Ok(true) };
+        self.make(tid, call)
+    }
+
+    /// Makes it do the notified call again.
+    fn ask(&mut self, tid: i32) -> Result<bool, Errno> {
+        let (number, args) = self.notified;
+        self.make(tid, Call { number, args, feed: Vec::new() })
+    }
+
+    fn make(&mut self, tid: i32, call: Call) -> Result<bool, Errno> {
         let Some((mut registers, _)) = self.own else { return Err(Errno::EPROTO) };
-        if !call.feed.is_empty() && nix::unistd::write(&self.ours, &call.feed)? != call.feed.len() {
-            return Err(Errno::EIO);
+        if !call.feed.is_empty() {
+            let ours = self.ours.as_ref().ok_or(Errno::EPROTO)?;
+            if nix::unistd::write(ours, &call.feed)? != call.feed.len() {
+                return Err(Errno::EIO);
+            }
         }
         calling(Arch::THIS, &mut registers, self.end, call.number, call.args);
         ptrace::set_registers(tid, &registers)?;
@@ -212,10 +274,11 @@ impl Handing {
 
     /// What was sent.
     fn given(&self) -> Result<Given, Errno> {
+        let ours = self.ours.as_ref().ok_or(UNREADABLE)?;
         match (self.script.sent(), self.wanted) {
             (Ok(()), _) if self.is_text() => {
                 let mut bytes = vec![0; CHUNK as usize];
-                let read = nix::unistd::read(&self.ours, &mut bytes).map_err(|_| UNREADABLE)?;
+                let read = nix::unistd::read(ours, &mut bytes).map_err(|_| UNREADABLE)?;
                 bytes.truncate(read);
                 if matches!(self.wanted, Wanted::Memory(_)) {
                     return Ok(Given::Memory(bytes));
@@ -223,9 +286,7 @@ impl Handing {
                 let name = PathBuf::from(OsString::from_vec(bytes));
                 if self.moves && name.is_absolute() { Err(UNREADABLE) } else { Ok(Given::Name(name)) }
             }
-            (Ok(()), _) => {
-                socket::receive_descriptor(&self.ours).map(Given::Descriptor).map_err(|_| UNREADABLE)
-            }
+            (Ok(()), _) => socket::receive_descriptor(ours).map(Given::Descriptor).map_err(|_| UNREADABLE),
             (Err(Errno::EFAULT), Wanted::Memory(_)) => Err(Errno::EFAULT),
             (Err(Errno::EBADF), Wanted::Descriptor(_)) => Err(Errno::EBADF),
             (Err(_), _) => Err(UNREADABLE),

@@ -81,6 +81,11 @@ impl Script {
         Script { wanted, way, socket, step, page: 0, opened: -1, length: 0, sent }
     }
 
+    /// Gives it another descriptor for its end, before the first call.
+    pub fn on(&mut self, socket: i32) {
+        self.socket = socket;
+    }
+
     /// Whether what is wanted was sent, once the script is over. EFAULT and EBADF are the
     /// kernel's words on what is wanted; any other errno says that it was not to be had.
     pub fn sent(&self) -> Result<(), Errno> {
@@ -247,6 +252,23 @@ pub fn calling(arch: Arch, registers: &mut [u64], end: u64, number: u32, args: [
     }
 }
 
+/// Whether a stopped thread with these registers has made a call that was not answered, or
+/// makes it next.
+pub fn is_at(arch: Arch, registers: &[u64], end: u64, number: u32, args: [u64; 6]) -> bool {
+    let layout = layout(arch);
+    let at = registers[layout.at];
+    let (number_at, answered) = match (at == end, layout.again) {
+        (true, Some(again)) => (again, 0),
+        // The answer is where the first argument was.
+        (true, None) => (layout.number, 1),
+        (false, _) => (layout.number, 0),
+    };
+    let mut same = layout.args.into_iter().zip(args).skip(answered);
+    (at == end || at == end - layout.instruction)
+        && registers[number_at] as u32 == number
+        && same.all(|(register, value)| registers[register] == value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,5 +367,24 @@ mod tests {
         calling(Arch::Aarch64, &mut registers, 0x1004, 7, args);
         assert_eq!((registers[8], registers[32]), (7, 0x1000));
         assert_eq!(registers[..6], args);
+    }
+
+    #[test]
+    fn a_thread_is_at_its_call_or_elsewhere() {
+        let args = [1, 2, 3, 4, 5, 6];
+        let is_at = |arch, registers: &[u64]| super::is_at(arch, registers, 0x1004, 7, args);
+        // What the number, the address and what broke the wait are kept in.
+        for (arch, number, at, made) in [(Arch::X86_64, 15, 16, 10), (Arch::Aarch64, 8, 32, 0)] {
+            let mut registers = [0; 34];
+            calling(arch, &mut registers, 0x1004, 7, args);
+            assert!(is_at(arch, &registers), "{arch}: it makes it next");
+            (registers[number], registers[at], registers[made]) = (7, 0x1004, -512_i64 as u64);
+            assert!(is_at(arch, &registers), "{arch}: it has made it");
+            for (register, other) in [(at, 0x2000), (number, u64::MAX), (layout(arch).args[1], 9)] {
+                let mut elsewhere = registers;
+                elsewhere[register] = other;
+                assert!(!is_at(arch, &elsewhere), "{arch}: {register}");
+            }
+        }
     }
 }
