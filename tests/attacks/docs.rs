@@ -17,6 +17,7 @@ const BY_THEMSELVES: &[&str] = &[
     "descriptors",
     "exec-crowd",
     "fork-bomb",
+    "interrupted",
     "kill",
     "intrusion",
     "lease",

@@ -173,6 +173,40 @@ const SERVERS: &[Server] = &[
         ],
         code: 143,
     },
+    // What cannot be read hands out itself what a call needs.
+    Server {
+        name: "unread",
+        change: |profile| {
+            profile["capabilities"] = json!(["setgid", "setuid"]);
+            let calls = ["@core", "chdir", "sched_setscheduler", "setresgid", "setresuid"];
+            profile["syscalls"] = json!({ "allow": calls });
+            profile["files"][2] = json!({ "path": "/var/own", "allow": ["write", "create", "remove"] });
+        },
+        acts: &[
+            // Another server's.
+            ("unread?arg=relative&arg=unlink&arg=/var/own", "ok"),
+            ("unread?arg=relative&arg=create&arg=/var/own", "ok"),
+            ("unread?arg=undumpable&arg=append&arg=/var/own", "ok"),
+            ("unread?arg=thread&arg=append&arg=/var/own", "ok"),
+            ("unread?arg=forked&arg=append&arg=/var/own", "ok"),
+            ("unread?arg=relative&arg=append&arg=/var/own", "ok"),
+            ("unread?arg=forked&arg=interrupted&arg=caught&arg=append&arg=/var/own", "ok"),
+            ("unread?arg=forked&arg=interrupted&arg=last&arg=append&arg=/var/own", "ok"),
+            ("unread?arg=forked&arg=interrupted&arg=stopped&arg=append&arg=/var/own", "ok"),
+            ("unread?arg=forked&arg=interrupted&arg=caught&arg=bind&arg=8080", "EADDRINUSE"),
+            ("unread?arg=undumpable&arg=unlink&arg=/var/own", "ok"),
+            ("unread?arg=forked&arg=create&arg=/var/own", "ok"),
+            ("unread?arg=undumpable&arg=write&arg=/var/other", "EACCES"),
+            ("unread?arg=relative&arg=create&arg=/var/relative", "EACCES"),
+            ("unread?arg=thread&arg=unlink&arg=/var/other", "EACCES"),
+            ("unread?arg=forked&arg=mkdir&arg=/var/forked", "EACCES"),
+            ("unread?arg=user&arg=connect&arg=127.0.0.1&arg=8080", "EACCES"),
+            ("unread?arg=undumpable&arg=bind&arg=4444", "EACCES"),
+            ("unread?arg=forked&arg=connect&arg=127.0.0.1&arg=8080", "EACCES"),
+            ("unread?arg=forked&arg=exec&arg=/bin/sh&arg=-c&arg=:", "EACCES"),
+        ],
+        code: 143,
+    },
     Server {
         name: "audited",
         change: |profile| profile["mode"] = "audit".into(),
@@ -220,6 +254,10 @@ fn is_what_happened(predicted: &Prediction, said: &Said, release: Release) {
         if expected != came || ran.code != *code {
             wrong.push(format!("{name}: expected {expected:?} and {code}, got {came:?}: {ran:#?}"));
         }
+    }
+    let unread = Events::read(&said.ran("unread").err);
+    for event in unread.violations().iter().filter(|event| event["object"]["name"] == "unreadable") {
+        wrong.push(format!("what was handed out is told of, not that it cannot be read: {event}"));
     }
     let audited = Events::read(&said.ran("audited").err);
     let observed = audited.violations().iter().filter(|event| event["action"] == "observed").count();
