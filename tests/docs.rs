@@ -1,6 +1,8 @@
 //! The documentation, the helps, CI and the code say the same: every flag and variable in both
 //! directions, every command, every profile, every link.
 
+#[path = "docs/reference.rs"]
+mod reference;
 #[path = "support/skip.rs"]
 mod skip;
 
