@@ -319,3 +319,25 @@ fn the_readmes_costs_are_in_the_table() {
         assert!(COSTS.contains(figure), "the README's {figure} is not in docs/costs.md");
     }
 }
+
+/// The architecture names every room of src and none that is not there, and so every path.
+#[test]
+fn the_architecture_is_that_of_the_sources() {
+    let page = include_str!("../docs/architecture.md");
+    let rows = section(page, "## Rooms").lines().filter_map(|line| line.strip_prefix("| `"));
+    let named: Words = rows
+        .filter_map(|row| row.split('`').next())
+        .filter(|name| !name.contains('/'))
+        .map(str::to_owned)
+        .collect();
+    let src = fs::read_dir(Path::new(ROOT).join("src")).expect("src");
+    let rooms = src.map(|entry| entry.expect("its entries can be read").path());
+    let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let rooms: Words = rooms.filter_map(stem).filter(|name| name != "lib" && name != "bin").collect();
+    assert_same("rooms of src", &named, &rooms);
+    for path in
+        quoted(page).into_iter().filter(|code| ["src/", "tests/"].iter().any(|top| code.starts_with(top)))
+    {
+        assert!(Path::new(ROOT).join(path).exists(), "docs/architecture.md names {path}, which is not there");
+    }
+}
