@@ -233,9 +233,12 @@ fn the_commands_name_what_is_there() {
                 };
                 assert!(file, "{page}: `{code}`: there is no {name}");
             }
-            let begins =
-                |word: &&&str| [".ci/", "scripts/", "profiles/"].iter().any(|start| word.starts_with(start));
-            for file in words.iter().filter(begins) {
+            let begins = |word: &&&str| {
+                [".ci/", "scripts/", "profiles/", "src/", "tests/"]
+                    .iter()
+                    .any(|start| word.starts_with(start))
+            };
+            for file in words.iter().filter(begins).filter(|word| !word.contains("NAME")) {
                 assert!(Path::new(ROOT).join(file).exists(), "{page}: `{code}`: there is no {file}");
             }
         }
@@ -320,7 +323,7 @@ fn the_readmes_costs_are_in_the_table() {
     }
 }
 
-/// The architecture names every room of src and none that is not there, and so every path.
+/// The architecture names every room of src, and none that is not there.
 #[test]
 fn the_architecture_is_that_of_the_sources() {
     let page = include_str!("../docs/architecture.md");
@@ -335,9 +338,59 @@ fn the_architecture_is_that_of_the_sources() {
     let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let rooms: Words = rooms.filter_map(stem).filter(|name| name != "lib" && name != "bin").collect();
     assert_same("rooms of src", &named, &rooms);
-    for path in
-        quoted(page).into_iter().filter(|code| ["src/", "tests/"].iter().any(|top| code.starts_with(top)))
-    {
-        assert!(Path::new(ROOT).join(path).exists(), "docs/architecture.md names {path}, which is not there");
-    }
+}
+
+/// What the first cells of a section's tables have in backticks.
+fn first_cells(text: &str, title: &str) -> Words {
+    let rows = section(text, title).lines().filter(|line| line.starts_with("| `"));
+    rows.filter_map(|row| row.trim_start_matches("| ").split(" | ").next())
+        .flat_map(quoted)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn source(path: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn every_event_is_in_the_usage() {
+    let model = source("src/event/model.rs");
+    let names = model.split("event: \"").skip(1).filter_map(|rest| rest.split('"').next());
+    assert_same("events", &first_cells(USAGE, "### Events"), &names.map(str::to_owned).collect());
+}
+
+#[test]
+fn every_kind_of_observation_is_in_the_journals_format() {
+    let code = source("src/supervise/record/observation.rs");
+    let body = code.split("pub enum What {").nth(1).and_then(|rest| rest.split("\n}\n").next());
+    let lines = body.expect("an enumeration").lines();
+    let kinds = lines.filter_map(|line| line.strip_prefix("    ")?.strip_suffix(" {")).map(str::to_lowercase);
+    assert_same(
+        "kinds",
+        &first_cells(include_str!("../docs/learning.md"), "## The journal"),
+        &kinds.collect(),
+    );
+}
+
+#[test]
+fn every_embedded_profile_is_in_the_list() {
+    let names = remit::profile::embedded::NAMES.map(str::to_owned).into();
+    let page = include_str!("../docs/profile.md");
+    assert_same("embedded profiles", &first_cells(page, "## Embedded profiles"), &names);
+}
+
+#[test]
+fn every_file_of_the_tests_is_in_their_list() {
+    let page = include_str!("README.md");
+    let named: Words =
+        first_cells(page, "# Tests").into_iter().filter(|name| name != "init/probe/").collect();
+    let entries =
+        fs::read_dir(Path::new(ROOT).join("tests")).expect("tests").map(|entry| entry.expect("entry"));
+    let name = |entry: fs::DirEntry| {
+        let end = if entry.path().is_dir() { "/" } else { "" };
+        format!("{}{end}", entry.file_name().to_string_lossy())
+    };
+    let there = entries.map(name).filter(|name| name != "README.md").collect();
+    assert_same("files of tests", &named, &there);
 }
