@@ -1,11 +1,21 @@
-//! The README, the helps and CI say the same: every flag and variable in both
-//! directions, every command, every profile.
+//! The documentation, the helps, CI and the code say the same: every flag and variable in both
+//! directions, every command, every profile, every link.
+
+#[path = "docs/reference.rs"]
+mod reference;
+#[path = "support/skip.rs"]
+mod skip;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const README: &str = include_str!("../README.md");
+const USAGE: &str = include_str!("../docs/usage.md");
+const COSTS: &str = include_str!("../docs/costs.md");
+/// Lines of the README at most.
+const README_LINES: usize = 170;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SHIM: &str = env!("CARGO_BIN_EXE_remit-init");
 const TOOL: &str = env!("CARGO_BIN_EXE_remit");
@@ -58,40 +68,74 @@ fn quoted(text: &str) -> Vec<&str> {
     outside.flat_map(|part| part.split('`').skip(1).step_by(2)).collect()
 }
 
-/// The README's blocks of one language.
-fn blocks(language: &str) -> Vec<&'static str> {
-    let inside = README.split("```").skip(1).step_by(2);
+/// The blocks of one language.
+fn blocks<'a>(text: &'a str, language: &'a str) -> Vec<&'a str> {
+    let inside = text.split("```").skip(1).step_by(2);
     inside.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
 }
 
-/// The README's section of that title, up to the next of any level.
-fn section(title: &str) -> &'static str {
-    let start = README.find(title).unwrap_or_else(|| panic!("the README has no section `{title}`"));
-    let rest = &README[start + title.len()..];
+/// The section of that title, up to the next of any level.
+fn section<'a>(text: &'a str, title: &str) -> &'a str {
+    let start = text.find(title).unwrap_or_else(|| panic!("there is no section `{title}`"));
+    let rest = &text[start + title.len()..];
     rest.split("\n#").next().unwrap_or(rest)
 }
 
-fn assert_same(what: &str, readme: &Words, help: &Words) {
+fn assert_same(what: &str, text: &Words, truth: &Words) {
     let only = |left: &Words, right: &Words| left.difference(right).cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(
-        readme,
-        help,
-        "{what}: only in the README: [{}]; only in --help: [{}]",
-        only(readme, help),
-        only(help, readme)
+        text,
+        truth,
+        "{what}: only in the text: [{}]; not in the text: [{}]",
+        only(text, truth),
+        only(truth, text)
     );
 }
 
-#[test]
-fn the_shims_flags_are_the_same_in_the_readme_and_its_help() {
-    let rows = section("## Using it").lines().filter(|line| line.starts_with("| `-"));
-    let cells = rows.filter_map(|row| row.split(" | ").next());
-    let readme = cells.flat_map(quoted).flat_map(|code| code.split([' ', ',']).filter_map(flag)).collect();
-    assert_same("remit-init", &readme, &defined(&help(SHIM, &[])));
+/// Every page of documentation, by its path from the root.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut folders = vec![PathBuf::from("docs"), "examples".into(), "tests".into()];
+    let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(PathBuf::from).into();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(Path::new(ROOT).join(&folder)).expect("a folder of the project") {
+            let entry = entry.expect("its entries can be read");
+            let path = folder.join(entry.file_name());
+            if entry.path().is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(Path::new(ROOT).join(&path)).expect("a page can be read");
+        (path, text)
+    };
+    pages.into_iter().filter(|path| Path::new(ROOT).join(path).exists()).map(read).collect()
+}
+
+/// The names by which a page's headings are linked to, as GitHub makes them.
+fn anchors(text: &str) -> Words {
+    let outside: String = text.split("```").step_by(2).collect();
+    let headings = outside.lines().filter(|line| line.starts_with('#'));
+    let name = |heading: &str| {
+        let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        words.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect::<String>()
+    };
+    headings.map(name).collect()
 }
 
 #[test]
-fn the_variables_are_the_same_in_the_readme_and_the_help() {
+fn the_shims_flags_are_the_same_in_the_usage_and_its_help() {
+    let rows = section(USAGE, "## remit-init").lines().filter(|line| line.starts_with("| `-"));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    let usage =
+        cells.flat_map(quoted).flat_map(|code| code.split([' ', ',', '\n']).filter_map(flag)).collect();
+    assert_same("remit-init", &usage, &defined(&help(SHIM, &[])));
+}
+
+#[test]
+fn the_variables_are_the_same_in_the_usage_and_the_help() {
     let names = |text: &str| -> Words {
         let words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
         words
@@ -99,52 +143,55 @@ fn the_variables_are_the_same_in_the_readme_and_the_help() {
             .map(str::to_owned)
             .collect()
     };
-    assert_same("variables", &names(section("## Using it")), &names(&help(SHIM, &[])));
+    assert_same("variables", &names(section(USAGE, "## remit-init")), &names(&help(SHIM, &[])));
 }
 
 #[test]
-fn the_tools_verbs_and_flags_are_in_the_readme() {
+fn the_tools_verbs_and_flags_are_in_the_usage() {
     let mut flags = defined(&help(TOOL, &[]));
     for verb in verbs() {
         assert!(
-            README.contains(&format!("`remit {verb}")),
-            "`remit {verb}` is in the help and not in the README"
+            USAGE.contains(&format!("`remit {verb}")),
+            "`remit {verb}` is in the help and not in docs/usage.md"
         );
         flags.extend(defined(&help(TOOL, &[&verb])));
     }
     let everything: Words =
-        quoted(README).into_iter().flat_map(|code| code.split([' ', ',']).filter_map(flag)).collect();
+        quoted(USAGE).into_iter().flat_map(|code| code.split([' ', ',', '\n']).filter_map(flag)).collect();
     let missing: Vec<_> = flags.difference(&everything).filter(|flag| flag.starts_with("--")).collect();
-    assert!(missing.is_empty(), "in a help of `remit` and not in the README: {missing:?}");
+    assert!(missing.is_empty(), "in a help of `remit` and not in docs/usage.md: {missing:?}");
 }
 
-/// Every `remit …` that the README shows is a verb with flags that it has.
+/// Every `remit …` that a page shows is a verb with flags that it has.
 #[test]
-fn the_readmes_uses_of_the_tool_are_in_its_help() {
-    let blocks = README.split("```").skip(1).step_by(2).flat_map(str::lines);
-    let uses = quoted(README).into_iter().chain(blocks).filter_map(|line| {
-        line.trim_start_matches("$ ")
-            .strip_prefix("remit ")
-            .map(|rest| rest.split_whitespace().collect::<Vec<_>>())
-    });
+fn the_uses_of_the_tool_are_in_its_help() {
     let known = verbs();
     let mut seen = 0;
-    for words in uses {
-        let verb = words[0];
-        assert!(known.iter().any(|one| one == verb), "the README has `remit {verb}`, which the tool has not");
-        let flags = defined(&help(TOOL, &[verb]));
-        for used in words.iter().filter_map(|word| flag(word)) {
-            assert!(flags.contains(&used), "the README has `remit {verb} {used}`, which the help has not");
+    for (path, text) in pages() {
+        let page = path.display();
+        let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let uses = quoted(&text).into_iter().chain(blocks).filter_map(|line| {
+            let words = line.trim_start_matches("$ ").strip_prefix("remit ")?;
+            Some(words.split_whitespace().collect::<Vec<_>>())
+        });
+        for words in uses {
+            let verb = words[0].trim_end_matches([',', ':']);
+            assert!(known.iter().any(|one| one == verb), "{page} has `remit {verb}`, which the tool has not");
+            let flags = defined(&help(TOOL, &[verb]));
+            let own = words.iter().take_while(|word| **word != "--");
+            for used in own.filter_map(|word| flag(word)) {
+                assert!(flags.contains(&used), "{page} has `remit {verb} {used}`, which the help has not");
+            }
+            seen += 1;
         }
-        seen += 1;
     }
-    assert!(seen > 0, "the README never uses the tool");
+    assert!(seen > 0, "no page uses the tool");
 }
 
 /// The two commands of a fresh machine: the first runs, and CI runs the second.
 #[test]
 fn the_readmes_commands_work() {
-    let setup: Vec<&str> = blocks("sh")
+    let setup: Vec<&str> = blocks(README, "sh")
         .into_iter()
         .find(|block| block.contains("scripts/test"))
         .expect("set-up commands")
@@ -159,7 +206,7 @@ fn the_readmes_commands_work() {
         Command::new(SHIM).args(["--", "/bin/sh", "-c", "echo works; exit 3"]).output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), b"works\n".as_slice()), "{said}");
-    let ci = std::fs::read_to_string(Path::new(ROOT).join(".ci/run")).expect(".ci/run");
+    let ci = fs::read_to_string(Path::new(ROOT).join(".ci/run")).expect(".ci/run");
     assert!(ci.lines().any(|line| line.trim() == *test), ".ci/run does not run the README's `{test}`");
     assert!(
         ci.contains("cargo run --release --bin remit-init -- "),
@@ -167,39 +214,183 @@ fn the_readmes_commands_work() {
     );
 }
 
-/// Files, binaries and features that a command of the README names are there.
+/// Files and binaries that a command of a page names are there.
 #[test]
-fn the_readme_names_what_is_there() {
-    let manifest = std::fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("Cargo.toml");
-    for code in quoted(README).into_iter().chain(blocks("sh").into_iter().flat_map(str::lines)) {
-        let words: Vec<&str> = code.split_whitespace().collect();
-        for pair in words.windows(2).filter(|pair| pair[0] == "--bin") {
-            assert!(manifest.contains(&format!("name = \"{}\"", pair[1])), "`{code}`: no such binary");
-        }
-        for path in words
-            .iter()
-            .filter(|word| [".ci/", "scripts/", "profiles/"].iter().any(|start| word.starts_with(start)))
-        {
-            assert!(Path::new(ROOT).join(path).exists(), "`{code}`: no such file");
+fn the_commands_name_what_is_there() {
+    let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("Cargo.toml");
+    for (path, text) in pages() {
+        let page = path.display();
+        for code in quoted(&text).into_iter().chain(blocks(&text, "sh").into_iter().flat_map(str::lines)) {
+            let words: Vec<&str> = code.split_whitespace().collect();
+            for pair in words.windows(2).filter(|pair| matches!(pair[0], "--bin" | "--test" | "--bench")) {
+                let name = pair[1].trim_end_matches([',', '.']);
+                let file = match pair[0] {
+                    "--test" => {
+                        Path::new(ROOT).join(format!("tests/{name}.rs")).exists()
+                            || Path::new(ROOT).join(format!("tests/{name}/main.rs")).exists()
+                    }
+                    _ => manifest.contains(&format!("name = \"{name}\"")),
+                };
+                assert!(file, "{page}: `{code}`: there is no {name}");
+            }
+            let begins = |word: &&&str| {
+                [".ci/", "scripts/", "profiles/", "src/", "tests/"]
+                    .iter()
+                    .any(|start| word.starts_with(start))
+            };
+            for file in words.iter().filter(begins).filter(|word| !word.contains("NAME")) {
+                assert!(Path::new(ROOT).join(file).exists(), "{page}: `{code}`: there is no {file}");
+            }
         }
     }
-    for link in README.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        let local = !link.contains("://") && !link.starts_with('#');
-        assert!(
-            !local || Path::new(ROOT).join(link).exists(),
-            "the README links to {link}, which is not there"
-        );
+}
+
+/// Every link leads to a file, and to a heading of it.
+#[test]
+fn the_links_lead_somewhere() {
+    for (path, text) in pages() {
+        let outside: String = text.split("```").step_by(2).collect();
+        for link in outside.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let folder = path.parent().unwrap_or(Path::new(""));
+            let to = if file.is_empty() { path.clone() } else { folder.join(file) };
+            let to = Path::new(ROOT).join(to);
+            assert!(to.exists(), "{} links to {link}, which is not there", path.display());
+            if !anchor.is_empty() {
+                let text = fs::read_to_string(&to).expect("a link to a heading leads to a page");
+                let there = anchors(&text).contains(anchor);
+                assert!(there, "{} links to {link}, and there is no such heading", path.display());
+            }
+        }
     }
 }
 
 #[test]
-fn the_readmes_profiles_are_read() {
-    let profiles: Vec<&str> =
-        blocks("json").into_iter().filter(|block| block.contains("\"remit\": 1")).collect();
-    assert!(!profiles.is_empty(), "the README shows a profile");
-    for profile in profiles {
-        if let Err(error) = remit::profile::read(profile.as_bytes()) {
-            panic!("{error}\n{profile}");
+fn the_profiles_shown_are_read() {
+    let mut seen = 0;
+    for (path, text) in pages() {
+        for profile in blocks(&text, "json").into_iter().filter(|block| block.contains("\"remit\": 1")) {
+            if let Err(error) = remit::profile::read(profile.as_bytes()) {
+                panic!("{}: {error}\n{profile}", path.display());
+            }
+            seen += 1;
         }
     }
+    assert!(seen > 0, "a page shows a profile");
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = README.lines().count();
+    assert!(
+        lines <= README_LINES,
+        "the README has {lines} lines; {README_LINES} at most: move some to docs/"
+    );
+}
+
+/// What the README shows first happens so, in a folder of its own in the place of /tmp.
+#[test]
+fn the_readmes_transcript_is_what_happens() {
+    if !skip::has("/usr/bin/jq") {
+        return;
+    }
+    let shown = blocks(README, "console")[0];
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().to_str().expect("its name is UTF-8");
+    let commands: String =
+        shown.lines().filter_map(|line| line.strip_prefix("$ ")).map(|line| format!("{line}\n")).collect();
+    let commands = commands.replace("remit-init", SHIM).replace("/tmp/", &format!("{name}/"));
+    let output = Command::new("sh").args(["-c", &format!("exec 2>&1\n{commands}")]).output().expect("sh");
+    let said = String::from_utf8_lossy(&output.stdout).replace(&format!("{name}/"), "/tmp/");
+    // How a shell says it is the shell's own.
+    let neutral = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with("$ "));
+        lines.map(|line| line.rsplit_once(": ").map_or(line, |(_, why)| why).to_owned()).collect()
+    };
+    assert_eq!(neutral(&said), neutral(shown), "{said}");
+}
+
+/// The README's figures are those of the table.
+#[test]
+fn the_readmes_costs_are_in_the_table() {
+    let bold: Vec<&str> = section(README, "## Costs").split("**").skip(1).step_by(2).collect();
+    assert!(bold.len() >= 3, "the README has three figures");
+    for figure in bold {
+        assert!(COSTS.contains(figure), "the README's {figure} is not in docs/costs.md");
+    }
+}
+
+/// The architecture names every room of src, and none that is not there.
+#[test]
+fn the_architecture_is_that_of_the_sources() {
+    let page = include_str!("../docs/architecture.md");
+    let rows = section(page, "## Rooms").lines().filter_map(|line| line.strip_prefix("| `"));
+    let named: Words = rows
+        .filter_map(|row| row.split('`').next())
+        .filter(|name| !name.contains('/'))
+        .map(str::to_owned)
+        .collect();
+    let src = fs::read_dir(Path::new(ROOT).join("src")).expect("src");
+    let rooms = src.map(|entry| entry.expect("its entries can be read").path());
+    let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let rooms: Words = rooms.filter_map(stem).filter(|name| name != "lib" && name != "bin").collect();
+    assert_same("rooms of src", &named, &rooms);
+}
+
+/// What the first cells of a section's tables have in backticks.
+fn first_cells(text: &str, title: &str) -> Words {
+    let rows = section(text, title).lines().filter(|line| line.starts_with("| `"));
+    rows.filter_map(|row| row.trim_start_matches("| ").split(" | ").next())
+        .flat_map(quoted)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn source(path: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn every_event_is_in_the_usage() {
+    let model = source("src/event/model.rs");
+    let names = model.split("event: \"").skip(1).filter_map(|rest| rest.split('"').next());
+    assert_same("events", &first_cells(USAGE, "### Events"), &names.map(str::to_owned).collect());
+}
+
+#[test]
+fn every_kind_of_observation_is_in_the_journals_format() {
+    let code = source("src/supervise/record/observation.rs");
+    let body = code.split("pub enum What {").nth(1).and_then(|rest| rest.split("\n}\n").next());
+    let lines = body.expect("an enumeration").lines();
+    let kinds = lines.filter_map(|line| line.strip_prefix("    ")?.strip_suffix(" {")).map(str::to_lowercase);
+    assert_same(
+        "kinds",
+        &first_cells(include_str!("../docs/learning.md"), "## The journal"),
+        &kinds.collect(),
+    );
+}
+
+#[test]
+fn every_embedded_profile_is_in_the_list() {
+    let names = remit::profile::embedded::NAMES.map(str::to_owned).into();
+    let page = include_str!("../docs/profile.md");
+    assert_same("embedded profiles", &first_cells(page, "## Embedded profiles"), &names);
+}
+
+#[test]
+fn every_file_of_the_tests_is_in_their_list() {
+    let page = include_str!("README.md");
+    let named: Words =
+        first_cells(page, "# Tests").into_iter().filter(|name| name != "init/probe/").collect();
+    let entries =
+        fs::read_dir(Path::new(ROOT).join("tests")).expect("tests").map(|entry| entry.expect("entry"));
+    let name = |entry: fs::DirEntry| {
+        let end = if entry.path().is_dir() { "/" } else { "" };
+        format!("{}{end}", entry.file_name().to_string_lossy())
+    };
+    let there = entries.map(name).filter(|name| name != "README.md").collect();
+    assert_same("files of tests", &named, &there);
 }

@@ -906,17 +906,17 @@ fn the_event_socket_is_kept_apart_by_the_supervisor_that_makes_sockets() {
     assert!(refusal.contains("the socket that events go to"), "{refusal}");
 }
 
-/// The README's list of the launch has the names of the plan's steps, in their order.
+/// The list of the launch in docs/usage.md has the names of the plan's steps, in their order.
 #[test]
-fn the_readmes_launch_is_the_plans() {
+fn the_launch_in_the_usage_is_the_plans() {
     let keys = r#""programs": [{"path": "/app/server", "entry": true, "may_run": ["/app/script"]},
             {"path": "/app/script", "interpreter": "/bin/sh"}],
         "run_as": {"user": 33, "group": 33, "groups": [33]}"#;
     let plan = plan(keys);
     let steps: Vec<String> = plan.steps().iter().map(ToString::to_string).collect();
     let names: Vec<&str> = steps.iter().map(|step| step.split(':').next().unwrap_or(step)).collect();
-    let readme = include_str!("../README.md");
-    let start = readme.find("environment →").expect("the README has the list");
-    let list = readme[start..].split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    let usage = include_str!("../docs/usage.md");
+    let start = usage.find("environment →").expect("docs/usage.md has the list");
+    let list = usage[start..].split("\n\n").next().unwrap_or_default().replace('\n', " ");
     assert_eq!(list.split('→').map(str::trim).collect::<Vec<_>>(), names);
 }

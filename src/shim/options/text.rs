@@ -8,8 +8,8 @@ remit is licensed under the Apache License, Version 2.0, provided \"AS IS\", wit
 warranties or conditions of any kind: https://www.apache.org/licenses/LICENSE-2.0
 ";
 
-/// What `--help` prints. Every flag stands here, and a test holds it against the
-/// README.
+/// What `--help` prints. Every flag stands here, and a test holds it against
+/// docs/usage.md.
 pub const HELP: &str = "\
 remit-init: confine the app to its intent profile, and be its PID 1
 

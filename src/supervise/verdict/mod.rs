@@ -4,7 +4,7 @@
 //!
 //! A verdict never stands alone between an attacker and what the profile refuses:
 //! where it lets a call go on, the kernel decides again, by Landlock and by the
-//! registers (see the table of guarantees in the README). Where the kernel would
+//! registers (see docs/guarantees.md). Where the kernel would
 //! have to be asked for more than the profile grants, the supervisor performs the
 //! call itself, on its own copy of the arguments.
 
