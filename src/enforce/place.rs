@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use caps::{CapSet, CapsHashSet};
-use nix::unistd::{getegid, geteuid, getgroups, getpgrp, getpid};
+use nix::unistd::{getegid, geteuid, getpgrp, getpid};
 
 use crate::plan::Place;
 use crate::profile::RunAs;
+use crate::sys::credentials;
 use crate::sys::process::hard_limit;
 
 /// Looks at this process and says what a plan has to know of it.
@@ -30,11 +31,7 @@ pub fn here(
         ids: RunAs {
             user: geteuid().as_raw(),
             group: getegid().as_raw(),
-            groups: getgroups()
-                .map_err(|errno| format!("groups: {errno}"))?
-                .into_iter()
-                .map(|group| group.as_raw())
-                .collect(),
+            groups: credentials::groups().map_err(|errno| format!("groups: {errno}"))?,
         },
         permitted: permitted()?,
         bounding: bounding()?,

@@ -120,11 +120,15 @@ impl Calls<'_> {
             }
             // What the profile lists and the app holds no capability for is refused
             // by the kernel: notified, so that it is seen.
-            brought.call(call).unprivileged =
+            let unprivileged =
                 syscalls::privileged(call).is_some_and(|capability| !self.capabilities.contains(&capability));
-            let mediated = self.mediated(call);
+            if unprivileged {
+                brought.call(call).unprivileged = true;
+            }
             match &entry.what {
-                SyscallRule::When(_, condition) if mediated.is_none() || OPEN_TO_MORE.contains(&call) => {
+                SyscallRule::When(_, condition)
+                    if OPEN_TO_MORE.contains(&call) || self.mediated(call).is_none() =>
+                {
                     brought.call(call).extra.push(vec![condition.clone()]);
                 }
                 SyscallRule::When(..) => {

@@ -190,7 +190,7 @@ impl Identity {
         Ok(Identity {
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
-            groups: nix::unistd::getgroups()?.into_iter().map(nix::unistd::Gid::as_raw).collect(),
+            groups: credentials::groups()?,
             sets: credentials::capget()?,
         })
     }
@@ -198,15 +198,12 @@ impl Identity {
     /// Takes the supervisor's credentials back from whatever this thread was made with.
     /// `other_users`: its maker may have had a caller's ids.
     pub fn take_back(&self, other_users: bool) {
-        let groups =
-            || nix::unistd::getgroups().map(|all| all.into_iter().map(nix::unistd::Gid::as_raw).collect());
         let back = credentials::capset(self.sets).and_then(|()| {
             if !other_users {
                 return Ok(());
             }
             credentials::set_effective_ids(self.uid, self.gid)?;
-            let present: Vec<u32> = groups()?;
-            self.back(Taken { ids: true, groups: present != self.groups });
+            self.back(Taken { ids: true, groups: credentials::groups()? != self.groups });
             Ok(())
         });
         if let Err(errno) = back {

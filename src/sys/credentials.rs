@@ -113,6 +113,20 @@ pub fn set_effective_ids(uid: u32, gid: u32) -> Result<(), Errno> {
     }
 }
 
+/// The supplementary groups of this thread.
+///
+/// # Errors
+/// EINVAL where another thread changes them meanwhile; else only a filter's.
+pub fn groups() -> Result<Vec<u32>, Errno> {
+    // SAFETY: of no room the kernel writes nothing, and says how many there are.
+    let count = check(i64::from(unsafe { libc::getgroups(0, std::ptr::null_mut()) }))?;
+    let mut groups = vec![0; count as usize];
+    // SAFETY: there is room for as many as are asked for.
+    let read = check(i64::from(unsafe { libc::getgroups(count as i32, groups.as_mut_ptr()) }))?;
+    groups.truncate(read as usize);
+    Ok(groups)
+}
+
 /// Sets the supplementary groups of this thread.
 ///
 /// # Errors

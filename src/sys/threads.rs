@@ -34,7 +34,7 @@ struct Pool {
     work: Semaphore,
     /// The processors that the process may run on (sched_getaffinity(2)).
     processors: OnceLock<CpuSet>,
-    /// What each thread does before its first job.
+    /// What a thread that was made later does before its first job.
     first: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -55,7 +55,7 @@ struct State {
 static POOL: Pool = Pool::new();
 
 /// From now on [`run`] makes at most so many threads, each when there is work for it. `first`
-/// is the first that each does: its maker's credentials may have been a caller's.
+/// is the first that each of these does: its maker's credentials may have been a caller's.
 pub fn prepare(most: usize, first: impl Fn() + Send + Sync + 'static) {
     POOL.prepare(most, Box::new(first));
 }
@@ -99,6 +99,14 @@ pub fn run_kept(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::
     POOL.run(name, Box::new(job), true)
 }
 
+/// What pthread_create(3) starts.
+type Serve = extern "C" fn(*mut c_void) -> *mut c_void;
+
+extern "C" fn serve<const WAS_MADE_LATER: bool>(pool: *mut c_void) -> *mut c_void {
+    // SAFETY: `Pool::spawn` gives it a pool that is static.
+    unsafe { &*pool.cast::<Pool>() }.serve(WAS_MADE_LATER)
+}
+
 impl Pool {
     const fn new() -> Pool {
         let state = State { most: None, made: 0, free: 0, kept: 0, jobs: VecDeque::new(), numbers: None };
@@ -122,13 +130,8 @@ impl Pool {
 
     fn make(&'static self, count: usize) -> io::Result<Vec<u32>> {
         let mut state = self.lock();
-        let numbers = self.make_in(&mut state, count.max(KEPT))?;
+        self.spawn_beside(&mut state, count.max(KEPT), serve::<false>)?;
         state.kept = KEPT;
-        Ok(numbers)
-    }
-
-    fn make_in(&'static self, state: &mut State, count: usize) -> io::Result<Vec<u32>> {
-        self.spawn_beside(state, count)?;
         others()
     }
 
@@ -138,14 +141,14 @@ impl Pool {
             return Ok(numbers.clone());
         }
         let more = state.most.unwrap_or_default().saturating_sub(state.made);
-        let numbers = self.make_in(&mut state, more)?;
-        Ok(state.numbers.insert(numbers).clone())
+        self.spawn_beside(&mut state, more, serve::<true>)?;
+        Ok(state.numbers.insert(others()?).clone())
     }
 
     /// So many threads, on the caller's processor until they have a job, where that can be:
     /// to wake another processor for each would take longer than the rest of its birth.
-    fn spawn_beside(&'static self, state: &mut State, count: usize) -> io::Result<()> {
-        let mut spawn = || (0..count).try_for_each(|_| self.spawn(state));
+    fn spawn_beside(&'static self, state: &mut State, count: usize, serve: Serve) -> io::Result<()> {
+        let mut spawn = || (0..count).try_for_each(|_| self.spawn(state, serve));
         let Ok(all) = sched_getaffinity(CALLER) else { return spawn() };
         let mut here = CpuSet::new();
         if sched_getcpu().and_then(|processor| here.set(processor)).is_err()
@@ -161,11 +164,7 @@ impl Pool {
 
     /// One more thread. The launch waits for them, so each is without what the standard
     /// library adds: a second stack for a message on the first one's overflow.
-    fn spawn(&'static self, state: &mut State) -> io::Result<()> {
-        extern "C" fn serve(pool: *mut c_void) -> *mut c_void {
-            // SAFETY: pthread_create(3) hands on what it is given below: a pool that is static.
-            unsafe { &*pool.cast::<Pool>() }.serve()
-        }
+    fn spawn(&'static self, state: &mut State, serve: Serve) -> io::Result<()> {
         let answer = |errno| if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) };
         let (mut attributes, mut thread) = (std::mem::MaybeUninit::uninit(), std::mem::MaybeUninit::uninit());
         let attributes = attributes.as_mut_ptr();
@@ -209,7 +208,7 @@ impl Pool {
             if state.made == most {
                 return Err(io::Error::from_raw_os_error(libc::EAGAIN));
             }
-            self.spawn(&mut state)?;
+            self.spawn(&mut state, serve::<true>)?;
         }
         state.free -= 1;
         state.jobs.push_back((name, job));
@@ -219,13 +218,13 @@ impl Pool {
     }
 
     /// The life of a thread.
-    fn serve(&self) -> ! {
+    fn serve(&self, was_made_later: bool) -> ! {
         block_signals();
         self.work.wait();
         if let Some(Err(errno)) = self.processors.get().map(|all| sched_setaffinity(CALLER, all)) {
             tracing::debug!(%errno, "a thread stays on one processor");
         }
-        if let Some(first) = self.first.get() {
+        if let Some(first) = self.first.get().filter(|_| was_made_later) {
             first();
         }
         loop {
