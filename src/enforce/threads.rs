@@ -31,7 +31,7 @@ pub(super) fn template(
             *access = numbers::of_the_caller_alone(call, all);
         }
     }
-    Template::new(&filter, compile, numbers::names_thread, plan.policy.supervisor, count)
+    Template::new(filter, compile, numbers::names_thread, plan.policy.supervisor, count)
 }
 
 /// The filter with the numbers of the supervisor's threads, as the supervisor sends them.

@@ -27,14 +27,13 @@ impl Template {
     /// # Errors
     /// As [`compile`](super::compile).
     pub fn new(
-        filter: &Filter,
+        mut filter: Filter,
         compile: impl Fn(&Filter) -> Result<Vec<Insn>, Error>,
         names: impl Fn(&str, u8) -> bool,
         supervisor: u32,
         count: usize,
     ) -> Result<Template, Error> {
-        let first = unused(filter, count as u32);
-        let mut filter = filter.clone();
+        let first = unused(&filter, count as u32);
         for (call, access) in &mut filter.calls {
             let Access::When(alternatives) = access else { continue };
             for Condition { arg, test } in alternatives.iter_mut().flatten() {
@@ -120,7 +119,7 @@ mod tests {
                 (compile_unattended, Action::Errno(1)),
             ] {
                 let names = |call: &str, arg| call == "kill" && arg == 0;
-                let template = Template::new(&filter, compile, names, 7, numbers.len()).expect("compiled");
+                let template = Template::new(filter.clone(), compile, names, 7, numbers.len()).expect("compiled");
                 assert_eq!(template.count(), 60);
                 assert!(template.with(&numbers[1..]).is_none(), "one is missing");
                 let program = template.with(&numbers).expect("all of them");
