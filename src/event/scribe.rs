@@ -270,11 +270,12 @@ impl Shared {
         let thread = || self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         // Not under the lock: to start a thread may have something to say itself.
         let start = thread().take();
-        if let Some(start) = start {
-            self.lock().trouble = start.0().err().map(|error| {
-                *thread() = Some(start);
-                format!("no thread can be started: {error}")
-            });
+        if let Some(start) = start
+            && let Err(error) = start.0()
+        {
+            // Before another may try it and have more luck.
+            self.lock().trouble = Some(format!("no thread can be started: {error}"));
+            *thread() = Some(start);
         }
         self.work.notify_one();
     }
@@ -330,6 +331,8 @@ struct Writer<S> {
 
 impl<S: Outlet> Writer<S> {
     fn run(mut self) {
+        // What kept it from starting. Whoever started it would wipe out what it has met since.
+        self.shared.lock().trouble = None;
         while self.next() {
             // A line is given up only at the end: until then it is in hand, and
             // the queue behind it fills and counts.

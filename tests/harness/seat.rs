@@ -25,8 +25,25 @@ pub fn pty() -> (File, OwnedFd) {
     }
 }
 
+/// Ctrl-C and Ctrl-\ do what they do to whoever logs in. A shell without job control has
+/// what it starts with `&` ignore them, as nohup(1) does with SIGHUP, and that is inherited.
+pub fn interruptible(command: &mut Command) {
+    let by_default = || {
+        // SAFETY: async-signal-safe, integers only.
+        unsafe {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            libc::signal(libc::SIGQUIT, libc::SIG_DFL);
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+        }
+        Ok(())
+    };
+    // SAFETY: only such calls are made between fork and exec.
+    unsafe { command.pre_exec(by_default) };
+}
+
 /// The command leads a session whose terminal is its stdin.
 pub fn in_own_session(command: &mut Command, slave: OwnedFd) {
+    interruptible(command);
     command.stdin(slave);
     let own_session = || {
         // SAFETY: async-signal-safe, integers only.

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 
 use crate::harness::{self, Running, command, probe};
-use crate::seat::{Seat, in_own_session, pty};
+use crate::seat::{Seat, in_own_session, interruptible, pty};
 use crate::{Way, ways};
 
 /// The shim at the head of a session whose terminal is its stdin, as in `docker run -it`.
@@ -19,6 +19,7 @@ fn seated(way: Way, slave: OwnedFd, arguments: &[&str]) -> Command {
     let mut unshare = command("unshare");
     unshare.args(["-Urpf", "--mount-proc", "--kill-child", "setsid", "-c", harness::SHIM]);
     unshare.args(arguments).stdin(slave);
+    interruptible(&mut unshare);
     unshare
 }
 

@@ -49,6 +49,16 @@ pub fn is_root() -> bool {
     root
 }
 
+/// Whether tests may look into the shim here, which is no one else's to look into
+/// (PR_SET_DUMPABLE(2const)); else the test that calls this is skipped.
+pub fn sees_the_shim() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        skip("root, to look into the shim");
+    }
+    root
+}
+
 /// What a test lacks where no namespaces can be made.
 pub const NAMESPACES: &str = "user, pid and mount namespaces";
 

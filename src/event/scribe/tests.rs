@@ -211,9 +211,15 @@ impl Outlet for Piped {
 fn a_full_disk_that_has_room_again_gets_every_line_whole() {
     let (sink, taken) = acting([Ok(5), full(), Ok(7), full(), full(), Ok(1)]);
     let scribe = scribe(sink);
-    // More than the queue takes while the sink fails.
-    (0..5000).for_each(|number| scribe.record(ready(number)));
     let deadline = Instant::now() + LONG;
+    scribe.record(ready(0));
+    // Else the queue may be full before the thread has a processor and finds the disk full.
+    while scribe.shared.lock().trouble.is_none() {
+        assert!(Instant::now() < deadline, "the sink did not fail");
+        thread::sleep(Duration::from_millis(1));
+    }
+    // More than the queue takes while the sink fails.
+    (1..5000).for_each(|number| scribe.record(ready(number)));
     while !String::from_utf8_lossy(&taken.lock().unwrap()).contains("dropped") {
         assert!(Instant::now() < deadline, "no dropped event came");
         thread::sleep(Duration::from_millis(20));
@@ -247,6 +253,26 @@ fn a_pipe_without_a_reader_is_no_harm() {
     scribe.record(ready(1));
     let unwritten = scribe.close(LONG).unwrap_err();
     assert_eq!((unwritten.count, &*unwritten.why), (1, "sink failed: EPIPE: Broken pipe"));
+}
+
+#[test]
+fn what_the_thread_met_before_its_starter_went_on_is_kept() {
+    let run: Run = |writes| {
+        thread::spawn(writes);
+        thread::sleep(Duration::from_millis(50));
+        Ok(())
+    };
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    drop(reader);
+    // Such a sink is tried again after a minute only.
+    let shared = Shared::start(run, Piped(File::from(writer)), Voice::Diagnostics);
+    shared.say("first".into());
+    let deadline = Instant::now() + LONG;
+    while shared.lock().trouble.as_deref() != Some("sink failed: EPIPE: Broken pipe") {
+        assert!(Instant::now() < deadline, "{:?}", shared.lock().trouble);
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(shared.close(LONG).unwrap_err().count, 1);
 }
 
 #[test]
