@@ -99,10 +99,10 @@ fn end(running: Running) -> Ended {
 const BEFORE: u64 = 1;
 const AFTER: u64 = 3;
 
-/// A number of /proc/PID/status, in kB.
+/// What a process has of its own, in kB (/proc/PID/status): pages of its program come and go.
 fn resident(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 

@@ -119,7 +119,8 @@ mod tests {
                 (compile_unattended, Action::Errno(1)),
             ] {
                 let names = |call: &str, arg| call == "kill" && arg == 0;
-                let template = Template::new(filter.clone(), compile, names, 7, numbers.len()).expect("compiled");
+                let template =
+                    Template::new(filter.clone(), compile, names, 7, numbers.len()).expect("compiled");
                 assert_eq!(template.count(), 60);
                 assert!(template.with(&numbers[1..]).is_none(), "one is missing");
                 let program = template.with(&numbers).expect("all of them");

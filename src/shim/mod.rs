@@ -45,6 +45,7 @@ use crate::supervise::trace::examine::digest;
 use crate::supervise::verdict::{Rulebook, program::Called, program::Target};
 use crate::sys;
 use crate::sys::signal::Mask;
+use crate::sys::threads::NotMade;
 use crate::visible;
 
 /// Runs the shim and answers with its exit code.
@@ -258,9 +259,13 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
 fn make_threads(plan: &Plan, child: &Child, identity: Identity) -> Result<(), String> {
     let other_users = plan.has_other_users();
     sys::threads::prepare(plan.threads(), move || identity.take_back(other_users));
-    let numbers = sys::threads::make(plan.threads_in_filter()).map_err(|error| {
-        let errno = sys::errno(&error);
-        format!("a thread cannot be started: {errno}; raise the container's limit of processes")
+    let numbers = sys::threads::make(plan.threads_in_filter()).map_err(|error| match error {
+        NotMade::Started(errno) => {
+            format!("a thread cannot be started: {errno}; raise the container's limit of processes")
+        }
+        NotMade::Listed(errno) => {
+            format!("the supervisor's threads cannot be listed in /proc/self/task: {errno}")
+        }
     })?;
     child.tell_threads(&numbers).map_err(|errno| format!("the numbers of threads: {errno}"))
 }

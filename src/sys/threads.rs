@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::{fs, io, ptr};
 
+use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -60,14 +61,23 @@ pub fn prepare(most: usize, first: impl Fn() + Send + Sync + 'static) {
     POOL.prepare(most, Box::new(first));
 }
 
+/// Why there are not all the threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotMade {
+    /// One cannot be started: EAGAIN at a limit of processes (pids.max, RLIMIT_NPROC).
+    Started(Errno),
+    /// Their numbers cannot be read in /proc/self/task.
+    Listed(Errno),
+}
+
 /// How many jobs there may be for [`run_kept`].
 pub const KEPT: usize = 2;
 
 /// Makes so many threads at once, at least [`KEPT`], and answers as [`all`].
 ///
 /// # Errors
-/// As [`all`].
-pub fn make(count: usize) -> io::Result<Vec<u32>> {
+/// See [`NotMade`].
+pub fn make(count: usize) -> Result<Vec<u32>, NotMade> {
     POOL.make(count)
 }
 
@@ -75,9 +85,8 @@ pub fn make(count: usize) -> io::Result<Vec<u32>> {
 /// that the process has besides its first. From then on none is made.
 ///
 /// # Errors
-/// A thread cannot be made: EAGAIN at a limit of processes (pids.max, RLIMIT_NPROC). Or
-/// /proc/self/task cannot be read.
-pub fn all() -> io::Result<Vec<u32>> {
+/// See [`NotMade`].
+pub fn all() -> Result<Vec<u32>, NotMade> {
     POOL.all()
 }
 
@@ -97,6 +106,14 @@ pub fn run(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Resul
 /// As [`run`].
 pub fn run_kept(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     POOL.run(name, Box::new(job), true)
+}
+
+fn started(error: io::Error) -> NotMade {
+    NotMade::Started(super::errno(&error))
+}
+
+fn listed(error: io::Error) -> NotMade {
+    NotMade::Listed(super::errno(&error))
 }
 
 /// What pthread_create(3) starts.
@@ -128,21 +145,21 @@ impl Pool {
         self.lock().most = Some(most);
     }
 
-    fn make(&'static self, count: usize) -> io::Result<Vec<u32>> {
+    fn make(&'static self, count: usize) -> Result<Vec<u32>, NotMade> {
         let mut state = self.lock();
-        self.spawn_beside(&mut state, count.max(KEPT), serve::<false>)?;
+        self.spawn_beside(&mut state, count.max(KEPT), serve::<false>).map_err(started)?;
         state.kept = KEPT;
-        others()
+        others().map_err(listed)
     }
 
-    fn all(&'static self) -> io::Result<Vec<u32>> {
+    fn all(&'static self) -> Result<Vec<u32>, NotMade> {
         let mut state = self.lock();
         if let Some(numbers) = &state.numbers {
             return Ok(numbers.clone());
         }
         let more = state.most.unwrap_or_default().saturating_sub(state.made);
-        self.spawn_beside(&mut state, more, serve::<true>)?;
-        Ok(state.numbers.insert(others()?).clone())
+        self.spawn_beside(&mut state, more, serve::<true>).map_err(started)?;
+        Ok(state.numbers.insert(others().map_err(listed)?).clone())
     }
 
     /// So many threads, on the caller's processor until they have a job, where that can be:

@@ -28,7 +28,7 @@ impl Judge {
                 numbers::reaches(name, &call.args, &ours)
             }
             Err(error) => {
-                tracing::error!(%error, "the supervisor's threads could not be made, so {name} is refused");
+                tracing::error!(?error, "the supervisor's threads could not be made, so {name} is refused");
                 true
             }
         }
