@@ -183,11 +183,11 @@ fn a_run_that_ended_badly_is_no_pass() {
 fn a_signal_is_handed_on_and_the_report_still_comes() {
     let place = Place::new();
     place.profile(&[], &["/bin/cat"]);
-    let script = "trap 'echo hup' HUP; trap 'echo term; exit 0' TERM; echo up; while :; do :; done";
+    let script = "trap 'echo usr1' USR1; trap 'echo term; exit 0' TERM; echo up; while :; do :; done";
     let mut command = place.command(REMIT, &["verify", "profiles/p.json", "--", "/bin/sh", "-c", script]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
     let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    for (expected, signal) in [("up", libc::SIGHUP), ("hup", libc::SIGTERM)] {
+    for (expected, signal) in [("up", libc::SIGUSR1), ("usr1", libc::SIGTERM)] {
         let line = lines.next().expect("a line").expect("text");
         assert_eq!(line, expected);
         // SAFETY: two integers; it is our own child, which was not waited for.

@@ -114,7 +114,8 @@ impl Tracer {
 
     /// Nobody answers calls any more: what still waits is answered ENOSYS by the kernel
     /// once every copy of the listener is closed, and what is in flight is judged still.
-    /// It does not return: with this thread the seized would end.
+    /// It does not return: threads of a process that is over are seen no sooner than its filter
+    /// is out of use, and as a thread that lives on has seized them, the kernel buries none.
     pub fn see_to_the_end(mut self) -> ! {
         self.listener = None;
         self.refused.clear();
