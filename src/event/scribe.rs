@@ -331,7 +331,8 @@ struct Writer<S> {
 
 impl<S: Outlet> Writer<S> {
     fn run(mut self) {
-        // What kept it from starting. Whoever started it would wipe out what it has met since.
+        // What kept it from starting. The thread that started this one comes too late for that:
+        // it would clear an error of this one's first write.
         self.shared.lock().trouble = None;
         while self.next() {
             // A line is given up only at the end: until then it is in hand, and

@@ -1,8 +1,8 @@
-//! The supervisor's threads, of which the app must reach none. Their numbers are known to
-//! whoever decides about a call that names one: all threads that there will ever be are made
-//! before the app's filter is loaded, where the filter is to have their numbers, and else at
-//! the latest before the first such call is decided ([`all`]). A number that a thread got
-//! later might be one that a call which was let go on is on its way to.
+//! The supervisor's threads, of which the app must reach none. A call that names a thread is
+//! decided with the ids of all of them: those whose ids the app's filter has are made before
+//! that is loaded, and the others at the latest before the first such call is decided
+//! ([`all`]). A thread that got its id later might be the target of a call that was allowed
+//! before.
 //!
 //! A thread that has done its work waits for other work and never ends, so that its number
 //! stays the supervisor's.
@@ -73,7 +73,8 @@ pub enum NotMade {
 /// How many jobs there may be for [`run_kept`].
 pub const KEPT: usize = 2;
 
-/// Makes so many threads at once, at least [`KEPT`], and answers as [`all`].
+/// Makes so many threads at once, and answers as [`all`]. Of these [`KEPT`] are for
+/// [`run_kept`].
 ///
 /// # Errors
 /// See [`NotMade`].
@@ -147,8 +148,8 @@ impl Pool {
 
     fn make(&'static self, count: usize) -> Result<Vec<u32>, NotMade> {
         let mut state = self.lock();
-        self.spawn_beside(&mut state, count.max(KEPT), serve::<false>).map_err(started)?;
-        state.kept = KEPT;
+        self.spawn_beside(&mut state, count, serve::<false>).map_err(started)?;
+        state.kept = count.min(KEPT);
         others().map_err(listed)
     }
 
@@ -276,7 +277,7 @@ impl Semaphore {
         }
     }
 
-    /// futex(2). To wait returns early at times, and whoever waits looks again.
+    /// futex(2). To wait returns early at times, and the caller compares again.
     fn futex(&self, operation: i32, value: u32) {
         let no_timeout = ptr::null::<libc::timespec>();
         // SAFETY: the kernel reads the one word, which outlives the call.

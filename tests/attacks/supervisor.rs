@@ -80,7 +80,7 @@ fn none_of_its_threads_is_in_reach(place: Place) {
 }
 
 /// The last of its threads once all are made, before the first of these is answered: a signal
-/// to it is refused by Landlock's scope, which tells nobody.
+/// to it is refused by Landlock's scope, without an event.
 pub const LATER_THREADS: &[Attack] = &[
     attack(never("thread-scheduler", EPERM, "syscall", "sched_setscheduler")),
     attack(unseen("thread-kill", EPERM)),

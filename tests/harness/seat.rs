@@ -25,7 +25,7 @@ pub fn pty() -> (File, OwnedFd) {
     }
 }
 
-/// Ctrl-C and Ctrl-\ do what they do to whoever logs in. A shell without job control has
+/// Ctrl-C and Ctrl-\ do what they do in a login session. A shell without job control has
 /// what it starts with `&` ignore them, as nohup(1) does with SIGHUP, and that is inherited.
 pub fn interruptible(command: &mut Command) {
     let by_default = || {

@@ -172,8 +172,8 @@ impl Judge {
         if let Err((what, errno)) = self.answer_all() {
             (self.requests)(Request::Failed(what, errno));
         }
-        // Of a process that has ended, its parent hears nothing before this thread has buried
-        // its seized ones: the filter may be out of use by then (Linux 6.11).
+        // The parent of a process that has ended can reap it only once this thread has waited
+        // for the ends of the traced threads, which from Linux 6.11 on come after the filter's.
         if let Some(tracer) = self.give_up() {
             tracer.see_to_the_end();
         }

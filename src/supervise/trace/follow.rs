@@ -114,8 +114,8 @@ impl Tracer {
 
     /// Nobody answers calls any more: what still waits is answered ENOSYS by the kernel
     /// once every copy of the listener is closed, and what is in flight is judged still.
-    /// It does not return: threads of a process that is over are seen no sooner than its filter
-    /// is out of use, and as a thread that lives on has seized them, the kernel buries none.
+    /// It does not return: the ends of traced threads may come after their filter's end, and
+    /// while their tracer, a thread of the pool, lives on, the kernel reaps none of them.
     pub fn see_to_the_end(mut self) -> ! {
         self.listener = None;
         self.refused.clear();
