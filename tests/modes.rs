@@ -5,6 +5,7 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -22,6 +23,15 @@ impl Bench {
         fs::create_dir(folder.path().join("out")).expect("a folder");
         fs::write(folder.path().join("out/there"), "x").expect("written");
         Bench { folder }
+    }
+
+    /// The same for another user than root, whose files are made in it.
+    fn of_another_user() -> Bench {
+        let bench = Bench::new();
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(bench.folder.path(), Some(USER), Some(USER)).expect("chown");
+        }
+        bench
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -165,6 +175,10 @@ fn a_mode_of_the_environment_is_said_on_stderr() {
 /// A shim in a shim: the outer one, whose profile lets the inner one do its work, has
 /// the only listener that there can be.
 fn nested(bench: &Bench, inner: &str, changes: Value, act: &[&str]) -> harness::Ended {
+    run(&mut nested_shim(bench, inner, changes, act))
+}
+
+fn nested_shim(bench: &Bench, inner: &str, changes: Value, act: &[&str]) -> Command {
     // All that a launch does; `prctl` with any first argument.
     let prctl = json!({ "call": "prctl", "arg": 0, "not_in": [9999] });
     // TIOCSPGRP: the app comes to the foreground, where there is a terminal.
@@ -201,7 +215,27 @@ fn nested(bench: &Bench, inner: &str, changes: Value, act: &[&str]) -> harness::
     command.args(["--", harness::SHIM, "--profile"]).arg(bench.profile(inner, changes));
     command.arg("--events").arg(bench.path("events").join("inner"));
     command.arg("--").arg(probe()).args(act);
-    run(&mut command)
+    command
+}
+
+/// A user without rights of its own (nobody).
+const USER: u32 = 65534;
+
+/// The inner shim has threads and is undumpable, and so is traced by the outer one where
+/// both are of another user than root. Its threads end at any time before or after it.
+#[test]
+fn a_traced_process_of_several_threads_is_reaped_when_it_ends() {
+    for _ in 0..60 {
+        let bench = Bench::of_another_user();
+        let changes = json!({ "fallback": "degrade" });
+        let mut command = nested_shim(&bench, "degraded", changes, &["call", "ptrace"]);
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(bench.path("events"), Some(USER), Some(USER)).expect("chown");
+            command.uid(USER).gid(USER);
+        }
+        let ended = run(&mut command);
+        assert_eq!(ended.code, 7, "{ended:#?}");
+    }
 }
 
 #[test]
