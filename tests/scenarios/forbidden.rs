@@ -194,8 +194,8 @@ fn what_is_not_refused_is_said() {
     }
     let running = serve(place, Init::remit(&[]), &profile());
     if make(&running, "listen-unbound") == "ok" {
-        let events = running.events();
-        let layers = events.of("start")[0]["layers"].to_string();
+        let layers = running.event(|events| Some(events.of("start").first()?["layers"].to_string()));
+        let layers = layers.expect("a start event");
         assert!(layers.contains("a socket that was never bound can be listened on"), "{layers}");
     }
 }
