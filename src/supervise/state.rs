@@ -131,6 +131,10 @@ pub struct State {
     violated: bool,
     /// A stop was asked for by a signal, so that the app is not continued from it.
     stop_forwarded: bool,
+    /// The terminal's SIGTSTP came for the group that app and init share.
+    stop_from_terminal: bool,
+    /// The app has stopped, and the init was not continued since.
+    app_stopped: bool,
     /// Reaped while the container was ending, for the last event.
     pub ended: u32,
     /// Whether anyone outlived the grace.
@@ -148,6 +152,8 @@ impl State {
             told: None,
             violated: false,
             stop_forwarded: false,
+            stop_from_terminal: false,
+            app_stopped: false,
             ended: 0,
             killed: false,
         }
@@ -208,7 +214,11 @@ impl State {
         // init's has had it already.
         let shared = self.rules.terminal == Terminal::Shared && signal.code == libc::SI_KERNEL;
         if shared && matches!(named, libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGWINCH) {
-            return if named == libc::SIGTSTP { self.suspend() } else { Vec::new() };
+            self.stop_from_terminal |= named == libc::SIGTSTP;
+            return self.suspend_after_app();
+        }
+        if named == libc::SIGCONT {
+            (self.stop_from_terminal, self.app_stopped) = (false, false);
         }
         let job_control = matches!(named, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
         match self.rules.terminal {
@@ -262,10 +272,25 @@ impl State {
         if self.rules.unattended { Vec::new() } else { vec![Action::Suspend] }
     }
 
+    /// The init stops after the app that shares its group. The shell reads the terminal
+    /// again as soon as the init has stopped, and an app that is still in read(2) would
+    /// take what is typed there.
+    fn suspend_after_app(&mut self) -> Vec<Action> {
+        if !(self.stop_from_terminal && self.app_stopped) {
+            return Vec::new();
+        }
+        (self.stop_from_terminal, self.app_stopped) = (false, false);
+        self.suspend()
+    }
+
     /// The app has stopped, and its parent is who could continue it. In the session of
     /// a shell the init stops along, so that the shell takes the terminal back; where
     /// there is nobody, a Ctrl-Z must not stop the container for ever.
     fn stopped(&mut self, signal: i32) -> Vec<Action> {
+        if self.rules.terminal == Terminal::Shared {
+            self.app_stopped = true;
+            return self.suspend_after_app();
+        }
         let job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
         if self.rules.terminal != Terminal::Group || !job_control {
             return Vec::new();

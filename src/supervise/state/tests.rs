@@ -197,8 +197,29 @@ fn a_session_of_its_own_is_stopped_and_the_init_along_with_it() {
 fn who_shares_the_group_had_the_terminals_signal_already() {
     let mut state = State::new(APP, Rules { terminal: Terminal::Shared, unattended: false, ..rules() });
     assert_eq!(state.step(&from_terminal(libc::SIGINT)), []);
-    assert_eq!(state.step(&from_terminal(libc::SIGTSTP)), [Action::Suspend]);
     assert_eq!(forwarded(&state.step(&signal(libc::SIGINT))), [libc::SIGINT]);
     let sent = [Action::Forward(received(libc::SIGTTIN)), Action::Suspend];
     assert_eq!(state.step(&signal(libc::SIGTTIN)), sent);
+}
+
+#[test]
+fn who_shares_the_group_is_stopped_before_the_init_is() {
+    let shared = || State::new(APP, Rules { terminal: Terminal::Shared, unattended: false, ..rules() });
+    let (stop, stopped) = (from_terminal(libc::SIGTSTP), Input::Stopped(APP, libc::SIGTSTP));
+    // The init hears of the two in either order.
+    for [first, second] in [[&stop, &stopped], [&stopped, &stop]] {
+        let mut state = shared();
+        for _ in 0..2 {
+            assert_eq!(state.step(first), []);
+            assert_eq!(state.step(second), [Action::Suspend]);
+        }
+    }
+    // An app that handles the signal goes on, and what it does later is its own.
+    let mut state = shared();
+    assert_eq!(state.step(&stop), []);
+    assert_eq!(forwarded(&state.step(&signal(libc::SIGCONT))), [libc::SIGCONT]);
+    assert_eq!(state.step(&Input::Stopped(APP, libc::SIGSTOP)), []);
+    // Where nobody could continue the init, it does not stop.
+    let mut state = State::new(APP, Rules { terminal: Terminal::Shared, unattended: true, ..rules() });
+    assert_eq!([state.step(&stop), state.step(&stopped)], [vec![], vec![]]);
 }
