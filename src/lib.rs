@@ -13,6 +13,7 @@ pub mod enforcer;
 pub mod event;
 pub mod filter;
 pub mod hex;
+pub mod ids;
 pub mod image;
 pub mod init;
 pub mod journal;

@@ -10,7 +10,7 @@ use std::path::Path;
 /// Low to high: a module imports from the lines above its own, never from its
 /// own line or below.
 const LAYERS: [&[&str]; 14] = [
-    &["hex", "kernel", "mutation", "procfs", "visible"],
+    &["hex", "ids", "kernel", "mutation", "procfs", "visible"],
     &["syscalls"],
     &["profile", "image", "filter"],
     &["plan", "event"],
