@@ -159,7 +159,7 @@ impl Judge {
                 Err(errno) => return unknown(errno),
             }
             self.memory.families.executes(caller.tgid, entry.unwrap_or(next), next);
-            let args = args.filter(|_| self.scribe.wants_all()).map(|args| args.shown());
+            let args = args.filter(|_| self.writer.wants_all()).map(|args| args.shown());
             self.report_exec(next, &target.canonical, file.mode, args, caller);
         }
         Outcome::Continue
@@ -228,7 +228,7 @@ impl Judge {
             loader => loader?,
         };
         let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
-        let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.scribe.wants_all());
+        let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.writer.wants_all());
         let args = asks.then(|| syscall_args::args(memory, asked.args, self.rules.arguments()));
         let args = match args.transpose() {
             Ok(args) => args,

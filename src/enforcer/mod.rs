@@ -36,7 +36,7 @@ use nix::errno::Errno;
 
 use crate::enforcer::inodes::Inodes;
 use crate::enforcer::socket_registry::{Held, Socket};
-use crate::event::Scribe;
+use crate::event::EventWriter;
 use crate::filter::Access;
 use crate::ids::{Pid, Tid};
 use crate::image::FileId;
@@ -100,7 +100,7 @@ pub struct Judge {
     /// The document of the profile in force, for hints.
     pub document: String,
     /// Where events go.
-    pub scribe: Arc<Scribe>,
+    pub writer: Arc<EventWriter>,
     /// Violations are only observed.
     pub audit: bool,
     /// The wait for an answer is broken by nothing but a kill (Linux 5.19).

@@ -54,7 +54,7 @@ impl Judge {
             ancestors: self.ancestors(caller),
             hint,
         };
-        self.scribe.record(Event::Violation(Box::new(event)));
+        self.writer.record(Event::Violation(Box::new(event)));
     }
 
     /// An exec that was let go on. Its set-id bits give nothing any more, which a
@@ -69,7 +69,7 @@ impl Judge {
     ) {
         const BITS: [(u32, &str); 2] = [(libc::S_ISUID, "set-user-id"), (libc::S_ISGID, "set-group-id")];
         let voided: Vec<_> = BITS.iter().filter(|(bit, _)| mode & bit != 0).map(|(_, name)| *name).collect();
-        if voided.is_empty() && !self.scribe.wants_all() {
+        if voided.is_empty() && !self.writer.wants_all() {
             return;
         }
         let path = if self.rules.is_file(entry) { self.rules.program_path(entry) } else { canonical };
@@ -77,7 +77,7 @@ impl Judge {
         let own = self.process(caller);
         let process = Process { executable, args: args.or(own.args.clone()), ..own };
         let ancestors = self.ancestors(caller);
-        self.scribe.record(Event::Exec(Exec { action: Action::Allowed, process, ancestors, voided }));
+        self.writer.record(Event::Exec(Exec { action: Action::Allowed, process, ancestors, voided }));
     }
 
     fn process(&mut self, caller: &Caller) -> Process {

@@ -88,7 +88,7 @@ impl Judge {
                 }
                 Some(Output::Ready) => {
                     let by = watch.course.when().word();
-                    self.scribe.record(Event::Ready(Ready { after, by }));
+                    self.writer.record(Event::Ready(Ready { after, by }));
                 }
                 None => {}
             }

@@ -57,7 +57,7 @@ impl Judge {
                 let shared = !self.rules.image_is_entry(started.id);
                 let shared = shared.then_some((started.id, started.stack));
                 self.memory.families.became(&caller, entry, shared, &self.identity);
-                let args = self.scribe.wants_all().then(|| started.fresh.args.shown());
+                let args = self.writer.wants_all().then(|| started.fresh.args.shown());
                 self.report_exec(entry, &started.canonical, started.mode, args, &caller);
             }
             Outcome::Forked { child, parent } => self.memory.families.forked(child, parent),

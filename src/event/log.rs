@@ -20,8 +20,8 @@ use tracing::{Event, Level, Metadata};
 
 use crate::visible;
 
-use super::scribe::{DIAGNOSTICS, Shared, Unwritten, Voice};
 use super::sink::{Destination, Sink};
+use super::writer::{DIAGNOSTICS, Shared, Unwritten, Voice};
 
 /// The thread that writes, once there is one.
 static BACKGROUND: OnceLock<Arc<Shared>> = OnceLock::new();

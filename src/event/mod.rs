@@ -1,7 +1,7 @@
 //! Events: a closed vocabulary of typed values, one JSON object a line.
 //!
 //! [`model`] and [`names`] are the vocabulary and [`mod@hint`] the change of the
-//! profile that would have allowed what was refused; both are pure. [`Scribe`]
+//! profile that would have allowed what was refused; both are pure. [`EventWriter`]
 //! redacts ([`redact`]), holds floods back ([`ledger`]) and writes to a [`sink`]
 //! that may be slow, full or dead. [`log`] is for diagnostics, [`termination()`]
 //! for Kubernetes.
@@ -15,16 +15,16 @@ pub mod model;
 pub mod names;
 mod queue;
 pub mod redact;
-pub mod scribe;
 pub mod sink;
 pub mod stream;
 mod termination;
 pub mod time;
+pub mod writer;
 
 pub use hint::{Want, hint};
 pub use model::*;
 pub use names::{Action, Errno, ErrnoName, Kind, LayerName, LayerState, SignalName, Source};
 pub use redact::Redaction;
-pub use scribe::{Beginning, Scribe, Unwritten};
 pub use sink::{Destination, Level, Sink};
 pub use termination::termination;
+pub use writer::{Beginning, EventWriter, Unwritten};

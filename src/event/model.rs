@@ -33,7 +33,7 @@ pub enum Event {
     Signal(Signal),
     /// Start-up is over.
     Ready(Ready),
-    /// Events were lost; written by the scribe itself.
+    /// Events were lost; written by the writer itself.
     Dropped(Dropped),
     /// The end of the container.
     Stop(Stop),
@@ -111,7 +111,7 @@ pub struct Process {
     /// What it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub executable: Option<Executable>,
-    /// Its arguments, argv\[0\] first; the scribe redacts them.
+    /// Its arguments, argv\[0\] first; the writer redacts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
 }

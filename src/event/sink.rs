@@ -112,7 +112,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// What the scribe needs of a sink.
+/// What the writer needs of a sink.
 pub(super) trait Outlet: Send + 'static {
     /// One write, as often as signals interrupt it. It waits where the descriptor
     /// is non-blocking: descriptor 2 is shared, and the app may have made it so.

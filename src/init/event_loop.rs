@@ -3,7 +3,7 @@
 //! [state](crate::init::state), and what it answers is done here.
 //!
 //! This thread buries our own children, and it does nothing that may block: events
-//! are queued for the scribe, decisions are the worker's.
+//! are queued for the writer, decisions are the worker's.
 
 mod acts;
 
@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 
 use crate::enforce::launch::{Child, Failure, Word};
-use crate::event::{Event, Exit, Process, Scribe, SignalName, Start, Status, Stop};
+use crate::event::{Event, EventWriter, Exit, Process, SignalName, Start, Status, Stop};
 use crate::ids::{Pid, Tid};
 use crate::init::descendants;
 use crate::init::request::{Bell, Request};
@@ -46,7 +46,7 @@ pub struct Options {
 /// What only a confined app needs.
 pub struct Watch {
     /// Where events go.
-    pub scribe: Arc<Scribe>,
+    pub writer: Arc<EventWriter>,
     /// The start event, written once the confinement is in force.
     pub start: Start,
     /// Where the check after the exec is told what was seen here, where a rule needs it.
@@ -91,7 +91,7 @@ struct Loop {
     deadline: Option<Instant>,
     options: Options,
     watch: Option<Watch>,
-    scribe: Option<Arc<Scribe>>,
+    writer: Option<Arc<EventWriter>>,
     /// Events from before the start event, which is always the first.
     early: Vec<Event>,
     journal: Option<Arc<Journal>>,
@@ -135,7 +135,7 @@ fn supervise(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) ->
     let mut this = Loop {
         me: Pid::own(),
         state: State::new(child.pid, options.rules.clone()),
-        scribe: watch.as_ref().map(|watch| Arc::clone(&watch.scribe)),
+        writer: watch.as_ref().map(|watch| Arc::clone(&watch.writer)),
         early: Vec::new(),
         journal: watch.as_ref().and_then(|watch| watch.journal.clone()),
         child,
@@ -290,7 +290,7 @@ impl Loop {
     /// worker every notified call would wait for ever, so then the app is ended.
     fn watch(&mut self, listener: OwnedFd) {
         let Some(watch) = self.watch.take() else { return };
-        self.begin(&watch.scribe, watch.start);
+        self.begin(&watch.writer, watch.start);
         let (asked, me) = (Arc::clone(&self.requests), self.me);
         let requests = Box::new(move |request| {
             let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -319,23 +319,23 @@ impl Loop {
         if self.failed.is_none()
             && let Some(watch) = self.watch.take()
         {
-            self.begin(&watch.scribe, watch.start);
+            self.begin(&watch.writer, watch.start);
         }
     }
 
-    fn begin(&mut self, scribe: &Scribe, start: Start) {
-        scribe.begin(start);
-        self.early.drain(..).for_each(|event| scribe.record(event));
+    fn begin(&mut self, writer: &EventWriter, start: Start) {
+        writer.begin(start);
+        self.early.drain(..).for_each(|event| writer.record(event));
     }
 
     /// Records what happened; where the start event is still to come, after it. A launch that
     /// fails has no events.
     fn record(&mut self, event: Event) {
-        let Some(scribe) = &self.scribe else { return };
+        let Some(writer) = &self.writer else { return };
         if self.watch.is_some() {
             self.early.push(event);
         } else {
-            scribe.record(event);
+            writer.record(event);
         }
     }
 
@@ -495,7 +495,7 @@ impl Loop {
     /// The last event, and a little time for it to be written.
     fn farewell(&mut self) {
         const LAST_WORDS: Duration = Duration::from_secs(2);
-        let Some(scribe) = &self.scribe else { return };
+        let Some(writer) = &self.writer else { return };
         if let Some(journal) = &self.journal {
             let told = match self.state.why() {
                 Why::Signal(signal) => Some(signal),
@@ -516,8 +516,8 @@ impl Loop {
         if abnormal {
             crate::event::termination(&format!("remit-init: {why}; {} killed", self.killed));
         }
-        scribe.record(Event::Stop(Stop { exit, ended, killed: self.killed, why, abnormal }));
-        if let Err(unwritten) = scribe.close(LAST_WORDS) {
+        writer.record(Event::Stop(Stop { exit, ended, killed: self.killed, why, abnormal }));
+        if let Err(unwritten) = writer.close(LAST_WORDS) {
             tracing::warn!("{unwritten}; look at what --events or REMIT_EVENTS names");
         }
         // What stderr does not take can be told in one place more.

@@ -12,7 +12,7 @@ use super::refusal::Refused;
 use super::{abandon, layer, release};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::{place, probe};
-use crate::event::{self, ModeInForce, Process, Scribe, Sink, Source, Start, redact};
+use crate::event::{self, EventWriter, ModeInForce, Process, Sink, Source, Start, redact};
 use crate::ids::Pid;
 use crate::init::event_loop::Watch;
 use crate::journal::start::{Fingerprint, First, Outer};
@@ -126,8 +126,13 @@ fn watch(
 ) -> Result<Watch, String> {
     // No profile is in force.
     let policy = event::Policy { name: plan.name.clone(), digest: String::new() };
-    let scribe =
-        Arc::new(Scribe::start(sink, options.level, policy, options.redaction, super::beginning(options)?));
+    let writer = Arc::new(EventWriter::start(
+        sink,
+        options.level,
+        policy,
+        options.redaction,
+        super::beginning(options)?,
+    ));
     event::log::in_background()?;
     journal.start()?;
     let identity = Identity::own().map_err(|errno| format!("own ids: {errno}"))?;
@@ -149,7 +154,7 @@ fn watch(
     };
     let kept = Arc::clone(&journal);
     Ok(Watch {
-        scribe,
+        writer,
         start,
         tracees: None,
         worker: Box::new(move |listener, requests| {

@@ -32,7 +32,7 @@ use crate::enforce::{examine, place, probe};
 use crate::enforcer::inodes::Inodes;
 use crate::enforcer::{self, Judge, Remembered};
 use crate::event::{
-    self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start,
+    self, Beginning, Destination, EventWriter, LayerName, ModeInForce, Process, Sink, Source, Start,
 };
 use crate::ids::Pid;
 use crate::image::digest::digest;
@@ -350,7 +350,8 @@ fn watch(
     app: i32,
 ) -> Result<Watch, String> {
     let policy = event::Policy { name: plan.name.clone(), digest: this.loaded.document.digest.clone() };
-    let scribe = Arc::new(Scribe::start(sink, options.level, policy, options.redaction, beginning(options)?));
+    let writer =
+        Arc::new(EventWriter::start(sink, options.level, policy, options.redaction, beginning(options)?));
     event::log::in_background()?;
     let args = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let start = Start {
@@ -375,7 +376,7 @@ fn watch(
         this.init.environment.iter().filter(|(name, _)| plan.policy.refuses_variable(name.as_bytes()));
     let inherited =
         inherited.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect();
-    let events = Arc::clone(&scribe);
+    let events = Arc::clone(&writer);
     let killable = plan.kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
     let tracer = plan.traces().then(|| Tracer::new(Arc::clone(&rules), killable));
     let mut tracer = match tracer.transpose() {
@@ -390,7 +391,7 @@ fn watch(
     let desk = tracer.as_ref().map(Tracer::desk);
     let inodes = Inodes::at_start(&rules).map_err(|errno| format!("the files that are granted: {errno}"))?;
     Ok(Watch {
-        scribe,
+        writer,
         start,
         tracees: desk.map(|desk| desk as Arc<dyn Tracees>),
         worker: Box::new(move |listener, requests| {
@@ -402,7 +403,7 @@ fn watch(
                 rules,
                 tracer,
                 document,
-                scribe: events,
+                writer: events,
                 audit,
                 killable,
                 inherited,

@@ -1,4 +1,4 @@
-//! The scribe: a thread of its own that writes what others record. Whoever
+//! The writer: a thread of its own that writes what others record. Whoever
 //! records never waits for the sink; when that is slow, full or dead, events are
 //! lost by count, and the count is written as soon as it works again.
 
@@ -29,7 +29,7 @@ const SLOW: &str = "sink slow";
 
 /// Records events. Shared by reference between threads.
 #[derive(Debug)]
-pub struct Scribe {
+pub struct EventWriter {
     shared: Arc<Shared>,
     level: Level,
     policy: Policy,
@@ -52,7 +52,7 @@ pub struct Beginning {
 /// So long the start waits for a sink that does not take its first line.
 const FIRST_LINE: Duration = Duration::from_secs(1);
 
-/// Events that [`Scribe::close`] could not write.
+/// Events that [`EventWriter::close`] could not write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unwritten {
     /// How many.
@@ -67,7 +67,7 @@ impl std::fmt::Display for Unwritten {
     }
 }
 
-impl Scribe {
+impl EventWriter {
     /// Makes it ready; its thread starts with the first event. All signals have to be
     /// blocked before, so that none is delivered to it.
     pub fn start(
@@ -76,8 +76,8 @@ impl Scribe {
         policy: Policy,
         redaction: Redaction,
         beginning: Beginning,
-    ) -> Scribe {
-        Scribe::over(sink, level, policy, redaction, beginning)
+    ) -> EventWriter {
+        EventWriter::over(sink, level, policy, redaction, beginning)
     }
 
     fn over(
@@ -86,10 +86,10 @@ impl Scribe {
         policy: Policy,
         redaction: Redaction,
         beginning: Beginning,
-    ) -> Scribe {
+    ) -> EventWriter {
         let voice = Voice::Events { policy: policy.clone(), nonce: beginning.nonce.clone(), seq: 0 };
         let shared = Shared::start(EVENTS, sink, voice);
-        Scribe { shared, level, policy, redaction, beginning }
+        EventWriter { shared, level, policy, redaction, beginning }
     }
 
     /// Takes the start event. Where it has to come before all that the app writes, it is
@@ -124,7 +124,7 @@ impl Scribe {
             let told = state.ledger.record(Instant::now(), violation);
             drop(state);
             if idle && told.is_none() {
-                // The scribe has to learn of its new deadline.
+                // The writer has to learn of its new deadline.
                 self.shared.wake();
             }
             return told.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
@@ -259,7 +259,7 @@ impl Shared {
             run(Box::new(move || {
                 let ends = ends.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let Some((sink, voice)) = ends else { return };
-                Writer { shared, sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY }.run();
+                WriterThread { shared, sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY }.run();
             }))
         }))
     }
@@ -319,7 +319,7 @@ impl Shared {
 }
 
 /// The thread's side.
-struct Writer<S> {
+struct WriterThread<S> {
     shared: Arc<Shared>,
     sink: S,
     voice: Voice,
@@ -329,7 +329,7 @@ struct Writer<S> {
     retry: Duration,
 }
 
-impl<S: Outlet> Writer<S> {
+impl<S: Outlet> WriterThread<S> {
     fn run(mut self) {
         // What kept it from starting. The thread that started this one comes too late for that:
         // it would clear an error of this one's first write.

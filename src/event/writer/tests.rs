@@ -23,8 +23,8 @@ fn policy() -> Policy {
     Policy { name: "test".into(), digest: "sha256:0".into() }
 }
 
-fn scribe(sink: impl Outlet) -> Scribe {
-    Scribe::over(sink, Level::All, policy(), Redaction::Secrets, beginning())
+fn writer_to(sink: impl Outlet) -> EventWriter {
+    EventWriter::over(sink, Level::All, policy(), Redaction::Secrets, beginning())
 }
 
 fn open(destination: &Destination) -> Sink {
@@ -94,9 +94,9 @@ fn full() -> io::Result<usize> {
 fn lines_come_whole_numbered_and_in_order() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("events");
-    let scribe = scribe(open(&Destination::File(path.clone())));
-    (0..500).for_each(|number| scribe.record(ready(number * 1000)));
-    scribe.close(LONG).unwrap();
+    let writer = writer_to(open(&Destination::File(path.clone())));
+    (0..500).for_each(|number| writer.record(ready(number * 1000)));
+    writer.close(LONG).unwrap();
     let lines = parsed(&fs::read_to_string(path).unwrap());
     for (number, line) in lines.iter().enumerate() {
         assert_eq!((&line["seq"], &line["after"]), (&(number + 1).into(), &format!("{number}s").into()));
@@ -108,10 +108,10 @@ fn lines_come_whole_numbered_and_in_order() {
 #[test]
 fn only_what_matters_where_asked() {
     let (sink, taken) = acting([]);
-    let scribe = Scribe::over(sink, Level::Violation, policy(), Redaction::None, beginning());
-    scribe.record(ready(1));
-    scribe.record(violation("/a"));
-    scribe.close(LONG).unwrap();
+    let writer = EventWriter::over(sink, Level::Violation, policy(), Redaction::None, beginning());
+    writer.record(ready(1));
+    writer.record(violation("/a"));
+    writer.close(LONG).unwrap();
     let lines = parsed(str::from_utf8(&taken.lock().unwrap()).unwrap());
     assert_eq!(lines.len(), 1);
     assert_eq!((&lines[0]["event"], &lines[0]["seq"]), (&"violation".into(), &1.into()));
@@ -120,30 +120,30 @@ fn only_what_matters_where_asked() {
 #[test]
 fn arguments_are_redacted() {
     let (sink, taken) = acting([]);
-    let scribe = scribe(sink);
+    let writer = writer_to(sink);
     let args = Some(vec!["x".into(), "--password=hunter2".into()]);
     let process = Process { args, ..Process::default() };
-    scribe.record(Event::Exec(Exec {
+    writer.record(Event::Exec(Exec {
         action: Action::Allowed,
         process,
         ancestors: Vec::new(),
         voided: Vec::new(),
     }));
-    scribe.close(LONG).unwrap();
+    writer.close(LONG).unwrap();
     assert!(!String::from_utf8_lossy(&taken.lock().unwrap()).contains("hunter2"));
 }
 
 #[test]
 fn a_flood_from_many_threads_keeps_its_count() {
     let (sink, taken) = acting([]);
-    let scribe = scribe(sink);
+    let writer = writer_to(sink);
     thread::scope(|scope| {
         for program in ["/a", "/b", "/c", "/d"] {
-            let scribe = &scribe;
-            scope.spawn(move || (0..2500).for_each(|_| scribe.record(violation(program))));
+            let writer = &writer;
+            scope.spawn(move || (0..2500).for_each(|_| writer.record(violation(program))));
         }
     });
-    scribe.close(LONG).unwrap();
+    writer.close(LONG).unwrap();
     let lines = parsed(str::from_utf8(&taken.lock().unwrap()).unwrap());
     assert_eq!(told(&lines), 10_000);
     assert!(lines.len() < 4 * 30, "{} lines", lines.len());
@@ -152,8 +152,8 @@ fn a_flood_from_many_threads_keeps_its_count() {
 #[test]
 fn a_summary_comes_by_itself_within_seconds() {
     let (sink, taken) = acting([]);
-    let scribe = scribe(sink);
-    (0..51).for_each(|_| scribe.record(violation("/a")));
+    let writer = writer_to(sink);
+    (0..51).for_each(|_| writer.record(violation("/a")));
     let deadline = Instant::now() + LONG;
     let lines = loop {
         let lines = parsed(str::from_utf8(&taken.lock().unwrap()).unwrap());
@@ -165,19 +165,19 @@ fn a_summary_comes_by_itself_within_seconds() {
     };
     assert_eq!((&lines[10]["count"], lines.len()), (&41.into(), 11));
     assert!(lines[10]["over"].as_str().unwrap().starts_with('1'));
-    scribe.close(LONG).unwrap();
+    writer.close(LONG).unwrap();
 }
 
 #[test]
 fn a_sink_that_hangs_costs_counted_events_and_no_time() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     let sink = Piped(File::from(writer));
-    let scribe = scribe(sink);
+    let writer = writer_to(sink);
     let before = Instant::now();
-    (0..20_000).for_each(|number| scribe.record(ready(number)));
+    (0..20_000).for_each(|number| writer.record(ready(number)));
     assert!(before.elapsed() < Duration::from_secs(5), "recording waited");
     let before = Instant::now();
-    let unwritten = scribe.close(Duration::from_millis(100)).unwrap_err();
+    let unwritten = writer.close(Duration::from_millis(100)).unwrap_err();
     assert!(before.elapsed() < Duration::from_secs(3), "closing waited");
     assert!(unwritten.count > 15_000 && unwritten.why == "sink slow", "{unwritten}");
     // It was asked to end; what it still has, it writes once it can.
@@ -210,21 +210,21 @@ impl Outlet for Piped {
 #[test]
 fn a_full_disk_that_has_room_again_gets_every_line_whole() {
     let (sink, taken) = acting([Ok(5), full(), Ok(7), full(), full(), Ok(1)]);
-    let scribe = scribe(sink);
+    let writer = writer_to(sink);
     let deadline = Instant::now() + LONG;
-    scribe.record(ready(0));
+    writer.record(ready(0));
     // Else the queue may be full before the thread has a processor and finds the disk full.
-    while scribe.shared.lock().trouble.is_none() {
+    while writer.shared.lock().trouble.is_none() {
         assert!(Instant::now() < deadline, "the sink did not fail");
         thread::sleep(Duration::from_millis(1));
     }
     // More than the queue takes while the sink fails.
-    (1..5000).for_each(|number| scribe.record(ready(number)));
+    (1..5000).for_each(|number| writer.record(ready(number)));
     while !String::from_utf8_lossy(&taken.lock().unwrap()).contains("dropped") {
         assert!(Instant::now() < deadline, "no dropped event came");
         thread::sleep(Duration::from_millis(20));
     }
-    scribe.close(LONG).unwrap();
+    writer.close(LONG).unwrap();
     let lines = parsed(str::from_utf8(&taken.lock().unwrap()).unwrap());
     assert_eq!(told(&lines), 5000);
     let lost = lines.iter().find(|line| line["event"] == "dropped").unwrap();
@@ -233,11 +233,11 @@ fn a_full_disk_that_has_room_again_gets_every_line_whole() {
 
 #[test]
 fn a_sink_that_stays_dead_ends_in_time_with_the_count() {
-    let scribe = scribe(open(&Destination::File("/dev/full".into())));
-    (0..3).for_each(|number| scribe.record(ready(number)));
-    (0..12).for_each(|_| scribe.record(violation("/a")));
+    let writer = writer_to(open(&Destination::File("/dev/full".into())));
+    (0..3).for_each(|number| writer.record(ready(number)));
+    (0..12).for_each(|_| writer.record(violation("/a")));
     let before = Instant::now();
-    let unwritten = scribe.close(LONG).unwrap_err();
+    let unwritten = writer.close(LONG).unwrap_err();
     assert!(before.elapsed() < LONG / 2);
     assert_eq!(
         unwritten.to_string(),
@@ -249,9 +249,9 @@ fn a_sink_that_stays_dead_ends_in_time_with_the_count() {
 fn a_pipe_without_a_reader_is_no_harm() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     drop(reader);
-    let scribe = scribe(Piped(File::from(writer)));
-    scribe.record(ready(1));
-    let unwritten = scribe.close(LONG).unwrap_err();
+    let writer = writer_to(Piped(File::from(writer)));
+    writer.record(ready(1));
+    let unwritten = writer.close(LONG).unwrap_err();
     assert_eq!((unwritten.count, &*unwritten.why), (1, "sink failed: EPIPE: Broken pipe"));
 }
 
@@ -280,22 +280,22 @@ fn a_socket_is_connected_anew() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
-    let scribe = scribe(open(&Destination::Unix(path.clone())));
-    scribe.record(ready(1));
+    let writer = writer_to(open(&Destination::Unix(path.clone())));
+    writer.record(ready(1));
     let mut first = BufReader::new(listener.accept().unwrap().0);
     let mut line = String::new();
     first.read_line(&mut line).unwrap();
     assert_eq!(parsed(&line).len(), 1);
     drop((first, listener));
     fs::remove_file(&path).unwrap();
-    scribe.record(ready(2));
+    writer.record(ready(2));
     thread::sleep(Duration::from_millis(50));
     let listener = UnixListener::bind(&path).unwrap();
     let mut second = BufReader::new(listener.accept().unwrap().0);
     line.clear();
     second.read_line(&mut line).unwrap();
     assert_eq!(parsed(&line)[0]["after"], "0.002s");
-    scribe.close(LONG).unwrap();
+    writer.close(LONG).unwrap();
 }
 
 #[test]
