@@ -21,7 +21,7 @@ use tracing::{Event, Level, Metadata};
 use crate::visible;
 
 use super::sink::{Destination, Sink};
-use super::writer::{DIAGNOSTICS, Shared, Unwritten, Voice};
+use super::writer::{DIAGNOSTICS, LineFormat, Shared, Unwritten};
 
 /// The thread that writes, once there is one.
 static BACKGROUND: OnceLock<Arc<Shared>> = OnceLock::new();
@@ -51,7 +51,7 @@ pub fn level(times: usize) -> Level {
 /// One line, when there is no stderr.
 pub fn in_background() -> Result<(), String> {
     let sink = Sink::open(&Destination::Stderr, |_| Err(io::ErrorKind::Unsupported.into()))?;
-    let shared = Shared::start(DIAGNOSTICS, sink, Voice::Diagnostics);
+    let shared = Shared::start(DIAGNOSTICS, sink, LineFormat::Diagnostics);
     BACKGROUND.set(shared).map_err(|_| "log: it is in the background already; ask once".to_owned())
 }
 

@@ -87,8 +87,8 @@ impl EventWriter {
         redaction: Redaction,
         beginning: Beginning,
     ) -> EventWriter {
-        let voice = Voice::Events { policy: policy.clone(), nonce: beginning.nonce.clone(), seq: 0 };
-        let shared = Shared::start(EVENTS, sink, voice);
+        let format = LineFormat::Events { policy: policy.clone(), nonce: beginning.nonce.clone(), seq: 0 };
+        let shared = Shared::start(EVENTS, sink, format);
         EventWriter { shared, level, policy, redaction, beginning }
     }
 
@@ -153,7 +153,7 @@ impl EventWriter {
     }
 }
 
-/// What is behind a queue: a voice that makes lines, and a sink for them.
+/// What is behind a queue: a line format, and a sink for them.
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -203,17 +203,17 @@ pub(super) const DIAGNOSTICS: Run = |writes| threads::run("log", writes);
 
 /// How a line is made of what was queued.
 #[derive(Debug)]
-pub(super) enum Voice {
+pub(super) enum LineFormat {
     /// Numbered, and losses are events too.
     Events { policy: Policy, nonce: String, seq: u64 },
     /// As it is.
     Diagnostics,
 }
 
-impl Voice {
+impl LineFormat {
     fn line(&mut self, item: &Item) -> String {
         match (self, item) {
-            (Voice::Events { policy, nonce, seq }, item) => {
+            (LineFormat::Events { policy, nonce, seq }, item) => {
                 *seq += 1;
                 match item {
                     Item::Line { text, .. } => line(*seq, nonce, text),
@@ -223,8 +223,8 @@ impl Voice {
                     }
                 }
             }
-            (Voice::Diagnostics, Item::Line { text, .. }) => format!("{text}\n"),
-            (Voice::Diagnostics, Item::Lost { count, why }) => {
+            (LineFormat::Diagnostics, Item::Line { text, .. }) => format!("{text}\n"),
+            (LineFormat::Diagnostics, Item::Lost { count, why }) => {
                 format!("remit-init: warn: {count} lines like this were lost: {why}\n")
             }
         }
@@ -234,7 +234,7 @@ impl Voice {
 impl Shared {
     /// The thread starts when there is something to write: most containers never have
     /// anything, and a launch has better things to do.
-    pub(super) fn start(run: Run, sink: impl Outlet, voice: Voice) -> Arc<Shared> {
+    pub(super) fn start(run: Run, sink: impl Outlet, format: LineFormat) -> Arc<Shared> {
         Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
             state: Mutex::new(State {
                 queue: Queue::new(MOST_LINES, MOST_BYTES),
@@ -247,19 +247,19 @@ impl Shared {
             work: Condvar::new(),
             over: Condvar::new(),
             idle: Condvar::new(),
-            thread: Mutex::new(Some(Self::thread(run, shared.clone(), sink, voice))),
+            thread: Mutex::new(Some(Self::thread(run, shared.clone(), sink, format))),
         })
     }
 
-    fn thread(run: Run, shared: Weak<Shared>, sink: impl Outlet, voice: Voice) -> Starter {
-        let ends = Arc::new(Mutex::new(Some((sink, voice))));
+    fn thread(run: Run, shared: Weak<Shared>, sink: impl Outlet, format: LineFormat) -> Starter {
+        let ends = Arc::new(Mutex::new(Some((sink, format))));
         Starter(Box::new(move || {
             let Some(shared) = shared.upgrade() else { return Ok(()) };
             let ends = Arc::clone(&ends);
             run(Box::new(move || {
                 let ends = ends.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let Some((sink, voice)) = ends else { return };
-                WriterThread { shared, sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY }.run();
+                let Some((sink, format)) = ends else { return };
+                WriterThread { shared, sink, format, rest: Vec::new(), written: 0, retry: FIRST_RETRY }.run();
             }))
         }))
     }
@@ -322,7 +322,7 @@ impl Shared {
 struct WriterThread<S> {
     shared: Arc<Shared>,
     sink: S,
-    voice: Voice,
+    format: LineFormat,
     /// The line in hand, and how much of it is written.
     rest: Vec<u8>,
     written: usize,
@@ -360,7 +360,7 @@ impl<S: Outlet> WriterThread<S> {
             if let Some(item) = state.queue.pop() {
                 state.in_hand = item.stands_for();
                 drop(state);
-                self.rest = self.voice.line(&item).into_bytes();
+                self.rest = self.format.line(&item).into_bytes();
                 self.written = 0;
                 return true;
             }
@@ -387,7 +387,7 @@ impl<S: Outlet> WriterThread<S> {
         now: Instant,
     ) -> MutexGuard<'a, State> {
         let summaries = state.ledger.flush(now);
-        let Voice::Events { policy, .. } = &self.voice else { return state };
+        let LineFormat::Events { policy, .. } = &self.format else { return state };
         drop(state);
         let time = SystemTime::now();
         let lines: Vec<(String, u64)> = summaries

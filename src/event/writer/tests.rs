@@ -265,7 +265,7 @@ fn what_the_thread_met_before_its_starter_went_on_is_kept() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     drop(reader);
     // Such a sink is tried again after a minute only.
-    let shared = Shared::start(run, Piped(File::from(writer)), Voice::Diagnostics);
+    let shared = Shared::start(run, Piped(File::from(writer)), LineFormat::Diagnostics);
     shared.say("first".into());
     let deadline = Instant::now() + LONG;
     while shared.lock().trouble.as_deref() != Some("sink failed: EPIPE: Broken pipe") {
@@ -307,7 +307,7 @@ fn what_comes_while_there_can_be_no_thread_is_written_once_there_is_one() {
         _ => threads::run("late-of-test", writes),
     };
     let (sink, taken) = acting([]);
-    let shared = Shared::start(run, sink, Voice::Diagnostics);
+    let shared = Shared::start(run, sink, LineFormat::Diagnostics);
     shared.say("first".into());
     let unwritten = shared.close(Duration::ZERO).expect_err("no thread yet");
     assert_eq!(unwritten.count, 1);
@@ -322,8 +322,8 @@ fn what_comes_while_there_can_be_no_thread_is_written_once_there_is_one() {
 #[test]
 fn it_sleeps_when_there_is_nothing_to_do() {
     let (sink, taken) = acting([]);
-    let voice = Voice::Events { policy: policy(), nonce: String::new(), seq: 0 };
-    let shared = Shared::start(|writes| threads::run("sleeper-of-test", writes), sink, voice);
+    let format = LineFormat::Events { policy: policy(), nonce: String::new(), seq: 0 };
+    let shared = Shared::start(|writes| threads::run("sleeper-of-test", writes), sink, format);
     shared.say("\"a\":1}".into());
     while taken.lock().unwrap().is_empty() {
         thread::sleep(Duration::from_millis(5));
