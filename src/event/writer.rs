@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 
-use super::ledger::Ledger;
+use super::flood::FloodLimiter;
 use super::model::{Dropped, Event, Policy, Start, line};
 use super::queue::{Item, Queue};
 use super::redact::{self, Redaction};
@@ -120,8 +120,8 @@ impl EventWriter {
                 return self.put(&Event::Violation(violation));
             }
             let mut state = self.shared.lock();
-            let idle = state.ledger.due().is_none();
-            let told = state.ledger.record(Instant::now(), violation);
+            let idle = state.limiter.due().is_none();
+            let told = state.limiter.record(Instant::now(), violation);
             drop(state);
             if idle && told.is_none() {
                 // The writer has to learn of its new deadline.
@@ -131,8 +131,8 @@ impl EventWriter {
         }
         if matches!(event, Event::Stop(_)) {
             // What is held back comes before it: the stop is the last event.
-            let held = self.shared.lock().ledger.flush(Instant::now());
-            held.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
+            let suppressed = self.shared.lock().limiter.flush(Instant::now());
+            suppressed.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
         }
         self.put(&event);
     }
@@ -179,7 +179,7 @@ impl std::fmt::Debug for Starter {
 #[derive(Debug)]
 struct State {
     queue: Queue,
-    ledger: Ledger,
+    limiter: FloodLimiter,
     /// Why the sink does not take anything, while it does not.
     trouble: Option<String>,
     /// Events of the line that the thread is writing.
@@ -238,7 +238,7 @@ impl Shared {
         Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
             state: Mutex::new(State {
                 queue: Queue::new(MOST_LINES, MOST_BYTES),
-                ledger: Ledger::default(),
+                limiter: FloodLimiter::default(),
                 trouble: None,
                 in_hand: 0,
                 closing: false,
@@ -306,10 +306,10 @@ impl Shared {
             let waited = self.over.wait_timeout_while(state, timeout, |state| !state.over);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let held = state.ledger.flush(Instant::now());
-        let held: u64 =
-            held.iter().filter_map(|violation| violation.summary).map(|summary| summary.count).sum();
-        let count = state.queue.stands_for() + state.in_hand + held;
+        let suppressed = state.limiter.flush(Instant::now());
+        let suppressed: u64 =
+            suppressed.iter().filter_map(|violation| violation.summary).map(|summary| summary.count).sum();
+        let count = state.queue.stands_for() + state.in_hand + suppressed;
         if count == 0 {
             return Ok(());
         }
@@ -353,7 +353,7 @@ impl<S: Outlet> WriterThread<S> {
         state.in_hand = 0;
         loop {
             let now = Instant::now();
-            let due = state.ledger.due();
+            let due = state.limiter.due();
             if due.is_some_and(|due| due <= now || state.closing) {
                 state = self.tell_summaries(&shared, state, now);
             }
@@ -368,7 +368,7 @@ impl<S: Outlet> WriterThread<S> {
             if state.closing {
                 return false;
             }
-            state = match state.ledger.due() {
+            state = match state.limiter.due() {
                 Some(due) => {
                     let pause = due.saturating_duration_since(now);
                     shared.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
@@ -378,7 +378,7 @@ impl<S: Outlet> WriterThread<S> {
         }
     }
 
-    /// Puts what the ledger held back into the queue; made into text unlocked, for
+    /// Puts what the limiter held back into the queue; made into text unlocked, for
     /// others are recording meanwhile.
     fn tell_summaries<'a>(
         &self,
@@ -386,7 +386,7 @@ impl<S: Outlet> WriterThread<S> {
         mut state: MutexGuard<'a, State>,
         now: Instant,
     ) -> MutexGuard<'a, State> {
-        let summaries = state.ledger.flush(now);
+        let summaries = state.limiter.flush(now);
         let LineFormat::Events { policy, .. } = &self.format else { return state };
         drop(state);
         let time = SystemTime::now();

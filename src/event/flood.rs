@@ -20,7 +20,7 @@ const PAIRS: usize = 256;
 
 /// The count of violations by pair.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub struct FloodLimiter {
     pairs: HashMap<String, Pair>,
     overflow: Pair,
     due: Option<Instant>,
@@ -30,18 +30,18 @@ pub struct Ledger {
 struct Pair {
     whole: u32,
     last: Option<Instant>,
-    held: Option<Held>,
+    suppressed: Option<Suppressed>,
 }
 
 /// What was held back since the last line of a pair.
 #[derive(Debug)]
-struct Held {
+struct Suppressed {
     count: u64,
     since: Instant,
     sample: Box<Violation>,
 }
 
-impl Ledger {
+impl FloodLimiter {
     /// Takes a violation, and gives it back where it is to be told now.
     pub fn record(&mut self, now: Instant, violation: Box<Violation>) -> Option<Box<Violation>> {
         let pair = self.pair(now, key(&violation));
@@ -52,7 +52,7 @@ impl Ledger {
         told
     }
 
-    /// When [`Ledger::flush`] is next to be called; none while nothing is held back.
+    /// When [`FloodLimiter::flush`] is next to be called; none while nothing is held back.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -61,22 +61,25 @@ impl Ledger {
     /// pairs share the tick, so that a flood of many costs one wake-up a second.
     pub fn flush(&mut self, now: Instant) -> Vec<Box<Violation>> {
         self.due = None;
-        let mut held = BTreeMap::new();
-        held.extend(self.pairs.iter_mut().filter_map(|(key, pair)| Some((key.as_str(), pair.held.take()?))));
-        let mut summaries: Vec<Box<Violation>> = held.into_values().map(|held| held.summary(now)).collect();
-        if let Some(mut held) = self.overflow.held.take() {
+        let mut suppressed = BTreeMap::new();
+        suppressed.extend(
+            self.pairs.iter_mut().filter_map(|(key, pair)| Some((key.as_str(), pair.suppressed.take()?))),
+        );
+        let mut summaries: Vec<Box<Violation>> =
+            suppressed.into_values().map(|suppressed| suppressed.summary(now)).collect();
+        if let Some(mut suppressed) = self.overflow.suppressed.take() {
             // Its sample stands for others that it has nothing to do with.
-            held.sample.object = Object::Name { name: Cow::Borrowed("other programs and rules") };
-            held.sample.rule = Cow::Borrowed("");
-            held.sample.hint.clear();
-            summaries.push(held.summary(now));
+            suppressed.sample.object = Object::Name { name: Cow::Borrowed("other programs and rules") };
+            suppressed.sample.rule = Cow::Borrowed("");
+            suppressed.sample.hint.clear();
+            summaries.push(suppressed.summary(now));
         }
         summaries
     }
 
     fn pair(&mut self, now: Instant, key: String) -> &mut Pair {
         if self.pairs.len() >= PAIRS && !self.pairs.contains_key(&key) {
-            self.pairs.retain(|_, pair| pair.held.is_some() || !pair.quiet(now));
+            self.pairs.retain(|_, pair| pair.suppressed.is_some() || !pair.quiet(now));
             if self.pairs.len() >= PAIRS {
                 return &mut self.overflow;
             }
@@ -87,7 +90,7 @@ impl Ledger {
 
 impl Pair {
     fn record(&mut self, now: Instant, violation: Box<Violation>) -> Option<Box<Violation>> {
-        if self.held.is_none() && self.quiet(now) {
+        if self.suppressed.is_none() && self.quiet(now) {
             self.whole = 0;
         }
         self.last = Some(now);
@@ -95,12 +98,12 @@ impl Pair {
             self.whole += 1;
             return Some(violation);
         }
-        match &mut self.held {
-            Some(held) => {
-                held.count += 1;
-                held.sample = violation;
+        match &mut self.suppressed {
+            Some(suppressed) => {
+                suppressed.count += 1;
+                suppressed.sample = violation;
             }
-            None => self.held = Some(Held { count: 1, since: now, sample: violation }),
+            None => self.suppressed = Some(Suppressed { count: 1, since: now, sample: violation }),
         }
         None
     }
@@ -110,7 +113,7 @@ impl Pair {
     }
 }
 
-impl Held {
+impl Suppressed {
     fn summary(mut self, now: Instant) -> Box<Violation> {
         let over = now.saturating_duration_since(self.since);
         self.sample.summary = Some(Summary { count: self.count, over });
@@ -162,54 +165,54 @@ mod tests {
 
     #[test]
     fn ten_whole_then_one_summary_a_second() {
-        let mut ledger = Ledger::default();
+        let mut limiter = FloodLimiter::default();
         let start = Instant::now();
-        let told = (0..51).filter(|_| ledger.record(start, violation("/a", "ptrace")).is_some()).count();
+        let told = (0..51).filter(|_| limiter.record(start, violation("/a", "ptrace")).is_some()).count();
         assert_eq!(told, 10);
-        assert_eq!(ledger.due(), Some(start + TICK));
-        let summaries = ledger.flush(start + TICK);
+        assert_eq!(limiter.due(), Some(start + TICK));
+        let summaries = limiter.flush(start + TICK);
         assert_eq!(summaries[0].summary, Some(Summary { count: 41, over: TICK }));
         assert_eq!(summaries.len(), 1);
-        assert_eq!(ledger.due(), None);
-        assert!(ledger.flush(start + TICK * 2).is_empty());
+        assert_eq!(limiter.due(), None);
+        assert!(limiter.flush(start + TICK * 2).is_empty());
         // Still in the flood: held back at once.
-        assert!(ledger.record(start + TICK * 2, violation("/a", "ptrace")).is_none());
-        assert_eq!(counts(&ledger.flush(start + TICK * 3)), [1]);
+        assert!(limiter.record(start + TICK * 2, violation("/a", "ptrace")).is_none());
+        assert_eq!(counts(&limiter.flush(start + TICK * 3)), [1]);
     }
 
     #[test]
     fn pairs_are_apart() {
-        let mut ledger = Ledger::default();
+        let mut limiter = FloodLimiter::default();
         let now = Instant::now();
         for _ in 0..100 {
-            ledger.record(now, violation("/b", "ptrace"));
-            ledger.record(now, violation("/a", "ptrace"));
+            limiter.record(now, violation("/b", "ptrace"));
+            limiter.record(now, violation("/a", "ptrace"));
         }
-        assert!(ledger.record(now, violation("/a", "mount")).is_some());
-        let summaries = ledger.flush(now + TICK);
+        assert!(limiter.record(now, violation("/a", "mount")).is_some());
+        let summaries = limiter.flush(now + TICK);
         assert_eq!(counts(&summaries), [90, 90]);
         assert_eq!(summaries[0].process.executable.as_ref().unwrap().path, PathBuf::from("/a"));
     }
 
     #[test]
     fn a_pair_starts_anew_after_a_quiet_minute() {
-        let mut ledger = Ledger::default();
+        let mut limiter = FloodLimiter::default();
         let now = Instant::now();
         for _ in 0..10 {
-            assert!(ledger.record(now, violation("/a", "ptrace")).is_some());
+            assert!(limiter.record(now, violation("/a", "ptrace")).is_some());
         }
         let almost = now + QUIET - Duration::from_millis(1);
-        assert!(ledger.record(almost, violation("/a", "ptrace")).is_none());
+        assert!(limiter.record(almost, violation("/a", "ptrace")).is_none());
         // Quiet, but something is still held back: it has to be told first.
         let later = almost + QUIET;
-        assert!(ledger.record(later, violation("/a", "ptrace")).is_none());
-        assert_eq!(counts(&ledger.flush(later)), [2]);
-        assert!(ledger.record(later + QUIET, violation("/a", "ptrace")).is_some());
+        assert!(limiter.record(later, violation("/a", "ptrace")).is_none());
+        assert_eq!(counts(&limiter.flush(later)), [2]);
+        assert!(limiter.record(later + QUIET, violation("/a", "ptrace")).is_some());
     }
 
     #[test]
     fn memory_is_bounded_and_no_count_is_lost() {
-        let mut ledger = Ledger::default();
+        let mut limiter = FloodLimiter::default();
         let mut now = Instant::now();
         let (mut made, mut told) = (0, 0);
         for round in 0..3u32 {
@@ -217,24 +220,24 @@ mod tests {
                 for _ in 0..20 {
                     made += 1;
                     let name = format!("/{round}/{program}");
-                    told += u64::from(ledger.record(now, violation(&name, "ptrace")).is_some());
+                    told += u64::from(limiter.record(now, violation(&name, "ptrace")).is_some());
                 }
             }
-            assert_eq!(ledger.pairs.len(), PAIRS);
+            assert_eq!(limiter.pairs.len(), PAIRS);
             now += TICK;
-            let summaries = ledger.flush(now);
+            let summaries = limiter.flush(now);
             assert!(summaries.len() <= PAIRS + 1);
             told += counts(&summaries).iter().sum::<u64>();
             assert_eq!(made, told);
         }
         // The overflow says so.
-        ledger.record(now, violation("/yet/another", "ptrace"));
-        let overflow = ledger.flush(now + TICK).pop().unwrap();
+        limiter.record(now, violation("/yet/another", "ptrace"));
+        let overflow = limiter.flush(now + TICK).pop().unwrap();
         assert_eq!(overflow.object, Object::Name { name: "other programs and rules".into() });
         assert_eq!((&*overflow.rule, overflow.hint.len()), ("", 0));
         // After a quiet minute there is room again.
         now += QUIET;
-        assert!(ledger.record(now, violation("/new", "ptrace")).is_some());
-        assert_eq!(ledger.pairs.len(), 1);
+        assert!(limiter.record(now, violation("/new", "ptrace")).is_some());
+        assert_eq!(limiter.pairs.len(), 1);
     }
 }
