@@ -18,10 +18,10 @@ use crate::enforce::launch::{Child, Failure, Word};
 use crate::event::{Event, EventWriter, Exit, Process, SignalName, Start, Status, Stop};
 use crate::ids::{Pid, Tid};
 use crate::init::descendants;
+use crate::init::log_dialect::{InitEvent, LogDialect};
 use crate::init::request::{Bell, Request};
 use crate::init::state::{Action, Input, Rules, State, Terminal, Why};
 use crate::init::tracees::Tracees;
-use crate::init::voice::{Sight, Voice};
 use crate::journal::Journal;
 use crate::procfs::processes;
 use crate::sys::memory;
@@ -38,7 +38,7 @@ pub struct Options {
     /// Reaped orphans are told.
     pub warn_reaped: bool,
     /// In whose words it tells what it sees.
-    pub voice: Voice,
+    pub dialect: LogDialect,
     /// What the app was called, to be told.
     pub name: String,
 }
@@ -121,9 +121,9 @@ pub fn run(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) -> R
 }
 
 fn supervise(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) -> Result<u8, RunError> {
-    options.voice.tell(Sight::Spawned(&options.name, child.pid));
+    options.dialect.log(InitEvent::Spawned(&options.name, child.pid));
     if options.rules.terminal == Terminal::Session {
-        options.voice.tell(Sight::OwnSession);
+        options.dialect.log(InitEvent::OwnSession);
     }
     let (ears, watch) = match watch {
         Some((signals, watch)) => {
@@ -204,7 +204,7 @@ impl Loop {
                     }
                     Some(failure) => Err(RunError::Launch(failure)),
                     None => {
-                        self.options.voice.tell(Sight::Goodbye(code));
+                        self.options.dialect.log(InitEvent::Goodbye(code));
                         self.farewell();
                         Ok(code)
                     }
@@ -265,8 +265,8 @@ impl Loop {
                         self.take_signals();
                         self.ears = Ears::Signals;
                     }
-                    self.tell_start();
-                    self.tell_unanswered();
+                    self.begin_without_listener();
+                    self.report_unanswered();
                     return Ok(());
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
@@ -277,7 +277,7 @@ impl Loop {
 
     /// The worker has ended, and every notified call is answered ENOSYS: refused. The
     /// app's own exec may be among them, and then this is why it failed.
-    fn tell_unanswered(&self) {
+    fn report_unanswered(&self) {
         if let Some(Failure { step, errno, .. }) = &self.unanswered
             && self.launched
             && self.failed.is_none()
@@ -315,7 +315,7 @@ impl Loop {
     }
 
     /// Where there is no listener, the start is told once the app runs.
-    fn tell_start(&mut self) {
+    fn begin_without_listener(&mut self) {
         if self.failed.is_none()
             && let Some(watch) = self.watch.take()
         {
@@ -365,7 +365,7 @@ impl Loop {
                 Request::Failed(what, errno) => {
                     let step = format!("notification: {what}");
                     self.unanswered = Some(Failure { step, exec: false, errno });
-                    self.tell_unanswered();
+                    self.report_unanswered();
                 }
             }
         }
@@ -375,7 +375,7 @@ impl Loop {
         if received.signal == libc::SIGCHLD {
             self.children();
         } else {
-            self.options.voice.tell(Sight::Received(received.signal));
+            self.options.dialect.log(InitEvent::Received(received.signal));
             self.step(&Input::Signal(received));
         }
     }
@@ -383,7 +383,7 @@ impl Loop {
     /// SIGCHLD: children have changed, or who was seized, which is then the check's to see,
     /// or the worker asks for something.
     fn children(&mut self) {
-        self.options.voice.tell(Sight::Received(libc::SIGCHLD));
+        self.options.dialect.log(InitEvent::Received(libc::SIGCHLD));
         self.take_requests();
         self.reap();
         if let Some(tracees) = self.tracees()
@@ -405,15 +405,15 @@ impl Loop {
                 Ok(Some((pid, Change::Stopped(signal, 0)))) => self.step(&Input::Stopped(pid, signal)),
                 Ok(Some((_, Change::Stopped(..)))) => {}
                 Ok(Some((pid, change))) => {
-                    self.tell_end(pid, change);
+                    self.report_exit(pid, change);
                     self.step(&Input::Reaped(pid, change));
                 }
                 Ok(None) => {
-                    self.options.voice.tell(Sight::NobodyToReap { alone: false });
+                    self.options.dialect.log(InitEvent::NothingToReap { alone: false });
                     return self.step(&Input::Others);
                 }
                 Err(Errno::ECHILD) => {
-                    self.options.voice.tell(Sight::NobodyToReap { alone: true });
+                    self.options.dialect.log(InitEvent::NothingToReap { alone: true });
                     return self.step(&Input::Alone);
                 }
                 Err(errno) => {
@@ -438,8 +438,8 @@ impl Loop {
             match action {
                 Action::Forward(received) => self.forward(received, input),
                 Action::Drop(signal) => {
-                    self.options.voice.tell(Sight::Translated(signal, 0));
-                    self.options.voice.tell(Sight::Dropped(signal));
+                    self.options.dialect.log(InitEvent::Translated(signal, 0));
+                    self.options.dialect.log(InitEvent::Dropped(signal));
                 }
                 Action::Report => self.report(),
                 Action::Suspend => self.suspend(),
@@ -448,13 +448,13 @@ impl Loop {
                 Action::TerminateSession => self.terminate_session(),
                 Action::TerminateDetached => descendants::terminate_detached(self.me, self.app()),
                 Action::TerminateAll => {
-                    self.tell_left("is told to end");
+                    self.log_remaining("is told to end");
                     descendants::terminate(self.me);
                 }
                 Action::KillAll => {
                     // Who is seized is buried here as well now, should the check be held up.
                     self.tracees = None;
-                    self.tell_left("is killed after the grace");
+                    self.log_remaining("is killed after the grace");
                     self.killed += descendants::kill_all(self.me, self.app());
                 }
                 Action::Wait(time) => self.deadline = Some(Instant::now() + time),
@@ -463,13 +463,13 @@ impl Loop {
         }
     }
 
-    fn tell_end(&mut self, pid: i32, change: Change) {
+    fn report_exit(&mut self, pid: i32, change: Change) {
         let status = match change {
             Change::Signalled(signal) => Status::Signal(SignalName(signal)),
             Change::Exited(code) => Status::Code(code),
             Change::Stopped(..) => return,
         };
-        self.options.voice.tell(Sight::Reaped(pid, change));
+        self.options.dialect.log(InitEvent::Reaped(pid, change));
         if pid == self.child.pid {
             // What it said before its end was not heard yet where signals alone are.
             if !self.launched
@@ -482,9 +482,9 @@ impl Loop {
                 }
             }
             self.app_end = Some(status);
-            self.options.voice.tell(Sight::AppEnded(change));
+            self.options.dialect.log(InitEvent::AppEnded(change));
         } else if self.options.warn_reaped {
-            self.options.voice.tell(Sight::Orphan(pid));
+            self.options.dialect.log(InitEvent::Orphan(pid));
         }
         if self.failed.is_none() {
             let process = Process { pid: pid as u32, ..Process::default() };

@@ -15,8 +15,8 @@ use super::options::Options;
 use super::refusal::{Dialect, Refused};
 use crate::enforce::launch::{self, Command, Failure, Terminal};
 use crate::init::event_loop::{self, RunError};
+use crate::init::log_dialect::{InitEvent, LogDialect};
 use crate::init::state::Rules;
-use crate::init::voice::{Sight, Voice};
 use crate::plan::matches;
 use crate::profile::RunAs;
 use crate::sys;
@@ -73,16 +73,16 @@ impl Init {
                 sys::signal::send(me, signal as i32).map_err(failed("kill"))?;
             }
         }
-        let voice = voice(options);
+        let dialect = log_dialect(options);
         if subreaper {
             let set = sys::process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0);
             set.map_err(failed("PR_SET_CHILD_SUBREAPER"))?;
-            voice.tell(Sight::Subreaper);
+            dialect.log(InitEvent::Subreaper);
         } else if options.dialect != Dialect::DumbInit && !reaps()? {
-            voice.tell(Sight::NoReaper);
+            dialect.log(InitEvent::NoReaper);
         }
         if options.terminal == Terminal::Session {
-            give_up_terminal(voice);
+            give_up_terminal(dialect);
         }
         Ok(())
     }
@@ -177,25 +177,25 @@ fn reaps() -> Result<bool, String> {
 
 /// A session leader that gives its terminal up is sent HUP and CONT for it, at once;
 /// they are none of the app's.
-fn give_up_terminal(voice: Voice) {
+fn give_up_terminal(dialect: LogDialect) {
     let leader = sys::terminal::leads_session();
     if let Err(errno) = sys::terminal::give_up(0) {
-        return voice.tell(Sight::KeptTerminal(errno));
+        return dialect.log(InitEvent::TerminalNotGivenUp(errno));
     }
-    voice.tell(Sight::GaveTerminalUp { leader });
+    dialect.log(InitEvent::TerminalGivenUp { leader });
     if leader {
         let hand_off = Mask::of(&[libc::SIGHUP, libc::SIGCONT]);
         while let Ok(Some(received)) = sys::signal::wait(hand_off, Some(std::time::Duration::ZERO)) {
-            voice.tell(Sight::HandOff(received.signal));
+            dialect.log(InitEvent::HandOffSignal(received.signal));
         }
     }
 }
 
-fn voice(options: &Options) -> Voice {
+fn log_dialect(options: &Options) -> LogDialect {
     match options.dialect {
-        Dialect::Remit => Voice::Own,
-        Dialect::Tini => Voice::Tini(options.verbosity),
-        Dialect::DumbInit => Voice::DumbInit { debug: options.verbosity > 0 },
+        Dialect::Remit => LogDialect::Own,
+        Dialect::Tini => LogDialect::Tini(options.verbosity),
+        Dialect::DumbInit => LogDialect::DumbInit { debug: options.verbosity > 0 },
     }
 }
 
@@ -213,7 +213,7 @@ pub(super) fn behaviour(options: &Options) -> event_loop::Options {
         },
         group: options.group,
         warn_reaped: options.warn_reaped,
-        voice: voice(options),
+        dialect: log_dialect(options),
         name: options.command[0].to_string_lossy().into_owned(),
     }
 }

@@ -6,8 +6,8 @@ use super::Loop;
 use crate::event::{Event, Signal, SignalName, log};
 use crate::ids::Pid;
 use crate::init::descendants;
+use crate::init::log_dialect::{InitEvent, LogDialect};
 use crate::init::state::Input;
-use crate::init::voice::{Sight, Voice};
 use crate::procfs::processes;
 use crate::sys::signal::{self, Received};
 use crate::sys::terminal;
@@ -24,11 +24,11 @@ impl Loop {
     /// To the app or its group; a value that was queued goes along. Neither a
     /// process that is gone nor one that may not be signalled is our end.
     pub(super) fn forward(&mut self, received: Received, input: &Input) {
-        let (app, signal, voice) = (self.child.pid, received.signal, self.options.voice);
+        let (app, signal, dialect) = (self.child.pid, received.signal, self.options.dialect);
         if let Input::Signal(came) = input
             && came.signal != signal
         {
-            voice.tell(Sight::Translated(came.signal, signal));
+            dialect.log(InitEvent::Translated(came.signal, signal));
         }
         let sent = match received.code {
             libc::SI_QUEUE if self.options.group => self.queue_to_group(received),
@@ -36,8 +36,8 @@ impl Loop {
             _ => signal::send(self.target(), signal),
         };
         match sent {
-            Ok(()) => voice.tell(Sight::Forwarded(signal)),
-            Err(Errno::ESRCH) => voice.tell(Sight::Dead),
+            Ok(()) => dialect.log(InitEvent::Forwarded(signal)),
+            Err(Errno::ESRCH) => dialect.log(InitEvent::AppGone),
             Err(errno) if !self.forbidden => {
                 self.forbidden = true;
                 tracing::warn!(signal = signal::name(signal), %errno, "could not be forwarded; this is said once");
@@ -73,16 +73,16 @@ impl Loop {
 
     /// dumb-init ends what is left of the app's session along with it.
     pub(super) fn terminate_session(&self) {
-        if !matches!(self.options.voice, Voice::DumbInit { .. }) {
+        if !matches!(self.options.dialect, LogDialect::DumbInit { .. }) {
             return;
         }
         let rewritten = self.options.rules.rewrite.get(&libc::SIGTERM).copied();
         let signal = rewritten.unwrap_or(libc::SIGTERM);
         if let Some(other) = rewritten {
-            self.options.voice.tell(Sight::Translated(libc::SIGTERM, other));
+            self.options.dialect.log(InitEvent::Translated(libc::SIGTERM, other));
         }
         if signal == 0 {
-            return self.options.voice.tell(Sight::Dropped(libc::SIGTERM));
+            return self.options.dialect.log(InitEvent::Dropped(libc::SIGTERM));
         }
         // The app alone has no number any more that could be signalled.
         if self.options.group {
@@ -91,12 +91,12 @@ impl Loop {
                 Err(errno) => tracing::warn!(%errno, "the app's group could not be told to end"),
             }
         }
-        self.options.voice.tell(Sight::Forwarded(signal));
+        self.options.dialect.log(InitEvent::Forwarded(signal));
     }
 
     /// Stops this process, until whoever sees that continues it. PID 1 cannot be stopped.
     pub(super) fn suspend(&self) {
-        self.options.voice.tell(Sight::Suspending);
+        self.options.dialect.log(InitEvent::Suspending);
         if let Err(errno) = signal::send(self.me.as_raw(), libc::SIGSTOP) {
             tracing::warn!(%errno, "could not stop along with the app");
         }
@@ -141,18 +141,18 @@ impl Loop {
     }
 
     /// Says to whoever is curious who is left, and what is wrong with them.
-    pub(super) fn tell_left(&self, what: &str) {
-        if !self.options.voice.is_curious() {
+    pub(super) fn log_remaining(&self, what: &str) {
+        if !self.options.dialect.logs_remaining() {
             return;
         }
         let all = processes::all(self.me).unwrap_or_default();
         for seen in all.iter().filter(|seen| seen.lives()) {
             let line = format!("{} ({}, {}) {what}", seen.pid, seen.name, seen.state);
-            self.options.voice.tell(Sight::Note(&line));
+            self.options.dialect.log(InitEvent::Note(&line));
         }
         descendants::troubles(self.me, &all)
             .iter()
-            .for_each(|line| self.options.voice.tell(Sight::Note(line)));
+            .for_each(|line| self.options.dialect.log(InitEvent::Note(line)));
     }
 }
 

@@ -1,0 +1,297 @@
+//! What the init sees, told in the words of whom it stands in for. Its own are
+//! diagnostics; tini's and dumb-init's are theirs to the letter, since people's scripts
+//! look for them (tini 0.19, dumb-init 1.2.5).
+
+use std::fmt;
+
+use nix::errno::Errno;
+use tracing::Level;
+
+use crate::event::log;
+use crate::sys::signal;
+use crate::sys::{self, process::Change};
+
+/// In whose words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogDialect {
+    /// Its own.
+    Own,
+    /// tini's, with its level of verbosity: 1 is warnings, and 4 all.
+    Tini(usize),
+    /// dumb-init's, where it is asked to debug.
+    DumbInit {
+        /// Say anything at all.
+        debug: bool,
+    },
+}
+
+/// What is seen.
+#[derive(Clone, Copy, Debug)]
+pub enum InitEvent<'a> {
+    /// The app has been started.
+    Spawned(&'a str, i32),
+    /// It has a session of its own.
+    OwnSession,
+    /// Orphans come to the init.
+    Subreaper,
+    /// They do not.
+    NoReaper,
+    /// The init gave the terminal up, as the leader of its session or not.
+    TerminalGivenUp {
+        /// It led the session.
+        leader: bool,
+    },
+    /// There is none to give up.
+    TerminalNotGivenUp(Errno),
+    /// A signal that came of giving it up.
+    HandOffSignal(i32),
+    /// A signal came.
+    Received(i32),
+    /// It will be another one.
+    Translated(i32, i32),
+    /// It was sent on.
+    Forwarded(i32),
+    /// It was not.
+    Dropped(i32),
+    /// There was nobody to send it to.
+    AppGone,
+    /// The init stops, as its app has.
+    Suspending,
+    /// A child was reaped.
+    Reaped(i32, Change),
+    /// It was the app.
+    AppEnded(Change),
+    /// `-w`: an orphan was.
+    Orphan(i32),
+    /// No child is left, or none has ended.
+    NothingToReap {
+        /// None is left at all.
+        alone: bool,
+    },
+    /// The container ends with this code.
+    Goodbye(u8),
+    /// What is wrong with somebody else, or what was done about it.
+    Note(&'a str),
+}
+
+const STDOUT: i32 = 1;
+const STDERR: i32 = 2;
+
+impl LogDialect {
+    /// Says it, if it is asked for, and never waits for whoever should read it.
+    pub fn log(self, event: InitEvent<'_>) {
+        // A level first: most of what happens is told to nobody, and costs no words.
+        let line = match self {
+            LogDialect::Own => return own(event),
+            LogDialect::Tini(verbosity) if tini_level(event) <= verbosity => tini(event),
+            LogDialect::DumbInit { debug: true } => dumb_init(event),
+            LogDialect::Tini(_) | LogDialect::DumbInit { debug: false } => None,
+        };
+        let Some(line) = line else { return };
+        let (to, line) = match self {
+            LogDialect::Tini(_) => {
+                let (name, to) = TINI_LEVELS[tini_level(event)];
+                (to, format!("[{name} tini ({})] {line}", std::process::id()))
+            }
+            _ => (STDERR, format!("[dumb-init] {line}")),
+        };
+        log::write_without_waiting(to, line);
+    }
+
+    /// Whether anybody wants to know what is left at the end.
+    pub fn logs_remaining(self) -> bool {
+        match self {
+            LogDialect::Own => tracing::enabled!(Level::INFO),
+            LogDialect::Tini(verbosity) => verbosity > 1,
+            LogDialect::DumbInit { debug } => debug,
+        }
+    }
+}
+
+/// One call a level: each is a place in the program with a record of its own.
+fn own(event: InitEvent<'_>) {
+    match own_level(event) {
+        Level::WARN => tracing::warn!("{}", Words(event)),
+        Level::INFO => tracing::info!("{}", Words(event)),
+        Level::DEBUG => tracing::debug!("{}", Words(event)),
+        _ => tracing::trace!("{}", Words(event)),
+    }
+}
+
+fn own_level(event: InitEvent<'_>) -> Level {
+    match event {
+        InitEvent::Orphan(_) => Level::WARN,
+        InitEvent::Spawned(..) | InitEvent::NoReaper | InitEvent::AppEnded(_) | InitEvent::Note(_) => {
+            Level::INFO
+        }
+        InitEvent::Received(_) | InitEvent::NothingToReap { .. } => Level::TRACE,
+        _ => Level::DEBUG,
+    }
+}
+
+/// A event in our own words, found only where somebody reads them.
+struct Words<'a>(InitEvent<'a>);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = signal::name;
+        match self.0 {
+            InitEvent::Spawned(program, pid) => write!(f, "started {program} pid={pid}"),
+            InitEvent::OwnSession => f.write_str("the app has a session of its own"),
+            InitEvent::Subreaper => f.write_str("is a subreaper"),
+            InitEvent::NoReaper => f.write_str("orphans do not come here: be PID 1, or use -s"),
+            InitEvent::TerminalGivenUp { .. } => f.write_str("the terminal is the app's"),
+            InitEvent::TerminalNotGivenUp(errno) => write!(f, "no terminal to give to the app: {errno}"),
+            InitEvent::HandOffSignal(number) => {
+                write!(f, "{} came of the terminal, and is not forwarded", name(number))
+            }
+            InitEvent::Received(number) => write!(f, "received {}", name(number)),
+            InitEvent::Translated(from, to) => write!(f, "{} becomes {}", name(from), name(to)),
+            InitEvent::Forwarded(number) => write!(f, "forwarded {}", name(number)),
+            InitEvent::Dropped(number) => write!(f, "{} is not forwarded", name(number)),
+            InitEvent::AppGone => f.write_str("the app had ended when the signal came"),
+            InitEvent::Suspending => f.write_str("stopped along with the app"),
+            InitEvent::Reaped(pid, change) => write!(f, "reaped {pid} code={}", code(change)),
+            InitEvent::AppEnded(Change::Signalled(by)) => write!(f, "the app was ended by {}", name(by)),
+            InitEvent::AppEnded(change) => write!(f, "the app ended code={}", code(change)),
+            InitEvent::Orphan(pid) => write!(f, "an orphan was reaped pid={pid}"),
+            InitEvent::NothingToReap { alone: true } => f.write_str("no child is left"),
+            InitEvent::NothingToReap { alone: false } => f.write_str("no other child has ended"),
+            InitEvent::Goodbye(code) => write!(f, "ends code={code}"),
+            InitEvent::Note(text) => f.write_str(text),
+        }
+    }
+}
+
+/// 128+n for a signal.
+fn code(change: Change) -> i32 {
+    match change {
+        Change::Exited(code) => code,
+        Change::Signalled(signal) => 128 + signal,
+        Change::Stopped(..) => 128,
+    }
+}
+
+/// tini's levels: a name, and where it is said.
+const TINI_LEVELS: [(&str, i32); 5] =
+    [("FATAL", STDERR), ("WARN ", STDERR), ("INFO ", STDOUT), ("DEBUG", STDOUT), ("TRACE", STDOUT)];
+const WARN: usize = 1;
+const INFO: usize = 2;
+const DEBUG: usize = 3;
+const TRACE: usize = 4;
+
+fn tini_level(event: InitEvent<'_>) -> usize {
+    match event {
+        InitEvent::AppGone | InitEvent::Orphan(_) | InitEvent::NoReaper => WARN,
+        InitEvent::Spawned(..) | InitEvent::AppEnded(_) | InitEvent::Note(_) => INFO,
+        InitEvent::Received(_) | InitEvent::Reaped(..) => DEBUG,
+        _ => TRACE,
+    }
+}
+
+fn tini(event: InitEvent<'_>) -> Option<String> {
+    let named = signal::description;
+    Some(match event {
+        InitEvent::Spawned(program, pid) => format!("Spawned child process '{program}' with pid '{pid}'"),
+        InitEvent::Received(libc::SIGCHLD) => "Received SIGCHLD".to_owned(),
+        InitEvent::Received(number) => format!("Passing signal: '{}'", named(number)),
+        InitEvent::AppGone => "Child was dead when forwarding signal".to_owned(),
+        InitEvent::Reaped(pid, _) => format!("Reaped child with pid: '{pid}'"),
+        InitEvent::AppEnded(Change::Signalled(by)) => {
+            format!("Main child exited with signal (with signal '{}')", named(by))
+        }
+        InitEvent::AppEnded(change) => format!("Main child exited normally (with status '{}')", code(change)),
+        InitEvent::Orphan(pid) => format!("Reaped zombie process with pid={pid}"),
+        InitEvent::NothingToReap { alone: true } => "No child to wait".to_owned(),
+        InitEvent::NothingToReap { alone: false } => "No child to reap".to_owned(),
+        InitEvent::Goodbye(_) => "Exiting: child has exited".to_owned(),
+        InitEvent::Note(text) => text.to_owned(),
+        InitEvent::Subreaper => "Registered as child subreaper".to_owned(),
+        InitEvent::NoReaper => NO_REAPER.to_owned(),
+        InitEvent::OwnSession
+        | InitEvent::TerminalGivenUp { .. }
+        | InitEvent::TerminalNotGivenUp(_)
+        | InitEvent::HandOffSignal(_)
+        | InitEvent::Translated(..)
+        | InitEvent::Forwarded(_)
+        | InitEvent::Dropped(_)
+        | InitEvent::Suspending => return None,
+    })
+}
+
+const NO_REAPER: &str = "\
+Tini is not running as PID 1 and isn't registered as a child subreaper.
+Zombie processes will not be re-parented to Tini, so zombie reaping won't work.
+To fix the problem, use the -s option or set the environment variable TINI_SUBREAPER to \
+register Tini as a child subreaper, or run Tini as PID 1.";
+
+fn dumb_init(event: InitEvent<'_>) -> Option<String> {
+    Some(match event {
+        InitEvent::Spawned(_, pid) => format!("Child spawned with PID {pid}."),
+        InitEvent::OwnSession => "setsid complete.".to_owned(),
+        InitEvent::TerminalGivenUp { leader: true } => {
+            "Detached from controlling tty, ignoring the first SIGHUP and SIGCONT we receive.".to_owned()
+        }
+        InitEvent::TerminalGivenUp { leader: false } => {
+            "Detached from controlling tty, but was not session leader.".to_owned()
+        }
+        InitEvent::TerminalNotGivenUp(errno) => {
+            let (number, text) = (errno as i32, sys::strerror(errno));
+            format!("Unable to detach from controlling tty (errno={number} {text}).")
+        }
+        InitEvent::HandOffSignal(number) => format!("Ignoring tty hand-off signal {number}."),
+        InitEvent::Received(number) => format!("Received signal {number}."),
+        InitEvent::Translated(from, to) => format!("Translating signal {from} to {to}."),
+        InitEvent::Forwarded(number) => format!("Forwarded signal {number} to children."),
+        InitEvent::Dropped(_) => "Not forwarding signal 0 to children (ignored).".to_owned(),
+        InitEvent::Suspending => "Suspending self due to TTY signal.".to_owned(),
+        InitEvent::Reaped(pid, Change::Signalled(by)) => {
+            format!("A child with PID {pid} was terminated by signal {by}.")
+        }
+        InitEvent::Reaped(pid, change) => {
+            format!("A child with PID {pid} exited with exit status {}.", code(change))
+        }
+        InitEvent::Goodbye(code) => format!("Child exited with status {code}. Goodbye."),
+        InitEvent::Note(text) => text.to_owned(),
+        InitEvent::Subreaper
+        | InitEvent::NoReaper
+        | InitEvent::AppGone
+        | InitEvent::AppEnded(_)
+        | InitEvent::Orphan(_)
+        | InitEvent::NothingToReap { .. } => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_speaks_as_whom_it_stands_in_for() {
+        let events = [
+            (
+                InitEvent::Spawned("sh", 7),
+                "Spawned child process 'sh' with pid '7'",
+                "Child spawned with PID 7.",
+            ),
+            (InitEvent::Received(15), "Passing signal: 'Terminated'", "Received signal 15."),
+            (
+                InitEvent::Reaped(7, Change::Signalled(9)),
+                "Reaped child with pid: '7'",
+                "A child with PID 7 was terminated by signal 9.",
+            ),
+            (
+                InitEvent::Reaped(7, Change::Exited(3)),
+                "Reaped child with pid: '7'",
+                "A child with PID 7 exited with exit status 3.",
+            ),
+        ];
+        for (event, tinis, dumb_inits) in events {
+            assert_eq!(tini(event).as_deref(), Some(tinis));
+            assert_eq!(dumb_init(event).as_deref(), Some(dumb_inits));
+        }
+        assert_eq!(dumb_init(InitEvent::Orphan(3)), None);
+        assert_eq!(tini(InitEvent::Orphan(3)).as_deref(), Some("Reaped zombie process with pid=3"));
+        assert_eq!(tini_level(InitEvent::Orphan(3)), WARN);
+    }
+}
