@@ -40,7 +40,7 @@ use crate::event::EventWriter;
 use crate::filter::Access;
 use crate::ids::{Pid, Tid};
 use crate::image::FileId;
-use crate::init::request::{Bell, Request};
+use crate::init::request::{Request, RequestSender};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity, Memory, UNREADABLE};
 use crate::notify::listener;
@@ -113,7 +113,7 @@ pub struct Judge {
     /// The entry that COMMAND is.
     pub entry: usize,
     /// Where the first thread is asked.
-    pub requests: Bell,
+    pub requests: RequestSender,
     /// The supervisor's ids, for looking and acting as the caller and back.
     pub identity: Identity,
     /// The sockets that are made here.

@@ -19,7 +19,7 @@ use crate::event::{Event, EventWriter, Exit, Process, SignalName, Start, Status,
 use crate::ids::{Pid, Tid};
 use crate::init::descendants;
 use crate::init::log_dialect::{InitEvent, LogDialect};
-use crate::init::request::{Bell, Request};
+use crate::init::request::{Request, RequestSender};
 use crate::init::state::{Action, Input, Rules, State, Terminal, Why};
 use crate::init::tracees::Tracees;
 use crate::journal::Journal;
@@ -52,7 +52,7 @@ pub struct Watch {
     /// Where the check after the exec is told what was seen here, where a rule needs it.
     pub tracees: Option<Arc<dyn Tracees>>,
     /// Makes the worker, once the listener is there.
-    pub worker: Box<dyn FnOnce(Arc<OwnedFd>, Bell) -> Worker>,
+    pub worker: Box<dyn FnOnce(Arc<OwnedFd>, RequestSender) -> Worker>,
     /// Where a learning run is written.
     pub journal: Option<Arc<Journal>>,
 }

@@ -17,4 +17,4 @@ pub enum Request {
 }
 
 /// How the worker asks the first thread.
-pub type Bell = Box<dyn Fn(Request) + Send>;
+pub type RequestSender = Box<dyn Fn(Request) + Send>;

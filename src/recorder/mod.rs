@@ -34,7 +34,7 @@ use self::reading::Reading;
 use self::reads::{Blind, Watcher, Watches};
 use crate::event::ErrnoName;
 use crate::ids::{Pid, Tid};
-use crate::init::request::{Bell, Request};
+use crate::init::request::{Request, RequestSender};
 use crate::journal::observation::{Observation, What};
 use crate::journal::{Journal, Progress};
 use crate::kernel::Arch;
@@ -63,7 +63,7 @@ pub struct Launch {
 /// The worker's state.
 pub struct Recording {
     listener: Arc<OwnedFd>,
-    requests: Bell,
+    requests: RequestSender,
     journal: Arc<Journal>,
     launch: Option<Launch>,
     identity: Identity,
@@ -117,7 +117,7 @@ impl Recording {
     /// Begins: the app is about to be executed.
     pub fn new(
         listener: Arc<OwnedFd>,
-        requests: Bell,
+        requests: RequestSender,
         journal: Arc<Journal>,
         launch: Launch,
         identity: Identity,
