@@ -44,7 +44,7 @@ pub struct Options {
 }
 
 /// What only a confined app needs.
-pub struct Watch {
+pub struct Supervision {
     /// Where events go.
     pub writer: Arc<EventWriter>,
     /// The start event, written once the confinement is in force.
@@ -64,7 +64,7 @@ pub type Worker = Box<dyn FnOnce() + Send>;
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// What the loop waits for.
-enum Ears {
+enum EventSources {
     /// Signals alone, and nothing is opened for it: a descriptor of signals would wake this
     /// thread for every SIGCHLD that another is given. How a launch that nothing is confined
     /// for went is heard once the app has ended.
@@ -86,11 +86,11 @@ struct Loop {
     unheard: Option<Errno>,
     /// Why the worker has ended, until it is known what the launch came to.
     unanswered: Option<Failure>,
-    ears: Ears,
+    sources: EventSources,
     requests: Arc<Mutex<Vec<Request>>>,
     deadline: Option<Instant>,
     options: Options,
-    watch: Option<Watch>,
+    supervision: Option<Supervision>,
     writer: Option<Arc<EventWriter>>,
     /// Events from before the start event, which is always the first.
     early: Vec<Event>,
@@ -109,9 +109,13 @@ struct Loop {
 /// # Errors
 /// The launch failed: the step and its errno; or the loop itself, and the app has
 /// been killed. Nothing runs any more.
-pub fn run(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) -> Result<u8, RunError> {
+pub fn run(
+    child: Child,
+    options: Options,
+    supervision: Option<(OwnedFd, Supervision)>,
+) -> Result<u8, RunError> {
     let app = child.pid;
-    let ended = supervise(child, options, watch);
+    let ended = supervise(child, options, supervision);
     if let Err(RunError::Loop(_)) = ended
         && let Err(errno) = signal::send(app, libc::SIGKILL)
     {
@@ -120,35 +124,39 @@ pub fn run(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) -> R
     ended
 }
 
-fn supervise(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) -> Result<u8, RunError> {
+fn supervise(
+    child: Child,
+    options: Options,
+    supervision: Option<(OwnedFd, Supervision)>,
+) -> Result<u8, RunError> {
     options.dialect.log(InitEvent::Spawned(&options.name, child.pid));
     if options.rules.terminal == Terminal::Session {
         options.dialect.log(InitEvent::OwnSession);
     }
-    let (ears, watch) = match watch {
-        Some((signals, watch)) => {
+    let (sources, supervision) = match supervision {
+        Some((signals, supervision)) => {
             signal::interrupt_by_children()?;
-            (Ears::Launch { signals }, Some(watch))
+            (EventSources::Launch { signals }, Some(supervision))
         }
-        None => (Ears::Signals, None),
+        None => (EventSources::Signals, None),
     };
     let mut this = Loop {
         me: Pid::own(),
         state: State::new(child.pid, options.rules.clone()),
-        writer: watch.as_ref().map(|watch| Arc::clone(&watch.writer)),
+        writer: supervision.as_ref().map(|supervision| Arc::clone(&supervision.writer)),
         early: Vec::new(),
-        journal: watch.as_ref().and_then(|watch| watch.journal.clone()),
+        journal: supervision.as_ref().and_then(|supervision| supervision.journal.clone()),
         child,
         launched: false,
-        settles: matches!(ears, Ears::Signals).then(|| Instant::now() + SETTLED),
+        settles: matches!(sources, EventSources::Signals).then(|| Instant::now() + SETTLED),
         failed: None,
         unheard: None,
         unanswered: None,
-        ears,
+        sources,
         requests: Arc::default(),
         deadline: None,
         options,
-        watch,
+        supervision,
         tracees: None,
         app_end: None,
         killed: 0,
@@ -178,9 +186,9 @@ impl From<Errno> for RunError {
 impl Loop {
     fn turn(&mut self) -> Result<u8, RunError> {
         loop {
-            let happened = match self.ears {
-                Ears::Signals => self.await_signal()?,
-                Ears::Launch { .. } => self.await_launch()?,
+            let happened = match self.sources {
+                EventSources::Signals => self.await_signal()?,
+                EventSources::Launch { .. } => self.await_launch()?,
             };
             if self.settles.is_some_and(|at| Instant::now() >= at) {
                 self.give_back();
@@ -224,7 +232,7 @@ impl Loop {
 
     /// All that waits by now, while the launch is not over.
     fn await_launch(&mut self) -> Result<bool, RunError> {
-        let Ears::Launch { signals } = &self.ears else { return Ok(false) };
+        let EventSources::Launch { signals } = &self.sources else { return Ok(false) };
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds = [readable(signals.as_fd()), readable(self.child.socket.as_fd())];
         match signal::poll(&mut fds, self.timeout(), Mask::ALL) {
@@ -256,14 +264,14 @@ impl Loop {
     fn hear(&mut self) -> Result<(), RunError> {
         loop {
             match self.child.hear() {
-                Ok(Word::Listener(listener)) => self.watch(listener),
+                Ok(Word::Listener(listener)) => self.supervise(listener),
                 Ok(Word::Failed(failure)) => self.failed = Some(failure),
                 Ok(Word::Closed) => {
                     self.launched = true;
-                    if matches!(self.ears, Ears::Launch { .. }) {
+                    if matches!(self.sources, EventSources::Launch { .. }) {
                         self.settles = Some(Instant::now() + SETTLED);
                         self.take_signals();
-                        self.ears = Ears::Signals;
+                        self.sources = EventSources::Signals;
                     }
                     self.begin_without_listener();
                     self.report_unanswered();
@@ -288,9 +296,9 @@ impl Loop {
 
     /// The filter is in force: say so, and answer what it notifies. Without its
     /// worker every notified call would wait for ever, so then the app is ended.
-    fn watch(&mut self, listener: OwnedFd) {
-        let Some(watch) = self.watch.take() else { return };
-        self.begin(&watch.writer, watch.start);
+    fn supervise(&mut self, listener: OwnedFd) {
+        let Some(supervision) = self.supervision.take() else { return };
+        self.begin(&supervision.writer, supervision.start);
         let (asked, me) = (Arc::clone(&self.requests), self.me);
         let requests = Box::new(move |request| {
             let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -304,8 +312,8 @@ impl Loop {
             }
         });
         let listener = Arc::new(listener);
-        self.tracees = watch.tracees.as_ref().map(Arc::downgrade);
-        let worker = (watch.worker)(listener, requests);
+        self.tracees = supervision.tracees.as_ref().map(Arc::downgrade);
+        let worker = (supervision.worker)(listener, requests);
         memory::share_one_heap();
         let started = threads::run_kept("worker", worker);
         if let Err(error) = started {
@@ -317,9 +325,9 @@ impl Loop {
     /// Where there is no listener, the start is told once the app runs.
     fn begin_without_listener(&mut self) {
         if self.failed.is_none()
-            && let Some(watch) = self.watch.take()
+            && let Some(supervision) = self.supervision.take()
         {
-            self.begin(&watch.writer, watch.start);
+            self.begin(&supervision.writer, supervision.start);
         }
     }
 
@@ -332,7 +340,7 @@ impl Loop {
     /// fails has no events.
     fn record(&mut self, event: Event) {
         let Some(writer) = &self.writer else { return };
-        if self.watch.is_some() {
+        if self.supervision.is_some() {
             self.early.push(event);
         } else {
             writer.record(event);
@@ -341,7 +349,7 @@ impl Loop {
 
     fn take_signals(&mut self) {
         loop {
-            let Ears::Launch { signals } = &self.ears else { return };
+            let EventSources::Launch { signals } = &self.sources else { return };
             match signal::next(signals) {
                 Ok(Some(received)) => self.receive(received),
                 Ok(None) => return,
@@ -477,7 +485,7 @@ impl Loop {
             {
                 match error {
                     // That its filter is in force is not known, so there is no start.
-                    RunError::Loop(errno) if self.watch.is_some() => self.unheard = Some(errno),
+                    RunError::Loop(errno) if self.supervision.is_some() => self.unheard = Some(errno),
                     error => tracing::error!(?error, "how the launch went is not known"),
                 }
             }

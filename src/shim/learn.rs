@@ -14,7 +14,7 @@ use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::{place, probe};
 use crate::event::{self, EventWriter, ModeInForce, Process, Sink, Source, Start, redact};
 use crate::ids::Pid;
-use crate::init::event_loop::Watch;
+use crate::init::event_loop::Supervision;
 use crate::journal::start::{Fingerprint, First, Outer};
 use crate::journal::{DEFAULT, Journal, To};
 use crate::notify::caller::Identity;
@@ -33,7 +33,7 @@ pub(super) fn launched(
     init: &mut Init,
     run_as: Option<RunAs>,
     said_by: Source,
-) -> Result<(Child, OwnedFd, Watch), Refused> {
+) -> Result<(Child, OwnedFd, Supervision), Refused> {
     let place = place::here(None, Vec::new(), Vec::new(), true)?;
     // Asked while there is one thread, and before a filter of ours is in force.
     let filtered = sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) != Ok(0);
@@ -123,7 +123,7 @@ fn watch(
     journal: Arc<Journal>,
     launch: Launch,
     eyes: Eyes,
-) -> Result<Watch, String> {
+) -> Result<Supervision, String> {
     // No profile is in force.
     let policy = event::Policy { name: plan.name.clone(), digest: String::new() };
     let writer = Arc::new(EventWriter::start(
@@ -153,7 +153,7 @@ fn watch(
         unlike: Vec::new(),
     };
     let kept = Arc::clone(&journal);
-    Ok(Watch {
+    Ok(Supervision {
         writer,
         start,
         tracees: None,

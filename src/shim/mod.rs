@@ -37,7 +37,7 @@ use crate::event::{
 use crate::ids::Pid;
 use crate::image::digest::digest;
 use crate::image::live::Live;
-use crate::init::event_loop::{self, Watch};
+use crate::init::event_loop::{self, Supervision};
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
 use crate::plan::{Layer, LayerState, Plan};
@@ -190,7 +190,7 @@ struct Confined {
 }
 
 /// Launches it; what only the launch needed is freed with this.
-fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Watch), Refused> {
+fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Supervision), Refused> {
     let as_asked = this.run_as.is_some();
     if let Some(ids) = this.run_as.take() {
         let profile = &mut this.loaded.document.profile;
@@ -348,7 +348,7 @@ fn watch(
     Judged { rules, entry, startup, identity }: Judged,
     sink: Sink,
     app: i32,
-) -> Result<Watch, String> {
+) -> Result<Supervision, String> {
     let policy = event::Policy { name: plan.name.clone(), digest: this.loaded.document.digest.clone() };
     let writer =
         Arc::new(EventWriter::start(sink, options.level, policy, options.redaction, beginning(options)?));
@@ -390,7 +390,7 @@ fn watch(
     };
     let desk = tracer.as_ref().map(Tracer::desk);
     let inodes = Inodes::at_start(&rules).map_err(|errno| format!("the files that are granted: {errno}"))?;
-    Ok(Watch {
+    Ok(Supervision {
         writer,
         start,
         tracees: desk.map(|desk| desk as Arc<dyn Tracees>),
