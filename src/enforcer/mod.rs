@@ -51,7 +51,7 @@ use crate::policy::network::Direction;
 use crate::policy::{Refusal, Rulebook};
 use crate::processes::forks::Forks;
 use crate::processes::table::Families;
-use crate::readiness::notify_socket::Ears;
+use crate::readiness::notify_socket::NotifySocket;
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
 use crate::syscalls;
@@ -209,11 +209,15 @@ impl Judge {
             self.decide_ended()?;
             let has_next = self.memory.later.has_next();
             let timeout = if has_next { Some(Duration::ZERO) } else { self.timeout() };
-            let ears = self.startup.iter().filter_map(|watch| watch.ears.as_ref()).flat_map(Ears::fds);
-            let ears = ears.chain(self.memory.later.bell());
+            let others = self
+                .startup
+                .iter()
+                .filter_map(|watch| watch.notify_socket.as_ref())
+                .flat_map(NotifySocket::fds);
+            let others = others.chain(self.memory.later.bell());
             let bell = self.tracer.as_ref().map(Tracer::bell);
             let mask = if bell.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL };
-            let heard = listener::wait(&self.listener, bell, ears, timeout, mask)
+            let heard = listener::wait(&self.listener, bell, others, timeout, mask)
                 .map_err(|errno| ("waiting for a notified call", errno))?;
             self.follow_startup();
             if heard.bell || heard.signal {

@@ -94,7 +94,7 @@ impl Judge {
             Err(_) if makes => return Outcome::Refuse(self.rules.strange(direction)),
             Err(errno) => return unknown(errno),
         };
-        if direction == Direction::Connect && self.connects_to_ears(&address) {
+        if direction == Direction::Connect && self.connects_to_notify_socket(&address) {
             return Outcome::Done(0);
         }
         if makes {

@@ -14,7 +14,7 @@ use crate::policy::call::Call;
 use crate::policy::network::Address;
 use crate::profile;
 use crate::readiness::listening;
-use crate::readiness::notify_socket::Ears;
+use crate::readiness::notify_socket::NotifySocket;
 use crate::readiness::startup::{Input, Output, Startup, When};
 
 /// A start-up that is watched.
@@ -23,7 +23,7 @@ pub struct Watch {
     /// When the app was executed; nothing passes before.
     since: Option<Instant>,
     /// Where it says that it is ready.
-    pub ears: Option<Ears>,
+    pub notify_socket: Option<NotifySocket>,
 }
 
 impl Watch {
@@ -39,8 +39,8 @@ impl Watch {
             profile::Ready::Notify => When::Notified,
             profile::Ready::Delay(time) => When::Delay(time),
         };
-        let ears = startup.says.map(|says| Ears::open(says, outer)).transpose()?;
-        Ok(Some(Watch { course: Startup::new(when), since: None, ears }))
+        let notify_socket = startup.says.map(|says| NotifySocket::open(says, outer)).transpose()?;
+        Ok(Some(Watch { course: Startup::new(when), since: None, notify_socket }))
     }
 
     /// When something has to be done by the clock.
@@ -63,7 +63,7 @@ impl Judge {
         if watch.since.is_none() {
             return;
         }
-        if watch.ears.as_mut().is_some_and(Ears::hear) {
+        if watch.notify_socket.as_mut().is_some_and(NotifySocket::receive) {
             self.startup_goes_on(Input::Notified);
         }
         let due = self.startup.as_ref().and_then(Watch::deadline);
@@ -129,18 +129,18 @@ impl Judge {
             return None;
         }
         let flags = SockFlag::from_bits_truncate(kind);
-        let ears = self.startup.as_mut()?.ears.as_mut()?;
-        Some(match ears.make_end(!flags.contains(SockFlag::SOCK_NONBLOCK)) {
+        let notify_socket = self.startup.as_mut()?.notify_socket.as_mut()?;
+        Some(match notify_socket.create_endpoint(!flags.contains(SockFlag::SOCK_NONBLOCK)) {
             Ok(end) => Outcome::Opened(end, flags.contains(SockFlag::SOCK_CLOEXEC)),
             Err(errno) => Outcome::Fail(errno),
         })
     }
 
     /// A connect to where the app says that it is ready: it is connected already.
-    pub(super) fn connects_to_ears(&self, address: &Address) -> bool {
+    pub(super) fn connects_to_notify_socket(&self, address: &Address) -> bool {
         let pair = self.rules.gets_a_pair();
-        let ears = self.startup.as_ref().and_then(|watch| watch.ears.as_ref());
+        let notify_socket = self.startup.as_ref().and_then(|watch| watch.notify_socket.as_ref());
         let Address::UnixOther(name) = address else { return false };
-        pair && ears.is_some_and(|ears| ears.is_named(name))
+        pair && notify_socket.is_some_and(|notify_socket| notify_socket.is_named(name))
     }
 }

@@ -44,7 +44,7 @@ use crate::notify::listener;
 use crate::notify::memory_cache::Kept;
 use crate::notify::path_resolver::Reach;
 use crate::policy::call::Call;
-use crate::readiness::notify_socket::Ears;
+use crate::readiness::notify_socket::NotifySocket;
 use crate::readiness::startup::{Input, Output, Startup, When};
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
@@ -78,7 +78,7 @@ pub struct Recording {
     kept: Kept,
     startup: Startup,
     /// Where the app says that it is ready, if it was asked to.
-    ears: Option<Ears>,
+    notify_socket: Option<NotifySocket>,
     /// Sockets that were listened on, by inode.
     sockets: Vec<u64>,
     /// A process may have another root.
@@ -97,7 +97,7 @@ pub struct Eyes {
     /// Files that are read, where not every open is notified.
     pub reads: Option<Watches>,
     /// Where the app says that it is ready, if it was asked to.
-    pub ears: Option<Ears>,
+    pub notify_socket: Option<NotifySocket>,
 }
 
 /// What was seen of a call.
@@ -129,7 +129,7 @@ impl Recording {
         let mounts = Mounts::parse(&text, is_file);
         let reads = eyes.reads.and_then(|watches| watched(watches, &journal, &mounts));
         // Who asks for the app's word has it: a guess would come before.
-        let when = if eyes.ears.is_some() { When::Notified } else { When::Listening };
+        let when = if eyes.notify_socket.is_some() { When::Notified } else { When::Listening };
         Recording {
             listener,
             requests,
@@ -144,7 +144,7 @@ impl Recording {
             programs: Programs::default(),
             kept: Kept::default(),
             startup: Startup::new(when),
-            ears: eyes.ears,
+            notify_socket: eyes.notify_socket,
             sockets: Vec::new(),
             moves: false,
             alive: 1,
@@ -170,8 +170,8 @@ impl Recording {
     fn answer_all(&mut self) -> Result<(), Failed> {
         self.count(1);
         loop {
-            let ears = self.ears.iter().flat_map(Ears::fds);
-            let heard = listener::wait(&self.listener, None, ears, self.timeout(), Mask::ALL)
+            let others = self.notify_socket.iter().flat_map(NotifySocket::fds);
+            let heard = listener::wait(&self.listener, None, others, self.timeout(), Mask::ALL)
                 .map_err(|errno| ("waiting for a notified call", errno))?;
             self.passes();
             if heard.call {
@@ -197,7 +197,7 @@ impl Recording {
 
     /// Time has passed, or the app has said something: start-up may be over.
     fn passes(&mut self) {
-        if self.ears.as_mut().is_some_and(Ears::hear) {
+        if self.notify_socket.as_mut().is_some_and(NotifySocket::receive) {
             self.steps(Input::Notified);
         }
         if self.startup.deadline().is_some_and(|deadline| self.journal.now() >= deadline) {

@@ -42,7 +42,9 @@ impl Recording {
             // No rule names the port 0, which leads nowhere.
             Address::Port(_, 0) => return Vec::new(),
             // The supervisor's own, which needs no rule.
-            Address::Name(name) if self.ears.as_ref().is_some_and(|ears| ears.is_named(name)) => {
+            Address::Name(name)
+                if self.notify_socket.as_ref().is_some_and(|notify_socket| notify_socket.is_named(name)) =>
+            {
                 return Vec::new();
             }
             Address::Path(path) => {

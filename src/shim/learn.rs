@@ -21,7 +21,7 @@ use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
 use crate::plan::{Plan, Says};
 use crate::profile::{Mode, RunAs, in_order};
-use crate::readiness::notify_socket::{self, Ears};
+use crate::readiness::notify_socket::{self, NotifySocket};
 use crate::recorder::reads::{self, Blind, Watches};
 use crate::recorder::{Eyes, Launch, Recording};
 use crate::sys;
@@ -64,7 +64,7 @@ pub(super) fn launched(
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };
     let watched = Watched { exact: options.exact, reads: watches.is_none() };
-    let ears = ears(init)?;
+    let notify_socket = open_notify_socket(init)?;
     let plan = Plan::learning(&kernel, &place, run_as, watched);
     let confinement = Confinement::prepare(&plan)?;
     let app = init.app(options, [&[]; 2], signals, None)?;
@@ -79,7 +79,7 @@ pub(super) fn launched(
     let child = launch::launch(&app, Some(&confinement))?;
     let settled = launch::settle(Some(&plan), &init.inherited);
     let launch = Launch { app: Pid::from_raw(child.pid), file: init.found.clone(), args };
-    let eyes = Eyes { reads: watches, ears };
+    let eyes = Eyes { reads: watches, notify_socket };
     let watch = settled.and_then(|()| watch(options, &plan, said_by, sink, journal, launch, eyes));
     match watch {
         Ok(watch) => Ok((child, descriptor, watch)),
@@ -89,13 +89,13 @@ pub(super) fn launched(
 
 /// Where the app says that it is ready, if whoever started the container asks for that: it
 /// is heard here, and passed on.
-fn ears(init: &mut Init) -> Result<Option<Ears>, String> {
+fn open_notify_socket(init: &mut Init) -> Result<Option<NotifySocket>, String> {
     let Some(outer) = init.variable(notify_socket::VARIABLE).filter(|outer| !outer.is_empty()) else {
         return Ok(None);
     };
-    let ears = Ears::open(Says::Named, Some(&outer))?;
-    init.set_variable(notify_socket::VARIABLE, ears.value());
-    Ok(Some(ears))
+    let notify_socket = NotifySocket::open(Says::Named, Some(&outer))?;
+    init.set_variable(notify_socket::VARIABLE, notify_socket.value());
+    Ok(Some(notify_socket))
 }
 
 fn word(capability: &Capability) -> String {

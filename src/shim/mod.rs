@@ -326,8 +326,8 @@ fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> R
 fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::Watch>, String> {
     let outer = init.variable(notify_socket::VARIABLE);
     let watch = enforcer::Watch::prepare(&plan.policy, outer.as_deref())?;
-    if let Some(ears) = watch.as_ref().and_then(|watch| watch.ears.as_ref()) {
-        init.set_variable(notify_socket::VARIABLE, ears.value());
+    if let Some(notify_socket) = watch.as_ref().and_then(|watch| watch.notify_socket.as_ref()) {
+        init.set_variable(notify_socket::VARIABLE, notify_socket.value());
     }
     Ok(watch)
 }
