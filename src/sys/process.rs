@@ -96,12 +96,12 @@ fn wait(whom: i32, besides: i32) -> Result<Option<(i32, Change)>, Errno> {
 ///
 /// # Errors
 /// ECHILD where there is nobody at all.
-pub fn changed() -> Result<Option<(i32, bool)>, Errno> {
+pub fn peek_waitable() -> Result<Option<(i32, bool)>, Errno> {
     peek(libc::__WNOTHREAD)
 }
 
 /// Whether anybody has changed, of whichever thread, and nobody has taken that yet.
-pub fn anybody_changed() -> bool {
+pub fn has_waitable() -> bool {
     matches!(peek(0), Ok(Some(_)))
 }
 
@@ -125,7 +125,7 @@ fn wait_id(what: i32) -> Result<libc::siginfo_t, Errno> {
 
 /// Takes the next stop, if there is one: whose, by which signal, and the ptrace event of a
 /// traced one or 0. Nobody's end is taken instead, as by [`wait_any`] of who is killed
-/// meanwhile. Of whom it tells, see [`changed`].
+/// meanwhile. Of whom it tells, see [`peek_waitable`].
 ///
 /// # Errors
 /// ECHILD where there is nobody who could stop.
@@ -136,9 +136,9 @@ pub fn next_stop() -> Result<Option<(i32, i32, i32)>, Errno> {
     Ok((pid != 0).then_some((pid, status & 0xff, status >> 8)))
 }
 
-/// Buries one of whom [`changed`] tells that it has ended; none where another thread has, or
+/// Buries one of whom [`peek_waitable`] tells that it has ended; none where another thread has, or
 /// where it is nobody of this thread's.
-pub fn bury(pid: i32) -> Option<Change> {
+pub fn reap(pid: i32) -> Option<Change> {
     wait(pid, libc::__WNOTHREAD).ok().flatten().map(|(_, change)| change)
 }
 

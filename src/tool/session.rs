@@ -420,7 +420,7 @@ impl Running {
         for target in [-pid, pid] {
             signal::send(target, libc::SIGKILL).unwrap_or_default();
         }
-        bury(pid);
+        reap(pid);
     }
 }
 
@@ -444,6 +444,6 @@ fn drain(pipe: &mut std::fs::File, into: &mut Vec<u8>) -> Result<bool, String> {
 }
 
 /// Waits for the end of a child that is about to end.
-pub(super) fn bury(pid: i32) {
+pub(super) fn reap(pid: i32) {
     while nix::sys::wait::waitpid(Pid::from_raw(pid), None) == Err(Errno::EINTR) {}
 }

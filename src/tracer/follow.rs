@@ -35,12 +35,12 @@ impl Tracer {
         self.serve();
         let mut buried = false;
         loop {
-            match process::changed() {
+            match process::peek_waitable() {
                 Ok(Some((_, false))) => self.take_stop(),
                 Ok(Some((pid, true)))
                     if processes::is_no_child(Tid::from_raw(pid), Pid::from_raw(self.me)) =>
                 {
-                    buried |= self.bury(pid);
+                    buried |= self.reap(pid);
                 }
                 // The first thread's to bury, and to tell of: others come after it.
                 Ok(Some(_)) => return self.bury_others() || buried,
@@ -67,11 +67,11 @@ impl Tracer {
         let seized: Vec<i32> = self.seized.keys().copied().collect();
         let others =
             seized.into_iter().filter(|tid| processes::is_no_child(Tid::from_raw(*tid), Pid::from_raw(me)));
-        others.filter(|tid| self.bury(*tid)).count() > 0
+        others.filter(|tid| self.reap(*tid)).count() > 0
     }
 
-    fn bury(&mut self, tid: i32) -> bool {
-        let change = process::bury(tid);
+    fn reap(&mut self, tid: i32) -> bool {
+        let change = process::reap(tid);
         self.serve();
         match change {
             Some(Change::Stopped(signal, event)) => self.stopped(tid, signal, event),

@@ -148,7 +148,7 @@ impl Test<'_> {
             Err(why) => {
                 // Told that nobody will look, it ends.
                 drop(waiting);
-                session::bury(pid);
+                session::reap(pid);
                 return Err(why);
             }
         };
