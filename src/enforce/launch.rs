@@ -357,7 +357,7 @@ pub(super) fn perform_step(
         Step::SeccompUnattended => {
             let filter = complete(&confinement.filter, socket)?;
             sys::signal::set_mask(command.mask)?;
-            sys::seccomp::load_unattended(&filter)
+            sys::seccomp::load_without_listener(&filter)
         }
         Step::Exec => Ok(()),
     }

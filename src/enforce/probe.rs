@@ -67,7 +67,7 @@ fn tried(listener: bool) -> Result<Result<(), NoListener>, String> {
             .map_err(|errno| NoListener::Listener(format!("no_new_privs is answered {errno:?}")))?;
         let alone = || {
             let refused = |errno| NoListener::Filter(format!("loading a filter is answered {errno:?}"));
-            sys::seccomp::load_unattended(&sys::seccomp::ALLOW_ALL).map_err(refused)
+            sys::seccomp::load_without_listener(&sys::seccomp::ALLOW_ALL).map_err(refused)
         };
         let why = match listener.then(|| sys::seccomp::load(&sys::seccomp::ALLOW_ALL, false)) {
             Some(Ok(_)) => return Ok(()),

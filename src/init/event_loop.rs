@@ -191,7 +191,7 @@ impl Loop {
                 EventSources::Launch { .. } => self.await_launch()?,
             };
             if self.settles.is_some_and(|at| Instant::now() >= at) {
-                self.give_back();
+                self.trim_memory();
                 // Back to sleep at once, before much is mapped again.
                 if !happened {
                     continue;
@@ -253,9 +253,9 @@ impl Loop {
     }
 
     /// Once in a life, soon after the launch.
-    fn give_back(&mut self) {
+    fn trim_memory(&mut self) {
         self.settles = None;
-        if let Err(errno) = memory::give_back() {
+        if let Err(errno) = memory::trim_memory() {
             tracing::debug!(%errno, "the memory of the launch is kept");
         }
     }

@@ -15,10 +15,10 @@ use crate::sys::{process, seccomp};
 /// thread has a short slice (sched_setattr(2), Linux 6.12). The calling thread is the one that
 /// answers.
 pub fn prepare(listener: &OwnedFd) {
-    if let Err(errno) = seccomp::wake_up_here(listener, true) {
+    if let Err(errno) = seccomp::set_sync_wakeup(listener, true) {
         tracing::debug!(%errno, "an answer wakes the caller on any processor");
     }
-    if let Err(errno) = process::take_short_turns() {
+    if let Err(errno) = process::set_sched_slice() {
         tracing::debug!(%errno, "the worker has an ordinary slice");
     }
 }

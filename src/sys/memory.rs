@@ -25,7 +25,7 @@ pub fn share_one_heap() {
 ///
 /// # Errors
 /// Every errno of madvise(2); the pages are then still there.
-pub fn give_back() -> Result<(), Errno> {
+pub fn trim_memory() -> Result<(), Errno> {
     // SAFETY: it takes a number, and frees only what no allocation holds.
     #[cfg(target_env = "gnu")]
     unsafe {
@@ -41,7 +41,7 @@ pub fn give_back() -> Result<(), Errno> {
 /// have written to them.
 unsafe extern "C" fn drop_pages(info: *mut libc::dl_phdr_info, _: usize, answer: *mut c_void) -> c_int {
     // SAFETY: dl_iterate_phdr(3) lends an object and as many headers as it says; the
-    // answer is `give_back`'s, which waits.
+    // answer is `trim_memory`'s, which waits.
     let (info, answer) = unsafe { (&*info, &mut *answer.cast::<Result<(), Errno>>()) };
     // SAFETY: as above.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
@@ -125,7 +125,7 @@ mod tests {
         let middle = &TEXT[TEXT.len() / 2];
         assert_eq!(std::hint::black_box(*middle), 7);
         assert!(is_mapped(middle));
-        give_back().expect("madvise");
+        trim_memory().expect("madvise");
         assert!(!is_mapped(middle));
         assert!(TEXT.iter().all(|byte| std::hint::black_box(*byte) == 7));
     }

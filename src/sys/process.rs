@@ -172,7 +172,7 @@ pub fn clear_umask() -> Result<(), Errno> {
 ///
 /// # Errors
 /// EPERM or ENOSYS where a filter refuses it.
-pub fn take_short_turns() -> Result<(), Errno> {
+pub fn set_sched_slice() -> Result<(), Errno> {
     /// Nanoseconds; the least that the kernel grants.
     const SLICE: u64 = 100_000;
     let mut attributes = SchedAttributes::of(0)?;

@@ -70,7 +70,7 @@ pub fn load(program: &[Instruction], wait_killable: bool) -> Result<OwnedFd, Err
 ///
 /// # Errors
 /// EINVAL for a program that the kernel does not take; EACCES without no_new_privs.
-pub fn load_unattended(program: &[Instruction]) -> Result<(), Errno> {
+pub fn load_without_listener(program: &[Instruction]) -> Result<(), Errno> {
     set_filter(program, 0).map(drop)
 }
 
@@ -211,11 +211,11 @@ fn add_descriptor(
 ///
 /// # Errors
 /// As [`answer`].
-pub fn let_execute(listener: &OwnedFd, id: NotificationId) -> Result<(), Errno> {
+pub fn continue_exec(listener: &OwnedFd, id: NotificationId) -> Result<(), Errno> {
     // A kernel that does not know it wakes elsewhere anyhow.
-    let _ = wake_up_here(listener, false);
+    let _ = set_sync_wakeup(listener, false);
     let answered = answer(listener, id, Answer::Continue);
-    let _ = wake_up_here(listener, true);
+    let _ = set_sync_wakeup(listener, true);
     answered
 }
 
@@ -224,7 +224,7 @@ pub fn let_execute(listener: &OwnedFd, id: NotificationId) -> Result<(), Errno> 
 ///
 /// # Errors
 /// EINVAL on older kernels.
-pub fn wake_up_here(listener: &OwnedFd, on: bool) -> Result<(), Errno> {
+pub fn set_sync_wakeup(listener: &OwnedFd, on: bool) -> Result<(), Errno> {
     let flags = if on { FD_SYNC_WAKE_UP } else { 0 };
     // SAFETY: this request takes its argument as a number.
     let answer = unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_SET_FLAGS as libc::Ioctl, flags) };
