@@ -25,7 +25,7 @@ pub(super) enum Conclusion {
 }
 
 impl Judge {
-    /// Turns an outcome into an answer, once it is known that the caller waits.
+    /// SchedRank an outcome into an answer, once it is known that the caller waits.
     pub(super) fn conclude(&mut self, outcome: Outcome, call: &Call, caller: &Caller) -> Conclusion {
         match outcome {
             Outcome::Continue => Conclusion::Answer(Answer::Continue),

@@ -21,7 +21,7 @@ use crate::ids::Pid;
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
 use crate::policy::call::Call;
-use crate::sys::process::{self, Turns};
+use crate::sys::process::{self, SchedRank};
 use crate::sys::seccomp::{self, Answer, NotificationId, Request};
 use crate::sys::socket;
 
@@ -49,7 +49,7 @@ pub(super) struct Handed {
 #[derive(Default)]
 pub(super) struct Pace {
     /// How readily this thread is run itself.
-    own: Option<Turns>,
+    own: Option<SchedRank>,
     /// The processes that were late, and until when that is remembered.
     late: HashMap<Pid, Instant>,
     /// Whether the caller at hand is slow.
@@ -58,14 +58,14 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Whether a caller may take its time before it runs.
-    fn is_slow(&mut self, caller: Result<Turns, Errno>, process: Pid, now: Instant) -> bool {
+    fn is_slow(&mut self, caller: Result<SchedRank, Errno>, process: Pid, now: Instant) -> bool {
         if !self.late.is_empty() {
             self.late.retain(|_, until| *until > now);
             if self.late.len() >= MANY || self.late.contains_key(&process) {
                 return true;
             }
         }
-        let own = *self.own.get_or_insert_with(|| process::turns(0).unwrap_or(Turns::Shared(0)));
+        let own = *self.own.get_or_insert_with(|| process::sched_rank(0).unwrap_or(SchedRank::Normal(0)));
         // Where a filter refuses the question, it is found out by being late.
         caller.is_ok_and(|caller| caller < own)
     }
@@ -142,7 +142,7 @@ impl Judge {
             return false;
         }
         let process = caller.tgid;
-        if self.memory.pace.is_slow(process::turns(caller.tid.as_raw()), process, Instant::now()) {
+        if self.memory.pace.is_slow(process::sched_rank(caller.tid.as_raw()), process, Instant::now()) {
             return self.hands_out_later(request, wanted);
         }
         let begun = Instant::now();
@@ -212,7 +212,7 @@ impl Judge {
         const THEIRS: [&str; 6] = ["open", "openat", "openat2", "creat", "socket", "memfd_create"];
         let pace = &mut self.memory.pace;
         pace.at_hand = call.name.is_some_and(|name| THEIRS.contains(&name))
-            && pace.is_slow(process::turns(caller.tid.as_raw()), caller.tgid, Instant::now());
+            && pace.is_slow(process::sched_rank(caller.tid.as_raw()), caller.tgid, Instant::now());
         let postponed = pace.at_hand && !self.memory.later.in_turn;
         if postponed {
             let listener = &self.listener;
@@ -272,28 +272,28 @@ mod tests {
     #[test]
     fn who_is_run_less_readily_is_slow() {
         let now = Instant::now();
-        let mut pace = Pace { own: Some(Turns::Shared(0)), ..Pace::default() };
-        let mut slow = |turns| pace.is_slow(turns, Pid::from_raw(7), now);
-        for quick in [Turns::First, Turns::Shared(0), Turns::Shared(20)] {
+        let mut pace = Pace { own: Some(SchedRank::Normal(0)), ..Pace::default() };
+        let mut slow = |rank| pace.is_slow(rank, Pid::from_raw(7), now);
+        for quick in [SchedRank::Realtime, SchedRank::Normal(0), SchedRank::Normal(20)] {
             assert!(!slow(Ok(quick)), "{quick:?}");
         }
-        for turns in [Turns::Shared(-1), Turns::Shared(-19), Turns::Spare] {
-            assert!(slow(Ok(turns)), "{turns:?}");
+        for rank in [SchedRank::Normal(-1), SchedRank::Normal(-19), SchedRank::Idle] {
+            assert!(slow(Ok(rank)), "{rank:?}");
         }
         assert!(!slow(Err(Errno::EPERM)));
         // All of a container that is run with a nice value are alike.
-        let mut pace = Pace { own: Some(Turns::Shared(-10)), ..Pace::default() };
+        let mut pace = Pace { own: Some(SchedRank::Normal(-10)), ..Pace::default() };
         assert!(
-            !pace.is_slow(Ok(Turns::Shared(-10)), Pid::from_raw(7), now)
-                && pace.is_slow(Ok(Turns::Spare), Pid::from_raw(7), now)
+            !pace.is_slow(Ok(SchedRank::Normal(-10)), Pid::from_raw(7), now)
+                && pace.is_slow(Ok(SchedRank::Idle), Pid::from_raw(7), now)
         );
     }
 
     #[test]
     fn who_was_late_is_slow_for_a_while_and_all_are_after_some() {
         let begun = Instant::now();
-        let mut pace = Pace { own: Some(Turns::Shared(0)), ..Pace::default() };
-        let quick = Ok(Turns::Shared(0));
+        let mut pace = Pace { own: Some(SchedRank::Normal(0)), ..Pace::default() };
+        let quick = Ok(SchedRank::Normal(0));
         pace.took(Pid::from_raw(7), begun, begun + LATE / 2);
         assert!(!pace.is_slow(quick, Pid::from_raw(7), begun));
         pace.took(Pid::from_raw(7), begun, begun + LATE);

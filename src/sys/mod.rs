@@ -27,7 +27,7 @@ pub fn strerror(errno: Errno) -> String {
     text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
 }
 
-/// Turns a raw answer into a result; -1 carries errno.
+/// SchedRank a raw answer into a result; -1 carries errno.
 fn check(answer: libc::c_long) -> Result<libc::c_long, Errno> {
     if answer == -1 { Err(Errno::last()) } else { Ok(answer) }
 }

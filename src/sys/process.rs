@@ -212,25 +212,25 @@ impl SchedAttributes {
 
 /// How readily the scheduler runs a thread, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Turns {
+pub enum SchedRank {
     /// SCHED_IDLE, and policies that may be throttled: when no other thread wants to run.
-    Spare,
+    Idle,
     /// SCHED_OTHER and SCHED_BATCH: the nice value, negated.
-    Shared(i32),
+    Normal(i32),
     /// SCHED_FIFO and SCHED_RR: before all others.
-    First,
+    Realtime,
 }
 
 /// How readily the scheduler runs a thread, 0 for this one.
 ///
 /// # Errors
 /// ESRCH for one that is gone; EPERM or ENOSYS where a filter refuses sched_getattr(2).
-pub fn turns(tid: i32) -> Result<Turns, Errno> {
+pub fn sched_rank(tid: i32) -> Result<SchedRank, Errno> {
     let attributes = SchedAttributes::of(tid)?;
     Ok(match attributes.policy as i32 {
-        libc::SCHED_OTHER | libc::SCHED_BATCH => Turns::Shared(-attributes.nice),
-        libc::SCHED_FIFO | libc::SCHED_RR => Turns::First,
-        _ => Turns::Spare,
+        libc::SCHED_OTHER | libc::SCHED_BATCH => SchedRank::Normal(-attributes.nice),
+        libc::SCHED_FIFO | libc::SCHED_RR => SchedRank::Realtime,
+        _ => SchedRank::Idle,
     })
 }
 
