@@ -470,7 +470,7 @@ fn the_supervisors_threads_are_as_many_as_its_work() {
     assert_eq!(planned(addressed, 6, 18).threads(), few + remit::plan::SOCKET_THREADS);
     assert_eq!(planned(addressed, 5, 13).threads(), few, "no socket is made there");
     // With a scope for signals the filter needs two of their numbers, and else all.
-    let kept = remit::sys::threads::KEPT;
+    let kept = remit::sys::threads::RESERVED;
     assert_eq!(planned(ports, 6, 12).threads_in_filter(), kept, "as many as are made for what must have one");
     assert_eq!(planned(ports, 6, 11).threads_in_filter(), few);
     let audit = plan_on(SERVER, &kernel(6, 18), &place(), Mode::Audit).expect("plans");

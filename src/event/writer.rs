@@ -198,7 +198,7 @@ impl State {
 /// Has a job done by a thread.
 pub(super) type Run = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
 /// There is a thread for events whatever the app does.
-const EVENTS: Run = |writes| threads::run_kept("events", writes);
+const EVENTS: Run = |writes| threads::run_reserved("events", writes);
 pub(super) const DIAGNOSTICS: Run = |writes| threads::run("log", writes);
 
 /// How a line is made of what was queued.

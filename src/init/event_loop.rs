@@ -315,7 +315,7 @@ impl Loop {
         self.tracees = supervision.tracees.as_ref().map(Arc::downgrade);
         let worker = (supervision.worker)(listener, requests);
         memory::share_one_heap();
-        let started = threads::run_kept("worker", worker);
+        let started = threads::run_reserved("worker", worker);
         if let Err(error) = started {
             tracing::error!(%error, "no worker can be started; the app is ended");
             self.step(&Input::Violation);

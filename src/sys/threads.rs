@@ -46,8 +46,8 @@ struct State {
     made: usize,
     /// Threads that have no job.
     free: usize,
-    /// Of these so many wait for [`run_kept`].
-    kept: usize,
+    /// Of these so many wait for [`run_reserved`].
+    reserved: usize,
     jobs: VecDeque<(&'static str, Job)>,
     /// Of all threads but the process's first, once no more are made.
     numbers: Option<Vec<u32>>,
@@ -70,11 +70,11 @@ pub enum NotMade {
     Listed(Errno),
 }
 
-/// How many jobs there may be for [`run_kept`].
-pub const KEPT: usize = 2;
+/// How many jobs there may be for [`run_reserved`].
+pub const RESERVED: usize = 2;
 
-/// Makes so many threads at once, and answers as [`all`]. Of these [`KEPT`] are for
-/// [`run_kept`].
+/// Makes so many threads at once, and answers as [`all`]. Of these [`RESERVED`] are for
+/// [`run_reserved`].
 ///
 /// # Errors
 /// See [`NotMade`].
@@ -105,7 +105,7 @@ pub fn run(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Resul
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_kept(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub fn run_reserved(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     POOL.run(name, Box::new(job), true)
 }
 
@@ -127,7 +127,7 @@ extern "C" fn serve<const WAS_MADE_LATER: bool>(pool: *mut c_void) -> *mut c_voi
 
 impl Pool {
     const fn new() -> Pool {
-        let state = State { most: None, made: 0, free: 0, kept: 0, jobs: VecDeque::new(), numbers: None };
+        let state = State { most: None, made: 0, free: 0, reserved: 0, jobs: VecDeque::new(), numbers: None };
         Pool {
             state: Mutex::new(state),
             work: Semaphore::new(),
@@ -149,7 +149,7 @@ impl Pool {
     fn make(&'static self, count: usize) -> Result<Vec<u32>, NotMade> {
         let mut state = self.lock();
         self.spawn_beside(&mut state, count, serve::<false>).map_err(started)?;
-        state.kept = count.min(KEPT);
+        state.reserved = count.min(RESERVED);
         others().map_err(listed)
     }
 
@@ -208,7 +208,7 @@ impl Pool {
         Ok(signal::block_all()?)
     }
 
-    fn run(&'static self, name: &'static str, job: Job, kept: bool) -> io::Result<()> {
+    fn run(&'static self, name: &'static str, job: Job, reserved: bool) -> io::Result<()> {
         let mut state = self.lock();
         let Some(most) = state.most else {
             drop(state);
@@ -219,10 +219,10 @@ impl Pool {
             block_signals();
             return Ok(());
         };
-        if kept {
-            state.kept = state.kept.saturating_sub(1);
+        if reserved {
+            state.reserved = state.reserved.saturating_sub(1);
         }
-        if state.free <= if kept { 0 } else { state.kept } {
+        if state.free <= if reserved { 0 } else { state.reserved } {
             if state.made == most {
                 return Err(io::Error::from_raw_os_error(libc::EAGAIN));
             }
@@ -375,8 +375,8 @@ mod tests {
     #[test]
     fn a_thread_is_kept_for_what_must_have_one() {
         static OWN: Pool = Pool::new();
-        OWN.prepare(KEPT + 1, Box::new(|| {}));
-        OWN.make(KEPT).expect("threads");
+        OWN.prepare(RESERVED + 1, Box::new(|| {}));
+        OWN.make(RESERVED).expect("threads");
         let (gate, wait) = channel::<()>();
         let wait = std::sync::Arc::new(Mutex::new(wait));
         let block = || -> Job {
@@ -384,10 +384,10 @@ mod tests {
             Box::new(move || drop(wait.lock().map(|wait| wait.recv())))
         };
         OWN.run("other", block(), false).expect("one is made");
-        let error = OWN.run("other", block(), false).expect_err("the others are kept");
+        let error = OWN.run("other", block(), false).expect_err("the others are reserved");
         assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
-        (0..KEPT).for_each(|_| OWN.run("kept", block(), true).expect("one is kept"));
-        assert!(OWN.run("kept", block(), true).is_err(), "all have a job");
+        (0..RESERVED).for_each(|_| OWN.run("reserved", block(), true).expect("one is reserved"));
+        assert!(OWN.run("reserved", block(), true).is_err(), "all have a job");
         drop(gate);
     }
 }
