@@ -88,7 +88,7 @@ fn facts() -> Facts {
         landlock: sys::landlock::version().err().map(|errno| format!("{errno:?}")),
         filtered,
         // Without a filter it is the kernel that has or has not a call.
-        refused: if filtered { sys::asked::refused() } else { Vec::new() },
+        refused: if filtered { sys::syscall_probe::refused() } else { Vec::new() },
         no_new_privs: prctl(libc::PR_GET_NO_NEW_PRIVS) == Ok(1),
         yama: probe::yama(),
         label: label(),

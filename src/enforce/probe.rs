@@ -44,7 +44,7 @@ pub fn kernel() -> Result<Kernel, String> {
 /// ancestor without CAP_SYS_PTRACE forbids all.
 fn trace() -> Result<(), String> {
     // Without a filter there is nobody who could refuse it.
-    if sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) != Ok(0) && sys::asked::ptrace_is_refused() {
+    if sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) != Ok(0) && sys::syscall_probe::ptrace_is_refused() {
         return Err("a filter outside refuses it".to_owned());
     }
     match yama() {

@@ -37,7 +37,7 @@ pub(super) fn launched(
     let place = place::here(None, Vec::new(), Vec::new(), true)?;
     // Asked while there is one thread, and before a filter of ours is in force.
     let filtered = sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) != Ok(0);
-    let denied = if filtered { sys::asked::refused_unseen() } else { Vec::new() };
+    let denied = if filtered { sys::syscall_probe::refused_by_runtime() } else { Vec::new() };
     let sink = Sink::open(&options.events, sys::process::duplicate)?;
     let signals = init::take_signals()?;
     let descriptor = sys::signal::descriptor(Mask::ALL).map_err(|errno| format!("signalfd: {errno}"))?;

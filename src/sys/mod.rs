@@ -1,7 +1,6 @@
 //! The one room for `unsafe`: system calls that no library wraps safely, each
 //! behind a function whose signature upholds what the kernel asks for.
 
-pub mod asked;
 pub mod credentials;
 pub mod files;
 pub mod landlock;
@@ -11,6 +10,7 @@ pub mod ptrace;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod syscall_probe;
 pub mod terminal;
 pub mod threads;
 

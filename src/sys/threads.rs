@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_kept_for_what_must_have_one() {
+    fn a_thread_is_reserved_for_what_must_have_one() {
         static OWN: Pool = Pool::new();
         OWN.prepare(RESERVED + 1, Box::new(|| {}));
         OWN.make(RESERVED).expect("threads");

@@ -171,7 +171,7 @@ fn signal(_: &Path) -> Result<(), String> {
 }
 
 fn call(_: &Path) -> Result<(), String> {
-    match sys::asked::mlockall_of_nothing() {
+    match sys::syscall_probe::probe_mlockall() {
         Errno::EINVAL => Ok(()),
         errno => Err(word(errno)),
     }

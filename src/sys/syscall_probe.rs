@@ -33,7 +33,7 @@ pub fn refused() -> Vec<&'static str> {
 
 /// The same of calls that containers' filters are known to refuse, which a learning run
 /// therefore never sees.
-pub fn refused_unseen() -> Vec<&'static str> {
+pub fn refused_by_runtime() -> Vec<&'static str> {
     const BAD: libc::c_long = -1;
     // As above; a flag that no kernel knows, a path at NULL. What the kernel itself
     // refuses before it looks at an argument (bpf, reboot) cannot be asked so.
@@ -88,7 +88,7 @@ fn is_refused(number: libc::c_long, [a, b, c, d, e]: [libc::c_long; 5]) -> bool 
 
 /// What mlockall(2) without a flag is answered: EINVAL by the kernel, which then does
 /// nothing.
-pub fn mlockall_of_nothing() -> Errno {
+pub fn probe_mlockall() -> Errno {
     // SAFETY: one integer.
     check(unsafe { libc::syscall(libc::SYS_mlockall, 0) }).err().unwrap_or(Errno::UnknownErrno)
 }
@@ -105,6 +105,6 @@ mod tests {
             return;
         }
         assert_eq!(super::refused(), Vec::<&str>::new());
-        assert_eq!(super::refused_unseen(), Vec::<&str>::new());
+        assert_eq!(super::refused_by_runtime(), Vec::<&str>::new());
     }
 }
