@@ -77,7 +77,7 @@ pub fn beside(profile: &Path) -> PathBuf {
 pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
     // A directory that cannot be listed holds no program that could be found.
     let beside = || image::beside(files, command).unwrap_or_default();
-    let exists = |path: &Path| matches!(files.look(path), Ok(Some(_)));
+    let exists = |path: &Path| matches!(files.stat(path), Ok(Some(_)));
     let interpreter = |path: &Path| match files.executable(path) {
         Ok(Executable::Script(interpreter, _)) => Some(interpreter),
         _ => None,

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
-use super::{Executable, FileId, FileKind, Files, Look, elf};
+use super::{Executable, FileId, FileInfo, FileKind, Files, elf};
 use crate::kernel::Arch;
 
 /// The files of the place that this process runs in.
@@ -17,14 +17,14 @@ use crate::kernel::Arch;
 pub struct Live;
 
 impl Files for Live {
-    fn look(&self, path: &Path) -> io::Result<Option<Look>> {
+    fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         let found = without_links(path).map_or_else(|| through_links(path), Ok);
         there(found.map(|(canonical, found)| told(canonical, &found)))
     }
 
-    fn look_beside(&self, path: &Path) -> io::Result<Option<Look>> {
+    fn stat_beside(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         match fs::symlink_metadata(path) {
-            Ok(found) if found.is_symlink() => self.look(path),
+            Ok(found) if found.is_symlink() => self.stat(path),
             found => there(found.map(|found| told(path.into(), &found))),
         }
     }
@@ -53,12 +53,12 @@ impl Files for Live {
 pub struct LiveFor(pub Arch);
 
 impl Files for LiveFor {
-    fn look(&self, path: &Path) -> io::Result<Option<Look>> {
-        Live.look(path)
+    fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
+        Live.stat(path)
     }
 
-    fn look_beside(&self, path: &Path) -> io::Result<Option<Look>> {
-        Live.look_beside(path)
+    fn stat_beside(&self, path: &Path) -> io::Result<Option<FileInfo>> {
+        Live.stat_beside(path)
     }
 
     fn read_link(&self, path: &Path) -> Option<PathBuf> {
@@ -84,14 +84,14 @@ fn executable(path: &Path, arch: Arch) -> io::Result<Executable> {
 }
 
 /// What stands there; nothing when nothing does.
-fn there(found: io::Result<Look>) -> io::Result<Option<Look>> {
+fn there(found: io::Result<FileInfo>) -> io::Result<Option<FileInfo>> {
     match found {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         found => found.map(Some),
     }
 }
 
-fn told(canonical: PathBuf, found: &fs::Metadata) -> Look {
+fn told(canonical: PathBuf, found: &fs::Metadata) -> FileInfo {
     let kind = match found.file_type() {
         kind if kind.is_file() => FileKind::Regular,
         kind if kind.is_dir() => FileKind::Directory,
@@ -99,7 +99,7 @@ fn told(canonical: PathBuf, found: &fs::Metadata) -> Look {
         _ => FileKind::Other,
     };
     let id = FileId { device: found.dev(), inode: found.ino() };
-    Look { canonical, id, kind, mode: found.mode() & 0o7777, links: found.nlink() }
+    FileInfo { canonical, id, kind, mode: found.mode() & 0o7777, links: found.nlink() }
 }
 
 /// A path that no link is part of, in one step instead of one for each name: most
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn this_test_is_an_executable_file() {
         let itself = std::env::current_exe().expect("a test knows its path");
-        let look = Live.look(&itself).expect("stat").expect("is there");
+        let look = Live.stat(&itself).expect("stat").expect("is there");
         assert_eq!(look.kind, FileKind::Regular);
         assert!(look.mode & 0o111 != 0);
         let how = Live.executable(&itself).expect("readable");
@@ -158,16 +158,16 @@ mod tests {
         fs::create_dir_all(dir.join("real")).expect("a directory");
         let dir = dir.canonicalize().expect("it is there");
         std::os::unix::fs::symlink("real", dir.join("link")).expect("a link");
-        let look = |path: &str| Live.look(&dir.join(path)).expect("stat").expect("is there");
+        let look = |path: &str| Live.stat(&dir.join(path)).expect("stat").expect("is there");
         let real = look("real");
         assert_eq!(real.canonical, dir.join("real"));
         for same in ["link", "link/", "real/.", "real//", "link/../real", "real/../link"] {
             assert_eq!(look(same), real, "{same}");
         }
         for name in ["real", "link"] {
-            assert_eq!(Live.look_beside(&dir.join(name)).expect("stat").as_ref(), Some(&real), "{name}");
+            assert_eq!(Live.stat_beside(&dir.join(name)).expect("stat").as_ref(), Some(&real), "{name}");
         }
-        assert_eq!(Live.look_beside(&dir.join("none")).expect("stat"), None);
+        assert_eq!(Live.stat_beside(&dir.join("none")).expect("stat"), None);
         fs::remove_dir_all(dir).expect("cleaned up");
     }
 
@@ -205,8 +205,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_none_and_a_directory_lists_sorted() {
-        assert_eq!(Live.look(Path::new("/nowhere/at/all")).expect("ENOENT is an answer"), None);
-        assert_eq!(Live.look(Path::new("/proc/self/status/x")).expect("ENOTDIR is an answer"), None);
+        assert_eq!(Live.stat(Path::new("/nowhere/at/all")).expect("ENOENT is an answer"), None);
+        assert_eq!(Live.stat(Path::new("/proc/self/status/x")).expect("ENOTDIR is an answer"), None);
         let names = Live.list(Path::new("/proc/self")).expect("listable");
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(names.contains(&("exe".into(), true)));

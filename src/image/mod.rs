@@ -35,7 +35,7 @@ pub struct FileId {
 
 /// What stands at a path, links followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct FileInfo {
     /// The path with every link resolved.
     pub canonical: PathBuf,
     /// Device and inode.
@@ -94,15 +94,15 @@ pub trait Files {
     ///
     /// # Errors
     /// Whatever stat answers but ENOENT and ENOTDIR.
-    fn look(&self, path: &Path) -> std::io::Result<Option<Look>>;
+    fn stat(&self, path: &Path) -> std::io::Result<Option<FileInfo>>;
 
-    /// [`look`](Files::look) at a path whose directory no link leads to: where nobody
+    /// [`stat`](Files::stat) at a path whose directory no link leads to: where nobody
     /// has to be asked for that again, it is one step.
     ///
     /// # Errors
-    /// As those of `look`.
-    fn look_beside(&self, path: &Path) -> std::io::Result<Option<Look>> {
-        self.look(path)
+    /// As those of `stat`.
+    fn stat_beside(&self, path: &Path) -> std::io::Result<Option<FileInfo>> {
+        self.stat(path)
     }
 
     /// What a symbolic link holds; none where `path` is no link.
@@ -163,12 +163,12 @@ pub fn beside(files: &dyn Files, command: &Path) -> std::io::Result<Vec<PathBuf>
         if is_link {
             continue;
         }
-        let look = files.look(&path)?;
+        let look = files.stat(&path)?;
         let has_bit = look.is_some_and(|look| look.kind == FileKind::Regular && look.mode & 0o111 != 0);
         let runs = |path: &Path| match files.executable(path) {
             Ok(Executable::Static) => true,
             Ok(Executable::Dynamic(next) | Executable::Script(next, _)) => {
-                matches!(files.look(&next), Ok(Some(_)))
+                matches!(files.stat(&next), Ok(Some(_)))
             }
             _ => false,
         };

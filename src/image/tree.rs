@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Executable, FileId, FileKind, Files, Look};
+use super::{Executable, FileId, FileInfo, FileKind, Files};
 
 /// Files that exist in memory only. Directories above a path come with it.
 #[derive(Clone, Debug)]
@@ -141,12 +141,12 @@ impl Default for Tree {
 }
 
 impl Files for Tree {
-    fn look(&self, path: &Path) -> io::Result<Option<Look>> {
+    fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         Ok(self.resolve(path, MOST_LINKS)?.and_then(|(canonical, node)| match node {
             Node::There { inode, kind, mode, .. } => {
                 let id = FileId { device: 1, inode: *inode };
                 let links = self.links.get(inode).copied().unwrap_or(1);
-                Some(Look { canonical, id, kind: *kind, mode: *mode, links })
+                Some(FileInfo { canonical, id, kind: *kind, mode: *mode, links })
             }
             Node::Link(_) => None,
         }))
@@ -190,12 +190,12 @@ mod tests {
             .hard_link("/usr/bin/ls", "/usr/bin/busybox")
             .link("/a", "/b")
             .link("/b", "/a");
-        let look = |path: &str| tree.look(Path::new(path)).expect("no loop").expect("is there");
+        let look = |path: &str| tree.stat(Path::new(path)).expect("no loop").expect("is there");
         assert_eq!(look("/bin/sh").canonical, Path::new("/usr/bin/busybox"));
         assert_eq!(look("/bin/sh").id, look("/bin/ls").id);
         assert_eq!(look("/bin/../bin/ls").canonical, Path::new("/usr/bin/ls"));
-        assert!(tree.look(Path::new("/a")).is_err());
-        assert_eq!(tree.look(Path::new("/bin/sh/x")).expect("ENOTDIR"), None);
+        assert!(tree.stat(Path::new("/a")).is_err());
+        assert_eq!(tree.stat(Path::new("/bin/sh/x")).expect("ENOTDIR"), None);
         let names: Vec<_> = tree.list(Path::new("/bin")).expect("listable").into_iter().collect();
         assert_eq!(names, [("busybox".into(), false), ("ls".into(), false), ("sh".into(), true)]);
     }

@@ -30,7 +30,7 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
     granted.grants.push(FileGrant {
         rule: pointer.to_owned(),
         path: "/".into(),
-        id: seen(granted.files.look(Path::new("/")), Path::new("/"), pointer)?.map(|root| root.id),
+        id: seen(granted.files.stat(Path::new("/")), Path::new("/"), pointer)?.map(|root| root.id),
         exact: false,
         rights: ALL,
         except: outside.into_iter().collect(),
@@ -50,7 +50,7 @@ pub(super) fn outside(
     outside.extend(programs.held.iter().map(|held| held.look.canonical.clone()));
     outside.extend(programs.libraries.iter().map(|library| library.look.canonical.clone()));
     for path in place.guarded.iter().chain(&programs.guarded).map(|(_, path)| path) {
-        if let Some(look) = seen(files.look(path), path, "")? {
+        if let Some(look) = seen(files.stat(path), path, "")? {
             outside.insert(look.canonical);
         }
     }
@@ -73,7 +73,7 @@ pub(super) fn split(
     pointer: &str,
 ) -> Result<(), PlanError> {
     if rights.contains(Rights::READ)
-        && let Some(look) = seen(granted.files.look(directory), directory, pointer)?
+        && let Some(look) = seen(granted.files.stat(directory), directory, pointer)?
     {
         let widened = match directory.parent() {
             None => AccessFs::ReadDir.into(),
@@ -93,7 +93,7 @@ pub(super) fn split(
         let holds = |path: &PathBuf| {
             outside.range::<PathBuf, _>(path..).next().is_some_and(|other| other.starts_with(path))
         };
-        match granted.files.look_beside(&path) {
+        match granted.files.stat_beside(&path) {
             Ok(Some(look)) if look.kind == FileKind::Directory && holds(&path) => {
                 split(granted, &path, outside, rights, pointer)?;
             }

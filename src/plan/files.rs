@@ -13,7 +13,7 @@ use landlock::{AccessFs, BitFlags, make_bitflags};
 use super::links::{Links, NAMES as NAMING, Planted};
 use super::programs::{Programs, seen};
 use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere, exposed, second_names};
-use crate::image::{FileKind, Files, Look, is_beneath};
+use crate::image::{FileInfo, FileKind, Files, is_beneath};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, FileEntry, FileGroup, FileRule, Profile, Rights};
 
@@ -84,7 +84,7 @@ fn on_file(rights: Rights) -> BitFlags<AccessFs> {
 }
 
 /// The kernel's rights for what is there.
-fn on(look: &Look, rights: Rights) -> BitFlags<AccessFs> {
+fn on(look: &FileInfo, rights: Rights) -> BitFlags<AccessFs> {
     match look.kind {
         FileKind::Directory => on_directory(rights),
         _ => on_file(rights),
@@ -161,7 +161,7 @@ impl<'a> Granted<'a> {
     }
 
     /// A program, a loader or an interpreter: to be executed, and read.
-    fn program(&mut self, look: &Look, pointer: &str) {
+    fn program(&mut self, look: &FileInfo, pointer: &str) {
         let rights = match look.kind {
             FileKind::Directory => make_bitflags!(AccessFs::{Execute | ReadFile | ReadDir}),
             _ => make_bitflags!(AccessFs::{Execute | ReadFile}),
@@ -172,7 +172,7 @@ impl<'a> Granted<'a> {
 
     /// One entry with a path.
     fn entry(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
-        let there = seen(self.look(&rule.path), &rule.path, pointer)?;
+        let there = seen(self.stat(&rule.path), &rule.path, pointer)?;
         let by_link = there.as_ref().is_some_and(|look| look.canonical != rule.path);
         if let Some(planted) = by_link.then(|| self.links.planted(&rule.path)).flatten() {
             return self.not_followed(rule, &planted, pointer);
@@ -193,15 +193,15 @@ impl<'a> Granted<'a> {
     }
 
     /// Entries of one directory stand together: that no link leads there is seen once.
-    fn look(&mut self, path: &Path) -> io::Result<Option<Look>> {
+    fn stat(&mut self, path: &Path) -> io::Result<Option<FileInfo>> {
         if let Some(look) = self.links.found(path) {
             return Ok(Some(look.clone()));
         }
         let parent = path.parent();
         if parent.is_some_and(|parent| parent.as_os_str() == self.real) {
-            return self.files.look_beside(path);
+            return self.files.stat_beside(path);
         }
-        let look = self.files.look(path)?;
+        let look = self.files.stat(path)?;
         if let (Some(look), Some(parent)) = (&look, parent)
             && look.canonical == path
         {
@@ -212,7 +212,7 @@ impl<'a> Granted<'a> {
 
     /// A directory with all below it, but for second names of what nobody may change:
     /// Landlock knows a file by its inode, and cannot take away what it gives above it.
-    fn directory(&mut self, look: &Look, rights: Rights, pointer: &str) -> Result<(), PlanError> {
+    fn directory(&mut self, look: &FileInfo, rights: Rights, pointer: &str) -> Result<(), PlanError> {
         let below = |name: &&PathBuf| is_beneath(name, &look.canonical);
         let except: BTreeSet<PathBuf> = self.second_names.iter().filter(below).cloned().collect();
         if except.is_empty() || !rights.contains(Rights::WRITE) {
@@ -232,14 +232,14 @@ impl<'a> Granted<'a> {
     }
 
     /// What is there, with exactly these rights.
-    fn there(&mut self, look: &Look, rights: Rights, pointer: &str) {
+    fn there(&mut self, look: &FileInfo, rights: Rights, pointer: &str) {
         self.rule(look, on(look, rights), pointer, false);
         self.policy(look, rights, pointer);
     }
 
     /// The kernel's rule alone for what a walk has found: a wider grant says it to the
     /// supervisor.
-    pub fn walked(&mut self, look: &Look, rights: Rights, pointer: &str) {
+    pub fn walked(&mut self, look: &FileInfo, rights: Rights, pointer: &str) {
         self.rule(look, on(look, rights), pointer, true);
     }
 
@@ -299,7 +299,7 @@ impl<'a> Granted<'a> {
         self.not_followed.push(note);
         if names
             && let Some(directory) = link.parent()
-            && let Some(parent) = seen(self.files.look(directory), directory, pointer)?
+            && let Some(parent) = seen(self.files.stat(directory), directory, pointer)?
         {
             self.name(link.clone(), rule.allow, pointer);
             self.above(&parent, rule.allow, pointer);
@@ -325,7 +325,7 @@ impl<'a> Granted<'a> {
     /// names there, a neighbour could be moved to the one name, and then be written.
     /// Only sockets cannot be made for another. Where the supervisor cannot hand
     /// over files, the kernel is told the directory and the supervisor looks.
-    fn above(&mut self, parent: &Look, rights: Rights, pointer: &str) {
+    fn above(&mut self, parent: &FileInfo, rights: Rights, pointer: &str) {
         let mut narrowed = BitFlags::EMPTY;
         if rights.contains(Rights::CREATE) {
             if self.unix {
@@ -348,7 +348,7 @@ impl<'a> Granted<'a> {
     }
 
     /// A rule that is wider than the profile.
-    pub fn widen(&mut self, look: &Look, rights: BitFlags<AccessFs>, pointer: &str, narrowed: bool) {
+    pub fn widen(&mut self, look: &FileInfo, rights: BitFlags<AccessFs>, pointer: &str, narrowed: bool) {
         let rights = rights & self.handled;
         if !rights.is_empty() {
             self.rule(look, rights, pointer, false);
@@ -358,7 +358,7 @@ impl<'a> Granted<'a> {
     }
 
     /// Adds to the one rule of this path.
-    fn rule(&mut self, look: &Look, rights: BitFlags<AccessFs>, pointer: &str, walked: bool) {
+    fn rule(&mut self, look: &FileInfo, rights: BitFlags<AccessFs>, pointer: &str, walked: bool) {
         let rights = rights & self.handled;
         if rights.is_empty() {
             return;
@@ -378,7 +378,7 @@ impl<'a> Granted<'a> {
         }
     }
 
-    fn policy(&mut self, look: &Look, rights: Rights, pointer: &str) {
+    fn policy(&mut self, look: &FileInfo, rights: Rights, pointer: &str) {
         let same = |grant: &&mut FileGrant| {
             grant.rule == pointer && grant.path == look.canonical && grant.except.is_empty()
         };
@@ -397,8 +397,8 @@ impl<'a> Granted<'a> {
         }
     }
 
-    fn parent(&self, path: &Path, pointer: &str) -> Result<Option<Look>, PlanError> {
-        path.parent().map_or(Ok(None), |parent| seen(self.files.look(parent), parent, pointer))
+    fn parent(&self, path: &Path, pointer: &str) -> Result<Option<FileInfo>, PlanError> {
+        path.parent().map_or(Ok(None), |parent| seen(self.files.stat(parent), parent, pointer))
     }
 
     /// `@runtime`: what is there of it.
@@ -407,7 +407,7 @@ impl<'a> Granted<'a> {
         self.list(DEVICES, Rights::READ.union(Rights::WRITE), pointer)?;
         self.list(&["/dev/tty"], Rights::READ.union(Rights::WRITE).union(Rights::IOCTL), pointer)?;
         for path in &self.place.standard_files {
-            let Some(look) = seen(self.files.look(path), path, pointer)? else { continue };
+            let Some(look) = seen(self.files.stat(path), path, pointer)? else { continue };
             let rights = match look.kind {
                 FileKind::Directory => continue,
                 _ if self.is_kept(&look, pointer)? => Rights::READ,
@@ -416,7 +416,7 @@ impl<'a> Granted<'a> {
             };
             self.there(&look, rights, pointer);
         }
-        if let Some(look) = seen(self.files.look(Path::new("/proc")), Path::new("/proc"), pointer)? {
+        if let Some(look) = seen(self.files.stat(Path::new("/proc")), Path::new("/proc"), pointer)? {
             self.there(&look, Rights::READ, pointer);
             self.widen(&look, make_bitflags!(AccessFs::{ReadFile | ReadDir}), pointer, false);
             self.own_process(pointer);
@@ -442,9 +442,9 @@ impl<'a> Granted<'a> {
 
     /// Whether a file that merely happens to be open on a standard descriptor is one
     /// that nobody inside may change.
-    fn is_kept(&self, look: &Look, pointer: &str) -> Result<bool, PlanError> {
+    fn is_kept(&self, look: &FileInfo, pointer: &str) -> Result<bool, PlanError> {
         for (_, guarded) in self.place.guarded.iter().chain(&self.programs.guarded) {
-            if seen(self.files.look(guarded), guarded, pointer)?.is_some_and(|other| other.id == look.id) {
+            if seen(self.files.stat(guarded), guarded, pointer)?.is_some_and(|other| other.id == look.id) {
                 return Ok(true);
             }
         }
@@ -456,7 +456,7 @@ impl<'a> Granted<'a> {
     /// Those of these paths that are there.
     pub fn list(&mut self, paths: &[&str], rights: Rights, pointer: &str) -> Result<(), PlanError> {
         for path in paths.iter().map(Path::new) {
-            let Some(look) = seen(self.files.look(path), path, pointer)? else { continue };
+            let Some(look) = seen(self.files.stat(path), path, pointer)? else { continue };
             let by_link = look.canonical != path;
             match by_link.then(|| self.links.planted(path)).flatten() {
                 None => self.there(&look, rights, pointer),

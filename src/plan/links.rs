@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::programs::seen;
 use super::{Place, PlanError, elsewhere, mounts};
-use crate::image::{FileKind, Files, Look};
+use crate::image::{FileInfo, FileKind, Files};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
 /// The rights with which names are made, moved and removed.
@@ -36,7 +36,7 @@ pub(super) struct Links<'a> {
     /// Directories below which any name may be made.
     below: HashMap<OsString, String>,
     /// What was found at them, where no link leads there.
-    looks: HashMap<OsString, Look>,
+    looks: HashMap<OsString, FileInfo>,
     /// `@elsewhere`, and the paths that it does not reach.
     elsewhere: Option<(String, &'a BTreeSet<PathBuf>)>,
 }
@@ -126,7 +126,7 @@ impl<'a> Links<'a> {
     }
 
     fn add(&mut self, Entry { pointer, own, .. }: Entry) -> Result<(), PlanError> {
-        let look = seen(self.files.look_beside(&own), &own, &pointer)?;
+        let look = seen(self.files.stat_beside(&own), &own, &pointer)?;
         if let Some(look) = look.filter(|look| look.canonical == own) {
             if look.kind == FileKind::Directory {
                 self.below.insert(own.clone().into(), pointer.clone());
@@ -139,7 +139,7 @@ impl<'a> Links<'a> {
 
     /// What was found at a name that an entry lets the app make, move or remove, where no link
     /// leads to it.
-    pub fn found(&self, name: &Path) -> Option<&Look> {
+    pub fn found(&self, name: &Path) -> Option<&FileInfo> {
         self.looks.get(name.as_os_str())
     }
 

@@ -151,7 +151,7 @@ fn endpoints(entries: &[Entry<Endpoint>], side: &str, granted: &mut Granted<'_>)
     let mut endpoint = |(index, entry): (usize, &Entry<Endpoint>)| match &entry.what {
         Endpoint::UnixPath(path) => {
             let directory = path.parent().unwrap_or(path);
-            let look = granted.files.look(directory).ok().flatten();
+            let look = granted.files.stat(directory).ok().flatten();
             let canonical = look.map_or(directory.to_owned(), |look| look.canonical);
             let by_link = canonical != directory;
             let planted = by_link.then(|| granted.links.planted(directory)).flatten();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::libraries::Library;
 use super::{Derived, Libraries, Place, PlanError, PolicyProgram, ProgramTarget, Role, libraries};
-use crate::image::{Executable, FileId, FileKind, Files, Look, elf, why};
+use crate::image::{Executable, FileId, FileInfo, FileKind, Files, elf, why};
 use crate::kernel::Arch;
 use crate::profile::{Edge, Profile, Program, ProgramPlace};
 
@@ -35,7 +35,7 @@ pub(super) struct Programs {
 /// A file that may be executed, or a directory of them.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub look: Look,
+    pub look: FileInfo,
     /// None for a program itself.
     pub role: Option<Role>,
     /// JSON Pointer of the entry that it serves.
@@ -84,7 +84,7 @@ impl Programs {
                 }
             };
             let interpreter = match &program.interpreter {
-                Some(path) => seen(files.look(path), path, &pointer)?.map(|look| look.id),
+                Some(path) => seen(files.stat(path), path, &pointer)?.map(|look| look.id),
                 None => None,
             };
             let libraries = found.libraries(program, &pointer, before, files)?;
@@ -115,7 +115,7 @@ impl Programs {
             self.leads("a link to a program", path, files);
         }
         for path in program.libraries.iter().flatten() {
-            match files.look(path) {
+            match files.stat(path) {
                 Ok(Some(_)) => self.leads("a link to what code may be mapped from", path, files),
                 _ => self.missing("from which code may be mapped once it is there", path, files),
             }
@@ -176,14 +176,14 @@ impl Programs {
         pointer: &str,
         place: &Place,
         files: &dyn Files,
-    ) -> Result<Option<Look>, PlanError> {
+    ) -> Result<Option<FileInfo>, PlanError> {
         let path = program.place.path();
         let (key, wanted) = match program.place {
             ProgramPlace::Path(_) => ("path", FileKind::Regular),
             ProgramPlace::Beneath(_) => ("beneath", FileKind::Directory),
         };
         let pointer = format!("{pointer}/{key}");
-        match seen(files.look(path), path, &pointer)? {
+        match seen(files.stat(path), path, &pointer)? {
             Some(look) if look.kind == wanted => Ok(Some(look)),
             Some(look) if look.kind == FileKind::Directory => Err(PlanError::at(
                 pointer,
@@ -235,7 +235,7 @@ impl Programs {
         &mut self,
         program: &Program,
         path: &Path,
-        look: Look,
+        look: FileInfo,
         pointer: &str,
         files: &dyn Files,
     ) -> Result<(), PlanError> {
@@ -322,7 +322,7 @@ impl Programs {
             );
             return Err(PlanError::at(pointer, text));
         }
-        let Some(look) = seen(files.look(&next), &next, pointer)? else {
+        let Some(look) = seen(files.stat(&next), &next, pointer)? else {
             let text = format!(
                 "the {word} of `{}`, `{}`, is not there; put it into the image",
                 path.display(),
@@ -337,10 +337,16 @@ impl Programs {
 
     /// A directory of programs. Its files are not read one by one; the loaders
     /// that distributions ship are told apart by their inodes.
-    fn beneath(&mut self, look: Look, pointer: &str, files: &dyn Files, arch: Arch) -> Result<(), PlanError> {
+    fn beneath(
+        &mut self,
+        look: FileInfo,
+        pointer: &str,
+        files: &dyn Files,
+        arch: Arch,
+    ) -> Result<(), PlanError> {
         self.dynamic = true;
         for loader in elf::standard_loaders(arch) {
-            match seen(files.look(loader), loader, pointer)? {
+            match seen(files.stat(loader), loader, pointer)? {
                 Some(there) => self.derive(loader.to_owned(), Role::Loader, there, pointer),
                 None => self.missing("what the next start would take for a loader", loader, files),
             }
@@ -349,7 +355,7 @@ impl Programs {
         Ok(())
     }
 
-    fn derive(&mut self, path: PathBuf, role: Role, look: Look, pointer: &str) {
+    fn derive(&mut self, path: PathBuf, role: Role, look: FileInfo, pointer: &str) {
         let entry = Derived { path, role, because: pointer.to_owned() };
         // Those of one entry stand together, at the end.
         if !self.derived.iter().rev().take_while(|one| one.because == pointer).any(|one| *one == entry) {
@@ -430,10 +436,10 @@ impl Known {
 
 /// A look whose failure is an error at `pointer`.
 pub(super) fn seen(
-    look: io::Result<Option<Look>>,
+    look: io::Result<Option<FileInfo>>,
     path: &Path,
     pointer: &str,
-) -> Result<Option<Look>, PlanError> {
+) -> Result<Option<FileInfo>, PlanError> {
     look.map_err(|error| {
         PlanError::at(pointer, format!("cannot look at `{}`: {}", path.display(), why(&error)))
     })

@@ -80,7 +80,7 @@ fn rules(keys: &str) -> Rulebook {
 }
 
 fn id(path: &str) -> FileId {
-    image().look(Path::new(path)).expect("no loop").unwrap_or_else(|| panic!("{path} is not there")).id
+    image().stat(Path::new(path)).expect("no loop").unwrap_or_else(|| panic!("{path} is not there")).id
 }
 
 fn refused<T: std::fmt::Debug>(answer: Result<T, Box<Refusal>>) -> Refusal {

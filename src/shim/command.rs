@@ -108,7 +108,7 @@ fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
         Err(CommandError { errno, text, file: Some(file.to_owned()), unknown: false })
     };
     let cannot = |why: &str| wrong(Errno::EACCES, why);
-    let look = match files.look(file) {
+    let look = match files.stat(file) {
         Ok(Some(look)) => look,
         Ok(None) => {
             return Err(CommandError::not_found(format!("{name}: not found; name a program that is there")));
@@ -125,7 +125,7 @@ fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
     if look.mode & 0o111 == 0 {
         return cannot("has no execute bit; chmod +x it");
     }
-    let needs = |role: &str, path: &Path| match files.look(path) {
+    let needs = |role: &str, path: &Path| match files.stat(path) {
         Ok(Some(_)) => Ok(()),
         _ => wrong(
             Errno::ENOENT,

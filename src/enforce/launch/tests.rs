@@ -23,7 +23,7 @@ fn a_rule_is_for_what_was_planned_and_nothing_that_took_its_place() {
     std::fs::write(folder.join("data/file"), "").expect("a file");
     let folder = folder.canonicalize().expect("it is there");
     let path = folder.join("data/file");
-    let look = Live.look(&path).expect("stat").expect("is there");
+    let look = Live.stat(&path).expect("stat").expect("is there");
     let rights = AccessFs::WriteFile.into();
     let rule = PathRule { path, id: look.id, rights, because: Vec::new(), walked: false };
     let opened = || open_as_planned(&rule).map(|file| file.is_some());
