@@ -26,7 +26,7 @@ pub fn sealed_memfd(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
 
 /// What is known of a file without asking whoever serves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Known {
+pub struct CachedStat {
     /// st_dev.
     pub device: u64,
     /// st_ino.
@@ -46,7 +46,7 @@ pub struct Known {
 ///
 /// # Errors
 /// Every errno of statx(2); EINVAL for a path that holds a NUL.
-pub fn known(path: &str) -> Result<Known, Errno> {
+pub fn stat_cached(path: &str) -> Result<CachedStat, Errno> {
     /// struct statx (linux/stat.h), as far as the ids of the device.
     #[repr(C)]
     #[derive(Default)]
@@ -81,11 +81,11 @@ pub fn known(path: &str) -> Result<Known, Errno> {
     });
     match answer {
         Ok(_) => {}
-        Err(Errno::ENOSYS | Errno::EPERM) => return known_to_stat(path),
+        Err(Errno::ENOSYS | Errno::EPERM) => return stat_without_statx(path),
         Err(errno) => return Err(errno),
     }
     let [major, minor] = found.device;
-    Ok(Known {
+    Ok(CachedStat {
         device: libc::makedev(major, minor),
         inode: found.inode,
         mode: found.mode.into(),
@@ -96,9 +96,9 @@ pub fn known(path: &str) -> Result<Known, Errno> {
 }
 
 /// The same where a filter of an older runtime does not know statx(2).
-fn known_to_stat(path: &str) -> Result<Known, Errno> {
+fn stat_without_statx(path: &str) -> Result<CachedStat, Errno> {
     let stat = nix::sys::stat::stat(path)?;
-    Ok(Known {
+    Ok(CachedStat {
         device: stat.st_dev,
         inode: stat.st_ino,
         mode: stat.st_mode,
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_is_known_is_what_stat_says() {
-        let known = super::known("/proc/self/exe").expect("statx");
+        let known = super::stat_cached("/proc/self/exe").expect("statx");
         let stat = std::fs::metadata("/proc/self/exe").expect("stat");
         assert_eq!((known.device, known.inode), (stat.dev(), stat.ino()));
         assert_eq!(
@@ -157,6 +157,6 @@ mod tests {
             (stat.mode(), stat.nlink(), stat.size())
         );
         assert_eq!(known.changed, (stat.ctime(), stat.ctime_nsec() as u32));
-        assert_eq!(super::known_to_stat("/proc/self/exe"), Ok(known));
+        assert_eq!(super::stat_without_statx("/proc/self/exe"), Ok(known));
     }
 }

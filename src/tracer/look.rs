@@ -22,7 +22,7 @@ pub fn at(pid: i32, caller: &Caller, identity: &Identity, rules: &Rulebook) -> R
     let caller = after_exec(pid, caller);
     let link = format!("/proc/{pid}/exe");
     let (known, canonical) = identity.look_as_caller(&caller, || {
-        Ok((sys::files::known(&link)?, std::fs::read_link(&link).map_err(errno)?))
+        Ok((sys::files::stat_cached(&link)?, std::fs::read_link(&link).map_err(errno)?))
     })?;
     let pointer = sys::ptrace::stack_pointer(pid)?;
     let fresh = stack(pointer, &caller, identity, rules)?;
