@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::build::{profile_file, put};
-use super::{Answer, Format, Said};
+use super::{Format, Output, VerbResult};
 use crate::learn::amend::Amendment;
 use crate::visible;
 
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
 /// So many lines tell a person what was left out.
 const MOST_LEFT_OUT: usize = 100;
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let document = profile_file(&arguments.profile)?;
     let same = |path: &PathBuf| path.canonicalize().ok();
     if same(&arguments.output).is_some_and(|path| Some(path) == same(&arguments.profile)) {
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
             "left_out": found.left_out,
             "notes": found.notes,
         });
-        return Said::yes(answer.to_string());
+        return Output::success(answer.to_string());
     }
     let mut text = String::new();
     let mut line = |line: String| {
@@ -90,5 +90,5 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     for note in &found.notes {
         line(format!("note: {note}"));
     }
-    Said::yes(text)
+    Output::success(text)
 }

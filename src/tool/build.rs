@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::{Answer, Format, Said};
+use super::{Format, Output, VerbResult};
 use crate::enforce::source::{self, beside};
 use crate::learn::{self, Decided, Observations, Wanted, evidence, journal};
 use crate::profile;
@@ -53,12 +53,12 @@ pub(super) struct Making {
     pub format: Format,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     build(&arguments.journals, &arguments.output, &arguments.making)
 }
 
 /// Makes a profile of what these inputs hold.
-pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> Answer {
+pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> VerbResult {
     let mut gathered = Gathered::default();
     for path in journals {
         gathered.take(path, arguments.accept_unclean)?;
@@ -114,7 +114,7 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         Format::Text => report.text(output, &beside),
         Format::Json => report.json().to_string(),
     };
-    Ok(Said { text, code: 0 })
+    Ok(Output { text, code: 0 })
 }
 
 /// What the inputs hold.

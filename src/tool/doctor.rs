@@ -1,7 +1,7 @@
 //! `remit doctor`: what can be enforced here, and how to get more.
 
 use super::self_test::{self, Step};
-use super::{Answer, Format, Said};
+use super::{Format, Output, VerbResult};
 use crate::doctor::Verdict;
 use crate::enforce::examine;
 
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     step: Vec<std::path::PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     if let [step, folder] = &arguments.step[..] {
         return Step::named(step)?.run(folder);
     }
@@ -48,5 +48,5 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
             document.to_string()
         }
     };
-    Ok(Said { text, code })
+    Ok(Output { text, code })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Answer, Said, complain};
+use super::{Output, VerbResult, print_error};
 use crate::event::stream::{Lines, Origin, Provenance};
 use crate::visible;
 
@@ -35,7 +35,7 @@ struct Head {
     event: String,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let stdin = [PathBuf::from("-")];
     let files = if arguments.files.is_empty() { &stdin[..] } else { &arguments.files };
     let mut code = 0;
@@ -48,11 +48,11 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
         };
         let left_out = filter(input, &arguments.nonce, &mut io::stdout().lock()).map_err(failed)?;
         for line in left_out {
-            complain(&format!("{name}: {line}"));
+            print_error(&format!("{name}: {line}"));
             code = 1;
         }
     }
-    Ok(Said { text: String::new(), code })
+    Ok(Output { text: String::new(), code })
 }
 
 /// Writes the events that are remit's, and says what was left out.

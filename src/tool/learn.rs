@@ -12,7 +12,7 @@ use serde_json::json;
 use super::build::{self, Making, profile_file};
 use super::session::{Ended, Session, Until};
 use super::shim::Shim;
-use super::{Answer, Format, Said};
+use super::{Format, Output, VerbResult};
 
 /// The arguments of `remit learn`.
 #[derive(clap::Args)]
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     // All that can be wrong without a run is said before it.
     let output = output(arguments)?;
     for profile in [&arguments.making.base, &arguments.making.overlay].into_iter().flatten() {
@@ -108,7 +108,7 @@ fn output(arguments: &Arguments) -> Result<PathBuf, String> {
     }
 }
 
-fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Said {
+fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Output {
     let journals: Vec<String> = new.iter().map(|path| path.display().to_string()).collect();
     let text = match arguments.making.format {
         Format::Json => json!({ "fault": fault, "journals": journals }).to_string(),
@@ -118,7 +118,7 @@ fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Said {
             journals.join(", ")
         ),
     };
-    Said { text, code: 1 }
+    Output { text, code: 1 }
 }
 
 fn no_journal(ended: &Ended, directory: &Path) -> String {
@@ -178,7 +178,7 @@ impl Drop for Journals {
         if !self.keep
             && let Err(error) = fs::remove_dir_all(&self.directory)
         {
-            super::complain(&format!("learn: {} is left behind: {error}", self.directory.display()));
+            super::print_error(&format!("learn: {} is left behind: {error}", self.directory.display()));
         }
     }
 }

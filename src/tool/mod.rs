@@ -93,17 +93,17 @@ enum Format {
 }
 
 /// An answer, or why there is none.
-type Answer = Result<Said, String>;
+type VerbResult = Result<Output, String>;
 
 /// What a verb prints, and its exit code: 0 when the answer is yes.
-struct Said {
+struct Output {
     text: String,
     code: u8,
 }
 
-impl Said {
-    fn yes(text: impl Into<String>) -> Answer {
-        Ok(Said { text: text.into(), code: 0 })
+impl Output {
+    fn success(text: impl Into<String>) -> VerbResult {
+        Ok(Output { text: text.into(), code: 0 })
     }
 }
 
@@ -131,35 +131,35 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Learn(arguments) => learn::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
-        Verb::Schema => Said::yes(schema()),
+        Verb::Schema => Output::success(schema()),
     };
     match answer {
-        Ok(said) => print(&said),
+        Ok(output) => print(&output),
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             2
         }
     }
 }
 
 /// Says on stderr what is wrong, in one line.
-fn complain(what: &str) {
+fn print_error(what: &str) {
     eprintln!("remit: {}", visible::line(what));
 }
 
 /// Prints the whole answer; a reader that has seen enough is no error.
-fn print(said: &Said) -> u8 {
+fn print(output: &Output) -> u8 {
     let mut out = io::stdout().lock();
-    let newline = if said.text.is_empty() || said.text.ends_with('\n') { "" } else { "\n" };
+    let newline = if output.text.is_empty() || output.text.ends_with('\n') { "" } else { "\n" };
     match out
-        .write_all(visible::lines(&said.text).as_bytes())
+        .write_all(visible::lines(&output.text).as_bytes())
         .and_then(|()| out.write_all(newline.as_bytes()))
         .and_then(|()| out.flush())
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&format!("cannot write the answer: {error}"));
+            print_error(&format!("cannot write the answer: {error}"));
             2
         }
-        _ => said.code,
+        _ => output.code,
     }
 }

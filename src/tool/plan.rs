@@ -4,7 +4,7 @@ use caps::{Capability, CapsHashSet};
 use clap::ValueEnum;
 
 use super::source::{self, Source};
-use super::{Answer, Format, Said};
+use super::{Format, Output, VerbResult};
 use crate::enforce::probe;
 use crate::image::live::LiveFor;
 use crate::kernel::{Arch, Kernel, Release};
@@ -45,7 +45,7 @@ enum Modes {
     Audit,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let kernel = kernel(arguments)?;
     let files = LiveFor(kernel.arch);
     let command = source::command(arguments.command.as_deref().unwrap_or("/bin/sh"))?;
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
         Format::Text => plan.to_string(),
         Format::Json => plan.to_json().map_err(|error| format!("{name}: {error}"))?,
     };
-    Ok(Said { text, code: u8::from(plan.refusal().is_some()) })
+    Ok(Output { text, code: u8::from(plan.refusal().is_some()) })
 }
 
 fn kernel(arguments: &Arguments) -> Result<Kernel, String> {

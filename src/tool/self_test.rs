@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::unistd::{Pid, getppid};
 use serde_json::{Value, json};
 
-use super::{Answer, Said};
+use super::{Output, VerbResult};
 use crate::shim;
 use crate::sys;
 
@@ -198,14 +198,14 @@ impl Step {
         }
     }
 
-    pub fn run(&self, folder: &Path) -> Answer {
+    pub fn run(&self, folder: &Path) -> VerbResult {
         match self {
             Step::Acts => {
                 let lines = ACTS.iter().map(|act| match (act.run)(folder) {
                     Ok(()) => "\n".to_owned(),
                     Err(why) => why + "\n",
                 });
-                Said::yes(lines.collect::<String>())
+                Output::success(lines.collect::<String>())
             }
             Step::Confine => {
                 let program = program()?;
@@ -214,7 +214,7 @@ impl Step {
                 let words = words.chain([profile, "--events".into(), events, "--".into(), program.into()]);
                 let words = words.chain(["doctor", "--step", "acts"].map(OsString::from));
                 let code = shim::main(words.chain([folder.into()]), std::env::vars_os());
-                Ok(Said { text: String::new(), code })
+                Ok(Output { text: String::new(), code })
             }
         }
     }
@@ -345,7 +345,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            super::complain(&format!("self-test: {} is left behind: {error}", self.0.display()));
+            super::print_error(&format!("self-test: {} is left behind: {error}", self.0.display()));
         }
     }
 }

@@ -188,7 +188,7 @@ impl Session {
             Side::Parent(pid) => Ok(pid),
             Side::Child => {
                 let errno = self.become_it(start, &program, &arguments, &environment);
-                super::complain(&format!("{}: {errno}", start.program.display()));
+                super::print_error(&format!("{}: {errno}", start.program.display()));
                 sys::process::exit_now(127)
             }
         }

@@ -26,7 +26,7 @@ use crate::sys;
 use crate::tool::session::{self, Ended, Session, Stop};
 use crate::tool::shim::Shim;
 use crate::tool::source::Named;
-use crate::tool::{Answer, Format, Said};
+use crate::tool::{Format, Output, VerbResult};
 
 /// What is taken away unless classes are named: runs for each call are many.
 const DEFAULT: [Class; 5] = [Class::Capabilities, Class::Files, Class::Network, Class::Edges, Class::Memory];
@@ -37,7 +37,7 @@ pub(super) fn run(
     named: &Named,
     shim: &Shim,
     command: &Path,
-) -> Answer {
+) -> VerbResult {
     let profile = drops::watched(&named.loaded.document.profile);
     let parts = drops::parts(&profile, if classes.is_empty() { &DEFAULT } else { classes });
     let test = Test {
@@ -66,7 +66,7 @@ pub(super) fn run(
                     }
                     Format::Json => json!({ "profile": profile.name, "fault": fault }).to_string(),
                 };
-                return Ok(Said { text, code: 1 });
+                return Ok(Output { text, code: 1 });
             }
             *full = Some(shown);
         }
@@ -93,7 +93,7 @@ pub(super) fn run(
         Format::Text => drops::text(name, &errors, &found, arguments.before.is_some()),
         Format::Json => drops::json(name, &errors, &found).to_string(),
     };
-    Ok(Said { text, code })
+    Ok(Output { text, code })
 }
 
 /// What all runs share.
@@ -232,7 +232,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            crate::tool::complain(&format!("verify: {} is left behind: {error}", self.0.display()));
+            crate::tool::print_error(&format!("verify: {} is left behind: {error}", self.0.display()));
         }
     }
 }
@@ -246,7 +246,7 @@ fn may_change(profile: &Profile, directory: &Path) -> bool {
     })
 }
 
-/// Said on a terminal only.
+/// Output on a terminal only.
 struct Progress {
     done: usize,
     runs: usize,
@@ -256,7 +256,7 @@ impl Progress {
     fn next(&mut self, what: &str) {
         self.done += 1;
         if std::io::stderr().is_terminal() {
-            crate::tool::complain(&format!("run {} of {}: {what}", self.done, self.runs));
+            crate::tool::print_error(&format!("run {} of {}: {what}", self.done, self.runs));
         }
     }
 }

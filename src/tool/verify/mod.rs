@@ -16,7 +16,7 @@ use self::drops::Class;
 use super::session::{Ended, Session, Until};
 use super::shim::Shim;
 use super::source::{self, Named};
-use super::{Answer, Format, Said};
+use super::{Format, Output, VerbResult};
 use crate::image::live::Live;
 
 /// The arguments of `remit verify`.
@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let word = arguments.command[0].to_string_lossy();
     let command = source::command(&word)?;
     let named = source::named(&arguments.profile, &command, &Live)?;
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     }
 }
 
-fn audit(arguments: &Arguments, named: &Named, shim: &Shim) -> Answer {
+fn audit(arguments: &Arguments, named: &Named, shim: &Shim) -> VerbResult {
     let session = Session::begin()?;
     before(&session, arguments)?;
     let options = ["--mode".into(), "audit".into(), "--profile".into(), named.word()];
@@ -90,7 +90,7 @@ fn audit(arguments: &Arguments, named: &Named, shim: &Shim) -> Answer {
         document["digest"] = json!(named.loaded.document.digest);
         document["fault"] = json!(fault);
         document["exit"] = json!(ended.how.code());
-        return Ok(Said { text: document.to_string(), code });
+        return Ok(Output { text: document.to_string(), code });
     }
     let mut text = format!("{} ({name}) in audit: ", arguments.profile);
     text += &report.text();
@@ -106,7 +106,7 @@ fn audit(arguments: &Arguments, named: &Named, shim: &Shim) -> Answer {
             path.display()
         );
     }
-    Ok(Said { text, code })
+    Ok(Output { text, code })
 }
 
 /// What brings the state back.
