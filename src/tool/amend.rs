@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// with which the log begins
     #[arg(long, value_name = "NONCE")]
     nonce: Vec<String>,
-    /// How to print the difference
+    /// ExitStatus to print the difference
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     making: Making,
 }
 
-/// How a profile is made of journals.
+/// ExitStatus a profile is made of journals.
 #[derive(clap::Args)]
 pub(super) struct Making {
     /// A profile to continue: what it grants stays, its settings hold, and what was removed from
@@ -48,7 +48,7 @@ pub(super) struct Making {
     /// The profile's name; by default that of the runs
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// How to print the report
+    /// ExitStatus to print the report
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

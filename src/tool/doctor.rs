@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// Let a throw-away child try what the layers refuse, first free and then confined
     #[arg(long)]
     self_test: bool,
-    /// How to print it
+    /// ExitStatus to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// A process of the self-test, which starts itself.

@@ -10,7 +10,7 @@ use nix::unistd::AccessFlags;
 use serde_json::json;
 
 use super::build::{self, Making, profile_file};
-use super::session::{Ended, Session, Until};
+use super::session::{RunEnd, Session, Until};
 use super::shim::Shim;
 use super::{Format, Output, VerbResult};
 
@@ -121,7 +121,7 @@ fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Output {
     Output { text, code: 1 }
 }
 
-fn no_journal(ended: &Ended, directory: &Path) -> String {
+fn no_journal(ended: &RunEnd, directory: &Path) -> String {
     match ended.how.code() {
         125..=127 => format!("the run did not start: remit-init ended {}, and says above why", ended.how),
         _ => format!(

@@ -83,7 +83,7 @@ enum Verb {
     Schema,
 }
 
-/// How an answer is printed.
+/// ExitStatus an answer is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// The mode, in the place of the profile's
     #[arg(long, value_enum)]
     mode: Option<Modes>,
-    /// How to print it
+    /// ExitStatus to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// COMMAND, which `baseline` and `strict` are made for: /bin/sh unless given

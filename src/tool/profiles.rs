@@ -8,7 +8,7 @@ use crate::profile::embedded;
 pub(super) struct Arguments {
     /// Print this one, as a start for one's own
     name: Option<String>,
-    /// How to print the list; a profile is JSON in any case
+    /// ExitStatus to print the list; a profile is JSON in any case
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }

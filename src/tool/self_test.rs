@@ -280,7 +280,7 @@ fn seen(tests: &[Test], events: &[Value]) -> Outcome {
     }
 }
 
-/// How each act went: nothing where it went through.
+/// ExitStatus each act went: nothing where it went through.
 type Went = Vec<Option<String>>;
 
 /// What one child says of the acts.

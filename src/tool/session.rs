@@ -17,11 +17,11 @@ use crate::sys;
 use crate::sys::process::{Change, Side};
 use crate::sys::signal::{self, Mask};
 
-/// How long a run that was told to end has before it is killed: longer than any init
+/// ExitStatus long a run that was told to end has before it is killed: longer than any init
 /// gives its own.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a run that says when it is ready has to say so: not every app listens.
+/// ExitStatus long a run that says when it is ready has to say so: not every app listens.
 const STARTUP: Duration = Duration::from_secs(5);
 
 /// What makes a run of something that does not end by itself.
@@ -40,37 +40,37 @@ pub(super) struct Until {
     pub ready: bool,
 }
 
-/// How a process ended.
+/// ExitStatus a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum ExitStatus {
     /// With this code.
     Code(i32),
     /// By this signal.
     Signal(i32),
 }
 
-impl How {
+impl ExitStatus {
     /// The exit code that a shell has for it.
     pub fn code(self) -> i32 {
         match self {
-            How::Code(code) => code,
-            How::Signal(signal) => 128 + signal,
+            ExitStatus::Code(code) => code,
+            ExitStatus::Signal(signal) => 128 + signal,
         }
     }
 }
 
-impl std::fmt::Display for How {
+impl std::fmt::Display for ExitStatus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            How::Code(code) => write!(f, "with exit code {code}"),
-            How::Signal(signal) => write!(f, "by signal {}", signal::name(*signal)),
+            ExitStatus::Code(code) => write!(f, "with exit code {code}"),
+            ExitStatus::Signal(signal) => write!(f, "by signal {}", signal::name(*signal)),
         }
     }
 }
 
 /// Why a run was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(super) enum StopReason {
     /// Its work was done.
     Work,
     /// Its time was over.
@@ -81,11 +81,11 @@ pub(super) enum Stop {
 
 /// What became of a run.
 #[derive(Clone, Debug)]
-pub(super) struct Ended {
-    pub how: How,
-    pub stop: Option<Stop>,
-    /// How its work ended.
-    pub work: Option<How>,
+pub(super) struct RunEnd {
+    pub how: ExitStatus,
+    pub stop: Option<StopReason>,
+    /// ExitStatus its work ended.
+    pub work: Option<ExitStatus>,
     /// It ended before its work was done.
     pub work_cut: bool,
     /// It did not end in time and was killed.
@@ -94,13 +94,13 @@ pub(super) struct Ended {
     pub said: Vec<u8>,
 }
 
-impl Ended {
+impl RunEnd {
     /// Why the run proves little; none where it ended as it should.
     pub fn fault(&self) -> Option<String> {
         if self.killed {
             return Some("it did not end when it was told to, and was killed".to_owned());
         }
-        if let Some(how) = self.work.filter(|how| *how != How::Code(0)) {
+        if let Some(how) = self.work.filter(|how| *how != ExitStatus::Code(0)) {
             return Some(format!("its work ended {how}"));
         }
         if self.work_cut && self.stop.is_none() {
@@ -108,7 +108,7 @@ impl Ended {
         }
         // Who is told to end may end by that very signal.
         let told = match self.stop {
-            Some(Stop::Signal(signal)) => Some(signal),
+            Some(StopReason::Signal(signal)) => Some(signal),
             Some(_) => Some(libc::SIGTERM),
             None => None,
         };
@@ -118,7 +118,7 @@ impl Ended {
 }
 
 /// Looks at the stops of a run that is traced.
-pub(super) trait Witness {
+pub(super) trait StopHandler {
     /// A thread stopped, and has to be let go on.
     fn stopped(&mut self, tid: i32, signal: i32, event: i32);
     /// Whether COMMAND has been executed.
@@ -136,7 +136,7 @@ pub(super) struct Session {
 }
 
 /// A program to start.
-pub(super) struct Start<'a> {
+pub(super) struct Spawn<'a> {
     pub program: &'a OsStr,
     /// All arguments, the name first.
     pub arguments: Vec<OsString>,
@@ -172,7 +172,7 @@ impl Session {
     ///
     /// # Errors
     /// A NUL byte, or fork(2) failed. That it cannot be executed shows as exit code 127.
-    pub fn start(&self, start: &Start<'_>) -> Result<i32, String> {
+    pub fn start(&self, start: &Spawn<'_>) -> Result<i32, String> {
         let text = |bytes: &OsStr| {
             CString::new(bytes.as_bytes()).map_err(|_| format!("{:?} holds a NUL byte", bytes))
         };
@@ -197,7 +197,7 @@ impl Session {
     /// The child's side; it returns only what failed.
     fn become_it(
         &self,
-        start: &Start<'_>,
+        start: &Spawn<'_>,
         program: &CString,
         arguments: &[CString],
         environment: &[CString],
@@ -230,14 +230,14 @@ impl Session {
         let pid = self.shell(script)?;
         let ended = self.wait(pid, None, &Until::default(), None)?;
         match ended.how {
-            How::Code(0) => Ok(()),
+            ExitStatus::Code(0) => Ok(()),
             how => Err(format!("{what} `{}` ended {how}", script.display())),
         }
     }
 
     fn shell(&self, script: &OsStr) -> Result<i32, String> {
         let arguments = ["sh".into(), "-c".into(), script.to_owned()];
-        self.start(&Start {
+        self.start(&Spawn {
             program: OsStr::new("/bin/sh"),
             arguments: arguments.into(),
             without: &[],
@@ -248,7 +248,7 @@ impl Session {
     }
 
     /// Waits for the end of a process that was started, and reads what it writes to `pipe`.
-    /// Once the app runs, which the first line there says or the witness, it does what `until`
+    /// Once the app runs, which the first line there says or the handler, it does what `until`
     /// says: before, who stands before the app could be ended in its place.
     ///
     /// # Errors
@@ -258,8 +258,8 @@ impl Session {
         pid: i32,
         pipe: Option<OwnedFd>,
         until: &Until,
-        mut witness: Option<&mut dyn Witness>,
-    ) -> Result<Ended, String> {
+        mut handler: Option<&mut dyn StopHandler>,
+    ) -> Result<RunEnd, String> {
         let mut run = Running { pid, ..Running::default() };
         let mut pipe = pipe.map(std::fs::File::from);
         loop {
@@ -270,8 +270,8 @@ impl Session {
                 pipe = None;
             }
             self.signals(&mut run)?;
-            run.children(&mut witness)?;
-            let runs = witness.as_ref().map_or(!run.said.is_empty(), |witness| witness.started());
+            run.children(&mut handler)?;
+            let runs = handler.as_ref().map_or(!run.said.is_empty(), |handler| handler.started());
             if runs && run.ended.is_none() && run.may_begin(until.ready) {
                 run.work = until.work.as_deref().map(|script| self.shell(script)).transpose()?;
                 if run.stop.is_none() {
@@ -283,15 +283,15 @@ impl Session {
             }
             if let Some(how) = run.ended {
                 run.end_work();
-                if let Some(witness) = &mut witness {
-                    witness.finish();
+                if let Some(handler) = &mut handler {
+                    handler.finish();
                 }
                 // Whoever wrote has ended; what is left there is read.
                 if let Some(open) = &mut pipe {
                     drain(open, &mut run.said)?;
                 }
                 let Running { stop, work_ended: work, work_cut, killed, said, .. } = run;
-                return Ok(Ended { how, stop, work, work_cut, killed, said });
+                return Ok(RunEnd { how, stop, work, work_cut, killed, said });
             }
         }
     }
@@ -316,7 +316,9 @@ impl Session {
                 libc::SIGCHLD | libc::SIGPIPE => {}
                 // The terminal's own are for all in its group, the run's init included.
                 libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU | libc::SIGCONT => {}
-                ends @ (libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) => run.tell(ends, Stop::Signal(ends)),
+                ends @ (libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) => {
+                    run.tell(ends, StopReason::Signal(ends))
+                }
                 other => run.send(other),
             }
         }
@@ -333,12 +335,12 @@ struct Running {
     /// When it begins at the latest.
     begins: Option<Instant>,
     work: Option<i32>,
-    work_ended: Option<How>,
+    work_ended: Option<ExitStatus>,
     work_cut: bool,
     until: Option<Instant>,
-    stop: Option<Stop>,
+    stop: Option<StopReason>,
     killed: bool,
-    ended: Option<How>,
+    ended: Option<ExitStatus>,
     said: Vec<u8>,
 }
 
@@ -363,7 +365,7 @@ impl Running {
     }
 
     /// Tells the run to end, and from then on waits for so long.
-    fn tell(&mut self, signal: i32, stop: Stop) {
+    fn tell(&mut self, signal: i32, stop: StopReason) {
         self.stop.get_or_insert(stop);
         self.until = Some(Instant::now() + PATIENCE);
         self.send(signal);
@@ -375,12 +377,12 @@ impl Running {
             self.until = None;
             self.send(libc::SIGKILL);
         } else {
-            self.tell(libc::SIGTERM, Stop::Span);
+            self.tell(libc::SIGTERM, StopReason::Span);
         }
     }
 
-    /// Buries whoever ended, and shows the witness who stopped.
-    fn children(&mut self, witness: &mut Option<&mut dyn Witness>) -> Result<(), String> {
+    /// Buries whoever ended, and shows the handler who stopped.
+    fn children(&mut self, handler: &mut Option<&mut dyn StopHandler>) -> Result<(), String> {
         loop {
             let (pid, change) = match sys::process::wait_any() {
                 Ok(Some(changed)) => changed,
@@ -388,17 +390,17 @@ impl Running {
                 Err(errno) => return Err(format!("wait: {errno}")),
             };
             let how = match change {
-                Change::Exited(code) => How::Code(code),
-                Change::Signalled(signal) => How::Signal(signal),
+                Change::Exited(code) => ExitStatus::Code(code),
+                Change::Signalled(signal) => ExitStatus::Signal(signal),
                 Change::Stopped(signal, event) => {
-                    if let Some(witness) = witness {
-                        witness.stopped(pid, signal, event);
+                    if let Some(handler) = handler {
+                        handler.stopped(pid, signal, event);
                     }
                     continue;
                 }
             };
-            if let Some(witness) = witness {
-                witness.gone(pid);
+            if let Some(handler) = handler {
+                handler.gone(pid);
             }
             if pid == self.pid {
                 self.ended = Some(how);
@@ -406,7 +408,7 @@ impl Running {
                 self.work = None;
                 self.work_ended = Some(how);
                 if self.ended.is_none() && self.stop.is_none() {
-                    self.tell(libc::SIGTERM, Stop::Work);
+                    self.tell(libc::SIGTERM, StopReason::Work);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::session::{self, Ended, Session, Start, Until};
+use super::session::{self, RunEnd, Session, Spawn, Until};
 
 /// What would change a run behind the tool's back.
 const OURS: [&str; 5] =
@@ -56,7 +56,7 @@ impl Shim {
         options: &[OsString],
         command: &[OsString],
         until: &Until,
-    ) -> Result<Ended, String> {
+    ) -> Result<RunEnd, String> {
         let (ours, theirs) = session::pipe()?;
         let events = format!("fd:{}", theirs.as_raw_fd());
         let mut arguments: Vec<OsString> = vec![self.0.clone().into()];
@@ -69,7 +69,7 @@ impl Shim {
     }
 
     fn start(&self, session: &Session, arguments: Vec<OsString>, keeps: &OwnedFd) -> Result<i32, String> {
-        session.start(&Start {
+        session.start(&Spawn {
             program: self.0.as_os_str(),
             arguments,
             without: &OURS,

@@ -48,7 +48,7 @@ struct Key {
     errno: String,
 }
 
-/// How often and when, and what would allow it.
+/// ExitStatus often and when, and what would allow it.
 #[derive(Debug, Default)]
 struct Denial {
     count: u64,

@@ -23,7 +23,7 @@ use crate::image::live::Live;
 use crate::plan::{Place, Plan, matches};
 use crate::profile::{self, FileEntry, Mode, Profile, Rights, capability_word};
 use crate::sys;
-use crate::tool::session::{self, Ended, Session, Stop};
+use crate::tool::session::{self, RunEnd, Session, StopReason};
 use crate::tool::shim::Shim;
 use crate::tool::source::Named;
 use crate::tool::{Format, Output, VerbResult};
@@ -114,7 +114,7 @@ impl Test<'_> {
             Some(shown) => shown,
             None => return Ok(None),
         };
-        if let Some(Stop::Signal(signal)) = ended.stop {
+        if let Some(StopReason::Signal(signal)) = ended.stop {
             let name = sys::signal::name(signal);
             return Err(format!("--drop-test: ended by {name}, before all was tried"));
         }
@@ -122,7 +122,7 @@ impl Test<'_> {
     }
 
     /// By the shim, whose events tell what was refused.
-    fn supervised(&self, profile: &Profile) -> Result<Option<(Ended, Failed)>, String> {
+    fn supervised(&self, profile: &Profile) -> Result<Option<(RunEnd, Failed)>, String> {
         let text = profile::write(profile);
         let document = profile::read(text.as_bytes()).map_err(|error| error.to_string())?;
         let file = self.folder.0.join("profile.json");
@@ -136,7 +136,7 @@ impl Test<'_> {
     }
 
     /// With the capabilities of the profile and nothing else that holds it.
-    fn traced(&self, profile: &Profile) -> Result<Option<(Ended, Failed)>, String> {
+    fn traced(&self, profile: &Profile) -> Result<Option<(RunEnd, Failed)>, String> {
         let kernel = probe::kernel()?;
         let name = &self.named.name;
         let plan = Plan::new(profile, &kernel, &self.place()?, &Live, Mode::Enforce)

@@ -15,7 +15,7 @@ use crate::sys::process::{Change, wait_any};
 use crate::sys::ptrace::{self, AtCall};
 use crate::sys::signal;
 use crate::syscalls;
-use crate::tool::session::Witness;
+use crate::tool::session::StopHandler;
 
 /// What a seized thread stops for.
 const OPTIONS: u64 =
@@ -135,7 +135,7 @@ fn go_on(tid: i32, signal: i32) {
     ptrace::go_on(tid, signal).unwrap_or_default();
 }
 
-impl Witness for Failures {
+impl StopHandler for Failures {
     fn stopped(&mut self, tid: i32, signal: i32, event: i32) {
         match event {
             ptrace::EVENT_FILTERED => {

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use self::denials::Denials;
 use self::drops::Class;
-use super::session::{Ended, Session, Until};
+use super::session::{RunEnd, Session, Until};
 use super::shim::Shim;
 use super::source::{self, Named};
 use super::{Format, Output, VerbResult};
@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     /// The shim; by default remit-init beside remit, or in PATH
     #[arg(long, value_name = "FILE")]
     shim: Option<PathBuf>,
-    /// How to print it
+    /// ExitStatus to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// What to run
@@ -115,7 +115,7 @@ fn before(session: &Session, arguments: &Arguments) -> Result<(), String> {
 }
 
 /// The shim has said why on stderr.
-fn not_started(ended: &Ended) -> String {
+fn not_started(ended: &RunEnd) -> String {
     format!("the run did not start: remit-init ended {}, and says above why", ended.how)
 }
 
