@@ -25,7 +25,7 @@ use crate::init::tracees::Tracees;
 use crate::journal::Journal;
 use crate::procfs::processes;
 use crate::sys::memory;
-use crate::sys::process::{self, Change};
+use crate::sys::process::{self, StateChange};
 use crate::sys::signal::{self, Mask, Received};
 use crate::sys::threads;
 
@@ -410,8 +410,8 @@ impl Loop {
             };
             match changed {
                 // A traced one is stopped for its tracer.
-                Ok(Some((pid, Change::Stopped(signal, 0)))) => self.step(&Input::Stopped(pid, signal)),
-                Ok(Some((_, Change::Stopped(..)))) => {}
+                Ok(Some((pid, StateChange::Stopped(signal, 0)))) => self.step(&Input::Stopped(pid, signal)),
+                Ok(Some((_, StateChange::Stopped(..)))) => {}
                 Ok(Some((pid, change))) => {
                     self.report_exit(pid, change);
                     self.step(&Input::Reaped(pid, change));
@@ -471,11 +471,11 @@ impl Loop {
         }
     }
 
-    fn report_exit(&mut self, pid: i32, change: Change) {
+    fn report_exit(&mut self, pid: i32, change: StateChange) {
         let status = match change {
-            Change::Signalled(signal) => Status::Signal(SignalName(signal)),
-            Change::Exited(code) => Status::Code(code),
-            Change::Stopped(..) => return,
+            StateChange::Signalled(signal) => Status::Signal(SignalName(signal)),
+            StateChange::Exited(code) => Status::Code(code),
+            StateChange::Stopped(..) => return,
         };
         self.options.dialect.log(InitEvent::Reaped(pid, change));
         if pid == self.child.pid {
@@ -537,17 +537,17 @@ impl Loop {
 
 /// The next of our own children that has ended or was stopped. The check, which may have
 /// seized it, is told of an end before it is buried, and of a stop for its tracer.
-fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, Change)>, Errno> {
+fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, StateChange)>, Errno> {
     while let Some((pid, ended)) = process::peek_waitable()? {
         let change = if ended {
             tracees.ended(pid);
             process::reap(pid).map(|change| (pid, change))
         } else {
             let stop = process::next_stop().ok().flatten();
-            stop.map(|(pid, signal, event)| (pid, Change::Stopped(signal, event)))
+            stop.map(|(pid, signal, event)| (pid, StateChange::Stopped(signal, event)))
         };
         match change {
-            Some((pid, Change::Stopped(signal, event)))
+            Some((pid, StateChange::Stopped(signal, event)))
                 if event != 0 || processes::tracer(Tid::from_raw(pid)).is_some() =>
             {
                 tracees.stopped(pid, signal, event);

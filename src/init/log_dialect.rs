@@ -9,7 +9,7 @@ use tracing::Level;
 
 use crate::event::log;
 use crate::sys::signal;
-use crate::sys::{self, process::Change};
+use crate::sys::{self, process::StateChange};
 
 /// In whose words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +58,9 @@ pub enum InitEvent<'a> {
     /// The init stops, as its app has.
     Suspending,
     /// A child was reaped.
-    Reaped(i32, Change),
+    Reaped(i32, StateChange),
     /// It was the app.
-    AppEnded(Change),
+    AppEnded(StateChange),
     /// `-w`: an orphan was.
     Orphan(i32),
     /// No child is left, or none has ended.
@@ -152,7 +152,7 @@ impl fmt::Display for Words<'_> {
             InitEvent::AppGone => f.write_str("the app had ended when the signal came"),
             InitEvent::Suspending => f.write_str("stopped along with the app"),
             InitEvent::Reaped(pid, change) => write!(f, "reaped {pid} code={}", code(change)),
-            InitEvent::AppEnded(Change::Signalled(by)) => write!(f, "the app was ended by {}", name(by)),
+            InitEvent::AppEnded(StateChange::Signalled(by)) => write!(f, "the app was ended by {}", name(by)),
             InitEvent::AppEnded(change) => write!(f, "the app ended code={}", code(change)),
             InitEvent::Orphan(pid) => write!(f, "an orphan was reaped pid={pid}"),
             InitEvent::NothingToReap { alone: true } => f.write_str("no child is left"),
@@ -164,11 +164,11 @@ impl fmt::Display for Words<'_> {
 }
 
 /// 128+n for a signal.
-fn code(change: Change) -> i32 {
+fn code(change: StateChange) -> i32 {
     match change {
-        Change::Exited(code) => code,
-        Change::Signalled(signal) => 128 + signal,
-        Change::Stopped(..) => 128,
+        StateChange::Exited(code) => code,
+        StateChange::Signalled(signal) => 128 + signal,
+        StateChange::Stopped(..) => 128,
     }
 }
 
@@ -197,7 +197,7 @@ fn tini(event: InitEvent<'_>) -> Option<String> {
         InitEvent::Received(number) => format!("Passing signal: '{}'", named(number)),
         InitEvent::AppGone => "Child was dead when forwarding signal".to_owned(),
         InitEvent::Reaped(pid, _) => format!("Reaped child with pid: '{pid}'"),
-        InitEvent::AppEnded(Change::Signalled(by)) => {
+        InitEvent::AppEnded(StateChange::Signalled(by)) => {
             format!("Main child exited with signal (with signal '{}')", named(by))
         }
         InitEvent::AppEnded(change) => format!("Main child exited normally (with status '{}')", code(change)),
@@ -245,7 +245,7 @@ fn dumb_init(event: InitEvent<'_>) -> Option<String> {
         InitEvent::Forwarded(number) => format!("Forwarded signal {number} to children."),
         InitEvent::Dropped(_) => "Not forwarding signal 0 to children (ignored).".to_owned(),
         InitEvent::Suspending => "Suspending self due to TTY signal.".to_owned(),
-        InitEvent::Reaped(pid, Change::Signalled(by)) => {
+        InitEvent::Reaped(pid, StateChange::Signalled(by)) => {
             format!("A child with PID {pid} was terminated by signal {by}.")
         }
         InitEvent::Reaped(pid, change) => {
@@ -276,12 +276,12 @@ mod tests {
             ),
             (InitEvent::Received(15), "Passing signal: 'Terminated'", "Received signal 15."),
             (
-                InitEvent::Reaped(7, Change::Signalled(9)),
+                InitEvent::Reaped(7, StateChange::Signalled(9)),
                 "Reaped child with pid: '7'",
                 "A child with PID 7 was terminated by signal 9.",
             ),
             (
-                InitEvent::Reaped(7, Change::Exited(3)),
+                InitEvent::Reaped(7, StateChange::Exited(3)),
                 "Reaped child with pid: '7'",
                 "A child with PID 7 exited with exit status 3.",
             ),

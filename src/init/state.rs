@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use crate::enforce::launch::Terminal;
-use crate::sys::process::Change;
+use crate::sys::process::StateChange;
 use crate::sys::signal::Received;
 
 /// How the init behaves, as it was asked to.
@@ -46,7 +46,7 @@ pub enum Input {
     /// A signal came for PID 1; SIGCHLD is not among these.
     Signal(Received),
     /// A child ended and was reaped.
-    Reaped(i32, Change),
+    Reaped(i32, StateChange),
     /// A child was stopped by this signal.
     Stopped(i32, i32),
     /// All that ended has been reaped, and others are left.
@@ -302,7 +302,7 @@ impl State {
         }
     }
 
-    fn reaped(&mut self, pid: i32, change: Change) -> Vec<Action> {
+    fn reaped(&mut self, pid: i32, change: StateChange) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.app_runs() {
             if pid == self.app {
@@ -337,11 +337,11 @@ impl State {
     }
 
     /// The app's own code, or 128+n for a signal; remapped ones become 0.
-    fn exit_code(&self, change: Change) -> u8 {
+    fn exit_code(&self, change: StateChange) -> u8 {
         let code = match change {
-            Change::Exited(code) => code as u8,
-            Change::Signalled(signal) => 128 + signal as u8,
-            Change::Stopped(..) => 128,
+            StateChange::Exited(code) => code as u8,
+            StateChange::Signalled(signal) => 128 + signal as u8,
+            StateChange::Stopped(..) => 128,
         };
         if self.rules.remap.contains(&code) { 0 } else { code }
     }

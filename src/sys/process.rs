@@ -53,7 +53,7 @@ pub fn exit_now(code: i32) -> ! {
 
 /// How a child ended or changed, as wait4(2) tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum StateChange {
     /// It called exit.
     Exited(i32),
     /// A signal killed it.
@@ -68,11 +68,11 @@ pub enum Change {
 ///
 /// # Errors
 /// ECHILD when there is no child at all.
-pub fn wait_any() -> Result<Option<(i32, Change)>, Errno> {
+pub fn wait_any() -> Result<Option<(i32, StateChange)>, Errno> {
     wait(-1, 0)
 }
 
-fn wait(whom: i32, besides: i32) -> Result<Option<(i32, Change)>, Errno> {
+fn wait(whom: i32, besides: i32) -> Result<Option<(i32, StateChange)>, Errno> {
     let mut status = 0;
     let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL | besides;
     // SAFETY: the pointer is to a live int.
@@ -81,11 +81,11 @@ fn wait(whom: i32, besides: i32) -> Result<Option<(i32, Change)>, Errno> {
         return Ok(None);
     }
     let change = if libc::WIFEXITED(status) {
-        Change::Exited(libc::WEXITSTATUS(status))
+        StateChange::Exited(libc::WEXITSTATUS(status))
     } else if libc::WIFSIGNALED(status) {
-        Change::Signalled(libc::WTERMSIG(status))
+        StateChange::Signalled(libc::WTERMSIG(status))
     } else {
-        Change::Stopped(libc::WSTOPSIG(status), status >> 16)
+        StateChange::Stopped(libc::WSTOPSIG(status), status >> 16)
     };
     Ok(Some((pid as i32, change)))
 }
@@ -138,7 +138,7 @@ pub fn next_stop() -> Result<Option<(i32, i32, i32)>, Errno> {
 
 /// Buries one of whom [`peek_waitable`] tells that it has ended; none where another thread has, or
 /// where it is nobody of this thread's.
-pub fn reap(pid: i32) -> Option<Change> {
+pub fn reap(pid: i32) -> Option<StateChange> {
     wait(pid, libc::__WNOTHREAD).ok().flatten().map(|(_, change)| change)
 }
 

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::profile;
 use crate::sys;
-use crate::sys::process::{Change, Side};
+use crate::sys::process::{Side, StateChange};
 use crate::sys::signal::{self, Mask};
 
 /// ExitStatus long a run that was told to end has before it is killed: longer than any init
@@ -390,9 +390,9 @@ impl Running {
                 Err(errno) => return Err(format!("wait: {errno}")),
             };
             let how = match change {
-                Change::Exited(code) => ExitStatus::Code(code),
-                Change::Signalled(signal) => ExitStatus::Signal(signal),
-                Change::Stopped(signal, event) => {
+                StateChange::Exited(code) => ExitStatus::Code(code),
+                StateChange::Signalled(signal) => ExitStatus::Signal(signal),
+                StateChange::Stopped(signal, event) => {
                     if let Some(handler) = handler {
                         handler.stopped(pid, signal, event);
                     }

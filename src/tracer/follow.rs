@@ -14,7 +14,7 @@ use super::{Tracer, gone_or};
 use crate::ids::{Pid, Tid};
 use crate::notify::listener;
 use crate::procfs::processes;
-use crate::sys::process::{self, Change};
+use crate::sys::process::{self, StateChange};
 use crate::sys::ptrace;
 
 impl Tracer {
@@ -74,11 +74,11 @@ impl Tracer {
         let change = process::reap(tid);
         self.serve();
         match change {
-            Some(Change::Stopped(signal, event)) => self.stopped(tid, signal, event),
-            Some(Change::Exited(_) | Change::Signalled(_)) => self.ended(tid),
+            Some(StateChange::Stopped(signal, event)) => self.stopped(tid, signal, event),
+            Some(StateChange::Exited(_) | StateChange::Signalled(_)) => self.ended(tid),
             None => {}
         }
-        matches!(change, Some(Change::Exited(_) | Change::Signalled(_)))
+        matches!(change, Some(StateChange::Exited(_) | StateChange::Signalled(_)))
     }
 
     /// A stop that the first thread took, of one that was traced then.

@@ -50,11 +50,11 @@ fn every_signal_is_forwarded_but_the_terminal_stops() {
 #[test]
 fn the_app_ends_and_the_rest_has_the_grace() {
     let mut state = started();
-    assert_eq!(state.step(&Input::Reaped(9, Change::Exited(1))), [], "an orphan changes nothing");
+    assert_eq!(state.step(&Input::Reaped(9, StateChange::Exited(1))), [], "an orphan changes nothing");
     assert_eq!(state.step(&Input::Others), []);
-    assert_eq!(state.step(&Input::Reaped(APP, Change::Exited(3))), [Action::TerminateSession]);
+    assert_eq!(state.step(&Input::Reaped(APP, StateChange::Exited(3))), [Action::TerminateSession]);
     assert_eq!(state.step(&Input::Others), [Action::TerminateAll, Action::Wait(USUAL_GRACE)]);
-    assert_eq!(state.step(&Input::Reaped(11, Change::Signalled(15))), []);
+    assert_eq!(state.step(&Input::Reaped(11, StateChange::Signalled(15))), []);
     assert_eq!(state.step(&Input::Others), [], "they are told once");
     assert_eq!(state.step(&signal(libc::SIGTERM)), [], "and nobody else is");
     assert_eq!(state.step(&Input::Alone), [Action::Exit(3)]);
@@ -64,14 +64,14 @@ fn the_app_ends_and_the_rest_has_the_grace() {
 #[test]
 fn nobody_is_looked_for_where_nobody_is_left() {
     let mut state = started();
-    state.step(&Input::Reaped(APP, Change::Exited(0)));
+    state.step(&Input::Reaped(APP, StateChange::Exited(0)));
     assert_eq!(state.step(&Input::Alone), [Action::Exit(0)]);
 }
 
 #[test]
 fn who_outlives_the_grace_is_killed_and_who_outlives_that_is_left() {
     let mut state = started();
-    state.step(&Input::Reaped(APP, Change::Signalled(11)));
+    state.step(&Input::Reaped(APP, StateChange::Signalled(11)));
     state.step(&Input::Others);
     assert_eq!(state.step(&Input::Timeout), [Action::KillAll, Action::Wait(AFTER_KILL)]);
     assert!(state.killed);
@@ -85,7 +85,7 @@ fn without_a_grace_of_its_own_the_app_has_the_engines_time() {
     assert_eq!(state.step(&signal(15)), [Action::Forward(term), Action::Wait(USUAL_GRACE)]);
     assert_eq!(state.step(&Input::Timeout), [Action::TerminateDetached], "the app is spared");
     assert_eq!(state.step(&signal(15)), [Action::Forward(term)]);
-    state.step(&Input::Reaped(APP, Change::Exited(0)));
+    state.step(&Input::Reaped(APP, StateChange::Exited(0)));
     assert_eq!(state.step(&Input::Others), [Action::TerminateAll, Action::Wait(USUAL_GRACE)]);
 }
 
@@ -97,10 +97,10 @@ fn a_grace_that_was_asked_for_is_the_whole_time_from_the_term() {
     assert_eq!(told, [Action::Forward(received(libc::SIGTERM)), Action::Wait(grace)]);
     let mut stubborn = state.clone();
     assert_eq!(stubborn.step(&Input::Timeout), [Action::KillAll, Action::Wait(AFTER_KILL)]);
-    stubborn.step(&Input::Reaped(APP, Change::Signalled(9)));
+    stubborn.step(&Input::Reaped(APP, StateChange::Signalled(9)));
     assert_eq!(stubborn.step(&Input::Alone), [Action::Exit(137)]);
 
-    state.step(&Input::Reaped(APP, Change::Exited(0)));
+    state.step(&Input::Reaped(APP, StateChange::Exited(0)));
     assert_eq!(state.step(&Input::Others), [Action::TerminateAll], "the time goes on");
     assert_eq!(state.step(&Input::Timeout), [Action::KillAll, Action::Wait(AFTER_KILL)]);
 }
@@ -117,7 +117,7 @@ fn a_drain_keeps_the_term_back_and_nothing_else() {
     assert_eq!(impatient.step(&signal(15)), term, "a second one is meant");
     let mut ends = State::new(APP, Rules { drain, ..rules() });
     ends.step(&signal(15));
-    ends.step(&Input::Reaped(APP, Change::Exited(0)));
+    ends.step(&Input::Reaped(APP, StateChange::Exited(0)));
     assert_eq!(ends.step(&Input::Alone), [Action::Exit(0)]);
     assert_eq!(ends.why(), Why::Signal(15));
 }
@@ -126,7 +126,7 @@ fn a_drain_keeps_the_term_back_and_nothing_else() {
 fn a_violation_kills_and_its_code_stays() {
     let mut state = started();
     assert_eq!(state.step(&Input::Violation), [Action::KillAll, Action::Wait(AFTER_KILL)]);
-    state.step(&Input::Reaped(APP, Change::Exited(0)));
+    state.step(&Input::Reaped(APP, StateChange::Exited(0)));
     assert_eq!(state.step(&Input::Alone), [Action::Exit(137)]);
     assert_eq!(state.why(), Why::Violation);
 }
@@ -135,7 +135,7 @@ fn a_violation_kills_and_its_code_stays() {
 fn codes_are_remapped_and_the_signal_is_remembered() {
     let mut state = started();
     state.step(&signal(libc::SIGTERM));
-    state.step(&Input::Reaped(APP, Change::Signalled(libc::SIGTERM)));
+    state.step(&Input::Reaped(APP, StateChange::Signalled(libc::SIGTERM)));
     assert_eq!(state.step(&Input::Alone), [Action::Exit(0)]);
     assert_eq!(state.why(), Why::Signal(libc::SIGTERM));
 }
@@ -155,7 +155,7 @@ fn signals_are_rewritten_or_dropped() {
 fn the_status_signal_is_for_the_init() {
     let mut state = State::new(APP, Rules { status: Some(10), ..rules() });
     assert_eq!(state.step(&signal(10)), [Action::Report]);
-    state.step(&Input::Reaped(APP, Change::Exited(0)));
+    state.step(&Input::Reaped(APP, StateChange::Exited(0)));
     state.step(&Input::Others);
     assert_eq!(state.step(&signal(10)), [Action::Report], "while it ends too");
 }

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::drops::Failure;
 use crate::kernel::Arch;
 use crate::learn::volatile;
-use crate::sys::process::{Change, wait_any};
+use crate::sys::process::{StateChange, wait_any};
 use crate::sys::ptrace::{self, AtCall};
 use crate::sys::signal;
 use crate::syscalls;
@@ -198,7 +198,7 @@ impl StopHandler for Failures {
                 Err(_) => break,
             }
         }
-        while let Ok(Some((_, Change::Exited(_) | Change::Signalled(_)))) = wait_any() {}
+        while let Ok(Some((_, StateChange::Exited(_) | StateChange::Signalled(_)))) = wait_any() {}
     }
 }
 
