@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Judge;
-use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
+use crate::event::{Action, ErrnoName, Event, ExecEvent, Executable, Process, Violation, hint};
 use crate::ids::Tid;
 use crate::notify::caller::Caller;
 use crate::policy::Refusal;
@@ -77,7 +77,7 @@ impl Judge {
         let own = self.process(caller);
         let process = Process { executable, args: args.or(own.args.clone()), ..own };
         let ancestors = self.ancestors(caller);
-        self.writer.record(Event::Exec(Exec { action: Action::Allowed, process, ancestors, voided }));
+        self.writer.record(Event::Exec(ExecEvent { action: Action::Allowed, process, ancestors, voided }));
     }
 
     fn process(&mut self, caller: &Caller) -> Process {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use nix::sys::socket::SockFlag;
 
 use super::{Judge, Outcome};
-use crate::event::{Event, Ready};
+use crate::event::{Event, ReadyEvent};
 use crate::notify::caller::Caller;
 use crate::plan::Policy;
 use crate::policy::call::Call;
@@ -88,7 +88,7 @@ impl Judge {
                 }
                 Some(Output::Ready) => {
                     let by = watch.course.when().word();
-                    self.writer.record(Event::Ready(Ready { after, by }));
+                    self.writer.record(Event::Ready(ReadyEvent { after, by }));
                 }
                 None => {}
             }

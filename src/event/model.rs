@@ -21,22 +21,22 @@ use crate::visible;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The app is confined and about to run: what is really enforced.
-    Start(Start),
+    Start(StartEvent),
     /// A program was executed.
-    Exec(Exec),
+    Exec(ExecEvent),
     /// A process ended.
-    Exit(Exit),
+    Exit(ExitEvent),
     /// Something was refused, or in audit would have been. Boxed: it is the
     /// largest by far.
     Violation(Box<Violation>),
     /// A signal was forwarded.
-    Signal(Signal),
+    Signal(SignalEvent),
     /// Start-up is over.
-    Ready(Ready),
+    Ready(ReadyEvent),
     /// Events were lost; written by the writer itself.
-    Dropped(Dropped),
+    Dropped(DroppedEvent),
     /// The end of the container.
-    Stop(Stop),
+    Stop(StopEvent),
 }
 
 /// The profile in force, on every event.
@@ -50,7 +50,7 @@ pub struct Policy {
 
 /// `start`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Start {
+pub struct StartEvent {
     /// Where the profile came from: a path, or `embedded`. It is written inside
     /// `policy`.
     #[serde(skip)]
@@ -126,7 +126,7 @@ pub struct Executable {
 
 /// `exec`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Exec {
+pub struct ExecEvent {
     /// Allowed, or observed.
     pub action: Action,
     /// The process, running the new program.
@@ -142,7 +142,7 @@ pub struct Exec {
 
 /// `exit`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Exit {
+pub struct ExitEvent {
     /// The process as it was.
     pub process: Process,
     /// Its status; none where it went to its parent.
@@ -262,7 +262,7 @@ pub enum Op {
 
 /// `signal`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Signal {
+pub struct SignalEvent {
     /// Which was sent.
     pub signal: SignalName,
     /// `app`, or `group`.
@@ -271,7 +271,7 @@ pub struct Signal {
 
 /// `ready`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Ready {
+pub struct ReadyEvent {
     /// Since the start.
     #[serde(serialize_with = "span")]
     pub after: Duration,
@@ -281,7 +281,7 @@ pub struct Ready {
 
 /// `dropped`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Dropped {
+pub struct DroppedEvent {
     /// How many events were lost just before this line.
     pub count: u64,
     /// Why.
@@ -290,7 +290,7 @@ pub struct Dropped {
 
 /// `stop`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stop {
+pub struct StopEvent {
     /// How the app ended.
     pub exit: Status,
     /// Processes that ended in all.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::errno::Errno;
 
 use super::flood::FloodLimiter;
-use super::model::{Dropped, Event, Policy, Start, line};
+use super::model::{DroppedEvent, Event, Policy, StartEvent, line};
 use super::queue::{Item, Queue};
 use super::redact::{self, Redaction};
 use super::sink::{Level, Outlet, Sink, lost_connection};
@@ -94,7 +94,7 @@ impl EventWriter {
 
     /// Takes the start event. Where it has to come before all that the app writes, it is
     /// written when this returns, unless the sink does not take it for a second.
-    pub fn begin(&self, start: Start) {
+    pub fn begin(&self, start: StartEvent) {
         self.record(Event::Start(start));
         if self.beginning.is_waited_for && !self.shared.is_idle_within(FIRST_LINE) {
             tracing::debug!("the start event is not written yet, so that others may write before it");
@@ -218,7 +218,7 @@ impl LineFormat {
                 match item {
                     Item::Line { text, .. } => line(*seq, nonce, text),
                     Item::Lost { count, why } => {
-                        let dropped = Event::Dropped(Dropped { count: *count, why: why.clone().into() });
+                        let dropped = Event::Dropped(DroppedEvent { count: *count, why: why.clone().into() });
                         line(*seq, nonce, &dropped.tail(SystemTime::now(), policy))
                     }
                 }

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 
 use crate::enforce::launch::{Child, Failure, Word};
-use crate::event::{Event, EventWriter, Exit, Process, SignalName, Start, Status, Stop};
+use crate::event::{Event, EventWriter, ExitEvent, Process, SignalName, StartEvent, Status, StopEvent};
 use crate::ids::{Pid, Tid};
 use crate::init::descendants;
 use crate::init::log_dialect::{InitEvent, LogDialect};
@@ -48,7 +48,7 @@ pub struct Supervision {
     /// Where events go.
     pub writer: Arc<EventWriter>,
     /// The start event, written once the confinement is in force.
-    pub start: Start,
+    pub start: StartEvent,
     /// Where the check after the exec is told what was seen here, where a rule needs it.
     pub tracees: Option<Arc<dyn Tracees>>,
     /// Makes the worker, once the listener is there.
@@ -331,7 +331,7 @@ impl Loop {
         }
     }
 
-    fn begin(&mut self, writer: &EventWriter, start: Start) {
+    fn begin(&mut self, writer: &EventWriter, start: StartEvent) {
         writer.begin(start);
         self.early.drain(..).for_each(|event| writer.record(event));
     }
@@ -496,7 +496,7 @@ impl Loop {
         }
         if self.failed.is_none() {
             let process = Process { pid: pid as u32, ..Process::default() };
-            self.record(Event::Exit(Exit { process, exit: Some(status) }));
+            self.record(Event::Exit(ExitEvent { process, exit: Some(status) }));
         }
     }
 
@@ -524,7 +524,7 @@ impl Loop {
         if abnormal {
             crate::event::termination(&format!("remit-init: {why}; {} killed", self.killed));
         }
-        writer.record(Event::Stop(Stop { exit, ended, killed: self.killed, why, abnormal }));
+        writer.record(Event::Stop(StopEvent { exit, ended, killed: self.killed, why, abnormal }));
         if let Err(unwritten) = writer.close(LAST_WORDS) {
             tracing::warn!("{unwritten}; look at what --events or REMIT_EVENTS names");
         }

@@ -12,7 +12,7 @@ use super::refusal::Refused;
 use super::{abandon, layer, release};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::{place, probe};
-use crate::event::{self, EventWriter, ModeInForce, Process, Sink, Source, Start, redact};
+use crate::event::{self, EventWriter, ModeInForce, Process, Sink, Source, StartEvent, redact};
 use crate::ids::Pid;
 use crate::init::event_loop::Supervision;
 use crate::journal::start::{Fingerprint, First, Outer};
@@ -136,7 +136,7 @@ fn watch(
     event::log::in_background()?;
     journal.start()?;
     let identity = Identity::own().map_err(|errno| format!("own ids: {errno}"))?;
-    let start = Start {
+    let start = StartEvent {
         profile: String::new(),
         mode: ModeInForce { value: Mode::Learn, source: said_by },
         kernel: release(),

@@ -32,7 +32,7 @@ use crate::enforce::{examine, place, probe};
 use crate::enforcer::inodes::Inodes;
 use crate::enforcer::{self, Judge, Remembered};
 use crate::event::{
-    self, Beginning, Destination, EventWriter, LayerName, ModeInForce, Process, Sink, Source, Start,
+    self, Beginning, Destination, EventWriter, LayerName, ModeInForce, Process, Sink, Source, StartEvent,
 };
 use crate::ids::Pid;
 use crate::image::digest::digest;
@@ -354,7 +354,7 @@ fn watch(
         Arc::new(EventWriter::start(sink, options.level, policy, options.redaction, beginning(options)?));
     event::log::in_background()?;
     let args = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let start = Start {
+    let start = StartEvent {
         profile: this.loaded.source.clone(),
         mode: ModeInForce { value: this.mode, source: this.said_by },
         kernel: release(),

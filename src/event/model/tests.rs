@@ -24,13 +24,13 @@ fn process(pid: u32, uid: u32, path: &str, args: &[&str]) -> Process {
     }
 }
 
-fn start() -> Start {
+fn start() -> StartEvent {
     let layer = |layer, detail: Option<&str>| Layer {
         layer,
         state: LayerState::Active,
         detail: detail.map(String::from),
     };
-    Start {
+    StartEvent {
         profile: "/etc/remit/profile.json".into(),
         mode: ModeInForce { value: Mode::Enforce, source: Source::Profile },
         kernel: "6.18.44".into(),
@@ -63,8 +63,8 @@ fn violation() -> Violation {
     }
 }
 
-fn stop() -> Stop {
-    Stop { exit: Status::Code(0), ended: 3, killed: 0, why: "signal TERM".into(), abnormal: false }
+fn stop() -> StopEvent {
+    StopEvent { exit: Status::Code(0), ended: 3, killed: 0, why: "signal TERM".into(), abnormal: false }
 }
 
 /// Each literal line of the format, its `…` filled in, to the byte.
@@ -80,14 +80,14 @@ fn lines_are_those_of_the_format() {
         hint: vec![PatchOp { op: Op::Add, path: "/syscalls/allow/-".into(), value: json!("ptrace") }],
         ..violation()
     };
-    let exec = Exec {
+    let exec = ExecEvent {
         action: Action::Allowed,
         process: process(7, 0, "/usr/sbin/nginx", &["nginx", "-g", "daemon off;"]),
         ancestors: vec!["/docker-entrypoint.sh".into()],
         voided: Vec::new(),
     };
-    let exit = Exit { process: Process { pid: 31, ..Process::default() }, exit: Some(Status::Code(0)) };
-    let ready = Ready { after: Duration::from_millis(1204), by: "listening" };
+    let exit = ExitEvent { process: Process { pid: 31, ..Process::default() }, exit: Some(Status::Code(0)) };
+    let ready = ReadyEvent { after: Duration::from_millis(1204), by: "listening" };
     let table = [
         (
             "redis",
@@ -116,7 +116,7 @@ fn lines_are_those_of_the_format() {
         ),
         (
             "nginx",
-            Event::Signal(Signal { signal: SignalName(15), to: "app" }),
+            Event::Signal(SignalEvent { signal: SignalName(15), to: "app" }),
             r#""event":"signal","policy":{"name":"nginx","digest":"sha256:9f86"},"signal":"TERM","to":"app"}"#,
         ),
         (
@@ -126,7 +126,7 @@ fn lines_are_those_of_the_format() {
         ),
         (
             "nginx",
-            Event::Dropped(Dropped { count: 120, why: "sink slow".into() }),
+            Event::Dropped(DroppedEvent { count: 120, why: "sink slow".into() }),
             r#""event":"dropped","policy":{"name":"nginx","digest":"sha256:9f86"},"count":120,"why":"sink slow"}"#,
         ),
         (
@@ -159,10 +159,10 @@ fn what_is_not_utf_8_is_still_a_line() {
 
 #[test]
 fn a_person_sees_what_matters_only() {
-    let exit = |exit| Event::Exit(Exit { process: Process::default(), exit });
+    let exit = |exit| Event::Exit(ExitEvent { process: Process::default(), exit });
     let forced = ModeInForce { value: Mode::Audit, source: Source::Environment };
     let exec = |voided| {
-        Event::Exec(Exec {
+        Event::Exec(ExecEvent {
             action: Action::Allowed,
             process: Process::default(),
             ancestors: Vec::new(),
@@ -171,9 +171,9 @@ fn a_person_sees_what_matters_only() {
     };
     let table = [
         (Event::Start(start()), false),
-        (Event::Start(Start { degraded: true, ..start() }), true),
-        (Event::Start(Start { mode: forced, ..start() }), true),
-        (Event::Start(Start { unlike: vec!["learned on x86_64".into()], ..start() }), true),
+        (Event::Start(StartEvent { degraded: true, ..start() }), true),
+        (Event::Start(StartEvent { mode: forced, ..start() }), true),
+        (Event::Start(StartEvent { unlike: vec!["learned on x86_64".into()], ..start() }), true),
         (exec(vec![]), false),
         (exec(vec!["set-user-id"]), true),
         (exit(Some(Status::Code(1))), false),
@@ -182,7 +182,7 @@ fn a_person_sees_what_matters_only() {
         (exit(Some(Status::Signal(SignalName::SYS))), true),
         (Event::Violation(Box::new(violation())), true),
         (Event::Stop(stop()), false),
-        (Event::Stop(Stop { abnormal: true, ..stop() }), true),
+        (Event::Stop(StopEvent { abnormal: true, ..stop() }), true),
     ];
     for (event, matters) in table {
         assert_eq!(event.matters(), matters, "{event:?}");

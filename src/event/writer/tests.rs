@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use super::*;
-use crate::event::model::{Exec, Executable, Object, Process, Ready, Violation};
+use crate::event::model::{ExecEvent, Executable, Object, Process, ReadyEvent, Violation};
 use crate::event::names::{Action, Kind};
 use crate::event::sink::Destination;
 
@@ -32,7 +32,7 @@ fn open(destination: &Destination) -> Sink {
 }
 
 fn ready(milliseconds: u64) -> Event {
-    Event::Ready(Ready { after: Duration::from_millis(milliseconds), by: "delay" })
+    Event::Ready(ReadyEvent { after: Duration::from_millis(milliseconds), by: "delay" })
 }
 
 fn violation(program: &str) -> Event {
@@ -123,7 +123,7 @@ fn arguments_are_redacted() {
     let writer = writer_to(sink);
     let args = Some(vec!["x".into(), "--password=hunter2".into()]);
     let process = Process { args, ..Process::default() };
-    writer.record(Event::Exec(Exec {
+    writer.record(Event::Exec(ExecEvent {
         action: Action::Allowed,
         process,
         ancestors: Vec::new(),

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::Loop;
-use crate::event::{Event, Signal, SignalName, log};
+use crate::event::{Event, SignalEvent, SignalName, log};
 use crate::ids::Pid;
 use crate::init::descendants;
 use crate::init::log_dialect::{InitEvent, LogDialect};
@@ -55,7 +55,7 @@ impl Loop {
             journal.signal(SignalName(signal));
         }
         let to = if self.options.group { "group" } else { "app" };
-        self.record(Event::Signal(Signal { signal: SignalName(signal), to }));
+        self.record(Event::Signal(SignalEvent { signal: SignalName(signal), to }));
     }
 
     /// A value can only be queued to one process, so each of the group gets it.
