@@ -41,7 +41,7 @@ pub enum Event {
 
 /// The profile in force, on every event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Policy {
+pub struct PolicyId {
     /// The profile's name.
     pub name: String,
     /// `sha256:` and lower-case hex, of the profile's bytes.
@@ -323,7 +323,7 @@ impl Event {
 
     /// The line from `"time"` on, without its end: [`line()`] puts the rest before
     /// it once its turn has come.
-    pub fn tail(&self, time: SystemTime, policy: &Policy) -> String {
+    pub fn tail(&self, time: SystemTime, policy: &PolicyId) -> String {
         let source = if let Event::Start(start) = self { Some(start.profile.as_str()) } else { None };
         let policy = PolicyPart { policy, source };
         match self {
@@ -358,7 +358,7 @@ struct Tail<'a, B: Serialize> {
 #[derive(Serialize)]
 struct PolicyPart<'a> {
     #[serde(flatten)]
-    policy: &'a Policy,
+    policy: &'a PolicyId,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
 }

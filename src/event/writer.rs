@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::errno::Errno;
 
 use super::flood::FloodLimiter;
-use super::model::{DroppedEvent, Event, Policy, StartEvent, line};
+use super::model::{DroppedEvent, Event, PolicyId, StartEvent, line};
 use super::queue::{Item, Queue};
 use super::redact::{self, Redaction};
 use super::sink::{Level, Outlet, Sink, lost_connection};
@@ -32,7 +32,7 @@ const SLOW: &str = "sink slow";
 pub struct EventWriter {
     shared: Arc<Shared>,
     level: Level,
-    policy: Policy,
+    policy: PolicyId,
     redaction: Redaction,
     beginning: Beginning,
 }
@@ -73,7 +73,7 @@ impl EventWriter {
     pub fn start(
         sink: Sink,
         level: Level,
-        policy: Policy,
+        policy: PolicyId,
         redaction: Redaction,
         beginning: Beginning,
     ) -> EventWriter {
@@ -83,7 +83,7 @@ impl EventWriter {
     fn over(
         sink: impl Outlet,
         level: Level,
-        policy: Policy,
+        policy: PolicyId,
         redaction: Redaction,
         beginning: Beginning,
     ) -> EventWriter {
@@ -205,7 +205,7 @@ pub(super) const DIAGNOSTICS: Run = |writes| threads::run("log", writes);
 #[derive(Debug)]
 pub(super) enum LineFormat {
     /// Numbered, and losses are events too.
-    Events { policy: Policy, nonce: String, seq: u64 },
+    Events { policy: PolicyId, nonce: String, seq: u64 },
     /// As it is.
     Diagnostics,
 }

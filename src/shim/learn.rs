@@ -125,7 +125,7 @@ fn watch(
     eyes: Eyes,
 ) -> Result<Supervision, String> {
     // No profile is in force.
-    let policy = event::Policy { name: plan.name.clone(), digest: String::new() };
+    let policy = event::PolicyId { name: plan.name.clone(), digest: String::new() };
     let writer = Arc::new(EventWriter::start(
         sink,
         options.level,

@@ -349,7 +349,7 @@ fn watch(
     sink: Sink,
     app: i32,
 ) -> Result<Supervision, String> {
-    let policy = event::Policy { name: plan.name.clone(), digest: this.loaded.document.digest.clone() };
+    let policy = event::PolicyId { name: plan.name.clone(), digest: this.loaded.document.digest.clone() };
     let writer =
         Arc::new(EventWriter::start(sink, options.level, policy, options.redaction, beginning(options)?));
     event::log::in_background()?;

@@ -10,8 +10,8 @@ fn moment() -> SystemTime {
     UNIX_EPOCH + Duration::new(1_795_341_600, 1000)
 }
 
-fn policy(name: &str) -> Policy {
-    Policy { name: name.into(), digest: "sha256:9f86".into() }
+fn policy(name: &str) -> PolicyId {
+    PolicyId { name: name.into(), digest: "sha256:9f86".into() }
 }
 
 fn process(pid: u32, uid: u32, path: &str, args: &[&str]) -> Process {

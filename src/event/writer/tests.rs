@@ -19,8 +19,8 @@ fn beginning() -> Beginning {
     Beginning { nonce: "0".repeat(32), is_written: false, is_waited_for: false }
 }
 
-fn policy() -> Policy {
-    Policy { name: "test".into(), digest: "sha256:0".into() }
+fn policy() -> PolicyId {
+    PolicyId { name: "test".into(), digest: "sha256:0".into() }
 }
 
 fn writer_to(sink: impl Outlet) -> EventWriter {
