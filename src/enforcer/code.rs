@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::{Judge, Outcome, is_own_shortage};
-use crate::event::Object;
+use crate::event::ViolationObject;
 use crate::image::FileId;
 use crate::notify::caller::Caller;
 use crate::notify::maps;
@@ -58,7 +58,7 @@ impl Judge {
             return Outcome::Continue;
         }
         let object = match sources.first() {
-            Some(source) => Object::program(&source.path),
+            Some(source) => ViolationObject::program(&source.path),
             None => call.object(),
         };
         Outcome::Watch(What::Map { entry, object })

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::later::{Leased, open_now};
 use super::{Judge, Outcome, is_own_shortage, unknown};
-use crate::event::Object;
+use crate::event::ViolationObject;
 use crate::image::digest::digest;
 use crate::image::{Executable, FileKind, elf};
 use crate::kernel::Arch;
@@ -50,7 +50,7 @@ impl From<Errno> for Unfound {
 /// What would come of an exec, by what the caller's memory says.
 struct Expected {
     entry: Option<usize>,
-    object: Object,
+    object: ViolationObject,
     /// Its user may execute the file and not read it: the process will not be dumpable.
     unreadable: bool,
 }
@@ -78,7 +78,7 @@ impl Judge {
         }
         self.memory.families.calls_exec(caller, &self.identity);
         let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
-        let object = Object::Name { name: "unreadable".into() };
+        let object = ViolationObject::Name { name: "unreadable".into() };
         let mut expected = Expected { entry: None, object, unreadable: false };
         match self.judge_exec(call, caller, entry, &mut expected) {
             // What fails by itself might not, if another thread helps.
@@ -128,7 +128,7 @@ impl Judge {
             Err(Unfound::Kernel(errno)) => return unknown(errno),
             Err(Unfound::Leased(file)) => return Outcome::Wait(Leased::read(file)),
         };
-        expected.object = Object::program(shown(target.named.clone()));
+        expected.object = ViolationObject::program(shown(target.named.clone()));
         // Saved and file-system id become the effective one.
         let [real, effective, ..] = caller.uids;
         let uids = Some([real, effective, effective, effective]);

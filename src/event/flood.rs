@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use super::model::{Object, Summary, Violation};
+use super::model::{Summary, Violation, ViolationObject};
 use super::names::Action;
 
 /// How many of a pair are told whole.
@@ -69,7 +69,8 @@ impl FloodLimiter {
             suppressed.into_values().map(|suppressed| suppressed.summary(now)).collect();
         if let Some(mut suppressed) = self.overflow.suppressed.take() {
             // Its sample stands for others that it has nothing to do with.
-            suppressed.sample.object = Object::Name { name: Cow::Borrowed("other programs and rules") };
+            suppressed.sample.object =
+                ViolationObject::Name { name: Cow::Borrowed("other programs and rules") };
             suppressed.sample.rule = Cow::Borrowed("");
             suppressed.sample.hint.clear();
             summaries.push(suppressed.summary(now));
@@ -127,7 +128,7 @@ impl Suppressed {
 fn key(violation: &Violation) -> String {
     let program = violation.process.executable.as_ref().map(|executable| executable.path.to_string_lossy());
     let call = match &violation.object {
-        Object::Syscall { syscall, .. } => syscall,
+        ViolationObject::Syscall { syscall, .. } => syscall,
         _ => "",
     };
     let killed = if violation.action == Action::Killed { "killed" } else { "" };
@@ -139,15 +140,15 @@ mod tests {
     use std::path::PathBuf;
 
     use super::super::model::{Executable, Process};
-    use super::super::names::{Action, Kind};
+    use super::super::names::{Action, ViolationKind};
     use super::*;
 
     fn violation(program: &str, call: &str) -> Box<Violation> {
         Box::new(Violation {
-            kind: Kind::Syscall,
+            kind: ViolationKind::Syscall,
             action: Action::Denied,
             errno: None,
-            object: Object::Syscall { syscall: call.to_owned().into(), args: Vec::new() },
+            object: ViolationObject::Syscall { syscall: call.to_owned().into(), args: Vec::new() },
             rule: "/syscalls".into(),
             summary: None,
             process: Process {
@@ -233,7 +234,7 @@ mod tests {
         // The overflow says so.
         limiter.record(now, violation("/yet/another", "ptrace"));
         let overflow = limiter.flush(now + TICK).pop().unwrap();
-        assert_eq!(overflow.object, Object::Name { name: "other programs and rules".into() });
+        assert_eq!(overflow.object, ViolationObject::Name { name: "other programs and rules".into() });
         assert_eq!((&*overflow.rule, overflow.hint.len()), ("", 0));
         // After a quiet minute there is room again.
         now += QUIET;

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::names::{Action, ErrnoName, Kind, LayerName, LayerState, SignalName, Source};
+use super::names::{Action, ErrnoName, LayerName, LayerState, SignalName, Source, ViolationKind};
 use super::time::{seconds, utc};
 use crate::kernel::Arch;
 use crate::profile::Mode;
@@ -164,14 +164,14 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Violation {
     /// Of which section.
-    pub kind: Kind,
+    pub kind: ViolationKind,
     /// What was done about it.
     pub action: Action,
     /// What the app was answered, or in audit would have been.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<ErrnoName>,
     /// What it wanted.
-    pub object: Object,
+    pub object: ViolationObject,
     /// JSON Pointer of the section or entry that does not allow it.
     pub rule: Cow<'static, str>,
     /// How many, when this line stands for several.
@@ -200,7 +200,7 @@ pub struct Summary {
 /// What a violation was about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Object {
+pub enum ViolationObject {
     /// A file or program.
     Path {
         /// As the app named it, made absolute.
@@ -232,10 +232,10 @@ pub enum Object {
     },
 }
 
-impl Object {
+impl ViolationObject {
     /// A path with no particular right: a program.
-    pub fn program(path: impl Into<PathBuf>) -> Object {
-        Object::Path { path: path.into(), access: Vec::new() }
+    pub fn program(path: impl Into<PathBuf>) -> ViolationObject {
+        ViolationObject::Path { path: path.into(), access: Vec::new() }
     }
 }
 

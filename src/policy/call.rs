@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use serde_json::json;
 
 use super::{Refusal, Rulebook};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::filter::{Access, Action};
 use crate::kernel::Release;
 use crate::profile::{Capability, Endpoint};
@@ -30,12 +30,18 @@ pub struct Call {
 
 impl Call {
     /// The object of an event about it.
-    pub fn object(&self) -> Object {
+    pub fn object(&self) -> ViolationObject {
         let name = self.name.map_or_else(|| Cow::Owned(format!("number {}", self.number)), Cow::Borrowed);
-        Object::Syscall { syscall: name, args: self.args.to_vec() }
+        ViolationObject::Syscall { syscall: name, args: self.args.to_vec() }
     }
 
-    fn refusal(&self, kind: Kind, errno: Errno, rule: &'static str, want: Option<Want>) -> Box<Refusal> {
+    fn refusal(
+        &self,
+        kind: ViolationKind,
+        errno: Errno,
+        rule: &'static str,
+        want: Option<Want>,
+    ) -> Box<Refusal> {
         Box::new(Refusal { kind, errno, object: self.object(), rule: rule.into(), want })
     }
 }
@@ -59,7 +65,7 @@ impl Rulebook {
         let old = call.name.is_some_and(|name| since(name) <= OLD);
         let errno = if old { Errno::EPERM } else { Errno::ENOSYS };
         let want = call.name.map(|name| Want::Syscall(name.to_owned()));
-        call.refusal(Kind::Syscall, errno, "/syscalls", want)
+        call.refusal(ViolationKind::Syscall, errno, "/syscalls", want)
     }
 
     /// A listed call whose arguments the filter did not let through. The hint names
@@ -67,7 +73,7 @@ impl Rulebook {
     pub fn argument(&self, call: &Call) -> Box<Refusal> {
         let name = call.name.unwrap_or_default();
         if name == "setsockopt" && self.names_addresses() {
-            return call.refusal(Kind::Network, Errno::EPERM, "/network", None);
+            return call.refusal(ViolationKind::Network, Errno::EPERM, "/network", None);
         }
         let decides = match self.access(name) {
             Some(Access::When(alternatives)) => single_argument(alternatives),
@@ -84,7 +90,7 @@ impl Rulebook {
             }),
             None => Some(Want::Syscall(name.to_owned())),
         };
-        call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", want)
+        call.refusal(ViolationKind::Syscall, Errno::EPERM, "/syscalls", want)
     }
 
     /// Whether some entry of `network` names an address: then options that carry packets
@@ -104,12 +110,12 @@ impl Rulebook {
 
     /// Memory that is to be writable and executable, or to become executable.
     pub fn memory(&self, call: &Call) -> Box<Refusal> {
-        call.refusal(Kind::Memory, Errno::EACCES, "/memory/write_execute", Some(Want::WriteExecute))
+        call.refusal(ViolationKind::Memory, Errno::EACCES, "/memory/write_execute", Some(Want::WriteExecute))
     }
 
     /// A signal to the supervisor: no profile allows it.
     pub fn signal(&self, call: &Call) -> Box<Refusal> {
-        call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", None)
+        call.refusal(ViolationKind::Syscall, Errno::EPERM, "/syscalls", None)
     }
 
     /// Whether a clone makes a namespace, shares its working directory with another
@@ -131,9 +137,9 @@ impl Rulebook {
         let most = self.policy.processes?;
         (now >= most).then(|| {
             Box::new(Refusal {
-                kind: Kind::Limit,
+                kind: ViolationKind::Limit,
                 errno: Errno::EAGAIN,
-                object: Object::Name { name: "processes".into() },
+                object: ViolationObject::Name { name: "processes".into() },
                 rule: "/limits/processes".into(),
                 want: Some(Want::Processes(now + 1)),
             })
@@ -150,9 +156,9 @@ impl Rulebook {
         (needed && !self.policy.capabilities.contains(&capability)).then(|| {
             let name = capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase();
             Box::new(Refusal {
-                kind: Kind::Capability,
+                kind: ViolationKind::Capability,
                 errno: Errno::EPERM,
-                object: Object::Name { name: name.into() },
+                object: ViolationObject::Name { name: name.into() },
                 rule: "/capabilities".into(),
                 want: Some(Want::Capability(capability)),
             })

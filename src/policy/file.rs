@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::inode::Standing;
 use super::{Refusal, Rulebook};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::image::{FileId, is_beneath};
 use crate::profile::Rights;
 
@@ -144,9 +144,9 @@ impl Rulebook {
 
 fn refusal(path: &Path, missing: Rights) -> Refusal {
     Refusal {
-        kind: Kind::File,
+        kind: ViolationKind::File,
         errno: Errno::EACCES,
-        object: Object::Path { path: path.to_owned(), access: missing.words().collect() },
+        object: ViolationObject::Path { path: path.to_owned(), access: missing.words().collect() },
         rule: "/files".into(),
         want: Some(Want::File { path: path.to_owned(), rights: missing }),
     }

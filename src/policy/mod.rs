@@ -29,7 +29,7 @@ use std::sync::Arc;
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::filter::Filter;
 use crate::image::FileId;
 use crate::plan::{Plan, Policy, ProgramTarget};
@@ -39,11 +39,11 @@ use crate::profile::Rights;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// Of which section.
-    pub kind: Kind,
+    pub kind: ViolationKind,
     /// What the app is answered.
     pub errno: Errno,
     /// What it wanted.
-    pub object: Object,
+    pub object: ViolationObject,
     /// JSON Pointer of what does not allow it.
     pub rule: Cow<'static, str>,
     /// What the profile would have to grant; none where no profile can.

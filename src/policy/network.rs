@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::{Refusal, Rulebook};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::plan::Says;
 use crate::profile::{Endpoint, Rights};
 
@@ -283,9 +283,9 @@ impl Rulebook {
             _ => {
                 // Raw, packet, MPTCP and the like: no entry of `network` names them.
                 return Some(Box::new(Refusal {
-                    kind: Kind::Network,
+                    kind: ViolationKind::Network,
                     errno: Errno::EACCES,
-                    object: Object::Syscall {
+                    object: ViolationObject::Syscall {
                         syscall: "socket".into(),
                         args: vec![family as u64, kind as u64, protocol as u64],
                     },
@@ -316,9 +316,9 @@ fn refuse(direction: Direction, name: String) -> Box<Refusal> {
         Direction::Connect => ("/network/connect", Want::Connect(name.clone())),
     };
     Box::new(Refusal {
-        kind: Kind::Network,
+        kind: ViolationKind::Network,
         errno: Errno::EACCES,
-        object: Object::Address { address: name, access: direction.word() },
+        object: ViolationObject::Address { address: name, access: direction.word() },
         rule: rule.into(),
         want: Some(want),
     })

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::{Refusal, Rulebook, arguments};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::image::FileId;
 use crate::plan::{PolicyProgram, ProgramTarget};
 use crate::policy::args::Need;
@@ -334,5 +334,11 @@ impl Rulebook {
 }
 
 pub(super) fn refuse(path: &Path, rule: std::borrow::Cow<'static, str>, want: Option<Want>) -> Box<Refusal> {
-    Box::new(Refusal { kind: Kind::Program, errno: Errno::EACCES, object: Object::program(path), rule, want })
+    Box::new(Refusal {
+        kind: ViolationKind::Program,
+        errno: Errno::EACCES,
+        object: ViolationObject::program(path),
+        rule,
+        want,
+    })
 }

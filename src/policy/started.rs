@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::program::{Called, Target, refuse};
 use super::{Refusal, Rulebook};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::image::FileId;
 use crate::plan::Role;
 use crate::policy::args::{Args, Need};
@@ -160,7 +160,7 @@ impl Rulebook {
         // What an interpreter was not allowed to run says more than that it is none. A
         // variable is refused of a script that was allowed otherwise.
         let is_program = !self.entries(started.id, &started.canonical, false).is_empty();
-        let refused = refused.filter(|refusal| !is_program || refusal.kind == Kind::Environment);
+        let refused = refused.filter(|refusal| !is_program || refusal.kind == ViolationKind::Environment);
         Ok(Err(refused.unwrap_or(own)))
     }
 
@@ -226,9 +226,9 @@ impl Rulebook {
 
     /// What was started cannot be looked into.
     pub fn unreadable_program(&self) -> Box<Refusal> {
-        let object = Object::Name { name: "unreadable".into() };
+        let object = ViolationObject::Name { name: "unreadable".into() };
         Box::new(Refusal {
-            kind: Kind::Program,
+            kind: ViolationKind::Program,
             errno: nix::errno::Errno::EACCES,
             object,
             rule: "/programs".into(),
@@ -316,9 +316,9 @@ fn parts(variable: &[u8]) -> Option<(&[u8], &[u8])> {
 /// A variable that this program does not get.
 pub fn other_variable(name: String, want: Option<Want>) -> Box<Refusal> {
     Box::new(Refusal {
-        kind: Kind::Environment,
+        kind: ViolationKind::Environment,
         errno: nix::errno::Errno::EACCES,
-        object: Object::Name { name: name.into() },
+        object: ViolationObject::Name { name: name.into() },
         rule: "/environment".into(),
         want,
     })

@@ -5,23 +5,23 @@ use nix::errno::Errno;
 
 use super::call::Call;
 use super::{Refusal, Rulebook};
-use crate::event::{Kind, Object};
+use crate::event::{ViolationKind, ViolationObject};
 use crate::filter::may_hold;
 
 impl Rulebook {
     /// A call whose path, address or descriptor could not be read.
     pub fn unreadable(&self, call: &Call) -> Box<Refusal> {
         let (kind, rule) = match call.name.unwrap_or_default() {
-            "execve" | "execveat" => (Kind::Program, "/programs"),
+            "execve" | "execveat" => (ViolationKind::Program, "/programs"),
             "socket" | "bind" | "connect" | "listen" | "setsockopt" | "sendto" | "sendmsg" | "sendmmsg" => {
-                (Kind::Network, "/network")
+                (ViolationKind::Network, "/network")
             }
             "open" | "openat" | "openat2" | "creat" | "mkdir" | "mkdirat" | "mknod" | "mknodat"
             | "symlink" | "symlinkat" | "link" | "linkat" | "unlink" | "unlinkat" | "rmdir" | "rename"
-            | "renameat" | "renameat2" | "truncate" => (Kind::File, "/files"),
-            _ => (Kind::Syscall, "/syscalls"),
+            | "renameat" | "renameat2" | "truncate" => (ViolationKind::File, "/files"),
+            _ => (ViolationKind::Syscall, "/syscalls"),
         };
-        let object = Object::Name { name: "unreadable".into() };
+        let object = ViolationObject::Name { name: "unreadable".into() };
         Box::new(Refusal { kind, errno: Errno::EACCES, object, rule: rule.into(), want: None })
     }
 

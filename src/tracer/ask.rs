@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::event::{Action, Object};
+use crate::event::{Action, ViolationObject};
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::policy::Refusal;
@@ -42,7 +42,7 @@ pub enum What {
         /// The entry that it would become by what its memory says.
         expected: Option<usize>,
         /// What it wants to execute, for people.
-        object: Object,
+        object: ViolationObject,
         /// What it is itself, where its entry does not tell.
         program: Option<PathBuf>,
     },
@@ -51,7 +51,7 @@ pub enum What {
         /// The entry that the caller is.
         entry: usize,
         /// What it wants to map, for people.
-        object: Object,
+        object: ViolationObject,
     },
     /// A change of its user or group, or PR_SET_DUMPABLE, after which the kernel shows it to
     /// no other process.

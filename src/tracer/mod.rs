@@ -61,7 +61,7 @@ pub use self::ask::{Ask, Outcome, What};
 use self::desk::Desk;
 use self::examine::{Found, Job, Remembered, Work};
 pub use self::hand::Notified;
-use crate::event::{Action, Object};
+use crate::event::{Action, ViolationObject};
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::handed::Handed;
@@ -436,7 +436,7 @@ impl Tracer {
                 tracing::debug!(pid, %errno, "what was started cannot be looked at");
                 let object = match &flight.ask.what {
                     What::Exec { object, .. } | What::Map { object, .. } => object.clone(),
-                    What::User | What::Readable => Object::Name { name: "unreadable".into() },
+                    What::User | What::Readable => ViolationObject::Name { name: "unreadable".into() },
                 };
                 let refusal = Refusal { object, ..*self.rules.unreadable_program() };
                 self.conclude(pid, id, Verdict::Dies(Box::new(refusal)));

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::{Ask, Hold, Outcome, Tracer, What};
-use crate::event::{Action, Kind, Object};
+use crate::event::{Action, ViolationKind, ViolationObject};
 use crate::ids::Pid;
 use crate::policy::Refusal;
 use crate::profile::OnViolation;
@@ -17,7 +17,9 @@ impl Tracer {
         let on_violation = self.rules.policy().on_violation;
         let (errno, object) = match &ask.what {
             What::Exec { object, .. } | What::Map { object, .. } => (Errno::EACCES, object.clone()),
-            What::User | What::Readable => (Errno::EPERM, Object::Name { name: "untraceable".into() }),
+            What::User | What::Readable => {
+                (Errno::EPERM, ViolationObject::Name { name: "untraceable".into() })
+            }
         };
         let action = if on_violation == OnViolation::Kill { Action::Killed } else { Action::Denied };
         // Who is to be stopped waits for an answer until then, all others until it has
@@ -25,7 +27,8 @@ impl Tracer {
         if on_violation != OnViolation::Stop {
             self.refused.push((ask.clone(), errno, action));
         }
-        let refusal = Refusal { kind: Kind::Program, errno, object, rule: "/programs".into(), want: None };
+        let refusal =
+            Refusal { kind: ViolationKind::Program, errno, object, rule: "/programs".into(), want: None };
         let (caller, refusal) = (ask.caller.clone(), Box::new(refusal));
         let program = self.program(ask);
         self.outcomes.push(Outcome::Refused { caller, program, refusal, action });

@@ -48,10 +48,10 @@ fn start() -> StartEvent {
 
 fn violation() -> Violation {
     Violation {
-        kind: Kind::Program,
+        kind: ViolationKind::Program,
         action: Action::Denied,
         errno: Some(Errno::EACCES.into()),
-        object: Object::program("/bin/sh"),
+        object: ViolationObject::program("/bin/sh"),
         rule: "/programs".into(),
         summary: None,
         process: process(7, 0, "/usr/sbin/nginx", &["nginx"]),
@@ -71,9 +71,9 @@ fn stop() -> StopEvent {
 #[test]
 fn lines_are_those_of_the_format() {
     let ptrace = Violation {
-        kind: Kind::Syscall,
+        kind: ViolationKind::Syscall,
         errno: Some(Errno::EPERM.into()),
-        object: Object::Syscall { syscall: "ptrace".into(), args: vec![16, 1] },
+        object: ViolationObject::Syscall { syscall: "ptrace".into(), args: vec![16, 1] },
         rule: "/syscalls".into(),
         summary: Some(Summary { count: 41, over: Duration::from_secs(1) }),
         ancestors: Vec::new(),
@@ -150,7 +150,8 @@ fn lines_are_those_of_the_format() {
 fn what_is_not_utf_8_is_still_a_line() {
     use std::os::unix::ffi::OsStringExt;
     let path = PathBuf::from(std::ffi::OsString::from_vec(b"/tmp/\xff\n\"".to_vec()));
-    let event = Violation { object: Object::Path { path, access: vec!["write", "create"] }, ..violation() };
+    let event =
+        Violation { object: ViolationObject::Path { path, access: vec!["write", "create"] }, ..violation() };
     let written = line(1, "", &Event::Violation(Box::new(event)).tail(moment(), &policy("x")));
     let parsed: Value = serde_json::from_str(&written).unwrap();
     assert_eq!(parsed["object"], json!({"path": "/tmp/\u{fffd}\n\"", "access": ["write", "create"]}));

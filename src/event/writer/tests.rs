@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use super::*;
-use crate::event::model::{ExecEvent, Executable, Object, Process, ReadyEvent, Violation};
-use crate::event::names::{Action, Kind};
+use crate::event::model::{ExecEvent, Executable, Process, ReadyEvent, Violation, ViolationObject};
+use crate::event::names::{Action, ViolationKind};
 use crate::event::sink::Destination;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -37,10 +37,10 @@ fn ready(milliseconds: u64) -> Event {
 
 fn violation(program: &str) -> Event {
     Event::Violation(Box::new(Violation {
-        kind: Kind::Syscall,
+        kind: ViolationKind::Syscall,
         action: Action::Denied,
         errno: None,
-        object: Object::Syscall { syscall: "ptrace".into(), args: Vec::new() },
+        object: ViolationObject::Syscall { syscall: "ptrace".into(), args: Vec::new() },
         rule: "/syscalls".into(),
         summary: None,
         process: Process { executable: Some(Executable { path: program.into() }), ..Process::default() },
