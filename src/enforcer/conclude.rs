@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::hand_over::Handed;
 use super::{Judge, Outcome, Request};
 use crate::enforcer::socket_registry::Socket;
-use crate::event::Action;
+use crate::event::ActionTaken;
 use crate::notify::caller::{Caller, UNREADABLE};
 use crate::plan::PR_SET_DUMPABLE;
 use crate::policy::Refusal;
@@ -59,7 +59,7 @@ impl Judge {
 
     fn refuse(&mut self, refusal: &Refusal, call: &Call, caller: &Caller) -> Conclusion {
         if self.audit {
-            self.report(refusal, caller, Action::Observed);
+            self.report(refusal, caller, ActionTaken::Observed);
             let name = call.name.unwrap_or_default();
             let hides = name == "prctl" && call.args[0] as u32 == PR_SET_DUMPABLE as u32;
             return match hides || syscalls::changes_user(name) {
@@ -72,11 +72,11 @@ impl Judge {
         }
         match self.rules.policy().on_violation {
             OnViolation::Deny => {
-                self.report(refusal, caller, Action::Denied);
+                self.report(refusal, caller, ActionTaken::Denied);
                 Conclusion::Answer(denied(refusal, call, caller))
             }
             OnViolation::Kill => {
-                self.report(refusal, caller, Action::Killed);
+                self.report(refusal, caller, ActionTaken::Killed);
                 // Who still waits after its pidfd was made is whom the pidfd names.
                 let killed = process::pidfd(caller.tgid.as_raw()).and_then(|fd| {
                     // Where that cannot be asked, the answer that follows fails as well.
@@ -88,7 +88,7 @@ impl Judge {
                 Conclusion::Answer(Answer::Fail(refusal.errno))
             }
             OnViolation::Stop => {
-                self.report(refusal, caller, Action::Stopped);
+                self.report(refusal, caller, ActionTaken::Stopped);
                 (self.requests)(Request::Stop);
                 // It waits for an answer until it is killed with all the others.
                 Conclusion::Nothing

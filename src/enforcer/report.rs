@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Judge;
-use crate::event::{Action, ErrnoName, Event, ExecEvent, Executable, Process, Violation, hint};
+use crate::event::{ActionTaken, ErrnoName, Event, ExecEvent, Executable, Process, Violation, hint};
 use crate::ids::Tid;
 use crate::notify::caller::Caller;
 use crate::policy::Refusal;
@@ -12,11 +12,11 @@ use crate::profile;
 
 impl Judge {
     /// What the kernel refuses by itself is denied, or in audit only observed.
-    pub(super) fn told_action(&self) -> Action {
-        if self.audit { Action::Observed } else { Action::Denied }
+    pub(super) fn told_action(&self) -> ActionTaken {
+        if self.audit { ActionTaken::Observed } else { ActionTaken::Denied }
     }
 
-    pub(super) fn report(&mut self, refusal: &Refusal, caller: &Caller, action: Action) {
+    pub(super) fn report(&mut self, refusal: &Refusal, caller: &Caller, action: ActionTaken) {
         let process = self.process(caller);
         self.report_of(refusal, caller, process, action);
     }
@@ -27,7 +27,7 @@ impl Judge {
         refusal: &Refusal,
         caller: &Caller,
         program: Option<PathBuf>,
-        action: Action,
+        action: ActionTaken,
     ) {
         let process = Process {
             pid: caller.tgid.as_raw() as u32,
@@ -39,14 +39,15 @@ impl Judge {
         self.report_of(refusal, caller, process, action);
     }
 
-    fn report_of(&mut self, refusal: &Refusal, caller: &Caller, process: Process, action: Action) {
+    fn report_of(&mut self, refusal: &Refusal, caller: &Caller, process: Process, action: ActionTaken) {
         let document = || self.memory.document.get_or_init(|| profile::value(&self.document));
         let hint = refusal.want.as_ref().map(|want| hint(document(), want)).unwrap_or_default();
         let event = Violation {
             kind: refusal.kind,
             action,
             // Who is killed after the exec is answered nothing.
-            errno: (action != Action::Killed || !self.rules.checks()).then_some(ErrnoName(refusal.errno)),
+            errno: (action != ActionTaken::Killed || !self.rules.checks())
+                .then_some(ErrnoName(refusal.errno)),
             object: refusal.object.clone(),
             rule: refusal.rule.clone(),
             summary: None,
@@ -77,7 +78,12 @@ impl Judge {
         let own = self.process(caller);
         let process = Process { executable, args: args.or(own.args.clone()), ..own };
         let ancestors = self.ancestors(caller);
-        self.writer.record(Event::Exec(ExecEvent { action: Action::Allowed, process, ancestors, voided }));
+        self.writer.record(Event::Exec(ExecEvent {
+            action: ActionTaken::Allowed,
+            process,
+            ancestors,
+            voided,
+        }));
     }
 
     fn process(&mut self, caller: &Caller) -> Process {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Conclusion, Judge, Request};
-use crate::event::Action;
+use crate::event::ActionTaken;
 use crate::notify::caller::Caller;
 use crate::notify::listener;
 use crate::policy::Refusal;
@@ -69,9 +69,9 @@ impl Judge {
     }
 
     /// Tells of it, and then it is killed, or its call fails.
-    fn refused(&mut self, refusal: &Refusal, caller: &Caller, program: Option<PathBuf>, action: Action) {
+    fn refused(&mut self, refusal: &Refusal, caller: &Caller, program: Option<PathBuf>, action: ActionTaken) {
         let stop = self.rules.policy().on_violation == OnViolation::Stop;
-        self.report_by(refusal, caller, program, if stop { Action::Stopped } else { action });
+        self.report_by(refusal, caller, program, if stop { ActionTaken::Stopped } else { action });
         if let Some(tracer) = &mut self.tracer {
             tracer.told(caller.tgid);
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::model::{Summary, Violation, ViolationObject};
-use super::names::Action;
+use super::names::ActionTaken;
 
 /// How many of a pair are told whole.
 const WHOLE: u32 = 10;
@@ -131,7 +131,7 @@ fn key(violation: &Violation) -> String {
         ViolationObject::Syscall { syscall, .. } => syscall,
         _ => "",
     };
-    let killed = if violation.action == Action::Killed { "killed" } else { "" };
+    let killed = if violation.action == ActionTaken::Killed { "killed" } else { "" };
     format!("{}\0{}\0{call}\0{killed}", program.unwrap_or_default(), violation.rule)
 }
 
@@ -140,13 +140,13 @@ mod tests {
     use std::path::PathBuf;
 
     use super::super::model::{Executable, Process};
-    use super::super::names::{Action, ViolationKind};
+    use super::super::names::{ActionTaken, ViolationKind};
     use super::*;
 
     fn violation(program: &str, call: &str) -> Box<Violation> {
         Box::new(Violation {
             kind: ViolationKind::Syscall,
-            action: Action::Denied,
+            action: ActionTaken::Denied,
             errno: None,
             object: ViolationObject::Syscall { syscall: call.to_owned().into(), args: Vec::new() },
             rule: "/syscalls".into(),

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::names::{Action, ErrnoName, LayerName, LayerState, SignalName, Source, ViolationKind};
+use super::names::{ActionTaken, ErrnoName, LayerName, LayerState, SignalName, Source, ViolationKind};
 use super::time::{seconds, utc};
 use crate::kernel::Arch;
 use crate::profile::Mode;
@@ -128,7 +128,7 @@ pub struct Executable {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExecEvent {
     /// Allowed, or observed.
-    pub action: Action,
+    pub action: ActionTaken,
     /// The process, running the new program.
     pub process: Process,
     /// The programs of its parent and of those above, nearest first.
@@ -166,7 +166,7 @@ pub struct Violation {
     /// Of which section.
     pub kind: ViolationKind,
     /// What was done about it.
-    pub action: Action,
+    pub action: ActionTaken,
     /// What the app was answered, or in audit would have been.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<ErrnoName>,

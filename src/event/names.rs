@@ -101,7 +101,7 @@ pub enum Source {
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum ActionTaken {
     /// It was let through.
     Allowed,
     /// It was answered with an errno.

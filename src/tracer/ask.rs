@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::event::{Action, ViolationObject};
+use crate::event::{ActionTaken, ViolationObject};
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::policy::Refusal;
@@ -95,7 +95,7 @@ pub enum Outcome {
         /// Why.
         refusal: Box<Refusal>,
         /// What was done, or is done once it has been told.
-        action: Action,
+        action: ActionTaken,
     },
     /// The app, which is seized, was stopped with its group.
     Stopped {

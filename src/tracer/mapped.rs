@@ -12,7 +12,7 @@
 
 use super::examine::{Mapped, Work};
 use super::{Hold, Outcome, Tracer, What, gone_or};
-use crate::event::Action;
+use crate::event::ActionTaken;
 use crate::policy::started::Verdict;
 use crate::sys::ptrace;
 
@@ -53,7 +53,12 @@ impl Tracer {
             Verdict::Dies(_) if self.listener.is_none() => self.kill(tid),
             Verdict::Dies(refusal) => {
                 self.seized.insert(tid, Hold::Condemned);
-                self.outcomes.push(Outcome::Refused { caller, program, refusal, action: Action::Killed });
+                self.outcomes.push(Outcome::Refused {
+                    caller,
+                    program,
+                    refusal,
+                    action: ActionTaken::Killed,
+                });
             }
         }
     }

@@ -61,7 +61,7 @@ pub use self::ask::{Ask, Outcome, What};
 use self::desk::Desk;
 use self::examine::{Found, Job, Remembered, Work};
 pub use self::hand::Notified;
-use crate::event::{Action, ViolationObject};
+use crate::event::{ActionTaken, ViolationObject};
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::handed::Handed;
@@ -125,7 +125,7 @@ pub struct Tracer {
     handed: HashMap<i32, (Notified, Arc<Handed>)>,
     groups: HashMap<i32, Group>,
     /// Calls that are answered once it has been told why.
-    refused: Vec<(Ask, Errno, Action)>,
+    refused: Vec<(Ask, Errno, ActionTaken)>,
     found: Arc<Mutex<Found>>,
     examiner: Option<Sender<Work>>,
 }
@@ -518,7 +518,12 @@ impl Tracer {
             Verdict::Dies(_) if self.listener.is_none() => self.kill(pid),
             Verdict::Dies(refusal) => {
                 self.seized.insert(pid, Hold::Condemned);
-                self.outcomes.push(Outcome::Refused { caller, program, refusal, action: Action::Killed });
+                self.outcomes.push(Outcome::Refused {
+                    caller,
+                    program,
+                    refusal,
+                    action: ActionTaken::Killed,
+                });
             }
         }
     }

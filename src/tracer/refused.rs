@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::{Ask, Hold, Outcome, Tracer, What};
-use crate::event::{Action, ViolationKind, ViolationObject};
+use crate::event::{ActionTaken, ViolationKind, ViolationObject};
 use crate::ids::Pid;
 use crate::policy::Refusal;
 use crate::profile::OnViolation;
@@ -21,7 +21,8 @@ impl Tracer {
                 (Errno::EPERM, ViolationObject::Name { name: "untraceable".into() })
             }
         };
-        let action = if on_violation == OnViolation::Kill { Action::Killed } else { Action::Denied };
+        let action =
+            if on_violation == OnViolation::Kill { ActionTaken::Killed } else { ActionTaken::Denied };
         // Who is to be stopped waits for an answer until then, all others until it has
         // been told: else the container might end before.
         if on_violation != OnViolation::Stop {
@@ -47,7 +48,7 @@ impl Tracer {
             std::mem::take(&mut self.refused).into_iter().partition(|(ask, ..)| ask.caller.tgid == process);
         self.refused = later;
         for (ask, errno, action) in now {
-            if action == Action::Killed {
+            if action == ActionTaken::Killed {
                 self.kill_caller(&ask);
             }
             self.answer(ask.id, Answer::Fail(errno));

@@ -49,7 +49,7 @@ fn start() -> StartEvent {
 fn violation() -> Violation {
     Violation {
         kind: ViolationKind::Program,
-        action: Action::Denied,
+        action: ActionTaken::Denied,
         errno: Some(Errno::EACCES.into()),
         object: ViolationObject::program("/bin/sh"),
         rule: "/programs".into(),
@@ -81,7 +81,7 @@ fn lines_are_those_of_the_format() {
         ..violation()
     };
     let exec = ExecEvent {
-        action: Action::Allowed,
+        action: ActionTaken::Allowed,
         process: process(7, 0, "/usr/sbin/nginx", &["nginx", "-g", "daemon off;"]),
         ancestors: vec!["/docker-entrypoint.sh".into()],
         voided: Vec::new(),
@@ -164,7 +164,7 @@ fn a_person_sees_what_matters_only() {
     let forced = ModeInForce { value: Mode::Audit, source: Source::Environment };
     let exec = |voided| {
         Event::Exec(ExecEvent {
-            action: Action::Allowed,
+            action: ActionTaken::Allowed,
             process: Process::default(),
             ancestors: Vec::new(),
             voided,

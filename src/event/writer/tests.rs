@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::event::model::{ExecEvent, Executable, Process, ReadyEvent, Violation, ViolationObject};
-use crate::event::names::{Action, ViolationKind};
+use crate::event::names::{ActionTaken, ViolationKind};
 use crate::event::sink::Destination;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -38,7 +38,7 @@ fn ready(milliseconds: u64) -> Event {
 fn violation(program: &str) -> Event {
     Event::Violation(Box::new(Violation {
         kind: ViolationKind::Syscall,
-        action: Action::Denied,
+        action: ActionTaken::Denied,
         errno: None,
         object: ViolationObject::Syscall { syscall: "ptrace".into(), args: Vec::new() },
         rule: "/syscalls".into(),
@@ -124,7 +124,7 @@ fn arguments_are_redacted() {
     let args = Some(vec!["x".into(), "--password=hunter2".into()]);
     let process = Process { args, ..Process::default() };
     writer.record(Event::Exec(ExecEvent {
-        action: Action::Allowed,
+        action: ActionTaken::Allowed,
         process,
         ancestors: Vec::new(),
         voided: Vec::new(),
