@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Judge;
-use crate::event::{ActionTaken, ErrnoName, Event, ExecEvent, Executable, Process, Violation, hint};
+use crate::event::{ActionTaken, ErrnoName, Event, ExecEvent, ExecutablePath, Process, Violation, hint};
 use crate::ids::Tid;
 use crate::notify::caller::Caller;
 use crate::policy::Refusal;
@@ -33,7 +33,7 @@ impl Judge {
             pid: caller.tgid.as_raw() as u32,
             parent_pid: Some(caller.ppid.as_raw() as u32),
             uid: Some(caller.uids[1]),
-            executable: program.map(|path| Executable { path }),
+            executable: program.map(|path| ExecutablePath { path }),
             args: None,
         };
         self.report_of(refusal, caller, process, action);
@@ -74,7 +74,7 @@ impl Judge {
             return;
         }
         let path = if self.rules.is_file(entry) { self.rules.program_path(entry) } else { canonical };
-        let executable = Some(Executable { path: path.to_owned() });
+        let executable = Some(ExecutablePath { path: path.to_owned() });
         let own = self.process(caller);
         let process = Process { executable, args: args.or(own.args.clone()), ..own };
         let ancestors = self.ancestors(caller);
@@ -93,7 +93,7 @@ impl Judge {
             pid: caller.tgid.as_raw() as u32,
             parent_pid: Some(caller.ppid.as_raw() as u32),
             uid: Some(caller.uids[1]),
-            executable: path.map(|path| Executable { path }),
+            executable: path.map(|path| ExecutablePath { path }),
             args: arguments(caller.tid),
         }
     }

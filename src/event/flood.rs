@@ -139,7 +139,7 @@ fn key(violation: &Violation) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::model::{Executable, Process};
+    use super::super::model::{ExecutablePath, Process};
     use super::super::names::{ActionTaken, ViolationKind};
     use super::*;
 
@@ -152,7 +152,7 @@ mod tests {
             rule: "/syscalls".into(),
             summary: None,
             process: Process {
-                executable: Some(Executable { path: PathBuf::from(program) }),
+                executable: Some(ExecutablePath { path: PathBuf::from(program) }),
                 ..Process::default()
             },
             ancestors: Vec::new(),

@@ -23,7 +23,9 @@ pub mod writer;
 
 pub use hint::{Want, hint};
 pub use model::*;
-pub use names::{ActionTaken, Errno, ErrnoName, LayerName, LayerState, SignalName, Source, ViolationKind};
+pub use names::{
+    ActionTaken, Errno, ErrnoName, LayerName, LayerReportState, ModeSource, SignalName, ViolationKind,
+};
 pub use redact::Redaction;
 pub use sink::{Destination, Level, Sink};
 pub use termination::termination;

@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::names::{ActionTaken, ErrnoName, LayerName, LayerState, SignalName, Source, ViolationKind};
+use super::names::{
+    ActionTaken, ErrnoName, LayerName, LayerReportState, ModeSource, SignalName, ViolationKind,
+};
 use super::time::{seconds, utc};
 use crate::kernel::Arch;
 use crate::profile::Mode;
@@ -63,7 +65,7 @@ pub struct StartEvent {
     #[serde(serialize_with = "arch")]
     pub arch: Arch,
     /// Every layer.
-    pub layers: Vec<Layer>,
+    pub layers: Vec<LayerReport>,
     /// The app's first process.
     pub process: Process,
     /// In what this place differs from those where the profile was learned.
@@ -82,16 +84,16 @@ pub struct ModeInForce {
     #[serde(serialize_with = "mode")]
     pub value: Mode,
     /// Who said so.
-    pub source: Source,
+    pub source: ModeSource,
 }
 
 /// One layer of the confinement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Layer {
+pub struct LayerReport {
     /// Which.
     pub layer: LayerName,
     /// What became of it.
-    pub state: LayerState,
+    pub state: LayerReportState,
     /// What is in it, or why it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -110,7 +112,7 @@ pub struct Process {
     pub uid: Option<u32>,
     /// What it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub executable: Option<Executable>,
+    pub executable: Option<ExecutablePath>,
     /// Its arguments, argv\[0\] first; the writer redacts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
@@ -118,7 +120,7 @@ pub struct Process {
 
 /// A program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Executable {
+pub struct ExecutablePath {
     /// By the profile's path where it is listed.
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
@@ -310,7 +312,7 @@ impl Event {
     pub fn matters(&self) -> bool {
         match self {
             Event::Start(start) => {
-                start.degraded || !start.unlike.is_empty() || start.mode.source == Source::Environment
+                start.degraded || !start.unlike.is_empty() || start.mode.source == ModeSource::Environment
             }
             Event::Exec(exec) => !exec.voided.is_empty(),
             // Death by SIGSYS is all that is seen of a foreign architecture's call.

@@ -75,7 +75,7 @@ impl Serialize for LayerName {
 /// What became of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LayerState {
+pub enum LayerReportState {
     /// All that was asked for holds.
     Active,
     /// Part of it holds.
@@ -87,7 +87,7 @@ pub enum LayerState {
 /// Who set a mode. A flag beats the environment, which beats the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum ModeSource {
     /// The profile, or its default.
     Profile,
     /// `REMIT_MODE`.

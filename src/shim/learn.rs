@@ -12,7 +12,7 @@ use super::refusal::Refused;
 use super::{abandon, layer, release};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::{place, probe};
-use crate::event::{self, EventWriter, ModeInForce, Process, Sink, Source, StartEvent, redact};
+use crate::event::{self, EventWriter, ModeInForce, ModeSource, Process, Sink, StartEvent, redact};
 use crate::ids::Pid;
 use crate::init::event_loop::Supervision;
 use crate::journal::start::{Fingerprint, First, Outer};
@@ -32,7 +32,7 @@ pub(super) fn launched(
     options: &Options,
     init: &mut Init,
     run_as: Option<RunAs>,
-    said_by: Source,
+    said_by: ModeSource,
 ) -> Result<(Child, OwnedFd, Supervision), Refused> {
     let place = place::here(None, Vec::new(), Vec::new(), true)?;
     // Asked while there is one thread, and before a filter of ours is in force.
@@ -118,7 +118,7 @@ fn watches(to: &To) -> Option<Watches> {
 fn watch(
     options: &Options,
     plan: &Plan,
-    said_by: Source,
+    said_by: ModeSource,
     sink: Sink,
     journal: Arc<Journal>,
     launch: Launch,
@@ -146,7 +146,7 @@ fn watch(
             pid: launch.app.as_raw() as u32,
             parent_pid: Some(std::process::id()),
             uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
-            executable: Some(event::Executable { path: launch.file.clone() }),
+            executable: Some(event::ExecutablePath { path: launch.file.clone() }),
             args: Some(launch.args.clone()),
         },
         degraded: false,

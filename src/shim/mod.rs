@@ -32,7 +32,7 @@ use crate::enforce::{examine, place, probe};
 use crate::enforcer::inodes::Inodes;
 use crate::enforcer::{self, Judge, Remembered};
 use crate::event::{
-    self, Beginning, Destination, EventWriter, LayerName, ModeInForce, Process, Sink, Source, StartEvent,
+    self, Beginning, Destination, EventWriter, LayerName, ModeInForce, ModeSource, Process, Sink, StartEvent,
 };
 use crate::ids::Pid;
 use crate::image::digest::digest;
@@ -135,7 +135,7 @@ fn story(
         return learned(&options, init, run_as, said_by);
     }
     let loaded = source::load(options.profile.as_deref(), &init.found, &Live)?;
-    let (mode, said_by) = mode.unwrap_or((loaded.document.profile.mode, Source::Profile));
+    let (mode, said_by) = mode.unwrap_or((loaded.document.profile.mode, ModeSource::Profile));
     match mode {
         Mode::Off => return init.run(&options, run_as),
         Mode::Learn => {
@@ -159,7 +159,12 @@ fn story(
     init::finish(event_loop::run(child, init::behaviour(&options), Some((signals, watch))), &options, &at)
 }
 
-fn learned(options: &Options, mut init: Init, run_as: Option<RunAs>, said_by: Source) -> Result<u8, Refused> {
+fn learned(
+    options: &Options,
+    mut init: Init,
+    run_as: Option<RunAs>,
+    said_by: ModeSource,
+) -> Result<u8, Refused> {
     let (child, signals, watch) = learn::launched(options, &mut init, run_as, said_by)?;
     let at = init.found;
     init::finish(event_loop::run(child, init::behaviour(options), Some((signals, watch))), options, &at)
@@ -167,10 +172,10 @@ fn learned(options: &Options, mut init: Init, run_as: Option<RunAs>, said_by: So
 
 /// What a flag, the environment or the name that it was called by says of the mode.
 /// A drop-in for tini confines nobody by surprise.
-fn mode_before_the_profile(options: &Options) -> Option<(Mode, Source)> {
+fn mode_before_the_profile(options: &Options) -> Option<(Mode, ModeSource)> {
     match options.mode {
         None if options.dialect != Dialect::Remit && options.profile.is_none() => {
-            Some((Mode::Off, Source::Name))
+            Some((Mode::Off, ModeSource::Name))
         }
         mode => mode,
     }
@@ -184,7 +189,7 @@ struct Confined {
     /// In what this place differs from those where the profile was learned.
     unlike: Vec<String>,
     mode: Mode,
-    said_by: Source,
+    said_by: ModeSource,
     run_as: Option<RunAs>,
     init: Init,
 }
@@ -364,7 +369,7 @@ fn watch(
             pid: app as u32,
             parent_pid: Some(std::process::id()),
             uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
-            executable: Some(event::Executable { path: this.init.found.clone() }),
+            executable: Some(event::ExecutablePath { path: this.init.found.clone() }),
             args: Some(args),
         },
         unlike: std::mem::take(&mut this.unlike),
@@ -434,14 +439,14 @@ fn beginning(options: &Options) -> Result<Beginning, String> {
     })
 }
 
-fn layer(layer: Layer) -> Option<event::Layer> {
+fn layer(layer: Layer) -> Option<event::LayerReport> {
     let state = match layer.state {
-        LayerState::Active => event::LayerState::Active,
-        LayerState::Degraded => event::LayerState::Degraded,
-        LayerState::Unavailable => event::LayerState::Unavailable,
+        LayerState::Active => event::LayerReportState::Active,
+        LayerState::Degraded => event::LayerReportState::Degraded,
+        LayerState::Unavailable => event::LayerReportState::Unavailable,
     };
     let detail = (!layer.detail.is_empty()).then_some(layer.detail);
-    Some(event::Layer { layer: LayerName::of(layer.layer)?, state, detail })
+    Some(event::LayerReport { layer: LayerName::of(layer.layer)?, state, detail })
 }
 
 fn release() -> String {

@@ -19,20 +19,20 @@ fn process(pid: u32, uid: u32, path: &str, args: &[&str]) -> Process {
         pid,
         parent_pid: Some(1),
         uid: Some(uid),
-        executable: Some(Executable { path: path.into() }),
+        executable: Some(ExecutablePath { path: path.into() }),
         args: Some(args.iter().map(|&arg| arg.into()).collect()),
     }
 }
 
 fn start() -> StartEvent {
-    let layer = |layer, detail: Option<&str>| Layer {
+    let layer = |layer, detail: Option<&str>| LayerReport {
         layer,
-        state: LayerState::Active,
+        state: LayerReportState::Active,
         detail: detail.map(String::from),
     };
     StartEvent {
         profile: "/etc/remit/profile.json".into(),
-        mode: ModeInForce { value: Mode::Enforce, source: Source::Profile },
+        mode: ModeInForce { value: Mode::Enforce, source: ModeSource::Profile },
         kernel: "6.18.44".into(),
         arch: Arch::X86_64,
         layers: vec![
@@ -161,7 +161,7 @@ fn what_is_not_utf_8_is_still_a_line() {
 #[test]
 fn a_person_sees_what_matters_only() {
     let exit = |exit| Event::Exit(ExitEvent { process: Process::default(), exit });
-    let forced = ModeInForce { value: Mode::Audit, source: Source::Environment };
+    let forced = ModeInForce { value: Mode::Audit, source: ModeSource::Environment };
     let exec = |voided| {
         Event::Exec(ExecEvent {
             action: ActionTaken::Allowed,

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use super::*;
-use crate::event::model::{ExecEvent, Executable, Process, ReadyEvent, Violation, ViolationObject};
+use crate::event::model::{ExecEvent, ExecutablePath, Process, ReadyEvent, Violation, ViolationObject};
 use crate::event::names::{ActionTaken, ViolationKind};
 use crate::event::sink::Destination;
 
@@ -43,7 +43,7 @@ fn violation(program: &str) -> Event {
         object: ViolationObject::Syscall { syscall: "ptrace".into(), args: Vec::new() },
         rule: "/syscalls".into(),
         summary: None,
-        process: Process { executable: Some(Executable { path: program.into() }), ..Process::default() },
+        process: Process { executable: Some(ExecutablePath { path: program.into() }), ..Process::default() },
         ancestors: Vec::new(),
         hint: Vec::new(),
     }))
