@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::hand_over::Handed;
-use super::{Judge, Outcome, Request};
+use super::{InitRequest, Judge, Outcome};
 use crate::enforcer::socket_registry::Socket;
 use crate::event::ActionTaken;
 use crate::notify::caller::{Caller, UNREADABLE};
@@ -89,7 +89,7 @@ impl Judge {
             }
             OnViolation::Stop => {
                 self.report(refusal, caller, ActionTaken::Stopped);
-                (self.requests)(Request::Stop);
+                (self.requests)(InitRequest::Stop);
                 // It waits for an answer until it is killed with all the others.
                 Conclusion::Nothing
             }

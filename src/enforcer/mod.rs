@@ -40,7 +40,7 @@ use crate::event::EventWriter;
 use crate::filter::Access;
 use crate::ids::{Pid, Tid};
 use crate::image::FileId;
-use crate::init::request::{Request, RequestSender};
+use crate::init::request::{InitRequest, RequestSender};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity, Memory, UNREADABLE};
 use crate::notify::listener;
@@ -158,7 +158,7 @@ impl Judge {
         listener::prepare(&self.listener);
         self.raise_limit();
         if let Err((what, errno)) = self.answer_all() {
-            (self.requests)(Request::Failed(what, errno));
+            (self.requests)(InitRequest::Failed(what, errno));
         }
         // The parent of a process that has ended can reap it only once this thread has waited
         // for the ends of the traced threads, which from Linux 6.11 on come after the filter's.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Conclusion, Judge, Request};
+use super::{Conclusion, InitRequest, Judge};
 use crate::event::ActionTaken;
 use crate::notify::caller::Caller;
 use crate::notify::listener;
@@ -33,7 +33,7 @@ impl Judge {
         let buried = tracer.follow();
         self.hear();
         if buried || (interrupted && process::has_waitable()) {
-            (self.requests)(Request::Children);
+            (self.requests)(InitRequest::Children);
         }
     }
 
@@ -64,7 +64,7 @@ impl Judge {
             Outcome::Refused { caller, program, refusal, action } => {
                 self.refused(&refusal, &caller, program, action);
             }
-            Outcome::Stopped { pid, signal } => (self.requests)(Request::Stopped(pid, signal)),
+            Outcome::Stopped { pid, signal } => (self.requests)(InitRequest::Stopped(pid, signal)),
         }
     }
 
@@ -76,7 +76,7 @@ impl Judge {
             tracer.told(caller.tgid);
         }
         if stop {
-            (self.requests)(Request::Stop);
+            (self.requests)(InitRequest::Stop);
         }
     }
 }

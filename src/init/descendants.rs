@@ -28,18 +28,20 @@ pub fn terminate(ancestor: Pid) {
 pub fn terminate_detached(ancestor: Pid, app: Pid) {
     let Ok(all) = all(ancestor) else { return };
     let session = all.iter().find(|seen| seen.pid == app).map(|seen| seen.session);
-    let detached = |seen: &&Seen| seen.lives() && (seen.parent == ancestor || session != Some(seen.session));
+    let is_detached =
+        |seen: &&Seen| seen.lives() && (seen.parent == ancestor || session != Some(seen.session));
     // With one that is detached go its own.
-    let mut told: Vec<Pid> = all.iter().filter(detached).map(|seen| seen.pid).collect();
-    told.retain(|pid| *pid != app);
+    let mut detached: Vec<Pid> = all.iter().filter(is_detached).map(|seen| seen.pid).collect();
+    detached.retain(|pid| *pid != app);
     let mut at = 0;
-    while let Some(pid) = told.get(at).copied() {
-        let own = all.iter().filter(|seen| seen.parent == pid && seen.lives() && !told.contains(&seen.pid));
+    while let Some(pid) = detached.get(at).copied() {
+        let own =
+            all.iter().filter(|seen| seen.parent == pid && seen.lives() && !detached.contains(&seen.pid));
         let own: Vec<Pid> = own.map(|seen| seen.pid).collect();
-        told.extend(own);
+        detached.extend(own);
         at += 1;
     }
-    terminate_each(&told);
+    terminate_each(&detached);
 }
 
 fn terminate_each(pids: &[Pid]) {

@@ -19,8 +19,8 @@ use crate::event::{Event, EventWriter, ExitEvent, Process, SignalName, StartEven
 use crate::ids::{Pid, Tid};
 use crate::init::descendants;
 use crate::init::log_dialect::{InitEvent, LogDialect};
-use crate::init::request::{Request, RequestSender};
-use crate::init::state::{Action, Input, Rules, State, Terminal, Why};
+use crate::init::request::{InitRequest, RequestSender};
+use crate::init::state::{InitAction, InitInput, InitRules, InitState, StopCause, Terminal};
 use crate::init::tracees::Tracees;
 use crate::journal::Journal;
 use crate::procfs::processes;
@@ -30,16 +30,16 @@ use crate::sys::signal::{self, Mask, Received};
 use crate::sys::threads;
 
 /// How the init behaves.
-pub struct Options {
+pub struct InitOptions {
     /// What it makes of what happens.
-    pub rules: Rules,
+    pub rules: InitRules,
     /// Signals go to the app's whole group.
     pub group: bool,
-    /// Reaped orphans are told.
+    /// Reaped orphans are stop_signal.
     pub warn_reaped: bool,
     /// In whose words it tells what it sees.
     pub dialect: LogDialect,
-    /// What the app was called, to be told.
+    /// What the app was called, to be stop_signal.
     pub name: String,
 }
 
@@ -52,13 +52,13 @@ pub struct Supervision {
     /// Where the check after the exec is told what was seen here, where a rule needs it.
     pub tracees: Option<Arc<dyn Tracees>>,
     /// Makes the worker, once the listener is there.
-    pub worker: Box<dyn FnOnce(Arc<OwnedFd>, RequestSender) -> Worker>,
+    pub worker: Box<dyn FnOnce(Arc<OwnedFd>, RequestSender) -> WorkerJob>,
     /// Where a learning run is written.
     pub journal: Option<Arc<Journal>>,
 }
 
 /// What answers notified calls, in a thread of its own.
-pub type Worker = Box<dyn FnOnce() + Send>;
+pub type WorkerJob = Box<dyn FnOnce() + Send>;
 
 /// So long after it the launch is over, and what it needed can be given back.
 const SETTLED: Duration = Duration::from_millis(100);
@@ -73,23 +73,23 @@ enum EventSources {
     Launch { signals: OwnedFd },
 }
 
-struct Loop {
+struct EventLoop {
     /// This process.
     me: Pid,
-    state: State,
+    state: InitState,
     child: Child,
     launched: bool,
     /// When what the launch needed is given back, until it has been.
     settles: Option<Instant>,
     failed: Option<Failure>,
-    /// Why it is not known how the launch of a confined app went.
-    unheard: Option<Errno>,
-    /// Why the worker has ended, until it is known what the launch came to.
-    unanswered: Option<Failure>,
+    /// StopCause it is not known how the launch of a confined app went.
+    launch_unknown: Option<Errno>,
+    /// StopCause the worker has ended, until it is known what the launch came to.
+    worker_failed: Option<Failure>,
     sources: EventSources,
-    requests: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<InitRequest>>>,
     deadline: Option<Instant>,
-    options: Options,
+    options: InitOptions,
     supervision: Option<Supervision>,
     writer: Option<Arc<EventWriter>>,
     /// Events from before the start event, which is always the first.
@@ -111,7 +111,7 @@ struct Loop {
 /// been killed. Nothing runs any more.
 pub fn run(
     child: Child,
-    options: Options,
+    options: InitOptions,
     supervision: Option<(OwnedFd, Supervision)>,
 ) -> Result<u8, RunError> {
     let app = child.pid;
@@ -126,7 +126,7 @@ pub fn run(
 
 fn supervise(
     child: Child,
-    options: Options,
+    options: InitOptions,
     supervision: Option<(OwnedFd, Supervision)>,
 ) -> Result<u8, RunError> {
     options.dialect.log(InitEvent::Spawned(&options.name, child.pid));
@@ -140,9 +140,9 @@ fn supervise(
         }
         None => (EventSources::Signals, None),
     };
-    let mut this = Loop {
+    let mut this = EventLoop {
         me: Pid::own(),
-        state: State::new(child.pid, options.rules.clone()),
+        state: InitState::new(child.pid, options.rules.clone()),
         writer: supervision.as_ref().map(|supervision| Arc::clone(&supervision.writer)),
         early: Vec::new(),
         journal: supervision.as_ref().and_then(|supervision| supervision.journal.clone()),
@@ -150,8 +150,8 @@ fn supervise(
         launched: false,
         settles: matches!(sources, EventSources::Signals).then(|| Instant::now() + SETTLED),
         failed: None,
-        unheard: None,
-        unanswered: None,
+        launch_unknown: None,
+        worker_failed: None,
         sources,
         requests: Arc::default(),
         deadline: None,
@@ -166,7 +166,7 @@ fn supervise(
     this.turn()
 }
 
-/// Why there is no exit code of the app's.
+/// StopCause there is no exit code of the app's.
 #[derive(Debug)]
 pub enum RunError {
     /// A step of the launch failed in the child.
@@ -174,7 +174,7 @@ pub enum RunError {
     /// The loop's own descriptors could not be made.
     Loop(Errno),
     /// The app has ended, and how its launch went could not be read.
-    Unheard(Errno),
+    LaunchUnknown(Errno),
 }
 
 impl From<Errno> for RunError {
@@ -183,7 +183,7 @@ impl From<Errno> for RunError {
     }
 }
 
-impl Loop {
+impl EventLoop {
     fn turn(&mut self) -> Result<u8, RunError> {
         loop {
             let happened = match self.sources {
@@ -199,21 +199,21 @@ impl Loop {
             }
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.deadline = None;
-                self.step(&Input::Timeout);
+                self.step(&InitInput::Timeout);
             }
-            if let Some(errno) = self.unheard {
-                return Err(RunError::Unheard(errno));
+            if let Some(errno) = self.launch_unknown {
+                return Err(RunError::LaunchUnknown(errno));
             }
             if let Some(code) = self.exit {
                 return match self.failed.take() {
                     // An exec that nobody could answer is answered ENOSYS.
                     Some(failure) if failure.exec => {
-                        Err(RunError::Launch(self.unanswered.take().unwrap_or(failure)))
+                        Err(RunError::Launch(self.worker_failed.take().unwrap_or(failure)))
                     }
                     Some(failure) => Err(RunError::Launch(failure)),
                     None => {
                         self.options.dialect.log(InitEvent::Goodbye(code));
-                        self.farewell();
+                        self.finish();
                         Ok(code)
                     }
                 };
@@ -241,7 +241,7 @@ impl Loop {
             Err(errno) => return Err(errno.into()),
         }
         // The child's words first: its end must not be seen before its reason.
-        self.hear()?;
+        self.read_launch_messages()?;
         self.take_signals();
         Ok(true)
     }
@@ -261,9 +261,9 @@ impl Loop {
     }
 
     /// Hears all that the child has said by now. Deaf to it nothing can be supervised.
-    fn hear(&mut self) -> Result<(), RunError> {
+    fn read_launch_messages(&mut self) -> Result<(), RunError> {
         loop {
-            match self.child.hear() {
+            match self.child.read_launch_messages() {
                 Ok(Word::Listener(listener)) => self.supervise(listener),
                 Ok(Word::Failed(failure)) => self.failed = Some(failure),
                 Ok(Word::Closed) => {
@@ -274,7 +274,7 @@ impl Loop {
                         self.sources = EventSources::Signals;
                     }
                     self.begin_without_listener();
-                    self.report_unanswered();
+                    self.report_worker_failed();
                     return Ok(());
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
@@ -285,8 +285,8 @@ impl Loop {
 
     /// The worker has ended, and every notified call is answered ENOSYS: refused. The
     /// app's own exec may be among them, and then this is why it failed.
-    fn report_unanswered(&self) {
-        if let Some(Failure { step, errno, .. }) = &self.unanswered
+    fn report_worker_failed(&self) {
+        if let Some(Failure { step, errno, .. }) = &self.worker_failed
             && self.launched
             && self.failed.is_none()
         {
@@ -318,7 +318,7 @@ impl Loop {
         let started = threads::run_reserved("worker", worker);
         if let Err(error) = started {
             tracing::error!(%error, "no worker can be started; the app is ended");
-            self.step(&Input::Violation);
+            self.step(&InitInput::Violation);
         }
     }
 
@@ -366,14 +366,14 @@ impl Loop {
         let asked = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
         for request in asked {
             match request {
-                Request::Stop => self.step(&Input::Violation),
-                Request::Stopped(pid, signal) => self.step(&Input::Stopped(pid, signal)),
+                InitRequest::Stop => self.step(&InitInput::Violation),
+                InitRequest::Stopped(pid, signal) => self.step(&InitInput::Stopped(pid, signal)),
                 // That it was asked is why they are looked at next.
-                Request::Children => {}
-                Request::Failed(what, errno) => {
+                InitRequest::Children => {}
+                InitRequest::Failed(what, errno) => {
                     let step = format!("notification: {what}");
-                    self.unanswered = Some(Failure { step, exec: false, errno });
-                    self.report_unanswered();
+                    self.worker_failed = Some(Failure { step, exec: false, errno });
+                    self.report_worker_failed();
                 }
             }
         }
@@ -384,7 +384,7 @@ impl Loop {
             self.children();
         } else {
             self.options.dialect.log(InitEvent::Received(received.signal));
-            self.step(&Input::Signal(received));
+            self.step(&InitInput::Signal(received));
         }
     }
 
@@ -410,19 +410,21 @@ impl Loop {
             };
             match changed {
                 // A traced one is stopped for its tracer.
-                Ok(Some((pid, StateChange::Stopped(signal, 0)))) => self.step(&Input::Stopped(pid, signal)),
+                Ok(Some((pid, StateChange::Stopped(signal, 0)))) => {
+                    self.step(&InitInput::Stopped(pid, signal))
+                }
                 Ok(Some((_, StateChange::Stopped(..)))) => {}
                 Ok(Some((pid, change))) => {
                     self.report_exit(pid, change);
-                    self.step(&Input::Reaped(pid, change));
+                    self.step(&InitInput::Reaped(pid, change));
                 }
                 Ok(None) => {
                     self.options.dialect.log(InitEvent::NothingToReap { alone: false });
-                    return self.step(&Input::Others);
+                    return self.step(&InitInput::Others);
                 }
                 Err(Errno::ECHILD) => {
                     self.options.dialect.log(InitEvent::NothingToReap { alone: true });
-                    return self.step(&Input::Alone);
+                    return self.step(&InitInput::Alone);
                 }
                 Err(errno) => {
                     tracing::error!(%errno, "wait");
@@ -441,32 +443,32 @@ impl Loop {
         self.tracees.as_ref()?.upgrade()
     }
 
-    fn step(&mut self, input: &Input) {
+    fn step(&mut self, input: &InitInput) {
         for action in self.state.step(input) {
             match action {
-                Action::Forward(received) => self.forward(received, input),
-                Action::Drop(signal) => {
+                InitAction::Forward(received) => self.forward(received, input),
+                InitAction::Drop(signal) => {
                     self.options.dialect.log(InitEvent::Translated(signal, 0));
                     self.options.dialect.log(InitEvent::Dropped(signal));
                 }
-                Action::Report => self.report(),
-                Action::Suspend => self.suspend(),
-                Action::Foreground => self.foreground(),
-                Action::Resume => self.resume(),
-                Action::TerminateSession => self.terminate_session(),
-                Action::TerminateDetached => descendants::terminate_detached(self.me, self.app()),
-                Action::TerminateAll => {
+                InitAction::Report => self.report(),
+                InitAction::Suspend => self.suspend(),
+                InitAction::Foreground => self.foreground(),
+                InitAction::Resume => self.resume(),
+                InitAction::TerminateSession => self.terminate_session(),
+                InitAction::TerminateDetached => descendants::terminate_detached(self.me, self.app()),
+                InitAction::TerminateAll => {
                     self.log_remaining("is told to end");
                     descendants::terminate(self.me);
                 }
-                Action::KillAll => {
+                InitAction::KillAll => {
                     // Who is seized is buried here as well now, should the check be held up.
                     self.tracees = None;
                     self.log_remaining("is killed after the grace");
                     self.killed += descendants::kill_all(self.me, self.app());
                 }
-                Action::Wait(time) => self.deadline = Some(Instant::now() + time),
-                Action::Exit(code) => self.exit = Some(code),
+                InitAction::Wait(time) => self.deadline = Some(Instant::now() + time),
+                InitAction::Exit(code) => self.exit = Some(code),
             }
         }
     }
@@ -481,11 +483,11 @@ impl Loop {
         if pid == self.child.pid {
             // What it said before its end was not heard yet where signals alone are.
             if !self.launched
-                && let Err(error) = self.hear()
+                && let Err(error) = self.read_launch_messages()
             {
                 match error {
                     // That its filter is in force is not known, so there is no start.
-                    RunError::Loop(errno) if self.supervision.is_some() => self.unheard = Some(errno),
+                    RunError::Loop(errno) if self.supervision.is_some() => self.launch_unknown = Some(errno),
                     error => tracing::error!(?error, "how the launch went is not known"),
                 }
             }
@@ -501,24 +503,24 @@ impl Loop {
     }
 
     /// The last event, and a little time for it to be written.
-    fn farewell(&mut self) {
+    fn finish(&mut self) {
         const LAST_WORDS: Duration = Duration::from_secs(2);
         let Some(writer) = &self.writer else { return };
         if let Some(journal) = &self.journal {
-            let told = match self.state.why() {
-                Why::Signal(signal) => Some(signal),
-                Why::Ended | Why::Violation => None,
+            let stop_signal = match self.state.why() {
+                StopCause::Signal(signal) => Some(signal),
+                StopCause::Ended | StopCause::Violation => None,
             };
             let exit = self.app_end.unwrap_or(Status::Code(0));
             let remapped = self.options.rules.remap.iter().map(|code| i32::from(*code));
-            journal.end(exit, told, &remapped.collect::<Vec<_>>(), LAST_WORDS);
+            journal.end(exit, stop_signal, &remapped.collect::<Vec<_>>(), LAST_WORDS);
         }
         let why = match self.state.why() {
-            Why::Ended => "the app ended".into(),
-            Why::Signal(signal) => format!("signal {}", signal::name(signal)).into(),
-            Why::Violation => "a violation, and on_violation is stop".into(),
+            StopCause::Ended => "the app ended".into(),
+            StopCause::Signal(signal) => format!("signal {}", signal::name(signal)).into(),
+            StopCause::Violation => "a violation, and on_violation is stop".into(),
         };
-        let abnormal = self.state.why() == Why::Violation || self.killed > 0;
+        let abnormal = self.state.why() == StopCause::Violation || self.killed > 0;
         let exit = self.app_end.unwrap_or(Status::Code(0));
         let ended = u64::from(self.state.ended);
         if abnormal {

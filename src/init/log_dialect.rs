@@ -111,10 +111,10 @@ impl LogDialect {
 /// One call a level: each is a place in the program with a record of its own.
 fn own(event: InitEvent<'_>) {
     match own_level(event) {
-        Level::WARN => tracing::warn!("{}", Words(event)),
-        Level::INFO => tracing::info!("{}", Words(event)),
-        Level::DEBUG => tracing::debug!("{}", Words(event)),
-        _ => tracing::trace!("{}", Words(event)),
+        Level::WARN => tracing::warn!("{}", OwnMessage(event)),
+        Level::INFO => tracing::info!("{}", OwnMessage(event)),
+        Level::DEBUG => tracing::debug!("{}", OwnMessage(event)),
+        _ => tracing::trace!("{}", OwnMessage(event)),
     }
 }
 
@@ -130,9 +130,9 @@ fn own_level(event: InitEvent<'_>) -> Level {
 }
 
 /// A event in our own words, found only where somebody reads them.
-struct Words<'a>(InitEvent<'a>);
+struct OwnMessage<'a>(InitEvent<'a>);
 
-impl fmt::Display for Words<'_> {
+impl fmt::Display for OwnMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = signal::name;
         match self.0 {

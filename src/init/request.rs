@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 /// What the first thread is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum InitRequest {
     /// A violation ends the container.
     Stop,
     /// The app, which is seized, was stopped by this signal, with its group.
@@ -17,4 +17,4 @@ pub enum Request {
 }
 
 /// How the worker asks the first thread.
-pub type RequestSender = Box<dyn Fn(Request) + Send>;
+pub type RequestSender = Box<dyn Fn(InitRequest) + Send>;

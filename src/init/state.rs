@@ -19,7 +19,7 @@ use crate::sys::signal::Received;
 
 /// How the init behaves, as it was asked to.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub struct InitRules {
     /// How long those who are left have to end; none was asked for where it is `None`.
     pub grace: Option<Duration>,
     /// How long a TERM is kept back, so that a load balancer sends nothing more.
@@ -42,7 +42,7 @@ pub const USUAL_GRACE: Duration = Duration::from_secs(8);
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
+pub enum InitInput {
     /// A signal came for PID 1; SIGCHLD is not among these.
     Signal(Received),
     /// A child ended and was reaped.
@@ -61,7 +61,7 @@ pub enum Input {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum InitAction {
     /// Send the signal to the app, or to its group.
     Forward(Received),
     /// Say that a signal was dropped.
@@ -91,7 +91,7 @@ pub enum Action {
 
 /// How the container ends, for the last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum StopCause {
     /// The app ended by itself.
     Ended,
     /// The app ended after this signal had been forwarded.
@@ -105,12 +105,12 @@ pub enum Why {
 const AFTER_KILL: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum InitPhase {
     Running,
     /// A TERM is kept back.
     Draining(Received),
     /// The app was told to end, and the grace has begun.
-    Told,
+    Terminated,
     /// The app has ended; whether anybody is left is not known yet. The grace that was
     /// asked for may have begun before.
     Ended {
@@ -122,12 +122,12 @@ enum Phase {
 
 /// Where the supervisor stands.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct InitState {
     app: i32,
-    rules: Rules,
-    phase: Phase,
+    rules: InitRules,
+    phase: InitPhase,
     code: u8,
-    told: Option<i32>,
+    stop_signal: Option<i32>,
     violated: bool,
     /// A stop was asked for by a signal, so that the app is not continued from it.
     stop_forwarded: bool,
@@ -141,15 +141,15 @@ pub struct State {
     pub killed: bool,
 }
 
-impl State {
+impl InitState {
     /// The app has been started.
-    pub fn new(app: i32, rules: Rules) -> State {
-        State {
+    pub fn new(app: i32, rules: InitRules) -> InitState {
+        InitState {
             app,
             rules,
-            phase: Phase::Running,
+            phase: InitPhase::Running,
             code: 0,
-            told: None,
+            stop_signal: None,
             violated: false,
             stop_forwarded: false,
             stop_from_terminal: false,
@@ -159,44 +159,44 @@ impl State {
         }
     }
 
-    /// Why the container ends.
-    pub fn why(&self) -> Why {
-        match self.told {
-            _ if self.violated => Why::Violation,
-            Some(signal) => Why::Signal(signal),
-            None => Why::Ended,
+    /// StopCause the container ends.
+    pub fn why(&self) -> StopCause {
+        match self.stop_signal {
+            _ if self.violated => StopCause::Violation,
+            Some(signal) => StopCause::Signal(signal),
+            None => StopCause::Ended,
         }
     }
 
     /// Whether the app has not ended.
     pub fn app_runs(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Draining(_) | Phase::Told)
+        matches!(self.phase, InitPhase::Running | InitPhase::Draining(_) | InitPhase::Terminated)
     }
 
     /// What follows from what happened.
-    pub fn step(&mut self, input: &Input) -> Vec<Action> {
+    pub fn step(&mut self, input: &InitInput) -> Vec<InitAction> {
         match input {
-            Input::Signal(signal) if Some(signal.signal) == self.rules.status => vec![Action::Report],
-            Input::Signal(signal) if self.app_runs() => self.signal(*signal),
+            InitInput::Signal(signal) if Some(signal.signal) == self.rules.status => vec![InitAction::Report],
+            InitInput::Signal(signal) if self.app_runs() => self.signal(*signal),
             // Signals that come while the container ends have nothing to add.
-            Input::Signal(_) => Vec::new(),
-            Input::Stopped(pid, signal) if *pid == self.app && self.app_runs() => self.stopped(*signal),
-            Input::Stopped(..) => Vec::new(),
-            Input::Reaped(pid, change) => self.reaped(*pid, *change),
-            Input::Others => match self.phase {
-                Phase::Ended { begun } => {
-                    self.phase = Phase::Terminating;
-                    let wait = (!begun).then_some(Action::Wait(self.grace()));
-                    [Action::TerminateAll].into_iter().chain(wait).collect()
+            InitInput::Signal(_) => Vec::new(),
+            InitInput::Stopped(pid, signal) if *pid == self.app && self.app_runs() => self.stopped(*signal),
+            InitInput::Stopped(..) => Vec::new(),
+            InitInput::Reaped(pid, change) => self.reaped(*pid, *change),
+            InitInput::Others => match self.phase {
+                InitPhase::Ended { begun } => {
+                    self.phase = InitPhase::Terminating;
+                    let wait = (!begun).then_some(InitAction::Wait(self.grace()));
+                    [InitAction::TerminateAll].into_iter().chain(wait).collect()
                 }
                 _ => Vec::new(),
             },
             // Nobody but the app decides when a running container ends.
-            Input::Alone if self.app_runs() => Vec::new(),
-            Input::Alone => vec![Action::Exit(self.code)],
-            Input::Timeout => self.timeout(),
-            Input::Violation if self.phase == Phase::Killing => Vec::new(),
-            Input::Violation => {
+            InitInput::Alone if self.app_runs() => Vec::new(),
+            InitInput::Alone => vec![InitAction::Exit(self.code)],
+            InitInput::Timeout => self.timeout(),
+            InitInput::Violation if self.phase == InitPhase::Killing => Vec::new(),
+            InitInput::Violation => {
                 self.violated = true;
                 self.code = 128 + libc::SIGKILL as u8;
                 self.kill_all()
@@ -208,7 +208,7 @@ impl State {
         self.rules.grace.unwrap_or(USUAL_GRACE)
     }
 
-    fn signal(&mut self, signal: Received) -> Vec<Action> {
+    fn signal(&mut self, signal: Received) -> Vec<InitAction> {
         let named = signal.signal;
         // The terminal stops and interrupts the whole foreground group: who shares the
         // init's has had it already.
@@ -229,7 +229,7 @@ impl State {
             }
             Terminal::Group if named == libc::SIGCONT => {
                 self.stop_forwarded = false;
-                return vec![Action::Foreground, Action::Forward(signal)];
+                return vec![InitAction::Foreground, InitAction::Forward(signal)];
             }
             _ => {}
         }
@@ -239,16 +239,16 @@ impl State {
         };
         let forwarded = self.rules.rewrite.get(&named).copied().unwrap_or(stop);
         if forwarded == 0 {
-            return vec![Action::Drop(named)];
+            return vec![InitAction::Drop(named)];
         }
         let signal = Received { signal: forwarded, ..signal };
         match named {
             libc::SIGTERM => return self.terminate(signal),
-            libc::SIGINT | libc::SIGQUIT => self.told = Some(named),
+            libc::SIGINT | libc::SIGQUIT => self.stop_signal = Some(named),
             libc::SIGTSTP | libc::SIGSTOP => self.stop_forwarded = true,
             _ => {}
         }
-        let mut actions = vec![Action::Forward(signal)];
+        let mut actions = vec![InitAction::Forward(signal)];
         if job_control && self.rules.terminal != Terminal::Group {
             actions.extend(self.suspend());
         }
@@ -256,26 +256,26 @@ impl State {
     }
 
     /// The container is to end. A second TERM does not wait for the drain.
-    fn terminate(&mut self, signal: Received) -> Vec<Action> {
-        self.told = Some(libc::SIGTERM);
-        if self.phase == Phase::Running && !self.rules.drain.is_zero() {
-            self.phase = Phase::Draining(signal);
-            return vec![Action::Wait(self.rules.drain)];
+    fn terminate(&mut self, signal: Received) -> Vec<InitAction> {
+        self.stop_signal = Some(libc::SIGTERM);
+        if self.phase == InitPhase::Running && !self.rules.drain.is_zero() {
+            self.phase = InitPhase::Draining(signal);
+            return vec![InitAction::Wait(self.rules.drain)];
         }
-        let begins = self.phase != Phase::Told;
-        self.phase = Phase::Told;
-        let wait = begins.then_some(Action::Wait(self.grace()));
-        [Action::Forward(signal)].into_iter().chain(wait).collect()
+        let begins = self.phase != InitPhase::Terminated;
+        self.phase = InitPhase::Terminated;
+        let wait = begins.then_some(InitAction::Wait(self.grace()));
+        [InitAction::Forward(signal)].into_iter().chain(wait).collect()
     }
 
-    fn suspend(&self) -> Vec<Action> {
-        if self.rules.unattended { Vec::new() } else { vec![Action::Suspend] }
+    fn suspend(&self) -> Vec<InitAction> {
+        if self.rules.unattended { Vec::new() } else { vec![InitAction::Suspend] }
     }
 
     /// The init stops after the app that shares its group. The shell reads the terminal
     /// again as soon as the init has stopped, and an app that is still in read(2) would
     /// take what is typed there.
-    fn suspend_after_app(&mut self) -> Vec<Action> {
+    fn suspend_after_app(&mut self) -> Vec<InitAction> {
         if !(self.stop_from_terminal && self.app_stopped) {
             return Vec::new();
         }
@@ -286,7 +286,7 @@ impl State {
     /// The app has stopped, and its parent is who could continue it. In the session of
     /// a shell the init stops along, so that the shell takes the terminal back; where
     /// there is nobody, a Ctrl-Z must not stop the container for ever.
-    fn stopped(&mut self, signal: i32) -> Vec<Action> {
+    fn stopped(&mut self, signal: i32) -> Vec<InitAction> {
         if self.rules.terminal == Terminal::Shared {
             self.app_stopped = true;
             return self.suspend_after_app();
@@ -296,20 +296,20 @@ impl State {
             return Vec::new();
         }
         match (self.rules.unattended, self.stop_forwarded) {
-            (false, _) => vec![Action::Suspend],
-            (true, false) => vec![Action::Resume],
+            (false, _) => vec![InitAction::Suspend],
+            (true, false) => vec![InitAction::Resume],
             (true, true) => Vec::new(),
         }
     }
 
-    fn reaped(&mut self, pid: i32, change: StateChange) -> Vec<Action> {
+    fn reaped(&mut self, pid: i32, change: StateChange) -> Vec<InitAction> {
         let mut actions = Vec::new();
         if self.app_runs() {
             if pid == self.app {
                 self.code = self.exit_code(change);
-                let begun = self.phase == Phase::Told && self.rules.grace.is_some();
-                self.phase = Phase::Ended { begun };
-                actions.push(Action::TerminateSession);
+                let begun = self.phase == InitPhase::Terminated && self.rules.grace.is_some();
+                self.phase = InitPhase::Ended { begun };
+                actions.push(InitAction::TerminateSession);
             }
             return actions;
         }
@@ -320,20 +320,20 @@ impl State {
         actions
     }
 
-    fn timeout(&mut self) -> Vec<Action> {
+    fn timeout(&mut self) -> Vec<InitAction> {
         match self.phase {
-            Phase::Draining(signal) => self.terminate(signal),
-            Phase::Told if self.rules.grace.is_none() => vec![Action::TerminateDetached],
-            Phase::Told | Phase::Terminating | Phase::Ended { .. } => self.kill_all(),
-            Phase::Killing => vec![Action::Exit(self.code)],
-            Phase::Running => Vec::new(),
+            InitPhase::Draining(signal) => self.terminate(signal),
+            InitPhase::Terminated if self.rules.grace.is_none() => vec![InitAction::TerminateDetached],
+            InitPhase::Terminated | InitPhase::Terminating | InitPhase::Ended { .. } => self.kill_all(),
+            InitPhase::Killing => vec![InitAction::Exit(self.code)],
+            InitPhase::Running => Vec::new(),
         }
     }
 
-    fn kill_all(&mut self) -> Vec<Action> {
-        self.phase = Phase::Killing;
+    fn kill_all(&mut self) -> Vec<InitAction> {
+        self.phase = InitPhase::Killing;
         self.killed = true;
-        vec![Action::KillAll, Action::Wait(AFTER_KILL)]
+        vec![InitAction::KillAll, InitAction::Wait(AFTER_KILL)]
     }
 
     /// The app's own code, or 128+n for a signal; remapped ones become 0.

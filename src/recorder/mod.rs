@@ -34,7 +34,7 @@ use self::reading::Reading;
 use self::reads::{Blind, Watcher, Watches};
 use crate::event::ErrnoName;
 use crate::ids::{Pid, Tid};
-use crate::init::request::{Request, RequestSender};
+use crate::init::request::{InitRequest, RequestSender};
 use crate::journal::observation::{Observation, What};
 use crate::journal::{Journal, Progress};
 use crate::kernel::Arch;
@@ -159,7 +159,7 @@ impl Recording {
     pub fn run(mut self) {
         listener::prepare(&self.listener);
         if let Err((what, errno)) = self.answer_all() {
-            (self.requests)(Request::Failed(what, errno));
+            (self.requests)(InitRequest::Failed(what, errno));
         }
         if let Some(reads) = self.reads.take() {
             reads.finish();

@@ -16,7 +16,7 @@ use super::refusal::{Dialect, Refused};
 use crate::enforce::launch::{self, Command, Failure, Terminal};
 use crate::init::event_loop::{self, RunError};
 use crate::init::log_dialect::{InitEvent, LogDialect};
-use crate::init::state::Rules;
+use crate::init::state::InitRules;
 use crate::plan::matches;
 use crate::profile::RunAs;
 use crate::sys;
@@ -200,9 +200,9 @@ fn log_dialect(options: &Options) -> LogDialect {
 }
 
 /// What of the options is the loop's.
-pub(super) fn behaviour(options: &Options) -> event_loop::Options {
-    event_loop::Options {
-        rules: Rules {
+pub(super) fn behaviour(options: &Options) -> event_loop::InitOptions {
+    event_loop::InitOptions {
+        rules: InitRules {
             grace: options.grace,
             drain: options.drain,
             remap: options.remap.clone(),
@@ -242,7 +242,9 @@ pub(super) fn finish(ended: Result<u8, RunError>, options: &Options, found: &Pat
     let name = found.display();
     match ended {
         Ok(code) => Ok(code),
-        Err(RunError::Loop(errno) | RunError::Unheard(errno)) => Err(format!("supervising: {errno}").into()),
+        Err(RunError::Loop(errno) | RunError::LaunchUnknown(errno)) => {
+            Err(format!("supervising: {errno}").into())
+        }
         Err(RunError::Launch(Failure { exec: true, errno, .. })) => {
             let text = format!("{name}: cannot be executed: {errno}");
             let called = options.command[0].to_string_lossy().into_owned();

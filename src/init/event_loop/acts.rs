@@ -2,12 +2,12 @@
 
 use nix::errno::Errno;
 
-use super::Loop;
+use super::EventLoop;
 use crate::event::{Event, SignalEvent, SignalName, log};
 use crate::ids::Pid;
 use crate::init::descendants;
 use crate::init::log_dialect::{InitEvent, LogDialect};
-use crate::init::state::Input;
+use crate::init::state::InitInput;
 use crate::procfs::processes;
 use crate::sys::signal::{self, Received};
 use crate::sys::terminal;
@@ -15,7 +15,7 @@ use crate::sys::terminal;
 /// Where the app's terminal is looked for.
 const STDIN: i32 = 0;
 
-impl Loop {
+impl EventLoop {
     /// Whom a signal for the app is for, as kill(2) has it.
     fn target(&self) -> i32 {
         if self.options.group { -self.child.pid } else { self.child.pid }
@@ -23,9 +23,9 @@ impl Loop {
 
     /// To the app or its group; a value that was queued goes along. Neither a
     /// process that is gone nor one that may not be signalled is our end.
-    pub(super) fn forward(&mut self, received: Received, input: &Input) {
+    pub(super) fn forward(&mut self, received: Received, input: &InitInput) {
         let (app, signal, dialect) = (self.child.pid, received.signal, self.options.dialect);
-        if let Input::Signal(came) = input
+        if let InitInput::Signal(came) = input
             && came.signal != signal
         {
             dialect.log(InitEvent::Translated(came.signal, signal));
@@ -44,7 +44,7 @@ impl Loop {
             }
             Err(errno) => tracing::debug!(signal = signal::name(signal), %errno, "could not be forwarded"),
         }
-        // A stopped app would hear of its end only when someone continues it.
+        // A stopped app would read_launch_messages of its end only when someone continues it.
         if signal == libc::SIGTERM
             && processes::is_stopped(Pid::from_raw(app))
             && let Err(errno) = signal::send(self.target(), libc::SIGCONT)
