@@ -22,7 +22,7 @@ use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
 use crate::policy::call::Call;
 use crate::sys::process::{self, SchedRank};
-use crate::sys::seccomp::{self, Answer, NotificationId, Request};
+use crate::sys::seccomp::{self, Answer, Notification, NotificationId};
 use crate::sys::socket;
 
 /// A caller that takes longer is late.
@@ -81,7 +81,7 @@ impl Pace {
 
 impl Judge {
     /// Hands a descriptor over as the answer to a call.
-    pub(super) fn hand_over(&mut self, request: &Request, handed: Handed) -> Result<(), Errno> {
+    pub(super) fn hand_over(&mut self, request: &Notification, handed: Handed) -> Result<(), Errno> {
         let (id, process) = (request.id, handed.process);
         if !self.memory.pace.at_hand {
             let begun = Instant::now();
@@ -109,7 +109,7 @@ impl Judge {
     /// Has a caller hand out what is missing for the decision, if it can: its call is decided
     /// then. It is given a socket for that; where a signal would break its wait meanwhile,
     /// once it asks for one with its signals blocked.
-    pub(super) fn has_handed_out(&mut self, request: &Request, caller: &Caller) -> bool {
+    pub(super) fn has_handed_out(&mut self, request: &Notification, caller: &Caller) -> bool {
         let wanted = caller.handed.as_ref().and_then(|handed| handed.take_wanted());
         let (Some(wanted), false) = (wanted, self.memory.later.in_vain) else { return false };
         if !self.tracer.as_mut().is_some_and(|tracer| tracer.may_hand_out(caller.tid)) {
@@ -125,7 +125,7 @@ impl Judge {
     /// What becomes of a call that is made again to be given a socket.
     pub(super) fn asked_for_socket(
         &mut self,
-        request: &Request,
+        request: &Notification,
         wanted: Wanted,
         caller: &Caller,
     ) -> Conclusion {
@@ -137,7 +137,7 @@ impl Judge {
     }
 
     /// Gives a caller a socket, for which it has to run, to hand something out on.
-    fn gives_socket(&mut self, request: &Request, wanted: Wanted, caller: &Caller) -> bool {
+    fn gives_socket(&mut self, request: &Notification, wanted: Wanted, caller: &Caller) -> bool {
         if self.memory.later.in_vain {
             return false;
         }
@@ -158,13 +158,13 @@ impl Judge {
     }
 
     /// One end of a pair of sockets, of which the caller gets the other: by which number.
-    fn give_socket(&self, request: &Request) -> Result<(OwnedFd, i32), Errno> {
+    fn give_socket(&self, request: &Notification) -> Result<(OwnedFd, i32), Errno> {
         let (ours, theirs) = socket::pair()?;
         Ok((ours, seccomp::put_descriptor(&self.listener, request.id, &theirs, true)?))
     }
 
     /// The same where the caller may take its time before it runs.
-    fn hands_out_later(&mut self, request: &Request, wanted: Wanted) -> bool {
+    fn hands_out_later(&mut self, request: &Notification, wanted: Wanted) -> bool {
         let (listener, request) = (Arc::clone(&self.listener), *request);
         let later = &mut self.memory.later;
         if later.is_full(For::Caller) {
@@ -188,7 +188,7 @@ impl Judge {
     /// which it has its own.
     pub(super) fn hands_out(
         &mut self,
-        request: &Request,
+        request: &Notification,
         wanted: Wanted,
         socket: Option<(OwnedFd, i32)>,
     ) -> bool {
@@ -208,7 +208,7 @@ impl Judge {
 
     /// Whether a call that may end in handing over waits for its turn, undecided, since its
     /// caller is slow.
-    pub(super) fn is_postponed(&mut self, request: &Request, call: &Call, caller: &Caller) -> bool {
+    pub(super) fn is_postponed(&mut self, request: &Notification, call: &Call, caller: &Caller) -> bool {
         const THEIRS: [&str; 6] = ["open", "openat", "openat2", "creat", "socket", "memfd_create"];
         let pace = &mut self.memory.pace;
         pace.at_hand = call.name.is_some_and(|name| THEIRS.contains(&name))

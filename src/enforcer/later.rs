@@ -25,7 +25,7 @@ use crate::notify::handed::Wanted;
 use crate::notify::listener;
 use crate::plan::LATER_THREADS;
 use crate::sys;
-use crate::sys::seccomp::{self, Answer, NotificationId, Request};
+use crate::sys::seccomp::{self, Answer, Notification, NotificationId};
 use crate::sys::threads;
 
 /// So many threads of a kind wait at a time.
@@ -99,7 +99,7 @@ pub(super) struct Later {
 #[derive(Default)]
 struct Line {
     under_way: usize,
-    waiting: VecDeque<Request>,
+    waiting: VecDeque<Notification>,
     /// From so many on those whose caller is gone are forgotten.
     next: usize,
 }
@@ -120,9 +120,9 @@ pub(super) enum Then {
     /// The call is answered.
     Nothing,
     /// It is decided anew, while the file that had a lease is open.
-    Decide(Request, Result<File, Errno>),
+    Decide(Notification, Result<File, Errno>),
     /// The caller has the socket on which it [hands something out](super::super::trace).
-    HandOut(Request, Wanted, OwnedFd, Result<i32, Errno>),
+    HandOut(Notification, Wanted, OwnedFd, Result<i32, Errno>),
 }
 
 impl Later {
@@ -169,7 +169,7 @@ impl Later {
     }
 
     /// Keeps a call until a thread of its kind has ended.
-    pub fn postpone(&mut self, line: For, request: Request, waits: impl Fn(NotificationId) -> bool) {
+    pub fn postpone(&mut self, line: For, request: Notification, waits: impl Fn(NotificationId) -> bool) {
         let line = self.line(line);
         line.waiting.push_back(request);
         if line.waiting.len() >= line.next.max(MANY) {
@@ -201,7 +201,7 @@ impl Later {
     }
 
     /// The next call whose turn has come.
-    fn next(&mut self) -> Option<Request> {
+    fn next(&mut self) -> Option<Notification> {
         self.others = 0;
         let line =
             self.lines.iter_mut().find(|line| line.under_way < AT_A_TIME && !line.waiting.is_empty())?;
@@ -244,7 +244,7 @@ impl Judge {
         self.memory.later.next().map_or(Ok(()), |request| self.decide_now(&request))
     }
 
-    fn decide_now(&mut self, request: &Request) -> Result<(), Failed> {
+    fn decide_now(&mut self, request: &Notification) -> Result<(), Failed> {
         // Its caller may have died meanwhile, and its number be another's.
         match seccomp::still_valid(&self.listener, request.id) {
             Ok(true) => {}
@@ -261,7 +261,7 @@ impl Judge {
     pub(super) fn wait_for_lease(
         &mut self,
         leased: Leased,
-        request: &Request,
+        request: &Notification,
         caller: &Caller,
     ) -> Conclusion {
         let later = &mut self.memory.later;
@@ -307,8 +307,8 @@ mod tests {
 
     use super::*;
 
-    fn request(id: u64) -> Request {
-        Request {
+    fn request(id: u64) -> Notification {
+        Notification {
             id: NotificationId::from_raw(id),
             pid: 1,
             data: libc::seccomp_data { nr: 0, arch: 0, instruction_pointer: 0, args: [0; 6] },

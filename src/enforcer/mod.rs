@@ -242,7 +242,7 @@ impl Judge {
         deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    fn handle(&mut self, request: &seccomp::Request) -> Result<(), Failed> {
+    fn handle(&mut self, request: &seccomp::Notification) -> Result<(), Failed> {
         let call = Call {
             name: syscalls::name(Arch::THIS, request.data.nr as u32),
             number: request.data.nr as u32,

@@ -219,7 +219,7 @@ impl Recording {
         }
     }
 
-    fn handle(&mut self, request: &seccomp::Request) -> Result<(), Failed> {
+    fn handle(&mut self, request: &seccomp::Notification) -> Result<(), Failed> {
         let call = Call {
             name: syscalls::name(Arch::THIS, request.data.nr as u32),
             number: request.data.nr as u32,

@@ -24,7 +24,7 @@ impl NotificationId {
 
 /// A notified call (struct seccomp_notif).
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub struct Notification {
     /// Its number, for the answer.
     pub id: NotificationId,
     /// The thread that makes it; 0 where it is in no pid namespace of ours.
@@ -107,12 +107,12 @@ fn ioctl<T>(listener: &OwnedFd, request: u64, argument: *mut T) -> Result<i32, E
 ///
 /// # Errors
 /// ENOENT when the caller died meanwhile; EINTR.
-pub fn receive(listener: &OwnedFd) -> Result<Request, Errno> {
+pub fn receive(listener: &OwnedFd) -> Result<Notification, Errno> {
     // SAFETY: the structure is made of integers, and the kernel demands that it be
     // zero.
     let mut request: libc::seccomp_notif = unsafe { std::mem::zeroed() };
     ioctl(listener, NOTIF_RECV, &raw mut request)?;
-    Ok(Request { id: NotificationId(request.id), pid: request.pid, data: request.data })
+    Ok(Notification { id: NotificationId(request.id), pid: request.pid, data: request.data })
 }
 
 /// Whether the caller still waits for this answer. To be asked after every look

@@ -112,7 +112,7 @@ impl Tracer {
     }
 
     /// It has it, by the number `theirs`; `ours` is the other end. Its call is over.
-    pub fn has_socket(&mut self, request: &seccomp::Request, ours: OwnedFd, theirs: i32) {
+    pub fn has_socket(&mut self, request: &seccomp::Notification, ours: OwnedFd, theirs: i32) {
         let tid = request.pid as i32;
         if self.asks(Tid::from_raw(tid), (request.data.nr as u32, request.data.args)).is_some()
             && let Some(handing) = self.handings.get_mut(&tid)
@@ -137,7 +137,7 @@ impl Tracer {
     /// It is not traced; its call still waits.
     pub fn hand_out(
         &mut self,
-        request: &seccomp::Request,
+        request: &seccomp::Notification,
         wanted: Wanted,
         socket: Option<(OwnedFd, i32)>,
     ) -> Result<(), Errno> {
