@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use super::launch::{self, Command, Confinement, Failure, Word};
+use super::launch::{self, Command, Confinement, Failure, LaunchMessage};
 use super::{place, probe, source};
 use crate::doctor::{Diagnosis, Facts};
 use crate::image::live::Live;
@@ -66,14 +66,18 @@ fn rehearse(plan: &Plan) -> Result<(), String> {
     let mut ready = [PollFd::new(child.socket.as_fd(), PollFlags::POLLIN)];
     // No thread is made for it, so that the filter gets this process's number for each.
     let sent = child.tell_threads(&vec![std::process::id(); plan.threads_in_filter()]);
-    let word = sent.and_then(|()| poll(&mut ready, PollTimeout::NONE)).and_then(|_| child.hear());
+    let word = sent.and_then(|()| poll(&mut ready, PollTimeout::NONE)).and_then(|_| child.read_message());
     sys::signal::send(child.pid, libc::SIGKILL).map_err(failed("kill"))?;
     waitpid(Pid::from_raw(child.pid), None).map_err(failed("wait4, waitid"))?;
     sys::signal::set_mask(mask).map_err(failed("sigprocmask"))?;
     match word {
-        Ok(Word::Listener(_) | Word::Failed(Failure { exec: true, .. })) => Ok(()),
-        Ok(Word::Failed(Failure { step, errno, .. })) => Err(format!("step `{step}` failed: {errno}")),
-        Ok(Word::Closed) => Err("the launch was ended from outside, by a filter that kills".to_owned()),
+        Ok(LaunchMessage::Listener(_) | LaunchMessage::Failed(Failure { exec: true, .. })) => Ok(()),
+        Ok(LaunchMessage::Failed(Failure { step, errno, .. })) => {
+            Err(format!("step `{step}` failed: {errno}"))
+        }
+        Ok(LaunchMessage::Closed) => {
+            Err("the launch was ended from outside, by a filter that kills".to_owned())
+        }
         Err(errno) => Err(failed("recvmsg")(errno)),
     }
 }

@@ -89,7 +89,7 @@ pub struct Failure {
 }
 
 /// What the child says through its socket.
-pub enum Word {
+pub enum LaunchMessage {
     /// The listener of its filter.
     Listener(OwnedFd),
     /// A step failed; the child has ended.
@@ -191,7 +191,7 @@ impl Child {
     ///
     /// # Errors
     /// EAGAIN when it has said nothing more; recvmsg(2) failed.
-    pub fn hear(&self) -> Result<Word, Errno> {
+    pub fn read_message(&self) -> Result<LaunchMessage, Errno> {
         match self.receive() {
             // It ended before it read the numbers of threads. The kernel reports that once,
             // before what it sent, which is why it ended (unix_release_sock).
@@ -200,7 +200,7 @@ impl Child {
         }
     }
 
-    fn receive(&self) -> Result<Word, Errno> {
+    fn receive(&self) -> Result<LaunchMessage, Errno> {
         let mut word = [0u8; 8];
         let mut buffer = nix::cmsg_space!(i32);
         let mut data = [IoSliceMut::new(&mut word)];
@@ -214,10 +214,10 @@ impl Child {
             }
         }
         if let Some(fd) = listener {
-            return Ok(Word::Listener(sys::process::received(fd)));
+            return Ok(LaunchMessage::Listener(sys::process::received(fd)));
         }
         if length < 8 {
-            return Ok(Word::Closed);
+            return Ok(LaunchMessage::Closed);
         }
         let number = |range: std::ops::Range<usize>| {
             let mut bytes = [0; 4];
@@ -230,7 +230,11 @@ impl Child {
             Stage::Step(index) => self.steps.get(index).cloned(),
             Stage::Exec => None,
         };
-        Ok(Word::Failed(Failure { exec: step.is_none(), step: step.unwrap_or("exec".to_owned()), errno }))
+        Ok(LaunchMessage::Failed(Failure {
+            exec: step.is_none(),
+            step: step.unwrap_or("exec".to_owned()),
+            errno,
+        }))
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 
-use crate::enforce::launch::{Child, Failure, Word};
+use crate::enforce::launch::{Child, Failure, LaunchMessage};
 use crate::event::{Event, EventWriter, ExitEvent, Process, SignalName, StartEvent, Status, StopEvent};
 use crate::ids::{Pid, Tid};
 use crate::init::descendants;
@@ -263,10 +263,10 @@ impl EventLoop {
     /// Hears all that the child has said by now. Deaf to it nothing can be supervised.
     fn read_launch_messages(&mut self) -> Result<(), RunError> {
         loop {
-            match self.child.read_launch_messages() {
-                Ok(Word::Listener(listener)) => self.supervise(listener),
-                Ok(Word::Failed(failure)) => self.failed = Some(failure),
-                Ok(Word::Closed) => {
+            match self.child.read_message() {
+                Ok(LaunchMessage::Listener(listener)) => self.supervise(listener),
+                Ok(LaunchMessage::Failed(failure)) => self.failed = Some(failure),
+                Ok(LaunchMessage::Closed) => {
                     self.launched = true;
                     if matches!(self.sources, EventSources::Launch { .. }) {
                         self.settles = Some(Instant::now() + SETTLED);
