@@ -15,7 +15,7 @@ use crate::policy::network::Address;
 use crate::profile;
 use crate::readiness::listening;
 use crate::readiness::notify_socket::NotifySocket;
-use crate::readiness::startup::{Input, Output, Startup, When};
+use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
 
 /// A start-up that is watched.
 pub struct Watch {
@@ -35,9 +35,9 @@ impl Watch {
     pub fn prepare(policy: &Policy, outer: Option<&std::ffi::OsStr>) -> Result<Option<Watch>, String> {
         let Some(startup) = &policy.startup else { return Ok(None) };
         let when = match startup.ready {
-            profile::Ready::Listening => When::Listening,
-            profile::Ready::Notify => When::Notified,
-            profile::Ready::Delay(time) => When::Delay(time),
+            profile::Ready::Listening => ReadyCondition::Listening,
+            profile::Ready::Notify => ReadyCondition::Notified,
+            profile::Ready::Delay(time) => ReadyCondition::Delay(time),
         };
         let notify_socket = startup.says.map(|says| NotifySocket::open(says, outer)).transpose()?;
         Ok(Some(Watch { course: Startup::new(when), since: None, notify_socket }))
@@ -64,29 +64,30 @@ impl Judge {
             return;
         }
         if watch.notify_socket.as_mut().is_some_and(NotifySocket::receive) {
-            self.startup_goes_on(Input::Notified);
+            self.startup_goes_on(StartupInput::Notified);
         }
         let due = self.startup.as_ref().and_then(Watch::deadline);
         if due.is_some_and(|deadline| Instant::now() >= deadline) {
-            self.startup_goes_on(Input::Passed);
+            self.startup_goes_on(StartupInput::Timeout);
         }
     }
 
-    fn startup_goes_on(&mut self, input: Input) {
+    fn startup_goes_on(&mut self, input: StartupInput) {
         let mut next = Some(input);
         while let Some(input) = next.take() {
             let Some(watch) = &mut self.startup else { return };
             let Some(since) = watch.since else { return };
             let after = since.elapsed();
             match watch.course.step(after, input) {
-                Some(Output::Look) => {
+                Some(StartupOutput::ListSockets) => {
                     let (policy, found) = (self.rules.policy(), listening::all());
                     let named = policy.startup.as_ref().map(|startup| &startup.listen[..]);
                     // A path through a link, or where that leads.
                     let all = [named.unwrap_or_default(), &policy.listen];
-                    next = Some(Input::Looked(all.iter().any(|wanted| listening::each(wanted, &found))));
+                    next =
+                        Some(StartupInput::Listed(all.iter().any(|wanted| listening::each(wanted, &found))));
                 }
-                Some(Output::Ready) => {
+                Some(StartupOutput::Ready) => {
                     let by = watch.course.when().word();
                     self.writer.record(Event::Ready(ReadyEvent { after, by }));
                 }
@@ -102,13 +103,13 @@ impl Judge {
         if self.is_launch(caller) {
             return self.rules.goes_unasked(call).then_some(Outcome::Continue);
         }
-        if self.startup.as_ref().is_some_and(|watch| watch.course.over().is_some())
+        if self.startup.as_ref().is_some_and(|watch| watch.course.ready_at().is_some())
             && let Some(refusal) = self.rules.taken_away(call)
         {
             return Some(Outcome::Refuse(refusal));
         }
         if name == "listen" {
-            self.startup_goes_on(Input::Taken);
+            self.startup_goes_on(StartupInput::Bound);
         }
         self.rules.goes_unasked(call).then_some(Outcome::Continue)
     }
@@ -117,7 +118,7 @@ impl Judge {
     /// the kernel for addresses, would make a start-up never end.
     pub(super) fn binds(&mut self, address: &Address) {
         if address.is_named() {
-            self.startup_goes_on(Input::Taken);
+            self.startup_goes_on(StartupInput::Bound);
         }
     }
 

@@ -45,7 +45,7 @@ use crate::notify::memory_cache::Kept;
 use crate::notify::path_resolver::Reach;
 use crate::policy::call::Call;
 use crate::readiness::notify_socket::NotifySocket;
-use crate::readiness::startup::{Input, Output, Startup, When};
+use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
 use crate::syscalls;
@@ -129,7 +129,8 @@ impl Recording {
         let mounts = Mounts::parse(&text, is_file);
         let reads = eyes.reads.and_then(|watches| watched(watches, &journal, &mounts));
         // Who asks for the app's word has it: a guess would come before.
-        let when = if eyes.notify_socket.is_some() { When::Notified } else { When::Listening };
+        let when =
+            if eyes.notify_socket.is_some() { ReadyCondition::Notified } else { ReadyCondition::Listening };
         Recording {
             listener,
             requests,
@@ -198,20 +199,20 @@ impl Recording {
     /// Time has passed, or the app has said something: start-up may be over.
     fn passes(&mut self) {
         if self.notify_socket.as_mut().is_some_and(NotifySocket::receive) {
-            self.steps(Input::Notified);
+            self.steps(StartupInput::Notified);
         }
         if self.startup.deadline().is_some_and(|deadline| self.journal.now() >= deadline) {
-            self.steps(Input::Passed);
+            self.steps(StartupInput::Timeout);
         }
     }
 
-    fn steps(&mut self, input: Input) {
+    fn steps(&mut self, input: StartupInput) {
         let mut output = self.startup.step(self.journal.now(), input);
-        if output == Some(Output::Look) {
+        if output == Some(StartupOutput::ListSockets) {
             let listens = network::listens(&self.sockets);
-            output = self.startup.step(self.journal.now(), Input::Looked(listens));
+            output = self.startup.step(self.journal.now(), StartupInput::Listed(listens));
         }
-        if output == Some(Output::Ready) {
+        if output == Some(StartupOutput::Ready) {
             self.write(Observation::ok(What::Ready { by: self.startup.when().word() }), None);
             self.recorder.serves();
             self.reads.iter().for_each(Watcher::mark);
@@ -357,7 +358,7 @@ impl Recording {
     }
 
     fn taken(&mut self) {
-        self.startup.step(self.journal.now(), Input::Taken);
+        self.startup.step(self.journal.now(), StartupInput::Bound);
         self.journal.progress(Progress::Taking);
     }
 
