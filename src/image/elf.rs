@@ -84,7 +84,7 @@ const fn machine(arch: Arch) -> u16 {
 }
 
 /// One program header, as far as it matters here.
-struct Header {
+struct ProgramHeader {
     kind: u32,
     offset: u64,
     address: u64,
@@ -107,7 +107,7 @@ fn elf(file: &(impl ReadAt + ?Sized), head: &[u8], arch: Arch) -> io::Result<Exe
         return Ok(Executable::Unknown);
     }
     let table = file.read_at(start, usize::from(count) * 56)?;
-    let headers: Vec<Header> = table.chunks_exact(56).filter_map(header).collect();
+    let headers: Vec<ProgramHeader> = table.chunks_exact(56).filter_map(header).collect();
     if let Some(found) = headers.iter().find(|header| header.kind == PT_INTERP) {
         if found.size < 2 || found.size > LONGEST_PATH {
             return Ok(Executable::Unknown);
@@ -124,7 +124,7 @@ fn elf(file: &(impl ReadAt + ?Sized), head: &[u8], arch: Arch) -> io::Result<Exe
 
 /// A shared object that names no loader: a static PIE, a loader, or a library.
 /// glibc's loader has a SONAME; musl's upstream has none, and no DF_1_PIE either.
-fn shared(file: &(impl ReadAt + ?Sized), headers: &[Header], entry: u64) -> io::Result<Executable> {
+fn shared(file: &(impl ReadAt + ?Sized), headers: &[ProgramHeader], entry: u64) -> io::Result<Executable> {
     let mut soname = None;
     let mut strings = None;
     let mut flags = 0;
@@ -156,7 +156,7 @@ fn shared(file: &(impl ReadAt + ?Sized), headers: &[Header], entry: u64) -> io::
 }
 
 /// Where in the file the byte at this address is.
-fn offset_of(headers: &[Header], address: u64) -> Option<u64> {
+fn offset_of(headers: &[ProgramHeader], address: u64) -> Option<u64> {
     headers
         .iter()
         .filter(|header| header.kind == PT_LOAD)
@@ -164,8 +164,8 @@ fn offset_of(headers: &[Header], address: u64) -> Option<u64> {
         .and_then(|header| header.offset.checked_add(address - header.address))
 }
 
-fn header(bytes: &[u8]) -> Option<Header> {
-    Some(Header {
+fn header(bytes: &[u8]) -> Option<ProgramHeader> {
+    Some(ProgramHeader {
         kind: u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?),
         offset: u64_at(bytes, 8)?,
         address: u64_at(bytes, 16)?,

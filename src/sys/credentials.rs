@@ -17,14 +17,14 @@ pub struct CapSets {
 }
 
 #[repr(C)]
-struct Header {
+struct CapHeader {
     version: u32,
     pid: i32,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-struct Data {
+struct CapData {
     effective: u32,
     permitted: u32,
     inheritable: u32,
@@ -38,8 +38,8 @@ const VERSION_3: u32 = 0x2008_0522;
 /// # Errors
 /// capget(2) fails only where a filter refuses it.
 pub fn capget() -> Result<CapSets, Errno> {
-    let header = Header { version: VERSION_3, pid: 0 };
-    let mut data = [Data::default(); 2];
+    let header = CapHeader { version: VERSION_3, pid: 0 };
+    let mut data = [CapData::default(); 2];
     // SAFETY: the structures have the layout of version 3: one header, two halves.
     check(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
     let join = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
@@ -55,8 +55,8 @@ pub fn capget() -> Result<CapSets, Errno> {
 /// # Errors
 /// EPERM for what is not permitted.
 pub fn capset(sets: CapSets) -> Result<(), Errno> {
-    let header = Header { version: VERSION_3, pid: 0 };
-    let half = |shift: u32| Data {
+    let header = CapHeader { version: VERSION_3, pid: 0 };
+    let half = |shift: u32| CapData {
         effective: (sets.effective >> shift) as u32,
         permitted: (sets.permitted >> shift) as u32,
         inheritable: (sets.inheritable >> shift) as u32,

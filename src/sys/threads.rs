@@ -21,7 +21,7 @@ use nix::unistd::Pid;
 use super::{memory, process, signal};
 
 /// What a thread does.
-type Job = Box<dyn FnOnce() + Send>;
+type PoolJob = Box<dyn FnOnce() + Send>;
 
 /// Deep enough for every job; of it only what is used takes memory.
 const STACK: usize = 256 * 1024;
@@ -30,7 +30,7 @@ const STACK: usize = 256 * 1024;
 const CALLER: Pid = Pid::from_raw(0);
 
 struct Pool {
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     /// Jobs that no thread has taken yet.
     work: Semaphore,
     /// The processors that the process may run on (sched_getaffinity(2)).
@@ -40,7 +40,7 @@ struct Pool {
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     /// How many threads there may be; before [`prepare`] each job has one made for it.
     most: Option<usize>,
     made: usize,
@@ -48,7 +48,7 @@ struct State {
     free: usize,
     /// Of these so many wait for [`run_reserved`].
     reserved: usize,
-    jobs: VecDeque<(&'static str, Job)>,
+    jobs: VecDeque<(&'static str, PoolJob)>,
     /// Of all threads but the process's first, once no more are made.
     numbers: Option<Vec<u32>>,
 }
@@ -120,14 +120,15 @@ fn listed(error: io::Error) -> NotMade {
 /// What pthread_create(3) starts.
 type Serve = extern "C" fn(*mut c_void) -> *mut c_void;
 
-extern "C" fn serve<const WAS_MADE_LATER: bool>(pool: *mut c_void) -> *mut c_void {
+extern "C" fn serve<const MADE_LATER: bool>(pool: *mut c_void) -> *mut c_void {
     // SAFETY: `Pool::spawn` gives it a pool that is static.
-    unsafe { &*pool.cast::<Pool>() }.serve(WAS_MADE_LATER)
+    unsafe { &*pool.cast::<Pool>() }.serve(MADE_LATER)
 }
 
 impl Pool {
     const fn new() -> Pool {
-        let state = State { most: None, made: 0, free: 0, reserved: 0, jobs: VecDeque::new(), numbers: None };
+        let state =
+            PoolState { most: None, made: 0, free: 0, reserved: 0, jobs: VecDeque::new(), numbers: None };
         Pool {
             state: Mutex::new(state),
             work: Semaphore::new(),
@@ -136,7 +137,7 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -165,7 +166,7 @@ impl Pool {
 
     /// So many threads, on the caller's processor until they have a job, where that can be:
     /// to wake another processor for each would take longer than the rest of its birth.
-    fn spawn_beside(&'static self, state: &mut State, count: usize, serve: Serve) -> io::Result<()> {
+    fn spawn_beside(&'static self, state: &mut PoolState, count: usize, serve: Serve) -> io::Result<()> {
         let mut spawn = || (0..count).try_for_each(|_| self.spawn(state, serve));
         let Ok(all) = sched_getaffinity(CALLER) else { return spawn() };
         let mut here = CpuSet::new();
@@ -182,7 +183,7 @@ impl Pool {
 
     /// One more thread. The launch waits for them, so each is without what the standard
     /// library adds: a second stack for a message on the first one's overflow.
-    fn spawn(&'static self, state: &mut State, serve: Serve) -> io::Result<()> {
+    fn spawn(&'static self, state: &mut PoolState, serve: Serve) -> io::Result<()> {
         let answer = |errno| if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) };
         let (mut attributes, mut thread) = (std::mem::MaybeUninit::uninit(), std::mem::MaybeUninit::uninit());
         let attributes = attributes.as_mut_ptr();
@@ -208,7 +209,7 @@ impl Pool {
         Ok(signal::block_all()?)
     }
 
-    fn run(&'static self, name: &'static str, job: Job, reserved: bool) -> io::Result<()> {
+    fn run(&'static self, name: &'static str, job: PoolJob, reserved: bool) -> io::Result<()> {
         let mut state = self.lock();
         let Some(most) = state.most else {
             drop(state);
@@ -236,20 +237,20 @@ impl Pool {
     }
 
     /// The life of a thread.
-    fn serve(&self, was_made_later: bool) -> ! {
+    fn serve(&self, made_later: bool) -> ! {
         block_signals();
         self.work.wait();
         if let Some(Err(errno)) = self.processors.get().map(|all| sched_setaffinity(CALLER, all)) {
             tracing::debug!(%errno, "a thread stays on one processor");
         }
-        if let Some(first) = self.first.get().filter(|_| was_made_later) {
+        if let Some(first) = self.first.get().filter(|_| made_later) {
             first();
         }
         loop {
             let Some((name, job)) = self.lock().jobs.pop_front() else { continue };
-            call_itself(name);
+            set_thread_name(name);
             job();
-            call_itself("spare");
+            set_thread_name("spare");
             self.lock().free += 1;
             self.work.wait();
         }
@@ -306,7 +307,7 @@ fn others() -> io::Result<Vec<u32>> {
 }
 
 /// For whoever lists the threads.
-fn call_itself(name: &str) {
+fn set_thread_name(name: &str) {
     let Ok(name) = std::ffi::CString::new(name) else { return };
     if let Err(errno) = process::prctl(libc::PR_SET_NAME, name.as_ptr() as u64, 0) {
         tracing::debug!(%errno, "a thread has another's name");
@@ -379,7 +380,7 @@ mod tests {
         OWN.make(RESERVED).expect("threads");
         let (gate, wait) = channel::<()>();
         let wait = std::sync::Arc::new(Mutex::new(wait));
-        let block = || -> Job {
+        let block = || -> PoolJob {
             let wait = std::sync::Arc::clone(&wait);
             Box::new(move || drop(wait.lock().map(|wait| wait.recv())))
         };
