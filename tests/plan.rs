@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use remit::filter::{Access, Action, Filter};
-use remit::image::{Executable, tree::Tree};
+use remit::image::{Executable, tree::ImageTree};
 use remit::kernel::{Arch, Kernel, LandlockAbi, NoListener, Release};
 use remit::plan::{Holder, LayerState, Place, Plan, PlanError, Role, numbers};
 use remit::profile::{self, Capability, Mode, RunAs};
@@ -13,8 +13,8 @@ use landlock::{AccessFs, BitFlags, make_bitflags};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-fn image() -> Tree {
-    Tree::new()
+fn image() -> ImageTree {
+    ImageTree::new()
         .program(LOADER, Executable::Loader)
         .program("/bin/dash", Executable::Dynamic(LOADER.into()))
         .link("/bin/sh", "dash")
@@ -226,7 +226,7 @@ fn nothing_that_is_executed_or_guarded_may_be_changed() {
         assert_eq!(error.pointer, "/files/0", "{error}");
         assert!(error.text.contains(says), "{error}");
     }
-    let linked = Tree::new().program("/app/server", Executable::Static).link("/p", "/proc").dir("/proc");
+    let linked = ImageTree::new().program("/app/server", Executable::Static).link("/p", "/proc").dir("/proc");
     let text =
         format!(r#"{{"remit": 1, "name": "t", {SERVER}, "files": [{{"path": "/p", "allow": ["write"]}}]}}"#);
     let profile = profile::read(text.as_bytes()).expect("the reader sees no links").profile;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::image::{Executable, tree::Tree};
+use crate::image::{Executable, tree::ImageTree};
 use crate::kernel::{Arch, LandlockAbi, Release};
 use crate::plan::Place;
 use crate::profile::{self, Mode, RunAs};
@@ -29,7 +29,7 @@ fn diagnosed(kernel: Kernel, facts: Facts) -> Diagnosis {
         embedded: false,
     };
     let profile = profile::read(PROFILE.as_bytes()).expect("valid").profile;
-    let tree = Tree::new().program("/app", Executable::Static);
+    let tree = ImageTree::new().program("/app", Executable::Static);
     let plan = Plan::new(&profile, &kernel, &place, &tree, Mode::Enforce).expect("a plan");
     Diagnosis::new(&Facts { pid: 1, ..facts }, Some(kernel), Ok(&plan))
 }

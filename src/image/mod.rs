@@ -1,6 +1,6 @@
 //! What the container's files are, looked at once at start: the only thing that
 //! planning asks of the outside. [`Live`](live::Live) looks at the real ones,
-//! [`Tree`](tree::Tree) is invented by tests.
+//! [`ImageTree`](tree::ImageTree) is invented by tests.
 
 pub mod digest;
 pub mod elf;

@@ -12,15 +12,15 @@ mod startup;
 use std::path::Path;
 
 use super::{Refusal, Rulebook};
-use crate::image::{Executable, FileId, Files, tree::Tree};
+use crate::image::{Executable, FileId, Files, tree::ImageTree};
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Place, Plan};
 use crate::profile::{self, Capability, Mode, RunAs};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-fn image() -> Tree {
-    Tree::new()
+fn image() -> ImageTree {
+    ImageTree::new()
         .program(LOADER, Executable::Loader)
         .program("/bin/sh", Executable::Dynamic(LOADER.into()))
         .program("/app/server", Executable::Static)
