@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::image::live::Live;
-use crate::image::{self, Executable, Files};
+use crate::image::{self, Executable, ImageFiles};
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document};
 
@@ -32,7 +32,7 @@ pub struct Loaded {
 /// # Errors
 /// One line with the file's name: it is missing, unreadable, a directory, too
 /// large, not what the digest says, or not valid.
-pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
+pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Result<Loaded, String> {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     let Some(name) = named else {
         return match std::fs::symlink_metadata(DEFAULT) {
@@ -74,7 +74,7 @@ pub fn beside(profile: &Path) -> PathBuf {
 ///
 /// # Errors
 /// No profile has the name, or none can be made of it for this command.
-pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
+pub fn from_name(name: &str, command: &Path, files: &dyn ImageFiles) -> Result<Loaded, String> {
     // A directory that cannot be listed holds no program that could be found.
     let beside = || image::beside(files, command).unwrap_or_default();
     let exists = |path: &Path| matches!(files.stat(path), Ok(Some(_)));
@@ -93,7 +93,7 @@ pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded
 
 /// A name that nothing has yet, and the links that lead there: what stood there at the next
 /// start would be taken for a profile, or for programs.
-fn reserved(path: &Path, files: &dyn Files) -> impl Iterator<Item = (&'static str, PathBuf)> {
+fn reserved(path: &Path, files: &dyn ImageFiles) -> impl Iterator<Item = (&'static str, PathBuf)> {
     let trail = files.trail(path);
     trail.links.into_iter().chain([trail.end]).map(|name| ("what the next start would read", name))
 }

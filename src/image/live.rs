@@ -9,14 +9,14 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
-use super::{Executable, FileId, FileInfo, FileKind, Files, elf};
+use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf};
 use crate::kernel::Arch;
 
 /// The files of the place that this process runs in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Live;
 
-impl Files for Live {
+impl ImageFiles for Live {
     fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         let found = without_links(path).map_or_else(|| through_links(path), Ok);
         there(found.map(|(canonical, found)| told(canonical, &found)))
@@ -52,7 +52,7 @@ impl Files for Live {
 #[derive(Clone, Copy, Debug)]
 pub struct LiveFor(pub Arch);
 
-impl Files for LiveFor {
+impl ImageFiles for LiveFor {
     fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         Live.stat(path)
     }

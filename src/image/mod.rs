@@ -89,14 +89,14 @@ pub struct Trail {
 }
 
 /// The container's files, as planning sees them.
-pub trait Files {
+pub trait ImageFiles {
     /// What stands at `path`, links followed; `Ok(None)` when nothing does.
     ///
     /// # Errors
     /// Whatever stat answers but ENOENT and ENOTDIR.
     fn stat(&self, path: &Path) -> std::io::Result<Option<FileInfo>>;
 
-    /// [`stat`](Files::stat) at a path whose directory no link leads to: where nobody
+    /// [`stat`](ImageFiles::stat) at a path whose directory no link leads to: where nobody
     /// has to be asked for that again, it is one step.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ pub trait Files {
 ///
 /// # Errors
 /// The directory cannot be listed, or a file in it not looked at.
-pub fn beside(files: &dyn Files, command: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub fn beside(files: &dyn ImageFiles, command: &Path) -> std::io::Result<Vec<PathBuf>> {
     let Some(directory) = command.parent() else { return Ok(Vec::new()) };
     let mut beside = Vec::new();
     for (name, is_link) in files.list(directory)? {

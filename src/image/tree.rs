@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Executable, FileId, FileInfo, FileKind, Files};
+use super::{Executable, FileId, FileInfo, FileKind, ImageFiles};
 
 /// Files that exist in memory only. Directories above a path come with it.
 #[derive(Clone, Debug)]
@@ -140,7 +140,7 @@ impl Default for ImageTree {
     }
 }
 
-impl Files for ImageTree {
+impl ImageFiles for ImageTree {
     fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         Ok(self.resolve(path, MOST_LINKS)?.and_then(|(canonical, node)| match node {
             ImageNode::There { inode, kind, mode, .. } => {

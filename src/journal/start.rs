@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::hex;
 use crate::image::digest::digest;
 use crate::image::live::Live;
-use crate::image::{Executable, Files};
+use crate::image::{Executable, ImageFiles};
 use crate::kernel::Arch;
 
 /// A run.

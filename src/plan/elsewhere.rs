@@ -10,7 +10,7 @@ use landlock::{AccessFs, make_bitflags};
 use super::files::{ALL, Granted};
 use super::programs::{Programs, seen};
 use super::{FileGrant, Place, PlanError};
-use crate::image::{FileKind, Files, why};
+use crate::image::{FileKind, ImageFiles, why};
 use crate::profile::Rights;
 
 /// The kernel's own trees.
@@ -43,7 +43,7 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
 pub(super) fn outside(
     programs: &Programs,
     place: &Place,
-    files: &dyn Files,
+    files: &dyn ImageFiles,
 ) -> Result<BTreeSet<PathBuf>, PlanError> {
     let mut outside = BTreeSet::new();
     outside.extend(KERNELS.iter().map(PathBuf::from));

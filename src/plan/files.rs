@@ -13,7 +13,7 @@ use landlock::{AccessFs, BitFlags, make_bitflags};
 use super::links::{Links, NAMES as NAMING, Planted};
 use super::programs::{Programs, seen};
 use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere, exposed, second_names};
-use crate::image::{FileInfo, FileKind, Files, is_beneath};
+use crate::image::{FileInfo, FileKind, ImageFiles, is_beneath};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, FileEntry, FileGroup, FileRule, Profile, Rights};
 
@@ -23,7 +23,7 @@ pub(super) const ALL: Rights =
 
 /// What the file entries and the programs of a profile come to.
 pub(super) struct Granted<'a> {
-    pub files: &'a dyn Files,
+    pub files: &'a dyn ImageFiles,
     pub place: &'a Place,
     /// What is executable: `@elsewhere` must not reach it.
     pub programs: &'a Programs,
@@ -103,7 +103,7 @@ impl<'a> Granted<'a> {
         profile: &Profile,
         kernel: &Kernel,
         place: &'a Place,
-        files: &'a dyn Files,
+        files: &'a dyn ImageFiles,
         programs: &'a Programs,
         outside: &'a BTreeSet<PathBuf>,
     ) -> Result<Granted<'a>, PlanError> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::programs::seen;
 use super::{Libraries, PlanError};
-use crate::image::{FileInfo, FileKind, Files};
+use crate::image::{FileInfo, FileKind, ImageFiles};
 
 /// A file or a directory that code may be mapped from.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Library {
 pub(super) fn find(
     listed: &[PathBuf],
     pointer: &str,
-    files: &dyn Files,
+    files: &dyn ImageFiles,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Library>, PlanError> {
     let mut found: Vec<Library> = Vec::new();

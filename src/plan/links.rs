@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::programs::seen;
 use super::{Place, PlanError, elsewhere, mounts};
-use crate::image::{FileInfo, FileKind, Files};
+use crate::image::{FileInfo, FileKind, ImageFiles};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
 /// The rights with which names are made, moved and removed.
@@ -29,7 +29,7 @@ pub(super) const NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
 /// Where a profile lets the app make, move or remove names, each with the JSON Pointer of
 /// the entry that does.
 pub(super) struct Links<'a> {
-    files: &'a dyn Files,
+    files: &'a dyn ImageFiles,
     place: &'a Place,
     /// Single names.
     names: HashMap<OsString, String>,
@@ -68,7 +68,7 @@ impl<'a> Links<'a> {
     pub fn of(
         profile: &Profile,
         place: &'a Place,
-        files: &'a dyn Files,
+        files: &'a dyn ImageFiles,
         outside: &'a BTreeSet<PathBuf>,
     ) -> Result<Links<'a>, PlanError> {
         let mut links = Links {

@@ -10,7 +10,7 @@ use super::network::Sockets;
 use super::programs::Programs;
 use super::startup;
 use super::{Landlock, Place, Plan, PlanError, Policy, check, elsewhere, lacking, later, protect, sets};
-use crate::image::Files;
+use crate::image::ImageFiles;
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, Entry, FileEntry, FileGroup, Mode, Profile};
 
@@ -26,7 +26,7 @@ impl Plan {
         profile: &Profile,
         kernel: &Kernel,
         place: &Place,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
         mode: Mode,
     ) -> Result<Plan, PlanError> {
         later::refuse(profile, mode)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::libraries::Library;
 use super::{Derived, Libraries, Place, PlanError, PolicyProgram, ProgramTarget, Role, libraries};
-use crate::image::{Executable, FileId, FileInfo, FileKind, Files, elf, why};
+use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf, why};
 use crate::kernel::Arch;
 use crate::profile::{Edge, Profile, Program, ProgramPlace};
 
@@ -50,7 +50,7 @@ impl Programs {
     pub fn find(
         profile: &Profile,
         place: &Place,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
         arch: Arch,
     ) -> Result<Programs, PlanError> {
         let mut found = Programs::default();
@@ -110,7 +110,7 @@ impl Programs {
     }
 
     /// What decides where an entry's paths lead at the next start.
-    fn names(&mut self, program: &Program, files: &dyn Files) {
+    fn names(&mut self, program: &Program, files: &dyn ImageFiles) {
         for path in [Some(program.place.path()), program.interpreter.as_deref()].into_iter().flatten() {
             self.leads("a link to a program", path, files);
         }
@@ -124,7 +124,7 @@ impl Programs {
 
     /// The same of loaders and interpreters, and of what the loader reads before anything
     /// else.
-    fn derived_names(&mut self, files: &dyn Files, arch: Arch) {
+    fn derived_names(&mut self, files: &dyn ImageFiles, arch: Arch) {
         let derived: Vec<PathBuf> = self.derived.iter().map(|derived| derived.path.clone()).collect();
         for path in &derived {
             self.leads("a link to a program", path, files);
@@ -141,12 +141,12 @@ impl Programs {
     }
 
     /// A name that nothing has, and the links that lead there.
-    fn missing(&mut self, what: &'static str, path: &Path, files: &dyn Files) {
+    fn missing(&mut self, what: &'static str, path: &Path, files: &dyn ImageFiles) {
         let trail = files.trail(path);
         self.names.extend(trail.links.into_iter().chain([trail.end]).map(|name| (what, name)));
     }
 
-    fn leads(&mut self, what: &'static str, path: &Path, files: &dyn Files) {
+    fn leads(&mut self, what: &'static str, path: &Path, files: &dyn ImageFiles) {
         self.names.extend(files.trail(path).links.into_iter().map(|link| (what, link)));
     }
 
@@ -157,7 +157,7 @@ impl Programs {
         program: &Program,
         pointer: &str,
         before: usize,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
     ) -> Result<Option<Libraries>, PlanError> {
         let Some(listed) = &program.libraries else { return Ok(None) };
         let found = libraries::find(listed, pointer, files, &mut self.notes)?;
@@ -175,7 +175,7 @@ impl Programs {
         program: &Program,
         pointer: &str,
         place: &Place,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
     ) -> Result<Option<FileInfo>, PlanError> {
         let path = program.place.path();
         let (key, wanted) = match program.place {
@@ -237,7 +237,7 @@ impl Programs {
         path: &Path,
         look: FileInfo,
         pointer: &str,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
     ) -> Result<(), PlanError> {
         let at = |key: &str| format!("{pointer}/{key}");
         if look.mode & 0o111 == 0 {
@@ -283,7 +283,7 @@ impl Programs {
         path: &Path,
         how: Executable,
         pointer: &str,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
         scripts: usize,
     ) -> Result<(), PlanError> {
         let (next, role) = match how {
@@ -341,7 +341,7 @@ impl Programs {
         &mut self,
         look: FileInfo,
         pointer: &str,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
         arch: Arch,
     ) -> Result<(), PlanError> {
         self.dynamic = true;
@@ -445,7 +445,7 @@ pub(super) fn seen(
     })
 }
 
-fn read(files: &dyn Files, path: &Path, pointer: &str) -> Result<Executable, PlanError> {
+fn read(files: &dyn ImageFiles, path: &Path, pointer: &str) -> Result<Executable, PlanError> {
     files
         .executable(path)
         .map_err(|error| PlanError::at(pointer, format!("cannot read `{}`: {}", path.display(), why(&error))))

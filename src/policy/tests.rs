@@ -12,7 +12,7 @@ mod startup;
 use std::path::Path;
 
 use super::{Refusal, Rulebook};
-use crate::image::{Executable, FileId, Files, tree::ImageTree};
+use crate::image::{Executable, FileId, ImageFiles, tree::ImageTree};
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Place, Plan};
 use crate::profile::{self, Capability, Mode, RunAs};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use crate::image::{Executable, FileKind, Files};
+use crate::image::{Executable, FileKind, ImageFiles};
 use crate::kernel::Arch;
 
 /// Where PATH is not set (execvp(3), without the working directory).
@@ -51,7 +51,7 @@ pub fn find(
     command: &OsStr,
     path: Option<OsString>,
     search: Search,
-    files: &dyn Files,
+    files: &dyn ImageFiles,
 ) -> Result<PathBuf, CommandError> {
     if command.is_empty() {
         return Err(CommandError::not_found("COMMAND is empty; name a program".to_owned()));
@@ -101,7 +101,7 @@ pub fn tried_before(name: &OsStr, path: Option<&OsStr>, is_found: impl Fn(&Path)
     Vec::new()
 }
 
-fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
+fn executable(file: &Path, files: &dyn ImageFiles) -> Result<(), CommandError> {
     let name = file.display();
     let wrong = |errno, why: &str| {
         let text = format!("{name}: {why}");

@@ -292,7 +292,7 @@ fn abandon(child: i32, why: String) -> Refused {
 /// COMMAND has to be an entry of the profile, called as that says and with its content.
 /// Nobody inside is there yet who could race with this look, nor with the exec.
 fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<usize, Refused> {
-    use crate::image::{Executable, Files};
+    use crate::image::{Executable, ImageFiles};
     let look = Live.stat(&this.init.found).map_err(io)?;
     let look = look.ok_or_else(|| format!("{}: has just gone", this.init.found.display()))?;
     let loader = Live.executable(&this.init.found).is_ok_and(|kind| kind == Executable::Loader);

@@ -11,7 +11,7 @@ use super::command;
 use super::options::Options;
 use crate::enforce::source::Loaded;
 use crate::event::Destination;
-use crate::image::{Executable, FileKind, Files};
+use crate::image::{Executable, FileKind, ImageFiles};
 
 /// Paths, each with the word that a message has for it.
 type Named = Vec<(&'static str, PathBuf)>;
@@ -26,7 +26,7 @@ pub(super) struct NextStart<'a> {
     pub path: Option<OsString>,
     /// COMMAND, where it was found.
     pub found: &'a Path,
-    pub files: &'a dyn Files,
+    pub files: &'a dyn ImageFiles,
 }
 
 impl NextStart<'_> {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::enforce::source::{self, Loaded};
-use crate::image::Files;
+use crate::image::ImageFiles;
 use crate::profile::{Profile, embedded};
 
 /// A profile, and what messages call it.
@@ -33,14 +33,14 @@ impl Named {
 
 /// Reads a profile: a file when the word has a slash, ends in .json or is there;
 /// an embedded one otherwise.
-pub(super) fn read(word: &str, command: &Path, files: &dyn Files) -> Result<Source, String> {
+pub(super) fn read(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<Source, String> {
     let Named { name, loaded, embedded } = named(word, command, files)?;
     let kept = loaded.kept;
     Ok(Source { name, profile: loaded.document.profile, embedded, kept })
 }
 
 /// The same with all that is known of it.
-pub(super) fn named(word: &str, command: &Path, files: &dyn Files) -> Result<Named, String> {
+pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<Named, String> {
     let is_file = word.contains('/')
         || word.ends_with(".json")
         || (embedded::named(word).is_none() && Path::new(word).exists());

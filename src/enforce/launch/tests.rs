@@ -1,7 +1,7 @@
 use landlock::AccessFs;
 
 use super::*;
-use crate::image::{Files, live::Live};
+use crate::image::{ImageFiles, live::Live};
 
 #[test]
 fn what_failed_is_received_from_a_child_that_did_not_read_the_numbers_of_threads() {
