@@ -40,7 +40,7 @@ pub struct Facts {
 
 /// What comes of it all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Assessment {
     /// All that `baseline` asks for.
     All,
     /// It starts, and something that `baseline` asks for does not hold.
@@ -49,22 +49,22 @@ pub enum Verdict {
     Nothing,
 }
 
-impl Verdict {
+impl Assessment {
     /// The word in JSON.
     pub const fn name(self) -> &'static str {
         match self {
-            Verdict::All => "all",
-            Verdict::Less => "less",
-            Verdict::Nothing => "nothing",
+            Assessment::All => "all",
+            Assessment::Less => "less",
+            Assessment::Nothing => "nothing",
         }
     }
 
     /// The exit code: 0, 1 and 3.
     pub const fn code(self) -> u8 {
         match self {
-            Verdict::All => 0,
-            Verdict::Less => 1,
-            Verdict::Nothing => 3,
+            Assessment::All => 0,
+            Assessment::Less => 1,
+            Assessment::Nothing => 3,
         }
     }
 }
@@ -88,7 +88,7 @@ pub struct Diagnosis {
     /// The kernel, where it could be asked.
     pub kernel: Option<Kernel>,
     /// The answer in one word.
-    pub verdict: Verdict,
+    pub verdict: Assessment,
     /// The reason of one that is not `All`.
     pub why: Option<String>,
     /// The layers as the start event will tell them; none where nothing starts.
@@ -102,11 +102,11 @@ impl Diagnosis {
     /// there or why there is none.
     pub fn new(facts: &Facts, kernel: Option<Kernel>, plan: Result<&Plan, String>) -> Diagnosis {
         let (verdict, why) = match &plan {
-            Err(why) => (Verdict::Nothing, Some(why.clone())),
+            Err(why) => (Assessment::Nothing, Some(why.clone())),
             Ok(plan) => match (plan.refusal(), missed(plan)) {
-                (Some(refusal), _) => (Verdict::Nothing, Some(refusal)),
-                (None, Some(why)) => (Verdict::Less, Some(why)),
-                (None, None) => (Verdict::All, None),
+                (Some(refusal), _) => (Assessment::Nothing, Some(refusal)),
+                (None, Some(why)) => (Assessment::Less, Some(why)),
+                (None, None) => (Assessment::All, None),
             },
         };
         let layers = plan.map_or(Vec::new(), |plan| layers(plan, facts));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{Diagnosis, Finding, Verdict};
+use super::{Assessment, Diagnosis, Finding};
 
 /// Columns of a terminal.
 const WIDTH: usize = 100;
@@ -24,9 +24,9 @@ impl fmt::Display for Diagnosis {
             findings.iter().try_for_each(|finding| line(f, finding))?;
         }
         let verdict = match self.verdict {
-            Verdict::All => "all that `baseline` asks for is enforced here",
-            Verdict::Less => "it starts, and less than `baseline` asks for is enforced here",
-            Verdict::Nothing => "nothing can be confined here",
+            Assessment::All => "all that `baseline` asks for is enforced here",
+            Assessment::Less => "it starts, and less than `baseline` asks for is enforced here",
+            Assessment::Nothing => "nothing can be confined here",
         };
         write!(f, "\n{verdict}")?;
         match &self.why {

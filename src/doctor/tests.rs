@@ -42,9 +42,9 @@ fn finding<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a Finding {
 #[test]
 fn a_new_kernel_gives_all_and_an_old_one_less() {
     let new = diagnosed(stock(6, 18), Facts::default());
-    assert_eq!((new.verdict, new.verdict.code()), (Verdict::All, 0));
+    assert_eq!((new.verdict, new.verdict.code()), (Assessment::All, 0));
     let old = diagnosed(stock(6, 1), Facts::default());
-    assert_eq!((old.verdict, old.verdict.code()), (Verdict::Less, 1));
+    assert_eq!((old.verdict, old.verdict.code()), (Assessment::Less, 1));
     assert!(old.why.as_ref().is_some_and(|why| why.starts_with("landlock-tcp: ")), "{:?}", old.why);
     assert_eq!(finding(&old, "landlock-tcp").more, ["Linux 6.7"]);
     assert_eq!(finding(&old, "landlock-files").state, LayerState::Degraded);
@@ -61,7 +61,7 @@ fn without_landlock_the_reason_decides_what_helps() {
     ] {
         let facts = Facts { landlock: Some(errno.to_owned()), gvisor, ..Facts::default() };
         let diagnosis = diagnosed(none(), facts);
-        assert_eq!(diagnosis.verdict, Verdict::Less);
+        assert_eq!(diagnosis.verdict, Assessment::Less);
         let layer = finding(&diagnosis, "landlock-files");
         assert_eq!(layer.state, LayerState::Unavailable);
         assert!(layer.more.iter().any(|more| more.contains(helps)), "{errno}: {:?}", layer.more);
@@ -72,11 +72,11 @@ fn without_landlock_the_reason_decides_what_helps() {
 fn without_a_listener_less_and_without_a_filter_nothing() {
     let busy = NoListener::Listener("EBUSY: something outside listens already".to_owned());
     let nested = diagnosed(Kernel { notify: Err(busy), ..stock(6, 18) }, Facts::default());
-    assert_eq!(nested.verdict, Verdict::Less);
+    assert_eq!(nested.verdict, Assessment::Less);
     assert!(finding(&nested, "notification").more[0].contains("one listener fits"));
     let refused = NoListener::Filter("loading a filter is answered EPERM".to_owned());
     let none = diagnosed(Kernel { notify: Err(refused), ..stock(6, 18) }, Facts::default());
-    assert_eq!((none.verdict, none.verdict.code()), (Verdict::Nothing, 3));
+    assert_eq!((none.verdict, none.verdict.code()), (Assessment::Nothing, 3));
     assert!(none.why.as_ref().is_some_and(|why| why.contains("EPERM")));
     assert!(finding(&none, "seccomp").more[0].contains("seccomp(2)"));
 }
@@ -85,7 +85,7 @@ fn without_a_listener_less_and_without_a_filter_nothing() {
 fn what_cannot_be_planned_is_nothing_and_says_why() {
     let facts = Facts { pid: 7, ..Facts::default() };
     let diagnosis = Diagnosis::new(&facts, None, Err("/proc is not mounted".to_owned()));
-    assert_eq!(diagnosis.verdict, Verdict::Nothing);
+    assert_eq!(diagnosis.verdict, Assessment::Nothing);
     assert!(diagnosis.layers.is_empty());
     assert_eq!(finding(&diagnosis, "pid-1").state, LayerState::Degraded);
     assert!(diagnosis.to_string().ends_with("nothing can be confined here: /proc is not mounted\n"));
@@ -103,7 +103,7 @@ fn the_place_is_told_by_what_it_costs() {
         let diagnosis = diagnosed(stock(6, 18), facts);
         assert_eq!(finding(&diagnosis, "yama").state, state, "scope {scope}");
         assert!(finding(&diagnosis, "yama").detail.starts_with(&format!("scope {scope}: ")));
-        assert_eq!(diagnosis.verdict, Verdict::All, "it is nothing that `baseline` asks for today");
+        assert_eq!(diagnosis.verdict, Assessment::All, "it is nothing that `baseline` asks for today");
     }
     let facts = Facts {
         filtered: true,

@@ -2,7 +2,7 @@
 
 use super::self_test::{self, Step};
 use super::{Format, Output, VerbResult};
-use crate::doctor::Verdict;
+use crate::doctor::Assessment;
 use crate::enforce::examine;
 
 /// A layer that is said to hold did not.
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let diagnosis = examine::here(false);
     let mut code = diagnosis.verdict.code();
     // Where nothing can be confined there is nothing to be tested.
-    let tests = match arguments.self_test && diagnosis.verdict != Verdict::Nothing {
+    let tests = match arguments.self_test && diagnosis.verdict != Assessment::Nothing {
         true => Some(self_test::run()?),
         false => None,
     };
