@@ -91,7 +91,7 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         learn::compose(learned.profile.clone(), &decided).map_err(|error| error.to_string())?;
     let document = profile::read(text.as_bytes()).map_err(|error| error.to_string())?;
     let rules = learn::by_pointer(&profile, &learned.reasons);
-    let report = super::learned::Report::new(
+    let report = super::learned::BuildReport::new(
         &observations,
         &profile,
         &learned.reasons,

@@ -1,6 +1,6 @@
 //! `remit doctor`: what can be enforced here, and how to get more.
 
-use super::self_test::{self, Step};
+use super::self_test::{self, ChildStep};
 use super::{Format, Output, VerbResult};
 use crate::doctor::Assessment;
 use crate::enforce::examine;
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> VerbResult {
     if let [step, folder] = &arguments.step[..] {
-        return Step::named(step)?.run(folder);
+        return ChildStep::named(step)?.run(folder);
     }
     let diagnosis = examine::here(false);
     let mut code = diagnosis.verdict.code();
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
         true => Some(self_test::run()?),
         false => None,
     };
-    if tests.iter().flatten().any(self_test::Test::failed) {
+    if tests.iter().flatten().any(self_test::ActTest::failed) {
         code = FAILED;
     }
     let text = match arguments.format {

@@ -17,7 +17,7 @@ use crate::visible::line;
 const ASSUMES: &str = "assumes that future runs resemble these; no probability of safety";
 
 /// The report of one build.
-pub(super) struct Report<'b> {
+pub(super) struct BuildReport<'b> {
     observations: &'b Observations,
     profile: &'b Profile,
     completed: usize,
@@ -26,7 +26,7 @@ pub(super) struct Report<'b> {
     pub notes: Vec<String>,
 }
 
-impl Report<'_> {
+impl BuildReport<'_> {
     /// Estimates, and looks for what was expected.
     pub fn new<'b>(
         observations: &'b Observations,
@@ -35,7 +35,7 @@ impl Report<'_> {
         rules: &BTreeMap<String, (Vec<String>, Reason)>,
         expect: &[String],
         mut notes: Vec<String>,
-    ) -> Result<Report<'b>, String> {
+    ) -> Result<BuildReport<'b>, String> {
         notes.sort();
         notes.dedup();
         let there: BTreeSet<&str> = rules.values().flat_map(|(keys, _)| keys).map(String::as_str).collect();
@@ -43,7 +43,7 @@ impl Report<'_> {
         let grants = grants.filter(|(key, _)| there.contains(key)).collect();
         let found = confidence(observations, &grants, expect).map_err(|error| error.to_string())?;
         let completed = rules.values().filter(|(_, reason)| reason.completes.is_some()).count();
-        Ok(Report { observations, profile, completed, found, notes })
+        Ok(BuildReport { observations, profile, completed, found, notes })
     }
 
     /// As the evidence file has it.

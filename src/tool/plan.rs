@@ -3,7 +3,7 @@
 use caps::{Capability, CapsHashSet};
 use clap::ValueEnum;
 
-use super::source::{self, Source};
+use super::source::{self, ProfileSource};
 use super::{Format, Output, VerbResult};
 use crate::enforce::probe;
 use crate::image::live::LiveFor;
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     arch: Option<Arch>,
     /// The mode, in the place of the profile's
     #[arg(long, value_enum)]
-    mode: Option<Modes>,
+    mode: Option<PlanMode>,
     /// ExitStatus to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 
 /// The modes that confine.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Modes {
+enum PlanMode {
     /// Refuse what is not listed
     Enforce,
     /// Report what would be refused, refuse nothing
@@ -49,10 +49,10 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let kernel = kernel(arguments)?;
     let files = LiveFor(kernel.arch);
     let command = source::command(arguments.command.as_deref().unwrap_or("/bin/sh"))?;
-    let Source { name, profile, embedded, kept } = source::read(&arguments.profile, &command, &files)?;
+    let ProfileSource { name, profile, embedded, kept } = source::read(&arguments.profile, &command, &files)?;
     let mode = match arguments.mode {
-        Some(Modes::Enforce) => Mode::Enforce,
-        Some(Modes::Audit) => Mode::Audit,
+        Some(PlanMode::Enforce) => Mode::Enforce,
+        Some(PlanMode::Audit) => Mode::Audit,
         None => profile.mode,
     };
     let place = Place { command: Some(command), links: kept, embedded, ..container() };

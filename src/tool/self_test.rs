@@ -1,6 +1,6 @@
 //! The self-test: a child that tries, first free and then confined, what the layers
 //! are there to refuse. Each act that went through free has to be refused confined, by
-//! every layer that the start event claims, and what has to be seen has to be told.
+//! every layer that the start event claims, and what has to be seen has to be reported.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -17,39 +17,39 @@ use crate::shim;
 use crate::sys;
 
 /// One act, and how it went.
-pub(super) struct Test {
-    act: &'static Act,
-    result: Outcome,
+pub(super) struct ActTest {
+    act: &'static ForbiddenAct,
+    result: ActResult,
 }
 
-enum Outcome {
+enum ActResult {
     /// By the errno, or what there was in its place.
     Refused(String),
-    WentThrough,
+    Succeeded,
     /// It does not go through without us either, and why.
     NotTried(String),
     /// The start event says so itself.
     NotClaimed,
 }
 
-impl Test {
+impl ActTest {
     /// A claim that does not hold.
     pub fn failed(&self) -> bool {
-        matches!(self.result, Outcome::WentThrough)
+        matches!(self.result, ActResult::Succeeded)
     }
 
-    fn told(&self) -> (&'static str, &str) {
+    fn words(&self) -> (&'static str, &str) {
         match &self.result {
-            Outcome::Refused(how) => ("refused", how),
-            Outcome::WentThrough => ("FAILED", "it went through"),
-            Outcome::NotTried(why) => ("not tried", why),
-            Outcome::NotClaimed => ("not claimed", "the layer is not active here"),
+            ActResult::Refused(how) => ("refused", how),
+            ActResult::Succeeded => ("FAILED", "it went through"),
+            ActResult::NotTried(why) => ("not tried", why),
+            ActResult::NotClaimed => ("not claimed", "the layer is not active here"),
         }
     }
 }
 
 /// Something that a layer refuses.
-struct Act {
+struct ForbiddenAct {
     /// The layer, by its name in the start event.
     layer: &'static str,
     /// What is tried, in a few words.
@@ -57,38 +57,68 @@ struct Act {
     /// Does it; what went against it, in a word.
     run: fn(&Path) -> Result<(), String>,
     /// Refusing it is told by a violation of this kind.
-    seen: Option<&'static str>,
+    event_kind: Option<&'static str>,
 }
 
-const ACTS: [Act; 13] = [
-    Act { layer: "capabilities", what: "keeping capabilities", run: capabilities, seen: None },
-    Act { layer: "no_new_privs", what: "gaining privileges", run: privileges, seen: None },
-    Act { layer: "limits", what: "dumping core", run: core_dump, seen: None },
-    Act { layer: "mdwe", what: "memory to be written and executed", run: memory, seen: None },
-    Act { layer: "environment", what: "a variable for the loader", run: environment, seen: None },
-    Act { layer: "landlock-files", what: "reading what is not granted", run: read, seen: None },
-    Act { layer: "landlock-files", what: "a file that is not granted", run: write, seen: Some("file") },
-    Act {
+const ACTS: [ForbiddenAct; 13] = [
+    ForbiddenAct { layer: "capabilities", what: "keeping capabilities", run: capabilities, event_kind: None },
+    ForbiddenAct { layer: "no_new_privs", what: "gaining privileges", run: privileges, event_kind: None },
+    ForbiddenAct { layer: "limits", what: "dumping core", run: core_dump, event_kind: None },
+    ForbiddenAct { layer: "mdwe", what: "memory to be written and executed", run: memory, event_kind: None },
+    ForbiddenAct {
+        layer: "environment",
+        what: "a variable for the loader",
+        run: environment,
+        event_kind: None,
+    },
+    ForbiddenAct {
+        layer: "landlock-files",
+        what: "reading what is not granted",
+        run: read,
+        event_kind: None,
+    },
+    ForbiddenAct {
+        layer: "landlock-files",
+        what: "a file that is not granted",
+        run: write,
+        event_kind: Some("file"),
+    },
+    ForbiddenAct {
         layer: "landlock-files",
         what: "a program that is not listed",
         run: execute,
-        seen: Some("program"),
+        event_kind: Some("program"),
     },
-    Act {
+    ForbiddenAct {
         layer: "exec-check",
         what: "a program with arguments that are not listed",
         run: other_arguments,
-        seen: Some("program"),
+        event_kind: Some("program"),
     },
-    Act {
+    ForbiddenAct {
         layer: "exec-check",
         what: "a program with a variable for its loader",
         run: loader_variable,
-        seen: Some("environment"),
+        event_kind: Some("environment"),
     },
-    Act { layer: "landlock-tcp", what: "a port that is not granted", run: listen, seen: Some("network") },
-    Act { layer: "landlock-scope", what: "a signal to the supervisor", run: signal, seen: Some("syscall") },
-    Act { layer: "seccomp", what: "a call that is not listed", run: call, seen: Some("syscall") },
+    ForbiddenAct {
+        layer: "landlock-tcp",
+        what: "a port that is not granted",
+        run: listen,
+        event_kind: Some("network"),
+    },
+    ForbiddenAct {
+        layer: "landlock-scope",
+        what: "a signal to the supervisor",
+        run: signal,
+        event_kind: Some("syscall"),
+    },
+    ForbiddenAct {
+        layer: "seccomp",
+        what: "a call that is not listed",
+        run: call,
+        event_kind: Some("syscall"),
+    },
 ];
 
 /// What stands in the folder that the acts have.
@@ -182,32 +212,32 @@ fn word(errno: Errno) -> String {
 }
 
 /// The processes of the self-test: this program once more.
-pub(super) enum Step {
+pub(super) enum ChildStep {
     /// Do the acts, and print how each went.
     Acts,
     /// Confine the first by the folder's profile.
     Confine,
 }
 
-impl Step {
-    pub fn named(word: &Path) -> Result<Step, String> {
+impl ChildStep {
+    pub fn named(word: &Path) -> Result<ChildStep, String> {
         match word.to_str() {
-            Some("acts") => Ok(Step::Acts),
-            Some("confine") => Ok(Step::Confine),
+            Some("acts") => Ok(ChildStep::Acts),
+            Some("confine") => Ok(ChildStep::Confine),
             _ => Err("--step: is the self-test's own; leave it out".to_owned()),
         }
     }
 
     pub fn run(&self, folder: &Path) -> VerbResult {
         match self {
-            Step::Acts => {
+            ChildStep::Acts => {
                 let lines = ACTS.iter().map(|act| match (act.run)(folder) {
                     Ok(()) => "\n".to_owned(),
                     Err(why) => why + "\n",
                 });
                 Output::success(lines.collect::<String>())
             }
-            Step::Confine => {
+            ChildStep::Confine => {
                 let program = program()?;
                 let [profile, events] = [PROFILE, EVENTS].map(|name| folder.join(name).into_os_string());
                 let words = ["remit-init", "--profile"].map(OsString::from).into_iter();
@@ -224,8 +254,8 @@ impl Step {
 ///
 /// # Errors
 /// It could not be done: one line.
-pub(super) fn run() -> Result<Vec<Test>, String> {
-    let folder = Folder::make()?;
+pub(super) fn run() -> Result<Vec<ActTest>, String> {
+    let folder = TestFolder::make()?;
     let free = child("acts", &folder.0)?;
     let confined = child("confine", &folder.0)?;
     let events = fs::read_to_string(folder.0.join(EVENTS)).map_err(failed("the child's events"))?;
@@ -234,39 +264,43 @@ pub(super) fn run() -> Result<Vec<Test>, String> {
 }
 
 /// What comes of how each act went, free and confined, and of the child's events.
-fn judge(free: Went, confined: Went, events: &[Value]) -> Result<Vec<Test>, String> {
+fn judge(free: ActErrors, confined: ActErrors, events: &[Value]) -> Result<Vec<ActTest>, String> {
     let start = events.iter().find(|event| event["event"] == "start");
     let start = start.ok_or("self-test: the child was started without a start event")?;
     let claims = |layer: &str| {
         let layers = start["layers"].as_array().into_iter().flatten();
         layers.into_iter().any(|one| one["layer"] == layer && one["state"] != "unavailable")
     };
-    let mut tests: Vec<Test> = Vec::new();
+    let mut tests: Vec<ActTest> = Vec::new();
     for (act, (free, confined)) in ACTS.iter().zip(free.into_iter().zip(confined)) {
         let result = match (free, confined) {
-            (Some(why), _) => Outcome::NotTried(format!("not without remit-init either: {why}")),
-            _ if !claims(act.layer) => Outcome::NotClaimed,
-            (None, Some(how)) => Outcome::Refused(how),
-            (None, None) => Outcome::WentThrough,
+            (Some(why), _) => ActResult::NotTried(format!("not without remit-init either: {why}")),
+            _ if !claims(act.layer) => ActResult::NotClaimed,
+            (None, Some(how)) => ActResult::Refused(how),
+            (None, None) => ActResult::Succeeded,
         };
-        tests.push(Test { act, result });
+        tests.push(ActTest { act, result });
     }
     if claims("notification") {
-        tests.push(Test { act: &SEEN, result: seen(&tests, events) });
+        tests.push(ActTest { act: &EVENTS_WRITTEN, result: events_written(&tests, events) });
     }
     Ok(tests)
 }
 
-/// What the supervisor is there for: each refusal that can be seen is told.
-const SEEN: Act =
-    Act { layer: "notification", what: "a refusal without an event", run: |_| Ok(()), seen: None };
+/// What the supervisor is there for: each refusal that can be seen is reported.
+const EVENTS_WRITTEN: ForbiddenAct = ForbiddenAct {
+    layer: "notification",
+    what: "a refusal without an event",
+    run: |_| Ok(()),
+    event_kind: None,
+};
 
-fn seen(tests: &[Test], events: &[Value]) -> Outcome {
-    let refused = tests.iter().filter(|test| matches!(test.result, Outcome::Refused(_)));
-    let mut kinds: Vec<&str> = refused.filter_map(|test| test.act.seen).collect();
-    let told = kinds.len();
-    if told == 0 {
-        return Outcome::NotTried("nothing was refused that has an event".to_owned());
+fn events_written(tests: &[ActTest], events: &[Value]) -> ActResult {
+    let refused = tests.iter().filter(|test| matches!(test.result, ActResult::Refused(_)));
+    let mut kinds: Vec<&str> = refused.filter_map(|test| test.act.event_kind).collect();
+    let reported = kinds.len();
+    if reported == 0 {
+        return ActResult::NotTried("nothing was refused that has an event".to_owned());
     }
     for event in events.iter().filter(|event| event["event"] == "violation") {
         if let Some(at) = kinds.iter().position(|kind| event["kind"] == *kind) {
@@ -274,17 +308,17 @@ fn seen(tests: &[Test], events: &[Value]) -> Outcome {
         }
     }
     if kinds.is_empty() {
-        Outcome::Refused(format!("{told} of {told} are told"))
+        ActResult::Refused(format!("{reported} of {reported} have an event"))
     } else {
-        Outcome::WentThrough
+        ActResult::Succeeded
     }
 }
 
 /// ExitStatus each act went: nothing where it went through.
-type Went = Vec<Option<String>>;
+type ActErrors = Vec<Option<String>>;
 
 /// What one child says of the acts.
-fn child(step: &str, folder: &Path) -> Result<Went, String> {
+fn child(step: &str, folder: &Path) -> Result<ActErrors, String> {
     let mut child = Command::new(program()?);
     child.args(["doctor", "--step", step]).arg(folder).env(LOADER_VARIABLE, "/none");
     for name in ["REMIT_PROFILE", "REMIT_MODE", "REMIT_EVENTS", "REMIT_EVENTS_LEVEL"] {
@@ -311,16 +345,16 @@ fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
 }
 
 /// Where the children act; removed at the end.
-struct Folder(PathBuf);
+struct TestFolder(PathBuf);
 
-impl Folder {
-    fn make() -> Result<Folder, String> {
+impl TestFolder {
+    fn make() -> Result<TestFolder, String> {
         let path = std::env::temp_dir().join(format!("remit-doctor-{}", std::process::id()));
         fs::create_dir(&path).map_err(|error| {
             let (path, errno) = (path.display(), sys::errno(&error));
             format!("self-test: {path}: {errno}; name another folder by TMPDIR")
         })?;
-        let folder = Folder(path.canonicalize().map_err(failed("the temporary folder"))?);
+        let folder = TestFolder(path.canonicalize().map_err(failed("the temporary folder"))?);
         let program = program()?;
         let profile = json!({
             "remit": 1,
@@ -342,7 +376,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TestFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             super::print_error(&format!("self-test: {} is left behind: {error}", self.0.display()));
@@ -351,19 +385,19 @@ impl Drop for Folder {
 }
 
 /// For people.
-pub(super) fn text(tests: &[Test]) -> String {
+pub(super) fn text(tests: &[ActTest]) -> String {
     let mut text = "\nthe self-test: what a throw-away child was refused\n".to_owned();
     for test in tests {
-        let (result, detail) = test.told();
+        let (result, detail) = test.words();
         text += &format!("  {:<15} {result:<11} {}: {detail}\n", test.act.layer, test.act.what);
     }
     text
 }
 
 /// For programs: a list of objects with `layer`, `act`, `result` and `detail`.
-pub(super) fn json(tests: &[Test]) -> Value {
+pub(super) fn json(tests: &[ActTest]) -> Value {
     let each = tests.iter().map(|test| {
-        let (result, detail) = test.told();
+        let (result, detail) = test.words();
         let result = result.to_lowercase().replace(' ', "_");
         json!({ "layer": test.act.layer, "act": test.act.what, "result": result, "detail": detail })
     });
@@ -375,32 +409,32 @@ mod tests {
     use super::*;
 
     /// All acts go through free; confined, all but one are refused.
-    fn judged(through: Option<&str>, layers: &str, told: &[&str]) -> Vec<Test> {
+    fn judged(through: Option<&str>, layers: &str, reported: &[&str]) -> Vec<ActTest> {
         let layers: Vec<_> = ["landlock-files", "seccomp", "landlock-tcp", "notification"]
             .map(|layer| json!({ "layer": layer, "state": if layers.contains(layer) { "active" } else { "unavailable" } }))
             .into();
         let mut events = vec![json!({ "event": "start", "layers": layers })];
-        events.extend(told.iter().map(|kind| json!({ "event": "violation", "kind": kind })));
-        let refused = |act: &Act| (Some(act.what) != through).then(|| "EACCES".to_owned());
+        events.extend(reported.iter().map(|kind| json!({ "event": "violation", "kind": kind })));
+        let refused = |act: &ForbiddenAct| (Some(act.what) != through).then(|| "EACCES".to_owned());
         judge(vec![None; ACTS.len()], ACTS.iter().map(refused).collect(), &events).expect("a start event")
     }
 
-    fn failed(tests: &[Test]) -> Vec<&str> {
+    fn failed(tests: &[ActTest]) -> Vec<&str> {
         tests.iter().filter(|test| test.failed()).map(|test| test.act.what).collect()
     }
 
     const ALL: &str = "landlock-files seccomp landlock-tcp notification";
-    const TOLD: &[&str] = &["file", "program", "network", "syscall"];
+    const REPORTED: &[&str] = &["file", "program", "network", "syscall"];
 
     #[test]
     fn a_layer_that_is_claimed_and_does_not_refuse_fails() {
-        assert_eq!(failed(&judged(None, ALL, TOLD)), Vec::<&str>::new());
+        assert_eq!(failed(&judged(None, ALL, REPORTED)), Vec::<&str>::new());
         for act in ["a file that is not granted", "a call that is not listed"] {
-            assert!(failed(&judged(Some(act), ALL, TOLD)).contains(&act));
+            assert!(failed(&judged(Some(act), ALL, REPORTED)).contains(&act));
         }
         // What is not claimed is not held.
         let act = "a port that is not granted";
-        let tests = judged(Some(act), "landlock-files seccomp notification", TOLD);
+        let tests = judged(Some(act), "landlock-files seccomp notification", REPORTED);
         assert_eq!(failed(&tests), Vec::<&str>::new());
         assert!(text(&tests).contains("not claimed"), "{}", text(&tests));
     }

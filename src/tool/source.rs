@@ -8,7 +8,7 @@ use crate::image::ImageFiles;
 use crate::profile::{Profile, embedded};
 
 /// A profile, and what messages call it.
-pub(super) struct Source {
+pub(super) struct ProfileSource {
     pub name: String,
     pub profile: Profile,
     pub embedded: bool,
@@ -17,13 +17,13 @@ pub(super) struct Source {
 }
 
 /// A profile as it was named and read.
-pub(super) struct Named {
+pub(super) struct NamedProfile {
     pub name: String,
     pub loaded: Loaded,
     pub embedded: bool,
 }
 
-impl Named {
+impl NamedProfile {
     /// As the shim takes it, for which a file has a slash in its name.
     pub fn word(&self) -> OsString {
         let bare = !self.embedded && !self.name.contains('/');
@@ -33,19 +33,19 @@ impl Named {
 
 /// Reads a profile: a file when the word has a slash, ends in .json or is there;
 /// an embedded one otherwise.
-pub(super) fn read(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<Source, String> {
-    let Named { name, loaded, embedded } = named(word, command, files)?;
+pub(super) fn read(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<ProfileSource, String> {
+    let NamedProfile { name, loaded, embedded } = named(word, command, files)?;
     let kept = loaded.kept;
-    Ok(Source { name, profile: loaded.document.profile, embedded, kept })
+    Ok(ProfileSource { name, profile: loaded.document.profile, embedded, kept })
 }
 
 /// The same with all that is known of it.
-pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<Named, String> {
+pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<NamedProfile, String> {
     let is_file = word.contains('/')
         || word.ends_with(".json")
         || (embedded::named(word).is_none() && Path::new(word).exists());
     let loaded = if is_file { source::named_file(word)? } else { source::from_name(word, command, files)? };
-    Ok(Named { name: word.to_owned(), loaded, embedded: !is_file })
+    Ok(NamedProfile { name: word.to_owned(), loaded, embedded: !is_file })
 }
 
 /// COMMAND as an absolute path, found by PATH where it has no slash.

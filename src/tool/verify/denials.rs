@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::drops::Failure;
+use super::drops::CallError;
 use crate::learn::{amend, volatile};
 use crate::profile::Document;
 use crate::visible;
@@ -14,14 +14,14 @@ use crate::visible;
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-struct Event {
+struct LoggedEvent {
     event: String,
     kind: String,
     errno: String,
     object: Value,
     rule: String,
     count: Option<u64>,
-    process: Who,
+    process: LoggedProcess,
     hint: Value,
     voided: Vec<String>,
     why: String,
@@ -29,19 +29,19 @@ struct Event {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Who {
-    executable: Program,
+struct LoggedProcess {
+    executable: LoggedExecutable,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Program {
+struct LoggedExecutable {
     path: String,
 }
 
 /// What would have been denied: by which rule, to which program, and what.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct DenialKey {
     rule: String,
     program: String,
     what: String,
@@ -62,7 +62,7 @@ struct Denial {
 pub(super) struct Denials {
     /// The app was started.
     pub started: bool,
-    denied: BTreeMap<Key, Denial>,
+    denied: BTreeMap<DenialKey, Denial>,
     /// Files whose set-user-ID or capabilities did nothing.
     voided: BTreeSet<String>,
     /// Events that were lost, by why.
@@ -73,7 +73,7 @@ impl Denials {
     /// Reads events; lines that are none are passed over.
     pub fn read(events: &[u8], document: &Document) -> Denials {
         let lines = events.split(|byte| *byte == b'\n');
-        let events: Vec<Event> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let events: Vec<LoggedEvent> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
         let becomes_ready = events.iter().any(|event| event.event == "ready");
         let mut found = Denials::default();
         let mut phase = becomes_ready.then_some("start-up");
@@ -96,8 +96,8 @@ impl Denials {
         found
     }
 
-    fn take(&mut self, event: Event, phase: Option<&'static str>, document: &Document) {
-        let key = Key {
+    fn take(&mut self, event: LoggedEvent, phase: Option<&'static str>, document: &Document) {
+        let key = DenialKey {
             what: what(&event.kind, &event.object),
             rule: event.rule,
             program: event.process.executable.path,
@@ -113,52 +113,53 @@ impl Denials {
     }
 
     /// As errors that a run had; names that no other run will have are left open.
-    pub fn failures(&self) -> BTreeMap<Failure, u64> {
-        let mut failures = BTreeMap::new();
+    pub fn errors(&self) -> BTreeMap<CallError, u64> {
+        let mut errors = BTreeMap::new();
         for (key, denial) in &self.denied {
-            let (call, told) = key.what.split_once(' ').unwrap_or((&key.what, ""));
+            let (call, object) = key.what.split_once(' ').unwrap_or((&key.what, ""));
             // `/tmp/a1b2c3 write`: the rights come last.
-            let (path, rights) = told.split_once(' ').unwrap_or((told, ""));
+            let (path, rights) = object.split_once(' ').unwrap_or((object, ""));
             let stable = if path.starts_with('/') { volatile::template(path) } else { None };
-            let object = stable.map(|path| format!("{path} {rights}").trim_end().to_owned());
-            let failure = Failure {
+            let stable = stable.map(|path| format!("{path} {rights}").trim_end().to_owned());
+            let failure = CallError {
                 program: key.program.clone(),
                 call: call.to_owned(),
-                object: object.unwrap_or_else(|| told.to_owned()),
+                object: stable.unwrap_or_else(|| object.to_owned()),
                 errno: key.errno.clone(),
             };
-            *failures.entry(failure).or_default() += denial.count;
+            *errors.entry(failure).or_default() += denial.count;
         }
-        failures
+        errors
     }
 
     /// The report.
-    pub fn report<'d>(&'d self, accepted: &'d [String]) -> Report<'d> {
-        let accepts = |key: &Key, denial: &Denial| {
+    pub fn report<'d>(&'d self, accepted: &'d [String]) -> DenialReport<'d> {
+        let accepts = |key: &DenialKey, denial: &Denial| {
             let all = !denial.adds.is_empty() && denial.adds.iter().all(|line| accepted.contains(line));
             all || accepted.contains(&key.what)
         };
         let (accepted_ones, denied): (Vec<_>, Vec<_>) =
             self.denied.iter().partition(|(key, denial)| accepts(key, denial));
         let named = |line: &&String| {
-            let seen = |(key, denial): &(&Key, &Denial)| key.what == **line || denial.adds.contains(*line);
+            let seen =
+                |(key, denial): &(&DenialKey, &Denial)| key.what == **line || denial.adds.contains(*line);
             !accepted_ones.iter().any(seen)
         };
         let unseen = accepted.iter().filter(named).collect();
-        Report { all: self, denied, accepted: accepted_ones, unseen }
+        DenialReport { all: self, denied, accepted: accepted_ones, unseen }
     }
 }
 
 /// What would have been denied, without what is accepted.
-pub(super) struct Report<'d> {
+pub(super) struct DenialReport<'d> {
     all: &'d Denials,
-    denied: Vec<(&'d Key, &'d Denial)>,
-    accepted: Vec<(&'d Key, &'d Denial)>,
+    denied: Vec<(&'d DenialKey, &'d Denial)>,
+    accepted: Vec<(&'d DenialKey, &'d Denial)>,
     /// Accepted, and not seen.
     unseen: Vec<&'d String>,
 }
 
-impl Report<'_> {
+impl DenialReport<'_> {
     /// Whether all would have been let through, as far as the events tell.
     pub fn passes(&self) -> bool {
         self.denied.is_empty() && self.all.dropped.is_empty()
@@ -224,7 +225,7 @@ impl Report<'_> {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let list = |denials: &[(&Key, &Denial)]| -> Value {
+        let list = |denials: &[(&DenialKey, &Denial)]| -> Value {
             denials
                 .iter()
                 .map(|(key, denial)| {
@@ -244,7 +245,7 @@ impl Report<'_> {
     }
 }
 
-fn line(key: &Key, denial: &Denial) -> String {
+fn line(key: &DenialKey, denial: &Denial) -> String {
     let times = if denial.count == 1 { "once".to_owned() } else { format!("{} times", denial.count) };
     let phases: Vec<&str> = denial.phases.iter().copied().collect();
     let phases = if phases.is_empty() { String::new() } else { format!(", {}", phases.join(" and ")) };
@@ -341,7 +342,7 @@ mod tests {
     fn names_of_one_run_alone_are_left_open() {
         let (object, hint) = file("/d/tmp.aB3dE5");
         let found = read(&[violation(object, None, hint)]);
-        let failures: Vec<_> = found.failures().into_keys().collect();
-        assert_eq!((failures[0].call.as_str(), failures[0].object.as_str()), ("file", "/d/* write"));
+        let errors: Vec<_> = found.errors().into_keys().collect();
+        assert_eq!((errors[0].call.as_str(), errors[0].object.as_str()), ("file", "/d/* write"));
     }
 }

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::denials::Denials;
-use super::drops::{self, Class, Finding, Part, Shown};
-use super::failures::Failures;
+use super::drops::{self, GrantClass, Part, PartFinding, RunErrors};
+use super::failures::CallErrors;
 use super::{Arguments, before};
 use crate::enforce::launch::{Command, Terminal};
 use crate::enforce::{place, probe, traced};
@@ -25,32 +25,33 @@ use crate::profile::{self, FileEntry, Mode, Profile, Rights, capability_word};
 use crate::sys;
 use crate::tool::session::{self, RunEnd, Session, StopReason};
 use crate::tool::shim::Shim;
-use crate::tool::source::Named;
+use crate::tool::source::NamedProfile;
 use crate::tool::{Format, Output, VerbResult};
 
 /// What is taken away unless classes are named: runs for each call are many.
-const DEFAULT: [Class; 5] = [Class::Capabilities, Class::Files, Class::Network, Class::Edges, Class::Memory];
+const DEFAULT: [GrantClass; 5] =
+    [GrantClass::Capabilities, GrantClass::Files, GrantClass::Network, GrantClass::Edges, GrantClass::Memory];
 
 pub(super) fn run(
     arguments: &Arguments,
-    classes: &[Class],
-    named: &Named,
+    classes: &[GrantClass],
+    named: &NamedProfile,
     shim: &Shim,
     command: &Path,
 ) -> VerbResult {
     let profile = drops::watched(&named.loaded.document.profile);
     let parts = drops::parts(&profile, if classes.is_empty() { &DEFAULT } else { classes });
-    let test = Test {
+    let test = DropTest {
         arguments,
         shim,
         command,
         named,
         session: Session::begin()?,
-        folder: Folder::make(named, &profile)?,
+        folder: ProfileFolder::make(named, &profile)?,
     };
-    let of_kernel = |part: &&Part| part.class == Class::Capabilities;
+    let of_kernel = |part: &&Part| part.class == GrantClass::Capabilities;
     let runs = parts.len() + 1 + usize::from(parts.iter().any(|part| of_kernel(&part)));
-    let mut progress = Progress { done: 0, runs };
+    let mut progress = RunCounter { done: 0, runs };
     // Whether it is supervised or traced, what a run shows is compared with its like.
     let mut full = [None, None];
     for (full, kernel) in full.iter_mut().zip([false, true]) {
@@ -76,18 +77,18 @@ pub(super) fn run(
     for part in parts {
         let kernel = of_kernel(&&part);
         progress.next(&format!("without {}", part.name));
-        let finding = match test.untold(&part)? {
-            Some(why) => Finding::Untold(why),
+        let finding = match test.unknown_because(&part)? {
+            Some(why) => PartFinding::Unknown(why),
             None => match test.shown(&part.taken_from(&profile), kernel)? {
                 Some(less) => drops::compare(if kernel { &traced } else { &supervised }, &less),
-                None => Finding::Otherwise("the app was not started".to_owned()),
+                None => PartFinding::Otherwise("the app was not started".to_owned()),
             },
         };
         found.push((part, finding));
     }
-    let code = u8::from(found.iter().any(|(_, finding)| *finding == Finding::NotNeeded));
-    let mut errors = supervised.failures;
-    errors.extend(traced.failures);
+    let code = u8::from(found.iter().any(|(_, finding)| *finding == PartFinding::NotNeeded));
+    let mut errors = supervised.errors;
+    errors.extend(traced.errors);
     let name = &profile.name;
     let text = match arguments.format {
         Format::Text => drops::text(name, &errors, &found, arguments.before.is_some()),
@@ -97,20 +98,20 @@ pub(super) fn run(
 }
 
 /// What all runs share.
-struct Test<'a> {
+struct DropTest<'a> {
     arguments: &'a Arguments,
     shim: &'a Shim,
     command: &'a Path,
-    named: &'a Named,
+    named: &'a NamedProfile,
     session: Session,
-    folder: Folder,
+    folder: ProfileFolder,
 }
 
-impl Test<'_> {
+impl DropTest<'_> {
     /// What a run under a profile shows; none where it does not start.
-    fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<Shown>, String> {
+    fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<RunErrors>, String> {
         before(&self.session, self.arguments)?;
-        let (ended, failures) = match if traced { self.traced(profile)? } else { self.supervised(profile)? } {
+        let (ended, errors) = match if traced { self.traced(profile)? } else { self.supervised(profile)? } {
             Some(shown) => shown,
             None => return Ok(None),
         };
@@ -118,11 +119,11 @@ impl Test<'_> {
             let name = sys::signal::name(signal);
             return Err(format!("--drop-test: ended by {name}, before all was tried"));
         }
-        Ok(Some(Shown { failures, fault: ended.fault() }))
+        Ok(Some(RunErrors { errors, fault: ended.fault() }))
     }
 
     /// By the shim, whose events tell what was refused.
-    fn supervised(&self, profile: &Profile) -> Result<Option<(RunEnd, Failed)>, String> {
+    fn supervised(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, String> {
         let text = profile::write(profile);
         let document = profile::read(text.as_bytes()).map_err(|error| error.to_string())?;
         let file = self.folder.0.join("profile.json");
@@ -131,20 +132,20 @@ impl Test<'_> {
         let until = &self.arguments.until;
         let ended = self.shim.run(&self.session, &options, &self.arguments.command, until)?;
         let found = Denials::read(&ended.said, &document);
-        let failures = found.failures();
-        Ok(found.started.then_some((ended, failures)))
+        let errors = found.errors();
+        Ok(found.started.then_some((ended, errors)))
     }
 
     /// With the capabilities of the profile and nothing else that holds it.
-    fn traced(&self, profile: &Profile) -> Result<Option<(RunEnd, Failed)>, String> {
+    fn traced(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, String> {
         let kernel = probe::kernel()?;
         let name = &self.named.name;
         let plan = Plan::new(profile, &kernel, &self.place()?, &Live, Mode::Enforce)
             .map_err(|error| format!("{name}: {error}"))?;
         let waiting = traced::begin(&self.app(&plan)?, &plan)?;
         let pid = waiting.pid;
-        let mut failures = match Failures::seize(pid) {
-            Ok(failures) => failures,
+        let mut errors = match CallErrors::seize(pid) {
+            Ok(errors) => errors,
             Err(why) => {
                 // Told that nobody will look, it ends.
                 drop(waiting);
@@ -153,8 +154,8 @@ impl Test<'_> {
             }
         };
         waiting.go()?;
-        let ended = self.session.wait(pid, None, &self.arguments.until, Some(&mut failures))?;
-        Ok(failures.started.then_some((ended, failures.found)))
+        let ended = self.session.wait(pid, None, &self.arguments.until, Some(&mut errors))?;
+        Ok(errors.started.then_some((ended, errors.found)))
     }
 
     fn place(&self) -> Result<Place, String> {
@@ -192,7 +193,7 @@ impl Test<'_> {
     }
 
     /// Why taking a part away would show nothing.
-    fn untold(&self, part: &Part) -> Result<Option<String>, String> {
+    fn unknown_because(&self, part: &Part) -> Result<Option<String>, String> {
         if let Some(why) = drops::unseen(&part.name) {
             return Ok(Some(why.to_owned()));
         }
@@ -202,13 +203,13 @@ impl Test<'_> {
     }
 }
 
-type Failed = std::collections::BTreeMap<drops::Failure, u64>;
+type ErrorCounts = std::collections::BTreeMap<drops::CallError, u64>;
 
 /// Where the profiles of the runs stand: nowhere that the app may write.
-struct Folder(PathBuf);
+struct ProfileFolder(PathBuf);
 
-impl Folder {
-    fn make(named: &Named, profile: &Profile) -> Result<Folder, String> {
+impl ProfileFolder {
+    fn make(named: &NamedProfile, profile: &Profile) -> Result<ProfileFolder, String> {
         let beside = named.loaded.path.as_deref().and_then(Path::parent).map(Path::to_owned);
         let places = [Some(std::env::temp_dir()), beside, Some("/dev/shm".into()), Some("/run".into())];
         let places = places.into_iter().flatten().filter_map(|place| place.canonicalize().ok());
@@ -216,7 +217,7 @@ impl Folder {
         for place in places.filter(|place| !may_change(profile, place)) {
             let path = place.join(format!("remit-verify-{}", std::process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Folder(path)),
+                Ok(()) => return Ok(ProfileFolder(path)),
                 Err(error) => failed = Some(format!("{}: {}", path.display(), crate::image::why(&error))),
             }
         }
@@ -229,7 +230,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for ProfileFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             crate::tool::print_error(&format!("verify: {} is left behind: {error}", self.0.display()));
@@ -247,12 +248,12 @@ fn may_change(profile: &Profile, directory: &Path) -> bool {
 }
 
 /// Output on a terminal only.
-struct Progress {
+struct RunCounter {
     done: usize,
     runs: usize,
 }
 
-impl Progress {
+impl RunCounter {
     fn next(&mut self, what: &str) {
         self.done += 1;
         if std::io::stderr().is_terminal() {

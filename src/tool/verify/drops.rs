@@ -12,7 +12,7 @@ use crate::profile::{OnViolation, Profile};
 
 /// What is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(super) enum Class {
+pub(super) enum GrantClass {
     /// Each capability
     Capabilities,
     /// Each right on files, from all entries; each group of files
@@ -30,7 +30,7 @@ pub(super) enum Class {
 /// One thing that is taken away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    pub class: Class,
+    pub class: GrantClass,
     /// As the report has it: `capability chown`, `files write`, `edge /a -> /b`.
     pub name: String,
     /// The single grants that go.
@@ -52,7 +52,7 @@ pub(super) fn watched(profile: &Profile) -> Profile {
 }
 
 /// All that a profile has of these classes, in its order.
-pub(super) fn parts(profile: &Profile, classes: &[Class]) -> Vec<Part> {
+pub(super) fn parts(profile: &Profile, classes: &[GrantClass]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for grant in learn::grants(profile) {
         let Some((class, name)) = part_of(&grant.key) else { continue };
@@ -69,25 +69,25 @@ pub(super) fn parts(profile: &Profile, classes: &[Class]) -> Vec<Part> {
 }
 
 /// The part that a grant belongs to, by the grant's name.
-fn part_of(grant: &str) -> Option<(Class, String)> {
+fn part_of(grant: &str) -> Option<(GrantClass, String)> {
     let (kind, rest) = grant.split_once(' ')?;
     match kind {
-        "capability" => Some((Class::Capabilities, grant.to_owned())),
+        "capability" => Some((GrantClass::Capabilities, grant.to_owned())),
         // `file /a path write`: the right is the last word.
-        "file" => Some((Class::Files, format!("files {}", rest.rsplit(' ').next()?))),
-        "files" => Some((Class::Files, grant.to_owned())),
-        "listen" | "connect" => Some((Class::Network, grant.to_owned())),
-        "edge" => Some((Class::Edges, grant.to_owned())),
+        "file" => Some((GrantClass::Files, format!("files {}", rest.rsplit(' ').next()?))),
+        "files" => Some((GrantClass::Files, grant.to_owned())),
+        "listen" | "connect" => Some((GrantClass::Network, grant.to_owned())),
+        "edge" => Some((GrantClass::Edges, grant.to_owned())),
         // A call with its values is one entry.
-        "syscall" => Some((Class::Syscalls, format!("syscall {}", rest.split(' ').next()?))),
-        "memory" => Some((Class::Memory, grant.to_owned())),
+        "syscall" => Some((GrantClass::Syscalls, format!("syscall {}", rest.split(' ').next()?))),
+        "memory" => Some((GrantClass::Memory, grant.to_owned())),
         _ => None,
     }
 }
 
 /// A call that the kernel refused, or a violation that the supervisor told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Failure {
+pub(super) struct CallError {
     pub program: String,
     /// The call, or the violation's kind.
     pub call: String,
@@ -96,7 +96,7 @@ pub(super) struct Failure {
     pub errno: String,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.program, self.call)?;
         if !self.object.is_empty() {
@@ -108,34 +108,34 @@ impl fmt::Display for Failure {
 
 /// What a run shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct RunErrors {
     /// What failed, and how often.
-    pub failures: BTreeMap<Failure, u64>,
+    pub errors: BTreeMap<CallError, u64>,
     /// Why it did not end as it should.
     pub fault: Option<String>,
 }
 
 /// What taking a part away showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum PartFinding {
     /// This failed, and had not in the full run.
-    Needed(Vec<(Failure, u64)>),
+    Needed(Vec<(CallError, u64)>),
     /// Nothing failed with an error of its own, but the run ended otherwise.
     Otherwise(String),
     /// Nothing was other than in the full run.
     NotNeeded,
     /// It cannot be told, and why.
-    Untold(String),
+    Unknown(String),
 }
 
 /// Compares a run without a part to the full one.
-pub(super) fn compare(full: &Shown, less: &Shown) -> Finding {
-    let new = less.failures.iter().filter(|(failure, _)| !full.failures.contains_key(failure));
+pub(super) fn compare(full: &RunErrors, less: &RunErrors) -> PartFinding {
+    let new = less.errors.iter().filter(|(failure, _)| !full.errors.contains_key(failure));
     let new: Vec<_> = new.map(|(failure, count)| (failure.clone(), *count)).collect();
     match &less.fault {
-        _ if !new.is_empty() => Finding::Needed(new),
-        Some(fault) if full.fault.is_none() => Finding::Otherwise(fault.clone()),
-        _ => Finding::NotNeeded,
+        _ if !new.is_empty() => PartFinding::Needed(new),
+        Some(fault) if full.fault.is_none() => PartFinding::Otherwise(fault.clone()),
+        _ => PartFinding::NotNeeded,
     }
 }
 
@@ -148,25 +148,25 @@ pub(super) fn unseen(name: &str) -> Option<&'static str> {
     }
 }
 
-impl Finding {
+impl PartFinding {
     fn word(&self) -> &'static str {
         match self {
-            Finding::Needed(_) | Finding::Otherwise(_) => "needed",
-            Finding::NotNeeded => "not needed",
-            Finding::Untold(_) => "not told",
+            PartFinding::Needed(_) | PartFinding::Otherwise(_) => "needed",
+            PartFinding::NotNeeded => "not needed",
+            PartFinding::Unknown(_) => "unknown",
         }
     }
 
     fn detail(&self) -> String {
         match self {
-            Finding::Needed(failures) => match &failures[..] {
+            PartFinding::Needed(errors) => match &errors[..] {
                 [] => String::new(),
                 [(first, count)] => format!("{first}{}", times(*count)),
                 [(first, count), rest @ ..] => format!("{first}{}, and {} more", times(*count), rest.len()),
             },
-            Finding::Otherwise(how) => how.clone(),
-            Finding::NotNeeded => "nothing failed that had not failed with it".to_owned(),
-            Finding::Untold(why) => why.clone(),
+            PartFinding::Otherwise(how) => how.clone(),
+            PartFinding::NotNeeded => "nothing failed that had not failed with it".to_owned(),
+            PartFinding::Unknown(why) => why.clone(),
         }
     }
 }
@@ -178,8 +178,8 @@ fn times(count: u64) -> String {
 /// For people; `fresh` says whether each run found the same state.
 pub(super) fn text(
     profile: &str,
-    full: &BTreeMap<Failure, u64>,
-    found: &[(Part, Finding)],
+    full: &BTreeMap<CallError, u64>,
+    found: &[(Part, PartFinding)],
     fresh: bool,
 ) -> String {
     let mut text = format!("{profile}: {} taken away, each for a run of its own\n", found.len());
@@ -201,9 +201,9 @@ pub(super) fn text(
 }
 
 /// For programs.
-pub(super) fn json(profile: &str, full: &BTreeMap<Failure, u64>, found: &[(Part, Finding)]) -> Value {
-    let list = |failures: &mut dyn Iterator<Item = (&Failure, u64)>| -> Value {
-        failures
+pub(super) fn json(profile: &str, full: &BTreeMap<CallError, u64>, found: &[(Part, PartFinding)]) -> Value {
+    let list = |errors: &mut dyn Iterator<Item = (&CallError, u64)>| -> Value {
+        errors
             .map(|(failure, count)| {
                 json!({ "program": failure.program, "call": failure.call, "object": failure.object,
                     "errno": failure.errno, "count": count })
@@ -212,7 +212,7 @@ pub(super) fn json(profile: &str, full: &BTreeMap<Failure, u64>, found: &[(Part,
     };
     let parts = found.iter().map(|(part, finding)| {
         let errors = match finding {
-            Finding::Needed(failures) => list(&mut failures.iter().map(|(failure, count)| (failure, *count))),
+            PartFinding::Needed(errors) => list(&mut errors.iter().map(|(failure, count)| (failure, *count))),
             _ => json!([]),
         };
         json!({ "part": part.name, "finding": finding.word().replace(' ', "_"), "detail": finding.detail(),
@@ -241,8 +241,14 @@ mod tests {
         crate::profile::read(text.to_string().as_bytes()).expect("valid").profile
     }
 
-    const ALL: [Class; 6] =
-        [Class::Capabilities, Class::Files, Class::Network, Class::Edges, Class::Syscalls, Class::Memory];
+    const ALL: [GrantClass; 6] = [
+        GrantClass::Capabilities,
+        GrantClass::Files,
+        GrantClass::Network,
+        GrantClass::Edges,
+        GrantClass::Syscalls,
+        GrantClass::Memory,
+    ];
 
     #[test]
     fn a_profile_is_taken_apart_by_class() {
@@ -262,7 +268,7 @@ mod tests {
                 "syscall ioctl",
             ]
         );
-        assert_eq!(parts(&profile(), &[Class::Memory]), []);
+        assert_eq!(parts(&profile(), &[GrantClass::Memory]), []);
     }
 
     /// What is left is a valid profile that lacks exactly the part.
@@ -281,32 +287,32 @@ mod tests {
         }
     }
 
-    fn shown(failures: &[(&str, &str)], fault: Option<&str>) -> Shown {
+    fn shown(errors: &[(&str, &str)], fault: Option<&str>) -> RunErrors {
         let failure = |(call, errno): &(&str, &str)| {
             let [call, errno] = [call, errno].map(|word| (*word).to_owned());
-            (Failure { program: "/app".into(), call, object: String::new(), errno }, 1)
+            (CallError { program: "/app".into(), call, object: String::new(), errno }, 1)
         };
-        Shown { failures: failures.iter().map(failure).collect(), fault: fault.map(str::to_owned) }
+        RunErrors { errors: errors.iter().map(failure).collect(), fault: fault.map(str::to_owned) }
     }
 
     #[test]
     fn an_error_that_the_full_run_has_as_well_proves_nothing() {
         let full = shown(&[("open", "EACCES")], None);
-        assert_eq!(compare(&full, &full), Finding::NotNeeded);
-        assert_eq!(compare(&full, &shown(&[], None)), Finding::NotNeeded);
+        assert_eq!(compare(&full, &full), PartFinding::NotNeeded);
+        assert_eq!(compare(&full, &shown(&[], None)), PartFinding::NotNeeded);
         let more = compare(&full, &shown(&[("open", "EACCES"), ("open", "EPERM"), ("chown", "EPERM")], None));
-        let Finding::Needed(new) = &more else { panic!("{more:?}") };
+        let PartFinding::Needed(new) = &more else { panic!("{more:?}") };
         assert_eq!(new.len(), 2);
         assert_eq!(more.detail(), "/app: chown: EPERM, and 1 more");
         let other = compare(&full, &shown(&[], Some("it ended with exit code 1")));
-        assert_eq!(other, Finding::Otherwise("it ended with exit code 1".to_owned()));
+        assert_eq!(other, PartFinding::Otherwise("it ended with exit code 1".to_owned()));
     }
 
     #[test]
     fn the_report_names_the_error_by_which_it_shows() {
-        let parts = parts(&profile(), &[Class::Capabilities]);
+        let parts = parts(&profile(), &[GrantClass::Capabilities]);
         let less = shown(&[("chown", "EPERM")], None);
-        let findings = [compare(&Shown::default(), &less), Finding::NotNeeded];
+        let findings = [compare(&RunErrors::default(), &less), PartFinding::NotNeeded];
         let found: Vec<_> = parts.into_iter().zip(findings).collect();
         let report = text("x", &BTreeMap::new(), &found, true);
         assert!(report.contains("  needed      capability chown   /app: chown: EPERM\n"), "{report}");

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::drops::Failure;
+use super::drops::CallError;
 use crate::kernel::Arch;
 use crate::learn::volatile;
 use crate::sys::process::{StateChange, wait_any};
@@ -25,7 +25,7 @@ const OPTIONS: u64 =
 const LONGEST: usize = 4096;
 
 /// A call that is being made.
-struct Call {
+struct PendingCall {
     name: &'static str,
     arguments: [u64; 6],
     /// The path that it executes.
@@ -33,31 +33,31 @@ struct Call {
 }
 
 /// The calls of a run that failed, as they are seen.
-pub(super) struct Failures {
+pub(super) struct CallErrors {
     /// What each seized thread runs.
     programs: HashMap<i32, Rc<str>>,
     /// Calls that are being made.
-    calls: HashMap<i32, Call>,
+    calls: HashMap<i32, PendingCall>,
     /// New threads that wait for their parent's stop, which says whose they are.
     born: HashSet<i32>,
     /// What failed, and how often.
-    pub found: BTreeMap<Failure, u64>,
+    pub found: BTreeMap<CallError, u64>,
     /// COMMAND was executed.
     pub started: bool,
 }
 
-impl Failures {
+impl CallErrors {
     /// Seizes a child that has not executed COMMAND yet.
     ///
     /// # Errors
     /// One line: tracing is not possible here.
-    pub fn seize(app: i32) -> Result<Failures, String> {
+    pub fn seize(app: i32) -> Result<CallErrors, String> {
         ptrace::seize(app, OPTIONS).map_err(|errno| {
             format!("--drop-test: COMMAND cannot be traced here: {errno}; where ptrace(2) is refused, nothing sees what the kernel refuses")
         })?;
         let mut programs = HashMap::new();
         programs.insert(app, Rc::from("remit"));
-        Ok(Failures {
+        Ok(CallErrors {
             programs,
             calls: HashMap::new(),
             born: HashSet::new(),
@@ -76,19 +76,19 @@ impl Failures {
             "execveat" => Some(text(tid, arguments[1])),
             _ => None,
         };
-        self.calls.insert(tid, Call { name, arguments, executes });
+        self.calls.insert(tid, PendingCall { name, arguments, executes });
     }
 
     /// A call has been made.
     fn ended(&mut self, tid: i32) {
-        let Some(Call { name, arguments, .. }) = self.calls.remove(&tid) else { return };
+        let Some(PendingCall { name, arguments, .. }) = self.calls.remove(&tid) else { return };
         let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::at_call(tid) else { return };
         if !refused(name, errno) {
             return;
         }
         let program = self.programs.get(&tid).map_or("", |program| &**program).to_owned();
         let object = object(tid, name, arguments);
-        let failure = Failure { program, call: name.to_owned(), errno: format!("{errno:?}"), object };
+        let failure = CallError { program, call: name.to_owned(), errno: format!("{errno:?}"), object };
         *self.found.entry(failure).or_default() += 1;
     }
 
@@ -135,7 +135,7 @@ fn go_on(tid: i32, signal: i32) {
     ptrace::go_on(tid, signal).unwrap_or_default();
 }
 
-impl StopHandler for Failures {
+impl StopHandler for CallErrors {
     fn stopped(&mut self, tid: i32, signal: i32, event: i32) {
         match event {
             ptrace::EVENT_FILTERED => {

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use self::denials::Denials;
-use self::drops::Class;
+use self::drops::GrantClass;
 use super::session::{RunEnd, Session, Until};
 use super::shim::Shim;
-use super::source::{self, Named};
+use super::source::{self, NamedProfile};
 use super::{Format, Output, VerbResult};
 use crate::image::live::Live;
 
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// Enforce instead, take one thing of the profile away at a time, and say by which error it
     /// shows. CLASSES: all but syscalls, unless named
     #[arg(long, value_enum, value_name = "CLASSES", num_args = 0.., require_equals = true, value_delimiter = ',')]
-    drop_test: Option<Vec<Class>>,
+    drop_test: Option<Vec<GrantClass>>,
     /// What is refused on purpose, as the report names it: `file /d write`; may be repeated
     #[arg(long, value_name = "WHAT", conflicts_with = "drop_test")]
     accept: Vec<String>,
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     }
 }
 
-fn audit(arguments: &Arguments, named: &Named, shim: &Shim) -> VerbResult {
+fn audit(arguments: &Arguments, named: &NamedProfile, shim: &Shim) -> VerbResult {
     let session = Session::begin()?;
     before(&session, arguments)?;
     let options = ["--mode".into(), "audit".into(), "--profile".into(), named.word()];
