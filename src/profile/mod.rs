@@ -30,6 +30,8 @@ pub use text::{duration, endpoint, path};
 pub use words::{capabilities, capability_word, in_order};
 pub use write::{endpoint_text, write};
 
+use ipnet::IpNet;
+
 use crate::syscalls::Condition;
 
 /// The format's JSON Schema (draft 2020-12), for other people's tools. It agrees
@@ -371,8 +373,8 @@ pub enum Endpoint {
 /// An address, or any, and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// An address or a network with its prefix length; none: any.
-    pub network: Option<(std::net::IpAddr, u8)>,
+    /// An address or a network; none: any. The address has no bits beyond the prefix.
+    pub network: Option<IpNet>,
     /// First and last port; `*` is 0–65535.
     pub ports: (u16, u16),
 }
