@@ -6,7 +6,7 @@
 //! nobody is traced. It cannot say who runs what, with which arguments, as whom; a
 //! loader or an interpreter that has to be executable runs whatever it is given; and a
 //! memfd is not mediated. Where a profile has any of these, what was really started is
-//! looked at before its first instruction (see `supervise::trace`).
+//! looked at before its first instruction (see `tracer`).
 
 use super::programs::Programs;
 use super::{Role, words};

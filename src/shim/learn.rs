@@ -13,16 +13,16 @@ use super::{abandon, layer, release};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::{place, probe};
 use crate::event::{self, ModeInForce, Process, Scribe, Sink, Source, Start, redact};
+use crate::init::event_loop::Watch;
+use crate::journal::start::{Fingerprint, First, Outer};
+use crate::journal::{DEFAULT, Journal, To};
+use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
 use crate::plan::{Plan, Says};
 use crate::profile::{Mode, RunAs, in_order};
-use crate::supervise::caller::Identity;
-use crate::supervise::notify::{self, Ears};
-use crate::supervise::record::journal::{DEFAULT, Journal, To};
-use crate::supervise::record::reads::{self, Blind, Watches};
-use crate::supervise::record::start::{Fingerprint, First, Outer};
-use crate::supervise::record::{Eyes, Launch, Recording};
-use crate::supervise::run::Watch;
+use crate::readiness::notify_socket::{self, Ears};
+use crate::recorder::reads::{self, Blind, Watches};
+use crate::recorder::{Eyes, Launch, Recording};
 use crate::sys;
 use crate::sys::signal::Mask;
 
@@ -89,11 +89,11 @@ pub(super) fn launched(
 /// Where the app says that it is ready, if whoever started the container asks for that: it
 /// is heard here, and passed on.
 fn ears(init: &mut Init) -> Result<Option<Ears>, String> {
-    let Some(outer) = init.variable(notify::VARIABLE).filter(|outer| !outer.is_empty()) else {
+    let Some(outer) = init.variable(notify_socket::VARIABLE).filter(|outer| !outer.is_empty()) else {
         return Ok(None);
     };
     let ears = Ears::open(Says::Named, Some(&outer))?;
-    init.set_variable(notify::VARIABLE, ears.value());
+    init.set_variable(notify_socket::VARIABLE, ears.value());
     Ok(Some(ears))
 }
 
@@ -150,7 +150,7 @@ fn watch(
     Ok(Watch {
         scribe,
         start,
-        desk: None,
+        tracees: None,
         worker: Box::new(move |listener, requests| {
             let recording = Recording::new(listener, requests, journal, launch, identity, eyes);
             Box::new(move || recording.run())

@@ -1,0 +1,37 @@
+//! `/proc` (proc(5)): one owner for each of its texts.
+
+pub mod processes;
+
+use std::fs::File;
+use std::io::Read;
+
+use nix::errno::Errno;
+
+use crate::sys;
+
+/// The text of `/proc/PID/NAME`, in as few reads as it takes: the kernel makes it
+/// whole at the first one.
+///
+/// # Errors
+/// ENOENT or ESRCH for a process that is gone.
+pub fn read(pid: i32, name: &str) -> Result<String, Errno> {
+    const USUAL: usize = 4096;
+    let mut file = File::open(format!("/proc/{pid}/{name}")).map_err(errno)?;
+    let mut bytes = vec![0; USUAL];
+    let mut filled = 0;
+    loop {
+        filled += file.read(&mut bytes[filled..]).map_err(errno)?;
+        if filled < bytes.len() {
+            bytes.truncate(filled);
+            // A process may give itself a name of any bytes.
+            return Ok(String::from_utf8(bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()));
+        }
+        bytes.resize(filled * 2, 0);
+    }
+}
+
+/// The errno of an I/O error; EIO where it has none.
+pub fn errno(error: std::io::Error) -> Errno {
+    sys::errno(&error)
+}
