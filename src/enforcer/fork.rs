@@ -4,6 +4,7 @@ use nix::errno::Errno;
 
 use super::{Judge, Outcome};
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
 use crate::processes::forks::Proc;
@@ -48,7 +49,7 @@ impl Judge {
     ///
     /// # Errors
     /// As [`processes::all`].
-    fn too_many_by_fork(&mut self, entry: Option<usize>) -> Result<Option<Box<Refusal>>, Errno> {
+    fn too_many_by_fork(&mut self, entry: Option<ProgramIndex>) -> Result<Option<Box<Refusal>>, Errno> {
         if let Some((entry, most)) = entry.and_then(|entry| Some((entry, self.rules.instances(entry)?))) {
             let now = self.live(entry, 0, most)?;
             if let Some(refusal) = self.rules.too_many(entry, now) {
@@ -77,7 +78,7 @@ impl Judge {
     ///
     /// # Errors
     /// As [`processes::all`].
-    pub(super) fn live(&mut self, entry: usize, but: i32, most: u32) -> Result<u32, Errno> {
+    pub(super) fn live(&mut self, entry: ProgramIndex, but: i32, most: u32) -> Result<u32, Errno> {
         self.count(most, |judge, all| {
             let live: Vec<i32> = all.iter().filter(|seen| seen.lives()).map(|seen| seen.pid).collect();
             let families = &mut judge.memory.families;

@@ -44,7 +44,7 @@ use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity, Memory, UNREADABLE};
 use crate::notify::listener;
 use crate::notify::memory_cache::Kept;
-use crate::plan::PR_SET_DUMPABLE;
+use crate::plan::{PR_SET_DUMPABLE, ProgramIndex};
 use crate::policy::call::{Call, Ids};
 use crate::policy::network::Direction;
 use crate::policy::{Refusal, Rulebook};
@@ -110,7 +110,7 @@ pub struct Judge {
     /// The launched process, whose first exec is the supervisor's own.
     pub app: i32,
     /// The entry that COMMAND is.
-    pub entry: usize,
+    pub entry: ProgramIndex,
     /// Where the first thread is asked.
     pub requests: Bell,
     /// The supervisor's ids, for looking and acting as the caller and back.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Judge;
 use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::processes::table;
 use crate::profile;
@@ -60,7 +61,7 @@ impl Judge {
     /// person has to know.
     pub(super) fn report_exec(
         &mut self,
-        entry: usize,
+        entry: ProgramIndex,
         canonical: &Path,
         mode: u32,
         args: Option<Vec<String>>,

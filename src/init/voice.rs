@@ -245,7 +245,7 @@ mod tests {
             (Sight::Received(15), "Passing signal: 'Terminated'", "Received signal 15."),
             (exited, "Reaped child with pid: '7'", "A child with PID 7 exited with exit status 3."),
             (killed, "Reaped child with pid: '7'", "reaped 7 code=137"),
-            (Sight::Translated(1, 10), "SIGHUP becomes SIGUSR1", "SIGHUP becomes SIGUSR1"),
+            (Sight::Translated(1, 10), "HUP becomes USR1", "HUP becomes USR1"),
         ] {
             assert_eq!(tini(sight), as_tini);
             assert_eq!(dumb_init(sight).as_deref(), Some(as_dumb_init));

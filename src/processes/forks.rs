@@ -27,6 +27,7 @@ use std::collections::HashSet;
 use nix::errno::Errno;
 
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::procfs;
 
 /// What is known of forks.
@@ -48,7 +49,7 @@ struct Fork {
     started: u64,
     faults: u64,
     /// The program entry that its child will be.
-    entry: Option<usize>,
+    entry: Option<ProgramIndex>,
     /// CLONE_PARENT: the child is its parent's.
     sibling: bool,
     /// A child of this thread may be another fork's.
@@ -102,7 +103,7 @@ impl Forks {
     pub fn begins(
         &mut self,
         caller: &Caller,
-        entry: Option<usize>,
+        entry: Option<ProgramIndex>,
         sibling: bool,
         threads: &impl Threads,
     ) -> Result<(), Errno> {
@@ -175,7 +176,7 @@ impl Forks {
     }
 
     /// How many of this entry are pending.
-    pub fn pending_of(&self, entry: usize) -> u32 {
+    pub fn pending_of(&self, entry: ProgramIndex) -> u32 {
         self.pending.iter().filter(|fork| fork.entry == Some(entry)).count() as u32
     }
 
@@ -305,7 +306,7 @@ mod tests {
         let (mut forks, seen) = (Forks::default(), Seen::default());
         for tid in tids {
             seen.set(*tid, BUSY, &[]);
-            forks.begins(&caller(*tid), Some(*tid as usize), false, &seen).expect("seen");
+            forks.begins(&caller(*tid), Some(ProgramIndex::new(*tid as usize)), false, &seen).expect("seen");
         }
         (forks, seen)
     }
@@ -314,7 +315,7 @@ mod tests {
     fn a_fork_is_pending_for_as_long_as_its_thread_does_not_get_on() {
         let (mut forks, seen) = begun(&[2, 3, 4, 5, 6]);
         assert!(!forks.settle(&seen));
-        assert_eq!((forks.pending(), forks.pending_of(3)), (5, 1));
+        assert_eq!((forks.pending(), forks.pending_of(ProgramIndex::new(3))), (5, 1));
         seen.set(2, QUIET, &[]);
         seen.set(3, Thread { faults: 1, ..BUSY }, &[]);
         seen.set(4, BUSY, &[20]);

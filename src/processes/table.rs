@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::image::{image, image_and_stack, image_id};
+use crate::plan::ProgramIndex;
 use crate::policy::Rulebook;
 use crate::procfs::processes::{Stat, started, stat};
 
@@ -28,7 +29,7 @@ const MANY: usize = 4096;
 pub struct Families {
     members: HashMap<i32, Member>,
     /// Entries by image and by where its stack begins.
-    stacks: HashMap<(FileId, u64), Vec<usize>>,
+    stacks: HashMap<(FileId, u64), Vec<ProgramIndex>>,
     /// What COMMAND is.
     command: Option<Command>,
     /// As many members and stacks as there may be before the dead are forgotten.
@@ -37,7 +38,7 @@ pub struct Families {
     forgot: bool,
     /// What a process may become by an exec of one of its threads, of which it is not known
     /// yet whether it succeeded.
-    expected: HashMap<(i32, i32), usize>,
+    expected: HashMap<(i32, i32), ProgramIndex>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,7 +52,7 @@ struct Room {
 struct Command {
     pid: i32,
     started: Option<u64>,
-    entry: usize,
+    entry: ProgramIndex,
     /// Its image, and where its stack begins.
     stack: Option<(FileId, u64)>,
     /// It has called an exec since, so that what is there now says nothing.
@@ -74,14 +75,14 @@ impl Command {
 #[derive(Clone, Copy, Debug)]
 struct Member {
     started: u64,
-    entry: usize,
+    entry: ProgramIndex,
     /// An exec was let go on; whether it succeeded, the image tells.
-    next: Option<usize>,
+    next: Option<ProgramIndex>,
 }
 
 impl Families {
     /// An exec by this process, which is `entry` until it succeeds, was let go on.
-    pub fn executes(&mut self, pid: i32, entry: usize, next: usize) {
+    pub fn executes(&mut self, pid: i32, entry: ProgramIndex, next: ProgramIndex) {
         let Some(started) = started(pid) else { return };
         match self.members.get_mut(&pid).filter(|member| member.started == started) {
             Some(member) => member.next = Some(next),
@@ -94,7 +95,7 @@ impl Families {
     pub fn became(
         &mut self,
         caller: &Caller,
-        entry: usize,
+        entry: ProgramIndex,
         shared: Option<(FileId, u64)>,
         identity: &Identity,
     ) {
@@ -108,12 +109,12 @@ impl Families {
 
     /// An exec was let go on that may lead to this entry. There is one for each thread, and
     /// what has ended is removed whenever processes are counted, which comes before.
-    pub fn expects(&mut self, caller: &Caller, entry: usize) {
+    pub fn expects(&mut self, caller: &Caller, entry: ProgramIndex) {
         self.expected.insert((caller.tgid, caller.tid), entry);
     }
 
     /// A process is `entry`, and will soon not be to be looked into.
-    pub fn is(&mut self, pid: i32, entry: usize) {
+    pub fn is(&mut self, pid: i32, entry: ProgramIndex) {
         if let Some(started) = started(pid) {
             self.remember(pid, Member { started, entry, next: None });
         }
@@ -131,7 +132,7 @@ impl Families {
     pub fn live(
         &mut self,
         processes: &[i32],
-        entry: usize,
+        entry: ProgramIndex,
         but: i32,
         identity: &Identity,
         rules: &Rulebook,
@@ -149,7 +150,7 @@ impl Families {
         others.filter(is_one).count() as u32
     }
 
-    fn remember_stack(&mut self, image: FileId, stack: u64, entry: usize, identity: &Identity) {
+    fn remember_stack(&mut self, image: FileId, stack: u64, entry: ProgramIndex, identity: &Identity) {
         if self.stacks.len() >= self.room.stacks.max(MANY) {
             let live = living_stacks(identity);
             let before = self.stacks.len();
@@ -173,7 +174,7 @@ impl Families {
     }
 
     /// The entry that a process is; `None` when it cannot be told.
-    pub fn entry(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<usize> {
+    pub fn entry(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<ProgramIndex> {
         self.lookup(caller.tgid, Some(caller), identity, rules, 0)
     }
 
@@ -184,7 +185,7 @@ impl Families {
         identity: &Identity,
         rules: &Rulebook,
         depth: u32,
-    ) -> Option<usize> {
+    ) -> Option<ProgramIndex> {
         const DEEPEST: u32 = 64;
         let caller = || known.cloned().or_else(|| Caller::of(pid).ok());
         if rules.images_tell()
@@ -246,7 +247,7 @@ impl Families {
         stack: Option<u64>,
         identity: &Identity,
         rules: &Rulebook,
-    ) -> Option<usize> {
+    ) -> Option<ProgramIndex> {
         let (image, path, stack) = identity.look_as_caller(caller, || image_and_stack(caller, stack)).ok()?;
         if let Some(command) = &mut self.command {
             command.look(identity);
@@ -259,9 +260,9 @@ impl Families {
     fn told(
         &self,
         key: (FileId, u64),
-        runs: impl Fn(usize) -> bool,
-        alike: impl Fn(usize, usize) -> bool,
-    ) -> Option<usize> {
+        runs: impl Fn(ProgramIndex) -> bool,
+        alike: impl Fn(ProgramIndex, ProgramIndex) -> bool,
+    ) -> Option<ProgramIndex> {
         let command = self.command.filter(|command| runs(command.entry));
         let command = match command.map(|command| (command.entry, command.stack)) {
             Some((entry, Some(stack))) if stack == key => Some(entry),
@@ -275,7 +276,7 @@ impl Families {
     }
 
     /// The launch itself: COMMAND is this entry.
-    pub fn launches(&mut self, pid: i32, entry: usize) {
+    pub fn launches(&mut self, pid: i32, entry: ProgramIndex) {
         self.command = Some(Command { pid, started: started(pid), entry, stack: None, over: false });
         self.executes(pid, entry, entry);
     }
@@ -316,7 +317,7 @@ impl Families {
 /// What a process is called in events: the path of its entry, or its image where
 /// the entry is a whole directory or not known.
 pub fn program(
-    entry: Option<usize>,
+    entry: Option<ProgramIndex>,
     caller: &Caller,
     identity: &Identity,
     rules: &Rulebook,
@@ -353,23 +354,27 @@ fn living_stacks(identity: &Identity) -> HashSet<u64> {
 mod tests {
     use super::*;
 
+    fn program(place: usize) -> ProgramIndex {
+        ProgramIndex::new(place)
+    }
+
     /// What was forgotten is not COMMAND for that.
     #[test]
     fn a_stack_that_nobody_knows_is_commands_only_where_no_other_can_be() {
         let image = FileId { device: 1, inode: 2 };
-        let other = |one: usize, other: usize| one == other;
-        let command = Command { pid: 1, started: None, entry: 0, stack: None, over: true };
+        let other = |one: ProgramIndex, other: ProgramIndex| one == other;
+        let command = Command { pid: 1, started: None, entry: program(0), stack: None, over: true };
         let mut families = Families { command: Some(command), ..Families::default() };
-        families.stacks.insert((image, 16), vec![1]);
+        families.stacks.insert((image, 16), vec![program(1)]);
         let told = |families: &Families, stack| families.told((image, stack), |_| true, other);
-        assert_eq!((told(&families, 16), told(&families, 32)), (Some(1), Some(0)));
+        assert_eq!((told(&families, 16), told(&families, 32)), (Some(program(1)), Some(program(0))));
         assert_eq!(families.told((image, 32), |_| false, other), None, "another image");
         families.forgot = true;
-        assert_eq!((told(&families, 16), told(&families, 32)), (Some(1), None));
+        assert_eq!((told(&families, 16), told(&families, 32)), (Some(program(1)), None));
         families.command = Some(Command { stack: Some((image, 32)), ..command });
-        assert_eq!((told(&families, 32), told(&families, 48)), (Some(0), None));
+        assert_eq!((told(&families, 32), told(&families, 48)), (Some(program(0)), None));
         // Where no address is random two may be at the same place.
-        families.stacks.insert((image, 32), vec![1]);
+        families.stacks.insert((image, 32), vec![program(1)]);
         assert_eq!(told(&families, 32), None);
     }
 
@@ -377,7 +382,7 @@ mod tests {
     fn the_dead_are_forgotten() {
         let mut families = Families::default();
         let started = started(std::process::id() as i32).expect("own start time");
-        let member = Member { started, entry: 0, next: None };
+        let member = Member { started, entry: program(0), next: None };
         families.remember(std::process::id() as i32, member);
         (0..3 * MANY as i32).for_each(|number| families.remember(i32::MAX - number, member));
         assert!(families.members.len() <= MANY, "{}", families.members.len());
@@ -392,12 +397,12 @@ mod tests {
         let second = Caller { tid: nix::unistd::gettid().as_raw(), ..first.clone() };
         let gone = Caller { tid: i32::MAX, ..first.clone() };
         let mut families = Families::default();
-        families.expects(&first, 1);
-        families.expects(&second, 2);
-        families.expects(&gone, 3);
+        families.expects(&first, program(1));
+        families.expects(&second, program(2));
+        families.expects(&gone, program(3));
         families.calls_exec(&second, &identity);
-        assert_eq!(families.expected, HashMap::from([((tgid, tgid), 1)]));
-        families.became(&second, 2, None, &identity);
+        assert_eq!(families.expected, HashMap::from([((tgid, tgid), program(1))]));
+        families.became(&second, program(2), None, &identity);
         assert!(families.expected.is_empty());
     }
 
@@ -406,13 +411,13 @@ mod tests {
         let me = std::process::id() as i32;
         let now = started(me).expect("own start time");
         let mut families = Families::default();
-        families.remember(me, Member { started: now - 1, entry: 3, next: None });
+        families.remember(me, Member { started: now - 1, entry: program(3), next: None });
 
-        families.executes(me, 0, 1);
+        families.executes(me, program(0), program(1));
         let member = families.members[&me];
-        assert_eq!((member.started, member.entry, member.next), (now, 0, Some(1)));
-        families.executes(me, 2, 3);
+        assert_eq!((member.started, member.entry, member.next), (now, program(0), Some(program(1))));
+        families.executes(me, program(2), program(3));
         let member = families.members[&me];
-        assert_eq!((member.entry, member.next), (0, Some(3)), "what is known of it stays");
+        assert_eq!((member.entry, member.next), (program(0), Some(program(3))), "what is known of it stays");
     }
 }

@@ -8,6 +8,7 @@ mod address;
 mod cross;
 pub mod embedded;
 mod error;
+mod index;
 mod json;
 mod nearest;
 mod place;
@@ -25,6 +26,7 @@ pub use caps::Capability;
 pub use nearest::nearest;
 
 pub use error::ReadError;
+pub use index::ProfileIndex;
 pub use read::{MAX_BYTES, read};
 pub use text::{duration, endpoint, path};
 pub use words::{capabilities, capability_word, in_order};
