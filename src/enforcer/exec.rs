@@ -197,7 +197,7 @@ impl Judge {
     fn too_many_besides(&mut self, entry: ProgramIndex, caller: &Caller) -> Option<Box<Refusal>> {
         let most = self.rules.instances(entry)?;
         // Who cannot be counted is not let go on.
-        let now = self.live(entry, caller.tgid, most).unwrap_or(u32::MAX - 1);
+        let now = self.live(entry, Some(caller.tgid), most).unwrap_or(u32::MAX - 1);
         self.rules.too_many(entry, now)
     }
 

@@ -17,6 +17,7 @@ use nix::sys::stat::fstat;
 use super::later::leased;
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
+use crate::ids::Pid;
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::{Caller, UNREADABLE};
 use crate::notify::capabilities::{self, Owned};
@@ -387,7 +388,7 @@ impl Judge {
 }
 
 /// `/proc/TGID/NAME` and `/proc/TGID/task/TID/NAME`, as `/proc/self/NAME`.
-fn own_process(canonical: &Path, tgid: i32) -> Option<PathBuf> {
+fn own_process(canonical: &Path, tgid: Pid) -> Option<PathBuf> {
     let within = canonical.strip_prefix(format!("/proc/{tgid}")).ok()?;
     let name = match within.strip_prefix("task") {
         Ok(thread) => thread.strip_prefix(thread.iter().next()?).ok()?,
@@ -518,7 +519,7 @@ mod tests {
 
     #[test]
     fn a_process_and_its_threads_are_its_own_and_no_others() {
-        let own = |path: &str| own_process(Path::new(path), 7);
+        let own = |path: &str| own_process(Path::new(path), Pid::from_raw(7));
         assert_eq!(own("/proc/7/comm"), Some("/proc/self/comm".into()));
         assert_eq!(own("/proc/7/task/9/comm"), Some("/proc/self/comm".into()));
         assert_eq!(own("/proc/7/task/9/attr/current"), Some("/proc/self/attr/current".into()));

@@ -34,6 +34,7 @@ use crate::enforcer::{self, Judge, Remembered};
 use crate::event::{
     self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start,
 };
+use crate::ids::Pid;
 use crate::image::digest::digest;
 use crate::image::live::Live;
 use crate::init::event_loop::{self, Watch};
@@ -405,7 +406,7 @@ fn watch(
                 audit,
                 killable,
                 inherited,
-                app,
+                app: Pid::from_raw(app),
                 entry,
                 requests,
                 identity,

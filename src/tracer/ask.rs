@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::event::{Action, Object};
+use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::started::Started;
+use crate::sys::seccomp::NotificationId;
 
 /// A notified call that goes on under our eyes.
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// The notification.
-    pub id: u64,
+    pub id: NotificationId,
     /// Who calls, as the kernel told.
     pub caller: Caller,
     /// What for.
@@ -81,9 +83,9 @@ pub enum Outcome {
     /// A process that cannot be looked into made another.
     Forked {
         /// The new one.
-        child: i32,
+        child: Pid,
         /// The thread that made it.
-        parent: i32,
+        parent: Tid,
     },
     /// A call was refused, or what it started has to be killed.
     Refused {

@@ -28,6 +28,7 @@ use crate::policy::libraries::Code;
 use crate::policy::started::{Files, NotYet, Script, Stamp, Started, Verdict};
 use crate::procfs::errno;
 use crate::profile::Rights;
+use crate::sys::seccomp::NotificationId;
 
 /// What was found out about files.
 #[derive(Debug, Default)]
@@ -88,7 +89,7 @@ pub enum Work {
 /// A thread that has mapped code and waits to be judged.
 pub struct Mapped {
     /// The notification of its call.
-    pub id: u64,
+    pub id: NotificationId,
     /// It.
     pub caller: Caller,
     /// The entry that it is.
@@ -100,7 +101,7 @@ pub struct Job {
     /// It.
     pub pid: i32,
     /// The notification of its exec.
-    pub id: u64,
+    pub id: NotificationId,
     /// Who executed it.
     pub caller: Caller,
     /// The entry that this was.
@@ -124,7 +125,7 @@ pub fn run(
             Work::Started(job) => job,
             Work::Mapped(job) => {
                 let verdict = mapped(&job, rules, found, identity);
-                desk.say(Word::Examined(job.caller.tgid, job.id, verdict));
+                desk.say(Word::Examined(job.caller.tgid.as_raw(), job.id, verdict));
                 continue;
             }
         };
