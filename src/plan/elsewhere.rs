@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, make_bitflags};
 
+use super::error::seen;
 use super::files::{ALL, Granted};
-use super::programs::{Programs, seen};
+use super::programs::Programs;
 use super::{FileGrant, Place, PlanError};
 use crate::image::{FileKind, Files, why};
 use crate::profile::Rights;

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
+use super::error::seen;
 use super::links::{Links, NAMES as NAMING, Planted};
-use super::programs::{Programs, seen};
+use super::programs::Programs;
 use super::{FileGrant, PathRule, Place, PlanError, Widened, elsewhere, exposed, second_names};
 use crate::image::{FileKind, Files, Look, is_beneath};
 use crate::kernel::{Kernel, LandlockAbi};

@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::programs::seen;
+use super::error::seen;
 use super::{Place, PlanError, elsewhere, mounts};
 use crate::image::{FileKind, Files, Look};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};

@@ -15,8 +15,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::error::seen;
 use super::files::Granted;
-use super::programs::seen;
 use super::{PlanError, ProgramTarget, mounts};
 use crate::image::{FileId, FileKind, Look, why};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
