@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::calls::Calls;
 use super::files::Granted;
+use super::filter_input::FilterInput;
 use super::links::Planted;
 use super::network::Sockets;
 use super::programs::Programs;
@@ -48,7 +48,7 @@ impl Plan {
         let limits = sets::limits(profile, place)?;
         let (capabilities, held) = sets::capabilities(profile, place, mode, run_as.as_ref(), &mut notes);
         let mdwe = enforce && kernel.mdwe && !profile.write_execute;
-        let calls = Calls {
+        let calls = FilterInput {
             profile,
             kernel,
             mode,

@@ -3,12 +3,14 @@
 
 mod calls;
 mod check;
+mod conditions;
 mod dumpable;
 mod elsewhere;
 pub mod environment;
 mod error;
 mod exposed;
 mod files;
+mod filter_input;
 mod json;
 mod lacking;
 mod later;
