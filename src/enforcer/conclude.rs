@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::hand_over::Handed;
+use super::conclusion::{Conclusion, Handed};
 use super::{Judge, Outcome, Request};
 use crate::enforcer::socket_registry::Socket;
 use crate::event::Action;
@@ -17,13 +17,6 @@ use crate::profile::OnViolation;
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::{process, signal};
 use crate::syscalls;
-
-pub(super) enum Conclusion {
-    Answer(Answer),
-    Hand(Handed),
-    Exceeds(Caller),
-    Nothing,
-}
 
 impl Judge {
     /// Turns an outcome into an answer, once it is known that the caller waits.

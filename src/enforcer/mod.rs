@@ -9,6 +9,7 @@
 
 mod code;
 mod conclude;
+mod conclusion;
 mod deeds;
 mod exec;
 mod files;
@@ -56,7 +57,7 @@ use crate::sys::seccomp::{self, Answer};
 use crate::sys::signal::Mask;
 use crate::syscalls;
 use crate::tracer::{Tracer, What};
-use conclude::Conclusion;
+use conclusion::Conclusion;
 use hand_over::Pace;
 use later::{Later, Leased};
 use sockets::Deed;
