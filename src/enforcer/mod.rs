@@ -7,6 +7,7 @@
 //! "continue" guards nothing by itself: the kernel decides again (see
 //! [`verdict`](crate::policy)).
 
+mod change;
 mod code;
 mod conclude;
 mod conclusion;
