@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::error::seen;
-use super::files::{Granted, OWN_PROCESS};
+use super::file_groups::OWN_PROCESS;
+use super::grants::Granted;
 use super::links::NAMES;
 use super::mounts;
 use super::{FileGrant, PlanError, ProgramTarget};
