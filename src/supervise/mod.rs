@@ -1,6 +1,8 @@
 //! What stays as PID 1: the loop that waits, forwards and reaps, and the worker
 //! that answers notified calls.
 
+#![forbid(unsafe_code)]
+
 pub mod asked;
 pub mod caller;
 pub mod descendants;
