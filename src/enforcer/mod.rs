@@ -7,8 +7,12 @@
 //! "continue" guards nothing by itself: the kernel decides again (see
 //! [`verdict`](crate::policy)).
 
+#![forbid(unsafe_code)]
+
+mod change;
 mod code;
 mod conclude;
+mod conclusion;
 mod deeds;
 mod exec;
 mod files;
@@ -42,10 +46,11 @@ use crate::ids::{Pid, Tid};
 use crate::image::FileId;
 use crate::init::request::{InitRequest, RequestSender};
 use crate::kernel::Arch;
-use crate::notify::caller::{Caller, Identity, Memory, UNREADABLE};
+use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::listener;
 use crate::notify::memory_cache::Kept;
-use crate::plan::PR_SET_DUMPABLE;
+use crate::notify::unreadable::UNREADABLE;
+use crate::plan::{PR_SET_DUMPABLE, ProgramIndex};
 use crate::policy::call::{Call, Ids};
 use crate::policy::network::Direction;
 use crate::policy::{Refusal, Rulebook};
@@ -56,7 +61,7 @@ use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
 use crate::syscalls;
 use crate::tracer::{Tracer, What};
-use conclude::Conclusion;
+use conclusion::Conclusion;
 use hand_over::Pace;
 use later::{Later, Leased};
 use sockets::Deed;
@@ -111,7 +116,7 @@ pub struct Judge {
     /// The launched process, whose first exec is the supervisor's own.
     pub app: Pid,
     /// The entry that COMMAND is.
-    pub entry: usize,
+    pub entry: ProgramIndex,
     /// Where the first thread is asked.
     pub requests: RequestSender,
     /// The supervisor's ids, for looking and acting as the caller and back.

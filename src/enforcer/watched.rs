@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Conclusion, InitRequest, Judge};
+use super::conclusion::Conclusion;
+use super::{InitRequest, Judge};
 use crate::event::ActionTaken;
 use crate::notify::caller::Caller;
 use crate::notify::listener;

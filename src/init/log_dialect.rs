@@ -1,6 +1,6 @@
-//! What the init sees, told in the words of whom it stands in for. Its own are
-//! diagnostics; tini's and dumb-init's are theirs to the letter, since people's scripts
-//! look for them (tini 0.19, dumb-init 1.2.5).
+//! The messages of the init. Its own are diagnostics. In the place of tini and dumb-init
+//! they go to the same descriptor with the same prefix, and those that scripts, manuals
+//! and the two programs' own tests quote have the same words (tini 0.19, dumb-init 1.2.5).
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use tracing::Level;
 
 use crate::event::log;
+use crate::sys::process::StateChange;
 use crate::sys::signal;
-use crate::sys::{self, process::StateChange};
 
 /// In whose words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +36,8 @@ pub enum InitEvent<'a> {
     Subreaper,
     /// They do not.
     NoReaper,
-    /// The init gave the terminal up, as the leader of its session or not.
-    TerminalGivenUp {
-        /// It led the session.
-        leader: bool,
-    },
+    /// The init gave the terminal up.
+    TerminalGivenUp,
     /// There is none to give up.
     TerminalNotGivenUp(Errno),
     /// A signal that came of giving it up.
@@ -83,7 +80,7 @@ impl LogDialect {
         // A level first: most of what happens is told to nobody, and costs no words.
         let line = match self {
             LogDialect::Own => return own(event),
-            LogDialect::Tini(verbosity) if tini_level(event) <= verbosity => tini(event),
+            LogDialect::Tini(verbosity) if tini_level(event) <= verbosity => Some(tini(event)),
             LogDialect::DumbInit { debug: true } => dumb_init(event),
             LogDialect::Tini(_) | LogDialect::DumbInit { debug: false } => None,
         };
@@ -140,7 +137,7 @@ impl fmt::Display for OwnMessage<'_> {
             InitEvent::OwnSession => f.write_str("the app has a session of its own"),
             InitEvent::Subreaper => f.write_str("is a subreaper"),
             InitEvent::NoReaper => f.write_str("orphans do not come here: be PID 1, or use -s"),
-            InitEvent::TerminalGivenUp { .. } => f.write_str("the terminal is the app's"),
+            InitEvent::TerminalGivenUp => f.write_str("the terminal is the app's"),
             InitEvent::TerminalNotGivenUp(errno) => write!(f, "no terminal to give to the app: {errno}"),
             InitEvent::HandOffSignal(number) => {
                 write!(f, "{} came of the terminal, and is not forwarded", name(number))
@@ -189,9 +186,10 @@ fn tini_level(event: InitEvent<'_>) -> usize {
     }
 }
 
-fn tini(event: InitEvent<'_>) -> Option<String> {
+/// In tini's words, where they are known for it, and else in our own.
+fn tini(event: InitEvent<'_>) -> String {
     let named = signal::description;
-    Some(match event {
+    match event {
         InitEvent::Spawned(program, pid) => format!("Spawned child process '{program}' with pid '{pid}'"),
         InitEvent::Received(libc::SIGCHLD) => "Received SIGCHLD".to_owned(),
         InitEvent::Received(number) => format!("Passing signal: '{}'", named(number)),
@@ -202,21 +200,9 @@ fn tini(event: InitEvent<'_>) -> Option<String> {
         }
         InitEvent::AppEnded(change) => format!("Main child exited normally (with status '{}')", code(change)),
         InitEvent::Orphan(pid) => format!("Reaped zombie process with pid={pid}"),
-        InitEvent::NothingToReap { alone: true } => "No child to wait".to_owned(),
-        InitEvent::NothingToReap { alone: false } => "No child to reap".to_owned(),
-        InitEvent::Goodbye(_) => "Exiting: child has exited".to_owned(),
-        InitEvent::Note(text) => text.to_owned(),
-        InitEvent::Subreaper => "Registered as child subreaper".to_owned(),
         InitEvent::NoReaper => NO_REAPER.to_owned(),
-        InitEvent::OwnSession
-        | InitEvent::TerminalGivenUp { .. }
-        | InitEvent::TerminalNotGivenUp(_)
-        | InitEvent::HandOffSignal(_)
-        | InitEvent::Translated(..)
-        | InitEvent::Forwarded(_)
-        | InitEvent::Dropped(_)
-        | InitEvent::Suspending => return None,
-    })
+        other => OwnMessage(other).to_string(),
+    }
 }
 
 const NO_REAPER: &str = "\
@@ -225,40 +211,26 @@ Zombie processes will not be re-parented to Tini, so zombie reaping won't work.
 To fix the problem, use the -s option or set the environment variable TINI_SUBREAPER to \
 register Tini as a child subreaper, or run Tini as PID 1.";
 
+/// In dumb-init's words, where its tests look for them, and else in our own; nothing
+/// where it says nothing, since its tests look for the whole of what it says.
 fn dumb_init(event: InitEvent<'_>) -> Option<String> {
     Some(match event {
         InitEvent::Spawned(_, pid) => format!("Child spawned with PID {pid}."),
         InitEvent::OwnSession => "setsid complete.".to_owned(),
-        InitEvent::TerminalGivenUp { leader: true } => {
-            "Detached from controlling tty, ignoring the first SIGHUP and SIGCONT we receive.".to_owned()
-        }
-        InitEvent::TerminalGivenUp { leader: false } => {
-            "Detached from controlling tty, but was not session leader.".to_owned()
-        }
-        InitEvent::TerminalNotGivenUp(errno) => {
-            let (number, text) = (errno as i32, sys::strerror(errno));
-            format!("Unable to detach from controlling tty (errno={number} {text}).")
-        }
         InitEvent::HandOffSignal(number) => format!("Ignoring tty hand-off signal {number}."),
         InitEvent::Received(number) => format!("Received signal {number}."),
-        InitEvent::Translated(from, to) => format!("Translating signal {from} to {to}."),
         InitEvent::Forwarded(number) => format!("Forwarded signal {number} to children."),
-        InitEvent::Dropped(_) => "Not forwarding signal 0 to children (ignored).".to_owned(),
-        InitEvent::Suspending => "Suspending self due to TTY signal.".to_owned(),
-        InitEvent::Reaped(pid, StateChange::Signalled(by)) => {
-            format!("A child with PID {pid} was terminated by signal {by}.")
-        }
-        InitEvent::Reaped(pid, change) => {
-            format!("A child with PID {pid} exited with exit status {}.", code(change))
+        InitEvent::Reaped(pid, StateChange::Exited(code)) => {
+            format!("A child with PID {pid} exited with exit status {code}.")
         }
         InitEvent::Goodbye(code) => format!("Child exited with status {code}. Goodbye."),
-        InitEvent::Note(text) => text.to_owned(),
         InitEvent::Subreaper
         | InitEvent::NoReaper
         | InitEvent::AppGone
         | InitEvent::AppEnded(_)
         | InitEvent::Orphan(_)
         | InitEvent::NothingToReap { .. } => return None,
+        other => OwnMessage(other).to_string(),
     })
 }
 
@@ -267,31 +239,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_speaks_as_whom_it_stands_in_for() {
-        let events = [
+    fn messages_have_the_words_of_the_replaced_init_where_it_is_quoted() {
+        let killed = InitEvent::Reaped(7, StateChange::Signalled(9));
+        let exited = InitEvent::Reaped(7, StateChange::Exited(3));
+        for (event, as_tini, as_dumb_init) in [
             (
                 InitEvent::Spawned("sh", 7),
                 "Spawned child process 'sh' with pid '7'",
                 "Child spawned with PID 7.",
             ),
             (InitEvent::Received(15), "Passing signal: 'Terminated'", "Received signal 15."),
-            (
-                InitEvent::Reaped(7, StateChange::Signalled(9)),
-                "Reaped child with pid: '7'",
-                "A child with PID 7 was terminated by signal 9.",
-            ),
-            (
-                InitEvent::Reaped(7, StateChange::Exited(3)),
-                "Reaped child with pid: '7'",
-                "A child with PID 7 exited with exit status 3.",
-            ),
-        ];
-        for (event, tinis, dumb_inits) in events {
-            assert_eq!(tini(event).as_deref(), Some(tinis));
-            assert_eq!(dumb_init(event).as_deref(), Some(dumb_inits));
+            (exited, "Reaped child with pid: '7'", "A child with PID 7 exited with exit status 3."),
+            (killed, "Reaped child with pid: '7'", "reaped 7 code=137"),
+            (InitEvent::Translated(1, 10), "HUP becomes USR1", "HUP becomes USR1"),
+        ] {
+            assert_eq!(tini(event), as_tini);
+            assert_eq!(dumb_init(event).as_deref(), Some(as_dumb_init));
         }
         assert_eq!(dumb_init(InitEvent::Orphan(3)), None);
-        assert_eq!(tini(InitEvent::Orphan(3)).as_deref(), Some("Reaped zombie process with pid=3"));
+        assert_eq!(tini(InitEvent::Orphan(3)), "Reaped zombie process with pid=3");
         assert_eq!(tini_level(InitEvent::Orphan(3)), WARN);
     }
 }

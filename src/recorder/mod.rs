@@ -5,6 +5,8 @@
 //! to is not seen, so what can be told beforehand is told: a name that is not there, a
 //! right that the caller lacks.
 
+#![forbid(unsafe_code)]
+
 mod address;
 pub mod calls;
 mod deduplicate;
@@ -38,11 +40,12 @@ use crate::init::request::{InitRequest, RequestSender};
 use crate::journal::observation::{Observation, What};
 use crate::journal::{Journal, Progress};
 use crate::kernel::Arch;
-use crate::notify::caller::{Caller, Identity, Memory, UNREADABLE};
+use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::capabilities;
 use crate::notify::listener;
 use crate::notify::memory_cache::Kept;
 use crate::notify::path_resolver::Reach;
+use crate::notify::unreadable::UNREADABLE;
 use crate::policy::call::Call;
 use crate::readiness::notify_socket::NotifySocket;
 use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};

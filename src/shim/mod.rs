@@ -5,6 +5,8 @@
 //! has been applied. From the launch on the supervisor does not die before the
 //! container does.
 
+#![forbid(unsafe_code)]
+
 pub mod command;
 mod init;
 mod learn;
@@ -40,11 +42,12 @@ use crate::image::live::Live;
 use crate::init::event_loop::{self, Supervision};
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
-use crate::plan::{Layer, LayerState, Plan};
+use crate::plan::{Layer, LayerState, Plan, ProgramIndex};
 use crate::policy::{Rulebook, program::Called, program::Target};
 use crate::profile::{Fallback, Mode, RunAs};
 use crate::readiness::notify_socket;
 use crate::sys;
+use crate::sys::descriptors::Inherited;
 use crate::sys::signal::Mask;
 use crate::sys::threads::NotMade;
 use crate::tracer::Tracer;
@@ -83,7 +86,7 @@ fn story(
     mut environment: Vec<(OsString, OsString)>,
 ) -> Result<u8, Refused> {
     // Before anything is opened: what is open now was inherited.
-    let inherited = launch::inherited_descriptors();
+    let inherited = Inherited::list();
     let parent = nix::unistd::getppid();
     let called_as = args.first().map(PathBuf::from);
     let variable =
@@ -217,7 +220,7 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Su
     }
     // Opened before the plan, which protects the file of one that has just been made;
     // its thread starts after the launch, since a fork takes only one thread along.
-    let sink = Sink::open(&options.events, sys::process::duplicate)?;
+    let sink = Sink::open(&options.events, sys::descriptors::duplicate)?;
     let signals = init::take_signals()?;
     let descriptor = sys::signal::descriptor(Mask::ALL).map_err(|errno| format!("signalfd: {errno}"))?;
     let kernel = probe::kernel()?;
@@ -291,7 +294,7 @@ fn abandon(child: i32, why: String) -> Refused {
 
 /// COMMAND has to be an entry of the profile, called as that says and with its content.
 /// Nobody inside is there yet who could race with this look, nor with the exec.
-fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<usize, Refused> {
+fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<ProgramIndex, Refused> {
     use crate::image::{Executable, ImageFiles};
     let look = Live.stat(&this.init.found).map_err(io)?;
     let look = look.ok_or_else(|| format!("{}: has just gone", this.init.found.display()))?;
@@ -340,7 +343,7 @@ fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::Watch>, Stri
 /// What is judged by.
 struct Judged {
     rules: Arc<Rulebook>,
-    entry: usize,
+    entry: ProgramIndex,
     startup: Option<enforcer::Watch>,
     identity: Identity,
 }

@@ -2,9 +2,11 @@
 //! behind a function whose signature upholds what the kernel asks for.
 
 pub mod credentials;
+pub mod descriptors;
 pub mod files;
 pub mod landlock;
 pub mod memory;
+pub mod prctl;
 pub mod process;
 pub mod ptrace;
 pub mod seccomp;
@@ -13,6 +15,8 @@ pub mod socket;
 pub mod syscall_probe;
 pub mod terminal;
 pub mod threads;
+
+use std::fmt;
 
 use nix::errno::Errno;
 
@@ -27,7 +31,31 @@ pub fn strerror(errno: Errno) -> String {
     text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
 }
 
-/// SchedRank a raw answer into a result; -1 carries errno.
+/// A call that failed, by the name that a message has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallError {
+    /// The call, or which use of it: `fork`, `PR_SET_DUMPABLE`.
+    pub call: &'static str,
+    /// What it answered.
+    pub errno: Errno,
+}
+
+impl CallError {
+    /// For `map_err` behind the call of this name.
+    pub fn of(call: &'static str) -> impl FnOnce(Errno) -> CallError {
+        move |errno| CallError { call, errno }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.call, self.errno)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// Turns a raw answer into a result; -1 carries errno.
 fn check(answer: libc::c_long) -> Result<libc::c_long, Errno> {
     if answer == -1 { Err(Errno::last()) } else { Ok(answer) }
 }
