@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::drops::CallError;
+use super::drops::ObservedError;
 use crate::learn::{amend, volatile};
 use crate::profile::Document;
 use crate::visible;
@@ -113,7 +113,7 @@ impl Denials {
     }
 
     /// As errors that a run had; names that no other run will have are left open.
-    pub fn errors(&self) -> BTreeMap<CallError, u64> {
+    pub fn errors(&self) -> BTreeMap<ObservedError, u64> {
         let mut errors = BTreeMap::new();
         for (key, denial) in &self.denied {
             let (call, object) = key.what.split_once(' ').unwrap_or((&key.what, ""));
@@ -121,7 +121,7 @@ impl Denials {
             let (path, rights) = object.split_once(' ').unwrap_or((object, ""));
             let stable = if path.starts_with('/') { volatile::template(path) } else { None };
             let stable = stable.map(|path| format!("{path} {rights}").trim_end().to_owned());
-            let failure = CallError {
+            let failure = ObservedError {
                 program: key.program.clone(),
                 call: call.to_owned(),
                 object: stable.unwrap_or_else(|| object.to_owned()),

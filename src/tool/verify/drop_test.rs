@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::denials::Denials;
 use super::drops::{self, GrantClass, Part, PartFinding, RunErrors};
-use super::failures::CallErrors;
+use super::failures::ObservedErrors;
 use super::{Arguments, before};
 use crate::enforce::launch::{Command, Terminal};
 use crate::enforce::{place, probe, traced};
@@ -144,7 +144,7 @@ impl DropTest<'_> {
             .map_err(|error| format!("{name}: {error}"))?;
         let waiting = traced::begin(&self.app(&plan)?, &plan)?;
         let pid = waiting.pid;
-        let mut errors = match CallErrors::seize(pid) {
+        let mut errors = match ObservedErrors::seize(pid) {
             Ok(errors) => errors,
             Err(why) => {
                 // Told that nobody will look, it ends.
@@ -203,7 +203,7 @@ impl DropTest<'_> {
     }
 }
 
-type ErrorCounts = std::collections::BTreeMap<drops::CallError, u64>;
+type ErrorCounts = std::collections::BTreeMap<drops::ObservedError, u64>;
 
 /// Where the profiles of the runs stand: nowhere that the app may write.
 struct ProfileFolder(PathBuf);

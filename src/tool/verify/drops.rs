@@ -87,7 +87,7 @@ fn part_of(grant: &str) -> Option<(GrantClass, String)> {
 
 /// A call that the kernel refused, or a violation that the supervisor told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct CallError {
+pub(super) struct ObservedError {
     pub program: String,
     /// The call, or the violation's kind.
     pub call: String,
@@ -96,7 +96,7 @@ pub(super) struct CallError {
     pub errno: String,
 }
 
-impl fmt::Display for CallError {
+impl fmt::Display for ObservedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.program, self.call)?;
         if !self.object.is_empty() {
@@ -110,7 +110,7 @@ impl fmt::Display for CallError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RunErrors {
     /// What failed, and how often.
-    pub errors: BTreeMap<CallError, u64>,
+    pub errors: BTreeMap<ObservedError, u64>,
     /// Why it did not end as it should.
     pub fault: Option<String>,
 }
@@ -119,7 +119,7 @@ pub(super) struct RunErrors {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PartFinding {
     /// This failed, and had not in the full run.
-    Needed(Vec<(CallError, u64)>),
+    Needed(Vec<(ObservedError, u64)>),
     /// Nothing failed with an error of its own, but the run ended otherwise.
     Otherwise(String),
     /// Nothing was other than in the full run.
@@ -178,7 +178,7 @@ fn times(count: u64) -> String {
 /// For people; `fresh` says whether each run found the same state.
 pub(super) fn text(
     profile: &str,
-    full: &BTreeMap<CallError, u64>,
+    full: &BTreeMap<ObservedError, u64>,
     found: &[(Part, PartFinding)],
     fresh: bool,
 ) -> String {
@@ -201,8 +201,8 @@ pub(super) fn text(
 }
 
 /// For programs.
-pub(super) fn json(profile: &str, full: &BTreeMap<CallError, u64>, found: &[(Part, PartFinding)]) -> Value {
-    let list = |errors: &mut dyn Iterator<Item = (&CallError, u64)>| -> Value {
+pub(super) fn json(profile: &str, full: &BTreeMap<ObservedError, u64>, found: &[(Part, PartFinding)]) -> Value {
+    let list = |errors: &mut dyn Iterator<Item = (&ObservedError, u64)>| -> Value {
         errors
             .map(|(failure, count)| {
                 json!({ "program": failure.program, "call": failure.call, "object": failure.object,
@@ -290,7 +290,7 @@ mod tests {
     fn shown(errors: &[(&str, &str)], fault: Option<&str>) -> RunErrors {
         let failure = |(call, errno): &(&str, &str)| {
             let [call, errno] = [call, errno].map(|word| (*word).to_owned());
-            (CallError { program: "/app".into(), call, object: String::new(), errno }, 1)
+            (ObservedError { program: "/app".into(), call, object: String::new(), errno }, 1)
         };
         RunErrors { errors: errors.iter().map(failure).collect(), fault: fault.map(str::to_owned) }
     }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::drops::CallError;
+use super::drops::ObservedError;
 use crate::kernel::Arch;
 use crate::learn::volatile;
 use crate::sys::process::{StateChange, wait_any};
@@ -33,7 +33,7 @@ struct PendingCall {
 }
 
 /// The calls of a run that failed, as they are seen.
-pub(super) struct CallErrors {
+pub(super) struct ObservedErrors {
     /// What each seized thread runs.
     programs: HashMap<i32, Rc<str>>,
     /// Calls that are being made.
@@ -41,23 +41,23 @@ pub(super) struct CallErrors {
     /// New threads that wait for their parent's stop, which says whose they are.
     born: HashSet<i32>,
     /// What failed, and how often.
-    pub found: BTreeMap<CallError, u64>,
+    pub found: BTreeMap<ObservedError, u64>,
     /// COMMAND was executed.
     pub started: bool,
 }
 
-impl CallErrors {
+impl ObservedErrors {
     /// Seizes a child that has not executed COMMAND yet.
     ///
     /// # Errors
     /// One line: tracing is not possible here.
-    pub fn seize(app: i32) -> Result<CallErrors, String> {
+    pub fn seize(app: i32) -> Result<ObservedErrors, String> {
         ptrace::seize(app, OPTIONS).map_err(|errno| {
             format!("--drop-test: COMMAND cannot be traced here: {errno}; where ptrace(2) is refused, nothing sees what the kernel refuses")
         })?;
         let mut programs = HashMap::new();
         programs.insert(app, Rc::from("remit"));
-        Ok(CallErrors {
+        Ok(ObservedErrors {
             programs,
             calls: HashMap::new(),
             born: HashSet::new(),
@@ -88,7 +88,7 @@ impl CallErrors {
         }
         let program = self.programs.get(&tid).map_or("", |program| &**program).to_owned();
         let object = object(tid, name, arguments);
-        let failure = CallError { program, call: name.to_owned(), errno: format!("{errno:?}"), object };
+        let failure = ObservedError { program, call: name.to_owned(), errno: format!("{errno:?}"), object };
         *self.found.entry(failure).or_default() += 1;
     }
 
@@ -135,7 +135,7 @@ fn go_on(tid: i32, signal: i32) {
     ptrace::go_on(tid, signal).unwrap_or_default();
 }
 
-impl StopHandler for CallErrors {
+impl StopHandler for ObservedErrors {
     fn stopped(&mut self, tid: i32, signal: i32, event: i32) {
         match event {
             ptrace::EVENT_FILTERED => {
