@@ -8,13 +8,14 @@ use nix::errno::Errno;
 
 use super::check;
 
-/// Makes a memfd, close-on-exec, that nobody can execute, nor make executable (Linux 6.3).
+/// Makes a close-on-exec memfd that cannot be executed, nor made executable (memfd_create(2),
+/// MFD_NOEXEC_SEAL, Linux 6.3).
 ///
 /// # Errors
 /// EINVAL for a flag that the kernel does not know, this one included; EMFILE, ENFILE,
 /// ENOMEM.
 pub fn sealed_memfd(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
-    /// Nobody executes it (linux/memfd.h).
+    /// From linux/memfd.h.
     const MFD_NOEXEC_SEAL: u32 = 8;
     // SAFETY: the name ends with NUL and is only read; the kernel answers with a
     // descriptor that is ours.
@@ -25,7 +26,7 @@ pub fn sealed_memfd(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// What is known of a file without asking whoever serves it.
+/// The attributes of a file as the kernel has them cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CachedStat {
     /// st_dev.
@@ -34,16 +35,16 @@ pub struct CachedStat {
     pub inode: u64,
     /// st_mode.
     pub mode: u32,
-    /// How many names it has.
+    /// st_nlink: the number of its hard links.
     pub links: u32,
-    /// Bytes.
+    /// st_size, in bytes.
     pub size: u64,
-    /// When it was last changed, seconds and nanoseconds.
+    /// st_ctim: seconds and nanoseconds.
     pub changed: (i64, u32),
 }
 
-/// What the kernel knows of the file that `path` leads to, links followed (statx(2),
-/// AT_STATX_DONT_SYNC): no file system keeps the caller waiting.
+/// Stats the file at `path`, links followed, from the kernel's cache (statx(2),
+/// AT_STATX_DONT_SYNC): the call does not wait for the server of a remote or FUSE file system.
 ///
 /// # Errors
 /// Every errno of statx(2); EINVAL for a path that holds a NUL.
@@ -96,7 +97,7 @@ pub fn stat_cached(path: &str) -> Result<CachedStat, Errno> {
     })
 }
 
-/// The same where a filter of an older runtime does not know statx(2).
+/// The same by stat(2), where an older runtime's filter refuses statx(2).
 fn stat_without_statx(path: &str) -> Result<CachedStat, Errno> {
     let stat = nix::sys::stat::stat(path)?;
     Ok(CachedStat {
@@ -109,10 +110,9 @@ fn stat_without_statx(path: &str) -> Result<CachedStat, Errno> {
     })
 }
 
-/// Whether a directory says itself which rights new files in it have (acl(5)): then the
-/// umask of who makes one does not count.
+/// Whether a directory has a default ACL (acl(5)): the umask does not apply to new files in it.
 ///
-/// Where getxattr(2) fails, no such rights are known of.
+/// Where getxattr(2) fails, it counts as having none.
 pub fn has_default_acl(directory: BorrowedFd<'_>) -> bool {
     let Ok(path) = CString::new(format!("/proc/self/fd/{}", directory.as_raw_fd())) else { return false };
     // SAFETY: both names end with NUL; no byte is written to a value of length 0.
@@ -149,15 +149,15 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     #[test]
-    fn what_is_known_is_what_stat_says() {
-        let known = super::stat_cached("/proc/self/exe").expect("statx");
+    fn statx_and_stat_agree() {
+        let cached = super::stat_cached("/proc/self/exe").expect("statx");
         let stat = std::fs::metadata("/proc/self/exe").expect("stat");
-        assert_eq!((known.device, known.inode), (stat.dev(), stat.ino()));
+        assert_eq!((cached.device, cached.inode), (stat.dev(), stat.ino()));
         assert_eq!(
-            (known.mode, u64::from(known.links), known.size),
+            (cached.mode, u64::from(cached.links), cached.size),
             (stat.mode(), stat.nlink(), stat.size())
         );
-        assert_eq!(known.changed, (stat.ctime(), stat.ctime_nsec() as u32));
-        assert_eq!(super::stat_without_statx("/proc/self/exe"), Ok(known));
+        assert_eq!(cached.changed, (stat.ctime(), stat.ctime_nsec() as u32));
+        assert_eq!(super::stat_without_statx("/proc/self/exe"), Ok(cached));
     }
 }

@@ -93,20 +93,19 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// How a child ended or changed, as wait4(2) tells it.
+/// A state change of a child or tracee, as wait4(2) reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateChange {
-    /// It called exit.
+    /// It called _exit(2) with this code.
     Exited(i32),
-    /// A signal killed it.
+    /// This signal killed it.
     Signalled(i32),
-    /// It stopped, which is no death: the signal, and the ptrace event of a traced one
-    /// or 0.
+    /// It stopped and lives on: the signal, and the PTRACE_EVENT of a tracee or 0.
     Stopped(i32, i32),
 }
 
-/// The next child that changed, if any: that ended, stopped, or is traced.
-/// `Err(ECHILD)`: none left.
+/// Waits, without blocking, for the next child or tracee that has changed state, and reaps
+/// it if it has ended. `None`: none has changed.
 ///
 /// # Errors
 /// ECHILD when there is no child at all.
@@ -114,11 +113,11 @@ pub fn wait_any() -> Result<Option<(i32, StateChange)>, Errno> {
     wait(-1, 0)
 }
 
-fn wait(whom: i32, besides: i32) -> Result<Option<(i32, StateChange)>, Errno> {
+fn wait(pid: i32, more_flags: i32) -> Result<Option<(i32, StateChange)>, Errno> {
     let mut status = 0;
-    let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL | besides;
+    let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL | more_flags;
     // SAFETY: the pointer is to a live int.
-    let pid = check(unsafe { libc::waitpid(whom, &mut status, flags) }.into())?;
+    let pid = check(unsafe { libc::waitpid(pid, &mut status, flags) }.into())?;
     if pid == 0 {
         return Ok(None);
     }
@@ -132,65 +131,65 @@ fn wait(whom: i32, besides: i32) -> Result<Option<(i32, StateChange)>, Errno> {
     Ok(Some((pid as i32, change)))
 }
 
-/// Who has changed and is told of next, without taking that: its number, and whether it
-/// has ended or else stopped. Of this thread's own children, to which all of the process
-/// count in the first one, and of who was seized by this thread.
+/// Peeks at the next waitable process (waitid(2), WNOWAIT): its pid, and whether it has
+/// ended rather than stopped. It covers this thread's children (in the first thread, all of
+/// the process's) and the tracees of this thread.
 ///
 /// # Errors
-/// ECHILD where there is nobody at all.
+/// ECHILD where there is neither a child nor a tracee.
 pub fn peek_waitable() -> Result<Option<(i32, bool)>, Errno> {
     peek(libc::__WNOTHREAD)
 }
 
-/// Whether anybody has changed, of whichever thread, and nobody has taken that yet.
+/// Whether a child or tracee of any thread has changed state and was not waited for yet.
 pub fn has_waitable() -> bool {
     matches!(peek(0), Ok(Some(_)))
 }
 
-fn peek(besides: i32) -> Result<Option<(i32, bool)>, Errno> {
-    let told = wait_id(libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | besides)?;
-    let ended = [libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&told.si_code);
-    // SAFETY: waitid has filled in what SIGCHLD tells, or left the zeros.
-    let pid = unsafe { told.si_pid() };
+fn peek(more_flags: i32) -> Result<Option<(i32, bool)>, Errno> {
+    let info = wait_id(libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | more_flags)?;
+    let ended = [libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&info.si_code);
+    // SAFETY: waitid has filled in the fields of SIGCHLD, or left the zeros.
+    let pid = unsafe { info.si_pid() };
     Ok((pid != 0).then_some((pid, ended)))
 }
 
-/// waitid(2) for anybody, without waiting; zeros where nobody has changed.
-fn wait_id(what: i32) -> Result<libc::siginfo_t, Errno> {
+/// waitid(2) for any child or tracee, without blocking; all zeros where none has changed.
+fn wait_id(states: i32) -> Result<libc::siginfo_t, Errno> {
     // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are values.
-    let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let flags = what | libc::WNOHANG | libc::__WALL;
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = states | libc::WNOHANG | libc::__WALL;
     // SAFETY: the pointer is to a live siginfo_t, which the kernel fills.
-    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, flags) }.into())?;
-    Ok(told)
+    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) }.into())?;
+    Ok(info)
 }
 
-/// Takes the next stop, if there is one: whose, by which signal, and the ptrace event of a
-/// traced one or 0. Nobody's end is taken instead, as by [`wait_any`] of who is killed
-/// meanwhile. Of whom it tells, see [`peek_waitable`].
+/// Waits, without blocking, for the next stop: the pid, the signal, and the PTRACE_EVENT of a
+/// tracee or 0. It never reaps, unlike [`wait_any`]: a process that is killed meanwhile stays
+/// waitable. It covers the same processes as [`peek_waitable`].
 ///
 /// # Errors
-/// ECHILD where there is nobody who could stop.
+/// ECHILD where there is neither a child nor a tracee.
 pub fn next_stop() -> Result<Option<(i32, i32, i32)>, Errno> {
-    let told = wait_id(libc::WSTOPPED | libc::__WNOTHREAD)?;
-    // SAFETY: waitid has filled in what SIGCHLD tells, or left the zeros.
-    let (pid, status) = unsafe { (told.si_pid(), told.si_status()) };
+    let info = wait_id(libc::WSTOPPED | libc::__WNOTHREAD)?;
+    // SAFETY: waitid has filled in the fields of SIGCHLD, or left the zeros.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     Ok((pid != 0).then_some((pid, status & 0xff, status >> 8)))
 }
 
-/// Buries one of whom [`peek_waitable`] tells that it has ended; none where another thread has, or
-/// where it is nobody of this thread's.
+/// Reaps a process that [`peek_waitable`] reports as ended. `None` where another thread has
+/// reaped it, or where it is neither a child nor a tracee of this thread.
 pub fn reap(pid: i32) -> Option<StateChange> {
     wait(pid, libc::__WNOTHREAD).ok().flatten().map(|(_, change)| change)
 }
 
-/// Whether children can be waited for at all: a filter that refuses it would let no
-/// container end. None is taken.
+/// Whether wait4(2) and waitid(2) work here: under a filter that refuses them no container
+/// could end. It reaps nothing.
 ///
 /// # Errors
-/// What wait4(2) and waitid(2) answer but ECHILD.
+/// Every errno of wait4(2) and waitid(2) but ECHILD.
 pub fn can_wait() -> Result<(), Errno> {
-    // No child has this pid, so none changes by being waited for.
+    // No child has this pid, so nothing is reaped.
     let by_pid = wait(i32::MAX, 0).map(drop);
     let of_all = peek(0).map(drop);
     [by_pid, of_all]
@@ -199,7 +198,7 @@ pub fn can_wait() -> Result<(), Errno> {
         .unwrap_or(Ok(()))
 }
 
-/// Masks nothing out of the modes of new files.
+/// Sets the umask to 0, so that new files get the modes that are asked for.
 ///
 /// # Errors
 /// umask(2) fails only where a filter refuses it.
@@ -208,17 +207,17 @@ pub fn clear_umask() -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_umask, 0) }).map(drop)
 }
 
-/// Asks for short turns on the processor for this thread, so that one that is woken
-/// for a moment's work is neither kept waiting nor cut off in it (sched_setattr(2);
-/// honoured by Linux 6.12 on, ignored before).
+/// Gives this thread a scheduling slice of 0.1 ms, the shortest that the kernel grants, so that
+/// it runs soon after it is woken (sched_setattr(2), `sched_runtime` of SCHED_OTHER; Linux 6.12
+/// and later, ignored before).
 ///
 /// # Errors
 /// EPERM or ENOSYS where a filter refuses it.
 pub fn set_sched_slice() -> Result<(), Errno> {
-    /// Nanoseconds; the least that the kernel grants.
+    /// Nanoseconds.
     const SLICE: u64 = 100_000;
     let mut attributes = SchedAttributes::of(0)?;
-    // Of other policies the field means something else.
+    // In other policies the field means something else.
     if attributes.policy != libc::SCHED_OTHER as u32 {
         return Ok(());
     }
@@ -242,7 +241,7 @@ struct SchedAttributes {
 }
 
 impl SchedAttributes {
-    /// Those of a thread, 0 for this one (sched_getattr(2)).
+    /// Reads those of a thread, 0 for this one (sched_getattr(2)).
     fn of(tid: i32) -> Result<SchedAttributes, Errno> {
         const SIZE: usize = size_of::<SchedAttributes>();
         let mut attributes = SchedAttributes::default();
@@ -252,21 +251,21 @@ impl SchedAttributes {
     }
 }
 
-/// How readily the scheduler runs a thread, least first.
+/// The rank of a thread among those that are ready to run, lowest first (sched(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SchedRank {
-    /// SCHED_IDLE, and policies that may be throttled: when no other thread wants to run.
+    /// SCHED_IDLE, and policies that may be throttled: it runs when no other thread is ready.
     Idle,
-    /// SCHED_OTHER and SCHED_BATCH: the nice value, negated.
+    /// SCHED_OTHER and SCHED_BATCH, with the nice value negated.
     Normal(i32),
-    /// SCHED_FIFO and SCHED_RR: before all others.
+    /// SCHED_FIFO and SCHED_RR: it runs before all others.
     Realtime,
 }
 
-/// How readily the scheduler runs a thread, 0 for this one.
+/// The scheduling rank of a thread, 0 for this one.
 ///
 /// # Errors
-/// ESRCH for one that is gone; EPERM or ENOSYS where a filter refuses sched_getattr(2).
+/// ESRCH for a thread that is gone; EPERM or ENOSYS where a filter refuses sched_getattr(2).
 pub fn sched_rank(tid: i32) -> Result<SchedRank, Errno> {
     let attributes = SchedAttributes::of(tid)?;
     Ok(match attributes.policy as i32 {
@@ -285,10 +284,10 @@ pub fn ticks_since_boot() -> u64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| (time.num_milliseconds() / TICK) as u64)
 }
 
-/// The type of RLIMIT_*: unsigned in glibc's headers.
+/// The C type of RLIMIT_*: unsigned in glibc's headers.
 #[cfg(not(target_env = "musl"))]
 pub type Resource = std::ffi::c_uint;
-/// The type of RLIMIT_*: signed in musl's headers.
+/// The C type of RLIMIT_*: signed in musl's headers.
 #[cfg(target_env = "musl")]
 pub type Resource = std::ffi::c_int;
 
@@ -298,7 +297,7 @@ pub type Resource = std::ffi::c_int;
 /// EPERM above the hard limit.
 pub fn set_limit(resource: Resource, value: u64) -> Result<(), Errno> {
     let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: the pointer is to a live rlimit, and no old one is asked for.
+    // SAFETY: the pointer is to a live rlimit; the other one is null.
     check(unsafe {
         libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, std::ptr::null::<u8>())
     })
@@ -325,14 +324,14 @@ pub fn soft_limit(resource: Resource) -> Result<Option<u64>, Errno> {
 
 fn limit_of(resource: Resource) -> Result<libc::rlimit, Errno> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a live rlimit, and no new one is given.
+    // SAFETY: the pointer is to a live rlimit; the other one is null.
     check(unsafe {
         libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::null::<u8>(), &raw mut limit)
     })?;
     Ok(limit)
 }
 
-/// Raises the soft limit of a resource to the hard one, and answers with it.
+/// Raises the soft limit of a resource to the hard one, and returns it.
 ///
 /// # Errors
 /// prlimit64(2) fails only where a filter refuses it.
@@ -342,7 +341,7 @@ pub fn raise_limit(resource: Resource) -> Result<u64, Errno> {
     Ok(most)
 }
 
-/// A descriptor for a process, which its number's reuse does not move.
+/// A pidfd: it refers to the process even after its pid is reused (pidfd_open(2)).
 ///
 /// # Errors
 /// ESRCH when it is gone.
@@ -354,7 +353,7 @@ pub fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Three numbers that nobody can guess.
+/// Three random numbers (getrandom(2)).
 ///
 /// # Errors
 /// ENOSYS or EPERM where a filter refuses getrandom(2).
@@ -383,8 +382,8 @@ pub fn socket_protocol(path: &std::path::Path) -> Result<Vec<u8>, Errno> {
     Ok(name[..length as usize].iter().copied().take_while(|byte| *byte != 0).collect())
 }
 
-/// Reads another process's memory (process_vm_readv(2)) and says how much of it was
-/// there.
+/// Reads another process's memory (process_vm_readv(2)), and returns how many bytes were
+/// mapped and read.
 ///
 /// # Errors
 /// EPERM where the caller may not trace it or a filter refuses the call, EFAULT where

@@ -1,5 +1,5 @@
-//! Sockets with an address as bytes, of whatever family: what another process asked
-//! for, copied once (bind(2), connect(2)).
+//! Sockets whose addresses are bytes of any family: the address that another process passed,
+//! copied once (bind(2), connect(2)).
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
