@@ -1,6 +1,6 @@
-//! Flood control. The first ten violations of a pair (a program, the rule that it
-//! lacks) are told whole, then one line a second with their count. No count is
-//! ever lost, and memory stays flat whatever the app does.
+//! Flood control. Of each pair of a program and a rule, the first ten violations are written
+//! whole, then one summary a second with their count. No count is lost, and memory is bounded
+//! whatever the app does.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use super::model::{Summary, Violation, ViolationObject};
 use super::names::ActionTaken;
 
-/// How many of a pair are told whole.
+/// How many violations of a pair are written whole.
 const WHOLE: u32 = 10;
-/// How often a summary of a pair may be told.
+/// The time between two summaries of a pair.
 const TICK: Duration = Duration::from_secs(1);
-/// A pair that was quiet for so long starts anew.
+/// After this time without a violation a pair starts anew.
 const QUIET: Duration = Duration::from_secs(60);
-/// How many pairs are kept apart; all beyond share one.
+/// How many pairs are counted apart; all others share one.
 const PAIRS: usize = 256;
 
-/// The count of violations by pair.
+/// Counts violations by pair, and decides which are written.
 #[derive(Debug, Default)]
 pub struct FloodLimiter {
     pairs: HashMap<String, Pair>,
@@ -33,7 +33,7 @@ struct Pair {
     suppressed: Option<Suppressed>,
 }
 
-/// What was held back since the last line of a pair.
+/// The violations of a pair that were suppressed since its last line.
 #[derive(Debug)]
 struct Suppressed {
     count: u64,
@@ -42,23 +42,23 @@ struct Suppressed {
 }
 
 impl FloodLimiter {
-    /// Takes a violation, and gives it back where it is to be told now.
+    /// Counts a violation, and returns it where it is to be written now.
     pub fn record(&mut self, now: Instant, violation: Box<Violation>) -> Option<Box<Violation>> {
         let pair = self.pair(now, key(&violation));
-        let told = pair.record(now, violation);
-        if told.is_none() && self.due.is_none() {
+        let written = pair.record(now, violation);
+        if written.is_none() && self.due.is_none() {
             self.due = Some(now + TICK);
         }
-        told
+        written
     }
 
-    /// When [`FloodLimiter::flush`] is next to be called; none while nothing is held back.
+    /// When [`FloodLimiter::flush`] is due; `None` while nothing is suppressed.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// A summary for each pair with something held back, by program and rule. All
-    /// pairs share the tick, so that a flood of many costs one wake-up a second.
+    /// Takes a summary of each pair that has suppressed violations, sorted by program and rule.
+    /// All pairs share the tick, so a flood of many pairs costs one wake-up a second.
     pub fn flush(&mut self, now: Instant) -> Vec<Box<Violation>> {
         self.due = None;
         let mut suppressed = BTreeMap::new();
@@ -68,7 +68,7 @@ impl FloodLimiter {
         let mut summaries: Vec<Box<Violation>> =
             suppressed.into_values().map(|suppressed| suppressed.summary(now)).collect();
         if let Some(mut suppressed) = self.overflow.suppressed.take() {
-            // Its sample stands for others that it has nothing to do with.
+            // The sample is of one pair, the count of many.
             suppressed.sample.object =
                 ViolationObject::Name { name: Cow::Borrowed("other programs and rules") };
             suppressed.sample.rule = Cow::Borrowed("");
@@ -122,9 +122,9 @@ impl Suppressed {
     }
 }
 
-/// Program and rule. The rule that a system call lacks is its own name, or a
-/// flood of one call would hide the first of another. What was killed for it is counted
-/// apart: a program that had started already is more than one that was refused.
+/// The key of a pair: the program and the rule. For a system call it includes the call's name:
+/// otherwise a flood of one call would hide the first of another. Killed processes are counted
+/// apart from refused calls, since their program had already started.
 fn key(violation: &Violation) -> String {
     let program = violation.process.executable.as_ref().map(|executable| executable.path.to_string_lossy());
     let call = match &violation.object {
@@ -168,15 +168,15 @@ mod tests {
     fn ten_whole_then_one_summary_a_second() {
         let mut limiter = FloodLimiter::default();
         let start = Instant::now();
-        let told = (0..51).filter(|_| limiter.record(start, violation("/a", "ptrace")).is_some()).count();
-        assert_eq!(told, 10);
+        let whole = (0..51).filter(|_| limiter.record(start, violation("/a", "ptrace")).is_some()).count();
+        assert_eq!(whole, 10);
         assert_eq!(limiter.due(), Some(start + TICK));
         let summaries = limiter.flush(start + TICK);
         assert_eq!(summaries[0].summary, Some(Summary { count: 41, over: TICK }));
         assert_eq!(summaries.len(), 1);
         assert_eq!(limiter.due(), None);
         assert!(limiter.flush(start + TICK * 2).is_empty());
-        // Still in the flood: held back at once.
+        // Still in the flood: suppressed at once.
         assert!(limiter.record(start + TICK * 2, violation("/a", "ptrace")).is_none());
         assert_eq!(counts(&limiter.flush(start + TICK * 3)), [1]);
     }
@@ -204,7 +204,7 @@ mod tests {
         }
         let almost = now + QUIET - Duration::from_millis(1);
         assert!(limiter.record(almost, violation("/a", "ptrace")).is_none());
-        // Quiet, but something is still held back: it has to be told first.
+        // A minute has passed, but the suppressed one has to be written first.
         let later = almost + QUIET;
         assert!(limiter.record(later, violation("/a", "ptrace")).is_none());
         assert_eq!(counts(&limiter.flush(later)), [2]);
@@ -215,21 +215,21 @@ mod tests {
     fn memory_is_bounded_and_no_count_is_lost() {
         let mut limiter = FloodLimiter::default();
         let mut now = Instant::now();
-        let (mut made, mut told) = (0, 0);
+        let (mut made, mut written) = (0, 0);
         for round in 0..3u32 {
             for program in 0..1000 {
                 for _ in 0..20 {
                     made += 1;
                     let name = format!("/{round}/{program}");
-                    told += u64::from(limiter.record(now, violation(&name, "ptrace")).is_some());
+                    written += u64::from(limiter.record(now, violation(&name, "ptrace")).is_some());
                 }
             }
             assert_eq!(limiter.pairs.len(), PAIRS);
             now += TICK;
             let summaries = limiter.flush(now);
             assert!(summaries.len() <= PAIRS + 1);
-            told += counts(&summaries).iter().sum::<u64>();
-            assert_eq!(made, told);
+            written += counts(&summaries).iter().sum::<u64>();
+            assert_eq!(made, written);
         }
         // The overflow says so.
         limiter.record(now, violation("/yet/another", "ptrace"));

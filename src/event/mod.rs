@@ -2,9 +2,8 @@
 //!
 //! [`model`] and [`names`] are the vocabulary and [`mod@hint`] the change of the
 //! profile that would have allowed what was refused; both are pure. [`EventWriter`]
-//! redacts ([`redact`]), holds floods back ([`flood`]) and writes to a [`sink`]
-//! that may be slow, full or dead. [`log`] is for diagnostics, [`termination()`]
-//! for Kubernetes.
+//! redacts ([`redact`]), limits floods ([`flood`]) and writes to a [`sink`] that may be
+//! slow, full or dead. [`log`] is for diagnostics, [`termination()`] for Kubernetes.
 
 #![forbid(unsafe_code)]
 

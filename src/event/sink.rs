@@ -1,4 +1,4 @@
-//! Where events go: a destination as it was asked for, and it opened.
+//! Where events go: the destination of `--events`, and its open descriptor.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -14,25 +14,27 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// `--events DEST` or `REMIT_EVENTS`.
+/// The destination of events: `--events DEST` or `REMIT_EVENTS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// Descriptor 2, which is the app's too.
+    /// Descriptor 2, which the app shares.
     Stderr,
-    /// Appended to a file, which is made if need be.
+    /// A file that events are appended to; it is created if it is missing.
     File(PathBuf),
     /// A descriptor that remit was started with.
     Fd(RawFd),
-    /// A stream socket that somebody listens on.
+    /// A listening unix stream socket.
     Unix(PathBuf),
 }
 
 /// Which events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// What a person has to know.
+    /// Violations, lost events, and abnormal starts, execs, exits and stops ([`Event::matters`]).
+    ///
+    /// [`Event::matters`]: super::Event::matters
     Violation,
-    /// Everything.
+    /// All events.
     All,
 }
 
@@ -54,7 +56,7 @@ impl Destination {
     /// Reads `stderr`, a path, `fd:N` or `unix:PATH`.
     ///
     /// # Errors
-    /// One line that says what stood there and what may stand there.
+    /// One line with the word that was read and the words that are expected.
     pub fn parse(text: &OsStr) -> Result<Destination, String> {
         let bytes = text.as_bytes();
         let shown = text.to_string_lossy();
@@ -78,7 +80,7 @@ impl Destination {
                 ))
             };
         }
-        // `err` or `stdout` would otherwise be a file where nobody looks for it.
+        // `err` or `stdout` would otherwise become a file of that name.
         if !bytes.contains(&b'/') {
             return Err(format!(
                 "events: `{shown}` is no destination; expected stderr, a path with a slash in it, fd:N or unix:PATH"
@@ -87,12 +89,12 @@ impl Destination {
         Ok(Destination::File(PathBuf::from(text)))
     }
 
-    /// The level where nobody sets one: on stderr only what a person has to know.
+    /// The level unless one is set: [`Level::Violation`] on stderr, which people read.
     pub fn default_level(&self) -> Level {
         if *self == Destination::Stderr { Level::Violation } else { Level::All }
     }
 
-    /// What the app must not be able to write or replace.
+    /// The path that the app must not be able to write or replace.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Destination::File(path) | Destination::Unix(path) => Some(path),
@@ -112,21 +114,21 @@ impl fmt::Display for Destination {
     }
 }
 
-/// What the writer needs of a sink.
+/// The operations that the writer needs of a sink.
 pub(super) trait Outlet: Send + 'static {
-    /// One write, as often as signals interrupt it. It waits where the descriptor
-    /// is non-blocking: descriptor 2 is shared, and the app may have made it so.
+    /// Writes once, repeated where a signal interrupts it, and returns the number of bytes. It
+    /// waits where the descriptor is non-blocking: the app may have set that on descriptor 2.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Whether it was inherited, so that there is no way to open it anew.
+    /// Whether it was inherited, so that it cannot be opened again.
     fn is_inherited(&self) -> bool;
 
-    /// After `broken`, connects anew where that can help. `Ok(true)`: what was half
-    /// written went with the old connection.
+    /// Reconnects after the error `broken`, where that can help. `Ok(true)`: a line that was
+    /// written in part is lost with the old connection, and has to be written again.
     fn revive(&mut self, broken: &io::Error) -> io::Result<bool>;
 }
 
-/// A destination, open. It is written by one thread only, which may hang in it.
+/// An open destination. Only one thread writes to it, and may block there.
 #[derive(Debug)]
 pub struct Sink {
     file: File,
@@ -134,11 +136,10 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Opens it. `duplicate` is how a descriptor above 2 is taken over by its
-    /// number: a close-on-exec copy of it.
+    /// Opens it. `duplicate` makes a close-on-exec copy of an inherited descriptor above 2.
     ///
     /// # Errors
-    /// One line: what could not be opened, why, and what to do.
+    /// One line: the destination, the cause, and advice.
     pub fn open(
         destination: &Destination,
         duplicate: impl FnOnce(RawFd) -> io::Result<OwnedFd>,
@@ -191,7 +192,8 @@ impl Outlet for Sink {
         Ok(true)
     }
 }
-/// Whether the other end is gone, so that it will not see the rest of a line.
+
+/// Whether the error means that the other end is gone.
 pub(super) fn lost_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -226,8 +228,8 @@ fn descriptor(number: RawFd, duplicate: impl FnOnce(RawFd) -> io::Result<OwnedFd
 
 fn regular(path: &Path) -> Result<File, String> {
     let shown = path.display();
-    // Non-blocking only while it is opened: a FIFO that nobody reads must not
-    // keep the container from starting.
+    // Non-blocking only while it is opened: a FIFO without a reader must not block the start of
+    // the container.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened =
         OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags.bits()).open(path);
@@ -235,7 +237,7 @@ fn regular(path: &Path) -> Result<File, String> {
         let advice = match error.raw_os_error().map(Errno::from_raw) {
             _ if path.is_dir() => "it is a directory; name a file in it".to_owned(),
             Some(Errno::ENXIO) => {
-                "it is a FIFO or socket that nobody reads; start its reader first (unix:PATH is for sockets)"
+                "it is a FIFO without a reader, or a socket; start its reader first (unix:PATH is for sockets)"
                     .to_owned()
             }
             Some(Errno::ENOENT) => "its directory is not there; create or mount that".to_owned(),
@@ -263,7 +265,7 @@ fn connect(path: &Path) -> io::Result<File> {
     UnixStream::connect(path).map(|stream| File::from(OwnedFd::from(stream)))
 }
 
-/// The errno's own words, without the number that std puts behind them.
+/// The description of the errno, without the number that std appends.
 fn cause(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }

@@ -1,9 +1,9 @@
-//! PID 1's loop: it waits for signals, by which the worker tells that it wants something
-//! too, and at first for the launch's socket; what happens goes to the
-//! [state](crate::init::state), and what it answers is done here.
+//! PID 1's event loop. It waits for signals, during the launch also for the launch's socket,
+//! passes each input to the [state machine](crate::init::state), and performs the actions that
+//! it returns. The worker queues its requests in a list and sends SIGCHLD to this thread.
 //!
-//! This thread buries our own children, and it does nothing that may block: events
-//! are queued for the writer, decisions are the worker's.
+//! This thread reaps the children of the process, and makes no call that may block: events are
+//! queued for the event writer, and the worker decides notified calls.
 
 mod acts;
 
@@ -29,62 +29,62 @@ use crate::sys::process::{self, StateChange};
 use crate::sys::signal::{self, Mask, Received};
 use crate::sys::threads;
 
-/// How the init behaves.
+/// The options of the init.
 pub struct InitOptions {
-    /// What it makes of what happens.
+    /// The rules of its state machine.
     pub rules: InitRules,
-    /// Signals go to the app's whole group.
+    /// Forward signals to the app's process group (tini's `-g`).
     pub group: bool,
-    /// Reaped orphans are stop_signal.
+    /// Log each orphan that is reaped (tini's `-w`).
     pub warn_reaped: bool,
-    /// In whose words it tells what it sees.
+    /// The dialect of its messages.
     pub dialect: LogDialect,
-    /// What the app was called, to be stop_signal.
+    /// argv\[0\] of the app, for messages.
     pub name: String,
 }
 
-/// What only a confined app needs.
+/// What the loop needs to supervise a confined app.
 pub struct Supervision {
-    /// Where events go.
+    /// The writer of events.
     pub writer: Arc<EventWriter>,
     /// The start event, written once the confinement is in force.
     pub start: StartEvent,
-    /// Where the check after the exec is told what was seen here, where a rule needs it.
+    /// Takes state changes of tracees, where a rule needs the post-exec verification.
     pub tracees: Option<Arc<dyn Tracees>>,
-    /// Makes the worker, once the listener is there.
+    /// Makes the worker's job from the filter's listener.
     pub worker: Box<dyn FnOnce(Arc<OwnedFd>, RequestSender) -> WorkerJob>,
-    /// Where a learning run is written.
+    /// The journal of a learning run.
     pub journal: Option<Arc<Journal>>,
 }
 
-/// What answers notified calls, in a thread of its own.
+/// The job of the worker: it answers notified calls, in a thread of its own.
 pub type WorkerJob = Box<dyn FnOnce() + Send>;
 
-/// So long after it the launch is over, and what it needed can be given back.
+/// The time from the end of the launch until its memory is freed.
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// What the loop waits for.
 enum EventSources {
-    /// Signals alone, and nothing is opened for it: a descriptor of signals would wake this
-    /// thread for every SIGCHLD that another is given. How a launch that nothing is confined
-    /// for went is heard once the app has ended.
+    /// Signals alone, by rt_sigtimedwait(2): a signalfd would wake this thread for each SIGCHLD
+    /// that the kernel sends to another thread. The messages of an unconfined launch are read
+    /// when the app has ended.
     Signals,
     /// Signals and the launch's socket.
     Launch { signals: OwnedFd },
 }
 
 struct EventLoop {
-    /// This process.
+    /// The pid of this process.
     me: Pid,
     state: InitState,
     child: Child,
     launched: bool,
-    /// When what the launch needed is given back, until it has been.
+    /// When the launch's memory is freed; `None` once it is.
     settles: Option<Instant>,
     failed: Option<Failure>,
-    /// StopCause it is not known how the launch of a confined app went.
+    /// Why the messages of a confined app's launch cannot be read.
     launch_unknown: Option<Errno>,
-    /// StopCause the worker has ended, until it is known what the launch came to.
+    /// Why the worker has ended.
     worker_failed: Option<Failure>,
     sources: EventSources,
     requests: Arc<Mutex<Vec<InitRequest>>>,
@@ -92,23 +92,23 @@ struct EventLoop {
     options: InitOptions,
     supervision: Option<Supervision>,
     writer: Option<Arc<EventWriter>>,
-    /// Events from before the start event, which is always the first.
+    /// Events that wait for the start event, which is always the first.
     early: Vec<Event>,
     journal: Option<Arc<Journal>>,
-    /// None once the check has ended.
+    /// Dropped when the tracer has ended.
     tracees: Option<Weak<dyn Tracees>>,
     app_end: Option<Status>,
     killed: u64,
-    /// That the app may not be signalled has been said.
+    /// A refused signal to the app was already logged as a warning.
     forbidden: bool,
     exit: Option<u8>,
 }
 
-/// Supervises until the container ends, and answers with its exit code.
+/// Supervises until the container ends, and returns its exit code.
 ///
 /// # Errors
-/// The launch failed: the step and its errno; or the loop itself, and the app has
-/// been killed. Nothing runs any more.
+/// The launch failed, with the step and its errno; or the loop failed, and the app was killed.
+/// No process of the app is left.
 pub fn run(
     child: Child,
     options: InitOptions,
@@ -119,7 +119,7 @@ pub fn run(
     if let Err(RunError::Loop(_)) = ended
         && let Err(errno) = signal::send(app, libc::SIGKILL)
     {
-        tracing::error!(%errno, "the app could not be ended");
+        tracing::error!(%errno, "the app could not be killed");
     }
     ended
 }
@@ -163,17 +163,17 @@ fn supervise(
         forbidden: false,
         exit: None,
     };
-    this.turn()
+    this.run()
 }
 
-/// StopCause there is no exit code of the app's.
+/// Why there is no exit code of the app.
 #[derive(Debug)]
 pub enum RunError {
     /// A step of the launch failed in the child.
     Launch(Failure),
     /// The loop's own descriptors could not be made.
     Loop(Errno),
-    /// The app has ended, and how its launch went could not be read.
+    /// The app has ended, and the messages of its launch could not be read.
     LaunchUnknown(Errno),
 }
 
@@ -184,7 +184,7 @@ impl From<Errno> for RunError {
 }
 
 impl EventLoop {
-    fn turn(&mut self) -> Result<u8, RunError> {
+    fn run(&mut self) -> Result<u8, RunError> {
         loop {
             let happened = match self.sources {
                 EventSources::Signals => self.await_signal()?,
@@ -192,7 +192,7 @@ impl EventLoop {
             };
             if self.settles.is_some_and(|at| Instant::now() >= at) {
                 self.trim_memory();
-                // Back to sleep at once, before much is mapped again.
+                // Wait again at once, before many pages are mapped again.
                 if !happened {
                     continue;
                 }
@@ -206,7 +206,8 @@ impl EventLoop {
             }
             if let Some(code) = self.exit {
                 return match self.failed.take() {
-                    // An exec that nobody could answer is answered ENOSYS.
+                    // Without a worker the notified exec fails with ENOSYS; the worker's error is
+                    // the cause.
                     Some(failure) if failure.exec => {
                         Err(RunError::Launch(self.worker_failed.take().unwrap_or(failure)))
                     }
@@ -221,7 +222,7 @@ impl EventLoop {
         }
     }
 
-    /// One signal, or the end of the time; whether anything happened.
+    /// Waits for one signal or the timeout, and returns whether a signal came.
     fn await_signal(&mut self) -> Result<bool, Errno> {
         let received = signal::wait(signal::Mask::ALL, self.timeout())?;
         if let Some(received) = received {
@@ -230,7 +231,8 @@ impl EventLoop {
         Ok(received.is_some())
     }
 
-    /// All that waits by now, while the launch is not over.
+    /// Waits during the launch, and handles all messages and signals that are pending. Returns
+    /// whether there were any.
     fn await_launch(&mut self) -> Result<bool, RunError> {
         let EventSources::Launch { signals } = &self.sources else { return Ok(false) };
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
@@ -240,7 +242,7 @@ impl EventLoop {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        // The child's words first: its end must not be seen before its reason.
+        // The messages first: the child's end must not be handled before its reason.
         self.read_launch_messages()?;
         self.take_signals();
         Ok(true)
@@ -252,19 +254,20 @@ impl EventLoop {
         left.into_iter().chain(settles).min()
     }
 
-    /// Once in a life, soon after the launch.
+    /// Frees the launch's memory, once.
     fn trim_memory(&mut self) {
         self.settles = None;
         if let Err(errno) = memory::trim_memory() {
-            tracing::debug!(%errno, "the memory of the launch is kept");
+            tracing::debug!(%errno, "the memory of the launch could not be freed");
         }
     }
 
-    /// Hears all that the child has said by now. Deaf to it nothing can be supervised.
+    /// Reads all pending messages of the child. An error ends the loop: without the listener no
+    /// call can be answered.
     fn read_launch_messages(&mut self) -> Result<(), RunError> {
         loop {
             match self.child.read_message() {
-                Ok(LaunchMessage::Listener(listener)) => self.supervise(listener),
+                Ok(LaunchMessage::Listener(listener)) => self.start_worker(listener),
                 Ok(LaunchMessage::Failed(failure)) => self.failed = Some(failure),
                 Ok(LaunchMessage::Closed) => {
                     self.launched = true;
@@ -283,32 +286,32 @@ impl EventLoop {
         }
     }
 
-    /// The worker has ended, and every notified call is answered ENOSYS: refused. The
-    /// app's own exec may be among them, and then this is why it failed.
+    /// Logs that the worker has ended: from now on every notified call fails with ENOSYS. While
+    /// the launch runs it is not logged, since it may be why the app's own exec fails.
     fn report_worker_failed(&self) {
         if let Some(Failure { step, errno, .. }) = &self.worker_failed
             && self.launched
             && self.failed.is_none()
         {
-            tracing::error!(%errno, "{step} failed; what has to be asked for is refused from now on");
+            tracing::error!(%errno, "{step} failed: notified calls cannot be answered any more, and fail with ENOSYS");
         }
     }
 
-    /// The filter is in force: say so, and answer what it notifies. Without its
-    /// worker every notified call would wait for ever, so then the app is ended.
-    fn supervise(&mut self, listener: OwnedFd) {
+    /// Writes the start event, since the filter is in force, and starts the worker. Without a
+    /// worker every notified call would wait for ever, so the container is stopped.
+    fn start_worker(&mut self, listener: OwnedFd) {
         let Some(supervision) = self.supervision.take() else { return };
         self.begin(&supervision.writer, supervision.start);
-        let (asked, me) = (Arc::clone(&self.requests), self.me);
+        let (queue, me) = (Arc::clone(&self.requests), self.me);
         let requests = Box::new(move |request| {
-            let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-            // As often as it is asked for it is done once.
-            if !asked.contains(&request) {
-                asked.push(request);
+            let mut pending = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            // A repeated request is handled once.
+            if !pending.contains(&request) {
+                pending.push(request);
             }
-            drop(asked);
+            drop(pending);
             if let Err(errno) = signal::send_thread(me.as_raw(), me.as_raw(), libc::SIGCHLD) {
-                tracing::error!(%errno, "the first thread could not be told");
+                tracing::error!(%errno, "the first thread could not be woken");
             }
         });
         let listener = Arc::new(listener);
@@ -317,12 +320,12 @@ impl EventLoop {
         memory::share_one_heap();
         let started = threads::run_reserved("worker", worker);
         if let Err(error) = started {
-            tracing::error!(%error, "no worker can be started; the app is ended");
+            tracing::error!(%error, "the worker could not be started; the app is killed");
             self.step(&InitInput::Violation);
         }
     }
 
-    /// Where there is no listener, the start is told once the app runs.
+    /// Writes the start event once the app runs, where there is no listener.
     fn begin_without_listener(&mut self) {
         if self.failed.is_none()
             && let Some(supervision) = self.supervision.take()
@@ -336,8 +339,8 @@ impl EventLoop {
         self.early.drain(..).for_each(|event| writer.record(event));
     }
 
-    /// Records what happened; where the start event is still to come, after it. A launch that
-    /// fails has no events.
+    /// Records an event, after the start event if that was not written yet. A launch that fails
+    /// has no events.
     fn record(&mut self, event: Event) {
         let Some(writer) = &self.writer else { return };
         if self.supervision.is_some() {
@@ -361,14 +364,14 @@ impl EventLoop {
         }
     }
 
-    /// What the worker asks for.
+    /// Handles the worker's requests.
     fn take_requests(&mut self) {
-        let asked = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
-        for request in asked {
+        let pending = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
+        for request in pending {
             match request {
                 InitRequest::Stop => self.step(&InitInput::Violation),
                 InitRequest::Stopped(pid, signal) => self.step(&InitInput::Stopped(pid, signal)),
-                // That it was asked is why they are looked at next.
+                // The caller reaps next.
                 InitRequest::Children => {}
                 InitRequest::Failed(what, errno) => {
                     let step = format!("notification: {what}");
@@ -388,8 +391,7 @@ impl EventLoop {
         }
     }
 
-    /// SIGCHLD: children have changed, or who was seized, which is then the check's to see,
-    /// or the worker asks for something.
+    /// Handles SIGCHLD: a child or a tracee has changed state, or the worker has a request.
     fn children(&mut self) {
         self.options.dialect.log(InitEvent::Received(libc::SIGCHLD));
         self.take_requests();
@@ -401,7 +403,7 @@ impl EventLoop {
         }
     }
 
-    /// One SIGCHLD may stand for many: until there is none.
+    /// Reaps until no child is waitable: one SIGCHLD may stand for several.
     fn reap(&mut self) {
         loop {
             let changed = match self.tracees() {
@@ -409,7 +411,7 @@ impl EventLoop {
                 Some(tracees) => next_of_ours(&*tracees),
             };
             match changed {
-                // A traced one is stopped for its tracer.
+                // The PTRACE_EVENT stop of a tracee is for its tracer.
                 Ok(Some((pid, StateChange::Stopped(signal, 0)))) => {
                     self.step(&InitInput::Stopped(pid, signal))
                 }
@@ -438,7 +440,7 @@ impl EventLoop {
         Pid::from_raw(self.child.pid)
     }
 
-    /// None once the worker has ended.
+    /// Where state changes of tracees go; `None` once the tracer has ended.
     fn tracees(&self) -> Option<Arc<dyn Tracees>> {
         self.tracees.as_ref()?.upgrade()
     }
@@ -458,11 +460,11 @@ impl EventLoop {
                 InitAction::TerminateSession => self.terminate_session(),
                 InitAction::TerminateDetached => descendants::terminate_detached(self.me, self.app()),
                 InitAction::TerminateAll => {
-                    self.log_remaining("is told to end");
+                    self.log_remaining("gets SIGTERM");
                     descendants::terminate(self.me);
                 }
                 InitAction::KillAll => {
-                    // Who is seized is buried here as well now, should the check be held up.
+                    // From now on tracees are reaped here too, in case the tracer is blocked.
                     self.tracees = None;
                     self.log_remaining("is killed after the grace");
                     self.killed += descendants::kill_all(self.me, self.app());
@@ -481,14 +483,14 @@ impl EventLoop {
         };
         self.options.dialect.log(InitEvent::Reaped(pid, change));
         if pid == self.child.pid {
-            // What it said before its end was not heard yet where signals alone are.
+            // Without the launch's socket among the sources, its messages are still unread.
             if !self.launched
                 && let Err(error) = self.read_launch_messages()
             {
                 match error {
-                    // That its filter is in force is not known, so there is no start.
+                    // It is not known whether its filter is in force, so there is no start event.
                     RunError::Loop(errno) if self.supervision.is_some() => self.launch_unknown = Some(errno),
-                    error => tracing::error!(?error, "how the launch went is not known"),
+                    error => tracing::error!(?error, "the messages of the launch could not be read"),
                 }
             }
             self.app_end = Some(status);
@@ -502,9 +504,10 @@ impl EventLoop {
         }
     }
 
-    /// The last event, and a little time for it to be written.
+    /// Records the stop event, and waits up to two seconds until events, journal and diagnostics
+    /// are written.
     fn finish(&mut self) {
-        const LAST_WORDS: Duration = Duration::from_secs(2);
+        const TIMEOUT: Duration = Duration::from_secs(2);
         let Some(writer) = &self.writer else { return };
         if let Some(journal) = &self.journal {
             let stop_signal = match self.state.why() {
@@ -513,7 +516,7 @@ impl EventLoop {
             };
             let exit = self.app_end.unwrap_or(Status::Code(0));
             let remapped = self.options.rules.remap.iter().map(|code| i32::from(*code));
-            journal.end(exit, stop_signal, &remapped.collect::<Vec<_>>(), LAST_WORDS);
+            journal.end(exit, stop_signal, &remapped.collect::<Vec<_>>(), TIMEOUT);
         }
         let why = match self.state.why() {
             StopCause::Ended => "the app ended".into(),
@@ -527,18 +530,18 @@ impl EventLoop {
             crate::event::termination(&format!("remit-init: {why}; {} killed", self.killed));
         }
         writer.record(Event::Stop(StopEvent { exit, ended, killed: self.killed, why, abnormal }));
-        if let Err(unwritten) = writer.close(LAST_WORDS) {
-            tracing::warn!("{unwritten}; look at what --events or REMIT_EVENTS names");
+        if let Err(unwritten) = writer.close(TIMEOUT) {
+            tracing::warn!("{unwritten}; check the destination of --events or REMIT_EVENTS");
         }
-        // What stderr does not take can be told in one place more.
-        if let Err(unwritten) = crate::event::log::close(LAST_WORDS) {
+        // Where stderr fails, the termination log may work.
+        if let Err(unwritten) = crate::event::log::close(TIMEOUT) {
             crate::event::termination(&format!("remit-init: {unwritten}"));
         }
     }
 }
 
-/// The next of our own children that has ended or was stopped. The check, which may have
-/// seized it, is told of an end before it is buried, and of a stop for its tracer.
+/// The next child of the process that has ended or stopped. The tracer, which may trace it, gets
+/// an end before the child is reaped, and every ptrace stop.
 fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, StateChange)>, Errno> {
     while let Some((pid, ended)) = process::peek_waitable()? {
         let change = if ended {
@@ -555,7 +558,7 @@ fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, StateChange)>, Err
                 tracees.stopped(pid, signal, event);
             }
             Some(ours) => return Ok(Some(ours)),
-            // The check was first.
+            // The tracer took it first.
             None => {}
         }
     }

@@ -11,63 +11,63 @@ use crate::event::log;
 use crate::sys::process::StateChange;
 use crate::sys::signal;
 
-/// In whose words.
+/// The dialect of the messages: that of the init which remit-init replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogDialect {
-    /// Its own.
+    /// Remit's own diagnostics.
     Own,
-    /// tini's, with its level of verbosity: 1 is warnings, and 4 all.
+    /// tini's messages, up to its verbosity: 1 is warnings, 4 is all.
     Tini(usize),
-    /// dumb-init's, where it is asked to debug.
+    /// dumb-init's messages.
     DumbInit {
-        /// Say anything at all.
+        /// Its `-v`: without it dumb-init writes nothing.
         debug: bool,
     },
 }
 
-/// What is seen.
+/// An event of the init that it may log.
 #[derive(Clone, Copy, Debug)]
 pub enum InitEvent<'a> {
-    /// The app has been started.
+    /// The app was started: its argv\[0\] and its pid.
     Spawned(&'a str, i32),
-    /// It has a session of its own.
+    /// The app has a session of its own.
     OwnSession,
-    /// Orphans come to the init.
+    /// The init is a child subreaper (PR_SET_CHILD_SUBREAPER(2const)).
     Subreaper,
-    /// They do not.
+    /// Orphans are not reparented to the init: it is neither PID 1 nor a subreaper.
     NoReaper,
-    /// The init gave the terminal up.
+    /// The init gave its terminal up (ioctl_tty(2), TIOCNOTTY).
     TerminalGivenUp,
-    /// There is none to give up.
+    /// The init has no terminal to give up: the errno.
     TerminalNotGivenUp(Errno),
-    /// A signal that came of giving it up.
+    /// A signal that TIOCNOTTY sent, which is not forwarded.
     HandOffSignal(i32),
-    /// A signal came.
+    /// The init received this signal.
     Received(i32),
-    /// It will be another one.
+    /// The first signal is forwarded as the second one.
     Translated(i32, i32),
-    /// It was sent on.
+    /// This signal was forwarded.
     Forwarded(i32),
-    /// It was not.
+    /// This signal was not forwarded.
     Dropped(i32),
-    /// There was nobody to send it to.
+    /// The app was gone when a signal was forwarded.
     AppGone,
-    /// The init stops, as its app has.
+    /// The init stops, as the app has stopped.
     Suspending,
-    /// A child was reaped.
+    /// A child was reaped: its pid, and how it ended.
     Reaped(i32, StateChange),
-    /// It was the app.
+    /// The app was reaped: how it ended.
     AppEnded(StateChange),
-    /// `-w`: an orphan was.
+    /// `-w`: an orphan with this pid was reaped.
     Orphan(i32),
-    /// No child is left, or none has ended.
+    /// No child is waitable.
     NothingToReap {
-        /// None is left at all.
+        /// No child is left.
         alone: bool,
     },
-    /// The container ends with this code.
+    /// The init exits with this code.
     Goodbye(u8),
-    /// What is wrong with somebody else, or what was done about it.
+    /// A line on a remaining process.
     Note(&'a str),
 }
 
@@ -75,9 +75,9 @@ const STDOUT: i32 = 1;
 const STDERR: i32 = 2;
 
 impl LogDialect {
-    /// Says it, if it is asked for, and never waits for whoever should read it.
+    /// Logs an event where the level includes it, and never waits for a reader.
     pub fn log(self, event: InitEvent<'_>) {
-        // A level first: most of what happens is told to nobody, and costs no words.
+        // The level first: most events are below it, and need no text.
         let line = match self {
             LogDialect::Own => return own(event),
             LogDialect::Tini(verbosity) if tini_level(event) <= verbosity => Some(tini(event)),
@@ -95,7 +95,7 @@ impl LogDialect {
         log::write_without_waiting(to, line);
     }
 
-    /// Whether anybody wants to know what is left at the end.
+    /// Whether the level includes the remaining processes at the end.
     pub fn logs_remaining(self) -> bool {
         match self {
             LogDialect::Own => tracing::enabled!(Level::INFO),
@@ -105,7 +105,7 @@ impl LogDialect {
     }
 }
 
-/// One call a level: each is a place in the program with a record of its own.
+/// One macro a level, since tracing has a static callsite for each.
 fn own(event: InitEvent<'_>) {
     match own_level(event) {
         Level::WARN => tracing::warn!("{}", OwnMessage(event)),
@@ -126,7 +126,7 @@ fn own_level(event: InitEvent<'_>) -> Level {
     }
 }
 
-/// A event in our own words, found only where somebody reads them.
+/// Displays an event as remit's own message. The text is made only where it is written.
 struct OwnMessage<'a>(InitEvent<'a>);
 
 impl fmt::Display for OwnMessage<'_> {

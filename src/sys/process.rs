@@ -198,7 +198,7 @@ pub fn can_wait() -> Result<(), Errno> {
         .unwrap_or(Ok(()))
 }
 
-/// Sets the umask to 0, so that new files get the modes that are asked for.
+/// Sets the umask to 0, so that new files get exactly the modes that a program requests.
 ///
 /// # Errors
 /// umask(2) fails only where a filter refuses it.

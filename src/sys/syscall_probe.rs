@@ -9,8 +9,8 @@ use nix::unistd::Pid;
 use super::check;
 use super::process::{Side, exit_now, fork_among_threads};
 
-/// The calls of those that follow which are refused here. Each is made by a child, since
-/// a filter may also kill for it.
+/// The names of the calls below that a filter refuses here. A child makes each of them, since a
+/// filter may also kill the process.
 pub fn refused() -> Vec<&'static str> {
     const BAD: libc::c_long = -1;
     // By seccomp(2)'s man page a filter sees the call before the kernel looks at any

@@ -54,12 +54,12 @@ fn parsed(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// How many events lines tell of, the lost ones included.
-fn told(lines: &[Value]) -> u64 {
+/// How many events the lines stand for, the lost ones included.
+fn count_of(lines: &[Value]) -> u64 {
     lines.iter().map(|line| line["count"].as_u64().unwrap_or(1)).sum()
 }
 
-/// A sink that does as it is told, then takes everything.
+/// A sink that returns these results, one for each write, and then takes everything.
 struct Acting {
     acts: VecDeque<io::Result<usize>>,
     taken: Arc<Mutex<Vec<u8>>>,
@@ -145,7 +145,7 @@ fn a_flood_from_many_threads_keeps_its_count() {
     });
     writer.close(LONG).unwrap();
     let lines = parsed(str::from_utf8(&taken.lock().unwrap()).unwrap());
-    assert_eq!(told(&lines), 10_000);
+    assert_eq!(count_of(&lines), 10_000);
     assert!(lines.len() < 4 * 30, "{} lines", lines.len());
 }
 
@@ -180,11 +180,11 @@ fn a_sink_that_hangs_costs_counted_events_and_no_time() {
     let unwritten = writer.close(Duration::from_millis(100)).unwrap_err();
     assert!(before.elapsed() < Duration::from_secs(3), "closing waited");
     assert!(unwritten.count > 15_000 && unwritten.why == "sink slow", "{unwritten}");
-    // It was asked to end; what it still has, it writes once it can.
+    // It is closing, and writes what it still has once the sink takes it.
     let mut text = String::new();
     File::from(reader).read_to_string(&mut text).unwrap();
     let lines = parsed(&text);
-    assert_eq!(told(&lines), 20_000);
+    assert_eq!(count_of(&lines), 20_000);
     let lost = lines.last().unwrap();
     assert_eq!((&lost["event"], &lost["why"]), (&"dropped".into(), &"sink slow".into()));
     assert_eq!(lost["seq"], lines.len());
@@ -226,7 +226,7 @@ fn a_full_disk_that_has_room_again_gets_every_line_whole() {
     }
     writer.close(LONG).unwrap();
     let lines = parsed(str::from_utf8(&taken.lock().unwrap()).unwrap());
-    assert_eq!(told(&lines), 5000);
+    assert_eq!(count_of(&lines), 5000);
     let lost = lines.iter().find(|line| line["event"] == "dropped").unwrap();
     assert_eq!(lost["why"], "sink failed: ENOSPC: No space left on device");
 }
@@ -266,7 +266,7 @@ fn what_the_thread_met_before_its_starter_went_on_is_kept() {
     drop(reader);
     // Such a sink is tried again after a minute only.
     let shared = Shared::start(run, Piped(File::from(writer)), LineFormat::Diagnostics);
-    shared.say("first".into());
+    shared.push_line("first".into());
     let deadline = Instant::now() + LONG;
     while shared.lock().trouble.as_deref() != Some("sink failed: EPIPE: Broken pipe") {
         assert!(Instant::now() < deadline, "{:?}", shared.lock().trouble);
@@ -308,13 +308,13 @@ fn what_comes_while_there_can_be_no_thread_is_written_once_there_is_one() {
     };
     let (sink, taken) = acting([]);
     let shared = Shared::start(run, sink, LineFormat::Diagnostics);
-    shared.say("first".into());
+    shared.push_line("first".into());
     let unwritten = shared.close(Duration::ZERO).expect_err("no thread yet");
     assert_eq!(unwritten.count, 1);
     assert!(unwritten.why.contains("no thread can be started"), "{unwritten}");
     shared.lock().closing = false;
-    shared.say("second".into());
-    shared.say("third".into());
+    shared.push_line("second".into());
+    shared.push_line("third".into());
     shared.close(LONG).expect("all is written");
     assert_eq!(String::from_utf8_lossy(&taken.lock().expect("no panic")), "first\nsecond\nthird\n");
 }
@@ -324,7 +324,7 @@ fn it_sleeps_when_there_is_nothing_to_do() {
     let (sink, taken) = acting([]);
     let format = LineFormat::Events { policy: policy(), nonce: String::new(), seq: 0 };
     let shared = Shared::start(|writes| threads::run("sleeper-of-test", writes), sink, format);
-    shared.say("\"a\":1}".into());
+    shared.push_line("\"a\":1}".into());
     while taken.lock().unwrap().is_empty() {
         thread::sleep(Duration::from_millis(5));
     }

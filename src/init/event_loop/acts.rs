@@ -1,4 +1,4 @@
-//! What the loop does to the app, to those whom it leaves behind, and to itself.
+//! The actions of the loop: signals to the app and to remaining processes, job control, reports.
 
 use nix::errno::Errno;
 
@@ -13,13 +13,13 @@ use crate::sys::signal::{self, Received};
 use crate::sys::terminal;
 
 impl EventLoop {
-    /// Whom a signal for the app is for, as kill(2) has it.
+    /// The target of signals for the app, for kill(2): its pid, or its process group.
     fn target(&self) -> i32 {
         if self.options.group { -self.child.pid } else { self.child.pid }
     }
 
-    /// To the app or its group; a value that was queued goes along. Neither a
-    /// process that is gone nor one that may not be signalled is our end.
+    /// Forwards a signal to the app or its group, with its queued value. It is no error of the
+    /// init if the process is gone or may not be signalled.
     pub(super) fn forward(&mut self, received: Received, input: &InitInput) {
         let (app, signal, dialect) = (self.child.pid, received.signal, self.options.dialect);
         if let InitInput::Signal(came) = input
@@ -37,11 +37,11 @@ impl EventLoop {
             Err(Errno::ESRCH) => dialect.log(InitEvent::AppGone),
             Err(errno) if !self.forbidden => {
                 self.forbidden = true;
-                tracing::warn!(signal = signal::name(signal), %errno, "could not be forwarded; this is said once");
+                tracing::warn!(signal = signal::name(signal), %errno, "could not be forwarded; further failures are logged at level debug");
             }
             Err(errno) => tracing::debug!(signal = signal::name(signal), %errno, "could not be forwarded"),
         }
-        // A stopped app would read_launch_messages of its end only when someone continues it.
+        // A stopped app handles SIGTERM only once it is continued.
         if signal == libc::SIGTERM
             && processes::is_stopped(Pid::from_raw(app))
             && let Err(errno) = signal::send(self.target(), libc::SIGCONT)
@@ -55,7 +55,8 @@ impl EventLoop {
         self.record(Event::Signal(SignalEvent { signal: SignalName(signal), to }));
     }
 
-    /// A value can only be queued to one process, so each of the group gets it.
+    /// Queues a signal with its value to each process of the app's group: sigqueue(3) takes no
+    /// group.
     fn queue_to_group(&self, received: Received) -> Result<(), Errno> {
         let app = self.app();
         let all = processes::all(self.me).unwrap_or_default();
@@ -68,7 +69,7 @@ impl EventLoop {
         queue(app.as_raw(), received)
     }
 
-    /// dumb-init ends what is left of the app's session along with it.
+    /// In the place of dumb-init: sends SIGTERM to what is left of the app's session.
     pub(super) fn terminate_session(&self) {
         if !matches!(self.options.dialect, LogDialect::DumbInit { .. }) {
             return;
@@ -81,17 +82,17 @@ impl EventLoop {
         if signal == 0 {
             return self.options.dialect.log(InitEvent::Dropped(libc::SIGTERM));
         }
-        // The app alone has no number any more that could be signalled.
+        // Without a group there is no target: the app's pid is reaped.
         if self.options.group {
             match signal::send(self.target(), signal) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(errno) => tracing::warn!(%errno, "the app's group could not be told to end"),
+                Err(errno) => tracing::warn!(%errno, "SIGTERM could not be sent to the app's group"),
             }
         }
         self.options.dialect.log(InitEvent::Forwarded(signal));
     }
 
-    /// Stops this process, until whoever sees that continues it. PID 1 cannot be stopped.
+    /// Stops this process, until its parent continues it. PID 1 cannot be stopped.
     pub(super) fn suspend(&self) {
         self.options.dialect.log(InitEvent::Suspending);
         if let Err(errno) = signal::send(self.me.as_raw(), libc::SIGSTOP) {
@@ -99,7 +100,7 @@ impl EventLoop {
         }
     }
 
-    /// Where we are in the foreground of a terminal, the app is to be.
+    /// Puts the app into the foreground of the terminal, where the init is in it.
     pub(super) fn foreground(&self) {
         if terminal::foreground() == Some(terminal::group()) {
             self.take_foreground();
@@ -114,8 +115,8 @@ impl EventLoop {
         taken.is_ok()
     }
 
-    /// Undoes a stop that the terminal asked for. Without the terminal the app would
-    /// only stop again.
+    /// Continues the app after a stop by the terminal, with the terminal: in the background it
+    /// would only stop again.
     pub(super) fn resume(&self) {
         let app = self.child.pid;
         if (terminal::foreground() == Some(app) || self.take_foreground())
@@ -125,11 +126,11 @@ impl EventLoop {
         }
     }
 
-    /// Says what is wrong with whom, asked by a signal.
+    /// Writes the status report (`--status`): zombies and processes that no signal reaches.
     pub(super) fn report(&self) {
         let all = match processes::all(self.me) {
             Ok(all) => all,
-            Err(errno) => return tracing::warn!(%errno, "the processes could not be looked at"),
+            Err(errno) => return tracing::warn!(%errno, "the processes could not be listed"),
         };
         let living = all.iter().filter(|seen| seen.lives()).count();
         let troubles = descendants::troubles(self.me, &all);
@@ -137,7 +138,7 @@ impl EventLoop {
         troubles.iter().for_each(|trouble| log::report(trouble));
     }
 
-    /// Says to whoever is curious who is left, and what is wrong with them.
+    /// Logs the remaining processes and their troubles, where the dialect's level includes that.
     pub(super) fn log_remaining(&self, what: &str) {
         if !self.options.dialect.logs_remaining() {
             return;
@@ -153,8 +154,8 @@ impl EventLoop {
     }
 }
 
-/// With its value. Where the queue of the app's user is full it goes without: a signal
-/// that is merged is better than none.
+/// Queues a signal with its value. Where the queue of the app's user is full
+/// (RLIMIT_SIGPENDING), sends it without one.
 fn queue(pid: i32, received: Received) -> Result<(), Errno> {
     match signal::queue(pid, received.signal, received.value) {
         Err(Errno::EAGAIN) => {

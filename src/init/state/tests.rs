@@ -55,21 +55,21 @@ fn the_app_ends_and_the_rest_has_the_grace() {
     assert_eq!(state.step(&InitInput::Reaped(APP, StateChange::Exited(3))), [InitAction::TerminateSession]);
     assert_eq!(state.step(&InitInput::Others), [InitAction::TerminateAll, InitAction::Wait(USUAL_GRACE)]);
     assert_eq!(state.step(&InitInput::Reaped(11, StateChange::Signalled(15))), []);
-    assert_eq!(state.step(&InitInput::Others), [], "they are told once");
-    assert_eq!(state.step(&signal(libc::SIGTERM)), [], "and nobody else is");
+    assert_eq!(state.step(&InitInput::Others), [], "SIGTERM is sent once");
+    assert_eq!(state.step(&signal(libc::SIGTERM)), [], "and not forwarded now");
     assert_eq!(state.step(&InitInput::Alone), [InitAction::Exit(3)]);
     assert_eq!((state.ended, state.killed, state.why()), (1, false, StopCause::Ended));
 }
 
 #[test]
-fn nobody_is_looked_for_where_nobody_is_left() {
+fn without_remaining_processes_it_exits_at_once() {
     let mut state = started();
     state.step(&InitInput::Reaped(APP, StateChange::Exited(0)));
     assert_eq!(state.step(&InitInput::Alone), [InitAction::Exit(0)]);
 }
 
 #[test]
-fn who_outlives_the_grace_is_killed_and_who_outlives_that_is_left() {
+fn processes_are_killed_after_the_grace_and_left_if_that_fails() {
     let mut state = started();
     state.step(&InitInput::Reaped(APP, StateChange::Signalled(11)));
     state.step(&InitInput::Others);
@@ -90,7 +90,7 @@ fn without_a_grace_of_its_own_the_app_has_the_engines_time() {
 }
 
 #[test]
-fn a_grace_that_was_asked_for_is_the_whole_time_from_the_term() {
+fn a_grace_that_is_set_begins_with_the_term() {
     let grace = Duration::from_secs(3);
     let mut state = InitState::new(APP, InitRules { grace: Some(grace), ..rules() });
     let actions = state.step(&signal(15));
@@ -106,7 +106,7 @@ fn a_grace_that_was_asked_for_is_the_whole_time_from_the_term() {
 }
 
 #[test]
-fn a_drain_keeps_the_term_back_and_nothing_else() {
+fn a_drain_delays_the_term_and_nothing_else() {
     let drain = Duration::from_secs(5);
     let mut state = InitState::new(APP, InitRules { drain, ..rules() });
     assert_eq!(state.step(&signal(15)), [InitAction::Wait(drain)]);
@@ -166,7 +166,7 @@ fn a_terminal_stop_stops_no_container_and_a_shells_job_as_a_whole() {
     let mut first = started();
     assert_eq!(first.step(&from_terminal(libc::SIGTSTP)), [], "it was not for the app");
     assert_eq!(first.step(&stopped), [InitAction::Resume]);
-    assert_eq!(first.step(&InitInput::Stopped(APP, libc::SIGSTOP)), [], "that somebody meant");
+    assert_eq!(first.step(&InitInput::Stopped(APP, libc::SIGSTOP)), [], "a stop that was sent on purpose");
     assert_eq!(first.step(&InitInput::Stopped(9, libc::SIGTSTP)), [], "that is its parent's");
     first.step(&signal(libc::SIGTSTP));
     assert_eq!(first.step(&stopped), [], "so was this");
@@ -194,7 +194,7 @@ fn a_session_of_its_own_is_stopped_and_the_init_along_with_it() {
 }
 
 #[test]
-fn who_shares_the_group_had_the_terminals_signal_already() {
+fn an_app_in_the_inits_group_got_the_terminals_signal_already() {
     let mut state =
         InitState::new(APP, InitRules { terminal: Terminal::Shared, unattended: false, ..rules() });
     assert_eq!(state.step(&from_terminal(libc::SIGINT)), []);
@@ -204,11 +204,11 @@ fn who_shares_the_group_had_the_terminals_signal_already() {
 }
 
 #[test]
-fn who_shares_the_group_is_stopped_before_the_init_is() {
+fn an_app_in_the_inits_group_stops_before_the_init() {
     let shared =
         || InitState::new(APP, InitRules { terminal: Terminal::Shared, unattended: false, ..rules() });
     let (stop, stopped) = (from_terminal(libc::SIGTSTP), InitInput::Stopped(APP, libc::SIGTSTP));
-    // The init hears of the two in either order.
+    // The init learns of the two in either order.
     for [first, second] in [[&stop, &stopped], [&stopped, &stop]] {
         let mut state = shared();
         for _ in 0..2 {
@@ -221,7 +221,7 @@ fn who_shares_the_group_is_stopped_before_the_init_is() {
     assert_eq!(state.step(&stop), []);
     assert_eq!(forwarded(&state.step(&signal(libc::SIGCONT))), [libc::SIGCONT]);
     assert_eq!(state.step(&InitInput::Stopped(APP, libc::SIGSTOP)), []);
-    // Where nobody could continue the init, it does not stop.
+    // Where no parent would continue the init, it does not stop.
     let mut state =
         InitState::new(APP, InitRules { terminal: Terminal::Shared, unattended: true, ..rules() });
     assert_eq!([state.step(&stop), state.step(&stopped)], [vec![], vec![]]);

@@ -201,7 +201,11 @@ pub(super) fn text(
 }
 
 /// For programs.
-pub(super) fn json(profile: &str, full: &BTreeMap<ObservedError, u64>, found: &[(Part, PartFinding)]) -> Value {
+pub(super) fn json(
+    profile: &str,
+    full: &BTreeMap<ObservedError, u64>,
+    found: &[(Part, PartFinding)],
+) -> Value {
     let list = |errors: &mut dyn Iterator<Item = (&ObservedError, u64)>| -> Value {
         errors
             .map(|(failure, count)| {
