@@ -15,7 +15,7 @@ impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kernel {
             Some(kernel) => writeln!(f, "Linux {} {}", kernel.release, kernel.arch)?,
-            None => writeln!(f, "a kernel that could not be asked")?,
+            None => writeln!(f, "a kernel that could not be probed")?,
         }
         for (title, findings) in [("what `baseline` gets here", &self.layers), ("the place", &self.place)] {
             if !findings.is_empty() {
@@ -47,7 +47,7 @@ fn line(f: &mut fmt::Formatter<'_>, finding: &Finding) -> fmt::Result {
     lines.try_for_each(|line| writeln!(f, "{:INDENT$}{line}", ""))
 }
 
-/// In lines that fit beside the names.
+/// Wraps text to the lines that fit beside the names.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -63,7 +63,7 @@ fn wrapped(text: &str) -> Vec<String> {
 }
 
 impl Diagnosis {
-    /// One JSON document, see the module's own words.
+    /// One JSON document; the module describes it.
     pub fn to_value(&self) -> Value {
         let kernel = self.kernel.as_ref().map_or(Value::Null, |kernel| {
             let release = kernel.release.to_string();

@@ -92,7 +92,7 @@ fn what_cannot_be_planned_is_nothing_and_says_why() {
 }
 
 #[test]
-fn the_place_is_told_by_what_it_costs() {
+fn the_environment_is_described_by_what_it_costs() {
     for (scope, state) in [
         (0, LayerState::Active),
         (1, LayerState::Active),
@@ -103,7 +103,7 @@ fn the_place_is_told_by_what_it_costs() {
         let diagnosis = diagnosed(stock(6, 18), facts);
         assert_eq!(finding(&diagnosis, "yama").state, state, "scope {scope}");
         assert!(finding(&diagnosis, "yama").detail.starts_with(&format!("scope {scope}: ")));
-        assert_eq!(diagnosis.verdict, Assessment::All, "it is nothing that `baseline` asks for today");
+        assert_eq!(diagnosis.verdict, Assessment::All, "`baseline` does not require it");
     }
     let facts = Facts {
         filtered: true,

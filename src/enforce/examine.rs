@@ -37,7 +37,7 @@ fn baseline(kernel: &Kernel, shim: bool) -> Result<Plan, String> {
     let guarded = program.as_ref().map_or(Vec::new(), guarded);
     let mut place = place::here(program.as_ref().ok().cloned(), guarded, Vec::new(), true)?;
     let loaded = source::from_name("baseline", &program?, &Live)?;
-    place.links = loaded.kept.clone();
+    place.links = loaded.links.clone();
     Plan::new(&loaded.document.profile, kernel, &place, &Live, Mode::Enforce)
         .map_err(|error| format!("baseline: {error}"))
 }

@@ -22,7 +22,7 @@ pub struct Loaded {
     pub path: Option<PathBuf>,
     /// Names whose change by the app would decide which profile the next start reads, or
     /// what it takes for programs, each with the word that a message has for it.
-    pub kept: Vec<(&'static str, PathBuf)>,
+    pub links: Vec<(&'static str, PathBuf)>,
     /// What events and messages call it.
     pub source: String,
 }
@@ -39,7 +39,7 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Re
             Ok(_) => from_file(Path::new(DEFAULT), None),
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
                 let mut loaded = from_name("baseline", command, files)?;
-                loaded.kept.extend(reserved(Path::new(DEFAULT), files));
+                loaded.links.extend(reserved(Path::new(DEFAULT), files));
                 Ok(loaded)
             }
             Err(error) => Err(format!("{DEFAULT}: cannot be looked at: {}", image::why(&error))),
@@ -87,8 +87,8 @@ pub fn from_name(name: &str, command: &Path, files: &dyn ImageFiles) -> Result<L
         embedded::expand(name, &around).map_err(|error| format!("profile {name}: {}", error.message))?;
     let places = if name == "baseline" { &embedded::PLACES[..] } else { &[] };
     let missing = places.iter().map(Path::new).filter(|path| !exists(path));
-    let kept = missing.flat_map(|path| reserved(path, files)).collect();
-    Ok(Loaded { document, path: None, kept, source: format!("embedded:{name}") })
+    let links = missing.flat_map(|path| reserved(path, files)).collect();
+    Ok(Loaded { document, path: None, links, source: format!("embedded:{name}") })
 }
 
 /// A name that nothing has yet, and the links that lead there: what stood there at the next
@@ -156,8 +156,8 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
     }
     let named = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let links = Live.trail(&named).links.into_iter();
-    let kept = links.map(|link| ("a link to the profile", link)).collect();
+    let links = links.map(|link| ("a link to the profile", link)).collect();
     // A relative name would mean another file once the supervisor is at /.
     let path = std::fs::canonicalize(path).map_err(failed)?;
-    Ok(Loaded { document, source: path.display().to_string(), path: Some(path), kept })
+    Ok(Loaded { document, source: path.display().to_string(), path: Some(path), links })
 }

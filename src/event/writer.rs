@@ -154,7 +154,7 @@ impl EventWriter {
     }
 }
 
-/// What is behind a queue: a line format, and a sink for them.
+/// The queue, and the state that recording threads and the writing thread share.
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use super::Executable;
 use crate::kernel::Arch;
 
-/// The bytes of a file, wherever they are.
+/// The bytes of a file, on disk or in memory.
 pub trait ReadAt {
-    /// As many bytes from `offset` as there are, up to `length`.
+    /// The bytes from `offset`, at most `length`; fewer at the end of the file.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -25,13 +25,13 @@ impl ReadAt for [u8] {
     }
 }
 
-/// What the kernel reads of a file before it chooses a handler (BINPRM_BUF_SIZE).
+/// The number of bytes that the kernel reads before it chooses a handler (BINPRM_BUF_SIZE).
 const HEAD: usize = 256;
-/// The longest PT_INTERP that is believed (PATH_MAX).
+/// The longest PT_INTERP that is accepted (PATH_MAX).
 const LONGEST_PATH: u64 = 4096;
 /// No loader or program has more program headers than fit a page.
 const MOST_HEADERS: usize = 73;
-/// The longest dynamic section that is looked at, in bytes.
+/// How much of a dynamic section is read, in bytes.
 const LONGEST_DYNAMIC: u64 = 16 * 1024;
 
 /// How a file with this content is executed on this architecture.
@@ -46,8 +46,8 @@ pub fn executable(file: &(impl ReadAt + ?Sized), arch: Arch) -> io::Result<Execu
     if head.starts_with(b"\x7fELF") { elf(file, &head, arch) } else { Ok(Executable::Unknown) }
 }
 
-/// The `#!` line: the interpreter up to the first blank, and all the rest of the
-/// line as one argument. A name that the kernel would cut short is refused by it.
+/// The `#!` line: the interpreter up to the first blank, and the rest of the line as one
+/// argument. The kernel refuses a script whose interpreter does not fit the first 256 bytes.
 fn script(head: &[u8]) -> Executable {
     let end = head.iter().position(|&byte| byte == b'\n' || byte == 0);
     let line = &head[2..end.unwrap_or(head.len())];
@@ -83,7 +83,7 @@ const fn machine(arch: Arch) -> u16 {
     }
 }
 
-/// One program header, as far as it matters here.
+/// The fields of a program header that are needed here (elf(5)).
 struct ProgramHeader {
     kind: u32,
     offset: u64,
@@ -155,7 +155,7 @@ fn shared(file: &(impl ReadAt + ?Sized), headers: &[ProgramHeader], entry: u64) 
     Ok(if loader && entry != 0 { Executable::Loader } else { Executable::Unknown })
 }
 
-/// Where in the file the byte at this address is.
+/// The file offset of an address.
 fn offset_of(headers: &[ProgramHeader], address: u64) -> Option<u64> {
     headers
         .iter()
@@ -181,8 +181,8 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
-/// The places where distributions put the loaders of this architecture: what is
-/// derived below a directory of programs, whose files are not read one by one.
+/// The paths of this architecture's loaders in distributions. They are granted for a directory of
+/// programs, whose files are not read one by one.
 pub fn standard_loaders(arch: Arch) -> [&'static Path; 3] {
     let names = match arch {
         Arch::X86_64 => {
@@ -195,8 +195,8 @@ pub fn standard_loaders(arch: Arch) -> [&'static Path; 3] {
     names.map(Path::new)
 }
 
-/// What the loaders read to find libraries: glibc's preload list and cache (ld.so(8)),
-/// musl's path (ldso/dynlink.c).
+/// The files that loaders read to find libraries: glibc's preload list and cache (ld.so(8)),
+/// musl's path file (ldso/dynlink.c).
 pub fn loader_files(arch: Arch) -> [&'static Path; 3] {
     let path = match arch {
         Arch::X86_64 => "/etc/ld-musl-x86_64.path",

@@ -1,4 +1,4 @@
-//! The real files, through this process's own root and ids.
+//! The real files, accessed with this process's root directory and ids.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,20 +12,20 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf};
 use crate::kernel::Arch;
 
-/// The files of the place that this process runs in.
+/// The files of the environment that this process runs in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Live;
 
 impl ImageFiles for Live {
     fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         let found = without_links(path).map_or_else(|| through_links(path), Ok);
-        there(found.map(|(canonical, found)| told(canonical, &found)))
+        optional(found.map(|(canonical, found)| file_info(canonical, &found)))
     }
 
     fn stat_beside(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         match fs::symlink_metadata(path) {
             Ok(found) if found.is_symlink() => self.stat(path),
-            found => there(found.map(|found| told(path.into(), &found))),
+            found => optional(found.map(|found| file_info(path.into(), &found))),
         }
     }
 
@@ -47,8 +47,8 @@ impl ImageFiles for Live {
     }
 }
 
-/// The same files, looked at for a machine of this architecture: an image of its own
-/// may be unpacked here, or one of this machine's may stand for it.
+/// The same files, planned for this architecture. The image may be of that architecture or of
+/// this machine's: an ELF file of either counts.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveFor(pub Arch);
 
@@ -78,20 +78,20 @@ impl ImageFiles for LiveFor {
 }
 
 fn executable(path: &Path, arch: Arch) -> io::Result<Executable> {
-    // A pipe that stands where a program should must not stop the launch.
+    // Opening a FIFO in the place of a program must not block the launch.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     elf::executable(&file, arch)
 }
 
-/// What stands there; nothing when nothing does.
-fn there(found: io::Result<FileInfo>) -> io::Result<Option<FileInfo>> {
+/// `None` for a file that is not there.
+fn optional(found: io::Result<FileInfo>) -> io::Result<Option<FileInfo>> {
     match found {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         found => found.map(Some),
     }
 }
 
-fn told(canonical: PathBuf, found: &fs::Metadata) -> FileInfo {
+fn file_info(canonical: PathBuf, found: &fs::Metadata) -> FileInfo {
     let kind = match found.file_type() {
         kind if kind.is_file() => FileKind::Regular,
         kind if kind.is_dir() => FileKind::Directory,
@@ -102,9 +102,8 @@ fn told(canonical: PathBuf, found: &fs::Metadata) -> FileInfo {
     FileInfo { canonical, id, kind, mode: found.mode() & 0o7777, links: found.nlink() }
 }
 
-/// A path that no link is part of, in one step instead of one for each name: most
-/// of a profile's paths are such. `None` for the others, and where the kernel or a
-/// runtime's filter has no openat2(2).
+/// Resolves a path without symbolic links by one openat2(2): most paths of a profile have none.
+/// `None` for the others, and where the kernel or a runtime's filter has no openat2(2).
 fn without_links(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         return None;
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_resolved_and_what_has_none_is_told_the_same() {
+    fn links_are_resolved_and_a_path_without_any_gives_the_same() {
         let dir = std::env::temp_dir().join(format!("remit-live-{}", std::process::id()));
         fs::create_dir_all(dir.join("real")).expect("a directory");
         let dir = dir.canonicalize().expect("it is there");
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_links_of_a_path_and_its_end_are_where_they_lie() {
+    fn a_trail_has_the_links_of_a_path_and_its_end() {
         let dir = std::env::temp_dir().join(format!("remit-links-{}", std::process::id()));
         fs::create_dir_all(dir.join("..first")).expect("a directory");
         let dir = dir.canonicalize().expect("it is there");

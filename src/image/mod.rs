@@ -1,6 +1,5 @@
-//! What the container's files are, looked at once at start: the only thing that
-//! planning asks of the outside. [`Live`](live::Live) looks at the real ones,
-//! [`ImageTree`](tree::ImageTree) is invented by tests.
+//! The files of the container, read once at start: planning needs nothing else from outside.
+//! [`Live`](live::Live) reads the real ones, [`ImageTree`](tree::ImageTree) is invented by tests.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +13,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// As many links as the kernel follows (MAXSYMLINKS).
+/// The most symbolic links that the kernel follows in a path (MAXSYMLINKS).
 const MAX_LINKS: usize = 40;
 
 /// Whether `path` is `directory` or lies beneath it. Both are absolute, without `.`, `..` and
@@ -26,7 +25,7 @@ pub fn is_beneath(path: &Path, directory: &Path) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
-/// A file's identity: a program is an inode, whatever its names.
+/// The identity of a file: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId {
     /// st_dev.
@@ -35,22 +34,22 @@ pub struct FileId {
     pub inode: u64,
 }
 
-/// What stands at a path, links followed.
+/// The attributes of the file at a path, links followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileInfo {
     /// The path with every link resolved.
     pub canonical: PathBuf,
-    /// Device and inode.
+    /// Its device and inode.
     pub id: FileId,
-    /// What it is.
+    /// Its type.
     pub kind: FileKind,
     /// st_mode's permission bits.
     pub mode: u32,
-    /// st_nlink: how many names it has, of a file.
+    /// st_nlink: the number of its hard links.
     pub links: u64,
 }
 
-/// What a file is.
+/// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A regular file.
@@ -59,7 +58,7 @@ pub enum FileKind {
     Directory,
     /// A character or block device.
     Device,
-    /// A socket, a pipe, anything else.
+    /// A socket or a FIFO.
     Other,
 }
 
@@ -68,38 +67,38 @@ pub enum FileKind {
 pub enum Executable {
     /// An ELF program that needs no loader.
     Static,
-    /// An ELF program and the loader that its PT_INTERP names.
+    /// An ELF program, with the loader that its PT_INTERP names.
     Dynamic(PathBuf),
     /// An ELF loader itself (shared, no PT_INTERP, a SONAME that begins with `ld`).
     Loader,
-    /// A script and the interpreter and optional argument of its `#!` line.
+    /// A script, with the interpreter and the optional argument of its `#!` line.
     Script(PathBuf, Option<String>),
-    /// An ELF file for another machine.
+    /// An ELF file for another machine (e_machine).
     Foreign(u16),
-    /// Nothing that the kernel can execute.
+    /// A file that the kernel cannot execute.
     Unknown,
 }
 
-/// How a path leads to where it ends.
+/// The symbolic links of a path, and its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
-    /// Every symbolic link that it leads over, where it lies, in order: whoever replaces
-    /// one decides where the path leads next time.
+    /// Every symbolic link that resolution follows, by its own path, in order: a process that
+    /// replaces one changes where the path leads.
     pub links: Vec<PathBuf>,
-    /// Where it ends: what stands there, or would if it were made.
+    /// The resolved path, whether a file is there or not.
     pub end: PathBuf,
 }
 
-/// The container's files, as planning sees them.
+/// The container's files, as planning reads them.
 pub trait ImageFiles {
-    /// What stands at `path`, links followed; `Ok(None)` when nothing does.
+    /// The attributes of the file at `path`, links followed; `Ok(None)` where there is none.
     ///
     /// # Errors
-    /// Whatever stat answers but ENOENT and ENOTDIR.
+    /// Every errno of stat(2) but ENOENT and ENOTDIR.
     fn stat(&self, path: &Path) -> std::io::Result<Option<FileInfo>>;
 
-    /// [`stat`](ImageFiles::stat) at a path whose directory no link leads to: where nobody
-    /// has to be asked for that again, it is one step.
+    /// [`stat`](ImageFiles::stat) of a path whose directory is resolved already: it takes one
+    /// system call.
     ///
     /// # Errors
     /// As those of `stat`.
@@ -107,14 +106,14 @@ pub trait ImageFiles {
         self.stat(path)
     }
 
-    /// What a symbolic link holds; none where `path` is no link.
+    /// The target of a symbolic link; `None` where `path` is not one.
     fn read_link(&self, path: &Path) -> Option<PathBuf>;
 
-    /// How a path leads to its end, link by link, whether anything stands there or not.
+    /// Resolves a path link by link, whether a file is there or not.
     fn trail(&self, path: &Path) -> Trail {
         let mut trail = Trail { links: Vec::new(), end: "/".into() };
         let parts = |path: &Path| path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
-        // The next name is the last.
+        // Reversed: the next name is the last.
         let mut ahead: Vec<OsString> = parts(path);
         while let Some(name) = ahead.pop() {
             match name.to_str() {
@@ -181,7 +180,7 @@ pub fn beside(files: &dyn ImageFiles, command: &Path) -> std::io::Result<Vec<Pat
     Ok(beside)
 }
 
-/// Why a file could not be looked at, without the bare number that std puts behind it.
+/// The description of an I/O error, without the number that std appends.
 pub fn why(error: &std::io::Error) -> String {
     let errno = error.raw_os_error().map(nix::errno::Errno::from_raw);
     errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())

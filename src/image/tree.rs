@@ -1,4 +1,4 @@
-//! An invented image: what tests and golden files plan for, without a file.
+//! An invented image, for which tests and golden files plan.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -100,7 +100,7 @@ impl ImageTree {
         }
     }
 
-    /// The path without links, and what is there.
+    /// Resolves a path: the path without links, and its node.
     fn resolve(&self, path: &Path, links: u32) -> io::Result<Option<(PathBuf, &ImageNode)>> {
         let mut at = PathBuf::from("/");
         let parts: Vec<_> = path.components().collect();

@@ -11,7 +11,7 @@ use crate::ids::{Pid, StartTime, Tid};
 /// How many processes descend from `ancestor` now, threads and zombies not counted.
 ///
 /// # Errors
-/// As [`list`]: nobody is no answer where nobody could be looked at.
+/// As [`list`]: an empty list is not an answer where none could be read.
 pub fn count(ancestor: Pid) -> Result<u32, Errno> {
     Ok(list(ancestor)?.len() as u32)
 }
@@ -24,7 +24,7 @@ pub fn list(ancestor: Pid) -> Result<Vec<Pid>, Errno> {
     Ok(all(ancestor)?.into_iter().filter(Seen::lives).map(|seen| seen.pid).collect())
 }
 
-/// Every descendant of `ancestor`, the dead that nobody has waited for too, lowest pid
+/// Every descendant of `ancestor`, zombies included, lowest pid
 /// first.
 ///
 /// # Errors
@@ -82,19 +82,19 @@ fn follow(
     Ok(())
 }
 
-/// Whether a thread has ended and only waits to be buried, or is gone.
+/// Whether a thread is a zombie or gone.
 pub fn is_dead(pid: Pid, tid: Tid) -> bool {
     let stat = read(pid.first_thread(), &format!("task/{tid}/stat"));
     let state = stat.ok().and_then(|stat| stat.rsplit_once(") ")?.1.chars().next());
     matches!(state, None | Some('Z' | 'X'))
 }
 
-/// Who traces a thread; `None` for one that nobody traces or that is gone.
+/// The tracer of a thread; `None` for a thread that is not traced or is gone.
 pub fn tracer(tid: Tid) -> Option<Tid> {
     number(&read(tid, "status").ok()?, "TracerPid").map(Tid::from_raw)
 }
 
-/// Whether this is no child of `parent`, but a thread or somebody else's child; not where
+/// Whether this is no child of `parent`, but a thread or another process's child; not where
 /// that cannot be found out.
 pub fn is_no_child(tid: Tid, parent: Pid) -> bool {
     read(tid, "status").is_ok_and(|text| {
@@ -124,7 +124,7 @@ pub struct Seen {
     pub name: String,
     /// `R`, `S`, `D`, `T`, `Z` and others.
     pub state: char,
-    /// Who has to wait for it.
+    /// Its parent, which has to reap it.
     pub parent: Pid,
     /// Its process group.
     pub group: i32,

@@ -1,6 +1,6 @@
-//! Which sockets listen, by the kernel's own lists of its network namespace
-//! (proc_net(5)), which is the app's: no call of the app is believed, and none of its
-//! memory. What another container of a pod listens on is in them too.
+//! The listening sockets, from the kernel's lists of the network namespace that the supervisor
+//! shares with the app (proc_net(5)). No call of the app and none of its memory is trusted. In a
+//! pod the lists have the sockets of its other containers too.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 
 use crate::profile::Endpoint;
 
-/// A socket that waits for others.
+/// A listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listening {
-    /// TCP, with what it is bound to.
+    /// TCP: the address and port that it is bound to.
     Tcp(IpAddr, u16),
-    /// UDP: one that is bound.
+    /// UDP, bound and unconnected: its address and port.
     Udp(IpAddr, u16),
-    /// AF_UNIX, as it was bound: perhaps from a working directory.
+    /// AF_UNIX with the path as it was bound, which may be relative.
     UnixPath(PathBuf),
-    /// AF_UNIX with an abstract name.
+    /// AF_UNIX with an abstract name, without its leading NUL.
     UnixAbstract(Vec<u8>),
 }
 
-/// All that listen now. A list that is not there has none.
+/// The sockets that listen now. A missing list counts as empty.
 pub fn all() -> Vec<Listening> {
     let read = |name: &str| std::fs::read(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
     let mut found = Vec::new();
@@ -32,7 +32,7 @@ pub fn all() -> Vec<Listening> {
     found
 }
 
-/// The inodes of the TCP and unix sockets that listen now. A list that is not there has none.
+/// The inodes of the TCP and unix sockets that listen now. A missing list counts as empty.
 pub fn inodes() -> HashSet<u64> {
     let read = |name: &str| std::fs::read(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
     let mut found = HashSet::new();
@@ -43,8 +43,7 @@ pub fn inodes() -> HashSet<u64> {
     found
 }
 
-/// The inodes that a list has in its word `inode`, of those lines whose word `state` is
-/// wanted.
+/// The inodes in column `inode` of the lines whose column `state` is wanted.
 fn listed(text: &[u8], state: usize, wanted: impl Fn(&str) -> bool, inode: usize) -> HashSet<u64> {
     let line = |line: &[u8]| {
         let line = String::from_utf8_lossy(line);
@@ -55,16 +54,16 @@ fn listed(text: &[u8], state: usize, wanted: impl Fn(&str) -> bool, inode: usize
     text.split(|byte| *byte == b'\n').skip(1).filter_map(line).collect()
 }
 
-/// Whether a socket's flags in `/proc/net/unix` say that it accepts (__SO_ACCEPTCON).
+/// Whether a socket's flags in `/proc/net/unix` have __SO_ACCEPTCON: it listens.
 fn accepts(flags: &str) -> Option<bool> {
     const ACCEPTS: u64 = 0x1_0000;
     Some(u64::from_str_radix(flags, 16).ok()? & ACCEPTS != 0)
 }
 
-/// TCP_LISTEN, as the lists write it.
+/// TCP_LISTEN, in the notation of the lists.
 const LISTEN: &str = "0A";
 
-/// Whether each of these has a socket that listens.
+/// Whether a socket listens on each of these endpoints.
 pub fn each(wanted: &[Endpoint], listening: &[Listening]) -> bool {
     wanted.iter().all(|endpoint| listening.iter().any(|one| serves(one, endpoint)))
 }
@@ -75,7 +74,8 @@ fn serves(listening: &Listening, wanted: &Endpoint) -> bool {
         | (Listening::Udp(address, port), Endpoint::Udp(entry)) => entry.covers(*address, *port),
         (Listening::UnixPath(_) | Listening::UnixAbstract(_), Endpoint::UnixAny) => true,
         (Listening::UnixPath(bound), Endpoint::UnixPath(path)) => {
-            // By its directory, where that is all that is known to last.
+            // The supervisor binds through a descriptor of the directory, so only the last name is
+            // the app's.
             let by_descriptor = bound.starts_with("/proc/self/fd") && bound.file_name() == path.file_name();
             let relative = bound.strip_prefix(".").unwrap_or(bound);
             bound == path || by_descriptor || (bound.is_relative() && path.ends_with(relative))
@@ -85,8 +85,8 @@ fn serves(listening: &Listening, wanted: &Endpoint) -> bool {
     }
 }
 
-/// Reads `/proc/net/tcp` and its like: of TCP what is in the state LISTEN, of UDP what
-/// has no peer.
+/// Reads `/proc/net/{tcp,tcp6,udp,udp6}`: TCP sockets in state LISTEN, UDP sockets without a
+/// peer.
 fn internet(text: &[u8], is_tcp: bool) -> Vec<Listening> {
     const UNCONNECTED: &str = "07";
     let text = String::from_utf8_lossy(text);
@@ -103,7 +103,7 @@ fn internet(text: &[u8], is_tcp: bool) -> Vec<Listening> {
     text.lines().skip(1).filter_map(line).collect()
 }
 
-/// An address as those lists write it: 32-bit words as they lie in memory.
+/// An address in the notation of the lists: 32-bit words in the machine's byte order.
 fn address_of(text: &str) -> Option<IpAddr> {
     let word = |at: usize| Some(u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
     match text.len() {
@@ -118,7 +118,7 @@ fn address_of(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// Reads `/proc/net/unix`: streams that accept, and datagram sockets that have a name.
+/// Reads `/proc/net/unix`: listening stream sockets, and datagram sockets with a name.
 fn unix(text: &[u8]) -> Vec<Listening> {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
@@ -130,7 +130,7 @@ fn unix(text: &[u8]) -> Vec<Listening> {
         if !accepts && kind != DATAGRAM {
             return None;
         }
-        // The name is what follows the seventh word, blanks and all.
+        // The name follows the seventh column, with its blanks.
         let mut rest = line;
         for _ in 0..7 {
             rest = rest.trim_ascii_start();
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::sys::socket;
 
-    /// On a machine that stores the lowest byte first, as both of ours do.
+    /// As a little-endian machine writes it, which both architectures are.
     const TCP: &[u8] = b"\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:18EB 00000000:0000 0A 00000000:00000000 00:00000000 00000000   101        0 1 1 0 100 0
@@ -174,7 +174,7 @@ Num       RefCount Protocol Flags    Type St Inode Path
 ";
 
     #[test]
-    fn what_listens_is_read_of_the_kernels_lists() {
+    fn listening_sockets_are_read_from_the_kernels_lists() {
         let address = |text: &str| text.parse::<IpAddr>().expect("an address");
         assert_eq!(
             internet(TCP, true),
@@ -254,7 +254,7 @@ Num       RefCount Protocol Flags    Type St Inode Path
     }
 
     #[test]
-    fn a_socket_is_seen_from_when_it_listens() {
+    fn a_socket_is_found_once_it_listens() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
         let is_it = |one: &Listening| matches!(one, Listening::Tcp(_, other) if *other == port);

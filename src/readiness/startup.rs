@@ -1,31 +1,30 @@
-//! When start-up is over, pure: what happens goes in with its time since the app was
-//! launched, and out comes when to look at its sockets and, once in a life, that it is
-//! ready. Whoever drives it knows what it waits for: every entry of a profile, or, where
-//! one is only being learned, any socket that listens.
+//! The end of start-up as a pure state machine: inputs with their time since the launch give
+//! requests to list the sockets and, once, `Ready`. The caller decides which sockets are enough:
+//! those of every `listen` entry, or in learn mode any listening socket.
 //!
-//! An app binds and listens more than once (redis does it twice), so that listening
-//! alone is no end of its start-up: it has to have been [quiet](QUIET) as well. That a
-//! socket listens is never taken from a call, which may fail or come from a thread that
-//! rewrites its arguments: the sockets are looked at once it is quiet.
+//! An app may bind and listen several times (redis does so twice), so a listening socket alone
+//! does not end its start-up: no bind or listen may have come for [`QUIET`]. A call is no proof
+//! that a socket listens, since it may fail, and another thread may rewrite its arguments. So the
+//! sockets are listed after that time.
 
 use std::time::Duration;
 
-/// For so long no bind or listen came, before the sockets are looked at.
+/// The time without bind or listen after which the sockets are listed.
 pub const QUIET: Duration = Duration::from_secs(1);
 
-/// What start-up ends with.
+/// The condition that ends start-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadyCondition {
-    /// All that is waited for listens, and it has been [quiet](QUIET).
+    /// All awaited sockets listen, and no bind or listen came for [`QUIET`].
     Listening,
-    /// The app says so.
+    /// The app sends READY=1 (sd_notify(3)).
     Notified,
-    /// So much time has passed.
+    /// This time has passed.
     Delay(Duration),
 }
 
 impl ReadyCondition {
-    /// The word that the profile and the event have for it.
+    /// Its word in the profile and in the event.
     pub const fn word(self) -> &'static str {
         match self {
             ReadyCondition::Listening => "listening",
@@ -35,47 +34,47 @@ impl ReadyCondition {
     }
 }
 
-/// What happens.
+/// An input of the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartupInput {
-    /// A bind or a listen came.
+    /// A thread called bind or listen.
     Bound,
-    /// The sockets were looked at: whether all that is waited for listens.
+    /// The sockets were listed: whether all awaited ones listen.
     Listed(bool),
-    /// The app said that it is ready.
+    /// The app sent READY=1.
     Notified,
-    /// Time has passed.
+    /// The deadline has passed.
     Timeout,
 }
 
-/// What has to be done about it.
+/// What the caller has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartupOutput {
-    /// Look at the sockets, and come back with what was seen.
+    /// List the sockets, and step with [`StartupInput::Listed`].
     ListSockets,
     /// Start-up is over.
     Ready,
 }
 
-/// How far the start-up is.
+/// The state of start-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Startup {
     when: ReadyCondition,
-    /// When something has to be done by the clock.
+    /// When to step with [`StartupInput::Timeout`], as time since the launch.
     deadline: Option<Duration>,
-    /// How long to wait once a look has seen too little.
+    /// The time until the sockets are listed again.
     retry_after: Duration,
-    /// A look was asked for and has not come back.
+    /// The sockets are being listed.
     listing: bool,
-    /// When it was over.
+    /// When start-up ended.
     ready_at: Option<Duration>,
 }
 
 impl Startup {
-    /// An app that is being launched.
+    /// The state at the launch.
     pub const fn new(when: ReadyCondition) -> Startup {
         let deadline = match when {
-            // It may have been given sockets that listen already.
+            // The app may have inherited listening sockets.
             ReadyCondition::Listening => Some(QUIET),
             ReadyCondition::Delay(time) => Some(time),
             ReadyCondition::Notified => None,
@@ -83,7 +82,7 @@ impl Startup {
         Startup { when, deadline, retry_after: QUIET, listing: false, ready_at: None }
     }
 
-    /// What it ends with.
+    /// The condition that ends it.
     pub const fn when(&self) -> ReadyCondition {
         self.when
     }
@@ -94,19 +93,19 @@ impl Startup {
         self.deadline
     }
 
-    /// When it was over, as time since the launch; none before.
+    /// When start-up ended, as time since the launch; `None` before.
     pub const fn ready_at(&self) -> Option<Duration> {
         self.ready_at
     }
 
-    /// Takes in what happened `at` so long after the launch.
+    /// Takes an input at the time `at` since the launch.
     pub fn step(&mut self, at: Duration, input: StartupInput) -> Option<StartupOutput> {
         if self.ready_at.is_some() {
             return None;
         }
         match (self.when, input) {
             (ReadyCondition::Listening, StartupInput::Bound) => {
-                // What a look sees that has begun before is not the end of it.
+                // A listing that began before does not count.
                 self.listing = false;
                 self.retry_after = QUIET;
                 self.deadline = Some(at + QUIET);
@@ -122,8 +121,8 @@ impl Startup {
                 if all {
                     return self.end(at);
                 }
-                // A call that has been let go on may be late, and a socket may come from
-                // elsewhere: looked at again, twice as long after each time.
+                // A continued call may take its time, and a socket may be passed from another
+                // process: list again, each time after twice as long.
                 self.retry_after *= 2;
                 self.deadline = Some(at + self.retry_after);
                 None
@@ -153,7 +152,7 @@ mod tests {
         Duration::from_millis(time)
     }
 
-    /// Steps through what happens, with what each has to bring.
+    /// Steps through the inputs, and checks each output.
     fn through(when: ReadyCondition, steps: &[(u64, StartupInput, Option<StartupOutput>)]) -> Startup {
         let mut startup = Startup::new(when);
         for (at, input, output) in steps {
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_while_it_is_looked_at_is_no_end() {
+    fn a_bind_during_the_listing_restarts_the_wait() {
         let startup = through(
             ReadyCondition::Listening,
             &[(1000, TIMEOUT, LIST), (1001, BOUND, None), (1002, StartupInput::Listed(true), None)],
@@ -195,13 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_seen_is_looked_for_ever_more_rarely() {
+    fn missing_sockets_are_listed_ever_more_rarely() {
         let mut startup = Startup::new(ReadyCondition::Listening);
         let (mut looks, mut last) = (Vec::new(), Duration::ZERO);
         while last < Duration::from_secs(3600) {
             last = startup.deadline().expect("it goes on waiting");
             assert_eq!(startup.step(last, TIMEOUT), LIST);
-            assert_eq!((startup.deadline(), startup.step(last, TIMEOUT)), (None, None), "it is being looked");
+            assert_eq!(
+                (startup.deadline(), startup.step(last, TIMEOUT)),
+                (None, None),
+                "they are being listed"
+            );
             assert_eq!(startup.step(last, StartupInput::Listed(false)), None);
             looks.push(last.as_secs());
         }
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_apps_word_and_a_delay_ask_for_no_look() {
+    fn a_notification_and_a_delay_list_no_sockets() {
         let startup = Startup::new(ReadyCondition::Notified);
         assert_eq!(startup.deadline(), None, "nothing is waited for by the clock");
         let startup = through(

@@ -50,7 +50,7 @@ impl NextStart<'_> {
     /// Links that the app must not be able to change, and names that it must not be able to
     /// make. By which links remit-init itself was reached, only its own name tells.
     pub fn links(&self) -> Named {
-        let mut links = self.loaded.kept.clone();
+        let mut links = self.loaded.links.clone();
         let named = self.called_as.filter(|name| name.as_os_str().as_bytes().contains(&b'/'));
         let before_itself = self.called_as.map(|name| self.before_itself(name.as_os_str()));
         let to_files =

@@ -65,7 +65,7 @@ pub fn stat_cached(path: &str) -> Result<CachedStat, Errno> {
         blocks: u64,
         attributes_mask: u64,
         accessed: [u64; 2],
-        born: [u64; 2],
+        created: [u64; 2],
         changed: (i64, u32, i32),
         modified: [u64; 2],
         special: [u32; 2],

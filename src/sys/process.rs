@@ -366,7 +366,7 @@ pub fn random() -> Result<[u64; 3], Errno> {
     Ok(numbers)
 }
 
-/// The protocol of the socket behind `/proc/PID/fd/N`: sockfs tells it as an
+/// The protocol of the socket behind `/proc/PID/fd/N`: sockfs has it as an
 /// extended attribute, so no descriptor of ours is needed.
 ///
 /// # Errors

@@ -23,16 +23,16 @@ pub(super) struct Arguments {
     /// The proposal to write; the profile itself is never changed
     #[arg(short = 'o', long, value_name = "NEW")]
     output: PathBuf,
-    /// Take only events with this nonce, which a start's first event tells; by default the one
+    /// Take only events with this nonce, which is in a start's first event; by default the one
     /// with which the log begins
     #[arg(long, value_name = "NONCE")]
     nonce: Vec<String>,
-    /// ExitStatus to print the difference
+    /// How to print the difference
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
 
-/// So many lines tell a person what was left out.
+/// The most lines on hints that were left out.
 const MOST_LEFT_OUT: usize = 100;
 
 pub(super) fn run(arguments: &Arguments) -> VerbResult {
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let same = |path: &PathBuf| path.canonicalize().ok();
     if same(&arguments.output).is_some_and(|path| Some(path) == same(&arguments.profile)) {
         return Err(format!(
-            "{}: is the profile itself; a proposal is a file of its own, to be looked at first",
+            "{}: is the profile itself; write the proposal to another file, and review it first",
             arguments.output.display()
         ));
     }

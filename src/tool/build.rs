@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     making: Making,
 }
 
-/// ExitStatus a profile is made of journals.
+/// How a profile is made of journals.
 #[derive(clap::Args)]
 pub(super) struct Making {
     /// A profile to continue: what it grants stays, its settings hold, and what was removed from
@@ -48,7 +48,7 @@ pub(super) struct Making {
     /// The profile's name; by default that of the runs
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// ExitStatus to print the report
+    /// How to print the report
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     build(&arguments.journals, &arguments.output, &arguments.making)
 }
 
-/// Makes a profile of what these inputs hold.
+/// Builds a profile from these inputs.
 pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> VerbResult {
     let mut gathered = Gathered::default();
     for path in journals {
@@ -76,7 +76,7 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
     let wanted = Wanted { name: arguments.name.clone(), digests: arguments.digests };
     let learned = learn::build(&observations, &wanted);
     notes.extend(learned.notes.iter().cloned());
-    // What is granted again by a person is not removed any more.
+    // What the base or the overlay grants again is no longer removed.
     for granted in [&base, &overlay].into_iter().flatten() {
         for key in learn::keys(&granted.profile) {
             removed.remove(&key);
@@ -117,7 +117,7 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
     Ok(Output { text, code: 0 })
 }
 
-/// What the inputs hold.
+/// The content of the inputs.
 #[derive(Default)]
 struct Gathered {
     observations: Observations,
@@ -180,7 +180,7 @@ impl Gathered {
     }
 }
 
-/// A profile by its file.
+/// Reads a profile from a file.
 pub(super) fn profile_file(path: &Path) -> Result<profile::Document, String> {
     let name = path.to_str().ok_or_else(|| format!("{}: its name is not UTF-8", path.display()))?;
     source::named_file(name).map(|loaded| loaded.document)
@@ -198,7 +198,7 @@ fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, String> {
     }
 }
 
-/// Writes a whole file or leaves what was there.
+/// Writes a file atomically: the whole new text, or the old file stays.
 pub(super) fn put(path: &Path, text: &str) -> Result<(), String> {
     let mut name = OsString::from(".");
     name.push(path.file_name().ok_or_else(|| format!("{}: is no name of a file", path.display()))?);
@@ -206,7 +206,7 @@ pub(super) fn put(path: &Path, text: &str) -> Result<(), String> {
     let new = path.with_file_name(name);
     let done = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
     done.map_err(|error| {
-        // What there is of it helps nobody; that it could not be written is what is said.
+        // A partial file is of no use; the error of the write is the one to report.
         drop(fs::remove_file(&new));
         format!("{}: cannot be written: {}", path.display(), crate::image::why(&error))
     })

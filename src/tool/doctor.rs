@@ -5,7 +5,7 @@ use super::{Format, Output, VerbResult};
 use crate::doctor::Assessment;
 use crate::enforce::examine;
 
-/// A layer that is said to hold did not.
+/// The exit code where a layer that the start event reports as active did not refuse.
 const FAILED: u8 = 4;
 
 /// The arguments of `remit doctor`.
@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// Let a throw-away child try what the layers refuse, first free and then confined
     #[arg(long)]
     self_test: bool,
-    /// ExitStatus to print it
+    /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// A process of the self-test, which starts itself.
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     }
     let diagnosis = examine::here(false);
     let mut code = diagnosis.verdict.code();
-    // Where nothing can be confined there is nothing to be tested.
+    // Without confinement there is nothing to test.
     let tests = match arguments.self_test && diagnosis.verdict != Assessment::Nothing {
         true => Some(self_test::run()?),
         false => None,

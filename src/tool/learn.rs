@@ -49,7 +49,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> VerbResult {
-    // All that can be wrong without a run is said before it.
+    // All errors that need no run come before it.
     let output = output(arguments)?;
     for profile in [&arguments.making.base, &arguments.making.overlay].into_iter().flatten() {
         profile_file(profile)?;
@@ -65,14 +65,14 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     if let Some(label) = &arguments.label {
         options.extend(["--label".into(), label.into()]);
     }
-    // What it does before it is ready is its start-up, and what it is asked for is not.
+    // The work begins once the app is ready: it belongs to serving, not to start-up.
     let until = Until { ready: true, ..arguments.until.clone() };
     let ended = shim.run(&session, &options, &arguments.command, &until)?;
     let new = journals.left()?;
     if new.is_empty() {
         return Err(no_journal(&ended, &journals.directory));
     }
-    // There is something to lose now: it goes once the profile is there.
+    // The journals stay until the profile is built.
     journals.keep = true;
     let fault = ended.fault().filter(|_| !arguments.making.accept_unclean);
     if let Some(fault) = fault {
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     Ok(answer)
 }
 
-/// Where the profile goes; no other is replaced unless it is named.
+/// The path of the profile. An existing file is replaced only where `-o` names it.
 fn output(arguments: &Arguments) -> Result<PathBuf, String> {
     if let Some(output) = &arguments.output {
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -132,11 +132,11 @@ fn no_journal(ended: &RunEnd, directory: &Path) -> String {
     }
 }
 
-/// The directory that the journals of runs go to.
+/// The directory of the runs' journals.
 struct Journals {
     directory: PathBuf,
     before: BTreeSet<PathBuf>,
-    /// It stays when this goes.
+    /// Do not remove the directory on drop.
     keep: bool,
 }
 
@@ -148,7 +148,7 @@ impl Journals {
                 let made = fs::create_dir_all(&path);
                 (path, made)
             }
-            // Nobody else's: a journal has the arguments of programs.
+            // For this user alone: a journal has the arguments of programs.
             None => {
                 let path = std::env::temp_dir().join(format!("remit-learn-{}", std::process::id()));
                 let made = DirBuilder::new().mode(0o700).create(&path);
@@ -167,7 +167,7 @@ impl Journals {
         Ok(paths.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect())
     }
 
-    /// What the run has left.
+    /// The journals that the run has written.
     fn left(&self) -> Result<Vec<PathBuf>, String> {
         Ok(self.all()?.difference(&self.before).cloned().collect())
     }

@@ -1,5 +1,4 @@
-//! What `remit build` says of a profile: what was learned, how sure one may be, what to
-//! run next.
+//! The report of `remit build`: what was learned, the confidence in it, what to run next.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -22,7 +21,7 @@ pub(super) struct BuildReport<'b> {
     profile: &'b Profile,
     completed: usize,
     found: Confidence,
-    /// What a person should know, sorted.
+    /// Notes for the reader of the report, sorted.
     pub notes: Vec<String>,
 }
 
@@ -46,7 +45,7 @@ impl BuildReport<'_> {
         Ok(BuildReport { observations, profile, completed, found, notes })
     }
 
-    /// As the evidence file has it.
+    /// The confidence, as in the evidence file.
     pub fn confidence(&self) -> Value {
         let mut domains = serde_json::Map::new();
         for (domain, phases) in &self.found.domains {
@@ -75,7 +74,7 @@ impl BuildReport<'_> {
         })
     }
 
-    /// For programs.
+    /// The report as JSON.
     pub fn json(&self) -> Value {
         json!({
             "profile": self.profile.name,
@@ -86,7 +85,7 @@ impl BuildReport<'_> {
         })
     }
 
-    /// For people.
+    /// The report as text.
     pub fn text(&self, output: &Path, beside: &Path) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
@@ -225,7 +224,7 @@ fn of(found: Estimate) -> Value {
     })
 }
 
-/// Three decimals: more would be noise, and differ between machines.
+/// Rounds to three decimals: more would be noise, and differ between machines.
 fn short(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

@@ -1,4 +1,4 @@
-//! The developer's and CI's tool: what `remit` does with its command line.
+//! `remit`, the tool for developers and CI: one module a verb.
 
 #![forbid(unsafe_code)]
 
@@ -85,7 +85,7 @@ enum Verb {
     Schema,
 }
 
-/// ExitStatus an answer is printed.
+/// How an answer is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people
@@ -94,10 +94,10 @@ enum Format {
     Json,
 }
 
-/// An answer, or why there is none.
+/// The result of a verb: its output, or a one-line error.
 type VerbResult = Result<Output, String>;
 
-/// What a verb prints, and its exit code: 0 when the answer is yes.
+/// The output of a verb, for stdout, and its exit code.
 struct Output {
     text: String,
     code: u8,
@@ -109,8 +109,8 @@ impl Output {
     }
 }
 
-/// Does what the command line says, and gives the exit code: 0, 1 when the answer
-/// is no, 2 for bad input.
+/// Runs the verb of the command line, and returns the exit code: 0, 1 when the answer is no, 2
+/// for bad input.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -144,12 +144,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// Says on stderr what is wrong, in one line.
+/// Prints an error to stderr, as one line.
 fn print_error(what: &str) {
     eprintln!("remit: {}", visible::line(what));
 }
 
-/// Prints the whole answer; a reader that has seen enough is no error.
+/// Prints the output, and returns the exit code. A closed pipe is no error.
 fn print(output: &Output) -> u8 {
     let mut out = io::stdout().lock();
     let newline = if output.text.is_empty() || output.text.ends_with('\n') { "" } else { "\n" };

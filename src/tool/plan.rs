@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// The mode, in the place of the profile's
     #[arg(long, value_enum)]
     mode: Option<PlanMode>,
-    /// ExitStatus to print it
+    /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// COMMAND, which `baseline` and `strict` are made for: /bin/sh unless given
@@ -49,13 +49,14 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let kernel = kernel(arguments)?;
     let files = LiveFor(kernel.arch);
     let command = source::command(arguments.command.as_deref().unwrap_or("/bin/sh"))?;
-    let ProfileSource { name, profile, embedded, kept } = source::read(&arguments.profile, &command, &files)?;
+    let ProfileSource { name, profile, embedded, links } =
+        source::read(&arguments.profile, &command, &files)?;
     let mode = match arguments.mode {
         Some(PlanMode::Enforce) => Mode::Enforce,
         Some(PlanMode::Audit) => Mode::Audit,
         None => profile.mode,
     };
-    let place = Place { command: Some(command), links: kept, embedded, ..container() };
+    let place = Place { command: Some(command), links, embedded, ..container() };
     let plan =
         Plan::new(&profile, &kernel, &place, &files, mode).map_err(|error| format!("{name}: {error}"))?;
     let text = match arguments.format {
@@ -78,7 +79,7 @@ fn kernel(arguments: &Arguments) -> Result<Kernel, String> {
     Ok(Kernel::stock(release, arguments.arch.unwrap_or(Arch::THIS)))
 }
 
-/// A container as Docker makes one when nothing is said.
+/// A container with Docker's defaults.
 fn container() -> Place {
     let permitted: CapsHashSet = [
         Capability::CAP_AUDIT_WRITE,

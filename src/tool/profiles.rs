@@ -1,4 +1,4 @@
-//! `remit profiles`: what the binaries carry.
+//! `remit profiles`: the embedded profiles.
 
 use super::{Format, Output, VerbResult};
 use crate::profile::embedded;
@@ -8,7 +8,7 @@ use crate::profile::embedded;
 pub(super) struct Arguments {
     /// Print this one, as a start for one's own
     name: Option<String>,
-    /// ExitStatus to print the list; a profile is JSON in any case
+    /// How to print the list; a profile is JSON in any case
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }

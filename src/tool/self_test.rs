@@ -16,24 +16,24 @@ use super::{Output, VerbResult};
 use crate::shim;
 use crate::sys;
 
-/// One act, and how it went.
+/// One act, and its result.
 pub(super) struct ActTest {
     act: &'static ForbiddenAct,
     result: ActResult,
 }
 
 enum ActResult {
-    /// By the errno, or what there was in its place.
+    /// It was refused: the errno, or the state that prevented it.
     Refused(String),
     Succeeded,
-    /// It does not go through without us either, and why.
+    /// It fails unconfined too: why.
     NotTried(String),
-    /// The start event says so itself.
+    /// The start event reports the layer as unavailable.
     NotClaimed,
 }
 
 impl ActTest {
-    /// A claim that does not hold.
+    /// Whether a reported layer did not refuse the act.
     pub fn failed(&self) -> bool {
         matches!(self.result, ActResult::Succeeded)
     }
@@ -48,15 +48,15 @@ impl ActTest {
     }
 }
 
-/// Something that a layer refuses.
+/// An act that a layer refuses.
 struct ForbiddenAct {
     /// The layer, by its name in the start event.
     layer: &'static str,
-    /// What is tried, in a few words.
+    /// The act, in a few words.
     what: &'static str,
-    /// Does it; what went against it, in a word.
+    /// Performs it; the error is what prevented it, in a word.
     run: fn(&Path) -> Result<(), String>,
-    /// Refusing it is told by a violation of this kind.
+    /// The kind of the violation event of its refusal; `None` where it has no event.
     event_kind: Option<&'static str>,
 }
 
@@ -121,7 +121,7 @@ const ACTS: [ForbiddenAct; 13] = [
     },
 ];
 
-/// What stands in the folder that the acts have.
+/// Files in the folder of the self-test.
 const PROFILE: &str = "profile.json";
 const EVENTS: &str = "events";
 const DROPPED: &str = "dropped";
@@ -158,7 +158,7 @@ fn environment(_: &Path) -> Result<(), String> {
     std::env::var_os(LOADER_VARIABLE).map(drop).ok_or("it was taken out".to_owned())
 }
 
-/// Nobody is asked about reads: it is the kernel alone that refuses this one.
+/// Reads are not notified: Landlock alone refuses this one.
 fn read(_: &Path) -> Result<(), String> {
     fs::read_dir("/").map(drop).map_err(|error| word(sys::errno(&error)))
 }
@@ -176,12 +176,12 @@ fn other_arguments(_: &Path) -> Result<(), String> {
     itself(Command::new(program()?).arg("--help"))
 }
 
-/// The one act that only the look after the exec refuses: it is killed, and not asked.
+/// The one act that only the post-exec verification refuses: the process is killed.
 fn loader_variable(_: &Path) -> Result<(), String> {
     itself(Command::new(program()?).arg("--version").env(LOADER_VARIABLE, "/none"))
 }
 
-/// This program once more.
+/// Runs this program again.
 fn itself(command: &mut Command) -> Result<(), String> {
     match command.env("PATH", "/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
         Ok(status) if status.success() => Ok(()),
@@ -196,7 +196,7 @@ fn listen(_: &Path) -> Result<(), String> {
 }
 
 fn signal(_: &Path) -> Result<(), String> {
-    // Signal 0: it is only asked whether one may be sent.
+    // Signal 0 checks the permission only (kill(2)).
     nix::sys::signal::kill(Pid::from_raw(getppid().as_raw()), None).map_err(word)
 }
 
@@ -211,11 +211,11 @@ fn word(errno: Errno) -> String {
     format!("{errno:?}")
 }
 
-/// The processes of the self-test: this program once more.
+/// The child processes of the self-test, which run this program.
 pub(super) enum ChildStep {
-    /// Do the acts, and print how each went.
+    /// Perform the acts, and print the error of each, or an empty line.
     Acts,
-    /// Confine the first by the folder's profile.
+    /// Perform the acts confined by the folder's profile.
     Confine,
 }
 
@@ -250,21 +250,21 @@ impl ChildStep {
     }
 }
 
-/// Does the whole test.
+/// Runs the self-test.
 ///
 /// # Errors
-/// It could not be done: one line.
+/// One line: it could not be run.
 pub(super) fn run() -> Result<Vec<ActTest>, String> {
     let folder = TestFolder::make()?;
     let free = child("acts", &folder.0)?;
     let confined = child("confine", &folder.0)?;
     let events = fs::read_to_string(folder.0.join(EVENTS)).map_err(failed("the child's events"))?;
     let events: Vec<Value> = events.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    judge(free, confined, &events)
+    results(free, confined, &events)
 }
 
-/// What comes of how each act went, free and confined, and of the child's events.
-fn judge(free: ActErrors, confined: ActErrors, events: &[Value]) -> Result<Vec<ActTest>, String> {
+/// The results, from the errors of each act, unconfined and confined, and the child's events.
+fn results(free: ActErrors, confined: ActErrors, events: &[Value]) -> Result<Vec<ActTest>, String> {
     let start = events.iter().find(|event| event["event"] == "start");
     let start = start.ok_or("self-test: the child was started without a start event")?;
     let claims = |layer: &str| {
@@ -314,10 +314,10 @@ fn events_written(tests: &[ActTest], events: &[Value]) -> ActResult {
     }
 }
 
-/// ExitStatus each act went: nothing where it went through.
+/// The error of each act; `None` where it succeeded.
 type ActErrors = Vec<Option<String>>;
 
-/// What one child says of the acts.
+/// Runs one child, and returns the errors of its acts.
 fn child(step: &str, folder: &Path) -> Result<ActErrors, String> {
     let mut child = Command::new(program()?);
     child.args(["doctor", "--step", step]).arg(folder).env(LOADER_VARIABLE, "/none");
@@ -344,7 +344,7 @@ fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
     move |error| format!("self-test: {what}: {}", sys::errno(&error))
 }
 
-/// Where the children act; removed at the end.
+/// The folder of the children; it is removed on drop.
 struct TestFolder(PathBuf);
 
 impl TestFolder {
@@ -384,7 +384,7 @@ impl Drop for TestFolder {
     }
 }
 
-/// For people.
+/// The results as text.
 pub(super) fn text(tests: &[ActTest]) -> String {
     let mut text = "\nthe self-test: what a throw-away child was refused\n".to_owned();
     for test in tests {
@@ -394,7 +394,7 @@ pub(super) fn text(tests: &[ActTest]) -> String {
     text
 }
 
-/// For programs: a list of objects with `layer`, `act`, `result` and `detail`.
+/// The results as JSON: a list of objects with `layer`, `act`, `result` and `detail`.
 pub(super) fn json(tests: &[ActTest]) -> Value {
     let each = tests.iter().map(|test| {
         let (result, detail) = test.words();
@@ -408,15 +408,15 @@ pub(super) fn json(tests: &[ActTest]) -> Value {
 mod tests {
     use super::*;
 
-    /// All acts go through free; confined, all but one are refused.
-    fn judged(through: Option<&str>, layers: &str, reported: &[&str]) -> Vec<ActTest> {
+    /// All acts succeed unconfined; confined, all but `through` are refused.
+    fn tested(through: Option<&str>, layers: &str, reported: &[&str]) -> Vec<ActTest> {
         let layers: Vec<_> = ["landlock-files", "seccomp", "landlock-tcp", "notification"]
             .map(|layer| json!({ "layer": layer, "state": if layers.contains(layer) { "active" } else { "unavailable" } }))
             .into();
         let mut events = vec![json!({ "event": "start", "layers": layers })];
         events.extend(reported.iter().map(|kind| json!({ "event": "violation", "kind": kind })));
         let refused = |act: &ForbiddenAct| (Some(act.what) != through).then(|| "EACCES".to_owned());
-        judge(vec![None; ACTS.len()], ACTS.iter().map(refused).collect(), &events).expect("a start event")
+        results(vec![None; ACTS.len()], ACTS.iter().map(refused).collect(), &events).expect("a start event")
     }
 
     fn failed(tests: &[ActTest]) -> Vec<&str> {
@@ -427,24 +427,24 @@ mod tests {
     const REPORTED: &[&str] = &["file", "program", "network", "syscall"];
 
     #[test]
-    fn a_layer_that_is_claimed_and_does_not_refuse_fails() {
-        assert_eq!(failed(&judged(None, ALL, REPORTED)), Vec::<&str>::new());
+    fn a_reported_layer_that_does_not_refuse_fails() {
+        assert_eq!(failed(&tested(None, ALL, REPORTED)), Vec::<&str>::new());
         for act in ["a file that is not granted", "a call that is not listed"] {
-            assert!(failed(&judged(Some(act), ALL, REPORTED)).contains(&act));
+            assert!(failed(&tested(Some(act), ALL, REPORTED)).contains(&act));
         }
-        // What is not claimed is not held.
+        // A layer that is not reported cannot fail.
         let act = "a port that is not granted";
-        let tests = judged(Some(act), "landlock-files seccomp notification", REPORTED);
+        let tests = tested(Some(act), "landlock-files seccomp notification", REPORTED);
         assert_eq!(failed(&tests), Vec::<&str>::new());
         assert!(text(&tests).contains("not claimed"), "{}", text(&tests));
     }
 
     #[test]
-    fn a_refusal_that_nobody_tells_fails() {
+    fn a_refusal_without_an_event_fails() {
         assert_eq!(
-            failed(&judged(None, ALL, &["file", "program", "network"])),
+            failed(&tested(None, ALL, &["file", "program", "network"])),
             ["a refusal without an event"]
         );
-        assert_eq!(failed(&judged(None, "landlock-files seccomp", &[])), Vec::<&str>::new());
+        assert_eq!(failed(&tested(None, "landlock-files seccomp", &[])), Vec::<&str>::new());
     }
 }

@@ -1,4 +1,4 @@
-//! The shim as the tool starts it.
+//! Starts the shim for a run.
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use super::session::{self, RunEnd, Session, Spawn, Until};
 
-/// What would change a run behind the tool's back.
+/// The shim's environment variables, which a run of the tool does not inherit.
 const OURS: [&str; 5] =
     ["REMIT_PROFILE", "REMIT_MODE", "REMIT_EVENTS", "REMIT_EVENTS_LEVEL", "REMIT_LEARN_DIR"];
 
-/// remit-init, found.
+/// The path of remit-init.
 #[derive(Clone, Debug)]
 pub(super) struct Shim(PathBuf);
 
 impl Shim {
-    /// The one that was named, else the one beside the tool, else the one in PATH.
+    /// The named one, otherwise the one beside the tool, otherwise the one in PATH.
     ///
     /// # Errors
-    /// It is nowhere, or not a file that may be executed.
+    /// It is missing, or not an executable file.
     pub fn find(named: Option<&Path>) -> Result<Shim, String> {
         const NAME: &str = "remit-init";
         if let Some(path) = named {

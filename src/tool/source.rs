@@ -1,4 +1,4 @@
-//! Where the tool's input comes from: a profile by name or file, COMMAND by PATH.
+//! The tool's input: a profile by name or file, COMMAND by PATH.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use crate::enforce::source::{self, Loaded};
 use crate::image::ImageFiles;
 use crate::profile::{Profile, embedded};
 
-/// A profile, and what messages call it.
+/// A profile, with its name for messages.
 pub(super) struct ProfileSource {
     pub name: String,
     pub profile: Profile,
     pub embedded: bool,
-    /// See [`source::Loaded::kept`].
-    pub kept: Vec<(&'static str, PathBuf)>,
+    /// See [`source::Loaded::links`].
+    pub links: Vec<(&'static str, PathBuf)>,
 }
 
-/// A profile as it was named and read.
+/// A profile, with its name on the command line.
 pub(super) struct NamedProfile {
     pub name: String,
     pub loaded: Loaded,
@@ -24,7 +24,7 @@ pub(super) struct NamedProfile {
 }
 
 impl NamedProfile {
-    /// As the shim takes it, for which a file has a slash in its name.
+    /// The argument for the shim's `--profile`, for which a file has a slash in its name.
     pub fn word(&self) -> OsString {
         let bare = !self.embedded && !self.name.contains('/');
         if bare { format!("./{}", self.name).into() } else { self.name.clone().into() }
@@ -35,11 +35,11 @@ impl NamedProfile {
 /// an embedded one otherwise.
 pub(super) fn read(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<ProfileSource, String> {
     let NamedProfile { name, loaded, embedded } = named(word, command, files)?;
-    let kept = loaded.kept;
-    Ok(ProfileSource { name, profile: loaded.document.profile, embedded, kept })
+    let links = loaded.links;
+    Ok(ProfileSource { name, profile: loaded.document.profile, embedded, links })
 }
 
-/// The same with all that is known of it.
+/// Reads a profile, with its digest, path and links.
 pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<NamedProfile, String> {
     let is_file = word.contains('/')
         || word.ends_with(".json")

@@ -106,7 +106,7 @@ fn lines_come_whole_numbered_and_in_order() {
 }
 
 #[test]
-fn only_what_matters_where_asked() {
+fn the_level_violation_writes_only_what_matters() {
     let (sink, taken) = acting([]);
     let writer = EventWriter::over(sink, Level::Violation, policy(), Redaction::None, beginning());
     writer.record(ready(1));
@@ -256,7 +256,7 @@ fn a_pipe_without_a_reader_is_no_harm() {
 }
 
 #[test]
-fn what_the_thread_met_before_its_starter_went_on_is_kept() {
+fn an_error_of_the_threads_first_write_is_not_cleared() {
     let run: Run = |writes| {
         thread::spawn(writes);
         thread::sleep(Duration::from_millis(50));

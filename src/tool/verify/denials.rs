@@ -10,7 +10,7 @@ use crate::learn::{amend, volatile};
 use crate::profile::Document;
 use crate::visible;
 
-/// An event, as far as it matters here.
+/// The keys of an event that the report needs.
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
@@ -39,7 +39,7 @@ struct LoggedExecutable {
     path: String,
 }
 
-/// What would have been denied: by which rule, to which program, and what.
+/// What would have been denied: the rule, the program, the object, the errno.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct DenialKey {
     rule: String,
@@ -48,7 +48,7 @@ struct DenialKey {
     errno: String,
 }
 
-/// ExitStatus often and when, and what would allow it.
+/// How often and in which phases it would have been denied, and the changes that allow it.
 #[derive(Debug, Default)]
 struct Denial {
     count: u64,
@@ -57,7 +57,7 @@ struct Denial {
     hints: Vec<Value>,
 }
 
-/// What the events of a run say.
+/// The violations in the events of a run.
 #[derive(Debug, Default)]
 pub(super) struct Denials {
     /// The app was started.
@@ -65,12 +65,12 @@ pub(super) struct Denials {
     denied: BTreeMap<DenialKey, Denial>,
     /// Files whose set-user-ID or capabilities did nothing.
     voided: BTreeSet<String>,
-    /// Events that were lost, by why.
+    /// The number of lost events, by reason.
     dropped: BTreeMap<String, u64>,
 }
 
 impl Denials {
-    /// Reads events; lines that are none are passed over.
+    /// Reads events; other lines are skipped.
     pub fn read(events: &[u8], document: &Document) -> Denials {
         let lines = events.split(|byte| *byte == b'\n');
         let events: Vec<LoggedEvent> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
@@ -112,7 +112,7 @@ impl Denials {
         }
     }
 
-    /// As errors that a run had; names that no other run will have are left open.
+    /// The violations as errors of a run; names that no other run has become `*`.
     pub fn errors(&self) -> BTreeMap<ObservedError, u64> {
         let mut errors = BTreeMap::new();
         for (key, denial) in &self.denied {
@@ -150,7 +150,7 @@ impl Denials {
     }
 }
 
-/// What would have been denied, without what is accepted.
+/// What would have been denied, apart from what is accepted.
 pub(super) struct DenialReport<'d> {
     all: &'d Denials,
     denied: Vec<(&'d DenialKey, &'d Denial)>,
@@ -160,7 +160,7 @@ pub(super) struct DenialReport<'d> {
 }
 
 impl DenialReport<'_> {
-    /// Whether all would have been let through, as far as the events tell.
+    /// Whether nothing would have been denied, and no event was lost.
     pub fn passes(&self) -> bool {
         self.denied.is_empty() && self.all.dropped.is_empty()
     }
@@ -218,7 +218,7 @@ impl DenialReport<'_> {
                 &format!("did nothing, since no_new_privs is set in audit too: {}\n", visible::line(voided));
         }
         for (why, count) in &self.all.dropped {
-            text += &format!("{count} events were lost ({why}): what they told is not known\n");
+            text += &format!("{count} events were lost ({why}): their content is not known\n");
         }
         text
     }
@@ -252,7 +252,7 @@ fn line(key: &DenialKey, denial: &Denial) -> String {
     format!("{}: {}, {times}{phases}", key.what, key.errno)
 }
 
-/// What was wanted, in words close to the grant's.
+/// The object of a violation, in words close to the grant's.
 fn what(kind: &str, object: &Value) -> String {
     let word = |key: &str| object[key].as_str().unwrap_or_default();
     if object["path"].is_string() {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn summaries_are_counted_and_phases_told() {
+    fn summaries_are_counted_and_phases_named() {
         let (object, hint) = file("/d");
         let found = read(&[
             json!({ "event": "start" }),

@@ -1,8 +1,8 @@
 //! The runs of `remit verify --drop-test`: one in full, then one without each part.
 //!
-//! What a rule refuses, the supervisor tells; what the kernel refuses for want of a
-//! capability nobody is told of, so there the app is traced instead of supervised. A page
-//! that still answers proves nothing either way: it is errors that are compared.
+//! The supervisor reports what a rule refuses. The kernel reports no refusal for want of a
+//! capability, so for capabilities the app is traced instead of supervised. Errors are compared:
+//! a server that still answers proves nothing.
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, DirBuilder};
@@ -28,7 +28,7 @@ use crate::tool::shim::Shim;
 use crate::tool::source::NamedProfile;
 use crate::tool::{Format, Output, VerbResult};
 
-/// What is taken away unless classes are named: runs for each call are many.
+/// The classes unless they are named, without calls, which would take many runs.
 const DEFAULT: [GrantClass; 5] =
     [GrantClass::Capabilities, GrantClass::Files, GrantClass::Network, GrantClass::Edges, GrantClass::Memory];
 
@@ -52,14 +52,13 @@ pub(super) fn run(
     let of_kernel = |part: &&Part| part.class == GrantClass::Capabilities;
     let runs = parts.len() + 1 + usize::from(parts.iter().any(|part| of_kernel(&part)));
     let mut progress = RunCounter { done: 0, runs };
-    // Whether it is supervised or traced, what a run shows is compared with its like.
+    // A supervised run is compared with the supervised full run, a traced one with the traced.
     let mut full = [None, None];
     for (full, kernel) in full.iter_mut().zip([false, true]) {
         if parts.iter().any(|part| of_kernel(&part) == kernel) {
             progress.next("with all");
-            let shown = test
-                .shown(&profile, kernel)?
-                .ok_or("the full run did not start; what it says stands above")?;
+            let shown =
+                test.shown(&profile, kernel)?.ok_or("the full run did not start; its error is above")?;
             if let Some(fault) = &shown.fault {
                 let text = match arguments.format {
                     Format::Text => {
@@ -97,7 +96,7 @@ pub(super) fn run(
     Ok(Output { text, code })
 }
 
-/// What all runs share.
+/// The state that all runs share.
 struct DropTest<'a> {
     arguments: &'a Arguments,
     shim: &'a Shim,
@@ -108,7 +107,7 @@ struct DropTest<'a> {
 }
 
 impl DropTest<'_> {
-    /// What a run under a profile shows; none where it does not start.
+    /// Runs COMMAND under a profile, and returns its errors; `None` where it does not start.
     fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<RunErrors>, String> {
         before(&self.session, self.arguments)?;
         let (ended, errors) = match if traced { self.traced(profile)? } else { self.supervised(profile)? } {
@@ -122,7 +121,7 @@ impl DropTest<'_> {
         Ok(Some(RunErrors { errors, fault: ended.fault() }))
     }
 
-    /// By the shim, whose events tell what was refused.
+    /// A run by the shim, whose events have the refusals.
     fn supervised(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, String> {
         let text = profile::write(profile);
         let document = profile::read(text.as_bytes()).map_err(|error| error.to_string())?;
@@ -136,7 +135,7 @@ impl DropTest<'_> {
         Ok(found.started.then_some((ended, errors)))
     }
 
-    /// With the capabilities of the profile and nothing else that holds it.
+    /// A traced run with the user and the capabilities of the profile, and no other layer.
     fn traced(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, String> {
         let kernel = probe::kernel()?;
         let name = &self.named.name;
@@ -144,10 +143,10 @@ impl DropTest<'_> {
             .map_err(|error| format!("{name}: {error}"))?;
         let waiting = traced::begin(&self.app(&plan)?, &plan)?;
         let pid = waiting.pid;
-        let mut errors = match ObservedErrors::seize(pid) {
+        let mut errors = match ObservedErrors::attach(pid) {
             Ok(errors) => errors,
             Err(why) => {
-                // Told that nobody will look, it ends.
+                // The child ends when its pipe closes.
                 drop(waiting);
                 session::reap(pid);
                 return Err(why);
@@ -162,12 +161,12 @@ impl DropTest<'_> {
         place::here(
             Some(self.command.to_owned()),
             Vec::new(),
-            self.named.loaded.kept.clone(),
+            self.named.loaded.links.clone(),
             self.named.embedded,
         )
     }
 
-    /// The app as the shim would start it.
+    /// The command as the shim would execute it.
     fn app(&self, plan: &Plan) -> Result<Command, String> {
         let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| "COMMAND holds a NUL byte".to_owned());
         let argv = self.arguments.command.iter().map(|word| text(word.as_bytes().to_vec()));
@@ -192,20 +191,20 @@ impl DropTest<'_> {
         })
     }
 
-    /// Why taking a part away would show nothing.
+    /// Why a run without a part would show nothing.
     fn unknown_because(&self, part: &Part) -> Result<Option<String>, String> {
         if let Some(why) = drops::unseen(&part.name) {
             return Ok(Some(why.to_owned()));
         }
         let Some(word) = part.name.strip_prefix("capability ") else { return Ok(None) };
         let has = self.place()?.permitted.into_iter().any(|one| capability_word(one) == word);
-        Ok((!has).then(|| "this place does not have it, so the app never had it".to_owned()))
+        Ok((!has).then(|| "this environment does not have it, so the app never had it".to_owned()))
     }
 }
 
 type ErrorCounts = std::collections::BTreeMap<drops::ObservedError, u64>;
 
-/// Where the profiles of the runs stand: nowhere that the app may write.
+/// The folder of the runs' profiles, where the app may not write.
 struct ProfileFolder(PathBuf);
 
 impl ProfileFolder {

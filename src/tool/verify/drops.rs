@@ -1,5 +1,5 @@
-//! What is taken away from a profile, one thing at a time, and what shows that it was
-//! needed. Pure: the runs themselves are [`drop_test`](super::drop_test)'s.
+//! The parts that a drop test removes from a profile, one at a time, and the comparison of runs
+//! without them. Pure: [`drop_test`](super::drop_test) makes the runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::learn;
 use crate::profile::{OnViolation, Profile};
 
-/// What is taken away.
+/// A class of parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(super) enum GrantClass {
     /// Each capability
@@ -27,18 +27,18 @@ pub(super) enum GrantClass {
     Memory,
 }
 
-/// One thing that is taken away.
+/// A part of a profile that a run does without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub class: GrantClass,
-    /// As the report has it: `capability chown`, `files write`, `edge /a -> /b`.
+    /// Its name in the report: `capability chown`, `files write`, `edge /a -> /b`.
     pub name: String,
-    /// The single grants that go.
+    /// The grants that it consists of.
     grants: BTreeSet<String>,
 }
 
 impl Part {
-    /// The profile without it.
+    /// The profile without this part.
     pub fn taken_from(&self, profile: &Profile) -> Profile {
         let mut less = watched(profile);
         learn::remove(&mut less, &self.grants);
@@ -46,12 +46,12 @@ impl Part {
     }
 }
 
-/// The profile as it is run: refused reads are seen, and a refusal ends nothing.
+/// The profile for a run: refused reads have an event, and a refusal stops nothing.
 pub(super) fn watched(profile: &Profile) -> Profile {
     Profile { watch_reads: true, on_violation: OnViolation::Deny, ..profile.clone() }
 }
 
-/// All that a profile has of these classes, in its order.
+/// The parts of these classes in a profile, sorted by class.
 pub(super) fn parts(profile: &Profile, classes: &[GrantClass]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for grant in learn::grants(profile) {
@@ -85,13 +85,13 @@ fn part_of(grant: &str) -> Option<(GrantClass, String)> {
     }
 }
 
-/// A call that the kernel refused, or a violation that the supervisor told.
+/// An error of a run: a call that the kernel refused, or a violation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ObservedError {
     pub program: String,
     /// The call, or the violation's kind.
     pub call: String,
-    /// What it was about.
+    /// The object of the call, or of the violation.
     pub object: String,
     pub errno: String,
 }
@@ -106,25 +106,25 @@ impl fmt::Display for ObservedError {
     }
 }
 
-/// What a run shows.
+/// The errors of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RunErrors {
-    /// What failed, and how often.
+    /// The errors, and how often each came.
     pub errors: BTreeMap<ObservedError, u64>,
-    /// Why it did not end as it should.
+    /// Why the run did not end normally.
     pub fault: Option<String>,
 }
 
-/// What taking a part away showed.
+/// The result of a run without a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PartFinding {
-    /// This failed, and had not in the full run.
+    /// New errors, which the full run did not have.
     Needed(Vec<(ObservedError, u64)>),
-    /// Nothing failed with an error of its own, but the run ended otherwise.
+    /// No new error, but the run ended otherwise than the full one: how.
     Otherwise(String),
-    /// Nothing was other than in the full run.
+    /// No difference from the full run.
     NotNeeded,
-    /// It cannot be told, and why.
+    /// A run would show nothing: why.
     Unknown(String),
 }
 
@@ -175,7 +175,7 @@ fn times(count: u64) -> String {
     if count == 1 { String::new() } else { format!(" ({count} times)") }
 }
 
-/// For people; `fresh` says whether each run found the same state.
+/// The report as text; `fresh`: each run found the same state.
 pub(super) fn text(
     profile: &str,
     full: &BTreeMap<ObservedError, u64>,
@@ -200,7 +200,7 @@ pub(super) fn text(
     text
 }
 
-/// For programs.
+/// The report as JSON.
 pub(super) fn json(
     profile: &str,
     full: &BTreeMap<ObservedError, u64>,
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(parts(&profile(), &[GrantClass::Memory]), []);
     }
 
-    /// What is left is a valid profile that lacks exactly the part.
+    /// The rest is a valid profile that lacks exactly the part.
     #[test]
     fn what_is_taken_away_and_nothing_else_is_gone() {
         let whole = profile();

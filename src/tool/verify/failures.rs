@@ -1,5 +1,5 @@
-//! What the kernel itself refused in a run: no event tells it, so the run's threads are
-//! traced and the end of each call is looked at.
+//! The calls that the kernel itself refused in a run. They have no event, so the threads of the
+//! run are traced, and the return value of each call is read.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
@@ -17,43 +17,43 @@ use crate::sys::signal;
 use crate::syscalls;
 use crate::tool::session::StopHandler;
 
-/// What a seized thread stops for.
+/// The ptrace options of a tracee.
 const OPTIONS: u64 =
     ptrace::FILTERED | ptrace::CALLS | ptrace::EXECS | ptrace::CHILDREN | ptrace::DIE_WITH_US;
 
 /// The longest path that the kernel takes (linux/limits.h, PATH_MAX).
 const LONGEST: usize = 4096;
 
-/// A call that is being made.
+/// A call that has begun and not returned.
 struct PendingCall {
     name: &'static str,
     arguments: [u64; 6],
-    /// The path that it executes.
+    /// The path of an exec.
     executes: Option<String>,
 }
 
-/// The calls of a run that failed, as they are seen.
+/// Collects the errors of a traced run.
 pub(super) struct ObservedErrors {
-    /// What each seized thread runs.
+    /// The program of each tracee.
     programs: HashMap<i32, Rc<str>>,
-    /// Calls that are being made.
+    /// The pending call of each tracee.
     calls: HashMap<i32, PendingCall>,
-    /// New threads that wait for their parent's stop, which says whose they are.
+    /// New tracees that wait for the stop of their creator, which shows their program.
     born: HashSet<i32>,
-    /// What failed, and how often.
+    /// The errors, and how often each came.
     pub found: BTreeMap<ObservedError, u64>,
     /// COMMAND was executed.
     pub started: bool,
 }
 
 impl ObservedErrors {
-    /// Seizes a child that has not executed COMMAND yet.
+    /// Attaches to a child that has not executed COMMAND yet (PTRACE_SEIZE).
     ///
     /// # Errors
-    /// One line: tracing is not possible here.
-    pub fn seize(app: i32) -> Result<ObservedErrors, String> {
+    /// One line: the child cannot be traced here.
+    pub fn attach(app: i32) -> Result<ObservedErrors, String> {
         ptrace::seize(app, OPTIONS).map_err(|errno| {
-            format!("--drop-test: COMMAND cannot be traced here: {errno}; where ptrace(2) is refused, nothing sees what the kernel refuses")
+            format!("--drop-test: COMMAND cannot be traced here: {errno}; without ptrace(2) the kernel's refusals cannot be observed")
         })?;
         let mut programs = HashMap::new();
         programs.insert(app, Rc::from("remit"));
@@ -66,11 +66,11 @@ impl ObservedErrors {
         })
     }
 
-    /// A call is about to be made.
+    /// A tracee is about to make a call.
     fn begins(&mut self, tid: i32) {
         let Ok(Some(AtCall::Begins(number, arguments))) = ptrace::at_call(tid) else { return };
         let Some(name) = syscalls::name(Arch::THIS, number) else { return };
-        // After an exec the memory that has the path is gone.
+        // After the exec the memory with the path is gone.
         let executes = match name {
             "execve" => Some(text(tid, arguments[0])),
             "execveat" => Some(text(tid, arguments[1])),
@@ -79,7 +79,7 @@ impl ObservedErrors {
         self.calls.insert(tid, PendingCall { name, arguments, executes });
     }
 
-    /// A call has been made.
+    /// A call of a tracee has returned.
     fn ended(&mut self, tid: i32) {
         let Some(PendingCall { name, arguments, .. }) = self.calls.remove(&tid) else { return };
         let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::at_call(tid) else { return };
@@ -92,9 +92,9 @@ impl ObservedErrors {
         *self.found.entry(failure).or_default() += 1;
     }
 
-    /// A new program is in place.
+    /// A tracee has executed a program.
     fn executed(&mut self, tid: i32) {
-        // A thread that is not the first takes the first's number.
+        // A thread other than the first takes on the first's tid (ptrace(2)).
         let before = ptrace::message(tid).unwrap_or(tid);
         let called = self.calls.remove(&before).and_then(|call| call.executes);
         if before != tid
@@ -102,7 +102,7 @@ impl ObservedErrors {
         {
             self.programs.insert(tid, program);
         }
-        // Another user's process may be looked into by root with CAP_SYS_PTRACE alone.
+        // Of another user's process only CAP_SYS_PTRACE may read this link.
         let file = std::fs::read_link(format!("/proc/{tid}/exe")).ok();
         if let Some(program) = file.map(|path| path.to_string_lossy().into_owned()).or(called) {
             self.programs.insert(tid, program.into());
@@ -110,7 +110,7 @@ impl ObservedErrors {
         self.started = true;
     }
 
-    /// A thread has made another.
+    /// A tracee has forked or cloned.
     fn made(&mut self, tid: i32) {
         let Ok(child) = ptrace::message(tid) else { return };
         let program = self.programs.get(&tid).cloned().unwrap_or_else(|| Rc::from(""));
@@ -122,7 +122,7 @@ impl ObservedErrors {
 
     fn on(&self, tid: i32, signal: i32) {
         if self.calls.contains_key(&tid) && signal == 0 {
-            // Who has died meanwhile is told of by its end.
+            // An error means that it has died; its end is reported.
             ptrace::go_on_to_the_end(tid).unwrap_or_default();
         } else {
             go_on(tid, signal);
@@ -130,7 +130,7 @@ impl ObservedErrors {
     }
 }
 
-/// Who has died meanwhile is told of by its end.
+/// Continues a tracee. An error means that it has died; its end is reported.
 fn go_on(tid: i32, signal: i32) {
     ptrace::go_on(tid, signal).unwrap_or_default();
 }
@@ -168,7 +168,7 @@ impl StopHandler for ObservedErrors {
     fn gone(&mut self, tid: i32) {
         self.programs.remove(&tid);
         self.calls.remove(&tid);
-        // It may have been killed before it could say whose child this is.
+        // It may have been killed before its fork event, for which these wait.
         for child in std::mem::take(&mut self.born) {
             self.programs.insert(child, Rc::from(""));
             go_on(child, 0);
@@ -179,7 +179,8 @@ impl StopHandler for ObservedErrors {
         let kill = |tid: i32| signal::send(tid, libc::SIGKILL).unwrap_or_default();
         self.programs.keys().chain(&self.born).copied().for_each(kill);
         while !self.programs.is_empty() {
-            // Any: a process' first thread is not told of before its others are buried.
+            // Any tracee: the kernel reports the end of a first thread only after the others are
+            // reaped.
             match waitpid(None, Some(WaitPidFlag::__WALL)) {
                 Ok(status) => {
                     let Some(pid) = status.pid().map(Pid::as_raw) else { continue };
@@ -187,7 +188,7 @@ impl StopHandler for ObservedErrors {
                         WaitStatus::Exited(..) | WaitStatus::Signaled(..) => {
                             self.programs.remove(&pid);
                         }
-                        // One that was made in the last moment.
+                        // A tracee that was made meanwhile.
                         _ => {
                             self.programs.insert(pid, Rc::from(""));
                             kill(pid);
@@ -202,7 +203,7 @@ impl StopHandler for ObservedErrors {
     }
 }
 
-/// Whether that is a refusal. Memory that may not be locked is told as a lack of it.
+/// Whether the error is a refusal. A refused lock of memory is reported as ENOMEM or EAGAIN.
 fn refused(call: &str, errno: Errno) -> bool {
     match errno {
         Errno::EPERM | Errno::EACCES => true,
@@ -211,8 +212,8 @@ fn refused(call: &str, errno: Errno) -> bool {
     }
 }
 
-/// What the call was about, so that it reads the same in another run: no address, no
-/// number of a descriptor or process.
+/// The object of a call, in a form that is equal in another run: without addresses, descriptors
+/// and pids.
 fn object(tid: i32, call: &str, arguments: [u64; 6]) -> String {
     let path = |at: usize| path(tid, arguments[at]);
     let id = |at: usize| match arguments[at] as i32 {
@@ -294,14 +295,14 @@ const AT_SECOND: [&str; 16] = [
     "unlinkat",
 ];
 
-/// A path, up to its first name that no other run will have.
+/// A path, with `*` for the first name that no other run will have and all below.
 fn path(tid: i32, address: u64) -> String {
     let path = text(tid, address);
     let stable = if path.starts_with('/') { volatile::template(&path) } else { None };
     stable.unwrap_or(path)
 }
 
-/// A path in a thread's memory.
+/// Reads a NUL-terminated path from a tracee's memory.
 fn text(tid: i32, address: u64) -> String {
     let mut bytes = Vec::new();
     while bytes.len() < LONGEST {

@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     /// The shim; by default remit-init beside remit, or in PATH
     #[arg(long, value_name = "FILE")]
     shim: Option<PathBuf>,
-    /// ExitStatus to print it
+    /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// What to run
@@ -97,7 +97,7 @@ fn audit(arguments: &Arguments, named: &NamedProfile, shim: &Shim) -> VerbResult
     if let Some(fault) = fault {
         text += &format!("\nthe run proves little: {fault}\n");
     }
-    text += "\nWhat this run did not do, it does not show. A capability that lacks shows by its call where that is \
+    text += "\nWhat this run did not do, it does not show. A missing capability shows by its call where that is \
              not listed; by what the kernel refuses, in --drop-test.\n";
     if let Some(path) = &arguments.events {
         text += &format!(
@@ -109,12 +109,12 @@ fn audit(arguments: &Arguments, named: &NamedProfile, shim: &Shim) -> VerbResult
     Ok(Output { text, code })
 }
 
-/// What brings the state back.
+/// Runs the script of `--before`.
 fn before(session: &Session, arguments: &Arguments) -> Result<(), String> {
     arguments.before.as_deref().map_or(Ok(()), |script| session.script("--before", script))
 }
 
-/// The shim has said why on stderr.
+/// The error of a run that did not start; the shim has printed why.
 fn not_started(ended: &RunEnd) -> String {
     format!("the run did not start: remit-init ended {}, and says above why", ended.how)
 }
