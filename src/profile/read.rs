@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::hex;
+use crate::ids::{Gid, Uid};
 
 use super::error::{ReadError, quoted};
 use super::json;
@@ -148,14 +149,23 @@ fn name(place: &Place) -> Result<String, ReadError> {
 fn run_as(place: &Place) -> Result<RunAs, ReadError> {
     let object = place.object(&["user", "group", "groups"])?;
     Ok(RunAs {
-        user: id(&object.need("user", "a uid")?)?,
-        group: id(&object.need("group", "a gid")?)?,
-        groups: object.list("groups", id)?,
+        user: uid(&object.need("user", "a uid")?)?,
+        group: gid(&object.need("group", "a gid")?)?,
+        groups: object.list("groups", gid)?,
     })
 }
 
+/// A uid.
+pub(super) fn uid(place: &Place) -> Result<Uid, ReadError> {
+    id(place).map(Uid::from_raw)
+}
+
+fn gid(place: &Place) -> Result<Gid, ReadError> {
+    id(place).map(Gid::from_raw)
+}
+
 /// A uid or gid. The last of the 32 bits' range is setresuid's word for "as it is".
-pub(super) fn id(place: &Place) -> Result<u32, ReadError> {
+fn id(place: &Place) -> Result<u32, ReadError> {
     place.number(0..=u64::from(u32::MAX) - 1).map(|id| id as u32)
 }
 
