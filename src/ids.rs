@@ -55,12 +55,6 @@ id! {
     StartTime, u64
 }
 
-/// Ids as a list for people: `[33, 44]`.
-pub fn list(ids: &[impl fmt::Display]) -> String {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    format!("[{}]", ids.join(", "))
-}
-
 impl Tid {
     /// The calling thread.
     pub fn own() -> Tid {
@@ -78,6 +72,12 @@ impl Pid {
     pub const fn first_thread(self) -> Tid {
         Tid(self.0)
     }
+}
+
+/// Ids as a list for people: `[33, 44]`.
+pub fn list(ids: &[impl fmt::Display]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    format!("[{}]", ids.join(", "))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod programs;
 mod read;
 mod rules;
 mod text;
+mod values;
 mod words;
 mod write;
 
