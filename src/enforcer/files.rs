@@ -18,7 +18,7 @@ use super::change::Change;
 use super::later::leased;
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
-use crate::ids::Pid;
+use crate::ids::{Gid, Pid, Uid};
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned};
@@ -48,7 +48,8 @@ impl Judge {
     pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Result<Option<bool>, Errno> {
         let Some(asked) = Owning::of(call).filter(|asked| asked.op == "chown") else { return Ok(None) };
         let first = if call.name == Some("fchownat") { 2 } else { 1 };
-        let [user, group] = [first, first + 1].map(|at| call.args[at] as u32);
+        let user = Uid::from_raw(call.args[first] as u32);
+        let group = Gid::from_raw(call.args[first + 1] as u32);
         let stat = match self.reach().owning(&asked, caller, &self.memory_of(caller)) {
             Ok(target) => fstat(&target.fd).ok(),
             Err(UNREADABLE) => return Err(UNREADABLE),

@@ -11,6 +11,7 @@ use nix::sys::stat::fstat;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use super::{Recording, result};
+use crate::ids::{Gid, Uid};
 use crate::image::FileKind;
 use crate::journal::observation::{Observation, What, unnamed};
 use crate::notify::caller::Caller;
@@ -120,11 +121,13 @@ impl Recording {
         };
         let Ok(owned) = owned(&target.fd) else { return Vec::new() };
         let a = call.args;
+        let chown = |user: u64, group: u64| {
+            let (user, group) = (Uid::from_raw(user as u32), Gid::from_raw(group as u32));
+            capabilities::chown(caller, owned, user, group).into_iter().collect()
+        };
         let needs: Vec<Capability> = match call.name.unwrap_or_default() {
-            "fchownat" => capabilities::chown(caller, owned, a[2] as u32, a[3] as u32).into_iter().collect(),
-            "chown" | "lchown" | "fchown" => {
-                capabilities::chown(caller, owned, a[1] as u32, a[2] as u32).into_iter().collect()
-            }
+            "fchownat" => chown(a[2], a[3]),
+            "chown" | "lchown" | "fchown" => chown(a[1], a[2]),
             "chmod" | "fchmod" => capabilities::chmod(caller, owned, a[1] as u32),
             "fchmodat" | "fchmodat2" => capabilities::chmod(caller, owned, a[2] as u32),
             "utime" | "utimes" => capabilities::times(caller, owned, a[1] != 0).into_iter().collect(),
@@ -349,7 +352,7 @@ fn search(caller: &Caller, path: &Path) -> Option<Capability> {
     }
     path.ancestors().skip(1).find_map(|directory| {
         let stat = nix::sys::stat::stat(directory).ok()?;
-        let owned = Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 };
+        let owned = Owned::from(&stat);
         capabilities::access(caller, owned, SEARCH, true)
     })
 }
