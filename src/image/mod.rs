@@ -2,6 +2,7 @@
 //! planning asks of the outside. [`Live`](live::Live) looks at the real ones,
 //! [`Tree`](tree::Tree) is invented by tests.
 
+pub mod digest;
 pub mod elf;
 pub mod live;
 pub mod packages;

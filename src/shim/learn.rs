@@ -13,16 +13,17 @@ use super::{abandon, layer, release};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::{place, probe};
 use crate::event::{self, ModeInForce, Process, Scribe, Sink, Source, Start, redact};
+use crate::ids::Pid;
+use crate::init::event_loop::Watch;
+use crate::journal::start::{Fingerprint, First, Outer};
+use crate::journal::{DEFAULT, Journal, To};
+use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
 use crate::plan::{Plan, Says};
 use crate::profile::{Mode, RunAs, in_order};
-use crate::supervise::caller::Identity;
-use crate::supervise::notify::{self, Ears};
-use crate::supervise::record::journal::{DEFAULT, Journal, To};
-use crate::supervise::record::reads::{self, Blind, Watches};
-use crate::supervise::record::start::{Fingerprint, First, Outer};
-use crate::supervise::record::{Eyes, Launch, Recording};
-use crate::supervise::run::Watch;
+use crate::readiness::notify_socket::{self, Ears};
+use crate::recorder::reads::{self, Blind, Watches};
+use crate::recorder::{Eyes, Launch, Recording};
 use crate::sys;
 use crate::sys::signal::Mask;
 
@@ -77,7 +78,7 @@ pub(super) fn launched(
     let journal = Arc::new(Journal::create(&to, &args[0], |run| first.line(run))?);
     let child = launch::launch(&app, Some(&confinement))?;
     let settled = launch::settle(Some(&plan), &init.inherited);
-    let launch = Launch { app: child.pid, file: init.found.clone(), args };
+    let launch = Launch { app: Pid::from_raw(child.pid), file: init.found.clone(), args };
     let eyes = Eyes { reads: watches, ears };
     let watch = settled.and_then(|()| watch(options, &plan, said_by, sink, journal, launch, eyes));
     match watch {
@@ -89,11 +90,11 @@ pub(super) fn launched(
 /// Where the app says that it is ready, if whoever started the container asks for that: it
 /// is heard here, and passed on.
 fn ears(init: &mut Init) -> Result<Option<Ears>, String> {
-    let Some(outer) = init.variable(notify::VARIABLE).filter(|outer| !outer.is_empty()) else {
+    let Some(outer) = init.variable(notify_socket::VARIABLE).filter(|outer| !outer.is_empty()) else {
         return Ok(None);
     };
     let ears = Ears::open(Says::Named, Some(&outer))?;
-    init.set_variable(notify::VARIABLE, ears.value());
+    init.set_variable(notify_socket::VARIABLE, ears.value());
     Ok(Some(ears))
 }
 
@@ -137,7 +138,7 @@ fn watch(
         arch: plan.kernel.arch,
         layers: plan.layers().into_iter().filter_map(layer).collect(),
         process: Process {
-            pid: launch.app as u32,
+            pid: launch.app.as_raw() as u32,
             parent_pid: Some(std::process::id()),
             uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
             executable: Some(event::Executable { path: launch.file.clone() }),
@@ -150,7 +151,7 @@ fn watch(
     Ok(Watch {
         scribe,
         start,
-        desk: None,
+        tracees: None,
         worker: Box::new(move |listener, requests| {
             let recording = Recording::new(listener, requests, journal, launch, identity, eyes);
             Box::new(move || recording.run())

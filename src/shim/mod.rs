@@ -29,23 +29,25 @@ use self::refusal::{Dialect, Refused};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::source::{self, Loaded};
 use crate::enforce::{examine, place, probe};
+use crate::enforcer::inodes::Inodes;
+use crate::enforcer::{self, Judge, Remembered};
 use crate::event::{
     self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start,
 };
+use crate::ids::Pid;
+use crate::image::digest::digest;
 use crate::image::live::Live;
-use crate::plan::{Layer, LayerState, Plan};
+use crate::init::event_loop::{self, Watch};
+use crate::init::tracees::Tracees;
+use crate::notify::caller::Identity;
+use crate::plan::{Layer, LayerState, Plan, ProgramIndex};
+use crate::policy::{Rulebook, program::Called, program::Target};
 use crate::profile::{Fallback, Mode, RunAs};
-use crate::supervise::caller::Identity;
-use crate::supervise::inodes::Inodes;
-use crate::supervise::judge::{self, Judge, Remembered};
-use crate::supervise::notify;
-use crate::supervise::run::{self, Watch};
-use crate::supervise::trace::Tracer;
-use crate::supervise::trace::examine::digest;
-use crate::supervise::verdict::{Rulebook, program::Called, program::Target};
+use crate::readiness::notify_socket;
 use crate::sys;
 use crate::sys::signal::Mask;
 use crate::sys::threads::NotMade;
+use crate::tracer::Tracer;
 use crate::visible;
 
 /// Runs the shim and answers with its exit code.
@@ -154,13 +156,13 @@ fn story(
     let unlike = loaded.path.as_deref().map(learned::unlike).unwrap_or_default();
     let this = Confined { loaded, guarded, links, unlike, mode, said_by, run_as, init };
     let (child, signals, watch) = confined(&options, this)?;
-    init::finish(run::run(child, init::behaviour(&options), Some((signals, watch))), &options, &at)
+    init::finish(event_loop::run(child, init::behaviour(&options), Some((signals, watch))), &options, &at)
 }
 
 fn learned(options: &Options, mut init: Init, run_as: Option<RunAs>, said_by: Source) -> Result<u8, Refused> {
     let (child, signals, watch) = learn::launched(options, &mut init, run_as, said_by)?;
     let at = init.found;
-    init::finish(run::run(child, init::behaviour(options), Some((signals, watch))), options, &at)
+    init::finish(event_loop::run(child, init::behaviour(options), Some((signals, watch))), options, &at)
 }
 
 /// What a flag, the environment or the name that it was called by says of the mode.
@@ -284,7 +286,7 @@ fn abandon(child: i32, why: String) -> Refused {
 
 /// COMMAND has to be an entry of the profile, called as that says and with its content.
 /// Nobody inside is there yet who could race with this look, nor with the exec.
-fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<usize, Refused> {
+fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<ProgramIndex, Refused> {
     use crate::image::{Executable, Files};
     let look = Live.look(&this.init.found).map_err(io)?;
     let look = look.ok_or_else(|| format!("{}: has just gone", this.init.found.display()))?;
@@ -321,11 +323,11 @@ fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> R
 }
 
 /// What it takes to know when the start-up is over; the app is told where it says so.
-fn startup(plan: &Plan, init: &mut Init) -> Result<Option<judge::Watch>, String> {
-    let outer = init.variable(notify::VARIABLE);
-    let watch = judge::Watch::prepare(&plan.policy, outer.as_deref())?;
+fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::Watch>, String> {
+    let outer = init.variable(notify_socket::VARIABLE);
+    let watch = enforcer::Watch::prepare(&plan.policy, outer.as_deref())?;
     if let Some(ears) = watch.as_ref().and_then(|watch| watch.ears.as_ref()) {
-        init.set_variable(notify::VARIABLE, ears.value());
+        init.set_variable(notify_socket::VARIABLE, ears.value());
     }
     Ok(watch)
 }
@@ -333,8 +335,8 @@ fn startup(plan: &Plan, init: &mut Init) -> Result<Option<judge::Watch>, String>
 /// What is judged by.
 struct Judged {
     rules: Arc<Rulebook>,
-    entry: usize,
-    startup: Option<judge::Watch>,
+    entry: ProgramIndex,
+    startup: Option<enforcer::Watch>,
     identity: Identity,
 }
 
@@ -390,7 +392,7 @@ fn watch(
     Ok(Watch {
         scribe,
         start,
-        desk,
+        tracees: desk.map(|desk| desk as Arc<dyn Tracees>),
         worker: Box::new(move |listener, requests| {
             if let Some(tracer) = &mut tracer {
                 tracer.begin(app, Arc::clone(&listener));
@@ -404,7 +406,7 @@ fn watch(
                 audit,
                 killable,
                 inherited,
-                app,
+                app: Pid::from_raw(app),
                 entry,
                 requests,
                 identity,

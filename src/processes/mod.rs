@@ -1,0 +1,4 @@
+//! The process table: the `programs` entry of each process, and how many processes there are.
+
+pub mod forks;
+pub mod table;
