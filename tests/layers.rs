@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+mod layers {
+    pub mod modules;
+}
+
 /// Low to high: a module imports from the lines above its own, never from its
 /// own line or below.
 const LAYERS: [&[&str]; 14] = [
@@ -73,6 +77,12 @@ fn src_keeps_its_layers() {
     assert!(tree.len() > 5, "src was not read: {} files", tree.len());
     let faults = faults(&tree);
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn no_module_imports_itself_over_others() {
+    let cycles = layers::modules::cycles(&read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))));
+    assert!(cycles.is_empty(), "cycles of imports:\n{}\n", cycles.join("\n"));
 }
 
 #[test]
@@ -158,7 +168,7 @@ fn faults(tree: &Tree) -> Vec<String> {
         if !begins(path, &CLAP) && !words(&code, "clap").is_empty() {
             fault(format!("names clap, which is for {} alone", CLAP.join(", ")));
         }
-        let product = code.split("#[cfg(test)]\nmod ").next().unwrap_or(&code);
+        let product = product_of(&code);
         let is_test = path.ends_with("tests.rs") || path.contains("/tests/");
         let makes =
             ["thread::Builder", "thread::spawn", "thread::scope"].iter().any(|way| product.contains(way));
@@ -212,7 +222,7 @@ fn imports(tree: &Tree, path: &str, code: &str) -> Vec<String> {
     if path.starts_with("bin/") || path.ends_with("tests.rs") || path.contains("/tests/") {
         return Vec::new();
     }
-    let code = code.split("#[cfg(test)]\nmod ").next().unwrap_or(code);
+    let code = product_of(code);
     let mut found = names_after(code, "crate");
     let known =
         |name: &String| LAYERS.iter().any(|layer| layer.contains(&name.as_str())) || name == UNSAFE_ROOM;
@@ -279,6 +289,11 @@ fn words(code: &str, word: &str) -> Vec<usize> {
 
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
+}
+
+/// Code up to the module of its tests, which comes last.
+fn product_of(code: &str) -> &str {
+    code.split("#[cfg(test)]\nmod ").next().unwrap_or(code)
 }
 
 /// The text without comments and without what stands in quotes.
