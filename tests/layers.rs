@@ -91,7 +91,7 @@ fn a_bad_tree_is_told() {
     let files = [
         ("lib.rs", "pub mod plan;"),
         ("plan/mod.rs", "use crate::{kernel::Kernel, enforce::{self, Step}, event};"),
-        ("kernel.rs", "fn f() { super::profile::read() }"),
+        ("kernel.rs", "#[cfg(test)]\nmod tests;\nfn f() { super::profile::read() }"),
         ("profile/mod.rs", "use crate::sys; use clap::Parser;\nmod plan;\nuse super::kernel;"),
         ("profile/tree.rs", "use super::plan;"),
         ("profile/plan.rs", "/* unsafe */ // use crate::tool\nconst A: &str = \"crate::tool unsafe\";"),
@@ -223,14 +223,14 @@ fn imports(tree: &Tree, path: &str, code: &str) -> Vec<String> {
         return Vec::new();
     }
     let code = product_of(code);
-    let mut found = names_after(code, "crate");
+    let mut found = names_after(&code, "crate");
     let known =
         |name: &String| LAYERS.iter().any(|layer| layer.contains(&name.as_str())) || name == UNSAFE_ROOM;
     let own = |name: &String| {
         let stem = format!("{}/{name}", module_of(path));
         tree.contains_key(&format!("{stem}.rs")) || tree.contains_key(&format!("{stem}/mod.rs"))
     };
-    found.extend(names_after(code, "super").into_iter().filter(|name| known(name) && !own(name)));
+    found.extend(names_after(&code, "super").into_iter().filter(|name| known(name) && !own(name)));
     found
 }
 
@@ -291,9 +291,25 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Code up to the module of its tests, which comes last.
-fn product_of(code: &str) -> &str {
-    code.split("#[cfg(test)]\nmod ").next().unwrap_or(code)
+/// Code without the items that are compiled for tests alone.
+fn product_of(code: &str) -> String {
+    const TESTS: &str = "#[cfg(test)]";
+    let (mut product, mut rest) = (String::new(), code);
+    while let Some(at) = rest.find(TESTS) {
+        product.push_str(&rest[..at]);
+        let item = &rest[at + TESTS.len()..];
+        let mut depth = 0;
+        let end = item.char_indices().find(|&(_, c)| {
+            depth += match c {
+                '{' => 1,
+                '}' => -1,
+                _ => 0,
+            };
+            depth == 0 && matches!(c, ';' | '}')
+        });
+        rest = end.map_or("", |(end, _)| &item[end + 1..]);
+    }
+    product + rest
 }
 
 /// The text without comments and without what stands in quotes.

@@ -146,7 +146,7 @@ fn sources(tree: &Tree) -> BTreeMap<Module, Source> {
         let module = path.trim_end_matches(".rs");
         let module = module.strip_suffix("/mod").unwrap_or(module);
         let module = if module == "lib" { "" } else { module };
-        sources.insert(module.to_owned(), source(product_of(&code_of(text))));
+        sources.insert(module.to_owned(), source(&product_of(&code_of(text))));
     }
     sources
 }
