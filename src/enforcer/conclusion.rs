@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::ids::Pid;
 use crate::notify::caller::Caller;
 use crate::sys::seccomp::Answer;
 
@@ -24,8 +25,8 @@ pub(super) struct Handed {
     pub fd: Arc<OwnedFd>,
     /// The caller's has the close-on-exec flag.
     pub close: bool,
-    /// The process whose table it is, by its pid.
-    pub process: i32,
+    /// The process whose table it is.
+    pub process: Pid,
     /// The inode of a socket of which the supervisor has a copy.
     pub socket: Option<u64>,
 }

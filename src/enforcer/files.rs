@@ -18,6 +18,7 @@ use super::change::Change;
 use super::later::leased;
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
+use crate::ids::Pid;
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned};
@@ -265,7 +266,7 @@ impl Judge {
             let target = from.target.as_ref()?.id;
             // What has a right under a name has it still where it was moved to.
             let own = self.memory.inodes.borrow().owned(target, &self.rules);
-            let rights = self.rules.granted_at(&to.canonical).and(Rights::ON_FILE).without(own);
+            let rights = self.rules.granted_at(&to.canonical).intersection(Rights::ON_FILE).difference(own);
             match self.ruling(from, rights, BitFlags::empty()) {
                 Ok(Ruling::Refuse(refusal)) => Some(Box::new(Refusal { errno: Errno::EXDEV, ..*refusal })),
                 _ => None,
@@ -377,7 +378,7 @@ impl Judge {
 }
 
 /// `/proc/TGID/NAME` and `/proc/TGID/task/TID/NAME`, as `/proc/self/NAME`.
-fn own_process(canonical: &Path, tgid: i32) -> Option<PathBuf> {
+fn own_process(canonical: &Path, tgid: Pid) -> Option<PathBuf> {
     let within = canonical.strip_prefix(format!("/proc/{tgid}")).ok()?;
     let name = match within.strip_prefix("task") {
         Ok(thread) => thread.strip_prefix(thread.iter().next()?).ok()?,
@@ -414,7 +415,7 @@ fn opening_needs(found: &Found, flags: i32) -> Option<(Rights, BitFlags<AccessFs
     }
     if flags & libc::O_TMPFILE == libc::O_TMPFILE {
         // A file without a name, in this directory.
-        return directory.then_some((needs.without(Rights::READ), kernel));
+        return directory.then_some((needs.difference(Rights::READ), kernel));
     }
     match &found.target {
         None if flags & libc::O_CREAT == 0 => return None,
@@ -435,7 +436,7 @@ mod tests {
 
     #[test]
     fn a_process_and_its_threads_are_its_own_and_no_others() {
-        let own = |path: &str| own_process(Path::new(path), 7);
+        let own = |path: &str| own_process(Path::new(path), Pid::from_raw(7));
         assert_eq!(own("/proc/7/comm"), Some("/proc/self/comm".into()));
         assert_eq!(own("/proc/7/task/9/comm"), Some("/proc/self/comm".into()));
         assert_eq!(own("/proc/7/task/9/attr/current"), Some("/proc/self/attr/current".into()));

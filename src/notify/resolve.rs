@@ -368,9 +368,10 @@ fn on_proc(fd: &OwnedFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{Pid, Tid};
 
     fn me() -> Caller {
-        Caller::of(std::process::id() as i32).expect("own status")
+        Caller::of(Pid::own().first_thread()).expect("own status")
     }
 
     fn go(path: &str, follow: bool) -> Result<Found, Errno> {
@@ -461,7 +462,7 @@ mod tests {
     #[test]
     fn proc_is_the_callers() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
-        let caller = Caller::of(child.id() as i32).expect("its status");
+        let caller = Caller::of(Tid::from_raw(child.id() as i32)).expect("its status");
         let root = Path::new("/");
         let path = Path::new("/proc/self/status");
         let found = resolve(&caller, start(&caller, 0, path, root).expect("the root"), path, true, root);

@@ -9,16 +9,17 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::ids::Tid;
 use crate::sys;
 
-/// The text of `/proc/PID/NAME`, in as few reads as it takes: the kernel makes it
+/// The text of `/proc/TID/NAME`, in as few reads as it takes: the kernel makes it
 /// whole at the first one.
 ///
 /// # Errors
-/// ENOENT or ESRCH for a process that is gone.
-pub fn read(pid: i32, name: &str) -> Result<String, Errno> {
+/// ENOENT or ESRCH for a thread that is gone.
+pub fn read(tid: Tid, name: &str) -> Result<String, Errno> {
     const USUAL: usize = 4096;
-    let mut file = File::open(format!("/proc/{pid}/{name}")).map_err(errno)?;
+    let mut file = File::open(format!("/proc/{tid}/{name}")).map_err(errno)?;
     let mut bytes = vec![0; USUAL];
     let mut filled = 0;
     loop {
