@@ -8,7 +8,7 @@ use remit::filter::Action;
 use remit::image::Executable;
 use remit::image::tree::Tree;
 use remit::kernel::{Arch, Kernel, NoListener, Release};
-use remit::plan::{Holder, Plan, Role};
+use remit::plan::{Mechanism, Plan, Role};
 use remit::profile;
 use remit::profile::Mode;
 
@@ -178,12 +178,16 @@ fn code_is_asked_for_where_some_program_has_libraries() {
                     .then(|| answer(&found, "shmat", [0, 0, 0o100_000, 0, 0, 0]));
                 assert!(shmat.is_none() || shmat == shared, "{text}");
                 let held = found
-                    .held
+                    .program_rules
                     .iter()
                     .find(|held| held.rule == "/programs/0/libraries")
                     .expect("it is a rule");
                 let stops = (major, minor) >= (5, 19) && !jit;
-                assert_eq!(held.by, if stops { Holder::Mapped } else { Holder::Descriptor }, "{text}");
+                assert_eq!(
+                    held.by,
+                    if stops { Mechanism::MappedFiles } else { Mechanism::Descriptor },
+                    "{text}"
+                );
                 assert!(held.by.name().starts_with("narrowed: "), "{}", held.by.name());
                 let outrun = found.notes.iter().any(|note| note.contains("looked at before the call alone"));
                 assert_eq!(outrun, !stops && !jit, "{text}: {:?}", found.notes);

@@ -57,10 +57,10 @@ fn sockets_are_of_the_kinds_that_network_names() {
 #[test]
 fn an_app_that_says_it_is_ready_gets_no_other_socket() {
     const NOTIFY: &str = r#""ready": {"when": "notify"}"#;
-    use remit::plan::Says;
-    let says = |plan: &Plan| plan.policy.startup.as_ref().and_then(|startup| startup.says);
+    use remit::plan::NotifyTransport;
+    let transport = |plan: &Plan| plan.policy.startup.as_ref().and_then(|startup| startup.notify_transport);
     let alone = server(NOTIFY);
-    assert_eq!(says(&alone), Some(Says::Pair));
+    assert_eq!(transport(&alone), Some(NotifyTransport::SocketPair));
     for kind in [1, 2, 5] {
         assert_eq!(answer(&alone, "socket", [1, kind, 0, 0, 0, 0]), Action::Notify);
     }
@@ -68,12 +68,16 @@ fn an_app_that_says_it_is_ready_gets_no_other_socket() {
     assert_eq!(answer(&alone, "setsockopt", [3, 1, 7, 0, 0, 0]), Action::Allow);
     assert_eq!(answer(&alone, "setsockopt", [3, 6, 7, 0, 0, 0]), Action::Notify);
     let any = server(&format!(r#"{NOTIFY}, "network": {{"connect": ["unix:*"]}}"#));
-    assert_eq!(says(&any), Some(Says::Named));
+    assert_eq!(transport(&any), Some(NotifyTransport::AbstractSocket));
     let keys = format!("{SERVER}, {NOTIFY}");
     let audit = plan_on(&keys, &kernel(6, 18), &place(), Mode::Audit).expect("plans");
-    assert_eq!(says(&audit), Some(Says::Named), "audit changes nothing of what it does");
+    assert_eq!(
+        transport(&audit),
+        Some(NotifyTransport::AbstractSocket),
+        "audit changes nothing of what it does"
+    );
     let old = plan_on(&keys, &kernel(5, 13), &place(), Mode::Enforce).expect("plans");
-    assert_eq!(says(&old), None);
+    assert_eq!(transport(&old), None);
     assert!(old.refusal().is_some_and(|why| why.contains("Linux 5.14")), "{:?}", old.refusal());
 }
 
@@ -90,9 +94,13 @@ fn addresses_and_names_have_every_socket_made() {
             let [a, b, c] = args;
             assert_eq!(answer(&plan, call, [a, b, c, 0, 0, 0]), Action::Notify, "{entry} {call} {args:?}");
         }
-        let held = plan.held_sockets.iter().map(|held| (held.rule.as_str(), held.by)).collect::<Vec<_>>();
-        assert_eq!(held, [("/network/connect/0", remit::plan::Holder::Made)]);
-        assert!(plan.lacking.iter().all(|lack| lack.layer != "landlock-tcp"), "{:?}", plan.lacking);
+        let held = plan.socket_rules.iter().map(|held| (held.rule.as_str(), held.by)).collect::<Vec<_>>();
+        assert_eq!(held, [("/network/connect/0", remit::plan::Mechanism::SupervisorSocket)]);
+        assert!(
+            plan.missing_features.iter().all(|lack| lack.layer != "landlock-tcp"),
+            "{:?}",
+            plan.missing_features
+        );
         // The kernel tells ports apart beside it.
         assert!(plan.landlock.as_ref().is_some_and(|domain| domain.ports.contains_key(&80)));
         let keys = format!("{SERVER}, {keys}");
