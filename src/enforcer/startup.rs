@@ -39,7 +39,8 @@ impl Watch {
             profile::Ready::Notify => ReadyCondition::Notified,
             profile::Ready::Delay(time) => ReadyCondition::Delay(time),
         };
-        let notify_socket = startup.says.map(|says| NotifySocket::open(says, outer)).transpose()?;
+        let notify_socket =
+            startup.notify_transport.map(|transport| NotifySocket::open(transport, outer)).transpose()?;
         Ok(Some(Watch { course: Startup::new(when), since: None, notify_socket }))
     }
 

@@ -83,7 +83,7 @@ fn executable(path: &Path, arch: Arch) -> io::Result<Executable> {
     elf::executable(&file, arch)
 }
 
-/// `None` for a file that is not there.
+/// The result of stat(2); `None` for ENOENT and ENOTDIR.
 fn optional(found: io::Result<FileInfo>) -> io::Result<Option<FileInfo>> {
     match found {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),

@@ -28,9 +28,9 @@ pub fn is_beneath(path: &Path, directory: &Path) -> bool {
 /// The identity of a file: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId {
-    /// st_dev.
+    /// The device of its file system (stat(2), st_dev).
     pub device: u64,
-    /// st_ino.
+    /// Its inode number on that device (st_ino).
     pub inode: u64,
 }
 

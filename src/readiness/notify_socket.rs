@@ -21,7 +21,7 @@ use nix::sys::socket::{
     sockopt,
 };
 
-use crate::plan::Says;
+use crate::plan::NotifyTransport;
 use crate::sys;
 
 /// The name of the environment variable.
@@ -48,11 +48,11 @@ impl NotifySocket {
     ///
     /// # Errors
     /// One line: the call and its errno.
-    pub fn open(says: Says, outer: Option<&OsStr>) -> Result<NotifySocket, String> {
+    pub fn open(transport: NotifyTransport, outer: Option<&OsStr>) -> Result<NotifySocket, String> {
         let failed = |error: std::io::Error| format!("{VARIABLE}: {error}");
-        let (name, named) = match says {
-            Says::Pair => (PAIR_NAME.to_owned(), None),
-            Says::Named => {
+        let (name, named) = match transport {
+            NotifyTransport::SocketPair => (PAIR_NAME.to_owned(), None),
+            NotifyTransport::AbstractSocket => {
                 let [a, b, _] = sys::process::random().map_err(|errno| format!("getrandom: {errno}"))?;
                 let name = format!("{PAIR_NAME}/{a:016x}{b:016x}");
                 let address = SocketAddr::from_abstract_name(&name).map_err(failed)?;
@@ -213,7 +213,7 @@ mod tests {
         )
         .expect("bound");
         elsewhere.set_nonblocking(true).expect("a socket");
-        let mut notify_socket = NotifySocket::open(Says::Pair, None).expect("open");
+        let mut notify_socket = NotifySocket::open(NotifyTransport::SocketPair, None).expect("open");
         assert_eq!(notify_socket.value(), "@remit/notify");
         let end = notify_socket.create_endpoint(true).expect("a pair");
         assert!(!notify_socket.receive());
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn an_end_that_is_shut_down_for_writing_is_not_polled() {
-        let mut notify_socket = NotifySocket::open(Says::Pair, None).expect("open");
+        let mut notify_socket = NotifySocket::open(NotifyTransport::SocketPair, None).expect("open");
         let end = notify_socket.create_endpoint(true).expect("a pair");
         send(end.as_raw_fd(), b"READY=1", MsgFlags::empty()).expect("sent");
         shutdown(end.as_raw_fd(), Shutdown::Write).expect("shut");
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_number_of_pairs_is_limited() {
-        let mut notify_socket = NotifySocket::open(Says::Pair, None).expect("open");
+        let mut notify_socket = NotifySocket::open(NotifyTransport::SocketPair, None).expect("open");
         let ends: Vec<_> = (0..MOST).map(|_| notify_socket.create_endpoint(false).expect("a pair")).collect();
         assert_eq!(notify_socket.create_endpoint(false).map(drop), Err(Errno::EMFILE));
         drop(ends);
@@ -287,7 +287,8 @@ mod tests {
         let outer =
             UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).expect("a name")).expect("bound");
         let mut notify_socket =
-            NotifySocket::open(Says::Named, Some(OsStr::new(&format!("@{name}")))).expect("open");
+            NotifySocket::open(NotifyTransport::AbstractSocket, Some(OsStr::new(&format!("@{name}"))))
+                .expect("open");
         let value = notify_socket.value();
         let hidden = &value.as_bytes()[1..];
         assert!(notify_socket.is_named(hidden) && !notify_socket.is_named(PAIR_NAME.as_bytes()));
@@ -301,7 +302,7 @@ mod tests {
         assert_eq!(&buffer[..length], b"STATUS=up\nREADY=1");
         // A missing outer socket does not prevent the start.
         assert!(
-            NotifySocket::open(Says::Named, Some(OsStr::new("/missing/socket")))
+            NotifySocket::open(NotifyTransport::AbstractSocket, Some(OsStr::new("/missing/socket")))
                 .expect("open")
                 .outer
                 .is_none()

@@ -19,7 +19,7 @@ use crate::journal::start::{Fingerprint, First, Outer};
 use crate::journal::{DEFAULT, Journal, To};
 use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
-use crate::plan::{Plan, Says};
+use crate::plan::{NotifyTransport, Plan};
 use crate::profile::{Mode, RunAs, in_order};
 use crate::readiness::notify_socket::{self, NotifySocket};
 use crate::recorder::reads::{self, Blind, Watches};
@@ -93,7 +93,7 @@ fn open_notify_socket(init: &mut Init) -> Result<Option<NotifySocket>, String> {
     let Some(outer) = init.variable(notify_socket::VARIABLE).filter(|outer| !outer.is_empty()) else {
         return Ok(None);
     };
-    let notify_socket = NotifySocket::open(Says::Named, Some(&outer))?;
+    let notify_socket = NotifySocket::open(NotifyTransport::AbstractSocket, Some(&outer))?;
     init.set_variable(notify_socket::VARIABLE, notify_socket.value());
     Ok(Some(notify_socket))
 }
@@ -145,7 +145,7 @@ fn watch(
         process: Process {
             pid: launch.app.as_raw() as u32,
             parent_pid: Some(std::process::id()),
-            uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
+            uid: Some(plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user).as_raw()),
             executable: Some(event::ExecutablePath { path: launch.file.clone() }),
             args: Some(launch.args.clone()),
         },
