@@ -18,7 +18,7 @@ use super::change::Change;
 use super::later::leased;
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
-use crate::ids::Pid;
+use crate::ids::{Gid, Pid, Uid};
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned};
@@ -50,6 +50,7 @@ impl Judge {
         let owner = |asked: &Owning| asked.attribute == Attribute::Owner;
         let Some(asked) = Owning::of(call).filter(owner) else { return Ok(None) };
         let (Some(user), Some(group)) = (call.ids().next(), call.ids().nth(1)) else { return Ok(None) };
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
         let stat = match self.reach().owning(&asked, caller, &self.memory_of(caller)) {
             Ok(target) => fstat(&target.fd).ok(),
             Err(UNREADABLE) => return Err(UNREADABLE),

@@ -11,6 +11,7 @@ use nix::sys::stat::fstat;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use super::{Recording, result};
+use crate::ids::{Gid, Uid};
 use crate::image::FileKind;
 use crate::journal::observation::{Observation, What, unnamed};
 use crate::notify::caller::Caller;
@@ -129,7 +130,8 @@ impl Recording {
             Attribute::Owner => {
                 let mut ids = call.ids();
                 let mut id = || ids.next().unwrap_or(u32::MAX);
-                capabilities::chown(caller, owned, id(), id()).into_iter().collect()
+                let (user, group) = (Uid::from_raw(id()), Gid::from_raw(id()));
+                capabilities::chown(caller, owned, user, group).into_iter().collect()
             }
             Attribute::Mode => {
                 capabilities::chmod(caller, owned, call.argument(Arg::Mode).unwrap_or_default() as u32)
@@ -330,7 +332,7 @@ fn search(caller: &Caller, path: &Path) -> Option<Capability> {
     }
     path.ancestors().skip(1).find_map(|directory| {
         let stat = nix::sys::stat::stat(directory).ok()?;
-        let owned = Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 };
+        let owned = Owned::from(&stat);
         capabilities::access(caller, owned, SEARCH, true)
     })
 }

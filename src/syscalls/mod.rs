@@ -3,6 +3,8 @@
 //! compiler joins them into one row a call, a [`Syscall`]. [`groups`] and [`constants`] are
 //! the words of a profile.
 
+#![forbid(unsafe_code)]
+
 mod class;
 pub mod constants;
 pub mod groups;
