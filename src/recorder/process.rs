@@ -102,7 +102,7 @@ impl Recording {
                 let target =
                     call.argument(Arg::Task).filter(|task| *task != 0).map(|task| Tid::from_raw(task as i32));
                 let resource = call.argument(Arg::Int).unwrap_or_default();
-                // Without a new limit it only tells the present one.
+                // Without a new limit it only reads the present one.
                 let new = call.argument(Arg::Pointer).filter(|pointer| *pointer != 0);
                 new.and_then(|new| self.raises(target.unwrap_or(caller.tid), caller, resource, new))
             }

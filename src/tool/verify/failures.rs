@@ -221,7 +221,7 @@ fn object(tid: i32, syscall: &Syscall, arguments: [u64; 6]) -> String {
     let each = |kind, text: fn(i32, u64) -> String| {
         syscall.positions(kind).map(move |at| text(tid, arguments[usize::from(at)]))
     };
-    // A change of owner is told by its path.
+    // A change of owner is named by its path.
     let mut paths = each(Arg::Path, path).peekable();
     if paths.peek().is_some() {
         return paths.collect::<Vec<_>>().join(" ");
