@@ -9,14 +9,15 @@ use std::path::Path;
 
 /// Low to high: a module imports from the lines above its own, never from its
 /// own line or below.
-const LAYERS: [&[&str]; 14] = [
+const LAYERS: [&[&str]; 15] = [
     &["hex", "ids", "kernel", "mutation", "procfs", "visible"],
     &["syscalls"],
     &["profile", "image", "filter"],
     &["plan", "event"],
+    &["journal"],
     &["learn"],
     &["doctor"],
-    &["policy", "journal", "readiness"],
+    &["policy", "readiness"],
     &["enforce"],
     &["notify"],
     &["init", "processes"],

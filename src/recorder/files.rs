@@ -62,7 +62,7 @@ impl Recording {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access,
+            access: access.into_iter().map(Into::into).collect(),
             directory: is_directory(found.target.as_ref()),
         };
         self.told(call, caller, what, outcome)
@@ -81,7 +81,7 @@ impl Recording {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access: words(opening.flags),
+            access: words(opening.flags).into_iter().map(Into::into).collect(),
             directory: false,
         };
         vec![Observation { what, result: result(Some(errno)) }]
@@ -108,7 +108,7 @@ impl Recording {
             Err(unnamed) => return unnamed,
         };
         let of = self.mounts.of(&path);
-        let what = What::Change { program: self.program(caller), op, to, of, path, directory };
+        let what = What::Change { program: self.program(caller), op: op.into(), to, of, path, directory };
         self.told(call, caller, what, outcome)
     }
 
@@ -135,7 +135,7 @@ impl Recording {
         let Some(path) = text(&path) else { return unnamed(&path) };
         let what = What::Change {
             program: self.program(caller),
-            op: asked.op,
+            op: asked.op.into(),
             of: self.mounts.of(&path),
             path,
             to: String::new(),
@@ -154,7 +154,7 @@ impl Recording {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access: vec!["ioctl"],
+            access: vec!["ioctl".into()],
             directory: false,
         };
         vec![Observation::ok(what)]

@@ -211,7 +211,7 @@ impl Recording {
             output = self.startup.step(self.journal.now(), Input::Looked(listens));
         }
         if output == Some(Output::Ready) {
-            self.write(Observation::ok(What::Ready { by: self.startup.when().word() }), None);
+            self.write(Observation::ok(What::Ready { by: self.startup.when().word().into() }), None);
             self.recorder.serves();
             self.reads.iter().for_each(Watcher::mark);
             self.journal.progress(Progress::Ready);
@@ -339,9 +339,9 @@ impl Recording {
         if let What::Exec { program, loader, interpreter, .. } = &observation.what {
             self.journal.executed(&[program, loader, interpreter]);
         }
-        let written = self.journal.put(new.line.clone(), file);
+        let written = self.journal.put(new.line, file);
         if written {
-            self.recorder.remember(&new);
+            self.recorder.remember(new.key);
         }
         written
     }
@@ -351,13 +351,13 @@ impl Recording {
         self.alive = now;
         if now > self.most {
             self.most = now;
-            self.write(Observation::ok(What::Limit { limit: "processes", value: now.into() }), None);
+            self.write(Observation::ok(What::Limit { limit: "processes".into(), value: now.into() }), None);
         }
     }
 
     fn taken(&mut self) {
         self.startup.step(self.journal.now(), Input::Taken);
-        self.journal.progress(Progress::Taking);
+        self.journal.progress(Progress::Bound);
     }
 
     fn reach(&self) -> Reach<'_> {

@@ -25,7 +25,7 @@ impl Mounts {
                 _ => "volume",
             };
             let mount_point = if mount == "volume" { point.clone() } else { String::new() };
-            Some((point, Of { mount, mount_point }))
+            Some((point, Of { mount: mount.into(), mount_point }))
         };
         Mounts(text.lines().filter_map(mount).collect())
     }
@@ -37,7 +37,7 @@ impl Mounts {
                 || path.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let found = self.0.iter().filter(|(point, _)| above(point)).max_by_key(|(point, _)| point.len());
-        found.map_or(Of { mount: "image", mount_point: String::new() }, |(_, of)| of.clone())
+        found.map_or(Of { mount: "image".into(), mount_point: String::new() }, |(_, of)| of.clone())
     }
 }
 
@@ -53,14 +53,14 @@ mod tests {
         let mounts = Mounts::parse(text, |path| path == "/etc/hosts");
         let of = |path: &str| {
             let of = mounts.of(path);
-            (of.mount, of.mount_point)
+            (of.mount.into_owned(), of.mount_point)
         };
-        assert_eq!(of("/etc/passwd"), ("image", String::new()));
-        assert_eq!(of("/etc/hosts"), ("image", String::new()));
-        assert_eq!(of("/data/x/y"), ("volume", "/data".to_owned()));
-        assert_eq!(of("/database"), ("image", String::new()));
-        assert_eq!(of("/data/tmp/x"), ("tmpfs", String::new()));
-        assert_eq!(of("/proc/1/status"), ("proc", String::new()));
-        assert_eq!(of("/tmp"), ("tmpfs", String::new()));
+        assert_eq!(of("/etc/passwd"), ("image".to_owned(), String::new()));
+        assert_eq!(of("/etc/hosts"), ("image".to_owned(), String::new()));
+        assert_eq!(of("/data/x/y"), ("volume".to_owned(), "/data".to_owned()));
+        assert_eq!(of("/database"), ("image".to_owned(), String::new()));
+        assert_eq!(of("/data/tmp/x"), ("tmpfs".to_owned(), String::new()));
+        assert_eq!(of("/proc/1/status"), ("proc".to_owned(), String::new()));
+        assert_eq!(of("/tmp"), ("tmpfs".to_owned(), String::new()));
     }
 }

@@ -72,7 +72,8 @@ impl Recording {
         let mut all = vec![Observation { what, result: result(errno) }];
         if let Some(path) = made.and_then(|path| path.to_str().map(str::to_owned)) {
             let of = self.mounts.of(&path);
-            let what = What::Change { program, op: "bind", path, to: String::new(), of, directory: false };
+            let what =
+                What::Change { program, op: "bind".into(), path, to: String::new(), of, directory: false };
             all.push(Observation { what, result: result(errno) });
         }
         all.append(&mut more);
