@@ -9,8 +9,9 @@ use std::path::Path;
 
 /// Low to high: a module imports from the lines above its own, never from its
 /// own line or below.
-const LAYERS: [&[&str]; 15] = [
-    &["hex", "ids", "kernel", "mutation", "procfs", "visible"],
+const LAYERS: [&[&str]; 16] = [
+    &["hex", "ids", "kernel", "mutation", "visible"],
+    &["procfs"],
     &["syscalls"],
     &["profile", "image", "filter"],
     &["plan", "event"],

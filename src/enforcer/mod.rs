@@ -7,8 +7,10 @@
 //! "continue" guards nothing by itself: the kernel decides again (see
 //! [`verdict`](crate::policy)).
 
+mod change;
 mod code;
 mod conclude;
+mod conclusion;
 mod deeds;
 mod exec;
 mod files;
@@ -38,24 +40,26 @@ use crate::enforcer::inodes::Inodes;
 use crate::enforcer::socket_registry::{Held, Socket};
 use crate::event::Scribe;
 use crate::filter::Access;
+use crate::ids::{Pid, Tid};
 use crate::image::FileId;
 use crate::init::request::{Bell, Request};
 use crate::kernel::Arch;
-use crate::notify::caller::{Caller, Identity, Memory, UNREADABLE};
+use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::listener;
 use crate::notify::memory_cache::Kept;
-use crate::plan::PR_SET_DUMPABLE;
+use crate::notify::unreadable::UNREADABLE;
+use crate::plan::{PR_SET_DUMPABLE, ProgramIndex};
 use crate::policy::call::{Call, Ids};
 use crate::policy::network::Direction;
 use crate::policy::{Refusal, Rulebook};
 use crate::processes::forks::Forks;
 use crate::processes::table::Families;
 use crate::readiness::notify_socket::Ears;
-use crate::sys::seccomp::{self, Answer};
+use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
 use crate::syscalls;
 use crate::tracer::{Tracer, What};
-use conclude::Conclusion;
+use conclusion::Conclusion;
 use hand_over::Pace;
 use later::{Later, Leased};
 use sockets::Deed;
@@ -108,9 +112,9 @@ pub struct Judge {
     /// them to whoever has them.
     pub inherited: Vec<Vec<u8>>,
     /// The launched process, whose first exec is the supervisor's own.
-    pub app: i32,
+    pub app: Pid,
     /// The entry that COMMAND is.
-    pub entry: usize,
+    pub entry: ProgramIndex,
     /// Where the first thread is asked.
     pub requests: Bell,
     /// The supervisor's ids, for looking and acting as the caller and back.
@@ -140,7 +144,7 @@ pub struct Remembered {
     pace: Pace,
     later: Later,
     /// The notified call that is being decided.
-    waiting: u64,
+    waiting: NotificationId,
 }
 
 impl Remembered {
@@ -243,7 +247,7 @@ impl Judge {
             number: request.data.nr as u32,
             args: request.data.args,
         };
-        let tid = request.pid as i32;
+        let tid = Tid::from_raw(request.pid as i32);
         self.memory.waiting = request.id;
         let notified = (call.number, call.args);
         let asks = self.tracer.as_ref().and_then(|tracer| tracer.asks(tid, notified));
@@ -280,7 +284,7 @@ impl Judge {
             (Err(_), _) if !self.waits()? => return Ok(()),
             // Without /proc, or out of descriptors, nothing is known of the caller.
             (Err(errno), _) => {
-                tracing::error!(tid, %errno, "a caller's status cannot be read");
+                tracing::error!(%tid, %errno, "a caller's status cannot be read");
                 self.conclude(Outcome::Unread, &call, &Caller::unknown(tid))
             }
         };

@@ -170,9 +170,16 @@ pub const fn is_real_time(policy: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Pid;
 
     fn caller(uid: u32, gid: u32, groups: &[u32]) -> Caller {
-        Caller { tgid: 7, uids: [uid; 4], gids: [gid; 4], groups: groups.to_vec(), ..Caller::default() }
+        Caller {
+            tgid: Pid::from_raw(7),
+            uids: [uid; 4],
+            gids: [gid; 4],
+            groups: groups.to_vec(),
+            ..Caller::default()
+        }
     }
 
     const fn file(user: u32, group: u32, mode: u32) -> Owned {
@@ -234,7 +241,7 @@ mod tests {
     fn a_signal_needs_one_where_no_id_is_the_others() {
         let root = caller(0, 0, &[]);
         let mut worker = caller(33, 33, &[]);
-        worker.tgid = 9;
+        worker.tgid = Pid::from_raw(9);
         assert_eq!(kill(&root, &worker), Some(Capability::CAP_KILL));
         worker.uids[2] = 0;
         assert_eq!(kill(&root, &worker), None, "its saved id");

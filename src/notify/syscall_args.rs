@@ -216,12 +216,13 @@ pub fn each(memory: &Memory, pointer: u64, mut more: impl FnMut(&[u8]) -> bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Pid;
     use crate::notify::caller::{Caller, Identity};
 
     #[test]
     fn a_list_is_read_as_far_as_it_is_needed_and_no_further_than_is_quick() {
         let identity = Identity::own().expect("own ids");
-        let me = Caller::of(std::process::id() as i32).expect("own status");
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
         let memory = Memory::of(&identity, &me);
         let (short, long) = (b"a\0", [vec![b'x'; LONGEST - 1], vec![0]].concat());
         let list = |texts: &[&[u8]]| -> Vec<u64> {

@@ -219,6 +219,7 @@ mod tests {
     use nix::sys::stat::Mode;
 
     use super::*;
+    use crate::ids::Pid;
     use crate::notify::caller::Identity;
 
     #[test]
@@ -232,7 +233,7 @@ mod tests {
 
         let identity = Identity::own().expect("own ids");
         let reach = Reach { identity: &identity, moves: false };
-        let caller = Caller::of(std::process::id() as i32).expect("this process");
+        let caller = Caller::of(Pid::own().first_thread()).expect("this process");
         let found = |path: &Path| {
             runs(&reach, &caller, reach.file(&caller, libc::AT_FDCWD, path, true))
                 .map(|found| found.interpreter)

@@ -3,6 +3,7 @@
 use caps::Capability;
 
 use super::Recording;
+use crate::ids::{Pid, Tid};
 use crate::journal::observation::{Observation, What};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities;
@@ -49,7 +50,7 @@ impl Recording {
     fn scheduled(&self, call: &Call, caller: &Caller) -> bool {
         let target = match call.args[0] as i32 {
             0 => caller.tid,
-            other => other,
+            other => Tid::from_raw(other),
         };
         if target != caller.tid
             && Caller::of(target).is_ok_and(|target| capabilities::is_anothers(caller, &target))
@@ -77,7 +78,7 @@ impl Recording {
     fn nicer(&self, call: &Call, caller: &Caller) -> Option<Capability> {
         let who = match call.args[1] as i32 {
             0 => caller.tid,
-            other => other,
+            other => Tid::from_raw(other),
         };
         let stat = procfs::read(who, "stat").ok()?;
         let now: i32 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(16)?.parse().ok()?;
@@ -106,7 +107,7 @@ impl Recording {
         let needed = match call.name.unwrap_or_default() {
             "setrlimit" => self.raises(caller.tid, caller, call.args[0], call.args[1]),
             "prlimit64" if call.args[2] != 0 => {
-                let target = if call.args[0] == 0 { caller.tid } else { call.args[0] as i32 };
+                let target = if call.args[0] == 0 { caller.tid } else { Tid::from_raw(call.args[0] as i32) };
                 self.raises(target, caller, call.args[1], call.args[2])
             }
             "mlock" | "mlock2" => locks(caller, Some(call.args[1])),
@@ -118,7 +119,7 @@ impl Recording {
     }
 
     /// A hard limit that is raised.
-    fn raises(&self, target: i32, caller: &Caller, resource: u64, pointer: u64) -> Option<Capability> {
+    fn raises(&self, target: Tid, caller: &Caller, resource: u64, pointer: u64) -> Option<Capability> {
         let wanted = self.memory_of(caller).number(pointer.wrapping_add(8)).ok()?;
         let now = hard_limit(&procfs::read(target, "limits").ok()?, resource as u32 as usize)?;
         (wanted > now).then_some(Capability::CAP_SYS_RESOURCE)
@@ -130,15 +131,17 @@ impl Recording {
             if call.name == Some("pidfd_send_signal") { self.pid_of(caller, first) } else { Some(first) };
         let Some(pid) = pid else { return Vec::new() };
         let needed = match pid {
-            pid @ 1.. => Caller::of(pid).ok().and_then(|target| capabilities::kill(caller, &target)),
+            pid @ 1.. => {
+                Caller::of(Tid::from_raw(pid)).ok().and_then(|target| capabilities::kill(caller, &target))
+            }
             // -1 is everybody, 0 and the others a group.
             -1 => None,
             group => {
                 let group = if group == 0 { group_of(caller.tgid) } else { group.checked_neg() };
-                let all = processes::all(std::process::id() as i32).unwrap_or_default();
+                let all = processes::all(Pid::own()).unwrap_or_default();
                 let members = all.iter().filter(|seen| Some(seen.group) == group);
                 members
-                    .filter_map(|seen| Caller::of(seen.pid).ok())
+                    .filter_map(|seen| Caller::of(seen.pid.first_thread()).ok())
                     .find_map(|target| capabilities::kill(caller, &target))
             }
         };
@@ -163,8 +166,8 @@ fn real_time_priority(stat: &str) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(37)?.parse().ok()
 }
 
-fn group_of(pid: i32) -> Option<i32> {
-    let stat = procfs::read(pid, "stat").ok()?;
+fn group_of(pid: Pid) -> Option<i32> {
+    let stat = procfs::read(pid.first_thread(), "stat").ok()?;
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(2)?.parse().ok()
 }
 
@@ -206,7 +209,7 @@ mod tests {
 
     #[test]
     fn limits_are_read_by_their_number() {
-        let text = procfs::read(std::process::id() as i32, "limits").expect("own limits");
+        let text = procfs::read(Tid::own(), "limits").expect("own limits");
         let hard = crate::sys::process::hard_limit(libc::RLIMIT_NOFILE).expect("a limit");
         assert_eq!(hard_limit(&text, libc::RLIMIT_NOFILE as usize), Some(hard.unwrap_or(u64::MAX)));
         let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
@@ -223,7 +226,7 @@ mod tests {
         assert_eq!(pid_in("pos:\t0\nflags:\t02000002\nPid:\t4711\nNSpid:\t4711\n"), Some(4711));
         assert_eq!(pid_in("pos:\t0\nPid:\t-1\n"), None, "it has ended");
         assert_eq!(pid_in("pos:\t0\nNSpid:\t7\n"), None);
-        let stat = procfs::read(std::process::id() as i32, "stat").expect("own stat");
+        let stat = procfs::read(Tid::own(), "stat").expect("own stat");
         assert_eq!(real_time_priority(&stat), Some(0));
         let fields: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
         assert_eq!(real_time_priority(&format!("7 (a b) {}", fields.join(" "))), Some(40));

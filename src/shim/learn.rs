@@ -13,6 +13,7 @@ use super::{abandon, layer, release};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::{place, probe};
 use crate::event::{self, ModeInForce, Process, Scribe, Sink, Source, Start, redact};
+use crate::ids::Pid;
 use crate::image::fingerprint::Fingerprint;
 use crate::init::event_loop::Watch;
 use crate::journal::line::{self, Outer};
@@ -86,7 +87,7 @@ pub(super) fn launched(
     let journal = Arc::new(Journal::create(&to, &args[0], first)?);
     let child = launch::launch(&app, Some(&confinement))?;
     let settled = launch::settle(Some(&plan), &init.inherited);
-    let launch = Launch { app: child.pid, file: init.found.clone(), args };
+    let launch = Launch { app: Pid::from_raw(child.pid), file: init.found.clone(), args };
     let eyes = Eyes { reads: watches, ears };
     let watch = settled.and_then(|()| watch(options, &plan, said_by, sink, journal, launch, eyes));
     match watch {
@@ -146,7 +147,7 @@ fn watch(
         arch: plan.kernel.arch,
         layers: plan.layers().into_iter().filter_map(layer).collect(),
         process: Process {
-            pid: launch.app as u32,
+            pid: launch.app.as_raw() as u32,
             parent_pid: Some(std::process::id()),
             uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
             executable: Some(event::Executable { path: launch.file.clone() }),

@@ -4,15 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::event::{Action, Object};
+use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::started::Started;
+use crate::sys::seccomp::NotificationId;
 
 /// A notified call that goes on under our eyes.
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// The notification.
-    pub id: u64,
+    pub id: NotificationId,
     /// Who calls, as the kernel told.
     pub caller: Caller,
     /// What for.
@@ -21,7 +24,7 @@ pub struct Ask {
 
 impl Ask {
     /// The entry that the caller is.
-    pub fn entry(&self) -> Option<usize> {
+    pub fn entry(&self) -> Option<ProgramIndex> {
         match self.what {
             What::Exec { entry, .. } => entry,
             What::Map { entry, .. } => Some(entry),
@@ -36,9 +39,9 @@ pub enum What {
     /// An exec.
     Exec {
         /// The entry that the caller is.
-        entry: Option<usize>,
+        entry: Option<ProgramIndex>,
         /// The entry that it would become by what its memory says.
-        expected: Option<usize>,
+        expected: Option<ProgramIndex>,
         /// What it wants to execute, for people.
         object: Object,
         /// What it is itself, where its entry does not tell.
@@ -47,7 +50,7 @@ pub enum What {
     /// A mapping of code.
     Map {
         /// The entry that the caller is.
-        entry: usize,
+        entry: ProgramIndex,
         /// What it wants to map, for people.
         object: Object,
     },
@@ -73,16 +76,16 @@ pub enum Outcome {
         /// Who executed it.
         caller: Caller,
         /// The entry that it is.
-        entry: usize,
+        entry: ProgramIndex,
         /// What was started.
         started: Arc<Started>,
     },
     /// A process that cannot be looked into made another.
     Forked {
         /// The new one.
-        child: i32,
+        child: Pid,
         /// The thread that made it.
-        parent: i32,
+        parent: Tid,
     },
     /// A call was refused, or what it started has to be killed.
     Refused {

@@ -8,12 +8,13 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::init::tracees::Tracees;
 use crate::policy::started::Verdict;
+use crate::sys::seccomp::NotificationId;
 
 /// What it is told.
 #[derive(Debug)]
 pub enum Word {
     /// A process's files were looked into, for this notification.
-    Examined(i32, u64, Verdict),
+    Examined(i32, NotificationId, Verdict),
     /// A child of PID 1's that is traced has stopped: the signal, and the event or 0.
     Stopped(i32, i32, i32),
     /// A child of PID 1's has ended. Said before it is buried, so that nobody else has its

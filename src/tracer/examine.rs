@@ -22,17 +22,19 @@ use crate::image::{Executable, FileId, elf};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::maps;
+use crate::plan::ProgramIndex;
 use crate::policy::Rulebook;
 use crate::policy::libraries::Code;
 use crate::policy::started::{Files, NotYet, Script, Stamp, Started, Verdict};
 use crate::procfs::errno;
 use crate::profile::Rights;
+use crate::sys::seccomp::NotificationId;
 
 /// What was found out about files.
 #[derive(Debug, Default)]
 pub struct Found {
     /// By entry, what may be mapped as code, as it was told of a mapping.
-    code: HashMap<(usize, PathBuf, FileId), ()>,
+    code: HashMap<(ProgramIndex, PathBuf, FileId), ()>,
     loaders: HashMap<(FileId, Stamp), bool>,
     digests: HashMap<(FileId, Stamp), String>,
     scripts: HashMap<Vec<u8>, Script>,
@@ -87,11 +89,11 @@ pub enum Work {
 /// A thread that has mapped code and waits to be judged.
 pub struct Mapped {
     /// The notification of its call.
-    pub id: u64,
+    pub id: NotificationId,
     /// It.
     pub caller: Caller,
     /// The entry that it is.
-    pub entry: usize,
+    pub entry: ProgramIndex,
 }
 
 /// A process that waits to be judged.
@@ -99,11 +101,11 @@ pub struct Job {
     /// It.
     pub pid: i32,
     /// The notification of its exec.
-    pub id: u64,
+    pub id: NotificationId,
     /// Who executed it.
     pub caller: Caller,
     /// The entry that this was.
-    pub entry: Option<usize>,
+    pub entry: Option<ProgramIndex>,
     /// What was started.
     pub started: Arc<Started>,
     /// Its stack has to be read once more.
@@ -123,7 +125,7 @@ pub fn run(
             Work::Started(job) => job,
             Work::Mapped(job) => {
                 let verdict = mapped(&job, rules, found, identity);
-                desk.say(Word::Examined(job.caller.tgid, job.id, verdict));
+                desk.say(Word::Examined(job.caller.tgid.as_raw(), job.id, verdict));
                 continue;
             }
         };

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use super::desk::Word;
 use super::{Tracer, gone_or};
+use crate::ids::{Pid, Tid};
 use crate::notify::listener;
 use crate::procfs::processes;
 use crate::sys::process::{self, Change};
@@ -36,7 +37,9 @@ impl Tracer {
         loop {
             match process::changed() {
                 Ok(Some((_, false))) => self.take_stop(),
-                Ok(Some((pid, true))) if processes::is_no_child(pid, self.me) => {
+                Ok(Some((pid, true)))
+                    if processes::is_no_child(Tid::from_raw(pid), Pid::from_raw(self.me)) =>
+                {
                     buried |= self.bury(pid);
                 }
                 // The first thread's to bury, and to tell of: others come after it.
@@ -62,7 +65,8 @@ impl Tracer {
     fn bury_others(&mut self) -> bool {
         let me = self.me;
         let seized: Vec<i32> = self.seized.keys().copied().collect();
-        let others = seized.into_iter().filter(|tid| processes::is_no_child(*tid, me));
+        let others =
+            seized.into_iter().filter(|tid| processes::is_no_child(Tid::from_raw(*tid), Pid::from_raw(me)));
         others.filter(|tid| self.bury(*tid)).count() > 0
     }
 

@@ -26,9 +26,10 @@ use nix::errno::Errno;
 
 use super::script::{Call, Script, Way, calling, is_at};
 use super::{Tracer, gone_or};
+use crate::ids::Tid;
 use crate::kernel::Arch;
-use crate::notify::caller::UNREADABLE;
 use crate::notify::handed::{CHUNK, Given, Handed, Wanted};
+use crate::notify::unreadable::UNREADABLE;
 use crate::policy;
 use crate::sys::ptrace::{self, AtCall, Registers};
 use crate::sys::seccomp::{self, Answer};
@@ -72,7 +73,8 @@ enum Stage {
 
 impl Tracer {
     /// What a thread hands out for a call; none for one that is not traced.
-    pub fn handed(&mut self, tid: i32, notified: Notified) -> Option<Arc<Handed>> {
+    pub fn handed(&mut self, tid: Tid, notified: Notified) -> Option<Arc<Handed>> {
+        let tid = tid.as_raw();
         if !self.seized.contains_key(&tid) {
             return None;
         }
@@ -87,12 +89,14 @@ impl Tracer {
     }
 
     /// A thread's call is decided: its next one may find other things there.
-    pub fn decided(&mut self, tid: i32) {
+    pub fn decided(&mut self, tid: Tid) {
+        let tid = tid.as_raw();
         self.handed.remove(&tid);
     }
 
     /// Whether a notified call is one that a thread makes to hand something out.
-    pub fn makes(&self, tid: i32, (number, args): Notified) -> bool {
+    pub fn makes(&self, tid: Tid, (number, args): Notified) -> bool {
+        let tid = tid.as_raw();
         self.handings.get(&tid).is_some_and(|handing| {
             !handing.asks
                 && matches!(&handing.stage, Stage::Within(call) if call.number == number && call.args == args)
@@ -100,7 +104,8 @@ impl Tracer {
     }
 
     /// What a thread is to hand out that makes this call to be given its end of the sockets.
-    pub fn asks(&self, tid: i32, notified: Notified) -> Option<Wanted> {
+    pub fn asks(&self, tid: Tid, notified: Notified) -> Option<Wanted> {
+        let tid = tid.as_raw();
         let handing = self.handings.get(&tid)?;
         let asks = handing.asks && handing.ours.is_none() && handing.notified == notified;
         (asks && matches!(handing.stage, Stage::Within(_))).then_some(handing.wanted)
@@ -109,7 +114,7 @@ impl Tracer {
     /// It has it, by the number `theirs`; `ours` is the other end. Its call is over.
     pub fn has_socket(&mut self, request: &seccomp::Request, ours: OwnedFd, theirs: i32) {
         let tid = request.pid as i32;
-        if self.asks(tid, (request.data.nr as u32, request.data.args)).is_some()
+        if self.asks(Tid::from_raw(tid), (request.data.nr as u32, request.data.args)).is_some()
             && let Some(handing) = self.handings.get_mut(&tid)
         {
             handing.ours = Some(ours);
@@ -119,7 +124,8 @@ impl Tracer {
     }
 
     /// Whether a thread can hand something out.
-    pub fn may_hand_out(&mut self, tid: i32) -> bool {
+    pub fn may_hand_out(&mut self, tid: Tid) -> bool {
+        let tid = tid.as_raw();
         self.is_seized(tid) && !self.handings.contains_key(&tid)
     }
 
@@ -137,10 +143,10 @@ impl Tracer {
     ) -> Result<(), Errno> {
         let tid = request.pid as i32;
         let notified = (request.data.nr as u32, request.data.args);
-        if !self.may_hand_out(tid) {
+        if !self.may_hand_out(Tid::from_raw(tid)) {
             return Err(Errno::EPERM);
         }
-        let handed = self.handed(tid, notified).ok_or(Errno::EPERM)?;
+        let handed = self.handed(Tid::from_raw(tid), notified).ok_or(Errno::EPERM)?;
         ptrace::interrupt(tid)?;
         let way = self.way();
         let (ours, theirs) = socket.map_or((None, -1), |(ours, theirs)| (Some(ours), theirs));

@@ -4,6 +4,7 @@
 
 use nix::errno::Errno;
 
+use crate::ids::{Pid, Tid};
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::policy::Rulebook;
@@ -43,8 +44,8 @@ pub fn after_exec(pid: i32, caller: &Caller) -> Caller {
     let [real, effective, ..] = caller.uids;
     let [real_group, effective_group, ..] = caller.gids;
     Caller {
-        tid: pid,
-        tgid: pid,
+        tid: Tid::from_raw(pid),
+        tgid: Pid::from_raw(pid),
         uids: [real, effective, effective, effective],
         gids: [real_group, effective_group, effective_group, effective_group],
         ..caller.clone()

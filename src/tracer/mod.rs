@@ -62,13 +62,14 @@ use self::desk::Desk;
 use self::examine::{Found, Job, Remembered, Work};
 pub use self::hand::Notified;
 use crate::event::{Action, Object};
+use crate::ids::{Pid, Tid};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::handed::Handed;
 use crate::policy::started::{Started, Verdict};
 use crate::policy::{Refusal, Rulebook};
 use crate::procfs::processes;
 use crate::sys::ptrace;
-use crate::sys::seccomp::{self, Answer};
+use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::threads;
 
 /// Why a thread is seized.
@@ -183,11 +184,11 @@ impl Tracer {
         if !self.still_waits(ask.id) {
             return;
         }
-        let group = self.groups.entry(ask.caller.tgid).or_default();
+        let group = self.groups.entry(ask.caller.tgid.as_raw()).or_default();
         match &mut group.flight {
             None => self.begin_one(ask),
             // It calls, so its exec is over, and nobody saw a stop for it.
-            Some(flight) if flight.tid == ask.caller.tid => {
+            Some(flight) if flight.tid == ask.caller.tid.as_raw() => {
                 group.flight = None;
                 self.begin_one(ask);
             }
@@ -204,7 +205,7 @@ impl Tracer {
 
     /// Lets a call go on under our eyes.
     fn begin_one(&mut self, ask: Ask) {
-        let (tid, tgid) = (ask.caller.tid, ask.caller.tgid);
+        let (tid, tgid) = (ask.caller.tid.as_raw(), ask.caller.tgid.as_raw());
         if matches!(ask.what, What::Map { .. }) && !self.killable {
             // Nothing can be asked for in advance: what it maps was looked at before.
             self.answer(ask.id, Answer::Continue);
@@ -266,19 +267,18 @@ impl Tracer {
     /// Whether a number is a thread's that is seized, and not that of one which had it before:
     /// who traces it the kernel says.
     fn is_seized(&mut self, tid: i32) -> bool {
-        let is =
-            self.seized.contains_key(&tid) && processes::tracer(tid) == Some(nix::unistd::gettid().as_raw());
+        let is = self.seized.contains_key(&tid) && processes::tracer(Tid::from_raw(tid)) == Some(Tid::own());
         if !is {
             self.seized.remove(&tid);
         }
         is
     }
 
-    fn still_waits(&self, id: u64) -> bool {
+    fn still_waits(&self, id: NotificationId) -> bool {
         self.listener.as_ref().is_some_and(|listener| seccomp::still_valid(listener, id) == Ok(true))
     }
 
-    fn answer(&self, id: u64, answer: Answer) {
+    fn answer(&self, id: NotificationId, answer: Answer) {
         let Some(listener) = &self.listener else { return };
         let answered = match answer {
             Answer::Continue => seccomp::let_execute(listener, id),
@@ -313,7 +313,8 @@ impl Tracer {
             _ if matches!(hold, Hold::Condemned | Hold::Born) => Ok(()),
             event if ptrace::EVENTS_CHILD.contains(&event) => {
                 let child = message;
-                self.outcomes.push(Outcome::Forked { child, parent: tid });
+                self.outcomes
+                    .push(Outcome::Forked { child: Pid::from_raw(child), parent: Tid::from_raw(tid) });
                 match self.seized.get(&child) {
                     Some(Hold::Born) => {
                         self.seized.insert(child, Hold::Kept);
@@ -322,7 +323,7 @@ impl Tracer {
                     Some(_) => {}
                     // One that was killed at once may be buried already, and its number
                     // anybody's, who would then execute unseized.
-                    None if processes::tracer(child) == Some(nix::unistd::gettid().as_raw()) => {
+                    None if processes::tracer(Tid::from_raw(child)) == Some(Tid::own()) => {
                         self.seized.insert(child, Hold::Kept);
                     }
                     None => {}
@@ -446,7 +447,8 @@ impl Tracer {
     /// A process executed a program, and no rule asks which: it is let go, but where its new
     /// program cannot be read either.
     fn executed_unchecked(&mut self, pid: i32) {
-        let readable = Caller::of(pid).and_then(|caller| Memory::of(&self.identity, &caller).open());
+        let readable =
+            Caller::of(Tid::from_raw(pid)).and_then(|caller| Memory::of(&self.identity, &caller).open());
         let done = if readable.is_ok() {
             self.seized.remove(&pid);
             ptrace::detach(pid)
@@ -480,7 +482,7 @@ impl Tracer {
 
     /// It runs, or dies once it has been told of: until then it stays stopped, and can
     /// still be looked at.
-    fn conclude(&mut self, pid: i32, id: u64, verdict: Verdict) {
+    fn conclude(&mut self, pid: i32, id: NotificationId, verdict: Verdict) {
         let flight = self.groups.get(&pid).and_then(|group| group.flight.as_ref());
         let Some(flight) = flight.filter(|flight| flight.ask.id == id) else { return };
         if matches!(flight.ask.what, What::Map { .. }) {

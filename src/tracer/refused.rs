@@ -4,6 +4,7 @@ use nix::errno::Errno;
 
 use super::{Ask, Hold, Outcome, Tracer, What};
 use crate::event::{Action, Kind, Object};
+use crate::ids::Pid;
 use crate::policy::Refusal;
 use crate::profile::OnViolation;
 use crate::sys::seccomp::Answer;
@@ -12,7 +13,7 @@ use crate::sys::{process, signal};
 impl Tracer {
     /// Nobody can look at what it would start.
     pub(super) fn refuse(&mut self, ask: &Ask, errno: Errno) {
-        tracing::debug!(tid = ask.caller.tid, %errno, "cannot be seized");
+        tracing::debug!(tid = %ask.caller.tid, %errno, "cannot be seized");
         let on_violation = self.rules.policy().on_violation;
         let (errno, object) = match &ask.what {
             What::Exec { object, .. } | What::Map { object, .. } => (Errno::EACCES, object.clone()),
@@ -31,7 +32,8 @@ impl Tracer {
     }
 
     /// What was refused or has to die has been told of.
-    pub fn told(&mut self, pid: i32) {
+    pub fn told(&mut self, process: Pid) {
+        let pid = process.as_raw();
         // Of an exec it is the process, of a mapping the thread that called.
         let flight = self.groups.get(&pid).and_then(|group| group.flight.as_ref());
         let tid = flight.map_or(pid, |flight| flight.tid);
@@ -39,7 +41,7 @@ impl Tracer {
             self.kill(tid);
         }
         let (now, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.refused).into_iter().partition(|(ask, ..)| ask.caller.tgid == pid);
+            std::mem::take(&mut self.refused).into_iter().partition(|(ask, ..)| ask.caller.tgid == process);
         self.refused = later;
         for (ask, errno, action) in now {
             if action == Action::Killed {
@@ -52,7 +54,7 @@ impl Tracer {
     /// Who still waits after its pidfd was made is whom the pidfd names. Where it cannot
     /// be killed its call fails all the same.
     pub(super) fn kill_caller(&self, ask: &Ask) {
-        let killed = process::pidfd(ask.caller.tgid).and_then(|fd| {
+        let killed = process::pidfd(ask.caller.tgid.as_raw()).and_then(|fd| {
             if self.still_waits(ask.id) {
                 self.as_another(&ask.caller, || signal::send_pidfd(&fd, libc::SIGKILL))
             } else {
@@ -60,7 +62,7 @@ impl Tracer {
             }
         });
         if let Err(errno) = killed {
-            tracing::error!(pid = ask.caller.tgid, %errno, "could not be killed");
+            tracing::error!(pid = %ask.caller.tgid, %errno, "could not be killed");
         }
     }
 

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use super::{Hold, Tracer};
+use crate::ids::Tid;
 use crate::notify::caller::Caller;
 use crate::procfs::processes;
 use crate::sys::{credentials, ptrace};
@@ -77,7 +78,7 @@ impl Tracer {
                     // It ended; the caller's own end is found when it is answered.
                     Err(Errno::ESRCH) => {}
                     // A thread that has ended and is not buried cannot be seized.
-                    Err(Errno::EPERM) if processes::is_dead(caller.tgid, tid) => {}
+                    Err(Errno::EPERM) if processes::is_dead(caller.tgid, Tid::from_raw(tid)) => {}
                     Err(errno) => return Err(errno),
                 }
             }

@@ -4,6 +4,7 @@ use nix::errno::Errno;
 
 use super::Loop;
 use crate::event::{Event, Signal, SignalName, log};
+use crate::ids::Pid;
 use crate::init::descendants;
 use crate::init::state::Input;
 use crate::init::voice::{Sight, Voice};
@@ -45,7 +46,7 @@ impl Loop {
         }
         // A stopped app would hear of its end only when someone continues it.
         if signal == libc::SIGTERM
-            && processes::is_stopped(app)
+            && processes::is_stopped(Pid::from_raw(app))
             && let Err(errno) = signal::send(self.target(), libc::SIGCONT)
         {
             tracing::warn!(%errno, "the stopped app could not be continued");
@@ -59,15 +60,15 @@ impl Loop {
 
     /// A value can only be queued to one process, so each of the group gets it.
     fn queue_to_group(&self, received: Received) -> Result<(), Errno> {
-        let app = self.child.pid;
+        let app = self.app();
         let all = processes::all(self.me).unwrap_or_default();
-        for one in all.iter().filter(|seen| seen.group == app && seen.pid != app && seen.lives()) {
-            match queue(one.pid, received) {
+        for one in all.iter().filter(|seen| seen.group == app.as_raw() && seen.pid != app && seen.lives()) {
+            match queue(one.pid.as_raw(), received) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(errno) => tracing::debug!(pid = one.pid, %errno, "could not be forwarded"),
+                Err(errno) => tracing::debug!(pid = %one.pid, %errno, "could not be forwarded"),
             }
         }
-        queue(app, received)
+        queue(app.as_raw(), received)
     }
 
     /// dumb-init ends what is left of the app's session along with it.
@@ -96,7 +97,7 @@ impl Loop {
     /// Stops this process, until whoever sees that continues it. PID 1 cannot be stopped.
     pub(super) fn suspend(&self) {
         self.options.voice.tell(Sight::Suspending);
-        if let Err(errno) = signal::send(self.me, libc::SIGSTOP) {
+        if let Err(errno) = signal::send(self.me.as_raw(), libc::SIGSTOP) {
             tracing::warn!(%errno, "could not stop along with the app");
         }
     }
