@@ -36,7 +36,6 @@ mod step;
 mod text;
 mod words;
 
-pub use self::mounts::Mount;
 pub use check::{HeldRule, Holder};
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
@@ -57,6 +56,7 @@ use landlock::{AccessFs, AccessNet, BitFlags};
 use crate::filter::Filter;
 use crate::image::FileId;
 use crate::kernel::Kernel;
+use crate::procfs::mountinfo::Mount;
 use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, ProfileIndex, Rights, RunAs};
 use crate::syscalls::Condition;
 

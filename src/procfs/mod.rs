@@ -1,6 +1,12 @@
 //! `/proc` (proc(5)): one owner for each of its texts.
 
+pub mod fdinfo;
+pub mod limits;
+pub mod mountinfo;
+pub mod net;
 pub mod processes;
+pub mod stat;
+pub mod status;
 
 use std::fs::File;
 use std::io::Read;

@@ -45,6 +45,7 @@ use crate::notify::memory_cache::Kept;
 use crate::notify::path_resolver::Reach;
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::call::Call;
+use crate::procfs::mountinfo;
 use crate::readiness::notify_socket::Ears;
 use crate::readiness::startup::{Input, Output, Startup, When};
 use crate::sys::seccomp::{self, Answer, NotificationId};
@@ -124,10 +125,9 @@ impl Recording {
         identity: Identity,
         eyes: Eyes,
     ) -> Recording {
-        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let is_file = |path: &str| std::fs::metadata(path).is_ok_and(|found| !found.is_dir());
         let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-        let mounts = Mounts::parse(&text, is_file);
+        let mounts = Mounts::new(&mountinfo::read().unwrap_or_default(), is_file);
         let reads = eyes.reads.and_then(|watches| watched(watches, &journal, &mounts));
         // Who asks for the app's word has it: a guess would come before.
         let when = if eyes.ears.is_some() { When::Notified } else { When::Listening };
