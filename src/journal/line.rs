@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::observation::{Observation, Phase};
+use super::observation::{Observation, Phase, What};
 use crate::event::Status;
 use crate::image::fingerprint::Fingerprint;
 use crate::image::packages::Packages;
@@ -65,10 +65,9 @@ pub enum Line {
 }
 
 /// An observation, and when it was made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Observed {
     /// Milliseconds since the launch.
-    #[serde(default)]
     pub t: u64,
     /// Before or after ready.
     pub phase: Phase,
@@ -76,7 +75,7 @@ pub struct Observed {
     #[serde(flatten)]
     pub observation: Observation,
     /// `sha256:` and the digest of an executed program's file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
@@ -131,27 +130,35 @@ impl Line {
     /// # Errors
     /// It is neither an observation nor the end.
     pub fn read(text: &[u8]) -> Result<Line, LineError> {
-        /// By what a line is told from others.
+        /// The keys of [`Observed`] that every kind has. They are read apart from those of
+        /// the kind: serde copies what is flattened, once for each level.
         #[derive(Deserialize)]
-        struct Head<'l> {
-            #[serde(borrow, default)]
-            kind: Cow<'l, str>,
+        struct Common<'l> {
+            #[serde(default)]
+            t: u64,
             #[serde(borrow, default)]
             phase: Cow<'l, str>,
+            #[serde(borrow, default)]
+            kind: Cow<'l, str>,
+            #[serde(default)]
+            result: String,
+            #[serde(default)]
+            sha256: Option<String>,
             #[serde(default)]
             end: Option<IgnoredAny>,
         }
-        let head: Head = serde_json::from_slice(text).map_err(|error| LineError::Malformed(plain(&error)))?;
-        let line = if head.end.is_some() {
-            serde_json::from_slice(text).map(Line::End)
-        } else if head.kind.is_empty() {
+        let malformed = |error: serde_json::Error| LineError::Malformed(plain(&error));
+        let common: Common = serde_json::from_slice(text).map_err(malformed)?;
+        if common.end.is_some() {
+            return serde_json::from_slice(text).map(Line::End).map_err(malformed);
+        }
+        if common.kind.is_empty() {
             return Err(LineError::Unrecognized);
-        } else if Phase::of(&head.phase).is_none() {
-            return Err(LineError::Phase(head.phase.into_owned()));
-        } else {
-            serde_json::from_slice(text).map(Line::Observed)
-        };
-        line.map_err(|error| LineError::Malformed(plain(&error)))
+        }
+        let phase = Phase::of(&common.phase).ok_or_else(|| LineError::Phase(common.phase.into_owned()))?;
+        let what: What = serde_json::from_slice(text).map_err(malformed)?;
+        let observation = Observation { what, result: common.result };
+        Ok(Line::Observed(Observed { t: common.t, phase, observation, sha256: common.sha256 }))
     }
 }
 
@@ -243,7 +250,7 @@ fn plain(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::observation::{Args, Of, Value, What};
+    use crate::journal::observation::{Args, Of, Value};
 
     fn observed(what: What) -> Line {
         Line::Observed(Observed::new(Duration::from_millis(7), Phase::Startup, Observation::ok(what)))

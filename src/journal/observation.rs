@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 /// When something was observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Before ready.
@@ -31,13 +31,12 @@ impl Phase {
 pub type Word = Cow<'static, str>;
 
 /// One observation: what was done by which program, and its result.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize)]
 pub struct Observation {
     /// What.
     #[serde(flatten)]
     pub what: What,
     /// `ok`, or the errno that is known beforehand; empty in a line that does not say it.
-    #[serde(default)]
     pub result: String,
 }
 
