@@ -7,6 +7,8 @@
 //! line, so that no line begins in the middle of another, and the file is whole whenever the
 //! machine stops.
 
+#![forbid(unsafe_code)]
+
 mod destination;
 mod ending;
 pub mod line;
