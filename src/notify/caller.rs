@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::ids::{Pid, Tid};
+use crate::ids::{Gid, Pid, Tid, Uid};
 use crate::notify::handed::{Handed, Wanted};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::procfs::errno;
@@ -23,7 +23,7 @@ use crate::sys;
 use crate::sys::credentials::{self, CapSets};
 
 /// What the kernel says of a thread.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The thread.
     pub tid: Tid,
@@ -32,17 +32,33 @@ pub struct Caller {
     /// Its process's parent.
     pub ppid: Pid,
     /// Real, effective, saved, file-system uid.
-    pub uids: [u32; 4],
+    pub uids: [Uid; 4],
     /// Real, effective, saved, file-system gid.
-    pub gids: [u32; 4],
+    pub gids: [Gid; 4],
     /// Supplementary groups.
-    pub groups: Vec<u32>,
+    pub groups: Vec<Gid>,
     /// The effective capabilities, as bits.
     pub effective: u64,
     /// Its umask.
     pub umask: u32,
     /// What it hands out itself, where it is traced.
     pub handed: Option<Arc<Handed>>,
+}
+
+impl Default for Caller {
+    fn default() -> Caller {
+        Caller {
+            tid: Tid::default(),
+            tgid: Pid::default(),
+            ppid: Pid::default(),
+            uids: [Uid::from_raw(0); 4],
+            gids: [Gid::from_raw(0); 4],
+            groups: Vec::new(),
+            effective: 0,
+            umask: 0,
+            handed: None,
+        }
+    }
 }
 
 impl Caller {
@@ -100,9 +116,9 @@ pub fn file_size_limit(tid: Tid) -> Result<Option<u64>, Errno> {
 /// The supervisor's own identity, to which a worker goes back.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
     sets: CapSets,
 }
 
@@ -113,7 +129,7 @@ impl Identity {
     /// # Errors
     /// The kernel, or a filter outside, refused.
     pub fn probe() -> Result<(), Errno> {
-        credentials::set_filesystem_ids(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+        credentials::set_filesystem_ids(nix::unistd::geteuid(), nix::unistd::getegid())
     }
 
     /// This thread's.
@@ -122,8 +138,8 @@ impl Identity {
     /// The kernel refused to say.
     pub fn own() -> Result<Identity, Errno> {
         Ok(Identity {
-            uid: nix::unistd::geteuid().as_raw(),
-            gid: nix::unistd::getegid().as_raw(),
+            uid: nix::unistd::geteuid(),
+            gid: nix::unistd::getegid(),
             groups: credentials::groups()?,
             sets: credentials::capget()?,
         })
@@ -382,7 +398,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_of_a_files_size_is_its_process_has() {
+    fn a_file_has_the_limit_of_its_process() {
         use std::io::Read;
         use std::process::{Command, Stdio};
         // In blocks of 512 bytes.
@@ -404,7 +420,7 @@ mod tests {
         });
         let caller = caller.join().expect("no panic").expect("a status");
         assert_eq!(caller.tgid, Pid::own());
-        assert_eq!(caller.uids[1], nix::unistd::geteuid().as_raw());
+        assert_eq!(caller.uids[1], nix::unistd::geteuid());
     }
 
     #[test]

@@ -4,10 +4,10 @@
 use nix::errno::Errno;
 
 use super::read;
-use crate::ids::{Pid, Tid};
+use crate::ids::{Gid, Pid, Tid, Uid};
 
 /// What it says of a thread.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Its process.
     pub tgid: Pid,
@@ -18,11 +18,11 @@ pub struct Status {
     /// Its umask.
     pub umask: u32,
     /// Real, effective, saved, file-system uid.
-    pub uids: [u32; 4],
+    pub uids: [Uid; 4],
     /// Real, effective, saved, file-system gid.
-    pub gids: [u32; 4],
+    pub gids: [Gid; 4],
     /// Supplementary groups.
-    pub groups: Vec<u32>,
+    pub groups: Vec<Gid>,
     /// The inheritable capabilities, as bits.
     pub inheritable: u64,
     /// The permitted ones.
@@ -46,7 +46,21 @@ impl Status {
 
     /// Reads the text. The name, of which a newline is escaped, makes no line.
     pub fn parse(text: &str) -> Option<Status> {
-        let mut status = Status { umask: 0o022, ..Status::default() };
+        let (mut uids, mut gids) = (None, None);
+        let mut status = Status {
+            tgid: Pid::default(),
+            parent: Pid::default(),
+            tracer: None,
+            umask: 0o022,
+            uids: [Uid::from_raw(0); 4],
+            gids: [Gid::from_raw(0); 4],
+            groups: Vec::new(),
+            inheritable: 0,
+            permitted: 0,
+            effective: 0,
+            locked: None,
+            size: None,
+        };
         for line in text.lines() {
             let Some((key, value)) = line.split_once(':') else { continue };
             let mut words = value.split_ascii_whitespace();
@@ -56,9 +70,11 @@ impl Status {
                 "PPid" => status.parent = Pid::from_raw(id()?),
                 "TracerPid" => status.tracer = Some(id()?).filter(|tid| *tid != 0).map(Tid::from_raw),
                 "Umask" => status.umask = u32::from_str_radix(words.next()?, 8).ok()?,
-                "Uid" => status.uids = four(words)?,
-                "Gid" => status.gids = four(words)?,
-                "Groups" => status.groups = words.filter_map(|word| word.parse().ok()).collect(),
+                "Uid" => uids = Some(four(words)?.map(Uid::from_raw)),
+                "Gid" => gids = Some(four(words)?.map(Gid::from_raw)),
+                "Groups" => {
+                    status.groups = words.filter_map(|word| word.parse().ok()).map(Gid::from_raw).collect();
+                }
                 "CapInh" => status.inheritable = bits(words.next()?)?,
                 "CapPrm" => status.permitted = bits(words.next()?)?,
                 "CapEff" => status.effective = bits(words.next()?)?,
@@ -67,6 +83,8 @@ impl Status {
                 _ => {}
             }
         }
+        // Ids that are not there are no ids of root.
+        (status.uids, status.gids) = (uids?, gids?);
         (status.tgid > Pid::default()).then_some(status)
     }
 }
@@ -99,9 +117,9 @@ mod tests {
             parent: Pid::from_raw(1),
             tracer: Some(Tid::from_raw(9)),
             umask: 0o027,
-            uids: [0, 33, 33, 33],
-            gids: [0, 33, 33, 34],
-            groups: vec![33, 44],
+            uids: [0, 33, 33, 33].map(Uid::from_raw),
+            gids: [0, 33, 33, 34].map(Gid::from_raw),
+            groups: [33, 44].map(Gid::from_raw).to_vec(),
             inheritable: 1,
             permitted: 2,
             effective: 0x4c0,

@@ -149,7 +149,7 @@ fn watch(
         process: Process {
             pid: launch.app.as_raw() as u32,
             parent_pid: Some(std::process::id()),
-            uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
+            uid: Some(plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user).as_raw()),
             executable: Some(event::Executable { path: launch.file.clone() }),
             args: Some(launch.args.clone()),
         },

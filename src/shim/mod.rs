@@ -198,7 +198,7 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
     if let Some(ids) = this.run_as.take() {
         let profile = &mut this.loaded.document.profile;
         // What a profile grants to root is not for a user that it knows nothing of.
-        if ids.user != 0 && profile.run_as.is_none() {
+        if !ids.user.is_root() && profile.run_as.is_none() {
             profile.capabilities.clear();
         }
         profile.run_as = Some(ids);
@@ -297,7 +297,7 @@ fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> R
     let named = this.init.found.clone();
     let target = Target { id: look.id, canonical: look.canonical, named, loader };
     let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
-    let uid = plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user);
+    let uid = plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user);
     let called = Called { args: Some(&args), uids: Some([uid; 4]), ..Called::default() };
     let canonical = target.canonical.clone();
     let entry = rules.command(&target, called).and_then(|entry| match rules.digest(entry) {
@@ -365,7 +365,7 @@ fn watch(
         process: Process {
             pid: app as u32,
             parent_pid: Some(std::process::id()),
-            uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
+            uid: Some(plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user).as_raw()),
             executable: Some(event::Executable { path: this.init.found.clone() }),
             args: Some(args),
         },
