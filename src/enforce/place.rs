@@ -8,6 +8,7 @@ use caps::{CapSet, CapsHashSet};
 use nix::unistd::{getegid, geteuid, getpgrp, getpid};
 
 use crate::plan::Place;
+use crate::procfs::mountinfo;
 use crate::profile::RunAs;
 use crate::sys::credentials;
 use crate::sys::process::hard_limit;
@@ -44,10 +45,7 @@ pub fn here(
         guarded,
         event_socket: None,
         links,
-        mounts: crate::plan::mounts::parse(
-            &std::fs::read_to_string("/proc/self/mountinfo")
-                .map_err(|error| format!("/proc/self/mountinfo: {}", crate::sys::errno(&error)))?,
-        ),
+        mounts: mountinfo::read().map_err(|errno| format!("/proc/self/mountinfo: {errno}"))?,
         embedded,
     })
 }

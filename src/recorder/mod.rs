@@ -47,6 +47,7 @@ use crate::notify::memory_cache::Kept;
 use crate::notify::path_resolver::Reach;
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::call::Call;
+use crate::procfs::mountinfo;
 use crate::readiness::notify_socket::NotifySocket;
 use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
 use crate::sys::seccomp::{self, Answer, NotificationId};
@@ -126,10 +127,9 @@ impl Recording {
         identity: Identity,
         eyes: Eyes,
     ) -> Recording {
-        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let is_file = |path: &str| std::fs::metadata(path).is_ok_and(|found| !found.is_dir());
         let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-        let mounts = Mounts::parse(&text, is_file);
+        let mounts = Mounts::new(&mountinfo::read().unwrap_or_default(), is_file);
         let reads = eyes.reads.and_then(|watches| watched(watches, &journal, &mounts));
         // Who asks for the app's word has it: a guess would come before.
         let when =
@@ -216,7 +216,7 @@ impl Recording {
             output = self.startup.step(self.journal.now(), StartupInput::Listed(listens));
         }
         if output == Some(StartupOutput::Ready) {
-            self.write(Observation::ok(What::Ready { by: self.startup.when().word() }), None);
+            self.write(Observation::ok(What::Ready { by: self.startup.when().word().into() }), None);
             self.recorder.serves();
             self.reads.iter().for_each(Watcher::mark);
             self.journal.progress(Progress::Ready);
@@ -344,9 +344,9 @@ impl Recording {
         if let What::Exec { program, loader, interpreter, .. } = &observation.what {
             self.journal.executed(&[program, loader, interpreter]);
         }
-        let written = self.journal.put(new.line.clone(), file);
+        let written = self.journal.put(new.line, file);
         if written {
-            self.recorder.remember(&new);
+            self.recorder.remember(new.key);
         }
         written
     }
@@ -356,13 +356,13 @@ impl Recording {
         self.alive = now;
         if now > self.most {
             self.most = now;
-            self.write(Observation::ok(What::Limit { limit: "processes", value: now.into() }), None);
+            self.write(Observation::ok(What::Limit { limit: "processes".into(), value: now.into() }), None);
         }
     }
 
     fn taken(&mut self) {
         self.startup.step(self.journal.now(), StartupInput::Bound);
-        self.journal.progress(Progress::Taking);
+        self.journal.progress(Progress::Bound);
     }
 
     fn reach(&self) -> Reach<'_> {

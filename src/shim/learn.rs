@@ -14,9 +14,10 @@ use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::{place, probe};
 use crate::event::{self, EventWriter, ModeInForce, ModeSource, Process, Sink, StartEvent, redact};
 use crate::ids::Pid;
+use crate::image::fingerprint::Fingerprint;
 use crate::init::event_loop::Supervision;
-use crate::journal::start::{Fingerprint, First, Outer};
-use crate::journal::{DEFAULT, Journal, To};
+use crate::journal::line::{self, Outer};
+use crate::journal::{DEFAULT, Destination, Journal};
 use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
 use crate::plan::{NotifyTransport, Plan};
@@ -54,9 +55,9 @@ pub(super) fn launched(
         Identity::probe().map_err(|errno| format!("file-system ids: {errno}"))?;
     }
     let to = match &options.learn_dir {
-        None => To::Directory(DEFAULT.into()),
-        Some(name) if name == "-" => To::Stderr,
-        Some(name) => To::Directory(std::path::absolute(name).unwrap_or_else(|_| name.into())),
+        None => Destination::Directory(DEFAULT.into()),
+        Some(name) if name == "-" => Destination::Stderr,
+        Some(name) => Destination::Directory(std::path::absolute(name).unwrap_or_else(|_| name.into())),
     };
     // Before directories are watched, of which this is none.
     to.prepare()?;
@@ -70,12 +71,20 @@ pub(super) fn launched(
     let app = init.app(options, [&[]; 2], signals, None)?;
     let args: Vec<String> = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let capabilities = in_order(&place.permitted).iter().map(word).collect();
-    let outer = Outer { seccomp: filtered, capabilities, denied };
-    let fingerprint = Fingerprint::of(&init.found, release());
-    let first = First::new(redact::secrets(&args), options.label.clone(), options.exact, fingerprint, outer);
+    let outer =
+        Outer { seccomp: filtered, capabilities, denied: denied.into_iter().map(str::to_owned).collect() };
+    let first = line::Start {
+        journal: line::VERSION,
+        run: String::new(),
+        command: redact::secrets(&args),
+        label: options.label.clone(),
+        exact: options.exact,
+        fingerprint: Fingerprint::of(&init.found, release()),
+        outer,
+    };
     // The last of all that can fail: a run that did not begin leaves no journal.
     init.prepare(options, true)?;
-    let journal = Arc::new(Journal::create(&to, &args[0], |run| first.line(run))?);
+    let journal = Arc::new(Journal::create(&to, &args[0], first)?);
     let child = launch::launch(&app, Some(&confinement))?;
     let settled = launch::settle(Some(&plan), &init.inherited);
     let launch = Launch { app: Pid::from_raw(child.pid), file: init.found.clone(), args };
@@ -104,10 +113,10 @@ fn word(capability: &Capability) -> String {
 
 /// A watch on every directory, so that files which are read need no notification; none
 /// where these cannot be had for all.
-fn watches(to: &To) -> Option<Watches> {
+fn watches(to: &Destination) -> Option<Watches> {
     let skip = match to {
-        To::Directory(directory) => vec![directory.clone()],
-        To::Stderr => Vec::new(),
+        Destination::Directory(directory) => vec![directory.clone()],
+        Destination::Stderr => Vec::new(),
     };
     let watches = Watches::new(&reads::Place { skip, ..reads::Place::default() });
     let watches = watches.inspect_err(|errno| tracing::debug!(%errno, "no watches: every open is notified"));

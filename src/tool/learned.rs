@@ -95,7 +95,7 @@ impl BuildReport<'_> {
 
     fn write(&self, text: &mut String, output: &Path, beside: &Path) -> std::fmt::Result {
         let runs = self.observations.runs();
-        let arch = runs.first().map_or("", |run| run.arch());
+        let arch = runs.first().map_or("", |run| &*run.fingerprint.arch);
         let labels: Vec<&str> = self.found.gate.labels.keys().map(String::as_str).collect();
         let of = match labels.len() {
             0 => String::new(),
