@@ -22,6 +22,7 @@ use super::trace::desk::{Desk, Word as Told};
 use super::voice::{Sight, Voice};
 use crate::enforce::launch::{Child, Failure, Word};
 use crate::event::{Event, Exit, Process, Scribe, SignalName, Start, Status, Stop};
+use crate::sys::CallError;
 use crate::sys::memory;
 use crate::sys::process::{self, Change};
 use crate::sys::signal::{self, Mask, Received};
@@ -368,8 +369,8 @@ impl Loop {
                 Request::Stopped(pid, signal) => self.step(&Input::Stopped(pid, signal)),
                 // That it was asked is why they are looked at next.
                 Request::Children => {}
-                Request::Failed(what, errno) => {
-                    let step = format!("notification: {what}");
+                Request::Failed(CallError { call, errno }) => {
+                    let step = format!("notification: {call}");
                     self.unanswered = Some(Failure { step, exec: false, errno });
                     self.tell_unanswered();
                 }
