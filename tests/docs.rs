@@ -362,7 +362,7 @@ fn every_event_is_in_the_usage() {
 
 #[test]
 fn every_kind_of_observation_is_in_the_journals_format() {
-    let code = source("src/supervise/record/observation.rs");
+    let code = source("src/journal/observation.rs");
     let body = code.split("pub enum What {").nth(1).and_then(|rest| rest.split("\n}\n").next());
     let lines = body.expect("an enumeration").lines();
     let kinds = lines.filter_map(|line| line.strip_prefix("    ")?.strip_suffix(" {")).map(str::to_lowercase);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::channel;
 
-use remit::supervise::record::reads::{Blind, Place, Told, Watches};
+use remit::recorder::reads::{Blind, Place, Told, Watches};
 
 /// Where the second run finds the files.
 const ROOT: &str = "REMIT_TEST_READS";

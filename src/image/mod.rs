@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod digest;
 pub mod elf;
 pub mod live;
 pub mod packages;

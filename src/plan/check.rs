@@ -6,7 +6,7 @@
 //! nobody is traced. It cannot say who runs what, with which arguments, as whom; a
 //! loader or an interpreter that has to be executable runs whatever it is given; and a
 //! memfd is not mediated. Where a profile has any of these, what was really started is
-//! looked at before its first instruction (see `supervise::trace`).
+//! looked at before its first instruction (see `tracer`).
 
 use super::programs::Programs;
 use super::{Role, words};
@@ -83,7 +83,7 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
         rules.push(rule("/programs".to_owned(), "a loader runs nothing by itself".to_owned(), check));
     }
     let everyone = profile.programs.len();
-    for (index, program) in profile.programs.iter().enumerate() {
+    for (index, program) in profile.indexed_programs() {
         let at = |key: &str| format!("/programs/{index}/{key}");
         let edges = programs.entries.binary_search_by_key(&index, |entry| entry.index);
         let edges = edges.map_or(0, |at| programs.entries[at].may_run.len());

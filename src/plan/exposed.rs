@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
-use super::files::{Granted, in_order};
+use super::grants::{Granted, in_order};
 use super::links::NAMES;
 
 /// Takes it from the kernel's rules, and says so in the plan's notes.
@@ -54,7 +54,7 @@ fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
         return exposed;
     }
     for inner in &granted.grants {
-        let own = inner.rights.without(NAMES);
+        let own = inner.rights.difference(NAMES);
         for (depth, above) in inner.path.ancestors().skip(1).enumerate() {
             let mut outer =
                 around.get(above.as_os_str()).into_iter().flatten().map(|index| &granted.grants[*index]);

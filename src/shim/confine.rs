@@ -14,19 +14,21 @@ use super::options::Options;
 use super::start::{self, Started};
 use crate::enforce::launch::{Child, Confinement};
 use crate::enforce::source::Loaded;
+use crate::enforcer::inodes::Inodes;
+use crate::enforcer::{self, Judge, Remembered};
 use crate::event::{self, ModeInForce, Sink, Source, Start};
+use crate::ids::Pid;
+use crate::image::digest::digest;
 use crate::image::live::Live;
-use crate::plan::Plan;
+use crate::init::event_loop::Watch;
+use crate::init::tracees::Tracees;
+use crate::notify::caller::Identity;
+use crate::plan::{Plan, ProgramIndex};
+use crate::policy::{Rulebook, program::Called, program::Target};
 use crate::profile::{Fallback, Mode, Profile, RunAs};
-use crate::supervise::caller::Identity;
-use crate::supervise::inodes::Inodes;
-use crate::supervise::judge::{self, Judge, Remembered};
-use crate::supervise::notify;
-use crate::supervise::run::Watch;
-use crate::supervise::trace::Tracer;
-use crate::supervise::trace::examine::digest;
-use crate::supervise::verdict::{Rulebook, program::Called, program::Target};
+use crate::readiness::notify_socket;
 use crate::sys::{self, CallError};
+use crate::tracer::Tracer;
 
 /// All that a confined run starts from.
 pub(super) struct Confined {
@@ -122,7 +124,12 @@ fn make_threads(plan: &Plan, child: &Child, identity: Identity) -> Result<(), St
 
 /// COMMAND has to be an entry of the profile, called as that says and with its content.
 /// Nobody inside is there yet who could race with this look, nor with the exec.
-fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<usize, StartupError> {
+fn entry(
+    options: &Options,
+    plan: &Plan,
+    rules: &Rulebook,
+    this: &Confined,
+) -> Result<ProgramIndex, StartupError> {
     use crate::image::{Executable, Files};
     let look = Live.look(&this.init.found).map_err(StartupError::Look)?;
     let look = look.ok_or_else(|| StartupError::Gone(this.init.found.clone()))?;
@@ -159,11 +166,11 @@ fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> R
 }
 
 /// What it takes to know when the start-up is over; the app is told where it says so.
-fn startup(plan: &Plan, init: &mut Init) -> Result<Option<judge::Watch>, StartupError> {
-    let outer = init.variable(notify::VARIABLE);
-    let watch = judge::Watch::prepare(&plan.policy, outer.as_deref()).map_err(StartupError::Supervisor)?;
+fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::Watch>, StartupError> {
+    let outer = init.variable(notify_socket::VARIABLE);
+    let watch = enforcer::Watch::prepare(&plan.policy, outer.as_deref()).map_err(StartupError::Supervisor)?;
     if let Some(ears) = watch.as_ref().and_then(|watch| watch.ears.as_ref()) {
-        init.set_variable(notify::VARIABLE, ears.value());
+        init.set_variable(notify_socket::VARIABLE, ears.value());
     }
     Ok(watch)
 }
@@ -171,8 +178,8 @@ fn startup(plan: &Plan, init: &mut Init) -> Result<Option<judge::Watch>, Startup
 /// What the supervisor decides by, and what it was found to say at the start.
 struct Prepared {
     rules: Arc<Rulebook>,
-    entry: usize,
-    startup: Option<judge::Watch>,
+    entry: ProgramIndex,
+    startup: Option<enforcer::Watch>,
     /// In what this environment differs from those where the profile was learned.
     unlike: Vec<String>,
     identity: Identity,
@@ -220,7 +227,7 @@ fn watch(
     Ok(Watch {
         scribe,
         start,
-        desk,
+        tracees: desk.map(|desk| desk as Arc<dyn Tracees>),
         worker: Box::new(move |listener, requests| {
             if let Some(tracer) = &mut tracer {
                 tracer.begin(app, Arc::clone(&listener));
@@ -234,7 +241,7 @@ fn watch(
                 audit,
                 killable,
                 inherited,
-                app,
+                app: Pid::from_raw(app),
                 entry,
                 requests,
                 identity,

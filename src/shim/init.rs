@@ -16,11 +16,11 @@ use super::options::Options;
 use super::start::abandon;
 use super::users::RunAsError;
 use crate::enforce::launch::{self, Command, Failure, Terminal};
+use crate::init::event_loop::{self, RunError};
+use crate::init::state::Rules;
+use crate::init::voice::{Sight, Voice};
 use crate::plan::matches;
 use crate::profile::RunAs;
-use crate::supervise::run::{self, RunError};
-use crate::supervise::state::Rules;
-use crate::supervise::voice::{Sight, Voice};
 use crate::sys::descriptors::Inherited;
 use crate::sys::signal::Mask;
 use crate::sys::{self, CallError};
@@ -58,7 +58,7 @@ impl Init {
         if let Err(why) = launch::settle(None, &self.inherited) {
             return Err(abandon(child.pid, why.into()));
         }
-        finish(run::run(child, behaviour(options), None), options, &self.found)
+        finish(event_loop::run(child, behaviour(options), None), options, &self.found)
     }
 
     /// What this process itself is before it forks, with all signals blocked.
@@ -179,7 +179,7 @@ fn give_up_terminal(voice: Voice) {
     if let Err(errno) = sys::terminal::give_up() {
         return voice.tell(Sight::KeptTerminal(errno));
     }
-    voice.tell(Sight::GaveTerminalUp { leader });
+    voice.tell(Sight::GaveTerminalUp);
     if leader {
         let hand_off = Mask::of(&[libc::SIGHUP, libc::SIGCONT]);
         while let Ok(Some(received)) = sys::signal::wait(hand_off, Some(std::time::Duration::ZERO)) {
@@ -197,8 +197,8 @@ fn voice(options: &Options) -> Voice {
 }
 
 /// What of the options is the loop's.
-pub(super) fn behaviour(options: &Options) -> run::Options {
-    run::Options {
+pub(super) fn behaviour(options: &Options) -> event_loop::Options {
+    event_loop::Options {
         rules: Rules {
             grace: options.grace,
             drain: options.drain,

@@ -11,16 +11,17 @@ use super::options::Options;
 use super::start::{self, Started};
 use crate::enforce::launch::Confinement;
 use crate::event::{ModeInForce, Sink, Source, redact};
+use crate::ids::Pid;
+use crate::init::event_loop::Watch;
+use crate::journal::start::{Fingerprint, First, Outer};
+use crate::journal::{DEFAULT, Journal, To};
+use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
 use crate::plan::{Plan, Says};
 use crate::profile::{Mode, RunAs, in_order};
-use crate::supervise::caller::Identity;
-use crate::supervise::notify::{self, Ears};
-use crate::supervise::record::journal::{DEFAULT, Journal, To};
-use crate::supervise::record::reads::{self, Blind, Watches};
-use crate::supervise::record::start::{Fingerprint, First, Outer};
-use crate::supervise::record::{Eyes, Launch, Recording};
-use crate::supervise::run::Watch;
+use crate::readiness::notify_socket::{self, Ears};
+use crate::recorder::reads::{self, Blind, Watches};
+use crate::recorder::{Eyes, Launch, Recording};
 use crate::sys::{self, CallError};
 
 /// Launches it.
@@ -64,7 +65,7 @@ pub(super) fn launch(
     let journal = Arc::new(journal);
     let file = init.found.clone();
     let (child, watch) = start::launch(&app, &confinement, &plan, &init.inherited, |child| {
-        let launch = Launch { app: child.pid, file: file.clone(), args };
+        let launch = Launch { app: Pid::from_raw(child.pid), file: file.clone(), args };
         watch(options, &plan, said_by, environment.sink, journal, launch, eyes)
     })?;
     Ok(Started { child, signals: environment.descriptor, watch, file })
@@ -82,11 +83,11 @@ fn destination(options: &Options) -> To {
 /// Where the app says that it is ready, if whoever started the container asks for that: it
 /// is heard here, and passed on.
 fn ears(init: &mut Init) -> Result<Option<Ears>, StartupError> {
-    let Some(outer) = init.variable(notify::VARIABLE).filter(|outer| !outer.is_empty()) else {
+    let Some(outer) = init.variable(notify_socket::VARIABLE).filter(|outer| !outer.is_empty()) else {
         return Ok(None);
     };
     let ears = Ears::open(Says::Named, Some(&outer)).map_err(StartupError::Supervisor)?;
-    init.set_variable(notify::VARIABLE, ears.value());
+    init.set_variable(notify_socket::VARIABLE, ears.value());
     Ok(Some(ears))
 }
 
@@ -121,12 +122,12 @@ fn watch(
     journal.start().map_err(StartupError::Supervisor)?;
     let identity = Identity::own().map_err(CallError::of("own ids"))?;
     let mode = ModeInForce { value: Mode::Learn, source: said_by };
-    let start = start::event(plan, mode, launch.app, &launch.file, launch.args.clone());
+    let start = start::event(plan, mode, launch.app.as_raw(), &launch.file, launch.args.clone());
     let kept = Arc::clone(&journal);
     Ok(Watch {
         scribe,
         start,
-        desk: None,
+        tracees: None,
         worker: Box::new(move |listener, requests| {
             let recording = Recording::new(listener, requests, journal, launch, identity, eyes);
             Box::new(move || recording.run())

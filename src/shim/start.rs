@@ -11,9 +11,9 @@ use super::options::Options;
 use crate::enforce::launch::{self, Child, Command, Confinement};
 use crate::enforce::{place, probe};
 use crate::event::{self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Start};
+use crate::init::event_loop::{self, Watch};
 use crate::kernel::Kernel;
 use crate::plan::{Layer, LayerState, Place, Plan};
-use crate::supervise::run::{self, Watch};
 use crate::sys::descriptors::{self, Inherited};
 use crate::sys::signal::{self, Mask};
 use crate::sys::{self, CallError};
@@ -62,7 +62,7 @@ pub(super) struct Started {
 impl Started {
     /// Supervises the app to its end, and answers with the exit code.
     pub fn supervise(self, options: &Options) -> Result<u8, StartupError> {
-        let ended = run::run(self.child, init::behaviour(options), Some((self.signals, self.watch)));
+        let ended = event_loop::run(self.child, init::behaviour(options), Some((self.signals, self.watch)));
         init::finish(ended, options, &self.file)
     }
 }

@@ -1,0 +1,109 @@
+//! Memory that is to be executed: from which file, and may this program map that?
+
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::{Judge, Outcome, is_own_shortage};
+use crate::event::Object;
+use crate::image::FileId;
+use crate::notify::caller::Caller;
+use crate::notify::maps;
+use crate::plan::ProgramIndex;
+use crate::policy::Refusal;
+use crate::policy::call::Call;
+use crate::policy::libraries::Code;
+use crate::procfs::errno;
+use crate::tracer::What;
+
+impl Judge {
+    /// mmap, mprotect, pkey_mprotect and shmat, of which the filter lets through by their
+    /// registers what concerns no code.
+    pub(super) fn code(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        let name = call.name.unwrap_or_default();
+        let written = call.args[2] & libc::PROT_WRITE as u64 != 0;
+        let write_execute = self.rules.policy().write_execute;
+        if !write_execute && (name != "mmap" || written) {
+            return Outcome::Refuse(self.rules.memory(call));
+        }
+        if !self.rules.narrows_code() || name == "shmat" {
+            return self.other(call, caller);
+        }
+        let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules) else {
+            return Outcome::Refuse(self.rules.code_of_nobody());
+        };
+        if self.rules.libraries(entry).is_none() {
+            return Outcome::Continue;
+        }
+        let looked = if name == "mmap" {
+            self.what_is_mapped(call, caller).map(|source| vec![source])
+        } else {
+            self.what_is_there(call, caller)
+        };
+        let sources = match looked {
+            Ok(sources) => sources,
+            Err(Errno::EACCES | Errno::EPERM) => {
+                return Outcome::Refuse(self.rules.unlisted_code(entry, None));
+            }
+            Err(own) if is_own_shortage(own) => return Outcome::Fail(own),
+            // No such descriptor: the kernel refuses that, unless it is another's by then.
+            Err(_) => Vec::new(),
+        };
+        for source in &sources {
+            if let Some(refusal) = self.is_elsewhere(entry, source, caller) {
+                return Outcome::Refuse(refusal);
+            }
+        }
+        // Who may write what is executed gains nothing by a race.
+        if write_execute || !self.rules.checks() {
+            return Outcome::Continue;
+        }
+        let object = match sources.first() {
+            Some(source) => Object::program(&source.path),
+            None => call.object(),
+        };
+        Outcome::Watch(What::Map { entry, object })
+    }
+
+    fn is_elsewhere(&self, entry: ProgramIndex, source: &Source, caller: &Caller) -> Option<Box<Refusal>> {
+        let Source { path, id, mapped } = source;
+        match self.rules.code(entry, path, *id) {
+            Code::Allowed => None,
+            Code::Refused(refusal) => Some(refusal),
+            Code::IfThere => {
+                let there = maps::known(path, caller, &self.identity) == Ok(*id)
+                    || (*mapped && maps::stands(path, *id, caller, &self.identity));
+                (!there).then(|| self.rules.unlisted_code(entry, Some(path)))
+            }
+        }
+    }
+
+    /// What mmap is to map.
+    fn what_is_mapped(&self, call: &Call, caller: &Caller) -> Result<Source, Errno> {
+        if call.args[3] & libc::MAP_ANONYMOUS as u64 != 0 {
+            // As the kernel calls it.
+            let path = Path::new("/dev/zero (deleted)").to_owned();
+            return Ok(Source { path, id: FileId { device: 0, inode: 0 }, mapped: false });
+        }
+        let link = PathBuf::from(format!("/proc/{}/fd/{}", caller.tid, call.args[4] as i32));
+        let path = self.identity.look_as_caller(caller, || std::fs::read_link(&link).map_err(errno))?;
+        Ok(Source { path, id: maps::known(&link, caller, &self.identity)?, mapped: false })
+    }
+
+    /// What mprotect is to make executable.
+    fn what_is_there(&self, call: &Call, caller: &Caller) -> Result<Vec<Source>, Errno> {
+        let (start, end) = (call.args[0], call.args[0].saturating_add(call.args[1]));
+        let touched = |one: &maps::Mapping| one.range.start < end && start < one.range.end;
+        let touched = maps::of(caller, &self.identity, touched)?.into_iter();
+        Ok(touched.map(|one| Source { path: one.path, id: one.id, mapped: true }).collect())
+    }
+}
+
+/// A file that becomes code.
+struct Source {
+    /// As the kernel tells it.
+    path: PathBuf,
+    id: FileId,
+    /// The numbers are those of a mapping.
+    mapped: bool,
+}

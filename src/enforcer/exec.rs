@@ -1,0 +1,295 @@
+//! execve and execveat: which file would run, and may this caller run it?
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::later::{Leased, open_now};
+use super::{Judge, Outcome, is_own_shortage, unknown};
+use crate::event::Object;
+use crate::image::digest::digest;
+use crate::image::{Executable, FileKind, elf};
+use crate::kernel::Arch;
+use crate::notify::caller::{Caller, Memory};
+use crate::notify::image;
+use crate::notify::path_resolver::{Reach, Reached};
+use crate::notify::resolve::{self, Found};
+use crate::notify::syscall_args;
+use crate::plan::ProgramIndex;
+use crate::policy::Refusal;
+use crate::policy::args::Args;
+use crate::policy::call::Call;
+use crate::policy::program::{Called, Target};
+use crate::procfs::errno;
+use crate::tracer::What;
+
+/// The file that an exec would execute.
+struct Wanted {
+    target: Target,
+    file: resolve::Target,
+    args: Option<Args>,
+}
+
+/// Why it is not known which file that is.
+enum Unfound {
+    /// There is none that the kernel would execute.
+    Kernel(Errno),
+    /// It cannot be read while it has a lease.
+    Leased(OwnedFd),
+}
+
+impl From<Errno> for Unfound {
+    fn from(errno: Errno) -> Unfound {
+        Unfound::Kernel(errno)
+    }
+}
+
+/// What would come of an exec, by what the caller's memory says.
+struct Expected {
+    entry: Option<ProgramIndex>,
+    object: Object,
+    /// Its user may execute the file and not read it: the process will not be dumpable.
+    unreadable: bool,
+}
+
+/// A path for people, while one for each thread of the app may wait: its end.
+fn shown(path: PathBuf) -> PathBuf {
+    const MOST: usize = 512;
+    let bytes = path.as_os_str().as_bytes();
+    match bytes.len().checked_sub(MOST) {
+        None | Some(0) => path,
+        Some(more) => OsString::from_vec([b"...", &bytes[more..]].concat()).into(),
+    }
+}
+
+impl Judge {
+    pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        if self.is_launch(caller) {
+            // The supervisor's own child, one thread, running our code: its exec was
+            // judged before it was forked.
+            self.memory.launched = true;
+            self.begin_startup();
+            self.memory.processes = 1;
+            self.memory.families.launches(self.app, self.entry);
+            return Outcome::Continue;
+        }
+        self.memory.families.calls_exec(caller, &self.identity);
+        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        let object = Object::Name { name: "unreadable".into() };
+        let mut expected = Expected { entry: None, object, unreadable: false };
+        match self.judge_exec(call, caller, entry, &mut expected) {
+            // What fails by itself might not, if another thread helps.
+            Outcome::Continue if self.rules.checks() => {
+                let Expected { entry: expected, object, .. } = expected;
+                let is_file = entry.is_some_and(|entry| self.rules.is_file(entry));
+                let image = || image::image(caller, &self.identity).map(|(_, path)| shown(path));
+                let program = if is_file { None } else { image() };
+                Outcome::Watch(What::Exec { entry, expected, object, program })
+            }
+            Outcome::Continue if expected.unreadable => self.trace_first(What::User, caller),
+            outcome => outcome,
+        }
+    }
+
+    /// Whether a caller may read a program, so that a process of its own that runs it is
+    /// dumpable (fs/exec.c, would_dump).
+    fn is_readable(&self, program: &Path, caller: &Caller) -> bool {
+        let open = || std::fs::File::open(program).map_err(errno);
+        !matches!(self.identity.become_caller(caller, open), Err(Errno::EACCES | Errno::EPERM))
+    }
+
+    /// What is to be done, and what would come of it.
+    fn judge_exec(
+        &mut self,
+        call: &Call,
+        caller: &Caller,
+        entry: Option<ProgramIndex>,
+        expected: &mut Expected,
+    ) -> Outcome {
+        let identity = self.identity.clone();
+        let kept = self.memory.kept.of(caller);
+        let memory = match kept {
+            Some(file) => Memory::kept(&identity, caller, file),
+            None => Memory::of(&identity, caller),
+        };
+        let asked = syscall_args::Exec::of(call);
+        let path = match asked.path(&memory) {
+            Ok(path) => path,
+            Err(errno) => return unknown(errno),
+        };
+        let Wanted { target, file, args } = match self.program(caller, &asked, path, &memory) {
+            Ok(target) => target,
+            // What the kernel refuses by itself is no violation, and its errno is
+            // the one that a search along PATH expects: a directory of it may well
+            // be closed to this caller.
+            Err(Unfound::Kernel(errno)) => return unknown(errno),
+            Err(Unfound::Leased(file)) => return Outcome::Wait(Leased::read(file)),
+        };
+        expected.object = Object::program(shown(target.named.clone()));
+        // Saved and file-system id become the effective one.
+        let [real, effective, ..] = caller.uids;
+        let uids = Some([real, effective, effective, effective]);
+        let cut = args.as_ref().is_some_and(|args| !args.is_whole());
+        let called = Called { args: args.as_ref().map(|args| &args.list[..]), cut, uids };
+        let next = match self.rules.exec(entry, &target, called) {
+            Ok(next) => next,
+            Err(refusal) => return Outcome::Refuse(refusal),
+        };
+        if let Some(refusal) = self.too_many_besides(next, caller) {
+            return Outcome::Refuse(refusal);
+        }
+        expected.entry = Some(next);
+        if self.rules.instances(next).is_some() {
+            self.memory.families.expects(caller, next);
+        }
+        if !self.rules.checks() {
+            let held = PathBuf::from(format!("/proc/self/fd/{}", file.fd.as_raw_fd()));
+            expected.unreadable = file.mode & 0o444 != 0o444 && !self.is_readable(&held, caller);
+            // All the rest, where nobody looks at what was started.
+            let content = match self.rules.digest(next).map(|_| open_now(&file.fd)) {
+                Some(Err(Errno::EWOULDBLOCK)) => return Outcome::Wait(Leased::read(file.fd)),
+                content => content.and_then(Result::ok),
+            };
+            match self.rest(next, content, &asked, &memory) {
+                Ok(None) => {}
+                Ok(Some(refusal)) => return Outcome::Refuse(refusal),
+                Err(errno) => return unknown(errno),
+            }
+            self.memory.families.executes(caller.tgid, entry.unwrap_or(next), next);
+            let args = args.filter(|_| self.scribe.wants_all()).map(|args| args.shown());
+            self.report_exec(next, &target.canonical, file.mode, args, caller);
+        }
+        Outcome::Continue
+    }
+
+    /// The environment, and the content that the file has now.
+    ///
+    /// # Errors
+    /// The environment cannot be read, or is larger than an exec takes.
+    fn rest(
+        &self,
+        next: ProgramIndex,
+        content: Option<File>,
+        asked: &syscall_args::Exec,
+        memory: &Memory,
+    ) -> Result<Option<Box<Refusal>>, Errno> {
+        let mut refused = None;
+        syscall_args::each(memory, asked.environment, |variable| {
+            if !self.inherited.iter().any(|inherited| inherited == variable) {
+                let variable = [variable.to_vec()];
+                let of_a_script = || self.rules.variable_of_script(next, &variable);
+                refused = self.rules.variable(&variable).or_else(of_a_script);
+            }
+            refused.is_none()
+        })?;
+        Ok(refused.or_else(|| {
+            let wanted = self.rules.digest(next)?;
+            let found = content.and_then(digest);
+            (found.as_deref() != Some(wanted)).then(|| self.rules.other_content(next, found))
+        }))
+    }
+
+    /// As many live processes of an entry as there may be, besides this one.
+    fn too_many_besides(&mut self, entry: ProgramIndex, caller: &Caller) -> Option<Box<Refusal>> {
+        let most = self.rules.instances(entry)?;
+        // Who cannot be counted is not let go on.
+        let now = self.live(entry, Some(caller.tgid), most).unwrap_or(u32::MAX - 1);
+        self.rules.too_many(entry, now)
+    }
+
+    /// What would be executed.
+    ///
+    /// # Errors
+    /// What the kernel answers where there is nothing that it would execute.
+    fn program(
+        &mut self,
+        caller: &Caller,
+        asked: &syscall_args::Exec,
+        path: PathBuf,
+        memory: &Memory,
+    ) -> Result<Wanted, Unfound> {
+        let (file, canonical) = if path.as_os_str().is_empty() && asked.may_be_empty {
+            self.descriptor(asked.dirfd, caller)?
+        } else {
+            self.file(caller, asked.dirfd, &path, asked.follow)?
+        };
+        let file = file.ok_or(Errno::ENOENT)?;
+        // Of what the supervisor made and sealed, nobody may execute anything: that is
+        // this profile's refusal, and seen.
+        let sealed = canonical.as_os_str().as_encoded_bytes().starts_with(b"/memfd:");
+        if file.kind != FileKind::Regular || (file.mode & 0o111 == 0 && !sealed) {
+            return Err(Errno::EACCES.into());
+        }
+        let loader = match self.is_loader(&file) {
+            Err(Errno::EWOULDBLOCK) => return Err(Unfound::Leased(file.fd)),
+            loader => loader?,
+        };
+        let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
+        let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.scribe.wants_all());
+        let args = asks.then(|| syscall_args::args(memory, asked.args, self.rules.arguments()));
+        let args = match args.transpose() {
+            Ok(args) => args,
+            // The kernel's own copy is judged afterwards.
+            Err(_) if self.rules.checks() => None,
+            Err(errno) => return Err(errno.into()),
+        };
+        let target = Target { id: file.id, canonical, named, loader };
+        Ok(Wanted { target, file, args })
+    }
+
+    fn descriptor(&self, fd: i32, caller: &Caller) -> Result<Reached, Errno> {
+        let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
+        self.file(caller, libc::AT_FDCWD, &path, true)
+    }
+
+    /// What stands at a path.
+    fn file(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Reached, Errno> {
+        self.reach().file(caller, dirfd, path, follow)
+    }
+
+    /// Resolves a path with the caller's rights.
+    pub(super) fn find(
+        &self,
+        caller: &Caller,
+        dirfd: i32,
+        path: &Path,
+        follow: bool,
+    ) -> Result<Found, Errno> {
+        self.reach().find(caller, dirfd, path, follow)
+    }
+
+    pub(super) fn reach(&self) -> Reach<'_> {
+        Reach { identity: &self.identity, moves: self.rules.access("chroot").is_some() }
+    }
+
+    /// Whether a file below a directory of programs is an ELF loader. Remembered by
+    /// inode: such directories cannot be written.
+    ///
+    /// It is read through the descriptor that is held: by its name another file
+    /// might be read for it, or a pipe that keeps the worker for ever.
+    ///
+    /// # Errors
+    /// EWOULDBLOCK where it has a lease; what the supervisor lacks.
+    fn is_loader(&mut self, file: &resolve::Target) -> Result<bool, Errno> {
+        const MANY: usize = 1024;
+        if let Some(known) = self.memory.loaders.get(&file.id) {
+            return Ok(*known);
+        }
+        let kind = open_now(&file.fd).and_then(|file| elf::executable(&file, Arch::THIS).map_err(errno));
+        let loader = match kind {
+            Ok(kind) => kind == Executable::Loader,
+            Err(errno) if is_own_shortage(errno) || errno == Errno::EWOULDBLOCK => return Err(errno),
+            // One that may be executed and not read: what loads others can be read.
+            Err(_) => false,
+        };
+        if self.memory.loaders.len() >= MANY {
+            self.memory.loaders.clear();
+        }
+        self.memory.loaders.insert(file.id, loader);
+        Ok(loader)
+    }
+}

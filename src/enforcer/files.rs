@@ -1,0 +1,447 @@
+//! Calls that open, make, move and remove files.
+//!
+//! Each path is read and resolved once. Where the profile grants the use and the
+//! kernel's own rules let it through, the kernel goes on; where it is granted but
+//! no rule can say so (a name that did not exist at start), the supervisor
+//! [performs](super::perform) it on what was resolved. Which inode a name's rights are for
+//! is said in [`verdict::inode`](crate::policy::inode).
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use landlock::{AccessFs, BitFlags};
+use nix::errno::Errno;
+use nix::sys::stat::fstat;
+
+use super::change::Change;
+use super::later::leased;
+use super::perform::Hindered;
+use super::{Judge, Outcome, unknown};
+use crate::ids::Pid;
+use crate::image::{FileId, FileKind};
+use crate::notify::caller::Caller;
+use crate::notify::capabilities::{self, Owned};
+use crate::notify::resolve::{Found, Target};
+use crate::notify::syscall_args::{Opening, Owning, asks_for_directory, path_at};
+use crate::notify::unreadable::UNREADABLE;
+use crate::policy::Refusal;
+use crate::policy::call::Call;
+use crate::policy::file::{Ruling, Use};
+use crate::policy::inode::Standing;
+use crate::profile::Rights;
+
+impl Judge {
+    /// Where the path cannot be resolved it fails as in the kernel.
+    pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        match Opening::of(call, &self.memory_of(caller)) {
+            Ok((dirfd, path, opening)) => self.judge_open(caller, dirfd, &path, opening),
+            Err(errno) => unknown(errno),
+        }
+    }
+
+    /// Whether a change of owner needs no capability, as that to one's own; nothing of
+    /// another call.
+    ///
+    /// # Errors
+    /// UNREADABLE; any other failure is the kernel's own.
+    pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Result<Option<bool>, Errno> {
+        let Some(asked) = Owning::of(call).filter(|asked| asked.op == "chown") else { return Ok(None) };
+        let first = if call.name == Some("fchownat") { 2 } else { 1 };
+        let [user, group] = [first, first + 1].map(|at| call.args[at] as u32);
+        let stat = match self.reach().owning(&asked, caller, &self.memory_of(caller)) {
+            Ok(target) => fstat(&target.fd).ok(),
+            Err(UNREADABLE) => return Err(UNREADABLE),
+            Err(_) => None,
+        };
+        Ok(Some(
+            stat.is_none_or(|stat| capabilities::chown(caller, Owned::from(&stat), user, group).is_none()),
+        ))
+    }
+
+    fn judge_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Outcome {
+        /// Once more where something came to be at the name meanwhile.
+        const TRIES: u32 = 3;
+        let tries = (1..TRIES).find_map(|_| self.try_open(caller, dirfd, path, opening));
+        let last = || self.try_open(caller, dirfd, path, opening);
+        tries.or_else(last).unwrap_or(Outcome::Fail(Errno::EAGAIN))
+    }
+
+    /// None where another file came to be at the name while one was to be made there.
+    fn try_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Option<Outcome> {
+        let flags = opening.flags;
+        let found = match self.find(caller, dirfd, path, opening.follows(path)) {
+            Ok(found) if asks_for_directory(path) && !is_directory(&found) => return Some(Outcome::Continue),
+            Ok(found) => found,
+            Err(errno) => return Some(unknown(errno)),
+        };
+        let Some((needs, kernel)) = opening_needs(&found, flags) else { return Some(Outcome::Continue) };
+        Some(match self.ruling_for(caller, &found, needs, kernel) {
+            Ok(Ruling::Kernel) => Outcome::Continue,
+            // What cannot be imitated is left to Landlock, which knows no rule for it.
+            Ok(Ruling::Perform) if found.magic || opening.resolve != 0 => Outcome::Continue,
+            Ok(Ruling::Perform) => match self.perform_open(&found, opening, caller) {
+                Ok(fd) => Outcome::Opened(fd, flags & libc::O_CLOEXEC != 0),
+                Err(Hindered::Kernel(Errno::EWOULDBLOCK)) if flags & libc::O_NONBLOCK == 0 => {
+                    leased(found.target, flags)
+                }
+                Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
+                Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
+                Err(Hindered::Came) => return None,
+            },
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+        })
+    }
+
+    pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        match self.changing(call, caller) {
+            Ok(outcome) => outcome,
+            Err(errno) => unknown(errno),
+        }
+    }
+
+    fn changing(&self, call: &Call, caller: &Caller) -> Result<Outcome, Errno> {
+        let memory = self.memory_of(caller);
+        let a = call.args;
+        let here = libc::AT_FDCWD;
+        let fd = |arg: u64| arg as i32;
+        let text = |pointer: u64| memory.path(pointer);
+        let at = |pointer: u64| path_at(&memory, pointer);
+        let remove_directory = libc::AT_REMOVEDIR as u64;
+        Ok(match call.name.unwrap_or_default() {
+            "mkdir" => self.one(caller, here, &at(a[0])?, Change::MakeDirectory { mode: a[1] as u32 }),
+            "mkdirat" => self.one(caller, fd(a[0]), &at(a[1])?, Change::MakeDirectory { mode: a[2] as u32 }),
+            "mknod" => self.one(caller, here, &at(a[0])?, Change::MakeNode { mode: a[1] as u32 }),
+            "mknodat" => self.one(caller, fd(a[0]), &at(a[1])?, Change::MakeNode { mode: a[2] as u32 }),
+            "symlink" => self.one(caller, here, &at(a[1])?, Change::MakeLink { text: text(a[0])? }),
+            "symlinkat" => self.one(caller, fd(a[1]), &at(a[2])?, Change::MakeLink { text: text(a[0])? }),
+            "rmdir" => self.one(caller, here, &at(a[0])?, Change::Remove { directory: true }),
+            "unlink" => self.one(caller, here, &at(a[0])?, Change::Remove { directory: false }),
+            "unlinkat" => {
+                let directory = a[2] & remove_directory != 0;
+                self.one(caller, fd(a[0]), &at(a[1])?, Change::Remove { directory })
+            }
+            "truncate" => self.one(caller, here, &at(a[0])?, Change::Truncate { length: a[1] as i64 }),
+            "rename" => self.two(caller, (here, &at(a[0])?), (here, &at(a[1])?), Change::Rename { flags: 0 }),
+            "renameat" => {
+                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::Rename { flags: 0 })
+            }
+            "renameat2" => {
+                let change = Change::Rename { flags: a[4] as u32 };
+                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), change)
+            }
+            "link" => self.two(caller, (here, &at(a[0])?), (here, &at(a[1])?), Change::HardLink),
+            "linkat" if a[4] == 0 => {
+                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::HardLink)
+            }
+            "linkat" => {
+                self.link_what_it_leads_to(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), a[4])
+            }
+            _ => Outcome::Continue,
+        })
+    }
+
+    /// A change of one path.
+    fn one(&self, caller: &Caller, dirfd: i32, path: &Path, change: Change) -> Outcome {
+        let follow = matches!(change, Change::Truncate { .. });
+        // No right makes a device.
+        if matches!(change, Change::MakeNode { mode } if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
+        {
+            return Outcome::Refuse(self.rules.device(path));
+        }
+        let makes_directory = matches!(change, Change::MakeDirectory { .. });
+        let found = match self.find(caller, dirfd, path, follow) {
+            // Only a directory may be named with a slash at the end.
+            Ok(found) if asks_for_directory(path) && !makes_directory && !is_directory(&found) => {
+                return Outcome::Continue;
+            }
+            Ok(found) => found,
+            Err(errno) => return unknown(errno),
+        };
+        let Some((needs, kernel)) = change.needs(&found) else { return Outcome::Continue };
+        match self.ruling(&found, needs, kernel) {
+            Ok(Ruling::Kernel) => Outcome::Continue,
+            Ok(Ruling::Perform) if found.magic => Outcome::Continue,
+            Ok(Ruling::Perform) => match change {
+                Change::Truncate { length } => match self.exceeds(&found, length, caller) {
+                    Ok(false) => match self.perform(&found, &change, caller) {
+                        Err(Hindered::Kernel(Errno::EWOULDBLOCK)) => leased(found.target, libc::O_WRONLY),
+                        performed => self.done(&found, needs, performed),
+                    },
+                    Ok(true) => Outcome::Exceeds,
+                    Err(errno) => Outcome::Fail(errno),
+                },
+                _ => self.done(&found, needs, self.perform(&found, &change, caller)),
+            },
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+        }
+    }
+
+    fn done(&self, found: &Found, needs: Rights, result: Result<(), Hindered>) -> Outcome {
+        match result {
+            Ok(()) => Outcome::Done(0),
+            Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
+            Err(Hindered::Came) => Outcome::Fail(Errno::EEXIST),
+            Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
+        }
+    }
+
+    /// A rename or a hard link, from one path to another.
+    fn two(&self, caller: &Caller, from: (i32, &Path), to: (i32, &Path), change: Change) -> Outcome {
+        let find = |(dirfd, path): (i32, &Path)| self.find(caller, dirfd, path, false);
+        let (old, new) = match find(from).and_then(|old| Ok((old, find(to)?))) {
+            Ok(both) => both,
+            Err(errno) => return unknown(errno),
+        };
+        if (asks_for_directory(from.1) || asks_for_directory(to.1)) && !is_directory(&old) {
+            return Outcome::Continue;
+        }
+        let Some((from, to)) = change.needs_of_two(&old, &new) else { return Outcome::Continue };
+        if let Some(refusal) = self.gains(&old, &new, &change) {
+            return Outcome::Refuse(refusal);
+        }
+        let rulings = [self.ruling(&old, from.0, from.1), self.ruling(&new, to.0, to.1)];
+        let mut perform = false;
+        for ruling in rulings {
+            match ruling {
+                Ok(Ruling::Kernel) => {}
+                Ok(Ruling::Perform) => perform = true,
+                Ok(Ruling::Refuse(refusal)) | Err(refusal) => return Outcome::Refuse(refusal),
+            }
+        }
+        if !perform || old.magic || new.magic {
+            return Outcome::Continue;
+        }
+        if let Some(refusal) = self.widens(&old, &new, &change) {
+            return Outcome::Refuse(refusal);
+        }
+        self.done(&old, from.0.union(to.0), self.perform_on_two(&old, &new, &change, caller))
+    }
+
+    /// The same of the kernel's rules, which do not see what the supervisor moves: where a
+    /// directory had to be widened, they let more be done in it than the profile grants.
+    fn widens(&self, old: &Found, new: &Found, change: &Change) -> Option<Box<Refusal>> {
+        let widens = |from: &Found, to: &Found| {
+            let id = from.target.as_ref()?.id;
+            let granted = self.rules.granted(&from.canonical, Some(id), &self.standing(from));
+            let refusal =
+                || Refusal { errno: Errno::EXDEV, ..*self.rules.swapped(&to.canonical, Rights::CREATE) };
+            self.rules.widens(&from.canonical, id, granted, &to.canonical).then(|| Box::new(refusal()))
+        };
+        widens(old, new).or_else(|| if change.is_exchange() { widens(new, old) } else { None })
+    }
+
+    /// linkat(2) with flags: a name for what a link leads to (AT_SYMLINK_FOLLOW), or for
+    /// what a descriptor is open on (AT_EMPTY_PATH). The supervisor cannot do it for the
+    /// caller: the name has to be granted, and the kernel's rules decide.
+    fn link_what_it_leads_to(
+        &self,
+        caller: &Caller,
+        from: (i32, &Path),
+        to: (i32, &Path),
+        flags: u64,
+    ) -> Outcome {
+        let of_descriptor = PathBuf::from(format!("/proc/self/fd/{}", from.0));
+        let (dirfd, path, follow) = match from {
+            (_, empty) if empty.as_os_str().is_empty() => (libc::AT_FDCWD, &*of_descriptor, true),
+            (dirfd, path) => (dirfd, path, flags & libc::AT_SYMLINK_FOLLOW as u64 != 0),
+        };
+        let both = self.find(caller, dirfd, path, follow);
+        let both = both.and_then(|old| Ok((old, self.find(caller, to.0, to.1, false)?)));
+        match both {
+            Ok((old, new)) => match self.gains(&old, &new, &Change::HardLink) {
+                Some(refusal) if new.target.is_none() => Outcome::Refuse(refusal),
+                _ => self.new_name(&new, AccessFs::MakeReg.into()),
+            },
+            Err(errno) => unknown(errno),
+        }
+    }
+
+    /// A file must not gain rights by a new name: what may be written or read there
+    /// and not here stays where it is. Landlock has the same rule, and its errno. And a
+    /// file that nobody inside may change gets no second name at all, whatever that
+    /// grants now: the next start would take it for data.
+    fn gains(&self, old: &Found, new: &Found, change: &Change) -> Option<Box<Refusal>> {
+        let gain = |from: &Found, to: &Found| {
+            let target = from.target.as_ref()?.id;
+            // What has a right under a name has it still where it was moved to.
+            let own = self.memory.inodes.borrow().owned(target, &self.rules);
+            let rights = self.rules.granted_at(&to.canonical).intersection(Rights::ON_FILE).difference(own);
+            match self.ruling(from, rights, BitFlags::empty()) {
+                Ok(Ruling::Refuse(refusal)) => Some(Box::new(Refusal { errno: Errno::EXDEV, ..*refusal })),
+                _ => None,
+            }
+        };
+        if matches!(change, Change::HardLink)
+            && let Some(refusal) = old.target.as_ref().and_then(|target| self.rules.second_name(target.id))
+        {
+            return Some(refusal);
+        }
+        let beside = old.canonical.parent() == new.canonical.parent();
+        let may_gain = |to: &Found| !beside || self.rules.names_one(&to.canonical);
+        let there = || if may_gain(new) { gain(old, new) } else { None };
+        let back = || if change.is_exchange() && may_gain(old) { gain(new, old) } else { None };
+        there().or_else(back)
+    }
+
+    /// Asks the rulebook about one resolved path. What has no path (a pipe behind
+    /// `/proc/self/fd`) is not mediated.
+    pub(super) fn ruling(
+        &self,
+        found: &Found,
+        needs: Rights,
+        kernel: BitFlags<AccessFs>,
+    ) -> Result<Ruling, Box<Refusal>> {
+        // A memfd looks as if it had a path, and Landlock lets it be all the same.
+        let memory = found.magic && found.canonical.as_os_str().as_bytes().starts_with(b"/memfd:");
+        if needs.is_empty() || memory || !found.canonical.is_absolute() {
+            return Ok(Ruling::Kernel);
+        }
+        let target = found.target.as_ref().map(|target| target.id);
+        let (canonical, standing) = (found.canonical.clone(), self.standing(found));
+        let ruling = self.rules.file(&Use { canonical, target, needs, kernel, standing });
+        let makes = needs.contains(Rights::CREATE) && self.rules.tracks(&found.canonical);
+        if makes && !self.rules.policy().performs && !matches!(ruling, Ruling::Refuse(_)) {
+            self.memory.inodes.borrow_mut().expect(&found.canonical);
+        }
+        Ok(ruling)
+    }
+
+    /// What is known of the inodes that a path led over.
+    fn standing(&self, found: &Found) -> Standing {
+        let is_another = |place: &Path, id: FileId| found.above(place) != Ok(id);
+        let movable = self.rules.movable_above(&found.canonical);
+        let exchanged = movable.filter(|(place, id)| is_another(place, *id)).map(|(place, _)| place.into());
+        let owned = match &found.target {
+            _ if !self.rules.tracks(&found.canonical) => Rights::NONE,
+            Some(target) => self.owned(&found.canonical, target),
+            None => {
+                self.memory.inodes.borrow_mut().gone(&found.canonical);
+                Rights::NONE
+            }
+        };
+        Standing { exchanged: exchanged.collect(), owned }
+    }
+
+    /// The rights of tracked names that are for this inode. What the kernel was let make at
+    /// a name is known from then on.
+    fn owned(&self, name: &Path, target: &Target) -> Rights {
+        let mut inodes = self.memory.inodes.borrow_mut();
+        let owned = inodes.owned(target.id, &self.rules);
+        if inodes.was_expected(name)
+            && !owned.contains(self.rules.tracked_rights(name))
+            && let Ok(fd) = target.fd.try_clone()
+        {
+            inodes.came(name, fd);
+            return inodes.owned(target.id, &self.rules);
+        }
+        owned
+    }
+
+    /// The same for an open, which may be of the caller's own process: that the plan
+    /// names `/proc/self`, since no process is there when it is made.
+    fn ruling_for(
+        &self,
+        caller: &Caller,
+        found: &Found,
+        needs: Rights,
+        kernel: BitFlags<AccessFs>,
+    ) -> Result<Ruling, Box<Refusal>> {
+        let own = own_process(&found.canonical, caller.tgid).filter(|own| self.rules.names_one(own));
+        let Some(canonical) = own else { return self.ruling(found, needs, kernel) };
+        let target = found.target.as_ref().map(|target| target.id);
+        Ok(self.rules.file(&Use { canonical, target, needs, kernel, standing: Standing::ALL }))
+    }
+
+    /// A unix socket that is bound to a path is a new name there. It cannot be made
+    /// for the caller, so Landlock alone decides what is granted.
+    pub(super) fn bind_path(&self, path: &[u8], caller: &Caller) -> Outcome {
+        let path = Path::new(OsStr::from_bytes(path));
+        let found = match self.find(caller, libc::AT_FDCWD, path, false) {
+            Ok(found) => found,
+            Err(errno) => return unknown(errno),
+        };
+        self.new_name(&found, AccessFs::MakeSock.into())
+    }
+
+    /// A name that cannot be made for the caller: refused where it is not granted,
+    /// else the kernel's to decide.
+    fn new_name(&self, found: &Found, kernel: BitFlags<AccessFs>) -> Outcome {
+        if found.target.is_some() {
+            return Outcome::Continue;
+        }
+        match self.ruling(found, Rights::CREATE, kernel) {
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+            Ok(_) => Outcome::Continue,
+        }
+    }
+}
+
+/// `/proc/TGID/NAME` and `/proc/TGID/task/TID/NAME`, as `/proc/self/NAME`.
+fn own_process(canonical: &Path, tgid: Pid) -> Option<PathBuf> {
+    let within = canonical.strip_prefix(format!("/proc/{tgid}")).ok()?;
+    let name = match within.strip_prefix("task") {
+        Ok(thread) => thread.strip_prefix(thread.iter().next()?).ok()?,
+        Err(_) => within,
+    };
+    Some(Path::new("/proc/self").join(name))
+}
+
+fn is_directory(found: &Found) -> bool {
+    found.target.as_ref().is_some_and(|target| target.kind == FileKind::Directory)
+}
+
+/// The rights that an open needs; `None` where the kernel refuses it anyway, or
+/// where nothing is opened.
+fn opening_needs(found: &Found, flags: i32) -> Option<(Rights, BitFlags<AccessFs>)> {
+    if flags & libc::O_PATH != 0 {
+        return None;
+    }
+    let mut needs = Rights::NONE;
+    let mut kernel = BitFlags::empty();
+    let directory = found.target.as_ref().is_some_and(|target| target.kind == FileKind::Directory);
+    let access = flags & libc::O_ACCMODE;
+    if access != libc::O_WRONLY {
+        needs = needs.union(Rights::READ);
+        kernel |= if directory { AccessFs::ReadDir } else { AccessFs::ReadFile };
+    }
+    if access != libc::O_RDONLY {
+        needs = needs.union(Rights::WRITE);
+        kernel |= AccessFs::WriteFile;
+    }
+    if flags & libc::O_TRUNC != 0 {
+        needs = needs.union(Rights::WRITE);
+        kernel |= AccessFs::Truncate;
+    }
+    if flags & libc::O_TMPFILE == libc::O_TMPFILE {
+        // A file without a name, in this directory.
+        return directory.then_some((needs.difference(Rights::READ), kernel));
+    }
+    match &found.target {
+        None if flags & libc::O_CREAT == 0 => return None,
+        None => {
+            needs = needs.union(Rights::CREATE);
+            kernel |= AccessFs::MakeReg;
+        }
+        Some(_) if flags & libc::O_CREAT != 0 && flags & libc::O_EXCL != 0 => return None,
+        Some(_) if directory && needs.intersects(Rights::WRITE) => return None,
+        Some(_) => {}
+    }
+    Some((needs, kernel))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_and_its_threads_are_its_own_and_no_others() {
+        let own = |path: &str| own_process(Path::new(path), Pid::from_raw(7));
+        assert_eq!(own("/proc/7/comm"), Some("/proc/self/comm".into()));
+        assert_eq!(own("/proc/7/task/9/comm"), Some("/proc/self/comm".into()));
+        assert_eq!(own("/proc/7/task/9/attr/current"), Some("/proc/self/attr/current".into()));
+        for other in ["/proc/71/comm", "/proc/8/comm", "/proc/8/task/7/comm", "/proc/comm", "/proc/7/task"] {
+            assert_eq!(own(other), None, "{other}");
+        }
+    }
+}

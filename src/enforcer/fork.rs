@@ -1,0 +1,109 @@
+//! fork, vfork, and clone without CLONE_THREAD: is there room for one more process?
+
+use nix::errno::Errno;
+
+use super::{Judge, Outcome};
+use crate::ids::Pid;
+use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
+use crate::policy::Refusal;
+use crate::policy::call::Call;
+use crate::processes::forks::Proc;
+use crate::procfs::processes::{self, Seen};
+
+impl Judge {
+    pub(super) fn fork(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        let name = call.name.unwrap_or_default();
+        if self.rules.access(name).is_none() {
+            return Outcome::Refuse(self.rules.unlisted(call));
+        }
+        // Where nobody is counted only what the registers refuse comes here.
+        if !self.rules.counts() || self.rules.is_forbidden_clone(call) {
+            return Outcome::Refuse(self.rules.argument(call));
+        }
+        if self.rules.makes_thread(call) {
+            return Outcome::Continue;
+        }
+        self.memory.forks.calls(caller, &Proc);
+        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        let outcome = match self.too_many_by_fork(entry) {
+            Ok(None) => Outcome::Continue,
+            Ok(Some(refusal)) => Outcome::Refuse(refusal),
+            Err(errno) => {
+                tracing::error!(%errno, "processes cannot be counted");
+                Outcome::Fail(Errno::EAGAIN)
+            }
+        };
+        if !self.audit && !matches!(outcome, Outcome::Continue) {
+            return outcome;
+        }
+        let sibling = name == "clone" && call.args[0] & libc::CLONE_PARENT as u64 != 0;
+        if let Err(errno) = self.memory.forks.begins(caller, entry, sibling, &Proc) {
+            tracing::error!(%errno, "a fork cannot be followed");
+            return Outcome::Fail(Errno::EAGAIN);
+        }
+        self.memory.processes = self.memory.processes.saturating_add(1);
+        outcome
+    }
+
+    /// One more by a fork of this entry.
+    ///
+    /// # Errors
+    /// As [`processes::all`].
+    fn too_many_by_fork(&mut self, entry: Option<ProgramIndex>) -> Result<Option<Box<Refusal>>, Errno> {
+        if let Some((entry, most)) = entry.and_then(|entry| Some((entry, self.rules.instances(entry)?))) {
+            let now = self.live(entry, None, most)?;
+            if let Some(refusal) = self.rules.too_many(entry, now) {
+                return Ok(Some(refusal));
+            }
+        }
+        if let Some(most) = self.rules.policy().processes {
+            // Counted up without looking, and counted anew before anything is refused:
+            // processes end without a word to us.
+            if self.memory.processes >= most {
+                let count = |judge: &mut Judge, all: &[Seen]| {
+                    let live = all.iter().filter(|seen| seen.lives()).count() as u32;
+                    live + judge.memory.forks.pending()
+                };
+                self.memory.processes = self.count(most, count)?;
+            }
+            return Ok(self.rules.processes(self.memory.processes));
+        }
+        if self.memory.forks.is_long() {
+            self.count(0, |_, _| 0)?;
+        }
+        Ok(None)
+    }
+
+    /// How many of an entry live or are on their way, without one process, where `most` may.
+    ///
+    /// # Errors
+    /// As [`processes::all`].
+    pub(super) fn live(&mut self, entry: ProgramIndex, but: Option<Pid>, most: u32) -> Result<u32, Errno> {
+        self.count(most, |judge, all| {
+            let live: Vec<Pid> = all.iter().filter(|seen| seen.lives()).map(|seen| seen.pid).collect();
+            let families = &mut judge.memory.families;
+            let live = families.live(&live, entry, but, &judge.identity, &judge.rules);
+            live + judge.memory.forks.pending_of(entry)
+        })
+    }
+
+    /// Counts the descendants by `tally`, which adds the pending forks. A fork that happens
+    /// meanwhile counts twice rather than never: before the limit is taken for reached all
+    /// is counted once more, for as long as forks turn out to have happened.
+    ///
+    /// # Errors
+    /// As [`processes::all`].
+    fn count(&mut self, most: u32, tally: impl Fn(&mut Judge, &[Seen]) -> u32) -> Result<u32, Errno> {
+        self.memory.forks.settle(&Proc);
+        loop {
+            let all = processes::all(Pid::own())?;
+            let pids: Vec<Pid> = all.iter().map(|seen| seen.pid).collect();
+            self.memory.forks.listed(&pids);
+            let now = tally(self, &all);
+            if now < most || !self.memory.forks.settle(&Proc) {
+                return Ok(now);
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Descriptors that the supervisor puts into a caller's table.
+//!
+//! The caller does that itself, in the kernel, so the thread that hands one over waits until
+//! the caller has run. The deciding thread does so for a caller that the scheduler runs as
+//! readily as itself: it is woken for it, and that takes microseconds. For any other, and
+//! for every thread of a process that was late (its control group may have no time left, or
+//! another thread changed its policy in between), a [thread of its own](super::later) waits.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::Judge;
+use super::conclusion::{Conclusion, Handed};
+use super::later::{For, Then};
+use crate::enforcer::socket_registry::Held;
+use crate::ids::Pid;
+use crate::notify::caller::Caller;
+use crate::notify::handed::Wanted;
+use crate::policy::call::Call;
+use crate::sys::process::{self, Turns};
+use crate::sys::seccomp::{self, Answer, NotificationId, Request};
+use crate::sys::socket;
+
+/// A caller that takes longer is late.
+const LATE: Duration = Duration::from_millis(50);
+/// That is remembered for so many times as long as it took: so large a part of the time
+/// at most the deciding thread waits for one process.
+const REMEMBERED: u32 = 50;
+/// When so many were late, a thread hands over to every process.
+const MANY: usize = 2;
+
+/// How soon callers run.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// How readily this thread is run itself.
+    own: Option<Turns>,
+    /// The processes that were late, and until when that is remembered.
+    late: HashMap<Pid, Instant>,
+    /// Whether the caller at hand is slow.
+    at_hand: bool,
+}
+
+impl Pace {
+    /// Whether a caller may take its time before it runs.
+    fn is_slow(&mut self, caller: Result<Turns, Errno>, process: Pid, now: Instant) -> bool {
+        if !self.late.is_empty() {
+            self.late.retain(|_, until| *until > now);
+            if self.late.len() >= MANY || self.late.contains_key(&process) {
+                return true;
+            }
+        }
+        let own = *self.own.get_or_insert_with(|| process::turns(0).unwrap_or(Turns::Shared(0)));
+        // Where a filter refuses the question, it is found out by being late.
+        caller.is_ok_and(|caller| caller < own)
+    }
+
+    /// How long a process took to run.
+    fn took(&mut self, process: Pid, begun: Instant, now: Instant) {
+        let took = now.duration_since(begun);
+        if took >= LATE {
+            self.late.insert(process, now + took * REMEMBERED);
+        }
+    }
+}
+
+impl Judge {
+    /// Hands a descriptor over as the answer to a call.
+    pub(super) fn hand_over(&mut self, request: &Request, handed: Handed) -> Result<(), Errno> {
+        let (id, process) = (request.id, handed.process);
+        if !self.memory.pace.at_hand {
+            let begun = Instant::now();
+            let answered = handed.give(&self.listener, id, &self.held);
+            self.memory.pace.took(process, begun, Instant::now());
+            return answered;
+        }
+        let (listener, held) = (Arc::clone(&self.listener), Arc::clone(&self.held));
+        let killable = self.killable;
+        let started = self.memory.later.start(For::Caller, move || {
+            let given =
+                if killable { handed.put(&listener, id, &held) } else { handed.give(&listener, id, &held) };
+            match given {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => tracing::error!(%errno, "handing a descriptor over"),
+            }
+            Then::Nothing
+        });
+        started.or_else(|errno| {
+            tracing::error!(%errno, "no thread can hand a descriptor over");
+            seccomp::answer(&self.listener, id, Answer::Fail(Errno::ENOMEM))
+        })
+    }
+
+    /// Has a caller hand out what is missing for the decision, if it can: its call is decided
+    /// then. It is given a socket for that; where a signal would break its wait meanwhile,
+    /// once it asks for one with its signals blocked.
+    pub(super) fn has_handed_out(&mut self, request: &Request, caller: &Caller) -> bool {
+        let wanted = caller.handed.as_ref().and_then(|handed| handed.take_wanted());
+        let (Some(wanted), false) = (wanted, self.memory.later.in_vain) else { return false };
+        if !self.tracer.as_mut().is_some_and(|tracer| tracer.may_hand_out(caller.tid)) {
+            return false;
+        }
+        if self.killable {
+            self.gives_socket(request, wanted, caller)
+        } else {
+            self.hands_out(request, wanted, None)
+        }
+    }
+
+    /// What becomes of a call that is made again to be given a socket.
+    pub(super) fn asked_for_socket(
+        &mut self,
+        request: &Request,
+        wanted: Wanted,
+        caller: &Caller,
+    ) -> Conclusion {
+        if self.gives_socket(request, wanted, caller) {
+            Conclusion::Nothing
+        } else {
+            Conclusion::Answer(Answer::Fail(Errno::EINTR))
+        }
+    }
+
+    /// Gives a caller a socket, for which it has to run, to hand something out on.
+    fn gives_socket(&mut self, request: &Request, wanted: Wanted, caller: &Caller) -> bool {
+        if self.memory.later.in_vain {
+            return false;
+        }
+        let process = caller.tgid;
+        if self.memory.pace.is_slow(process::turns(caller.tid.as_raw()), process, Instant::now()) {
+            return self.hands_out_later(request, wanted);
+        }
+        let begun = Instant::now();
+        let socket = match self.give_socket(request) {
+            Ok(given) => given,
+            Err(errno) => {
+                tracing::debug!(tid = %caller.tid, %errno, "is given no socket");
+                return false;
+            }
+        };
+        self.memory.pace.took(process, begun, Instant::now());
+        self.hands_out(request, wanted, Some(socket))
+    }
+
+    /// One end of a pair of sockets, of which the caller gets the other: by which number.
+    fn give_socket(&self, request: &Request) -> Result<(OwnedFd, i32), Errno> {
+        let (ours, theirs) = socket::pair()?;
+        Ok((ours, seccomp::put_descriptor(&self.listener, request.id, &theirs, true)?))
+    }
+
+    /// The same where the caller may take its time before it runs.
+    fn hands_out_later(&mut self, request: &Request, wanted: Wanted) -> bool {
+        let (listener, request) = (Arc::clone(&self.listener), *request);
+        let later = &mut self.memory.later;
+        if later.is_full(For::Caller) {
+            let waits = |id| seccomp::still_valid(&listener, id) != Ok(false);
+            later.postpone(For::Caller, request, waits);
+            return true;
+        }
+        let started = socket::pair().and_then(|(ours, theirs)| {
+            later.start(For::Caller, move || {
+                let theirs = seccomp::put_descriptor(&listener, request.id, &theirs, true);
+                Then::HandOut(request, wanted, ours, theirs)
+            })
+        });
+        if let Err(errno) = started {
+            tracing::error!(%errno, "no thread can give a caller a socket");
+        }
+        started.is_ok()
+    }
+
+    /// The caller begins to hand out: on a socket, of which this is our end and the number by
+    /// which it has its own.
+    pub(super) fn hands_out(
+        &mut self,
+        request: &Request,
+        wanted: Wanted,
+        socket: Option<(OwnedFd, i32)>,
+    ) -> bool {
+        let Some(tracer) = &mut self.tracer else { return false };
+        let begun = match socket {
+            Some((ours, theirs)) if !self.killable => {
+                tracer.has_socket(request, ours, theirs);
+                Ok(())
+            }
+            socket => tracer.hand_out(request, wanted, socket),
+        };
+        if let Err(errno) = begun {
+            tracing::debug!(tid = request.pid, %errno, "hands nothing out");
+        }
+        begun.is_ok()
+    }
+
+    /// Whether a call that may end in handing over waits for its turn, undecided, since its
+    /// caller is slow.
+    pub(super) fn is_postponed(&mut self, request: &Request, call: &Call, caller: &Caller) -> bool {
+        const THEIRS: [&str; 6] = ["open", "openat", "openat2", "creat", "socket", "memfd_create"];
+        let pace = &mut self.memory.pace;
+        pace.at_hand = call.name.is_some_and(|name| THEIRS.contains(&name))
+            && pace.is_slow(process::turns(caller.tid.as_raw()), caller.tgid, Instant::now());
+        let postponed = pace.at_hand && !self.memory.later.in_turn;
+        if postponed {
+            let listener = &self.listener;
+            let waits = |id| seccomp::still_valid(listener, id) != Ok(false);
+            self.memory.later.postpone(For::Caller, *request, waits);
+        }
+        postponed
+    }
+}
+
+impl Handed {
+    /// Answers once this thread has closed its own: the caller may be quicker than this
+    /// thread, and finds a port taken, or a file open for writing, for that long.
+    fn put(self, listener: &OwnedFd, id: NotificationId, held: &Mutex<Held>) -> Result<(), Errno> {
+        let number = match seccomp::put_descriptor(listener, id, &*self.fd, self.close) {
+            Ok(number) => number,
+            Err(errno) => return self.failed(listener, id, held, errno),
+        };
+        let Handed { fd, process, socket, .. } = self;
+        drop(fd);
+        held.lock().unwrap_or_else(PoisonError::into_inner).handed(socket, process, number);
+        seccomp::answer(listener, id, Answer::Value(number.into()))
+    }
+
+    /// Answers in the same step.
+    fn give(&self, listener: &OwnedFd, id: NotificationId, held: &Mutex<Held>) -> Result<(), Errno> {
+        let given = seccomp::answer_with_descriptor(listener, id, &*self.fd, self.close);
+        match given {
+            Ok(number) => {
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                held.handed(self.socket, self.process, number);
+                Ok(())
+            }
+            Err(errno) => self.failed(listener, id, held, errno),
+        }
+    }
+
+    /// The caller's table is full, or it is gone; else it waits for an answer all the same.
+    fn failed(
+        &self,
+        listener: &OwnedFd,
+        id: NotificationId,
+        held: &Mutex<Held>,
+        errno: Errno,
+    ) -> Result<(), Errno> {
+        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        self.socket.into_iter().for_each(|inode| held.let_go(inode));
+        drop(held);
+        seccomp::answer(listener, id, Answer::Fail(errno))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_run_less_readily_is_slow() {
+        let now = Instant::now();
+        let mut pace = Pace { own: Some(Turns::Shared(0)), ..Pace::default() };
+        let mut slow = |turns| pace.is_slow(turns, Pid::from_raw(7), now);
+        for quick in [Turns::First, Turns::Shared(0), Turns::Shared(20)] {
+            assert!(!slow(Ok(quick)), "{quick:?}");
+        }
+        for turns in [Turns::Shared(-1), Turns::Shared(-19), Turns::Spare] {
+            assert!(slow(Ok(turns)), "{turns:?}");
+        }
+        assert!(!slow(Err(Errno::EPERM)));
+        // All of a container that is run with a nice value are alike.
+        let mut pace = Pace { own: Some(Turns::Shared(-10)), ..Pace::default() };
+        assert!(
+            !pace.is_slow(Ok(Turns::Shared(-10)), Pid::from_raw(7), now)
+                && pace.is_slow(Ok(Turns::Spare), Pid::from_raw(7), now)
+        );
+    }
+
+    #[test]
+    fn who_was_late_is_slow_for_a_while_and_all_are_after_some() {
+        let begun = Instant::now();
+        let mut pace = Pace { own: Some(Turns::Shared(0)), ..Pace::default() };
+        let quick = Ok(Turns::Shared(0));
+        pace.took(Pid::from_raw(7), begun, begun + LATE / 2);
+        assert!(!pace.is_slow(quick, Pid::from_raw(7), begun));
+        pace.took(Pid::from_raw(7), begun, begun + LATE);
+        assert!(
+            pace.is_slow(quick, Pid::from_raw(7), begun + LATE)
+                && !pace.is_slow(quick, Pid::from_raw(8), begun + LATE)
+        );
+        pace.took(Pid::from_raw(8), begun, begun + 2 * LATE);
+        assert!(pace.is_slow(quick, Pid::from_raw(9), begun + 2 * LATE));
+        assert!(!pace.is_slow(quick, Pid::from_raw(7), begun + LATE * (REMEMBERED + 1)));
+        assert!(pace.is_slow(quick, Pid::from_raw(8), begun + LATE * (REMEMBERED + 1)));
+        assert!(
+            !pace.is_slow(quick, Pid::from_raw(8), begun + 2 * LATE * (REMEMBERED + 1))
+                && pace.late.is_empty()
+        );
+    }
+}

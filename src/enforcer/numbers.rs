@@ -1,0 +1,70 @@
+//! Calls by the number of a process, thread or group: the filter lets each through that
+//! does not name the supervisor, so what comes here is refused, but for one that only the
+//! caller's own group tells.
+
+use super::{Judge, Outcome};
+use crate::filter::Access;
+use crate::notify::caller::Caller;
+use crate::plan::numbers;
+use crate::policy::call::Call;
+use crate::procfs;
+use crate::sys::{terminal, threads};
+
+impl Judge {
+    pub(super) fn signal(&self, call: &Call, caller: &Caller) -> Outcome {
+        match call.name.and_then(|name| self.rules.access(name)) {
+            None => Outcome::Refuse(self.rules.unlisted(call)),
+            Some(Access::When(_)) if is_for_own_group(call) && !is_in_our_group(caller) => Outcome::Continue,
+            Some(Access::When(_)) => Outcome::Refuse(self.rules.signal(call)),
+            Some(_) => Outcome::Continue,
+        }
+    }
+
+    /// Whether a call by numbers would reach the supervisor: no profile allows that.
+    pub(super) fn reaches_us(&self, call: &Call) -> bool {
+        let Some(name) = call.name.filter(|name| numbers::may_reach(name)) else { return false };
+        match threads::all() {
+            Ok(mut ours) => {
+                ours.push(self.rules.policy().supervisor);
+                numbers::reaches(name, &call.args, &ours)
+            }
+            Err(error) => {
+                tracing::error!(?error, "the supervisor's threads could not be made, so {name} is refused");
+                true
+            }
+        }
+    }
+}
+
+fn is_for_own_group(call: &Call) -> bool {
+    call.name == Some("kill") && call.args[0] as u32 == 0
+}
+
+/// Whether the caller's group is the supervisor's; one of which nothing is known is taken
+/// for it. Nobody inside comes into that group later, since the filter refuses setpgid(2)
+/// for it.
+fn is_in_our_group(caller: &Caller) -> bool {
+    let group = procfs::read(caller.tid, "stat").ok().and_then(|text| group(&text));
+    group.is_none_or(|group| group == terminal::group())
+}
+
+/// The process group in the text of `/proc/PID/stat`, whose second field is a name of any
+/// bytes in parentheses (proc_pid_stat(5)).
+fn group(stat: &str) -> Option<i32> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(2)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Pid;
+
+    #[test]
+    fn the_group_is_found_behind_any_name() {
+        assert_eq!(group("7 (a) S 1 2) R 4 5 6 0"), Some(5));
+        assert_eq!(group("7 (cut"), None);
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
+        assert!(is_in_our_group(&me));
+    }
+}

@@ -1,0 +1,131 @@
+//! Tells what was refused or executed: who, what, and what would allow it.
+
+use std::path::{Path, PathBuf};
+
+use super::Judge;
+use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
+use crate::ids::Tid;
+use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
+use crate::policy::Refusal;
+use crate::processes::table;
+use crate::profile;
+
+impl Judge {
+    /// What the kernel refuses by itself is denied, or in audit only observed.
+    pub(super) fn told_action(&self) -> Action {
+        if self.audit { Action::Observed } else { Action::Denied }
+    }
+
+    pub(super) fn report(&mut self, refusal: &Refusal, caller: &Caller, action: Action) {
+        let process = self.process(caller);
+        self.report_of(refusal, caller, process, action);
+    }
+
+    /// The same of a process that runs another program already: it was this one.
+    pub(super) fn report_by(
+        &mut self,
+        refusal: &Refusal,
+        caller: &Caller,
+        program: Option<PathBuf>,
+        action: Action,
+    ) {
+        let process = Process {
+            pid: caller.tgid.as_raw() as u32,
+            parent_pid: Some(caller.ppid.as_raw() as u32),
+            uid: Some(caller.uids[1]),
+            executable: program.map(|path| Executable { path }),
+            args: None,
+        };
+        self.report_of(refusal, caller, process, action);
+    }
+
+    fn report_of(&mut self, refusal: &Refusal, caller: &Caller, process: Process, action: Action) {
+        let document = || self.memory.document.get_or_init(|| profile::value(&self.document));
+        let hint = refusal.want.as_ref().map(|want| hint(document(), want)).unwrap_or_default();
+        let event = Violation {
+            kind: refusal.kind,
+            action,
+            // Who is killed after the exec is answered nothing.
+            errno: (action != Action::Killed || !self.rules.checks()).then_some(ErrnoName(refusal.errno)),
+            object: refusal.object.clone(),
+            rule: refusal.rule.clone(),
+            summary: None,
+            process,
+            ancestors: self.ancestors(caller),
+            hint,
+        };
+        self.scribe.record(Event::Violation(Box::new(event)));
+    }
+
+    /// An exec that was let go on. Its set-id bits give nothing any more, which a
+    /// person has to know.
+    pub(super) fn report_exec(
+        &mut self,
+        entry: ProgramIndex,
+        canonical: &Path,
+        mode: u32,
+        args: Option<Vec<String>>,
+        caller: &Caller,
+    ) {
+        const BITS: [(u32, &str); 2] = [(libc::S_ISUID, "set-user-id"), (libc::S_ISGID, "set-group-id")];
+        let voided: Vec<_> = BITS.iter().filter(|(bit, _)| mode & bit != 0).map(|(_, name)| *name).collect();
+        if voided.is_empty() && !self.scribe.wants_all() {
+            return;
+        }
+        let path = if self.rules.is_file(entry) { self.rules.program_path(entry) } else { canonical };
+        let executable = Some(Executable { path: path.to_owned() });
+        let own = self.process(caller);
+        let process = Process { executable, args: args.or(own.args.clone()), ..own };
+        let ancestors = self.ancestors(caller);
+        self.scribe.record(Event::Exec(Exec { action: Action::Allowed, process, ancestors, voided }));
+    }
+
+    fn process(&mut self, caller: &Caller) -> Process {
+        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        let path = table::program(entry, caller, &self.identity, &self.rules);
+        Process {
+            pid: caller.tgid.as_raw() as u32,
+            parent_pid: Some(caller.ppid.as_raw() as u32),
+            uid: Some(caller.uids[1]),
+            executable: path.map(|path| Executable { path }),
+            args: arguments(caller.tid),
+        }
+    }
+
+    fn ancestors(&mut self, caller: &Caller) -> Vec<std::path::PathBuf> {
+        self.memory.families.ancestors(caller, &self.identity, &self.rules)
+    }
+}
+
+/// A process's arguments, as far as its first page: the process may have written
+/// anything there.
+pub fn arguments(tid: Tid) -> Option<Vec<String>> {
+    use std::io::Read;
+    const MOST: u64 = 4096;
+    let file = std::fs::File::open(format!("/proc/{tid}/cmdline")).ok()?;
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes).ok()?;
+    Some(words(&bytes))
+}
+
+/// The arguments that `cmdline` holds. A server that has written its title over them
+/// (redis, postgres, nginx) leaves the rest of the place as NULs: those are none.
+fn words(cmdline: &[u8]) -> Vec<String> {
+    let end = cmdline.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let words = cmdline[..end].split(|byte| *byte == 0);
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn what_a_title_leaves_behind_is_no_argument() {
+        assert_eq!(words(b"sh\0-c\0\0true\0"), ["sh", "-c", "", "true"]);
+        assert_eq!(words(b"redis-server *:6379\0\0\0\0"), ["redis-server *:6379"]);
+        assert_eq!(words(b"cut off in the mid"), ["cut off in the mid"]);
+        assert_eq!(words(b""), [""]);
+    }
+}

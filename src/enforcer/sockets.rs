@@ -1,0 +1,414 @@
+//! Sockets: made, bound, connected, let listen.
+//!
+//! Where the kernel's rules tell all apart that the profile does (ports), or nothing has
+//! to be told apart, a call goes on and they decide. Where the profile names addresses,
+//! or unix sockets by name, nothing goes on: the address lies in memory that another
+//! thread can rewrite, and the descriptor can be exchanged for another. So the supervisor
+//! makes each socket, [holds](crate::enforcer::socket_registry) it, and binds and connects it
+//! itself, to the address that it has copied and judged.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use landlock::AccessFs;
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, fchmod};
+
+use super::conclusion::Conclusion;
+use super::deeds::DEEDS;
+use super::socket_registry::{Held, Socket, forget_closed_listeners, inode_of};
+use super::{Judge, Outcome, unknown};
+use crate::notify::caller::Caller;
+use crate::notify::handed::Wanted;
+use crate::notify::resolve::Found;
+use crate::notify::unreadable::{UNREADABLE, unreadable};
+use crate::policy::call::Call;
+use crate::policy::file::Ruling;
+use crate::policy::network::{Address, Direction, Protocol, SocketKind, UnixName};
+use crate::profile::Rights;
+use crate::sys;
+use crate::sys::seccomp::{self, Answer};
+
+/// What is done with a socket by a thread of its own: since it may take its time, or since
+/// a peer is told whose doing it was.
+pub(super) struct Deed {
+    socket: Socket,
+    act: Act,
+}
+
+enum Act {
+    /// Connect it to this address, which leads to what is held until then.
+    Connect { address: Vec<u8>, _target: Option<OwnedFd> },
+    /// Let it listen, with a queue of this length.
+    Listen(i32),
+}
+
+/// The longest address (sockaddr_storage).
+const LONGEST: u32 = 128;
+
+impl Judge {
+    pub(super) fn socket(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        let asked = [0, 1, 2].map(|arg: usize| call.args[arg] as i32);
+        let [family, kind, protocol] = asked;
+        if let Some(outcome) = self.says_ready_on(asked) {
+            return outcome;
+        }
+        let makes = self.rules.policy().makes_sockets;
+        if let Some(is) = self.rules.makes(family, kind, protocol).filter(|_| makes) {
+            return self.make_socket(asked, is, caller);
+        }
+        match self.rules.socket(family, kind, protocol) {
+            Some(refusal) => Outcome::Refuse(refusal),
+            None => Outcome::Fail(Errno::EAFNOSUPPORT),
+        }
+    }
+
+    fn make_socket(&self, [family, kind, protocol]: [i32; 3], is: SocketKind, caller: &Caller) -> Outcome {
+        let made = self
+            .identity
+            .become_caller(caller, || sys::socket::make(family, kind | libc::SOCK_CLOEXEC, protocol));
+        let held = made.and_then(|socket| self.held().hold(socket, is, caller.tgid, &self.identity));
+        match held {
+            Ok(socket) => Outcome::Made(socket, kind & libc::SOCK_CLOEXEC != 0),
+            Err(errno) => Outcome::Fail(errno),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A bind or connect. The address is copied once, to be judged and told.
+    pub(super) fn address(&mut self, call: &Call, caller: &Caller, direction: Direction) -> Outcome {
+        let makes = self.rules.policy().makes_sockets;
+        // An int, as the kernel takes it.
+        let length = (call.args[2] as u32).min(LONGEST) as usize;
+        let read = self.memory_of(caller).bytes(call.args[1], length);
+        let address = read.and_then(|bytes| Ok((Address::read(&bytes)?, bytes)));
+        let (address, bytes) = match address {
+            Ok(read) => read,
+            // Nobody has looked, and nobody else would.
+            Err(Errno::EFAULT | Errno::EINVAL) if makes => return Outcome::Fail(Errno::EINVAL),
+            Err(UNREADABLE) => return Outcome::Unread,
+            Err(_) if makes => return Outcome::Refuse(self.rules.strange(direction)),
+            Err(errno) => return unknown(errno),
+        };
+        if direction == Direction::Connect && self.connects_to_ears(&address) {
+            return Outcome::Done(0);
+        }
+        if makes {
+            return self.act_on_socket(call, caller, direction, &address, bytes);
+        }
+        let Ok(protocol) = self.protocol(caller, call.args[0] as i32) else { return Outcome::Unread };
+        if let Err(refusal) = self.rules.address(direction, protocol, &address) {
+            return Outcome::Refuse(refusal);
+        }
+        if direction == Direction::Listen {
+            self.binds(&address);
+        }
+        let near_events = direction == Direction::Connect && self.rules.policy().event_socket.is_some();
+        if (self.rules.policy().unix_named || near_events)
+            && let Err(outcome) = self.unix_place(caller, direction, &address)
+        {
+            return outcome;
+        }
+        match address {
+            Address::UnixPath(path) if direction == Direction::Listen => self.bind_path(&path, caller),
+            _ => Outcome::Continue,
+        }
+    }
+
+    /// The protocol of a socket, which sockfs tells as an extended attribute.
+    ///
+    /// # Errors
+    /// UNREADABLE where the caller's descriptors cannot be read.
+    fn protocol(&self, caller: &Caller, fd: i32) -> Result<Protocol, Errno> {
+        let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
+        let read = || sys::process::socket_protocol(&path).map_err(unreadable);
+        let name = match self.identity.look_as_caller(caller, read) {
+            Err(UNREADABLE) => {
+                let handed = caller.handed.as_ref().ok_or(UNREADABLE)?;
+                let socket = match handed.descriptor(Wanted::Descriptor(fd)) {
+                    Err(UNREADABLE) => return Err(UNREADABLE),
+                    socket => socket,
+                };
+                socket.and_then(|socket| {
+                    let ours = PathBuf::from(format!("/proc/self/fd/{}", socket.as_raw_fd()));
+                    sys::process::socket_protocol(&ours)
+                })
+            }
+            name => name,
+        };
+        Ok(match name.as_deref() {
+            Ok([b'T', b'C', b'P', ..]) => Protocol::Tcp,
+            Ok([b'U', b'D', b'P', ..]) => Protocol::Udp,
+            _ => Protocol::Other,
+        })
+    }
+
+    /// The inode of the socket behind a caller's descriptor.
+    fn inode(&self, caller: &Caller, fd: i32) -> Result<u64, Errno> {
+        let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
+        let read = || std::fs::read_link(&path).map_err(|error| unreadable(sys::errno(&error)));
+        let link = match self.identity.look_as_caller(caller, read) {
+            Err(UNREADABLE) => {
+                let handed = caller.handed.as_ref().ok_or(UNREADABLE)?;
+                handed.name(Wanted::Descriptor(fd))
+            }
+            link => link,
+        };
+        match link {
+            Ok(link) => inode_of(&link).ok_or(Errno::ENOTSOCK),
+            Err(Errno::ENOENT) => Err(Errno::EBADF),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The socket behind a caller's descriptor, if it is one that is held; or what becomes
+    /// of the call.
+    fn held_socket(&self, caller: &Caller, fd: i32, direction: Direction) -> Result<Socket, Outcome> {
+        match self.inode(caller, fd) {
+            Ok(inode) => self.held().of(inode).ok_or_else(|| Outcome::Refuse(self.rules.strange(direction))),
+            Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => Err(Outcome::Fail(errno)),
+            Err(UNREADABLE) if self.tracer.is_some() => Err(Outcome::Unread),
+            // Its descriptors cannot be read, but which one it got is known.
+            Err(UNREADABLE) => self.held().handed_as(caller.tgid, fd).ok_or(Outcome::Unread),
+            Err(_) => Err(Outcome::Refuse(self.rules.strange(direction))),
+        }
+    }
+
+    /// Binds or connects a socket that is held.
+    fn act_on_socket(
+        &mut self,
+        call: &Call,
+        caller: &Caller,
+        direction: Direction,
+        address: &Address,
+        bytes: Vec<u8>,
+    ) -> Outcome {
+        let socket = match self.held_socket(caller, call.args[0] as i32, direction) {
+            Ok(socket) => socket,
+            Err(outcome) => return outcome,
+        };
+        let protocol = match socket.kind {
+            SocketKind::Tcp => Protocol::Tcp,
+            SocketKind::Udp => Protocol::Udp,
+            SocketKind::Unix | SocketKind::Other => Protocol::Other,
+        };
+        let is_internet = matches!(socket.kind, SocketKind::Tcp | SocketKind::Udp);
+        if is_internet && let Err(refusal) = self.rules.address(direction, protocol, address) {
+            return Outcome::Refuse(refusal);
+        }
+        let place = match self.unix_place(caller, direction, address) {
+            Ok(place) => place,
+            Err(outcome) => return outcome,
+        };
+        if direction == Direction::Listen {
+            self.binds(address);
+        }
+        // It still waits, so what was read was read of it.
+        if self.waits() != Ok(true) {
+            return Outcome::Fail(Errno::ESRCH);
+        }
+        if direction == Direction::Listen {
+            return self.bind(&socket, place, bytes, caller);
+        }
+        let (address, target) = match place {
+            Some(Place { address, hold }) => (address, Some(hold)),
+            None => (bytes, None),
+        };
+        let deed = Deed { socket, act: Act::Connect { address, _target: target } };
+        match deed.socket.kind {
+            SocketKind::Tcp | SocketKind::Unix => Outcome::Delegate(Box::new(deed)),
+            // These only take note of whom they send to.
+            SocketKind::Udp | SocketKind::Other => {
+                let connected = self.identity.become_caller(caller, || deed.perform());
+                connected.map_or_else(Outcome::Fail, |()| Outcome::Done(0))
+            }
+        }
+    }
+
+    fn bind(&self, socket: &Socket, place: Option<Place>, bytes: Vec<u8>, caller: &Caller) -> Outcome {
+        let bound = self.identity.become_caller(caller, || match &place {
+            Some(place) => {
+                // Its file gets the socket's own mode, less the umask, which is ours.
+                fchmod(&*socket.fd, Mode::from_bits_truncate(0o777 & !caller.umask))?;
+                sys::socket::bind(&socket.fd, &place.address)
+            }
+            None => sys::socket::bind(&socket.fd, &bytes),
+        });
+        let bound = match bound {
+            // By one, perhaps, that the app has closed.
+            Err(Errno::EADDRINUSE) => {
+                self.held().free_addresses(&self.identity);
+                let address = place.as_ref().map_or(&bytes, |place| &place.address);
+                self.identity.become_caller(caller, || sys::socket::bind(&socket.fd, address))
+            }
+            bound => bound,
+        };
+        if let Err(errno) = bound {
+            return Outcome::Fail(errno);
+        }
+        self.held().binds(socket.inode);
+        Outcome::Done(0)
+    }
+
+    /// Where a unix socket's address leads, judged; none for what has no path.
+    fn unix_place(
+        &self,
+        caller: &Caller,
+        direction: Direction,
+        address: &Address,
+    ) -> Result<Option<Place>, Outcome> {
+        let judge = |name| self.rules.unix(direction, name).map_err(Outcome::Refuse);
+        let path = match address {
+            Address::UnixPath(path) => Path::new(std::ffi::OsStr::from_bytes(path)),
+            // A name of the kernel's choice.
+            Address::UnixOther(name) if name.is_empty() => return Ok(None),
+            Address::UnixOther(name) => return judge(UnixName::Abstract(name)).map(|()| None),
+            _ => return Ok(None),
+        };
+        let follow = direction == Direction::Connect;
+        let found = self.find(caller, libc::AT_FDCWD, path, follow).map_err(|errno| {
+            if self.rules.policy().makes_sockets { Outcome::Fail(errno) } else { unknown(errno) }
+        })?;
+        if self.leads_to_events(&found, direction) {
+            return Err(Outcome::Refuse(self.rules.event_socket(direction)));
+        }
+        judge(UnixName::Path(&found.canonical))?;
+        if direction == Direction::Listen && self.rules.policy().makes_sockets {
+            self.may_make_socket(&found, caller)?;
+        }
+        // Whoever asks the socket for its name is told what it was bound by: the app's own
+        // words, where nobody inside can make them lead elsewhere.
+        let is_lasting = direction == Direction::Listen
+            && path == found.canonical
+            && !self.rules.can_be_moved(&found.canonical);
+        let (inside, hold) = match (direction, found.target) {
+            // The name is made in the directory that was found, and follows no link there.
+            (Direction::Listen, _) => (Some(found.name), found.parent),
+            (Direction::Connect, Some(target)) => (None, target.fd),
+            (Direction::Connect, None) => return Err(Outcome::Fail(Errno::ENOENT)),
+        };
+        let mut way = PathBuf::from(format!("/proc/self/fd/{}", hold.as_raw_fd()));
+        way.extend(inside);
+        let way = if is_lasting { path } else { &way };
+        let address = sys::socket::unix_path(way.as_os_str().as_bytes()).map_err(Outcome::Fail)?;
+        Ok(Some(Place { address, hold }))
+    }
+
+    /// Whether this is the socket that events go to: the one of the start by its inode,
+    /// whatever its name; one that was made since at its path, by what is there now; and its
+    /// name, where nothing is.
+    fn leads_to_events(&self, found: &Found, direction: Direction) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let Some(path) = &self.rules.policy().event_socket else { return false };
+        let Some(target) = &found.target else {
+            return direction == Direction::Listen && found.canonical == *path;
+        };
+        let now = std::fs::metadata(path).ok();
+        self.rules.is_protected(target.id)
+            || now.is_some_and(|now| (now.dev(), now.ino()) == (target.id.device, target.id.inode))
+    }
+
+    /// Whether a socket may be made at a path, where the profile does not name it as one:
+    /// a file is made there, and the supervisor is held by no rule of Landlock's.
+    fn may_make_socket(&self, found: &Found, caller: &Caller) -> Result<(), Outcome> {
+        if self.rules.lists_unix(Direction::Listen, UnixName::Path(&found.canonical)) {
+            return Ok(());
+        }
+        self.identity.look_as_caller(caller, || self.still_as_judged(found)).map_err(Outcome::Fail)?;
+        if found.target.is_some() {
+            return Err(Outcome::Fail(Errno::EADDRINUSE));
+        }
+        match self.ruling(found, Rights::CREATE, AccessFs::MakeSock.into()) {
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Err(Outcome::Refuse(refusal)),
+            Ok(_) if !found.canonical.is_absolute() => Err(Outcome::Fail(Errno::EACCES)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// A socket that was never bound would take a port of the kernel's choice; one that
+    /// was is let listen.
+    pub(super) fn listen(&mut self, call: &Call, caller: &Caller) -> Outcome {
+        let fd = call.args[0] as i32;
+        let socket = match self.held_socket(caller, fd, Direction::Listen) {
+            Ok(socket) => socket,
+            // Once more, for another length of its queue.
+            Err(Outcome::Refuse(_))
+                if self.inode(caller, fd).is_ok_and(|inode| self.held().has_listened(inode)) =>
+            {
+                return Outcome::Done(0);
+            }
+            Err(outcome) => return outcome,
+        };
+        // A port that a connect took may be free again before it listens: what counts is
+        // what was bound here, whatever the kernel says that it is bound to now.
+        if socket.kind == SocketKind::Tcp && !self.held().is_bound(socket.inode) {
+            let unbound = match sys::socket::name(&socket.fd).and_then(|name| Address::read(&name)) {
+                Ok(Address::Port(IpAddr::V4(_), _)) => Address::Port(Ipv4Addr::UNSPECIFIED.into(), 0),
+                Ok(_) => Address::Port(Ipv6Addr::UNSPECIFIED.into(), 0),
+                Err(errno) => return Outcome::Fail(errno),
+            };
+            if let Err(refusal) = self.rules.address(Direction::Listen, Protocol::Tcp, &unbound) {
+                return Outcome::Refuse(refusal);
+            }
+        }
+        Outcome::Delegate(Box::new(Deed { socket, act: Act::Listen(call.args[1] as i32) }))
+    }
+
+    /// Has it done by another thread, which waits as the app would have, as the app.
+    pub(super) fn delegate(&self, deed: Deed, caller: &Caller) -> Conclusion {
+        let (listener, held) = (Arc::clone(&self.listener), Arc::clone(&self.held));
+        let (identity, caller, id) = (self.identity.clone(), caller.clone(), self.memory.waiting);
+        let started = DEEDS.start(Box::new(move || {
+            let done = identity.as_peer(&caller, || deed.perform());
+            let listening = {
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                match (done, &deed.act) {
+                    (Ok(()), Act::Listen(_)) => held.listens(deed.socket.inode),
+                    (Ok(()) | Err(Errno::EINPROGRESS), Act::Connect { .. }) => {
+                        held.let_go(deed.socket.inode);
+                        None
+                    }
+                    _ => None,
+                }
+            };
+            if let Some(listening) = listening {
+                forget_closed_listeners(&held, &listening);
+            }
+            // Nothing of it is left that would keep it open after the app has closed it.
+            drop(deed);
+            let answer = done.map_or_else(Answer::Fail, |()| Answer::Value(0));
+            match seccomp::answer(&listener, id, answer) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => tracing::error!(%errno, "answering for a socket"),
+            }
+        }));
+        match started {
+            Ok(()) => Conclusion::Nothing,
+            Err(error) => {
+                tracing::debug!(%error, "no thread is free for a socket");
+                Conclusion::Answer(Answer::Fail(Errno::EAGAIN))
+            }
+        }
+    }
+}
+
+/// Where a unix socket is: by a path that lasts, or by one of ours to what is held.
+struct Place {
+    address: Vec<u8>,
+    hold: OwnedFd,
+}
+
+impl Deed {
+    fn perform(&self) -> Result<(), Errno> {
+        match &self.act {
+            Act::Connect { address, .. } => sys::socket::connect(&self.socket.fd, address),
+            Act::Listen(backlog) => sys::socket::listen(&self.socket.fd, *backlog),
+        }
+    }
+}

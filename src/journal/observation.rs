@@ -1,0 +1,275 @@
+//! What can be observed, as the journal's lines have it (docs/learning.md).
+
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// When something was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Before ready.
+    Startup,
+    /// After.
+    Serving,
+}
+
+/// A line of the journal.
+#[derive(Serialize)]
+struct Line<'o> {
+    t: u64,
+    phase: Phase,
+    #[serde(flatten)]
+    observation: &'o Observation,
+}
+
+/// The line of an observation so long after the launch.
+pub fn line(at: Duration, phase: Phase, observation: &Observation) -> String {
+    let line = Line { t: at.as_millis() as u64, phase, observation };
+    // Strings and numbers alone: it cannot fail.
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+/// One observation: who, what, and what came of it.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize)]
+pub struct Observation {
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+    /// `ok`, or the errno that can be told beforehand.
+    pub result: String,
+}
+
+/// The program that did it; empty where nobody asked.
+pub type Program = String;
+
+/// Arguments of a program: they tell a reader what it did, and never make an execution
+/// another one, of which there could be any number.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(transparent)]
+pub struct Args(pub Vec<String>);
+
+impl PartialEq for Args {
+    fn eq(&self, _: &Args) -> bool {
+        true
+    }
+}
+
+impl Eq for Args {}
+
+impl Hash for Args {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// What was observed.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum What {
+    /// A program was executed.
+    Exec {
+        /// Its file, without links.
+        program: String,
+        /// By which name of several that it has it was called.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        applet: String,
+        /// The program that executed it; empty for COMMAND.
+        parent: String,
+        /// The applet that this was.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        parent_applet: String,
+        /// Its arguments, secrets cut.
+        args: Args,
+        /// The ELF loader that its file names.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        loader: String,
+        /// The interpreter that its `#!` line names.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        interpreter: String,
+    },
+    /// A file was opened.
+    Open {
+        /// Who.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        program: Program,
+        /// Which.
+        path: String,
+        /// How: `read`, `write`, `create`, `list`, `ioctl`.
+        access: Vec<&'static str>,
+        /// Of which mount.
+        #[serde(flatten)]
+        of: Of,
+        /// It is a directory.
+        #[serde(skip_serializing_if = "is_false")]
+        directory: bool,
+    },
+    /// The tree of files was changed.
+    Change {
+        /// Who.
+        program: Program,
+        /// How.
+        op: &'static str,
+        /// What.
+        path: String,
+        /// The new name, of a rename or a link.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        to: String,
+        /// Of which mount.
+        #[serde(flatten)]
+        of: Of,
+        /// It is a directory.
+        #[serde(skip_serializing_if = "is_false")]
+        directory: bool,
+    },
+    /// A socket was bound.
+    Listen {
+        /// Who.
+        program: Program,
+        /// To what.
+        address: String,
+    },
+    /// A socket was connected, or sent to an address.
+    Connect {
+        /// Who.
+        program: Program,
+        /// To what.
+        address: String,
+    },
+    /// A call was made.
+    Syscall {
+        /// Its name, or its number where it has none.
+        call: String,
+        /// The argument that matters.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        arg: Option<u8>,
+        /// Its value.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Value>,
+    },
+    /// A call needed a capability.
+    Capability {
+        /// Who.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        program: Program,
+        /// Which.
+        capability: String,
+        /// Which call.
+        call: String,
+    },
+    /// Memory was to be writable and executable, or to become executable.
+    Memory {
+        /// Who.
+        program: Program,
+        /// Always.
+        write_execute: bool,
+        /// Which call.
+        call: String,
+    },
+    /// A process took on other ids.
+    Credential {
+        /// Who.
+        program: Program,
+        /// Which call.
+        call: String,
+        /// The ids.
+        value: Vec<u32>,
+    },
+    /// So much of something was in use at the same time.
+    Limit {
+        /// Of what.
+        limit: &'static str,
+        /// How much.
+        value: u64,
+    },
+    /// Files that are read there are not seen.
+    Blind {
+        /// Where.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// Start-up is over.
+    Ready {
+        /// By what.
+        by: &'static str,
+    },
+    /// A signal was forwarded to the app.
+    Signal {
+        /// Which, without SIG.
+        signal: String,
+    },
+}
+
+/// A value of an argument.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// A constant's name.
+    Name(&'static str),
+    /// A number.
+    Number(u64),
+}
+
+/// The mount that a file is of.
+#[derive(Clone, Debug, Default, Hash, PartialEq, Eq, Serialize)]
+pub struct Of {
+    /// `image`, `volume`, `tmpfs` or `proc`.
+    pub mount: &'static str,
+    /// Where a volume is mounted.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mount_point: String,
+}
+
+/// A path that the journal, which is text, cannot have: that something was not told of the
+/// directory above it. Nothing of a path that leads nowhere.
+pub fn unnamed(path: &Path) -> Vec<Observation> {
+    if !path.is_absolute() || path.to_str().is_some() {
+        return Vec::new();
+    }
+    let above = path.ancestors().find_map(Path::to_str).unwrap_or("/").to_owned();
+    vec![Observation::ok(What::Blind { path: above, why: "a name that is not UTF-8".to_owned() })]
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Observation {
+    /// What succeeded, as far as it can be told.
+    pub fn ok(what: What) -> Observation {
+        Observation { what, result: "ok".to_owned() }
+    }
+}
+
+impl What {
+    /// The path that it is about, where there may be any number of them.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            What::Open { path, .. } => Some(path),
+            What::Change { path, to, .. } => Some(if to.is_empty() { path } else { to }),
+            _ => None,
+        }
+    }
+
+    /// The same of another path: what was done in a directory.
+    fn of_all(&self, directory: &str) -> What {
+        let all = format!("{directory}/*");
+        match self.clone() {
+            What::Open { program, access, of, directory, .. } => {
+                What::Open { program, path: all, access, of, directory }
+            }
+            What::Change { program, op, of, directory, to, .. } => {
+                let to = if to.is_empty() { to } else { all.clone() };
+                What::Change { program, op, path: all, to, of, directory }
+            }
+            other => other,
+        }
+    }
+
+    /// What names a directory with too many of them to be told apart.
+    pub fn in_general(&self) -> Option<What> {
+        let (directory, _) = self.path()?.rsplit_once('/')?;
+        Some(self.of_all(directory))
+    }
+}

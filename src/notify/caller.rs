@@ -1,0 +1,476 @@
+//! Who makes a notified call: what `/proc/PID/status` says, and the memory that a
+//! pointer of the call leads to.
+//!
+//! Everything here is read from a process that may change it meanwhile. The ids
+//! and capabilities are the kernel's own words; memory is only ever a reason to
+//! explain or to narrow.
+
+use std::cell::OnceCell;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use crate::ids::{Pid, Tid};
+use crate::notify::handed::{Handed, Wanted};
+use crate::notify::unreadable::{UNREADABLE, unreadable};
+use crate::procfs::{self, errno};
+use crate::sys;
+use crate::sys::credentials::{self, CapSets};
+
+/// What the kernel says of a thread.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Caller {
+    /// The thread.
+    pub tid: Tid,
+    /// Its process.
+    pub tgid: Pid,
+    /// Its process's parent.
+    pub ppid: Pid,
+    /// Real, effective, saved, file-system uid.
+    pub uids: [u32; 4],
+    /// Real, effective, saved, file-system gid.
+    pub gids: [u32; 4],
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// The effective capabilities, as bits.
+    pub effective: u64,
+    /// Its umask.
+    pub umask: u32,
+    /// What it hands out itself, where it is traced.
+    pub handed: Option<Arc<Handed>>,
+}
+
+impl Caller {
+    /// A thread of which nothing can be read, not even its status.
+    pub fn unknown(tid: Tid) -> Caller {
+        Caller { tid, tgid: Pid::from_raw(tid.as_raw()), ..Caller::default() }
+    }
+
+    /// A descriptor of its own, by its number.
+    ///
+    /// # Errors
+    /// As [`Caller::own`]; EBADF where it has none.
+    pub fn descriptor(&self, fd: i32) -> Result<OwnedFd, Errno> {
+        match self.own(&format!("fd/{fd}"), Wanted::Descriptor(fd)) {
+            Err(Errno::ENOENT) => Err(Errno::EBADF),
+            opened => opened,
+        }
+    }
+
+    /// What a link below its directory of /proc leads to, by O_PATH; or else what it hands
+    /// out for that.
+    ///
+    /// # Errors
+    /// UNREADABLE where neither is to be had; ENOENT, ESRCH for one that is gone.
+    pub fn own(&self, link: &str, wanted: Wanted) -> Result<OwnedFd, Errno> {
+        use nix::fcntl::{OFlag, open};
+        let path = format!("/proc/{}/{link}", self.tid);
+        let opened = open(path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
+        match opened.map_err(unreadable) {
+            Err(UNREADABLE) => self.handed.as_ref().ok_or(UNREADABLE)?.descriptor(wanted),
+            opened => opened,
+        }
+    }
+
+    /// Reads a thread's status, which every kernel shows to everyone in the
+    /// container.
+    ///
+    /// # Errors
+    /// ESRCH when it is gone or its status makes no sense.
+    pub fn of(tid: Tid) -> Result<Caller, Errno> {
+        let text = procfs::read(tid, "status")?;
+        parse(tid, &text).ok_or(Errno::ESRCH)
+    }
+}
+
+/// How long a process may make a file, its soft RLIMIT_FSIZE in bytes; none is unlimited.
+/// `/proc/PID/limits` is shown to everyone (proc(5)), where prlimit(2) asks for the same user.
+///
+/// # Errors
+/// ENOENT or ESRCH for a process that is gone; EINVAL where its text makes no sense.
+pub fn file_size_limit(tid: Tid) -> Result<Option<u64>, Errno> {
+    limit(&procfs::read(tid, "limits")?).ok_or(Errno::EINVAL)
+}
+
+/// The soft limit of a file's size in the text of `/proc/PID/limits`.
+fn limit(text: &str) -> Option<Option<u64>> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Max file size"))?;
+    match line.split_ascii_whitespace().next()? {
+        "unlimited" => Some(None),
+        bytes => bytes.parse().ok().map(Some),
+    }
+}
+
+/// Reads the text of `/proc/PID/status`.
+fn parse(tid: Tid, text: &str) -> Option<Caller> {
+    let mut caller = Caller { tid, umask: 0o022, ..Caller::default() };
+    for line in text.lines() {
+        let Some((key, value)) = line.split_once(':') else { continue };
+        let mut words = value.split_ascii_whitespace();
+        match key {
+            "Tgid" => caller.tgid = Pid::from_raw(words.next()?.parse().ok()?),
+            "PPid" => caller.ppid = Pid::from_raw(words.next()?.parse().ok()?),
+            "Umask" => caller.umask = u32::from_str_radix(words.next()?, 8).ok()?,
+            "Uid" => caller.uids = four(words)?,
+            "Gid" => caller.gids = four(words)?,
+            "Groups" => caller.groups = words.filter_map(|word| word.parse().ok()).collect(),
+            "CapEff" => caller.effective = u64::from_str_radix(words.next()?, 16).ok()?,
+            _ => {}
+        }
+    }
+    (caller.tgid > Pid::default()).then_some(caller)
+}
+
+fn four<'a>(words: impl Iterator<Item = &'a str>) -> Option<[u32; 4]> {
+    let numbers: Vec<u32> = words.filter_map(|word| word.parse().ok()).collect();
+    numbers.try_into().ok()
+}
+
+/// The supervisor's own identity, to which a worker goes back.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+    sets: CapSets,
+}
+
+impl Identity {
+    /// Whether this place lets file-system ids be taken on at all: a worker that came
+    /// to a caller's and not back would have to end everything.
+    ///
+    /// # Errors
+    /// The kernel, or a filter outside, refused.
+    pub fn probe() -> Result<(), Errno> {
+        credentials::set_filesystem_ids(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+    }
+
+    /// This thread's.
+    ///
+    /// # Errors
+    /// The kernel refused to say.
+    pub fn own() -> Result<Identity, Errno> {
+        Ok(Identity {
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+            groups: credentials::groups()?,
+            sets: credentials::capget()?,
+        })
+    }
+
+    /// Takes the supervisor's credentials back from whatever this thread was made with.
+    /// `other_users`: its maker may have had a caller's ids.
+    pub fn take_back(&self, other_users: bool) {
+        let back = credentials::capset(self.sets).and_then(|()| {
+            if !other_users {
+                return Ok(());
+            }
+            credentials::set_effective_ids(self.uid, self.gid)?;
+            self.back(Taken { ids: true, groups: credentials::groups()? != self.groups });
+            Ok(())
+        });
+        if let Err(errno) = back {
+            not_back(errno);
+        }
+    }
+
+    /// Does `act` with the caller's file-system ids and no more capabilities than
+    /// the caller has: what the caller may not, this may not either. Only file
+    /// accesses are judged by these ids, so nobody may signal us for it.
+    ///
+    /// # Errors
+    /// EPERM when the ids could not be taken on, and whatever `act` answers.
+    pub fn become_caller<T>(
+        &self,
+        caller: &Caller,
+        act: impl FnOnce() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let [.., uid] = caller.uids;
+        let [.., gid] = caller.gids;
+        let other = Taken { ids: uid != self.uid || gid != self.gid, groups: caller.groups != self.groups };
+        let effective = self.sets.permitted & caller.effective;
+        if other == Taken::default() && effective & OVER_IT == self.sets.effective & OVER_IT {
+            return act();
+        }
+        if other.groups {
+            credentials::setgroups(&caller.groups)?;
+        }
+        let taken = if other.ids { credentials::set_filesystem_ids(uid, gid) } else { Ok(()) };
+        let taken = taken.and_then(|()| credentials::capset(CapSets { effective, ..self.sets }));
+        let result = taken.and_then(|()| act());
+        self.back(other);
+        result
+    }
+
+    /// Does `act` as the caller, as far as a peer is told who connects to it: with its
+    /// effective ids, groups and no more capabilities. The real and saved ids stay, so that
+    /// nobody may signal this thread for it.
+    ///
+    /// # Errors
+    /// EPERM when the ids could not be taken on, and whatever `act` answers.
+    pub fn as_peer<T>(&self, caller: &Caller, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        let ([_, uid, ..], [_, gid, ..]) = (caller.uids, caller.gids);
+        let other = Taken { ids: (uid, gid) != (self.uid, self.gid), groups: caller.groups != self.groups };
+        let taken = if other.groups { credentials::setgroups(&caller.groups) } else { Ok(()) };
+        let taken = taken
+            .and_then(|()| if other.ids { credentials::set_effective_ids(uid, gid) } else { Ok(()) })
+            .and_then(|()| {
+                let effective = self.sets.permitted & caller.effective;
+                credentials::capset(CapSets { effective, ..self.sets })
+            });
+        let result = taken.and_then(|()| act());
+        if other.ids
+            && let Err(errno) = credentials::set_effective_ids(self.uid, self.gid)
+        {
+            not_back(errno);
+        }
+        self.back(other);
+        result
+    }
+
+    /// Reads what only the caller's own user may read of it, with every capability
+    /// that the supervisor has: with fewer than the caller it would be refused.
+    ///
+    /// # Errors
+    /// EPERM when the ids could not be taken on, and whatever `look` answers.
+    pub fn look_as_caller<T>(
+        &self,
+        caller: &Caller,
+        look: impl FnOnce() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let ([.., uid], [.., gid]) = (caller.uids, caller.gids);
+        if uid == self.uid && gid == self.gid {
+            return look();
+        }
+        // Changing the file-system uid takes the file capabilities out of the
+        // effective set; they have to be there for an app that has ambient ones.
+        let taken = credentials::set_filesystem_ids(uid, gid)
+            .and_then(|()| credentials::capset(CapSets { effective: self.sets.permitted, ..self.sets }));
+        let result = taken.and_then(|()| look());
+        self.back(Taken { ids: true, groups: false });
+        result
+    }
+
+    /// Back to the supervisor's own. A worker that cannot go back must not go on:
+    /// it would judge as somebody else.
+    fn back(&self, from: Taken) {
+        let ids = || {
+            // Changing the file-system uid changes the effective set (capabilities(7)).
+            credentials::set_filesystem_ids(self.uid, self.gid).and_then(|()| credentials::capset(self.sets))
+        };
+        let back = credentials::capset(self.sets)
+            .and_then(|()| if from.ids { ids() } else { Ok(()) })
+            .and_then(|()| if from.groups { credentials::setgroups(&self.groups) } else { Ok(()) });
+        if let Err(errno) = back {
+            not_back(errno);
+        }
+    }
+}
+
+/// A thread that cannot go back to the supervisor's own ids must not go on: it would judge
+/// and act as another.
+fn not_back(errno: Errno) -> ! {
+    tracing::error!(%errno, "a worker could not take its own ids back");
+    std::process::abort();
+}
+
+/// What was taken on of a caller's, besides its capabilities.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Taken {
+    ids: bool,
+    groups: bool,
+}
+
+/// The capabilities that decide about files: CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH,
+/// FOWNER, FSETID, LINUX_IMMUTABLE, SYS_ADMIN, SYS_RESOURCE, MKNOD, LEASE; and about
+/// sockets: NET_BIND_SERVICE, NET_ADMIN, NET_RAW.
+const OVER_IT: u64 = 1
+    | 1 << 1
+    | 1 << 2
+    | 1 << 3
+    | 1 << 4
+    | 1 << 9
+    | 1 << 10
+    | 1 << 12
+    | 1 << 13
+    | 1 << 21
+    | 1 << 24
+    | 1 << 27
+    | 1 << 28;
+
+/// The memory of a caller, opened once for a call.
+///
+/// Read by process_vm_readv where that is let through; where it is not (older
+/// runtimes' filters, another user's process), by `/proc/PID/mem`.
+pub struct Memory<'a> {
+    identity: &'a Identity,
+    caller: &'a Caller,
+    file: OnceCell<File>,
+}
+
+impl<'a> Memory<'a> {
+    /// A thread's memory, for reading.
+    pub fn of(identity: &'a Identity, caller: &'a Caller) -> Memory<'a> {
+        Memory { identity, caller, file: OnceCell::new() }
+    }
+
+    /// The same where it was opened before.
+    pub fn kept(identity: &'a Identity, caller: &'a Caller, file: File) -> Memory<'a> {
+        Memory { identity, caller, file: OnceCell::from(file) }
+    }
+
+    /// It opened, to be kept.
+    ///
+    /// # Errors
+    /// As [`Memory::bytes`].
+    pub fn open(self) -> Result<File, Errno> {
+        self.file()?;
+        self.file.into_inner().ok_or(UNREADABLE)
+    }
+
+    /// # Errors
+    /// UNREADABLE for a process that the kernel does not show: another user's without
+    /// an exec since, one that is not dumpable, or a program that is not readable.
+    fn file(&self) -> Result<&File, Errno> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let path = format!("/proc/{}/mem", self.caller.tid);
+        let file = self.identity.look_as_caller(self.caller, || File::open(&path).map_err(errno));
+        let file = file.map_err(unreadable)?;
+        Ok(self.file.get_or_init(|| file))
+    }
+
+    /// Up to `length` bytes; fewer where mapped memory ends.
+    ///
+    /// # Errors
+    /// EFAULT when nothing is mapped there; UNREADABLE for a process that the kernel does not
+    /// show and that hands nothing out, and whatever opening its memory answers.
+    pub fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; length];
+        let direct = match self.file.get() {
+            None => sys::process::read_memory(self.caller.tid.as_raw(), address, &mut bytes),
+            Some(_) => Err(Errno::EPERM),
+        };
+        let read = match direct {
+            Ok(read) => read,
+            Err(Errno::EFAULT) => return Err(Errno::EFAULT),
+            Err(_) => match (self.file(), &self.caller.handed) {
+                (Ok(file), _) => file.read_at(&mut bytes, address).map_err(|_| Errno::EFAULT)?,
+                (Err(UNREADABLE), Some(handed)) => return handed.bytes(address, length),
+                (Err(errno), _) => return Err(errno),
+            },
+        };
+        bytes.truncate(read);
+        if bytes.is_empty() && length > 0 { Err(Errno::EFAULT) } else { Ok(bytes) }
+    }
+
+    /// A NUL-terminated path.
+    ///
+    /// # Errors
+    /// EFAULT, and ENAMETOOLONG where no NUL comes within PATH_MAX.
+    pub fn path(&self, address: u64) -> Result<Vec<u8>, Errno> {
+        self.text(address, libc::PATH_MAX as usize).map_err(|errno| match errno {
+            Errno::E2BIG => Errno::ENAMETOOLONG,
+            errno => errno,
+        })
+    }
+
+    /// A NUL-terminated string of at most so many bytes with its end.
+    ///
+    /// # Errors
+    /// EFAULT, and E2BIG where no NUL comes in time.
+    pub fn text(&self, address: u64, most: usize) -> Result<Vec<u8>, Errno> {
+        let mut text = Vec::new();
+        let mut length = 256;
+        while text.len() < most {
+            let bytes = self.bytes(address.wrapping_add(text.len() as u64), length.min(most - text.len()))?;
+            if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
+                text.extend_from_slice(&bytes[..end]);
+                return Ok(text);
+            }
+            text.extend_from_slice(&bytes);
+            // Most are short, and the longest are not read in hundreds of pieces.
+            length = if text.len() < 4096 { 256 } else { 16 << 10 };
+        }
+        Err(Errno::E2BIG)
+    }
+
+    /// A little-endian 64-bit number.
+    ///
+    /// # Errors
+    /// EFAULT when it is not all mapped.
+    pub fn number(&self, address: u64) -> Result<u64, Errno> {
+        let bytes = self.bytes(address, 8)?;
+        bytes.try_into().map(u64::from_le_bytes).map_err(|_| Errno::EFAULT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read() {
+        let text = "Name:\tnginx\nUmask:\t0027\nState:\tS (sleeping)\nTgid:\t12\nPid:\t14\nPPid:\t1\n\
+                    Uid:\t0\t33\t33\t33\nGid:\t0\t33\t33\t34\nGroups:\t33 44 \nCapEff:\t00000000000004c0\n";
+        let caller = parse(Tid::from_raw(14), text).expect("a status");
+        assert_eq!(caller.tgid, Pid::from_raw(12));
+        assert_eq!(caller.ppid, Pid::from_raw(1));
+        assert_eq!((caller.uids, caller.gids), ([0, 33, 33, 33], [0, 33, 33, 34]));
+        assert_eq!((caller.groups, caller.umask, caller.effective), (vec![33, 44], 0o027, 0x4c0));
+        assert_eq!(parse(Tid::from_raw(1), "Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn the_limit_of_a_files_size_is_read() {
+        let text = |soft: &str| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max cpu time              unlimited            unlimited            seconds   \n\
+                 Max file size             {soft}               unlimited            bytes     \n"
+            )
+        };
+        assert_eq!(limit(&text("4096")), Some(Some(4096)));
+        assert_eq!(limit(&text("unlimited")), Some(None));
+        assert_eq!(limit("Max cpu time 1 1 seconds"), None);
+        assert!(file_size_limit(Pid::own().first_thread()).is_ok(), "this process has one");
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_hides_nobody() {
+        let caller = std::thread::spawn(|| {
+            crate::sys::prctl::set_name(c"\xff)\nUid:\t9").expect("a name");
+            Caller::of(Tid::own())
+        });
+        let caller = caller.join().expect("no panic").expect("a status");
+        assert_eq!(caller.tgid, Pid::own());
+        assert_eq!(caller.uids[1], nix::unistd::geteuid().as_raw());
+    }
+
+    #[test]
+    fn own_memory_is_read_to_where_it_ends() {
+        let identity = Identity::own().expect("own ids");
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
+        let memory = Memory::of(&identity, &me);
+        let text = b"/etc/hostname\0rest";
+        assert_eq!(memory.path(text.as_ptr() as u64), Ok(b"/etc/hostname".to_vec()));
+        assert_eq!(memory.path(8), Err(Errno::EFAULT));
+        assert_eq!(memory.number(8), Err(Errno::EFAULT));
+    }
+
+    #[test]
+    fn any_text_of_proc_is_read_or_refused() {
+        let status = b"Name:\tx\nUmask:\t0027\nTgid:\t12\nPPid:\t1\nUid:\t0\t33\t33\t33\n\
+                       Gid:\t0\t33\t33\t34\nGroups:\t33 44 \nCapEff:\t00000000000004c0\n";
+        let limits = b"Max cpu time   unlimited  unlimited  seconds\nMax file size  4096  unlimited  bytes\n";
+        crate::mutation::each(&[status, limits], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let (caller, _) = (parse(Tid::from_raw(7), &text), limit(&text));
+            assert!(caller.is_none_or(|caller| caller.tid == Tid::from_raw(7)));
+        });
+    }
+}

@@ -1,0 +1,277 @@
+//! Which capability a call needed to succeed, as the kernel decides it (capabilities(7)).
+//! Pure: from what the kernel says of the caller, the registers, and the file or process
+//! that is meant.
+
+use caps::Capability;
+use nix::sys::stat::FileStat;
+
+use crate::notify::caller::Caller;
+use crate::policy::call::{Call, takes_another_id};
+
+/// Whether the caller has a capability in force.
+pub fn has(caller: &Caller, capability: Capability) -> bool {
+    caller.effective & capability.bitmask() != 0
+}
+
+/// A file's owner, group and mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// st_uid.
+    pub user: u32,
+    /// st_gid.
+    pub group: u32,
+    /// st_mode's permission bits.
+    pub mode: u32,
+}
+
+impl From<&FileStat> for Owned {
+    fn from(stat: &FileStat) -> Owned {
+        Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 }
+    }
+}
+
+/// To be read, written, searched or executed: bits of a mode's last digit.
+pub const READ: u32 = 4;
+/// See [`READ`].
+pub const WRITE: u32 = 2;
+/// See [`READ`].
+pub const SEARCH: u32 = 1;
+
+const STICKY: u32 = 0o1000;
+const SETGID: u32 = 0o2000;
+
+impl Caller {
+    fn is_in(&self, group: u32) -> bool {
+        self.gids[3] == group || self.groups.contains(&group)
+    }
+
+    fn owns(&self, file: Owned) -> bool {
+        self.uids[3] == file.user
+    }
+}
+
+/// Whether owner, group and mode alone let the caller use a file so.
+pub fn may(caller: &Caller, file: Owned, wanted: u32) -> bool {
+    let shift = match () {
+        () if caller.owns(file) => 6,
+        () if caller.is_in(file.group) => 3,
+        () => 0,
+    };
+    (file.mode >> shift) & wanted == wanted
+}
+
+/// What a use needs that owner, group and mode do not give. To read a file and to search
+/// a directory either of two capabilities does: the smaller where the caller has it.
+pub fn access(caller: &Caller, file: Owned, wanted: u32, directory: bool) -> Option<Capability> {
+    if may(caller, file, wanted) {
+        return None;
+    }
+    let reads = wanted & WRITE == 0 && (directory || wanted & SEARCH == 0);
+    let smaller = reads && has(caller, Capability::CAP_DAC_READ_SEARCH);
+    Some(if smaller { Capability::CAP_DAC_READ_SEARCH } else { Capability::CAP_DAC_OVERRIDE })
+}
+
+/// What it takes to take a name out of a directory that has to be one's own (restricted
+/// deletion).
+pub fn removal(caller: &Caller, directory: Owned, file: Owned) -> Option<Capability> {
+    let others = directory.mode & STICKY != 0 && !caller.owns(directory) && !caller.owns(file);
+    others.then_some(Capability::CAP_FOWNER)
+}
+
+/// What a change of owner needs; -1 leaves one as it is (chown_ok, chgrp_ok).
+pub fn chown(caller: &Caller, file: Owned, user: u32, group: u32) -> Option<Capability> {
+    let same_user = user == u32::MAX || (caller.owns(file) && user == file.user);
+    let own_group = group == u32::MAX || (caller.owns(file) && (group == file.group || caller.is_in(group)));
+    (!same_user || !own_group).then_some(Capability::CAP_CHOWN)
+}
+
+/// What a change of mode needs.
+pub fn chmod(caller: &Caller, file: Owned, mode: u32) -> Vec<Capability> {
+    let mut needed = Vec::new();
+    if !caller.owns(file) {
+        needed.push(Capability::CAP_FOWNER);
+    }
+    if mode & SETGID != 0 && !caller.is_in(file.group) {
+        needed.push(Capability::CAP_FSETID);
+    }
+    needed
+}
+
+/// What a change of a file's times needs, where they are `given` and not just now's.
+pub fn times(caller: &Caller, file: Owned, given: bool) -> Option<Capability> {
+    let now_at_least = !given && may(caller, file, WRITE);
+    (!caller.owns(file) && !now_at_least).then_some(Capability::CAP_FOWNER)
+}
+
+/// What a signal to this process needs.
+pub fn kill(caller: &Caller, target: &Caller) -> Option<Capability> {
+    let [real, effective, ..] = caller.uids;
+    let [theirs, _, saved, _] = target.uids;
+    let ok = [real, effective].iter().any(|uid| *uid == theirs || *uid == saved);
+    (!ok && caller.tgid != target.tgid).then_some(Capability::CAP_KILL)
+}
+
+/// Whether a process's scheduling is for others than the caller to change
+/// (check_same_owner).
+pub const fn is_anothers(caller: &Caller, target: &Caller) -> bool {
+    let [_, effective, ..] = caller.uids;
+    let [theirs, own, ..] = target.uids;
+    effective != theirs && effective != own
+}
+
+/// What a bind to this port needs, where ports from `first` on are everybody's.
+pub fn bind(port: u16, first: u16) -> Option<Capability> {
+    (port != 0 && port < first).then_some(Capability::CAP_NET_BIND_SERVICE)
+}
+
+/// What a call needs by its registers alone.
+pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
+    const PR_CAPBSET_DROP: u64 = 24;
+    const PR_SET_SECUREBITS: u64 = 28;
+    let a = call.args;
+    let name = call.name?;
+    match name {
+        "setuid" | "setreuid" | "setresuid" | "setfsuid" => {
+            takes_another_id(call, &caller.uids).then_some(Capability::CAP_SETUID)
+        }
+        "setgid" | "setregid" | "setresgid" | "setfsgid" => {
+            takes_another_id(call, &caller.gids).then_some(Capability::CAP_SETGID)
+        }
+        "socket" => {
+            let (family, kind) = (a[0] as i32, a[1] as i32 & 0xf);
+            let raw = kind == libc::SOCK_RAW && matches!(family, libc::AF_INET | libc::AF_INET6);
+            (raw || family == libc::AF_PACKET).then_some(Capability::CAP_NET_RAW)
+        }
+        "prctl" if matches!(a[0], PR_CAPBSET_DROP | PR_SET_SECUREBITS) => Some(Capability::CAP_SETPCAP),
+        "mknod" if is_device(a[1]) => Some(Capability::CAP_MKNOD),
+        "mknodat" if is_device(a[2]) => Some(Capability::CAP_MKNOD),
+        "sched_setscheduler" if is_real_time(a[1] as u32) => Some(Capability::CAP_SYS_NICE),
+        // Whoever makes a user namespace may make the others in it.
+        "unshare" | "clone" if a[0] & libc::CLONE_NEWUSER as u64 != 0 => None,
+        "unshare" | "clone" => (a[0] & NAMESPACES != 0).then_some(Capability::CAP_SYS_ADMIN),
+        // Each has its own rules, which need a look.
+        "chown" | "fchown" | "fchownat" | "lchown" => None,
+        _ => crate::syscalls::privileged(name),
+    }
+}
+
+/// Every CLONE_NEW* flag.
+const NAMESPACES: u64 = 0x7e02_0080;
+
+fn is_device(mode: u64) -> bool {
+    matches!(mode as u32 & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)
+}
+
+/// SCHED_FIFO, SCHED_RR and SCHED_DEADLINE, whatever flag is beside it.
+pub const fn is_real_time(policy: u32) -> bool {
+    matches!(policy & 0xff, 1 | 2 | 6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Pid;
+
+    fn caller(uid: u32, gid: u32, groups: &[u32]) -> Caller {
+        Caller {
+            tgid: Pid::from_raw(7),
+            uids: [uid; 4],
+            gids: [gid; 4],
+            groups: groups.to_vec(),
+            ..Caller::default()
+        }
+    }
+
+    const fn file(user: u32, group: u32, mode: u32) -> Owned {
+        Owned { user, group, mode }
+    }
+
+    fn call(name: &'static str, args: [u64; 6]) -> Call {
+        Call { name: Some(name), number: 0, args }
+    }
+
+    #[test]
+    fn owner_group_and_mode_come_before_a_capability() {
+        let web = caller(33, 33, &[7]);
+        assert_eq!(access(&web, file(33, 0, 0o600), READ | WRITE, false), None);
+        assert_eq!(access(&web, file(0, 7, 0o640), READ, false), None);
+        assert_eq!(access(&web, file(0, 0, 0o644), READ, false), None);
+        assert_eq!(access(&web, file(0, 0, 0o600), READ, false), Some(Capability::CAP_DAC_OVERRIDE));
+        // The owner's bits are the owner's, whatever the others may.
+        assert_eq!(access(&web, file(33, 0, 0o077), READ, false), Some(Capability::CAP_DAC_OVERRIDE));
+        let mut root = caller(0, 0, &[]);
+        root.effective = Capability::CAP_DAC_READ_SEARCH.bitmask();
+        assert_eq!(access(&root, file(33, 33, 0o600), READ, false), Some(Capability::CAP_DAC_READ_SEARCH));
+        assert_eq!(access(&root, file(33, 33, 0o700), SEARCH, true), Some(Capability::CAP_DAC_READ_SEARCH));
+        assert_eq!(access(&root, file(33, 33, 0o755), WRITE, true), Some(Capability::CAP_DAC_OVERRIDE));
+        assert_eq!(removal(&web, file(0, 0, 0o1777), file(0, 0, 0o644)), Some(Capability::CAP_FOWNER));
+        assert_eq!(removal(&web, file(0, 0, 0o1777), file(33, 0, 0o644)), None);
+        assert_eq!(removal(&web, file(0, 0, 0o777), file(0, 0, 0o644)), None);
+    }
+
+    #[test]
+    fn a_change_of_owner_needs_one_where_it_really_changes_or_the_file_is_anothers() {
+        let root = caller(0, 0, &[4]);
+        let own = file(0, 0, 0o644);
+        for (user, group, needed) in [
+            (u32::MAX, u32::MAX, false),
+            (0, 0, false),
+            (u32::MAX, 4, false),
+            (33, u32::MAX, true),
+            (0, 33, true),
+        ] {
+            assert_eq!(chown(&root, own, user, group).is_some(), needed, "{user} {group}");
+        }
+        // As the kernel has it: to whom it belongs already is a change too.
+        assert!(chown(&root, file(33, 33, 0o644), 33, u32::MAX).is_some());
+    }
+
+    #[test]
+    fn a_change_of_mode_or_of_times_needs_one_where_the_file_is_anothers() {
+        let web = caller(33, 33, &[]);
+        assert_eq!(chmod(&web, file(33, 33, 0o644), 0o600), []);
+        assert_eq!(chmod(&web, file(0, 33, 0o644), 0o600), [Capability::CAP_FOWNER]);
+        assert_eq!(chmod(&web, file(33, 0, 0o644), 0o2755), [Capability::CAP_FSETID]);
+        assert_eq!(times(&web, file(0, 0, 0o666), false), None);
+        assert_eq!(times(&web, file(0, 0, 0o666), true), Some(Capability::CAP_FOWNER));
+        assert_eq!(times(&web, file(33, 0, 0o600), true), None);
+    }
+
+    #[test]
+    fn a_signal_needs_one_where_no_id_is_the_others() {
+        let root = caller(0, 0, &[]);
+        let mut worker = caller(33, 33, &[]);
+        worker.tgid = Pid::from_raw(9);
+        assert_eq!(kill(&root, &worker), Some(Capability::CAP_KILL));
+        worker.uids[2] = 0;
+        assert_eq!(kill(&root, &worker), None, "its saved id");
+        assert!(!is_anothers(&root, &root) && is_anothers(&caller(5, 5, &[]), &root));
+        assert_eq!(kill(&root, &Caller { uids: [5; 4], ..caller(0, 0, &[]) }), None, "itself");
+    }
+
+    #[test]
+    fn registers_tell_the_rest() {
+        let root = caller(0, 0, &[]);
+        let told = |name, args| by_registers(&call(name, args), &root);
+        assert_eq!(told("setuid", [33, 0, 0, 0, 0, 0]), Some(Capability::CAP_SETUID));
+        assert_eq!(told("setuid", [0; 6]), None);
+        assert_eq!(told("setresgid", [u64::MAX, 33, u64::MAX, 0, 0, 0]), Some(Capability::CAP_SETGID));
+        assert_eq!(told("setgroups", [0; 6]), Some(Capability::CAP_SETGID));
+        assert_eq!(told("socket", [2, 3, 1, 0, 0, 0]), Some(Capability::CAP_NET_RAW));
+        assert_eq!(told("socket", [16, 3, 0, 0, 0, 0]), None, "netlink");
+        assert_eq!(told("socket", [17, 2, 0, 0, 0, 0]), Some(Capability::CAP_NET_RAW));
+        assert_eq!(told("prctl", [24, 0, 0, 0, 0, 0]), Some(Capability::CAP_SETPCAP));
+        assert_eq!(told("prctl", [15, 0, 0, 0, 0, 0]), None);
+        assert_eq!(told("mknod", [0, 0o020_666, 0, 0, 0, 0]), Some(Capability::CAP_MKNOD));
+        assert_eq!(told("mknod", [0, 0o010_666, 0, 0, 0, 0]), None);
+        assert_eq!(told("sched_setscheduler", [0, 0x4000_0001, 0, 0, 0, 0]), Some(Capability::CAP_SYS_NICE));
+        assert_eq!(told("chroot", [0; 6]), Some(Capability::CAP_SYS_CHROOT));
+        assert_eq!(told("unshare", [0x2_0000, 0, 0, 0, 0, 0]), Some(Capability::CAP_SYS_ADMIN));
+        assert_eq!(told("unshare", [0x1002_0000, 0, 0, 0, 0, 0]), None);
+        assert_eq!(told("read", [0; 6]), None);
+        assert_eq!(
+            (bind(80, 1024), bind(80, 0), bind(0, 1024), bind(8080, 1024)),
+            (Some(Capability::CAP_NET_BIND_SERVICE), None, None, None)
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! The file that a process runs, `/proc/PID/exe`.
+
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use super::caller::{Caller, Identity};
+use crate::image::FileId;
+use crate::procfs::errno;
+use crate::procfs::processes::stat;
+
+/// The file that a process runs.
+pub fn image_id(caller: &Caller, identity: &Identity) -> Option<FileId> {
+    identity.look_as_caller(caller, || file_id(&image_link(caller))).ok()
+}
+
+/// The file that a process runs, its path, and where its stack began, which may be known.
+pub fn image_and_stack(caller: &Caller, stack: Option<u64>) -> Result<(FileId, PathBuf, u64), Errno> {
+    let link = image_link(caller);
+    let path = std::fs::read_link(&link).map_err(errno)?;
+    let stack = stack.or_else(|| stat(caller.tgid)?.stack).ok_or(Errno::ESRCH)?;
+    Ok((file_id(&link)?, path, stack))
+}
+
+/// The file that a process runs, and its path.
+pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, PathBuf)> {
+    let link = image_link(caller);
+    let look = || Ok((file_id(&link)?, std::fs::read_link(&link).map_err(errno)?));
+    identity.look_as_caller(caller, look).ok()
+}
+
+/// By the thread that calls: the first of its process may have ended.
+fn image_link(caller: &Caller) -> String {
+    format!("/proc/{}/exe", caller.tid)
+}
+
+fn file_id(path: &str) -> Result<FileId, Errno> {
+    let stat = nix::sys::stat::stat(path)?;
+    Ok(FileId { device: stat.st_dev, inode: stat.st_ino })
+}

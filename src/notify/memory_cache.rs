@@ -1,0 +1,182 @@
+//! The memory of processes that change their user, opened while it may be: from then
+//! to their next exec the kernel shows it to nobody without CAP_SYS_PTRACE, and
+//! `gosu`, `su-exec` and `setpriv` name the server that they become in just that time.
+//!
+//! An open `/proc/PID/mem` is one image's. After the next exec it would tell what
+//! another process has there, one that shares the old image. So it is forgotten when
+//! an exec is let go on, and none is opened while one of another thread may be on
+//! its way.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::File;
+use std::path::Path;
+
+use crate::ids::{Pid, StartTime, Tid};
+use crate::notify::caller::{Caller, Identity, Memory};
+use crate::procfs::processes::started;
+
+/// The part of the supervisor's descriptors that they may take: one of so many. Where all
+/// of that is taken by living processes, the oldest is forgotten for a new one.
+const PART: u64 = 2;
+/// The limit on descriptors where the kernel does not say it.
+const LEAST: u64 = 128;
+/// More threads than are ever in an exec at the same time: past it those that are
+/// gone are forgotten, and again once those that are left have doubled.
+const MANY: usize = 4096;
+
+/// What is kept.
+#[derive(Debug)]
+pub struct Kept {
+    /// So many at most.
+    most: usize,
+    /// The process, the time that it started, and its memory; the oldest first.
+    memory: VecDeque<(Pid, StartTime, File)>,
+    /// Processes and threads of which an exec was let go on.
+    executing: HashSet<(Pid, Tid)>,
+    /// So many of them there may be before those that are gone are forgotten.
+    room: usize,
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        let limit = crate::sys::process::soft_limit(libc::RLIMIT_NOFILE).ok().flatten().unwrap_or(LEAST);
+        let most = usize::try_from(limit / PART).unwrap_or(usize::MAX);
+        Kept { most, memory: VecDeque::new(), executing: HashSet::new(), room: 0 }
+    }
+}
+
+impl Kept {
+    /// Keeps the memory of a caller that is about to change its ids and still waits,
+    /// if it can be opened and is not kept.
+    pub fn keep(&mut self, caller: &Caller, identity: &Identity, waits: impl Fn() -> bool) {
+        let Some(now) = started(caller.tgid) else { return };
+        let known = self.memory.iter().any(|(pid, then, _)| (*pid, *then) == (caller.tgid, now));
+        if known || self.is_executing(caller) {
+            return;
+        }
+        if let Ok(file) = Memory::of(identity, caller).open()
+            && waits()
+        {
+            // Of one that had the number before.
+            self.forget(caller.tgid);
+            if self.memory.len() >= self.most {
+                self.memory.retain(|(pid, then, _)| started(*pid) == Some(*then));
+            }
+            if self.memory.len() >= self.most {
+                self.memory.pop_front();
+            }
+            self.memory.push_back((caller.tgid, now, file));
+        }
+    }
+
+    /// Whether a thread of this process other than the caller may be in an exec. The
+    /// caller is not, since it calls; one that is gone is over.
+    pub fn is_executing(&mut self, caller: &Caller) -> bool {
+        self.executing.remove(&(caller.tgid, caller.tid));
+        self.executing.iter().any(|(pid, tid)| *pid == caller.tgid && is_there(*pid, *tid))
+    }
+
+    /// A caller's memory, if it is kept.
+    pub fn of(&self, caller: &Caller) -> Option<File> {
+        let (_, then, file) = self.memory.iter().find(|(pid, ..)| *pid == caller.tgid)?;
+        (started(caller.tgid) == Some(*then)).then(|| file.try_clone().ok()).flatten()
+    }
+
+    fn forget(&mut self, process: Pid) {
+        self.memory.retain(|(pid, ..)| *pid != process);
+    }
+
+    /// An exec of this caller is let go on.
+    pub fn executes(&mut self, caller: &Caller) {
+        self.forget(caller.tgid);
+        if self.executing.len() >= self.room.max(MANY) {
+            self.executing.retain(|(pid, tid)| is_there(*pid, *tid));
+            self.room = 2 * self.executing.len();
+        }
+        self.executing.insert((caller.tgid, caller.tid));
+    }
+}
+
+fn is_there(pid: Pid, tid: Tid) -> bool {
+    Path::new(&format!("/proc/{pid}/task/{tid}")).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn me() -> (Identity, Caller) {
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
+        (Identity::own().expect("own ids"), me)
+    }
+
+    #[test]
+    fn it_is_kept_for_the_process_until_its_exec() {
+        let (identity, me) = me();
+        let mut kept = Kept::default();
+        kept.keep(&me, &identity, || false);
+        assert!(kept.of(&me).is_none(), "who no longer waits may be another by now");
+        kept.keep(&me, &identity, || true);
+        let text = b"/usr/bin/server\0rest";
+        let memory = Memory::kept(&identity, &me, kept.of(&me).expect("it was kept"));
+        assert_eq!(memory.path(text.as_ptr() as u64), Ok(b"/usr/bin/server".to_vec()));
+        assert!(kept.of(&Caller { tgid: Pid::from_raw(1), ..me.clone() }).is_none());
+        kept.executes(&me);
+        assert!(kept.of(&me).is_none());
+    }
+
+    #[test]
+    fn it_is_not_kept_while_another_thread_may_be_in_an_exec() {
+        let (identity, me) = me();
+        let mut kept = Kept::default();
+        let sibling = Caller { tid: Tid::own(), ..me.clone() };
+        assert_ne!(sibling.tid, me.tid, "a test runs in a thread of its own");
+        kept.executes(&sibling);
+        kept.keep(&me, &identity, || true);
+        assert!(kept.of(&me).is_none());
+        // It calls, so its exec is over.
+        kept.keep(&sibling, &identity, || true);
+        assert!(kept.of(&me).is_some());
+    }
+
+    #[test]
+    fn execs_of_threads_that_are_gone_are_forgotten() {
+        let mut kept = Kept::default();
+        let caller = |tid| Caller { tid, tgid: Pid::from_raw(i32::MAX), ..Caller::default() };
+        (0..3 * MANY as i32).for_each(|number| kept.executes(&caller(Tid::from_raw(i32::MAX - number))));
+        assert!(kept.executing.len() <= MANY);
+    }
+
+    /// Ended and reaped, whatever the test comes to.
+    struct Worker(std::process::Child);
+
+    impl Drop for Worker {
+        fn drop(&mut self) {
+            self.0.kill().and_then(|()| self.0.wait()).expect("a child of ours");
+        }
+    }
+
+    #[test]
+    fn the_dead_leave_room_first_and_the_oldest_then() {
+        const MOST: usize = 8;
+        let (identity, me) = me();
+        let start = || std::process::Command::new("sleep").arg("1000").spawn().expect("sleep runs");
+        let mut workers: Vec<_> = (0..MOST).map(|_| Worker(start())).collect();
+        let mut kept = Kept { most: MOST, ..Kept::default() };
+        let callers: Vec<Caller> = workers
+            .iter()
+            .map(|worker| Caller::of(Tid::from_raw(worker.0.id() as i32)).expect("its status"))
+            .collect();
+        callers.iter().for_each(|caller| kept.keep(caller, &identity, || true));
+        drop(workers.remove(3));
+        kept.keep(&me, &identity, || true);
+        let held: Vec<bool> = callers.iter().map(|caller| kept.of(caller).is_some()).collect();
+        assert_eq!(held.iter().position(|held| !*held), Some(3), "only the dead one is forgotten");
+        let another = Worker(start());
+        let another = (Caller::of(Tid::from_raw(another.0.id() as i32)).expect("its status"), another);
+        kept.keep(&another.0, &identity, || true);
+        assert!(kept.of(&me).is_some() && kept.of(&another.0).is_some());
+        assert!(kept.of(&callers[0]).is_none(), "the oldest is forgotten");
+        assert_eq!(kept.memory.len(), MOST);
+    }
+}

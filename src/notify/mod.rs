@@ -1,0 +1,16 @@
+//! The notification server's parts: receiving a notified call, identifying the caller,
+//! decoding its arguments, resolving the path that they name (seccomp_unotify(2)).
+
+#![forbid(unsafe_code)]
+
+pub mod caller;
+pub mod capabilities;
+pub mod handed;
+pub mod image;
+pub mod listener;
+pub mod maps;
+pub mod memory_cache;
+pub mod path_resolver;
+pub mod resolve;
+pub mod syscall_args;
+pub mod unreadable;

@@ -1,0 +1,98 @@
+//! What the rulebook says, on an invented image and a described kernel.
+
+mod calls;
+mod files;
+mod inode;
+mod libraries;
+mod network;
+mod programs;
+mod started;
+mod startup;
+
+use std::path::Path;
+
+use super::{Refusal, Rulebook};
+use crate::image::{Executable, FileId, Files, tree::Tree};
+use crate::kernel::{Arch, Kernel, Release};
+use crate::plan::{Place, Plan, ProgramIndex};
+use crate::profile::{self, Capability, Mode, ProfileIndex, RunAs};
+
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+fn image() -> Tree {
+    Tree::new()
+        .program(LOADER, Executable::Loader)
+        .program("/bin/sh", Executable::Dynamic(LOADER.into()))
+        .program("/app/server", Executable::Static)
+        .program("/app/helper", Executable::Static)
+        .program("/app/script", Executable::Script("/bin/sh".into(), None))
+        .program("/tools/one", Executable::Static)
+        .program("/tools/deep/two", Executable::Static)
+        .program("/evil", Executable::Static)
+        .hard_link("/extra/server-again", "/app/server")
+        .file("/data/old")
+        .file("/data/private/key")
+        .file("/etc/app.conf")
+        .file("/usr/lib/libx.so")
+        .file("/opt/plugin.so")
+        .dir("/run")
+        .dir("/proc")
+}
+
+fn place() -> Place {
+    let permitted: caps::CapsHashSet =
+        [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_SETPCAP].into();
+    Place {
+        command: None,
+        supervisor: 1,
+        group: 1,
+        ids: RunAs { user: 0, group: 0, groups: Vec::new() },
+        bounding: permitted.clone(),
+        permitted,
+        hard_limits: [None; 3],
+        standard_files: Vec::new(),
+        guarded: Vec::new(),
+        event_socket: None,
+        links: Vec::new(),
+        mounts: Vec::new(),
+        embedded: true,
+    }
+}
+
+/// The rulebook of a profile of these keys, on this kernel.
+fn rules_on(keys: &str, major: u16, minor: u16, mode: Mode) -> Rulebook {
+    let text = format!(r#"{{"remit": 1, "name": "t", "fallback": "degrade", {keys}}}"#);
+    let profile = profile::read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}")).profile;
+    let kernel = Kernel::stock(Release::new(major, minor), Arch::X86_64);
+    let plan = Plan::new(&profile, &kernel, &place(), &image(), mode)
+        .unwrap_or_else(|error| panic!("{error}\n{keys}"));
+    Rulebook::new(&plan)
+}
+
+/// A profile of one static program and these keys.
+fn rules(keys: &str) -> Rulebook {
+    rules_on(
+        &format!(r#""programs": [{{"path": "/app/server", "entry": true}}], {keys}"#),
+        6,
+        18,
+        Mode::Enforce,
+    )
+}
+
+/// The program at this place of the policy.
+fn program(place: usize) -> ProgramIndex {
+    ProgramIndex::new(place)
+}
+
+/// The entry at this place of the profile.
+fn entry(place: usize) -> ProfileIndex {
+    ProfileIndex::new(place)
+}
+
+fn id(path: &str) -> FileId {
+    image().look(Path::new(path)).expect("no loop").unwrap_or_else(|| panic!("{path} is not there")).id
+}
+
+fn refused<T: std::fmt::Debug>(answer: Result<T, Box<Refusal>>) -> Refusal {
+    *answer.expect_err("it has to be refused")
+}

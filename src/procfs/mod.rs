@@ -1,0 +1,51 @@
+//! `/proc` (proc(5)): one owner for each of its texts.
+
+#![forbid(unsafe_code)]
+
+pub mod processes;
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use crate::ids::Tid;
+use crate::sys;
+
+/// The text of `/proc/TID/NAME`, in as few reads as it takes: the kernel makes it
+/// whole at the first one.
+///
+/// # Errors
+/// ENOENT or ESRCH for a thread that is gone.
+pub fn read(tid: Tid, name: &str) -> Result<String, Errno> {
+    const USUAL: usize = 4096;
+    let mut file = File::open(format!("/proc/{tid}/{name}")).map_err(errno)?;
+    let mut bytes = vec![0; USUAL];
+    let mut filled = 0;
+    loop {
+        filled += file.read(&mut bytes[filled..]).map_err(errno)?;
+        if filled < bytes.len() {
+            bytes.truncate(filled);
+            // A process may give itself a name of any bytes.
+            return Ok(String::from_utf8(bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()));
+        }
+        bytes.resize(filled * 2, 0);
+    }
+}
+
+/// The path of an open descriptor of this process (`/proc/self/fd/N`).
+///
+/// # Errors
+/// ENOENT where /proc is not mounted.
+pub fn path_of(fd: &OwnedFd) -> Result<PathBuf, Errno> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    nix::fcntl::readlink(link.as_str()).map(PathBuf::from)
+}
+
+/// The errno of an I/O error; EIO where it has none.
+pub fn errno(error: std::io::Error) -> Errno {
+    sys::errno(&error)
+}

@@ -1,0 +1,252 @@
+//! execve and execveat: the program, its interpreter and its loader.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::stat::fstat;
+
+use super::programs::{Name, applet};
+use super::{Recording, Sight, result};
+use crate::event::redact;
+use crate::image::{Executable, FileId, FileKind, elf};
+use crate::journal::observation::{Args, Observation, What};
+use crate::kernel::Arch;
+use crate::notify::caller::Caller;
+use crate::notify::capabilities;
+use crate::notify::path_resolver::{Reach, Reached};
+use crate::notify::resolve::Target;
+use crate::notify::syscall_args;
+use crate::policy::args::Need;
+use crate::policy::call::Call;
+
+/// What is written of arguments, and one more; the first tell an applet.
+const NEEDED: Need = Need { strings: MOST_ARGS + 1, bytes: 32 << 10 };
+/// As many arguments as a reader wants to see.
+const MOST_ARGS: usize = 32;
+
+/// As many programs as are known to be digested.
+const DIGESTS: usize = 4096;
+
+impl Recording {
+    pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> Sight {
+        // The supervisor's own child, running our code until now.
+        let launch = self.launch.take_if(|launch| launch.app == caller.tgid);
+        let is_launch = launch.is_some();
+        let (reached, args, named) = match launch {
+            Some(launch) => {
+                let reached = self.reach().file(caller, libc::AT_FDCWD, &launch.file, true);
+                (reached, launch.args, launch.file)
+            }
+            None => {
+                let memory = self.memory_of(caller);
+                let asked = syscall_args::Exec::of(call);
+                let Ok(path) = asked.path(&memory) else { return Sight::default() };
+                let args = syscall_args::args(&memory, asked.args, NEEDED).unwrap_or_default().shown();
+                let reached = if path.as_os_str().is_empty() && asked.may_be_empty {
+                    let fd = PathBuf::from(format!("/proc/self/fd/{}", asked.dirfd));
+                    self.reach().file(caller, libc::AT_FDCWD, &fd, true)
+                } else {
+                    self.reach().file(caller, asked.dirfd, &path, asked.follow)
+                };
+                (reached, args, path)
+            }
+        };
+        let parent = if is_launch { Name::default() } else { self.programs.of(caller, &self.identity) };
+        let found = match runs(&self.reach(), caller, reached) {
+            Ok(found) => found,
+            Err(errno) => {
+                let program = named.to_string_lossy().into_owned();
+                return Sight::of(vec![Observation {
+                    what: plain(program, &parent),
+                    result: result(Some(errno)),
+                }]);
+            }
+        };
+        let name = Name { applet: applet(&found.path, &args), path: found.path };
+        let mut what = plain(name.path.clone(), &parent);
+        if let What::Exec { applet, args: told, loader, interpreter, .. } = &mut what {
+            applet.clone_from(&name.applet);
+            *told = Args(redact::secrets(&shortened(args)));
+            *loader = found.loader;
+            *interpreter = found.interpreter;
+        }
+        let mut observations = vec![Observation::ok(what)];
+        observations.extend(found.needs.map(|capability| self.needed(caller, call, capability)));
+        let file = (!self.digests.contains(&found.id)).then_some(found.file).flatten();
+        if file.is_some() {
+            if self.digests.len() >= DIGESTS {
+                self.digests.clear();
+            }
+            self.digests.push(found.id);
+        }
+        Sight { observations, file, exec: Some((parent, name, found.image)) }
+    }
+}
+
+/// A program that will run.
+struct Runs {
+    path: String,
+    id: FileId,
+    /// What `/proc/PID/exe` will be.
+    image: FileId,
+    loader: String,
+    interpreter: String,
+    needs: Option<caps::Capability>,
+    file: Option<File>,
+}
+
+/// What would run.
+///
+/// # Errors
+/// What the kernel answers where nothing would.
+fn runs(reach: &Reach, caller: &Caller, reached: Result<Reached, Errno>) -> Result<Runs, Errno> {
+    let (target, canonical) = executable(reached?)?;
+    let stat = fstat(&target.fd)?;
+    let owned = capabilities::Owned { user: stat.st_uid, group: stat.st_gid, mode: target.mode };
+    let needs = capabilities::access(caller, owned, capabilities::SEARCH, false);
+    if needs.is_some_and(|capability| !capabilities::has(caller, capability)) {
+        return Err(Errno::EACCES);
+    }
+    // One that may be executed and not read has no digest.
+    let file = readable(&target);
+    let kind = file.as_ref().and_then(|file| elf::executable(file, Arch::THIS).ok());
+    let mut runs = Runs {
+        path: canonical.to_string_lossy().into_owned(),
+        id: target.id,
+        image: target.id,
+        loader: String::new(),
+        interpreter: String::new(),
+        needs,
+        file,
+    };
+    match kind {
+        Some(Executable::Dynamic(loader)) => runs.loader = loader.to_string_lossy().into_owned(),
+        Some(Executable::Script(interpreter, _)) => {
+            let found = interpreter_of(reach, caller, &interpreter, 5)?;
+            runs.image = found.image;
+            runs.loader = found.loader;
+            // One that is named from a working directory is told by where it is.
+            let named = if interpreter.is_absolute() { interpreter } else { found.canonical };
+            runs.interpreter = named.to_string_lossy().into_owned();
+        }
+        // A shell then takes it for a script of its own.
+        Some(Executable::Unknown | Executable::Foreign(_)) => return Err(Errno::ENOEXEC),
+        Some(Executable::Static | Executable::Loader) | None => {}
+    }
+    Ok(runs)
+}
+
+/// What may be executed at all: a regular file that somebody may execute.
+fn executable((target, canonical): Reached) -> Result<(Target, PathBuf), Errno> {
+    let target = target.ok_or(Errno::ENOENT)?;
+    if target.kind != FileKind::Regular || target.mode & 0o111 == 0 {
+        return Err(Errno::EACCES);
+    }
+    Ok((target, canonical))
+}
+
+/// A regular file that is held, to be read. By its descriptor it is the one that was
+/// looked at, and a lease on it is not waited for.
+fn readable(target: &Target) -> Option<File> {
+    let path = format!("/proc/self/fd/{}", target.fd.as_raw_fd());
+    File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()
+}
+
+/// What an interpreter is.
+#[derive(Debug)]
+struct Interpreter {
+    /// Where it is.
+    canonical: PathBuf,
+    /// What it is in the end, where it is a script itself.
+    image: FileId,
+    /// The loader of that.
+    loader: String,
+}
+
+/// Finds an interpreter as the kernel does, from the caller's root and working directory
+/// and with its rights. The name is the app's to choose: what is no regular file is never
+/// opened, since a pipe would hold up every call of the app.
+///
+/// # Errors
+/// What the kernel answers where there is none.
+fn interpreter_of(reach: &Reach, caller: &Caller, path: &Path, depth: u32) -> Result<Interpreter, Errno> {
+    let (target, canonical) = executable(reach.file(caller, libc::AT_FDCWD, path, true)?)?;
+    // One that cannot be read is executed all the same.
+    let kind = readable(&target).and_then(|file| elf::executable(&file, Arch::THIS).ok());
+    let (image, loader) = match kind {
+        Some(Executable::Script(next, _)) if depth > 0 => {
+            let found = interpreter_of(reach, caller, &next, depth - 1)?;
+            (found.image, found.loader)
+        }
+        Some(Executable::Dynamic(loader)) => (target.id, loader.to_string_lossy().into_owned()),
+        _ => (target.id, String::new()),
+    };
+    Ok(Interpreter { canonical, image, loader })
+}
+
+fn plain(program: String, parent: &Name) -> What {
+    What::Exec {
+        program,
+        applet: String::new(),
+        parent: parent.path.clone(),
+        parent_applet: parent.applet.clone(),
+        args: Args(Vec::new()),
+        loader: String::new(),
+        interpreter: String::new(),
+    }
+}
+
+/// Arguments as they are written.
+fn shortened(mut args: Vec<String>) -> Vec<String> {
+    const LONGEST: usize = 200;
+    args.truncate(MOST_ARGS);
+    for arg in &mut args {
+        if arg.len() > LONGEST {
+            arg.truncate(arg.floor_char_boundary(LONGEST));
+            arg.push('…');
+        }
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use nix::sys::stat::Mode;
+
+    use super::*;
+    use crate::ids::Pid;
+    use crate::notify::caller::Identity;
+
+    #[test]
+    fn an_interpreter_that_is_a_pipe_is_not_waited_for() {
+        let place = tempfile::tempdir().expect("a directory");
+        let pipe = place.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, Mode::from_bits_truncate(0o777)).expect("a pipe");
+        let script = place.path().join("script");
+        std::fs::write(&script, format!("#!{}\n", pipe.display())).expect("a script");
+        std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("executable");
+
+        let identity = Identity::own().expect("own ids");
+        let reach = Reach { identity: &identity, moves: false };
+        let caller = Caller::of(Pid::own().first_thread()).expect("this process");
+        let found = |path: &Path| {
+            runs(&reach, &caller, reach.file(&caller, libc::AT_FDCWD, path, true))
+                .map(|found| found.interpreter)
+        };
+        assert_eq!(found(&script).err(), Some(Errno::EACCES));
+        assert_eq!(found(&pipe).err(), Some(Errno::EACCES));
+        let again = place.path().join("again");
+        std::fs::write(&again, format!("#!{}\n", script.display())).expect("a script");
+        std::fs::set_permissions(&again, PermissionsExt::from_mode(0o755)).expect("executable");
+        assert_eq!(found(&again).err(), Some(Errno::EACCES), "the pipe is its interpreter's");
+        std::fs::write(&again, "#!/nowhere\n").expect("a script");
+        assert_eq!(found(&again).err(), Some(Errno::ENOENT));
+        std::fs::write(&again, "#!/bin/sh\n").expect("a script");
+        assert_eq!(found(&again).ok().as_deref(), Some("/bin/sh"), "control");
+    }
+}

@@ -1,0 +1,436 @@
+//! Calls that open, make, move, remove and change files; and what of it a capability
+//! allowed.
+
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use caps::Capability;
+use nix::errno::Errno;
+use nix::sys::stat::fstat;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+
+use super::{Recording, result};
+use crate::image::FileKind;
+use crate::journal::observation::{Observation, What, unnamed};
+use crate::notify::caller::Caller;
+use crate::notify::capabilities::{self, Owned, READ, SEARCH, WRITE};
+use crate::notify::resolve::{Found, Target};
+use crate::notify::syscall_args::{Opening, Owning, asks_for_directory, path_at};
+use crate::policy::call::Call;
+
+/// What a use of a file comes to.
+#[derive(Default)]
+struct Outcome {
+    errno: Option<Errno>,
+    needs: Vec<Capability>,
+}
+
+impl Outcome {
+    fn fails(errno: Errno) -> Outcome {
+        Outcome { errno: Some(errno), needs: Vec::new() }
+    }
+
+    /// Needs these, which the caller has or has not.
+    fn with(mut self, caller: &Caller, needs: impl IntoIterator<Item = Capability>, errno: Errno) -> Outcome {
+        for capability in needs {
+            if !capabilities::has(caller, capability) && self.errno.is_none() {
+                self.errno = Some(errno);
+            }
+            if !self.needs.contains(&capability) {
+                self.needs.push(capability);
+            }
+        }
+        self
+    }
+}
+
+impl Recording {
+    pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
+        let asked = Opening::of(call, &self.memory_of(caller));
+        let Ok((dirfd, path, opening)) = asked else { return Vec::new() };
+        if opening.flags & libc::O_PATH != 0 {
+            return Vec::new();
+        }
+        let found = match self.reach().find(caller, dirfd, &path, opening.follows(&path)) {
+            Ok(found) => found,
+            Err(errno) => return self.unreached(caller, &path, &opening, errno),
+        };
+        let (access, outcome) = opened(caller, &found, opening.flags);
+        let Some(path) = text(&found.canonical) else { return unnamed(&found.canonical) };
+        let what = What::Open {
+            program: self.program(caller),
+            of: self.mounts.of(&path),
+            path,
+            access,
+            directory: is_directory(found.target.as_ref()),
+        };
+        self.told(call, caller, what, outcome)
+    }
+
+    /// A path that leads nowhere, told as it was asked for.
+    fn unreached(
+        &mut self,
+        caller: &Caller,
+        path: &Path,
+        opening: &Opening,
+        errno: Errno,
+    ) -> Vec<Observation> {
+        let Some(path) = text(path) else { return Vec::new() };
+        let what = What::Open {
+            program: self.program(caller),
+            of: self.mounts.of(&path),
+            path,
+            access: words(opening.flags),
+            directory: false,
+        };
+        vec![Observation { what, result: result(Some(errno)) }]
+    }
+
+    pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
+        let asked = Changing::of(call, |pointer| path_at(&self.memory_of(caller), pointer));
+        let Ok(Some(asked)) = asked else { return Vec::new() };
+        let find = |(dirfd, path): &(i32, PathBuf), follow| self.reach().find(caller, *dirfd, path, follow);
+        let follow = asked.op == "truncate";
+        let Ok(found) = find(&asked.at, follow) else { return Vec::new() };
+        let to = match asked.to.as_ref().map(|to| find(to, false)) {
+            Some(Err(_)) => return Vec::new(),
+            Some(Ok(to)) => Some(to),
+            None => None,
+        };
+        if asks_for_directory(&asked.at.1) && asked.op != "mkdir" && !is_directory(found.target.as_ref()) {
+            return Vec::new();
+        }
+        let outcome = changed(caller, &asked, &found, to.as_ref());
+        let directory = asked.op == "mkdir" || is_directory(found.target.as_ref());
+        let (op, path, to) = match names(asked.op, &found.canonical, to.as_ref().map(|to| &*to.canonical)) {
+            Ok(names) => names,
+            Err(unnamed) => return unnamed,
+        };
+        let of = self.mounts.of(&path);
+        let what = What::Change { program: self.program(caller), op, to, of, path, directory };
+        self.told(call, caller, what, outcome)
+    }
+
+    /// Owner, mode and times: no right to a file governs them, but capabilities do.
+    pub(super) fn owner(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
+        let Some(asked) = Owning::of(call) else { return Vec::new() };
+        let Ok(target) = self.reach().owning(&asked, caller, &self.memory_of(caller)) else {
+            return Vec::new();
+        };
+        let Ok(owned) = owned(&target.fd) else { return Vec::new() };
+        let a = call.args;
+        let needs: Vec<Capability> = match call.name.unwrap_or_default() {
+            "fchownat" => capabilities::chown(caller, owned, a[2] as u32, a[3] as u32).into_iter().collect(),
+            "chown" | "lchown" | "fchown" => {
+                capabilities::chown(caller, owned, a[1] as u32, a[2] as u32).into_iter().collect()
+            }
+            "chmod" | "fchmod" => capabilities::chmod(caller, owned, a[1] as u32),
+            "fchmodat" | "fchmodat2" => capabilities::chmod(caller, owned, a[2] as u32),
+            "utime" | "utimes" => capabilities::times(caller, owned, a[1] != 0).into_iter().collect(),
+            _ => capabilities::times(caller, owned, a[2] != 0).into_iter().collect(),
+        };
+        let outcome = Outcome::default().with(caller, needs, Errno::EPERM);
+        let Ok(path) = crate::procfs::path_of(&target.fd) else { return Vec::new() };
+        let Some(path) = text(&path) else { return unnamed(&path) };
+        let what = What::Change {
+            program: self.program(caller),
+            op: asked.op,
+            of: self.mounts.of(&path),
+            path,
+            to: String::new(),
+            directory: is_directory(Some(&target)),
+        };
+        self.told(call, caller, what, outcome)
+    }
+
+    /// An ioctl on a device needs a right to the file.
+    pub(super) fn device(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
+        let fd = PathBuf::from(format!("/proc/self/fd/{}", call.args[0] as i32));
+        let Ok(found) = self.reach().find(caller, libc::AT_FDCWD, &fd, true) else { return Vec::new() };
+        let device = found.target.as_ref().is_some_and(|target| target.kind == FileKind::Device);
+        let Some(path) = text(&found.canonical).filter(|_| device) else { return Vec::new() };
+        let what = What::Open {
+            program: self.program(caller),
+            of: self.mounts.of(&path),
+            path,
+            access: vec!["ioctl"],
+            directory: false,
+        };
+        vec![Observation::ok(what)]
+    }
+
+    /// What was seen, and the capabilities that it needed.
+    fn told(&mut self, call: &Call, caller: &Caller, what: What, mut outcome: Outcome) -> Vec<Observation> {
+        if outcome.errno.is_none() {
+            let path = match &what {
+                What::Open { path, .. } | What::Change { path, .. } => path.clone(),
+                _ => String::new(),
+            };
+            let more = search(caller, Path::new(&path));
+            outcome = outcome.with(caller, more, Errno::EACCES);
+        }
+        let mut all = vec![Observation { what, result: result(outcome.errno) }];
+        for capability in outcome.needs {
+            all.push(self.needed(caller, call, capability));
+        }
+        all
+    }
+}
+
+/// A change as it was asked for.
+struct Changing {
+    op: &'static str,
+    at: (i32, PathBuf),
+    to: Option<(i32, PathBuf)>,
+    /// Of a removal: a directory. Of a rename: both change places.
+    flag: bool,
+}
+
+impl Changing {
+    /// None for a call that changes nothing of the kind.
+    fn of(call: &Call, read: impl Fn(u64) -> Result<PathBuf, Errno>) -> Result<Option<Changing>, Errno> {
+        let a = call.args;
+        let here = libc::AT_FDCWD;
+        let one =
+            |op, dirfd, pointer, flag| Ok(Some(Changing { op, at: (dirfd, read(pointer)?), to: None, flag }));
+        let two = |op, old: (i32, u64), new: (i32, u64), flag| {
+            let (at, to) = ((old.0, read(old.1)?), (new.0, read(new.1)?));
+            Ok(Some(Changing { op, at, to: Some(to), flag }))
+        };
+        let fd = |arg: u64| arg as i32;
+        match call.name.unwrap_or_default() {
+            "mkdir" => one("mkdir", here, a[0], false),
+            "mkdirat" => one("mkdir", fd(a[0]), a[1], false),
+            "mknod" => one("mknod", here, a[0], false),
+            "mknodat" => one("mknod", fd(a[0]), a[1], false),
+            "symlink" => one("symlink", here, a[1], false),
+            "symlinkat" => one("symlink", fd(a[1]), a[2], false),
+            "rmdir" => one("remove", here, a[0], true),
+            "unlink" => one("remove", here, a[0], false),
+            "unlinkat" => one("remove", fd(a[0]), a[1], a[2] & libc::AT_REMOVEDIR as u64 != 0),
+            "truncate" => one("truncate", here, a[0], false),
+            "rename" => two("rename", (here, a[0]), (here, a[1]), false),
+            "renameat" => two("rename", (fd(a[0]), a[1]), (fd(a[2]), a[3]), false),
+            "renameat2" => {
+                let exchange = a[4] & u64::from(libc::RENAME_EXCHANGE) != 0;
+                two("rename", (fd(a[0]), a[1]), (fd(a[2]), a[3]), exchange)
+            }
+            "link" => two("link", (here, a[0]), (here, a[1]), false),
+            "linkat" => {
+                let old = read(a[1])?;
+                // With an empty path a descriptor is named.
+                let at = if old.as_os_str().is_empty() {
+                    (here, PathBuf::from(format!("/proc/self/fd/{}", fd(a[0]))))
+                } else {
+                    (fd(a[0]), old)
+                };
+                Ok(Some(Changing { op: "link", at, to: Some((fd(a[2]), read(a[3])?)), flag: false }))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The journal's words for an open's flags.
+fn words(flags: i32) -> Vec<&'static str> {
+    let mut access = Vec::new();
+    let mode = flags & libc::O_ACCMODE;
+    if mode != libc::O_WRONLY {
+        access.push("read");
+    }
+    if mode != libc::O_RDONLY || flags & libc::O_TRUNC != 0 {
+        access.push("write");
+    }
+    access
+}
+
+/// How a file is opened, and what comes of it.
+fn opened(caller: &Caller, found: &Found, flags: i32) -> (Vec<&'static str>, Outcome) {
+    let mut access = words(flags);
+    let writes = access.contains(&"write");
+    let directory = is_directory(found.target.as_ref());
+    if flags & libc::O_TMPFILE == libc::O_TMPFILE {
+        // A file without a name, in this directory.
+        access.retain(|word| *word != "read");
+        return (access, Outcome::default());
+    }
+    let Some(target) = &found.target else {
+        if flags & libc::O_CREAT == 0 {
+            return (access, Outcome::fails(Errno::ENOENT));
+        }
+        access.push("create");
+        return (access, enters(caller, found));
+    };
+    let exclusive = libc::O_CREAT | libc::O_EXCL;
+    if flags & exclusive == exclusive {
+        return (access, Outcome::fails(Errno::EEXIST));
+    }
+    if directory && (writes || flags & libc::O_CREAT != 0) {
+        return (access, Outcome::fails(Errno::EISDIR));
+    }
+    if flags & libc::O_DIRECTORY != 0 && !directory {
+        return (access, Outcome::fails(Errno::ENOTDIR));
+    }
+    // What is written to a device or a pipe is not written to its file system.
+    if writes && target.kind == FileKind::Regular && is_read_only(&target.fd) {
+        return (access, Outcome::fails(Errno::EROFS));
+    }
+    let mut wanted = 0;
+    if access.contains(&"read") {
+        wanted |= READ;
+    }
+    if writes {
+        wanted |= WRITE;
+    }
+    let Ok(owned) = owned(&target.fd) else { return (access, Outcome::default()) };
+    let needs = capabilities::access(caller, owned, wanted, directory);
+    (access, Outcome::default().with(caller, needs, Errno::EACCES))
+}
+
+/// A new name in a directory.
+fn enters(caller: &Caller, found: &Found) -> Outcome {
+    if is_read_only(&found.parent) {
+        return Outcome::fails(Errno::EROFS);
+    }
+    let Ok(parent) = owned(&found.parent) else { return Outcome::default() };
+    Outcome::default().with(caller, capabilities::access(caller, parent, WRITE | SEARCH, true), Errno::EACCES)
+}
+
+/// A name that leaves its directory.
+fn leaves(caller: &Caller, found: &Found, target: &Target) -> Outcome {
+    let outcome = enters(caller, found);
+    let (Ok(parent), Ok(file)) = (owned(&found.parent), owned(&target.fd)) else { return outcome };
+    outcome.with(caller, capabilities::removal(caller, parent, file), Errno::EPERM)
+}
+
+/// What comes of a change.
+fn changed(caller: &Caller, asked: &Changing, found: &Found, to: Option<&Found>) -> Outcome {
+    let there = found.target.as_ref();
+    match (asked.op, there, to) {
+        ("mkdir" | "mknod" | "symlink", None, _) => enters(caller, found),
+        ("mkdir" | "mknod" | "symlink", Some(_), _) => Outcome::fails(Errno::EEXIST),
+        (_, None, _) => Outcome::fails(Errno::ENOENT),
+        ("remove", Some(target), _) => match (asked.flag, is_directory(there)) {
+            (true, false) => Outcome::fails(Errno::ENOTDIR),
+            (false, true) => Outcome::fails(Errno::EISDIR),
+            _ => leaves(caller, found, target),
+        },
+        ("truncate", Some(target), _) => {
+            if is_read_only(&target.fd) {
+                return Outcome::fails(Errno::EROFS);
+            }
+            let Ok(file) = owned(&target.fd) else { return Outcome::default() };
+            Outcome::default().with(caller, capabilities::access(caller, file, WRITE, false), Errno::EACCES)
+        }
+        ("link", Some(_), Some(to)) => match &to.target {
+            Some(_) => Outcome::fails(Errno::EEXIST),
+            None => enters(caller, to),
+        },
+        ("rename", Some(target), Some(to)) => {
+            let outcome = leaves(caller, found, target);
+            let at = match &to.target {
+                Some(replaced) => leaves(caller, to, replaced),
+                None => enters(caller, to),
+            };
+            let errno = outcome.errno.or(at.errno);
+            Outcome { errno, ..outcome }.with(caller, at.needs, Errno::EACCES)
+        }
+        _ => Outcome::default(),
+    }
+}
+
+/// What it takes to reach a file over its directories, where the caller may have needed a
+/// capability for it.
+fn search(caller: &Caller, path: &Path) -> Option<Capability> {
+    let can = [Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH];
+    if !can.into_iter().any(|capability| capabilities::has(caller, capability)) {
+        return None;
+    }
+    path.ancestors().skip(1).find_map(|directory| {
+        let stat = nix::sys::stat::stat(directory).ok()?;
+        let owned = Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 };
+        capabilities::access(caller, owned, SEARCH, true)
+    })
+}
+
+fn owned(fd: impl AsFd) -> Result<Owned, Errno> {
+    fstat(fd).map(|stat| Owned::from(&stat))
+}
+
+fn is_read_only(fd: impl AsFd) -> bool {
+    fstatvfs(fd).is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY))
+}
+
+fn is_directory(target: Option<&Target>) -> bool {
+    target.is_some_and(|target| target.kind == FileKind::Directory)
+}
+
+/// What is done to which name, and the other one of two.
+///
+/// # Errors
+/// It is not told: all that can be said instead.
+fn names(
+    op: &'static str,
+    from: &Path,
+    to: Option<&Path>,
+) -> Result<(&'static str, String, String), Vec<Observation>> {
+    let other = match to {
+        Some(to) => text(to).ok_or_else(|| unnamed(to))?,
+        None => String::new(),
+    };
+    match text(from) {
+        Some(from) => Ok((op, from, other)),
+        // A file without a name (O_TMPFILE) gets its first.
+        None if op == "link" && is_nameless(from) => Ok(("create", other, String::new())),
+        None => Err(unnamed(from)),
+    }
+}
+
+/// Whether the kernel's text is of a file of a file system that has no name in it.
+fn is_nameless(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    bytes.ends_with(b" (deleted)") && bytes.starts_with(b"/") && !bytes.starts_with(b"/memfd:")
+}
+
+/// As the journal has paths; none for what has no path (a pipe behind `/proc/self/fd`).
+fn text(path: &Path) -> Option<String> {
+    let text = path.to_str()?;
+    let normal = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
+    let memory = text.starts_with("/memfd:") || text.ends_with(" (deleted)");
+    (path.is_absolute() && normal && !memory)
+        .then(|| path.components().collect::<PathBuf>().to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_name_is_created_by_its_first() {
+        let told = |op, from: &str, to: &str| names(op, Path::new(from), Some(Path::new(to)));
+        let made = Ok(("create", "/data/x".to_owned(), String::new()));
+        assert_eq!(told("link", "/data/#1234 (deleted)", "/data/x"), made);
+        assert_eq!(
+            told("link", "/data/y", "/data/x"),
+            Ok(("link", "/data/y".to_owned(), "/data/x".to_owned()))
+        );
+        assert_eq!(told("link", "/memfd:x (deleted)", "/data/x"), Err(Vec::new()));
+        assert_eq!(told("link", "pipe:[7]", "/data/x"), Err(Vec::new()));
+        assert_eq!(told("rename", "/data/#1234 (deleted)", "/data/x"), Err(Vec::new()));
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_is_said() {
+        let odd = Path::new(OsStr::from_bytes(b"/data/\xff/x"));
+        let what = What::Blind { path: "/data".to_owned(), why: "a name that is not UTF-8".to_owned() };
+        let said = vec![Observation::ok(what)];
+        assert_eq!(unnamed(odd), said);
+        assert_eq!(names("remove", odd, None), Err(said.clone()));
+        assert_eq!(names("rename", Path::new("/data/x"), Some(odd)), Err(said));
+        assert_eq!(unnamed(Path::new("/memfd:x (deleted)")), []);
+        assert_eq!(unnamed(Path::new("pipe:[7]")), []);
+    }
+}

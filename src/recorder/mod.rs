@@ -1,0 +1,422 @@
+//! Learning: the worker that lets every notified call go on and writes down what it was.
+//!
+//! It looks first, since afterwards a name is another file's or nobody's; then the call
+//! goes on, whatever was seen or could not be; and then it is written. What the call came
+//! to is not seen, so what can be told beforehand is told: a name that is not there, a
+//! right that the caller lacks.
+
+#![forbid(unsafe_code)]
+
+mod address;
+pub mod calls;
+mod deduplicate;
+mod exec;
+mod files;
+pub mod mounts;
+mod network;
+mod process;
+mod programs;
+mod reading;
+pub mod reads;
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caps::Capability;
+use nix::errno::Errno;
+
+use self::calls::Kind;
+use self::deduplicate::Recorder;
+use self::mounts::Mounts;
+use self::programs::{Name, Programs};
+use self::reading::Reading;
+use self::reads::{Blind, Watcher, Watches};
+use crate::event::ErrnoName;
+use crate::ids::{Pid, Tid};
+use crate::init::request::{Bell, Request};
+use crate::journal::observation::{Observation, What};
+use crate::journal::{Journal, Progress};
+use crate::kernel::Arch;
+use crate::notify::caller::{Caller, Identity, Memory};
+use crate::notify::capabilities;
+use crate::notify::listener;
+use crate::notify::memory_cache::Kept;
+use crate::notify::path_resolver::Reach;
+use crate::notify::unreadable::UNREADABLE;
+use crate::policy::call::Call;
+use crate::readiness::notify_socket::Ears;
+use crate::readiness::startup::{Input, Output, Startup, When};
+use crate::sys::CallError;
+use crate::sys::seccomp::{self, Answer, NotificationId};
+use crate::sys::signal::Mask;
+use crate::syscalls;
+
+/// The launch, whose exec is the supervisor's own.
+pub struct Launch {
+    /// The process.
+    pub app: Pid,
+    /// COMMAND's file.
+    pub file: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+/// The worker's state.
+pub struct Recording {
+    listener: Arc<OwnedFd>,
+    requests: Bell,
+    journal: Arc<Journal>,
+    launch: Option<Launch>,
+    identity: Identity,
+    mounts: Mounts,
+    /// The first port that everybody may bind.
+    first_port: u16,
+    /// Tells of files that are read, where not every open is notified.
+    reads: Option<Watcher>,
+    recorder: Recorder,
+    recoveries: u64,
+    programs: Programs,
+    kept: Kept,
+    startup: Startup,
+    /// Where the app says that it is ready, if it was asked to.
+    ears: Option<Ears>,
+    /// Sockets that were listened on, by inode.
+    sockets: Vec<u64>,
+    /// A process may have another root.
+    moves: bool,
+    /// At least so many processes are alive.
+    alive: u32,
+    /// The most that were counted.
+    most: u32,
+    /// Programs whose digest is in the journal or on its way.
+    digests: Vec<crate::image::FileId>,
+}
+
+/// What is seen besides calls.
+#[derive(Default)]
+pub struct Eyes {
+    /// Files that are read, where not every open is notified.
+    pub reads: Option<Watches>,
+    /// Where the app says that it is ready, if it was asked to.
+    pub ears: Option<Ears>,
+}
+
+/// What was seen of a call.
+#[derive(Default)]
+struct Sight {
+    observations: Vec<Observation>,
+    /// A program that was not digested yet, which belongs to the first of them.
+    file: Option<File>,
+    /// An exec that is let go on.
+    exec: Option<(Name, Name, crate::image::FileId)>,
+}
+
+impl Recording {
+    /// Begins: the app is about to be executed.
+    pub fn new(
+        listener: Arc<OwnedFd>,
+        requests: Bell,
+        journal: Arc<Journal>,
+        launch: Launch,
+        identity: Identity,
+        eyes: Eyes,
+    ) -> Recording {
+        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let is_file = |path: &str| std::fs::metadata(path).is_ok_and(|found| !found.is_dir());
+        let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+        let mounts = Mounts::parse(&text, is_file);
+        let reads = eyes.reads.and_then(|watches| watched(watches, &journal, &mounts));
+        // Who asks for the app's word has it: a guess would come before.
+        let when = if eyes.ears.is_some() { When::Notified } else { When::Listening };
+        Recording {
+            listener,
+            requests,
+            journal,
+            launch: Some(launch),
+            identity,
+            mounts,
+            first_port: first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024),
+            reads,
+            recorder: Recorder::default(),
+            recoveries: 0,
+            programs: Programs::default(),
+            kept: Kept::default(),
+            startup: Startup::new(when),
+            ears: eyes.ears,
+            sockets: Vec::new(),
+            moves: false,
+            alive: 1,
+            most: 0,
+            digests: Vec::new(),
+        }
+    }
+
+    /// Lets calls go on and writes them down until nobody uses the filter any more.
+    /// Where that cannot be done the kernel answers ENOSYS to who waits, and the main
+    /// thread is told.
+    pub fn run(mut self) {
+        listener::prepare(&self.listener);
+        if let Err(error) = self.answer_all() {
+            (self.requests)(Request::Failed(error));
+        }
+        if let Some(reads) = self.reads.take() {
+            reads.finish();
+        }
+        self.journal.observed();
+    }
+
+    fn answer_all(&mut self) -> Result<(), CallError> {
+        self.count(1);
+        loop {
+            let ears = self.ears.iter().flat_map(Ears::fds);
+            let heard = listener::wait(&self.listener, None, ears, self.timeout(), Mask::ALL)
+                .map_err(CallError::of("waiting for a notified call"))?;
+            self.passes();
+            if heard.call {
+                match seccomp::receive(&self.listener) {
+                    Ok(request) => {
+                        // What it has said before it calls.
+                        self.passes();
+                        self.handle(&request)?;
+                    }
+                    // The caller died, or a signal came: on to the next.
+                    Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => {}
+                    Err(errno) => return Err(CallError { call: "receiving a notified call", errno }),
+                }
+            } else if heard.over {
+                return Ok(());
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.startup.deadline().map(|deadline| deadline.saturating_sub(self.journal.now()))
+    }
+
+    /// Time has passed, or the app has said something: start-up may be over.
+    fn passes(&mut self) {
+        if self.ears.as_mut().is_some_and(Ears::hear) {
+            self.steps(Input::Notified);
+        }
+        if self.startup.deadline().is_some_and(|deadline| self.journal.now() >= deadline) {
+            self.steps(Input::Passed);
+        }
+    }
+
+    fn steps(&mut self, input: Input) {
+        let mut output = self.startup.step(self.journal.now(), input);
+        if output == Some(Output::Look) {
+            let listens = network::listens(&self.sockets);
+            output = self.startup.step(self.journal.now(), Input::Looked(listens));
+        }
+        if output == Some(Output::Ready) {
+            self.write(Observation::ok(What::Ready { by: self.startup.when().word() }), None);
+            self.recorder.serves();
+            self.reads.iter().for_each(Watcher::mark);
+            self.journal.progress(Progress::Ready);
+        }
+    }
+
+    fn handle(&mut self, request: &seccomp::Request) -> Result<(), CallError> {
+        let call = Call {
+            name: syscalls::name(Arch::THIS, request.data.nr as u32),
+            number: request.data.nr as u32,
+            args: request.data.args,
+        };
+        let kind = Kind::of(&call);
+        let known =
+            kind.is_told_once() && self.recorder.knows_call(call.number, kind, calls::identity(&call, kind));
+        if known {
+            return self.go_on(request.id);
+        }
+        let mut sight = match kind {
+            Kind::Plain => Sight::default(),
+            _ => match Caller::of(Tid::from_raw(request.pid as i32)) {
+                Ok(caller) => self.look(&call, kind, &caller, request.id),
+                // It is gone, or nothing is known of it: it was made all the same.
+                Err(_) => Sight::default(),
+            },
+        };
+        // What was read of its number was read of it alone if it still waits.
+        match seccomp::still_valid(&self.listener, request.id) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(errno) => {
+                return Err(CallError { call: "asking whether a notified call still waits", errno });
+            }
+        }
+        if let Some((now, next, image)) = sight.exec.take()
+            && let Ok(caller) = Caller::of(Tid::from_raw(request.pid as i32))
+        {
+            self.kept.executes(&caller);
+            self.programs.executes(&caller, now, next, image);
+        }
+        self.go_on(request.id)?;
+        self.record(&call, kind, sight);
+        Ok(())
+    }
+
+    /// Learning never changes what the app does.
+    fn go_on(&self, id: NotificationId) -> Result<(), CallError> {
+        match seccomp::answer(&self.listener, id, Answer::Continue) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(CallError { call: "answering a notified call", errno }),
+        }
+    }
+
+    /// Finds out what has to be known before the call goes on.
+    fn look(&mut self, call: &Call, kind: Kind, caller: &Caller, id: NotificationId) -> Sight {
+        match kind {
+            Kind::Exec => return self.exec(call, caller),
+            Kind::Open => return Sight::of(self.open(call, caller)),
+            Kind::Change => return Sight::of(self.change(call, caller)),
+            Kind::Owner => return Sight::of(self.owner(call, caller)),
+            Kind::Address => return Sight::of(self.address(call, caller)),
+            Kind::Ioctl => return Sight::of(self.device(call, caller)),
+            Kind::Listen => self.listen(call, caller),
+            Kind::Memory => return Sight::of(self.memory(call, caller)),
+            Kind::Kill => return Sight::of(self.kill(call, caller)),
+            Kind::Limit => return Sight::of(self.limit(call, caller)),
+            Kind::User => {
+                // Who it is, while that can be seen.
+                let Recording { kept, identity, listener, .. } = self;
+                kept.keep(caller, identity, || matches!(seccomp::still_valid(listener, id), Ok(true)));
+                return Sight::of(self.user(call, caller));
+            }
+            Kind::Privileged => return Sight::of(self.privileged(call, caller)),
+            // A child is told by its parent's stack, which has to be known by then.
+            Kind::Fork => drop(self.programs.of(caller, &self.identity)),
+            Kind::Plain => {}
+        }
+        Sight::default()
+    }
+
+    /// Writes what was seen, and that the call was made.
+    fn record(&mut self, call: &Call, kind: Kind, sight: Sight) {
+        match kind {
+            Kind::Fork => {
+                self.alive += 1;
+                if self.alive > self.most {
+                    let now = crate::procfs::processes::count(Pid::own()).unwrap_or(self.most);
+                    // The child may be there by now, or not yet.
+                    self.count(now.max(1));
+                }
+            }
+            Kind::Listen => self.taken(),
+            Kind::Address if call.name == Some("bind") => self.taken(),
+            _ => {}
+        }
+        if matches!(call.name, Some("chroot" | "fchroot" | "pivot_root" | "setns" | "unshare")) {
+            self.moves = true;
+        }
+        let told = sight.observations.iter().any(|seen| matches!(seen.what, What::Capability { .. }));
+        let mut file = sight.file;
+        let mut result = None;
+        for observation in sight.observations {
+            // One call has one result.
+            result = Some(observation.result.clone()).filter(|result| result != "ok").or(result);
+            self.write(observation, file.take());
+        }
+        let mut made = calls::observation(call);
+        if matches!(kind, Kind::User | Kind::Privileged | Kind::Owner)
+            && let Some(result) = result.filter(|result| result == "EPERM")
+        {
+            made.result = result;
+        }
+        let settles = kind.settles(call, made.result == "ok", told);
+        if self.write(made, None) && settles {
+            self.recorder.remember_call(call.number, kind, calls::identity(call, kind));
+        }
+    }
+
+    /// Writes it where it is new. False where it was dropped.
+    fn write(&mut self, observation: Observation, file: Option<File>) -> bool {
+        let recoveries = self.journal.recoveries();
+        if std::mem::replace(&mut self.recoveries, recoveries) != recoveries {
+            self.recorder.forget();
+            self.digests.clear();
+        }
+        let Some(new) = self.recorder.observe(self.journal.now(), &observation) else { return true };
+        if let What::Exec { program, loader, interpreter, .. } = &observation.what {
+            self.journal.executed(&[program, loader, interpreter]);
+        }
+        let written = self.journal.put(new.line.clone(), file);
+        if written {
+            self.recorder.remember(&new);
+        }
+        written
+    }
+
+    /// So many processes are alive.
+    fn count(&mut self, now: u32) {
+        self.alive = now;
+        if now > self.most {
+            self.most = now;
+            self.write(Observation::ok(What::Limit { limit: "processes", value: now.into() }), None);
+        }
+    }
+
+    fn taken(&mut self) {
+        self.startup.step(self.journal.now(), Input::Taken);
+        self.journal.progress(Progress::Taking);
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach { identity: &self.identity, moves: self.moves }
+    }
+
+    /// A caller's memory, kept or to be opened.
+    fn memory_of<'a>(&'a self, caller: &'a Caller) -> Memory<'a> {
+        match self.kept.of(caller) {
+            Some(file) => Memory::kept(&self.identity, caller, file),
+            None => Memory::of(&self.identity, caller),
+        }
+    }
+
+    fn program(&mut self, caller: &Caller) -> String {
+        self.programs.of(caller, &self.identity).path
+    }
+
+    /// That a call needed a capability, which the caller has or has not.
+    fn needed(&mut self, caller: &Caller, call: &Call, capability: Capability) -> Observation {
+        let result = if capabilities::has(caller, capability) { "ok".to_owned() } else { "EPERM".to_owned() };
+        let program = self.program(caller);
+        let name = capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase();
+        let call = call.name.unwrap_or_default().to_owned();
+        Observation { what: What::Capability { program, capability: name, call }, result }
+    }
+}
+
+impl Sight {
+    fn of(observations: Vec<Observation>) -> Sight {
+        Sight { observations, ..Sight::default() }
+    }
+}
+
+/// Has told what is opened from here on.
+fn watched(watches: Watches, journal: &Arc<Journal>, mounts: &Mounts) -> Option<Watcher> {
+    let mut reading = Reading::new(Arc::clone(journal), mounts.clone());
+    watches.blind().iter().for_each(|blind| reading.blind(blind));
+    let started = watches.start(move |told| reading.hear(told));
+    started
+        .inspect_err(|error| {
+            let errno = crate::sys::errno(error);
+            tracing::error!(%errno, "files that are read will not be in the journal");
+            let mut reading = Reading::new(Arc::clone(journal), mounts.clone());
+            reading.blind(&Blind::Ended { errno });
+        })
+        .ok()
+}
+
+/// What is known beforehand of how a call ends.
+fn result(errno: Option<Errno>) -> String {
+    match errno {
+        None => "ok".to_owned(),
+        // What the kernel answers the supervisor, which reads it.
+        Some(UNREADABLE) => ErrnoName(Errno::EACCES).to_string(),
+        Some(errno) => ErrnoName(errno).to_string(),
+    }
+}

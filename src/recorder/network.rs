@@ -1,0 +1,188 @@
+//! Addresses that sockets are bound, connected and sent to, and sockets that listen.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::address::Address;
+use super::{Recording, result};
+use crate::journal::observation::{Observation, What};
+use crate::notify::caller::Caller;
+use crate::notify::capabilities;
+use crate::policy::call::Call;
+use crate::policy::network::Protocol;
+
+/// More sockets than an app listens on: past it the first are forgotten.
+const SOCKETS: usize = 1024;
+
+impl Recording {
+    /// bind, connect, and sendto with an address.
+    pub(super) fn address(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
+        const LONGEST: u64 = 128;
+        let binds = call.name == Some("bind");
+        let (pointer, length) = match call.name {
+            Some("sendto") => (call.args[4], call.args[5]),
+            _ => (call.args[1], call.args[2]),
+        };
+        let bytes = self.memory_of(caller).bytes(pointer, length.min(LONGEST) as usize);
+        let Ok(mut address) = bytes.map(|bytes| Address::read(&bytes)) else { return Vec::new() };
+        let protocol = self.protocol(caller, call.args[0] as i32);
+        let mut errno = None;
+        let mut more = Vec::new();
+        let mut made = None;
+        match &address {
+            Address::Port(_, port) if binds => {
+                if let Some(capability) = capabilities::bind(*port, self.first_port) {
+                    more.push(self.needed(caller, call, capability));
+                    errno = (!capabilities::has(caller, capability)).then_some(Errno::EACCES);
+                }
+            }
+            // No rule names the port 0, which leads nowhere.
+            Address::Port(_, 0) => return Vec::new(),
+            // The supervisor's own, which needs no rule.
+            Address::Name(name) if self.ears.as_ref().is_some_and(|ears| ears.is_named(name)) => {
+                return Vec::new();
+            }
+            Address::Path(path) => {
+                let path = Path::new(OsStr::from_bytes(path)).to_owned();
+                match self.reach().find(caller, libc::AT_FDCWD, &path, !binds) {
+                    Ok(found) => {
+                        let there = found.target.is_some();
+                        errno = match (binds, there) {
+                            (true, true) => Some(Errno::EADDRINUSE),
+                            (false, false) => Some(Errno::ENOENT),
+                            _ => None,
+                        };
+                        address = Address::Path(found.canonical.as_os_str().as_bytes().to_vec());
+                        made = binds.then_some(found.canonical);
+                    }
+                    Err(why) => errno = Some(why),
+                }
+            }
+            _ => {}
+        }
+        let Some(text) = address.text(protocol) else { return more };
+        let program = self.program(caller);
+        let what = match binds {
+            true => What::Listen { program: program.clone(), address: text },
+            false => What::Connect { program: program.clone(), address: text },
+        };
+        let mut all = vec![Observation { what, result: result(errno) }];
+        if let Some(path) = made.and_then(|path| path.to_str().map(str::to_owned)) {
+            let of = self.mounts.of(&path);
+            let what = What::Change { program, op: "bind", path, to: String::new(), of, directory: false };
+            all.push(Observation { what, result: result(errno) });
+        }
+        all.append(&mut more);
+        all
+    }
+
+    /// The protocol of a socket, which sockfs tells as an extended attribute.
+    fn protocol(&self, caller: &Caller, fd: i32) -> Protocol {
+        let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
+        let name = self.identity.look_as_caller(caller, || crate::sys::process::socket_protocol(&path));
+        name.map_or(Protocol::Other, |name| protocol_of(&name))
+    }
+
+    /// A socket is about to listen: which, by its inode.
+    pub(super) fn listen(&mut self, call: &Call, caller: &Caller) {
+        let path = PathBuf::from(format!("/proc/{}/fd/{}", caller.tid, call.args[0] as i32));
+        let link = self.identity.look_as_caller(caller, || nix::fcntl::readlink(&path));
+        let inode = link.ok().and_then(|link| {
+            let name = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
+            name.parse().ok()
+        });
+        if let Some(inode) = inode.filter(|inode| !self.sockets.contains(inode)) {
+            if self.sockets.len() >= SOCKETS {
+                self.sockets.remove(0);
+            }
+            self.sockets.push(inode);
+        }
+    }
+}
+
+/// By the kernel's name for it. MPTCP has the ports and the rules of TCP.
+fn protocol_of(name: &[u8]) -> Protocol {
+    match name {
+        [b'T', b'C', b'P', ..] | [b'M', b'P', b'T', b'C', b'P', ..] => Protocol::Tcp,
+        [b'U', b'D', b'P', ..] => Protocol::Udp,
+        _ => Protocol::Other,
+    }
+}
+
+/// Whether one of these sockets listens, as the kernel's tables of this network have it.
+pub(super) fn listens(sockets: &[u64]) -> bool {
+    let table = |name: &str| std::fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default();
+    !sockets.is_empty()
+        && (["tcp", "tcp6"].iter().any(|name| in_internet(&table(name), sockets))
+            || in_unix(&table("unix"), sockets))
+}
+
+/// `sl local rem st …`, the inode the tenth column; the state 0A is LISTEN.
+fn in_internet(table: &str, sockets: &[u64]) -> bool {
+    let listens = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let inode = fields.get(9).and_then(|inode| inode.parse().ok());
+        fields.get(3) == Some(&"0A") && inode.is_some_and(|inode: u64| sockets.contains(&inode))
+    };
+    table.lines().any(listens)
+}
+
+/// `Num RefCount Protocol Flags Type St Inode Path`; the flag is __SO_ACCEPTCON.
+fn in_unix(table: &str, sockets: &[u64]) -> bool {
+    const ACCEPTS: u64 = 0x1_0000;
+    let listens = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let flags = fields.get(3).and_then(|flags| u64::from_str_radix(flags, 16).ok()).unwrap_or(0);
+        let inode = fields.get(6).and_then(|inode| inode.parse().ok());
+        flags & ACCEPTS != 0 && inode.is_some_and(|inode: u64| sockets.contains(&inode))
+    };
+    table.lines().any(listens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protocol_goes_by_the_kernels_name() {
+        for (name, protocol) in [
+            ("TCP", Protocol::Tcp),
+            ("TCPv6", Protocol::Tcp),
+            ("MPTCP", Protocol::Tcp),
+            ("MPTCPv6", Protocol::Tcp),
+            ("UDPv6", Protocol::Udp),
+            ("UNIX-STREAM", Protocol::Other),
+        ] {
+            assert_eq!(protocol_of(name.as_bytes()), protocol, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_listens_is_in_the_kernels_tables() {
+        let tcp = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+                   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0\n\
+                   1: 0100007F:1F90 0100007F:C000 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0\n";
+        assert!(in_internet(tcp, &[1, 4711]));
+        assert!(!in_internet(tcp, &[4712]));
+        let unix = "Num RefCount Protocol Flags Type St Inode Path\n\
+                    0: 00000002 00000000 00010000 0001 01 81 /run/x\n1: 00000003 00000000 00000000 0001 03 82\n";
+        assert!(in_unix(unix, &[81]));
+        assert!(!in_unix(unix, &[82]));
+    }
+
+    #[test]
+    fn a_socket_of_this_process_is_found_by_its_inode() {
+        use std::os::fd::AsRawFd;
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let link = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).expect("its link");
+        let text = link.to_string_lossy().into_owned();
+        let inode = text.trim_start_matches("socket:[").trim_end_matches(']').parse().expect("a number");
+        assert!(listens(&[inode]));
+        drop(socket);
+        assert!(!listens(&[inode]));
+        assert!(!listens(&[]));
+    }
+}

@@ -1,0 +1,125 @@
+//! What is told of files that were opened becomes lines: which, and never who.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use caps::Capability;
+
+use super::deduplicate::Recorder;
+use super::mounts::Mounts;
+use super::reads::{Blind, Told};
+use crate::ids::Pid;
+use crate::journal::Journal;
+use crate::journal::observation::{Observation, What, unnamed};
+use crate::notify::caller::Caller;
+use crate::notify::capabilities::{self, Owned, READ, SEARCH};
+use crate::procfs::processes;
+
+/// Hears of files that were opened.
+pub(super) struct Reading {
+    journal: Arc<Journal>,
+    recorder: Recorder,
+    recoveries: u64,
+    mounts: Mounts,
+}
+
+impl Reading {
+    pub fn new(journal: Arc<Journal>, mounts: Mounts) -> Reading {
+        Reading { journal, recorder: Recorder::default(), recoveries: 0, mounts }
+    }
+
+    pub fn hear(&mut self, told: Told) {
+        match told {
+            Told::Opened { path, directory } => self.opened(&path, directory),
+            Told::Blind(blind) => self.blind(&blind),
+            // All that is told from now on was opened after ready.
+            Told::Mark => self.recorder.serves(),
+        }
+    }
+
+    fn opened(&mut self, path: &Path, directory: bool) {
+        let Some(text) = path.to_str().map(str::to_owned) else {
+            for said in unnamed(path) {
+                self.write(&said);
+            }
+            return;
+        };
+        let of = self.mounts.of(&text);
+        let what = What::Open { program: String::new(), path: text, access: vec!["read"], of, directory };
+        if self.write(&Observation::ok(what))
+            && let Some(capability) = privileged(path, directory)
+        {
+            let capability = capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase();
+            let call = "openat".to_owned();
+            self.write(&Observation::ok(What::Capability { program: String::new(), capability, call }));
+        }
+    }
+
+    /// What is not seen has to be said.
+    pub fn blind(&mut self, blind: &Blind) {
+        let (path, why) = match blind {
+            // Who cannot list a directory nor search it opens nothing in it.
+            Blind::Closed { path, .. } if !searchable(path) => return,
+            // It is told by its other name.
+            Blind::Twin { .. } => return,
+            Blind::Closed { path, errno } => (path.clone(), format!("{errno:?}")),
+            Blind::Before { path } => (path.clone(), "it was there before it was watched".to_owned()),
+            Blind::Full { directories } => {
+                ("/".into(), format!("{directories} directories more than fs.inotify.max_user_watches"))
+            }
+            Blind::Overflow => ("/".into(), "fs.inotify.max_queued_events: opens were lost".to_owned()),
+            Blind::Ended { errno } => ("/".into(), format!("watching ended: {errno:?}")),
+        };
+        let path = path.to_string_lossy().into_owned();
+        self.write(&Observation::ok(What::Blind { path, why }));
+    }
+
+    /// Whether it was new, and is written.
+    fn write(&mut self, observation: &Observation) -> bool {
+        let recoveries = self.journal.recoveries();
+        if std::mem::replace(&mut self.recoveries, recoveries) != recoveries {
+            self.recorder.forget();
+        }
+        let Some(new) = self.recorder.observe(self.journal.now(), observation) else { return false };
+        let written = self.journal.put(new.line.clone(), None);
+        if written {
+            self.recorder.remember(&new);
+        }
+        written
+    }
+}
+
+fn searchable(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
+/// The capability without which none of the app's processes could have opened this: it is
+/// not known which of them did.
+fn privileged(path: &Path, directory: bool) -> Option<Capability> {
+    let steps: Vec<(Owned, u32, bool)> = path
+        .ancestors()
+        .enumerate()
+        .filter_map(|(above, path)| {
+            let stat = nix::sys::stat::stat(path).ok()?;
+            let owned = Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 };
+            Some(if above == 0 { (owned, READ, directory) } else { (owned, SEARCH, true) })
+        })
+        .collect();
+    // Mostly everybody may.
+    if steps.iter().all(|(owned, wanted, _)| owned.mode & wanted == *wanted) {
+        return None;
+    }
+    let live = processes::list(Pid::own()).unwrap_or_default();
+    let mut needed = None;
+    for caller in live.into_iter().filter_map(|pid| Caller::of(pid.first_thread()).ok()) {
+        let needs = steps.iter().find_map(|(owned, wanted, directory)| {
+            capabilities::access(&caller, *owned, *wanted, *directory)
+        });
+        match needs {
+            None => return None,
+            Some(capability) if capabilities::has(&caller, capability) => needed = Some(capability),
+            Some(_) => {}
+        }
+    }
+    needed
+}

@@ -1,0 +1,397 @@
+//! What takes its time: reading a file to tell a loader or a script, or its digest. A
+//! thread of its own does it while the process stays stopped, so that neither PID 1's
+//! duties nor other decisions wait for a disk. What was found is remembered by inode,
+//! time of change and length of what is really mapped.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
+
+use super::desk::{Desk, Word};
+use super::look::{self, after_exec};
+use crate::image::digest::digest;
+use crate::image::{Executable, FileId, elf};
+use crate::kernel::Arch;
+use crate::notify::caller::{Caller, Identity};
+use crate::notify::maps;
+use crate::plan::ProgramIndex;
+use crate::policy::Rulebook;
+use crate::policy::libraries::Code;
+use crate::policy::started::{Files, NotYet, Script, Stamp, Started, Verdict};
+use crate::procfs::errno;
+use crate::profile::Rights;
+use crate::sys::seccomp::NotificationId;
+
+/// What was found out about files.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// By entry, what may be mapped as code, as it was told of a mapping.
+    code: HashMap<(ProgramIndex, PathBuf, FileId), ()>,
+    loaders: HashMap<(FileId, Stamp), bool>,
+    digests: HashMap<(FileId, Stamp), String>,
+    scripts: HashMap<Vec<u8>, Script>,
+}
+
+/// More files than an image has programs: past it all is found out anew.
+const MANY: usize = 4096;
+/// The longest path by which a script is remembered: the app may spell one in any number of
+/// ways, each up to 4096 bytes long.
+const LONGEST: usize = 256;
+
+impl Found {
+    fn remember<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: V) {
+        if map.len() >= MANY {
+            map.clear();
+        }
+        map.insert(key, value);
+    }
+}
+
+/// What is remembered, and nothing else.
+pub struct Remembered<'a>(pub &'a Mutex<Found>);
+
+impl Files for Remembered<'_> {
+    fn is_loader(&self, started: &Started) -> Result<bool, NotYet> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.loaders.get(&(started.id, started.stamp)).copied().ok_or(NotYet)
+    }
+
+    fn script(&self, path: &[u8]) -> Result<Option<Script>, NotYet> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.scripts.get(path).cloned().map(Some).ok_or(NotYet)
+    }
+
+    fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet> {
+        if script.is_some() {
+            return Err(NotYet);
+        }
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.digests.get(&(started.id, started.stamp)).cloned().map(Some).ok_or(NotYet)
+    }
+}
+
+/// What waits to be judged.
+pub enum Work {
+    /// A process that has executed something.
+    Started(Box<Job>),
+    /// A thread that has mapped something.
+    Mapped(Box<Mapped>),
+}
+
+/// A thread that has mapped code and waits to be judged.
+pub struct Mapped {
+    /// The notification of its call.
+    pub id: NotificationId,
+    /// It.
+    pub caller: Caller,
+    /// The entry that it is.
+    pub entry: ProgramIndex,
+}
+
+/// A process that waits to be judged.
+pub struct Job {
+    /// It.
+    pub pid: i32,
+    /// The notification of its exec.
+    pub id: NotificationId,
+    /// Who executed it.
+    pub caller: Caller,
+    /// The entry that this was.
+    pub entry: Option<ProgramIndex>,
+    /// What was started.
+    pub started: Arc<Started>,
+    /// Its stack has to be read once more.
+    pub short: bool,
+}
+
+/// Judges what it is given, and says so; until nobody gives any more.
+pub fn run(
+    jobs: &Receiver<Work>,
+    desk: &Desk,
+    rules: &Arc<Rulebook>,
+    found: &Mutex<Found>,
+    identity: &Identity,
+) {
+    while let Ok(work) = jobs.recv() {
+        let job = match work {
+            Work::Started(job) => job,
+            Work::Mapped(job) => {
+                let verdict = mapped(&job, rules, found, identity);
+                desk.say(Word::Examined(job.caller.tgid.as_raw(), job.id, verdict));
+                continue;
+            }
+        };
+        let look = Look { pid: job.pid, caller: after_exec(job.pid, &job.caller), rules, found, identity };
+        let verdict = match whole(&job, &look) {
+            Ok(started) => rules.started(job.entry, &started, &look),
+            // It was killed, and its end is told; or it cannot be looked into any more.
+            Err(_) => Ok(Verdict::Dies(rules.unreadable_program())),
+        };
+        if let Ok(verdict) = verdict {
+            desk.say(Word::Examined(job.pid, job.id, verdict));
+        }
+    }
+}
+
+/// What was started, with all that is judged of its stack: one at a time.
+///
+/// # Errors
+/// As [`look::stack`].
+fn whole<'a>(job: &'a Job, look: &Look) -> Result<Cow<'a, Started>, Errno> {
+    let started = Cow::Borrowed(&*job.started);
+    if !job.short {
+        return Ok(started);
+    }
+    let fresh = look::stack(job.started.stack, &look.caller, look.identity, look.rules)?;
+    Ok(Cow::Owned(Started { fresh, ..started.into_owned() }))
+}
+
+/// What a process has mapped as code by now: all of it, whoever has mapped it and wherever
+/// a sibling has moved it to.
+fn mapped(job: &Mapped, rules: &Rulebook, found: &Mutex<Found>, identity: &Identity) -> Verdict {
+    let Mapped { caller, entry, .. } = job;
+    let own = Own::of(caller, identity);
+    let all = match maps::of(caller, identity, |mapping| mapping.code && !own.is(mapping)) {
+        Ok(all) => all,
+        // Who cannot be looked into any more hides something, or has been killed.
+        Err(_) => return Verdict::Dies(rules.unlisted_code(*entry, None)),
+    };
+    for mapping in all {
+        let known = |path: &Path| {
+            let found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.code.contains_key(&(*entry, path.to_owned(), mapping.id))
+        };
+        // Replaced or removed by somebody outside since it was mapped, it is what it was.
+        if known(&mapping.path) || linked(&mapping.path).is_some_and(|path| known(&path)) {
+            continue;
+        }
+        match rules.code(*entry, &mapping.path, mapping.id) {
+            Code::Allowed => {}
+            Code::IfThere if maps::stands(&mapping.path, mapping.id, caller, identity) => {}
+            Code::IfThere => return Verdict::Dies(rules.unlisted_code(*entry, Some(&mapping.path))),
+            Code::Refused(refusal) => return Verdict::Dies(refusal),
+        }
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        Found::remember(&mut found.code, (*entry, mapping.path, mapping.id), ());
+    }
+    Verdict::Runs(*entry)
+}
+
+/// The path that a removed file had.
+fn linked(path: &Path) -> Option<PathBuf> {
+    let path = path.as_os_str().as_bytes().strip_suffix(b" (deleted)")?;
+    Some(OsStr::from_bytes(path).into())
+}
+
+/// The file that a process executed, whose exec was looked at.
+struct Own {
+    path: Option<PathBuf>,
+    id: Option<FileId>,
+}
+
+impl Own {
+    fn of(caller: &Caller, identity: &Identity) -> Own {
+        let link = PathBuf::from(format!("/proc/{}/exe", caller.tid));
+        let path = identity.look_as_caller(caller, || std::fs::read_link(&link).map_err(errno)).ok();
+        Own { path, id: maps::known(&link, caller, identity).ok() }
+    }
+
+    /// By its inode, or by its path, which nothing else has while it has it. The words of
+    /// a removed file another may have for its name.
+    fn is(&self, mapping: &maps::Mapping) -> bool {
+        self.id == Some(mapping.id)
+            || (self.path.as_ref() == Some(&mapping.path) && linked(&mapping.path).is_none())
+    }
+}
+
+/// A look into the files of a stopped process.
+struct Look<'a> {
+    pid: i32,
+    caller: Caller,
+    rules: &'a Rulebook,
+    found: &'a Mutex<Found>,
+    identity: &'a Identity,
+}
+
+impl Look<'_> {
+    /// What is mapped, opened for reading: this very file, and no other that runs by now
+    /// in a process of the same number.
+    fn mapped(&self, started: &Started) -> Option<File> {
+        let link = format!("/proc/{}/exe", self.pid);
+        let file = self.identity.look_as_caller(&self.caller, || File::open(&link).map_err(errno)).ok()?;
+        is_still(&file, started).then_some(file)
+    }
+
+    fn shares_root(&self) -> bool {
+        let link = format!("/proc/{}/root", self.pid);
+        let theirs = self.identity.look_as_caller(&self.caller, || std::fs::metadata(&link).map_err(errno));
+        let place = |found: std::fs::Metadata| (found.dev(), found.ino());
+        theirs.is_ok_and(|theirs| std::fs::metadata("/").is_ok_and(|ours| place(ours) == place(theirs)))
+    }
+
+    fn working_directory(&self) -> Option<PathBuf> {
+        let link = format!("/proc/{}/cwd", self.pid);
+        self.identity.look_as_caller(&self.caller, || std::fs::read_link(&link).map_err(errno)).ok()
+    }
+}
+
+impl Files for Look<'_> {
+    fn is_loader(&self, started: &Started) -> Result<bool, NotYet> {
+        let read = self.mapped(started).and_then(|file| elf::executable(&file, Arch::THIS).ok());
+        // What cannot be read may be one, this time: it may have been killed meanwhile.
+        let Some(kind) = read else { return Ok(true) };
+        let loader = kind == Executable::Loader;
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        Found::remember(&mut found.loaders, (started.id, started.stamp), loader);
+        Ok(loader)
+    }
+
+    fn script(&self, path: &[u8]) -> Result<Option<Script>, NotYet> {
+        // Elsewhere its names lead to other files than ours.
+        let moves = self.rules.access("chroot").is_some();
+        if moves && !self.shares_root() {
+            return Ok(None);
+        }
+        let from = if path.starts_with(b"/") { Some(PathBuf::from("/")) } else { self.working_directory() };
+        let script = from.and_then(|from| script(&from, Path::new(OsStr::from_bytes(path)), self.rules, 5));
+        if let Some(script) =
+            script.as_ref().filter(|_| path.starts_with(b"/") && path.len() <= LONGEST && !moves)
+        {
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            Found::remember(&mut found.scripts, path.to_vec(), script.clone());
+        }
+        Ok(script)
+    }
+
+    fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet> {
+        let file = match script {
+            // Its name leads nowhere else, and nobody inside may write to it.
+            Some(script) => open(&script.canonical).filter(|(_, id)| *id == script.id).map(|(file, _)| file),
+            None => self.mapped(started),
+        };
+        let mapped = file.as_ref().filter(|_| script.is_none()).and_then(|file| file.try_clone().ok());
+        let digest = file.and_then(digest);
+        // Written to while it was read, it is neither the one nor the other.
+        let digest =
+            digest.filter(|_| script.is_some() || mapped.is_some_and(|file| is_still(&file, started)));
+        if let (Some(digest), None) = (&digest, script) {
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            Found::remember(&mut found.digests, (started.id, started.stamp), digest.clone());
+        }
+        Ok(digest)
+    }
+}
+
+/// Whether this is the file that was started, unchanged since.
+fn is_still(file: &File, started: &Started) -> bool {
+    file.metadata().is_ok_and(|found| {
+        let id = FileId { device: found.dev(), inode: found.ino() };
+        let stamp = (found.ctime(), found.ctime_nsec() as u32, found.size());
+        (id, stamp) == (started.id, started.stamp)
+    })
+}
+
+/// A regular file and its inode; a pipe that stands there is not waited for.
+fn open(path: &Path) -> Option<(File, FileId)> {
+    let file =
+        File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path).ok()?;
+    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    Some((file, FileId { device: metadata.dev(), inode: metadata.ino() }))
+}
+
+/// The script at a path, and how the kernel starts it: `deep` interpreters of it may be
+/// scripts themselves.
+fn script(from: &Path, path: &Path, rules: &Rulebook, deep: usize) -> Option<Script> {
+    let canonical = settled(from, path, rules)?;
+    let (file, id) = open(&canonical)?;
+    let Executable::Script(interpreter, argument) = elf::executable(&file, Arch::THIS).ok()? else {
+        return None;
+    };
+    let own = [Some(interpreter.clone().into_os_string().into_vec()), argument.map(String::into_bytes)];
+    let own = own.into_iter().flatten();
+    match script_of(&interpreter, rules, deep) {
+        Interpreter::Program(id_of_interpreter) => {
+            Some(Script { id, canonical, lead: own.collect(), interpreter: id_of_interpreter })
+        }
+        Interpreter::Script(inner) => Some(Script {
+            id,
+            canonical,
+            lead: inner.lead.into_iter().chain(own).collect(),
+            interpreter: inner.interpreter,
+        }),
+        Interpreter::None => None,
+    }
+}
+
+enum Interpreter {
+    Program(FileId),
+    Script(Script),
+    None,
+}
+
+fn script_of(interpreter: &Path, rules: &Rulebook, deep: usize) -> Interpreter {
+    if deep == 0 || !interpreter.is_absolute() {
+        return Interpreter::None;
+    }
+    let root = Path::new("/");
+    if let Some(inner) = script(root, interpreter, rules, deep - 1) {
+        return Interpreter::Script(inner);
+    }
+    let program = std::fs::metadata(interpreter).ok();
+    program.map_or(Interpreter::None, |found| {
+        Interpreter::Program(FileId { device: found.dev(), inode: found.ino() })
+    })
+}
+
+/// Where a path leads, where nobody inside can make it lead elsewhere: no name on the
+/// way, of a link neither, may be made or removed under the profile, and none is a
+/// process's.
+fn settled(from: &Path, path: &Path, rules: &Rulebook) -> Option<PathBuf> {
+    const MOST_LINKS: u32 = 40;
+    let names = Rights::CREATE.union(Rights::REMOVE);
+    let mut links = 0;
+    let mut at = PathBuf::from("/");
+    let mut rest: Vec<OsString> = Vec::new();
+    let push = |rest: &mut Vec<OsString>, path: &Path| {
+        let parts = path.components().rev().filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            _ => None,
+        });
+        rest.extend(parts);
+    };
+    push(&mut rest, path);
+    push(&mut rest, from);
+    while let Some(name) = rest.pop() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        let here = at.join(&name);
+        if here.starts_with("/proc") || rules.granted_at(&here).intersects(names) {
+            return None;
+        }
+        if !std::fs::symlink_metadata(&here).ok()?.is_symlink() {
+            at = here;
+            continue;
+        }
+        links += 1;
+        let text = std::fs::read_link(&here).ok()?;
+        if links > MOST_LINKS {
+            return None;
+        }
+        if text.is_absolute() {
+            at = PathBuf::from("/");
+        }
+        push(&mut rest, &text);
+    }
+    Some(at)
+}
