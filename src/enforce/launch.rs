@@ -18,7 +18,7 @@ use super::error::Error;
 use super::hand_over;
 use super::ruleset::ruleset;
 use super::threads::{complete, template};
-use crate::filter::{Insn, Template, compile, compile_unattended};
+use crate::filter::{Insn, Template, compile, compile_without_notifier};
 use crate::plan::{Limit, Plan, Step};
 use crate::profile::RunAs;
 use crate::sys::credentials::CapSets;
@@ -127,7 +127,7 @@ impl Confinement {
                     Some(password) => template(plan, &hand_over::allowed_by(&plan.filter, password), compile),
                     None => template(plan, &plan.filter, compile),
                 },
-                Err(_) => template(plan, &plan.lasting_filter(), compile_unattended),
+                Err(_) => template(plan, &plan.lasting_filter(), compile_without_notifier),
             }?,
             wait_killable: notify.is_ok_and(|notify| notify.wait_killable),
             password,
@@ -345,7 +345,7 @@ pub(super) fn perform_step(
             let listener = sys::seccomp::load(&filter, confinement.wait_killable)?;
             sys::socket::send_descriptor(socket, &listener, confinement.password.unwrap_or_default())
         }
-        Step::SeccompUnattended => {
+        Step::SeccompWithoutNotifier => {
             let filter = complete(&confinement.filter, socket)?;
             sys::signal::set_mask(command.mask)?;
             sys::seccomp::load_unattended(&filter)

@@ -30,8 +30,8 @@ pub fn here(
         supervisor: getpid().as_raw() as u32,
         group: getpgrp().as_raw() as u32,
         ids: RunAs {
-            user: geteuid().as_raw(),
-            group: getegid().as_raw(),
+            user: geteuid(),
+            group: getegid(),
             groups: credentials::groups().map_err(CallError::of("groups"))?,
         },
         permitted: permitted()?,

@@ -18,18 +18,19 @@ use super::change::Change;
 use super::later::leased;
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
-use crate::ids::Pid;
+use crate::ids::{Gid, Pid, Uid};
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::{Opening, Owning, asks_for_directory, path_at};
+use crate::notify::syscall_args::{Changing, Opening, Owning, asks_for_directory};
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
 use crate::policy::file::{Ruling, Use};
 use crate::policy::inode::Standing;
 use crate::profile::Rights;
+use crate::syscalls::{Attribute, Change as Named};
 
 impl Judge {
     /// Where the path cannot be resolved it fails as in the kernel.
@@ -46,9 +47,10 @@ impl Judge {
     /// # Errors
     /// UNREADABLE; any other failure is the kernel's own.
     pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Result<Option<bool>, Errno> {
-        let Some(asked) = Owning::of(call).filter(|asked| asked.op == "chown") else { return Ok(None) };
-        let first = if call.name == Some("fchownat") { 2 } else { 1 };
-        let [user, group] = [first, first + 1].map(|at| call.args[at] as u32);
+        let owner = |asked: &Owning| asked.attribute == Attribute::Owner;
+        let Some(asked) = Owning::of(call).filter(owner) else { return Ok(None) };
+        let (Some(user), Some(group)) = (call.ids().next(), call.ids().nth(1)) else { return Ok(None) };
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
         let stat = match self.reach().owning(&asked, caller, &self.memory_of(caller)) {
             Ok(target) => fstat(&target.fd).ok(),
             Err(UNREADABLE) => return Err(UNREADABLE),
@@ -102,42 +104,28 @@ impl Judge {
 
     fn changing(&self, call: &Call, caller: &Caller) -> Result<Outcome, Errno> {
         let memory = self.memory_of(caller);
-        let a = call.args;
-        let here = libc::AT_FDCWD;
-        let fd = |arg: u64| arg as i32;
-        let text = |pointer: u64| memory.path(pointer);
-        let at = |pointer: u64| path_at(&memory, pointer);
-        let remove_directory = libc::AT_REMOVEDIR as u64;
-        Ok(match call.name.unwrap_or_default() {
-            "mkdir" => self.one(caller, here, &at(a[0])?, Change::MakeDirectory { mode: a[1] as u32 }),
-            "mkdirat" => self.one(caller, fd(a[0]), &at(a[1])?, Change::MakeDirectory { mode: a[2] as u32 }),
-            "mknod" => self.one(caller, here, &at(a[0])?, Change::MakeNode { mode: a[1] as u32 }),
-            "mknodat" => self.one(caller, fd(a[0]), &at(a[1])?, Change::MakeNode { mode: a[2] as u32 }),
-            "symlink" => self.one(caller, here, &at(a[1])?, Change::MakeLink { text: text(a[0])? }),
-            "symlinkat" => self.one(caller, fd(a[1]), &at(a[2])?, Change::MakeLink { text: text(a[0])? }),
-            "rmdir" => self.one(caller, here, &at(a[0])?, Change::Remove { directory: true }),
-            "unlink" => self.one(caller, here, &at(a[0])?, Change::Remove { directory: false }),
-            "unlinkat" => {
-                let directory = a[2] & remove_directory != 0;
-                self.one(caller, fd(a[0]), &at(a[1])?, Change::Remove { directory })
-            }
-            "truncate" => self.one(caller, here, &at(a[0])?, Change::Truncate { length: a[1] as i64 }),
-            "rename" => self.two(caller, (here, &at(a[0])?), (here, &at(a[1])?), Change::Rename { flags: 0 }),
-            "renameat" => {
-                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::Rename { flags: 0 })
-            }
-            "renameat2" => {
-                let change = Change::Rename { flags: a[4] as u32 };
-                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), change)
-            }
-            "link" => self.two(caller, (here, &at(a[0])?), (here, &at(a[1])?), Change::HardLink),
-            "linkat" if a[4] == 0 => {
-                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::HardLink)
-            }
-            "linkat" => {
-                self.link_what_it_leads_to(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), a[4])
-            }
-            _ => Outcome::Continue,
+        let Some(asked) = Changing::of(call, &memory)? else { return Ok(Outcome::Continue) };
+        let (dirfd, path) = (asked.at.0, &*asked.at.1);
+        let one = |change| self.one(caller, dirfd, path, change);
+        let (mode, flags) = (asked.mode, asked.flags);
+        let Some((to_dirfd, to)) = &asked.to else {
+            return Ok(one(match asked.change {
+                Named::MakeDirectory => Change::MakeDirectory { mode },
+                Named::MakeNode => Change::MakeNode { mode },
+                Named::MakeLink => Change::MakeLink { text: memory.path(call.args[0])? },
+                Named::Remove | Named::RemoveDirectory => {
+                    Change::Remove { directory: asked.removes_directory() }
+                }
+                Named::Truncate => Change::Truncate { length: asked.length },
+                // These have two paths.
+                Named::Rename | Named::Link => return Ok(Outcome::Continue),
+            }));
+        };
+        let (from, to) = ((dirfd, path), (*to_dirfd, &**to));
+        Ok(match asked.change {
+            Named::Link if flags == 0 => self.two(caller, from, to, Change::HardLink),
+            Named::Link => self.link_what_it_leads_to(caller, from, to, flags.into()),
+            _ => self.two(caller, from, to, Change::Rename { flags }),
         })
     }
 

@@ -52,7 +52,7 @@ use crate::readiness::startup::{Input, Output, Startup, When};
 use crate::sys::CallError;
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
-use crate::syscalls;
+use crate::syscalls::{self, Handler};
 
 /// The launch, whose exec is the supervisor's own.
 pub struct Launch {
@@ -306,10 +306,10 @@ impl Recording {
                 }
             }
             Kind::Listen => self.taken(),
-            Kind::Address if call.name == Some("bind") => self.taken(),
+            Kind::Address if call.handler() == Handler::Bind => self.taken(),
             _ => {}
         }
-        if matches!(call.name, Some("chroot" | "fchroot" | "pivot_root" | "setns" | "unshare")) {
+        if call.handler() == Handler::Root {
             self.moves = true;
         }
         let told = sight.observations.iter().any(|seen| matches!(seen.what, What::Capability { .. }));

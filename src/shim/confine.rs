@@ -87,7 +87,7 @@ pub(super) fn launch(options: &Options, mut this: Confined) -> Result<Started, S
 /// The user of `--run-as` in the place of the profile's. What a profile grants to root is not
 /// for a user that it knows nothing of.
 fn take_on(profile: &mut Profile, ids: RunAs) {
-    if ids.user != 0 && profile.run_as.is_none() {
+    if !ids.user.is_root() && profile.run_as.is_none() {
         profile.capabilities.clear();
     }
     profile.run_as = Some(ids);
@@ -137,7 +137,7 @@ fn entry(
     let named = this.init.found.clone();
     let target = Target { id: look.id, canonical: look.canonical, named, loader };
     let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
-    let uid = plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user);
+    let uid = plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user);
     let called = Called { args: Some(&args), uids: Some([uid; 4]), ..Called::default() };
     let canonical = target.canonical.clone();
     let entry = rules.command(&target, called).and_then(|entry| match rules.digest(entry) {
@@ -201,7 +201,8 @@ fn watch(
     let start = Start {
         profile: this.loaded.source.clone(),
         unlike,
-        degraded: plan.fallback == Fallback::Degrade && plan.lacking.iter().any(|lack| lack.required),
+        degraded: plan.fallback == Fallback::Degrade
+            && plan.missing_features.iter().any(|lack| lack.required),
         ..start::event(plan, mode, app, &this.init.found, args)
     };
     let document = std::mem::take(&mut this.loaded.document.text);

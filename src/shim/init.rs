@@ -151,8 +151,7 @@ pub(super) fn take_signals() -> Result<Signals, CallError> {
 
 /// Whether the ids are those that this process has; then nothing is to be done.
 fn is_us(ids: &RunAs) -> bool {
-    let (user, group) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    (ids.user, ids.group) == (user, group)
+    (ids.user, ids.group) == (nix::unistd::getuid(), nix::unistd::getgid())
 }
 
 fn may_change_user() -> Result<(), StartupError> {

@@ -116,7 +116,7 @@ pub(super) fn event(plan: &Plan, mode: ModeInForce, app: i32, file: &Path, args:
         process: Process {
             pid: app as u32,
             parent_pid: Some(std::process::id()),
-            uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
+            uid: Some(plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user).as_raw()),
             executable: Some(event::Executable { path: file.to_owned() }),
             args: Some(args),
         },
