@@ -15,6 +15,7 @@ use crate::sys::process::{Change, wait_any};
 use crate::sys::ptrace::{self, AtCall};
 use crate::sys::signal;
 use crate::syscalls::{self, Arg, Handler, Limit, Syscall};
+use crate::tool::error::Error;
 use crate::tool::session::Witness;
 
 /// What a seized thread stops for.
@@ -50,11 +51,9 @@ impl Failures {
     /// Seizes a child that has not executed COMMAND yet.
     ///
     /// # Errors
-    /// One line: tracing is not possible here.
-    pub fn seize(app: i32) -> Result<Failures, String> {
-        ptrace::seize(app, OPTIONS).map_err(|errno| {
-            format!("--drop-test: COMMAND cannot be traced here: {errno}; where ptrace(2) is refused, nothing sees what the kernel refuses")
-        })?;
+    /// Tracing is not possible here.
+    pub fn seize(app: i32) -> Result<Failures, Error> {
+        ptrace::seize(app, OPTIONS).map_err(Error::NotTraced)?;
         let mut programs = HashMap::new();
         programs.insert(app, Rc::from("remit"));
         Ok(Failures {
