@@ -1,5 +1,7 @@
 //! Numbers of the kernel that must not be confused, each as a type of its own.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;

@@ -462,10 +462,8 @@ mod tests {
 
     #[test]
     fn a_name_that_is_no_text_hides_nobody() {
-        const PR_SET_NAME: i32 = 15;
         let caller = std::thread::spawn(|| {
-            let name = b"\xff)\nUid:\t9\0";
-            crate::sys::process::prctl(PR_SET_NAME, name.as_ptr() as u64, 0).expect("a name");
+            crate::sys::prctl::set_name(c"\xff)\nUid:\t9").expect("a name");
             Caller::of(Tid::own())
         });
         let caller = caller.join().expect("no panic").expect("a status");

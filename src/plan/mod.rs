@@ -1,6 +1,8 @@
 //! The plan: exactly what will be done, for one profile on one kernel in one
 //! place. Pure, printable, and the very list that `enforce` performs.
 
+#![forbid(unsafe_code)]
+
 mod calls;
 mod check;
 mod conditions;

@@ -4,6 +4,8 @@
 //! turns it back, [`schema`] is the same format for other people's tools, and
 //! [`embedded`] holds the profiles that the binaries carry.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod cross;
 pub mod embedded;

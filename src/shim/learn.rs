@@ -35,10 +35,10 @@ pub(super) fn launched(
     said_by: Source,
 ) -> Result<(Child, OwnedFd, Watch), Refused> {
     let place = place::here(None, Vec::new(), Vec::new(), true)?;
-    // Asked while there is one thread, and before a filter of ours is in force.
-    let filtered = sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) != Ok(0);
+    // Asked before a filter of ours is in force.
+    let filtered = sys::prctl::is_filtered();
     let denied = if filtered { sys::asked::refused_unseen() } else { Vec::new() };
-    let sink = Sink::open(&options.events, sys::process::duplicate)?;
+    let sink = Sink::open(&options.events, sys::descriptors::duplicate)?;
     let signals = init::take_signals()?;
     let descriptor = sys::signal::descriptor(Mask::ALL).map_err(|errno| format!("signalfd: {errno}"))?;
     let kernel = probe::kernel()?;

@@ -5,6 +5,8 @@
 //! has been applied. From the launch on the supervisor does not die before the
 //! container does.
 
+#![forbid(unsafe_code)]
+
 pub mod command;
 mod init;
 mod learn;
@@ -45,6 +47,7 @@ use crate::policy::{Rulebook, program::Called, program::Target};
 use crate::profile::{Fallback, Mode, RunAs};
 use crate::readiness::notify_socket;
 use crate::sys;
+use crate::sys::descriptors::Inherited;
 use crate::sys::signal::Mask;
 use crate::sys::threads::NotMade;
 use crate::tracer::Tracer;
@@ -83,7 +86,7 @@ fn story(
     mut environment: Vec<(OsString, OsString)>,
 ) -> Result<u8, Refused> {
     // Before anything is opened: what is open now was inherited.
-    let inherited = launch::inherited_descriptors();
+    let inherited = Inherited::list();
     let parent = nix::unistd::getppid();
     let called_as = args.first().map(PathBuf::from);
     let variable =
@@ -212,7 +215,7 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
     }
     // Opened before the plan, which protects the file of one that has just been made;
     // its thread starts after the launch, since a fork takes only one thread along.
-    let sink = Sink::open(&options.events, sys::process::duplicate)?;
+    let sink = Sink::open(&options.events, sys::descriptors::duplicate)?;
     let signals = init::take_signals()?;
     let descriptor = sys::signal::descriptor(Mask::ALL).map_err(|errno| format!("signalfd: {errno}"))?;
     let kernel = probe::kernel()?;

@@ -37,6 +37,8 @@
 //! the same way ([`mapped`]): it stops after the call. But its siblings do not, so that
 //! this narrows what an exec's check guarantees.
 
+#![forbid(unsafe_code)]
+
 mod ask;
 pub mod desk;
 pub mod examine;
