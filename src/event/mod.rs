@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod error;
 pub mod flood;
 pub mod hint;
 pub mod log;
@@ -20,6 +21,7 @@ mod termination;
 pub mod time;
 pub mod writer;
 
+pub use error::{LogError, SettingError, SinkError};
 pub use hint::{Want, hint};
 pub use model::*;
 pub use names::{

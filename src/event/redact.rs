@@ -1,6 +1,7 @@
 //! Redaction: values in arguments that look like secrets are cut from events, and long argument
 //! lists are shortened. In doubt it cuts.
 
+use super::error::SettingError;
 use super::model::{Event, Process};
 
 /// How `args` is written.
@@ -18,15 +19,13 @@ impl Redaction {
     /// Reads `REMIT_EVENTS_ARGS`.
     ///
     /// # Errors
-    /// One line that names the words.
-    pub fn parse(text: &str) -> Result<Redaction, String> {
+    /// It is none of the words.
+    pub fn parse(text: &str) -> Result<Redaction, SettingError> {
         match text {
             "default" => Ok(Redaction::Secrets),
             "full" => Ok(Redaction::Full),
             "none" => Ok(Redaction::None),
-            other => {
-                Err(format!("REMIT_EVENTS_ARGS: `{other}` is not known; expected full, none or default"))
-            }
+            other => Err(SettingError::Redaction(other.to_owned())),
         }
     }
 }

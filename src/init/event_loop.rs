@@ -24,6 +24,7 @@ use crate::init::state::{InitAction, InitInput, InitRules, InitState, StopCause,
 use crate::init::tracees::Tracees;
 use crate::journal::Journal;
 use crate::procfs::processes;
+use crate::sys::CallError;
 use crate::sys::memory;
 use crate::sys::process::{self, StateChange};
 use crate::sys::signal::{self, Mask, Received};
@@ -373,8 +374,8 @@ impl EventLoop {
                 InitRequest::Stopped(pid, signal) => self.step(&InitInput::Stopped(pid, signal)),
                 // The caller reaps next.
                 InitRequest::Children => {}
-                InitRequest::Failed(what, errno) => {
-                    let step = format!("notification: {what}");
+                InitRequest::Failed(CallError { call, errno }) => {
+                    let step = format!("notification: {call}");
                     self.worker_failed = Some(Failure { step, exec: false, errno });
                     self.report_worker_failed();
                 }

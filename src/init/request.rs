@@ -1,6 +1,6 @@
 //! Requests of the worker to the first thread.
 
-use nix::errno::Errno;
+use crate::sys::CallError;
 
 /// A request to the first thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum InitRequest {
     Children,
     /// The worker ends: the call that failed, and its errno. Waiting and future notified calls
     /// fail with ENOSYS.
-    Failed(&'static str, Errno),
+    Failed(CallError),
 }
 
 /// Sends a request to the first thread.

@@ -50,6 +50,7 @@ use crate::policy::call::Call;
 use crate::procfs::mountinfo;
 use crate::readiness::notify_socket::NotifySocket;
 use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
+use crate::sys::CallError;
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
 use crate::syscalls::{self, Handler};
@@ -114,9 +115,6 @@ struct Sight {
     exec: Option<(Name, Name, crate::image::FileId)>,
 }
 
-/// What could not be done with the listener, and why.
-type Failed = (&'static str, Errno);
-
 impl Recording {
     /// Begins: the app is about to be executed.
     pub fn new(
@@ -162,8 +160,8 @@ impl Recording {
     /// thread is told.
     pub fn run(mut self) {
         listener::prepare(&self.listener);
-        if let Err((what, errno)) = self.answer_all() {
-            (self.requests)(InitRequest::Failed(what, errno));
+        if let Err(error) = self.answer_all() {
+            (self.requests)(InitRequest::Failed(error));
         }
         if let Some(reads) = self.reads.take() {
             reads.finish();
@@ -171,12 +169,12 @@ impl Recording {
         self.journal.observed();
     }
 
-    fn answer_all(&mut self) -> Result<(), Failed> {
+    fn answer_all(&mut self) -> Result<(), CallError> {
         self.count(1);
         loop {
             let others = self.notify_socket.iter().flat_map(NotifySocket::fds);
             let heard = listener::wait(&self.listener, None, others, self.timeout(), Mask::ALL)
-                .map_err(|errno| ("waiting for a notified call", errno))?;
+                .map_err(CallError::of("waiting for a notified call"))?;
             self.passes();
             if heard.call {
                 match seccomp::receive(&self.listener) {
@@ -187,7 +185,7 @@ impl Recording {
                     }
                     // The caller died, or a signal came: on to the next.
                     Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => {}
-                    Err(errno) => return Err(("receiving a notified call", errno)),
+                    Err(errno) => return Err(CallError { call: "receiving a notified call", errno }),
                 }
             } else if heard.over {
                 return Ok(());
@@ -223,7 +221,7 @@ impl Recording {
         }
     }
 
-    fn handle(&mut self, request: &seccomp::Notification) -> Result<(), Failed> {
+    fn handle(&mut self, request: &seccomp::Notification) -> Result<(), CallError> {
         let call = Call {
             name: syscalls::name(Arch::THIS, request.data.nr as u32),
             number: request.data.nr as u32,
@@ -247,7 +245,9 @@ impl Recording {
         match seccomp::still_valid(&self.listener, request.id) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            Err(errno) => return Err(("asking whether a notified call still waits", errno)),
+            Err(errno) => {
+                return Err(CallError { call: "asking whether a notified call still waits", errno });
+            }
         }
         if let Some((now, next, image)) = sight.exec.take()
             && let Ok(caller) = Caller::of(Tid::from_raw(request.pid as i32))
@@ -261,10 +261,10 @@ impl Recording {
     }
 
     /// Learning never changes what the app does.
-    fn go_on(&self, id: NotificationId) -> Result<(), Failed> {
+    fn go_on(&self, id: NotificationId) -> Result<(), CallError> {
         match seccomp::answer(&self.listener, id, Answer::Continue) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(("answering a notified call", errno)),
+            Err(errno) => Err(CallError { call: "answering a notified call", errno }),
         }
     }
 

@@ -209,7 +209,9 @@ pub fn clear_umask() -> Result<(), Errno> {
 
 /// Gives this thread a scheduling slice of 0.1 ms, the shortest that the kernel grants, so that
 /// it runs soon after it is woken (sched_setattr(2), `sched_runtime` of SCHED_OTHER; Linux 6.12
-/// and later, ignored before).
+/// and later, ignored before). Beside four busy threads on two processors a decided open takes
+/// 0.26 ms instead of 0.39 (median of 125 runs of 60); on a free processor it makes no
+/// difference.
 ///
 /// # Errors
 /// EPERM or ENOSYS where a filter refuses it.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::learn::confidence::{Phases, confidence};
 use crate::learn::estimate::{Estimate, clean_runs};
-use crate::learn::{Confidence, Observations, Reason};
+use crate::learn::{Confidence, Observations, Reason, Unusable};
 use crate::profile::Profile;
 use crate::visible::line;
 
@@ -34,13 +34,13 @@ impl BuildReport<'_> {
         rules: &BTreeMap<String, (Vec<String>, Reason)>,
         expect: &[String],
         mut notes: Vec<String>,
-    ) -> Result<BuildReport<'b>, String> {
+    ) -> Result<BuildReport<'b>, Unusable> {
         notes.sort();
         notes.dedup();
         let there: BTreeSet<&str> = rules.values().flat_map(|(keys, _)| keys).map(String::as_str).collect();
         let grants = reasons.iter().map(|(key, reason)| (key.as_str(), reason));
         let grants = grants.filter(|(key, _)| there.contains(key)).collect();
-        let found = confidence(observations, &grants, expect).map_err(|error| error.to_string())?;
+        let found = confidence(observations, &grants, expect)?;
         let completed = rules.values().filter(|(_, reason)| reason.completes.is_some()).count();
         Ok(BuildReport { observations, profile, completed, found, notes })
     }

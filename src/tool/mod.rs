@@ -5,6 +5,7 @@
 mod amend;
 mod build;
 mod doctor;
+mod error;
 mod events;
 mod learn;
 mod learned;
@@ -21,6 +22,7 @@ use std::io::{self, Write};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use self::error::Error;
 use crate::profile::schema;
 use crate::visible;
 
@@ -95,7 +97,7 @@ enum Format {
 }
 
 /// The result of a verb: its output, or a one-line error.
-type VerbResult = Result<Output, String>;
+type VerbResult = Result<Output, Error>;
 
 /// The output of a verb, for stdout, and its exit code.
 struct Output {
@@ -138,7 +140,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match answer {
         Ok(output) => print(&output),
         Err(error) => {
-            print_error(&error);
+            print_error(&error.to_string());
             2
         }
     }

@@ -1,6 +1,6 @@
 //! `remit profiles`: the embedded profiles.
 
-use super::{Format, Output, VerbResult};
+use super::{Error, Format, Output, VerbResult};
 use crate::profile::embedded;
 
 /// The arguments of `remit profiles`.
@@ -18,7 +18,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     match (&arguments.name, arguments.format) {
         (Some(name), _) => match embedded::named(name) {
             Some(text) => Output::success(text),
-            None => Err(format!("no embedded profile is called `{name}`; there are {}", names.join(", "))),
+            None => Err(Error::NoProfile(name.clone())),
         },
         (None, Format::Text) => Output::success(names.join("\n")),
         (None, Format::Json) => Output::success(serde_json::to_string(&names).unwrap_or_default()),

@@ -1,6 +1,6 @@
-//! The self-test: a child that tries, first free and then confined, what the layers
-//! are there to refuse. Each act that went through free has to be refused confined, by
-//! every layer that the start event claims, and what has to be seen has to be reported.
+//! The self-test: a child makes calls that the layers refuse, first unconfined and then confined.
+//! Each act that succeeds unconfined has to fail confined, for every layer that the start event
+//! reports, and each refusal that the supervisor sees has to have an event.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::unistd::{Pid, getppid};
 use serde_json::{Value, json};
 
+use super::error::SelfTestError;
 use super::{Output, VerbResult};
 use crate::shim;
 use crate::sys;
@@ -173,15 +174,19 @@ fn execute(folder: &Path) -> Result<(), String> {
 }
 
 fn other_arguments(_: &Path) -> Result<(), String> {
-    itself(Command::new(program()?).arg("--help"))
+    itself(this_program()?.arg("--help"))
 }
 
 /// The one act that only the post-exec verification refuses: the process is killed.
 fn loader_variable(_: &Path) -> Result<(), String> {
-    itself(Command::new(program()?).arg("--version").env(LOADER_VARIABLE, "/none"))
+    itself(this_program()?.arg("--version").env(LOADER_VARIABLE, "/none"))
 }
 
-/// Runs this program again.
+fn this_program() -> Result<Command, String> {
+    program().map(Command::new).map_err(|error| error.to_string())
+}
+
+/// Runs this program.
 fn itself(command: &mut Command) -> Result<(), String> {
     match command.env("PATH", "/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
         Ok(status) if status.success() => Ok(()),
@@ -220,11 +225,11 @@ pub(super) enum ChildStep {
 }
 
 impl ChildStep {
-    pub fn named(word: &Path) -> Result<ChildStep, String> {
+    pub fn named(word: &Path) -> Result<ChildStep, SelfTestError> {
         match word.to_str() {
             Some("acts") => Ok(ChildStep::Acts),
             Some("confine") => Ok(ChildStep::Confine),
-            _ => Err("--step: is the self-test's own; leave it out".to_owned()),
+            _ => Err(SelfTestError::Step),
         }
     }
 
@@ -254,7 +259,7 @@ impl ChildStep {
 ///
 /// # Errors
 /// One line: it could not be run.
-pub(super) fn run() -> Result<Vec<ActTest>, String> {
+pub(super) fn run() -> Result<Vec<ActTest>, SelfTestError> {
     let folder = TestFolder::make()?;
     let free = child("acts", &folder.0)?;
     let confined = child("confine", &folder.0)?;
@@ -264,9 +269,9 @@ pub(super) fn run() -> Result<Vec<ActTest>, String> {
 }
 
 /// The results, from the errors of each act, unconfined and confined, and the child's events.
-fn results(free: ActErrors, confined: ActErrors, events: &[Value]) -> Result<Vec<ActTest>, String> {
+fn results(free: ActErrors, confined: ActErrors, events: &[Value]) -> Result<Vec<ActTest>, SelfTestError> {
     let start = events.iter().find(|event| event["event"] == "start");
-    let start = start.ok_or("self-test: the child was started without a start event")?;
+    let start = start.ok_or(SelfTestError::NoStart)?;
     let claims = |layer: &str| {
         let layers = start["layers"].as_array().into_iter().flatten();
         layers.into_iter().any(|one| one["layer"] == layer && one["state"] != "unavailable")
@@ -287,7 +292,7 @@ fn results(free: ActErrors, confined: ActErrors, events: &[Value]) -> Result<Vec
     Ok(tests)
 }
 
-/// What the supervisor is there for: each refusal that can be seen is reported.
+/// The test that each refusal that the supervisor sees has an event.
 const EVENTS_WRITTEN: ForbiddenAct = ForbiddenAct {
     layer: "notification",
     what: "a refusal without an event",
@@ -318,7 +323,7 @@ fn events_written(tests: &[ActTest], events: &[Value]) -> ActResult {
 type ActErrors = Vec<Option<String>>;
 
 /// Runs one child, and returns the errors of its acts.
-fn child(step: &str, folder: &Path) -> Result<ActErrors, String> {
+fn child(step: &str, folder: &Path) -> Result<ActErrors, SelfTestError> {
     let mut child = Command::new(program()?);
     child.args(["doctor", "--step", step]).arg(folder).env(LOADER_VARIABLE, "/none");
     for name in ["REMIT_PROFILE", "REMIT_MODE", "REMIT_EVENTS", "REMIT_EVENTS_LEVEL"] {
@@ -332,28 +337,26 @@ fn child(step: &str, folder: &Path) -> Result<ActErrors, String> {
     if words.len() == ACTS.len() {
         return Ok(words);
     }
-    let first = said.lines().next().unwrap_or("it said nothing");
-    Err(format!("self-test: the child did not come through: {}: {first}", output.status))
+    let line = said.lines().next().unwrap_or("it said nothing").to_owned();
+    Err(SelfTestError::Child { status: output.status, line })
 }
 
-fn program() -> Result<PathBuf, String> {
+fn program() -> Result<PathBuf, SelfTestError> {
     std::env::current_exe().map_err(failed("/proc/self/exe"))
 }
 
-fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
-    move |error| format!("self-test: {what}: {}", sys::errno(&error))
+fn failed(what: &'static str) -> impl Fn(std::io::Error) -> SelfTestError {
+    move |error| SelfTestError::Part { what, errno: sys::errno(&error) }
 }
 
 /// The folder of the children; it is removed on drop.
 struct TestFolder(PathBuf);
 
 impl TestFolder {
-    fn make() -> Result<TestFolder, String> {
+    fn make() -> Result<TestFolder, SelfTestError> {
         let path = std::env::temp_dir().join(format!("remit-doctor-{}", std::process::id()));
-        fs::create_dir(&path).map_err(|error| {
-            let (path, errno) = (path.display(), sys::errno(&error));
-            format!("self-test: {path}: {errno}; name another folder by TMPDIR")
-        })?;
+        fs::create_dir(&path)
+            .map_err(|error| SelfTestError::Folder { path: path.clone(), errno: sys::errno(&error) })?;
         let folder = TestFolder(path.canonicalize().map_err(failed("the temporary folder"))?);
         let program = program()?;
         let profile = json!({

@@ -12,10 +12,11 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
+use super::error::Error;
 use crate::profile;
-use crate::sys;
 use crate::sys::process::{Side, StateChange};
 use crate::sys::signal::{self, Mask};
+use crate::sys::{self, CallError};
 
 /// The time from SIGTERM to a run until it is killed: longer than the grace period of an init.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,28 +42,28 @@ pub(super) struct Until {
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ExitStatus {
+pub(super) enum ProcessEnd {
     /// It called _exit(2) with this code.
     Code(i32),
     /// This signal killed it.
     Signal(i32),
 }
 
-impl ExitStatus {
+impl ProcessEnd {
     /// The exit code that a shell reports: 128+n for a signal.
     pub fn code(self) -> i32 {
         match self {
-            ExitStatus::Code(code) => code,
-            ExitStatus::Signal(signal) => 128 + signal,
+            ProcessEnd::Code(code) => code,
+            ProcessEnd::Signal(signal) => 128 + signal,
         }
     }
 }
 
-impl std::fmt::Display for ExitStatus {
+impl std::fmt::Display for ProcessEnd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ExitStatus::Code(code) => write!(f, "with exit code {code}"),
-            ExitStatus::Signal(signal) => write!(f, "by signal {}", signal::name(*signal)),
+            ProcessEnd::Code(code) => write!(f, "with exit code {code}"),
+            ProcessEnd::Signal(signal) => write!(f, "by signal {}", signal::name(*signal)),
         }
     }
 }
@@ -81,10 +82,10 @@ pub(super) enum StopReason {
 /// The end of a run.
 #[derive(Clone, Debug)]
 pub(super) struct RunEnd {
-    pub how: ExitStatus,
+    pub how: ProcessEnd,
     pub stop: Option<StopReason>,
     /// How the work script ended.
-    pub work: Option<ExitStatus>,
+    pub work: Option<ProcessEnd>,
     /// The app ended before the work script did.
     pub work_cut: bool,
     /// The run did not end in time and was killed.
@@ -99,7 +100,7 @@ impl RunEnd {
         if self.killed {
             return Some("it did not end after SIGTERM, and was killed".to_owned());
         }
-        if let Some(how) = self.work.filter(|how| *how != ExitStatus::Code(0)) {
+        if let Some(how) = self.work.filter(|how| *how != ProcessEnd::Code(0)) {
             return Some(format!("its work ended {how}"));
         }
         if self.work_cut && self.stop.is_none() {
@@ -154,11 +155,10 @@ impl Session {
     ///
     /// # Errors
     /// One line: the call and its errno.
-    pub fn begin() -> Result<Session, String> {
-        let failed = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
-        let mask = signal::set_mask(Mask::ALL).map_err(failed("sigprocmask"))?;
-        signal::default_sigchld().map_err(failed("sigaction"))?;
-        let signals = signal::descriptor(Mask::ALL).map_err(failed("signalfd"))?;
+    pub fn begin() -> Result<Session, CallError> {
+        let mask = signal::set_mask(Mask::ALL).map_err(CallError::of("sigprocmask"))?;
+        signal::default_sigchld().map_err(CallError::of("sigaction"))?;
+        let signals = signal::descriptor(Mask::ALL).map_err(CallError::of("signalfd"))?;
         Ok(Session { signals, mask })
     }
 
@@ -171,10 +171,8 @@ impl Session {
     ///
     /// # Errors
     /// One line: a NUL byte, or fork(2) failed. A failed exec gives exit code 127.
-    pub fn start(&self, start: &Spawn<'_>) -> Result<i32, String> {
-        let text = |bytes: &OsStr| {
-            CString::new(bytes.as_bytes()).map_err(|_| format!("{:?} holds a NUL byte", bytes))
-        };
+    pub fn start(&self, start: &Spawn<'_>) -> Result<i32, Error> {
+        let text = |bytes: &OsStr| CString::new(bytes.as_bytes()).map_err(|_| Error::Nul(bytes.to_owned()));
         let program = text(start.program)?;
         let arguments = start.arguments.iter().map(|one| text(one)).collect::<Result<Vec<_>, _>>()?;
         let variables = std::env::vars_os().filter(|(name, _)| !start.without.iter().any(|not| name == not));
@@ -183,7 +181,7 @@ impl Session {
             text(&OsString::from_vec(whole))
         });
         let environment = environment.collect::<Result<Vec<_>, _>>()?;
-        match sys::process::fork().map_err(|errno| format!("fork: {errno}"))? {
+        match sys::process::fork().map_err(CallError::of("fork"))? {
             Side::Parent(pid) => Ok(pid),
             Side::Child => {
                 let errno = self.exec_child(start, &program, &arguments, &environment);
@@ -225,16 +223,16 @@ impl Session {
     ///
     /// # Errors
     /// It was not started, or did not end with 0.
-    pub fn script(&self, what: &str, script: &OsStr) -> Result<(), String> {
+    pub fn script(&self, option: &'static str, script: &OsStr) -> Result<(), Error> {
         let pid = self.shell(script)?;
         let ended = self.wait(pid, None, &Until::default(), None)?;
         match ended.how {
-            ExitStatus::Code(0) => Ok(()),
-            how => Err(format!("{what} `{}` ended {how}", script.display())),
+            ProcessEnd::Code(0) => Ok(()),
+            how => Err(Error::Script { option, script: script.to_owned(), how }),
         }
     }
 
-    fn shell(&self, script: &OsStr) -> Result<i32, String> {
+    fn shell(&self, script: &OsStr) -> Result<i32, Error> {
         let arguments = ["sh".into(), "-c".into(), script.to_owned()];
         self.start(&Spawn {
             program: OsStr::new("/bin/sh"),
@@ -251,14 +249,14 @@ impl Session {
     /// `until`: before, a SIGTERM could end the process that is still to execute the app.
     ///
     /// # Errors
-    /// One line: waiting or reading failed, or the work was not started.
+    /// Waiting or reading failed, or the work was not started.
     pub fn wait(
         &self,
         pid: i32,
         pipe: Option<OwnedFd>,
         until: &Until,
         mut handler: Option<&mut dyn StopHandler>,
-    ) -> Result<RunEnd, String> {
+    ) -> Result<RunEnd, Error> {
         let mut run = Running { pid, ..Running::default() };
         let mut pipe = pipe.map(std::fs::File::from);
         loop {
@@ -295,7 +293,7 @@ impl Session {
         }
     }
 
-    fn sleep(&self, pipe: Option<&std::fs::File>, until: Option<Instant>) -> Result<(), String> {
+    fn sleep(&self, pipe: Option<&std::fs::File>, until: Option<Instant>) -> Result<(), CallError> {
         let mut waits = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         waits.extend(pipe.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
         let left = until.map(|end| end.saturating_duration_since(Instant::now()));
@@ -304,13 +302,13 @@ impl Session {
         let timeout = left.map_or(PollTimeout::NONE, |left| left.unwrap_or(PollTimeout::MAX));
         match poll(&mut waits, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(format!("poll: {errno}")),
+            Err(errno) => Err(CallError { call: "poll", errno }),
         }
     }
 
     /// Forwards the signals that the tool received.
-    fn signals(&self, run: &mut Running) -> Result<(), String> {
-        while let Some(got) = signal::next(&self.signals).map_err(|errno| format!("signalfd: {errno}"))? {
+    fn signals(&self, run: &mut Running) -> Result<(), CallError> {
+        while let Some(got) = signal::next(&self.signals).map_err(CallError::of("signalfd"))? {
             match got.signal {
                 libc::SIGCHLD | libc::SIGPIPE => {}
                 // The terminal sends these to the whole group, the run's init included.
@@ -334,12 +332,12 @@ struct Running {
     /// When the work begins at the latest.
     begins: Option<Instant>,
     work: Option<i32>,
-    work_ended: Option<ExitStatus>,
+    work_ended: Option<ProcessEnd>,
     work_cut: bool,
     until: Option<Instant>,
     stop: Option<StopReason>,
     killed: bool,
-    ended: Option<ExitStatus>,
+    ended: Option<ProcessEnd>,
     said: Vec<u8>,
 }
 
@@ -380,16 +378,16 @@ impl Running {
     }
 
     /// Reaps ended children, and passes stops to the handler.
-    fn children(&mut self, handler: &mut Option<&mut dyn StopHandler>) -> Result<(), String> {
+    fn children(&mut self, handler: &mut Option<&mut dyn StopHandler>) -> Result<(), CallError> {
         loop {
             let (pid, change) = match sys::process::wait_any() {
                 Ok(Some(changed)) => changed,
                 Ok(None) | Err(Errno::ECHILD) => return Ok(()),
-                Err(errno) => return Err(format!("wait: {errno}")),
+                Err(errno) => return Err(CallError { call: "wait", errno }),
             };
             let how = match change {
-                StateChange::Exited(code) => ExitStatus::Code(code),
-                StateChange::Signalled(signal) => ExitStatus::Signal(signal),
+                StateChange::Exited(code) => ProcessEnd::Code(code),
+                StateChange::Signalled(signal) => ProcessEnd::Signal(signal),
                 StateChange::Stopped(signal, event) => {
                     if let Some(handler) = handler {
                         handler.stopped(pid, signal, event);
@@ -425,21 +423,20 @@ impl Running {
 }
 
 /// A pipe for the started program; reading from it does not block.
-pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), String> {
-    let failed = |errno: Errno| format!("pipe: {errno}");
-    let (ours, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), CallError> {
+    let (ours, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(CallError::of("pipe"))?;
     let flags = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
-    nix::fcntl::fcntl(&ours, flags).map_err(failed)?;
+    nix::fcntl::fcntl(&ours, flags).map_err(CallError::of("pipe"))?;
     Ok((ours, theirs))
 }
 
 /// Reads the available bytes, and returns whether the pipe is at its end.
-fn drain(pipe: &mut std::fs::File, into: &mut Vec<u8>) -> Result<bool, String> {
-    // Bytes that were read before EAGAIN are in `into` already.
+fn drain(pipe: &mut std::fs::File, into: &mut Vec<u8>) -> Result<bool, CallError> {
+    // What was read before it would have blocked is in `into` already.
     match pipe.read_to_end(into) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(format!("the run's pipe: {}", sys::errno(&error))),
+        Err(error) => Err(CallError { call: "the run's pipe", errno: sys::errno(&error) }),
     }
 }
 

@@ -18,7 +18,7 @@ use super::drops::{self, GrantClass, Part, PartFinding, RunErrors};
 use super::failures::ObservedErrors;
 use super::{Arguments, before};
 use crate::enforce::launch::{Command, Terminal};
-use crate::enforce::{place, probe, traced};
+use crate::enforce::{self, place, probe, traced};
 use crate::image::live::Live;
 use crate::plan::{Place, Plan, matches};
 use crate::profile::{self, FileEntry, Mode, Profile, Rights, capability_word};
@@ -26,7 +26,7 @@ use crate::sys;
 use crate::tool::session::{self, RunEnd, Session, StopReason};
 use crate::tool::shim::Shim;
 use crate::tool::source::NamedProfile;
-use crate::tool::{Format, Output, VerbResult};
+use crate::tool::{Error, Format, Output, VerbResult};
 
 /// The classes unless they are named, without calls, which would take many runs.
 const DEFAULT: [GrantClass; 5] =
@@ -57,8 +57,7 @@ pub(super) fn run(
     for (full, kernel) in full.iter_mut().zip([false, true]) {
         if parts.iter().any(|part| of_kernel(&part) == kernel) {
             progress.next("with all");
-            let shown =
-                test.shown(&profile, kernel)?.ok_or("the full run did not start; its error is above")?;
+            let shown = test.shown(&profile, kernel)?.ok_or(Error::NoFullRun)?;
             if let Some(fault) = &shown.fault {
                 let text = match arguments.format {
                     Format::Text => {
@@ -108,25 +107,24 @@ struct DropTest<'a> {
 
 impl DropTest<'_> {
     /// Runs COMMAND under a profile, and returns its errors; `None` where it does not start.
-    fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<RunErrors>, String> {
+    fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<RunErrors>, Error> {
         before(&self.session, self.arguments)?;
         let (ended, errors) = match if traced { self.traced(profile)? } else { self.supervised(profile)? } {
             Some(shown) => shown,
             None => return Ok(None),
         };
         if let Some(StopReason::Signal(signal)) = ended.stop {
-            let name = sys::signal::name(signal);
-            return Err(format!("--drop-test: ended by {name}, before all was tried"));
+            return Err(Error::Interrupted(signal));
         }
         Ok(Some(RunErrors { errors, fault: ended.fault() }))
     }
 
     /// A run by the shim, whose events have the refusals.
-    fn supervised(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, String> {
+    fn supervised(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, Error> {
         let text = profile::write(profile);
-        let document = profile::read(text.as_bytes()).map_err(|error| error.to_string())?;
+        let document = profile::read(text.as_bytes()).map_err(Error::Made)?;
         let file = self.folder.0.join("profile.json");
-        fs::write(&file, text).map_err(|error| self.folder.failed(&error))?;
+        fs::write(&file, text).map_err(|error| self.folder.failed(error))?;
         let options = ["--mode".into(), "enforce".into(), "--profile".into(), file.into()];
         let until = &self.arguments.until;
         let ended = self.shim.run(&self.session, &options, &self.arguments.command, until)?;
@@ -136,11 +134,10 @@ impl DropTest<'_> {
     }
 
     /// A traced run with the user and the capabilities of the profile, and no other layer.
-    fn traced(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, String> {
+    fn traced(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, Error> {
         let kernel = probe::kernel()?;
-        let name = &self.named.name;
         let plan = Plan::new(profile, &kernel, &self.place()?, &Live, Mode::Enforce)
-            .map_err(|error| format!("{name}: {error}"))?;
+            .map_err(|error| Error::Plan { profile: self.named.name.clone(), error })?;
         let waiting = traced::begin(&self.app(&plan)?, &plan)?;
         let pid = waiting.pid;
         let mut errors = match ObservedErrors::attach(pid) {
@@ -157,7 +154,7 @@ impl DropTest<'_> {
         Ok(errors.started.then_some((ended, errors.found)))
     }
 
-    fn place(&self) -> Result<Place, String> {
+    fn place(&self) -> Result<Place, enforce::Error> {
         place::here(
             Some(self.command.to_owned()),
             Vec::new(),
@@ -167,8 +164,8 @@ impl DropTest<'_> {
     }
 
     /// The command as the shim would execute it.
-    fn app(&self, plan: &Plan) -> Result<Command, String> {
-        let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| "COMMAND holds a NUL byte".to_owned());
+    fn app(&self, plan: &Plan) -> Result<Command, Error> {
+        let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| Error::CommandNul);
         let argv = self.arguments.command.iter().map(|word| text(word.as_bytes().to_vec()));
         let dropped = |name: &OsString| {
             let name = name.as_bytes();
@@ -192,7 +189,7 @@ impl DropTest<'_> {
     }
 
     /// Why a run without a part would show nothing.
-    fn unknown_because(&self, part: &Part) -> Result<Option<String>, String> {
+    fn unknown_because(&self, part: &Part) -> Result<Option<String>, Error> {
         if let Some(why) = drops::unseen(&part.name) {
             return Ok(Some(why.to_owned()));
         }
@@ -208,7 +205,7 @@ type ErrorCounts = std::collections::BTreeMap<drops::ObservedError, u64>;
 struct ProfileFolder(PathBuf);
 
 impl ProfileFolder {
-    fn make(named: &NamedProfile, profile: &Profile) -> Result<ProfileFolder, String> {
+    fn make(named: &NamedProfile, profile: &Profile) -> Result<ProfileFolder, Error> {
         let beside = named.loaded.path.as_deref().and_then(Path::parent).map(Path::to_owned);
         let places = [Some(std::env::temp_dir()), beside, Some("/dev/shm".into()), Some("/run".into())];
         let places = places.into_iter().flatten().filter_map(|place| place.canonicalize().ok());
@@ -217,15 +214,14 @@ impl ProfileFolder {
             let path = place.join(format!("remit-verify-{}", std::process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(ProfileFolder(path)),
-                Err(error) => failed = Some(format!("{}: {}", path.display(), crate::image::why(&error))),
+                Err(error) => failed = Some((path, error)),
             }
         }
-        let why = failed.unwrap_or_else(|| "the app may write wherever it was tried".to_owned());
-        Err(format!("--drop-test: no place for its profiles: {why}; name one by TMPDIR"))
+        Err(Error::NoFolder(failed))
     }
 
-    fn failed(&self, error: &std::io::Error) -> String {
-        format!("{}: {}", self.0.display(), crate::image::why(error))
+    fn failed(&self, error: std::io::Error) -> Error {
+        Error::File { path: self.0.clone(), error }
     }
 }
 
@@ -246,7 +242,7 @@ fn may_change(profile: &Profile, directory: &Path) -> bool {
     })
 }
 
-/// Output on a terminal only.
+/// The progress, printed on a terminal only.
 struct RunCounter {
     done: usize,
     runs: usize,

@@ -15,6 +15,7 @@ use crate::sys::process::{StateChange, wait_any};
 use crate::sys::ptrace::{self, AtCall};
 use crate::sys::signal;
 use crate::syscalls::{self, Arg, Handler, Limit, Syscall};
+use crate::tool::error::Error;
 use crate::tool::session::StopHandler;
 
 /// The ptrace options of a tracee.
@@ -51,10 +52,8 @@ impl ObservedErrors {
     ///
     /// # Errors
     /// One line: the child cannot be traced here.
-    pub fn attach(app: i32) -> Result<ObservedErrors, String> {
-        ptrace::seize(app, OPTIONS).map_err(|errno| {
-            format!("--drop-test: COMMAND cannot be traced here: {errno}; without ptrace(2) the kernel's refusals cannot be observed")
-        })?;
+    pub fn attach(app: i32) -> Result<ObservedErrors, Error> {
+        ptrace::seize(app, OPTIONS).map_err(Error::NotTraced)?;
         let mut programs = HashMap::new();
         programs.insert(app, Rc::from("remit"));
         Ok(ObservedErrors {

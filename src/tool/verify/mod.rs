@@ -13,10 +13,10 @@ use serde_json::json;
 
 use self::denials::Denials;
 use self::drops::GrantClass;
-use super::session::{RunEnd, Session, Until};
+use super::session::{Session, Until};
 use super::shim::Shim;
 use super::source::{self, NamedProfile};
-use super::{Format, Output, VerbResult};
+use super::{Error, Format, Output, VerbResult};
 use crate::image::live::Live;
 
 /// The arguments of `remit verify`.
@@ -75,7 +75,7 @@ fn audit(arguments: &Arguments, named: &NamedProfile, shim: &Shim) -> VerbResult
     let ended = shim.run(&session, &options, &arguments.command, &until)?;
     let found = Denials::read(&ended.said, &named.loaded.document);
     if !found.started {
-        return Err(not_started(&ended));
+        return Err(Error::NotStarted(ended.how));
     }
     if let Some(path) = &arguments.events {
         keep(path, &ended.said)?;
@@ -110,16 +110,10 @@ fn audit(arguments: &Arguments, named: &NamedProfile, shim: &Shim) -> VerbResult
 }
 
 /// Runs the script of `--before`.
-fn before(session: &Session, arguments: &Arguments) -> Result<(), String> {
+fn before(session: &Session, arguments: &Arguments) -> Result<(), Error> {
     arguments.before.as_deref().map_or(Ok(()), |script| session.script("--before", script))
 }
 
-/// The error of a run that did not start; the shim has printed why.
-fn not_started(ended: &RunEnd) -> String {
-    format!("the run did not start: remit-init ended {}, and says above why", ended.how)
-}
-
-fn keep(path: &Path, events: &[u8]) -> Result<(), String> {
-    std::fs::write(path, events)
-        .map_err(|error| format!("{}: cannot be written: {}", path.display(), crate::image::why(&error)))
+fn keep(path: &Path, events: &[u8]) -> Result<(), Error> {
+    std::fs::write(path, events).map_err(|error| Error::Write { path: path.to_owned(), error })
 }
