@@ -31,7 +31,7 @@ static BACKGROUND: OnceLock<Arc<Shared>> = OnceLock::new();
 /// makes them.
 ///
 /// # Errors
-/// One line, when stderr is closed or another subscriber is installed.
+/// When stderr is closed or another subscriber is installed.
 pub fn install(level: Level) -> Result<(), LogError> {
     let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(LogError::Stderr)?;
     tracing::subscriber::set_global_default(Log { level, stderr: File::from(stderr) })

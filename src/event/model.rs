@@ -80,7 +80,7 @@ pub struct ModeInForce {
     /// The mode.
     #[serde(serialize_with = "mode")]
     pub value: Mode,
-    /// What set it.
+    /// The profile, the environment, a flag or the name that set it.
     pub source: ModeSource,
 }
 

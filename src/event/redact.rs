@@ -19,7 +19,7 @@ impl Redaction {
     /// Reads `REMIT_EVENTS_ARGS`.
     ///
     /// # Errors
-    /// It is none of the words.
+    /// The text is none of these words.
     pub fn parse(text: &str) -> Result<Redaction, SettingError> {
         match text {
             "default" => Ok(Redaction::Secrets),

@@ -29,7 +29,7 @@ pub enum Destination {
     Unix(PathBuf),
 }
 
-/// Which events are written.
+/// The level of events that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Violations, lost events, and abnormal starts, execs, exits and stops ([`Event::matters`]).
@@ -44,7 +44,7 @@ impl Level {
     /// Reads `REMIT_EVENTS_LEVEL`.
     ///
     /// # Errors
-    /// It is neither of the two words.
+    /// The text is neither of the two words.
     pub fn parse(text: &str) -> Result<Level, SettingError> {
         match text {
             "violation" => Ok(Level::Violation),
@@ -58,7 +58,7 @@ impl Destination {
     /// Reads `stderr`, a path, `fd:N` or `unix:PATH`.
     ///
     /// # Errors
-    /// One line with the word that was read and the words that are expected.
+    /// The text has none of these forms.
     pub fn parse(text: &OsStr) -> Result<Destination, SettingError> {
         let bytes = text.as_bytes();
         let shown = || text.to_string_lossy().into_owned();
@@ -136,7 +136,7 @@ impl Sink {
     /// Opens it. `duplicate` makes a close-on-exec copy of an inherited descriptor above 2.
     ///
     /// # Errors
-    /// One line: the destination, the cause, and advice.
+    /// What could not be opened, and why.
     pub fn open(
         destination: &Destination,
         duplicate: impl FnOnce(RawFd) -> io::Result<OwnedFd>,

@@ -123,7 +123,7 @@ pub fn listen(socket: &OwnedFd, backlog: i32) -> Result<(), Errno> {
     check(unsafe { libc::listen(socket.as_raw_fd(), backlog) }.into()).map(drop)
 }
 
-/// What a socket is bound to, as the kernel writes it.
+/// The address that a socket is bound to, as the bytes of a sockaddr.
 ///
 /// # Errors
 /// As getsockname(2).

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
         Some(PlanMode::Audit) => Mode::Audit,
         None => profile.mode,
     };
-    let place = Place { command: Some(command), links: links, embedded, ..container() };
+    let place = Place { command: Some(command), links, embedded, ..container() };
     let plan = Plan::new(&profile, &kernel, &place, &files, mode)
         .map_err(|error| Error::Plan { profile: name.clone(), error })?;
     let text = match arguments.format {

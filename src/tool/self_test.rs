@@ -258,7 +258,7 @@ impl ChildStep {
 /// Runs the self-test.
 ///
 /// # Errors
-/// One line: it could not be run.
+/// The self-test could not be run.
 pub(super) fn run() -> Result<Vec<ActTest>, SelfTestError> {
     let folder = TestFolder::make()?;
     let free = child("acts", &folder.0)?;

@@ -154,7 +154,7 @@ impl Session {
     /// Blocks all signals, and opens the signalfd.
     ///
     /// # Errors
-    /// One line: the call and its errno.
+    /// The call that failed, and its errno.
     pub fn begin() -> Result<Session, CallError> {
         let mask = signal::set_mask(Mask::ALL).map_err(CallError::of("sigprocmask"))?;
         signal::default_sigchld().map_err(CallError::of("sigaction"))?;
@@ -170,7 +170,7 @@ impl Session {
     /// Starts a program, and returns its pid.
     ///
     /// # Errors
-    /// One line: a NUL byte, or fork(2) failed. A failed exec gives exit code 127.
+    /// An argument holds a NUL byte, or fork(2) failed. A failed exec gives exit code 127.
     pub fn start(&self, start: &Spawn<'_>) -> Result<i32, Error> {
         let text = |bytes: &OsStr| CString::new(bytes.as_bytes()).map_err(|_| Error::Nul(bytes.to_owned()));
         let program = text(start.program)?;

@@ -51,7 +51,7 @@ impl ObservedErrors {
     /// Attaches to a child that has not executed COMMAND yet (PTRACE_SEIZE).
     ///
     /// # Errors
-    /// One line: the child cannot be traced here.
+    /// The child cannot be traced here.
     pub fn attach(app: i32) -> Result<ObservedErrors, Error> {
         ptrace::seize(app, OPTIONS).map_err(Error::NotTraced)?;
         let mut programs = HashMap::new();
