@@ -4,6 +4,7 @@
 pub mod asked;
 pub mod credentials;
 pub mod descriptors;
+pub mod entry;
 pub mod files;
 pub mod landlock;
 pub mod memory;
