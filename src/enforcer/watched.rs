@@ -32,7 +32,7 @@ impl Judge {
         }
         let buried = tracer.follow();
         self.hear();
-        if buried || (interrupted && process::anybody_changed()) {
+        if buried || (interrupted && process::has_waitable()) {
             (self.requests)(Request::Children);
         }
     }

@@ -386,7 +386,7 @@ impl Loop {
         self.take_requests();
         self.reap();
         if let Some(tracees) = self.tracees()
-            && process::anybody_changed()
+            && process::has_waitable()
         {
             tracees.changed();
         }
@@ -525,12 +525,12 @@ impl Loop {
 /// The next of our own children that has ended or was stopped. The check, which may have
 /// seized it, is told of an end before it is buried, and of a stop for its tracer.
 fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, Change)>, Errno> {
-    while let Some((pid, ended)) = process::changed()? {
+    while let Some((pid, ended)) = process::peek_waitable()? {
         let change = if ended {
             tracees.ended(pid);
-            process::bury(pid).map(|change| (pid, change))
+            process::reap(pid).map(|change| (pid, change))
         } else {
-            let stop = process::next_stop().ok().flatten();
+            let stop = process::take_stop().ok().flatten();
             stop.map(|(pid, signal, event)| (pid, Change::Stopped(signal, event)))
         };
         match change {

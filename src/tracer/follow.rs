@@ -34,7 +34,7 @@ impl Tracer {
         self.serve();
         let mut buried = false;
         loop {
-            match process::changed() {
+            match process::peek_waitable() {
                 Ok(Some((_, false))) => self.take_stop(),
                 Ok(Some((pid, true))) if processes::is_no_child(pid, self.me) => {
                     buried |= self.bury(pid);
@@ -51,7 +51,7 @@ impl Tracer {
     }
 
     fn take_stop(&mut self) {
-        let stop = process::next_stop();
+        let stop = process::take_stop();
         // Who had this number before may have been buried meanwhile.
         self.serve();
         if let Ok(Some((tid, signal, event))) = stop {
@@ -67,7 +67,7 @@ impl Tracer {
     }
 
     fn bury(&mut self, tid: i32) -> bool {
-        let change = process::bury(tid);
+        let change = process::reap(tid);
         self.serve();
         match change {
             Some(Change::Stopped(signal, event)) => self.stopped(tid, signal, event),
@@ -109,7 +109,7 @@ impl Tracer {
     fn release_the_born(&mut self) {
         for (tid, hold) in self.seized.iter_mut().filter(|(_, hold)| **hold == super::Hold::Born) {
             *hold = super::Hold::Kept;
-            gone_or(ptrace::go_on(*tid, 0), "let go on");
+            gone_or(ptrace::cont(*tid, 0), "let go on");
         }
     }
 

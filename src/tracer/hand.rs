@@ -209,15 +209,15 @@ impl Handing {
                 ptrace::set_signal_mask(tid, u64::MAX)?;
                 if self.asks { self.ask(tid) } else { self.next(tid, Ok(0)) }
             }
-            Stage::Entering(call) if at_call => match ptrace::at_call(tid)? {
+            Stage::Entering(call) if at_call => match ptrace::syscall_info(tid)? {
                 Some(AtCall::Begins(number, args)) if number == call.number && args == call.args => {
                     self.stage = Stage::Within(call);
-                    ptrace::go_on_to_call(tid, 0).map(|()| false)
+                    ptrace::cont_to_syscall(tid, 0).map(|()| false)
                 }
                 // Another thread has written something else there.
                 _ => Err(Errno::EPROTO),
             },
-            Stage::Within(call) if at_call => match ptrace::at_call(tid)? {
+            Stage::Within(call) if at_call => match ptrace::syscall_info(tid)? {
                 Some(AtCall::Ended(_) | AtCall::Broken) if self.asks && self.ours.is_some() => {
                     self.asks = false;
                     self.next(tid, Ok(0))
@@ -233,8 +233,8 @@ impl Handing {
                 self.stays |= event == ptrace::EVENT_STOP && signal != libc::SIGTRAP;
                 let signal = if event == 0 { signal } else { 0 };
                 match stage {
-                    Stage::Awaited => ptrace::go_on(tid, signal),
-                    _ => ptrace::go_on_to_call(tid, signal),
+                    Stage::Awaited => ptrace::cont(tid, signal),
+                    _ => ptrace::cont_to_syscall(tid, signal),
                 }
                 .map(|()| false)
             }
@@ -264,7 +264,7 @@ impl Handing {
         calling(Arch::THIS, &mut registers, self.end, call.number, call.args);
         ptrace::set_registers(tid, &registers)?;
         self.stage = Stage::Entering(call);
-        ptrace::go_on_to_call(tid, 0).map(|()| false)
+        ptrace::cont_to_syscall(tid, 0).map(|()| false)
     }
 
     /// Whether what is sent are bytes.
@@ -302,7 +302,7 @@ impl Handing {
                 ptrace::set_registers(tid, &registers)?;
                 ptrace::set_signal_mask(tid, mask)?;
             }
-            ptrace::go_on(tid, 0)?;
+            ptrace::cont(tid, 0)?;
             if self.stays { ptrace::interrupt(tid) } else { Ok(()) }
         };
         gone_or(back(), "put back");

@@ -44,8 +44,8 @@ impl Tracer {
                         self.seized.remove(&tid);
                         ptrace::detach(tid)
                     }
-                    _ if stopped == Some(libc::SIGTRAP) => ptrace::go_on(tid, 0),
-                    _ => ptrace::stay_stopped(tid),
+                    _ if stopped == Some(libc::SIGTRAP) => ptrace::cont(tid, 0),
+                    _ => ptrace::listen(tid),
                 };
                 gone_or(done, "let go on");
                 self.over(tgid);

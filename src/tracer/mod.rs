@@ -292,7 +292,7 @@ impl Tracer {
 
     fn stopped(&mut self, tid: i32, signal: i32, event: i32) {
         // In no stop of ours any more: it was killed, and may be buried already.
-        let Ok(message) = ptrace::message(tid) else { return };
+        let Ok(message) = ptrace::event_message(tid) else { return };
         // Before anything else: it may have another number than the thread that was seized.
         if event == ptrace::EVENT_EXEC {
             return self.executed(tid, message);
@@ -317,7 +317,7 @@ impl Tracer {
                 match self.seized.get(&child) {
                     Some(Hold::Born) => {
                         self.seized.insert(child, Hold::Kept);
-                        gone_or(ptrace::go_on(child, 0), "let go on");
+                        gone_or(ptrace::cont(child, 0), "let go on");
                     }
                     Some(_) => {}
                     // One that was killed at once may be buried already, and its number
@@ -327,11 +327,11 @@ impl Tracer {
                     }
                     None => {}
                 }
-                ptrace::go_on(tid, 0)
+                ptrace::cont(tid, 0)
             }
             ptrace::EVENT_STOP => self.stopped_between(tid, signal, hold),
             // For a signal, which it gets.
-            _ => ptrace::go_on(tid, if event == 0 { signal } else { 0 }),
+            _ => ptrace::cont(tid, if event == 0 { signal } else { 0 }),
         };
         gone_or(done, "let go on");
     }
@@ -349,9 +349,9 @@ impl Tracer {
             self.seized.remove(&tid);
             ptrace::detach(tid)
         } else if signal == libc::SIGTRAP {
-            ptrace::go_on(tid, 0)
+            ptrace::cont(tid, 0)
         } else {
-            ptrace::stay_stopped(tid)
+            ptrace::listen(tid)
         };
         if let Some(tgid) = group {
             self.over(tgid);
@@ -430,7 +430,7 @@ impl Tracer {
                 }
             }
             // Killed meanwhile: its end is told.
-            Err(_) if ptrace::message(pid).is_err() => {}
+            Err(_) if ptrace::event_message(pid).is_err() => {}
             Err(errno) => {
                 tracing::debug!(pid, %errno, "what was started cannot be looked at");
                 let object = match &flight.ask.what {
@@ -451,7 +451,7 @@ impl Tracer {
             self.seized.remove(&pid);
             ptrace::detach(pid)
         } else {
-            ptrace::go_on(pid, 0)
+            ptrace::cont(pid, 0)
         };
         gone_or(done, "let go on");
     }

@@ -23,7 +23,7 @@ impl Tracer {
     /// Seizes a thread.
     pub(super) fn seize_as(&self, tid: i32, caller: &Caller, options: u64) -> Result<(), Errno> {
         let options = options | ptrace::DIE_WITH_US | ptrace::CALLS;
-        self.as_another(caller, || ptrace::seize(tid, options))
+        self.as_another(caller, || ptrace::attach(tid, options))
     }
 
     /// Does what needs the ids of another user with its real ids taken on for the moment.

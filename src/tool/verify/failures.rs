@@ -52,7 +52,7 @@ impl Failures {
     /// # Errors
     /// One line: tracing is not possible here.
     pub fn seize(app: i32) -> Result<Failures, String> {
-        ptrace::seize(app, OPTIONS).map_err(|errno| {
+        ptrace::attach(app, OPTIONS).map_err(|errno| {
             format!("--drop-test: COMMAND cannot be traced here: {errno}; where ptrace(2) is refused, nothing sees what the kernel refuses")
         })?;
         let mut programs = HashMap::new();
@@ -68,7 +68,7 @@ impl Failures {
 
     /// A call is about to be made.
     fn begins(&mut self, tid: i32) {
-        let Ok(Some(AtCall::Begins(number, arguments))) = ptrace::at_call(tid) else { return };
+        let Ok(Some(AtCall::Begins(number, arguments))) = ptrace::syscall_info(tid) else { return };
         let Some(name) = syscalls::name(Arch::THIS, number) else { return };
         // After an exec the memory that has the path is gone.
         let executes = match name {
@@ -82,7 +82,7 @@ impl Failures {
     /// A call has been made.
     fn ended(&mut self, tid: i32) {
         let Some(Call { name, arguments, .. }) = self.calls.remove(&tid) else { return };
-        let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::at_call(tid) else { return };
+        let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::syscall_info(tid) else { return };
         if !refused(name, errno) {
             return;
         }
@@ -95,7 +95,7 @@ impl Failures {
     /// A new program is in place.
     fn executed(&mut self, tid: i32) {
         // A thread that is not the first takes the first's number.
-        let before = ptrace::message(tid).unwrap_or(tid);
+        let before = ptrace::event_message(tid).unwrap_or(tid);
         let called = self.calls.remove(&before).and_then(|call| call.executes);
         if before != tid
             && let Some(program) = self.programs.remove(&before)
@@ -112,7 +112,7 @@ impl Failures {
 
     /// A thread has made another.
     fn made(&mut self, tid: i32) {
-        let Ok(child) = ptrace::message(tid) else { return };
+        let Ok(child) = ptrace::event_message(tid) else { return };
         let program = self.programs.get(&tid).cloned().unwrap_or_else(|| Rc::from(""));
         self.programs.insert(child, program);
         if self.born.remove(&child) {
@@ -123,7 +123,7 @@ impl Failures {
     fn on(&self, tid: i32, signal: i32) {
         if self.calls.contains_key(&tid) && signal == 0 {
             // Who has died meanwhile is told of by its end.
-            ptrace::go_on_to_the_end(tid).unwrap_or_default();
+            ptrace::cont_to_syscall(tid, 0).unwrap_or_default();
         } else {
             go_on(tid, signal);
         }
@@ -132,7 +132,7 @@ impl Failures {
 
 /// Who has died meanwhile is told of by its end.
 fn go_on(tid: i32, signal: i32) {
-    ptrace::go_on(tid, signal).unwrap_or_default();
+    ptrace::cont(tid, signal).unwrap_or_default();
 }
 
 impl Witness for Failures {
@@ -150,7 +150,7 @@ impl Witness for Failures {
                 self.made(tid);
                 self.on(tid, 0);
             }
-            ptrace::EVENT_STOP if signal != libc::SIGTRAP => ptrace::stay_stopped(tid).unwrap_or_default(),
+            ptrace::EVENT_STOP if signal != libc::SIGTRAP => ptrace::listen(tid).unwrap_or_default(),
             ptrace::EVENT_STOP if !self.programs.contains_key(&tid) => drop(self.born.insert(tid)),
             ptrace::EVENT_STOP => self.on(tid, 0),
             _ if signal == ptrace::CALL_ENDED => {
