@@ -34,6 +34,7 @@ use crate::enforcer::{self, Judge, Remembered};
 use crate::event::{
     self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Source, Start,
 };
+use crate::ids::Pid;
 use crate::image::digest::digest;
 use crate::image::live::Live;
 use crate::init::event_loop::{self, Watch};
@@ -386,15 +387,15 @@ fn watch(
             None
         }
     };
-    let desk = tracer.as_ref().map(Tracer::desk);
+    let mailbox = tracer.as_ref().map(Tracer::mailbox);
     let inodes = Inodes::at_start(&rules).map_err(|errno| format!("the files that are granted: {errno}"))?;
     Ok(Watch {
         scribe,
         start,
-        tracees: desk.map(|desk| desk as Arc<dyn Tracees>),
+        tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
         worker: Box::new(move |listener, requests| {
             if let Some(tracer) = &mut tracer {
-                tracer.begin(app, Arc::clone(&listener));
+                tracer.start(Pid::from_raw(app), Arc::clone(&listener));
             }
             let judge = Judge {
                 listener,

@@ -7,7 +7,7 @@
 //! are put back so that it makes that call again, which is decided with what was sent.
 //!
 //! Nothing here waits: each stop is one step. A call of the script that the filter notifies
-//! is let go on at once ([`Tracer::makes`]). Other threads of the process can disturb all
+//! is let go on at once ([`Tracer::is_hand_out_call`]). Other threads of the process can disturb all
 //! this, by its descriptors and its memory; so they may have the call refused, or lie about
 //! a process that is their own.
 //!
@@ -25,7 +25,8 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::script::{Call, Script, Way, calling, is_at};
-use super::{Tracer, gone_or};
+use super::{Tracer, log_unless_gone};
+use crate::ids::{NotificationId, Tid};
 use crate::kernel::Arch;
 use crate::notify::caller::UNREADABLE;
 use crate::notify::handed::{CHUNK, Given, Handed, Wanted};
@@ -39,7 +40,7 @@ pub type Notified = (u32, [u64; 6]);
 
 /// A thread that is handing something out.
 #[derive(Debug)]
-pub(super) struct Handing {
+pub(super) struct HandOut {
     /// Our end, once the thread has its own.
     ours: Option<OwnedFd>,
     /// It makes the notified call again, to be given its end.
@@ -72,8 +73,8 @@ enum Stage {
 
 impl Tracer {
     /// What a thread hands out for a call; none for one that is not traced.
-    pub fn handed(&mut self, tid: i32, notified: Notified) -> Option<Arc<Handed>> {
-        if !self.seized.contains_key(&tid) {
+    pub fn handed(&mut self, tid: Tid, notified: Notified) -> Option<Arc<Handed>> {
+        if !self.table.has(tid) {
             return None;
         }
         match self.handed.get(&tid) {
@@ -87,72 +88,72 @@ impl Tracer {
     }
 
     /// A thread's call is decided: its next one may find other things there.
-    pub fn decided(&mut self, tid: i32) {
+    pub fn forget_handed(&mut self, tid: Tid) {
         self.handed.remove(&tid);
     }
 
     /// Whether a notified call is one that a thread makes to hand something out.
-    pub fn makes(&self, tid: i32, (number, args): Notified) -> bool {
-        self.handings.get(&tid).is_some_and(|handing| {
-            !handing.asks
-                && matches!(&handing.stage, Stage::Within(call) if call.number == number && call.args == args)
+    pub fn is_hand_out_call(&self, tid: Tid, (number, args): Notified) -> bool {
+        self.hand_outs.get(&tid).is_some_and(|hand_out| {
+            !hand_out.asks
+                && matches!(&hand_out.stage, Stage::Within(call) if call.number == number && call.args == args)
         })
     }
 
     /// What a thread is to hand out that makes this call to be given its end of the sockets.
-    pub fn asks(&self, tid: i32, notified: Notified) -> Option<Wanted> {
-        let handing = self.handings.get(&tid)?;
-        let asks = handing.asks && handing.ours.is_none() && handing.notified == notified;
-        (asks && matches!(handing.stage, Stage::Within(_))).then_some(handing.wanted)
+    pub fn wants_socket(&self, tid: Tid, notified: Notified) -> Option<Wanted> {
+        let hand_out = self.hand_outs.get(&tid)?;
+        let asks = hand_out.asks && hand_out.ours.is_none() && hand_out.notified == notified;
+        (asks && matches!(hand_out.stage, Stage::Within(_))).then_some(hand_out.wanted)
     }
 
     /// It has it, by the number `theirs`; `ours` is the other end. Its call is over.
-    pub fn has_socket(&mut self, request: &seccomp::Request, ours: OwnedFd, theirs: i32) {
-        let tid = request.pid as i32;
-        if self.asks(tid, (request.data.nr as u32, request.data.args)).is_some()
-            && let Some(handing) = self.handings.get_mut(&tid)
+    pub fn set_socket(&mut self, request: &seccomp::Request, ours: OwnedFd, theirs: i32) {
+        let tid = Tid::from_raw(request.pid as i32);
+        if self.wants_socket(tid, (request.data.nr as u32, request.data.args)).is_some()
+            && let Some(hand_out) = self.hand_outs.get_mut(&tid)
         {
-            handing.ours = Some(ours);
-            handing.script.on(theirs);
+            hand_out.ours = Some(ours);
+            hand_out.script.on(theirs);
         }
-        self.answer(request.id, Answer::Fail(Errno::EINTR));
+        self.answer(NotificationId::from_raw(request.id), Answer::Fail(Errno::EINTR));
     }
 
     /// Whether a thread can hand something out.
-    pub fn may_hand_out(&mut self, tid: i32) -> bool {
-        self.is_seized(tid) && !self.handings.contains_key(&tid)
+    pub fn can_hand_out(&self, tid: Tid) -> bool {
+        self.traces(tid) && !self.hand_outs.contains_key(&tid)
     }
 
     /// Has a thread hand out something for its call, which it then makes again. It sends it
     /// on a socket: our end, and the number by which it has its own; or else it
-    /// [asks](Tracer::asks) for one first.
+    /// [asks](Tracer::wants_socket) for one first.
     ///
     /// # Errors
     /// It is not traced; its call still waits.
-    pub fn hand_out(
+    pub fn start_hand_out(
         &mut self,
         request: &seccomp::Request,
         wanted: Wanted,
         socket: Option<(OwnedFd, i32)>,
     ) -> Result<(), Errno> {
-        let tid = request.pid as i32;
+        let tid = Tid::from_raw(request.pid as i32);
         let notified = (request.data.nr as u32, request.data.args);
-        if !self.may_hand_out(tid) {
+        if !self.can_hand_out(tid) {
             return Err(Errno::EPERM);
         }
         let handed = self.handed(tid, notified).ok_or(Errno::EPERM)?;
-        ptrace::interrupt(tid)?;
+        ptrace::interrupt(tid.as_raw())?;
         let way = self.way();
         let (ours, theirs) = socket.map_or((None, -1), |(ours, theirs)| (Some(ours), theirs));
         let script = Script::new(wanted, way, theirs);
         let (stage, end) = (Stage::Awaited, request.data.instruction_pointer);
         let (own, stays, moves) = (None, false, self.rules.access("chroot").is_some());
         let asks = ours.is_none();
-        let handing =
-            Handing { ours, asks, wanted, way, script, stage, notified, end, own, stays, moves, handed };
-        self.handings.insert(tid, handing);
+        let hand_out =
+            HandOut { ours, asks, wanted, way, script, stage, notified, end, own, stays, moves, handed };
+        self.hand_outs.insert(tid, hand_out);
         // It does not go back to its program with this.
-        self.answer(request.id, Answer::Fail(Errno::EINTR));
+        self.answer(NotificationId::from_raw(request.id), Answer::Fail(Errno::EINTR));
         Ok(())
     }
 
@@ -165,59 +166,66 @@ impl Tracer {
         if self.rules.goes_unasked(&call) { Way::Message } else { Way::Name }
     }
 
+    /// A thread ended or executed a program: it hands nothing out any more.
+    pub(super) fn forget_hand_out(&mut self, tid: Tid) {
+        self.hand_outs.remove(&tid);
+        self.handed.remove(&tid);
+    }
+
     /// A stop of a thread that hands something out; false for any other thread.
-    pub(super) fn goes_on_handing(&mut self, tid: i32, signal: i32, event: i32) -> bool {
-        let Some(mut handing) = self.handings.remove(&tid) else { return false };
-        if handing.is_elsewhere(tid, event) {
+    pub(super) fn continues_hand_out(&mut self, tid: Tid, signal: i32, event: i32) -> bool {
+        let Some(mut hand_out) = self.hand_outs.remove(&tid) else { return false };
+        if hand_out.is_elsewhere(tid, event) {
             return false;
         }
-        match handing.step(tid, signal, event) {
-            Ok(false) => drop(self.handings.insert(tid, handing)),
+        match hand_out.step(tid, signal, event) {
+            Ok(false) => drop(self.hand_outs.insert(tid, hand_out)),
             Ok(true) => {
-                let given = handing.given();
-                handing.end(tid, given);
+                let given = hand_out.given();
+                hand_out.end(tid, given);
             }
             // Its end is told.
             Err(Errno::ESRCH) => {}
             Err(errno) => {
-                tracing::debug!(tid, %errno, "hands nothing out");
-                handing.end(tid, Err(UNREADABLE));
+                tracing::debug!(%tid, %errno, "hands nothing out");
+                hand_out.end(tid, Err(UNREADABLE));
             }
         }
         true
     }
 }
 
-impl Handing {
+impl HandOut {
     /// Whether it has stopped outside of its call: a signal came first. If it makes the call
     /// again, that is another one to be decided.
-    fn is_elsewhere(&self, tid: i32, event: i32) -> bool {
+    fn is_elsewhere(&self, tid: Tid, event: i32) -> bool {
         let (number, args) = self.notified;
         self.asks
             && self.stage == Stage::Awaited
             && event == ptrace::EVENT_STOP
-            && ptrace::registers(tid).is_ok_and(|own| !is_at(Arch::THIS, &own, self.end, number, args))
+            && ptrace::registers(tid.as_raw())
+                .is_ok_and(|own| !is_at(Arch::THIS, &own, self.end, number, args))
     }
 
     /// What follows a stop; whether the script is over.
-    fn step(&mut self, tid: i32, signal: i32, event: i32) -> Result<bool, Errno> {
+    fn step(&mut self, tid: Tid, signal: i32, event: i32) -> Result<bool, Errno> {
         let at_call = event == 0 && signal == ptrace::CALL_ENDED;
         match self.stage.clone() {
             Stage::Awaited if event == ptrace::EVENT_STOP => {
                 self.stays = signal != libc::SIGTRAP;
-                self.own = Some((ptrace::registers(tid)?, ptrace::signal_mask(tid)?));
-                ptrace::set_signal_mask(tid, u64::MAX)?;
+                self.own = Some((ptrace::registers(tid.as_raw())?, ptrace::signal_mask(tid.as_raw())?));
+                ptrace::set_signal_mask(tid.as_raw(), u64::MAX)?;
                 if self.asks { self.ask(tid) } else { self.next(tid, Ok(0)) }
             }
-            Stage::Entering(call) if at_call => match ptrace::syscall_info(tid)? {
+            Stage::Entering(call) if at_call => match ptrace::syscall_info(tid.as_raw())? {
                 Some(AtCall::Begins(number, args)) if number == call.number && args == call.args => {
                     self.stage = Stage::Within(call);
-                    ptrace::cont_to_syscall(tid, 0).map(|()| false)
+                    ptrace::cont_to_syscall(tid.as_raw(), 0).map(|()| false)
                 }
                 // Another thread has written something else there.
                 _ => Err(Errno::EPROTO),
             },
-            Stage::Within(call) if at_call => match ptrace::syscall_info(tid)? {
+            Stage::Within(call) if at_call => match ptrace::syscall_info(tid.as_raw())? {
                 Some(AtCall::Ended(_) | AtCall::Broken) if self.asks && self.ours.is_some() => {
                     self.asks = false;
                     self.next(tid, Ok(0))
@@ -233,8 +241,8 @@ impl Handing {
                 self.stays |= event == ptrace::EVENT_STOP && signal != libc::SIGTRAP;
                 let signal = if event == 0 { signal } else { 0 };
                 match stage {
-                    Stage::Awaited => ptrace::cont(tid, signal),
-                    _ => ptrace::cont_to_syscall(tid, signal),
+                    Stage::Awaited => ptrace::cont(tid.as_raw(), signal),
+                    _ => ptrace::cont_to_syscall(tid.as_raw(), signal),
                 }
                 .map(|()| false)
             }
@@ -242,18 +250,18 @@ impl Handing {
     }
 
     /// Makes it do the next call of the script.
-    fn next(&mut self, tid: i32, answer: Result<i64, Errno>) -> Result<bool, Errno> {
+    fn next(&mut self, tid: Tid, answer: Result<i64, Errno>) -> Result<bool, Errno> {
         let Some(call) = self.script.next(answer) else { return Ok(true) };
         self.make(tid, call)
     }
 
     /// Makes it do the notified call again.
-    fn ask(&mut self, tid: i32) -> Result<bool, Errno> {
+    fn ask(&mut self, tid: Tid) -> Result<bool, Errno> {
         let (number, args) = self.notified;
         self.make(tid, Call { number, args, feed: Vec::new() })
     }
 
-    fn make(&mut self, tid: i32, call: Call) -> Result<bool, Errno> {
+    fn make(&mut self, tid: Tid, call: Call) -> Result<bool, Errno> {
         let Some((mut registers, _)) = self.own else { return Err(Errno::EPROTO) };
         if !call.feed.is_empty() {
             let ours = self.ours.as_ref().ok_or(Errno::EPROTO)?;
@@ -262,9 +270,9 @@ impl Handing {
             }
         }
         calling(Arch::THIS, &mut registers, self.end, call.number, call.args);
-        ptrace::set_registers(tid, &registers)?;
+        ptrace::set_registers(tid.as_raw(), &registers)?;
         self.stage = Stage::Entering(call);
-        ptrace::cont_to_syscall(tid, 0).map(|()| false)
+        ptrace::cont_to_syscall(tid.as_raw(), 0).map(|()| false)
     }
 
     /// Whether what is sent are bytes.
@@ -294,17 +302,17 @@ impl Handing {
     }
 
     /// It makes its call again.
-    fn end(self, tid: i32, given: Result<Given, Errno>) {
+    fn end(self, tid: Tid, given: Result<Given, Errno>) {
         self.handed.give(self.wanted, given);
         let back = || {
             if let Some((mut registers, mask)) = self.own {
                 calling(Arch::THIS, &mut registers, self.end, self.notified.0, self.notified.1);
-                ptrace::set_registers(tid, &registers)?;
-                ptrace::set_signal_mask(tid, mask)?;
+                ptrace::set_registers(tid.as_raw(), &registers)?;
+                ptrace::set_signal_mask(tid.as_raw(), mask)?;
             }
-            ptrace::cont(tid, 0)?;
-            if self.stays { ptrace::interrupt(tid) } else { Ok(()) }
+            ptrace::cont(tid.as_raw(), 0)?;
+            if self.stays { ptrace::interrupt(tid.as_raw()) } else { Ok(()) }
         };
-        gone_or(back(), "put back");
+        log_unless_gone("restoring registers", back());
     }
 }
