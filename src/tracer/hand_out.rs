@@ -1,20 +1,24 @@
 //! Has a traced thread hand out what the kernel shows to its process alone.
 //!
 //! The thread waits for the answer to a notified call. It is given one end of a pair of
-//! sockets, asked to stop, and answered: so it stops before it goes back to its program
-//! (PTRACE_EVENT_STOP). There its registers are kept, its signals blocked, and it makes the
-//! calls of a [`Script`] by the instruction that made the notified one. Then its registers
-//! are put back so that it makes that call again, which is decided with what was sent.
+//! sockets, a stop is requested, and the call is answered: so the thread stops before it
+//! returns to its program (PTRACE_EVENT_STOP). There its registers are saved and its signals
+//! blocked, and it makes the calls of a [script] by the instruction that made the notified
+//! one. Then its registers are restored so that it makes that call again, which is decided
+//! with what was sent.
 //!
-//! Nothing here waits: each stop is one step. A call of the script that the filter notifies
-//! is let go on at once ([`Tracer::is_hand_out_call`]). Other threads of the process can disturb all
-//! this, by its descriptors and its memory; so they may have the call refused, or lie about
-//! a process that is their own.
+//! Nothing here waits: each stop is one step of a pure [state]. A call of the script that the
+//! filter notifies is continued at once ([`Tracer::is_hand_out_call`]). Other threads of the
+//! process can disturb all this, by its descriptors and its memory; so they may have the call
+//! refused, or lie about a process that is their own.
 //!
-//! Below Linux 5.19 the interrupt itself ends the wait for the answer, and so does any
-//! signal: the thread may have stopped elsewhere by then, and is let go on as it is. Else it
-//! is given its end of the sockets only once its signals are blocked, while it waits for the
-//! answer to the same call again.
+//! Below Linux 5.19 the interrupt itself ends the wait for the answer, and so does any signal:
+//! the thread may have stopped elsewhere by then, and is left as it is. Otherwise it is given
+//! its end of the sockets only once its signals are blocked, while it waits for the answer to
+//! the same call again.
+
+mod script;
+mod state;
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -24,51 +28,42 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::script::{Call, Script, Way, calling, is_at};
+use self::script::{SEND, Way, calling, is_at};
+use self::state::{Action, HandOutState, Stop};
 use super::{Tracer, log_unless_gone};
 use crate::ids::{NotificationId, Tid};
 use crate::kernel::Arch;
 use crate::notify::caller::UNREADABLE;
 use crate::notify::handed::{CHUNK, Given, Handed, Wanted};
 use crate::policy;
-use crate::sys::ptrace::{self, AtCall, Registers};
+use crate::sys::ptrace::{self, Registers};
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::socket;
 
-/// A notified call: its number and its registers.
+/// A notified call: its number and its arguments.
 pub type Notified = (u32, [u64; 6]);
 
-/// A thread that is handing something out.
+/// A thread that hands something out.
 #[derive(Debug)]
 pub(super) struct HandOut {
-    /// Our end, once the thread has its own.
+    state: HandOutState,
+    /// The supervisor's end of the sockets, once the thread has its own.
     ours: Option<OwnedFd>,
-    /// It makes the notified call again, to be given its end.
-    asks: bool,
-    wanted: Wanted,
-    way: Way,
-    script: Script,
-    stage: Stage,
-    /// The call that is to be decided, and where the instruction ends that makes it.
+    /// The call that is decided afterwards, and where the instruction ends that makes it.
     notified: Notified,
-    end: u64,
+    instruction_end: u64,
     /// Its own registers and signal mask, once it has stopped.
-    own: Option<(Registers, u64)>,
-    /// Its group was stopped meanwhile.
-    stays: bool,
-    /// It may have another root, at which its names begin.
-    moves: bool,
+    saved: Option<(Registers, u64)>,
+    /// The profile grants chroot: the thread may have another root, at which its names begin.
+    may_have_other_root: bool,
     handed: Arc<Handed>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
-    /// It has not stopped yet.
-    Awaited,
-    /// It is to make this call.
-    Entering(Call),
-    /// It makes it.
-    Within(Call),
+/// What becomes of a hand-out after a stop.
+enum Next {
+    Stop,
+    End(Result<Given, Errno>),
+    Abandon,
 }
 
 impl Tracer {
@@ -87,49 +82,46 @@ impl Tracer {
         }
     }
 
-    /// A thread's call is decided: its next one may find other things there.
+    /// A thread's call is decided: what it handed out may be different at its next one.
     pub fn forget_handed(&mut self, tid: Tid) {
         self.handed.remove(&tid);
     }
 
     /// Whether a notified call is one that a thread makes to hand something out.
-    pub fn is_hand_out_call(&self, tid: Tid, (number, args): Notified) -> bool {
-        self.hand_outs.get(&tid).is_some_and(|hand_out| {
-            !hand_out.asks
-                && matches!(&hand_out.stage, Stage::Within(call) if call.number == number && call.args == args)
-        })
+    pub fn is_hand_out_call(&self, tid: Tid, notified: Notified) -> bool {
+        self.hand_outs.get(&tid).is_some_and(|hand_out| hand_out.state.makes(notified))
     }
 
     /// What a thread is to hand out that makes this call to be given its end of the sockets.
     pub fn wants_socket(&self, tid: Tid, notified: Notified) -> Option<Wanted> {
-        let hand_out = self.hand_outs.get(&tid)?;
-        let asks = hand_out.asks && hand_out.ours.is_none() && hand_out.notified == notified;
-        (asks && matches!(hand_out.stage, Stage::Within(_))).then_some(hand_out.wanted)
+        let state = &self.hand_outs.get(&tid)?.state;
+        state.wants_socket(notified).then(|| state.wanted())
     }
 
-    /// It has it, by the number `theirs`; `ours` is the other end. Its call is over.
+    /// The caller of `request` has its end of the sockets by the descriptor `theirs`; `ours` is
+    /// the other end. Its call is over.
     pub fn set_socket(&mut self, request: &seccomp::Request, ours: OwnedFd, theirs: i32) {
         let tid = Tid::from_raw(request.pid as i32);
         if self.wants_socket(tid, (request.data.nr as u32, request.data.args)).is_some()
             && let Some(hand_out) = self.hand_outs.get_mut(&tid)
         {
             hand_out.ours = Some(ours);
-            hand_out.script.on(theirs);
+            hand_out.state.give_socket(theirs);
         }
         self.answer(NotificationId::from_raw(request.id), Answer::Fail(Errno::EINTR));
     }
 
-    /// Whether a thread can hand something out.
+    /// Whether a thread can hand something out: it is traced, and does not do so already.
     pub fn can_hand_out(&self, tid: Tid) -> bool {
         self.traces(tid) && !self.hand_outs.contains_key(&tid)
     }
 
-    /// Has a thread hand out something for its call, which it then makes again. It sends it
-    /// on a socket: our end, and the number by which it has its own; or else it
-    /// [asks](Tracer::wants_socket) for one first.
+    /// Has a thread hand out something for its call, which it then makes again. It sends it on
+    /// a socket: the supervisor's end, and the descriptor by which the thread has its own. Where
+    /// it has none, it [makes its call](Tracer::wants_socket) to be given one.
     ///
     /// # Errors
-    /// It is not traced; its call still waits.
+    /// EPERM: it is not traced. ESRCH: it is gone. Its call still waits.
     pub fn start_hand_out(
         &mut self,
         request: &seccomp::Request,
@@ -143,26 +135,27 @@ impl Tracer {
         }
         let handed = self.handed(tid, notified).ok_or(Errno::EPERM)?;
         ptrace::interrupt(tid.as_raw())?;
-        let way = self.way();
-        let (ours, theirs) = socket.map_or((None, -1), |(ours, theirs)| (Some(ours), theirs));
-        let script = Script::new(wanted, way, theirs);
-        let (stage, end) = (Stage::Awaited, request.data.instruction_pointer);
-        let (own, stays, moves) = (None, false, self.rules.access("chroot").is_some());
-        let asks = ours.is_none();
-        let hand_out =
-            HandOut { ours, asks, wanted, way, script, stage, notified, end, own, stays, moves, handed };
+        let (ours, theirs) = socket.unzip();
+        let hand_out = HandOut {
+            state: HandOutState::new(wanted, self.way(), theirs, notified),
+            ours,
+            notified,
+            instruction_end: request.data.instruction_pointer,
+            saved: None,
+            may_have_other_root: self.rules.access("chroot").is_some(),
+            handed,
+        };
         self.hand_outs.insert(tid, hand_out);
-        // It does not go back to its program with this.
+        // It does not return to its program with this.
         self.answer(NotificationId::from_raw(request.id), Answer::Fail(Errno::EINTR));
         Ok(())
     }
 
-    /// By a message where the filter lets every one through, whatever it is and to whomever:
-    /// what is let go on for the supervisor's sake could be another one.
+    /// By a message where the filter lets every one through, whatever it is and wherever it
+    /// goes: otherwise a message that is continued for the supervisor could be another one.
     fn way(&self) -> Way {
         let number = crate::syscalls::number(Arch::THIS, "sendmsg").unwrap_or_default();
-        let call =
-            policy::call::Call { name: Some("sendmsg"), number, args: [0, 0, super::script::SEND, 0, 0, 0] };
+        let call = policy::call::Call { name: Some("sendmsg"), number, args: [0, 0, SEND, 0, 0, 0] };
         if self.rules.goes_unasked(&call) { Way::Message } else { Way::Name }
     }
 
@@ -175,20 +168,15 @@ impl Tracer {
     /// A stop of a thread that hands something out; false for any other thread.
     pub(super) fn continues_hand_out(&mut self, tid: Tid, signal: i32, event: i32) -> bool {
         let Some(mut hand_out) = self.hand_outs.remove(&tid) else { return false };
-        if hand_out.is_elsewhere(tid, event) {
-            return false;
-        }
-        match hand_out.step(tid, signal, event) {
-            Ok(false) => drop(self.hand_outs.insert(tid, hand_out)),
-            Ok(true) => {
-                let given = hand_out.given();
-                hand_out.end(tid, given);
-            }
-            // Its end is told.
+        match hand_out.stopped(tid.as_raw(), signal, event) {
+            Ok(Next::Stop) => drop(self.hand_outs.insert(tid, hand_out)),
+            Ok(Next::End(given)) => hand_out.end(tid.as_raw(), given),
+            Ok(Next::Abandon) => return false,
+            // Its end is reported.
             Err(Errno::ESRCH) => {}
             Err(errno) => {
                 tracing::debug!(%tid, %errno, "hands nothing out");
-                hand_out.end(tid, Err(UNREADABLE));
+                hand_out.end(tid.as_raw(), Err(UNREADABLE));
             }
         }
         true
@@ -196,103 +184,71 @@ impl Tracer {
 }
 
 impl HandOut {
-    /// Whether it has stopped outside of its call: a signal came first. If it makes the call
-    /// again, that is another one to be decided.
-    fn is_elsewhere(&self, tid: Tid, event: i32) -> bool {
-        let (number, args) = self.notified;
-        self.asks
-            && self.stage == Stage::Awaited
-            && event == ptrace::EVENT_STOP
-            && ptrace::registers(tid.as_raw())
-                .is_ok_and(|own| !is_at(Arch::THIS, &own, self.end, number, args))
-    }
-
-    /// What follows a stop; whether the script is over.
-    fn step(&mut self, tid: Tid, signal: i32, event: i32) -> Result<bool, Errno> {
-        let at_call = event == 0 && signal == ptrace::CALL_ENDED;
-        match self.stage.clone() {
-            Stage::Awaited if event == ptrace::EVENT_STOP => {
-                self.stays = signal != libc::SIGTRAP;
-                self.own = Some((ptrace::registers(tid.as_raw())?, ptrace::signal_mask(tid.as_raw())?));
-                ptrace::set_signal_mask(tid.as_raw(), u64::MAX)?;
-                if self.asks { self.ask(tid) } else { self.next(tid, Ok(0)) }
+    fn stopped(&mut self, tid: i32, signal: i32, event: i32) -> Result<Next, Errno> {
+        let stop = match event {
+            ptrace::EVENT_STOP => {
+                let group = signal != libc::SIGTRAP;
+                Stop::Requested { group, at_call: self.is_at_call(tid) }
             }
-            Stage::Entering(call) if at_call => match ptrace::syscall_info(tid.as_raw())? {
-                Some(AtCall::Begins(number, args)) if number == call.number && args == call.args => {
-                    self.stage = Stage::Within(call);
-                    ptrace::cont_to_syscall(tid.as_raw(), 0).map(|()| false)
+            0 if signal == ptrace::CALL_ENDED => Stop::Syscall(ptrace::syscall_info(tid)?),
+            0 => Stop::Signal(signal),
+            _ => Stop::Other,
+        };
+        for action in self.state.step(stop) {
+            match action {
+                Action::Save => {
+                    self.saved = Some((ptrace::registers(tid)?, ptrace::signal_mask(tid)?));
+                    ptrace::set_signal_mask(tid, u64::MAX)?;
                 }
-                // Another thread has written something else there.
-                _ => Err(Errno::EPROTO),
-            },
-            Stage::Within(call) if at_call => match ptrace::syscall_info(tid.as_raw())? {
-                Some(AtCall::Ended(_) | AtCall::Broken) if self.asks && self.ours.is_some() => {
-                    self.asks = false;
-                    self.next(tid, Ok(0))
-                }
-                // It is given none.
-                Some(AtCall::Ended(_)) if self.asks => Ok(true),
-                Some(AtCall::Ended(answer)) => self.next(tid, answer),
-                // Its group was stopped. What the call reads it has been sent.
-                Some(AtCall::Broken) => self.make(tid, Call { feed: Vec::new(), ..call }),
-                _ => Err(Errno::EPROTO),
-            },
-            stage => {
-                self.stays |= event == ptrace::EVENT_STOP && signal != libc::SIGTRAP;
-                let signal = if event == 0 { signal } else { 0 };
-                match stage {
-                    Stage::Awaited => ptrace::cont(tid.as_raw(), signal),
-                    _ => ptrace::cont_to_syscall(tid.as_raw(), signal),
-                }
-                .map(|()| false)
+                Action::Make(call) => self.make(tid, &call)?,
+                Action::ContToSyscall(signal) => ptrace::cont_to_syscall(tid, signal)?,
+                Action::Cont(signal) => ptrace::cont(tid, signal)?,
+                Action::Abandon => return Ok(Next::Abandon),
+                Action::Finish => return Ok(Next::End(self.given())),
+                Action::Fail => return Ok(Next::End(Err(UNREADABLE))),
             }
         }
+        Ok(Next::Stop)
     }
 
-    /// Makes it do the next call of the script.
-    fn next(&mut self, tid: Tid, answer: Result<i64, Errno>) -> Result<bool, Errno> {
-        let Some(call) = self.script.next(answer) else { return Ok(true) };
-        self.make(tid, call)
-    }
-
-    /// Makes it do the notified call again.
-    fn ask(&mut self, tid: Tid) -> Result<bool, Errno> {
+    /// Whether it has stopped in its notified call, where that is not certain.
+    fn is_at_call(&self, tid: i32) -> bool {
         let (number, args) = self.notified;
-        self.make(tid, Call { number, args, feed: Vec::new() })
+        !self.state.may_be_elsewhere()
+            || ptrace::registers(tid)
+                .map_or(true, |own| is_at(Arch::THIS, &own, self.instruction_end, number, args))
     }
 
-    fn make(&mut self, tid: Tid, call: Call) -> Result<bool, Errno> {
-        let Some((mut registers, _)) = self.own else { return Err(Errno::EPROTO) };
+    fn make(&self, tid: i32, call: &script::Call) -> Result<(), Errno> {
+        let Some((mut registers, _)) = self.saved else { return Err(Errno::EPROTO) };
         if !call.feed.is_empty() {
             let ours = self.ours.as_ref().ok_or(Errno::EPROTO)?;
             if nix::unistd::write(ours, &call.feed)? != call.feed.len() {
                 return Err(Errno::EIO);
             }
         }
-        calling(Arch::THIS, &mut registers, self.end, call.number, call.args);
-        ptrace::set_registers(tid.as_raw(), &registers)?;
-        self.stage = Stage::Entering(call);
-        ptrace::cont_to_syscall(tid.as_raw(), 0).map(|()| false)
+        calling(Arch::THIS, &mut registers, self.instruction_end, call.number, call.args);
+        ptrace::set_registers(tid, &registers)?;
+        ptrace::cont_to_syscall(tid, 0)
     }
 
-    /// Whether what is sent are bytes.
-    fn is_text(&self) -> bool {
-        matches!(self.wanted, Wanted::Memory(_)) || self.way == Way::Name
-    }
-
-    /// What was sent.
+    /// Receives what was sent.
     fn given(&self) -> Result<Given, Errno> {
         let ours = self.ours.as_ref().ok_or(UNREADABLE)?;
-        match (self.script.sent(), self.wanted) {
-            (Ok(()), _) if self.is_text() => {
+        match (self.state.sent(), self.state.wanted()) {
+            (Ok(()), wanted) if self.state.is_text() => {
                 let mut bytes = vec![0; CHUNK as usize];
                 let read = nix::unistd::read(ours, &mut bytes).map_err(|_| UNREADABLE)?;
                 bytes.truncate(read);
-                if matches!(self.wanted, Wanted::Memory(_)) {
+                if matches!(wanted, Wanted::Memory(_)) {
                     return Ok(Given::Memory(bytes));
                 }
                 let name = PathBuf::from(OsString::from_vec(bytes));
-                if self.moves && name.is_absolute() { Err(UNREADABLE) } else { Ok(Given::Name(name)) }
+                if self.may_have_other_root && name.is_absolute() {
+                    Err(UNREADABLE)
+                } else {
+                    Ok(Given::Name(name))
+                }
             }
             (Ok(()), _) => socket::receive_descriptor(ours).map(Given::Descriptor).map_err(|_| UNREADABLE),
             (Err(Errno::EFAULT), Wanted::Memory(_)) => Err(Errno::EFAULT),
@@ -301,18 +257,20 @@ impl HandOut {
         }
     }
 
-    /// It makes its call again.
-    fn end(self, tid: Tid, given: Result<Given, Errno>) {
-        self.handed.give(self.wanted, given);
-        let back = || {
-            if let Some((mut registers, mask)) = self.own {
-                calling(Arch::THIS, &mut registers, self.end, self.notified.0, self.notified.1);
-                ptrace::set_registers(tid.as_raw(), &registers)?;
-                ptrace::set_signal_mask(tid.as_raw(), mask)?;
+    /// The thread makes its notified call again. Where its group was stopped meanwhile, it
+    /// stops again first.
+    fn end(self, tid: i32, given: Result<Given, Errno>) {
+        self.handed.give(self.state.wanted(), given);
+        let restore = || {
+            if let Some((mut registers, mask)) = self.saved {
+                let (number, args) = self.notified;
+                calling(Arch::THIS, &mut registers, self.instruction_end, number, args);
+                ptrace::set_registers(tid, &registers)?;
+                ptrace::set_signal_mask(tid, mask)?;
             }
-            ptrace::cont(tid.as_raw(), 0)?;
-            if self.stays { ptrace::interrupt(tid.as_raw()) } else { Ok(()) }
+            ptrace::cont(tid, 0)?;
+            if self.state.is_group_stopped() { ptrace::interrupt(tid) } else { Ok(()) }
         };
-        log_unless_gone("restoring registers", back());
+        log_unless_gone("restoring a thread", restore());
     }
 }

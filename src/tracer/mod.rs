@@ -43,7 +43,6 @@ pub mod examine;
 mod hand_out;
 mod inspect;
 pub mod mailbox;
-mod script;
 mod state;
 mod wait;
 
