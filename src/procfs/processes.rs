@@ -90,7 +90,27 @@ pub fn is_dead(pid: i32, tid: i32) -> bool {
 
 /// Who traces a thread; `None` for one that nobody traces or that is gone.
 pub fn tracer(tid: i32) -> Option<i32> {
-    number(&read(tid, "status").ok()?, "TracerPid")
+    ThreadStatus::of(tid)?.tracer
+}
+
+/// A thread in its process, as `/proc/TID/status` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadStatus {
+    /// Its process.
+    pub tgid: i32,
+    /// The parent of its process; none that is shown to the supervisor's pid namespace.
+    pub parent: Option<i32>,
+    /// The thread that traces it.
+    pub tracer: Option<i32>,
+}
+
+impl ThreadStatus {
+    /// `None` for a thread that is gone.
+    pub fn of(tid: i32) -> Option<ThreadStatus> {
+        let text = read(tid, "status").ok()?;
+        let number = |key| number(&text, key);
+        Some(ThreadStatus { tgid: number("Tgid")?, parent: number("PPid"), tracer: number("TracerPid") })
+    }
 }
 
 /// Whether this is no child of `parent`, but a thread or somebody else's child; not where

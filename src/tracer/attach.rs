@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use super::Tracer;
 use super::call::{Operation, TracedCall};
 use super::state::Attachment;
-use crate::ids::Tid;
+use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::procfs::processes;
 use crate::sys::{credentials, ptrace};
@@ -44,7 +44,7 @@ impl Tracer {
     }
 
     /// Attaches to every thread of a process and to all that they will make: until a pass over
-    /// them finds no new one.
+    /// them attaches to no more. A thread that has ended and is not reaped stays in the list.
     fn attach_process(&self, caller: &Caller, attached: &mut Vec<Tid>) -> Result<(), Errno> {
         const PASSES: u32 = 100;
         for _ in 0..PASSES {
@@ -55,13 +55,9 @@ impl Tracer {
             })?;
             let tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok());
             let tids = tids.map(Tid::from_raw);
-            let new: Vec<Tid> = tids
-                .filter(|tid| !((attached.contains(tid) || self.table.has(*tid)) && is_ours(*tid)))
-                .collect();
-            if new.is_empty() {
-                return Ok(());
-            }
-            for tid in new {
+            // By the kernel's word: a thread that a traced one has just made is not in the table.
+            let before = attached.len();
+            for tid in tids.filter(|tid| thread_of_ours(*tid).is_none()) {
                 match self.attach_thread(tid, caller, ptrace::EXECS | ptrace::CHILDREN) {
                     Ok(()) => attached.push(tid),
                     // It ended; the caller's own end is found when it is answered.
@@ -70,6 +66,9 @@ impl Tracer {
                     Err(Errno::EPERM) if processes::is_dead(caller.tgid, tid.as_raw()) => {}
                     Err(errno) => return Err(errno),
                 }
+            }
+            if attached.len() == before {
+                return Ok(());
             }
         }
         Err(Errno::EAGAIN)
@@ -107,11 +106,22 @@ impl Tracer {
 
     /// Whether a thread is traced, and not another one that had its tid before.
     pub(super) fn traces(&self, tid: Tid) -> bool {
-        self.table.has(tid) && is_ours(tid)
+        self.table.has(tid) && thread_of_ours(tid).is_some()
     }
 }
 
-/// Whether the kernel says that this very thread traces another.
-pub(super) fn is_ours(tid: Tid) -> bool {
-    processes::tracer(tid.as_raw()) == Some(nix::unistd::gettid().as_raw())
+/// A thread, by `/proc/TID/status`.
+pub(super) struct Thread {
+    /// Its process.
+    pub pid: Pid,
+    /// The process that made it: its own, or of a leader the parent.
+    pub maker: Pid,
+}
+
+/// A thread that the calling thread traces, by the kernel's own word; none for any other.
+pub(super) fn thread_of_ours(tid: Tid) -> Option<Thread> {
+    let status = processes::ThreadStatus::of(tid.as_raw())?;
+    let pid = Pid::from_raw(status.tgid);
+    let maker = if pid.first_thread() == tid { Pid::from_raw(status.parent?) } else { pid };
+    (status.tracer == Some(nix::unistd::gettid().as_raw())).then_some(Thread { pid, maker })
 }

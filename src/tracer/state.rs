@@ -33,12 +33,20 @@ use crate::profile::OnViolation;
 pub struct TraceTable {
     config: Config,
     app: Pid,
-    tracees: BTreeMap<Tid, TraceeState>,
+    tracees: BTreeMap<Tid, Tracee>,
     processes: BTreeMap<Pid, Process>,
     /// Calls that are answered once their events are queued.
     denied: Vec<DeniedCall>,
     /// Notified calls are answered.
     listening: bool,
+}
+
+/// A traced thread.
+#[derive(Clone, Copy, Debug)]
+struct Tracee {
+    /// Its process.
+    pid: Pid,
+    state: TraceeState,
 }
 
 /// The calls of a process.
@@ -84,9 +92,25 @@ impl TraceTable {
         self.tracees.keys().copied().collect()
     }
 
+    fn state(&self, tid: Tid) -> Option<TraceeState> {
+        self.tracees.get(&tid).map(|tracee| tracee.state)
+    }
+
+    fn set_state(&mut self, tid: Tid, state: TraceeState) {
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.state = state;
+        }
+    }
+
     /// What follows from what happened. The actions are performed in this order, and what comes
     /// of one is passed on before the next is performed.
     pub fn step(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = self.follow(event);
+        actions.extend(self.release_orphans());
+        actions
+    }
+
+    fn follow(&mut self, event: Event) -> Vec<Action> {
         match event {
             Event::Called { call, valid: true } => self.called(Arc::new(call)),
             // Its thread was ended by an exec of its process, whose new program may have its
@@ -94,6 +118,7 @@ impl TraceTable {
             Event::Called { valid: false, .. } => Vec::new(),
             Event::Attached { pid, id, attachment } => self.attached(pid, id, attachment),
             Event::Stopped { tid, stop } => self.stopped(tid, stop),
+            Event::FirstStop { tid, pid, maker, stop } => self.first_stop(tid, pid, maker, stop),
             Event::Ended(tid) => self.ended(tid),
             Event::Probed { pid, readable } => self.probed(pid, readable),
             Event::Inspected { pid, id, inspection } => self.inspected(pid, id, inspection),
@@ -144,6 +169,19 @@ pub enum Event {
     Stopped {
         /// The thread.
         tid: Tid,
+        /// The stop.
+        stop: Stop,
+    },
+    /// A thread that is not in the table stopped by PTRACE_EVENT_STOP, as the kernel stops a new
+    /// thread that it has attached.
+    FirstStop {
+        /// The thread.
+        tid: Tid,
+        /// Its process.
+        pid: Pid,
+        /// The process that made it: of a thread its own, of a process its parent, which is an
+        /// ancestor where that has ended.
+        maker: Pid,
         /// The stop.
         stop: Stop,
     },
@@ -215,9 +253,9 @@ pub enum Stop {
     Fork {
         /// The new process or thread.
         child: Tid,
-        /// It is in the table, or the kernel says that the supervisor traces it. Otherwise it
-        /// was killed at once, and its id may be another thread's by now.
-        traced: bool,
+        /// Its process, where it is new in the table and the kernel says that the supervisor
+        /// traces it. Otherwise it was killed at once, and its id may be another thread's by now.
+        pid: Option<Pid>,
     },
     /// PTRACE_EVENT_STOP with SIGTRAP: requested, or the first stop of a new thread.
     Trap,
@@ -314,7 +352,12 @@ pub enum TraceeState {
     UntilExec,
     /// The kernel attached it when it was made. It is in its first stop, until the stop of the
     /// thread that made it says whose child it is.
-    AwaitingParent(Stop),
+    AwaitingParent {
+        /// Its first stop.
+        stop: Stop,
+        /// The process that made it.
+        maker: Pid,
+    },
     /// It is stopped, and is killed once its event is queued. No stop of it is answered.
     Condemned,
 }

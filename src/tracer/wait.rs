@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::Tracer;
+use super::attach::{self, Thread};
 use super::mailbox::TracerMessage;
 use super::state::{Event, Stop};
-use super::{Tracer, attach};
 use crate::ids::Tid;
 use crate::notify::listener;
 use crate::procfs::processes;
@@ -93,14 +94,20 @@ impl Tracer {
             }
             _ if self.continues_hand_out(tid, signal, event) => return,
             event if ptrace::EVENTS_CHILD.contains(&event) => {
-                let traced = self.table.has(other) || attach::is_ours(other);
-                Stop::Fork { child: other, traced }
+                let is_new = !self.table.has(other);
+                let pid = is_new.then(|| attach::thread_of_ours(other)).flatten().map(|thread| thread.pid);
+                Stop::Fork { child: other, pid }
             }
             ptrace::EVENT_STOP if signal == libc::SIGTRAP => Stop::Trap,
             ptrace::EVENT_STOP => Stop::Group(signal),
             0 => Stop::Signal(signal),
             _ => Stop::Other,
         };
+        if !self.table.has(tid) && event == ptrace::EVENT_STOP {
+            // One that was killed meanwhile is not continued.
+            let Some(Thread { pid, maker }) = attach::thread_of_ours(tid) else { return };
+            return self.handle(Event::FirstStop { tid, pid, maker, stop });
+        }
         self.handle(Event::Stopped { tid, stop });
     }
 

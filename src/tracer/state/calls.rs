@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::{Action, Attachment, DeniedCall, PendingCall, Phase, TraceTable, TraceeState, process_of};
+use super::{
+    Action, Attachment, DeniedCall, PendingCall, Phase, TraceTable, Tracee, TraceeState, process_of,
+};
 use crate::event::{self, Kind, Object};
 use crate::ids::{NotificationId, Pid, Tid};
 use crate::policy::Refusal;
@@ -79,7 +81,7 @@ impl TraceTable {
         };
         let is_for_call = !matches!(call.operation, Operation::BecomeUnreadable) && self.config.wait_killable;
         let state = if is_for_call { TraceeState::AttachedForCall } else { TraceeState::UntilExec };
-        self.tracees.extend(attached.into_iter().map(|tid| (tid, state)));
+        self.tracees.extend(attached.into_iter().map(|tid| (tid, Tracee { pid, state })));
         let mut actions = Vec::new();
         match (result, &call.operation) {
             // The thread that has the tid now waits for no answer.
@@ -98,7 +100,7 @@ impl TraceTable {
         }
         // Another thread may have got the tid between the answer of the kernel and the attaching.
         if !valid {
-            if self.tracees.get(&tid) == Some(&TraceeState::AttachedForCall) {
+            if self.state(tid) == Some(TraceeState::AttachedForCall) {
                 actions.push(Action::Interrupt(tid));
             }
             actions.extend(self.next_call(pid));
@@ -117,7 +119,7 @@ impl TraceTable {
             }
             Operation::BecomeReadable | Operation::BecomeUnreadable => {
                 if result.is_ok() && self.is_detached_after(&call) {
-                    self.tracees.insert(tid, TraceeState::AttachedForCall);
+                    self.set_state(tid, TraceeState::AttachedForCall);
                     actions.push(Action::Interrupt(tid));
                 }
                 actions.push(Action::Continue(id));
@@ -137,7 +139,7 @@ impl TraceTable {
             && !self.config.verifies
             && is_one(call.caller.uids)
             && is_one(call.caller.gids)
-            && self.tracees.get(&call.tid()) == Some(&TraceeState::UntilExec)
+            && self.state(call.tid()) == Some(TraceeState::UntilExec)
     }
 
     /// The process continues, or is killed once its event is queued: until then it stays
@@ -169,7 +171,7 @@ impl TraceTable {
             }
             Verdict::Dies(_) if !listening => self.kill(tid).into_iter().collect(),
             Verdict::Dies(refusal) => {
-                self.tracees.insert(tid, TraceeState::Condemned);
+                self.set_state(tid, TraceeState::Condemned);
                 vec![Action::ReportDenied { call, caller, refusal, action: event::Action::Killed }]
             }
         }
@@ -202,7 +204,7 @@ impl TraceTable {
     pub(super) fn reported(&mut self, id: NotificationId) -> Vec<Action> {
         let condemned = self.processes.values().find_map(|process| {
             let pending = process.pending.as_ref().filter(|pending| pending.call.id == id)?;
-            (self.tracees.get(&pending.tid) == Some(&TraceeState::Condemned)).then_some(pending.tid)
+            (self.state(pending.tid) == Some(TraceeState::Condemned)).then_some(pending.tid)
         });
         let mut actions: Vec<Action> = condemned.and_then(|tid| self.kill(tid)).into_iter().collect();
         for DeniedCall { call, errno, action } in self.denied.extract_if(.., |denied| denied.call.id == id) {
@@ -222,7 +224,7 @@ impl TraceTable {
     /// The process of a stopped thread is killed. It has run no instruction since its exec, or
     /// since its thread mapped code, and runs none.
     pub(super) fn kill(&mut self, tid: Tid) -> Option<Action> {
-        *self.tracees.get_mut(&tid)? = TraceeState::Condemned;
+        self.tracees.get_mut(&tid)?.state = TraceeState::Condemned;
         let killed = self.processes.iter().find_map(|(pid, process)| {
             let pending = process.pending.as_ref().filter(|pending| pending.tid == tid)?;
             Some(Action::Kill(*pid, Some(pending.call.caller.clone())))

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Action, Inspection, PendingCall, Phase, Process, Stop, TraceTable, TraceeState, process_of};
+use super::{
+    Action, Inspection, PendingCall, Phase, Process, Stop, TraceTable, Tracee, TraceeState, process_of,
+};
 use crate::ids::{NotificationId, Pid, Tid};
 use crate::tracer::call::{Operation, Report};
 
@@ -13,9 +15,9 @@ impl TraceTable {
             return self.executed(process_of(tid), former);
         }
         self.renumber(tid);
-        let is_first = matches!(stop, Stop::Trap | Stop::Group(_));
-        let new = if is_first { TraceeState::AwaitingParent(stop) } else { TraceeState::UntilExec };
-        let state = *self.tracees.entry(tid).or_insert(new);
+        // Under the leader's tid an exec may fail that was not verified: it is traced as before.
+        let as_before = Tracee { pid: process_of(tid), state: TraceeState::UntilExec };
+        let state = self.tracees.entry(tid).or_insert(as_before).state;
         let mut actions = Vec::new();
         if let (TraceeState::UntilExec, Stop::Group(signal)) = (state, stop)
             && process_of(tid) == self.app
@@ -23,10 +25,10 @@ impl TraceTable {
             actions.push(Action::Report(Report::Stopped { pid: self.app, signal }));
         }
         match (state, stop) {
-            (TraceeState::AwaitingParent(_) | TraceeState::Condemned, _) => {}
-            (_, Stop::Fork { child, traced }) => {
+            (TraceeState::AwaitingParent { .. } | TraceeState::Condemned, _) => {}
+            (_, Stop::Fork { child, pid }) => {
                 actions.push(Action::Report(Report::Forked { child, parent: tid }));
-                actions.extend(self.announced(child, traced));
+                actions.extend(self.announced(child, pid));
                 actions.push(Action::Cont(tid, 0));
             }
             (_, Stop::Trap | Stop::Group(_)) => actions.extend(self.stopped_as_requested(tid, stop)),
@@ -38,21 +40,49 @@ impl TraceTable {
 
     /// The thread that made a child has stopped for that. Its stop and the child's first one
     /// come in either order.
-    fn announced(&mut self, child: Tid, traced: bool) -> Option<Action> {
-        match self.tracees.get(&child) {
-            Some(TraceeState::AwaitingParent(stop)) => {
-                let stop = *stop;
-                self.tracees.insert(child, TraceeState::UntilExec);
+    fn announced(&mut self, child: Tid, pid: Option<Pid>) -> Option<Action> {
+        match (self.state(child), pid) {
+            (Some(TraceeState::AwaitingParent { stop, .. }), _) => {
+                self.set_state(child, TraceeState::UntilExec);
                 Some(resume(child, stop))
             }
-            Some(_) => None,
-            None => {
-                if traced {
-                    self.tracees.insert(child, TraceeState::UntilExec);
-                }
+            (None, Some(pid)) => {
+                self.tracees.insert(child, Tracee { pid, state: TraceeState::UntilExec });
                 None
             }
+            (Some(_), _) | (None, None) => None,
         }
+    }
+
+    /// A new thread stopped before the one that made it, or an exec stopped under the leader's
+    /// tid.
+    pub(super) fn first_stop(&mut self, tid: Tid, pid: Pid, maker: Pid, stop: Stop) -> Vec<Action> {
+        self.renumber(tid);
+        if self.has(tid) {
+            return self.stopped(tid, stop);
+        }
+        self.tracees.insert(tid, Tracee { pid, state: TraceeState::AwaitingParent { stop, maker } });
+        Vec::new()
+    }
+
+    /// A new thread waits only while the one that made it may still stop for that. One that was
+    /// killed before its stop announces no child, nor does a thread of a process that has
+    /// executed. The child continues; where its entry is unknown, it may not exec.
+    pub(super) fn release_orphans(&mut self) -> Vec<Action> {
+        self.release_new(|table, maker| {
+            let mut tracees = table.tracees.values();
+            !tracees.any(|tracee| tracee.pid == maker && tracee.state == TraceeState::UntilExec)
+        })
+    }
+
+    fn release_new(&mut self, is_over: impl Fn(&TraceTable, Pid) -> bool) -> Vec<Action> {
+        let waiting = self.tracees.iter().filter_map(|(tid, tracee)| match tracee.state {
+            TraceeState::AwaitingParent { stop, maker } if is_over(self, maker) => Some((*tid, stop)),
+            _ => None,
+        });
+        let released: Vec<(Tid, Stop)> = waiting.collect();
+        released.iter().for_each(|(tid, _)| self.set_state(*tid, TraceeState::UntilExec));
+        released.into_iter().map(|(tid, stop)| resume(tid, stop)).collect()
     }
 
     /// A stop that was requested, or a group stop: the call in flight of this thread is over. It
@@ -79,7 +109,7 @@ impl TraceTable {
     /// A thread continues after a stop as it would untraced. One that was attached for its call
     /// is detached.
     pub(super) fn release(&mut self, tid: Tid, stop: Stop) -> Action {
-        if self.tracees.get(&tid) == Some(&TraceeState::AttachedForCall) {
+        if self.state(tid) == Some(TraceeState::AttachedForCall) {
             return self.detach(tid);
         }
         resume(tid, stop)
@@ -98,9 +128,9 @@ impl TraceTable {
         }
         let pending = self.processes.get_mut(&process_of(tid)).and_then(|process| process.pending.as_mut());
         let Some(pending) = pending.filter(|pending| is_exec(pending)) else { return };
-        if let Some(state) = self.tracees.remove(&pending.tid) {
+        if let Some(tracee) = self.tracees.remove(&pending.tid) {
             pending.tid = tid;
-            self.tracees.insert(tid, state);
+            self.tracees.insert(tid, tracee);
         }
     }
 
@@ -108,19 +138,23 @@ impl TraceTable {
     fn executed(&mut self, pid: Pid, former: Tid) -> Vec<Action> {
         let tid = pid.first_thread();
         self.tracees.remove(&former);
-        self.tracees.insert(tid, TraceeState::UntilExec);
+        self.tracees.insert(tid, Tracee { pid, state: TraceeState::UntilExec });
+        let mut actions = self.release_new(|_, maker| maker == pid);
         if !self.config.verifies {
-            return vec![Action::Probe(pid)];
+            actions.push(Action::Probe(pid));
+            return actions;
         }
         let pending = self.processes.get_mut(&pid).and_then(|process| process.pending.as_mut());
         let Some(pending) = pending.filter(|pending| is_exec(pending)) else {
             // No exec continues that was not judged before.
             tracing::error!(%pid, "an exec that was not notified");
-            return self.kill(tid).into_iter().collect();
+            actions.extend(self.kill(tid));
+            return actions;
         };
         pending.tid = tid;
         pending.phase = Phase::Executed { started: None };
-        vec![Action::Inspect(pid, Arc::clone(&pending.call))]
+        actions.push(Action::Inspect(pid, Arc::clone(&pending.call)));
+        actions
     }
 
     /// No rule asks which program was executed: it is detached, but where it cannot be read
@@ -155,8 +189,8 @@ impl TraceTable {
     pub(super) fn ended(&mut self, tid: Tid) -> Vec<Action> {
         let pid = process_of(tid);
         let mut actions = Vec::new();
-        if self.tracees.remove(&tid).is_some() {
-            actions.extend(self.release_newborns());
+        if let Some(tracee) = self.tracees.remove(&tid) {
+            actions.extend(self.release_new(|_, maker| maker == tracee.pid));
         }
         // A thread that is not the leader has the leader's tid once its exec is past the point
         // of no return: this end is its own.
@@ -168,19 +202,6 @@ impl TraceTable {
         let is_its = |process: &Process| process.pending.as_ref().is_some_and(|pending| pending.tid == tid);
         let over = self.processes.iter().find(|(_, process)| is_its(process)).map(|(pid, _)| *pid);
         actions.extend(over.map(|pid| self.next_call(pid)).unwrap_or_default());
-        actions
-    }
-
-    /// A thread that was killed before its stop announces no child: one that waits for that
-    /// continues. Its entry is unknown, so it may not exec.
-    fn release_newborns(&mut self) -> Vec<Action> {
-        let mut actions = Vec::new();
-        for (tid, state) in &mut self.tracees {
-            if let TraceeState::AwaitingParent(stop) = *state {
-                *state = TraceeState::UntilExec;
-                actions.push(resume(*tid, stop));
-            }
-        }
         actions
     }
 }

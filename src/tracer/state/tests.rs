@@ -152,7 +152,18 @@ fn executed(former: i32) -> Event {
 }
 
 fn forked(tid: i32, child: i32) -> Event {
-    stopped(tid, Stop::Fork { child: Tid::from_raw(child), traced: true })
+    let pid = Some(Pid::from_raw(child));
+    stopped(tid, Stop::Fork { child: Tid::from_raw(child), pid })
+}
+
+/// The first stop of a new process, of which `maker` is the parent.
+fn first(tid: i32, maker: i32) -> Event {
+    first_in(tid, maker, Stop::Trap)
+}
+
+fn first_in(tid: i32, maker: i32, stop: Stop) -> Event {
+    let (tid, pid, maker) = (Tid::from_raw(tid), Pid::from_raw(tid), Pid::from_raw(maker));
+    Event::FirstStop { tid, pid, maker, stop }
 }
 
 fn ended(tid: i32) -> Event {

@@ -245,11 +245,13 @@ mod children {
     use super::*;
 
     const CHILD: i32 = 20;
+    /// Who inherits the children of a process that has ended.
+    const INIT: i32 = 1;
 
     #[test]
     fn a_child_that_stops_before_its_parent_waits_for_it() {
         let mut table = until_exec(table(), &[10]);
-        run(&mut table, vec![(trap(CHILD), ""), (forked(10, CHILD), "10 made 20, cont 20, cont 10")]);
+        run(&mut table, vec![(first(CHILD, 10), ""), (forked(10, CHILD), "10 made 20, cont 20, cont 10")]);
         run(&mut table, vec![(trap(CHILD), "cont 20")]);
     }
 
@@ -262,27 +264,73 @@ mod children {
     /// A thread that is made while its group stops begins with that stop.
     #[test]
     fn a_child_that_is_made_in_a_group_stop_stays_in_it() {
+        const GROUP: Stop = Stop::Group(STOP);
         let mut table = until_exec(table(), &[10]);
-        let group = || stopped(CHILD, Stop::Group(STOP));
-        run(&mut table, vec![(group(), ""), (forked(10, CHILD), "10 made 20, listen 20, cont 10")]);
+        let rows =
+            vec![(first_in(CHILD, 10, GROUP), ""), (forked(10, CHILD), "10 made 20, listen 20, cont 10")];
+        run(&mut table, rows);
         let mut table = until_exec(super::table(), &[10]);
-        run(&mut table, vec![(forked(10, CHILD), "10 made 20, cont 10"), (group(), "listen 20")]);
+        let rows = vec![(forked(10, CHILD), "10 made 20, cont 10"), (stopped(CHILD, GROUP), "listen 20")];
+        run(&mut table, rows);
     }
 
     /// The next thread with its id is attached to for its exec like any other.
     #[test]
     fn a_child_that_was_killed_and_reaped_before_its_parents_stop_is_not_adopted() {
         let mut table = until_exec(table(), &[10]);
-        let forked = stopped(10, Stop::Fork { child: Tid::from_raw(CHILD), traced: false });
-        run(&mut table, vec![(trap(CHILD), ""), (ended(CHILD), ""), (forked, "10 made 20, cont 10")]);
+        let forked = stopped(10, Stop::Fork { child: Tid::from_raw(CHILD), pid: None });
+        run(&mut table, vec![(first(CHILD, 10), ""), (ended(CHILD), ""), (forked, "10 made 20, cont 10")]);
         assert!(!table.has(Tid::from_raw(CHILD)));
     }
 
     #[test]
     fn a_child_whose_parent_is_killed_before_its_stop_continues() {
+        // The parent's end comes after the child's stop, and before it.
         let mut table = until_exec(table(), &[10]);
-        run(&mut table, vec![(trap(CHILD), ""), (ended(10), "cont 20"), (ended(CHILD), "")]);
+        run(&mut table, vec![(first(CHILD, 10), ""), (ended(10), "cont 20"), (ended(CHILD), "")]);
         run_to_the_end(table, vec![]);
+        let mut table = until_exec(super::table(), &[10]);
+        run(&mut table, vec![(ended(10), ""), (first(CHILD, INIT), "cont 20")]);
+        // The child has stopped before it was given to init.
+        let mut table = until_exec(super::table(), &[10]);
+        run(&mut table, vec![(ended(10), ""), (first(CHILD, 10), "cont 20")]);
+    }
+
+    /// The thread that made it is killed by a sibling's exec.
+    #[test]
+    fn a_child_whose_parent_has_executed_continues() {
+        let in_exec = || {
+            let mut table = until_exec(table(), &[10, 11]);
+            run(
+                &mut table,
+                vec![(exec(1, 11), "attach #1"), (attached(1, &[]), "interrupt 11, continue #1")],
+            );
+            table
+        };
+        let inspected = || inspected(1, Verdict::Runs(1));
+        let mut table = in_exec();
+        run(&mut table, vec![(first(CHILD, 10), ""), (executed(11), "cont 20, inspect 10 #1")]);
+        run(&mut table, vec![(inspected(), "10 is entry 1, detach 10")]);
+        let mut table = in_exec();
+        run(&mut table, vec![(executed(11), "inspect 10 #1"), (first(CHILD, 10), "")]);
+        run(&mut table, vec![(inspected(), "10 is entry 1, detach 10, cont 20")]);
+    }
+
+    #[test]
+    fn a_child_waits_on_when_another_thread_ends() {
+        let mut table = until_exec(table(), &[10]);
+        run(&mut table, vec![(forked(10, 30), "10 made 30, cont 10"), (trap(30), "cont 30")]);
+        run(&mut table, vec![(first(CHILD, 10), ""), (ended(30), "")]);
+        run(&mut table, vec![(forked(10, CHILD), "10 made 20, cont 20, cont 10")]);
+    }
+
+    /// A thread of the parent's process ended: it may have been the one that made it.
+    #[test]
+    fn a_child_continues_when_a_thread_of_its_parent_ends() {
+        let mut table = until_exec(table(), &[10, 11]);
+        run(&mut table, vec![(first(CHILD, 10), ""), (ended(11), "cont 20")]);
+        // Its parent's stop comes all the same.
+        run(&mut table, vec![(forked(10, CHILD), "10 made 20, cont 10")]);
     }
 
     /// Its own child waits for it in the same way.
@@ -290,8 +338,31 @@ mod children {
     fn a_child_is_traced_until_its_exec_as_its_parent() {
         let mut table = until_exec(table(), &[10]);
         run(&mut table, vec![(forked(10, CHILD), "10 made 20, cont 10"), (trap(CHILD), "cont 20")]);
-        run(&mut table, vec![(trap(30), ""), (forked(CHILD, 30), "20 made 30, cont 30, cont 20")]);
+        run(&mut table, vec![(first(30, CHILD), ""), (forked(CHILD, 30), "20 made 30, cont 30, cont 20")]);
     }
+
+    #[test]
+    fn a_new_thread_waits_for_a_thread_of_its_process() {
+        let new = Event::FirstStop {
+            tid: Tid::from_raw(12),
+            pid: Pid::from_raw(P),
+            maker: Pid::from_raw(P),
+            stop: Stop::Trap,
+        };
+        let made = stopped(11, Stop::Fork { child: Tid::from_raw(12), pid: None });
+        let mut table = until_exec(table(), &[10, 11]);
+        run(&mut table, vec![(new, ""), (made, "11 made 12, cont 12, cont 11"), (exec(1, 12), "attach #1")]);
+    }
+}
+
+/// A thread that is not the leader has the leader's tid once its exec is past the point of no
+/// return: it is no new thread.
+#[test]
+fn an_exec_that_stops_under_the_leaders_tid_is_no_new_thread() {
+    run_to_the_end(in_exec(1, 11), vec![(first(10, 1), "detach 10")]);
+    // Its exec was not verified.
+    let mut table = until_exec(unverified(), &[11]);
+    run(&mut table, vec![(stopped(10, Stop::Signal(SEGV)), "cont 10 with 11")]);
 }
 
 /// The table after a thread was attached to for a mapping, and the call was continued.
