@@ -1,6 +1,12 @@
 //! Numbers of the kernel that must not be confused, each as a type of its own.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
+pub use nix::unistd::{Gid, Uid};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $raw:ty) => {
@@ -17,6 +23,14 @@ macro_rules! id {
             /// The number as system calls take it.
             pub const fn as_raw(self) -> $raw {
                 self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIntError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIntError> {
+                text.parse().map(Self)
             }
         }
 
@@ -38,20 +52,34 @@ id! {
     Tid, i32
 }
 id! {
-    /// A notified call, as SECCOMP_IOCTL_NOTIF_RECV gives it (seccomp_unotify(2)).
-    NotificationId, u64
-}
-id! {
     /// When a process started, in clock ticks since boot (proc_pid_stat(5), field 22). With its
     /// [`Pid`] it names a process for good: the kernel gives a pid to another process later.
     StartTime, u64
 }
 
+impl Tid {
+    /// The calling thread.
+    pub fn own() -> Tid {
+        Tid(nix::unistd::gettid().as_raw())
+    }
+}
+
 impl Pid {
+    /// This process.
+    pub fn own() -> Pid {
+        Pid(std::process::id() as i32)
+    }
+
     /// The first thread of the process, which has the process's number.
     pub const fn first_thread(self) -> Tid {
         Tid(self.0)
     }
+}
+
+/// Ids as a list for people: `[33, 44]`.
+pub fn list(ids: &[impl fmt::Display]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    format!("[{}]", ids.join(", "))
 }
 
 #[cfg(test)]
@@ -62,5 +90,7 @@ mod tests {
     fn an_id_is_shown_as_its_number() {
         assert_eq!(format!("{} {:>4}", Pid::from_raw(7), Tid::from_raw(8)), "7    8");
         assert_eq!(Pid::from_raw(7).first_thread(), Tid::from_raw(7));
+        assert_eq!(list(&[33, 44].map(Gid::from_raw)), "[33, 44]");
+        assert_eq!(list(&[] as &[Gid]), "[]");
     }
 }

@@ -4,25 +4,19 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::hand_over::Handed;
+use super::conclusion::{Conclusion, Handed};
 use super::{Judge, Outcome, Request};
 use crate::enforcer::socket_registry::Socket;
 use crate::event::Action;
-use crate::notify::caller::{Caller, UNREADABLE};
+use crate::notify::caller::Caller;
+use crate::notify::unreadable::UNREADABLE;
 use crate::plan::PR_SET_DUMPABLE;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
 use crate::profile::OnViolation;
-use crate::sys::seccomp::{self, Answer};
+use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::{process, signal};
 use crate::syscalls;
-
-pub(super) enum Conclusion {
-    Answer(Answer),
-    Hand(Handed),
-    Exceeds(Caller),
-    Nothing,
-}
 
 impl Judge {
     /// Turns an outcome into an answer, once it is known that the caller waits.
@@ -78,12 +72,12 @@ impl Judge {
             OnViolation::Kill => {
                 self.report(refusal, caller, Action::Killed);
                 // Who still waits after its pidfd was made is whom the pidfd names.
-                let killed = process::pidfd(caller.tgid).and_then(|fd| {
+                let killed = process::pidfd(caller.tgid.as_raw()).and_then(|fd| {
                     // Where that cannot be asked, the answer that follows fails as well.
                     if self.waits() == Ok(true) { signal::send_pidfd(&fd, libc::SIGKILL) } else { Ok(()) }
                 });
                 if let Err(errno) = killed {
-                    tracing::error!(pid = caller.tgid, %errno, call = call.name, "could not be killed");
+                    tracing::error!(pid = %caller.tgid, %errno, call = call.name, "could not be killed");
                 }
                 Conclusion::Answer(Answer::Fail(refusal.errno))
             }
@@ -98,10 +92,11 @@ impl Judge {
 
     /// EFBIG and SIGXFSZ, which the kernel sends first. Where a signal breaks the wait for
     /// an answer, the call would begin anew after it: there the answer comes first.
-    pub(super) fn exceeds_limit(&self, id: u64, caller: &Caller) -> Result<(), Errno> {
+    pub(super) fn exceeds_limit(&self, id: NotificationId, caller: &Caller) -> Result<(), Errno> {
         let signal = || {
-            if let Err(errno) = signal::send_thread(caller.tgid, caller.tid, libc::SIGXFSZ) {
-                tracing::debug!(tid = caller.tid, %errno, "SIGXFSZ could not be sent");
+            if let Err(errno) = signal::send_thread(caller.tgid.as_raw(), caller.tid.as_raw(), libc::SIGXFSZ)
+            {
+                tracing::debug!(tid = %caller.tid, %errno, "SIGXFSZ could not be sent");
             }
         };
         let answer = || seccomp::answer(&self.listener, id, Answer::Fail(Errno::EFBIG));
@@ -117,8 +112,8 @@ impl Judge {
 /// answer the id as it was before, and refused it stays that.
 fn denied(refusal: &Refusal, call: &Call, caller: &Caller) -> Answer {
     match call.name {
-        Some("setfsuid") => Answer::Value(caller.uids[3].into()),
-        Some("setfsgid") => Answer::Value(caller.gids[3].into()),
+        Some("setfsuid") => Answer::Value(caller.uids[3].as_raw().into()),
+        Some("setfsgid") => Answer::Value(caller.gids[3].as_raw().into()),
         _ => Answer::Fail(refusal.errno),
     }
 }

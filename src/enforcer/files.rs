@@ -14,31 +14,23 @@ use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
+use super::change::Change;
 use super::later::leased;
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
+use crate::ids::{Gid, Pid, Uid};
 use crate::image::{FileId, FileKind};
-use crate::notify::caller::{Caller, UNREADABLE};
+use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::{Opening, Owning, asks_for_directory, path_at};
+use crate::notify::syscall_args::{Changing, Opening, Owning, asks_for_directory};
+use crate::notify::unreadable::UNREADABLE;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
 use crate::policy::file::{Ruling, Use};
 use crate::policy::inode::Standing;
 use crate::profile::Rights;
-
-/// A change of the tree, on paths that were resolved.
-#[derive(Debug)]
-pub(super) enum Change {
-    MakeDirectory { mode: u32 },
-    MakeNode { mode: u32 },
-    MakeLink { text: Vec<u8> },
-    Remove { directory: bool },
-    Truncate { length: i64 },
-    Rename { flags: u32 },
-    HardLink,
-}
+use crate::syscalls::{Attribute, Change as Named};
 
 impl Judge {
     /// Where the path cannot be resolved it fails as in the kernel.
@@ -55,9 +47,10 @@ impl Judge {
     /// # Errors
     /// UNREADABLE; any other failure is the kernel's own.
     pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Result<Option<bool>, Errno> {
-        let Some(asked) = Owning::of(call).filter(|asked| asked.op == "chown") else { return Ok(None) };
-        let first = if call.name == Some("fchownat") { 2 } else { 1 };
-        let [user, group] = [first, first + 1].map(|at| call.args[at] as u32);
+        let owner = |asked: &Owning| asked.attribute == Attribute::Owner;
+        let Some(asked) = Owning::of(call).filter(owner) else { return Ok(None) };
+        let (Some(user), Some(group)) = (call.ids().next(), call.ids().nth(1)) else { return Ok(None) };
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
         let stat = match self.reach().owning(&asked, caller, &self.memory_of(caller)) {
             Ok(target) => fstat(&target.fd).ok(),
             Err(UNREADABLE) => return Err(UNREADABLE),
@@ -111,42 +104,28 @@ impl Judge {
 
     fn changing(&self, call: &Call, caller: &Caller) -> Result<Outcome, Errno> {
         let memory = self.memory_of(caller);
-        let a = call.args;
-        let here = libc::AT_FDCWD;
-        let fd = |arg: u64| arg as i32;
-        let text = |pointer: u64| memory.path(pointer);
-        let at = |pointer: u64| path_at(&memory, pointer);
-        let remove_directory = libc::AT_REMOVEDIR as u64;
-        Ok(match call.name.unwrap_or_default() {
-            "mkdir" => self.one(caller, here, &at(a[0])?, Change::MakeDirectory { mode: a[1] as u32 }),
-            "mkdirat" => self.one(caller, fd(a[0]), &at(a[1])?, Change::MakeDirectory { mode: a[2] as u32 }),
-            "mknod" => self.one(caller, here, &at(a[0])?, Change::MakeNode { mode: a[1] as u32 }),
-            "mknodat" => self.one(caller, fd(a[0]), &at(a[1])?, Change::MakeNode { mode: a[2] as u32 }),
-            "symlink" => self.one(caller, here, &at(a[1])?, Change::MakeLink { text: text(a[0])? }),
-            "symlinkat" => self.one(caller, fd(a[1]), &at(a[2])?, Change::MakeLink { text: text(a[0])? }),
-            "rmdir" => self.one(caller, here, &at(a[0])?, Change::Remove { directory: true }),
-            "unlink" => self.one(caller, here, &at(a[0])?, Change::Remove { directory: false }),
-            "unlinkat" => {
-                let directory = a[2] & remove_directory != 0;
-                self.one(caller, fd(a[0]), &at(a[1])?, Change::Remove { directory })
-            }
-            "truncate" => self.one(caller, here, &at(a[0])?, Change::Truncate { length: a[1] as i64 }),
-            "rename" => self.two(caller, (here, &at(a[0])?), (here, &at(a[1])?), Change::Rename { flags: 0 }),
-            "renameat" => {
-                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::Rename { flags: 0 })
-            }
-            "renameat2" => {
-                let change = Change::Rename { flags: a[4] as u32 };
-                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), change)
-            }
-            "link" => self.two(caller, (here, &at(a[0])?), (here, &at(a[1])?), Change::HardLink),
-            "linkat" if a[4] == 0 => {
-                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::HardLink)
-            }
-            "linkat" => {
-                self.link_what_it_leads_to(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), a[4])
-            }
-            _ => Outcome::Continue,
+        let Some(asked) = Changing::of(call, &memory)? else { return Ok(Outcome::Continue) };
+        let (dirfd, path) = (asked.at.0, &*asked.at.1);
+        let one = |change| self.one(caller, dirfd, path, change);
+        let (mode, flags) = (asked.mode, asked.flags);
+        let Some((to_dirfd, to)) = &asked.to else {
+            return Ok(one(match asked.change {
+                Named::MakeDirectory => Change::MakeDirectory { mode },
+                Named::MakeNode => Change::MakeNode { mode },
+                Named::MakeLink => Change::MakeLink { text: memory.path(call.args[0])? },
+                Named::Remove | Named::RemoveDirectory => {
+                    Change::Remove { directory: asked.removes_directory() }
+                }
+                Named::Truncate => Change::Truncate { length: asked.length },
+                // These have two paths.
+                Named::Rename | Named::Link => return Ok(Outcome::Continue),
+            }));
+        };
+        let (from, to) = ((dirfd, path), (*to_dirfd, &**to));
+        Ok(match asked.change {
+            Named::Link if flags == 0 => self.two(caller, from, to, Change::HardLink),
+            Named::Link => self.link_what_it_leads_to(caller, from, to, flags.into()),
+            _ => self.two(caller, from, to, Change::Rename { flags }),
         })
     }
 
@@ -167,7 +146,7 @@ impl Judge {
             Ok(found) => found,
             Err(errno) => return unknown(errno),
         };
-        let Some((needs, kernel)) = change_needs(&found, &change) else { return Outcome::Continue };
+        let Some((needs, kernel)) = change.needs(&found) else { return Outcome::Continue };
         match self.ruling(&found, needs, kernel) {
             Ok(Ruling::Kernel) => Outcome::Continue,
             Ok(Ruling::Perform) if found.magic => Outcome::Continue,
@@ -205,7 +184,7 @@ impl Judge {
         if (asks_for_directory(from.1) || asks_for_directory(to.1)) && !is_directory(&old) {
             return Outcome::Continue;
         }
-        let Some((from, to)) = pair_needs(&old, &new, &change) else { return Outcome::Continue };
+        let Some((from, to)) = change.needs_of_two(&old, &new) else { return Outcome::Continue };
         if let Some(refusal) = self.gains(&old, &new, &change) {
             return Outcome::Refuse(refusal);
         }
@@ -237,7 +216,7 @@ impl Judge {
                 || Refusal { errno: Errno::EXDEV, ..*self.rules.swapped(&to.canonical, Rights::CREATE) };
             self.rules.widens(&from.canonical, id, granted, &to.canonical).then(|| Box::new(refusal()))
         };
-        widens(old, new).or_else(|| if is_exchange(change) { widens(new, old) } else { None })
+        widens(old, new).or_else(|| if change.is_exchange() { widens(new, old) } else { None })
     }
 
     /// linkat(2) with flags: a name for what a link leads to (AT_SYMLINK_FOLLOW), or for
@@ -275,7 +254,7 @@ impl Judge {
             let target = from.target.as_ref()?.id;
             // What has a right under a name has it still where it was moved to.
             let own = self.memory.inodes.borrow().owned(target, &self.rules);
-            let rights = self.rules.granted_at(&to.canonical).and(Rights::ON_FILE).without(own);
+            let rights = self.rules.granted_at(&to.canonical).intersection(Rights::ON_FILE).difference(own);
             match self.ruling(from, rights, BitFlags::empty()) {
                 Ok(Ruling::Refuse(refusal)) => Some(Box::new(Refusal { errno: Errno::EXDEV, ..*refusal })),
                 _ => None,
@@ -289,7 +268,7 @@ impl Judge {
         let beside = old.canonical.parent() == new.canonical.parent();
         let may_gain = |to: &Found| !beside || self.rules.names_one(&to.canonical);
         let there = || if may_gain(new) { gain(old, new) } else { None };
-        let back = || if is_exchange(change) && may_gain(old) { gain(new, old) } else { None };
+        let back = || if change.is_exchange() && may_gain(old) { gain(new, old) } else { None };
         there().or_else(back)
     }
 
@@ -387,17 +366,13 @@ impl Judge {
 }
 
 /// `/proc/TGID/NAME` and `/proc/TGID/task/TID/NAME`, as `/proc/self/NAME`.
-fn own_process(canonical: &Path, tgid: i32) -> Option<PathBuf> {
+fn own_process(canonical: &Path, tgid: Pid) -> Option<PathBuf> {
     let within = canonical.strip_prefix(format!("/proc/{tgid}")).ok()?;
     let name = match within.strip_prefix("task") {
         Ok(thread) => thread.strip_prefix(thread.iter().next()?).ok()?,
         Err(_) => within,
     };
     Some(Path::new("/proc/self").join(name))
-}
-
-pub(super) fn is_exchange(change: &Change) -> bool {
-    matches!(change, Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0)
 }
 
 fn is_directory(found: &Found) -> bool {
@@ -428,7 +403,7 @@ fn opening_needs(found: &Found, flags: i32) -> Option<(Rights, BitFlags<AccessFs
     }
     if flags & libc::O_TMPFILE == libc::O_TMPFILE {
         // A file without a name, in this directory.
-        return directory.then_some((needs.without(Rights::READ), kernel));
+        return directory.then_some((needs.difference(Rights::READ), kernel));
     }
     match &found.target {
         None if flags & libc::O_CREAT == 0 => return None,
@@ -443,82 +418,13 @@ fn opening_needs(found: &Found, flags: i32) -> Option<(Rights, BitFlags<AccessFs
     Some((needs, kernel))
 }
 
-/// The rights that a change of one path needs; `None` where the kernel refuses it.
-fn change_needs(found: &Found, change: &Change) -> Option<(Rights, BitFlags<AccessFs>)> {
-    let there = found.target.as_ref();
-    let make = |kernel: AccessFs| there.is_none().then_some((Rights::CREATE, kernel.into()));
-    match change {
-        Change::MakeDirectory { .. } => make(AccessFs::MakeDir),
-        Change::MakeLink { .. } => make(AccessFs::MakeSym),
-        Change::MakeNode { mode } => make(match mode & libc::S_IFMT {
-            libc::S_IFIFO => AccessFs::MakeFifo,
-            libc::S_IFSOCK => AccessFs::MakeSock,
-            libc::S_IFCHR => AccessFs::MakeChar,
-            libc::S_IFBLK => AccessFs::MakeBlock,
-            _ => AccessFs::MakeReg,
-        }),
-        Change::Remove { directory } => {
-            let is_directory = there?.kind == FileKind::Directory;
-            let kernel = if is_directory { AccessFs::RemoveDir } else { AccessFs::RemoveFile };
-            (*directory == is_directory && found.name != ".").then_some((Rights::REMOVE, kernel.into()))
-        }
-        Change::Truncate { .. } => {
-            (there?.kind == FileKind::Regular).then_some((Rights::WRITE, AccessFs::Truncate.into()))
-        }
-        Change::Rename { .. } | Change::HardLink => None,
-    }
-}
-
-type Needs = (Rights, BitFlags<AccessFs>);
-
-/// The rights that a rename or link needs on its old and on its new path.
-fn pair_needs(old: &Found, new: &Found, change: &Change) -> Option<(Needs, Needs)> {
-    let source = old.target.as_ref()?;
-    let make = |target: &Target| -> BitFlags<AccessFs> {
-        match target.kind {
-            FileKind::Directory => AccessFs::MakeDir.into(),
-            FileKind::Regular => AccessFs::MakeReg.into(),
-            _ => AccessFs::MakeSock.into(),
-        }
-    };
-    let remove = |target: &Target| -> BitFlags<AccessFs> {
-        match target.kind {
-            FileKind::Directory => AccessFs::RemoveDir.into(),
-            _ => AccessFs::RemoveFile.into(),
-        }
-    };
-    let refer: BitFlags<AccessFs> = if old.canonical.parent() == new.canonical.parent() {
-        BitFlags::empty()
-    } else {
-        AccessFs::Refer.into()
-    };
-    match change {
-        Change::HardLink if new.target.is_some() || source.kind == FileKind::Directory => None,
-        // A second name is no right on the file itself, but the name must not be
-        // a way round what the first one's place refuses.
-        Change::HardLink => Some(((Rights::NONE, refer), (Rights::CREATE, make(source) | refer))),
-        Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0 => {
-            let other = new.target.as_ref()?;
-            let both = Rights::CREATE.union(Rights::REMOVE);
-            Some(((both, remove(source) | make(other) | refer), (both, remove(other) | make(source) | refer)))
-        }
-        Change::Rename { flags } if flags & libc::RENAME_NOREPLACE != 0 && new.target.is_some() => None,
-        Change::Rename { .. } => {
-            let replaced = new.target.as_ref().map(remove);
-            let to = make(source) | refer | replaced.unwrap_or_default();
-            Some(((Rights::REMOVE, remove(source) | refer), (Rights::CREATE, to)))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_process_and_its_threads_are_its_own_and_no_others() {
-        let own = |path: &str| own_process(Path::new(path), 7);
+        let own = |path: &str| own_process(Path::new(path), Pid::from_raw(7));
         assert_eq!(own("/proc/7/comm"), Some("/proc/self/comm".into()));
         assert_eq!(own("/proc/7/task/9/comm"), Some("/proc/self/comm".into()));
         assert_eq!(own("/proc/7/task/9/attr/current"), Some("/proc/self/attr/current".into()));

@@ -3,7 +3,9 @@
 use nix::errno::Errno;
 
 use super::{Judge, Outcome};
+use crate::ids::Pid;
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
 use crate::processes::forks::Proc;
@@ -48,9 +50,9 @@ impl Judge {
     ///
     /// # Errors
     /// As [`processes::all`].
-    fn too_many_by_fork(&mut self, entry: Option<usize>) -> Result<Option<Box<Refusal>>, Errno> {
+    fn too_many_by_fork(&mut self, entry: Option<ProgramIndex>) -> Result<Option<Box<Refusal>>, Errno> {
         if let Some((entry, most)) = entry.and_then(|entry| Some((entry, self.rules.instances(entry)?))) {
-            let now = self.live(entry, 0, most)?;
+            let now = self.live(entry, None, most)?;
             if let Some(refusal) = self.rules.too_many(entry, now) {
                 return Ok(Some(refusal));
             }
@@ -77,9 +79,9 @@ impl Judge {
     ///
     /// # Errors
     /// As [`processes::all`].
-    pub(super) fn live(&mut self, entry: usize, but: i32, most: u32) -> Result<u32, Errno> {
+    pub(super) fn live(&mut self, entry: ProgramIndex, but: Option<Pid>, most: u32) -> Result<u32, Errno> {
         self.count(most, |judge, all| {
-            let live: Vec<i32> = all.iter().filter(|seen| seen.lives()).map(|seen| seen.pid).collect();
+            let live: Vec<Pid> = all.iter().filter(|seen| seen.lives()).map(|seen| seen.pid).collect();
             let families = &mut judge.memory.families;
             let live = families.live(&live, entry, but, &judge.identity, &judge.rules);
             live + judge.memory.forks.pending_of(entry)
@@ -95,8 +97,8 @@ impl Judge {
     fn count(&mut self, most: u32, tally: impl Fn(&mut Judge, &[Seen]) -> u32) -> Result<u32, Errno> {
         self.memory.forks.settle(&Proc);
         loop {
-            let all = processes::all(std::process::id() as i32)?;
-            let pids: Vec<i32> = all.iter().map(|seen| seen.pid).collect();
+            let all = processes::all(Pid::own())?;
+            let pids: Vec<Pid> = all.iter().map(|seen| seen.pid).collect();
             self.memory.forks.listed(&pids);
             let now = tally(self, &all);
             if now < most || !self.memory.forks.settle(&Proc) {

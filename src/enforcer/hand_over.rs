@@ -14,16 +14,17 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::Judge;
-use super::conclude::Conclusion;
+use super::conclusion::{Conclusion, Handed};
 use super::later::{For, Then};
 use crate::enforcer::socket_registry::Held;
-use crate::ids::Tid;
+use crate::ids::Pid;
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
 use crate::policy::call::Call;
 use crate::sys::process::{self, Turns};
-use crate::sys::seccomp::{self, Answer, Request};
+use crate::sys::seccomp::{self, Answer, NotificationId, Request};
 use crate::sys::socket;
+use crate::syscalls::Handler;
 
 /// A caller that takes longer is late.
 const LATE: Duration = Duration::from_millis(50);
@@ -33,32 +34,20 @@ const REMEMBERED: u32 = 50;
 /// When so many were late, a thread hands over to every process.
 const MANY: usize = 2;
 
-/// What is handed over.
-pub(super) struct Handed {
-    /// The descriptor.
-    pub fd: Arc<OwnedFd>,
-    /// It closes at an exec.
-    pub close: bool,
-    /// The process that gets it.
-    pub process: i32,
-    /// The inode, where it is a socket of which there is a copy.
-    pub socket: Option<u64>,
-}
-
 /// How soon callers run.
 #[derive(Default)]
 pub(super) struct Pace {
     /// How readily this thread is run itself.
     own: Option<Turns>,
     /// The processes that were late, and until when that is remembered.
-    late: HashMap<i32, Instant>,
+    late: HashMap<Pid, Instant>,
     /// Whether the caller at hand is slow.
     at_hand: bool,
 }
 
 impl Pace {
     /// Whether a caller may take its time before it runs.
-    fn is_slow(&mut self, caller: Result<Turns, Errno>, process: i32, now: Instant) -> bool {
+    fn is_slow(&mut self, caller: Result<Turns, Errno>, process: Pid, now: Instant) -> bool {
         if !self.late.is_empty() {
             self.late.retain(|_, until| *until > now);
             if self.late.len() >= MANY || self.late.contains_key(&process) {
@@ -71,7 +60,7 @@ impl Pace {
     }
 
     /// How long a process took to run.
-    fn took(&mut self, process: i32, begun: Instant, now: Instant) {
+    fn took(&mut self, process: Pid, begun: Instant, now: Instant) {
         let took = now.duration_since(begun);
         if took >= LATE {
             self.late.insert(process, now + took * REMEMBERED);
@@ -112,7 +101,7 @@ impl Judge {
     pub(super) fn has_handed_out(&mut self, request: &Request, caller: &Caller) -> bool {
         let wanted = caller.handed.as_ref().and_then(|handed| handed.take_wanted());
         let (Some(wanted), false) = (wanted, self.memory.later.in_vain) else { return false };
-        if !self.tracer.as_mut().is_some_and(|tracer| tracer.can_hand_out(Tid::from_raw(caller.tid))) {
+        if !self.tracer.as_mut().is_some_and(|tracer| tracer.can_hand_out(caller.tid)) {
             return false;
         }
         if self.killable {
@@ -142,14 +131,14 @@ impl Judge {
             return false;
         }
         let process = caller.tgid;
-        if self.memory.pace.is_slow(process::turns(caller.tid), process, Instant::now()) {
+        if self.memory.pace.is_slow(process::turns(caller.tid.as_raw()), process, Instant::now()) {
             return self.hands_out_later(request, wanted);
         }
         let begun = Instant::now();
         let socket = match self.give_socket(request) {
             Ok(given) => given,
             Err(errno) => {
-                tracing::debug!(tid = caller.tid, %errno, "is given no socket");
+                tracing::debug!(tid = %caller.tid, %errno, "is given no socket");
                 return false;
             }
         };
@@ -209,10 +198,10 @@ impl Judge {
     /// Whether a call that may end in handing over waits for its turn, undecided, since its
     /// caller is slow.
     pub(super) fn is_postponed(&mut self, request: &Request, call: &Call, caller: &Caller) -> bool {
-        const THEIRS: [&str; 6] = ["open", "openat", "openat2", "creat", "socket", "memfd_create"];
+        let may_hand_over = matches!(call.handler(), Handler::Open | Handler::Socket | Handler::Memfd);
         let pace = &mut self.memory.pace;
-        pace.at_hand = call.name.is_some_and(|name| THEIRS.contains(&name))
-            && pace.is_slow(process::turns(caller.tid), caller.tgid, Instant::now());
+        pace.at_hand =
+            may_hand_over && pace.is_slow(process::turns(caller.tid.as_raw()), caller.tgid, Instant::now());
         let postponed = pace.at_hand && !self.memory.later.in_turn;
         if postponed {
             let listener = &self.listener;
@@ -226,7 +215,7 @@ impl Judge {
 impl Handed {
     /// Answers once this thread has closed its own: the caller may be quicker than this
     /// thread, and finds a port taken, or a file open for writing, for that long.
-    fn put(self, listener: &OwnedFd, id: u64, held: &Mutex<Held>) -> Result<(), Errno> {
+    fn put(self, listener: &OwnedFd, id: NotificationId, held: &Mutex<Held>) -> Result<(), Errno> {
         let number = match seccomp::put_descriptor(listener, id, &*self.fd, self.close) {
             Ok(number) => number,
             Err(errno) => return self.failed(listener, id, held, errno),
@@ -238,7 +227,7 @@ impl Handed {
     }
 
     /// Answers in the same step.
-    fn give(&self, listener: &OwnedFd, id: u64, held: &Mutex<Held>) -> Result<(), Errno> {
+    fn give(&self, listener: &OwnedFd, id: NotificationId, held: &Mutex<Held>) -> Result<(), Errno> {
         let given = seccomp::answer_with_descriptor(listener, id, &*self.fd, self.close);
         match given {
             Ok(number) => {
@@ -251,7 +240,13 @@ impl Handed {
     }
 
     /// The caller's table is full, or it is gone; else it waits for an answer all the same.
-    fn failed(&self, listener: &OwnedFd, id: u64, held: &Mutex<Held>, errno: Errno) -> Result<(), Errno> {
+    fn failed(
+        &self,
+        listener: &OwnedFd,
+        id: NotificationId,
+        held: &Mutex<Held>,
+        errno: Errno,
+    ) -> Result<(), Errno> {
         let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
         self.socket.into_iter().for_each(|inode| held.let_go(inode));
         drop(held);
@@ -267,7 +262,7 @@ mod tests {
     fn who_is_run_less_readily_is_slow() {
         let now = Instant::now();
         let mut pace = Pace { own: Some(Turns::Shared(0)), ..Pace::default() };
-        let mut slow = |turns| pace.is_slow(turns, 7, now);
+        let mut slow = |turns| pace.is_slow(turns, Pid::from_raw(7), now);
         for quick in [Turns::First, Turns::Shared(0), Turns::Shared(20)] {
             assert!(!slow(Ok(quick)), "{quick:?}");
         }
@@ -277,7 +272,10 @@ mod tests {
         assert!(!slow(Err(Errno::EPERM)));
         // All of a container that is run with a nice value are alike.
         let mut pace = Pace { own: Some(Turns::Shared(-10)), ..Pace::default() };
-        assert!(!pace.is_slow(Ok(Turns::Shared(-10)), 7, now) && pace.is_slow(Ok(Turns::Spare), 7, now));
+        assert!(
+            !pace.is_slow(Ok(Turns::Shared(-10)), Pid::from_raw(7), now)
+                && pace.is_slow(Ok(Turns::Spare), Pid::from_raw(7), now)
+        );
     }
 
     #[test]
@@ -285,14 +283,20 @@ mod tests {
         let begun = Instant::now();
         let mut pace = Pace { own: Some(Turns::Shared(0)), ..Pace::default() };
         let quick = Ok(Turns::Shared(0));
-        pace.took(7, begun, begun + LATE / 2);
-        assert!(!pace.is_slow(quick, 7, begun));
-        pace.took(7, begun, begun + LATE);
-        assert!(pace.is_slow(quick, 7, begun + LATE) && !pace.is_slow(quick, 8, begun + LATE));
-        pace.took(8, begun, begun + 2 * LATE);
-        assert!(pace.is_slow(quick, 9, begun + 2 * LATE));
-        assert!(!pace.is_slow(quick, 7, begun + LATE * (REMEMBERED + 1)));
-        assert!(pace.is_slow(quick, 8, begun + LATE * (REMEMBERED + 1)));
-        assert!(!pace.is_slow(quick, 8, begun + 2 * LATE * (REMEMBERED + 1)) && pace.late.is_empty());
+        pace.took(Pid::from_raw(7), begun, begun + LATE / 2);
+        assert!(!pace.is_slow(quick, Pid::from_raw(7), begun));
+        pace.took(Pid::from_raw(7), begun, begun + LATE);
+        assert!(
+            pace.is_slow(quick, Pid::from_raw(7), begun + LATE)
+                && !pace.is_slow(quick, Pid::from_raw(8), begun + LATE)
+        );
+        pace.took(Pid::from_raw(8), begun, begun + 2 * LATE);
+        assert!(pace.is_slow(quick, Pid::from_raw(9), begun + 2 * LATE));
+        assert!(!pace.is_slow(quick, Pid::from_raw(7), begun + LATE * (REMEMBERED + 1)));
+        assert!(pace.is_slow(quick, Pid::from_raw(8), begun + LATE * (REMEMBERED + 1)));
+        assert!(
+            !pace.is_slow(quick, Pid::from_raw(8), begun + 2 * LATE * (REMEMBERED + 1))
+                && pace.late.is_empty()
+        );
     }
 }

@@ -19,13 +19,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{Conclusion, Failed, Judge, Outcome};
+use super::conclusion::Conclusion;
+use super::{Failed, Judge, Outcome};
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
 use crate::notify::listener;
 use crate::plan::LATER_THREADS;
 use crate::sys;
-use crate::sys::seccomp::{self, Answer, Request};
+use crate::sys::seccomp::{self, Answer, NotificationId, Request};
 use crate::sys::threads;
 
 /// So many threads of a kind wait at a time.
@@ -169,7 +170,7 @@ impl Later {
     }
 
     /// Keeps a call until a thread of its kind has ended.
-    pub fn postpone(&mut self, line: For, request: Request, waits: impl Fn(u64) -> bool) {
+    pub fn postpone(&mut self, line: For, request: Request, waits: impl Fn(NotificationId) -> bool) {
         let line = self.line(line);
         line.waiting.push_back(request);
         if line.waiting.len() >= line.next.max(MANY) {
@@ -309,9 +310,8 @@ mod tests {
 
     fn request(id: u64) -> Request {
         Request {
-            id,
+            id: NotificationId::from_raw(id),
             pid: 1,
-            flags: 0,
             data: libc::seccomp_data { nr: 0, arch: 0, instruction_pointer: 0, args: [0; 6] },
         }
     }
@@ -336,12 +336,12 @@ mod tests {
         assert!(later.next().is_none());
         // Those of the other kind do not wait for these.
         later.postpone(For::Lease, request(3), |_| true);
-        assert_eq!(later.next().map(|next| next.id), Some(3));
+        assert_eq!(later.next().map(|next| next.id.as_raw()), Some(3));
         go.send(()).expect("a thread");
         while later.ended().is_empty() {
             std::thread::yield_now();
         }
-        assert_eq!(later.next().map(|next| next.id), Some(1));
+        assert_eq!(later.next().map(|next| next.id.as_raw()), Some(1));
         (1..AT_A_TIME).for_each(|_| go.send(()).expect("a thread"));
         while !later.is_idle() {
             later.ended();
@@ -353,9 +353,9 @@ mod tests {
     fn callers_that_are_gone_take_no_room() {
         let mut later = Later::default();
         for id in 0..10 * MANY as u64 {
-            later.postpone(For::Lease, request(id), |id| id.is_multiple_of(1000));
+            later.postpone(For::Lease, request(id), |id| id.as_raw().is_multiple_of(1000));
         }
         assert!(later.line(For::Lease).waiting.len() <= MANY);
-        assert_eq!(later.next().map(|next| next.id), Some(0));
+        assert_eq!(later.next().map(|next| next.id.as_raw()), Some(0));
     }
 }

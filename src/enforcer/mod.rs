@@ -1,5 +1,5 @@
 //! The worker that answers notified calls: receive, find out, ask the rulebook,
-//! answer, and follow what has to be looked at afterwards ([`trace`](crate::tracer)). It
+//! answer, and follow what has to be looked at afterwards ([`tracer`](crate::tracer)). It
 //! never waits for the first thread, and the first thread never for it.
 //!
 //! Whatever was read of the caller is worth something only while the caller still
@@ -7,8 +7,12 @@
 //! "continue" guards nothing by itself: the kernel decides again (see
 //! [`verdict`](crate::policy)).
 
+#![forbid(unsafe_code)]
+
+mod change;
 mod code;
 mod conclude;
+mod conclusion;
 mod deeds;
 mod exec;
 mod files;
@@ -38,25 +42,26 @@ use crate::enforcer::inodes::Inodes;
 use crate::enforcer::socket_registry::{Held, Socket};
 use crate::event::Scribe;
 use crate::filter::Access;
-use crate::ids::Tid;
+use crate::ids::{Pid, Tid};
 use crate::image::FileId;
 use crate::init::request::{Bell, Request};
 use crate::kernel::Arch;
-use crate::notify::caller::{Caller, Identity, Memory, UNREADABLE};
+use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::listener;
 use crate::notify::memory_cache::Kept;
-use crate::plan::PR_SET_DUMPABLE;
+use crate::notify::unreadable::UNREADABLE;
+use crate::plan::{PR_SET_DUMPABLE, ProgramIndex};
 use crate::policy::call::{Call, Ids};
 use crate::policy::network::Direction;
 use crate::policy::{Refusal, Rulebook};
 use crate::processes::forks::Forks;
 use crate::processes::table::Families;
 use crate::readiness::notify_socket::Ears;
-use crate::sys::seccomp::{self, Answer};
+use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
-use crate::syscalls;
+use crate::syscalls::{self, Handler};
 use crate::tracer::{Operation, Tracer};
-use conclude::Conclusion;
+use conclusion::Conclusion;
 use hand_over::Pace;
 use later::{Later, Leased};
 use sockets::Deed;
@@ -109,9 +114,9 @@ pub struct Judge {
     /// them to whoever has them.
     pub inherited: Vec<Vec<u8>>,
     /// The launched process, whose first exec is the supervisor's own.
-    pub app: i32,
+    pub app: Pid,
     /// The entry that COMMAND is.
-    pub entry: usize,
+    pub entry: ProgramIndex,
     /// Where the first thread is asked.
     pub requests: Bell,
     /// The supervisor's ids, for looking and acting as the caller and back.
@@ -141,7 +146,7 @@ pub struct Remembered {
     pace: Pace,
     later: Later,
     /// The notified call that is being decided.
-    waiting: u64,
+    waiting: NotificationId,
 }
 
 impl Remembered {
@@ -201,8 +206,8 @@ impl Judge {
         Ok(())
     }
 
-    /// Waits for a call, and sees to whoever is seized meanwhile; false once there is nobody
-    /// left who could make one.
+    /// Waits for a call, and handles the reports on traced threads meanwhile; false once no
+    /// process is left that could make one.
     fn wait(&mut self) -> Result<bool, Failed> {
         loop {
             self.hear();
@@ -248,7 +253,7 @@ impl Judge {
         self.memory.waiting = request.id;
         let notified = (call.number, call.args);
         let asks = self.tracer.as_ref().and_then(|tracer| tracer.wants_socket(tid, notified));
-        let outcome = match (Caller::of(tid.as_raw()), asks) {
+        let outcome = match (Caller::of(tid), asks) {
             // It makes it for us, by what we put into its registers.
             _ if self.tracer.as_ref().is_some_and(|tracer| tracer.is_hand_out_call(tid, notified)) => {
                 Conclusion::Answer(Answer::Continue)
@@ -282,7 +287,7 @@ impl Judge {
             // Without /proc, or out of descriptors, nothing is known of the caller.
             (Err(errno), _) => {
                 tracing::error!(%tid, %errno, "a caller's status cannot be read");
-                self.conclude(Outcome::Unread, &call, &Caller::unknown(tid.as_raw()))
+                self.conclude(Outcome::Unread, &call, &Caller::unknown(tid))
             }
         };
         let answered = match outcome {
@@ -310,8 +315,8 @@ impl Judge {
         if let Some(outcome) = self.early(call, caller) {
             return outcome;
         }
-        let special = match name {
-            "execve" | "execveat" => {
+        let special = match call.handler() {
+            Handler::Exec => {
                 let outcome = self.exec(call, caller);
                 let goes_on = matches!(outcome, Outcome::Continue | Outcome::Watch(_));
                 if goes_on || (self.audit && !matches!(outcome, Outcome::Wait(_))) {
@@ -319,31 +324,32 @@ impl Judge {
                 }
                 outcome
             }
-            "open" | "openat" | "openat2" | "creat" => self.open(call, caller),
-            "mkdir" | "mkdirat" | "mknod" | "mknodat" | "symlink" | "symlinkat" | "link" | "linkat"
-            | "unlink" | "unlinkat" | "rmdir" | "rename" | "renameat" | "renameat2" | "truncate" => {
-                self.change(call, caller)
-            }
-            "bind" => self.address(call, caller, Direction::Listen),
-            "connect" => self.address(call, caller, Direction::Connect),
-            "socket" => self.socket(call, caller),
-            "listen" if self.rules.policy().makes_sockets => self.listen(call, caller),
-            "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo" | "pidfd_open" => {
-                self.signal(call, caller)
-            }
-            "mmap" | "mprotect" | "pkey_mprotect" | "shmat" if self.rules.access(name).is_some() => {
+            Handler::Open => self.open(call, caller),
+            Handler::Change(_) => self.change(call, caller),
+            Handler::Bind => self.address(call, caller, Direction::Listen),
+            Handler::Connect => self.address(call, caller, Direction::Connect),
+            Handler::Socket => self.socket(call, caller),
+            Handler::Listen if self.rules.policy().makes_sockets => self.listen(call, caller),
+            Handler::Signal | Handler::SignalThread | Handler::PidfdOpen => self.signal(call, caller),
+            Handler::Map | Handler::Protect | Handler::Attach if self.rules.access(name).is_some() => {
                 self.code(call, caller)
             }
-            "clone" | "fork" | "vfork" => self.fork(call, caller),
-            "prctl" if call.args[0] as u32 == PR_SET_DUMPABLE as u32 => self.set_dumpable(call, caller),
-            "memfd_create" if self.rules.policy().seals_memfd => self.memfd(call, caller),
-            _ => {
-                if syscalls::changes_user(name) {
-                    self.keep(caller);
-                    return self.change_user(call, caller);
-                }
-                self.other(call, caller)
+            Handler::Fork => self.fork(call, caller),
+            Handler::Prctl if call.args[0] as u32 == PR_SET_DUMPABLE as u32 => {
+                self.set_dumpable(call, caller)
             }
+            Handler::Memfd if self.rules.policy().seals_memfd => self.memfd(call, caller),
+            Handler::SetUid | Handler::SetGid => {
+                self.keep(caller);
+                return self.change_user(call, caller);
+            }
+            Handler::Listen | Handler::Map | Handler::Protect | Handler::Attach => self.other(call, caller),
+            Handler::Prctl | Handler::Memfd | Handler::Personality => self.other(call, caller),
+            Handler::Send | Handler::Socketpair | Handler::SocketOption => self.other(call, caller),
+            Handler::SignalPidfd | Handler::Schedule | Handler::Limit(_) => self.other(call, caller),
+            Handler::SetGroups | Handler::Capset | Handler::Attribute(_) => self.other(call, caller),
+            Handler::Ioctl | Handler::Root | Handler::NotImplemented => self.other(call, caller),
+            Handler::Plain => self.other(call, caller),
         };
         // A section may grant what no call of the profile reaches.
         match special {

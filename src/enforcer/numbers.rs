@@ -58,12 +58,13 @@ fn group(stat: &str) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Pid;
 
     #[test]
     fn the_group_is_found_behind_any_name() {
         assert_eq!(group("7 (a) S 1 2) R 4 5 6 0"), Some(5));
         assert_eq!(group("7 (cut"), None);
-        let me = Caller::of(std::process::id() as i32).expect("own status");
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
         assert!(is_in_our_group(&me));
     }
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::Judge;
 use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
+use crate::ids::Tid;
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::processes::table;
 use crate::profile;
@@ -29,9 +31,9 @@ impl Judge {
         action: Action,
     ) {
         let process = Process {
-            pid: caller.tgid as u32,
-            parent_pid: Some(caller.ppid as u32),
-            uid: Some(caller.uids[1]),
+            pid: caller.tgid.as_raw() as u32,
+            parent_pid: Some(caller.ppid.as_raw() as u32),
+            uid: Some(caller.uids[1].as_raw()),
             executable: program.map(|path| Executable { path }),
             args: None,
         };
@@ -60,7 +62,7 @@ impl Judge {
     /// person has to know.
     pub(super) fn report_exec(
         &mut self,
-        entry: usize,
+        entry: ProgramIndex,
         canonical: &Path,
         mode: u32,
         args: Option<Vec<String>>,
@@ -83,9 +85,9 @@ impl Judge {
         let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
         let path = table::program(entry, caller, &self.identity, &self.rules);
         Process {
-            pid: caller.tgid as u32,
-            parent_pid: Some(caller.ppid as u32),
-            uid: Some(caller.uids[1]),
+            pid: caller.tgid.as_raw() as u32,
+            parent_pid: Some(caller.ppid.as_raw() as u32),
+            uid: Some(caller.uids[1].as_raw()),
             executable: path.map(|path| Executable { path }),
             args: arguments(caller.tid),
         }
@@ -98,10 +100,10 @@ impl Judge {
 
 /// A process's arguments, as far as its first page: the process may have written
 /// anything there.
-pub fn arguments(pid: i32) -> Option<Vec<String>> {
+pub fn arguments(tid: Tid) -> Option<Vec<String>> {
     use std::io::Read;
     const MOST: u64 = 4096;
-    let file = std::fs::File::open(format!("/proc/{pid}/cmdline")).ok()?;
+    let file = std::fs::File::open(format!("/proc/{tid}/cmdline")).ok()?;
     let mut bytes = Vec::new();
     file.take(MOST).read_to_end(&mut bytes).ok()?;
     Some(words(&bytes))

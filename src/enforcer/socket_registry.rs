@@ -21,6 +21,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
+use crate::ids::{Pid, StartTime, Tid};
 use crate::notify::caller::{Caller, Identity};
 use crate::policy::network::SocketKind;
 use crate::procfs::processes;
@@ -63,9 +64,9 @@ struct Entry {
     /// It was bound here, to what was judged.
     bound: bool,
     /// The process that it was made for.
-    maker: i32,
+    maker: Pid,
     /// When, in clock ticks since boot, as the start of a process.
-    made: u64,
+    made: StartTime,
     /// How many were made before.
     turn: u64,
     /// The descriptor that the maker got.
@@ -97,7 +98,7 @@ enum Fate {
 pub struct Held {
     sockets: HashMap<u64, Entry>,
     /// The socket that a process got by this number last.
-    numbers: HashMap<(i32, i32), u64>,
+    numbers: HashMap<(Pid, i32), u64>,
     /// Those that listen, of which no copy is needed any more.
     listening: HashSet<u64>,
     /// At so many listening ones the closed are forgotten.
@@ -141,7 +142,7 @@ impl Held {
         &mut self,
         fd: OwnedFd,
         kind: SocketKind,
-        maker: i32,
+        maker: Pid,
         identity: &Identity,
     ) -> Result<Socket, Errno> {
         let is_full = self.sockets.len() >= self.most;
@@ -166,7 +167,7 @@ impl Held {
             socket: socket.clone(),
             bound: false,
             maker,
-            made: process::ticks_since_boot(),
+            made: StartTime::from_raw(process::ticks_since_boot()),
             turn: self.turn,
             number: None,
             replaced: false,
@@ -177,7 +178,7 @@ impl Held {
 
     /// A process got a descriptor with this number, of one of the sockets or of something
     /// else: what had the number before is closed there.
-    pub fn handed(&mut self, socket: Option<u64>, process: i32, number: i32) {
+    pub fn handed(&mut self, socket: Option<u64>, process: Pid, number: i32) {
         // No number is remembered for longer than its copy.
         let socket = socket.filter(|inode| self.sockets.contains_key(inode));
         let before = match socket {
@@ -201,7 +202,7 @@ impl Held {
     /// The socket that a process got by this number, for a process whose descriptors cannot
     /// be read. Where it has put something else there itself, the call is still made on
     /// nothing but a socket of its own.
-    pub fn handed_as(&self, process: i32, number: i32) -> Option<Socket> {
+    pub fn handed_as(&self, process: Pid, number: i32) -> Option<Socket> {
         let copy = self.sockets.get(self.numbers.get(&(process, number))?)?;
         // Not where another process has its number by now.
         (started(process)? <= copy.made).then(|| copy.socket.clone())
@@ -311,7 +312,7 @@ struct Open {
     /// Their inodes.
     seen: HashSet<u64>,
     /// The processes that could not be read, and when each started.
-    unread: HashMap<i32, u64>,
+    unread: HashMap<Pid, StartTime>,
 }
 
 impl Open {
@@ -319,7 +320,7 @@ impl Open {
     fn now(identity: &Identity) -> Option<Open> {
         let mut open = Open::default();
         let mut links = 0;
-        for process in processes::all(std::process::id() as i32).ok()? {
+        for process in processes::all(Pid::own()).ok()? {
             let inodes = if links < LINKS { open_in(process.pid, process.state, identity) } else { None };
             match inodes {
                 Some(inodes) => {
@@ -340,28 +341,28 @@ impl Open {
             return Fate::Closed;
         }
         // One that has its number by now is another.
-        let is_maker = |(pid, started): (&i32, &u64)| *pid == copy.maker && *started <= copy.made;
+        let is_maker = |(pid, started): (&Pid, &StartTime)| *pid == copy.maker && *started <= copy.made;
         if self.unread.iter().any(is_maker) && !copy.replaced {
             return Fate::Unknown;
         }
-        let heir = |(_, started): (&i32, &u64)| *started >= copy.made;
+        let heir = |(_, started): (&Pid, &StartTime)| *started >= copy.made;
         if self.unread.iter().any(heir) { Fate::Perhaps } else { Fate::Likely }
     }
 }
 
 /// The sockets that a process has open, none once it has ended; `None` where it cannot be
 /// read.
-fn open_in(pid: i32, state: char, identity: &Identity) -> Option<Vec<u64>> {
+fn open_in(pid: Pid, state: char, identity: &Identity) -> Option<Vec<u64>> {
     if state != 'Z' {
-        return open_in_thread(pid, identity);
+        return open_in_thread(pid.first_thread(), identity);
     }
     // Its first thread has nothing any more, and its others may have all.
-    let others = threads(pid)?.into_iter().filter(|tid| *tid != pid);
+    let others = threads(pid)?.into_iter().filter(|tid| *tid != pid.first_thread());
     let open: Option<Vec<Vec<u64>>> = others.map(|tid| open_in_thread(tid, identity)).collect();
     open.map(|open| open.concat())
 }
 
-fn open_in_thread(tid: i32, identity: &Identity) -> Option<Vec<u64>> {
+fn open_in_thread(tid: Tid, identity: &Identity) -> Option<Vec<u64>> {
     let folder = PathBuf::from(format!("/proc/{tid}/fd"));
     let found = Caller::of(tid).and_then(|thread| {
         identity.look_as_caller(&thread, || {
@@ -382,7 +383,7 @@ fn open_in_thread(tid: i32, identity: &Identity) -> Option<Vec<u64>> {
     unless_ended(found)
 }
 
-fn threads(pid: i32) -> Option<Vec<i32>> {
+fn threads(pid: Pid) -> Option<Vec<Tid>> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| crate::sys::errno(&error));
     unless_ended(entries.map(|entries| {
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
@@ -420,14 +421,14 @@ mod tests {
             let copy = Entry {
                 socket,
                 bound: false,
-                maker: 7,
-                made: 100,
+                maker: Pid::from_raw(7),
+                made: StartTime::from_raw(100),
                 turn: inode,
                 number: None,
                 replaced: false,
             };
             held.sockets.insert(inode, copy);
-            held.handed(Some(inode), 7, inode as i32);
+            held.handed(Some(inode), Pid::from_raw(7), inode as i32);
         }
     }
 
@@ -435,7 +436,8 @@ mod tests {
     fn a_socket_is_found_until_its_fate_is_sealed() {
         let identity = Identity::own().expect("own ids");
         let mut held = Held::default();
-        let [one, two] = [(); 2].map(|()| held.hold(tcp(), SocketKind::Tcp, 1, &identity).expect("held"));
+        let [one, two] =
+            [(); 2].map(|()| held.hold(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held"));
         assert_eq!(held.of(one.inode).map(|socket| socket.inode), Some(one.inode));
         held.let_go(one.inode);
         assert!(held.of(one.inode).is_none() && !held.has_listened(one.inode));
@@ -451,14 +453,14 @@ mod tests {
         let mut held = Held::default();
         // This process has no descendant that has them.
         for _ in 0..FEW * 3 {
-            held.hold(tcp(), SocketKind::Tcp, 1, &identity).expect("held");
+            held.hold(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held");
         }
         assert!(held.sockets.len() <= FEW, "{}", held.sockets.len());
         // At the limit it is looked, however many there were when it was last.
         full(&mut held);
         held.binds(7);
         held.next = MOST * 2;
-        held.hold(tcp(), SocketKind::Tcp, 1, &identity).expect("held");
+        held.hold(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held");
         assert!(held.sockets.len() == 1 && held.numbers.is_empty() && !held.is_bound(7));
         assert_eq!(inode_of(std::path::Path::new("socket:[17]")), Some(17));
         assert_eq!(inode_of(std::path::Path::new("pipe:[17]")), None);
@@ -467,14 +469,14 @@ mod tests {
     /// A process that has this number open, and by which it was handed over.
     #[test]
     fn a_number_that_is_handed_over_again_was_closed() {
-        let me = std::process::id() as i32;
+        let me = Pid::own();
         let identity = Identity::own().expect("own ids");
         let mut held = Held::default();
         let hold = |held: &mut Held| held.hold(tcp(), SocketKind::Tcp, me, &identity).expect("held").inode;
         let [one, two] = [hold(&mut held), hold(&mut held)];
         held.handed(Some(one), me, 3);
         assert_eq!(held.handed_as(me, 3).map(|socket| socket.inode), Some(one));
-        assert!(held.handed_as(me, 4).is_none() && held.handed_as(1, 3).is_none());
+        assert!(held.handed_as(me, 4).is_none() && held.handed_as(Pid::from_raw(1), 3).is_none());
         held.handed(Some(two), me, 3);
         assert!(held.sockets[&one].replaced && !held.sockets[&two].replaced);
         assert_eq!(held.handed_as(me, 3).map(|socket| socket.inode), Some(two));
@@ -495,15 +497,18 @@ mod tests {
         let copy = |replaced| Entry {
             socket: held.sockets[&1].socket.clone(),
             bound: false,
-            maker: 7,
-            made: 100,
+            maker: Pid::from_raw(7),
+            made: StartTime::from_raw(100),
             turn: 0,
             number: Some(3),
             replaced,
         };
         let open = |seen: &[u64], unread: &[(i32, u64)]| Open {
             seen: seen.iter().copied().collect(),
-            unread: unread.iter().copied().collect(),
+            unread: unread
+                .iter()
+                .map(|(pid, started)| (Pid::from_raw(*pid), StartTime::from_raw(*started)))
+                .collect(),
         };
         assert_eq!(open(&[1], &[(7, 50)]).fate(&copy(true)), Fate::Open);
         assert_eq!(open(&[2], &[]).fate(&copy(false)), Fate::Closed);
@@ -519,7 +524,10 @@ mod tests {
 
     #[test]
     fn room_is_made_by_the_best_reason_first() {
-        let unread = Open { seen: HashSet::new(), unread: HashMap::from([(7, 50)]) };
+        let unread = Open {
+            seen: HashSet::new(),
+            unread: HashMap::from([(Pid::from_raw(7), StartTime::from_raw(50))]),
+        };
         let mut held = Held::default();
         full(&mut held);
         // All but the last ten were replaced.
@@ -533,7 +541,10 @@ mod tests {
         assert!(held.of(0).is_none() && held.of(MOST as u64 - 1).is_some());
         // What all have open stays, and one more is too many.
         full(&mut held);
-        let all = Open { seen: (0..MOST as u64).collect(), unread: HashMap::from([(7, 50)]) };
+        let all = Open {
+            seen: (0..MOST as u64).collect(),
+            unread: HashMap::from([(Pid::from_raw(7), StartTime::from_raw(50))]),
+        };
         held.make_room(Some(&all));
         assert_eq!(held.sockets.len(), MOST);
     }

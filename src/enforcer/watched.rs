@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use super::{Conclusion, Judge, Request};
+use super::conclusion::Conclusion;
+use super::{Judge, Request};
 use crate::event::Action;
-use crate::ids::NotificationId;
+use crate::ids::Pid;
 use crate::notify::caller::Caller;
 use crate::notify::listener;
 use crate::policy::Refusal;
 use crate::profile::OnViolation;
 use crate::sys::process;
-use crate::sys::seccomp::Answer;
+use crate::sys::seccomp::{Answer, NotificationId};
 use crate::tracer::{Operation, Report, TracedCall, Tracer};
 
 impl Judge {
@@ -20,7 +21,7 @@ impl Judge {
         // One waits for each thread of the app. The groups, up to 65536 of them, decide about
         // nothing that follows.
         let caller = Caller { groups: Vec::new(), ..caller.clone() };
-        let id = NotificationId::from_raw(self.memory.waiting);
+        let id = self.memory.waiting;
         tracer.continue_traced(TracedCall { id, caller, operation });
         Conclusion::Nothing
     }
@@ -63,7 +64,7 @@ impl Judge {
                 self.report_exec(entry, &started.canonical, started.mode, args, &caller);
             }
             Report::Forked { child, parent } => {
-                self.memory.families.forked(child.as_raw(), parent.as_raw());
+                self.memory.families.forked(Pid::from_raw(child.as_raw()), parent);
             }
             Report::Denied { id, caller, program, refusal, action } => {
                 self.refused(id, &refusal, &caller, program, action);

@@ -16,6 +16,7 @@ use nix::poll::{PollFd, PollFlags};
 
 use crate::enforce::launch::{Child, Failure, Word};
 use crate::event::{Event, Exit, Process, Scribe, SignalName, Start, Status, Stop};
+use crate::ids::{Pid, Tid};
 use crate::init::descendants;
 use crate::init::request::{Bell, Request};
 use crate::init::state::{Action, Input, Rules, State, Terminal, Why};
@@ -74,7 +75,7 @@ enum Ears {
 
 struct Loop {
     /// This process.
-    me: i32,
+    me: Pid,
     state: State,
     child: Child,
     launched: bool,
@@ -132,7 +133,7 @@ fn supervise(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) ->
         None => (Ears::Signals, None),
     };
     let mut this = Loop {
-        me: nix::unistd::getpid().as_raw(),
+        me: Pid::own(),
         state: State::new(child.pid, options.rules.clone()),
         scribe: watch.as_ref().map(|watch| Arc::clone(&watch.scribe)),
         early: Vec::new(),
@@ -298,7 +299,7 @@ impl Loop {
                 asked.push(request);
             }
             drop(asked);
-            if let Err(errno) = signal::send_thread(me, me, libc::SIGCHLD) {
+            if let Err(errno) = signal::send_thread(me.as_raw(), me.as_raw(), libc::SIGCHLD) {
                 tracing::error!(%errno, "the first thread could not be told");
             }
         });
@@ -379,8 +380,8 @@ impl Loop {
         }
     }
 
-    /// SIGCHLD: children have changed, or who was seized, which is then the check's to see,
-    /// or the worker asks for something.
+    /// SIGCHLD: children have changed; or traced threads, which the tracer then waits for; or
+    /// the worker has a request.
     fn children(&mut self) {
         self.options.voice.tell(Sight::Received(libc::SIGCHLD));
         self.take_requests();
@@ -423,6 +424,10 @@ impl Loop {
         }
     }
 
+    fn app(&self) -> Pid {
+        Pid::from_raw(self.child.pid)
+    }
+
     /// None once the worker has ended.
     fn tracees(&self) -> Option<Arc<dyn Tracees>> {
         self.tracees.as_ref()?.upgrade()
@@ -441,16 +446,16 @@ impl Loop {
                 Action::Foreground => self.foreground(),
                 Action::Resume => self.resume(),
                 Action::TerminateSession => self.terminate_session(),
-                Action::TerminateDetached => descendants::terminate_detached(self.me, self.child.pid),
+                Action::TerminateDetached => descendants::terminate_detached(self.me, self.app()),
                 Action::TerminateAll => {
                     self.tell_left("is told to end");
                     descendants::terminate(self.me);
                 }
                 Action::KillAll => {
-                    // Who is seized is buried here as well now, should the check be held up.
+                    // Traced processes are reaped here as well now, should the tracer be delayed.
                     self.tracees = None;
                     self.tell_left("is killed after the grace");
-                    self.killed += descendants::kill_all(self.me, self.child.pid);
+                    self.killed += descendants::kill_all(self.me, self.app());
                 }
                 Action::Wait(time) => self.deadline = Some(Instant::now() + time),
                 Action::Exit(code) => self.exit = Some(code),
@@ -522,8 +527,8 @@ impl Loop {
     }
 }
 
-/// The next of our own children that has ended or was stopped. The check, which may have
-/// seized it, is told of an end before it is buried, and of a stop for its tracer.
+/// The next of PID 1's own children that has ended or was stopped. The tracer gets a message of
+/// an end before it is reaped, and of a stop of a traced one.
 fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, Change)>, Errno> {
     while let Some((pid, ended)) = process::peek_waitable()? {
         let change = if ended {
@@ -534,7 +539,9 @@ fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, Change)>, Errno> {
             stop.map(|(pid, signal, event)| (pid, Change::Stopped(signal, event)))
         };
         match change {
-            Some((pid, Change::Stopped(signal, event))) if event != 0 || processes::tracer(pid).is_some() => {
+            Some((pid, Change::Stopped(signal, event)))
+                if event != 0 || processes::tracer(Tid::from_raw(pid)).is_some() =>
+            {
                 tracees.stopped(pid, signal, event);
             }
             Some(ours) => return Ok(Some(ours)),

@@ -13,35 +13,28 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use crate::ids::{Gid, Pid, Tid, Uid};
 use crate::notify::handed::{Handed, Wanted};
+use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::procfs::{self, errno};
 use crate::sys;
 use crate::sys::credentials::{self, CapSets};
 
-/// The caller cannot be read: not what the kernel would answer it, but what it answers the
-/// supervisor. No call of the kernel's answers this number.
-pub const UNREADABLE: Errno = Errno::ENOANO;
-
-/// What of an attempt to read a caller says that the kernel lets nobody do that.
-pub fn unreadable(errno: Errno) -> Errno {
-    if matches!(errno, Errno::EACCES | Errno::EPERM) { UNREADABLE } else { errno }
-}
-
 /// What the kernel says of a thread.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The thread.
-    pub tid: i32,
+    pub tid: Tid,
     /// Its process.
-    pub tgid: i32,
+    pub tgid: Pid,
     /// Its process's parent.
-    pub ppid: i32,
+    pub ppid: Pid,
     /// Real, effective, saved, file-system uid.
-    pub uids: [u32; 4],
+    pub uids: [Uid; 4],
     /// Real, effective, saved, file-system gid.
-    pub gids: [u32; 4],
+    pub gids: [Gid; 4],
     /// Supplementary groups.
-    pub groups: Vec<u32>,
+    pub groups: Vec<Gid>,
     /// The effective capabilities, as bits.
     pub effective: u64,
     /// Its umask.
@@ -50,10 +43,26 @@ pub struct Caller {
     pub handed: Option<Arc<Handed>>,
 }
 
+impl Default for Caller {
+    fn default() -> Caller {
+        Caller {
+            tid: Tid::default(),
+            tgid: Pid::default(),
+            ppid: Pid::default(),
+            uids: [Uid::from_raw(0); 4],
+            gids: [Gid::from_raw(0); 4],
+            groups: Vec::new(),
+            effective: 0,
+            umask: 0,
+            handed: None,
+        }
+    }
+}
+
 impl Caller {
     /// A thread of which nothing can be read, not even its status.
-    pub fn unknown(tid: i32) -> Caller {
-        Caller { tid, tgid: tid, ..Caller::default() }
+    pub fn unknown(tid: Tid) -> Caller {
+        Caller { tid, tgid: Pid::from_raw(tid.as_raw()), ..Caller::default() }
     }
 
     /// A descriptor of its own, by its number.
@@ -87,7 +96,7 @@ impl Caller {
     ///
     /// # Errors
     /// ESRCH when it is gone or its status makes no sense.
-    pub fn of(tid: i32) -> Result<Caller, Errno> {
+    pub fn of(tid: Tid) -> Result<Caller, Errno> {
         let text = procfs::read(tid, "status")?;
         parse(tid, &text).ok_or(Errno::ESRCH)
     }
@@ -98,7 +107,7 @@ impl Caller {
 ///
 /// # Errors
 /// ENOENT or ESRCH for a process that is gone; EINVAL where its text makes no sense.
-pub fn file_size_limit(tid: i32) -> Result<Option<u64>, Errno> {
+pub fn file_size_limit(tid: Tid) -> Result<Option<u64>, Errno> {
     limit(&procfs::read(tid, "limits")?).ok_or(Errno::EINVAL)
 }
 
@@ -112,23 +121,25 @@ fn limit(text: &str) -> Option<Option<u64>> {
 }
 
 /// Reads the text of `/proc/PID/status`.
-fn parse(tid: i32, text: &str) -> Option<Caller> {
+fn parse(tid: Tid, text: &str) -> Option<Caller> {
     let mut caller = Caller { tid, umask: 0o022, ..Caller::default() };
     for line in text.lines() {
         let Some((key, value)) = line.split_once(':') else { continue };
         let mut words = value.split_ascii_whitespace();
         match key {
-            "Tgid" => caller.tgid = words.next()?.parse().ok()?,
-            "PPid" => caller.ppid = words.next()?.parse().ok()?,
+            "Tgid" => caller.tgid = Pid::from_raw(words.next()?.parse().ok()?),
+            "PPid" => caller.ppid = Pid::from_raw(words.next()?.parse().ok()?),
             "Umask" => caller.umask = u32::from_str_radix(words.next()?, 8).ok()?,
-            "Uid" => caller.uids = four(words)?,
-            "Gid" => caller.gids = four(words)?,
-            "Groups" => caller.groups = words.filter_map(|word| word.parse().ok()).collect(),
+            "Uid" => caller.uids = four(words)?.map(Uid::from_raw),
+            "Gid" => caller.gids = four(words)?.map(Gid::from_raw),
+            "Groups" => {
+                caller.groups = words.filter_map(|word| word.parse().ok()).map(Gid::from_raw).collect()
+            }
             "CapEff" => caller.effective = u64::from_str_radix(words.next()?, 16).ok()?,
             _ => {}
         }
     }
-    (caller.tgid > 0).then_some(caller)
+    (caller.tgid > Pid::default()).then_some(caller)
 }
 
 fn four<'a>(words: impl Iterator<Item = &'a str>) -> Option<[u32; 4]> {
@@ -139,9 +150,9 @@ fn four<'a>(words: impl Iterator<Item = &'a str>) -> Option<[u32; 4]> {
 /// The supervisor's own identity, to which a worker goes back.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
     sets: CapSets,
 }
 
@@ -152,7 +163,7 @@ impl Identity {
     /// # Errors
     /// The kernel, or a filter outside, refused.
     pub fn probe() -> Result<(), Errno> {
-        credentials::set_filesystem_ids(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+        credentials::set_filesystem_ids(nix::unistd::geteuid(), nix::unistd::getegid())
     }
 
     /// This thread's.
@@ -161,8 +172,8 @@ impl Identity {
     /// The kernel refused to say.
     pub fn own() -> Result<Identity, Errno> {
         Ok(Identity {
-            uid: nix::unistd::geteuid().as_raw(),
-            gid: nix::unistd::getegid().as_raw(),
+            uid: nix::unistd::geteuid(),
+            gid: nix::unistd::getegid(),
             groups: credentials::groups()?,
             sets: credentials::capget()?,
         })
@@ -359,7 +370,7 @@ impl<'a> Memory<'a> {
     pub fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
         let mut bytes = vec![0; length];
         let direct = match self.file.get() {
-            None => sys::process::read_memory(self.caller.tid, address, &mut bytes),
+            None => sys::process::read_memory(self.caller.tid.as_raw(), address, &mut bytes),
             Some(_) => Err(Errno::EPERM),
         };
         let read = match direct {
@@ -424,12 +435,14 @@ mod tests {
     fn a_status_is_read() {
         let text = "Name:\tnginx\nUmask:\t0027\nState:\tS (sleeping)\nTgid:\t12\nPid:\t14\nPPid:\t1\n\
                     Uid:\t0\t33\t33\t33\nGid:\t0\t33\t33\t34\nGroups:\t33 44 \nCapEff:\t00000000000004c0\n";
-        let caller = parse(14, text).expect("a status");
-        assert_eq!(caller.tgid, 12);
-        assert_eq!(caller.ppid, 1);
-        assert_eq!((caller.uids, caller.gids), ([0, 33, 33, 33], [0, 33, 33, 34]));
-        assert_eq!((caller.groups, caller.umask, caller.effective), (vec![33, 44], 0o027, 0x4c0));
-        assert_eq!(parse(1, "Name:\tx\n"), None);
+        let caller = parse(Tid::from_raw(14), text).expect("a status");
+        assert_eq!(caller.tgid, Pid::from_raw(12));
+        assert_eq!(caller.ppid, Pid::from_raw(1));
+        assert_eq!(caller.uids, [0, 33, 33, 33].map(Uid::from_raw));
+        assert_eq!(caller.gids, [0, 33, 33, 34].map(Gid::from_raw));
+        assert_eq!(caller.groups, [33, 44].map(Gid::from_raw));
+        assert_eq!((caller.umask, caller.effective), (0o027, 0x4c0));
+        assert_eq!(parse(Tid::from_raw(1), "Name:\tx\n"), None);
     }
 
     #[test]
@@ -444,26 +457,24 @@ mod tests {
         assert_eq!(limit(&text("4096")), Some(Some(4096)));
         assert_eq!(limit(&text("unlimited")), Some(None));
         assert_eq!(limit("Max cpu time 1 1 seconds"), None);
-        assert!(file_size_limit(std::process::id() as i32).is_ok(), "this process has one");
+        assert!(file_size_limit(Pid::own().first_thread()).is_ok(), "this process has one");
     }
 
     #[test]
     fn a_name_that_is_no_text_hides_nobody() {
-        const PR_SET_NAME: i32 = 15;
         let caller = std::thread::spawn(|| {
-            let name = b"\xff)\nUid:\t9\0";
-            crate::sys::process::prctl(PR_SET_NAME, name.as_ptr() as u64, 0).expect("a name");
-            Caller::of(nix::unistd::gettid().as_raw())
+            crate::sys::prctl::set_name(c"\xff)\nUid:\t9").expect("a name");
+            Caller::of(Tid::own())
         });
         let caller = caller.join().expect("no panic").expect("a status");
-        assert_eq!(caller.tgid, std::process::id() as i32);
-        assert_eq!(caller.uids[1], nix::unistd::geteuid().as_raw());
+        assert_eq!(caller.tgid, Pid::own());
+        assert_eq!(caller.uids[1], nix::unistd::geteuid());
     }
 
     #[test]
     fn own_memory_is_read_to_where_it_ends() {
         let identity = Identity::own().expect("own ids");
-        let me = Caller::of(std::process::id() as i32).expect("own status");
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
         let memory = Memory::of(&identity, &me);
         let text = b"/etc/hostname\0rest";
         assert_eq!(memory.path(text.as_ptr() as u64), Ok(b"/etc/hostname".to_vec()));
@@ -478,8 +489,8 @@ mod tests {
         let limits = b"Max cpu time   unlimited  unlimited  seconds\nMax file size  4096  unlimited  bytes\n";
         crate::mutation::each(&[status, limits], |bytes| {
             let text = String::from_utf8_lossy(bytes);
-            let (caller, _) = (parse(7, &text), limit(&text));
-            assert!(caller.is_none_or(|caller| caller.tid == 7));
+            let (caller, _) = (parse(Tid::from_raw(7), &text), limit(&text));
+            assert!(caller.is_none_or(|caller| caller.tid == Tid::from_raw(7)));
         });
     }
 }

@@ -5,8 +5,10 @@
 use caps::Capability;
 use nix::sys::stat::FileStat;
 
+use crate::ids::{Gid, Uid};
 use crate::notify::caller::Caller;
 use crate::policy::call::{Call, takes_another_id};
+use crate::syscalls::{Arg, Change, Handler};
 
 /// Whether the caller has a capability in force.
 pub fn has(caller: &Caller, capability: Capability) -> bool {
@@ -17,16 +19,20 @@ pub fn has(caller: &Caller, capability: Capability) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owned {
     /// st_uid.
-    pub user: u32,
+    pub user: Uid,
     /// st_gid.
-    pub group: u32,
+    pub group: Gid,
     /// st_mode's permission bits.
     pub mode: u32,
 }
 
 impl From<&FileStat> for Owned {
     fn from(stat: &FileStat) -> Owned {
-        Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 }
+        Owned {
+            user: Uid::from_raw(stat.st_uid),
+            group: Gid::from_raw(stat.st_gid),
+            mode: stat.st_mode & 0o7777,
+        }
     }
 }
 
@@ -41,7 +47,7 @@ const STICKY: u32 = 0o1000;
 const SETGID: u32 = 0o2000;
 
 impl Caller {
-    fn is_in(&self, group: u32) -> bool {
+    fn is_in(&self, group: Gid) -> bool {
         self.gids[3] == group || self.groups.contains(&group)
     }
 
@@ -79,9 +85,10 @@ pub fn removal(caller: &Caller, directory: Owned, file: Owned) -> Option<Capabil
 }
 
 /// What a change of owner needs; -1 leaves one as it is (chown_ok, chgrp_ok).
-pub fn chown(caller: &Caller, file: Owned, user: u32, group: u32) -> Option<Capability> {
-    let same_user = user == u32::MAX || (caller.owns(file) && user == file.user);
-    let own_group = group == u32::MAX || (caller.owns(file) && (group == file.group || caller.is_in(group)));
+pub fn chown(caller: &Caller, file: Owned, user: Uid, group: Gid) -> Option<Capability> {
+    let same_user = user.as_raw() == u32::MAX || (caller.owns(file) && user == file.user);
+    let own_group =
+        group.as_raw() == u32::MAX || (caller.owns(file) && (group == file.group || caller.is_in(group)));
     (!same_user || !own_group).then_some(Capability::CAP_CHOWN)
 }
 
@@ -113,7 +120,7 @@ pub fn kill(caller: &Caller, target: &Caller) -> Option<Capability> {
 
 /// Whether a process's scheduling is for others than the caller to change
 /// (check_same_owner).
-pub const fn is_anothers(caller: &Caller, target: &Caller) -> bool {
+pub fn is_anothers(caller: &Caller, target: &Caller) -> bool {
     let [_, effective, ..] = caller.uids;
     let [theirs, own, ..] = target.uids;
     effective != theirs && effective != own
@@ -130,12 +137,13 @@ pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
     const PR_SET_SECUREBITS: u64 = 28;
     let a = call.args;
     let name = call.name?;
+    let handler = call.handler();
     match name {
-        "setuid" | "setreuid" | "setresuid" | "setfsuid" => {
-            takes_another_id(call, &caller.uids).then_some(Capability::CAP_SETUID)
+        _ if handler == Handler::SetUid => {
+            takes_another_id(call, caller.uids.map(Uid::as_raw)).then_some(Capability::CAP_SETUID)
         }
-        "setgid" | "setregid" | "setresgid" | "setfsgid" => {
-            takes_another_id(call, &caller.gids).then_some(Capability::CAP_SETGID)
+        _ if handler == Handler::SetGid => {
+            takes_another_id(call, caller.gids.map(Gid::as_raw)).then_some(Capability::CAP_SETGID)
         }
         "socket" => {
             let (family, kind) = (a[0] as i32, a[1] as i32 & 0xf);
@@ -143,14 +151,15 @@ pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
             (raw || family == libc::AF_PACKET).then_some(Capability::CAP_NET_RAW)
         }
         "prctl" if matches!(a[0], PR_CAPBSET_DROP | PR_SET_SECUREBITS) => Some(Capability::CAP_SETPCAP),
-        "mknod" if is_device(a[1]) => Some(Capability::CAP_MKNOD),
-        "mknodat" if is_device(a[2]) => Some(Capability::CAP_MKNOD),
+        _ if handler == Handler::Change(Change::MakeNode) => {
+            call.argument(Arg::Mode).is_some_and(is_device).then_some(Capability::CAP_MKNOD)
+        }
         "sched_setscheduler" if is_real_time(a[1] as u32) => Some(Capability::CAP_SYS_NICE),
         // Whoever makes a user namespace may make the others in it.
         "unshare" | "clone" if a[0] & libc::CLONE_NEWUSER as u64 != 0 => None,
         "unshare" | "clone" => (a[0] & NAMESPACES != 0).then_some(Capability::CAP_SYS_ADMIN),
         // Each has its own rules, which need a look.
-        "chown" | "fchown" | "fchownat" | "lchown" => None,
+        _ if matches!(handler, Handler::Attribute(_)) => None,
         _ => crate::syscalls::privileged(name),
     }
 }
@@ -170,13 +179,20 @@ pub const fn is_real_time(policy: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Pid;
 
     fn caller(uid: u32, gid: u32, groups: &[u32]) -> Caller {
-        Caller { tgid: 7, uids: [uid; 4], gids: [gid; 4], groups: groups.to_vec(), ..Caller::default() }
+        Caller {
+            tgid: Pid::from_raw(7),
+            uids: [Uid::from_raw(uid); 4],
+            gids: [Gid::from_raw(gid); 4],
+            groups: groups.iter().copied().map(Gid::from_raw).collect(),
+            ..Caller::default()
+        }
     }
 
     const fn file(user: u32, group: u32, mode: u32) -> Owned {
-        Owned { user, group, mode }
+        Owned { user: Uid::from_raw(user), group: Gid::from_raw(group), mode }
     }
 
     fn call(name: &'static str, args: [u64; 6]) -> Call {
@@ -206,6 +222,7 @@ mod tests {
     fn a_change_of_owner_needs_one_where_it_really_changes_or_the_file_is_anothers() {
         let root = caller(0, 0, &[4]);
         let own = file(0, 0, 0o644);
+        let chown = |file, user, group| chown(&root, file, Uid::from_raw(user), Gid::from_raw(group));
         for (user, group, needed) in [
             (u32::MAX, u32::MAX, false),
             (0, 0, false),
@@ -213,10 +230,10 @@ mod tests {
             (33, u32::MAX, true),
             (0, 33, true),
         ] {
-            assert_eq!(chown(&root, own, user, group).is_some(), needed, "{user} {group}");
+            assert_eq!(chown(own, user, group).is_some(), needed, "{user} {group}");
         }
         // As the kernel has it: to whom it belongs already is a change too.
-        assert!(chown(&root, file(33, 33, 0o644), 33, u32::MAX).is_some());
+        assert!(chown(file(33, 33, 0o644), 33, u32::MAX).is_some());
     }
 
     #[test]
@@ -234,12 +251,12 @@ mod tests {
     fn a_signal_needs_one_where_no_id_is_the_others() {
         let root = caller(0, 0, &[]);
         let mut worker = caller(33, 33, &[]);
-        worker.tgid = 9;
+        worker.tgid = Pid::from_raw(9);
         assert_eq!(kill(&root, &worker), Some(Capability::CAP_KILL));
-        worker.uids[2] = 0;
+        worker.uids[2] = Uid::from_raw(0);
         assert_eq!(kill(&root, &worker), None, "its saved id");
         assert!(!is_anothers(&root, &root) && is_anothers(&caller(5, 5, &[]), &root));
-        assert_eq!(kill(&root, &Caller { uids: [5; 4], ..caller(0, 0, &[]) }), None, "itself");
+        assert_eq!(kill(&root, &Caller { uids: [Uid::from_raw(5); 4], ..caller(0, 0, &[]) }), None, "itself");
     }
 
     #[test]

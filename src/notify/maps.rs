@@ -113,6 +113,7 @@ fn as_mapped(path: &Path, caller: &Caller, identity: &Identity) -> Result<FileId
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Pid;
 
     #[test]
     fn lines_are_read_and_what_is_no_file_is_left_out() {
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn this_test_has_mapped_what_stands_at_its_path() {
         let identity = Identity::own().expect("own ids");
-        let me = Caller::of(std::process::id() as i32).expect("own status");
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
         let itself = std::env::current_exe().and_then(std::fs::canonicalize).expect("a test knows its path");
         let mapped = of(&me, &identity, |mapping| mapping.code).expect("own maps");
         let own = mapped.iter().find(|mapping| mapping.path == itself).expect("its code");

@@ -11,6 +11,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::path::Path;
 
+use crate::ids::{Pid, StartTime, Tid};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::procfs::processes::started;
 
@@ -29,9 +30,9 @@ pub struct Kept {
     /// So many at most.
     most: usize,
     /// The process, the time that it started, and its memory; the oldest first.
-    memory: VecDeque<(i32, u64, File)>,
+    memory: VecDeque<(Pid, StartTime, File)>,
     /// Processes and threads of which an exec was let go on.
-    executing: HashSet<(i32, i32)>,
+    executing: HashSet<(Pid, Tid)>,
     /// So many of them there may be before those that are gone are forgotten.
     room: usize,
 }
@@ -81,7 +82,7 @@ impl Kept {
         (started(caller.tgid) == Some(*then)).then(|| file.try_clone().ok()).flatten()
     }
 
-    fn forget(&mut self, process: i32) {
+    fn forget(&mut self, process: Pid) {
         self.memory.retain(|(pid, ..)| *pid != process);
     }
 
@@ -96,7 +97,7 @@ impl Kept {
     }
 }
 
-fn is_there(pid: i32, tid: i32) -> bool {
+fn is_there(pid: Pid, tid: Tid) -> bool {
     Path::new(&format!("/proc/{pid}/task/{tid}")).exists()
 }
 
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     fn me() -> (Identity, Caller) {
-        let me = Caller::of(std::process::id() as i32).expect("own status");
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
         (Identity::own().expect("own ids"), me)
     }
 
@@ -119,7 +120,7 @@ mod tests {
         let text = b"/usr/bin/server\0rest";
         let memory = Memory::kept(&identity, &me, kept.of(&me).expect("it was kept"));
         assert_eq!(memory.path(text.as_ptr() as u64), Ok(b"/usr/bin/server".to_vec()));
-        assert!(kept.of(&Caller { tgid: 1, ..me.clone() }).is_none());
+        assert!(kept.of(&Caller { tgid: Pid::from_raw(1), ..me.clone() }).is_none());
         kept.executes(&me);
         assert!(kept.of(&me).is_none());
     }
@@ -128,7 +129,7 @@ mod tests {
     fn it_is_not_kept_while_another_thread_may_be_in_an_exec() {
         let (identity, me) = me();
         let mut kept = Kept::default();
-        let sibling = Caller { tid: nix::unistd::gettid().as_raw(), ..me.clone() };
+        let sibling = Caller { tid: Tid::own(), ..me.clone() };
         assert_ne!(sibling.tid, me.tid, "a test runs in a thread of its own");
         kept.executes(&sibling);
         kept.keep(&me, &identity, || true);
@@ -141,8 +142,8 @@ mod tests {
     #[test]
     fn execs_of_threads_that_are_gone_are_forgotten() {
         let mut kept = Kept::default();
-        let caller = |tid| Caller { tid, tgid: i32::MAX, ..Caller::default() };
-        (0..3 * MANY as i32).for_each(|number| kept.executes(&caller(i32::MAX - number)));
+        let caller = |tid| Caller { tid, tgid: Pid::from_raw(i32::MAX), ..Caller::default() };
+        (0..3 * MANY as i32).for_each(|number| kept.executes(&caller(Tid::from_raw(i32::MAX - number))));
         assert!(kept.executing.len() <= MANY);
     }
 
@@ -162,15 +163,17 @@ mod tests {
         let start = || std::process::Command::new("sleep").arg("1000").spawn().expect("sleep runs");
         let mut workers: Vec<_> = (0..MOST).map(|_| Worker(start())).collect();
         let mut kept = Kept { most: MOST, ..Kept::default() };
-        let callers: Vec<Caller> =
-            workers.iter().map(|worker| Caller::of(worker.0.id() as i32).expect("its status")).collect();
+        let callers: Vec<Caller> = workers
+            .iter()
+            .map(|worker| Caller::of(Tid::from_raw(worker.0.id() as i32)).expect("its status"))
+            .collect();
         callers.iter().for_each(|caller| kept.keep(caller, &identity, || true));
         drop(workers.remove(3));
         kept.keep(&me, &identity, || true);
         let held: Vec<bool> = callers.iter().map(|caller| kept.of(caller).is_some()).collect();
         assert_eq!(held.iter().position(|held| !*held), Some(3), "only the dead one is forgotten");
         let another = Worker(start());
-        let another = (Caller::of(another.0.id() as i32).expect("its status"), another);
+        let another = (Caller::of(Tid::from_raw(another.0.id() as i32)).expect("its status"), another);
         kept.keep(&another.0, &identity, || true);
         assert!(kept.of(&me).is_some() && kept.of(&another.0).is_some());
         assert!(kept.of(&callers[0]).is_none(), "the oldest is forgotten");

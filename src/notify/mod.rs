@@ -1,6 +1,8 @@
 //! The notification server's parts: receiving a notified call, identifying the caller,
 //! decoding its arguments, resolving the path that they name (seccomp_unotify(2)).
 
+#![forbid(unsafe_code)]
+
 pub mod caller;
 pub mod capabilities;
 pub mod handed;
@@ -11,3 +13,4 @@ pub mod memory_cache;
 pub mod path_resolver;
 pub mod resolve;
 pub mod syscall_args;
+pub mod unreadable;

@@ -6,7 +6,7 @@
 //! (`/proc/PID/fd/1`) is followed by the kernel itself.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,8 +16,10 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, readlin
 use nix::sys::stat::{FileStat, Mode, fstat};
 
 use crate::image::{FileId, FileKind};
-use crate::notify::caller::{Caller, UNREADABLE};
+use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
+use crate::notify::unreadable::UNREADABLE;
+use crate::procfs::path_of;
 
 /// Where a path ends.
 #[derive(Debug)]
@@ -194,15 +196,6 @@ pub fn at_once(path: &Path, follow: bool) -> Result<(Target, PathBuf), Errno> {
     if canonical.starts_with("/proc") { Err(Errno::ELOOP) } else { Ok((target, canonical)) }
 }
 
-/// The path of a held descriptor, as the kernel tells it.
-///
-/// # Errors
-/// ENOENT where /proc is not mounted.
-pub fn path_of(fd: &OwnedFd) -> Result<PathBuf, Errno> {
-    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    nix::fcntl::readlink(link.as_str()).map(PathBuf::from)
-}
-
 /// What an O_PATH descriptor is open on.
 ///
 /// # Errors
@@ -245,8 +238,9 @@ impl Walk<'_> {
         const FOR_ALL: u32 = libc::S_ISVTX | libc::S_IWOTH;
         let directory = fstat(&self.at)?;
         let [.., uid] = self.caller.uids;
-        let strange =
-            directory.st_mode & FOR_ALL == FOR_ALL && link.st_uid != uid && link.st_uid != directory.st_uid;
+        let strange = directory.st_mode & FOR_ALL == FOR_ALL
+            && link.st_uid != uid.as_raw()
+            && link.st_uid != directory.st_uid;
         if strange && are_protected() { Err(Errno::EACCES) } else { Ok(()) }
     }
 
@@ -375,9 +369,10 @@ fn on_proc(fd: &OwnedFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{Pid, Tid, Uid};
 
     fn me() -> Caller {
-        Caller::of(std::process::id() as i32).expect("own status")
+        Caller::of(Pid::own().first_thread()).expect("own status")
     }
 
     fn go(path: &str, follow: bool) -> Result<Found, Errno> {
@@ -449,7 +444,7 @@ mod tests {
         let dir = tempdir("sticky");
         std::os::unix::fs::symlink("/etc/passwd", dir.join("link")).expect("a link");
         let path = dir.join("link");
-        let stranger = Caller { uids: [54321; 4], ..me() };
+        let stranger = Caller { uids: [Uid::from_raw(54321); 4], ..me() };
         let go = |caller: &Caller| {
             let start = start(caller, libc::AT_FDCWD, &path, Path::new("/"))?;
             resolve(caller, start, &path, true, Path::new("/")).map(|found| found.canonical)
@@ -468,7 +463,7 @@ mod tests {
     #[test]
     fn proc_is_the_callers() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
-        let caller = Caller::of(child.id() as i32).expect("its status");
+        let caller = Caller::of(Tid::from_raw(child.id() as i32)).expect("its status");
         let root = Path::new("/");
         let path = Path::new("/proc/self/status");
         let found = resolve(&caller, start(&caller, 0, path, root).expect("the root"), path, true, root);

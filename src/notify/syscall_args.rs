@@ -1,4 +1,5 @@
-//! What the registers of a call ask for: an exec, an open.
+//! What the registers of a call ask for: an exec, an open, a change of the tree. Where a
+//! path or a flag is, the table of system calls says.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,11 +10,12 @@ use nix::errno::Errno;
 use crate::notify::caller::Memory;
 use crate::policy::args::{Args, Need};
 use crate::policy::call::Call;
+use crate::syscalls::{Arg, Attribute, Change, Handler};
 
 /// The registers of a call that changes a file's owner, mode or times.
 pub struct Owning {
-    /// `chown`, `chmod` or `utime`.
-    pub op: &'static str,
+    /// What is changed.
+    pub attribute: Attribute,
     /// From where a relative path begins.
     pub dirfd: i32,
     /// Where the path is; 0 where the descriptor itself is meant.
@@ -25,24 +27,55 @@ pub struct Owning {
 impl Owning {
     /// Of one of these calls; none of another.
     pub fn of(call: &Call) -> Option<Owning> {
-        let a = call.args;
-        let here = libc::AT_FDCWD;
-        let follow = |flags: u64| flags & libc::AT_SYMLINK_NOFOLLOW as u64 == 0;
-        let (op, dirfd, pointer, follow) = match call.name? {
-            "chown" => ("chown", here, a[0], true),
-            "lchown" => ("chown", here, a[0], false),
-            "fchown" => ("chown", a[0] as i32, 0, true),
-            "fchownat" => ("chown", a[0] as i32, a[1], follow(a[4])),
-            "chmod" => ("chmod", here, a[0], true),
-            "fchmod" => ("chmod", a[0] as i32, 0, true),
-            "fchmodat" => ("chmod", a[0] as i32, a[1], true),
-            "fchmodat2" => ("chmod", a[0] as i32, a[1], follow(a[3])),
-            "utime" | "utimes" => ("utime", here, a[0], true),
-            "futimesat" => ("utime", a[0] as i32, a[1], true),
-            "utimensat" => ("utime", a[0] as i32, a[1], follow(a[3])),
-            _ => return None,
+        let Handler::Attribute(attribute) = call.handler() else { return None };
+        let (dirfd, pointer) = match call.paths().next() {
+            Some(path) => path,
+            None => (call.argument(Arg::Fd)? as i32, 0),
         };
-        Some(Owning { op, dirfd, pointer, follow })
+        let flags = call.argument(Arg::Flags).unwrap_or_default();
+        let follow = call.name != Some("lchown") && flags & libc::AT_SYMLINK_NOFOLLOW as u64 == 0;
+        Some(Owning { attribute, dirfd, pointer, follow })
+    }
+}
+
+/// A change of the tree as it was asked for.
+pub struct Changing {
+    /// What is done.
+    pub change: Change,
+    /// The name that it is done to, and from where a relative one begins.
+    pub at: (i32, PathBuf),
+    /// The other one of two.
+    pub to: Option<(i32, PathBuf)>,
+    /// The mode of what is made; 0 of another change.
+    pub mode: u32,
+    /// AT_* or RENAME_* flags; 0 where the call has none.
+    pub flags: u32,
+    /// A file's new length.
+    pub length: i64,
+}
+
+impl Changing {
+    /// Of one of these calls; none of another.
+    ///
+    /// # Errors
+    /// What reading the caller's memory answers.
+    pub fn of(call: &Call, memory: &Memory) -> Result<Option<Changing>, Errno> {
+        let Handler::Change(change) = call.handler() else { return Ok(None) };
+        let mut paths = call.paths().map(|(dirfd, pointer)| Ok((dirfd, path_at(memory, pointer)?)));
+        let Some(at) = paths.next().transpose()? else { return Ok(None) };
+        let to = paths.next().transpose()?;
+        let word = |kind| call.argument(kind).unwrap_or_default();
+        let flags = match change {
+            Change::RemoveDirectory => libc::AT_REMOVEDIR as u32,
+            _ => word(Arg::Flags) as u32,
+        };
+        let (mode, length) = (word(Arg::Mode) as u32, word(Arg::Long) as i64);
+        Ok(Some(Changing { change, at, to, mode, flags, length }))
+    }
+
+    /// Of a removal: a directory is removed.
+    pub const fn removes_directory(&self) -> bool {
+        self.flags & libc::AT_REMOVEDIR as u32 != 0
     }
 }
 
@@ -65,25 +98,18 @@ pub struct Exec {
 impl Exec {
     /// Of execve or execveat.
     pub fn of(call: &Call) -> Exec {
-        let a = call.args;
-        if call.name != Some("execveat") {
-            let dirfd = libc::AT_FDCWD;
-            return Exec {
-                dirfd,
-                path: a[0],
-                args: a[1],
-                environment: a[2],
-                may_be_empty: false,
-                follow: true,
-            };
-        }
+        let (dirfd, path) = call.paths().next().unwrap_or((libc::AT_FDCWD, 0));
+        let mut lists = call.arguments(Arg::Pointer);
+        let mut list = || lists.next().unwrap_or_default();
+        let (args, environment) = (list(), list());
+        let flags = call.argument(Arg::Flags).unwrap_or_default() as i32;
         Exec {
-            dirfd: a[0] as i32,
-            path: a[1],
-            args: a[2],
-            environment: a[3],
-            may_be_empty: a[4] & libc::AT_EMPTY_PATH as u64 != 0,
-            follow: a[4] & libc::AT_SYMLINK_NOFOLLOW as u64 == 0,
+            dirfd,
+            path,
+            args,
+            environment,
+            may_be_empty: flags & libc::AT_EMPTY_PATH != 0,
+            follow: flags & libc::AT_SYMLINK_NOFOLLOW == 0,
         }
     }
 
@@ -118,19 +144,16 @@ impl Opening {
     /// # Errors
     /// What reading the caller's memory answers.
     pub fn of(call: &Call, memory: &Memory) -> Result<(i32, PathBuf, Opening), Errno> {
-        let args = call.args;
-        let (dirfd, path, flags, mode, resolve) = match call.name {
-            Some("open") => (libc::AT_FDCWD, args[0], args[1], args[2], 0),
-            Some("creat") => {
-                let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-                (libc::AT_FDCWD, args[0], flags as u64, args[1], 0)
+        const CREAT: u64 = (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64;
+        let (dirfd, path) = call.paths().next().ok_or(Errno::ENOSYS)?;
+        let (flags, mode, resolve) = match (call.argument(Arg::Flags), call.argument(Arg::Pointer)) {
+            (Some(flags), _) => (flags, call.argument(Arg::Mode).unwrap_or_default(), 0),
+            // openat2's struct open_how.
+            (None, Some(how)) => {
+                let [flags, mode, resolve] = [0, 8, 16].map(|offset| memory.number(how.wrapping_add(offset)));
+                (flags?, mode?, resolve?)
             }
-            Some("openat2") => {
-                let how = [0, 8, 16].map(|offset| memory.number(args[2].wrapping_add(offset)));
-                let [flags, mode, resolve] = how;
-                (args[0] as i32, args[1], flags?, mode?, resolve?)
-            }
-            _ => (args[0] as i32, args[1], args[2], args[3], 0),
+            (None, None) => (CREAT, call.argument(Arg::Mode).unwrap_or_default(), 0),
         };
         let path = path_at(memory, path)?;
         Ok((dirfd, path, Opening { flags: flags as i32, mode: mode as u32, resolve }))
@@ -216,12 +239,14 @@ pub fn each(memory: &Memory, pointer: u64, mut more: impl FnMut(&[u8]) -> bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Pid;
     use crate::notify::caller::{Caller, Identity};
+    use crate::syscalls;
 
     #[test]
     fn a_list_is_read_as_far_as_it_is_needed_and_no_further_than_is_quick() {
         let identity = Identity::own().expect("own ids");
-        let me = Caller::of(std::process::id() as i32).expect("own status");
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
         let memory = Memory::of(&identity, &me);
         let (short, long) = (b"a\0", [vec![b'x'; LONGEST - 1], vec![0]].concat());
         let list = |texts: &[&[u8]]| -> Vec<u64> {
@@ -242,5 +267,66 @@ mod tests {
         assert_eq!(all(&list(&vec![&short[..]; MOST - 1])), Ok(()));
         assert_eq!(all(&list(&vec![&short[..]; MOST])), Err(Errno::E2BIG));
         assert_eq!(all(&list(&[&long[..]; 50])), Err(Errno::E2BIG));
+    }
+
+    /// Names tell which calls begin in a directory's descriptor: those in -at and -at2.
+    #[test]
+    fn every_call_of_paths_is_decoded_as_it_is_described() {
+        let identity = Identity::own().expect("own ids");
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
+        let memory = Memory::of(&identity, &me);
+        let (texts, zeroes) = ([c"/first", c"/second"], [0_u64; 8]);
+        let mut decoded = 0;
+        for syscall in syscalls::all() {
+            let mut unused = texts.iter();
+            let mut args = [0; 6];
+            for (at, kind) in syscall.args.iter().enumerate() {
+                args[at] = match kind {
+                    Arg::Path => unused.next().expect("one or two").as_ptr() as u64,
+                    Arg::Pointer => zeroes.as_ptr() as u64,
+                    Arg::Dirfd | Arg::Fd => 40 + at as u64,
+                    Arg::Mode => 0o640,
+                    Arg::Long => 4096,
+                    _ => 0,
+                };
+            }
+            let (name, call) = (syscall.name, Call { name: Some(syscall.name), number: 0, args });
+            let relative = (name.ends_with("at") || name.ends_with("at2")) && name != "creat";
+            let dirfd = |at| if relative { 40 + at } else { libc::AT_FDCWD };
+            match syscall.handler {
+                Handler::Exec => {
+                    let exec = Exec::of(&call);
+                    assert_eq!(exec.path(&memory).expect(name), Path::new("/first"), "{name}");
+                    assert_eq!((exec.dirfd, exec.args), (dirfd(0), zeroes.as_ptr() as u64), "{name}");
+                }
+                Handler::Open => {
+                    let (from, path, opening) = Opening::of(&call, &memory).expect(name);
+                    assert_eq!((from, &*path), (dirfd(0), Path::new("/first")), "{name}");
+                    // The mode of openat2 is in its structure.
+                    assert_eq!(opening.mode, if name == "openat2" { 0 } else { 0o640 }, "{name}");
+                }
+                Handler::Change(change) => {
+                    let asked = Changing::of(&call, &memory).expect(name).expect(name);
+                    let at = dirfd(i32::from(change == Change::MakeLink));
+                    assert_eq!((asked.change, asked.at), (change, (at, "/first".into())), "{name}");
+                    let two = matches!(change, Change::Rename | Change::Link);
+                    assert_eq!(asked.to, two.then(|| (dirfd(2), "/second".into())), "{name}");
+                    let makes = matches!(change, Change::MakeDirectory | Change::MakeNode);
+                    assert_eq!(asked.mode, if makes { 0o640 } else { 0 }, "{name}");
+                    assert_eq!(asked.length, if change == Change::Truncate { 4096 } else { 0 }, "{name}");
+                }
+                Handler::Attribute(attribute) => {
+                    let asked = Owning::of(&call).expect(name);
+                    let by_descriptor = matches!(name, "fchown" | "fchmod");
+                    let from = if by_descriptor { 40 } else { dirfd(0) };
+                    assert_eq!((asked.attribute, asked.dirfd), (attribute, from), "{name}");
+                    assert_eq!(asked.pointer == 0, by_descriptor, "{name}");
+                    assert_eq!(asked.follow, name != "lchown", "{name}");
+                }
+                _ => continue,
+            }
+            decoded += 1;
+        }
+        assert!(decoded > 30, "{decoded}");
     }
 }

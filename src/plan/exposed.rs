@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
-use super::files::{Granted, in_order};
+use super::grants::{Granted, in_order};
 use super::links::NAMES;
 
-/// Takes it from the kernel's rules, and says so in the plan's notes.
+/// Takes the rights to move names there out of the kernel's rules, with a note in the plan.
 pub(super) fn withhold(granted: &mut Granted<'_>) {
     let mut moves: BitFlags<AccessFs> = make_bitflags!(AccessFs::{RemoveFile | RemoveDir | Refer});
     // A hard link is a name as well, but below Linux 5.14 a new file is the kernel's to make.
@@ -54,7 +54,7 @@ fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
         return exposed;
     }
     for inner in &granted.grants {
-        let own = inner.rights.without(NAMES);
+        let own = inner.rights.difference(NAMES);
         for (depth, above) in inner.path.ancestors().skip(1).enumerate() {
             let mut outer =
                 around.get(above.as_os_str()).into_iter().flatten().map(|index| &granted.grants[*index]);

@@ -18,8 +18,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::programs::seen;
-use super::{Place, PlanError, elsewhere, mounts};
+use super::error::seen;
+use super::file_groups::ELSEWHERE_DEVICES;
+use super::{Place, PlanError, mounts};
 use crate::image::{FileKind, Files, Look};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
@@ -31,7 +32,7 @@ pub(super) const NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
 pub(super) struct Links<'a> {
     files: &'a dyn Files,
     place: &'a Place,
-    /// Single names.
+    /// Names that an entry with `create` or `remove` names itself.
     names: HashMap<OsString, String>,
     /// Directories below which any name may be made.
     below: HashMap<OsString, String>,
@@ -44,7 +45,7 @@ pub(super) struct Links<'a> {
 /// A link on a path that the app may have made.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Planted {
-    /// Where it lies.
+    /// The path of the link itself.
     pub link: PathBuf,
     /// JSON Pointer of the entry that lets the app make it.
     pub by: String,
@@ -98,7 +99,7 @@ impl<'a> Links<'a> {
                     if entry.links.is_empty() { links.add(entry)? } else { led.push(entry) }
                 }
                 FileEntry::Group(group) if group.what == FileGroup::Elsewhere => {
-                    let devices = elsewhere::DEVICES.iter().map(|path| (path.into(), pointer.clone()));
+                    let devices = ELSEWHERE_DEVICES.iter().map(|path| (path.into(), pointer.clone()));
                     links.below.extend(devices);
                     links.elsewhere = Some((pointer, outside));
                 }

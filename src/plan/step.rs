@@ -6,6 +6,7 @@ use std::fmt;
 use caps::{Capability, CapsHashSet};
 
 use super::{Limit, Plan};
+use crate::ids::{self, Gid, Uid};
 use crate::profile::Mode;
 
 /// One irreversible step of the launch.
@@ -20,11 +21,11 @@ pub enum Step {
     /// Drop these from the bounding set.
     Bounding(Vec<Capability>),
     /// Take on the supplementary groups.
-    Groups(Vec<u32>),
+    Groups(Vec<Gid>),
     /// Take on the gid.
-    Group(u32),
+    Group(Gid),
     /// Take on the uid.
-    User(u32),
+    User(Uid),
     /// Lock how a change of user changes capabilities, even for an app that holds
     /// CAP_SETPCAP.
     SecureBits,
@@ -48,8 +49,8 @@ pub enum Step {
     /// Load the filter and hand its listener to the supervisor.
     Seccomp,
     /// Load the filter, where there is no listener to be had.
-    SeccompUnattended,
-    /// Become the app.
+    SeccompWithoutNotifier,
+    /// Execute COMMAND, which ends the launch.
     Exec,
 }
 
@@ -96,7 +97,7 @@ impl Plan {
         if self.kernel.notify.is_ok() {
             steps.push(Step::Seccomp);
         } else if enforce {
-            steps.push(Step::SeccompUnattended);
+            steps.push(Step::SeccompWithoutNotifier);
         }
         steps.push(Step::Exec);
         steps
@@ -126,7 +127,7 @@ impl fmt::Display for Step {
             Step::Limit(limit, value) => write!(f, "limit: {} {value}", limit.name()),
             Step::KeepCapabilities => f.write_str("keep-caps: through the change of user"),
             Step::Bounding(drop) => write!(f, "bounding set: drop {}", names(drop)),
-            Step::Groups(groups) => write!(f, "groups: {groups:?}"),
+            Step::Groups(groups) => write!(f, "groups: {}", ids::list(groups)),
             Step::Group(gid) => write!(f, "gid: {gid}"),
             Step::User(uid) => write!(f, "uid: {uid}"),
             Step::SecureBits => f.write_str("securebits: noroot and no_setuid_fixup stay off, locked"),
@@ -139,7 +140,7 @@ impl fmt::Display for Step {
             Step::CloseOnExec => f.write_str("descriptors: close from 3 at the exec"),
             Step::Landlock => f.write_str("landlock: enter the domain"),
             Step::Seccomp => f.write_str("seccomp: load the filter, hand over the listener"),
-            Step::SeccompUnattended => f.write_str("seccomp: load the filter; nobody is asked"),
+            Step::SeccompWithoutNotifier => f.write_str("seccomp: load the filter; nobody is asked"),
             Step::Exec => f.write_str("exec"),
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Plan, PolicyProgram, ProgramTarget, step, words};
 use crate::filter::{Access, compile};
+use crate::ids::{self, Uid};
 use crate::profile::Mode;
 use crate::visible;
 
@@ -28,14 +29,14 @@ impl fmt::Display for Plan {
         section(
             f,
             "what holds the rules on programs",
-            self.held.iter().map(|held| format!("{}: {}: {}", held.rule, held.what, held.by.name())),
+            self.program_rules.iter().map(|rule| format!("{}: {}: {}", rule.rule, rule.what, rule.by.name())),
         )?;
         self.files(f)?;
         self.domain(f)?;
         section(
             f,
             "what holds addresses and names of sockets",
-            self.held_sockets.iter().map(|held| format!("{}: {}: {}", held.rule, held.what, held.by.name())),
+            self.socket_rules.iter().map(|rule| format!("{}: {}: {}", rule.rule, rule.what, rule.by.name())),
         )?;
         self.calls(f)?;
         self.startup(f)?;
@@ -43,7 +44,7 @@ impl fmt::Display for Plan {
         section(
             f,
             "lacking",
-            self.lacking.iter().map(|lack| {
+            self.missing_features.iter().map(|lack| {
                 let weight = if lack.required { "asked for by the profile" } else { "not asked for" };
                 format!("{}: needs {}; without it {} ({weight})", lack.layer, lack.needs, lack.cost)
             }),
@@ -181,7 +182,7 @@ impl Plan {
     fn sets(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sets = &self.capabilities;
         let user = match &self.run_as {
-            Some(ids) => format!("{}:{} groups {:?}", ids.user, ids.group, ids.groups),
+            Some(ids) => format!("{}:{} groups {}", ids.user, ids.group, ids::list(&ids.groups)),
             None => "stays as it is".to_owned(),
         };
         let bounding =
@@ -233,7 +234,7 @@ impl PolicyProgram {
             pins += &format!(", sha256 {digest}");
         }
         if let Some(users) = &self.user {
-            let users: Vec<_> = users.iter().map(u32::to_string).collect();
+            let users: Vec<_> = users.iter().map(Uid::to_string).collect();
             pins += &format!(", as uid {}", users.join(" "));
         }
         if let Some(libraries) = &self.libraries {

@@ -7,8 +7,9 @@ use nix::errno::Errno;
 
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
-use crate::plan::Says;
+use crate::plan::NotifyTransport;
 use crate::profile::{Endpoint, Rights};
+use crate::syscalls::Handler;
 
 /// What a socket is, as far as it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,7 +263,10 @@ impl Rulebook {
     /// Whether the app's only unix socket is one end of a pair on which it says that it is
     /// ready.
     pub fn gets_a_pair(&self) -> bool {
-        self.policy.startup.as_ref().is_some_and(|startup| startup.says == Some(Says::Pair))
+        self.policy
+            .startup
+            .as_ref()
+            .is_some_and(|startup| startup.notify_transport == Some(NotifyTransport::SocketPair))
     }
 
     /// Judges a socket that the filter did not let through by its registers:
@@ -284,7 +288,7 @@ impl Rulebook {
                 // Raw, packet, MPTCP and the like: no entry of `network` names them.
                 return Some(Box::new(Refusal {
                     kind: Kind::Network,
-                    errno: Errno::EACCES,
+                    errno: Handler::Socket.denied(),
                     object: Object::Syscall {
                         syscall: "socket".into(),
                         args: vec![family as u64, kind as u64, protocol as u64],
@@ -311,13 +315,13 @@ pub enum UnixName<'a> {
 }
 
 fn refuse(direction: Direction, name: String) -> Box<Refusal> {
-    let (rule, want) = match direction {
-        Direction::Listen => ("/network/listen", Want::Listen(name.clone())),
-        Direction::Connect => ("/network/connect", Want::Connect(name.clone())),
+    let (rule, want, errno) = match direction {
+        Direction::Listen => ("/network/listen", Want::Listen(name.clone()), Handler::Bind.denied()),
+        Direction::Connect => ("/network/connect", Want::Connect(name.clone()), Handler::Connect.denied()),
     };
     Box::new(Refusal {
         kind: Kind::Network,
-        errno: Errno::EACCES,
+        errno,
         object: Object::Address { address: name, access: direction.word() },
         rule: rule.into(),
         want: Some(want),

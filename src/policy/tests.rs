@@ -12,10 +12,11 @@ mod startup;
 use std::path::Path;
 
 use super::{Refusal, Rulebook};
+use crate::ids::{Gid, Uid};
 use crate::image::{Executable, FileId, Files, tree::Tree};
 use crate::kernel::{Arch, Kernel, Release};
-use crate::plan::{Place, Plan};
-use crate::profile::{self, Capability, Mode, RunAs};
+use crate::plan::{Place, Plan, ProgramIndex};
+use crate::profile::{self, Capability, Mode, ProfileIndex, RunAs};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
@@ -46,7 +47,7 @@ fn place() -> Place {
         command: None,
         supervisor: 1,
         group: 1,
-        ids: RunAs { user: 0, group: 0, groups: Vec::new() },
+        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
         bounding: permitted.clone(),
         permitted,
         hard_limits: [None; 3],
@@ -77,6 +78,16 @@ fn rules(keys: &str) -> Rulebook {
         18,
         Mode::Enforce,
     )
+}
+
+/// The program at this place of the policy.
+fn program(place: usize) -> ProgramIndex {
+    ProgramIndex::new(place)
+}
+
+/// The entry at this place of the profile.
+fn entry(place: usize) -> ProfileIndex {
+    ProfileIndex::new(place)
 }
 
 fn id(path: &str) -> FileId {

@@ -26,7 +26,9 @@ use std::collections::HashSet;
 
 use nix::errno::Errno;
 
+use crate::ids::{Pid, StartTime, Tid};
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::procfs;
 
 /// What is known of forks.
@@ -34,7 +36,7 @@ use crate::procfs;
 pub struct Forks {
     pending: Vec<Fork>,
     /// Children of forks that are over, the dead too.
-    known: HashSet<i32>,
+    known: HashSet<Pid>,
     /// There may be a child of a fork that is over, and it is not known which it is.
     unsure: bool,
     /// How many of both there may be before those that are gone are removed.
@@ -43,12 +45,12 @@ pub struct Forks {
 
 #[derive(Debug)]
 struct Fork {
-    tid: i32,
-    tgid: i32,
-    started: u64,
+    tid: Tid,
+    tgid: Pid,
+    started: StartTime,
     faults: u64,
     /// The program entry that its child will be.
-    entry: Option<usize>,
+    entry: Option<ProgramIndex>,
     /// CLONE_PARENT: the child is its parent's.
     sibling: bool,
     /// A child of this thread may be another fork's.
@@ -59,7 +61,7 @@ struct Fork {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thread {
     /// When it started, in clock ticks since boot.
-    pub started: u64,
+    pub started: StartTime,
     /// Minor and major page faults.
     pub faults: u64,
     /// It runs, waits for a processor, or waits in the kernel where no signal wakes it.
@@ -72,16 +74,16 @@ pub trait Threads {
     ///
     /// # Errors
     /// Descriptors or memory have run out.
-    fn thread(&self, tgid: i32, tid: i32) -> Result<Option<Thread>, Errno>;
+    fn thread(&self, tgid: Pid, tid: Tid) -> Result<Option<Thread>, Errno>;
     /// The children that this very thread has, the dead too; none where that cannot be told.
-    fn children(&self, tgid: i32, tid: i32) -> Option<Vec<i32>>;
+    fn children(&self, tgid: Pid, tid: Tid) -> Option<Vec<Pid>>;
 }
 
 /// What became of a pending fork.
 enum Fate {
     Pending,
     /// It has happened or failed, and these are the children of its thread.
-    Over(Option<Vec<i32>>),
+    Over(Option<Vec<Pid>>),
     Gone,
 }
 
@@ -102,7 +104,7 @@ impl Forks {
     pub fn begins(
         &mut self,
         caller: &Caller,
-        entry: Option<usize>,
+        entry: Option<ProgramIndex>,
         sibling: bool,
         threads: &impl Threads,
     ) -> Result<(), Errno> {
@@ -152,11 +154,11 @@ impl Forks {
     }
 
     /// These are all the descendants, the dead too, after [`Forks::settle`].
-    pub fn listed(&mut self, all: &[i32]) {
+    pub fn listed(&mut self, all: &[Pid]) {
         if std::mem::take(&mut self.unsure) {
             self.known = all.iter().copied().collect();
         } else {
-            let all: HashSet<i32> = all.iter().copied().collect();
+            let all: HashSet<Pid> = all.iter().copied().collect();
             self.known.retain(|pid| all.contains(pid));
         }
         // What is removed next has at least doubled: on average that costs nothing.
@@ -175,12 +177,12 @@ impl Forks {
     }
 
     /// How many of this entry are pending.
-    pub fn pending_of(&self, entry: usize) -> u32 {
+    pub fn pending_of(&self, entry: ProgramIndex) -> u32 {
         self.pending.iter().filter(|fork| fork.entry == Some(entry)).count() as u32
     }
 
     /// A fork is over. Its child is among these, or has ended.
-    fn is_over(&mut self, fork: &Fork, children: Option<Vec<i32>>) {
+    fn is_over(&mut self, fork: &Fork, children: Option<Vec<Pid>>) {
         match children.filter(|_| !fork.sibling) {
             Some(children) => self.known.extend(children),
             None => self.confused(),
@@ -224,15 +226,15 @@ impl Fork {
 pub struct Proc;
 
 impl Threads for Proc {
-    fn thread(&self, tgid: i32, tid: i32) -> Result<Option<Thread>, Errno> {
-        match procfs::read(tgid, &format!("task/{tid}/stat")) {
+    fn thread(&self, tgid: Pid, tid: Tid) -> Result<Option<Thread>, Errno> {
+        match procfs::read(tgid.first_thread(), &format!("task/{tid}/stat")) {
             Ok(text) => Ok(parse(&text)),
             Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
             Err(errno) => Err(errno),
         }
     }
 
-    fn children(&self, tgid: i32, tid: i32) -> Option<Vec<i32>> {
+    fn children(&self, tgid: Pid, tid: Tid) -> Option<Vec<Pid>> {
         use std::io::Read;
         /// More children than this are not read through: a process may have any number.
         const MOST: u64 = 64 << 10;
@@ -249,7 +251,7 @@ fn parse(stat: &str) -> Option<Thread> {
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
     let state = *fields.first()?;
     let thread = Thread {
-        started: number(22)?,
+        started: StartTime::from_raw(number(22)?),
         faults: number(10)?.saturating_add(number(12)?),
         // R and D, and any state that is not known to be over.
         busy: !matches!(state, "S" | "T" | "t" | "I"),
@@ -264,26 +266,27 @@ mod tests {
 
     use super::*;
 
-    const QUIET: Thread = Thread { started: 5, faults: 0, busy: false };
+    const QUIET: Thread = Thread { started: StartTime::from_raw(5), faults: 0, busy: false };
     const BUSY: Thread = Thread { busy: true, ..QUIET };
 
     /// Threads by number, with their children, all of process 1; and whether none can be
     /// looked at.
     #[derive(Default)]
-    struct Seen(RefCell<BTreeMap<i32, (Thread, Vec<i32>)>>, Cell<bool>);
+    struct Seen(RefCell<BTreeMap<Tid, (Thread, Vec<Pid>)>>, Cell<bool>);
 
     impl Seen {
         fn set(&self, tid: i32, thread: Thread, children: &[i32]) {
-            self.0.borrow_mut().insert(tid, (thread, children.to_vec()));
+            let children = children.iter().copied().map(Pid::from_raw).collect();
+            self.0.borrow_mut().insert(Tid::from_raw(tid), (thread, children));
         }
 
         fn end(&self, tid: i32) {
-            self.0.borrow_mut().remove(&tid);
+            self.0.borrow_mut().remove(&Tid::from_raw(tid));
         }
     }
 
     impl Threads for Seen {
-        fn thread(&self, _: i32, tid: i32) -> Result<Option<Thread>, Errno> {
+        fn thread(&self, _: Pid, tid: Tid) -> Result<Option<Thread>, Errno> {
             if self.1.get() {
                 Err(Errno::EMFILE)
             } else {
@@ -291,13 +294,13 @@ mod tests {
             }
         }
 
-        fn children(&self, _: i32, tid: i32) -> Option<Vec<i32>> {
+        fn children(&self, _: Pid, tid: Tid) -> Option<Vec<Pid>> {
             Some(self.0.borrow().get(&tid)?.1.clone())
         }
     }
 
     fn caller(tid: i32) -> Caller {
-        Caller { tid, tgid: 1, ..Caller::default() }
+        Caller { tid: Tid::from_raw(tid), tgid: Pid::from_raw(1), ..Caller::default() }
     }
 
     /// Forks by these threads, which run and have no children, are let go on.
@@ -305,7 +308,7 @@ mod tests {
         let (mut forks, seen) = (Forks::default(), Seen::default());
         for tid in tids {
             seen.set(*tid, BUSY, &[]);
-            forks.begins(&caller(*tid), Some(*tid as usize), false, &seen).expect("seen");
+            forks.begins(&caller(*tid), Some(ProgramIndex::new(*tid as usize)), false, &seen).expect("seen");
         }
         (forks, seen)
     }
@@ -314,14 +317,14 @@ mod tests {
     fn a_fork_is_pending_for_as_long_as_its_thread_does_not_get_on() {
         let (mut forks, seen) = begun(&[2, 3, 4, 5, 6]);
         assert!(!forks.settle(&seen));
-        assert_eq!((forks.pending(), forks.pending_of(3)), (5, 1));
+        assert_eq!((forks.pending(), forks.pending_of(ProgramIndex::new(3))), (5, 1));
         seen.set(2, QUIET, &[]);
         seen.set(3, Thread { faults: 1, ..BUSY }, &[]);
         seen.set(4, BUSY, &[20]);
         assert!(forks.settle(&seen));
         assert_eq!(forks.pending(), 2);
         forks.calls(&caller(5), &seen);
-        seen.set(6, Thread { started: 6, ..BUSY }, &[]);
+        seen.set(6, Thread { started: StartTime::from_raw(6), ..BUSY }, &[]);
         assert!(forks.settle(&seen), "another thread has the number");
         assert_eq!(forks.pending(), 0);
     }
@@ -360,7 +363,7 @@ mod tests {
         seen.set(2, BUSY, &[30]);
         forks.settle(&seen);
         assert_eq!(forks.pending(), 1, "the child may be 3's");
-        forks.listed(&[1, 30]);
+        forks.listed(&[Pid::from_raw(1), Pid::from_raw(30)]);
         assert!(!forks.settle(&seen));
         // What begins after that is told by its own child again.
         seen.set(4, BUSY, &[]);
@@ -381,7 +384,7 @@ mod tests {
         seen.set(3, QUIET, &[]);
         assert!(forks.settle(&seen));
         assert_eq!(forks.pending(), 1);
-        forks.listed(&[1, 30]);
+        forks.listed(&[Pid::from_raw(1), Pid::from_raw(30)]);
         forks.begins(&caller(3), None, false, &seen).expect("seen");
         seen.set(3, BUSY, &[31]);
         assert!(forks.settle(&seen));
@@ -398,7 +401,7 @@ mod tests {
             forks.begins(&caller(2), None, false, &seen).expect("seen");
             if forks.is_long() {
                 forks.settle(&seen);
-                forks.listed(&[1, round]);
+                forks.listed(&[Pid::from_raw(1), Pid::from_raw(round)]);
             }
             most = most.max(forks.known.len());
         }
@@ -408,7 +411,7 @@ mod tests {
     #[test]
     fn a_stat_is_read() {
         let stat = "12 (a) b (c) R 3 4 5 0 -1 4194560 7 2 8 4 5 6 7 8 20 0 2 0 100 1 2";
-        assert_eq!(parse(stat), Some(Thread { started: 100, faults: 15, busy: true }));
+        assert_eq!(parse(stat), Some(Thread { started: StartTime::from_raw(100), faults: 15, busy: true }));
         assert_eq!(parse(&stat.replace(") R", ") Z")), None);
         assert!(parse(&stat.replace(") R", ") D")).expect("a thread").busy);
         assert!(!parse(&stat.replace(") R", ") t")).expect("a thread").busy);
@@ -416,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_real_fork_is_over_once_its_child_is_there() {
-        let (tgid, tid) = (std::process::id() as i32, nix::unistd::gettid().as_raw());
+        let (tgid, tid) = (Pid::own(), Tid::own());
         let me = Caller { tid, tgid, ..Caller::default() };
         let mut forks = Forks::default();
         forks.begins(&me, None, false, &Proc).expect("seen");
@@ -424,7 +427,9 @@ mod tests {
         let children = Proc.children(tgid, tid);
         let settled = forks.settle(&Proc);
         child.kill().and_then(|()| child.wait()).expect("it ends");
-        assert!(children.is_none_or(|children| children.contains(&(child.id() as i32)) && settled));
+        assert!(
+            children.is_none_or(|children| children.contains(&Pid::from_raw(child.id() as i32)) && settled)
+        );
     }
 
     #[test]

@@ -13,9 +13,11 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::ids::{Pid, StartTime, Tid};
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::image::{image, image_and_stack, image_id};
+use crate::plan::ProgramIndex;
 use crate::policy::Rulebook;
 use crate::procfs::processes::{Stat, started, stat};
 
@@ -23,12 +25,15 @@ use crate::procfs::processes::{Stat, started, stat};
 /// is left has doubled, so that on average a process costs one look at another.
 const MANY: usize = 4096;
 
+/// The first process of a pid namespace.
+const INIT: Pid = Pid::from_raw(1);
+
 /// What is remembered of the processes.
 #[derive(Debug, Default)]
 pub struct Families {
-    members: HashMap<i32, Member>,
+    members: HashMap<Pid, Member>,
     /// Entries by image and by where its stack begins.
-    stacks: HashMap<(FileId, u64), Vec<usize>>,
+    stacks: HashMap<(FileId, u64), Vec<ProgramIndex>>,
     /// What COMMAND is.
     command: Option<Command>,
     /// As many members and stacks as there may be before the dead are forgotten.
@@ -37,7 +42,7 @@ pub struct Families {
     forgot: bool,
     /// What a process may become by an exec of one of its threads, of which it is not known
     /// yet whether it succeeded.
-    expected: HashMap<(i32, i32), usize>,
+    expected: HashMap<(Pid, Tid), ProgramIndex>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,9 +54,9 @@ struct Room {
 /// COMMAND, whose exec nobody looked at: it was ours.
 #[derive(Clone, Copy, Debug)]
 struct Command {
-    pid: i32,
-    started: Option<u64>,
-    entry: usize,
+    pid: Pid,
+    started: Option<StartTime>,
+    entry: ProgramIndex,
     /// Its image, and where its stack begins.
     stack: Option<(FileId, u64)>,
     /// It has called an exec since, so that what is there now says nothing.
@@ -73,15 +78,15 @@ impl Command {
 
 #[derive(Clone, Copy, Debug)]
 struct Member {
-    started: u64,
-    entry: usize,
+    started: StartTime,
+    entry: ProgramIndex,
     /// An exec was let go on; whether it succeeded, the image tells.
-    next: Option<usize>,
+    next: Option<ProgramIndex>,
 }
 
 impl Families {
     /// An exec by this process, which is `entry` until it succeeds, was let go on.
-    pub fn executes(&mut self, pid: i32, entry: usize, next: usize) {
+    pub fn executes(&mut self, pid: Pid, entry: ProgramIndex, next: ProgramIndex) {
         let Some(started) = started(pid) else { return };
         match self.members.get_mut(&pid).filter(|member| member.started == started) {
             Some(member) => member.next = Some(next),
@@ -94,7 +99,7 @@ impl Families {
     pub fn became(
         &mut self,
         caller: &Caller,
-        entry: usize,
+        entry: ProgramIndex,
         shared: Option<(FileId, u64)>,
         identity: &Identity,
     ) {
@@ -108,20 +113,20 @@ impl Families {
 
     /// An exec was let go on that may lead to this entry. There is one for each thread, and
     /// what has ended is removed whenever processes are counted, which comes before.
-    pub fn expects(&mut self, caller: &Caller, entry: usize) {
+    pub fn expects(&mut self, caller: &Caller, entry: ProgramIndex) {
         self.expected.insert((caller.tgid, caller.tid), entry);
     }
 
     /// A process is `entry`, and will soon not be to be looked into.
-    pub fn is(&mut self, pid: i32, entry: usize) {
+    pub fn is(&mut self, pid: Pid, entry: ProgramIndex) {
         if let Some(started) = started(pid) {
             self.remember(pid, Member { started, entry, next: None });
         }
     }
 
     /// A process that cannot be looked into was made by a thread of another.
-    pub fn forked(&mut self, child: i32, parent: i32) {
-        let parent = Caller::of(parent).map_or(parent, |parent| parent.tgid);
+    pub fn forked(&mut self, child: Pid, parent: Tid) {
+        let parent = Caller::of(parent).map_or(Pid::from_raw(parent.as_raw()), |parent| parent.tgid);
         if let Some(entry) = self.members.get(&parent).map(|member| member.entry) {
             self.is(child, entry);
         }
@@ -130,17 +135,17 @@ impl Families {
     /// How many of these processes are, or may be about to become, `entry`, without one.
     pub fn live(
         &mut self,
-        processes: &[i32],
-        entry: usize,
-        but: i32,
+        processes: &[Pid],
+        entry: ProgramIndex,
+        but: Option<Pid>,
         identity: &Identity,
         rules: &Rulebook,
     ) -> u32 {
         self.expected.retain(|(pid, _), _| processes.contains(pid));
-        let expected: HashSet<i32> =
+        let expected: HashSet<Pid> =
             self.expected.iter().filter(|(_, next)| **next == entry).map(|((pid, _), _)| *pid).collect();
-        let others = processes.iter().filter(|pid| **pid != but);
-        let is_one = |pid: &&i32| {
+        let others = processes.iter().filter(|pid| Some(**pid) != but);
+        let is_one = |pid: &&Pid| {
             expected.contains(*pid)
                 || living_thread(**pid).is_some_and(|thread| {
                     self.lookup(**pid, Some(&thread), identity, rules, 0) == Some(entry)
@@ -149,7 +154,7 @@ impl Families {
         others.filter(is_one).count() as u32
     }
 
-    fn remember_stack(&mut self, image: FileId, stack: u64, entry: usize, identity: &Identity) {
+    fn remember_stack(&mut self, image: FileId, stack: u64, entry: ProgramIndex, identity: &Identity) {
         if self.stacks.len() >= self.room.stacks.max(MANY) {
             let live = living_stacks(identity);
             let before = self.stacks.len();
@@ -164,7 +169,7 @@ impl Families {
         }
     }
 
-    fn remember(&mut self, pid: i32, member: Member) {
+    fn remember(&mut self, pid: Pid, member: Member) {
         if self.members.len() >= self.room.members.max(MANY) {
             self.members.retain(|pid, member| started(*pid) == Some(member.started));
             self.room.members = 2 * self.members.len();
@@ -173,33 +178,34 @@ impl Families {
     }
 
     /// The entry that a process is; `None` when it cannot be told.
-    pub fn entry(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<usize> {
+    pub fn entry(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<ProgramIndex> {
         self.lookup(caller.tgid, Some(caller), identity, rules, 0)
     }
 
     fn lookup(
         &mut self,
-        pid: i32,
+        pid: Pid,
         known: Option<&Caller>,
         identity: &Identity,
         rules: &Rulebook,
         depth: u32,
-    ) -> Option<usize> {
+    ) -> Option<ProgramIndex> {
         const DEEPEST: u32 = 64;
-        let caller = || known.cloned().or_else(|| Caller::of(pid).ok());
+        let caller = || known.cloned().or_else(|| Caller::of(pid.first_thread()).ok());
         if rules.images_tell()
             && let Some(entry) = image_id(&caller()?, identity).and_then(|id| rules.entry_of_image(id))
         {
             return Some(entry);
         }
-        let Stat { started, stack } = match known.filter(|caller| caller.tid == pid && rules.checks()) {
-            // Who cannot be looked at so is known for what it was, where it is.
-            Some(caller) => {
-                let look = || stat(pid).ok_or(Errno::ESRCH);
-                identity.look_as_caller(caller, look).or_else(|_| look()).ok()?
-            }
-            None => Stat { stack: None, ..stat(pid)? },
-        };
+        let Stat { started, stack } =
+            match known.filter(|caller| caller.tid == pid.first_thread() && rules.checks()) {
+                // Who cannot be looked at so is known for what it was, where it is.
+                Some(caller) => {
+                    let look = || stat(pid).ok_or(Errno::ESRCH);
+                    identity.look_as_caller(caller, look).or_else(|_| look()).ok()?
+                }
+                None => Stat { stack: None, ..stat(pid)? },
+            };
         if let Some(member) = self.members.get_mut(&pid).filter(|member| member.started == started) {
             let Some(next) = member.next else { return Some(member.entry) };
             // One that cannot be looked at is taken at what it was allowed.
@@ -216,8 +222,8 @@ impl Families {
             self.remember(pid, Member { started, entry, next: None });
             return Some(entry);
         }
-        let supervisor = rules.policy().supervisor as i32;
-        let parent = (caller.ppid > 1 && caller.ppid != supervisor && depth < DEEPEST)
+        let supervisor = Pid::from_raw(rules.policy().supervisor as i32);
+        let parent = (caller.ppid > INIT && caller.ppid != supervisor && depth < DEEPEST)
             .then(|| self.lookup(caller.ppid, None, identity, rules, depth + 1))
             .flatten();
         let entry = match image(&caller, identity) {
@@ -246,7 +252,7 @@ impl Families {
         stack: Option<u64>,
         identity: &Identity,
         rules: &Rulebook,
-    ) -> Option<usize> {
+    ) -> Option<ProgramIndex> {
         let (image, path, stack) = identity.look_as_caller(caller, || image_and_stack(caller, stack)).ok()?;
         if let Some(command) = &mut self.command {
             command.look(identity);
@@ -259,9 +265,9 @@ impl Families {
     fn told(
         &self,
         key: (FileId, u64),
-        runs: impl Fn(usize) -> bool,
-        alike: impl Fn(usize, usize) -> bool,
-    ) -> Option<usize> {
+        runs: impl Fn(ProgramIndex) -> bool,
+        alike: impl Fn(ProgramIndex, ProgramIndex) -> bool,
+    ) -> Option<ProgramIndex> {
         let command = self.command.filter(|command| runs(command.entry));
         let command = match command.map(|command| (command.entry, command.stack)) {
             Some((entry, Some(stack))) if stack == key => Some(entry),
@@ -275,7 +281,7 @@ impl Families {
     }
 
     /// The launch itself: COMMAND is this entry.
-    pub fn launches(&mut self, pid: i32, entry: usize) {
+    pub fn launches(&mut self, pid: Pid, entry: ProgramIndex) {
         self.command = Some(Command { pid, started: started(pid), entry, stack: None, over: false });
         self.executes(pid, entry, entry);
     }
@@ -286,7 +292,7 @@ impl Families {
         // Its own last exec has failed. One of a thread that is gone has failed as well, or
         // this is what came of it: no other thread calls while one is past the point of no
         // return.
-        let is_over = |pid: i32, tid: i32| {
+        let is_over = |pid: Pid, tid: Tid| {
             pid == caller.tgid && (tid == caller.tid || crate::procfs::processes::is_dead(pid, tid))
         };
         self.expected.retain(|(pid, tid), _| !is_over(*pid, *tid));
@@ -300,11 +306,11 @@ impl Families {
     /// nearest first.
     pub fn ancestors(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Vec<PathBuf> {
         const FURTHEST: usize = 16;
-        let supervisor = rules.policy().supervisor as i32;
+        let supervisor = Pid::from_raw(rules.policy().supervisor as i32);
         let mut programs = Vec::new();
         let mut pid = caller.ppid;
-        while pid > 1 && pid != supervisor && programs.len() < FURTHEST {
-            let Ok(parent) = Caller::of(pid) else { break };
+        while pid > INIT && pid != supervisor && programs.len() < FURTHEST {
+            let Ok(parent) = Caller::of(pid.first_thread()) else { break };
             let entry = self.lookup(pid, Some(&parent), identity, rules, 0);
             programs.extend(program(entry, &parent, identity, rules));
             pid = parent.ppid;
@@ -316,7 +322,7 @@ impl Families {
 /// What a process is called in events: the path of its entry, or its image where
 /// the entry is a whole directory or not known.
 pub fn program(
-    entry: Option<usize>,
+    entry: Option<ProgramIndex>,
     caller: &Caller,
     identity: &Identity,
     rules: &Rulebook,
@@ -329,12 +335,12 @@ pub fn program(
 
 /// A thread of a process that has not ended: the first, of which nothing is to be seen
 /// once it has, where that lives.
-fn living_thread(pid: i32) -> Option<Caller> {
-    if !crate::procfs::processes::is_dead(pid, pid) {
-        return Caller::of(pid).ok();
+fn living_thread(pid: Pid) -> Option<Caller> {
+    if !crate::procfs::processes::is_dead(pid, pid.first_thread()) {
+        return Caller::of(pid.first_thread()).ok();
     }
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let mut tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok());
+    let mut tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok());
     tids.find(|tid| !crate::procfs::processes::is_dead(pid, *tid)).and_then(|tid| Caller::of(tid).ok())
 }
 
@@ -343,7 +349,7 @@ fn living_stacks(identity: &Identity) -> HashSet<u64> {
     let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let stack = |pid| {
-        let caller = Caller::of(pid).ok()?;
+        let caller = Caller::of(Pid::first_thread(pid)).ok()?;
         identity.look_as_caller(&caller, || stat(pid).and_then(|stat| stat.stack).ok_or(Errno::ESRCH)).ok()
     };
     pids.filter_map(stack).collect()
@@ -353,66 +359,74 @@ fn living_stacks(identity: &Identity) -> HashSet<u64> {
 mod tests {
     use super::*;
 
+    fn program(place: usize) -> ProgramIndex {
+        ProgramIndex::new(place)
+    }
+
     /// What was forgotten is not COMMAND for that.
     #[test]
     fn a_stack_that_nobody_knows_is_commands_only_where_no_other_can_be() {
         let image = FileId { device: 1, inode: 2 };
-        let other = |one: usize, other: usize| one == other;
-        let command = Command { pid: 1, started: None, entry: 0, stack: None, over: true };
+        let other = |one: ProgramIndex, other: ProgramIndex| one == other;
+        let command =
+            Command { pid: Pid::from_raw(1), started: None, entry: program(0), stack: None, over: true };
         let mut families = Families { command: Some(command), ..Families::default() };
-        families.stacks.insert((image, 16), vec![1]);
+        families.stacks.insert((image, 16), vec![program(1)]);
         let told = |families: &Families, stack| families.told((image, stack), |_| true, other);
-        assert_eq!((told(&families, 16), told(&families, 32)), (Some(1), Some(0)));
+        assert_eq!((told(&families, 16), told(&families, 32)), (Some(program(1)), Some(program(0))));
         assert_eq!(families.told((image, 32), |_| false, other), None, "another image");
         families.forgot = true;
-        assert_eq!((told(&families, 16), told(&families, 32)), (Some(1), None));
+        assert_eq!((told(&families, 16), told(&families, 32)), (Some(program(1)), None));
         families.command = Some(Command { stack: Some((image, 32)), ..command });
-        assert_eq!((told(&families, 32), told(&families, 48)), (Some(0), None));
+        assert_eq!((told(&families, 32), told(&families, 48)), (Some(program(0)), None));
         // Where no address is random two may be at the same place.
-        families.stacks.insert((image, 32), vec![1]);
+        families.stacks.insert((image, 32), vec![program(1)]);
         assert_eq!(told(&families, 32), None);
     }
 
     #[test]
     fn the_dead_are_forgotten() {
         let mut families = Families::default();
-        let started = started(std::process::id() as i32).expect("own start time");
-        let member = Member { started, entry: 0, next: None };
-        families.remember(std::process::id() as i32, member);
-        (0..3 * MANY as i32).for_each(|number| families.remember(i32::MAX - number, member));
+        let started = started(Pid::own()).expect("own start time");
+        let member = Member { started, entry: program(0), next: None };
+        families.remember(Pid::own(), member);
+        (0..3 * MANY as i32).for_each(|number| families.remember(Pid::from_raw(i32::MAX - number), member));
         assert!(families.members.len() <= MANY, "{}", families.members.len());
-        assert!(families.members.contains_key(&(std::process::id() as i32)));
+        assert!(families.members.contains_key(&Pid::own()));
     }
 
     #[test]
     fn an_exec_in_flight_counts_for_each_thread_until_it_calls_again() {
         let identity = Identity::own().expect("own ids");
-        let tgid = std::process::id() as i32;
-        let first = Caller { tid: tgid, tgid, ..Caller::default() };
-        let second = Caller { tid: nix::unistd::gettid().as_raw(), ..first.clone() };
-        let gone = Caller { tid: i32::MAX, ..first.clone() };
+        let tgid = Pid::own();
+        let first = Caller { tid: tgid.first_thread(), tgid, ..Caller::default() };
+        let second = Caller { tid: Tid::own(), ..first.clone() };
+        let gone = Caller { tid: Tid::from_raw(i32::MAX), ..first.clone() };
         let mut families = Families::default();
-        families.expects(&first, 1);
-        families.expects(&second, 2);
-        families.expects(&gone, 3);
+        families.expects(&first, program(1));
+        families.expects(&second, program(2));
+        families.expects(&gone, program(3));
         families.calls_exec(&second, &identity);
-        assert_eq!(families.expected, HashMap::from([((tgid, tgid), 1)]));
-        families.became(&second, 2, None, &identity);
+        assert_eq!(families.expected, HashMap::from([((tgid, tgid.first_thread()), program(1))]));
+        families.became(&second, program(2), None, &identity);
         assert!(families.expected.is_empty());
     }
 
     #[test]
     fn a_number_taken_over_by_another_process_is_another_member() {
-        let me = std::process::id() as i32;
+        let me = Pid::own();
         let now = started(me).expect("own start time");
         let mut families = Families::default();
-        families.remember(me, Member { started: now - 1, entry: 3, next: None });
+        families.remember(
+            me,
+            Member { started: StartTime::from_raw(now.as_raw() - 1), entry: program(3), next: None },
+        );
 
-        families.executes(me, 0, 1);
+        families.executes(me, program(0), program(1));
         let member = families.members[&me];
-        assert_eq!((member.started, member.entry, member.next), (now, 0, Some(1)));
-        families.executes(me, 2, 3);
+        assert_eq!((member.started, member.entry, member.next), (now, program(0), Some(program(1))));
+        families.executes(me, program(2), program(3));
         let member = families.members[&me];
-        assert_eq!((member.entry, member.next), (0, Some(3)), "what is known of it stays");
+        assert_eq!((member.entry, member.next), (program(0), Some(program(3))), "what is known of it stays");
     }
 }

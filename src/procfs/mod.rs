@@ -1,22 +1,27 @@
 //! `/proc` (proc(5)): one owner for each of its texts.
 
+#![forbid(unsafe_code)]
+
 pub mod processes;
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::ids::Tid;
 use crate::sys;
 
-/// The text of `/proc/PID/NAME`, in as few reads as it takes: the kernel makes it
+/// The text of `/proc/TID/NAME`, in as few reads as it takes: the kernel makes it
 /// whole at the first one.
 ///
 /// # Errors
-/// ENOENT or ESRCH for a process that is gone.
-pub fn read(pid: i32, name: &str) -> Result<String, Errno> {
+/// ENOENT or ESRCH for a thread that is gone.
+pub fn read(tid: Tid, name: &str) -> Result<String, Errno> {
     const USUAL: usize = 4096;
-    let mut file = File::open(format!("/proc/{pid}/{name}")).map_err(errno)?;
+    let mut file = File::open(format!("/proc/{tid}/{name}")).map_err(errno)?;
     let mut bytes = vec![0; USUAL];
     let mut filled = 0;
     loop {
@@ -29,6 +34,15 @@ pub fn read(pid: i32, name: &str) -> Result<String, Errno> {
         }
         bytes.resize(filled * 2, 0);
     }
+}
+
+/// The path of an open descriptor of this process (`/proc/self/fd/N`).
+///
+/// # Errors
+/// ENOENT where /proc is not mounted.
+pub fn path_of(fd: &OwnedFd) -> Result<PathBuf, Errno> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    nix::fcntl::readlink(link.as_str()).map(PathBuf::from)
 }
 
 /// The errno of an I/O error; EIO where it has none.

@@ -4,10 +4,13 @@
 //! turns it back, [`schema`] is the same format for other people's tools, and
 //! [`embedded`] holds the profiles that the binaries carry.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod cross;
 pub mod embedded;
 mod error;
+mod index;
 mod json;
 mod nearest;
 mod place;
@@ -15,6 +18,7 @@ mod programs;
 mod read;
 mod rules;
 mod text;
+mod values;
 mod words;
 mod write;
 
@@ -25,11 +29,16 @@ pub use caps::Capability;
 pub use nearest::nearest;
 
 pub use error::ReadError;
+pub use index::ProfileIndex;
 pub use read::{MAX_BYTES, read};
 pub use text::{duration, endpoint, path};
 pub use words::{capabilities, capability_word, in_order};
 pub use write::{endpoint_text, write};
 
+use bitflags::bitflags;
+use ipnet::IpNet;
+
+use crate::ids::{Gid, Uid};
 use crate::syscalls::Condition;
 
 /// The format's JSON Schema (draft 2020-12), for other people's tools. It agrees
@@ -42,9 +51,9 @@ pub fn schema() -> &'static str {
 /// A profile as it was read.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// What it says.
+    /// The profile, parsed and checked.
     pub profile: Profile,
-    /// The document as it stands.
+    /// The text, unchanged.
     pub text: String,
     /// `sha256:` and the hex digest of its bytes.
     pub digest: String,
@@ -139,11 +148,11 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunAs {
     /// Real, effective and saved uid.
-    pub user: u32,
+    pub user: Uid,
     /// Real, effective and saved gid.
-    pub group: u32,
+    pub group: Gid,
     /// Supplementary groups.
-    pub groups: Vec<u32>,
+    pub groups: Vec<Gid>,
 }
 
 /// One entry of the allow-list of programs.
@@ -164,7 +173,7 @@ pub struct Program {
     /// Lower-case hex of its content's SHA-256.
     pub sha256: Option<String>,
     /// The uids as which it may run; none: any.
-    pub user: Option<Vec<u32>>,
+    pub user: Option<Vec<Uid>>,
     /// Live processes at most.
     pub instances: Option<u32>,
     /// Where code may be mapped from; none: anywhere readable.
@@ -203,7 +212,7 @@ pub struct Edge {
 /// One position of an argument list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArgPattern {
-    /// Exactly this.
+    /// The argument is this text.
     Exact(String),
     /// `*` is any run of characters, and `\` makes a character mean itself.
     Glob(String),
@@ -264,9 +273,9 @@ pub enum FileGroup {
 /// A path and the rights on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileRule {
-    /// As the app sees it.
+    /// The absolute path, as the app names it.
     pub path: PathBuf,
-    /// What may be done.
+    /// The rights on it, and for a directory on all below it.
     pub allow: Rights,
     /// It may be missing at start.
     pub optional: bool,
@@ -274,25 +283,28 @@ pub struct FileRule {
     pub why: Option<String>,
 }
 
-/// A set of the five rights of a file entry.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Rights(u8);
+bitflags! {
+    /// A set of the five rights of a file entry.
+    #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
+    pub struct Rights: u8 {
+        /// Open for reading, list.
+        const READ = 1;
+        /// Open for writing, truncate, append.
+        const WRITE = 2;
+        /// Make new names in a directory.
+        const CREATE = 4;
+        /// Remove names from a directory.
+        const REMOVE = 8;
+        /// ioctl on device files.
+        const IOCTL = 16;
+    }
+}
 
 impl Rights {
-    /// Nothing.
-    pub const NONE: Rights = Rights(0);
-    /// Open for reading, list.
-    pub const READ: Rights = Rights(1);
-    /// Open for writing, truncate, append.
-    pub const WRITE: Rights = Rights(2);
-    /// New names.
-    pub const CREATE: Rights = Rights(4);
-    /// Names taken away.
-    pub const REMOVE: Rights = Rights(8);
-    /// ioctl on device files.
-    pub const IOCTL: Rights = Rights(16);
+    /// The empty set.
+    pub const NONE: Rights = Rights::empty();
     /// Those on a file itself, whatever its name; the others are on names in a directory.
-    pub const ON_FILE: Rights = Rights(1 | 2 | 16);
+    pub const ON_FILE: Rights = Rights::READ.union(Rights::WRITE).union(Rights::IOCTL);
     /// Each right with the word that the format has for it.
     pub const NAMES: [(Rights, &'static str); 5] = [
         (Rights::READ, "read"),
@@ -301,36 +313,6 @@ impl Rights {
         (Rights::REMOVE, "remove"),
         (Rights::IOCTL, "ioctl"),
     ];
-
-    /// Whether all of `other` is in it.
-    pub const fn contains(self, other: Rights) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether any of `other` is in it.
-    pub const fn intersects(self, other: Rights) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// Both together.
-    pub const fn union(self, other: Rights) -> Rights {
-        Rights(self.0 | other.0)
-    }
-
-    /// What is in both.
-    pub const fn and(self, other: Rights) -> Rights {
-        Rights(self.0 & other.0)
-    }
-
-    /// What is in it and not in `other`.
-    pub const fn without(self, other: Rights) -> Rights {
-        Rights(self.0 & !other.0)
-    }
-
-    /// Whether nothing is in it.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
 
     /// The format's words, in its order.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
@@ -356,13 +338,13 @@ pub struct Network {
 /// `tcp/6379`, `udp/*`, `unix:/run/app.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// TCP.
+    /// `tcp/PORTS` or `tcp/ADDRESS:PORTS`.
     Tcp(Address),
-    /// UDP.
+    /// `udp/PORTS` or `udp/ADDRESS:PORTS`.
     Udp(Address),
-    /// `unix:*`.
+    /// `unix:*`: every unix socket, with whatever name.
     UnixAny,
-    /// `unix:/path`.
+    /// `unix:/path`: the socket file of this path.
     UnixPath(PathBuf),
     /// `unix:@name`, in the abstract namespace.
     UnixAbstract(String),
@@ -371,8 +353,8 @@ pub enum Endpoint {
 /// An address, or any, and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// An address or a network with its prefix length; none: any.
-    pub network: Option<(std::net::IpAddr, u8)>,
+    /// An address or a network; none: any. The address has no bits beyond the prefix.
+    pub network: Option<IpNet>,
     /// First and last port; `*` is 0–65535.
     pub ports: (u16, u16),
 }
@@ -380,7 +362,7 @@ pub struct Address {
 /// The calls beyond what the other sections bring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syscalls {
-    /// Allowed.
+    /// Calls that are allowed for the app's whole life.
     pub allow: Vec<Entry<SyscallRule>>,
     /// Taken away after `ready`, whatever brought them.
     pub startup_only: Vec<Entry<SyscallRule>>,
@@ -389,11 +371,11 @@ pub struct Syscalls {
 /// A call, a group of calls, or a call with a condition on one argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyscallRule {
-    /// `@core`, `@files`, `@network`.
+    /// Every call of a group: `@core`, `@files`, `@network`.
     Group(&'static str),
-    /// By name.
+    /// A call with any arguments.
     Call(&'static str),
-    /// By name and one argument.
+    /// A call whose argument meets a condition.
     When(&'static str, Condition),
 }
 
@@ -402,11 +384,11 @@ pub enum SyscallRule {
 pub struct Limits {
     /// Live processes, counted by the supervisor.
     pub processes: Option<u32>,
-    /// RLIMIT_NOFILE.
+    /// RLIMIT_NOFILE: one more than the highest descriptor number.
     pub open_files: Option<u64>,
-    /// RLIMIT_FSIZE, bytes.
+    /// RLIMIT_FSIZE: the greatest size of a file that is written, in bytes.
     pub file_size: Option<u64>,
-    /// RLIMIT_CORE, bytes.
+    /// RLIMIT_CORE: the greatest size of a core dump, in bytes.
     pub core: u64,
 }
 
@@ -415,19 +397,19 @@ pub struct Limits {
 pub enum Ready {
     /// Every `network.listen` entry has its socket and none came for 1 s.
     Listening,
-    /// `READY=1` on NOTIFY_SOCKET.
+    /// The app has sent `READY=1` on NOTIFY_SOCKET (sd_notify(3)).
     Notify,
-    /// After so long.
+    /// This time has passed since the launch.
     Delay(Duration),
 }
 
-/// What follows a violation.
+/// The consequence of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OnViolation {
-    /// An errno and an event.
+    /// The call fails with an errno, and an event is logged.
     #[default]
     Deny,
-    /// SIGKILL for the process.
+    /// The calling process is sent SIGKILL.
     Kill,
     /// The container ends with 137.
     Stop,
@@ -436,9 +418,9 @@ pub enum OnViolation {
 /// What follows when the kernel cannot give what the profile asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Fallback {
-    /// Exit 125.
+    /// The shim does not start the app, and exits with 125.
     #[default]
     Refuse,
-    /// Start, and say what is lacking.
+    /// The app starts; the start event lists each missing feature.
     Degrade,
 }

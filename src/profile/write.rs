@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use ipnet::IpNet;
+
 use super::words::capability_word;
 use super::{
     Address, ArgPattern, Endpoint, Entry, FileEntry, FileRule, Limits, Profile, Program, ProgramPlace, Ready,
@@ -89,9 +91,9 @@ fn document(profile: &Profile) -> Json {
     top.changed("mode", profile.mode, super::Mode::word);
     top.some("run_as", profile.run_as.as_ref(), |ids| {
         let mut pairs = Pairs::default();
-        pairs.put("user", number(ids.user));
-        pairs.put("group", number(ids.group));
-        pairs.full("groups", &ids.groups, |group| number(*group));
+        pairs.put("user", number(ids.user.as_raw()));
+        pairs.put("group", number(ids.group.as_raw()));
+        pairs.full("groups", &ids.groups, |group| number(group.as_raw()));
         pairs.object()
     });
     top.full("capabilities", &profile.capabilities, |entry| {
@@ -150,7 +152,7 @@ fn program(program: &Program) -> Json {
     });
     pairs.some("args", program.args.as_deref(), |alternatives| list(alternatives, |one| list(one, argument)));
     pairs.some("sha256", program.sha256.as_ref(), string);
-    pairs.some("user", program.user.as_deref(), |uids| list(uids, |uid| number(*uid)));
+    pairs.some("user", program.user.as_deref(), |uids| list(uids, |uid| number(uid.as_raw())));
     pairs.some("instances", program.instances, number);
     pairs.some("libraries", program.libraries.as_deref(), |paths| list(paths, |one| path(one)));
     pairs.some("why", program.why.as_ref(), string);
@@ -203,13 +205,12 @@ fn port_at(address: &Address) -> String {
         (first, last) if first == last => first.to_string(),
         (first, last) => format!("{first}-{last}"),
     };
-    let Some((network, length)) = address.network else { return ports };
-    let whole = if network.is_ipv4() { 32 } else { 128 };
-    let prefix = if length == whole { String::new() } else { format!("/{length}") };
-    if network.is_ipv4() {
-        format!("{network}{prefix}:{ports}")
-    } else {
-        format!("[{network}{prefix}]:{ports}")
+    let Some(network) = address.network else { return ports };
+    let is_one_address = network.prefix_len() == network.max_prefix_len();
+    let host = if is_one_address { network.addr().to_string() } else { network.to_string() };
+    match network {
+        IpNet::V4(_) => format!("{host}:{ports}"),
+        IpNet::V6(_) => format!("[{host}]:{ports}"),
     }
 }
 

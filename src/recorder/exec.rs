@@ -105,7 +105,7 @@ struct Runs {
 fn runs(reach: &Reach, caller: &Caller, reached: Result<Reached, Errno>) -> Result<Runs, Errno> {
     let (target, canonical) = executable(reached?)?;
     let stat = fstat(&target.fd)?;
-    let owned = capabilities::Owned { user: stat.st_uid, group: stat.st_gid, mode: target.mode };
+    let owned = capabilities::Owned { mode: target.mode, ..capabilities::Owned::from(&stat) };
     let needs = capabilities::access(caller, owned, capabilities::SEARCH, false);
     if needs.is_some_and(|capability| !capabilities::has(caller, capability)) {
         return Err(Errno::EACCES);
@@ -219,6 +219,7 @@ mod tests {
     use nix::sys::stat::Mode;
 
     use super::*;
+    use crate::ids::Pid;
     use crate::notify::caller::Identity;
 
     #[test]
@@ -232,7 +233,7 @@ mod tests {
 
         let identity = Identity::own().expect("own ids");
         let reach = Reach { identity: &identity, moves: false };
-        let caller = Caller::of(std::process::id() as i32).expect("this process");
+        let caller = Caller::of(Pid::own().first_thread()).expect("this process");
         let found = |path: &Path| {
             runs(&reach, &caller, reach.file(&caller, libc::AT_FDCWD, path, true))
                 .map(|found| found.interpreter)

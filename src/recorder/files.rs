@@ -11,13 +11,15 @@ use nix::sys::stat::fstat;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use super::{Recording, result};
+use crate::ids::{Gid, Uid};
 use crate::image::FileKind;
 use crate::journal::observation::{Observation, What, unnamed};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned, READ, SEARCH, WRITE};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::{Opening, Owning, asks_for_directory, path_at};
+use crate::notify::syscall_args::{Changing, Opening, Owning, asks_for_directory};
 use crate::policy::call::Call;
+use crate::syscalls::{Arg, Attribute, Change};
 
 /// What a use of a file comes to.
 #[derive(Default)]
@@ -88,22 +90,27 @@ impl Recording {
     }
 
     pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let asked = Changing::of(call, |pointer| path_at(&self.memory_of(caller), pointer));
-        let Ok(Some(asked)) = asked else { return Vec::new() };
+        let Ok(Some(mut asked)) = Changing::of(call, &self.memory_of(caller)) else { return Vec::new() };
+        if asked.change == Change::Link && asked.at.1.as_os_str().is_empty() {
+            // A descriptor is named.
+            asked.at = (libc::AT_FDCWD, PathBuf::from(format!("/proc/self/fd/{}", asked.at.0)));
+        }
         let find = |(dirfd, path): &(i32, PathBuf), follow| self.reach().find(caller, *dirfd, path, follow);
-        let follow = asked.op == "truncate";
+        let follow = asked.change == Change::Truncate;
+        let makes_directory = asked.change == Change::MakeDirectory;
         let Ok(found) = find(&asked.at, follow) else { return Vec::new() };
         let to = match asked.to.as_ref().map(|to| find(to, false)) {
             Some(Err(_)) => return Vec::new(),
             Some(Ok(to)) => Some(to),
             None => None,
         };
-        if asks_for_directory(&asked.at.1) && asked.op != "mkdir" && !is_directory(found.target.as_ref()) {
+        if asks_for_directory(&asked.at.1) && !makes_directory && !is_directory(found.target.as_ref()) {
             return Vec::new();
         }
         let outcome = changed(caller, &asked, &found, to.as_ref());
-        let directory = asked.op == "mkdir" || is_directory(found.target.as_ref());
-        let (op, path, to) = match names(asked.op, &found.canonical, to.as_ref().map(|to| &*to.canonical)) {
+        let directory = makes_directory || is_directory(found.target.as_ref());
+        let op = word(asked.change);
+        let (op, path, to) = match names(op, &found.canonical, to.as_ref().map(|to| &*to.canonical)) {
             Ok(names) => names,
             Err(unnamed) => return unnamed,
         };
@@ -119,23 +126,27 @@ impl Recording {
             return Vec::new();
         };
         let Ok(owned) = owned(&target.fd) else { return Vec::new() };
-        let a = call.args;
-        let needs: Vec<Capability> = match call.name.unwrap_or_default() {
-            "fchownat" => capabilities::chown(caller, owned, a[2] as u32, a[3] as u32).into_iter().collect(),
-            "chown" | "lchown" | "fchown" => {
-                capabilities::chown(caller, owned, a[1] as u32, a[2] as u32).into_iter().collect()
+        let needs: Vec<Capability> = match asked.attribute {
+            Attribute::Owner => {
+                let mut ids = call.ids();
+                let mut id = || ids.next().unwrap_or(u32::MAX);
+                let (user, group) = (Uid::from_raw(id()), Gid::from_raw(id()));
+                capabilities::chown(caller, owned, user, group).into_iter().collect()
             }
-            "chmod" | "fchmod" => capabilities::chmod(caller, owned, a[1] as u32),
-            "fchmodat" | "fchmodat2" => capabilities::chmod(caller, owned, a[2] as u32),
-            "utime" | "utimes" => capabilities::times(caller, owned, a[1] != 0).into_iter().collect(),
-            _ => capabilities::times(caller, owned, a[2] != 0).into_iter().collect(),
+            Attribute::Mode => {
+                capabilities::chmod(caller, owned, call.argument(Arg::Mode).unwrap_or_default() as u32)
+            }
+            Attribute::Times => {
+                let given = call.argument(Arg::Pointer).is_some_and(|times| times != 0);
+                capabilities::times(caller, owned, given).into_iter().collect()
+            }
         };
         let outcome = Outcome::default().with(caller, needs, Errno::EPERM);
-        let Ok(path) = crate::notify::resolve::path_of(&target.fd) else { return Vec::new() };
+        let Ok(path) = crate::procfs::path_of(&target.fd) else { return Vec::new() };
         let Some(path) = text(&path) else { return unnamed(&path) };
         let what = What::Change {
             program: self.program(caller),
-            op: asked.op,
+            op: word_for(asked.attribute),
             of: self.mounts.of(&path),
             path,
             to: String::new(),
@@ -178,57 +189,25 @@ impl Recording {
     }
 }
 
-/// A change as it was asked for.
-struct Changing {
-    op: &'static str,
-    at: (i32, PathBuf),
-    to: Option<(i32, PathBuf)>,
-    /// Of a removal: a directory. Of a rename: both change places.
-    flag: bool,
+/// The journal's word for a change of the tree.
+const fn word(change: Change) -> &'static str {
+    match change {
+        Change::MakeDirectory => "mkdir",
+        Change::MakeNode => "mknod",
+        Change::MakeLink => "symlink",
+        Change::Remove | Change::RemoveDirectory => "remove",
+        Change::Rename => "rename",
+        Change::Link => "link",
+        Change::Truncate => "truncate",
+    }
 }
 
-impl Changing {
-    /// None for a call that changes nothing of the kind.
-    fn of(call: &Call, read: impl Fn(u64) -> Result<PathBuf, Errno>) -> Result<Option<Changing>, Errno> {
-        let a = call.args;
-        let here = libc::AT_FDCWD;
-        let one =
-            |op, dirfd, pointer, flag| Ok(Some(Changing { op, at: (dirfd, read(pointer)?), to: None, flag }));
-        let two = |op, old: (i32, u64), new: (i32, u64), flag| {
-            let (at, to) = ((old.0, read(old.1)?), (new.0, read(new.1)?));
-            Ok(Some(Changing { op, at, to: Some(to), flag }))
-        };
-        let fd = |arg: u64| arg as i32;
-        match call.name.unwrap_or_default() {
-            "mkdir" => one("mkdir", here, a[0], false),
-            "mkdirat" => one("mkdir", fd(a[0]), a[1], false),
-            "mknod" => one("mknod", here, a[0], false),
-            "mknodat" => one("mknod", fd(a[0]), a[1], false),
-            "symlink" => one("symlink", here, a[1], false),
-            "symlinkat" => one("symlink", fd(a[1]), a[2], false),
-            "rmdir" => one("remove", here, a[0], true),
-            "unlink" => one("remove", here, a[0], false),
-            "unlinkat" => one("remove", fd(a[0]), a[1], a[2] & libc::AT_REMOVEDIR as u64 != 0),
-            "truncate" => one("truncate", here, a[0], false),
-            "rename" => two("rename", (here, a[0]), (here, a[1]), false),
-            "renameat" => two("rename", (fd(a[0]), a[1]), (fd(a[2]), a[3]), false),
-            "renameat2" => {
-                let exchange = a[4] & u64::from(libc::RENAME_EXCHANGE) != 0;
-                two("rename", (fd(a[0]), a[1]), (fd(a[2]), a[3]), exchange)
-            }
-            "link" => two("link", (here, a[0]), (here, a[1]), false),
-            "linkat" => {
-                let old = read(a[1])?;
-                // With an empty path a descriptor is named.
-                let at = if old.as_os_str().is_empty() {
-                    (here, PathBuf::from(format!("/proc/self/fd/{}", fd(a[0]))))
-                } else {
-                    (fd(a[0]), old)
-                };
-                Ok(Some(Changing { op: "link", at, to: Some((fd(a[2]), read(a[3])?)), flag: false }))
-            }
-            _ => Ok(None),
-        }
+/// The journal's word for a change of what an inode says of itself.
+const fn word_for(attribute: Attribute) -> &'static str {
+    match attribute {
+        Attribute::Owner => "chown",
+        Attribute::Mode => "chmod",
+        Attribute::Times => "utime",
     }
 }
 
@@ -307,27 +286,31 @@ fn leaves(caller: &Caller, found: &Found, target: &Target) -> Outcome {
 /// What comes of a change.
 fn changed(caller: &Caller, asked: &Changing, found: &Found, to: Option<&Found>) -> Outcome {
     let there = found.target.as_ref();
-    match (asked.op, there, to) {
-        ("mkdir" | "mknod" | "symlink", None, _) => enters(caller, found),
-        ("mkdir" | "mknod" | "symlink", Some(_), _) => Outcome::fails(Errno::EEXIST),
+    match (asked.change, there, to) {
+        (Change::MakeDirectory | Change::MakeNode | Change::MakeLink, None, _) => enters(caller, found),
+        (Change::MakeDirectory | Change::MakeNode | Change::MakeLink, Some(_), _) => {
+            Outcome::fails(Errno::EEXIST)
+        }
         (_, None, _) => Outcome::fails(Errno::ENOENT),
-        ("remove", Some(target), _) => match (asked.flag, is_directory(there)) {
-            (true, false) => Outcome::fails(Errno::ENOTDIR),
-            (false, true) => Outcome::fails(Errno::EISDIR),
-            _ => leaves(caller, found, target),
-        },
-        ("truncate", Some(target), _) => {
+        (Change::Remove | Change::RemoveDirectory, Some(target), _) => {
+            match (asked.removes_directory(), is_directory(there)) {
+                (true, false) => Outcome::fails(Errno::ENOTDIR),
+                (false, true) => Outcome::fails(Errno::EISDIR),
+                _ => leaves(caller, found, target),
+            }
+        }
+        (Change::Truncate, Some(target), _) => {
             if is_read_only(&target.fd) {
                 return Outcome::fails(Errno::EROFS);
             }
             let Ok(file) = owned(&target.fd) else { return Outcome::default() };
             Outcome::default().with(caller, capabilities::access(caller, file, WRITE, false), Errno::EACCES)
         }
-        ("link", Some(_), Some(to)) => match &to.target {
+        (Change::Link, Some(_), Some(to)) => match &to.target {
             Some(_) => Outcome::fails(Errno::EEXIST),
             None => enters(caller, to),
         },
-        ("rename", Some(target), Some(to)) => {
+        (Change::Rename, Some(target), Some(to)) => {
             let outcome = leaves(caller, found, target);
             let at = match &to.target {
                 Some(replaced) => leaves(caller, to, replaced),
@@ -349,7 +332,7 @@ fn search(caller: &Caller, path: &Path) -> Option<Capability> {
     }
     path.ancestors().skip(1).find_map(|directory| {
         let stat = nix::sys::stat::stat(directory).ok()?;
-        let owned = Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 };
+        let owned = Owned::from(&stat);
         capabilities::access(caller, owned, SEARCH, true)
     })
 }

@@ -5,6 +5,8 @@
 //! to is not seen, so what can be told beforehand is told: a name that is not there, a
 //! right that the caller lacks.
 
+#![forbid(unsafe_code)]
+
 mod address;
 pub mod calls;
 mod deduplicate;
@@ -33,26 +35,28 @@ use self::programs::{Name, Programs};
 use self::reading::Reading;
 use self::reads::{Blind, Watcher, Watches};
 use crate::event::ErrnoName;
+use crate::ids::{Pid, Tid};
 use crate::init::request::{Bell, Request};
 use crate::journal::observation::{Observation, What};
 use crate::journal::{Journal, Progress};
 use crate::kernel::Arch;
-use crate::notify::caller::{Caller, Identity, Memory, UNREADABLE};
+use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::capabilities;
 use crate::notify::listener;
 use crate::notify::memory_cache::Kept;
 use crate::notify::path_resolver::Reach;
+use crate::notify::unreadable::UNREADABLE;
 use crate::policy::call::Call;
 use crate::readiness::notify_socket::Ears;
 use crate::readiness::startup::{Input, Output, Startup, When};
-use crate::sys::seccomp::{self, Answer};
+use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
-use crate::syscalls;
+use crate::syscalls::{self, Handler};
 
 /// The launch, whose exec is the supervisor's own.
 pub struct Launch {
     /// The process.
-    pub app: i32,
+    pub app: Pid,
     /// COMMAND's file.
     pub file: PathBuf,
     /// Its arguments.
@@ -232,7 +236,7 @@ impl Recording {
         }
         let mut sight = match kind {
             Kind::Plain => Sight::default(),
-            _ => match Caller::of(request.pid as i32) {
+            _ => match Caller::of(Tid::from_raw(request.pid as i32)) {
                 Ok(caller) => self.look(&call, kind, &caller, request.id),
                 // It is gone, or nothing is known of it: it was made all the same.
                 Err(_) => Sight::default(),
@@ -245,7 +249,7 @@ impl Recording {
             Err(errno) => return Err(("asking whether a notified call still waits", errno)),
         }
         if let Some((now, next, image)) = sight.exec.take()
-            && let Ok(caller) = Caller::of(request.pid as i32)
+            && let Ok(caller) = Caller::of(Tid::from_raw(request.pid as i32))
         {
             self.kept.executes(&caller);
             self.programs.executes(&caller, now, next, image);
@@ -256,7 +260,7 @@ impl Recording {
     }
 
     /// Learning never changes what the app does.
-    fn go_on(&self, id: u64) -> Result<(), Failed> {
+    fn go_on(&self, id: NotificationId) -> Result<(), Failed> {
         match seccomp::answer(&self.listener, id, Answer::Continue) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(("answering a notified call", errno)),
@@ -264,7 +268,7 @@ impl Recording {
     }
 
     /// Finds out what has to be known before the call goes on.
-    fn look(&mut self, call: &Call, kind: Kind, caller: &Caller, id: u64) -> Sight {
+    fn look(&mut self, call: &Call, kind: Kind, caller: &Caller, id: NotificationId) -> Sight {
         match kind {
             Kind::Exec => return self.exec(call, caller),
             Kind::Open => return Sight::of(self.open(call, caller)),
@@ -296,16 +300,16 @@ impl Recording {
             Kind::Fork => {
                 self.alive += 1;
                 if self.alive > self.most {
-                    let now = crate::procfs::processes::count(std::process::id() as i32).unwrap_or(self.most);
+                    let now = crate::procfs::processes::count(Pid::own()).unwrap_or(self.most);
                     // The child may be there by now, or not yet.
                     self.count(now.max(1));
                 }
             }
             Kind::Listen => self.taken(),
-            Kind::Address if call.name == Some("bind") => self.taken(),
+            Kind::Address if call.handler() == Handler::Bind => self.taken(),
             _ => {}
         }
-        if matches!(call.name, Some("chroot" | "fchroot" | "pivot_root" | "setns" | "unshare")) {
+        if call.handler() == Handler::Root {
             self.moves = true;
         }
         let told = sight.observations.iter().any(|seen| matches!(seen.what, What::Capability { .. }));

@@ -3,12 +3,14 @@
 use caps::Capability;
 
 use super::Recording;
+use crate::ids::{Pid, Tid};
 use crate::journal::observation::{Observation, What};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities;
 use crate::policy::call::Call;
 use crate::procfs;
 use crate::procfs::processes;
+use crate::syscalls::{Arg, Handler, Limit};
 
 impl Recording {
     pub(super) fn memory(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
@@ -19,13 +21,7 @@ impl Recording {
     /// set*id and setgroups.
     pub(super) fn user(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
         let name = call.name.unwrap_or_default();
-        let count = match name {
-            "setgroups" => 0,
-            "setresuid" | "setresgid" => 3,
-            "setreuid" | "setregid" => 2,
-            _ => 1,
-        };
-        let value = call.args[..count].iter().map(|id| *id as u32).collect();
+        let value = call.ids().collect();
         let what = What::Credential { program: self.program(caller), call: name.to_owned(), value };
         let needed = capabilities::by_registers(call, caller).map(|one| self.needed(caller, call, one));
         let result = needed.as_ref().map_or_else(|| "ok".to_owned(), |needed| needed.result.clone());
@@ -33,13 +29,10 @@ impl Recording {
     }
 
     pub(super) fn privileged(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let name = call.name.unwrap_or_default();
-        let needed = match name {
-            "setpriority" => self.nicer(call, caller),
-            "sched_setaffinity" | "sched_setattr" | "sched_setparam" | "sched_setscheduler" => {
-                self.scheduled(call, caller).then_some(Capability::CAP_SYS_NICE)
-            }
-            "capset" => self.inherits_more(call, caller).then_some(Capability::CAP_SETPCAP),
+        let needed = match call.handler() {
+            Handler::Schedule if call.name == Some("setpriority") => self.nicer(call, caller),
+            Handler::Schedule => self.scheduled(call, caller).then_some(Capability::CAP_SYS_NICE),
+            Handler::Capset => self.inherits_more(call, caller).then_some(Capability::CAP_SETPCAP),
             _ => capabilities::by_registers(call, caller),
         };
         needed.map(|one| self.needed(caller, call, one)).into_iter().collect()
@@ -49,7 +42,7 @@ impl Recording {
     fn scheduled(&self, call: &Call, caller: &Caller) -> bool {
         let target = match call.args[0] as i32 {
             0 => caller.tid,
-            other => other,
+            other => Tid::from_raw(other),
         };
         if target != caller.tid
             && Caller::of(target).is_ok_and(|target| capabilities::is_anothers(caller, &target))
@@ -77,7 +70,7 @@ impl Recording {
     fn nicer(&self, call: &Call, caller: &Caller) -> Option<Capability> {
         let who = match call.args[1] as i32 {
             0 => caller.tid,
-            other => other,
+            other => Tid::from_raw(other),
         };
         let stat = procfs::read(who, "stat").ok()?;
         let now: i32 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(16)?.parse().ok()?;
@@ -103,22 +96,30 @@ impl Recording {
 
     /// Limits that are raised, and memory that is locked beyond its limit.
     pub(super) fn limit(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let needed = match call.name.unwrap_or_default() {
-            "setrlimit" => self.raises(caller.tid, caller, call.args[0], call.args[1]),
-            "prlimit64" if call.args[2] != 0 => {
-                let target = if call.args[0] == 0 { caller.tid } else { call.args[0] as i32 };
-                self.raises(target, caller, call.args[1], call.args[2])
+        const MCL_CURRENT: u64 = libc::MCL_CURRENT as u64;
+        let needed = match call.handler() {
+            Handler::Limit(Limit::Set) => {
+                let target =
+                    call.argument(Arg::Task).filter(|task| *task != 0).map(|task| Tid::from_raw(task as i32));
+                let resource = call.argument(Arg::Int).unwrap_or_default();
+                // Without a new limit it only tells the present one.
+                let new = call.argument(Arg::Pointer).filter(|pointer| *pointer != 0);
+                new.and_then(|new| self.raises(target.unwrap_or(caller.tid), caller, resource, new))
             }
-            "mlock" | "mlock2" => locks(caller, Some(call.args[1])),
-            // MCL_CURRENT.
-            "mlockall" if call.args[0] & 1 != 0 => locks(caller, None),
+            Handler::Limit(Limit::Lock) => {
+                match (call.arguments(Arg::Long).nth(1), call.argument(Arg::Flags)) {
+                    (Some(length), _) => locks(caller, Some(length)),
+                    (None, Some(flags)) if flags & MCL_CURRENT != 0 => locks(caller, None),
+                    _ => None,
+                }
+            }
             _ => None,
         };
         needed.map(|one| self.needed(caller, call, one)).into_iter().collect()
     }
 
     /// A hard limit that is raised.
-    fn raises(&self, target: i32, caller: &Caller, resource: u64, pointer: u64) -> Option<Capability> {
+    fn raises(&self, target: Tid, caller: &Caller, resource: u64, pointer: u64) -> Option<Capability> {
         let wanted = self.memory_of(caller).number(pointer.wrapping_add(8)).ok()?;
         let now = hard_limit(&procfs::read(target, "limits").ok()?, resource as u32 as usize)?;
         (wanted > now).then_some(Capability::CAP_SYS_RESOURCE)
@@ -130,15 +131,17 @@ impl Recording {
             if call.name == Some("pidfd_send_signal") { self.pid_of(caller, first) } else { Some(first) };
         let Some(pid) = pid else { return Vec::new() };
         let needed = match pid {
-            pid @ 1.. => Caller::of(pid).ok().and_then(|target| capabilities::kill(caller, &target)),
+            pid @ 1.. => {
+                Caller::of(Tid::from_raw(pid)).ok().and_then(|target| capabilities::kill(caller, &target))
+            }
             // -1 is everybody, 0 and the others a group.
             -1 => None,
             group => {
                 let group = if group == 0 { group_of(caller.tgid) } else { group.checked_neg() };
-                let all = processes::all(std::process::id() as i32).unwrap_or_default();
+                let all = processes::all(Pid::own()).unwrap_or_default();
                 let members = all.iter().filter(|seen| Some(seen.group) == group);
                 members
-                    .filter_map(|seen| Caller::of(seen.pid).ok())
+                    .filter_map(|seen| Caller::of(seen.pid.first_thread()).ok())
                     .find_map(|target| capabilities::kill(caller, &target))
             }
         };
@@ -163,8 +166,8 @@ fn real_time_priority(stat: &str) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(37)?.parse().ok()
 }
 
-fn group_of(pid: i32) -> Option<i32> {
-    let stat = procfs::read(pid, "stat").ok()?;
+fn group_of(pid: Pid) -> Option<i32> {
+    let stat = procfs::read(pid.first_thread(), "stat").ok()?;
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(2)?.parse().ok()
 }
 
@@ -206,7 +209,7 @@ mod tests {
 
     #[test]
     fn limits_are_read_by_their_number() {
-        let text = procfs::read(std::process::id() as i32, "limits").expect("own limits");
+        let text = procfs::read(Tid::own(), "limits").expect("own limits");
         let hard = crate::sys::process::hard_limit(libc::RLIMIT_NOFILE).expect("a limit");
         assert_eq!(hard_limit(&text, libc::RLIMIT_NOFILE as usize), Some(hard.unwrap_or(u64::MAX)));
         let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
@@ -223,7 +226,7 @@ mod tests {
         assert_eq!(pid_in("pos:\t0\nflags:\t02000002\nPid:\t4711\nNSpid:\t4711\n"), Some(4711));
         assert_eq!(pid_in("pos:\t0\nPid:\t-1\n"), None, "it has ended");
         assert_eq!(pid_in("pos:\t0\nNSpid:\t7\n"), None);
-        let stat = procfs::read(std::process::id() as i32, "stat").expect("own stat");
+        let stat = procfs::read(Tid::own(), "stat").expect("own stat");
         assert_eq!(real_time_priority(&stat), Some(0));
         let fields: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
         assert_eq!(real_time_priority(&format!("7 (a b) {}", fields.join(" "))), Some(40));

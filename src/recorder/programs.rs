@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::ids::{Pid, StartTime};
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::image::{image, image_and_stack};
@@ -28,7 +29,7 @@ pub struct Name {
 /// What is remembered.
 #[derive(Debug, Default)]
 pub struct Programs {
-    members: HashMap<i32, Member>,
+    members: HashMap<Pid, Member>,
     stacks: HashMap<(FileId, u64), Name>,
     /// So many members there may be before the dead are forgotten.
     room: usize,
@@ -36,7 +37,7 @@ pub struct Programs {
 
 #[derive(Debug)]
 struct Member {
-    started: u64,
+    started: StartTime,
     name: Name,
     /// An exec was let go on: what it becomes, and the image that this then has.
     next: Option<(Name, FileId)>,
@@ -52,7 +53,7 @@ impl Programs {
         self.remember(caller.tgid, Member { started, name: now, next: Some((next, image)), placed: true });
     }
 
-    fn remember(&mut self, pid: i32, member: Member) {
+    fn remember(&mut self, pid: Pid, member: Member) {
         if self.members.len() >= self.room.max(MANY) {
             self.members.retain(|pid, member| self::started(*pid) == Some(member.started));
             self.room = 2 * self.members.len();
@@ -98,7 +99,7 @@ impl Programs {
         if let Some(name) = looked.as_ref().and_then(|(id, _, stack)| self.stacks.get(&(*id, *stack))) {
             return name.clone();
         }
-        let parent = self.members.get(&caller.ppid).filter(|_| caller.ppid > 1);
+        let parent = self.members.get(&caller.ppid).filter(|_| caller.ppid > Pid::from_raw(1));
         match (parent, looked) {
             (Some(parent), None) => parent.name.clone(),
             (_, Some((_, path, _))) => {
@@ -144,8 +145,9 @@ mod tests {
     fn the_dead_are_forgotten() {
         let mut programs = Programs::default();
         for number in 0..3 * MANY as i32 {
-            let member = Member { started: 0, name: Name::default(), next: None, placed: true };
-            programs.remember(i32::MAX - number, member);
+            let member =
+                Member { started: StartTime::default(), name: Name::default(), next: None, placed: true };
+            programs.remember(Pid::from_raw(i32::MAX - number), member);
         }
         assert!(programs.members.len() <= MANY);
     }
@@ -153,7 +155,7 @@ mod tests {
     #[test]
     fn an_exec_that_failed_changes_nothing_and_one_that_succeeded_does() {
         let identity = Identity::own().expect("own ids");
-        let me = Caller::of(std::process::id() as i32).expect("own status");
+        let me = Caller::of(Pid::own().first_thread()).expect("own status");
         let (own, _) = image(&me, &identity).expect("own image");
         let name = |path: &str| Name { path: path.to_owned(), applet: String::new() };
         let mut programs = Programs::default();

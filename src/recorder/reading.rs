@@ -8,6 +8,7 @@ use caps::Capability;
 use super::deduplicate::Recorder;
 use super::mounts::Mounts;
 use super::reads::{Blind, Told};
+use crate::ids::Pid;
 use crate::journal::Journal;
 use crate::journal::observation::{Observation, What, unnamed};
 use crate::notify::caller::Caller;
@@ -100,7 +101,7 @@ fn privileged(path: &Path, directory: bool) -> Option<Capability> {
         .enumerate()
         .filter_map(|(above, path)| {
             let stat = nix::sys::stat::stat(path).ok()?;
-            let owned = Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 };
+            let owned = Owned::from(&stat);
             Some(if above == 0 { (owned, READ, directory) } else { (owned, SEARCH, true) })
         })
         .collect();
@@ -108,9 +109,9 @@ fn privileged(path: &Path, directory: bool) -> Option<Capability> {
     if steps.iter().all(|(owned, wanted, _)| owned.mode & wanted == *wanted) {
         return None;
     }
-    let live = processes::list(std::process::id() as i32).unwrap_or_default();
+    let live = processes::list(Pid::own()).unwrap_or_default();
     let mut needed = None;
-    for caller in live.into_iter().filter_map(|pid| Caller::of(pid).ok()) {
+    for caller in live.into_iter().filter_map(|pid| Caller::of(pid.first_thread()).ok()) {
         let needs = steps.iter().find_map(|(owned, wanted, directory)| {
             capabilities::access(&caller, *owned, *wanted, *directory)
         });

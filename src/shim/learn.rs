@@ -13,12 +13,13 @@ use super::{abandon, layer, release};
 use crate::enforce::launch::{self, Child, Confinement};
 use crate::enforce::{place, probe};
 use crate::event::{self, ModeInForce, Process, Scribe, Sink, Source, Start, redact};
+use crate::ids::Pid;
 use crate::init::event_loop::Watch;
 use crate::journal::start::{Fingerprint, First, Outer};
 use crate::journal::{DEFAULT, Journal, To};
 use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
-use crate::plan::{Plan, Says};
+use crate::plan::{NotifyTransport, Plan};
 use crate::profile::{Mode, RunAs, in_order};
 use crate::readiness::notify_socket::{self, Ears};
 use crate::recorder::reads::{self, Blind, Watches};
@@ -34,10 +35,10 @@ pub(super) fn launched(
     said_by: Source,
 ) -> Result<(Child, OwnedFd, Watch), Refused> {
     let place = place::here(None, Vec::new(), Vec::new(), true)?;
-    // Asked while there is one thread, and before a filter of ours is in force.
-    let filtered = sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) != Ok(0);
+    // Asked before a filter of ours is in force.
+    let filtered = sys::prctl::is_filtered();
     let denied = if filtered { sys::asked::refused_unseen() } else { Vec::new() };
-    let sink = Sink::open(&options.events, sys::process::duplicate)?;
+    let sink = Sink::open(&options.events, sys::descriptors::duplicate)?;
     let signals = init::take_signals()?;
     let descriptor = sys::signal::descriptor(Mask::ALL).map_err(|errno| format!("signalfd: {errno}"))?;
     let kernel = probe::kernel()?;
@@ -77,7 +78,7 @@ pub(super) fn launched(
     let journal = Arc::new(Journal::create(&to, &args[0], |run| first.line(run))?);
     let child = launch::launch(&app, Some(&confinement))?;
     let settled = launch::settle(Some(&plan), &init.inherited);
-    let launch = Launch { app: child.pid, file: init.found.clone(), args };
+    let launch = Launch { app: Pid::from_raw(child.pid), file: init.found.clone(), args };
     let eyes = Eyes { reads: watches, ears };
     let watch = settled.and_then(|()| watch(options, &plan, said_by, sink, journal, launch, eyes));
     match watch {
@@ -92,7 +93,7 @@ fn ears(init: &mut Init) -> Result<Option<Ears>, String> {
     let Some(outer) = init.variable(notify_socket::VARIABLE).filter(|outer| !outer.is_empty()) else {
         return Ok(None);
     };
-    let ears = Ears::open(Says::Named, Some(&outer))?;
+    let ears = Ears::open(NotifyTransport::AbstractSocket, Some(&outer))?;
     init.set_variable(notify_socket::VARIABLE, ears.value());
     Ok(Some(ears))
 }
@@ -137,9 +138,9 @@ fn watch(
         arch: plan.kernel.arch,
         layers: plan.layers().into_iter().filter_map(layer).collect(),
         process: Process {
-            pid: launch.app as u32,
+            pid: launch.app.as_raw() as u32,
             parent_pid: Some(std::process::id()),
-            uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
+            uid: Some(plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user).as_raw()),
             executable: Some(event::Executable { path: launch.file.clone() }),
             args: Some(launch.args.clone()),
         },

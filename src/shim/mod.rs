@@ -5,6 +5,8 @@
 //! has been applied. From the launch on the supervisor does not die before the
 //! container does.
 
+#![forbid(unsafe_code)]
+
 pub mod command;
 mod init;
 mod learn;
@@ -40,11 +42,12 @@ use crate::image::live::Live;
 use crate::init::event_loop::{self, Watch};
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
-use crate::plan::{Layer, LayerState, Plan};
+use crate::plan::{Layer, LayerState, Plan, ProgramIndex};
 use crate::policy::{Rulebook, program::Called, program::Target};
 use crate::profile::{Fallback, Mode, RunAs};
 use crate::readiness::notify_socket;
 use crate::sys;
+use crate::sys::descriptors::Inherited;
 use crate::sys::signal::Mask;
 use crate::sys::threads::NotMade;
 use crate::tracer::Tracer;
@@ -83,7 +86,7 @@ fn story(
     mut environment: Vec<(OsString, OsString)>,
 ) -> Result<u8, Refused> {
     // Before anything is opened: what is open now was inherited.
-    let inherited = launch::inherited_descriptors();
+    let inherited = Inherited::list();
     let parent = nix::unistd::getppid();
     let called_as = args.first().map(PathBuf::from);
     let variable =
@@ -195,7 +198,7 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
     if let Some(ids) = this.run_as.take() {
         let profile = &mut this.loaded.document.profile;
         // What a profile grants to root is not for a user that it knows nothing of.
-        if ids.user != 0 && profile.run_as.is_none() {
+        if !ids.user.is_root() && profile.run_as.is_none() {
             profile.capabilities.clear();
         }
         profile.run_as = Some(ids);
@@ -212,7 +215,7 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
     }
     // Opened before the plan, which protects the file of one that has just been made;
     // its thread starts after the launch, since a fork takes only one thread along.
-    let sink = Sink::open(&options.events, sys::process::duplicate)?;
+    let sink = Sink::open(&options.events, sys::descriptors::duplicate)?;
     let signals = init::take_signals()?;
     let descriptor = sys::signal::descriptor(Mask::ALL).map_err(|errno| format!("signalfd: {errno}"))?;
     let kernel = probe::kernel()?;
@@ -286,7 +289,7 @@ fn abandon(child: i32, why: String) -> Refused {
 
 /// COMMAND has to be an entry of the profile, called as that says and with its content.
 /// Nobody inside is there yet who could race with this look, nor with the exec.
-fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<usize, Refused> {
+fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<ProgramIndex, Refused> {
     use crate::image::{Executable, Files};
     let look = Live.look(&this.init.found).map_err(io)?;
     let look = look.ok_or_else(|| format!("{}: has just gone", this.init.found.display()))?;
@@ -294,7 +297,7 @@ fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> R
     let named = this.init.found.clone();
     let target = Target { id: look.id, canonical: look.canonical, named, loader };
     let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
-    let uid = plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user);
+    let uid = plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user);
     let called = Called { args: Some(&args), uids: Some([uid; 4]), ..Called::default() };
     let canonical = target.canonical.clone();
     let entry = rules.command(&target, called).and_then(|entry| match rules.digest(entry) {
@@ -335,7 +338,7 @@ fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::Watch>, Stri
 /// What is judged by.
 struct Judged {
     rules: Arc<Rulebook>,
-    entry: usize,
+    entry: ProgramIndex,
     startup: Option<enforcer::Watch>,
     identity: Identity,
 }
@@ -362,12 +365,13 @@ fn watch(
         process: Process {
             pid: app as u32,
             parent_pid: Some(std::process::id()),
-            uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
+            uid: Some(plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user).as_raw()),
             executable: Some(event::Executable { path: this.init.found.clone() }),
             args: Some(args),
         },
         unlike: std::mem::take(&mut this.unlike),
-        degraded: plan.fallback == Fallback::Degrade && plan.lacking.iter().any(|lack| lack.required),
+        degraded: plan.fallback == Fallback::Degrade
+            && plan.missing_features.iter().any(|lack| lack.required),
     };
     let document = std::mem::take(&mut this.loaded.document.text);
     let audit = this.mode == Mode::Audit;
@@ -406,7 +410,7 @@ fn watch(
                 audit,
                 killable,
                 inherited,
-                app,
+                app: Pid::from_raw(app),
                 entry,
                 requests,
                 identity,

@@ -6,8 +6,32 @@ use nix::errno::Errno;
 
 use super::check;
 
-/// A notified call: its id, the caller's thread id, and the registers.
-pub use libc::seccomp_notif as Request;
+/// The number of a notified call. The kernel gives each its own (seccomp_unotify(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NotificationId(u64);
+
+impl NotificationId {
+    /// From the number as the kernel gives it.
+    pub const fn from_raw(raw: u64) -> NotificationId {
+        NotificationId(raw)
+    }
+
+    /// The number as the kernel gives it.
+    pub const fn as_raw(self) -> u64 {
+        self.0
+    }
+}
+
+/// A notified call (struct seccomp_notif).
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Its number, for the answer.
+    pub id: NotificationId,
+    /// The thread that makes it; 0 where it is in no pid namespace of ours.
+    pub pid: u32,
+    /// The call's number, architecture and arguments.
+    pub data: libc::seccomp_data,
+}
 /// A BPF instruction, as the kernel takes it.
 pub use libc::sock_filter as Instruction;
 
@@ -71,10 +95,14 @@ pub fn notification_available() -> Result<(), Errno> {
         .map(drop)
 }
 
-fn ioctl<T>(listener: &OwnedFd, request: u64, argument: *mut T) -> Result<i32, Errno> {
-    // SAFETY: every caller in this file passes the structure that belongs to the
-    // request, live and of the size that the request number encodes.
-    let answer = unsafe { libc::ioctl(listener.as_raw_fd(), request as libc::Ioctl, argument) };
+/// A request of the listener (seccomp_unotify(2)).
+///
+/// # Safety
+/// `T` is the structure that belongs to the request, of the size that its number encodes.
+unsafe fn ioctl<T>(listener: &OwnedFd, request: u64, argument: &mut T) -> Result<i32, Errno> {
+    // SAFETY: the structure is live, and by the caller's word the request's.
+    let answer =
+        unsafe { libc::ioctl(listener.as_raw_fd(), request as libc::Ioctl, std::ptr::from_mut(argument)) };
     check(answer.into()).map(|answer| answer as i32)
 }
 
@@ -86,9 +114,10 @@ fn ioctl<T>(listener: &OwnedFd, request: u64, argument: *mut T) -> Result<i32, E
 pub fn receive(listener: &OwnedFd) -> Result<Request, Errno> {
     // SAFETY: the structure is made of integers, and the kernel demands that it be
     // zero.
-    let mut request: Request = unsafe { std::mem::zeroed() };
-    ioctl(listener, NOTIF_RECV, &raw mut request)?;
-    Ok(request)
+    let mut request: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: it fills a struct seccomp_notif.
+    unsafe { ioctl(listener, NOTIF_RECV, &mut request) }?;
+    Ok(Request { id: NotificationId(request.id), pid: request.pid, data: request.data })
 }
 
 /// Whether the caller still waits for this answer. To be asked after every look
@@ -96,9 +125,10 @@ pub fn receive(listener: &OwnedFd) -> Result<Request, Errno> {
 ///
 /// # Errors
 /// A filter outside refuses the question, so that nothing is known.
-pub fn still_valid(listener: &OwnedFd, id: u64) -> Result<bool, Errno> {
-    let mut id = id;
-    match ioctl(listener, NOTIF_ID_VALID, &raw mut id) {
+pub fn still_valid(listener: &OwnedFd, id: NotificationId) -> Result<bool, Errno> {
+    let mut id = id.0;
+    // SAFETY: it reads a u64.
+    match unsafe { ioctl(listener, NOTIF_ID_VALID, &mut id) } {
         Ok(_) => Ok(true),
         Err(Errno::ENOENT) => Ok(false),
         Err(errno) => Err(errno),
@@ -120,14 +150,15 @@ pub enum Answer {
 ///
 /// # Errors
 /// ENOENT when the caller is gone, which is no failure of ours.
-pub fn answer(listener: &OwnedFd, id: u64, answer: Answer) -> Result<(), Errno> {
-    let mut response = libc::seccomp_notif_resp { id, val: 0, error: 0, flags: 0 };
+pub fn answer(listener: &OwnedFd, id: NotificationId, answer: Answer) -> Result<(), Errno> {
+    let mut response = libc::seccomp_notif_resp { id: id.0, val: 0, error: 0, flags: 0 };
     match answer {
         Answer::Continue => response.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
         Answer::Fail(errno) => response.error = -(errno as i32),
         Answer::Value(value) => response.val = value,
     }
-    ioctl(listener, NOTIF_SEND, &raw mut response).map(drop)
+    // SAFETY: it reads a struct seccomp_notif_resp.
+    unsafe { ioctl(listener, NOTIF_SEND, &mut response) }.map(drop)
 }
 
 /// Answers a notified call with a descriptor of ours, put into the caller's table
@@ -141,7 +172,7 @@ pub fn answer(listener: &OwnedFd, id: u64, answer: Answer) -> Result<(), Errno> 
 /// ENOENT when the caller is gone; EMFILE when its table is full.
 pub fn answer_with_descriptor(
     listener: &OwnedFd,
-    id: u64,
+    id: NotificationId,
     fd: impl AsFd,
     close_on_exec: bool,
 ) -> Result<i32, Errno> {
@@ -155,25 +186,31 @@ pub fn answer_with_descriptor(
 ///
 /// # Errors
 /// As [`answer_with_descriptor`].
-pub fn put_descriptor(listener: &OwnedFd, id: u64, fd: impl AsFd, close_on_exec: bool) -> Result<i32, Errno> {
+pub fn put_descriptor(
+    listener: &OwnedFd,
+    id: NotificationId,
+    fd: impl AsFd,
+    close_on_exec: bool,
+) -> Result<i32, Errno> {
     add_descriptor(listener, id, fd, close_on_exec, 0)
 }
 
 fn add_descriptor(
     listener: &OwnedFd,
-    id: u64,
+    id: NotificationId,
     fd: impl AsFd,
     close_on_exec: bool,
     flags: u32,
 ) -> Result<i32, Errno> {
     let mut addfd = libc::seccomp_notif_addfd {
-        id,
+        id: id.0,
         flags,
         srcfd: fd.as_fd().as_raw_fd() as u32,
         newfd: 0,
         newfd_flags: if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 },
     };
-    ioctl(listener, NOTIF_ADDFD, &raw mut addfd)
+    // SAFETY: it reads a struct seccomp_notif_addfd.
+    unsafe { ioctl(listener, NOTIF_ADDFD, &mut addfd) }
 }
 
 /// Lets an exec go on, and wakes its caller on another processor than this: beside this
@@ -182,7 +219,7 @@ fn add_descriptor(
 ///
 /// # Errors
 /// As [`answer`].
-pub fn let_execute(listener: &OwnedFd, id: u64) -> Result<(), Errno> {
+pub fn let_execute(listener: &OwnedFd, id: NotificationId) -> Result<(), Errno> {
     // A kernel that does not know it wakes elsewhere anyhow.
     let _ = wake_up_here(listener, false);
     let answered = answer(listener, id, Answer::Continue);

@@ -63,7 +63,7 @@ impl Tracer {
                     // It ended; the caller's own end is found when it is answered.
                     Err(Errno::ESRCH) => {}
                     // A thread that has ended and is not reaped cannot be traced.
-                    Err(Errno::EPERM) if processes::is_dead(caller.tgid, tid.as_raw()) => {}
+                    Err(Errno::EPERM) if processes::is_dead(caller.tgid, tid) => {}
                     Err(errno) => return Err(errno),
                 }
             }
@@ -82,17 +82,17 @@ impl Tracer {
         caller: &Caller,
         act: impl Fn() -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let theirs = [caller.uids[0], caller.gids[0]];
-        let own = || [nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw()];
+        let theirs = (caller.uids[0], caller.gids[0]);
+        let own = || (nix::unistd::getuid(), nix::unistd::getgid());
         match act() {
             Err(Errno::EPERM) if theirs != own() => {
-                let [uid, gid] = own();
+                let (uid, gid) = own();
                 // A runtime's filter refuses getuid or getgid: what is not known cannot be
                 // restored.
-                if [uid, gid].contains(&u32::MAX) {
+                if uid.as_raw() == u32::MAX || gid.as_raw() == u32::MAX {
                     return Err(Errno::EPERM);
                 }
-                let answer = credentials::set_real_ids(theirs[0], theirs[1]).and_then(|()| act());
+                let answer = credentials::set_real_ids(theirs.0, theirs.1).and_then(|()| act());
                 if let Err(errno) = credentials::set_real_ids(uid, gid) {
                     // It would decide, and be checked by the kernel, as another user.
                     tracing::error!(%errno, "the worker could not restore its own ids");
@@ -120,8 +120,8 @@ pub(super) struct Thread {
 
 /// A thread that the calling thread traces, by the kernel's own word; none for any other.
 pub(super) fn thread_of_ours(tid: Tid) -> Option<Thread> {
-    let status = processes::ThreadStatus::of(tid.as_raw())?;
-    let pid = Pid::from_raw(status.tgid);
-    let maker = if pid.first_thread() == tid { Pid::from_raw(status.parent?) } else { pid };
-    (status.tracer == Some(nix::unistd::gettid().as_raw())).then_some(Thread { pid, maker })
+    let status = processes::ThreadStatus::of(tid)?;
+    let pid = status.process;
+    let maker = if pid.first_thread() == tid { status.parent? } else { pid };
+    (status.tracer == Some(Tid::own())).then_some(Thread { pid, maker })
 }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::event::{Action, Object};
-use crate::ids::{NotificationId, Pid, Tid};
+use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::started::Started;
+use crate::sys::seccomp::NotificationId;
 
 /// A notified call that continues traced.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,16 +25,16 @@ pub struct TracedCall {
 impl TracedCall {
     /// The thread that calls.
     pub fn tid(&self) -> Tid {
-        Tid::from_raw(self.caller.tid)
+        self.caller.tid
     }
 
     /// Its process.
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.caller.tgid)
+        self.caller.tgid
     }
 
     /// The entry that the caller is.
-    pub fn entry(&self) -> Option<usize> {
+    pub fn entry(&self) -> Option<ProgramIndex> {
         match self.operation {
             Operation::Exec { entry, .. } => entry,
             Operation::MapCode { entry, .. } => Some(entry),
@@ -47,9 +49,9 @@ pub enum Operation {
     /// execve(2) or execveat(2).
     Exec {
         /// The entry that the caller is.
-        entry: Option<usize>,
+        entry: Option<ProgramIndex>,
         /// The entry that it would become, by the path and arguments in its memory.
-        expected: Option<usize>,
+        expected: Option<ProgramIndex>,
         /// The program that the call names, for the event.
         object: Object,
         /// The caller's program for the event, where its entry does not name one file.
@@ -58,7 +60,7 @@ pub enum Operation {
     /// mmap(2) or mprotect(2) with PROT_EXEC.
     MapCode {
         /// The entry that the caller is.
-        entry: usize,
+        entry: ProgramIndex,
         /// The file that the call maps, for the event.
         object: Object,
     },
@@ -77,7 +79,7 @@ pub enum Report {
         /// The process, with its ids after the exec.
         caller: Caller,
         /// The entry that it is now.
-        entry: usize,
+        entry: ProgramIndex,
         /// The program and its arguments, as the kernel started them.
         started: Arc<Started>,
     },
@@ -117,8 +119,8 @@ pub fn caller_after_exec(pid: Pid, caller: &Caller) -> Caller {
     let [real, effective, ..] = caller.uids;
     let [real_group, effective_group, ..] = caller.gids;
     Caller {
-        tid: pid.as_raw(),
-        tgid: pid.as_raw(),
+        tid: pid.first_thread(),
+        tgid: pid,
         uids: [real, effective, effective, effective],
         gids: [real_group, effective_group, effective_group, effective_group],
         ..caller.clone()

@@ -25,6 +25,7 @@ use crate::image::{Executable, FileId, elf};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::maps;
+use crate::plan::ProgramIndex;
 use crate::policy::Rulebook;
 use crate::policy::libraries::Code;
 use crate::policy::started::{Files, NotYet, Script, Stamp, Started, Verdict};
@@ -34,8 +35,8 @@ use crate::profile::Rights;
 /// What was found out about files.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// By entry, what may be mapped as code, as it was told of a mapping.
-    code: HashMap<(usize, PathBuf, FileId), ()>,
+    /// By entry, files that may be mapped as code, as `/proc/PID/maps` shows a mapping of them.
+    code: HashMap<(ProgramIndex, PathBuf, FileId), ()>,
     loaders: HashMap<(FileId, Stamp), bool>,
     digests: HashMap<(FileId, Stamp), String>,
     scripts: HashMap<Vec<u8>, Script>,
@@ -93,7 +94,7 @@ pub enum Job {
         cut: bool,
     },
     /// What the process of this call, which is this entry, has mapped as code.
-    Mappings(Arc<TracedCall>, usize),
+    Mappings(Arc<TracedCall>, ProgramIndex),
 }
 
 /// Judges each job and sends the verdict to the tracer, until the tracer is gone.
@@ -144,7 +145,7 @@ fn whole<'a>(started: &'a Started, cut: bool, look: &Look) -> Result<Cow<'a, Sta
 /// and wherever a sibling has moved it.
 fn mapped(
     caller: &Caller,
-    entry: usize,
+    entry: ProgramIndex,
     rules: &Rulebook,
     found: &Mutex<Found>,
     identity: &Identity,
@@ -264,7 +265,7 @@ impl Files for Look<'_> {
 
     fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet> {
         let file = match script {
-            // Its name leads nowhere else, and nobody inside may write to it.
+            // Its name leads nowhere else, and no process inside may write to it.
             Some(script) => open(&script.canonical).filter(|(_, id)| *id == script.id).map(|(file, _)| file),
             None => self.mapped(started),
         };
@@ -342,7 +343,7 @@ fn script_of(interpreter: &Path, rules: &Rulebook, deep: usize) -> Interpreter {
     })
 }
 
-/// Where a path leads, where nobody inside can make it lead elsewhere: no name on the
+/// Where a path leads, if no process inside can make it lead elsewhere: no name on the
 /// way, of a link neither, may be made or removed under the profile, and none is a
 /// process's.
 fn settled(from: &Path, path: &Path, rules: &Rulebook) -> Option<PathBuf> {

@@ -31,10 +31,10 @@ use nix::errno::Errno;
 use self::script::{SEND, Way, calling, is_at};
 use self::state::{Action, HandOutState, Stop};
 use super::{Tracer, log_unless_gone};
-use crate::ids::{NotificationId, Tid};
+use crate::ids::Tid;
 use crate::kernel::Arch;
-use crate::notify::caller::UNREADABLE;
 use crate::notify::handed::{CHUNK, Given, Handed, Wanted};
+use crate::notify::unreadable::UNREADABLE;
 use crate::policy;
 use crate::sys::ptrace::{self, Registers};
 use crate::sys::seccomp::{self, Answer};
@@ -108,7 +108,7 @@ impl Tracer {
             hand_out.ours = Some(ours);
             hand_out.state.give_socket(theirs);
         }
-        self.answer(NotificationId::from_raw(request.id), Answer::Fail(Errno::EINTR));
+        self.answer(request.id, Answer::Fail(Errno::EINTR));
     }
 
     /// Whether a thread can hand something out: it is traced, and does not do so already.
@@ -147,7 +147,7 @@ impl Tracer {
         };
         self.hand_outs.insert(tid, hand_out);
         // It does not return to its program with this.
-        self.answer(NotificationId::from_raw(request.id), Answer::Fail(Errno::EINTR));
+        self.answer(request.id, Answer::Fail(Errno::EINTR));
         Ok(())
     }
 

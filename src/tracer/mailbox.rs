@@ -6,9 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::ids::{NotificationId, Pid, Tid};
+use crate::ids::{Pid, Tid};
 use crate::init::tracees::Tracees;
 use crate::policy::started::Verdict;
+use crate::sys::seccomp::NotificationId;
 
 /// A message to the tracer.
 #[derive(Debug)]

@@ -37,6 +37,8 @@
 //! it while the list is read, or fork with it: an attacker whose code runs in the process
 //! already is not stopped by this.
 
+#![forbid(unsafe_code)]
+
 mod attach;
 mod call;
 pub mod examine;
@@ -60,18 +62,18 @@ use self::examine::{Found, Job};
 pub use self::hand_out::Notified;
 use self::mailbox::TracerMailbox;
 use self::state::{Action, Config, Event, TraceTable};
-use crate::ids::{NotificationId, Pid, Tid};
+use crate::ids::{Pid, Tid};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::handed::Handed;
 use crate::policy::Rulebook;
-use crate::sys::seccomp::{self, Answer};
+use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::{process, ptrace, signal, threads};
 
 /// The tracer, in the thread that decides about calls.
 pub struct Tracer {
     rules: Arc<Rulebook>,
     identity: Identity,
-    pid1: i32,
+    pid1: Pid,
     mailbox: Arc<TracerMailbox>,
     listener: Option<Arc<OwnedFd>>,
     /// Only a kill interrupts the wait for an answer.
@@ -97,7 +99,7 @@ impl Tracer {
         Ok(Tracer {
             rules,
             identity: Identity::own()?,
-            pid1: nix::unistd::getpid().as_raw(),
+            pid1: Pid::own(),
             mailbox: Arc::new(TracerMailbox::new()?),
             listener: None,
             wait_killable,
@@ -192,14 +194,14 @@ impl Tracer {
 
     fn is_valid(&self, id: NotificationId) -> bool {
         let listener = self.listener.as_ref();
-        listener.is_some_and(|listener| seccomp::still_valid(listener, id.as_raw()) == Ok(true))
+        listener.is_some_and(|listener| seccomp::still_valid(listener, id) == Ok(true))
     }
 
     fn answer(&self, id: NotificationId, answer: Answer) {
         let Some(listener) = &self.listener else { return };
         let answered = match answer {
-            Answer::Continue => seccomp::let_execute(listener, id.as_raw()),
-            answer => seccomp::answer(listener, id.as_raw(), answer),
+            Answer::Continue => seccomp::let_execute(listener, id),
+            answer => seccomp::answer(listener, id, answer),
         };
         match answered {
             Ok(()) | Err(Errno::ENOENT) => {}
@@ -208,7 +210,7 @@ impl Tracer {
     }
 
     fn is_readable(&self, pid: Pid) -> bool {
-        let caller = Caller::of(pid.as_raw());
+        let caller = Caller::of(pid.first_thread());
         caller.and_then(|caller| Memory::of(&self.identity, &caller).open()).is_ok()
     }
 

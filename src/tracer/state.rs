@@ -22,11 +22,13 @@ use nix::errno::Errno;
 
 use super::call::{Report, TracedCall};
 use crate::event;
-use crate::ids::{NotificationId, Pid, Tid};
+use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::started::{Started, Verdict};
 use crate::profile::OnViolation;
+use crate::sys::seccomp::NotificationId;
 
 /// Why threads are traced, and the calls that continue so.
 #[derive(Debug)]
@@ -81,8 +83,8 @@ impl TraceTable {
         self.app = app;
     }
 
-    /// Whether the table has a thread. The kernel may know better: an end that another thread of
-    /// the supervisor reaped after the final KILL is not told.
+    /// Whether the table has a thread. Its end may have been reaped by the first thread: after the
+    /// final KILL that announces none.
     pub fn has(&self, tid: Tid) -> bool {
         self.tracees.contains_key(&tid)
     }
@@ -327,7 +329,7 @@ pub enum Action {
     },
     /// Have the examiner judge all that the process of this call, which is this entry, has
     /// mapped as code: see [`Event::Examined`].
-    ExamineMappings(Arc<TracedCall>, usize),
+    ExamineMappings(Arc<TracedCall>, ProgramIndex),
     /// Pass on what came of a call.
     Report(Report),
     /// Pass on that a call is refused or its process is to be killed.
@@ -374,7 +376,7 @@ struct PendingCall {
 /// How far a call is.
 #[derive(Debug)]
 enum Phase {
-    /// The kernel is asked to attach.
+    /// The attempt to attach is under way.
     Attaching,
     /// The call continues. `interrupted`: a stop was requested, and comes where an exec fails
     /// or code is mapped.

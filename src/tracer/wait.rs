@@ -41,7 +41,7 @@ impl Tracer {
         loop {
             match process::peek_waitable() {
                 Ok(Some((_, false))) => self.take_stop(),
-                Ok(Some((pid, true))) if processes::is_no_child(pid, self.pid1) => {
+                Ok(Some((pid, true))) if processes::is_no_child(Tid::from_raw(pid), self.pid1) => {
                     reaped |= self.reap(Tid::from_raw(pid));
                 }
                 // The first thread has to reap and announce it: other reports come after it.
@@ -66,7 +66,7 @@ impl Tracer {
 
     fn reap_others(&mut self) -> bool {
         let pid1 = self.pid1;
-        let others = self.table.tids().into_iter().filter(|tid| processes::is_no_child(tid.as_raw(), pid1));
+        let others = self.table.tids().into_iter().filter(|tid| processes::is_no_child(*tid, pid1));
         others.filter(|tid| self.reap(*tid)).count() > 0
     }
 
@@ -87,7 +87,7 @@ impl Tracer {
         let Ok(message) = ptrace::event_message(tid.as_raw()) else { return };
         let other = Tid::from_raw(message);
         let stop = match event {
-            // Before a hand-out is asked: the thread may have had another tid.
+            // Before the hand-outs: the thread may have had another tid.
             ptrace::EVENT_EXEC => {
                 [other, tid].into_iter().for_each(|tid| self.forget_hand_out(tid));
                 return self.handle(Event::Stopped { tid, stop: Stop::Exec { former: other } });

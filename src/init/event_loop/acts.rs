@@ -4,15 +4,13 @@ use nix::errno::Errno;
 
 use super::Loop;
 use crate::event::{Event, Signal, SignalName, log};
+use crate::ids::Pid;
 use crate::init::descendants;
 use crate::init::state::Input;
 use crate::init::voice::{Sight, Voice};
 use crate::procfs::processes;
 use crate::sys::signal::{self, Received};
 use crate::sys::terminal;
-
-/// Where the app's terminal is looked for.
-const STDIN: i32 = 0;
 
 impl Loop {
     /// Whom a signal for the app is for, as kill(2) has it.
@@ -45,7 +43,7 @@ impl Loop {
         }
         // A stopped app would hear of its end only when someone continues it.
         if signal == libc::SIGTERM
-            && processes::is_stopped(app)
+            && processes::is_stopped(Pid::from_raw(app))
             && let Err(errno) = signal::send(self.target(), libc::SIGCONT)
         {
             tracing::warn!(%errno, "the stopped app could not be continued");
@@ -59,15 +57,15 @@ impl Loop {
 
     /// A value can only be queued to one process, so each of the group gets it.
     fn queue_to_group(&self, received: Received) -> Result<(), Errno> {
-        let app = self.child.pid;
+        let app = self.app();
         let all = processes::all(self.me).unwrap_or_default();
-        for one in all.iter().filter(|seen| seen.group == app && seen.pid != app && seen.lives()) {
-            match queue(one.pid, received) {
+        for one in all.iter().filter(|seen| seen.group == app.as_raw() && seen.pid != app && seen.lives()) {
+            match queue(one.pid.as_raw(), received) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(errno) => tracing::debug!(pid = one.pid, %errno, "could not be forwarded"),
+                Err(errno) => tracing::debug!(pid = %one.pid, %errno, "could not be forwarded"),
             }
         }
-        queue(app, received)
+        queue(app.as_raw(), received)
     }
 
     /// dumb-init ends what is left of the app's session along with it.
@@ -96,20 +94,20 @@ impl Loop {
     /// Stops this process, until whoever sees that continues it. PID 1 cannot be stopped.
     pub(super) fn suspend(&self) {
         self.options.voice.tell(Sight::Suspending);
-        if let Err(errno) = signal::send(self.me, libc::SIGSTOP) {
+        if let Err(errno) = signal::send(self.me.as_raw(), libc::SIGSTOP) {
             tracing::warn!(%errno, "could not stop along with the app");
         }
     }
 
     /// Where we are in the foreground of a terminal, the app is to be.
     pub(super) fn foreground(&self) {
-        if terminal::foreground(STDIN) == Some(terminal::group()) {
+        if terminal::foreground() == Some(terminal::group()) {
             self.take_foreground();
         }
     }
 
     fn take_foreground(&self) -> bool {
-        let taken = terminal::set_foreground(STDIN, self.child.pid);
+        let taken = terminal::set_foreground(self.child.pid);
         if let Err(errno) = taken {
             tracing::debug!(%errno, "the terminal could not be given to the app");
         }
@@ -120,7 +118,7 @@ impl Loop {
     /// only stop again.
     pub(super) fn resume(&self) {
         let app = self.child.pid;
-        if (terminal::foreground(STDIN) == Some(app) || self.take_foreground())
+        if (terminal::foreground() == Some(app) || self.take_foreground())
             && let Err(errno) = signal::send(-app, libc::SIGCONT)
         {
             tracing::warn!(%errno, "the stopped app could not be continued");

@@ -5,9 +5,10 @@ use super::super::call::{Call, Ids};
 use super::rules;
 use crate::event::{Kind, Want};
 use crate::filter::Access;
+use crate::ids::{Gid, Uid};
 use crate::kernel::Arch;
 use crate::profile::Capability;
-use crate::syscalls;
+use crate::syscalls::{self, Handler};
 
 fn call(name: &'static str, args: &[u64]) -> Call {
     let number = syscalls::number(Arch::X86_64, name).unwrap_or_else(|| panic!("{name} is no call"));
@@ -29,6 +30,41 @@ fn an_unlisted_call_is_refused_and_a_young_one_is_not_known() {
     assert_eq!((refusal.errno, refusal.want), (Errno::ENOSYS, None));
     assert!(rules.access("ptrace").is_none());
     assert_eq!(rules.access("read"), Some(&Access::Allow));
+}
+
+#[test]
+fn a_call_that_is_not_listed_is_refused_as_the_table_has_it() {
+    let rules = rules(r#""files": []"#);
+    for syscall in syscalls::all() {
+        let unlisted = Call { name: Some(syscall.name), number: 0, args: [0; 6] };
+        assert_eq!(rules.unlisted(&unlisted).errno, syscall.unlisted(), "{}", syscall.name);
+    }
+}
+
+#[test]
+fn what_every_call_that_takes_on_ids_makes_of_them_is_known() {
+    let ids = Ids { uids: [Uid::from_raw(1); 4], gids: [Gid::from_raw(1); 4] };
+    let mut known = 0;
+    for syscall in syscalls::all() {
+        let after = ids.after(&Call { name: Some(syscall.name), number: 0, args: [7; 6] });
+        let expected = match syscall.handler {
+            Handler::SetUid => (true, false),
+            Handler::SetGid => (false, true),
+            _ => {
+                assert_eq!(after, None, "{}", syscall.name);
+                continue;
+            }
+        };
+        let after = after.unwrap_or_else(|| panic!("{}", syscall.name));
+        assert_eq!(
+            (after.uids.contains(&Uid::from_raw(7)), after.gids.contains(&Gid::from_raw(7))),
+            expected,
+            "{}",
+            syscall.name
+        );
+        known += 1;
+    }
+    assert_eq!(known, 8);
 }
 
 #[test]
@@ -77,10 +113,14 @@ fn processes_are_counted_to_the_limit() {
     assert_eq!(rules(r#""files": []"#).processes(u32::MAX), None);
 }
 
+fn ids(uids: [u32; 4]) -> Ids {
+    Ids { uids: uids.map(Uid::from_raw), gids: [Gid::from_raw(33); 4] }
+}
+
 #[test]
 fn a_capability_is_needed_only_for_ids_that_are_not_ones_own() {
     let rules = rules(r#""capabilities": ["setgid"]"#);
-    let own = Ids { uids: [33, 33, 44, 33], gids: [33; 4] };
+    let own = ids([33, 33, 44, 33]);
     let ask = |name, args: &[u64]| rules.capability(&call(name, args), Capability::CAP_SETUID, &own);
     let refusal = ask("setuid", &[0]).expect("it is not one's own");
     assert_eq!((refusal.kind, refusal.errno), (Kind::Capability, Errno::EPERM));
@@ -88,7 +128,7 @@ fn a_capability_is_needed_only_for_ids_that_are_not_ones_own() {
     assert!(ask("setresuid", &[33, 44, u64::from(u32::MAX)]).is_none(), "own, saved, and left as it is");
     assert!(ask("setresuid", &[33, 44, 0]).is_some());
     assert!(ask("setuid", &[(1 << 32) | 33]).is_none(), "an id has 32 bits");
-    let lent = Ids { uids: [33, 33, 33, 44], gids: [33; 4] };
+    let lent = ids([33, 33, 33, 44]);
     let ask = |name| rules.capability(&call(name, &[44]), Capability::CAP_SETUID, &lent);
     assert!(ask("setfsuid").is_none() && ask("setuid").is_some(), "the file-system id may stay");
     // What the app holds is not its lack; what has no ids always needs it.
@@ -98,7 +138,7 @@ fn a_capability_is_needed_only_for_ids_that_are_not_ones_own() {
 
 #[test]
 fn a_capability_that_the_container_lacks_is_not_the_profiles_refusal() {
-    let own = Ids { uids: [33; 4], gids: [33; 4] };
+    let own = ids([33; 4]);
     let listed = rules(r#""capabilities": ["sys_chroot"], "syscalls": {"allow": ["chroot"]}"#);
     assert!(listed.capability(&call("chroot", &[0]), Capability::CAP_SYS_CHROOT, &own).is_none());
     // It is seen all the same to ask for it.

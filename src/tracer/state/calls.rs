@@ -8,10 +8,11 @@ use super::{
     Action, Attachment, DeniedCall, PendingCall, Phase, TraceTable, Tracee, TraceeState, process_of,
 };
 use crate::event::{self, Kind, Object};
-use crate::ids::{NotificationId, Pid, Tid};
+use crate::ids::{Pid, Tid};
 use crate::policy::Refusal;
 use crate::policy::started::Verdict;
 use crate::profile::OnViolation;
+use crate::sys::seccomp::NotificationId;
 use crate::tracer::call::{Operation, Report, TracedCall, caller_after_exec};
 
 impl TraceTable {
@@ -133,12 +134,12 @@ impl TraceTable {
     /// where execs are verified, since its next one finds it traced, and not where its ids still
     /// hide it.
     fn is_detached_after(&self, call: &TracedCall) -> bool {
-        let is_one = |ids: [u32; 4]| ids.iter().all(|id| *id == ids[0]);
+        let (uids, gids) = (call.caller.uids, call.caller.gids);
         call.operation == Operation::BecomeReadable
             && self.config.wait_killable
             && !self.config.verifies
-            && is_one(call.caller.uids)
-            && is_one(call.caller.gids)
+            && uids.iter().all(|uid| *uid == uids[0])
+            && gids.iter().all(|gid| *gid == gids[0])
             && self.state(call.tid()) == Some(TraceeState::UntilExec)
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{
     Action, Inspection, PendingCall, Phase, Process, Stop, TraceTable, Tracee, TraceeState, process_of,
 };
-use crate::ids::{NotificationId, Pid, Tid};
+use crate::ids::{Pid, Tid};
+use crate::sys::seccomp::NotificationId;
 use crate::tracer::call::{Operation, Report};
 
 impl TraceTable {

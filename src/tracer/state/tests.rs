@@ -3,6 +3,7 @@ mod stops;
 
 use super::*;
 use crate::event::Object;
+use crate::ids::Uid;
 use crate::image::FileId;
 use crate::policy::initial_stack::Fresh;
 use crate::tracer::call::Operation;
@@ -61,29 +62,30 @@ fn text(actions: Vec<Action>) -> String {
 
 fn one(action: Action) -> String {
     match action {
-        Action::Attach(call) => format!("attach #{}", call.id),
+        Action::Attach(call) => format!("attach #{}", call.id.as_raw()),
         Action::Interrupt(tid) => format!("interrupt {tid}"),
         Action::Cont(tid, 0) => format!("cont {tid}"),
         Action::Cont(tid, signal) => format!("cont {tid} with {signal}"),
         Action::Listen(tid) => format!("listen {tid}"),
         Action::Detach(tid) => format!("detach {tid}"),
-        Action::Continue(id) => format!("continue #{id}"),
-        Action::Fail(id, errno) => format!("fail #{id} {errno:?}"),
-        Action::KillCaller(call) => format!("kill caller #{}", call.id),
+        Action::Continue(id) => format!("continue #{}", id.as_raw()),
+        Action::Fail(id, errno) => format!("fail #{} {errno:?}", id.as_raw()),
+        Action::KillCaller(call) => format!("kill caller #{}", call.id.as_raw()),
         Action::Kill(pid, _) => format!("kill {pid}"),
         Action::Probe(pid) => format!("probe {pid}"),
-        Action::Inspect(pid, call) => format!("inspect {pid} #{}", call.id),
-        Action::ExamineExec { pid, call, .. } => format!("examine {pid} #{}", call.id),
-        Action::ExamineMappings(call, _) => format!("examine mappings #{}", call.id),
-        Action::Report(Report::Executed { caller, entry, .. }) => format!("{} is entry {entry}", caller.tgid),
+        Action::Inspect(pid, call) => format!("inspect {pid} #{}", call.id.as_raw()),
+        Action::ExamineExec { pid, call, .. } => format!("examine {pid} #{}", call.id.as_raw()),
+        Action::ExamineMappings(call, _) => format!("examine mappings #{}", call.id.as_raw()),
+        Action::Report(Report::Executed { caller, .. }) => format!("{} executed", caller.tgid),
         Action::Report(Report::Forked { child, parent }) => format!("{parent} made {child}"),
         Action::Report(Report::Stopped { pid, signal }) => format!("{pid} stopped by {signal}"),
         Action::Report(report @ Report::Denied { .. }) => panic!("{report:?}"),
-        Action::ReportDenied { call, action, .. } => format!("report #{} {action:?}", call.id),
+        Action::ReportDenied { call, action, .. } => format!("report #{} {action:?}", call.id.as_raw()),
     }
 }
 
 fn call(id: u64, tid: i32, tgid: i32, operation: Operation) -> Event {
+    let (tid, tgid) = (Tid::from_raw(tid), Pid::from_raw(tgid));
     let caller = Caller { tid, tgid, ..Caller::default() };
     Event::Called { call: TracedCall { id: NotificationId::from_raw(id), caller, operation }, valid: true }
 }
@@ -97,12 +99,13 @@ fn exec(id: u64, tid: i32) -> Event {
 }
 
 fn exec_in(id: u64, tid: i32, tgid: i32) -> Event {
-    let operation = Operation::Exec { entry: Some(0), expected: Some(1), object: file(), program: None };
+    let (entry, expected) = (Some(ProgramIndex::new(0)), Some(ProgramIndex::new(1)));
+    let operation = Operation::Exec { entry, expected, object: file(), program: None };
     call(id, tid, tgid, operation)
 }
 
 fn map(id: u64, tid: i32) -> Event {
-    call(id, tid, P, Operation::MapCode { entry: 0, object: file() })
+    call(id, tid, P, Operation::MapCode { entry: ProgramIndex::new(0), object: file() })
 }
 
 fn hide(id: u64, tid: i32) -> Event {
@@ -179,8 +182,12 @@ fn started() -> Arc<Started> {
         stack: 0,
         mode: 0o755,
         fresh: Fresh::default(),
-        uids: [0; 4],
+        uids: [Uid::from_raw(0); 4],
     })
+}
+
+fn runs(entry: usize) -> Verdict {
+    Verdict::Runs(ProgramIndex::new(entry))
 }
 
 fn dies() -> Verdict {

@@ -10,9 +10,27 @@ fn an_exec_that_succeeds_is_judged_and_detached() {
             (exec(1, 10), "attach #1"),
             (attached(1, &[10]), "interrupt 10, continue #1"),
             (executed(10), "inspect 10 #1"),
-            (inspected(1, Verdict::Runs(1)), "10 is entry 1, detach 10"),
+            (inspected(1, runs(1)), "10 executed, detach 10"),
         ],
     );
+}
+
+/// The report has the ids and the tid that the exec has left it.
+#[test]
+fn an_exec_is_reported_as_the_kernel_left_it() {
+    let mut table = table();
+    let mut exec = exec(1, 11);
+    if let Event::Called { call, .. } = &mut exec {
+        call.caller.uids = [0, 33, 101, 101].map(Uid::from_raw);
+    }
+    run(&mut table, vec![(exec, "attach #1"), (attached(1, &[11]), "interrupt 11, continue #1")]);
+    run(&mut table, vec![(executed(11), "inspect 10 #1")]);
+    let actions = table.step(inspected(1, runs(2)));
+    let Some(Action::Report(Report::Executed { caller, entry, .. })) = actions.first() else {
+        panic!("{actions:?}");
+    };
+    assert_eq!((caller.tid, *entry), (Tid::from_raw(10), ProgramIndex::new(2)));
+    assert_eq!(caller.uids, [0, 33, 33, 33].map(Uid::from_raw));
 }
 
 #[test]
@@ -27,7 +45,7 @@ fn a_file_is_examined_while_the_process_stays_stopped() {
         vec![
             (executed(10), "inspect 10 #1"),
             (not_yet(1), "examine 10 #1"),
-            (examined(1, Verdict::Runs(2)), "10 is entry 2, detach 10"),
+            (examined(1, runs(2)), "10 executed, detach 10"),
         ],
     );
 }
@@ -71,7 +89,7 @@ fn the_first_exec_ends_the_thread_of_the_second() {
         vec![
             (exec(2, 12), ""),
             (executed(11), "inspect 10 #1"),
-            (inspected(1, Verdict::Runs(1)), "10 is entry 1, detach 10, attach #2"),
+            (inspected(1, runs(1)), "10 executed, detach 10, attach #2"),
             (not_attached(2), ""),
         ],
     );
@@ -184,7 +202,7 @@ fn an_unreadable_process_is_traced_until_its_exec() {
             // The sibling is ended by the exec, and reaped by its tracer.
             (ended(11), ""),
             (executed(10), "inspect 10 #2"),
-            (inspected(2, Verdict::Runs(1)), "10 is entry 1, detach 10"),
+            (inspected(2, runs(1)), "10 executed, detach 10"),
         ],
     );
 }
@@ -203,7 +221,7 @@ fn it_stays_traced_where_execs_are_verified_or_its_ids_hide_it() {
     run(&mut until_exec(old_kernel(), &[10]), rows());
     let mut call = show(1, 10);
     if let Event::Called { call, .. } = &mut call {
-        call.caller.uids = [0, 101, 101, 101];
+        call.caller.uids = [0, 101, 101, 101].map(Uid::from_raw);
     }
     let rows = vec![(call, "attach #1"), (attached(1, &[]), "continue #1")];
     run(&mut until_exec(unverified(), &[10]), rows);

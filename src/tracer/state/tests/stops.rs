@@ -30,7 +30,7 @@ fn an_answer_of_the_examiner_for_a_process_that_is_gone_is_dropped() {
             (executed(10), "inspect 10 #1"),
             (not_yet(1), "examine 10 #1"),
             (ended(10), ""),
-            (examined(1, Verdict::Runs(1)), ""),
+            (examined(1, runs(1)), ""),
             (examiner_failed(1), ""),
         ],
     );
@@ -63,7 +63,7 @@ fn a_process_that_no_thread_can_examine_is_killed() {
     run_to_the_end(table, vec![(ended(11), ""), (ended(10), "")]);
 }
 
-/// Its end was reaped by another thread of the supervisor, and not told.
+/// Its end was reaped by the first thread and not announced.
 #[test]
 fn a_tid_whose_end_was_not_seen_is_attached_to_anew() {
     let rows = || {
@@ -91,9 +91,7 @@ fn a_thread_that_calls_again_has_ended_its_call_without_a_stop() {
 /// another thread's by now.
 #[test]
 fn an_exec_by_another_thread_than_the_leader_goes_on_under_the_leaders_tid() {
-    let rows = || {
-        vec![(executed(11), "inspect 10 #1"), (inspected(1, Verdict::Runs(1)), "10 is entry 1, detach 10")]
-    };
+    let rows = || vec![(executed(11), "inspect 10 #1"), (inspected(1, runs(1)), "10 executed, detach 10")];
     run_to_the_end(in_exec(1, 11), rows());
     // The leader was traced too: it is gone without a report.
     let mut table = until_exec(table(), &[10, 11]);
@@ -145,7 +143,7 @@ mod job_control {
         run(&mut table, vec![(stopped(20, Stop::Signal(libc::SIGCONT)), "cont 20 with 18")]);
     }
 
-    /// PID 1 continues an app that nobody else could.
+    /// PID 1 continues an app that no other process could.
     #[test]
     fn a_group_stop_of_the_traced_app_is_reported() {
         let mut table = until_exec(table(), &[APP, 11]);
@@ -179,11 +177,11 @@ mod job_control {
     fn a_thread_that_has_mapped_code_stays_in_its_group_stop() {
         let mut table = in_mapping(1, 11);
         run(&mut table, vec![(stopped(11, GROUP), "examine mappings #1")]);
-        run_to_the_end(table, vec![(examined(1, Verdict::Runs(0)), "detach 11")]);
+        run_to_the_end(table, vec![(examined(1, runs(0)), "detach 11")]);
         let mut table = until_exec(super::table(), &[20, 21]);
         run(&mut table, vec![(map(1, 21), "attach #1"), (attached(1, &[]), "interrupt 21, continue #1")]);
         run(&mut table, vec![(stopped(21, GROUP), "examine mappings #1"), (stopped(20, GROUP), "listen 20")]);
-        run(&mut table, vec![(examined(1, Verdict::Runs(0)), "listen 21"), (trap(21), "cont 21")]);
+        run(&mut table, vec![(examined(1, runs(0)), "listen 21"), (trap(21), "cont 21")]);
     }
 }
 
@@ -199,7 +197,7 @@ mod mappings {
                 (attached(1, &[11]), "interrupt 11, continue #1"),
                 (map(2, 12), ""),
                 (trap(11), "examine mappings #1"),
-                (examined(1, Verdict::Runs(0)), "detach 11, attach #2"),
+                (examined(1, runs(0)), "detach 11, attach #2"),
                 (not_attached(2), ""),
             ],
         );
@@ -224,7 +222,7 @@ mod mappings {
         let mut table = until_exec(table(), &[10, 11]);
         run(&mut table, vec![(map(1, 11), "attach #1"), (attached(1, &[]), "interrupt 11, continue #1")]);
         run(&mut table, vec![(trap(10), "cont 10"), (trap(11), "examine mappings #1")]);
-        run(&mut table, vec![(examined(1, Verdict::Runs(0)), "cont 11")]);
+        run(&mut table, vec![(examined(1, runs(0)), "cont 11")]);
     }
 
     /// No stop can be requested in advance.
@@ -307,13 +305,13 @@ mod children {
             );
             table
         };
-        let inspected = || inspected(1, Verdict::Runs(1));
+        let inspected = || inspected(1, runs(1));
         let mut table = in_exec();
         run(&mut table, vec![(first(CHILD, 10), ""), (executed(11), "cont 20, inspect 10 #1")]);
-        run(&mut table, vec![(inspected(), "10 is entry 1, detach 10")]);
+        run(&mut table, vec![(inspected(), "10 executed, detach 10")]);
         let mut table = in_exec();
         run(&mut table, vec![(executed(11), "inspect 10 #1"), (first(CHILD, 10), "")]);
-        run(&mut table, vec![(inspected(), "10 is entry 1, detach 10, cont 20")]);
+        run(&mut table, vec![(inspected(), "10 executed, detach 10, cont 20")]);
     }
 
     #[test]
