@@ -12,7 +12,7 @@ use super::state::Inspection;
 use crate::ids::Pid;
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity, Memory};
-use crate::policy::initial_stack::Fresh;
+use crate::policy::initial_stack::InitialStack;
 use crate::policy::started::{Started, Verdict};
 use crate::policy::{Refusal, Rulebook};
 use crate::procfs::errno;
@@ -100,8 +100,8 @@ pub(super) fn stack(
     caller: &Caller,
     identity: &Identity,
     rules: &Rulebook,
-) -> Result<Fresh, Errno> {
+) -> Result<InitialStack, Errno> {
     let memory = Memory::of(identity, caller);
     let bytes = |address, length| memory.bytes(address, length);
-    Fresh::read(pointer, rules.arguments(), rules.variables(), bytes)
+    InitialStack::read(pointer, rules.arguments(), rules.variables(), bytes)
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::event::Object;
 use crate::ids::Uid;
 use crate::image::FileId;
-use crate::policy::initial_stack::Fresh;
+use crate::policy::initial_stack::InitialStack;
 use crate::tracer::call::Operation;
 
 /// A process whose leader is 10, with the threads 11 and 12.
@@ -181,7 +181,7 @@ fn started() -> Arc<Started> {
         stamp: (0, 0, 0),
         stack: 0,
         mode: 0o755,
-        fresh: Fresh::default(),
+        fresh: InitialStack::default(),
         uids: [Uid::from_raw(0); 4],
     })
 }
