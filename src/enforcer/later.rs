@@ -20,14 +20,14 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::conclusion::Conclusion;
-use super::{Failed, Judge, Outcome};
+use super::{Judge, Outcome};
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
 use crate::notify::listener;
 use crate::plan::LATER_THREADS;
-use crate::sys;
 use crate::sys::seccomp::{self, Answer, NotificationId, Request};
 use crate::sys::threads;
+use crate::sys::{self, CallError};
 
 /// So many threads of a kind wait at a time.
 const AT_A_TIME: usize = LATER_THREADS / 2;
@@ -216,7 +216,7 @@ impl Later {
 
 impl Judge {
     /// Decides the calls that need not wait any more.
-    pub(super) fn decide_ended(&mut self) -> Result<(), Failed> {
+    pub(super) fn decide_ended(&mut self) -> Result<(), CallError> {
         for Ended { then, .. } in self.memory.later.ended() {
             // What is open stays so while the call is decided.
             let (request, _opened, in_vain) = match then {
@@ -241,16 +241,18 @@ impl Judge {
     }
 
     /// Decides the next call whose turn has come.
-    pub(super) fn decide_next(&mut self) -> Result<(), Failed> {
+    pub(super) fn decide_next(&mut self) -> Result<(), CallError> {
         self.memory.later.next().map_or(Ok(()), |request| self.decide_now(&request))
     }
 
-    fn decide_now(&mut self, request: &Request) -> Result<(), Failed> {
+    fn decide_now(&mut self, request: &Request) -> Result<(), CallError> {
         // Its caller may have died meanwhile, and its number be another's.
         match seccomp::still_valid(&self.listener, request.id) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            Err(errno) => return Err(("asking whether a notified call still waits", errno)),
+            Err(errno) => {
+                return Err(CallError { call: "asking whether a notified call still waits", errno });
+            }
         }
         self.memory.later.in_turn = true;
         let decided = self.handle(request);

@@ -57,6 +57,7 @@ use crate::policy::{Refusal, Rulebook};
 use crate::processes::forks::Forks;
 use crate::processes::table::Families;
 use crate::readiness::notify_socket::Ears;
+use crate::sys::CallError;
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
 use crate::syscalls::{self, Handler};
@@ -162,8 +163,8 @@ impl Judge {
     pub fn run(mut self) {
         listener::prepare(&self.listener);
         self.raise_limit();
-        if let Err((what, errno)) = self.answer_all() {
-            (self.requests)(Request::Failed(what, errno));
+        if let Err(error) = self.answer_all() {
+            (self.requests)(Request::Failed(error));
         }
         // The parent of a process that has ended can reap it only once this thread has waited
         // for the ends of the traced threads, which from Linux 6.11 on come after the filter's.
@@ -189,7 +190,7 @@ impl Judge {
         }
     }
 
-    fn answer_all(&mut self) -> Result<(), Failed> {
+    fn answer_all(&mut self) -> Result<(), CallError> {
         while self.wait()? {
             match seccomp::receive(&self.listener) {
                 Ok(request) => {
@@ -200,7 +201,7 @@ impl Judge {
                 }
                 // The caller died, or a signal came: on to the next.
                 Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => {}
-                Err(errno) => return Err(("receiving a notified call", errno)),
+                Err(errno) => return Err(CallError { call: "receiving a notified call", errno }),
             }
         }
         Ok(())
@@ -208,7 +209,7 @@ impl Judge {
 
     /// Waits for a call, and handles the reports on traced threads meanwhile; false once no
     /// process is left that could make one.
-    fn wait(&mut self) -> Result<bool, Failed> {
+    fn wait(&mut self) -> Result<bool, CallError> {
         loop {
             self.hear();
             self.decide_ended()?;
@@ -219,7 +220,7 @@ impl Judge {
             let bell = self.tracer.as_ref().map(Tracer::wake_fd);
             let mask = if bell.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL };
             let heard = listener::wait(&self.listener, bell, ears, timeout, mask)
-                .map_err(|errno| ("waiting for a notified call", errno))?;
+                .map_err(CallError::of("waiting for a notified call"))?;
             self.follow_startup();
             if heard.bell || heard.signal {
                 self.follow(heard.signal);
@@ -243,7 +244,7 @@ impl Judge {
         deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    fn handle(&mut self, request: &seccomp::Request) -> Result<(), Failed> {
+    fn handle(&mut self, request: &seccomp::Request) -> Result<(), CallError> {
         let call = Call {
             name: syscalls::name(Arch::THIS, request.data.nr as u32),
             number: request.data.nr as u32,
@@ -298,15 +299,15 @@ impl Judge {
         };
         match answered {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(("answering a notified call", errno)),
+            Err(errno) => Err(CallError { call: "answering a notified call", errno }),
         }
     }
 
     /// Whether the caller still waits: then what was read of its thread id was
     /// read of it, and of no other that took the number over.
-    fn waits(&self) -> Result<bool, Failed> {
+    fn waits(&self) -> Result<bool, CallError> {
         let valid = seccomp::still_valid(&self.listener, self.memory.waiting);
-        valid.map_err(|errno| ("asking whether a notified call still waits", errno))
+        valid.map_err(CallError::of("asking whether a notified call still waits"))
     }
 
     /// Finds out what has to be known of a call, and asks the rulebook.
@@ -495,6 +496,3 @@ fn unknown(errno: Errno) -> Outcome {
 const fn is_own_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
 }
-
-/// What could not be done with the listener, and why.
-type Failed = (&'static str, Errno);

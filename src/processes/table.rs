@@ -19,7 +19,7 @@ use crate::notify::caller::{Caller, Identity};
 use crate::notify::image::{image, image_and_stack, image_id};
 use crate::plan::ProgramIndex;
 use crate::policy::Rulebook;
-use crate::procfs::processes::{Stat, started, stat};
+use crate::procfs::stat::{Stat, started};
 
 /// More processes than a container has: past it the dead are forgotten, and again once what
 /// is left has doubled, so that on average a process costs one look at another.
@@ -197,14 +197,14 @@ impl Families {
         {
             return Some(entry);
         }
-        let Stat { started, stack } =
+        let Stat { started, stack, .. } =
             match known.filter(|caller| caller.tid == pid.first_thread() && rules.checks()) {
                 // Who cannot be looked at so is known for what it was, where it is.
                 Some(caller) => {
-                    let look = || stat(pid).ok_or(Errno::ESRCH);
+                    let look = || Stat::of(pid.first_thread());
                     identity.look_as_caller(caller, look).or_else(|_| look()).ok()?
                 }
-                None => Stat { stack: None, ..stat(pid)? },
+                None => Stat { stack: None, ..Stat::of(pid.first_thread()).ok()? },
             };
         if let Some(member) = self.members.get_mut(&pid).filter(|member| member.started == started) {
             let Some(next) = member.next else { return Some(member.entry) };
@@ -350,7 +350,7 @@ fn living_stacks(identity: &Identity) -> HashSet<u64> {
     let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let stack = |pid| {
         let caller = Caller::of(Pid::first_thread(pid)).ok()?;
-        identity.look_as_caller(&caller, || stat(pid).and_then(|stat| stat.stack).ok_or(Errno::ESRCH)).ok()
+        identity.look_as_caller(&caller, || Stat::of(caller.tid)?.stack.ok_or(Errno::ESRCH)).ok()
     };
     pids.filter_map(stack).collect()
 }

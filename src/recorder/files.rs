@@ -64,7 +64,7 @@ impl Recording {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access,
+            access: access.into_iter().map(Into::into).collect(),
             directory: is_directory(found.target.as_ref()),
         };
         self.told(call, caller, what, outcome)
@@ -83,7 +83,7 @@ impl Recording {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access: words(opening.flags),
+            access: words(opening.flags).into_iter().map(Into::into).collect(),
             directory: false,
         };
         vec![Observation { what, result: result(Some(errno)) }]
@@ -115,7 +115,7 @@ impl Recording {
             Err(unnamed) => return unnamed,
         };
         let of = self.mounts.of(&path);
-        let what = What::Change { program: self.program(caller), op, to, of, path, directory };
+        let what = What::Change { program: self.program(caller), op: op.into(), to, of, path, directory };
         self.told(call, caller, what, outcome)
     }
 
@@ -146,7 +146,7 @@ impl Recording {
         let Some(path) = text(&path) else { return unnamed(&path) };
         let what = What::Change {
             program: self.program(caller),
-            op: word_for(asked.attribute),
+            op: word_for(asked.attribute).into(),
             of: self.mounts.of(&path),
             path,
             to: String::new(),
@@ -165,7 +165,7 @@ impl Recording {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access: vec!["ioctl"],
+            access: vec!["ioctl".into()],
             directory: false,
         };
         vec![Observation::ok(what)]

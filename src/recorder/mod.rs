@@ -47,8 +47,10 @@ use crate::notify::memory_cache::Kept;
 use crate::notify::path_resolver::Reach;
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::call::Call;
+use crate::procfs::mountinfo;
 use crate::readiness::notify_socket::Ears;
 use crate::readiness::startup::{Input, Output, Startup, When};
+use crate::sys::CallError;
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
 use crate::syscalls::{self, Handler};
@@ -113,9 +115,6 @@ struct Sight {
     exec: Option<(Name, Name, crate::image::FileId)>,
 }
 
-/// What could not be done with the listener, and why.
-type Failed = (&'static str, Errno);
-
 impl Recording {
     /// Begins: the app is about to be executed.
     pub fn new(
@@ -126,10 +125,9 @@ impl Recording {
         identity: Identity,
         eyes: Eyes,
     ) -> Recording {
-        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let is_file = |path: &str| std::fs::metadata(path).is_ok_and(|found| !found.is_dir());
         let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-        let mounts = Mounts::parse(&text, is_file);
+        let mounts = Mounts::new(&mountinfo::read().unwrap_or_default(), is_file);
         let reads = eyes.reads.and_then(|watches| watched(watches, &journal, &mounts));
         // Who asks for the app's word has it: a guess would come before.
         let when = if eyes.ears.is_some() { When::Notified } else { When::Listening };
@@ -161,8 +159,8 @@ impl Recording {
     /// thread is told.
     pub fn run(mut self) {
         listener::prepare(&self.listener);
-        if let Err((what, errno)) = self.answer_all() {
-            (self.requests)(Request::Failed(what, errno));
+        if let Err(error) = self.answer_all() {
+            (self.requests)(Request::Failed(error));
         }
         if let Some(reads) = self.reads.take() {
             reads.finish();
@@ -170,12 +168,12 @@ impl Recording {
         self.journal.observed();
     }
 
-    fn answer_all(&mut self) -> Result<(), Failed> {
+    fn answer_all(&mut self) -> Result<(), CallError> {
         self.count(1);
         loop {
             let ears = self.ears.iter().flat_map(Ears::fds);
             let heard = listener::wait(&self.listener, None, ears, self.timeout(), Mask::ALL)
-                .map_err(|errno| ("waiting for a notified call", errno))?;
+                .map_err(CallError::of("waiting for a notified call"))?;
             self.passes();
             if heard.call {
                 match seccomp::receive(&self.listener) {
@@ -186,7 +184,7 @@ impl Recording {
                     }
                     // The caller died, or a signal came: on to the next.
                     Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => {}
-                    Err(errno) => return Err(("receiving a notified call", errno)),
+                    Err(errno) => return Err(CallError { call: "receiving a notified call", errno }),
                 }
             } else if heard.over {
                 return Ok(());
@@ -215,14 +213,14 @@ impl Recording {
             output = self.startup.step(self.journal.now(), Input::Looked(listens));
         }
         if output == Some(Output::Ready) {
-            self.write(Observation::ok(What::Ready { by: self.startup.when().word() }), None);
+            self.write(Observation::ok(What::Ready { by: self.startup.when().word().into() }), None);
             self.recorder.serves();
             self.reads.iter().for_each(Watcher::mark);
             self.journal.progress(Progress::Ready);
         }
     }
 
-    fn handle(&mut self, request: &seccomp::Request) -> Result<(), Failed> {
+    fn handle(&mut self, request: &seccomp::Request) -> Result<(), CallError> {
         let call = Call {
             name: syscalls::name(Arch::THIS, request.data.nr as u32),
             number: request.data.nr as u32,
@@ -246,7 +244,9 @@ impl Recording {
         match seccomp::still_valid(&self.listener, request.id) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            Err(errno) => return Err(("asking whether a notified call still waits", errno)),
+            Err(errno) => {
+                return Err(CallError { call: "asking whether a notified call still waits", errno });
+            }
         }
         if let Some((now, next, image)) = sight.exec.take()
             && let Ok(caller) = Caller::of(Tid::from_raw(request.pid as i32))
@@ -260,10 +260,10 @@ impl Recording {
     }
 
     /// Learning never changes what the app does.
-    fn go_on(&self, id: NotificationId) -> Result<(), Failed> {
+    fn go_on(&self, id: NotificationId) -> Result<(), CallError> {
         match seccomp::answer(&self.listener, id, Answer::Continue) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(("answering a notified call", errno)),
+            Err(errno) => Err(CallError { call: "answering a notified call", errno }),
         }
     }
 
@@ -343,9 +343,9 @@ impl Recording {
         if let What::Exec { program, loader, interpreter, .. } = &observation.what {
             self.journal.executed(&[program, loader, interpreter]);
         }
-        let written = self.journal.put(new.line.clone(), file);
+        let written = self.journal.put(new.line, file);
         if written {
-            self.recorder.remember(&new);
+            self.recorder.remember(new.key);
         }
         written
     }
@@ -355,13 +355,13 @@ impl Recording {
         self.alive = now;
         if now > self.most {
             self.most = now;
-            self.write(Observation::ok(What::Limit { limit: "processes", value: now.into() }), None);
+            self.write(Observation::ok(What::Limit { limit: "processes".into(), value: now.into() }), None);
         }
     }
 
     fn taken(&mut self) {
         self.startup.step(self.journal.now(), Input::Taken);
-        self.journal.progress(Progress::Taking);
+        self.journal.progress(Progress::Bound);
     }
 
     fn reach(&self) -> Reach<'_> {

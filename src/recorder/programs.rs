@@ -11,7 +11,7 @@ use crate::ids::{Pid, StartTime};
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::image::{image, image_and_stack};
-use crate::procfs::processes::started;
+use crate::procfs::stat::started;
 
 /// More processes than a container has: past it the dead are forgotten, and again once what
 /// is left has doubled.

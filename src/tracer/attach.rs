@@ -8,6 +8,7 @@ use super::state::Attachment;
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::procfs::processes;
+use crate::procfs::status::Status;
 use crate::sys::{credentials, ptrace};
 
 impl Tracer {
@@ -120,8 +121,8 @@ pub(super) struct Thread {
 
 /// A thread that the calling thread traces, by the kernel's own word; none for any other.
 pub(super) fn thread_of_ours(tid: Tid) -> Option<Thread> {
-    let status = processes::ThreadStatus::of(tid)?;
-    let pid = status.process;
-    let maker = if pid.first_thread() == tid { status.parent? } else { pid };
+    let status = Status::of(tid).ok()?;
+    let pid = status.tgid;
+    let maker = if pid.first_thread() == tid { status.parent } else { pid };
     (status.tracer == Some(Tid::own())).then_some(Thread { pid, maker })
 }
