@@ -1,5 +1,7 @@
 //! Attaching: to one thread for one call, or to all of a process that becomes unreadable.
 
+use std::collections::BTreeSet;
+
 use nix::errno::Errno;
 
 use super::Tracer;
@@ -45,9 +47,11 @@ impl Tracer {
     }
 
     /// Attaches to every thread of a process and to all that they will make: until a pass over
-    /// them attaches to no more. A thread that has ended and is not reaped stays in the list.
+    /// them finds only threads that are traced, or that had ended before it began and are not
+    /// reaped. One that ended since may have made another.
     fn attach_process(&self, caller: &Caller, attached: &mut Vec<Tid>) -> Result<(), Errno> {
         const PASSES: u32 = 100;
+        let mut ended = BTreeSet::new();
         for _ in 0..PASSES {
             let tasks = std::fs::read_dir(format!("/proc/{}/task", caller.tgid));
             let tasks = tasks.map_err(|error| crate::sys::errno(&error)).map_err(|errno| match errno {
@@ -57,18 +61,23 @@ impl Tracer {
             let tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok());
             let tids = tids.map(Tid::from_raw);
             // By the kernel's word: a thread that a traced one has just made is not in the table.
-            let before = attached.len();
+            let mut is_last = true;
             for tid in tids.filter(|tid| thread_of_ours(*tid).is_none()) {
                 match self.attach_thread(tid, caller, ptrace::EXECS | ptrace::CHILDREN) {
-                    Ok(()) => attached.push(tid),
+                    Ok(()) => {
+                        attached.push(tid);
+                        is_last = false;
+                    }
                     // It ended; the caller's own end is found when it is answered.
-                    Err(Errno::ESRCH) => {}
+                    Err(Errno::ESRCH) => is_last = false,
                     // A thread that has ended and is not reaped cannot be traced.
-                    Err(Errno::EPERM) if processes::is_dead(caller.tgid, tid) => {}
+                    Err(Errno::EPERM) if processes::is_dead(caller.tgid, tid) => {
+                        is_last &= !ended.insert(tid);
+                    }
                     Err(errno) => return Err(errno),
                 }
             }
-            if attached.len() == before {
+            if is_last {
                 return Ok(());
             }
         }
