@@ -381,14 +381,14 @@ impl Loop {
         }
     }
 
-    /// SIGCHLD: children have changed, or who was seized, which is then the check's to see,
-    /// or the worker asks for something.
+    /// SIGCHLD: children have changed; or traced threads, which the tracer then waits for; or
+    /// the worker has a request.
     fn children(&mut self) {
         self.options.voice.tell(Sight::Received(libc::SIGCHLD));
         self.take_requests();
         self.reap();
         if let Some(tracees) = self.tracees()
-            && process::anybody_changed()
+            && process::has_waitable()
         {
             tracees.changed();
         }
@@ -453,7 +453,7 @@ impl Loop {
                     descendants::terminate(self.me);
                 }
                 Action::KillAll => {
-                    // Who is seized is buried here as well now, should the check be held up.
+                    // Traced processes are reaped here as well now, should the tracer be delayed.
                     self.tracees = None;
                     self.tell_left("is killed after the grace");
                     self.killed += descendants::kill_all(self.me, self.app());
@@ -528,15 +528,15 @@ impl Loop {
     }
 }
 
-/// The next of our own children that has ended or was stopped. The check, which may have
-/// seized it, is told of an end before it is buried, and of a stop for its tracer.
+/// The next of PID 1's own children that has ended or was stopped. The tracer gets a message of
+/// an end before it is reaped, and of a stop of a traced one.
 fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, Change)>, Errno> {
-    while let Some((pid, ended)) = process::changed()? {
+    while let Some((pid, ended)) = process::peek_waitable()? {
         let change = if ended {
             tracees.ended(pid);
-            process::bury(pid).map(|change| (pid, change))
+            process::reap(pid).map(|change| (pid, change))
         } else {
-            let stop = process::next_stop().ok().flatten();
+            let stop = process::take_stop().ok().flatten();
             stop.map(|(pid, signal, event)| (pid, Change::Stopped(signal, event)))
         };
         match change {

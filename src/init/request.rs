@@ -7,7 +7,7 @@ use crate::sys::CallError;
 pub enum Request {
     /// A violation ends the container.
     Stop,
-    /// The app, which is seized, was stopped by this signal, with its group.
+    /// The app, which is traced, was stopped by this signal, with its group.
     Stopped(i32, i32),
     /// Its own children may have changed: this thread was given the signal for it.
     Children,

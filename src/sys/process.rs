@@ -132,18 +132,18 @@ fn wait(whom: i32, besides: i32) -> Result<Option<(i32, Change)>, Errno> {
     Ok(Some((pid as i32, change)))
 }
 
-/// Who has changed and is told of next, without taking that: its number, and whether it
-/// has ended or else stopped. Of this thread's own children, to which all of the process
-/// count in the first one, and of who was seized by this thread.
+/// The next process or thread that waitid(2) would report to this thread, without taking the
+/// report: its id, and whether it has ended or else stopped. Reported are this thread's own
+/// children and the threads that it traces (`__WNOTHREAD`).
 ///
 /// # Errors
-/// ECHILD where there is nobody at all.
-pub fn changed() -> Result<Option<(i32, bool)>, Errno> {
+/// ECHILD where this thread has neither.
+pub fn peek_waitable() -> Result<Option<(i32, bool)>, Errno> {
     peek(libc::__WNOTHREAD)
 }
 
-/// Whether anybody has changed, of whichever thread, and nobody has taken that yet.
-pub fn anybody_changed() -> bool {
+/// Whether waitid(2) has a report for any thread of this process, which is not taken.
+pub fn has_waitable() -> bool {
     matches!(peek(0), Ok(Some(_)))
 }
 
@@ -165,22 +165,22 @@ fn wait_id(what: i32) -> Result<libc::siginfo_t, Errno> {
     Ok(told)
 }
 
-/// Takes the next stop, if there is one: whose, by which signal, and the ptrace event of a
-/// traced one or 0. Nobody's end is taken instead, as by [`wait_any`] of who is killed
-/// meanwhile. Of whom it tells, see [`changed`].
+/// Takes the next stop, if there is one: the id, the signal, and the ptrace event or 0. It
+/// never takes an end instead, as [`wait_any`] does of a process that is killed meanwhile. Of
+/// which processes, [`peek_waitable`] says.
 ///
 /// # Errors
-/// ECHILD where there is nobody who could stop.
-pub fn next_stop() -> Result<Option<(i32, i32, i32)>, Errno> {
+/// ECHILD where none could stop.
+pub fn take_stop() -> Result<Option<(i32, i32, i32)>, Errno> {
     let told = wait_id(libc::WSTOPPED | libc::__WNOTHREAD)?;
     // SAFETY: waitid has filled in what SIGCHLD tells, or left the zeros.
     let (pid, status) = unsafe { (told.si_pid(), told.si_status()) };
     Ok((pid != 0).then_some((pid, status & 0xff, status >> 8)))
 }
 
-/// Buries one of whom [`changed`] tells that it has ended; none where another thread has, or
-/// where it is nobody of this thread's.
-pub fn bury(pid: i32) -> Option<Change> {
+/// Reaps a process or thread that [`peek_waitable`] reports as ended; none where another thread
+/// of this process has reaped it.
+pub fn reap(pid: i32) -> Option<Change> {
     wait(pid, libc::__WNOTHREAD).ok().flatten().map(|(_, change)| change)
 }
 

@@ -53,7 +53,7 @@ impl Failures {
     /// # Errors
     /// Tracing is not possible here.
     pub fn seize(app: i32) -> Result<Failures, Error> {
-        ptrace::seize(app, OPTIONS).map_err(Error::NotTraced)?;
+        ptrace::attach(app, OPTIONS).map_err(Error::NotTraced)?;
         let mut programs = HashMap::new();
         programs.insert(app, Rc::from("remit"));
         Ok(Failures {
@@ -67,7 +67,7 @@ impl Failures {
 
     /// A call is about to be made.
     fn begins(&mut self, tid: i32) {
-        let Ok(Some(AtCall::Begins(number, arguments))) = ptrace::at_call(tid) else { return };
+        let Ok(Some(AtCall::Begins(number, arguments))) = ptrace::syscall_info(tid) else { return };
         let Some(syscall) = syscalls::name(Arch::THIS, number).and_then(syscalls::find) else { return };
         // After an exec the memory that has the path is gone.
         let path = syscall.paths().next().filter(|_| syscall.handler == Handler::Exec);
@@ -78,7 +78,7 @@ impl Failures {
     /// A call has been made.
     fn ended(&mut self, tid: i32) {
         let Some(Call { syscall, arguments, .. }) = self.calls.remove(&tid) else { return };
-        let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::at_call(tid) else { return };
+        let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::syscall_info(tid) else { return };
         if !refused(syscall, errno) {
             return;
         }
@@ -91,7 +91,7 @@ impl Failures {
     /// A new program is in place.
     fn executed(&mut self, tid: i32) {
         // A thread that is not the first takes the first's number.
-        let before = ptrace::message(tid).unwrap_or(tid);
+        let before = ptrace::event_message(tid).unwrap_or(tid);
         let called = self.calls.remove(&before).and_then(|call| call.executes);
         if before != tid
             && let Some(program) = self.programs.remove(&before)
@@ -108,7 +108,7 @@ impl Failures {
 
     /// A thread has made another.
     fn made(&mut self, tid: i32) {
-        let Ok(child) = ptrace::message(tid) else { return };
+        let Ok(child) = ptrace::event_message(tid) else { return };
         let program = self.programs.get(&tid).cloned().unwrap_or_else(|| Rc::from(""));
         self.programs.insert(child, program);
         if self.born.remove(&child) {
@@ -119,7 +119,7 @@ impl Failures {
     fn on(&self, tid: i32, signal: i32) {
         if self.calls.contains_key(&tid) && signal == 0 {
             // Who has died meanwhile is told of by its end.
-            ptrace::go_on_to_the_end(tid).unwrap_or_default();
+            ptrace::cont_to_syscall(tid, 0).unwrap_or_default();
         } else {
             go_on(tid, signal);
         }
@@ -128,7 +128,7 @@ impl Failures {
 
 /// Who has died meanwhile is told of by its end.
 fn go_on(tid: i32, signal: i32) {
-    ptrace::go_on(tid, signal).unwrap_or_default();
+    ptrace::cont(tid, signal).unwrap_or_default();
 }
 
 impl Witness for Failures {
@@ -146,7 +146,7 @@ impl Witness for Failures {
                 self.made(tid);
                 self.on(tid, 0);
             }
-            ptrace::EVENT_STOP if signal != libc::SIGTRAP => ptrace::stay_stopped(tid).unwrap_or_default(),
+            ptrace::EVENT_STOP if signal != libc::SIGTRAP => ptrace::listen(tid).unwrap_or_default(),
             ptrace::EVENT_STOP if !self.programs.contains_key(&tid) => drop(self.born.insert(tid)),
             ptrace::EVENT_STOP => self.on(tid, 0),
             _ if signal == ptrace::CALL_ENDED => {
