@@ -396,9 +396,10 @@ fn who_changes_its_user_is_held_all_the_same() {
         "fallback": "degrade",
     });
     let Some(said) = place.confined("users", &programs, &more) else { return };
-    for who in ["itself", "a thread", "a fork", "a thread's fork", "its exec"] {
+    for who in ["itself", "a thread", "a fork", "a thread's fork", "without a leader", "its exec"] {
         said.has(&format!("{who}: good code 0")).has(&format!("{who}: evil refused"));
     }
+    said.has("while threads are made: 0 refused");
     said.lacks("evil ran");
 }
 

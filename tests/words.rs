@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Refused anywhere: in names, comments, messages and documentation.
-const WORDS: [&str; 13] = [
-    "told", "nobody", "whoever", "whom", "seize", "seizes", "seized", "bury", "buries", "buried", "farewell",
-    "hears", "heard",
+/// Refused anywhere: in names, comments, messages and documentation. `seize` is not among them, for
+/// PTRACE_SEIZE; its tracee is traced, not seized.
+const WORDS: [&str; 12] = [
+    "told", "nobody", "whoever", "whom", "seizes", "seized", "bury", "buries", "buried", "farewell", "hears",
+    "heard",
 ];
 
 /// Refused as a part of a name: `Ears`, `hear_all`, `KeptFile`.
@@ -39,7 +40,7 @@ const PARTS: [&str; 22] = [
 ];
 
 /// Where the words still stand, by the start of a path. Remove a line when its room is done.
-const NOT_DONE: [&str; 16] = [
+const NOT_DONE: [&str; 14] = [
     "src/enforce/",
     "src/enforcer/",
     "src/filter/",
@@ -53,9 +54,6 @@ const NOT_DONE: [&str; 16] = [
     "src/recorder/",
     "src/shim/",
     "src/syscalls/",
-    "src/sys/ptrace.rs",
-    // It calls `sys::ptrace`.
-    "src/tool/verify/failures.rs",
     "src/tracer/",
 ];
 

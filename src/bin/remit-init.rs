@@ -1,9 +1,5 @@
 //! The shim: the container's ENTRYPOINT.
 
-#![forbid(unsafe_code)]
+#![no_main]
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    ExitCode::from(remit::shim::main(std::env::args_os(), std::env::vars_os()))
-}
+remit::entry_point!(remit::shim::main);

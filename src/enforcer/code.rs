@@ -14,7 +14,7 @@ use crate::policy::Refusal;
 use crate::policy::call::Call;
 use crate::policy::libraries::Code;
 use crate::procfs::errno;
-use crate::tracer::What;
+use crate::tracer::Operation;
 
 impl Judge {
     /// mmap, mprotect, pkey_mprotect and shmat, of which the filter lets through by their
@@ -62,7 +62,7 @@ impl Judge {
             Some(source) => ViolationObject::program(&source.path),
             None => call.object(),
         };
-        Outcome::Watch(What::Map { entry, object })
+        Outcome::Watch(Operation::MapCode { entry, object })
     }
 
     fn is_elsewhere(&self, entry: ProgramIndex, source: &Source, caller: &Caller) -> Option<Box<Refusal>> {

@@ -25,7 +25,7 @@ use crate::policy::args::Args;
 use crate::policy::call::Call;
 use crate::policy::program::{Called, Target};
 use crate::procfs::errno;
-use crate::tracer::What;
+use crate::tracer::Operation;
 
 /// The file that an exec would execute.
 struct Wanted {
@@ -88,9 +88,9 @@ impl Judge {
                 let is_file = entry.is_some_and(|entry| self.rules.is_file(entry));
                 let image = || image::image(caller, &self.identity).map(|(_, path)| shown(path));
                 let program = if is_file { None } else { image() };
-                Outcome::Watch(What::Exec { entry, expected, object, program })
+                Outcome::Watch(Operation::Exec { entry, expected, object, program })
             }
-            Outcome::Continue if expected.unreadable => self.trace_first(What::User, caller),
+            Outcome::Continue if expected.unreadable => self.trace_first(Operation::BecomeUnreadable, caller),
             outcome => outcome,
         }
     }

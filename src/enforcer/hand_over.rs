@@ -101,7 +101,7 @@ impl Judge {
     pub(super) fn has_handed_out(&mut self, request: &Notification, caller: &Caller) -> bool {
         let wanted = caller.handed.as_ref().and_then(|handed| handed.take_wanted());
         let (Some(wanted), false) = (wanted, self.memory.later.in_vain) else { return false };
-        if !self.tracer.as_mut().is_some_and(|tracer| tracer.may_hand_out(caller.tid)) {
+        if !self.tracer.as_mut().is_some_and(|tracer| tracer.can_hand_out(caller.tid)) {
             return false;
         }
         if self.killable {
@@ -184,10 +184,10 @@ impl Judge {
         let Some(tracer) = &mut self.tracer else { return false };
         let begun = match socket {
             Some((ours, theirs)) if !self.killable => {
-                tracer.has_socket(request, ours, theirs);
+                tracer.set_socket(request, ours, theirs);
                 Ok(())
             }
-            socket => tracer.hand_out(request, wanted, socket),
+            socket => tracer.start_hand_out(request, wanted, socket),
         };
         if let Err(errno) = begun {
             tracing::debug!(tid = request.pid, %errno, "hands nothing out");

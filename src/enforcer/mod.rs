@@ -1,5 +1,5 @@
 //! The worker that answers notified calls: receive, find out, ask the rulebook,
-//! answer, and follow what has to be looked at afterwards ([`trace`](crate::tracer)). It
+//! answer, and follow what has to be looked at afterwards ([`tracer`](crate::tracer)). It
 //! never waits for the first thread, and the first thread never for it.
 //!
 //! Whatever was read of the caller is worth something only while the caller still
@@ -61,7 +61,7 @@ use crate::sys::CallError;
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
 use crate::syscalls::{self, Handler};
-use crate::tracer::{Tracer, What};
+use crate::tracer::{Operation, Tracer};
 use conclusion::Conclusion;
 use hand_over::Pace;
 use later::{Later, Leased};
@@ -86,7 +86,7 @@ enum Outcome {
     /// The supervisor does it, however long that takes, and answers then.
     Delegate(Box<Deed>),
     /// The kernel goes on with it, and what comes of it is looked at.
-    Watch(What),
+    Watch(Operation),
     /// It is refused.
     Refuse(Box<Refusal>),
     /// The kernel will refuse it by itself; it is only told.
@@ -169,7 +169,7 @@ impl Judge {
         // The parent of a process that has ended can reap it only once this thread has waited
         // for the ends of the traced threads, which from Linux 6.11 on come after the filter's.
         if let Some(tracer) = self.give_up() {
-            tracer.see_to_the_end();
+            tracer.reap_for_ever();
         }
     }
 
@@ -207,8 +207,8 @@ impl Judge {
         Ok(())
     }
 
-    /// Waits for a call, and sees to whoever is seized meanwhile; false once there is nobody
-    /// left who could make one.
+    /// Waits for a call, and handles the reports on traced threads meanwhile; false once no
+    /// process is left that could make one.
     fn wait(&mut self) -> Result<bool, CallError> {
         loop {
             self.hear();
@@ -221,7 +221,7 @@ impl Judge {
                 .filter_map(|watch| watch.notify_socket.as_ref())
                 .flat_map(NotifySocket::fds);
             let others = others.chain(self.memory.later.bell());
-            let bell = self.tracer.as_ref().map(Tracer::bell);
+            let bell = self.tracer.as_ref().map(Tracer::wake_fd);
             let mask = if bell.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL };
             let heard = listener::wait(&self.listener, bell, others, timeout, mask)
                 .map_err(CallError::of("waiting for a notified call"))?;
@@ -257,10 +257,10 @@ impl Judge {
         let tid = Tid::from_raw(request.pid as i32);
         self.memory.waiting = request.id;
         let notified = (call.number, call.args);
-        let asks = self.tracer.as_ref().and_then(|tracer| tracer.asks(tid, notified));
+        let asks = self.tracer.as_ref().and_then(|tracer| tracer.wants_socket(tid, notified));
         let outcome = match (Caller::of(tid), asks) {
             // It makes it for us, by what we put into its registers.
-            _ if self.tracer.as_ref().is_some_and(|tracer| tracer.makes(tid, notified)) => {
+            _ if self.tracer.as_ref().is_some_and(|tracer| tracer.is_hand_out_call(tid, notified)) => {
                 Conclusion::Answer(Answer::Continue)
             }
             (Ok(caller), Some(wanted)) => self.asked_for_socket(request, wanted, &caller),
@@ -282,7 +282,7 @@ impl Judge {
                     Outcome::Wait(leased) => self.wait_for_lease(leased, request, &caller),
                     outcome => {
                         if caller.handed.is_some() {
-                            self.tracer.iter_mut().for_each(|tracer| tracer.decided(tid));
+                            self.tracer.iter_mut().for_each(|tracer| tracer.forget_handed(tid));
                         }
                         self.conclude(outcome, &call, &caller)
                     }
@@ -409,7 +409,7 @@ impl Judge {
             self.memory.families.is(caller.tgid, entry);
         }
         match outcome {
-            Outcome::Continue if next != ids => self.trace_first(What::User, caller),
+            Outcome::Continue if next != ids => self.trace_first(Operation::BecomeUnreadable, caller),
             outcome => outcome,
         }
     }
@@ -429,21 +429,21 @@ impl Judge {
     /// Lets a call go on after which its process may be one that cannot be read.
     fn hide(&mut self, call: &Call, caller: &Caller) -> Outcome {
         if call.name == Some("prctl") && call.args[1] != 0 {
-            return self.trace_first(What::Readable, caller);
+            return self.trace_first(Operation::BecomeReadable, caller);
         }
         self.keep(caller);
         if let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules) {
             self.memory.families.is(caller.tgid, entry);
         }
-        self.trace_first(What::User, caller)
+        self.trace_first(Operation::BecomeUnreadable, caller)
     }
 
     /// Has a process traced before a call goes on. Where no exec is checked, none that is in
     /// flight is known to be over: to trace a thread then would wait for that exec, and the
     /// exec for a thread that is traced already.
-    fn trace_first(&mut self, what: What, caller: &Caller) -> Outcome {
+    fn trace_first(&mut self, operation: Operation, caller: &Caller) -> Outcome {
         let traces = self.tracer.is_some() && (self.rules.checks() || !self.memory.kept.is_executing(caller));
-        if traces { Outcome::Watch(what) } else { Outcome::Continue }
+        if traces { Outcome::Watch(operation) } else { Outcome::Continue }
     }
 
     /// Opens the memory of a caller that is about to change its ids.

@@ -1,80 +1,91 @@
-//! What goes on and is looked at, and what came of it.
+//! Calls that continue traced, and what came of them.
 
 use std::path::PathBuf;
 
 use super::conclusion::Conclusion;
 use super::{InitRequest, Judge};
 use crate::event::ActionTaken;
+use crate::ids::Pid;
 use crate::notify::caller::Caller;
 use crate::notify::listener;
 use crate::policy::Refusal;
 use crate::profile::OnViolation;
 use crate::sys::process;
-use crate::sys::seccomp::Answer;
-use crate::tracer::{Ask, Outcome, Tracer, What};
+use crate::sys::seccomp::{Answer, NotificationId};
+use crate::tracer::{Operation, Report, TracedCall, Tracer};
 
 impl Judge {
-    /// Lets the call go on, and looks at what it starts.
-    pub(super) fn watch(&mut self, what: What, caller: &Caller) -> Conclusion {
+    /// Lets the call continue traced, and verifies what it starts.
+    pub(super) fn watch(&mut self, operation: Operation, caller: &Caller) -> Conclusion {
         let Some(tracer) = &mut self.tracer else { return Conclusion::Answer(Answer::Continue) };
         // One waits for each thread of the app. The groups, up to 65536 of them, decide about
         // nothing that follows.
         let caller = Caller { groups: Vec::new(), ..caller.clone() };
-        tracer.ask(Ask { id: self.memory.waiting, caller, what });
+        let id = self.memory.waiting;
+        tracer.continue_traced(TracedCall { id, caller, operation });
         Conclusion::Nothing
     }
 
-    /// Sees to whoever is seized. `interrupted` by SIGCHLD, which may have been for the first
-    /// thread.
+    /// Takes what the kernel reports of traced threads. `interrupted` by SIGCHLD, which may have
+    /// been for the first thread.
     pub(super) fn follow(&mut self, interrupted: bool) {
         let Some(tracer) = &mut self.tracer else { return };
-        if let Err(errno) = listener::quiet(tracer.bell()) {
-            tracing::error!(%errno, "the bell of the check");
+        if let Err(errno) = listener::quiet(tracer.wake_fd()) {
+            tracing::error!(%errno, "the tracer's eventfd");
         }
-        let buried = tracer.follow();
+        let reaped = tracer.wait_for_tracees();
         self.hear();
-        if buried || (interrupted && process::has_waitable()) {
+        if reaped || (interrupted && process::has_waitable()) {
             (self.requests)(InitRequest::Children);
         }
     }
 
-    /// Hears what came of calls before another one is decided: a process is what it was
-    /// let become.
+    /// Takes the tracer's reports before another call is decided: a process is the entry that
+    /// its exec made it.
     pub(super) fn hear(&mut self) {
-        self.tracer.iter_mut().for_each(Tracer::serve);
-        // To tell of one may let another go on.
+        self.tracer.iter_mut().for_each(Tracer::handle_messages);
+        // One that is handled may let another call continue.
         loop {
-            let outcomes = self.tracer.as_mut().map(Tracer::outcomes).unwrap_or_default();
-            if outcomes.is_empty() {
+            let reports = self.tracer.as_mut().map(Tracer::take_reports).unwrap_or_default();
+            if reports.is_empty() {
                 return;
             }
-            outcomes.into_iter().for_each(|outcome| self.hear_of(outcome));
+            reports.into_iter().for_each(|report| self.hear_of(report));
         }
     }
 
-    fn hear_of(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Runs { caller, entry, started } => {
+    fn hear_of(&mut self, report: Report) {
+        match report {
+            Report::Executed { caller, entry, started } => {
                 let shared = !self.rules.image_is_entry(started.id);
                 let shared = shared.then_some((started.id, started.stack));
                 self.memory.families.became(&caller, entry, shared, &self.identity);
                 let args = self.writer.wants_all().then(|| started.fresh.args.shown());
                 self.report_exec(entry, &started.canonical, started.mode, args, &caller);
             }
-            Outcome::Forked { child, parent } => self.memory.families.forked(child, parent),
-            Outcome::Refused { caller, program, refusal, action } => {
-                self.refused(&refusal, &caller, program, action);
+            Report::Forked { child, parent } => {
+                self.memory.families.forked(Pid::from_raw(child.as_raw()), parent);
             }
-            Outcome::Stopped { pid, signal } => (self.requests)(InitRequest::Stopped(pid, signal)),
+            Report::Denied { id, caller, program, refusal, action } => {
+                self.refused(id, &refusal, &caller, program, action);
+            }
+            Report::Stopped { pid, signal } => (self.requests)(InitRequest::Stopped(pid.as_raw(), signal)),
         }
     }
 
-    /// Tells of it, and then it is killed, or its call fails.
-    fn refused(&mut self, refusal: &Refusal, caller: &Caller, program: Option<PathBuf>, action: ActionTaken) {
+    /// Queues the event, and then the process is killed, or the call fails.
+    fn refused(
+        &mut self,
+        id: NotificationId,
+        refusal: &Refusal,
+        caller: &Caller,
+        program: Option<PathBuf>,
+        action: ActionTaken,
+    ) {
         let stop = self.rules.policy().on_violation == OnViolation::Stop;
         self.report_by(refusal, caller, program, if stop { ActionTaken::Stopped } else { action });
         if let Some(tracer) = &mut self.tracer {
-            tracer.told(caller.tgid);
+            tracer.reported(id);
         }
         if stop {
             (self.requests)(InitRequest::Stop);

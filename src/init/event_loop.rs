@@ -549,7 +549,7 @@ fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, StateChange)>, Err
             tracees.ended(pid);
             process::reap(pid).map(|change| (pid, change))
         } else {
-            let stop = process::next_stop().ok().flatten();
+            let stop = process::take_stop().ok().flatten();
             stop.map(|(pid, signal, event)| (pid, StateChange::Stopped(signal, event)))
         };
         match change {

@@ -2,7 +2,7 @@
 //!
 //! Without CAP_SYS_PTRACE the kernel shows these of a process that is not dumpable to the
 //! process alone. Where such a process is traced, its thread is stopped in the call that is
-//! to be decided and makes a few calls more ([`trace`](crate::tracer)), by which it sends
+//! to be decided and makes a few calls more ([`tracer`](crate::tracer)), by which it sends
 //! what is wanted. What was sent stays here until the call is decided.
 
 use std::collections::HashMap;

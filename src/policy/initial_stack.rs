@@ -9,10 +9,10 @@ use nix::errno::Errno;
 
 use crate::policy::args::{Args, Need};
 
-/// A fresh stack, read. It may be 6 MiB of hundreds of thousands of strings: what no rule
-/// needs is not kept.
+/// The stack of a new program, without the strings that no rule needs: it may have hundreds of
+/// thousands, 6 MiB in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fresh {
+pub struct InitialStack {
     /// argv.
     pub args: Args,
     /// Those of envp that a rule may refuse.
@@ -35,7 +35,7 @@ const MOST: u64 = 1 << 20;
 /// As much of the environment as is kept: strings, and bytes of all of them.
 const VARIABLES: Need = Need { strings: 256, bytes: 256 << 10 };
 
-impl Fresh {
+impl InitialStack {
     /// Reads the stack that begins at the stack pointer. Of the arguments as many are kept as
     /// are needed, of the environment what is `wanted`.
     ///
@@ -47,13 +47,13 @@ impl Fresh {
         need: Need,
         mut wanted: impl FnMut(&[u8]) -> bool,
         memory: impl Fn(u64, usize) -> Result<Vec<u8>, Errno>,
-    ) -> Result<Fresh, Errno> {
+    ) -> Result<InitialStack, Errno> {
         let mut stack = Stack { memory, words: Window::default(), texts: Window::default(), next: pointer };
         let count = stack.word()?;
         if count > MOST {
             return Err(Errno::EIO);
         }
-        let mut fresh = Fresh::default();
+        let mut fresh = InitialStack::default();
         for _ in 0..count {
             let address = stack.word()?;
             if fresh.args.is_whole() {
@@ -174,13 +174,13 @@ mod tests {
     }
 
     /// As a reader of these bytes, which lie at `AT`, sees them.
-    fn read(bytes: &[u8]) -> Result<Fresh, Errno> {
+    fn read(bytes: &[u8]) -> Result<InitialStack, Errno> {
         let memory = |address: u64, length: usize| {
             let at = address.checked_sub(AT).and_then(|at| usize::try_from(at).ok()).ok_or(Errno::EFAULT)?;
             let rest = bytes.get(at..).filter(|rest| !rest.is_empty()).ok_or(Errno::EFAULT)?;
             Ok(rest[..rest.len().min(length)].to_vec())
         };
-        Fresh::read(AT, Need { strings: 40, bytes: 1 << 20 }, |_| true, memory)
+        InitialStack::read(AT, Need { strings: 40, bytes: 1 << 20 }, |_| true, memory)
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
             Ok(bytes)
         };
         let need = Need { strings: usize::MAX, bytes: usize::MAX };
-        let fresh = Fresh::read(pointer, need, |_| true, memory).expect("a stack");
+        let fresh = InitialStack::read(pointer, need, |_| true, memory).expect("a stack");
         let args: Vec<Vec<u8>> = std::env::args().map(String::into_bytes).collect();
         assert_eq!(fresh.args.list, args);
         assert!(fresh.environment.iter().any(|variable| variable.starts_with(b"PATH=")));

@@ -16,7 +16,7 @@ use crate::ids::Uid;
 use crate::image::FileId;
 use crate::plan::{ProgramIndex, Role};
 use crate::policy::args::{Args, Need};
-use crate::policy::initial_stack::Fresh;
+use crate::policy::initial_stack::InitialStack;
 
 /// What runs in a process that is stopped before its first instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Started {
     /// st_mode, for the bits that no_new_privs voids.
     pub mode: u32,
     /// Arguments, environment, and the path that execve named.
-    pub fresh: Fresh,
+    pub fresh: InitialStack,
     /// The real, effective, saved and file-system uid.
     pub uids: [Uid; 4],
 }

@@ -223,15 +223,15 @@ fn watch(
             None
         }
     };
-    let desk = tracer.as_ref().map(Tracer::desk);
+    let mailbox = tracer.as_ref().map(Tracer::mailbox);
     let inodes = Inodes::at_start(&rules).map_err(CallError::of("the files that are granted"))?;
     Ok(Supervision {
         writer,
         start,
-        tracees: desk.map(|desk| desk as Arc<dyn Tracees>),
+        tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
         worker: Box::new(move |listener, requests| {
             if let Some(tracer) = &mut tracer {
-                tracer.begin(app, Arc::clone(&listener));
+                tracer.start(Pid::from_raw(app), Arc::clone(&listener));
             }
             let judge = Judge {
                 listener,

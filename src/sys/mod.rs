@@ -3,6 +3,7 @@
 
 pub mod credentials;
 pub mod descriptors;
+pub mod entry;
 pub mod files;
 pub mod landlock;
 pub mod memory;

@@ -170,7 +170,7 @@ fn wait_id(states: i32) -> Result<libc::siginfo_t, Errno> {
 ///
 /// # Errors
 /// ECHILD where there is neither a child nor a tracee.
-pub fn next_stop() -> Result<Option<(i32, i32, i32)>, Errno> {
+pub fn take_stop() -> Result<Option<(i32, i32, i32)>, Errno> {
     let info = wait_id(libc::WSTOPPED | libc::__WNOTHREAD)?;
     // SAFETY: waitid has filled in the fields of SIGCHLD, or left the zeros.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };

@@ -1,25 +1,25 @@
-//! ptrace(2), as far as the check after the exec and the tool's look at failed calls need
-//! it: a thread is seized, never attached to, so that nothing stops that is not asked to.
+//! ptrace(2), as far as the post-exec verification and the tool's report of failed calls need
+//! it: a thread is attached to by PTRACE_SEIZE, which does not stop it.
 //!
-//! Every call but [`seize`] acts on a thread that this very thread has seized; the kernel
-//! answers ESRCH for all others, so no number can reach a stranger.
+//! Every call but [`attach`] acts on a thread that the calling thread traces; the kernel
+//! answers ESRCH for all others, so a stale tid cannot reach another process.
 
 use nix::errno::Errno;
 
 use super::check;
 
-/// A seized thread that executed a program stops with it in place, before its first
+/// A traced thread that executed a program stops with it in place, before its first
 /// instruction.
 pub const EXECS: u64 = libc::PTRACE_O_TRACEEXEC as u64;
-/// What a seized thread forks, clones or vforks is seized as well, from its beginning.
+/// What a traced thread forks, clones or vforks is traced as well, from its beginning.
 pub const CHILDREN: u64 =
     (libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK | libc::PTRACE_O_TRACECLONE) as u64;
-/// The seized die with who seized them.
+/// Traced threads are killed when their tracer ends.
 pub const DIE_WITH_US: u64 = libc::PTRACE_O_EXITKILL as u64;
 
-/// A seized thread stops at each call that its filter answers with SECCOMP_RET_TRACE.
+/// A traced thread stops at each call that its filter answers with SECCOMP_RET_TRACE.
 pub const FILTERED: u64 = libc::PTRACE_O_TRACESECCOMP as u64;
-/// A stop at the beginning or end of a call is told from a SIGTRAP: see [`CALL_ENDED`].
+/// A stop at the beginning or end of a call differs from a SIGTRAP: see [`CALL_ENDED`].
 pub const CALLS: u64 = libc::PTRACE_O_TRACESYSGOOD as u64;
 /// The signal of a stop at the beginning or end of a call.
 pub const CALL_ENDED: i32 = libc::SIGTRAP | 0x80;
@@ -80,16 +80,16 @@ unsafe fn ptrace(request: u64, tid: i32, address: u64, data: u64) -> Result<(), 
     check(unsafe { libc::syscall(libc::SYS_ptrace, request, i64::from(tid), address, data) }).map(drop)
 }
 
-/// Seizes a thread; it goes on.
+/// Attaches to a thread without stopping it (PTRACE_SEIZE).
 ///
 /// # Errors
 /// EPERM for one that is traced already, that may not be looked into (another user's,
 /// not dumpable, forbidden by Yama), ESRCH for one that is gone.
-pub fn seize(tid: i32, options: u64) -> Result<(), Errno> {
+pub fn attach(tid: i32, options: u64) -> Result<(), Errno> {
     order(Order::Seize, tid, options)
 }
 
-/// Asks a seized thread to stop when it next may; it is not waited for.
+/// Requests a stop of a traced thread (PTRACE_INTERRUPT), and does not wait for it.
 ///
 /// # Errors
 /// ESRCH for one that is gone.
@@ -97,7 +97,7 @@ pub fn interrupt(tid: i32) -> Result<(), Errno> {
     order(Order::Interrupt, tid, 0)
 }
 
-/// Lets a stopped thread go for good.
+/// Ends the tracing of a stopped thread, which continues (PTRACE_DETACH).
 ///
 /// # Errors
 /// ESRCH for one that is gone or not stopped.
@@ -105,28 +105,29 @@ pub fn detach(tid: i32) -> Result<(), Errno> {
     order(Order::Detach, tid, 0)
 }
 
-/// Lets a stopped thread go on, with the signal that it stopped for; 0 is none.
+/// Continues a stopped thread, and delivers the signal that it stopped for; 0 is none
+/// (PTRACE_CONT).
 ///
 /// # Errors
 /// As [`detach`].
-pub fn go_on(tid: i32, signal: i32) -> Result<(), Errno> {
+pub fn cont(tid: i32, signal: i32) -> Result<(), Errno> {
     order(Order::Cont, tid, signal as u64)
 }
 
-/// Leaves a thread stopped with its group, until that is continued.
+/// Leaves a thread in its group stop until SIGCONT ends that (PTRACE_LISTEN).
 ///
 /// # Errors
 /// As [`detach`].
-pub fn stay_stopped(tid: i32) -> Result<(), Errno> {
+pub fn listen(tid: i32) -> Result<(), Errno> {
     order(Order::Listen, tid, 0)
 }
 
-/// What a stop is about: after an exec the thread that called it, after a fork the
-/// child.
+/// The message of a ptrace event: after an exec the former tid of the thread that called it,
+/// after a fork the child (PTRACE_GETEVENTMSG).
 ///
 /// # Errors
 /// As [`detach`].
-pub fn message(tid: i32) -> Result<i32, Errno> {
+pub fn event_message(tid: i32) -> Result<i32, Errno> {
     let mut message: libc::c_ulong = 0;
     // SAFETY: it writes an unsigned long.
     unsafe { ptrace(GETEVENTMSG, tid, 0, &raw mut message as u64) }?;
@@ -195,21 +196,13 @@ pub fn set_signal_mask(tid: i32, mask: u64) -> Result<(), Errno> {
     unsafe { ptrace(SETSIGMASK, tid, size_of_val(&mask) as u64, &raw mut mask as u64) }
 }
 
-/// Lets a stopped thread go on to the beginning or end of its next call, with the signal
-/// that it stopped for; 0 is none.
+/// Continues a stopped thread to the entry or exit of its next call, and delivers the signal
+/// that it stopped for; 0 is none (PTRACE_SYSCALL).
 ///
 /// # Errors
 /// As [`detach`].
-pub fn go_on_to_call(tid: i32, signal: i32) -> Result<(), Errno> {
+pub fn cont_to_syscall(tid: i32, signal: i32) -> Result<(), Errno> {
     order(Order::Syscall, tid, signal as u64)
-}
-
-/// Lets a thread that is stopped before a call go on, until that call's end.
-///
-/// # Errors
-/// As [`detach`].
-pub fn go_on_to_the_end(tid: i32) -> Result<(), Errno> {
-    go_on_to_call(tid, 0)
 }
 
 /// A call at which a thread is stopped.
@@ -228,7 +221,7 @@ pub enum AtCall {
 ///
 /// # Errors
 /// As [`detach`]; EIO or EINVAL on an older kernel.
-pub fn at_call(tid: i32) -> Result<Option<AtCall>, Errno> {
+pub fn syscall_info(tid: i32) -> Result<Option<AtCall>, Errno> {
     /// struct ptrace_syscall_info (linux/ptrace.h) in words: the kind and the
     /// architecture, two pointers, then what the kind has.
     const WORDS: usize = 11;
@@ -250,13 +243,13 @@ pub fn at_call(tid: i32) -> Result<Option<AtCall>, Errno> {
 }
 
 /// A word of a stopped thread's memory. Unlike [`read_memory`](super::process::read_memory)
-/// it asks for no right beyond having seized it, whatever user the thread has become.
+/// it needs no right but to trace it, whatever user the thread has become.
 ///
 /// # Errors
 /// As [`detach`]; EIO where nothing is mapped.
 pub fn peek(tid: i32, address: u64) -> Result<u64, Errno> {
     let mut word = 0u64;
-    // The bare call, unlike the C library's, writes the word where it is told to.
+    // The bare call, unlike the C library's, writes the word to the given address.
     // SAFETY: the address is the other process's; a word is written here.
     unsafe { ptrace(PEEKDATA, tid, address, &raw mut word as u64) }?;
     Ok(word)
@@ -270,16 +263,16 @@ mod tests {
 
     use super::*;
 
-    /// A seized child that is interrupted stops once, tells where its stack is, and goes
-    /// on when it is let go.
+    /// A traced child that is interrupted stops once, shows where its stack is, and continues
+    /// when it is detached.
     #[test]
-    fn a_child_is_seized_stopped_and_let_go() {
+    fn a_child_is_attached_to_stopped_and_detached() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
         let tid = child.id() as i32;
-        seize(tid, DIE_WITH_US).expect("it is ours");
-        assert_eq!(seize(tid, DIE_WITH_US), Err(Errno::EPERM), "nobody is seized twice");
+        attach(tid, DIE_WITH_US).expect("it is ours");
+        assert_eq!(attach(tid, DIE_WITH_US), Err(Errno::EPERM), "a thread has one tracer");
         assert_eq!(stack_pointer(tid), Err(Errno::ESRCH), "it runs");
-        interrupt(tid).expect("seized");
+        interrupt(tid).expect("traced");
         let stop = waitpid(Pid::from_raw(tid), Some(WaitPidFlag::__WALL)).expect("it stops");
         assert_eq!(stop, WaitStatus::PtraceEvent(Pid::from_raw(tid), Signal::SIGTRAP, EVENT_STOP));
         let stack = stack_pointer(tid).expect("it is stopped");

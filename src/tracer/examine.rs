@@ -1,7 +1,8 @@
-//! What takes its time: reading a file to tell a loader or a script, or its digest. A
-//! thread of its own does it while the process stays stopped, so that neither PID 1's
-//! duties nor other decisions wait for a disk. What was found is remembered by inode,
-//! time of change and length of what is really mapped.
+//! The examiner: reads files of a stopped process, for a digest or to identify a loader or a
+//! script, and the list of what a process has mapped as code. A thread of its own does it, so
+//! that neither PID 1's duties nor other decisions wait for a disk, or for the lock of the
+//! process's memory, which its threads may hold. What was found is remembered by inode, time
+//! of change and length of what is really mapped.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,8 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
-use super::desk::{Desk, Word};
-use super::look::{self, after_exec};
+use super::call::{TracedCall, caller_after_exec};
+use super::inspect;
+use super::mailbox::{TracerMailbox, TracerMessage};
+use crate::ids::Pid;
 use crate::image::digest::digest;
 use crate::image::{Executable, FileId, elf};
 use crate::kernel::Arch;
@@ -28,12 +31,11 @@ use crate::policy::libraries::Code;
 use crate::policy::started::{Files, NotYet, Script, Stamp, Started, Verdict};
 use crate::procfs::errno;
 use crate::profile::Rights;
-use crate::sys::seccomp::NotificationId;
 
 /// What was found out about files.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// By entry, what may be mapped as code, as it was told of a mapping.
+    /// By entry, files that may be mapped as code, as `/proc/PID/maps` shows a mapping of them.
     code: HashMap<(ProgramIndex, PathBuf, FileId), ()>,
     loaders: HashMap<(FileId, Stamp), bool>,
     digests: HashMap<(FileId, Stamp), String>,
@@ -79,110 +81,100 @@ impl Files for Remembered<'_> {
 }
 
 /// What waits to be judged.
-pub enum Work {
-    /// A process that has executed something.
-    Started(Box<Job>),
-    /// A thread that has mapped something.
-    Mapped(Box<Mapped>),
+pub enum Job {
+    /// What an exec has started.
+    Exec {
+        /// The process.
+        pid: Pid,
+        /// Its exec.
+        call: Arc<TracedCall>,
+        /// What was started.
+        started: Arc<Started>,
+        /// Its arguments were cut, and have to be read again.
+        cut: bool,
+    },
+    /// What the process of this call, which is this entry, has mapped as code.
+    Mappings(Arc<TracedCall>, ProgramIndex),
 }
 
-/// A thread that has mapped code and waits to be judged.
-pub struct Mapped {
-    /// The notification of its call.
-    pub id: NotificationId,
-    /// It.
-    pub caller: Caller,
-    /// The entry that it is.
-    pub entry: ProgramIndex,
-}
-
-/// A process that waits to be judged.
-pub struct Job {
-    /// It.
-    pub pid: i32,
-    /// The notification of its exec.
-    pub id: NotificationId,
-    /// Who executed it.
-    pub caller: Caller,
-    /// The entry that this was.
-    pub entry: Option<ProgramIndex>,
-    /// What was started.
-    pub started: Arc<Started>,
-    /// Its stack has to be read once more.
-    pub short: bool,
-}
-
-/// Judges what it is given, and says so; until nobody gives any more.
+/// Judges each job and sends the verdict to the tracer, until the tracer is gone.
 pub fn run(
-    jobs: &Receiver<Work>,
-    desk: &Desk,
+    jobs: &Receiver<Job>,
+    mailbox: &TracerMailbox,
     rules: &Arc<Rulebook>,
     found: &Mutex<Found>,
     identity: &Identity,
 ) {
-    while let Ok(work) = jobs.recv() {
-        let job = match work {
-            Work::Started(job) => job,
-            Work::Mapped(job) => {
-                let verdict = mapped(&job, rules, found, identity);
-                desk.say(Word::Examined(job.caller.tgid.as_raw(), job.id, verdict));
-                continue;
+    while let Ok(job) = jobs.recv() {
+        let (pid, id, verdict) = match job {
+            Job::Exec { pid, call, started, cut } => {
+                let caller = caller_after_exec(pid, &call.caller);
+                let look = Look { pid, caller, rules, found, identity };
+                let verdict = match whole(&started, cut, &look) {
+                    Ok(started) => rules.started(call.entry(), &started, &look),
+                    // It was killed, and its end is reported; or it cannot be read any more.
+                    Err(_) => Ok(Verdict::Dies(rules.unreadable_program())),
+                };
+                // This look answers every question, so there is a verdict.
+                let Ok(verdict) = verdict else { continue };
+                (pid, call.id, inspect::within_count(verdict, &call, rules))
+            }
+            Job::Mappings(call, entry) => {
+                (call.pid(), call.id, mapped(&call.caller, entry, rules, found, identity))
             }
         };
-        let look = Look { pid: job.pid, caller: after_exec(job.pid, &job.caller), rules, found, identity };
-        let verdict = match whole(&job, &look) {
-            Ok(started) => rules.started(job.entry, &started, &look),
-            // It was killed, and its end is told; or it cannot be looked into any more.
-            Err(_) => Ok(Verdict::Dies(rules.unreadable_program())),
-        };
-        if let Ok(verdict) = verdict {
-            desk.say(Word::Examined(job.pid, job.id, verdict));
-        }
+        mailbox.send(TracerMessage::Examined { pid, id, verdict });
     }
 }
 
-/// What was started, with all that is judged of its stack: one at a time.
+/// What was started, with all of its stack that is judged: read again for one job at a time,
+/// since stacks may be large.
 ///
 /// # Errors
-/// As [`look::stack`].
-fn whole<'a>(job: &'a Job, look: &Look) -> Result<Cow<'a, Started>, Errno> {
-    let started = Cow::Borrowed(&*job.started);
-    if !job.short {
+/// As [`inspect::stack`].
+fn whole<'a>(started: &'a Started, cut: bool, look: &Look) -> Result<Cow<'a, Started>, Errno> {
+    let started = Cow::Borrowed(started);
+    if !cut {
         return Ok(started);
     }
-    let fresh = look::stack(job.started.stack, &look.caller, look.identity, look.rules)?;
+    let fresh = inspect::stack(started.stack, &look.caller, look.identity, look.rules)?;
     Ok(Cow::Owned(Started { fresh, ..started.into_owned() }))
 }
 
-/// What a process has mapped as code by now: all of it, whoever has mapped it and wherever
-/// a sibling has moved it to.
-fn mapped(job: &Mapped, rules: &Rulebook, found: &Mutex<Found>, identity: &Identity) -> Verdict {
-    let Mapped { caller, entry, .. } = job;
+/// The verdict on all that the caller's process has mapped as code by now, by whichever thread
+/// and wherever a sibling has moved it.
+fn mapped(
+    caller: &Caller,
+    entry: ProgramIndex,
+    rules: &Rulebook,
+    found: &Mutex<Found>,
+    identity: &Identity,
+) -> Verdict {
     let own = Own::of(caller, identity);
     let all = match maps::of(caller, identity, |mapping| mapping.code && !own.is(mapping)) {
         Ok(all) => all,
-        // Who cannot be looked into any more hides something, or has been killed.
-        Err(_) => return Verdict::Dies(rules.unlisted_code(*entry, None)),
+        // A process that cannot be read any more hides something, or was killed.
+        Err(_) => return Verdict::Dies(rules.unlisted_code(entry, None)),
     };
     for mapping in all {
         let known = |path: &Path| {
             let found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            found.code.contains_key(&(*entry, path.to_owned(), mapping.id))
+            found.code.contains_key(&(entry, path.to_owned(), mapping.id))
         };
-        // Replaced or removed by somebody outside since it was mapped, it is what it was.
+        // A file that was replaced or removed from outside since it was mapped stays what it was.
         if known(&mapping.path) || linked(&mapping.path).is_some_and(|path| known(&path)) {
             continue;
         }
-        match rules.code(*entry, &mapping.path, mapping.id) {
+        match rules.code(entry, &mapping.path, mapping.id) {
             Code::Allowed => {}
             Code::IfThere if maps::stands(&mapping.path, mapping.id, caller, identity) => {}
-            Code::IfThere => return Verdict::Dies(rules.unlisted_code(*entry, Some(&mapping.path))),
+            Code::IfThere => return Verdict::Dies(rules.unlisted_code(entry, Some(&mapping.path))),
             Code::Refused(refusal) => return Verdict::Dies(refusal),
         }
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-        Found::remember(&mut found.code, (*entry, mapping.path, mapping.id), ());
+        Found::remember(&mut found.code, (entry, mapping.path, mapping.id), ());
     }
-    Verdict::Runs(*entry)
+    Verdict::Runs(entry)
 }
 
 /// The path that a removed file had.
@@ -214,7 +206,7 @@ impl Own {
 
 /// A look into the files of a stopped process.
 struct Look<'a> {
-    pid: i32,
+    pid: Pid,
     caller: Caller,
     rules: &'a Rulebook,
     found: &'a Mutex<Found>,
@@ -273,7 +265,7 @@ impl Files for Look<'_> {
 
     fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet> {
         let file = match script {
-            // Its name leads nowhere else, and nobody inside may write to it.
+            // Its name leads nowhere else, and no process inside may write to it.
             Some(script) => open(&script.canonical).filter(|(_, id)| *id == script.id).map(|(file, _)| file),
             None => self.mapped(started),
         };
@@ -351,7 +343,7 @@ fn script_of(interpreter: &Path, rules: &Rulebook, deep: usize) -> Interpreter {
     })
 }
 
-/// Where a path leads, where nobody inside can make it lead elsewhere: no name on the
+/// Where a path leads, if no process inside can make it lead elsewhere: no name on the
 /// way, of a link neither, may be made or removed under the profile, and none is a
 /// process's.
 fn settled(from: &Path, path: &Path, rules: &Rulebook) -> Option<PathBuf> {

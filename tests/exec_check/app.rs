@@ -366,15 +366,20 @@ fn late_deaths() {
 
 /// The bare call: libc's would do it for all threads by signals, one after the other.
 pub fn become_user(uid: u32) {
+    let became = try_to_become_user(uid);
+    assert!(became, "{}", std::io::Error::last_os_error());
+}
+
+pub fn try_to_become_user(uid: u32) -> bool {
     unsafe {
         let gid = libc::syscall(libc::SYS_setresgid, uid, uid, uid);
         let uid = libc::syscall(libc::SYS_setresuid, uid, uid, uid);
-        assert_eq!((gid, uid), (0, 0), "{}", std::io::Error::last_os_error());
+        (gid, uid) == (0, 0)
     }
 }
 
 /// What may be executed, and what may not, by whoever calls this.
-fn try_both(who: &str, place: &Path) {
+pub fn try_both(who: &str, place: &Path) {
     let touch = |name: &str| {
         let (path, name, argument) = (c(TOUCH), c("touch"), c(place.join("out").join(name)));
         run_raw(path.as_ptr(), &[name.as_ptr(), argument.as_ptr(), std::ptr::null()])
@@ -386,7 +391,7 @@ fn try_both(who: &str, place: &Path) {
     println!("{who}: evil {}", if refused { "refused" } else { "went through" });
 }
 
-fn in_a_fork(act: impl FnOnce()) {
+pub fn in_a_fork(act: impl FnOnce()) {
     unsafe {
         match libc::fork() {
             0 => {
@@ -412,6 +417,8 @@ fn users(place: &Path) {
         .join()
         .expect("no panic");
     });
+    in_a_fork(|| processes::without_leader(place));
+    println!("while threads are made: {} refused", processes::users_among_new_threads());
     // After its exec it is another user's, and no longer held.
     in_a_fork(|| {
         let (good, evil) = (place.join("out/good"), place.join("out/evil"));

@@ -6,10 +6,11 @@
 )]
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::app::{TRUE, become_user};
+use super::app::{TRUE, become_user, try_both, try_to_become_user};
 
 /// Another user's process forks, and each child is killed by one that knows its number
 /// beforehand, until all numbers have had their turn.
@@ -105,6 +106,52 @@ pub fn headless() {
             libc::waitpid(child, std::ptr::null_mut(), 0);
         }
     }
+}
+
+/// A thread changes its user and executes once the first thread of its process has ended, and
+/// stays a zombie.
+pub fn without_leader(place: &Path) {
+    let place = place.to_owned();
+    std::thread::spawn(move || {
+        let leader = format!("/proc/{}/stat", std::process::id());
+        while !std::fs::read_to_string(&leader).is_ok_and(|stat| stat.contains(") Z ")) {
+            std::thread::yield_now();
+        }
+        become_user(33);
+        try_both("without a leader", &place);
+        unsafe { libc::_exit(0) };
+    });
+    // The bare call ends this thread alone.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+}
+
+/// Threads make others while one changes its user: how often that is refused.
+pub fn users_among_new_threads() -> u32 {
+    const ROUNDS: u32 = 20;
+    let one = || {
+        for _ in 0..2 {
+            std::thread::spawn(|| {
+                loop {
+                    drop(std::thread::spawn(|| std::thread::sleep(Duration::from_millis(2))));
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        let code = i32::from(!try_to_become_user(33));
+        unsafe { libc::_exit(code) };
+    };
+    let mut refused = 0;
+    for _ in 0..ROUNDS {
+        let mut status = 0;
+        unsafe {
+            match libc::fork() {
+                0 => one(),
+                child => libc::waitpid(child, &raw mut status, 0),
+            };
+        }
+        refused += u32::from(status != 0);
+    }
+    refused
 }
 
 /// Many threads fork at the same moment, again and again: how many live at once.

@@ -7,7 +7,7 @@ use crate::event::Want;
 use crate::ids::Uid;
 use crate::plan::ProgramIndex;
 use crate::policy::args::{Args, Need};
-use crate::policy::initial_stack::Fresh;
+use crate::policy::initial_stack::InitialStack;
 use crate::profile::Mode;
 
 /// Files that were looked into, or not yet.
@@ -47,7 +47,7 @@ fn started(path: &str, named: &str, args: &[&str]) -> Started {
         stamp: (0, 0, 0),
         stack: 1,
         mode: 0o755,
-        fresh: Fresh {
+        fresh: InitialStack {
             args: all,
             environment: Vec::new(),
             crowded: false,
@@ -160,7 +160,7 @@ fn below_a_directory_a_copy_of_a_loader_is_none_and_a_script_is_one() {
         Ok(Verdict::Runs(program(1))),
         "a loader started it"
     );
-    let alone = Started { fresh: Fresh { by_loader: false, ..tool.fresh.clone() }, ..tool };
+    let alone = Started { fresh: InitialStack { by_loader: false, ..tool.fresh.clone() }, ..tool };
     assert_eq!(rules.started(Some(program(0)), &alone, &unlooked), Err(NotYet));
     let looked = |loader| Looked { loader: Some(loader), ..Looked::default() };
     assert_eq!(rules.started(Some(program(0)), &alone, &looked(false)), Ok(Verdict::Runs(program(1))));

@@ -40,7 +40,7 @@ pub(super) struct ObservedErrors {
     /// The pending call of each tracee.
     calls: HashMap<i32, PendingCall>,
     /// New tracees that wait for the stop of their creator, which shows their program.
-    born: HashSet<i32>,
+    new_tracees: HashSet<i32>,
     /// The errors, and how often each came.
     pub found: BTreeMap<ObservedError, u64>,
     /// COMMAND was executed.
@@ -53,13 +53,13 @@ impl ObservedErrors {
     /// # Errors
     /// The child cannot be traced here.
     pub fn attach(app: i32) -> Result<ObservedErrors, Error> {
-        ptrace::seize(app, OPTIONS).map_err(Error::NotTraced)?;
+        ptrace::attach(app, OPTIONS).map_err(Error::NotTraced)?;
         let mut programs = HashMap::new();
         programs.insert(app, Rc::from("remit"));
         Ok(ObservedErrors {
             programs,
             calls: HashMap::new(),
-            born: HashSet::new(),
+            new_tracees: HashSet::new(),
             found: BTreeMap::new(),
             started: false,
         })
@@ -67,7 +67,7 @@ impl ObservedErrors {
 
     /// A tracee is about to make a call.
     fn begins(&mut self, tid: i32) {
-        let Ok(Some(AtCall::Begins(number, arguments))) = ptrace::at_call(tid) else { return };
+        let Ok(Some(AtCall::Begins(number, arguments))) = ptrace::syscall_info(tid) else { return };
         let Some(syscall) = syscalls::name(Arch::THIS, number).and_then(syscalls::find) else { return };
         // After the exec the memory with the path is gone.
         let path = syscall.paths().next().filter(|_| syscall.handler == Handler::Exec);
@@ -78,7 +78,7 @@ impl ObservedErrors {
     /// A call of a tracee has returned.
     fn ended(&mut self, tid: i32) {
         let Some(PendingCall { syscall, arguments, .. }) = self.calls.remove(&tid) else { return };
-        let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::at_call(tid) else { return };
+        let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::syscall_info(tid) else { return };
         if !refused(syscall, errno) {
             return;
         }
@@ -92,7 +92,7 @@ impl ObservedErrors {
     /// A tracee has executed a program.
     fn executed(&mut self, tid: i32) {
         // A thread other than the first takes on the first's tid (ptrace(2)).
-        let before = ptrace::message(tid).unwrap_or(tid);
+        let before = ptrace::event_message(tid).unwrap_or(tid);
         let called = self.calls.remove(&before).and_then(|call| call.executes);
         if before != tid
             && let Some(program) = self.programs.remove(&before)
@@ -109,10 +109,10 @@ impl ObservedErrors {
 
     /// A tracee has forked or cloned.
     fn made(&mut self, tid: i32) {
-        let Ok(child) = ptrace::message(tid) else { return };
+        let Ok(child) = ptrace::event_message(tid) else { return };
         let program = self.programs.get(&tid).cloned().unwrap_or_else(|| Rc::from(""));
         self.programs.insert(child, program);
-        if self.born.remove(&child) {
+        if self.new_tracees.remove(&child) {
             go_on(child, 0);
         }
     }
@@ -120,7 +120,7 @@ impl ObservedErrors {
     fn on(&self, tid: i32, signal: i32) {
         if self.calls.contains_key(&tid) && signal == 0 {
             // An error means that it has died; its end is reported.
-            ptrace::go_on_to_the_end(tid).unwrap_or_default();
+            ptrace::cont_to_syscall(tid, 0).unwrap_or_default();
         } else {
             go_on(tid, signal);
         }
@@ -129,7 +129,7 @@ impl ObservedErrors {
 
 /// Continues a tracee. An error means that it has died; its end is reported.
 fn go_on(tid: i32, signal: i32) {
-    ptrace::go_on(tid, signal).unwrap_or_default();
+    ptrace::cont(tid, signal).unwrap_or_default();
 }
 
 impl StopHandler for ObservedErrors {
@@ -147,8 +147,8 @@ impl StopHandler for ObservedErrors {
                 self.made(tid);
                 self.on(tid, 0);
             }
-            ptrace::EVENT_STOP if signal != libc::SIGTRAP => ptrace::stay_stopped(tid).unwrap_or_default(),
-            ptrace::EVENT_STOP if !self.programs.contains_key(&tid) => drop(self.born.insert(tid)),
+            ptrace::EVENT_STOP if signal != libc::SIGTRAP => ptrace::listen(tid).unwrap_or_default(),
+            ptrace::EVENT_STOP if !self.programs.contains_key(&tid) => drop(self.new_tracees.insert(tid)),
             ptrace::EVENT_STOP => self.on(tid, 0),
             _ if signal == ptrace::CALL_ENDED => {
                 self.ended(tid);
@@ -166,7 +166,7 @@ impl StopHandler for ObservedErrors {
         self.programs.remove(&tid);
         self.calls.remove(&tid);
         // It may have been killed before its fork event, for which these wait.
-        for child in std::mem::take(&mut self.born) {
+        for child in std::mem::take(&mut self.new_tracees) {
             self.programs.insert(child, Rc::from(""));
             go_on(child, 0);
         }
@@ -174,7 +174,7 @@ impl StopHandler for ObservedErrors {
 
     fn finish(&mut self) {
         let kill = |tid: i32| signal::send(tid, libc::SIGKILL).unwrap_or_default();
-        self.programs.keys().chain(&self.born).copied().for_each(kill);
+        self.programs.keys().chain(&self.new_tracees).copied().for_each(kill);
         while !self.programs.is_empty() {
             // Any tracee: the kernel reports the end of a first thread only after the others are
             // reaped.

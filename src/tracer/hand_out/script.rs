@@ -27,7 +27,7 @@ pub struct Call {
     pub number: u32,
     /// Its arguments.
     pub args: [u64; 6],
-    /// What it will read from its end.
+    /// The bytes that it reads from its end of the sockets.
     pub feed: Vec<u8>,
 }
 
@@ -57,7 +57,7 @@ pub enum Way {
     Name,
 }
 
-/// The course of a handing out.
+/// The calls of one hand-out, and which of them comes next.
 #[derive(Debug)]
 pub struct Script {
     wanted: Wanted,

@@ -1,0 +1,107 @@
+//! What an exec has started, read from the process that is stopped before its first
+//! instruction: the kernel's own words, and memory that only the kernel has written. Nothing
+//! here waits for a disk or for another process.
+
+use std::sync::{Arc, Mutex};
+
+use nix::errno::Errno;
+
+use super::call::{Operation, TracedCall, caller_after_exec};
+use super::examine::{Found, Remembered};
+use super::state::Inspection;
+use crate::ids::Pid;
+use crate::image::FileId;
+use crate::notify::caller::{Caller, Identity, Memory};
+use crate::policy::initial_stack::InitialStack;
+use crate::policy::started::{Started, Verdict};
+use crate::policy::{Refusal, Rulebook};
+use crate::procfs::errno;
+use crate::sys;
+
+/// Reads and judges what an exec has started. What has to be read from a file is taken from
+/// what is remembered.
+pub(super) fn inspect(
+    pid: Pid,
+    call: &TracedCall,
+    identity: &Identity,
+    rules: &Rulebook,
+    found: &Mutex<Found>,
+) -> Inspection {
+    let mut started = match read(pid, &call.caller, identity, rules) {
+        Ok(started) => started,
+        Err(_) if sys::ptrace::event_message(pid.as_raw()).is_err() => return Inspection::Gone,
+        Err(errno) => {
+            tracing::debug!(%pid, %errno, "what was started cannot be read");
+            let mut refusal = rules.unreadable_program();
+            if let Operation::Exec { object, .. } = &call.operation {
+                *refusal = Refusal { object: object.clone(), ..*refusal };
+            }
+            return Inspection::Judged { started: None, verdict: Verdict::Dies(refusal) };
+        }
+    };
+    let judged = rules.started(call.entry(), &started, &Remembered(found));
+    let cut = judged.is_err() && started.shorten();
+    let started = Arc::new(started);
+    match judged {
+        Ok(verdict) => {
+            Inspection::Judged { started: Some(started), verdict: within_count(verdict, call, rules) }
+        }
+        Err(_) => Inspection::NotYet { started, cut },
+    }
+}
+
+/// The verdict, where the number of processes of an entry is limited: they were counted for the
+/// entry that the caller's memory named. An exec that started another counted one is refused.
+pub(super) fn within_count(verdict: Verdict, call: &TracedCall, rules: &Rulebook) -> Verdict {
+    let expected = match call.operation {
+        Operation::Exec { expected, .. } => expected,
+        _ => None,
+    };
+    match verdict {
+        Verdict::Runs(entry) if Some(entry) != expected && rules.instances(entry).is_some() => {
+            rules.too_many(entry, u32::MAX - 1).map_or(Verdict::Runs(entry), Verdict::Dies)
+        }
+        verdict => verdict,
+    }
+}
+
+/// Reads a process whose exec was called by `caller`.
+///
+/// # Errors
+/// EACCES for a program that may not be read, so that it cannot be identified; ESRCH for one
+/// that was killed meanwhile; EIO for a stack of no 64-bit program.
+fn read(pid: Pid, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Result<Started, Errno> {
+    let caller = caller_after_exec(pid, caller);
+    let link = format!("/proc/{pid}/exe");
+    let (known, canonical) = identity.look_as_caller(&caller, || {
+        Ok((sys::files::stat_cached(&link)?, std::fs::read_link(&link).map_err(errno)?))
+    })?;
+    let pointer = sys::ptrace::stack_pointer(pid.as_raw())?;
+    let fresh = stack(pointer, &caller, identity, rules)?;
+    Ok(Started {
+        id: FileId { device: known.device, inode: known.inode },
+        canonical,
+        linked: known.links > 0,
+        stamp: (known.changed.0, known.changed.1, known.size),
+        stack: pointer,
+        mode: known.mode & 0o7777,
+        fresh,
+        uids: caller.uids,
+    })
+}
+
+/// The stack of such a process, while it is stopped.
+///
+/// # Errors
+/// EACCES for a process that may not be read, ESRCH for one that was killed meanwhile, EIO for a
+/// stack of no 64-bit program.
+pub(super) fn stack(
+    pointer: u64,
+    caller: &Caller,
+    identity: &Identity,
+    rules: &Rulebook,
+) -> Result<InitialStack, Errno> {
+    let memory = Memory::of(identity, caller);
+    let bytes = |address, length| memory.bytes(address, length);
+    InitialStack::read(pointer, rules.arguments(), rules.variables(), bytes)
+}
