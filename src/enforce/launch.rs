@@ -16,7 +16,7 @@ use landlock::{
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, socketpair,
 };
 use nix::sys::stat::{Mode, fstat};
 
@@ -197,6 +197,19 @@ impl Child {
             // before what it sent, which is why it ended (unix_release_sock).
             Err(Errno::ECONNRESET) => self.receive(),
             answer => answer,
+        }
+    }
+
+    /// Tells it the numbers of the supervisor's threads: its filter is to have them, and it
+    /// waits for them. A child that has ended by now says why itself.
+    ///
+    /// # Errors
+    /// send(2) failed.
+    pub fn tell_threads(&self, numbers: &[u32]) -> Result<(), Errno> {
+        let word: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        match send(self.socket.as_raw_fd(), &word, MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(errno) => Err(errno),
         }
     }
 

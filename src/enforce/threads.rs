@@ -4,9 +4,8 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, recv};
 
-use super::launch::Child;
 use crate::filter::{Access, Error, Filter, Insn, Template};
 use crate::plan::{Plan, numbers};
 use crate::syscalls;
@@ -43,19 +42,4 @@ pub(super) fn complete(filter: &Template, socket: &OwnedFd) -> Result<Vec<Insn>,
     }
     let numbers = word.as_chunks().0.iter().copied().map(u32::from_le_bytes);
     filter.with(&numbers.collect::<Vec<_>>()).ok_or(Errno::EINVAL)
-}
-
-impl Child {
-    /// Tells it the numbers of the supervisor's threads: its filter is to have them, and it
-    /// waits for them. A child that has ended by now says why itself.
-    ///
-    /// # Errors
-    /// send(2) failed.
-    pub fn tell_threads(&self, numbers: &[u32]) -> Result<(), Errno> {
-        let word: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        match send(self.socket.as_raw_fd(), &word, MsgFlags::MSG_NOSIGNAL) {
-            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-            Err(errno) => Err(errno),
-        }
-    }
 }

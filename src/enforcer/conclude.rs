@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::hand_over::Handed;
+use super::conclusion::{Conclusion, Handed};
 use super::{Judge, Outcome, Request};
 use crate::enforcer::socket_registry::Socket;
 use crate::event::Action;
-use crate::notify::caller::{Caller, UNREADABLE};
+use crate::notify::caller::Caller;
+use crate::notify::unreadable::UNREADABLE;
 use crate::plan::PR_SET_DUMPABLE;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
@@ -16,13 +17,6 @@ use crate::profile::OnViolation;
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::{process, signal};
 use crate::syscalls;
-
-pub(super) enum Conclusion {
-    Answer(Answer),
-    Hand(Handed),
-    Exceeds(Caller),
-    Nothing,
-}
 
 impl Judge {
     /// Turns an outcome into an answer, once it is known that the caller waits.

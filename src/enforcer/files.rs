@@ -14,32 +14,22 @@ use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
+use super::change::Change;
 use super::later::leased;
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
 use crate::ids::Pid;
 use crate::image::{FileId, FileKind};
-use crate::notify::caller::{Caller, UNREADABLE};
+use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned};
 use crate::notify::resolve::{Found, Target};
 use crate::notify::syscall_args::{Opening, Owning, asks_for_directory, path_at};
+use crate::notify::unreadable::UNREADABLE;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
 use crate::policy::file::{Ruling, Use};
 use crate::policy::inode::Standing;
 use crate::profile::Rights;
-
-/// A change of the tree, on paths that were resolved.
-#[derive(Debug)]
-pub(super) enum Change {
-    MakeDirectory { mode: u32 },
-    MakeNode { mode: u32 },
-    MakeLink { text: Vec<u8> },
-    Remove { directory: bool },
-    Truncate { length: i64 },
-    Rename { flags: u32 },
-    HardLink,
-}
 
 impl Judge {
     /// Where the path cannot be resolved it fails as in the kernel.
@@ -168,7 +158,7 @@ impl Judge {
             Ok(found) => found,
             Err(errno) => return unknown(errno),
         };
-        let Some((needs, kernel)) = change_needs(&found, &change) else { return Outcome::Continue };
+        let Some((needs, kernel)) = change.needs(&found) else { return Outcome::Continue };
         match self.ruling(&found, needs, kernel) {
             Ok(Ruling::Kernel) => Outcome::Continue,
             Ok(Ruling::Perform) if found.magic => Outcome::Continue,
@@ -206,7 +196,7 @@ impl Judge {
         if (asks_for_directory(from.1) || asks_for_directory(to.1)) && !is_directory(&old) {
             return Outcome::Continue;
         }
-        let Some((from, to)) = pair_needs(&old, &new, &change) else { return Outcome::Continue };
+        let Some((from, to)) = change.needs_of_two(&old, &new) else { return Outcome::Continue };
         if let Some(refusal) = self.gains(&old, &new, &change) {
             return Outcome::Refuse(refusal);
         }
@@ -238,7 +228,7 @@ impl Judge {
                 || Refusal { errno: Errno::EXDEV, ..*self.rules.swapped(&to.canonical, Rights::CREATE) };
             self.rules.widens(&from.canonical, id, granted, &to.canonical).then(|| Box::new(refusal()))
         };
-        widens(old, new).or_else(|| if is_exchange(change) { widens(new, old) } else { None })
+        widens(old, new).or_else(|| if change.is_exchange() { widens(new, old) } else { None })
     }
 
     /// linkat(2) with flags: a name for what a link leads to (AT_SYMLINK_FOLLOW), or for
@@ -290,7 +280,7 @@ impl Judge {
         let beside = old.canonical.parent() == new.canonical.parent();
         let may_gain = |to: &Found| !beside || self.rules.names_one(&to.canonical);
         let there = || if may_gain(new) { gain(old, new) } else { None };
-        let back = || if is_exchange(change) && may_gain(old) { gain(new, old) } else { None };
+        let back = || if change.is_exchange() && may_gain(old) { gain(new, old) } else { None };
         there().or_else(back)
     }
 
@@ -397,10 +387,6 @@ fn own_process(canonical: &Path, tgid: Pid) -> Option<PathBuf> {
     Some(Path::new("/proc/self").join(name))
 }
 
-pub(super) fn is_exchange(change: &Change) -> bool {
-    matches!(change, Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0)
-}
-
 fn is_directory(found: &Found) -> bool {
     found.target.as_ref().is_some_and(|target| target.kind == FileKind::Directory)
 }
@@ -442,75 +428,6 @@ fn opening_needs(found: &Found, flags: i32) -> Option<(Rights, BitFlags<AccessFs
         Some(_) => {}
     }
     Some((needs, kernel))
-}
-
-/// The rights that a change of one path needs; `None` where the kernel refuses it.
-fn change_needs(found: &Found, change: &Change) -> Option<(Rights, BitFlags<AccessFs>)> {
-    let there = found.target.as_ref();
-    let make = |kernel: AccessFs| there.is_none().then_some((Rights::CREATE, kernel.into()));
-    match change {
-        Change::MakeDirectory { .. } => make(AccessFs::MakeDir),
-        Change::MakeLink { .. } => make(AccessFs::MakeSym),
-        Change::MakeNode { mode } => make(match mode & libc::S_IFMT {
-            libc::S_IFIFO => AccessFs::MakeFifo,
-            libc::S_IFSOCK => AccessFs::MakeSock,
-            libc::S_IFCHR => AccessFs::MakeChar,
-            libc::S_IFBLK => AccessFs::MakeBlock,
-            _ => AccessFs::MakeReg,
-        }),
-        Change::Remove { directory } => {
-            let is_directory = there?.kind == FileKind::Directory;
-            let kernel = if is_directory { AccessFs::RemoveDir } else { AccessFs::RemoveFile };
-            (*directory == is_directory && found.name != ".").then_some((Rights::REMOVE, kernel.into()))
-        }
-        Change::Truncate { .. } => {
-            (there?.kind == FileKind::Regular).then_some((Rights::WRITE, AccessFs::Truncate.into()))
-        }
-        Change::Rename { .. } | Change::HardLink => None,
-    }
-}
-
-type Needs = (Rights, BitFlags<AccessFs>);
-
-/// The rights that a rename or link needs on its old and on its new path.
-fn pair_needs(old: &Found, new: &Found, change: &Change) -> Option<(Needs, Needs)> {
-    let source = old.target.as_ref()?;
-    let make = |target: &Target| -> BitFlags<AccessFs> {
-        match target.kind {
-            FileKind::Directory => AccessFs::MakeDir.into(),
-            FileKind::Regular => AccessFs::MakeReg.into(),
-            _ => AccessFs::MakeSock.into(),
-        }
-    };
-    let remove = |target: &Target| -> BitFlags<AccessFs> {
-        match target.kind {
-            FileKind::Directory => AccessFs::RemoveDir.into(),
-            _ => AccessFs::RemoveFile.into(),
-        }
-    };
-    let refer: BitFlags<AccessFs> = if old.canonical.parent() == new.canonical.parent() {
-        BitFlags::empty()
-    } else {
-        AccessFs::Refer.into()
-    };
-    match change {
-        Change::HardLink if new.target.is_some() || source.kind == FileKind::Directory => None,
-        // A second name is no right on the file itself, but the name must not be
-        // a way round what the first one's place refuses.
-        Change::HardLink => Some(((Rights::NONE, refer), (Rights::CREATE, make(source) | refer))),
-        Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0 => {
-            let other = new.target.as_ref()?;
-            let both = Rights::CREATE.union(Rights::REMOVE);
-            Some(((both, remove(source) | make(other) | refer), (both, remove(other) | make(source) | refer)))
-        }
-        Change::Rename { flags } if flags & libc::RENAME_NOREPLACE != 0 && new.target.is_some() => None,
-        Change::Rename { .. } => {
-            let replaced = new.target.as_ref().map(remove);
-            let to = make(source) | refer | replaced.unwrap_or_default();
-            Some(((Rights::REMOVE, remove(source) | refer), (Rights::CREATE, to)))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

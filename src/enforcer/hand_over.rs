@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::Judge;
-use super::conclude::Conclusion;
+use super::conclusion::{Conclusion, Handed};
 use super::later::{For, Then};
 use crate::enforcer::socket_registry::Held;
 use crate::ids::Pid;
@@ -32,18 +32,6 @@ const LATE: Duration = Duration::from_millis(50);
 const REMEMBERED: u32 = 50;
 /// When so many were late, a thread hands over to every process.
 const MANY: usize = 2;
-
-/// What is handed over.
-pub(super) struct Handed {
-    /// The descriptor.
-    pub fd: Arc<OwnedFd>,
-    /// It closes at an exec.
-    pub close: bool,
-    /// The process that gets it.
-    pub process: Pid,
-    /// The inode, where it is a socket of which there is a copy.
-    pub socket: Option<u64>,
-}
 
 /// How soon callers run.
 #[derive(Default)]

@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{Conclusion, Failed, Judge, Outcome};
+use super::conclusion::Conclusion;
+use super::{Failed, Judge, Outcome};
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
 use crate::notify::listener;

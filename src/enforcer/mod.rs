@@ -7,8 +7,10 @@
 //! "continue" guards nothing by itself: the kernel decides again (see
 //! [`verdict`](crate::policy)).
 
+mod change;
 mod code;
 mod conclude;
+mod conclusion;
 mod deeds;
 mod exec;
 mod files;
@@ -42,9 +44,10 @@ use crate::ids::{Pid, Tid};
 use crate::image::FileId;
 use crate::init::request::{Bell, Request};
 use crate::kernel::Arch;
-use crate::notify::caller::{Caller, Identity, Memory, UNREADABLE};
+use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::listener;
 use crate::notify::memory_cache::Kept;
+use crate::notify::unreadable::UNREADABLE;
 use crate::plan::PR_SET_DUMPABLE;
 use crate::policy::call::{Call, Ids};
 use crate::policy::network::Direction;
@@ -56,7 +59,7 @@ use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
 use crate::syscalls;
 use crate::tracer::{Tracer, What};
-use conclude::Conclusion;
+use conclusion::Conclusion;
 use hand_over::Pace;
 use later::{Later, Leased};
 use sockets::Deed;

@@ -28,7 +28,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat, mknodat, stat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, ftruncate, linkat, symlinkat, unlinkat};
 
 use super::Judge;
-use super::files::{Change, is_exchange};
+use super::change::Change;
 use crate::enforcer::inodes;
 use crate::image::FileKind;
 use crate::notify::caller::{Caller, file_size_limit};
@@ -181,7 +181,7 @@ impl Judge {
             }
             _ => Err(Errno::EINVAL),
         })?;
-        let other = new.target.as_ref().filter(|_| is_exchange(change));
+        let other = new.target.as_ref().filter(|_| change.is_exchange());
         if matches!(change, Change::Rename { .. }) {
             let is_moved = self.identity.become_caller(caller, || {
                 if is_at(new, source)? && other.map_or(Ok(true), |other| is_at(old, other))? {

@@ -17,12 +17,14 @@ use landlock::AccessFs;
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod};
 
+use super::conclusion::Conclusion;
 use super::deeds::DEEDS;
 use super::socket_registry::{Held, Socket, forget_closed_listeners, inode_of};
-use super::{Conclusion, Judge, Outcome, unknown};
-use crate::notify::caller::{Caller, UNREADABLE, unreadable};
+use super::{Judge, Outcome, unknown};
+use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
 use crate::notify::resolve::Found;
+use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::policy::call::Call;
 use crate::policy::file::Ruling;
 use crate::policy::network::{Address, Direction, Protocol, SocketKind, UnixName};

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Conclusion, Judge, Request};
+use super::conclusion::Conclusion;
+use super::{Judge, Request};
 use crate::event::Action;
 use crate::notify::caller::Caller;
 use crate::notify::listener;

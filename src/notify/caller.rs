@@ -15,18 +15,10 @@ use nix::errno::Errno;
 
 use crate::ids::{Pid, Tid};
 use crate::notify::handed::{Handed, Wanted};
+use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::procfs::{self, errno};
 use crate::sys;
 use crate::sys::credentials::{self, CapSets};
-
-/// The caller cannot be read: not what the kernel would answer it, but what it answers the
-/// supervisor. No call of the kernel's answers this number.
-pub const UNREADABLE: Errno = Errno::ENOANO;
-
-/// What of an attempt to read a caller says that the kernel lets nobody do that.
-pub fn unreadable(errno: Errno) -> Errno {
-    if matches!(errno, Errno::EACCES | Errno::EPERM) { UNREADABLE } else { errno }
-}
 
 /// What the kernel says of a thread.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

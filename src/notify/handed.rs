@@ -14,8 +14,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use crate::notify::caller::UNREADABLE;
-use crate::notify::resolve::path_of;
+use crate::notify::unreadable::UNREADABLE;
+use crate::procfs::path_of;
 
 /// What is sent at a time of its memory, at a multiple of this: no more than a page, which
 /// is mapped as a whole or not at all.

@@ -11,3 +11,4 @@ pub mod memory_cache;
 pub mod path_resolver;
 pub mod resolve;
 pub mod syscall_args;
+pub mod unreadable;

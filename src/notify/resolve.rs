@@ -6,7 +6,7 @@
 //! (`/proc/PID/fd/1`) is followed by the kernel itself.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,8 +16,10 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, readlin
 use nix::sys::stat::{FileStat, Mode, fstat};
 
 use crate::image::{FileId, FileKind};
-use crate::notify::caller::{Caller, UNREADABLE};
+use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
+use crate::notify::unreadable::UNREADABLE;
+use crate::procfs::path_of;
 
 /// Where a path ends.
 #[derive(Debug)]
@@ -192,15 +194,6 @@ pub fn at_once(path: &Path, follow: bool) -> Result<(Target, PathBuf), Errno> {
     let canonical = path_of(&target.fd)?;
     // `/proc/self` is such a link in all but name.
     if canonical.starts_with("/proc") { Err(Errno::ELOOP) } else { Ok((target, canonical)) }
-}
-
-/// The path of a held descriptor, as the kernel tells it.
-///
-/// # Errors
-/// ENOENT where /proc is not mounted.
-pub fn path_of(fd: &OwnedFd) -> Result<PathBuf, Errno> {
-    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    nix::fcntl::readlink(link.as_str()).map(PathBuf::from)
 }
 
 /// What an O_PATH descriptor is open on.

@@ -3,40 +3,17 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use caps::CapsHashSet;
-
-use super::mediated::{AF_UNIX, Alternatives, Mediated, OPEN_TO_MORE, masked, one_of};
-use super::network::Sockets;
+use super::conditions::{AF_UNIX, Alternatives, masked, one_of};
+use super::filter_input::FilterInput;
+use super::mediated::{Mediated, OPEN_TO_MORE};
 use super::startup::{self, Says, Startup};
 use super::{PlanError, dumpable};
 use crate::filter::{Access, Filter};
-use crate::kernel::{Kernel, LandlockAbi};
-use crate::profile::{Mode, Profile, SyscallRule};
+use crate::kernel::LandlockAbi;
+use crate::profile::SyscallRule;
 use crate::syscalls::{self, Condition, Test, groups};
 
-/// What the filter depends on besides the profile.
-pub(super) struct Calls<'a> {
-    pub profile: &'a Profile,
-    pub kernel: &'a Kernel,
-    pub mode: Mode,
-    pub sockets: &'a Sockets,
-    /// Some program is dynamic.
-    pub dynamic: bool,
-    /// Some program is a script.
-    pub scripts: bool,
-    /// What the app would hold when enforced.
-    pub capabilities: &'a CapsHashSet,
-    /// The supervisor's pid as the app sees it.
-    pub supervisor: u32,
-    /// Its process group, 0 where that is no number here.
-    pub group: u32,
-    /// PR_SET_MDWE will be in force.
-    pub mdwe: bool,
-    /// How the app says that it is ready.
-    pub says: Option<Says>,
-}
-
-impl Calls<'_> {
+impl FilterInput<'_> {
     /// The filter, what of it is for the start-up's sake, how PR_SET_DUMPABLE is allowed, and
     /// notes on what was left out.
     ///

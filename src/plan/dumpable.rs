@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::mediated::Alternatives;
+use super::conditions::Alternatives;
 use crate::filter::Access;
 use crate::syscalls::{Condition, Test};
 

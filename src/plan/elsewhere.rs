@@ -7,21 +7,13 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, make_bitflags};
 
-use super::files::{ALL, Granted};
-use super::programs::{Programs, seen};
+use super::error::seen;
+use super::file_groups::{ELSEWHERE_DEVICES, KERNELS, LIBRARIES};
+use super::grants::{ALL, Granted};
+use super::programs::Programs;
 use super::{FileGrant, Place, PlanError};
 use crate::image::{FileKind, Files, why};
 use crate::profile::Rights;
-
-/// The kernel's own trees.
-const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
-/// What an ordinary server needs of /dev nevertheless: shared memory and message
-/// queues (sem_open, postgres, multiprocessing), and terminals of its own.
-pub(super) const DEVICES: [&str; 4] = ["/dev/shm", "/dev/mqueue", "/dev/pts", "/dev/ptmx"];
-
-/// Where the loader finds libraries without being told (ld.so(8)), but for those below
-/// /usr, which is a directory of programs where there is one.
-const LIBRARIES: [&str; 2] = ["/lib", "/lib64"];
 
 /// Grants it.
 pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), PlanError> {
@@ -35,7 +27,7 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
         rights: ALL,
         except: outside.into_iter().collect(),
     });
-    granted.list(&DEVICES, ALL, pointer)
+    granted.list(&ELSEWHERE_DEVICES, ALL, pointer)
 }
 
 /// Canonical paths that it does not reach: what nobody inside may change, and the

@@ -1,6 +1,9 @@
 //! Why no plan can be made.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
+
+use crate::image::{Look, why};
 
 /// A profile that cannot be honoured in this place, said in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,3 +32,14 @@ impl fmt::Display for PlanError {
 }
 
 impl std::error::Error for PlanError {}
+
+/// The result of a lookup in the image, with its failure as an error at `pointer`.
+pub(super) fn seen(
+    look: io::Result<Option<Look>>,
+    path: &Path,
+    pointer: &str,
+) -> Result<Option<Look>, PlanError> {
+    look.map_err(|error| {
+        PlanError::at(pointer, format!("cannot look at `{}`: {}", path.display(), why(&error)))
+    })
+}

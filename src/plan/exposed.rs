@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
-use super::files::{Granted, in_order};
+use super::grants::{Granted, in_order};
 use super::links::NAMES;
 
 /// Takes it from the kernel's rules, and says so in the plan's notes.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use caps::{Capability, CapsHashSet};
 
-use super::mediated::{CLONE_THREAD, PROT_BTI, PROT_EXEC, PROT_WRITE, WRITES, masked, one_of};
+use super::conditions::{masked, one_of};
+use super::mediated::{CLONE_THREAD, PROT_BTI, PROT_EXEC, PROT_WRITE, WRITES};
 use super::{Capabilities, Place, Plan, Policy};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Arch, Kernel};

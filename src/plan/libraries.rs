@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::programs::seen;
+use super::error::seen;
 use super::{Libraries, PlanError};
 use crate::image::{FileKind, Files, Look};
 

@@ -18,8 +18,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::programs::seen;
-use super::{Place, PlanError, elsewhere, mounts};
+use super::error::seen;
+use super::file_groups::ELSEWHERE_DEVICES;
+use super::{Place, PlanError, mounts};
 use crate::image::{FileKind, Files, Look};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
@@ -98,7 +99,7 @@ impl<'a> Links<'a> {
                     if entry.links.is_empty() { links.add(entry)? } else { led.push(entry) }
                 }
                 FileEntry::Group(group) if group.what == FileGroup::Elsewhere => {
-                    let devices = elsewhere::DEVICES.iter().map(|path| (path.into(), pointer.clone()));
+                    let devices = ELSEWHERE_DEVICES.iter().map(|path| (path.into(), pointer.clone()));
                     links.below.extend(devices);
                     links.elsewhere = Some((pointer, outside));
                 }

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::calls::Calls;
-use super::files::Granted;
+use super::filter_input::FilterInput;
+use super::grants::Granted;
 use super::links::Planted;
 use super::network::Sockets;
 use super::programs::Programs;
 use super::startup;
-use super::{Landlock, Place, Plan, PlanError, Policy, check, elsewhere, lacking, later, protect, sets};
+use super::{
+    Landlock, Place, Plan, PlanError, Policy, check, elsewhere, files, lacking, later, protect, sets,
+};
 use crate::image::Files;
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, Entry, FileEntry, FileGroup, Mode, Profile};
@@ -38,7 +40,7 @@ impl Plan {
             true => elsewhere::outside(&programs, place, files)?,
             false => BTreeSet::new(),
         };
-        let mut granted = Granted::find(profile, kernel, place, files, &programs, &outside)?;
+        let mut granted = files::find(profile, kernel, place, files, &programs, &outside)?;
         notes.append(&mut granted.notes);
         let listen = endpoints(&profile.network.listen, "listen", &mut granted);
         let connect = endpoints(&profile.network.connect, "connect", &mut granted);
@@ -48,7 +50,7 @@ impl Plan {
         let limits = sets::limits(profile, place)?;
         let (capabilities, held) = sets::capabilities(profile, place, mode, run_as.as_ref(), &mut notes);
         let mdwe = enforce && kernel.mdwe && !profile.write_execute;
-        let calls = Calls {
+        let calls = FilterInput {
             profile,
             kernel,
             mode,

@@ -1,14 +1,11 @@
 //! Calls that open, execute, connect, signal or make memory executable: their
 //! access is the plan's own, whatever brought them.
 
-use super::calls::Calls;
+use super::conditions::{AF_UNIX, Alternatives, SOCK_DGRAM, masked, one_of};
+use super::filter_input::FilterInput;
 use super::{check, routes};
 use crate::kernel::Arch;
 use crate::profile::Mode;
-use crate::syscalls::{Condition, Test};
-
-/// Alternatives for a call, each a conjunction of conditions.
-pub(super) type Alternatives = Vec<Vec<Condition>>;
 
 /// Calls whose access is the plan's own, whatever brought them: a bare name in
 /// `syscalls` brings them, and never loosens them.
@@ -21,7 +18,7 @@ pub(super) enum Mediated {
     AsGrouped,
 }
 
-impl Calls<'_> {
+impl FilterInput<'_> {
     /// How the plan decides this call; none where the profile's word is the last.
     pub(super) fn mediated(&self, call: &str) -> Option<Mediated> {
         let every_open = self.profile.watch_reads || self.mode == Mode::Audit;
@@ -129,14 +126,6 @@ impl Calls<'_> {
     }
 }
 
-pub(super) fn masked(arg: u8, mask: u64, equals: u64) -> Condition {
-    Condition { arg, test: Test::Masked { mask, equals } }
-}
-
-pub(super) fn one_of(arg: u8, values: &[u64]) -> Condition {
-    Condition { arg, test: Test::In(values.to_vec()) }
-}
-
 /// Mediated calls whose alternatives the profile may add to by an object.
 pub(super) const OPEN_TO_MORE: [&str; 6] = ["clone", "sendmmsg", "sendmsg", "sendto", "socket", "socketpair"];
 
@@ -153,7 +142,6 @@ const SHM_EXEC: u64 = 0o100_000;
 pub(super) const CLONE_THREAD: u64 = 0x1_0000;
 /// Every CLONE_NEW* flag of clone.
 const CLONE_NAMESPACES: u64 = 0x7e02_0000;
-pub(super) const AF_UNIX: u64 = 1;
 const AF_INET: u64 = 2;
 const AF_INET6: u64 = 10;
 const AF_NETLINK: u64 = 16;
@@ -161,7 +149,6 @@ const NETLINK_ROUTE: u64 = 0;
 /// The type of a socket, without SOCK_CLOEXEC and SOCK_NONBLOCK.
 const SOCK_TYPE: u64 = 0xf;
 const SOCK_STREAM: u64 = 1;
-pub(super) const SOCK_DGRAM: u64 = 2;
 const SOCK_RAW: u64 = 3;
 const SOCK_SEQPACKET: u64 = 5;
 const IPPROTO_TCP: u64 = 6;

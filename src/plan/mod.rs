@@ -3,12 +3,16 @@
 
 mod calls;
 mod check;
+mod conditions;
 mod dumpable;
 mod elsewhere;
 pub mod environment;
 mod error;
 mod exposed;
+mod file_groups;
 mod files;
+mod filter_input;
+mod grants;
 mod json;
 mod lacking;
 mod later;
@@ -36,7 +40,7 @@ pub use check::{HeldRule, Holder};
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
 #[cfg(feature = "tool")]
-pub(crate) use files::{DEVICES, NAMES, RUNTIME};
+pub(crate) use file_groups::{DEVICES, NAMES, RUNTIME};
 pub use layers::{Layer, LayerState};
 pub use startup::{Says, Startup};
 pub use step::Step;

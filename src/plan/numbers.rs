@@ -14,10 +14,10 @@
 //!
 //! What is by a descriptor of a process (pidfd_send_signal, process_madvise, pidfd_getfd)
 //! begins with pidfd_open, but for a signal by a directory of /proc: see
-//! [`Calls::filter`](super::calls::Calls::filter). Calls that only tell something are free.
+//! [`FilterInput::filter`](super::filter_input::FilterInput::filter). Calls that only tell something are free.
 
-use super::calls::Calls;
-use super::mediated::{Alternatives, one_of};
+use super::conditions::{Alternatives, one_of};
+use super::filter_input::FilterInput;
 use crate::filter::Access;
 use crate::kernel::LandlockAbi;
 use crate::syscalls::{Condition, Test};
@@ -111,7 +111,7 @@ pub fn reaches(call: &str, args: &[u64; 6], numbers: &[u32]) -> bool {
     }
 }
 
-impl Calls<'_> {
+impl FilterInput<'_> {
     /// The access of a call, but never to a number of the supervisor's.
     pub(super) fn spare_supervisor(&self, call: &str, access: Access) -> Access {
         let mut spared = access;

@@ -2,9 +2,9 @@
 //! interpreter that the kernel would start for it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 
+use super::error::seen;
 use super::libraries::Library;
 use super::{Derived, Libraries, Place, PlanError, PolicyProgram, ProgramTarget, Role, libraries};
 use crate::image::{Executable, FileId, FileKind, Files, Look, elf, why};
@@ -426,17 +426,6 @@ impl Known {
         }
         earlier
     }
-}
-
-/// A look whose failure is an error at `pointer`.
-pub(super) fn seen(
-    look: io::Result<Option<Look>>,
-    path: &Path,
-    pointer: &str,
-) -> Result<Option<Look>, PlanError> {
-    look.map_err(|error| {
-        PlanError::at(pointer, format!("cannot look at `{}`: {}", path.display(), why(&error)))
-    })
 }
 
 fn read(files: &dyn Files, path: &Path, pointer: &str) -> Result<Executable, PlanError> {

@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::files::{Granted, OWN_PROCESS};
+use super::error::seen;
+use super::file_groups::OWN_PROCESS;
+use super::grants::Granted;
 use super::links::NAMES;
 use super::mounts;
-use super::programs::seen;
 use super::{FileGrant, PlanError, ProgramTarget};
 use crate::image::{FileId, FileKind, is_beneath};
 use crate::profile::Rights;

@@ -7,7 +7,7 @@
 //! the rest (net/core/sock.c, sock_cmsg_send); and a datagram of UDP may be for anybody
 //! where any is granted.
 
-use super::mediated::{Alternatives, one_of};
+use super::conditions::{Alternatives, one_of};
 use crate::syscalls::{Condition, Test};
 
 /// Refused options by their level.

@@ -15,14 +15,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::files::Granted;
-use super::programs::seen;
+use super::error::seen;
+use super::file_groups::KERNELS;
+use super::grants::Granted;
 use super::{PlanError, ProgramTarget, mounts};
 use crate::image::{FileId, FileKind, Look, why};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
-
-/// What `@elsewhere` does not reach, and where no program has a name.
-const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// Finds them, and says so in the plan's notes.
 pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), PlanError> {

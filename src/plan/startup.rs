@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::mediated::{AF_UNIX, Alternatives, SOCK_DGRAM};
+use super::conditions::{AF_UNIX, Alternatives, SOCK_DGRAM, one_of};
 use super::network::Sockets;
 use super::{Plan, PlanError};
 use crate::filter::{Access, Filter};
@@ -62,7 +62,6 @@ pub(super) fn says(profile: &Profile, kernel: &Kernel, mode: Mode, sockets: &Soc
 
 /// The calls of an app that says it is ready, beyond `@core`'s sends.
 pub(super) fn brings() -> Vec<(&'static str, Alternatives)> {
-    use super::mediated::one_of;
     let free = ["socket", "connect"].into_iter().chain(ABOUT_ITS_SOCKET).map(|call| (call, Vec::new()));
     let options = vec![vec![one_of(1, &[SOL_SOCKET]), one_of(2, &OPTIONS)]];
     free.chain([("setsockopt", options)]).collect()

@@ -4,6 +4,8 @@ pub mod processes;
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
@@ -30,6 +32,15 @@ pub fn read(tid: Tid, name: &str) -> Result<String, Errno> {
         }
         bytes.resize(filled * 2, 0);
     }
+}
+
+/// The path of an open descriptor of this process (`/proc/self/fd/N`).
+///
+/// # Errors
+/// ENOENT where /proc is not mounted.
+pub fn path_of(fd: &OwnedFd) -> Result<PathBuf, Errno> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    nix::fcntl::readlink(link.as_str()).map(PathBuf::from)
 }
 
 /// The errno of an I/O error; EIO where it has none.

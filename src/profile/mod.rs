@@ -15,6 +15,7 @@ mod programs;
 mod read;
 mod rules;
 mod text;
+mod values;
 mod words;
 mod write;
 

@@ -2,7 +2,7 @@
 
 use super::error::{ReadError, quoted};
 use super::place::{Object, Place};
-use super::read::{count, id, path, why};
+use super::values::{count, id, path, why};
 use super::{ArgPattern, Edge, Entry, Program, ProgramPlace};
 
 const KEYS: &[&str] = &[

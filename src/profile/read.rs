@@ -7,6 +7,7 @@ use crate::hex;
 use super::error::{ReadError, quoted};
 use super::json;
 use super::place::{Object, Place, unknown};
+use super::values::{count, entry, id, path, why};
 use super::{
     Capability, Document, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
     OnViolation, Profile, Ready, Rights, Risk, RunAs, capabilities, capability_word, cross, programs, rules,
@@ -154,40 +155,6 @@ fn run_as(place: &Place) -> Result<RunAs, ReadError> {
     })
 }
 
-/// A uid or gid. The last of the 32 bits' range is setresuid's word for "as it is".
-pub(super) fn id(place: &Place) -> Result<u32, ReadError> {
-    place.number(0..=u64::from(u32::MAX) - 1).map(|id| id as u32)
-}
-
-/// An item of a list: the thing itself, or an object that holds it under `key`
-/// and may say why.
-pub(super) fn entry<'t, T>(
-    item: &Place<'t>,
-    key: &'static str,
-    read: impl FnOnce(&Place<'t>) -> Result<T, ReadError>,
-) -> Result<Entry<T>, ReadError> {
-    if !item.is_object() {
-        return Ok(Entry { what: read(item)?, why: None });
-    }
-    let object = item.object(&[key, "why"])?;
-    Ok(Entry { what: read(&object.need(key, "what is granted")?)?, why: why(&object)? })
-}
-
-/// The author's reason, which says something.
-pub(super) fn why(object: &Object) -> Result<Option<String>, ReadError> {
-    object.read("why", |place| {
-        let why = place.string("a reason")?;
-        if why.trim().is_empty() {
-            return Err(place.error("gives no reason; write one or leave \"why\" out"));
-        }
-        Ok(why.to_owned())
-    })
-}
-
-pub(super) fn path(place: &Place) -> Result<std::path::PathBuf, ReadError> {
-    text::path(place.string("an absolute path")?).map_err(|message| place.error(message))
-}
-
 fn capability(place: &Place) -> Result<Capability, ReadError> {
     let typed = place.string("a capability's name, such as \"chown\"")?;
     let known = |word: &str| format!("CAP_{}", word.to_ascii_uppercase()).parse::<Capability>().ok();
@@ -284,11 +251,6 @@ fn limits(place: &Place) -> Result<Limits, ReadError> {
         file_size: object.read("file_size", |place| place.number(0..=u64::MAX))?,
         core: object.read("core", |place| place.number(0..=u64::MAX))?.unwrap_or(0),
     })
-}
-
-/// A number of processes.
-pub(super) fn count(place: &Place) -> Result<u32, ReadError> {
-    place.number(1..=u64::from(u32::MAX)).map(|count| count as u32)
 }
 
 fn ready(place: &Place) -> Result<Ready, ReadError> {

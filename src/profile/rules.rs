@@ -2,7 +2,7 @@
 
 use super::error::{ReadError, quoted};
 use super::place::{Object, Place, unknown};
-use super::read::why;
+use super::values::why;
 use super::{Entry, SyscallRule, Syscalls};
 use crate::syscalls::{self, Condition, Test, constants, groups};
 

@@ -131,7 +131,7 @@ impl Recording {
             _ => capabilities::times(caller, owned, a[2] != 0).into_iter().collect(),
         };
         let outcome = Outcome::default().with(caller, needs, Errno::EPERM);
-        let Ok(path) = crate::notify::resolve::path_of(&target.fd) else { return Vec::new() };
+        let Ok(path) = crate::procfs::path_of(&target.fd) else { return Vec::new() };
         let Some(path) = text(&path) else { return unnamed(&path) };
         let what = What::Change {
             program: self.program(caller),

@@ -1,0 +1,58 @@
+//! The paths of the groups `@runtime`, `@names` and `@elsewhere` of `files`.
+
+/// `@runtime`, for reading: libraries and how they are found (glibc's cache and
+/// preload list, musl's path), locale and time zone, and the two corners of /sys
+/// that malloc and Go's runtime look at for processors and huge pages.
+pub(crate) const RUNTIME: &[&str] = &[
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/local/lib64",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/ld-musl-x86_64.path",
+    "/etc/ld-musl-aarch64.path",
+    "/usr/share/locale",
+    "/usr/share/zoneinfo",
+    "/etc/locale.alias",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/sys/devices/system/cpu",
+    "/sys/kernel/mm/transparent_hugepage",
+];
+
+/// `@runtime`, for reading and writing.
+pub(crate) const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+
+/// `@runtime`, for writing: what a process may say of itself and nobody else. `comm`
+/// is the name of one of its threads, as PR_SET_NAME sets it (glibc's
+/// pthread_setname_np of another thread writes it), `coredump_filter` what a core
+/// dump of it would hold (every JVM writes it when it starts). `self` is whoever asks.
+pub(super) const OWN_PROCESS: [&str; 2] = ["/proc/self/comm", "/proc/self/coredump_filter"];
+
+/// `@names`, for reading.
+pub(crate) const NAMES: &[&str] = &[
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/resolv.conf",
+    "/etc/gai.conf",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/services",
+    "/etc/protocols",
+];
+
+/// The kernel's own trees, which `@elsewhere` does not reach and no program has a name in.
+pub(super) const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// What an ordinary server needs of /dev nevertheless: shared memory and message
+/// queues (sem_open, postgres, multiprocessing), and terminals of its own.
+pub(super) const ELSEWHERE_DEVICES: [&str; 4] = ["/dev/shm", "/dev/mqueue", "/dev/pts", "/dev/ptmx"];
+
+/// Where the loader finds libraries without being told (ld.so(8)), but for those below
+/// /usr, which is a directory of programs where there is one.
+pub(super) const LIBRARIES: [&str; 2] = ["/lib", "/lib64"];

@@ -1,0 +1,47 @@
+//! Values that several sections of the format have: paths, ids, counts, reasons.
+
+use std::path::PathBuf;
+
+use super::error::ReadError;
+use super::place::{Object, Place};
+use super::{Entry, text};
+
+/// An absolute path, without `.` and `..`.
+pub(super) fn path(place: &Place) -> Result<PathBuf, ReadError> {
+    text::path(place.string("an absolute path")?).map_err(|message| place.error(message))
+}
+
+/// A uid or gid. The last of the 32 bits' range is setresuid's word for "as it is".
+pub(super) fn id(place: &Place) -> Result<u32, ReadError> {
+    place.number(0..=u64::from(u32::MAX) - 1).map(|id| id as u32)
+}
+
+/// A number of processes.
+pub(super) fn count(place: &Place) -> Result<u32, ReadError> {
+    place.number(1..=u64::from(u32::MAX)).map(|count| count as u32)
+}
+
+/// The author's reason, which says something.
+pub(super) fn why(object: &Object) -> Result<Option<String>, ReadError> {
+    object.read("why", |place| {
+        let why = place.string("a reason")?;
+        if why.trim().is_empty() {
+            return Err(place.error("gives no reason; write one or leave \"why\" out"));
+        }
+        Ok(why.to_owned())
+    })
+}
+
+/// An item of a list: the thing itself, or an object that holds it under `key`
+/// and may say why.
+pub(super) fn entry<'t, T>(
+    item: &Place<'t>,
+    key: &'static str,
+    read: impl FnOnce(&Place<'t>) -> Result<T, ReadError>,
+) -> Result<Entry<T>, ReadError> {
+    if !item.is_object() {
+        return Ok(Entry { what: read(item)?, why: None });
+    }
+    let object = item.object(&[key, "why"])?;
+    Ok(Entry { what: read(&object.need(key, "what is granted")?)?, why: why(&object)? })
+}
