@@ -14,12 +14,14 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::Judge;
-use super::conclusion::{Conclusion, Handed};
+use super::conclusion::Handed;
 use super::later::{For, Then};
+use super::serve::Decision;
 use crate::enforcer::socket_registry::Held;
 use crate::ids::Pid;
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
+use crate::notify::server::Step;
 use crate::policy::call::Call;
 use crate::sys::process::{self, Turns};
 use crate::sys::seccomp::{self, Answer, NotificationId, Request};
@@ -77,7 +79,7 @@ impl Judge {
             self.memory.pace.took(process, begun, Instant::now());
             return answered;
         }
-        let (listener, held) = (Arc::clone(&self.listener), Arc::clone(&self.held));
+        let (listener, held) = (self.listener.clone(), Arc::clone(&self.held));
         let killable = self.killable;
         let started = self.memory.later.start(For::Caller, move || {
             let given =
@@ -116,11 +118,11 @@ impl Judge {
         request: &Request,
         wanted: Wanted,
         caller: &Caller,
-    ) -> Conclusion {
+    ) -> Step<Decision> {
         if self.gives_socket(request, wanted, caller) {
-            Conclusion::Nothing
+            Step::Deferred
         } else {
-            Conclusion::Answer(Answer::Fail(Errno::EINTR))
+            Step::Answer(Answer::Fail(Errno::EINTR))
         }
     }
 
@@ -153,10 +155,10 @@ impl Judge {
 
     /// The same where the caller may take its time before it runs.
     fn hands_out_later(&mut self, request: &Request, wanted: Wanted) -> bool {
-        let (listener, request) = (Arc::clone(&self.listener), *request);
+        let (listener, request) = (self.listener.clone(), *request);
         let later = &mut self.memory.later;
         if later.is_full(For::Caller) {
-            let waits = |id| seccomp::still_valid(&listener, id) != Ok(false);
+            let waits = |id| listener.is_valid(id) != Ok(false);
             later.postpone(For::Caller, request, waits);
             return true;
         }
@@ -204,7 +206,7 @@ impl Judge {
         let postponed = pace.at_hand && !self.memory.later.in_turn;
         if postponed {
             let listener = &self.listener;
-            let waits = |id| seccomp::still_valid(listener, id) != Ok(false);
+            let waits = |id| listener.is_valid(id) != Ok(false);
             self.memory.later.postpone(For::Caller, *request, waits);
         }
         postponed

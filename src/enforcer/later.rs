@@ -20,13 +20,14 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::conclusion::Conclusion;
-use super::{Failed, Judge, Outcome};
+use super::{Judge, Outcome};
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
-use crate::notify::listener;
+use crate::notify::listener::{self, ListenerError};
+use crate::notify::server::NotificationServer;
 use crate::plan::LATER_THREADS;
 use crate::sys;
-use crate::sys::seccomp::{self, Answer, NotificationId, Request};
+use crate::sys::seccomp::{Answer, NotificationId, Request};
 use crate::sys::threads;
 
 /// So many threads of a kind wait at a time.
@@ -216,7 +217,7 @@ impl Later {
 
 impl Judge {
     /// Decides the calls that need not wait any more.
-    pub(super) fn decide_ended(&mut self) -> Result<(), Failed> {
+    pub(super) fn decide_ended(&mut self) -> Result<(), ListenerError> {
         for Ended { then, .. } in self.memory.later.ended() {
             // What is open stays so while the call is decided.
             let (request, _opened, in_vain) = match then {
@@ -241,19 +242,17 @@ impl Judge {
     }
 
     /// Decides the next call whose turn has come.
-    pub(super) fn decide_next(&mut self) -> Result<(), Failed> {
+    pub(super) fn decide_next(&mut self) -> Result<(), ListenerError> {
         self.memory.later.next().map_or(Ok(()), |request| self.decide_now(&request))
     }
 
-    fn decide_now(&mut self, request: &Request) -> Result<(), Failed> {
+    fn decide_now(&mut self, request: &Request) -> Result<(), ListenerError> {
         // Its caller may have died meanwhile, and its number be another's.
-        match seccomp::still_valid(&self.listener, request.id) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(errno) => return Err(("asking whether a notified call still waits", errno)),
+        if !self.listener.is_valid(request.id)? {
+            return Ok(());
         }
         self.memory.later.in_turn = true;
-        let decided = self.handle(request);
+        let decided = NotificationServer::new(self).handle(request);
         self.memory.later.in_turn = false;
         decided
     }
@@ -272,7 +271,7 @@ impl Judge {
         }
         if later.is_full(For::Lease) {
             let listener = &self.listener;
-            later.postpone(For::Lease, *request, |id| seccomp::still_valid(listener, id) != Ok(false));
+            later.postpone(For::Lease, *request, |id| listener.is_valid(id) != Ok(false));
             return Conclusion::Nothing;
         }
         let (identity, caller, request) = (self.identity.clone(), caller.clone(), *request);

@@ -21,6 +21,7 @@ mod later;
 mod numbers;
 mod perform;
 mod report;
+mod serve;
 pub mod socket_registry;
 mod sockets;
 mod startup;
@@ -32,7 +33,6 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -40,13 +40,13 @@ use crate::enforcer::inodes::Inodes;
 use crate::enforcer::socket_registry::{Held, Socket};
 use crate::event::Scribe;
 use crate::filter::Access;
-use crate::ids::{Pid, Tid};
+use crate::ids::Pid;
 use crate::image::FileId;
 use crate::init::request::{Bell, Request};
-use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity, Memory};
-use crate::notify::listener;
+use crate::notify::listener::{Listener, ListenerError};
 use crate::notify::memory_cache::Kept;
+use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
 use crate::plan::PR_SET_DUMPABLE;
 use crate::policy::call::{Call, Ids};
@@ -54,12 +54,9 @@ use crate::policy::network::Direction;
 use crate::policy::{Refusal, Rulebook};
 use crate::processes::forks::Forks;
 use crate::processes::table::Families;
-use crate::readiness::notify_socket::Ears;
-use crate::sys::seccomp::{self, Answer, NotificationId};
-use crate::sys::signal::Mask;
+use crate::sys::seccomp::NotificationId;
 use crate::syscalls;
 use crate::tracer::{Tracer, What};
-use conclusion::Conclusion;
 use hand_over::Pace;
 use later::{Later, Leased};
 use sockets::Deed;
@@ -95,7 +92,7 @@ enum Outcome {
 /// The worker's state.
 pub struct Judge {
     /// The filter's listener.
-    pub listener: Arc<OwnedFd>,
+    pub listener: Listener,
     /// What is decided by.
     pub rules: Arc<Rulebook>,
     /// Looks at what was executed, where a rule needs it.
@@ -155,13 +152,12 @@ impl Remembered {
 }
 
 impl Judge {
-    /// Answers until nobody uses the filter any more, or until that cannot be done:
-    /// then the listener is closed, so that nobody waits for ever.
+    /// Serves notified calls until no process uses the filter any more, or until the listener
+    /// fails: then it is closed, so that no caller waits for ever.
     pub fn run(mut self) {
-        listener::prepare(&self.listener);
         self.raise_limit();
-        if let Err((what, errno)) = self.answer_all() {
-            (self.requests)(Request::Failed(what, errno));
+        if let Err(ListenerError { step, errno }) = NotificationServer::new(&mut self).run() {
+            (self.requests)(Request::Failed(step, errno));
         }
         // The parent of a process that has ended can reap it only once this thread has waited
         // for the ends of the traced threads, which from Linux 6.11 on come after the filter's.
@@ -185,126 +181,6 @@ impl Judge {
             Ok(limit) => self.held.lock().unwrap_or_else(PoisonError::into_inner).limit(limit),
             Err(errno) => tracing::debug!(%errno, "the limit on descriptors stays"),
         }
-    }
-
-    fn answer_all(&mut self) -> Result<(), Failed> {
-        while self.wait()? {
-            match seccomp::receive(&self.listener) {
-                Ok(request) => {
-                    // Who calls may have the number of one that the first thread has buried.
-                    self.hear();
-                    self.follow_startup();
-                    self.handle(&request)?;
-                }
-                // The caller died, or a signal came: on to the next.
-                Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => {}
-                Err(errno) => return Err(("receiving a notified call", errno)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for a call, and sees to whoever is seized meanwhile; false once there is nobody
-    /// left who could make one.
-    fn wait(&mut self) -> Result<bool, Failed> {
-        loop {
-            self.hear();
-            self.decide_ended()?;
-            let has_next = self.memory.later.has_next();
-            let timeout = if has_next { Some(Duration::ZERO) } else { self.timeout() };
-            let ears = self.startup.iter().filter_map(|watch| watch.ears.as_ref()).flat_map(Ears::fds);
-            let ears = ears.chain(self.memory.later.bell());
-            let bell = self.tracer.as_ref().map(Tracer::bell);
-            let mask = if bell.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL };
-            let heard = listener::wait(&self.listener, bell, ears, timeout, mask)
-                .map_err(|errno| ("waiting for a notified call", errno))?;
-            self.follow_startup();
-            if heard.bell || heard.signal {
-                self.follow(heard.signal);
-            }
-            if heard.call && self.memory.later.lets_pass() {
-                return Ok(true);
-            }
-            if has_next {
-                self.decide_next()?;
-                continue;
-            }
-            if heard.over {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Until the clock brings something; for ever where it brings nothing.
-    fn timeout(&self) -> Option<Duration> {
-        let deadline = self.startup.as_ref().and_then(Watch::deadline);
-        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-    }
-
-    fn handle(&mut self, request: &seccomp::Request) -> Result<(), Failed> {
-        let call = Call {
-            name: syscalls::name(Arch::THIS, request.data.nr as u32),
-            number: request.data.nr as u32,
-            args: request.data.args,
-        };
-        let tid = Tid::from_raw(request.pid as i32);
-        self.memory.waiting = request.id;
-        let notified = (call.number, call.args);
-        let asks = self.tracer.as_ref().and_then(|tracer| tracer.asks(tid, notified));
-        let outcome = match (Caller::of(tid), asks) {
-            // It makes it for us, by what we put into its registers.
-            _ if self.tracer.as_ref().is_some_and(|tracer| tracer.makes(tid, notified)) => {
-                Conclusion::Answer(Answer::Continue)
-            }
-            (Ok(caller), Some(wanted)) => self.asked_for_socket(request, wanted, &caller),
-            (Ok(mut caller), None) => {
-                if self.is_postponed(request, &call, &caller) {
-                    return Ok(());
-                }
-                caller.handed = self.tracer.as_mut().and_then(|tracer| tracer.handed(tid, notified));
-                let outcome = self.judge(&call, &caller);
-                if !self.waits()? {
-                    return Ok(());
-                }
-                if matches!(outcome, Outcome::Unread | Outcome::Fail(UNREADABLE))
-                    && (self.has_handed_out(request, &caller) || !self.waits()?)
-                {
-                    return Ok(());
-                }
-                match outcome {
-                    Outcome::Wait(leased) => self.wait_for_lease(leased, request, &caller),
-                    outcome => {
-                        if caller.handed.is_some() {
-                            self.tracer.iter_mut().for_each(|tracer| tracer.decided(tid));
-                        }
-                        self.conclude(outcome, &call, &caller)
-                    }
-                }
-            }
-            (Err(_), _) if !self.waits()? => return Ok(()),
-            // Without /proc, or out of descriptors, nothing is known of the caller.
-            (Err(errno), _) => {
-                tracing::error!(%tid, %errno, "a caller's status cannot be read");
-                self.conclude(Outcome::Unread, &call, &Caller::unknown(tid))
-            }
-        };
-        let answered = match outcome {
-            Conclusion::Answer(answer) => seccomp::answer(&self.listener, request.id, answer),
-            Conclusion::Exceeds(caller) => self.exceeds_limit(request.id, &caller),
-            Conclusion::Hand(handed) => self.hand_over(request, handed),
-            Conclusion::Nothing => Ok(()),
-        };
-        match answered {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(("answering a notified call", errno)),
-        }
-    }
-
-    /// Whether the caller still waits: then what was read of its thread id was
-    /// read of it, and of no other that took the number over.
-    fn waits(&self) -> Result<bool, Failed> {
-        let valid = seccomp::still_valid(&self.listener, self.memory.waiting);
-        valid.map_err(|errno| ("asking whether a notified call still waits", errno))
     }
 
     /// Finds out what has to be known of a call, and asks the rulebook.
@@ -441,9 +317,7 @@ impl Judge {
     /// Opens the memory of a caller that is about to change its ids.
     fn keep(&mut self, caller: &Caller) {
         let Remembered { kept, waiting, .. } = &mut self.memory;
-        kept.keep(caller, &self.identity, || {
-            matches!(seccomp::still_valid(&self.listener, *waiting), Ok(true))
-        });
+        kept.keep(caller, &self.identity, || matches!(self.listener.is_valid(*waiting), Ok(true)));
     }
 
     /// A caller's memory, kept or to be opened.
@@ -492,6 +366,3 @@ fn unknown(errno: Errno) -> Outcome {
 const fn is_own_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
 }
-
-/// What could not be done with the listener, and why.
-type Failed = (&'static str, Errno);

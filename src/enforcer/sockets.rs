@@ -362,7 +362,7 @@ impl Judge {
 
     /// Has it done by another thread, which waits as the app would have, as the app.
     pub(super) fn delegate(&self, deed: Deed, caller: &Caller) -> Conclusion {
-        let (listener, held) = (Arc::clone(&self.listener), Arc::clone(&self.held));
+        let (listener, held) = (self.listener.clone(), Arc::clone(&self.held));
         let (identity, caller, id) = (self.identity.clone(), caller.clone(), self.memory.waiting);
         let started = DEEDS.start(Box::new(move || {
             let done = identity.as_peer(&caller, || deed.perform());

@@ -58,7 +58,7 @@ impl Judge {
     }
 
     /// To be asked before every decision: what has been said and what time has brought.
-    pub(super) fn follow_startup(&mut self) {
+    pub(super) fn advance_startup(&mut self) {
         let Some(watch) = &mut self.startup else { return };
         if watch.since.is_none() {
             return;

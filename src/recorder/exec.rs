@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
 use super::programs::{Name, applet};
-use super::{Recording, Sight, result};
+use super::{CallObservations, Recording, result};
 use crate::event::redact;
 use crate::image::{Executable, FileId, FileKind, elf};
 use crate::journal::observation::{Args, Observation, What};
@@ -31,7 +31,7 @@ const MOST_ARGS: usize = 32;
 const DIGESTS: usize = 4096;
 
 impl Recording {
-    pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> Sight {
+    pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> CallObservations {
         // The supervisor's own child, running our code until now.
         let launch = self.launch.take_if(|launch| launch.app == caller.tgid);
         let is_launch = launch.is_some();
@@ -43,7 +43,7 @@ impl Recording {
             None => {
                 let memory = self.memory_of(caller);
                 let asked = syscall_args::Exec::of(call);
-                let Ok(path) = asked.path(&memory) else { return Sight::default() };
+                let Ok(path) = asked.path(&memory) else { return CallObservations::default() };
                 let args = syscall_args::args(&memory, asked.args, NEEDED).unwrap_or_default().shown();
                 let reached = if path.as_os_str().is_empty() && asked.may_be_empty {
                     let fd = PathBuf::from(format!("/proc/self/fd/{}", asked.dirfd));
@@ -59,7 +59,7 @@ impl Recording {
             Ok(found) => found,
             Err(errno) => {
                 let program = named.to_string_lossy().into_owned();
-                return Sight::of(vec![Observation {
+                return CallObservations::of(vec![Observation {
                     what: plain(program, &parent),
                     result: result(Some(errno)),
                 }]);
@@ -82,7 +82,7 @@ impl Recording {
             }
             self.digests.push(found.id);
         }
-        Sight { observations, file, exec: Some((parent, name, found.image)) }
+        CallObservations { observations, file, exec: Some((parent, name, found.image)) }
     }
 }
 

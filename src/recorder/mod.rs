@@ -16,6 +16,7 @@ mod process;
 mod programs;
 mod reading;
 pub mod reads;
+mod serve;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -33,23 +34,21 @@ use self::programs::{Name, Programs};
 use self::reading::Reading;
 use self::reads::{Blind, Watcher, Watches};
 use crate::event::ErrnoName;
-use crate::ids::{Pid, Tid};
+use crate::ids::Pid;
 use crate::init::request::{Bell, Request};
 use crate::journal::observation::{Observation, What};
 use crate::journal::{Journal, Progress};
-use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::capabilities;
-use crate::notify::listener;
+use crate::notify::listener::{Listener, ListenerError};
 use crate::notify::memory_cache::Kept;
 use crate::notify::path_resolver::Reach;
+use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::call::Call;
 use crate::readiness::notify_socket::Ears;
 use crate::readiness::startup::{Input, Output, Startup, When};
-use crate::sys::seccomp::{self, Answer, NotificationId};
-use crate::sys::signal::Mask;
-use crate::syscalls;
+use crate::sys::seccomp::NotificationId;
 
 /// The launch, whose exec is the supervisor's own.
 pub struct Launch {
@@ -63,7 +62,7 @@ pub struct Launch {
 
 /// The worker's state.
 pub struct Recording {
-    listener: Arc<OwnedFd>,
+    listener: Listener,
     requests: Bell,
     journal: Arc<Journal>,
     launch: Option<Launch>,
@@ -101,18 +100,15 @@ pub struct Eyes {
     pub ears: Option<Ears>,
 }
 
-/// What was seen of a call.
+/// What was observed of a call before it continues.
 #[derive(Default)]
-struct Sight {
+pub struct CallObservations {
     observations: Vec<Observation>,
     /// A program that was not digested yet, which belongs to the first of them.
     file: Option<File>,
-    /// An exec that is let go on.
+    /// An exec that continues.
     exec: Option<(Name, Name, crate::image::FileId)>,
 }
-
-/// What could not be done with the listener, and why.
-type Failed = (&'static str, Errno);
 
 impl Recording {
     /// Begins: the app is about to be executed.
@@ -132,7 +128,7 @@ impl Recording {
         // Who asks for the app's word has it: a guess would come before.
         let when = if eyes.ears.is_some() { When::Notified } else { When::Listening };
         Recording {
-            listener,
+            listener: Listener::new(listener),
             requests,
             journal,
             launch: Some(launch),
@@ -154,13 +150,13 @@ impl Recording {
         }
     }
 
-    /// Lets calls go on and writes them down until nobody uses the filter any more.
-    /// Where that cannot be done the kernel answers ENOSYS to who waits, and the main
-    /// thread is told.
+    /// Lets calls go on and writes them down until no process uses the filter any more.
+    /// Where the listener fails the kernel answers ENOSYS to every caller that waits, and the
+    /// first thread is asked to report it.
     pub fn run(mut self) {
-        listener::prepare(&self.listener);
-        if let Err((what, errno)) = self.answer_all() {
-            (self.requests)(Request::Failed(what, errno));
+        self.count(1);
+        if let Err(ListenerError { step, errno }) = NotificationServer::new(&mut self).run() {
+            (self.requests)(Request::Failed(step, errno));
         }
         if let Some(reads) = self.reads.take() {
             reads.finish();
@@ -168,36 +164,12 @@ impl Recording {
         self.journal.observed();
     }
 
-    fn answer_all(&mut self) -> Result<(), Failed> {
-        self.count(1);
-        loop {
-            let ears = self.ears.iter().flat_map(Ears::fds);
-            let heard = listener::wait(&self.listener, None, ears, self.timeout(), Mask::ALL)
-                .map_err(|errno| ("waiting for a notified call", errno))?;
-            self.passes();
-            if heard.call {
-                match seccomp::receive(&self.listener) {
-                    Ok(request) => {
-                        // What it has said before it calls.
-                        self.passes();
-                        self.handle(&request)?;
-                    }
-                    // The caller died, or a signal came: on to the next.
-                    Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => {}
-                    Err(errno) => return Err(("receiving a notified call", errno)),
-                }
-            } else if heard.over {
-                return Ok(());
-            }
-        }
-    }
-
     fn timeout(&self) -> Option<Duration> {
         self.startup.deadline().map(|deadline| deadline.saturating_sub(self.journal.now()))
     }
 
     /// Time has passed, or the app has said something: start-up may be over.
-    fn passes(&mut self) {
+    fn advance_startup(&mut self) {
         if self.ears.as_mut().is_some_and(Ears::hear) {
             self.steps(Input::Notified);
         }
@@ -220,80 +192,35 @@ impl Recording {
         }
     }
 
-    fn handle(&mut self, request: &seccomp::Request) -> Result<(), Failed> {
-        let call = Call {
-            name: syscalls::name(Arch::THIS, request.data.nr as u32),
-            number: request.data.nr as u32,
-            args: request.data.args,
-        };
-        let kind = Kind::of(&call);
-        let known =
-            kind.is_told_once() && self.recorder.knows_call(call.number, kind, calls::identity(&call, kind));
-        if known {
-            return self.go_on(request.id);
-        }
-        let mut sight = match kind {
-            Kind::Plain => Sight::default(),
-            _ => match Caller::of(Tid::from_raw(request.pid as i32)) {
-                Ok(caller) => self.look(&call, kind, &caller, request.id),
-                // It is gone, or nothing is known of it: it was made all the same.
-                Err(_) => Sight::default(),
-            },
-        };
-        // What was read of its number was read of it alone if it still waits.
-        match seccomp::still_valid(&self.listener, request.id) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(errno) => return Err(("asking whether a notified call still waits", errno)),
-        }
-        if let Some((now, next, image)) = sight.exec.take()
-            && let Ok(caller) = Caller::of(Tid::from_raw(request.pid as i32))
-        {
-            self.kept.executes(&caller);
-            self.programs.executes(&caller, now, next, image);
-        }
-        self.go_on(request.id)?;
-        self.record(&call, kind, sight);
-        Ok(())
-    }
-
-    /// Learning never changes what the app does.
-    fn go_on(&self, id: NotificationId) -> Result<(), Failed> {
-        match seccomp::answer(&self.listener, id, Answer::Continue) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(("answering a notified call", errno)),
-        }
-    }
-
     /// Finds out what has to be known before the call goes on.
-    fn look(&mut self, call: &Call, kind: Kind, caller: &Caller, id: NotificationId) -> Sight {
+    fn look(&mut self, call: &Call, kind: Kind, caller: &Caller, id: NotificationId) -> CallObservations {
         match kind {
             Kind::Exec => return self.exec(call, caller),
-            Kind::Open => return Sight::of(self.open(call, caller)),
-            Kind::Change => return Sight::of(self.change(call, caller)),
-            Kind::Owner => return Sight::of(self.owner(call, caller)),
-            Kind::Address => return Sight::of(self.address(call, caller)),
-            Kind::Ioctl => return Sight::of(self.device(call, caller)),
+            Kind::Open => return CallObservations::of(self.open(call, caller)),
+            Kind::Change => return CallObservations::of(self.change(call, caller)),
+            Kind::Owner => return CallObservations::of(self.owner(call, caller)),
+            Kind::Address => return CallObservations::of(self.address(call, caller)),
+            Kind::Ioctl => return CallObservations::of(self.device(call, caller)),
             Kind::Listen => self.listen(call, caller),
-            Kind::Memory => return Sight::of(self.memory(call, caller)),
-            Kind::Kill => return Sight::of(self.kill(call, caller)),
-            Kind::Limit => return Sight::of(self.limit(call, caller)),
+            Kind::Memory => return CallObservations::of(self.memory(call, caller)),
+            Kind::Kill => return CallObservations::of(self.kill(call, caller)),
+            Kind::Limit => return CallObservations::of(self.limit(call, caller)),
             Kind::User => {
                 // Who it is, while that can be seen.
                 let Recording { kept, identity, listener, .. } = self;
-                kept.keep(caller, identity, || matches!(seccomp::still_valid(listener, id), Ok(true)));
-                return Sight::of(self.user(call, caller));
+                kept.keep(caller, identity, || matches!(listener.is_valid(id), Ok(true)));
+                return CallObservations::of(self.user(call, caller));
             }
-            Kind::Privileged => return Sight::of(self.privileged(call, caller)),
+            Kind::Privileged => return CallObservations::of(self.privileged(call, caller)),
             // A child is told by its parent's stack, which has to be known by then.
             Kind::Fork => drop(self.programs.of(caller, &self.identity)),
             Kind::Plain => {}
         }
-        Sight::default()
+        CallObservations::default()
     }
 
     /// Writes what was seen, and that the call was made.
-    fn record(&mut self, call: &Call, kind: Kind, sight: Sight) {
+    fn record(&mut self, call: &Call, kind: Kind, sight: CallObservations) {
         match kind {
             Kind::Fork => {
                 self.alive += 1;
@@ -388,9 +315,9 @@ impl Recording {
     }
 }
 
-impl Sight {
-    fn of(observations: Vec<Observation>) -> Sight {
-        Sight { observations, ..Sight::default() }
+impl CallObservations {
+    fn of(observations: Vec<Observation>) -> CallObservations {
+        CallObservations { observations, ..CallObservations::default() }
     }
 }
 

@@ -40,6 +40,7 @@ use crate::image::live::Live;
 use crate::init::event_loop::{self, Watch};
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
+use crate::notify::listener::Listener;
 use crate::plan::{Layer, LayerState, Plan};
 use crate::policy::{Rulebook, program::Called, program::Target};
 use crate::profile::{Fallback, Mode, RunAs};
@@ -398,7 +399,7 @@ fn watch(
                 tracer.begin(app, Arc::clone(&listener));
             }
             let judge = Judge {
-                listener,
+                listener: Listener::new(listener),
                 rules,
                 tracer,
                 document,

@@ -1,0 +1,143 @@
+//! The enforcer as a handler of the notification server: what it waits for, and the steps of
+//! each call.
+
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use super::conclusion::Conclusion;
+use super::startup::Watch;
+use super::{Judge, Outcome};
+use crate::notify::caller::Caller;
+use crate::notify::listener::{Listener, ListenerError, WaitSet, answered};
+use crate::notify::server::{Handler, Notification, Step};
+use crate::notify::unreadable::UNREADABLE;
+use crate::readiness::notify_socket::Ears;
+use crate::sys::seccomp::{self, Answer};
+use crate::sys::signal::Mask;
+use crate::tracer::Tracer;
+
+/// A decided call: its caller, or why that could not be identified, and what becomes of it.
+pub struct Decision {
+    caller: Result<Caller, Errno>,
+    outcome: Outcome,
+}
+
+impl Handler for Judge {
+    type Decision = Decision;
+
+    fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    fn wait_set(&self) -> WaitSet<'_> {
+        let ears = self.startup.iter().filter_map(|watch| watch.ears.as_ref()).flat_map(Ears::fds);
+        let mailbox = self.tracer.as_ref().map(Tracer::bell);
+        let deadline = self.startup.as_ref().and_then(Watch::deadline);
+        WaitSet {
+            mailbox,
+            descriptors: ears.chain(self.memory.later.bell()).collect(),
+            timeout: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            mask: if mailbox.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL },
+        }
+    }
+
+    fn before_wait(&mut self) -> Result<(), ListenerError> {
+        self.hear();
+        self.decide_ended()
+    }
+
+    fn follow_startup(&mut self) {
+        self.advance_startup();
+    }
+
+    fn woken(&mut self, interrupted: bool) {
+        self.follow(interrupted);
+    }
+
+    fn takes_call(&mut self) -> bool {
+        self.memory.later.lets_pass()
+    }
+
+    fn before_call(&mut self) {
+        // The caller may have the pid of a process that the first thread has reaped.
+        self.hear();
+        self.advance_startup();
+    }
+
+    fn has_deferred(&self) -> bool {
+        self.memory.later.has_next()
+    }
+
+    fn handle_deferred(&mut self) -> Result<(), ListenerError> {
+        self.decide_next()
+    }
+
+    fn decide(&mut self, notification: &Notification) -> Step<Decision> {
+        let Notification { request, call } = notification;
+        let tid = notification.tid();
+        self.memory.waiting = request.id;
+        let notified = (call.number, call.args);
+        // The thread makes it for the supervisor, which has written its registers.
+        if self.tracer.as_ref().is_some_and(|tracer| tracer.makes(tid, notified)) {
+            return Step::Answer(Answer::Continue);
+        }
+        let asks = self.tracer.as_ref().and_then(|tracer| tracer.asks(tid, notified));
+        match (notification.caller(), asks) {
+            (Ok(caller), Some(wanted)) => self.asked_for_socket(request, wanted, &caller),
+            (Ok(mut caller), None) => {
+                if self.is_postponed(request, call, &caller) {
+                    return Step::Deferred;
+                }
+                caller.handed = self.tracer.as_mut().and_then(|tracer| tracer.handed(tid, notified));
+                let outcome = self.judge(call, &caller);
+                Step::Decided(Decision { caller: Ok(caller), outcome })
+            }
+            (Err(errno), _) => Step::Decided(Decision { caller: Err(errno), outcome: Outcome::Unread }),
+        }
+    }
+
+    fn finish(&mut self, notification: &Notification, decision: Decision) -> Result<(), ListenerError> {
+        let Notification { request, call } = notification;
+        let tid = notification.tid();
+        let conclusion = match decision.caller {
+            Ok(caller) => {
+                let unread = matches!(decision.outcome, Outcome::Unread | Outcome::Fail(UNREADABLE));
+                if unread && (self.has_handed_out(request, &caller) || !self.waits()?) {
+                    return Ok(());
+                }
+                match decision.outcome {
+                    Outcome::Wait(leased) => self.wait_for_lease(leased, request, &caller),
+                    outcome => {
+                        if caller.handed.is_some() {
+                            self.tracer.iter_mut().for_each(|tracer| tracer.decided(tid));
+                        }
+                        self.conclude(outcome, call, &caller)
+                    }
+                }
+            }
+            // Without /proc, or out of descriptors, nothing is known of the caller.
+            Err(errno) => {
+                tracing::error!(%tid, %errno, "a caller's status cannot be read");
+                self.conclude(decision.outcome, call, &Caller::unknown(tid))
+            }
+        };
+        answered(match conclusion {
+            Conclusion::Answer(answer) => seccomp::answer(&self.listener, request.id, answer),
+            Conclusion::Exceeds(caller) => self.exceeds_limit(request.id, &caller),
+            Conclusion::Hand(handed) => self.hand_over(request, handed),
+            Conclusion::Nothing => Ok(()),
+        })
+    }
+}
+
+impl Judge {
+    /// Whether the caller of the call at hand still waits, so that what was read of its
+    /// thread id was read of it.
+    ///
+    /// # Errors
+    /// As [`Listener::is_valid`].
+    pub(super) fn waits(&self) -> Result<bool, ListenerError> {
+        self.listener.is_valid(self.memory.waiting)
+    }
+}
