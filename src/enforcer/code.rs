@@ -9,6 +9,7 @@ use crate::event::Object;
 use crate::image::FileId;
 use crate::notify::caller::Caller;
 use crate::notify::maps;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
 use crate::policy::libraries::Code;
@@ -64,7 +65,7 @@ impl Judge {
         Outcome::Watch(What::Map { entry, object })
     }
 
-    fn is_elsewhere(&self, entry: usize, source: &Source, caller: &Caller) -> Option<Box<Refusal>> {
+    fn is_elsewhere(&self, entry: ProgramIndex, source: &Source, caller: &Caller) -> Option<Box<Refusal>> {
         let Source { path, id, mapped } = source;
         match self.rules.code(entry, path, *id) {
             Code::Allowed => None,

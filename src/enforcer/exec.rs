@@ -19,6 +19,7 @@ use crate::notify::image;
 use crate::notify::path_resolver::{Reach, Reached};
 use crate::notify::resolve::{self, Found};
 use crate::notify::syscall_args;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::args::Args;
 use crate::policy::call::Call;
@@ -49,7 +50,7 @@ impl From<Errno> for Unfound {
 
 /// What would come of an exec, by what the caller's memory says.
 struct Expected {
-    entry: Option<usize>,
+    entry: Option<ProgramIndex>,
     object: Object,
     /// Its user may execute the file and not read it: the process will not be dumpable.
     unreadable: bool,
@@ -106,7 +107,7 @@ impl Judge {
         &mut self,
         call: &Call,
         caller: &Caller,
-        entry: Option<usize>,
+        entry: Option<ProgramIndex>,
         expected: &mut Expected,
     ) -> Outcome {
         let identity = self.identity.clone();
@@ -171,7 +172,7 @@ impl Judge {
     /// The environment cannot be read, or is larger than an exec takes.
     fn rest(
         &self,
-        next: usize,
+        next: ProgramIndex,
         content: Option<File>,
         asked: &syscall_args::Exec,
         memory: &Memory,
@@ -193,7 +194,7 @@ impl Judge {
     }
 
     /// As many live processes of an entry as there may be, besides this one.
-    fn too_many_besides(&mut self, entry: usize, caller: &Caller) -> Option<Box<Refusal>> {
+    fn too_many_besides(&mut self, entry: ProgramIndex, caller: &Caller) -> Option<Box<Refusal>> {
         let most = self.rules.instances(entry)?;
         // Who cannot be counted is not let go on.
         let now = self.live(entry, Some(caller.tgid), most).unwrap_or(u32::MAX - 1);

@@ -266,7 +266,7 @@ impl Judge {
             let target = from.target.as_ref()?.id;
             // What has a right under a name has it still where it was moved to.
             let own = self.memory.inodes.borrow().owned(target, &self.rules);
-            let rights = self.rules.granted_at(&to.canonical).and(Rights::ON_FILE).without(own);
+            let rights = self.rules.granted_at(&to.canonical).intersection(Rights::ON_FILE).difference(own);
             match self.ruling(from, rights, BitFlags::empty()) {
                 Ok(Ruling::Refuse(refusal)) => Some(Box::new(Refusal { errno: Errno::EXDEV, ..*refusal })),
                 _ => None,
@@ -415,7 +415,7 @@ fn opening_needs(found: &Found, flags: i32) -> Option<(Rights, BitFlags<AccessFs
     }
     if flags & libc::O_TMPFILE == libc::O_TMPFILE {
         // A file without a name, in this directory.
-        return directory.then_some((needs.without(Rights::READ), kernel));
+        return directory.then_some((needs.difference(Rights::READ), kernel));
     }
     match &found.target {
         None if flags & libc::O_CREAT == 0 => return None,

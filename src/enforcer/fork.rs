@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use super::{Judge, Outcome};
 use crate::ids::Pid;
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
 use crate::processes::forks::Proc;
@@ -49,7 +50,7 @@ impl Judge {
     ///
     /// # Errors
     /// As [`processes::all`].
-    fn too_many_by_fork(&mut self, entry: Option<usize>) -> Result<Option<Box<Refusal>>, Errno> {
+    fn too_many_by_fork(&mut self, entry: Option<ProgramIndex>) -> Result<Option<Box<Refusal>>, Errno> {
         if let Some((entry, most)) = entry.and_then(|entry| Some((entry, self.rules.instances(entry)?))) {
             let now = self.live(entry, None, most)?;
             if let Some(refusal) = self.rules.too_many(entry, now) {
@@ -78,7 +79,7 @@ impl Judge {
     ///
     /// # Errors
     /// As [`processes::all`].
-    pub(super) fn live(&mut self, entry: usize, but: Option<Pid>, most: u32) -> Result<u32, Errno> {
+    pub(super) fn live(&mut self, entry: ProgramIndex, but: Option<Pid>, most: u32) -> Result<u32, Errno> {
         self.count(most, |judge, all| {
             let live: Vec<Pid> = all.iter().filter(|seen| seen.lives()).map(|seen| seen.pid).collect();
             let families = &mut judge.memory.families;

@@ -48,7 +48,7 @@ use crate::notify::listener::{Listener, ListenerError};
 use crate::notify::memory_cache::Kept;
 use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
-use crate::plan::PR_SET_DUMPABLE;
+use crate::plan::{PR_SET_DUMPABLE, ProgramIndex};
 use crate::policy::call::{Call, Ids};
 use crate::policy::network::Direction;
 use crate::policy::{Refusal, Rulebook};
@@ -111,7 +111,7 @@ pub struct Judge {
     /// The launched process, whose first exec is the supervisor's own.
     pub app: Pid,
     /// The entry that COMMAND is.
-    pub entry: usize,
+    pub entry: ProgramIndex,
     /// Where the first thread is asked.
     pub requests: Bell,
     /// The supervisor's ids, for looking and acting as the caller and back.

@@ -6,6 +6,7 @@ use super::Judge;
 use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
 use crate::ids::Tid;
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::processes::table;
 use crate::profile;
@@ -61,7 +62,7 @@ impl Judge {
     /// person has to know.
     pub(super) fn report_exec(
         &mut self,
-        entry: usize,
+        entry: ProgramIndex,
         canonical: &Path,
         mode: u32,
         args: Option<Vec<String>>,

@@ -13,7 +13,7 @@ use caps::Capability;
 use serde_json::{Value, json};
 
 use super::model::{Op, PatchOp};
-use crate::profile::{self, ArgPattern, Rights};
+use crate::profile::{self, ArgPattern, ProfileIndex, Rights};
 use crate::syscalls::{self, constants, groups};
 
 /// What was wanted and refused.
@@ -21,13 +21,12 @@ use crate::syscalls::{self, constants, groups};
 pub enum Want {
     /// COMMAND may be this file.
     Command(PathBuf),
-    /// Execute this file; `caller` is the index in `programs` of the one that
-    /// wants it, where that is known.
+    /// Execute this file; `caller` is the entry that wants it, where that is known.
     Program {
         /// The file.
         path: PathBuf,
-        /// Who wants to execute it.
-        caller: Option<usize>,
+        /// The program that wants to execute it.
+        caller: Option<ProfileIndex>,
     },
     /// Execute this applet of a file; `caller` as in `Program`.
     Applet {
@@ -35,41 +34,41 @@ pub enum Want {
         path: PathBuf,
         /// The applet.
         applet: String,
-        /// Who wants to execute it.
-        caller: Option<usize>,
+        /// The program that wants to execute it.
+        caller: Option<ProfileIndex>,
     },
-    /// These arguments of a program, by its index.
+    /// These arguments of a program.
     Arguments {
-        /// The index in `programs`.
-        program: usize,
+        /// The program.
+        program: ProfileIndex,
         /// All behind argv\[0\], or behind the applet's name.
         args: Vec<String>,
     },
-    /// This uid for a program, by its index.
+    /// This uid for a program.
     User {
-        /// The index in `programs`.
-        program: usize,
+        /// The program.
+        program: ProfileIndex,
         /// The uid.
         uid: u32,
     },
     /// So many live processes of a program.
     Instances {
-        /// The index in `programs`.
-        program: usize,
+        /// The program.
+        program: ProfileIndex,
         /// How many.
         most: u32,
     },
-    /// Code from this file, for a program by its index.
+    /// Code from this file, for a program.
     Library {
-        /// The index in `programs`.
-        program: usize,
+        /// The program.
+        program: ProfileIndex,
         /// The file.
         path: PathBuf,
     },
     /// This content of a program.
     Digest {
-        /// The index in `programs`.
-        program: usize,
+        /// The program.
+        program: ProfileIndex,
         /// Lower-case hex.
         sha256: String,
     },
@@ -253,14 +252,14 @@ fn command(profile: &Value, path: &Path) -> Vec<PatchOp> {
 /// The program itself, where it is not listed, and the caller's edge to it. An
 /// edge names an entry, so a file that is only `beneath` one gets its own: an
 /// edge to the directory would lead to all that is in it.
-fn program(profile: &Value, path: &Path, caller: Option<usize>) -> Vec<PatchOp> {
+fn program(profile: &Value, path: &Path, caller: Option<ProfileIndex>) -> Vec<PatchOp> {
     let Some(path) = path.to_str().filter(|path| !may_be_changed(profile, path)) else { return Vec::new() };
     let mut operations = Vec::new();
     if position(profile, path).is_none() {
         operations.extend(append(profile, &["programs"], json!({"path": path})));
     }
-    if let Some(caller) = caller.filter(|caller| profile["programs"].get(caller).is_some()) {
-        let edges = &profile["programs"][caller]["may_run"];
+    if let Some(caller) = caller.filter(|caller| profile["programs"].get(caller.get()).is_some()) {
+        let edges = &profile["programs"][caller.get()]["may_run"];
         let listed = elements(edges).any(|edge| {
             *edge == json!(path) || (edge["path"] == json!(path) && edge.get("applet").is_none())
         });
@@ -275,15 +274,15 @@ fn program(profile: &Value, path: &Path, caller: Option<usize>) -> Vec<PatchOp> 
 }
 
 /// The applet where it is not listed, and the caller's edge to it alone.
-fn applet(profile: &Value, path: &Path, applet: &str, caller: Option<usize>) -> Vec<PatchOp> {
+fn applet(profile: &Value, path: &Path, applet: &str, caller: Option<ProfileIndex>) -> Vec<PatchOp> {
     let Some(path) = path.to_str().filter(|path| !may_be_changed(profile, path)) else { return Vec::new() };
     let is_this = |entry: &Value| entry["path"] == json!(path) && entry["applet"] == json!(applet);
     let mut operations = Vec::new();
     if !elements(&profile["programs"]).any(is_this) {
         operations.extend(append(profile, &["programs"], json!({"path": path, "applet": applet})));
     }
-    if let Some(caller) = caller.filter(|caller| profile["programs"].get(caller).is_some()) {
-        let edges = &profile["programs"][caller]["may_run"];
+    if let Some(caller) = caller.filter(|caller| profile["programs"].get(caller.get()).is_some()) {
+        let edges = &profile["programs"][caller.get()]["may_run"];
         let edge = json!({"path": path, "applet": applet});
         let all = |listed: &Value| {
             *listed == json!(path) || (listed["path"] == json!(path) && listed.get("applet").is_none())
@@ -299,7 +298,7 @@ fn applet(profile: &Value, path: &Path, applet: &str, caller: Option<usize>) -> 
 }
 
 /// One more alternative for a program's arguments, each of them exactly.
-fn arguments(profile: &Value, program: usize, args: &[String]) -> Vec<PatchOp> {
+fn arguments(profile: &Value, program: ProfileIndex, args: &[String]) -> Vec<PatchOp> {
     let exactly = |text: &String| match ArgPattern::escaped(text) {
         Some(pattern) => json!({ "glob": pattern }),
         None => json!(text),
@@ -308,8 +307,8 @@ fn arguments(profile: &Value, program: usize, args: &[String]) -> Vec<PatchOp> {
 }
 
 /// One more alternative of what an entry pins.
-fn pinned(profile: &Value, program: usize, key: &str, value: Value) -> Vec<PatchOp> {
-    match &profile["programs"][program][key] {
+fn pinned(profile: &Value, program: ProfileIndex, key: &str, value: Value) -> Vec<PatchOp> {
+    match &profile["programs"][program.get()][key] {
         Value::Array(listed) if !listed.contains(&value) => {
             vec![add(format!("/programs/{program}/{key}/-"), value)]
         }
@@ -318,14 +317,14 @@ fn pinned(profile: &Value, program: usize, key: &str, value: Value) -> Vec<Patch
 }
 
 /// One more file that code may be mapped from, which the app must not be able to change.
-fn library(profile: &Value, program: usize, path: &Path) -> Vec<PatchOp> {
+fn library(profile: &Value, program: ProfileIndex, path: &Path) -> Vec<PatchOp> {
     let path = path.to_str().filter(|path| !may_be_changed(profile, path));
     path.map_or_else(Vec::new, |path| pinned(profile, program, "libraries", json!(path)))
 }
 
 /// Another value of what an entry pins.
-fn replaced(profile: &Value, program: usize, key: &str, value: Value) -> Vec<PatchOp> {
-    match &profile["programs"][program][key] {
+fn replaced(profile: &Value, program: ProfileIndex, key: &str, value: Value) -> Vec<PatchOp> {
+    match &profile["programs"][program.get()][key] {
         Value::Null => Vec::new(),
         listed if *listed == value => Vec::new(),
         _ => vec![PatchOp { op: Op::Replace, path: format!("/programs/{program}/{key}"), value }],

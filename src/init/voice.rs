@@ -1,6 +1,6 @@
-//! What the init sees, told in the words of whom it stands in for. Its own are
-//! diagnostics; tini's and dumb-init's are theirs to the letter, since people's scripts
-//! look for them (tini 0.19, dumb-init 1.2.5).
+//! The messages of the init. Its own are diagnostics. In the place of tini and dumb-init
+//! they go to the same descriptor with the same prefix, and those that scripts, manuals
+//! and the two programs' own tests quote have the same words (tini 0.19, dumb-init 1.2.5).
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use tracing::Level;
 
 use crate::event::log;
+use crate::sys::process::Change;
 use crate::sys::signal;
-use crate::sys::{self, process::Change};
 
 /// In whose words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +36,8 @@ pub enum Sight<'a> {
     Subreaper,
     /// They do not.
     NoReaper,
-    /// The init gave the terminal up, as the leader of its session or not.
-    GaveTerminalUp {
-        /// It led the session.
-        leader: bool,
-    },
+    /// The init gave the terminal up.
+    GaveTerminalUp,
     /// There is none to give up.
     KeptTerminal(Errno),
     /// A signal that came of giving it up.
@@ -83,7 +80,7 @@ impl Voice {
         // A level first: most of what happens is told to nobody, and costs no words.
         let line = match self {
             Voice::Own => return own(sight),
-            Voice::Tini(verbosity) if tini_level(sight) <= verbosity => tini(sight),
+            Voice::Tini(verbosity) if tini_level(sight) <= verbosity => Some(tini(sight)),
             Voice::DumbInit { debug: true } => dumb_init(sight),
             Voice::Tini(_) | Voice::DumbInit { debug: false } => None,
         };
@@ -138,7 +135,7 @@ impl fmt::Display for Words<'_> {
             Sight::OwnSession => f.write_str("the app has a session of its own"),
             Sight::Subreaper => f.write_str("is a subreaper"),
             Sight::NoReaper => f.write_str("orphans do not come here: be PID 1, or use -s"),
-            Sight::GaveTerminalUp { .. } => f.write_str("the terminal is the app's"),
+            Sight::GaveTerminalUp => f.write_str("the terminal is the app's"),
             Sight::KeptTerminal(errno) => write!(f, "no terminal to give to the app: {errno}"),
             Sight::HandOff(number) => {
                 write!(f, "{} came of the terminal, and is not forwarded", name(number))
@@ -187,9 +184,10 @@ fn tini_level(sight: Sight<'_>) -> usize {
     }
 }
 
-fn tini(sight: Sight<'_>) -> Option<String> {
+/// In tini's words, where they are known for it, and else in our own.
+fn tini(sight: Sight<'_>) -> String {
     let named = signal::description;
-    Some(match sight {
+    match sight {
         Sight::Spawned(program, pid) => format!("Spawned child process '{program}' with pid '{pid}'"),
         Sight::Received(libc::SIGCHLD) => "Received SIGCHLD".to_owned(),
         Sight::Received(number) => format!("Passing signal: '{}'", named(number)),
@@ -200,21 +198,9 @@ fn tini(sight: Sight<'_>) -> Option<String> {
         }
         Sight::AppEnded(change) => format!("Main child exited normally (with status '{}')", code(change)),
         Sight::Orphan(pid) => format!("Reaped zombie process with pid={pid}"),
-        Sight::NobodyToReap { alone: true } => "No child to wait".to_owned(),
-        Sight::NobodyToReap { alone: false } => "No child to reap".to_owned(),
-        Sight::Goodbye(_) => "Exiting: child has exited".to_owned(),
-        Sight::Note(text) => text.to_owned(),
-        Sight::Subreaper => "Registered as child subreaper".to_owned(),
         Sight::NoReaper => NO_REAPER.to_owned(),
-        Sight::OwnSession
-        | Sight::GaveTerminalUp { .. }
-        | Sight::KeptTerminal(_)
-        | Sight::HandOff(_)
-        | Sight::Translated(..)
-        | Sight::Forwarded(_)
-        | Sight::Dropped(_)
-        | Sight::Suspending => return None,
-    })
+        other => Words(other).to_string(),
+    }
 }
 
 const NO_REAPER: &str = "\
@@ -223,40 +209,26 @@ Zombie processes will not be re-parented to Tini, so zombie reaping won't work.
 To fix the problem, use the -s option or set the environment variable TINI_SUBREAPER to \
 register Tini as a child subreaper, or run Tini as PID 1.";
 
+/// In dumb-init's words, where its tests look for them, and else in our own; nothing
+/// where it says nothing, since its tests look for the whole of what it says.
 fn dumb_init(sight: Sight<'_>) -> Option<String> {
     Some(match sight {
         Sight::Spawned(_, pid) => format!("Child spawned with PID {pid}."),
         Sight::OwnSession => "setsid complete.".to_owned(),
-        Sight::GaveTerminalUp { leader: true } => {
-            "Detached from controlling tty, ignoring the first SIGHUP and SIGCONT we receive.".to_owned()
-        }
-        Sight::GaveTerminalUp { leader: false } => {
-            "Detached from controlling tty, but was not session leader.".to_owned()
-        }
-        Sight::KeptTerminal(errno) => {
-            let (number, text) = (errno as i32, sys::strerror(errno));
-            format!("Unable to detach from controlling tty (errno={number} {text}).")
-        }
         Sight::HandOff(number) => format!("Ignoring tty hand-off signal {number}."),
         Sight::Received(number) => format!("Received signal {number}."),
-        Sight::Translated(from, to) => format!("Translating signal {from} to {to}."),
         Sight::Forwarded(number) => format!("Forwarded signal {number} to children."),
-        Sight::Dropped(_) => "Not forwarding signal 0 to children (ignored).".to_owned(),
-        Sight::Suspending => "Suspending self due to TTY signal.".to_owned(),
-        Sight::Reaped(pid, Change::Signalled(by)) => {
-            format!("A child with PID {pid} was terminated by signal {by}.")
-        }
-        Sight::Reaped(pid, change) => {
-            format!("A child with PID {pid} exited with exit status {}.", code(change))
+        Sight::Reaped(pid, Change::Exited(code)) => {
+            format!("A child with PID {pid} exited with exit status {code}.")
         }
         Sight::Goodbye(code) => format!("Child exited with status {code}. Goodbye."),
-        Sight::Note(text) => text.to_owned(),
         Sight::Subreaper
         | Sight::NoReaper
         | Sight::Dead
         | Sight::AppEnded(_)
         | Sight::Orphan(_)
         | Sight::NobodyToReap { .. } => return None,
+        other => Words(other).to_string(),
     })
 }
 
@@ -265,27 +237,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_speaks_as_whom_it_stands_in_for() {
-        let sights = [
+    fn messages_have_the_words_of_the_replaced_init_where_it_is_quoted() {
+        let killed = Sight::Reaped(7, Change::Signalled(9));
+        let exited = Sight::Reaped(7, Change::Exited(3));
+        for (sight, as_tini, as_dumb_init) in [
             (Sight::Spawned("sh", 7), "Spawned child process 'sh' with pid '7'", "Child spawned with PID 7."),
             (Sight::Received(15), "Passing signal: 'Terminated'", "Received signal 15."),
-            (
-                Sight::Reaped(7, Change::Signalled(9)),
-                "Reaped child with pid: '7'",
-                "A child with PID 7 was terminated by signal 9.",
-            ),
-            (
-                Sight::Reaped(7, Change::Exited(3)),
-                "Reaped child with pid: '7'",
-                "A child with PID 7 exited with exit status 3.",
-            ),
-        ];
-        for (sight, tinis, dumb_inits) in sights {
-            assert_eq!(tini(sight).as_deref(), Some(tinis));
-            assert_eq!(dumb_init(sight).as_deref(), Some(dumb_inits));
+            (exited, "Reaped child with pid: '7'", "A child with PID 7 exited with exit status 3."),
+            (killed, "Reaped child with pid: '7'", "reaped 7 code=137"),
+            (Sight::Translated(1, 10), "HUP becomes USR1", "HUP becomes USR1"),
+        ] {
+            assert_eq!(tini(sight), as_tini);
+            assert_eq!(dumb_init(sight).as_deref(), Some(as_dumb_init));
         }
         assert_eq!(dumb_init(Sight::Orphan(3)), None);
-        assert_eq!(tini(Sight::Orphan(3)).as_deref(), Some("Reaped zombie process with pid=3"));
+        assert_eq!(tini(Sight::Orphan(3)), "Reaped zombie process with pid=3");
         assert_eq!(tini_level(Sight::Orphan(3)), WARN);
     }
 }

@@ -373,8 +373,10 @@ mod tests {
     fn wildcards_of_true_hints_are_literal() {
         let profile = json!({ "remit": 1, "name": "x", "programs": [{ "path": "/app", "entry": true, "args": [["a"]] }] });
         let document = profile::read(profile.to_string().as_bytes()).expect("valid");
-        let wants = [["*", "b"], ["...", ""], ["a*b", "\\*"]]
-            .map(|args| crate::event::Want::Arguments { program: 0, args: args.map(str::to_owned).to_vec() });
+        let wants = [["*", "b"], ["...", ""], ["a*b", "\\*"]].map(|args| crate::event::Want::Arguments {
+            program: profile::ProfileIndex::new(0),
+            args: args.map(str::to_owned).to_vec(),
+        });
         let hints = wants.map(|want| json!(crate::event::hint(&document.value(), &want)));
         let found = amended(&document, &hints);
         assert_eq!(found.left_out, [""; 0]);

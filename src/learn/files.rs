@@ -375,7 +375,9 @@ impl Files {
         let mut next: VecDeque<usize> = (0..moved.len()).collect();
         while let Some(number) = next.pop_front() {
             let (from, to, seen) = &moved[number];
-            let Some(rights) = self.rules.get(to).map(|rule| rule.rights.without(OF_NAMES)) else { continue };
+            let Some(rights) = self.rules.get(to).map(|rule| rule.rights.difference(OF_NAMES)) else {
+                continue;
+            };
             // What only was linked to was there, and is not made writable for that.
             let lacks = |rule: &&mut Rule| rule.rights.intersects(CHANGING) && !rule.rights.contains(rights);
             let Some(rule) = self.rules.get_mut(from).filter(lacks) else { continue };

@@ -127,7 +127,7 @@ pub fn remove(profile: &mut Profile, gone: &BTreeSet<String>) {
             let path = rule.path.to_string_lossy();
             let words = Rights::NAMES.into_iter().filter(|(_, word)| kept(&file_key(&path, word)));
             let left = words.fold(Rights::NONE, |all, (right, _)| all.union(right));
-            rule.allow = rule.allow.without(rule.allow.without(left));
+            rule.allow = rule.allow.difference(rule.allow.difference(left));
             !rule.allow.is_empty()
         }
     });

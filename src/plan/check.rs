@@ -83,7 +83,7 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
         rules.push(rule("/programs".to_owned(), "a loader runs nothing by itself".to_owned(), check));
     }
     let everyone = profile.programs.len();
-    for (index, program) in profile.programs.iter().enumerate() {
+    for (index, program) in profile.indexed_programs() {
         let at = |key: &str| format!("/programs/{index}/{key}");
         let edges = programs.entries.binary_search_by_key(&index, |entry| entry.index);
         let edges = edges.map_or(0, |at| programs.entries[at].may_run.len());

@@ -54,7 +54,7 @@ fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
         return exposed;
     }
     for inner in &granted.grants {
-        let own = inner.rights.without(NAMES);
+        let own = inner.rights.difference(NAMES);
         for (depth, above) in inner.path.ancestors().skip(1).enumerate() {
             let mut outer =
                 around.get(above.as_os_str()).into_iter().flatten().map(|index| &granted.grants[*index]);

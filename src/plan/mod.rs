@@ -13,6 +13,7 @@ mod file_groups;
 mod files;
 mod filter_input;
 mod grants;
+mod index;
 mod json;
 mod lacking;
 mod later;
@@ -41,6 +42,7 @@ pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
 #[cfg(feature = "tool")]
 pub(crate) use file_groups::{DEVICES, NAMES, RUNTIME};
+pub use index::ProgramIndex;
 pub use layers::{Layer, LayerState};
 pub use startup::{Says, Startup};
 pub use step::Step;
@@ -55,7 +57,7 @@ use landlock::{AccessFs, AccessNet, BitFlags};
 use crate::filter::Filter;
 use crate::image::FileId;
 use crate::kernel::Kernel;
-use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, Rights, RunAs};
+use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, ProfileIndex, Rights, RunAs};
 use crate::syscalls::Condition;
 
 /// What is known of the place that a plan is made for, besides its files and kernel.
@@ -389,7 +391,7 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyProgram {
     /// Its place in the profile's `programs`.
-    pub index: usize,
+    pub index: ProfileIndex,
     /// The path by which the profile names it.
     pub path: PathBuf,
     /// The inode, or the directory below which all are programs.
@@ -399,7 +401,7 @@ pub struct PolicyProgram {
     /// A script's interpreter.
     pub interpreter: Option<FileId>,
     /// The entries that it may run, by their places in the profile.
-    pub may_run: Vec<usize>,
+    pub may_run: Vec<ProfileIndex>,
     /// The alternatives for its arguments; none: any.
     pub args: Option<Vec<Vec<ArgPattern>>>,
     /// The applet of a multi-call binary that it is.

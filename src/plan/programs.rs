@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::error::seen;
 use super::libraries::Library;
-use super::{Derived, Libraries, Place, PlanError, PolicyProgram, ProgramTarget, Role, libraries};
+use super::{
+    Derived, Libraries, Place, PlanError, PolicyProgram, ProgramIndex, ProgramTarget, Role, libraries,
+};
 use crate::image::{Executable, FileId, FileKind, Files, Look, elf, why};
 use crate::kernel::Arch;
-use crate::profile::{Edge, Profile, Program, ProgramPlace};
+use crate::profile::{Edge, Profile, ProfileIndex, Program, ProgramPlace};
 
 /// What the programs of a profile are in this image.
 #[derive(Debug, Default)]
@@ -54,12 +56,12 @@ impl Programs {
         arch: Arch,
     ) -> Result<Programs, PlanError> {
         let mut found = Programs::default();
-        let mut at = BTreeMap::<&Path, Vec<usize>>::new();
-        for (index, program) in profile.programs.iter().enumerate() {
+        let mut at = BTreeMap::<&Path, Vec<ProfileIndex>>::new();
+        for (index, program) in profile.indexed_programs() {
             at.entry(program.place.path()).or_default().push(index);
         }
         let mut known = Known::default();
-        for (index, program) in profile.programs.iter().enumerate() {
+        for (index, program) in profile.indexed_programs() {
             let pointer = format!("/programs/{index}");
             let Some(look) = found.stand(program, &pointer, place, files)? else { continue };
             let before = found.held.len();
@@ -74,7 +76,7 @@ impl Programs {
                 ProgramPlace::Path(path) => {
                     let id = look.id;
                     if known
-                        .twice(id, program, found.entries.len())
+                        .twice(id, program, ProgramIndex::new(found.entries.len()))
                         .map_or(Ok(false), |earlier| found.is_twice(earlier, program, &pointer, place))?
                     {
                         continue;
@@ -210,7 +212,7 @@ impl Programs {
     /// only be told apart by `applet`. Embedded profiles list what they find.
     fn is_twice(
         &self,
-        earlier: usize,
+        earlier: ProgramIndex,
         program: &Program,
         pointer: &str,
         place: &Place,
@@ -218,7 +220,7 @@ impl Programs {
         if place.embedded {
             return Ok(true);
         }
-        let other = &self.entries[earlier];
+        let other = &self.entries[earlier.0];
         Err(PlanError::at(
             format!("{pointer}/path"),
             format!(
@@ -393,28 +395,28 @@ impl Programs {
 
 /// The entries that `program` may run, by their places in the profile; `at` has the entries
 /// of each path.
-fn edges(at: &BTreeMap<&Path, Vec<usize>>, profile: &Profile, program: &Program) -> Vec<usize> {
+fn edges(at: &BTreeMap<&Path, Vec<ProfileIndex>>, profile: &Profile, program: &Program) -> Vec<ProfileIndex> {
     let leads = |edge: &Edge, other: &Program| edge.applet.is_none() || edge.applet == other.applet;
     let mut edges = BTreeSet::new();
     for edge in program.may_run.iter().map(|edge| &edge.what) {
         let there = at.get(edge.path.as_path()).into_iter().flatten();
-        edges.extend(there.filter(|index| leads(edge, &profile.programs[**index])));
+        edges.extend(there.filter(|index| leads(edge, &profile.programs[index.get()])));
     }
     edges.into_iter().collect()
 }
 
-/// The entries of each file that were found so far, by their places in the list.
+/// The entries of each file that were found so far.
 #[derive(Default)]
 struct Known {
-    first: BTreeMap<FileId, usize>,
+    first: BTreeMap<FileId, ProgramIndex>,
     /// The first for all of a file, and for each applet.
-    same: BTreeMap<(FileId, Option<String>), usize>,
+    same: BTreeMap<(FileId, Option<String>), ProgramIndex>,
 }
 
 impl Known {
     /// The first entry of the same file that is not told apart from this one by its applet.
     /// This one is known from now on.
-    fn twice(&mut self, id: FileId, program: &Program, here: usize) -> Option<usize> {
+    fn twice(&mut self, id: FileId, program: &Program, here: ProgramIndex) -> Option<ProgramIndex> {
         let own = (id, program.applet.clone());
         let earlier = match program.applet {
             None => self.first.get(&id).copied(),

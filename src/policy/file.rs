@@ -47,12 +47,12 @@ impl Rulebook {
             // grants it, so there is no hint.
             return Ruling::Refuse(Box::new(Refusal { want: None, ..refusal(program, used.needs) }));
         }
-        let missing = used.needs.without(self.granted(&used.canonical, used.target, &used.standing));
+        let missing = used.needs.difference(self.granted(&used.canonical, used.target, &used.standing));
         if !missing.is_empty() {
             let refusal = refusal(&used.canonical, missing);
             // The entry is there already: it is the inode that it is not for. And the same
             // right once more would not grant a directory's own name.
-            let named = used.needs.without(self.granted(&used.canonical, used.target, &Standing::ALL));
+            let named = used.needs.difference(self.granted(&used.canonical, used.target, &Standing::ALL));
             let is_granted = named.is_empty() || self.is_own_name(&used.canonical, missing);
             let want = refusal.want.clone().filter(|_| !is_granted);
             return Ruling::Refuse(Box::new(Refusal { want, ..refusal }));
@@ -112,9 +112,9 @@ impl Rulebook {
                     } else {
                         Rights::NONE
                     };
-                    let mut brought = grant.rights.without(names);
+                    let mut brought = grant.rights.difference(names);
                     if grant.exact && target.is_some() && self.tracks(place) {
-                        brought = brought.without(Rights::ON_FILE.without(standing.owned));
+                        brought = brought.difference(Rights::ON_FILE.difference(standing.owned));
                     }
                     rights = rights.union(brought);
                 }

@@ -54,7 +54,7 @@ const NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
 /// Whether `other`, around `grant`, lets somebody inside give the name of `grant` to
 /// another inode, which has fewer rights from `other` alone.
 fn exposes(other: &FileGrant, grant: &FileGrant) -> bool {
-    !other.rights.contains(grant.rights.and(Rights::ON_FILE))
+    !other.rights.contains(grant.rights.intersection(Rights::ON_FILE))
         && !other
             .except
             .iter()
@@ -80,7 +80,7 @@ pub(super) fn tracked(exposed: &[&FileGrant]) -> HashMap<PathBuf, Rights> {
     let mut tracked = HashMap::new();
     for grant in exposed.iter().filter(|grant| grant.exact) {
         let rights: &mut Rights = tracked.entry(grant.path.clone()).or_insert(Rights::NONE);
-        *rights = rights.union(grant.rights.and(Rights::ON_FILE));
+        *rights = rights.union(grant.rights.intersection(Rights::ON_FILE));
     }
     tracked
 }

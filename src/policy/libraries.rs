@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::image::FileId;
-use crate::plan::Libraries;
+use crate::plan::{Libraries, ProgramIndex};
 
 /// Whether a file may be mapped as code.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,8 +37,8 @@ fn is_memory(path: &Path) -> bool {
 
 impl Rulebook {
     /// Where the code of this entry may be mapped from; none: from whatever may be read.
-    pub fn libraries(&self, entry: usize) -> Option<&Libraries> {
-        self.policy.programs[entry].libraries.as_ref()
+    pub fn libraries(&self, entry: ProgramIndex) -> Option<&Libraries> {
+        self.policy.program(entry).libraries.as_ref()
     }
 
     /// Whether some entry says where its code may be mapped from.
@@ -47,7 +47,7 @@ impl Rulebook {
     }
 
     /// Whether a program may map the file that the kernel tells this path and inode of.
-    pub fn code(&self, entry: usize, path: &Path, id: FileId) -> Code {
+    pub fn code(&self, entry: ProgramIndex, path: &Path, id: FileId) -> Code {
         let Some(libraries) = self.libraries(entry) else { return Code::Allowed };
         if is_memory(path) {
             return if self.policy.write_execute {
@@ -68,8 +68,8 @@ impl Rulebook {
     }
 
     /// Code from elsewhere; none where it could not be told from where.
-    pub fn unlisted_code(&self, entry: usize, path: Option<&Path>) -> Box<Refusal> {
-        let program = self.policy.programs[entry].index;
+    pub fn unlisted_code(&self, entry: ProgramIndex, path: Option<&Path>) -> Box<Refusal> {
+        let program = self.policy.program(entry).index;
         // A file without a name cannot be listed.
         let named = path.filter(|path| !path.to_string_lossy().ends_with(" (deleted)"));
         Box::new(Refusal {

@@ -32,7 +32,7 @@ use nix::errno::Errno;
 use crate::event::{Kind, Object, Want};
 use crate::filter::Filter;
 use crate::image::FileId;
-use crate::plan::{Plan, Policy, ProgramTarget};
+use crate::plan::{Plan, Policy, ProgramIndex, ProgramTarget};
 use crate::profile::Rights;
 
 /// Why a call is refused: what the app is answered, and all that an event says.
@@ -63,8 +63,8 @@ pub struct Rulebook {
     rules: HashMap<PathBuf, (FileId, BitFlags<AccessFs>)>,
     handled: BitFlags<AccessFs>,
     protected: HashMap<FileId, PathBuf>,
-    programs: HashMap<FileId, Vec<usize>>,
-    beneath: Vec<(PathBuf, usize)>,
+    programs: HashMap<FileId, Vec<ProgramIndex>>,
+    beneath: Vec<(PathBuf, ProgramIndex)>,
     /// Interpreters of listed scripts.
     interpreters: HashSet<FileId>,
     /// Variables for interpreters that the container was started with, as they were.
@@ -85,9 +85,9 @@ impl Rulebook {
         }
         let landlock = plan.landlock.as_ref();
         let rules = landlock.iter().flat_map(|l| &l.rules).map(|r| (r.path.clone(), (r.id, r.rights)));
-        let mut programs: HashMap<FileId, Vec<usize>> = HashMap::new();
+        let mut programs: HashMap<FileId, Vec<ProgramIndex>> = HashMap::new();
         let mut beneath = Vec::new();
-        for (index, program) in policy.programs.iter().enumerate() {
+        for (index, program) in policy.indexed_programs() {
             match &program.target {
                 ProgramTarget::File(id) => programs.entry(*id).or_default().push(index),
                 ProgramTarget::Beneath(path) => beneath.push((path.clone(), index)),

@@ -11,8 +11,9 @@ use nix::errno::Errno;
 use super::{Refusal, Rulebook, arguments};
 use crate::event::{Kind, Object, Want};
 use crate::image::FileId;
-use crate::plan::{PolicyProgram, ProgramTarget};
+use crate::plan::{PolicyProgram, ProgramIndex, ProgramTarget};
 use crate::policy::args::Need;
+use crate::profile::ProfileIndex;
 
 /// The longest file name (NAME_MAX), and so the longest name of an applet.
 const LONGEST_NAME: usize = 255;
@@ -53,12 +54,12 @@ impl Rulebook {
     /// The refusal.
     pub fn exec(
         &self,
-        caller: Option<usize>,
+        caller: Option<ProgramIndex>,
         target: &Target,
         called: Called,
-    ) -> Result<usize, Box<Refusal>> {
+    ) -> Result<ProgramIndex, Box<Refusal>> {
         let entries = self.entries(target.id, &target.canonical, target.loader);
-        let index = caller.map(|entry| self.policy.programs[entry].index);
+        let index = caller.map(|entry| self.policy.program(entry).index);
         let want = Want::Program { path: target.named.clone(), caller: index };
         if entries.is_empty() {
             // A loader is never a program, and a file without a name cannot be listed.
@@ -69,14 +70,12 @@ impl Rulebook {
         let Some(caller) = caller else {
             return Err(refuse(&target.named, "/programs".into(), None));
         };
-        let edges = &self.policy.programs[caller].may_run;
-        // Edges are places in the profile; entries that are not in the image have one
-        // there and none here.
-        let has_edge = |entry: &usize| edges.contains(&self.policy.programs[*entry].index);
-        let applets: Vec<usize> =
+        let edges = &self.policy.program(caller).may_run;
+        let has_edge = |entry: &ProgramIndex| edges.contains(&self.policy.program(*entry).index);
+        let applets: Vec<ProgramIndex> =
             entries.iter().copied().filter(|entry| self.is_applet(*entry, called.args)).collect();
         if !applets.iter().any(has_edge) {
-            let rule = format!("/programs/{}/may_run", self.policy.programs[caller].index);
+            let rule = format!("/programs/{}/may_run", self.policy.program(caller).index);
             return Err(match (entries.iter().find(|entry| has_edge(entry)), called.args) {
                 // It may run the file, but not as this.
                 (Some(entry), Some(args)) if applets.is_empty() => {
@@ -84,7 +83,7 @@ impl Rulebook {
                 }
                 _ => {
                     let want =
-                        match applets.first().and_then(|entry| self.policy.programs[*entry].applet.clone()) {
+                        match applets.first().and_then(|entry| self.policy.program(*entry).applet.clone()) {
                             Some(applet) => {
                                 let path = self.program_path(applets[0]).to_owned();
                                 Want::Applet { path, applet, caller: index }
@@ -113,8 +112,8 @@ impl Rulebook {
     }
 
     /// Whether these arguments call the applet that the entry is, where it is one.
-    fn is_applet(&self, entry: usize, args: Option<&[Vec<u8>]>) -> bool {
-        let program = &self.policy.programs[entry];
+    fn is_applet(&self, entry: ProgramIndex, args: Option<&[Vec<u8>]>) -> bool {
+        let program = self.policy.program(entry);
         match (&program.applet, args) {
             (Some(applet), Some(args)) => arguments::applet(args, &program.own_name)
                 .is_some_and(|(called, _)| called == applet.as_bytes()),
@@ -124,12 +123,12 @@ impl Rulebook {
 
     fn other_applet(
         &self,
-        entry: usize,
+        entry: ProgramIndex,
         target: &Target,
         args: &[Vec<u8>],
-        caller: Option<usize>,
+        caller: Option<ProfileIndex>,
     ) -> Box<Refusal> {
-        let program = &self.policy.programs[entry];
+        let program = self.policy.program(entry);
         let called = arguments::applet(args, &program.own_name);
         // What is not UTF-8 no profile can say, and what is that long is no name.
         let applet = called.filter(|(applet, _)| applet.len() <= LONGEST_NAME);
@@ -139,8 +138,8 @@ impl Rulebook {
     }
 
     /// What keeps a call from being this entry's: its arguments or its user.
-    fn is_called_so(&self, entry: usize, target: &Target, called: Called) -> Option<Box<Refusal>> {
-        let program = &self.policy.programs[entry];
+    fn is_called_so(&self, entry: ProgramIndex, target: &Target, called: Called) -> Option<Box<Refusal>> {
+        let program = self.policy.program(entry);
         let refuse = |key: &str, want| {
             Some(refuse(&target.named, format!("/programs/{}/{key}", program.index).into(), want))
         };
@@ -168,15 +167,15 @@ impl Rulebook {
 
     /// Whether the program that a process is may be these users. Where it is not known which
     /// that is, every program has to allow them.
-    pub fn user(&self, entry: Option<usize>, uids: [u32; 4]) -> Option<Box<Refusal>> {
+    pub fn user(&self, entry: Option<ProgramIndex>, uids: [u32; 4]) -> Option<Box<Refusal>> {
         match entry {
             Some(entry) => self.user_of(entry, uids),
-            None => (0..self.policy.programs.len()).find_map(|entry| self.user_of(entry, uids)),
+            None => self.policy.indexed_programs().find_map(|(entry, _)| self.user_of(entry, uids)),
         }
     }
 
-    fn user_of(&self, entry: usize, uids: [u32; 4]) -> Option<Box<Refusal>> {
-        let program = &self.policy.programs[entry];
+    fn user_of(&self, entry: ProgramIndex, uids: [u32; 4]) -> Option<Box<Refusal>> {
+        let program = self.policy.program(entry);
         let target = Target {
             id: crate::image::FileId { device: 0, inode: 0 },
             canonical: program.path.clone(),
@@ -204,13 +203,13 @@ impl Rulebook {
     }
 
     /// The digest that an entry asks for.
-    pub fn digest(&self, entry: usize) -> Option<&str> {
-        self.policy.programs[entry].sha256.as_deref()
+    pub fn digest(&self, entry: ProgramIndex) -> Option<&str> {
+        self.policy.program(entry).sha256.as_deref()
     }
 
     /// Another content than an entry asks for; none where it could not be read.
-    pub fn other_content(&self, entry: usize, found: Option<String>) -> Box<Refusal> {
-        let program = &self.policy.programs[entry];
+    pub fn other_content(&self, entry: ProgramIndex, found: Option<String>) -> Box<Refusal> {
+        let program = self.policy.program(entry);
         let want = found.map(|sha256| Want::Digest { program: program.index, sha256 });
         refuse(&program.path, format!("/programs/{}/sha256", program.index).into(), want)
     }
@@ -222,13 +221,13 @@ impl Rulebook {
     }
 
     /// How many live processes of an entry there may be.
-    pub fn instances(&self, entry: usize) -> Option<u32> {
-        self.policy.programs[entry].instances
+    pub fn instances(&self, entry: ProgramIndex) -> Option<u32> {
+        self.policy.program(entry).instances
     }
 
     /// One more process of an entry than there may be: `now` live ones.
-    pub fn too_many(&self, entry: usize, now: u32) -> Option<Box<Refusal>> {
-        let program = &self.policy.programs[entry];
+    pub fn too_many(&self, entry: ProgramIndex, now: u32) -> Option<Box<Refusal>> {
+        let program = self.policy.program(entry);
         (now >= program.instances?).then(|| {
             let rule = format!("/programs/{}/instances", program.index).into();
             let want = Want::Instances { program: program.index, most: now + 1 };
@@ -240,10 +239,10 @@ impl Rulebook {
     ///
     /// # Errors
     /// The refusal.
-    pub fn command(&self, target: &Target, called: Called) -> Result<usize, Box<Refusal>> {
+    pub fn command(&self, target: &Target, called: Called) -> Result<ProgramIndex, Box<Refusal>> {
         let mut entries = self.entries(target.id, &target.canonical, target.loader);
-        entries.retain(|entry| self.policy.programs[*entry].entry);
-        let (applets, others): (Vec<usize>, Vec<usize>) =
+        entries.retain(|entry| self.policy.program(*entry).entry);
+        let (applets, others): (Vec<ProgramIndex>, Vec<ProgramIndex>) =
             entries.into_iter().partition(|entry| self.is_applet(*entry, called.args));
         if let ([], [other, ..], Some(args)) = (&applets[..], &others[..], called.args) {
             // What it is called as is the container's own word: nothing here would allow it.
@@ -262,9 +261,9 @@ impl Rulebook {
 
     /// Which entries a running image may be: by its file, or as the interpreter of
     /// a script. More than one script may share an interpreter.
-    pub fn running(&self, exe: FileId, canonical: &Path) -> Vec<usize> {
+    pub fn running(&self, exe: FileId, canonical: &Path) -> Vec<ProgramIndex> {
         let own = self.entries(exe, canonical, false);
-        let programs = self.policy.programs.iter().enumerate();
+        let programs = self.policy.indexed_programs();
         let scripts =
             programs.filter(|(_, program)| program.interpreter == Some(exe)).map(|(index, _)| index);
         own.into_iter().chain(scripts).collect()
@@ -278,7 +277,7 @@ impl Rulebook {
 
     /// The one entry that runs this image, where the image alone tells: nothing is
     /// granted by directory, and no other entry has it as its file or interpreter.
-    pub fn entry_of_image(&self, exe: FileId) -> Option<usize> {
+    pub fn entry_of_image(&self, exe: FileId) -> Option<ProgramIndex> {
         if !self.images_tell() {
             return None;
         }
@@ -294,7 +293,7 @@ impl Rulebook {
     }
 
     /// Whether a process of this entry runs that image.
-    pub fn runs_as(&self, entry: usize, exe: FileId, canonical: &Path) -> bool {
+    pub fn runs_as(&self, entry: ProgramIndex, exe: FileId, canonical: &Path) -> bool {
         self.running(exe, canonical).contains(&entry)
             // A script below a directory runs its interpreter, which is below one too.
             || self.beneath.iter().any(|(_, index)| *index == entry) && self.runs(exe, canonical)
@@ -302,24 +301,24 @@ impl Rulebook {
 
     /// Whether it makes no difference which of two entries a process is: both are
     /// directories, and what may be run from them is the same.
-    pub fn alike(&self, one: usize, other: usize) -> bool {
-        let [one, other] = [one, other].map(|entry| &self.policy.programs[entry]);
+    pub fn alike(&self, one: ProgramIndex, other: ProgramIndex) -> bool {
+        let [one, other] = [one, other].map(|entry| self.policy.program(entry));
         let beneath = |program: &PolicyProgram| matches!(program.target, ProgramTarget::Beneath(_));
         beneath(one) && beneath(other) && one.may_run == other.may_run
     }
 
     /// The path that the profile has for an entry.
-    pub fn program_path(&self, entry: usize) -> &Path {
-        &self.policy.programs[entry].path
+    pub fn program_path(&self, entry: ProgramIndex) -> &Path {
+        &self.policy.program(entry).path
     }
 
     /// Whether the entry names one file, so that its path is what runs.
-    pub fn is_file(&self, entry: usize) -> bool {
-        matches!(self.policy.programs[entry].target, ProgramTarget::File(_))
+    pub fn is_file(&self, entry: ProgramIndex) -> bool {
+        matches!(self.policy.program(entry).target, ProgramTarget::File(_))
     }
 
     /// The entries that a file is.
-    pub(super) fn entries(&self, id: FileId, canonical: &Path, loader: bool) -> Vec<usize> {
+    pub(super) fn entries(&self, id: FileId, canonical: &Path, loader: bool) -> Vec<ProgramIndex> {
         if let Some(own) = self.programs.get(&id) {
             return own.clone();
         }

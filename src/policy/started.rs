@@ -13,7 +13,7 @@ use super::program::{Called, Target, refuse};
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::image::FileId;
-use crate::plan::Role;
+use crate::plan::{ProgramIndex, Role};
 use crate::policy::args::{Args, Need};
 use crate::policy::initial_stack::Fresh;
 
@@ -104,13 +104,13 @@ pub struct NotYet;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It may run, and is this entry.
-    Runs(usize),
+    Runs(ProgramIndex),
     /// It is killed.
     Dies(Box<Refusal>),
 }
 
 /// The entry that it is, or why it is none.
-type Judged = Result<usize, Box<Refusal>>;
+type Judged = Result<ProgramIndex, Box<Refusal>>;
 
 impl Rulebook {
     /// Judges what an exec by the program entry `caller` has started.
@@ -119,7 +119,7 @@ impl Rulebook {
     /// A file has to be looked into first.
     pub fn started(
         &self,
-        caller: Option<usize>,
+        caller: Option<ProgramIndex>,
         started: &Started,
         files: &dyn Files,
     ) -> Result<Verdict, NotYet> {
@@ -127,7 +127,12 @@ impl Rulebook {
         Ok(judged.map_or_else(Verdict::Dies, Verdict::Runs))
     }
 
-    fn judge(&self, caller: Option<usize>, started: &Started, files: &dyn Files) -> Result<Judged, NotYet> {
+    fn judge(
+        &self,
+        caller: Option<ProgramIndex>,
+        started: &Started,
+        files: &dyn Files,
+    ) -> Result<Judged, NotYet> {
         if !started.linked {
             // A memfd, or a file that was removed: it cannot be listed.
             return Ok(Err(refuse(&started.canonical, "/programs".into(), None)));
@@ -167,7 +172,7 @@ impl Rulebook {
     /// As the program that the mapped file is.
     fn as_itself(
         &self,
-        caller: Option<usize>,
+        caller: Option<ProgramIndex>,
         started: &Started,
         files: &dyn Files,
     ) -> Result<Judged, NotYet> {
@@ -193,7 +198,7 @@ impl Rulebook {
     /// interpreter was given.
     fn as_script(
         &self,
-        caller: Option<usize>,
+        caller: Option<ProgramIndex>,
         started: &Started,
         files: &dyn Files,
     ) -> Result<Option<(Script, Judged)>, NotYet> {
@@ -239,7 +244,7 @@ impl Rulebook {
     /// The digest, where the entry has one.
     fn digested(
         &self,
-        entry: usize,
+        entry: ProgramIndex,
         script: Option<&Script>,
         started: &Started,
         files: &dyn Files,
@@ -280,8 +285,8 @@ impl Rulebook {
 
     /// The same where the entry is a script, by an environment that was read before the
     /// exec.
-    pub fn variable_of_script(&self, entry: usize, environment: &[Vec<u8>]) -> Option<Box<Refusal>> {
-        self.policy.programs[entry].interpreter?;
+    pub fn variable_of_script(&self, entry: ProgramIndex, environment: &[Vec<u8>]) -> Option<Box<Refusal>> {
+        self.policy.program(entry).interpreter?;
         self.variable_for_interpreters(environment)
     }
 

@@ -14,8 +14,8 @@ use std::path::Path;
 use super::{Refusal, Rulebook};
 use crate::image::{Executable, FileId, Files, tree::Tree};
 use crate::kernel::{Arch, Kernel, Release};
-use crate::plan::{Place, Plan};
-use crate::profile::{self, Capability, Mode, RunAs};
+use crate::plan::{Place, Plan, ProgramIndex};
+use crate::profile::{self, Capability, Mode, ProfileIndex, RunAs};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
@@ -77,6 +77,16 @@ fn rules(keys: &str) -> Rulebook {
         18,
         Mode::Enforce,
     )
+}
+
+/// The program at this place of the policy.
+fn program(place: usize) -> ProgramIndex {
+    ProgramIndex::new(place)
+}
+
+/// The entry at this place of the profile.
+fn entry(place: usize) -> ProfileIndex {
+    ProfileIndex::new(place)
 }
 
 fn id(path: &str) -> FileId {

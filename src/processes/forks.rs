@@ -28,6 +28,7 @@ use nix::errno::Errno;
 
 use crate::ids::{Pid, StartTime, Tid};
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::procfs;
 
 /// What is known of forks.
@@ -49,7 +50,7 @@ struct Fork {
     started: StartTime,
     faults: u64,
     /// The program entry that its child will be.
-    entry: Option<usize>,
+    entry: Option<ProgramIndex>,
     /// CLONE_PARENT: the child is its parent's.
     sibling: bool,
     /// A child of this thread may be another fork's.
@@ -103,7 +104,7 @@ impl Forks {
     pub fn begins(
         &mut self,
         caller: &Caller,
-        entry: Option<usize>,
+        entry: Option<ProgramIndex>,
         sibling: bool,
         threads: &impl Threads,
     ) -> Result<(), Errno> {
@@ -176,7 +177,7 @@ impl Forks {
     }
 
     /// How many of this entry are pending.
-    pub fn pending_of(&self, entry: usize) -> u32 {
+    pub fn pending_of(&self, entry: ProgramIndex) -> u32 {
         self.pending.iter().filter(|fork| fork.entry == Some(entry)).count() as u32
     }
 
@@ -307,7 +308,7 @@ mod tests {
         let (mut forks, seen) = (Forks::default(), Seen::default());
         for tid in tids {
             seen.set(*tid, BUSY, &[]);
-            forks.begins(&caller(*tid), Some(*tid as usize), false, &seen).expect("seen");
+            forks.begins(&caller(*tid), Some(ProgramIndex::new(*tid as usize)), false, &seen).expect("seen");
         }
         (forks, seen)
     }
@@ -316,7 +317,7 @@ mod tests {
     fn a_fork_is_pending_for_as_long_as_its_thread_does_not_get_on() {
         let (mut forks, seen) = begun(&[2, 3, 4, 5, 6]);
         assert!(!forks.settle(&seen));
-        assert_eq!((forks.pending(), forks.pending_of(3)), (5, 1));
+        assert_eq!((forks.pending(), forks.pending_of(ProgramIndex::new(3))), (5, 1));
         seen.set(2, QUIET, &[]);
         seen.set(3, Thread { faults: 1, ..BUSY }, &[]);
         seen.set(4, BUSY, &[20]);

@@ -17,6 +17,7 @@ use crate::ids::{Pid, StartTime, Tid};
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::image::{image, image_and_stack, image_id};
+use crate::plan::ProgramIndex;
 use crate::policy::Rulebook;
 use crate::procfs::processes::{Stat, started, stat};
 
@@ -32,7 +33,7 @@ const INIT: Pid = Pid::from_raw(1);
 pub struct Families {
     members: HashMap<Pid, Member>,
     /// Entries by image and by where its stack begins.
-    stacks: HashMap<(FileId, u64), Vec<usize>>,
+    stacks: HashMap<(FileId, u64), Vec<ProgramIndex>>,
     /// What COMMAND is.
     command: Option<Command>,
     /// As many members and stacks as there may be before the dead are forgotten.
@@ -41,7 +42,7 @@ pub struct Families {
     forgot: bool,
     /// What a process may become by an exec of one of its threads, of which it is not known
     /// yet whether it succeeded.
-    expected: HashMap<(Pid, Tid), usize>,
+    expected: HashMap<(Pid, Tid), ProgramIndex>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +56,7 @@ struct Room {
 struct Command {
     pid: Pid,
     started: Option<StartTime>,
-    entry: usize,
+    entry: ProgramIndex,
     /// Its image, and where its stack begins.
     stack: Option<(FileId, u64)>,
     /// It has called an exec since, so that what is there now says nothing.
@@ -78,14 +79,14 @@ impl Command {
 #[derive(Clone, Copy, Debug)]
 struct Member {
     started: StartTime,
-    entry: usize,
+    entry: ProgramIndex,
     /// An exec was let go on; whether it succeeded, the image tells.
-    next: Option<usize>,
+    next: Option<ProgramIndex>,
 }
 
 impl Families {
     /// An exec by this process, which is `entry` until it succeeds, was let go on.
-    pub fn executes(&mut self, pid: Pid, entry: usize, next: usize) {
+    pub fn executes(&mut self, pid: Pid, entry: ProgramIndex, next: ProgramIndex) {
         let Some(started) = started(pid) else { return };
         match self.members.get_mut(&pid).filter(|member| member.started == started) {
             Some(member) => member.next = Some(next),
@@ -98,7 +99,7 @@ impl Families {
     pub fn became(
         &mut self,
         caller: &Caller,
-        entry: usize,
+        entry: ProgramIndex,
         shared: Option<(FileId, u64)>,
         identity: &Identity,
     ) {
@@ -112,12 +113,12 @@ impl Families {
 
     /// An exec was let go on that may lead to this entry. There is one for each thread, and
     /// what has ended is removed whenever processes are counted, which comes before.
-    pub fn expects(&mut self, caller: &Caller, entry: usize) {
+    pub fn expects(&mut self, caller: &Caller, entry: ProgramIndex) {
         self.expected.insert((caller.tgid, caller.tid), entry);
     }
 
     /// A process is `entry`, and will soon not be to be looked into.
-    pub fn is(&mut self, pid: Pid, entry: usize) {
+    pub fn is(&mut self, pid: Pid, entry: ProgramIndex) {
         if let Some(started) = started(pid) {
             self.remember(pid, Member { started, entry, next: None });
         }
@@ -135,7 +136,7 @@ impl Families {
     pub fn live(
         &mut self,
         processes: &[Pid],
-        entry: usize,
+        entry: ProgramIndex,
         but: Option<Pid>,
         identity: &Identity,
         rules: &Rulebook,
@@ -153,7 +154,7 @@ impl Families {
         others.filter(is_one).count() as u32
     }
 
-    fn remember_stack(&mut self, image: FileId, stack: u64, entry: usize, identity: &Identity) {
+    fn remember_stack(&mut self, image: FileId, stack: u64, entry: ProgramIndex, identity: &Identity) {
         if self.stacks.len() >= self.room.stacks.max(MANY) {
             let live = living_stacks(identity);
             let before = self.stacks.len();
@@ -177,7 +178,7 @@ impl Families {
     }
 
     /// The entry that a process is; `None` when it cannot be told.
-    pub fn entry(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<usize> {
+    pub fn entry(&mut self, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Option<ProgramIndex> {
         self.lookup(caller.tgid, Some(caller), identity, rules, 0)
     }
 
@@ -188,7 +189,7 @@ impl Families {
         identity: &Identity,
         rules: &Rulebook,
         depth: u32,
-    ) -> Option<usize> {
+    ) -> Option<ProgramIndex> {
         const DEEPEST: u32 = 64;
         let caller = || known.cloned().or_else(|| Caller::of(pid.first_thread()).ok());
         if rules.images_tell()
@@ -251,7 +252,7 @@ impl Families {
         stack: Option<u64>,
         identity: &Identity,
         rules: &Rulebook,
-    ) -> Option<usize> {
+    ) -> Option<ProgramIndex> {
         let (image, path, stack) = identity.look_as_caller(caller, || image_and_stack(caller, stack)).ok()?;
         if let Some(command) = &mut self.command {
             command.look(identity);
@@ -264,9 +265,9 @@ impl Families {
     fn told(
         &self,
         key: (FileId, u64),
-        runs: impl Fn(usize) -> bool,
-        alike: impl Fn(usize, usize) -> bool,
-    ) -> Option<usize> {
+        runs: impl Fn(ProgramIndex) -> bool,
+        alike: impl Fn(ProgramIndex, ProgramIndex) -> bool,
+    ) -> Option<ProgramIndex> {
         let command = self.command.filter(|command| runs(command.entry));
         let command = match command.map(|command| (command.entry, command.stack)) {
             Some((entry, Some(stack))) if stack == key => Some(entry),
@@ -280,7 +281,7 @@ impl Families {
     }
 
     /// The launch itself: COMMAND is this entry.
-    pub fn launches(&mut self, pid: Pid, entry: usize) {
+    pub fn launches(&mut self, pid: Pid, entry: ProgramIndex) {
         self.command = Some(Command { pid, started: started(pid), entry, stack: None, over: false });
         self.executes(pid, entry, entry);
     }
@@ -321,7 +322,7 @@ impl Families {
 /// What a process is called in events: the path of its entry, or its image where
 /// the entry is a whole directory or not known.
 pub fn program(
-    entry: Option<usize>,
+    entry: Option<ProgramIndex>,
     caller: &Caller,
     identity: &Identity,
     rules: &Rulebook,
@@ -358,23 +359,28 @@ fn living_stacks(identity: &Identity) -> HashSet<u64> {
 mod tests {
     use super::*;
 
+    fn program(place: usize) -> ProgramIndex {
+        ProgramIndex::new(place)
+    }
+
     /// What was forgotten is not COMMAND for that.
     #[test]
     fn a_stack_that_nobody_knows_is_commands_only_where_no_other_can_be() {
         let image = FileId { device: 1, inode: 2 };
-        let other = |one: usize, other: usize| one == other;
-        let command = Command { pid: Pid::from_raw(1), started: None, entry: 0, stack: None, over: true };
+        let other = |one: ProgramIndex, other: ProgramIndex| one == other;
+        let command =
+            Command { pid: Pid::from_raw(1), started: None, entry: program(0), stack: None, over: true };
         let mut families = Families { command: Some(command), ..Families::default() };
-        families.stacks.insert((image, 16), vec![1]);
+        families.stacks.insert((image, 16), vec![program(1)]);
         let told = |families: &Families, stack| families.told((image, stack), |_| true, other);
-        assert_eq!((told(&families, 16), told(&families, 32)), (Some(1), Some(0)));
+        assert_eq!((told(&families, 16), told(&families, 32)), (Some(program(1)), Some(program(0))));
         assert_eq!(families.told((image, 32), |_| false, other), None, "another image");
         families.forgot = true;
-        assert_eq!((told(&families, 16), told(&families, 32)), (Some(1), None));
+        assert_eq!((told(&families, 16), told(&families, 32)), (Some(program(1)), None));
         families.command = Some(Command { stack: Some((image, 32)), ..command });
-        assert_eq!((told(&families, 32), told(&families, 48)), (Some(0), None));
+        assert_eq!((told(&families, 32), told(&families, 48)), (Some(program(0)), None));
         // Where no address is random two may be at the same place.
-        families.stacks.insert((image, 32), vec![1]);
+        families.stacks.insert((image, 32), vec![program(1)]);
         assert_eq!(told(&families, 32), None);
     }
 
@@ -382,7 +388,7 @@ mod tests {
     fn the_dead_are_forgotten() {
         let mut families = Families::default();
         let started = started(Pid::own()).expect("own start time");
-        let member = Member { started, entry: 0, next: None };
+        let member = Member { started, entry: program(0), next: None };
         families.remember(Pid::own(), member);
         (0..3 * MANY as i32).for_each(|number| families.remember(Pid::from_raw(i32::MAX - number), member));
         assert!(families.members.len() <= MANY, "{}", families.members.len());
@@ -397,12 +403,12 @@ mod tests {
         let second = Caller { tid: Tid::own(), ..first.clone() };
         let gone = Caller { tid: Tid::from_raw(i32::MAX), ..first.clone() };
         let mut families = Families::default();
-        families.expects(&first, 1);
-        families.expects(&second, 2);
-        families.expects(&gone, 3);
+        families.expects(&first, program(1));
+        families.expects(&second, program(2));
+        families.expects(&gone, program(3));
         families.calls_exec(&second, &identity);
-        assert_eq!(families.expected, HashMap::from([((tgid, tgid.first_thread()), 1)]));
-        families.became(&second, 2, None, &identity);
+        assert_eq!(families.expected, HashMap::from([((tgid, tgid.first_thread()), program(1))]));
+        families.became(&second, program(2), None, &identity);
         assert!(families.expected.is_empty());
     }
 
@@ -411,14 +417,16 @@ mod tests {
         let me = Pid::own();
         let now = started(me).expect("own start time");
         let mut families = Families::default();
-        families
-            .remember(me, Member { started: StartTime::from_raw(now.as_raw() - 1), entry: 3, next: None });
+        families.remember(
+            me,
+            Member { started: StartTime::from_raw(now.as_raw() - 1), entry: program(3), next: None },
+        );
 
-        families.executes(me, 0, 1);
+        families.executes(me, program(0), program(1));
         let member = families.members[&me];
-        assert_eq!((member.started, member.entry, member.next), (now, 0, Some(1)));
-        families.executes(me, 2, 3);
+        assert_eq!((member.started, member.entry, member.next), (now, program(0), Some(program(1))));
+        families.executes(me, program(2), program(3));
         let member = families.members[&me];
-        assert_eq!((member.entry, member.next), (0, Some(3)), "what is known of it stays");
+        assert_eq!((member.entry, member.next), (program(0), Some(program(3))), "what is known of it stays");
     }
 }

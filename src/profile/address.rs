@@ -2,33 +2,25 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::Address;
 
 impl Address {
-    /// Whether it covers this address and port. One of IPv4 in IPv6's clothes is of IPv4.
+    /// Whether it covers this address and port. An IPv4-mapped IPv6 address is an IPv4
+    /// address; a network of IPv6 covers IPv4 addresses as mapped ones (`::ffff:0:0/96`).
     pub fn covers(&self, address: IpAddr, port: u16) -> bool {
         let (first, last) = self.ports;
-        let inside = self.network.is_none_or(|(network, length)| contains(network, length, address));
-        (first..=last).contains(&port) && inside
+        (first..=last).contains(&port) && self.network.is_none_or(|network| contains(network, address))
     }
 }
 
-fn contains(network: IpAddr, length: u8, address: IpAddr) -> bool {
-    let length = u32::from(length);
+fn contains(network: IpNet, address: IpAddr) -> bool {
     match (network, address.to_canonical()) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
-            network.to_bits() & mask == address.to_bits() & mask
-        }
-        (IpAddr::V4(_), IpAddr::V6(_)) => false,
-        (IpAddr::V6(network), address) => {
-            let address = match address {
-                IpAddr::V4(address) => address.to_ipv6_mapped(),
-                IpAddr::V6(address) => address,
-            };
-            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
-            network.to_bits() & mask == address.to_bits() & mask
-        }
+        (IpNet::V4(network), IpAddr::V4(address)) => network.contains(&address),
+        (IpNet::V4(_), IpAddr::V6(_)) => false,
+        (IpNet::V6(network), IpAddr::V4(address)) => network.contains(&address.to_ipv6_mapped()),
+        (IpNet::V6(network), IpAddr::V6(address)) => network.contains(&address),
     }
 }
 

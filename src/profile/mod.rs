@@ -8,6 +8,7 @@ mod address;
 mod cross;
 pub mod embedded;
 mod error;
+mod index;
 mod json;
 mod nearest;
 mod place;
@@ -26,10 +27,14 @@ pub use caps::Capability;
 pub use nearest::nearest;
 
 pub use error::ReadError;
+pub use index::ProfileIndex;
 pub use read::{MAX_BYTES, read};
 pub use text::{duration, endpoint, path};
 pub use words::{capabilities, capability_word, in_order};
 pub use write::{endpoint_text, write};
+
+use bitflags::bitflags;
+use ipnet::IpNet;
 
 use crate::syscalls::Condition;
 
@@ -275,25 +280,28 @@ pub struct FileRule {
     pub why: Option<String>,
 }
 
-/// A set of the five rights of a file entry.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Rights(u8);
+bitflags! {
+    /// A set of the five rights of a file entry.
+    #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
+    pub struct Rights: u8 {
+        /// Open for reading, list.
+        const READ = 1;
+        /// Open for writing, truncate, append.
+        const WRITE = 2;
+        /// New names.
+        const CREATE = 4;
+        /// Names taken away.
+        const REMOVE = 8;
+        /// ioctl on device files.
+        const IOCTL = 16;
+    }
+}
 
 impl Rights {
-    /// Nothing.
-    pub const NONE: Rights = Rights(0);
-    /// Open for reading, list.
-    pub const READ: Rights = Rights(1);
-    /// Open for writing, truncate, append.
-    pub const WRITE: Rights = Rights(2);
-    /// New names.
-    pub const CREATE: Rights = Rights(4);
-    /// Names taken away.
-    pub const REMOVE: Rights = Rights(8);
-    /// ioctl on device files.
-    pub const IOCTL: Rights = Rights(16);
+    /// The empty set.
+    pub const NONE: Rights = Rights::empty();
     /// Those on a file itself, whatever its name; the others are on names in a directory.
-    pub const ON_FILE: Rights = Rights(1 | 2 | 16);
+    pub const ON_FILE: Rights = Rights::READ.union(Rights::WRITE).union(Rights::IOCTL);
     /// Each right with the word that the format has for it.
     pub const NAMES: [(Rights, &'static str); 5] = [
         (Rights::READ, "read"),
@@ -302,36 +310,6 @@ impl Rights {
         (Rights::REMOVE, "remove"),
         (Rights::IOCTL, "ioctl"),
     ];
-
-    /// Whether all of `other` is in it.
-    pub const fn contains(self, other: Rights) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether any of `other` is in it.
-    pub const fn intersects(self, other: Rights) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// Both together.
-    pub const fn union(self, other: Rights) -> Rights {
-        Rights(self.0 | other.0)
-    }
-
-    /// What is in both.
-    pub const fn and(self, other: Rights) -> Rights {
-        Rights(self.0 & other.0)
-    }
-
-    /// What is in it and not in `other`.
-    pub const fn without(self, other: Rights) -> Rights {
-        Rights(self.0 & !other.0)
-    }
-
-    /// Whether nothing is in it.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
 
     /// The format's words, in its order.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
@@ -372,8 +350,8 @@ pub enum Endpoint {
 /// An address, or any, and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// An address or a network with its prefix length; none: any.
-    pub network: Option<(std::net::IpAddr, u8)>,
+    /// An address or a network; none: any. The address has no bits beyond the prefix.
+    pub network: Option<IpNet>,
     /// First and last port; `*` is 0–65535.
     pub ports: (u16, u16),
 }

@@ -1,8 +1,11 @@
 //! The valid word that was most likely meant.
 
+use strsim::osa_distance;
+
 /// The word of `valid` that is nearest to `typed`: a word that begins with what
 /// was typed comes before one that is fewer edits away, and none is better than a
-/// far-fetched one.
+/// far-fetched one. An edit changes, inserts or removes a character, or exchanges two
+/// neighbours (optimal string alignment).
 pub fn nearest<'w>(typed: &str, valid: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let typed = typed.to_lowercase();
     if typed.is_empty() || typed.len() > 64 {
@@ -21,31 +24,11 @@ pub fn nearest<'w>(typed: &str, valid: impl IntoIterator<Item = &'w str>) -> Opt
             if lower.chars().count().abs_diff(length) > most {
                 return None;
             }
-            let edits = edits(&typed, &lower);
+            let edits = osa_distance(&typed, &lower);
             (edits <= most).then_some((1, edits, word))
         })
         .min()
         .map(|(_, _, word)| word)
-}
-
-/// How many characters have to be changed, put in, taken out, or exchanged with
-/// their neighbour (optimal string alignment).
-fn edits(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut before_last = vec![0; to.len() + 1];
-    let mut last: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in to.iter().enumerate() {
-            let mut cost = (last[j] + usize::from(a != b)).min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
-                cost = cost.min(before_last[j - 1] + 1);
-            }
-            row.push(cost);
-        }
-        before_last = std::mem::replace(&mut last, row);
-    }
-    last[to.len()]
 }
 
 #[cfg(test)]

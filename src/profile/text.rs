@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::error::quoted;
 use super::{Address, Endpoint};
 
@@ -103,20 +105,16 @@ fn address(text: &str) -> Result<Address, String> {
     }
 }
 
-fn network_v4(text: &str) -> Result<(IpAddr, u8), String> {
+fn network_v4(text: &str) -> Result<IpNet, String> {
     let (host, length) = prefix(text, 32)?;
     let address: Ipv4Addr = host.parse().map_err(|_| no_address(text))?;
-    let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-    let network = Ipv4Addr::from_bits(address.to_bits() & mask);
-    same(text, address.into(), network.into(), length)
+    network(text, address.into(), length)
 }
 
-fn network_v6(text: &str) -> Result<(IpAddr, u8), String> {
+fn network_v6(text: &str) -> Result<IpNet, String> {
     let (host, length) = prefix(text, 128)?;
     let address: Ipv6Addr = host.parse().map_err(|_| no_address(text))?;
-    let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-    let network = Ipv6Addr::from_bits(address.to_bits() & mask);
-    same(text, address.into(), network.into(), length)
+    network(text, address.into(), length)
 }
 
 /// The address and the length of its prefix: all of it where none is given.
@@ -128,15 +126,18 @@ fn prefix(text: &str, whole: u8) -> Result<(&str, u8), String> {
     }
 }
 
-/// A network whose address has bits beyond its prefix is a slip of somebody's mind.
-fn same(text: &str, address: IpAddr, network: IpAddr, length: u8) -> Result<(IpAddr, u8), String> {
-    if address != network {
+/// The length is at most the address's, by [`prefix`]. An address with bits beyond its
+/// prefix is refused: it is most likely a mistake.
+fn network(text: &str, address: IpAddr, length: u8) -> Result<IpNet, String> {
+    let network = IpNet::new_assert(address, length);
+    if network.trunc() != network {
         return Err(format!(
-            "{} has bits beyond its prefix; did you mean \"{network}/{length}\" or \"{address}\"?",
-            quoted(text)
+            "{} has bits beyond its prefix; did you mean \"{}/{length}\" or \"{address}\"?",
+            quoted(text),
+            network.network()
         ));
     }
-    Ok((address, length))
+    Ok(network)
 }
 
 fn no_address(text: &str) -> String {
@@ -179,10 +180,10 @@ mod tests {
         assert_eq!(net("tcp/6379"), (None, (6379, 6379)));
         assert_eq!(net("udp/*"), (None, (0, 65535)));
         assert_eq!(net("tcp/8000-8999"), (None, (8000, 8999)));
-        assert_eq!(net("tcp/127.0.0.1:8080"), (Some(("127.0.0.1".parse().unwrap(), 32)), (8080, 8080)));
-        assert_eq!(net("tcp/10.0.0.0/8:5432"), (Some(("10.0.0.0".parse().unwrap(), 8)), (5432, 5432)));
-        assert_eq!(net("tcp/[fd00::/8]:443"), (Some(("fd00::".parse().unwrap(), 8)), (443, 443)));
-        assert_eq!(net("tcp/0.0.0.0/0:1"), (Some(("0.0.0.0".parse().unwrap(), 0)), (1, 1)));
+        assert_eq!(net("tcp/127.0.0.1:8080"), (Some("127.0.0.1/32".parse().unwrap()), (8080, 8080)));
+        assert_eq!(net("tcp/10.0.0.0/8:5432"), (Some("10.0.0.0/8".parse().unwrap()), (5432, 5432)));
+        assert_eq!(net("tcp/[fd00::/8]:443"), (Some("fd00::/8".parse().unwrap()), (443, 443)));
+        assert_eq!(net("tcp/0.0.0.0/0:1"), (Some("0.0.0.0/0".parse().unwrap()), (1, 1)));
         assert_eq!(endpoint("unix:*"), Ok(Endpoint::UnixAny));
         assert_eq!(endpoint("unix:@x"), Ok(Endpoint::UnixAbstract("x".into())));
         assert_eq!(endpoint("unix:/run/x"), Ok(Endpoint::UnixPath("/run/x".into())));

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use ipnet::IpNet;
+
 use super::words::capability_word;
 use super::{
     Address, ArgPattern, Endpoint, Entry, FileEntry, FileRule, Limits, Profile, Program, ProgramPlace, Ready,
@@ -203,13 +205,12 @@ fn port_at(address: &Address) -> String {
         (first, last) if first == last => first.to_string(),
         (first, last) => format!("{first}-{last}"),
     };
-    let Some((network, length)) = address.network else { return ports };
-    let whole = if network.is_ipv4() { 32 } else { 128 };
-    let prefix = if length == whole { String::new() } else { format!("/{length}") };
-    if network.is_ipv4() {
-        format!("{network}{prefix}:{ports}")
-    } else {
-        format!("[{network}{prefix}]:{ports}")
+    let Some(network) = address.network else { return ports };
+    let is_one_address = network.prefix_len() == network.max_prefix_len();
+    let host = if is_one_address { network.addr().to_string() } else { network.to_string() };
+    match network {
+        IpNet::V4(_) => format!("{host}:{ports}"),
+        IpNet::V6(_) => format!("[{host}]:{ports}"),
     }
 }
 

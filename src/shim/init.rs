@@ -182,7 +182,7 @@ fn give_up_terminal(voice: Voice) {
     if let Err(errno) = sys::terminal::give_up(0) {
         return voice.tell(Sight::KeptTerminal(errno));
     }
-    voice.tell(Sight::GaveTerminalUp { leader });
+    voice.tell(Sight::GaveTerminalUp);
     if leader {
         let hand_off = Mask::of(&[libc::SIGHUP, libc::SIGCONT]);
         while let Ok(Some(received)) = sys::signal::wait(hand_off, Some(std::time::Duration::ZERO)) {

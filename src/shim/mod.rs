@@ -41,7 +41,7 @@ use crate::init::event_loop::{self, Watch};
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
 use crate::notify::listener::Listener;
-use crate::plan::{Layer, LayerState, Plan};
+use crate::plan::{Layer, LayerState, Plan, ProgramIndex};
 use crate::policy::{Rulebook, program::Called, program::Target};
 use crate::profile::{Fallback, Mode, RunAs};
 use crate::readiness::notify_socket;
@@ -287,7 +287,7 @@ fn abandon(child: i32, why: String) -> Refused {
 
 /// COMMAND has to be an entry of the profile, called as that says and with its content.
 /// Nobody inside is there yet who could race with this look, nor with the exec.
-fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<usize, Refused> {
+fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> Result<ProgramIndex, Refused> {
     use crate::image::{Executable, Files};
     let look = Live.look(&this.init.found).map_err(io)?;
     let look = look.ok_or_else(|| format!("{}: has just gone", this.init.found.display()))?;
@@ -336,7 +336,7 @@ fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::Watch>, Stri
 /// What is judged by.
 struct Judged {
     rules: Arc<Rulebook>,
-    entry: usize,
+    entry: ProgramIndex,
     startup: Option<enforcer::Watch>,
     identity: Identity,
 }

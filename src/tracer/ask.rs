@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::event::{Action, Object};
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
+use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::started::Started;
 use crate::sys::seccomp::NotificationId;
@@ -23,7 +24,7 @@ pub struct Ask {
 
 impl Ask {
     /// The entry that the caller is.
-    pub fn entry(&self) -> Option<usize> {
+    pub fn entry(&self) -> Option<ProgramIndex> {
         match self.what {
             What::Exec { entry, .. } => entry,
             What::Map { entry, .. } => Some(entry),
@@ -38,9 +39,9 @@ pub enum What {
     /// An exec.
     Exec {
         /// The entry that the caller is.
-        entry: Option<usize>,
+        entry: Option<ProgramIndex>,
         /// The entry that it would become by what its memory says.
-        expected: Option<usize>,
+        expected: Option<ProgramIndex>,
         /// What it wants to execute, for people.
         object: Object,
         /// What it is itself, where its entry does not tell.
@@ -49,7 +50,7 @@ pub enum What {
     /// A mapping of code.
     Map {
         /// The entry that the caller is.
-        entry: usize,
+        entry: ProgramIndex,
         /// What it wants to map, for people.
         object: Object,
     },
@@ -75,7 +76,7 @@ pub enum Outcome {
         /// Who executed it.
         caller: Caller,
         /// The entry that it is.
-        entry: usize,
+        entry: ProgramIndex,
         /// What was started.
         started: Arc<Started>,
     },

@@ -22,6 +22,7 @@ use crate::image::{Executable, FileId, elf};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::maps;
+use crate::plan::ProgramIndex;
 use crate::policy::Rulebook;
 use crate::policy::libraries::Code;
 use crate::policy::started::{Files, NotYet, Script, Stamp, Started, Verdict};
@@ -33,7 +34,7 @@ use crate::sys::seccomp::NotificationId;
 #[derive(Debug, Default)]
 pub struct Found {
     /// By entry, what may be mapped as code, as it was told of a mapping.
-    code: HashMap<(usize, PathBuf, FileId), ()>,
+    code: HashMap<(ProgramIndex, PathBuf, FileId), ()>,
     loaders: HashMap<(FileId, Stamp), bool>,
     digests: HashMap<(FileId, Stamp), String>,
     scripts: HashMap<Vec<u8>, Script>,
@@ -92,7 +93,7 @@ pub struct Mapped {
     /// It.
     pub caller: Caller,
     /// The entry that it is.
-    pub entry: usize,
+    pub entry: ProgramIndex,
 }
 
 /// A process that waits to be judged.
@@ -104,7 +105,7 @@ pub struct Job {
     /// Who executed it.
     pub caller: Caller,
     /// The entry that this was.
-    pub entry: Option<usize>,
+    pub entry: Option<ProgramIndex>,
     /// What was started.
     pub started: Arc<Started>,
     /// Its stack has to be read once more.

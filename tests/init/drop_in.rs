@@ -99,7 +99,7 @@ fn what_tini_tells_and_where() {
         "Reaped child with pid: '",
         "Main child exited normally (with status '3')",
         "[TRACE tini (",
-        "Exiting: child has exited",
+        "ends code=3",
     ] {
         assert!(told.stdout.contains(says), "{says}: {}", told.stdout);
     }

@@ -2,6 +2,11 @@ use json_patch::Patch;
 
 use super::*;
 
+/// The entry at this place of `programs`.
+fn entry(place: usize) -> ProfileIndex {
+    ProfileIndex::new(place)
+}
+
 /// The profile with the hint applied.
 fn amended(profile: &Value, want: &Want) -> Value {
     let operations = serde_json::to_value(hint(profile, want)).unwrap();
@@ -34,7 +39,7 @@ fn a_program_and_its_edge() {
         json!([{"path": "/bin/x", "entry": true}, {"path": "/bin/sh"}])
     );
     assert_eq!(
-        amended(&smallest(), &known(Some(0)))["programs"],
+        amended(&smallest(), &known(Some(entry(0))))["programs"],
         json!([{"path": "/bin/x", "entry": true, "may_run": ["/bin/sh"]}, {"path": "/bin/sh"}])
     );
     // The edge alone, added to a list; an edge to an applet is not to all of it.
@@ -43,21 +48,21 @@ fn a_program_and_its_edge() {
         {"path": "/bin/x", "entry": true, "may_run": [{"path": "/bin/sh", "applet": "ls"}]},
         {"path": "/bin/sh"}
     ]);
-    let after = amended(&profile, &known(Some(0)));
+    let after = amended(&profile, &known(Some(entry(0))));
     assert_eq!(after["programs"][0]["may_run"], json!([{"path": "/bin/sh", "applet": "ls"}, "/bin/sh"]));
     assert_eq!(after["programs"].as_array().unwrap().len(), 2);
     // A listed edge with a reason is an edge.
     profile["programs"][0]["may_run"] = json!([{"path": "/bin/sh", "why": "hooks"}]);
-    assert!(hint(&profile, &known(Some(0))).is_empty());
+    assert!(hint(&profile, &known(Some(entry(0)))).is_empty());
     // A caller that is not there has no edge.
-    assert_eq!(hint(&profile, &known(Some(9))), []);
+    assert_eq!(hint(&profile, &known(Some(entry(9)))), []);
 }
 
 #[test]
 fn no_program_that_the_app_may_change() {
     let mut profile = smallest();
     profile["files"] = json!(["@elsewhere", {"path": "/tmp", "allow": ["read", "create"]}]);
-    let run = |path: &str| Want::Program { path: path.into(), caller: Some(0) };
+    let run = |path: &str| Want::Program { path: path.into(), caller: Some(entry(0)) };
     assert_eq!(hint(&profile, &run("/tmp/dropped")), []);
     assert_eq!(hint(&profile, &Want::Command("/tmp/dropped".into())), []);
     // What is only read may be a program, and a folder's namesake is not in it.
@@ -70,7 +75,7 @@ fn no_program_that_the_app_may_change() {
 fn a_file_beneath_an_entry_gets_its_own_before_an_edge() {
     let mut profile = smallest();
     profile["programs"] = json!([{"beneath": "/usr/bin", "entry": true}]);
-    let want = Want::Program { path: "/usr/bin/env".into(), caller: Some(0) };
+    let want = Want::Program { path: "/usr/bin/env".into(), caller: Some(entry(0)) };
     assert_eq!(
         amended(&profile, &want)["programs"],
         json!([{"beneath": "/usr/bin", "entry": true, "may_run": ["/usr/bin/env"]}, {"path": "/usr/bin/env"}])
@@ -217,22 +222,22 @@ fn what_an_entry_pins_gets_one_more_alternative() {
             "may_run": [{"path": "/bin/busybox", "applet": "sh"}]},
         {"path": "/server", "instances": 2, "sha256": "0".repeat(64)}
     ]});
-    let arguments = Want::Arguments { program: 0, args: vec!["-c".into(), "x".into()] };
+    let arguments = Want::Arguments { program: entry(0), args: vec!["-c".into(), "x".into()] };
     assert_eq!(amended(&profile, &arguments)["programs"][0]["args"], json!([["/job"], ["-c", "x"]]));
-    let user = Want::User { program: 0, uid: 33 };
+    let user = Want::User { program: entry(0), uid: 33 };
     assert_eq!(amended(&profile, &user)["programs"][0]["user"], json!([0, 33]));
-    let instances = Want::Instances { program: 1, most: 3 };
+    let instances = Want::Instances { program: entry(1), most: 3 };
     assert_eq!(amended(&profile, &instances)["programs"][1]["instances"], json!(3));
-    let digest = Want::Digest { program: 1, sha256: "1".repeat(64) };
+    let digest = Want::Digest { program: entry(1), sha256: "1".repeat(64) };
     assert_eq!(amended(&profile, &digest)["programs"][1]["sha256"], json!("1".repeat(64)));
     // What is not pinned allows it already.
-    assert!(hint(&profile, &Want::Arguments { program: 1, args: Vec::new() }).is_empty());
+    assert!(hint(&profile, &Want::Arguments { program: entry(1), args: Vec::new() }).is_empty());
 
-    let applet = Want::Applet { path: "/bin/busybox".into(), applet: "wget".into(), caller: Some(0) };
+    let applet = Want::Applet { path: "/bin/busybox".into(), applet: "wget".into(), caller: Some(entry(0)) };
     let after = amended(&profile, &applet);
     assert_eq!(after["programs"][2], json!({"path": "/bin/busybox", "applet": "wget"}));
     assert_eq!(after["programs"][0]["may_run"][1], json!({"path": "/bin/busybox", "applet": "wget"}));
-    let again = Want::Applet { path: "/bin/busybox".into(), applet: "sh".into(), caller: Some(0) };
+    let again = Want::Applet { path: "/bin/busybox".into(), applet: "sh".into(), caller: Some(entry(0)) };
     assert!(hint(&profile, &again).is_empty());
     adds(
         Want::Environment("LD_PRELOAD".into()),
@@ -250,14 +255,14 @@ fn a_library_is_listed_where_the_app_cannot_change_it() {
         "files": [{ "path": "/data", "allow": ["read", "write"] }],
     });
     let want = |program, path: &str| hint(&profile, &Want::Library { program, path: path.into() });
-    let listed = want(1, "/opt/x.so");
+    let listed = want(entry(1), "/opt/x.so");
     assert_eq!(
         serde_json::to_value(&listed).expect("a patch"),
         json!([{ "op": "add", "path": "/programs/1/libraries/-", "value": "/opt/x.so" }])
     );
-    assert!(want(1, "/data/x.so").is_empty(), "such a profile would be refused");
-    assert!(want(1, "/usr/lib").is_empty(), "it is listed");
-    assert!(want(0, "/opt/x.so").is_empty(), "it loads from anywhere");
+    assert!(want(entry(1), "/data/x.so").is_empty(), "such a profile would be refused");
+    assert!(want(entry(1), "/usr/lib").is_empty(), "it is listed");
+    assert!(want(entry(0), "/opt/x.so").is_empty(), "it loads from anywhere");
     let write = |path: &str| hint(&profile, &Want::File { path: path.into(), rights: Rights::WRITE });
     assert!(write("/usr/lib/x.so").is_empty() && write("/usr").is_empty());
     assert!(!write("/usr/share/x").is_empty());

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Want, elements, hint};
 use crate::event::model::PatchOp;
-use crate::profile::Rights;
+use crate::profile::{ProfileIndex, Rights};
 use crate::syscalls::groups;
 
 impl Want {
@@ -28,18 +28,19 @@ fn guess(profile: &Value, operations: &[PatchOp]) -> Option<Want> {
     let (place, item) = item(first);
     let steps: Vec<&str> = place.split('/').skip(1).collect();
     let index = || steps.get(1)?.parse::<usize>().ok();
+    let program_index = || index().map(ProfileIndex::new);
     Some(match steps[..] {
         ["programs"] => program(item, operations.get(1))?,
-        ["programs", _, "may_run"] => edge(item, index())?,
+        ["programs", _, "may_run"] => edge(item, program_index())?,
         ["programs", _, "entry"] => Want::Command(path(&profile["programs"][index()?]["path"])?),
         ["programs", _, "args"] => {
             let args = elements(item).map(argument).collect::<Option<_>>()?;
-            Want::Arguments { program: index()?, args }
+            Want::Arguments { program: program_index()?, args }
         }
-        ["programs", _, "user"] => Want::User { program: index()?, uid: small(item)? },
-        ["programs", _, "instances"] => Want::Instances { program: index()?, most: small(item)? },
-        ["programs", _, "libraries"] => Want::Library { program: index()?, path: path(item)? },
-        ["programs", _, "sha256"] => Want::Digest { program: index()?, sha256: text(item)? },
+        ["programs", _, "user"] => Want::User { program: program_index()?, uid: small(item)? },
+        ["programs", _, "instances"] => Want::Instances { program: program_index()?, most: small(item)? },
+        ["programs", _, "libraries"] => Want::Library { program: program_index()?, path: path(item)? },
+        ["programs", _, "sha256"] => Want::Digest { program: program_index()?, sha256: text(item)? },
         ["environment", "keep"] => Want::Environment(text(item)?),
         ["files"] => Want::File { path: path(&item["path"])?, rights: rights(elements(&item["allow"]))? },
         ["files", _, "allow"] => {
@@ -90,14 +91,14 @@ fn program(entry: &Value, edge: Option<&PatchOp>) -> Option<Want> {
     if entry.get("entry").is_some() {
         return Some(Want::Command(path));
     }
-    let caller = edge.and_then(|edge| edge.path.split('/').nth(2)?.parse().ok());
+    let caller = edge.and_then(|edge| edge.path.split('/').nth(2)?.parse().ok()).map(ProfileIndex::new);
     Some(match entry.get("applet") {
         Some(applet) => Want::Applet { path, applet: text(applet)?, caller },
         None => Want::Program { path, caller },
     })
 }
 
-fn edge(edge: &Value, caller: Option<usize>) -> Option<Want> {
+fn edge(edge: &Value, caller: Option<ProfileIndex>) -> Option<Want> {
     Some(match edge {
         Value::String(to) => Want::Program { path: to.into(), caller },
         _ => Want::Applet { path: path(&edge["path"])?, applet: text(&edge["applet"])?, caller },

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::event::{Want, hint};
 use crate::profile::{
-    self, ArgPattern, Document, Edge, Entry, FileEntry, FileRule, Profile, Program, ProgramPlace, Rights,
-    SyscallRule,
+    self, ArgPattern, Document, Edge, Entry, FileEntry, FileRule, Profile, ProfileIndex, Program,
+    ProgramPlace, Rights, SyscallRule,
 };
 use crate::syscalls::{self, Condition, Test, constants};
 
@@ -86,15 +86,15 @@ fn after_startup(document: &Document, calls: &BTreeSet<String>) -> Profile {
 struct Index {
     profile: Profile,
     /// The first entry of each file.
-    programs: HashMap<PathBuf, usize>,
+    programs: HashMap<PathBuf, ProfileIndex>,
     applets: HashSet<(PathBuf, String)>,
-    edges: HashSet<(usize, PathBuf, Option<String>)>,
+    edges: HashSet<(ProfileIndex, PathBuf, Option<String>)>,
     files: HashMap<PathBuf, usize>,
     /// Where the app may change something.
     changed: BTreeSet<PathBuf>,
     /// Calls with listed values, by their argument.
     values: HashMap<(&'static str, u8), usize>,
-    digests: HashMap<usize, String>,
+    digests: HashMap<ProfileIndex, String>,
 }
 
 impl Index {
@@ -109,7 +109,7 @@ impl Index {
             digests: HashMap::new(),
             profile,
         };
-        for (at, program) in index.profile.programs.iter().enumerate() {
+        for (at, program) in index.profile.indexed_programs() {
             if let ProgramPlace::Path(path) = &program.place {
                 index.programs.entry(path.clone()).or_insert(at);
                 index.applets.extend(program.applet.clone().map(|applet| (path.clone(), applet)));
@@ -133,11 +133,10 @@ impl Index {
     }
 
     fn add(&mut self, want: Want) -> Result<(), &'static str> {
-        const STRANGE: &str = "names what this profile does not have";
         match want {
             Want::Command(path) => {
                 let at = self.program(path)?;
-                self.profile.programs[at].entry = true;
+                self.profile.programs[at.get()].entry = true;
             }
             Want::Program { path, caller } => {
                 self.program(path.clone())?;
@@ -148,23 +147,23 @@ impl Index {
                 self.edge(caller, path, Some(applet));
             }
             Want::Arguments { program, args } => {
-                let entry = self.profile.programs.get_mut(program).ok_or(STRANGE)?;
+                let entry = self.named(program)?;
                 let exactly = args.into_iter().map(ArgPattern::Exact).collect();
                 entry.args.as_mut().ok_or(STRANGE)?.push(exactly);
             }
             Want::User { program, uid } => {
-                let entry = self.profile.programs.get_mut(program).ok_or(STRANGE)?;
+                let entry = self.named(program)?;
                 entry.user.as_mut().ok_or(STRANGE)?.push(uid);
             }
             Want::Instances { program, most } => {
-                let entry = self.profile.programs.get_mut(program).ok_or(STRANGE)?;
+                let entry = self.named(program)?;
                 entry.instances = entry.instances.max(Some(most));
             }
             Want::Library { program, path } => {
                 if self.may_be_changed(&path) {
                     return Err(CHANGED);
                 }
-                let entry = self.profile.programs.get_mut(program).ok_or(STRANGE)?;
+                let entry = self.named(program)?;
                 entry.libraries.as_mut().ok_or(STRANGE)?.push(path);
             }
             Want::Digest { program, sha256 } => {
@@ -172,7 +171,7 @@ impl Index {
                 if *known != sha256 {
                     return Err("wants one content of a program, and another hint wants another");
                 }
-                self.profile.programs.get_mut(program).ok_or(STRANGE)?.sha256 = Some(sha256);
+                self.named(program)?.sha256 = Some(sha256);
             }
             Want::Environment(name) => self.profile.environment_keep.push(plain(name)),
             Want::File { path, rights } => self.file(path, rights),
@@ -204,8 +203,13 @@ impl Index {
         Ok(())
     }
 
-    /// The place of the entry for a file, which is made where there is none.
-    fn program(&mut self, path: PathBuf) -> Result<usize, &'static str> {
+    /// The entry that a hint names by its index.
+    fn named(&mut self, program: ProfileIndex) -> Result<&mut Program, &'static str> {
+        self.profile.programs.get_mut(program.get()).ok_or(STRANGE)
+    }
+
+    /// The index of the entry for a file, which is made where there is none.
+    fn program(&mut self, path: PathBuf) -> Result<ProfileIndex, &'static str> {
         if let Some(at) = self.programs.get(&path) {
             return Ok(*at);
         }
@@ -219,7 +223,7 @@ impl Index {
         if self.applets.contains(&(path.to_owned(), applet.to_owned())) {
             return Ok(());
         }
-        if self.programs.get(path).is_some_and(|at| self.profile.programs[*at].applet.is_none()) {
+        if self.programs.get(path).is_some_and(|at| self.profile.programs[at.get()].applet.is_none()) {
             return Err("wants one applet of a program that is listed as a whole");
         }
         if self.may_be_changed(path) {
@@ -229,8 +233,8 @@ impl Index {
         Ok(())
     }
 
-    fn push(&mut self, path: PathBuf, applet: Option<String>) -> usize {
-        let at = self.profile.programs.len();
+    fn push(&mut self, path: PathBuf, applet: Option<String>) -> ProfileIndex {
+        let at = ProfileIndex::new(self.profile.programs.len());
         self.programs.entry(path.clone()).or_insert(at);
         self.applets.extend(applet.clone().map(|applet| (path.clone(), applet)));
         self.profile.programs.push(Program {
@@ -249,10 +253,10 @@ impl Index {
         at
     }
 
-    fn edge(&mut self, caller: Option<usize>, path: PathBuf, applet: Option<String>) {
-        let Some(caller) = caller.filter(|caller| *caller < self.profile.programs.len()) else { return };
+    fn edge(&mut self, caller: Option<ProfileIndex>, path: PathBuf, applet: Option<String>) {
+        let Some(caller) = caller.filter(|caller| caller.get() < self.profile.programs.len()) else { return };
         if self.edges.insert((caller, path.clone(), applet.clone())) {
-            self.profile.programs[caller].may_run.push(plain(Edge { path, applet }));
+            self.profile.programs[caller.get()].may_run.push(plain(Edge { path, applet }));
         }
     }
 
@@ -288,6 +292,7 @@ impl Index {
     }
 }
 
+const STRANGE: &str = "names what this profile does not have";
 const CHANGED: &str = "wants code from what another hint lets the app change";
 
 fn plain<T>(what: T) -> Entry<T> {

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::super::Rulebook;
 use super::super::libraries::Code;
-use super::{LOADER, id, rules_on};
+use super::{LOADER, entry, id, program, rules_on};
 use crate::event::{Kind, Want};
 use crate::image::FileId;
 use crate::profile::Mode;
@@ -18,7 +18,7 @@ const OTHER: FileId = FileId { device: 7, inode: 7 };
 
 /// What is said of a file of this path; `None`: it may be mapped.
 fn refused(rules: &Rulebook, path: &str, id: FileId) -> Option<(Kind, String, Option<Want>)> {
-    match rules.code(1, Path::new(path), id) {
+    match rules.code(program(1), Path::new(path), id) {
         Code::Allowed => None,
         Code::IfThere => panic!("{path} would have to be there"),
         Code::Refused(refusal) => Some((refusal.kind, refusal.rule.into_owned(), refusal.want)),
@@ -29,21 +29,21 @@ fn refused(rules: &Rulebook, path: &str, id: FileId) -> Option<(Kind, String, Op
 fn code_comes_from_the_libraries_and_from_what_the_kernel_maps() {
     let rules = rules("");
     assert!(rules.narrows_code());
-    assert_eq!(rules.libraries(0), None);
-    assert_eq!(rules.code(0, Path::new("/anywhere"), OTHER), Code::Allowed, "it has none");
+    assert_eq!(rules.libraries(program(0)), None);
+    assert_eq!(rules.code(program(0), Path::new("/anywhere"), OTHER), Code::Allowed, "it has none");
     for own in ["/opt/plugin.so", "/bin/sh", LOADER] {
         assert_eq!(refused(&rules, own, id(own)), None);
         // By another of its names, too; and by its own where the numbers are others.
         assert_eq!(refused(&rules, "/data/hard-link", id(own)), None);
-        assert_eq!(rules.code(1, Path::new(own), OTHER), Code::IfThere);
+        assert_eq!(rules.code(program(1), Path::new(own), OTHER), Code::IfThere);
     }
     for there in ["/usr/lib/libx.so", "/usr/lib/deep/x", "/usr/lib/x (deleted)"] {
-        assert_eq!(rules.code(1, Path::new(there), OTHER), Code::IfThere, "{there}");
+        assert_eq!(rules.code(program(1), Path::new(there), OTHER), Code::IfThere, "{there}");
     }
     for elsewhere in ["/usr/library/x", "/data/old", "/evil", "/opt/plugin.so.1", "/usr", "/"] {
         let (kind, rule, want) = refused(&rules, elsewhere, OTHER).expect(elsewhere);
         assert_eq!((kind, rule.as_str()), (Kind::Program, "/programs/1/libraries"));
-        assert_eq!(want, Some(Want::Library { program: 1, path: elsewhere.into() }));
+        assert_eq!(want, Some(Want::Library { program: entry(1), path: elsewhere.into() }));
     }
     let (.., want) = refused(&rules, "/data/x (deleted)", OTHER).expect("removed");
     assert_eq!(want, None, "nothing is there to be listed");

@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use super::super::Rulebook;
 use super::super::program::{Called, Target};
-use super::{LOADER, id, refused, rules_on};
+use super::{LOADER, entry, id, program, refused, rules_on};
 use crate::event::Want;
 use crate::profile::Mode;
 
@@ -24,17 +24,17 @@ const FAMILY: &str = r#"{"path": "/app/server", "entry": true, "may_run": ["/bin
 #[test]
 fn who_may_run_what_is_the_edges_alone() {
     let rules = rules(FAMILY);
-    let [server, sh, helper] = [0, 1, 2];
+    let [server, sh, helper] = [0, 1, 2].map(program);
     assert_eq!(rules.exec(Some(server), &target("/bin/sh"), Called::default()), Ok(sh));
     assert_eq!(rules.exec(Some(sh), &target("/app/helper"), Called::default()), Ok(helper));
     let skipped = refused(rules.exec(Some(server), &target("/app/helper"), Called::default()));
     assert_eq!((skipped.errno, &*skipped.rule), (Errno::EACCES, "/programs/0/may_run"));
     let helper_path = Path::new("/app/helper").to_owned();
-    assert_eq!(skipped.want, Some(Want::Program { path: helper_path.clone(), caller: Some(0) }));
+    assert_eq!(skipped.want, Some(Want::Program { path: helper_path.clone(), caller: Some(entry(0)) }));
     // By another of its names: the profile knows it by one, and one entry is enough.
     let renamed = Target { named: "/usr/app/helper".into(), ..target("/app/helper") };
     let skipped = refused(rules.exec(Some(server), &renamed, Called::default()));
-    assert_eq!(skipped.want, Some(Want::Program { path: helper_path, caller: Some(0) }));
+    assert_eq!(skipped.want, Some(Want::Program { path: helper_path, caller: Some(entry(0)) }));
     assert_eq!(
         refused(rules.exec(Some(helper), &target("/app/server"), Called::default())).rule,
         "/programs/2/may_run"
@@ -45,14 +45,22 @@ fn who_may_run_what_is_the_edges_alone() {
 #[test]
 fn what_is_not_listed_runs_for_nobody() {
     let rules = rules(FAMILY);
-    assert_eq!(refused(rules.exec(Some(0), &target("/evil"), Called::default())).rule, "/programs");
+    assert_eq!(refused(rules.exec(Some(program(0)), &target("/evil"), Called::default())).rule, "/programs");
     // Listed by its inode: another name is the same program, and another inode at
     // its path is none.
     assert_eq!(
-        rules.exec(Some(0), &Target { canonical: "/tmp/x".into(), ..target("/bin/sh") }, Called::default()),
-        Ok(1)
+        rules.exec(
+            Some(program(0)),
+            &Target { canonical: "/tmp/x".into(), ..target("/bin/sh") },
+            Called::default()
+        ),
+        Ok(program(1))
     );
-    refused(rules.exec(Some(0), &Target { id: id("/evil"), ..target("/bin/sh") }, Called::default()));
+    refused(rules.exec(
+        Some(program(0)),
+        &Target { id: id("/evil"), ..target("/bin/sh") },
+        Called::default(),
+    ));
 }
 
 #[test]
@@ -64,15 +72,15 @@ fn a_caller_that_is_not_known_runs_nothing() {
 #[test]
 fn a_loader_is_no_program_even_below_a_directory_of_programs() {
     let listed = rules(FAMILY);
-    refused(listed.exec(Some(0), &target(LOADER), Called::default()));
+    refused(listed.exec(Some(program(0)), &target(LOADER), Called::default()));
     let beneath = rules(
         r#"{"beneath": "/lib64", "may_run": ["/lib64", "/bin"]},
         {"beneath": "/bin", "entry": true, "may_run": ["/lib64", "/bin"]}"#,
     );
-    assert_eq!(beneath.exec(Some(1), &target("/bin/sh"), Called::default()), Ok(1));
-    refused(beneath.exec(Some(1), &target(LOADER), Called::default()));
+    assert_eq!(beneath.exec(Some(program(1)), &target("/bin/sh"), Called::default()), Ok(program(1)));
+    refused(beneath.exec(Some(program(1)), &target(LOADER), Called::default()));
     // One that is told by its content, at a place that nobody knows.
-    refused(beneath.exec(Some(1), &Target { loader: true, ..target("/bin/sh") }, Called::default()));
+    refused(beneath.exec(Some(program(1)), &Target { loader: true, ..target("/bin/sh") }, Called::default()));
 }
 
 #[test]
@@ -81,17 +89,17 @@ fn an_interpreter_is_no_program_unless_it_is_one() {
         r#"{"path": "/app/server", "entry": true, "may_run": ["/app/script"]},
            {"path": "/app/script", "interpreter": "/bin/sh"}"#,
     );
-    assert_eq!(rules.exec(Some(0), &target("/app/script"), Called::default()), Ok(1));
-    refused(rules.exec(Some(0), &target("/bin/sh"), Called::default()));
-    assert_eq!(rules.running(id("/bin/sh"), Path::new("/bin/sh")), [1], "but a script runs as it");
-    assert!(rules.runs_as(1, id("/bin/sh"), Path::new("/bin/sh")));
-    assert!(!rules.runs_as(0, id("/bin/sh"), Path::new("/bin/sh")));
+    assert_eq!(rules.exec(Some(program(0)), &target("/app/script"), Called::default()), Ok(program(1)));
+    refused(rules.exec(Some(program(0)), &target("/bin/sh"), Called::default()));
+    assert_eq!(rules.running(id("/bin/sh"), Path::new("/bin/sh")), [program(1)], "but a script runs as it");
+    assert!(rules.runs_as(program(1), id("/bin/sh"), Path::new("/bin/sh")));
+    assert!(!rules.runs_as(program(0), id("/bin/sh"), Path::new("/bin/sh")));
 }
 
 #[test]
 fn an_image_tells_the_entry_where_it_is_of_one_alone() {
     let shared = rules(FAMILY);
-    assert_eq!(shared.entry_of_image(id("/app/helper")), Some(2));
+    assert_eq!(shared.entry_of_image(id("/app/helper")), Some(program(2)));
     assert_eq!(shared.entry_of_image(id("/evil")), None);
     assert_eq!(shared.entry_of_image(id("/bin/sh")), None, "it may be the shell or the script");
 
@@ -99,7 +107,7 @@ fn an_image_tells_the_entry_where_it_is_of_one_alone() {
         r#"{"path": "/app/server", "entry": true, "may_run": ["/app/script"]},
            {"path": "/app/script", "interpreter": "/bin/sh"}"#,
     );
-    assert_eq!(one_script.entry_of_image(id("/bin/sh")), Some(1));
+    assert_eq!(one_script.entry_of_image(id("/bin/sh")), Some(program(1)));
     let beneath = rules(r#"{"path": "/app/server", "entry": true}, {"beneath": "/tools"}"#);
     assert_eq!(beneath.entry_of_image(id("/app/server")), None, "a script below may run anything");
 }
@@ -110,21 +118,21 @@ fn beneath_is_every_file_below_and_none_beside() {
         r#"{"path": "/app/server", "entry": true, "may_run": ["/tools"]},
            {"beneath": "/tools", "may_run": []}"#,
     );
-    assert_eq!(rules.exec(Some(0), &target("/tools/one"), Called::default()), Ok(1));
-    assert_eq!(rules.exec(Some(0), &target("/tools/deep/two"), Called::default()), Ok(1));
+    assert_eq!(rules.exec(Some(program(0)), &target("/tools/one"), Called::default()), Ok(program(1)));
+    assert_eq!(rules.exec(Some(program(0)), &target("/tools/deep/two"), Called::default()), Ok(program(1)));
     refused(rules.exec(
-        Some(0),
+        Some(program(0)),
         &Target { canonical: "/toolsmith".into(), ..target("/evil") },
         Called::default(),
     ));
-    refused(rules.exec(Some(1), &target("/tools/one"), Called::default()));
-    assert!(rules.is_file(0) && !rules.is_file(1));
+    refused(rules.exec(Some(program(1)), &target("/tools/one"), Called::default()));
+    assert!(rules.is_file(program(0)) && !rules.is_file(program(1)));
 }
 
 #[test]
 fn command_is_an_entry() {
     let rules = rules(FAMILY);
-    assert_eq!(rules.command(&target("/app/server"), Called::default()), Ok(0));
+    assert_eq!(rules.command(&target("/app/server"), Called::default()), Ok(program(0)));
     assert!(matches!(
         refused(rules.command(&target("/bin/sh"), Called::default())).want,
         Some(Want::Command(_))
@@ -158,8 +166,8 @@ fn directories_of_the_same_edges_are_alike_and_files_never() {
            {"beneath": "/bin", "may_run": ["/tools"]},
            {"path": "/evil", "may_run": ["/app", "/tools"]}"#,
     );
-    assert!(rules.alike(0, 1));
-    assert!(!rules.alike(0, 2) && !rules.alike(0, 3));
+    assert!(rules.alike(program(0), program(1)));
+    assert!(!rules.alike(program(0), program(2)) && !rules.alike(program(0), program(3)));
 }
 
 #[test]
@@ -168,13 +176,13 @@ fn every_id_of_a_process_is_one_of_the_program_s_users() {
         r#"{"path": "/app/server", "entry": true, "user": [1000]},
         {"path": "/app/helper", "user": [1000, 33]}, {"path": "/bin/sh"}"#,
     );
-    let [server, helper, sh] = [0, 1, 2].map(Some);
+    let [server, helper, sh] = [0, 1, 2].map(|place| Some(program(place)));
     let refused = |entry, uids| rules.user(entry, uids).map(|refusal| (refusal.errno, refusal.want));
     assert_eq!(refused(server, [1000; 4]), None);
     for at in 0..4 {
         let mut uids = [1000; 4];
         uids[at] = 0;
-        let why = Some((Errno::EPERM, Some(Want::User { program: 0, uid: 0 })));
+        let why = Some((Errno::EPERM, Some(Want::User { program: entry(0), uid: 0 })));
         assert_eq!(refused(server, uids), why, "{uids:?}");
         assert_eq!(refused(sh, uids), None, "it has no such rule");
         // What cannot be told apart has to be allowed by every program.

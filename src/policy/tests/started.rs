@@ -2,8 +2,9 @@ use std::collections::HashMap;
 
 use super::super::Rulebook;
 use super::super::started::{Files, NotYet, Script, Started, Verdict};
-use super::{LOADER, id, rules_on};
+use super::{LOADER, entry, id, program, rules_on};
 use crate::event::Want;
+use crate::plan::ProgramIndex;
 use crate::policy::args::{Args, Need};
 use crate::policy::initial_stack::Fresh;
 use crate::profile::Mode;
@@ -82,15 +83,15 @@ fn script() -> Looked {
 fn what_was_started_is_judged_and_not_what_was_asked_for() {
     let rules = rules(FAMILY);
     let files = Looked::default();
-    let run = |started: &Started| rules.started(Some(0), started, &files);
+    let run = |started: &Started| rules.started(Some(program(0)), started, &files);
     let helper = started("/app/helper", "/app/helper", &["x", "good"]);
-    assert_eq!(run(&helper), Ok(Verdict::Runs(1)));
-    assert_eq!(run(&Started { uids: [0, 33, 33, 33], ..helper.clone() }), Ok(Verdict::Runs(1)));
+    assert_eq!(run(&helper), Ok(Verdict::Runs(program(1))));
+    assert_eq!(run(&Started { uids: [0, 33, 33, 33], ..helper.clone() }), Ok(Verdict::Runs(program(1))));
     let (rule, want) = dies(run(&started("/app/helper", "/app/helper", &["x", "bad"])));
     assert_eq!(rule, "/programs/1/args");
-    assert_eq!(want, Some(Want::Arguments { program: 1, args: vec!["bad".into()] }));
+    assert_eq!(want, Some(Want::Arguments { program: entry(1), args: vec!["bad".into()] }));
     let (rule, want) = dies(run(&Started { uids: [0, 7, 7, 7], ..helper.clone() }));
-    assert_eq!((rule.as_str(), want), ("/programs/1/user", Some(Want::User { program: 1, uid: 7 })));
+    assert_eq!((rule.as_str(), want), ("/programs/1/user", Some(Want::User { program: entry(1), uid: 7 })));
     assert_eq!(dies(run(&Started { linked: false, ..helper.clone() })), ("/programs".into(), None));
     assert_eq!(dies(run(&started("/evil", "/app/helper", &["x", "good"]))).0, "/programs");
     assert_eq!(dies(run(&started("/app/server", "/app/server", &["x"]))).0, "/programs/0/may_run");
@@ -104,13 +105,13 @@ fn a_variable_for_the_loader_is_looked_for_in_every_program() {
     let with = |variable: &str| {
         let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
         helper.fresh.environment = vec![b"PATH=/bin".to_vec(), variable.as_bytes().to_vec()];
-        rules.started(Some(0), &helper, &Looked::default())
+        rules.started(Some(program(0)), &helper, &Looked::default())
     };
     let (rule, want) = dies(with("LD_PRELOAD=/tmp/x.so"));
     assert_eq!((rule.as_str(), want), ("/environment", Some(Want::Environment("LD_PRELOAD".into()))));
     assert_eq!(dies(with("LD_DEBUG_OUTPUT=/tmp/x")).0, "/environment");
     for harmless in ["LD_PRELOAD=", "LD_PRELOAD", "XLD_PRELOAD=x", "LD_BIND_NOW=1"] {
-        assert_eq!(with(harmless), Ok(Verdict::Runs(1)), "{harmless}");
+        assert_eq!(with(harmless), Ok(Verdict::Runs(program(1))), "{harmless}");
     }
 }
 
@@ -118,8 +119,10 @@ fn a_variable_for_the_loader_is_looked_for_in_every_program() {
 fn an_interpreter_is_a_scripts_only_with_the_arguments_that_the_kernel_gives_it() {
     let rules = rules(FAMILY);
     let files = script();
-    let run = |named: &str, args: &[&str]| rules.started(Some(0), &started("/bin/sh", named, args), &files);
-    assert_eq!(run("/app/script", &["/bin/sh", "-e", "/app/script", "any"]), Ok(Verdict::Runs(2)));
+    let run = |named: &str, args: &[&str]| {
+        rules.started(Some(program(0)), &started("/bin/sh", named, args), &files)
+    };
+    assert_eq!(run("/app/script", &["/bin/sh", "-e", "/app/script", "any"]), Ok(Verdict::Runs(program(2))));
     for (named, args) in [
         ("/bin/sh", &["/bin/sh", "-c", "evil"][..]),
         ("/app/script", &["/bin/sh", "-c", "evil"]),
@@ -134,7 +137,7 @@ fn an_interpreter_is_a_scripts_only_with_the_arguments_that_the_kernel_gives_it(
     }
     // By another interpreter it is none either.
     let other = started("/app/server", "/app/script", &["/bin/sh", "-e", "/app/script"]);
-    assert_eq!(dies(rules.started(Some(0), &other, &files)).0, "/programs/0/may_run");
+    assert_eq!(dies(rules.started(Some(program(0)), &other, &files)).0, "/programs/0/may_run");
 }
 
 #[test]
@@ -145,12 +148,16 @@ fn below_a_directory_a_copy_of_a_loader_is_none_and_a_script_is_one() {
     );
     let tool = started("/tools/one", "/tools/one", &["one"]);
     let unlooked = Looked::default();
-    assert_eq!(rules.started(Some(0), &tool, &unlooked), Ok(Verdict::Runs(1)), "a loader started it");
+    assert_eq!(
+        rules.started(Some(program(0)), &tool, &unlooked),
+        Ok(Verdict::Runs(program(1))),
+        "a loader started it"
+    );
     let alone = Started { fresh: Fresh { by_loader: false, ..tool.fresh.clone() }, ..tool };
-    assert_eq!(rules.started(Some(0), &alone, &unlooked), Err(NotYet));
+    assert_eq!(rules.started(Some(program(0)), &alone, &unlooked), Err(NotYet));
     let looked = |loader| Looked { loader: Some(loader), ..Looked::default() };
-    assert_eq!(rules.started(Some(0), &alone, &looked(false)), Ok(Verdict::Runs(1)));
-    assert_eq!(dies(rules.started(Some(0), &alone, &looked(true))).0, "/programs");
+    assert_eq!(rules.started(Some(program(0)), &alone, &looked(false)), Ok(Verdict::Runs(program(1))));
+    assert_eq!(dies(rules.started(Some(program(0)), &alone, &looked(true))).0, "/programs");
 }
 
 #[test]
@@ -161,14 +168,14 @@ fn a_digest_is_asked_for_last_and_has_to_be_the_entrys() {
            {{"path": "/app/helper", "sha256": "{digest}", "args": [["x"]]}}"#
     ));
     let helper = started("/app/helper", "/app/helper", &["helper", "x"]);
-    let run = |digest| rules.started(Some(0), &helper, &Looked { digest, ..Looked::default() });
+    let run = |digest| rules.started(Some(program(0)), &helper, &Looked { digest, ..Looked::default() });
     assert_eq!(run(None), Err(NotYet));
-    assert_eq!(run(Some(digest)), Ok(Verdict::Runs(1)));
+    assert_eq!(run(Some(digest)), Ok(Verdict::Runs(program(1))));
     let (rule, want) = dies(run(Some("00")));
     assert_eq!(rule, "/programs/1/sha256");
-    assert_eq!(want, Some(Want::Digest { program: 1, sha256: "00".into() }));
+    assert_eq!(want, Some(Want::Digest { program: entry(1), sha256: "00".into() }));
     let other = started("/app/helper", "/app/helper", &["helper", "y"]);
-    assert_eq!(dies(rules.started(Some(0), &other, &Looked::default())).0, "/programs/1/args");
+    assert_eq!(dies(rules.started(Some(program(0)), &other, &Looked::default())).0, "/programs/1/args");
 }
 
 #[test]
@@ -178,19 +185,19 @@ fn applets_of_one_file_are_entries_of_their_own() {
            {"path": "/app/helper", "applet": "cat", "args": [["-u", "..."]]},
            {"path": "/app/helper", "applet": "sh"}"#,
     );
-    let run = |caller, args: &[&str]| {
+    let run = |caller: ProgramIndex, args: &[&str]| {
         rules.started(Some(caller), &started("/app/helper", "/app/helper", args), &Looked::default())
     };
-    assert_eq!(run(0, &["cat", "-u", "x"]), Ok(Verdict::Runs(1)));
-    assert_eq!(run(0, &["helper", "cat", "-u"]), Ok(Verdict::Runs(1)));
-    assert_eq!(dies(run(0, &["cat"])).0, "/programs/1/args");
-    let (rule, want) = dies(run(0, &["sh", "-c"]));
+    assert_eq!(run(program(0), &["cat", "-u", "x"]), Ok(Verdict::Runs(program(1))));
+    assert_eq!(run(program(0), &["helper", "cat", "-u"]), Ok(Verdict::Runs(program(1))));
+    assert_eq!(dies(run(program(0), &["cat"])).0, "/programs/1/args");
+    let (rule, want) = dies(run(program(0), &["sh", "-c"]));
     assert_eq!(rule, "/programs/0/may_run");
-    let sh = Want::Applet { path: "/app/helper".into(), applet: "sh".into(), caller: Some(0) };
+    let sh = Want::Applet { path: "/app/helper".into(), applet: "sh".into(), caller: Some(entry(0)) };
     assert_eq!(want, Some(sh));
-    let (rule, want) = dies(run(0, &["wget"]));
+    let (rule, want) = dies(run(program(0), &["wget"]));
     assert_eq!(rule, "/programs/1/applet");
-    let wget = Want::Applet { path: "/app/helper".into(), applet: "wget".into(), caller: Some(0) };
+    let wget = Want::Applet { path: "/app/helper".into(), applet: "wget".into(), caller: Some(entry(0)) };
     assert_eq!(want, Some(wget));
 }
 
@@ -198,13 +205,13 @@ fn applets_of_one_file_are_entries_of_their_own() {
 fn arguments_that_were_not_read_are_none_that_are_listed() {
     let rules = rules(FAMILY);
     let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
-    assert_eq!(rules.started(Some(0), &helper, &Looked::default()), Ok(Verdict::Runs(1)));
+    assert_eq!(rules.started(Some(program(0)), &helper, &Looked::default()), Ok(Verdict::Runs(program(1))));
     helper.fresh.args.cut = Some(b"more".to_vec());
-    let (rule, want) = dies(rules.started(Some(0), &helper, &Looked::default()));
+    let (rule, want) = dies(rules.started(Some(program(0)), &helper, &Looked::default()));
     assert_eq!((rule.as_str(), want), ("/programs/1/args", None));
     // Nor does anybody put so much into a profile.
     let helper = started("/app/helper", "/app/helper", &["x", &"y".repeat(5000)]);
-    assert_eq!(dies(rules.started(Some(0), &helper, &Looked::default())).1, None);
+    assert_eq!(dies(rules.started(Some(program(0)), &helper, &Looked::default())).1, None);
     let need = rules.arguments();
     assert!((130..1000).contains(&need.strings) && need.bytes < 1 << 20, "{need:?}");
 }
@@ -222,7 +229,7 @@ fn of_an_environment_what_a_rule_may_refuse_is_kept() {
     assert_eq!(kept, ["LD_PRELOAD=x", "PYTHONPATH=x", "PYTHONPATH=y"]);
     let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
     helper.fresh.environment = vec![format!("LD_PROFILE{}=x", "A".repeat(1000)).into_bytes()];
-    let refusal = match rules.started(Some(0), &helper, &Looked::default()) {
+    let refusal = match rules.started(Some(program(0)), &helper, &Looked::default()) {
         Ok(Verdict::Dies(refusal)) => refusal,
         other => panic!("{other:?}"),
     };

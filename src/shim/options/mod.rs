@@ -7,7 +7,6 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -441,12 +440,6 @@ impl Options {
             Dialect::Remit => self.verbosity,
             Dialect::Tini | Dialect::DumbInit => 0,
         }
-    }
-
-    /// A path to the profile, where one was named that is a file.
-    pub fn profile_path(&self) -> Option<PathBuf> {
-        let name = self.profile.as_ref()?;
-        name.to_string_lossy().contains('/').then(|| PathBuf::from(name))
     }
 }
 

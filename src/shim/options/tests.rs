@@ -36,7 +36,7 @@ fn a_flag_beats_the_environment() {
     assert_eq!(options.level, Level::All);
     let options = asked(&["--mode", "off", "--profile=/p", "true"], &env).expect("read");
     assert_eq!(options.mode, Some((Mode::Off, Source::Flag)));
-    assert_eq!(options.profile_path(), Some("/p".into()));
+    assert_eq!(options.profile, Some("/p".into()));
     assert!(asked(&["--mode", "off", "true"], &[("REMIT_MODE", "enforced")]).is_ok());
 }
 
