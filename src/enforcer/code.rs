@@ -9,6 +9,7 @@ use crate::event::Object;
 use crate::image::FileId;
 use crate::notify::caller::Caller;
 use crate::notify::maps;
+use crate::notify::syscall_args::MappingArgs;
 use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
@@ -21,9 +22,9 @@ impl Judge {
     /// registers what concerns no code.
     pub(super) fn code(&mut self, call: &Call, caller: &Caller) -> Outcome {
         let name = call.name.unwrap_or_default();
-        let written = call.args[2] & libc::PROT_WRITE as u64 != 0;
+        let Some(mapping) = MappingArgs::decode(call) else { return Outcome::Continue };
         let write_execute = self.rules.policy().write_execute;
-        if !write_execute && (name != "mmap" || written) {
+        if !write_execute && (!mapping.is_mmap || mapping.writable) {
             return Outcome::Refuse(self.rules.memory(call));
         }
         if !self.rules.narrows_code() || name == "shmat" {
@@ -35,10 +36,10 @@ impl Judge {
         if self.rules.libraries(entry).is_none() {
             return Outcome::Continue;
         }
-        let looked = if name == "mmap" {
-            self.what_is_mapped(call, caller).map(|source| vec![source])
+        let looked = if mapping.is_mmap {
+            self.what_is_mapped(mapping.file, caller).map(|source| vec![source])
         } else {
-            self.what_is_there(call, caller)
+            self.what_is_there(mapping, caller)
         };
         let sources = match looked {
             Ok(sources) => sources,
@@ -79,20 +80,20 @@ impl Judge {
     }
 
     /// What mmap is to map.
-    fn what_is_mapped(&self, call: &Call, caller: &Caller) -> Result<Source, Errno> {
-        if call.args[3] & libc::MAP_ANONYMOUS as u64 != 0 {
+    fn what_is_mapped(&self, file: Option<i32>, caller: &Caller) -> Result<Source, Errno> {
+        let Some(fd) = file else {
             // As the kernel calls it.
             let path = Path::new("/dev/zero (deleted)").to_owned();
             return Ok(Source { path, id: FileId { device: 0, inode: 0 }, mapped: false });
-        }
-        let link = PathBuf::from(format!("/proc/{}/fd/{}", caller.tid, call.args[4] as i32));
+        };
+        let link = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
         let path = self.identity.look_as_caller(caller, || std::fs::read_link(&link).map_err(errno))?;
         Ok(Source { path, id: maps::known(&link, caller, &self.identity)?, mapped: false })
     }
 
     /// What mprotect is to make executable.
-    fn what_is_there(&self, call: &Call, caller: &Caller) -> Result<Vec<Source>, Errno> {
-        let (start, end) = (call.args[0], call.args[0].saturating_add(call.args[1]));
+    fn what_is_there(&self, mapping: MappingArgs, caller: &Caller) -> Result<Vec<Source>, Errno> {
+        let (start, end) = (mapping.start, mapping.start.saturating_add(mapping.length));
         let touched = |one: &maps::Mapping| one.range.start < end && start < one.range.end;
         let touched = maps::of(caller, &self.identity, touched)?.into_iter();
         Ok(touched.map(|one| Source { path: one.path, id: one.id, mapped: true }).collect())

@@ -16,9 +16,9 @@ use crate::image::{Executable, FileKind, elf};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Memory};
 use crate::notify::image;
-use crate::notify::path_resolver::{Reach, Reached};
+use crate::notify::path_resolver::Reach;
 use crate::notify::resolve::{self, Found};
-use crate::notify::syscall_args;
+use crate::notify::syscall_args::{self, PathArg};
 use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::args::Args;
@@ -116,12 +116,12 @@ impl Judge {
             Some(file) => Memory::kept(&identity, caller, file),
             None => Memory::of(&identity, caller),
         };
-        let asked = syscall_args::Exec::of(call);
-        let path = match asked.path(&memory) {
+        let exec = syscall_args::Exec::of(call);
+        let path = match exec.path(&memory) {
             Ok(path) => path,
             Err(errno) => return unknown(errno),
         };
-        let Wanted { target, file, args } = match self.program(caller, &asked, path, &memory) {
+        let Wanted { target, file, args } = match self.program(caller, &exec, path, &memory) {
             Ok(target) => target,
             // What the kernel refuses by itself is no violation, and its errno is
             // the one that a search along PATH expects: a directory of it may well
@@ -154,7 +154,7 @@ impl Judge {
                 Some(Err(Errno::EWOULDBLOCK)) => return Outcome::Wait(Leased::read(file.fd)),
                 content => content.and_then(Result::ok),
             };
-            match self.rest(next, content, &asked, &memory) {
+            match self.rest(next, content, &exec, &memory) {
                 Ok(None) => {}
                 Ok(Some(refusal)) => return Outcome::Refuse(refusal),
                 Err(errno) => return unknown(errno),
@@ -174,11 +174,11 @@ impl Judge {
         &self,
         next: ProgramIndex,
         content: Option<File>,
-        asked: &syscall_args::Exec,
+        exec: &syscall_args::Exec,
         memory: &Memory,
     ) -> Result<Option<Box<Refusal>>, Errno> {
         let mut refused = None;
-        syscall_args::each(memory, asked.environment, |variable| {
+        syscall_args::each(memory, exec.environment, |variable| {
             if !self.inherited.iter().any(|inherited| inherited == variable) {
                 let variable = [variable.to_vec()];
                 let of_a_script = || self.rules.variable_of_script(next, &variable);
@@ -208,15 +208,12 @@ impl Judge {
     fn program(
         &mut self,
         caller: &Caller,
-        asked: &syscall_args::Exec,
+        exec: &syscall_args::Exec,
         path: PathBuf,
         memory: &Memory,
     ) -> Result<Wanted, Unfound> {
-        let (file, canonical) = if path.as_os_str().is_empty() && asked.may_be_empty {
-            self.descriptor(asked.dirfd, caller)?
-        } else {
-            self.file(caller, asked.dirfd, &path, asked.follow)?
-        };
+        let (at, follow) = exec.file(&path);
+        let (file, canonical) = self.reach().file(caller, &at, follow)?;
         let file = file.ok_or(Errno::ENOENT)?;
         // Of what the supervisor made and sealed, nobody may execute anything: that is
         // this profile's refusal, and seen.
@@ -230,7 +227,7 @@ impl Judge {
         };
         let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
         let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.scribe.wants_all());
-        let args = asks.then(|| syscall_args::args(memory, asked.args, self.rules.arguments()));
+        let args = asks.then(|| syscall_args::args(memory, exec.args, self.rules.arguments()));
         let args = match args.transpose() {
             Ok(args) => args,
             // The kernel's own copy is judged afterwards.
@@ -241,25 +238,9 @@ impl Judge {
         Ok(Wanted { target, file, args })
     }
 
-    fn descriptor(&self, fd: i32, caller: &Caller) -> Result<Reached, Errno> {
-        let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
-        self.file(caller, libc::AT_FDCWD, &path, true)
-    }
-
-    /// What stands at a path.
-    fn file(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Reached, Errno> {
-        self.reach().file(caller, dirfd, path, follow)
-    }
-
     /// Resolves a path with the caller's rights.
-    pub(super) fn find(
-        &self,
-        caller: &Caller,
-        dirfd: i32,
-        path: &Path,
-        follow: bool,
-    ) -> Result<Found, Errno> {
-        self.reach().find(caller, dirfd, path, follow)
+    pub(super) fn find(&self, caller: &Caller, at: &PathArg, follow: bool) -> Result<Found, Errno> {
+        self.reach().find(caller, at, follow)
     }
 
     pub(super) fn reach(&self) -> Reach<'_> {

@@ -14,7 +14,6 @@ use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
-use super::change::Change;
 use super::later::leased;
 use super::perform::Hindered;
 use super::{Judge, Outcome, unknown};
@@ -23,7 +22,7 @@ use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::{Opening, Owning, asks_for_directory, path_at};
+use crate::notify::syscall_args::{Attribute, AttributeArgs, Change, ChangeArgs, Open, PathArg};
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
@@ -34,8 +33,8 @@ use crate::profile::Rights;
 impl Judge {
     /// Where the path cannot be resolved it fails as in the kernel.
     pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Outcome {
-        match Opening::of(call, &self.memory_of(caller)) {
-            Ok((dirfd, path, opening)) => self.judge_open(caller, dirfd, &path, opening),
+        match Open::decode(call, &self.memory_of(caller)) {
+            Ok(open) => self.judge_open(caller, &open),
             Err(errno) => unknown(errno),
         }
     }
@@ -46,10 +45,9 @@ impl Judge {
     /// # Errors
     /// UNREADABLE; any other failure is the kernel's own.
     pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Result<Option<bool>, Errno> {
-        let Some(asked) = Owning::of(call).filter(|asked| asked.op == "chown") else { return Ok(None) };
-        let first = if call.name == Some("fchownat") { 2 } else { 1 };
-        let [user, group] = [first, first + 1].map(|at| call.args[at] as u32);
-        let stat = match self.reach().owning(&asked, caller, &self.memory_of(caller)) {
+        let Some(args) = AttributeArgs::decode(call) else { return Ok(None) };
+        let Attribute::Owner { user, group } = args.attribute else { return Ok(None) };
+        let stat = match self.reach().attributes_of(&args, caller, &self.memory_of(caller)) {
             Ok(target) => fstat(&target.fd).ok(),
             Err(UNREADABLE) => return Err(UNREADABLE),
             Err(_) => None,
@@ -59,19 +57,21 @@ impl Judge {
         ))
     }
 
-    fn judge_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Outcome {
+    fn judge_open(&self, caller: &Caller, open: &Open) -> Outcome {
         /// Once more where something came to be at the name meanwhile.
         const TRIES: u32 = 3;
-        let tries = (1..TRIES).find_map(|_| self.try_open(caller, dirfd, path, opening));
-        let last = || self.try_open(caller, dirfd, path, opening);
+        let tries = (1..TRIES).find_map(|_| self.try_open(caller, open));
+        let last = || self.try_open(caller, open);
         tries.or_else(last).unwrap_or(Outcome::Fail(Errno::EAGAIN))
     }
 
     /// None where another file came to be at the name while one was to be made there.
-    fn try_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Option<Outcome> {
-        let flags = opening.flags;
-        let found = match self.find(caller, dirfd, path, opening.follows(path)) {
-            Ok(found) if asks_for_directory(path) && !is_directory(&found) => return Some(Outcome::Continue),
+    fn try_open(&self, caller: &Caller, open: &Open) -> Option<Outcome> {
+        let flags = open.flags;
+        let found = match self.find(caller, &open.at, open.follows()) {
+            Ok(found) if open.at.names_directory() && !is_directory(&found) => {
+                return Some(Outcome::Continue);
+            }
             Ok(found) => found,
             Err(errno) => return Some(unknown(errno)),
         };
@@ -79,8 +79,8 @@ impl Judge {
         Some(match self.ruling_for(caller, &found, needs, kernel) {
             Ok(Ruling::Kernel) => Outcome::Continue,
             // What cannot be imitated is left to Landlock, which knows no rule for it.
-            Ok(Ruling::Perform) if found.magic || opening.resolve != 0 => Outcome::Continue,
-            Ok(Ruling::Perform) => match self.perform_open(&found, opening, caller) {
+            Ok(Ruling::Perform) if found.magic || open.resolve != 0 => Outcome::Continue,
+            Ok(Ruling::Perform) => match self.perform_open(&found, open, caller) {
                 Ok(fd) => Outcome::Opened(fd, flags & libc::O_CLOEXEC != 0),
                 Err(Hindered::Kernel(Errno::EWOULDBLOCK)) if flags & libc::O_NONBLOCK == 0 => {
                     leased(found.target, flags)
@@ -94,65 +94,36 @@ impl Judge {
     }
 
     pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Outcome {
-        match self.changing(call, caller) {
+        match self.decide_change(call, caller) {
             Ok(outcome) => outcome,
             Err(errno) => unknown(errno),
         }
     }
 
-    fn changing(&self, call: &Call, caller: &Caller) -> Result<Outcome, Errno> {
-        let memory = self.memory_of(caller);
-        let a = call.args;
-        let here = libc::AT_FDCWD;
-        let fd = |arg: u64| arg as i32;
-        let text = |pointer: u64| memory.path(pointer);
-        let at = |pointer: u64| path_at(&memory, pointer);
-        let remove_directory = libc::AT_REMOVEDIR as u64;
-        Ok(match call.name.unwrap_or_default() {
-            "mkdir" => self.one(caller, here, &at(a[0])?, Change::MakeDirectory { mode: a[1] as u32 }),
-            "mkdirat" => self.one(caller, fd(a[0]), &at(a[1])?, Change::MakeDirectory { mode: a[2] as u32 }),
-            "mknod" => self.one(caller, here, &at(a[0])?, Change::MakeNode { mode: a[1] as u32 }),
-            "mknodat" => self.one(caller, fd(a[0]), &at(a[1])?, Change::MakeNode { mode: a[2] as u32 }),
-            "symlink" => self.one(caller, here, &at(a[1])?, Change::MakeLink { text: text(a[0])? }),
-            "symlinkat" => self.one(caller, fd(a[1]), &at(a[2])?, Change::MakeLink { text: text(a[0])? }),
-            "rmdir" => self.one(caller, here, &at(a[0])?, Change::Remove { directory: true }),
-            "unlink" => self.one(caller, here, &at(a[0])?, Change::Remove { directory: false }),
-            "unlinkat" => {
-                let directory = a[2] & remove_directory != 0;
-                self.one(caller, fd(a[0]), &at(a[1])?, Change::Remove { directory })
+    fn decide_change(&self, call: &Call, caller: &Caller) -> Result<Outcome, Errno> {
+        let args = ChangeArgs::decode(call, &self.memory_of(caller))?;
+        let Some(ChangeArgs { change, at, to }) = args else { return Ok(Outcome::Continue) };
+        Ok(match (change, to) {
+            (Change::HardLink { flags }, Some(to)) if flags != 0 => {
+                self.link_what_it_leads_to(caller, at, &to, flags)
             }
-            "truncate" => self.one(caller, here, &at(a[0])?, Change::Truncate { length: a[1] as i64 }),
-            "rename" => self.two(caller, (here, &at(a[0])?), (here, &at(a[1])?), Change::Rename { flags: 0 }),
-            "renameat" => {
-                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::Rename { flags: 0 })
-            }
-            "renameat2" => {
-                let change = Change::Rename { flags: a[4] as u32 };
-                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), change)
-            }
-            "link" => self.two(caller, (here, &at(a[0])?), (here, &at(a[1])?), Change::HardLink),
-            "linkat" if a[4] == 0 => {
-                self.two(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), Change::HardLink)
-            }
-            "linkat" => {
-                self.link_what_it_leads_to(caller, (fd(a[0]), &at(a[1])?), (fd(a[2]), &at(a[3])?), a[4])
-            }
-            _ => Outcome::Continue,
+            (change, Some(to)) => self.two(caller, &at, &to, change),
+            (change, None) => self.one(caller, &at, change),
         })
     }
 
     /// A change of one path.
-    fn one(&self, caller: &Caller, dirfd: i32, path: &Path, change: Change) -> Outcome {
+    fn one(&self, caller: &Caller, at: &PathArg, change: Change) -> Outcome {
         let follow = matches!(change, Change::Truncate { .. });
         // No right makes a device.
         if matches!(change, Change::MakeNode { mode } if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
         {
-            return Outcome::Refuse(self.rules.device(path));
+            return Outcome::Refuse(self.rules.device(&at.path));
         }
         let makes_directory = matches!(change, Change::MakeDirectory { .. });
-        let found = match self.find(caller, dirfd, path, follow) {
+        let found = match self.find(caller, at, follow) {
             // Only a directory may be named with a slash at the end.
-            Ok(found) if asks_for_directory(path) && !makes_directory && !is_directory(&found) => {
+            Ok(found) if at.names_directory() && !makes_directory && !is_directory(&found) => {
                 return Outcome::Continue;
             }
             Ok(found) => found,
@@ -187,13 +158,13 @@ impl Judge {
     }
 
     /// A rename or a hard link, from one path to another.
-    fn two(&self, caller: &Caller, from: (i32, &Path), to: (i32, &Path), change: Change) -> Outcome {
-        let find = |(dirfd, path): (i32, &Path)| self.find(caller, dirfd, path, false);
+    fn two(&self, caller: &Caller, from: &PathArg, to: &PathArg, change: Change) -> Outcome {
+        let find = |at: &PathArg| self.find(caller, at, false);
         let (old, new) = match find(from).and_then(|old| Ok((old, find(to)?))) {
             Ok(both) => both,
             Err(errno) => return unknown(errno),
         };
-        if (asks_for_directory(from.1) || asks_for_directory(to.1)) && !is_directory(&old) {
+        if (from.names_directory() || to.names_directory()) && !is_directory(&old) {
             return Outcome::Continue;
         }
         let Some((from, to)) = change.needs_of_two(&old, &new) else { return Outcome::Continue };
@@ -234,22 +205,12 @@ impl Judge {
     /// linkat(2) with flags: a name for what a link leads to (AT_SYMLINK_FOLLOW), or for
     /// what a descriptor is open on (AT_EMPTY_PATH). The supervisor cannot do it for the
     /// caller: the name has to be granted, and the kernel's rules decide.
-    fn link_what_it_leads_to(
-        &self,
-        caller: &Caller,
-        from: (i32, &Path),
-        to: (i32, &Path),
-        flags: u64,
-    ) -> Outcome {
-        let of_descriptor = PathBuf::from(format!("/proc/self/fd/{}", from.0));
-        let (dirfd, path, follow) = match from {
-            (_, empty) if empty.as_os_str().is_empty() => (libc::AT_FDCWD, &*of_descriptor, true),
-            (dirfd, path) => (dirfd, path, flags & libc::AT_SYMLINK_FOLLOW as u64 != 0),
-        };
-        let both = self.find(caller, dirfd, path, follow);
-        let both = both.and_then(|old| Ok((old, self.find(caller, to.0, to.1, false)?)));
+    fn link_what_it_leads_to(&self, caller: &Caller, from: PathArg, to: &PathArg, flags: i32) -> Outcome {
+        let follow = from.path.as_os_str().is_empty() || flags & libc::AT_SYMLINK_FOLLOW != 0;
+        let both = self.find(caller, &from.or_descriptor(), follow);
+        let both = both.and_then(|old| Ok((old, self.find(caller, to, false)?)));
         match both {
-            Ok((old, new)) => match self.gains(&old, &new, &Change::HardLink) {
+            Ok((old, new)) => match self.gains(&old, &new, &Change::HardLink { flags }) {
                 Some(refusal) if new.target.is_none() => Outcome::Refuse(refusal),
                 _ => self.new_name(&new, AccessFs::MakeReg.into()),
             },
@@ -272,7 +233,7 @@ impl Judge {
                 _ => None,
             }
         };
-        if matches!(change, Change::HardLink)
+        if matches!(change, Change::HardLink { .. })
             && let Some(refusal) = old.target.as_ref().and_then(|target| self.rules.second_name(target.id))
         {
             return Some(refusal);
@@ -356,8 +317,8 @@ impl Judge {
     /// A unix socket that is bound to a path is a new name there. It cannot be made
     /// for the caller, so Landlock alone decides what is granted.
     pub(super) fn bind_path(&self, path: &[u8], caller: &Caller) -> Outcome {
-        let path = Path::new(OsStr::from_bytes(path));
-        let found = match self.find(caller, libc::AT_FDCWD, path, false) {
+        let at = PathArg { dirfd: libc::AT_FDCWD, path: OsStr::from_bytes(path).into() };
+        let found = match self.find(caller, &at, false) {
             Ok(found) => found,
             Err(errno) => return unknown(errno),
         };

@@ -50,7 +50,6 @@ use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
 use crate::plan::{PR_SET_DUMPABLE, ProgramIndex};
 use crate::policy::call::{Call, Ids};
-use crate::policy::network::Direction;
 use crate::policy::{Refusal, Rulebook};
 use crate::processes::forks::Forks;
 use crate::processes::table::Families;
@@ -203,8 +202,7 @@ impl Judge {
             | "unlink" | "unlinkat" | "rmdir" | "rename" | "renameat" | "renameat2" | "truncate" => {
                 self.change(call, caller)
             }
-            "bind" => self.address(call, caller, Direction::Listen),
-            "connect" => self.address(call, caller, Direction::Connect),
+            "bind" | "connect" => self.address(call, caller),
             "socket" => self.socket(call, caller),
             "listen" if self.rules.policy().makes_sockets => self.listen(call, caller),
             "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo" | "pidfd_open" => {

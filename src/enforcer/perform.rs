@@ -28,12 +28,11 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat, mknodat, stat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, ftruncate, linkat, symlinkat, unlinkat};
 
 use super::Judge;
-use super::change::Change;
 use crate::enforcer::inodes;
 use crate::image::FileKind;
 use crate::notify::caller::{Caller, file_size_limit};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::Opening;
+use crate::notify::syscall_args::{Change, Open};
 use crate::sys;
 
 /// Why nothing was done.
@@ -57,7 +56,7 @@ impl Judge {
     pub(super) fn perform_open(
         &self,
         found: &Found,
-        open: Opening,
+        open: &Open,
         caller: &Caller,
     ) -> Result<OwnedFd, Hindered> {
         let asked = OFlag::from_bits_retain(open.flags);
@@ -149,7 +148,7 @@ impl Judge {
                 let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
                 ftruncate(openat(AT_FDCWD, &*path_of(target), flags, Mode::empty())?, *length).map(|()| None)
             }
-            Change::Rename { .. } | Change::HardLink => Err(Errno::EINVAL),
+            Change::Rename { .. } | Change::HardLink { .. } => Err(Errno::EINVAL),
         })?;
         match (change, made) {
             (Change::Remove { .. }, _) => self.memory.inodes.borrow_mut().gone(&found.canonical),
@@ -175,7 +174,7 @@ impl Judge {
         }
         self.identity.become_caller(caller, || match change {
             Change::Rename { flags } => rename(old, new, *flags),
-            Change::HardLink => {
+            Change::HardLink { .. } => {
                 let follow = LinkatFlags::AT_SYMLINK_FOLLOW;
                 linkat(AT_FDCWD, &*path_of(source), &new.parent, new.name.as_os_str(), follow)
             }

@@ -24,6 +24,7 @@ use super::{Judge, Outcome, unknown};
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
 use crate::notify::resolve::Found;
+use crate::notify::syscall_args::{AddressArgs, PathArg};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::policy::call::Call;
 use crate::policy::file::Ruling;
@@ -45,9 +46,6 @@ enum Act {
     /// Let it listen, with a queue of this length.
     Listen(i32),
 }
-
-/// The longest address (sockaddr_storage).
-const LONGEST: u32 = 128;
 
 impl Judge {
     pub(super) fn socket(&mut self, call: &Call, caller: &Caller) -> Outcome {
@@ -82,11 +80,11 @@ impl Judge {
     }
 
     /// A bind or connect. The address is copied once, to be judged and told.
-    pub(super) fn address(&mut self, call: &Call, caller: &Caller, direction: Direction) -> Outcome {
+    pub(super) fn address(&mut self, call: &Call, caller: &Caller) -> Outcome {
         let makes = self.rules.policy().makes_sockets;
-        // An int, as the kernel takes it.
-        let length = (call.args[2] as u32).min(LONGEST) as usize;
-        let read = self.memory_of(caller).bytes(call.args[1], length);
+        let Some(args) = AddressArgs::decode(call) else { return Outcome::Continue };
+        let direction = args.direction;
+        let read = args.read(&self.memory_of(caller));
         let address = read.and_then(|bytes| Ok((Address::read(&bytes)?, bytes)));
         let (address, bytes) = match address {
             Ok(read) => read,
@@ -100,9 +98,9 @@ impl Judge {
             return Outcome::Done(0);
         }
         if makes {
-            return self.act_on_socket(call, caller, direction, &address, bytes);
+            return self.act_on_socket(args, caller, &address, bytes);
         }
-        let Ok(protocol) = self.protocol(caller, call.args[0] as i32) else { return Outcome::Unread };
+        let Ok(protocol) = self.protocol(caller, args.fd) else { return Outcome::Unread };
         if let Err(refusal) = self.rules.address(direction, protocol, &address) {
             return Outcome::Refuse(refusal);
         }
@@ -183,13 +181,12 @@ impl Judge {
     /// Binds or connects a socket that is held.
     fn act_on_socket(
         &mut self,
-        call: &Call,
+        AddressArgs { fd, direction, .. }: AddressArgs,
         caller: &Caller,
-        direction: Direction,
         address: &Address,
         bytes: Vec<u8>,
     ) -> Outcome {
-        let socket = match self.held_socket(caller, call.args[0] as i32, direction) {
+        let socket = match self.held_socket(caller, fd, direction) {
             Ok(socket) => socket,
             Err(outcome) => return outcome,
         };
@@ -272,7 +269,8 @@ impl Judge {
             _ => return Ok(None),
         };
         let follow = direction == Direction::Connect;
-        let found = self.find(caller, libc::AT_FDCWD, path, follow).map_err(|errno| {
+        let at = PathArg { dirfd: libc::AT_FDCWD, path: path.to_owned() };
+        let found = self.find(caller, &at, follow).map_err(|errno| {
             if self.rules.policy().makes_sockets { Outcome::Fail(errno) } else { unknown(errno) }
         })?;
         if self.leads_to_events(&found, direction) {

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::handed::Wanted;
 use crate::notify::resolve::{self, Found, Target, is_plain};
-use crate::notify::syscall_args::{Owning, path_at};
+use crate::notify::syscall_args::{AttributeArgs, PathArg};
 
 /// How callers' paths are resolved.
 pub struct Reach<'a> {
@@ -27,7 +27,8 @@ impl Reach<'_> {
     ///
     /// # Errors
     /// As [`resolve::resolve`].
-    pub fn file(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Reached, Errno> {
+    pub fn file(&self, caller: &Caller, at: &PathArg, follow: bool) -> Result<Reached, Errno> {
+        let path = &*at.path;
         if is_plain(path)
             && !self.moves
             && let Ok((target, canonical)) =
@@ -35,32 +36,29 @@ impl Reach<'_> {
         {
             return Ok((Some(target), canonical));
         }
-        self.find(caller, dirfd, path, follow).map(|found| (found.target, found.canonical))
+        self.find(caller, at, follow).map(|found| (found.target, found.canonical))
     }
 
-    /// Whose owner, mode or times are changed.
+    /// The file whose owner, mode or times are changed.
     ///
     /// # Errors
     /// As [`resolve::resolve`], and [`Memory::path`]; ENOENT where nothing is there.
-    pub fn owning(&self, asked: &Owning, caller: &Caller, memory: &Memory) -> Result<Target, Errno> {
-        let path = match asked.pointer {
-            0 => PathBuf::new(),
-            pointer => path_at(memory, pointer)?,
-        };
-        let found = if path.as_os_str().is_empty() {
-            let fd = PathBuf::from(format!("/proc/self/fd/{}", asked.dirfd));
-            self.find(caller, libc::AT_FDCWD, &fd, true)
-        } else {
-            self.find(caller, asked.dirfd, &path, asked.follow)
-        };
-        found?.target.ok_or(Errno::ENOENT)
+    pub fn attributes_of(
+        &self,
+        args: &AttributeArgs,
+        caller: &Caller,
+        memory: &Memory,
+    ) -> Result<Target, Errno> {
+        let (at, follow) = args.file(memory)?;
+        self.find(caller, &at, follow)?.target.ok_or(Errno::ENOENT)
     }
 
     /// Resolves a path name by name.
     ///
     /// # Errors
     /// As [`resolve::resolve`].
-    pub fn find(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Found, Errno> {
+    pub fn find(&self, caller: &Caller, at: &PathArg, follow: bool) -> Result<Found, Errno> {
+        let PathArg { dirfd, path } = at;
         let (held, own);
         let root = if self.moves {
             // A link of ours that leads where the caller's does.
@@ -70,7 +68,7 @@ impl Reach<'_> {
         } else {
             Path::new("/")
         };
-        let start = || resolve::start(caller, dirfd, path, root);
+        let start = || resolve::start(caller, *dirfd, path, root);
         let start = match caller.handed {
             // By a name, perhaps, that it has made up.
             Some(_) => self.identity.become_caller(caller, start),

@@ -1,6 +1,7 @@
 //! What of a call's registers matters for a profile. Pure.
 
 use crate::journal::observation::{Observation, Value, What};
+use crate::notify::syscall_args::MappingArgs;
 use crate::policy::call::Call;
 use crate::syscalls::{Width, constants, width};
 
@@ -40,9 +41,6 @@ pub enum Kind {
 impl Kind {
     /// Of this call.
     pub fn of(call: &Call) -> Kind {
-        const PROT_WRITE: u64 = 2;
-        const PROT_EXEC: u64 = 4;
-        const SHM_EXEC: u64 = 0o100_000;
         const THREAD: u64 = libc::CLONE_THREAD as u64;
         let a = call.args;
         let Some(name) = call.name else { return Kind::Plain };
@@ -60,9 +58,9 @@ impl Kind {
             "listen" => Kind::Listen,
             "fork" | "vfork" => Kind::Fork,
             "clone" if a[0] & THREAD == 0 => Kind::Fork,
-            "mmap" if a[2] & (PROT_WRITE | PROT_EXEC) == PROT_WRITE | PROT_EXEC => Kind::Memory,
-            "mprotect" | "pkey_mprotect" if a[2] & PROT_EXEC != 0 => Kind::Memory,
-            "shmat" if a[2] & SHM_EXEC != 0 => Kind::Memory,
+            _ if MappingArgs::decode(call).is_some_and(|mapping| mapping.writes_and_executes()) => {
+                Kind::Memory
+            }
             "setuid" | "setreuid" | "setresuid" | "setfsuid" | "setgid" | "setregid" | "setresgid"
             | "setfsgid" | "setgroups" => Kind::User,
             "kill" | "rt_sigqueueinfo" | "pidfd_send_signal" => Kind::Kill,

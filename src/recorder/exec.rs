@@ -18,7 +18,7 @@ use crate::notify::caller::Caller;
 use crate::notify::capabilities;
 use crate::notify::path_resolver::{Reach, Reached};
 use crate::notify::resolve::Target;
-use crate::notify::syscall_args;
+use crate::notify::syscall_args::{self, PathArg};
 use crate::policy::args::Need;
 use crate::policy::call::Call;
 
@@ -37,21 +37,17 @@ impl Recording {
         let is_launch = launch.is_some();
         let (reached, args, named) = match launch {
             Some(launch) => {
-                let reached = self.reach().file(caller, libc::AT_FDCWD, &launch.file, true);
+                let file = at_cwd(&launch.file);
+                let reached = self.reach().file(caller, &file, true);
                 (reached, launch.args, launch.file)
             }
             None => {
                 let memory = self.memory_of(caller);
-                let asked = syscall_args::Exec::of(call);
-                let Ok(path) = asked.path(&memory) else { return CallObservations::default() };
-                let args = syscall_args::args(&memory, asked.args, NEEDED).unwrap_or_default().shown();
-                let reached = if path.as_os_str().is_empty() && asked.may_be_empty {
-                    let fd = PathBuf::from(format!("/proc/self/fd/{}", asked.dirfd));
-                    self.reach().file(caller, libc::AT_FDCWD, &fd, true)
-                } else {
-                    self.reach().file(caller, asked.dirfd, &path, asked.follow)
-                };
-                (reached, args, path)
+                let exec = syscall_args::Exec::of(call);
+                let Ok(path) = exec.path(&memory) else { return CallObservations::default() };
+                let args = syscall_args::args(&memory, exec.args, NEEDED).unwrap_or_default().shown();
+                let (file, follow) = exec.file(&path);
+                (self.reach().file(caller, &file, follow), args, path)
             }
         };
         let parent = if is_launch { Name::default() } else { self.programs.of(caller, &self.identity) };
@@ -173,7 +169,7 @@ struct Interpreter {
 /// # Errors
 /// What the kernel answers where there is none.
 fn interpreter_of(reach: &Reach, caller: &Caller, path: &Path, depth: u32) -> Result<Interpreter, Errno> {
-    let (target, canonical) = executable(reach.file(caller, libc::AT_FDCWD, path, true)?)?;
+    let (target, canonical) = executable(reach.file(caller, &at_cwd(path), true)?)?;
     // One that cannot be read is executed all the same.
     let kind = readable(&target).and_then(|file| elf::executable(&file, Arch::THIS).ok());
     let (image, loader) = match kind {
@@ -185,6 +181,10 @@ fn interpreter_of(reach: &Reach, caller: &Caller, path: &Path, depth: u32) -> Re
         _ => (target.id, String::new()),
     };
     Ok(Interpreter { canonical, image, loader })
+}
+
+fn at_cwd(path: &Path) -> PathArg {
+    PathArg { dirfd: libc::AT_FDCWD, path: path.to_owned() }
 }
 
 fn plain(program: String, parent: &Name) -> What {
@@ -235,8 +235,7 @@ mod tests {
         let reach = Reach { identity: &identity, moves: false };
         let caller = Caller::of(Pid::own().first_thread()).expect("this process");
         let found = |path: &Path| {
-            runs(&reach, &caller, reach.file(&caller, libc::AT_FDCWD, path, true))
-                .map(|found| found.interpreter)
+            runs(&reach, &caller, reach.file(&caller, &at_cwd(path), true)).map(|found| found.interpreter)
         };
         assert_eq!(found(&script).err(), Some(Errno::EACCES));
         assert_eq!(found(&pipe).err(), Some(Errno::EACCES));

@@ -16,7 +16,7 @@ use crate::journal::observation::{Observation, What, unnamed};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned, READ, SEARCH, WRITE};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::{Opening, Owning, asks_for_directory, path_at};
+use crate::notify::syscall_args::{Attribute, AttributeArgs, Change, ChangeArgs, Open, PathArg};
 use crate::policy::call::Call;
 
 /// What a use of a file comes to.
@@ -47,16 +47,15 @@ impl Outcome {
 
 impl Recording {
     pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let asked = Opening::of(call, &self.memory_of(caller));
-        let Ok((dirfd, path, opening)) = asked else { return Vec::new() };
-        if opening.flags & libc::O_PATH != 0 {
+        let Ok(open) = Open::decode(call, &self.memory_of(caller)) else { return Vec::new() };
+        if open.flags & libc::O_PATH != 0 {
             return Vec::new();
         }
-        let found = match self.reach().find(caller, dirfd, &path, opening.follows(&path)) {
+        let found = match self.reach().find(caller, &open.at, open.follows()) {
             Ok(found) => found,
-            Err(errno) => return self.unreached(caller, &path, &opening, errno),
+            Err(errno) => return self.unreached(caller, &open, errno),
         };
-        let (access, outcome) = opened(caller, &found, opening.flags);
+        let (access, outcome) = opened(caller, &found, open.flags);
         let Some(path) = text(&found.canonical) else { return unnamed(&found.canonical) };
         let what = What::Open {
             program: self.program(caller),
@@ -69,44 +68,43 @@ impl Recording {
     }
 
     /// A path that leads nowhere, told as it was asked for.
-    fn unreached(
-        &mut self,
-        caller: &Caller,
-        path: &Path,
-        opening: &Opening,
-        errno: Errno,
-    ) -> Vec<Observation> {
-        let Some(path) = text(path) else { return Vec::new() };
+    fn unreached(&mut self, caller: &Caller, open: &Open, errno: Errno) -> Vec<Observation> {
+        let Some(path) = text(&open.at.path) else { return Vec::new() };
         let what = What::Open {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access: words(opening.flags),
+            access: words(open.flags),
             directory: false,
         };
         vec![Observation { what, result: result(Some(errno)) }]
     }
 
     pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let asked = Changing::of(call, |pointer| path_at(&self.memory_of(caller), pointer));
-        let Ok(Some(asked)) = asked else { return Vec::new() };
-        let find = |(dirfd, path): &(i32, PathBuf), follow| self.reach().find(caller, *dirfd, path, follow);
-        let follow = asked.op == "truncate";
-        let Ok(found) = find(&asked.at, follow) else { return Vec::new() };
-        let to = match asked.to.as_ref().map(|to| find(to, false)) {
+        let args = ChangeArgs::decode(call, &self.memory_of(caller));
+        let Ok(Some(ChangeArgs { change, mut at, to })) = args else { return Vec::new() };
+        if matches!(change, Change::HardLink { .. }) {
+            at = at.or_descriptor();
+        }
+        let find = |at: &PathArg, follow| self.reach().find(caller, at, follow);
+        let follow = matches!(change, Change::Truncate { .. });
+        let Ok(found) = find(&at, follow) else { return Vec::new() };
+        let to = match to.as_ref().map(|to| find(to, false)) {
             Some(Err(_)) => return Vec::new(),
             Some(Ok(to)) => Some(to),
             None => None,
         };
-        if asks_for_directory(&asked.at.1) && asked.op != "mkdir" && !is_directory(found.target.as_ref()) {
+        let makes_directory = matches!(change, Change::MakeDirectory { .. });
+        if at.names_directory() && !makes_directory && !is_directory(found.target.as_ref()) {
             return Vec::new();
         }
-        let outcome = changed(caller, &asked, &found, to.as_ref());
-        let directory = asked.op == "mkdir" || is_directory(found.target.as_ref());
-        let (op, path, to) = match names(asked.op, &found.canonical, to.as_ref().map(|to| &*to.canonical)) {
-            Ok(names) => names,
-            Err(unnamed) => return unnamed,
-        };
+        let outcome = changed(caller, &change, &found, to.as_ref());
+        let directory = makes_directory || is_directory(found.target.as_ref());
+        let (op, path, to) =
+            match names(word(&change), &found.canonical, to.as_ref().map(|to| &*to.canonical)) {
+                Ok(names) => names,
+                Err(unnamed) => return unnamed,
+            };
         let of = self.mounts.of(&path);
         let what = What::Change { program: self.program(caller), op, to, of, path, directory };
         self.told(call, caller, what, outcome)
@@ -114,28 +112,26 @@ impl Recording {
 
     /// Owner, mode and times: no right to a file governs them, but capabilities do.
     pub(super) fn owner(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let Some(asked) = Owning::of(call) else { return Vec::new() };
-        let Ok(target) = self.reach().owning(&asked, caller, &self.memory_of(caller)) else {
+        let Some(args) = AttributeArgs::decode(call) else { return Vec::new() };
+        let Ok(target) = self.reach().attributes_of(&args, caller, &self.memory_of(caller)) else {
             return Vec::new();
         };
         let Ok(owned) = owned(&target.fd) else { return Vec::new() };
-        let a = call.args;
-        let needs: Vec<Capability> = match call.name.unwrap_or_default() {
-            "fchownat" => capabilities::chown(caller, owned, a[2] as u32, a[3] as u32).into_iter().collect(),
-            "chown" | "lchown" | "fchown" => {
-                capabilities::chown(caller, owned, a[1] as u32, a[2] as u32).into_iter().collect()
+        let (op, needs): (_, Vec<Capability>) = match args.attribute {
+            Attribute::Owner { user, group } => {
+                ("chown", capabilities::chown(caller, owned, user, group).into_iter().collect())
             }
-            "chmod" | "fchmod" => capabilities::chmod(caller, owned, a[1] as u32),
-            "fchmodat" | "fchmodat2" => capabilities::chmod(caller, owned, a[2] as u32),
-            "utime" | "utimes" => capabilities::times(caller, owned, a[1] != 0).into_iter().collect(),
-            _ => capabilities::times(caller, owned, a[2] != 0).into_iter().collect(),
+            Attribute::Mode(mode) => ("chmod", capabilities::chmod(caller, owned, mode)),
+            Attribute::Times { given } => {
+                ("utime", capabilities::times(caller, owned, given).into_iter().collect())
+            }
         };
         let outcome = Outcome::default().with(caller, needs, Errno::EPERM);
         let Ok(path) = crate::procfs::path_of(&target.fd) else { return Vec::new() };
         let Some(path) = text(&path) else { return unnamed(&path) };
         let what = What::Change {
             program: self.program(caller),
-            op: asked.op,
+            op,
             of: self.mounts.of(&path),
             path,
             to: String::new(),
@@ -146,8 +142,8 @@ impl Recording {
 
     /// An ioctl on a device needs a right to the file.
     pub(super) fn device(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let fd = PathBuf::from(format!("/proc/self/fd/{}", call.args[0] as i32));
-        let Ok(found) = self.reach().find(caller, libc::AT_FDCWD, &fd, true) else { return Vec::new() };
+        let file = PathArg::of_descriptor(call.args[0] as i32);
+        let Ok(found) = self.reach().find(caller, &file, true) else { return Vec::new() };
         let device = found.target.as_ref().is_some_and(|target| target.kind == FileKind::Device);
         let Some(path) = text(&found.canonical).filter(|_| device) else { return Vec::new() };
         let what = What::Open {
@@ -178,57 +174,16 @@ impl Recording {
     }
 }
 
-/// A change as it was asked for.
-struct Changing {
-    op: &'static str,
-    at: (i32, PathBuf),
-    to: Option<(i32, PathBuf)>,
-    /// Of a removal: a directory. Of a rename: both change places.
-    flag: bool,
-}
-
-impl Changing {
-    /// None for a call that changes nothing of the kind.
-    fn of(call: &Call, read: impl Fn(u64) -> Result<PathBuf, Errno>) -> Result<Option<Changing>, Errno> {
-        let a = call.args;
-        let here = libc::AT_FDCWD;
-        let one =
-            |op, dirfd, pointer, flag| Ok(Some(Changing { op, at: (dirfd, read(pointer)?), to: None, flag }));
-        let two = |op, old: (i32, u64), new: (i32, u64), flag| {
-            let (at, to) = ((old.0, read(old.1)?), (new.0, read(new.1)?));
-            Ok(Some(Changing { op, at, to: Some(to), flag }))
-        };
-        let fd = |arg: u64| arg as i32;
-        match call.name.unwrap_or_default() {
-            "mkdir" => one("mkdir", here, a[0], false),
-            "mkdirat" => one("mkdir", fd(a[0]), a[1], false),
-            "mknod" => one("mknod", here, a[0], false),
-            "mknodat" => one("mknod", fd(a[0]), a[1], false),
-            "symlink" => one("symlink", here, a[1], false),
-            "symlinkat" => one("symlink", fd(a[1]), a[2], false),
-            "rmdir" => one("remove", here, a[0], true),
-            "unlink" => one("remove", here, a[0], false),
-            "unlinkat" => one("remove", fd(a[0]), a[1], a[2] & libc::AT_REMOVEDIR as u64 != 0),
-            "truncate" => one("truncate", here, a[0], false),
-            "rename" => two("rename", (here, a[0]), (here, a[1]), false),
-            "renameat" => two("rename", (fd(a[0]), a[1]), (fd(a[2]), a[3]), false),
-            "renameat2" => {
-                let exchange = a[4] & u64::from(libc::RENAME_EXCHANGE) != 0;
-                two("rename", (fd(a[0]), a[1]), (fd(a[2]), a[3]), exchange)
-            }
-            "link" => two("link", (here, a[0]), (here, a[1]), false),
-            "linkat" => {
-                let old = read(a[1])?;
-                // With an empty path a descriptor is named.
-                let at = if old.as_os_str().is_empty() {
-                    (here, PathBuf::from(format!("/proc/self/fd/{}", fd(a[0]))))
-                } else {
-                    (fd(a[0]), old)
-                };
-                Ok(Some(Changing { op: "link", at, to: Some((fd(a[2]), read(a[3])?)), flag: false }))
-            }
-            _ => Ok(None),
-        }
+/// The journal's word for a change.
+fn word(change: &Change) -> &'static str {
+    match change {
+        Change::MakeDirectory { .. } => "mkdir",
+        Change::MakeNode { .. } => "mknod",
+        Change::MakeLink { .. } => "symlink",
+        Change::Remove { .. } => "remove",
+        Change::Truncate { .. } => "truncate",
+        Change::Rename { .. } => "rename",
+        Change::HardLink { .. } => "link",
     }
 }
 
@@ -305,29 +260,33 @@ fn leaves(caller: &Caller, found: &Found, target: &Target) -> Outcome {
 }
 
 /// What comes of a change.
-fn changed(caller: &Caller, asked: &Changing, found: &Found, to: Option<&Found>) -> Outcome {
+fn changed(caller: &Caller, change: &Change, found: &Found, to: Option<&Found>) -> Outcome {
     let there = found.target.as_ref();
-    match (asked.op, there, to) {
-        ("mkdir" | "mknod" | "symlink", None, _) => enters(caller, found),
-        ("mkdir" | "mknod" | "symlink", Some(_), _) => Outcome::fails(Errno::EEXIST),
+    match (change, there, to) {
+        (Change::MakeDirectory { .. } | Change::MakeNode { .. } | Change::MakeLink { .. }, None, _) => {
+            enters(caller, found)
+        }
+        (Change::MakeDirectory { .. } | Change::MakeNode { .. } | Change::MakeLink { .. }, Some(_), _) => {
+            Outcome::fails(Errno::EEXIST)
+        }
         (_, None, _) => Outcome::fails(Errno::ENOENT),
-        ("remove", Some(target), _) => match (asked.flag, is_directory(there)) {
+        (Change::Remove { directory }, Some(target), _) => match (*directory, is_directory(there)) {
             (true, false) => Outcome::fails(Errno::ENOTDIR),
             (false, true) => Outcome::fails(Errno::EISDIR),
             _ => leaves(caller, found, target),
         },
-        ("truncate", Some(target), _) => {
+        (Change::Truncate { .. }, Some(target), _) => {
             if is_read_only(&target.fd) {
                 return Outcome::fails(Errno::EROFS);
             }
             let Ok(file) = owned(&target.fd) else { return Outcome::default() };
             Outcome::default().with(caller, capabilities::access(caller, file, WRITE, false), Errno::EACCES)
         }
-        ("link", Some(_), Some(to)) => match &to.target {
+        (Change::HardLink { .. }, Some(_), Some(to)) => match &to.target {
             Some(_) => Outcome::fails(Errno::EEXIST),
             None => enters(caller, to),
         },
-        ("rename", Some(target), Some(to)) => {
+        (Change::Rename { .. }, Some(target), Some(to)) => {
             let outcome = leaves(caller, found, target);
             let at = match &to.target {
                 Some(replaced) => leaves(caller, to, replaced),
