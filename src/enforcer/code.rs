@@ -30,7 +30,7 @@ impl Judge {
         if !self.rules.narrows_code() || name == "shmat" {
             return self.other(call, caller);
         }
-        let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules) else {
+        let Some(entry) = self.program_entry(caller) else {
             return Outcome::Refuse(self.rules.code_of_nobody());
         };
         if self.rules.libraries(entry).is_none() {

@@ -24,6 +24,7 @@ use crate::policy::Refusal;
 use crate::policy::args::Args;
 use crate::policy::call::Call;
 use crate::policy::program::{Called, Target};
+use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::errno;
 use crate::tracer::What;
 
@@ -74,11 +75,11 @@ impl Judge {
             self.memory.launched = true;
             self.begin_startup();
             self.memory.processes = 1;
-            self.memory.families.launches(self.app, self.entry);
+            self.memory.programs.launches(self.app, self.entry, &LiveProcFs(&self.identity));
             return Outcome::Continue;
         }
-        self.memory.families.calls_exec(caller, &self.identity);
-        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        self.memory.programs.calls_exec(caller, &LiveProcFs(&self.identity));
+        let entry = self.program_entry(caller);
         let object = Object::Name { name: "unreadable".into() };
         let mut expected = Expected { entry: None, object, unreadable: false };
         match self.judge_exec(call, caller, entry, &mut expected) {
@@ -144,7 +145,7 @@ impl Judge {
         }
         expected.entry = Some(next);
         if self.rules.instances(next).is_some() {
-            self.memory.families.expects(caller, next);
+            self.memory.programs.expects(caller, next);
         }
         if !self.rules.checks() {
             let held = PathBuf::from(format!("/proc/self/fd/{}", file.fd.as_raw_fd()));
@@ -159,7 +160,8 @@ impl Judge {
                 Ok(Some(refusal)) => return Outcome::Refuse(refusal),
                 Err(errno) => return unknown(errno),
             }
-            self.memory.families.executes(caller.tgid, entry.unwrap_or(next), next);
+            let proc_fs = LiveProcFs(&self.identity);
+            self.memory.programs.exec_continues(caller.tgid, entry.unwrap_or(next), next, &proc_fs);
             let args = args.filter(|_| self.scribe.wants_all()).map(|args| args.shown());
             self.report_exec(next, &target.canonical, file.mode, args, caller);
         }

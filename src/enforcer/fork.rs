@@ -9,6 +9,7 @@ use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
 use crate::processes::forks::Proc;
+use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::processes::{self, Seen};
 
 impl Judge {
@@ -25,7 +26,7 @@ impl Judge {
             return Outcome::Continue;
         }
         self.memory.forks.calls(caller, &Proc);
-        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        let entry = self.program_entry(caller);
         let outcome = match self.too_many_by_fork(entry) {
             Ok(None) => Outcome::Continue,
             Ok(Some(refusal)) => Outcome::Refuse(refusal),
@@ -82,8 +83,8 @@ impl Judge {
     pub(super) fn live(&mut self, entry: ProgramIndex, but: Option<Pid>, most: u32) -> Result<u32, Errno> {
         self.count(most, |judge, all| {
             let live: Vec<Pid> = all.iter().filter(|seen| seen.lives()).map(|seen| seen.pid).collect();
-            let families = &mut judge.memory.families;
-            let live = families.live(&live, entry, but, &judge.identity, &judge.rules);
+            let proc_fs = LiveProcFs(&judge.identity);
+            let live = judge.memory.programs.live(&live, entry, but, &proc_fs, &*judge.rules);
             live + judge.memory.forks.pending_of(entry)
         })
     }

@@ -52,7 +52,8 @@ use crate::plan::{PR_SET_DUMPABLE, ProgramIndex};
 use crate::policy::call::{Call, Ids};
 use crate::policy::{Refusal, Rulebook};
 use crate::processes::forks::Forks;
-use crate::processes::table::Families;
+use crate::processes::proc_fs::LiveProcFs;
+use crate::processes::programs::ProgramTable;
 use crate::sys::seccomp::NotificationId;
 use crate::syscalls;
 use crate::tracer::{Tracer, What};
@@ -128,7 +129,7 @@ pub struct Judge {
 pub struct Remembered {
     /// The profile as a value, from the first hint on.
     document: OnceCell<serde_json::Value>,
-    families: Families,
+    programs: ProgramTable,
     kept: Kept,
     /// The inodes that rights on tracked names are for.
     inodes: RefCell<Inodes>,
@@ -265,14 +266,14 @@ impl Judge {
         let outcome = self.other(call, caller);
         let ids = Ids { uids: caller.uids, gids: caller.gids };
         let Some(next) = ids.after(call) else { return outcome };
-        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        let entry = self.program_entry(caller);
         if next.uids != ids.uids
             && let Some(refusal) = self.rules.user(entry, next.uids)
         {
             return Outcome::Refuse(refusal);
         }
         if let Some(entry) = entry.filter(|_| next != ids) {
-            self.memory.families.is(caller.tgid, entry);
+            self.memory.programs.set(caller.tgid, entry, &LiveProcFs(&self.identity));
         }
         match outcome {
             Outcome::Continue if next != ids => self.trace_first(What::User, caller),
@@ -298,8 +299,8 @@ impl Judge {
             return self.trace_first(What::Readable, caller);
         }
         self.keep(caller);
-        if let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules) {
-            self.memory.families.is(caller.tgid, entry);
+        if let Some(entry) = self.program_entry(caller) {
+            self.memory.programs.set(caller.tgid, entry, &LiveProcFs(&self.identity));
         }
         self.trace_first(What::User, caller)
     }
@@ -343,6 +344,11 @@ impl Judge {
             Ok(fd) => Outcome::Opened(fd, flags & libc::MFD_CLOEXEC != 0),
             Err(errno) => Outcome::Fail(errno),
         }
+    }
+
+    /// The entry that the caller's process is; `None` where it cannot be identified.
+    fn program_entry(&mut self, caller: &Caller) -> Option<ProgramIndex> {
+        self.memory.programs.entry(caller, &LiveProcFs(&self.identity), &*self.rules)
     }
 
     fn is_launch(&self, caller: &Caller) -> bool {

@@ -6,9 +6,10 @@ use super::Judge;
 use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
 use crate::ids::Tid;
 use crate::notify::caller::Caller;
+use crate::notify::image::image;
 use crate::plan::ProgramIndex;
 use crate::policy::Refusal;
-use crate::processes::table;
+use crate::processes::proc_fs::LiveProcFs;
 use crate::profile;
 
 impl Judge {
@@ -82,8 +83,8 @@ impl Judge {
     }
 
     fn process(&mut self, caller: &Caller) -> Process {
-        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
-        let path = table::program(entry, caller, &self.identity, &self.rules);
+        let entry = self.program_entry(caller);
+        let path = self.program_path(entry, caller);
         Process {
             pid: caller.tgid.as_raw() as u32,
             parent_pid: Some(caller.ppid.as_raw() as u32),
@@ -94,7 +95,18 @@ impl Judge {
     }
 
     fn ancestors(&mut self, caller: &Caller) -> Vec<std::path::PathBuf> {
-        self.memory.families.ancestors(caller, &self.identity, &self.rules)
+        let proc_fs = LiveProcFs(&self.identity);
+        let ancestors = self.memory.programs.ancestors(caller, &proc_fs, &*self.rules);
+        ancestors.into_iter().filter_map(|(caller, entry)| self.program_path(entry, &caller)).collect()
+    }
+
+    /// What a process is called in events: the path of its entry, or of its executable where
+    /// the entry is a whole directory or not known.
+    fn program_path(&self, entry: Option<ProgramIndex>, caller: &Caller) -> Option<PathBuf> {
+        match entry.filter(|entry| self.rules.is_file(*entry)) {
+            Some(entry) => Some(self.rules.program_path(entry).to_owned()),
+            None => image(caller, &self.identity).map(|(_, path)| path),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::event::Action;
 use crate::notify::caller::Caller;
 use crate::notify::listener;
 use crate::policy::Refusal;
+use crate::processes::proc_fs::{ExecStack, LiveProcFs};
 use crate::profile::OnViolation;
 use crate::sys::process;
 use crate::sys::seccomp::Answer;
@@ -56,12 +57,15 @@ impl Judge {
         match outcome {
             Outcome::Runs { caller, entry, started } => {
                 let shared = !self.rules.image_is_entry(started.id);
-                let shared = shared.then_some((started.id, started.stack));
-                self.memory.families.became(&caller, entry, shared, &self.identity);
+                let stack = ExecStack { image: started.id, start: started.stack };
+                let shared = shared.then_some(stack);
+                self.memory.programs.became(&caller, entry, shared, &LiveProcFs(&self.identity));
                 let args = self.scribe.wants_all().then(|| started.fresh.args.shown());
                 self.report_exec(entry, &started.canonical, started.mode, args, &caller);
             }
-            Outcome::Forked { child, parent } => self.memory.families.forked(child, parent),
+            Outcome::Forked { child, parent } => {
+                self.memory.programs.forked(child, parent, &LiveProcFs(&self.identity));
+            }
             Outcome::Refused { caller, program, refusal, action } => {
                 self.refused(&refusal, &caller, program, action);
             }

@@ -1,4 +1,8 @@
-//! The process table: the `programs` entry of each process, and how many processes there are.
+//! The process table: what each process is, and how many processes there are.
 
 pub mod forks;
+#[cfg(test)]
+pub mod invented;
+pub mod proc_fs;
+pub mod programs;
 pub mod table;

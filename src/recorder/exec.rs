@@ -21,6 +21,7 @@ use crate::notify::resolve::Target;
 use crate::notify::syscall_args::{self, PathArg};
 use crate::policy::args::Need;
 use crate::policy::call::Call;
+use crate::processes::proc_fs::LiveProcFs;
 
 /// What is written of arguments, and one more; the first tell an applet.
 const NEEDED: Need = Need { strings: MOST_ARGS + 1, bytes: 32 << 10 };
@@ -50,7 +51,8 @@ impl Recording {
                 (self.reach().file(caller, &file, follow), args, path)
             }
         };
-        let parent = if is_launch { Name::default() } else { self.programs.of(caller, &self.identity) };
+        let parent =
+            if is_launch { Name::default() } else { self.programs.of(caller, &LiveProcFs(&self.identity)) };
         let found = match runs(&self.reach(), caller, reached) {
             Ok(found) => found,
             Err(errno) => {

@@ -46,6 +46,7 @@ use crate::notify::path_resolver::Reach;
 use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::call::Call;
+use crate::processes::proc_fs::LiveProcFs;
 use crate::readiness::notify_socket::Ears;
 use crate::readiness::startup::{Input, Output, Startup, When};
 use crate::sys::seccomp::NotificationId;
@@ -213,7 +214,7 @@ impl Recording {
             }
             Kind::Privileged => return CallObservations::of(self.privileged(call, caller)),
             // A child is told by its parent's stack, which has to be known by then.
-            Kind::Fork => drop(self.programs.of(caller, &self.identity)),
+            Kind::Fork => drop(self.programs.of(caller, &LiveProcFs(&self.identity))),
             Kind::Plain => {}
         }
         CallObservations::default()
@@ -302,7 +303,7 @@ impl Recording {
     }
 
     fn program(&mut self, caller: &Caller) -> String {
-        self.programs.of(caller, &self.identity).path
+        self.programs.of(caller, &LiveProcFs(&self.identity)).path
     }
 
     /// That a call needed a capability, which the caller has or has not.

@@ -4,6 +4,7 @@ use super::calls::{self, Kind};
 use super::{CallObservations, Recording};
 use crate::notify::listener::{Listener, ListenerError, WaitSet};
 use crate::notify::server::{Handler, Notification, Step};
+use crate::processes::proc_fs::LiveProcFs;
 use crate::readiness::notify_socket::Ears;
 use crate::sys::seccomp::Answer;
 use crate::sys::signal::Mask;
@@ -53,7 +54,7 @@ impl Handler for Recording {
             && let Ok(caller) = notification.caller()
         {
             self.kept.executes(&caller);
-            self.programs.executes(&caller, now, next, image);
+            self.programs.exec_continues(&caller, now, next, image, &LiveProcFs(&self.identity));
         }
         self.listener.answer(notification.id(), Answer::Continue)?;
         self.record(&notification.call, kind, sight);
