@@ -1,5 +1,7 @@
 //! Bytes in lower-case hexadecimal, as digests and nonces are written.
 
+#![forbid(unsafe_code)]
+
 /// Two digits for each byte.
 pub fn lower(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] =

@@ -1,8 +1,12 @@
 //! Numbers of the kernel that must not be confused, each as a type of its own.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
+
+pub use nix::unistd::{Gid, Uid};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $raw:ty) => {
@@ -72,6 +76,12 @@ impl Pid {
     }
 }
 
+/// Ids as a list for people: `[33, 44]`.
+pub fn list(ids: &[impl fmt::Display]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    format!("[{}]", ids.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +90,7 @@ mod tests {
     fn an_id_is_shown_as_its_number() {
         assert_eq!(format!("{} {:>4}", Pid::from_raw(7), Tid::from_raw(8)), "7    8");
         assert_eq!(Pid::from_raw(7).first_thread(), Tid::from_raw(7));
+        assert_eq!(list(&[33, 44].map(Gid::from_raw)), "[33, 44]");
+        assert_eq!(list(&[] as &[Gid]), "[]");
     }
 }

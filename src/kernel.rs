@@ -1,6 +1,8 @@
 //! What a kernel can do, as a value: measured on this machine by
 //! `enforce::probe`, or invented by a test and by `remit plan --kernel`.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 use std::str::FromStr;
 

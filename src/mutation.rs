@@ -2,6 +2,8 @@
 //! refuses them, and does not panic. A fuzzer without a fuzzer: the same inputs each time,
 //! made of good ones, so that a plain `cargo test` runs them.
 
+#![forbid(unsafe_code)]
+
 /// Hands on every seed, its beginnings, and mutations of it.
 pub fn each(seeds: &[&[u8]], mut read: impl FnMut(&[u8])) {
     let mut feed = |bytes: Vec<u8>| {

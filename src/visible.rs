@@ -7,6 +7,8 @@
 //! paragraphs, and the characters that have no width. It belongs where text is written, not
 //! where it is made; only who writes several lines has to make each by itself.
 
+#![forbid(unsafe_code)]
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 

@@ -94,16 +94,21 @@ fn a_bad_tree_is_told() {
         ("init/mod.rs", "fn f() { std::thread::spawn(g) }"),
         ("init/run.rs", "#[cfg(test)]\nmod tests { fn f() { std::thread::spawn(g) } }"),
         ("bin/remit-init.rs", "fn main() { remit::plan::x(); remit::shim::main() }"),
-        ("event/mod.rs", &long),
+        ("event/long.rs", &long),
         ("syscalls/x86_64.rs", &long),
     ];
-    let tree = files.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+    let forbids = |path: &str| is_root(path) && !["enforce/mod.rs", "sys/mod.rs"].contains(&path);
+    let text = |path: &str, text: &str| {
+        if forbids(path) { format!("#![forbid(unsafe_code)]\n{text}") } else { text.to_owned() }
+    };
+    let tree = files.map(|(path, code)| (path.to_owned(), text(path, code))).into();
     let expected = [
         "bin/remit-init.rs: names remit::plan; a thin binary names remit::shim alone",
         "enforce/mod.rs: allow(unsafe_code) outside sys",
         "enforce/mod.rs: imports utils, which has no layer; give it one in tests/layers.rs",
+        "enforce/mod.rs: no #![forbid(unsafe_code)]",
         "enforce/mod.rs: unsafe outside sys",
-        "event/mod.rs: 601 lines; 600 at most, so divide it",
+        "event/long.rs: 601 lines; 600 at most, so divide it",
         "init/mod.rs: makes a thread; have sys::threads run it",
         "kernel.rs: imports profile, which is not below kernel",
         "lib.rs: no #![deny(unsafe_code)]",
@@ -146,6 +151,9 @@ fn faults(tree: &Tree) -> Vec<String> {
             fault("no #![deny(unsafe_code)]".to_owned());
         }
         let room = module_of(path) == UNSAFE_ROOM;
+        if !room && is_root(path) && !code.contains("#![forbid(unsafe_code)]") {
+            fault("no #![forbid(unsafe_code)]".to_owned());
+        }
         // The room's one allowance may stand at its declaration.
         if !room && path != "lib.rs" && code.contains("allow(unsafe_code)") {
             fault(format!("allow(unsafe_code) outside {UNSAFE_ROOM}"));
@@ -183,6 +191,12 @@ fn faults(tree: &Tree) -> Vec<String> {
     found.sort();
     found.dedup();
     found
+}
+
+/// Whether a file begins a room or a binary: its attributes are those of all files below.
+fn is_root(path: &str) -> bool {
+    let of_a_room = path.strip_suffix("/mod.rs").or(path.strip_suffix(".rs"));
+    path.starts_with("bin/") || path != "lib.rs" && of_a_room.is_some_and(|name| !name.contains('/'))
 }
 
 /// What is wrong with `path` importing the module `to`.

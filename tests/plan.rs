@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use remit::filter::{Access, Action, Filter};
+use remit::ids::{Gid, Uid};
 use remit::image::{Executable, tree::Tree};
 use remit::kernel::{Arch, Kernel, LandlockAbi, NoListener, Release};
 use remit::plan::{Holder, LayerState, Place, Plan, PlanError, Role, numbers};
@@ -51,7 +52,7 @@ fn place() -> Place {
         command: None,
         supervisor: 1,
         group: 1,
-        ids: RunAs { user: 0, group: 0, groups: vec![0] },
+        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: vec![Gid::from_raw(0)] },
         bounding: permitted.clone(),
         permitted,
         hard_limits: [Some(1024), None, None],

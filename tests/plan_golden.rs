@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use remit::filter::{Access, Action, SeccompData, compile, interpret};
+use remit::ids::{Gid, Uid};
 use remit::image::{Executable, tree::Tree};
 use remit::kernel::{Arch, Kernel, LandlockAbi, Release};
 use remit::plan::{Place, Plan, PlanError};
@@ -94,7 +95,7 @@ fn place() -> Place {
         command: None,
         supervisor: 1,
         group: 1,
-        ids: RunAs { user: 0, group: 0, groups: Vec::new() },
+        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
         bounding: permitted.clone(),
         permitted,
         hard_limits: [Some(1 << 20), None, None],

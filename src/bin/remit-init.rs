@@ -1,5 +1,7 @@
 //! The shim: the container's ENTRYPOINT.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -1,5 +1,7 @@
 //! `remit`: shows what a profile will do, before anything runs.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

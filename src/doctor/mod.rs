@@ -8,6 +8,8 @@
 //! `name`, `state` (`active`, `degraded`, `unavailable`), `detail` and, where there is
 //! something to be done, `more`.
 
+#![forbid(unsafe_code)]
+
 mod print;
 
 use crate::kernel::{Kernel, NoListener};

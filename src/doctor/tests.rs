@@ -1,4 +1,5 @@
 use super::*;
+use crate::ids::{Gid, Uid};
 use crate::image::{Executable, tree::Tree};
 use crate::kernel::{Arch, LandlockAbi, Release};
 use crate::plan::Place;
@@ -17,7 +18,7 @@ fn diagnosed(kernel: Kernel, facts: Facts) -> Diagnosis {
         command: None,
         supervisor: 1,
         group: 1,
-        ids: RunAs { user: 0, group: 0, groups: Vec::new() },
+        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
         permitted: caps::CapsHashSet::new(),
         bounding: caps::CapsHashSet::new(),
         hard_limits: [None; 3],

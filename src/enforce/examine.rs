@@ -79,8 +79,7 @@ fn rehearse(plan: &Plan) -> Result<(), String> {
 }
 
 fn facts() -> Facts {
-    let prctl = |option| sys::process::prctl(option, 0, 0);
-    let filtered = prctl(libc::PR_GET_SECCOMP) != Ok(0);
+    let filtered = sys::prctl::is_filtered();
     let name = nix::sys::utsname::uname().ok();
     Facts {
         pid: std::process::id(),
@@ -89,7 +88,7 @@ fn facts() -> Facts {
         filtered,
         // Without a filter it is the kernel that has or has not a call.
         refused: if filtered { sys::asked::refused() } else { Vec::new() },
-        no_new_privs: prctl(libc::PR_GET_NO_NEW_PRIVS) == Ok(1),
+        no_new_privs: sys::prctl::no_new_privileges() == Ok(true),
         yama: probe::yama(),
         label: label(),
         gvisor: name.is_some_and(|name| {

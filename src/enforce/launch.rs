@@ -6,7 +6,6 @@
 //! that the app runs.
 
 use std::ffi::CString;
-use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use caps::Capability;
@@ -15,9 +14,7 @@ use landlock::{
 };
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, socketpair,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use nix::sys::stat::{Mode, fstat};
 
 use super::hand_over;
@@ -28,6 +25,7 @@ use crate::plan::{Limit, PathRule, Plan, Step};
 use crate::profile::RunAs;
 use crate::sys;
 use crate::sys::credentials::CapSets;
+use crate::sys::descriptors::Inherited;
 use crate::sys::process::Side;
 use crate::sys::signal::Mask;
 
@@ -149,7 +147,7 @@ pub fn launch(command: &Command, confinement: Option<&Confinement>) -> Result<Ch
     let (ours, theirs) = pair.map_err(failed("socketpair"))?;
     if confinement.is_some() {
         // Before there is anybody who could trace or read the supervisor.
-        sys::process::prctl(libc::PR_SET_DUMPABLE, 0, 0).map_err(failed("PR_SET_DUMPABLE"))?;
+        sys::prctl::set_dumpable(false).map_err(failed("PR_SET_DUMPABLE"))?;
     }
     let home = leave_directory().map_err(failed("chdir /"))?;
     match sys::process::fork().map_err(failed("fork"))? {
@@ -215,19 +213,9 @@ impl Child {
 
     fn receive(&self) -> Result<Word, Errno> {
         let mut word = [0u8; 8];
-        let mut buffer = nix::cmsg_space!(i32);
-        let mut data = [IoSliceMut::new(&mut word)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-        let message = recvmsg::<()>(self.socket.as_raw_fd(), &mut data, Some(&mut buffer), flags)?;
-        let length = message.bytes;
-        let mut listener = None;
-        for control in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(fds) = control {
-                listener = fds.first().copied();
-            }
-        }
-        if let Some(fd) = listener {
-            return Ok(Word::Listener(sys::process::received(fd)));
+        let (length, listener) = sys::socket::receive(&self.socket, &mut word)?;
+        if let Some(listener) = listener {
+            return Ok(Word::Listener(listener));
         }
         if length < 8 {
             return Ok(Word::Closed);
@@ -306,7 +294,7 @@ fn before(command: &Command, confined: bool) -> Result<(), (Stage, Errno)> {
     let at = |index| move |errno| (Stage::Before(index), errno);
     if confined {
         // The supervisor's being undumpable was inherited, and is not for the app.
-        sys::process::prctl(libc::PR_SET_DUMPABLE, 1, 0).map_err(at(1))?;
+        sys::prctl::set_dumpable(true).map_err(at(1))?;
     }
     terminal(command.terminal).map_err(at(2))?;
     if command.ignore_sigchld {
@@ -327,7 +315,7 @@ pub(super) fn perform_step(
         // Taken out when the environment was prepared.
         Step::Environment(_) => Ok(()),
         Step::Limit(limit, value) => sys::process::set_limit(resource(*limit), *value),
-        Step::KeepCapabilities => sys::process::prctl(libc::PR_SET_KEEPCAPS, 1, 0).map(drop),
+        Step::KeepCapabilities => sys::prctl::keep_capabilities(),
         Step::Bounding(drop) => drop_bounding(drop),
         Step::Groups(groups) => sys::credentials::setgroups(groups),
         Step::Group(gid) => sys::credentials::setresgid(*gid),
@@ -338,34 +326,27 @@ pub(super) fn perform_step(
             sys::credentials::capset(CapSets { effective: bits, permitted: bits, inheritable: bits })
         }
         Step::Ambient(raise) => {
-            sys::process::clear_ambient()?;
-            raise.iter().try_for_each(|capability| sys::process::raise_ambient(capability.index()))
+            sys::prctl::clear_ambient()?;
+            raise.iter().try_for_each(|capability| sys::prctl::raise_ambient(capability.index()))
         }
-        Step::NoNewPrivileges => sys::process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop),
+        Step::NoNewPrivileges => sys::prctl::set_no_new_privileges(),
         Step::ExecBits => {
             // RESTRICT_FILE, DENY_INTERACTIVE, and their locks (linux/securebits.h): no
             // capability is needed for these.
-            const EXEC_BITS: u64 = 0b1111 << 8;
-            let now = sys::process::prctl(libc::PR_GET_SECUREBITS, 0, 0)? as u64;
-            sys::process::prctl(libc::PR_SET_SECUREBITS, now | EXEC_BITS, 0).map(drop)
+            const EXEC_BITS: u32 = 0b1111 << 8;
+            sys::prctl::set_secure_bits(sys::prctl::secure_bits()? | EXEC_BITS)
         }
         Step::ParentDeathSignal => die_with_parent(command.parent_death.unwrap_or(libc::SIGKILL)),
-        Step::Mdwe => {
-            const PR_SET_MDWE: i32 = 65;
-            const REFUSE_EXEC_GAIN: u64 = 1;
-            sys::process::prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0).map(drop)
-        }
-        Step::CloseOnExec => {
-            sys::process::mark_close_on_exec(3)?;
-            (3..3 + command.listen_fds as i32).try_for_each(|fd| sys::process::set_close_on_exec(fd, false))
-        }
+        Step::Mdwe => sys::prctl::refuse_exec_gain(),
+        // Those that are handed over were inherited, which is to say without the mark.
+        Step::CloseOnExec => sys::descriptors::close_on_exec_from(3 + command.listen_fds),
         Step::Landlock => confinement.ruleset.as_ref().map_or(Ok(()), sys::landlock::restrict_self),
         Step::Seccomp => {
             // The mask goes back first: afterwards every call is the filter's.
             let filter = complete(&confinement.filter, socket)?;
             sys::signal::set_mask(command.mask)?;
             let listener = sys::seccomp::load(&filter, confinement.wait_killable)?;
-            sys::process::send_descriptor(socket, &listener, confinement.password.unwrap_or_default())
+            sys::socket::send_descriptor(socket, &listener, confinement.password.unwrap_or_default())
         }
         Step::SeccompUnattended => {
             let filter = complete(&confinement.filter, socket)?;
@@ -392,25 +373,24 @@ fn unconfined(command: &Command) -> Result<(), Errno> {
 /// So Ctrl-C reaches the app and not the init. No terminal is no error, and one in
 /// whose background the init is stays with whoever has it.
 fn terminal(terminal: Terminal) -> Result<(), Errno> {
-    const STDIN: i32 = 0;
     match terminal {
         Terminal::Shared => return Ok(()),
         Terminal::Session => {
             sys::terminal::own_session()?;
             // Where there is one, whoever has it is another session, or has given it up.
-            if let Err(errno) = sys::terminal::acquire(STDIN) {
+            if let Err(errno) = sys::terminal::acquire() {
                 tracing::debug!(%errno, "the app has no terminal");
             }
             return Ok(());
         }
         Terminal::Group => {}
     }
-    let in_front = sys::terminal::foreground(STDIN) == Some(sys::terminal::group());
+    let in_front = sys::terminal::foreground() == Some(sys::terminal::group());
     sys::terminal::own_group()?;
     if !in_front {
         return Ok(());
     }
-    match sys::terminal::set_foreground(STDIN, sys::terminal::group()) {
+    match sys::terminal::set_foreground(sys::terminal::group()) {
         // It went away meanwhile, or a filter outside refuses it.
         Ok(()) | Err(Errno::ENOTTY | Errno::ENXIO | Errno::EBADF | Errno::EIO | Errno::EPERM) => Ok(()),
         Err(errno) => Err(errno),
@@ -421,23 +401,21 @@ fn terminal(terminal: Terminal) -> Result<(), Errno> {
 /// and a parent that died meanwhile is looked for.
 fn die_with_parent(signal: i32) -> Result<(), Errno> {
     let parent = nix::unistd::getppid();
-    sys::process::prctl(libc::PR_SET_PDEATHSIG, signal as u64, 0)?;
+    sys::prctl::set_parent_death_signal(signal)?;
     if nix::unistd::getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
 fn drop_bounding(drop: &[Capability]) -> Result<(), Errno> {
-    drop.iter().try_for_each(|capability| sys::process::drop_bounding(capability.index()))
+    drop.iter().try_for_each(|capability| sys::prctl::drop_bounding(capability.index()))
 }
 
 fn lock_secure_bits() -> Result<(), Errno> {
-    const NOROOT_LOCKED: u64 = 1 << 1;
-    const NO_SETUID_FIXUP_LOCKED: u64 = 1 << 3;
+    const NOROOT_LOCKED: u32 = 1 << 1;
+    const NO_SETUID_FIXUP_LOCKED: u32 = 1 << 3;
     let sets = sys::credentials::capget()?;
     // A change of user emptied the effective set; CAP_SETPCAP is needed once more.
     sys::credentials::capset(CapSets { effective: sets.permitted, ..sets })?;
-    let now = sys::process::prctl(libc::PR_GET_SECUREBITS, 0, 0)? as u64;
-    let locked = now | NOROOT_LOCKED | NO_SETUID_FIXUP_LOCKED;
-    sys::process::prctl(libc::PR_SET_SECUREBITS, locked, 0).map(drop)
+    sys::prctl::set_secure_bits(sys::prctl::secure_bits()? | NOROOT_LOCKED | NO_SETUID_FIXUP_LOCKED)
 }
 
 const fn resource(limit: Limit) -> sys::process::Resource {
@@ -548,35 +526,20 @@ fn failed(what: &'static str) -> impl FnOnce(Errno) -> String {
 ///
 /// # Errors
 /// The call that failed and its errno.
-pub fn settle(plan: Option<&Plan>, inherited: &[i32]) -> Result<(), String> {
+pub fn settle(plan: Option<&Plan>, inherited: &Inherited) -> Result<(), String> {
     for reserved in [32, 33] {
         sys::signal::ignore_reserved(reserved).map_err(failed("rt_sigaction"))?;
     }
     if let Some(plan) = plan {
         let bits = plan.capabilities.supervisor.iter().fold(0, |bits, cap| bits | cap.bitmask());
-        sys::process::clear_ambient().map_err(failed("ambient set"))?;
+        sys::prctl::clear_ambient().map_err(failed("ambient set"))?;
         sys::credentials::capset(CapSets { effective: bits, permitted: bits, inheritable: 0 })
             .map_err(failed("capset"))?;
-        sys::process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map_err(failed("no_new_privs"))?;
+        sys::prctl::set_no_new_privileges().map_err(failed("no_new_privs"))?;
         sys::process::clear_umask().map_err(failed("umask"))?;
     }
-    for fd in inherited {
-        sys::process::close_inherited(*fd);
-    }
+    inherited.close();
     Ok(())
-}
-
-/// Descriptors above 2 that are open: the list is made before anything else is
-/// opened, so all of it was inherited.
-pub fn inherited_descriptors() -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
-        // No /proc: ask for each number that a program may sensibly have been given.
-        return (3..1024).filter(|fd| sys::process::inherited(*fd).is_some()).collect();
-    };
-    let fds = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let fds: Vec<i32> = fds.filter(|fd| *fd > 2).collect();
-    // The listing itself had a descriptor, which is closed by now.
-    fds.into_iter().filter(|fd| sys::process::inherited(*fd).is_some()).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The irreversible part: look at this place, prepare everything that can fail,
 //! fork, and perform the plan's steps in the child.
 
+#![forbid(unsafe_code)]
+
 pub mod examine;
 mod hand_over;
 pub mod launch;

@@ -29,8 +29,8 @@ pub fn here(
         supervisor: getpid().as_raw() as u32,
         group: getpgrp().as_raw() as u32,
         ids: RunAs {
-            user: geteuid().as_raw(),
-            group: getegid().as_raw(),
+            user: geteuid(),
+            group: getegid(),
             groups: credentials::groups().map_err(|errno| format!("groups: {errno}"))?,
         },
         permitted: permitted()?,

@@ -16,7 +16,7 @@ pub fn kernel() -> Result<Kernel, String> {
     let release: Release = name.release().to_string_lossy().parse()?;
     let stock = Kernel::stock(release, Arch::THIS);
     let notify = match sys::seccomp::notification_available() {
-        Ok(()) if sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) == Ok(0) => Ok(()),
+        Ok(()) if !sys::prctl::is_filtered() => Ok(()),
         Ok(()) => tried(true)?,
         Err(errno) => tried(false)?.and(Err(NoListener::Listener(format!(
             "seccomp answers {errno:?} when asked for user notification"
@@ -44,7 +44,7 @@ pub fn kernel() -> Result<Kernel, String> {
 /// ancestor without CAP_SYS_PTRACE forbids all.
 fn trace() -> Result<(), String> {
     // Without a filter there is nobody who could refuse it.
-    if sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) != Ok(0) && sys::asked::ptrace_is_refused() {
+    if sys::prctl::is_filtered() && sys::asked::ptrace_is_refused() {
         return Err("a filter outside refuses it".to_owned());
     }
     match yama() {
@@ -63,7 +63,7 @@ fn trace() -> Result<(), String> {
 fn tried(listener: bool) -> Result<Result<(), NoListener>, String> {
     let mask = sys::signal::set_mask(Mask::ALL).map_err(|errno| format!("sigprocmask: {errno}"))?;
     let thread = std::thread::Builder::new().spawn(move || {
-        sys::process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
+        sys::prctl::set_no_new_privileges()
             .map_err(|errno| NoListener::Listener(format!("no_new_privs is answered {errno:?}")))?;
         let alone = || {
             let refused = |errno| NoListener::Filter(format!("loading a filter is answered {errno:?}"));
@@ -88,8 +88,7 @@ fn tried(listener: bool) -> Result<Result<(), NoListener>, String> {
 
 /// Whether PR_SET_MDWE is known: the present setting can be read where it is.
 fn mdwe() -> bool {
-    const PR_GET_MDWE: i32 = 66;
-    !matches!(sys::process::prctl(PR_GET_MDWE, 0, 0), Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM))
+    !matches!(sys::prctl::refused_exec_gain(), Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM))
 }
 
 /// Yama's ptrace scope; `None` where Yama is not in force.

@@ -112,8 +112,8 @@ impl Judge {
 /// answer the id as it was before, and refused it stays that.
 fn denied(refusal: &Refusal, call: &Call, caller: &Caller) -> Answer {
     match call.name {
-        Some("setfsuid") => Answer::Value(caller.uids[3].into()),
-        Some("setfsgid") => Answer::Value(caller.gids[3].into()),
+        Some("setfsuid") => Answer::Value(caller.uids[3].as_raw().into()),
+        Some("setfsgid") => Answer::Value(caller.gids[3].as_raw().into()),
         _ => Answer::Fail(refusal.errno),
     }
 }

@@ -7,6 +7,8 @@
 //! "continue" guards nothing by itself: the kernel decides again (see
 //! [`verdict`](crate::policy)).
 
+#![forbid(unsafe_code)]
+
 mod change;
 mod code;
 mod conclude;

@@ -233,8 +233,9 @@ fn mode_of(found: &Found, mode: u32, caller: &Caller) -> Mode {
 fn may_create_over(directory: &FileStat, file: &FileStat, caller: &Caller) -> Result<(), Errno> {
     const FOR_ALL: u32 = libc::S_ISVTX | libc::S_IWOTH;
     let [.., uid] = caller.uids;
-    let strange =
-        directory.st_mode & FOR_ALL == FOR_ALL && file.st_uid != uid && file.st_uid != directory.st_uid;
+    let strange = directory.st_mode & FOR_ALL == FOR_ALL
+        && file.st_uid != uid.as_raw()
+        && file.st_uid != directory.st_uid;
     if strange { Err(Errno::EACCES) } else { Ok(()) }
 }
 

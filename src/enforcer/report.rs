@@ -34,7 +34,7 @@ impl Judge {
         let process = Process {
             pid: caller.tgid.as_raw() as u32,
             parent_pid: Some(caller.ppid.as_raw() as u32),
-            uid: Some(caller.uids[1]),
+            uid: Some(caller.uids[1].as_raw()),
             executable: program.map(|path| Executable { path }),
             args: None,
         };
@@ -88,7 +88,7 @@ impl Judge {
         Process {
             pid: caller.tgid.as_raw() as u32,
             parent_pid: Some(caller.ppid.as_raw() as u32),
-            uid: Some(caller.uids[1]),
+            uid: Some(caller.uids[1].as_raw()),
             executable: path.map(|path| Executable { path }),
             args: arguments(caller.tid),
         }

@@ -13,6 +13,7 @@ use caps::Capability;
 use serde_json::{Value, json};
 
 use super::model::{Op, PatchOp};
+use crate::ids::Uid;
 use crate::profile::{self, ArgPattern, ProfileIndex, Rights};
 use crate::syscalls::{self, constants, groups};
 
@@ -49,7 +50,7 @@ pub enum Want {
         /// The program.
         program: ProfileIndex,
         /// The uid.
-        uid: u32,
+        uid: Uid,
     },
     /// So many live processes of a program.
     Instances {
@@ -117,7 +118,7 @@ pub fn hint(profile: &Value, want: &Want) -> Vec<PatchOp> {
         Want::Program { path, caller } => program(profile, path, *caller),
         Want::Applet { path, applet, caller } => self::applet(profile, path, applet, *caller),
         Want::Arguments { program, args } => arguments(profile, *program, args),
-        Want::User { program, uid } => pinned(profile, *program, "user", json!(uid)),
+        Want::User { program, uid } => pinned(profile, *program, "user", json!(uid.as_raw())),
         Want::Instances { program, most } => replaced(profile, *program, "instances", json!(most)),
         Want::Library { program, path } => library(profile, *program, path),
         Want::Digest { program, sha256 } => replaced(profile, *program, "sha256", json!(sha256)),
@@ -152,7 +153,7 @@ impl Want {
             }
             Want::Arguments { args, .. } => args.iter().all(|text| !text.contains('\0')),
             // The last one is setresuid's word for "as it is".
-            Want::User { uid, .. } => *uid != u32::MAX,
+            Want::User { uid, .. } => uid.as_raw() != u32::MAX,
             Want::Instances { most, .. } | Want::Processes(most) => *most > 0,
             Want::Digest { sha256, .. } => {
                 sha256.len() == 64 && sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))

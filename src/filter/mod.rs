@@ -5,6 +5,8 @@
 //! such a program as the kernel would, and [`Filter::verdict`] says what it has to
 //! answer: three texts that tests hold against each other.
 
+#![forbid(unsafe_code)]
+
 mod compile;
 mod interpret;
 mod threads;

@@ -2,6 +2,8 @@
 //! planning asks of the outside. [`Live`](live::Live) looks at the real ones,
 //! [`Tree`](tree::Tree) is invented by tests.
 
+#![forbid(unsafe_code)]
+
 pub mod digest;
 pub mod elf;
 pub mod live;

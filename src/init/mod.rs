@@ -1,5 +1,7 @@
 //! PID 1: signals, reaping, the terminal, the end of the container. It knows nothing of seccomp.
 
+#![forbid(unsafe_code)]
+
 pub mod descendants;
 pub mod event_loop;
 pub mod request;

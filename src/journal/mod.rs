@@ -6,6 +6,8 @@
 //! one, so that a line never begins in the middle of another, and what stands in the
 //! file is whole whenever the machine stops.
 
+#![forbid(unsafe_code)]
+
 pub mod observation;
 mod pen;
 pub mod start;

@@ -59,7 +59,9 @@ fn facts(profile: &Profile) -> BTreeSet<String> {
     facts.insert(format!("on_violation {}", on_violation.word()));
     facts.insert(format!("fallback {}", fallback.word()));
     facts.extend(
-        run_as.as_ref().map(|RunAs { user, group, groups }| format!("run_as {user}:{group} {groups:?}")),
+        run_as.as_ref().map(|RunAs { user, group, groups }| {
+            format!("run_as {user}:{group} {}", crate::ids::list(groups))
+        }),
     );
     facts.extend(watch_reads.then(|| "watch reads".to_owned()));
     facts.extend(ready.map(|ready| match ready {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::ids::{Pid, Tid};
+use crate::ids::{Gid, Pid, Tid, Uid};
 use crate::notify::handed::{Handed, Wanted};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::procfs::{self, errno};
@@ -21,7 +21,7 @@ use crate::sys;
 use crate::sys::credentials::{self, CapSets};
 
 /// What the kernel says of a thread.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The thread.
     pub tid: Tid,
@@ -30,17 +30,33 @@ pub struct Caller {
     /// Its process's parent.
     pub ppid: Pid,
     /// Real, effective, saved, file-system uid.
-    pub uids: [u32; 4],
+    pub uids: [Uid; 4],
     /// Real, effective, saved, file-system gid.
-    pub gids: [u32; 4],
+    pub gids: [Gid; 4],
     /// Supplementary groups.
-    pub groups: Vec<u32>,
+    pub groups: Vec<Gid>,
     /// The effective capabilities, as bits.
     pub effective: u64,
     /// Its umask.
     pub umask: u32,
     /// What it hands out itself, where it is traced.
     pub handed: Option<Arc<Handed>>,
+}
+
+impl Default for Caller {
+    fn default() -> Caller {
+        Caller {
+            tid: Tid::default(),
+            tgid: Pid::default(),
+            ppid: Pid::default(),
+            uids: [Uid::from_raw(0); 4],
+            gids: [Gid::from_raw(0); 4],
+            groups: Vec::new(),
+            effective: 0,
+            umask: 0,
+            handed: None,
+        }
+    }
 }
 
 impl Caller {
@@ -114,9 +130,11 @@ fn parse(tid: Tid, text: &str) -> Option<Caller> {
             "Tgid" => caller.tgid = Pid::from_raw(words.next()?.parse().ok()?),
             "PPid" => caller.ppid = Pid::from_raw(words.next()?.parse().ok()?),
             "Umask" => caller.umask = u32::from_str_radix(words.next()?, 8).ok()?,
-            "Uid" => caller.uids = four(words)?,
-            "Gid" => caller.gids = four(words)?,
-            "Groups" => caller.groups = words.filter_map(|word| word.parse().ok()).collect(),
+            "Uid" => caller.uids = four(words)?.map(Uid::from_raw),
+            "Gid" => caller.gids = four(words)?.map(Gid::from_raw),
+            "Groups" => {
+                caller.groups = words.filter_map(|word| word.parse().ok()).map(Gid::from_raw).collect()
+            }
             "CapEff" => caller.effective = u64::from_str_radix(words.next()?, 16).ok()?,
             _ => {}
         }
@@ -132,9 +150,9 @@ fn four<'a>(words: impl Iterator<Item = &'a str>) -> Option<[u32; 4]> {
 /// The supervisor's own identity, to which a worker goes back.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
     sets: CapSets,
 }
 
@@ -145,7 +163,7 @@ impl Identity {
     /// # Errors
     /// The kernel, or a filter outside, refused.
     pub fn probe() -> Result<(), Errno> {
-        credentials::set_filesystem_ids(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+        credentials::set_filesystem_ids(nix::unistd::geteuid(), nix::unistd::getegid())
     }
 
     /// This thread's.
@@ -154,8 +172,8 @@ impl Identity {
     /// The kernel refused to say.
     pub fn own() -> Result<Identity, Errno> {
         Ok(Identity {
-            uid: nix::unistd::geteuid().as_raw(),
-            gid: nix::unistd::getegid().as_raw(),
+            uid: nix::unistd::geteuid(),
+            gid: nix::unistd::getegid(),
             groups: credentials::groups()?,
             sets: credentials::capget()?,
         })
@@ -420,8 +438,10 @@ mod tests {
         let caller = parse(Tid::from_raw(14), text).expect("a status");
         assert_eq!(caller.tgid, Pid::from_raw(12));
         assert_eq!(caller.ppid, Pid::from_raw(1));
-        assert_eq!((caller.uids, caller.gids), ([0, 33, 33, 33], [0, 33, 33, 34]));
-        assert_eq!((caller.groups, caller.umask, caller.effective), (vec![33, 44], 0o027, 0x4c0));
+        assert_eq!(caller.uids, [0, 33, 33, 33].map(Uid::from_raw));
+        assert_eq!(caller.gids, [0, 33, 33, 34].map(Gid::from_raw));
+        assert_eq!(caller.groups, [33, 44].map(Gid::from_raw));
+        assert_eq!((caller.umask, caller.effective), (0o027, 0x4c0));
         assert_eq!(parse(Tid::from_raw(1), "Name:\tx\n"), None);
     }
 
@@ -442,15 +462,13 @@ mod tests {
 
     #[test]
     fn a_name_that_is_no_text_hides_nobody() {
-        const PR_SET_NAME: i32 = 15;
         let caller = std::thread::spawn(|| {
-            let name = b"\xff)\nUid:\t9\0";
-            crate::sys::process::prctl(PR_SET_NAME, name.as_ptr() as u64, 0).expect("a name");
+            crate::sys::prctl::set_name(c"\xff)\nUid:\t9").expect("a name");
             Caller::of(Tid::own())
         });
         let caller = caller.join().expect("no panic").expect("a status");
         assert_eq!(caller.tgid, Pid::own());
-        assert_eq!(caller.uids[1], nix::unistd::geteuid().as_raw());
+        assert_eq!(caller.uids[1], nix::unistd::geteuid());
     }
 
     #[test]

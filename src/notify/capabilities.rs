@@ -5,6 +5,7 @@
 use caps::Capability;
 use nix::sys::stat::FileStat;
 
+use crate::ids::{Gid, Uid};
 use crate::notify::caller::Caller;
 use crate::policy::call::{Call, takes_another_id};
 
@@ -17,16 +18,20 @@ pub fn has(caller: &Caller, capability: Capability) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owned {
     /// st_uid.
-    pub user: u32,
+    pub user: Uid,
     /// st_gid.
-    pub group: u32,
+    pub group: Gid,
     /// st_mode's permission bits.
     pub mode: u32,
 }
 
 impl From<&FileStat> for Owned {
     fn from(stat: &FileStat) -> Owned {
-        Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 }
+        Owned {
+            user: Uid::from_raw(stat.st_uid),
+            group: Gid::from_raw(stat.st_gid),
+            mode: stat.st_mode & 0o7777,
+        }
     }
 }
 
@@ -41,7 +46,7 @@ const STICKY: u32 = 0o1000;
 const SETGID: u32 = 0o2000;
 
 impl Caller {
-    fn is_in(&self, group: u32) -> bool {
+    fn is_in(&self, group: Gid) -> bool {
         self.gids[3] == group || self.groups.contains(&group)
     }
 
@@ -79,9 +84,10 @@ pub fn removal(caller: &Caller, directory: Owned, file: Owned) -> Option<Capabil
 }
 
 /// What a change of owner needs; -1 leaves one as it is (chown_ok, chgrp_ok).
-pub fn chown(caller: &Caller, file: Owned, user: u32, group: u32) -> Option<Capability> {
-    let same_user = user == u32::MAX || (caller.owns(file) && user == file.user);
-    let own_group = group == u32::MAX || (caller.owns(file) && (group == file.group || caller.is_in(group)));
+pub fn chown(caller: &Caller, file: Owned, user: Uid, group: Gid) -> Option<Capability> {
+    let same_user = user.as_raw() == u32::MAX || (caller.owns(file) && user == file.user);
+    let own_group =
+        group.as_raw() == u32::MAX || (caller.owns(file) && (group == file.group || caller.is_in(group)));
     (!same_user || !own_group).then_some(Capability::CAP_CHOWN)
 }
 
@@ -113,7 +119,7 @@ pub fn kill(caller: &Caller, target: &Caller) -> Option<Capability> {
 
 /// Whether a process's scheduling is for others than the caller to change
 /// (check_same_owner).
-pub const fn is_anothers(caller: &Caller, target: &Caller) -> bool {
+pub fn is_anothers(caller: &Caller, target: &Caller) -> bool {
     let [_, effective, ..] = caller.uids;
     let [theirs, own, ..] = target.uids;
     effective != theirs && effective != own
@@ -132,10 +138,10 @@ pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
     let name = call.name?;
     match name {
         "setuid" | "setreuid" | "setresuid" | "setfsuid" => {
-            takes_another_id(call, &caller.uids).then_some(Capability::CAP_SETUID)
+            takes_another_id(call, caller.uids.map(Uid::as_raw)).then_some(Capability::CAP_SETUID)
         }
         "setgid" | "setregid" | "setresgid" | "setfsgid" => {
-            takes_another_id(call, &caller.gids).then_some(Capability::CAP_SETGID)
+            takes_another_id(call, caller.gids.map(Gid::as_raw)).then_some(Capability::CAP_SETGID)
         }
         "socket" => {
             let (family, kind) = (a[0] as i32, a[1] as i32 & 0xf);
@@ -175,15 +181,15 @@ mod tests {
     fn caller(uid: u32, gid: u32, groups: &[u32]) -> Caller {
         Caller {
             tgid: Pid::from_raw(7),
-            uids: [uid; 4],
-            gids: [gid; 4],
-            groups: groups.to_vec(),
+            uids: [Uid::from_raw(uid); 4],
+            gids: [Gid::from_raw(gid); 4],
+            groups: groups.iter().copied().map(Gid::from_raw).collect(),
             ..Caller::default()
         }
     }
 
     const fn file(user: u32, group: u32, mode: u32) -> Owned {
-        Owned { user, group, mode }
+        Owned { user: Uid::from_raw(user), group: Gid::from_raw(group), mode }
     }
 
     fn call(name: &'static str, args: [u64; 6]) -> Call {
@@ -213,6 +219,7 @@ mod tests {
     fn a_change_of_owner_needs_one_where_it_really_changes_or_the_file_is_anothers() {
         let root = caller(0, 0, &[4]);
         let own = file(0, 0, 0o644);
+        let chown = |file, user, group| chown(&root, file, Uid::from_raw(user), Gid::from_raw(group));
         for (user, group, needed) in [
             (u32::MAX, u32::MAX, false),
             (0, 0, false),
@@ -220,10 +227,10 @@ mod tests {
             (33, u32::MAX, true),
             (0, 33, true),
         ] {
-            assert_eq!(chown(&root, own, user, group).is_some(), needed, "{user} {group}");
+            assert_eq!(chown(own, user, group).is_some(), needed, "{user} {group}");
         }
         // As the kernel has it: to whom it belongs already is a change too.
-        assert!(chown(&root, file(33, 33, 0o644), 33, u32::MAX).is_some());
+        assert!(chown(file(33, 33, 0o644), 33, u32::MAX).is_some());
     }
 
     #[test]
@@ -243,10 +250,10 @@ mod tests {
         let mut worker = caller(33, 33, &[]);
         worker.tgid = Pid::from_raw(9);
         assert_eq!(kill(&root, &worker), Some(Capability::CAP_KILL));
-        worker.uids[2] = 0;
+        worker.uids[2] = Uid::from_raw(0);
         assert_eq!(kill(&root, &worker), None, "its saved id");
         assert!(!is_anothers(&root, &root) && is_anothers(&caller(5, 5, &[]), &root));
-        assert_eq!(kill(&root, &Caller { uids: [5; 4], ..caller(0, 0, &[]) }), None, "itself");
+        assert_eq!(kill(&root, &Caller { uids: [Uid::from_raw(5); 4], ..caller(0, 0, &[]) }), None, "itself");
     }
 
     #[test]

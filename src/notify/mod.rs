@@ -1,6 +1,8 @@
 //! The notification server's parts: receiving a notified call, identifying the caller,
 //! decoding its arguments, resolving the path that they name (seccomp_unotify(2)).
 
+#![forbid(unsafe_code)]
+
 pub mod caller;
 pub mod capabilities;
 pub mod handed;

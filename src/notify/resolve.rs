@@ -238,8 +238,9 @@ impl Walk<'_> {
         const FOR_ALL: u32 = libc::S_ISVTX | libc::S_IWOTH;
         let directory = fstat(&self.at)?;
         let [.., uid] = self.caller.uids;
-        let strange =
-            directory.st_mode & FOR_ALL == FOR_ALL && link.st_uid != uid && link.st_uid != directory.st_uid;
+        let strange = directory.st_mode & FOR_ALL == FOR_ALL
+            && link.st_uid != uid.as_raw()
+            && link.st_uid != directory.st_uid;
         if strange && are_protected() { Err(Errno::EACCES) } else { Ok(()) }
     }
 
@@ -368,7 +369,7 @@ fn on_proc(fd: &OwnedFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Pid, Tid};
+    use crate::ids::{Pid, Tid, Uid};
 
     fn me() -> Caller {
         Caller::of(Pid::own().first_thread()).expect("own status")
@@ -443,7 +444,7 @@ mod tests {
         let dir = tempdir("sticky");
         std::os::unix::fs::symlink("/etc/passwd", dir.join("link")).expect("a link");
         let path = dir.join("link");
-        let stranger = Caller { uids: [54321; 4], ..me() };
+        let stranger = Caller { uids: [Uid::from_raw(54321); 4], ..me() };
         let go = |caller: &Caller| {
             let start = start(caller, libc::AT_FDCWD, &path, Path::new("/"))?;
             resolve(caller, start, &path, true, Path::new("/")).map(|found| found.canonical)

@@ -277,7 +277,7 @@ mod tests {
     fn each_call_is_decided_checked_and_answered_until_no_thread_uses_the_filter() {
         let (send, listeners) = channel();
         let app = thread::spawn(move || {
-            crate::sys::process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).expect("no_new_privs");
+            crate::sys::prctl::set_no_new_privileges().expect("no_new_privs");
             send.send(seccomp::load(&filter(), false).expect("a listener")).expect("the test receives");
             [getppid().as_raw(), getppid().as_raw()]
         });
@@ -312,7 +312,7 @@ mod tests {
         }
         let (send, listeners) = channel();
         let app = thread::spawn(move || {
-            crate::sys::process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).expect("no_new_privs");
+            crate::sys::prctl::set_no_new_privileges().expect("no_new_privs");
             send.send(seccomp::load(&filter(), false).expect("a listener")).expect("the test receives");
             getppid().as_raw()
         });

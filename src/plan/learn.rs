@@ -36,7 +36,7 @@ impl Plan {
         // A change of user away from root takes the capabilities along, as it would
         // have without us.
         let app = match &run_as {
-            Some(ids) if ids.user != 0 => CapsHashSet::new(),
+            Some(ids) if !ids.user.is_root() => CapsHashSet::new(),
             _ => place.permitted.clone(),
         };
         Plan {
@@ -232,6 +232,7 @@ const CLONE_PROCESS: u64 = 0x7e83_0000;
 mod tests {
     use super::*;
     use crate::filter::{Action, Error, SeccompData, compile, interpret};
+    use crate::ids::{Gid, Uid};
     use crate::kernel::Release;
 
     const RELEASES: [(u16, u16); 14] = [
@@ -410,7 +411,7 @@ mod tests {
             command: None,
             supervisor: 1,
             group: 1,
-            ids: RunAs { user: 0, group: 0, groups: Vec::new() },
+            ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
             permitted: [Capability::CAP_CHOWN].into(),
             bounding: [Capability::CAP_CHOWN].into(),
             hard_limits: [None; 3],
@@ -435,7 +436,7 @@ mod tests {
             "exec",
         ];
         assert_eq!(steps(None), usual);
-        let ids = RunAs { user: 33, group: 33, groups: Vec::new() };
+        let ids = RunAs { user: Uid::from_raw(33), group: Gid::from_raw(33), groups: Vec::new() };
         let user = ["groups: []", "gid: 33", "uid: 33"];
         assert_eq!(steps(Some(ids)), [&user[..], &usual].concat());
     }

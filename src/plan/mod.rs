@@ -1,6 +1,8 @@
 //! The plan: exactly what will be done, for one profile on one kernel in one
 //! place. Pure, printable, and the very list that `enforce` performs.
 
+#![forbid(unsafe_code)]
+
 mod calls;
 mod check;
 mod conditions;
@@ -55,6 +57,7 @@ use caps::CapsHashSet;
 use landlock::{AccessFs, AccessNet, BitFlags};
 
 use crate::filter::Filter;
+use crate::ids::Uid;
 use crate::image::FileId;
 use crate::kernel::Kernel;
 use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, ProfileIndex, Rights, RunAs};
@@ -412,7 +415,7 @@ pub struct PolicyProgram {
     /// Lower-case hex of its content's SHA-256.
     pub sha256: Option<String>,
     /// The uids as which it may run; none: any.
-    pub user: Option<Vec<u32>>,
+    pub user: Option<Vec<Uid>>,
     /// Live processes at most.
     pub instances: Option<u32>,
     /// Where its code may be mapped from; none: from whatever may be read.

@@ -7,6 +7,7 @@ use caps::{Capability, CapsHashSet};
 use super::environment::LOADER;
 use super::step::names;
 use super::{Capabilities, Limit, Place, Plan, PlanError, step};
+use crate::ids::{self, Gid};
 use crate::profile::{Mode, Profile, RunAs};
 
 impl Plan {
@@ -20,9 +21,9 @@ impl Plan {
 /// The ids to take on; none where they are the current ones already.
 pub(super) fn run_as(profile: &Profile, place: &Place) -> Result<Option<RunAs>, PlanError> {
     let Some(wanted) = &profile.run_as else { return Ok(None) };
-    let sorted = |groups: &[u32]| {
+    let sorted = |groups: &[Gid]| {
         let mut sorted = BTreeSet::new();
-        sorted.extend(groups.to_vec());
+        sorted.extend(groups.iter().map(|group| group.as_raw()));
         sorted
     };
     let same_groups = wanted.group == place.ids.group && sorted(&wanted.groups) == sorted(&place.ids.groups);
@@ -43,13 +44,13 @@ pub(super) fn run_as(profile: &Profile, place: &Place) -> Result<Option<RunAs>, 
     Err(PlanError::at(
         "/run_as",
         format!(
-            "cannot become uid {} gid {} groups {:?} from uid {} gid {} groups {:?}: it takes {}, which this place does not have; start the container as that user, or add the capability",
+            "cannot become uid {} gid {} groups {} from uid {} gid {} groups {}: it takes {}, which this place does not have; start the container as that user, or add the capability",
             wanted.user,
             wanted.group,
-            wanted.groups,
+            ids::list(&wanted.groups),
             place.ids.user,
             place.ids.group,
-            place.ids.groups,
+            ids::list(&place.ids.groups),
             names(&takes)
         ),
     ))
@@ -78,7 +79,7 @@ pub(super) fn capabilities(
             names(&step::sorted(&lacking))
         ));
     }
-    let is_root = run_as.unwrap_or(&place.ids).user == 0;
+    let is_root = run_as.unwrap_or(&place.ids).user.is_root();
     let ambient = if is_root { CapsHashSet::new() } else { granted.clone() };
     if mode != Mode::Enforce {
         let all = place.permitted.clone();

@@ -6,6 +6,7 @@ use std::fmt;
 use caps::{Capability, CapsHashSet};
 
 use super::{Limit, Plan};
+use crate::ids::{self, Gid, Uid};
 use crate::profile::Mode;
 
 /// One irreversible step of the launch.
@@ -20,11 +21,11 @@ pub enum Step {
     /// Drop these from the bounding set.
     Bounding(Vec<Capability>),
     /// Take on the supplementary groups.
-    Groups(Vec<u32>),
+    Groups(Vec<Gid>),
     /// Take on the gid.
-    Group(u32),
+    Group(Gid),
     /// Take on the uid.
-    User(u32),
+    User(Uid),
     /// Lock how a change of user changes capabilities, even for an app that holds
     /// CAP_SETPCAP.
     SecureBits,
@@ -126,7 +127,7 @@ impl fmt::Display for Step {
             Step::Limit(limit, value) => write!(f, "limit: {} {value}", limit.name()),
             Step::KeepCapabilities => f.write_str("keep-caps: through the change of user"),
             Step::Bounding(drop) => write!(f, "bounding set: drop {}", names(drop)),
-            Step::Groups(groups) => write!(f, "groups: {groups:?}"),
+            Step::Groups(groups) => write!(f, "groups: {}", ids::list(groups)),
             Step::Group(gid) => write!(f, "gid: {gid}"),
             Step::User(uid) => write!(f, "uid: {uid}"),
             Step::SecureBits => f.write_str("securebits: noroot and no_setuid_fixup stay off, locked"),

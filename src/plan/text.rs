@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Plan, PolicyProgram, ProgramTarget, step, words};
 use crate::filter::{Access, compile};
+use crate::ids::{self, Uid};
 use crate::profile::Mode;
 use crate::visible;
 
@@ -181,7 +182,7 @@ impl Plan {
     fn sets(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sets = &self.capabilities;
         let user = match &self.run_as {
-            Some(ids) => format!("{}:{} groups {:?}", ids.user, ids.group, ids.groups),
+            Some(ids) => format!("{}:{} groups {}", ids.user, ids.group, ids::list(&ids.groups)),
             None => "stays as it is".to_owned(),
         };
         let bounding =
@@ -233,7 +234,7 @@ impl PolicyProgram {
             pins += &format!(", sha256 {digest}");
         }
         if let Some(users) = &self.user {
-            let users: Vec<_> = users.iter().map(u32::to_string).collect();
+            let users: Vec<_> = users.iter().map(Uid::to_string).collect();
             pins += &format!(", as uid {}", users.join(" "));
         }
         if let Some(libraries) = &self.libraries {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::filter::{Access, Action};
+use crate::ids::{Gid, Uid};
 use crate::kernel::Release;
 use crate::profile::{Capability, Endpoint};
 use crate::syscalls::{Test, since};
@@ -143,8 +144,12 @@ impl Rulebook {
     /// A privileged call that the kernel will refuse for want of a capability.
     pub fn capability(&self, call: &Call, capability: Capability, caller: &Ids) -> Option<Box<Refusal>> {
         let needed = match call.name? {
-            "setuid" | "setreuid" | "setresuid" | "setfsuid" => takes_another_id(call, &caller.uids),
-            "setgid" | "setregid" | "setresgid" | "setfsgid" => takes_another_id(call, &caller.gids),
+            "setuid" | "setreuid" | "setresuid" | "setfsuid" => {
+                takes_another_id(call, caller.uids.map(Uid::as_raw))
+            }
+            "setgid" | "setregid" | "setresgid" | "setfsgid" => {
+                takes_another_id(call, caller.gids.map(Gid::as_raw))
+            }
             _ => true,
         };
         (needed && !self.policy.capabilities.contains(&capability)).then(|| {
@@ -162,7 +167,7 @@ impl Rulebook {
 
 /// Whether a set*id call takes on an id that is not the caller's already; -1 leaves one
 /// as it is.
-pub fn takes_another_id(call: &Call, own: &[u32; 4]) -> bool {
+pub fn takes_another_id(call: &Call, own: [u32; 4]) -> bool {
     let count = match call.name {
         Some("setresuid" | "setresgid") => 3,
         Some("setreuid" | "setregid") => 2,
@@ -177,9 +182,9 @@ pub fn takes_another_id(call: &Call, own: &[u32; 4]) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ids {
     /// Users.
-    pub uids: [u32; 4],
+    pub uids: [Uid; 4],
     /// Groups.
-    pub gids: [u32; 4],
+    pub gids: [Gid; 4],
 }
 
 impl Ids {
@@ -187,7 +192,8 @@ impl Ids {
     /// Where what is taken on hangs on a capability (setuid, setgid), all of it is.
     pub fn after(self, call: &Call) -> Option<Ids> {
         let name = call.name?;
-        let own = if name.contains("uid") { self.uids } else { self.gids };
+        let is_user = name.contains("uid");
+        let own = if is_user { self.uids.map(Uid::as_raw) } else { self.gids.map(Gid::as_raw) };
         let asked = |arg: usize, now: u32| match call.args[arg] as u32 {
             u32::MAX => now,
             id => id,
@@ -209,7 +215,11 @@ impl Ids {
             "setfsuid" | "setfsgid" => [real, effective, saved, asked(0, files)],
             _ => return None,
         };
-        Some(if name.contains("uid") { Ids { uids: next, ..self } } else { Ids { gids: next, ..self } })
+        Some(if is_user {
+            Ids { uids: next.map(Uid::from_raw), ..self }
+        } else {
+            Ids { gids: next.map(Gid::from_raw), ..self }
+        })
     }
 }
 

@@ -8,6 +8,8 @@
 //! have to be asked for more than the profile grants, the supervisor performs the
 //! call itself, on its own copy of the arguments.
 
+#![forbid(unsafe_code)]
+
 pub mod args;
 pub mod arguments;
 pub mod call;

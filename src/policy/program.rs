@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use super::{Refusal, Rulebook, arguments};
 use crate::event::{Kind, Object, Want};
+use crate::ids::Uid;
 use crate::image::FileId;
 use crate::plan::{PolicyProgram, ProgramIndex, ProgramTarget};
 use crate::policy::args::Need;
@@ -42,7 +43,7 @@ pub struct Called<'a> {
     pub cut: bool,
     /// The real, effective, saved and file-system uid: by the last files are opened, by the
     /// first three a process takes on another (credentials(7)).
-    pub uids: Option<[u32; 4]>,
+    pub uids: Option<[Uid; 4]>,
 }
 
 impl Rulebook {
@@ -158,7 +159,7 @@ impl Rulebook {
                 return refuse("args", args.map(|args| Want::Arguments { program: program.index, args }));
             }
         }
-        let strange = |user: &Vec<u32>| called.uids?.into_iter().find(|uid| !user.contains(uid));
+        let strange = |user: &Vec<Uid>| called.uids?.into_iter().find(|uid| !user.contains(uid));
         if let Some(uid) = program.user.as_ref().and_then(strange) {
             return refuse("user", Some(Want::User { program: program.index, uid }));
         }
@@ -167,14 +168,14 @@ impl Rulebook {
 
     /// Whether the program that a process is may be these users. Where it is not known which
     /// that is, every program has to allow them.
-    pub fn user(&self, entry: Option<ProgramIndex>, uids: [u32; 4]) -> Option<Box<Refusal>> {
+    pub fn user(&self, entry: Option<ProgramIndex>, uids: [Uid; 4]) -> Option<Box<Refusal>> {
         match entry {
             Some(entry) => self.user_of(entry, uids),
             None => self.policy.indexed_programs().find_map(|(entry, _)| self.user_of(entry, uids)),
         }
     }
 
-    fn user_of(&self, entry: ProgramIndex, uids: [u32; 4]) -> Option<Box<Refusal>> {
+    fn user_of(&self, entry: ProgramIndex, uids: [Uid; 4]) -> Option<Box<Refusal>> {
         let program = self.policy.program(entry);
         let target = Target {
             id: crate::image::FileId { device: 0, inode: 0 },

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use super::program::{Called, Target, refuse};
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
+use crate::ids::Uid;
 use crate::image::FileId;
 use crate::plan::{ProgramIndex, Role};
 use crate::policy::args::{Args, Need};
@@ -36,7 +37,7 @@ pub struct Started {
     /// Arguments, environment, and the path that execve named.
     pub fresh: Fresh,
     /// The real, effective, saved and file-system uid.
-    pub uids: [u32; 4],
+    pub uids: [Uid; 4],
 }
 
 impl Started {

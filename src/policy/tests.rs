@@ -12,6 +12,7 @@ mod startup;
 use std::path::Path;
 
 use super::{Refusal, Rulebook};
+use crate::ids::{Gid, Uid};
 use crate::image::{Executable, FileId, Files, tree::Tree};
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Place, Plan, ProgramIndex};
@@ -46,7 +47,7 @@ fn place() -> Place {
         command: None,
         supervisor: 1,
         group: 1,
-        ids: RunAs { user: 0, group: 0, groups: Vec::new() },
+        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
         bounding: permitted.clone(),
         permitted,
         hard_limits: [None; 3],

@@ -1,5 +1,7 @@
 //! The process table: what each process is, and how many processes there are.
 
+#![forbid(unsafe_code)]
+
 pub mod forks;
 #[cfg(test)]
 pub mod invented;

@@ -1,5 +1,7 @@
 //! `/proc` (proc(5)): one owner for each of its texts.
 
+#![forbid(unsafe_code)]
+
 pub mod processes;
 
 use std::fs::File;

@@ -4,6 +4,8 @@
 //! turns it back, [`schema`] is the same format for other people's tools, and
 //! [`embedded`] holds the profiles that the binaries carry.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod cross;
 pub mod embedded;
@@ -36,6 +38,7 @@ pub use write::{endpoint_text, write};
 use bitflags::bitflags;
 use ipnet::IpNet;
 
+use crate::ids::{Gid, Uid};
 use crate::syscalls::Condition;
 
 /// The format's JSON Schema (draft 2020-12), for other people's tools. It agrees
@@ -145,11 +148,11 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunAs {
     /// Real, effective and saved uid.
-    pub user: u32,
+    pub user: Uid,
     /// Real, effective and saved gid.
-    pub group: u32,
+    pub group: Gid,
     /// Supplementary groups.
-    pub groups: Vec<u32>,
+    pub groups: Vec<Gid>,
 }
 
 /// One entry of the allow-list of programs.
@@ -170,7 +173,7 @@ pub struct Program {
     /// Lower-case hex of its content's SHA-256.
     pub sha256: Option<String>,
     /// The uids as which it may run; none: any.
-    pub user: Option<Vec<u32>>,
+    pub user: Option<Vec<Uid>>,
     /// Live processes at most.
     pub instances: Option<u32>,
     /// Where code may be mapped from; none: anywhere readable.

@@ -2,7 +2,7 @@
 
 use super::error::{ReadError, quoted};
 use super::place::{Object, Place};
-use super::values::{count, id, path, why};
+use super::values::{count, path, uid, why};
 use super::{ArgPattern, Edge, Entry, Program, ProgramPlace};
 
 const KEYS: &[&str] = &[
@@ -34,7 +34,7 @@ pub(super) fn program(item: &Place) -> Result<Program, ReadError> {
         })?,
         applet: object.read("applet", applet)?,
         sha256: object.read("sha256", sha256)?,
-        user: object.read("user", |place| place.some(nobody, id))?,
+        user: object.read("user", |place| place.some(nobody, uid))?,
         instances: object.read("instances", count)?,
         libraries: object.read("libraries", |place| place.each(path))?,
         why: why(&object)?,

@@ -7,7 +7,7 @@ use crate::hex;
 use super::error::{ReadError, quoted};
 use super::json;
 use super::place::{Object, Place, unknown};
-use super::values::{count, entry, id, path, why};
+use super::values::{count, entry, gid, path, uid, why};
 use super::{
     Capability, Document, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
     OnViolation, Profile, Ready, Rights, Risk, RunAs, capabilities, capability_word, cross, programs, rules,
@@ -149,9 +149,9 @@ fn name(place: &Place) -> Result<String, ReadError> {
 fn run_as(place: &Place) -> Result<RunAs, ReadError> {
     let object = place.object(&["user", "group", "groups"])?;
     Ok(RunAs {
-        user: id(&object.need("user", "a uid")?)?,
-        group: id(&object.need("group", "a gid")?)?,
-        groups: object.list("groups", id)?,
+        user: uid(&object.need("user", "a uid")?)?,
+        group: gid(&object.need("group", "a gid")?)?,
+        groups: object.list("groups", gid)?,
     })
 }
 

@@ -5,14 +5,25 @@ use std::path::PathBuf;
 use super::error::ReadError;
 use super::place::{Object, Place};
 use super::{Entry, text};
+use crate::ids::{Gid, Uid};
 
 /// An absolute path, without `.` and `..`.
 pub(super) fn path(place: &Place) -> Result<PathBuf, ReadError> {
     text::path(place.string("an absolute path")?).map_err(|message| place.error(message))
 }
 
+/// A uid.
+pub(super) fn uid(place: &Place) -> Result<Uid, ReadError> {
+    id(place).map(Uid::from_raw)
+}
+
+/// A gid.
+pub(super) fn gid(place: &Place) -> Result<Gid, ReadError> {
+    id(place).map(Gid::from_raw)
+}
+
 /// A uid or gid. The last of the 32 bits' range is setresuid's word for "as it is".
-pub(super) fn id(place: &Place) -> Result<u32, ReadError> {
+fn id(place: &Place) -> Result<u32, ReadError> {
     place.number(0..=u64::from(u32::MAX) - 1).map(|id| id as u32)
 }
 

@@ -91,9 +91,9 @@ fn document(profile: &Profile) -> Json {
     top.changed("mode", profile.mode, super::Mode::word);
     top.some("run_as", profile.run_as.as_ref(), |ids| {
         let mut pairs = Pairs::default();
-        pairs.put("user", number(ids.user));
-        pairs.put("group", number(ids.group));
-        pairs.full("groups", &ids.groups, |group| number(*group));
+        pairs.put("user", number(ids.user.as_raw()));
+        pairs.put("group", number(ids.group.as_raw()));
+        pairs.full("groups", &ids.groups, |group| number(group.as_raw()));
         pairs.object()
     });
     top.full("capabilities", &profile.capabilities, |entry| {
@@ -152,7 +152,7 @@ fn program(program: &Program) -> Json {
     });
     pairs.some("args", program.args.as_deref(), |alternatives| list(alternatives, |one| list(one, argument)));
     pairs.some("sha256", program.sha256.as_ref(), string);
-    pairs.some("user", program.user.as_deref(), |uids| list(uids, |uid| number(*uid)));
+    pairs.some("user", program.user.as_deref(), |uids| list(uids, |uid| number(uid.as_raw())));
     pairs.some("instances", program.instances, number);
     pairs.some("libraries", program.libraries.as_deref(), |paths| list(paths, |one| path(one)));
     pairs.some("why", program.why.as_ref(), string);

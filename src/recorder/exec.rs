@@ -103,7 +103,7 @@ struct Runs {
 fn runs(reach: &Reach, caller: &Caller, reached: Result<Reached, Errno>) -> Result<Runs, Errno> {
     let (target, canonical) = executable(reached?)?;
     let stat = fstat(&target.fd)?;
-    let owned = capabilities::Owned { user: stat.st_uid, group: stat.st_gid, mode: target.mode };
+    let owned = capabilities::Owned { mode: target.mode, ..capabilities::Owned::from(&stat) };
     let needs = capabilities::access(caller, owned, capabilities::SEARCH, false);
     if needs.is_some_and(|capability| !capabilities::has(caller, capability)) {
         return Err(Errno::EACCES);

@@ -308,7 +308,7 @@ fn search(caller: &Caller, path: &Path) -> Option<Capability> {
     }
     path.ancestors().skip(1).find_map(|directory| {
         let stat = nix::sys::stat::stat(directory).ok()?;
-        let owned = Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 };
+        let owned = Owned::from(&stat);
         capabilities::access(caller, owned, SEARCH, true)
     })
 }

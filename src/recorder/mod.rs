@@ -5,6 +5,8 @@
 //! to is not seen, so what can be told beforehand is told: a name that is not there, a
 //! right that the caller lacks.
 
+#![forbid(unsafe_code)]
+
 mod address;
 pub mod calls;
 mod deduplicate;

@@ -101,7 +101,7 @@ fn privileged(path: &Path, directory: bool) -> Option<Capability> {
         .enumerate()
         .filter_map(|(above, path)| {
             let stat = nix::sys::stat::stat(path).ok()?;
-            let owned = Owned { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 };
+            let owned = Owned::from(&stat);
             Some(if above == 0 { (owned, READ, directory) } else { (owned, SEARCH, true) })
         })
         .collect();

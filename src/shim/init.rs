@@ -20,6 +20,7 @@ use crate::init::voice::{Sight, Voice};
 use crate::plan::matches;
 use crate::profile::RunAs;
 use crate::sys;
+use crate::sys::descriptors::Inherited;
 use crate::sys::signal::Mask;
 
 /// What the app is started from.
@@ -29,7 +30,7 @@ pub(super) struct Init {
     /// The whole environment.
     pub environment: Vec<(OsString, OsString)>,
     /// Descriptors from 3 on that were open at the start.
-    pub inherited: Vec<i32>,
+    pub inherited: Inherited,
     /// Who started us.
     pub parent: Pid,
 }
@@ -65,18 +66,16 @@ impl Init {
     pub fn prepare(&self, options: &Options, subreaper: bool) -> Result<(), String> {
         let failed = |what: &'static str| move |errno| format!("{what}: {errno}");
         if let Some(signal) = options.parent_death {
-            let signal = signal as u64;
-            sys::process::prctl(libc::PR_SET_PDEATHSIG, signal, 0).map_err(failed("PR_SET_PDEATHSIG"))?;
+            sys::prctl::set_parent_death_signal(signal).map_err(failed("PR_SET_PDEATHSIG"))?;
             // It died before it was asked after: the signal is sent all the same.
             if nix::unistd::getppid() != self.parent {
                 let me = nix::unistd::getpid().as_raw();
-                sys::signal::send(me, signal as i32).map_err(failed("kill"))?;
+                sys::signal::send(me, signal).map_err(failed("kill"))?;
             }
         }
         let voice = voice(options);
         if subreaper {
-            let set = sys::process::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0);
-            set.map_err(failed("PR_SET_CHILD_SUBREAPER"))?;
+            sys::prctl::set_subreaper().map_err(failed("PR_SET_CHILD_SUBREAPER"))?;
             voice.tell(Sight::Subreaper);
         } else if options.dialect != Dialect::DumbInit && !reaps()? {
             voice.tell(Sight::NoReaper);
@@ -122,7 +121,7 @@ impl Init {
         };
         let ours = variable("LISTEN_PID") == Some(std::process::id());
         // More than were inherited without a gap are none of the app's, whatever it says.
-        let in_a_row = (3..).take_while(|fd| self.inherited.contains(fd)).count() as u32;
+        let in_a_row = self.inherited.in_a_row();
         Ok(Command {
             program: c_string(self.found.as_os_str().as_bytes().to_vec(), "COMMAND")?,
             argv: argv.collect::<Result<_, _>>()?,
@@ -153,8 +152,7 @@ pub(super) fn take_signals() -> Result<Signals, String> {
 
 /// Whether the ids are those that this process has; then nothing is to be done.
 fn is_us(ids: &RunAs) -> bool {
-    let (user, group) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    (ids.user, ids.group) == (user, group)
+    (ids.user, ids.group) == (nix::unistd::getuid(), nix::unistd::getgid())
 }
 
 fn may_change_user() -> Result<(), String> {
@@ -172,14 +170,14 @@ fn reaps() -> Result<bool, String> {
     if std::process::id() == 1 {
         return Ok(true);
     }
-    sys::process::is_subreaper().map_err(|errno| format!("PR_GET_CHILD_SUBREAPER: {errno}"))
+    sys::prctl::is_subreaper().map_err(|errno| format!("PR_GET_CHILD_SUBREAPER: {errno}"))
 }
 
 /// A session leader that gives its terminal up is sent HUP and CONT for it, at once;
 /// they are none of the app's.
 fn give_up_terminal(voice: Voice) {
     let leader = sys::terminal::leads_session();
-    if let Err(errno) = sys::terminal::give_up(0) {
+    if let Err(errno) = sys::terminal::give_up() {
         return voice.tell(Sight::KeptTerminal(errno));
     }
     voice.tell(Sight::GaveTerminalUp);

@@ -35,10 +35,10 @@ pub(super) fn launched(
     said_by: Source,
 ) -> Result<(Child, OwnedFd, Watch), Refused> {
     let place = place::here(None, Vec::new(), Vec::new(), true)?;
-    // Asked while there is one thread, and before a filter of ours is in force.
-    let filtered = sys::process::prctl(libc::PR_GET_SECCOMP, 0, 0) != Ok(0);
+    // Asked before a filter of ours is in force.
+    let filtered = sys::prctl::is_filtered();
     let denied = if filtered { sys::asked::refused_unseen() } else { Vec::new() };
-    let sink = Sink::open(&options.events, sys::process::duplicate)?;
+    let sink = Sink::open(&options.events, sys::descriptors::duplicate)?;
     let signals = init::take_signals()?;
     let descriptor = sys::signal::descriptor(Mask::ALL).map_err(|errno| format!("signalfd: {errno}"))?;
     let kernel = probe::kernel()?;
@@ -140,7 +140,7 @@ fn watch(
         process: Process {
             pid: launch.app.as_raw() as u32,
             parent_pid: Some(std::process::id()),
-            uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
+            uid: Some(plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user).as_raw()),
             executable: Some(event::Executable { path: launch.file.clone() }),
             args: Some(launch.args.clone()),
         },

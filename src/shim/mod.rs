@@ -5,6 +5,8 @@
 //! has been applied. From the launch on the supervisor does not die before the
 //! container does.
 
+#![forbid(unsafe_code)]
+
 pub mod command;
 mod init;
 mod learn;
@@ -46,6 +48,7 @@ use crate::policy::{Rulebook, program::Called, program::Target};
 use crate::profile::{Fallback, Mode, RunAs};
 use crate::readiness::notify_socket;
 use crate::sys;
+use crate::sys::descriptors::Inherited;
 use crate::sys::signal::Mask;
 use crate::sys::threads::NotMade;
 use crate::tracer::Tracer;
@@ -84,7 +87,7 @@ fn story(
     mut environment: Vec<(OsString, OsString)>,
 ) -> Result<u8, Refused> {
     // Before anything is opened: what is open now was inherited.
-    let inherited = launch::inherited_descriptors();
+    let inherited = Inherited::list();
     let parent = nix::unistd::getppid();
     let called_as = args.first().map(PathBuf::from);
     let variable =
@@ -196,7 +199,7 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
     if let Some(ids) = this.run_as.take() {
         let profile = &mut this.loaded.document.profile;
         // What a profile grants to root is not for a user that it knows nothing of.
-        if ids.user != 0 && profile.run_as.is_none() {
+        if !ids.user.is_root() && profile.run_as.is_none() {
             profile.capabilities.clear();
         }
         profile.run_as = Some(ids);
@@ -213,7 +216,7 @@ fn confined(options: &Options, mut this: Confined) -> Result<(Child, OwnedFd, Wa
     }
     // Opened before the plan, which protects the file of one that has just been made;
     // its thread starts after the launch, since a fork takes only one thread along.
-    let sink = Sink::open(&options.events, sys::process::duplicate)?;
+    let sink = Sink::open(&options.events, sys::descriptors::duplicate)?;
     let signals = init::take_signals()?;
     let descriptor = sys::signal::descriptor(Mask::ALL).map_err(|errno| format!("signalfd: {errno}"))?;
     let kernel = probe::kernel()?;
@@ -295,7 +298,7 @@ fn entry(options: &Options, plan: &Plan, rules: &Rulebook, this: &Confined) -> R
     let named = this.init.found.clone();
     let target = Target { id: look.id, canonical: look.canonical, named, loader };
     let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
-    let uid = plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user);
+    let uid = plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user);
     let called = Called { args: Some(&args), uids: Some([uid; 4]), ..Called::default() };
     let canonical = target.canonical.clone();
     let entry = rules.command(&target, called).and_then(|entry| match rules.digest(entry) {
@@ -363,7 +366,7 @@ fn watch(
         process: Process {
             pid: app as u32,
             parent_pid: Some(std::process::id()),
-            uid: Some(plan.run_as.as_ref().map_or(nix::unistd::geteuid().as_raw(), |ids| ids.user)),
+            uid: Some(plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user).as_raw()),
             executable: Some(event::Executable { path: this.init.found.clone() }),
             args: Some(args),
         },

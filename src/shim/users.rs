@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
+use crate::ids::{Gid, Uid};
 use crate::profile::RunAs;
 
 /// Whom the app is to be.
@@ -70,7 +71,11 @@ fn of(spec: &str, passwd: &str, groups: &str) -> Result<User, String> {
     };
     let home = entry.as_ref().and_then(|entry| entry.get(5)).filter(|home| !home.is_empty());
     Ok(User {
-        ids: RunAs { user: uid, group: gid, groups: supplementary },
+        ids: RunAs {
+            user: Uid::from_raw(uid),
+            group: Gid::from_raw(gid),
+            groups: supplementary.into_iter().map(Gid::from_raw).collect(),
+        },
         home: home.map_or("/".to_owned(), |home| (*home).to_owned()),
     })
 }
@@ -97,7 +102,8 @@ mod tests {
 
     fn user(spec: &str) -> (u32, u32, Vec<u32>, String) {
         let user = of(spec, PASSWD, GROUP).expect("it is there");
-        (user.ids.user, user.ids.group, user.ids.groups, user.home)
+        let groups = user.ids.groups.into_iter().map(Gid::as_raw).collect();
+        (user.ids.user.as_raw(), user.ids.group.as_raw(), groups, user.home)
     }
 
     #[test]

@@ -7,10 +7,10 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::check;
-use super::process::{Side, exit_now, fork};
+use super::process::{Side, exit_now, fork_among_threads};
 
 /// The calls of those that follow which are refused here. Each is made by a child, since
-/// a filter may also kill for it. To be called with one thread only.
+/// a filter may also kill for it.
 pub fn refused() -> Vec<&'static str> {
     const BAD: libc::c_long = -1;
     // By seccomp(2)'s man page a filter sees the call before the kernel looks at any
@@ -28,6 +28,8 @@ pub fn refused() -> Vec<&'static str> {
         ("sched_setattr", libc::SYS_sched_setattr, [0, 0, 0, 0, 0]),
         ("statx", libc::SYS_statx, [BAD, 0, 0, 0, 0]),
     ];
+    // SAFETY: see above.
+    let is_refused = |number, args| unsafe { is_refused(number, args) };
     calls.into_iter().filter(|(_, number, args)| is_refused(*number, *args)).map(|(name, ..)| name).collect()
 }
 
@@ -59,21 +61,28 @@ pub fn refused_unseen() -> Vec<&'static str> {
         ("unshare", libc::SYS_unshare, [1, 0, 0, 0, 0]),
         ("userfaultfd", libc::SYS_userfaultfd, [BAD, 0, 0, 0, 0]),
     ];
+    // SAFETY: see above.
+    let is_refused = |number, args| unsafe { is_refused(number, args) };
     calls.into_iter().filter(|(_, number, args)| is_refused(*number, *args)).map(|(name, ..)| name).collect()
 }
 
 /// Whether ptrace(2) is refused here, asked in the same way.
 pub fn ptrace_is_refused() -> bool {
-    is_refused(libc::SYS_ptrace, [-1, -1, 0, 0, 0])
+    // SAFETY: there is no such request.
+    unsafe { is_refused(libc::SYS_ptrace, [-1, -1, 0, 0, 0]) }
 }
 
-/// Only for calls that the kernel itself answers with another error, with arguments that
-/// are no address but NULL.
-fn is_refused(number: libc::c_long, [a, b, c, d, e]: [libc::c_long; 5]) -> bool {
-    match fork() {
+/// Whether a call with these arguments is refused by something other than the kernel itself:
+/// a child makes it.
+///
+/// # Safety
+/// The kernel answers the call with an error other than EPERM and ENOSYS before it looks at
+/// what an argument leads to, and the arguments hold no address but NULL.
+unsafe fn is_refused(number: libc::c_long, [a, b, c, d, e]: [libc::c_long; 5]) -> bool {
+    // SAFETY: the child makes this one call and ends.
+    match unsafe { fork_among_threads() } {
         Ok(Side::Child) => {
-            // SAFETY: the kernel is given no address but NULL, and process_vm_readv no
-            // vectors.
+            // SAFETY: by the caller's word nothing is read or written.
             let answer = check(unsafe { libc::syscall(number, a, b, c, d, e, 0) });
             exit_now(matches!(answer, Err(Errno::EPERM | Errno::ENOSYS)).into())
         }

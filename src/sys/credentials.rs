@@ -2,6 +2,7 @@
 //! thread of the process, so these are the bare calls.
 
 use nix::errno::Errno;
+use nix::unistd::{Gid, Uid};
 
 use super::check;
 
@@ -70,7 +71,8 @@ pub fn capset(sets: CapSets) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EPERM without CAP_SETGID, EINVAL for a gid that has no mapping here.
-pub fn setresgid(gid: u32) -> Result<(), Errno> {
+pub fn setresgid(gid: Gid) -> Result<(), Errno> {
+    let gid = gid.as_raw();
     // SAFETY: three integers.
     check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }).map(drop)
 }
@@ -80,7 +82,8 @@ pub fn setresgid(gid: u32) -> Result<(), Errno> {
 /// # Errors
 /// EPERM without CAP_SETUID, EINVAL for a uid that has no mapping here, EAGAIN
 /// over RLIMIT_NPROC.
-pub fn setresuid(uid: u32) -> Result<(), Errno> {
+pub fn setresuid(uid: Uid) -> Result<(), Errno> {
+    let uid = uid.as_raw();
     // SAFETY: three integers.
     check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
@@ -90,12 +93,12 @@ pub fn setresuid(uid: u32) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EPERM without CAP_SETGID and CAP_SETUID.
-pub fn set_real_ids(uid: u32, gid: u32) -> Result<(), Errno> {
+pub fn set_real_ids(uid: Uid, gid: Gid) -> Result<(), Errno> {
     const SAME: u32 = u32::MAX;
     // SAFETY: three integers each.
     unsafe {
-        check(libc::syscall(libc::SYS_setresgid, gid, SAME, SAME))?;
-        check(libc::syscall(libc::SYS_setresuid, uid, SAME, SAME)).map(drop)
+        check(libc::syscall(libc::SYS_setresgid, gid.as_raw(), SAME, SAME))?;
+        check(libc::syscall(libc::SYS_setresuid, uid.as_raw(), SAME, SAME)).map(drop)
     }
 }
 
@@ -104,12 +107,12 @@ pub fn set_real_ids(uid: u32, gid: u32) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EPERM without CAP_SETGID and CAP_SETUID.
-pub fn set_effective_ids(uid: u32, gid: u32) -> Result<(), Errno> {
+pub fn set_effective_ids(uid: Uid, gid: Gid) -> Result<(), Errno> {
     const SAME: u32 = u32::MAX;
     // SAFETY: three integers each.
     unsafe {
-        check(libc::syscall(libc::SYS_setresgid, SAME, gid, SAME))?;
-        check(libc::syscall(libc::SYS_setresuid, SAME, uid, SAME)).map(drop)
+        check(libc::syscall(libc::SYS_setresgid, SAME, gid.as_raw(), SAME))?;
+        check(libc::syscall(libc::SYS_setresuid, SAME, uid.as_raw(), SAME)).map(drop)
     }
 }
 
@@ -117,22 +120,25 @@ pub fn set_effective_ids(uid: u32, gid: u32) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EINVAL where another thread changes them meanwhile; else only a filter's.
-pub fn groups() -> Result<Vec<u32>, Errno> {
+pub fn groups() -> Result<Vec<Gid>, Errno> {
     // SAFETY: of no room the kernel writes nothing, and says how many there are.
     let count = check(i64::from(unsafe { libc::getgroups(0, std::ptr::null_mut()) }))?;
     let mut groups = vec![0; count as usize];
     // SAFETY: there is room for as many as are asked for.
     let read = check(i64::from(unsafe { libc::getgroups(count as i32, groups.as_mut_ptr()) }))?;
     groups.truncate(read as usize);
-    Ok(groups)
+    Ok(groups.into_iter().map(Gid::from_raw).collect())
 }
+
+// A slice of `Gid` is one of `gid_t`: a structure of one member, of the member's size.
+const _: () = assert!(size_of::<Gid>() == size_of::<libc::gid_t>());
 
 /// Sets the supplementary groups of this thread.
 ///
 /// # Errors
 /// EPERM without CAP_SETGID, or where a user namespace denies setgroups.
-pub fn setgroups(groups: &[u32]) -> Result<(), Errno> {
-    // SAFETY: pointer and length are of one live slice of gid_t.
+pub fn setgroups(groups: &[Gid]) -> Result<(), Errno> {
+    // SAFETY: pointer and length are of one live slice, whose items have gid_t's layout.
     check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
 }
 
@@ -142,7 +148,8 @@ pub fn setgroups(groups: &[u32]) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EPERM when the ids could not be taken on; what a filter answers that refuses it.
-pub fn set_filesystem_ids(uid: u32, gid: u32) -> Result<(), Errno> {
+pub fn set_filesystem_ids(uid: Uid, gid: Gid) -> Result<(), Errno> {
+    let (uid, gid) = (uid.as_raw(), gid.as_raw());
     // SAFETY: integers only; -1 is no id and only asks for the present one.
     unsafe {
         libc::syscall(libc::SYS_setfsgid, gid);

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::check;
 
-/// Makes a memfd that nobody can execute, nor make executable (Linux 6.3).
+/// Makes a memfd, close-on-exec, that nobody can execute, nor make executable (Linux 6.3).
 ///
 /// # Errors
 /// EINVAL for a flag that the kernel does not know, this one included; EMFILE, ENFILE,
@@ -19,7 +19,8 @@ pub fn sealed_memfd(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
     // SAFETY: the name ends with NUL and is only read; the kernel answers with a
     // descriptor that is ours.
     unsafe {
-        let fd = check(libc::syscall(libc::SYS_memfd_create, name.as_ptr(), flags | MFD_NOEXEC_SEAL))?;
+        let flags = flags | libc::MFD_CLOEXEC | MFD_NOEXEC_SEAL;
+        let fd = check(libc::syscall(libc::SYS_memfd_create, name.as_ptr(), flags))?;
         Ok(OwnedFd::from_raw_fd(fd as i32))
     }
 }

@@ -3,7 +3,8 @@
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -17,16 +18,57 @@ pub enum Side {
     Parent(i32),
 }
 
-/// Forks. To be called with one thread only, so that the child may allocate.
+/// Forks, if this thread is the only one of the process: then no other can have been in the
+/// middle of an allocation, or have a lock, and the child may do what it likes.
 ///
 /// # Errors
-/// EAGAIN, ENOMEM as in fork(2).
+/// EDEADLK where there are other threads, EPERM or ENOSYS where that cannot be known: without
+/// /proc, under a filter that refuses unshare(2); EAGAIN, ENOMEM as in fork(2).
 pub fn fork() -> Result<Side, Errno> {
-    // SAFETY: the caller has no other thread (the launch comes before workers are
-    // started), so that the child inherits no lock that is held.
+    if !is_only_thread()? {
+        return Err(Errno::EDEADLK);
+    }
+    // SAFETY: there is one thread, which is this one, so the child finds everything as it was.
+    unsafe { fork_among_threads() }
+}
+
+/// fork(2).
+///
+/// # Safety
+/// Where the process has other threads, the child makes none but async-signal-safe calls
+/// (signal-safety(7)): it does not allocate.
+pub(super) unsafe fn fork_among_threads() -> Result<Side, Errno> {
+    // SAFETY: the caller answers for what the child does.
     match check(unsafe { libc::fork() }.into())? {
         0 => Ok(Side::Child),
         pid => Ok(Side::Parent(pid as i32)),
+    }
+}
+
+/// Whether the process has no thread but this. One that has been joined is counted until the
+/// kernel has let go of it, so another one is given a moment to end.
+fn is_only_thread() -> Result<bool, Errno> {
+    const MOMENTS: u32 = 100;
+    for _ in 0..MOMENTS {
+        if has_one_thread()? {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(false)
+}
+
+/// Whether the process has one thread (proc(5), /proc/PID/task). Without /proc unshare(2) says
+/// so: it has nothing to do then, and answers EINVAL otherwise.
+fn has_one_thread() -> Result<bool, Errno> {
+    match std::fs::read_dir("/proc/self/task") {
+        Ok(threads) => Ok(threads.count() == 1),
+        // SAFETY: integers only.
+        Err(_) => match check(unsafe { libc::unshare(libc::CLONE_THREAD) }.into()) {
+            Ok(_) => Ok(true),
+            Err(Errno::EINVAL) => Ok(false),
+            Err(errno) => Err(errno),
+        },
     }
 }
 
@@ -243,26 +285,6 @@ pub fn ticks_since_boot() -> u64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| (time.num_milliseconds() / TICK) as u64)
 }
 
-/// A prctl with up to two numbers, the rest zero as the newer ones demand.
-///
-/// # Errors
-/// EINVAL where the kernel does not know it; the others of prctl(2).
-pub fn prctl(option: i32, first: u64, second: u64) -> Result<i32, Errno> {
-    // SAFETY: only called with options whose arguments are numbers.
-    check(unsafe { libc::prctl(option, first, second, 0u64, 0u64) }.into()).map(|answer| answer as i32)
-}
-
-/// Whether orphans among the descendants come to this process (PR_GET_CHILD_SUBREAPER).
-///
-/// # Errors
-/// EINVAL before Linux 3.4; what a filter answers.
-pub fn is_subreaper() -> Result<bool, Errno> {
-    let mut set = 0i32;
-    // SAFETY: the pointer is to a live int.
-    check(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut set) }.into())?;
-    Ok(set == 1)
-}
-
 /// The type of RLIMIT_*: unsigned in glibc's headers.
 #[cfg(not(target_env = "musl"))]
 pub type Resource = std::ffi::c_uint;
@@ -320,52 +342,6 @@ pub fn raise_limit(resource: Resource) -> Result<u64, Errno> {
     Ok(most)
 }
 
-/// Marks every descriptor from `first` on close-on-exec. Below Linux 5.11, which
-/// has no such call, one by one up to the limit on open files.
-///
-/// # Errors
-/// None that a kernel is known to answer but those of getrlimit(2) and fcntl(2).
-pub fn mark_close_on_exec(first: u32) -> Result<(), Errno> {
-    const CLOSE_RANGE_CLOEXEC: u32 = 4;
-    // SAFETY: integers only.
-    match check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }) {
-        Ok(_) => Ok(()),
-        Err(_) => {
-            let limit = hard_limit(libc::RLIMIT_NOFILE)?.unwrap_or(1 << 20).min(1 << 20);
-            (first as i32..limit as i32).try_for_each(|fd| match set_close_on_exec(fd, true) {
-                // It is not open, so there is nothing to mark.
-                Ok(()) | Err(Errno::EBADF) => Ok(()),
-                Err(errno) => Err(errno),
-            })
-        }
-    }
-}
-
-/// Sets or clears close-on-exec on a descriptor by number.
-///
-/// # Errors
-/// EBADF when it is not open.
-pub fn set_close_on_exec(fd: i32, close: bool) -> Result<(), Errno> {
-    // SAFETY: integers only.
-    check(unsafe { libc::fcntl(fd, libc::F_SETFD, if close { libc::FD_CLOEXEC } else { 0 }) }.into())
-        .map(drop)
-}
-
-/// Closes an inherited descriptor by number. Only for numbers that were open
-/// before this program opened anything, so that no value of ours owns them.
-pub fn close_inherited(fd: i32) {
-    // SAFETY: the caller took the number from the list made at start.
-    drop(unsafe { OwnedFd::from_raw_fd(fd) });
-}
-
-/// Descriptor 0–2 or another that the program was started with, borrowed.
-pub fn inherited(fd: i32) -> Option<BorrowedFd<'static>> {
-    // SAFETY: F_GETFD only asks whether the number is open.
-    let open = unsafe { libc::fcntl(fd, libc::F_GETFD) } != -1;
-    // SAFETY: it is open, and whoever started us meant it to stay open.
-    open.then(|| unsafe { BorrowedFd::borrow_raw(fd) })
-}
-
 /// A descriptor for a process, which its number's reuse does not move.
 ///
 /// # Errors
@@ -376,37 +352,6 @@ pub fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
         let fd = check(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
         Ok(OwnedFd::from_raw_fd(fd as i32))
     }
-}
-
-/// Drops a capability from the bounding set. One that the kernel is too old to know,
-/// nobody has.
-///
-/// # Errors
-/// EPERM without CAP_SETPCAP; whatever else leaves it there.
-pub fn drop_bounding(capability: u8) -> Result<(), Errno> {
-    match prctl(libc::PR_CAPBSET_DROP, capability.into(), 0) {
-        Ok(_) => Ok(()),
-        Err(Errno::EINVAL) if prctl(libc::PR_CAPBSET_READ, capability.into(), 0) == Err(Errno::EINVAL) => {
-            Ok(())
-        }
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Raises a capability in the ambient set.
-///
-/// # Errors
-/// EPERM when it is not permitted and inheritable.
-pub fn raise_ambient(capability: u8) -> Result<(), Errno> {
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as u64, capability.into()).map(drop)
-}
-
-/// Empties the ambient set.
-///
-/// # Errors
-/// EINVAL on a kernel without ambient capabilities (before 4.3).
-pub fn clear_ambient() -> Result<(), Errno> {
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0).map(drop)
 }
 
 /// Three numbers that nobody can guess.
@@ -420,47 +365,6 @@ pub fn random() -> Result<[u64; 3], Errno> {
         unsafe { libc::syscall(libc::SYS_getrandom, numbers.as_mut_ptr(), size_of_val(&numbers), 0) };
     check(filled)?;
     Ok(numbers)
-}
-
-/// Sends a descriptor along with one byte. `more` stands in the registers behind the
-/// three of sendmsg(2), which the kernel does not look at and a filter can. It does not
-/// allocate, since it runs where not every call is answered yet.
-///
-/// # Errors
-/// As sendmsg(2).
-pub fn send_descriptor(socket: &OwnedFd, fd: &OwnedFd, more: [u64; 3]) -> Result<(), Errno> {
-    /// A control message of one descriptor, with room to its end (cmsg(3)).
-    #[repr(C)]
-    struct Control {
-        header: libc::cmsghdr,
-        fd: i32,
-    }
-    // SAFETY: headers made of integers and pointers, for which zeros are values; musl's
-    // have padding that cannot be named.
-    let (mut control, mut message) =
-        unsafe { (std::mem::zeroed::<Control>(), std::mem::zeroed::<libc::msghdr>()) };
-    control.header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<i32>()) as _;
-    control.header.cmsg_level = libc::SOL_SOCKET;
-    control.header.cmsg_type = libc::SCM_RIGHTS;
-    control.fd = fd.as_raw_fd();
-    let byte = [b'L'];
-    let mut data = libc::iovec { iov_base: byte.as_ptr().cast_mut().cast(), iov_len: byte.len() };
-    message.msg_iov = &raw mut data;
-    message.msg_iovlen = 1;
-    message.msg_control = (&raw mut control).cast();
-    message.msg_controllen = size_of::<Control>() as _;
-    let [a, b, c] = more;
-    // SAFETY: the message leads to live buffers of the sizes that it says, which the
-    // kernel only reads.
-    check(unsafe { libc::syscall(libc::SYS_sendmsg, socket.as_raw_fd(), &raw const message, 0, a, b, c) })
-        .map(drop)
-}
-
-/// A descriptor that a message brought (SCM_RIGHTS): it is ours alone.
-pub fn received(fd: i32) -> OwnedFd {
-    // SAFETY: the caller took the number from a received control message, so the
-    // kernel has just made it in our table and nothing else owns it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 /// The protocol of the socket behind `/proc/PID/fd/N`: sockfs tells it as an
@@ -479,15 +383,6 @@ pub fn socket_protocol(path: &std::path::Path) -> Result<Vec<u8>, Errno> {
     Ok(name[..length as usize].iter().copied().take_while(|byte| *byte != 0).collect())
 }
 
-/// A close-on-exec copy of a descriptor that the program was started with.
-///
-/// # Errors
-/// EBADF when it is not open, EMFILE.
-pub fn duplicate(fd: i32) -> std::io::Result<OwnedFd> {
-    let fd = inherited(fd).ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;
-    fd.try_clone_to_owned()
-}
-
 /// Reads another process's memory (process_vm_readv(2)) and says how much of it was
 /// there.
 ///
@@ -501,4 +396,18 @@ pub fn read_memory(pid: i32, address: u64, bytes: &mut [u8]) -> Result<usize, Er
     // address is the other process's, and is only read.
     check(unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) } as libc::c_long)
         .map(|read| read as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_several_threads_is_not_forked() {
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || wait.recv());
+        assert!(matches!(fork(), Err(Errno::EDEADLK)));
+        drop(end);
+        other.join().expect("no panic").expect_err("nothing is sent");
+    }
 }

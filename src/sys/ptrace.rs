@@ -34,27 +34,49 @@ pub const EVENT_FILTERED: i32 = libc::PTRACE_EVENT_SECCOMP;
 /// The event of a stop that was asked for, that begins a child, or that is a group's.
 pub const EVENT_STOP: i32 = libc::PTRACE_EVENT_STOP;
 
-// The requests; libc's are signed for one C library and unsigned for the other.
-const SEIZE: u64 = libc::PTRACE_SEIZE as u64;
-const INTERRUPT: u64 = libc::PTRACE_INTERRUPT as u64;
-const DETACH: u64 = libc::PTRACE_DETACH as u64;
-const CONT: u64 = libc::PTRACE_CONT as u64;
-const LISTEN: u64 = libc::PTRACE_LISTEN as u64;
+/// A request whose arguments are numbers.
+#[derive(Clone, Copy)]
+enum Order {
+    Seize,
+    Interrupt,
+    Detach,
+    Cont,
+    Listen,
+    Syscall,
+}
+
+/// Has the kernel do something with a thread; what `data` means, the request says.
+fn order(order: Order, tid: i32, data: u64) -> Result<(), Errno> {
+    // libc's numbers are signed for one C library and unsigned for the other.
+    let request = match order {
+        Order::Seize => libc::PTRACE_SEIZE as u64,
+        Order::Interrupt => libc::PTRACE_INTERRUPT as u64,
+        Order::Detach => libc::PTRACE_DETACH as u64,
+        Order::Cont => libc::PTRACE_CONT as u64,
+        Order::Listen => libc::PTRACE_LISTEN as u64,
+        Order::Syscall => libc::PTRACE_SYSCALL as u64,
+    };
+    // SAFETY: all of these take numbers.
+    unsafe { ptrace(request, tid, 0, data) }
+}
+
+// Requests that read or write an object of ours.
 const GETEVENTMSG: u64 = libc::PTRACE_GETEVENTMSG as u64;
 const GETREGSET: u64 = libc::PTRACE_GETREGSET as u64;
 const SETREGSET: u64 = libc::PTRACE_SETREGSET as u64;
-const SYSCALL: u64 = libc::PTRACE_SYSCALL as u64;
 const PEEKDATA: u64 = libc::PTRACE_PEEKDATA as u64;
 // musl's headers do not have these (linux/ptrace.h).
 const GET_SYSCALL_INFO: u64 = 0x420e;
 const GETSIGMASK: u64 = 0x420a;
 const SETSIGMASK: u64 = 0x420b;
 
-/// All four arguments are numbers, or the address of what the callers below lend.
-fn ptrace(request: u64, tid: i32, address: u64, data: u64) -> Result<(), Errno> {
-    // SAFETY: `data` is a number for every request but GETEVENTMSG, GETREGSET, SETREGSET,
-    // GETSIGMASK, SETSIGMASK, PEEKDATA and GET_SYSCALL_INFO, whose callers pass the address of
-    // a live structure of the kind that these read or write.
+/// ptrace(2) as the kernel has it.
+///
+/// # Safety
+/// For a request that reads or writes an object of ours, `data` is the address of a live one
+/// of its type, and of the size that `address` says where that is its size.
+unsafe fn ptrace(request: u64, tid: i32, address: u64, data: u64) -> Result<(), Errno> {
+    // SAFETY: the caller answers for `data`.
     check(unsafe { libc::syscall(libc::SYS_ptrace, request, i64::from(tid), address, data) }).map(drop)
 }
 
@@ -64,7 +86,7 @@ fn ptrace(request: u64, tid: i32, address: u64, data: u64) -> Result<(), Errno> 
 /// EPERM for one that is traced already, that may not be looked into (another user's,
 /// not dumpable, forbidden by Yama), ESRCH for one that is gone.
 pub fn seize(tid: i32, options: u64) -> Result<(), Errno> {
-    ptrace(SEIZE, tid, 0, options)
+    order(Order::Seize, tid, options)
 }
 
 /// Asks a seized thread to stop when it next may; it is not waited for.
@@ -72,7 +94,7 @@ pub fn seize(tid: i32, options: u64) -> Result<(), Errno> {
 /// # Errors
 /// ESRCH for one that is gone.
 pub fn interrupt(tid: i32) -> Result<(), Errno> {
-    ptrace(INTERRUPT, tid, 0, 0)
+    order(Order::Interrupt, tid, 0)
 }
 
 /// Lets a stopped thread go for good.
@@ -80,7 +102,7 @@ pub fn interrupt(tid: i32) -> Result<(), Errno> {
 /// # Errors
 /// ESRCH for one that is gone or not stopped.
 pub fn detach(tid: i32) -> Result<(), Errno> {
-    ptrace(DETACH, tid, 0, 0)
+    order(Order::Detach, tid, 0)
 }
 
 /// Lets a stopped thread go on, with the signal that it stopped for; 0 is none.
@@ -88,7 +110,7 @@ pub fn detach(tid: i32) -> Result<(), Errno> {
 /// # Errors
 /// As [`detach`].
 pub fn go_on(tid: i32, signal: i32) -> Result<(), Errno> {
-    ptrace(CONT, tid, 0, signal as u64)
+    order(Order::Cont, tid, signal as u64)
 }
 
 /// Leaves a thread stopped with its group, until that is continued.
@@ -96,7 +118,7 @@ pub fn go_on(tid: i32, signal: i32) -> Result<(), Errno> {
 /// # Errors
 /// As [`detach`].
 pub fn stay_stopped(tid: i32) -> Result<(), Errno> {
-    ptrace(LISTEN, tid, 0, 0)
+    order(Order::Listen, tid, 0)
 }
 
 /// What a stop is about: after an exec the thread that called it, after a fork the
@@ -106,7 +128,8 @@ pub fn stay_stopped(tid: i32) -> Result<(), Errno> {
 /// As [`detach`].
 pub fn message(tid: i32) -> Result<i32, Errno> {
     let mut message: libc::c_ulong = 0;
-    ptrace(GETEVENTMSG, tid, 0, &raw mut message as u64)?;
+    // SAFETY: it writes an unsigned long.
+    unsafe { ptrace(GETEVENTMSG, tid, 0, &raw mut message as u64) }?;
     Ok(message as i32)
 }
 
@@ -126,7 +149,8 @@ const NT_PRSTATUS: u64 = 1;
 pub fn registers(tid: i32) -> Result<Registers, Errno> {
     let mut registers = [0u64; REGISTERS];
     let mut part = libc::iovec { iov_base: registers.as_mut_ptr().cast(), iov_len: size_of_val(&registers) };
-    ptrace(GETREGSET, tid, NT_PRSTATUS, &raw mut part as u64)?;
+    // SAFETY: it fills the array that the vector leads to, and corrects the vector's length.
+    unsafe { ptrace(GETREGSET, tid, NT_PRSTATUS, &raw mut part as u64) }?;
     if part.iov_len == size_of_val(&registers) { Ok(registers) } else { Err(Errno::EIO) }
 }
 
@@ -137,7 +161,8 @@ pub fn registers(tid: i32) -> Result<Registers, Errno> {
 pub fn set_registers(tid: i32, registers: &Registers) -> Result<(), Errno> {
     let mut copy = *registers;
     let mut part = libc::iovec { iov_base: copy.as_mut_ptr().cast(), iov_len: size_of_val(&copy) };
-    ptrace(SETREGSET, tid, NT_PRSTATUS, &raw mut part as u64)
+    // SAFETY: it reads the array that the vector leads to.
+    unsafe { ptrace(SETREGSET, tid, NT_PRSTATUS, &raw mut part as u64) }
 }
 
 /// The stack pointer of a stopped thread.
@@ -155,7 +180,8 @@ pub fn stack_pointer(tid: i32) -> Result<u64, Errno> {
 /// As [`detach`].
 pub fn signal_mask(tid: i32) -> Result<u64, Errno> {
     let mut mask = 0u64;
-    ptrace(GETSIGMASK, tid, size_of_val(&mask) as u64, &raw mut mask as u64)?;
+    // SAFETY: it writes a set of signals of the kernel's size.
+    unsafe { ptrace(GETSIGMASK, tid, size_of_val(&mask) as u64, &raw mut mask as u64) }?;
     Ok(mask)
 }
 
@@ -165,7 +191,8 @@ pub fn signal_mask(tid: i32) -> Result<u64, Errno> {
 /// As [`detach`].
 pub fn set_signal_mask(tid: i32, mask: u64) -> Result<(), Errno> {
     let mut mask = mask;
-    ptrace(SETSIGMASK, tid, size_of_val(&mask) as u64, &raw mut mask as u64)
+    // SAFETY: it reads a set of signals of the kernel's size.
+    unsafe { ptrace(SETSIGMASK, tid, size_of_val(&mask) as u64, &raw mut mask as u64) }
 }
 
 /// Lets a stopped thread go on to the beginning or end of its next call, with the signal
@@ -174,7 +201,7 @@ pub fn set_signal_mask(tid: i32, mask: u64) -> Result<(), Errno> {
 /// # Errors
 /// As [`detach`].
 pub fn go_on_to_call(tid: i32, signal: i32) -> Result<(), Errno> {
-    ptrace(SYSCALL, tid, 0, signal as u64)
+    order(Order::Syscall, tid, signal as u64)
 }
 
 /// Lets a thread that is stopped before a call go on, until that call's end.
@@ -209,7 +236,8 @@ pub fn at_call(tid: i32) -> Result<Option<AtCall>, Errno> {
     const AGAIN: [i64; 4] = [-512, -513, -514, -516];
     let mut info = [0u64; WORDS];
     let size = size_of_val(&info) as u64;
-    ptrace(GET_SYSCALL_INFO, tid, size, &raw mut info as u64)?;
+    // SAFETY: it writes at most as many bytes as are said.
+    unsafe { ptrace(GET_SYSCALL_INFO, tid, size, &raw mut info as u64) }?;
     let [what, _, _, first, second, rest @ ..] = info;
     Ok(match what & 0xff {
         // An entry, or a filter's wish.
@@ -229,7 +257,8 @@ pub fn at_call(tid: i32) -> Result<Option<AtCall>, Errno> {
 pub fn peek(tid: i32, address: u64) -> Result<u64, Errno> {
     let mut word = 0u64;
     // The bare call, unlike the C library's, writes the word where it is told to.
-    ptrace(PEEKDATA, tid, address, &raw mut word as u64)?;
+    // SAFETY: the address is the other process's; a word is written here.
+    unsafe { ptrace(PEEKDATA, tid, address, &raw mut word as u64) }?;
     Ok(word)
 }
 

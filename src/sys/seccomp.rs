@@ -95,10 +95,14 @@ pub fn notification_available() -> Result<(), Errno> {
         .map(drop)
 }
 
-fn ioctl<T>(listener: &OwnedFd, request: u64, argument: *mut T) -> Result<i32, Errno> {
-    // SAFETY: every caller in this file passes the structure that belongs to the
-    // request, live and of the size that the request number encodes.
-    let answer = unsafe { libc::ioctl(listener.as_raw_fd(), request as libc::Ioctl, argument) };
+/// A request of the listener (seccomp_unotify(2)).
+///
+/// # Safety
+/// `T` is the structure that belongs to the request, of the size that its number encodes.
+unsafe fn ioctl<T>(listener: &OwnedFd, request: u64, argument: &mut T) -> Result<i32, Errno> {
+    // SAFETY: the structure is live, and by the caller's word the request's.
+    let answer =
+        unsafe { libc::ioctl(listener.as_raw_fd(), request as libc::Ioctl, std::ptr::from_mut(argument)) };
     check(answer.into()).map(|answer| answer as i32)
 }
 
@@ -111,7 +115,8 @@ pub fn receive(listener: &OwnedFd) -> Result<Request, Errno> {
     // SAFETY: the structure is made of integers, and the kernel demands that it be
     // zero.
     let mut request: libc::seccomp_notif = unsafe { std::mem::zeroed() };
-    ioctl(listener, NOTIF_RECV, &raw mut request)?;
+    // SAFETY: it fills a struct seccomp_notif.
+    unsafe { ioctl(listener, NOTIF_RECV, &mut request) }?;
     Ok(Request { id: NotificationId(request.id), pid: request.pid, data: request.data })
 }
 
@@ -122,7 +127,8 @@ pub fn receive(listener: &OwnedFd) -> Result<Request, Errno> {
 /// A filter outside refuses the question, so that nothing is known.
 pub fn still_valid(listener: &OwnedFd, id: NotificationId) -> Result<bool, Errno> {
     let mut id = id.0;
-    match ioctl(listener, NOTIF_ID_VALID, &raw mut id) {
+    // SAFETY: it reads a u64.
+    match unsafe { ioctl(listener, NOTIF_ID_VALID, &mut id) } {
         Ok(_) => Ok(true),
         Err(Errno::ENOENT) => Ok(false),
         Err(errno) => Err(errno),
@@ -151,7 +157,8 @@ pub fn answer(listener: &OwnedFd, id: NotificationId, answer: Answer) -> Result<
         Answer::Fail(errno) => response.error = -(errno as i32),
         Answer::Value(value) => response.val = value,
     }
-    ioctl(listener, NOTIF_SEND, &raw mut response).map(drop)
+    // SAFETY: it reads a struct seccomp_notif_resp.
+    unsafe { ioctl(listener, NOTIF_SEND, &mut response) }.map(drop)
 }
 
 /// Answers a notified call with a descriptor of ours, put into the caller's table
@@ -202,7 +209,8 @@ fn add_descriptor(
         newfd: 0,
         newfd_flags: if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 },
     };
-    ioctl(listener, NOTIF_ADDFD, &raw mut addfd)
+    // SAFETY: it reads a struct seccomp_notif_addfd.
+    unsafe { ioctl(listener, NOTIF_ADDFD, &mut addfd) }
 }
 
 /// Lets an exec go on, and wakes its caller on another processor than this: beside this

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -312,8 +313,11 @@ pub fn send_pidfd(fd: impl AsFd, signal: i32) -> Result<(), Errno> {
 
 /// What the C library calls a signal: `Terminated` (strsignal(3)).
 pub fn description(signal: i32) -> String {
-    // SAFETY: it answers with a string that lasts until it is asked again, and only the
-    // first thread asks.
+    /// The C library may have one buffer for all threads.
+    static BUFFER: Mutex<()> = Mutex::new(());
+    let _buffer = BUFFER.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: it answers with a string that ends with NUL and lasts until it is called again,
+    // and no other thread calls it before the copy is made.
     unsafe { std::ffi::CStr::from_ptr(libc::strsignal(signal)) }.to_string_lossy().into_owned()
 }
 

@@ -4,6 +4,9 @@ use nix::errno::Errno;
 
 use super::check;
 
+/// Where the terminal is, if there is one: standard input.
+const STDIN: i32 = 0;
+
 /// Makes this process the leader of a group of its own (setpgid(2)).
 ///
 /// # Errors
@@ -35,40 +38,40 @@ pub fn leads_session() -> bool {
     unsafe { libc::getsid(0) == libc::getpid() }
 }
 
-/// The foreground group of the terminal on `fd`, 0 for one of another pid namespace;
+/// The foreground group of the terminal on standard input, 0 for one of another pid namespace;
 /// none where it is no terminal of ours.
-pub fn foreground(fd: i32) -> Option<i32> {
+pub fn foreground() -> Option<i32> {
     // SAFETY: integers only; a descriptor that is not open is answered EBADF.
-    let group = unsafe { libc::tcgetpgrp(fd) };
+    let group = unsafe { libc::tcgetpgrp(STDIN) };
     (group >= 0).then_some(group)
 }
 
-/// Puts a group of this session into the foreground of the terminal on `fd`. The caller
-/// has SIGTTOU blocked, which would stop it in the background.
+/// Puts a group of this session into the foreground of the terminal on standard
+/// input. The caller has SIGTTOU blocked, which would stop it in the background.
 ///
 /// # Errors
 /// ENOTTY where it is no terminal, ENXIO, EBADF or EIO where there is none, EPERM for
 /// another session's.
-pub fn set_foreground(fd: i32, group: i32) -> Result<(), Errno> {
+pub fn set_foreground(group: i32) -> Result<(), Errno> {
     // SAFETY: integers only; a descriptor that is not open is answered EBADF.
-    check(unsafe { libc::tcsetpgrp(fd, group) }.into()).map(drop)
+    check(unsafe { libc::tcsetpgrp(STDIN, group) }.into()).map(drop)
 }
 
-/// Gives up the terminal on `fd`. A session leader takes it from the whole session, and
-/// the foreground group is sent HUP and CONT (ioctl_tty(2), TIOCNOTTY).
+/// Gives up the terminal on standard input. A session leader takes it from the whole session,
+/// and the foreground group is sent HUP and CONT (ioctl_tty(2), TIOCNOTTY).
 ///
 /// # Errors
 /// ENOTTY where it is not the controlling one, or none.
-pub fn give_up(fd: i32) -> Result<(), Errno> {
+pub fn give_up() -> Result<(), Errno> {
     // SAFETY: a request that takes no argument.
-    check(unsafe { libc::ioctl(fd, libc::TIOCNOTTY as _) }.into()).map(drop)
+    check(unsafe { libc::ioctl(STDIN, libc::TIOCNOTTY as _) }.into()).map(drop)
 }
 
-/// Makes the terminal on `fd` the controlling one of this session's leader.
+/// Makes the terminal on standard input the controlling one of this session's leader.
 ///
 /// # Errors
 /// ENOTTY where it is none, EPERM where it is another session's.
-pub fn acquire(fd: i32) -> Result<(), Errno> {
+pub fn acquire() -> Result<(), Errno> {
     // SAFETY: the argument is the number 0: not by force.
-    check(unsafe { libc::ioctl(fd, libc::TIOCSCTTY as _, 0) }.into()).map(drop)
+    check(unsafe { libc::ioctl(STDIN, libc::TIOCSCTTY as _, 0) }.into()).map(drop)
 }

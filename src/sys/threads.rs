@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::{memory, process, signal};
+use super::{memory, prctl, signal};
 
 /// What a thread does.
 type Job = Box<dyn FnOnce() + Send>;
@@ -308,7 +308,7 @@ fn others() -> io::Result<Vec<u32>> {
 /// For whoever lists the threads.
 fn call_itself(name: &str) {
     let Ok(name) = std::ffi::CString::new(name) else { return };
-    if let Err(errno) = process::prctl(libc::PR_SET_NAME, name.as_ptr() as u64, 0) {
+    if let Err(errno) = prctl::set_name(&name) {
         tracing::debug!(%errno, "a thread has another's name");
     }
 }

@@ -1,5 +1,7 @@
 //! Names, numbers, constants and groups of system calls: tables, and nothing else.
 
+#![forbid(unsafe_code)]
+
 pub mod constants;
 pub mod groups;
 mod privileged;

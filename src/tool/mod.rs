@@ -1,5 +1,7 @@
 //! The developer's and CI's tool: what `remit` does with its command line.
 
+#![forbid(unsafe_code)]
+
 mod amend;
 mod build;
 mod doctor;

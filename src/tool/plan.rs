@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use super::source::{self, Source};
 use super::{Answer, Format, Said};
 use crate::enforce::probe;
+use crate::ids::{Gid, Uid};
 use crate::image::live::LiveFor;
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Place, Plan};
@@ -101,7 +102,7 @@ fn container() -> Place {
         command: None,
         supervisor: 1,
         group: 1,
-        ids: RunAs { user: 0, group: 0, groups: Vec::new() },
+        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
         bounding: permitted.clone(),
         permitted,
         hard_limits: [None; 3],

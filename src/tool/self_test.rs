@@ -106,8 +106,8 @@ fn capabilities(_: &Path) -> Result<(), String> {
 }
 
 fn privileges(_: &Path) -> Result<(), String> {
-    match sys::process::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0) {
-        Ok(0) => Ok(()),
+    match sys::prctl::no_new_privileges() {
+        Ok(false) => Ok(()),
         _ => Err("no_new_privs is set".to_owned()),
     }
 }

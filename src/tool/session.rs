@@ -3,7 +3,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{Duration, Instant};
 
@@ -210,7 +210,7 @@ impl Session {
                 nix::unistd::dup2_stdout(std::io::stderr())?;
             }
             if let Some(fd) = start.keeps {
-                sys::process::set_close_on_exec(fd.as_raw_fd(), false)?;
+                sys::descriptors::keep_over_exec(fd.as_fd())?;
             }
             signal::set_ignored(libc::SIGPIPE, signal::sigpipe_was_ignored())?;
             signal::set_mask(self.mask)?;

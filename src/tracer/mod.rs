@@ -37,6 +37,8 @@
 //! the same way ([`mapped`]): it stops after the call. But its siblings do not, so that
 //! this narrows what an exec's check guarantees.
 
+#![forbid(unsafe_code)]
+
 mod ask;
 pub mod desk;
 pub mod examine;
@@ -256,8 +258,9 @@ impl Tracer {
     /// A thread whose process can be read again, by its own call that goes on now, stops
     /// after the call and is let go. Not where an exec is checked, which finds it traced.
     fn let_go(&mut self, tid: i32, caller: &Caller) {
-        let is_one = |ids: [u32; 4]| ids.iter().all(|id| *id == ids[0]);
-        let lasts = self.rules.checks() || !is_one(caller.uids) || !is_one(caller.gids);
+        let is_one_user = caller.uids.iter().all(|uid| *uid == caller.uids[0]);
+        let is_one_group = caller.gids.iter().all(|gid| *gid == caller.gids[0]);
+        let lasts = self.rules.checks() || !is_one_user || !is_one_group;
         if self.killable && !lasts && self.is_seized(tid) && self.seized.get(&tid) == Some(&Hold::Kept) {
             self.seized.insert(tid, Hold::Exec);
             gone_or(ptrace::interrupt(tid), "interrupted");

@@ -35,17 +35,17 @@ impl Tracer {
         caller: &Caller,
         act: impl Fn() -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let theirs = [caller.uids[0], caller.gids[0]];
-        let own = || [nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw()];
+        let theirs = (caller.uids[0], caller.gids[0]);
+        let own = || (nix::unistd::getuid(), nix::unistd::getgid());
         match act() {
             Err(Errno::EPERM) if theirs != own() => {
-                let [uid, gid] = own();
+                let (uid, gid) = own();
                 // A runtime's filter refuses getuid or getgid: what is not known cannot be
                 // taken back.
-                if [uid, gid].contains(&u32::MAX) {
+                if uid.as_raw() == u32::MAX || gid.as_raw() == u32::MAX {
                     return Err(Errno::EPERM);
                 }
-                let answer = credentials::set_real_ids(theirs[0], theirs[1]).and_then(|()| act());
+                let answer = credentials::set_real_ids(theirs.0, theirs.1).and_then(|()| act());
                 if let Err(errno) = credentials::set_real_ids(uid, gid) {
                     // It would judge, and be judged, as somebody else.
                     tracing::error!(%errno, "the worker could not take its own ids back");

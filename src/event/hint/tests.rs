@@ -224,7 +224,7 @@ fn what_an_entry_pins_gets_one_more_alternative() {
     ]});
     let arguments = Want::Arguments { program: entry(0), args: vec!["-c".into(), "x".into()] };
     assert_eq!(amended(&profile, &arguments)["programs"][0]["args"], json!([["/job"], ["-c", "x"]]));
-    let user = Want::User { program: entry(0), uid: 33 };
+    let user = Want::User { program: entry(0), uid: Uid::from_raw(33) };
     assert_eq!(amended(&profile, &user)["programs"][0]["user"], json!([0, 33]));
     let instances = Want::Instances { program: entry(1), most: 3 };
     assert_eq!(amended(&profile, &instances)["programs"][1]["instances"], json!(3));

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Want, elements, hint};
 use crate::event::model::PatchOp;
+use crate::ids::Uid;
 use crate::profile::{ProfileIndex, Rights};
 use crate::syscalls::groups;
 
@@ -37,7 +38,7 @@ fn guess(profile: &Value, operations: &[PatchOp]) -> Option<Want> {
             let args = elements(item).map(argument).collect::<Option<_>>()?;
             Want::Arguments { program: program_index()?, args }
         }
-        ["programs", _, "user"] => Want::User { program: program_index()?, uid: small(item)? },
+        ["programs", _, "user"] => Want::User { program: program_index()?, uid: Uid::from_raw(small(item)?) },
         ["programs", _, "instances"] => Want::Instances { program: program_index()?, most: small(item)? },
         ["programs", _, "libraries"] => Want::Library { program: program_index()?, path: path(item)? },
         ["programs", _, "sha256"] => Want::Digest { program: program_index()?, sha256: text(item)? },

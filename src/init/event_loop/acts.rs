@@ -12,9 +12,6 @@ use crate::procfs::processes;
 use crate::sys::signal::{self, Received};
 use crate::sys::terminal;
 
-/// Where the app's terminal is looked for.
-const STDIN: i32 = 0;
-
 impl Loop {
     /// Whom a signal for the app is for, as kill(2) has it.
     fn target(&self) -> i32 {
@@ -104,13 +101,13 @@ impl Loop {
 
     /// Where we are in the foreground of a terminal, the app is to be.
     pub(super) fn foreground(&self) {
-        if terminal::foreground(STDIN) == Some(terminal::group()) {
+        if terminal::foreground() == Some(terminal::group()) {
             self.take_foreground();
         }
     }
 
     fn take_foreground(&self) -> bool {
-        let taken = terminal::set_foreground(STDIN, self.child.pid);
+        let taken = terminal::set_foreground(self.child.pid);
         if let Err(errno) = taken {
             tracing::debug!(%errno, "the terminal could not be given to the app");
         }
@@ -121,7 +118,7 @@ impl Loop {
     /// only stop again.
     pub(super) fn resume(&self) {
         let app = self.child.pid;
-        if (terminal::foreground(STDIN) == Some(app) || self.take_foreground())
+        if (terminal::foreground() == Some(app) || self.take_foreground())
             && let Err(errno) = signal::send(-app, libc::SIGCONT)
         {
             tracing::warn!(%errno, "the stopped app could not be continued");

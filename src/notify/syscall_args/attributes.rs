@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use super::path::PathArg;
+use crate::ids::{Gid, Uid};
 use crate::notify::caller::Memory;
 use crate::policy::call::Call;
 
@@ -12,9 +13,9 @@ pub enum Attribute {
     /// chown(2): the ids, of which -1 leaves one as it is.
     Owner {
         /// The user.
-        user: u32,
+        user: Uid,
         /// The group.
-        group: u32,
+        group: Gid,
     },
     /// chmod(2): the permission bits.
     Mode(u32),
@@ -44,7 +45,10 @@ impl AttributeArgs {
         let here = libc::AT_FDCWD;
         let fd = a[0] as i32;
         let follow = |flags: u64| flags & libc::AT_SYMLINK_NOFOLLOW as u64 == 0;
-        let owner = |user: u64, group: u64| Attribute::Owner { user: user as u32, group: group as u32 };
+        let owner = |user: u64, group: u64| Attribute::Owner {
+            user: Uid::from_raw(user as u32),
+            group: Gid::from_raw(group as u32),
+        };
         let mode = |mode: u64| Attribute::Mode(mode as u32);
         let times = |pointer: u64| Attribute::Times { given: pointer != 0 };
         let (attribute, dirfd, pointer, follow) = match call.name? {
@@ -87,7 +91,7 @@ mod tests {
     fn each_call_has_its_values_in_its_own_registers() {
         let decode = |name, args| AttributeArgs::decode(&Call { name: Some(name), number: 1, args });
         let attribute = |name, args| decode(name, args).map(|args| (args.attribute, args.follow));
-        let owner = Attribute::Owner { user: 5, group: u32::MAX };
+        let owner = Attribute::Owner { user: Uid::from_raw(5), group: Gid::from_raw(u32::MAX) };
         let minus_one = u64::from(u32::MAX);
         let nofollow = libc::AT_SYMLINK_NOFOLLOW as u64;
         assert_eq!(attribute("chown", [8, 5, minus_one, 0, 0, 0]), Some((owner, true)));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::ids::{Gid, Uid};
 use crate::image::{Executable, tree::Tree};
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Place, Plan, PlanError, mounts};
@@ -31,7 +32,7 @@ fn place() -> Place {
         command: None,
         supervisor: 1,
         group: 1,
-        ids: RunAs { user: 0, group: 0, groups: Vec::new() },
+        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
         permitted: caps::CapsHashSet::new(),
         bounding: caps::CapsHashSet::new(),
         hard_limits: [None; 3],

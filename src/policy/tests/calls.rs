@@ -5,6 +5,7 @@ use super::super::call::{Call, Ids};
 use super::rules;
 use crate::event::{Kind, Want};
 use crate::filter::Access;
+use crate::ids::{Gid, Uid};
 use crate::kernel::Arch;
 use crate::profile::Capability;
 use crate::syscalls;
@@ -77,10 +78,14 @@ fn processes_are_counted_to_the_limit() {
     assert_eq!(rules(r#""files": []"#).processes(u32::MAX), None);
 }
 
+fn ids(uids: [u32; 4]) -> Ids {
+    Ids { uids: uids.map(Uid::from_raw), gids: [Gid::from_raw(33); 4] }
+}
+
 #[test]
 fn a_capability_is_needed_only_for_ids_that_are_not_ones_own() {
     let rules = rules(r#""capabilities": ["setgid"]"#);
-    let own = Ids { uids: [33, 33, 44, 33], gids: [33; 4] };
+    let own = ids([33, 33, 44, 33]);
     let ask = |name, args: &[u64]| rules.capability(&call(name, args), Capability::CAP_SETUID, &own);
     let refusal = ask("setuid", &[0]).expect("it is not one's own");
     assert_eq!((refusal.kind, refusal.errno), (Kind::Capability, Errno::EPERM));
@@ -88,7 +93,7 @@ fn a_capability_is_needed_only_for_ids_that_are_not_ones_own() {
     assert!(ask("setresuid", &[33, 44, u64::from(u32::MAX)]).is_none(), "own, saved, and left as it is");
     assert!(ask("setresuid", &[33, 44, 0]).is_some());
     assert!(ask("setuid", &[(1 << 32) | 33]).is_none(), "an id has 32 bits");
-    let lent = Ids { uids: [33, 33, 33, 44], gids: [33; 4] };
+    let lent = ids([33, 33, 33, 44]);
     let ask = |name| rules.capability(&call(name, &[44]), Capability::CAP_SETUID, &lent);
     assert!(ask("setfsuid").is_none() && ask("setuid").is_some(), "the file-system id may stay");
     // What the app holds is not its lack; what has no ids always needs it.
@@ -98,7 +103,7 @@ fn a_capability_is_needed_only_for_ids_that_are_not_ones_own() {
 
 #[test]
 fn a_capability_that_the_container_lacks_is_not_the_profiles_refusal() {
-    let own = Ids { uids: [33; 4], gids: [33; 4] };
+    let own = ids([33; 4]);
     let listed = rules(r#""capabilities": ["sys_chroot"], "syscalls": {"allow": ["chroot"]}"#);
     assert!(listed.capability(&call("chroot", &[0]), Capability::CAP_SYS_CHROOT, &own).is_none());
     // It is seen all the same to ask for it.

@@ -6,6 +6,7 @@ use super::super::Rulebook;
 use super::super::program::{Called, Target};
 use super::{LOADER, entry, id, program, refused, rules_on};
 use crate::event::Want;
+use crate::ids::Uid;
 use crate::profile::Mode;
 
 fn rules(programs: &str) -> Rulebook {
@@ -177,12 +178,15 @@ fn every_id_of_a_process_is_one_of_the_program_s_users() {
         {"path": "/app/helper", "user": [1000, 33]}, {"path": "/bin/sh"}"#,
     );
     let [server, helper, sh] = [0, 1, 2].map(|place| Some(program(place)));
-    let refused = |entry, uids| rules.user(entry, uids).map(|refusal| (refusal.errno, refusal.want));
+    let refused = |entry, uids: [u32; 4]| {
+        let refusal = rules.user(entry, uids.map(Uid::from_raw));
+        refusal.map(|refusal| (refusal.errno, refusal.want))
+    };
     assert_eq!(refused(server, [1000; 4]), None);
     for at in 0..4 {
         let mut uids = [1000; 4];
         uids[at] = 0;
-        let why = Some((Errno::EPERM, Some(Want::User { program: entry(0), uid: 0 })));
+        let why = Some((Errno::EPERM, Some(Want::User { program: entry(0), uid: Uid::from_raw(0) })));
         assert_eq!(refused(server, uids), why, "{uids:?}");
         assert_eq!(refused(sh, uids), None, "it has no such rule");
         // What cannot be told apart has to be allowed by every program.

@@ -4,6 +4,7 @@ use super::super::Rulebook;
 use super::super::started::{Files, NotYet, Script, Started, Verdict};
 use super::{LOADER, entry, id, program, rules_on};
 use crate::event::Want;
+use crate::ids::Uid;
 use crate::plan::ProgramIndex;
 use crate::policy::args::{Args, Need};
 use crate::policy::initial_stack::Fresh;
@@ -53,7 +54,7 @@ fn started(path: &str, named: &str, args: &[&str]) -> Started {
             named: named.as_bytes().to_vec(),
             by_loader: true,
         },
-        uids: [0; 4],
+        uids: [Uid::from_raw(0); 4],
     }
 }
 
@@ -86,12 +87,18 @@ fn what_was_started_is_judged_and_not_what_was_asked_for() {
     let run = |started: &Started| rules.started(Some(program(0)), started, &files);
     let helper = started("/app/helper", "/app/helper", &["x", "good"]);
     assert_eq!(run(&helper), Ok(Verdict::Runs(program(1))));
-    assert_eq!(run(&Started { uids: [0, 33, 33, 33], ..helper.clone() }), Ok(Verdict::Runs(program(1))));
+    assert_eq!(
+        run(&Started { uids: [0, 33, 33, 33].map(Uid::from_raw), ..helper.clone() }),
+        Ok(Verdict::Runs(program(1)))
+    );
     let (rule, want) = dies(run(&started("/app/helper", "/app/helper", &["x", "bad"])));
     assert_eq!(rule, "/programs/1/args");
     assert_eq!(want, Some(Want::Arguments { program: entry(1), args: vec!["bad".into()] }));
-    let (rule, want) = dies(run(&Started { uids: [0, 7, 7, 7], ..helper.clone() }));
-    assert_eq!((rule.as_str(), want), ("/programs/1/user", Some(Want::User { program: entry(1), uid: 7 })));
+    let (rule, want) = dies(run(&Started { uids: [0, 7, 7, 7].map(Uid::from_raw), ..helper.clone() }));
+    assert_eq!(
+        (rule.as_str(), want),
+        ("/programs/1/user", Some(Want::User { program: entry(1), uid: Uid::from_raw(7) }))
+    );
     assert_eq!(dies(run(&Started { linked: false, ..helper.clone() })), ("/programs".into(), None));
     assert_eq!(dies(run(&started("/evil", "/app/helper", &["x", "good"]))).0, "/programs");
     assert_eq!(dies(run(&started("/app/server", "/app/server", &["x"]))).0, "/programs/0/may_run");
