@@ -4,36 +4,36 @@ use landlock::{AccessFs, BitFlags};
 
 use crate::image::FileKind;
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::Change;
+use crate::notify::syscall_args::TreeChange;
 use crate::profile::Rights;
 
 /// Rights of the profile, and those of the kernel's for the same.
 type Needs = (Rights, BitFlags<AccessFs>);
 
-impl Change {
+impl TreeChange {
     /// The rights that a change of one path needs; `None` where the kernel refuses it.
     pub(super) fn needs(&self, found: &Found) -> Option<Needs> {
         let there = found.target.as_ref();
         let make = |kernel: AccessFs| there.is_none().then_some((Rights::CREATE, kernel.into()));
         match self {
-            Change::MakeDirectory { .. } => make(AccessFs::MakeDir),
-            Change::MakeLink { .. } => make(AccessFs::MakeSym),
-            Change::MakeNode { mode } => make(match mode & libc::S_IFMT {
+            TreeChange::MakeDirectory { .. } => make(AccessFs::MakeDir),
+            TreeChange::MakeLink { .. } => make(AccessFs::MakeSym),
+            TreeChange::MakeNode { mode } => make(match mode & libc::S_IFMT {
                 libc::S_IFIFO => AccessFs::MakeFifo,
                 libc::S_IFSOCK => AccessFs::MakeSock,
                 libc::S_IFCHR => AccessFs::MakeChar,
                 libc::S_IFBLK => AccessFs::MakeBlock,
                 _ => AccessFs::MakeReg,
             }),
-            Change::Remove { directory } => {
+            TreeChange::Remove { directory } => {
                 let is_directory = there?.kind == FileKind::Directory;
                 let kernel = if is_directory { AccessFs::RemoveDir } else { AccessFs::RemoveFile };
                 (*directory == is_directory && found.name != ".").then_some((Rights::REMOVE, kernel.into()))
             }
-            Change::Truncate { .. } => {
+            TreeChange::Truncate { .. } => {
                 (there?.kind == FileKind::Regular).then_some((Rights::WRITE, AccessFs::Truncate.into()))
             }
-            Change::Rename { .. } | Change::HardLink { .. } => None,
+            TreeChange::Rename { .. } | TreeChange::HardLink { .. } => None,
         }
     }
 
@@ -59,11 +59,13 @@ impl Change {
             AccessFs::Refer.into()
         };
         match self {
-            Change::HardLink { .. } if new.target.is_some() || source.kind == FileKind::Directory => None,
+            TreeChange::HardLink { .. } if new.target.is_some() || source.kind == FileKind::Directory => None,
             // A second name is no right on the file itself, but the name must not be
             // a way round what the first one's place refuses.
-            Change::HardLink { .. } => Some(((Rights::NONE, refer), (Rights::CREATE, make(source) | refer))),
-            Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0 => {
+            TreeChange::HardLink { .. } => {
+                Some(((Rights::NONE, refer), (Rights::CREATE, make(source) | refer)))
+            }
+            TreeChange::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0 => {
                 let other = new.target.as_ref()?;
                 let both = Rights::CREATE.union(Rights::REMOVE);
                 Some((
@@ -71,8 +73,10 @@ impl Change {
                     (both, remove(other) | make(source) | refer),
                 ))
             }
-            Change::Rename { flags } if flags & libc::RENAME_NOREPLACE != 0 && new.target.is_some() => None,
-            Change::Rename { .. } => {
+            TreeChange::Rename { flags } if flags & libc::RENAME_NOREPLACE != 0 && new.target.is_some() => {
+                None
+            }
+            TreeChange::Rename { .. } => {
                 let replaced = new.target.as_ref().map(remove);
                 let to = make(source) | refer | replaced.unwrap_or_default();
                 Some(((Rights::REMOVE, remove(source) | refer), (Rights::CREATE, to)))

@@ -22,7 +22,7 @@ use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::{Attribute, AttributeArgs, Change, ChangeArgs, Open, PathArg};
+use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open, PathArg, TreeChange};
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::Refusal;
 use crate::policy::call::Call;
@@ -46,7 +46,7 @@ impl Judge {
     /// UNREADABLE; any other failure is the kernel's own.
     pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Result<Option<bool>, Errno> {
         let Some(args) = AttributeArgs::decode(call) else { return Ok(None) };
-        let Attribute::Owner { user, group } = args.attribute else { return Ok(None) };
+        let NewAttribute::Owner { user, group } = args.attribute else { return Ok(None) };
         let stat = match self.reach().attributes_of(&args, caller, &self.memory_of(caller)) {
             Ok(target) => fstat(&target.fd).ok(),
             Err(UNREADABLE) => return Err(UNREADABLE),
@@ -104,7 +104,7 @@ impl Judge {
         let args = ChangeArgs::decode(call, &self.memory_of(caller))?;
         let Some(ChangeArgs { change, at, to }) = args else { return Ok(Outcome::Continue) };
         Ok(match (change, to) {
-            (Change::HardLink { flags }, Some(to)) if flags != 0 => {
+            (TreeChange::HardLink { flags }, Some(to)) if flags != 0 => {
                 self.link_what_it_leads_to(caller, at, &to, flags)
             }
             (change, Some(to)) => self.two(caller, &at, &to, change),
@@ -113,14 +113,14 @@ impl Judge {
     }
 
     /// A change of one path.
-    fn one(&self, caller: &Caller, at: &PathArg, change: Change) -> Outcome {
-        let follow = matches!(change, Change::Truncate { .. });
+    fn one(&self, caller: &Caller, at: &PathArg, change: TreeChange) -> Outcome {
+        let follow = matches!(change, TreeChange::Truncate { .. });
         // No right makes a device.
-        if matches!(change, Change::MakeNode { mode } if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
+        if matches!(change, TreeChange::MakeNode { mode } if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
         {
             return Outcome::Refuse(self.rules.device(&at.path));
         }
-        let makes_directory = matches!(change, Change::MakeDirectory { .. });
+        let makes_directory = matches!(change, TreeChange::MakeDirectory { .. });
         let found = match self.find(caller, at, follow) {
             // Only a directory may be named with a slash at the end.
             Ok(found) if at.names_directory() && !makes_directory && !is_directory(&found) => {
@@ -134,7 +134,7 @@ impl Judge {
             Ok(Ruling::Kernel) => Outcome::Continue,
             Ok(Ruling::Perform) if found.magic => Outcome::Continue,
             Ok(Ruling::Perform) => match change {
-                Change::Truncate { length } => match self.exceeds(&found, length, caller) {
+                TreeChange::Truncate { length } => match self.exceeds(&found, length, caller) {
                     Ok(false) => match self.perform(&found, &change, caller) {
                         Err(Hindered::Kernel(Errno::EWOULDBLOCK)) => leased(found.target, libc::O_WRONLY),
                         performed => self.done(&found, needs, performed),
@@ -158,7 +158,7 @@ impl Judge {
     }
 
     /// A rename or a hard link, from one path to another.
-    fn two(&self, caller: &Caller, from: &PathArg, to: &PathArg, change: Change) -> Outcome {
+    fn two(&self, caller: &Caller, from: &PathArg, to: &PathArg, change: TreeChange) -> Outcome {
         let find = |at: &PathArg| self.find(caller, at, false);
         let (old, new) = match find(from).and_then(|old| Ok((old, find(to)?))) {
             Ok(both) => both,
@@ -191,7 +191,7 @@ impl Judge {
 
     /// The same of the kernel's rules, which do not see what the supervisor moves: where a
     /// directory had to be widened, they let more be done in it than the profile grants.
-    fn widens(&self, old: &Found, new: &Found, change: &Change) -> Option<Box<Refusal>> {
+    fn widens(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Refusal>> {
         let widens = |from: &Found, to: &Found| {
             let id = from.target.as_ref()?.id;
             let granted = self.rules.granted(&from.canonical, Some(id), &self.standing(from));
@@ -210,7 +210,7 @@ impl Judge {
         let both = self.find(caller, &from.or_descriptor(), follow);
         let both = both.and_then(|old| Ok((old, self.find(caller, to, false)?)));
         match both {
-            Ok((old, new)) => match self.gains(&old, &new, &Change::HardLink { flags }) {
+            Ok((old, new)) => match self.gains(&old, &new, &TreeChange::HardLink { flags }) {
                 Some(refusal) if new.target.is_none() => Outcome::Refuse(refusal),
                 _ => self.new_name(&new, AccessFs::MakeReg.into()),
             },
@@ -222,7 +222,7 @@ impl Judge {
     /// and not here stays where it is. Landlock has the same rule, and its errno. And a
     /// file that nobody inside may change gets no second name at all, whatever that
     /// grants now: the next start would take it for data.
-    fn gains(&self, old: &Found, new: &Found, change: &Change) -> Option<Box<Refusal>> {
+    fn gains(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Refusal>> {
         let gain = |from: &Found, to: &Found| {
             let target = from.target.as_ref()?.id;
             // What has a right under a name has it still where it was moved to.
@@ -233,7 +233,7 @@ impl Judge {
                 _ => None,
             }
         };
-        if matches!(change, Change::HardLink { .. })
+        if matches!(change, TreeChange::HardLink { .. })
             && let Some(refusal) = old.target.as_ref().and_then(|target| self.rules.second_name(target.id))
         {
             return Some(refusal);

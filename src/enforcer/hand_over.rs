@@ -26,6 +26,7 @@ use crate::policy::call::Call;
 use crate::sys::process::{self, Turns};
 use crate::sys::seccomp::{self, Answer, NotificationId, Request};
 use crate::sys::socket;
+use crate::syscalls::Handler;
 
 /// A caller that takes longer is late.
 const LATE: Duration = Duration::from_millis(50);
@@ -199,10 +200,10 @@ impl Judge {
     /// Whether a call that may end in handing over waits for its turn, undecided, since its
     /// caller is slow.
     pub(super) fn is_postponed(&mut self, request: &Request, call: &Call, caller: &Caller) -> bool {
-        const THEIRS: [&str; 6] = ["open", "openat", "openat2", "creat", "socket", "memfd_create"];
+        let may_hand_over = matches!(call.handler(), Handler::Open | Handler::Socket | Handler::Memfd);
         let pace = &mut self.memory.pace;
-        pace.at_hand = call.name.is_some_and(|name| THEIRS.contains(&name))
-            && pace.is_slow(process::turns(caller.tid.as_raw()), caller.tgid, Instant::now());
+        pace.at_hand =
+            may_hand_over && pace.is_slow(process::turns(caller.tid.as_raw()), caller.tgid, Instant::now());
         let postponed = pace.at_hand && !self.memory.later.in_turn;
         if postponed {
             let listener = &self.listener;

@@ -57,7 +57,7 @@ use crate::processes::forks::Forks;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::processes::programs::ProgramTable;
 use crate::sys::seccomp::NotificationId;
-use crate::syscalls;
+use crate::syscalls::{self, Handler};
 use crate::tracer::{Tracer, What};
 use hand_over::Pace;
 use later::{Later, Leased};
@@ -191,8 +191,8 @@ impl Judge {
         if let Some(outcome) = self.early(call, caller) {
             return outcome;
         }
-        let special = match name {
-            "execve" | "execveat" => {
+        let special = match call.handler() {
+            Handler::Exec => {
                 let outcome = self.exec(call, caller);
                 let goes_on = matches!(outcome, Outcome::Continue | Outcome::Watch(_));
                 if goes_on || (self.audit && !matches!(outcome, Outcome::Wait(_))) {
@@ -200,30 +200,31 @@ impl Judge {
                 }
                 outcome
             }
-            "open" | "openat" | "openat2" | "creat" => self.open(call, caller),
-            "mkdir" | "mkdirat" | "mknod" | "mknodat" | "symlink" | "symlinkat" | "link" | "linkat"
-            | "unlink" | "unlinkat" | "rmdir" | "rename" | "renameat" | "renameat2" | "truncate" => {
-                self.change(call, caller)
-            }
-            "bind" | "connect" => self.address(call, caller),
-            "socket" => self.socket(call, caller),
-            "listen" if self.rules.policy().makes_sockets => self.listen(call, caller),
-            "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo" | "pidfd_open" => {
-                self.signal(call, caller)
-            }
-            "mmap" | "mprotect" | "pkey_mprotect" | "shmat" if self.rules.access(name).is_some() => {
+            Handler::Open => self.open(call, caller),
+            Handler::Change(_) => self.change(call, caller),
+            Handler::Bind | Handler::Connect => self.address(call, caller),
+            Handler::Socket => self.socket(call, caller),
+            Handler::Listen if self.rules.policy().makes_sockets => self.listen(call, caller),
+            Handler::Signal | Handler::SignalThread | Handler::PidfdOpen => self.signal(call, caller),
+            Handler::Map | Handler::Protect | Handler::Attach if self.rules.access(name).is_some() => {
                 self.code(call, caller)
             }
-            "clone" | "fork" | "vfork" => self.fork(call, caller),
-            "prctl" if call.args[0] as u32 == PR_SET_DUMPABLE as u32 => self.set_dumpable(call, caller),
-            "memfd_create" if self.rules.policy().seals_memfd => self.memfd(call, caller),
-            _ => {
-                if syscalls::changes_user(name) {
-                    self.keep(caller);
-                    return self.change_user(call, caller);
-                }
-                self.other(call, caller)
+            Handler::Fork => self.fork(call, caller),
+            Handler::Prctl if call.args[0] as u32 == PR_SET_DUMPABLE as u32 => {
+                self.set_dumpable(call, caller)
             }
+            Handler::Memfd if self.rules.policy().seals_memfd => self.memfd(call, caller),
+            Handler::SetUid | Handler::SetGid => {
+                self.keep(caller);
+                return self.change_user(call, caller);
+            }
+            Handler::Listen | Handler::Map | Handler::Protect | Handler::Attach => self.other(call, caller),
+            Handler::Prctl | Handler::Memfd | Handler::Personality => self.other(call, caller),
+            Handler::Send | Handler::Socketpair | Handler::SocketOption => self.other(call, caller),
+            Handler::SignalPidfd | Handler::Schedule | Handler::Limit(_) => self.other(call, caller),
+            Handler::SetGroups | Handler::Capset | Handler::Attribute(_) => self.other(call, caller),
+            Handler::Ioctl | Handler::Root | Handler::NotImplemented => self.other(call, caller),
+            Handler::Plain => self.other(call, caller),
         };
         // A section may grant what no call of the profile reaches.
         match special {

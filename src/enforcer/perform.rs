@@ -32,7 +32,7 @@ use crate::enforcer::inodes;
 use crate::image::FileKind;
 use crate::notify::caller::{Caller, file_size_limit};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::{Change, Open};
+use crate::notify::syscall_args::{Open, TreeChange};
 use crate::sys;
 
 /// Why nothing was done.
@@ -117,15 +117,20 @@ impl Judge {
     }
 
     /// Makes a change of one path for the caller.
-    pub(super) fn perform(&self, found: &Found, change: &Change, caller: &Caller) -> Result<(), Hindered> {
+    pub(super) fn perform(
+        &self,
+        found: &Found,
+        change: &TreeChange,
+        caller: &Caller,
+    ) -> Result<(), Hindered> {
         let name = found.name.as_os_str();
         let parent = found.parent.as_fd();
         self.still_as_judged(found)?;
         let made = self.identity.become_caller(caller, || match change {
-            Change::MakeDirectory { mode } => {
+            TreeChange::MakeDirectory { mode } => {
                 mkdirat(parent, name, mode_of(found, *mode, caller)).map(|()| None)
             }
-            Change::MakeNode { mode } => {
+            TreeChange::MakeNode { mode } => {
                 let kind = SFlag::from_bits_truncate(mode & libc::S_IFMT);
                 let bits = mode_of(found, *mode, caller);
                 match kind {
@@ -135,12 +140,12 @@ impl Judge {
                         .map(Some),
                 }
             }
-            Change::MakeLink { text } => symlinkat(OsStr::from_bytes(text), parent, name).map(|()| None),
-            Change::Remove { directory } => {
+            TreeChange::MakeLink { text } => symlinkat(OsStr::from_bytes(text), parent, name).map(|()| None),
+            TreeChange::Remove { directory } => {
                 let flag = if *directory { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
                 unlinkat(parent, name, flag).map(|()| None)
             }
-            Change::Truncate { length } => {
+            TreeChange::Truncate { length } => {
                 let target = found.target.as_ref().ok_or(Errno::ENOENT)?;
                 if self.rules.is_protected(inodes::id(&target.fd)?) {
                     return Err(Errno::EACCES);
@@ -148,10 +153,10 @@ impl Judge {
                 let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
                 ftruncate(openat(AT_FDCWD, &*path_of(target), flags, Mode::empty())?, *length).map(|()| None)
             }
-            Change::Rename { .. } | Change::HardLink { .. } => Err(Errno::EINVAL),
+            TreeChange::Rename { .. } | TreeChange::HardLink { .. } => Err(Errno::EINVAL),
         })?;
         match (change, made) {
-            (Change::Remove { .. }, _) => self.memory.inodes.borrow_mut().gone(&found.canonical),
+            (TreeChange::Remove { .. }, _) => self.memory.inodes.borrow_mut().gone(&found.canonical),
             (_, Some(fd)) => self.came(found, &fd)?,
             _ => {}
         }
@@ -163,7 +168,7 @@ impl Judge {
         &self,
         old: &Found,
         new: &Found,
-        change: &Change,
+        change: &TreeChange,
         caller: &Caller,
     ) -> Result<(), Hindered> {
         self.still_as_judged(old)?;
@@ -173,15 +178,15 @@ impl Judge {
             return Err(Errno::EACCES.into());
         }
         self.identity.become_caller(caller, || match change {
-            Change::Rename { flags } => rename(old, new, *flags),
-            Change::HardLink { .. } => {
+            TreeChange::Rename { flags } => rename(old, new, *flags),
+            TreeChange::HardLink { .. } => {
                 let follow = LinkatFlags::AT_SYMLINK_FOLLOW;
                 linkat(AT_FDCWD, &*path_of(source), &new.parent, new.name.as_os_str(), follow)
             }
             _ => Err(Errno::EINVAL),
         })?;
         let other = new.target.as_ref().filter(|_| change.is_exchange());
-        if matches!(change, Change::Rename { .. }) {
+        if matches!(change, TreeChange::Rename { .. }) {
             let is_moved = self.identity.become_caller(caller, || {
                 if is_at(new, source)? && other.map_or(Ok(true), |other| is_at(old, other))? {
                     return Ok(true);

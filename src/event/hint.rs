@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::model::{Op, PatchOp};
 use crate::ids::Uid;
 use crate::profile::{self, ArgPattern, ProfileIndex, Rights};
-use crate::syscalls::{self, constants, groups};
+use crate::syscalls::{self, Handler, constants, groups};
 
 /// What was wanted and refused.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,7 +126,8 @@ pub fn hint(profile: &Value, want: &Want) -> Vec<PatchOp> {
         Want::File { path, rights } => file(profile, path, *rights),
         Want::Listen(endpoint) => append(profile, &["network", "listen"], json!(endpoint)),
         Want::Connect(endpoint) => append(profile, &["network", "connect"], json!(endpoint)),
-        Want::Syscall(name) if NEVER.contains(&name.as_str()) => Vec::new(),
+        // The reader of profiles refuses it.
+        Want::Syscall(name) if syscalls::handler(name) == Handler::NotImplemented => Vec::new(),
         Want::Syscall(name) => append(profile, &["syscalls", "allow"], json!(name)),
         Want::SyscallWhen { call, arg, value } => conditional(profile, call, *arg, value),
         Want::AfterStartup(name) => after_startup(profile, name),
@@ -232,12 +233,9 @@ fn is_brought(profile: &Value, name: &str) -> bool {
         *entry == json!(name) || group.is_some_and(|group| group.calls().contains_key(name))
     });
     listed
-        || matches!(name, "execve" | "execveat")
+        || syscalls::handler(name) == Handler::Exec
         || groups.into_iter().any(|(group, there)| there && group.calls().contains_key(name))
 }
-
-/// Calls that the reader of profiles refuses, since their arguments hide in memory.
-const NEVER: [&str; 1] = ["clone3"];
 
 fn command(profile: &Value, path: &Path) -> Vec<PatchOp> {
     let Some(path) = path.to_str().filter(|path| !may_be_changed(profile, path)) else { return Vec::new() };
@@ -381,7 +379,7 @@ fn may_be_changed(profile: &Value, path: &str) -> bool {
 }
 
 fn conditional(profile: &Value, call: &str, arg: u8, value: &Value) -> Vec<PatchOp> {
-    if NEVER.contains(&call) {
+    if syscalls::handler(call) == Handler::NotImplemented {
         return Vec::new();
     }
     let allow = &profile["syscalls"]["allow"];

@@ -14,7 +14,7 @@ use super::interpret::{
 };
 use super::{Access, ENOSYS, Filter, Insn, X32_BIT};
 use crate::kernel::Arch;
-use crate::syscalls::{self, Condition, Test, Width};
+use crate::syscalls::{self, Condition, Handler, Test, Width};
 
 /// The longest program that the kernel loads (linux/bpf_common.h, BPF_MAXINSNS).
 pub const MAX_INSTRUCTIONS: usize = 4096;
@@ -95,9 +95,9 @@ fn prologue(arch: Arch) -> Vec<Insn> {
         // x32 shares x86_64's architecture value and differs by a bit of the number.
         program.extend([unless(NOT_LESS, X32_BIT), answer(RET_KILL_PROCESS)]);
     }
-    if let Some(clone3) = syscalls::number(arch, "clone3") {
-        // Its flags hide in memory; every libc falls back to clone.
-        program.extend([unless(EQUAL, clone3), answer(RET_ERRNO | u32::from(ENOSYS))]);
+    let absent = syscalls::all().filter(|syscall| syscall.handler == Handler::NotImplemented);
+    for number in absent.filter_map(|syscall| syscall.number(arch)) {
+        program.extend([unless(EQUAL, number), answer(RET_ERRNO | u32::from(ENOSYS))]);
     }
     program
 }

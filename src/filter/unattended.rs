@@ -3,11 +3,10 @@
 
 use super::interpret::{EQUAL, NOT_LESS, RET_ERRNO, RET_USER_NOTIF, RETURN};
 use super::{Access, ENOSYS, Error, Filter, Insn, compile};
-use crate::syscalls;
+use crate::syscalls::{self, Handler};
 
-/// The first number that both architectures gave out after Linux 4.18: a call from
-/// there on is unknown to older kernels, and libraries know how to do without it.
-const FIRST_NEW: u32 = 424;
+/// A call from there on is unknown to older kernels, and libraries know how to do without it.
+const FIRST_NEW: u32 = syscalls::FIRST_NEW as u32;
 
 /// Compiles a filter that asks nobody: what the supervisor would decide goes on (an
 /// exec and an open are then Landlock's), what is not listed fails with EPERM, or
@@ -19,7 +18,7 @@ pub fn compile_unattended(filter: &Filter) -> Result<Vec<Insn>, Error> {
     let mut calls = filter.calls.clone();
     for (call, access) in &mut calls {
         // The conditions of an open only tell which ones are seen.
-        if *access == Access::Notify || matches!(*call, "open" | "openat") {
+        if *access == Access::Notify || syscalls::handler(call) == Handler::Open {
             *access = Access::Allow;
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Access, Action, ENOSYS, Filter, X32_BIT};
 use crate::kernel::Arch;
-use crate::syscalls::{self, Condition, Test, Width};
+use crate::syscalls::{self, Condition, Handler, Test, Width};
 
 impl Filter {
     /// The answer to call `nr` of the filter's own architecture with these arguments.
@@ -11,7 +11,7 @@ impl Filter {
             return Action::KillProcess;
         }
         let name = syscalls::name(self.arch, nr);
-        if name == Some("clone3") {
+        if name.is_some_and(|name| syscalls::handler(name) == Handler::NotImplemented) {
             return Action::Errno(ENOSYS);
         }
         match name.and_then(|name| Some((name, self.calls.get(name)?))) {

@@ -255,7 +255,7 @@ impl Builder<'_> {
             let (because, why) = match rule.completes {
                 None => ("it was called".to_owned(), None),
                 Some(call) => {
-                    let about = super::classes::class(call).map_or("", |class| class.about);
+                    let about = crate::syscalls::class(call).map_or("", crate::syscalls::Class::about);
                     (
                         format!("of one class with {call}: {about}"),
                         Some(format!("comes with {call}, which was seen")),

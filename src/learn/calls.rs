@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::classes;
 use super::fact::{Fact, Seen};
 use crate::profile::SyscallRule;
-use crate::syscalls::{self, Condition, Test, constants, groups};
+use crate::syscalls::{self, Class, Condition, Handler, Test, constants, groups};
 
 /// What the other sections of the profile bring.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +48,15 @@ pub struct Calls {
     pub notes: Vec<String>,
 }
 
-/// Never in `syscalls`: an exec is brought by programs, and clone3's flags hide in memory.
-const NEVER: [&str; 3] = ["clone3", "execve", "execveat"];
+/// Never in `syscalls`: an exec is brought by programs, and clone3 is not implemented.
+fn is_never_listed(name: &str) -> bool {
+    matches!(syscalls::handler(name), Handler::Exec | Handler::NotImplemented)
+}
+
+/// The calls of a call's class, itself among them.
+fn class_of(name: &str) -> impl Iterator<Item = &'static str> {
+    syscalls::class(name).into_iter().flat_map(Class::calls)
+}
 
 /// What the calls of `facts` come to, where the other sections bring `sections`.
 pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
@@ -65,10 +71,10 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
             continue;
         };
         calls.made.entry(name).or_default().join(seen);
-        if name == "clone3" {
-            calls.notes.push("clone3 is answered ENOSYS, and libraries fall back to clone".into());
+        if syscalls::handler(name) == Handler::NotImplemented {
+            calls.notes.push(format!("{name} is answered ENOSYS, and libraries fall back to clone"));
         }
-        if NEVER.contains(&name) {
+        if is_never_listed(name) {
             continue;
         }
         match when {
@@ -99,8 +105,8 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
     });
     let mut rules: BTreeMap<(&'static str, Option<u8>), Rule> = BTreeMap::new();
     for (name, seen) in &whole {
-        for other in classes::class(name).map_or(&[][..], |class| class.calls) {
-            if other != name && !whole.contains_key(other) && !brought.contains_key(other) {
+        for other in class_of(name) {
+            if other != *name && !whole.contains_key(other) && !brought.contains_key(other) {
                 let what = SyscallRule::Call(other);
                 let rule = Rule { what, seen: Seen::default(), values: Vec::new(), completes: Some(name) };
                 rules.entry((other, None)).or_insert(rule).seen.join(seen);

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::Reason;
-use super::classes::class;
 use super::estimate::{Estimate, estimate};
 use super::fact::{Fact, Seen};
 use super::observations::Observations;
 use super::runs::Runs;
 use super::{Name, Unusable};
+use crate::syscalls;
 
 /// Estimates of totals that differ by more than this are of no use.
 const AGREE: f64 = 1.25;
@@ -121,7 +121,7 @@ fn behaviour(key: &str) -> Option<(&'static str, &str)> {
         "program" | "edge" => ("programs", key),
         "file" => ("files", key),
         "listen" | "connect" => ("network", key),
-        "syscall" => ("syscalls", class(what).map_or(key, |class| class.about)),
+        "syscall" => ("syscalls", syscalls::class(what).map_or(key, |class| class.about())),
         "capability" | "memory" => ("capabilities", key),
         _ => return None,
     })

@@ -13,7 +13,6 @@ pub mod amend;
 mod build;
 mod calls;
 pub mod changes;
-pub mod classes;
 mod compose;
 pub mod confidence;
 pub mod estimate;

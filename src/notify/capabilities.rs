@@ -8,6 +8,7 @@ use nix::sys::stat::FileStat;
 use crate::ids::{Gid, Uid};
 use crate::notify::caller::Caller;
 use crate::policy::call::{Call, takes_another_id};
+use crate::syscalls::{Arg, Change, Handler};
 
 /// Whether the caller has a capability in force.
 pub fn has(caller: &Caller, capability: Capability) -> bool {
@@ -136,11 +137,12 @@ pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
     const PR_SET_SECUREBITS: u64 = 28;
     let a = call.args;
     let name = call.name?;
+    let handler = call.handler();
     match name {
-        "setuid" | "setreuid" | "setresuid" | "setfsuid" => {
+        _ if handler == Handler::SetUid => {
             takes_another_id(call, caller.uids.map(Uid::as_raw)).then_some(Capability::CAP_SETUID)
         }
-        "setgid" | "setregid" | "setresgid" | "setfsgid" => {
+        _ if handler == Handler::SetGid => {
             takes_another_id(call, caller.gids.map(Gid::as_raw)).then_some(Capability::CAP_SETGID)
         }
         "socket" => {
@@ -149,14 +151,15 @@ pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
             (raw || family == libc::AF_PACKET).then_some(Capability::CAP_NET_RAW)
         }
         "prctl" if matches!(a[0], PR_CAPBSET_DROP | PR_SET_SECUREBITS) => Some(Capability::CAP_SETPCAP),
-        "mknod" if is_device(a[1]) => Some(Capability::CAP_MKNOD),
-        "mknodat" if is_device(a[2]) => Some(Capability::CAP_MKNOD),
+        _ if handler == Handler::Change(Change::MakeNode) => {
+            call.argument(Arg::Mode).is_some_and(is_device).then_some(Capability::CAP_MKNOD)
+        }
         "sched_setscheduler" if is_real_time(a[1] as u32) => Some(Capability::CAP_SYS_NICE),
         // Whoever makes a user namespace may make the others in it.
         "unshare" | "clone" if a[0] & libc::CLONE_NEWUSER as u64 != 0 => None,
         "unshare" | "clone" => (a[0] & NAMESPACES != 0).then_some(Capability::CAP_SYS_ADMIN),
         // Each has its own rules, which need a look.
-        "chown" | "fchown" | "fchownat" | "lchown" => None,
+        _ if matches!(handler, Handler::Attribute(_)) => None,
         _ => crate::syscalls::privileged(name),
     }
 }

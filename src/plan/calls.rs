@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::conditions::{AF_UNIX, Alternatives, masked, one_of};
 use super::filter_input::FilterInput;
-use super::mediated::{Mediated, OPEN_TO_MORE};
+use super::mediated::{Mediated, is_open_to_more};
 use super::startup::{self, Says, Startup};
 use super::{PlanError, dumpable};
 use crate::filter::{Access, Filter};
 use crate::kernel::LandlockAbi;
 use crate::profile::SyscallRule;
-use crate::syscalls::{self, Condition, Test, groups};
+use crate::syscalls::{self, Condition, Handler, Test, groups};
 
 impl FilterInput<'_> {
     /// The filter, what of it is for the start-up's sake, how PR_SET_DUMPABLE is allowed, and
@@ -30,7 +30,8 @@ impl FilterInput<'_> {
         let mut calls = BTreeMap::new();
         for (call, alternatives) in brought.calls {
             // Its target hides behind a descriptor, so no register tells the supervisor.
-            let unheld = call == "pidfd_send_signal" && self.kernel.landlock < LandlockAbi::SCOPE;
+            let by_descriptor = syscalls::handler(call) == Handler::SignalPidfd;
+            let unheld = by_descriptor && self.kernel.landlock < LandlockAbi::SCOPE;
             if syscalls::number(arch, call).is_some() && !unheld {
                 calls.insert(call, self.spare_supervisor(call, self.access(call, alternatives)));
             }
@@ -103,9 +104,7 @@ impl FilterInput<'_> {
                 brought.call(call).unprivileged = true;
             }
             match &entry.what {
-                SyscallRule::When(_, condition)
-                    if OPEN_TO_MORE.contains(&call) || self.mediated(call).is_none() =>
-                {
+                SyscallRule::When(_, condition) if is_open_to_more(call) || self.mediated(call).is_none() => {
                     brought.call(call).extra.push(vec![condition.clone()]);
                 }
                 SyscallRule::When(..) => {
@@ -121,12 +120,13 @@ impl FilterInput<'_> {
     }
 
     fn access(&self, name: &str, call: Call) -> Access {
+        let handler = syscalls::handler(name);
         let mut alternatives = match self.mediated(name) {
             Some(Mediated::Notify) => return Access::Notify,
             Some(Mediated::When(alternatives)) => alternatives,
             // A working directory that another process shares could be changed between a
             // look at a script and its interpreter's.
-            Some(Mediated::AsGrouped) if name == "clone" && self.scripts => {
+            Some(Mediated::AsGrouped) if handler == Handler::Fork && self.scripts => {
                 let own = [masked(0, CLONE_FS, 0), masked(0, CLONE_THREAD, CLONE_THREAD)];
                 let with = |one: &Vec<Condition>, more: &Condition| {
                     one.iter().chain([more]).cloned().collect::<Vec<_>>()
@@ -139,11 +139,11 @@ impl FilterInput<'_> {
             None if call.any && syscalls::changes_user(name) => return Access::Notify,
             // What a process is is told by its image and by where its stack began: neither
             // is for it to say, unless the profile asks for just that.
-            None if call.any && name == "prctl" => {
+            None if call.any && handler == Handler::Prctl => {
                 vec![vec![Condition { arg: 0, test: Test::NotIn(vec![PR_SET_MM]) }]]
             }
             // It would make code of all that is mapped to be read.
-            None if call.any && name == "personality" && self.narrows_code() => {
+            None if call.any && handler == Handler::Personality && self.narrows_code() => {
                 vec![vec![masked(0, READ_IMPLIES_EXEC, 0)], vec![one_of(0, &[PERSONALITY_ASKED])]]
             }
             None if call.any => return Access::Allow,
@@ -153,7 +153,7 @@ impl FilterInput<'_> {
         if !call.extra.is_empty() {
             known.extend(alternatives.iter().cloned());
         }
-        let paired = name == "socket" && self.says == Some(Says::Pair);
+        let paired = handler == Handler::Socket && self.says == Some(Says::Pair);
         for alternative in call.extra {
             let besides = if paired { startup::besides_the_pair(&alternative) } else { vec![alternative] };
             for alternative in besides {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use caps::{Capability, CapsHashSet};
+use caps::CapsHashSet;
 
 use super::conditions::{masked, one_of};
 use super::mediated::{CLONE_THREAD, PROT_BTI, PROT_EXEC, PROT_WRITE, WRITES};
@@ -12,7 +12,7 @@ use super::{Capabilities, Place, Plan, Policy};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Arch, Kernel};
 use crate::profile::{Fallback, Mode, OnViolation, RunAs};
-use crate::syscalls::{self, Condition, groups};
+use crate::syscalls::{self, Arg, Handler, Privilege, Syscall, groups};
 
 /// What is to be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +22,6 @@ pub struct Watched {
     /// Every open, also for reading: nobody else sees those.
     pub reads: bool,
 }
-
-/// Calls that are never notified. A return from a signal handler and a restart are the
-/// kernel's own business and have no arguments to speak of; whoever ends waits for
-/// nobody; and with `sendmsg` the launch hands the listener over, before anybody answers.
-pub const UNSEEN: [&str; 5] = ["exit", "exit_group", "restart_syscall", "rt_sigreturn", "sendmsg"];
 
 impl Plan {
     /// What a learning run does: it takes on the ids that were asked for, if any, and
@@ -81,114 +76,76 @@ impl Plan {
 pub fn filter(kernel: &Kernel, watched: Watched, held: &CapsHashSet) -> Filter {
     let arch = kernel.arch;
     if watched.exact {
-        let calls = UNSEEN.into_iter().map(|call| (call, Access::Allow)).collect();
+        let unnotified = syscalls::all().filter(|syscall| syscall.unnotified);
+        let calls = unnotified.map(|syscall| (syscall.name, Access::Allow)).collect();
         return Filter { arch, calls };
     }
     let all = groups::union([&groups::CORE, &groups::FILES, &groups::NETWORK, &groups::NETWORK_LISTEN]);
     let mut calls: BTreeMap<_, _> =
         all.into_iter().map(|(call, alternatives)| (call, Access::when(alternatives))).collect();
-    for call in SEEN {
-        calls.insert(call, Access::Notify);
-    }
-    let opens = |arg| if watched.reads { Vec::new() } else { vec![vec![masked(arg, WRITES, 0)]] };
-    let threads = vec![vec![masked(0, CLONE_PROCESS, CLONE_THREAD)]];
-    let mut protections = vec![vec![masked(2, PROT_EXEC, 0)]];
-    if arch == Arch::Aarch64 && kernel.mdwe {
-        // The loader marks what is executable already.
-        protections.push(vec![masked(2, PROT_BTI | PROT_WRITE, PROT_BTI)]);
-    }
-    let conditions = [
-        ("open", opens(1)),
-        ("openat", opens(2)),
-        ("clone", threads),
-        ("mmap", vec![vec![masked(2, PROT_WRITE, 0)], vec![masked(2, PROT_EXEC, 0)]]),
-        ("mprotect", protections.clone()),
-        ("pkey_mprotect", protections),
-        // An address makes it a connect.
-        ("sendto", vec![vec![masked(3, MSG_FASTOPEN, 0), one_of(4, &[0])]]),
-    ];
-    for (call, alternatives) in conditions {
-        let access = if alternatives.is_empty() { Access::Notify } else { Access::When(alternatives) };
-        calls.insert(call, access);
-    }
-    for (capability, evidence) in EVIDENCE {
-        if held.contains(&capability) {
-            for (call, harmless) in evidence {
-                let all: Vec<Condition> =
-                    harmless.iter().map(|(arg, value)| one_of(*arg, &[*value])).collect();
-                let access = if all.is_empty() { Access::Notify } else { Access::When(vec![all]) };
-                calls.insert(*call, access);
-            }
+    for syscall in syscalls::all() {
+        if let Some(access) = decided(syscall, kernel, watched) {
+            calls.insert(syscall.name, access);
+        }
+        if let Privilege::Sometimes(capability) = syscall.privilege
+            && held.contains(&capability)
+        {
+            calls.insert(syscall.name, harmless(syscall.name));
         }
     }
     calls.retain(|call, _| syscalls::number(arch, call).is_some());
     Filter { arch, calls }
 }
 
-/// Calls of the groups that are always notified: which file, address or program it is,
-/// a section of the profile decides.
-const SEEN: [&str; 25] = [
-    "bind",
-    "connect",
-    "creat",
-    "execve",
-    "execveat",
-    "fork",
-    "link",
-    "linkat",
-    "listen",
-    "mkdir",
-    "mkdirat",
-    "mknod",
-    "mknodat",
-    "openat2",
-    "rename",
-    "renameat",
-    "renameat2",
-    "rmdir",
-    "socket",
-    "symlink",
-    "symlinkat",
-    "truncate",
-    "unlink",
-    "unlinkat",
-    "vfork",
-];
+/// The access of a call of which a section of the profile decides which file, address or
+/// program it may be, or that is counted.
+fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Access> {
+    let unless = |arg, mask, equals| Access::When(vec![vec![masked(arg, mask, equals)]]);
+    Some(match syscall.handler {
+        Handler::Open => match syscall.position(Arg::Flags) {
+            Some(flags) if !watched.reads => unless(flags, WRITES, 0),
+            _ => Access::Notify,
+        },
+        Handler::Exec | Handler::Change(_) => Access::Notify,
+        Handler::Bind | Handler::Connect | Handler::Socket | Handler::Listen => Access::Notify,
+        Handler::Fork => match syscall.position(Arg::LongFlags) {
+            Some(flags) => unless(flags, CLONE_PROCESS, CLONE_THREAD),
+            None => Access::Notify,
+        },
+        // An address makes it a connect.
+        Handler::Send => {
+            let address = syscall.position(Arg::Sockaddr)?;
+            let flags = syscall.position(Arg::Flags)?;
+            Access::When(vec![vec![masked(flags, MSG_FASTOPEN, 0), one_of(address, &[0])]])
+        }
+        Handler::Map => Access::When(vec![vec![masked(2, PROT_WRITE, 0)], vec![masked(2, PROT_EXEC, 0)]]),
+        Handler::Protect => {
+            let mut protections = vec![vec![masked(2, PROT_EXEC, 0)]];
+            if kernel.arch == Arch::Aarch64 && kernel.mdwe {
+                // The loader marks what is executable already.
+                protections.push(vec![masked(2, PROT_BTI | PROT_WRITE, PROT_BTI)]);
+            }
+            Access::When(protections)
+        }
+        // As the groups have it, or, where none has it, notified.
+        Handler::Attribute(_) | Handler::Attach | Handler::Memfd | Handler::Socketpair => return None,
+        Handler::SocketOption | Handler::Ioctl | Handler::Prctl | Handler::Personality => return None,
+        Handler::Signal | Handler::SignalThread | Handler::SignalPidfd | Handler::PidfdOpen => return None,
+        Handler::SetUid | Handler::SetGid | Handler::SetGroups | Handler::Capset => return None,
+        Handler::Schedule | Handler::Limit(_) | Handler::Root => return None,
+        Handler::NotImplemented | Handler::Plain => return None,
+    })
+}
 
-/// A call of the groups, and the arguments by number with all of which it needs no
-/// capability and is brought.
-pub type Evidence = (&'static str, &'static [(u8, u64)]);
-
-/// Calls of the groups that may need a capability, which only the place and the
-/// arguments tell: notified where the app can hold it.
-pub const EVIDENCE: [(Capability, &[Evidence]); 5] = [
-    (Capability::CAP_KILL, &[("kill", &[]), ("rt_sigqueueinfo", &[]), ("pidfd_send_signal", &[])]),
-    (
-        Capability::CAP_FOWNER,
-        &[
-            ("chmod", &[]),
-            ("fchmod", &[]),
-            ("fchmodat", &[]),
-            ("fchmodat2", &[]),
-            ("futimesat", &[]),
-            ("utime", &[]),
-            ("utimensat", &[]),
-            ("utimes", &[]),
-        ],
-    ),
-    (
-        Capability::CAP_SYS_NICE,
-        &[
-            ("sched_setaffinity", &[]),
-            ("sched_setattr", &[]),
-            ("sched_setparam", &[]),
-            ("sched_setscheduler", &[]),
-            ("setpriority", &[]),
-        ],
-    ),
-    (Capability::CAP_SYS_RESOURCE, &[("prlimit64", &[(0, 0), (2, 0)]), ("setrlimit", &[])]),
-    (Capability::CAP_IPC_LOCK, &[("mlock", &[]), ("mlock2", &[])]),
-];
+/// The access of a call that may need a capability which the app can hold: what it needs
+/// hangs on the file, the process and the arguments.
+fn harmless(call: &str) -> Access {
+    match call {
+        // The caller's own limit, and no new one.
+        "prlimit64" => Access::When(vec![vec![one_of(0, &[0]), one_of(2, &[0])]]),
+        _ => Access::Notify,
+    }
+}
 
 /// A policy that nobody is held to.
 fn nothing(supervisor: u32) -> Policy {
@@ -230,6 +187,8 @@ const CLONE_PROCESS: u64 = 0x7e83_0000;
 
 #[cfg(test)]
 mod tests {
+    use caps::Capability;
+
     use super::*;
     use crate::filter::{Action, Error, SeccompData, compile, interpret};
     use crate::ids::{Gid, Uid};
@@ -367,9 +326,9 @@ mod tests {
             let held = held.iter().copied().collect();
             answer(&filter(&kernel, DEFAULT, &held), name, args)
         };
-        for (capability, evidence) in EVIDENCE {
-            for (call, _) in evidence {
-                assert_eq!(told(&[capability], call, &[9, 9, 9]), Action::Notify, "{call}");
+        for syscall in syscalls::all() {
+            if let Privilege::Sometimes(capability) = syscall.privilege {
+                assert_eq!(told(&[capability], syscall.name, &[9, 9, 9]), Action::Notify, "{}", syscall.name);
             }
         }
         assert_eq!(told(&[], "fchmod", &[]), Action::Allow);
@@ -389,7 +348,7 @@ mod tests {
             for name in syscalls::names().filter(|name| syscalls::number(kernel.arch, name).is_some()) {
                 let expected = match name {
                     "clone3" => Action::Errno(38),
-                    name if UNSEEN.contains(&name) => Action::Allow,
+                    name if syscalls::find(name).is_some_and(|call| call.unnotified) => Action::Allow,
                     _ => Action::Notify,
                 };
                 assert_eq!(answer(&filter, name, &[]), expected, "{name}");

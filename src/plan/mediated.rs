@@ -6,6 +6,7 @@ use super::filter_input::FilterInput;
 use super::{check, routes};
 use crate::kernel::Arch;
 use crate::profile::Mode;
+use crate::syscalls::{self, Arg, Handler};
 
 /// Calls whose access is the plan's own, whatever brought them: a bare name in
 /// `syscalls` brings them, and never loosens them.
@@ -22,40 +23,50 @@ impl FilterInput<'_> {
     /// How the plan decides this call; none where the profile's word is the last.
     pub(super) fn mediated(&self, call: &str) -> Option<Mediated> {
         let every_open = self.profile.watch_reads || self.mode == Mode::Audit;
-        Some(match call {
-            "open" | "openat" if every_open => Mediated::Notify,
-            "open" => Mediated::When(vec![vec![masked(1, WRITES, 0)]]),
-            "openat" => Mediated::When(vec![vec![masked(2, WRITES, 0)]]),
-            "openat2" | "creat" | "mkdir" | "mkdirat" | "unlink" | "unlinkat" | "rmdir" | "rename"
-            | "renameat" | "renameat2" | "link" | "linkat" | "symlink" | "symlinkat" | "mknod"
-            | "mknodat" | "truncate" => Mediated::Notify,
-            "execve" | "execveat" | "bind" | "connect" => Mediated::Notify,
-            "socket" if self.sockets.made => Mediated::When(Vec::new()),
-            "socket" => Mediated::When(self.kinds()),
-            "mmap" if self.narrows_code() => Mediated::When(self.mappings()),
+        let syscall = syscalls::find(call)?;
+        Some(match syscall.handler {
+            Handler::Open => match syscall.position(Arg::Flags) {
+                Some(flags) if !every_open => Mediated::When(vec![vec![masked(flags, WRITES, 0)]]),
+                _ => Mediated::Notify,
+            },
+            Handler::Exec | Handler::Change(_) | Handler::Bind | Handler::Connect => Mediated::Notify,
+            Handler::Socket if self.sockets.made => Mediated::When(Vec::new()),
+            Handler::Socket => Mediated::When(self.kinds()),
             // One that was never bound would take a port of the kernel's choice.
-            "listen" if self.sockets.made => Mediated::Notify,
-            "mmap" if !self.profile.write_execute => {
+            Handler::Listen if self.sockets.made => Mediated::Notify,
+            Handler::Map if self.narrows_code() => Mediated::When(self.mappings()),
+            Handler::Map if !self.profile.write_execute => {
                 Mediated::When(vec![vec![masked(2, PROT_WRITE, 0)], vec![masked(2, PROT_EXEC, 0)]])
             }
-            "mprotect" | "pkey_mprotect" if !self.profile.write_execute => Mediated::When(self.protections()),
-            "mprotect" | "pkey_mprotect" if self.narrows_code() => {
-                Mediated::When(vec![vec![masked(2, PROT_EXEC, 0)]])
+            Handler::Protect if !self.profile.write_execute => Mediated::When(self.protections()),
+            Handler::Protect if self.narrows_code() => Mediated::When(vec![vec![masked(2, PROT_EXEC, 0)]]),
+            Handler::Attach if !self.profile.write_execute => {
+                Mediated::When(vec![vec![masked(2, SHM_EXEC, 0)]])
             }
-            "shmat" if !self.profile.write_execute => Mediated::When(vec![vec![masked(2, SHM_EXEC, 0)]]),
             // All but the supervisor's numbers.
-            "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo" | "pidfd_open" => {
-                Mediated::When(vec![Vec::new()])
-            }
-            "setsockopt" if self.sockets.addressed => Mediated::When(routes::options()),
-            "fork" | "vfork" if self.counts() => Mediated::Notify,
-            "clone" if self.counts() => {
-                Mediated::When(vec![vec![masked(0, CLONE_NAMESPACES | CLONE_THREAD, CLONE_THREAD)]])
-            }
+            Handler::Signal | Handler::SignalThread | Handler::PidfdOpen => Mediated::When(vec![Vec::new()]),
+            Handler::SocketOption if self.sockets.addressed => Mediated::When(routes::options()),
+            Handler::Fork => match (syscall.position(Arg::LongFlags), self.counts()) {
+                (None, true) => Mediated::Notify,
+                (Some(flags), true) => {
+                    let thread = masked(flags, CLONE_NAMESPACES | CLONE_THREAD, CLONE_THREAD);
+                    Mediated::When(vec![vec![thread]])
+                }
+                (Some(_), false) => Mediated::AsGrouped,
+                (None, false) => return None,
+            },
             // Made by the supervisor, sealed. Where it cannot be, what is listed is allowed.
-            "memfd_create" if self.mode == Mode::Enforce && check::seals(self.kernel) => Mediated::Notify,
-            "clone" | "socketpair" | "sendto" | "sendmsg" | "sendmmsg" => Mediated::AsGrouped,
-            _ => return None,
+            Handler::Memfd if self.mode == Mode::Enforce && check::seals(self.kernel) => Mediated::Notify,
+            Handler::Socketpair | Handler::Send => Mediated::AsGrouped,
+            Handler::Listen | Handler::Map | Handler::Protect | Handler::Attach | Handler::Memfd => {
+                return None;
+            }
+            Handler::SocketOption | Handler::SignalPidfd | Handler::Prctl | Handler::Personality => {
+                return None;
+            }
+            Handler::SetUid | Handler::SetGid | Handler::SetGroups | Handler::Capset => return None,
+            Handler::Schedule | Handler::Limit(_) | Handler::Ioctl | Handler::Attribute(_) => return None,
+            Handler::Root | Handler::NotImplemented | Handler::Plain => return None,
         })
     }
 
@@ -126,8 +137,14 @@ impl FilterInput<'_> {
     }
 }
 
-/// Mediated calls whose alternatives the profile may add to by an object.
-pub(super) const OPEN_TO_MORE: [&str; 6] = ["clone", "sendmmsg", "sendmsg", "sendto", "socket", "socketpair"];
+/// Whether this is a mediated call whose alternatives the profile may add to by an object.
+pub(super) fn is_open_to_more(call: &str) -> bool {
+    match syscalls::handler(call) {
+        Handler::Send | Handler::Socket | Handler::Socketpair => true,
+        Handler::Fork => syscalls::find(call).and_then(|call| call.position(Arg::LongFlags)).is_some(),
+        _ => false,
+    }
+}
 
 /// O_ACCMODE, O_CREAT and O_TRUNC: with none of them an open changes nothing.
 pub(super) const WRITES: u64 = 0o3 | 0o100 | 0o1000;

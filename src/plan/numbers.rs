@@ -8,8 +8,8 @@
 //! - Those that are made before the app's first instruction the filter has from the launch
 //!   ([`Template`](crate::filter::Template)): all of them, or the first two where a Landlock
 //!   domain scopes signals (Linux 6.12).
-//! - From the others that domain keeps every call but those of [`UNSCOPED`], without an event.
-//!   These the filter lets through for the caller itself alone (0); by any other number they
+//! - From the others that domain keeps every call but those that change scheduling or limits
+//!   ([`Arg::Task`]), without an event. These the filter lets through for the caller itself alone (0); by any other number they
 //!   are notified, and decided once every thread is there that there will be.
 //!
 //! What is by a descriptor of a process (pidfd_send_signal, process_madvise, pidfd_getfd)
@@ -20,80 +20,57 @@ use super::conditions::{Alternatives, one_of};
 use super::filter_input::FilterInput;
 use crate::filter::Access;
 use crate::kernel::LandlockAbi;
-use crate::syscalls::{Condition, Test};
+use crate::syscalls::{self, Arg, Condition, Test};
 
-/// A call, the argument that is a number, and what else has to hold of it.
+/// An argument that is the number of a process or thread, and what else has to hold of it.
 struct Numbered {
-    call: &'static str,
     arg: u8,
     /// Argument 0 says what the number is: a process's, and not a group's or a user's, which
     /// may be the supervisor's as well.
     of_process: Option<u64>,
+    /// No Landlock domain looks at it: it is neither a signal nor a look into a process
+    /// (ptrace(2), access mode checking).
+    unscoped: bool,
 }
 
-const fn numbered(call: &'static str, arg: u8) -> Numbered {
-    Numbered { call, arg, of_process: None }
+/// The numbers of threads among a call's arguments. A signal to one thread (tgkill,
+/// rt_tgsigqueueinfo) names its process too, and the kernel holds both together: the
+/// process's number is enough. As a thread's it only has its event.
+fn numbered(call: &str) -> impl Iterator<Item = Numbered> {
+    let args = syscalls::find(call).map_or([Arg::Unknown; 6], |syscall| syscall.args);
+    (0..).zip(args).filter_map(|(arg, kind)| {
+        let (of_process, unscoped) = match kind {
+            // F_SETOWN: see `owners`.
+            Arg::Pid | Arg::Owner => (None, false),
+            Arg::Task => (None, true),
+            Arg::PrioWho => (Some(PRIO_PROCESS), true),
+            Arg::IoprioWho => (Some(IOPRIO_WHO_PROCESS), true),
+            _ => return None,
+        };
+        Some(Numbered { arg, of_process, unscoped })
+    })
 }
 
-/// A signal to one thread (tgkill, rt_tgsigqueueinfo) names its process too, and the kernel
-/// holds both together: the process's number is enough. As a thread's it only has its event.
-#[rustfmt::skip]
-const NUMBERED: [Numbered; 20] = [
-    numbered("ioprio_set", 1).process(1),
-    numbered("kcmp", 0),
-    numbered("kcmp", 1),
-    numbered("kill", 0),
-    numbered("migrate_pages", 0),
-    numbered("move_pages", 0),
-    numbered("perf_event_open", 1),
-    numbered("pidfd_open", 0),
-    numbered("prlimit64", 0),
-    numbered("process_vm_readv", 0),
-    numbered("process_vm_writev", 0),
-    numbered("ptrace", 1),
-    numbered("rt_sigqueueinfo", 0),
-    numbered("sched_setaffinity", 0),
-    numbered("sched_setattr", 0),
-    numbered("sched_setparam", 0),
-    numbered("sched_setscheduler", 0),
-    numbered("setpriority", 1).process(0),
-    numbered("tkill", 0),
-    // F_SETOWN: see `owners`.
-    numbered("fcntl", 2),
-];
-
-/// What Landlock's domains do not look at: it is neither a signal nor a look into a process
-/// (ptrace(2), access mode checking).
-const UNSCOPED: [&str; 7] = [
-    "ioprio_set",
-    "prlimit64",
-    "sched_setaffinity",
-    "sched_setattr",
-    "sched_setparam",
-    "sched_setscheduler",
-    "setpriority",
-];
-
-impl Numbered {
-    const fn process(self, which: u64) -> Numbered {
-        Numbered { of_process: Some(which), ..self }
-    }
+/// The process and its thread, where a call names both.
+fn threads_of_process(call: &str) -> impl Iterator<Item = [u8; 2]> {
+    let syscall = syscalls::find(call);
+    syscall.and_then(|syscall| Some([syscall.position(Arg::Tgid)?, syscall.position(Arg::Tid)?])).into_iter()
 }
 
 /// Whether this argument of a call may be the number of any thread.
 pub fn names_thread(call: &str, arg: u8) -> bool {
-    NUMBERED.iter().any(|one| one.call == call && one.arg == arg)
+    numbered(call).any(|one| one.arg == arg)
 }
 
 /// Whether any argument of a call may be the number of a thread.
 pub fn may_reach(call: &str) -> bool {
-    NUMBERED.iter().any(|one| one.call == call)
+    numbered(call).next().is_some()
 }
 
 /// The access of a call by a filter that has not the number of every thread: see above.
 pub fn of_the_caller_alone(call: &str, access: Access) -> Access {
-    let numbered = NUMBERED.iter().filter(|one| one.call == call && UNSCOPED.contains(&call));
-    numbered.fold(access, |access, one| both(call, access, &vec![vec![one_of(one.arg, &[0])]]))
+    let unscoped = numbered(call).filter(|one| one.unscoped);
+    unscoped.fold(access, |access, one| both(call, access, &vec![vec![one_of(one.arg, &[0])]]))
 }
 
 /// Whether a call with these registers would reach a process with one of these numbers, or
@@ -104,10 +81,13 @@ pub fn reaches(call: &str, args: &[u64; 6], numbers: &[u32]) -> bool {
         "fcntl" => matches!(args[1] as u32 as u64, F_SETOWN | F_SETOWN_EX),
         "ioctl" => OWNER_IOCTLS.contains(&u64::from(args[1] as u32)),
         "setpgid" => true,
-        "tgkill" | "rt_tgsigqueueinfo" => is_one(0) || is_one(1),
-        _ => NUMBERED.iter().filter(|one| one.call == call).any(|one| {
-            is_one(usize::from(one.arg)) || one.of_process.is_some_and(|which| args[0] as u32 as u64 != which)
-        }),
+        _ => {
+            threads_of_process(call).flatten().any(|arg| is_one(usize::from(arg)))
+                || numbered(call).any(|one| {
+                    let is_more = one.of_process.is_some_and(|which| args[0] as u32 as u64 != which);
+                    is_one(usize::from(one.arg)) || is_more
+                })
+        }
     }
 }
 
@@ -115,7 +95,10 @@ impl FilterInput<'_> {
     /// The access of a call, but never to a number of the supervisor's.
     pub(super) fn spare_supervisor(&self, call: &str, access: Access) -> Access {
         let mut spared = access;
-        for one in NUMBERED.iter().filter(|one| one.call == call && call != "fcntl") {
+        for arg in threads_of_process(call) {
+            spared = both(call, spared, &vec![arg.map(|arg| self.not_the_supervisor(arg)).into()]);
+        }
+        for one in numbered(call).filter(|_| call != "fcntl") {
             let mut with = vec![Condition { arg: one.arg, test: Test::NotIn(self.numbers(call)) }];
             with.extend(one.of_process.map(|which| one_of(0, &[which])));
             spared = both(call, spared, &vec![with]);
@@ -125,9 +108,6 @@ impl FilterInput<'_> {
             "setpgid" if !self.scoped() && self.group > 0 => {
                 let not = Test::NotIn(vec![u64::from(self.group)]);
                 both(call, spared, &vec![vec![Condition { arg: 1, test: not }]])
-            }
-            "tgkill" | "rt_tgsigqueueinfo" => {
-                both(call, spared, &vec![vec![self.not_the_supervisor(0), self.not_the_supervisor(1)]])
             }
             "fcntl" | "ioctl" if !self.scoped() => both(call, spared, &self.owners(call)),
             _ => spared,
@@ -214,6 +194,10 @@ fn holds_by(call: &str, known: &[Condition], new: &Condition) -> bool {
     known.contains(new) || known.iter().any(excludes)
 }
 
+/// setpriority(2): a process, and not a group or a user.
+const PRIO_PROCESS: u64 = 0;
+/// The same of ioprio_set(2).
+const IOPRIO_WHO_PROCESS: u64 = 1;
 const F_SETOWN: u64 = 8;
 const F_SETOWN_EX: u64 = 15;
 /// FIOSETOWN and SIOCSPGRP, for sockets (asm/sockios.h).

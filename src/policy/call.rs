@@ -10,9 +10,8 @@ use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::filter::{Access, Action};
 use crate::ids::{Gid, Uid};
-use crate::kernel::Release;
 use crate::profile::{Capability, Endpoint};
-use crate::syscalls::{Test, since};
+use crate::syscalls::{self, Arg, Handler, Syscall, Test};
 
 /// Flags of clone(2) that make a namespace, and CLONE_UNTRACED, which hides a child
 /// from a tracer.
@@ -30,6 +29,39 @@ pub struct Call {
 }
 
 impl Call {
+    /// Its row in the table.
+    pub fn syscall(&self) -> Option<&'static Syscall> {
+        syscalls::find(self.name?)
+    }
+
+    /// What decides it.
+    pub fn handler(&self) -> Handler {
+        self.syscall().map_or(Handler::Plain, |syscall| syscall.handler)
+    }
+
+    /// Every argument of a kind.
+    pub fn arguments(&self, kind: Arg) -> impl Iterator<Item = u64> {
+        let positions = self.syscall().into_iter().flat_map(move |syscall| syscall.positions(kind));
+        positions.map(|at| self.args[usize::from(at)])
+    }
+
+    /// The first argument of a kind, where the call has one.
+    pub fn argument(&self, kind: Arg) -> Option<u64> {
+        self.arguments(kind).next()
+    }
+
+    /// Every path: the descriptor of the directory in which it begins, or AT_FDCWD, and the
+    /// address of its text.
+    pub fn paths(&self) -> impl Iterator<Item = (i32, u64)> {
+        let paths = self.syscall().into_iter().flat_map(Syscall::paths);
+        paths.map(|(dirfd, at)| (dirfd.map_or(libc::AT_FDCWD, |at| self.args[at] as i32), self.args[at]))
+    }
+
+    /// The ids of users or groups that it names.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        self.arguments(Arg::Id).map(|id| id as u32)
+    }
+
     /// The object of an event about it.
     pub fn object(&self) -> Object {
         let name = self.name.map_or_else(|| Cow::Owned(format!("number {}", self.number)), Cow::Borrowed);
@@ -53,12 +85,10 @@ impl Rulebook {
         self.filter.verdict(call.number, &call.args) == Action::Allow
     }
 
-    /// A call that is not listed: EPERM, but ENOSYS for one that came after Linux
-    /// 4.18, so that libraries fall back.
+    /// A call that is not listed, refused with [`Syscall::unlisted`]; with ENOSYS where no
+    /// table has its number.
     pub fn unlisted(&self, call: &Call) -> Box<Refusal> {
-        const OLD: Release = Release::new(4, 18);
-        let old = call.name.is_some_and(|name| since(name) <= OLD);
-        let errno = if old { Errno::EPERM } else { Errno::ENOSYS };
+        let errno = call.name.and_then(syscalls::find).map_or(Errno::ENOSYS, Syscall::unlisted);
         let want = call.name.map(|name| Want::Syscall(name.to_owned()));
         call.refusal(Kind::Syscall, errno, "/syscalls", want)
     }
@@ -67,7 +97,8 @@ impl Rulebook {
     /// the value where one argument decides.
     pub fn argument(&self, call: &Call) -> Box<Refusal> {
         let name = call.name.unwrap_or_default();
-        if name == "setsockopt" && self.names_addresses() {
+        let handler = call.handler();
+        if handler == Handler::SocketOption && self.names_addresses() {
             return call.refusal(Kind::Network, Errno::EPERM, "/network", None);
         }
         let decides = match self.access(name) {
@@ -77,7 +108,7 @@ impl Rulebook {
         let want = match decides {
             // A send that connects goes past every rule on ports: `network` cannot
             // grant it, and nothing else should.
-            _ if matches!(name, "sendto" | "sendmsg" | "sendmmsg") => None,
+            _ if handler == Handler::Send => None,
             Some(arg) => Some(Want::SyscallWhen {
                 call: name.to_owned(),
                 arg,
@@ -105,7 +136,7 @@ impl Rulebook {
 
     /// Memory that is to be writable and executable, or to become executable.
     pub fn memory(&self, call: &Call) -> Box<Refusal> {
-        call.refusal(Kind::Memory, Errno::EACCES, "/memory/write_execute", Some(Want::WriteExecute))
+        call.refusal(Kind::Memory, Handler::Map.denied(), "/memory/write_execute", Some(Want::WriteExecute))
     }
 
     /// A signal to the supervisor: no profile allows it.
@@ -133,7 +164,7 @@ impl Rulebook {
         (now >= most).then(|| {
             Box::new(Refusal {
                 kind: Kind::Limit,
-                errno: Errno::EAGAIN,
+                errno: Handler::Fork.denied(),
                 object: Object::Name { name: "processes".into() },
                 rule: "/limits/processes".into(),
                 want: Some(Want::Processes(now + 1)),
@@ -143,13 +174,9 @@ impl Rulebook {
 
     /// A privileged call that the kernel will refuse for want of a capability.
     pub fn capability(&self, call: &Call, capability: Capability, caller: &Ids) -> Option<Box<Refusal>> {
-        let needed = match call.name? {
-            "setuid" | "setreuid" | "setresuid" | "setfsuid" => {
-                takes_another_id(call, caller.uids.map(Uid::as_raw))
-            }
-            "setgid" | "setregid" | "setresgid" | "setfsgid" => {
-                takes_another_id(call, caller.gids.map(Gid::as_raw))
-            }
+        let needed = match call.handler() {
+            Handler::SetUid => takes_another_id(call, caller.uids.map(Uid::as_raw)),
+            Handler::SetGid => takes_another_id(call, caller.gids.map(Gid::as_raw)),
             _ => true,
         };
         (needed && !self.policy.capabilities.contains(&capability)).then(|| {
@@ -168,14 +195,9 @@ impl Rulebook {
 /// Whether a set*id call takes on an id that is not the caller's already; -1 leaves one
 /// as it is.
 pub fn takes_another_id(call: &Call, own: [u32; 4]) -> bool {
-    let count = match call.name {
-        Some("setresuid" | "setresgid") => 3,
-        Some("setreuid" | "setregid") => 2,
-        _ => 1,
-    };
     // The file-system id may be set anew by its own call alone.
     let own = if call.name.is_some_and(|name| name.starts_with("setfs")) { &own[..] } else { &own[..3] };
-    call.args[..count].iter().map(|id| *id as u32).any(|id| id != u32::MAX && !own.contains(&id))
+    call.ids().any(|id| id != u32::MAX && !own.contains(&id))
 }
 
 /// Real, effective, saved and file-system ids.

@@ -10,6 +10,7 @@ use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::image::{FileId, is_beneath};
 use crate::profile::Rights;
+use crate::syscalls::Handler;
 
 /// One path of a call and what is done with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +146,7 @@ impl Rulebook {
 fn refusal(path: &Path, missing: Rights) -> Refusal {
     Refusal {
         kind: Kind::File,
-        errno: Errno::EACCES,
+        errno: Handler::Open.denied(),
         object: Object::Path { path: path.to_owned(), access: missing.words().collect() },
         rule: "/files".into(),
         want: Some(Want::File { path: path.to_owned(), rights: missing }),

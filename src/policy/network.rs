@@ -9,6 +9,7 @@ use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
 use crate::plan::Says;
 use crate::profile::{Endpoint, Rights};
+use crate::syscalls::Handler;
 
 /// What a socket is, as far as it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,7 +285,7 @@ impl Rulebook {
                 // Raw, packet, MPTCP and the like: no entry of `network` names them.
                 return Some(Box::new(Refusal {
                     kind: Kind::Network,
-                    errno: Errno::EACCES,
+                    errno: Handler::Socket.denied(),
                     object: Object::Syscall {
                         syscall: "socket".into(),
                         args: vec![family as u64, kind as u64, protocol as u64],
@@ -311,13 +312,13 @@ pub enum UnixName<'a> {
 }
 
 fn refuse(direction: Direction, name: String) -> Box<Refusal> {
-    let (rule, want) = match direction {
-        Direction::Listen => ("/network/listen", Want::Listen(name.clone())),
-        Direction::Connect => ("/network/connect", Want::Connect(name.clone())),
+    let (rule, want, errno) = match direction {
+        Direction::Listen => ("/network/listen", Want::Listen(name.clone()), Handler::Bind.denied()),
+        Direction::Connect => ("/network/connect", Want::Connect(name.clone()), Handler::Connect.denied()),
     };
     Box::new(Refusal {
         kind: Kind::Network,
-        errno: Errno::EACCES,
+        errno,
         object: Object::Address { address: name, access: direction.word() },
         rule: rule.into(),
         want: Some(want),

@@ -15,6 +15,7 @@ use crate::image::FileId;
 use crate::plan::{PolicyProgram, ProgramIndex, ProgramTarget};
 use crate::policy::args::Need;
 use crate::profile::ProfileIndex;
+use crate::syscalls::Handler;
 
 /// The longest file name (NAME_MAX), and so the longest name of an applet.
 const LONGEST_NAME: usize = 255;
@@ -334,5 +335,11 @@ impl Rulebook {
 }
 
 pub(super) fn refuse(path: &Path, rule: std::borrow::Cow<'static, str>, want: Option<Want>) -> Box<Refusal> {
-    Box::new(Refusal { kind: Kind::Program, errno: Errno::EACCES, object: Object::program(path), rule, want })
+    Box::new(Refusal {
+        kind: Kind::Program,
+        errno: Handler::Exec.denied(),
+        object: Object::program(path),
+        rule,
+        want,
+    })
 }

@@ -7,18 +7,18 @@ use super::call::Call;
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object};
 use crate::filter::may_hold;
+use crate::syscalls::Handler;
 
 impl Rulebook {
     /// A call whose path, address or descriptor could not be read.
     pub fn unreadable(&self, call: &Call) -> Box<Refusal> {
-        let (kind, rule) = match call.name.unwrap_or_default() {
-            "execve" | "execveat" => (Kind::Program, "/programs"),
-            "socket" | "bind" | "connect" | "listen" | "setsockopt" | "sendto" | "sendmsg" | "sendmmsg" => {
+        let (kind, rule) = match call.handler() {
+            Handler::Exec => (Kind::Program, "/programs"),
+            Handler::Socket | Handler::Bind | Handler::Connect | Handler::Listen => {
                 (Kind::Network, "/network")
             }
-            "open" | "openat" | "openat2" | "creat" | "mkdir" | "mkdirat" | "mknod" | "mknodat"
-            | "symlink" | "symlinkat" | "link" | "linkat" | "unlink" | "unlinkat" | "rmdir" | "rename"
-            | "renameat" | "renameat2" | "truncate" => (Kind::File, "/files"),
+            Handler::SocketOption | Handler::Send => (Kind::Network, "/network"),
+            Handler::Open | Handler::Change(_) => (Kind::File, "/files"),
             _ => (Kind::Syscall, "/syscalls"),
         };
         let object = Object::Name { name: "unreadable".into() };

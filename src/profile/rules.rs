@@ -4,7 +4,7 @@ use super::error::{ReadError, quoted};
 use super::place::{Object, Place, unknown};
 use super::values::why;
 use super::{Entry, SyscallRule, Syscalls};
-use crate::syscalls::{self, Condition, Test, constants, groups};
+use crate::syscalls::{self, Condition, Handler, Test, constants, groups};
 
 /// The section where it is absent.
 pub(super) const NONE: Syscalls = Syscalls { allow: Vec::new(), startup_only: Vec::new() };
@@ -45,11 +45,11 @@ fn group(place: &Place) -> Result<SyscallRule, ReadError> {
 
 fn call(place: &Place) -> Result<&'static str, ReadError> {
     let typed = place.string("a call's name")?;
-    if typed == "clone3" {
-        return Err(place.error(
-            "clone3 cannot be granted: its flags lie in memory, where no filter can hold them; leave it out, it is \
+    if syscalls::handler(typed) == Handler::NotImplemented {
+        return Err(place.error(format!(
+            "{typed} cannot be granted: its flags lie in memory, where no filter can hold them; leave it out, it is \
              answered ENOSYS and libraries fall back to clone",
-        ));
+        )));
     }
     syscalls::known(typed).ok_or_else(|| place.error(unknown("system call", typed, syscalls::names())))
 }

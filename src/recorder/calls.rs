@@ -3,7 +3,7 @@
 use crate::journal::observation::{Observation, Value, What};
 use crate::notify::syscall_args::MappingArgs;
 use crate::policy::call::Call;
-use crate::syscalls::{Width, constants, width};
+use crate::syscalls::{Arg, Handler, Width, constants, width};
 
 /// What has to be found out about a call before it goes on.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
@@ -42,34 +42,48 @@ impl Kind {
     /// Of this call.
     pub fn of(call: &Call) -> Kind {
         const THREAD: u64 = libc::CLONE_THREAD as u64;
-        let a = call.args;
-        let Some(name) = call.name else { return Kind::Plain };
-        match name {
-            "execve" | "execveat" => Kind::Exec,
-            "open" | "openat" | "openat2" | "creat" => Kind::Open,
-            "mkdir" | "mkdirat" | "mknod" | "mknodat" | "symlink" | "symlinkat" | "link" | "linkat"
-            | "unlink" | "unlinkat" | "rmdir" | "rename" | "renameat" | "renameat2" | "truncate" => {
-                Kind::Change
+        let Some(syscall) = call.syscall() else { return Kind::Plain };
+        match syscall.handler {
+            Handler::Exec => Kind::Exec,
+            Handler::Open => Kind::Open,
+            Handler::Change(_) => Kind::Change,
+            Handler::Attribute(_) => Kind::Owner,
+            Handler::Bind | Handler::Connect => Kind::Address,
+            Handler::Send if call.argument(Arg::Sockaddr).is_some_and(|address| address != 0) => {
+                Kind::Address
             }
-            "chown" | "fchown" | "fchownat" | "lchown" | "chmod" | "fchmod" | "fchmodat" | "fchmodat2"
-            | "utime" | "utimes" | "utimensat" | "futimesat" => Kind::Owner,
-            "bind" | "connect" => Kind::Address,
-            "sendto" if a[4] != 0 => Kind::Address,
-            "listen" => Kind::Listen,
-            "fork" | "vfork" => Kind::Fork,
-            "clone" if a[0] & THREAD == 0 => Kind::Fork,
-            _ if MappingArgs::decode(call).is_some_and(|mapping| mapping.writes_and_executes()) => {
+            Handler::Listen => Kind::Listen,
+            Handler::Fork if call.argument(Arg::LongFlags).is_none_or(|flags| flags & THREAD == 0) => {
+                Kind::Fork
+            }
+            Handler::Map | Handler::Protect | Handler::Attach
+                if MappingArgs::decode(call).is_some_and(|mapping| mapping.writes_and_executes()) =>
+            {
                 Kind::Memory
             }
-            "setuid" | "setreuid" | "setresuid" | "setfsuid" | "setgid" | "setregid" | "setresgid"
-            | "setfsgid" | "setgroups" => Kind::User,
-            "kill" | "rt_sigqueueinfo" | "pidfd_send_signal" => Kind::Kill,
-            "ioctl" => Kind::Ioctl,
-            "setrlimit" | "prlimit64" | "mlock" | "mlock2" | "mlockall" => Kind::Limit,
-            "setpriority" | "sched_setaffinity" | "sched_setattr" | "sched_setparam"
-            | "sched_setscheduler" | "socket" | "prctl" | "capset" => Kind::Privileged,
-            _ if crate::syscalls::privileged(name).is_some() => Kind::Privileged,
-            _ => Kind::Plain,
+            Handler::SetUid | Handler::SetGid | Handler::SetGroups => Kind::User,
+            Handler::Signal | Handler::SignalPidfd => Kind::Kill,
+            Handler::Ioctl => Kind::Ioctl,
+            Handler::Limit(_) => Kind::Limit,
+            Handler::Schedule | Handler::Socket | Handler::Prctl | Handler::Capset => Kind::Privileged,
+            // Their registers tell it all, but for a capability.
+            Handler::Send
+            | Handler::Fork
+            | Handler::Map
+            | Handler::Protect
+            | Handler::Attach
+            | Handler::SignalThread
+            | Handler::PidfdOpen
+            | Handler::Socketpair
+            | Handler::SocketOption
+            | Handler::Memfd
+            | Handler::Root
+            | Handler::Personality
+            | Handler::NotImplemented
+            | Handler::Plain => match syscall.needs() {
+                Some(_) => Kind::Privileged,
+                None => Kind::Plain,
+            },
         }
     }
 
@@ -82,7 +96,7 @@ impl Kind {
     /// matters only the one that told it and went well does: another caller may have it,
     /// and other registers may need it. For two calls the identity has all that decides.
     pub fn settles(self, call: &Call, went_well: bool, told: bool) -> bool {
-        let whole = matches!(call.name, Some("socket" | "prctl"));
+        let whole = matches!(call.handler(), Handler::Socket | Handler::Prctl);
         self.is_told_once() && went_well && (self != Kind::Privileged || told || whole)
     }
 }
@@ -122,7 +136,7 @@ pub fn identity(call: &Call, kind: Kind) -> u64 {
     let a = call.args;
     match kind {
         // The type decides too.
-        Kind::Privileged if call.name == Some("socket") => a[0] << 32 | (a[1] & 0xffff_ffff),
+        Kind::Privileged if call.handler() == Handler::Socket => a[0] << 32 | (a[1] & 0xffff_ffff),
         _ => argument(call).map_or(0, |(_, value)| value),
     }
 }
@@ -150,6 +164,7 @@ fn named(call: &str, value: u64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syscalls::Privilege;
 
     fn call(name: &'static str, args: &[u64]) -> Call {
         let mut all = [0; 6];
@@ -190,10 +205,8 @@ mod tests {
 
     #[test]
     fn what_is_notified_for_a_capability_is_looked_at() {
-        for (capability, calls) in crate::plan::learn::EVIDENCE {
-            for (name, _) in calls {
-                assert_ne!(Kind::of(&call(name, &[])), Kind::Plain, "{name} for {capability}");
-            }
+        for syscall in crate::syscalls::all().filter(|syscall| syscall.privilege != Privilege::None) {
+            assert_ne!(Kind::of(&call(syscall.name, &[])), Kind::Plain, "{}", syscall.name);
         }
     }
 

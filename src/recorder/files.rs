@@ -16,7 +16,7 @@ use crate::journal::observation::{Observation, What, unnamed};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned, READ, SEARCH, WRITE};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::{Attribute, AttributeArgs, Change, ChangeArgs, Open, PathArg};
+use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open, PathArg, TreeChange};
 use crate::policy::call::Call;
 
 /// What a use of a file comes to.
@@ -83,18 +83,18 @@ impl Recording {
     pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
         let args = ChangeArgs::decode(call, &self.memory_of(caller));
         let Ok(Some(ChangeArgs { change, mut at, to })) = args else { return Vec::new() };
-        if matches!(change, Change::HardLink { .. }) {
+        if matches!(change, TreeChange::HardLink { .. }) {
             at = at.or_descriptor();
         }
         let find = |at: &PathArg, follow| self.reach().find(caller, at, follow);
-        let follow = matches!(change, Change::Truncate { .. });
+        let follow = matches!(change, TreeChange::Truncate { .. });
         let Ok(found) = find(&at, follow) else { return Vec::new() };
         let to = match to.as_ref().map(|to| find(to, false)) {
             Some(Err(_)) => return Vec::new(),
             Some(Ok(to)) => Some(to),
             None => None,
         };
-        let makes_directory = matches!(change, Change::MakeDirectory { .. });
+        let makes_directory = matches!(change, TreeChange::MakeDirectory { .. });
         if at.names_directory() && !makes_directory && !is_directory(found.target.as_ref()) {
             return Vec::new();
         }
@@ -118,11 +118,11 @@ impl Recording {
         };
         let Ok(owned) = owned(&target.fd) else { return Vec::new() };
         let (op, needs): (_, Vec<Capability>) = match args.attribute {
-            Attribute::Owner { user, group } => {
+            NewAttribute::Owner { user, group } => {
                 ("chown", capabilities::chown(caller, owned, user, group).into_iter().collect())
             }
-            Attribute::Mode(mode) => ("chmod", capabilities::chmod(caller, owned, mode)),
-            Attribute::Times { given } => {
+            NewAttribute::Mode(mode) => ("chmod", capabilities::chmod(caller, owned, mode)),
+            NewAttribute::Times { given } => {
                 ("utime", capabilities::times(caller, owned, given).into_iter().collect())
             }
         };
@@ -175,15 +175,15 @@ impl Recording {
 }
 
 /// The journal's word for a change.
-fn word(change: &Change) -> &'static str {
+fn word(change: &TreeChange) -> &'static str {
     match change {
-        Change::MakeDirectory { .. } => "mkdir",
-        Change::MakeNode { .. } => "mknod",
-        Change::MakeLink { .. } => "symlink",
-        Change::Remove { .. } => "remove",
-        Change::Truncate { .. } => "truncate",
-        Change::Rename { .. } => "rename",
-        Change::HardLink { .. } => "link",
+        TreeChange::MakeDirectory { .. } => "mkdir",
+        TreeChange::MakeNode { .. } => "mknod",
+        TreeChange::MakeLink { .. } => "symlink",
+        TreeChange::Remove { .. } => "remove",
+        TreeChange::Truncate { .. } => "truncate",
+        TreeChange::Rename { .. } => "rename",
+        TreeChange::HardLink { .. } => "link",
     }
 }
 
@@ -260,33 +260,37 @@ fn leaves(caller: &Caller, found: &Found, target: &Target) -> Outcome {
 }
 
 /// What comes of a change.
-fn changed(caller: &Caller, change: &Change, found: &Found, to: Option<&Found>) -> Outcome {
+fn changed(caller: &Caller, change: &TreeChange, found: &Found, to: Option<&Found>) -> Outcome {
     let there = found.target.as_ref();
     match (change, there, to) {
-        (Change::MakeDirectory { .. } | Change::MakeNode { .. } | Change::MakeLink { .. }, None, _) => {
-            enters(caller, found)
-        }
-        (Change::MakeDirectory { .. } | Change::MakeNode { .. } | Change::MakeLink { .. }, Some(_), _) => {
-            Outcome::fails(Errno::EEXIST)
-        }
+        (
+            TreeChange::MakeDirectory { .. } | TreeChange::MakeNode { .. } | TreeChange::MakeLink { .. },
+            None,
+            _,
+        ) => enters(caller, found),
+        (
+            TreeChange::MakeDirectory { .. } | TreeChange::MakeNode { .. } | TreeChange::MakeLink { .. },
+            Some(_),
+            _,
+        ) => Outcome::fails(Errno::EEXIST),
         (_, None, _) => Outcome::fails(Errno::ENOENT),
-        (Change::Remove { directory }, Some(target), _) => match (*directory, is_directory(there)) {
+        (TreeChange::Remove { directory }, Some(target), _) => match (*directory, is_directory(there)) {
             (true, false) => Outcome::fails(Errno::ENOTDIR),
             (false, true) => Outcome::fails(Errno::EISDIR),
             _ => leaves(caller, found, target),
         },
-        (Change::Truncate { .. }, Some(target), _) => {
+        (TreeChange::Truncate { .. }, Some(target), _) => {
             if is_read_only(&target.fd) {
                 return Outcome::fails(Errno::EROFS);
             }
             let Ok(file) = owned(&target.fd) else { return Outcome::default() };
             Outcome::default().with(caller, capabilities::access(caller, file, WRITE, false), Errno::EACCES)
         }
-        (Change::HardLink { .. }, Some(_), Some(to)) => match &to.target {
+        (TreeChange::HardLink { .. }, Some(_), Some(to)) => match &to.target {
             Some(_) => Outcome::fails(Errno::EEXIST),
             None => enters(caller, to),
         },
-        (Change::Rename { .. }, Some(target), Some(to)) => {
+        (TreeChange::Rename { .. }, Some(target), Some(to)) => {
             let outcome = leaves(caller, found, target);
             let at = match &to.target {
                 Some(replaced) => leaves(caller, to, replaced),

@@ -52,6 +52,7 @@ use crate::processes::proc_fs::LiveProcFs;
 use crate::readiness::notify_socket::Ears;
 use crate::readiness::startup::{Input, Output, Startup, When};
 use crate::sys::seccomp::NotificationId;
+use crate::syscalls::Handler;
 
 /// The launch, whose exec is the supervisor's own.
 pub struct Launch {
@@ -234,10 +235,10 @@ impl Recording {
                 }
             }
             Kind::Listen => self.taken(),
-            Kind::Address if call.name == Some("bind") => self.taken(),
+            Kind::Address if call.handler() == Handler::Bind => self.taken(),
             _ => {}
         }
-        if matches!(call.name, Some("chroot" | "fchroot" | "pivot_root" | "setns" | "unshare")) {
+        if call.handler() == Handler::Root {
             self.moves = true;
         }
         let told = sight.observations.iter().any(|seen| matches!(seen.what, What::Capability { .. }));

@@ -10,6 +10,7 @@ use crate::notify::capabilities;
 use crate::policy::call::Call;
 use crate::procfs;
 use crate::procfs::processes;
+use crate::syscalls::{Arg, Handler, Limit};
 
 impl Recording {
     pub(super) fn memory(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
@@ -20,13 +21,7 @@ impl Recording {
     /// set*id and setgroups.
     pub(super) fn user(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
         let name = call.name.unwrap_or_default();
-        let count = match name {
-            "setgroups" => 0,
-            "setresuid" | "setresgid" => 3,
-            "setreuid" | "setregid" => 2,
-            _ => 1,
-        };
-        let value = call.args[..count].iter().map(|id| *id as u32).collect();
+        let value = call.ids().collect();
         let what = What::Credential { program: self.program(caller), call: name.to_owned(), value };
         let needed = capabilities::by_registers(call, caller).map(|one| self.needed(caller, call, one));
         let result = needed.as_ref().map_or_else(|| "ok".to_owned(), |needed| needed.result.clone());
@@ -34,13 +29,10 @@ impl Recording {
     }
 
     pub(super) fn privileged(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let name = call.name.unwrap_or_default();
-        let needed = match name {
-            "setpriority" => self.nicer(call, caller),
-            "sched_setaffinity" | "sched_setattr" | "sched_setparam" | "sched_setscheduler" => {
-                self.scheduled(call, caller).then_some(Capability::CAP_SYS_NICE)
-            }
-            "capset" => self.inherits_more(call, caller).then_some(Capability::CAP_SETPCAP),
+        let needed = match call.handler() {
+            Handler::Schedule if call.name == Some("setpriority") => self.nicer(call, caller),
+            Handler::Schedule => self.scheduled(call, caller).then_some(Capability::CAP_SYS_NICE),
+            Handler::Capset => self.inherits_more(call, caller).then_some(Capability::CAP_SETPCAP),
             _ => capabilities::by_registers(call, caller),
         };
         needed.map(|one| self.needed(caller, call, one)).into_iter().collect()
@@ -104,15 +96,23 @@ impl Recording {
 
     /// Limits that are raised, and memory that is locked beyond its limit.
     pub(super) fn limit(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let needed = match call.name.unwrap_or_default() {
-            "setrlimit" => self.raises(caller.tid, caller, call.args[0], call.args[1]),
-            "prlimit64" if call.args[2] != 0 => {
-                let target = if call.args[0] == 0 { caller.tid } else { Tid::from_raw(call.args[0] as i32) };
-                self.raises(target, caller, call.args[1], call.args[2])
+        const MCL_CURRENT: u64 = libc::MCL_CURRENT as u64;
+        let needed = match call.handler() {
+            Handler::Limit(Limit::Set) => {
+                let target =
+                    call.argument(Arg::Task).filter(|task| *task != 0).map(|task| Tid::from_raw(task as i32));
+                let resource = call.argument(Arg::Int).unwrap_or_default();
+                // Without a new limit it only tells the present one.
+                let new = call.argument(Arg::Pointer).filter(|pointer| *pointer != 0);
+                new.and_then(|new| self.raises(target.unwrap_or(caller.tid), caller, resource, new))
             }
-            "mlock" | "mlock2" => locks(caller, Some(call.args[1])),
-            // MCL_CURRENT.
-            "mlockall" if call.args[0] & 1 != 0 => locks(caller, None),
+            Handler::Limit(Limit::Lock) => {
+                match (call.arguments(Arg::Long).nth(1), call.argument(Arg::Flags)) {
+                    (Some(length), _) => locks(caller, Some(length)),
+                    (None, Some(flags)) if flags & MCL_CURRENT != 0 => locks(caller, None),
+                    _ => None,
+                }
+            }
             _ => None,
         };
         needed.map(|one| self.needed(caller, call, one)).into_iter().collect()

@@ -9,7 +9,7 @@ pub use self::core::CORE;
 
 use std::collections::BTreeMap;
 
-use super::{Condition, Test};
+use super::{Condition, Test, all};
 
 /// A named set of calls.
 #[derive(Debug)]
@@ -25,12 +25,41 @@ pub struct Group {
 /// Calls that are there for one reason.
 #[derive(Debug)]
 pub struct Cluster {
+    /// What the table says of those whose arguments do not matter.
+    pub purpose: Purpose,
     /// What needs them.
     pub why: &'static str,
-    /// Calls whose arguments do not matter.
-    pub calls: &'static [&'static str],
     /// Calls with conditions: alternatives, each a conjunction.
     when: &'static [(&'static str, &'static [&'static [Check]])],
+}
+
+/// Why a group has a call: the cluster that brings it whatever its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // Each cluster has its `why`.
+pub enum Purpose {
+    Memory,
+    Threads,
+    StartAndEnd,
+    Children,
+    Signals,
+    Time,
+    Waiting,
+    Pipes,
+    Descriptors,
+    Identity,
+    Scheduling,
+    Opening,
+    Looking,
+    WorkingDirectory,
+    ReadingXattrs,
+    Names,
+    Attributes,
+    Watching,
+    Disk,
+    Connecting,
+    SocketOptions,
+    Messages,
+    Listening,
 }
 
 /// A [`Condition`] as a constant.
@@ -81,7 +110,7 @@ impl Group {
 impl Cluster {
     /// Its calls by name, as [`Group::calls`] has them.
     pub fn grants(&self) -> impl Iterator<Item = (&'static str, Vec<Vec<Condition>>)> + use<> {
-        let free = self.calls.iter().map(|call| (*call, vec![Vec::new()]));
+        let free = self.calls().map(|call| (call, vec![Vec::new()]));
         let held = self.when.iter().map(|(call, alternatives)| {
             let conditions = |checks: &&[Check]| checks.iter().map(|check| check.condition()).collect();
             (*call, alternatives.iter().map(conditions).collect())
@@ -89,9 +118,15 @@ impl Cluster {
         free.chain(held)
     }
 
+    /// Calls whose arguments do not matter, sorted.
+    pub fn calls(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let purpose = self.purpose;
+        all().filter(move |syscall| syscall.group == Some(purpose)).map(|syscall| syscall.name)
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.calls.len() + self.when.len()
+        self.calls().count() + self.when.len()
     }
 }
 
@@ -116,50 +151,30 @@ pub static FILES: Group = Group {
     name: "@files",
     about: "paths: open, look at, list, make, rename and remove; which ones is decided by `files`",
     clusters: &[
+        Cluster { purpose: Purpose::Opening, why: "opening files and listing directories", when: &[] },
+        Cluster { purpose: Purpose::Looking, why: "looking at paths", when: &[] },
+        Cluster { purpose: Purpose::WorkingDirectory, why: "the working directory", when: &[] },
         Cluster {
-            why: "opening files and listing directories",
-            calls: &["creat", "getdents", "getdents64", "open", "openat", "openat2"],
-            when: &[],
-        },
-        Cluster {
-            why: "looking at paths",
-            calls: &[
-                "access", "faccessat", "faccessat2", "file_getattr", "lstat", "newfstatat", "stat",
-                "statfs", "statx",
-            ],
-            when: &[],
-        },
-        Cluster { why: "the working directory", calls: &["chdir", "fchdir"], when: &[] },
-        Cluster {
+            purpose: Purpose::ReadingXattrs,
             why: "extended attributes, to read: ls, cp, capabilities of files",
-            calls: &[
-                "fgetxattr", "flistxattr", "getxattr", "getxattrat", "lgetxattr", "listxattr",
-                "listxattrat", "llistxattr",
-            ],
             when: &[],
         },
         Cluster {
+            purpose: Purpose::Names,
             why: "making, renaming and removing names; nodes of devices need more",
-            calls: &[
-                "link", "linkat", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "rmdir",
-                "symlink", "symlinkat", "unlink", "unlinkat",
-            ],
             when: &[("mknod", MKNOD), ("mknodat", MKNODAT)],
         },
         Cluster {
+            purpose: Purpose::Attributes,
             why: "length, mode and times of what is there; owners need a capability and are not in it",
-            calls: &[
-                "chmod", "fchmod", "fchmodat", "fchmodat2", "futimesat", "truncate", "utime", "utimensat",
-                "utimes",
-            ],
             when: &[],
         },
         Cluster {
+            purpose: Purpose::Watching,
             why: "watching for changes: reload on a new configuration, tail -f",
-            calls: &["inotify_add_watch", "inotify_init", "inotify_init1", "inotify_rm_watch"],
             when: &[],
         },
-        Cluster { why: "writing back to the disk", calls: &["sync", "syncfs"], when: &[] },
+        Cluster { purpose: Purpose::Disk, why: "writing back to the disk", when: &[] },
     ],
 };
 
@@ -184,15 +199,11 @@ pub static NETWORK: Group = Group {
     about: "sockets: make, connect, send, receive, ask and set options; \
             which kinds and ports is decided by `network`",
     clusters: &[
-        Cluster { why: "making a socket and connecting it", calls: &["connect", "socket"], when: &[] },
+        Cluster { purpose: Purpose::Connecting, why: "making a socket and connecting it", when: &[] },
+        Cluster { purpose: Purpose::SocketOptions, why: "names and options of sockets", when: &[] },
         Cluster {
-            why: "names and options of sockets",
-            calls: &["getpeername", "getsockname", "getsockopt", "setsockopt", "shutdown"],
-            when: &[],
-        },
-        Cluster {
+            purpose: Purpose::Messages,
             why: "several messages at once: resolvers, QUIC; never a fast open, which connects",
-            calls: &["recvmmsg"],
             when: &[("sendmmsg", &[&[Check::Masked(3, MSG_FASTOPEN, 0)]])],
         },
     ],
@@ -203,8 +214,8 @@ pub static NETWORK_LISTEN: Group = Group {
     name: "@network (listen)",
     about: "sockets that wait for others; which ports is decided by `network.listen`",
     clusters: &[Cluster {
+        purpose: Purpose::Listening,
         why: "taking a port and what comes in on it",
-        calls: &["accept", "accept4", "bind", "listen"],
         when: &[],
     }],
 };

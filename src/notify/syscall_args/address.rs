@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use crate::notify::caller::Memory;
 use crate::policy::call::Call;
 use crate::policy::network::Direction;
+use crate::syscalls::{Arg, Handler};
 
 /// The longest address in bytes (sockaddr_storage).
 const LONGEST: u32 = 128;
@@ -23,16 +24,16 @@ pub struct AddressArgs {
 impl AddressArgs {
     /// Decodes one of these calls. `None` for any other.
     pub fn decode(call: &Call) -> Option<AddressArgs> {
-        let a = call.args;
-        let (direction, pointer, length) = match call.name? {
-            "bind" => (Direction::Listen, a[1], a[2]),
-            "connect" => (Direction::Connect, a[1], a[2]),
-            "sendto" => (Direction::Connect, a[4], a[5]),
+        let direction = match call.handler() {
+            Handler::Bind => Direction::Listen,
+            Handler::Connect | Handler::Send => Direction::Connect,
             _ => return None,
         };
+        let at = usize::from(call.syscall()?.positions(Arg::Sockaddr).next()?);
+        let (pointer, length) = (call.args[at], *call.args.get(at + 1)?);
         // The length is an int, as the kernel takes it.
         let length = (length as u32).min(LONGEST) as usize;
-        Some(AddressArgs { fd: a[0] as i32, direction, pointer, length })
+        Some(AddressArgs { fd: call.args[0] as i32, direction, pointer, length })
     }
 
     /// The bytes of the address, read once.

@@ -5,10 +5,11 @@ use nix::errno::Errno;
 use super::path::PathArg;
 use crate::notify::caller::Memory;
 use crate::policy::call::Call;
+use crate::syscalls::{Arg, Change, Handler};
 
 /// A change of the file tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum TreeChange {
     /// mkdir(2), with the mode before the umask.
     MakeDirectory {
         /// The permission bits.
@@ -50,7 +51,7 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeArgs {
     /// The change.
-    pub change: Change,
+    pub change: TreeChange,
     /// The path that is changed; of a rename and a link the old one.
     pub at: PathArg,
     /// The new path of a rename and a link.
@@ -63,48 +64,30 @@ impl ChangeArgs {
     /// # Errors
     /// What reading the caller's memory answers.
     pub fn decode(call: &Call, memory: &Memory) -> Result<Option<ChangeArgs>, Errno> {
-        let a = call.args;
-        let here = libc::AT_FDCWD;
-        let fd = |register: u64| register as i32;
-        let one = |dirfd, pointer, change| {
-            Ok(Some(ChangeArgs { change, at: PathArg::read(memory, dirfd, pointer)?, to: None }))
+        let Handler::Change(kind) = call.handler() else { return Ok(None) };
+        let mut paths = call.paths().map(|(dirfd, pointer)| PathArg::read(memory, dirfd, pointer));
+        let Some(at) = paths.next().transpose()? else { return Ok(None) };
+        let to = paths.next().transpose()?;
+        let argument = |kind| call.argument(kind).unwrap_or_default();
+        let (mode, flags) = (argument(Arg::Mode) as u32, argument(Arg::Flags) as u32);
+        let change = match kind {
+            Change::MakeDirectory => TreeChange::MakeDirectory { mode },
+            Change::MakeNode => TreeChange::MakeNode { mode },
+            Change::MakeLink => TreeChange::MakeLink { text: memory.path(call.args[0])? },
+            Change::Remove => TreeChange::Remove { directory: flags & libc::AT_REMOVEDIR as u32 != 0 },
+            Change::RemoveDirectory => TreeChange::Remove { directory: true },
+            Change::Truncate => TreeChange::Truncate { length: argument(Arg::Long) as i64 },
+            Change::Rename => TreeChange::Rename { flags },
+            Change::Link => TreeChange::HardLink { flags: flags as i32 },
         };
-        let link = |dirfd, pointer, text| {
-            let at = PathArg::read(memory, dirfd, pointer)?;
-            Ok(Some(ChangeArgs { change: Change::MakeLink { text: memory.path(text)? }, at, to: None }))
-        };
-        let two = |(old_dirfd, old), (new_dirfd, new), change| {
-            let at = PathArg::read(memory, old_dirfd, old)?;
-            Ok(Some(ChangeArgs { change, at, to: Some(PathArg::read(memory, new_dirfd, new)?) }))
-        };
-        match call.name.unwrap_or_default() {
-            "mkdir" => one(here, a[0], Change::MakeDirectory { mode: a[1] as u32 }),
-            "mkdirat" => one(fd(a[0]), a[1], Change::MakeDirectory { mode: a[2] as u32 }),
-            "mknod" => one(here, a[0], Change::MakeNode { mode: a[1] as u32 }),
-            "mknodat" => one(fd(a[0]), a[1], Change::MakeNode { mode: a[2] as u32 }),
-            "symlink" => link(here, a[1], a[0]),
-            "symlinkat" => link(fd(a[1]), a[2], a[0]),
-            "rmdir" => one(here, a[0], Change::Remove { directory: true }),
-            "unlink" => one(here, a[0], Change::Remove { directory: false }),
-            "unlinkat" => {
-                let directory = a[2] & libc::AT_REMOVEDIR as u64 != 0;
-                one(fd(a[0]), a[1], Change::Remove { directory })
-            }
-            "truncate" => one(here, a[0], Change::Truncate { length: a[1] as i64 }),
-            "rename" => two((here, a[0]), (here, a[1]), Change::Rename { flags: 0 }),
-            "renameat" => two((fd(a[0]), a[1]), (fd(a[2]), a[3]), Change::Rename { flags: 0 }),
-            "renameat2" => two((fd(a[0]), a[1]), (fd(a[2]), a[3]), Change::Rename { flags: a[4] as u32 }),
-            "link" => two((here, a[0]), (here, a[1]), Change::HardLink { flags: 0 }),
-            "linkat" => two((fd(a[0]), a[1]), (fd(a[2]), a[3]), Change::HardLink { flags: a[4] as i32 }),
-            _ => Ok(None),
-        }
+        Ok(Some(ChangeArgs { change, at, to }))
     }
 }
 
-impl Change {
+impl TreeChange {
     /// Whether it exchanges two names (RENAME_EXCHANGE).
     pub fn is_exchange(&self) -> bool {
-        matches!(self, Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0)
+        matches!(self, TreeChange::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0)
     }
 }
 
@@ -141,7 +124,7 @@ mod tests {
             assert_eq!(decode(newer, newer_args), Ok(Some(decoded)), "{newer}");
         }
         let link = decode("symlink", &[new, old]).expect("read").expect("a change");
-        assert_eq!(link.change, Change::MakeLink { text: b"new".to_vec() });
+        assert_eq!(link.change, TreeChange::MakeLink { text: b"new".to_vec() });
         assert_eq!(decode("mkdir", &[8, 0]), Err(Errno::EFAULT));
         assert_eq!(decode("open", &[old]), Ok(None));
     }

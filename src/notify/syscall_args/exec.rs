@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::path::{PathArg, path_at};
 use crate::notify::caller::Memory;
 use crate::policy::call::Call;
+use crate::syscalls::Arg;
 
 /// The arguments of an exec: pointers into the caller's memory, and flags.
 pub struct Exec {
@@ -27,25 +28,18 @@ pub struct Exec {
 impl Exec {
     /// Of execve or execveat.
     pub fn of(call: &Call) -> Exec {
-        let a = call.args;
-        if call.name != Some("execveat") {
-            let dirfd = libc::AT_FDCWD;
-            return Exec {
-                dirfd,
-                path: a[0],
-                args: a[1],
-                environment: a[2],
-                may_be_empty: false,
-                follow: true,
-            };
-        }
+        let (dirfd, path) = call.paths().next().unwrap_or((libc::AT_FDCWD, 0));
+        let mut lists = call.arguments(Arg::Pointer);
+        let mut list = || lists.next().unwrap_or_default();
+        let (args, environment) = (list(), list());
+        let flags = call.argument(Arg::Flags).unwrap_or_default() as i32;
         Exec {
-            dirfd: a[0] as i32,
-            path: a[1],
-            args: a[2],
-            environment: a[3],
-            may_be_empty: a[4] & libc::AT_EMPTY_PATH as u64 != 0,
-            follow: a[4] & libc::AT_SYMLINK_NOFOLLOW as u64 == 0,
+            dirfd,
+            path,
+            args,
+            environment,
+            may_be_empty: flags & libc::AT_EMPTY_PATH != 0,
+            follow: flags & libc::AT_SYMLINK_NOFOLLOW == 0,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Calls that map memory, or make mapped memory executable.
 
 use crate::policy::call::Call;
+use crate::syscalls::Handler;
 
 /// The arguments of mmap, mprotect, pkey_mprotect or shmat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +31,13 @@ impl MappingArgs {
         let (writable, executable) = (has(libc::PROT_WRITE), has(libc::PROT_EXEC));
         let protected =
             MappingArgs { start: a[0], length: a[1], writable, executable, file: None, is_mmap: false };
-        match call.name? {
-            "mmap" => {
+        match call.handler() {
+            Handler::Map => {
                 let is_of_file = a[3] & libc::MAP_ANONYMOUS as u64 == 0;
                 Some(MappingArgs { file: is_of_file.then_some(a[4] as i32), is_mmap: true, ..protected })
             }
-            "mprotect" | "pkey_mprotect" => Some(protected),
-            "shmat" => Some(MappingArgs {
+            Handler::Protect => Some(protected),
+            Handler::Attach => Some(MappingArgs {
                 start: a[1],
                 length: 0,
                 writable: a[2] & SHM_RDONLY == 0,

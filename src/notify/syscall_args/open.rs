@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use super::path::PathArg;
 use crate::notify::caller::Memory;
 use crate::policy::call::Call;
+use crate::syscalls::Arg;
 
 /// The arguments of an open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,20 +26,16 @@ impl Open {
     /// # Errors
     /// What reading the caller's memory answers.
     pub fn decode(call: &Call, memory: &Memory) -> Result<Open, Errno> {
-        let args = call.args;
-        let (dirfd, path, flags, mode, resolve) = match call.name {
-            Some("open") => (libc::AT_FDCWD, args[0], args[1], args[2], 0),
-            Some("creat") => {
-                let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-                (libc::AT_FDCWD, args[0], flags as u64, args[1], 0)
+        const CREAT: u64 = (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64;
+        let (dirfd, path) = call.paths().next().ok_or(Errno::ENOSYS)?;
+        let (flags, mode, resolve) = match (call.argument(Arg::Flags), call.argument(Arg::Pointer)) {
+            (Some(flags), _) => (flags, call.argument(Arg::Mode).unwrap_or_default(), 0),
+            // openat2's struct open_how.
+            (None, Some(how)) => {
+                let [flags, mode, resolve] = [0, 8, 16].map(|offset| memory.number(how.wrapping_add(offset)));
+                (flags?, mode?, resolve?)
             }
-            Some("openat2") => {
-                // struct open_how: flags, mode, resolve.
-                let how = [0, 8, 16].map(|offset| memory.number(args[2].wrapping_add(offset)));
-                let [flags, mode, resolve] = how;
-                (args[0] as i32, args[1], flags?, mode?, resolve?)
-            }
-            _ => (args[0] as i32, args[1], args[2], args[3], 0),
+            (None, None) => (CREAT, call.argument(Arg::Mode).unwrap_or_default(), 0),
         };
         let at = PathArg::read(memory, dirfd, path)?;
         Ok(Open { at, flags: flags as i32, mode: mode as u32, resolve })

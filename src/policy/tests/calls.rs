@@ -8,7 +8,7 @@ use crate::filter::Access;
 use crate::ids::{Gid, Uid};
 use crate::kernel::Arch;
 use crate::profile::Capability;
-use crate::syscalls;
+use crate::syscalls::{self, Handler};
 
 fn call(name: &'static str, args: &[u64]) -> Call {
     let number = syscalls::number(Arch::X86_64, name).unwrap_or_else(|| panic!("{name} is no call"));
@@ -30,6 +30,41 @@ fn an_unlisted_call_is_refused_and_a_young_one_is_not_known() {
     assert_eq!((refusal.errno, refusal.want), (Errno::ENOSYS, None));
     assert!(rules.access("ptrace").is_none());
     assert_eq!(rules.access("read"), Some(&Access::Allow));
+}
+
+#[test]
+fn a_call_that_is_not_listed_is_refused_as_the_table_has_it() {
+    let rules = rules(r#""files": []"#);
+    for syscall in syscalls::all() {
+        let unlisted = Call { name: Some(syscall.name), number: 0, args: [0; 6] };
+        assert_eq!(rules.unlisted(&unlisted).errno, syscall.unlisted(), "{}", syscall.name);
+    }
+}
+
+#[test]
+fn what_every_call_that_takes_on_ids_makes_of_them_is_known() {
+    let ids = Ids { uids: [Uid::from_raw(1); 4], gids: [Gid::from_raw(1); 4] };
+    let mut known = 0;
+    for syscall in syscalls::all() {
+        let after = ids.after(&Call { name: Some(syscall.name), number: 0, args: [7; 6] });
+        let expected = match syscall.handler {
+            Handler::SetUid => (true, false),
+            Handler::SetGid => (false, true),
+            _ => {
+                assert_eq!(after, None, "{}", syscall.name);
+                continue;
+            }
+        };
+        let after = after.unwrap_or_else(|| panic!("{}", syscall.name));
+        assert_eq!(
+            (after.uids.contains(&Uid::from_raw(7)), after.gids.contains(&Gid::from_raw(7))),
+            expected,
+            "{}",
+            syscall.name
+        );
+        known += 1;
+    }
+    assert_eq!(known, 8);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `@core`: what every program needs, whatever it is for.
 
-use super::{Check, Cluster, Group, MSG_FASTOPEN};
+use super::{Check, Cluster, Group, MSG_FASTOPEN, Purpose};
 
 /// `@core`.
 #[rustfmt::skip]
@@ -10,62 +10,31 @@ pub static CORE: Group = Group {
             it opens, connects and executes nothing",
     clusters: &[
         Cluster {
+            purpose: Purpose::Memory,
             why: "memory: malloc, thread stacks, the loader's mappings",
-            calls: &[
-                "brk", "get_mempolicy", "madvise", "map_shadow_stack", "mincore", "mlock", "mlock2",
-                "mmap", "mprotect", "mremap", "mseal", "msync", "munlock", "munmap", "pkey_alloc",
-                "pkey_free", "pkey_mprotect",
-            ],
             when: &[],
         },
         Cluster {
+            purpose: Purpose::Threads,
             why: "threads and locks: pthread, futexes, restartable sequences",
-            calls: &[
-                "futex", "futex_requeue", "futex_wait", "futex_waitv", "futex_wake", "get_robust_list",
-                "gettid", "membarrier", "rseq", "rseq_slice_yield", "set_robust_list", "set_tid_address",
-            ],
             when: &[],
         },
         Cluster {
+            purpose: Purpose::StartAndEnd,
             why: "start and end of a process; a static glibc reads the link /proc/self/exe",
-            calls: &["exit", "exit_group", "getrandom", "readlink", "readlinkat", "restart_syscall"],
             when: &[("arch_prctl", &[&[Check::In(0, ARCH_PRCTL)]]), ("prctl", &[&[Check::In(0, PRCTL)]])],
         },
         Cluster {
+            purpose: Purpose::Children,
             why: "children: fork, posix_spawn, wait; no new namespace",
-            calls: &["fork", "vfork", "wait4", "waitid"],
             when: &[("clone", &[&[Check::Masked(0, CLONE_NAMESPACES_UNTRACED, 0)]])],
         },
+        Cluster { purpose: Purpose::Signals, why: "signals: handlers, masks, sending", when: &[] },
+        Cluster { purpose: Purpose::Time, why: "time: clocks to read, sleeping, timers", when: &[] },
+        Cluster { purpose: Purpose::Waiting, why: "waiting for descriptors: event loops", when: &[] },
         Cluster {
-            why: "signals: handlers, masks, sending",
-            calls: &[
-                "kill", "pause", "pidfd_open", "pidfd_send_signal", "rt_sigaction", "rt_sigpending",
-                "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait",
-                "rt_tgsigqueueinfo", "sigaltstack", "signalfd", "signalfd4", "tgkill", "tkill",
-            ],
-            when: &[],
-        },
-        Cluster {
-            why: "time: clocks to read, sleeping, timers",
-            calls: &[
-                "alarm", "clock_getres", "clock_gettime", "clock_nanosleep", "getitimer", "gettimeofday",
-                "nanosleep", "setitimer", "time", "timer_create", "timer_delete", "timer_getoverrun",
-                "timer_gettime", "timer_settime", "timerfd_create", "timerfd_gettime", "timerfd_settime",
-                "times",
-            ],
-            when: &[],
-        },
-        Cluster {
-            why: "waiting for descriptors: event loops",
-            calls: &[
-                "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait",
-                "eventfd", "eventfd2", "poll", "ppoll", "pselect6", "select",
-            ],
-            when: &[],
-        },
-        Cluster {
+            purpose: Purpose::Pipes,
             why: "pipes and pairs between one's own processes; a pair of datagram sockets could send to any path",
-            calls: &["pipe", "pipe2", "splice", "tee"],
             // AF_UNIX; SOCK_STREAM or SOCK_SEQPACKET, with or without SOCK_CLOEXEC and SOCK_NONBLOCK.
             when: &[(
                 "socketpair",
@@ -76,14 +45,8 @@ pub static CORE: Group = Group {
             )],
         },
         Cluster {
+            purpose: Purpose::Descriptors,
             why: "open descriptors: reading, writing, seeking, duplicating, closing",
-            calls: &[
-                "close", "close_range", "copy_file_range", "dup", "dup2", "dup3", "fadvise64",
-                "fallocate", "fcntl", "fdatasync", "flock", "fstat", "fstatfs", "fsync", "ftruncate",
-                "lseek", "pread64", "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "read",
-                "readahead", "readv", "recvfrom", "recvmsg", "sendfile", "sync_file_range", "write",
-                "writev",
-            ],
             when: &[
                 ("ioctl", &[&[Check::In(1, IOCTL)]]),
                 // fstat and File::metadata; with a path they look at that, and open nothing.
@@ -94,21 +57,13 @@ pub static CORE: Group = Group {
             ],
         },
         Cluster {
+            purpose: Purpose::Identity,
             why: "who and where am I: ids, sessions, the machine",
-            calls: &[
-                "capget", "getcpu", "getcwd", "getegid", "geteuid", "getgid", "getgroups", "getpgid",
-                "getpgrp", "getpid", "getppid", "getresgid", "getresuid", "getsid", "getuid", "setpgid",
-                "setsid", "sysinfo", "umask", "uname",
-            ],
             when: &[],
         },
         Cluster {
+            purpose: Purpose::Scheduling,
             why: "scheduling and limits of oneself",
-            calls: &[
-                "getpriority", "getrlimit", "getrusage", "ioprio_get", "sched_get_priority_max",
-                "sched_get_priority_min", "sched_getaffinity", "sched_getattr", "sched_getparam",
-                "sched_getscheduler", "sched_rr_get_interval", "sched_yield", "setrlimit",
-            ],
             // Pid 0 is the caller; libraries that pass getpid() fall back or ask for more.
             when: &[
                 ("prlimit64", &[&[Check::In(0, &[0])]]),

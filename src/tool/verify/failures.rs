@@ -14,7 +14,7 @@ use crate::learn::volatile;
 use crate::sys::process::{Change, wait_any};
 use crate::sys::ptrace::{self, AtCall};
 use crate::sys::signal;
-use crate::syscalls;
+use crate::syscalls::{self, Arg, Handler, Limit, Syscall};
 use crate::tool::session::Witness;
 
 /// What a seized thread stops for.
@@ -26,7 +26,7 @@ const LONGEST: usize = 4096;
 
 /// A call that is being made.
 struct Call {
-    name: &'static str,
+    syscall: &'static Syscall,
     arguments: [u64; 6],
     /// The path that it executes.
     executes: Option<String>,
@@ -69,26 +69,23 @@ impl Failures {
     /// A call is about to be made.
     fn begins(&mut self, tid: i32) {
         let Ok(Some(AtCall::Begins(number, arguments))) = ptrace::at_call(tid) else { return };
-        let Some(name) = syscalls::name(Arch::THIS, number) else { return };
+        let Some(syscall) = syscalls::name(Arch::THIS, number).and_then(syscalls::find) else { return };
         // After an exec the memory that has the path is gone.
-        let executes = match name {
-            "execve" => Some(text(tid, arguments[0])),
-            "execveat" => Some(text(tid, arguments[1])),
-            _ => None,
-        };
-        self.calls.insert(tid, Call { name, arguments, executes });
+        let path = syscall.paths().next().filter(|_| syscall.handler == Handler::Exec);
+        let executes = path.map(|(_, at)| text(tid, arguments[at]));
+        self.calls.insert(tid, Call { syscall, arguments, executes });
     }
 
     /// A call has been made.
     fn ended(&mut self, tid: i32) {
-        let Some(Call { name, arguments, .. }) = self.calls.remove(&tid) else { return };
+        let Some(Call { syscall, arguments, .. }) = self.calls.remove(&tid) else { return };
         let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::at_call(tid) else { return };
-        if !refused(name, errno) {
+        if !refused(syscall, errno) {
             return;
         }
         let program = self.programs.get(&tid).map_or("", |program| &**program).to_owned();
-        let object = object(tid, name, arguments);
-        let failure = Failure { program, call: name.to_owned(), errno: format!("{errno:?}"), object };
+        let object = object(tid, syscall, arguments);
+        let failure = Failure { program, call: syscall.name.to_owned(), errno: format!("{errno:?}"), object };
         *self.found.entry(failure).or_default() += 1;
     }
 
@@ -203,96 +200,49 @@ impl Witness for Failures {
 }
 
 /// Whether that is a refusal. Memory that may not be locked is told as a lack of it.
-fn refused(call: &str, errno: Errno) -> bool {
+fn refused(syscall: &Syscall, errno: Errno) -> bool {
     match errno {
         Errno::EPERM | Errno::EACCES => true,
-        Errno::ENOMEM | Errno::EAGAIN => matches!(call, "mlock" | "mlock2" | "mlockall"),
+        Errno::ENOMEM | Errno::EAGAIN => syscall.handler == Handler::Limit(Limit::Lock),
         _ => false,
     }
 }
 
 /// What the call was about, so that it reads the same in another run: no address, no
 /// number of a descriptor or process.
-fn object(tid: i32, call: &str, arguments: [u64; 6]) -> String {
-    let path = |at: usize| path(tid, arguments[at]);
-    let id = |at: usize| match arguments[at] as i32 {
-        -1 => "-1".to_owned(),
-        _ => (arguments[at] as u32).to_string(),
+fn object(tid: i32, syscall: &Syscall, arguments: [u64; 6]) -> String {
+    match syscall.handler {
+        Handler::Bind | Handler::Connect => return address(tid, arguments[1], arguments[2]),
+        Handler::Socket => return format!("family {} type {}", arguments[0], arguments[1] & 0xf),
+        Handler::Prctl => return format!("option {}", arguments[0]),
+        Handler::Ioctl => return format!("{:#x}", arguments[1] as u32),
+        _ => {}
+    }
+    let each = |kind, text: fn(i32, u64) -> String| {
+        syscall.positions(kind).map(move |at| text(tid, arguments[usize::from(at)]))
     };
-    match call {
-        "bind" | "connect" => address(tid, arguments[1], arguments[2]),
-        "setuid" | "setgid" | "setfsuid" | "setfsgid" => id(0),
-        "setreuid" | "setregid" => format!("{} {}", id(0), id(1)),
-        "setresuid" | "setresgid" => format!("{} {} {}", id(0), id(1), id(2)),
-        "kill" => format!("signal {}", signal::name(arguments[1] as i32)),
-        "tgkill" => format!("signal {}", signal::name(arguments[2] as i32)),
-        "socket" => format!("family {} type {}", arguments[0], arguments[1] & 0xf),
-        "prctl" => format!("option {}", arguments[0]),
-        "ioctl" => format!("{:#x}", arguments[1] as u32),
-        "setpriority" => format!("{}", arguments[2] as i32),
-        "symlink" | "mount" | "inotify_add_watch" => path(1),
-        "symlinkat" => path(2),
-        "rename" | "link" => format!("{} {}", path(0), path(1)),
-        "renameat" | "renameat2" | "linkat" => format!("{} {}", path(1), path(3)),
-        _ if AT_SECOND.contains(&call) => path(1),
-        _ if AT_FIRST.contains(&call) => path(0),
-        _ => String::new(),
+    // A change of owner is told by its path.
+    let mut paths = each(Arg::Path, path).peekable();
+    if paths.peek().is_some() {
+        return paths.collect::<Vec<_>>().join(" ");
+    }
+    if syscall.name == "setpriority" {
+        return format!("{}", arguments[2] as i32);
+    }
+    each(Arg::Id, id).chain(each(Arg::Signal, signal_name)).collect::<Vec<_>>().join(" ")
+}
+
+/// An id of a user or group; -1 leaves it as it is.
+fn id(_: i32, id: u64) -> String {
+    match id as i32 {
+        -1 => "-1".to_owned(),
+        _ => (id as u32).to_string(),
     }
 }
 
-/// Calls whose first argument is a path.
-const AT_FIRST: [&str; 30] = [
-    "access",
-    "acct",
-    "chdir",
-    "chmod",
-    "chown",
-    "chroot",
-    "creat",
-    "execve",
-    "getxattr",
-    "lchown",
-    "lgetxattr",
-    "listxattr",
-    "lsetxattr",
-    "lstat",
-    "mkdir",
-    "mknod",
-    "open",
-    "pivot_root",
-    "readlink",
-    "removexattr",
-    "rmdir",
-    "setxattr",
-    "stat",
-    "statfs",
-    "swapoff",
-    "swapon",
-    "truncate",
-    "umount2",
-    "unlink",
-    "utimes",
-];
-
-/// Calls whose first argument is a directory's descriptor and whose second is a path.
-const AT_SECOND: [&str; 16] = [
-    "execveat",
-    "faccessat",
-    "faccessat2",
-    "fchmodat",
-    "fchmodat2",
-    "fchownat",
-    "futimesat",
-    "mkdirat",
-    "mknodat",
-    "name_to_handle_at",
-    "newfstatat",
-    "openat",
-    "openat2",
-    "readlinkat",
-    "statx",
-    "unlinkat",
-];
+fn signal_name(_: i32, number: u64) -> String {
+    format!("signal {}", signal::name(number as i32))
+}
 
 /// A path, up to its first name that no other run will have.
 fn path(tid: i32, address: u64) -> String {
