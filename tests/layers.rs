@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+mod layers {
+    pub mod modules;
+}
+
 /// Low to high: a module imports from the lines above its own, never from its
 /// own line or below.
 const LAYERS: [&[&str]; 15] = [
@@ -77,12 +81,18 @@ fn src_keeps_its_layers() {
 }
 
 #[test]
+fn no_module_imports_itself_over_others() {
+    let cycles = layers::modules::cycles(&read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))));
+    assert!(cycles.is_empty(), "cycles of imports:\n{}\n", cycles.join("\n"));
+}
+
+#[test]
 fn a_bad_tree_is_told() {
     let long = "//\n".repeat(LINES + 1);
     let files = [
         ("lib.rs", "pub mod plan;"),
         ("plan/mod.rs", "use crate::{kernel::Kernel, enforce::{self, Step}, event};"),
-        ("kernel.rs", "fn f() { super::profile::read() }"),
+        ("kernel.rs", "#[cfg(test)]\nmod tests;\nfn f() { super::profile::read() }"),
         ("profile/mod.rs", "use crate::sys; use clap::Parser;\nmod plan;\nuse super::kernel;"),
         ("profile/tree.rs", "use super::plan;"),
         ("profile/plan.rs", "/* unsafe */ // use crate::tool\nconst A: &str = \"crate::tool unsafe\";"),
@@ -167,7 +177,7 @@ fn faults(tree: &Tree) -> Vec<String> {
         if !begins(path, &CLAP) && !words(&code, "clap").is_empty() {
             fault(format!("names clap, which is for {} alone", CLAP.join(", ")));
         }
-        let product = code.split("#[cfg(test)]\nmod ").next().unwrap_or(&code);
+        let product = product_of(&code);
         let is_test = path.ends_with("tests.rs") || path.contains("/tests/");
         let makes =
             ["thread::Builder", "thread::spawn", "thread::scope"].iter().any(|way| product.contains(way));
@@ -227,15 +237,15 @@ fn imports(tree: &Tree, path: &str, code: &str) -> Vec<String> {
     if path.starts_with("bin/") || path.ends_with("tests.rs") || path.contains("/tests/") {
         return Vec::new();
     }
-    let code = code.split("#[cfg(test)]\nmod ").next().unwrap_or(code);
-    let mut found = names_after(code, "crate");
+    let code = product_of(code);
+    let mut found = names_after(&code, "crate");
     let known =
         |name: &String| LAYERS.iter().any(|layer| layer.contains(&name.as_str())) || name == UNSAFE_ROOM;
     let own = |name: &String| {
         let stem = format!("{}/{name}", module_of(path));
         tree.contains_key(&format!("{stem}.rs")) || tree.contains_key(&format!("{stem}/mod.rs"))
     };
-    found.extend(names_after(code, "super").into_iter().filter(|name| known(name) && !own(name)));
+    found.extend(names_after(&code, "super").into_iter().filter(|name| known(name) && !own(name)));
     found
 }
 
@@ -294,6 +304,27 @@ fn words(code: &str, word: &str) -> Vec<usize> {
 
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
+}
+
+/// Code without the items that are compiled for tests alone.
+fn product_of(code: &str) -> String {
+    const TESTS: &str = "#[cfg(test)]";
+    let (mut product, mut rest) = (String::new(), code);
+    while let Some(at) = rest.find(TESTS) {
+        product.push_str(&rest[..at]);
+        let item = &rest[at + TESTS.len()..];
+        let mut depth = 0;
+        let end = item.char_indices().find(|&(_, c)| {
+            depth += match c {
+                '{' => 1,
+                '}' => -1,
+                _ => 0,
+            };
+            depth == 0 && matches!(c, ';' | '}')
+        });
+        rest = end.map_or("", |(end, _)| &item[end + 1..]);
+    }
+    product + rest
 }
 
 /// The text without comments and without what stands in quotes.

@@ -13,7 +13,7 @@
 mod print;
 
 use crate::kernel::{Kernel, NoListener};
-use crate::plan::{Lacking, LayerState, Plan};
+use crate::plan::{LayerState, MissingFeature, Plan};
 
 /// What was seen of a place beside what a plan is made of.
 #[derive(Clone, Debug, Default)]
@@ -118,15 +118,15 @@ impl Diagnosis {
 
 /// What the profile asks for and does not get.
 fn missed(plan: &Plan) -> Option<String> {
-    let required = plan.lacking.iter().filter(|lacking| lacking.required);
-    let told: Vec<_> = required.map(|lacking| format!("{}: {}", lacking.layer, lacking.cost)).collect();
+    let required = plan.missing_features.iter().filter(|missing| missing.required);
+    let told: Vec<_> = required.map(|missing| format!("{}: {}", missing.layer, missing.cost)).collect();
     (!told.is_empty()).then(|| told.join("; "))
 }
 
 fn layers(plan: &Plan, facts: &Facts) -> Vec<Finding> {
     let more = |name: &str| {
-        let lacking = plan.lacking.iter().filter(|lacking| lacking.layer == name);
-        let own = lacking.map(|lacking| more(lacking, plan, facts));
+        let missing = plan.missing_features.iter().filter(|missing| missing.layer == name);
+        let own = missing.map(|missing| more(missing, plan, facts));
         own.chain((name == "seccomp").then(|| unfiltered(&plan.kernel)).flatten()).collect()
     };
     let layers = plan.layers().into_iter();
@@ -145,10 +145,10 @@ fn unfiltered(kernel: &Kernel) -> Option<String> {
     refused.then(|| "let the runtime's filter allow seccomp(2), as Docker's and containerd's do".to_owned())
 }
 
-/// How to get what is lacking.
-fn more(lacking: &Lacking, plan: &Plan, facts: &Facts) -> String {
-    match (lacking.layer, &plan.kernel.notify) {
-        ("landlock-files", _) if lacking.required => landlock(facts),
+/// How to get what is missing.
+fn more(missing: &MissingFeature, plan: &Plan, facts: &Facts) -> String {
+    match (missing.layer, &plan.kernel.notify) {
+        ("landlock-files", _) if missing.required => landlock(facts),
         ("notification", Err(_)) if facts.gvisor => "run it under runc: gVisor has no listener".to_owned(),
         ("notification", Err(NoListener::Listener(why))) if why.starts_with("EBUSY") => {
             "one listener fits into a chain of filters: take it from the outer remit, sandbox or runtime, \
@@ -160,7 +160,7 @@ fn more(lacking: &Lacking, plan: &Plan, facts: &Facts) -> String {
         }
         ("exec-check", _) => "a runtime whose filter allows ptrace(2)".to_owned(),
         ("notification", Err(_)) => "Linux 5.5, and a runtime whose filter allows seccomp(2)".to_owned(),
-        _ => lacking.needs.clone(),
+        _ => missing.needs.clone(),
     }
 }
 

@@ -19,7 +19,7 @@ use nix::sys::stat::{Mode, fstat};
 
 use super::hand_over;
 use super::threads::{complete, template};
-use crate::filter::{Insn, Template, compile, compile_unattended};
+use crate::filter::{Insn, Template, compile, compile_without_notifier};
 use crate::image::FileId;
 use crate::plan::{Limit, PathRule, Plan, Step};
 use crate::profile::RunAs;
@@ -129,7 +129,7 @@ impl Confinement {
                     Some(password) => template(plan, &hand_over::allowed_by(&plan.filter, password), compile),
                     None => template(plan, &plan.filter, compile),
                 },
-                Err(_) => template(plan, &plan.lasting_filter(), compile_unattended),
+                Err(_) => template(plan, &plan.lasting_filter(), compile_without_notifier),
             }
             .map_err(|error| format!("filter: {error}"))?,
             wait_killable: notify.is_ok_and(|notify| notify.wait_killable),
@@ -348,7 +348,7 @@ pub(super) fn perform_step(
             let listener = sys::seccomp::load(&filter, confinement.wait_killable)?;
             sys::socket::send_descriptor(socket, &listener, confinement.password.unwrap_or_default())
         }
-        Step::SeccompUnattended => {
+        Step::SeccompWithoutNotifier => {
             let filter = complete(&confinement.filter, socket)?;
             sys::signal::set_mask(command.mask)?;
             sys::seccomp::load_unattended(&filter)

@@ -57,11 +57,14 @@ pub fn begin(command: &Command, plan: &Plan) -> Result<Waiting, String> {
 /// What of a plan's steps says who the app is; nothing that refuses it anything else.
 fn steps(plan: &Plan) -> Vec<Step> {
     let holds = |step: &Step| {
-        matches!(step, Step::ExecBits | Step::Mdwe | Step::Landlock | Step::Seccomp | Step::SeccompUnattended)
+        matches!(
+            step,
+            Step::ExecBits | Step::Mdwe | Step::Landlock | Step::Seccomp | Step::SeccompWithoutNotifier
+        )
     };
     let mut steps: Vec<Step> = plan.steps().into_iter().filter(|step| !holds(step)).collect();
     let exec = steps.iter().position(|step| *step == Step::Exec).unwrap_or(steps.len());
-    steps.insert(exec, Step::SeccompUnattended);
+    steps.insert(exec, Step::SeccompWithoutNotifier);
     steps
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Handed {
     pub fd: Arc<OwnedFd>,
     /// The caller's has the close-on-exec flag.
     pub close: bool,
-    /// The process whose table it is, by its pid.
+    /// The process whose table it is.
     pub process: Pid,
     /// The inode of a socket of which the supervisor has a copy.
     pub socket: Option<u64>,

@@ -39,7 +39,7 @@ impl Watch {
             profile::Ready::Notify => When::Notified,
             profile::Ready::Delay(time) => When::Delay(time),
         };
-        let ears = startup.says.map(|says| Ears::open(says, outer)).transpose()?;
+        let ears = startup.notify_transport.map(|transport| Ears::open(transport, outer)).transpose()?;
         Ok(Some(Watch { course: Startup::new(when), since: None, ears }))
     }
 

@@ -26,12 +26,12 @@ pub enum Error {
     TooLong(usize),
     /// A condition on an argument that no call has.
     Argument {
-        /// The call.
+        /// The name of the call.
         call: &'static str,
-        /// The argument's number.
+        /// The number of the argument, from 0.
         arg: u8,
     },
-    /// seccompiler's own refusal.
+    /// The error of seccompiler.
     Compiler(BackendError),
 }
 
@@ -77,7 +77,7 @@ pub fn compile(filter: &Filter) -> Result<Vec<Insn>, Error> {
     Ok(program)
 }
 
-/// seccompiler has no user notification: this stands for it until the program is
+/// seccompiler has no user notification: this replaces it until the program is
 /// there. Nothing else that it writes can be this value.
 const NOT_ALLOWED: SeccompAction = SeccompAction::Trace(0x7e57);
 

@@ -5,11 +5,11 @@ use super::Insn;
 /// What a seccomp program sees of a call (linux/seccomp.h, `struct seccomp_data`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeccompData {
-    /// The call's number.
+    /// The number of the call on that architecture.
     pub nr: u32,
     /// `AUDIT_ARCH_*` of the entry that was taken.
     pub arch: u32,
-    /// Where in the program it was made.
+    /// The address of the instruction that made the call.
     pub instruction_pointer: u64,
     /// Its arguments, as registers.
     pub args: [u64; 6],
@@ -20,13 +20,13 @@ pub struct SeccompData {
 pub enum Action {
     /// The call goes ahead.
     Allow,
-    /// The supervisor is asked.
+    /// The supervisor is notified and answers.
     Notify,
     /// The call fails with this errno.
     Errno(u16),
     /// The process dies by SIGSYS.
     KillProcess,
-    /// Any other answer, as it stands.
+    /// Any other return value, unchanged.
     Other(u32),
     /// It is no program: it uses what no filter of ours does, leaves its text, or
     /// looks outside of the call's data. The kernel would not have loaded it.

@@ -10,16 +10,16 @@
 mod compile;
 mod interpret;
 mod threads;
-mod unattended;
 mod verdict;
+mod without_notifier;
 
 use compile::prologue_length;
 pub use compile::{Error, MAX_INSTRUCTIONS, compile};
 pub use interpret::{Action, SeccompData, interpret};
 pub use libc::sock_filter as Insn;
 pub use threads::Template;
-pub use unattended::compile_unattended;
 pub use verdict::may_hold;
+pub use without_notifier::compile_without_notifier;
 
 use std::collections::BTreeMap;
 

@@ -64,7 +64,7 @@ impl Template {
     }
 }
 
-/// The first of so many numbers that no pid is (PID_MAX_LIMIT is 2²²) and that stand in no
+/// The first of so many numbers that no pid has (PID_MAX_LIMIT is 2²²) and that are in no
 /// condition.
 fn unused(filter: &Filter, count: u32) -> u32 {
     const ABOVE_PIDS: u32 = 0x4000_0000;
@@ -91,7 +91,7 @@ fn unused(filter: &Filter, count: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::{Action, SeccompData, compile, compile_unattended, interpret};
+    use crate::filter::{Action, SeccompData, compile, compile_without_notifier, interpret};
     use crate::kernel::Arch;
     use crate::syscalls;
 
@@ -116,7 +116,7 @@ mod tests {
             let numbers: Vec<u32> = (100..160).collect();
             for (compile, refused) in [
                 (compile as fn(&Filter) -> Result<Vec<Insn>, Error>, Action::Notify),
-                (compile_unattended, Action::Errno(1)),
+                (compile_without_notifier, Action::Errno(1)),
             ] {
                 let names = |call: &str, arg| call == "kill" && arg == 0;
                 let template =

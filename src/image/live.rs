@@ -83,7 +83,7 @@ fn executable(path: &Path, arch: Arch) -> io::Result<Executable> {
     elf::executable(&file, arch)
 }
 
-/// What stands there; nothing when nothing does.
+/// The result of stat(2); none for ENOENT and ENOTDIR.
 fn there(found: io::Result<Look>) -> io::Result<Option<Look>> {
     match found {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),

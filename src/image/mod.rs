@@ -29,20 +29,20 @@ pub fn is_beneath(path: &Path, directory: &Path) -> bool {
 /// A file's identity: a program is an inode, whatever its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId {
-    /// st_dev.
+    /// The device of its file system (stat(2), st_dev).
     pub device: u64,
-    /// st_ino.
+    /// Its inode number on that device (st_ino).
     pub inode: u64,
 }
 
-/// What stands at a path, links followed.
+/// The file at a path, links followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
     /// The path with every link resolved.
     pub canonical: PathBuf,
-    /// Device and inode.
+    /// Its identity, whatever its names.
     pub id: FileId,
-    /// What it is.
+    /// Its type.
     pub kind: FileKind,
     /// st_mode's permission bits.
     pub mode: u32,
@@ -83,23 +83,23 @@ pub enum Executable {
 /// How a path leads to where it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
-    /// Every symbolic link that it leads over, where it lies, in order: whoever replaces
-    /// one decides where the path leads next time.
+    /// The path of every symbolic link on the way, in order: a process that replaces one
+    /// decides where the path leads next time.
     pub links: Vec<PathBuf>,
-    /// Where it ends: what stands there, or would if it were made.
+    /// The canonical path of the end, which need not exist.
     pub end: PathBuf,
 }
 
 /// The container's files, as planning sees them.
 pub trait Files {
-    /// What stands at `path`, links followed; `Ok(None)` when nothing does.
+    /// The file at `path`, links followed; `Ok(None)` where there is none.
     ///
     /// # Errors
     /// Whatever stat answers but ENOENT and ENOTDIR.
     fn look(&self, path: &Path) -> std::io::Result<Option<Look>>;
 
-    /// [`look`](Files::look) at a path whose directory no link leads to: where nobody
-    /// has to be asked for that again, it is one step.
+    /// [`look`](Files::look) at a path whose directory no link leads to, which need not be
+    /// resolved again.
     ///
     /// # Errors
     /// As those of `look`.
@@ -110,7 +110,7 @@ pub trait Files {
     /// What a symbolic link holds; none where `path` is no link.
     fn read_link(&self, path: &Path) -> Option<PathBuf>;
 
-    /// How a path leads to its end, link by link, whether anything stands there or not.
+    /// How a path leads to its end, link by link, whether it exists or not.
     fn trail(&self, path: &Path) -> Trail {
         let mut trail = Trail { links: Vec::new(), end: "/".into() };
         let parts = |path: &Path| path.components().rev().map(|part| part.as_os_str().to_owned()).collect();

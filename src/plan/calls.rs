@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::conditions::{AF_UNIX, Alternatives, masked, one_of};
 use super::filter_input::FilterInput;
 use super::mediated::{Mediated, is_open_to_more};
-use super::startup::{self, Says, Startup};
+use super::startup::{self, NotifyTransport, Startup};
 use super::{PlanError, dumpable};
 use crate::filter::{Access, Filter};
 use crate::kernel::LandlockAbi;
@@ -36,7 +36,7 @@ impl FilterInput<'_> {
                 calls.insert(call, self.spare_supervisor(call, self.access(call, alternatives)));
             }
         }
-        let startup = Startup::find(self.profile, self.says, &mut calls)?;
+        let startup = Startup::find(self.profile, self.notify_transport, &mut calls)?;
         let dumpable = if self.kernel.notify.is_ok() { dumpable::notify(&mut calls) } else { Vec::new() };
         Ok((Filter { arch, calls }, startup, dumpable))
     }
@@ -65,7 +65,7 @@ impl FilterInput<'_> {
         if self.sockets.listens {
             brought.group(&groups::NETWORK_LISTEN);
         }
-        if self.says.is_some() {
+        if self.notify_transport.is_some() {
             for (call, alternatives) in startup::brings() {
                 brought.add(call, alternatives);
             }
@@ -153,7 +153,7 @@ impl FilterInput<'_> {
         if !call.extra.is_empty() {
             known.extend(alternatives.iter().cloned());
         }
-        let paired = handler == Handler::Socket && self.says == Some(Says::Pair);
+        let paired = handler == Handler::Socket && self.notify_transport == Some(NotifyTransport::SocketPair);
         for alternative in call.extra {
             let besides = if paired { startup::besides_the_pair(&alternative) } else { vec![alternative] };
             for alternative in besides {

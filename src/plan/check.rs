@@ -1,9 +1,9 @@
-//! What holds each rule on programs: Landlock wherever it can, and the check after the
-//! exec only for what it cannot say.
+//! The mechanism that enforces each rule on programs: Landlock wherever it can, and the
+//! post-exec verification only for what it cannot express.
 //!
 //! Landlock's EXECUTE decides on inodes, without a race. That is exact where every file
 //! that may be executed is a program, run with whatever arguments by whomever: then
-//! nobody is traced. It cannot say who runs what, with which arguments, as whom; a
+//! nothing is traced. It cannot say who runs what, with which arguments, as whom; a
 //! loader or an interpreter that has to be executable runs whatever it is given; and a
 //! memfd is not mediated. Where a profile has any of these, what was really started is
 //! looked at before its first instruction (see `tracer`).
@@ -13,60 +13,66 @@ use super::{Role, words};
 use crate::kernel::Kernel;
 use crate::profile::{Mode, Profile, ProgramPlace, SyscallRule};
 
-/// What decides about a rule.
+/// The mechanism that enforces a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holder {
-    /// Landlock's EXECUTE.
+pub enum Mechanism {
+    /// Landlock's EXECUTE right, which the kernel checks by inode, without a race.
     Landlock,
-    /// The check after the exec.
-    Check,
-    /// A seal that the supervisor puts on every memfd.
+    /// The post-exec verification: ptrace(2) stops the process before its first instruction.
+    PostExec,
+    /// MFD_NOEXEC_SEAL, which the supervisor sets on every memfd that it makes for the app.
     Seal,
-    /// The registers of a notified call.
+    /// The registers of a notified call, which no other thread can rewrite.
     Registers,
-    /// The supervisor makes the socket, and binds and connects it itself.
-    Made,
-    /// The supervisor's look at memory that another thread can rewrite.
-    Look,
-    /// A look at what a thread has mapped, before it goes on. Its siblings go on meanwhile,
-    /// so that it narrows and guarantees nothing.
-    Mapped,
-    /// A look at what a descriptor stands for, before the call. It narrows as well.
+    /// The supervisor, which makes the socket and binds and connects it itself.
+    SupervisorSocket,
+    /// The supervisor's check of the caller's memory before the call, which another thread
+    /// can rewrite.
+    CallerMemory,
+    /// A check of what a thread has mapped, before it goes on. Its siblings run meanwhile, so
+    /// that it narrows and guarantees nothing.
+    MappedFiles,
+    /// A check of the file of a descriptor before the call, which another thread can replace.
+    /// It narrows as well.
     Descriptor,
 }
 
-impl Holder {
+impl Mechanism {
     /// As the plan prints it.
     pub const fn name(self) -> &'static str {
         match self {
-            Holder::Landlock => "landlock",
-            Holder::Check => "the check after the exec",
-            Holder::Seal => "MFD_NOEXEC_SEAL",
-            Holder::Registers => "seccomp",
-            Holder::Made => "the supervisor, which makes, binds and connects the socket",
-            Holder::Look => "the supervisor's look, which a race outruns",
-            Holder::Mapped => "narrowed: a look at what was mapped, before that thread goes on",
-            Holder::Descriptor => "narrowed: a look before the call, which a race outruns",
+            Mechanism::Landlock => "landlock",
+            Mechanism::PostExec => "the check after the exec",
+            Mechanism::Seal => "MFD_NOEXEC_SEAL",
+            Mechanism::Registers => "seccomp",
+            Mechanism::SupervisorSocket => "the supervisor, which makes, binds and connects the socket",
+            Mechanism::CallerMemory => "the supervisor's look, which a race outruns",
+            Mechanism::MappedFiles => "narrowed: a look at what was mapped, before that thread goes on",
+            Mechanism::Descriptor => "narrowed: a look before the call, which a race outruns",
         }
     }
 }
 
-/// A rule and what holds it.
+/// A rule of the profile and the mechanism that enforces it here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldRule {
+pub struct RuleEnforcement {
     /// JSON Pointer of the rule.
     pub rule: String,
-    /// What it says.
+    /// The rule in words, for the printed plan.
     pub what: String,
-    /// What holds it.
-    pub by: Holder,
+    /// The mechanism.
+    pub by: Mechanism,
 }
 
-/// The rules on programs of a profile, and what holds each here.
-pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> Vec<HeldRule> {
-    let check = if kernel.trace.is_ok() && kernel.notify.is_ok() { Holder::Check } else { Holder::Look };
-    let landlock = if kernel.landlock.0 > 0 { Holder::Landlock } else { check };
-    let rule = |rule: String, what: String, by| HeldRule { rule, what, by };
+/// The rules on programs of a profile, with the mechanism of each on this kernel.
+pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> Vec<RuleEnforcement> {
+    let check = if kernel.trace.is_ok() && kernel.notify.is_ok() {
+        Mechanism::PostExec
+    } else {
+        Mechanism::CallerMemory
+    };
+    let landlock = if kernel.landlock.0 > 0 { Mechanism::Landlock } else { check };
+    let rule = |rule: String, what: String, by| RuleEnforcement { rule, what, by };
     let mut rules =
         vec![rule("/programs".to_owned(), "nothing runs that is not listed".to_owned(), landlock)];
     for role in [Role::Loader, Role::Interpreter] {
@@ -124,20 +130,20 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
     }
     let memfd = memfd(profile);
     rules.push(match memfd {
-        None => rule("/syscalls".to_owned(), "no memfd, so none runs".to_owned(), Holder::Registers),
+        None => rule("/syscalls".to_owned(), "no memfd, so none runs".to_owned(), Mechanism::Registers),
         Some(index) => {
-            let by = if seals(kernel) { Holder::Seal } else { check };
+            let by = if seals(kernel) { Mechanism::Seal } else { check };
             rule(format!("/syscalls/allow/{index}"), "no memfd runs".to_owned(), by)
         }
     });
     rules
 }
 
-/// What narrows where code is mapped from. Where memory may be written and executed, who
-/// races could as well write what it wants to run.
-fn code(profile: &Profile, kernel: &Kernel) -> Holder {
+/// The mechanism for `libraries`. Where memory may be written and executed, a thread that
+/// races could write the code instead of mapping it.
+fn code(profile: &Profile, kernel: &Kernel) -> Mechanism {
     let stops = kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable) && kernel.trace.is_ok();
-    if stops && !profile.write_execute { Holder::Mapped } else { Holder::Descriptor }
+    if stops && !profile.write_execute { Mechanism::MappedFiles } else { Mechanism::Descriptor }
 }
 
 /// Where the profile lists memfd_create.
@@ -148,12 +154,13 @@ fn memfd(profile: &Profile) -> Option<usize> {
     profile.syscalls.allow.iter().position(|entry| lists(&entry.what))
 }
 
-/// Whether the supervisor can make memfds for the app that nobody can execute.
+/// Whether the supervisor can make memfds for the app that cannot be executed.
 pub(super) fn seals(kernel: &Kernel) -> bool {
     kernel.noexec_seal && kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send)
 }
 
 /// Whether the check is armed: some rule needs it, and it can be had.
-pub(super) fn is_armed(rules: &[HeldRule], mode: Mode) -> bool {
-    mode == Mode::Enforce && rules.iter().any(|rule| matches!(rule.by, Holder::Check | Holder::Mapped))
+pub(super) fn is_armed(rules: &[RuleEnforcement], mode: Mode) -> bool {
+    mode == Mode::Enforce
+        && rules.iter().any(|rule| matches!(rule.by, Mechanism::PostExec | Mechanism::MappedFiles))
 }

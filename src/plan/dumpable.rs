@@ -8,7 +8,7 @@ use super::conditions::Alternatives;
 use crate::filter::Access;
 use crate::syscalls::{Condition, Test};
 
-/// linux/prctl.h.
+/// prctl(2)'s option that sets whether the process is dumpable (linux/prctl.h).
 pub const PR_SET_DUMPABLE: u64 = 4;
 
 /// Takes the option out of what the filter lets through by itself; what let it through.

@@ -15,7 +15,7 @@ use super::{FileGrant, Place, PlanError};
 use crate::image::{FileKind, Files, why};
 use crate::profile::Rights;
 
-/// Grants it.
+/// Grants `@elsewhere` to the entry at `pointer`.
 pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), PlanError> {
     let outside: BTreeSet<PathBuf> = granted.outside.union(&granted.second_names).cloned().collect();
     split(granted, Path::new("/"), &outside, ALL, pointer)?;
@@ -30,7 +30,7 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
     granted.list(&ELSEWHERE_DEVICES, ALL, pointer)
 }
 
-/// Canonical paths that it does not reach: what nobody inside may change, and the
+/// Canonical paths that it does not reach: what no process inside may change, and the
 /// directories that the loader maps libraries from by itself.
 pub(super) fn outside(
     programs: &Programs,

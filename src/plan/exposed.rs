@@ -15,7 +15,7 @@ use landlock::{AccessFs, BitFlags, make_bitflags};
 use super::grants::{Granted, in_order};
 use super::links::NAMES;
 
-/// Takes it from the kernel's rules, and says so in the plan's notes.
+/// Takes the rights to move names there out of the kernel's rules, with a note in the plan.
 pub(super) fn withhold(granted: &mut Granted<'_>) {
     let mut moves: BitFlags<AccessFs> = make_bitflags!(AccessFs::{RemoveFile | RemoveDir | Refer});
     // A hard link is a name as well, but below Linux 5.14 a new file is the kernel's to make.

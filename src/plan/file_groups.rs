@@ -28,10 +28,10 @@ pub(crate) const RUNTIME: &[&str] = &[
 /// `@runtime`, for reading and writing.
 pub(crate) const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-/// `@runtime`, for writing: what a process may say of itself and nobody else. `comm`
+/// `@runtime`, for writing: what a process may set of itself alone. `comm`
 /// is the name of one of its threads, as PR_SET_NAME sets it (glibc's
 /// pthread_setname_np of another thread writes it), `coredump_filter` what a core
-/// dump of it would hold (every JVM writes it when it starts). `self` is whoever asks.
+/// dump of it would hold (every JVM writes it when it starts). `self` is the process that opens it.
 pub(super) const OWN_PROCESS: [&str; 2] = ["/proc/self/comm", "/proc/self/coredump_filter"];
 
 /// `@names`, for reading.
@@ -53,6 +53,6 @@ pub(super) const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// queues (sem_open, postgres, multiprocessing), and terminals of its own.
 pub(super) const ELSEWHERE_DEVICES: [&str; 4] = ["/dev/shm", "/dev/mqueue", "/dev/pts", "/dev/ptmx"];
 
-/// Where the loader finds libraries without being told (ld.so(8)), but for those below
+/// The loader's default directories of libraries (ld.so(8)), but for those below
 /// /usr, which is a directory of programs where there is one.
 pub(super) const LIBRARIES: [&str; 2] = ["/lib", "/lib64"];

@@ -75,7 +75,7 @@ impl Granted<'_> {
         Ok(())
     }
 
-    /// A directory with all below it, but for second names of what nobody may change:
+    /// A directory with all below it, but for second names of what no process may change:
     /// Landlock knows a file by its inode, and cannot take away what it gives above it.
     fn directory(&mut self, look: &Look, rights: Rights, pointer: &str) -> Result<(), PlanError> {
         let below = |name: &&PathBuf| is_beneath(name, &look.canonical);
@@ -232,7 +232,7 @@ impl Granted<'_> {
     }
 
     /// Whether a file that merely happens to be open on a standard descriptor is one
-    /// that nobody inside may change.
+    /// that no process inside may change.
     fn is_kept(&self, look: &Look, pointer: &str) -> Result<bool, PlanError> {
         for (_, guarded) in self.place.guarded.iter().chain(&self.programs.guarded) {
             if seen(self.files.look(guarded), guarded, pointer)?.is_some_and(|other| other.id == look.id) {

@@ -5,7 +5,7 @@
 use caps::CapsHashSet;
 
 use super::network::Sockets;
-use super::startup::Says;
+use super::startup::NotifyTransport;
 use crate::kernel::Kernel;
 use crate::profile::{Mode, Profile};
 
@@ -27,6 +27,6 @@ pub(super) struct FilterInput<'a> {
     pub group: u32,
     /// PR_SET_MDWE will be in force.
     pub mdwe: bool,
-    /// How the app says that it is ready.
-    pub says: Option<Says>,
+    /// The socket for `READY=1`; none where the profile does not wait for it.
+    pub notify_transport: Option<NotifyTransport>,
 }

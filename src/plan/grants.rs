@@ -38,7 +38,7 @@ pub(super) struct Granted<'a> {
     pub hands_over: bool,
     /// `unix:*`: new names may be sockets.
     pub unix: bool,
-    /// Other names of files that nobody inside may change, where a grant would let it.
+    /// Other names of files that no process inside may change, where a grant would let it.
     pub second_names: BTreeSet<PathBuf>,
     pub grants: Vec<FileGrant>,
     /// Those of them that change something, see [`Granted::changing`].
@@ -138,7 +138,7 @@ impl<'a> Granted<'a> {
         self.rule(look, on(look, rights), pointer, true);
     }
 
-    /// A grant of one name, whatever stands there.
+    /// A grant of one name, whatever file has it.
     pub fn name(&mut self, path: PathBuf, rights: Rights, pointer: &str) {
         self.grants.push(FileGrant {
             rule: pointer.to_owned(),

@@ -18,9 +18,9 @@ struct Document<'a> {
     capabilities: Sets,
     limits: BTreeMap<&'static str, u64>,
     derived: Vec<Derived<'a>>,
-    held: Vec<HeldRule<'a>>,
+    held: Vec<RuleEnforcement<'a>>,
     widened: Vec<Rule>,
-    lacking: Vec<Lacking<'a>>,
+    lacking: Vec<MissingFeature<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     startup: Option<Startup>,
     steps: Vec<String>,
@@ -83,7 +83,7 @@ struct Derived<'a> {
 
 /// A rule on programs, and what holds it.
 #[derive(Serialize)]
-struct HeldRule<'a> {
+struct RuleEnforcement<'a> {
     rule: &'a str,
     what: &'a str,
     by: &'static str,
@@ -97,7 +97,7 @@ struct Startup {
 }
 
 #[derive(Serialize)]
-struct Lacking<'a> {
+struct MissingFeature<'a> {
     layer: &'a str,
     needs: &'a str,
     cost: &'a str,
@@ -153,10 +153,10 @@ impl Plan {
                 })
                 .collect(),
             held: self
-                .held
+                .program_rules
                 .iter()
-                .chain(&self.held_sockets)
-                .map(|held| HeldRule { rule: &held.rule, what: &held.what, by: held.by.name() })
+                .chain(&self.socket_rules)
+                .map(|one| RuleEnforcement { rule: &one.rule, what: &one.what, by: one.by.name() })
                 .collect(),
             widened: self
                 .widened
@@ -169,9 +169,9 @@ impl Plan {
                 })
                 .collect(),
             lacking: self
-                .lacking
+                .missing_features
                 .iter()
-                .map(|lack| Lacking {
+                .map(|lack| MissingFeature {
                     layer: lack.layer,
                     needs: &lack.needs,
                     cost: &lack.cost,

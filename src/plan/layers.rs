@@ -5,33 +5,33 @@ use std::fmt;
 use caps::Capability;
 
 use super::step::{names, sorted};
-use super::{Holder, Lacking, Plan};
+use super::{Mechanism, MissingFeature, Plan};
 use crate::filter::Access;
 use crate::kernel::NoListener;
 use crate::profile::{Fallback, Mode};
 
-/// A filter without a listener.
-const UNATTENDED: &str = "nobody can be asked: what is listed, and nothing is seen";
+/// The detail of a filter without a listener.
+const WITHOUT_NOTIFIER: &str = "nobody can be asked: what is listed, and nothing is seen";
 
 /// One layer of the confinement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// Its name in events.
     pub layer: &'static str,
-    /// Whether it holds.
+    /// How much of it is in force.
     pub state: LayerState,
-    /// What it holds, or why it does not; may be empty.
+    /// What it enforces, or why it does not; may be empty.
     pub detail: String,
 }
 
-/// Whether a layer holds.
+/// How much of a layer is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerState {
-    /// All that it can.
+    /// All that this version can enforce with it.
     Active,
-    /// Less than a newer kernel or a later version would hold.
+    /// Less than a newer kernel or a later version would enforce.
     Degraded,
-    /// Nothing.
+    /// None of it: the kernel or the environment does not have it.
     Unavailable,
 }
 
@@ -55,18 +55,18 @@ impl fmt::Display for Layer {
 
 impl Plan {
     /// The one message of a refusal to start: no filter can be loaded, or the profile
-    /// asks for what is lacking and does not say `"fallback": "degrade"`.
+    /// needs a missing feature and does not have `"fallback": "degrade"`.
     pub fn refusal(&self) -> Option<String> {
         if let Err(NoListener::Filter(why)) = &self.kernel.notify {
             return Some(format!(
                 "seccomp: {why}, and without a filter nothing is refused; let the runtime's own filter allow seccomp(2), or take on the init alone with --mode off"
             ));
         }
-        let lacking: Vec<_> = self.lacking.iter().filter(|lacking| lacking.required).collect();
-        if self.fallback == Fallback::Degrade || lacking.is_empty() {
+        let missing: Vec<_> = self.missing_features.iter().filter(|missing| missing.required).collect();
+        if self.fallback == Fallback::Degrade || missing.is_empty() {
             return None;
         }
-        let told: Vec<_> = lacking
+        let told: Vec<_> = missing
             .iter()
             .map(|lack| format!("{} needs {} ({})", lack.layer, lack.needs, lack.cost))
             .collect();
@@ -119,8 +119,8 @@ impl Plan {
             match (listener, enforce) {
                 (Ok(_), _) => Layer::new("seccomp", LayerState::Active, &filter),
                 (Err(NoListener::Filter(why)), _) => Layer::new("seccomp", LayerState::Unavailable, why),
-                (Err(_), true) => Layer::new("seccomp", LayerState::Degraded, UNATTENDED),
-                (Err(_), false) => Layer::new("seccomp", LayerState::Unavailable, UNATTENDED),
+                (Err(_), true) => Layer::new("seccomp", LayerState::Degraded, WITHOUT_NOTIFIER),
+                (Err(_), false) => Layer::new("seccomp", LayerState::Unavailable, WITHOUT_NOTIFIER),
             },
             match listener {
                 Ok(_) => Layer::new(
@@ -141,12 +141,12 @@ impl Plan {
 
     /// The check after the exec: whether it is armed, and for how many rules.
     fn exec_check(&self) -> Layer {
-        let count = |by| self.held.iter().filter(|rule| rule.by == by).count();
-        let narrows = match count(Holder::Mapped) {
+        let count = |by| self.program_rules.iter().filter(|rule| rule.by == by).count();
+        let narrows = match count(Mechanism::MappedFiles) {
             0 => String::new(),
             rules => format!(", and narrows {rules}"),
         };
-        match (self.mode, count(Holder::Check), count(Holder::Look)) {
+        match (self.mode, count(Mechanism::PostExec), count(Mechanism::CallerMemory)) {
             (Mode::Enforce, 0, 0) if narrows.is_empty() => {
                 Layer::new("exec-check", LayerState::Active, "no rule needs it: Landlock alone is exact")
             }
@@ -178,8 +178,8 @@ impl Plan {
         )
     }
 
-    fn lacks(&self, layer: &str) -> impl Iterator<Item = &Lacking> {
-        self.lacking.iter().filter(move |lacking| lacking.layer == layer)
+    fn lacks(&self, layer: &str) -> impl Iterator<Item = &MissingFeature> {
+        self.missing_features.iter().filter(move |missing| missing.layer == layer)
     }
 
     fn worst(&self, layer: &str, otherwise: LayerState) -> LayerState {
@@ -188,7 +188,7 @@ impl Plan {
 
     /// The detail and what the layer lacks.
     fn told(&self, layer: &str, detail: String) -> String {
-        let lacks = self.lacks(layer).map(|lacking| format!("without {}: {}", lacking.needs, lacking.cost));
+        let lacks = self.lacks(layer).map(|missing| format!("without {}: {}", missing.needs, missing.cost));
         let parts: Vec<String> = (!detail.is_empty()).then_some(detail).into_iter().chain(lacks).collect();
         parts.join("; ")
     }

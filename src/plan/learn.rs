@@ -19,7 +19,7 @@ use crate::syscalls::{self, Arg, Handler, Privilege, Syscall, groups};
 pub struct Watched {
     /// Every call that can be.
     pub exact: bool,
-    /// Every open, also for reading: nobody else sees those.
+    /// Every open, also for reading: no other source reports those.
     pub reads: bool,
 }
 
@@ -53,11 +53,11 @@ impl Plan {
             filter: filter(kernel, watched, &place.permitted),
             policy: Arc::new(nothing(place.supervisor)),
             derived: Vec::new(),
-            held: Vec::new(),
-            held_sockets: Vec::new(),
+            program_rules: Vec::new(),
+            socket_rules: Vec::new(),
             checks: false,
             widened: Vec::new(),
-            lacking: Vec::new(),
+            missing_features: Vec::new(),
             notes: Vec::new(),
             not_followed: Vec::new(),
             fallback: Fallback::Refuse,
@@ -147,7 +147,7 @@ fn harmless(call: &str) -> Access {
     }
 }
 
-/// A policy that nobody is held to.
+/// An empty policy: a learning run enforces none.
 fn nothing(supervisor: u32) -> Policy {
     Policy {
         programs: Vec::new(),

@@ -15,7 +15,7 @@ pub(super) struct Library {
     pub because: String,
 }
 
-/// What stands at the paths of one entry. Images differ in what they have of `/lib32` and
+/// The files and directories at the paths of one entry. Images differ in what they have of `/lib32` and
 /// its like, so that what is not there is no error: nothing is mapped from it.
 pub(super) fn find(
     listed: &[PathBuf],
@@ -45,7 +45,7 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// As the supervisor decides by them.
+/// The same in the form that the supervisor decides by.
 pub(super) fn of(found: &[Library]) -> Libraries {
     let mut libraries = Libraries::default();
     for Library { look, .. } in found {

@@ -32,7 +32,7 @@ pub(super) const NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
 pub(super) struct Links<'a> {
     files: &'a dyn Files,
     place: &'a Place,
-    /// Single names.
+    /// Names that an entry with `create` or `remove` names itself.
     names: HashMap<OsString, String>,
     /// Directories below which any name may be made.
     below: HashMap<OsString, String>,
@@ -45,7 +45,7 @@ pub(super) struct Links<'a> {
 /// A link on a path that the app may have made.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Planted {
-    /// Where it lies.
+    /// The path of the link itself.
     pub link: PathBuf,
     /// JSON Pointer of the entry that lets the app make it.
     pub by: String,

@@ -10,7 +10,8 @@ use super::network::Sockets;
 use super::programs::Programs;
 use super::startup;
 use super::{
-    Landlock, Place, Plan, PlanError, Policy, check, elsewhere, files, lacking, later, protect, sets,
+    Landlock, Place, Plan, PlanError, Policy, check, elsewhere, files, missing_features, protect, sets,
+    unsupported,
 };
 use crate::image::Files;
 use crate::kernel::{Kernel, LandlockAbi};
@@ -23,7 +24,7 @@ impl Plan {
     ///
     /// # Errors
     /// The profile cannot be honoured in this place, whatever the kernel gives:
-    /// see [`PlanError`]. What only the kernel lacks is in [`Plan::lacking`].
+    /// see [`PlanError`]. What only the kernel lacks is in [`Plan::missing_features`].
     pub fn new(
         profile: &Profile,
         kernel: &Kernel,
@@ -31,7 +32,7 @@ impl Plan {
         files: &dyn Files,
         mode: Mode,
     ) -> Result<Plan, PlanError> {
-        later::refuse(profile, mode)?;
+        unsupported::refuse(profile, mode)?;
         let enforce = mode == Mode::Enforce;
         let mut programs = Programs::find(profile, place, files, kernel.arch)?;
         let mut notes = std::mem::take(&mut programs.notes);
@@ -61,7 +62,7 @@ impl Plan {
             supervisor: place.supervisor,
             group: place.group,
             mdwe,
-            says: startup::says(profile, kernel, mode, &sockets),
+            notify_transport: startup::notify_transport(profile, kernel, mode, &sockets),
         };
         let (filter, startup, dumpable) = calls.filter(&mut notes)?;
         let (handled_net, ports) = sockets.rules(kernel.landlock);
@@ -77,11 +78,12 @@ impl Plan {
             ports,
         });
         let widened = if landlock.is_some() { widened } else { Vec::new() };
-        let held_rules = check::rules(profile, kernel, &programs);
-        let checks = check::is_armed(&held_rules, mode);
-        let mut lacking = lacking::find(profile, kernel, mode, &sockets, &widened, &held_rules, &mut notes);
-        lacking.extend(startup.as_ref().and_then(|startup| lacking::startup(startup, kernel)));
-        let held_sockets = sockets.held(profile);
+        let program_rules = check::rules(profile, kernel, &programs);
+        let checks = check::is_armed(&program_rules, mode);
+        let mut missing =
+            missing_features::find(profile, kernel, mode, &sockets, &widened, &program_rules, &mut notes);
+        missing.extend(startup.as_ref().and_then(|startup| missing_features::startup(startup, kernel)));
+        let socket_rules = sockets.rules_by_name(profile);
         let scripts = programs.entries.iter().any(|entry| entry.interpreter.is_some());
         let policy = Arc::new(Policy {
             derived: programs.only_derived(),
@@ -129,11 +131,11 @@ impl Plan {
             filter,
             policy,
             derived: programs.derived,
-            held: held_rules,
-            held_sockets,
+            program_rules,
+            socket_rules,
             checks,
             widened,
-            lacking,
+            missing_features: missing,
             notes,
             not_followed,
             fallback: profile.fallback,

@@ -76,7 +76,7 @@ impl FilterInput<'_> {
         self.kernel.notify.is_ok() && self.profile.programs.iter().any(|program| program.libraries.is_some())
     }
 
-    /// Data, and memory that is nobody else's and belongs to no file. What is shared can be
+    /// Data, and private memory that belongs to no file. What is shared can be
     /// written at another address.
     fn mappings(&self) -> Alternatives {
         let mut own = vec![masked(3, MAP_ANONYMOUS | MAP_SHARED, MAP_ANONYMOUS)];

@@ -17,14 +17,13 @@ mod filter_input;
 mod grants;
 mod index;
 mod json;
-mod lacking;
-mod later;
 mod layers;
 pub mod learn;
 mod libraries;
 mod links;
 mod make;
 mod mediated;
+mod missing_features;
 pub mod mounts;
 mod network;
 pub mod numbers;
@@ -36,17 +35,18 @@ mod sets;
 mod startup;
 mod step;
 mod text;
+mod unsupported;
 mod words;
 
 pub use self::mounts::Mount;
-pub use check::{HeldRule, Holder};
+pub use check::{Mechanism, RuleEnforcement};
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
 #[cfg(feature = "tool")]
 pub(crate) use file_groups::{DEVICES, NAMES, RUNTIME};
 pub use index::ProgramIndex;
 pub use layers::{Layer, LayerState};
-pub use startup::{Says, Startup};
+pub use startup::{NotifyTransport, Startup};
 pub use step::Step;
 
 use std::collections::BTreeMap;
@@ -114,9 +114,9 @@ pub struct Plan {
     pub environment_drop: Vec<String>,
     /// Resource limits to set; none in audit.
     pub limits: Vec<(Limit, u64)>,
-    /// Capability sets.
+    /// The capability sets of the app and of the supervisor.
     pub capabilities: Capabilities,
-    /// Set PR_SET_MDWE.
+    /// Whether the launch sets PR_SET_MDWE (Linux 6.3).
     pub mdwe: bool,
     /// The Landlock domain; none in audit, and where the kernel has none.
     pub landlock: Option<Landlock>,
@@ -126,24 +126,24 @@ pub struct Plan {
     pub policy: Arc<Policy>,
     /// Loaders and interpreters found by reading the programs.
     pub derived: Vec<Derived>,
-    /// The rules on programs, and what holds each.
-    pub held: Vec<HeldRule>,
-    /// The entries of `network` that no rule of the kernel tells apart, and what holds
-    /// each.
-    pub held_sockets: Vec<HeldRule>,
-    /// What was executed is looked at before its first instruction.
+    /// The rules on programs, each with the mechanism that enforces it.
+    pub program_rules: Vec<RuleEnforcement>,
+    /// The entries of `network` that no rule of the kernel can express, each with the
+    /// mechanism that enforces it.
+    pub socket_rules: Vec<RuleEnforcement>,
+    /// Execs are verified before the first instruction (post-exec verification).
     pub checks: bool,
     /// What the kernel cannot express as narrowly as the profile.
     pub widened: Vec<Widened>,
-    /// What this kernel or place cannot give, and what that costs.
-    pub lacking: Vec<Lacking>,
+    /// Features that this kernel or environment does not have, and what each costs.
+    pub missing_features: Vec<MissingFeature>,
     /// What was left out or is worth knowing: names that this architecture does
     /// not have, capabilities that the container lacks, optional paths not there.
     pub notes: Vec<String>,
     /// Of the notes those that say which link of a path the app may have made, so that
     /// nothing behind it is granted.
     pub not_followed: Vec<String>,
-    /// What happens when something is lacking.
+    /// Whether the app starts where a required feature is missing.
     pub fallback: Fallback,
     /// The authors' reasons, by JSON Pointer of the entry.
     pub whys: BTreeMap<String, String>,
@@ -240,7 +240,7 @@ pub struct Capabilities {
 pub struct Landlock {
     /// Rights that the domain takes away where no rule gives them.
     pub handled: BitFlags<AccessFs>,
-    /// TCP rights likewise.
+    /// TCP rights that the domain takes away where no rule gives them.
     pub handled_net: BitFlags<AccessNet>,
     /// Signals to processes outside are refused.
     pub scope_signal: bool,
@@ -259,11 +259,11 @@ pub struct PathRule {
     pub path: PathBuf,
     /// It, as it was when planned.
     pub id: FileId,
-    /// The kernel's rights.
+    /// The rights of the rule, as Landlock has them.
     pub rights: BitFlags<AccessFs>,
     /// JSON Pointers of the profile's entries that it serves.
     pub because: Vec<String>,
-    /// Nobody named it: it was found by walking, and may have gone since.
+    /// No entry names it: it was found by walking a directory, and may be gone by now.
     pub walked: bool,
 }
 
@@ -272,7 +272,7 @@ pub struct PathRule {
 pub struct Derived {
     /// Its path, as the program names it.
     pub path: PathBuf,
-    /// Which of the two.
+    /// Whether it is a loader or an interpreter.
     pub role: Role,
     /// JSON Pointer of the program.
     pub because: String,
@@ -299,27 +299,28 @@ impl Role {
 /// A right that is wider in the kernel than in the profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Widened {
-    /// Where.
+    /// The canonical path of the rule.
     pub path: PathBuf,
-    /// What.
+    /// The kernel's rights that go beyond the profile's.
     pub rights: BitFlags<AccessFs>,
-    /// JSON Pointer of the entry.
+    /// JSON Pointer of the entry that the rule serves.
     pub because: String,
-    /// Whether the supervisor narrows it to the name, or nothing does.
+    /// Whether the supervisor decides by the name what the kernel lets through; else nothing
+    /// does.
     pub narrowed: bool,
 }
 
-/// Something that this kernel or place cannot give.
+/// A feature that the profile or a layer needs and this kernel or environment does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lacking {
-    /// The layer, by the events' word for it.
+pub struct MissingFeature {
+    /// The layer of the confinement, by its name in events.
     pub layer: &'static str,
-    /// What it would take.
+    /// The kernel release, switch or right that would bring it.
     pub needs: String,
-    /// What an attacker can do for want of it.
+    /// What an attacker can do without it.
     pub cost: String,
-    /// Whether the profile asked for it, so that `fallback` decides; else it is
-    /// only said.
+    /// Whether the profile needs it, so that `fallback` decides about the start; else it is
+    /// only listed.
     pub required: bool,
 }
 
@@ -333,26 +334,26 @@ pub struct Policy {
     pub derived: BTreeMap<FileId, Role>,
     /// File grants by canonical path.
     pub files: Vec<FileGrant>,
-    /// Inodes that nobody inside may write, whatever a grant says: programs,
+    /// Inodes that no process inside may write, whatever a grant says: programs,
     /// loaders, interpreters, the profile, the shim, the event file.
     pub protected: Vec<(FileId, PathBuf)>,
     /// TCP ports that may be bound.
     pub listen_tcp: Vec<(u16, u16)>,
     /// TCP ports that may be connected to.
     pub connect_tcp: Vec<(u16, u16)>,
-    /// Sockets by kind.
+    /// UDP sockets may be made.
     pub udp: bool,
-    /// AF_UNIX sockets of every kind.
+    /// AF_UNIX sockets of every kind may be made.
     pub unix: bool,
-    /// AF_UNIX streams, told apart by their names.
+    /// AF_UNIX streams may be made; their names are checked when they are bound or connected.
     pub unix_named: bool,
     /// The supervisor makes every socket, and binds and connects it itself.
     pub makes_sockets: bool,
     /// The socket that events go to, to which the app may not connect, whatever `network` says.
     pub event_socket: Option<PathBuf>,
-    /// What may be bound.
+    /// Endpoints that may be bound (`network.listen`), unix paths resolved.
     pub listen: Vec<Endpoint>,
-    /// What may be connected to.
+    /// Endpoints that may be connected to (`network.connect`), unix paths resolved.
     pub connect: Vec<Endpoint>,
     /// `@names`: socket(AF_UNIX) without `unix:*` is answered EAFNOSUPPORT
     /// unseen, so that getpwnam goes on without nscd.
@@ -364,7 +365,7 @@ pub struct Policy {
     /// The capabilities that the profile lists. What the container lacks of them is
     /// the container's refusal, and no violation.
     pub capabilities: CapsHashSet,
-    /// What follows a violation.
+    /// The consequence of a violation.
     pub on_violation: OnViolation,
     /// Memory may be writable and executable.
     pub write_execute: bool,
@@ -379,12 +380,12 @@ pub struct Policy {
     pub environment: Vec<String>,
     /// Variables that stay and may be set all the same.
     pub environment_keep: Vec<String>,
-    /// Scripts are told from what their interpreter could run else.
+    /// Some program is a script, so that its interpreter's arguments are checked.
     pub scripts: bool,
     /// Every memfd is made by the supervisor, and sealed against being executed.
     pub seals_memfd: bool,
-    /// When start-up is over, and what is taken away then; none where nothing is said of
-    /// it.
+    /// When start-up ends and which calls are refused from then on; none where the profile
+    /// has no `ready`.
     pub startup: Option<Startup>,
     /// The alternatives by which prctl(PR_SET_DUMPABLE) is allowed.
     pub dumpable: Vec<Vec<Condition>>,
@@ -399,9 +400,9 @@ pub struct PolicyProgram {
     pub path: PathBuf,
     /// The inode, or the directory below which all are programs.
     pub target: ProgramTarget,
-    /// COMMAND may be this.
+    /// COMMAND may be this program.
     pub entry: bool,
-    /// A script's interpreter.
+    /// The inode of a script's interpreter; none for an ELF program.
     pub interpreter: Option<FileId>,
     /// The entries that it may run, by their places in the profile.
     pub may_run: Vec<ProfileIndex>,
@@ -429,14 +430,14 @@ pub struct Libraries {
     pub directories: Vec<PathBuf>,
     /// Single files, as they were at start, by canonical path.
     pub files: Vec<(FileId, PathBuf)>,
-    /// The program itself, its loader and its interpreter, which nobody has to name.
+    /// The program itself, its loader and its interpreter, which the list need not name.
     pub own: Vec<(FileId, PathBuf)>,
 }
 
-/// What a program entry stands for in this image.
+/// The files of this image that a program entry covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProgramTarget {
-    /// One file.
+    /// The one file of this inode.
     File(FileId),
     /// All files below, by canonical path.
     Beneath(PathBuf),
@@ -447,13 +448,13 @@ pub enum ProgramTarget {
 pub struct FileGrant {
     /// JSON Pointer of the entry.
     pub rule: String,
-    /// Canonical path.
+    /// The canonical path that the grant is for.
     pub path: PathBuf,
-    /// What was there when it was planned; none where nothing was.
+    /// The inode at the path when it was planned; none where there was none.
     pub id: Option<FileId>,
     /// It names this one path; else all below it too.
     pub exact: bool,
-    /// The profile's rights.
+    /// The rights, as the profile has them.
     pub rights: Rights,
     /// Canonical paths below it that it does not cover (`@elsewhere`).
     pub except: Vec<PathBuf>,

@@ -10,9 +10,9 @@ use crate::image::is_beneath;
 pub struct Mount {
     /// The file system, as major and minor number of its device.
     pub device: String,
-    /// What of the file system is mounted.
+    /// The directory of the file system that is mounted there.
     pub root: PathBuf,
-    /// Where.
+    /// The mount point, an absolute path.
     pub point: PathBuf,
     /// The file system's type: `overlay`, `proc`.
     pub kind: String,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use landlock::{AccessNet, BitFlags};
 
-use super::{HeldRule, Holder};
+use super::{Mechanism, RuleEnforcement};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, Entry, Mode, Profile, endpoint_text};
 
@@ -20,7 +20,7 @@ pub(super) struct Sockets {
     pub any: bool,
     /// There is an entry that listens.
     pub listens: bool,
-    /// Unix sockets are told apart by their names.
+    /// Unix sockets are granted by their names.
     pub unix_named: bool,
     /// Some entry tells apart what no rule of the kernel does: an address, or a name.
     pub by_name: bool,
@@ -32,7 +32,7 @@ pub(super) struct Sockets {
     pub made: bool,
 }
 
-/// `tcp/*`.
+/// The ports of `tcp/*`.
 const EVERY: (u16, u16) = (0, u16::MAX);
 
 impl Sockets {
@@ -62,10 +62,10 @@ impl Sockets {
         }
     }
 
-    /// The entries that no rule of the kernel can tell from others, and what holds each.
-    pub fn held(&self, profile: &Profile) -> Vec<HeldRule> {
+    /// The entries that no rule of the kernel can express, each with its mechanism.
+    pub fn rules_by_name(&self, profile: &Profile) -> Vec<RuleEnforcement> {
         let network = &profile.network;
-        let mut held = Vec::new();
+        let mut rules = Vec::new();
         for (side, entries) in [("listen", &network.listen), ("connect", &network.connect)] {
             for (index, entry) in entries.iter().enumerate() {
                 let is_named = match &entry.what {
@@ -74,15 +74,15 @@ impl Sockets {
                     _ => false,
                 };
                 if is_named {
-                    held.push(HeldRule {
+                    rules.push(RuleEnforcement {
                         rule: format!("/network/{side}/{index}"),
                         what: format!("{} and no other", endpoint_text(&entry.what)),
-                        by: if self.made { Holder::Made } else { Holder::Look },
+                        by: if self.made { Mechanism::SupervisorSocket } else { Mechanism::CallerMemory },
                     });
                 }
             }
         }
-        held
+        rules
     }
 
     /// Entries that add nothing, since `unix:*` lets every unix socket be made and used.

@@ -202,5 +202,5 @@ const F_SETOWN: u64 = 8;
 const F_SETOWN_EX: u64 = 15;
 /// FIOSETOWN and SIOCSPGRP, for sockets (asm/sockios.h).
 const OWNER_IOCTLS: [u64; 2] = [0x8901, 0x8902];
-/// kill(2) with -1.
+/// The pid of kill(2) that means every process that may be signalled: -1.
 const EVERYBODY: u64 = 0xffff_ffff;

@@ -171,7 +171,7 @@ impl Programs {
         Ok(Some(libraries))
     }
 
-    /// What stands at an entry's path; none when it may be skipped.
+    /// The file at an entry's path; none when the entry may be skipped.
     fn stand(
         &mut self,
         program: &Program,
@@ -209,7 +209,7 @@ impl Programs {
     }
 
     /// Whether another entry has this inode already: two names of one file can
-    /// only be told apart by `applet`. Embedded profiles list what they find.
+    /// only be distinguished by `applet`. Embedded profiles list what they find.
     fn is_twice(
         &self,
         earlier: ProgramIndex,
@@ -338,7 +338,7 @@ impl Programs {
     }
 
     /// A directory of programs. Its files are not read one by one; the loaders
-    /// that distributions ship are told apart by their inodes.
+    /// that distributions ship are recognised by their inodes.
     fn beneath(&mut self, look: Look, pointer: &str, files: &dyn Files, arch: Arch) -> Result<(), PlanError> {
         self.dynamic = true;
         for loader in elf::standard_loaders(arch) {
@@ -414,7 +414,7 @@ struct Known {
 }
 
 impl Known {
-    /// The first entry of the same file that is not told apart from this one by its applet.
+    /// The first entry of the same file whose applet does not distinguish it from this one.
     /// This one is known from now on.
     fn twice(&mut self, id: FileId, program: &Program, here: ProgramIndex) -> Option<ProgramIndex> {
         let own = (id, program.applet.clone());

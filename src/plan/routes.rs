@@ -42,7 +42,7 @@ const REFUSED: [(u64, &[u64]); 3] = [
     ]),
 ];
 
-/// All other options.
+/// The alternatives of setsockopt(2) that let through every other option.
 pub(super) fn options() -> Alternatives {
     let not = |arg, values: &[u64]| Condition { arg, test: Test::NotIn(values.to_vec()) };
     let levels = REFUSED.map(|(level, _)| level);

@@ -22,7 +22,7 @@ use super::{PlanError, ProgramTarget, mounts};
 use crate::image::{FileId, FileKind, Look, why};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
-/// Finds them, and says so in the plan's notes.
+/// Collects the second names into `granted.second_names`, with notes in the plan.
 pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), PlanError> {
     let sought = sought(granted)?;
     if sought.is_empty() {
@@ -63,7 +63,7 @@ fn pinned(granted: &Granted<'_>, sought: &BTreeMap<FileId, PathBuf>) -> BTreeMap
     files.collect()
 }
 
-/// The files that nobody may change and that have other names than those beside them:
+/// The files that no process inside may change and that have other names than those beside them:
 /// these are found at once, and only `@elsewhere` could reach them and not the first one.
 fn sought(granted: &mut Granted<'_>) -> Result<BTreeMap<FileId, PathBuf>, PlanError> {
     let mut looks: Vec<Look> = granted.programs.held.iter().map(|held| held.look.clone()).collect();

@@ -19,26 +19,26 @@ use crate::syscalls::{Condition, Test, groups};
 pub struct Startup {
     /// When it is over.
     pub ready: Ready,
-    /// Calls that are asked about for its sake, and how the filter would have them
-    /// otherwise.
+    /// Calls that are notified because of the start-up, with the access that each would have
+    /// without it.
     pub before: BTreeMap<&'static str, Access>,
     /// Calls that are refused after it where one of these alternatives holds; an empty
     /// one always does.
     pub taken: BTreeMap<&'static str, Alternatives>,
     /// What has to listen by then.
     pub listen: Vec<Endpoint>,
-    /// How the app says that it is ready, where it is asked to.
-    pub says: Option<Says>,
+    /// The socket for `READY=1`, where the profile has `ready` of `notify` and there is one.
+    pub notify_transport: Option<NotifyTransport>,
 }
 
-/// By what socket the app says that it is ready.
+/// The socket on which the app sends `READY=1` (sd_notify(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Says {
-    /// A datagram socket that it makes is one end of a pair of the supervisor's: whatever
-    /// name it sends to, nobody else gets it.
-    Pair,
-    /// One with an abstract name, since it may make any unix socket as it is.
-    Named,
+pub enum NotifyTransport {
+    /// One end of a pair of the supervisor's, which the app gets for a datagram socket that
+    /// it makes: whatever name it sends to, the supervisor alone receives it.
+    SocketPair,
+    /// A socket with an abstract name (unix(7)), where the app may make any unix socket.
+    AbstractSocket,
 }
 
 /// What an app that says it is ready asks about its socket on the way: sizes of buffers
@@ -50,13 +50,18 @@ const OPTIONS: [u64; 3] = [6, 7, 32];
 const SOCK_CLOEXEC: u64 = 0o2_000_000;
 const SOCK_NONBLOCK: u64 = 0o4_000;
 
-/// How the app is to say that it is ready; none where it is not asked to, or cannot. One end
-/// of a pair is handed over as the answer to its call.
-pub(super) fn says(profile: &Profile, kernel: &Kernel, mode: Mode, sockets: &Sockets) -> Option<Says> {
+/// The socket for `READY=1`; none where `ready` is another, or no descriptor can be installed
+/// into the app. One end of a pair is installed as the answer to its socket(2).
+pub(super) fn notify_transport(
+    profile: &Profile,
+    kernel: &Kernel,
+    mode: Mode,
+    sockets: &Sockets,
+) -> Option<NotifyTransport> {
     let notify = kernel.notify.as_ref().ok().filter(|_| profile.ready == Some(Ready::Notify))?;
     match mode {
-        Mode::Enforce if !sockets.unix => notify.addfd_send.then_some(Says::Pair),
-        _ => Some(Says::Named),
+        Mode::Enforce if !sockets.unix => notify.addfd_send.then_some(NotifyTransport::SocketPair),
+        _ => Some(NotifyTransport::AbstractSocket),
     }
 }
 
@@ -81,7 +86,7 @@ pub(super) fn besides_the_pair(alternative: &[Condition]) -> Alternatives {
 }
 
 impl Plan {
-    /// The filter as it would be if nobody had to know of the end of the start-up.
+    /// The filter as it would be without a start-up to observe.
     pub fn lasting_filter(&self) -> Filter {
         self.policy
             .startup
@@ -91,13 +96,13 @@ impl Plan {
 }
 
 impl Startup {
-    /// The start-up of a profile, whose calls become asked about in `calls`.
+    /// The start-up of a profile; `calls` gets its calls as notified.
     ///
     /// # Errors
     /// It would end with what never comes.
     pub(super) fn find(
         profile: &Profile,
-        says: Option<Says>,
+        notify_transport: Option<NotifyTransport>,
         calls: &mut BTreeMap<&'static str, Access>,
     ) -> Result<Option<Startup>, PlanError> {
         let Some(ready) = profile.ready else { return Ok(None) };
@@ -133,7 +138,7 @@ impl Startup {
             Ready::Listening => profile.network.listen.iter().map(|entry| entry.what.clone()).collect(),
             _ => Vec::new(),
         };
-        Ok(Some(Startup { ready, before, taken, listen, says }))
+        Ok(Some(Startup { ready, before, taken, listen, notify_transport }))
     }
 
     /// The filter as it would be if nothing ever ended.
@@ -150,8 +155,8 @@ impl Startup {
                 let all: Vec<_> = self.listen.iter().map(endpoint_text).collect();
                 format!("{} listens, and no bind or listen came for a second", all.join(", "))
             }
-            Ready::Notify => match self.says {
-                Some(Says::Pair) => {
+            Ready::Notify => match self.notify_transport {
+                Some(NotifyTransport::SocketPair) => {
                     "the app says READY=1 on NOTIFY_SOCKET; its datagram sockets of AF_UNIX lead there alone"
                         .into()
                 }

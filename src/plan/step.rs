@@ -49,8 +49,8 @@ pub enum Step {
     /// Load the filter and hand its listener to the supervisor.
     Seccomp,
     /// Load the filter, where there is no listener to be had.
-    SeccompUnattended,
-    /// Become the app.
+    SeccompWithoutNotifier,
+    /// Execute COMMAND, which ends the launch.
     Exec,
 }
 
@@ -97,7 +97,7 @@ impl Plan {
         if self.kernel.notify.is_ok() {
             steps.push(Step::Seccomp);
         } else if enforce {
-            steps.push(Step::SeccompUnattended);
+            steps.push(Step::SeccompWithoutNotifier);
         }
         steps.push(Step::Exec);
         steps
@@ -140,7 +140,7 @@ impl fmt::Display for Step {
             Step::CloseOnExec => f.write_str("descriptors: close from 3 at the exec"),
             Step::Landlock => f.write_str("landlock: enter the domain"),
             Step::Seccomp => f.write_str("seccomp: load the filter, hand over the listener"),
-            Step::SeccompUnattended => f.write_str("seccomp: load the filter; nobody is asked"),
+            Step::SeccompWithoutNotifier => f.write_str("seccomp: load the filter; nobody is asked"),
             Step::Exec => f.write_str("exec"),
         }
     }

@@ -29,14 +29,14 @@ impl fmt::Display for Plan {
         section(
             f,
             "what holds the rules on programs",
-            self.held.iter().map(|held| format!("{}: {}: {}", held.rule, held.what, held.by.name())),
+            self.program_rules.iter().map(|rule| format!("{}: {}: {}", rule.rule, rule.what, rule.by.name())),
         )?;
         self.files(f)?;
         self.domain(f)?;
         section(
             f,
             "what holds addresses and names of sockets",
-            self.held_sockets.iter().map(|held| format!("{}: {}: {}", held.rule, held.what, held.by.name())),
+            self.socket_rules.iter().map(|rule| format!("{}: {}: {}", rule.rule, rule.what, rule.by.name())),
         )?;
         self.calls(f)?;
         self.startup(f)?;
@@ -44,7 +44,7 @@ impl fmt::Display for Plan {
         section(
             f,
             "lacking",
-            self.lacking.iter().map(|lack| {
+            self.missing_features.iter().map(|lack| {
                 let weight = if lack.required { "asked for by the profile" } else { "not asked for" };
                 format!("{}: needs {}; without it {} ({weight})", lack.layer, lack.needs, lack.cost)
             }),

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::{Refusal, Rulebook};
 use crate::event::{Kind, Object, Want};
-use crate::plan::Says;
+use crate::plan::NotifyTransport;
 use crate::profile::{Endpoint, Rights};
 use crate::syscalls::Handler;
 
@@ -263,7 +263,10 @@ impl Rulebook {
     /// Whether the app's only unix socket is one end of a pair on which it says that it is
     /// ready.
     pub fn gets_a_pair(&self) -> bool {
-        self.policy.startup.as_ref().is_some_and(|startup| startup.says == Some(Says::Pair))
+        self.policy
+            .startup
+            .as_ref()
+            .is_some_and(|startup| startup.notify_transport == Some(NotifyTransport::SocketPair))
     }
 
     /// Judges a socket that the filter did not let through by its registers:

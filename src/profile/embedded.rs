@@ -27,7 +27,7 @@ pub const NAMES: [&str; 6] =
 /// each other, and the list grows by the square.
 const MOST_BESIDE: usize = 256;
 
-/// The text of a profile by its name, as it stands in `profiles/`.
+/// The text of a profile by its name, as in `profiles/`.
 pub fn named(name: &str) -> Option<&'static str> {
     PROFILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }

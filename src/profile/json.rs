@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::error::ReadError;
 
-/// A text that is JSON, and what stands in it.
+/// A JSON text and its value.
 pub(super) struct Document<'t> {
     text: &'t str,
     pub root: Node<'t>,

@@ -51,9 +51,9 @@ pub fn schema() -> &'static str {
 /// A profile as it was read.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// What it says.
+    /// The profile, parsed and checked.
     pub profile: Profile,
-    /// The document as it stands.
+    /// The text, unchanged.
     pub text: String,
     /// `sha256:` and the hex digest of its bytes.
     pub digest: String,
@@ -212,7 +212,7 @@ pub struct Edge {
 /// One position of an argument list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArgPattern {
-    /// Exactly this.
+    /// The argument is this text.
     Exact(String),
     /// `*` is any run of characters, and `\` makes a character mean itself.
     Glob(String),
@@ -273,9 +273,9 @@ pub enum FileGroup {
 /// A path and the rights on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileRule {
-    /// As the app sees it.
+    /// The absolute path, as the app names it.
     pub path: PathBuf,
-    /// What may be done.
+    /// The rights on it, and for a directory on all below it.
     pub allow: Rights,
     /// It may be missing at start.
     pub optional: bool,
@@ -291,9 +291,9 @@ bitflags! {
         const READ = 1;
         /// Open for writing, truncate, append.
         const WRITE = 2;
-        /// New names.
+        /// Make new names in a directory.
         const CREATE = 4;
-        /// Names taken away.
+        /// Remove names from a directory.
         const REMOVE = 8;
         /// ioctl on device files.
         const IOCTL = 16;
@@ -338,13 +338,13 @@ pub struct Network {
 /// `tcp/6379`, `udp/*`, `unix:/run/app.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// TCP.
+    /// `tcp/PORTS` or `tcp/ADDRESS:PORTS`.
     Tcp(Address),
-    /// UDP.
+    /// `udp/PORTS` or `udp/ADDRESS:PORTS`.
     Udp(Address),
-    /// `unix:*`.
+    /// `unix:*`: every unix socket, with whatever name.
     UnixAny,
-    /// `unix:/path`.
+    /// `unix:/path`: the socket file of this path.
     UnixPath(PathBuf),
     /// `unix:@name`, in the abstract namespace.
     UnixAbstract(String),
@@ -362,7 +362,7 @@ pub struct Address {
 /// The calls beyond what the other sections bring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syscalls {
-    /// Allowed.
+    /// Calls that are allowed for the app's whole life.
     pub allow: Vec<Entry<SyscallRule>>,
     /// Taken away after `ready`, whatever brought them.
     pub startup_only: Vec<Entry<SyscallRule>>,
@@ -371,11 +371,11 @@ pub struct Syscalls {
 /// A call, a group of calls, or a call with a condition on one argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyscallRule {
-    /// `@core`, `@files`, `@network`.
+    /// Every call of a group: `@core`, `@files`, `@network`.
     Group(&'static str),
-    /// By name.
+    /// A call with any arguments.
     Call(&'static str),
-    /// By name and one argument.
+    /// A call whose argument meets a condition.
     When(&'static str, Condition),
 }
 
@@ -384,11 +384,11 @@ pub enum SyscallRule {
 pub struct Limits {
     /// Live processes, counted by the supervisor.
     pub processes: Option<u32>,
-    /// RLIMIT_NOFILE.
+    /// RLIMIT_NOFILE: one more than the highest descriptor number.
     pub open_files: Option<u64>,
-    /// RLIMIT_FSIZE, bytes.
+    /// RLIMIT_FSIZE: the greatest size of a file that is written, in bytes.
     pub file_size: Option<u64>,
-    /// RLIMIT_CORE, bytes.
+    /// RLIMIT_CORE: the greatest size of a core dump, in bytes.
     pub core: u64,
 }
 
@@ -397,19 +397,19 @@ pub struct Limits {
 pub enum Ready {
     /// Every `network.listen` entry has its socket and none came for 1 s.
     Listening,
-    /// `READY=1` on NOTIFY_SOCKET.
+    /// The app has sent `READY=1` on NOTIFY_SOCKET (sd_notify(3)).
     Notify,
-    /// After so long.
+    /// This time has passed since the launch.
     Delay(Duration),
 }
 
-/// What follows a violation.
+/// The consequence of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OnViolation {
-    /// An errno and an event.
+    /// The call fails with an errno, and an event is logged.
     #[default]
     Deny,
-    /// SIGKILL for the process.
+    /// The calling process is sent SIGKILL.
     Kill,
     /// The container ends with 137.
     Stop,
@@ -418,9 +418,9 @@ pub enum OnViolation {
 /// What follows when the kernel cannot give what the profile asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Fallback {
-    /// Exit 125.
+    /// The shim does not start the app, and exits with 125.
     #[default]
     Refuse,
-    /// Start, and say what is lacking.
+    /// The app starts; the start event lists each missing feature.
     Degrade,
 }

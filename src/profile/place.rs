@@ -6,7 +6,7 @@ use super::error::{ReadError, either, quoted};
 use super::json::{Document, Member, Node};
 use super::nearest::nearest;
 
-/// A value, and the document that it stands in.
+/// A value and its position in the document.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'t> {
     document: &'t Document<'t>,
@@ -25,7 +25,7 @@ impl<'t> Place<'t> {
         Place { document, node: &document.root }
     }
 
-    /// An error about what stands here.
+    /// An error about this value.
     pub fn error(&self, message: impl Into<String>) -> ReadError {
         self.document.error(self.node, message.into())
     }
@@ -40,7 +40,7 @@ impl<'t> Place<'t> {
         self.document.error_below(self.node, pointer, message)
     }
 
-    /// Whether an object stands here.
+    /// Whether the value is an object.
     pub fn is_object(&self) -> bool {
         matches!(self.node, Node::Object(_))
     }
@@ -93,7 +93,7 @@ impl<'t> Place<'t> {
         Ok(items)
     }
 
-    /// The string here, where one stands.
+    /// The value, where it is a string.
     pub fn as_text(&self) -> Option<&'t str> {
         match self.node {
             Node::Text(text) => Some(text),

@@ -220,7 +220,7 @@ fn memory(place: &Place) -> Result<bool, ReadError> {
     Ok(place.object(&["write_execute"])?.read("write_execute", Place::flag)?.unwrap_or(false))
 }
 
-/// The variables that are dropped, and those that are kept.
+/// The variables of `drop`, and those of `keep`.
 type Variables = [Vec<Entry<String>>; 2];
 
 fn environment(place: &Place) -> Result<Variables, ReadError> {

@@ -21,7 +21,7 @@ use nix::sys::socket::{
     sockopt,
 };
 
-use crate::plan::Says;
+use crate::plan::NotifyTransport;
 use crate::sys;
 
 /// The variable.
@@ -48,11 +48,11 @@ impl Ears {
     ///
     /// # Errors
     /// One line: the call and its errno.
-    pub fn open(says: Says, outer: Option<&OsStr>) -> Result<Ears, String> {
+    pub fn open(transport: NotifyTransport, outer: Option<&OsStr>) -> Result<Ears, String> {
         let failed = |error: std::io::Error| format!("{VARIABLE}: {error}");
-        let (name, named) = match says {
-            Says::Pair => (NOBODYS.to_owned(), None),
-            Says::Named => {
+        let (name, named) = match transport {
+            NotifyTransport::SocketPair => (NOBODYS.to_owned(), None),
+            NotifyTransport::AbstractSocket => {
                 let [a, b, _] = sys::process::random().map_err(|errno| format!("getrandom: {errno}"))?;
                 let name = format!("{NOBODYS}/{a:016x}{b:016x}");
                 let address = SocketAddr::from_abstract_name(&name).map_err(failed)?;
@@ -212,7 +212,7 @@ mod tests {
         )
         .expect("bound");
         elsewhere.set_nonblocking(true).expect("a socket");
-        let mut ears = Ears::open(Says::Pair, None).expect("open");
+        let mut ears = Ears::open(NotifyTransport::SocketPair, None).expect("open");
         assert_eq!(ears.value(), "@remit/notify");
         let end = ears.make_end(true).expect("a pair");
         assert!(!ears.hear());
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn an_end_that_is_shut_for_writing_is_not_waited_for() {
-        let mut ears = Ears::open(Says::Pair, None).expect("open");
+        let mut ears = Ears::open(NotifyTransport::SocketPair, None).expect("open");
         let end = ears.make_end(true).expect("a pair");
         send(end.as_raw_fd(), b"READY=1", MsgFlags::empty()).expect("sent");
         shutdown(end.as_raw_fd(), Shutdown::Write).expect("shut");
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn no_app_has_more_ends_than_it_needs() {
-        let mut ears = Ears::open(Says::Pair, None).expect("open");
+        let mut ears = Ears::open(NotifyTransport::SocketPair, None).expect("open");
         let ends: Vec<_> = (0..MOST).map(|_| ears.make_end(false).expect("a pair")).collect();
         assert_eq!(ears.make_end(false).map(drop), Err(Errno::EMFILE));
         drop(ends);
@@ -285,7 +285,8 @@ mod tests {
         let name = format!("remit-outer-{}", std::process::id());
         let outer =
             UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).expect("a name")).expect("bound");
-        let mut ears = Ears::open(Says::Named, Some(OsStr::new(&format!("@{name}")))).expect("open");
+        let mut ears =
+            Ears::open(NotifyTransport::AbstractSocket, Some(OsStr::new(&format!("@{name}")))).expect("open");
         let value = ears.value();
         let hidden = &value.as_bytes()[1..];
         assert!(ears.is_named(hidden) && !ears.is_named(NOBODYS.as_bytes()));
@@ -298,7 +299,12 @@ mod tests {
         let length = outer.recv(&mut buffer).expect("passed on");
         assert_eq!(&buffer[..length], b"STATUS=up\nREADY=1");
         // Who is not there is no reason not to start.
-        assert!(Ears::open(Says::Named, Some(OsStr::new("/nobody/listens"))).expect("open").outer.is_none());
+        assert!(
+            Ears::open(NotifyTransport::AbstractSocket, Some(OsStr::new("/nobody/listens")))
+                .expect("open")
+                .outer
+                .is_none()
+        );
     }
 
     #[test]

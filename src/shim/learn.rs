@@ -19,7 +19,7 @@ use crate::journal::start::{Fingerprint, First, Outer};
 use crate::journal::{DEFAULT, Journal, To};
 use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
-use crate::plan::{Plan, Says};
+use crate::plan::{NotifyTransport, Plan};
 use crate::profile::{Mode, RunAs, in_order};
 use crate::readiness::notify_socket::{self, Ears};
 use crate::recorder::reads::{self, Blind, Watches};
@@ -93,7 +93,7 @@ fn ears(init: &mut Init) -> Result<Option<Ears>, String> {
     let Some(outer) = init.variable(notify_socket::VARIABLE).filter(|outer| !outer.is_empty()) else {
         return Ok(None);
     };
-    let ears = Ears::open(Says::Named, Some(&outer))?;
+    let ears = Ears::open(NotifyTransport::AbstractSocket, Some(&outer))?;
     init.set_variable(notify_socket::VARIABLE, ears.value());
     Ok(Some(ears))
 }

@@ -371,7 +371,8 @@ fn watch(
             args: Some(args),
         },
         unlike: std::mem::take(&mut this.unlike),
-        degraded: plan.fallback == Fallback::Degrade && plan.lacking.iter().any(|lack| lack.required),
+        degraded: plan.fallback == Fallback::Degrade
+            && plan.missing_features.iter().any(|lack| lack.required),
     };
     let document = std::mem::take(&mut this.loaded.document.text);
     let audit = this.mode == Mode::Audit;

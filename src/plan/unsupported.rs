@@ -1,10 +1,10 @@
-//! What the format has and this version does not honour yet: refused by name, so
-//! that nothing is read and then ignored.
+//! What the format has and this version does not support: refused by name, so that nothing
+//! is read and then ignored.
 
 use super::PlanError;
 use crate::profile::{Endpoint, Mode, Profile};
 
-/// The first key of the profile that cannot be honoured yet.
+/// Refuses the first key of the profile that is not supported.
 pub(super) fn refuse(profile: &Profile, mode: Mode) -> Result<(), PlanError> {
     match mode {
         Mode::Learn => {
@@ -22,7 +22,7 @@ pub(super) fn refuse(profile: &Profile, mode: Mode) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// A datagram may name whom it is for each time, in memory that another thread can
+/// A datagram may name its destination each time, in memory that another thread can
 /// rewrite (sendmsg), and no socket keeps it from that; a rule of the kernel's comes with
 /// Linux 7.2.
 fn network(profile: &Profile) -> Result<(), PlanError> {

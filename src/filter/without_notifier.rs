@@ -1,5 +1,5 @@
-//! The filter where nobody can be asked: an old kernel, gVisor, or another listener
-//! in force already. What would have been notified is decided by the kernel alone.
+//! The filter without user notification: on an old kernel, gVisor, or where another
+//! listener is in force already. The kernel alone decides what would have been notified.
 
 use super::interpret::{EQUAL, NOT_LESS, RET_ERRNO, RET_USER_NOTIF, RETURN};
 use super::{Access, ENOSYS, Error, Filter, Insn, compile};
@@ -8,13 +8,13 @@ use crate::syscalls::{self, Handler};
 /// A call from there on is unknown to older kernels, and libraries know how to do without it.
 const FIRST_NEW: u32 = syscalls::FIRST_NEW as u32;
 
-/// Compiles a filter that asks nobody: what the supervisor would decide goes on (an
-/// exec and an open are then Landlock's), what is not listed fails with EPERM, or
-/// with ENOSYS when it came after Linux 4.18.
+/// Compiles a filter that notifies no call: the kernel continues what the supervisor would
+/// decide (an exec and an open are then Landlock's), a call that is not listed fails with
+/// EPERM, or with ENOSYS when it came after Linux 4.18.
 ///
 /// # Errors
 /// As [`compile`].
-pub fn compile_unattended(filter: &Filter) -> Result<Vec<Insn>, Error> {
+pub fn compile_without_notifier(filter: &Filter) -> Result<Vec<Insn>, Error> {
     let mut calls = filter.calls.clone();
     for (call, access) in &mut calls {
         // The conditions of an open only tell which ones are seen.
@@ -72,7 +72,7 @@ mod tests {
             ("ioctl", Access::When(vec![condition(1)])),
         ]);
         for arch in Arch::ALL {
-            let program = compile_unattended(&Filter { arch, calls: calls.clone() }).expect("compiled");
+            let program = compile_without_notifier(&Filter { arch, calls: calls.clone() }).expect("compiled");
             let ask = |nr: u32, args| {
                 interpret(&program, &SeccompData { nr, arch: arch.audit(), args, instruction_pointer: 0 })
             };
