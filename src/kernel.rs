@@ -46,16 +46,28 @@ impl fmt::Display for Arch {
 }
 
 impl FromStr for Arch {
-    type Err = String;
+    type Err = ParseArchError;
 
-    fn from_str(text: &str) -> Result<Arch, String> {
+    fn from_str(text: &str) -> Result<Arch, ParseArchError> {
         match text {
             "x86_64" | "amd64" => Ok(Arch::X86_64),
             "aarch64" | "arm64" => Ok(Arch::Aarch64),
-            other => Err(format!("architecture `{other}` is not known; expected x86_64 or aarch64")),
+            other => Err(ParseArchError(other.to_owned())),
         }
     }
 }
+
+/// A text that is the name of no [`Arch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseArchError(pub String);
+
+impl fmt::Display for ParseArchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "architecture `{}` is not known; expected x86_64 or aarch64", self.0)
+    }
+}
+
+impl std::error::Error for ParseArchError {}
 
 /// A kernel release, as far as features depend on it: 6.12 of `6.12.41-1-amd64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,11 +95,11 @@ impl fmt::Display for Release {
 }
 
 impl FromStr for Release {
-    type Err = String;
+    type Err = ParseReleaseError;
 
     /// Reads `6.1`, and the longer forms that `uname -r` prints.
-    fn from_str(text: &str) -> Result<Release, String> {
-        let bad = || format!("kernel `{text}` is not a release; expected two numbers such as 6.1");
+    fn from_str(text: &str) -> Result<Release, ParseReleaseError> {
+        let bad = || ParseReleaseError(text.to_owned());
         let mut parts = text.splitn(3, '.');
         let major = parts.next().and_then(|part| part.parse().ok()).ok_or_else(bad)?;
         let minor = parts.next().ok_or_else(bad)?;
@@ -95,6 +107,18 @@ impl FromStr for Release {
         Ok(Release { major, minor: minor[..digits].parse().map_err(|_| bad())? })
     }
 }
+
+/// A text that is no [`Release`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseReleaseError(pub String);
+
+impl fmt::Display for ParseReleaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kernel `{}` is not a release; expected two numbers such as 6.1", self.0)
+    }
+}
+
+impl std::error::Error for ParseReleaseError {}
 
 /// The level of Landlock that a kernel offers; 0 where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,7 +17,7 @@ const NOT_OF_CALLS: [&str; 8] =
 /// Rights, files under /proc and file systems whose names are names of calls too.
 const WORDS: [&str; 5] = ["read", "write", "stat", "sysfs", "bpf"];
 
-/// Who decides by the handler, and the function that does.
+/// What decides by the handler, and by which function.
 const DECIDE: [(&str, &str); 4] = [
     ("the plan", "    pub(super) fn mediated(&self, call: &str)"),
     ("the filter of a learning run", "fn decided(syscall: &Syscall,"),
@@ -28,11 +28,11 @@ const DECIDE: [(&str, &str); 4] = [
 #[test]
 fn a_call_that_is_described_is_handled() {
     let sources = sources();
-    for (who, function) in DECIDE {
+    for (part, function) in DECIDE {
         let bodies: Vec<&str> = sources.iter().filter_map(|(_, code)| body(code, function)).collect();
-        let [body] = bodies[..] else { panic!("{who}: {} functions begin with `{function}`", bodies.len()) };
+        let [body] = bodies[..] else { panic!("{part}: {} functions begin with `{function}`", bodies.len()) };
         let found = unhandled(body);
-        assert!(found.is_empty(), "{who} says nothing of these: {found:?}");
+        assert!(found.is_empty(), "{part} says nothing of these: {found:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Looks at the place for a diagnosis, and tries a launch there up to its last step.
 
+use std::fmt;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -9,47 +10,93 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use super::launch::{self, Command, Confinement, Failure, Word};
-use super::{place, probe, source};
+use super::source::LoadError;
+use super::{Error, place, probe, source};
 use crate::doctor::{Diagnosis, Facts};
 use crate::image::live::Live;
 use crate::kernel::Kernel;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanError};
 use crate::profile::Mode;
-use crate::sys;
 use crate::sys::signal::Mask;
+use crate::sys::{self, CallError};
 
 /// What can be enforced here, by the plan that `baseline` would have for this very
 /// program; it is guarded as remit-init is where `shim` says that it is that.
 pub fn here(shim: bool) -> Diagnosis {
     let kernel = probe::kernel();
-    let plan = kernel.as_ref().map_err(String::clone).and_then(|kernel| baseline(kernel, shim));
-    let plan = plan.and_then(|plan| match plan.refusal() {
-        Some(_) => Ok(plan),
-        None => rehearse(&plan).map(|()| plan),
-    });
+    let plan = kernel.as_ref().map_err(Error::to_string);
+    let plan = plan.and_then(|kernel| tried(kernel, shim).map_err(|failure| failure.to_string()));
     Diagnosis::new(&facts(), kernel.as_ref().ok().cloned(), plan.as_ref().map_err(String::clone))
 }
 
-fn baseline(kernel: &Kernel, shim: bool) -> Result<Plan, String> {
-    let program = std::env::current_exe().map_err(|error| format!("/proc/self/exe: {}", sys::errno(&error)));
+/// The plan of `baseline`, and where that refuses nothing a launch by it.
+fn tried(kernel: &Kernel, shim: bool) -> Result<Plan, Unconfined> {
+    let plan = baseline(kernel, shim)?;
+    if plan.refusal().is_none() {
+        rehearse(&plan)?;
+    }
+    Ok(plan)
+}
+
+/// Why nothing can be confined here.
+enum Unconfined {
+    /// The environment could not be examined, or the confinement not be prepared.
+    Enforce(Error),
+    /// This program's own path is not known.
+    Program(Errno),
+    /// There is no `baseline` for this program.
+    Load(LoadError),
+    /// There is no plan of it.
+    Plan(PlanError),
+    /// A step in the child failed.
+    Step(Failure),
+    /// The child said nothing and is gone.
+    Killed,
+}
+
+impl fmt::Display for Unconfined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unconfined::Enforce(error) => error.fmt(f),
+            Unconfined::Program(errno) => write!(f, "/proc/self/exe: {errno}"),
+            Unconfined::Load(error) => error.fmt(f),
+            Unconfined::Plan(error) => write!(f, "baseline: {error}"),
+            Unconfined::Step(failure) => write!(f, "step `{}` failed: {}", failure.step, failure.errno),
+            Unconfined::Killed => f.write_str("the launch was ended from outside, by a filter that kills"),
+        }
+    }
+}
+
+impl From<Error> for Unconfined {
+    fn from(error: Error) -> Unconfined {
+        Unconfined::Enforce(error)
+    }
+}
+
+impl From<CallError> for Unconfined {
+    fn from(error: CallError) -> Unconfined {
+        Unconfined::Enforce(Error::Call(error))
+    }
+}
+
+fn baseline(kernel: &Kernel, shim: bool) -> Result<Plan, Unconfined> {
+    let program = std::env::current_exe().map_err(|error| Unconfined::Program(sys::errno(&error)));
     let guarded = |program: &PathBuf| if shim { vec![("remit-init", program.clone())] } else { Vec::new() };
     // Without /proc nobody knows where the program is; the place says that itself.
     let guarded = program.as_ref().map_or(Vec::new(), guarded);
     let mut place = place::here(program.as_ref().ok().cloned(), guarded, Vec::new(), true)?;
-    let loaded = source::from_name("baseline", &program?, &Live)?;
+    let loaded = source::from_name("baseline", &program?, &Live).map_err(Unconfined::Load)?;
     place.links = loaded.kept.clone();
-    Plan::new(&loaded.document.profile, kernel, &place, &Live, Mode::Enforce)
-        .map_err(|error| format!("baseline: {error}"))
+    Plan::new(&loaded.document.profile, kernel, &place, &Live, Mode::Enforce).map_err(Unconfined::Plan)
 }
 
 /// Does every step of the launch in a child but the exec, which has nothing to execute;
 /// where that is notified, nobody answers.
-fn rehearse(plan: &Plan) -> Result<(), String> {
-    let failed = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
+fn rehearse(plan: &Plan) -> Result<(), Unconfined> {
     let confinement = Confinement::prepare(plan)?;
-    let mask = sys::signal::set_mask(Mask::ALL).map_err(failed("sigprocmask"))?;
-    sys::process::can_wait().map_err(failed("wait4, waitid"))?;
-    sys::signal::can_wait().map_err(failed("rt_sigtimedwait"))?;
+    let mask = sys::signal::set_mask(Mask::ALL).map_err(CallError::of("sigprocmask"))?;
+    sys::process::can_wait().map_err(CallError::of("wait4, waitid"))?;
+    sys::signal::can_wait().map_err(CallError::of("rt_sigtimedwait"))?;
     let nothing = Command {
         program: c"/".to_owned(),
         argv: Vec::new(),
@@ -67,14 +114,14 @@ fn rehearse(plan: &Plan) -> Result<(), String> {
     // No thread is made for it, so that the filter gets this process's number for each.
     let sent = child.tell_threads(&vec![std::process::id(); plan.threads_in_filter()]);
     let word = sent.and_then(|()| poll(&mut ready, PollTimeout::NONE)).and_then(|_| child.hear());
-    sys::signal::send(child.pid, libc::SIGKILL).map_err(failed("kill"))?;
-    waitpid(Pid::from_raw(child.pid), None).map_err(failed("wait4, waitid"))?;
-    sys::signal::set_mask(mask).map_err(failed("sigprocmask"))?;
+    sys::signal::send(child.pid, libc::SIGKILL).map_err(CallError::of("kill"))?;
+    waitpid(Pid::from_raw(child.pid), None).map_err(CallError::of("wait4, waitid"))?;
+    sys::signal::set_mask(mask).map_err(CallError::of("sigprocmask"))?;
     match word {
         Ok(Word::Listener(_) | Word::Failed(Failure { exec: true, .. })) => Ok(()),
-        Ok(Word::Failed(Failure { step, errno, .. })) => Err(format!("step `{step}` failed: {errno}")),
-        Ok(Word::Closed) => Err("the launch was ended from outside, by a filter that kills".to_owned()),
-        Err(errno) => Err(failed("recvmsg")(errno)),
+        Ok(Word::Failed(failure)) => Err(Unconfined::Step(failure)),
+        Ok(Word::Closed) => Err(Unconfined::Killed),
+        Err(errno) => Err(CallError::of("recvmsg")(errno).into()),
     }
 }
 

@@ -9,25 +9,23 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use caps::Capability;
-use landlock::{
-    BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
-};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::Mode;
 
+use super::error::Error;
 use super::hand_over;
+use super::ruleset::ruleset;
 use super::threads::{complete, template};
 use crate::filter::{Insn, Template, compile, compile_without_notifier};
-use crate::image::FileId;
-use crate::plan::{Limit, PathRule, Plan, Step};
+use crate::plan::{Limit, Plan, Step};
 use crate::profile::RunAs;
-use crate::sys;
 use crate::sys::credentials::CapSets;
 use crate::sys::descriptors::Inherited;
 use crate::sys::process::Side;
 use crate::sys::signal::Mask;
+use crate::sys::{self, CallError};
 
 /// What the app is started with; the same with and without confinement.
 pub struct Command {
@@ -115,12 +113,12 @@ impl Confinement {
     /// Compiles the filter and builds the Landlock ruleset of a plan.
     ///
     /// # Errors
-    /// One sentence: a path that has gone since it was planned, a filter over the
-    /// kernel's size, a call that the kernel refused.
-    pub fn prepare(plan: &Plan) -> Result<Confinement, String> {
+    /// A path that has gone since it was planned, a filter over the kernel's size, a call that
+    /// the kernel refused.
+    pub fn prepare(plan: &Plan) -> Result<Confinement, Error> {
         let notify = plan.kernel.notify.as_ref();
         let password = hand_over::is_asked_about(&plan.filter).then(sys::process::random).transpose();
-        let password = password.map_err(|errno| format!("getrandom: {errno}"))?;
+        let password = password.map_err(CallError::of("getrandom"))?;
         Ok(Confinement {
             steps: plan.steps(),
             ruleset: plan.landlock.as_ref().map(ruleset).transpose()?,
@@ -130,8 +128,7 @@ impl Confinement {
                     None => template(plan, &plan.filter, compile),
                 },
                 Err(_) => template(plan, &plan.lasting_filter(), compile_without_notifier),
-            }
-            .map_err(|error| format!("filter: {error}"))?,
+            }?,
             wait_killable: notify.is_ok_and(|notify| notify.wait_killable),
             password,
         })
@@ -142,15 +139,15 @@ impl Confinement {
 ///
 /// # Errors
 /// The call that failed and its errno; nothing was started.
-pub fn launch(command: &Command, confinement: Option<&Confinement>) -> Result<Child, String> {
+pub fn launch(command: &Command, confinement: Option<&Confinement>) -> Result<Child, CallError> {
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
-    let (ours, theirs) = pair.map_err(failed("socketpair"))?;
+    let (ours, theirs) = pair.map_err(CallError::of("socketpair"))?;
     if confinement.is_some() {
         // Before there is anybody who could trace or read the supervisor.
-        sys::prctl::set_dumpable(false).map_err(failed("PR_SET_DUMPABLE"))?;
+        sys::prctl::set_dumpable(false).map_err(CallError::of("PR_SET_DUMPABLE"))?;
     }
-    let home = leave_directory().map_err(failed("chdir /"))?;
-    match sys::process::fork().map_err(failed("fork"))? {
+    let home = leave_directory().map_err(CallError::of("chdir /"))?;
+    match sys::process::fork().map_err(CallError::of("fork"))? {
         Side::Parent(pid) => {
             if home.is_none()
                 && let Err(errno) = nix::unistd::chdir("/")
@@ -440,103 +437,22 @@ pub(super) fn environment(command: &Command) -> Vec<CString> {
     command.environment.iter().map(rename).collect()
 }
 
-/// Builds the ruleset: every path is opened here, so that one that cannot be is an
-/// error with its name, and never silently left out.
-fn ruleset(plan: &crate::plan::Landlock) -> Result<OwnedFd, String> {
-    let failed = |error: landlock::RulesetError| format!("landlock: {}", said(&error));
-    let mut builder = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    builder = builder.handle_access(plan.handled).map_err(failed)?;
-    if !plan.handled_net.is_empty() {
-        builder = builder.handle_access(plan.handled_net).map_err(failed)?;
-    }
-    let mut scopes = BitFlags::<Scope>::empty();
-    if plan.scope_signal {
-        scopes |= Scope::Signal;
-    }
-    if plan.scope_abstract {
-        scopes |= Scope::AbstractUnixSocket;
-    }
-    if !scopes.is_empty() {
-        builder = builder.scope(scopes).map_err(failed)?;
-    }
-    let mut created = builder.create().map_err(failed)?;
-    for rule in &plan.rules {
-        let path = match open_as_planned(rule) {
-            Ok(Some(path)) => path,
-            // Somebody's temporary file: what is gone needs no grant.
-            Ok(None) | Err(Errno::ENOENT | Errno::ELOOP) if rule.walked => continue,
-            answer => {
-                let path = rule.path.display();
-                let why = answer.err().map_or("is another file by now".to_owned(), |errno| {
-                    format!("cannot be opened: {errno}")
-                });
-                return Err(format!("landlock: {path}: {why}; let nobody change the image while it starts"));
-            }
-        };
-        created = created
-            .add_rule(PathBeneath::new(path, rule.rights))
-            .map_err(|error| format!("landlock: {}: {}", rule.path.display(), said(&error)))?;
-    }
-    for (port, access) in &plan.ports {
-        created = created
-            .add_rule(NetPort::new(*port, *access))
-            .map_err(|error| format!("landlock: tcp/{port}: {}", said(&error)))?;
-    }
-    let fd: Option<OwnedFd> = created.into();
-    fd.ok_or_else(|| "landlock: the kernel made no ruleset".to_owned())
-}
-
-/// The file of a rule; none where another has taken its place since the plan was made,
-/// which would get the rights that the plan has judged for this one. Its path was
-/// found to have no links, so none is followed.
-fn open_as_planned(rule: &PathRule) -> Result<Option<OwnedFd>, Errno> {
-    // Not by the crate's PathFd: with musl, std takes O_PATH out of its flags, and a
-    // terminal or a pipe would really be opened.
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    let file = match openat2(AT_FDCWD, &rule.path, how) {
-        Err(Errno::ELOOP) => return Err(Errno::ELOOP),
-        // A runtime's filter may have no openat2(2).
-        Err(_) => open(&rule.path, flags | OFlag::O_NOFOLLOW, Mode::empty())?,
-        Ok(file) => file,
-    };
-    let found = fstat(&file)?;
-    let id = FileId { device: found.st_dev, inode: found.st_ino };
-    Ok((id == rule.id).then_some(file))
-}
-
-/// What the crate says, with the errno's name in place of its bare number.
-fn said(error: &dyn std::error::Error) -> String {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return error.to_string().replace(&io.to_string(), &sys::errno(io).to_string());
-        }
-        source = inner.source();
-    }
-    error.to_string()
-}
-
-fn failed(what: &'static str) -> impl FnOnce(Errno) -> String {
-    move |errno| format!("{what}: {errno}")
-}
-
 /// What the supervisor keeps once the app has been launched: its own capability sets, no
 /// umask, and none of the descriptors that it was started with beyond the first three.
 ///
 /// # Errors
 /// The call that failed and its errno.
-pub fn settle(plan: Option<&Plan>, inherited: &Inherited) -> Result<(), String> {
+pub fn settle(plan: Option<&Plan>, inherited: &Inherited) -> Result<(), CallError> {
     for reserved in [32, 33] {
-        sys::signal::ignore_reserved(reserved).map_err(failed("rt_sigaction"))?;
+        sys::signal::ignore_reserved(reserved).map_err(CallError::of("rt_sigaction"))?;
     }
     if let Some(plan) = plan {
         let bits = plan.capabilities.supervisor.iter().fold(0, |bits, cap| bits | cap.bitmask());
-        sys::prctl::clear_ambient().map_err(failed("ambient set"))?;
+        sys::prctl::clear_ambient().map_err(CallError::of("ambient set"))?;
         sys::credentials::capset(CapSets { effective: bits, permitted: bits, inheritable: 0 })
-            .map_err(failed("capset"))?;
-        sys::prctl::set_no_new_privileges().map_err(failed("no_new_privs"))?;
-        sys::process::clear_umask().map_err(failed("umask"))?;
+            .map_err(CallError::of("capset"))?;
+        sys::prctl::set_no_new_privileges().map_err(CallError::of("no_new_privs"))?;
+        sys::process::clear_umask().map_err(CallError::of("umask"))?;
     }
     inherited.close();
     Ok(())

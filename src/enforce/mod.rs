@@ -3,11 +3,16 @@
 
 #![forbid(unsafe_code)]
 
+mod error;
 pub mod examine;
 mod hand_over;
 pub mod launch;
 pub mod place;
 pub mod probe;
+mod ruleset;
 pub mod source;
 mod threads;
 pub mod traced;
+
+pub use error::Error;
+pub use ruleset::RulesetError;

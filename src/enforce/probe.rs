@@ -3,16 +3,17 @@
 
 use nix::errno::Errno;
 
+use super::error::Error;
 use crate::kernel::{Arch, Kernel, LandlockAbi, NoListener, Notify, Release};
-use crate::sys;
 use crate::sys::signal::Mask;
+use crate::sys::{self, CallError};
 
 /// Measures this kernel. Nothing is changed by asking.
 ///
 /// # Errors
 /// uname(2) answers a release that is none; a thread cannot be started.
-pub fn kernel() -> Result<Kernel, String> {
-    let name = nix::sys::utsname::uname().map_err(|errno| format!("uname: {errno}"))?;
+pub fn kernel() -> Result<Kernel, Error> {
+    let name = nix::sys::utsname::uname().map_err(CallError::of("uname"))?;
     let release: Release = name.release().to_string_lossy().parse()?;
     let stock = Kernel::stock(release, Arch::THIS);
     let notify = match sys::seccomp::notification_available() {
@@ -60,8 +61,8 @@ fn trace() -> Result<(), String> {
 ///
 /// # Errors
 /// It could not be tried: no degraded start could be told of without threads either.
-fn tried(listener: bool) -> Result<Result<(), NoListener>, String> {
-    let mask = sys::signal::set_mask(Mask::ALL).map_err(|errno| format!("sigprocmask: {errno}"))?;
+fn tried(listener: bool) -> Result<Result<(), NoListener>, Error> {
+    let mask = sys::signal::set_mask(Mask::ALL).map_err(CallError::of("sigprocmask"))?;
     let thread = std::thread::Builder::new().spawn(move || {
         sys::prctl::set_no_new_privileges()
             .map_err(|errno| NoListener::Listener(format!("no_new_privs is answered {errno:?}")))?;
@@ -80,8 +81,8 @@ fn tried(listener: bool) -> Result<Result<(), NoListener>, String> {
     });
     let ended = thread.map(std::thread::JoinHandle::join);
     // A first thread makes the C library unblock signals of its own.
-    sys::signal::set_mask(mask).map_err(|errno| format!("sigprocmask: {errno}"))?;
-    let ended = ended.map_err(|error| format!("a thread cannot be started: {}", sys::errno(&error)))?;
+    sys::signal::set_mask(mask).map_err(CallError::of("sigprocmask"))?;
+    let ended = ended.map_err(|error| Error::Thread(sys::errno(&error)))?;
     let early = || NoListener::Listener("the thread that tried to load one ended early".to_owned());
     Ok(ended.unwrap_or_else(|_| Err(early())))
 }

@@ -2,14 +2,15 @@
 //! `baseline`.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::fmt;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::image::live::Live;
 use crate::image::{self, Executable, Files};
 use crate::profile::embedded::{self, Around};
-use crate::profile::{self, Document};
+use crate::profile::{self, Document, ReadError};
 
 /// Where a profile lies when none is named.
 pub const DEFAULT: &str = "/etc/remit/profile.json";
@@ -30,9 +31,9 @@ pub struct Loaded {
 /// Reads the profile for this command.
 ///
 /// # Errors
-/// One line with the file's name: it is missing, unreadable, a directory, too
-/// large, not what the digest says, or not valid.
-pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
+/// The file is missing, unreadable, a directory, too large, not what the digest says, or not
+/// valid.
+pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<Loaded, LoadError> {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     let Some(name) = named else {
         return match std::fs::symlink_metadata(DEFAULT) {
@@ -42,7 +43,7 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<
                 loaded.kept.extend(reserved(Path::new(DEFAULT), files));
                 Ok(loaded)
             }
-            Err(error) => Err(format!("{DEFAULT}: cannot be looked at: {}", image::why(&error))),
+            Err(error) => Err(LoadError::Default(error)),
         };
     };
     let text = name.to_string_lossy();
@@ -53,7 +54,7 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<
 ///
 /// # Errors
 /// As [`load`].
-pub fn named_file(text: &str) -> Result<Loaded, String> {
+pub fn named_file(text: &str) -> Result<Loaded, LoadError> {
     match text.split_once("@sha256:") {
         Some((path, digest)) => from_file(Path::new(path), Some(digest)),
         None => from_file(Path::new(text), None),
@@ -74,7 +75,7 @@ pub fn beside(profile: &Path) -> PathBuf {
 ///
 /// # Errors
 /// No profile has the name, or none can be made of it for this command.
-pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded, String> {
+pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded, LoadError> {
     // A directory that cannot be listed holds no program that could be found.
     let beside = || image::beside(files, command).unwrap_or_default();
     let exists = |path: &Path| matches!(files.look(path), Ok(Some(_)));
@@ -83,8 +84,8 @@ pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded
         _ => None,
     };
     let around = Around { command, beside: &beside, interpreter: &interpreter, exists: &exists };
-    let document =
-        embedded::expand(name, &around).map_err(|error| format!("profile {name}: {}", error.message))?;
+    let document = embedded::expand(name, &around)
+        .map_err(|error| LoadError::Embedded { name: name.to_owned(), error })?;
     let places = if name == "baseline" { &embedded::PLACES[..] } else { &[] };
     let missing = places.iter().map(Path::new).filter(|path| !exists(path));
     let kept = missing.flat_map(|path| reserved(path, files)).collect();
@@ -98,66 +99,142 @@ fn reserved(path: &Path, files: &dyn Files) -> impl Iterator<Item = (&'static st
     trail.links.into_iter().chain([trail.end]).map(|name| ("what the next start would read", name))
 }
 
-fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, String> {
-    let name = path.display();
+fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, LoadError> {
+    let wrong = |fault| LoadError::File { path: path.to_owned(), fault };
+    let unreadable = |error| wrong(FileFault::Unreadable(error));
     if let Some(wanted) = digest
         && (wanted.len() != 64 || !wanted.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
     {
-        return Err(format!(
-            "profile {name}: sha256:{wanted} is no digest; expected 64 lower-case hexadecimal digits, as sha256sum prints them"
-        ));
+        return Err(wrong(FileFault::NoDigest(wanted.to_owned())));
     }
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            format!("profile {name}: not found; mount it there, or name an embedded one such as baseline")
-        }
-        std::io::ErrorKind::IsADirectory => {
-            format!("profile {name}: is a directory; name the file in it")
-        }
-        std::io::ErrorKind::PermissionDenied => {
-            let why = image::why(&error);
-            format!(
-                "profile {name}: may not be read: {why}; make it readable for the user that starts remit-init"
-            )
-        }
-        _ => {
-            format!("profile {name}: cannot be read: {}; name a file that can", image::why(&error))
-        }
-    };
     // Non-blocking only for the open: a FIFO that nobody writes must not hold the start.
     let file = std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
         .open(path)
-        .map_err(failed)?;
-    let kind = file.metadata().map_err(failed)?;
+        .map_err(unreadable)?;
+    let kind = file.metadata().map_err(unreadable)?;
     if !kind.is_dir() && !kind.is_file() {
-        return Err(format!("profile {name}: is no regular file; write the profile into one and name that"));
+        return Err(wrong(FileFault::NotRegular));
     }
     // One byte more than is allowed is enough to know that it is too long; how long
     // it really is, its metadata says.
     let length = kind.len();
     if kind.is_file() && length > profile::MAX_BYTES as u64 {
-        return Err(format!(
-            "profile {name}: is {length} bytes long; a profile has at most {} MiB",
-            profile::MAX_BYTES >> 20
-        ));
+        return Err(wrong(FileFault::TooLong(length)));
     }
     let mut text = Vec::with_capacity(length as usize + 1);
-    file.take(profile::MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(failed)?;
-    let document = profile::read(&text).map_err(|error| format!("profile {name}:{error}"))?;
+    file.take(profile::MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(unreadable)?;
+    let document = profile::read(&text).map_err(|error| wrong(FileFault::Invalid(error)))?;
     if let Some(wanted) = digest
         && document.digest.trim_start_matches("sha256:") != wanted
     {
-        return Err(format!(
-            "profile {name}: its digest is {}, and sha256:{wanted} was demanded; approve the new one or restore the old",
-            document.digest
-        ));
+        let (found, wanted) = (document.digest, wanted.to_owned());
+        return Err(wrong(FileFault::OtherDigest { found, wanted }));
     }
     let named = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let links = Live.trail(&named).links.into_iter();
     let kept = links.map(|link| ("a link to the profile", link)).collect();
     // A relative name would mean another file once the supervisor is at /.
-    let path = std::fs::canonicalize(path).map_err(failed)?;
+    let path = std::fs::canonicalize(path).map_err(unreadable)?;
     Ok(Loaded { document, source: path.display().to_string(), path: Some(path), kept })
 }
+
+/// Why there is no profile: one line.
+#[derive(Debug)]
+pub enum LoadError {
+    /// Whether [`DEFAULT`] is there cannot be known.
+    Default(io::Error),
+    /// There is no embedded profile of this name, or none can be made of it for the command.
+    Embedded {
+        /// The name.
+        name: String,
+        /// Why.
+        error: ReadError,
+    },
+    /// A file holds no profile.
+    File {
+        /// The file, as it was named.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: FileFault,
+    },
+}
+
+/// What is wrong with the file of a profile.
+#[derive(Debug)]
+pub enum FileFault {
+    /// What stands behind `@sha256:` is no digest.
+    NoDigest(String),
+    /// It cannot be opened, read or resolved.
+    Unreadable(io::Error),
+    /// It is a device, a socket or a pipe.
+    NotRegular,
+    /// It has more than [`profile::MAX_BYTES`]: so many bytes.
+    TooLong(u64),
+    /// Its text is no profile.
+    Invalid(ReadError),
+    /// It has another digest than was named.
+    OtherDigest {
+        /// Its digest, with the algorithm in front.
+        found: String,
+        /// The digest that was named, in hexadecimal.
+        wanted: String,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Default(error) => write!(f, "{DEFAULT}: cannot be looked at: {}", image::why(error)),
+            LoadError::Embedded { name, error } => write!(f, "profile {name}: {}", error.message),
+            // Line and column follow the name without a space.
+            LoadError::File { path, fault: FileFault::Invalid(error) } => {
+                write!(f, "profile {}:{error}", path.display())
+            }
+            LoadError::File { path, fault } => write!(f, "profile {}: {fault}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileFault::NoDigest(wanted) => write!(
+                f,
+                "sha256:{wanted} is no digest; expected 64 lower-case hexadecimal digits, as sha256sum \
+                 prints them"
+            ),
+            FileFault::Unreadable(error) => unreadable(error, f),
+            FileFault::NotRegular => {
+                f.write_str("is no regular file; write the profile into one and name that")
+            }
+            FileFault::TooLong(length) => {
+                let most = profile::MAX_BYTES >> 20;
+                write!(f, "is {length} bytes long; a profile has at most {most} MiB")
+            }
+            FileFault::Invalid(error) => error.fmt(f),
+            FileFault::OtherDigest { found, wanted } => write!(
+                f,
+                "its digest is {found}, and sha256:{wanted} was demanded; approve the new one or restore the \
+                 old"
+            ),
+        }
+    }
+}
+
+fn unreadable(error: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            f.write_str("not found; mount it there, or name an embedded one such as baseline")
+        }
+        io::ErrorKind::IsADirectory => f.write_str("is a directory; name the file in it"),
+        io::ErrorKind::PermissionDenied => {
+            let why = image::why(error);
+            write!(f, "may not be read: {why}; make it readable for the user that starts remit-init")
+        }
+        _ => write!(f, "cannot be read: {}; name a file that can", image::why(error)),
+    }
+}
+
+impl std::error::Error for LoadError {}

@@ -10,9 +10,9 @@ use nix::fcntl::OFlag;
 use super::launch::{Command, Confinement, environment, perform_step};
 use crate::kernel::Arch;
 use crate::plan::{Plan, Step};
-use crate::sys;
 use crate::sys::process::Side;
 use crate::sys::seccomp::Instruction;
+use crate::sys::{self, CallError};
 use crate::syscalls;
 
 /// A child that waits to be seized.
@@ -27,8 +27,8 @@ impl Waiting {
     ///
     /// # Errors
     /// It has ended.
-    pub fn go(self) -> Result<(), String> {
-        nix::unistd::write(&self.go, b"G").map(drop).map_err(|errno| format!("the child: {errno}"))
+    pub fn go(self) -> Result<(), CallError> {
+        nix::unistd::write(&self.go, b"G").map(drop).map_err(CallError::of("the child"))
     }
 }
 
@@ -37,11 +37,10 @@ impl Waiting {
 ///
 /// # Errors
 /// fork(2) or pipe2(2) failed.
-pub fn begin(command: &Command, plan: &Plan) -> Result<Waiting, String> {
-    let failed = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
+pub fn begin(command: &Command, plan: &Plan) -> Result<Waiting, CallError> {
     let confinement = Confinement::unattended(steps(plan), watching(plan.kernel.arch));
-    let (wait, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed("pipe"))?;
-    match sys::process::fork().map_err(failed("fork"))? {
+    let (wait, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(CallError::of("pipe"))?;
+    match sys::process::fork().map_err(CallError::of("fork"))? {
         Side::Parent(pid) => Ok(Waiting { pid, go }),
         Side::Child => {
             // Or it would wait for itself where its parent dies.

@@ -23,12 +23,12 @@ use super::conclusion::Conclusion;
 use super::{Judge, Outcome};
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
-use crate::notify::listener::{self, ListenerError};
+use crate::notify::listener::{self};
 use crate::notify::server::NotificationServer;
 use crate::plan::LATER_THREADS;
-use crate::sys;
 use crate::sys::seccomp::{Answer, NotificationId, Request};
 use crate::sys::threads;
+use crate::sys::{self, CallError};
 
 /// So many threads of a kind wait at a time.
 const AT_A_TIME: usize = LATER_THREADS / 2;
@@ -217,7 +217,7 @@ impl Later {
 
 impl Judge {
     /// Decides the calls that need not wait any more.
-    pub(super) fn decide_ended(&mut self) -> Result<(), ListenerError> {
+    pub(super) fn decide_ended(&mut self) -> Result<(), CallError> {
         for Ended { then, .. } in self.memory.later.ended() {
             // What is open stays so while the call is decided.
             let (request, _opened, in_vain) = match then {
@@ -242,11 +242,11 @@ impl Judge {
     }
 
     /// Decides the next call whose turn has come.
-    pub(super) fn decide_next(&mut self) -> Result<(), ListenerError> {
+    pub(super) fn decide_next(&mut self) -> Result<(), CallError> {
         self.memory.later.next().map_or(Ok(()), |request| self.decide_now(&request))
     }
 
-    fn decide_now(&mut self, request: &Request) -> Result<(), ListenerError> {
+    fn decide_now(&mut self, request: &Request) -> Result<(), CallError> {
         // Its caller may have died meanwhile, and its number be another's.
         if !self.listener.is_valid(request.id)? {
             return Ok(());

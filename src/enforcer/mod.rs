@@ -46,7 +46,7 @@ use crate::ids::Pid;
 use crate::image::FileId;
 use crate::init::request::{Bell, Request};
 use crate::notify::caller::{Caller, Identity, Memory};
-use crate::notify::listener::{Listener, ListenerError};
+use crate::notify::listener::Listener;
 use crate::notify::memory_cache::Kept;
 use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
@@ -158,8 +158,8 @@ impl Judge {
     /// fails: then it is closed, so that no caller waits for ever.
     pub fn run(mut self) {
         self.raise_limit();
-        if let Err(ListenerError { step, errno }) = NotificationServer::new(&mut self).run() {
-            (self.requests)(Request::Failed(step, errno));
+        if let Err(error) = NotificationServer::new(&mut self).run() {
+            (self.requests)(Request::Failed(error));
         }
         // The parent of a process that has ended can reap it only once this thread has waited
         // for the ends of the traced threads, which from Linux 6.11 on come after the filter's.

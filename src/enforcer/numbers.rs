@@ -7,7 +7,7 @@ use crate::filter::Access;
 use crate::notify::caller::Caller;
 use crate::plan::numbers;
 use crate::policy::call::Call;
-use crate::procfs;
+use crate::procfs::stat::Stat;
 use crate::sys::{terminal, threads};
 
 impl Judge {
@@ -44,15 +44,7 @@ fn is_for_own_group(call: &Call) -> bool {
 /// for it. Nobody inside comes into that group later, since the filter refuses setpgid(2)
 /// for it.
 fn is_in_our_group(caller: &Caller) -> bool {
-    let group = procfs::read(caller.tid, "stat").ok().and_then(|text| group(&text));
-    group.is_none_or(|group| group == terminal::group())
-}
-
-/// The process group in the text of `/proc/PID/stat`, whose second field is a name of any
-/// bytes in parentheses (proc_pid_stat(5)).
-fn group(stat: &str) -> Option<i32> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(2)?.parse().ok()
+    Stat::of(caller.tid).map_or(true, |stat| stat.group == terminal::group())
 }
 
 #[cfg(test)]
@@ -61,9 +53,7 @@ mod tests {
     use crate::ids::Pid;
 
     #[test]
-    fn the_group_is_found_behind_any_name() {
-        assert_eq!(group("7 (a) S 1 2) R 4 5 6 0"), Some(5));
-        assert_eq!(group("7 (cut"), None);
+    fn this_process_is_in_its_own_group() {
         let me = Caller::of(Pid::own().first_thread()).expect("own status");
         assert!(is_in_our_group(&me));
     }

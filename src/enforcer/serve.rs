@@ -9,10 +9,11 @@ use super::conclusion::Conclusion;
 use super::startup::Watch;
 use super::{Judge, Outcome};
 use crate::notify::caller::Caller;
-use crate::notify::listener::{Listener, ListenerError, WaitSet, answered};
+use crate::notify::listener::{Listener, WaitSet, answered};
 use crate::notify::server::{Handler, Notification, Step};
 use crate::notify::unreadable::UNREADABLE;
 use crate::readiness::notify_socket::Ears;
+use crate::sys::CallError;
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::signal::Mask;
 use crate::tracer::Tracer;
@@ -42,7 +43,7 @@ impl Handler for Judge {
         }
     }
 
-    fn before_wait(&mut self) -> Result<(), ListenerError> {
+    fn before_wait(&mut self) -> Result<(), CallError> {
         self.hear();
         self.decide_ended()
     }
@@ -69,7 +70,7 @@ impl Handler for Judge {
         self.memory.later.has_next()
     }
 
-    fn handle_deferred(&mut self) -> Result<(), ListenerError> {
+    fn handle_deferred(&mut self) -> Result<(), CallError> {
         self.decide_next()
     }
 
@@ -97,7 +98,7 @@ impl Handler for Judge {
         }
     }
 
-    fn finish(&mut self, notification: &Notification, decision: Decision) -> Result<(), ListenerError> {
+    fn finish(&mut self, notification: &Notification, decision: Decision) -> Result<(), CallError> {
         let Notification { request, call } = notification;
         let tid = notification.tid();
         let conclusion = match decision.caller {
@@ -137,7 +138,7 @@ impl Judge {
     ///
     /// # Errors
     /// As [`Listener::is_valid`].
-    pub(super) fn waits(&self) -> Result<bool, ListenerError> {
+    pub(super) fn waits(&self) -> Result<bool, CallError> {
         self.listener.is_valid(self.memory.waiting)
     }
 }

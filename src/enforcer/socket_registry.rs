@@ -25,7 +25,7 @@ use crate::ids::{Pid, StartTime, Tid};
 use crate::notify::caller::{Caller, Identity};
 use crate::policy::network::SocketKind;
 use crate::procfs::processes;
-use crate::procfs::processes::started;
+use crate::procfs::stat::started;
 use crate::readiness::listening;
 use crate::sys::process;
 

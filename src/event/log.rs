@@ -20,6 +20,7 @@ use tracing::{Event, Level, Metadata};
 
 use crate::visible;
 
+use super::error::LogError;
 use super::scribe::{DIAGNOSTICS, Shared, Unwritten, Voice};
 use super::sink::{Destination, Sink};
 
@@ -31,12 +32,10 @@ static BACKGROUND: OnceLock<Arc<Shared>> = OnceLock::new();
 ///
 /// # Errors
 /// When stderr is closed, or somebody installed a subscriber before.
-pub fn install(level: Level) -> Result<(), String> {
-    let stderr = io::stderr().as_fd().try_clone_to_owned();
-    let stderr =
-        stderr.map_err(|error| format!("log: stderr cannot be written: {error}; leave descriptor 2 open"))?;
+pub fn install(level: Level) -> Result<(), LogError> {
+    let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(LogError::Stderr)?;
     tracing::subscriber::set_global_default(Log { level, stderr: File::from(stderr) })
-        .map_err(|_| "log: diagnostics have been installed before; install them once".to_owned())
+        .map_err(|_| LogError::Installed)
 }
 
 /// How much `-v` asks for: none is warnings, then info, debug, trace.
@@ -48,11 +47,12 @@ pub fn level(times: usize) -> Level {
 /// reads. To be called once the app runs, with all signals blocked.
 ///
 /// # Errors
-/// One line, when there is no stderr.
-pub fn in_background() -> Result<(), String> {
-    let sink = Sink::open(&Destination::Stderr, |_| Err(io::ErrorKind::Unsupported.into()))?;
+/// There is no stderr, or it is in the background already.
+pub fn in_background() -> Result<(), LogError> {
+    let sink = Sink::open(&Destination::Stderr, |_| Err(io::ErrorKind::Unsupported.into()));
+    let sink = sink.map_err(LogError::Sink)?;
     let shared = Shared::start(DIAGNOSTICS, sink, Voice::Diagnostics);
-    BACKGROUND.set(shared).map_err(|_| "log: it is in the background already; ask once".to_owned())
+    BACKGROUND.set(shared).map_err(|_| LogError::InBackground)
 }
 
 /// Writes what is queued, for at most `timeout`.

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod error;
 pub mod hint;
 pub mod ledger;
 pub mod log;
@@ -21,6 +22,7 @@ pub mod stream;
 mod termination;
 pub mod time;
 
+pub use error::{LogError, SettingError, SinkError};
 pub use hint::{Want, hint};
 pub use model::*;
 pub use names::{Action, Errno, ErrnoName, Kind, LayerName, LayerState, SignalName, Source};

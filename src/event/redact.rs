@@ -1,6 +1,7 @@
 //! What is kept out of events: values in arguments that look like secrets, and
 //! what is too long. It errs on the side of cutting.
 
+use super::error::SettingError;
 use super::model::{Event, Process};
 
 /// What becomes of `args`.
@@ -18,15 +19,13 @@ impl Redaction {
     /// Reads `REMIT_EVENTS_ARGS`.
     ///
     /// # Errors
-    /// One line that names the words.
-    pub fn parse(text: &str) -> Result<Redaction, String> {
+    /// It is none of the words.
+    pub fn parse(text: &str) -> Result<Redaction, SettingError> {
         match text {
             "default" => Ok(Redaction::Secrets),
             "full" => Ok(Redaction::Full),
             "none" => Ok(Redaction::None),
-            other => {
-                Err(format!("REMIT_EVENTS_ARGS: `{other}` is not known; expected full, none or default"))
-            }
+            other => Err(SettingError::Redaction(other.to_owned())),
         }
     }
 }

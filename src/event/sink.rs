@@ -14,6 +14,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::error::{SettingError, SinkError};
+
 /// `--events DEST` or `REMIT_EVENTS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
@@ -40,12 +42,12 @@ impl Level {
     /// Reads `REMIT_EVENTS_LEVEL`.
     ///
     /// # Errors
-    /// One line that names the two words.
-    pub fn parse(text: &str) -> Result<Level, String> {
+    /// It is neither of the two words.
+    pub fn parse(text: &str) -> Result<Level, SettingError> {
         match text {
             "violation" => Ok(Level::Violation),
             "all" => Ok(Level::All),
-            other => Err(format!("REMIT_EVENTS_LEVEL: `{other}` is not a level; expected violation or all")),
+            other => Err(SettingError::Level(other.to_owned())),
         }
     }
 }
@@ -54,18 +56,17 @@ impl Destination {
     /// Reads `stderr`, a path, `fd:N` or `unix:PATH`.
     ///
     /// # Errors
-    /// One line that says what stood there and what may stand there.
-    pub fn parse(text: &OsStr) -> Result<Destination, String> {
+    /// It has none of these forms.
+    pub fn parse(text: &OsStr) -> Result<Destination, SettingError> {
         let bytes = text.as_bytes();
-        let shown = text.to_string_lossy();
+        let shown = || text.to_string_lossy().into_owned();
         if bytes == b"stderr" {
             return Ok(Destination::Stderr);
         }
         if let Some(number) = bytes.strip_prefix(b"fd:") {
             let number = str::from_utf8(number).ok().filter(|n| n.bytes().all(|c| c.is_ascii_digit()));
-            return number.and_then(|number| number.parse().ok()).map(Destination::Fd).ok_or_else(|| {
-                format!("events: `{shown}` names no descriptor; expected fd: and a number, as fd:3")
-            });
+            let number = number.and_then(|number| number.parse().ok()).map(Destination::Fd);
+            return number.ok_or_else(|| SettingError::Descriptor(shown()));
         }
         if let Some(path) = bytes.strip_prefix(b"unix:") {
             let path = PathBuf::from(OsStr::from_bytes(path));
@@ -73,16 +74,12 @@ impl Destination {
             return if path.is_absolute() && path.as_os_str().len() < 108 {
                 Ok(Destination::Unix(path))
             } else {
-                Err(format!(
-                    "events: `{shown}` names no socket; expected unix: and an absolute path of at most 107 bytes"
-                ))
+                Err(SettingError::Socket(shown()))
             };
         }
         // `err` or `stdout` would otherwise be a file where nobody looks for it.
         if !bytes.contains(&b'/') {
-            return Err(format!(
-                "events: `{shown}` is no destination; expected stderr, a path with a slash in it, fd:N or unix:PATH"
-            ));
+            return Err(SettingError::Destination(shown()));
         }
         Ok(Destination::File(PathBuf::from(text)))
     }
@@ -138,22 +135,21 @@ impl Sink {
     /// number: a close-on-exec copy of it.
     ///
     /// # Errors
-    /// One line: what could not be opened, why, and what to do.
+    /// What could not be opened, and why.
     pub fn open(
         destination: &Destination,
         duplicate: impl FnOnce(RawFd) -> io::Result<OwnedFd>,
-    ) -> Result<Sink, String> {
+    ) -> Result<Sink, SinkError> {
         let file = match destination {
             // Not through std's handle: its lock would be held while a write hangs.
-            Destination::Stderr => io::stderr().as_fd().try_clone_to_owned().map(File::from).map_err(|error| {
-                format!("events: stderr cannot be written: {}; leave descriptor 2 open or name a file", cause(&error))
-            }),
+            Destination::Stderr => {
+                io::stderr().as_fd().try_clone_to_owned().map(File::from).map_err(SinkError::Stderr)
+            }
             Destination::Fd(number) => descriptor(*number, duplicate),
             Destination::File(path) => regular(path),
-            Destination::Unix(path) => connect(path).map_err(|error| {
-                let path = path.display();
-                format!("events: cannot connect to the socket {path}: {}; start its listener first, or name another destination", cause(&error))
-            }),
+            Destination::Unix(path) => {
+                connect(path).map_err(|error| SinkError::Connect { path: path.clone(), error })
+            }
         }?;
         Ok(Sink { file, destination: destination.clone() })
     }
@@ -203,69 +199,47 @@ pub(super) fn lost_connection(error: &io::Error) -> bool {
     )
 }
 
-fn descriptor(number: RawFd, duplicate: impl FnOnce(RawFd) -> io::Result<OwnedFd>) -> Result<File, String> {
-    let bad = |error: io::Error| {
-        format!(
-            "events: descriptor {number} cannot be written: {}; start remit-init with it open for writing, as in {number}>FILE",
-            cause(&error)
-        )
-    };
+fn descriptor(
+    number: RawFd,
+    duplicate: impl FnOnce(RawFd) -> io::Result<OwnedFd>,
+) -> Result<File, SinkError> {
+    let unwritable = |error| SinkError::Descriptor { number, error };
     let file = match number {
         0 => io::stdin().as_fd().try_clone_to_owned(),
         1 => io::stdout().as_fd().try_clone_to_owned(),
         2 => io::stderr().as_fd().try_clone_to_owned(),
         _ => duplicate(number),
     };
-    let file = file.map(File::from).map_err(bad)?;
-    let flags = fcntl(&file, FcntlArg::F_GETFL).map_err(|errno| bad(errno.into()))?;
+    let file = file.map(File::from).map_err(unwritable)?;
+    let flags = fcntl(&file, FcntlArg::F_GETFL).map_err(|errno| unwritable(errno.into()))?;
     if OFlag::from_bits_retain(flags) & OFlag::O_ACCMODE == OFlag::O_RDONLY {
-        return Err(bad(io::Error::other("it is open for reading only")));
+        return Err(SinkError::ReadOnly(number));
     }
     Ok(file)
 }
 
-fn regular(path: &Path) -> Result<File, String> {
-    let shown = path.display();
+fn regular(path: &Path) -> Result<File, SinkError> {
+    let name = || path.to_owned();
     // Non-blocking only while it is opened: a FIFO that nobody reads must not
     // keep the container from starting.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened =
         OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags.bits()).open(path);
-    let file = opened.map_err(|error| {
-        let advice = match error.raw_os_error().map(Errno::from_raw) {
-            _ if path.is_dir() => "it is a directory; name a file in it".to_owned(),
-            Some(Errno::ENXIO) => {
-                "it is a FIFO or socket that nobody reads; start its reader first (unix:PATH is for sockets)"
-                    .to_owned()
-            }
-            Some(Errno::ENOENT) => "its directory is not there; create or mount that".to_owned(),
-            Some(Errno::EACCES | Errno::EPERM) => {
-                "give this user the right to write it, or name another destination".to_owned()
-            }
-            Some(Errno::EROFS) => {
-                "the file system is read-only; mount a writable volume there, or use stderr".to_owned()
-            }
-            _ => "name another destination".to_owned(),
-        };
-        format!("events: cannot open {shown} for appending: {}; {advice}", cause(&error))
+    let file = opened.map_err(|error| match path.is_dir() {
+        true => SinkError::Directory { path: name(), error },
+        false => SinkError::Open { path: name(), error },
     })?;
-    let kind =
-        file.metadata().map_err(|error| format!("events: cannot examine {shown}: {error}"))?.file_type();
+    let kind = file.metadata().map_err(|error| SinkError::Examine { path: name(), error })?.file_type();
     if kind.is_block_device() {
-        return Err(format!("events: {shown} is a block device; name a file"));
+        return Err(SinkError::BlockDevice(name()));
     }
     fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))
-        .map_err(|errno| format!("events: cannot make {shown} blocking: {errno}"))?;
+        .map_err(|errno| SinkError::Blocking { path: name(), errno })?;
     Ok(file)
 }
 
 fn connect(path: &Path) -> io::Result<File> {
     UnixStream::connect(path).map(|stream| File::from(OwnedFd::from(stream)))
-}
-
-/// The errno's own words, without the number that std puts behind them.
-fn cause(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod digest;
 pub mod elf;
+pub mod fingerprint;
 pub mod live;
 pub mod packages;
 pub mod tree;

@@ -16,6 +16,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::fingerprint::Fingerprint;
 use crate::kernel::Arch;
 
 /// Versions by the names of packages, by the manager that knows them: `dpkg` and `apk`.
@@ -89,33 +90,26 @@ pub fn installed(root: &Path) -> Packages {
     found
 }
 
-/// In what the place differs from those that a profile was learned in, one line each:
-/// `arch` and `packages` of the runs' fingerprints against ours. What fits one of them is
-/// no difference, and where a manager has no database here nothing is said of its
+/// In what the place differs from those that a profile was learned in, one line each: the
+/// architecture and the packages of the runs' fingerprints against ours. What fits one of
+/// them is no difference, and where a manager has no database here nothing is said of its
 /// packages.
-pub fn mismatches(fingerprints: &[Value], arch: Arch, here: &Packages) -> Vec<String> {
+pub fn mismatches(learned: &[Fingerprint], arch: Arch, here: &Packages) -> Vec<String> {
     let mut found = Vec::new();
-    let archs = || fingerprints.iter().filter_map(|learned| learned["arch"].as_str());
-    if let Some(learned) = archs().next()
+    let archs = || learned.iter().map(|run| &*run.arch).filter(|arch| !arch.is_empty());
+    if let Some(first) = archs().next()
         && !archs().any(|learned| learned.parse() == Ok(arch))
     {
-        found.push(format!("learned on {learned}, here is {arch}: other calls are made"));
+        found.push(format!("learned on {first}, here is {arch}: other calls are made"));
     }
     for (manager, compare) in [DPKG, APK] {
         let Some(here) = here.get(manager) else { continue };
-        for (number, learned) in fingerprints.iter().enumerate() {
-            let packages = learned["packages"][manager].as_object();
+        for (number, run) in learned.iter().enumerate() {
+            let packages = run.packages.get(manager).and_then(Value::as_object);
             for name in packages.into_iter().flat_map(Map::keys) {
-                let versions =
-                    |runs: &'_ [Value]| runs.iter().any(|run| !run["packages"][manager][name].is_null());
-                if !versions(&fingerprints[..number]) {
-                    found.extend(mismatch(
-                        name,
-                        manager,
-                        &fingerprints[number..],
-                        here[name].as_str(),
-                        compare,
-                    ));
+                if !learned[..number].iter().any(|run| version_in(run, manager, name).is_some()) {
+                    let here = here[name].as_str();
+                    found.extend(mismatch(name, manager, &learned[number..], here, compare));
                 }
             }
         }
@@ -123,15 +117,20 @@ pub fn mismatches(fingerprints: &[Value], arch: Arch, here: &Packages) -> Vec<St
     found
 }
 
+/// The version of a package in a run.
+fn version_in<'r>(run: &'r Fingerprint, manager: &str, name: &str) -> Option<&'r str> {
+    run.packages.get(manager)?.get(name)?.as_str()
+}
+
 /// What is to be said of one package, which the first of these runs had.
 fn mismatch(
     name: &str,
     manager: &str,
-    runs: &[Value],
+    runs: &[Fingerprint],
     here: Option<&str>,
     compare: Compare,
 ) -> Option<String> {
-    let learned = || runs.iter().filter_map(|run| run["packages"][manager][name].as_str());
+    let learned = || runs.iter().filter_map(|run| version_in(run, manager, name));
     let first = learned().next()?;
     let Some(here) = here else {
         return Some(format!("learned with {name} {first}, which is not installed here"));

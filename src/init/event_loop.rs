@@ -24,6 +24,7 @@ use crate::init::tracees::Tracees;
 use crate::init::voice::{Sight, Voice};
 use crate::journal::Journal;
 use crate::procfs::processes;
+use crate::sys::CallError;
 use crate::sys::memory;
 use crate::sys::process::{self, Change};
 use crate::sys::signal::{self, Mask, Received};
@@ -362,8 +363,8 @@ impl Loop {
                 Request::Stopped(pid, signal) => self.step(&Input::Stopped(pid, signal)),
                 // That it was asked is why they are looked at next.
                 Request::Children => {}
-                Request::Failed(what, errno) => {
-                    let step = format!("notification: {what}");
+                Request::Failed(CallError { call, errno }) => {
+                    let step = format!("notification: {call}");
                     self.unanswered = Some(Failure { step, exec: false, errno });
                     self.tell_unanswered();
                 }

@@ -1,6 +1,6 @@
 //! What the worker asks of the first thread.
 
-use nix::errno::Errno;
+use crate::sys::CallError;
 
 /// What the first thread is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Request {
     Children,
     /// It can answer no more: what failed, and how. The kernel answers ENOSYS instead,
     /// to who waits and to every notified call from now on.
-    Failed(&'static str, Errno),
+    Failed(CallError),
 }
 
 /// How the worker asks the first thread.

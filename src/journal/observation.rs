@@ -1,12 +1,12 @@
 //! What can be observed, as the journal's lines have it (docs/learning.md).
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
-use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// When something was seen.
+/// When something was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -16,38 +16,36 @@ pub enum Phase {
     Serving,
 }
 
-/// A line of the journal.
-#[derive(Serialize)]
-struct Line<'o> {
-    t: u64,
-    phase: Phase,
-    #[serde(flatten)]
-    observation: &'o Observation,
+impl Phase {
+    /// By its word.
+    pub fn of(word: &str) -> Option<Phase> {
+        match word {
+            "startup" => Some(Phase::Startup),
+            "serving" => Some(Phase::Serving),
+            _ => None,
+        }
+    }
 }
 
-/// The line of an observation so long after the launch.
-pub fn line(at: Duration, phase: Phase, observation: &Observation) -> String {
-    let line = Line { t: at.as_millis() as u64, phase, observation };
-    // Strings and numbers alone: it cannot fail.
-    serde_json::to_string(&line).unwrap_or_default()
-}
+/// A word of a list: one of those that the documentation has, or a newer one.
+pub type Word = Cow<'static, str>;
 
-/// One observation: who, what, and what came of it.
+/// One observation: what was done by which program, and its result.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize)]
 pub struct Observation {
     /// What.
     #[serde(flatten)]
     pub what: What,
-    /// `ok`, or the errno that can be told beforehand.
+    /// `ok`, or the errno that is known beforehand; empty in a line that does not say it.
     pub result: String,
 }
 
-/// The program that did it; empty where nobody asked.
+/// The program that did it, by its file; empty where it is not known.
 pub type Program = String;
 
 /// Arguments of a program: they tell a reader what it did, and never make an execution
 /// another one, of which there could be any number.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Args(pub Vec<String>);
 
@@ -64,158 +62,189 @@ impl Hash for Args {
 }
 
 /// What was observed.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum What {
     /// A program was executed.
     Exec {
         /// Its file, without links.
+        #[serde(default)]
         program: String,
         /// By which name of several that it has it was called.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         applet: String,
         /// The program that executed it; empty for COMMAND.
+        #[serde(default)]
         parent: String,
         /// The applet that this was.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         parent_applet: String,
         /// Its arguments, secrets cut.
+        #[serde(default)]
         args: Args,
         /// The ELF loader that its file names.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         loader: String,
         /// The interpreter that its `#!` line names.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         interpreter: String,
     },
     /// A file was opened.
     Open {
-        /// Who.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        /// The program.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         program: Program,
         /// Which.
+        #[serde(default)]
         path: String,
         /// How: `read`, `write`, `create`, `list`, `ioctl`.
-        access: Vec<&'static str>,
+        #[serde(default)]
+        access: Vec<Word>,
         /// Of which mount.
         #[serde(flatten)]
         of: Of,
         /// It is a directory.
-        #[serde(skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false")]
         directory: bool,
     },
     /// The tree of files was changed.
     Change {
-        /// Who.
+        /// The program.
+        #[serde(default)]
         program: Program,
         /// How.
-        op: &'static str,
+        #[serde(default)]
+        op: Word,
         /// What.
+        #[serde(default)]
         path: String,
         /// The new name, of a rename or a link.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         to: String,
         /// Of which mount.
         #[serde(flatten)]
         of: Of,
         /// It is a directory.
-        #[serde(skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false")]
         directory: bool,
     },
     /// A socket was bound.
     Listen {
-        /// Who.
+        /// The program.
+        #[serde(default)]
         program: Program,
         /// To what.
+        #[serde(default)]
         address: String,
     },
     /// A socket was connected, or sent to an address.
     Connect {
-        /// Who.
+        /// The program.
+        #[serde(default)]
         program: Program,
         /// To what.
+        #[serde(default)]
         address: String,
     },
     /// A call was made.
     Syscall {
         /// Its name, or its number where it has none.
+        #[serde(default)]
         call: String,
         /// The argument that matters.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         arg: Option<u8>,
         /// Its value.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         value: Option<Value>,
     },
     /// A call needed a capability.
     Capability {
-        /// Who.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        /// The program.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         program: Program,
         /// Which.
+        #[serde(default)]
         capability: String,
         /// Which call.
+        #[serde(default)]
         call: String,
     },
     /// Memory was to be writable and executable, or to become executable.
     Memory {
-        /// Who.
+        /// The program.
+        #[serde(default)]
         program: Program,
         /// Always.
+        #[serde(default)]
         write_execute: bool,
         /// Which call.
+        #[serde(default)]
         call: String,
     },
     /// A process took on other ids.
     Credential {
-        /// Who.
+        /// The program.
+        #[serde(default)]
         program: Program,
         /// Which call.
+        #[serde(default)]
         call: String,
         /// The ids.
+        #[serde(default)]
         value: Vec<u32>,
     },
     /// So much of something was in use at the same time.
     Limit {
         /// Of what.
-        limit: &'static str,
+        #[serde(default)]
+        limit: Word,
         /// How much.
+        #[serde(default)]
         value: u64,
     },
     /// Files that are read there are not seen.
     Blind {
         /// Where.
+        #[serde(default)]
         path: String,
         /// Why.
+        #[serde(default)]
         why: String,
     },
     /// Start-up is over.
     Ready {
         /// By what.
-        by: &'static str,
+        #[serde(default)]
+        by: Word,
     },
     /// A signal was forwarded to the app.
     Signal {
         /// Which, without SIG.
+        #[serde(default)]
         signal: String,
     },
+    /// A kind of a newer version: read, and never written.
+    #[serde(other, skip_serializing)]
+    Unknown,
 }
 
 /// A value of an argument.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "value is neither a constant's name nor a number")]
 pub enum Value {
     /// A constant's name.
-    Name(&'static str),
+    Name(Word),
     /// A number.
     Number(u64),
 }
 
 /// The mount that a file is of.
-#[derive(Clone, Debug, Default, Hash, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, Hash, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Of {
     /// `image`, `volume`, `tmpfs` or `proc`.
-    pub mount: &'static str,
+    pub mount: Word,
     /// Where a volume is mounted.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mount_point: String,

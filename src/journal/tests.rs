@@ -1,7 +1,11 @@
 use std::io::{self, Read, Seek};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nix::errno::Errno;
+
 use super::*;
+use crate::image::fingerprint::Fingerprint;
+use crate::journal::line::{Outer, VERSION};
 
 /// A disk of so many bytes.
 #[derive(Debug)]
@@ -12,7 +16,7 @@ struct Disk {
     cuts: bool,
 }
 
-impl Out for Disk {
+impl Output for Disk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut text = self.text.lock().expect("no panic");
         let left = self.room.load(Ordering::SeqCst).saturating_sub(text.len() as u64) as usize;
@@ -24,7 +28,7 @@ impl Out for Disk {
         Ok(part)
     }
 
-    fn cut(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
         if !self.cuts {
             return Err(Errno::ESPIPE.into());
         }
@@ -37,6 +41,40 @@ impl Out for Disk {
     }
 }
 
+/// A line that says that reads below this path are not observed.
+fn blind(path: &str) -> Observed {
+    let what = What::Blind { path: path.to_owned(), why: String::new() };
+    Observed::new(Duration::ZERO, Phase::Startup, Observation::ok(what))
+}
+
+/// How long its text is, with the newline.
+fn length(line: Observed) -> u64 {
+    Line::Observed(line).text().len() as u64 + 1
+}
+
+/// The paths of these lines.
+fn paths(lines: &[&str]) -> Vec<String> {
+    let path = |line: &&str| match Line::read(line.as_bytes()).expect("a line") {
+        Line::Observed(Observed {
+            observation: Observation { what: What::Blind { path, .. }, .. }, ..
+        }) => path,
+        other => panic!("{other:?}"),
+    };
+    lines.iter().map(path).collect()
+}
+
+fn start() -> Start {
+    Start {
+        journal: VERSION,
+        run: String::new(),
+        command: vec!["app".to_owned()],
+        label: None,
+        exact: false,
+        fingerprint: Fingerprint::default(),
+        outer: Outer::default(),
+    }
+}
+
 struct Bench {
     text: Arc<Mutex<Vec<u8>>>,
     room: Arc<AtomicU64>,
@@ -46,8 +84,8 @@ struct Bench {
 impl Bench {
     fn new(room: u64, cuts: bool) -> Bench {
         let (text, room) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(room)));
-        let disk: Box<dyn Out> = Box::new(Disk { text: Arc::clone(&text), room: Arc::clone(&room), cuts });
-        let journal = Arc::new(Journal::over("run".to_owned(), Pen::new(disk)));
+        let disk: Box<dyn Output> = Box::new(Disk { text: Arc::clone(&text), room: Arc::clone(&room), cuts });
+        let journal = Arc::new(Journal::over("run".to_owned(), LineWriter::new(disk)));
         Bench { text, room, journal }
     }
 
@@ -70,22 +108,22 @@ impl Bench {
 
 #[test]
 fn what_a_full_disk_cuts_is_cut_away_and_counted() {
-    let bench = Bench::new(35, true);
+    let bench = Bench::new(length(blind("/0")) * 5 / 2, true);
     bench.journal.start().expect("a thread");
     for n in 0..5 {
-        assert!(bench.journal.put(format!("line {n} of ten"), None));
+        assert!(bench.journal.put(blind(&format!("/{n}")), None));
     }
     bench.settle();
     // Room again: the next one begins on a line of its own.
     while bench.journal.lock().dropped < 3 {
         std::thread::yield_now();
     }
-    bench.room.store(1000, Ordering::SeqCst);
-    assert!(bench.journal.put("after".to_owned(), None));
+    bench.room.store(10_000, Ordering::SeqCst);
+    assert!(bench.journal.put(blind("/after"), None));
     bench.end();
     let text = bench.text();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[..3], ["line 0 of ten", "line 1 of ten", "after"]);
+    assert_eq!(paths(&lines[..3]), ["/0", "/1", "/after"]);
     let end: serde_json::Value = serde_json::from_str(lines[3]).expect("JSON");
     assert_eq!(
         end["end"],
@@ -96,31 +134,32 @@ fn what_a_full_disk_cuts_is_cut_away_and_counted() {
 
 #[test]
 fn nothing_follows_a_part_of_a_line_that_cannot_be_taken_away() {
-    let bench = Bench::new(20, false);
+    let line = Line::Observed(blind("/0")).text();
+    let bench = Bench::new(line.len() as u64 + 7, false);
     bench.journal.start().expect("a thread");
-    bench.journal.put("line 0 of ten".to_owned(), None);
-    bench.journal.put("line 1 of ten".to_owned(), None);
+    bench.journal.put(blind("/0"), None);
+    bench.journal.put(blind("/1"), None);
     bench.settle();
     while bench.journal.lock().dropped < 1 {
         std::thread::yield_now();
     }
-    bench.room.store(1000, Ordering::SeqCst);
-    bench.journal.put("after".to_owned(), None);
+    bench.room.store(10_000, Ordering::SeqCst);
+    bench.journal.put(blind("/after"), None);
     bench.end();
-    assert_eq!(bench.text(), "line 0 of ten\nline 1");
+    assert_eq!(bench.text(), format!("{line}\n{}", &line[..6]));
 }
 
 #[test]
-fn who_observes_does_not_wait_for_a_disk_for_long() {
-    // Nobody writes: the thread was not started.
+fn an_observer_does_not_wait_for_a_disk_for_long() {
+    // Nothing is written: the thread was not started.
     let bench = Bench::new(0, true);
     let began = Instant::now();
-    let put = (0..3 * MOST.0).filter(|n| bench.journal.put(format!("{n}"), None)).count();
-    assert_eq!(put, MOST.0);
-    assert_eq!(bench.journal.lock().dropped, 2 * MOST.0 as u64);
+    let put = (0..3 * CAPACITY.0).filter(|n| bench.journal.put(blind(&format!("/{n}")), None)).count();
+    assert_eq!(put, CAPACITY.0);
+    assert_eq!(bench.journal.lock().dropped, 2 * CAPACITY.0 as u64);
     // It waited once, and not 8,192 times.
-    assert!(began.elapsed() < PATIENCE * 40, "{:?}", began.elapsed());
-    assert!(!bench.journal.put("x".repeat(MOST.1), None), "bytes are bounded too");
+    assert!(began.elapsed() < ROOM_TIMEOUT * 40, "{:?}", began.elapsed());
+    assert!(!bench.journal.put(blind(&"x".repeat(CAPACITY.1)), None), "bytes are bounded too");
 }
 
 #[test]
@@ -147,7 +186,7 @@ fn the_digest_of_a_program_stands_in_its_line() {
     let bench = Bench::new(1000, true);
     let mut file = tempfile::tempfile().expect("a file");
     io::Write::write_all(&mut file, b"abc").and_then(|()| file.rewind()).expect("written");
-    bench.journal.put("{\"kind\":\"exec\"}".to_owned(), Some(file));
+    bench.journal.put(blind("/app"), Some(file));
     bench.journal.start().expect("a thread");
     bench.end();
     let line: serde_json::Value =
@@ -158,10 +197,9 @@ fn the_digest_of_a_program_stands_in_its_line() {
 #[test]
 fn every_run_has_a_file_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
-    let to = To::Directory(folder.path().to_owned());
-    let runs: BTreeSet<String> = (0..32)
-        .map(|_| Journal::create(&to, "/usr/bin/My App", |run| format!("first of {run}")).expect("made").run)
-        .collect();
+    let to = Destination::Directory(folder.path().to_owned());
+    let runs: BTreeSet<String> =
+        (0..32).map(|_| Journal::create(&to, "/usr/bin/My App", start()).expect("made").run).collect();
     assert_eq!(runs.len(), 32);
     for run in &runs {
         assert!(
@@ -171,7 +209,8 @@ fn every_run_has_a_file_of_its_own() {
         let mut text = String::new();
         let mut file = File::open(folder.path().join(format!("{run}.jsonl"))).expect("its file");
         file.read_to_string(&mut text).expect("read");
-        assert_eq!(text, format!("first of {run}\n"));
+        assert_eq!(Start::read(text.as_bytes()).expect("a first line").run, *run);
+        assert!(text.ends_with("}\n"), "{text}");
     }
 }
 
@@ -180,27 +219,27 @@ fn the_directory_is_made_where_its_parent_is_there() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     let directory = folder.path().join("journals");
-    let to = To::Directory(directory.clone());
+    let to = Destination::Directory(directory.clone());
     to.prepare().expect("made");
     let mode = std::fs::metadata(&directory).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode, 0o700);
     to.prepare().expect("it is there already");
-    Journal::create(&to, "app", |_| String::new()).expect("a journal");
-    let deeper = To::Directory(directory.join("none/journals")).prepare().expect_err("no parent");
+    Journal::create(&to, "app", start()).expect("a journal");
+    let deeper = Destination::Directory(directory.join("none/journals")).prepare().expect_err("no parent");
     assert!(deeper.contains("No such file") && deeper.contains("mount a volume"), "{deeper}");
     // A link that leads nowhere names no directory to make.
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(folder.path().join("elsewhere"), &link).expect("a link");
-    let to = To::Directory(link);
+    let to = Destination::Directory(link);
     to.prepare().expect("something is there");
-    Journal::create(&to, "app", |_| String::new()).expect_err("it leads nowhere");
+    Journal::create(&to, "app", start()).expect_err("it leads nowhere");
     assert!(!folder.path().join("elsewhere").exists());
 }
 
 #[test]
 fn where_no_journal_can_be_written_one_line_says_what_to_do() {
     let create = |path: &str| {
-        Journal::create(&To::Directory(path.into()), "app", |_| String::new()).expect_err("cannot be written")
+        Journal::create(&Destination::Directory(path.into()), "app", start()).expect_err("cannot be written")
     };
     let none = create("/nonexistent/journals");
     for word in ["/nonexistent/journals", "No such file", "mount a volume", "--learn-dir"] {
@@ -212,11 +251,11 @@ fn where_no_journal_can_be_written_one_line_says_what_to_do() {
 }
 
 #[test]
-fn a_run_is_clean_that_ended_well_or_was_told_to() {
-    use Progress::{Launched, Ready, Taking};
+fn a_run_is_clean_that_ended_well_or_was_stopped() {
+    use Progress::{Bound, Launched, Ready};
     let long = Duration::from_secs(60);
-    let ending = |exit, told, progress| ending(exit, told, &[7], progress, long);
-    let clean = |exit, told, progress| ending(exit, told, progress) == Ending::Clean;
+    let ending = |exit, stopped, progress| ending(exit, stopped, &[7], progress, long);
+    let clean = |exit, stopped, progress| ending(exit, stopped, progress) == Ending::Clean;
     let signal = |signal| Status::Signal(SignalName(signal));
     let term = Some(libc::SIGTERM);
     assert!(clean(Status::Code(0), None, Launched));
@@ -229,8 +268,8 @@ fn a_run_is_clean_that_ended_well_or_was_told_to() {
     assert!(clean(Status::Code(1), term, Ready));
     assert!(!clean(Status::Code(139), term, Ready), "it crashed on the way");
     assert!(!clean(signal(libc::SIGKILL), term, Ready), "it had to be killed");
-    assert_eq!(ending(signal(libc::SIGTERM), term, Taking), Ending::Early, "while it was starting up");
-    assert_eq!(ending(Status::Code(139), term, Taking), Ending::Bad, "it crashed while it was starting up");
+    assert_eq!(ending(signal(libc::SIGTERM), term, Bound), Ending::Early, "while it was starting up");
+    assert_eq!(ending(Status::Code(139), term, Bound), Ending::Bad, "it crashed while it was starting up");
     assert!(clean(signal(libc::SIGTERM), term, Launched), "it never listens");
     let soon = super::ending(signal(libc::SIGTERM), term, &[], Launched, Duration::from_millis(10));
     assert_eq!(soon, Ending::Early);

@@ -1,15 +1,19 @@
 //! The evidence file beside a profile: why each line is there, how sure one may be, and
 //! the observations themselves, from which it can be built again.
 
+mod lines;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::Unusable;
 use super::build::Reason;
-use super::observations::{Observations, Run};
+use super::observations::Observations;
+use crate::journal::run::Run;
 
 /// The version of the format.
 pub const VERSION: u64 = 1;
@@ -27,6 +31,68 @@ pub struct Evidence {
     pub observations: Observations,
 }
 
+/// The file, of which the facts are written and read in two forms. Its keys are in this
+/// order: a start reads the runs alone ([`crate::journal::run::runs_in`]).
+#[derive(Serialize, Deserialize)]
+struct File<'f, F> {
+    evidence: u64,
+    profile_digest: Cow<'f, str>,
+    runs: Cow<'f, [Run]>,
+    /// For people.
+    #[serde(skip_deserializing)]
+    rules: BTreeMap<&'f str, Rule<'f>>,
+    /// For people.
+    #[serde(skip_deserializing)]
+    confidence: Option<&'f Value>,
+    #[serde(default)]
+    granted: BTreeSet<Cow<'f, str>>,
+    #[serde(default)]
+    removed: Cow<'f, BTreeSet<String>>,
+    /// For people.
+    #[serde(skip_deserializing)]
+    notes: &'f [String],
+    #[serde(default)]
+    full: Cow<'f, BTreeSet<String>>,
+    facts: Vec<F>,
+}
+
+/// Why there is a line of the profile, by its JSON Pointer.
+#[derive(Serialize)]
+struct Rule<'f> {
+    because: &'f str,
+    /// The call that it completes the class of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completes: Option<&'static str>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    examples: &'f BTreeSet<String>,
+    /// The first run that showed it, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<&'f str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<&'f str>,
+    phase: Vec<&'static str>,
+    /// All that showed it, by number.
+    runs: Vec<usize>,
+}
+
+impl<'f> Rule<'f> {
+    fn new(reason: &'f Reason, all: &'f [Run]) -> Rule<'f> {
+        let seen = &reason.seen;
+        let runs: Vec<usize> = seen.runs().iter().collect();
+        let phases = [("startup", &seen.startup), ("serving", &seen.serving)];
+        let name = |run: Option<&usize>| all.get(*run?).map(|run| &*run.run);
+        Rule {
+            because: &reason.because,
+            completes: reason.completes,
+            examples: &seen.examples,
+            first: name(runs.first()),
+            last: name(runs.last()),
+            phase: phases.iter().filter(|(_, runs)| !runs.is_empty()).map(|(name, _)| *name).collect(),
+            runs,
+        }
+    }
+}
+
 /// Writes it: one run, rule and fact a line, in an order that the input alone decides.
 pub fn write(
     profile_digest: &str,
@@ -37,66 +103,19 @@ pub fn write(
     notes: &[String],
 ) -> String {
     let runs = observations.runs();
-    let mut text =
-        format!("{{\n  \"evidence\": {VERSION},\n  \"profile_digest\": {},\n", json!(profile_digest));
-    list(&mut text, "runs", runs.iter().map(|run| serde_json::to_value(run).unwrap_or_default()));
-    members(
-        &mut text,
-        "rules",
-        rules.iter().map(|(pointer, (_, reason))| (pointer.clone(), rule(reason, runs))),
-    );
-    let domains = confidence.as_object().into_iter().flatten();
-    members(&mut text, "confidence", domains.map(|(key, value)| (key.clone(), value.clone())));
-    let granted: BTreeSet<&String> = rules.values().flat_map(|(keys, _)| keys).collect();
-    list(&mut text, "granted", granted.into_iter().map(|key| json!(key)));
-    list(&mut text, "removed", removed.iter().map(|key| json!(key)));
-    list(&mut text, "notes", notes.iter().map(|note| json!(note)));
-    list(&mut text, "full", observations.full().iter().map(|directory| json!(directory)));
-    // The greatest part by far.
-    text.push_str("  \"facts\": [");
-    for (number, line) in observations.lines().enumerate() {
-        text.push_str(if number == 0 { "\n    " } else { ",\n    " });
-        text.push_str(&line);
-    }
-    text.push_str("\n  ]\n}\n");
-    text
-}
-
-fn rule(reason: &Reason, runs: &[Run]) -> Value {
-    let seen = reason.seen.runs();
-    let phases = [("startup", &reason.seen.startup), ("serving", &reason.seen.serving)];
-    let mut rule = json!({
-        "because": reason.because,
-        "runs": seen.iter().collect::<Vec<_>>(),
-        "phase": phases.iter().filter(|(_, runs)| !runs.is_empty()).map(|(name, _)| *name).collect::<Vec<_>>(),
-    });
-    let numbers: Vec<usize> = seen.iter().collect();
-    if let [first, .., last] | [first @ last] = numbers[..] {
-        rule["first"] = json!(runs.get(first).map(|run| &run.run));
-        rule["last"] = json!(runs.get(last).map(|run| &run.run));
-    }
-    if !reason.seen.examples.is_empty() {
-        rule["examples"] = json!(reason.seen.examples);
-    }
-    if let Some(call) = reason.completes {
-        rule["completes"] = json!(call);
-    }
-    rule
-}
-
-fn list(text: &mut String, key: &str, items: impl Iterator<Item = Value>) {
-    let lines: Vec<String> = items.map(|item| format!("    {item}")).collect();
-    block(text, key, '[', &lines, ']');
-}
-
-fn members(text: &mut String, key: &str, items: impl Iterator<Item = (String, Value)>) {
-    let lines: Vec<String> = items.map(|(key, value)| format!("    {}: {value}", json!(key))).collect();
-    block(text, key, '{', &lines, '}');
-}
-
-fn block(text: &mut String, key: &str, open: char, lines: &[String], close: char) {
-    let inner = if lines.is_empty() { String::new() } else { format!("\n{}\n  ", lines.join(",\n")) };
-    text.push_str(&format!("  \"{key}\": {open}{inner}{close},\n"));
+    let file = File {
+        evidence: VERSION,
+        profile_digest: profile_digest.into(),
+        runs: runs.into(),
+        rules: rules.iter().map(|(pointer, (_, reason))| (&**pointer, Rule::new(reason, runs))).collect(),
+        confidence: Some(confidence),
+        granted: rules.values().flat_map(|(keys, _)| keys).map(Cow::from).collect(),
+        removed: Cow::Borrowed(removed),
+        notes,
+        full: Cow::Borrowed(observations.full()),
+        facts: observations.lines().collect(),
+    };
+    lines::text(&file)
 }
 
 /// Whether a file's beginning is that of an evidence file.
@@ -120,20 +139,6 @@ fn begins(beginning: &[u8], key: &str) -> bool {
 /// It is none, or newer; `name` is what the message calls it.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Evidence, Unusable> {
     #[derive(Deserialize)]
-    struct File<'f> {
-        evidence: u64,
-        profile_digest: String,
-        runs: Vec<Run>,
-        #[serde(default)]
-        granted: BTreeSet<String>,
-        #[serde(default)]
-        removed: BTreeSet<String>,
-        #[serde(borrow)]
-        facts: Vec<&'f RawValue>,
-        #[serde(default)]
-        full: BTreeSet<String>,
-    }
-    #[derive(Deserialize)]
     struct Version {
         evidence: u64,
     }
@@ -145,17 +150,17 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Evidence, Unusable> {
             "version {evidence} of the evidence is newer than this remit, which reads {VERSION}; use a newer remit"
         )));
     }
-    let file: File =
+    let file: File<&RawValue> =
         serde_json::from_slice(bytes).map_err(|error| bad(format!("is no evidence file: {error}")))?;
     if file.evidence != VERSION {
         return Err(bad(format!("version {} of the evidence never was", file.evidence)));
     }
-    let observations =
-        Observations::from_parts(file.runs, &file.facts, file.full).map_err(|error| bad(error.0))?;
+    let observations = Observations::from_parts(file.runs.into_owned(), &file.facts, file.full.into_owned())
+        .map_err(|error| bad(error.0))?;
     Ok(Evidence {
-        profile_digest: file.profile_digest,
-        granted: file.granted,
-        removed: file.removed,
+        profile_digest: file.profile_digest.into_owned(),
+        granted: file.granted.into_iter().map(Cow::into_owned).collect(),
+        removed: file.removed.into_owned(),
         observations,
     })
 }
@@ -163,6 +168,65 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Evidence, Unusable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learn::fact::Seen;
+    use crate::learn::runs::Runs;
+
+    #[test]
+    fn it_has_a_line_for_each_run_rule_and_fact() {
+        let journal = [
+            r#"{"journal":1,"run":"app-1","command":["app"],"label":"idle","fingerprint":{"arch":"x86_64","kernel":"6.18","programs":"sha256:0"},"outer":{"seccomp":true,"denied":["keyctl"]}}"#,
+            r#"{"t":1,"phase":"startup","kind":"open","result":"ok","path":"/data/1","access":["read"]}"#,
+            r#"{"t":1,"phase":"serving","kind":"ready","by":"listening"}"#,
+            r#"{"t":9,"end":{"clean":true,"lines":2,"dropped":1,"packages":{"dpkg":{"a":"1"}}}}"#,
+        ]
+        .join("\n");
+        let mut observations = Observations::default();
+        crate::learn::journal::read("journal", journal.as_bytes(), false, &mut observations)
+            .expect("a journal");
+        observations.settle();
+        let seen = Seen { serving: Runs::one(0), examples: ["/data/1".to_owned()].into(), ..Seen::default() };
+        let reason = Reason { because: "read".to_owned(), seen, completes: Some("fchown") };
+        let rules = [("/files/0".to_owned(), (vec!["files /data".to_owned()], reason))].into();
+        let confidence = serde_json::json!({ "files": { "runs": 1, "rate": 0.5 }, "all": [1, 2] });
+        let removed = BTreeSet::new();
+        let text = write("sha256:1", &observations, &rules, &confidence, &removed, &["a note".to_owned()]);
+        let digest = &observations.runs()[0].journal;
+        let expected = format!(
+            r#"{{
+  "evidence": 1,
+  "profile_digest": "sha256:1",
+  "runs": [
+    {{"clean":true,"command":"app","dropped":1,"exact":false,"fingerprint":{{"arch":"x86_64","kernel":"6.18","packages":{{"dpkg":{{"a":"1"}}}},"programs":"sha256:0"}},"journal":"{digest}","label":"idle","outer_denied":["keyctl"],"outer_seccomp":true,"run":"app-1"}}
+  ],
+  "rules": {{
+    "/files/0": {{"because":"read","completes":"fchown","examples":["/data/1"],"first":"app-1","last":"app-1","phase":["serving"],"runs":[0]}}
+  }},
+  "confidence": {{
+    "all": [1,2],
+    "files": {{"rate":0.5,"runs":1}}
+  }},
+  "granted": [
+    "files /data"
+  ],
+  "removed": [],
+  "notes": [
+    "a note"
+  ],
+  "full": [],
+  "facts": [
+    {{"fact":"file","path":"/data/1","did":"read","mount":"image","startup":"0"}},
+    {{"fact":"ready","by":"listening","serving":"0"}}
+  ]
+}}
+"#
+        );
+        assert_eq!(text, expected);
+        let again = read("evidence", text.as_bytes()).expect("evidence");
+        assert_eq!(again.observations.facts(), observations.facts());
+        assert_eq!(again.observations.runs(), observations.runs());
+        assert_eq!(again.granted, ["files /data".to_owned()].into());
+        assert_eq!(crate::journal::run::runs_in(&text), observations.runs());
+    }
 
     #[test]
     fn any_bytes_are_evidence_or_an_error() {
@@ -176,10 +240,10 @@ mod tests {
         crate::learn::journal::read("journal", journal.as_bytes(), false, &mut observations)
             .expect("a journal");
         let runs = serde_json::to_string(observations.runs()).expect("JSON");
-        let facts: Vec<String> = observations.lines().collect();
-        let facts = facts.join(",");
+        let facts: Vec<_> = observations.lines().collect();
+        let facts = serde_json::to_string(&facts).expect("JSON");
         let seed = format!(
-            r#"{{"evidence":1,"profile_digest":"sha256:0","granted":["/files/0"],"runs":{runs},"facts":[{facts}]}}"#
+            r#"{{"evidence":1,"profile_digest":"sha256:0","granted":["/files/0"],"runs":{runs},"facts":{facts}}}"#
         );
         read("evidence", seed.as_bytes()).expect("evidence");
         crate::mutation::each(&[seed.as_bytes()], |bytes| {

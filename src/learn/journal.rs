@@ -1,120 +1,22 @@
 //! Journals: one run a file, read line by line into [`Observations`], so that memory
 //! grows with what is different and not with what was written.
 
-use std::borrow::Cow;
 use std::io::{self, BufRead};
 
-use serde::Deserialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Unusable;
 use super::fact::{Did, Fact, Mount, Name};
 use super::network::NSCD;
-use super::observations::{Observations, Phase, Run};
+use super::observations::Observations;
 use super::volatile::{literal, template, volatile};
 use crate::hex;
-
-/// The version of the format that is read.
-pub const VERSION: u64 = 1;
+use crate::journal::line::{End, Line, LineError, Observed, Start, Summary};
+use crate::journal::observation::{Observation, Of, Phase, Value, What, Word};
+use crate::journal::run::Run;
 
 /// The longest line, in bytes.
 const LINE: usize = 1 << 20;
-
-/// The first line.
-#[derive(Deserialize)]
-struct Header {
-    run: String,
-    #[serde(default)]
-    command: Vec<String>,
-    #[serde(default)]
-    label: Option<String>,
-    #[serde(default)]
-    exact: bool,
-    #[serde(default)]
-    fingerprint: Value,
-    #[serde(default)]
-    outer: Value,
-}
-
-/// An observation, or the end. Keys that are not here are those of newer versions.
-#[derive(Deserialize)]
-struct Line<'l> {
-    /// Milliseconds since the run began.
-    #[serde(default)]
-    t: u64,
-    #[serde(borrow, default)]
-    kind: Cow<'l, str>,
-    #[serde(borrow, default)]
-    phase: Cow<'l, str>,
-    #[serde(borrow, default)]
-    program: Cow<'l, str>,
-    #[serde(borrow, default)]
-    applet: Cow<'l, str>,
-    #[serde(borrow, default)]
-    parent: Cow<'l, str>,
-    #[serde(borrow, default)]
-    parent_applet: Cow<'l, str>,
-    #[serde(borrow, default)]
-    sha256: Cow<'l, str>,
-    #[serde(borrow, default)]
-    loader: Cow<'l, str>,
-    #[serde(borrow, default)]
-    interpreter: Cow<'l, str>,
-    #[serde(borrow, default)]
-    path: Cow<'l, str>,
-    #[serde(borrow, default)]
-    to: Cow<'l, str>,
-    #[serde(default)]
-    access: Vec<Cow<'l, str>>,
-    #[serde(borrow, default)]
-    op: Cow<'l, str>,
-    #[serde(borrow, default)]
-    mount: Cow<'l, str>,
-    #[serde(borrow, default)]
-    mount_point: Cow<'l, str>,
-    #[serde(default)]
-    directory: bool,
-    #[serde(borrow, default)]
-    result: Cow<'l, str>,
-    #[serde(borrow, default)]
-    call: Cow<'l, str>,
-    #[serde(default)]
-    arg: Option<u8>,
-    #[serde(default)]
-    value: Option<Value>,
-    #[serde(borrow, default)]
-    address: Cow<'l, str>,
-    #[serde(borrow, default)]
-    capability: Cow<'l, str>,
-    #[serde(default)]
-    write_execute: bool,
-    #[serde(borrow, default)]
-    limit: Cow<'l, str>,
-    #[serde(borrow, default)]
-    by: Cow<'l, str>,
-    #[serde(borrow, default)]
-    signal: Cow<'l, str>,
-    #[serde(borrow, default)]
-    why: Cow<'l, str>,
-    #[serde(default)]
-    end: Option<End>,
-}
-
-/// What the last line says.
-#[derive(Deserialize)]
-struct End {
-    clean: bool,
-    /// False: it was stopped before it was ready.
-    #[serde(default)]
-    ready: Option<bool>,
-    #[serde(default)]
-    lines: Option<u64>,
-    #[serde(default)]
-    dropped: u64,
-    #[serde(default)]
-    packages: Option<Value>,
-}
 
 /// Reads one journal. Gives what a person should hear of it.
 ///
@@ -131,11 +33,10 @@ pub fn read(
     if !reader.next(&mut input)? {
         return Err(Unusable(format!("{name}: is empty: the run never began")));
     }
-    let header = reader.header()?;
-    let run = into.begin(header).map_err(|error| Unusable(format!("{name}: {}", error.0)))?;
+    let run = into.begin(reader.start()?).map_err(|error| Unusable(format!("{name}: {}", error.0)))?;
     let mut notes = Vec::new();
     let (mut observed, mut unknown) = (0u64, 0u64);
-    let (mut lasted, mut end): (u64, Option<End>) = (0, None);
+    let mut end: Option<End> = None;
     let mut cut = None;
     while reader.next(&mut input)? {
         if let Some(wrong) = cut {
@@ -144,19 +45,17 @@ pub fn read(
         if end.is_some() {
             return Err(reader.wrong("stands after the end of the run; a journal holds one run"));
         }
-        match serde_json::from_slice::<Line>(&reader.line) {
-            Ok(line) if line.end.is_some() => (lasted, end) = (line.t, line.end),
-            Ok(line) if !line.kind.is_empty() => {
+        match Line::read(&reader.line) {
+            Ok(Line::Observed(Observed { phase, observation, sha256, .. })) => {
                 observed += 1;
-                match observe(&line, run, into) {
-                    Ok(true) => {}
-                    Ok(false) => unknown += 1,
-                    Err(what) => return Err(reader.wrong(&what)),
-                }
+                unknown += u64::from(observation.what == What::Unknown);
+                let mut facts = Facts { run, phase, into };
+                facts.observe(&observation, sha256).map_err(|what| reader.wrong(&what))?;
             }
-            Ok(_) => return Err(reader.wrong("is no line of a journal: it has neither \"kind\" nor \"end\"")),
+            Ok(Line::End(line)) => end = Some(line),
             // The last line alone may be cut; whether it is the last shows next.
-            Err(error) => cut = Some(reader.wrong(&format!("is no line of a journal: {}", plain(&error)))),
+            Err(error @ LineError::Malformed(_)) => cut = Some(reader.wrong(&error.to_string())),
+            Err(error) => return Err(reader.wrong(&error.to_string())),
         }
     }
     if cut.is_some() {
@@ -165,13 +64,15 @@ pub fn read(
     if unknown > 0 {
         notes.push(format!("{name}: {unknown} lines are of kinds that this remit does not know"));
     }
+    let lasted = end.as_ref().map_or(0, |end| end.t);
+    let end = end.map(|end| end.end);
     let bad = match &end {
         None => Some("has no end: the run was killed, or is not over".to_owned()),
-        Some(End { clean: false, ready: Some(false), .. }) => {
+        Some(Summary { clean: false, ready: Some(false), .. }) => {
             Some(format!("was stopped after {}, before it was ready", seconds(lasted)))
         }
         Some(end) if !end.clean => Some("ended badly".to_owned()),
-        Some(End { lines: Some(lines), .. }) if *lines != observed => {
+        Some(Summary { lines: Some(lines), .. }) if *lines != observed => {
             Some(format!("says that it has {lines} lines, and has {observed}"))
         }
         Some(_) => None,
@@ -188,7 +89,7 @@ pub fn read(
     if dropped > 0 {
         notes.push(format!("{name}: {dropped} observations were lost while it ran"));
     }
-    let packages = end.and_then(|end| end.packages);
+    let packages = end.map(|end| end.packages).unwrap_or_default();
     let digest = format!("sha256:{}", hex::lower(&reader.digest.finalize()));
     let again = into
         .end(run, |run| {
@@ -196,8 +97,8 @@ pub fn read(
             run.dropped = dropped;
             run.journal = digest;
             // What a run uses is known at its end.
-            if let (Some(packages), Some(fingerprint)) = (packages, run.fingerprint.as_object_mut()) {
-                fingerprint.insert("packages".into(), packages);
+            if !packages.is_empty() {
+                run.fingerprint.packages = packages;
             }
         })
         .map_err(|error| Unusable(format!("{name}: {}", error.0)))?;
@@ -233,46 +134,24 @@ impl Reader<'_> {
         Unusable(format!("{}:{}: {what}", self.name, self.number))
     }
 
-    fn header(&self) -> Result<Run, Unusable> {
-        #[derive(Deserialize)]
-        struct Version {
-            journal: u64,
-        }
-        let no_journal = || self.wrong("is no journal: its first line has to begin {\"journal\":1,\"run\":…");
-        let version: Version = serde_json::from_slice(&self.line).map_err(|_| no_journal())?;
-        if version.journal > VERSION {
-            return Err(self.wrong(&format!(
-                "version {} of the journal is newer than this remit, which reads {VERSION}; use a newer remit",
-                version.journal
-            )));
-        }
-        let header: Header = serde_json::from_slice(&self.line)
-            .map_err(|error| self.wrong(&format!("is no first line of a journal: {}", plain(&error))))?;
-        let arch = header.fingerprint["arch"].as_str().unwrap_or_default();
-        arch.parse::<crate::kernel::Arch>().map_err(|error| self.wrong(&format!("fingerprint: {error}")))?;
-        let command = header.command.into_iter().next().ok_or_else(|| self.wrong("names no command"))?;
+    fn start(&self) -> Result<Run, Unusable> {
+        let start = Start::read(&self.line).map_err(|error| self.wrong(&error.to_string()))?;
+        let arch = start.fingerprint.arch.parse::<crate::kernel::Arch>();
+        arch.map_err(|error| self.wrong(&format!("fingerprint: {error}")))?;
+        let command = start.command.into_iter().next().ok_or_else(|| self.wrong("names no command"))?;
         Ok(Run {
-            run: header.run,
-            label: header.label.unwrap_or_default(),
+            run: start.run,
+            label: start.label.unwrap_or_default(),
             command,
-            outer_seccomp: header.outer["seccomp"].as_bool().unwrap_or(false),
-            outer_denied: header.outer["denied"]
-                .as_array()
-                .map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
-                .unwrap_or_default(),
-            fingerprint: header.fingerprint,
+            outer_seccomp: start.outer.seccomp,
+            outer_denied: start.outer.denied,
+            fingerprint: start.fingerprint,
             clean: false,
-            exact: header.exact,
+            exact: start.exact,
             dropped: 0,
             journal: String::new(),
         })
     }
-}
-
-/// An error of serde_json without its place, which is in a line of a file.
-fn plain(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or(&text).to_owned()
 }
 
 /// `0.8 s`.
@@ -280,75 +159,143 @@ fn seconds(milliseconds: u64) -> String {
     format!("{}.{} s", milliseconds / 1000, milliseconds / 100 % 10)
 }
 
-/// Adds what a line says. Whether its kind is known.
-fn observe(line: &Line, run: usize, into: &mut Observations) -> Result<bool, String> {
-    let phase = match &*line.phase {
-        "startup" => Phase::Startup,
-        "serving" => Phase::Serving,
-        other => return Err(format!("phase {other:?} is none; expected \"startup\" or \"serving\"")),
-    };
-    let ok = matches!(&*line.result, "" | "ok");
-    let mut add = |fact| into.add(fact, run, phase, None);
-    match &*line.kind {
-        "exec" if ok => exec(line, &mut add)?,
-        "open" | "change" if ok => {
-            for (path, did) in uses(line)? {
-                let mount = mount(line, path)?;
-                file(path, did, mount, run, phase, into);
-            }
-            if matches!(&*line.op, "rename" | "link") && line.kind == "change" {
-                let named = |path: &str| {
-                    let path = literal(path);
-                    template(&path).unwrap_or_else(|| path.into_owned())
-                };
-                let (from, to) = (named(absolute(&line.path)?), named(absolute(&line.to)?));
-                into.add(Fact::Moved { from, to }, run, phase, None);
-            }
-        }
-        "exec" | "open" | "change" => {}
-        "listen" if ok => {
-            let (address, example) = place(&line.address);
-            into.add(Fact::Listen { address }, run, phase, example);
-        }
-        // Whoever refuses to answer was tried nevertheless, and will answer one day.
-        "connect"
-            if ok
-                || matches!(&*line.result, "EINPROGRESS" | "ECONNREFUSED")
-                || (line.result == "ENOENT" && NSCD.contains(&&*line.address)) =>
-        {
-            let (address, example) = place(&line.address);
-            into.add(Fact::Connect { address }, run, phase, example);
-        }
-        "listen" | "connect" => add(refused(line, &place(&line.address).0)),
-        "syscall" if matches!(&*line.result, "EPERM" | "ENOSYS") => add(refused(line, &line.call)),
-        "syscall" => {
-            let value = line.value.as_ref().map(|value| match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            });
-            add(Fact::Call { call: line.call.clone().into_owned(), when: line.arg.zip(value) });
-        }
-        "capability" if ok => add(Fact::Capability {
-            capability: line.capability.clone().into_owned(),
-            call: line.call.clone().into_owned(),
-        }),
-        "capability" => add(refused(line, &line.capability)),
-        "memory" if ok && line.write_execute => add(Fact::WriteExecute),
-        "credential" if ok => {
-            let value = line.value.as_ref().map(Value::to_string).unwrap_or_default();
-            add(Fact::Credential { what: format!("{} {value}", line.call).trim_end().to_owned() });
-        }
-        "limit" => {
-            let value = line.value.as_ref().and_then(Value::as_u64).unwrap_or_default();
-            add(Fact::Limit { limit: line.limit.clone().into_owned(), value });
-        }
-        "blind" => add(Fact::Blind { what: format!("{} ({})", line.path, line.why) }),
-        "ready" => add(Fact::Ready { by: line.by.clone().into_owned() }),
-        "signal" => add(Fact::Signal { signal: line.signal.trim_start_matches("SIG").to_owned() }),
-        "memory" | "credential" => {}
-        _ => return Ok(false),
+/// Adds what a line says to the facts of its run.
+struct Facts<'o> {
+    run: usize,
+    phase: Phase,
+    into: &'o mut Observations,
+}
+
+impl Facts<'_> {
+    fn add(&mut self, fact: Fact) {
+        self.into.add(fact, self.run, self.phase, None);
     }
-    Ok(true)
+
+    fn observe(&mut self, observation: &Observation, sha256: Option<String>) -> Result<(), String> {
+        let result = &*observation.result;
+        let ok = matches!(result, "" | "ok");
+        match &observation.what {
+            What::Exec { .. } if ok => self.exec(&observation.what, sha256)?,
+            What::Open { path, access, of, directory, .. } if ok => {
+                let path = absolute(path)?;
+                for access in access {
+                    self.file(path, opened(access, *directory)?, mount(of, path)?);
+                }
+            }
+            What::Change { op, path, to, of, directory, .. } if ok => {
+                for (path, did) in changed(op, path, to, *directory)? {
+                    self.file(path, did, mount(of, path)?);
+                }
+                if matches!(&**op, "rename" | "link") {
+                    let (from, to) = (general(absolute(path)?), general(absolute(to)?));
+                    self.add(Fact::Moved { from, to });
+                }
+            }
+            What::Listen { address, .. } if ok => {
+                let (address, example) = place(address);
+                self.into.add(Fact::Listen { address }, self.run, self.phase, example);
+            }
+            // A peer that refuses to answer was tried nevertheless, and will answer one day.
+            What::Connect { address, .. }
+                if ok
+                    || matches!(result, "EINPROGRESS" | "ECONNREFUSED")
+                    || (result == "ENOENT" && NSCD.contains(&&**address)) =>
+            {
+                let (address, example) = place(address);
+                self.into.add(Fact::Connect { address }, self.run, self.phase, example);
+            }
+            What::Listen { address, .. } | What::Connect { address, .. } => {
+                self.refused(&place(address).0, result);
+            }
+            What::Syscall { call, .. } if matches!(result, "EPERM" | "ENOSYS") => self.refused(call, result),
+            What::Syscall { call, arg, value } => {
+                let value = value.as_ref().map(|value| match value {
+                    Value::Name(name) => name.to_string(),
+                    Value::Number(number) => number.to_string(),
+                });
+                self.add(Fact::Call { call: call.clone(), when: arg.zip(value) });
+            }
+            What::Capability { capability, call, .. } if ok => {
+                self.add(Fact::Capability { capability: capability.clone(), call: call.clone() });
+            }
+            What::Capability { capability, .. } => self.refused(capability, result),
+            What::Memory { write_execute: true, .. } if ok => self.add(Fact::WriteExecute),
+            What::Credential { call, value, .. } if ok => {
+                let ids: Vec<String> = value.iter().map(u32::to_string).collect();
+                self.add(Fact::Credential { what: format!("{call} [{}]", ids.join(",")) });
+            }
+            What::Limit { limit, value } => {
+                self.add(Fact::Limit { limit: limit.to_string(), value: *value });
+            }
+            What::Blind { path, why } => self.add(Fact::Blind { what: format!("{path} ({why})") }),
+            What::Ready { by } => self.add(Fact::Ready { by: by.to_string() }),
+            What::Signal { signal } => {
+                self.add(Fact::Signal { signal: signal.trim_start_matches("SIG").to_owned() });
+            }
+            What::Exec { .. }
+            | What::Open { .. }
+            | What::Change { .. }
+            | What::Memory { .. }
+            | What::Credential { .. }
+            | What::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, what: &str, result: &str) {
+        self.add(Fact::Refused { what: format!("{what}: {result}") });
+    }
+
+    fn exec(&mut self, what: &What, sha256: Option<String>) -> Result<(), String> {
+        let What::Exec { program, applet, parent, parent_applet, loader, interpreter, .. } = what else {
+            return Ok(());
+        };
+        let path = absolute(program)?.to_owned();
+        let program = Name { path: path.clone(), applet: applet.clone() };
+        if !interpreter.is_empty() {
+            let interpreter = absolute(interpreter)?.to_owned();
+            self.add(Fact::Interpreter { path: path.clone(), interpreter });
+        }
+        if !loader.is_empty() {
+            self.add(Fact::Loader { path: path.clone(), loader: absolute(loader)?.to_owned() });
+        }
+        if let Some(sha256) = sha256.filter(|digest| !digest.is_empty()) {
+            self.add(Fact::Digest { path, sha256: sha256.trim_start_matches("sha256:").to_owned() });
+        }
+        if parent.is_empty() {
+            self.add(Fact::Entry(program.clone()));
+        } else {
+            let from = Name { path: absolute(parent)?.to_owned(), applet: parent_applet.clone() };
+            self.add(Fact::Edge { from, to: program.clone() });
+        }
+        self.add(Fact::Program(program));
+        Ok(())
+    }
+
+    /// Names are made anew for what is written; what the image holds is as it is.
+    fn file(&mut self, path: &str, did: Did, mount: Mount) {
+        let fixed = matches!(mount, Mount::Image)
+            && matches!(did, Did::Read | Did::List)
+            && !path.starts_with("/dev/");
+        // isatty and its kin are ioctls, and those that every program may make are not observed.
+        let terminal = ["/dev/pts/", "/dev/ptmx", "/dev/tty"].iter().any(|lead| path.starts_with(lead));
+        if terminal && matches!(did, Did::Read | Did::Write) {
+            self.file(path, Did::Ioctl, mount.clone());
+        }
+        let kept = literal(path);
+        match template(&kept).filter(|_| !fixed) {
+            Some(template) => {
+                self.into.add(Fact::File { path: template, did, mount }, self.run, self.phase, Some(path));
+            }
+            None => self.add(Fact::File { path: kept.into_owned(), did, mount }),
+        }
+    }
+}
+
+/// A path without what no other run will have.
+fn general(path: &str) -> String {
+    let path = literal(path);
+    template(&path).unwrap_or_else(|| path.into_owned())
 }
 
 /// An address by what a rule can name, and the literal where that is less: there may be
@@ -366,93 +313,45 @@ fn place(address: &str) -> (String, Option<&str>) {
     }
 }
 
-fn refused(line: &Line, what: &str) -> Fact {
-    Fact::Refused { what: format!("{what}: {}", line.result) }
+/// What an open did, by its access.
+fn opened(access: &Word, directory: bool) -> Result<Did, String> {
+    match &**access {
+        "read" if directory => Ok(Did::List),
+        "list" => Ok(Did::List),
+        "read" => Ok(Did::Read),
+        "write" | "append" | "truncate" => Ok(Did::Write),
+        "create" => Ok(Did::Create),
+        "ioctl" => Ok(Did::Ioctl),
+        other => Err(format!("access {other:?} is none; expected read, write, create, list or ioctl")),
+    }
 }
 
-fn exec(line: &Line, add: &mut impl FnMut(Fact)) -> Result<(), String> {
-    let program =
-        Name { path: absolute(&line.program)?.to_owned(), applet: line.applet.clone().into_owned() };
-    let path = program.path.clone();
-    if !line.interpreter.is_empty() {
-        let interpreter = absolute(&line.interpreter)?.to_owned();
-        add(Fact::Interpreter { path: path.clone(), interpreter });
-    }
-    if !line.loader.is_empty() {
-        add(Fact::Loader { path: path.clone(), loader: absolute(&line.loader)?.to_owned() });
-    }
-    if !line.sha256.is_empty() {
-        add(Fact::Digest { path, sha256: line.sha256.trim_start_matches("sha256:").to_owned() });
-    }
-    if line.parent.is_empty() {
-        add(Fact::Entry(program.clone()));
-    } else {
-        let from = Name {
-            path: absolute(&line.parent)?.to_owned(),
-            applet: line.parent_applet.clone().into_owned(),
-        };
-        add(Fact::Edge { from, to: program.clone() });
-    }
-    add(Fact::Program(program));
-    Ok(())
-}
-
-/// What a line says was done, with which path.
-fn uses<'l>(line: &'l Line) -> Result<Vec<(&'l str, Did)>, String> {
-    let path = absolute(&line.path)?;
-    if line.kind == "open" {
-        let did = |access: &Cow<str>| match &**access {
-            "read" if line.directory => Ok((path, Did::List)),
-            "list" => Ok((path, Did::List)),
-            "read" => Ok((path, Did::Read)),
-            "write" | "append" | "truncate" => Ok((path, Did::Write)),
-            "create" => Ok((path, Did::Create)),
-            "ioctl" => Ok((path, Did::Ioctl)),
-            other => Err(format!("access {other:?} is none; expected read, write, create, list or ioctl")),
-        };
-        return line.access.iter().map(did).collect();
-    }
-    let made = if line.directory { Did::MakeDirectory } else { Did::Create };
-    Ok(match &*line.op {
+/// What a change did, with which path.
+fn changed<'l>(op: &str, path: &'l str, to: &'l str, directory: bool) -> Result<Vec<(&'l str, Did)>, String> {
+    let path = absolute(path)?;
+    let made = if directory { Did::MakeDirectory } else { Did::Create };
+    Ok(match op {
         "create" | "symlink" | "mknod" | "bind" => vec![(path, made)],
         "mkdir" => vec![(path, Did::MakeDirectory)],
         "remove" | "unlink" | "rmdir" => vec![(path, Did::Remove)],
         "truncate" => vec![(path, Did::Write)],
-        "rename" => vec![(path, Did::Remove), (absolute(&line.to)?, made)],
-        "link" => vec![(absolute(&line.to)?, made)],
+        "rename" => vec![(path, Did::Remove), (absolute(to)?, made)],
+        "link" => vec![(absolute(to)?, made)],
         "ioctl" => vec![(path, Did::Ioctl)],
         // chmod, chown, utime, xattr: no file rights govern them.
         _ => Vec::new(),
     })
 }
 
-fn mount(line: &Line, path: &str) -> Result<Mount, String> {
-    Ok(match &*line.mount {
+fn mount(of: &Of, path: &str) -> Result<Mount, String> {
+    Ok(match &*of.mount {
         _ if path.starts_with("/proc/") || path == "/proc" => Mount::Proc,
-        "volume" if line.mount_point.is_empty() => Mount::Volume(None),
-        "volume" => Mount::Volume(Some(literal(absolute(&line.mount_point)?).into_owned())),
+        "volume" if of.mount_point.is_empty() => Mount::Volume(None),
+        "volume" => Mount::Volume(Some(literal(absolute(&of.mount_point)?).into_owned())),
         "tmpfs" => Mount::Tmpfs,
         "proc" => Mount::Proc,
         _ => Mount::Image,
     })
-}
-
-/// Names are made anew for what is written; what the image holds is as it is.
-fn file(path: &str, did: Did, mount: Mount, run: usize, phase: Phase, into: &mut Observations) {
-    let fixed =
-        matches!(mount, Mount::Image) && matches!(did, Did::Read | Did::List) && !path.starts_with("/dev/");
-    // isatty and its kin are ioctls, and nobody sees those that every program may make.
-    let terminal = ["/dev/pts/", "/dev/ptmx", "/dev/tty"].iter().any(|lead| path.starts_with(lead));
-    if terminal && matches!(did, Did::Read | Did::Write) {
-        file(path, Did::Ioctl, mount.clone(), run, phase, into);
-    }
-    let kept = literal(path);
-    match template(&kept).filter(|_| !fixed) {
-        Some(template) => {
-            into.add(Fact::File { path: template, did, mount }, run, phase, Some(path));
-        }
-        None => into.add(Fact::File { path: kept.into_owned(), did, mount }, run, phase, None),
-    }
 }
 
 /// A path as the format has them.

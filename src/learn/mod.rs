@@ -31,7 +31,7 @@ pub use compose::{Decided, compose};
 pub use confidence::{Confidence, confidence};
 pub use fact::{Did, Fact, Mount, Name, Seen};
 pub use grants::{Grant, add, grants, keys, remove};
-pub use observations::{Observations, Phase, Run};
+pub use observations::Observations;
 pub use runs::Runs;
 
 /// Why an input cannot be used: one line, with its name.

@@ -4,64 +4,21 @@
 //! in which journals are read, and the way in which they were put together before, make
 //! no difference.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::Unusable;
 use super::fact::{Did, Fact, Mount, Seen};
 use super::runs::Runs;
+use crate::journal::observation::Phase;
+use crate::journal::run::Run;
 
 /// Names in one directory that are kept apart; of a directory with more, only what was
 /// done in it is kept.
 const NAMES: usize = 1000;
-
-/// One run, as its journal's first and last lines say.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Run {
-    /// Its name.
-    pub run: String,
-    /// The workload that it had.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub label: String,
-    /// COMMAND's file, as it was called.
-    pub command: String,
-    /// Where it ran: `arch`, `kernel`, `libc`, `programs`.
-    pub fingerprint: Value,
-    /// It ended as it should, and its journal is whole.
-    pub clean: bool,
-    /// Every call was watched.
-    pub exact: bool,
-    /// The place had a filter of its own.
-    #[serde(default)]
-    pub outer_seccomp: bool,
-    /// Calls that this filter refuses before they are seen.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub outer_denied: Vec<String>,
-    /// Observations that were lost.
-    #[serde(default)]
-    pub dropped: u64,
-    /// `sha256:` of the journal: what tells two runs with one name apart.
-    pub journal: String,
-}
-
-impl Run {
-    /// The architecture, or nothing.
-    pub fn arch(&self) -> &str {
-        self.fingerprint["arch"].as_str().unwrap_or_default()
-    }
-}
-
-/// When something was seen: before or after ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Before.
-    Startup,
-    /// After.
-    Serving,
-}
 
 /// What runs did.
 #[derive(Clone, Debug, Default)]
@@ -95,13 +52,10 @@ impl Observations {
     /// Announces a run; gives its number, to be used for its facts.
     pub(super) fn begin(&mut self, run: Run) -> Result<usize, Unusable> {
         if let Some(first) = self.runs.first() {
-            if first.arch() != run.arch() {
+            if first.fingerprint.arch != run.fingerprint.arch {
                 return Err(Unusable(format!(
                     "run {} is from {}, run {} from {}; a profile is for one architecture, so build one for each",
-                    first.run,
-                    first.arch(),
-                    run.run,
-                    run.arch()
+                    first.run, first.fingerprint.arch, run.run, run.fingerprint.arch
                 )));
             }
             if first.command != run.command {
@@ -261,28 +215,13 @@ impl Observations {
         self.same = (0..self.runs.len()).collect();
     }
 
-    /// The facts as the evidence file carries them, a JSON object each.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        #[derive(Serialize)]
-        struct Line<'o> {
-            #[serde(flatten)]
-            fact: &'o Fact,
-            #[serde(skip_serializing_if = "String::is_empty")]
-            startup: String,
-            #[serde(skip_serializing_if = "String::is_empty")]
-            serving: String,
-            #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-            examples: &'o BTreeSet<String>,
-        }
-        self.facts().into_iter().map(|(fact, seen)| {
-            let line = Line {
-                fact,
-                startup: seen.startup.to_string(),
-                serving: seen.serving.to_string(),
-                examples: &seen.examples,
-            };
-            // Strings and numbers alone: it cannot fail.
-            serde_json::to_string(&line).unwrap_or_default()
+    /// The facts as the evidence file has them.
+    pub fn lines(&self) -> impl Iterator<Item = FactLine<'_>> {
+        self.facts().into_iter().map(|(fact, seen)| FactLine {
+            fact: Some(Cow::Borrowed(fact)),
+            startup: seen.startup.to_string(),
+            serving: seen.serving.to_string(),
+            examples: Cow::Borrowed(&seen.examples),
         })
     }
 
@@ -295,15 +234,6 @@ impl Observations {
         facts: &[&serde_json::value::RawValue],
         full: BTreeSet<String>,
     ) -> Result<Observations, Unusable> {
-        #[derive(Deserialize)]
-        struct Line {
-            #[serde(default)]
-            startup: String,
-            #[serde(default)]
-            serving: String,
-            #[serde(default)]
-            examples: BTreeSet<String>,
-        }
         let bad =
             || Unusable("has observations that cannot be read; build it again from the journals".into());
         let mut observations = Observations { full, ..Observations::default() };
@@ -313,19 +243,39 @@ impl Observations {
             observations.end(number, |_| {})?;
         }
         for fact in facts {
-            let line: Line = serde_json::from_str(fact.get()).map_err(|_| bad())?;
+            let line: FactLine = serde_json::from_str(fact.get()).map_err(|_| bad())?;
             let runs = |text: &str| Runs::parse(text, count).ok_or_else(bad);
             let seen = Seen {
                 startup: runs(&line.startup)?,
                 serving: runs(&line.serving)?,
-                examples: line.examples,
+                examples: line.examples.into_owned(),
             };
-            if let Ok(known) = serde_json::from_str::<Fact>(fact.get()) {
-                observations.put(known, &seen);
+            if let Some(known) = line.fact {
+                observations.put(known.into_owned(), &seen);
             }
         }
         Ok(observations)
     }
+}
+
+/// A fact of the evidence file: a JSON object.
+#[derive(Serialize, Deserialize)]
+pub struct FactLine<'o> {
+    /// None for one of a newer version.
+    #[serde(flatten)]
+    fact: Option<Cow<'o, Fact>>,
+    /// The numbers of the runs that showed it before ready, as [`Runs`] are written.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    startup: String,
+    /// Those that showed it after.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    serving: String,
+    #[serde(default, skip_serializing_if = "has_none")]
+    examples: Cow<'o, BTreeSet<String>>,
+}
+
+fn has_none(examples: &BTreeSet<String>) -> bool {
+    examples.is_empty()
 }
 
 impl Seen {

@@ -16,7 +16,9 @@ use nix::errno::Errno;
 use crate::ids::{Gid, Pid, Tid, Uid};
 use crate::notify::handed::{Handed, Wanted};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
-use crate::procfs::{self, errno};
+use crate::procfs::errno;
+use crate::procfs::limits::{Limits, UNLIMITED};
+use crate::procfs::status::Status;
 use crate::sys;
 use crate::sys::credentials::{self, CapSets};
 
@@ -97,54 +99,18 @@ impl Caller {
     /// # Errors
     /// ESRCH when it is gone or its status makes no sense.
     pub fn of(tid: Tid) -> Result<Caller, Errno> {
-        let text = procfs::read(tid, "status")?;
-        parse(tid, &text).ok_or(Errno::ESRCH)
+        let Status { tgid, parent, uids, gids, groups, effective, umask, .. } = Status::of(tid)?;
+        Ok(Caller { tid, tgid, ppid: parent, uids, gids, groups, effective, umask, handed: None })
     }
 }
 
 /// How long a process may make a file, its soft RLIMIT_FSIZE in bytes; none is unlimited.
-/// `/proc/PID/limits` is shown to everyone (proc(5)), where prlimit(2) asks for the same user.
 ///
 /// # Errors
 /// ENOENT or ESRCH for a process that is gone; EINVAL where its text makes no sense.
 pub fn file_size_limit(tid: Tid) -> Result<Option<u64>, Errno> {
-    limit(&procfs::read(tid, "limits")?).ok_or(Errno::EINVAL)
-}
-
-/// The soft limit of a file's size in the text of `/proc/PID/limits`.
-fn limit(text: &str) -> Option<Option<u64>> {
-    let line = text.lines().find_map(|line| line.strip_prefix("Max file size"))?;
-    match line.split_ascii_whitespace().next()? {
-        "unlimited" => Some(None),
-        bytes => bytes.parse().ok().map(Some),
-    }
-}
-
-/// Reads the text of `/proc/PID/status`.
-fn parse(tid: Tid, text: &str) -> Option<Caller> {
-    let mut caller = Caller { tid, umask: 0o022, ..Caller::default() };
-    for line in text.lines() {
-        let Some((key, value)) = line.split_once(':') else { continue };
-        let mut words = value.split_ascii_whitespace();
-        match key {
-            "Tgid" => caller.tgid = Pid::from_raw(words.next()?.parse().ok()?),
-            "PPid" => caller.ppid = Pid::from_raw(words.next()?.parse().ok()?),
-            "Umask" => caller.umask = u32::from_str_radix(words.next()?, 8).ok()?,
-            "Uid" => caller.uids = four(words)?.map(Uid::from_raw),
-            "Gid" => caller.gids = four(words)?.map(Gid::from_raw),
-            "Groups" => {
-                caller.groups = words.filter_map(|word| word.parse().ok()).map(Gid::from_raw).collect()
-            }
-            "CapEff" => caller.effective = u64::from_str_radix(words.next()?, 16).ok()?,
-            _ => {}
-        }
-    }
-    (caller.tgid > Pid::default()).then_some(caller)
-}
-
-fn four<'a>(words: impl Iterator<Item = &'a str>) -> Option<[u32; 4]> {
-    let numbers: Vec<u32> = words.filter_map(|word| word.parse().ok()).collect();
-    numbers.try_into().ok()
+    let limit = Limits::of(tid)?.get(libc::RLIMIT_FSIZE as usize).ok_or(Errno::EINVAL)?;
+    Ok(Some(limit.soft).filter(|soft| *soft != UNLIMITED))
 }
 
 /// The supervisor's own identity, to which a worker goes back.
@@ -432,32 +398,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_read() {
-        let text = "Name:\tnginx\nUmask:\t0027\nState:\tS (sleeping)\nTgid:\t12\nPid:\t14\nPPid:\t1\n\
-                    Uid:\t0\t33\t33\t33\nGid:\t0\t33\t33\t34\nGroups:\t33 44 \nCapEff:\t00000000000004c0\n";
-        let caller = parse(Tid::from_raw(14), text).expect("a status");
-        assert_eq!(caller.tgid, Pid::from_raw(12));
-        assert_eq!(caller.ppid, Pid::from_raw(1));
-        assert_eq!(caller.uids, [0, 33, 33, 33].map(Uid::from_raw));
-        assert_eq!(caller.gids, [0, 33, 33, 34].map(Gid::from_raw));
-        assert_eq!(caller.groups, [33, 44].map(Gid::from_raw));
-        assert_eq!((caller.umask, caller.effective), (0o027, 0x4c0));
-        assert_eq!(parse(Tid::from_raw(1), "Name:\tx\n"), None);
-    }
-
-    #[test]
-    fn the_limit_of_a_files_size_is_read() {
-        let text = |soft: &str| {
-            format!(
-                "Limit                     Soft Limit           Hard Limit           Units     \n\
-                 Max cpu time              unlimited            unlimited            seconds   \n\
-                 Max file size             {soft}               unlimited            bytes     \n"
-            )
-        };
-        assert_eq!(limit(&text("4096")), Some(Some(4096)));
-        assert_eq!(limit(&text("unlimited")), Some(None));
-        assert_eq!(limit("Max cpu time 1 1 seconds"), None);
-        assert!(file_size_limit(Pid::own().first_thread()).is_ok(), "this process has one");
+    fn a_file_has_the_limit_of_its_process() {
+        use std::io::Read;
+        use std::process::{Command, Stdio};
+        // In blocks of 512 bytes.
+        let script = "ulimit -f 8 && echo x && exec sleep 60";
+        let mut child =
+            Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().expect("sh runs");
+        let mut said = [0; 2];
+        child.stdout.as_mut().expect("a pipe").read_exact(&mut said).expect("it has the limit");
+        let limit = file_size_limit(Tid::from_raw(child.id() as i32));
+        child.kill().and_then(|()| child.wait()).expect("ended");
+        assert_eq!(limit, Ok(Some(4096)));
     }
 
     #[test]
@@ -480,17 +432,5 @@ mod tests {
         assert_eq!(memory.path(text.as_ptr() as u64), Ok(b"/etc/hostname".to_vec()));
         assert_eq!(memory.path(8), Err(Errno::EFAULT));
         assert_eq!(memory.number(8), Err(Errno::EFAULT));
-    }
-
-    #[test]
-    fn any_text_of_proc_is_read_or_refused() {
-        let status = b"Name:\tx\nUmask:\t0027\nTgid:\t12\nPPid:\t1\nUid:\t0\t33\t33\t33\n\
-                       Gid:\t0\t33\t33\t34\nGroups:\t33 44 \nCapEff:\t00000000000004c0\n";
-        let limits = b"Max cpu time   unlimited  unlimited  seconds\nMax file size  4096  unlimited  bytes\n";
-        crate::mutation::each(&[status, limits], |bytes| {
-            let text = String::from_utf8_lossy(bytes);
-            let (caller, _) = (parse(Tid::from_raw(7), &text), limit(&text));
-            assert!(caller.is_none_or(|caller| caller.tid == Tid::from_raw(7)));
-        });
     }
 }

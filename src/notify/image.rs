@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::caller::{Caller, Identity};
 use crate::image::FileId;
 use crate::procfs::errno;
-use crate::procfs::processes::stat;
+use crate::procfs::stat::Stat;
 
 /// The file that a process runs.
 pub fn image_id(caller: &Caller, identity: &Identity) -> Option<FileId> {
@@ -18,7 +18,7 @@ pub fn image_id(caller: &Caller, identity: &Identity) -> Option<FileId> {
 pub fn image_and_stack(caller: &Caller, stack: Option<u64>) -> Result<(FileId, PathBuf, u64), Errno> {
     let link = image_link(caller);
     let path = std::fs::read_link(&link).map_err(errno)?;
-    let stack = stack.or_else(|| stat(caller.tgid)?.stack).ok_or(Errno::ESRCH)?;
+    let stack = stack.or_else(|| Stat::of(caller.tgid.first_thread()).ok()?.stack).ok_or(Errno::ESRCH)?;
     Ok((file_id(&link)?, path, stack))
 }
 

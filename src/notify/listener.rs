@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::eventfd::EventFd;
 
+use crate::sys::CallError;
 use crate::sys::seccomp::{Answer, NotificationId, Request};
 use crate::sys::signal::{self, Mask};
 use crate::sys::{process, seccomp};
@@ -17,15 +18,6 @@ use crate::sys::{process, seccomp};
 /// The listener's descriptor. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Listener(Arc<OwnedFd>);
-
-/// A step with the listener that failed, so that calls cannot be answered any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenerError {
-    /// What failed, as a participle: `receiving a notified call`.
-    pub step: &'static str,
-    /// What the kernel answered.
-    pub errno: Errno,
-}
 
 /// What the loop waits for besides a notified call.
 pub struct WaitSet<'a> {
@@ -83,7 +75,7 @@ impl Listener {
     ///
     /// # Errors
     /// ppoll(2) failed.
-    pub fn wait(&self, set: WaitSet) -> Result<Ready, ListenerError> {
+    pub fn wait(&self, set: WaitSet) -> Result<Ready, CallError> {
         let WaitSet { mailbox, descriptors, timeout, mask } = set;
         let calls = PollFd::new(self.as_fd(), PollFlags::POLLIN);
         let mailbox = mailbox.map(|mailbox| PollFd::new(mailbox.as_fd(), PollFlags::POLLIN));
@@ -93,7 +85,7 @@ impl Listener {
         let signal = match signal::poll(&mut fds, timeout, mask) {
             Ok(_) => false,
             Err(Errno::EINTR) => true,
-            Err(errno) => return Err(ListenerError { step: "waiting for a notified call", errno }),
+            Err(errno) => return Err(CallError { call: "waiting for a notified call", errno }),
         };
         let events = fds[0].revents().unwrap_or(PollFlags::empty());
         Ok(Ready {
@@ -108,11 +100,11 @@ impl Listener {
     ///
     /// # Errors
     /// SECCOMP_IOCTL_NOTIF_RECV failed.
-    pub fn receive(&self) -> Result<Option<Request>, ListenerError> {
+    pub fn receive(&self) -> Result<Option<Request>, CallError> {
         match seccomp::receive(self) {
             Ok(request) => Ok(Some(request)),
             Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => Ok(None),
-            Err(errno) => Err(ListenerError { step: "receiving a notified call", errno }),
+            Err(errno) => Err(CallError { call: "receiving a notified call", errno }),
         }
     }
 
@@ -122,16 +114,15 @@ impl Listener {
     ///
     /// # Errors
     /// SECCOMP_IOCTL_NOTIF_ID_VALID is refused, so that nothing is known.
-    pub fn is_valid(&self, id: NotificationId) -> Result<bool, ListenerError> {
-        let step = "asking whether a notified call still waits";
-        seccomp::still_valid(self, id).map_err(|errno| ListenerError { step, errno })
+    pub fn is_valid(&self, id: NotificationId) -> Result<bool, CallError> {
+        seccomp::still_valid(self, id).map_err(CallError::of("asking whether a notified call still waits"))
     }
 
     /// Answers a call.
     ///
     /// # Errors
     /// SECCOMP_IOCTL_NOTIF_SEND failed. A caller that is gone is no error.
-    pub fn answer(&self, id: NotificationId, answer: Answer) -> Result<(), ListenerError> {
+    pub fn answer(&self, id: NotificationId, answer: Answer) -> Result<(), CallError> {
         answered(seccomp::answer(self, id, answer))
     }
 }
@@ -140,10 +131,10 @@ impl Listener {
 ///
 /// # Errors
 /// Every other errno.
-pub fn answered(result: Result<(), Errno>) -> Result<(), ListenerError> {
+pub fn answered(result: Result<(), Errno>) -> Result<(), CallError> {
     match result {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        Err(errno) => Err(ListenerError { step: "answering a notified call", errno }),
+        Err(errno) => Err(CallError { call: "answering a notified call", errno }),
     }
 }
 

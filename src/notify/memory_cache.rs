@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::ids::{Pid, StartTime, Tid};
 use crate::notify::caller::{Caller, Identity, Memory};
-use crate::procfs::processes::started;
+use crate::procfs::stat::started;
 
 /// The part of the supervisor's descriptors that they may take: one of so many. Where all
 /// of that is taken by living processes, the oldest is forgotten for a new one.

@@ -19,10 +19,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::caller::Caller;
-use super::listener::{Listener, ListenerError, Ready, WaitSet};
+use super::listener::{Listener, Ready, WaitSet};
 use crate::ids::Tid;
 use crate::kernel::Arch;
 use crate::policy::call::Call;
+use crate::sys::CallError;
 use crate::sys::seccomp::{Answer, NotificationId, Request};
 use crate::syscalls;
 
@@ -88,7 +89,7 @@ pub trait Handler {
     ///
     /// # Errors
     /// A call that was decided because of it could not be answered.
-    fn before_wait(&mut self) -> Result<(), ListenerError> {
+    fn before_wait(&mut self) -> Result<(), CallError> {
         Ok(())
     }
 
@@ -117,7 +118,7 @@ pub trait Handler {
     ///
     /// # Errors
     /// It could not be answered.
-    fn handle_deferred(&mut self) -> Result<(), ListenerError> {
+    fn handle_deferred(&mut self) -> Result<(), CallError> {
         Ok(())
     }
 
@@ -129,7 +130,7 @@ pub trait Handler {
     ///
     /// # Errors
     /// The call could not be answered. A caller that is gone is no error.
-    fn finish(&mut self, notification: &Notification, decision: Self::Decision) -> Result<(), ListenerError>;
+    fn finish(&mut self, notification: &Notification, decision: Self::Decision) -> Result<(), CallError>;
 }
 
 /// The loop, over a handler.
@@ -147,7 +148,7 @@ impl<'a, H: Handler> NotificationServer<'a, H> {
     ///
     /// # Errors
     /// The listener failed: no call can be answered any more.
-    pub fn run(&mut self) -> Result<(), ListenerError> {
+    pub fn run(&mut self) -> Result<(), CallError> {
         self.handler.listener().prepare();
         loop {
             self.handler.before_wait()?;
@@ -170,7 +171,7 @@ impl<'a, H: Handler> NotificationServer<'a, H> {
         }
     }
 
-    fn wait(&self, deferred: bool) -> Result<Ready, ListenerError> {
+    fn wait(&self, deferred: bool) -> Result<Ready, CallError> {
         let mut wait_set = self.handler.wait_set();
         if deferred {
             wait_set.timeout = Some(Duration::ZERO);
@@ -182,7 +183,7 @@ impl<'a, H: Handler> NotificationServer<'a, H> {
     ///
     /// # Errors
     /// The listener failed. A caller that is gone is no error.
-    pub fn handle(&mut self, request: &Request) -> Result<(), ListenerError> {
+    pub fn handle(&mut self, request: &Request) -> Result<(), CallError> {
         let notification = Notification::new(request);
         match self.handler.decide(&notification) {
             Step::Decided(decision) => {
@@ -238,7 +239,7 @@ mod tests {
             self.deferred.is_some()
         }
 
-        fn handle_deferred(&mut self) -> Result<(), ListenerError> {
+        fn handle_deferred(&mut self) -> Result<(), CallError> {
             self.steps.push("deferred");
             let request = self.deferred.take().expect("a call was put off");
             NotificationServer::new(self).handle(&request)
@@ -256,7 +257,7 @@ mod tests {
             Step::Decided(Answer::Value(7))
         }
 
-        fn finish(&mut self, notification: &Notification, answer: Answer) -> Result<(), ListenerError> {
+        fn finish(&mut self, notification: &Notification, answer: Answer) -> Result<(), CallError> {
             self.steps.push("finish");
             self.listener.answer(notification.id(), answer)
         }
@@ -306,7 +307,7 @@ mod tests {
                 self.0.listener.answer(notification.id(), Answer::Value(9)).expect("answered");
                 Step::Decided(())
             }
-            fn finish(&mut self, _: &Notification, (): ()) -> Result<(), ListenerError> {
+            fn finish(&mut self, _: &Notification, (): ()) -> Result<(), CallError> {
                 panic!("the notification is not valid any more")
             }
         }

@@ -38,7 +38,6 @@ mod text;
 mod unsupported;
 mod words;
 
-pub use self::mounts::Mount;
 pub use check::{Mechanism, RuleEnforcement};
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
@@ -60,6 +59,7 @@ use crate::filter::Filter;
 use crate::ids::Uid;
 use crate::image::FileId;
 use crate::kernel::Kernel;
+use crate::procfs::mountinfo::Mount;
 use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, ProfileIndex, Rights, RunAs};
 use crate::syscalls::Condition;
 

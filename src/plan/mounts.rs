@@ -4,52 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::image::is_beneath;
-
-/// A mount, as /proc/self/mountinfo has it (proc(5)).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
-    /// The file system, as major and minor number of its device.
-    pub device: String,
-    /// The directory of the file system that is mounted there.
-    pub root: PathBuf,
-    /// The mount point, an absolute path.
-    pub point: PathBuf,
-    /// The file system's type: `overlay`, `proc`.
-    pub kind: String,
-}
-
-/// Reads a mountinfo; lines that make no sense are left out.
-pub fn parse(text: &str) -> Vec<Mount> {
-    let mount = |line: &str| {
-        let mut fields = line.split(' ').skip(2);
-        let device = fields.next()?.to_owned();
-        let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
-        let kind = fields.skip_while(|field| *field != "-").nth(1).unwrap_or_default().to_owned();
-        Some(Mount { device, root, point, kind })
-    };
-    text.lines().filter_map(mount).collect()
-}
-
-/// Space, tab, newline and backslash stand there as three octal digits.
-fn unescape(text: &str) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt;
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    std::ffi::OsString::from_vec(bytes).into()
-}
+use crate::procfs::mountinfo::Mount;
 
 /// The mount that a path is of: of those above it the nearest, and of two at one place
 /// the later.
@@ -87,9 +42,10 @@ pub fn parts<'a>(mounts: &'a [Mount], directory: &'a Path) -> impl Iterator<Item
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::procfs::mountinfo::parse;
 
     fn names(mounts: &str, path: &str) -> Vec<String> {
-        let names = other_names(&parse(mounts), Path::new(path));
+        let names = other_names(&parse(mounts.as_bytes()), Path::new(path));
         names.into_iter().map(|name| name.display().to_string()).collect()
     }
 
@@ -122,16 +78,16 @@ mod tests {
         let mounts =
             format!("{ROOT}21 20 8:1 /a\\040b/tool /bin/tool rw - x y\n22 20 8:1 /a\\040b /data rw - x y\n");
         assert_eq!(names(&mounts, "/bin/tool"), ["/data/tool"]);
-        let mounts = parse(&mounts);
+        let mounts = parse(mounts.as_bytes());
         let parts: Vec<_> = parts(&mounts, Path::new("/bin")).collect();
         assert_eq!(parts, [Path::new("/bin"), Path::new("/bin/tool")]);
     }
 
     #[test]
-    fn any_mountinfo_is_read_or_left_out() {
+    fn any_mounts_have_names_or_none() {
         let seed = b"22 27 0:21 / /proc rw,relatime - proc proc rw\n30 22 8:1 /a\\040b /srv\\011 rw shared:1 - ext4 x rw\n";
         crate::mutation::each(&[seed], |bytes| {
-            let mounts = parse(&String::from_utf8_lossy(bytes));
+            let mounts = parse(bytes);
             for mount in &mounts {
                 other_names(&mounts, &mount.point);
             }

@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::proc_fs::{ExecStack, Image, ProcFs};
+use super::proc_fs::{ExecStack, Image, ProcFs, Start};
 use crate::ids::{Pid, StartTime, Tid};
 use crate::image::FileId;
 use crate::notify::caller::Caller;
-use crate::procfs::processes::Stat;
 
 /// Processes, each of one thread: pid, parent, start time, inode of the image, address of the
 /// stack.
@@ -39,9 +38,9 @@ impl ProcFs for Invented {
         self.thread(tid).is_none()
     }
 
-    fn stat(&self, pid: Pid, reader: Option<&Caller>) -> Option<Stat> {
+    fn start(&self, pid: Pid, reader: Option<&Caller>) -> Option<Start> {
         let (_, _, started, _, stack) = self.of(pid)?;
-        Some(Stat { started: StartTime::from_raw(started), stack: reader.map(|_| stack) })
+        Some(Start { time: StartTime::from_raw(started), stack: reader.map(|_| stack) })
     }
 
     fn image(&self, caller: &Caller) -> Option<Image> {

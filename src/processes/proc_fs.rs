@@ -9,7 +9,8 @@ use crate::ids::{Pid, StartTime, Tid};
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::image;
-use crate::procfs::processes::{self, Stat};
+use crate::procfs::processes;
+use crate::procfs::stat::Stat;
 
 /// The file that a process runs, `/proc/PID/exe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,15 @@ pub struct ExecStack {
     pub start: u64,
 }
 
+/// When a process started, and where its stack began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The time: field 22 of `/proc/PID/stat`.
+    pub time: StartTime,
+    /// The address: field 28, which the kernel shows to those alone that may read the process.
+    pub stack: Option<u64>,
+}
+
 /// What can be read of processes.
 pub trait ProcFs {
     /// The status of a thread; `None` for one that is gone.
@@ -42,7 +52,7 @@ pub trait ProcFs {
     fn is_dead(&self, pid: Pid, tid: Tid) -> bool;
 
     /// When a process started, and where its stack began as far as `reader` may read that.
-    fn stat(&self, pid: Pid, reader: Option<&Caller>) -> Option<Stat>;
+    fn start(&self, pid: Pid, reader: Option<&Caller>) -> Option<Start>;
 
     /// The file that a caller's process runs; `None` where the caller may not read that.
     fn image(&self, caller: &Caller) -> Option<Image>;
@@ -59,7 +69,7 @@ pub trait ProcFs {
 
     /// When a process started; `None` for one that is gone.
     fn started(&self, pid: Pid) -> Option<StartTime> {
-        self.stat(pid, None).map(|stat| stat.started)
+        self.start(pid, None).map(|start| start.time)
     }
 }
 
@@ -85,11 +95,13 @@ impl ProcFs for LiveProcFs<'_> {
         processes::is_dead(pid, tid)
     }
 
-    fn stat(&self, pid: Pid, reader: Option<&Caller>) -> Option<Stat> {
-        let Some(reader) = reader else { return processes::stat(pid) };
-        // Without the reader's rights the kernel shows the start time alone.
-        let read = || processes::stat(pid).ok_or(Errno::ESRCH);
-        self.0.look_as_caller(reader, read).or_else(|_| read()).ok()
+    fn start(&self, pid: Pid, reader: Option<&Caller>) -> Option<Start> {
+        let read = || Stat::of(pid.first_thread());
+        let stat = match reader {
+            Some(reader) => self.0.look_as_caller(reader, read).or_else(|_| read()),
+            None => read(),
+        };
+        stat.ok().map(|stat| Start { time: stat.started, stack: stat.stack })
     }
 
     fn image(&self, caller: &Caller) -> Option<Image> {
@@ -111,7 +123,7 @@ impl ProcFs for LiveProcFs<'_> {
         let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<Pid>().ok());
         let stack = |pid: Pid| {
             let caller = Caller::of(pid.first_thread()).ok()?;
-            let read = || processes::stat(pid).and_then(|stat| stat.stack).ok_or(Errno::ESRCH);
+            let read = || Stat::of(pid.first_thread())?.stack.ok_or(Errno::ESRCH);
             self.0.look_as_caller(&caller, read).ok()
         };
         pids.filter_map(stack).collect()

@@ -7,14 +7,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::proc_fs::{ExecStack, Image, ProcFs};
+use super::proc_fs::{ExecStack, Image, ProcFs, Start};
 use super::table::{PendingExec, Process, ProcessTable};
 use crate::ids::{Pid, StartTime, Tid};
 use crate::image::FileId;
 use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
 use crate::policy::Rulebook;
-use crate::procfs::processes::Stat;
 
 /// The first process of a pid namespace.
 const INIT: Pid = Pid::from_raw(1);
@@ -280,7 +279,7 @@ impl<P: ProcFs, R: ProgramRules> Lookup<'_, P, R> {
             return Some(entry);
         }
         let reader = known.filter(|caller| caller.tid == pid.first_thread() && rules.verifies_execs());
-        let Stat { started, stack } = proc_fs.stat(pid, reader)?;
+        let Start { time: started, stack } = proc_fs.start(pid, reader)?;
         let (entry, provenance) = match table.table.get(pid, started) {
             Some(Process { program, pending: None, .. }) => (*program, Provenance::Table),
             Some(Process { program, pending: Some(pending), .. }) => {

@@ -2,7 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod fdinfo;
+pub mod limits;
+pub mod mountinfo;
+pub mod net;
 pub mod processes;
+pub mod stat;
+pub mod status;
 
 use std::fs::File;
 use std::io::Read;

@@ -1,12 +1,13 @@
-//! Processes by `/proc/PID/stat` and `/proc/PID/status` (proc_pid_stat(5)), and the descendants
-//! of one.
+//! Processes, and the descendants of one.
 
 use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 
+use super::stat::Stat;
+use super::status::Status;
 use super::{errno, read};
-use crate::ids::{Pid, StartTime, Tid};
+use crate::ids::{Pid, Tid};
 
 /// How many processes descend from `ancestor` now, threads and zombies not counted.
 ///
@@ -82,40 +83,29 @@ fn follow(
     Ok(())
 }
 
-/// Whether a thread has ended and only waits to be buried, or is gone.
+/// Whether a thread has ended and waits to be reaped, or is gone.
 pub fn is_dead(pid: Pid, tid: Tid) -> bool {
-    let stat = read(pid.first_thread(), &format!("task/{tid}/stat"));
-    let state = stat.ok().and_then(|stat| stat.rsplit_once(") ")?.1.chars().next());
-    matches!(state, None | Some('Z' | 'X'))
+    Stat::of_thread(pid, tid).map_or(true, |stat| matches!(stat.state, 'Z' | 'X'))
 }
 
-/// Who traces a thread; `None` for one that nobody traces or that is gone.
+/// The thread that traces a thread; `None` for one that is not traced, or is gone.
 pub fn tracer(tid: Tid) -> Option<Tid> {
-    number(&read(tid, "status").ok()?, "TracerPid").map(Tid::from_raw)
+    Status::of(tid).ok()?.tracer
 }
 
-/// Whether this is no child of `parent`, but a thread or somebody else's child; not where
-/// that cannot be found out.
+/// Whether this is no child of `parent`, but a thread or another's child; not where that
+/// cannot be found out.
 pub fn is_no_child(tid: Tid, parent: Pid) -> bool {
-    read(tid, "status").is_ok_and(|text| {
-        number(&text, "Tgid").is_some_and(|tgid| tgid != tid.as_raw())
-            || number(&text, "PPid") != Some(parent.as_raw())
-    })
-}
-
-/// A number of /proc/PID/status, where it is not 0.
-fn number(text: &str, key: &str) -> Option<i32> {
-    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-    line.trim().parse().ok().filter(|number| *number != 0)
+    Status::of(tid).is_ok_and(|status| status.tgid.first_thread() != tid || status.parent != parent)
 }
 
 /// Whether a process is stopped, so that it needs CONT before it can heed TERM. One that
 /// is traced is `t`.
 pub fn is_stopped(pid: Pid) -> bool {
-    matches!(Seen::of(pid), Ok(Some(Seen { state: 'T' | 't', .. })))
+    Stat::of(pid.first_thread()).is_ok_and(|stat| matches!(stat.state, 'T' | 't'))
 }
 
-/// A process, as /proc/PID/stat has it (proc(5), fields 1 to 6 and 20).
+/// A process, as `/proc/PID/stat` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Its number.
@@ -136,10 +126,10 @@ pub struct Seen {
 
 impl Seen {
     /// # Errors
-    /// As for any look into /proc.
-    fn of(pid: Pid) -> Result<Option<Seen>, Errno> {
-        let stat = read(pid.first_thread(), "stat")?;
-        Ok(Seen::parse(pid, &stat))
+    /// As [`Stat::of`].
+    fn of(pid: Pid) -> Result<Seen, Errno> {
+        let Stat { name, state, parent, group, session, threads, .. } = Stat::of(pid.first_thread())?;
+        Ok(Seen { pid, name, state, parent, group, session, threads })
     }
 
     /// As it is now; none where it has ended, or is not shown to us.
@@ -150,29 +140,13 @@ impl Seen {
         let seen = match Seen::of(pid) {
             // In an exec another thread takes the number of the first, which seems to have
             // ended in just that moment.
-            Ok(Some(seen)) if !seen.lives() => Seen::of(pid),
+            Ok(seen) if !seen.lives() => Seen::of(pid),
             seen => seen,
         };
         match seen {
             Err(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => Ok(None),
-            seen => seen,
+            seen => seen.map(Some),
         }
-    }
-
-    fn parse(pid: Pid, stat: &str) -> Option<Seen> {
-        // The name before the rest may be any bytes.
-        let (name, rest) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        let field = |number: usize| fields.get(number - 3).copied();
-        Some(Seen {
-            pid,
-            name: name.split_once('(')?.1.to_owned(),
-            state: field(3)?.chars().next()?,
-            parent: Pid::from_raw(field(4)?.parse().ok()?),
-            group: field(5)?.parse().ok()?,
-            session: field(6)?.parse().ok()?,
-            threads: field(20)?.parse().ok()?,
-        })
     }
 
     /// A process whose first thread has ended looks like a zombie, and lives on in
@@ -183,31 +157,6 @@ impl Seen {
             state => state != 'X',
         }
     }
-}
-
-/// What /proc/PID/stat says of a process (proc(5)).
-#[derive(Clone, Copy, Debug)]
-pub struct Stat {
-    /// When it started, in clock ticks since boot: field 22.
-    pub started: StartTime,
-    /// Where its stack began at its exec: field 28, which is 0 for one that may not be
-    /// looked into.
-    pub stack: Option<u64>,
-}
-
-/// Reads these fields; none for a process that is gone.
-pub fn stat(pid: Pid) -> Option<Stat> {
-    let text = read(pid.first_thread(), "stat").ok()?;
-    // The name, in parentheses, may hold anything; the rest, from field 3 on, may not.
-    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
-    let started = StartTime::from_raw(fields.nth(22 - 3)?.parse().ok()?);
-    let stack = fields.nth(28 - 23).and_then(|field| field.parse().ok()).filter(|stack| *stack != 0);
-    Some(Stat { started, stack })
-}
-
-/// When a process started, in clock ticks since boot.
-pub fn started(pid: Pid) -> Option<StartTime> {
-    stat(pid).map(|stat| stat.started)
 }
 
 #[cfg(test)]
@@ -264,25 +213,6 @@ mod tests {
         assert_eq!(
             all.values().map(|one| (one.pid.as_raw(), one.parent.as_raw())).collect::<Vec<_>>(),
             [(1, 0), (7, 1)]
-        );
-    }
-
-    #[test]
-    fn a_name_with_a_bracket_is_read_whole() {
-        let stat = "12 (a) b (c) S 3 4 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 2 0 100";
-        let read = Seen::parse(Pid::from_raw(12), stat).expect("it has all fields");
-        assert_eq!(
-            (&*read.name, read.parent.as_raw(), read.group, read.session, read.threads),
-            ("a) b (c", 3, 4, 5, 2)
-        );
-        assert_eq!(Seen::parse(Pid::from_raw(12), "12 (a) S 3"), None);
-    }
-
-    #[test]
-    fn any_stat_is_read_or_refused() {
-        crate::mutation::each(
-            &[b"7 (a) b) S 1 7 7 0 -1 4194560 10 0 2 0 5 6 0 0 20 0 3 0 4711 1000 100"],
-            |bytes| drop(Seen::parse(Pid::from_raw(7), &String::from_utf8_lossy(bytes))),
         );
     }
 }

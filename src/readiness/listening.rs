@@ -3,9 +3,12 @@
 //! memory. What another container of a pod listens on is in them too.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
+use crate::procfs::net::{self, Internet, LISTEN, UNCONNECTED, Unix};
 use crate::profile::Endpoint;
 
 /// A socket that waits for others.
@@ -21,48 +24,54 @@ pub enum Listening {
     UnixAbstract(Vec<u8>),
 }
 
-/// All that listen now. A list that is not there has none.
+/// All that listen now.
 pub fn all() -> Vec<Listening> {
-    let read = |name: &str| std::fs::read(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
     let mut found = Vec::new();
-    for (name, is_tcp) in [("tcp", true), ("tcp6", true), ("udp", false), ("udp6", false)] {
-        found.extend(internet(&read(name), is_tcp));
+    for list in ["tcp", "tcp6"] {
+        found.extend(net::internet(&net::read(list)).filter_map(tcp));
     }
-    found.extend(unix(&read("unix")));
+    for list in ["udp", "udp6"] {
+        found.extend(net::internet(&net::read(list)).filter_map(udp));
+    }
+    found.extend(net::unix(&net::read("unix")).filter_map(unix));
     found
 }
 
-/// The inodes of the TCP and unix sockets that listen now. A list that is not there has none.
+/// The inodes of the TCP and unix sockets that listen now.
 pub fn inodes() -> HashSet<u64> {
-    let read = |name: &str| std::fs::read(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
     let mut found = HashSet::new();
-    for name in ["tcp", "tcp6"] {
-        found.extend(listed(&read(name), 3, |state| state == LISTEN, 9));
+    for list in ["tcp", "tcp6"] {
+        let text = net::read(list);
+        let sockets = net::internet(&text).filter(|socket| socket.state == LISTEN);
+        found.extend(sockets.map(|socket| socket.inode));
     }
-    found.extend(listed(&read("unix"), 3, |flags| accepts(flags) == Some(true), 6));
+    let text = net::read("unix");
+    let sockets = net::unix(&text).filter(|socket| socket.listens);
+    found.extend(sockets.map(|socket| socket.inode));
     found
 }
 
-/// The inodes that a list has in its word `inode`, of those lines whose word `state` is
-/// wanted.
-fn listed(text: &[u8], state: usize, wanted: impl Fn(&str) -> bool, inode: usize) -> HashSet<u64> {
-    let line = |line: &[u8]| {
-        let line = String::from_utf8_lossy(line);
-        let words: Vec<&str> = line.split_ascii_whitespace().take(inode + 1).collect();
-        words.get(state).filter(|state| wanted(state))?;
-        words.get(inode)?.parse().ok()
-    };
-    text.split(|byte| *byte == b'\n').skip(1).filter_map(line).collect()
+/// Of TCP what is in the state LISTEN.
+fn tcp(socket: Internet) -> Option<Listening> {
+    (socket.state == LISTEN).then_some(Listening::Tcp(socket.address, socket.port))
 }
 
-/// Whether a socket's flags in `/proc/net/unix` say that it accepts (__SO_ACCEPTCON).
-fn accepts(flags: &str) -> Option<bool> {
-    const ACCEPTS: u64 = 0x1_0000;
-    Some(u64::from_str_radix(flags, 16).ok()? & ACCEPTS != 0)
+/// Of UDP what has no peer.
+fn udp(socket: Internet) -> Option<Listening> {
+    (socket.state == UNCONNECTED).then_some(Listening::Udp(socket.address, socket.port))
 }
 
-/// TCP_LISTEN, as the lists write it.
-const LISTEN: &str = "0A";
+/// Unix sockets that are listened on, and datagram sockets that have a name.
+fn unix(socket: Unix) -> Option<Listening> {
+    if !socket.listens && i32::from(socket.kind) != libc::SOCK_DGRAM {
+        return None;
+    }
+    let name = socket.name?;
+    Some(match name.strip_prefix(b"@") {
+        Some(hidden) => Listening::UnixAbstract(hidden.to_vec()),
+        None => Listening::UnixPath(OsString::from_vec(name).into()),
+    })
+}
 
 /// Whether each of these has a socket that listens.
 pub fn each(wanted: &[Endpoint], listening: &[Listening]) -> bool {
@@ -85,139 +94,51 @@ fn serves(listening: &Listening, wanted: &Endpoint) -> bool {
     }
 }
 
-/// Reads `/proc/net/tcp` and its like: of TCP what is in the state LISTEN, of UDP what
-/// has no peer.
-fn internet(text: &[u8], is_tcp: bool) -> Vec<Listening> {
-    const UNCONNECTED: &str = "07";
-    let text = String::from_utf8_lossy(text);
-    let line = |line: &str| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let (local, _, state) = (words.next()?, words.next()?, words.next()?);
-        if state != if is_tcp { LISTEN } else { UNCONNECTED } {
-            return None;
-        }
-        let (address, port) = local.split_once(':')?;
-        let (address, port) = (address_of(address)?, u16::from_str_radix(port, 16).ok()?);
-        Some(if is_tcp { Listening::Tcp(address, port) } else { Listening::Udp(address, port) })
-    };
-    text.lines().skip(1).filter_map(line).collect()
-}
-
-/// An address as those lists write it: 32-bit words as they lie in memory.
-fn address_of(text: &str) -> Option<IpAddr> {
-    let word = |at: usize| Some(u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
-    match text.len() {
-        8 => Some(Ipv4Addr::from(word(0)?).into()),
-        32 => {
-            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
-            let mut bytes = [0; 16];
-            bytes.copy_from_slice(words.as_flattened());
-            Some(Ipv6Addr::from(bytes).into())
-        }
-        _ => None,
-    }
-}
-
-/// Reads `/proc/net/unix`: streams that accept, and datagram sockets that have a name.
-fn unix(text: &[u8]) -> Vec<Listening> {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    const DATAGRAM: &str = "0002";
-    let line = |line: &[u8]| {
-        let text = String::from_utf8_lossy(line);
-        let mut words = text.split_ascii_whitespace().skip(3);
-        let (accepts, kind) = (accepts(words.next()?)?, words.next()?);
-        if !accepts && kind != DATAGRAM {
-            return None;
-        }
-        // The name is what follows the seventh word, blanks and all.
-        let mut rest = line;
-        for _ in 0..7 {
-            rest = rest.trim_ascii_start();
-            rest = &rest[rest.iter().position(u8::is_ascii_whitespace)?..];
-        }
-        let name = rest.strip_prefix(b" ")?;
-        match name.split_first()? {
-            (b'@', hidden) => Some(Listening::UnixAbstract(hidden.to_vec())),
-            _ => Some(Listening::UnixPath(Path::new(OsStr::from_bytes(name)).to_owned())),
-        }
-    };
-    text.split(|byte| *byte == b'\n').skip(1).filter_map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::socket;
 
-    /// On a machine that stores the lowest byte first, as both of ours do.
-    const TCP: &[u8] = b"\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:18EB 00000000:0000 0A 00000000:00000000 00:00000000 00000000   101        0 1 1 0 100 0
-   1: 0100007F:18EB 0100007F:9A2E 01 00000000:00000000 00:00000000 00000000   101        0 2 1 0 100 0
-   2: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3 1 0 100 0
-";
-    const TCP6: &[u8] = b"\
-  sl  local_address                         remote_address                        st tx_queue
-   0: 00000000000000000000000000000000:01BB 00000000000000000000000000000000:0000 0A 00000000:00000000
-   1: 0000000000000000FFFF00000100007F:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000
-   2: B80D0120000000000000000001000000:0016 00000000000000000000000000000000:0000 0A 00000000:00000000
-";
-    const UNIX: &[u8] = b"\
-Num       RefCount Protocol Flags    Type St Inode Path
-0000000000000000: 00000002 00000000 00010000 0001 01 17 /run/app.sock
-0000000000000000: 00000003 00000000 00000000 0001 03 18 /run/app.sock
-0000000000000000: 00000002 00000000 00000000 0002 01 19 @note to me
-0000000000000000: 00000002 00000000 00010000 0005 01 20 ./rel.sock
-0000000000000000: 00000002 00000000 00000000 0002 01 21
-0000000000000000: 00000002 00000000 00010000 0001 01 22 /run/with  blanks 
-";
+    fn of_tcp(address: &str, port: u16, state: u8) -> Option<Listening> {
+        tcp(Internet { address: address.parse().expect("an address"), port, state, inode: 1 })
+    }
+
+    fn of_unix(listens: bool, kind: u16, name: &str) -> Option<Listening> {
+        let name = Some(name.as_bytes().to_vec()).filter(|name| !name.is_empty());
+        unix(Unix { listens, kind, inode: 1, name })
+    }
 
     #[test]
-    fn what_listens_is_read_of_the_kernels_lists() {
-        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
-        assert_eq!(
-            internet(TCP, true),
-            [Listening::Tcp(address("127.0.0.1"), 6379), Listening::Tcp(address("0.0.0.0"), 80)]
-        );
-        assert_eq!(
-            internet(TCP6, true),
-            [
-                Listening::Tcp(address("::"), 443),
-                Listening::Tcp(address("::ffff:127.0.0.1"), 8080),
-                Listening::Tcp(address("2001:db8::1"), 22),
-            ]
-        );
-        assert!(internet(TCP, false).is_empty());
-        assert_eq!(
-            unix(UNIX),
-            [
-                Listening::UnixPath("/run/app.sock".into()),
-                Listening::UnixAbstract(b"note to me".to_vec()),
-                Listening::UnixPath("./rel.sock".into()),
-                Listening::UnixPath("/run/with  blanks ".into()),
-            ]
-        );
-        let inodes = |text, inode| {
-            let mut found: Vec<u64> = if inode == 9 {
-                listed(text, 3, |state| state == LISTEN, 9).into_iter().collect()
-            } else {
-                listed(text, 3, |flags| accepts(flags) == Some(true), 6).into_iter().collect()
-            };
-            found.sort_unstable();
-            found
-        };
-        assert_eq!((inodes(TCP, 9), inodes(UNIX, 6)), (vec![1, 3], vec![17, 20, 22]));
-        for broken in [&b""[..], b"\n\n", b"a b c d\n1 2 3 4 5\n", b"x\n 0: zz:zz 0:0 0A\n"] {
-            assert!(internet(broken, true).is_empty() && unix(broken).is_empty());
-            assert!(inodes(broken, 9).is_empty() && inodes(broken, 6).is_empty());
-        }
+    fn what_waits_for_others_listens() {
+        let local: IpAddr = "127.0.0.1".parse().expect("an address");
+        assert_eq!(of_tcp("127.0.0.1", 80, LISTEN), Some(Listening::Tcp(local, 80)));
+        assert_eq!(of_tcp("127.0.0.1", 80, 1), None);
+        let socket = |state| Internet { address: local, port: 53, state, inode: 1 };
+        assert_eq!(udp(socket(UNCONNECTED)), Some(Listening::Udp(local, 53)));
+        assert_eq!(udp(socket(1)), None);
+        let (stream, datagram, seqpacket) = (1, 2, 5);
+        assert_eq!(of_unix(true, stream, "/run/a"), Some(Listening::UnixPath("/run/a".into())));
+        assert_eq!(of_unix(false, stream, "/run/a"), None, "it is connected");
+        assert_eq!(of_unix(false, datagram, "@note"), Some(Listening::UnixAbstract(b"note".to_vec())));
+        assert_eq!(of_unix(false, datagram, ""), None);
+        assert_eq!(of_unix(true, seqpacket, "./rel"), Some(Listening::UnixPath("./rel".into())));
     }
 
     #[test]
     fn each_entry_needs_its_socket() {
-        let listening: Vec<_> =
-            internet(TCP, true).into_iter().chain(internet(TCP6, true)).chain(unix(UNIX)).collect();
+        let listening: Vec<_> = [
+            of_tcp("127.0.0.1", 6379, LISTEN),
+            of_tcp("0.0.0.0", 80, LISTEN),
+            of_tcp("::", 443, LISTEN),
+            of_tcp("::ffff:127.0.0.1", 8080, LISTEN),
+            of_tcp("2001:db8::1", 22, LISTEN),
+            of_unix(true, 1, "/run/app.sock"),
+            of_unix(false, 2, "@note to me"),
+            of_unix(true, 5, "./rel.sock"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         let wanted = |entries: &[&str]| {
             let text = serde_json::json!({
                 "remit": 1, "name": "x", "programs": [{ "path": "/app", "entry": true }],

@@ -158,7 +158,7 @@ fn named(call: &str, value: u64) -> Value {
             && starts.iter().any(|start| name.starts_with(start))
             && constants::value(name) == Some(value)
     };
-    constants::names().find(is).map_or(Value::Number(value), Value::Name)
+    constants::names().find(is).map_or(Value::Number(value), |name| Value::Name(name.into()))
 }
 
 #[cfg(test)]
@@ -178,11 +178,14 @@ mod tests {
             What::Syscall { arg, value, .. } => (arg, value),
             other => panic!("{other:?}"),
         };
-        assert_eq!(told(call("ioctl", &[3, 0x5421])), (Some(1), Some(Value::Name("FIONBIO"))));
+        assert_eq!(told(call("ioctl", &[3, 0x5421])), (Some(1), Some(Value::Name("FIONBIO".into()))));
         // The upper half of a register that the kernel does not look at is nothing.
-        assert_eq!(told(call("ioctl", &[3, 0xffff_ffff_0000_5421])), (Some(1), Some(Value::Name("FIONBIO"))));
-        assert_eq!(told(call("socket", &[1, 1])), (Some(0), Some(Value::Name("AF_UNIX"))));
-        assert_eq!(told(call("socket", &[2, 1])), (Some(0), Some(Value::Name("AF_INET"))));
+        assert_eq!(
+            told(call("ioctl", &[3, 0xffff_ffff_0000_5421])),
+            (Some(1), Some(Value::Name("FIONBIO".into())))
+        );
+        assert_eq!(told(call("socket", &[1, 1])), (Some(0), Some(Value::Name("AF_UNIX".into()))));
+        assert_eq!(told(call("socket", &[2, 1])), (Some(0), Some(Value::Name("AF_INET".into()))));
         assert_eq!(told(call("prctl", &[0x7777])), (Some(0), Some(Value::Number(0x7777))));
         assert_eq!(told(call("fdatasync", &[3])), (None, None));
     }

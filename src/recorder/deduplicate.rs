@@ -7,7 +7,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use super::calls::Kind;
-use crate::journal::observation::{Observation, Phase, line};
+use crate::journal::line::Observed;
+use crate::journal::observation::{Observation, Phase};
 
 /// Observations that are remembered to have been written; past it all are forgotten,
 /// and may be written once more.
@@ -38,9 +39,10 @@ pub struct Recorder {
 /// Something that is new: its line, and what to remember once that is written.
 #[derive(Debug)]
 pub struct New {
-    /// The line, without its end.
-    pub line: String,
-    key: u64,
+    /// The line.
+    pub line: Observed,
+    /// What to remember.
+    pub key: u64,
 }
 
 impl Default for Recorder {
@@ -92,15 +94,15 @@ impl Recorder {
         if self.written.contains(&key) {
             return None;
         }
-        Some(New { line: line(at, self.phase, observation), key })
+        Some(New { line: Observed::new(at, self.phase, observation.clone()), key })
     }
 
     /// Its line is on its way.
-    pub fn remember(&mut self, new: &New) {
+    pub fn remember(&mut self, key: u64) {
         if self.written.len() >= MANY {
             self.written.clear();
         }
-        self.written.insert(new.key);
+        self.written.insert(key);
     }
 
     /// By what it is the same as another: its path, or where there are too many of them
@@ -134,19 +136,20 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::line::Line;
     use crate::journal::observation::{Of, What};
 
     fn open(path: &str, result: &str) -> Observation {
-        let of = Of { mount: "image", mount_point: String::new() };
+        let of = Of { mount: "image".into(), mount_point: String::new() };
         let (program, path) = ("/app".to_owned(), path.to_owned());
-        let what = What::Open { program, path, access: vec!["write"], of, directory: false };
+        let what = What::Open { program, path, access: vec!["write".into()], of, directory: false };
         Observation { what, result: result.to_owned() }
     }
 
     fn written(recorder: &mut Recorder, observation: &Observation) -> Option<String> {
         let new = recorder.observe(Duration::from_millis(7), observation)?;
-        recorder.remember(&new);
-        Some(new.line)
+        recorder.remember(new.key);
+        Some(Line::Observed(new.line).text())
     }
 
     #[test]
@@ -197,10 +200,10 @@ mod tests {
         assert_eq!(lines(5000, "ENOENT"), NAMES as usize + 1);
         assert_eq!(lines(NAMES - 1, "ok"), NAMES as usize - 1);
         // The same name otherwise is no other name.
-        let what = |n: u32, access| {
-            let of = Of { mount: "image", mount_point: String::new() };
+        let what = |n: u32, access: &'static str| {
+            let of = Of { mount: "image".into(), mount_point: String::new() };
             let (program, path) = ("/app".to_owned(), format!("/cache/{n}"));
-            Observation::ok(What::Open { program, path, access: vec![access], of, directory: false })
+            Observation::ok(What::Open { program, path, access: vec![access.into()], of, directory: false })
         };
         for access in ["read", "create"] {
             assert!(written(&mut recorder, &what(0, access)).is_some());

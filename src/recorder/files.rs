@@ -61,7 +61,7 @@ impl Recording {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access,
+            access: access.into_iter().map(Into::into).collect(),
             directory: is_directory(found.target.as_ref()),
         };
         self.told(call, caller, what, outcome)
@@ -74,7 +74,7 @@ impl Recording {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access: words(open.flags),
+            access: words(open.flags).into_iter().map(Into::into).collect(),
             directory: false,
         };
         vec![Observation { what, result: result(Some(errno)) }]
@@ -106,7 +106,7 @@ impl Recording {
                 Err(unnamed) => return unnamed,
             };
         let of = self.mounts.of(&path);
-        let what = What::Change { program: self.program(caller), op, to, of, path, directory };
+        let what = What::Change { program: self.program(caller), op: op.into(), to, of, path, directory };
         self.told(call, caller, what, outcome)
     }
 
@@ -131,7 +131,7 @@ impl Recording {
         let Some(path) = text(&path) else { return unnamed(&path) };
         let what = What::Change {
             program: self.program(caller),
-            op,
+            op: op.into(),
             of: self.mounts.of(&path),
             path,
             to: String::new(),
@@ -150,7 +150,7 @@ impl Recording {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access: vec!["ioctl"],
+            access: vec!["ioctl".into()],
             directory: false,
         };
         vec![Observation::ok(what)]

@@ -42,13 +42,14 @@ use crate::journal::observation::{Observation, What};
 use crate::journal::{Journal, Progress};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::capabilities;
-use crate::notify::listener::{Listener, ListenerError};
+use crate::notify::listener::Listener;
 use crate::notify::memory_cache::Kept;
 use crate::notify::path_resolver::Reach;
 use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::call::Call;
 use crate::processes::proc_fs::LiveProcFs;
+use crate::procfs::mountinfo;
 use crate::readiness::notify_socket::Ears;
 use crate::readiness::startup::{Input, Output, Startup, When};
 use crate::sys::seccomp::NotificationId;
@@ -124,10 +125,9 @@ impl Recording {
         identity: Identity,
         eyes: Eyes,
     ) -> Recording {
-        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let is_file = |path: &str| std::fs::metadata(path).is_ok_and(|found| !found.is_dir());
         let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-        let mounts = Mounts::parse(&text, is_file);
+        let mounts = Mounts::new(&mountinfo::read().unwrap_or_default(), is_file);
         let reads = eyes.reads.and_then(|watches| watched(watches, &journal, &mounts));
         // Who asks for the app's word has it: a guess would come before.
         let when = if eyes.ears.is_some() { When::Notified } else { When::Listening };
@@ -159,8 +159,8 @@ impl Recording {
     /// first thread is asked to report it.
     pub fn run(mut self) {
         self.count(1);
-        if let Err(ListenerError { step, errno }) = NotificationServer::new(&mut self).run() {
-            (self.requests)(Request::Failed(step, errno));
+        if let Err(error) = NotificationServer::new(&mut self).run() {
+            (self.requests)(Request::Failed(error));
         }
         if let Some(reads) = self.reads.take() {
             reads.finish();
@@ -189,7 +189,7 @@ impl Recording {
             output = self.startup.step(self.journal.now(), Input::Looked(listens));
         }
         if output == Some(Output::Ready) {
-            self.write(Observation::ok(What::Ready { by: self.startup.when().word() }), None);
+            self.write(Observation::ok(What::Ready { by: self.startup.when().word().into() }), None);
             self.recorder.serves();
             self.reads.iter().for_each(Watcher::mark);
             self.journal.progress(Progress::Ready);
@@ -272,9 +272,9 @@ impl Recording {
         if let What::Exec { program, loader, interpreter, .. } = &observation.what {
             self.journal.executed(&[program, loader, interpreter]);
         }
-        let written = self.journal.put(new.line.clone(), file);
+        let written = self.journal.put(new.line, file);
         if written {
-            self.recorder.remember(&new);
+            self.recorder.remember(new.key);
         }
         written
     }
@@ -284,13 +284,13 @@ impl Recording {
         self.alive = now;
         if now > self.most {
             self.most = now;
-            self.write(Observation::ok(What::Limit { limit: "processes", value: now.into() }), None);
+            self.write(Observation::ok(What::Limit { limit: "processes".into(), value: now.into() }), None);
         }
     }
 
     fn taken(&mut self) {
         self.startup.step(self.journal.now(), Input::Taken);
-        self.journal.progress(Progress::Taking);
+        self.journal.progress(Progress::Bound);
     }
 
     fn reach(&self) -> Reach<'_> {

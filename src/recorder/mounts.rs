@@ -1,21 +1,20 @@
 //! Of which mount a file is: the image, a volume, memory, or the kernel's own.
 
 use crate::journal::observation::Of;
+use crate::procfs::mountinfo::Mount;
 
 /// What is mounted where, as it was at start.
 #[derive(Clone, Debug, Default)]
 pub struct Mounts(Vec<(String, Of)>);
 
 impl Mounts {
-    /// Reads a mountinfo (proc(5)); lines that make no sense are left out. `is_file` says
-    /// whether a mount is of one file, which a runtime gives (`/etc/hosts`): that is the
-    /// image's as far as a profile goes.
-    pub fn parse(text: &str, is_file: impl Fn(&str) -> bool) -> Mounts {
-        let mount = |line: &str| {
-            let (place, source) = line.split_once(" - ")?;
-            let point = place.split(' ').nth(4)?.replace("\\040", " ");
-            let kind = source.split(' ').next()?;
-            let mount = match kind {
+    /// Of these mounts. `is_file` says whether a mount is of one file, which a runtime gives
+    /// (`/etc/hosts`): that is the image's as far as a profile goes. Below a name that is not
+    /// UTF-8 is no path that the journal has.
+    pub fn new(mounts: &[Mount], is_file: impl Fn(&str) -> bool) -> Mounts {
+        let place = |mount: &Mount| {
+            let point = mount.point.to_str()?.to_owned();
+            let word = match &*mount.kind {
                 _ if point == "/" => "image",
                 "proc" => "proc",
                 "tmpfs" | "ramfs" => "tmpfs",
@@ -24,10 +23,10 @@ impl Mounts {
                 _ if is_file(&point) => "image",
                 _ => "volume",
             };
-            let mount_point = if mount == "volume" { point.clone() } else { String::new() };
-            Some((point, Of { mount, mount_point }))
+            let mount_point = if word == "volume" { point.clone() } else { String::new() };
+            Some((point, Of { mount: word.into(), mount_point }))
         };
-        Mounts(text.lines().filter_map(mount).collect())
+        Mounts(mounts.iter().filter_map(place).collect())
     }
 
     /// Of the mounts above a path the nearest, and of two at one place the later.
@@ -37,30 +36,32 @@ impl Mounts {
                 || path.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let found = self.0.iter().filter(|(point, _)| above(point)).max_by_key(|(point, _)| point.len());
-        found.map_or(Of { mount: "image", mount_point: String::new() }, |(_, of)| of.clone())
+        found.map_or(Of { mount: "image".into(), mount_point: String::new() }, |(_, of)| of.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::procfs::mountinfo;
 
     #[test]
     fn the_nearest_mount_is_a_files() {
-        let text = "1 0 0:1 / / rw - overlay overlay rw\n2 1 0:2 / /proc rw - proc proc rw\n\
-                    3 1 8:1 /v /data rw shared:1 - ext4 /dev/sda rw\n4 1 0:3 / /tmp rw - tmpfs tmpfs rw\n\
+        let text = b"1 0 0:1 / / rw - overlay overlay rw\n2 1 0:2 / /proc rw - proc proc rw\n\
+                    3 1 8:1 /v /data rw shared:1 - ext4 /dev/sda rw\n7 1 8:1 /w /a\\040b\\011c rw - ext4 /dev/sda rw\n4 1 0:3 / /tmp rw - tmpfs tmpfs rw\n\
                     5 1 8:1 /h /etc/hosts rw - ext4 /dev/sda rw\n6 3 0:4 / /data/tmp rw - tmpfs tmpfs rw\nnone\n";
-        let mounts = Mounts::parse(text, |path| path == "/etc/hosts");
+        let mounts = Mounts::new(&mountinfo::parse(text), |path| path == "/etc/hosts");
         let of = |path: &str| {
             let of = mounts.of(path);
-            (of.mount, of.mount_point)
+            (of.mount.into_owned(), of.mount_point)
         };
-        assert_eq!(of("/etc/passwd"), ("image", String::new()));
-        assert_eq!(of("/etc/hosts"), ("image", String::new()));
-        assert_eq!(of("/data/x/y"), ("volume", "/data".to_owned()));
-        assert_eq!(of("/database"), ("image", String::new()));
-        assert_eq!(of("/data/tmp/x"), ("tmpfs", String::new()));
-        assert_eq!(of("/proc/1/status"), ("proc", String::new()));
-        assert_eq!(of("/tmp"), ("tmpfs", String::new()));
+        assert_eq!(of("/etc/passwd"), ("image".to_owned(), String::new()));
+        assert_eq!(of("/etc/hosts"), ("image".to_owned(), String::new()));
+        assert_eq!(of("/data/x/y"), ("volume".to_owned(), "/data".to_owned()));
+        assert_eq!(of("/a b\tc/x"), ("volume".to_owned(), "/a b\tc".to_owned()));
+        assert_eq!(of("/database"), ("image".to_owned(), String::new()));
+        assert_eq!(of("/data/tmp/x"), ("tmpfs".to_owned(), String::new()));
+        assert_eq!(of("/proc/1/status"), ("proc".to_owned(), String::new()));
+        assert_eq!(of("/tmp"), ("tmpfs".to_owned(), String::new()));
     }
 }

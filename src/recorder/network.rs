@@ -14,6 +14,7 @@ use crate::notify::capabilities;
 use crate::notify::syscall_args::{AddressArgs, PathArg};
 use crate::policy::call::Call;
 use crate::policy::network::{Address, Direction, Protocol};
+use crate::readiness::listening;
 
 /// More sockets than an app listens on: past it the first are forgotten.
 const SOCKETS: usize = 1024;
@@ -69,7 +70,8 @@ impl Recording {
         let mut all = vec![Observation { what, result: result(errno) }];
         if let Some(path) = made.and_then(|path| path.to_str().map(str::to_owned)) {
             let of = self.mounts.of(&path);
-            let what = What::Change { program, op: "bind", path, to: String::new(), of, directory: false };
+            let what =
+                What::Change { program, op: "bind".into(), path, to: String::new(), of, directory: false };
             all.push(Observation { what, result: result(errno) });
         }
         all.append(&mut more);
@@ -111,32 +113,11 @@ fn protocol_of(name: &[u8]) -> Protocol {
 
 /// Whether one of these sockets listens, as the kernel's tables of this network have it.
 pub(super) fn listens(sockets: &[u64]) -> bool {
-    let table = |name: &str| std::fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default();
-    !sockets.is_empty()
-        && (["tcp", "tcp6"].iter().any(|name| in_internet(&table(name), sockets))
-            || in_unix(&table("unix"), sockets))
-}
-
-/// `sl local rem st …`, the inode the tenth column; the state 0A is LISTEN.
-fn in_internet(table: &str, sockets: &[u64]) -> bool {
-    let listens = |line: &str| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let inode = fields.get(9).and_then(|inode| inode.parse().ok());
-        fields.get(3) == Some(&"0A") && inode.is_some_and(|inode: u64| sockets.contains(&inode))
-    };
-    table.lines().any(listens)
-}
-
-/// `Num RefCount Protocol Flags Type St Inode Path`; the flag is __SO_ACCEPTCON.
-fn in_unix(table: &str, sockets: &[u64]) -> bool {
-    const ACCEPTS: u64 = 0x1_0000;
-    let listens = |line: &str| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let flags = fields.get(3).and_then(|flags| u64::from_str_radix(flags, 16).ok()).unwrap_or(0);
-        let inode = fields.get(6).and_then(|inode| inode.parse().ok());
-        flags & ACCEPTS != 0 && inode.is_some_and(|inode: u64| sockets.contains(&inode))
-    };
-    table.lines().any(listens)
+    if sockets.is_empty() {
+        return false;
+    }
+    let listening = listening::inodes();
+    sockets.iter().any(|socket| listening.contains(socket))
 }
 
 #[cfg(test)]
@@ -155,19 +136,6 @@ mod tests {
         ] {
             assert_eq!(protocol_of(name.as_bytes()), protocol, "{name}");
         }
-    }
-
-    #[test]
-    fn who_listens_is_in_the_kernels_tables() {
-        let tcp = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
-                   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0\n\
-                   1: 0100007F:1F90 0100007F:C000 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0\n";
-        assert!(in_internet(tcp, &[1, 4711]));
-        assert!(!in_internet(tcp, &[4712]));
-        let unix = "Num RefCount Protocol Flags Type St Inode Path\n\
-                    0: 00000002 00000000 00010000 0001 01 81 /run/x\n1: 00000003 00000000 00000000 0001 03 82\n";
-        assert!(in_unix(unix, &[81]));
-        assert!(!in_unix(unix, &[82]));
     }
 
     #[test]

@@ -8,8 +8,10 @@ use crate::journal::observation::{Observation, What};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities;
 use crate::policy::call::Call;
-use crate::procfs;
-use crate::procfs::processes;
+use crate::procfs::limits::Limits;
+use crate::procfs::stat::Stat;
+use crate::procfs::status::Status;
+use crate::procfs::{self, fdinfo, processes};
 use crate::syscalls::{Arg, Handler, Limit};
 
 impl Recording {
@@ -59,7 +61,7 @@ impl Recording {
             Some("sched_setparam") => {
                 let bytes = self.memory_of(caller).bytes(call.args[1], 4).ok();
                 let wanted = bytes.and_then(|bytes| Some(i32::from_le_bytes(bytes.try_into().ok()?)));
-                let now = procfs::read(target, "stat").ok().and_then(|stat| real_time_priority(&stat));
+                let now = Stat::of(target).ok().map(|stat| stat.real_time_priority);
                 wanted.zip(now).is_some_and(|(wanted, now)| wanted > now)
             }
             _ => capabilities::by_registers(call, caller).is_some(),
@@ -72,18 +74,13 @@ impl Recording {
             0 => caller.tid,
             other => Tid::from_raw(other),
         };
-        let stat = procfs::read(who, "stat").ok()?;
-        let now: i32 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(16)?.parse().ok()?;
+        let now = Stat::of(who).ok()?.nice;
         ((call.args[2] as i32) < now).then_some(Capability::CAP_SYS_NICE)
     }
 
     /// Capabilities beyond those permitted become inheritable.
     fn inherits_more(&self, call: &Call, caller: &Caller) -> bool {
-        let Ok(text) = procfs::read(caller.tid, "status") else { return false };
-        let set = |key: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
-            u64::from_str_radix(line.trim_start_matches(':').trim(), 16).unwrap_or(0)
-        };
+        let Ok(status) = Status::of(caller.tid) else { return false };
         // Two halves of three words: effective, permitted, inheritable.
         let memory = self.memory_of(caller);
         let Ok(bytes) = memory.bytes(call.args[1], 24) else { return false };
@@ -91,7 +88,7 @@ impl Recording {
             bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_le_bytes)
         };
         let wanted = u64::from(word(8)) | u64::from(word(20)) << 32;
-        wanted & !(set("CapInh") | set("CapPrm")) != 0
+        wanted & !(status.inheritable | status.permitted) != 0
     }
 
     /// Limits that are raised, and memory that is locked beyond its limit.
@@ -102,7 +99,7 @@ impl Recording {
                 let target =
                     call.argument(Arg::Task).filter(|task| *task != 0).map(|task| Tid::from_raw(task as i32));
                 let resource = call.argument(Arg::Int).unwrap_or_default();
-                // Without a new limit it only tells the present one.
+                // Without a new limit it only reads the present one.
                 let new = call.argument(Arg::Pointer).filter(|pointer| *pointer != 0);
                 new.and_then(|new| self.raises(target.unwrap_or(caller.tid), caller, resource, new))
             }
@@ -121,8 +118,8 @@ impl Recording {
     /// A hard limit that is raised.
     fn raises(&self, target: Tid, caller: &Caller, resource: u64, pointer: u64) -> Option<Capability> {
         let wanted = self.memory_of(caller).number(pointer.wrapping_add(8)).ok()?;
-        let now = hard_limit(&procfs::read(target, "limits").ok()?, resource as u32 as usize)?;
-        (wanted > now).then_some(Capability::CAP_SYS_RESOURCE)
+        let now = Limits::of(target).ok()?.get(resource as u32 as usize)?;
+        (wanted > now.hard).then_some(Capability::CAP_SYS_RESOURCE)
     }
 
     pub(super) fn kill(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
@@ -137,7 +134,8 @@ impl Recording {
             // -1 is everybody, 0 and the others a group.
             -1 => None,
             group => {
-                let group = if group == 0 { group_of(caller.tgid) } else { group.checked_neg() };
+                let own = || Stat::of(caller.tgid.first_thread()).ok().map(|stat| stat.group);
+                let group = if group == 0 { own() } else { group.checked_neg() };
                 let all = processes::all(Pid::own()).unwrap_or_default();
                 let members = all.iter().filter(|seen| Some(seen.group) == group);
                 members
@@ -151,84 +149,18 @@ impl Recording {
     /// The process that a caller's descriptor stands for.
     fn pid_of(&self, caller: &Caller, fd: i32) -> Option<i32> {
         let name = format!("fdinfo/{fd}");
-        pid_in(&self.identity.look_as_caller(caller, || procfs::read(caller.tid, &name)).ok()?)
+        let text = self.identity.look_as_caller(caller, || procfs::read(caller.tid, &name)).ok()?;
+        fdinfo::pid(&text).map(Pid::as_raw)
     }
-}
-
-/// Of a process that a pidfd is of, as its fdinfo tells it: 0 and -1 are none.
-fn pid_in(fdinfo: &str) -> Option<i32> {
-    let line = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:"))?;
-    line.trim().parse().ok().filter(|pid| *pid > 0)
-}
-
-/// The real-time priority in /proc/PID/stat, its fortieth field.
-fn real_time_priority(stat: &str) -> Option<i32> {
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(37)?.parse().ok()
-}
-
-fn group_of(pid: Pid) -> Option<i32> {
-    let stat = procfs::read(pid.first_thread(), "stat").ok()?;
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(2)?.parse().ok()
-}
-
-/// The hard limit of a resource by its number: /proc/PID/limits lists them in that order.
-fn hard_limit(limits: &str, resource: usize) -> Option<u64> {
-    let line = limits.lines().nth(resource.checked_add(1)?)?;
-    // Names have blanks in them, values none: soft, hard, and mostly a unit.
-    let numbers: Vec<u64> = line
-        .split_ascii_whitespace()
-        .filter_map(|word| if word == "unlimited" { Some(u64::MAX) } else { word.parse().ok() })
-        .collect();
-    numbers.get(1).copied()
 }
 
 /// More memory is locked than the limit allows: so much more, or all.
 fn locks(caller: &Caller, more: Option<u64>) -> Option<Capability> {
-    const MEMLOCK: usize = libc::RLIMIT_MEMLOCK as usize;
-    let limits = procfs::read(caller.tid, "limits").ok()?;
-    let status = procfs::read(caller.tid, "status").ok()?;
-    let size = |key: &str| -> Option<u64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? * 1024)
-    };
-    let line = limits.lines().nth(MEMLOCK + 1)?;
-    let soft = line.split_ascii_whitespace().find_map(|word| match word {
-        "unlimited" => Some(u64::MAX),
-        word => word.parse().ok(),
-    })?;
+    let limit = Limits::of(caller.tid).ok()?.get(libc::RLIMIT_MEMLOCK as usize)?;
+    let status = Status::of(caller.tid).ok()?;
     let wanted = match more {
-        Some(more) => size("VmLck:")?.saturating_add(more),
-        None => size("VmSize:")?,
+        Some(more) => status.locked?.saturating_add(more),
+        None => status.size?,
     };
-    (wanted > soft).then_some(Capability::CAP_IPC_LOCK)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_are_read_by_their_number() {
-        let text = procfs::read(Tid::own(), "limits").expect("own limits");
-        let hard = crate::sys::process::hard_limit(libc::RLIMIT_NOFILE).expect("a limit");
-        assert_eq!(hard_limit(&text, libc::RLIMIT_NOFILE as usize), Some(hard.unwrap_or(u64::MAX)));
-        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
-                    Max cpu time              unlimited            unlimited            seconds   \n\
-                    Max file size             1                    2                    bytes     \n";
-        assert_eq!(hard_limit(text, 0), Some(u64::MAX));
-        assert_eq!(hard_limit(text, 1), Some(2));
-        assert_eq!(hard_limit(text, 2), None);
-        assert_eq!(hard_limit(text, usize::MAX), None);
-    }
-
-    #[test]
-    fn the_kernels_texts_are_read() {
-        assert_eq!(pid_in("pos:\t0\nflags:\t02000002\nPid:\t4711\nNSpid:\t4711\n"), Some(4711));
-        assert_eq!(pid_in("pos:\t0\nPid:\t-1\n"), None, "it has ended");
-        assert_eq!(pid_in("pos:\t0\nNSpid:\t7\n"), None);
-        let stat = procfs::read(Tid::own(), "stat").expect("own stat");
-        assert_eq!(real_time_priority(&stat), Some(0));
-        let fields: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
-        assert_eq!(real_time_priority(&format!("7 (a b) {}", fields.join(" "))), Some(40));
-    }
+    (wanted > limit.soft).then_some(Capability::CAP_IPC_LOCK)
 }

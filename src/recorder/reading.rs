@@ -45,7 +45,8 @@ impl Reading {
             return;
         };
         let of = self.mounts.of(&text);
-        let what = What::Open { program: String::new(), path: text, access: vec!["read"], of, directory };
+        let what =
+            What::Open { program: String::new(), path: text, access: vec!["read".into()], of, directory };
         if self.write(&Observation::ok(what))
             && let Some(capability) = privileged(path, directory)
         {
@@ -81,9 +82,9 @@ impl Reading {
             self.recorder.forget();
         }
         let Some(new) = self.recorder.observe(self.journal.now(), observation) else { return false };
-        let written = self.journal.put(new.line.clone(), None);
+        let written = self.journal.put(new.line, None);
         if written {
-            self.recorder.remember(&new);
+            self.recorder.remember(new.key);
         }
         written
     }

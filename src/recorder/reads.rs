@@ -27,7 +27,7 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags as Flags, InitFlags, Inotify};
 
-use crate::plan::mounts;
+use crate::procfs::mountinfo;
 use crate::sys::{self, signal};
 use reader::Reader;
 use tree::{TOP, Tree, Wd};
@@ -134,8 +134,7 @@ impl Watches {
     /// runtime's filter has no inotify; the root cannot be watched.
     pub fn new(place: &Place) -> Result<Watches, Errno> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let bounds = Bounds::new(place, &mounts::parse(&mounts));
+        let bounds = Bounds::new(place, &mountinfo::read().unwrap_or_default());
         // Listing opens what it lists, so that nothing is watched before all is listed.
         let walk = Walk::over(place, &bounds);
         let closed = |(path, error): &(PathBuf, io::Error)| Blind::Closed {

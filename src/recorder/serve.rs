@@ -2,10 +2,11 @@
 
 use super::calls::{self, Kind};
 use super::{CallObservations, Recording};
-use crate::notify::listener::{Listener, ListenerError, WaitSet};
+use crate::notify::listener::{Listener, WaitSet};
 use crate::notify::server::{Handler, Notification, Step};
 use crate::processes::proc_fs::LiveProcFs;
 use crate::readiness::notify_socket::Ears;
+use crate::sys::CallError;
 use crate::sys::seccomp::Answer;
 use crate::sys::signal::Mask;
 
@@ -49,7 +50,7 @@ impl Handler for Recording {
         &mut self,
         notification: &Notification,
         (kind, mut sight): (Kind, CallObservations),
-    ) -> Result<(), ListenerError> {
+    ) -> Result<(), CallError> {
         if let Some((now, next, image)) = sight.exec.take()
             && let Ok(caller) = notification.caller()
         {

@@ -9,19 +9,21 @@ use caps::Capability;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::abandon;
 use super::command::CommandError;
+use super::dialect::Dialect;
+use super::error::StartupError;
 use super::options::Options;
-use super::refusal::{Dialect, Refused};
+use super::start::abandon;
+use super::users::RunAsError;
 use crate::enforce::launch::{self, Command, Failure, Terminal};
 use crate::init::event_loop::{self, RunError};
 use crate::init::state::Rules;
 use crate::init::voice::{Sight, Voice};
 use crate::plan::matches;
 use crate::profile::RunAs;
-use crate::sys;
 use crate::sys::descriptors::Inherited;
 use crate::sys::signal::Mask;
+use crate::sys::{self, CallError};
 
 /// What the app is started from.
 pub(super) struct Init {
@@ -44,7 +46,7 @@ pub(super) struct Signals {
 
 impl Init {
     /// `--mode off`: the init, and nothing else.
-    pub fn run(&self, options: &Options, run_as: Option<RunAs>) -> Result<u8, Refused> {
+    pub fn run(&self, options: &Options, run_as: Option<RunAs>) -> Result<u8, StartupError> {
         let run_as = run_as.filter(|ids| !is_us(ids));
         if run_as.is_some() {
             may_change_user()?;
@@ -54,7 +56,7 @@ impl Init {
         self.prepare(options, options.subreaper)?;
         let child = launch::launch(&command, None)?;
         if let Err(why) = launch::settle(None, &self.inherited) {
-            return Err(abandon(child.pid, why));
+            return Err(abandon(child.pid, why.into()));
         }
         finish(event_loop::run(child, behaviour(options), None), options, &self.found)
     }
@@ -62,20 +64,19 @@ impl Init {
     /// What this process itself is before it forks, with all signals blocked.
     ///
     /// # Errors
-    /// One line: the call and its errno.
-    pub fn prepare(&self, options: &Options, subreaper: bool) -> Result<(), String> {
-        let failed = |what: &'static str| move |errno| format!("{what}: {errno}");
+    /// The call and its errno.
+    pub fn prepare(&self, options: &Options, subreaper: bool) -> Result<(), CallError> {
         if let Some(signal) = options.parent_death {
-            sys::prctl::set_parent_death_signal(signal).map_err(failed("PR_SET_PDEATHSIG"))?;
+            sys::prctl::set_parent_death_signal(signal).map_err(CallError::of("PR_SET_PDEATHSIG"))?;
             // It died before it was asked after: the signal is sent all the same.
             if nix::unistd::getppid() != self.parent {
                 let me = nix::unistd::getpid().as_raw();
-                sys::signal::send(me, signal).map_err(failed("kill"))?;
+                sys::signal::send(me, signal).map_err(CallError::of("kill"))?;
             }
         }
         let voice = voice(options);
         if subreaper {
-            sys::prctl::set_subreaper().map_err(failed("PR_SET_CHILD_SUBREAPER"))?;
+            sys::prctl::set_subreaper().map_err(CallError::of("PR_SET_CHILD_SUBREAPER"))?;
             voice.tell(Sight::Subreaper);
         } else if options.dialect != Dialect::DumbInit && !reaps()? {
             voice.tell(Sight::NoReaper);
@@ -104,9 +105,8 @@ impl Init {
         [drop, keep]: [&[String]; 2],
         signals: Signals,
         run_as: Option<RunAs>,
-    ) -> Result<Command, String> {
-        let nul = |what: &str| format!("{what} holds a NUL byte");
-        let c_string = |bytes: Vec<u8>, what: &str| CString::new(bytes).map_err(|_| nul(what));
+    ) -> Result<Command, StartupError> {
+        let c_string = |bytes: Vec<u8>, what| CString::new(bytes).map_err(|_| StartupError::Nul(what));
         let dropped = |name: &OsString| matches(drop, name.as_bytes()) && !matches(keep, name.as_bytes());
         let argv = options.command.iter().map(|arg| c_string(arg.as_bytes().to_vec(), "an argument"));
         let variables = self.environment.iter().filter(|(name, _)| !dropped(name)).map(|(name, value)| {
@@ -140,13 +140,12 @@ impl Init {
 /// Blocks every signal, for this thread and all that it will start.
 ///
 /// # Errors
-/// One line: the call and its errno.
-pub(super) fn take_signals() -> Result<Signals, String> {
-    let failed = |what: &'static str| move |errno| format!("{what}: {errno}");
-    let mask = sys::signal::set_mask(Mask::ALL).map_err(failed("sigprocmask"))?;
-    let sigchld_ignored = sys::signal::default_sigchld().map_err(failed("sigaction"))?;
-    sys::process::can_wait().map_err(failed("wait4, waitid"))?;
-    sys::signal::can_wait().map_err(failed("rt_sigtimedwait"))?;
+/// The call and its errno.
+pub(super) fn take_signals() -> Result<Signals, CallError> {
+    let mask = sys::signal::set_mask(Mask::ALL).map_err(CallError::of("sigprocmask"))?;
+    let sigchld_ignored = sys::signal::default_sigchld().map_err(CallError::of("sigaction"))?;
+    sys::process::can_wait().map_err(CallError::of("wait4, waitid"))?;
+    sys::signal::can_wait().map_err(CallError::of("rt_sigtimedwait"))?;
     Ok(Signals { mask, sigchld_ignored })
 }
 
@@ -155,22 +154,21 @@ fn is_us(ids: &RunAs) -> bool {
     (ids.user, ids.group) == (nix::unistd::getuid(), nix::unistd::getgid())
 }
 
-fn may_change_user() -> Result<(), String> {
-    let sets = sys::credentials::capget().map_err(|errno| format!("capget: {errno}"))?;
+fn may_change_user() -> Result<(), StartupError> {
+    let sets = sys::credentials::capget().map_err(CallError::of("capget"))?;
     let has = |capability: Capability| sets.effective & capability.bitmask() != 0;
     if has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID) {
         return Ok(());
     }
-    Err("--run-as: needs CAP_SETUID and CAP_SETGID, which this process lacks; start it as root, or leave it out"
-        .to_owned())
+    Err(RunAsError::NotPermitted.into())
 }
 
 /// Whether orphans come to us.
-fn reaps() -> Result<bool, String> {
+fn reaps() -> Result<bool, CallError> {
     if std::process::id() == 1 {
         return Ok(true);
     }
-    sys::prctl::is_subreaper().map_err(|errno| format!("PR_GET_CHILD_SUBREAPER: {errno}"))
+    sys::prctl::is_subreaper().map_err(CallError::of("PR_GET_CHILD_SUBREAPER"))
 }
 
 /// A session leader that gives its terminal up is sent HUP and CONT for it, at once;
@@ -222,7 +220,11 @@ pub(super) fn behaviour(options: &Options) -> event_loop::Options {
 ///
 /// # Errors
 /// COMMAND is something else that cannot be executed.
-pub(super) fn by_a_shell(options: &mut Options, error: CommandError, off: bool) -> Result<PathBuf, Refused> {
+pub(super) fn by_a_shell(
+    options: &mut Options,
+    error: CommandError,
+    off: bool,
+) -> Result<PathBuf, StartupError> {
     const SHELL: &str = "/bin/sh";
     match &error.file {
         Some(file)
@@ -231,23 +233,28 @@ pub(super) fn by_a_shell(options: &mut Options, error: CommandError, off: bool) 
             options.command.splice(..1, [SHELL.into(), file.clone().into()]);
             Ok(PathBuf::from(SHELL))
         }
-        _ => Err(Refused::Command(options.command[0].to_string_lossy().into_owned(), error)),
+        _ => {
+            let name = options.command[0].to_string_lossy().into_owned();
+            Err(StartupError::Command { name, error })
+        }
     }
 }
 
 /// The exit code, or the line that says which step of the launch failed.
-pub(super) fn finish(ended: Result<u8, RunError>, options: &Options, found: &Path) -> Result<u8, Refused> {
-    let name = found.display();
+pub(super) fn finish(
+    ended: Result<u8, RunError>,
+    options: &Options,
+    found: &Path,
+) -> Result<u8, StartupError> {
     match ended {
         Ok(code) => Ok(code),
-        Err(RunError::Loop(errno) | RunError::Unheard(errno)) => Err(format!("supervising: {errno}").into()),
+        Err(RunError::Loop(errno) | RunError::Unheard(errno)) => Err(StartupError::Supervising(errno)),
         Err(RunError::Launch(Failure { exec: true, errno, .. })) => {
-            let text = format!("{name}: cannot be executed: {errno}");
-            let called = options.command[0].to_string_lossy().into_owned();
-            Err(Refused::Command(called, CommandError { errno, text, file: None, unknown: false }))
+            let text = format!("{}: cannot be executed: {errno}", found.display());
+            let name = options.command[0].to_string_lossy().into_owned();
+            let error = CommandError { errno, text, file: None, unknown: false };
+            Err(StartupError::Command { name, error })
         }
-        Err(RunError::Launch(Failure { step, errno, .. })) => {
-            Err(format!("{name}: was not started: step `{step}` failed: {errno}").into())
-        }
+        Err(RunError::Launch(failure)) => Err(StartupError::Step { file: found.to_owned(), failure }),
     }
 }

@@ -2,6 +2,7 @@
 //! have it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::ErrorKind;
 
 use crate::ids::{Gid, Uid};
@@ -19,13 +20,13 @@ pub struct User {
 /// Reads `USER[:GROUP]`, each a name or a number, by the image's own files.
 ///
 /// # Errors
-/// One line: who is not there, and where it was looked for.
-pub fn resolve(spec: &str) -> Result<User, String> {
-    let read = |path: &str| match std::fs::read_to_string(path) {
+/// The user or group is not there, or the files that name them cannot be read.
+pub fn resolve(spec: &str) -> Result<User, RunAsError> {
+    let read = |path: &'static str| match std::fs::read_to_string(path) {
         Ok(text) => Ok(text),
         // An image may have neither; numbers need none.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(format!("--run-as: {path}: {error}; make it readable, or name numbers")),
+        Err(error) => Err(RunAsError::Unreadable { path, error }),
     };
     of(spec, &read("/etc/passwd")?, &read("/etc/group")?)
 }
@@ -33,30 +34,25 @@ pub fn resolve(spec: &str) -> Result<User, String> {
 /// One who has an entry in passwd(5) gets its group, its supplementary groups and its
 /// home. A number that has none has the group of the same number; a group that is named
 /// is the only one.
-fn of(spec: &str, passwd: &str, groups: &str) -> Result<User, String> {
+fn of(spec: &str, passwd: &str, groups: &str) -> Result<User, RunAsError> {
     let (user, group) = match spec.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (spec, None),
     };
     if user.is_empty() || group.is_some_and(str::is_empty) {
-        return Err(format!(
-            "--run-as: `{spec}` is no user; expected USER or USER:GROUP, names or numbers, such as 1000:1000"
-        ));
+        return Err(RunAsError::Form(spec.to_owned()));
     }
     let entry = passwd.lines().map(fields).find(|entry| {
         entry.first() == Some(&user) || number(user).is_some() && field(entry, 2) == number(user)
     });
-    let missing = |what: &str, name: &str, file: &str| {
-        format!("--run-as: no {what} `{name}` in {file}; add it there, or name a number")
-    };
     let uid = entry.as_ref().and_then(|entry| field(entry, 2)).or(number(user));
-    let uid = uid.ok_or_else(|| missing("user", user, "/etc/passwd"))?;
+    let uid = uid.ok_or_else(|| RunAsError::NoUser(user.to_owned()))?;
     let named = entry.as_ref().and_then(|entry| entry.first().copied());
     let (gid, supplementary) = match group {
         Some(group) => {
             let entry = groups.lines().map(fields).find(|entry| entry.first() == Some(&group));
             let gid = entry.and_then(|entry| field(&entry, 2)).or(number(group));
-            (gid.ok_or_else(|| missing("group", group, "/etc/group"))?, Vec::new())
+            (gid.ok_or_else(|| RunAsError::NoGroup(group.to_owned()))?, Vec::new())
         }
         None => {
             let gid = entry.as_ref().and_then(|entry| field(entry, 3)).unwrap_or(uid);
@@ -79,6 +75,51 @@ fn of(spec: &str, passwd: &str, groups: &str) -> Result<User, String> {
         home: home.map_or("/".to_owned(), |home| (*home).to_owned()),
     })
 }
+
+/// Why there is no such user.
+#[derive(Debug)]
+pub enum RunAsError {
+    /// What was named is neither USER nor USER:GROUP.
+    Form(String),
+    /// /etc/passwd has no such user, and the name is no number.
+    NoUser(String),
+    /// /etc/group has no such group, and the name is no number.
+    NoGroup(String),
+    /// A file that names users or groups cannot be read.
+    Unreadable {
+        /// The file.
+        path: &'static str,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// This process may not become another user.
+    NotPermitted,
+}
+
+impl fmt::Display for RunAsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunAsError::Form(spec) => write!(
+                f,
+                "`{spec}` is no user; expected USER or USER:GROUP, names or numbers, such as 1000:1000"
+            ),
+            RunAsError::NoUser(name) => {
+                write!(f, "no user `{name}` in /etc/passwd; add it there, or name a number")
+            }
+            RunAsError::NoGroup(name) => {
+                write!(f, "no group `{name}` in /etc/group; add it there, or name a number")
+            }
+            RunAsError::Unreadable { path, error } => {
+                write!(f, "{path}: {error}; make it readable, or name numbers")
+            }
+            RunAsError::NotPermitted => f.write_str(
+                "needs CAP_SETUID and CAP_SETGID, which this process lacks; start it as root, or leave it out",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RunAsError {}
 
 fn fields(line: &str) -> Vec<&str> {
     line.trim_end().split(':').collect()
@@ -133,7 +174,7 @@ mod tests {
             ("4294967295", "no user"),
             ("-1", "no user"),
         ] {
-            let error = of(spec, PASSWD, GROUP).expect_err(spec);
+            let error = of(spec, PASSWD, GROUP).expect_err(spec).to_string();
             assert!(error.contains(says), "{spec}: {error}");
         }
     }

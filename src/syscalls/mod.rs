@@ -1,5 +1,5 @@
-//! What is known of every system call, as tables and nothing else: [`numbers`] is generated
-//! from the kernel's headers by scripts/syscalls, [`table`] is beside it by hand, and the
+//! What is known of every system call, as tables and nothing else: `numbers` is generated
+//! from the kernel's headers by scripts/syscalls, `table` is beside it by hand, and the
 //! compiler joins them into one row a call, a [`Syscall`]. [`groups`] and [`constants`] are
 //! the words of a profile.
 

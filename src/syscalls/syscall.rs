@@ -72,7 +72,7 @@ pub enum Arg {
     Signal,
     /// The process or thread that the call acts on, by number, where a signal or an access
     /// by ptrace(2) would be checked too: a Landlock domain that scopes signals covers it.
-    /// One that the call only tells something of is an [`Arg::Int`].
+    /// One of which the call only reads something is an [`Arg::Int`].
     Pid,
     /// The same where the kernel asks for the same user alone: no Landlock domain covers it.
     Task,
@@ -104,9 +104,9 @@ pub enum Width {
     Bits64,
 }
 
-/// What decides a call and what a learning run notes of it. The plan, the enforcer, the
-/// recorder and the verdict each match every variant, so a new one does not compile before
-/// all of them know it.
+/// What decides a call and what a learning run notes of it. The plan, the filter of
+/// a learning run, the enforcer and the recorder each match every variant, so a new one does
+/// not compile before all of them know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handler {
     /// No section but `syscalls` and `capabilities` speaks of it: the filter decides it, and

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::build::{profile_file, put};
-use super::{Answer, Format, Said};
+use super::{Answer, Error, Format, Said};
 use crate::learn::amend::Amendment;
 use crate::visible;
 
@@ -39,19 +39,15 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     let document = profile_file(&arguments.profile)?;
     let same = |path: &PathBuf| path.canonicalize().ok();
     if same(&arguments.output).is_some_and(|path| Some(path) == same(&arguments.profile)) {
-        return Err(format!(
-            "{}: is the profile itself; a proposal is a file of its own, to be looked at first",
-            arguments.output.display()
-        ));
+        return Err(Error::Itself(arguments.output.clone()));
     }
     let mut amendment = Amendment::of(&document, &arguments.nonce);
     for path in &arguments.events {
         let name = path.display().to_string();
-        let failed = |error: std::io::Error| format!("{name}: {}", crate::image::why(&error));
-        let input = BufReader::new(File::open(path).map_err(failed)?);
-        amendment.take(&name, input).map_err(|error| error.to_string())?;
+        let opened = File::open(path).map_err(|error| Error::File { path: path.clone(), error })?;
+        amendment.take(&name, BufReader::new(opened))?;
     }
-    let found = amendment.finish().map_err(|error| error.to_string())?;
+    let found = amendment.finish()?;
     put(&arguments.output, &found.text)?;
     let output = arguments.output.display().to_string();
     if arguments.format == Format::Json {

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::{Answer, Format, Said};
+use super::{Answer, Error, Format, Said};
 use crate::enforce::source::{self, beside};
 use crate::learn::{self, Decided, Observations, Wanted, evidence, journal};
 use crate::profile;
@@ -87,9 +87,8 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         base: base.map(|document| document.profile),
         overlay: overlay.map(|document| document.profile),
     };
-    let (profile, text) =
-        learn::compose(learned.profile.clone(), &decided).map_err(|error| error.to_string())?;
-    let document = profile::read(text.as_bytes()).map_err(|error| error.to_string())?;
+    let (profile, text) = learn::compose(learned.profile.clone(), &decided)?;
+    let document = profile::read(text.as_bytes()).map_err(Error::Made)?;
     let rules = learn::by_pointer(&profile, &learned.reasons);
     let report = super::learned::Report::new(
         &observations,
@@ -126,17 +125,9 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn take(&mut self, path: &Path, accept_unclean: bool) -> Result<(), String> {
+    fn take(&mut self, path: &Path, accept_unclean: bool) -> Result<(), Error> {
         let name = path.display().to_string();
-        let failed = |error: std::io::Error| {
-            let expected = match error.kind() {
-                ErrorKind::NotFound => {
-                    "; expected a journal, a folder of journals or a profile that was built"
-                }
-                _ => "",
-            };
-            format!("{name}: {}{expected}", crate::image::why(&error))
-        };
+        let failed = |error| Error::Input { path: path.to_owned(), error };
         if path.is_dir() {
             let entries = fs::read_dir(path).map_err(failed)?;
             let mut journals: Vec<PathBuf> = entries
@@ -145,7 +136,7 @@ impl Gathered {
                 .collect();
             journals.sort();
             if journals.is_empty() {
-                return Err(format!("{name}: holds no journal (*.jsonl)"));
+                return Err(Error::NoJournals(path.to_owned()));
             }
             return journals.iter().try_for_each(|path| self.take(path, accept_unclean));
         }
@@ -153,9 +144,7 @@ impl Gathered {
         let beginning = input.fill_buf().map_err(failed)?;
         if evidence::is_profile(beginning) {
             let document = profile_file(path)?;
-            let known = evidence_of(path)?.ok_or_else(|| {
-                format!("{name}: has no {} beside it, from which to build", beside(path).display())
-            })?;
+            let known = evidence_of(path)?.ok_or_else(|| Error::NoEvidence(path.to_owned()))?;
             if known.profile_digest != document.digest {
                 self.notes.push(format!(
                     "{name}: was changed since it was built; what was removed stays removed, what was added is not an \
@@ -166,48 +155,44 @@ impl Gathered {
             return self.join(known);
         }
         if evidence::is_evidence(beginning) {
-            let known = evidence::read(&name, &fs::read(path).map_err(failed)?);
-            return self.join(known.map_err(|error| error.to_string())?);
+            return self.join(evidence::read(&name, &fs::read(path).map_err(failed)?)?);
         }
-        let notes = journal::read(&name, input, accept_unclean, &mut self.observations);
-        self.notes.extend(notes.map_err(|error| error.to_string())?);
+        self.notes.extend(journal::read(&name, input, accept_unclean, &mut self.observations)?);
         Ok(())
     }
 
-    fn join(&mut self, known: evidence::Evidence) -> Result<(), String> {
+    fn join(&mut self, known: evidence::Evidence) -> Result<(), Error> {
         self.removed.extend(known.removed);
-        self.observations.join(&known.observations).map_err(|error| error.to_string())
+        Ok(self.observations.join(&known.observations)?)
     }
 }
 
 /// A profile by its file.
-pub(super) fn profile_file(path: &Path) -> Result<profile::Document, String> {
-    let name = path.to_str().ok_or_else(|| format!("{}: its name is not UTF-8", path.display()))?;
-    source::named_file(name).map(|loaded| loaded.document)
+pub(super) fn profile_file(path: &Path) -> Result<profile::Document, Error> {
+    let name = path.to_str().ok_or_else(|| Error::NotUtf8(path.to_owned()))?;
+    Ok(source::named_file(name)?.document)
 }
 
 /// The evidence beside a profile, if there is one.
-fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, String> {
+fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, Error> {
     let path = beside(profile);
     match fs::read(&path) {
-        Ok(bytes) => {
-            evidence::read(&path.display().to_string(), &bytes).map(Some).map_err(|error| error.to_string())
-        }
+        Ok(bytes) => Ok(Some(evidence::read(&path.display().to_string(), &bytes)?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("{}: {}", path.display(), crate::image::why(&error))),
+        Err(error) => Err(Error::File { path, error }),
     }
 }
 
 /// Writes a whole file or leaves what was there.
-pub(super) fn put(path: &Path, text: &str) -> Result<(), String> {
+pub(super) fn put(path: &Path, text: &str) -> Result<(), Error> {
     let mut name = OsString::from(".");
-    name.push(path.file_name().ok_or_else(|| format!("{}: is no name of a file", path.display()))?);
+    name.push(path.file_name().ok_or_else(|| Error::NoFileName(path.to_owned()))?);
     name.push(format!(".{}", std::process::id()));
     let new = path.with_file_name(name);
     let done = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
     done.map_err(|error| {
         // What there is of it helps nobody; that it could not be written is what is said.
         drop(fs::remove_file(&new));
-        format!("{}: cannot be written: {}", path.display(), crate::image::why(&error))
+        Error::Write { path: path.to_owned(), error }
     })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Answer, Said, complain};
+use super::{Answer, Error, Said, complain};
 use crate::event::stream::{Lines, Origin, Provenance};
 use crate::visible;
 
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     let mut code = 0;
     for path in files {
         let name = path.display().to_string();
-        let failed = |error: io::Error| format!("{name}: {}", crate::image::why(&error));
+        let failed = |error| Error::File { path: path.clone(), error };
         let input: Box<dyn BufRead> = match path.as_path() {
             path if path == Path::new("-") => Box::new(io::stdin().lock()),
             path => Box::new(BufReader::new(File::open(path).map_err(failed)?)),

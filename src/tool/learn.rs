@@ -12,7 +12,7 @@ use serde_json::json;
 use super::build::{self, Making, profile_file};
 use super::session::{Ended, Session, Until};
 use super::shim::Shim;
-use super::{Answer, Format, Said};
+use super::{Answer, Error, Format, Said};
 
 /// The arguments of `remit learn`.
 #[derive(clap::Args)]
@@ -79,31 +79,28 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
         return Ok(unclean(arguments, &fault, &new));
     }
     let answer = build::build(&[journals.directory.clone()], &output, &arguments.making)
-        .map_err(|error| format!("{error}; the journals are in {}", journals.directory.display()))?;
+        .map_err(|error| Error::NotBuilt { error: Box::new(error), journals: journals.directory.clone() })?;
     journals.keep = arguments.keep.is_some();
     Ok(answer)
 }
 
 /// Where the profile goes; no other is replaced unless it is named.
-fn output(arguments: &Arguments) -> Result<PathBuf, String> {
+fn output(arguments: &Arguments) -> Result<PathBuf, Error> {
     if let Some(output) = &arguments.output {
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         return match nix::unistd::access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
             Ok(()) => Ok(output.clone()),
-            Err(errno) => Err(format!("{}: no profile can be written there: {errno}", output.display())),
+            Err(errno) => Err(Error::Output { path: output.clone(), errno }),
         };
     }
     let command = Path::new(&arguments.command[0]).file_name();
     let name = arguments.making.name.clone().map(OsString::from).or(command.map(OsString::from));
-    let mut name = name.ok_or("COMMAND is no name of a program; name one")?;
+    let mut name = name.ok_or(Error::NoName)?;
     name.push(".json");
     let output = PathBuf::from(name);
     match fs::symlink_metadata(&output) {
-        Ok(_) => Err(format!(
-            "{}: is there already; -o {0} replaces it, --base {0} continues it under another name",
-            output.display()
-        )),
+        Ok(_) => Err(Error::OutputExists(output)),
         Err(_) => Ok(output),
     }
 }
@@ -121,14 +118,10 @@ fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Said {
     Said { text, code: 1 }
 }
 
-fn no_journal(ended: &Ended, directory: &Path) -> String {
+fn no_journal(ended: &Ended, directory: &Path) -> Error {
     match ended.how.code() {
-        125..=127 => format!("the run did not start: remit-init ended {}, and says above why", ended.how),
-        _ => format!(
-            "{}: remit-init ended {} and left no journal there; is it one that can learn?",
-            directory.display(),
-            ended.how
-        ),
+        125..=127 => Error::NotStarted(ended.how),
+        _ => Error::NoJournal { directory: directory.to_owned(), how: ended.how },
     }
 }
 
@@ -141,10 +134,10 @@ struct Journals {
 }
 
 impl Journals {
-    fn at(named: Option<&Path>) -> Result<Journals, String> {
+    fn at(named: Option<&Path>) -> Result<Journals, Error> {
         let (directory, made) = match named {
             Some(path) => {
-                let path = std::path::absolute(path).map_err(|error| failed(path, &error))?;
+                let path = std::path::absolute(path).map_err(|error| failed(path, error))?;
                 let made = fs::create_dir_all(&path);
                 (path, made)
             }
@@ -155,20 +148,20 @@ impl Journals {
                 (path, made)
             }
         };
-        made.map_err(|error| failed(&directory, &error))?;
+        made.map_err(|error| failed(&directory, error))?;
         let mut journals = Journals { directory, before: BTreeSet::new(), keep: named.is_some() };
         journals.before = journals.all()?;
         Ok(journals)
     }
 
-    fn all(&self) -> Result<BTreeSet<PathBuf>, String> {
-        let entries = fs::read_dir(&self.directory).map_err(|error| failed(&self.directory, &error))?;
+    fn all(&self) -> Result<BTreeSet<PathBuf>, Error> {
+        let entries = fs::read_dir(&self.directory).map_err(|error| failed(&self.directory, error))?;
         let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
         Ok(paths.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect())
     }
 
     /// What the run has left.
-    fn left(&self) -> Result<Vec<PathBuf>, String> {
+    fn left(&self) -> Result<Vec<PathBuf>, Error> {
         Ok(self.all()?.difference(&self.before).cloned().collect())
     }
 }
@@ -183,6 +176,6 @@ impl Drop for Journals {
     }
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> String {
-    format!("{}: {}", path.display(), crate::image::why(error))
+fn failed(path: &Path, error: std::io::Error) -> Error {
+    Error::File { path: path.to_owned(), error }
 }

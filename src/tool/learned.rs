@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::learn::confidence::{Phases, confidence};
 use crate::learn::estimate::{Estimate, clean_runs};
-use crate::learn::{Confidence, Observations, Reason};
+use crate::learn::{Confidence, Observations, Reason, Unusable};
 use crate::profile::Profile;
 use crate::visible::line;
 
@@ -35,13 +35,13 @@ impl Report<'_> {
         rules: &BTreeMap<String, (Vec<String>, Reason)>,
         expect: &[String],
         mut notes: Vec<String>,
-    ) -> Result<Report<'b>, String> {
+    ) -> Result<Report<'b>, Unusable> {
         notes.sort();
         notes.dedup();
         let there: BTreeSet<&str> = rules.values().flat_map(|(keys, _)| keys).map(String::as_str).collect();
         let grants = reasons.iter().map(|(key, reason)| (key.as_str(), reason));
         let grants = grants.filter(|(key, _)| there.contains(key)).collect();
-        let found = confidence(observations, &grants, expect).map_err(|error| error.to_string())?;
+        let found = confidence(observations, &grants, expect)?;
         let completed = rules.values().filter(|(_, reason)| reason.completes.is_some()).count();
         Ok(Report { observations, profile, completed, found, notes })
     }
@@ -96,7 +96,7 @@ impl Report<'_> {
 
     fn write(&self, text: &mut String, output: &Path, beside: &Path) -> std::fmt::Result {
         let runs = self.observations.runs();
-        let arch = runs.first().map_or("", |run| run.arch());
+        let arch = runs.first().map_or("", |run| &*run.fingerprint.arch);
         let labels: Vec<&str> = self.found.gate.labels.keys().map(String::as_str).collect();
         let of = match labels.len() {
             0 => String::new(),

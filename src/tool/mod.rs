@@ -5,6 +5,7 @@
 mod amend;
 mod build;
 mod doctor;
+mod error;
 mod events;
 mod learn;
 mod learned;
@@ -21,6 +22,7 @@ use std::io::{self, Write};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use self::error::Error;
 use crate::profile::schema;
 use crate::visible;
 
@@ -95,7 +97,7 @@ enum Format {
 }
 
 /// An answer, or why there is none.
-type Answer = Result<Said, String>;
+type Answer = Result<Said, Error>;
 
 /// What a verb prints, and its exit code: 0 when the answer is yes.
 struct Said {
@@ -138,7 +140,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match answer {
         Ok(said) => print(&said),
         Err(error) => {
-            complain(&error);
+            complain(&error.to_string());
             2
         }
     }

@@ -4,7 +4,7 @@ use caps::{Capability, CapsHashSet};
 use clap::ValueEnum;
 
 use super::source::{self, Source};
-use super::{Answer, Format, Said};
+use super::{Answer, Error, Format, Said};
 use crate::enforce::probe;
 use crate::ids::{Gid, Uid};
 use crate::image::live::LiveFor;
@@ -57,24 +57,23 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
         None => profile.mode,
     };
     let place = Place { command: Some(command), links: kept, embedded, ..container() };
-    let plan =
-        Plan::new(&profile, &kernel, &place, &files, mode).map_err(|error| format!("{name}: {error}"))?;
+    let plan = Plan::new(&profile, &kernel, &place, &files, mode)
+        .map_err(|error| Error::Plan { profile: name.clone(), error })?;
     let text = match arguments.format {
         Format::Text => plan.to_string(),
-        Format::Json => plan.to_json().map_err(|error| format!("{name}: {error}"))?,
+        Format::Json => plan.to_json().map_err(|error| Error::Filter { profile: name, error })?,
     };
     Ok(Said { text, code: u8::from(plan.refusal().is_some()) })
 }
 
-fn kernel(arguments: &Arguments) -> Result<Kernel, String> {
+fn kernel(arguments: &Arguments) -> Result<Kernel, Error> {
     if arguments.kernel == "this" {
-        let here = probe::kernel()
-            .map_err(|error| format!("--kernel this: {error}; name a release, such as 6.12"))?;
+        let here = probe::kernel().map_err(Error::ThisKernel)?;
         return Ok(Kernel { arch: arguments.arch.unwrap_or(here.arch), ..here });
     }
-    let release: Release = arguments.kernel.parse().map_err(|error| format!("--kernel: {error}"))?;
+    let release: Release = arguments.kernel.parse().map_err(Error::Kernel)?;
     if release < Release::OLDEST {
-        return Err(format!("--kernel: {release} is too old; expected {} or later", Release::OLDEST));
+        return Err(Error::OldKernel(release));
     }
     Ok(Kernel::stock(release, arguments.arch.unwrap_or(Arch::THIS)))
 }

@@ -1,6 +1,6 @@
 //! `remit profiles`: what the binaries carry.
 
-use super::{Answer, Format, Said};
+use super::{Answer, Error, Format, Said};
 use crate::profile::embedded;
 
 /// The arguments of `remit profiles`.
@@ -18,7 +18,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     match (&arguments.name, arguments.format) {
         (Some(name), _) => match embedded::named(name) {
             Some(text) => Said::yes(text),
-            None => Err(format!("no embedded profile is called `{name}`; there are {}", names.join(", "))),
+            None => Err(Error::NoProfile(name.clone())),
         },
         (None, Format::Text) => Said::yes(names.join("\n")),
         (None, Format::Json) => Said::yes(serde_json::to_string(&names).unwrap_or_default()),

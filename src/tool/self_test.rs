@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::unistd::{Pid, getppid};
 use serde_json::{Value, json};
 
+use super::error::SelfTestError;
 use super::{Answer, Said};
 use crate::shim;
 use crate::sys;
@@ -143,15 +144,19 @@ fn execute(folder: &Path) -> Result<(), String> {
 }
 
 fn other_arguments(_: &Path) -> Result<(), String> {
-    itself(Command::new(program()?).arg("--help"))
+    itself(this_program()?.arg("--help"))
 }
 
 /// The one act that only the look after the exec refuses: it is killed, and not asked.
 fn loader_variable(_: &Path) -> Result<(), String> {
-    itself(Command::new(program()?).arg("--version").env(LOADER_VARIABLE, "/none"))
+    itself(this_program()?.arg("--version").env(LOADER_VARIABLE, "/none"))
 }
 
-/// This program once more.
+fn this_program() -> Result<Command, String> {
+    program().map(Command::new).map_err(|error| error.to_string())
+}
+
+/// Runs a program, which is this one.
 fn itself(command: &mut Command) -> Result<(), String> {
     match command.env("PATH", "/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
         Ok(status) if status.success() => Ok(()),
@@ -190,11 +195,11 @@ pub(super) enum Step {
 }
 
 impl Step {
-    pub fn named(word: &Path) -> Result<Step, String> {
+    pub fn named(word: &Path) -> Result<Step, SelfTestError> {
         match word.to_str() {
             Some("acts") => Ok(Step::Acts),
             Some("confine") => Ok(Step::Confine),
-            _ => Err("--step: is the self-test's own; leave it out".to_owned()),
+            _ => Err(SelfTestError::Step),
         }
     }
 
@@ -223,8 +228,8 @@ impl Step {
 /// Does the whole test.
 ///
 /// # Errors
-/// It could not be done: one line.
-pub(super) fn run() -> Result<Vec<Test>, String> {
+/// It could not be done.
+pub(super) fn run() -> Result<Vec<Test>, SelfTestError> {
     let folder = Folder::make()?;
     let free = child("acts", &folder.0)?;
     let confined = child("confine", &folder.0)?;
@@ -234,9 +239,9 @@ pub(super) fn run() -> Result<Vec<Test>, String> {
 }
 
 /// What comes of how each act went, free and confined, and of the child's events.
-fn judge(free: Went, confined: Went, events: &[Value]) -> Result<Vec<Test>, String> {
+fn judge(free: Went, confined: Went, events: &[Value]) -> Result<Vec<Test>, SelfTestError> {
     let start = events.iter().find(|event| event["event"] == "start");
-    let start = start.ok_or("self-test: the child was started without a start event")?;
+    let start = start.ok_or(SelfTestError::NoStart)?;
     let claims = |layer: &str| {
         let layers = start["layers"].as_array().into_iter().flatten();
         layers.into_iter().any(|one| one["layer"] == layer && one["state"] != "unavailable")
@@ -284,7 +289,7 @@ fn seen(tests: &[Test], events: &[Value]) -> Outcome {
 type Went = Vec<Option<String>>;
 
 /// What one child says of the acts.
-fn child(step: &str, folder: &Path) -> Result<Went, String> {
+fn child(step: &str, folder: &Path) -> Result<Went, SelfTestError> {
     let mut child = Command::new(program()?);
     child.args(["doctor", "--step", step]).arg(folder).env(LOADER_VARIABLE, "/none");
     for name in ["REMIT_PROFILE", "REMIT_MODE", "REMIT_EVENTS", "REMIT_EVENTS_LEVEL"] {
@@ -298,28 +303,26 @@ fn child(step: &str, folder: &Path) -> Result<Went, String> {
     if words.len() == ACTS.len() {
         return Ok(words);
     }
-    let first = said.lines().next().unwrap_or("it said nothing");
-    Err(format!("self-test: the child did not come through: {}: {first}", output.status))
+    let line = said.lines().next().unwrap_or("it said nothing").to_owned();
+    Err(SelfTestError::Child { status: output.status, line })
 }
 
-fn program() -> Result<PathBuf, String> {
+fn program() -> Result<PathBuf, SelfTestError> {
     std::env::current_exe().map_err(failed("/proc/self/exe"))
 }
 
-fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
-    move |error| format!("self-test: {what}: {}", sys::errno(&error))
+fn failed(what: &'static str) -> impl Fn(std::io::Error) -> SelfTestError {
+    move |error| SelfTestError::Part { what, errno: sys::errno(&error) }
 }
 
 /// Where the children act; removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
-    fn make() -> Result<Folder, String> {
+    fn make() -> Result<Folder, SelfTestError> {
         let path = std::env::temp_dir().join(format!("remit-doctor-{}", std::process::id()));
-        fs::create_dir(&path).map_err(|error| {
-            let (path, errno) = (path.display(), sys::errno(&error));
-            format!("self-test: {path}: {errno}; name another folder by TMPDIR")
-        })?;
+        fs::create_dir(&path)
+            .map_err(|error| SelfTestError::Folder { path: path.clone(), errno: sys::errno(&error) })?;
         let folder = Folder(path.canonicalize().map_err(failed("the temporary folder"))?);
         let program = program()?;
         let profile = json!({

@@ -12,10 +12,11 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
+use super::error::Error;
 use crate::profile;
-use crate::sys;
 use crate::sys::process::{Change, Side};
 use crate::sys::signal::{self, Mask};
+use crate::sys::{self, CallError};
 
 /// How long a run that was told to end has before it is killed: longer than any init
 /// gives its own.
@@ -154,12 +155,11 @@ impl Session {
     /// Takes the signals.
     ///
     /// # Errors
-    /// One line with the call.
-    pub fn begin() -> Result<Session, String> {
-        let failed = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
-        let mask = signal::set_mask(Mask::ALL).map_err(failed("sigprocmask"))?;
-        signal::default_sigchld().map_err(failed("sigaction"))?;
-        let signals = signal::descriptor(Mask::ALL).map_err(failed("signalfd"))?;
+    /// The call that failed.
+    pub fn begin() -> Result<Session, CallError> {
+        let mask = signal::set_mask(Mask::ALL).map_err(CallError::of("sigprocmask"))?;
+        signal::default_sigchld().map_err(CallError::of("sigaction"))?;
+        let signals = signal::descriptor(Mask::ALL).map_err(CallError::of("signalfd"))?;
         Ok(Session { signals, mask })
     }
 
@@ -172,10 +172,8 @@ impl Session {
     ///
     /// # Errors
     /// A NUL byte, or fork(2) failed. That it cannot be executed shows as exit code 127.
-    pub fn start(&self, start: &Start<'_>) -> Result<i32, String> {
-        let text = |bytes: &OsStr| {
-            CString::new(bytes.as_bytes()).map_err(|_| format!("{:?} holds a NUL byte", bytes))
-        };
+    pub fn start(&self, start: &Start<'_>) -> Result<i32, Error> {
+        let text = |bytes: &OsStr| CString::new(bytes.as_bytes()).map_err(|_| Error::Nul(bytes.to_owned()));
         let program = text(start.program)?;
         let arguments = start.arguments.iter().map(|one| text(one)).collect::<Result<Vec<_>, _>>()?;
         let kept = std::env::vars_os().filter(|(name, _)| !start.without.iter().any(|not| name == not));
@@ -184,7 +182,7 @@ impl Session {
             text(&OsString::from_vec(whole))
         });
         let environment = environment.collect::<Result<Vec<_>, _>>()?;
-        match sys::process::fork().map_err(|errno| format!("fork: {errno}"))? {
+        match sys::process::fork().map_err(CallError::of("fork"))? {
             Side::Parent(pid) => Ok(pid),
             Side::Child => {
                 let errno = self.become_it(start, &program, &arguments, &environment);
@@ -226,16 +224,16 @@ impl Session {
     ///
     /// # Errors
     /// It was not started, or did not end with 0.
-    pub fn script(&self, what: &str, script: &OsStr) -> Result<(), String> {
+    pub fn script(&self, option: &'static str, script: &OsStr) -> Result<(), Error> {
         let pid = self.shell(script)?;
         let ended = self.wait(pid, None, &Until::default(), None)?;
         match ended.how {
             How::Code(0) => Ok(()),
-            how => Err(format!("{what} `{}` ended {how}", script.display())),
+            how => Err(Error::Script { option, script: script.to_owned(), how }),
         }
     }
 
-    fn shell(&self, script: &OsStr) -> Result<i32, String> {
+    fn shell(&self, script: &OsStr) -> Result<i32, Error> {
         let arguments = ["sh".into(), "-c".into(), script.to_owned()];
         self.start(&Start {
             program: OsStr::new("/bin/sh"),
@@ -252,14 +250,14 @@ impl Session {
     /// says: before, who stands before the app could be ended in its place.
     ///
     /// # Errors
-    /// One line: waiting or reading failed, or the work was not started.
+    /// Waiting or reading failed, or the work was not started.
     pub fn wait(
         &self,
         pid: i32,
         pipe: Option<OwnedFd>,
         until: &Until,
         mut witness: Option<&mut dyn Witness>,
-    ) -> Result<Ended, String> {
+    ) -> Result<Ended, Error> {
         let mut run = Running { pid, ..Running::default() };
         let mut pipe = pipe.map(std::fs::File::from);
         loop {
@@ -296,7 +294,7 @@ impl Session {
         }
     }
 
-    fn sleep(&self, pipe: Option<&std::fs::File>, until: Option<Instant>) -> Result<(), String> {
+    fn sleep(&self, pipe: Option<&std::fs::File>, until: Option<Instant>) -> Result<(), CallError> {
         let mut waits = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         waits.extend(pipe.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
         let left = until.map(|end| end.saturating_duration_since(Instant::now()));
@@ -305,13 +303,13 @@ impl Session {
         let timeout = left.map_or(PollTimeout::NONE, |left| left.unwrap_or(PollTimeout::MAX));
         match poll(&mut waits, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(format!("poll: {errno}")),
+            Err(errno) => Err(CallError { call: "poll", errno }),
         }
     }
 
     /// Hands on what was sent to the tool.
-    fn signals(&self, run: &mut Running) -> Result<(), String> {
-        while let Some(got) = signal::next(&self.signals).map_err(|errno| format!("signalfd: {errno}"))? {
+    fn signals(&self, run: &mut Running) -> Result<(), CallError> {
+        while let Some(got) = signal::next(&self.signals).map_err(CallError::of("signalfd"))? {
             match got.signal {
                 libc::SIGCHLD | libc::SIGPIPE => {}
                 // The terminal's own are for all in its group, the run's init included.
@@ -380,12 +378,12 @@ impl Running {
     }
 
     /// Buries whoever ended, and shows the witness who stopped.
-    fn children(&mut self, witness: &mut Option<&mut dyn Witness>) -> Result<(), String> {
+    fn children(&mut self, witness: &mut Option<&mut dyn Witness>) -> Result<(), CallError> {
         loop {
             let (pid, change) = match sys::process::wait_any() {
                 Ok(Some(changed)) => changed,
                 Ok(None) | Err(Errno::ECHILD) => return Ok(()),
-                Err(errno) => return Err(format!("wait: {errno}")),
+                Err(errno) => return Err(CallError { call: "wait", errno }),
             };
             let how = match change {
                 Change::Exited(code) => How::Code(code),
@@ -425,21 +423,20 @@ impl Running {
 }
 
 /// A pipe that the started program may keep; its end that is read does not block.
-pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), String> {
-    let failed = |errno: Errno| format!("pipe: {errno}");
-    let (ours, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), CallError> {
+    let (ours, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(CallError::of("pipe"))?;
     let flags = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
-    nix::fcntl::fcntl(&ours, flags).map_err(failed)?;
+    nix::fcntl::fcntl(&ours, flags).map_err(CallError::of("pipe"))?;
     Ok((ours, theirs))
 }
 
 /// Reads what is there, and says whether that was the end of it.
-fn drain(pipe: &mut std::fs::File, into: &mut Vec<u8>) -> Result<bool, String> {
+fn drain(pipe: &mut std::fs::File, into: &mut Vec<u8>) -> Result<bool, CallError> {
     // What was read before it would have blocked is in `into` already.
     match pipe.read_to_end(into) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(format!("the run's pipe: {}", sys::errno(&error))),
+        Err(error) => Err(CallError { call: "the run's pipe", errno: sys::errno(&error) }),
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use super::error::Error;
 use super::session::{self, Ended, Session, Start, Until};
 
 /// What would change a run behind the tool's back.
@@ -19,7 +20,7 @@ impl Shim {
     ///
     /// # Errors
     /// It is nowhere, or not a file that may be executed.
-    pub fn find(named: Option<&Path>) -> Result<Shim, String> {
+    pub fn find(named: Option<&Path>) -> Result<Shim, Error> {
         const NAME: &str = "remit-init";
         if let Some(path) = named {
             return match std::fs::metadata(path) {
@@ -30,8 +31,8 @@ impl Shim {
                     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
                     Ok(Shim(path))
                 }
-                Ok(_) => Err(format!("--shim {}: is no file that may be executed", path.display())),
-                Err(error) => Err(format!("--shim {}: {}", path.display(), crate::image::why(&error))),
+                Ok(_) => Err(Error::NoExecutable(path.to_owned())),
+                Err(error) => Err(Error::Shim { path: path.to_owned(), error }),
             };
         }
         let tool = std::env::current_exe().ok();
@@ -41,22 +42,20 @@ impl Shim {
         let mut candidates = beside.into_iter().chain(in_path.map(|folder| folder.join(NAME)));
         let found = candidates
             .find(|path| path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok());
-        found.map(Shim).ok_or_else(|| {
-            format!("{NAME} is neither beside remit nor in a directory of PATH; name it with --shim FILE")
-        })
+        found.map(Shim).ok_or(Error::NoShim)
     }
 
     /// Runs COMMAND with these options of the shim, and reads its events.
     ///
     /// # Errors
-    /// One line: it could not be started or waited for.
+    /// It could not be started or waited for.
     pub fn run(
         &self,
         session: &Session,
         options: &[OsString],
         command: &[OsString],
         until: &Until,
-    ) -> Result<Ended, String> {
+    ) -> Result<Ended, Error> {
         let (ours, theirs) = session::pipe()?;
         let events = format!("fd:{}", theirs.as_raw_fd());
         let mut arguments: Vec<OsString> = vec![self.0.clone().into()];
@@ -68,7 +67,7 @@ impl Shim {
         session.wait(pid, Some(ours), until, None)
     }
 
-    fn start(&self, session: &Session, arguments: Vec<OsString>, keeps: &OwnedFd) -> Result<i32, String> {
+    fn start(&self, session: &Session, arguments: Vec<OsString>, keeps: &OwnedFd) -> Result<i32, Error> {
         session.start(&Start {
             program: self.0.as_os_str(),
             arguments,

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::error::Error;
 use crate::enforce::source::{self, Loaded};
 use crate::image::Files;
 use crate::profile::{Profile, embedded};
@@ -33,14 +34,14 @@ impl Named {
 
 /// Reads a profile: a file when the word has a slash, ends in .json or is there;
 /// an embedded one otherwise.
-pub(super) fn read(word: &str, command: &Path, files: &dyn Files) -> Result<Source, String> {
+pub(super) fn read(word: &str, command: &Path, files: &dyn Files) -> Result<Source, Error> {
     let Named { name, loaded, embedded } = named(word, command, files)?;
     let kept = loaded.kept;
     Ok(Source { name, profile: loaded.document.profile, embedded, kept })
 }
 
 /// The same with all that is known of it.
-pub(super) fn named(word: &str, command: &Path, files: &dyn Files) -> Result<Named, String> {
+pub(super) fn named(word: &str, command: &Path, files: &dyn Files) -> Result<Named, Error> {
     let is_file = word.contains('/')
         || word.ends_with(".json")
         || (embedded::named(word).is_none() && Path::new(word).exists());
@@ -49,13 +50,13 @@ pub(super) fn named(word: &str, command: &Path, files: &dyn Files) -> Result<Nam
 }
 
 /// COMMAND as an absolute path, found by PATH where it has no slash.
-pub(super) fn command(word: &str) -> Result<PathBuf, String> {
+pub(super) fn command(word: &str) -> Result<PathBuf, Error> {
     if word.contains('/') {
-        return std::path::absolute(word).map_err(|error| format!("COMMAND `{word}`: {error}"));
+        return std::path::absolute(word).map_err(|error| Error::Command { word: word.to_owned(), error });
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|directory| directory.join(word))
         .find(|candidate| candidate.is_absolute() && candidate.is_file())
-        .ok_or_else(|| format!("COMMAND `{word}` is in no directory of PATH; name its path"))
+        .ok_or_else(|| Error::NotInPath(word.to_owned()))
 }

@@ -102,7 +102,7 @@ mod tests {
         let identity = Identity::own().expect("own ids");
         let me = Caller::of(Pid::own().first_thread()).expect("own status");
         let memory = Memory::of(&identity, &me);
-        let (old, new) = (b"old\0".as_ptr() as u64, b"new\0".as_ptr() as u64);
+        let (old, new) = (c"old".as_ptr() as u64, c"new".as_ptr() as u64);
         let here = libc::AT_FDCWD as u64;
         let decode = |name, args: &[u64]| {
             let mut all = [0; 6];

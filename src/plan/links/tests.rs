@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::ids::{Gid, Uid};
 use crate::image::{Executable, tree::Tree};
 use crate::kernel::{Arch, Kernel, Release};
-use crate::plan::{Place, Plan, PlanError, mounts};
+use crate::plan::{Place, Plan, PlanError};
 use crate::profile::{self, Endpoint, Mode, Rights, RunAs};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
@@ -205,8 +205,8 @@ fn entries_that_lead_into_each_other_are_refused() {
 #[test]
 fn a_folder_that_is_mounted_twice_has_its_links_twice() {
     let tree = image().dir("/other").link("/srv/current", "/etc/nginx");
-    let mounts = "20 1 0:40 / / rw - overlay overlay rw\n21 20 8:1 /v /srv rw - ext4 a rw\n22 20 8:1 /v /data rw - ext4 a rw\n";
-    let place = Place { mounts: mounts::parse(mounts), ..place() };
+    let mounts = b"20 1 0:40 / / rw - overlay overlay rw\n21 20 8:1 /v /srv rw - ext4 a rw\n22 20 8:1 /v /data rw - ext4 a rw\n";
+    let place = Place { mounts: crate::procfs::mountinfo::parse(mounts), ..place() };
     let files = format!(r#""files": [{DATA}, {{"path": "/srv/current", "allow": ["write"]}}]"#);
     refused(of(&tree, &place, r#""path": "/server""#, &files), "/files/1", &["/srv/current", "/files/0"]);
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Place;
-use crate::plan::mounts::Mount;
+use crate::procfs::mountinfo::Mount;
 
 /// File systems without files: what is read there is the kernel's word, and a look at it
 /// may cost or mount something.
@@ -162,9 +162,9 @@ pub(super) fn list(path: &Path, most: usize) -> io::Result<Names> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::mounts::parse;
+    use crate::procfs::mountinfo::parse;
 
-    const MOUNTS: &str = "20 1 0:40 / / rw - overlay overlay rw\n\
+    const MOUNTS: &[u8] = b"20 1 0:40 / / rw - overlay overlay rw\n\
         21 20 0:41 / /proc rw - proc proc rw\n\
         22 21 0:42 / /proc/kcore rw - tmpfs tmpfs rw\n\
         23 20 0:43 / /dev rw - tmpfs tmpfs rw\n\

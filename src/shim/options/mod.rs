@@ -2,6 +2,7 @@
 //! the profile. Who is called as tini or dumb-init is told what they are told, and
 //! everything else that remit-init knows besides.
 
+mod error;
 mod text;
 mod values;
 
@@ -11,8 +12,10 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
+pub use self::error::{UsageError, ValueFault};
 pub use self::text::HELP;
-use super::refusal::{Dialect, Refused};
+use super::dialect::Dialect;
+use super::error::StartupError;
 use crate::enforce::launch::Terminal;
 use crate::event::{Destination, Level, Redaction, Source};
 use crate::profile::{self, Mode};
@@ -88,7 +91,7 @@ type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 ///
 /// # Errors
 /// `--as` names nobody.
-pub fn dialect(args: &mut Vec<OsString>) -> Result<Dialect, Refused> {
+pub fn dialect(args: &mut Vec<OsString>) -> Result<Dialect, StartupError> {
     let called = args.first().map_or(Dialect::Remit, |name| Dialect::of(name));
     let Some(first) = args.get(1).and_then(|arg| arg.to_str()) else { return Ok(called) };
     let (taken, name) = match first.strip_prefix("--as") {
@@ -98,7 +101,7 @@ pub fn dialect(args: &mut Vec<OsString>) -> Result<Dialect, Refused> {
     };
     let dialect = name.as_deref().and_then(Dialect::named).ok_or_else(|| {
         let name = name.unwrap_or_default();
-        Refused::Usage(format!("--as: `{name}` is nobody; expected remit-init, tini or dumb-init"))
+        StartupError::Usage(UsageError::Dialect(name))
     })?;
     args.drain(1..=taken);
     Ok(dialect)
@@ -108,7 +111,7 @@ pub fn dialect(args: &mut Vec<OsString>) -> Result<Dialect, Refused> {
 ///
 /// # Errors
 /// What was wrong and what was expected, as whom it stands in for says it.
-pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Result<Asked, Refused> {
+pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Result<Asked, StartupError> {
     // A variable that is set to nothing is one that nobody set; tini's two switches
     // count by being there.
     let env: Environment<'_> = &|name: &str| {
@@ -124,11 +127,11 @@ pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Resu
     };
     let words = args.clone();
     let mut parser = lexopt::Parser::from_iter(args);
-    while let Some(arg) = parser.next().map_err(|error| reading.wrong(&error))? {
+    while let Some(arg) = parser.next().map_err(|error| reading.wrong(error))? {
         let asked = match arg {
             Value(command) => {
                 reading.options.command.push(command);
-                let rest = parser.raw_args().map_err(|error| reading.wrong(&error))?;
+                let rest = parser.raw_args().map_err(|error| reading.wrong(error))?;
                 reading.options.command.extend(rest);
                 break;
             }
@@ -186,7 +189,7 @@ impl Reading {
         self.name.rsplit('/').next().unwrap_or_default()
     }
 
-    fn short(&mut self, flag: char, parser: &mut lexopt::Parser) -> Result<Option<Asked>, Refused> {
+    fn short(&mut self, flag: char, parser: &mut lexopt::Parser) -> Result<Option<Asked>, StartupError> {
         let dumb_init = self.options.dialect == Dialect::DumbInit;
         match flag {
             'h' => return Ok(Some(self.help())),
@@ -214,7 +217,7 @@ impl Reading {
         Ok(None)
     }
 
-    fn long(&mut self, flag: &str, parser: &mut lexopt::Parser) -> Result<Option<Asked>, Refused> {
+    fn long(&mut self, flag: &str, parser: &mut lexopt::Parser) -> Result<Option<Asked>, StartupError> {
         let dumb_init = self.options.dialect == Dialect::DumbInit;
         match flag {
             "profile" => self.options.profile = Some(self.value(parser)?),
@@ -223,11 +226,9 @@ impl Reading {
             "learn-dir" => {
                 let directory = self.value(parser)?;
                 if directory.is_empty() {
-                    return Err(self.invalid(
-                        "--learn-dir",
-                        &directory,
-                        "--learn-dir: it is empty; name a directory, or `-` for stderr".to_owned(),
-                    ));
+                    let fault = ValueFault::NoDirectory;
+                    let why = UsageError::Value { option: "--learn-dir", fault };
+                    return Err(self.invalid("--learn-dir", &directory, why));
                 }
                 self.options.learn_dir = Some(directory);
             }
@@ -236,12 +237,9 @@ impl Reading {
             "run-as" => self.options.run_as = Some(self.value(parser)?.to_string_lossy().into_owned()),
             "grace" => self.options.grace = Some(values::duration("--grace", &self.value(parser)?)?),
             "drain" => self.options.drain = values::duration("--drain", &self.value(parser)?)?,
-            "status" => {
-                self.options.status =
-                    Some(values::signal("--status", &self.value(parser)?).map_err(Refused::Usage)?)
-            }
+            "status" => self.options.status = Some(values::signal("--status", &self.value(parser)?)?),
             "setsid" => self.options.terminal = Terminal::Session,
-            "doctor" => return values::doctor(parser.optional_value()).map(Some),
+            "doctor" => return Ok(Some(values::doctor(parser.optional_value())?)),
             "help" => return Ok(Some(self.help())),
             "version" if dumb_init => {
                 return Ok(Some(Asked::PrintError(text::version(Dialect::DumbInit))));
@@ -250,7 +248,7 @@ impl Reading {
             "single-child" => self.options.terminal = Terminal::Shared,
             "rewrite" => self.rewrite(parser)?,
             "verbose" => self.options.verbosity += 1,
-            "as" => return Err(Refused::Usage("--as: has to be the first option of all".to_owned())),
+            "as" => return Err(UsageError::AsNotFirst.into()),
             // getopt_long(3) takes what begins one name alone for that.
             start if dumb_init => match &LONG.iter().filter(|l| l.starts_with(start)).collect::<Vec<_>>()[..]
             {
@@ -270,75 +268,74 @@ impl Reading {
         }
     }
 
-    fn value(&self, parser: &mut lexopt::Parser) -> Result<OsString, Refused> {
-        parser.value().map_err(|error| self.wrong(&error))
+    fn value(&self, parser: &mut lexopt::Parser) -> Result<OsString, StartupError> {
+        parser.value().map_err(|error| self.wrong(error))
     }
 
-    fn rewrite(&mut self, parser: &mut lexopt::Parser) -> Result<(), Refused> {
+    fn rewrite(&mut self, parser: &mut lexopt::Parser) -> Result<(), StartupError> {
         let value = self.value(parser)?;
         let dialect = self.options.dialect;
         let (from, to) = values::rewrite(&value, dialect).map_err(|why| match dialect {
-            Dialect::DumbInit => Refused::Verbatim(text::DUMB_INIT_REWRITE.to_owned()),
-            _ => Refused::Usage(why),
+            Dialect::DumbInit => StartupError::Verbatim(text::DUMB_INIT_REWRITE.to_owned()),
+            _ => StartupError::Usage(why),
         })?;
         self.options.rewrite.insert(from, to);
         Ok(())
     }
 
     /// A value that is none, in tini's words where those are asked for.
-    fn invalid(&self, flag: &str, value: &OsString, why: String) -> Refused {
+    fn invalid(&self, option: &'static str, value: &OsString, why: UsageError) -> StartupError {
         match self.options.dialect {
-            Dialect::Tini => Refused::Usage(format!("Not a valid option for {flag}: {}", value.display())),
-            _ => Refused::Usage(why),
+            Dialect::Tini => UsageError::OfTini { option, value: value.clone() }.into(),
+            _ => why.into(),
         }
     }
 
     /// An option that nobody knows.
-    fn unknown(&self, flag: &str) -> Refused {
+    fn unknown(&self, flag: &str) -> StartupError {
         let name = &self.name;
         match (self.options.dialect, flag.strip_prefix("--")) {
             (Dialect::Remit, long) => {
                 let nearest = long.and_then(|long| profile::nearest(long, LONG));
-                let meant = nearest.map(|word| format!("did you mean --{word}? ")).unwrap_or_default();
-                Refused::Usage(format!("{flag} is no option; {meant}see --help, or put -- before COMMAND"))
+                UsageError::Option { flag: flag.to_owned(), nearest }.into()
             }
             (Dialect::Tini, long) => {
                 let letter = if long.is_some() { "-" } else { flag.trim_start_matches('-') };
                 let usage = text::tini_usage(self.base_name());
-                Refused::Verbatim(format!("{name}: invalid option -- '{letter}'\n{usage}"))
+                StartupError::Verbatim(format!("{name}: invalid option -- '{letter}'\n{usage}"))
             }
             (Dialect::DumbInit, Some(_)) => {
-                Refused::Verbatim(format!("{name}: unrecognized option '{flag}'\n"))
+                StartupError::Verbatim(format!("{name}: unrecognized option '{flag}'\n"))
             }
             (Dialect::DumbInit, None) => {
                 let letter = flag.trim_start_matches('-');
-                Refused::Verbatim(format!("{name}: invalid option -- '{letter}'\n"))
+                StartupError::Verbatim(format!("{name}: invalid option -- '{letter}'\n"))
             }
         }
     }
 
     /// What the parser itself says.
-    fn wrong(&self, error: &lexopt::Error) -> Refused {
+    fn wrong(&self, error: lexopt::Error) -> StartupError {
         let name = &self.name;
         match (self.options.dialect, error) {
-            (Dialect::Remit, error) => Refused::Usage(format!("{error}; see --help")),
+            (Dialect::Remit, error) => UsageError::Parser(error).into(),
             (dialect, lexopt::Error::MissingValue { option: Some(option) }) => {
                 let letter = option.trim_start_matches('-');
                 let usage = match dialect {
                     Dialect::Tini => text::tini_usage(self.base_name()),
                     _ => String::new(),
                 };
-                Refused::Verbatim(format!("{name}: option requires an argument -- '{letter}'\n{usage}"))
+                StartupError::Verbatim(format!("{name}: option requires an argument -- '{letter}'\n{usage}"))
             }
-            (_, error) => Refused::Verbatim(format!("{name}: {error}\n")),
+            (_, error) => StartupError::Verbatim(format!("{name}: {error}\n")),
         }
     }
 
-    fn end(mut self, env: Environment<'_>) -> Result<Asked, Refused> {
+    fn end(mut self, env: Environment<'_>) -> Result<Asked, StartupError> {
         self.options.mode = match self.mode {
             Some(mode) => Some(mode),
             None => env("REMIT_MODE")
-                .map(|v| Ok::<_, String>((values::mode("REMIT_MODE", &v)?, Source::Environment)))
+                .map(|v| Ok::<_, UsageError>((values::mode("REMIT_MODE", &v)?, Source::Environment)))
                 .transpose()?,
         };
         if self.options.label.is_none() {
@@ -348,24 +345,22 @@ impl Reading {
             self.options.exact |= values::switch("REMIT_LEARN_EXACT", &text)?;
         }
         if let Some(destination) = self.events.take().or_else(|| env("REMIT_EVENTS")) {
-            self.options.events = Destination::parse(&destination).map_err(Refused::Usage)?;
+            self.options.events = Destination::parse(&destination).map_err(UsageError::Events)?;
             self.options.events_named = true;
         }
         self.options.level = match env("REMIT_EVENTS_LEVEL") {
-            Some(text) => Level::parse(&text.to_string_lossy()).map_err(Refused::Usage)?,
+            Some(text) => Level::parse(&text.to_string_lossy()).map_err(UsageError::Events)?,
             None => self.options.events.default_level(),
         };
         match self.options.dialect {
             Dialect::Remit if self.options.command.is_empty() => {
-                return Err(Refused::Usage(
-                    "no COMMAND; expected remit-init [options] [--] COMMAND [ARG...], see --help".to_owned(),
-                ));
+                return Err(UsageError::NoCommand.into());
             }
             Dialect::Tini if self.options.command.is_empty() => {
-                return Err(Refused::Verbatim(text::tini_usage(self.base_name())));
+                return Err(StartupError::Verbatim(text::tini_usage(self.base_name())));
             }
             Dialect::DumbInit if self.options.command.is_empty() => {
-                return Err(Refused::Verbatim(text::dumb_init_usage(&self.name)));
+                return Err(StartupError::Verbatim(text::dumb_init_usage(&self.name)));
             }
             Dialect::Tini if !self.separated && env("POSIXLY_CORRECT").is_none() => {
                 separate(&mut self.options.command)
@@ -391,9 +386,9 @@ fn separate(command: &mut Vec<OsString>) {
 }
 
 impl Options {
-    fn new(dialect: Dialect, env: Environment<'_>) -> Result<Options, Refused> {
+    fn new(dialect: Dialect, env: Environment<'_>) -> Result<Options, StartupError> {
         let redaction = match env("REMIT_EVENTS_ARGS") {
-            Some(text) => Redaction::parse(&text.to_string_lossy()).map_err(Refused::Usage)?,
+            Some(text) => Redaction::parse(&text.to_string_lossy()).map_err(UsageError::Events)?,
             None => Redaction::Secrets,
         };
         let tini = dialect != Dialect::DumbInit;

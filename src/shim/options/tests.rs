@@ -13,8 +13,7 @@ fn called(name: &str, args: &[&str], env: &[(&str, &str)]) -> Result<Options, St
         Ok(Asked::Run(options)) => Ok(*options),
         Ok(Asked::Print(text) | Asked::PrintError(text)) => Err(text),
         Ok(Asked::Doctor { json }) => Err(format!("doctor, json {json}")),
-        Err(Refused::Usage(text) | Refused::Verbatim(text) | Refused::Failed(text)) => Err(text),
-        Err(Refused::Command(..)) => panic!("nobody looked for COMMAND"),
+        Err(error) => Err(error.to_string()),
     }
 }
 

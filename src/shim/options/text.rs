@@ -1,6 +1,6 @@
 //! What the command line can print.
 
-use crate::shim::refusal::Dialect;
+use crate::shim::dialect::Dialect;
 
 /// What `-l` prints.
 pub(super) const LICENSE: &str = "\

@@ -18,7 +18,7 @@ use super::drops::{self, Class, Finding, Part, Shown};
 use super::failures::Failures;
 use super::{Arguments, before};
 use crate::enforce::launch::{Command, Terminal};
-use crate::enforce::{place, probe, traced};
+use crate::enforce::{self, place, probe, traced};
 use crate::image::live::Live;
 use crate::plan::{Place, Plan, matches};
 use crate::profile::{self, FileEntry, Mode, Profile, Rights, capability_word};
@@ -26,7 +26,7 @@ use crate::sys;
 use crate::tool::session::{self, Ended, Session, Stop};
 use crate::tool::shim::Shim;
 use crate::tool::source::Named;
-use crate::tool::{Answer, Format, Said};
+use crate::tool::{Answer, Error, Format, Said};
 
 /// What is taken away unless classes are named: runs for each call are many.
 const DEFAULT: [Class; 5] = [Class::Capabilities, Class::Files, Class::Network, Class::Edges, Class::Memory];
@@ -56,9 +56,7 @@ pub(super) fn run(
     for (full, kernel) in full.iter_mut().zip([false, true]) {
         if parts.iter().any(|part| of_kernel(&part) == kernel) {
             progress.next("with all");
-            let shown = test
-                .shown(&profile, kernel)?
-                .ok_or("the full run did not start; what it says stands above")?;
+            let shown = test.shown(&profile, kernel)?.ok_or(Error::NoFullRun)?;
             if let Some(fault) = &shown.fault {
                 let text = match arguments.format {
                     Format::Text => {
@@ -108,25 +106,24 @@ struct Test<'a> {
 
 impl Test<'_> {
     /// What a run under a profile shows; none where it does not start.
-    fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<Shown>, String> {
+    fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<Shown>, Error> {
         before(&self.session, self.arguments)?;
         let (ended, failures) = match if traced { self.traced(profile)? } else { self.supervised(profile)? } {
             Some(shown) => shown,
             None => return Ok(None),
         };
         if let Some(Stop::Signal(signal)) = ended.stop {
-            let name = sys::signal::name(signal);
-            return Err(format!("--drop-test: ended by {name}, before all was tried"));
+            return Err(Error::Interrupted(signal));
         }
         Ok(Some(Shown { failures, fault: ended.fault() }))
     }
 
     /// By the shim, whose events tell what was refused.
-    fn supervised(&self, profile: &Profile) -> Result<Option<(Ended, Failed)>, String> {
+    fn supervised(&self, profile: &Profile) -> Result<Option<(Ended, Failed)>, Error> {
         let text = profile::write(profile);
-        let document = profile::read(text.as_bytes()).map_err(|error| error.to_string())?;
+        let document = profile::read(text.as_bytes()).map_err(Error::Made)?;
         let file = self.folder.0.join("profile.json");
-        fs::write(&file, text).map_err(|error| self.folder.failed(&error))?;
+        fs::write(&file, text).map_err(|error| self.folder.failed(error))?;
         let options = ["--mode".into(), "enforce".into(), "--profile".into(), file.into()];
         let until = &self.arguments.until;
         let ended = self.shim.run(&self.session, &options, &self.arguments.command, until)?;
@@ -136,11 +133,10 @@ impl Test<'_> {
     }
 
     /// With the capabilities of the profile and nothing else that holds it.
-    fn traced(&self, profile: &Profile) -> Result<Option<(Ended, Failed)>, String> {
+    fn traced(&self, profile: &Profile) -> Result<Option<(Ended, Failed)>, Error> {
         let kernel = probe::kernel()?;
-        let name = &self.named.name;
         let plan = Plan::new(profile, &kernel, &self.place()?, &Live, Mode::Enforce)
-            .map_err(|error| format!("{name}: {error}"))?;
+            .map_err(|error| Error::Plan { profile: self.named.name.clone(), error })?;
         let waiting = traced::begin(&self.app(&plan)?, &plan)?;
         let pid = waiting.pid;
         let mut failures = match Failures::seize(pid) {
@@ -157,7 +153,7 @@ impl Test<'_> {
         Ok(failures.started.then_some((ended, failures.found)))
     }
 
-    fn place(&self) -> Result<Place, String> {
+    fn place(&self) -> Result<Place, enforce::Error> {
         place::here(
             Some(self.command.to_owned()),
             Vec::new(),
@@ -167,8 +163,8 @@ impl Test<'_> {
     }
 
     /// The app as the shim would start it.
-    fn app(&self, plan: &Plan) -> Result<Command, String> {
-        let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| "COMMAND holds a NUL byte".to_owned());
+    fn app(&self, plan: &Plan) -> Result<Command, Error> {
+        let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| Error::CommandNul);
         let argv = self.arguments.command.iter().map(|word| text(word.as_bytes().to_vec()));
         let dropped = |name: &OsString| {
             let name = name.as_bytes();
@@ -192,7 +188,7 @@ impl Test<'_> {
     }
 
     /// Why taking a part away would show nothing.
-    fn untold(&self, part: &Part) -> Result<Option<String>, String> {
+    fn untold(&self, part: &Part) -> Result<Option<String>, Error> {
         if let Some(why) = drops::unseen(&part.name) {
             return Ok(Some(why.to_owned()));
         }
@@ -208,7 +204,7 @@ type Failed = std::collections::BTreeMap<drops::Failure, u64>;
 struct Folder(PathBuf);
 
 impl Folder {
-    fn make(named: &Named, profile: &Profile) -> Result<Folder, String> {
+    fn make(named: &Named, profile: &Profile) -> Result<Folder, Error> {
         let beside = named.loaded.path.as_deref().and_then(Path::parent).map(Path::to_owned);
         let places = [Some(std::env::temp_dir()), beside, Some("/dev/shm".into()), Some("/run".into())];
         let places = places.into_iter().flatten().filter_map(|place| place.canonicalize().ok());
@@ -217,15 +213,14 @@ impl Folder {
             let path = place.join(format!("remit-verify-{}", std::process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Folder(path)),
-                Err(error) => failed = Some(format!("{}: {}", path.display(), crate::image::why(&error))),
+                Err(error) => failed = Some((path, error)),
             }
         }
-        let why = failed.unwrap_or_else(|| "the app may write wherever it was tried".to_owned());
-        Err(format!("--drop-test: no place for its profiles: {why}; name one by TMPDIR"))
+        Err(Error::NoFolder(failed))
     }
 
-    fn failed(&self, error: &std::io::Error) -> String {
-        format!("{}: {}", self.0.display(), crate::image::why(error))
+    fn failed(&self, error: std::io::Error) -> Error {
+        Error::File { path: self.0.clone(), error }
     }
 }
 

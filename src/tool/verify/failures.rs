@@ -15,6 +15,7 @@ use crate::sys::process::{Change, wait_any};
 use crate::sys::ptrace::{self, AtCall};
 use crate::sys::signal;
 use crate::syscalls::{self, Arg, Handler, Limit, Syscall};
+use crate::tool::error::Error;
 use crate::tool::session::Witness;
 
 /// What a seized thread stops for.
@@ -50,11 +51,9 @@ impl Failures {
     /// Seizes a child that has not executed COMMAND yet.
     ///
     /// # Errors
-    /// One line: tracing is not possible here.
-    pub fn seize(app: i32) -> Result<Failures, String> {
-        ptrace::seize(app, OPTIONS).map_err(|errno| {
-            format!("--drop-test: COMMAND cannot be traced here: {errno}; where ptrace(2) is refused, nothing sees what the kernel refuses")
-        })?;
+    /// Tracing is not possible here.
+    pub fn seize(app: i32) -> Result<Failures, Error> {
+        ptrace::seize(app, OPTIONS).map_err(Error::NotTraced)?;
         let mut programs = HashMap::new();
         programs.insert(app, Rc::from("remit"));
         Ok(Failures {
@@ -221,7 +220,7 @@ fn object(tid: i32, syscall: &Syscall, arguments: [u64; 6]) -> String {
     let each = |kind, text: fn(i32, u64) -> String| {
         syscall.positions(kind).map(move |at| text(tid, arguments[usize::from(at)]))
     };
-    // A change of owner is told by its path.
+    // A change of owner is named by its path.
     let mut paths = each(Arg::Path, path).peekable();
     if paths.peek().is_some() {
         return paths.collect::<Vec<_>>().join(" ");

@@ -13,10 +13,10 @@ use serde_json::json;
 
 use self::denials::Denials;
 use self::drops::Class;
-use super::session::{Ended, Session, Until};
+use super::session::{Session, Until};
 use super::shim::Shim;
 use super::source::{self, Named};
-use super::{Answer, Format, Said};
+use super::{Answer, Error, Format, Said};
 use crate::image::live::Live;
 
 /// The arguments of `remit verify`.
@@ -75,7 +75,7 @@ fn audit(arguments: &Arguments, named: &Named, shim: &Shim) -> Answer {
     let ended = shim.run(&session, &options, &arguments.command, &until)?;
     let found = Denials::read(&ended.said, &named.loaded.document);
     if !found.started {
-        return Err(not_started(&ended));
+        return Err(Error::NotStarted(ended.how));
     }
     if let Some(path) = &arguments.events {
         keep(path, &ended.said)?;
@@ -110,16 +110,10 @@ fn audit(arguments: &Arguments, named: &Named, shim: &Shim) -> Answer {
 }
 
 /// What brings the state back.
-fn before(session: &Session, arguments: &Arguments) -> Result<(), String> {
+fn before(session: &Session, arguments: &Arguments) -> Result<(), Error> {
     arguments.before.as_deref().map_or(Ok(()), |script| session.script("--before", script))
 }
 
-/// The shim has said why on stderr.
-fn not_started(ended: &Ended) -> String {
-    format!("the run did not start: remit-init ended {}, and says above why", ended.how)
-}
-
-fn keep(path: &Path, events: &[u8]) -> Result<(), String> {
-    std::fs::write(path, events)
-        .map_err(|error| format!("{}: cannot be written: {}", path.display(), crate::image::why(&error)))
+fn keep(path: &Path, events: &[u8]) -> Result<(), Error> {
+    std::fs::write(path, events).map_err(|error| Error::Write { path: path.to_owned(), error })
 }

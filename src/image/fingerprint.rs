@@ -1,78 +1,39 @@
-//! The first line of a journal: what runs where.
+//! The fingerprint of a run: on what kernel and of which files it ran. Journals and evidence
+//! have it, and a start under a learned profile is compared with it.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::digest::digest;
+use super::live::Live;
+use super::packages::Packages;
+use super::{Executable, Files};
 use crate::hex;
-use crate::image::digest::digest;
-use crate::image::live::Live;
-use crate::image::{Executable, Files};
 use crate::kernel::Arch;
 
-/// A run.
-#[derive(Clone, Debug, Serialize)]
-pub struct First<'a> {
-    journal: u64,
-    run: &'a str,
-    /// COMMAND and its arguments, secrets cut.
-    pub command: Vec<String>,
-    /// The workload, as the person calls it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
-    /// Every call is watched.
-    pub exact: bool,
-    /// Where it runs.
-    pub fingerprint: Fingerprint,
-    /// What the place has of its own.
-    pub outer: Outer,
-}
-
-/// Where a run ran.
-#[derive(Clone, Debug, Serialize)]
+/// Where a run ran. A key that is missing is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Fingerprint {
-    arch: &'static str,
-    kernel: String,
+    /// The architecture, by [`Arch::name`].
+    pub arch: String,
+    /// The kernel's release, as uname(2) has it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kernel: String,
+    /// The C library of COMMAND's loader: `musl`, `glibc 2.36`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    libc: Option<String>,
-    programs: String,
-}
-
-/// What the place has of its own.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outer {
-    /// A filter.
-    pub seccomp: bool,
-    /// The capabilities that the app may hold.
-    pub capabilities: Vec<String>,
-    /// Calls that this filter refuses, so that nobody sees whether they are made: those
-    /// that could be asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub denied: Vec<&'static str>,
-}
-
-impl First<'_> {
-    /// What is known before there is a name.
-    pub fn new(
-        command: Vec<String>,
-        label: Option<String>,
-        exact: bool,
-        fingerprint: Fingerprint,
-        outer: Outer,
-    ) -> First<'static> {
-        First { journal: 1, run: "", command, label, exact, fingerprint, outer }
-    }
-
-    /// The line of the run that has this name.
-    pub fn line(&self, run: &str) -> String {
-        let named = First { run, ..self.clone() };
-        // Strings and booleans alone: it cannot fail.
-        serde_json::to_string(&named).unwrap_or_default()
-    }
+    pub libc: Option<String>,
+    /// The packages of what was executed; known when the run ends.
+    #[serde(skip_serializing_if = "Packages::is_empty")]
+    pub packages: Packages,
+    /// `sha256:` of the names and digests of COMMAND, its interpreters and its loader.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub programs: String,
 }
 
 impl Fingerprint {
@@ -99,9 +60,10 @@ impl Fingerprint {
         }
         let programs = format!("sha256:{}", hex::lower(&all.finalize()));
         Fingerprint {
-            arch: Arch::THIS.name(),
+            arch: Arch::THIS.name().to_owned(),
             kernel,
             libc: loader.and_then(|loader| libc_of(&loader)),
+            packages: Packages::new(),
             programs,
         }
     }
@@ -152,20 +114,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_says_what_ran_where() {
+    fn the_loader_says_which_c_library_it_is_of() {
         assert_eq!(version(b"\0ld.so (GNU) stable release version 2.36.\n").as_deref(), Some("2.36"));
         assert_eq!(version(b"nothing"), None);
-        let fingerprint = Fingerprint {
-            arch: "x86_64",
-            kernel: "6.18.44".to_owned(),
-            libc: Some("glibc 2.36".to_owned()),
-            programs: "sha256:0".to_owned(),
-        };
-        let outer = Outer { seccomp: true, capabilities: vec!["chown".to_owned()], denied: vec!["keyctl"] };
-        let first = First::new(vec!["app".to_owned()], Some("idle".to_owned()), false, fingerprint, outer);
-        assert_eq!(
-            first.line("app-1"),
-            r#"{"journal":1,"run":"app-1","command":["app"],"label":"idle","exact":false,"fingerprint":{"arch":"x86_64","kernel":"6.18.44","libc":"glibc 2.36","programs":"sha256:0"},"outer":{"seccomp":true,"capabilities":["chown"],"denied":["keyctl"]}}"#
-        );
     }
 }

@@ -10,18 +10,18 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::visible;
 
 /// What a journal is written to.
-pub(super) trait Out: Send + std::fmt::Debug {
+pub(super) trait Output: Send + std::fmt::Debug {
     /// One write, as often as signals interrupt it.
     ///
     /// # Errors
     /// Nothing of it was written.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Takes away what was written beyond this length.
+    /// Truncates what was written to this length.
     ///
     /// # Errors
-    /// It stays.
-    fn cut(&mut self, length: u64) -> io::Result<()>;
+    /// It stays as it is.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
 
     /// What was written survives a loss of power.
     ///
@@ -30,56 +30,55 @@ pub(super) trait Out: Send + std::fmt::Debug {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// A hand that writes lines.
+/// Writes lines, one write each.
 #[derive(Debug)]
-pub(super) struct Pen<O> {
-    out: O,
-    /// Of whole lines.
+pub(super) struct LineWriter<O> {
+    output: O,
+    /// Bytes of whole lines.
     length: u64,
-    /// A part of a line stands at the end, and cannot be taken away.
-    torn: bool,
+    /// A part of a line is at the end, and could not be truncated.
+    partial: bool,
 }
 
-impl<O: Out> Pen<O> {
-    pub fn new(out: O) -> Pen<O> {
-        Pen { out, length: 0, torn: false }
+impl<O: Output> LineWriter<O> {
+    pub fn new(output: O) -> LineWriter<O> {
+        LineWriter { output, length: 0, partial: false }
     }
 
-    /// Writes a line in one write. What is written of it in part is taken away again;
-    /// where that cannot be done nothing is written any more, so that no line begins in
-    /// the middle of another.
+    /// Writes a line in one write. What is written of it in part is truncated; where that
+    /// fails nothing is written any more, so that no line begins in the middle of another.
     ///
     /// # Errors
     /// The line is not there.
-    pub fn put(&mut self, line: &str) -> io::Result<()> {
-        if self.torn {
+    pub fn write(&mut self, line: &str) -> io::Result<()> {
+        if self.partial {
             // It may be possible by now.
-            self.out.cut(self.length)?;
-            self.torn = false;
+            self.output.truncate(self.length)?;
+            self.partial = false;
         }
         // It may go to a terminal; the JSON says the same.
         let line = format!("{}\n", visible::line(line));
-        let written = self.out.write(line.as_bytes())?;
+        let written = self.output.write(line.as_bytes())?;
         if written == line.len() {
             self.length += written as u64;
             return Ok(());
         }
-        self.torn = self.out.cut(self.length).is_err();
+        self.partial = self.output.truncate(self.length).is_err();
         Err(Errno::ENOSPC.into())
     }
 
     pub fn sync(&mut self) -> io::Result<()> {
-        self.out.sync()
+        self.output.sync()
     }
 }
 
-impl<O: Out + ?Sized> Out for Box<O> {
+impl<O: Output + ?Sized> Output for Box<O> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         (**self).write(bytes)
     }
 
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        (**self).cut(length)
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        (**self).truncate(length)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -87,7 +86,7 @@ impl<O: Out + ?Sized> Out for Box<O> {
     }
 }
 
-impl Out for File {
+impl Output for File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match Write::write(self, bytes) {
@@ -97,7 +96,7 @@ impl Out for File {
         }
     }
 
-    fn cut(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
     }
 
@@ -120,12 +119,12 @@ impl Stderr {
     }
 }
 
-impl Out for Stderr {
-    /// The whole line: what stands in a pipe cannot be taken away.
+impl Output for Stderr {
+    /// The whole line: a pipe cannot be truncated.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < bytes.len() {
-            match Out::write(&mut self.0, &bytes[done..]) {
+            match Output::write(&mut self.0, &bytes[done..]) {
                 Ok(0) => break,
                 Ok(written) => done += written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -142,7 +141,7 @@ impl Out for Stderr {
         Ok(done)
     }
 
-    fn cut(&mut self, _length: u64) -> io::Result<()> {
+    fn truncate(&mut self, _length: u64) -> io::Result<()> {
         Err(Errno::ESPIPE.into())
     }
 

@@ -1,0 +1,178 @@
+//! The Landlock ruleset of a plan, built before the fork.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use landlock::{
+    BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
+};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{Mode, fstat};
+
+use crate::image::FileId;
+use crate::plan::{Landlock, PathRule};
+use crate::sys;
+
+/// Why there is no ruleset.
+#[derive(Debug)]
+pub enum RulesetError {
+    /// What is handled or scoped is not taken, or the ruleset is not made.
+    Build(landlock::RulesetError),
+    /// The path of a rule could not be opened; without an errno it is another file than was
+    /// planned.
+    Open {
+        /// The path.
+        path: PathBuf,
+        /// What open(2) answered.
+        errno: Option<Errno>,
+    },
+    /// The rule of a path is not taken.
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        error: landlock::RulesetError,
+    },
+    /// The rule of a TCP port is not taken.
+    Port {
+        /// Its number.
+        port: u16,
+        /// Why.
+        error: landlock::RulesetError,
+    },
+    /// The kernel knows no Landlock.
+    NotMade,
+}
+
+impl fmt::Display for RulesetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("landlock: ")?;
+        match self {
+            RulesetError::Build(error) => f.write_str(&said(error)),
+            RulesetError::Open { path, errno } => {
+                write!(f, "{}: ", path.display())?;
+                match errno {
+                    Some(errno) => write!(f, "cannot be opened: {errno}")?,
+                    None => f.write_str("is another file by now")?,
+                }
+                f.write_str("; let nobody change the image while it starts")
+            }
+            RulesetError::Path { path, error } => write!(f, "{}: {}", path.display(), said(error)),
+            RulesetError::Port { port, error } => write!(f, "tcp/{port}: {}", said(error)),
+            RulesetError::NotMade => f.write_str("the kernel made no ruleset"),
+        }
+    }
+}
+
+impl std::error::Error for RulesetError {}
+
+/// Builds the ruleset: every path is opened here, so that one that cannot be is an
+/// error with its name, and never silently left out.
+///
+/// # Errors
+/// See [`RulesetError`].
+pub(super) fn ruleset(plan: &Landlock) -> Result<OwnedFd, RulesetError> {
+    let failed = RulesetError::Build;
+    let mut builder = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    builder = builder.handle_access(plan.handled).map_err(failed)?;
+    if !plan.handled_net.is_empty() {
+        builder = builder.handle_access(plan.handled_net).map_err(failed)?;
+    }
+    let mut scopes = BitFlags::<Scope>::empty();
+    if plan.scope_signal {
+        scopes |= Scope::Signal;
+    }
+    if plan.scope_abstract {
+        scopes |= Scope::AbstractUnixSocket;
+    }
+    if !scopes.is_empty() {
+        builder = builder.scope(scopes).map_err(failed)?;
+    }
+    let mut created = builder.create().map_err(failed)?;
+    for rule in &plan.rules {
+        let path = match open_as_planned(rule) {
+            Ok(Some(path)) => path,
+            // Somebody's temporary file: what is gone needs no grant.
+            Ok(None) | Err(Errno::ENOENT | Errno::ELOOP) if rule.walked => continue,
+            answer => {
+                return Err(RulesetError::Open { path: rule.path.clone(), errno: answer.err() });
+            }
+        };
+        created = created
+            .add_rule(PathBeneath::new(path, rule.rights))
+            .map_err(|error| RulesetError::Path { path: rule.path.clone(), error })?;
+    }
+    for (port, access) in &plan.ports {
+        created = created
+            .add_rule(NetPort::new(*port, *access))
+            .map_err(|error| RulesetError::Port { port: *port, error })?;
+    }
+    let fd: Option<OwnedFd> = created.into();
+    fd.ok_or(RulesetError::NotMade)
+}
+
+/// The file of a rule; none where another has taken its place since the plan was made,
+/// which would get the rights that the plan has judged for this one. Its path was
+/// found to have no links, so none is followed.
+pub(super) fn open_as_planned(rule: &PathRule) -> Result<Option<OwnedFd>, Errno> {
+    // Not by the crate's PathFd: with musl, std takes O_PATH out of its flags, and a
+    // terminal or a pipe would really be opened.
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let file = match openat2(AT_FDCWD, &rule.path, how) {
+        Err(Errno::ELOOP) => return Err(Errno::ELOOP),
+        // A runtime's filter may have no openat2(2).
+        Err(_) => open(&rule.path, flags | OFlag::O_NOFOLLOW, Mode::empty())?,
+        Ok(file) => file,
+    };
+    let found = fstat(&file)?;
+    let id = FileId { device: found.st_dev, inode: found.st_ino };
+    Ok((id == rule.id).then_some(file))
+}
+
+/// What the crate says, with the errno's name in place of its bare number.
+fn said(error: &dyn std::error::Error) -> String {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return error.to_string().replace(&io.to_string(), &sys::errno(io).to_string());
+        }
+        source = inner.source();
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use landlock::AccessFs;
+
+    use super::*;
+    use crate::image::{Files, live::Live};
+
+    #[test]
+    fn a_rule_is_for_what_was_planned_and_nothing_that_took_its_place() {
+        let folder = std::env::temp_dir().join(format!("remit-rule-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("data")).expect("a folder");
+        std::fs::write(folder.join("data/file"), "").expect("a file");
+        let folder = folder.canonicalize().expect("it is there");
+        let path = folder.join("data/file");
+        let look = Live.look(&path).expect("stat").expect("is there");
+        let rights = AccessFs::WriteFile.into();
+        let rule = PathRule { path, id: look.id, rights, because: Vec::new(), walked: false };
+        let opened = || open_as_planned(&rule).map(|file| file.is_some());
+        assert_eq!(opened(), Ok(true));
+        // Its directory is moved away, and a link put there that leads to it.
+        std::fs::rename(folder.join("data"), folder.join("moved")).expect("moved");
+        assert_eq!(opened(), Err(Errno::ENOENT));
+        std::os::unix::fs::symlink("moved", folder.join("data")).expect("a link");
+        assert_eq!(opened(), Err(Errno::ELOOP));
+        // Another file in its place.
+        std::fs::remove_file(folder.join("data")).expect("ours");
+        std::fs::create_dir(folder.join("data")).expect("a folder");
+        std::fs::write(&rule.path, "").expect("a file");
+        assert_eq!(opened(), Ok(false));
+        std::fs::remove_dir_all(folder).expect("cleaned up");
+    }
+}

@@ -1,0 +1,124 @@
+//! Where a journal is written: a new file in a directory, or stderr.
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+
+use super::line_writer::{Output, Stderr};
+use crate::sys;
+
+/// The directory of journals where none is named.
+pub const DEFAULT: &str = "/var/lib/remit";
+
+/// Where a journal is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A new file in this directory.
+    Directory(PathBuf),
+    /// Descriptor 2, where the container's log is collected.
+    Stderr,
+}
+
+impl Destination {
+    /// Makes the directory where its parent is there, for this process's user alone: a
+    /// journal has the arguments of programs.
+    ///
+    /// # Errors
+    /// One line: where it cannot be made, why, and what to do.
+    pub fn prepare(&self) -> Result<(), String> {
+        let Destination::Directory(directory) = self else { return Ok(()) };
+        match DirBuilder::new().mode(0o700).create(directory) {
+            // What is there and no directory, opening the journal finds out.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot(directory, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens it for a run of `command`: the run's name, and what its lines are written to.
+    ///
+    /// # Errors
+    /// One line: where it cannot be written, why, and what to do.
+    pub(super) fn open(&self, command: &str) -> Result<(String, Box<dyn Output>), String> {
+        /// Names that are drawn until one is free.
+        const NAMES: u32 = 17;
+        let stem = stem(command);
+        let mut drawn = 0;
+        loop {
+            let run = format!("{stem}-{}-{}", compact(SystemTime::now()), random()?);
+            let Destination::Directory(directory) = self else { return Ok((run, Box::new(Stderr::open()?))) };
+            drawn += 1;
+            match new_file(directory, &run) {
+                Ok(file) => return Ok((run, Box::new(file))),
+                // Another replica has just this name.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && drawn < NAMES => {}
+                Err(error) => return Err(cannot(directory, &error)),
+            }
+        }
+    }
+
+    /// That the first line could not be written, in one line.
+    pub(super) fn unwritable(&self, error: &io::Error) -> String {
+        match self {
+            Destination::Stderr => {
+                format!("learning: stderr cannot be written: {}; name a directory", sys::errno(error))
+            }
+            Destination::Directory(directory) => cannot(directory, error),
+        }
+    }
+}
+
+/// A new file, for appending.
+fn new_file(directory: &Path, run: &str) -> io::Result<File> {
+    let path = directory.join(format!("{run}.jsonl"));
+    let file = File::options().append(true).create_new(true).mode(0o640).open(path)?;
+    // The name survives a loss of power too. What cannot be synced there is written all
+    // the same.
+    if let Err(error) = File::open(directory).and_then(|directory| directory.sync_all()) {
+        tracing::debug!("learning: fsync of the directory: {}", sys::errno(&error));
+    }
+    Ok(file)
+}
+
+fn cannot(directory: &Path, error: &io::Error) -> String {
+    let shown = directory.display();
+    let advice = match sys::errno(error) {
+        Errno::ENOENT => "mount a volume there, or name another with --learn-dir (`-` writes to stderr)",
+        Errno::ENOTDIR => "name a directory with --learn-dir (`-` writes to stderr)",
+        Errno::EACCES | Errno::EPERM => {
+            "let the user that starts remit-init write there, or name another with --learn-dir (`-` writes to stderr)"
+        }
+        Errno::EROFS => {
+            "mount a writable volume there, or name another with --learn-dir (`-` writes to stderr)"
+        }
+        Errno::ENOSPC | Errno::EDQUOT => {
+            "make room there, or name another with --learn-dir (`-` writes to stderr)"
+        }
+        _ => "name another with --learn-dir (`-` writes to stderr)",
+    };
+    format!("learning: a journal cannot be written into {shown}: {}; {advice}", sys::errno(error).desc())
+}
+
+/// The name of COMMAND as runs, files and profiles may have it.
+fn stem(command: &str) -> String {
+    let name = command.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(allowed).take(64).collect();
+    let name = name.trim_start_matches(['.', '-']);
+    if name.is_empty() { "run".to_owned() } else { name.to_owned() }
+}
+
+/// `20261122T100000Z`.
+fn compact(time: SystemTime) -> String {
+    let whole = crate::event::time::utc(time);
+    let digits = whole.split('.').next().unwrap_or_default();
+    format!("{}Z", digits.replace(['-', ':'], ""))
+}
+
+fn random() -> Result<String, String> {
+    let [number, ..] = sys::process::random().map_err(|errno| format!("learning: getrandom: {errno}"))?;
+    Ok(format!("{:08x}", number as u32))
+}

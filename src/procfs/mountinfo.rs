@@ -1,0 +1,104 @@
+//! The mounts of this process's mount namespace, by `/proc/self/mountinfo`
+//! (proc_pid_mountinfo(5)).
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use super::errno;
+
+/// A mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The file system, as major and minor number of its device.
+    pub device: String,
+    /// What of the file system is mounted.
+    pub root: PathBuf,
+    /// Where.
+    pub point: PathBuf,
+    /// The file system's type: `overlay`, `proc`.
+    pub kind: String,
+}
+
+/// All mounts, in the kernel's order: of two at one place the later covers the other.
+///
+/// # Errors
+/// ENOENT where /proc is not mounted.
+pub fn read() -> Result<Vec<Mount>, Errno> {
+    Ok(parse(&std::fs::read("/proc/self/mountinfo").map_err(errno)?))
+}
+
+/// Reads the text; lines that make no sense are left out. Names may be any bytes.
+pub fn parse(text: &[u8]) -> Vec<Mount> {
+    text.split(|byte| *byte == b'\n').filter_map(mount).collect()
+}
+
+/// `36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw`: any number of fields
+/// stands before the hyphen.
+fn mount(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ').skip(2);
+    let text = |field: &[u8]| std::str::from_utf8(field).ok().map(str::to_owned);
+    let device = text(fields.next()?)?;
+    let (root, point) = (path(fields.next()?), path(fields.next()?));
+    let kind = text(fields.skip_while(|field| *field != b"-").nth(1)?)?;
+    Some(Mount { device, root, point, kind })
+}
+
+/// Space, tab, newline and backslash are escaped as `\040`, `\011`, `\012` and `\134`.
+fn path(mut field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    while let Some((first, after)) = field.split_first() {
+        let escaped = match field {
+            [b'\\', high @ b'0'..=b'3', middle @ b'0'..=b'7', low @ b'0'..=b'7', ..] => {
+                Some((high - b'0') << 6 | (middle - b'0') << 3 | (low - b'0'))
+            }
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(*first));
+        field = if escaped.is_some() { &field[4..] } else { after };
+    }
+    OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are() {
+        let text = b"22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+            30 22 8:1 /a\\040b\\011c\\012d\\134e /srv/\xff\\0401 rw shared:1 master:2 - ext4 /dev/sda1 rw\nnone\n";
+        let odd = OsStr::from_bytes(b"/srv/\xff 1");
+        let expected = [
+            Mount { device: "0:21".into(), root: "/".into(), point: "/proc".into(), kind: "proc".into() },
+            Mount {
+                device: "8:1".into(),
+                root: "/a b\tc\nd\\e".into(),
+                point: odd.into(),
+                kind: "ext4".into(),
+            },
+        ];
+        assert_eq!(parse(text), expected);
+        // The kernel writes no others.
+        assert_eq!(path(b"/a\\x\\04\\+12\\400\\"), PathBuf::from("/a\\x\\04\\+12\\400\\"));
+    }
+
+    #[test]
+    fn this_namespace_has_a_root() {
+        let mounts = read().expect("/proc is mounted");
+        assert!(mounts.iter().any(|mount| mount.point == std::path::Path::new("/")));
+    }
+
+    #[test]
+    fn any_mountinfo_is_read_or_left_out() {
+        let seed = b"22 27 0:21 / /proc rw,relatime - proc proc rw\n30 22 8:1 /a\\040b /srv\\011 rw shared:1 - ext4 x rw\n";
+        let mut read = 0;
+        crate::mutation::each(&[seed], |bytes| read += parse(bytes).len());
+        assert!(read > 1000, "a change elsewhere leaves a mount");
+    }
+}

@@ -1,0 +1,258 @@
+//! A start by a profile, enforced or audited: the plan, the launch, and the supervisor that
+//! decides.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::StartupError;
+use super::init::Init;
+use super::learned;
+use super::next_start::NextStart;
+use super::options::Options;
+use super::start::{self, Started};
+use crate::enforce::launch::{Child, Confinement};
+use crate::enforce::source::Loaded;
+use crate::enforcer::inodes::Inodes;
+use crate::enforcer::{self, Judge, Remembered};
+use crate::event::{self, ModeInForce, Sink, Source, Start};
+use crate::ids::Pid;
+use crate::image::digest::digest;
+use crate::image::live::Live;
+use crate::init::event_loop::Watch;
+use crate::init::tracees::Tracees;
+use crate::notify::caller::Identity;
+use crate::notify::listener::Listener;
+use crate::plan::{Plan, ProgramIndex};
+use crate::policy::{Rulebook, program::Called, program::Target};
+use crate::profile::{Fallback, Mode, Profile, RunAs};
+use crate::readiness::notify_socket;
+use crate::sys::{self, CallError};
+use crate::tracer::Tracer;
+
+/// All that a confined run starts from.
+pub(super) struct Confined {
+    pub loaded: Loaded,
+    /// `argv[0]` of this program.
+    pub called_as: Option<PathBuf>,
+    /// The variable PATH.
+    pub path: Option<OsString>,
+    pub mode: Mode,
+    pub said_by: Source,
+    /// The user of `--run-as`.
+    pub run_as: Option<RunAs>,
+    pub init: Init,
+}
+
+/// Launches it; what only the launch needed is freed with this.
+pub(super) fn launch(options: &Options, mut this: Confined) -> Result<Started, StartupError> {
+    let next = NextStart {
+        options,
+        loaded: &this.loaded,
+        called_as: this.called_as.as_deref(),
+        path: this.path.take(),
+        found: &this.init.found,
+        files: &Live,
+    };
+    let (guarded, links) = (next.guarded(), next.links());
+    let run_as = this.run_as.take();
+    let as_asked = run_as.is_some();
+    if let Some(ids) = run_as {
+        take_on(&mut this.loaded.document.profile, ids);
+    }
+    let unlike = this.loaded.path.as_deref().map(learned::unlike).unwrap_or_default();
+    let embedded = this.loaded.path.is_none();
+    let found = Some(this.init.found.clone());
+    let environment = start::environment(options, found, guarded, links, embedded)?;
+    let plan = plan(&this, &environment, as_asked)?;
+    let variables = this.init.environment.iter();
+    let variables = variables.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let rules = Arc::new(Rulebook::new(&plan).started_with(variables));
+    let entry = entry(options, &plan, &rules, &this)?;
+    let startup = startup(&plan, &mut this.init)?;
+    let confinement = Confinement::prepare(&plan)?;
+    let drop = [&*plan.environment_drop, &*plan.policy.environment_keep];
+    let command = this.init.app(options, drop, environment.signals, None)?;
+    this.init.prepare(options, true)?;
+    let inherited = std::mem::take(&mut this.init.inherited);
+    let (child, watch) = start::launch(&command, &confinement, &plan, &inherited, |child| {
+        let identity = Identity::own().map_err(CallError::of("the supervisor's own credentials"))?;
+        make_threads(&plan, child, identity.clone())?;
+        let prepared = Prepared { rules, entry, startup, unlike, identity };
+        watch(options, &mut this, &plan, prepared, environment.sink, child.pid)
+    })?;
+    Ok(Started { child, signals: environment.descriptor, watch, file: this.init.found })
+}
+
+/// The user of `--run-as` in the place of the profile's. What a profile grants to root is not
+/// for a user that it knows nothing of.
+fn take_on(profile: &mut Profile, ids: RunAs) {
+    if !ids.user.is_root() && profile.run_as.is_none() {
+        profile.capabilities.clear();
+    }
+    profile.run_as = Some(ids);
+}
+
+/// What will be done, if this environment can give what the profile asks for.
+fn plan(this: &Confined, environment: &start::Environment, as_asked: bool) -> Result<Plan, StartupError> {
+    let Loaded { document, source, .. } = &this.loaded;
+    let plan = Plan::new(&document.profile, &environment.kernel, &environment.place, &Live, this.mode);
+    let plan = plan.map_err(|error| match as_asked && error.pointer == "/run_as" {
+        true => StartupError::PlannedUser(error),
+        false => StartupError::Plan { profile: source.clone(), error },
+    })?;
+    if let Some(refusal) = plan.refusal() {
+        return Err(StartupError::Lacking(refusal));
+    }
+    for note in &plan.not_followed {
+        tracing::warn!("profile {source}: {note}");
+    }
+    if plan.kernel.notify.is_ok() && plan.has_other_users() {
+        Identity::probe().map_err(CallError::of("file-system ids"))?;
+    }
+    Ok(plan)
+}
+
+/// Makes ready the supervisor's threads, and makes them where the filter waits for their
+/// numbers.
+fn make_threads(plan: &Plan, child: &Child, identity: Identity) -> Result<(), StartupError> {
+    let other_users = plan.has_other_users();
+    sys::threads::prepare(plan.threads(), move || identity.take_back(other_users));
+    let numbers = sys::threads::make(plan.threads_in_filter()).map_err(StartupError::Threads)?;
+    Ok(child.tell_threads(&numbers).map_err(CallError::of("the numbers of threads"))?)
+}
+
+/// COMMAND has to be an entry of the profile, called as that says and with its content.
+/// Nobody inside is there yet who could race with this look, nor with the exec.
+fn entry(
+    options: &Options,
+    plan: &Plan,
+    rules: &Rulebook,
+    this: &Confined,
+) -> Result<ProgramIndex, StartupError> {
+    use crate::image::{Executable, Files};
+    let look = Live.look(&this.init.found).map_err(StartupError::Look)?;
+    let look = look.ok_or_else(|| StartupError::Gone(this.init.found.clone()))?;
+    let loader = Live.executable(&this.init.found).is_ok_and(|kind| kind == Executable::Loader);
+    let named = this.init.found.clone();
+    let target = Target { id: look.id, canonical: look.canonical, named, loader };
+    let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
+    let uid = plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user);
+    let called = Called { args: Some(&args), uids: Some([uid; 4]), ..Called::default() };
+    let canonical = target.canonical.clone();
+    let entry = rules.command(&target, called).and_then(|entry| match rules.digest(entry) {
+        None => Ok(entry),
+        Some(wanted) => {
+            let found = std::fs::File::open(&canonical).ok().and_then(digest);
+            let is_it = found.as_deref() == Some(wanted);
+            if is_it { Ok(entry) } else { Err(rules.other_content(entry, found)) }
+        }
+    });
+    entry.map_err(|refusal| {
+        let what = match &*refusal.rule {
+            "/programs" => "is no entry of".to_owned(),
+            rule => format!("is not what {rule} says in"),
+        };
+        let hint = refusal
+            .want
+            .map(|want| event::hint(&this.loaded.document.value(), &want))
+            .and_then(|hint| serde_json::to_string(&hint).ok())
+            .map_or_else(|| "call it so".to_owned(), |hint| format!("name one, or apply {hint}"));
+        StartupError::not_allowed(
+            this.init.found.display().to_string(),
+            format!("{}: {what} profile {}; {hint}", this.init.found.display(), this.loaded.source),
+        )
+    })
+}
+
+/// What it takes to know when the start-up is over; the app is told where it says so.
+fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::Watch>, StartupError> {
+    let outer = init.variable(notify_socket::VARIABLE);
+    let watch = enforcer::Watch::prepare(&plan.policy, outer.as_deref()).map_err(StartupError::Supervisor)?;
+    if let Some(ears) = watch.as_ref().and_then(|watch| watch.ears.as_ref()) {
+        init.set_variable(notify_socket::VARIABLE, ears.value());
+    }
+    Ok(watch)
+}
+
+/// What the supervisor decides by, and what it was found to say at the start.
+struct Prepared {
+    rules: Arc<Rulebook>,
+    entry: ProgramIndex,
+    startup: Option<enforcer::Watch>,
+    /// In what this environment differs from those where the profile was learned.
+    unlike: Vec<String>,
+    identity: Identity,
+}
+
+/// What the supervisor needs to judge and to tell.
+fn watch(
+    options: &Options,
+    this: &mut Confined,
+    plan: &Plan,
+    Prepared { rules, entry, startup, unlike, identity }: Prepared,
+    sink: Sink,
+    app: i32,
+) -> Result<Watch, StartupError> {
+    let digest = this.loaded.document.digest.clone();
+    let scribe = start::scribe(options, plan, digest, sink)?;
+    let args = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let mode = ModeInForce { value: this.mode, source: this.said_by };
+    let start = Start {
+        profile: this.loaded.source.clone(),
+        unlike,
+        degraded: plan.fallback == Fallback::Degrade
+            && plan.missing_features.iter().any(|lack| lack.required),
+        ..start::event(plan, mode, app, &this.init.found, args)
+    };
+    let document = std::mem::take(&mut this.loaded.document.text);
+    let audit = this.mode == Mode::Audit;
+    let inherited =
+        this.init.environment.iter().filter(|(name, _)| plan.policy.refuses_variable(name.as_bytes()));
+    let inherited =
+        inherited.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect();
+    let events = Arc::clone(&scribe);
+    let killable = plan.kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
+    let tracer = plan.traces().then(|| Tracer::new(Arc::clone(&rules), killable));
+    let mut tracer = match tracer.transpose() {
+        Ok(tracer) => tracer,
+        Err(errno) if plan.checks => return Err(CallError { call: "the check after the exec", errno }.into()),
+        // Then who cannot be read is refused.
+        Err(errno) => {
+            tracing::warn!(%errno, "no process can be traced");
+            None
+        }
+    };
+    let desk = tracer.as_ref().map(Tracer::desk);
+    let inodes = Inodes::at_start(&rules).map_err(CallError::of("the files that are granted"))?;
+    Ok(Watch {
+        scribe,
+        start,
+        tracees: desk.map(|desk| desk as Arc<dyn Tracees>),
+        worker: Box::new(move |listener, requests| {
+            if let Some(tracer) = &mut tracer {
+                tracer.begin(app, Arc::clone(&listener));
+            }
+            let judge = Judge {
+                listener: Listener::new(listener),
+                rules,
+                tracer,
+                document,
+                scribe: events,
+                audit,
+                killable,
+                inherited,
+                app: Pid::from_raw(app),
+                entry,
+                requests,
+                identity,
+                held: Arc::default(),
+                startup,
+                memory: Remembered::with(inodes),
+            };
+            Box::new(move || judge.run())
+        }),
+        journal: None,
+    })
+}

@@ -1,0 +1,271 @@
+//! Why the app was not run, in the words of the init that the shim stands in for.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use super::command::CommandError;
+use super::dialect::Dialect;
+use super::options::UsageError;
+use super::users::RunAsError;
+use crate::enforce::launch::Failure;
+use crate::enforce::source::LoadError;
+use crate::event::{LogError, SinkError};
+use crate::kernel::NoListener;
+use crate::plan::PlanError;
+use crate::sys::CallError;
+use crate::sys::threads::NotMade;
+use crate::{enforce, sys, visible};
+
+/// Why the app was not run.
+#[derive(Debug)]
+pub enum StartupError {
+    /// The command line is wrong.
+    Usage(UsageError),
+    /// The command line is wrong, and this is the whole text that says so.
+    Verbatim(String),
+    /// COMMAND cannot be executed, or is not allowed.
+    Command {
+        /// The name that it was given.
+        name: String,
+        /// Why.
+        error: CommandError,
+    },
+    /// A system call failed.
+    Call(CallError),
+    /// The environment cannot be examined, or the confinement not be prepared.
+    Enforce(enforce::Error),
+    /// There is no profile.
+    Profile(LoadError),
+    /// `--run-as` names a user that there is not.
+    RunAs(RunAsError),
+    /// The profile cannot be honoured here.
+    Plan {
+        /// What messages call the profile.
+        profile: String,
+        /// What cannot be honoured, and why.
+        error: PlanError,
+    },
+    /// The user of `--run-as` cannot be taken on.
+    PlannedUser(PlanError),
+    /// The kernel lacks what the profile needs: one line.
+    Lacking(String),
+    /// The profile's file of COMMAND cannot be looked at.
+    Look(std::io::Error),
+    /// COMMAND was found, and is no longer there.
+    Gone(PathBuf),
+    /// This argument, or the environment, holds a NUL byte.
+    Nul(&'static str),
+    /// Events have nowhere to go.
+    Events(SinkError),
+    /// Diagnostics have nowhere to go.
+    Log(LogError),
+    /// Learning needs a listener, which cannot be had.
+    NoListener(NoListener),
+    /// The threads of the supervisor cannot be made.
+    Threads(NotMade),
+    /// A part of the supervisor cannot be prepared: one line.
+    Supervisor(String),
+    /// A step in the child failed.
+    Step {
+        /// The file that COMMAND is.
+        file: PathBuf,
+        /// The step, and why.
+        failure: Failure,
+    },
+    /// The supervisor cannot wait for the app, or not hear of its launch.
+    Supervising(Errno),
+    /// After this the app, which had been started, could not be killed.
+    NotKilled {
+        /// What had failed.
+        error: Box<StartupError>,
+        /// What kill(2) answered.
+        errno: Errno,
+    },
+}
+
+impl fmt::Display for StartupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartupError::Usage(error) => error.fmt(f),
+            StartupError::Verbatim(text) | StartupError::Lacking(text) | StartupError::Supervisor(text) => {
+                f.write_str(text)
+            }
+            StartupError::Command { error, .. } => f.write_str(&error.text),
+            StartupError::Call(error) => error.fmt(f),
+            StartupError::Enforce(error) => error.fmt(f),
+            StartupError::Profile(error) => error.fmt(f),
+            StartupError::RunAs(error) => write!(f, "--run-as: {error}"),
+            StartupError::Plan { profile, error } => write!(f, "profile {profile}: {error}"),
+            StartupError::PlannedUser(error) => write!(f, "--run-as: {}", error.text),
+            StartupError::Look(error) => error.fmt(f),
+            StartupError::Gone(file) => write!(f, "{}: has just gone", file.display()),
+            StartupError::Nul(what) => write!(f, "{what} holds a NUL byte"),
+            StartupError::Events(error) => error.fmt(f),
+            StartupError::Log(error) => error.fmt(f),
+            StartupError::NoListener(why) => write!(
+                f,
+                "learning needs a seccomp listener ({why}); run it where there is one (Linux 5.10, and nobody \
+                 outside who has it already), or take on the init alone with --mode off"
+            ),
+            StartupError::Threads(NotMade::Started(errno)) => {
+                write!(f, "a thread cannot be started: {errno}; raise the container's limit of processes")
+            }
+            StartupError::Threads(NotMade::Listed(errno)) => {
+                write!(f, "the supervisor's threads cannot be listed in /proc/self/task: {errno}")
+            }
+            StartupError::Step { file, failure } => {
+                let (name, step, errno) = (file.display(), &failure.step, failure.errno);
+                write!(f, "{name}: was not started: step `{step}` failed: {errno}")
+            }
+            StartupError::Supervising(errno) => write!(f, "supervising: {errno}"),
+            StartupError::NotKilled { error, errno } => {
+                write!(f, "{error}; and the app could not be ended: {errno}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartupError {}
+
+impl From<UsageError> for StartupError {
+    fn from(error: UsageError) -> StartupError {
+        StartupError::Usage(error)
+    }
+}
+
+impl From<CallError> for StartupError {
+    fn from(error: CallError) -> StartupError {
+        StartupError::Call(error)
+    }
+}
+
+impl From<enforce::Error> for StartupError {
+    fn from(error: enforce::Error) -> StartupError {
+        StartupError::Enforce(error)
+    }
+}
+
+impl From<LoadError> for StartupError {
+    fn from(error: LoadError) -> StartupError {
+        StartupError::Profile(error)
+    }
+}
+
+impl From<RunAsError> for StartupError {
+    fn from(error: RunAsError) -> StartupError {
+        StartupError::RunAs(error)
+    }
+}
+
+impl From<SinkError> for StartupError {
+    fn from(error: SinkError) -> StartupError {
+        StartupError::Events(error)
+    }
+}
+
+impl From<LogError> for StartupError {
+    fn from(error: LogError) -> StartupError {
+        StartupError::Log(error)
+    }
+}
+
+/// The shim or the profile failed.
+const FAILED: u8 = 125;
+/// COMMAND cannot be executed, or is not allowed.
+const NOT_EXECUTABLE: u8 = 126;
+/// COMMAND is not there.
+const NOT_FOUND: u8 = 127;
+
+impl StartupError {
+    /// COMMAND is there and may not be executed.
+    pub fn not_allowed(name: String, text: String) -> StartupError {
+        let error = CommandError { errno: Errno::EACCES, text, file: None, unknown: false };
+        StartupError::Command { name, error }
+    }
+
+    /// The exit code of an init of this dialect.
+    pub fn code(&self, dialect: Dialect) -> u8 {
+        match (self, dialect) {
+            (StartupError::Usage(error), _) if error.is_of(dialect) => 1,
+            (StartupError::Verbatim(_), Dialect::Tini | Dialect::DumbInit) => 1,
+            (StartupError::Command { .. }, Dialect::DumbInit) => 2,
+            (StartupError::Command { error, .. }, _) => match error {
+                CommandError { errno: Errno::ENOENT, file: None, .. } => NOT_FOUND,
+                CommandError { errno: Errno::ENOENT, .. } if dialect == Dialect::Tini => NOT_FOUND,
+                _ => NOT_EXECUTABLE,
+            },
+            _ => FAILED,
+        }
+    }
+
+    /// What an init of this dialect writes to stderr.
+    pub fn text(&self, dialect: Dialect) -> String {
+        let text = match (self, dialect) {
+            (StartupError::Verbatim(text), _) => return visible::lines(text).into_owned(),
+            (StartupError::Command { name, error }, Dialect::Tini) => {
+                format!("exec {name} failed: {}{}", sys::strerror(error.errno), detail(error))
+            }
+            (StartupError::Command { name, error }, Dialect::DumbInit) => {
+                format!("{name}: {}{}", sys::strerror(error.errno), detail(error))
+            }
+            _ => self.to_string(),
+        };
+        // One line for a terminal, whatever a path in it holds.
+        let line = visible::line(&text);
+        let from = match dialect {
+            Dialect::Remit => "remit-init:".to_owned(),
+            Dialect::Tini => format!("[FATAL tini ({})]", std::process::id()),
+            Dialect::DumbInit => "[dumb-init]".to_owned(),
+        };
+        format!("{from} {line}\n")
+    }
+}
+
+/// What the errno alone does not tell: which file is missing, or what to do.
+fn detail(error: &CommandError) -> String {
+    if error.errno == Errno::ENOENT && error.file.is_none() {
+        return String::new();
+    }
+    format!(" ({})", error.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shim::options::ValueFault;
+
+    #[test]
+    fn each_has_its_own_codes_and_words() {
+        let told = |error: &StartupError, dialect| (error.code(dialect), error.text(dialect));
+        let missing = |file: Option<&str>| {
+            let text = "/x: its #! interpreter /bin/bash is not there".to_owned();
+            let file = file.map(Into::into);
+            let error = CommandError { errno: Errno::ENOENT, text, file, unknown: false };
+            StartupError::Command { name: "x".to_owned(), error }
+        };
+        let pid = std::process::id();
+        assert_eq!(
+            told(&missing(None), Dialect::Tini),
+            (127, format!("[FATAL tini ({pid})] exec x failed: No such file or directory\n"))
+        );
+        let (code, text) = told(&missing(Some("/x")), Dialect::DumbInit);
+        assert_eq!(code, 2);
+        assert_eq!(
+            text,
+            "[dumb-init] x: No such file or directory (/x: its #! interpreter /bin/bash is not there)\n"
+        );
+        assert_eq!(missing(Some("/x")).code(Dialect::Tini), 127, "as execve(2) has it");
+        assert_eq!(missing(Some("/x")).code(Dialect::Remit), 126, "it was found");
+        assert_eq!(missing(None).code(Dialect::Remit), 127);
+        let usage = StartupError::Usage(UsageError::Dialect("a\nb".to_owned()));
+        let line = "remit-init: --as: `a\\nb` is nobody; expected remit-init, tini or dumb-init\n";
+        assert_eq!(told(&usage, Dialect::Remit), (125, line.to_owned()));
+        assert_eq!(usage.code(Dialect::DumbInit), 1);
+        let mode = UsageError::Value { option: "--mode", fault: ValueFault::Mode("x".to_owned()) };
+        assert_eq!(StartupError::Usage(mode).code(Dialect::Tini), 125, "tini has no modes");
+        let failed = StartupError::Lacking(String::new());
+        assert_eq!(failed.code(Dialect::Tini), 125, "no app was tried");
+    }
+}

@@ -1,0 +1,156 @@
+//! What is wrong with the command line, or with a variable that stands for an option.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use crate::event::SettingError;
+use crate::shim::dialect::Dialect;
+
+/// What is wrong: one line that says what was expected.
+#[derive(Debug)]
+pub enum UsageError {
+    /// There is no COMMAND.
+    NoCommand,
+    /// `--as` comes behind another option.
+    AsNotFirst,
+    /// `--as` has a name that is no [`Dialect`]'s.
+    Dialect(String),
+    /// There is no such option.
+    Option {
+        /// The option, with its dashes.
+        flag: String,
+        /// The option whose name is nearest to it, without dashes.
+        nearest: Option<&'static str>,
+    },
+    /// The parser takes the command line for none.
+    Parser(lexopt::Error),
+    /// An option or a variable has a value that it cannot have.
+    Value {
+        /// The option, with its dashes, or the variable.
+        option: &'static str,
+        /// What is wrong with it.
+        fault: ValueFault,
+    },
+    /// The same, in tini's words.
+    OfTini {
+        /// The option, with its dashes.
+        option: &'static str,
+        /// The value.
+        value: OsString,
+    },
+    /// A setting of events has a value that it cannot have.
+    Events(SettingError),
+}
+
+/// What is wrong with a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValueFault {
+    /// It is no format of `--doctor`.
+    Format(String),
+    /// It is no mode.
+    Mode(String),
+    /// It is no label of a workload.
+    Label(String),
+    /// It is no switch.
+    Switch(String),
+    /// It is no duration, in the words of the profile's reader.
+    Duration(String),
+    /// It is no signal.
+    Signal {
+        /// The value.
+        text: String,
+        /// The signal whose name is nearest to it.
+        nearest: Option<String>,
+    },
+    /// It is no pair of signals.
+    Rewrite(String),
+    /// It is a signal that dumb-init does not have.
+    Above31(i32),
+    /// It is no exit code.
+    Code(String),
+    /// It is no level of verbosity.
+    Verbosity(String),
+    /// It is empty where a directory is expected.
+    NoDirectory,
+}
+
+impl UsageError {
+    /// Whether an init of this dialect would have refused it too. What is remit-init's alone
+    /// fails with its own exit code.
+    pub fn is_of(&self, dialect: Dialect) -> bool {
+        let own = matches!(
+            self,
+            UsageError::Value {
+                fault: ValueFault::Mode(_) | ValueFault::Label(_) | ValueFault::Switch(_),
+                ..
+            }
+        );
+        dialect != Dialect::Remit && !own
+    }
+}
+
+/// The most bytes that a label has.
+pub(super) const LONGEST_LABEL: usize = 64;
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UsageError::NoCommand => {
+                f.write_str("no COMMAND; expected remit-init [options] [--] COMMAND [ARG...], see --help")
+            }
+            UsageError::AsNotFirst => f.write_str("--as: has to be the first option of all"),
+            UsageError::Dialect(name) => {
+                write!(f, "--as: `{name}` is nobody; expected remit-init, tini or dumb-init")
+            }
+            UsageError::Option { flag, nearest } => {
+                write!(f, "{flag} is no option; ")?;
+                if let Some(word) = nearest {
+                    write!(f, "did you mean --{word}? ")?;
+                }
+                f.write_str("see --help, or put -- before COMMAND")
+            }
+            UsageError::Parser(error) => write!(f, "{error}; see --help"),
+            UsageError::Value { option, fault } => write!(f, "{option}: {fault}"),
+            UsageError::OfTini { option, value } => {
+                write!(f, "Not a valid option for {option}: {}", value.display())
+            }
+            UsageError::Events(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl fmt::Display for ValueFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValueFault::Format(text) => write!(f, "`{text}` is no format; expected text or json"),
+            ValueFault::Mode(text) => {
+                write!(f, "`{text}` is no mode; expected enforce, audit, learn or off")
+            }
+            ValueFault::Label(text) => write!(
+                f,
+                "`{}` is no label; expected a word of at most {LONGEST_LABEL} bytes without a comma, such as \
+                 backup",
+                text.escape_debug()
+            ),
+            ValueFault::Switch(text) => write!(f, "`{text}` is no switch; expected 1 or 0"),
+            ValueFault::Duration(why) => f.write_str(why),
+            ValueFault::Signal { text, nearest } => {
+                write!(f, "`{text}` is no signal; ")?;
+                if let Some(name) = nearest {
+                    write!(f, "did you mean {name}? ")?;
+                }
+                f.write_str("expected a name such as TERM or RTMIN+3, or a number 1 to 64")
+            }
+            ValueFault::Rewrite(text) => write!(
+                f,
+                "`{text}` is no rewriting; expected SIGNAL:SIGNAL, such as TERM:QUIT or 15:3, or SIGNAL:0"
+            ),
+            ValueFault::Above31(signal) => write!(f, "{signal} is above 31"),
+            ValueFault::Code(text) => write!(f, "`{text}` is no exit code; expected a number 0 to 255"),
+            ValueFault::Verbosity(text) => write!(f, "`{text}` is no level; expected 0 to 3"),
+            ValueFault::NoDirectory => f.write_str("it is empty; name a directory, or `-` for stderr"),
+        }
+    }
+}

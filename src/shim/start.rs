@@ -1,0 +1,154 @@
+//! What an enforcing start and a learning one have in common: how the environment is
+//! examined, the app launched, and its supervisor made ready to write events.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::StartupError;
+use super::init::{self, Signals};
+use super::options::Options;
+use crate::enforce::launch::{self, Child, Command, Confinement};
+use crate::enforce::{place, probe};
+use crate::event::{self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Start};
+use crate::init::event_loop::{self, Watch};
+use crate::kernel::Kernel;
+use crate::plan::{Layer, LayerState, Place, Plan};
+use crate::sys::descriptors::{self, Inherited};
+use crate::sys::signal::{self, Mask};
+use crate::sys::{self, CallError};
+
+/// What a start is made of before there is a plan.
+pub(super) struct Environment {
+    pub place: Place,
+    pub kernel: Kernel,
+    pub sink: Sink,
+    pub signals: Signals,
+    /// From which the supervisor reads its signals.
+    pub descriptor: OwnedFd,
+}
+
+/// Examines the environment, opens the destination of events and blocks all signals.
+///
+/// The destination is opened before the plan, which protects the file of one that has just
+/// been made; its thread starts after the launch, since a fork takes only one thread along.
+pub(super) fn environment(
+    options: &Options,
+    command: Option<PathBuf>,
+    guarded: Vec<(&'static str, PathBuf)>,
+    links: Vec<(&'static str, PathBuf)>,
+    embedded: bool,
+) -> Result<Environment, StartupError> {
+    let mut place = place::here(command, guarded, links, embedded)?;
+    if let Destination::Unix(path) = &options.events {
+        place.event_socket = Some(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+    }
+    let sink = Sink::open(&options.events, descriptors::duplicate)?;
+    let signals = init::take_signals()?;
+    let descriptor = signal::descriptor(Mask::ALL).map_err(CallError::of("signalfd"))?;
+    Ok(Environment { place, kernel: probe::kernel()?, sink, signals, descriptor })
+}
+
+/// An app that has been launched, and what supervises it.
+pub(super) struct Started {
+    pub child: Child,
+    /// From which the supervisor reads its signals.
+    pub signals: OwnedFd,
+    pub watch: Watch,
+    /// The file that COMMAND is.
+    pub file: PathBuf,
+}
+
+impl Started {
+    /// Supervises the app to its end, and answers with the exit code.
+    pub fn supervise(self, options: &Options) -> Result<u8, StartupError> {
+        let ended = event_loop::run(self.child, init::behaviour(options), Some((self.signals, self.watch)));
+        init::finish(ended, options, &self.file)
+    }
+}
+
+/// Launches the app and makes its supervisor, `watch`; if that fails, the app does not outlive
+/// it.
+pub(super) fn launch(
+    command: &Command,
+    confinement: &Confinement,
+    plan: &Plan,
+    inherited: &Inherited,
+    watch: impl FnOnce(&Child) -> Result<Watch, StartupError>,
+) -> Result<(Child, Watch), StartupError> {
+    let child = launch::launch(command, Some(confinement))?;
+    let settled = launch::settle(Some(plan), inherited).map_err(StartupError::from);
+    match settled.and_then(|()| watch(&child)) {
+        Ok(watch) => Ok((child, watch)),
+        Err(error) => Err(abandon(child.pid, error)),
+    }
+}
+
+/// The child waits for us or runs by itself; it must not outlive a failure.
+pub(super) fn abandon(child: i32, error: StartupError) -> StartupError {
+    match signal::send(child, libc::SIGKILL) {
+        Ok(()) => error,
+        Err(errno) => StartupError::NotKilled { error: Box::new(error), errno },
+    }
+}
+
+/// Starts what writes events; from now on diagnostics are written in the background too.
+pub(super) fn scribe(
+    options: &Options,
+    plan: &Plan,
+    digest: String,
+    sink: Sink,
+) -> Result<Arc<Scribe>, StartupError> {
+    let policy = event::Policy { name: plan.name.clone(), digest };
+    let scribe = Scribe::start(sink, options.level, policy, options.redaction, beginning(options)?);
+    event::log::in_background()?;
+    Ok(Arc::new(scribe))
+}
+
+/// The `start` event of an app without a profile.
+pub(super) fn event(plan: &Plan, mode: ModeInForce, app: i32, file: &Path, args: Vec<String>) -> Start {
+    Start {
+        profile: String::new(),
+        mode,
+        kernel: release(),
+        arch: plan.kernel.arch,
+        layers: plan.layers().into_iter().filter_map(layer).collect(),
+        process: Process {
+            pid: app as u32,
+            parent_pid: Some(std::process::id()),
+            uid: Some(plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user).as_raw()),
+            executable: Some(event::Executable { path: file.to_owned() }),
+            args: Some(args),
+        },
+        degraded: false,
+        unlike: Vec::new(),
+    }
+}
+
+/// A new nonce, and whether the start event comes first. The child, which is to be the app,
+/// was forked before, so that not even its memory had the nonce.
+fn beginning(options: &Options) -> Result<Beginning, CallError> {
+    let [high, low, _] = sys::process::random().map_err(CallError::of("getrandom"))?;
+    let is_shared = matches!(options.events, Destination::Stderr | Destination::Fd(_));
+    let is_written = options.events_named || options.level == event::Level::All;
+    Ok(Beginning {
+        nonce: format!("{high:016x}{low:016x}"),
+        is_written,
+        is_waited_for: is_written && is_shared,
+    })
+}
+
+fn layer(layer: Layer) -> Option<event::Layer> {
+    let state = match layer.state {
+        LayerState::Active => event::LayerState::Active,
+        LayerState::Degraded => event::LayerState::Degraded,
+        LayerState::Unavailable => event::LayerState::Unavailable,
+    };
+    let detail = (!layer.detail.is_empty()).then_some(layer.detail);
+    Some(event::Layer { layer: LayerName::of(layer.layer)?, state, detail })
+}
+
+/// The kernel's release, as uname(2) has it.
+pub(super) fn release() -> String {
+    nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,286 @@
+//! Why a verb has no answer.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use nix::errno::Errno;
+
+use super::session::How;
+use crate::enforce;
+use crate::enforce::source::{LoadError, beside};
+use crate::filter;
+use crate::image::why;
+use crate::kernel::{ParseReleaseError, Release};
+use crate::learn::Unusable;
+use crate::plan::PlanError;
+use crate::profile::{ReadError, embedded};
+use crate::sys::{CallError, signal};
+
+/// Why a verb has no answer: one line.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// A system call failed.
+    Call(CallError),
+    /// This environment cannot be examined, or a confinement not be prepared.
+    Enforce(enforce::Error),
+    /// A profile cannot be loaded.
+    Profile(LoadError),
+    /// A profile that the tool has made is none.
+    Made(ReadError),
+    /// Journals, evidence or events cannot be used.
+    Learn(Unusable),
+    /// There is no plan of a profile.
+    Plan {
+        /// What messages call the profile.
+        profile: String,
+        error: PlanError,
+    },
+    /// The filter of a plan, which is printed with it, cannot be compiled.
+    Filter {
+        /// What messages call the profile.
+        profile: String,
+        error: filter::Error,
+    },
+    /// A file or directory cannot be opened, read or made.
+    File { path: PathBuf, error: io::Error },
+    /// What `remit build` was given cannot be opened or read.
+    Input { path: PathBuf, error: io::Error },
+    /// A file cannot be written.
+    Write { path: PathBuf, error: io::Error },
+    /// A path has no last part that could be a file's name.
+    NoFileName(PathBuf),
+    /// A path is not UTF-8, as that of a profile has to be.
+    NotUtf8(PathBuf),
+    /// A directory has no journal.
+    NoJournals(PathBuf),
+    /// A profile has no evidence beside it.
+    NoEvidence(PathBuf),
+    /// A proposal would be written over the profile that it is for.
+    Itself(PathBuf),
+    /// No embedded profile has this name.
+    NoProfile(String),
+    /// The value of `--kernel` is no release.
+    Kernel(ParseReleaseError),
+    /// The kernel of `--kernel` is older than a plan can be made for.
+    OldKernel(Release),
+    /// This kernel cannot be examined.
+    ThisKernel(enforce::Error),
+    /// The working directory, which COMMAND is relative to, is not known.
+    Command { word: String, error: io::Error },
+    /// COMMAND is in no directory of PATH.
+    NotInPath(String),
+    /// COMMAND has no last part that could name a profile.
+    NoName,
+    /// The profile cannot be written where it is to be.
+    Output { path: PathBuf, errno: Errno },
+    /// The profile is there already, and was not named.
+    OutputExists(PathBuf),
+    /// The shim ended before the app began.
+    NotStarted(How),
+    /// The shim left no journal.
+    NoJournal { directory: PathBuf, how: How },
+    /// There is no profile of what a run has left.
+    NotBuilt { error: Box<Error>, journals: PathBuf },
+    /// The shim that was named cannot be examined.
+    Shim { path: PathBuf, error: io::Error },
+    /// The shim that was named may not be executed.
+    NoExecutable(PathBuf),
+    /// There is no shim.
+    NoShim,
+    /// A word of a command line, or a variable, holds a NUL byte.
+    Nul(OsString),
+    /// COMMAND or its environment holds a NUL byte.
+    CommandNul,
+    /// A script did not end with 0.
+    Script {
+        /// The option that names it.
+        option: &'static str,
+        script: OsString,
+        how: How,
+    },
+    /// A signal ended the drop test.
+    Interrupted(i32),
+    /// The first run of the drop test did not start.
+    NoFullRun,
+    /// COMMAND cannot be traced.
+    NotTraced(Errno),
+    /// There is no directory for the profiles of the drop test: the last one that was tried.
+    NoFolder(Option<(PathBuf, io::Error)>),
+    /// The self-test could not be done.
+    SelfTest(SelfTestError),
+}
+
+/// Why the self-test could not be done.
+#[derive(Debug)]
+pub(super) enum SelfTestError {
+    /// `--step` has a word that is none of its steps.
+    Step,
+    /// A part of it failed.
+    Part { what: &'static str, errno: Errno },
+    /// Its directory cannot be made.
+    Folder { path: PathBuf, errno: Errno },
+    /// Its child ended before it had tried all.
+    Child {
+        status: ExitStatus,
+        /// The first line that it wrote to stderr.
+        line: String,
+    },
+    /// Its child wrote no start event.
+    NoStart,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Call(error) => error.fmt(f),
+            Error::Enforce(error) => error.fmt(f),
+            Error::Profile(error) => error.fmt(f),
+            Error::Made(error) => error.fmt(f),
+            Error::Learn(error) => error.fmt(f),
+            Error::Plan { profile, error } => write!(f, "{profile}: {error}"),
+            Error::Filter { profile, error } => write!(f, "{profile}: {error}"),
+            Error::File { path, error } => of_file(path, error, f),
+            Error::Input { path, error } => {
+                of_file(path, error, f)?;
+                if error.kind() == io::ErrorKind::NotFound {
+                    f.write_str("; expected a journal, a folder of journals or a profile that was built")?;
+                }
+                Ok(())
+            }
+            Error::Write { path, error } => {
+                write!(f, "{}: cannot be written: {}", path.display(), why(error))
+            }
+            Error::NoFileName(path) => write!(f, "{}: is no name of a file", path.display()),
+            Error::NotUtf8(path) => write!(f, "{}: its name is not UTF-8", path.display()),
+            Error::NoJournals(path) => write!(f, "{}: holds no journal (*.jsonl)", path.display()),
+            Error::NoEvidence(path) => {
+                let beside = beside(path);
+                write!(f, "{}: has no {} beside it, from which to build", path.display(), beside.display())
+            }
+            Error::Itself(path) => write!(
+                f,
+                "{}: is the profile itself; a proposal is a file of its own, to be looked at first",
+                path.display()
+            ),
+            Error::NoProfile(name) => {
+                write!(f, "no embedded profile is called `{name}`; there are {}", embedded::NAMES.join(", "))
+            }
+            Error::Kernel(error) => write!(f, "--kernel: {error}"),
+            Error::OldKernel(release) => {
+                write!(f, "--kernel: {release} is too old; expected {} or later", Release::OLDEST)
+            }
+            Error::ThisKernel(error) => {
+                write!(f, "--kernel this: {error}; name a release, such as 6.12")
+            }
+            Error::Command { word, error } => write!(f, "COMMAND `{word}`: {error}"),
+            Error::NotInPath(word) => {
+                write!(f, "COMMAND `{word}` is in no directory of PATH; name its path")
+            }
+            Error::NoName => f.write_str("COMMAND is no name of a program; name one"),
+            Error::Output { path, errno } => {
+                write!(f, "{}: no profile can be written there: {errno}", path.display())
+            }
+            Error::OutputExists(path) => write!(
+                f,
+                "{0}: is there already; -o {0} replaces it, --base {0} continues it under another name",
+                path.display()
+            ),
+            Error::NotStarted(how) => {
+                write!(f, "the run did not start: remit-init ended {how}, and says above why")
+            }
+            Error::NoJournal { directory, how } => write!(
+                f,
+                "{}: remit-init ended {how} and left no journal there; is it one that can learn?",
+                directory.display()
+            ),
+            Error::NotBuilt { error, journals } => {
+                write!(f, "{error}; the journals are in {}", journals.display())
+            }
+            Error::Shim { path, error } => write!(f, "--shim {}: {}", path.display(), why(error)),
+            Error::NoExecutable(path) => {
+                write!(f, "--shim {}: is no file that may be executed", path.display())
+            }
+            Error::NoShim => f.write_str(
+                "remit-init is neither beside remit nor in a directory of PATH; name it with --shim FILE",
+            ),
+            Error::Nul(word) => write!(f, "{word:?} holds a NUL byte"),
+            Error::CommandNul => f.write_str("COMMAND holds a NUL byte"),
+            Error::Script { option, script, how } => {
+                write!(f, "{option} `{}` ended {how}", script.display())
+            }
+            Error::Interrupted(by) => {
+                write!(f, "--drop-test: ended by {}, before all was tried", signal::name(*by))
+            }
+            Error::NoFullRun => f.write_str("the full run did not start; what it says stands above"),
+            Error::NotTraced(errno) => write!(
+                f,
+                "--drop-test: COMMAND cannot be traced here: {errno}; where ptrace(2) is refused, nothing sees \
+                 what the kernel refuses"
+            ),
+            Error::NoFolder(tried) => {
+                f.write_str("--drop-test: no place for its profiles: ")?;
+                match tried {
+                    Some((path, error)) => of_file(path, error, f)?,
+                    None => f.write_str("the app may write wherever it was tried")?,
+                }
+                f.write_str("; name one by TMPDIR")
+            }
+            Error::SelfTest(error) => error.fmt(f),
+        }
+    }
+}
+
+fn of_file(path: &Path, error: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{}: {}", path.display(), why(error))
+}
+
+impl fmt::Display for SelfTestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SelfTestError::Step => f.write_str("--step: is the self-test's own; leave it out"),
+            SelfTestError::Part { what, errno } => write!(f, "self-test: {what}: {errno}"),
+            SelfTestError::Folder { path, errno } => {
+                write!(f, "self-test: {}: {errno}; name another folder by TMPDIR", path.display())
+            }
+            SelfTestError::Child { status, line } => {
+                write!(f, "self-test: the child did not come through: {status}: {line}")
+            }
+            SelfTestError::NoStart => f.write_str("self-test: the child was started without a start event"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Error {
+        Error::Call(error)
+    }
+}
+
+impl From<enforce::Error> for Error {
+    fn from(error: enforce::Error) -> Error {
+        Error::Enforce(error)
+    }
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Error {
+        Error::Profile(error)
+    }
+}
+
+impl From<Unusable> for Error {
+    fn from(error: Unusable) -> Error {
+        Error::Learn(error)
+    }
+}
+
+impl From<SelfTestError> for Error {
+    fn from(error: SelfTestError) -> Error {
+        Error::SelfTest(error)
+    }
+}
