@@ -14,9 +14,9 @@ use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
-use super::later::leased;
-use super::perform::Hindered;
-use super::{Judge, Outcome, unknown};
+use super::deferred_calls::leased;
+use super::perform::PerformError;
+use super::{Decision, Enforcer, unknown};
 use crate::ids::Pid;
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
@@ -24,17 +24,17 @@ use crate::notify::capabilities::{self, Owned};
 use crate::notify::resolve::{Found, Target};
 use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open, PathArg, TreeChange};
 use crate::notify::unreadable::UNREADABLE;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::call::Call;
 use crate::policy::file::{Ruling, Use};
 use crate::policy::inode::Standing;
 use crate::profile::Rights;
 
-impl Judge {
+impl Enforcer {
     /// Where the path cannot be resolved it fails as in the kernel.
-    pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Outcome {
+    pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Decision {
         match Open::decode(call, &self.memory_of(caller)) {
-            Ok(open) => self.judge_open(caller, &open),
+            Ok(open) => self.decide_open(caller, &open),
             Err(errno) => unknown(errno),
         }
     }
@@ -47,7 +47,7 @@ impl Judge {
     pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Result<Option<bool>, Errno> {
         let Some(args) = AttributeArgs::decode(call) else { return Ok(None) };
         let NewAttribute::Owner { user, group } = args.attribute else { return Ok(None) };
-        let stat = match self.reach().attributes_of(&args, caller, &self.memory_of(caller)) {
+        let stat = match self.resolver().attributes_of(&args, caller, &self.memory_of(caller)) {
             Ok(target) => fstat(&target.fd).ok(),
             Err(UNREADABLE) => return Err(UNREADABLE),
             Err(_) => None,
@@ -57,52 +57,54 @@ impl Judge {
         ))
     }
 
-    fn judge_open(&self, caller: &Caller, open: &Open) -> Outcome {
+    fn decide_open(&self, caller: &Caller, open: &Open) -> Decision {
         /// Once more where something came to be at the name meanwhile.
         const TRIES: u32 = 3;
         let tries = (1..TRIES).find_map(|_| self.try_open(caller, open));
         let last = || self.try_open(caller, open);
-        tries.or_else(last).unwrap_or(Outcome::Fail(Errno::EAGAIN))
+        tries.or_else(last).unwrap_or(Decision::Fail(Errno::EAGAIN))
     }
 
     /// None where another file came to be at the name while one was to be made there.
-    fn try_open(&self, caller: &Caller, open: &Open) -> Option<Outcome> {
+    fn try_open(&self, caller: &Caller, open: &Open) -> Option<Decision> {
         let flags = open.flags;
         let found = match self.find(caller, &open.at, open.follows()) {
             Ok(found) if open.at.names_directory() && !is_directory(&found) => {
-                return Some(Outcome::Continue);
+                return Some(Decision::Continue);
             }
             Ok(found) => found,
             Err(errno) => return Some(unknown(errno)),
         };
-        let Some((needs, kernel)) = opening_needs(&found, flags) else { return Some(Outcome::Continue) };
+        let Some((needs, kernel)) = opening_needs(&found, flags) else { return Some(Decision::Continue) };
         Some(match self.ruling_for(caller, &found, needs, kernel) {
-            Ok(Ruling::Kernel) => Outcome::Continue,
+            Ok(Ruling::Kernel) => Decision::Continue,
             // What cannot be imitated is left to Landlock, which knows no rule for it.
-            Ok(Ruling::Perform) if found.magic || open.resolve != 0 => Outcome::Continue,
+            Ok(Ruling::Perform) if found.magic || open.resolve != 0 => Decision::Continue,
             Ok(Ruling::Perform) => match self.perform_open(&found, open, caller) {
-                Ok(fd) => Outcome::Opened(fd, flags & libc::O_CLOEXEC != 0),
-                Err(Hindered::Kernel(Errno::EWOULDBLOCK)) if flags & libc::O_NONBLOCK == 0 => {
+                Ok(fd) => Decision::Opened(fd, flags & libc::O_CLOEXEC != 0),
+                Err(PerformError::Kernel(Errno::EWOULDBLOCK)) if flags & libc::O_NONBLOCK == 0 => {
                     leased(found.target, flags)
                 }
-                Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
-                Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
-                Err(Hindered::Came) => return None,
+                Err(PerformError::Kernel(errno)) => Decision::Fail(errno),
+                Err(PerformError::TargetChanged) => {
+                    Decision::Deny(self.rules.swapped(&found.canonical, needs))
+                }
+                Err(PerformError::NameTaken) => return None,
             },
-            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Decision::Deny(refusal),
         })
     }
 
-    pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Outcome {
+    pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Decision {
         match self.decide_change(call, caller) {
-            Ok(outcome) => outcome,
+            Ok(decision) => decision,
             Err(errno) => unknown(errno),
         }
     }
 
-    fn decide_change(&self, call: &Call, caller: &Caller) -> Result<Outcome, Errno> {
+    fn decide_change(&self, call: &Call, caller: &Caller) -> Result<Decision, Errno> {
         let args = ChangeArgs::decode(call, &self.memory_of(caller))?;
-        let Some(ChangeArgs { change, at, to }) = args else { return Ok(Outcome::Continue) };
+        let Some(ChangeArgs { change, at, to }) = args else { return Ok(Decision::Continue) };
         Ok(match (change, to) {
             (TreeChange::HardLink { flags }, Some(to)) if flags != 0 => {
                 self.link_what_it_leads_to(caller, at, &to, flags)
@@ -113,63 +115,63 @@ impl Judge {
     }
 
     /// A change of one path.
-    fn one(&self, caller: &Caller, at: &PathArg, change: TreeChange) -> Outcome {
+    fn one(&self, caller: &Caller, at: &PathArg, change: TreeChange) -> Decision {
         let follow = matches!(change, TreeChange::Truncate { .. });
         // No right makes a device.
         if matches!(change, TreeChange::MakeNode { mode } if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
         {
-            return Outcome::Refuse(self.rules.device(&at.path));
+            return Decision::Deny(self.rules.device(&at.path));
         }
         let makes_directory = matches!(change, TreeChange::MakeDirectory { .. });
         let found = match self.find(caller, at, follow) {
             // Only a directory may be named with a slash at the end.
             Ok(found) if at.names_directory() && !makes_directory && !is_directory(&found) => {
-                return Outcome::Continue;
+                return Decision::Continue;
             }
             Ok(found) => found,
             Err(errno) => return unknown(errno),
         };
-        let Some((needs, kernel)) = change.needs(&found) else { return Outcome::Continue };
+        let Some((needs, kernel)) = change.needs(&found) else { return Decision::Continue };
         match self.ruling(&found, needs, kernel) {
-            Ok(Ruling::Kernel) => Outcome::Continue,
-            Ok(Ruling::Perform) if found.magic => Outcome::Continue,
+            Ok(Ruling::Kernel) => Decision::Continue,
+            Ok(Ruling::Perform) if found.magic => Decision::Continue,
             Ok(Ruling::Perform) => match change {
                 TreeChange::Truncate { length } => match self.exceeds(&found, length, caller) {
                     Ok(false) => match self.perform(&found, &change, caller) {
-                        Err(Hindered::Kernel(Errno::EWOULDBLOCK)) => leased(found.target, libc::O_WRONLY),
+                        Err(PerformError::Kernel(Errno::EWOULDBLOCK)) => leased(found.target, libc::O_WRONLY),
                         performed => self.done(&found, needs, performed),
                     },
-                    Ok(true) => Outcome::Exceeds,
-                    Err(errno) => Outcome::Fail(errno),
+                    Ok(true) => Decision::ExceedsFileSize,
+                    Err(errno) => Decision::Fail(errno),
                 },
                 _ => self.done(&found, needs, self.perform(&found, &change, caller)),
             },
-            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Decision::Deny(refusal),
         }
     }
 
-    fn done(&self, found: &Found, needs: Rights, result: Result<(), Hindered>) -> Outcome {
+    fn done(&self, found: &Found, needs: Rights, result: Result<(), PerformError>) -> Decision {
         match result {
-            Ok(()) => Outcome::Done(0),
-            Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
-            Err(Hindered::Came) => Outcome::Fail(Errno::EEXIST),
-            Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
+            Ok(()) => Decision::Value(0),
+            Err(PerformError::Kernel(errno)) => Decision::Fail(errno),
+            Err(PerformError::NameTaken) => Decision::Fail(Errno::EEXIST),
+            Err(PerformError::TargetChanged) => Decision::Deny(self.rules.swapped(&found.canonical, needs)),
         }
     }
 
     /// A rename or a hard link, from one path to another.
-    fn two(&self, caller: &Caller, from: &PathArg, to: &PathArg, change: TreeChange) -> Outcome {
+    fn two(&self, caller: &Caller, from: &PathArg, to: &PathArg, change: TreeChange) -> Decision {
         let find = |at: &PathArg| self.find(caller, at, false);
         let (old, new) = match find(from).and_then(|old| Ok((old, find(to)?))) {
             Ok(both) => both,
             Err(errno) => return unknown(errno),
         };
         if (from.names_directory() || to.names_directory()) && !is_directory(&old) {
-            return Outcome::Continue;
+            return Decision::Continue;
         }
-        let Some((from, to)) = change.needs_of_two(&old, &new) else { return Outcome::Continue };
+        let Some((from, to)) = change.needs_of_two(&old, &new) else { return Decision::Continue };
         if let Some(refusal) = self.gains(&old, &new, &change) {
-            return Outcome::Refuse(refusal);
+            return Decision::Deny(refusal);
         }
         let rulings = [self.ruling(&old, from.0, from.1), self.ruling(&new, to.0, to.1)];
         let mut perform = false;
@@ -177,26 +179,26 @@ impl Judge {
             match ruling {
                 Ok(Ruling::Kernel) => {}
                 Ok(Ruling::Perform) => perform = true,
-                Ok(Ruling::Refuse(refusal)) | Err(refusal) => return Outcome::Refuse(refusal),
+                Ok(Ruling::Refuse(refusal)) | Err(refusal) => return Decision::Deny(refusal),
             }
         }
         if !perform || old.magic || new.magic {
-            return Outcome::Continue;
+            return Decision::Continue;
         }
         if let Some(refusal) = self.widens(&old, &new, &change) {
-            return Outcome::Refuse(refusal);
+            return Decision::Deny(refusal);
         }
         self.done(&old, from.0.union(to.0), self.perform_on_two(&old, &new, &change, caller))
     }
 
     /// The same of the kernel's rules, which do not see what the supervisor moves: where a
     /// directory had to be widened, they let more be done in it than the profile grants.
-    fn widens(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Refusal>> {
+    fn widens(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Denial>> {
         let widens = |from: &Found, to: &Found| {
             let id = from.target.as_ref()?.id;
             let granted = self.rules.granted(&from.canonical, Some(id), &self.standing(from));
             let refusal =
-                || Refusal { errno: Errno::EXDEV, ..*self.rules.swapped(&to.canonical, Rights::CREATE) };
+                || Denial { errno: Errno::EXDEV, ..*self.rules.swapped(&to.canonical, Rights::CREATE) };
             self.rules.widens(&from.canonical, id, granted, &to.canonical).then(|| Box::new(refusal()))
         };
         widens(old, new).or_else(|| if change.is_exchange() { widens(new, old) } else { None })
@@ -205,13 +207,13 @@ impl Judge {
     /// linkat(2) with flags: a name for what a link leads to (AT_SYMLINK_FOLLOW), or for
     /// what a descriptor is open on (AT_EMPTY_PATH). The supervisor cannot do it for the
     /// caller: the name has to be granted, and the kernel's rules decide.
-    fn link_what_it_leads_to(&self, caller: &Caller, from: PathArg, to: &PathArg, flags: i32) -> Outcome {
+    fn link_what_it_leads_to(&self, caller: &Caller, from: PathArg, to: &PathArg, flags: i32) -> Decision {
         let follow = from.path.as_os_str().is_empty() || flags & libc::AT_SYMLINK_FOLLOW != 0;
         let both = self.find(caller, &from.or_descriptor(), follow);
         let both = both.and_then(|old| Ok((old, self.find(caller, to, false)?)));
         match both {
             Ok((old, new)) => match self.gains(&old, &new, &TreeChange::HardLink { flags }) {
-                Some(refusal) if new.target.is_none() => Outcome::Refuse(refusal),
+                Some(refusal) if new.target.is_none() => Decision::Deny(refusal),
                 _ => self.new_name(&new, AccessFs::MakeReg.into()),
             },
             Err(errno) => unknown(errno),
@@ -222,14 +224,14 @@ impl Judge {
     /// and not here stays where it is. Landlock has the same rule, and its errno. And a
     /// file that nobody inside may change gets no second name at all, whatever that
     /// grants now: the next start would take it for data.
-    fn gains(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Refusal>> {
+    fn gains(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Denial>> {
         let gain = |from: &Found, to: &Found| {
             let target = from.target.as_ref()?.id;
             // What has a right under a name has it still where it was moved to.
             let own = self.memory.inodes.borrow().owned(target, &self.rules);
             let rights = self.rules.granted_at(&to.canonical).intersection(Rights::ON_FILE).difference(own);
             match self.ruling(from, rights, BitFlags::empty()) {
-                Ok(Ruling::Refuse(refusal)) => Some(Box::new(Refusal { errno: Errno::EXDEV, ..*refusal })),
+                Ok(Ruling::Refuse(refusal)) => Some(Box::new(Denial { errno: Errno::EXDEV, ..*refusal })),
                 _ => None,
             }
         };
@@ -252,7 +254,7 @@ impl Judge {
         found: &Found,
         needs: Rights,
         kernel: BitFlags<AccessFs>,
-    ) -> Result<Ruling, Box<Refusal>> {
+    ) -> Result<Ruling, Box<Denial>> {
         // A memfd looks as if it had a path, and Landlock lets it be all the same.
         let memory = found.magic && found.canonical.as_os_str().as_bytes().starts_with(b"/memfd:");
         if needs.is_empty() || memory || !found.canonical.is_absolute() {
@@ -307,7 +309,7 @@ impl Judge {
         found: &Found,
         needs: Rights,
         kernel: BitFlags<AccessFs>,
-    ) -> Result<Ruling, Box<Refusal>> {
+    ) -> Result<Ruling, Box<Denial>> {
         let own = own_process(&found.canonical, caller.tgid).filter(|own| self.rules.names_one(own));
         let Some(canonical) = own else { return self.ruling(found, needs, kernel) };
         let target = found.target.as_ref().map(|target| target.id);
@@ -316,7 +318,7 @@ impl Judge {
 
     /// A unix socket that is bound to a path is a new name there. It cannot be made
     /// for the caller, so Landlock alone decides what is granted.
-    pub(super) fn bind_path(&self, path: &[u8], caller: &Caller) -> Outcome {
+    pub(super) fn bind_path(&self, path: &[u8], caller: &Caller) -> Decision {
         let at = PathArg { dirfd: libc::AT_FDCWD, path: OsStr::from_bytes(path).into() };
         let found = match self.find(caller, &at, false) {
             Ok(found) => found,
@@ -327,13 +329,13 @@ impl Judge {
 
     /// A name that cannot be made for the caller: refused where it is not granted,
     /// else the kernel's to decide.
-    fn new_name(&self, found: &Found, kernel: BitFlags<AccessFs>) -> Outcome {
+    fn new_name(&self, found: &Found, kernel: BitFlags<AccessFs>) -> Decision {
         if found.target.is_some() {
-            return Outcome::Continue;
+            return Decision::Continue;
         }
         match self.ruling(found, Rights::CREATE, kernel) {
-            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
-            Ok(_) => Outcome::Continue,
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Decision::Deny(refusal),
+            Ok(_) => Decision::Continue,
         }
     }
 }

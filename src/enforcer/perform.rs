@@ -27,7 +27,7 @@ use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat, mknodat, stat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, ftruncate, linkat, symlinkat, unlinkat};
 
-use super::Judge;
+use super::Enforcer;
 use crate::enforcer::inodes;
 use crate::image::FileKind;
 use crate::notify::caller::{Caller, file_size_limit};
@@ -36,32 +36,32 @@ use crate::notify::syscall_args::{Open, TreeChange};
 use crate::sys;
 
 /// Why nothing was done.
-pub(super) enum Hindered {
+pub(super) enum PerformError {
     /// The kernel refuses it, as it would have refused the caller.
     Kernel(Errno),
     /// What is there is a program, or no regular file, or was exchanged: a violation.
-    Swapped,
+    TargetChanged,
     /// Something has come to be at a name that nothing had.
-    Came,
+    NameTaken,
 }
 
-impl From<Errno> for Hindered {
-    fn from(errno: Errno) -> Hindered {
-        Hindered::Kernel(errno)
+impl From<Errno> for PerformError {
+    fn from(errno: Errno) -> PerformError {
+        PerformError::Kernel(errno)
     }
 }
 
-impl Judge {
+impl Enforcer {
     /// Opens a file for the caller.
     pub(super) fn perform_open(
         &self,
         found: &Found,
         open: &Open,
         caller: &Caller,
-    ) -> Result<OwnedFd, Hindered> {
+    ) -> Result<OwnedFd, PerformError> {
         let asked = OFlag::from_bits_retain(open.flags);
-        self.still_as_judged(found)?;
-        let opened = self.identity.become_caller(caller, || {
+        self.still_as_resolved(found)?;
+        let opened = self.identity.with_caller_creds(caller, || {
             let by_name = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
             // Never waited for: a lease may be held on it.
             let flags = (asked - by_name) | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
@@ -91,10 +91,10 @@ impl Judge {
         });
         match opened {
             Err(Errno::EEXIST) if found.target.is_none() && !asked.contains(OFlag::O_EXCL) => {
-                Err(Hindered::Came)
+                Err(PerformError::NameTaken)
             }
             opened => {
-                let fd = opened?.ok_or(Hindered::Swapped)?;
+                let fd = opened?.ok_or(PerformError::TargetChanged)?;
                 if found.target.is_none() {
                     self.came(found, &fd)?;
                 }
@@ -107,7 +107,7 @@ impl Judge {
     /// and its path were read of it and not of another that took its number over.
     /// And the held directory is where its path says: a descriptor that came from
     /// another mount namespace has a path that means something else here.
-    pub(super) fn still_as_judged(&self, found: &Found) -> Result<(), Errno> {
+    pub(super) fn still_as_resolved(&self, found: &Found) -> Result<(), Errno> {
         let here = found.canonical.parent().filter(|_| found.name != ".").unwrap_or(&found.canonical);
         let (held, there) = (fstat(&found.parent)?, stat(here)?);
         if (held.st_dev, held.st_ino) != (there.st_dev, there.st_ino) {
@@ -122,11 +122,11 @@ impl Judge {
         found: &Found,
         change: &TreeChange,
         caller: &Caller,
-    ) -> Result<(), Hindered> {
+    ) -> Result<(), PerformError> {
         let name = found.name.as_os_str();
         let parent = found.parent.as_fd();
-        self.still_as_judged(found)?;
-        let made = self.identity.become_caller(caller, || match change {
+        self.still_as_resolved(found)?;
+        let made = self.identity.with_caller_creds(caller, || match change {
             TreeChange::MakeDirectory { mode } => {
                 mkdirat(parent, name, mode_of(found, *mode, caller)).map(|()| None)
             }
@@ -170,14 +170,14 @@ impl Judge {
         new: &Found,
         change: &TreeChange,
         caller: &Caller,
-    ) -> Result<(), Hindered> {
-        self.still_as_judged(old)?;
-        self.still_as_judged(new)?;
+    ) -> Result<(), PerformError> {
+        self.still_as_resolved(old)?;
+        self.still_as_resolved(new)?;
         let source = old.target.as_ref().ok_or(Errno::ENOENT)?;
         if self.rules.is_protected(inodes::id(&source.fd)?) {
             return Err(Errno::EACCES.into());
         }
-        self.identity.become_caller(caller, || match change {
+        self.identity.with_caller_creds(caller, || match change {
             TreeChange::Rename { flags } => rename(old, new, *flags),
             TreeChange::HardLink { .. } => {
                 let follow = LinkatFlags::AT_SYMLINK_FOLLOW;
@@ -187,14 +187,14 @@ impl Judge {
         })?;
         let other = new.target.as_ref().filter(|_| change.is_exchange());
         if matches!(change, TreeChange::Rename { .. }) {
-            let is_moved = self.identity.become_caller(caller, || {
+            let is_moved = self.identity.with_caller_creds(caller, || {
                 if is_at(new, source)? && other.map_or(Ok(true), |other| is_at(old, other))? {
                     return Ok(true);
                 }
                 move_back(old, new, other.is_some()).map(|()| false)
             })?;
             if !is_moved {
-                return Err(Hindered::Swapped);
+                return Err(PerformError::TargetChanged);
             }
         }
         self.came(new, &source.fd)?;

@@ -2,23 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Judge;
+use super::Enforcer;
 use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
 use crate::ids::Tid;
 use crate::notify::caller::Caller;
 use crate::notify::image::image;
 use crate::plan::ProgramIndex;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::profile;
 
-impl Judge {
+impl Enforcer {
     /// What the kernel refuses by itself is denied, or in audit only observed.
     pub(super) fn told_action(&self) -> Action {
         if self.audit { Action::Observed } else { Action::Denied }
     }
 
-    pub(super) fn report(&mut self, refusal: &Refusal, caller: &Caller, action: Action) {
+    pub(super) fn report(&mut self, refusal: &Denial, caller: &Caller, action: Action) {
         let process = self.process(caller);
         self.report_of(refusal, caller, process, action);
     }
@@ -26,7 +26,7 @@ impl Judge {
     /// The same of a process that runs another program already: it was this one.
     pub(super) fn report_by(
         &mut self,
-        refusal: &Refusal,
+        refusal: &Denial,
         caller: &Caller,
         program: Option<PathBuf>,
         action: Action,
@@ -41,7 +41,7 @@ impl Judge {
         self.report_of(refusal, caller, process, action);
     }
 
-    fn report_of(&mut self, refusal: &Refusal, caller: &Caller, process: Process, action: Action) {
+    fn report_of(&mut self, refusal: &Denial, caller: &Caller, process: Process, action: Action) {
         let document = || self.memory.document.get_or_init(|| profile::value(&self.document));
         let hint = refusal.want.as_ref().map(|want| hint(document(), want)).unwrap_or_default();
         let event = Violation {

@@ -6,38 +6,39 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::conclusion::Conclusion;
-use super::startup::Watch;
-use super::{Judge, Outcome};
+use super::startup::StartupWatch;
+use super::{Decision, Enforcer};
 use crate::notify::caller::Caller;
 use crate::notify::listener::{Listener, WaitSet, answered};
 use crate::notify::server::{Handler, Notification, Step};
 use crate::notify::unreadable::UNREADABLE;
-use crate::readiness::notify_socket::Ears;
+use crate::readiness::notify_socket::NotifySocket;
 use crate::sys::CallError;
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::signal::Mask;
 use crate::tracer::Tracer;
 
 /// A decided call: its caller, or why that could not be identified, and what becomes of it.
-pub struct Decision {
+pub struct DecidedCall {
     caller: Result<Caller, Errno>,
-    outcome: Outcome,
+    decision: Decision,
 }
 
-impl Handler for Judge {
-    type Decision = Decision;
+impl Handler for Enforcer {
+    type Decision = DecidedCall;
 
     fn listener(&self) -> &Listener {
         &self.listener
     }
 
     fn wait_set(&self) -> WaitSet<'_> {
-        let ears = self.startup.iter().filter_map(|watch| watch.ears.as_ref()).flat_map(Ears::fds);
+        let notify_socket =
+            self.startup.iter().filter_map(|watch| watch.notify_socket.as_ref()).flat_map(NotifySocket::fds);
         let mailbox = self.tracer.as_ref().map(Tracer::bell);
-        let deadline = self.startup.as_ref().and_then(Watch::deadline);
+        let deadline = self.startup.as_ref().and_then(StartupWatch::deadline);
         WaitSet {
             mailbox,
-            descriptors: ears.chain(self.memory.later.bell()).collect(),
+            descriptors: notify_socket.chain(self.memory.deferred.bell()).collect(),
             timeout: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             mask: if mailbox.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL },
         }
@@ -57,7 +58,7 @@ impl Handler for Judge {
     }
 
     fn takes_call(&mut self) -> bool {
-        self.memory.later.lets_pass()
+        self.memory.deferred.lets_pass()
     }
 
     fn before_call(&mut self) {
@@ -67,14 +68,14 @@ impl Handler for Judge {
     }
 
     fn has_deferred(&self) -> bool {
-        self.memory.later.has_next()
+        self.memory.deferred.has_next()
     }
 
     fn handle_deferred(&mut self) -> Result<(), CallError> {
         self.decide_next()
     }
 
-    fn decide(&mut self, notification: &Notification) -> Step<Decision> {
+    fn decide(&mut self, notification: &Notification) -> Step<DecidedCall> {
         let Notification { request, call } = notification;
         let tid = notification.tid();
         self.memory.waiting = request.id;
@@ -91,48 +92,51 @@ impl Handler for Judge {
                     return Step::Deferred;
                 }
                 caller.handed = self.tracer.as_mut().and_then(|tracer| tracer.handed(tid, notified));
-                let outcome = self.judge(call, &caller);
-                Step::Decided(Decision { caller: Ok(caller), outcome })
+                let decision = self.decide_call(call, &caller);
+                Step::Decided(DecidedCall { caller: Ok(caller), decision })
             }
-            (Err(errno), _) => Step::Decided(Decision { caller: Err(errno), outcome: Outcome::Unread }),
+            (Err(errno), _) => {
+                Step::Decided(DecidedCall { caller: Err(errno), decision: Decision::CallerUnreadable })
+            }
         }
     }
 
-    fn finish(&mut self, notification: &Notification, decision: Decision) -> Result<(), CallError> {
+    fn finish(&mut self, notification: &Notification, decision: DecidedCall) -> Result<(), CallError> {
         let Notification { request, call } = notification;
         let tid = notification.tid();
         let conclusion = match decision.caller {
             Ok(caller) => {
-                let unread = matches!(decision.outcome, Outcome::Unread | Outcome::Fail(UNREADABLE));
+                let unread =
+                    matches!(decision.decision, Decision::CallerUnreadable | Decision::Fail(UNREADABLE));
                 if unread && (self.has_handed_out(request, &caller) || !self.waits()?) {
                     return Ok(());
                 }
-                match decision.outcome {
-                    Outcome::Wait(leased) => self.wait_for_lease(leased, request, &caller),
-                    outcome => {
+                match decision.decision {
+                    Decision::AwaitLease(leased) => self.wait_for_lease(leased, request, &caller),
+                    decision => {
                         if caller.handed.is_some() {
                             self.tracer.iter_mut().for_each(|tracer| tracer.decided(tid));
                         }
-                        self.conclude(outcome, call, &caller)
+                        self.conclude(decision, call, &caller)
                     }
                 }
             }
             // Without /proc, or out of descriptors, nothing is known of the caller.
             Err(errno) => {
                 tracing::error!(%tid, %errno, "a caller's status cannot be read");
-                self.conclude(decision.outcome, call, &Caller::unknown(tid))
+                self.conclude(decision.decision, call, &Caller::unknown(tid))
             }
         };
         answered(match conclusion {
             Conclusion::Answer(answer) => seccomp::answer(&self.listener, request.id, answer),
-            Conclusion::Exceeds(caller) => self.exceeds_limit(request.id, &caller),
-            Conclusion::Hand(handed) => self.hand_over(request, handed),
-            Conclusion::Nothing => Ok(()),
+            Conclusion::ExceedsFileSize(caller) => self.exceeds_limit(request.id, &caller),
+            Conclusion::InstallDescriptor(handed) => self.hand_over(request, handed),
+            Conclusion::Unanswered => Ok(()),
         })
     }
 }
 
-impl Judge {
+impl Enforcer {
     /// Whether the caller of the call at hand still waits, so that what was read of its
     /// thread id was read of it.
     ///

@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 
 use super::conclusion::Conclusion;
-use super::{Judge, Request};
+use super::{Enforcer, Request};
 use crate::event::Action;
 use crate::notify::caller::Caller;
 use crate::notify::listener;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::processes::proc_fs::{ExecStack, LiveProcFs};
 use crate::profile::OnViolation;
 use crate::sys::process;
 use crate::sys::seccomp::Answer;
 use crate::tracer::{Ask, Outcome, Tracer, What};
 
-impl Judge {
+impl Enforcer {
     /// Lets the call go on, and looks at what it starts.
     pub(super) fn watch(&mut self, what: What, caller: &Caller) -> Conclusion {
         let Some(tracer) = &mut self.tracer else { return Conclusion::Answer(Answer::Continue) };
@@ -22,7 +22,7 @@ impl Judge {
         // nothing that follows.
         let caller = Caller { groups: Vec::new(), ..caller.clone() };
         tracer.ask(Ask { id: self.memory.waiting, caller, what });
-        Conclusion::Nothing
+        Conclusion::Unanswered
     }
 
     /// Sees to whoever is seized. `interrupted` by SIGCHLD, which may have been for the first
@@ -74,7 +74,7 @@ impl Judge {
     }
 
     /// Tells of it, and then it is killed, or its call fails.
-    fn refused(&mut self, refusal: &Refusal, caller: &Caller, program: Option<PathBuf>, action: Action) {
+    fn refused(&mut self, refusal: &Denial, caller: &Caller, program: Option<PathBuf>, action: Action) {
         let stop = self.rules.policy().on_violation == OnViolation::Stop;
         self.report_by(refusal, caller, program, if stop { Action::Stopped } else { action });
         if let Some(tracer) = &mut self.tracer {

@@ -10,29 +10,29 @@ use crate::notify::handed::Wanted;
 use crate::notify::resolve::{self, Found, Target, is_plain};
 use crate::notify::syscall_args::{AttributeArgs, PathArg};
 
-/// How callers' paths are resolved.
-pub struct Reach<'a> {
+/// Resolves the paths that callers name, with their rights and from their root.
+pub struct PathResolver<'a> {
     /// The supervisor's own identity, to which it goes back.
     pub identity: &'a Identity,
-    /// A caller may have a root of its own.
+    /// A caller may have changed its root (chroot(2)).
     pub moves: bool,
 }
 
 /// What stands at a path, if anything does, and where that is.
-pub type Reached = (Option<Target>, PathBuf);
+pub type Resolved = (Option<Target>, PathBuf);
 
-impl Reach<'_> {
+impl PathResolver<'_> {
     /// What stands at a path: by one call where the path leads everybody to the
     /// same file, else name by name, which also tells why there is none.
     ///
     /// # Errors
     /// As [`resolve::resolve`].
-    pub fn file(&self, caller: &Caller, at: &PathArg, follow: bool) -> Result<Reached, Errno> {
+    pub fn file(&self, caller: &Caller, at: &PathArg, follow: bool) -> Result<Resolved, Errno> {
         let path = &*at.path;
         if is_plain(path)
             && !self.moves
             && let Ok((target, canonical)) =
-                self.identity.become_caller(caller, || resolve::at_once(path, follow))
+                self.identity.with_caller_creds(caller, || resolve::at_once(path, follow))
         {
             return Ok((Some(target), canonical));
         }
@@ -62,7 +62,7 @@ impl Reach<'_> {
         let (held, own);
         let root = if self.moves {
             // A link of ours that leads where the caller's does.
-            held = self.identity.look_as_caller(caller, || caller.own("root", Wanted::Root))?;
+            held = self.identity.with_caller_fsids(caller, || caller.own("root", Wanted::Root))?;
             own = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
             &own
         } else {
@@ -71,9 +71,9 @@ impl Reach<'_> {
         let start = || resolve::start(caller, *dirfd, path, root);
         let start = match caller.handed {
             // By a name, perhaps, that it has made up.
-            Some(_) => self.identity.become_caller(caller, start),
-            None => self.identity.look_as_caller(caller, start),
+            Some(_) => self.identity.with_caller_creds(caller, start),
+            None => self.identity.with_caller_fsids(caller, start),
         }?;
-        self.identity.become_caller(caller, || resolve::resolve(caller, start, path, follow, root))
+        self.identity.with_caller_creds(caller, || resolve::resolve(caller, start, path, follow, root))
     }
 }

@@ -98,7 +98,7 @@ impl ProcFs for LiveProcFs<'_> {
     fn start(&self, pid: Pid, reader: Option<&Caller>) -> Option<Start> {
         let read = || Stat::of(pid.first_thread());
         let stat = match reader {
-            Some(reader) => self.0.look_as_caller(reader, read).or_else(|_| read()),
+            Some(reader) => self.0.with_caller_fsids(reader, read).or_else(|_| read()),
             None => read(),
         };
         stat.ok().map(|stat| Start { time: stat.started, stack: stat.stack })
@@ -114,7 +114,7 @@ impl ProcFs for LiveProcFs<'_> {
 
     fn exec_stack(&self, caller: &Caller, start: Option<u64>) -> Option<(Image, ExecStack)> {
         let read = || image::image_and_stack(caller, start);
-        let (id, path, start) = self.0.look_as_caller(caller, read).ok()?;
+        let (id, path, start) = self.0.with_caller_fsids(caller, read).ok()?;
         Some((Image { id, path }, ExecStack { image: id, start }))
     }
 
@@ -124,7 +124,7 @@ impl ProcFs for LiveProcFs<'_> {
         let stack = |pid: Pid| {
             let caller = Caller::of(pid.first_thread()).ok()?;
             let read = || Stat::of(pid.first_thread())?.stack.ok_or(Errno::ESRCH);
-            self.0.look_as_caller(&caller, read).ok()
+            self.0.with_caller_fsids(&caller, read).ok()
         };
         pids.filter_map(stack).collect()
     }

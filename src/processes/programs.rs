@@ -13,7 +13,7 @@ use crate::ids::{Pid, StartTime, Tid};
 use crate::image::FileId;
 use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
-use crate::policy::Rulebook;
+use crate::policy::PolicyEngine;
 
 /// The first process of a pid namespace.
 const INIT: Pid = Pid::from_raw(1);
@@ -42,7 +42,7 @@ pub trait ProgramRules {
     fn supervisor(&self) -> Pid;
 }
 
-impl ProgramRules for Rulebook {
+impl ProgramRules for PolicyEngine {
     fn verifies_execs(&self) -> bool {
         self.checks()
     }
@@ -52,11 +52,11 @@ impl ProgramRules for Rulebook {
     }
 
     fn entry_of_image(&self, image: FileId) -> Option<ProgramIndex> {
-        Rulebook::entry_of_image(self, image)
+        PolicyEngine::entry_of_image(self, image)
     }
 
     fn runs_as(&self, entry: ProgramIndex, image: &Image) -> bool {
-        Rulebook::runs_as(self, entry, image.id, &image.path)
+        PolicyEngine::runs_as(self, entry, image.id, &image.path)
     }
 
     fn entries_running(&self, image: &Image) -> Vec<ProgramIndex> {

@@ -30,11 +30,11 @@ use caps::Capability;
 use nix::errno::Errno;
 
 use self::calls::Kind;
-use self::deduplicate::Recorder;
+use self::deduplicate::Deduplicator;
 use self::mounts::Mounts;
 use self::programs::{Name, Programs};
-use self::reading::Reading;
-use self::reads::{Blind, Watcher, Watches};
+use self::reading::ReadObserver;
+use self::reads::{Gap, Watcher, Watches};
 use crate::event::ErrnoName;
 use crate::ids::Pid;
 use crate::init::request::{Bell, Request};
@@ -43,14 +43,14 @@ use crate::journal::{Journal, Progress};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::capabilities;
 use crate::notify::listener::Listener;
-use crate::notify::memory_cache::Kept;
-use crate::notify::path_resolver::Reach;
+use crate::notify::memory_cache::MemoryCache;
+use crate::notify::path_resolver::PathResolver;
 use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::call::Call;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::mountinfo;
-use crate::readiness::notify_socket::Ears;
+use crate::readiness::notify_socket::NotifySocket;
 use crate::readiness::startup::{Input, Output, Startup, When};
 use crate::sys::seccomp::NotificationId;
 use crate::syscalls::Handler;
@@ -65,8 +65,8 @@ pub struct Launch {
     pub args: Vec<String>,
 }
 
-/// The worker's state.
-pub struct Recording {
+/// Observes notified calls and lets each continue.
+pub struct Recorder {
     listener: Listener,
     requests: Bell,
     journal: Arc<Journal>,
@@ -77,13 +77,13 @@ pub struct Recording {
     first_port: u16,
     /// Tells of files that are read, where not every open is notified.
     reads: Option<Watcher>,
-    recorder: Recorder,
+    deduplicator: Deduplicator,
     recoveries: u64,
     programs: Programs,
-    kept: Kept,
+    memory_cache: MemoryCache,
     startup: Startup,
     /// Where the app says that it is ready, if it was asked to.
-    ears: Option<Ears>,
+    notify_socket: Option<NotifySocket>,
     /// Sockets that were listened on, by inode.
     sockets: Vec<u64>,
     /// A process may have another root.
@@ -96,13 +96,13 @@ pub struct Recording {
     digests: Vec<crate::image::FileId>,
 }
 
-/// What is seen besides calls.
+/// What a learning run observes besides notified calls.
 #[derive(Default)]
-pub struct Eyes {
+pub struct ObservationSources {
     /// Files that are read, where not every open is notified.
     pub reads: Option<Watches>,
     /// Where the app says that it is ready, if it was asked to.
-    pub ears: Option<Ears>,
+    pub notify_socket: Option<NotifySocket>,
 }
 
 /// What was observed of a call before it continues.
@@ -115,7 +115,7 @@ pub struct CallObservations {
     exec: Option<(Name, Name, crate::image::FileId)>,
 }
 
-impl Recording {
+impl Recorder {
     /// Begins: the app is about to be executed.
     pub fn new(
         listener: Arc<OwnedFd>,
@@ -123,15 +123,15 @@ impl Recording {
         journal: Arc<Journal>,
         launch: Launch,
         identity: Identity,
-        eyes: Eyes,
-    ) -> Recording {
+        sources: ObservationSources,
+    ) -> Recorder {
         let is_file = |path: &str| std::fs::metadata(path).is_ok_and(|found| !found.is_dir());
         let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
         let mounts = Mounts::new(&mountinfo::read().unwrap_or_default(), is_file);
-        let reads = eyes.reads.and_then(|watches| watched(watches, &journal, &mounts));
+        let reads = sources.reads.and_then(|watches| watched(watches, &journal, &mounts));
         // Who asks for the app's word has it: a guess would come before.
-        let when = if eyes.ears.is_some() { When::Notified } else { When::Listening };
-        Recording {
+        let when = if sources.notify_socket.is_some() { When::Notified } else { When::Listening };
+        Recorder {
             listener: Listener::new(listener),
             requests,
             journal,
@@ -140,12 +140,12 @@ impl Recording {
             mounts,
             first_port: first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024),
             reads,
-            recorder: Recorder::default(),
+            deduplicator: Deduplicator::default(),
             recoveries: 0,
             programs: Programs::default(),
-            kept: Kept::default(),
+            memory_cache: MemoryCache::default(),
             startup: Startup::new(when),
-            ears: eyes.ears,
+            notify_socket: sources.notify_socket,
             sockets: Vec::new(),
             moves: false,
             alive: 1,
@@ -174,7 +174,7 @@ impl Recording {
 
     /// Time has passed, or the app has said something: start-up may be over.
     fn advance_startup(&mut self) {
-        if self.ears.as_mut().is_some_and(Ears::hear) {
+        if self.notify_socket.as_mut().is_some_and(NotifySocket::poll_messages) {
             self.steps(Input::Notified);
         }
         if self.startup.deadline().is_some_and(|deadline| self.journal.now() >= deadline) {
@@ -190,7 +190,7 @@ impl Recording {
         }
         if output == Some(Output::Ready) {
             self.write(Observation::ok(What::Ready { by: self.startup.when().word().into() }), None);
-            self.recorder.serves();
+            self.deduplicator.serves();
             self.reads.iter().for_each(Watcher::mark);
             self.journal.progress(Progress::Ready);
         }
@@ -211,8 +211,8 @@ impl Recording {
             Kind::Limit => return CallObservations::of(self.limit(call, caller)),
             Kind::User => {
                 // Who it is, while that can be seen.
-                let Recording { kept, identity, listener, .. } = self;
-                kept.keep(caller, identity, || matches!(listener.is_valid(id), Ok(true)));
+                let Recorder { memory_cache, identity, listener, .. } = self;
+                memory_cache.open(caller, identity, || matches!(listener.is_valid(id), Ok(true)));
                 return CallObservations::of(self.user(call, caller));
             }
             Kind::Privileged => return CallObservations::of(self.privileged(call, caller)),
@@ -224,7 +224,7 @@ impl Recording {
     }
 
     /// Writes what was seen, and that the call was made.
-    fn record(&mut self, call: &Call, kind: Kind, sight: CallObservations) {
+    fn record(&mut self, call: &Call, kind: Kind, observed: CallObservations) {
         match kind {
             Kind::Fork => {
                 self.alive += 1;
@@ -241,10 +241,10 @@ impl Recording {
         if call.handler() == Handler::Root {
             self.moves = true;
         }
-        let told = sight.observations.iter().any(|seen| matches!(seen.what, What::Capability { .. }));
-        let mut file = sight.file;
+        let told = observed.observations.iter().any(|seen| matches!(seen.what, What::Capability { .. }));
+        let mut file = observed.file;
         let mut result = None;
-        for observation in sight.observations {
+        for observation in observed.observations {
             // One call has one result.
             result = Some(observation.result.clone()).filter(|result| result != "ok").or(result);
             self.write(observation, file.take());
@@ -257,7 +257,7 @@ impl Recording {
         }
         let settles = kind.settles(call, made.result == "ok", told);
         if self.write(made, None) && settles {
-            self.recorder.remember_call(call.number, kind, calls::identity(call, kind));
+            self.deduplicator.remember_call(call.number, kind, calls::identity(call, kind));
         }
     }
 
@@ -265,16 +265,16 @@ impl Recording {
     fn write(&mut self, observation: Observation, file: Option<File>) -> bool {
         let recoveries = self.journal.recoveries();
         if std::mem::replace(&mut self.recoveries, recoveries) != recoveries {
-            self.recorder.forget();
+            self.deduplicator.forget();
             self.digests.clear();
         }
-        let Some(new) = self.recorder.observe(self.journal.now(), &observation) else { return true };
+        let Some(new) = self.deduplicator.observe(self.journal.now(), &observation) else { return true };
         if let What::Exec { program, loader, interpreter, .. } = &observation.what {
             self.journal.executed(&[program, loader, interpreter]);
         }
         let written = self.journal.put(new.line, file);
         if written {
-            self.recorder.remember(new.key);
+            self.deduplicator.remember(new.key);
         }
         written
     }
@@ -293,14 +293,14 @@ impl Recording {
         self.journal.progress(Progress::Bound);
     }
 
-    fn reach(&self) -> Reach<'_> {
-        Reach { identity: &self.identity, moves: self.moves }
+    fn resolver(&self) -> PathResolver<'_> {
+        PathResolver { identity: &self.identity, moves: self.moves }
     }
 
     /// A caller's memory, kept or to be opened.
     fn memory_of<'a>(&'a self, caller: &'a Caller) -> Memory<'a> {
-        match self.kept.of(caller) {
-            Some(file) => Memory::kept(&self.identity, caller, file),
+        match self.memory_cache.get(caller) {
+            Some(file) => Memory::opened(&self.identity, caller, file),
             None => Memory::of(&self.identity, caller),
         }
     }
@@ -327,15 +327,15 @@ impl CallObservations {
 
 /// Has told what is opened from here on.
 fn watched(watches: Watches, journal: &Arc<Journal>, mounts: &Mounts) -> Option<Watcher> {
-    let mut reading = Reading::new(Arc::clone(journal), mounts.clone());
-    watches.blind().iter().for_each(|blind| reading.blind(blind));
-    let started = watches.start(move |told| reading.hear(told));
+    let mut reading = ReadObserver::new(Arc::clone(journal), mounts.clone());
+    watches.gaps().iter().for_each(|blind| reading.blind(blind));
+    let started = watches.start(move |told| reading.observe(told));
     started
         .inspect_err(|error| {
             let errno = crate::sys::errno(error);
             tracing::error!(%errno, "files that are read will not be in the journal");
-            let mut reading = Reading::new(Arc::clone(journal), mounts.clone());
-            reading.blind(&Blind::Ended { errno });
+            let mut reading = ReadObserver::new(Arc::clone(journal), mounts.clone());
+            reading.blind(&Gap::Ended { errno });
         })
         .ok()
 }

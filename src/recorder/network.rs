@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::address::text;
-use super::{Recording, result};
+use super::{Recorder, result};
 use crate::journal::observation::{Observation, What};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities;
@@ -19,7 +19,7 @@ use crate::readiness::listening;
 /// More sockets than an app listens on: past it the first are forgotten.
 const SOCKETS: usize = 1024;
 
-impl Recording {
+impl Recorder {
     /// bind, connect, and sendto with an address.
     pub(super) fn address(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
         let Some(args) = AddressArgs::decode(call) else { return Vec::new() };
@@ -40,12 +40,14 @@ impl Recording {
             // No rule names the port 0, which leads nowhere.
             Address::Port(_, 0) => return Vec::new(),
             // The supervisor's own, which needs no rule.
-            Address::UnixOther(name) if self.ears.as_ref().is_some_and(|ears| ears.is_named(name)) => {
+            Address::UnixOther(name)
+                if self.notify_socket.as_ref().is_some_and(|notify_socket| notify_socket.is_named(name)) =>
+            {
                 return Vec::new();
             }
             Address::UnixPath(path) => {
                 let at = PathArg { dirfd: libc::AT_FDCWD, path: OsStr::from_bytes(path).into() };
-                match self.reach().find(caller, &at, !binds) {
+                match self.resolver().find(caller, &at, !binds) {
                     Ok(found) => {
                         let there = found.target.is_some();
                         errno = match (binds, there) {
@@ -81,14 +83,14 @@ impl Recording {
     /// The protocol of a socket, which sockfs tells as an extended attribute.
     fn protocol(&self, caller: &Caller, fd: i32) -> Protocol {
         let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
-        let name = self.identity.look_as_caller(caller, || crate::sys::process::socket_protocol(&path));
+        let name = self.identity.with_caller_fsids(caller, || crate::sys::process::socket_protocol(&path));
         name.map_or(Protocol::Other, |name| protocol_of(&name))
     }
 
     /// A socket is about to listen: which, by its inode.
     pub(super) fn listen(&mut self, call: &Call, caller: &Caller) {
         let path = PathBuf::from(format!("/proc/{}/fd/{}", caller.tid, call.args[0] as i32));
-        let link = self.identity.look_as_caller(caller, || nix::fcntl::readlink(&path));
+        let link = self.identity.with_caller_fsids(caller, || nix::fcntl::readlink(&path));
         let inode = link.ok().and_then(|link| {
             let name = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
             name.parse().ok()

@@ -1,16 +1,16 @@
 //! The recorder as a handler of the notification server.
 
 use super::calls::{self, Kind};
-use super::{CallObservations, Recording};
+use super::{CallObservations, Recorder};
 use crate::notify::listener::{Listener, WaitSet};
 use crate::notify::server::{Handler, Notification, Step};
 use crate::processes::proc_fs::LiveProcFs;
-use crate::readiness::notify_socket::Ears;
+use crate::readiness::notify_socket::NotifySocket;
 use crate::sys::CallError;
 use crate::sys::seccomp::Answer;
 use crate::sys::signal::Mask;
 
-impl Handler for Recording {
+impl Handler for Recorder {
     type Decision = (Kind, CallObservations);
 
     fn listener(&self) -> &Listener {
@@ -18,7 +18,7 @@ impl Handler for Recording {
     }
 
     fn wait_set(&self) -> WaitSet<'_> {
-        let descriptors = self.ears.iter().flat_map(Ears::fds).collect();
+        let descriptors = self.notify_socket.iter().flat_map(NotifySocket::fds).collect();
         WaitSet { mailbox: None, descriptors, timeout: self.timeout(), mask: Mask::ALL }
     }
 
@@ -30,10 +30,11 @@ impl Handler for Recording {
     fn decide(&mut self, notification: &Notification) -> Step<(Kind, CallObservations)> {
         let call = &notification.call;
         let kind = Kind::of(call);
-        if kind.is_told_once() && self.recorder.knows_call(call.number, kind, calls::identity(call, kind)) {
+        if kind.is_told_once() && self.deduplicator.knows_call(call.number, kind, calls::identity(call, kind))
+        {
             return Step::Answer(Answer::Continue);
         }
-        let sight = match kind {
+        let observed = match kind {
             Kind::Plain => CallObservations::default(),
             _ => match notification.caller() {
                 Ok(caller) => self.look(call, kind, &caller, notification.id()),
@@ -41,7 +42,7 @@ impl Handler for Recording {
                 Err(_) => CallObservations::default(),
             },
         };
-        Step::Decided((kind, sight))
+        Step::Decided((kind, observed))
     }
 
     /// Lets the call go on, always: learning never changes what the app does. Then it is
@@ -49,16 +50,16 @@ impl Handler for Recording {
     fn finish(
         &mut self,
         notification: &Notification,
-        (kind, mut sight): (Kind, CallObservations),
+        (kind, mut observed): (Kind, CallObservations),
     ) -> Result<(), CallError> {
-        if let Some((now, next, image)) = sight.exec.take()
+        if let Some((now, next, image)) = observed.exec.take()
             && let Ok(caller) = notification.caller()
         {
-            self.kept.executes(&caller);
+            self.memory_cache.exec_continues(&caller);
             self.programs.exec_continues(&caller, now, next, image, &LiveProcFs(&self.identity));
         }
         self.listener.answer(notification.id(), Answer::Continue)?;
-        self.record(&notification.call, kind, sight);
+        self.record(&notification.call, kind, observed);
         Ok(())
     }
 }

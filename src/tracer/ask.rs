@@ -7,7 +7,7 @@ use crate::event::{Action, Object};
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::started::Started;
 use crate::sys::seccomp::NotificationId;
 
@@ -94,7 +94,7 @@ pub enum Outcome {
         /// What it was then.
         program: Option<PathBuf>,
         /// Why.
-        refusal: Box<Refusal>,
+        refusal: Box<Denial>,
         /// What was done, or is done once it has been told.
         action: Action,
     },

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use crate::ids::{Pid, Tid};
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity, Memory};
-use crate::policy::Rulebook;
+use crate::policy::PolicyEngine;
 use crate::policy::initial_stack::Fresh;
 use crate::policy::started::Started;
 use crate::procfs::errno;
@@ -18,10 +18,10 @@ use crate::sys;
 /// # Errors
 /// EACCES for a program that may not be read, by which it cannot be told what it is;
 /// ESRCH for one that was killed meanwhile; EIO for a stack of no 64-bit program.
-pub fn at(pid: i32, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Result<Started, Errno> {
+pub fn at(pid: i32, caller: &Caller, identity: &Identity, rules: &PolicyEngine) -> Result<Started, Errno> {
     let caller = after_exec(pid, caller);
     let link = format!("/proc/{pid}/exe");
-    let (known, canonical) = identity.look_as_caller(&caller, || {
+    let (known, canonical) = identity.with_caller_fsids(&caller, || {
         Ok((sys::files::known(&link)?, std::fs::read_link(&link).map_err(errno)?))
     })?;
     let pointer = sys::ptrace::stack_pointer(pid)?;
@@ -56,7 +56,12 @@ pub fn after_exec(pid: i32, caller: &Caller) -> Caller {
 ///
 /// # Errors
 /// As [`at`].
-pub fn stack(pointer: u64, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Result<Fresh, Errno> {
+pub fn stack(
+    pointer: u64,
+    caller: &Caller,
+    identity: &Identity,
+    rules: &PolicyEngine,
+) -> Result<Fresh, Errno> {
     let memory = Memory::of(identity, caller);
     let bytes = |address, length| memory.bytes(address, length);
     Fresh::read(pointer, rules.arguments(), rules.variables(), bytes)

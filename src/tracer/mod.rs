@@ -68,7 +68,7 @@ use crate::ids::{Pid, Tid};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::handed::Handed;
 use crate::policy::started::{Started, Verdict};
-use crate::policy::{Refusal, Rulebook};
+use crate::policy::{Denial, PolicyEngine};
 use crate::procfs::processes;
 use crate::sys::ptrace;
 use crate::sys::seccomp::{self, Answer, NotificationId};
@@ -109,7 +109,7 @@ struct Flight {
 
 /// The check, in the thread that decides about calls.
 pub struct Tracer {
-    rules: Arc<Rulebook>,
+    rules: Arc<PolicyEngine>,
     identity: Identity,
     /// The launched process, which is PID 1's own child.
     app: i32,
@@ -138,7 +138,7 @@ impl Tracer {
     ///
     /// # Errors
     /// There is no descriptor left, or eventfd(2) is refused.
-    pub fn new(rules: Arc<Rulebook>, killable: bool) -> Result<Tracer, Errno> {
+    pub fn new(rules: Arc<PolicyEngine>, killable: bool) -> Result<Tracer, Errno> {
         Ok(Tracer {
             rules,
             identity: Identity::own()?,
@@ -441,7 +441,7 @@ impl Tracer {
                     What::Exec { object, .. } | What::Map { object, .. } => object.clone(),
                     What::User | What::Readable => Object::Name { name: "unreadable".into() },
                 };
-                let refusal = Refusal { object, ..*self.rules.unreadable_program() };
+                let refusal = Denial { object, ..*self.rules.unreadable_program() };
                 self.conclude(pid, id, Verdict::Dies(Box::new(refusal)));
             }
         }

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use super::{Ask, Hold, Outcome, Tracer, What};
 use crate::event::{Action, Kind, Object};
 use crate::ids::Pid;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::profile::OnViolation;
 use crate::sys::seccomp::Answer;
 use crate::sys::{process, signal};
@@ -25,7 +25,7 @@ impl Tracer {
         if on_violation != OnViolation::Stop {
             self.refused.push((ask.clone(), errno, action));
         }
-        let refusal = Refusal { kind: Kind::Program, errno, object, rule: "/programs".into(), want: None };
+        let refusal = Denial { kind: Kind::Program, errno, object, rule: "/programs".into(), want: None };
         let (caller, refusal) = (ask.caller.clone(), Box::new(refusal));
         let program = self.program(ask);
         self.outcomes.push(Outcome::Refused { caller, program, refusal, action });
