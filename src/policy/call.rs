@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use nix::errno::Errno;
 use serde_json::json;
 
-use super::{Refusal, Rulebook};
+use super::{Denial, PolicyEngine};
 use crate::event::{Kind, Object, Want};
 use crate::filter::{Access, Action};
 use crate::ids::{Gid, Uid};
@@ -68,12 +68,12 @@ impl Call {
         Object::Syscall { syscall: name, args: self.args.to_vec() }
     }
 
-    fn refusal(&self, kind: Kind, errno: Errno, rule: &'static str, want: Option<Want>) -> Box<Refusal> {
-        Box::new(Refusal { kind, errno, object: self.object(), rule: rule.into(), want })
+    fn refusal(&self, kind: Kind, errno: Errno, rule: &'static str, want: Option<Want>) -> Box<Denial> {
+        Box::new(Denial { kind, errno, object: self.object(), rule: rule.into(), want })
     }
 }
 
-impl Rulebook {
+impl PolicyEngine {
     /// How the filter treats a call; `None` for one that is not allowed at all.
     pub fn access(&self, name: &str) -> Option<&Access> {
         self.filter.calls.get(name)
@@ -87,7 +87,7 @@ impl Rulebook {
 
     /// A call that is not listed, refused with [`Syscall::unlisted`]; with ENOSYS where no
     /// table has its number.
-    pub fn unlisted(&self, call: &Call) -> Box<Refusal> {
+    pub fn unlisted(&self, call: &Call) -> Box<Denial> {
         let errno = call.name.and_then(syscalls::find).map_or(Errno::ENOSYS, Syscall::unlisted);
         let want = call.name.map(|name| Want::Syscall(name.to_owned()));
         call.refusal(Kind::Syscall, errno, "/syscalls", want)
@@ -95,7 +95,7 @@ impl Rulebook {
 
     /// A listed call whose arguments the filter did not let through. The hint names
     /// the value where one argument decides.
-    pub fn argument(&self, call: &Call) -> Box<Refusal> {
+    pub fn argument(&self, call: &Call) -> Box<Denial> {
         let name = call.name.unwrap_or_default();
         let handler = call.handler();
         if handler == Handler::SocketOption && self.names_addresses() {
@@ -135,12 +135,12 @@ impl Rulebook {
     }
 
     /// Memory that is to be writable and executable, or to become executable.
-    pub fn memory(&self, call: &Call) -> Box<Refusal> {
+    pub fn memory(&self, call: &Call) -> Box<Denial> {
         call.refusal(Kind::Memory, Handler::Map.denied(), "/memory/write_execute", Some(Want::WriteExecute))
     }
 
     /// A signal to the supervisor: no profile allows it.
-    pub fn signal(&self, call: &Call) -> Box<Refusal> {
+    pub fn signal(&self, call: &Call) -> Box<Denial> {
         call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", None)
     }
 
@@ -159,10 +159,10 @@ impl Rulebook {
     }
 
     /// One process too many: `now` live ones.
-    pub fn processes(&self, now: u32) -> Option<Box<Refusal>> {
+    pub fn processes(&self, now: u32) -> Option<Box<Denial>> {
         let most = self.policy.processes?;
         (now >= most).then(|| {
-            Box::new(Refusal {
+            Box::new(Denial {
                 kind: Kind::Limit,
                 errno: Handler::Fork.denied(),
                 object: Object::Name { name: "processes".into() },
@@ -173,7 +173,7 @@ impl Rulebook {
     }
 
     /// A privileged call that the kernel will refuse for want of a capability.
-    pub fn capability(&self, call: &Call, capability: Capability, caller: &Ids) -> Option<Box<Refusal>> {
+    pub fn capability(&self, call: &Call, capability: Capability, caller: &Ids) -> Option<Box<Denial>> {
         let needed = match call.handler() {
             Handler::SetUid => takes_another_id(call, caller.uids.map(Uid::as_raw)),
             Handler::SetGid => takes_another_id(call, caller.gids.map(Gid::as_raw)),
@@ -181,7 +181,7 @@ impl Rulebook {
         };
         (needed && !self.policy.capabilities.contains(&capability)).then(|| {
             let name = capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase();
-            Box::new(Refusal {
+            Box::new(Denial {
                 kind: Kind::Capability,
                 errno: Errno::EPERM,
                 object: Object::Name { name: name.into() },

@@ -36,19 +36,19 @@ const AT_ONCE: usize = 64;
 const LONGEST: usize = 4096;
 
 /// The sockets on which the app says that it is ready.
-pub struct Ears {
+pub struct NotifySocket {
     name: Vec<u8>,
     named: Option<UnixDatagram>,
     pairs: Vec<OwnedFd>,
     outer: Option<UnixDatagram>,
 }
 
-impl Ears {
+impl NotifySocket {
     /// Opens them; `outer` is the variable's value that the container was started with.
     ///
     /// # Errors
     /// One line: the call and its errno.
-    pub fn open(transport: NotifyTransport, outer: Option<&OsStr>) -> Result<Ears, String> {
+    pub fn open(transport: NotifyTransport, outer: Option<&OsStr>) -> Result<NotifySocket, String> {
         let failed = |error: std::io::Error| format!("{VARIABLE}: {error}");
         let (name, named) = match transport {
             NotifyTransport::SocketPair => (NOBODYS.to_owned(), None),
@@ -69,7 +69,7 @@ impl Ears {
                 None
             }
         });
-        Ok(Ears { name: name.into_bytes(), named, pairs: Vec::new(), outer })
+        Ok(NotifySocket { name: name.into_bytes(), named, pairs: Vec::new(), outer })
     }
 
     /// The variable's value for the app.
@@ -88,7 +88,7 @@ impl Ears {
     ///
     /// # Errors
     /// EMFILE where it has as many as it gets.
-    pub fn make_end(&mut self, blocking: bool) -> Result<OwnedFd, Errno> {
+    pub fn create_endpoint(&mut self, blocking: bool) -> Result<OwnedFd, Errno> {
         if self.pairs.len() >= MOST {
             return Err(Errno::EMFILE);
         }
@@ -105,8 +105,8 @@ impl Ears {
     }
 
     /// Hears what has been said by now, and passes it on; whether the app is ready.
-    pub fn hear(&mut self) -> bool {
-        let Ears { named, pairs, outer, .. } = self;
+    pub fn poll_messages(&mut self) -> bool {
+        let NotifySocket { named, pairs, outer, .. } = self;
         let mut ready = false;
         let mut heard = |message: &[u8]| {
             ready |= lines(message).any(|line| line == b"READY=1");
@@ -212,45 +212,45 @@ mod tests {
         )
         .expect("bound");
         elsewhere.set_nonblocking(true).expect("a socket");
-        let mut ears = Ears::open(NotifyTransport::SocketPair, None).expect("open");
-        assert_eq!(ears.value(), "@remit/notify");
-        let end = ears.make_end(true).expect("a pair");
-        assert!(!ears.hear());
+        let mut notify_socket = NotifySocket::open(NotifyTransport::SocketPair, None).expect("open");
+        assert_eq!(notify_socket.value(), "@remit/notify");
+        let end = notify_socket.create_endpoint(true).expect("a pair");
+        assert!(!notify_socket.poll_messages());
         let other = UnixAddr::new_abstract(format!("remit-test-{}", std::process::id()).as_bytes());
         sendto(end.as_raw_fd(), b"STATUS=starting\nREADY=10", &other.expect("a name"), MsgFlags::empty())
             .expect("sent");
-        assert!(!ears.hear());
+        assert!(!notify_socket.poll_messages());
         send(end.as_raw_fd(), b"MAINPID=7\nREADY=1", MsgFlags::empty()).expect("sent");
-        assert!(ears.hear());
+        assert!(notify_socket.poll_messages());
         assert_eq!(
             elsewhere.recv(&mut [0; 64]).map_err(|error| error.kind()),
             Err(std::io::ErrorKind::WouldBlock)
         );
         // An empty message is no end, and the end is one.
         send(end.as_raw_fd(), b"", MsgFlags::empty()).expect("sent");
-        assert!(!ears.hear() && ears.fds().count() == 1);
+        assert!(!notify_socket.poll_messages() && notify_socket.fds().count() == 1);
         drop(end);
-        assert!(!ears.hear() && ears.fds().count() == 0);
+        assert!(!notify_socket.poll_messages() && notify_socket.fds().count() == 0);
     }
 
     #[test]
     fn an_end_that_is_shut_for_writing_is_not_waited_for() {
-        let mut ears = Ears::open(NotifyTransport::SocketPair, None).expect("open");
-        let end = ears.make_end(true).expect("a pair");
+        let mut notify_socket = NotifySocket::open(NotifyTransport::SocketPair, None).expect("open");
+        let end = notify_socket.create_endpoint(true).expect("a pair");
         send(end.as_raw_fd(), b"READY=1", MsgFlags::empty()).expect("sent");
         shutdown(end.as_raw_fd(), Shutdown::Write).expect("shut");
         // What was said before is heard.
-        assert!(ears.hear() && ears.fds().count() == 0);
+        assert!(notify_socket.poll_messages() && notify_socket.fds().count() == 0);
     }
 
     #[test]
     fn no_app_has_more_ends_than_it_needs() {
-        let mut ears = Ears::open(NotifyTransport::SocketPair, None).expect("open");
-        let ends: Vec<_> = (0..MOST).map(|_| ears.make_end(false).expect("a pair")).collect();
-        assert_eq!(ears.make_end(false).map(drop), Err(Errno::EMFILE));
+        let mut notify_socket = NotifySocket::open(NotifyTransport::SocketPair, None).expect("open");
+        let ends: Vec<_> = (0..MOST).map(|_| notify_socket.create_endpoint(false).expect("a pair")).collect();
+        assert_eq!(notify_socket.create_endpoint(false).map(drop), Err(Errno::EMFILE));
         drop(ends);
-        assert!(!ears.hear());
-        assert!(ears.make_end(false).is_ok());
+        assert!(!notify_socket.poll_messages());
+        assert!(notify_socket.create_endpoint(false).is_ok());
     }
 
     #[test]
@@ -285,22 +285,23 @@ mod tests {
         let name = format!("remit-outer-{}", std::process::id());
         let outer =
             UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).expect("a name")).expect("bound");
-        let mut ears =
-            Ears::open(NotifyTransport::AbstractSocket, Some(OsStr::new(&format!("@{name}")))).expect("open");
-        let value = ears.value();
+        let mut notify_socket =
+            NotifySocket::open(NotifyTransport::AbstractSocket, Some(OsStr::new(&format!("@{name}"))))
+                .expect("open");
+        let value = notify_socket.value();
         let hidden = &value.as_bytes()[1..];
-        assert!(ears.is_named(hidden) && !ears.is_named(NOBODYS.as_bytes()));
+        assert!(notify_socket.is_named(hidden) && !notify_socket.is_named(NOBODYS.as_bytes()));
         let app = UnixDatagram::unbound().expect("a socket");
         let address = SocketAddr::from_abstract_name(hidden).expect("a name");
         app.send_to_addr(b"FDSTORE=1\nFDNAME=x", &address).expect("sent");
         app.send_to_addr(b"MAINPID=1\nSTATUS=up\nREADY=1\n", &address).expect("sent");
-        assert!(ears.hear());
+        assert!(notify_socket.poll_messages());
         let mut buffer = [0; 64];
         let length = outer.recv(&mut buffer).expect("passed on");
         assert_eq!(&buffer[..length], b"STATUS=up\nREADY=1");
         // Who is not there is no reason not to start.
         assert!(
-            Ears::open(NotifyTransport::AbstractSocket, Some(OsStr::new("/nobody/listens")))
+            NotifySocket::open(NotifyTransport::AbstractSocket, Some(OsStr::new("/nobody/listens")))
                 .expect("open")
                 .outer
                 .is_none()

@@ -20,9 +20,9 @@ use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
 use crate::plan::{NotifyTransport, Plan};
 use crate::profile::{Mode, RunAs, in_order};
-use crate::readiness::notify_socket::{self, Ears};
-use crate::recorder::reads::{self, Blind, Watches};
-use crate::recorder::{Eyes, Launch, Recording};
+use crate::readiness::notify_socket::{self, NotifySocket};
+use crate::recorder::reads::{self, Gap, Watches};
+use crate::recorder::{Launch, ObservationSources, Recorder};
 use crate::sys::{self, CallError};
 
 /// Launches it.
@@ -51,7 +51,7 @@ pub(super) fn launch(
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };
     let watched = Watched { exact: options.exact, reads: watches.is_none() };
-    let eyes = Eyes { reads: watches, ears: ears(&mut init)? };
+    let sources = ObservationSources { reads: watches, notify_socket: notify_socket(&mut init)? };
     let plan = Plan::learning(kernel, place, run_as, watched);
     let confinement = Confinement::prepare(&plan)?;
     let app = init.app(options, [&[]; 2], environment.signals, None)?;
@@ -74,7 +74,7 @@ pub(super) fn launch(
     let file = init.found.clone();
     let (child, watch) = start::launch(&app, &confinement, &plan, &init.inherited, |child| {
         let launch = Launch { app: Pid::from_raw(child.pid), file: file.clone(), args };
-        watch(options, &plan, said_by, environment.sink, journal, launch, eyes)
+        watch(options, &plan, said_by, environment.sink, journal, launch, sources)
     })?;
     Ok(Started { child, signals: environment.descriptor, watch, file })
 }
@@ -90,13 +90,14 @@ fn destination(options: &Options) -> Destination {
 
 /// Where the app says that it is ready, if whoever started the container asks for that: it
 /// is heard here, and passed on.
-fn ears(init: &mut Init) -> Result<Option<Ears>, StartupError> {
+fn notify_socket(init: &mut Init) -> Result<Option<NotifySocket>, StartupError> {
     let Some(outer) = init.variable(notify_socket::VARIABLE).filter(|outer| !outer.is_empty()) else {
         return Ok(None);
     };
-    let ears = Ears::open(NotifyTransport::AbstractSocket, Some(&outer)).map_err(StartupError::Supervisor)?;
-    init.set_variable(notify_socket::VARIABLE, ears.value());
-    Ok(Some(ears))
+    let notify_socket = NotifySocket::open(NotifyTransport::AbstractSocket, Some(&outer))
+        .map_err(StartupError::Supervisor)?;
+    init.set_variable(notify_socket::VARIABLE, notify_socket.value());
+    Ok(Some(notify_socket))
 }
 
 fn word(capability: &Capability) -> String {
@@ -112,7 +113,7 @@ fn watches(to: &Destination) -> Option<Watches> {
     };
     let watches = Watches::new(&reads::Place { skip, ..reads::Place::default() });
     let watches = watches.inspect_err(|errno| tracing::debug!(%errno, "no watches: every open is notified"));
-    watches.ok().filter(|watches| !watches.blind().iter().any(|blind| matches!(blind, Blind::Full { .. })))
+    watches.ok().filter(|watches| !watches.gaps().iter().any(|blind| matches!(blind, Gap::Full { .. })))
 }
 
 /// What the supervisor needs to watch and to tell.
@@ -123,7 +124,7 @@ fn watch(
     sink: Sink,
     journal: Arc<Journal>,
     launch: Launch,
-    eyes: Eyes,
+    sources: ObservationSources,
 ) -> Result<Watch, StartupError> {
     // No profile is in force.
     let scribe = start::scribe(options, plan, String::new(), sink)?;
@@ -137,8 +138,8 @@ fn watch(
         start,
         tracees: None,
         worker: Box::new(move |listener, requests| {
-            let recording = Recording::new(listener, requests, journal, launch, identity, eyes);
-            Box::new(move || recording.run())
+            let recorder = Recorder::new(listener, requests, journal, launch, identity, sources);
+            Box::new(move || recorder.run())
         }),
         journal: Some(kept),
     })

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::event::{self, Kind, Object};
 use crate::ids::{Pid, Tid};
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::started::Verdict;
 use crate::profile::OnViolation;
 use crate::sys::seccomp::NotificationId;
@@ -197,7 +197,7 @@ impl TraceTable {
             self.denied.push(DeniedCall { call: Arc::clone(call), errno, action });
         }
         let refusal =
-            Box::new(Refusal { kind: Kind::Program, errno, object, rule: "/programs".into(), want: None });
+            Box::new(Denial { kind: Kind::Program, errno, object, rule: "/programs".into(), want: None });
         Some(Action::ReportDenied { call: Arc::clone(call), caller: call.caller.clone(), refusal, action })
     }
 
