@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::channel;
 
-use remit::recorder::reads::{Blind, Place, Told, Watches};
+use remit::recorder::reads::{Gap, Place, WatchEvent, Watches};
 
 /// Where the second run finds the files.
 const ROOT: &str = "REMIT_TEST_READS";
@@ -49,9 +49,9 @@ fn mounts_are_watched_and_a_file_may_be_one() {
 fn in_the_namespace() {
     let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else { return };
     let watches = Watches::new(&Place { root: root.clone(), ..Place::default() }).expect("watched");
-    let again = Blind::Twin { path: root.join("volume"), told: root.join("again") };
-    let volume = Blind::Twin { path: root.join("again"), told: root.join("volume") };
-    let [twin] = watches.blind() else { panic!("{:?}", watches.blind()) };
+    let again = Gap::DuplicateMount { path: root.join("volume"), told: root.join("again") };
+    let volume = Gap::DuplicateMount { path: root.join("again"), told: root.join("volume") };
+    let [twin] = watches.gaps() else { panic!("{:?}", watches.gaps()) };
     assert!(*twin == again || *twin == volume, "{twin:?}");
     let name = if *twin == again { "again" } else { "volume" };
 
@@ -64,10 +64,10 @@ fn in_the_namespace() {
     drop(fs::read_dir(root.join("again")).expect("it can be listed"));
     watcher.finish();
     let told: Vec<_> = told.iter().collect();
-    let file = |name: &str| Told::Opened { path: root.join(name), directory: false };
+    let file = |name: &str| WatchEvent::Opened { path: root.join(name), directory: false };
     let files = [file("etc/resolv.conf"), file("memory/below/file"), file(&format!("{name}/file"))];
     // The directory itself has the name of its place on the file system as well.
     let names: &[&str] = if name == "again" { &["volume", "again"] } else { &["volume"] };
-    let listed = names.iter().map(|name| Told::Opened { path: root.join(name), directory: true });
+    let listed = names.iter().map(|name| WatchEvent::Opened { path: root.join(name), directory: true });
     assert_eq!(told, files.into_iter().chain(listed).collect::<Vec<_>>());
 }

@@ -21,7 +21,7 @@ const WORDS: [&str; 5] = ["read", "write", "stat", "sysfs", "bpf"];
 const DECIDE: [(&str, &str); 4] = [
     ("the plan", "    pub(super) fn mediated(&self, call: &str)"),
     ("the filter of a learning run", "fn decided(syscall: &Syscall,"),
-    ("the enforcer", "    fn judge(&mut self, call: &Call, caller: &Caller) -> Outcome"),
+    ("the enforcer", "    fn decide_call(&mut self, call: &Call, caller: &Caller) -> Decision"),
     ("the recorder", "    pub fn of(call: &Call) -> Kind"),
 ];
 

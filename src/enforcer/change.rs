@@ -1,67 +1,44 @@
-//! Changes of the file tree, and the rights that each needs on the paths that it names.
+//! The rights that changes of the file tree need on the paths that they name.
 
 use landlock::{AccessFs, BitFlags};
 
 use crate::image::FileKind;
 use crate::notify::resolve::{Found, Target};
+use crate::notify::syscall_args::TreeChange;
 use crate::profile::Rights;
 
 /// Rights of the profile, and those of the kernel's for the same.
 type Needs = (Rights, BitFlags<AccessFs>);
 
-/// A change of the tree, on paths that were resolved.
-#[derive(Debug)]
-pub(super) enum Change {
-    /// mkdir(2), with the mode before the umask.
-    MakeDirectory { mode: u32 },
-    /// mknod(2), with the type in its mode.
-    MakeNode { mode: u32 },
-    /// symlink(2), with the text of the link.
-    MakeLink { text: Vec<u8> },
-    /// unlink(2), or rmdir(2) of a directory.
-    Remove { directory: bool },
-    /// truncate(2), to a length in bytes.
-    Truncate { length: i64 },
-    /// renameat2(2), with its flags.
-    Rename { flags: u32 },
-    /// link(2).
-    HardLink,
-}
-
-impl Change {
-    /// Whether it exchanges two names.
-    pub fn is_exchange(&self) -> bool {
-        matches!(self, Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0)
-    }
-
+impl TreeChange {
     /// The rights that a change of one path needs; `None` where the kernel refuses it.
-    pub fn needs(&self, found: &Found) -> Option<Needs> {
+    pub(super) fn needs(&self, found: &Found) -> Option<Needs> {
         let there = found.target.as_ref();
         let make = |kernel: AccessFs| there.is_none().then_some((Rights::CREATE, kernel.into()));
         match self {
-            Change::MakeDirectory { .. } => make(AccessFs::MakeDir),
-            Change::MakeLink { .. } => make(AccessFs::MakeSym),
-            Change::MakeNode { mode } => make(match mode & libc::S_IFMT {
+            TreeChange::MakeDirectory { .. } => make(AccessFs::MakeDir),
+            TreeChange::MakeLink { .. } => make(AccessFs::MakeSym),
+            TreeChange::MakeNode { mode } => make(match mode & libc::S_IFMT {
                 libc::S_IFIFO => AccessFs::MakeFifo,
                 libc::S_IFSOCK => AccessFs::MakeSock,
                 libc::S_IFCHR => AccessFs::MakeChar,
                 libc::S_IFBLK => AccessFs::MakeBlock,
                 _ => AccessFs::MakeReg,
             }),
-            Change::Remove { directory } => {
+            TreeChange::Remove { directory } => {
                 let is_directory = there?.kind == FileKind::Directory;
                 let kernel = if is_directory { AccessFs::RemoveDir } else { AccessFs::RemoveFile };
                 (*directory == is_directory && found.name != ".").then_some((Rights::REMOVE, kernel.into()))
             }
-            Change::Truncate { .. } => {
+            TreeChange::Truncate { .. } => {
                 (there?.kind == FileKind::Regular).then_some((Rights::WRITE, AccessFs::Truncate.into()))
             }
-            Change::Rename { .. } | Change::HardLink => None,
+            TreeChange::Rename { .. } | TreeChange::HardLink { .. } => None,
         }
     }
 
     /// The rights that a rename or link needs on its old and on its new path.
-    pub fn needs_of_two(&self, old: &Found, new: &Found) -> Option<(Needs, Needs)> {
+    pub(super) fn needs_of_two(&self, old: &Found, new: &Found) -> Option<(Needs, Needs)> {
         let source = old.target.as_ref()?;
         let make = |target: &Target| -> BitFlags<AccessFs> {
             match target.kind {
@@ -82,11 +59,13 @@ impl Change {
             AccessFs::Refer.into()
         };
         match self {
-            Change::HardLink if new.target.is_some() || source.kind == FileKind::Directory => None,
+            TreeChange::HardLink { .. } if new.target.is_some() || source.kind == FileKind::Directory => None,
             // A second name is no right on the file itself, but the name must not be
             // a way round what the first one's place refuses.
-            Change::HardLink => Some(((Rights::NONE, refer), (Rights::CREATE, make(source) | refer))),
-            Change::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0 => {
+            TreeChange::HardLink { .. } => {
+                Some(((Rights::NONE, refer), (Rights::CREATE, make(source) | refer)))
+            }
+            TreeChange::Rename { flags } if flags & libc::RENAME_EXCHANGE != 0 => {
                 let other = new.target.as_ref()?;
                 let both = Rights::CREATE.union(Rights::REMOVE);
                 Some((
@@ -94,8 +73,10 @@ impl Change {
                     (both, remove(other) | make(source) | refer),
                 ))
             }
-            Change::Rename { flags } if flags & libc::RENAME_NOREPLACE != 0 && new.target.is_some() => None,
-            Change::Rename { .. } => {
+            TreeChange::Rename { flags } if flags & libc::RENAME_NOREPLACE != 0 && new.target.is_some() => {
+                None
+            }
+            TreeChange::Rename { .. } => {
                 let replaced = new.target.as_ref().map(remove);
                 let to = make(source) | refer | replaced.unwrap_or_default();
                 Some(((Rights::REMOVE, remove(source) | refer), (Rights::CREATE, to)))

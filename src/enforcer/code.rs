@@ -4,68 +4,69 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::{Judge, Outcome, is_own_shortage};
+use super::{Decision, Enforcer, is_own_shortage};
 use crate::event::ViolationObject;
 use crate::image::FileId;
 use crate::notify::caller::Caller;
 use crate::notify::maps;
+use crate::notify::syscall_args::MappingArgs;
 use crate::plan::ProgramIndex;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::call::Call;
 use crate::policy::libraries::Code;
 use crate::procfs::errno;
 use crate::tracer::Operation;
 
-impl Judge {
+impl Enforcer {
     /// mmap, mprotect, pkey_mprotect and shmat, of which the filter lets through by their
     /// registers what concerns no code.
-    pub(super) fn code(&mut self, call: &Call, caller: &Caller) -> Outcome {
+    pub(super) fn code(&mut self, call: &Call, caller: &Caller) -> Decision {
         let name = call.name.unwrap_or_default();
-        let written = call.args[2] & libc::PROT_WRITE as u64 != 0;
+        let Some(mapping) = MappingArgs::decode(call) else { return Decision::Continue };
         let write_execute = self.rules.policy().write_execute;
-        if !write_execute && (name != "mmap" || written) {
-            return Outcome::Refuse(self.rules.memory(call));
+        if !write_execute && (!mapping.is_mmap || mapping.writable) {
+            return Decision::Deny(self.rules.memory(call));
         }
         if !self.rules.narrows_code() || name == "shmat" {
             return self.other(call, caller);
         }
-        let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules) else {
-            return Outcome::Refuse(self.rules.code_of_nobody());
+        let Some(entry) = self.program_entry(caller) else {
+            return Decision::Deny(self.rules.code_of_nobody());
         };
         if self.rules.libraries(entry).is_none() {
-            return Outcome::Continue;
+            return Decision::Continue;
         }
-        let looked = if name == "mmap" {
-            self.what_is_mapped(call, caller).map(|source| vec![source])
+        let looked = if mapping.is_mmap {
+            self.what_is_mapped(mapping.file, caller).map(|source| vec![source])
         } else {
-            self.what_is_there(call, caller)
+            self.what_is_there(mapping, caller)
         };
         let sources = match looked {
             Ok(sources) => sources,
             Err(Errno::EACCES | Errno::EPERM) => {
-                return Outcome::Refuse(self.rules.unlisted_code(entry, None));
+                return Decision::Deny(self.rules.unlisted_code(entry, None));
             }
-            Err(own) if is_own_shortage(own) => return Outcome::Fail(own),
+            Err(own) if is_own_shortage(own) => return Decision::Fail(own),
             // No such descriptor: the kernel refuses that, unless it is another's by then.
             Err(_) => Vec::new(),
         };
         for source in &sources {
             if let Some(refusal) = self.is_elsewhere(entry, source, caller) {
-                return Outcome::Refuse(refusal);
+                return Decision::Deny(refusal);
             }
         }
         // Who may write what is executed gains nothing by a race.
         if write_execute || !self.rules.checks() {
-            return Outcome::Continue;
+            return Decision::Continue;
         }
         let object = match sources.first() {
             Some(source) => ViolationObject::program(&source.path),
             None => call.object(),
         };
-        Outcome::Watch(Operation::MapCode { entry, object })
+        Decision::Trace(Operation::MapCode { entry, object })
     }
 
-    fn is_elsewhere(&self, entry: ProgramIndex, source: &Source, caller: &Caller) -> Option<Box<Refusal>> {
+    fn is_elsewhere(&self, entry: ProgramIndex, source: &Source, caller: &Caller) -> Option<Box<Denial>> {
         let Source { path, id, mapped } = source;
         match self.rules.code(entry, path, *id) {
             Code::Allowed => None,
@@ -79,20 +80,20 @@ impl Judge {
     }
 
     /// What mmap is to map.
-    fn what_is_mapped(&self, call: &Call, caller: &Caller) -> Result<Source, Errno> {
-        if call.args[3] & libc::MAP_ANONYMOUS as u64 != 0 {
+    fn what_is_mapped(&self, file: Option<i32>, caller: &Caller) -> Result<Source, Errno> {
+        let Some(fd) = file else {
             // As the kernel calls it.
             let path = Path::new("/dev/zero (deleted)").to_owned();
             return Ok(Source { path, id: FileId { device: 0, inode: 0 }, mapped: false });
-        }
-        let link = PathBuf::from(format!("/proc/{}/fd/{}", caller.tid, call.args[4] as i32));
-        let path = self.identity.look_as_caller(caller, || std::fs::read_link(&link).map_err(errno))?;
+        };
+        let link = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
+        let path = self.identity.with_caller_fsids(caller, || std::fs::read_link(&link).map_err(errno))?;
         Ok(Source { path, id: maps::known(&link, caller, &self.identity)?, mapped: false })
     }
 
     /// What mprotect is to make executable.
-    fn what_is_there(&self, call: &Call, caller: &Caller) -> Result<Vec<Source>, Errno> {
-        let (start, end) = (call.args[0], call.args[0].saturating_add(call.args[1]));
+    fn what_is_there(&self, mapping: MappingArgs, caller: &Caller) -> Result<Vec<Source>, Errno> {
+        let (start, end) = (mapping.start, mapping.start.saturating_add(mapping.length));
         let touched = |one: &maps::Mapping| one.range.start < end && start < one.range.end;
         let touched = maps::of(caller, &self.identity, touched)?.into_iter();
         Ok(touched.map(|one| Source { path: one.path, id: one.id, mapped: true }).collect())

@@ -4,61 +4,71 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::conclusion::{Conclusion, Handed};
-use super::{InitRequest, Judge, Outcome};
+use super::conclusion::{Conclusion, NewDescriptor};
+use super::{Decision, Enforcer, InitRequest};
 use crate::enforcer::socket_registry::Socket;
 use crate::event::ActionTaken;
 use crate::notify::caller::Caller;
 use crate::notify::unreadable::UNREADABLE;
 use crate::plan::PR_SET_DUMPABLE;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::call::Call;
 use crate::profile::OnViolation;
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::{process, signal};
 use crate::syscalls;
 
-impl Judge {
-    /// Turns an outcome into an answer, once it is known that the caller waits.
-    pub(super) fn conclude(&mut self, outcome: Outcome, call: &Call, caller: &Caller) -> Conclusion {
-        match outcome {
-            Outcome::Continue => Conclusion::Answer(Answer::Continue),
-            Outcome::Watch(what) => self.watch(what, caller),
-            Outcome::Delegate(deed) => self.delegate(*deed, caller),
-            Outcome::Unread | Outcome::Fail(UNREADABLE) => {
+impl Enforcer {
+    /// Turns a decision into an answer, once it is known that the caller waits.
+    pub(super) fn conclude(&mut self, decision: Decision, call: &Call, caller: &Caller) -> Conclusion {
+        match decision {
+            Decision::Continue => Conclusion::Answer(Answer::Continue),
+            Decision::Trace(what) => self.watch(what, caller),
+            Decision::Defer(deferred) => self.delegate(*deferred, caller),
+            Decision::CallerUnreadable | Decision::Fail(UNREADABLE) => {
                 let refusal = self.rules.unreadable(call);
                 self.refuse(&refusal, call, caller)
             }
             // Audit changes nothing of what the app does.
-            Outcome::Fail(_) | Outcome::Exceeds if self.audit => Conclusion::Answer(Answer::Continue),
-            Outcome::Exceeds => Conclusion::Exceeds(caller.clone()),
-            Outcome::Fail(errno) => Conclusion::Answer(Answer::Fail(errno)),
-            Outcome::Done(value) => Conclusion::Answer(Answer::Value(value)),
-            Outcome::Opened(fd, close) => {
-                Conclusion::Hand(Handed { fd: Arc::new(fd), close, process: caller.tgid, socket: None })
+            Decision::Fail(_) | Decision::ExceedsFileSize if self.audit => {
+                Conclusion::Answer(Answer::Continue)
             }
-            Outcome::Made(socket, close) => {
+            Decision::ExceedsFileSize => Conclusion::ExceedsFileSize(caller.clone()),
+            Decision::Fail(errno) => Conclusion::Answer(Answer::Fail(errno)),
+            Decision::Value(value) => Conclusion::Answer(Answer::Value(value)),
+            Decision::Opened(fd, close) => Conclusion::InstallDescriptor(NewDescriptor {
+                fd: Arc::new(fd),
+                close,
+                process: caller.tgid,
+                socket: None,
+            }),
+            Decision::MadeSocket(socket, close) => {
                 let Socket { fd, inode, .. } = socket;
-                Conclusion::Hand(Handed { fd, close, process: caller.tgid, socket: Some(inode) })
+                Conclusion::InstallDescriptor(NewDescriptor {
+                    fd,
+                    close,
+                    process: caller.tgid,
+                    socket: Some(inode),
+                })
             }
             // Where it is the kernel that decides in the end, it waits as well.
-            Outcome::Wait(_) => Conclusion::Answer(Answer::Continue),
-            Outcome::Tell(refusal) => {
+            Decision::AwaitLease(_) => Conclusion::Answer(Answer::Continue),
+            Decision::Report(refusal) => {
                 self.report(&refusal, caller, self.told_action());
                 Conclusion::Answer(Answer::Continue)
             }
-            Outcome::Refuse(refusal) => self.refuse(&refusal, call, caller),
+            Decision::Deny(refusal) => self.refuse(&refusal, call, caller),
         }
     }
 
-    fn refuse(&mut self, refusal: &Refusal, call: &Call, caller: &Caller) -> Conclusion {
+    fn refuse(&mut self, refusal: &Denial, call: &Call, caller: &Caller) -> Conclusion {
         if self.audit {
             self.report(refusal, caller, ActionTaken::Observed);
             let name = call.name.unwrap_or_default();
             let hides = name == "prctl" && call.args[0] as u32 == PR_SET_DUMPABLE as u32;
             return match hides || syscalls::changes_user(name) {
                 true => match self.hide(call, caller) {
-                    Outcome::Watch(what) => self.watch(what, caller),
+                    Decision::Trace(what) => self.watch(what, caller),
                     _ => Conclusion::Answer(Answer::Continue),
                 },
                 false => Conclusion::Answer(Answer::Continue),
@@ -85,7 +95,7 @@ impl Judge {
                 self.report(refusal, caller, ActionTaken::Stopped);
                 (self.requests)(InitRequest::Stop);
                 // It waits for an answer until it is killed with all the others.
-                Conclusion::Nothing
+                Conclusion::Unanswered
             }
         }
     }
@@ -110,7 +120,7 @@ impl Judge {
 
 /// What the caller of a refused call gets. setfsuid(2) and setfsgid(2) have no errno: they
 /// answer the id as it was before, and refused it stays that.
-fn denied(refusal: &Refusal, call: &Call, caller: &Caller) -> Answer {
+fn denied(refusal: &Denial, call: &Call, caller: &Caller) -> Answer {
     match call.name {
         Some("setfsuid") => Answer::Value(caller.uids[3].as_raw().into()),
         Some("setfsgid") => Answer::Value(caller.gids[3].as_raw().into()),

@@ -1,4 +1,4 @@
-//! How a decided call ends.
+//! How a decided call is answered.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ pub(super) enum Conclusion {
     /// It is answered.
     Answer(Answer),
     /// It is answered with a descriptor.
-    Hand(Handed),
+    InstallDescriptor(NewDescriptor),
     /// It fails with EFBIG, and the caller gets SIGXFSZ.
-    Exceeds(Caller),
+    ExceedsFileSize(Caller),
     /// It is answered later, or never.
-    Nothing,
+    Unanswered,
 }
 
 /// A descriptor that a caller gets as the answer to its call.
-pub(super) struct Handed {
+pub(super) struct NewDescriptor {
     /// The supervisor's own, which is duplicated into the caller's table.
     pub fd: Arc<OwnedFd>,
     /// The caller's has the close-on-exec flag.

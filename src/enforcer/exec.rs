@@ -8,22 +8,23 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::later::{Leased, open_now};
-use super::{Judge, Outcome, is_own_shortage, unknown};
+use super::deferred_calls::{LeasedFile, open_now};
+use super::{Decision, Enforcer, is_own_shortage, unknown};
 use crate::event::ViolationObject;
 use crate::image::digest::digest;
 use crate::image::{Executable, FileKind, elf};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Memory};
 use crate::notify::image;
-use crate::notify::path_resolver::{Reach, Reached};
+use crate::notify::path_resolver::PathResolver;
 use crate::notify::resolve::{self, Found};
-use crate::notify::syscall_args;
+use crate::notify::syscall_args::{self, PathArg};
 use crate::plan::ProgramIndex;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::args::Args;
 use crate::policy::call::Call;
 use crate::policy::program::{Called, Target};
+use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::errno;
 use crate::tracer::Operation;
 
@@ -39,7 +40,7 @@ enum Unfound {
     /// There is none that the kernel would execute.
     Kernel(Errno),
     /// It cannot be read while it has a lease.
-    Leased(OwnedFd),
+    LeasedFile(OwnedFd),
 }
 
 impl From<Errno> for Unfound {
@@ -66,32 +67,34 @@ fn shown(path: PathBuf) -> PathBuf {
     }
 }
 
-impl Judge {
-    pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> Outcome {
+impl Enforcer {
+    pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> Decision {
         if self.is_launch(caller) {
             // The supervisor's own child, one thread, running our code: its exec was
             // judged before it was forked.
             self.memory.launched = true;
             self.begin_startup();
             self.memory.processes = 1;
-            self.memory.families.launches(self.app, self.entry);
-            return Outcome::Continue;
+            self.memory.programs.launches(self.app, self.entry, &LiveProcFs(&self.identity));
+            return Decision::Continue;
         }
-        self.memory.families.calls_exec(caller, &self.identity);
-        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        self.memory.programs.calls_exec(caller, &LiveProcFs(&self.identity));
+        let entry = self.program_entry(caller);
         let object = ViolationObject::Name { name: "unreadable".into() };
         let mut expected = Expected { entry: None, object, unreadable: false };
-        match self.judge_exec(call, caller, entry, &mut expected) {
+        match self.decide_exec(call, caller, entry, &mut expected) {
             // What fails by itself might not, if another thread helps.
-            Outcome::Continue if self.rules.checks() => {
+            Decision::Continue if self.rules.checks() => {
                 let Expected { entry: expected, object, .. } = expected;
                 let is_file = entry.is_some_and(|entry| self.rules.is_file(entry));
                 let image = || image::image(caller, &self.identity).map(|(_, path)| shown(path));
                 let program = if is_file { None } else { image() };
-                Outcome::Watch(Operation::Exec { entry, expected, object, program })
+                Decision::Trace(Operation::Exec { entry, expected, object, program })
             }
-            Outcome::Continue if expected.unreadable => self.trace_first(Operation::BecomeUnreadable, caller),
-            outcome => outcome,
+            Decision::Continue if expected.unreadable => {
+                self.trace_first(Operation::BecomeUnreadable, caller)
+            }
+            decision => decision,
         }
     }
 
@@ -99,35 +102,35 @@ impl Judge {
     /// dumpable (fs/exec.c, would_dump).
     fn is_readable(&self, program: &Path, caller: &Caller) -> bool {
         let open = || std::fs::File::open(program).map_err(errno);
-        !matches!(self.identity.become_caller(caller, open), Err(Errno::EACCES | Errno::EPERM))
+        !matches!(self.identity.with_caller_creds(caller, open), Err(Errno::EACCES | Errno::EPERM))
     }
 
     /// What is to be done, and what would come of it.
-    fn judge_exec(
+    fn decide_exec(
         &mut self,
         call: &Call,
         caller: &Caller,
         entry: Option<ProgramIndex>,
         expected: &mut Expected,
-    ) -> Outcome {
+    ) -> Decision {
         let identity = self.identity.clone();
-        let kept = self.memory.kept.of(caller);
+        let kept = self.memory.memory_cache.get(caller);
         let memory = match kept {
-            Some(file) => Memory::kept(&identity, caller, file),
+            Some(file) => Memory::opened(&identity, caller, file),
             None => Memory::of(&identity, caller),
         };
-        let asked = syscall_args::Exec::of(call);
-        let path = match asked.path(&memory) {
+        let exec = syscall_args::Exec::of(call);
+        let path = match exec.path(&memory) {
             Ok(path) => path,
             Err(errno) => return unknown(errno),
         };
-        let Wanted { target, file, args } = match self.program(caller, &asked, path, &memory) {
+        let Wanted { target, file, args } = match self.program(caller, &exec, path, &memory) {
             Ok(target) => target,
             // What the kernel refuses by itself is no violation, and its errno is
             // the one that a search along PATH expects: a directory of it may well
             // be closed to this caller.
             Err(Unfound::Kernel(errno)) => return unknown(errno),
-            Err(Unfound::Leased(file)) => return Outcome::Wait(Leased::read(file)),
+            Err(Unfound::LeasedFile(file)) => return Decision::AwaitLease(LeasedFile::read(file)),
         };
         expected.object = ViolationObject::program(shown(target.named.clone()));
         // Saved and file-system id become the effective one.
@@ -137,33 +140,34 @@ impl Judge {
         let called = Called { args: args.as_ref().map(|args| &args.list[..]), cut, uids };
         let next = match self.rules.exec(entry, &target, called) {
             Ok(next) => next,
-            Err(refusal) => return Outcome::Refuse(refusal),
+            Err(refusal) => return Decision::Deny(refusal),
         };
         if let Some(refusal) = self.too_many_besides(next, caller) {
-            return Outcome::Refuse(refusal);
+            return Decision::Deny(refusal);
         }
         expected.entry = Some(next);
         if self.rules.instances(next).is_some() {
-            self.memory.families.expects(caller, next);
+            self.memory.programs.expects(caller, next);
         }
         if !self.rules.checks() {
             let held = PathBuf::from(format!("/proc/self/fd/{}", file.fd.as_raw_fd()));
             expected.unreadable = file.mode & 0o444 != 0o444 && !self.is_readable(&held, caller);
             // All the rest, where nobody looks at what was started.
             let content = match self.rules.digest(next).map(|_| open_now(&file.fd)) {
-                Some(Err(Errno::EWOULDBLOCK)) => return Outcome::Wait(Leased::read(file.fd)),
+                Some(Err(Errno::EWOULDBLOCK)) => return Decision::AwaitLease(LeasedFile::read(file.fd)),
                 content => content.and_then(Result::ok),
             };
-            match self.rest(next, content, &asked, &memory) {
+            match self.rest(next, content, &exec, &memory) {
                 Ok(None) => {}
-                Ok(Some(refusal)) => return Outcome::Refuse(refusal),
+                Ok(Some(refusal)) => return Decision::Deny(refusal),
                 Err(errno) => return unknown(errno),
             }
-            self.memory.families.executes(caller.tgid, entry.unwrap_or(next), next);
+            let proc_fs = LiveProcFs(&self.identity);
+            self.memory.programs.exec_continues(caller.tgid, entry.unwrap_or(next), next, &proc_fs);
             let args = args.filter(|_| self.writer.wants_all()).map(|args| args.shown());
             self.report_exec(next, &target.canonical, file.mode, args, caller);
         }
-        Outcome::Continue
+        Decision::Continue
     }
 
     /// The environment, and the content that the file has now.
@@ -174,11 +178,11 @@ impl Judge {
         &self,
         next: ProgramIndex,
         content: Option<File>,
-        asked: &syscall_args::Exec,
+        exec: &syscall_args::Exec,
         memory: &Memory,
-    ) -> Result<Option<Box<Refusal>>, Errno> {
+    ) -> Result<Option<Box<Denial>>, Errno> {
         let mut refused = None;
-        syscall_args::each(memory, asked.environment, |variable| {
+        syscall_args::each(memory, exec.environment, |variable| {
             if !self.inherited.iter().any(|inherited| inherited == variable) {
                 let variable = [variable.to_vec()];
                 let of_a_script = || self.rules.variable_of_script(next, &variable);
@@ -194,7 +198,7 @@ impl Judge {
     }
 
     /// As many live processes of an entry as there may be, besides this one.
-    fn too_many_besides(&mut self, entry: ProgramIndex, caller: &Caller) -> Option<Box<Refusal>> {
+    fn too_many_besides(&mut self, entry: ProgramIndex, caller: &Caller) -> Option<Box<Denial>> {
         let most = self.rules.instances(entry)?;
         // Who cannot be counted is not let go on.
         let now = self.live(entry, Some(caller.tgid), most).unwrap_or(u32::MAX - 1);
@@ -208,15 +212,12 @@ impl Judge {
     fn program(
         &mut self,
         caller: &Caller,
-        asked: &syscall_args::Exec,
+        exec: &syscall_args::Exec,
         path: PathBuf,
         memory: &Memory,
     ) -> Result<Wanted, Unfound> {
-        let (file, canonical) = if path.as_os_str().is_empty() && asked.may_be_empty {
-            self.descriptor(asked.dirfd, caller)?
-        } else {
-            self.file(caller, asked.dirfd, &path, asked.follow)?
-        };
+        let (at, follow) = exec.file(&path);
+        let (file, canonical) = self.resolver().file(caller, &at, follow)?;
         let file = file.ok_or(Errno::ENOENT)?;
         // Of what the supervisor made and sealed, nobody may execute anything: that is
         // this profile's refusal, and seen.
@@ -225,12 +226,12 @@ impl Judge {
             return Err(Errno::EACCES.into());
         }
         let loader = match self.is_loader(&file) {
-            Err(Errno::EWOULDBLOCK) => return Err(Unfound::Leased(file.fd)),
+            Err(Errno::EWOULDBLOCK) => return Err(Unfound::LeasedFile(file.fd)),
             loader => loader?,
         };
         let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
         let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.writer.wants_all());
-        let args = asks.then(|| syscall_args::args(memory, asked.args, self.rules.arguments()));
+        let args = asks.then(|| syscall_args::args(memory, exec.args, self.rules.arguments()));
         let args = match args.transpose() {
             Ok(args) => args,
             // The kernel's own copy is judged afterwards.
@@ -241,29 +242,13 @@ impl Judge {
         Ok(Wanted { target, file, args })
     }
 
-    fn descriptor(&self, fd: i32, caller: &Caller) -> Result<Reached, Errno> {
-        let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
-        self.file(caller, libc::AT_FDCWD, &path, true)
-    }
-
-    /// What stands at a path.
-    fn file(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Reached, Errno> {
-        self.reach().file(caller, dirfd, path, follow)
-    }
-
     /// Resolves a path with the caller's rights.
-    pub(super) fn find(
-        &self,
-        caller: &Caller,
-        dirfd: i32,
-        path: &Path,
-        follow: bool,
-    ) -> Result<Found, Errno> {
-        self.reach().find(caller, dirfd, path, follow)
+    pub(super) fn find(&self, caller: &Caller, at: &PathArg, follow: bool) -> Result<Found, Errno> {
+        self.resolver().find(caller, at, follow)
     }
 
-    pub(super) fn reach(&self) -> Reach<'_> {
-        Reach { identity: &self.identity, moves: self.rules.access("chroot").is_some() }
+    pub(super) fn resolver(&self) -> PathResolver<'_> {
+        PathResolver { identity: &self.identity, moves: self.rules.access("chroot").is_some() }
     }
 
     /// Whether a file below a directory of programs is an ELF loader. Remembered by

@@ -14,29 +14,27 @@ use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
-use super::change::Change;
-use super::later::leased;
-use super::perform::Hindered;
-use super::{Judge, Outcome, unknown};
-use crate::ids::{Gid, Pid, Uid};
+use super::deferred_calls::leased;
+use super::perform::PerformError;
+use super::{Decision, Enforcer, unknown};
+use crate::ids::Pid;
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::{Changing, Opening, Owning, asks_for_directory};
+use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open, PathArg, TreeChange};
 use crate::notify::unreadable::UNREADABLE;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::call::Call;
 use crate::policy::file::{Ruling, Use};
 use crate::policy::inode::Standing;
 use crate::profile::Rights;
-use crate::syscalls::{Attribute, Change as Named};
 
-impl Judge {
+impl Enforcer {
     /// Where the path cannot be resolved it fails as in the kernel.
-    pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Outcome {
-        match Opening::of(call, &self.memory_of(caller)) {
-            Ok((dirfd, path, opening)) => self.judge_open(caller, dirfd, &path, opening),
+    pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Decision {
+        match Open::decode(call, &self.memory_of(caller)) {
+            Ok(open) => self.decide_open(caller, &open),
             Err(errno) => unknown(errno),
         }
     }
@@ -47,11 +45,9 @@ impl Judge {
     /// # Errors
     /// UNREADABLE; any other failure is the kernel's own.
     pub(super) fn may_change_owner(&self, call: &Call, caller: &Caller) -> Result<Option<bool>, Errno> {
-        let owner = |asked: &Owning| asked.attribute == Attribute::Owner;
-        let Some(asked) = Owning::of(call).filter(owner) else { return Ok(None) };
-        let (Some(user), Some(group)) = (call.ids().next(), call.ids().nth(1)) else { return Ok(None) };
-        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
-        let stat = match self.reach().owning(&asked, caller, &self.memory_of(caller)) {
+        let Some(args) = AttributeArgs::decode(call) else { return Ok(None) };
+        let NewAttribute::Owner { user, group } = args.attribute else { return Ok(None) };
+        let stat = match self.resolver().attributes_of(&args, caller, &self.memory_of(caller)) {
             Ok(target) => fstat(&target.fd).ok(),
             Err(UNREADABLE) => return Err(UNREADABLE),
             Err(_) => None,
@@ -61,132 +57,121 @@ impl Judge {
         ))
     }
 
-    fn judge_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Outcome {
+    fn decide_open(&self, caller: &Caller, open: &Open) -> Decision {
         /// Once more where something came to be at the name meanwhile.
         const TRIES: u32 = 3;
-        let tries = (1..TRIES).find_map(|_| self.try_open(caller, dirfd, path, opening));
-        let last = || self.try_open(caller, dirfd, path, opening);
-        tries.or_else(last).unwrap_or(Outcome::Fail(Errno::EAGAIN))
+        let tries = (1..TRIES).find_map(|_| self.try_open(caller, open));
+        let last = || self.try_open(caller, open);
+        tries.or_else(last).unwrap_or(Decision::Fail(Errno::EAGAIN))
     }
 
     /// None where another file came to be at the name while one was to be made there.
-    fn try_open(&self, caller: &Caller, dirfd: i32, path: &Path, opening: Opening) -> Option<Outcome> {
-        let flags = opening.flags;
-        let found = match self.find(caller, dirfd, path, opening.follows(path)) {
-            Ok(found) if asks_for_directory(path) && !is_directory(&found) => return Some(Outcome::Continue),
+    fn try_open(&self, caller: &Caller, open: &Open) -> Option<Decision> {
+        let flags = open.flags;
+        let found = match self.find(caller, &open.at, open.follows()) {
+            Ok(found) if open.at.names_directory() && !is_directory(&found) => {
+                return Some(Decision::Continue);
+            }
             Ok(found) => found,
             Err(errno) => return Some(unknown(errno)),
         };
-        let Some((needs, kernel)) = opening_needs(&found, flags) else { return Some(Outcome::Continue) };
+        let Some((needs, kernel)) = opening_needs(&found, flags) else { return Some(Decision::Continue) };
         Some(match self.ruling_for(caller, &found, needs, kernel) {
-            Ok(Ruling::Kernel) => Outcome::Continue,
+            Ok(Ruling::Kernel) => Decision::Continue,
             // What cannot be imitated is left to Landlock, which knows no rule for it.
-            Ok(Ruling::Perform) if found.magic || opening.resolve != 0 => Outcome::Continue,
-            Ok(Ruling::Perform) => match self.perform_open(&found, opening, caller) {
-                Ok(fd) => Outcome::Opened(fd, flags & libc::O_CLOEXEC != 0),
-                Err(Hindered::Kernel(Errno::EWOULDBLOCK)) if flags & libc::O_NONBLOCK == 0 => {
+            Ok(Ruling::Perform) if found.magic || open.resolve != 0 => Decision::Continue,
+            Ok(Ruling::Perform) => match self.perform_open(&found, open, caller) {
+                Ok(fd) => Decision::Opened(fd, flags & libc::O_CLOEXEC != 0),
+                Err(PerformError::Kernel(Errno::EWOULDBLOCK)) if flags & libc::O_NONBLOCK == 0 => {
                     leased(found.target, flags)
                 }
-                Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
-                Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
-                Err(Hindered::Came) => return None,
+                Err(PerformError::Kernel(errno)) => Decision::Fail(errno),
+                Err(PerformError::TargetChanged) => {
+                    Decision::Deny(self.rules.swapped(&found.canonical, needs))
+                }
+                Err(PerformError::NameTaken) => return None,
             },
-            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Decision::Deny(refusal),
         })
     }
 
-    pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Outcome {
-        match self.changing(call, caller) {
-            Ok(outcome) => outcome,
+    pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Decision {
+        match self.decide_change(call, caller) {
+            Ok(decision) => decision,
             Err(errno) => unknown(errno),
         }
     }
 
-    fn changing(&self, call: &Call, caller: &Caller) -> Result<Outcome, Errno> {
-        let memory = self.memory_of(caller);
-        let Some(asked) = Changing::of(call, &memory)? else { return Ok(Outcome::Continue) };
-        let (dirfd, path) = (asked.at.0, &*asked.at.1);
-        let one = |change| self.one(caller, dirfd, path, change);
-        let (mode, flags) = (asked.mode, asked.flags);
-        let Some((to_dirfd, to)) = &asked.to else {
-            return Ok(one(match asked.change {
-                Named::MakeDirectory => Change::MakeDirectory { mode },
-                Named::MakeNode => Change::MakeNode { mode },
-                Named::MakeLink => Change::MakeLink { text: memory.path(call.args[0])? },
-                Named::Remove | Named::RemoveDirectory => {
-                    Change::Remove { directory: asked.removes_directory() }
-                }
-                Named::Truncate => Change::Truncate { length: asked.length },
-                // These have two paths.
-                Named::Rename | Named::Link => return Ok(Outcome::Continue),
-            }));
-        };
-        let (from, to) = ((dirfd, path), (*to_dirfd, &**to));
-        Ok(match asked.change {
-            Named::Link if flags == 0 => self.two(caller, from, to, Change::HardLink),
-            Named::Link => self.link_what_it_leads_to(caller, from, to, flags.into()),
-            _ => self.two(caller, from, to, Change::Rename { flags }),
+    fn decide_change(&self, call: &Call, caller: &Caller) -> Result<Decision, Errno> {
+        let args = ChangeArgs::decode(call, &self.memory_of(caller))?;
+        let Some(ChangeArgs { change, at, to }) = args else { return Ok(Decision::Continue) };
+        Ok(match (change, to) {
+            (TreeChange::HardLink { flags }, Some(to)) if flags != 0 => {
+                self.link_what_it_leads_to(caller, at, &to, flags)
+            }
+            (change, Some(to)) => self.two(caller, &at, &to, change),
+            (change, None) => self.one(caller, &at, change),
         })
     }
 
     /// A change of one path.
-    fn one(&self, caller: &Caller, dirfd: i32, path: &Path, change: Change) -> Outcome {
-        let follow = matches!(change, Change::Truncate { .. });
+    fn one(&self, caller: &Caller, at: &PathArg, change: TreeChange) -> Decision {
+        let follow = matches!(change, TreeChange::Truncate { .. });
         // No right makes a device.
-        if matches!(change, Change::MakeNode { mode } if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
+        if matches!(change, TreeChange::MakeNode { mode } if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
         {
-            return Outcome::Refuse(self.rules.device(path));
+            return Decision::Deny(self.rules.device(&at.path));
         }
-        let makes_directory = matches!(change, Change::MakeDirectory { .. });
-        let found = match self.find(caller, dirfd, path, follow) {
+        let makes_directory = matches!(change, TreeChange::MakeDirectory { .. });
+        let found = match self.find(caller, at, follow) {
             // Only a directory may be named with a slash at the end.
-            Ok(found) if asks_for_directory(path) && !makes_directory && !is_directory(&found) => {
-                return Outcome::Continue;
+            Ok(found) if at.names_directory() && !makes_directory && !is_directory(&found) => {
+                return Decision::Continue;
             }
             Ok(found) => found,
             Err(errno) => return unknown(errno),
         };
-        let Some((needs, kernel)) = change.needs(&found) else { return Outcome::Continue };
+        let Some((needs, kernel)) = change.needs(&found) else { return Decision::Continue };
         match self.ruling(&found, needs, kernel) {
-            Ok(Ruling::Kernel) => Outcome::Continue,
-            Ok(Ruling::Perform) if found.magic => Outcome::Continue,
+            Ok(Ruling::Kernel) => Decision::Continue,
+            Ok(Ruling::Perform) if found.magic => Decision::Continue,
             Ok(Ruling::Perform) => match change {
-                Change::Truncate { length } => match self.exceeds(&found, length, caller) {
+                TreeChange::Truncate { length } => match self.exceeds(&found, length, caller) {
                     Ok(false) => match self.perform(&found, &change, caller) {
-                        Err(Hindered::Kernel(Errno::EWOULDBLOCK)) => leased(found.target, libc::O_WRONLY),
+                        Err(PerformError::Kernel(Errno::EWOULDBLOCK)) => leased(found.target, libc::O_WRONLY),
                         performed => self.done(&found, needs, performed),
                     },
-                    Ok(true) => Outcome::Exceeds,
-                    Err(errno) => Outcome::Fail(errno),
+                    Ok(true) => Decision::ExceedsFileSize,
+                    Err(errno) => Decision::Fail(errno),
                 },
                 _ => self.done(&found, needs, self.perform(&found, &change, caller)),
             },
-            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Decision::Deny(refusal),
         }
     }
 
-    fn done(&self, found: &Found, needs: Rights, result: Result<(), Hindered>) -> Outcome {
+    fn done(&self, found: &Found, needs: Rights, result: Result<(), PerformError>) -> Decision {
         match result {
-            Ok(()) => Outcome::Done(0),
-            Err(Hindered::Kernel(errno)) => Outcome::Fail(errno),
-            Err(Hindered::Came) => Outcome::Fail(Errno::EEXIST),
-            Err(Hindered::Swapped) => Outcome::Refuse(self.rules.swapped(&found.canonical, needs)),
+            Ok(()) => Decision::Value(0),
+            Err(PerformError::Kernel(errno)) => Decision::Fail(errno),
+            Err(PerformError::NameTaken) => Decision::Fail(Errno::EEXIST),
+            Err(PerformError::TargetChanged) => Decision::Deny(self.rules.swapped(&found.canonical, needs)),
         }
     }
 
     /// A rename or a hard link, from one path to another.
-    fn two(&self, caller: &Caller, from: (i32, &Path), to: (i32, &Path), change: Change) -> Outcome {
-        let find = |(dirfd, path): (i32, &Path)| self.find(caller, dirfd, path, false);
+    fn two(&self, caller: &Caller, from: &PathArg, to: &PathArg, change: TreeChange) -> Decision {
+        let find = |at: &PathArg| self.find(caller, at, false);
         let (old, new) = match find(from).and_then(|old| Ok((old, find(to)?))) {
             Ok(both) => both,
             Err(errno) => return unknown(errno),
         };
-        if (asks_for_directory(from.1) || asks_for_directory(to.1)) && !is_directory(&old) {
-            return Outcome::Continue;
+        if (from.names_directory() || to.names_directory()) && !is_directory(&old) {
+            return Decision::Continue;
         }
-        let Some((from, to)) = change.needs_of_two(&old, &new) else { return Outcome::Continue };
+        let Some((from, to)) = change.needs_of_two(&old, &new) else { return Decision::Continue };
         if let Some(refusal) = self.gains(&old, &new, &change) {
-            return Outcome::Refuse(refusal);
+            return Decision::Deny(refusal);
         }
         let rulings = [self.ruling(&old, from.0, from.1), self.ruling(&new, to.0, to.1)];
         let mut perform = false;
@@ -194,26 +179,26 @@ impl Judge {
             match ruling {
                 Ok(Ruling::Kernel) => {}
                 Ok(Ruling::Perform) => perform = true,
-                Ok(Ruling::Refuse(refusal)) | Err(refusal) => return Outcome::Refuse(refusal),
+                Ok(Ruling::Refuse(refusal)) | Err(refusal) => return Decision::Deny(refusal),
             }
         }
         if !perform || old.magic || new.magic {
-            return Outcome::Continue;
+            return Decision::Continue;
         }
         if let Some(refusal) = self.widens(&old, &new, &change) {
-            return Outcome::Refuse(refusal);
+            return Decision::Deny(refusal);
         }
         self.done(&old, from.0.union(to.0), self.perform_on_two(&old, &new, &change, caller))
     }
 
     /// The same of the kernel's rules, which do not see what the supervisor moves: where a
     /// directory had to be widened, they let more be done in it than the profile grants.
-    fn widens(&self, old: &Found, new: &Found, change: &Change) -> Option<Box<Refusal>> {
+    fn widens(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Denial>> {
         let widens = |from: &Found, to: &Found| {
             let id = from.target.as_ref()?.id;
             let granted = self.rules.granted(&from.canonical, Some(id), &self.standing(from));
             let refusal =
-                || Refusal { errno: Errno::EXDEV, ..*self.rules.swapped(&to.canonical, Rights::CREATE) };
+                || Denial { errno: Errno::EXDEV, ..*self.rules.swapped(&to.canonical, Rights::CREATE) };
             self.rules.widens(&from.canonical, id, granted, &to.canonical).then(|| Box::new(refusal()))
         };
         widens(old, new).or_else(|| if change.is_exchange() { widens(new, old) } else { None })
@@ -222,23 +207,13 @@ impl Judge {
     /// linkat(2) with flags: a name for what a link leads to (AT_SYMLINK_FOLLOW), or for
     /// what a descriptor is open on (AT_EMPTY_PATH). The supervisor cannot do it for the
     /// caller: the name has to be granted, and the kernel's rules decide.
-    fn link_what_it_leads_to(
-        &self,
-        caller: &Caller,
-        from: (i32, &Path),
-        to: (i32, &Path),
-        flags: u64,
-    ) -> Outcome {
-        let of_descriptor = PathBuf::from(format!("/proc/self/fd/{}", from.0));
-        let (dirfd, path, follow) = match from {
-            (_, empty) if empty.as_os_str().is_empty() => (libc::AT_FDCWD, &*of_descriptor, true),
-            (dirfd, path) => (dirfd, path, flags & libc::AT_SYMLINK_FOLLOW as u64 != 0),
-        };
-        let both = self.find(caller, dirfd, path, follow);
-        let both = both.and_then(|old| Ok((old, self.find(caller, to.0, to.1, false)?)));
+    fn link_what_it_leads_to(&self, caller: &Caller, from: PathArg, to: &PathArg, flags: i32) -> Decision {
+        let follow = from.path.as_os_str().is_empty() || flags & libc::AT_SYMLINK_FOLLOW != 0;
+        let both = self.find(caller, &from.or_descriptor(), follow);
+        let both = both.and_then(|old| Ok((old, self.find(caller, to, false)?)));
         match both {
-            Ok((old, new)) => match self.gains(&old, &new, &Change::HardLink) {
-                Some(refusal) if new.target.is_none() => Outcome::Refuse(refusal),
+            Ok((old, new)) => match self.gains(&old, &new, &TreeChange::HardLink { flags }) {
+                Some(refusal) if new.target.is_none() => Decision::Deny(refusal),
                 _ => self.new_name(&new, AccessFs::MakeReg.into()),
             },
             Err(errno) => unknown(errno),
@@ -249,18 +224,18 @@ impl Judge {
     /// and not here stays where it is. Landlock has the same rule, and its errno. And a
     /// file that nobody inside may change gets no second name at all, whatever that
     /// grants now: the next start would take it for data.
-    fn gains(&self, old: &Found, new: &Found, change: &Change) -> Option<Box<Refusal>> {
+    fn gains(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Denial>> {
         let gain = |from: &Found, to: &Found| {
             let target = from.target.as_ref()?.id;
             // What has a right under a name has it still where it was moved to.
             let own = self.memory.inodes.borrow().owned(target, &self.rules);
             let rights = self.rules.granted_at(&to.canonical).intersection(Rights::ON_FILE).difference(own);
             match self.ruling(from, rights, BitFlags::empty()) {
-                Ok(Ruling::Refuse(refusal)) => Some(Box::new(Refusal { errno: Errno::EXDEV, ..*refusal })),
+                Ok(Ruling::Refuse(refusal)) => Some(Box::new(Denial { errno: Errno::EXDEV, ..*refusal })),
                 _ => None,
             }
         };
-        if matches!(change, Change::HardLink)
+        if matches!(change, TreeChange::HardLink { .. })
             && let Some(refusal) = old.target.as_ref().and_then(|target| self.rules.second_name(target.id))
         {
             return Some(refusal);
@@ -279,7 +254,7 @@ impl Judge {
         found: &Found,
         needs: Rights,
         kernel: BitFlags<AccessFs>,
-    ) -> Result<Ruling, Box<Refusal>> {
+    ) -> Result<Ruling, Box<Denial>> {
         // A memfd looks as if it had a path, and Landlock lets it be all the same.
         let memory = found.magic && found.canonical.as_os_str().as_bytes().starts_with(b"/memfd:");
         if needs.is_empty() || memory || !found.canonical.is_absolute() {
@@ -334,7 +309,7 @@ impl Judge {
         found: &Found,
         needs: Rights,
         kernel: BitFlags<AccessFs>,
-    ) -> Result<Ruling, Box<Refusal>> {
+    ) -> Result<Ruling, Box<Denial>> {
         let own = own_process(&found.canonical, caller.tgid).filter(|own| self.rules.names_one(own));
         let Some(canonical) = own else { return self.ruling(found, needs, kernel) };
         let target = found.target.as_ref().map(|target| target.id);
@@ -343,9 +318,9 @@ impl Judge {
 
     /// A unix socket that is bound to a path is a new name there. It cannot be made
     /// for the caller, so Landlock alone decides what is granted.
-    pub(super) fn bind_path(&self, path: &[u8], caller: &Caller) -> Outcome {
-        let path = Path::new(OsStr::from_bytes(path));
-        let found = match self.find(caller, libc::AT_FDCWD, path, false) {
+    pub(super) fn bind_path(&self, path: &[u8], caller: &Caller) -> Decision {
+        let at = PathArg { dirfd: libc::AT_FDCWD, path: OsStr::from_bytes(path).into() };
+        let found = match self.find(caller, &at, false) {
             Ok(found) => found,
             Err(errno) => return unknown(errno),
         };
@@ -354,13 +329,13 @@ impl Judge {
 
     /// A name that cannot be made for the caller: refused where it is not granted,
     /// else the kernel's to decide.
-    fn new_name(&self, found: &Found, kernel: BitFlags<AccessFs>) -> Outcome {
+    fn new_name(&self, found: &Found, kernel: BitFlags<AccessFs>) -> Decision {
         if found.target.is_some() {
-            return Outcome::Continue;
+            return Decision::Continue;
         }
         match self.ruling(found, Rights::CREATE, kernel) {
-            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Outcome::Refuse(refusal),
-            Ok(_) => Outcome::Continue,
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Decision::Deny(refusal),
+            Ok(_) => Decision::Continue,
         }
     }
 }

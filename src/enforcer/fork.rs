@@ -2,55 +2,56 @@
 
 use nix::errno::Errno;
 
-use super::{Judge, Outcome};
+use super::{Decision, Enforcer};
 use crate::ids::Pid;
 use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::call::Call;
 use crate::processes::forks::Proc;
+use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::processes::{self, Seen};
 
-impl Judge {
-    pub(super) fn fork(&mut self, call: &Call, caller: &Caller) -> Outcome {
+impl Enforcer {
+    pub(super) fn fork(&mut self, call: &Call, caller: &Caller) -> Decision {
         let name = call.name.unwrap_or_default();
         if self.rules.access(name).is_none() {
-            return Outcome::Refuse(self.rules.unlisted(call));
+            return Decision::Deny(self.rules.unlisted(call));
         }
         // Where nobody is counted only what the registers refuse comes here.
         if !self.rules.counts() || self.rules.is_forbidden_clone(call) {
-            return Outcome::Refuse(self.rules.argument(call));
+            return Decision::Deny(self.rules.argument(call));
         }
         if self.rules.makes_thread(call) {
-            return Outcome::Continue;
+            return Decision::Continue;
         }
         self.memory.forks.calls(caller, &Proc);
-        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
-        let outcome = match self.too_many_by_fork(entry) {
-            Ok(None) => Outcome::Continue,
-            Ok(Some(refusal)) => Outcome::Refuse(refusal),
+        let entry = self.program_entry(caller);
+        let decision = match self.too_many_by_fork(entry) {
+            Ok(None) => Decision::Continue,
+            Ok(Some(refusal)) => Decision::Deny(refusal),
             Err(errno) => {
                 tracing::error!(%errno, "processes cannot be counted");
-                Outcome::Fail(Errno::EAGAIN)
+                Decision::Fail(Errno::EAGAIN)
             }
         };
-        if !self.audit && !matches!(outcome, Outcome::Continue) {
-            return outcome;
+        if !self.audit && !matches!(decision, Decision::Continue) {
+            return decision;
         }
         let sibling = name == "clone" && call.args[0] & libc::CLONE_PARENT as u64 != 0;
         if let Err(errno) = self.memory.forks.begins(caller, entry, sibling, &Proc) {
             tracing::error!(%errno, "a fork cannot be followed");
-            return Outcome::Fail(Errno::EAGAIN);
+            return Decision::Fail(Errno::EAGAIN);
         }
         self.memory.processes = self.memory.processes.saturating_add(1);
-        outcome
+        decision
     }
 
     /// One more by a fork of this entry.
     ///
     /// # Errors
     /// As [`processes::all`].
-    fn too_many_by_fork(&mut self, entry: Option<ProgramIndex>) -> Result<Option<Box<Refusal>>, Errno> {
+    fn too_many_by_fork(&mut self, entry: Option<ProgramIndex>) -> Result<Option<Box<Denial>>, Errno> {
         if let Some((entry, most)) = entry.and_then(|entry| Some((entry, self.rules.instances(entry)?))) {
             let now = self.live(entry, None, most)?;
             if let Some(refusal) = self.rules.too_many(entry, now) {
@@ -61,9 +62,9 @@ impl Judge {
             // Counted up without looking, and counted anew before anything is refused:
             // processes end without a word to us.
             if self.memory.processes >= most {
-                let count = |judge: &mut Judge, all: &[Seen]| {
+                let count = |enforcer: &mut Enforcer, all: &[Seen]| {
                     let live = all.iter().filter(|seen| seen.lives()).count() as u32;
-                    live + judge.memory.forks.pending()
+                    live + enforcer.memory.forks.pending()
                 };
                 self.memory.processes = self.count(most, count)?;
             }
@@ -80,11 +81,11 @@ impl Judge {
     /// # Errors
     /// As [`processes::all`].
     pub(super) fn live(&mut self, entry: ProgramIndex, but: Option<Pid>, most: u32) -> Result<u32, Errno> {
-        self.count(most, |judge, all| {
+        self.count(most, |enforcer, all| {
             let live: Vec<Pid> = all.iter().filter(|seen| seen.lives()).map(|seen| seen.pid).collect();
-            let families = &mut judge.memory.families;
-            let live = families.live(&live, entry, but, &judge.identity, &judge.rules);
-            live + judge.memory.forks.pending_of(entry)
+            let proc_fs = LiveProcFs(&enforcer.identity);
+            let live = enforcer.memory.programs.live(&live, entry, but, &proc_fs, &*enforcer.rules);
+            live + enforcer.memory.forks.pending_of(entry)
         })
     }
 
@@ -94,7 +95,7 @@ impl Judge {
     ///
     /// # Errors
     /// As [`processes::all`].
-    fn count(&mut self, most: u32, tally: impl Fn(&mut Judge, &[Seen]) -> u32) -> Result<u32, Errno> {
+    fn count(&mut self, most: u32, tally: impl Fn(&mut Enforcer, &[Seen]) -> u32) -> Result<u32, Errno> {
         self.memory.forks.settle(&Proc);
         loop {
             let all = processes::all(Pid::own())?;

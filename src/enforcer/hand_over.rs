@@ -4,7 +4,7 @@
 //! the caller has run. The deciding thread does so for a caller that the scheduler runs as
 //! readily as itself: it is woken for it, and that takes microseconds. For any other, and
 //! for every thread of a process that was late (its control group may have no time left, or
-//! another thread changed its policy in between), a [thread of its own](super::later) waits.
+//! another thread changed its policy in between), a [thread of its own](super::deferred_calls) waits.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -13,16 +13,18 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::Judge;
-use super::conclusion::{Conclusion, Handed};
-use super::later::{For, Then};
-use crate::enforcer::socket_registry::Held;
+use super::Enforcer;
+use super::conclusion::NewDescriptor;
+use super::deferred_calls::{For, Then};
+use super::serve::DecidedCall;
+use crate::enforcer::socket_registry::SocketRegistry;
 use crate::ids::Pid;
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
+use crate::notify::server::Step;
 use crate::policy::call::Call;
 use crate::sys::process::{self, SchedRank};
-use crate::sys::seccomp::{self, Answer, Notification, NotificationId};
+use crate::sys::seccomp::{self, Answer, NotificationId, Request};
 use crate::sys::socket;
 use crate::syscalls::Handler;
 
@@ -34,9 +36,9 @@ const REMEMBERED: u32 = 50;
 /// When so many were late, a thread hands over to every process.
 const MANY: usize = 2;
 
-/// How soon callers run.
+/// How soon callers run once they are woken, by process.
 #[derive(Default)]
-pub(super) struct Pace {
+pub(super) struct CallerLatency {
     /// How readily this thread is run itself.
     own: Option<SchedRank>,
     /// The processes that were late, and until when that is remembered.
@@ -45,7 +47,7 @@ pub(super) struct Pace {
     at_hand: bool,
 }
 
-impl Pace {
+impl CallerLatency {
     /// Whether a caller may take its time before it runs.
     fn is_slow(&mut self, caller: Result<SchedRank, Errno>, process: Pid, now: Instant) -> bool {
         if !self.late.is_empty() {
@@ -68,21 +70,24 @@ impl Pace {
     }
 }
 
-impl Judge {
+impl Enforcer {
     /// Hands a descriptor over as the answer to a call.
-    pub(super) fn hand_over(&mut self, request: &Notification, handed: Handed) -> Result<(), Errno> {
+    pub(super) fn hand_over(&mut self, request: &Request, handed: NewDescriptor) -> Result<(), Errno> {
         let (id, process) = (request.id, handed.process);
-        if !self.memory.pace.at_hand {
+        if !self.memory.latency.at_hand {
             let begun = Instant::now();
-            let answered = handed.give(&self.listener, id, &self.held);
-            self.memory.pace.took(process, begun, Instant::now());
+            let answered = handed.give(&self.listener, id, &self.sockets);
+            self.memory.latency.took(process, begun, Instant::now());
             return answered;
         }
-        let (listener, held) = (Arc::clone(&self.listener), Arc::clone(&self.held));
+        let (listener, registry) = (self.listener.clone(), Arc::clone(&self.sockets));
         let killable = self.killable;
-        let started = self.memory.later.start(For::Caller, move || {
-            let given =
-                if killable { handed.put(&listener, id, &held) } else { handed.give(&listener, id, &held) };
+        let started = self.memory.deferred.start(For::Caller, move || {
+            let given = if killable {
+                handed.put(&listener, id, &registry)
+            } else {
+                handed.give(&listener, id, &registry)
+            };
             match given {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => tracing::error!(%errno, "handing a descriptor over"),
@@ -98,9 +103,9 @@ impl Judge {
     /// Has a caller hand out what is missing for the decision, if it can: its call is decided
     /// then. It is given a socket for that; where a signal would break its wait meanwhile,
     /// once it asks for one with its signals blocked.
-    pub(super) fn has_handed_out(&mut self, request: &Notification, caller: &Caller) -> bool {
+    pub(super) fn has_handed_out(&mut self, request: &Request, caller: &Caller) -> bool {
         let wanted = caller.handed.as_ref().and_then(|handed| handed.take_wanted());
-        let (Some(wanted), false) = (wanted, self.memory.later.in_vain) else { return false };
+        let (Some(wanted), false) = (wanted, self.memory.deferred.in_vain) else { return false };
         if !self.tracer.as_mut().is_some_and(|tracer| tracer.can_hand_out(caller.tid)) {
             return false;
         }
@@ -114,24 +119,24 @@ impl Judge {
     /// What becomes of a call that is made again to be given a socket.
     pub(super) fn asked_for_socket(
         &mut self,
-        request: &Notification,
+        request: &Request,
         wanted: Wanted,
         caller: &Caller,
-    ) -> Conclusion {
+    ) -> Step<DecidedCall> {
         if self.gives_socket(request, wanted, caller) {
-            Conclusion::Nothing
+            Step::Deferred
         } else {
-            Conclusion::Answer(Answer::Fail(Errno::EINTR))
+            Step::Answer(Answer::Fail(Errno::EINTR))
         }
     }
 
     /// Gives a caller a socket, for which it has to run, to hand something out on.
-    fn gives_socket(&mut self, request: &Notification, wanted: Wanted, caller: &Caller) -> bool {
-        if self.memory.later.in_vain {
+    fn gives_socket(&mut self, request: &Request, wanted: Wanted, caller: &Caller) -> bool {
+        if self.memory.deferred.in_vain {
             return false;
         }
         let process = caller.tgid;
-        if self.memory.pace.is_slow(process::sched_rank(caller.tid.as_raw()), process, Instant::now()) {
+        if self.memory.latency.is_slow(process::sched_rank(caller.tid.as_raw()), process, Instant::now()) {
             return self.hands_out_later(request, wanted);
         }
         let begun = Instant::now();
@@ -142,27 +147,27 @@ impl Judge {
                 return false;
             }
         };
-        self.memory.pace.took(process, begun, Instant::now());
+        self.memory.latency.took(process, begun, Instant::now());
         self.hands_out(request, wanted, Some(socket))
     }
 
     /// One end of a pair of sockets, of which the caller gets the other: by which number.
-    fn give_socket(&self, request: &Notification) -> Result<(OwnedFd, i32), Errno> {
+    fn give_socket(&self, request: &Request) -> Result<(OwnedFd, i32), Errno> {
         let (ours, theirs) = socket::pair()?;
         Ok((ours, seccomp::put_descriptor(&self.listener, request.id, &theirs, true)?))
     }
 
     /// The same where the caller may take its time before it runs.
-    fn hands_out_later(&mut self, request: &Notification, wanted: Wanted) -> bool {
-        let (listener, request) = (Arc::clone(&self.listener), *request);
-        let later = &mut self.memory.later;
-        if later.is_full(For::Caller) {
-            let waits = |id| seccomp::still_valid(&listener, id) != Ok(false);
-            later.postpone(For::Caller, request, waits);
+    fn hands_out_later(&mut self, request: &Request, wanted: Wanted) -> bool {
+        let (listener, request) = (self.listener.clone(), *request);
+        let deferred = &mut self.memory.deferred;
+        if deferred.is_full(For::Caller) {
+            let waits = |id| listener.is_valid(id) != Ok(false);
+            deferred.postpone(For::Caller, request, waits);
             return true;
         }
         let started = socket::pair().and_then(|(ours, theirs)| {
-            later.start(For::Caller, move || {
+            deferred.start(For::Caller, move || {
                 let theirs = seccomp::put_descriptor(&listener, request.id, &theirs, true);
                 Then::HandOut(request, wanted, ours, theirs)
             })
@@ -177,7 +182,7 @@ impl Judge {
     /// which it has its own.
     pub(super) fn hands_out(
         &mut self,
-        request: &Notification,
+        request: &Request,
         wanted: Wanted,
         socket: Option<(OwnedFd, i32)>,
     ) -> bool {
@@ -197,45 +202,55 @@ impl Judge {
 
     /// Whether a call that may end in handing over waits for its turn, undecided, since its
     /// caller is slow.
-    pub(super) fn is_postponed(&mut self, request: &Notification, call: &Call, caller: &Caller) -> bool {
+    pub(super) fn is_postponed(&mut self, request: &Request, call: &Call, caller: &Caller) -> bool {
         let may_hand_over = matches!(call.handler(), Handler::Open | Handler::Socket | Handler::Memfd);
-        let pace = &mut self.memory.pace;
-        pace.at_hand = may_hand_over
-            && pace.is_slow(process::sched_rank(caller.tid.as_raw()), caller.tgid, Instant::now());
-        let postponed = pace.at_hand && !self.memory.later.in_turn;
+        let latency = &mut self.memory.latency;
+        latency.at_hand = may_hand_over
+            && latency.is_slow(process::sched_rank(caller.tid.as_raw()), caller.tgid, Instant::now());
+        let postponed = latency.at_hand && !self.memory.deferred.in_turn;
         if postponed {
             let listener = &self.listener;
-            let waits = |id| seccomp::still_valid(listener, id) != Ok(false);
-            self.memory.later.postpone(For::Caller, *request, waits);
+            let waits = |id| listener.is_valid(id) != Ok(false);
+            self.memory.deferred.postpone(For::Caller, *request, waits);
         }
         postponed
     }
 }
 
-impl Handed {
+impl NewDescriptor {
     /// Answers once this thread has closed its own: the caller may be quicker than this
     /// thread, and finds a port taken, or a file open for writing, for that long.
-    fn put(self, listener: &OwnedFd, id: NotificationId, held: &Mutex<Held>) -> Result<(), Errno> {
+    fn put(
+        self,
+        listener: &OwnedFd,
+        id: NotificationId,
+        registry: &Mutex<SocketRegistry>,
+    ) -> Result<(), Errno> {
         let number = match seccomp::put_descriptor(listener, id, &*self.fd, self.close) {
             Ok(number) => number,
-            Err(errno) => return self.failed(listener, id, held, errno),
+            Err(errno) => return self.failed(listener, id, registry, errno),
         };
-        let Handed { fd, process, socket, .. } = self;
+        let NewDescriptor { fd, process, socket, .. } = self;
         drop(fd);
-        held.lock().unwrap_or_else(PoisonError::into_inner).handed(socket, process, number);
+        registry.lock().unwrap_or_else(PoisonError::into_inner).installed(socket, process, number);
         seccomp::answer(listener, id, Answer::Value(number.into()))
     }
 
     /// Answers in the same step.
-    fn give(&self, listener: &OwnedFd, id: NotificationId, held: &Mutex<Held>) -> Result<(), Errno> {
+    fn give(
+        &self,
+        listener: &OwnedFd,
+        id: NotificationId,
+        registry: &Mutex<SocketRegistry>,
+    ) -> Result<(), Errno> {
         let given = seccomp::answer_with_descriptor(listener, id, &*self.fd, self.close);
         match given {
             Ok(number) => {
-                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-                held.handed(self.socket, self.process, number);
+                let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+                registry.installed(self.socket, self.process, number);
                 Ok(())
             }
-            Err(errno) => self.failed(listener, id, held, errno),
+            Err(errno) => self.failed(listener, id, registry, errno),
         }
     }
 
@@ -244,12 +259,12 @@ impl Handed {
         &self,
         listener: &OwnedFd,
         id: NotificationId,
-        held: &Mutex<Held>,
+        registry: &Mutex<SocketRegistry>,
         errno: Errno,
     ) -> Result<(), Errno> {
-        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-        self.socket.into_iter().for_each(|inode| held.let_go(inode));
-        drop(held);
+        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        self.socket.into_iter().for_each(|inode| registry.release(inode));
+        drop(registry);
         seccomp::answer(listener, id, Answer::Fail(errno))
     }
 }
@@ -261,8 +276,8 @@ mod tests {
     #[test]
     fn who_is_run_less_readily_is_slow() {
         let now = Instant::now();
-        let mut pace = Pace { own: Some(SchedRank::Normal(0)), ..Pace::default() };
-        let mut slow = |rank| pace.is_slow(rank, Pid::from_raw(7), now);
+        let mut latency = CallerLatency { own: Some(SchedRank::Normal(0)), ..CallerLatency::default() };
+        let mut slow = |rank| latency.is_slow(rank, Pid::from_raw(7), now);
         for quick in [SchedRank::Realtime, SchedRank::Normal(0), SchedRank::Normal(20)] {
             assert!(!slow(Ok(quick)), "{quick:?}");
         }
@@ -271,32 +286,32 @@ mod tests {
         }
         assert!(!slow(Err(Errno::EPERM)));
         // All of a container that is run with a nice value are alike.
-        let mut pace = Pace { own: Some(SchedRank::Normal(-10)), ..Pace::default() };
+        let mut latency = CallerLatency { own: Some(SchedRank::Normal(-10)), ..CallerLatency::default() };
         assert!(
-            !pace.is_slow(Ok(SchedRank::Normal(-10)), Pid::from_raw(7), now)
-                && pace.is_slow(Ok(SchedRank::Idle), Pid::from_raw(7), now)
+            !latency.is_slow(Ok(SchedRank::Normal(-10)), Pid::from_raw(7), now)
+                && latency.is_slow(Ok(SchedRank::Idle), Pid::from_raw(7), now)
         );
     }
 
     #[test]
     fn who_was_late_is_slow_for_a_while_and_all_are_after_some() {
         let begun = Instant::now();
-        let mut pace = Pace { own: Some(SchedRank::Normal(0)), ..Pace::default() };
+        let mut latency = CallerLatency { own: Some(SchedRank::Normal(0)), ..CallerLatency::default() };
         let quick = Ok(SchedRank::Normal(0));
-        pace.took(Pid::from_raw(7), begun, begun + LATE / 2);
-        assert!(!pace.is_slow(quick, Pid::from_raw(7), begun));
-        pace.took(Pid::from_raw(7), begun, begun + LATE);
+        latency.took(Pid::from_raw(7), begun, begun + LATE / 2);
+        assert!(!latency.is_slow(quick, Pid::from_raw(7), begun));
+        latency.took(Pid::from_raw(7), begun, begun + LATE);
         assert!(
-            pace.is_slow(quick, Pid::from_raw(7), begun + LATE)
-                && !pace.is_slow(quick, Pid::from_raw(8), begun + LATE)
+            latency.is_slow(quick, Pid::from_raw(7), begun + LATE)
+                && !latency.is_slow(quick, Pid::from_raw(8), begun + LATE)
         );
-        pace.took(Pid::from_raw(8), begun, begun + 2 * LATE);
-        assert!(pace.is_slow(quick, Pid::from_raw(9), begun + 2 * LATE));
-        assert!(!pace.is_slow(quick, Pid::from_raw(7), begun + LATE * (REMEMBERED + 1)));
-        assert!(pace.is_slow(quick, Pid::from_raw(8), begun + LATE * (REMEMBERED + 1)));
+        latency.took(Pid::from_raw(8), begun, begun + 2 * LATE);
+        assert!(latency.is_slow(quick, Pid::from_raw(9), begun + 2 * LATE));
+        assert!(!latency.is_slow(quick, Pid::from_raw(7), begun + LATE * (REMEMBERED + 1)));
+        assert!(latency.is_slow(quick, Pid::from_raw(8), begun + LATE * (REMEMBERED + 1)));
         assert!(
-            !pace.is_slow(quick, Pid::from_raw(8), begun + 2 * LATE * (REMEMBERED + 1))
-                && pace.late.is_empty()
+            !latency.is_slow(quick, Pid::from_raw(8), begun + 2 * LATE * (REMEMBERED + 1))
+                && latency.late.is_empty()
         );
     }
 }

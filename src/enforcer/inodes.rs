@@ -18,7 +18,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 
 use crate::image::FileId;
-use crate::policy::Rulebook;
+use crate::policy::PolicyEngine;
 use crate::profile::Rights;
 
 /// What is known of them.
@@ -50,7 +50,7 @@ impl Inodes {
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM: one that is there cannot be held.
-    pub fn at_start(rules: &Rulebook) -> Result<Inodes, Errno> {
+    pub fn at_start(rules: &PolicyEngine) -> Result<Inodes, Errno> {
         let mut inodes = Inodes::default();
         for (name, planned) in rules.tracked_files() {
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -67,7 +67,7 @@ impl Inodes {
     }
 
     /// The rights of tracked names that are for this inode.
-    pub fn owned(&self, target: FileId, rules: &Rulebook) -> Rights {
+    pub fn owned(&self, target: FileId, rules: &PolicyEngine) -> Rights {
         let own = self.entries.iter().filter(|entry| id(&entry.fd) == Ok(target));
         own.fold(Rights::NONE, |all, entry| all.union(rules.tracked_rights(&entry.name)))
     }

@@ -1,11 +1,12 @@
-//! The worker that answers notified calls: receive, find out, ask the rulebook,
-//! answer, and follow what has to be looked at afterwards ([`tracer`](crate::tracer)). It
-//! never waits for the first thread, and the first thread never for it.
+//! The enforcer: a [handler](crate::notify::server::Handler) of the notification server that
+//! decides each notified call by the [policy](crate::policy), carries the decision out, and
+//! has the [tracer](crate::tracer) verify what an exec has started. Its thread never waits for
+//! the first thread, and the first thread never for it.
 //!
 //! Whatever was read of the caller is worth something only while the caller still
 //! waits, so the id is checked before every answer that rests on it. An answer of
 //! "continue" guards nothing by itself: the kernel decides again (see
-//! [`verdict`](crate::policy)).
+//! [`policy`](crate::policy)).
 
 #![forbid(unsafe_code)]
 
@@ -13,95 +14,91 @@ mod change;
 mod code;
 mod conclude;
 mod conclusion;
-mod deeds;
+mod deferred_calls;
+mod deferred_socket_ops;
 mod exec;
 mod files;
 mod fork;
 mod hand_over;
 pub mod inodes;
-mod later;
 mod numbers;
 mod perform;
 mod report;
+mod serve;
 pub mod socket_registry;
 mod sockets;
 mod startup;
 mod watched;
 
-pub use startup::Watch;
+pub use startup::StartupWatch;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use crate::enforcer::inodes::Inodes;
-use crate::enforcer::socket_registry::{Held, Socket};
+use crate::enforcer::socket_registry::{Socket, SocketRegistry};
 use crate::event::EventWriter;
 use crate::filter::Access;
-use crate::ids::{Pid, Tid};
+use crate::ids::Pid;
 use crate::image::FileId;
 use crate::init::request::{InitRequest, RequestSender};
-use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity, Memory};
-use crate::notify::listener;
-use crate::notify::memory_cache::Kept;
+use crate::notify::listener::Listener;
+use crate::notify::memory_cache::MemoryCache;
+use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
 use crate::plan::{PR_SET_DUMPABLE, ProgramIndex};
 use crate::policy::call::{Call, Ids};
-use crate::policy::network::Direction;
-use crate::policy::{Refusal, Rulebook};
+use crate::policy::{Denial, PolicyEngine};
 use crate::processes::forks::Forks;
-use crate::processes::table::Families;
-use crate::readiness::notify_socket::NotifySocket;
-use crate::sys::CallError;
-use crate::sys::seccomp::{self, Answer, NotificationId};
-use crate::sys::signal::Mask;
+use crate::processes::proc_fs::LiveProcFs;
+use crate::processes::programs::ProgramTable;
+use crate::sys::seccomp::NotificationId;
 use crate::syscalls::{self, Handler};
 use crate::tracer::{Operation, Tracer};
-use conclusion::Conclusion;
-use hand_over::Pace;
-use later::{Later, Leased};
-use sockets::Deed;
+use deferred_calls::{DeferredCalls, LeasedFile};
+use hand_over::CallerLatency;
+use sockets::DeferredSocketOp;
 
-/// What becomes of a call.
-enum Outcome {
-    /// The kernel goes on with it.
+/// What is decided about a call.
+enum Decision {
+    /// The kernel continues it.
     Continue,
-    /// It fails as the kernel would have let it fail: no violation.
+    /// It fails with the errno that the kernel would have answered: no violation.
     Fail(Errno),
     /// The file would become longer than the caller's RLIMIT_FSIZE: EFBIG, and SIGXFSZ.
-    Exceeds,
-    /// The supervisor did it, and this is its value.
-    Done(i64),
-    /// The supervisor opened it; and whether it closes at an exec.
+    ExceedsFileSize,
+    /// The supervisor performed it, and this is its return value.
+    Value(i64),
+    /// The supervisor opened this file for it; and whether it has the close-on-exec flag.
     Opened(OwnedFd, bool),
-    /// The supervisor made this socket, and has a copy; and whether it closes at an exec.
-    Made(Socket, bool),
-    /// It is decided once a file has no lease.
-    Wait(Leased),
-    /// The supervisor does it, however long that takes, and answers then.
-    Delegate(Box<Deed>),
-    /// The kernel goes on with it, and what comes of it is looked at.
-    Watch(Operation),
-    /// It is refused.
-    Refuse(Box<Refusal>),
-    /// The kernel will refuse it by itself; it is only told.
-    Tell(Box<Refusal>),
-    /// The caller could not be read.
-    Unread,
+    /// The supervisor made this socket, and has a copy; and whether it has the close-on-exec flag.
+    MadeSocket(Socket, bool),
+    /// It is decided once a lease on this file has been released.
+    AwaitLease(LeasedFile),
+    /// A thread of its own performs this, and answers then.
+    Defer(Box<DeferredSocketOp>),
+    /// The kernel continues it, traced.
+    Trace(Operation),
+    /// It is denied: errno, event, and what `on_violation` says.
+    Deny(Box<Denial>),
+    /// The kernel continues it and will refuse it; it is only reported.
+    Report(Box<Denial>),
+    /// The caller's memory or descriptors could not be read.
+    CallerUnreadable,
 }
 
-/// The worker's state.
-pub struct Judge {
+/// Decides notified calls by a policy.
+pub struct Enforcer {
     /// The filter's listener.
-    pub listener: Arc<OwnedFd>,
-    /// What is decided by.
-    pub rules: Arc<Rulebook>,
-    /// Looks at what was executed, where a rule needs it.
+    pub listener: Listener,
+    /// The policy with its lookups.
+    pub rules: Arc<PolicyEngine>,
+    /// Verifies what an exec has started, where a rule needs that.
     pub tracer: Option<Tracer>,
     /// The document of the profile in force, for hints.
     pub document: String,
@@ -111,8 +108,8 @@ pub struct Judge {
     pub audit: bool,
     /// The wait for an answer is broken by nothing but a kill (Linux 5.19).
     pub killable: bool,
-    /// Variables that enforcing would have taken out at the launch: nobody inside gave
-    /// them to whoever has them.
+    /// Variables that the container was started with and that enforcing would have removed at
+    /// the launch: no process inside has set them.
     pub inherited: Vec<Vec<u8>>,
     /// The launched process, whose first exec is the supervisor's own.
     pub app: Pid,
@@ -122,10 +119,10 @@ pub struct Judge {
     pub requests: RequestSender,
     /// The supervisor's ids, for looking and acting as the caller and back.
     pub identity: Identity,
-    /// The sockets that are made here.
-    pub held: Arc<Mutex<Held>>,
+    /// The sockets that the supervisor has made for the app.
+    pub sockets: Arc<Mutex<SocketRegistry>>,
     /// The start-up, where it has an end.
-    pub startup: Option<Watch>,
+    pub startup: Option<StartupWatch>,
     /// What is remembered between calls.
     pub memory: Remembered,
 }
@@ -135,8 +132,8 @@ pub struct Judge {
 pub struct Remembered {
     /// The profile as a value, from the first hint on.
     document: OnceCell<serde_json::Value>,
-    families: Families,
-    kept: Kept,
+    programs: ProgramTable,
+    memory_cache: MemoryCache,
     /// The inodes that rights on tracked names are for.
     inodes: RefCell<Inodes>,
     launched: bool,
@@ -144,8 +141,8 @@ pub struct Remembered {
     /// As many processes as there are at most, with pending forks.
     processes: u32,
     forks: Forks,
-    pace: Pace,
-    later: Later,
+    latency: CallerLatency,
+    deferred: DeferredCalls,
     /// The notified call that is being decided.
     waiting: NotificationId,
 }
@@ -157,13 +154,12 @@ impl Remembered {
     }
 }
 
-impl Judge {
-    /// Answers until nobody uses the filter any more, or until that cannot be done:
-    /// then the listener is closed, so that nobody waits for ever.
+impl Enforcer {
+    /// Serves notified calls until no process uses the filter any more, or until the listener
+    /// fails: then it is closed, so that no caller waits for ever.
     pub fn run(mut self) {
-        listener::prepare(&self.listener);
         self.raise_limit();
-        if let Err(error) = self.answer_all() {
+        if let Err(error) = NotificationServer::new(&mut self).run() {
             (self.requests)(InitRequest::Failed(error));
         }
         // The parent of a process that has ended can reap it only once this thread has waited
@@ -173,7 +169,7 @@ impl Judge {
         }
     }
 
-    /// Closes all that is held.
+    /// Drops all but the tracer: the listener, sockets and files are closed.
     fn give_up(self) -> Option<Tracer> {
         self.tracer
     }
@@ -185,154 +181,29 @@ impl Judge {
             return;
         }
         match crate::sys::process::raise_limit(libc::RLIMIT_NOFILE) {
-            Ok(limit) => self.held.lock().unwrap_or_else(PoisonError::into_inner).limit(limit),
+            Ok(limit) => self.sockets.lock().unwrap_or_else(PoisonError::into_inner).limit(limit),
             Err(errno) => tracing::debug!(%errno, "the limit on descriptors stays"),
         }
     }
 
-    fn answer_all(&mut self) -> Result<(), CallError> {
-        while self.wait()? {
-            match seccomp::receive(&self.listener) {
-                Ok(request) => {
-                    // Who calls may have the number of one that the first thread has buried.
-                    self.hear();
-                    self.follow_startup();
-                    self.handle(&request)?;
-                }
-                // The caller died, or a signal came: on to the next.
-                Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => {}
-                Err(errno) => return Err(CallError { call: "receiving a notified call", errno }),
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for a call, and handles the reports on traced threads meanwhile; false once no
-    /// process is left that could make one.
-    fn wait(&mut self) -> Result<bool, CallError> {
-        loop {
-            self.hear();
-            self.decide_ended()?;
-            let has_next = self.memory.later.has_next();
-            let timeout = if has_next { Some(Duration::ZERO) } else { self.timeout() };
-            let others = self
-                .startup
-                .iter()
-                .filter_map(|watch| watch.notify_socket.as_ref())
-                .flat_map(NotifySocket::fds);
-            let others = others.chain(self.memory.later.bell());
-            let bell = self.tracer.as_ref().map(Tracer::wake_fd);
-            let mask = if bell.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL };
-            let heard = listener::wait(&self.listener, bell, others, timeout, mask)
-                .map_err(CallError::of("waiting for a notified call"))?;
-            self.follow_startup();
-            if heard.bell || heard.signal {
-                self.follow(heard.signal);
-            }
-            if heard.call && self.memory.later.lets_pass() {
-                return Ok(true);
-            }
-            if has_next {
-                self.decide_next()?;
-                continue;
-            }
-            if heard.over {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Until the clock brings something; for ever where it brings nothing.
-    fn timeout(&self) -> Option<Duration> {
-        let deadline = self.startup.as_ref().and_then(Watch::deadline);
-        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-    }
-
-    fn handle(&mut self, request: &seccomp::Notification) -> Result<(), CallError> {
-        let call = Call {
-            name: syscalls::name(Arch::THIS, request.data.nr as u32),
-            number: request.data.nr as u32,
-            args: request.data.args,
-        };
-        let tid = Tid::from_raw(request.pid as i32);
-        self.memory.waiting = request.id;
-        let notified = (call.number, call.args);
-        let asks = self.tracer.as_ref().and_then(|tracer| tracer.wants_socket(tid, notified));
-        let outcome = match (Caller::of(tid), asks) {
-            // It makes it for us, by what we put into its registers.
-            _ if self.tracer.as_ref().is_some_and(|tracer| tracer.is_hand_out_call(tid, notified)) => {
-                Conclusion::Answer(Answer::Continue)
-            }
-            (Ok(caller), Some(wanted)) => self.asked_for_socket(request, wanted, &caller),
-            (Ok(mut caller), None) => {
-                if self.is_postponed(request, &call, &caller) {
-                    return Ok(());
-                }
-                caller.handed = self.tracer.as_mut().and_then(|tracer| tracer.handed(tid, notified));
-                let outcome = self.judge(&call, &caller);
-                if !self.waits()? {
-                    return Ok(());
-                }
-                if matches!(outcome, Outcome::Unread | Outcome::Fail(UNREADABLE))
-                    && (self.has_handed_out(request, &caller) || !self.waits()?)
-                {
-                    return Ok(());
-                }
-                match outcome {
-                    Outcome::Wait(leased) => self.wait_for_lease(leased, request, &caller),
-                    outcome => {
-                        if caller.handed.is_some() {
-                            self.tracer.iter_mut().for_each(|tracer| tracer.forget_handed(tid));
-                        }
-                        self.conclude(outcome, &call, &caller)
-                    }
-                }
-            }
-            (Err(_), _) if !self.waits()? => return Ok(()),
-            // Without /proc, or out of descriptors, nothing is known of the caller.
-            (Err(errno), _) => {
-                tracing::error!(%tid, %errno, "a caller's status cannot be read");
-                self.conclude(Outcome::Unread, &call, &Caller::unknown(tid))
-            }
-        };
-        let answered = match outcome {
-            Conclusion::Answer(answer) => seccomp::answer(&self.listener, request.id, answer),
-            Conclusion::Exceeds(caller) => self.exceeds_limit(request.id, &caller),
-            Conclusion::Hand(handed) => self.hand_over(request, handed),
-            Conclusion::Nothing => Ok(()),
-        };
-        match answered {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(CallError { call: "answering a notified call", errno }),
-        }
-    }
-
-    /// Whether the caller still waits: then what was read of its thread id was
-    /// read of it, and of no other that took the number over.
-    fn waits(&self) -> Result<bool, CallError> {
-        let valid = seccomp::still_valid(&self.listener, self.memory.waiting);
-        valid.map_err(CallError::of("asking whether a notified call still waits"))
-    }
-
-    /// Finds out what has to be known of a call, and asks the rulebook.
-    fn judge(&mut self, call: &Call, caller: &Caller) -> Outcome {
-        let Some(name) = call.name else { return Outcome::Refuse(self.rules.unlisted(call)) };
-        if let Some(outcome) = self.early(call, caller) {
-            return outcome;
+    /// Reads what has to be known of a call, and decides it by the policy.
+    fn decide_call(&mut self, call: &Call, caller: &Caller) -> Decision {
+        let Some(name) = call.name else { return Decision::Deny(self.rules.unlisted(call)) };
+        if let Some(decision) = self.early(call, caller) {
+            return decision;
         }
         let special = match call.handler() {
             Handler::Exec => {
-                let outcome = self.exec(call, caller);
-                let goes_on = matches!(outcome, Outcome::Continue | Outcome::Watch(_));
-                if goes_on || (self.audit && !matches!(outcome, Outcome::Wait(_))) {
-                    self.memory.kept.executes(caller);
+                let decision = self.exec(call, caller);
+                let goes_on = matches!(decision, Decision::Continue | Decision::Trace(_));
+                if goes_on || (self.audit && !matches!(decision, Decision::AwaitLease(_))) {
+                    self.memory.memory_cache.exec_continues(caller);
                 }
-                outcome
+                decision
             }
             Handler::Open => self.open(call, caller),
             Handler::Change(_) => self.change(call, caller),
-            Handler::Bind => self.address(call, caller, Direction::Listen),
-            Handler::Connect => self.address(call, caller, Direction::Connect),
+            Handler::Bind | Handler::Connect => self.address(call, caller),
             Handler::Socket => self.socket(call, caller),
             Handler::Listen if self.rules.policy().makes_sockets => self.listen(call, caller),
             Handler::Signal | Handler::SignalThread | Handler::PidfdOpen => self.signal(call, caller),
@@ -358,36 +229,36 @@ impl Judge {
         };
         // A section may grant what no call of the profile reaches.
         match special {
-            Outcome::Continue
-            | Outcome::Watch(_)
-            | Outcome::Done(_)
-            | Outcome::Opened(..)
-            | Outcome::Made(..)
-            | Outcome::Wait(_)
-            | Outcome::Delegate(_)
-            | Outcome::Unread
+            Decision::Continue
+            | Decision::Trace(_)
+            | Decision::Value(_)
+            | Decision::Opened(..)
+            | Decision::MadeSocket(..)
+            | Decision::AwaitLease(_)
+            | Decision::Defer(_)
+            | Decision::CallerUnreadable
                 if self.rules.access(name).is_none() && !self.is_launch(caller) =>
             {
-                Outcome::Refuse(self.rules.unlisted(call))
+                Decision::Deny(self.rules.unlisted(call))
             }
-            outcome => outcome,
+            decision => decision,
         }
     }
 
-    fn other(&self, call: &Call, caller: &Caller) -> Outcome {
+    fn other(&self, call: &Call, caller: &Caller) -> Decision {
         let name = call.name.unwrap_or_default();
         match self.rules.access(name) {
-            None => Outcome::Refuse(self.rules.unlisted(call)),
-            Some(_) if self.reaches_us(call) => Outcome::Refuse(self.rules.signal(call)),
-            Some(Access::When(_)) if !self.rules.lists(call) => Outcome::Refuse(self.rules.argument(call)),
+            None => Decision::Deny(self.rules.unlisted(call)),
+            Some(_) if self.reaches_us(call) => Decision::Deny(self.rules.signal(call)),
+            Some(Access::When(_)) if !self.rules.lists(call) => Decision::Deny(self.rules.argument(call)),
             Some(_) => {
                 let ids = Ids { uids: caller.uids, gids: caller.gids };
                 let refused = syscalls::privileged(name)
                     .and_then(|capability| self.rules.capability(call, capability, &ids));
-                let Some(refusal) = refused else { return Outcome::Continue };
+                let Some(refusal) = refused else { return Decision::Continue };
                 match self.may_change_owner(call, caller) {
-                    Ok(Some(true)) => Outcome::Continue,
-                    Ok(_) => Outcome::Tell(refusal),
+                    Ok(Some(true)) => Decision::Continue,
+                    Ok(_) => Decision::Report(refusal),
                     Err(errno) => unknown(errno),
                 }
             }
@@ -395,31 +266,31 @@ impl Judge {
     }
 
     /// A set*id call. The process is traced first: afterwards it could not be.
-    fn change_user(&mut self, call: &Call, caller: &Caller) -> Outcome {
-        let outcome = self.other(call, caller);
+    fn change_user(&mut self, call: &Call, caller: &Caller) -> Decision {
+        let decision = self.other(call, caller);
         let ids = Ids { uids: caller.uids, gids: caller.gids };
-        let Some(next) = ids.after(call) else { return outcome };
-        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
+        let Some(next) = ids.after(call) else { return decision };
+        let entry = self.program_entry(caller);
         if next.uids != ids.uids
             && let Some(refusal) = self.rules.user(entry, next.uids)
         {
-            return Outcome::Refuse(refusal);
+            return Decision::Deny(refusal);
         }
         if let Some(entry) = entry.filter(|_| next != ids) {
-            self.memory.families.is(caller.tgid, entry);
+            self.memory.programs.set(caller.tgid, entry, &LiveProcFs(&self.identity));
         }
-        match outcome {
-            Outcome::Continue if next != ids => self.trace_first(Operation::BecomeUnreadable, caller),
-            outcome => outcome,
+        match decision {
+            Decision::Continue if next != ids => self.trace_first(Operation::BecomeUnreadable, caller),
+            decision => decision,
         }
     }
 
     /// prctl(PR_SET_DUMPABLE): traced while it can be, as for a change of user.
-    fn set_dumpable(&mut self, call: &Call, caller: &Caller) -> Outcome {
+    fn set_dumpable(&mut self, call: &Call, caller: &Caller) -> Decision {
         match self.rules.access("prctl") {
-            None => return Outcome::Refuse(self.rules.unlisted(call)),
+            None => return Decision::Deny(self.rules.unlisted(call)),
             Some(_) if !self.rules.may_set_dumpable(call) => {
-                return Outcome::Refuse(self.rules.argument(call));
+                return Decision::Deny(self.rules.argument(call));
             }
             Some(_) => {}
         }
@@ -427,13 +298,13 @@ impl Judge {
     }
 
     /// Lets a call go on after which its process may be one that cannot be read.
-    fn hide(&mut self, call: &Call, caller: &Caller) -> Outcome {
+    fn hide(&mut self, call: &Call, caller: &Caller) -> Decision {
         if call.name == Some("prctl") && call.args[1] != 0 {
             return self.trace_first(Operation::BecomeReadable, caller);
         }
         self.keep(caller);
-        if let Some(entry) = self.memory.families.entry(caller, &self.identity, &self.rules) {
-            self.memory.families.is(caller.tgid, entry);
+        if let Some(entry) = self.program_entry(caller) {
+            self.memory.programs.set(caller.tgid, entry, &LiveProcFs(&self.identity));
         }
         self.trace_first(Operation::BecomeUnreadable, caller)
     }
@@ -441,23 +312,22 @@ impl Judge {
     /// Has a process traced before a call goes on. Where no exec is checked, none that is in
     /// flight is known to be over: to trace a thread then would wait for that exec, and the
     /// exec for a thread that is traced already.
-    fn trace_first(&mut self, operation: Operation, caller: &Caller) -> Outcome {
-        let traces = self.tracer.is_some() && (self.rules.checks() || !self.memory.kept.is_executing(caller));
-        if traces { Outcome::Watch(operation) } else { Outcome::Continue }
+    fn trace_first(&mut self, operation: Operation, caller: &Caller) -> Decision {
+        let traces =
+            self.tracer.is_some() && (self.rules.checks() || !self.memory.memory_cache.is_executing(caller));
+        if traces { Decision::Trace(operation) } else { Decision::Continue }
     }
 
     /// Opens the memory of a caller that is about to change its ids.
     fn keep(&mut self, caller: &Caller) {
-        let Remembered { kept, waiting, .. } = &mut self.memory;
-        kept.keep(caller, &self.identity, || {
-            matches!(seccomp::still_valid(&self.listener, *waiting), Ok(true))
-        });
+        let Remembered { memory_cache, waiting, .. } = &mut self.memory;
+        memory_cache.open(caller, &self.identity, || matches!(self.listener.is_valid(*waiting), Ok(true)));
     }
 
     /// A caller's memory, kept or to be opened.
     fn memory_of<'a>(&'a self, caller: &'a Caller) -> Memory<'a> {
-        match self.memory.kept.of(caller) {
-            Some(file) => Memory::kept(&self.identity, caller, file),
+        match self.memory.memory_cache.get(caller) {
+            Some(file) => Memory::opened(&self.identity, caller, file),
             None => Memory::of(&self.identity, caller),
         }
     }
@@ -465,7 +335,7 @@ impl Judge {
     /// A file in memory, which has no path to be held against: made here, sealed against
     /// being executed, and handed over. The name is read once, and flags are registers.
     /// MFD_EXEC asks for nothing that an honest program needs: it may still map it.
-    fn memfd(&self, call: &Call, caller: &Caller) -> Outcome {
+    fn memfd(&self, call: &Call, caller: &Caller) -> Decision {
         const MFD_EXEC: u32 = 16;
         // Longer ones the kernel refuses (MFD_NAME_MAX_LEN).
         let name = self.memory_of(caller).path(call.args[0]);
@@ -473,12 +343,17 @@ impl Judge {
         let flags = call.args[1] as u32;
         let made = name.and_then(|name| {
             let flags = (flags & !MFD_EXEC) | libc::MFD_CLOEXEC;
-            self.identity.become_caller(caller, || crate::sys::files::sealed_memfd(&name, flags))
+            self.identity.with_caller_creds(caller, || crate::sys::files::sealed_memfd(&name, flags))
         });
         match made {
-            Ok(fd) => Outcome::Opened(fd, flags & libc::MFD_CLOEXEC != 0),
-            Err(errno) => Outcome::Fail(errno),
+            Ok(fd) => Decision::Opened(fd, flags & libc::MFD_CLOEXEC != 0),
+            Err(errno) => Decision::Fail(errno),
         }
+    }
+
+    /// The entry that the caller's process is; `None` where it cannot be identified.
+    fn program_entry(&mut self, caller: &Caller) -> Option<ProgramIndex> {
+        self.memory.programs.entry(caller, &LiveProcFs(&self.identity), &*self.rules)
     }
 
     fn is_launch(&self, caller: &Caller) -> bool {
@@ -489,10 +364,10 @@ impl Judge {
 /// What becomes of a call of which something could not be found out: it fails, as it would
 /// in the kernel, which is not asked, since another thread could have it succeed there. A
 /// caller that could not be read is another matter.
-fn unknown(errno: Errno) -> Outcome {
+fn unknown(errno: Errno) -> Decision {
     match errno {
-        UNREADABLE | Errno::EIO | Errno::ESRCH => Outcome::Unread,
-        errno => Outcome::Fail(errno),
+        UNREADABLE | Errno::EIO | Errno::ESRCH => Decision::CallerUnreadable,
+        errno => Decision::Fail(errno),
     }
 }
 

@@ -2,7 +2,7 @@
 //! does not name the supervisor, so what comes here is refused, but for one that only the
 //! caller's own group tells.
 
-use super::{Judge, Outcome};
+use super::{Decision, Enforcer};
 use crate::filter::Access;
 use crate::notify::caller::Caller;
 use crate::plan::numbers;
@@ -10,13 +10,13 @@ use crate::policy::call::Call;
 use crate::procfs::stat::Stat;
 use crate::sys::{terminal, threads};
 
-impl Judge {
-    pub(super) fn signal(&self, call: &Call, caller: &Caller) -> Outcome {
+impl Enforcer {
+    pub(super) fn signal(&self, call: &Call, caller: &Caller) -> Decision {
         match call.name.and_then(|name| self.rules.access(name)) {
-            None => Outcome::Refuse(self.rules.unlisted(call)),
-            Some(Access::When(_)) if is_for_own_group(call) && !is_in_our_group(caller) => Outcome::Continue,
-            Some(Access::When(_)) => Outcome::Refuse(self.rules.signal(call)),
-            Some(_) => Outcome::Continue,
+            None => Decision::Deny(self.rules.unlisted(call)),
+            Some(Access::When(_)) if is_for_own_group(call) && !is_in_our_group(caller) => Decision::Continue,
+            Some(Access::When(_)) => Decision::Deny(self.rules.signal(call)),
+            Some(_) => Decision::Continue,
         }
     }
 

@@ -27,42 +27,41 @@ use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat, mknodat, stat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, ftruncate, linkat, symlinkat, unlinkat};
 
-use super::Judge;
-use super::change::Change;
+use super::Enforcer;
 use crate::enforcer::inodes;
 use crate::image::FileKind;
 use crate::notify::caller::{Caller, file_size_limit};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::Opening;
+use crate::notify::syscall_args::{Open, TreeChange};
 use crate::sys;
 
 /// Why nothing was done.
-pub(super) enum Hindered {
+pub(super) enum PerformError {
     /// The kernel refuses it, as it would have refused the caller.
     Kernel(Errno),
     /// What is there is a program, or no regular file, or was exchanged: a violation.
-    Swapped,
+    TargetChanged,
     /// Something has come to be at a name that nothing had.
-    Came,
+    NameTaken,
 }
 
-impl From<Errno> for Hindered {
-    fn from(errno: Errno) -> Hindered {
-        Hindered::Kernel(errno)
+impl From<Errno> for PerformError {
+    fn from(errno: Errno) -> PerformError {
+        PerformError::Kernel(errno)
     }
 }
 
-impl Judge {
+impl Enforcer {
     /// Opens a file for the caller.
     pub(super) fn perform_open(
         &self,
         found: &Found,
-        open: Opening,
+        open: &Open,
         caller: &Caller,
-    ) -> Result<OwnedFd, Hindered> {
+    ) -> Result<OwnedFd, PerformError> {
         let asked = OFlag::from_bits_retain(open.flags);
-        self.still_as_judged(found)?;
-        let opened = self.identity.become_caller(caller, || {
+        self.still_as_resolved(found)?;
+        let opened = self.identity.with_caller_creds(caller, || {
             let by_name = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
             // Never waited for: a lease may be held on it.
             let flags = (asked - by_name) | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
@@ -92,10 +91,10 @@ impl Judge {
         });
         match opened {
             Err(Errno::EEXIST) if found.target.is_none() && !asked.contains(OFlag::O_EXCL) => {
-                Err(Hindered::Came)
+                Err(PerformError::NameTaken)
             }
             opened => {
-                let fd = opened?.ok_or(Hindered::Swapped)?;
+                let fd = opened?.ok_or(PerformError::TargetChanged)?;
                 if found.target.is_none() {
                     self.came(found, &fd)?;
                 }
@@ -108,7 +107,7 @@ impl Judge {
     /// and its path were read of it and not of another that took its number over.
     /// And the held directory is where its path says: a descriptor that came from
     /// another mount namespace has a path that means something else here.
-    pub(super) fn still_as_judged(&self, found: &Found) -> Result<(), Errno> {
+    pub(super) fn still_as_resolved(&self, found: &Found) -> Result<(), Errno> {
         let here = found.canonical.parent().filter(|_| found.name != ".").unwrap_or(&found.canonical);
         let (held, there) = (fstat(&found.parent)?, stat(here)?);
         if (held.st_dev, held.st_ino) != (there.st_dev, there.st_ino) {
@@ -118,15 +117,20 @@ impl Judge {
     }
 
     /// Makes a change of one path for the caller.
-    pub(super) fn perform(&self, found: &Found, change: &Change, caller: &Caller) -> Result<(), Hindered> {
+    pub(super) fn perform(
+        &self,
+        found: &Found,
+        change: &TreeChange,
+        caller: &Caller,
+    ) -> Result<(), PerformError> {
         let name = found.name.as_os_str();
         let parent = found.parent.as_fd();
-        self.still_as_judged(found)?;
-        let made = self.identity.become_caller(caller, || match change {
-            Change::MakeDirectory { mode } => {
+        self.still_as_resolved(found)?;
+        let made = self.identity.with_caller_creds(caller, || match change {
+            TreeChange::MakeDirectory { mode } => {
                 mkdirat(parent, name, mode_of(found, *mode, caller)).map(|()| None)
             }
-            Change::MakeNode { mode } => {
+            TreeChange::MakeNode { mode } => {
                 let kind = SFlag::from_bits_truncate(mode & libc::S_IFMT);
                 let bits = mode_of(found, *mode, caller);
                 match kind {
@@ -136,12 +140,12 @@ impl Judge {
                         .map(Some),
                 }
             }
-            Change::MakeLink { text } => symlinkat(OsStr::from_bytes(text), parent, name).map(|()| None),
-            Change::Remove { directory } => {
+            TreeChange::MakeLink { text } => symlinkat(OsStr::from_bytes(text), parent, name).map(|()| None),
+            TreeChange::Remove { directory } => {
                 let flag = if *directory { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
                 unlinkat(parent, name, flag).map(|()| None)
             }
-            Change::Truncate { length } => {
+            TreeChange::Truncate { length } => {
                 let target = found.target.as_ref().ok_or(Errno::ENOENT)?;
                 if self.rules.is_protected(inodes::id(&target.fd)?) {
                     return Err(Errno::EACCES);
@@ -149,10 +153,10 @@ impl Judge {
                 let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
                 ftruncate(openat(AT_FDCWD, &*path_of(target), flags, Mode::empty())?, *length).map(|()| None)
             }
-            Change::Rename { .. } | Change::HardLink => Err(Errno::EINVAL),
+            TreeChange::Rename { .. } | TreeChange::HardLink { .. } => Err(Errno::EINVAL),
         })?;
         match (change, made) {
-            (Change::Remove { .. }, _) => self.memory.inodes.borrow_mut().gone(&found.canonical),
+            (TreeChange::Remove { .. }, _) => self.memory.inodes.borrow_mut().gone(&found.canonical),
             (_, Some(fd)) => self.came(found, &fd)?,
             _ => {}
         }
@@ -164,33 +168,33 @@ impl Judge {
         &self,
         old: &Found,
         new: &Found,
-        change: &Change,
+        change: &TreeChange,
         caller: &Caller,
-    ) -> Result<(), Hindered> {
-        self.still_as_judged(old)?;
-        self.still_as_judged(new)?;
+    ) -> Result<(), PerformError> {
+        self.still_as_resolved(old)?;
+        self.still_as_resolved(new)?;
         let source = old.target.as_ref().ok_or(Errno::ENOENT)?;
         if self.rules.is_protected(inodes::id(&source.fd)?) {
             return Err(Errno::EACCES.into());
         }
-        self.identity.become_caller(caller, || match change {
-            Change::Rename { flags } => rename(old, new, *flags),
-            Change::HardLink => {
+        self.identity.with_caller_creds(caller, || match change {
+            TreeChange::Rename { flags } => rename(old, new, *flags),
+            TreeChange::HardLink { .. } => {
                 let follow = LinkatFlags::AT_SYMLINK_FOLLOW;
                 linkat(AT_FDCWD, &*path_of(source), &new.parent, new.name.as_os_str(), follow)
             }
             _ => Err(Errno::EINVAL),
         })?;
         let other = new.target.as_ref().filter(|_| change.is_exchange());
-        if matches!(change, Change::Rename { .. }) {
-            let is_moved = self.identity.become_caller(caller, || {
+        if matches!(change, TreeChange::Rename { .. }) {
+            let is_moved = self.identity.with_caller_creds(caller, || {
                 if is_at(new, source)? && other.map_or(Ok(true), |other| is_at(old, other))? {
                     return Ok(true);
                 }
                 move_back(old, new, other.is_some()).map(|()| false)
             })?;
             if !is_moved {
-                return Err(Hindered::Swapped);
+                return Err(PerformError::TargetChanged);
             }
         }
         self.came(new, &source.fd)?;

@@ -2,22 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Judge;
+use super::Enforcer;
 use crate::event::{ActionTaken, ErrnoName, Event, ExecEvent, ExecutablePath, Process, Violation, hint};
 use crate::ids::Tid;
 use crate::notify::caller::Caller;
+use crate::notify::image::image;
 use crate::plan::ProgramIndex;
-use crate::policy::Refusal;
-use crate::processes::table;
+use crate::policy::Denial;
+use crate::processes::proc_fs::LiveProcFs;
 use crate::profile;
 
-impl Judge {
+impl Enforcer {
     /// What the kernel refuses by itself is denied, or in audit only observed.
     pub(super) fn told_action(&self) -> ActionTaken {
         if self.audit { ActionTaken::Observed } else { ActionTaken::Denied }
     }
 
-    pub(super) fn report(&mut self, refusal: &Refusal, caller: &Caller, action: ActionTaken) {
+    pub(super) fn report(&mut self, refusal: &Denial, caller: &Caller, action: ActionTaken) {
         let process = self.process(caller);
         self.report_of(refusal, caller, process, action);
     }
@@ -25,7 +26,7 @@ impl Judge {
     /// The same of a process that runs another program already: it was this one.
     pub(super) fn report_by(
         &mut self,
-        refusal: &Refusal,
+        refusal: &Denial,
         caller: &Caller,
         program: Option<PathBuf>,
         action: ActionTaken,
@@ -40,7 +41,7 @@ impl Judge {
         self.report_of(refusal, caller, process, action);
     }
 
-    fn report_of(&mut self, refusal: &Refusal, caller: &Caller, process: Process, action: ActionTaken) {
+    fn report_of(&mut self, refusal: &Denial, caller: &Caller, process: Process, action: ActionTaken) {
         let document = || self.memory.document.get_or_init(|| profile::value(&self.document));
         let hint = refusal.want.as_ref().map(|want| hint(document(), want)).unwrap_or_default();
         let event = Violation {
@@ -88,8 +89,8 @@ impl Judge {
     }
 
     fn process(&mut self, caller: &Caller) -> Process {
-        let entry = self.memory.families.entry(caller, &self.identity, &self.rules);
-        let path = table::program(entry, caller, &self.identity, &self.rules);
+        let entry = self.program_entry(caller);
+        let path = self.program_path(entry, caller);
         Process {
             pid: caller.tgid.as_raw() as u32,
             parent_pid: Some(caller.ppid.as_raw() as u32),
@@ -100,7 +101,18 @@ impl Judge {
     }
 
     fn ancestors(&mut self, caller: &Caller) -> Vec<std::path::PathBuf> {
-        self.memory.families.ancestors(caller, &self.identity, &self.rules)
+        let proc_fs = LiveProcFs(&self.identity);
+        let ancestors = self.memory.programs.ancestors(caller, &proc_fs, &*self.rules);
+        ancestors.into_iter().filter_map(|(caller, entry)| self.program_path(entry, &caller)).collect()
+    }
+
+    /// What a process is called in events: the path of its entry, or of its executable where
+    /// the entry is a whole directory or not known.
+    fn program_path(&self, entry: Option<ProgramIndex>, caller: &Caller) -> Option<PathBuf> {
+        match entry.filter(|entry| self.rules.is_file(*entry)) {
+            Some(entry) => Some(self.rules.program_path(entry).to_owned()),
+            None => image(caller, &self.identity).map(|(_, path)| path),
+        }
     }
 }
 

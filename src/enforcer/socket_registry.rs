@@ -95,7 +95,7 @@ enum Fate {
 
 /// All of them.
 #[derive(Debug)]
-pub struct Held {
+pub struct SocketRegistry {
     sockets: HashMap<u64, Entry>,
     /// The socket that a process got by this number last.
     numbers: HashMap<(Pid, i32), u64>,
@@ -111,9 +111,9 @@ pub struct Held {
     full: Option<Instant>,
 }
 
-impl Default for Held {
-    fn default() -> Held {
-        Held {
+impl Default for SocketRegistry {
+    fn default() -> SocketRegistry {
+        SocketRegistry {
             sockets: HashMap::new(),
             numbers: HashMap::new(),
             listening: HashSet::new(),
@@ -126,7 +126,7 @@ impl Default for Held {
     }
 }
 
-impl Held {
+impl SocketRegistry {
     /// Lets as many copies be made as this limit on descriptors (RLIMIT_NOFILE) leaves room
     /// for.
     pub fn limit(&mut self, descriptors: u64) {
@@ -138,7 +138,7 @@ impl Held {
     ///
     /// # Errors
     /// EMFILE where the app has too many open that are neither connected nor listening.
-    pub fn hold(
+    pub fn register(
         &mut self,
         fd: OwnedFd,
         kind: SocketKind,
@@ -160,7 +160,7 @@ impl Held {
         }
         let socket = Socket { inode: fstat(fd.as_fd())?.st_ino, fd: Arc::new(fd), kind };
         // The number may have been another's, which is closed.
-        self.let_go(socket.inode);
+        self.release(socket.inode);
         self.listening.remove(&socket.inode);
         self.turn += 1;
         let copy = Entry {
@@ -178,7 +178,7 @@ impl Held {
 
     /// A process got a descriptor with this number, of one of the sockets or of something
     /// else: what had the number before is closed there.
-    pub fn handed(&mut self, socket: Option<u64>, process: Pid, number: i32) {
+    pub fn installed(&mut self, socket: Option<u64>, process: Pid, number: i32) {
         // No number is remembered for longer than its copy.
         let socket = socket.filter(|inode| self.sockets.contains_key(inode));
         let before = match socket {
@@ -202,7 +202,7 @@ impl Held {
     /// The socket that a process got by this number, for a process whose descriptors cannot
     /// be read. Where it has put something else there itself, the call is still made on
     /// nothing but a socket of its own.
-    pub fn handed_as(&self, process: Pid, number: i32) -> Option<Socket> {
+    pub fn installed_as(&self, process: Pid, number: i32) -> Option<Socket> {
         let copy = self.sockets.get(self.numbers.get(&(process, number))?)?;
         // Not where another process has its number by now.
         (started(process)? <= copy.made).then(|| copy.socket.clone())
@@ -223,7 +223,7 @@ impl Held {
     }
 
     /// No copy of it is needed any more.
-    pub fn let_go(&mut self, inode: u64) {
+    pub fn release(&mut self, inode: u64) {
         let Some(copy) = self.sockets.remove(&inode) else { return };
         let slot = copy.number.map(|number| (copy.maker, number));
         if let Some(slot) = slot.filter(|slot| self.numbers.get(slot) == Some(&inode)) {
@@ -232,9 +232,9 @@ impl Held {
     }
 
     /// It listens. Answers with the listening sockets, once there are so many that the
-    /// closed ones have to be [forgotten](Held::forget_listening).
+    /// closed ones have to be [forgotten](SocketRegistry::forget_listening).
     pub fn listens(&mut self, inode: u64) -> Option<Vec<u64>> {
-        self.let_go(inode);
+        self.release(inode);
         self.listening.insert(inode);
         if self.listening.len() < self.next_listening {
             return None;
@@ -294,16 +294,16 @@ impl Held {
     fn forget(&mut self, which: impl Fn(&Entry) -> bool) {
         let gone: Vec<u64> =
             self.sockets.iter().filter(|(_, copy)| which(copy)).map(|(inode, _)| *inode).collect();
-        gone.into_iter().for_each(|inode| self.let_go(inode));
+        gone.into_iter().for_each(|inode| self.release(inode));
     }
 }
 
 /// Forgets those of the listening sockets that the kernel does not list any more. Its lists
 /// are read while other threads may go on.
-pub fn forget_closed_listeners(held: &std::sync::Mutex<Held>, candidates: &[u64]) {
+pub fn forget_closed_listeners(registry: &std::sync::Mutex<SocketRegistry>, candidates: &[u64]) {
     let listed = listening::inodes();
-    let mut held = held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    held.forget_listening(candidates, &listed);
+    let mut registry = registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    registry.forget_listening(candidates, &listed);
 }
 
 /// What is known of the sockets that the supervisor's descendants have open.
@@ -365,7 +365,7 @@ fn open_in(pid: Pid, state: char, identity: &Identity) -> Option<Vec<u64>> {
 fn open_in_thread(tid: Tid, identity: &Identity) -> Option<Vec<u64>> {
     let folder = PathBuf::from(format!("/proc/{tid}/fd"));
     let found = Caller::of(tid).and_then(|thread| {
-        identity.look_as_caller(&thread, || {
+        identity.with_caller_fsids(&thread, || {
             let entries = std::fs::read_dir(&folder).map_err(|error| crate::sys::errno(&error))?;
             let mut inodes = Vec::new();
             for entry in entries.flatten() {
@@ -414,9 +414,9 @@ mod tests {
     }
 
     /// As many copies as there is room for, all of one descriptor.
-    fn full(held: &mut Held) {
+    fn full(registry: &mut SocketRegistry) {
         let one = Arc::new(tcp());
-        for inode in 0..held.most as u64 {
+        for inode in 0..registry.most as u64 {
             let socket = Socket { fd: Arc::clone(&one), inode, kind: SocketKind::Tcp };
             let copy = Entry {
                 socket,
@@ -427,41 +427,45 @@ mod tests {
                 number: None,
                 replaced: false,
             };
-            held.sockets.insert(inode, copy);
-            held.handed(Some(inode), Pid::from_raw(7), inode as i32);
+            registry.sockets.insert(inode, copy);
+            registry.installed(Some(inode), Pid::from_raw(7), inode as i32);
         }
     }
 
     #[test]
     fn a_socket_is_found_until_its_fate_is_sealed() {
         let identity = Identity::own().expect("own ids");
-        let mut held = Held::default();
-        let [one, two] =
-            [(); 2].map(|()| held.hold(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held"));
-        assert_eq!(held.of(one.inode).map(|socket| socket.inode), Some(one.inode));
-        held.let_go(one.inode);
-        assert!(held.of(one.inode).is_none() && !held.has_listened(one.inode));
-        held.binds(two.inode);
-        assert!(held.is_bound(two.inode) && !held.is_bound(one.inode));
-        assert_eq!(held.listens(two.inode), None);
-        assert!(held.of(two.inode).is_none() && held.has_listened(two.inode) && !held.is_bound(two.inode));
+        let mut registry = SocketRegistry::default();
+        let [one, two] = [(); 2]
+            .map(|()| registry.register(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held"));
+        assert_eq!(registry.of(one.inode).map(|socket| socket.inode), Some(one.inode));
+        registry.release(one.inode);
+        assert!(registry.of(one.inode).is_none() && !registry.has_listened(one.inode));
+        registry.binds(two.inode);
+        assert!(registry.is_bound(two.inode) && !registry.is_bound(one.inode));
+        assert_eq!(registry.listens(two.inode), None);
+        assert!(
+            registry.of(two.inode).is_none()
+                && registry.has_listened(two.inode)
+                && !registry.is_bound(two.inode)
+        );
     }
 
     #[test]
     fn what_no_process_has_open_is_closed() {
         let identity = Identity::own().expect("own ids");
-        let mut held = Held::default();
+        let mut registry = SocketRegistry::default();
         // This process has no descendant that has them.
         for _ in 0..FEW * 3 {
-            held.hold(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held");
+            registry.register(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held");
         }
-        assert!(held.sockets.len() <= FEW, "{}", held.sockets.len());
+        assert!(registry.sockets.len() <= FEW, "{}", registry.sockets.len());
         // At the limit it is looked, however many there were when it was last.
-        full(&mut held);
-        held.binds(7);
-        held.next = MOST * 2;
-        held.hold(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held");
-        assert!(held.sockets.len() == 1 && held.numbers.is_empty() && !held.is_bound(7));
+        full(&mut registry);
+        registry.binds(7);
+        registry.next = MOST * 2;
+        registry.register(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held");
+        assert!(registry.sockets.len() == 1 && registry.numbers.is_empty() && !registry.is_bound(7));
         assert_eq!(inode_of(std::path::Path::new("socket:[17]")), Some(17));
         assert_eq!(inode_of(std::path::Path::new("pipe:[17]")), None);
     }
@@ -471,31 +475,39 @@ mod tests {
     fn a_number_that_is_handed_over_again_was_closed() {
         let me = Pid::own();
         let identity = Identity::own().expect("own ids");
-        let mut held = Held::default();
-        let hold = |held: &mut Held| held.hold(tcp(), SocketKind::Tcp, me, &identity).expect("held").inode;
-        let [one, two] = [hold(&mut held), hold(&mut held)];
-        held.handed(Some(one), me, 3);
-        assert_eq!(held.handed_as(me, 3).map(|socket| socket.inode), Some(one));
-        assert!(held.handed_as(me, 4).is_none() && held.handed_as(Pid::from_raw(1), 3).is_none());
-        held.handed(Some(two), me, 3);
-        assert!(held.sockets[&one].replaced && !held.sockets[&two].replaced);
-        assert_eq!(held.handed_as(me, 3).map(|socket| socket.inode), Some(two));
+        let mut registry = SocketRegistry::default();
+        let hold = |registry: &mut SocketRegistry| {
+            registry.register(tcp(), SocketKind::Tcp, me, &identity).expect("held").inode
+        };
+        let [one, two] = [hold(&mut registry), hold(&mut registry)];
+        registry.installed(Some(one), me, 3);
+        assert_eq!(registry.installed_as(me, 3).map(|socket| socket.inode), Some(one));
+        assert!(
+            registry.installed_as(me, 4).is_none() && registry.installed_as(Pid::from_raw(1), 3).is_none()
+        );
+        registry.installed(Some(two), me, 3);
+        assert!(registry.sockets[&one].replaced && !registry.sockets[&two].replaced);
+        assert_eq!(registry.installed_as(me, 3).map(|socket| socket.inode), Some(two));
         // Letting the first go takes nothing from the second.
-        held.let_go(one);
-        assert_eq!(held.handed_as(me, 3).map(|socket| socket.inode), Some(two));
-        held.handed(None, me, 3);
-        assert!(held.sockets[&two].replaced && held.handed_as(me, 3).is_none() && held.numbers.is_empty());
+        registry.release(one);
+        assert_eq!(registry.installed_as(me, 3).map(|socket| socket.inode), Some(two));
+        registry.installed(None, me, 3);
+        assert!(
+            registry.sockets[&two].replaced
+                && registry.installed_as(me, 3).is_none()
+                && registry.numbers.is_empty()
+        );
         // One of which there is no copy any more.
-        held.handed(Some(one), me, 4);
-        assert!(held.numbers.is_empty());
+        registry.installed(Some(one), me, 4);
+        assert!(registry.numbers.is_empty());
     }
 
     #[test]
     fn what_is_known_decides_about_a_copy() {
-        let mut held = Held::default();
-        full(&mut held);
+        let mut registry = SocketRegistry::default();
+        full(&mut registry);
         let copy = |replaced| Entry {
-            socket: held.sockets[&1].socket.clone(),
+            socket: registry.sockets[&1].socket.clone(),
             bound: false,
             maker: Pid::from_raw(7),
             made: StartTime::from_raw(100),
@@ -528,45 +540,45 @@ mod tests {
             seen: HashSet::new(),
             unread: HashMap::from([(Pid::from_raw(7), StartTime::from_raw(50))]),
         };
-        let mut held = Held::default();
-        full(&mut held);
+        let mut registry = SocketRegistry::default();
+        full(&mut registry);
         // All but the last ten were replaced.
-        held.sockets.values_mut().for_each(|copy| copy.replaced = copy.turn < MOST as u64 - 10);
-        held.make_room(Some(&unread));
-        assert_eq!(held.sockets.len(), 10);
+        registry.sockets.values_mut().for_each(|copy| copy.replaced = copy.turn < MOST as u64 - 10);
+        registry.make_room(Some(&unread));
+        assert_eq!(registry.sockets.len(), 10);
         // Of which nothing is known: the oldest, and the app is not refused a new one.
-        full(&mut held);
-        held.make_room(Some(&unread));
-        assert_eq!(held.sockets.len(), MOST - MOST / 8 - 1);
-        assert!(held.of(0).is_none() && held.of(MOST as u64 - 1).is_some());
+        full(&mut registry);
+        registry.make_room(Some(&unread));
+        assert_eq!(registry.sockets.len(), MOST - MOST / 8 - 1);
+        assert!(registry.of(0).is_none() && registry.of(MOST as u64 - 1).is_some());
         // What all have open stays, and one more is too many.
-        full(&mut held);
+        full(&mut registry);
         let all = Open {
             seen: (0..MOST as u64).collect(),
             unread: HashMap::from([(Pid::from_raw(7), StartTime::from_raw(50))]),
         };
-        held.make_room(Some(&all));
-        assert_eq!(held.sockets.len(), MOST);
+        registry.make_room(Some(&all));
+        assert_eq!(registry.sockets.len(), MOST);
     }
 
     #[test]
     fn there_is_room_for_as_many_as_the_limit_leaves() {
-        let mut held = Held::default();
+        let mut registry = SocketRegistry::default();
         for (limit, most) in [(0, FEW), (1024, 768), (1 << 20, CEILING), (u64::MAX, CEILING)] {
-            held.limit(limit);
-            assert_eq!(held.most, most, "{limit}");
+            registry.limit(limit);
+            assert_eq!(registry.most, most, "{limit}");
         }
     }
 
     #[test]
     fn closed_listeners_are_forgotten() {
-        let mut held = Held::default();
-        let candidates = (0..).find_map(|inode| held.listens(inode)).expect("many");
+        let mut registry = SocketRegistry::default();
+        let candidates = (0..).find_map(|inode| registry.listens(inode)).expect("many");
         assert_eq!(candidates.len(), LISTENERS);
         // One that came after the kernel's list was read stays.
-        assert_eq!(held.listens(5000), None);
-        held.forget_listening(&candidates, &HashSet::from([3]));
-        assert!(held.has_listened(3) && held.has_listened(5000) && !held.has_listened(4));
-        assert_eq!((held.listening.len(), held.next_listening), (2, LISTENERS));
+        assert_eq!(registry.listens(5000), None);
+        registry.forget_listening(&candidates, &HashSet::from([3]));
+        assert!(registry.has_listened(3) && registry.has_listened(5000) && !registry.has_listened(4));
+        assert_eq!((registry.listening.len(), registry.next_listening), (2, LISTENERS));
     }
 }

@@ -18,12 +18,13 @@ use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod};
 
 use super::conclusion::Conclusion;
-use super::deeds::DEEDS;
-use super::socket_registry::{Held, Socket, forget_closed_listeners, inode_of};
-use super::{Judge, Outcome, unknown};
+use super::deferred_socket_ops::DEFERRED;
+use super::socket_registry::{Socket, SocketRegistry, forget_closed_listeners, inode_of};
+use super::{Decision, Enforcer, unknown};
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
 use crate::notify::resolve::Found;
+use crate::notify::syscall_args::{AddressArgs, PathArg};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::policy::call::Call;
 use crate::policy::file::Ruling;
@@ -34,90 +35,87 @@ use crate::sys::seccomp::{self, Answer};
 
 /// What is done with a socket by a thread of its own: since it may take its time, or since
 /// a peer is told whose doing it was.
-pub(super) struct Deed {
+pub(super) struct DeferredSocketOp {
     socket: Socket,
-    act: Act,
+    op: SocketOp,
 }
 
-enum Act {
+enum SocketOp {
     /// Connect it to this address, which leads to what is held until then.
     Connect { address: Vec<u8>, _target: Option<OwnedFd> },
     /// Let it listen, with a queue of this length.
     Listen(i32),
 }
 
-/// The longest address (sockaddr_storage).
-const LONGEST: u32 = 128;
-
-impl Judge {
-    pub(super) fn socket(&mut self, call: &Call, caller: &Caller) -> Outcome {
+impl Enforcer {
+    pub(super) fn socket(&mut self, call: &Call, caller: &Caller) -> Decision {
         let asked = [0, 1, 2].map(|arg: usize| call.args[arg] as i32);
         let [family, kind, protocol] = asked;
-        if let Some(outcome) = self.says_ready_on(asked) {
-            return outcome;
+        if let Some(decision) = self.says_ready_on(asked) {
+            return decision;
         }
         let makes = self.rules.policy().makes_sockets;
         if let Some(is) = self.rules.makes(family, kind, protocol).filter(|_| makes) {
             return self.make_socket(asked, is, caller);
         }
         match self.rules.socket(family, kind, protocol) {
-            Some(refusal) => Outcome::Refuse(refusal),
-            None => Outcome::Fail(Errno::EAFNOSUPPORT),
+            Some(refusal) => Decision::Deny(refusal),
+            None => Decision::Fail(Errno::EAFNOSUPPORT),
         }
     }
 
-    fn make_socket(&self, [family, kind, protocol]: [i32; 3], is: SocketKind, caller: &Caller) -> Outcome {
+    fn make_socket(&self, [family, kind, protocol]: [i32; 3], is: SocketKind, caller: &Caller) -> Decision {
         let made = self
             .identity
-            .become_caller(caller, || sys::socket::make(family, kind | libc::SOCK_CLOEXEC, protocol));
-        let held = made.and_then(|socket| self.held().hold(socket, is, caller.tgid, &self.identity));
+            .with_caller_creds(caller, || sys::socket::make(family, kind | libc::SOCK_CLOEXEC, protocol));
+        let held = made.and_then(|socket| self.registry().register(socket, is, caller.tgid, &self.identity));
         match held {
-            Ok(socket) => Outcome::Made(socket, kind & libc::SOCK_CLOEXEC != 0),
-            Err(errno) => Outcome::Fail(errno),
+            Ok(socket) => Decision::MadeSocket(socket, kind & libc::SOCK_CLOEXEC != 0),
+            Err(errno) => Decision::Fail(errno),
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn registry(&self) -> MutexGuard<'_, SocketRegistry> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A bind or connect. The address is copied once, to be judged and told.
-    pub(super) fn address(&mut self, call: &Call, caller: &Caller, direction: Direction) -> Outcome {
+    pub(super) fn address(&mut self, call: &Call, caller: &Caller) -> Decision {
         let makes = self.rules.policy().makes_sockets;
-        // An int, as the kernel takes it.
-        let length = (call.args[2] as u32).min(LONGEST) as usize;
-        let read = self.memory_of(caller).bytes(call.args[1], length);
+        let Some(args) = AddressArgs::decode(call) else { return Decision::Continue };
+        let direction = args.direction;
+        let read = args.read(&self.memory_of(caller));
         let address = read.and_then(|bytes| Ok((Address::read(&bytes)?, bytes)));
         let (address, bytes) = match address {
             Ok(read) => read,
             // Nobody has looked, and nobody else would.
-            Err(Errno::EFAULT | Errno::EINVAL) if makes => return Outcome::Fail(Errno::EINVAL),
-            Err(UNREADABLE) => return Outcome::Unread,
-            Err(_) if makes => return Outcome::Refuse(self.rules.strange(direction)),
+            Err(Errno::EFAULT | Errno::EINVAL) if makes => return Decision::Fail(Errno::EINVAL),
+            Err(UNREADABLE) => return Decision::CallerUnreadable,
+            Err(_) if makes => return Decision::Deny(self.rules.strange(direction)),
             Err(errno) => return unknown(errno),
         };
         if direction == Direction::Connect && self.connects_to_notify_socket(&address) {
-            return Outcome::Done(0);
+            return Decision::Value(0);
         }
         if makes {
-            return self.act_on_socket(call, caller, direction, &address, bytes);
+            return self.act_on_socket(args, caller, &address, bytes);
         }
-        let Ok(protocol) = self.protocol(caller, call.args[0] as i32) else { return Outcome::Unread };
+        let Ok(protocol) = self.protocol(caller, args.fd) else { return Decision::CallerUnreadable };
         if let Err(refusal) = self.rules.address(direction, protocol, &address) {
-            return Outcome::Refuse(refusal);
+            return Decision::Deny(refusal);
         }
         if direction == Direction::Listen {
             self.binds(&address);
         }
         let near_events = direction == Direction::Connect && self.rules.policy().event_socket.is_some();
         if (self.rules.policy().unix_named || near_events)
-            && let Err(outcome) = self.unix_place(caller, direction, &address)
+            && let Err(decision) = self.unix_place(caller, direction, &address)
         {
-            return outcome;
+            return decision;
         }
         match address {
             Address::UnixPath(path) if direction == Direction::Listen => self.bind_path(&path, caller),
-            _ => Outcome::Continue,
+            _ => Decision::Continue,
         }
     }
 
@@ -128,7 +126,7 @@ impl Judge {
     fn protocol(&self, caller: &Caller, fd: i32) -> Result<Protocol, Errno> {
         let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
         let read = || sys::process::socket_protocol(&path).map_err(unreadable);
-        let name = match self.identity.look_as_caller(caller, read) {
+        let name = match self.identity.with_caller_fsids(caller, read) {
             Err(UNREADABLE) => {
                 let handed = caller.handed.as_ref().ok_or(UNREADABLE)?;
                 let socket = match handed.descriptor(Wanted::Descriptor(fd)) {
@@ -153,7 +151,7 @@ impl Judge {
     fn inode(&self, caller: &Caller, fd: i32) -> Result<u64, Errno> {
         let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
         let read = || std::fs::read_link(&path).map_err(|error| unreadable(sys::errno(&error)));
-        let link = match self.identity.look_as_caller(caller, read) {
+        let link = match self.identity.with_caller_fsids(caller, read) {
             Err(UNREADABLE) => {
                 let handed = caller.handed.as_ref().ok_or(UNREADABLE)?;
                 handed.name(Wanted::Descriptor(fd))
@@ -169,29 +167,32 @@ impl Judge {
 
     /// The socket behind a caller's descriptor, if it is one that is held; or what becomes
     /// of the call.
-    fn held_socket(&self, caller: &Caller, fd: i32, direction: Direction) -> Result<Socket, Outcome> {
+    fn registered_socket(&self, caller: &Caller, fd: i32, direction: Direction) -> Result<Socket, Decision> {
         match self.inode(caller, fd) {
-            Ok(inode) => self.held().of(inode).ok_or_else(|| Outcome::Refuse(self.rules.strange(direction))),
-            Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => Err(Outcome::Fail(errno)),
-            Err(UNREADABLE) if self.tracer.is_some() => Err(Outcome::Unread),
+            Ok(inode) => {
+                self.registry().of(inode).ok_or_else(|| Decision::Deny(self.rules.strange(direction)))
+            }
+            Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => Err(Decision::Fail(errno)),
+            Err(UNREADABLE) if self.tracer.is_some() => Err(Decision::CallerUnreadable),
             // Its descriptors cannot be read, but which one it got is known.
-            Err(UNREADABLE) => self.held().handed_as(caller.tgid, fd).ok_or(Outcome::Unread),
-            Err(_) => Err(Outcome::Refuse(self.rules.strange(direction))),
+            Err(UNREADABLE) => {
+                self.registry().installed_as(caller.tgid, fd).ok_or(Decision::CallerUnreadable)
+            }
+            Err(_) => Err(Decision::Deny(self.rules.strange(direction))),
         }
     }
 
     /// Binds or connects a socket that is held.
     fn act_on_socket(
         &mut self,
-        call: &Call,
+        AddressArgs { fd, direction, .. }: AddressArgs,
         caller: &Caller,
-        direction: Direction,
         address: &Address,
         bytes: Vec<u8>,
-    ) -> Outcome {
-        let socket = match self.held_socket(caller, call.args[0] as i32, direction) {
+    ) -> Decision {
+        let socket = match self.registered_socket(caller, fd, direction) {
             Ok(socket) => socket,
-            Err(outcome) => return outcome,
+            Err(decision) => return decision,
         };
         let protocol = match socket.kind {
             SocketKind::Tcp => Protocol::Tcp,
@@ -200,18 +201,18 @@ impl Judge {
         };
         let is_internet = matches!(socket.kind, SocketKind::Tcp | SocketKind::Udp);
         if is_internet && let Err(refusal) = self.rules.address(direction, protocol, address) {
-            return Outcome::Refuse(refusal);
+            return Decision::Deny(refusal);
         }
         let place = match self.unix_place(caller, direction, address) {
             Ok(place) => place,
-            Err(outcome) => return outcome,
+            Err(decision) => return decision,
         };
         if direction == Direction::Listen {
             self.binds(address);
         }
         // It still waits, so what was read was read of it.
         if self.waits() != Ok(true) {
-            return Outcome::Fail(Errno::ESRCH);
+            return Decision::Fail(Errno::ESRCH);
         }
         if direction == Direction::Listen {
             return self.bind(&socket, place, bytes, caller);
@@ -220,19 +221,19 @@ impl Judge {
             Some(Place { address, hold }) => (address, Some(hold)),
             None => (bytes, None),
         };
-        let deed = Deed { socket, act: Act::Connect { address, _target: target } };
-        match deed.socket.kind {
-            SocketKind::Tcp | SocketKind::Unix => Outcome::Delegate(Box::new(deed)),
+        let deferred = DeferredSocketOp { socket, op: SocketOp::Connect { address, _target: target } };
+        match deferred.socket.kind {
+            SocketKind::Tcp | SocketKind::Unix => Decision::Defer(Box::new(deferred)),
             // These only take note of whom they send to.
             SocketKind::Udp | SocketKind::Other => {
-                let connected = self.identity.become_caller(caller, || deed.perform());
-                connected.map_or_else(Outcome::Fail, |()| Outcome::Done(0))
+                let connected = self.identity.with_caller_creds(caller, || deferred.perform());
+                connected.map_or_else(Decision::Fail, |()| Decision::Value(0))
             }
         }
     }
 
-    fn bind(&self, socket: &Socket, place: Option<Place>, bytes: Vec<u8>, caller: &Caller) -> Outcome {
-        let bound = self.identity.become_caller(caller, || match &place {
+    fn bind(&self, socket: &Socket, place: Option<Place>, bytes: Vec<u8>, caller: &Caller) -> Decision {
+        let bound = self.identity.with_caller_creds(caller, || match &place {
             Some(place) => {
                 // Its file gets the socket's own mode, less the umask, which is ours.
                 fchmod(&*socket.fd, Mode::from_bits_truncate(0o777 & !caller.umask))?;
@@ -243,17 +244,17 @@ impl Judge {
         let bound = match bound {
             // By one, perhaps, that the app has closed.
             Err(Errno::EADDRINUSE) => {
-                self.held().free_addresses(&self.identity);
+                self.registry().free_addresses(&self.identity);
                 let address = place.as_ref().map_or(&bytes, |place| &place.address);
-                self.identity.become_caller(caller, || sys::socket::bind(&socket.fd, address))
+                self.identity.with_caller_creds(caller, || sys::socket::bind(&socket.fd, address))
             }
             bound => bound,
         };
         if let Err(errno) = bound {
-            return Outcome::Fail(errno);
+            return Decision::Fail(errno);
         }
-        self.held().binds(socket.inode);
-        Outcome::Done(0)
+        self.registry().binds(socket.inode);
+        Decision::Value(0)
     }
 
     /// Where a unix socket's address leads, judged; none for what has no path.
@@ -262,8 +263,8 @@ impl Judge {
         caller: &Caller,
         direction: Direction,
         address: &Address,
-    ) -> Result<Option<Place>, Outcome> {
-        let judge = |name| self.rules.unix(direction, name).map_err(Outcome::Refuse);
+    ) -> Result<Option<Place>, Decision> {
+        let judge = |name| self.rules.unix(direction, name).map_err(Decision::Deny);
         let path = match address {
             Address::UnixPath(path) => Path::new(std::ffi::OsStr::from_bytes(path)),
             // A name of the kernel's choice.
@@ -272,11 +273,12 @@ impl Judge {
             _ => return Ok(None),
         };
         let follow = direction == Direction::Connect;
-        let found = self.find(caller, libc::AT_FDCWD, path, follow).map_err(|errno| {
-            if self.rules.policy().makes_sockets { Outcome::Fail(errno) } else { unknown(errno) }
+        let at = PathArg { dirfd: libc::AT_FDCWD, path: path.to_owned() };
+        let found = self.find(caller, &at, follow).map_err(|errno| {
+            if self.rules.policy().makes_sockets { Decision::Fail(errno) } else { unknown(errno) }
         })?;
         if self.leads_to_events(&found, direction) {
-            return Err(Outcome::Refuse(self.rules.event_socket(direction)));
+            return Err(Decision::Deny(self.rules.event_socket(direction)));
         }
         judge(UnixName::Path(&found.canonical))?;
         if direction == Direction::Listen && self.rules.policy().makes_sockets {
@@ -291,12 +293,12 @@ impl Judge {
             // The name is made in the directory that was found, and follows no link there.
             (Direction::Listen, _) => (Some(found.name), found.parent),
             (Direction::Connect, Some(target)) => (None, target.fd),
-            (Direction::Connect, None) => return Err(Outcome::Fail(Errno::ENOENT)),
+            (Direction::Connect, None) => return Err(Decision::Fail(Errno::ENOENT)),
         };
         let mut way = PathBuf::from(format!("/proc/self/fd/{}", hold.as_raw_fd()));
         way.extend(inside);
         let way = if is_lasting { path } else { &way };
-        let address = sys::socket::unix_path(way.as_os_str().as_bytes()).map_err(Outcome::Fail)?;
+        let address = sys::socket::unix_path(way.as_os_str().as_bytes()).map_err(Decision::Fail)?;
         Ok(Some(Place { address, hold }))
     }
 
@@ -316,72 +318,72 @@ impl Judge {
 
     /// Whether a socket may be made at a path, where the profile does not name it as one:
     /// a file is made there, and the supervisor is held by no rule of Landlock's.
-    fn may_make_socket(&self, found: &Found, caller: &Caller) -> Result<(), Outcome> {
+    fn may_make_socket(&self, found: &Found, caller: &Caller) -> Result<(), Decision> {
         if self.rules.lists_unix(Direction::Listen, UnixName::Path(&found.canonical)) {
             return Ok(());
         }
-        self.identity.look_as_caller(caller, || self.still_as_judged(found)).map_err(Outcome::Fail)?;
+        self.identity.with_caller_fsids(caller, || self.still_as_resolved(found)).map_err(Decision::Fail)?;
         if found.target.is_some() {
-            return Err(Outcome::Fail(Errno::EADDRINUSE));
+            return Err(Decision::Fail(Errno::EADDRINUSE));
         }
         match self.ruling(found, Rights::CREATE, AccessFs::MakeSock.into()) {
-            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Err(Outcome::Refuse(refusal)),
-            Ok(_) if !found.canonical.is_absolute() => Err(Outcome::Fail(Errno::EACCES)),
+            Ok(Ruling::Refuse(refusal)) | Err(refusal) => Err(Decision::Deny(refusal)),
+            Ok(_) if !found.canonical.is_absolute() => Err(Decision::Fail(Errno::EACCES)),
             Ok(_) => Ok(()),
         }
     }
 
     /// A socket that was never bound would take a port of the kernel's choice; one that
     /// was is let listen.
-    pub(super) fn listen(&mut self, call: &Call, caller: &Caller) -> Outcome {
+    pub(super) fn listen(&mut self, call: &Call, caller: &Caller) -> Decision {
         let fd = call.args[0] as i32;
-        let socket = match self.held_socket(caller, fd, Direction::Listen) {
+        let socket = match self.registered_socket(caller, fd, Direction::Listen) {
             Ok(socket) => socket,
             // Once more, for another length of its queue.
-            Err(Outcome::Refuse(_))
-                if self.inode(caller, fd).is_ok_and(|inode| self.held().has_listened(inode)) =>
+            Err(Decision::Deny(_))
+                if self.inode(caller, fd).is_ok_and(|inode| self.registry().has_listened(inode)) =>
             {
-                return Outcome::Done(0);
+                return Decision::Value(0);
             }
-            Err(outcome) => return outcome,
+            Err(decision) => return decision,
         };
         // A port that a connect took may be free again before it listens: what counts is
         // what was bound here, whatever the kernel says that it is bound to now.
-        if socket.kind == SocketKind::Tcp && !self.held().is_bound(socket.inode) {
+        if socket.kind == SocketKind::Tcp && !self.registry().is_bound(socket.inode) {
             let unbound = match sys::socket::name(&socket.fd).and_then(|name| Address::read(&name)) {
                 Ok(Address::Port(IpAddr::V4(_), _)) => Address::Port(Ipv4Addr::UNSPECIFIED.into(), 0),
                 Ok(_) => Address::Port(Ipv6Addr::UNSPECIFIED.into(), 0),
-                Err(errno) => return Outcome::Fail(errno),
+                Err(errno) => return Decision::Fail(errno),
             };
             if let Err(refusal) = self.rules.address(Direction::Listen, Protocol::Tcp, &unbound) {
-                return Outcome::Refuse(refusal);
+                return Decision::Deny(refusal);
             }
         }
-        Outcome::Delegate(Box::new(Deed { socket, act: Act::Listen(call.args[1] as i32) }))
+        Decision::Defer(Box::new(DeferredSocketOp { socket, op: SocketOp::Listen(call.args[1] as i32) }))
     }
 
     /// Has it done by another thread, which waits as the app would have, as the app.
-    pub(super) fn delegate(&self, deed: Deed, caller: &Caller) -> Conclusion {
-        let (listener, held) = (Arc::clone(&self.listener), Arc::clone(&self.held));
+    pub(super) fn delegate(&self, deferred: DeferredSocketOp, caller: &Caller) -> Conclusion {
+        let (listener, registry) = (self.listener.clone(), Arc::clone(&self.sockets));
         let (identity, caller, id) = (self.identity.clone(), caller.clone(), self.memory.waiting);
-        let started = DEEDS.start(Box::new(move || {
-            let done = identity.as_peer(&caller, || deed.perform());
+        let started = DEFERRED.start(Box::new(move || {
+            let done = identity.with_peer_creds(&caller, || deferred.perform());
             let listening = {
-                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-                match (done, &deed.act) {
-                    (Ok(()), Act::Listen(_)) => held.listens(deed.socket.inode),
-                    (Ok(()) | Err(Errno::EINPROGRESS), Act::Connect { .. }) => {
-                        held.let_go(deed.socket.inode);
+                let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+                match (done, &deferred.op) {
+                    (Ok(()), SocketOp::Listen(_)) => registry.listens(deferred.socket.inode),
+                    (Ok(()) | Err(Errno::EINPROGRESS), SocketOp::Connect { .. }) => {
+                        registry.release(deferred.socket.inode);
                         None
                     }
                     _ => None,
                 }
             };
             if let Some(listening) = listening {
-                forget_closed_listeners(&held, &listening);
+                forget_closed_listeners(&registry, &listening);
             }
             // Nothing of it is left that would keep it open after the app has closed it.
-            drop(deed);
+            drop(deferred);
             let answer = done.map_or_else(Answer::Fail, |()| Answer::Value(0));
             match seccomp::answer(&listener, id, answer) {
                 Ok(()) | Err(Errno::ENOENT) => {}
@@ -389,7 +391,7 @@ impl Judge {
             }
         }));
         match started {
-            Ok(()) => Conclusion::Nothing,
+            Ok(()) => Conclusion::Unanswered,
             Err(error) => {
                 tracing::debug!(%error, "no thread is free for a socket");
                 Conclusion::Answer(Answer::Fail(Errno::EAGAIN))
@@ -404,11 +406,11 @@ struct Place {
     hold: OwnedFd,
 }
 
-impl Deed {
+impl DeferredSocketOp {
     fn perform(&self) -> Result<(), Errno> {
-        match &self.act {
-            Act::Connect { address, .. } => sys::socket::connect(&self.socket.fd, address),
-            Act::Listen(backlog) => sys::socket::listen(&self.socket.fd, *backlog),
+        match &self.op {
+            SocketOp::Connect { address, .. } => sys::socket::connect(&self.socket.fd, address),
+            SocketOp::Listen(backlog) => sys::socket::listen(&self.socket.fd, *backlog),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use nix::sys::socket::SockFlag;
 
-use super::{Judge, Outcome};
+use super::{Decision, Enforcer};
 use crate::event::{Event, ReadyEvent};
 use crate::notify::caller::Caller;
 use crate::plan::Policy;
@@ -18,7 +18,7 @@ use crate::readiness::notify_socket::NotifySocket;
 use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
 
 /// A start-up that is watched.
-pub struct Watch {
+pub struct StartupWatch {
     course: Startup,
     /// When the app was executed; nothing passes before.
     since: Option<Instant>,
@@ -26,13 +26,13 @@ pub struct Watch {
     pub notify_socket: Option<NotifySocket>,
 }
 
-impl Watch {
+impl StartupWatch {
     /// Prepares what it takes to know when the start-up is over; `outer` is the value of
     /// NOTIFY_SOCKET that the container was started with.
     ///
     /// # Errors
     /// One line: the call and its errno.
-    pub fn prepare(policy: &Policy, outer: Option<&std::ffi::OsStr>) -> Result<Option<Watch>, String> {
+    pub fn prepare(policy: &Policy, outer: Option<&std::ffi::OsStr>) -> Result<Option<StartupWatch>, String> {
         let Some(startup) = &policy.startup else { return Ok(None) };
         let when = match startup.ready {
             profile::Ready::Listening => ReadyCondition::Listening,
@@ -41,7 +41,7 @@ impl Watch {
         };
         let notify_socket =
             startup.notify_transport.map(|transport| NotifySocket::open(transport, outer)).transpose()?;
-        Ok(Some(Watch { course: Startup::new(when), since: None, notify_socket }))
+        Ok(Some(StartupWatch { course: Startup::new(when), since: None, notify_socket }))
     }
 
     /// When something has to be done by the clock.
@@ -50,7 +50,7 @@ impl Watch {
     }
 }
 
-impl Judge {
+impl Enforcer {
     /// The app is being executed: its start-up begins.
     pub(super) fn begin_startup(&mut self) {
         if let Some(watch) = &mut self.startup {
@@ -59,15 +59,15 @@ impl Judge {
     }
 
     /// To be asked before every decision: what has been said and what time has brought.
-    pub(super) fn follow_startup(&mut self) {
+    pub(super) fn advance_startup(&mut self) {
         let Some(watch) = &mut self.startup else { return };
         if watch.since.is_none() {
             return;
         }
-        if watch.notify_socket.as_mut().is_some_and(NotifySocket::receive) {
+        if watch.notify_socket.as_mut().is_some_and(NotifySocket::poll_messages) {
             self.startup_goes_on(StartupInput::Notified);
         }
-        let due = self.startup.as_ref().and_then(Watch::deadline);
+        let due = self.startup.as_ref().and_then(StartupWatch::deadline);
         if due.is_some_and(|deadline| Instant::now() >= deadline) {
             self.startup_goes_on(StartupInput::Timeout);
         }
@@ -99,20 +99,20 @@ impl Judge {
 
     /// A call that is asked about for the start-up's sake: refused once that is over, let
     /// go on where the filter would have, and else decided like all the others.
-    pub(super) fn early(&mut self, call: &Call, caller: &Caller) -> Option<Outcome> {
+    pub(super) fn early(&mut self, call: &Call, caller: &Caller) -> Option<Decision> {
         let name = call.name.filter(|name| self.rules.is_early(name))?;
         if self.is_launch(caller) {
-            return self.rules.goes_unasked(call).then_some(Outcome::Continue);
+            return self.rules.goes_unasked(call).then_some(Decision::Continue);
         }
         if self.startup.as_ref().is_some_and(|watch| watch.course.ready_at().is_some())
             && let Some(refusal) = self.rules.taken_away(call)
         {
-            return Some(Outcome::Refuse(refusal));
+            return Some(Decision::Deny(refusal));
         }
         if name == "listen" {
             self.startup_goes_on(StartupInput::Bound);
         }
-        self.rules.goes_unasked(call).then_some(Outcome::Continue)
+        self.rules.goes_unasked(call).then_some(Decision::Continue)
     }
 
     /// A bind that may take what is waited for. A resolver's, which takes any port or asks
@@ -124,7 +124,7 @@ impl Judge {
     }
 
     /// The app's socket for saying that it is ready, where it may make no other.
-    pub(super) fn says_ready_on(&mut self, [family, kind, protocol]: [i32; 3]) -> Option<Outcome> {
+    pub(super) fn says_ready_on(&mut self, [family, kind, protocol]: [i32; 3]) -> Option<Decision> {
         let pair = self.rules.gets_a_pair();
         let datagram = family == libc::AF_UNIX && kind & 0xf == libc::SOCK_DGRAM && protocol == 0;
         if !pair || !datagram {
@@ -133,8 +133,8 @@ impl Judge {
         let flags = SockFlag::from_bits_truncate(kind);
         let notify_socket = self.startup.as_mut()?.notify_socket.as_mut()?;
         Some(match notify_socket.create_endpoint(!flags.contains(SockFlag::SOCK_NONBLOCK)) {
-            Ok(end) => Outcome::Opened(end, flags.contains(SockFlag::SOCK_CLOEXEC)),
-            Err(errno) => Outcome::Fail(errno),
+            Ok(end) => Decision::Opened(end, flags.contains(SockFlag::SOCK_CLOEXEC)),
+            Err(errno) => Decision::Fail(errno),
         })
     }
 

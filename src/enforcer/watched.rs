@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 
 use super::conclusion::Conclusion;
-use super::{InitRequest, Judge};
+use super::{Enforcer, InitRequest};
 use crate::event::ActionTaken;
 use crate::ids::Pid;
 use crate::notify::caller::Caller;
 use crate::notify::listener;
-use crate::policy::Refusal;
+use crate::policy::Denial;
+use crate::processes::proc_fs::{ExecStack, LiveProcFs};
 use crate::profile::OnViolation;
 use crate::sys::process;
 use crate::sys::seccomp::{Answer, NotificationId};
 use crate::tracer::{Operation, Report, TracedCall, Tracer};
 
-impl Judge {
+impl Enforcer {
     /// Lets the call continue traced, and verifies what it starts.
     pub(super) fn watch(&mut self, operation: Operation, caller: &Caller) -> Conclusion {
         let Some(tracer) = &mut self.tracer else { return Conclusion::Answer(Answer::Continue) };
@@ -23,7 +24,7 @@ impl Judge {
         let caller = Caller { groups: Vec::new(), ..caller.clone() };
         let id = self.memory.waiting;
         tracer.continue_traced(TracedCall { id, caller, operation });
-        Conclusion::Nothing
+        Conclusion::Unanswered
     }
 
     /// Takes what the kernel reports of traced threads. `interrupted` by SIGCHLD, which may have
@@ -58,13 +59,18 @@ impl Judge {
         match report {
             Report::Executed { caller, entry, started } => {
                 let shared = !self.rules.image_is_entry(started.id);
-                let shared = shared.then_some((started.id, started.stack));
-                self.memory.families.became(&caller, entry, shared, &self.identity);
+                let stack = ExecStack { image: started.id, start: started.stack };
+                let shared = shared.then_some(stack);
+                self.memory.programs.became(&caller, entry, shared, &LiveProcFs(&self.identity));
                 let args = self.writer.wants_all().then(|| started.fresh.args.shown());
                 self.report_exec(entry, &started.canonical, started.mode, args, &caller);
             }
             Report::Forked { child, parent } => {
-                self.memory.families.forked(Pid::from_raw(child.as_raw()), parent);
+                self.memory.programs.forked(
+                    Pid::from_raw(child.as_raw()),
+                    parent,
+                    &LiveProcFs(&self.identity),
+                );
             }
             Report::Denied { id, caller, program, refusal, action } => {
                 self.refused(id, &refusal, &caller, program, action);
@@ -77,13 +83,13 @@ impl Judge {
     fn refused(
         &mut self,
         id: NotificationId,
-        refusal: &Refusal,
+        denial: &Denial,
         caller: &Caller,
         program: Option<PathBuf>,
         action: ActionTaken,
     ) {
         let stop = self.rules.policy().on_violation == OnViolation::Stop;
-        self.report_by(refusal, caller, program, if stop { ActionTaken::Stopped } else { action });
+        self.report_by(denial, caller, program, if stop { ActionTaken::Stopped } else { action });
         if let Some(tracer) = &mut self.tracer {
             tracer.reported(id);
         }

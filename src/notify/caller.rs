@@ -167,7 +167,7 @@ impl Identity {
     ///
     /// # Errors
     /// EPERM when the ids could not be taken on, and whatever `act` answers.
-    pub fn become_caller<T>(
+    pub fn with_caller_creds<T>(
         &self,
         caller: &Caller,
         act: impl FnOnce() -> Result<T, Errno>,
@@ -176,7 +176,9 @@ impl Identity {
         let [.., gid] = caller.gids;
         let other = Taken { ids: uid != self.uid || gid != self.gid, groups: caller.groups != self.groups };
         let effective = self.sets.permitted & caller.effective;
-        if other == Taken::default() && effective & OVER_IT == self.sets.effective & OVER_IT {
+        if other == Taken::default()
+            && effective & CAPS_BEYOND_FSIDS == self.sets.effective & CAPS_BEYOND_FSIDS
+        {
             return act();
         }
         if other.groups {
@@ -195,7 +197,11 @@ impl Identity {
     ///
     /// # Errors
     /// EPERM when the ids could not be taken on, and whatever `act` answers.
-    pub fn as_peer<T>(&self, caller: &Caller, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    pub fn with_peer_creds<T>(
+        &self,
+        caller: &Caller,
+        act: impl FnOnce() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
         let ([_, uid, ..], [_, gid, ..]) = (caller.uids, caller.gids);
         let other = Taken { ids: (uid, gid) != (self.uid, self.gid), groups: caller.groups != self.groups };
         let taken = if other.groups { credentials::setgroups(&caller.groups) } else { Ok(()) };
@@ -220,7 +226,7 @@ impl Identity {
     ///
     /// # Errors
     /// EPERM when the ids could not be taken on, and whatever `look` answers.
-    pub fn look_as_caller<T>(
+    pub fn with_caller_fsids<T>(
         &self,
         caller: &Caller,
         look: impl FnOnce() -> Result<T, Errno>,
@@ -271,7 +277,7 @@ struct Taken {
 /// The capabilities that decide about files: CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH,
 /// FOWNER, FSETID, LINUX_IMMUTABLE, SYS_ADMIN, SYS_RESOURCE, MKNOD, LEASE; and about
 /// sockets: NET_BIND_SERVICE, NET_ADMIN, NET_RAW.
-const OVER_IT: u64 = 1
+const CAPS_BEYOND_FSIDS: u64 = 1
     | 1 << 1
     | 1 << 2
     | 1 << 3
@@ -302,7 +308,7 @@ impl<'a> Memory<'a> {
     }
 
     /// The same where it was opened before.
-    pub fn kept(identity: &'a Identity, caller: &'a Caller, file: File) -> Memory<'a> {
+    pub fn opened(identity: &'a Identity, caller: &'a Caller, file: File) -> Memory<'a> {
         Memory { identity, caller, file: OnceCell::from(file) }
     }
 
@@ -323,7 +329,7 @@ impl<'a> Memory<'a> {
             return Ok(file);
         }
         let path = format!("/proc/{}/mem", self.caller.tid);
-        let file = self.identity.look_as_caller(self.caller, || File::open(&path).map_err(errno));
+        let file = self.identity.with_caller_fsids(self.caller, || File::open(&path).map_err(errno));
         let file = file.map_err(unreadable)?;
         Ok(self.file.get_or_init(|| file))
     }

@@ -11,7 +11,7 @@ use crate::procfs::stat::Stat;
 
 /// The file that a process runs.
 pub fn image_id(caller: &Caller, identity: &Identity) -> Option<FileId> {
-    identity.look_as_caller(caller, || file_id(&image_link(caller))).ok()
+    identity.with_caller_fsids(caller, || file_id(&image_link(caller))).ok()
 }
 
 /// The file that a process runs, its path, and where its stack began, which may be known.
@@ -26,7 +26,7 @@ pub fn image_and_stack(caller: &Caller, stack: Option<u64>) -> Result<(FileId, P
 pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, PathBuf)> {
     let link = image_link(caller);
     let look = || Ok((file_id(&link)?, std::fs::read_link(&link).map_err(errno)?));
-    identity.look_as_caller(caller, look).ok()
+    identity.with_caller_fsids(caller, look).ok()
 }
 
 /// By the thread that calls: the first of its process may have ended.

@@ -1,70 +1,141 @@
-//! What every worker does with the filter's listener: wait for a notified call.
+//! The filter's listener (seccomp_unotify(2)): waiting for a notified call, receiving it,
+//! checking that it is valid still, answering it.
 
+use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::eventfd::EventFd;
 
+use crate::sys::CallError;
+use crate::sys::seccomp::{Answer, NotificationId, Request};
 use crate::sys::signal::{self, Mask};
 use crate::sys::{process, seccomp};
 
-/// Makes a decision as short as it can be for the thread that waits for it: the answer wakes
-/// that thread on this processor (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6), and this
-/// thread has a short slice (sched_setattr(2), Linux 6.12). The calling thread is the one that
-/// answers.
-pub fn prepare(listener: &OwnedFd) {
-    if let Err(errno) = seccomp::set_sync_wakeup(listener, true) {
-        tracing::debug!(%errno, "an answer wakes the caller on any processor");
-    }
-    if let Err(errno) = process::set_sched_slice() {
-        tracing::debug!(%errno, "the worker has an ordinary slice");
-    }
+/// The listener's descriptor. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Listener(Arc<OwnedFd>);
+
+/// What the loop waits for besides a notified call.
+pub struct WaitSet<'a> {
+    /// The mailbox that other threads wake the handler by.
+    pub mailbox: Option<&'a EventFd>,
+    /// Descriptors that become readable: those of NOTIFY_SOCKET, and of finished threads.
+    pub descriptors: Vec<BorrowedFd<'a>>,
+    /// How long at most; `None` is for ever.
+    pub timeout: Option<Duration>,
+    /// The signals that do not break the wait.
+    pub mask: Mask,
 }
 
-/// What came.
+/// What a wait ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct Ready {
     /// A call waits to be received.
     pub call: bool,
-    /// The bell has rung.
-    pub bell: bool,
-    /// Nobody is left who could make a call.
-    pub over: bool,
+    /// The mailbox was written to.
+    pub mailbox: bool,
+    /// No process uses the filter any more.
+    pub hung_up: bool,
     /// A signal has broken the wait.
     pub signal: bool,
 }
 
-/// Waits for a call, for the bell, for one of the others or for a signal that the mask
-/// leaves out, at most so long; nothing where the time was over.
+impl Deref for Listener {
+    type Target = OwnedFd;
+
+    fn deref(&self) -> &OwnedFd {
+        &self.0
+    }
+}
+
+impl Listener {
+    /// The listener that this descriptor is.
+    pub fn new(fd: Arc<OwnedFd>) -> Listener {
+        Listener(fd)
+    }
+
+    /// Makes a decision as short as it can be for the thread that waits for it: the answer wakes
+    /// that thread on this processor (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6), and this
+    /// thread has a short slice (sched_setattr(2), Linux 6.12). The calling thread is the one that
+    /// answers.
+    pub fn prepare(&self) {
+        if let Err(errno) = seccomp::set_sync_wakeup(self, true) {
+            tracing::debug!(%errno, "an answer wakes the caller on any processor");
+        }
+        if let Err(errno) = process::set_sched_slice() {
+            tracing::debug!(%errno, "the worker has an ordinary slice");
+        }
+    }
+
+    /// Waits for a call, or for what the set names. Nothing is ready where its time was over.
+    ///
+    /// # Errors
+    /// ppoll(2) failed.
+    pub fn wait(&self, set: WaitSet) -> Result<Ready, CallError> {
+        let WaitSet { mailbox, descriptors, timeout, mask } = set;
+        let calls = PollFd::new(self.as_fd(), PollFlags::POLLIN);
+        let mailbox = mailbox.map(|mailbox| PollFd::new(mailbox.as_fd(), PollFlags::POLLIN));
+        let mailboxes = usize::from(mailbox.is_some());
+        let others = descriptors.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let mut fds: Vec<PollFd> = [Some(calls), mailbox].into_iter().flatten().chain(others).collect();
+        let signal = match signal::poll(&mut fds, timeout, mask) {
+            Ok(_) => false,
+            Err(Errno::EINTR) => true,
+            Err(errno) => return Err(CallError { call: "waiting for a notified call", errno }),
+        };
+        let events = fds[0].revents().unwrap_or(PollFlags::empty());
+        Ok(Ready {
+            call: events.contains(PollFlags::POLLIN),
+            mailbox: fds[1..=mailboxes].iter().any(|fd| fd.any() == Some(true)),
+            hung_up: events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL),
+            signal,
+        })
+    }
+
+    /// Receives the next call. `None` where its caller has died, or a signal came.
+    ///
+    /// # Errors
+    /// SECCOMP_IOCTL_NOTIF_RECV failed.
+    pub fn receive(&self) -> Result<Option<Request>, CallError> {
+        match seccomp::receive(self) {
+            Ok(request) => Ok(Some(request)),
+            Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => Ok(None),
+            Err(errno) => Err(CallError { call: "receiving a notified call", errno }),
+        }
+    }
+
+    /// Whether a notification is valid, so that its caller waits for the answer: then what was
+    /// read of the caller's thread id was read of the caller, and of no thread that has the
+    /// number by now.
+    ///
+    /// # Errors
+    /// SECCOMP_IOCTL_NOTIF_ID_VALID is refused, so that nothing is known.
+    pub fn is_valid(&self, id: NotificationId) -> Result<bool, CallError> {
+        seccomp::still_valid(self, id).map_err(CallError::of("asking whether a notified call still waits"))
+    }
+
+    /// Answers a call.
+    ///
+    /// # Errors
+    /// SECCOMP_IOCTL_NOTIF_SEND failed. A caller that is gone is no error.
+    pub fn answer(&self, id: NotificationId, answer: Answer) -> Result<(), CallError> {
+        answered(seccomp::answer(self, id, answer))
+    }
+}
+
+/// What answering a call came to: a caller that is gone (ENOENT) needs no answer.
 ///
 /// # Errors
-/// ppoll(2) failed.
-pub fn wait<'a>(
-    listener: &OwnedFd,
-    bell: Option<&EventFd>,
-    others: impl Iterator<Item = BorrowedFd<'a>>,
-    timeout: Option<Duration>,
-    mask: Mask,
-) -> Result<Heard, Errno> {
-    let calls = PollFd::new(listener.as_fd(), PollFlags::POLLIN);
-    let bell = bell.map(|bell| PollFd::new(bell.as_fd(), PollFlags::POLLIN));
-    let bells = usize::from(bell.is_some());
-    let others = others.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    let mut fds: Vec<PollFd> = [Some(calls), bell].into_iter().flatten().chain(others).collect();
-    let signal = match signal::poll(&mut fds, timeout, mask) {
-        Ok(_) => false,
-        Err(Errno::EINTR) => true,
-        Err(errno) => return Err(errno),
-    };
-    let events = fds[0].revents().unwrap_or(PollFlags::empty());
-    Ok(Heard {
-        call: events.contains(PollFlags::POLLIN),
-        bell: fds[1..=bells].iter().any(|bell| bell.any() == Some(true)),
-        over: events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL),
-        signal,
-    })
+/// Every other errno.
+pub fn answered(result: Result<(), Errno>) -> Result<(), CallError> {
+    match result {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(CallError { call: "answering a notified call", errno }),
+    }
 }
 
 /// Waits for the bell alone.

@@ -41,7 +41,7 @@ pub fn of(
 ) -> Result<Vec<Mapping>, Errno> {
     let path = format!("/proc/{}/maps", caller.tid);
     // Who may look is asked once.
-    let file = identity.look_as_caller(caller, || File::open(&path).map_err(errno))?;
+    let file = identity.with_caller_fsids(caller, || File::open(&path).map_err(errno))?;
     parse(file, wanted).map_err(errno)
 }
 
@@ -88,7 +88,7 @@ fn line(text: &[u8]) -> Option<Mapping> {
 /// Every errno of statx(2).
 pub fn known(path: &Path, caller: &Caller, identity: &Identity) -> Result<FileId, Errno> {
     let path = path.to_str().ok_or(Errno::ENOENT)?;
-    let known = identity.look_as_caller(caller, || sys::files::stat_cached(path))?;
+    let known = identity.with_caller_fsids(caller, || sys::files::stat_cached(path))?;
     Ok(FileId { device: known.device, inode: known.inode })
 }
 
@@ -102,7 +102,7 @@ pub fn stands(path: &Path, id: FileId, caller: &Caller, identity: &Identity) -> 
 fn as_mapped(path: &Path, caller: &Caller, identity: &Identity) -> Result<FileId, Errno> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
     let open = || File::options().read(true).custom_flags(flags).open(path).map_err(errno);
-    let file = identity.become_caller(caller, open)?;
+    let file = identity.with_caller_creds(caller, open)?;
     sys::memory::while_mapped(&file, |address| {
         let own = File::open("/proc/self/maps").map_err(errno)?;
         let here = parse(own, |mapping| mapping.range.contains(&address)).map_err(errno)?;

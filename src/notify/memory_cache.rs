@@ -24,9 +24,9 @@ const LEAST: u64 = 128;
 /// gone are forgotten, and again once those that are left have doubled.
 const MANY: usize = 4096;
 
-/// What is kept.
+/// Open `/proc/PID/mem` files of processes that cannot be opened any more, and execs in flight.
 #[derive(Debug)]
-pub struct Kept {
+pub struct MemoryCache {
     /// So many at most.
     most: usize,
     /// The process, the time that it started, and its memory; the oldest first.
@@ -37,18 +37,18 @@ pub struct Kept {
     room: usize,
 }
 
-impl Default for Kept {
-    fn default() -> Kept {
+impl Default for MemoryCache {
+    fn default() -> MemoryCache {
         let limit = crate::sys::process::soft_limit(libc::RLIMIT_NOFILE).ok().flatten().unwrap_or(LEAST);
         let most = usize::try_from(limit / PART).unwrap_or(usize::MAX);
-        Kept { most, memory: VecDeque::new(), executing: HashSet::new(), room: 0 }
+        MemoryCache { most, memory: VecDeque::new(), executing: HashSet::new(), room: 0 }
     }
 }
 
-impl Kept {
+impl MemoryCache {
     /// Keeps the memory of a caller that is about to change its ids and still waits,
     /// if it can be opened and is not kept.
-    pub fn keep(&mut self, caller: &Caller, identity: &Identity, waits: impl Fn() -> bool) {
+    pub fn open(&mut self, caller: &Caller, identity: &Identity, waits: impl Fn() -> bool) {
         let Some(now) = started(caller.tgid) else { return };
         let known = self.memory.iter().any(|(pid, then, _)| (*pid, *then) == (caller.tgid, now));
         if known || self.is_executing(caller) {
@@ -77,7 +77,7 @@ impl Kept {
     }
 
     /// A caller's memory, if it is kept.
-    pub fn of(&self, caller: &Caller) -> Option<File> {
+    pub fn get(&self, caller: &Caller) -> Option<File> {
         let (_, then, file) = self.memory.iter().find(|(pid, ..)| *pid == caller.tgid)?;
         (started(caller.tgid) == Some(*then)).then(|| file.try_clone().ok()).flatten()
     }
@@ -87,7 +87,7 @@ impl Kept {
     }
 
     /// An exec of this caller is let go on.
-    pub fn executes(&mut self, caller: &Caller) {
+    pub fn exec_continues(&mut self, caller: &Caller) {
         self.forget(caller.tgid);
         if self.executing.len() >= self.room.max(MANY) {
             self.executing.retain(|(pid, tid)| is_there(*pid, *tid));
@@ -113,38 +113,39 @@ mod tests {
     #[test]
     fn it_is_kept_for_the_process_until_its_exec() {
         let (identity, me) = me();
-        let mut kept = Kept::default();
-        kept.keep(&me, &identity, || false);
-        assert!(kept.of(&me).is_none(), "who no longer waits may be another by now");
-        kept.keep(&me, &identity, || true);
+        let mut cache = MemoryCache::default();
+        cache.open(&me, &identity, || false);
+        assert!(cache.get(&me).is_none(), "who no longer waits may be another by now");
+        cache.open(&me, &identity, || true);
         let text = b"/usr/bin/server\0rest";
-        let memory = Memory::kept(&identity, &me, kept.of(&me).expect("it was kept"));
+        let memory = Memory::opened(&identity, &me, cache.get(&me).expect("it was kept"));
         assert_eq!(memory.path(text.as_ptr() as u64), Ok(b"/usr/bin/server".to_vec()));
-        assert!(kept.of(&Caller { tgid: Pid::from_raw(1), ..me.clone() }).is_none());
-        kept.executes(&me);
-        assert!(kept.of(&me).is_none());
+        assert!(cache.get(&Caller { tgid: Pid::from_raw(1), ..me.clone() }).is_none());
+        cache.exec_continues(&me);
+        assert!(cache.get(&me).is_none());
     }
 
     #[test]
     fn it_is_not_kept_while_another_thread_may_be_in_an_exec() {
         let (identity, me) = me();
-        let mut kept = Kept::default();
+        let mut cache = MemoryCache::default();
         let sibling = Caller { tid: Tid::own(), ..me.clone() };
         assert_ne!(sibling.tid, me.tid, "a test runs in a thread of its own");
-        kept.executes(&sibling);
-        kept.keep(&me, &identity, || true);
-        assert!(kept.of(&me).is_none());
+        cache.exec_continues(&sibling);
+        cache.open(&me, &identity, || true);
+        assert!(cache.get(&me).is_none());
         // It calls, so its exec is over.
-        kept.keep(&sibling, &identity, || true);
-        assert!(kept.of(&me).is_some());
+        cache.open(&sibling, &identity, || true);
+        assert!(cache.get(&me).is_some());
     }
 
     #[test]
     fn execs_of_threads_that_are_gone_are_forgotten() {
-        let mut kept = Kept::default();
+        let mut cache = MemoryCache::default();
         let caller = |tid| Caller { tid, tgid: Pid::from_raw(i32::MAX), ..Caller::default() };
-        (0..3 * MANY as i32).for_each(|number| kept.executes(&caller(Tid::from_raw(i32::MAX - number))));
-        assert!(kept.executing.len() <= MANY);
+        (0..3 * MANY as i32)
+            .for_each(|number| cache.exec_continues(&caller(Tid::from_raw(i32::MAX - number))));
+        assert!(cache.executing.len() <= MANY);
     }
 
     /// Ended and reaped, whatever the test comes to.
@@ -162,21 +163,21 @@ mod tests {
         let (identity, me) = me();
         let start = || std::process::Command::new("sleep").arg("1000").spawn().expect("sleep runs");
         let mut workers: Vec<_> = (0..MOST).map(|_| Worker(start())).collect();
-        let mut kept = Kept { most: MOST, ..Kept::default() };
+        let mut cache = MemoryCache { most: MOST, ..MemoryCache::default() };
         let callers: Vec<Caller> = workers
             .iter()
             .map(|worker| Caller::of(Tid::from_raw(worker.0.id() as i32)).expect("its status"))
             .collect();
-        callers.iter().for_each(|caller| kept.keep(caller, &identity, || true));
+        callers.iter().for_each(|caller| cache.open(caller, &identity, || true));
         drop(workers.remove(3));
-        kept.keep(&me, &identity, || true);
-        let held: Vec<bool> = callers.iter().map(|caller| kept.of(caller).is_some()).collect();
+        cache.open(&me, &identity, || true);
+        let held: Vec<bool> = callers.iter().map(|caller| cache.get(caller).is_some()).collect();
         assert_eq!(held.iter().position(|held| !*held), Some(3), "only the dead one is forgotten");
         let another = Worker(start());
         let another = (Caller::of(Tid::from_raw(another.0.id() as i32)).expect("its status"), another);
-        kept.keep(&another.0, &identity, || true);
-        assert!(kept.of(&me).is_some() && kept.of(&another.0).is_some());
-        assert!(kept.of(&callers[0]).is_none(), "the oldest is forgotten");
-        assert_eq!(kept.memory.len(), MOST);
+        cache.open(&another.0, &identity, || true);
+        assert!(cache.get(&me).is_some() && cache.get(&another.0).is_some());
+        assert!(cache.get(&callers[0]).is_none(), "the oldest is forgotten");
+        assert_eq!(cache.memory.len(), MOST);
     }
 }

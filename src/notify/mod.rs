@@ -12,5 +12,6 @@ pub mod maps;
 pub mod memory_cache;
 pub mod path_resolver;
 pub mod resolve;
+pub mod server;
 pub mod syscall_args;
 pub mod unreadable;

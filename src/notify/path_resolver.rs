@@ -8,74 +8,72 @@ use nix::errno::Errno;
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::handed::Wanted;
 use crate::notify::resolve::{self, Found, Target, is_plain};
-use crate::notify::syscall_args::{Owning, path_at};
+use crate::notify::syscall_args::{AttributeArgs, PathArg};
 
-/// How callers' paths are resolved.
-pub struct Reach<'a> {
+/// Resolves the paths that callers name, with their rights and from their root.
+pub struct PathResolver<'a> {
     /// The supervisor's own identity, to which it goes back.
     pub identity: &'a Identity,
-    /// A caller may have a root of its own.
+    /// A caller may have changed its root (chroot(2)).
     pub moves: bool,
 }
 
 /// What stands at a path, if anything does, and where that is.
-pub type Reached = (Option<Target>, PathBuf);
+pub type Resolved = (Option<Target>, PathBuf);
 
-impl Reach<'_> {
+impl PathResolver<'_> {
     /// What stands at a path: by one call where the path leads everybody to the
     /// same file, else name by name, which also tells why there is none.
     ///
     /// # Errors
     /// As [`resolve::resolve`].
-    pub fn file(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Reached, Errno> {
+    pub fn file(&self, caller: &Caller, at: &PathArg, follow: bool) -> Result<Resolved, Errno> {
+        let path = &*at.path;
         if is_plain(path)
             && !self.moves
             && let Ok((target, canonical)) =
-                self.identity.become_caller(caller, || resolve::at_once(path, follow))
+                self.identity.with_caller_creds(caller, || resolve::at_once(path, follow))
         {
             return Ok((Some(target), canonical));
         }
-        self.find(caller, dirfd, path, follow).map(|found| (found.target, found.canonical))
+        self.find(caller, at, follow).map(|found| (found.target, found.canonical))
     }
 
-    /// Whose owner, mode or times are changed.
+    /// The file whose owner, mode or times are changed.
     ///
     /// # Errors
     /// As [`resolve::resolve`], and [`Memory::path`]; ENOENT where nothing is there.
-    pub fn owning(&self, asked: &Owning, caller: &Caller, memory: &Memory) -> Result<Target, Errno> {
-        let path = match asked.pointer {
-            0 => PathBuf::new(),
-            pointer => path_at(memory, pointer)?,
-        };
-        let found = if path.as_os_str().is_empty() {
-            let fd = PathBuf::from(format!("/proc/self/fd/{}", asked.dirfd));
-            self.find(caller, libc::AT_FDCWD, &fd, true)
-        } else {
-            self.find(caller, asked.dirfd, &path, asked.follow)
-        };
-        found?.target.ok_or(Errno::ENOENT)
+    pub fn attributes_of(
+        &self,
+        args: &AttributeArgs,
+        caller: &Caller,
+        memory: &Memory,
+    ) -> Result<Target, Errno> {
+        let (at, follow) = args.file(memory)?;
+        self.find(caller, &at, follow)?.target.ok_or(Errno::ENOENT)
     }
 
     /// Resolves a path name by name.
     ///
     /// # Errors
     /// As [`resolve::resolve`].
-    pub fn find(&self, caller: &Caller, dirfd: i32, path: &Path, follow: bool) -> Result<Found, Errno> {
+    pub fn find(&self, caller: &Caller, at: &PathArg, follow: bool) -> Result<Found, Errno> {
+        let PathArg { dirfd, path } = at;
         let (held, own);
         let root = if self.moves {
             // A link of ours that leads where the caller's does.
-            held = self.identity.look_as_caller(caller, || caller.own("root", Wanted::Root))?;
+            held = self.identity.with_caller_fsids(caller, || caller.own("root", Wanted::Root))?;
             own = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
             &own
         } else {
             Path::new("/")
         };
-        let start = || resolve::start(caller, dirfd, path, root);
+        let start = || resolve::start(caller, *dirfd, path, root);
         let start = match caller.handed {
             // By a name, perhaps, that it has made up.
-            Some(_) => self.identity.become_caller(caller, start),
-            None => self.identity.look_as_caller(caller, start),
+            Some(_) => self.identity.with_caller_creds(caller, start),
+            None => self.identity.with_caller_fsids(caller, start),
         }?;
-        self.identity.become_caller(caller, || resolve::resolve(caller, start, path, follow, root))
+        self.identity.with_caller_creds(caller, || resolve::resolve(caller, start, path, follow, root))
     }
 }

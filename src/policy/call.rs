@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use nix::errno::Errno;
 use serde_json::json;
 
-use super::{Refusal, Rulebook};
+use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::filter::{Access, Action};
 use crate::ids::{Gid, Uid};
@@ -74,12 +74,12 @@ impl Call {
         errno: Errno,
         rule: &'static str,
         want: Option<Want>,
-    ) -> Box<Refusal> {
-        Box::new(Refusal { kind, errno, object: self.object(), rule: rule.into(), want })
+    ) -> Box<Denial> {
+        Box::new(Denial { kind, errno, object: self.object(), rule: rule.into(), want })
     }
 }
 
-impl Rulebook {
+impl PolicyEngine {
     /// How the filter treats a call; `None` for one that is not allowed at all.
     pub fn access(&self, name: &str) -> Option<&Access> {
         self.filter.calls.get(name)
@@ -93,7 +93,7 @@ impl Rulebook {
 
     /// A call that is not listed, refused with [`Syscall::unlisted`]; with ENOSYS where no
     /// table has its number.
-    pub fn unlisted(&self, call: &Call) -> Box<Refusal> {
+    pub fn unlisted(&self, call: &Call) -> Box<Denial> {
         let errno = call.name.and_then(syscalls::find).map_or(Errno::ENOSYS, Syscall::unlisted);
         let want = call.name.map(|name| Want::Syscall(name.to_owned()));
         call.refusal(ViolationKind::Syscall, errno, "/syscalls", want)
@@ -101,7 +101,7 @@ impl Rulebook {
 
     /// A listed call whose arguments the filter did not let through. The hint names
     /// the value where one argument decides.
-    pub fn argument(&self, call: &Call) -> Box<Refusal> {
+    pub fn argument(&self, call: &Call) -> Box<Denial> {
         let name = call.name.unwrap_or_default();
         let handler = call.handler();
         if handler == Handler::SocketOption && self.names_addresses() {
@@ -141,7 +141,7 @@ impl Rulebook {
     }
 
     /// Memory that is to be writable and executable, or to become executable.
-    pub fn memory(&self, call: &Call) -> Box<Refusal> {
+    pub fn memory(&self, call: &Call) -> Box<Denial> {
         call.refusal(
             ViolationKind::Memory,
             Handler::Map.denied(),
@@ -151,7 +151,7 @@ impl Rulebook {
     }
 
     /// A signal to the supervisor: no profile allows it.
-    pub fn signal(&self, call: &Call) -> Box<Refusal> {
+    pub fn signal(&self, call: &Call) -> Box<Denial> {
         call.refusal(ViolationKind::Syscall, Errno::EPERM, "/syscalls", None)
     }
 
@@ -170,10 +170,10 @@ impl Rulebook {
     }
 
     /// One process too many: `now` live ones.
-    pub fn processes(&self, now: u32) -> Option<Box<Refusal>> {
+    pub fn processes(&self, now: u32) -> Option<Box<Denial>> {
         let most = self.policy.processes?;
         (now >= most).then(|| {
-            Box::new(Refusal {
+            Box::new(Denial {
                 kind: ViolationKind::Limit,
                 errno: Handler::Fork.denied(),
                 object: ViolationObject::Name { name: "processes".into() },
@@ -184,7 +184,7 @@ impl Rulebook {
     }
 
     /// A privileged call that the kernel will refuse for want of a capability.
-    pub fn capability(&self, call: &Call, capability: Capability, caller: &Ids) -> Option<Box<Refusal>> {
+    pub fn capability(&self, call: &Call, capability: Capability, caller: &Ids) -> Option<Box<Denial>> {
         let needed = match call.handler() {
             Handler::SetUid => takes_another_id(call, caller.uids.map(Uid::as_raw)),
             Handler::SetGid => takes_another_id(call, caller.gids.map(Gid::as_raw)),
@@ -192,7 +192,7 @@ impl Rulebook {
         };
         (needed && !self.policy.capabilities.contains(&capability)).then(|| {
             let name = capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase();
-            Box::new(Refusal {
+            Box::new(Denial {
                 kind: ViolationKind::Capability,
                 errno: Errno::EPERM,
                 object: ViolationObject::Name { name: name.into() },

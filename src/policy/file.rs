@@ -6,7 +6,7 @@ use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
 use super::inode::Standing;
-use super::{Refusal, Rulebook};
+use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::image::{FileId, is_beneath};
 use crate::profile::Rights;
@@ -35,10 +35,10 @@ pub enum Ruling {
     /// Granted, but the kernel has no rule that says so: the supervisor does it.
     Perform,
     /// Not granted.
-    Refuse(Box<Refusal>),
+    Refuse(Box<Denial>),
 }
 
-impl Rulebook {
+impl PolicyEngine {
     /// Judges one path of a call.
     pub fn file(&self, used: &Use) -> Ruling {
         let changes = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
@@ -46,7 +46,7 @@ impl Rulebook {
         if let Some(program) = guarded.and_then(|id| self.protected.get(&id)) {
             // A program may not be changed under any of its names: no profile
             // grants it, so there is no hint.
-            return Ruling::Refuse(Box::new(Refusal { want: None, ..refusal(program, used.needs) }));
+            return Ruling::Refuse(Box::new(Denial { want: None, ..refusal(program, used.needs) }));
         }
         let missing = used.needs.difference(self.granted(&used.canonical, used.target, &used.standing));
         if !missing.is_empty() {
@@ -56,7 +56,7 @@ impl Rulebook {
             let named = used.needs.difference(self.granted(&used.canonical, used.target, &Standing::ALL));
             let is_granted = named.is_empty() || self.is_own_name(&used.canonical, missing);
             let want = refusal.want.clone().filter(|_| !is_granted);
-            return Ruling::Refuse(Box::new(Refusal { want, ..refusal }));
+            return Ruling::Refuse(Box::new(Denial { want, ..refusal }));
         }
         let covered = !self.policy.landlock || self.covered(used);
         // What is made there has to be known again.
@@ -65,20 +65,20 @@ impl Rulebook {
     }
 
     /// A hard link to a file that nobody inside may change: no profile grants it.
-    pub fn second_name(&self, id: FileId) -> Option<Box<Refusal>> {
+    pub fn second_name(&self, id: FileId) -> Option<Box<Denial>> {
         let path = self.protected.get(&id)?;
-        Some(Box::new(Refusal { want: None, ..refusal(path, Rights::CREATE) }))
+        Some(Box::new(Denial { want: None, ..refusal(path, Rights::CREATE) }))
     }
 
     /// A file that was not what it had been when it was judged: a race that nothing
     /// honest runs.
-    pub fn swapped(&self, path: &Path, needs: Rights) -> Box<Refusal> {
-        Box::new(Refusal { want: None, ..refusal(path, needs) })
+    pub fn swapped(&self, path: &Path, needs: Rights) -> Box<Denial> {
+        Box::new(Denial { want: None, ..refusal(path, needs) })
     }
 
     /// A device node: no profile grants it.
-    pub fn device(&self, path: &Path) -> Box<Refusal> {
-        Box::new(Refusal { errno: Errno::EPERM, want: None, ..refusal(path, Rights::CREATE) })
+    pub fn device(&self, path: &Path) -> Box<Denial> {
+        Box::new(Denial { errno: Errno::EPERM, want: None, ..refusal(path, Rights::CREATE) })
     }
 
     /// The rights that the profile grants on a path, whatever stands there.
@@ -143,8 +143,8 @@ impl Rulebook {
     }
 }
 
-fn refusal(path: &Path, missing: Rights) -> Refusal {
-    Refusal {
+fn refusal(path: &Path, missing: Rights) -> Denial {
+    Denial {
         kind: ViolationKind::File,
         errno: Handler::Open.denied(),
         object: ViolationObject::Path { path: path.to_owned(), access: missing.words().collect() },

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
-use super::Rulebook;
+use super::PolicyEngine;
 use crate::image::{FileId, is_beneath};
 use crate::plan::{FileGrant, Policy};
 use crate::profile::Rights;
@@ -94,7 +94,7 @@ pub(super) fn movable(exposed: &[&FileGrant]) -> Vec<(PathBuf, FileId)> {
     movable
 }
 
-impl Rulebook {
+impl PolicyEngine {
     /// Whether a right on what is at this path is for single inodes.
     pub fn tracks(&self, path: &Path) -> bool {
         self.tracked.contains_key(path)

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::{Refusal, Rulebook};
+use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::image::FileId;
 use crate::plan::{Libraries, ProgramIndex};
@@ -23,7 +23,7 @@ pub enum Code {
     /// It may if it is what stands at this path: a file can be told by another's name.
     IfThere,
     /// It may not.
-    Refused(Box<Refusal>),
+    Refused(Box<Denial>),
 }
 
 /// Memory that belongs to no file: what memfd_create, shmget, a shared mapping of nothing
@@ -35,7 +35,7 @@ fn is_memory(path: &Path) -> bool {
     !path.starts_with(b"/") || WORDS.iter().any(|word| path.starts_with(word))
 }
 
-impl Rulebook {
+impl PolicyEngine {
     /// Where the code of this entry may be mapped from; none: from whatever may be read.
     pub fn libraries(&self, entry: ProgramIndex) -> Option<&Libraries> {
         self.policy.program(entry).libraries.as_ref()
@@ -68,11 +68,11 @@ impl Rulebook {
     }
 
     /// Code from elsewhere; none where it could not be told from where.
-    pub fn unlisted_code(&self, entry: ProgramIndex, path: Option<&Path>) -> Box<Refusal> {
+    pub fn unlisted_code(&self, entry: ProgramIndex, path: Option<&Path>) -> Box<Denial> {
         let program = self.policy.program(entry).index;
         // A file without a name cannot be listed.
         let named = path.filter(|path| !path.to_string_lossy().ends_with(" (deleted)"));
-        Box::new(Refusal {
+        Box::new(Denial {
             kind: ViolationKind::Program,
             errno: Errno::EACCES,
             object: path.map_or_else(unreadable, ViolationObject::program),
@@ -82,14 +82,14 @@ impl Rulebook {
     }
 
     /// Code in a program of which it is not known what it may map.
-    pub fn code_of_nobody(&self) -> Box<Refusal> {
+    pub fn code_of_nobody(&self) -> Box<Denial> {
         let (kind, rule) = (ViolationKind::Program, "/programs".into());
-        Box::new(Refusal { kind, errno: Errno::EACCES, object: unreadable(), rule, want: None })
+        Box::new(Denial { kind, errno: Errno::EACCES, object: unreadable(), rule, want: None })
     }
 
     /// Memory that one can write at one address and execute at another.
-    fn unlisted_memory(&self, path: &Path) -> Box<Refusal> {
-        Box::new(Refusal {
+    fn unlisted_memory(&self, path: &Path) -> Box<Denial> {
+        Box::new(Denial {
             kind: ViolationKind::Memory,
             errno: Errno::EACCES,
             object: ViolationObject::program(path),

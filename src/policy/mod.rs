@@ -1,6 +1,6 @@
 //! Verdicts, pure: the policy against what a notified call would do. Nothing here
-//! reads, resolves or answers; [`judge`](crate::enforcer) does, and hands in what it
-//! found.
+//! reads, resolves or answers; the [enforcer](crate::enforcer) does, and passes in what it
+//! has read.
 //!
 //! A verdict never stands alone between an attacker and what the profile refuses:
 //! where it lets a call go on, the kernel decides again, by Landlock and by the
@@ -37,14 +37,14 @@ use crate::image::FileId;
 use crate::plan::{Plan, Policy, ProgramIndex, ProgramTarget};
 use crate::profile::Rights;
 
-/// Why a call is refused: what the app is answered, and all that an event says.
+/// A call that the policy denies: the errno that the app gets, and all that an event has.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
-    /// Of which section.
+pub struct Denial {
+    /// The kind of the violation, by the section of the profile.
     pub kind: ViolationKind,
-    /// What the app is answered.
+    /// The errno that the call fails with.
     pub errno: Errno,
-    /// What it wanted.
+    /// What the call would have used.
     pub object: ViolationObject,
     /// JSON Pointer of what does not allow it.
     pub rule: Cow<'static, str>,
@@ -54,7 +54,7 @@ pub struct Refusal {
 
 /// The policy with its lookups: made once, asked for every notified call.
 #[derive(Debug)]
-pub struct Rulebook {
+pub struct PolicyEngine {
     policy: Arc<Policy>,
     grants: HashMap<PathBuf, Vec<usize>>,
     /// Names that are granted by themselves and that what is granted around them lets be
@@ -77,9 +77,9 @@ pub struct Rulebook {
     filter: Filter,
 }
 
-impl Rulebook {
+impl PolicyEngine {
     /// The lookups for a plan.
-    pub fn new(plan: &Plan) -> Rulebook {
+    pub fn new(plan: &Plan) -> PolicyEngine {
         let policy = Arc::clone(&plan.policy);
         let mut grants: HashMap<PathBuf, Vec<usize>> = HashMap::new();
         for (index, grant) in policy.files.iter().enumerate() {
@@ -96,7 +96,7 @@ impl Rulebook {
             }
         }
         let exposed = inode::exposed(&policy);
-        Rulebook {
+        PolicyEngine {
             rules: rules.collect(),
             handled: landlock.map_or(BitFlags::empty(), |l| l.handled),
             protected: policy.protected.iter().cloned().collect(),
@@ -115,7 +115,10 @@ impl Rulebook {
 
     /// With the environment that the container was started with.
     #[must_use]
-    pub fn started_with<'a>(mut self, environment: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Rulebook {
+    pub fn started_with<'a>(
+        mut self,
+        environment: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> PolicyEngine {
         let ours = environment.filter(|(name, value)| self.policy.is_for_interpreters(name, value));
         self.inherited = ours.map(|(name, value)| [name, b"=", value].concat()).collect();
         self

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::{Refusal, Rulebook};
+use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::plan::NotifyTransport;
 use crate::profile::{Endpoint, Rights};
@@ -121,10 +121,10 @@ impl Direction {
     }
 }
 
-impl Rulebook {
+impl PolicyEngine {
     /// Judges a bind or connect: TCP by address and port. Other kinds of socket exist only
     /// where the profile allows the kind as a whole; unix sockets by name are judged by
-    /// [`Rulebook::unix`], once it is known where a path leads.
+    /// [`PolicyEngine::unix`], once it is known where a path leads.
     ///
     /// # Errors
     /// The refusal.
@@ -133,7 +133,7 @@ impl Rulebook {
         direction: Direction,
         protocol: Protocol,
         address: &Address,
-    ) -> Result<(), Box<Refusal>> {
+    ) -> Result<(), Box<Denial>> {
         let policy = &self.policy;
         let (ip, port) = match (address, direction) {
             (Address::Port(ip, port), _) => (*ip, *port),
@@ -184,7 +184,7 @@ impl Rulebook {
     ///
     /// # Errors
     /// The refusal.
-    pub fn unix(&self, direction: Direction, name: UnixName) -> Result<(), Box<Refusal>> {
+    pub fn unix(&self, direction: Direction, name: UnixName) -> Result<(), Box<Denial>> {
         if self.policy.unix || self.lists_unix(direction, name) {
             return Ok(());
         }
@@ -195,7 +195,7 @@ impl Rulebook {
         // What no entry can name has no hint: one for all sockets would grant more.
         match text.filter(|text| !text.contains('\0') && *text != "unix:@") {
             Some(text) => Err(refuse(direction, text)),
-            None => Err(Box::new(Refusal { want: None, ..*refuse(direction, "unix:*".to_owned()) })),
+            None => Err(Box::new(Denial { want: None, ..*refuse(direction, "unix:*".to_owned()) })),
         }
     }
 
@@ -221,17 +221,17 @@ impl Rulebook {
     }
 
     /// A connect to the socket that events go to, or a bind in its place. No entry allows it.
-    pub fn event_socket(&self, direction: Direction) -> Box<Refusal> {
+    pub fn event_socket(&self, direction: Direction) -> Box<Denial> {
         let path = self.policy.event_socket.as_deref().unwrap_or(Path::new(""));
         let refusal = refuse(direction, format!("unix:{}", path.display()));
-        Box::new(Refusal { want: None, ..*refusal })
+        Box::new(Denial { want: None, ..*refusal })
     }
 
     /// A bind, connect or listen on a socket that was not made here, or of which nobody
     /// knows what it is. No entry allows it.
-    pub fn strange(&self, direction: Direction) -> Box<Refusal> {
+    pub fn strange(&self, direction: Direction) -> Box<Denial> {
         let refusal = refuse(direction, "a socket that was not made under this profile".to_owned());
-        Box::new(Refusal { want: None, ..*refusal })
+        Box::new(Denial { want: None, ..*refusal })
     }
 
     /// What the supervisor would make of a socket that is asked for; none where no entry
@@ -271,7 +271,7 @@ impl Rulebook {
 
     /// Judges a socket that the filter did not let through by its registers:
     /// `None` when it is refused without a word (nscd, that every getpwnam tries).
-    pub fn socket(&self, family: i32, kind: i32, protocol: i32) -> Option<Box<Refusal>> {
+    pub fn socket(&self, family: i32, kind: i32, protocol: i32) -> Option<Box<Denial>> {
         let stream = kind & 0xf == libc::SOCK_STREAM;
         let name = match family {
             libc::AF_UNIX if self.policy.names && stream => return None,
@@ -286,7 +286,7 @@ impl Rulebook {
             }
             _ => {
                 // Raw, packet, MPTCP and the like: no entry of `network` names them.
-                return Some(Box::new(Refusal {
+                return Some(Box::new(Denial {
                     kind: ViolationKind::Network,
                     errno: Handler::Socket.denied(),
                     object: ViolationObject::Syscall {
@@ -314,12 +314,12 @@ pub enum UnixName<'a> {
     Abstract(&'a [u8]),
 }
 
-fn refuse(direction: Direction, name: String) -> Box<Refusal> {
+fn refuse(direction: Direction, name: String) -> Box<Denial> {
     let (rule, want, errno) = match direction {
         Direction::Listen => ("/network/listen", Want::Listen(name.clone()), Handler::Bind.denied()),
         Direction::Connect => ("/network/connect", Want::Connect(name.clone()), Handler::Connect.denied()),
     };
-    Box::new(Refusal {
+    Box::new(Denial {
         kind: ViolationKind::Network,
         errno,
         object: ViolationObject::Address { address: name, access: direction.word() },

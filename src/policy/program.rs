@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::{Refusal, Rulebook, arguments};
+use super::{Denial, PolicyEngine, arguments};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::ids::Uid;
 use crate::image::FileId;
@@ -47,7 +47,7 @@ pub struct Called<'a> {
     pub uids: Option<[Uid; 4]>,
 }
 
-impl Rulebook {
+impl PolicyEngine {
     /// Judges an exec by the program entry `caller`; `None` where it could not be
     /// found out which that is. The answer is the entry that the process then is. What
     /// is not known of the call is not judged.
@@ -59,7 +59,7 @@ impl Rulebook {
         caller: Option<ProgramIndex>,
         target: &Target,
         called: Called,
-    ) -> Result<ProgramIndex, Box<Refusal>> {
+    ) -> Result<ProgramIndex, Box<Denial>> {
         let entries = self.entries(target.id, &target.canonical, target.loader);
         let index = caller.map(|entry| self.policy.program(entry).index);
         let want = Want::Program { path: target.named.clone(), caller: index };
@@ -129,7 +129,7 @@ impl Rulebook {
         target: &Target,
         args: &[Vec<u8>],
         caller: Option<ProfileIndex>,
-    ) -> Box<Refusal> {
+    ) -> Box<Denial> {
         let program = self.policy.program(entry);
         let called = arguments::applet(args, &program.own_name);
         // What is not UTF-8 no profile can say, and what is that long is no name.
@@ -140,7 +140,7 @@ impl Rulebook {
     }
 
     /// What keeps a call from being this entry's: its arguments or its user.
-    fn is_called_so(&self, entry: ProgramIndex, target: &Target, called: Called) -> Option<Box<Refusal>> {
+    fn is_called_so(&self, entry: ProgramIndex, target: &Target, called: Called) -> Option<Box<Denial>> {
         let program = self.policy.program(entry);
         let refuse = |key: &str, want| {
             Some(refuse(&target.named, format!("/programs/{}/{key}", program.index).into(), want))
@@ -169,14 +169,14 @@ impl Rulebook {
 
     /// Whether the program that a process is may be these users. Where it is not known which
     /// that is, every program has to allow them.
-    pub fn user(&self, entry: Option<ProgramIndex>, uids: [Uid; 4]) -> Option<Box<Refusal>> {
+    pub fn user(&self, entry: Option<ProgramIndex>, uids: [Uid; 4]) -> Option<Box<Denial>> {
         match entry {
             Some(entry) => self.user_of(entry, uids),
             None => self.policy.indexed_programs().find_map(|(entry, _)| self.user_of(entry, uids)),
         }
     }
 
-    fn user_of(&self, entry: ProgramIndex, uids: [Uid; 4]) -> Option<Box<Refusal>> {
+    fn user_of(&self, entry: ProgramIndex, uids: [Uid; 4]) -> Option<Box<Denial>> {
         let program = self.policy.program(entry);
         let target = Target {
             id: crate::image::FileId { device: 0, inode: 0 },
@@ -185,7 +185,7 @@ impl Rulebook {
             loader: false,
         };
         let refusal = self.is_called_so(entry, &target, Called { uids: Some(uids), ..Called::default() })?;
-        Some(Box::new(Refusal { errno: Errno::EPERM, ..*refusal }))
+        Some(Box::new(Denial { errno: Errno::EPERM, ..*refusal }))
     }
 
     /// How many arguments of an exec decide, with those that the kernel puts before a
@@ -210,7 +210,7 @@ impl Rulebook {
     }
 
     /// Another content than an entry asks for; none where it could not be read.
-    pub fn other_content(&self, entry: ProgramIndex, found: Option<String>) -> Box<Refusal> {
+    pub fn other_content(&self, entry: ProgramIndex, found: Option<String>) -> Box<Denial> {
         let program = self.policy.program(entry);
         let want = found.map(|sha256| Want::Digest { program: program.index, sha256 });
         refuse(&program.path, format!("/programs/{}/sha256", program.index).into(), want)
@@ -228,12 +228,12 @@ impl Rulebook {
     }
 
     /// One more process of an entry than there may be: `now` live ones.
-    pub fn too_many(&self, entry: ProgramIndex, now: u32) -> Option<Box<Refusal>> {
+    pub fn too_many(&self, entry: ProgramIndex, now: u32) -> Option<Box<Denial>> {
         let program = self.policy.program(entry);
         (now >= program.instances?).then(|| {
             let rule = format!("/programs/{}/instances", program.index).into();
             let want = Want::Instances { program: program.index, most: now + 1 };
-            Box::new(Refusal { errno: Errno::EAGAIN, ..*refuse(&program.path, rule, Some(want)) })
+            Box::new(Denial { errno: Errno::EAGAIN, ..*refuse(&program.path, rule, Some(want)) })
         })
     }
 
@@ -241,14 +241,14 @@ impl Rulebook {
     ///
     /// # Errors
     /// The refusal.
-    pub fn command(&self, target: &Target, called: Called) -> Result<ProgramIndex, Box<Refusal>> {
+    pub fn command(&self, target: &Target, called: Called) -> Result<ProgramIndex, Box<Denial>> {
         let mut entries = self.entries(target.id, &target.canonical, target.loader);
         entries.retain(|entry| self.policy.program(*entry).entry);
         let (applets, others): (Vec<ProgramIndex>, Vec<ProgramIndex>) =
             entries.into_iter().partition(|entry| self.is_applet(*entry, called.args));
         if let ([], [other, ..], Some(args)) = (&applets[..], &others[..], called.args) {
             // What it is called as is the container's own word: nothing here would allow it.
-            return Err(Box::new(Refusal { want: None, ..*self.other_applet(*other, target, args, None) }));
+            return Err(Box::new(Denial { want: None, ..*self.other_applet(*other, target, args, None) }));
         }
         let mut refusal = None;
         for entry in applets {
@@ -334,8 +334,8 @@ impl Rulebook {
     }
 }
 
-pub(super) fn refuse(path: &Path, rule: std::borrow::Cow<'static, str>, want: Option<Want>) -> Box<Refusal> {
-    Box::new(Refusal {
+pub(super) fn refuse(path: &Path, rule: std::borrow::Cow<'static, str>, want: Option<Want>) -> Box<Denial> {
+    Box::new(Denial {
         kind: ViolationKind::Program,
         errno: Handler::Exec.denied(),
         object: ViolationObject::program(path),

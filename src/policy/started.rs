@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 
 use super::program::{Called, Target, refuse};
-use super::{Refusal, Rulebook};
+use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::ids::Uid;
 use crate::image::FileId;
@@ -107,13 +107,13 @@ pub enum Verdict {
     /// It may run, and is this entry.
     Runs(ProgramIndex),
     /// It is killed.
-    Dies(Box<Refusal>),
+    Dies(Box<Denial>),
 }
 
 /// The entry that it is, or why it is none.
-type Judged = Result<ProgramIndex, Box<Refusal>>;
+type Judged = Result<ProgramIndex, Box<Denial>>;
 
-impl Rulebook {
+impl PolicyEngine {
     /// Judges what an exec by the program entry `caller` has started.
     ///
     /// # Errors
@@ -231,9 +231,9 @@ impl Rulebook {
     }
 
     /// What was started cannot be looked into.
-    pub fn unreadable_program(&self) -> Box<Refusal> {
+    pub fn unreadable_program(&self) -> Box<Denial> {
         let object = ViolationObject::Name { name: "unreadable".into() };
-        Box::new(Refusal {
+        Box::new(Denial {
             kind: ViolationKind::Program,
             errno: nix::errno::Errno::EACCES,
             object,
@@ -259,13 +259,13 @@ impl Rulebook {
     /// A variable that no program gets: what makes a loader run other code, and what the
     /// profile drops by name. It was taken out at the launch, so whoever has it now was
     /// given it by somebody inside. An empty one says nothing to a loader.
-    pub fn variable(&self, environment: &[Vec<u8>]) -> Option<Box<Refusal>> {
+    pub fn variable(&self, environment: &[Vec<u8>]) -> Option<Box<Denial>> {
         self.refused_variable(environment, |name, _, _| self.policy.refuses_variable(name))
     }
 
     /// A variable by which an interpreter runs other code than its script, and that the
     /// container was not started with.
-    fn variable_for_interpreters(&self, environment: &[Vec<u8>]) -> Option<Box<Refusal>> {
+    fn variable_for_interpreters(&self, environment: &[Vec<u8>]) -> Option<Box<Denial>> {
         self.refused_variable(environment, |name, value, variable| {
             self.policy.is_for_interpreters(name, value) && !self.inherited.contains(variable)
         })
@@ -286,7 +286,7 @@ impl Rulebook {
 
     /// The same where the entry is a script, by an environment that was read before the
     /// exec.
-    pub fn variable_of_script(&self, entry: ProgramIndex, environment: &[Vec<u8>]) -> Option<Box<Refusal>> {
+    pub fn variable_of_script(&self, entry: ProgramIndex, environment: &[Vec<u8>]) -> Option<Box<Denial>> {
         self.policy.program(entry).interpreter?;
         self.variable_for_interpreters(environment)
     }
@@ -295,7 +295,7 @@ impl Rulebook {
         &self,
         environment: &[Vec<u8>],
         refuses: impl Fn(&[u8], &[u8], &Vec<u8>) -> bool,
-    ) -> Option<Box<Refusal>> {
+    ) -> Option<Box<Denial>> {
         let is_one = |variable: &Vec<u8>| {
             let (name, value) = parts(variable)?;
             refuses(name, value, variable).then(|| name.to_vec())
@@ -320,8 +320,8 @@ fn parts(variable: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// A variable that this program does not get.
-pub fn other_variable(name: String, want: Option<Want>) -> Box<Refusal> {
-    Box::new(Refusal {
+pub fn other_variable(name: String, want: Option<Want>) -> Box<Denial> {
+    Box::new(Denial {
         kind: ViolationKind::Environment,
         errno: nix::errno::Errno::EACCES,
         object: ViolationObject::Name { name: name.into() },

@@ -5,11 +5,11 @@
 use nix::errno::Errno;
 
 use super::call::Call;
-use super::{Refusal, Rulebook};
+use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, Want};
 use crate::filter::{Action, may_hold};
 
-impl Rulebook {
+impl PolicyEngine {
     /// Whether a call is asked about for the start-up's sake.
     pub fn is_early(&self, name: &str) -> bool {
         self.policy.startup.as_ref().is_some_and(|startup| startup.before.contains_key(name))
@@ -21,12 +21,12 @@ impl Rulebook {
     }
 
     /// A call that is taken away once start-up is over.
-    pub fn taken_away(&self, call: &Call) -> Option<Box<Refusal>> {
+    pub fn taken_away(&self, call: &Call) -> Option<Box<Denial>> {
         let name = call.name?;
         let when = self.policy.startup.as_ref()?.taken.get(name)?;
         let holds = |all: &Vec<_>| all.iter().all(|one| may_hold(name, one, &call.args));
         when.iter().any(holds).then(|| {
-            Box::new(Refusal {
+            Box::new(Denial {
                 kind: ViolationKind::Syscall,
                 errno: Errno::EPERM,
                 object: call.object(),

@@ -11,7 +11,7 @@ mod startup;
 
 use std::path::Path;
 
-use super::{Refusal, Rulebook};
+use super::{Denial, PolicyEngine};
 use crate::ids::{Gid, Uid};
 use crate::image::{Executable, FileId, ImageFiles, tree::ImageTree};
 use crate::kernel::{Arch, Kernel, Release};
@@ -61,17 +61,17 @@ fn place() -> Place {
 }
 
 /// The rulebook of a profile of these keys, on this kernel.
-fn rules_on(keys: &str, major: u16, minor: u16, mode: Mode) -> Rulebook {
+fn rules_on(keys: &str, major: u16, minor: u16, mode: Mode) -> PolicyEngine {
     let text = format!(r#"{{"remit": 1, "name": "t", "fallback": "degrade", {keys}}}"#);
     let profile = profile::read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}")).profile;
     let kernel = Kernel::stock(Release::new(major, minor), Arch::X86_64);
     let plan = Plan::new(&profile, &kernel, &place(), &image(), mode)
         .unwrap_or_else(|error| panic!("{error}\n{keys}"));
-    Rulebook::new(&plan)
+    PolicyEngine::new(&plan)
 }
 
 /// A profile of one static program and these keys.
-fn rules(keys: &str) -> Rulebook {
+fn rules(keys: &str) -> PolicyEngine {
     rules_on(
         &format!(r#""programs": [{{"path": "/app/server", "entry": true}}], {keys}"#),
         6,
@@ -94,6 +94,6 @@ fn id(path: &str) -> FileId {
     image().stat(Path::new(path)).expect("no loop").unwrap_or_else(|| panic!("{path} is not there")).id
 }
 
-fn refused<T: std::fmt::Debug>(answer: Result<T, Box<Refusal>>) -> Refusal {
+fn refused<T: std::fmt::Debug>(answer: Result<T, Box<Denial>>) -> Denial {
     *answer.expect_err("it has to be refused")
 }

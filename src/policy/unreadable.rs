@@ -4,14 +4,14 @@
 use nix::errno::Errno;
 
 use super::call::Call;
-use super::{Refusal, Rulebook};
+use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject};
 use crate::filter::may_hold;
 use crate::syscalls::Handler;
 
-impl Rulebook {
+impl PolicyEngine {
     /// A call whose path, address or descriptor could not be read.
-    pub fn unreadable(&self, call: &Call) -> Box<Refusal> {
+    pub fn unreadable(&self, call: &Call) -> Box<Denial> {
         let (kind, rule) = match call.handler() {
             Handler::Exec => (ViolationKind::Program, "/programs"),
             Handler::Socket | Handler::Bind | Handler::Connect | Handler::Listen => {
@@ -22,7 +22,7 @@ impl Rulebook {
             _ => (ViolationKind::Syscall, "/syscalls"),
         };
         let object = ViolationObject::Name { name: "unreadable".into() };
-        Box::new(Refusal { kind, errno: Errno::EACCES, object, rule: rule.into(), want: None })
+        Box::new(Denial { kind, errno: Errno::EACCES, object, rule: rule.into(), want: None })
     }
 
     /// Whether the profile lets a prctl(PR_SET_DUMPABLE) be.

@@ -106,7 +106,7 @@ impl NotifySocket {
 
     /// Reads all pending messages, forwards the app's state, and returns whether a message says
     /// READY=1.
-    pub fn receive(&mut self) -> bool {
+    pub fn poll_messages(&mut self) -> bool {
         let NotifySocket { named, pairs, outer, .. } = self;
         let mut ready = false;
         let mut handle = |message: &[u8]| {
@@ -216,22 +216,22 @@ mod tests {
         let mut notify_socket = NotifySocket::open(NotifyTransport::SocketPair, None).expect("open");
         assert_eq!(notify_socket.value(), "@remit/notify");
         let end = notify_socket.create_endpoint(true).expect("a pair");
-        assert!(!notify_socket.receive());
+        assert!(!notify_socket.poll_messages());
         let other = UnixAddr::new_abstract(format!("remit-test-{}", std::process::id()).as_bytes());
         sendto(end.as_raw_fd(), b"STATUS=starting\nREADY=10", &other.expect("a name"), MsgFlags::empty())
             .expect("sent");
-        assert!(!notify_socket.receive());
+        assert!(!notify_socket.poll_messages());
         send(end.as_raw_fd(), b"MAINPID=7\nREADY=1", MsgFlags::empty()).expect("sent");
-        assert!(notify_socket.receive());
+        assert!(notify_socket.poll_messages());
         assert_eq!(
             elsewhere.recv(&mut [0; 64]).map_err(|error| error.kind()),
             Err(std::io::ErrorKind::WouldBlock)
         );
         // An empty message is not the end of file.
         send(end.as_raw_fd(), b"", MsgFlags::empty()).expect("sent");
-        assert!(!notify_socket.receive() && notify_socket.fds().count() == 1);
+        assert!(!notify_socket.poll_messages() && notify_socket.fds().count() == 1);
         drop(end);
-        assert!(!notify_socket.receive() && notify_socket.fds().count() == 0);
+        assert!(!notify_socket.poll_messages() && notify_socket.fds().count() == 0);
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
         send(end.as_raw_fd(), b"READY=1", MsgFlags::empty()).expect("sent");
         shutdown(end.as_raw_fd(), Shutdown::Write).expect("shut");
         // Earlier messages are read.
-        assert!(notify_socket.receive() && notify_socket.fds().count() == 0);
+        assert!(notify_socket.poll_messages() && notify_socket.fds().count() == 0);
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
         let ends: Vec<_> = (0..MOST).map(|_| notify_socket.create_endpoint(false).expect("a pair")).collect();
         assert_eq!(notify_socket.create_endpoint(false).map(drop), Err(Errno::EMFILE));
         drop(ends);
-        assert!(!notify_socket.receive());
+        assert!(!notify_socket.poll_messages());
         assert!(notify_socket.create_endpoint(false).is_ok());
     }
 
@@ -296,7 +296,7 @@ mod tests {
         let address = SocketAddr::from_abstract_name(hidden).expect("a name");
         app.send_to_addr(b"FDSTORE=1\nFDNAME=x", &address).expect("sent");
         app.send_to_addr(b"MAINPID=1\nSTATUS=up\nREADY=1\n", &address).expect("sent");
-        assert!(notify_socket.receive());
+        assert!(notify_socket.poll_messages());
         let mut buffer = [0; 64];
         let length = outer.recv(&mut buffer).expect("passed on");
         assert_eq!(&buffer[..length], b"STATUS=up\nREADY=1");

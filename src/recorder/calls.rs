@@ -1,6 +1,7 @@
 //! What of a call's registers matters for a profile. Pure.
 
 use crate::journal::observation::{Observation, Value, What};
+use crate::notify::syscall_args::MappingArgs;
 use crate::policy::call::Call;
 use crate::syscalls::{Arg, Handler, Width, constants, width};
 
@@ -40,11 +41,7 @@ pub enum Kind {
 impl Kind {
     /// Of this call.
     pub fn of(call: &Call) -> Kind {
-        const PROT_WRITE: u64 = 2;
-        const PROT_EXEC: u64 = 4;
-        const SHM_EXEC: u64 = 0o100_000;
         const THREAD: u64 = libc::CLONE_THREAD as u64;
-        let a = call.args;
         let Some(syscall) = call.syscall() else { return Kind::Plain };
         match syscall.handler {
             Handler::Exec => Kind::Exec,
@@ -59,9 +56,11 @@ impl Kind {
             Handler::Fork if call.argument(Arg::LongFlags).is_none_or(|flags| flags & THREAD == 0) => {
                 Kind::Fork
             }
-            Handler::Map if a[2] & (PROT_WRITE | PROT_EXEC) == PROT_WRITE | PROT_EXEC => Kind::Memory,
-            Handler::Protect if a[2] & PROT_EXEC != 0 => Kind::Memory,
-            Handler::Attach if a[2] & SHM_EXEC != 0 => Kind::Memory,
+            Handler::Map | Handler::Protect | Handler::Attach
+                if MappingArgs::decode(call).is_some_and(|mapping| mapping.writes_and_executes()) =>
+            {
+                Kind::Memory
+            }
             Handler::SetUid | Handler::SetGid | Handler::SetGroups => Kind::User,
             Handler::Signal | Handler::SignalPidfd => Kind::Kill,
             Handler::Ioctl => Kind::Ioctl,

@@ -23,7 +23,7 @@ const NAMES: u32 = 1100;
 
 /// What has been written.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct Deduplicator {
     phase: Phase,
     hasher: RandomState,
     written: HashSet<u64>,
@@ -45,9 +45,9 @@ pub struct New {
     pub key: u64,
 }
 
-impl Default for Recorder {
-    fn default() -> Recorder {
-        Recorder {
+impl Default for Deduplicator {
+    fn default() -> Deduplicator {
+        Deduplicator {
             phase: Phase::Startup,
             hasher: RandomState::new(),
             written: HashSet::new(),
@@ -58,7 +58,7 @@ impl Default for Recorder {
     }
 }
 
-impl Recorder {
+impl Deduplicator {
     /// Start-up is over: all that is seen from now on is new.
     pub fn serves(&mut self) {
         self.phase = Phase::Serving;
@@ -146,55 +146,56 @@ mod tests {
         Observation { what, result: result.to_owned() }
     }
 
-    fn written(recorder: &mut Recorder, observation: &Observation) -> Option<String> {
-        let new = recorder.observe(Duration::from_millis(7), observation)?;
-        recorder.remember(new.key);
+    fn written(deduplicator: &mut Deduplicator, observation: &Observation) -> Option<String> {
+        let new = deduplicator.observe(Duration::from_millis(7), observation)?;
+        deduplicator.remember(new.key);
         Some(Line::Observed(new.line).text())
     }
 
     #[test]
     fn an_observation_is_written_once_a_phase() {
-        let mut recorder = Recorder::default();
-        let line = written(&mut recorder, &open("/data/x", "ok")).expect("new");
+        let mut deduplicator = Deduplicator::default();
+        let line = written(&mut deduplicator, &open("/data/x", "ok")).expect("new");
         assert_eq!(
             line,
             r#"{"t":7,"phase":"startup","kind":"open","program":"/app","path":"/data/x","access":["write"],"mount":"image","result":"ok"}"#
         );
-        assert_eq!(written(&mut recorder, &open("/data/x", "ok")), None);
-        assert!(written(&mut recorder, &open("/data/x", "EACCES")).is_some(), "another result");
-        recorder.remember_call(1, Kind::Plain, 2);
-        assert!(recorder.knows_call(1, Kind::Plain, 2) && !recorder.knows_call(1, Kind::Plain, 3));
-        assert!(!recorder.knows_call(1, Kind::Memory, 2));
-        recorder.serves();
-        assert!(!recorder.knows_call(1, Kind::Plain, 2));
-        let line = written(&mut recorder, &open("/data/x", "ok")).expect("another phase");
+        assert_eq!(written(&mut deduplicator, &open("/data/x", "ok")), None);
+        assert!(written(&mut deduplicator, &open("/data/x", "EACCES")).is_some(), "another result");
+        deduplicator.remember_call(1, Kind::Plain, 2);
+        assert!(deduplicator.knows_call(1, Kind::Plain, 2) && !deduplicator.knows_call(1, Kind::Plain, 3));
+        assert!(!deduplicator.knows_call(1, Kind::Memory, 2));
+        deduplicator.serves();
+        assert!(!deduplicator.knows_call(1, Kind::Plain, 2));
+        let line = written(&mut deduplicator, &open("/data/x", "ok")).expect("another phase");
         assert!(line.contains(r#""phase":"serving""#), "{line}");
     }
 
     #[test]
     fn what_was_not_written_is_new_again() {
-        let mut recorder = Recorder::default();
-        assert!(recorder.observe(Duration::ZERO, &open("/x", "ok")).is_some());
-        assert!(written(&mut recorder, &open("/x", "ok")).is_some(), "the first was dropped");
-        assert_eq!(written(&mut recorder, &open("/x", "ok")), None);
+        let mut deduplicator = Deduplicator::default();
+        assert!(deduplicator.observe(Duration::ZERO, &open("/x", "ok")).is_some());
+        assert!(written(&mut deduplicator, &open("/x", "ok")).is_some(), "the first was dropped");
+        assert_eq!(written(&mut deduplicator, &open("/x", "ok")), None);
     }
 
     #[test]
     fn names_without_end_are_as_many_lines_as_a_profile_is_made_of() {
-        let mut recorder = Recorder::default();
-        let lines =
-            (0..100_000).filter_map(|n| written(&mut recorder, &open(&format!("/tmp/{n}"), "ok"))).count();
+        let mut deduplicator = Deduplicator::default();
+        let lines = (0..100_000)
+            .filter_map(|n| written(&mut deduplicator, &open(&format!("/tmp/{n}"), "ok")))
+            .count();
         assert_eq!(lines, NAMES as usize + 1);
-        assert!(written(&mut recorder, &open("/tmp/again", "EACCES")).is_some(), "something else in it");
-        assert!(written(&mut recorder, &open("/data/1", "ok")).is_some(), "another directory");
-        assert!(recorder.written.len() < MANY && recorder.names.len() < DIRECTORIES);
+        assert!(written(&mut deduplicator, &open("/tmp/again", "EACCES")).is_some(), "something else in it");
+        assert!(written(&mut deduplicator, &open("/data/1", "ok")).is_some(), "another directory");
+        assert!(deduplicator.written.len() < MANY && deduplicator.names.len() < DIRECTORIES);
     }
 
     #[test]
     fn names_that_are_not_there_use_up_none_of_those_that_are() {
-        let mut recorder = Recorder::default();
+        let mut deduplicator = Deduplicator::default();
         let mut lines = |names: u32, result: &str| {
-            let new = |n| written(&mut recorder, &open(&format!("/cache/{n}"), result));
+            let new = |n| written(&mut deduplicator, &open(&format!("/cache/{n}"), result));
             (0..names).filter_map(new).count()
         };
         assert_eq!(lines(5000, "ENOENT"), NAMES as usize + 1);
@@ -206,27 +207,27 @@ mod tests {
             Observation::ok(What::Open { program, path, access: vec![access.into()], of, directory: false })
         };
         for access in ["read", "create"] {
-            assert!(written(&mut recorder, &what(0, access)).is_some());
+            assert!(written(&mut deduplicator, &what(0, access)).is_some());
         }
-        let last = written(&mut recorder, &what(NAMES, "write")).expect("the last name");
+        let last = written(&mut deduplicator, &what(NAMES, "write")).expect("the last name");
         assert!(last.contains(&format!("/cache/{NAMES}")), "{last}");
-        let more = written(&mut recorder, &what(NAMES + 1, "write")).expect("one too many");
+        let more = written(&mut deduplicator, &what(NAMES + 1, "write")).expect("one too many");
         assert!(
             more.contains("/cache/1101")
-                && recorder.observe(Duration::ZERO, &what(NAMES + 2, "write")).is_none()
+                && deduplicator.observe(Duration::ZERO, &what(NAMES + 2, "write")).is_none()
         );
     }
 
     #[test]
     fn its_memory_is_bounded() {
-        let mut recorder = Recorder::default();
+        let mut deduplicator = Deduplicator::default();
         for n in 0..3 * MANY as u32 {
-            written(&mut recorder, &open(&format!("/data/{n}/x"), "ok"));
-            recorder.remember_call(n, Kind::Plain, 0);
+            written(&mut deduplicator, &open(&format!("/data/{n}/x"), "ok"));
+            deduplicator.remember_call(n, Kind::Plain, 0);
         }
-        assert!(recorder.written.len() <= MANY);
-        assert!(recorder.calls.len() <= MANY);
-        assert!(recorder.names.len() <= DIRECTORIES);
-        assert!(recorder.counted.len() <= MANY);
+        assert!(deduplicator.written.len() <= MANY);
+        assert!(deduplicator.calls.len() <= MANY);
+        assert!(deduplicator.names.len() <= DIRECTORIES);
+        assert!(deduplicator.counted.len() <= MANY);
     }
 }

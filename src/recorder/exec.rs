@@ -9,18 +9,19 @@ use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
 use super::programs::{Name, applet};
-use super::{Recording, Sight, result};
+use super::{CallObservations, Recorder, result};
 use crate::event::redact;
 use crate::image::{Executable, FileId, FileKind, elf};
 use crate::journal::observation::{Args, Observation, What};
 use crate::kernel::Arch;
 use crate::notify::caller::Caller;
 use crate::notify::capabilities;
-use crate::notify::path_resolver::{Reach, Reached};
+use crate::notify::path_resolver::{PathResolver, Resolved};
 use crate::notify::resolve::Target;
-use crate::notify::syscall_args;
+use crate::notify::syscall_args::{self, PathArg};
 use crate::policy::args::Need;
 use crate::policy::call::Call;
+use crate::processes::proc_fs::LiveProcFs;
 
 /// What is written of arguments, and one more; the first tell an applet.
 const NEEDED: Need = Need { strings: MOST_ARGS + 1, bytes: 32 << 10 };
@@ -30,36 +31,33 @@ const MOST_ARGS: usize = 32;
 /// As many programs as are known to be digested.
 const DIGESTS: usize = 4096;
 
-impl Recording {
-    pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> Sight {
+impl Recorder {
+    pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> CallObservations {
         // The supervisor's own child, running our code until now.
         let launch = self.launch.take_if(|launch| launch.app == caller.tgid);
         let is_launch = launch.is_some();
         let (reached, args, named) = match launch {
             Some(launch) => {
-                let reached = self.reach().file(caller, libc::AT_FDCWD, &launch.file, true);
+                let file = at_cwd(&launch.file);
+                let reached = self.resolver().file(caller, &file, true);
                 (reached, launch.args, launch.file)
             }
             None => {
                 let memory = self.memory_of(caller);
-                let asked = syscall_args::Exec::of(call);
-                let Ok(path) = asked.path(&memory) else { return Sight::default() };
-                let args = syscall_args::args(&memory, asked.args, NEEDED).unwrap_or_default().shown();
-                let reached = if path.as_os_str().is_empty() && asked.may_be_empty {
-                    let fd = PathBuf::from(format!("/proc/self/fd/{}", asked.dirfd));
-                    self.reach().file(caller, libc::AT_FDCWD, &fd, true)
-                } else {
-                    self.reach().file(caller, asked.dirfd, &path, asked.follow)
-                };
-                (reached, args, path)
+                let exec = syscall_args::Exec::of(call);
+                let Ok(path) = exec.path(&memory) else { return CallObservations::default() };
+                let args = syscall_args::args(&memory, exec.args, NEEDED).unwrap_or_default().shown();
+                let (file, follow) = exec.file(&path);
+                (self.resolver().file(caller, &file, follow), args, path)
             }
         };
-        let parent = if is_launch { Name::default() } else { self.programs.of(caller, &self.identity) };
-        let found = match runs(&self.reach(), caller, reached) {
+        let parent =
+            if is_launch { Name::default() } else { self.programs.of(caller, &LiveProcFs(&self.identity)) };
+        let found = match runs(&self.resolver(), caller, reached) {
             Ok(found) => found,
             Err(errno) => {
                 let program = named.to_string_lossy().into_owned();
-                return Sight::of(vec![Observation {
+                return CallObservations::of(vec![Observation {
                     what: plain(program, &parent),
                     result: result(Some(errno)),
                 }]);
@@ -82,7 +80,7 @@ impl Recording {
             }
             self.digests.push(found.id);
         }
-        Sight { observations, file, exec: Some((parent, name, found.image)) }
+        CallObservations { observations, file, exec: Some((parent, name, found.image)) }
     }
 }
 
@@ -102,7 +100,7 @@ struct Runs {
 ///
 /// # Errors
 /// What the kernel answers where nothing would.
-fn runs(reach: &Reach, caller: &Caller, reached: Result<Reached, Errno>) -> Result<Runs, Errno> {
+fn runs(resolver: &PathResolver, caller: &Caller, reached: Result<Resolved, Errno>) -> Result<Runs, Errno> {
     let (target, canonical) = executable(reached?)?;
     let stat = fstat(&target.fd)?;
     let owned = capabilities::Owned { mode: target.mode, ..capabilities::Owned::from(&stat) };
@@ -125,7 +123,7 @@ fn runs(reach: &Reach, caller: &Caller, reached: Result<Reached, Errno>) -> Resu
     match kind {
         Some(Executable::Dynamic(loader)) => runs.loader = loader.to_string_lossy().into_owned(),
         Some(Executable::Script(interpreter, _)) => {
-            let found = interpreter_of(reach, caller, &interpreter, 5)?;
+            let found = interpreter_of(resolver, caller, &interpreter, 5)?;
             runs.image = found.image;
             runs.loader = found.loader;
             // One that is named from a working directory is told by where it is.
@@ -140,7 +138,7 @@ fn runs(reach: &Reach, caller: &Caller, reached: Result<Reached, Errno>) -> Resu
 }
 
 /// What may be executed at all: a regular file that somebody may execute.
-fn executable((target, canonical): Reached) -> Result<(Target, PathBuf), Errno> {
+fn executable((target, canonical): Resolved) -> Result<(Target, PathBuf), Errno> {
     let target = target.ok_or(Errno::ENOENT)?;
     if target.kind != FileKind::Regular || target.mode & 0o111 == 0 {
         return Err(Errno::EACCES);
@@ -172,19 +170,28 @@ struct Interpreter {
 ///
 /// # Errors
 /// What the kernel answers where there is none.
-fn interpreter_of(reach: &Reach, caller: &Caller, path: &Path, depth: u32) -> Result<Interpreter, Errno> {
-    let (target, canonical) = executable(reach.file(caller, libc::AT_FDCWD, path, true)?)?;
+fn interpreter_of(
+    resolver: &PathResolver,
+    caller: &Caller,
+    path: &Path,
+    depth: u32,
+) -> Result<Interpreter, Errno> {
+    let (target, canonical) = executable(resolver.file(caller, &at_cwd(path), true)?)?;
     // One that cannot be read is executed all the same.
     let kind = readable(&target).and_then(|file| elf::executable(&file, Arch::THIS).ok());
     let (image, loader) = match kind {
         Some(Executable::Script(next, _)) if depth > 0 => {
-            let found = interpreter_of(reach, caller, &next, depth - 1)?;
+            let found = interpreter_of(resolver, caller, &next, depth - 1)?;
             (found.image, found.loader)
         }
         Some(Executable::Dynamic(loader)) => (target.id, loader.to_string_lossy().into_owned()),
         _ => (target.id, String::new()),
     };
     Ok(Interpreter { canonical, image, loader })
+}
+
+fn at_cwd(path: &Path) -> PathArg {
+    PathArg { dirfd: libc::AT_FDCWD, path: path.to_owned() }
 }
 
 fn plain(program: String, parent: &Name) -> What {
@@ -232,10 +239,10 @@ mod tests {
         std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("executable");
 
         let identity = Identity::own().expect("own ids");
-        let reach = Reach { identity: &identity, moves: false };
+        let resolver = PathResolver { identity: &identity, moves: false };
         let caller = Caller::of(Pid::own().first_thread()).expect("this process");
         let found = |path: &Path| {
-            runs(&reach, &caller, reach.file(&caller, libc::AT_FDCWD, path, true))
+            runs(&resolver, &caller, resolver.file(&caller, &at_cwd(path), true))
                 .map(|found| found.interpreter)
         };
         assert_eq!(found(&script).err(), Some(Errno::EACCES));

@@ -10,31 +10,34 @@ use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
-use super::{Recording, result};
-use crate::ids::{Gid, Uid};
+use super::{Recorder, result};
 use crate::image::FileKind;
 use crate::journal::observation::{Observation, What, unnamed};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned, READ, SEARCH, WRITE};
 use crate::notify::resolve::{Found, Target};
-use crate::notify::syscall_args::{Changing, Opening, Owning, asks_for_directory};
+use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open, PathArg, TreeChange};
 use crate::policy::call::Call;
-use crate::syscalls::{Arg, Attribute, Change};
 
 /// What a use of a file comes to.
 #[derive(Default)]
-struct Outcome {
+struct Prediction {
     errno: Option<Errno>,
     needs: Vec<Capability>,
 }
 
-impl Outcome {
-    fn fails(errno: Errno) -> Outcome {
-        Outcome { errno: Some(errno), needs: Vec::new() }
+impl Prediction {
+    fn fails(errno: Errno) -> Prediction {
+        Prediction { errno: Some(errno), needs: Vec::new() }
     }
 
     /// Needs these, which the caller has or has not.
-    fn with(mut self, caller: &Caller, needs: impl IntoIterator<Item = Capability>, errno: Errno) -> Outcome {
+    fn with(
+        mut self,
+        caller: &Caller,
+        needs: impl IntoIterator<Item = Capability>,
+        errno: Errno,
+    ) -> Prediction {
         for capability in needs {
             if !capabilities::has(caller, capability) && self.errno.is_none() {
                 self.errno = Some(errno);
@@ -47,18 +50,17 @@ impl Outcome {
     }
 }
 
-impl Recording {
+impl Recorder {
     pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let asked = Opening::of(call, &self.memory_of(caller));
-        let Ok((dirfd, path, opening)) = asked else { return Vec::new() };
-        if opening.flags & libc::O_PATH != 0 {
+        let Ok(open) = Open::decode(call, &self.memory_of(caller)) else { return Vec::new() };
+        if open.flags & libc::O_PATH != 0 {
             return Vec::new();
         }
-        let found = match self.reach().find(caller, dirfd, &path, opening.follows(&path)) {
+        let found = match self.resolver().find(caller, &open.at, open.follows()) {
             Ok(found) => found,
-            Err(errno) => return self.unreached(caller, &path, &opening, errno),
+            Err(errno) => return self.unreached(caller, &open, errno),
         };
-        let (access, outcome) = opened(caller, &found, opening.flags);
+        let (access, prediction) = opened(caller, &found, open.flags);
         let Some(path) = text(&found.canonical) else { return unnamed(&found.canonical) };
         let what = What::Open {
             program: self.program(caller),
@@ -67,98 +69,86 @@ impl Recording {
             access: access.into_iter().map(Into::into).collect(),
             directory: is_directory(found.target.as_ref()),
         };
-        self.told(call, caller, what, outcome)
+        self.told(call, caller, what, prediction)
     }
 
     /// A path that leads nowhere, told as it was asked for.
-    fn unreached(
-        &mut self,
-        caller: &Caller,
-        path: &Path,
-        opening: &Opening,
-        errno: Errno,
-    ) -> Vec<Observation> {
-        let Some(path) = text(path) else { return Vec::new() };
+    fn unreached(&mut self, caller: &Caller, open: &Open, errno: Errno) -> Vec<Observation> {
+        let Some(path) = text(&open.at.path) else { return Vec::new() };
         let what = What::Open {
             program: self.program(caller),
             of: self.mounts.of(&path),
             path,
-            access: words(opening.flags).into_iter().map(Into::into).collect(),
+            access: words(open.flags).into_iter().map(Into::into).collect(),
             directory: false,
         };
         vec![Observation { what, result: result(Some(errno)) }]
     }
 
     pub(super) fn change(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let Ok(Some(mut asked)) = Changing::of(call, &self.memory_of(caller)) else { return Vec::new() };
-        if asked.change == Change::Link && asked.at.1.as_os_str().is_empty() {
-            // A descriptor is named.
-            asked.at = (libc::AT_FDCWD, PathBuf::from(format!("/proc/self/fd/{}", asked.at.0)));
+        let args = ChangeArgs::decode(call, &self.memory_of(caller));
+        let Ok(Some(ChangeArgs { change, mut at, to })) = args else { return Vec::new() };
+        if matches!(change, TreeChange::HardLink { .. }) {
+            at = at.or_descriptor();
         }
-        let find = |(dirfd, path): &(i32, PathBuf), follow| self.reach().find(caller, *dirfd, path, follow);
-        let follow = asked.change == Change::Truncate;
-        let makes_directory = asked.change == Change::MakeDirectory;
-        let Ok(found) = find(&asked.at, follow) else { return Vec::new() };
-        let to = match asked.to.as_ref().map(|to| find(to, false)) {
+        let find = |at: &PathArg, follow| self.resolver().find(caller, at, follow);
+        let follow = matches!(change, TreeChange::Truncate { .. });
+        let Ok(found) = find(&at, follow) else { return Vec::new() };
+        let to = match to.as_ref().map(|to| find(to, false)) {
             Some(Err(_)) => return Vec::new(),
             Some(Ok(to)) => Some(to),
             None => None,
         };
-        if asks_for_directory(&asked.at.1) && !makes_directory && !is_directory(found.target.as_ref()) {
+        let makes_directory = matches!(change, TreeChange::MakeDirectory { .. });
+        if at.names_directory() && !makes_directory && !is_directory(found.target.as_ref()) {
             return Vec::new();
         }
-        let outcome = changed(caller, &asked, &found, to.as_ref());
+        let prediction = changed(caller, &change, &found, to.as_ref());
         let directory = makes_directory || is_directory(found.target.as_ref());
-        let op = word(asked.change);
-        let (op, path, to) = match names(op, &found.canonical, to.as_ref().map(|to| &*to.canonical)) {
-            Ok(names) => names,
-            Err(unnamed) => return unnamed,
-        };
+        let (op, path, to) =
+            match names(word(&change), &found.canonical, to.as_ref().map(|to| &*to.canonical)) {
+                Ok(names) => names,
+                Err(unnamed) => return unnamed,
+            };
         let of = self.mounts.of(&path);
         let what = What::Change { program: self.program(caller), op: op.into(), to, of, path, directory };
-        self.told(call, caller, what, outcome)
+        self.told(call, caller, what, prediction)
     }
 
     /// Owner, mode and times: no right to a file governs them, but capabilities do.
     pub(super) fn owner(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let Some(asked) = Owning::of(call) else { return Vec::new() };
-        let Ok(target) = self.reach().owning(&asked, caller, &self.memory_of(caller)) else {
+        let Some(args) = AttributeArgs::decode(call) else { return Vec::new() };
+        let Ok(target) = self.resolver().attributes_of(&args, caller, &self.memory_of(caller)) else {
             return Vec::new();
         };
         let Ok(owned) = owned(&target.fd) else { return Vec::new() };
-        let needs: Vec<Capability> = match asked.attribute {
-            Attribute::Owner => {
-                let mut ids = call.ids();
-                let mut id = || ids.next().unwrap_or(u32::MAX);
-                let (user, group) = (Uid::from_raw(id()), Gid::from_raw(id()));
-                capabilities::chown(caller, owned, user, group).into_iter().collect()
+        let (op, needs): (_, Vec<Capability>) = match args.attribute {
+            NewAttribute::Owner { user, group } => {
+                ("chown", capabilities::chown(caller, owned, user, group).into_iter().collect())
             }
-            Attribute::Mode => {
-                capabilities::chmod(caller, owned, call.argument(Arg::Mode).unwrap_or_default() as u32)
-            }
-            Attribute::Times => {
-                let given = call.argument(Arg::Pointer).is_some_and(|times| times != 0);
-                capabilities::times(caller, owned, given).into_iter().collect()
+            NewAttribute::Mode(mode) => ("chmod", capabilities::chmod(caller, owned, mode)),
+            NewAttribute::Times { given } => {
+                ("utime", capabilities::times(caller, owned, given).into_iter().collect())
             }
         };
-        let outcome = Outcome::default().with(caller, needs, Errno::EPERM);
+        let prediction = Prediction::default().with(caller, needs, Errno::EPERM);
         let Ok(path) = crate::procfs::path_of(&target.fd) else { return Vec::new() };
         let Some(path) = text(&path) else { return unnamed(&path) };
         let what = What::Change {
             program: self.program(caller),
-            op: word_for(asked.attribute).into(),
+            op: op.into(),
             of: self.mounts.of(&path),
             path,
             to: String::new(),
             directory: is_directory(Some(&target)),
         };
-        self.told(call, caller, what, outcome)
+        self.told(call, caller, what, prediction)
     }
 
     /// An ioctl on a device needs a right to the file.
     pub(super) fn device(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let fd = PathBuf::from(format!("/proc/self/fd/{}", call.args[0] as i32));
-        let Ok(found) = self.reach().find(caller, libc::AT_FDCWD, &fd, true) else { return Vec::new() };
+        let file = PathArg::of_descriptor(call.args[0] as i32);
+        let Ok(found) = self.resolver().find(caller, &file, true) else { return Vec::new() };
         let device = found.target.as_ref().is_some_and(|target| target.kind == FileKind::Device);
         let Some(path) = text(&found.canonical).filter(|_| device) else { return Vec::new() };
         let what = What::Open {
@@ -172,42 +162,39 @@ impl Recording {
     }
 
     /// What was seen, and the capabilities that it needed.
-    fn told(&mut self, call: &Call, caller: &Caller, what: What, mut outcome: Outcome) -> Vec<Observation> {
-        if outcome.errno.is_none() {
+    fn told(
+        &mut self,
+        call: &Call,
+        caller: &Caller,
+        what: What,
+        mut prediction: Prediction,
+    ) -> Vec<Observation> {
+        if prediction.errno.is_none() {
             let path = match &what {
                 What::Open { path, .. } | What::Change { path, .. } => path.clone(),
                 _ => String::new(),
             };
             let more = search(caller, Path::new(&path));
-            outcome = outcome.with(caller, more, Errno::EACCES);
+            prediction = prediction.with(caller, more, Errno::EACCES);
         }
-        let mut all = vec![Observation { what, result: result(outcome.errno) }];
-        for capability in outcome.needs {
+        let mut all = vec![Observation { what, result: result(prediction.errno) }];
+        for capability in prediction.needs {
             all.push(self.needed(caller, call, capability));
         }
         all
     }
 }
 
-/// The journal's word for a change of the tree.
-const fn word(change: Change) -> &'static str {
+/// The journal's word for a change.
+fn word(change: &TreeChange) -> &'static str {
     match change {
-        Change::MakeDirectory => "mkdir",
-        Change::MakeNode => "mknod",
-        Change::MakeLink => "symlink",
-        Change::Remove | Change::RemoveDirectory => "remove",
-        Change::Rename => "rename",
-        Change::Link => "link",
-        Change::Truncate => "truncate",
-    }
-}
-
-/// The journal's word for a change of what an inode says of itself.
-const fn word_for(attribute: Attribute) -> &'static str {
-    match attribute {
-        Attribute::Owner => "chown",
-        Attribute::Mode => "chmod",
-        Attribute::Times => "utime",
+        TreeChange::MakeDirectory { .. } => "mkdir",
+        TreeChange::MakeNode { .. } => "mknod",
+        TreeChange::MakeLink { .. } => "symlink",
+        TreeChange::Remove { .. } => "remove",
+        TreeChange::Truncate { .. } => "truncate",
+        TreeChange::Rename { .. } => "rename",
+        TreeChange::HardLink { .. } => "link",
     }
 }
 
@@ -225,35 +212,35 @@ fn words(flags: i32) -> Vec<&'static str> {
 }
 
 /// How a file is opened, and what comes of it.
-fn opened(caller: &Caller, found: &Found, flags: i32) -> (Vec<&'static str>, Outcome) {
+fn opened(caller: &Caller, found: &Found, flags: i32) -> (Vec<&'static str>, Prediction) {
     let mut access = words(flags);
     let writes = access.contains(&"write");
     let directory = is_directory(found.target.as_ref());
     if flags & libc::O_TMPFILE == libc::O_TMPFILE {
         // A file without a name, in this directory.
         access.retain(|word| *word != "read");
-        return (access, Outcome::default());
+        return (access, Prediction::default());
     }
     let Some(target) = &found.target else {
         if flags & libc::O_CREAT == 0 {
-            return (access, Outcome::fails(Errno::ENOENT));
+            return (access, Prediction::fails(Errno::ENOENT));
         }
         access.push("create");
         return (access, enters(caller, found));
     };
     let exclusive = libc::O_CREAT | libc::O_EXCL;
     if flags & exclusive == exclusive {
-        return (access, Outcome::fails(Errno::EEXIST));
+        return (access, Prediction::fails(Errno::EEXIST));
     }
     if directory && (writes || flags & libc::O_CREAT != 0) {
-        return (access, Outcome::fails(Errno::EISDIR));
+        return (access, Prediction::fails(Errno::EISDIR));
     }
     if flags & libc::O_DIRECTORY != 0 && !directory {
-        return (access, Outcome::fails(Errno::ENOTDIR));
+        return (access, Prediction::fails(Errno::ENOTDIR));
     }
     // What is written to a device or a pipe is not written to its file system.
     if writes && target.kind == FileKind::Regular && is_read_only(&target.fd) {
-        return (access, Outcome::fails(Errno::EROFS));
+        return (access, Prediction::fails(Errno::EROFS));
     }
     let mut wanted = 0;
     if access.contains(&"read") {
@@ -262,64 +249,76 @@ fn opened(caller: &Caller, found: &Found, flags: i32) -> (Vec<&'static str>, Out
     if writes {
         wanted |= WRITE;
     }
-    let Ok(owned) = owned(&target.fd) else { return (access, Outcome::default()) };
+    let Ok(owned) = owned(&target.fd) else { return (access, Prediction::default()) };
     let needs = capabilities::access(caller, owned, wanted, directory);
-    (access, Outcome::default().with(caller, needs, Errno::EACCES))
+    (access, Prediction::default().with(caller, needs, Errno::EACCES))
 }
 
 /// A new name in a directory.
-fn enters(caller: &Caller, found: &Found) -> Outcome {
+fn enters(caller: &Caller, found: &Found) -> Prediction {
     if is_read_only(&found.parent) {
-        return Outcome::fails(Errno::EROFS);
+        return Prediction::fails(Errno::EROFS);
     }
-    let Ok(parent) = owned(&found.parent) else { return Outcome::default() };
-    Outcome::default().with(caller, capabilities::access(caller, parent, WRITE | SEARCH, true), Errno::EACCES)
+    let Ok(parent) = owned(&found.parent) else { return Prediction::default() };
+    Prediction::default().with(
+        caller,
+        capabilities::access(caller, parent, WRITE | SEARCH, true),
+        Errno::EACCES,
+    )
 }
 
 /// A name that leaves its directory.
-fn leaves(caller: &Caller, found: &Found, target: &Target) -> Outcome {
-    let outcome = enters(caller, found);
-    let (Ok(parent), Ok(file)) = (owned(&found.parent), owned(&target.fd)) else { return outcome };
-    outcome.with(caller, capabilities::removal(caller, parent, file), Errno::EPERM)
+fn leaves(caller: &Caller, found: &Found, target: &Target) -> Prediction {
+    let prediction = enters(caller, found);
+    let (Ok(parent), Ok(file)) = (owned(&found.parent), owned(&target.fd)) else { return prediction };
+    prediction.with(caller, capabilities::removal(caller, parent, file), Errno::EPERM)
 }
 
 /// What comes of a change.
-fn changed(caller: &Caller, asked: &Changing, found: &Found, to: Option<&Found>) -> Outcome {
+fn changed(caller: &Caller, change: &TreeChange, found: &Found, to: Option<&Found>) -> Prediction {
     let there = found.target.as_ref();
-    match (asked.change, there, to) {
-        (Change::MakeDirectory | Change::MakeNode | Change::MakeLink, None, _) => enters(caller, found),
-        (Change::MakeDirectory | Change::MakeNode | Change::MakeLink, Some(_), _) => {
-            Outcome::fails(Errno::EEXIST)
-        }
-        (_, None, _) => Outcome::fails(Errno::ENOENT),
-        (Change::Remove | Change::RemoveDirectory, Some(target), _) => {
-            match (asked.removes_directory(), is_directory(there)) {
-                (true, false) => Outcome::fails(Errno::ENOTDIR),
-                (false, true) => Outcome::fails(Errno::EISDIR),
-                _ => leaves(caller, found, target),
-            }
-        }
-        (Change::Truncate, Some(target), _) => {
+    match (change, there, to) {
+        (
+            TreeChange::MakeDirectory { .. } | TreeChange::MakeNode { .. } | TreeChange::MakeLink { .. },
+            None,
+            _,
+        ) => enters(caller, found),
+        (
+            TreeChange::MakeDirectory { .. } | TreeChange::MakeNode { .. } | TreeChange::MakeLink { .. },
+            Some(_),
+            _,
+        ) => Prediction::fails(Errno::EEXIST),
+        (_, None, _) => Prediction::fails(Errno::ENOENT),
+        (TreeChange::Remove { directory }, Some(target), _) => match (*directory, is_directory(there)) {
+            (true, false) => Prediction::fails(Errno::ENOTDIR),
+            (false, true) => Prediction::fails(Errno::EISDIR),
+            _ => leaves(caller, found, target),
+        },
+        (TreeChange::Truncate { .. }, Some(target), _) => {
             if is_read_only(&target.fd) {
-                return Outcome::fails(Errno::EROFS);
+                return Prediction::fails(Errno::EROFS);
             }
-            let Ok(file) = owned(&target.fd) else { return Outcome::default() };
-            Outcome::default().with(caller, capabilities::access(caller, file, WRITE, false), Errno::EACCES)
+            let Ok(file) = owned(&target.fd) else { return Prediction::default() };
+            Prediction::default().with(
+                caller,
+                capabilities::access(caller, file, WRITE, false),
+                Errno::EACCES,
+            )
         }
-        (Change::Link, Some(_), Some(to)) => match &to.target {
-            Some(_) => Outcome::fails(Errno::EEXIST),
+        (TreeChange::HardLink { .. }, Some(_), Some(to)) => match &to.target {
+            Some(_) => Prediction::fails(Errno::EEXIST),
             None => enters(caller, to),
         },
-        (Change::Rename, Some(target), Some(to)) => {
-            let outcome = leaves(caller, found, target);
+        (TreeChange::Rename { .. }, Some(target), Some(to)) => {
+            let prediction = leaves(caller, found, target);
             let at = match &to.target {
                 Some(replaced) => leaves(caller, to, replaced),
                 None => enters(caller, to),
             };
-            let errno = outcome.errno.or(at.errno);
-            Outcome { errno, ..outcome }.with(caller, at.needs, Errno::EACCES)
+            let errno = prediction.errno.or(at.errno);
+            Prediction { errno, ..prediction }.with(caller, at.needs, Errno::EACCES)
         }
-        _ => Outcome::default(),
+        _ => Prediction::default(),
     }
 }
 

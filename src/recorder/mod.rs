@@ -18,6 +18,7 @@ mod process;
 mod programs;
 mod reading;
 pub mod reads;
+mod serve;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -29,31 +30,30 @@ use caps::Capability;
 use nix::errno::Errno;
 
 use self::calls::Kind;
-use self::deduplicate::Recorder;
+use self::deduplicate::Deduplicator;
 use self::mounts::Mounts;
 use self::programs::{Name, Programs};
-use self::reading::Reading;
-use self::reads::{Blind, Watcher, Watches};
+use self::reading::ReadObserver;
+use self::reads::{Gap, Watcher, Watches};
 use crate::event::ErrnoName;
-use crate::ids::{Pid, Tid};
+use crate::ids::Pid;
 use crate::init::request::{InitRequest, RequestSender};
 use crate::journal::observation::{Observation, What};
 use crate::journal::{Journal, Progress};
-use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::capabilities;
-use crate::notify::listener;
-use crate::notify::memory_cache::Kept;
-use crate::notify::path_resolver::Reach;
+use crate::notify::listener::Listener;
+use crate::notify::memory_cache::MemoryCache;
+use crate::notify::path_resolver::PathResolver;
+use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::call::Call;
+use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::mountinfo;
 use crate::readiness::notify_socket::NotifySocket;
 use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
-use crate::sys::CallError;
-use crate::sys::seccomp::{self, Answer, NotificationId};
-use crate::sys::signal::Mask;
-use crate::syscalls::{self, Handler};
+use crate::sys::seccomp::NotificationId;
+use crate::syscalls::Handler;
 
 /// The launch, whose exec is the supervisor's own.
 pub struct Launch {
@@ -65,9 +65,9 @@ pub struct Launch {
     pub args: Vec<String>,
 }
 
-/// The worker's state.
-pub struct Recording {
-    listener: Arc<OwnedFd>,
+/// Observes notified calls and lets each continue.
+pub struct Recorder {
+    listener: Listener,
     requests: RequestSender,
     journal: Arc<Journal>,
     launch: Option<Launch>,
@@ -77,10 +77,10 @@ pub struct Recording {
     first_port: u16,
     /// Tells of files that are read, where not every open is notified.
     reads: Option<Watcher>,
-    recorder: Recorder,
+    deduplicator: Deduplicator,
     recoveries: u64,
     programs: Programs,
-    kept: Kept,
+    memory_cache: MemoryCache,
     startup: Startup,
     /// Where the app says that it is ready, if it was asked to.
     notify_socket: Option<NotifySocket>,
@@ -96,26 +96,26 @@ pub struct Recording {
     digests: Vec<crate::image::FileId>,
 }
 
-/// What is seen besides calls.
+/// What a learning run observes besides notified calls.
 #[derive(Default)]
-pub struct Eyes {
+pub struct ObservationSources {
     /// Files that are read, where not every open is notified.
     pub reads: Option<Watches>,
     /// Where the app says that it is ready, if it was asked to.
     pub notify_socket: Option<NotifySocket>,
 }
 
-/// What was seen of a call.
+/// What was observed of a call before it continues.
 #[derive(Default)]
-struct Sight {
+pub struct CallObservations {
     observations: Vec<Observation>,
     /// A program that was not digested yet, which belongs to the first of them.
     file: Option<File>,
-    /// An exec that is let go on.
+    /// An exec that continues.
     exec: Option<(Name, Name, crate::image::FileId)>,
 }
 
-impl Recording {
+impl Recorder {
     /// Begins: the app is about to be executed.
     pub fn new(
         listener: Arc<OwnedFd>,
@@ -123,17 +123,20 @@ impl Recording {
         journal: Arc<Journal>,
         launch: Launch,
         identity: Identity,
-        eyes: Eyes,
-    ) -> Recording {
+        sources: ObservationSources,
+    ) -> Recorder {
         let is_file = |path: &str| std::fs::metadata(path).is_ok_and(|found| !found.is_dir());
         let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
         let mounts = Mounts::new(&mountinfo::read().unwrap_or_default(), is_file);
-        let reads = eyes.reads.and_then(|watches| watched(watches, &journal, &mounts));
+        let reads = sources.reads.and_then(|watches| watched(watches, &journal, &mounts));
         // Who asks for the app's word has it: a guess would come before.
-        let when =
-            if eyes.notify_socket.is_some() { ReadyCondition::Notified } else { ReadyCondition::Listening };
-        Recording {
-            listener,
+        let when = if sources.notify_socket.is_some() {
+            ReadyCondition::Notified
+        } else {
+            ReadyCondition::Listening
+        };
+        Recorder {
+            listener: Listener::new(listener),
             requests,
             journal,
             launch: Some(launch),
@@ -141,12 +144,12 @@ impl Recording {
             mounts,
             first_port: first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024),
             reads,
-            recorder: Recorder::default(),
+            deduplicator: Deduplicator::default(),
             recoveries: 0,
             programs: Programs::default(),
-            kept: Kept::default(),
+            memory_cache: MemoryCache::default(),
             startup: Startup::new(when),
-            notify_socket: eyes.notify_socket,
+            notify_socket: sources.notify_socket,
             sockets: Vec::new(),
             moves: false,
             alive: 1,
@@ -155,12 +158,12 @@ impl Recording {
         }
     }
 
-    /// Lets calls go on and writes them down until nobody uses the filter any more.
-    /// Where that cannot be done the kernel answers ENOSYS to who waits, and the main
-    /// thread is told.
+    /// Lets calls go on and writes them down until no process uses the filter any more.
+    /// Where the listener fails the kernel answers ENOSYS to every caller that waits, and the
+    /// first thread is asked to report it.
     pub fn run(mut self) {
-        listener::prepare(&self.listener);
-        if let Err(error) = self.answer_all() {
+        self.count(1);
+        if let Err(error) = NotificationServer::new(&mut self).run() {
             (self.requests)(InitRequest::Failed(error));
         }
         if let Some(reads) = self.reads.take() {
@@ -169,37 +172,13 @@ impl Recording {
         self.journal.observed();
     }
 
-    fn answer_all(&mut self) -> Result<(), CallError> {
-        self.count(1);
-        loop {
-            let others = self.notify_socket.iter().flat_map(NotifySocket::fds);
-            let heard = listener::wait(&self.listener, None, others, self.timeout(), Mask::ALL)
-                .map_err(CallError::of("waiting for a notified call"))?;
-            self.passes();
-            if heard.call {
-                match seccomp::receive(&self.listener) {
-                    Ok(request) => {
-                        // What it has said before it calls.
-                        self.passes();
-                        self.handle(&request)?;
-                    }
-                    // The caller died, or a signal came: on to the next.
-                    Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => {}
-                    Err(errno) => return Err(CallError { call: "receiving a notified call", errno }),
-                }
-            } else if heard.over {
-                return Ok(());
-            }
-        }
-    }
-
     fn timeout(&self) -> Option<Duration> {
         self.startup.deadline().map(|deadline| deadline.saturating_sub(self.journal.now()))
     }
 
     /// Time has passed, or the app has said something: start-up may be over.
-    fn passes(&mut self) {
-        if self.notify_socket.as_mut().is_some_and(NotifySocket::receive) {
+    fn advance_startup(&mut self) {
+        if self.notify_socket.as_mut().is_some_and(NotifySocket::poll_messages) {
             self.steps(StartupInput::Notified);
         }
         if self.startup.deadline().is_some_and(|deadline| self.journal.now() >= deadline) {
@@ -215,88 +194,41 @@ impl Recording {
         }
         if output == Some(StartupOutput::Ready) {
             self.write(Observation::ok(What::Ready { by: self.startup.when().word().into() }), None);
-            self.recorder.serves();
+            self.deduplicator.serves();
             self.reads.iter().for_each(Watcher::mark);
             self.journal.progress(Progress::Ready);
         }
     }
 
-    fn handle(&mut self, request: &seccomp::Notification) -> Result<(), CallError> {
-        let call = Call {
-            name: syscalls::name(Arch::THIS, request.data.nr as u32),
-            number: request.data.nr as u32,
-            args: request.data.args,
-        };
-        let kind = Kind::of(&call);
-        let known =
-            kind.is_told_once() && self.recorder.knows_call(call.number, kind, calls::identity(&call, kind));
-        if known {
-            return self.go_on(request.id);
-        }
-        let mut sight = match kind {
-            Kind::Plain => Sight::default(),
-            _ => match Caller::of(Tid::from_raw(request.pid as i32)) {
-                Ok(caller) => self.look(&call, kind, &caller, request.id),
-                // It is gone, or nothing is known of it: it was made all the same.
-                Err(_) => Sight::default(),
-            },
-        };
-        // What was read of its number was read of it alone if it still waits.
-        match seccomp::still_valid(&self.listener, request.id) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(errno) => {
-                return Err(CallError { call: "asking whether a notified call still waits", errno });
-            }
-        }
-        if let Some((now, next, image)) = sight.exec.take()
-            && let Ok(caller) = Caller::of(Tid::from_raw(request.pid as i32))
-        {
-            self.kept.executes(&caller);
-            self.programs.executes(&caller, now, next, image);
-        }
-        self.go_on(request.id)?;
-        self.record(&call, kind, sight);
-        Ok(())
-    }
-
-    /// Learning never changes what the app does.
-    fn go_on(&self, id: NotificationId) -> Result<(), CallError> {
-        match seccomp::answer(&self.listener, id, Answer::Continue) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(CallError { call: "answering a notified call", errno }),
-        }
-    }
-
     /// Finds out what has to be known before the call goes on.
-    fn look(&mut self, call: &Call, kind: Kind, caller: &Caller, id: NotificationId) -> Sight {
+    fn look(&mut self, call: &Call, kind: Kind, caller: &Caller, id: NotificationId) -> CallObservations {
         match kind {
             Kind::Exec => return self.exec(call, caller),
-            Kind::Open => return Sight::of(self.open(call, caller)),
-            Kind::Change => return Sight::of(self.change(call, caller)),
-            Kind::Owner => return Sight::of(self.owner(call, caller)),
-            Kind::Address => return Sight::of(self.address(call, caller)),
-            Kind::Ioctl => return Sight::of(self.device(call, caller)),
+            Kind::Open => return CallObservations::of(self.open(call, caller)),
+            Kind::Change => return CallObservations::of(self.change(call, caller)),
+            Kind::Owner => return CallObservations::of(self.owner(call, caller)),
+            Kind::Address => return CallObservations::of(self.address(call, caller)),
+            Kind::Ioctl => return CallObservations::of(self.device(call, caller)),
             Kind::Listen => self.listen(call, caller),
-            Kind::Memory => return Sight::of(self.memory(call, caller)),
-            Kind::Kill => return Sight::of(self.kill(call, caller)),
-            Kind::Limit => return Sight::of(self.limit(call, caller)),
+            Kind::Memory => return CallObservations::of(self.memory(call, caller)),
+            Kind::Kill => return CallObservations::of(self.kill(call, caller)),
+            Kind::Limit => return CallObservations::of(self.limit(call, caller)),
             Kind::User => {
                 // Who it is, while that can be seen.
-                let Recording { kept, identity, listener, .. } = self;
-                kept.keep(caller, identity, || matches!(seccomp::still_valid(listener, id), Ok(true)));
-                return Sight::of(self.user(call, caller));
+                let Recorder { memory_cache, identity, listener, .. } = self;
+                memory_cache.open(caller, identity, || matches!(listener.is_valid(id), Ok(true)));
+                return CallObservations::of(self.user(call, caller));
             }
-            Kind::Privileged => return Sight::of(self.privileged(call, caller)),
+            Kind::Privileged => return CallObservations::of(self.privileged(call, caller)),
             // A child is told by its parent's stack, which has to be known by then.
-            Kind::Fork => drop(self.programs.of(caller, &self.identity)),
+            Kind::Fork => drop(self.programs.of(caller, &LiveProcFs(&self.identity))),
             Kind::Plain => {}
         }
-        Sight::default()
+        CallObservations::default()
     }
 
     /// Writes what was seen, and that the call was made.
-    fn record(&mut self, call: &Call, kind: Kind, sight: Sight) {
+    fn record(&mut self, call: &Call, kind: Kind, observed: CallObservations) {
         match kind {
             Kind::Fork => {
                 self.alive += 1;
@@ -313,10 +245,10 @@ impl Recording {
         if call.handler() == Handler::Root {
             self.moves = true;
         }
-        let told = sight.observations.iter().any(|seen| matches!(seen.what, What::Capability { .. }));
-        let mut file = sight.file;
+        let told = observed.observations.iter().any(|seen| matches!(seen.what, What::Capability { .. }));
+        let mut file = observed.file;
         let mut result = None;
-        for observation in sight.observations {
+        for observation in observed.observations {
             // One call has one result.
             result = Some(observation.result.clone()).filter(|result| result != "ok").or(result);
             self.write(observation, file.take());
@@ -329,7 +261,7 @@ impl Recording {
         }
         let settles = kind.settles(call, made.result == "ok", told);
         if self.write(made, None) && settles {
-            self.recorder.remember_call(call.number, kind, calls::identity(call, kind));
+            self.deduplicator.remember_call(call.number, kind, calls::identity(call, kind));
         }
     }
 
@@ -337,16 +269,16 @@ impl Recording {
     fn write(&mut self, observation: Observation, file: Option<File>) -> bool {
         let recoveries = self.journal.recoveries();
         if std::mem::replace(&mut self.recoveries, recoveries) != recoveries {
-            self.recorder.forget();
+            self.deduplicator.forget();
             self.digests.clear();
         }
-        let Some(new) = self.recorder.observe(self.journal.now(), &observation) else { return true };
+        let Some(new) = self.deduplicator.observe(self.journal.now(), &observation) else { return true };
         if let What::Exec { program, loader, interpreter, .. } = &observation.what {
             self.journal.executed(&[program, loader, interpreter]);
         }
         let written = self.journal.put(new.line, file);
         if written {
-            self.recorder.remember(new.key);
+            self.deduplicator.remember(new.key);
         }
         written
     }
@@ -365,20 +297,20 @@ impl Recording {
         self.journal.progress(Progress::Bound);
     }
 
-    fn reach(&self) -> Reach<'_> {
-        Reach { identity: &self.identity, moves: self.moves }
+    fn resolver(&self) -> PathResolver<'_> {
+        PathResolver { identity: &self.identity, moves: self.moves }
     }
 
     /// A caller's memory, kept or to be opened.
     fn memory_of<'a>(&'a self, caller: &'a Caller) -> Memory<'a> {
-        match self.kept.of(caller) {
-            Some(file) => Memory::kept(&self.identity, caller, file),
+        match self.memory_cache.get(caller) {
+            Some(file) => Memory::opened(&self.identity, caller, file),
             None => Memory::of(&self.identity, caller),
         }
     }
 
     fn program(&mut self, caller: &Caller) -> String {
-        self.programs.of(caller, &self.identity).path
+        self.programs.of(caller, &LiveProcFs(&self.identity)).path
     }
 
     /// That a call needed a capability, which the caller has or has not.
@@ -391,23 +323,23 @@ impl Recording {
     }
 }
 
-impl Sight {
-    fn of(observations: Vec<Observation>) -> Sight {
-        Sight { observations, ..Sight::default() }
+impl CallObservations {
+    fn of(observations: Vec<Observation>) -> CallObservations {
+        CallObservations { observations, ..CallObservations::default() }
     }
 }
 
 /// Has told what is opened from here on.
 fn watched(watches: Watches, journal: &Arc<Journal>, mounts: &Mounts) -> Option<Watcher> {
-    let mut reading = Reading::new(Arc::clone(journal), mounts.clone());
-    watches.blind().iter().for_each(|blind| reading.blind(blind));
-    let started = watches.start(move |told| reading.hear(told));
+    let mut reading = ReadObserver::new(Arc::clone(journal), mounts.clone());
+    watches.gaps().iter().for_each(|blind| reading.blind(blind));
+    let started = watches.start(move |told| reading.observe(told));
     started
         .inspect_err(|error| {
             let errno = crate::sys::errno(error);
             tracing::error!(%errno, "files that are read will not be in the journal");
-            let mut reading = Reading::new(Arc::clone(journal), mounts.clone());
-            reading.blind(&Blind::Ended { errno });
+            let mut reading = ReadObserver::new(Arc::clone(journal), mounts.clone());
+            reading.blind(&Gap::Ended { errno });
         })
         .ok()
 }

@@ -2,34 +2,31 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use super::address::Address;
-use super::{Recording, result};
+use super::address::text;
+use super::{Recorder, result};
 use crate::journal::observation::{Observation, What};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities;
+use crate::notify::syscall_args::{AddressArgs, PathArg};
 use crate::policy::call::Call;
-use crate::policy::network::Protocol;
+use crate::policy::network::{Address, Direction, Protocol};
 use crate::readiness::listening;
 
 /// More sockets than an app listens on: past it the first are forgotten.
 const SOCKETS: usize = 1024;
 
-impl Recording {
+impl Recorder {
     /// bind, connect, and sendto with an address.
     pub(super) fn address(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        const LONGEST: u64 = 128;
-        let binds = call.name == Some("bind");
-        let (pointer, length) = match call.name {
-            Some("sendto") => (call.args[4], call.args[5]),
-            _ => (call.args[1], call.args[2]),
-        };
-        let bytes = self.memory_of(caller).bytes(pointer, length.min(LONGEST) as usize);
-        let Ok(mut address) = bytes.map(|bytes| Address::read(&bytes)) else { return Vec::new() };
-        let protocol = self.protocol(caller, call.args[0] as i32);
+        let Some(args) = AddressArgs::decode(call) else { return Vec::new() };
+        let binds = args.direction == Direction::Listen;
+        let read = args.read(&self.memory_of(caller)).and_then(|bytes| Address::read(&bytes));
+        let Ok(mut address) = read else { return Vec::new() };
+        let protocol = self.protocol(caller, args.fd);
         let mut errno = None;
         let mut more = Vec::new();
         let mut made = None;
@@ -43,14 +40,14 @@ impl Recording {
             // No rule names the port 0, which leads nowhere.
             Address::Port(_, 0) => return Vec::new(),
             // The supervisor's own, which needs no rule.
-            Address::Name(name)
+            Address::UnixOther(name)
                 if self.notify_socket.as_ref().is_some_and(|notify_socket| notify_socket.is_named(name)) =>
             {
                 return Vec::new();
             }
-            Address::Path(path) => {
-                let path = Path::new(OsStr::from_bytes(path)).to_owned();
-                match self.reach().find(caller, libc::AT_FDCWD, &path, !binds) {
+            Address::UnixPath(path) => {
+                let at = PathArg { dirfd: libc::AT_FDCWD, path: OsStr::from_bytes(path).into() };
+                match self.resolver().find(caller, &at, !binds) {
                     Ok(found) => {
                         let there = found.target.is_some();
                         errno = match (binds, there) {
@@ -58,7 +55,7 @@ impl Recording {
                             (false, false) => Some(Errno::ENOENT),
                             _ => None,
                         };
-                        address = Address::Path(found.canonical.as_os_str().as_bytes().to_vec());
+                        address = Address::UnixPath(found.canonical.as_os_str().as_bytes().to_vec());
                         made = binds.then_some(found.canonical);
                     }
                     Err(why) => errno = Some(why),
@@ -66,7 +63,7 @@ impl Recording {
             }
             _ => {}
         }
-        let Some(text) = address.text(protocol) else { return more };
+        let Some(text) = text(&address, protocol) else { return more };
         let program = self.program(caller);
         let what = match binds {
             true => What::Listen { program: program.clone(), address: text },
@@ -86,14 +83,14 @@ impl Recording {
     /// The protocol of a socket, which sockfs tells as an extended attribute.
     fn protocol(&self, caller: &Caller, fd: i32) -> Protocol {
         let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
-        let name = self.identity.look_as_caller(caller, || crate::sys::process::socket_protocol(&path));
+        let name = self.identity.with_caller_fsids(caller, || crate::sys::process::socket_protocol(&path));
         name.map_or(Protocol::Other, |name| protocol_of(&name))
     }
 
     /// A socket is about to listen: which, by its inode.
     pub(super) fn listen(&mut self, call: &Call, caller: &Caller) {
         let path = PathBuf::from(format!("/proc/{}/fd/{}", caller.tid, call.args[0] as i32));
-        let link = self.identity.look_as_caller(caller, || nix::fcntl::readlink(&path));
+        let link = self.identity.with_caller_fsids(caller, || nix::fcntl::readlink(&path));
         let inode = link.ok().and_then(|link| {
             let name = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
             name.parse().ok()

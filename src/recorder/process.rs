@@ -2,7 +2,7 @@
 
 use caps::Capability;
 
-use super::Recording;
+use super::Recorder;
 use crate::ids::{Pid, Tid};
 use crate::journal::observation::{Observation, What};
 use crate::notify::caller::Caller;
@@ -14,7 +14,7 @@ use crate::procfs::status::Status;
 use crate::procfs::{self, fdinfo, processes};
 use crate::syscalls::{Arg, Handler, Limit};
 
-impl Recording {
+impl Recorder {
     pub(super) fn memory(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
         let call = call.name.unwrap_or_default().to_owned();
         vec![Observation::ok(What::Memory { program: self.program(caller), write_execute: true, call })]
@@ -149,7 +149,7 @@ impl Recording {
     /// The process that a caller's descriptor stands for.
     fn pid_of(&self, caller: &Caller, fd: i32) -> Option<i32> {
         let name = format!("fdinfo/{fd}");
-        let text = self.identity.look_as_caller(caller, || procfs::read(caller.tid, &name)).ok()?;
+        let text = self.identity.with_caller_fsids(caller, || procfs::read(caller.tid, &name)).ok()?;
         fdinfo::pid(&text).map(Pid::as_raw)
     }
 }

@@ -1,21 +1,11 @@
 //! Which program each process is: the one whose exec made it, a script itself and not
 //! its interpreter. Forks inherit it.
-//!
-//! A process is its pid and its start time. A fork has its parent's image and the
-//! address at which that one's stack began, which no other exec was given: by these it
-//! is told, whatever became of its parent.
 
-use std::collections::HashMap;
-
-use crate::ids::{Pid, StartTime};
+use crate::ids::Pid;
 use crate::image::FileId;
-use crate::notify::caller::{Caller, Identity};
-use crate::notify::image::{image, image_and_stack};
-use crate::procfs::stat::started;
-
-/// More processes than a container has: past it the dead are forgotten, and again once what
-/// is left has doubled.
-const MANY: usize = 4096;
+use crate::notify::caller::Caller;
+use crate::processes::proc_fs::ProcFs;
+use crate::processes::table::{PendingExec, Process, ProcessTable};
 
 /// A program by its file, and the applet that it was called as.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,84 +16,63 @@ pub struct Name {
     pub applet: String,
 }
 
-/// What is remembered.
+/// The program of each process.
 #[derive(Debug, Default)]
 pub struct Programs {
-    members: HashMap<Pid, Member>,
-    stacks: HashMap<(FileId, u64), Name>,
-    /// So many members there may be before the dead are forgotten.
-    room: usize,
-}
-
-#[derive(Debug)]
-struct Member {
-    started: StartTime,
-    name: Name,
-    /// An exec was let go on: what it becomes, and the image that this then has.
-    next: Option<(Name, FileId)>,
-    /// Its stack is remembered.
-    placed: bool,
+    table: ProcessTable<Name>,
 }
 
 impl Programs {
-    /// An exec was let go on that makes of this caller, which is `now`, `next`, with
-    /// this image.
-    pub fn executes(&mut self, caller: &Caller, now: Name, next: Name, image: FileId) {
-        let Some(started) = started(caller.tgid) else { return };
-        self.remember(caller.tgid, Member { started, name: now, next: Some((next, image)), placed: true });
+    /// An exec of this caller's process, which is `now`, continues. If it succeeds the process
+    /// is `next`, and runs this image.
+    pub fn exec_continues(
+        &mut self,
+        caller: &Caller,
+        now: Name,
+        next: Name,
+        image: FileId,
+        proc_fs: &impl ProcFs,
+    ) {
+        let Some(started) = proc_fs.started(caller.tgid) else { return };
+        let pending = PendingExec { program: next, image: Some(image) };
+        self.table.set(caller.tgid, started, now.clone(), proc_fs);
+        self.table.exec_continues(caller.tgid, started, now, pending, proc_fs);
     }
 
-    fn remember(&mut self, pid: Pid, member: Member) {
-        if self.members.len() >= self.room.max(MANY) {
-            self.members.retain(|pid, member| self::started(*pid) == Some(member.started));
-            self.room = 2 * self.members.len();
-        }
-        self.members.insert(pid, member);
-    }
-
-    /// The program that a caller is; its image where nothing else is known.
-    pub fn of(&mut self, caller: &Caller, identity: &Identity) -> Name {
-        let now = started(caller.tgid);
-        if let Some(member) = self.members.get_mut(&caller.tgid).filter(|member| Some(member.started) == now)
-        {
-            if let Some((next, expected)) = member.next.take() {
-                // One that cannot be looked at is taken at what it was let become.
-                let is = image(caller, identity);
-                if is.as_ref().is_none_or(|(id, _)| *id == expected) {
-                    member.name = next;
-                    member.placed = false;
+    /// The program that a caller's process is; its executable where nothing else is known.
+    pub fn of(&mut self, caller: &Caller, proc_fs: &impl ProcFs) -> Name {
+        let Some(started) = proc_fs.started(caller.tgid) else { return self.inherited(caller, proc_fs) };
+        let name = match self.table.get(caller.tgid, started) {
+            Some(Process { program, pending: None, .. }) => return program.clone(),
+            Some(Process { program, pending: Some(pending), .. }) => {
+                // One that cannot be read has become what its exec would make it.
+                let is = proc_fs.image_id(caller);
+                let succeeded = is.is_none() || is == pending.image;
+                let name = if succeeded { pending.program.clone() } else { program.clone() };
+                if succeeded && let Some((_, stack)) = proc_fs.exec_stack(caller, None) {
+                    self.table.add_stack(stack, name.clone(), proc_fs);
                 }
+                name
             }
-            if !member.placed {
-                member.placed = true;
-                let look = || image_and_stack(caller, None);
-                if let Ok((id, _, stack)) = identity.look_as_caller(caller, look) {
-                    if self.stacks.len() >= MANY {
-                        self.stacks.clear();
-                    }
-                    self.stacks.insert((id, stack), member.name.clone());
-                }
-            }
-            return member.name.clone();
-        }
-        let name = self.inherited(caller, identity);
-        if let Some(started) = now {
-            self.remember(caller.tgid, Member { started, name: name.clone(), next: None, placed: true });
-        }
+            None => self.inherited(caller, proc_fs),
+        };
+        self.table.set(caller.tgid, started, name.clone(), proc_fs);
         name
     }
 
-    /// The program of one that was forked.
-    fn inherited(&self, caller: &Caller, identity: &Identity) -> Name {
-        let looked = identity.look_as_caller(caller, || image_and_stack(caller, None)).ok();
-        if let Some(name) = looked.as_ref().and_then(|(id, _, stack)| self.stacks.get(&(*id, *stack))) {
+    /// The program of a process that was forked.
+    fn inherited(&self, caller: &Caller, proc_fs: &impl ProcFs) -> Name {
+        let executed = proc_fs.exec_stack(caller, None);
+        if let Some((_, stack)) = &executed
+            && let Some(name) = self.table.with_stack(stack).last()
+        {
             return name.clone();
         }
-        let parent = self.members.get(&caller.ppid).filter(|_| caller.ppid > Pid::from_raw(1));
-        match (parent, looked) {
-            (Some(parent), None) => parent.name.clone(),
-            (_, Some((_, path, _))) => {
-                Name { path: path.to_string_lossy().into_owned(), applet: String::new() }
+        let parent = self.table.last_with(caller.ppid).filter(|_| caller.ppid > Pid::from_raw(1));
+        match (parent, executed) {
+            (Some(parent), None) => parent.clone(),
+            (_, Some((image, _))) => {
+                Name { path: image.path.to_string_lossy().into_owned(), applet: String::new() }
             }
             (None, None) => Name::default(),
         }
@@ -131,6 +100,7 @@ pub fn applet(path: &str, args: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::processes::invented::{Invented, inode};
 
     #[test]
     fn an_applet_is_what_a_file_of_many_programs_was_called() {
@@ -142,35 +112,21 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_are_forgotten() {
-        let mut programs = Programs::default();
-        for number in 0..3 * MANY as i32 {
-            let member =
-                Member { started: StartTime::default(), name: Name::default(), next: None, placed: true };
-            programs.remember(Pid::from_raw(i32::MAX - number), member);
-        }
-        assert!(programs.members.len() <= MANY);
-    }
-
-    #[test]
     fn an_exec_that_failed_changes_nothing_and_one_that_succeeded_does() {
-        let identity = Identity::own().expect("own ids");
-        let me = Caller::of(Pid::own().first_thread()).expect("own status");
-        let (own, _) = image(&me, &identity).expect("own image");
+        // pid, parent, start, inode, stack
+        let before = Invented(vec![(10, 2, 1, 3, 16)]);
+        let after = Invented(vec![(10, 2, 1, 4, 32), (11, 10, 2, 4, 32), (12, 1, 3, 4, 48)]);
+        let caller = |pid, proc_fs: &Invented| proc_fs.living_thread(Pid::from_raw(pid)).expect("it lives");
         let name = |path: &str| Name { path: path.to_owned(), applet: String::new() };
         let mut programs = Programs::default();
-        assert!(programs.of(&me, &identity).path.starts_with('/'), "its image");
-        programs.executes(
-            &me,
-            name("/old"),
-            name("/new"),
-            FileId { device: own.device, inode: own.inode + 1 },
-        );
-        assert_eq!(programs.of(&me, &identity), name("/old"));
-        programs.executes(&me, name("/old"), name("/new"), own);
-        assert_eq!(programs.of(&me, &identity), name("/new"));
-        // A fork of it, whose parent is not known any more.
-        programs.members.clear();
-        assert_eq!(programs.of(&me, &identity), name("/new"));
+        let me = caller(10, &before);
+        assert_eq!(programs.of(&me, &before), name("/bin/3"), "its image");
+        programs.exec_continues(&me, name("/old"), name("/new"), inode(4), &before);
+        assert_eq!(programs.of(&me, &before), name("/old"));
+        programs.exec_continues(&me, name("/old"), name("/new"), inode(4), &before);
+        assert_eq!(programs.of(&me, &after), name("/new"));
+        // A fork of it has its stack, and another process of the same file has not.
+        assert_eq!(programs.of(&caller(11, &after), &after), name("/new"));
+        assert_eq!(programs.of(&caller(12, &after), &after), name("/bin/4"));
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use caps::Capability;
 
-use super::deduplicate::Recorder;
+use super::deduplicate::Deduplicator;
 use super::mounts::Mounts;
-use super::reads::{Blind, Told};
+use super::reads::{Gap, WatchEvent};
 use crate::ids::Pid;
 use crate::journal::Journal;
 use crate::journal::observation::{Observation, What, unnamed};
@@ -16,24 +16,24 @@ use crate::notify::capabilities::{self, Owned, READ, SEARCH};
 use crate::procfs::processes;
 
 /// Hears of files that were opened.
-pub(super) struct Reading {
+pub(super) struct ReadObserver {
     journal: Arc<Journal>,
-    recorder: Recorder,
+    deduplicator: Deduplicator,
     recoveries: u64,
     mounts: Mounts,
 }
 
-impl Reading {
-    pub fn new(journal: Arc<Journal>, mounts: Mounts) -> Reading {
-        Reading { journal, recorder: Recorder::default(), recoveries: 0, mounts }
+impl ReadObserver {
+    pub fn new(journal: Arc<Journal>, mounts: Mounts) -> ReadObserver {
+        ReadObserver { journal, deduplicator: Deduplicator::default(), recoveries: 0, mounts }
     }
 
-    pub fn hear(&mut self, told: Told) {
+    pub fn observe(&mut self, told: WatchEvent) {
         match told {
-            Told::Opened { path, directory } => self.opened(&path, directory),
-            Told::Blind(blind) => self.blind(&blind),
+            WatchEvent::Opened { path, directory } => self.opened(&path, directory),
+            WatchEvent::Gap(blind) => self.blind(&blind),
             // All that is told from now on was opened after ready.
-            Told::Mark => self.recorder.serves(),
+            WatchEvent::Mark => self.deduplicator.serves(),
         }
     }
 
@@ -57,19 +57,19 @@ impl Reading {
     }
 
     /// What is not seen has to be said.
-    pub fn blind(&mut self, blind: &Blind) {
+    pub fn blind(&mut self, blind: &Gap) {
         let (path, why) = match blind {
             // Who cannot list a directory nor search it opens nothing in it.
-            Blind::Closed { path, .. } if !searchable(path) => return,
+            Gap::Unreadable { path, .. } if !searchable(path) => return,
             // It is told by its other name.
-            Blind::Twin { .. } => return,
-            Blind::Closed { path, errno } => (path.clone(), format!("{errno:?}")),
-            Blind::Before { path } => (path.clone(), "it was there before it was watched".to_owned()),
-            Blind::Full { directories } => {
+            Gap::DuplicateMount { .. } => return,
+            Gap::Unreadable { path, errno } => (path.clone(), format!("{errno:?}")),
+            Gap::Before { path } => (path.clone(), "it was there before it was watched".to_owned()),
+            Gap::Full { directories } => {
                 ("/".into(), format!("{directories} directories more than fs.inotify.max_user_watches"))
             }
-            Blind::Overflow => ("/".into(), "fs.inotify.max_queued_events: opens were lost".to_owned()),
-            Blind::Ended { errno } => ("/".into(), format!("watching ended: {errno:?}")),
+            Gap::Overflow => ("/".into(), "fs.inotify.max_queued_events: opens were lost".to_owned()),
+            Gap::Ended { errno } => ("/".into(), format!("watching ended: {errno:?}")),
         };
         let path = path.to_string_lossy().into_owned();
         self.write(&Observation::ok(What::Blind { path, why }));
@@ -79,12 +79,12 @@ impl Reading {
     fn write(&mut self, observation: &Observation) -> bool {
         let recoveries = self.journal.recoveries();
         if std::mem::replace(&mut self.recoveries, recoveries) != recoveries {
-            self.recorder.forget();
+            self.deduplicator.forget();
         }
-        let Some(new) = self.recorder.observe(self.journal.now(), observation) else { return false };
+        let Some(new) = self.deduplicator.observe(self.journal.now(), observation) else { return false };
         let written = self.journal.put(new.line, None);
         if written {
-            self.recorder.remember(new.key);
+            self.deduplicator.remember(new.key);
         }
         written
     }

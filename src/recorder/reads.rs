@@ -3,7 +3,7 @@
 //!
 //! What is not known so: *who* opened (a profile's files are the container's), opens that
 //! failed, how it was opened (one for writing is told as well), and what lies where
-//! nothing can be watched. All of the last is [said](Blind).
+//! nothing can be watched. All of the last is [said](Gap).
 //!
 //! The supervisor's own opens cannot be told from the app's. Those for a path alone
 //! (O_PATH) and those below /proc are none; files that it reads or writes while the app
@@ -53,9 +53,9 @@ impl Default for Place {
     }
 }
 
-/// What the caller is told, in the order in which it happened.
+/// What has happened below the watched directories, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum WatchEvent {
     /// A file was opened. The same one is seldom told again before the next mark.
     Opened {
         /// Its canonical path.
@@ -64,17 +64,17 @@ pub enum Told {
         directory: bool,
     },
     /// Opens were or will be missed.
-    Blind(Blind),
+    Gap(Gap),
     /// All that was opened before the [mark](Watcher::mark) has been told.
     Mark,
 }
 
-/// What cannot be seen.
+/// Opens that the watches miss.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Blind {
+pub enum Gap {
     /// A directory that may not be read: opens of files in it are missed, and all that is
     /// below it.
-    Closed {
+    Unreadable {
         /// Which.
         path: PathBuf,
         /// Why: EACCES mostly.
@@ -96,7 +96,7 @@ pub enum Blind {
         path: PathBuf,
     },
     /// A directory that is mounted twice: what is opened in it is told by the other name.
-    Twin {
+    DuplicateMount {
         /// The name that is not told.
         path: PathBuf,
         /// The name that is.
@@ -123,7 +123,7 @@ pub struct Watches {
     tree: Tree,
     left_out: HashSet<PathBuf>,
     most: usize,
-    blind: Vec<Blind>,
+    gaps: Vec<Gap>,
 }
 
 impl Watches {
@@ -137,7 +137,7 @@ impl Watches {
         let bounds = Bounds::new(place, &mountinfo::read().unwrap_or_default());
         // Listing opens what it lists, so that nothing is watched before all is listed.
         let walk = Walk::over(place, &bounds);
-        let closed = |(path, error): &(PathBuf, io::Error)| Blind::Closed {
+        let closed = |(path, error): &(PathBuf, io::Error)| Gap::Unreadable {
             path: path.clone(),
             errno: sys::errno(error),
         };
@@ -146,15 +146,15 @@ impl Watches {
             tree: Tree::default(),
             left_out: bounds.left_out,
             most: place.most,
-            blind: walk.closed.iter().map(closed).collect(),
+            gaps: walk.closed.iter().map(closed).collect(),
         };
         let full = walk.beyond + watches.add(&walk)?;
         if full > 0 {
-            watches.blind.push(Blind::Full { directories: full });
+            watches.gaps.push(Gap::Full { directories: full });
         }
         if watches.tree.len() == 0 {
-            return Err(match watches.blind.first() {
-                Some(Blind::Closed { errno, .. }) => *errno,
+            return Err(match watches.gaps.first() {
+                Some(Gap::Unreadable { errno, .. }) => *errno,
                 Some(_) => Errno::ENOSPC,
                 None => Errno::ENOENT,
             });
@@ -177,7 +177,7 @@ impl Watches {
                     if !above.is_some_and(|(_, twin)| twin)
                         && let Some(told) = self.tree.path(wd)
                     {
-                        self.blind.push(Blind::Twin { path, told });
+                        self.gaps.push(Gap::DuplicateMount { path, told });
                     }
                     Some((wd, true))
                 }
@@ -192,7 +192,7 @@ impl Watches {
                 // Gone by now, or said already.
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => None,
                 Err(errno) => {
-                    self.blind.push(Blind::Closed { path, errno });
+                    self.gaps.push(Gap::Unreadable { path, errno });
                     None
                 }
             });
@@ -201,8 +201,8 @@ impl Watches {
     }
 
     /// What could not be watched from the beginning.
-    pub fn blind(&self) -> &[Blind] {
-        &self.blind
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// How many directories are watched, with the files that are mounts.
@@ -216,7 +216,7 @@ impl Watches {
     ///
     /// # Errors
     /// There is no thread or descriptor left.
-    pub fn start(self, tell: impl FnMut(Told) + Send + 'static) -> io::Result<Watcher> {
+    pub fn start(self, tell: impl FnMut(WatchEvent) + Send + 'static) -> io::Result<Watcher> {
         let orders = Arc::new(Orders {
             bell: EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             marks: AtomicU32::new(0),
@@ -263,7 +263,7 @@ struct Orders {
 }
 
 impl Watcher {
-    /// Has [`Told::Mark`] told once all has been that was opened by now, and then every
+    /// Has [`WatchEvent::Mark`] told once all has been that was opened by now, and then every
     /// name told anew: a phase ends here. Waits for nothing.
     pub fn mark(&self) {
         self.orders.marks.fetch_add(1, Ordering::SeqCst);

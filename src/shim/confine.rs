@@ -15,7 +15,7 @@ use super::start::{self, Started};
 use crate::enforce::launch::{Child, Confinement};
 use crate::enforce::source::Loaded;
 use crate::enforcer::inodes::Inodes;
-use crate::enforcer::{self, Judge, Remembered};
+use crate::enforcer::{self, Enforcer, Remembered};
 use crate::event::{self, ModeInForce, ModeSource, Sink, StartEvent};
 use crate::ids::Pid;
 use crate::image::digest::digest;
@@ -23,8 +23,9 @@ use crate::image::live::Live;
 use crate::init::event_loop::Supervision;
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
+use crate::notify::listener::Listener;
 use crate::plan::{Plan, ProgramIndex};
-use crate::policy::{Rulebook, program::Called, program::Target};
+use crate::policy::{PolicyEngine, program::Called, program::Target};
 use crate::profile::{Fallback, Mode, Profile, RunAs};
 use crate::readiness::notify_socket;
 use crate::sys::{self, CallError};
@@ -67,7 +68,7 @@ pub(super) fn launch(options: &Options, mut this: Confined) -> Result<Started, S
     let plan = plan(&this, &environment, as_asked)?;
     let variables = this.init.environment.iter();
     let variables = variables.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    let rules = Arc::new(Rulebook::new(&plan).started_with(variables));
+    let rules = Arc::new(PolicyEngine::new(&plan).started_with(variables));
     let entry = entry(options, &plan, &rules, &this)?;
     let startup = startup(&plan, &mut this.init)?;
     let confinement = Confinement::prepare(&plan)?;
@@ -127,7 +128,7 @@ fn make_threads(plan: &Plan, child: &Child, identity: Identity) -> Result<(), St
 fn entry(
     options: &Options,
     plan: &Plan,
-    rules: &Rulebook,
+    rules: &PolicyEngine,
     this: &Confined,
 ) -> Result<ProgramIndex, StartupError> {
     use crate::image::{Executable, ImageFiles};
@@ -166,9 +167,10 @@ fn entry(
 }
 
 /// What it takes to know when the start-up is over; the app is told where it says so.
-fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::Watch>, StartupError> {
+fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::StartupWatch>, StartupError> {
     let outer = init.variable(notify_socket::VARIABLE);
-    let watch = enforcer::Watch::prepare(&plan.policy, outer.as_deref()).map_err(StartupError::Supervisor)?;
+    let watch =
+        enforcer::StartupWatch::prepare(&plan.policy, outer.as_deref()).map_err(StartupError::Supervisor)?;
     if let Some(notify_socket) = watch.as_ref().and_then(|watch| watch.notify_socket.as_ref()) {
         init.set_variable(notify_socket::VARIABLE, notify_socket.value());
     }
@@ -177,9 +179,9 @@ fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::Watch>, Star
 
 /// What the supervisor decides by, and what it was found to say at the start.
 struct Prepared {
-    rules: Arc<Rulebook>,
+    rules: Arc<PolicyEngine>,
     entry: ProgramIndex,
-    startup: Option<enforcer::Watch>,
+    startup: Option<enforcer::StartupWatch>,
     /// In what this environment differs from those where the profile was learned.
     unlike: Vec<String>,
     identity: Identity,
@@ -233,8 +235,8 @@ fn watch(
             if let Some(tracer) = &mut tracer {
                 tracer.start(Pid::from_raw(app), Arc::clone(&listener));
             }
-            let judge = Judge {
-                listener,
+            let enforcer = Enforcer {
+                listener: Listener::new(listener),
                 rules,
                 tracer,
                 document,
@@ -246,11 +248,11 @@ fn watch(
                 entry,
                 requests,
                 identity,
-                held: Arc::default(),
+                sockets: Arc::default(),
                 startup,
                 memory: Remembered::with(inodes),
             };
-            Box::new(move || judge.run())
+            Box::new(move || enforcer.run())
         }),
         journal: None,
     })

@@ -21,8 +21,8 @@ use crate::plan::learn::Watched;
 use crate::plan::{NotifyTransport, Plan};
 use crate::profile::{Mode, RunAs, in_order};
 use crate::readiness::notify_socket::{self, NotifySocket};
-use crate::recorder::reads::{self, Blind, Watches};
-use crate::recorder::{Eyes, Launch, Recording};
+use crate::recorder::reads::{self, Gap, Watches};
+use crate::recorder::{Launch, ObservationSources, Recorder};
 use crate::sys::{self, CallError};
 
 /// Launches it.
@@ -51,7 +51,7 @@ pub(super) fn launch(
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };
     let watched = Watched { exact: options.exact, reads: watches.is_none() };
-    let eyes = Eyes { reads: watches, notify_socket: open_notify_socket(&mut init)? };
+    let sources = ObservationSources { reads: watches, notify_socket: open_notify_socket(&mut init)? };
     let plan = Plan::learning(kernel, place, run_as, watched);
     let confinement = Confinement::prepare(&plan)?;
     let app = init.app(options, [&[]; 2], environment.signals, None)?;
@@ -74,7 +74,7 @@ pub(super) fn launch(
     let file = init.found.clone();
     let (child, watch) = start::launch(&app, &confinement, &plan, &init.inherited, |child| {
         let launch = Launch { app: Pid::from_raw(child.pid), file: file.clone(), args };
-        watch(options, &plan, said_by, environment.sink, journal, launch, eyes)
+        watch(options, &plan, said_by, environment.sink, journal, launch, sources)
     })?;
     Ok(Started { child, signals: environment.descriptor, watch, file })
 }
@@ -113,7 +113,7 @@ fn watches(to: &Destination) -> Option<Watches> {
     };
     let watches = Watches::new(&reads::Place { skip, ..reads::Place::default() });
     let watches = watches.inspect_err(|errno| tracing::debug!(%errno, "no watches: every open is notified"));
-    watches.ok().filter(|watches| !watches.blind().iter().any(|blind| matches!(blind, Blind::Full { .. })))
+    watches.ok().filter(|watches| !watches.gaps().iter().any(|blind| matches!(blind, Gap::Full { .. })))
 }
 
 /// What the supervisor needs to watch and to tell.
@@ -124,7 +124,7 @@ fn watch(
     sink: Sink,
     journal: Arc<Journal>,
     launch: Launch,
-    eyes: Eyes,
+    sources: ObservationSources,
 ) -> Result<Supervision, StartupError> {
     // No profile is in force.
     let writer = start::writer(options, plan, String::new(), sink)?;
@@ -138,8 +138,8 @@ fn watch(
         start,
         tracees: None,
         worker: Box::new(move |listener, requests| {
-            let recording = Recording::new(listener, requests, journal, launch, identity, eyes);
-            Box::new(move || recording.run())
+            let recorder = Recorder::new(listener, requests, journal, launch, identity, sources);
+            Box::new(move || recorder.run())
         }),
         journal: Some(kept),
     })

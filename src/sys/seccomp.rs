@@ -24,7 +24,7 @@ impl NotificationId {
 
 /// A notified call (struct seccomp_notif).
 #[derive(Clone, Copy, Debug)]
-pub struct Notification {
+pub struct Request {
     /// The id by which it is answered.
     pub id: NotificationId,
     /// The tid of the calling thread; 0 where it is outside of our pid namespace.
@@ -112,13 +112,13 @@ unsafe fn ioctl<T>(listener: &OwnedFd, request: u64, argument: &mut T) -> Result
 ///
 /// # Errors
 /// ENOENT when the caller has died; EINTR.
-pub fn receive(listener: &OwnedFd) -> Result<Notification, Errno> {
+pub fn receive(listener: &OwnedFd) -> Result<Request, Errno> {
     // SAFETY: the structure is made of integers, and the kernel demands that it be
     // zero.
     let mut request: libc::seccomp_notif = unsafe { std::mem::zeroed() };
     // SAFETY: it fills a struct seccomp_notif.
     unsafe { ioctl(listener, NOTIF_RECV, &mut request) }?;
-    Ok(Notification { id: NotificationId(request.id), pid: request.pid, data: request.data })
+    Ok(Request { id: NotificationId(request.id), pid: request.pid, data: request.data })
 }
 
 /// Whether the caller still waits for this answer (SECCOMP_IOCTL_NOTIF_ID_VALID). Check it after

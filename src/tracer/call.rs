@@ -7,7 +7,7 @@ use crate::event::{ActionTaken, ViolationObject};
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::started::Started;
 use crate::sys::seccomp::NotificationId;
 
@@ -100,7 +100,7 @@ pub enum Report {
         /// The program that called.
         program: Option<PathBuf>,
         /// Why it was refused.
-        refusal: Box<Refusal>,
+        refusal: Box<Denial>,
         /// How the call is answered.
         action: ActionTaken,
     },

@@ -26,7 +26,7 @@ use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::maps;
 use crate::plan::ProgramIndex;
-use crate::policy::Rulebook;
+use crate::policy::PolicyEngine;
 use crate::policy::libraries::Code;
 use crate::policy::started::{Files, NotYet, Script, Stamp, Started, Verdict};
 use crate::procfs::errno;
@@ -101,7 +101,7 @@ pub enum Job {
 pub fn run(
     jobs: &Receiver<Job>,
     mailbox: &TracerMailbox,
-    rules: &Arc<Rulebook>,
+    rules: &Arc<PolicyEngine>,
     found: &Mutex<Found>,
     identity: &Identity,
 ) {
@@ -146,7 +146,7 @@ fn whole<'a>(started: &'a Started, cut: bool, look: &Look) -> Result<Cow<'a, Sta
 fn mapped(
     caller: &Caller,
     entry: ProgramIndex,
-    rules: &Rulebook,
+    rules: &PolicyEngine,
     found: &Mutex<Found>,
     identity: &Identity,
 ) -> Verdict {
@@ -192,7 +192,7 @@ struct Own {
 impl Own {
     fn of(caller: &Caller, identity: &Identity) -> Own {
         let link = PathBuf::from(format!("/proc/{}/exe", caller.tid));
-        let path = identity.look_as_caller(caller, || std::fs::read_link(&link).map_err(errno)).ok();
+        let path = identity.with_caller_fsids(caller, || std::fs::read_link(&link).map_err(errno)).ok();
         Own { path, id: maps::known(&link, caller, identity).ok() }
     }
 
@@ -208,7 +208,7 @@ impl Own {
 struct Look<'a> {
     pid: Pid,
     caller: Caller,
-    rules: &'a Rulebook,
+    rules: &'a PolicyEngine,
     found: &'a Mutex<Found>,
     identity: &'a Identity,
 }
@@ -218,20 +218,21 @@ impl Look<'_> {
     /// in a process of the same number.
     fn mapped(&self, started: &Started) -> Option<File> {
         let link = format!("/proc/{}/exe", self.pid);
-        let file = self.identity.look_as_caller(&self.caller, || File::open(&link).map_err(errno)).ok()?;
+        let file = self.identity.with_caller_fsids(&self.caller, || File::open(&link).map_err(errno)).ok()?;
         is_still(&file, started).then_some(file)
     }
 
     fn shares_root(&self) -> bool {
         let link = format!("/proc/{}/root", self.pid);
-        let theirs = self.identity.look_as_caller(&self.caller, || std::fs::metadata(&link).map_err(errno));
+        let theirs =
+            self.identity.with_caller_fsids(&self.caller, || std::fs::metadata(&link).map_err(errno));
         let place = |found: std::fs::Metadata| (found.dev(), found.ino());
         theirs.is_ok_and(|theirs| std::fs::metadata("/").is_ok_and(|ours| place(ours) == place(theirs)))
     }
 
     fn working_directory(&self) -> Option<PathBuf> {
         let link = format!("/proc/{}/cwd", self.pid);
-        self.identity.look_as_caller(&self.caller, || std::fs::read_link(&link).map_err(errno)).ok()
+        self.identity.with_caller_fsids(&self.caller, || std::fs::read_link(&link).map_err(errno)).ok()
     }
 }
 
@@ -301,7 +302,7 @@ fn open(path: &Path) -> Option<(File, FileId)> {
 
 /// The script at a path, and how the kernel starts it: `deep` interpreters of it may be
 /// scripts themselves.
-fn script(from: &Path, path: &Path, rules: &Rulebook, deep: usize) -> Option<Script> {
+fn script(from: &Path, path: &Path, rules: &PolicyEngine, deep: usize) -> Option<Script> {
     let canonical = settled(from, path, rules)?;
     let (file, id) = open(&canonical)?;
     let Executable::Script(interpreter, argument) = elf::executable(&file, Arch::THIS).ok()? else {
@@ -329,7 +330,7 @@ enum Interpreter {
     None,
 }
 
-fn script_of(interpreter: &Path, rules: &Rulebook, deep: usize) -> Interpreter {
+fn script_of(interpreter: &Path, rules: &PolicyEngine, deep: usize) -> Interpreter {
     if deep == 0 || !interpreter.is_absolute() {
         return Interpreter::None;
     }
@@ -346,7 +347,7 @@ fn script_of(interpreter: &Path, rules: &Rulebook, deep: usize) -> Interpreter {
 /// Where a path leads, if no process inside can make it lead elsewhere: no name on the
 /// way, of a link neither, may be made or removed under the profile, and none is a
 /// process's.
-fn settled(from: &Path, path: &Path, rules: &Rulebook) -> Option<PathBuf> {
+fn settled(from: &Path, path: &Path, rules: &PolicyEngine) -> Option<PathBuf> {
     const MOST_LINKS: u32 = 40;
     let names = Rights::CREATE.union(Rights::REMOVE);
     let mut links = 0;

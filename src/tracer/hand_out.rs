@@ -100,7 +100,7 @@ impl Tracer {
 
     /// The caller of `request` has its end of the sockets by the descriptor `theirs`; `ours` is
     /// the other end. Its call is over.
-    pub fn set_socket(&mut self, request: &seccomp::Notification, ours: OwnedFd, theirs: i32) {
+    pub fn set_socket(&mut self, request: &seccomp::Request, ours: OwnedFd, theirs: i32) {
         let tid = Tid::from_raw(request.pid as i32);
         if self.wants_socket(tid, (request.data.nr as u32, request.data.args)).is_some()
             && let Some(hand_out) = self.hand_outs.get_mut(&tid)
@@ -124,7 +124,7 @@ impl Tracer {
     /// EPERM: it is not traced. ESRCH: it is gone. Its call still waits.
     pub fn start_hand_out(
         &mut self,
-        request: &seccomp::Notification,
+        request: &seccomp::Request,
         wanted: Wanted,
         socket: Option<(OwnedFd, i32)>,
     ) -> Result<(), Errno> {

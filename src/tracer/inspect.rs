@@ -14,7 +14,7 @@ use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::policy::initial_stack::InitialStack;
 use crate::policy::started::{Started, Verdict};
-use crate::policy::{Refusal, Rulebook};
+use crate::policy::{Denial, PolicyEngine};
 use crate::procfs::errno;
 use crate::sys;
 
@@ -24,7 +24,7 @@ pub(super) fn inspect(
     pid: Pid,
     call: &TracedCall,
     identity: &Identity,
-    rules: &Rulebook,
+    rules: &PolicyEngine,
     found: &Mutex<Found>,
 ) -> Inspection {
     let mut started = match read(pid, &call.caller, identity, rules) {
@@ -34,7 +34,7 @@ pub(super) fn inspect(
             tracing::debug!(%pid, %errno, "what was started cannot be read");
             let mut refusal = rules.unreadable_program();
             if let Operation::Exec { object, .. } = &call.operation {
-                *refusal = Refusal { object: object.clone(), ..*refusal };
+                *refusal = Denial { object: object.clone(), ..*refusal };
             }
             return Inspection::Judged { started: None, verdict: Verdict::Dies(refusal) };
         }
@@ -52,7 +52,7 @@ pub(super) fn inspect(
 
 /// The verdict, where the number of processes of an entry is limited: they were counted for the
 /// entry that the caller's memory named. An exec that started another counted one is refused.
-pub(super) fn within_count(verdict: Verdict, call: &TracedCall, rules: &Rulebook) -> Verdict {
+pub(super) fn within_count(verdict: Verdict, call: &TracedCall, rules: &PolicyEngine) -> Verdict {
     let expected = match call.operation {
         Operation::Exec { expected, .. } => expected,
         _ => None,
@@ -70,10 +70,10 @@ pub(super) fn within_count(verdict: Verdict, call: &TracedCall, rules: &Rulebook
 /// # Errors
 /// EACCES for a program that may not be read, so that it cannot be identified; ESRCH for one
 /// that was killed meanwhile; EIO for a stack of no 64-bit program.
-fn read(pid: Pid, caller: &Caller, identity: &Identity, rules: &Rulebook) -> Result<Started, Errno> {
+fn read(pid: Pid, caller: &Caller, identity: &Identity, rules: &PolicyEngine) -> Result<Started, Errno> {
     let caller = caller_after_exec(pid, caller);
     let link = format!("/proc/{pid}/exe");
-    let (known, canonical) = identity.look_as_caller(&caller, || {
+    let (known, canonical) = identity.with_caller_fsids(&caller, || {
         Ok((sys::files::stat_cached(&link)?, std::fs::read_link(&link).map_err(errno)?))
     })?;
     let pointer = sys::ptrace::stack_pointer(pid.as_raw())?;
@@ -99,7 +99,7 @@ pub(super) fn stack(
     pointer: u64,
     caller: &Caller,
     identity: &Identity,
-    rules: &Rulebook,
+    rules: &PolicyEngine,
 ) -> Result<InitialStack, Errno> {
     let memory = Memory::of(identity, caller);
     let bytes = |address, length| memory.bytes(address, length);

@@ -65,13 +65,13 @@ use self::state::{Action, Config, Event, TraceTable};
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::handed::Handed;
-use crate::policy::Rulebook;
+use crate::policy::PolicyEngine;
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::{process, ptrace, signal, threads};
 
 /// The tracer, in the thread that decides about calls.
 pub struct Tracer {
-    rules: Arc<Rulebook>,
+    rules: Arc<PolicyEngine>,
     identity: Identity,
     pid1: Pid,
     mailbox: Arc<TracerMailbox>,
@@ -94,7 +94,7 @@ impl Tracer {
     ///
     /// # Errors
     /// EMFILE, ENFILE or ENOMEM as in eventfd(2).
-    pub fn new(rules: Arc<Rulebook>, wait_killable: bool) -> Result<Tracer, Errno> {
+    pub fn new(rules: Arc<PolicyEngine>, wait_killable: bool) -> Result<Tracer, Errno> {
         let (verifies, on_violation) = (rules.checks(), rules.policy().on_violation);
         Ok(Tracer {
             rules,

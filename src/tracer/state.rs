@@ -25,7 +25,7 @@ use crate::event;
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::started::{Started, Verdict};
 use crate::profile::OnViolation;
 use crate::sys::seccomp::NotificationId;
@@ -339,7 +339,7 @@ pub enum Action {
         /// The caller, after an exec with its ids since then.
         caller: Caller,
         /// Why.
-        refusal: Box<Refusal>,
+        refusal: Box<Denial>,
         /// How the call is answered.
         action: event::ActionTaken,
     },

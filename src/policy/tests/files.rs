@@ -5,7 +5,7 @@ use nix::errno::Errno;
 
 use super::super::file::{Ruling, Use};
 use super::super::inode::Standing;
-use super::super::{Refusal, Rulebook};
+use super::super::{Denial, PolicyEngine};
 use super::{id, rules, rules_on};
 use crate::event::{ViolationObject, Want};
 use crate::image::FileId;
@@ -15,7 +15,7 @@ const NEW: Option<FileId> = None;
 /// What no file of the invented image is.
 const ANOTHER: Option<FileId> = Some(FileId { device: 9, inode: 9 });
 
-fn ask(rules: &Rulebook, path: &str, target: Option<FileId>, needs: Rights, kernel: AccessFs) -> Ruling {
+fn ask(rules: &PolicyEngine, path: &str, target: Option<FileId>, needs: Rights, kernel: AccessFs) -> Ruling {
     rules.file(&Use {
         canonical: path.into(),
         target,
@@ -25,15 +25,15 @@ fn ask(rules: &Rulebook, path: &str, target: Option<FileId>, needs: Rights, kern
     })
 }
 
-fn write(rules: &Rulebook, path: &str, target: Option<FileId>) -> Ruling {
+fn write(rules: &PolicyEngine, path: &str, target: Option<FileId>) -> Ruling {
     ask(rules, path, target, Rights::WRITE, AccessFs::WriteFile)
 }
 
-fn create(rules: &Rulebook, path: &str) -> Ruling {
+fn create(rules: &PolicyEngine, path: &str) -> Ruling {
     ask(rules, path, NEW, Rights::CREATE, AccessFs::MakeReg)
 }
 
-fn refusal(ruling: Ruling) -> Refusal {
+fn refusal(ruling: Ruling) -> Denial {
     match ruling {
         Ruling::Refuse(refusal) => *refusal,
         other => panic!("not refused: {other:?}"),
@@ -134,7 +134,7 @@ fn without_landlock_and_in_audit_nothing_is_performed() {
 fn rights_that_a_kernel_does_not_handle_are_no_reason_to_perform() {
     let keys = r#""programs": [{"path": "/app/server", "entry": true}],
                   "files": [{"path": "/data/old", "allow": ["write"]}]"#;
-    let truncate = |rules: &Rulebook| ask(rules, "/data/old", ANOTHER, Rights::WRITE, AccessFs::Truncate);
+    let truncate = |rules: &PolicyEngine| ask(rules, "/data/old", ANOTHER, Rights::WRITE, AccessFs::Truncate);
     assert_eq!(truncate(&rules_on(keys, 6, 18, Mode::Enforce)), Ruling::Perform);
     assert_eq!(truncate(&rules_on(keys, 6, 1, Mode::Enforce)), Ruling::Kernel, "TRUNCATE came with 6.2");
 }
@@ -147,7 +147,7 @@ fn a_device_is_nobodys() {
 
 #[test]
 fn a_process_may_name_itself_and_say_what_its_core_holds() {
-    let asked = |rules: &Rulebook, path: &str| {
+    let asked = |rules: &PolicyEngine, path: &str| {
         rules.file(&Use {
             canonical: path.into(),
             target: None,

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use landlock::{AccessFs, BitFlags};
 
-use super::super::Rulebook;
+use super::super::PolicyEngine;
 use super::super::file::{Ruling, Use};
 use super::super::inode::Standing;
 use super::{id, rules, rules_on};
@@ -11,7 +11,13 @@ use crate::profile::{Mode, Rights};
 
 const ANOTHER: Option<FileId> = Some(FileId { device: 9, inode: 9 });
 
-fn ask(rules: &Rulebook, path: &str, target: Option<FileId>, needs: Rights, standing: Standing) -> Ruling {
+fn ask(
+    rules: &PolicyEngine,
+    path: &str,
+    target: Option<FileId>,
+    needs: Rights,
+    standing: Standing,
+) -> Ruling {
     let kernel = if needs.contains(Rights::CREATE) { AccessFs::MakeReg } else { AccessFs::WriteFile };
     rules.file(&Use { canonical: path.into(), target, needs, kernel: BitFlags::from(kernel), standing })
 }
@@ -43,7 +49,7 @@ fn a_right_on_one_name_is_for_its_inodes_where_names_can_be_moved() {
 
 #[test]
 fn what_comes_to_a_tracked_name_is_made_by_the_supervisor() {
-    let make = |rules: &Rulebook, path: &str| ask(rules, path, None, Rights::CREATE, owns(Rights::NONE));
+    let make = |rules: &PolicyEngine, path: &str| ask(rules, path, None, Rights::CREATE, owns(Rights::NONE));
     let key = "/data/private/key";
     assert_eq!(make(&rules(NAMED), key), Ruling::Perform);
     // And so is what is around it, from where it could be moved there.

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::super::Rulebook;
+use super::super::PolicyEngine;
 use super::super::libraries::Code;
 use super::{LOADER, entry, id, program, rules_on};
 use crate::event::{ViolationKind, Want};
@@ -10,14 +10,14 @@ use crate::profile::Mode;
 const PROGRAMS: &str = r#""programs": [{"path": "/evil", "entry": true},
     {"path": "/bin/sh", "libraries": ["/usr/lib", "/opt/plugin.so"]}]"#;
 
-fn rules(more: &str) -> Rulebook {
+fn rules(more: &str) -> PolicyEngine {
     rules_on(&format!("{PROGRAMS}{more}"), 6, 18, Mode::Enforce)
 }
 
 const OTHER: FileId = FileId { device: 7, inode: 7 };
 
 /// What is said of a file of this path; `None`: it may be mapped.
-fn refused(rules: &Rulebook, path: &str, id: FileId) -> Option<(ViolationKind, String, Option<Want>)> {
+fn refused(rules: &PolicyEngine, path: &str, id: FileId) -> Option<(ViolationKind, String, Option<Want>)> {
     match rules.code(program(1), Path::new(path), id) {
         Code::Allowed => None,
         Code::IfThere => panic!("{path} would have to be there"),

@@ -2,14 +2,14 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::super::Rulebook;
+use super::super::PolicyEngine;
 use super::super::program::{Called, Target};
 use super::{LOADER, entry, id, program, refused, rules_on};
 use crate::event::Want;
 use crate::ids::Uid;
 use crate::profile::Mode;
 
-fn rules(programs: &str) -> Rulebook {
+fn rules(programs: &str) -> PolicyEngine {
     rules_on(&format!(r#""programs": [{programs}]"#), 6, 18, Mode::Enforce)
 }
 

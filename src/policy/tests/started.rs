@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::super::Rulebook;
+use super::super::PolicyEngine;
 use super::super::started::{Files, NotYet, Script, Started, Verdict};
 use super::{LOADER, entry, id, program, rules_on};
 use crate::event::Want;
@@ -32,7 +32,7 @@ impl Files for Looked {
     }
 }
 
-fn rules(programs: &str) -> Rulebook {
+fn rules(programs: &str) -> PolicyEngine {
     rules_on(&format!(r#""programs": [{programs}]"#), 6, 18, Mode::Enforce)
 }
 

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags as Flags, InotifyEvent};
 
 use super::tree::Wd;
-use super::{Blind, DIRECTORY, Orders, Told, Watches, walk};
+use super::{DIRECTORY, Gap, Orders, WatchEvent, Watches, walk};
 use crate::sys;
 
 /// Reads that empty a full queue: 16,384 events, 15 at least with each.
@@ -56,7 +56,7 @@ struct Own {
     above: bool,
 }
 
-impl<T: FnMut(Told)> Reader<T> {
+impl<T: FnMut(WatchEvent)> Reader<T> {
     /// Nothing that was opened by now is told.
     pub fn new(watches: Watches, tell: T) -> Result<Reader<T>, Errno> {
         let mut reader = Reader {
@@ -80,7 +80,7 @@ impl<T: FnMut(Told)> Reader<T> {
     /// Tells until it is told to end.
     pub fn run(&mut self, orders: &Orders) {
         if let Err(errno) = self.serve(orders) {
-            (self.tell)(Told::Blind(Blind::Ended { errno }));
+            (self.tell)(WatchEvent::Gap(Gap::Ended { errno }));
         }
     }
 
@@ -105,10 +105,10 @@ impl<T: FnMut(Told)> Reader<T> {
                 self.tell_full();
                 self.told.clear();
             }
-            (0..marks).for_each(|_| (self.tell)(Told::Mark));
+            (0..marks).for_each(|_| (self.tell)(WatchEvent::Mark));
             if end {
                 let unseen = self.pending.iter().filter_map(|wd| self.watches.tree.path(*wd));
-                unseen.for_each(|path| (self.tell)(Told::Blind(Blind::Before { path })));
+                unseen.for_each(|path| (self.tell)(WatchEvent::Gap(Gap::Before { path })));
                 return Ok(());
             }
         }
@@ -131,7 +131,7 @@ impl<T: FnMut(Told)> Reader<T> {
         let (wd, mask) = (event.wd.as_raw(), event.mask);
         let directory = mask.contains(Flags::IN_ISDIR);
         if mask.contains(Flags::IN_Q_OVERFLOW) {
-            (self.tell)(Told::Blind(Blind::Overflow));
+            (self.tell)(WatchEvent::Gap(Gap::Overflow));
         } else if mask.contains(Flags::IN_IGNORED) {
             self.watches.tree.remove(wd);
             self.heard_in(wd);
@@ -181,7 +181,7 @@ impl<T: FnMut(Told)> Reader<T> {
             path.push(name);
         }
         if !self.watches.left_out.contains(&path) {
-            (self.tell)(Told::Opened { path, directory });
+            (self.tell)(WatchEvent::Opened { path, directory });
         }
     }
 
@@ -223,7 +223,7 @@ impl<T: FnMut(Told)> Reader<T> {
             }
             Err(Errno::ENOSPC) => self.full += 1,
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
-            Err(errno) => (self.tell)(Told::Blind(Blind::Closed { path, errno })),
+            Err(errno) => (self.tell)(WatchEvent::Gap(Gap::Unreadable { path, errno })),
         }
     }
 
@@ -249,11 +249,11 @@ impl<T: FnMut(Told)> Reader<T> {
             match listed {
                 Ok(walk::Names { directories, others, more }) => {
                     if more {
-                        (self.tell)(Told::Blind(Blind::Before { path: path.clone() }));
+                        (self.tell)(WatchEvent::Gap(Gap::Before { path: path.clone() }));
                     }
                     let unseen = directories.iter().chain(&others).filter(|name| !heard.contains(*name));
                     for name in unseen {
-                        (self.tell)(Told::Blind(Blind::Before { path: path.join(name) }));
+                        (self.tell)(WatchEvent::Gap(Gap::Before { path: path.join(name) }));
                     }
                     let unknown = |name: &OsString| self.watches.tree.child(wd, name).is_none();
                     let new: Vec<_> = directories.into_iter().filter(unknown).collect();
@@ -262,7 +262,7 @@ impl<T: FnMut(Told)> Reader<T> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let errno = sys::errno(&error);
-                    (self.tell)(Told::Blind(Blind::Closed { path, errno }));
+                    (self.tell)(WatchEvent::Gap(Gap::Unreadable { path, errno }));
                 }
             }
         }
@@ -279,7 +279,7 @@ impl<T: FnMut(Told)> Reader<T> {
     fn tell_full(&mut self) {
         if self.full > 0 {
             let directories = std::mem::take(&mut self.full);
-            (self.tell)(Told::Blind(Blind::Full { directories }));
+            (self.tell)(WatchEvent::Gap(Gap::Full { directories }));
         }
     }
 }

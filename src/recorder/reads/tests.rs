@@ -19,34 +19,34 @@ fn place(root: &Path) -> Place {
     Place { root: root.into(), ..Place::default() }
 }
 
-fn start(place: &Place) -> (Watcher, Receiver<Told>) {
+fn start(place: &Place) -> (Watcher, Receiver<WatchEvent>) {
     let (tell, told) = channel();
     let watches = Watches::new(place).expect("watched");
     (watches.start(move |what| tell.send(what).expect("somebody listens")).expect("a thread"), told)
 }
 
 /// All that was told, and the thread has ended.
-fn all(watcher: Watcher, told: &Receiver<Told>) -> Vec<Told> {
+fn all(watcher: Watcher, told: &Receiver<WatchEvent>) -> Vec<WatchEvent> {
     watcher.finish();
     told.iter().collect()
 }
 
 /// All that is told until the mark.
-fn marked(watcher: &Watcher, told: &Receiver<Told>) -> Vec<Told> {
+fn marked(watcher: &Watcher, told: &Receiver<WatchEvent>) -> Vec<WatchEvent> {
     watcher.mark();
-    told.iter().take_while(|what| *what != Told::Mark).collect()
+    told.iter().take_while(|what| *what != WatchEvent::Mark).collect()
 }
 
-fn file(path: impl Into<PathBuf>) -> Told {
-    Told::Opened { path: path.into(), directory: false }
+fn file(path: impl Into<PathBuf>) -> WatchEvent {
+    WatchEvent::Opened { path: path.into(), directory: false }
 }
 
-fn listed(path: impl Into<PathBuf>) -> Told {
-    Told::Opened { path: path.into(), directory: true }
+fn listed(path: impl Into<PathBuf>) -> WatchEvent {
+    WatchEvent::Opened { path: path.into(), directory: true }
 }
 
-fn before(path: impl Into<PathBuf>) -> Told {
-    Told::Blind(Blind::Before { path: path.into() })
+fn before(path: impl Into<PathBuf>) -> WatchEvent {
+    WatchEvent::Gap(Gap::Before { path: path.into() })
 }
 
 fn write(path: impl AsRef<Path>) {
@@ -76,7 +76,7 @@ fn what_a_child_opens_is_named_by_its_canonical_path_once_until_a_mark() {
     std::os::unix::fs::symlink("etc/ssl/cert", root.join("link")).expect("a link");
     let place = place(&root);
     let watches = Watches::new(&place).expect("watched");
-    assert_eq!((watches.watched(), watches.blind()), (3, [].as_slice()));
+    assert_eq!((watches.watched(), watches.gaps()), (3, [].as_slice()));
     open(root.join("read before"));
     let (tell, told) = channel();
     let watcher = watches.start(move |what| tell.send(what).expect("heard")).expect("a thread");
@@ -129,7 +129,10 @@ fn new_directories_are_watched_and_what_was_there_before_is_said() {
     let heard = marked(&watcher, &told);
     assert!(heard.contains(&file(&path)) || heard.contains(&before(&path)), "{heard:?}");
     // And none of our own looks is told.
-    assert!(!heard.iter().any(|what| matches!(what, Told::Opened { directory: true, .. })), "{heard:?}");
+    assert!(
+        !heard.iter().any(|what| matches!(what, WatchEvent::Opened { directory: true, .. })),
+        "{heard:?}"
+    );
     // Later, nothing is missed.
     open(&path);
     list(root.join("a/b"));
@@ -150,7 +153,7 @@ fn a_directory_that_is_listed_as_soon_as_it_is_made_is_told() {
 }
 
 /// A watcher that waits at the file `gate` until it is let go on.
-fn gated(root: &Path) -> (Watcher, Receiver<Told>, impl FnOnce()) {
+fn gated(root: &Path) -> (Watcher, Receiver<WatchEvent>, impl FnOnce()) {
     write(root.join("gate"));
     let (tell, told) = channel();
     let (waits, waiting) = sync_channel(0);
@@ -228,7 +231,7 @@ fn an_overflow_is_said() {
     (0..most / 2 + 100).for_each(|_| names.iter().for_each(open));
     go();
     let heard = all(watcher, &told);
-    let overflow = Told::Blind(Blind::Overflow);
+    let overflow = WatchEvent::Gap(Gap::Overflow);
     assert_eq!(heard, [file(root.join("gate")), file(&names[0]), file(&names[1]), overflow]);
 }
 
@@ -250,9 +253,9 @@ fn who_may_not_read_a_directory_says_so() {
         setfsuid(Uid::from_raw(65534));
     }
     let watches = Watches::new(&place(&root)).expect("watched");
-    let mut blind = watches.blind().to_vec();
+    let mut blind = watches.gaps().to_vec();
     blind.sort_by_key(|blind| format!("{blind:?}"));
-    let closed = |name: &str| Blind::Closed { path: root.join(name), errno: Errno::EACCES };
+    let closed = |name: &str| Gap::Unreadable { path: root.join(name), errno: Errno::EACCES };
     assert_eq!((watches.watched(), blind), (1, vec![closed("closed"), closed("searched")]));
     let (tell, told) = channel();
     let watcher = watches.start(move |what| tell.send(what).expect("heard")).expect("a thread");
@@ -263,7 +266,7 @@ fn who_may_not_read_a_directory_says_so() {
     fs::DirBuilder::new().mode(0o700).create(root.join("new")).expect("a directory");
     let heard = all(watcher, &told);
     // Made as somebody whom the thread is not.
-    assert_eq!(heard.contains(&Told::Blind(closed("new"))), root_here, "{heard:?}");
+    assert_eq!(heard.contains(&WatchEvent::Gap(closed("new"))), root_here, "{heard:?}");
     set("closed", 0o700);
     set("searched", 0o700);
 }
@@ -275,12 +278,12 @@ fn too_many_directories_are_counted() {
         fs::create_dir(root.join(number.to_string())).expect("a directory");
     }
     let watches = Watches::new(&Place { most: 8, ..place(&root) }).expect("watched");
-    assert_eq!((watches.watched(), watches.blind()), (8, [Blind::Full { directories: 3 }].as_slice()));
+    assert_eq!((watches.watched(), watches.gaps()), (8, [Gap::Full { directories: 3 }].as_slice()));
     let (watcher, told) = start(&Place { most: 12, ..place(&root) });
     for name in ["a", "b", "c"] {
         fs::create_dir(root.join(name)).expect("a directory");
     }
-    assert_eq!(all(watcher, &told), [Told::Blind(Blind::Full { directories: 2 })]);
+    assert_eq!(all(watcher, &told), [WatchEvent::Gap(Gap::Full { directories: 2 })]);
 }
 
 #[test]

@@ -118,7 +118,7 @@ pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Resu
         let switch = matches!(name, "TINI_SUBREAPER" | "TINI_KILL_PROCESS_GROUP");
         env(name).filter(|value| switch || !value.is_empty())
     };
-    let mut reading = Reading {
+    let mut reading = ReadObserver {
         options: Options::new(dialect, env)?,
         name: args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         mode: None,
@@ -151,7 +151,7 @@ pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Resu
 }
 
 /// A command line that has been read in part.
-struct Reading {
+struct ReadObserver {
     options: Options,
     name: String,
     // The environment only speaks where no flag does, wrong or not.
@@ -183,7 +183,7 @@ const LONG: [&str; 18] = [
     "as",
 ];
 
-impl Reading {
+impl ReadObserver {
     /// The last part of the name that it was called by.
     fn base_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or_default()

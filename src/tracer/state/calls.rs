@@ -9,7 +9,7 @@ use super::{
 };
 use crate::event::{self, ViolationKind, ViolationObject};
 use crate::ids::{Pid, Tid};
-use crate::policy::Refusal;
+use crate::policy::Denial;
 use crate::policy::started::Verdict;
 use crate::profile::OnViolation;
 use crate::sys::seccomp::NotificationId;
@@ -199,7 +199,7 @@ impl TraceTable {
         if on_violation != OnViolation::Stop {
             self.denied.push(DeniedCall { call: Arc::clone(call), errno, action });
         }
-        let refusal = Box::new(Refusal {
+        let refusal = Box::new(Denial {
             kind: ViolationKind::Program,
             errno,
             object,

@@ -191,7 +191,7 @@ fn runs(entry: usize) -> Verdict {
 }
 
 fn dies() -> Verdict {
-    Verdict::Dies(Box::new(Refusal {
+    Verdict::Dies(Box::new(Denial {
         kind: event::ViolationKind::Program,
         errno: Errno::EACCES,
         object: file(),

@@ -1,5 +1,5 @@
-//! What takes its time and is not the deciding thread's: it is done by other threads, so
-//! many at a time, and the rest waits for one of them.
+//! Socket operations that may block, such as a connect: threads of their own perform them, at
+//! most [`SOCKET_THREADS`] at a time, and the others wait in a queue.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,15 +11,15 @@ use crate::sys::threads;
 /// Waiting for a thread at most; a connection that is never answered takes minutes.
 const MOST_WAITING: usize = 256 - SOCKET_THREADS;
 
-type Deed = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce() + Send>;
 
-/// What is under way.
-pub(super) static DEEDS: Deeds = Deeds {
+/// The queue of the supervisor.
+pub(super) static DEFERRED: DeferredQueue = DeferredQueue {
     state: Mutex::new(State { threads: 0, idle: 0, waiting: VecDeque::new() }),
     work: Condvar::new(),
 };
 
-pub(super) struct Deeds {
+pub(super) struct DeferredQueue {
     state: Mutex<State>,
     work: Condvar,
 }
@@ -27,39 +27,39 @@ pub(super) struct Deeds {
 struct State {
     /// Threads that do nothing else.
     threads: usize,
-    /// Those of them that wait for a deed.
+    /// Those of them that wait for a job.
     idle: usize,
-    waiting: VecDeque<Deed>,
+    waiting: VecDeque<Job>,
 }
 
-impl Deeds {
+impl DeferredQueue {
     /// Has it done as soon as a thread is free.
     ///
     /// # Errors
     /// EAGAIN where too many wait already, or there is no thread.
-    pub(super) fn start(&'static self, deed: Deed) -> io::Result<()> {
+    pub(super) fn start(&'static self, job: Job) -> io::Result<()> {
         let mut state = self.lock();
         let is_one_free = state.idle > state.waiting.len();
         if is_one_free || state.threads == SOCKET_THREADS {
             if !is_one_free && state.waiting.len() >= MOST_WAITING {
                 return Err(io::Error::from_raw_os_error(libc::EAGAIN));
             }
-            state.waiting.push_back(deed);
+            state.waiting.push_back(job);
             self.work.notify_one();
             return Ok(());
         }
-        threads::run("deed", || self.serve(deed))?;
+        threads::run("socket", || self.serve(job))?;
         state.threads += 1;
         Ok(())
     }
 
-    fn serve(&self, first: Deed) {
+    fn serve(&self, first: Job) {
         first();
         let mut state = self.lock();
         loop {
-            if let Some(deed) = state.waiting.pop_front() {
+            if let Some(job) = state.waiting.pop_front() {
                 drop(state);
-                deed();
+                job();
                 state = self.lock();
                 continue;
             }

@@ -20,12 +20,13 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::conclusion::Conclusion;
-use super::{Judge, Outcome};
+use super::{Decision, Enforcer};
 use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
-use crate::notify::listener;
+use crate::notify::listener::{self};
+use crate::notify::server::NotificationServer;
 use crate::plan::LATER_THREADS;
-use crate::sys::seccomp::{self, Answer, Notification, NotificationId};
+use crate::sys::seccomp::{Answer, NotificationId, Request};
 use crate::sys::threads;
 use crate::sys::{self, CallError};
 
@@ -46,7 +47,7 @@ pub(super) enum For {
 }
 
 /// A file with a lease.
-pub(super) struct Leased {
+pub(super) struct LeasedFile {
     /// The file, by O_PATH.
     file: OwnedFd,
     /// How it is to be opened: O_RDONLY, O_WRONLY or O_RDWR.
@@ -55,15 +56,15 @@ pub(super) struct Leased {
     as_caller: bool,
 }
 
-impl Leased {
+impl LeasedFile {
     /// A file that the caller opens.
-    pub fn opened(file: OwnedFd, flags: i32) -> Leased {
-        Leased { file, access: flags & libc::O_ACCMODE, as_caller: true }
+    pub fn opened(file: OwnedFd, flags: i32) -> LeasedFile {
+        LeasedFile { file, access: flags & libc::O_ACCMODE, as_caller: true }
     }
 
     /// A program that the supervisor reads.
-    pub fn read(file: OwnedFd) -> Leased {
-        Leased { file, access: libc::O_RDONLY, as_caller: false }
+    pub fn read(file: OwnedFd) -> LeasedFile {
+        LeasedFile { file, access: libc::O_RDONLY, as_caller: false }
     }
 
     fn open(&self, flags: i32) -> Result<File, Errno> {
@@ -84,9 +85,9 @@ pub(super) fn open_now(file: &OwnedFd) -> Result<File, Errno> {
     opened.map_err(|error| sys::errno(&error))
 }
 
-/// The threads that wait, and the calls whose turn has not come.
+/// The threads that wait, and the calls that are decided after them.
 #[derive(Default)]
-pub(super) struct Later {
+pub(super) struct DeferredCalls {
     desk: Option<Arc<Desk>>,
     lines: [Line; 2],
     /// So many calls were decided before those that wait.
@@ -100,7 +101,7 @@ pub(super) struct Later {
 #[derive(Default)]
 struct Line {
     under_way: usize,
-    waiting: VecDeque<Notification>,
+    waiting: VecDeque<Request>,
     /// From so many on those whose caller is gone are forgotten.
     next: usize,
 }
@@ -121,12 +122,12 @@ pub(super) enum Then {
     /// The call is answered.
     Nothing,
     /// It is decided anew, while the file that had a lease is open.
-    Decide(Notification, Result<File, Errno>),
+    Decide(Request, Result<File, Errno>),
     /// The caller has the socket on which it [hands something out](super::super::trace).
-    HandOut(Notification, Wanted, OwnedFd, Result<i32, Errno>),
+    HandOut(Request, Wanted, OwnedFd, Result<i32, Errno>),
 }
 
-impl Later {
+impl DeferredCalls {
     fn line(&mut self, line: For) -> &mut Line {
         &mut self.lines[line as usize]
     }
@@ -170,7 +171,7 @@ impl Later {
     }
 
     /// Keeps a call until a thread of its kind has ended.
-    pub fn postpone(&mut self, line: For, request: Notification, waits: impl Fn(NotificationId) -> bool) {
+    pub fn postpone(&mut self, line: For, request: Request, waits: impl Fn(NotificationId) -> bool) {
         let line = self.line(line);
         line.waiting.push_back(request);
         if line.waiting.len() >= line.next.max(MANY) {
@@ -202,7 +203,7 @@ impl Later {
     }
 
     /// The next call whose turn has come.
-    fn next(&mut self) -> Option<Notification> {
+    fn next(&mut self) -> Option<Request> {
         self.others = 0;
         let line =
             self.lines.iter_mut().find(|line| line.under_way < AT_A_TIME && !line.waiting.is_empty())?;
@@ -214,10 +215,10 @@ impl Later {
     }
 }
 
-impl Judge {
+impl Enforcer {
     /// Decides the calls that need not wait any more.
     pub(super) fn decide_ended(&mut self) -> Result<(), CallError> {
-        for Ended { then, .. } in self.memory.later.ended() {
+        for Ended { then, .. } in self.memory.deferred.ended() {
             // What is open stays so while the call is decided.
             let (request, _opened, in_vain) = match then {
                 Then::Nothing => continue,
@@ -232,9 +233,9 @@ impl Judge {
                     (request, None, true)
                 }
             };
-            self.memory.later.in_vain = in_vain;
+            self.memory.deferred.in_vain = in_vain;
             let decided = self.decide_now(&request);
-            self.memory.later.in_vain = false;
+            self.memory.deferred.in_vain = false;
             decided?;
         }
         Ok(())
@@ -242,52 +243,48 @@ impl Judge {
 
     /// Decides the next call whose turn has come.
     pub(super) fn decide_next(&mut self) -> Result<(), CallError> {
-        self.memory.later.next().map_or(Ok(()), |request| self.decide_now(&request))
+        self.memory.deferred.next().map_or(Ok(()), |request| self.decide_now(&request))
     }
 
-    fn decide_now(&mut self, request: &Notification) -> Result<(), CallError> {
+    fn decide_now(&mut self, request: &Request) -> Result<(), CallError> {
         // Its caller may have died meanwhile, and its number be another's.
-        match seccomp::still_valid(&self.listener, request.id) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(errno) => {
-                return Err(CallError { call: "asking whether a notified call still waits", errno });
-            }
+        if !self.listener.is_valid(request.id)? {
+            return Ok(());
         }
-        self.memory.later.in_turn = true;
-        let decided = self.handle(request);
-        self.memory.later.in_turn = false;
+        self.memory.deferred.in_turn = true;
+        let decided = NotificationServer::new(self).handle(request);
+        self.memory.deferred.in_turn = false;
         decided
     }
 
     /// A call waits for the end of a lease, as it would in the kernel.
     pub(super) fn wait_for_lease(
         &mut self,
-        leased: Leased,
-        request: &Notification,
+        leased: LeasedFile,
+        request: &Request,
         caller: &Caller,
     ) -> Conclusion {
-        let later = &mut self.memory.later;
+        let deferred = &mut self.memory.deferred;
         // No lease keeps it: a file system may have an EAGAIN of its own.
-        if later.in_vain {
+        if deferred.in_vain {
             return Conclusion::Answer(Answer::Fail(Errno::EAGAIN));
         }
-        if later.is_full(For::Lease) {
+        if deferred.is_full(For::Lease) {
             let listener = &self.listener;
-            later.postpone(For::Lease, *request, |id| seccomp::still_valid(listener, id) != Ok(false));
-            return Conclusion::Nothing;
+            deferred.postpone(For::Lease, *request, |id| listener.is_valid(id) != Ok(false));
+            return Conclusion::Unanswered;
         }
         let (identity, caller, request) = (self.identity.clone(), caller.clone(), *request);
-        let started = later.start(For::Lease, move || {
+        let started = deferred.start(For::Lease, move || {
             let opened = if leased.as_caller {
-                identity.become_caller(&caller, || leased.open(0))
+                identity.with_caller_creds(&caller, || leased.open(0))
             } else {
                 leased.open(0)
             };
             Then::Decide(request, opened)
         });
         match started {
-            Ok(()) => Conclusion::Nothing,
+            Ok(()) => Conclusion::Unanswered,
             Err(errno) => {
                 tracing::error!(%errno, "no thread can wait for a lease");
                 Conclusion::Answer(Answer::Fail(Errno::EAGAIN))
@@ -297,10 +294,10 @@ impl Judge {
 }
 
 /// What becomes of a call on a file that is to be opened and has a lease.
-pub(super) fn leased(file: Option<crate::notify::resolve::Target>, flags: i32) -> Outcome {
+pub(super) fn leased(file: Option<crate::notify::resolve::Target>, flags: i32) -> Decision {
     match file {
-        Some(file) => Outcome::Wait(Leased::opened(file.fd, flags)),
-        None => Outcome::Fail(Errno::EWOULDBLOCK),
+        Some(file) => Decision::AwaitLease(LeasedFile::opened(file.fd, flags)),
+        None => Decision::Fail(Errno::EWOULDBLOCK),
     }
 }
 
@@ -310,8 +307,8 @@ mod tests {
 
     use super::*;
 
-    fn request(id: u64) -> Notification {
-        Notification {
+    fn request(id: u64) -> Request {
+        Request {
             id: NotificationId::from_raw(id),
             pid: 1,
             data: libc::seccomp_data { nr: 0, arch: 0, instruction_pointer: 0, args: [0; 6] },
@@ -320,8 +317,8 @@ mod tests {
 
     #[test]
     fn so_many_wait_at_a_time_and_the_others_in_their_order() {
-        let mut later = Later::default();
-        assert!(later.bell().is_none() && later.next().is_none());
+        let mut deferred = DeferredCalls::default();
+        assert!(deferred.bell().is_none() && deferred.next().is_none());
         let (go, gone) = channel::<()>();
         let gone = Arc::new(Mutex::new(gone));
         for _ in 0..AT_A_TIME {
@@ -330,34 +327,34 @@ mod tests {
                 gone.lock().expect("no panic").recv().expect("a word");
                 Then::Nothing
             };
-            later.start(For::Caller, wait).expect("a thread");
+            deferred.start(For::Caller, wait).expect("a thread");
         }
-        assert!(later.is_full(For::Caller) && !later.is_full(For::Lease) && later.bell().is_some());
-        later.postpone(For::Caller, request(1), |_| true);
-        later.postpone(For::Caller, request(2), |_| true);
-        assert!(later.next().is_none());
+        assert!(deferred.is_full(For::Caller) && !deferred.is_full(For::Lease) && deferred.bell().is_some());
+        deferred.postpone(For::Caller, request(1), |_| true);
+        deferred.postpone(For::Caller, request(2), |_| true);
+        assert!(deferred.next().is_none());
         // Those of the other kind do not wait for these.
-        later.postpone(For::Lease, request(3), |_| true);
-        assert_eq!(later.next().map(|next| next.id.as_raw()), Some(3));
+        deferred.postpone(For::Lease, request(3), |_| true);
+        assert_eq!(deferred.next().map(|next| next.id.as_raw()), Some(3));
         go.send(()).expect("a thread");
-        while later.ended().is_empty() {
+        while deferred.ended().is_empty() {
             std::thread::yield_now();
         }
-        assert_eq!(later.next().map(|next| next.id.as_raw()), Some(1));
+        assert_eq!(deferred.next().map(|next| next.id.as_raw()), Some(1));
         (1..AT_A_TIME).for_each(|_| go.send(()).expect("a thread"));
-        while !later.is_idle() {
-            later.ended();
+        while !deferred.is_idle() {
+            deferred.ended();
         }
-        assert!(later.bell().is_none());
+        assert!(deferred.bell().is_none());
     }
 
     #[test]
     fn callers_that_are_gone_take_no_room() {
-        let mut later = Later::default();
+        let mut deferred = DeferredCalls::default();
         for id in 0..10 * MANY as u64 {
-            later.postpone(For::Lease, request(id), |id| id.as_raw().is_multiple_of(1000));
+            deferred.postpone(For::Lease, request(id), |id| id.as_raw().is_multiple_of(1000));
         }
-        assert!(later.line(For::Lease).waiting.len() <= MANY);
-        assert_eq!(later.next().map(|next| next.id.as_raw()), Some(0));
+        assert!(deferred.line(For::Lease).waiting.len() <= MANY);
+        assert_eq!(deferred.next().map(|next| next.id.as_raw()), Some(0));
     }
 }

@@ -1,0 +1,325 @@
+//! The notification server: one loop that receives the calls that the filter notifies, one
+//! after the other, and has each decided, checked and answered (seccomp_unotify(2)).
+//!
+//! The enforcer and the recorder are [`Handler`]s of this loop. What differs between them
+//! comes through the trait: what wakes the loop besides a call, the calls that were put off,
+//! what is decided and how it is answered.
+//!
+//! The order is the same for every call, and matters:
+//!
+//! 1. What other threads have finished, and what start-up has come to, is taken in before a
+//!    call is decided.
+//! 2. The call is decided by what is read of its caller.
+//! 3. The notification is checked to be valid still. Only then was what was read of the
+//!    caller's thread id read of the caller, and not of a thread that has the number by now.
+//! 4. The decision is carried out and answered.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::caller::Caller;
+use super::listener::{Listener, Ready, WaitSet};
+use crate::ids::Tid;
+use crate::kernel::Arch;
+use crate::policy::call::Call;
+use crate::sys::CallError;
+use crate::sys::seccomp::{Answer, NotificationId, Request};
+use crate::syscalls;
+
+/// A notified call, decoded.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// The notification as the kernel gave it.
+    pub request: Request,
+    /// The call: its name, number and registers.
+    pub call: Call,
+}
+
+impl Notification {
+    /// Decodes a notification.
+    pub fn new(request: &Request) -> Notification {
+        let number = request.data.nr as u32;
+        let name = syscalls::name(Arch::THIS, number);
+        Notification { request: *request, call: Call { name, number, args: request.data.args } }
+    }
+
+    /// The id that its answer names.
+    pub fn id(&self) -> NotificationId {
+        self.request.id
+    }
+
+    /// The thread that calls.
+    pub fn tid(&self) -> Tid {
+        Tid::from_raw(self.request.pid as i32)
+    }
+
+    /// Identifies the caller, as the kernel describes it now.
+    ///
+    /// # Errors
+    /// As [`Caller::of`].
+    pub fn caller(&self) -> Result<Caller, Errno> {
+        Caller::of(self.tid())
+    }
+}
+
+/// What a handler has come to about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<Decision> {
+    /// It is decided. The decision is carried out if the notification is valid still.
+    Decided(Decision),
+    /// It is answered by its registers alone, so nothing has to be checked.
+    Answer(Answer),
+    /// It is not answered now: another thread answers it, or it is decided later.
+    Deferred,
+}
+
+/// What decides notified calls.
+pub trait Handler {
+    /// What is decided about a call.
+    type Decision;
+
+    /// The filter's listener.
+    fn listener(&self) -> &Listener;
+
+    /// What the loop waits for besides a call.
+    fn wait_set(&self) -> WaitSet<'_>;
+
+    /// Takes in what other threads have finished, before the loop waits.
+    ///
+    /// # Errors
+    /// A call that was decided because of it could not be answered.
+    fn before_wait(&mut self) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    /// Takes in what the app has said on NOTIFY_SOCKET, and what time has brought.
+    fn follow_startup(&mut self);
+
+    /// The mailbox was written to, or a signal has interrupted the wait.
+    fn woken(&mut self, _interrupted: bool) {}
+
+    /// Whether the next notified call goes before the calls that were put off.
+    fn takes_call(&mut self) -> bool {
+        true
+    }
+
+    /// A call was received. Takes in what has to be known before it is decided.
+    fn before_call(&mut self) {
+        self.follow_startup();
+    }
+
+    /// Whether a call that was put off can be decided once no other call is notified.
+    fn has_deferred(&self) -> bool {
+        false
+    }
+
+    /// Decides the next call that was put off.
+    ///
+    /// # Errors
+    /// It could not be answered.
+    fn handle_deferred(&mut self) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    /// Decides a call, by its registers and by what is read of its caller.
+    fn decide(&mut self, notification: &Notification) -> Step<Self::Decision>;
+
+    /// Carries a decision out and answers the call, whose notification was valid after the
+    /// decision.
+    ///
+    /// # Errors
+    /// The call could not be answered. A caller that is gone is no error.
+    fn finish(&mut self, notification: &Notification, decision: Self::Decision) -> Result<(), CallError>;
+}
+
+/// The loop, over a handler.
+pub struct NotificationServer<'a, H> {
+    handler: &'a mut H,
+}
+
+impl<'a, H: Handler> NotificationServer<'a, H> {
+    /// A server whose calls this handler decides.
+    pub fn new(handler: &'a mut H) -> NotificationServer<'a, H> {
+        NotificationServer { handler }
+    }
+
+    /// Serves until no process uses the filter any more.
+    ///
+    /// # Errors
+    /// The listener failed: no call can be answered any more.
+    pub fn run(&mut self) -> Result<(), CallError> {
+        self.handler.listener().prepare();
+        loop {
+            self.handler.before_wait()?;
+            let deferred = self.handler.has_deferred();
+            let ready = self.wait(deferred)?;
+            self.handler.follow_startup();
+            if ready.mailbox || ready.signal {
+                self.handler.woken(ready.signal);
+            }
+            if ready.call && self.handler.takes_call() {
+                if let Some(request) = self.handler.listener().receive()? {
+                    self.handler.before_call();
+                    self.handle(&request)?;
+                }
+            } else if deferred {
+                self.handler.handle_deferred()?;
+            } else if ready.hung_up {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&self, deferred: bool) -> Result<Ready, CallError> {
+        let mut wait_set = self.handler.wait_set();
+        if deferred {
+            wait_set.timeout = Some(Duration::ZERO);
+        }
+        self.handler.listener().wait(wait_set)
+    }
+
+    /// Has one call decided and answered.
+    ///
+    /// # Errors
+    /// The listener failed. A caller that is gone is no error.
+    pub fn handle(&mut self, request: &Request) -> Result<(), CallError> {
+        let notification = Notification::new(request);
+        match self.handler.decide(&notification) {
+            Step::Decided(decision) => {
+                if self.handler.listener().is_valid(notification.id())? {
+                    self.handler.finish(&notification, decision)?;
+                }
+                Ok(())
+            }
+            Step::Answer(answer) => self.handler.listener().answer(notification.id(), answer),
+            Step::Deferred => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use nix::unistd::getppid;
+
+    use super::*;
+    use crate::sys::seccomp::{self, Instruction};
+    use crate::sys::signal::Mask;
+
+    /// Answers getppid(2) with 7, and puts the first of its calls off.
+    struct Counter {
+        listener: Listener,
+        deferred: Option<Request>,
+        defers: bool,
+        steps: Vec<&'static str>,
+    }
+
+    impl Handler for Counter {
+        type Decision = Answer;
+
+        fn listener(&self) -> &Listener {
+            &self.listener
+        }
+
+        fn wait_set(&self) -> WaitSet<'_> {
+            WaitSet { mailbox: None, descriptors: Vec::new(), timeout: None, mask: Mask::ALL }
+        }
+
+        fn follow_startup(&mut self) {}
+
+        fn before_call(&mut self) {
+            self.steps.push("before");
+        }
+
+        fn has_deferred(&self) -> bool {
+            self.deferred.is_some()
+        }
+
+        fn handle_deferred(&mut self) -> Result<(), CallError> {
+            self.steps.push("deferred");
+            let request = self.deferred.take().expect("a call was put off");
+            NotificationServer::new(self).handle(&request)
+        }
+
+        fn decide(&mut self, notification: &Notification) -> Step<Answer> {
+            assert_eq!(notification.call.name, Some("getppid"));
+            let caller = notification.caller().expect("the caller waits");
+            assert_eq!((caller.tid, caller.tgid), (notification.tid(), crate::ids::Pid::own()));
+            self.steps.push("decide");
+            if std::mem::take(&mut self.defers) {
+                self.deferred = Some(notification.request);
+                return Step::Deferred;
+            }
+            Step::Decided(Answer::Value(7))
+        }
+
+        fn finish(&mut self, notification: &Notification, answer: Answer) -> Result<(), CallError> {
+            self.steps.push("finish");
+            self.listener.answer(notification.id(), answer)
+        }
+    }
+
+    /// A filter that notifies getppid(2) and allows every other call.
+    fn filter() -> [Instruction; 4] {
+        let instruction = |code: u32, jt, jf, k| Instruction { code: code as u16, jt, jf, k };
+        [
+            instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+            instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_getppid as u32),
+            instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
+            instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ]
+    }
+
+    #[test]
+    fn each_call_is_decided_checked_and_answered_until_no_thread_uses_the_filter() {
+        let (send, listeners) = channel();
+        let app = thread::spawn(move || {
+            crate::sys::prctl::set_no_new_privileges().expect("no_new_privs");
+            send.send(seccomp::load(&filter(), false).expect("a listener")).expect("the test receives");
+            [getppid().as_raw(), getppid().as_raw()]
+        });
+        let listener = Listener::new(Arc::new(listeners.recv().expect("a listener")));
+        let mut counter = Counter { listener, deferred: None, defers: true, steps: Vec::new() };
+        assert_eq!(NotificationServer::new(&mut counter).run(), Ok(()));
+        assert_eq!(app.join().expect("no panic"), [7, 7]);
+        let first = ["before", "decide", "deferred", "decide", "finish"];
+        assert_eq!(counter.steps, [&first[..], &["before", "decide", "finish"]].concat());
+    }
+
+    #[test]
+    fn a_decision_about_a_caller_that_is_gone_is_not_carried_out() {
+        struct Killed(Counter);
+        impl Handler for Killed {
+            type Decision = ();
+            fn listener(&self) -> &Listener {
+                self.0.listener()
+            }
+            fn wait_set(&self) -> WaitSet<'_> {
+                self.0.wait_set()
+            }
+            fn follow_startup(&mut self) {}
+            fn decide(&mut self, notification: &Notification) -> Step<()> {
+                // The thread goes on, so its notification is over.
+                self.0.listener.answer(notification.id(), Answer::Value(9)).expect("answered");
+                Step::Decided(())
+            }
+            fn finish(&mut self, _: &Notification, (): ()) -> Result<(), CallError> {
+                panic!("the notification is not valid any more")
+            }
+        }
+        let (send, listeners) = channel();
+        let app = thread::spawn(move || {
+            crate::sys::prctl::set_no_new_privileges().expect("no_new_privs");
+            send.send(seccomp::load(&filter(), false).expect("a listener")).expect("the test receives");
+            getppid().as_raw()
+        });
+        let listener = Listener::new(Arc::new(listeners.recv().expect("a listener")));
+        let counter = Counter { listener, deferred: None, defers: false, steps: Vec::new() };
+        assert_eq!(NotificationServer::new(&mut Killed(counter)).run(), Ok(()));
+        assert_eq!(app.join().expect("no panic"), 9);
+    }
+}
