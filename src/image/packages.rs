@@ -16,16 +16,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::fingerprint::Fingerprint;
-use crate::kernel::Arch;
-
 /// Versions by the names of packages, by the manager that knows them: `dpkg` and `apk`.
 pub type Packages = Map<String, Value>;
 
 /// How a manager compares versions.
-type Compare = fn(&str, &str) -> Ordering;
-const DPKG: (&str, Compare) = ("dpkg", version::dpkg);
-const APK: (&str, Compare) = ("apk", version::apk);
+pub(super) type Compare = fn(&str, &str) -> Ordering;
+pub(super) const DPKG: (&str, Compare) = ("dpkg", version::dpkg);
+pub(super) const APK: (&str, Compare) = ("apk", version::apk);
 
 const STATUS: &str = "var/lib/dpkg/status";
 const LISTS: &str = "var/lib/dpkg/info";
@@ -88,72 +85,6 @@ pub fn installed(root: &Path) -> Packages {
         }
     }
     found
-}
-
-/// In what the place differs from those that a profile was learned in, one line each: the
-/// architecture and the packages of the runs' fingerprints against ours. What fits one of
-/// them is no difference, and where a manager has no database here nothing is said of its
-/// packages.
-pub fn mismatches(learned: &[Fingerprint], arch: Arch, here: &Packages) -> Vec<String> {
-    let mut found = Vec::new();
-    let archs = || learned.iter().map(|run| &*run.arch).filter(|arch| !arch.is_empty());
-    if let Some(first) = archs().next()
-        && !archs().any(|learned| learned.parse() == Ok(arch))
-    {
-        found.push(format!("learned on {first}, here is {arch}: other calls are made"));
-    }
-    for (manager, compare) in [DPKG, APK] {
-        let Some(here) = here.get(manager) else { continue };
-        for (number, run) in learned.iter().enumerate() {
-            let packages = run.packages.get(manager).and_then(Value::as_object);
-            for name in packages.into_iter().flat_map(Map::keys) {
-                if !learned[..number].iter().any(|run| version_in(run, manager, name).is_some()) {
-                    let here = here[name].as_str();
-                    found.extend(mismatch(name, manager, &learned[number..], here, compare));
-                }
-            }
-        }
-    }
-    found
-}
-
-/// The version of a package in a run.
-fn version_in<'r>(run: &'r Fingerprint, manager: &str, name: &str) -> Option<&'r str> {
-    run.packages.get(manager)?.get(name)?.as_str()
-}
-
-/// What is to be said of one package, which the first of these runs had.
-fn mismatch(
-    name: &str,
-    manager: &str,
-    runs: &[Fingerprint],
-    here: Option<&str>,
-    compare: Compare,
-) -> Option<String> {
-    let learned = || runs.iter().filter_map(|run| version_in(run, manager, name));
-    let first = learned().next()?;
-    let Some(here) = here else {
-        return Some(format!("learned with {name} {first}, which is not installed here"));
-    };
-    let (mut oldest, mut newest) = (first, first);
-    for version in learned() {
-        if version == here {
-            return None;
-        }
-        if compare(version, oldest).is_lt() {
-            oldest = version;
-        }
-        if compare(version, newest).is_gt() {
-            newest = version;
-        }
-    }
-    let (learned, how) = match (compare(here, oldest), compare(here, newest)) {
-        (Ordering::Less, _) => (oldest, "older"),
-        (_, Ordering::Greater) => (newest, "newer"),
-        // Between two, or the same by another name.
-        _ => (newest, "another"),
-    };
-    Some(format!("learned with {name} {learned}, here is {here} ({how})"))
 }
 
 /// The packages of a dpkg status, those apart that were removed.
