@@ -115,7 +115,7 @@ fn a_bad_tree_is_told() {
     };
     let tree = files.map(|(path, code)| (path.to_owned(), text(path, code))).into();
     let expected = [
-        "bin/remit-init.rs: names remit::plan; a thin binary names remit::shim alone",
+        "bin/remit-init.rs: names remit::plan; a thin binary names remit::entry_point, remit::shim alone",
         "enforce/mod.rs: allow(unsafe_code) outside sys",
         "enforce/mod.rs: imports utils, which has no layer; give it one in tests/layers.rs",
         "enforce/mod.rs: no #![forbid(unsafe_code)]",

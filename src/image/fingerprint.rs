@@ -1,17 +1,19 @@
 //! The fingerprint of a run: on what kernel and of which files it ran. Journals and evidence
 //! have it, and a start under a learned profile is compared with it.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::digest::digest;
 use super::live::Live;
-use super::packages::Packages;
+use super::packages::{APK, Compare, DPKG, Packages};
 use super::{Executable, ImageFiles};
 use crate::hex;
 use crate::kernel::Arch;
@@ -96,6 +98,72 @@ fn version(bytes: &[u8]) -> Option<String> {
     let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').copied();
     let text = String::from_utf8(digits.collect()).ok()?;
     Some(text.trim_end_matches('.').to_owned()).filter(|text| !text.is_empty())
+}
+
+/// How this environment differs from those in which a profile was learned, a line each: the
+/// architecture and the packages of the runs' fingerprints are compared with this image. What
+/// equals one of the runs is no difference. Packages of a manager that has no database here are
+/// not compared.
+pub fn mismatches(learned: &[Fingerprint], arch: Arch, here: &Packages) -> Vec<String> {
+    let mut found = Vec::new();
+    let archs = || learned.iter().map(|run| &*run.arch).filter(|arch| !arch.is_empty());
+    if let Some(first) = archs().next()
+        && !archs().any(|learned| learned.parse() == Ok(arch))
+    {
+        found.push(format!("learned on {first}, here is {arch}: other calls are made"));
+    }
+    for (manager, compare) in [DPKG, APK] {
+        let Some(here) = here.get(manager) else { continue };
+        for (number, run) in learned.iter().enumerate() {
+            let packages = run.packages.get(manager).and_then(Value::as_object);
+            for name in packages.into_iter().flat_map(Map::keys) {
+                if !learned[..number].iter().any(|run| version_in(run, manager, name).is_some()) {
+                    let here = here[name].as_str();
+                    found.extend(mismatch(name, manager, &learned[number..], here, compare));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The version of a package in a run.
+fn version_in<'r>(run: &'r Fingerprint, manager: &str, name: &str) -> Option<&'r str> {
+    run.packages.get(manager)?.get(name)?.as_str()
+}
+
+/// The difference of one package, which the first of these runs had.
+fn mismatch(
+    name: &str,
+    manager: &str,
+    runs: &[Fingerprint],
+    here: Option<&str>,
+    compare: Compare,
+) -> Option<String> {
+    let learned = || runs.iter().filter_map(|run| version_in(run, manager, name));
+    let first = learned().next()?;
+    let Some(here) = here else {
+        return Some(format!("learned with {name} {first}, which is not installed here"));
+    };
+    let (mut oldest, mut newest) = (first, first);
+    for version in learned() {
+        if version == here {
+            return None;
+        }
+        if compare(version, oldest).is_lt() {
+            oldest = version;
+        }
+        if compare(version, newest).is_gt() {
+            newest = version;
+        }
+    }
+    let (learned, how) = match (compare(here, oldest), compare(here, newest)) {
+        (Ordering::Less, _) => (oldest, "older"),
+        (_, Ordering::Greater) => (newest, "newer"),
+        // Between two, or an equal version that is written otherwise.
+        _ => (newest, "another"),
+    };
+    Some(format!("learned with {name} {learned}, here is {here} ({how})"))
 }
 
 #[cfg(test)]

@@ -14,16 +14,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::fingerprint::Fingerprint;
-use crate::kernel::Arch;
-
 /// Versions by the names of packages, by package manager: `dpkg` and `apk`.
 pub type Packages = Map<String, Value>;
 
 /// A manager's comparison of versions.
-type Compare = fn(&str, &str) -> Ordering;
-const DPKG: (&str, Compare) = ("dpkg", version::dpkg);
-const APK: (&str, Compare) = ("apk", version::apk);
+pub(super) type Compare = fn(&str, &str) -> Ordering;
+pub(super) const DPKG: (&str, Compare) = ("dpkg", version::dpkg);
+pub(super) const APK: (&str, Compare) = ("apk", version::apk);
 
 const STATUS: &str = "var/lib/dpkg/status";
 const LISTS: &str = "var/lib/dpkg/info";
@@ -85,72 +82,6 @@ pub fn installed(root: &Path) -> Packages {
         }
     }
     found
-}
-
-/// How this environment differs from those in which a profile was learned, a line each: the
-/// architecture and the packages of the runs' fingerprints are compared with this image. What
-/// equals one of the runs is no difference. Packages of a manager that has no database here are
-/// not compared.
-pub fn mismatches(learned: &[Fingerprint], arch: Arch, here: &Packages) -> Vec<String> {
-    let mut found = Vec::new();
-    let archs = || learned.iter().map(|run| &*run.arch).filter(|arch| !arch.is_empty());
-    if let Some(first) = archs().next()
-        && !archs().any(|learned| learned.parse() == Ok(arch))
-    {
-        found.push(format!("learned on {first}, here is {arch}: other calls are made"));
-    }
-    for (manager, compare) in [DPKG, APK] {
-        let Some(here) = here.get(manager) else { continue };
-        for (number, run) in learned.iter().enumerate() {
-            let packages = run.packages.get(manager).and_then(Value::as_object);
-            for name in packages.into_iter().flat_map(Map::keys) {
-                if !learned[..number].iter().any(|run| version_in(run, manager, name).is_some()) {
-                    let here = here[name].as_str();
-                    found.extend(mismatch(name, manager, &learned[number..], here, compare));
-                }
-            }
-        }
-    }
-    found
-}
-
-/// The version of a package in a run.
-fn version_in<'r>(run: &'r Fingerprint, manager: &str, name: &str) -> Option<&'r str> {
-    run.packages.get(manager)?.get(name)?.as_str()
-}
-
-/// The difference of one package, which the first of these runs had.
-fn mismatch(
-    name: &str,
-    manager: &str,
-    runs: &[Fingerprint],
-    here: Option<&str>,
-    compare: Compare,
-) -> Option<String> {
-    let learned = || runs.iter().filter_map(|run| version_in(run, manager, name));
-    let first = learned().next()?;
-    let Some(here) = here else {
-        return Some(format!("learned with {name} {first}, which is not installed here"));
-    };
-    let (mut oldest, mut newest) = (first, first);
-    for version in learned() {
-        if version == here {
-            return None;
-        }
-        if compare(version, oldest).is_lt() {
-            oldest = version;
-        }
-        if compare(version, newest).is_gt() {
-            newest = version;
-        }
-    }
-    let (learned, how) = match (compare(here, oldest), compare(here, newest)) {
-        (Ordering::Less, _) => (oldest, "older"),
-        (_, Ordering::Greater) => (newest, "newer"),
-        // Between two, or an equal version that is written otherwise.
-        _ => (newest, "another"),
-    };
-    Some(format!("learned with {name} {learned}, here is {here} ({how})"))
 }
 
 /// Adds the installed packages of a dpkg status file.

@@ -13,7 +13,6 @@ use super::command::CommandError;
 use super::dialect::Dialect;
 use super::error::StartupError;
 use super::options::Options;
-use super::start::abandon;
 use super::users::RunAsError;
 use crate::enforce::launch::{self, Command, Failure, Terminal};
 use crate::init::event_loop::{self, RunError};
@@ -22,7 +21,7 @@ use crate::init::state::InitRules;
 use crate::plan::matches;
 use crate::profile::RunAs;
 use crate::sys::descriptors::Inherited;
-use crate::sys::signal::Mask;
+use crate::sys::signal::{self, Mask};
 use crate::sys::{self, CallError};
 
 /// What the app is started from.
@@ -256,5 +255,13 @@ pub(super) fn finish(
             Err(StartupError::Command { name, error })
         }
         Err(RunError::Launch(failure)) => Err(StartupError::Step { file: found.to_owned(), failure }),
+    }
+}
+
+/// The child waits for us or runs by itself; it must not outlive a failure.
+pub(super) fn abandon(child: i32, error: StartupError) -> StartupError {
+    match signal::send(child, libc::SIGKILL) {
+        Ok(()) => error,
+        Err(errno) => StartupError::NotKilled { error: Box::new(error), errno },
     }
 }

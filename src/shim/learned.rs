@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::enforce::source::beside;
-use crate::image::fingerprint::Fingerprint;
+use crate::image::fingerprint::{self, Fingerprint};
 use crate::image::packages::{self, installed};
 use crate::journal::run::runs_in;
 use crate::kernel::Arch;
@@ -19,5 +19,5 @@ pub(super) fn unlike(profile: &Path) -> Vec<String> {
     if learned.is_empty() {
         return Vec::new();
     }
-    packages::mismatches(&learned, Arch::THIS, &installed(Path::new("/")))
+    fingerprint::mismatches(&learned, Arch::THIS, &installed(Path::new("/")))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::StartupError;
-use super::init::{self, Signals};
+use super::init::{self, Signals, abandon};
 use super::options::Options;
 use crate::enforce::launch::{self, Child, Command, Confinement};
 use crate::enforce::{place, probe};
@@ -83,14 +83,6 @@ pub(super) fn launch(
     match settled.and_then(|()| watch(&child)) {
         Ok(watch) => Ok((child, watch)),
         Err(error) => Err(abandon(child.pid, error)),
-    }
-}
-
-/// The child waits for us or runs by itself; it must not outlive a failure.
-pub(super) fn abandon(child: i32, error: StartupError) -> StartupError {
-    match signal::send(child, libc::SIGKILL) {
-        Ok(()) => error,
-        Err(errno) => StartupError::NotKilled { error: Box::new(error), errno },
     }
 }
 

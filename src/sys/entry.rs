@@ -8,6 +8,8 @@
 use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 
+use nix::errno::Errno;
+
 use super::signal;
 
 /// Defines the program's `main`, which calls a function that takes the command line and the
@@ -35,8 +37,9 @@ macro_rules! entry_point {
 /// `arguments` has `count` pointers to strings that end with 0 and stay for good.
 pub unsafe fn begin(count: i32, arguments: *const *const std::ffi::c_char) -> Vec<OsString> {
     for descriptor in 0..=2 {
-        // SAFETY: the call takes no memory.
-        let is_open = unsafe { libc::fcntl(descriptor, libc::F_GETFD) } != -1;
+        // SAFETY: the call takes no memory. Where a filter refuses it, they are open.
+        let is_open =
+            unsafe { libc::fcntl(descriptor, libc::F_GETFD) } != -1 || Errno::last() != Errno::EBADF;
         // SAFETY: the path ends with 0. The lowest free descriptor is this one.
         if !is_open && unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) } != descriptor {
             std::process::abort();

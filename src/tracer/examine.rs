@@ -5,7 +5,6 @@
 //! of change and length of what is really mapped.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -17,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::errno::Errno;
 
 use super::call::{TracedCall, caller_after_exec};
+use super::file_facts::{FileFacts, LONGEST};
 use super::inspect;
 use super::mailbox::{TracerMailbox, TracerMessage};
 use crate::ids::Pid;
@@ -28,57 +28,9 @@ use crate::notify::maps;
 use crate::plan::ProgramIndex;
 use crate::policy::PolicyEngine;
 use crate::policy::libraries::Code;
-use crate::policy::started::{Files, NotYet, Script, Stamp, Started, Verdict};
+use crate::policy::started::{Files, NotYet, Script, Started, Verdict};
 use crate::procfs::errno;
 use crate::profile::Rights;
-
-/// What was found out about files.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// By entry, files that may be mapped as code, as `/proc/PID/maps` shows a mapping of them.
-    code: HashMap<(ProgramIndex, PathBuf, FileId), ()>,
-    loaders: HashMap<(FileId, Stamp), bool>,
-    digests: HashMap<(FileId, Stamp), String>,
-    scripts: HashMap<Vec<u8>, Script>,
-}
-
-/// More files than an image has programs: past it all is found out anew.
-const MANY: usize = 4096;
-/// The longest path by which a script is remembered: the app may spell one in any number of
-/// ways, each up to 4096 bytes long.
-const LONGEST: usize = 256;
-
-impl Found {
-    fn remember<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: V) {
-        if map.len() >= MANY {
-            map.clear();
-        }
-        map.insert(key, value);
-    }
-}
-
-/// What is remembered, and nothing else.
-pub struct Remembered<'a>(pub &'a Mutex<Found>);
-
-impl Files for Remembered<'_> {
-    fn is_loader(&self, started: &Started) -> Result<bool, NotYet> {
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        found.loaders.get(&(started.id, started.stamp)).copied().ok_or(NotYet)
-    }
-
-    fn script(&self, path: &[u8]) -> Result<Option<Script>, NotYet> {
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        found.scripts.get(path).cloned().map(Some).ok_or(NotYet)
-    }
-
-    fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet> {
-        if script.is_some() {
-            return Err(NotYet);
-        }
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        found.digests.get(&(started.id, started.stamp)).cloned().map(Some).ok_or(NotYet)
-    }
-}
 
 /// What waits to be judged.
 pub enum Job {
@@ -102,7 +54,7 @@ pub fn run(
     jobs: &Receiver<Job>,
     mailbox: &TracerMailbox,
     rules: &Arc<PolicyEngine>,
-    found: &Mutex<Found>,
+    found: &Mutex<FileFacts>,
     identity: &Identity,
 ) {
     while let Ok(job) = jobs.recv() {
@@ -147,7 +99,7 @@ fn mapped(
     caller: &Caller,
     entry: ProgramIndex,
     rules: &PolicyEngine,
-    found: &Mutex<Found>,
+    found: &Mutex<FileFacts>,
     identity: &Identity,
 ) -> Verdict {
     let own = Own::of(caller, identity);
@@ -172,7 +124,7 @@ fn mapped(
             Code::Refused(refusal) => return Verdict::Dies(refusal),
         }
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-        Found::remember(&mut found.code, (entry, mapping.path, mapping.id), ());
+        FileFacts::remember(&mut found.code, (entry, mapping.path, mapping.id), ());
     }
     Verdict::Runs(entry)
 }
@@ -209,7 +161,7 @@ struct Look<'a> {
     pid: Pid,
     caller: Caller,
     rules: &'a PolicyEngine,
-    found: &'a Mutex<Found>,
+    found: &'a Mutex<FileFacts>,
     identity: &'a Identity,
 }
 
@@ -243,7 +195,7 @@ impl Files for Look<'_> {
         let Some(kind) = read else { return Ok(true) };
         let loader = kind == Executable::Loader;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        Found::remember(&mut found.loaders, (started.id, started.stamp), loader);
+        FileFacts::remember(&mut found.loaders, (started.id, started.stamp), loader);
         Ok(loader)
     }
 
@@ -259,7 +211,7 @@ impl Files for Look<'_> {
             script.as_ref().filter(|_| path.starts_with(b"/") && path.len() <= LONGEST && !moves)
         {
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-            Found::remember(&mut found.scripts, path.to_vec(), script.clone());
+            FileFacts::remember(&mut found.scripts, path.to_vec(), script.clone());
         }
         Ok(script)
     }
@@ -277,7 +229,7 @@ impl Files for Look<'_> {
             digest.filter(|_| script.is_some() || mapped.is_some_and(|file| is_still(&file, started)));
         if let (Some(digest), None) = (&digest, script) {
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-            Found::remember(&mut found.digests, (started.id, started.stamp), digest.clone());
+            FileFacts::remember(&mut found.digests, (started.id, started.stamp), digest.clone());
         }
         Ok(digest)
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use nix::errno::Errno;
 
 use super::call::{Operation, TracedCall, caller_after_exec};
-use super::examine::{Found, Remembered};
+use super::file_facts::{FileFacts, Remembered};
 use super::state::Inspection;
 use crate::ids::Pid;
 use crate::image::FileId;
@@ -25,7 +25,7 @@ pub(super) fn inspect(
     call: &TracedCall,
     identity: &Identity,
     rules: &PolicyEngine,
-    found: &Mutex<Found>,
+    found: &Mutex<FileFacts>,
 ) -> Inspection {
     let mut started = match read(pid, &call.caller, identity, rules) {
         Ok(started) => started,

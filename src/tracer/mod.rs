@@ -42,6 +42,7 @@
 mod attach;
 mod call;
 pub mod examine;
+mod file_facts;
 mod hand_out;
 mod inspect;
 pub mod mailbox;
@@ -58,7 +59,8 @@ use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
 pub use self::call::{Operation, Report, TracedCall};
-use self::examine::{Found, Job};
+use self::examine::Job;
+use self::file_facts::FileFacts;
 pub use self::hand_out::Notified;
 use self::mailbox::TracerMailbox;
 use self::state::{Action, Config, Event, TraceTable};
@@ -84,7 +86,7 @@ pub struct Tracer {
     hand_outs: HashMap<Tid, hand_out::HandOut>,
     /// What threads handed out, by the call that they wait in.
     handed: HashMap<Tid, (Notified, Arc<Handed>)>,
-    found: Arc<Mutex<Found>>,
+    found: Arc<Mutex<FileFacts>>,
     examiner: Option<Sender<Job>>,
 }
 

@@ -2,7 +2,9 @@ use std::fs;
 
 use serde_json::json;
 
+use super::super::fingerprint::{Fingerprint, mismatches};
 use super::*;
+use crate::kernel::Arch;
 
 /// An image of these files.
 fn image(files: &[(&str, &str)]) -> tempfile::TempDir {

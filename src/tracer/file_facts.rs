@@ -1,0 +1,57 @@
+//! What is known of files that were executed or mapped.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::image::FileId;
+use crate::plan::ProgramIndex;
+use crate::policy::started::{Files, NotYet, Script, Stamp, Started};
+
+/// Facts of files, so that none is read twice: each by the inode and its time of change.
+#[derive(Debug, Default)]
+pub struct FileFacts {
+    /// By entry, files that may be mapped as code, as `/proc/PID/maps` shows a mapping of them.
+    pub(super) code: HashMap<(ProgramIndex, PathBuf, FileId), ()>,
+    pub(super) loaders: HashMap<(FileId, Stamp), bool>,
+    pub(super) digests: HashMap<(FileId, Stamp), String>,
+    pub(super) scripts: HashMap<Vec<u8>, Script>,
+}
+
+/// More files than an image has programs: past it all is found out anew.
+const MANY: usize = 4096;
+/// The longest path by which a script is remembered: the app may spell one in any number of
+/// ways, each up to 4096 bytes long.
+pub(super) const LONGEST: usize = 256;
+
+impl FileFacts {
+    pub(super) fn remember<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: V) {
+        if map.len() >= MANY {
+            map.clear();
+        }
+        map.insert(key, value);
+    }
+}
+
+/// The facts that are known, without reading a file.
+pub struct Remembered<'a>(pub &'a Mutex<FileFacts>);
+
+impl Files for Remembered<'_> {
+    fn is_loader(&self, started: &Started) -> Result<bool, NotYet> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.loaders.get(&(started.id, started.stamp)).copied().ok_or(NotYet)
+    }
+
+    fn script(&self, path: &[u8]) -> Result<Option<Script>, NotYet> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.scripts.get(path).cloned().map(Some).ok_or(NotYet)
+    }
+
+    fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet> {
+        if script.is_some() {
+            return Err(NotYet);
+        }
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.digests.get(&(started.id, started.stamp)).cloned().map(Some).ok_or(NotYet)
+    }
+}
