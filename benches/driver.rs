@@ -123,7 +123,7 @@ fn notify_exec() -> bool {
     }
     let Ok(listener) = seccomp::load(&program, false) else { return false };
     // As the shim does, where the kernel can.
-    let _ = seccomp::wake_up_here(&listener, true);
+    let _ = seccomp::set_sync_wakeup(&listener, true);
     std::thread::spawn(move || {
         while let Ok(request) = seccomp::receive(&listener) {
             let _ = seccomp::answer(&listener, request.id, seccomp::Answer::Continue);

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A processor architecture whose system calls we know.
+/// A processor architecture with a table of system calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arch {
     /// 64-bit x86; its i386 and x32 calls are never allowed.
@@ -158,7 +158,7 @@ impl LandlockAbi {
 /// What seccomp's user notification can do (linux/seccomp.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notify {
-    /// `SECCOMP_ADDFD_FLAG_SEND`: hand a descriptor over as the answer, Linux 5.14.
+    /// `SECCOMP_ADDFD_FLAG_SEND`: a descriptor as the answer, Linux 5.14.
     pub addfd_send: bool,
     /// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`: signals do not restart a call
     /// that is being decided, Linux 5.19.
@@ -176,24 +176,24 @@ pub struct Kernel {
     pub arch: Arch,
     /// The level of Landlock.
     pub landlock: LandlockAbi,
-    /// User notification, or why there is no listener to be had.
+    /// User notification, or why there is no listener.
     pub notify: Result<Notify, NoListener>,
     /// `PR_SET_MDWE`, Linux 6.3.
     pub mdwe: bool,
-    /// The supervisor may trace what it has started, or in a few words why not.
+    /// The supervisor may trace its descendants; otherwise why not, in a few words.
     pub trace: Result<(), String>,
-    /// `MFD_NOEXEC_SEAL`: a memfd that nobody executes, Linux 6.3.
+    /// `MFD_NOEXEC_SEAL`: a memfd that cannot be executed, Linux 6.3.
     pub noexec_seal: bool,
     /// `SECBIT_EXEC_RESTRICT_FILE` and `SECBIT_EXEC_DENY_INTERACTIVE`, Linux 6.14.
     pub exec_bits: bool,
 }
 
-/// Why nobody can be asked about calls.
+/// Why there is no listener for notified calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoListener {
-    /// There is no listener to be had, in a few words why; a filter alone can be loaded.
+    /// A filter can be loaded, but without a listener: why, in a few words.
     Listener(String),
-    /// No filter can be loaded at all, in a few words why.
+    /// No filter can be loaded: why, in a few words.
     Filter(String),
 }
 

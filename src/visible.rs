@@ -1,30 +1,30 @@
 //! Text that is safe to write to a terminal or a log, whatever a file name, an argument or
 //! a profile holds.
 //!
-//! What a terminal obeys instead of showing is written as JSON writes it (`\u001b`), so that
-//! the same holds for text and for JSON: the control characters C0, DEL and C1, the marks
-//! that turn the direction of writing round (Unicode UAX #9), the separators of lines and
-//! paragraphs, and the characters that have no width. It belongs where text is written, not
-//! where it is made; only who writes several lines has to make each by itself.
+//! Characters that a terminal interprets or does not show are escaped as in JSON (`\u001b`), so
+//! that the result is valid in text and in JSON: the control characters C0, DEL and C1, the
+//! bidirectional controls (Unicode UAX #9), line and paragraph separators, and characters without
+//! width. Escape text where it is written, not where it is made; [`line`] also escapes newlines,
+//! so write several lines one by one or with [`lines`].
 
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a terminal would not show this character as one.
+/// Whether a terminal would interpret this character, or not show it.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// One line: a newline in it is escaped as well.
+/// Escapes text as one line: a newline in it is escaped too.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden)
 }
 
-/// Lines, which stay apart.
+/// Escapes text of several lines: newlines stay.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_hidden(c))
 }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_shown() {
+    fn control_characters_are_escaped() {
         for (text, shown) in [
             ("plain, ä, 漢, 🦀, \\u001b", "plain, ä, 漢, 🦀, \\u001b"),
             ("\u{1b}[2Ja\u{7}", "\\u001b[2Ja\\u0007"),

@@ -91,7 +91,7 @@ fn audit_denies_nothing_and_reports_what_enforce_denies() {
         shim.args(["--mode", mode, "--"]).arg(probe()).arg("violate").arg(bench.path("out")).arg(&port);
         let ended = run(&mut shim);
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{mode}: {ended:?}");
-        let told = ended.told();
+        let told = ended.values();
         let told = ACTS.map(|(act, ..)| (act, told[act].to_owned()));
         (told, bench.events(profile))
     };
@@ -299,8 +299,8 @@ fn off_is_no_confinement_and_a_profile_may_say_so() {
     let bench = Bench::new();
     let profile = bench.profile("off", json!({ "mode": "off" }));
     let ended = run(shim(["--profile"]).arg(&profile).arg("--").arg(probe()).arg("status"));
-    assert_eq!((ended.told()["NoNewPrivs"], ended.stderr.as_str()), ("0", ""));
+    assert_eq!((ended.values()["NoNewPrivs"], ended.stderr.as_str()), ("0", ""));
     let ended =
         run(shim(["--mode", "enforce", "--profile"]).arg(&profile).arg("--").arg(probe()).arg("status"));
-    assert_eq!(ended.told()["NoNewPrivs"], "1", "a flag beats the profile");
+    assert_eq!(ended.values()["NoNewPrivs"], "1", "a flag beats the profile");
 }

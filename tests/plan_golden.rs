@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use remit::filter::{Access, Action, SeccompData, compile, interpret};
 use remit::ids::{Gid, Uid};
-use remit::image::{Executable, tree::Tree};
+use remit::image::{Executable, tree::ImageTree};
 use remit::kernel::{Arch, Kernel, LandlockAbi, Release};
 use remit::plan::{Place, Plan, PlanError};
 use remit::profile::{self, Capability, Mode, Profile, RunAs};
@@ -17,13 +17,13 @@ use remit::syscalls;
 
 /// Debian with nginx, an entrypoint script, redis, node, busybox, a static server
 /// and a program in /app beside its data.
-fn image(arch: Arch) -> Tree {
+fn image(arch: Arch) -> ImageTree {
     let loader = match arch {
         Arch::X86_64 => "/lib64/ld-linux-x86-64.so.2",
         Arch::Aarch64 => "/lib/ld-linux-aarch64.so.1",
     };
     let dynamic = || Executable::Dynamic(loader.into());
-    let mut tree = Tree::new()
+    let mut tree = ImageTree::new()
         .dir("/usr/lib")
         .dir("/usr/lib64")
         .link("/bin", "usr/bin")

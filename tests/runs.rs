@@ -264,7 +264,7 @@ fn a_capability_is_needed_where_an_error_shows_though_the_run_goes_well() {
     let error = json!({ "program": "/usr/bin/cat", "call": "openat", "object": input, "errno": "EACCES", "count": 1 });
     assert_eq!(needed["errors"], json!([error]));
     assert_eq!(part("capability sys_chroot")["finding"], "not_needed");
-    assert_eq!(part("capability fsetid")["finding"], "not_told");
+    assert_eq!(part("capability fsetid")["finding"], "unknown");
     // Rules: what the supervisor refuses.
     assert_eq!(part("edge /bin/sh -> /bin/cat")["finding"], "needed");
     assert_eq!(part("files read")["errors"][0]["object"], format!("{input} read"));

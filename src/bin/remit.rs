@@ -1,4 +1,4 @@
-//! `remit`: shows what a profile will do, before anything runs.
+//! `remit`: the tool that plans, learns, builds and verifies profiles.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
-//! What can be enforced in a place, layer by layer, why it is so, and how to get more:
-//! a judgement on what was seen there and on the plan that the launch itself would
-//! make of `baseline`, so that the two tell the same. What only the supervisor needs
-//! once the app runs (signalfd, file-system ids, the event sink) is not tried.
+//! What can be enforced in an environment, layer by layer, why, and how to get more: an
+//! assessment of the facts there and of the plan that the launch would make of `baseline`, so
+//! that both agree. What only the running supervisor needs (signalfd, file-system ids, the event
+//! sink) is not tried.
 //!
 //! As JSON it is one object: `remit` (1), `kernel` (`release`, `arch`), `verdict`
 //! (`all`, `less` or `nothing`), `why`, and `layers` and `place`, lists of objects with
@@ -15,10 +15,10 @@ mod print;
 use crate::kernel::{Kernel, NoListener};
 use crate::plan::{LayerState, MissingFeature, Plan};
 
-/// What was seen of a place beside what a plan is made of.
+/// Facts about an environment that a plan does not need.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// This process's pid: 1 where it would be the container's first.
+    /// The pid of this process: 1 where it is the container's first.
     pub pid: u32,
     /// Its effective uid.
     pub uid: u32,
@@ -26,89 +26,89 @@ pub struct Facts {
     pub landlock: Option<String>,
     /// A seccomp filter is in force already (PR_GET_SECCOMP).
     pub filtered: bool,
-    /// Calls that this filter refuses, of those that were tried.
+    /// The tried calls that this filter refuses.
     pub refused: Vec<&'static str>,
-    /// no_new_privs was set before us.
+    /// no_new_privs was set by the runtime.
     pub no_new_privs: bool,
-    /// Yama's ptrace scope; none where Yama is not in force.
+    /// Yama's ptrace scope; `None` where Yama is not in force.
     pub yama: Option<u8>,
-    /// The label of AppArmor or SELinux, where one holds.
+    /// The label of AppArmor or SELinux, where one is in force.
     pub label: Option<String>,
-    /// The kernel says that it is gVisor's.
+    /// The kernel is gVisor's.
     pub gvisor: bool,
-    /// The uids here are another namespace's: uid_map is not the initial one's.
+    /// The process is in a user namespace other than the initial one.
     pub user_namespace: bool,
 }
 
-/// What comes of it all.
+/// The assessment in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// All that `baseline` asks for.
+pub enum Assessment {
+    /// All that `baseline` requires is enforced.
     All,
-    /// It starts, and something that `baseline` asks for does not hold.
+    /// It starts, and part of what `baseline` requires is not enforced.
     Less,
-    /// Nothing can be started here but the init alone.
+    /// No app can be confined here; only the init can run.
     Nothing,
 }
 
-impl Verdict {
-    /// The word in JSON.
+impl Assessment {
+    /// Its word in JSON.
     pub const fn name(self) -> &'static str {
         match self {
-            Verdict::All => "all",
-            Verdict::Less => "less",
-            Verdict::Nothing => "nothing",
+            Assessment::All => "all",
+            Assessment::Less => "less",
+            Assessment::Nothing => "nothing",
         }
     }
 
     /// The exit code: 0, 1 and 3.
     pub const fn code(self) -> u8 {
         match self {
-            Verdict::All => 0,
-            Verdict::Less => 1,
-            Verdict::Nothing => 3,
+            Assessment::All => 0,
+            Assessment::Less => 1,
+            Assessment::Nothing => 3,
         }
     }
 }
 
-/// One layer, or one thing of the place.
+/// A finding on one layer, or on one fact of the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Its name; a layer's is that of the start event.
     pub name: &'static str,
-    /// Whether it is as it should be.
+    /// Whether it enforces all that it can.
     pub state: LayerState,
-    /// What it is, or why it is not.
+    /// What it is, or why it is missing.
     pub detail: String,
-    /// How to get more.
+    /// How to get more, a sentence each.
     pub more: Vec<String>,
 }
 
-/// What can be enforced.
+/// What can be enforced in an environment.
 #[derive(Clone, Debug)]
 pub struct Diagnosis {
-    /// The kernel, where it could be asked.
+    /// The kernel, where it could be probed.
     pub kernel: Option<Kernel>,
-    /// The answer in one word.
-    pub verdict: Verdict,
-    /// The reason of one that is not `All`.
+    /// The assessment in one word.
+    pub verdict: Assessment,
+    /// The reason, unless it is `All`.
     pub why: Option<String>,
-    /// The layers as the start event will tell them; none where nothing starts.
+    /// The layers as in the start event; empty where no app starts.
     pub layers: Vec<Finding>,
-    /// What the place is.
+    /// The facts of the environment.
     pub place: Vec<Finding>,
 }
 
 impl Diagnosis {
-    /// Judges a place by what was seen of it, its kernel, and the plan of `baseline`
-    /// there or why there is none.
+    /// Assesses an environment by its facts, its kernel, and the plan of `baseline` there, or why
+    /// there is no plan.
     pub fn new(facts: &Facts, kernel: Option<Kernel>, plan: Result<&Plan, String>) -> Diagnosis {
         let (verdict, why) = match &plan {
-            Err(why) => (Verdict::Nothing, Some(why.clone())),
+            Err(why) => (Assessment::Nothing, Some(why.clone())),
             Ok(plan) => match (plan.refusal(), missed(plan)) {
-                (Some(refusal), _) => (Verdict::Nothing, Some(refusal)),
-                (None, Some(why)) => (Verdict::Less, Some(why)),
-                (None, None) => (Verdict::All, None),
+                (Some(refusal), _) => (Assessment::Nothing, Some(refusal)),
+                (None, Some(why)) => (Assessment::Less, Some(why)),
+                (None, None) => (Assessment::All, None),
             },
         };
         let layers = plan.map_or(Vec::new(), |plan| layers(plan, facts));
@@ -116,11 +116,11 @@ impl Diagnosis {
     }
 }
 
-/// What the profile asks for and does not get.
+/// What the profile requires and does not get.
 fn missed(plan: &Plan) -> Option<String> {
     let required = plan.missing_features.iter().filter(|missing| missing.required);
-    let told: Vec<_> = required.map(|missing| format!("{}: {}", missing.layer, missing.cost)).collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    let costs: Vec<_> = required.map(|missing| format!("{}: {}", missing.layer, missing.cost)).collect();
+    (!costs.is_empty()).then(|| costs.join("; "))
 }
 
 fn layers(plan: &Plan, facts: &Facts) -> Vec<Finding> {
@@ -145,7 +145,7 @@ fn unfiltered(kernel: &Kernel) -> Option<String> {
     refused.then(|| "let the runtime's filter allow seccomp(2), as Docker's and containerd's do".to_owned())
 }
 
-/// How to get what is missing.
+/// How to get a missing feature.
 fn more(missing: &MissingFeature, plan: &Plan, facts: &Facts) -> String {
     match (missing.layer, &plan.kernel.notify) {
         ("landlock-files", _) if missing.required => landlock(facts),
@@ -164,7 +164,7 @@ fn more(missing: &MissingFeature, plan: &Plan, facts: &Facts) -> String {
     }
 }
 
-/// By what asking for Landlock's version is answered (landlock_create_ruleset(2)).
+/// How to get Landlock, by the errno of landlock_create_ruleset(2).
 fn landlock(facts: &Facts) -> String {
     match facts.landlock.as_deref() {
         _ if facts.gvisor => "run it under runc: gVisor has no Landlock".to_owned(),
@@ -178,7 +178,7 @@ fn landlock(facts: &Facts) -> String {
     }
 }
 
-/// What is neither a layer nor asked of the kernel by the plan.
+/// The facts that are neither a layer nor part of the plan.
 fn place(facts: &Facts) -> Vec<Finding> {
     let fine = |name, detail: &str| Finding {
         name,
@@ -228,7 +228,7 @@ fn label(label: Option<&str>) -> Finding {
     Finding { name, state: LayerState::Active, detail, more: Vec::new() }
 }
 
-/// The filter of the runtime, and what it costs us.
+/// The filter of the runtime, and what its refusals cost.
 fn runtime(facts: &Facts) -> Finding {
     let costs = facts.refused.iter().filter_map(|call| cost(call));
     let more: Vec<_> = costs.map(str::to_owned).collect();
@@ -241,20 +241,20 @@ fn runtime(facts: &Facts) -> Finding {
     Finding { name: "runtime-filter", state, detail, more }
 }
 
-/// What it costs when the runtime's filter refuses a call; nothing for those that
-/// only an app may miss.
+/// What it costs when the runtime's filter refuses a call; `None` for calls that only an app may
+/// need.
 fn cost(call: &str) -> Option<&'static str> {
     Some(match call {
-        "openat2" => "openat2 allowed makes a look at a path one step, not one a name",
+        "openat2" => "openat2 allowed makes resolving a path one call, not one a name",
         "process_vm_readv" => "process_vm_readv allowed makes reading a caller's memory shorter",
-        "ptrace" => "ptrace allowed is what the check after the exec needs",
+        "ptrace" => "the post-exec verification needs ptrace",
         "sched_setattr" => "sched_setattr allowed makes decisions shorter, from Linux 6.12 on",
         _ => return None,
     })
 }
 
-/// Yama's scopes (Documentation/admin-guide/LSM/Yama.rst), by what they mean for
-/// the check after the exec, which only PID 1's own thread can make.
+/// Yama's scopes (Documentation/admin-guide/LSM/Yama.rst), and what they mean for the post-exec
+/// verification.
 fn yama(scope: Option<u8>) -> Finding {
     let (state, detail, more) = match scope {
         None => (LayerState::Active, "not in force", None),
@@ -264,12 +264,12 @@ fn yama(scope: Option<u8>) -> Finding {
         }
         Some(2) => (
             LayerState::Degraded,
-            "scope 2: only CAP_SYS_PTRACE traces, so the check after the exec cannot be had",
+            "scope 2: only CAP_SYS_PTRACE traces, so there is no post-exec verification",
             Some("kernel.yama.ptrace_scope=1 on the node"),
         ),
         Some(_) => (
             LayerState::Degraded,
-            "scope 3: nobody traces, so the check after the exec cannot be had",
+            "scope 3: no process may trace, so there is no post-exec verification",
             Some("kernel.yama.ptrace_scope=1 on the node, which is set until it boots again"),
         ),
     };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{Diagnosis, Finding, Verdict};
+use super::{Assessment, Diagnosis, Finding};
 
 /// Columns of a terminal.
 const WIDTH: usize = 100;
@@ -15,7 +15,7 @@ impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kernel {
             Some(kernel) => writeln!(f, "Linux {} {}", kernel.release, kernel.arch)?,
-            None => writeln!(f, "a kernel that could not be asked")?,
+            None => writeln!(f, "a kernel that could not be probed")?,
         }
         for (title, findings) in [("what `baseline` gets here", &self.layers), ("the place", &self.place)] {
             if !findings.is_empty() {
@@ -24,9 +24,9 @@ impl fmt::Display for Diagnosis {
             findings.iter().try_for_each(|finding| line(f, finding))?;
         }
         let verdict = match self.verdict {
-            Verdict::All => "all that `baseline` asks for is enforced here",
-            Verdict::Less => "it starts, and less than `baseline` asks for is enforced here",
-            Verdict::Nothing => "nothing can be confined here",
+            Assessment::All => "all that `baseline` asks for is enforced here",
+            Assessment::Less => "it starts, and less than `baseline` asks for is enforced here",
+            Assessment::Nothing => "nothing can be confined here",
         };
         write!(f, "\n{verdict}")?;
         match &self.why {
@@ -47,7 +47,7 @@ fn line(f: &mut fmt::Formatter<'_>, finding: &Finding) -> fmt::Result {
     lines.try_for_each(|line| writeln!(f, "{:INDENT$}{line}", ""))
 }
 
-/// In lines that fit beside the names.
+/// Wraps text to the lines that fit beside the names.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -63,7 +63,7 @@ fn wrapped(text: &str) -> Vec<String> {
 }
 
 impl Diagnosis {
-    /// One JSON document, see the module's own words.
+    /// One JSON document; the module describes it.
     pub fn to_value(&self) -> Value {
         let kernel = self.kernel.as_ref().map_or(Value::Null, |kernel| {
             let release = kernel.release.to_string();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::ids::{Gid, Uid};
-use crate::image::{Executable, tree::Tree};
+use crate::image::{Executable, tree::ImageTree};
 use crate::kernel::{Arch, LandlockAbi, Release};
 use crate::plan::Place;
 use crate::profile::{self, Mode, RunAs};
@@ -30,7 +30,7 @@ fn diagnosed(kernel: Kernel, facts: Facts) -> Diagnosis {
         embedded: false,
     };
     let profile = profile::read(PROFILE.as_bytes()).expect("valid").profile;
-    let tree = Tree::new().program("/app", Executable::Static);
+    let tree = ImageTree::new().program("/app", Executable::Static);
     let plan = Plan::new(&profile, &kernel, &place, &tree, Mode::Enforce).expect("a plan");
     Diagnosis::new(&Facts { pid: 1, ..facts }, Some(kernel), Ok(&plan))
 }
@@ -43,9 +43,9 @@ fn finding<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a Finding {
 #[test]
 fn a_new_kernel_gives_all_and_an_old_one_less() {
     let new = diagnosed(stock(6, 18), Facts::default());
-    assert_eq!((new.verdict, new.verdict.code()), (Verdict::All, 0));
+    assert_eq!((new.verdict, new.verdict.code()), (Assessment::All, 0));
     let old = diagnosed(stock(6, 1), Facts::default());
-    assert_eq!((old.verdict, old.verdict.code()), (Verdict::Less, 1));
+    assert_eq!((old.verdict, old.verdict.code()), (Assessment::Less, 1));
     assert!(old.why.as_ref().is_some_and(|why| why.starts_with("landlock-tcp: ")), "{:?}", old.why);
     assert_eq!(finding(&old, "landlock-tcp").more, ["Linux 6.7"]);
     assert_eq!(finding(&old, "landlock-files").state, LayerState::Degraded);
@@ -62,7 +62,7 @@ fn without_landlock_the_reason_decides_what_helps() {
     ] {
         let facts = Facts { landlock: Some(errno.to_owned()), gvisor, ..Facts::default() };
         let diagnosis = diagnosed(none(), facts);
-        assert_eq!(diagnosis.verdict, Verdict::Less);
+        assert_eq!(diagnosis.verdict, Assessment::Less);
         let layer = finding(&diagnosis, "landlock-files");
         assert_eq!(layer.state, LayerState::Unavailable);
         assert!(layer.more.iter().any(|more| more.contains(helps)), "{errno}: {:?}", layer.more);
@@ -73,11 +73,11 @@ fn without_landlock_the_reason_decides_what_helps() {
 fn without_a_listener_less_and_without_a_filter_nothing() {
     let busy = NoListener::Listener("EBUSY: something outside listens already".to_owned());
     let nested = diagnosed(Kernel { notify: Err(busy), ..stock(6, 18) }, Facts::default());
-    assert_eq!(nested.verdict, Verdict::Less);
+    assert_eq!(nested.verdict, Assessment::Less);
     assert!(finding(&nested, "notification").more[0].contains("one listener fits"));
     let refused = NoListener::Filter("loading a filter is answered EPERM".to_owned());
     let none = diagnosed(Kernel { notify: Err(refused), ..stock(6, 18) }, Facts::default());
-    assert_eq!((none.verdict, none.verdict.code()), (Verdict::Nothing, 3));
+    assert_eq!((none.verdict, none.verdict.code()), (Assessment::Nothing, 3));
     assert!(none.why.as_ref().is_some_and(|why| why.contains("EPERM")));
     assert!(finding(&none, "seccomp").more[0].contains("seccomp(2)"));
 }
@@ -86,14 +86,14 @@ fn without_a_listener_less_and_without_a_filter_nothing() {
 fn what_cannot_be_planned_is_nothing_and_says_why() {
     let facts = Facts { pid: 7, ..Facts::default() };
     let diagnosis = Diagnosis::new(&facts, None, Err("/proc is not mounted".to_owned()));
-    assert_eq!(diagnosis.verdict, Verdict::Nothing);
+    assert_eq!(diagnosis.verdict, Assessment::Nothing);
     assert!(diagnosis.layers.is_empty());
     assert_eq!(finding(&diagnosis, "pid-1").state, LayerState::Degraded);
     assert!(diagnosis.to_string().ends_with("nothing can be confined here: /proc is not mounted\n"));
 }
 
 #[test]
-fn the_place_is_told_by_what_it_costs() {
+fn the_environment_is_described_by_what_it_costs() {
     for (scope, state) in [
         (0, LayerState::Active),
         (1, LayerState::Active),
@@ -104,7 +104,7 @@ fn the_place_is_told_by_what_it_costs() {
         let diagnosis = diagnosed(stock(6, 18), facts);
         assert_eq!(finding(&diagnosis, "yama").state, state, "scope {scope}");
         assert!(finding(&diagnosis, "yama").detail.starts_with(&format!("scope {scope}: ")));
-        assert_eq!(diagnosis.verdict, Verdict::All, "it is nothing that `baseline` asks for today");
+        assert_eq!(diagnosis.verdict, Assessment::All, "`baseline` does not require it");
     }
     let facts = Facts {
         filtered: true,

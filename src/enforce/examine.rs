@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use super::launch::{self, Command, Confinement, Failure, Word};
+use super::launch::{self, Command, Confinement, Failure, LaunchMessage};
 use super::source::LoadError;
 use super::{Error, place, probe, source};
 use crate::doctor::{Diagnosis, Facts};
@@ -86,7 +86,7 @@ fn baseline(kernel: &Kernel, shim: bool) -> Result<Plan, Unconfined> {
     let guarded = program.as_ref().map_or(Vec::new(), guarded);
     let mut place = place::here(program.as_ref().ok().cloned(), guarded, Vec::new(), true)?;
     let loaded = source::from_name("baseline", &program?, &Live).map_err(Unconfined::Load)?;
-    place.links = loaded.kept.clone();
+    place.links = loaded.links.clone();
     Plan::new(&loaded.document.profile, kernel, &place, &Live, Mode::Enforce).map_err(Unconfined::Plan)
 }
 
@@ -113,14 +113,14 @@ fn rehearse(plan: &Plan) -> Result<(), Unconfined> {
     let mut ready = [PollFd::new(child.socket.as_fd(), PollFlags::POLLIN)];
     // No thread is made for it, so that the filter gets this process's number for each.
     let sent = child.tell_threads(&vec![std::process::id(); plan.threads_in_filter()]);
-    let word = sent.and_then(|()| poll(&mut ready, PollTimeout::NONE)).and_then(|_| child.hear());
+    let word = sent.and_then(|()| poll(&mut ready, PollTimeout::NONE)).and_then(|_| child.read_message());
     sys::signal::send(child.pid, libc::SIGKILL).map_err(CallError::of("kill"))?;
     waitpid(Pid::from_raw(child.pid), None).map_err(CallError::of("wait4, waitid"))?;
     sys::signal::set_mask(mask).map_err(CallError::of("sigprocmask"))?;
     match word {
-        Ok(Word::Listener(_) | Word::Failed(Failure { exec: true, .. })) => Ok(()),
-        Ok(Word::Failed(failure)) => Err(Unconfined::Step(failure)),
-        Ok(Word::Closed) => Err(Unconfined::Killed),
+        Ok(LaunchMessage::Listener(_) | LaunchMessage::Failed(Failure { exec: true, .. })) => Ok(()),
+        Ok(LaunchMessage::Failed(failure)) => Err(Unconfined::Step(failure)),
+        Ok(LaunchMessage::Closed) => Err(Unconfined::Killed),
         Err(errno) => Err(CallError::of("recvmsg")(errno).into()),
     }
 }
@@ -134,7 +134,7 @@ fn facts() -> Facts {
         landlock: sys::landlock::version().err().map(|errno| format!("{errno:?}")),
         filtered,
         // Without a filter it is the kernel that has or has not a call.
-        refused: if filtered { sys::asked::refused() } else { Vec::new() },
+        refused: if filtered { sys::syscall_probe::refused() } else { Vec::new() },
         no_new_privs: sys::prctl::no_new_privileges() == Ok(true),
         yama: probe::yama(),
         label: label(),

@@ -85,7 +85,7 @@ pub struct Failure {
 }
 
 /// What the child says through its socket.
-pub enum Word {
+pub enum LaunchMessage {
     /// The listener of its filter.
     Listener(OwnedFd),
     /// A step failed; the child has ended.
@@ -186,7 +186,7 @@ impl Child {
     ///
     /// # Errors
     /// EAGAIN when it has said nothing more; recvmsg(2) failed.
-    pub fn hear(&self) -> Result<Word, Errno> {
+    pub fn read_message(&self) -> Result<LaunchMessage, Errno> {
         match self.receive() {
             // It ended before it read the numbers of threads. The kernel reports that once,
             // before what it sent, which is why it ended (unix_release_sock).
@@ -208,14 +208,14 @@ impl Child {
         }
     }
 
-    fn receive(&self) -> Result<Word, Errno> {
+    fn receive(&self) -> Result<LaunchMessage, Errno> {
         let mut word = [0u8; 8];
         let (length, listener) = sys::socket::receive(&self.socket, &mut word)?;
         if let Some(listener) = listener {
-            return Ok(Word::Listener(listener));
+            return Ok(LaunchMessage::Listener(listener));
         }
         if length < 8 {
-            return Ok(Word::Closed);
+            return Ok(LaunchMessage::Closed);
         }
         let number = |range: std::ops::Range<usize>| {
             let mut bytes = [0; 4];
@@ -228,7 +228,11 @@ impl Child {
             Stage::Step(index) => self.steps.get(index).cloned(),
             Stage::Exec => None,
         };
-        Ok(Word::Failed(Failure { exec: step.is_none(), step: step.unwrap_or("exec".to_owned()), errno }))
+        Ok(LaunchMessage::Failed(Failure {
+            exec: step.is_none(),
+            step: step.unwrap_or("exec".to_owned()),
+            errno,
+        }))
     }
 }
 
@@ -348,7 +352,7 @@ pub(super) fn perform_step(
         Step::SeccompWithoutNotifier => {
             let filter = complete(&confinement.filter, socket)?;
             sys::signal::set_mask(command.mask)?;
-            sys::seccomp::load_unattended(&filter)
+            sys::seccomp::load_without_listener(&filter)
         }
         Step::Exec => Ok(()),
     }

@@ -45,7 +45,7 @@ pub fn kernel() -> Result<Kernel, Error> {
 /// ancestor without CAP_SYS_PTRACE forbids all.
 fn trace() -> Result<(), String> {
     // Without a filter there is nobody who could refuse it.
-    if sys::prctl::is_filtered() && sys::asked::ptrace_is_refused() {
+    if sys::prctl::is_filtered() && sys::syscall_probe::ptrace_is_refused() {
         return Err("a filter outside refuses it".to_owned());
     }
     match yama() {
@@ -68,7 +68,7 @@ fn tried(listener: bool) -> Result<Result<(), NoListener>, Error> {
             .map_err(|errno| NoListener::Listener(format!("no_new_privs is answered {errno:?}")))?;
         let alone = || {
             let refused = |errno| NoListener::Filter(format!("loading a filter is answered {errno:?}"));
-            sys::seccomp::load_unattended(&sys::seccomp::ALLOW_ALL).map_err(refused)
+            sys::seccomp::load_without_listener(&sys::seccomp::ALLOW_ALL).map_err(refused)
         };
         let why = match listener.then(|| sys::seccomp::load(&sys::seccomp::ALLOW_ALL, false)) {
             Some(Ok(_)) => return Ok(()),

@@ -149,7 +149,7 @@ mod tests {
     use landlock::AccessFs;
 
     use super::*;
-    use crate::image::{Files, live::Live};
+    use crate::image::{ImageFiles, live::Live};
 
     #[test]
     fn a_rule_is_for_what_was_planned_and_nothing_that_took_its_place() {
@@ -158,7 +158,7 @@ mod tests {
         std::fs::write(folder.join("data/file"), "").expect("a file");
         let folder = folder.canonicalize().expect("it is there");
         let path = folder.join("data/file");
-        let look = Live.look(&path).expect("stat").expect("is there");
+        let look = Live.stat(&path).expect("stat").expect("is there");
         let rights = AccessFs::WriteFile.into();
         let rule = PathRule { path, id: look.id, rights, because: Vec::new(), walked: false };
         let opened = || open_as_planned(&rule).map(|file| file.is_some());

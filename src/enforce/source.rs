@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::image::live::Live;
-use crate::image::{self, Executable, Files};
+use crate::image::{self, Executable, ImageFiles};
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document, ReadError};
 
@@ -23,7 +23,7 @@ pub struct Loaded {
     pub path: Option<PathBuf>,
     /// Names whose change by the app would decide which profile the next start reads, or
     /// what it takes for programs, each with the word that a message has for it.
-    pub kept: Vec<(&'static str, PathBuf)>,
+    pub links: Vec<(&'static str, PathBuf)>,
     /// What events and messages call it.
     pub source: String,
 }
@@ -33,14 +33,14 @@ pub struct Loaded {
 /// # Errors
 /// The file is missing, unreadable, a directory, too large, not what the digest says, or not
 /// valid.
-pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn Files) -> Result<Loaded, LoadError> {
+pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     let Some(name) = named else {
         return match std::fs::symlink_metadata(DEFAULT) {
             Ok(_) => from_file(Path::new(DEFAULT), None),
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
                 let mut loaded = from_name("baseline", command, files)?;
-                loaded.kept.extend(reserved(Path::new(DEFAULT), files));
+                loaded.links.extend(reserved(Path::new(DEFAULT), files));
                 Ok(loaded)
             }
             Err(error) => Err(LoadError::Default(error)),
@@ -75,10 +75,10 @@ pub fn beside(profile: &Path) -> PathBuf {
 ///
 /// # Errors
 /// No profile has the name, or none can be made of it for this command.
-pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded, LoadError> {
+pub fn from_name(name: &str, command: &Path, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
     // A directory that cannot be listed holds no program that could be found.
     let beside = || image::beside(files, command).unwrap_or_default();
-    let exists = |path: &Path| matches!(files.look(path), Ok(Some(_)));
+    let exists = |path: &Path| matches!(files.stat(path), Ok(Some(_)));
     let interpreter = |path: &Path| match files.executable(path) {
         Ok(Executable::Script(interpreter, _)) => Some(interpreter),
         _ => None,
@@ -88,13 +88,13 @@ pub fn from_name(name: &str, command: &Path, files: &dyn Files) -> Result<Loaded
         .map_err(|error| LoadError::Embedded { name: name.to_owned(), error })?;
     let places = if name == "baseline" { &embedded::PLACES[..] } else { &[] };
     let missing = places.iter().map(Path::new).filter(|path| !exists(path));
-    let kept = missing.flat_map(|path| reserved(path, files)).collect();
-    Ok(Loaded { document, path: None, kept, source: format!("embedded:{name}") })
+    let links = missing.flat_map(|path| reserved(path, files)).collect();
+    Ok(Loaded { document, path: None, links, source: format!("embedded:{name}") })
 }
 
 /// A name that nothing has yet, and the links that lead there: what stood there at the next
 /// start would be taken for a profile, or for programs.
-fn reserved(path: &Path, files: &dyn Files) -> impl Iterator<Item = (&'static str, PathBuf)> {
+fn reserved(path: &Path, files: &dyn ImageFiles) -> impl Iterator<Item = (&'static str, PathBuf)> {
     let trail = files.trail(path);
     trail.links.into_iter().chain([trail.end]).map(|name| ("what the next start would read", name))
 }
@@ -134,10 +134,10 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, LoadError> {
     }
     let named = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let links = Live.trail(&named).links.into_iter();
-    let kept = links.map(|link| ("a link to the profile", link)).collect();
+    let links = links.map(|link| ("a link to the profile", link)).collect();
     // A relative name would mean another file once the supervisor is at /.
     let path = std::fs::canonicalize(path).map_err(unreadable)?;
-    Ok(Loaded { document, source: path.display().to_string(), path: Some(path), kept })
+    Ok(Loaded { document, source: path.display().to_string(), path: Some(path), links })
 }
 
 /// Why there is no profile: one line.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::{Decision, Enforcer, is_own_shortage};
-use crate::event::Object;
+use crate::event::ViolationObject;
 use crate::image::FileId;
 use crate::notify::caller::Caller;
 use crate::notify::maps;
@@ -60,7 +60,7 @@ impl Enforcer {
             return Decision::Continue;
         }
         let object = match sources.first() {
-            Some(source) => Object::program(&source.path),
+            Some(source) => ViolationObject::program(&source.path),
             None => call.object(),
         };
         Decision::Trace(Operation::MapCode { entry, object })

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::conclusion::{Conclusion, NewDescriptor};
-use super::{Decision, Enforcer, Request};
+use super::{Decision, Enforcer, InitRequest};
 use crate::enforcer::socket_registry::Socket;
-use crate::event::Action;
+use crate::event::ActionTaken;
 use crate::notify::caller::Caller;
 use crate::notify::unreadable::UNREADABLE;
 use crate::plan::PR_SET_DUMPABLE;
@@ -19,7 +19,7 @@ use crate::sys::{process, signal};
 use crate::syscalls;
 
 impl Enforcer {
-    /// Turns an decision into an answer, once it is known that the caller waits.
+    /// Turns a decision into an answer, once it is known that the caller waits.
     pub(super) fn conclude(&mut self, decision: Decision, call: &Call, caller: &Caller) -> Conclusion {
         match decision {
             Decision::Continue => Conclusion::Answer(Answer::Continue),
@@ -63,7 +63,7 @@ impl Enforcer {
 
     fn refuse(&mut self, refusal: &Denial, call: &Call, caller: &Caller) -> Conclusion {
         if self.audit {
-            self.report(refusal, caller, Action::Observed);
+            self.report(refusal, caller, ActionTaken::Observed);
             let name = call.name.unwrap_or_default();
             let hides = name == "prctl" && call.args[0] as u32 == PR_SET_DUMPABLE as u32;
             return match hides || syscalls::changes_user(name) {
@@ -76,11 +76,11 @@ impl Enforcer {
         }
         match self.rules.policy().on_violation {
             OnViolation::Deny => {
-                self.report(refusal, caller, Action::Denied);
+                self.report(refusal, caller, ActionTaken::Denied);
                 Conclusion::Answer(denied(refusal, call, caller))
             }
             OnViolation::Kill => {
-                self.report(refusal, caller, Action::Killed);
+                self.report(refusal, caller, ActionTaken::Killed);
                 // Who still waits after its pidfd was made is whom the pidfd names.
                 let killed = process::pidfd(caller.tgid.as_raw()).and_then(|fd| {
                     // Where that cannot be asked, the answer that follows fails as well.
@@ -92,8 +92,8 @@ impl Enforcer {
                 Conclusion::Answer(Answer::Fail(refusal.errno))
             }
             OnViolation::Stop => {
-                self.report(refusal, caller, Action::Stopped);
-                (self.requests)(Request::Stop);
+                self.report(refusal, caller, ActionTaken::Stopped);
+                (self.requests)(InitRequest::Stop);
                 // It waits for an answer until it is killed with all the others.
                 Conclusion::Unanswered
             }

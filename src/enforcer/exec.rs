@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::deferred_calls::{LeasedFile, open_now};
 use super::{Decision, Enforcer, is_own_shortage, unknown};
-use crate::event::Object;
+use crate::event::ViolationObject;
 use crate::image::digest::digest;
 use crate::image::{Executable, FileKind, elf};
 use crate::kernel::Arch;
@@ -52,7 +52,7 @@ impl From<Errno> for Unfound {
 /// What would come of an exec, by what the caller's memory says.
 struct Expected {
     entry: Option<ProgramIndex>,
-    object: Object,
+    object: ViolationObject,
     /// Its user may execute the file and not read it: the process will not be dumpable.
     unreadable: bool,
 }
@@ -80,7 +80,7 @@ impl Enforcer {
         }
         self.memory.programs.calls_exec(caller, &LiveProcFs(&self.identity));
         let entry = self.program_entry(caller);
-        let object = Object::Name { name: "unreadable".into() };
+        let object = ViolationObject::Name { name: "unreadable".into() };
         let mut expected = Expected { entry: None, object, unreadable: false };
         match self.decide_exec(call, caller, entry, &mut expected) {
             // What fails by itself might not, if another thread helps.
@@ -132,7 +132,7 @@ impl Enforcer {
             Err(Unfound::Kernel(errno)) => return unknown(errno),
             Err(Unfound::LeasedFile(file)) => return Decision::AwaitLease(LeasedFile::read(file)),
         };
-        expected.object = Object::program(shown(target.named.clone()));
+        expected.object = ViolationObject::program(shown(target.named.clone()));
         // Saved and file-system id become the effective one.
         let [real, effective, ..] = caller.uids;
         let uids = Some([real, effective, effective, effective]);
@@ -164,7 +164,7 @@ impl Enforcer {
             }
             let proc_fs = LiveProcFs(&self.identity);
             self.memory.programs.exec_continues(caller.tgid, entry.unwrap_or(next), next, &proc_fs);
-            let args = args.filter(|_| self.scribe.wants_all()).map(|args| args.shown());
+            let args = args.filter(|_| self.writer.wants_all()).map(|args| args.shown());
             self.report_exec(next, &target.canonical, file.mode, args, caller);
         }
         Decision::Continue
@@ -230,7 +230,7 @@ impl Enforcer {
             loader => loader?,
         };
         let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
-        let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.scribe.wants_all());
+        let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.writer.wants_all());
         let args = asks.then(|| syscall_args::args(memory, exec.args, self.rules.arguments()));
         let args = match args.transpose() {
             Ok(args) => args,

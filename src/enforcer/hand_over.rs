@@ -23,7 +23,7 @@ use crate::notify::caller::Caller;
 use crate::notify::handed::Wanted;
 use crate::notify::server::Step;
 use crate::policy::call::Call;
-use crate::sys::process::{self, Turns};
+use crate::sys::process::{self, SchedRank};
 use crate::sys::seccomp::{self, Answer, NotificationId, Request};
 use crate::sys::socket;
 use crate::syscalls::Handler;
@@ -40,7 +40,7 @@ const MANY: usize = 2;
 #[derive(Default)]
 pub(super) struct CallerLatency {
     /// How readily this thread is run itself.
-    own: Option<Turns>,
+    own: Option<SchedRank>,
     /// The processes that were late, and until when that is remembered.
     late: HashMap<Pid, Instant>,
     /// Whether the caller at hand is slow.
@@ -49,14 +49,14 @@ pub(super) struct CallerLatency {
 
 impl CallerLatency {
     /// Whether a caller may take its time before it runs.
-    fn is_slow(&mut self, caller: Result<Turns, Errno>, process: Pid, now: Instant) -> bool {
+    fn is_slow(&mut self, caller: Result<SchedRank, Errno>, process: Pid, now: Instant) -> bool {
         if !self.late.is_empty() {
             self.late.retain(|_, until| *until > now);
             if self.late.len() >= MANY || self.late.contains_key(&process) {
                 return true;
             }
         }
-        let own = *self.own.get_or_insert_with(|| process::turns(0).unwrap_or(Turns::Shared(0)));
+        let own = *self.own.get_or_insert_with(|| process::sched_rank(0).unwrap_or(SchedRank::Normal(0)));
         // Where a filter refuses the question, it is found out by being late.
         caller.is_ok_and(|caller| caller < own)
     }
@@ -136,7 +136,7 @@ impl Enforcer {
             return false;
         }
         let process = caller.tgid;
-        if self.memory.latency.is_slow(process::turns(caller.tid.as_raw()), process, Instant::now()) {
+        if self.memory.latency.is_slow(process::sched_rank(caller.tid.as_raw()), process, Instant::now()) {
             return self.hands_out_later(request, wanted);
         }
         let begun = Instant::now();
@@ -206,7 +206,7 @@ impl Enforcer {
         let may_hand_over = matches!(call.handler(), Handler::Open | Handler::Socket | Handler::Memfd);
         let latency = &mut self.memory.latency;
         latency.at_hand = may_hand_over
-            && latency.is_slow(process::turns(caller.tid.as_raw()), caller.tgid, Instant::now());
+            && latency.is_slow(process::sched_rank(caller.tid.as_raw()), caller.tgid, Instant::now());
         let postponed = latency.at_hand && !self.memory.deferred.in_turn;
         if postponed {
             let listener = &self.listener;
@@ -276,28 +276,28 @@ mod tests {
     #[test]
     fn who_is_run_less_readily_is_slow() {
         let now = Instant::now();
-        let mut latency = CallerLatency { own: Some(Turns::Shared(0)), ..CallerLatency::default() };
-        let mut slow = |turns| latency.is_slow(turns, Pid::from_raw(7), now);
-        for quick in [Turns::First, Turns::Shared(0), Turns::Shared(20)] {
+        let mut latency = CallerLatency { own: Some(SchedRank::Normal(0)), ..CallerLatency::default() };
+        let mut slow = |rank| latency.is_slow(rank, Pid::from_raw(7), now);
+        for quick in [SchedRank::Realtime, SchedRank::Normal(0), SchedRank::Normal(20)] {
             assert!(!slow(Ok(quick)), "{quick:?}");
         }
-        for turns in [Turns::Shared(-1), Turns::Shared(-19), Turns::Spare] {
-            assert!(slow(Ok(turns)), "{turns:?}");
+        for rank in [SchedRank::Normal(-1), SchedRank::Normal(-19), SchedRank::Idle] {
+            assert!(slow(Ok(rank)), "{rank:?}");
         }
         assert!(!slow(Err(Errno::EPERM)));
         // All of a container that is run with a nice value are alike.
-        let mut latency = CallerLatency { own: Some(Turns::Shared(-10)), ..CallerLatency::default() };
+        let mut latency = CallerLatency { own: Some(SchedRank::Normal(-10)), ..CallerLatency::default() };
         assert!(
-            !latency.is_slow(Ok(Turns::Shared(-10)), Pid::from_raw(7), now)
-                && latency.is_slow(Ok(Turns::Spare), Pid::from_raw(7), now)
+            !latency.is_slow(Ok(SchedRank::Normal(-10)), Pid::from_raw(7), now)
+                && latency.is_slow(Ok(SchedRank::Idle), Pid::from_raw(7), now)
         );
     }
 
     #[test]
     fn who_was_late_is_slow_for_a_while_and_all_are_after_some() {
         let begun = Instant::now();
-        let mut latency = CallerLatency { own: Some(Turns::Shared(0)), ..CallerLatency::default() };
-        let quick = Ok(Turns::Shared(0));
+        let mut latency = CallerLatency { own: Some(SchedRank::Normal(0)), ..CallerLatency::default() };
+        let quick = Ok(SchedRank::Normal(0));
         latency.took(Pid::from_raw(7), begun, begun + LATE / 2);
         assert!(!latency.is_slow(quick, Pid::from_raw(7), begun));
         latency.took(Pid::from_raw(7), begun, begun + LATE);

@@ -41,11 +41,11 @@ use nix::errno::Errno;
 
 use crate::enforcer::inodes::Inodes;
 use crate::enforcer::socket_registry::{Socket, SocketRegistry};
-use crate::event::Scribe;
+use crate::event::EventWriter;
 use crate::filter::Access;
 use crate::ids::Pid;
 use crate::image::FileId;
-use crate::init::request::{Bell, Request};
+use crate::init::request::{InitRequest, RequestSender};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::listener::Listener;
 use crate::notify::memory_cache::MemoryCache;
@@ -103,7 +103,7 @@ pub struct Enforcer {
     /// The document of the profile in force, for hints.
     pub document: String,
     /// Where events go.
-    pub scribe: Arc<Scribe>,
+    pub writer: Arc<EventWriter>,
     /// Violations are only observed.
     pub audit: bool,
     /// The wait for an answer is broken by nothing but a kill (Linux 5.19).
@@ -116,7 +116,7 @@ pub struct Enforcer {
     /// The entry that COMMAND is.
     pub entry: ProgramIndex,
     /// Where the first thread is asked.
-    pub requests: Bell,
+    pub requests: RequestSender,
     /// The supervisor's ids, for looking and acting as the caller and back.
     pub identity: Identity,
     /// The sockets that the supervisor has made for the app.
@@ -160,7 +160,7 @@ impl Enforcer {
     pub fn run(mut self) {
         self.raise_limit();
         if let Err(error) = NotificationServer::new(&mut self).run() {
-            (self.requests)(Request::Failed(error));
+            (self.requests)(InitRequest::Failed(error));
         }
         // The parent of a process that has ended can reap it only once this thread has waited
         // for the ends of the traced threads, which from Linux 6.11 on come after the filter's.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Enforcer;
-use crate::event::{Action, ErrnoName, Event, Exec, Executable, Process, Violation, hint};
+use crate::event::{ActionTaken, ErrnoName, Event, ExecEvent, ExecutablePath, Process, Violation, hint};
 use crate::ids::Tid;
 use crate::notify::caller::Caller;
 use crate::notify::image::image;
@@ -14,11 +14,11 @@ use crate::profile;
 
 impl Enforcer {
     /// What the kernel refuses by itself is denied, or in audit only observed.
-    pub(super) fn told_action(&self) -> Action {
-        if self.audit { Action::Observed } else { Action::Denied }
+    pub(super) fn told_action(&self) -> ActionTaken {
+        if self.audit { ActionTaken::Observed } else { ActionTaken::Denied }
     }
 
-    pub(super) fn report(&mut self, refusal: &Denial, caller: &Caller, action: Action) {
+    pub(super) fn report(&mut self, refusal: &Denial, caller: &Caller, action: ActionTaken) {
         let process = self.process(caller);
         self.report_of(refusal, caller, process, action);
     }
@@ -29,26 +29,27 @@ impl Enforcer {
         refusal: &Denial,
         caller: &Caller,
         program: Option<PathBuf>,
-        action: Action,
+        action: ActionTaken,
     ) {
         let process = Process {
             pid: caller.tgid.as_raw() as u32,
             parent_pid: Some(caller.ppid.as_raw() as u32),
             uid: Some(caller.uids[1].as_raw()),
-            executable: program.map(|path| Executable { path }),
+            executable: program.map(|path| ExecutablePath { path }),
             args: None,
         };
         self.report_of(refusal, caller, process, action);
     }
 
-    fn report_of(&mut self, refusal: &Denial, caller: &Caller, process: Process, action: Action) {
+    fn report_of(&mut self, refusal: &Denial, caller: &Caller, process: Process, action: ActionTaken) {
         let document = || self.memory.document.get_or_init(|| profile::value(&self.document));
         let hint = refusal.want.as_ref().map(|want| hint(document(), want)).unwrap_or_default();
         let event = Violation {
             kind: refusal.kind,
             action,
             // Who is killed after the exec is answered nothing.
-            errno: (action != Action::Killed || !self.rules.checks()).then_some(ErrnoName(refusal.errno)),
+            errno: (action != ActionTaken::Killed || !self.rules.checks())
+                .then_some(ErrnoName(refusal.errno)),
             object: refusal.object.clone(),
             rule: refusal.rule.clone(),
             summary: None,
@@ -56,7 +57,7 @@ impl Enforcer {
             ancestors: self.ancestors(caller),
             hint,
         };
-        self.scribe.record(Event::Violation(Box::new(event)));
+        self.writer.record(Event::Violation(Box::new(event)));
     }
 
     /// An exec that was let go on. Its set-id bits give nothing any more, which a
@@ -71,15 +72,20 @@ impl Enforcer {
     ) {
         const BITS: [(u32, &str); 2] = [(libc::S_ISUID, "set-user-id"), (libc::S_ISGID, "set-group-id")];
         let voided: Vec<_> = BITS.iter().filter(|(bit, _)| mode & bit != 0).map(|(_, name)| *name).collect();
-        if voided.is_empty() && !self.scribe.wants_all() {
+        if voided.is_empty() && !self.writer.wants_all() {
             return;
         }
         let path = if self.rules.is_file(entry) { self.rules.program_path(entry) } else { canonical };
-        let executable = Some(Executable { path: path.to_owned() });
+        let executable = Some(ExecutablePath { path: path.to_owned() });
         let own = self.process(caller);
         let process = Process { executable, args: args.or(own.args.clone()), ..own };
         let ancestors = self.ancestors(caller);
-        self.scribe.record(Event::Exec(Exec { action: Action::Allowed, process, ancestors, voided }));
+        self.writer.record(Event::Exec(ExecEvent {
+            action: ActionTaken::Allowed,
+            process,
+            ancestors,
+            voided,
+        }));
     }
 
     fn process(&mut self, caller: &Caller) -> Process {
@@ -89,7 +95,7 @@ impl Enforcer {
             pid: caller.tgid.as_raw() as u32,
             parent_pid: Some(caller.ppid.as_raw() as u32),
             uid: Some(caller.uids[1].as_raw()),
-            executable: path.map(|path| Executable { path }),
+            executable: path.map(|path| ExecutablePath { path }),
             args: arguments(caller.tid),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use nix::sys::socket::SockFlag;
 
 use super::{Decision, Enforcer};
-use crate::event::{Event, Ready};
+use crate::event::{Event, ReadyEvent};
 use crate::notify::caller::Caller;
 use crate::plan::Policy;
 use crate::policy::call::Call;
@@ -15,7 +15,7 @@ use crate::policy::network::Address;
 use crate::profile;
 use crate::readiness::listening;
 use crate::readiness::notify_socket::NotifySocket;
-use crate::readiness::startup::{Input, Output, Startup, When};
+use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
 
 /// A start-up that is watched.
 pub struct StartupWatch {
@@ -35,9 +35,9 @@ impl StartupWatch {
     pub fn prepare(policy: &Policy, outer: Option<&std::ffi::OsStr>) -> Result<Option<StartupWatch>, String> {
         let Some(startup) = &policy.startup else { return Ok(None) };
         let when = match startup.ready {
-            profile::Ready::Listening => When::Listening,
-            profile::Ready::Notify => When::Notified,
-            profile::Ready::Delay(time) => When::Delay(time),
+            profile::Ready::Listening => ReadyCondition::Listening,
+            profile::Ready::Notify => ReadyCondition::Notified,
+            profile::Ready::Delay(time) => ReadyCondition::Delay(time),
         };
         let notify_socket =
             startup.notify_transport.map(|transport| NotifySocket::open(transport, outer)).transpose()?;
@@ -65,31 +65,32 @@ impl Enforcer {
             return;
         }
         if watch.notify_socket.as_mut().is_some_and(NotifySocket::poll_messages) {
-            self.startup_goes_on(Input::Notified);
+            self.startup_goes_on(StartupInput::Notified);
         }
         let due = self.startup.as_ref().and_then(StartupWatch::deadline);
         if due.is_some_and(|deadline| Instant::now() >= deadline) {
-            self.startup_goes_on(Input::Passed);
+            self.startup_goes_on(StartupInput::Timeout);
         }
     }
 
-    fn startup_goes_on(&mut self, input: Input) {
+    fn startup_goes_on(&mut self, input: StartupInput) {
         let mut next = Some(input);
         while let Some(input) = next.take() {
             let Some(watch) = &mut self.startup else { return };
             let Some(since) = watch.since else { return };
             let after = since.elapsed();
             match watch.course.step(after, input) {
-                Some(Output::Look) => {
+                Some(StartupOutput::ListSockets) => {
                     let (policy, found) = (self.rules.policy(), listening::all());
                     let named = policy.startup.as_ref().map(|startup| &startup.listen[..]);
                     // A path through a link, or where that leads.
                     let all = [named.unwrap_or_default(), &policy.listen];
-                    next = Some(Input::Looked(all.iter().any(|wanted| listening::each(wanted, &found))));
+                    next =
+                        Some(StartupInput::Listed(all.iter().any(|wanted| listening::each(wanted, &found))));
                 }
-                Some(Output::Ready) => {
+                Some(StartupOutput::Ready) => {
                     let by = watch.course.when().word();
-                    self.scribe.record(Event::Ready(Ready { after, by }));
+                    self.writer.record(Event::Ready(ReadyEvent { after, by }));
                 }
                 None => {}
             }
@@ -103,13 +104,13 @@ impl Enforcer {
         if self.is_launch(caller) {
             return self.rules.goes_unasked(call).then_some(Decision::Continue);
         }
-        if self.startup.as_ref().is_some_and(|watch| watch.course.over().is_some())
+        if self.startup.as_ref().is_some_and(|watch| watch.course.ready_at().is_some())
             && let Some(refusal) = self.rules.taken_away(call)
         {
             return Some(Decision::Deny(refusal));
         }
         if name == "listen" {
-            self.startup_goes_on(Input::Taken);
+            self.startup_goes_on(StartupInput::Bound);
         }
         self.rules.goes_unasked(call).then_some(Decision::Continue)
     }
@@ -118,7 +119,7 @@ impl Enforcer {
     /// the kernel for addresses, would make a start-up never end.
     pub(super) fn binds(&mut self, address: &Address) {
         if address.is_named() {
-            self.startup_goes_on(Input::Taken);
+            self.startup_goes_on(StartupInput::Bound);
         }
     }
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::conclusion::Conclusion;
-use super::{Enforcer, Request};
-use crate::event::Action;
+use super::{Enforcer, InitRequest};
+use crate::event::ActionTaken;
 use crate::ids::Pid;
 use crate::notify::caller::Caller;
 use crate::notify::listener;
@@ -37,7 +37,7 @@ impl Enforcer {
         let reaped = tracer.wait_for_tracees();
         self.hear();
         if reaped || (interrupted && process::has_waitable()) {
-            (self.requests)(Request::Children);
+            (self.requests)(InitRequest::Children);
         }
     }
 
@@ -62,7 +62,7 @@ impl Enforcer {
                 let stack = ExecStack { image: started.id, start: started.stack };
                 let shared = shared.then_some(stack);
                 self.memory.programs.became(&caller, entry, shared, &LiveProcFs(&self.identity));
-                let args = self.scribe.wants_all().then(|| started.fresh.args.shown());
+                let args = self.writer.wants_all().then(|| started.fresh.args.shown());
                 self.report_exec(entry, &started.canonical, started.mode, args, &caller);
             }
             Report::Forked { child, parent } => {
@@ -75,7 +75,7 @@ impl Enforcer {
             Report::Denied { id, caller, program, refusal, action } => {
                 self.refused(id, &refusal, &caller, program, action);
             }
-            Report::Stopped { pid, signal } => (self.requests)(Request::Stopped(pid.as_raw(), signal)),
+            Report::Stopped { pid, signal } => (self.requests)(InitRequest::Stopped(pid.as_raw(), signal)),
         }
     }
 
@@ -86,15 +86,15 @@ impl Enforcer {
         denial: &Denial,
         caller: &Caller,
         program: Option<PathBuf>,
-        action: Action,
+        action: ActionTaken,
     ) {
         let stop = self.rules.policy().on_violation == OnViolation::Stop;
-        self.report_by(denial, caller, program, if stop { Action::Stopped } else { action });
+        self.report_by(denial, caller, program, if stop { ActionTaken::Stopped } else { action });
         if let Some(tracer) = &mut self.tracer {
             tracer.reported(id);
         }
         if stop {
-            (self.requests)(Request::Stop);
+            (self.requests)(InitRequest::Stop);
         }
     }
 }

@@ -56,7 +56,7 @@ pub enum SinkError {
     Stderr(io::Error),
     /// A descriptor that was inherited cannot be copied or examined.
     Descriptor {
-        /// Its number.
+        /// The number of the descriptor.
         number: RawFd,
         /// Why.
         error: io::Error,
@@ -65,7 +65,7 @@ pub enum SinkError {
     ReadOnly(RawFd),
     /// A socket cannot be connected to.
     Connect {
-        /// Its path.
+        /// The path of the destination.
         path: PathBuf,
         /// Why.
         error: io::Error,
@@ -74,19 +74,19 @@ pub enum SinkError {
     Directory {
         /// The path.
         path: PathBuf,
-        /// What open(2) answered.
+        /// The error of open(2).
         error: io::Error,
     },
     /// A file cannot be opened for appending.
     Open {
-        /// Its path.
+        /// The path of the destination.
         path: PathBuf,
         /// Why.
         error: io::Error,
     },
     /// A file cannot be examined.
     Examine {
-        /// Its path.
+        /// The path of the destination.
         path: PathBuf,
         /// Why.
         error: io::Error,
@@ -95,9 +95,9 @@ pub enum SinkError {
     BlockDevice(PathBuf),
     /// Waiting for a file cannot be switched on.
     Blocking {
-        /// Its path.
+        /// The path of the destination.
         path: PathBuf,
-        /// What fcntl(2) answered.
+        /// The error of fcntl(2).
         errno: Errno,
     },
 }
@@ -153,7 +153,7 @@ fn not_opened(
 fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENXIO) => {
-            "it is a FIFO or socket that nobody reads; start its reader first (unix:PATH is for sockets)"
+            "it is a FIFO without a reader, or a socket; start its reader first (unix:PATH is for sockets)"
         }
         Some(Errno::ENOENT) => "its directory is not there; create or mount that",
         Some(Errno::EACCES | Errno::EPERM) => {

@@ -1,9 +1,9 @@
-//! Hints: the smallest change of the profile in force that would allow what was
-//! refused, as a JSON Patch (RFC 6902). A parent that is not there is added whole.
+//! Hints: the smallest change of the profile in force that would allow what was refused, as a
+//! JSON Patch (RFC 6902). A missing parent is added whole.
 //!
-//! A hint grants just what was refused: what a profile would read as a pattern is escaped,
-//! and what no profile can say exactly has no hint ([`Want::can_be_said`]). Which hints there
-//! can be is said here alone: who reads one from a log has it confirmed by [`Want::of`].
+//! A hint grants exactly what was refused: text that a profile would read as a pattern is
+//! escaped, and there is no hint where no profile can express it ([`Want::can_be_said`]). Only
+//! this module decides which hints exist: [`Want::of`] checks one that was read from a log.
 
 mod wanted;
 
@@ -17,7 +17,7 @@ use crate::ids::Uid;
 use crate::profile::{self, ArgPattern, ProfileIndex, Rights};
 use crate::syscalls::{self, Handler, constants, groups};
 
-/// What was wanted and refused.
+/// A use that was refused.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Want {
     /// COMMAND may be this file.
@@ -52,11 +52,11 @@ pub enum Want {
         /// The uid.
         uid: Uid,
     },
-    /// So many live processes of a program.
+    /// This number of live processes of a program.
     Instances {
         /// The program.
         program: ProfileIndex,
-        /// How many.
+        /// The number of processes.
         most: u32,
     },
     /// Code from this file, for a program.
@@ -79,12 +79,12 @@ pub enum Want {
     File {
         /// The path.
         path: PathBuf,
-        /// The rights that lack.
+        /// The missing rights.
         rights: Rights,
     },
-    /// Listen, by the profile's notation: `tcp/80`.
+    /// Listen on an endpoint in the profile's notation: `tcp/80`.
     Listen(String),
-    /// Connect, by the same notation.
+    /// Connect to an endpoint, in the same notation.
     Connect(String),
     /// A system call by name.
     Syscall(String),
@@ -103,12 +103,12 @@ pub enum Want {
     Capability(Capability),
     /// Memory that is writable and executable.
     WriteExecute,
-    /// So many live processes.
+    /// This number of live processes in the container.
     Processes(u32),
 }
 
-/// The operations that allow `want` in `profile`, to be applied in order; none
-/// where the profile allows it already or where no profile can.
+/// The operations that allow `want` in `profile`, to be applied in order; empty where the
+/// profile allows it already or no profile can.
 pub fn hint(profile: &Value, want: &Want) -> Vec<PatchOp> {
     if !want.can_be_said() {
         return Vec::new();
@@ -141,7 +141,7 @@ pub fn hint(profile: &Value, want: &Want) -> Vec<PatchOp> {
 }
 
 impl Want {
-    /// Whether a profile has words for just this, and the reader takes them.
+    /// Whether a profile can express exactly this.
     fn can_be_said(&self) -> bool {
         let path = |path: &Path| path.to_str().is_some_and(|text| profile::path(text).is_ok());
         match self {
@@ -153,7 +153,7 @@ impl Want {
                 path(file) && !applet.is_empty() && !applet.contains(['/', '\0'])
             }
             Want::Arguments { args, .. } => args.iter().all(|text| !text.contains('\0')),
-            // The last one is setresuid's word for "as it is".
+            // The last one means "unchanged" to setresuid(2).
             Want::User { uid, .. } => uid.as_raw() != u32::MAX,
             Want::Instances { most, .. } | Want::Processes(most) => *most > 0,
             Want::Digest { sha256, .. } => {
@@ -172,9 +172,9 @@ impl Want {
     }
 }
 
-/// The list of what is taken away after the start-up, without this call; where nothing
-/// else brings it, it is allowed instead. A group of calls is taken apart. The list is
-/// replaced whole: numbers of its entries would mean others once the first is gone.
+/// Removes a call from `startup_only`, and allows it where nothing else does. A group of calls is
+/// replaced by its other members. The list is replaced whole, since indices of its entries
+/// would change with the first removal.
 fn after_startup(profile: &Value, name: &str) -> Vec<PatchOp> {
     let (mut left, mut gone) = (Vec::new(), Vec::new());
     for entry in elements(&profile["syscalls"]["startup_only"]) {
@@ -218,7 +218,7 @@ fn each_once(mut list: Vec<Value>) -> Vec<Value> {
     list
 }
 
-/// Whether a section of the profile brings this call by itself.
+/// Whether a section of the profile implies this call.
 fn is_brought(profile: &Value, name: &str) -> bool {
     let is_there = |section: &Value| elements(section).next().is_some();
     let network = &profile["network"];
@@ -248,9 +248,9 @@ fn command(profile: &Value, path: &Path) -> Vec<PatchOp> {
     }
 }
 
-/// The program itself, where it is not listed, and the caller's edge to it. An
-/// edge names an entry, so a file that is only `beneath` one gets its own: an
-/// edge to the directory would lead to all that is in it.
+/// The program, where it is not listed, and the caller's transition to it. A transition names an
+/// entry, so a file that is only `beneath` one gets an entry of its own: a transition to the
+/// directory would allow every program in it.
 fn program(profile: &Value, path: &Path, caller: Option<ProfileIndex>) -> Vec<PatchOp> {
     let Some(path) = path.to_str().filter(|path| !may_be_changed(profile, path)) else { return Vec::new() };
     let mut operations = Vec::new();
@@ -272,7 +272,7 @@ fn program(profile: &Value, path: &Path, caller: Option<ProfileIndex>) -> Vec<Pa
     operations
 }
 
-/// The applet where it is not listed, and the caller's edge to it alone.
+/// The applet, where it is not listed, and the caller's transition to it alone.
 fn applet(profile: &Value, path: &Path, applet: &str, caller: Option<ProfileIndex>) -> Vec<PatchOp> {
     let Some(path) = path.to_str().filter(|path| !may_be_changed(profile, path)) else { return Vec::new() };
     let is_this = |entry: &Value| entry["path"] == json!(path) && entry["applet"] == json!(applet);
@@ -347,9 +347,8 @@ fn file(profile: &Value, path: &Path, rights: Rights) -> Vec<PatchOp> {
         .collect()
 }
 
-/// A profile that lets the app change a program, anything in or around a directory
-/// of programs or what code may be mapped from, or write around /proc, is refused, so there is no hint that leads
-/// there.
+/// A profile is refused if it lets the app change a program, a library, or anything in or above a
+/// directory of either, or write in /proc. So no hint leads there.
 fn may_be_granted(profile: &Value, path: &Path, rights: Rights) -> bool {
     let changes = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
     if !rights.intersects(changes) {
@@ -368,8 +367,8 @@ fn may_be_granted(profile: &Value, path: &Path, rights: Rights) -> bool {
         && !libraries.any(meets)
 }
 
-/// Whether the profile lets the app change this file: as a program it would be
-/// refused. `@elsewhere` leaves programs out by itself.
+/// Whether the profile lets the app change this file: such a program is refused. `@elsewhere`
+/// excludes programs by itself.
 fn may_be_changed(profile: &Value, path: &str) -> bool {
     const CHANGES: [&str; 3] = ["write", "create", "remove"];
     elements(&profile["files"]).any(|entry| {
@@ -392,7 +391,7 @@ fn conditional(profile: &Value, call: &str, arg: u8, value: &Value) -> Vec<Patch
     }
 }
 
-/// Adds `value` to the list at `at`; to a whole new one where there is none.
+/// Adds `value` to the list at `at`, or a new list with it.
 fn append(profile: &Value, at: &[&str], value: Value) -> Vec<PatchOp> {
     let mut here = profile;
     let mut pointer = String::new();
@@ -413,7 +412,7 @@ fn append(profile: &Value, at: &[&str], value: Value) -> Vec<PatchOp> {
     vec![add(format!("{pointer}/-"), value)]
 }
 
-/// Gives a member of a section its value; with the section, where there is none.
+/// Sets a member of a section, or adds the section with it.
 fn set(profile: &Value, section: &str, key: &str, value: Value) -> Vec<PatchOp> {
     match profile.get(section) {
         None => vec![add(format!("/{section}"), json!({ key: value }))],
@@ -434,7 +433,7 @@ fn add(path: String, value: Value) -> PatchOp {
     PatchOp { op: Op::Add, path, value }
 }
 
-/// The place of the program entry for all of this file.
+/// The index of the program entry for this file as a whole.
 fn position(profile: &Value, path: &str) -> Option<usize> {
     elements(&profile["programs"]).position(|program| program["path"] == json!(path))
 }

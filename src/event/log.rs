@@ -21,60 +21,60 @@ use tracing::{Event, Level, Metadata};
 use crate::visible;
 
 use super::error::LogError;
-use super::scribe::{DIAGNOSTICS, Shared, Unwritten, Voice};
 use super::sink::{Destination, Sink};
+use super::writer::{DIAGNOSTICS, LineFormat, Shared, Unwritten};
 
-/// The thread that writes, once there is one.
+/// The queue of the writing thread, once there is one.
 static BACKGROUND: OnceLock<Arc<Shared>> = OnceLock::new();
 
-/// Starts writing diagnostics of `level` and above, at once and by whoever has
-/// something to say.
+/// Installs the subscriber, which writes diagnostics of `level` and above, in the thread that
+/// makes them.
 ///
 /// # Errors
-/// When stderr is closed, or somebody installed a subscriber before.
+/// When stderr is closed or another subscriber is installed.
 pub fn install(level: Level) -> Result<(), LogError> {
     let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(LogError::Stderr)?;
     tracing::subscriber::set_global_default(Log { level, stderr: File::from(stderr) })
         .map_err(|_| LogError::Installed)
 }
 
-/// How much `-v` asks for: none is warnings, then info, debug, trace.
+/// The level for `-v`, given so many times: 0 is warnings, then info, debug, trace.
 pub fn level(times: usize) -> Level {
     [Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE][times.min(3)]
 }
 
-/// From now on a thread writes: nobody else may hang in a stderr that nobody
-/// reads. To be called once the app runs, with all signals blocked.
+/// Moves writing to a thread of its own, so that no other thread blocks on a full stderr. Call it
+/// once the app runs, with all signals blocked.
 ///
 /// # Errors
 /// There is no stderr, or it is in the background already.
 pub fn in_background() -> Result<(), LogError> {
     let sink = Sink::open(&Destination::Stderr, |_| Err(io::ErrorKind::Unsupported.into()));
     let sink = sink.map_err(LogError::Sink)?;
-    let shared = Shared::start(DIAGNOSTICS, sink, Voice::Diagnostics);
+    let shared = Shared::start(DIAGNOSTICS, sink, LineFormat::Diagnostics);
     BACKGROUND.set(shared).map_err(|_| LogError::InBackground)
 }
 
-/// Writes what is queued, for at most `timeout`.
+/// Writes the queued lines, for at most `timeout`.
 ///
 /// # Errors
-/// How many lines could not be written.
+/// The number of lines that were not written in that time.
 pub fn close(timeout: Duration) -> Result<(), Unwritten> {
     BACKGROUND.get().map_or(Ok(()), |shared| shared.close(timeout))
 }
 
-/// Writes what somebody asked for by a signal, whatever the level.
+/// Writes a line of the status report (`--status`), at any level.
 pub fn report(text: &str) {
     let mut line = String::from("remit-init: ");
     line.push_str(&visible::line(text));
     write_without_waiting(2, line);
 }
 
-/// Writes a line to descriptor 1 or 2, if that takes it at once: whoever supervises waits
-/// for no reader. Once there is a thread that writes, it does, and to stderr alone.
+/// Writes a line to descriptor 1 or 2 without blocking; a full pipe loses it. Once there is a
+/// writing thread, the line goes to its queue, and to stderr.
 pub fn write_without_waiting(fd: RawFd, mut line: String) {
     if let Some(background) = BACKGROUND.get() {
-        return background.say(line);
+        return background.push_line(line);
     }
     line.push('\n');
     match fd {
@@ -83,10 +83,10 @@ pub fn write_without_waiting(fd: RawFd, mut line: String) {
     }
 }
 
-/// As much as a pipe takes whole where it has any room (pipe(7), PIPE_BUF).
+/// The most bytes that a pipe takes in one piece (pipe(7), PIPE_BUF).
 const WHOLE: usize = 4096;
 
-/// There is nobody left to tell of a stderr that fails.
+/// Writes a line without blocking. An error is dropped: stderr itself is where it would go.
 fn write_to(file: &impl AsFd, line: &[u8]) {
     let line = &line[..line.len().min(WHOLE)];
     let fd = file.as_fd();
@@ -95,9 +95,9 @@ fn write_to(file: &impl AsFd, line: &[u8]) {
         SFlag::S_IFSOCK => {
             send(fd.as_raw_fd(), line, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).map(drop)
         }
-        // Not by the app's own description, which a flag would change for it too; and a
-        // pipe that has room now may be filled by the app before it is written to.
-        SFlag::S_IFIFO | SFlag::S_IFCHR => match unwaiting(fd) {
+        // O_NONBLOCK on the shared open file description would change it for the app too, and a
+        // pipe that polls writable may be filled by the app before the write.
+        SFlag::S_IFIFO | SFlag::S_IFCHR => match reopen_nonblocking(fd) {
             Ok(anew) => nix::unistd::write(&anew, line).map(drop),
             // Another user's pipe, or no /proc.
             Err(_) if has_room(fd) => nix::unistd::write(fd, line).map(drop),
@@ -107,8 +107,8 @@ fn write_to(file: &impl AsFd, line: &[u8]) {
     };
 }
 
-/// The same pipe or terminal, opened so that it is never waited for.
-fn unwaiting(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+/// Opens the same pipe or terminal again, non-blocking.
+fn reopen_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     open(path.as_str(), flags, Mode::empty())
@@ -139,13 +139,13 @@ impl Subscriber for Log {
     fn event(&self, event: &Event<'_>) {
         let mut line = line(event);
         if let Some(background) = BACKGROUND.get() {
-            return background.say(line);
+            return background.push_line(line);
         }
         line.push('\n');
         write_to(&self.stderr, line.as_bytes());
     }
 
-    // Spans are not used; whoever makes one gets a number and no more.
+    // Spans are not used: each gets the same id.
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
         span::Id::from_u64(1)
     }
@@ -163,18 +163,18 @@ fn line(event: &Event<'_>) -> String {
         Level::DEBUG => "debug",
         Level::TRACE => "trace",
     };
-    let mut words = Words { line: format!("remit-init: {level}: "), fields: String::new() };
-    event.record(&mut words);
-    words.line + &words.fields
+    let mut builder = LineBuilder { line: format!("remit-init: {level}: "), fields: String::new() };
+    event.record(&mut builder);
+    builder.line + &builder.fields
 }
 
-/// The message, then the fields as they come.
-struct Words {
+/// A line under construction: the message, then the fields in their order.
+struct LineBuilder {
     line: String,
     fields: String,
 }
 
-impl Visit for Words {
+impl Visit for LineBuilder {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let written = if field.name() == "message" {
             write!(OneLine(&mut self.line), "{value:?}")
@@ -185,7 +185,7 @@ impl Visit for Words {
     }
 }
 
-/// Keeps control characters out: what the app names must not make lines of its own.
+/// Escapes control characters: a name that the app chose must not forge a line.
 struct OneLine<'a>(&'a mut String);
 
 impl fmt::Write for OneLine<'_> {

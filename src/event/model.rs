@@ -1,8 +1,7 @@
 //! The events, as values whose serde form is exactly the documented line.
 //!
-//! An [`Event`] knows what happened; seq, nonce, time and policy are put around it when
-//! it is written ([`Event::tail`], [`line()`]). Keys come in the order of the
-//! fields here.
+//! An [`Event`] has its own fields; seq, nonce, time and policy are added when it is written
+//! ([`Event::tail`], [`line()`]). Keys come in the order of the fields here.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -11,141 +10,141 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::names::{Action, ErrnoName, Kind, LayerName, LayerState, SignalName, Source};
+use super::names::{
+    ActionTaken, ErrnoName, LayerName, LayerReportState, ModeSource, SignalName, ViolationKind,
+};
 use super::time::{seconds, utc};
 use crate::kernel::Arch;
 use crate::profile::Mode;
 use crate::visible;
 
-/// What happened.
+/// An event, as docs/usage.md lists them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// The app is confined and about to run: what is really enforced.
-    Start(Start),
+    /// The app is confined and about to run; it lists what is really enforced.
+    Start(StartEvent),
     /// A program was executed.
-    Exec(Exec),
+    Exec(ExecEvent),
     /// A process ended.
-    Exit(Exit),
-    /// Something was refused, or in audit would have been. Boxed: it is the
-    /// largest by far.
+    Exit(ExitEvent),
+    /// A use was refused, or in audit would have been. Boxed, since it is the largest by far.
     Violation(Box<Violation>),
     /// A signal was forwarded.
-    Signal(Signal),
+    Signal(SignalEvent),
     /// Start-up is over.
-    Ready(Ready),
-    /// Events were lost; written by the scribe itself.
-    Dropped(Dropped),
-    /// The end of the container.
-    Stop(Stop),
+    Ready(ReadyEvent),
+    /// Events were lost. The writer makes it.
+    Dropped(DroppedEvent),
+    /// The container ends.
+    Stop(StopEvent),
 }
 
-/// The profile in force, on every event.
+/// The identity of the profile in force, on every event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Policy {
+pub struct PolicyId {
     /// The profile's name.
     pub name: String,
     /// `sha256:` and lower-case hex, of the profile's bytes.
     pub digest: String,
 }
 
-/// `start`.
+/// The body of `start`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Start {
-    /// Where the profile came from: a path, or `embedded`. It is written inside
-    /// `policy`.
+pub struct StartEvent {
+    /// The source of the profile: a path, or `embedded`. It is written inside `policy`.
     #[serde(skip)]
     pub profile: String,
-    /// The mode, and who said so.
+    /// The mode, and what set it.
     pub mode: ModeInForce,
-    /// The kernel's release, whole.
+    /// The kernel's release, as `uname -r` prints it.
     pub kernel: String,
-    /// The architecture.
+    /// The processor architecture.
     #[serde(serialize_with = "arch")]
     pub arch: Arch,
-    /// Every layer.
-    pub layers: Vec<Layer>,
+    /// The state of every layer.
+    pub layers: Vec<LayerReport>,
     /// The app's first process.
     pub process: Process,
-    /// In what this place differs from those where the profile was learned.
+    /// How this environment differs from those in which the profile was learned, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unlike: Vec<String>,
-    /// The profile asked for more than is enforced. Not written (the layers say
-    /// it), but such a start is shown to a person.
+    /// Less than the profile requires is enforced. It is not written, since the layers say it, but
+    /// such a start is written at every level.
     #[serde(skip)]
     pub degraded: bool,
 }
 
-/// A mode and who said so.
+/// A mode and what set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ModeInForce {
     /// The mode.
     #[serde(serialize_with = "mode")]
     pub value: Mode,
-    /// Who said so.
-    pub source: Source,
+    /// The profile, the environment, a flag or the name that set it.
+    pub source: ModeSource,
 }
 
-/// One layer of the confinement.
+/// The report of one layer of the confinement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Layer {
-    /// Which.
+pub struct LayerReport {
+    /// The layer's name.
     pub layer: LayerName,
-    /// What became of it.
-    pub state: LayerState,
-    /// What is in it, or why it is not there.
+    /// Whether it is in force.
+    pub state: LayerReportState,
+    /// Its content, or why it is not in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// Who. A part that could not be found out is absent.
+/// A process. A field that could not be read is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Process {
-    /// Its pid as the supervisor sees it.
+    /// Its pid in the supervisor's pid namespace.
     pub pid: u32,
-    /// Its parent's.
+    /// Its parent's pid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_pid: Option<u32>,
-    /// Its effective uid as the supervisor sees it.
+    /// Its effective uid in the supervisor's user namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// What it runs.
+    /// The program that it executes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub executable: Option<Executable>,
-    /// Its arguments, argv\[0\] first; the scribe redacts them.
+    pub executable: Option<ExecutablePath>,
+    /// Its arguments, argv\[0\] first; the writer redacts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
 }
 
-/// A program.
+/// The path of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Executable {
-    /// By the profile's path where it is listed.
+pub struct ExecutablePath {
+    /// The path of its `programs` entry, otherwise the path of the file.
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
 }
 
-/// `exec`.
+/// The body of `exec`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Exec {
-    /// Allowed, or observed.
-    pub action: Action,
+pub struct ExecEvent {
+    /// Whether the exec was allowed or observed.
+    pub action: ActionTaken,
     /// The process, running the new program.
     pub process: Process,
     /// The programs of its parent and of those above, nearest first.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "paths")]
     pub ancestors: Vec<PathBuf>,
-    /// What the file would have given, had no_new_privs not voided it:
-    /// `set-user-id`, `set-group-id`, `capabilities`.
+    /// Privileges of the file that no_new_privs voided: `set-user-id`, `set-group-id`,
+    /// `capabilities`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub voided: Vec<&'static str>,
 }
 
-/// `exit`.
+/// The body of `exit`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Exit {
-    /// The process as it was.
+pub struct ExitEvent {
+    /// The process that ended.
     pub process: Process,
-    /// Its status; none where it went to its parent.
+    /// Its status; `None` where another process reaped it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<Status>,
 }
@@ -154,35 +153,35 @@ pub struct Exit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// By itself, with this code.
+    /// It called _exit(2) with this code.
     Code(i32),
-    /// By a signal.
+    /// A signal killed it.
     Signal(SignalName),
 }
 
-/// `violation`.
+/// The body of `violation`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Violation {
-    /// Of which section.
-    pub kind: Kind,
-    /// What was done about it.
-    pub action: Action,
-    /// What the app was answered, or in audit would have been.
+    /// The section of the profile that it violates.
+    pub kind: ViolationKind,
+    /// What the supervisor or the filter did.
+    pub action: ActionTaken,
+    /// The errno of the call, or in audit the one that it would have had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<ErrnoName>,
-    /// What it wanted.
-    pub object: Object,
+    /// The file, call, address or name that the process used.
+    pub object: ViolationObject,
     /// JSON Pointer of the section or entry that does not allow it.
     pub rule: Cow<'static, str>,
-    /// How many, when this line stands for several.
+    /// The count, when this line stands for several violations.
     #[serde(flatten)]
     pub summary: Option<Summary>,
-    /// Who.
+    /// The process that violated the profile.
     pub process: Process,
     /// The programs of its parent and of those above, nearest first.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "paths")]
     pub ancestors: Vec<PathBuf>,
-    /// The change of the profile that would allow it; empty where none can.
+    /// The change of the profile that would allow it; empty where no profile can.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hint: Vec<PatchOp>,
 }
@@ -190,52 +189,52 @@ pub struct Violation {
 /// One line for many violations of one rule by one program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// How many since the last line about them.
+    /// How many since the last line of this pair.
     pub count: u64,
-    /// In what time.
+    /// The time in which they came.
     #[serde(serialize_with = "span")]
     pub over: Duration,
 }
 
-/// What a violation was about.
+/// The object of a violation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Object {
+pub enum ViolationObject {
     /// A file or program.
     Path {
-        /// As the app named it, made absolute.
+        /// The path as the app passed it, made absolute.
         #[serde(serialize_with = "lossy")]
         path: PathBuf,
-        /// The rights that were wanted, by the profile's words.
+        /// The rights that the call needed, in the profile's words.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         access: Vec<&'static str>,
     },
     /// A system call.
     Syscall {
-        /// Its name, or `number N` where it has none here.
+        /// Its name, or `number N` where the tables have none.
         syscall: Cow<'static, str>,
-        /// Its arguments in registers, as many as matter.
+        /// The values of its argument registers, as many as matter.
         #[serde(serialize_with = "hex")]
         args: Vec<u64>,
     },
     /// A port or socket.
     Address {
-        /// By the profile's notation.
+        /// The endpoint in the profile's notation.
         address: String,
         /// `listen` or `connect`.
         access: &'static str,
     },
     /// A capability, a limit, a variable.
     Name {
-        /// By the profile's word.
+        /// The profile's word for it.
         name: Cow<'static, str>,
     },
 }
 
-impl Object {
-    /// A path with no particular right: a program.
-    pub fn program(path: impl Into<PathBuf>) -> Object {
-        Object::Path { path: path.into(), access: Vec::new() }
+impl ViolationObject {
+    /// A program: a path without rights.
+    pub fn program(path: impl Into<PathBuf>) -> ViolationObject {
+        ViolationObject::Path { path: path.into(), access: Vec::new() }
     }
 }
 
@@ -243,11 +242,11 @@ impl Object {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PatchOp {
-    /// What to do.
+    /// The operation.
     pub op: Op,
-    /// JSON Pointer.
+    /// The JSON Pointer that it applies to.
     pub path: String,
-    /// What to put there.
+    /// The value to add, or to replace with.
     pub value: Value,
 }
 
@@ -260,60 +259,60 @@ pub enum Op {
     Replace,
 }
 
-/// `signal`.
+/// The body of `signal`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Signal {
-    /// Which was sent.
+pub struct SignalEvent {
+    /// The signal that was sent.
     pub signal: SignalName,
-    /// `app`, or `group`.
+    /// `app`, or `group` for its process group.
     pub to: &'static str,
 }
 
-/// `ready`.
+/// The body of `ready`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Ready {
-    /// Since the start.
+pub struct ReadyEvent {
+    /// The time since the exec of COMMAND.
     #[serde(serialize_with = "span")]
     pub after: Duration,
-    /// `listening`, `notify` or `delay`.
+    /// The condition that was met: `listening`, `notify` or `delay`.
     pub by: &'static str,
 }
 
-/// `dropped`.
+/// The body of `dropped`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Dropped {
+pub struct DroppedEvent {
     /// How many events were lost just before this line.
     pub count: u64,
-    /// Why.
+    /// Why they were lost.
     pub why: Cow<'static, str>,
 }
 
-/// `stop`.
+/// The body of `stop`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stop {
+pub struct StopEvent {
     /// How the app ended.
     pub exit: Status,
-    /// Processes that ended in all.
+    /// How many processes ended while the container was stopping.
     pub ended: u64,
-    /// Processes that had to be killed at the end.
+    /// How many processes were killed at the end.
     pub killed: u64,
-    /// What ended it.
+    /// Why the container ends.
     pub why: Cow<'static, str>,
-    /// It was remit's doing or trouble, not the app's own end. Not written, but
-    /// such a stop is shown to a person.
+    /// Remit ended the container, or killed processes. It is not written, but such a stop is
+    /// written at every level.
     #[serde(skip)]
     pub abnormal: bool,
 }
 
 impl Event {
-    /// Whether a person has to know, even where only that is written.
+    /// Whether the level `violation` writes it too.
     pub fn matters(&self) -> bool {
         match self {
             Event::Start(start) => {
-                start.degraded || !start.unlike.is_empty() || start.mode.source == Source::Environment
+                start.degraded || !start.unlike.is_empty() || start.mode.source == ModeSource::Environment
             }
             Event::Exec(exec) => !exec.voided.is_empty(),
-            // Death by SIGSYS is all that is seen of a foreign architecture's call.
+            // A call of a foreign architecture shows only by the SIGSYS that kills its process.
             Event::Exit(exit) => exit.exit == Some(Status::Signal(SignalName::SYS)),
             Event::Stop(stop) => stop.abnormal,
             Event::Violation(_) | Event::Dropped(_) => true,
@@ -321,9 +320,9 @@ impl Event {
         }
     }
 
-    /// The line from `"time"` on, without its end: [`line()`] puts the rest before
-    /// it once its turn has come.
-    pub fn tail(&self, time: SystemTime, policy: &Policy) -> String {
+    /// The line from `"time"` on, without its end. [`line()`] adds the beginning when it is
+    /// written.
+    pub fn tail(&self, time: SystemTime, policy: &PolicyId) -> String {
         let source = if let Event::Start(start) = self { Some(start.profile.as_str()) } else { None };
         let policy = PolicyPart { policy, source };
         match self {
@@ -339,8 +338,7 @@ impl Event {
     }
 }
 
-/// A whole line, with its end: the number that it got and the start's nonce, then an
-/// event's tail.
+/// A whole line with its newline: seq, the start's nonce, then an event's tail.
 pub fn line(seq: u64, nonce: &str, tail: &str) -> String {
     format!("{{\"remit\":1,\"seq\":{seq},\"nonce\":\"{nonce}\",{tail}\n")
 }
@@ -358,7 +356,7 @@ struct Tail<'a, B: Serialize> {
 #[derive(Serialize)]
 struct PolicyPart<'a> {
     #[serde(flatten)]
-    policy: &'a Policy,
+    policy: &'a PolicyId,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
 }
@@ -400,7 +398,7 @@ fn mode<S: Serializer>(mode: &Mode, to: S) -> Result<S::Ok, S::Error> {
     })
 }
 
-// A path need not be UTF-8 and JSON has to be: what is not shows as U+FFFD.
+// JSON is UTF-8 and a path need not be: other bytes become U+FFFD.
 fn lossy<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&path.to_string_lossy())
 }

@@ -26,7 +26,7 @@ pub enum LayerName {
 }
 
 impl LayerName {
-    /// Every layer, in the order in which they are told.
+    /// Every layer, in the order of the start event.
     pub const ALL: [LayerName; 12] = [
         LayerName::User,
         LayerName::Capabilities,
@@ -72,53 +72,53 @@ impl Serialize for LayerName {
     }
 }
 
-/// What became of a layer.
+/// Whether a layer is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LayerState {
-    /// All that was asked for holds.
+pub enum LayerReportState {
+    /// All that the profile requires is enforced.
     Active,
-    /// Part of it holds.
+    /// Part of it is enforced.
     Degraded,
-    /// Nothing of it holds.
+    /// None of it is enforced.
     Unavailable,
 }
 
-/// Who set a mode. A flag beats the environment, which beats the profile.
+/// What set the mode. A flag beats the environment, which beats the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum ModeSource {
     /// The profile, or its default.
     Profile,
     /// `REMIT_MODE`.
     Environment,
     /// `--mode`.
     Flag,
-    /// The name that remit was called by: tini, docker-init, dumb-init.
+    /// The name by which remit-init was called: tini, docker-init, dumb-init.
     Name,
 }
 
-/// What was done.
+/// What happened to a call or exec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// It was let through.
+pub enum ActionTaken {
+    /// It was allowed.
     Allowed,
-    /// It was answered with an errno.
+    /// It failed with an errno.
     Denied,
-    /// It was let through, and enforcing would not have.
+    /// It was allowed in audit, and would be denied when enforcing.
     Observed,
     /// The process was killed.
     Killed,
-    /// The container was ended.
+    /// The container was stopped.
     Stopped,
 }
 
-/// The section that a violation is of.
+/// The section of the profile that was violated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
-pub enum Kind {
+pub enum ViolationKind {
     Program,
     File,
     Network,
@@ -158,7 +158,7 @@ impl Serialize for ErrnoName {
 pub struct SignalName(pub i32);
 
 impl SignalName {
-    /// SIGSYS: a call that the filter kills for.
+    /// SIGSYS, the signal of SECCOMP_RET_KILL_PROCESS.
     pub const SYS: SignalName = SignalName(nix::libc::SIGSYS);
 }
 

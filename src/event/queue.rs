@@ -1,19 +1,19 @@
-//! The bounded queue before a sink. What does not fit is counted in its place, so
-//! that a reader learns of the loss where it happened.
+//! The bounded queue before a sink. Lines that do not fit are counted in their place, so that a
+//! reader sees where they were lost.
 
 use std::collections::VecDeque;
 
-/// Something to be written.
+/// An item of the queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    /// A line but for its number, and how many events it stands for.
+    /// A line without its seq, and how many events it stands for.
     Line { text: String, stands_for: u64 },
     /// Events that did not fit here.
     Lost { count: u64, why: String },
 }
 
 impl Item {
-    /// How many events are gone if it is never written.
+    /// How many events are lost if it is never written.
     pub(super) fn stands_for(&self) -> u64 {
         match self {
             Item::Line { stands_for, .. } => *stands_for,
@@ -29,7 +29,7 @@ impl Item {
     }
 }
 
-/// At most so many lines and bytes.
+/// A queue of bounded lines and bytes.
 #[derive(Debug)]
 pub(super) struct Queue {
     items: VecDeque<Item>,
@@ -53,7 +53,7 @@ impl Queue {
         } else if let Some(Item::Lost { count, .. }) = self.items.back_mut() {
             *count += stands_for;
         } else {
-            // There is a line before every one of these, so they are bounded too.
+            // A line comes before each of these, so they are bounded too.
             self.items.push_back(Item::Lost { count: stands_for, why: why.to_owned() });
         }
     }

@@ -1,17 +1,17 @@
-//! What is kept out of events: values in arguments that look like secrets, and
-//! what is too long. It errs on the side of cutting.
+//! Redaction: values in arguments that look like secrets are cut from events, and long argument
+//! lists are shortened. In doubt it cuts.
 
 use super::error::SettingError;
 use super::model::{Event, Process};
 
-/// What becomes of `args`.
+/// How `args` is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redaction {
     /// Values that look like secrets are cut.
     Secrets,
-    /// They are written as they are.
+    /// Arguments are written unchanged.
     Full,
-    /// They are left out.
+    /// Arguments are left out.
     None,
 }
 
@@ -19,7 +19,7 @@ impl Redaction {
     /// Reads `REMIT_EVENTS_ARGS`.
     ///
     /// # Errors
-    /// It is none of the words.
+    /// The text is none of these words.
     pub fn parse(text: &str) -> Result<Redaction, SettingError> {
         match text {
             "default" => Ok(Redaction::Secrets),
@@ -30,7 +30,7 @@ impl Redaction {
     }
 }
 
-/// What stands for a value that was cut.
+/// Replaces a value that was cut.
 const CUT: &str = "[cut]";
 /// Arguments of a line, and bytes of all of them: a line stays far below the
 /// bounds of the queue, and mostly below what a pipe takes in one piece (4096).
@@ -41,7 +41,7 @@ const MOST_ANCESTORS: usize = 16;
 /// A run of letters and digits so long, and so mixed, is no word.
 const LONG: usize = 32;
 
-/// Makes an event fit to be written and kept.
+/// Redacts an event and bounds its size.
 pub fn bound(event: &mut Event, redaction: Redaction) {
     let (process, ancestors) = match event {
         Event::Start(start) => (&mut start.process, None),

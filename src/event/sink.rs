@@ -1,4 +1,4 @@
-//! Where events go: a destination as it was asked for, and it opened.
+//! Where events go: the destination of `--events`, and its open descriptor.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -19,22 +19,24 @@ use super::error::{SettingError, SinkError};
 /// `--events DEST` or `REMIT_EVENTS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// Descriptor 2, which is the app's too.
+    /// Descriptor 2, which the app shares.
     Stderr,
-    /// Appended to a file, which is made if need be.
+    /// A file that events are appended to; it is created if it is missing.
     File(PathBuf),
     /// A descriptor that remit was started with.
     Fd(RawFd),
-    /// A stream socket that somebody listens on.
+    /// A listening unix stream socket.
     Unix(PathBuf),
 }
 
-/// Which events are written.
+/// The level of events that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// What a person has to know.
+    /// Violations, lost events, and abnormal starts, execs, exits and stops ([`Event::matters`]).
+    ///
+    /// [`Event::matters`]: super::Event::matters
     Violation,
-    /// Everything.
+    /// All events.
     All,
 }
 
@@ -42,7 +44,7 @@ impl Level {
     /// Reads `REMIT_EVENTS_LEVEL`.
     ///
     /// # Errors
-    /// It is neither of the two words.
+    /// The text is neither of the two words.
     pub fn parse(text: &str) -> Result<Level, SettingError> {
         match text {
             "violation" => Ok(Level::Violation),
@@ -56,7 +58,7 @@ impl Destination {
     /// Reads `stderr`, a path, `fd:N` or `unix:PATH`.
     ///
     /// # Errors
-    /// It has none of these forms.
+    /// The text has none of these forms.
     pub fn parse(text: &OsStr) -> Result<Destination, SettingError> {
         let bytes = text.as_bytes();
         let shown = || text.to_string_lossy().into_owned();
@@ -77,19 +79,19 @@ impl Destination {
                 Err(SettingError::Socket(shown()))
             };
         }
-        // `err` or `stdout` would otherwise be a file where nobody looks for it.
+        // `err` or `stdout` would otherwise become a file of that name.
         if !bytes.contains(&b'/') {
             return Err(SettingError::Destination(shown()));
         }
         Ok(Destination::File(PathBuf::from(text)))
     }
 
-    /// The level where nobody sets one: on stderr only what a person has to know.
+    /// The level unless one is set: [`Level::Violation`] on stderr, which people read.
     pub fn default_level(&self) -> Level {
         if *self == Destination::Stderr { Level::Violation } else { Level::All }
     }
 
-    /// What the app must not be able to write or replace.
+    /// The path that the app must not be able to write or replace.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Destination::File(path) | Destination::Unix(path) => Some(path),
@@ -109,21 +111,21 @@ impl fmt::Display for Destination {
     }
 }
 
-/// What the scribe needs of a sink.
+/// The operations that the writer needs of a sink.
 pub(super) trait Outlet: Send + 'static {
-    /// One write, as often as signals interrupt it. It waits where the descriptor
-    /// is non-blocking: descriptor 2 is shared, and the app may have made it so.
+    /// Writes once, repeated where a signal interrupts it, and returns the number of bytes. It
+    /// waits where the descriptor is non-blocking: the app may have set that on descriptor 2.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Whether it was inherited, so that there is no way to open it anew.
+    /// Whether it was inherited, so that it cannot be opened again.
     fn is_inherited(&self) -> bool;
 
-    /// After `broken`, connects anew where that can help. `Ok(true)`: what was half
-    /// written went with the old connection.
+    /// Reconnects after the error `broken`, where that can help. `Ok(true)`: a line that was
+    /// written in part is lost with the old connection, and has to be written again.
     fn revive(&mut self, broken: &io::Error) -> io::Result<bool>;
 }
 
-/// A destination, open. It is written by one thread only, which may hang in it.
+/// An open destination. Only one thread writes to it, and may block there.
 #[derive(Debug)]
 pub struct Sink {
     file: File,
@@ -131,8 +133,7 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Opens it. `duplicate` is how a descriptor above 2 is taken over by its
-    /// number: a close-on-exec copy of it.
+    /// Opens it. `duplicate` makes a close-on-exec copy of an inherited descriptor above 2.
     ///
     /// # Errors
     /// What could not be opened, and why.
@@ -187,7 +188,8 @@ impl Outlet for Sink {
         Ok(true)
     }
 }
-/// Whether the other end is gone, so that it will not see the rest of a line.
+
+/// Whether the error means that the other end is gone.
 pub(super) fn lost_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -220,8 +222,8 @@ fn descriptor(
 
 fn regular(path: &Path) -> Result<File, SinkError> {
     let name = || path.to_owned();
-    // Non-blocking only while it is opened: a FIFO that nobody reads must not
-    // keep the container from starting.
+    // Non-blocking only while it is opened: a FIFO without a reader must not block
+    // the start of the container.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened =
         OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags.bits()).open(path);

@@ -2,10 +2,9 @@
 //! it shares with remit.
 //!
 //! Each start draws a nonce, which all its events carry. Where the first event of a log is
-//! the start event, it was written before the app ran, and lines with its nonce are
-//! remit's: the app cannot read the nonce from the supervisor, and had to read it from the
-//! log. A log that begins otherwise proves nothing, since whoever writes first could be
-//! the app.
+//! the start event, it was written before the app ran, and lines with its nonce are remit's:
+//! the app cannot read the nonce from the supervisor, only from the log. A log that begins
+//! otherwise proves nothing, since the app may have written its beginning.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead};
@@ -69,36 +68,35 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// Who wrote a line.
+/// The origin of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Remit, in a start that is trusted.
+    /// Remit wrote it, in a trusted start.
     Remit,
-    /// Another start, or the app.
+    /// Another start or the app wrote it.
     Other,
-    /// It cannot be known.
+    /// It cannot be proven.
     Unproven,
 }
 
-/// Which lines of one log are remit's.
+/// Decides which lines of one log are remit's.
 #[derive(Clone, Debug, Default)]
 pub struct Provenance {
-    /// Nonces that the reader knows from elsewhere; the log's own beginning then counts for
-    /// nothing.
+    /// Nonces that the caller knows; if there are any, the log's own beginning does not count.
     known: BTreeSet<String>,
-    /// What the first event was: the nonce of a start, or something that proves nothing.
+    /// The nonce of the first event, if that is a start event.
     first: Option<Option<String>>,
 }
 
 impl Provenance {
-    /// By the log's first event, or where there are any by these nonces.
+    /// Trusts these nonces, or without any the log's first event.
     pub fn of(known: &[String]) -> Provenance {
         let mut nonces = BTreeSet::new();
         nonces.extend(known.iter().cloned());
         Provenance { known: nonces, first: None }
     }
 
-    /// Judges the log's next event by its `event`, `seq` and `nonce`.
+    /// The origin of the log's next event, by its `event`, `seq` and `nonce`.
     pub fn origin(&mut self, event: &str, seq: u64, nonce: &str) -> Origin {
         let first = self.first.get_or_insert_with(|| {
             (event == "start" && seq == 1 && is_nonce(nonce)).then(|| nonce.to_owned())

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-/// The kubelet reads so much of it and no more.
+/// The most bytes that the kubelet reads.
 const MOST: usize = 4096;
 
-/// Writes one line to `/dev/termination-log` where that exists. A failure is told
-/// only with `-v`: the container ends anyway, and stderr has the same line.
+/// Writes one line to `/dev/termination-log` where that exists. A failure is logged at level
+/// info only: the container ends anyway, and stderr has the same line.
 pub fn termination(text: &str) {
     let path = Path::new("/dev/termination-log");
     if let Err(error) = write(path, text) {
@@ -20,7 +20,7 @@ pub fn termination(text: &str) {
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    // The app may have put something else there: nothing that blocks or leads away.
+    // The app may have replaced it: neither wait for a FIFO nor follow a link.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
     let mut file = match OpenOptions::new().append(true).custom_flags(flags.bits()).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -44,7 +44,7 @@ mod tests {
     fn one_line_into_a_file_that_is_there_and_nothing_else() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("termination-log");
-        write(&path, "nobody asked").unwrap();
+        write(&path, "a line").unwrap();
         assert!(!path.exists());
 
         fs::write(&path, "").unwrap();

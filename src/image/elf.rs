@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use super::Executable;
 use crate::kernel::Arch;
 
-/// The bytes of a file, wherever they are.
+/// The bytes of a file, on disk or in memory.
 pub trait ReadAt {
-    /// As many bytes from `offset` as there are, up to `length`.
+    /// The bytes from `offset`, at most `length`; fewer at the end of the file.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -25,13 +25,13 @@ impl ReadAt for [u8] {
     }
 }
 
-/// What the kernel reads of a file before it chooses a handler (BINPRM_BUF_SIZE).
+/// The number of bytes that the kernel reads before it chooses a handler (BINPRM_BUF_SIZE).
 const HEAD: usize = 256;
-/// The longest PT_INTERP that is believed (PATH_MAX).
+/// The longest PT_INTERP that is accepted (PATH_MAX).
 const LONGEST_PATH: u64 = 4096;
 /// No loader or program has more program headers than fit a page.
 const MOST_HEADERS: usize = 73;
-/// The longest dynamic section that is looked at, in bytes.
+/// How much of a dynamic section is read, in bytes.
 const LONGEST_DYNAMIC: u64 = 16 * 1024;
 
 /// How a file with this content is executed on this architecture.
@@ -46,8 +46,8 @@ pub fn executable(file: &(impl ReadAt + ?Sized), arch: Arch) -> io::Result<Execu
     if head.starts_with(b"\x7fELF") { elf(file, &head, arch) } else { Ok(Executable::Unknown) }
 }
 
-/// The `#!` line: the interpreter up to the first blank, and all the rest of the
-/// line as one argument. A name that the kernel would cut short is refused by it.
+/// The `#!` line: the interpreter up to the first blank, and the rest of the line as one
+/// argument. The kernel refuses a script whose interpreter does not fit the first 256 bytes.
 fn script(head: &[u8]) -> Executable {
     let end = head.iter().position(|&byte| byte == b'\n' || byte == 0);
     let line = &head[2..end.unwrap_or(head.len())];
@@ -83,8 +83,8 @@ const fn machine(arch: Arch) -> u16 {
     }
 }
 
-/// One program header, as far as it matters here.
-struct Header {
+/// The fields of a program header that are needed here (elf(5)).
+struct ProgramHeader {
     kind: u32,
     offset: u64,
     address: u64,
@@ -107,7 +107,7 @@ fn elf(file: &(impl ReadAt + ?Sized), head: &[u8], arch: Arch) -> io::Result<Exe
         return Ok(Executable::Unknown);
     }
     let table = file.read_at(start, usize::from(count) * 56)?;
-    let headers: Vec<Header> = table.chunks_exact(56).filter_map(header).collect();
+    let headers: Vec<ProgramHeader> = table.chunks_exact(56).filter_map(header).collect();
     if let Some(found) = headers.iter().find(|header| header.kind == PT_INTERP) {
         if found.size < 2 || found.size > LONGEST_PATH {
             return Ok(Executable::Unknown);
@@ -124,7 +124,7 @@ fn elf(file: &(impl ReadAt + ?Sized), head: &[u8], arch: Arch) -> io::Result<Exe
 
 /// A shared object that names no loader: a static PIE, a loader, or a library.
 /// glibc's loader has a SONAME; musl's upstream has none, and no DF_1_PIE either.
-fn shared(file: &(impl ReadAt + ?Sized), headers: &[Header], entry: u64) -> io::Result<Executable> {
+fn shared(file: &(impl ReadAt + ?Sized), headers: &[ProgramHeader], entry: u64) -> io::Result<Executable> {
     let mut soname = None;
     let mut strings = None;
     let mut flags = 0;
@@ -155,8 +155,8 @@ fn shared(file: &(impl ReadAt + ?Sized), headers: &[Header], entry: u64) -> io::
     Ok(if loader && entry != 0 { Executable::Loader } else { Executable::Unknown })
 }
 
-/// Where in the file the byte at this address is.
-fn offset_of(headers: &[Header], address: u64) -> Option<u64> {
+/// The file offset of an address.
+fn offset_of(headers: &[ProgramHeader], address: u64) -> Option<u64> {
     headers
         .iter()
         .filter(|header| header.kind == PT_LOAD)
@@ -164,8 +164,8 @@ fn offset_of(headers: &[Header], address: u64) -> Option<u64> {
         .and_then(|header| header.offset.checked_add(address - header.address))
 }
 
-fn header(bytes: &[u8]) -> Option<Header> {
-    Some(Header {
+fn header(bytes: &[u8]) -> Option<ProgramHeader> {
+    Some(ProgramHeader {
         kind: u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?),
         offset: u64_at(bytes, 8)?,
         address: u64_at(bytes, 16)?,
@@ -181,8 +181,8 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
-/// The places where distributions put the loaders of this architecture: what is
-/// derived below a directory of programs, whose files are not read one by one.
+/// The paths of this architecture's loaders in distributions. They are granted for a directory of
+/// programs, whose files are not read one by one.
 pub fn standard_loaders(arch: Arch) -> [&'static Path; 3] {
     let names = match arch {
         Arch::X86_64 => {
@@ -195,8 +195,8 @@ pub fn standard_loaders(arch: Arch) -> [&'static Path; 3] {
     names.map(Path::new)
 }
 
-/// What the loaders read to find libraries: glibc's preload list and cache (ld.so(8)),
-/// musl's path (ldso/dynlink.c).
+/// The files that loaders read to find libraries: glibc's preload list and cache (ld.so(8)),
+/// musl's path file (ldso/dynlink.c).
 pub fn loader_files(arch: Arch) -> [&'static Path; 3] {
     let path = match arch {
         Arch::X86_64 => "/etc/ld-musl-x86_64.path",

@@ -14,11 +14,11 @@ use sha2::{Digest, Sha256};
 use super::digest::digest;
 use super::live::Live;
 use super::packages::{APK, Compare, DPKG, Packages};
-use super::{Executable, Files};
+use super::{Executable, ImageFiles};
 use crate::hex;
 use crate::kernel::Arch;
 
-/// Where a run ran. A key that is missing is empty.
+/// The environment of a learning run. A missing key is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Fingerprint {
@@ -100,10 +100,10 @@ fn version(bytes: &[u8]) -> Option<String> {
     Some(text.trim_end_matches('.').to_owned()).filter(|text| !text.is_empty())
 }
 
-/// In what the place differs from those that a profile was learned in, one line each: the
-/// architecture and the packages of the runs' fingerprints against ours. What fits one of
-/// them is no difference, and where a manager has no database here nothing is said of its
-/// packages.
+/// How this environment differs from those in which a profile was learned, a line each: the
+/// architecture and the packages of the runs' fingerprints are compared with this image. What
+/// equals one of the runs is no difference. Packages of a manager that has no database here are
+/// not compared.
 pub fn mismatches(learned: &[Fingerprint], arch: Arch, here: &Packages) -> Vec<String> {
     let mut found = Vec::new();
     let archs = || learned.iter().map(|run| &*run.arch).filter(|arch| !arch.is_empty());
@@ -132,7 +132,7 @@ fn version_in<'r>(run: &'r Fingerprint, manager: &str, name: &str) -> Option<&'r
     run.packages.get(manager)?.get(name)?.as_str()
 }
 
-/// What is to be said of one package, which the first of these runs had.
+/// The difference of one package, which the first of these runs had.
 fn mismatch(
     name: &str,
     manager: &str,
@@ -160,7 +160,7 @@ fn mismatch(
     let (learned, how) = match (compare(here, oldest), compare(here, newest)) {
         (Ordering::Less, _) => (oldest, "older"),
         (_, Ordering::Greater) => (newest, "newer"),
-        // Between two, or the same by another name.
+        // Between two, or an equal version that is written otherwise.
         _ => (newest, "another"),
     };
     Some(format!("learned with {name} {learned}, here is {here} ({how})"))

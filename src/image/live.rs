@@ -1,4 +1,4 @@
-//! The real files, through this process's own root and ids.
+//! The real files, accessed with this process's root directory and ids.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,23 +9,23 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
-use super::{Executable, FileId, FileKind, Files, Look, elf};
+use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf};
 use crate::kernel::Arch;
 
-/// The files of the place that this process runs in.
+/// The files of the environment that this process runs in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Live;
 
-impl Files for Live {
-    fn look(&self, path: &Path) -> io::Result<Option<Look>> {
+impl ImageFiles for Live {
+    fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         let found = without_links(path).map_or_else(|| through_links(path), Ok);
-        there(found.map(|(canonical, found)| told(canonical, &found)))
+        optional(found.map(|(canonical, found)| file_info(canonical, &found)))
     }
 
-    fn look_beside(&self, path: &Path) -> io::Result<Option<Look>> {
+    fn stat_beside(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         match fs::symlink_metadata(path) {
-            Ok(found) if found.is_symlink() => self.look(path),
-            found => there(found.map(|found| told(path.into(), &found))),
+            Ok(found) if found.is_symlink() => self.stat(path),
+            found => optional(found.map(|found| file_info(path.into(), &found))),
         }
     }
 
@@ -47,18 +47,18 @@ impl Files for Live {
     }
 }
 
-/// The same files, looked at for a machine of this architecture: an image of its own
-/// may be unpacked here, or one of this machine's may stand for it.
+/// The same files, planned for this architecture. The image may be of that architecture or of
+/// this machine's: an ELF file of either counts.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveFor(pub Arch);
 
-impl Files for LiveFor {
-    fn look(&self, path: &Path) -> io::Result<Option<Look>> {
-        Live.look(path)
+impl ImageFiles for LiveFor {
+    fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
+        Live.stat(path)
     }
 
-    fn look_beside(&self, path: &Path) -> io::Result<Option<Look>> {
-        Live.look_beside(path)
+    fn stat_beside(&self, path: &Path) -> io::Result<Option<FileInfo>> {
+        Live.stat_beside(path)
     }
 
     fn read_link(&self, path: &Path) -> Option<PathBuf> {
@@ -78,20 +78,20 @@ impl Files for LiveFor {
 }
 
 fn executable(path: &Path, arch: Arch) -> io::Result<Executable> {
-    // A pipe that stands where a program should must not stop the launch.
+    // Opening a FIFO in the place of a program must not block the launch.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     elf::executable(&file, arch)
 }
 
-/// The result of stat(2); none for ENOENT and ENOTDIR.
-fn there(found: io::Result<Look>) -> io::Result<Option<Look>> {
+/// The result of stat(2); `None` for ENOENT and ENOTDIR.
+fn optional(found: io::Result<FileInfo>) -> io::Result<Option<FileInfo>> {
     match found {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         found => found.map(Some),
     }
 }
 
-fn told(canonical: PathBuf, found: &fs::Metadata) -> Look {
+fn file_info(canonical: PathBuf, found: &fs::Metadata) -> FileInfo {
     let kind = match found.file_type() {
         kind if kind.is_file() => FileKind::Regular,
         kind if kind.is_dir() => FileKind::Directory,
@@ -99,12 +99,11 @@ fn told(canonical: PathBuf, found: &fs::Metadata) -> Look {
         _ => FileKind::Other,
     };
     let id = FileId { device: found.dev(), inode: found.ino() };
-    Look { canonical, id, kind, mode: found.mode() & 0o7777, links: found.nlink() }
+    FileInfo { canonical, id, kind, mode: found.mode() & 0o7777, links: found.nlink() }
 }
 
-/// A path that no link is part of, in one step instead of one for each name: most
-/// of a profile's paths are such. `None` for the others, and where the kernel or a
-/// runtime's filter has no openat2(2).
+/// Resolves a path without symbolic links by one openat2(2): most paths of a profile have none.
+/// `None` for the others, and where the kernel or a runtime's filter has no openat2(2).
 fn without_links(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         return None;
@@ -145,7 +144,7 @@ mod tests {
     #[test]
     fn this_test_is_an_executable_file() {
         let itself = std::env::current_exe().expect("a test knows its path");
-        let look = Live.look(&itself).expect("stat").expect("is there");
+        let look = Live.stat(&itself).expect("stat").expect("is there");
         assert_eq!(look.kind, FileKind::Regular);
         assert!(look.mode & 0o111 != 0);
         let how = Live.executable(&itself).expect("readable");
@@ -153,26 +152,26 @@ mod tests {
     }
 
     #[test]
-    fn links_are_resolved_and_what_has_none_is_told_the_same() {
+    fn links_are_resolved_and_a_path_without_any_gives_the_same() {
         let dir = std::env::temp_dir().join(format!("remit-live-{}", std::process::id()));
         fs::create_dir_all(dir.join("real")).expect("a directory");
         let dir = dir.canonicalize().expect("it is there");
         std::os::unix::fs::symlink("real", dir.join("link")).expect("a link");
-        let look = |path: &str| Live.look(&dir.join(path)).expect("stat").expect("is there");
+        let look = |path: &str| Live.stat(&dir.join(path)).expect("stat").expect("is there");
         let real = look("real");
         assert_eq!(real.canonical, dir.join("real"));
         for same in ["link", "link/", "real/.", "real//", "link/../real", "real/../link"] {
             assert_eq!(look(same), real, "{same}");
         }
         for name in ["real", "link"] {
-            assert_eq!(Live.look_beside(&dir.join(name)).expect("stat").as_ref(), Some(&real), "{name}");
+            assert_eq!(Live.stat_beside(&dir.join(name)).expect("stat").as_ref(), Some(&real), "{name}");
         }
-        assert_eq!(Live.look_beside(&dir.join("none")).expect("stat"), None);
+        assert_eq!(Live.stat_beside(&dir.join("none")).expect("stat"), None);
         fs::remove_dir_all(dir).expect("cleaned up");
     }
 
     #[test]
-    fn the_links_of_a_path_and_its_end_are_where_they_lie() {
+    fn a_trail_has_the_links_of_a_path_and_its_end() {
         let dir = std::env::temp_dir().join(format!("remit-links-{}", std::process::id()));
         fs::create_dir_all(dir.join("..first")).expect("a directory");
         let dir = dir.canonicalize().expect("it is there");
@@ -205,8 +204,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_none_and_a_directory_lists_sorted() {
-        assert_eq!(Live.look(Path::new("/nowhere/at/all")).expect("ENOENT is an answer"), None);
-        assert_eq!(Live.look(Path::new("/proc/self/status/x")).expect("ENOTDIR is an answer"), None);
+        assert_eq!(Live.stat(Path::new("/nowhere/at/all")).expect("ENOENT is an answer"), None);
+        assert_eq!(Live.stat(Path::new("/proc/self/status/x")).expect("ENOTDIR is an answer"), None);
         let names = Live.list(Path::new("/proc/self")).expect("listable");
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(names.contains(&("exe".into(), true)));

@@ -1,6 +1,5 @@
-//! What the container's files are, looked at once at start: the only thing that
-//! planning asks of the outside. [`Live`](live::Live) looks at the real ones,
-//! [`Tree`](tree::Tree) is invented by tests.
+//! The files of the container, read once at start: planning needs nothing else from outside.
+//! [`Live`](live::Live) reads the real ones, [`ImageTree`](tree::ImageTree) is invented by tests.
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +14,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// As many links as the kernel follows (MAXSYMLINKS).
+/// The most symbolic links that the kernel follows in a path (MAXSYMLINKS).
 const MAX_LINKS: usize = 40;
 
 /// Whether `path` is `directory` or lies beneath it. Both are absolute, without `.`, `..` and
@@ -27,7 +26,7 @@ pub fn is_beneath(path: &Path, directory: &Path) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
-/// A file's identity: a program is an inode, whatever its names.
+/// The identity of a file: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId {
     /// The device of its file system (stat(2), st_dev).
@@ -36,22 +35,22 @@ pub struct FileId {
     pub inode: u64,
 }
 
-/// The file at a path, links followed.
+/// The attributes of the file at a path, links followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct FileInfo {
     /// The path with every link resolved.
     pub canonical: PathBuf,
-    /// Its identity, whatever its names.
+    /// Its device and inode.
     pub id: FileId,
     /// Its type.
     pub kind: FileKind,
     /// st_mode's permission bits.
     pub mode: u32,
-    /// st_nlink: how many names it has, of a file.
+    /// st_nlink: the number of its hard links.
     pub links: u64,
 }
 
-/// What a file is.
+/// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A regular file.
@@ -60,7 +59,7 @@ pub enum FileKind {
     Directory,
     /// A character or block device.
     Device,
-    /// A socket, a pipe, anything else.
+    /// A socket or a FIFO.
     Other,
 }
 
@@ -69,53 +68,53 @@ pub enum FileKind {
 pub enum Executable {
     /// An ELF program that needs no loader.
     Static,
-    /// An ELF program and the loader that its PT_INTERP names.
+    /// An ELF program, with the loader that its PT_INTERP names.
     Dynamic(PathBuf),
     /// An ELF loader itself (shared, no PT_INTERP, a SONAME that begins with `ld`).
     Loader,
-    /// A script and the interpreter and optional argument of its `#!` line.
+    /// A script, with the interpreter and the optional argument of its `#!` line.
     Script(PathBuf, Option<String>),
-    /// An ELF file for another machine.
+    /// An ELF file for another machine (e_machine).
     Foreign(u16),
-    /// Nothing that the kernel can execute.
+    /// A file that the kernel cannot execute.
     Unknown,
 }
 
-/// How a path leads to where it ends.
+/// The symbolic links of a path, and its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
-    /// The path of every symbolic link on the way, in order: a process that replaces one
-    /// decides where the path leads next time.
+    /// Every symbolic link that resolution follows, by its own path, in order: a process that
+    /// replaces one changes where the path leads.
     pub links: Vec<PathBuf>,
-    /// The canonical path of the end, which need not exist.
+    /// The resolved path, whether a file is there or not.
     pub end: PathBuf,
 }
 
-/// The container's files, as planning sees them.
-pub trait Files {
-    /// The file at `path`, links followed; `Ok(None)` where there is none.
+/// The container's files, as planning reads them.
+pub trait ImageFiles {
+    /// The attributes of the file at `path`, links followed; `Ok(None)` where there is none.
     ///
     /// # Errors
-    /// Whatever stat answers but ENOENT and ENOTDIR.
-    fn look(&self, path: &Path) -> std::io::Result<Option<Look>>;
+    /// Every errno of stat(2) but ENOENT and ENOTDIR.
+    fn stat(&self, path: &Path) -> std::io::Result<Option<FileInfo>>;
 
-    /// [`look`](Files::look) at a path whose directory no link leads to, which need not be
-    /// resolved again.
+    /// [`stat`](ImageFiles::stat) of a path whose directory is resolved already: it takes one
+    /// system call.
     ///
     /// # Errors
-    /// As those of `look`.
-    fn look_beside(&self, path: &Path) -> std::io::Result<Option<Look>> {
-        self.look(path)
+    /// As those of `stat`.
+    fn stat_beside(&self, path: &Path) -> std::io::Result<Option<FileInfo>> {
+        self.stat(path)
     }
 
-    /// What a symbolic link holds; none where `path` is no link.
+    /// The target of a symbolic link; `None` where `path` is not one.
     fn read_link(&self, path: &Path) -> Option<PathBuf>;
 
-    /// How a path leads to its end, link by link, whether it exists or not.
+    /// Resolves a path link by link, whether a file is there or not.
     fn trail(&self, path: &Path) -> Trail {
         let mut trail = Trail { links: Vec::new(), end: "/".into() };
         let parts = |path: &Path| path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
-        // The next name is the last.
+        // Reversed: the next name is the last.
         let mut ahead: Vec<OsString> = parts(path);
         while let Some(name) = ahead.pop() {
             match name.to_str() {
@@ -158,7 +157,7 @@ pub trait Files {
 ///
 /// # Errors
 /// The directory cannot be listed, or a file in it not looked at.
-pub fn beside(files: &dyn Files, command: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub fn beside(files: &dyn ImageFiles, command: &Path) -> std::io::Result<Vec<PathBuf>> {
     let Some(directory) = command.parent() else { return Ok(Vec::new()) };
     let mut beside = Vec::new();
     for (name, is_link) in files.list(directory)? {
@@ -166,12 +165,12 @@ pub fn beside(files: &dyn Files, command: &Path) -> std::io::Result<Vec<PathBuf>
         if is_link {
             continue;
         }
-        let look = files.look(&path)?;
+        let look = files.stat(&path)?;
         let has_bit = look.is_some_and(|look| look.kind == FileKind::Regular && look.mode & 0o111 != 0);
         let runs = |path: &Path| match files.executable(path) {
             Ok(Executable::Static) => true,
             Ok(Executable::Dynamic(next) | Executable::Script(next, _)) => {
-                matches!(files.look(&next), Ok(Some(_)))
+                matches!(files.stat(&next), Ok(Some(_)))
             }
             _ => false,
         };
@@ -182,7 +181,7 @@ pub fn beside(files: &dyn Files, command: &Path) -> std::io::Result<Vec<PathBuf>
     Ok(beside)
 }
 
-/// Why a file could not be looked at, without the bare number that std puts behind it.
+/// The description of an I/O error, without the number that std appends.
 pub fn why(error: &std::io::Error) -> String {
     let errno = error.raw_os_error().map(nix::errno::Errno::from_raw);
     errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())

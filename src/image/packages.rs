@@ -1,9 +1,7 @@
-//! What the image's package databases say: to which package a file belongs, and in which
-//! version that is here. dpkg's (also as distroless images have it, a file for each
-//! package) and apk's; where there is none, nothing is known.
+//! The image's package databases: the package of a file, and its installed version. dpkg's (in
+//! distroless images one file for each package) and apk's are read.
 //!
-//! Packages are JSON as it is kept, `{"dpkg":{"libc6":"2.36-9"}}`: the shim links nothing
-//! more for it.
+//! Packages are JSON as journals and evidence have it, `{"dpkg":{"libc6":"2.36-9"}}`.
 
 mod version;
 
@@ -16,24 +14,23 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-/// Versions by the names of packages, by the manager that knows them: `dpkg` and `apk`.
+/// Versions by the names of packages, by package manager: `dpkg` and `apk`.
 pub type Packages = Map<String, Value>;
 
-/// How a manager compares versions.
+/// A manager's comparison of versions.
 pub(super) type Compare = fn(&str, &str) -> Ordering;
 pub(super) const DPKG: (&str, Compare) = ("dpkg", version::dpkg);
 pub(super) const APK: (&str, Compare) = ("apk", version::apk);
 
 const STATUS: &str = "var/lib/dpkg/status";
 const LISTS: &str = "var/lib/dpkg/info";
-/// Distroless: a stanza a file, and the sums of its files beside it.
+/// Distroless: a file for each stanza, and beside it the checksums of the package's files.
 const PARTS: &str = "var/lib/dpkg/status.d";
-/// The second since apk 3, where /lib is a link or to become one.
+/// The second path since apk 3, where /lib is a link or becomes one.
 const INSTALLED: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
 
-/// The packages that these files belong to; a directory would belong to all that have it.
-/// It reads every package's list of files, some MB in a large image. A database that
-/// cannot be read is as none.
+/// The packages that own these files. It reads every package's list of files, some MB in a large
+/// image. A database that cannot be read counts as missing.
 pub fn owners<'f>(root: &Path, files: impl IntoIterator<Item = &'f Path>) -> Packages {
     let files = files.into_iter().map(|file| merged(&file.to_string_lossy()).to_owned());
     let files: BTreeSet<String> = files.collect();
@@ -44,7 +41,7 @@ pub fn owners<'f>(root: &Path, files: impl IntoIterator<Item = &'f Path>) -> Pac
         }
     };
     each_text(&root.join(LISTS), ".list", &mut |name, text| {
-        // Of a package that may be there for several architectures: `libc6:amd64`.
+        // A package that may be installed for several architectures: `libc6:amd64`.
         let package = name.split(':').next().unwrap_or(name);
         text.lines().for_each(|file| own(DPKG.0, package, file));
     });
@@ -87,10 +84,10 @@ pub fn installed(root: &Path) -> Packages {
     found
 }
 
-/// The packages of a dpkg status, those apart that were removed.
+/// Adds the installed packages of a dpkg status file.
 fn dpkg(text: &str, found: &mut Packages) {
     for stanza in text.split("\n\n") {
-        // Distroless has no word on whether it is installed.
+        // Distroless has no Status field.
         let (mut package, mut version, mut there) = ("", "", true);
         for line in stanza.lines() {
             match line.split_once(": ") {
@@ -106,7 +103,7 @@ fn dpkg(text: &str, found: &mut Packages) {
     }
 }
 
-/// The packages of an apk database; `file` hears of each file with its package.
+/// Adds the packages of an apk database, and calls `file` with each package and file.
 fn apk(text: &str, found: &mut Packages, file: &mut dyn FnMut(&str, &str)) {
     let (mut package, mut folder) = ("", "");
     for line in text.lines() {
@@ -120,8 +117,8 @@ fn apk(text: &str, found: &mut Packages, file: &mut dyn FnMut(&str, &str)) {
     }
 }
 
-/// A path as it is whether or not /bin, /sbin and /lib are links into /usr: databases name
-/// files by where they lay when they were packed.
+/// A path in one form whether or not /bin, /sbin and /lib are links into /usr: databases have the
+/// paths of the package.
 fn merged(path: &str) -> &str {
     let path = path.trim_start_matches('/');
     let linked =
@@ -129,25 +126,26 @@ fn merged(path: &str) -> &str {
     path.strip_prefix("usr/").filter(linked).unwrap_or(path)
 }
 
-/// Each file of a directory whose name ends so, without that end, and its text.
-fn each_text(directory: &Path, end: &str, hear: &mut dyn FnMut(&str, &str)) {
+/// Calls `each` with the name, without the suffix, and the text of each file of a directory that
+/// has the suffix.
+fn each_text(directory: &Path, suffix: &str, each: &mut dyn FnMut(&str, &str)) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        if let Some(name) = entry.file_name().to_str().and_then(|name| name.strip_suffix(end)) {
-            hear(name, &text_of(&entry.path()));
+        if let Some(name) = entry.file_name().to_str().and_then(|name| name.strip_suffix(suffix)) {
+            each(name, &text_of(&entry.path()));
         }
     }
 }
 
-/// A file's text; nothing where there is none.
+/// The text of a file; empty where it cannot be read.
 fn text_of(path: &Path) -> String {
     text(path, 64 << 20).unwrap_or_default()
 }
 
-/// A file's text, so many bytes of it at most.
+/// The text of a file, at most `most` bytes.
 ///
 /// # Errors
-/// It cannot be opened or read, or is no file: a pipe that stands in its place must not
-/// stop a launch.
+/// It cannot be opened or read, or is not a regular file: a FIFO in its place must not block the
+/// launch.
 pub fn text(path: &Path, most: u64) -> io::Result<String> {
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {

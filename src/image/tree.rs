@@ -1,23 +1,23 @@
-//! An invented image: what tests and golden files plan for, without a file.
+//! An invented image, for which tests and golden files plan.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Executable, FileId, FileKind, Files, Look};
+use super::{Executable, FileId, FileInfo, FileKind, ImageFiles};
 
 /// Files that exist in memory only. Directories above a path come with it.
 #[derive(Clone, Debug)]
-pub struct Tree {
-    nodes: BTreeMap<PathBuf, Node>,
+pub struct ImageTree {
+    nodes: BTreeMap<PathBuf, ImageNode>,
     next: u64,
     /// The inodes that have more names than one, and how many.
     links: BTreeMap<u64, u64>,
 }
 
 #[derive(Clone, Debug)]
-enum Node {
+enum ImageNode {
     There { inode: u64, kind: FileKind, mode: u32, how: Executable },
     Link(PathBuf),
 }
@@ -25,47 +25,47 @@ enum Node {
 /// The kernel's limit of links in one path (MAXSYMLINKS).
 const MOST_LINKS: u32 = 40;
 
-impl Tree {
+impl ImageTree {
     /// An image with nothing in it but `/`.
-    pub fn new() -> Tree {
-        let mut tree = Tree { nodes: BTreeMap::new(), next: 1, links: BTreeMap::new() };
+    pub fn new() -> ImageTree {
+        let mut tree = ImageTree { nodes: BTreeMap::new(), next: 1, links: BTreeMap::new() };
         tree.put(Path::new("/"), FileKind::Directory, 0o755, Executable::Unknown);
         tree
     }
 
     /// With a directory.
     #[must_use]
-    pub fn dir(mut self, path: &str) -> Tree {
+    pub fn dir(mut self, path: &str) -> ImageTree {
         self.put(Path::new(path), FileKind::Directory, 0o755, Executable::Unknown);
         self
     }
 
     /// With a file of data.
     #[must_use]
-    pub fn file(mut self, path: &str) -> Tree {
+    pub fn file(mut self, path: &str) -> ImageTree {
         self.put(Path::new(path), FileKind::Regular, 0o644, Executable::Unknown);
         self
     }
 
     /// With an executable file.
     #[must_use]
-    pub fn program(mut self, path: &str, how: Executable) -> Tree {
+    pub fn program(mut self, path: &str, how: Executable) -> ImageTree {
         self.put(Path::new(path), FileKind::Regular, 0o755, how);
         self
     }
 
     /// With a device.
     #[must_use]
-    pub fn device(mut self, path: &str) -> Tree {
+    pub fn device(mut self, path: &str) -> ImageTree {
         self.put(Path::new(path), FileKind::Device, 0o666, Executable::Unknown);
         self
     }
 
     /// With a symbolic link.
     #[must_use]
-    pub fn link(mut self, path: &str, target: &str) -> Tree {
+    pub fn link(mut self, path: &str, target: &str) -> ImageTree {
         self.above(Path::new(path));
-        self.nodes.insert(path.into(), Node::Link(target.into()));
+        self.nodes.insert(path.into(), ImageNode::Link(target.into()));
         self
     }
 
@@ -74,10 +74,10 @@ impl Tree {
     /// # Panics
     /// `existing` is not there.
     #[must_use]
-    pub fn hard_link(mut self, path: &str, existing: &str) -> Tree {
+    pub fn hard_link(mut self, path: &str, existing: &str) -> ImageTree {
         let node = self.nodes.get(Path::new(existing)).expect("a hard link is to a file that is there");
         let node = node.clone();
-        if let Node::There { inode, .. } = node {
+        if let ImageNode::There { inode, .. } = node {
             *self.links.entry(inode).or_insert(1) += 1;
         }
         self.above(Path::new(path));
@@ -87,7 +87,7 @@ impl Tree {
 
     fn put(&mut self, path: &Path, kind: FileKind, mode: u32, how: Executable) {
         self.above(path);
-        let node = Node::There { inode: self.next, kind, mode, how };
+        let node = ImageNode::There { inode: self.next, kind, mode, how };
         self.next += 1;
         self.nodes.insert(path.to_owned(), node);
     }
@@ -100,8 +100,8 @@ impl Tree {
         }
     }
 
-    /// The path without links, and what is there.
-    fn resolve(&self, path: &Path, links: u32) -> io::Result<Option<(PathBuf, &Node)>> {
+    /// Resolves a path: the path without links, and its node.
+    fn resolve(&self, path: &Path, links: u32) -> io::Result<Option<(PathBuf, &ImageNode)>> {
         let mut at = PathBuf::from("/");
         let parts: Vec<_> = path.components().collect();
         for (index, part) in parts.iter().enumerate() {
@@ -115,15 +115,15 @@ impl Tree {
             }
             match self.nodes.get(&at) {
                 None => return Ok(None),
-                Some(Node::There { kind, .. }) => {
+                Some(ImageNode::There { kind, .. }) => {
                     if *kind != FileKind::Directory && index + 1 < parts.len() {
                         return Ok(None);
                     }
                 }
-                Some(Node::Link(_)) if links == 0 => {
+                Some(ImageNode::Link(_)) if links == 0 => {
                     return Err(io::Error::from_raw_os_error(libc::ELOOP));
                 }
-                Some(Node::Link(target)) => {
+                Some(ImageNode::Link(target)) => {
                     at.pop();
                     let rest: PathBuf = parts[index + 1..].iter().collect();
                     return self.resolve(&at.join(target).join(rest), links - 1);
@@ -134,34 +134,34 @@ impl Tree {
     }
 }
 
-impl Default for Tree {
-    fn default() -> Tree {
-        Tree::new()
+impl Default for ImageTree {
+    fn default() -> ImageTree {
+        ImageTree::new()
     }
 }
 
-impl Files for Tree {
-    fn look(&self, path: &Path) -> io::Result<Option<Look>> {
+impl ImageFiles for ImageTree {
+    fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         Ok(self.resolve(path, MOST_LINKS)?.and_then(|(canonical, node)| match node {
-            Node::There { inode, kind, mode, .. } => {
+            ImageNode::There { inode, kind, mode, .. } => {
                 let id = FileId { device: 1, inode: *inode };
                 let links = self.links.get(inode).copied().unwrap_or(1);
-                Some(Look { canonical, id, kind: *kind, mode: *mode, links })
+                Some(FileInfo { canonical, id, kind: *kind, mode: *mode, links })
             }
-            Node::Link(_) => None,
+            ImageNode::Link(_) => None,
         }))
     }
 
     fn read_link(&self, path: &Path) -> Option<PathBuf> {
         match self.nodes.get(path) {
-            Some(Node::Link(target)) => Some(target.clone()),
+            Some(ImageNode::Link(target)) => Some(target.clone()),
             _ => None,
         }
     }
 
     fn executable(&self, path: &Path) -> io::Result<Executable> {
         match self.resolve(path, MOST_LINKS)? {
-            Some((_, Node::There { how, .. })) => Ok(how.clone()),
+            Some((_, ImageNode::There { how, .. })) => Ok(how.clone()),
             _ => Err(io::Error::from_raw_os_error(libc::ENOENT)),
         }
     }
@@ -169,9 +169,9 @@ impl Files for Tree {
     fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
         let (at, _) =
             self.resolve(path, MOST_LINKS)?.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
-        let below = |(name, node): (&PathBuf, &Node)| {
+        let below = |(name, node): (&PathBuf, &ImageNode)| {
             let own = name.parent() == Some(&at);
-            own.then(|| (name.file_name().unwrap_or_default().to_owned(), matches!(node, Node::Link(_))))
+            own.then(|| (name.file_name().unwrap_or_default().to_owned(), matches!(node, ImageNode::Link(_))))
         };
         Ok(self.nodes.iter().filter_map(below).collect())
     }
@@ -183,19 +183,19 @@ mod tests {
 
     #[test]
     fn links_lead_to_one_inode_and_loops_end() {
-        let tree = Tree::new()
+        let tree = ImageTree::new()
             .program("/usr/bin/busybox", Executable::Static)
             .link("/bin", "usr/bin")
             .link("/usr/bin/sh", "busybox")
             .hard_link("/usr/bin/ls", "/usr/bin/busybox")
             .link("/a", "/b")
             .link("/b", "/a");
-        let look = |path: &str| tree.look(Path::new(path)).expect("no loop").expect("is there");
+        let look = |path: &str| tree.stat(Path::new(path)).expect("no loop").expect("is there");
         assert_eq!(look("/bin/sh").canonical, Path::new("/usr/bin/busybox"));
         assert_eq!(look("/bin/sh").id, look("/bin/ls").id);
         assert_eq!(look("/bin/../bin/ls").canonical, Path::new("/usr/bin/ls"));
-        assert!(tree.look(Path::new("/a")).is_err());
-        assert_eq!(tree.look(Path::new("/bin/sh/x")).expect("ENOTDIR"), None);
+        assert!(tree.stat(Path::new("/a")).is_err());
+        assert_eq!(tree.stat(Path::new("/bin/sh/x")).expect("ENOTDIR"), None);
         let names: Vec<_> = tree.list(Path::new("/bin")).expect("listable").into_iter().collect();
         assert_eq!(names, [("busybox".into(), false), ("ls".into(), false), ("sh".into(), true)]);
     }

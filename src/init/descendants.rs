@@ -1,5 +1,5 @@
-//! Ends the supervisor's descendants. Other processes of a shared pid namespace, and what
-//! `docker exec` started, are not among them.
+//! Signals to the supervisor's descendants. Other processes of a shared pid namespace, and those
+//! that `docker exec` started, are not among them.
 
 use nix::errno::Errno;
 
@@ -10,36 +10,38 @@ use crate::sys::signal;
 
 /// The first process of a pid namespace.
 const INIT: Pid = Pid::from_raw(1);
-/// To kill(2): every process but the caller, in the namespace that it is the first of.
+/// For kill(2): every process of the pid namespace but the caller.
 const EVERY_PROCESS: Pid = Pid::from_raw(-1);
 
-/// Tells every descendant to end, and one that is stopped to go on for it. Where they
-/// cannot be found, the first process of a pid namespace reaches everyone at once.
+/// Sends SIGTERM to every descendant, then SIGCONT, so that stopped ones handle it. Where they
+/// cannot be listed, the first process of a pid namespace signals all processes of it.
 pub fn terminate(ancestor: Pid) {
     match list(ancestor) {
         Ok(descendants) => terminate_each(&descendants),
         Err(_) if ancestor == INIT => terminate_each(&[EVERY_PROCESS]),
-        Err(errno) => tracing::warn!(%errno, "not everyone could be told to end"),
+        Err(errno) => tracing::warn!(%errno, "SIGTERM could not be sent to every descendant"),
     }
 }
 
-/// Tells those to end who have left the session of `app`, or have lost their parent:
-/// who waits for the app to tell them is not among these.
+/// Sends SIGTERM and SIGCONT to the descendants that have left the session of `app` or lost
+/// their parent, and to their own descendants. The others are left to the app.
 pub fn terminate_detached(ancestor: Pid, app: Pid) {
     let Ok(all) = all(ancestor) else { return };
     let session = all.iter().find(|seen| seen.pid == app).map(|seen| seen.session);
-    let detached = |seen: &&Seen| seen.lives() && (seen.parent == ancestor || session != Some(seen.session));
-    // With one that is detached go its own.
-    let mut told: Vec<Pid> = all.iter().filter(detached).map(|seen| seen.pid).collect();
-    told.retain(|pid| *pid != app);
+    let is_detached =
+        |seen: &&Seen| seen.lives() && (seen.parent == ancestor || session != Some(seen.session));
+    // The descendants of a detached process are detached too.
+    let mut detached: Vec<Pid> = all.iter().filter(is_detached).map(|seen| seen.pid).collect();
+    detached.retain(|pid| *pid != app);
     let mut at = 0;
-    while let Some(pid) = told.get(at).copied() {
-        let own = all.iter().filter(|seen| seen.parent == pid && seen.lives() && !told.contains(&seen.pid));
+    while let Some(pid) = detached.get(at).copied() {
+        let own =
+            all.iter().filter(|seen| seen.parent == pid && seen.lives() && !detached.contains(&seen.pid));
         let own: Vec<Pid> = own.map(|seen| seen.pid).collect();
-        told.extend(own);
+        detached.extend(own);
         at += 1;
     }
-    terminate_each(&told);
+    terminate_each(&detached);
 }
 
 fn terminate_each(pids: &[Pid]) {
@@ -47,16 +49,15 @@ fn terminate_each(pids: &[Pid]) {
         for pid in pids {
             match signal::send(pid.as_raw(), number) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(errno) => tracing::warn!(%pid, %errno, "could not be told to end"),
+                Err(errno) => tracing::warn!(%pid, %errno, "SIGTERM or SIGCONT could not be sent"),
             }
         }
     }
 }
 
-/// Kills every descendant, those too that are forked meanwhile: who has been killed
-/// forks no more, so there is an end to new ones. Groups come first, which the kernel
-/// kills as a whole: who forks faster than anybody can look is only so reached. Answers
-/// with how many there were.
+/// Kills every descendant, those too that are forked meanwhile: a killed process forks no more,
+/// so the rounds end. Process groups come first, since the kernel kills a group as a whole, and
+/// so reaches processes that fork faster than they can be listed. Returns how many there were.
 pub fn kill_all(ancestor: Pid, app: Pid) -> u64 {
     const ROUNDS: u32 = 100;
     let mut killed = std::collections::BTreeSet::new();
@@ -66,7 +67,7 @@ pub fn kill_all(ancestor: Pid, app: Pid) -> u64 {
                 && let Err(errno) = signal::send(EVERY_PROCESS.as_raw(), libc::SIGKILL)
                 && errno != Errno::ESRCH
             {
-                tracing::warn!(%errno, "not everyone could be killed");
+                tracing::warn!(%errno, "the descendants could not be killed");
             }
             break;
         };
@@ -74,7 +75,7 @@ pub fn kill_all(ancestor: Pid, app: Pid) -> u64 {
         if new.is_empty() {
             break;
         }
-        // Those alone that a descendant has made: any other may have strangers in it.
+        // Only groups that a descendant leads: another group may have other processes in it.
         let ours = |group: i32| group == app.as_raw() || all.iter().any(|seen| seen.pid.as_raw() == group);
         let groups: std::collections::BTreeSet<i32> = new.iter().map(|seen| seen.group).collect();
         let groups = groups.into_iter().filter(|group| ours(*group)).map(|group| -group);
@@ -90,13 +91,13 @@ pub fn kill_all(ancestor: Pid, app: Pid) -> u64 {
     killed.len() as u64
 }
 
-/// What is wrong with the descendants of `ancestor`, a line each: the dead for whom
-/// their living parent has not waited, and those whom the kernel holds.
+/// The troubles of the descendants of `ancestor`, a line each: zombies that their living parent
+/// has not reaped, and processes in uninterruptible sleep.
 pub fn troubles(ancestor: Pid, all: &[Seen]) -> Vec<String> {
     let name = |pid: Pid| all.iter().find(|seen| seen.pid == pid).map_or("?", |seen| &seen.name);
     let trouble = |seen: &Seen| match seen.state {
         _ if seen.state == 'Z' && !seen.lives() && seen.parent != ancestor => Some(format!(
-            "{} ({}) is a zombie: its parent {} ({}) owes the wait",
+            "{} ({}) is a zombie: its parent {} ({}) has not reaped it",
             seen.pid,
             seen.name,
             seen.parent,
@@ -105,7 +106,7 @@ pub fn troubles(ancestor: Pid, all: &[Seen]) -> Vec<String> {
         'D' => {
             let place = procfs::read(seen.pid.first_thread(), "wchan").unwrap_or_default();
             let place = if matches!(&*place, "" | "0") { "the kernel" } else { &place };
-            Some(format!("{} ({}) is stuck in {place} (D), where no signal reaches it", seen.pid, seen.name))
+            Some(format!("{} ({}) is in uninterruptible sleep (D) in {place}", seen.pid, seen.name))
         }
         _ => None,
     };
@@ -129,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn a_zombie_is_told_with_the_parent_that_owes_its_wait() {
+    fn a_zombie_is_reported_with_the_parent_that_has_not_reaped_it() {
         let all = [seen(7, "app", 'S', 1), seen(8, "worker", 'Z', 7), seen(9, "orphan", 'Z', 1)];
-        assert_eq!(troubles(INIT, &all), ["8 (worker) is a zombie: its parent 7 (app) owes the wait"]);
+        assert_eq!(troubles(INIT, &all), ["8 (worker) is a zombie: its parent 7 (app) has not reaped it"]);
         let stuck = troubles(INIT, &[seen(i32::MAX, "dd", 'D', 1)]);
-        assert_eq!(stuck, ["2147483647 (dd) is stuck in the kernel (D), where no signal reaches it"]);
+        assert_eq!(stuck, ["2147483647 (dd) is in uninterruptible sleep (D) in the kernel"]);
     }
 }

@@ -1,9 +1,9 @@
-//! PID 1's loop: it waits for signals, by which the worker tells that it wants something
-//! too, and at first for the launch's socket; what happens goes to the
-//! [state](crate::init::state), and what it answers is done here.
+//! PID 1's event loop. It waits for signals, during the launch also for the launch's socket,
+//! passes each input to the [state machine](crate::init::state), and performs the actions that
+//! it returns. The worker queues its requests in a list and sends SIGCHLD to this thread.
 //!
-//! This thread buries our own children, and it does nothing that may block: events
-//! are queued for the scribe, decisions are the worker's.
+//! This thread reaps the children of the process, and makes no call that may block: events are
+//! queued for the event writer, and the worker decides notified calls.
 
 mod acts;
 
@@ -14,160 +14,168 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 
-use crate::enforce::launch::{Child, Failure, Word};
-use crate::event::{Event, Exit, Process, Scribe, SignalName, Start, Status, Stop};
+use crate::enforce::launch::{Child, Failure, LaunchMessage};
+use crate::event::{Event, EventWriter, ExitEvent, Process, SignalName, StartEvent, Status, StopEvent};
 use crate::ids::{Pid, Tid};
 use crate::init::descendants;
-use crate::init::request::{Bell, Request};
-use crate::init::state::{Action, Input, Rules, State, Terminal, Why};
+use crate::init::log_dialect::{InitEvent, LogDialect};
+use crate::init::request::{InitRequest, RequestSender};
+use crate::init::state::{InitAction, InitInput, InitRules, InitState, StopCause, Terminal};
 use crate::init::tracees::Tracees;
-use crate::init::voice::{Sight, Voice};
 use crate::journal::Journal;
 use crate::procfs::processes;
 use crate::sys::CallError;
 use crate::sys::memory;
-use crate::sys::process::{self, Change};
+use crate::sys::process::{self, StateChange};
 use crate::sys::signal::{self, Mask, Received};
 use crate::sys::threads;
 
-/// How the init behaves.
-pub struct Options {
-    /// What it makes of what happens.
-    pub rules: Rules,
-    /// Signals go to the app's whole group.
+/// The options of the init.
+pub struct InitOptions {
+    /// The rules of its state machine.
+    pub rules: InitRules,
+    /// Forward signals to the app's process group (tini's `-g`).
     pub group: bool,
-    /// Reaped orphans are told.
+    /// Log each orphan that is reaped (tini's `-w`).
     pub warn_reaped: bool,
-    /// In whose words it tells what it sees.
-    pub voice: Voice,
-    /// What the app was called, to be told.
+    /// The dialect of its messages.
+    pub dialect: LogDialect,
+    /// argv\[0\] of the app, for messages.
     pub name: String,
 }
 
-/// What only a confined app needs.
-pub struct Watch {
-    /// Where events go.
-    pub scribe: Arc<Scribe>,
+/// What the loop needs to supervise a confined app.
+pub struct Supervision {
+    /// The writer of events.
+    pub writer: Arc<EventWriter>,
     /// The start event, written once the confinement is in force.
-    pub start: Start,
-    /// Where the check after the exec is told what was seen here, where a rule needs it.
+    pub start: StartEvent,
+    /// Takes state changes of tracees, where a rule needs the post-exec verification.
     pub tracees: Option<Arc<dyn Tracees>>,
-    /// Makes the worker, once the listener is there.
-    pub worker: Box<dyn FnOnce(Arc<OwnedFd>, Bell) -> Worker>,
-    /// Where a learning run is written.
+    /// Makes the worker's job from the filter's listener.
+    pub worker: Box<dyn FnOnce(Arc<OwnedFd>, RequestSender) -> WorkerJob>,
+    /// The journal of a learning run.
     pub journal: Option<Arc<Journal>>,
 }
 
-/// What answers notified calls, in a thread of its own.
-pub type Worker = Box<dyn FnOnce() + Send>;
+/// The job of the worker: it answers notified calls, in a thread of its own.
+pub type WorkerJob = Box<dyn FnOnce() + Send>;
 
-/// So long after it the launch is over, and what it needed can be given back.
+/// The time from the end of the launch until its memory is freed.
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// What the loop waits for.
-enum Ears {
-    /// Signals alone, and nothing is opened for it: a descriptor of signals would wake this
-    /// thread for every SIGCHLD that another is given. How a launch that nothing is confined
-    /// for went is heard once the app has ended.
+enum EventSources {
+    /// Signals alone, by rt_sigtimedwait(2): a signalfd would wake this thread for each SIGCHLD
+    /// that the kernel sends to another thread. The messages of an unconfined launch are read
+    /// when the app has ended.
     Signals,
     /// Signals and the launch's socket.
     Launch { signals: OwnedFd },
 }
 
-struct Loop {
-    /// This process.
+struct EventLoop {
+    /// The pid of this process.
     me: Pid,
-    state: State,
+    state: InitState,
     child: Child,
     launched: bool,
-    /// When what the launch needed is given back, until it has been.
+    /// When the launch's memory is freed; `None` once it is.
     settles: Option<Instant>,
     failed: Option<Failure>,
-    /// Why it is not known how the launch of a confined app went.
-    unheard: Option<Errno>,
-    /// Why the worker has ended, until it is known what the launch came to.
-    unanswered: Option<Failure>,
-    ears: Ears,
-    requests: Arc<Mutex<Vec<Request>>>,
+    /// Why the messages of a confined app's launch cannot be read.
+    launch_unknown: Option<Errno>,
+    /// Why the worker has ended.
+    worker_failed: Option<Failure>,
+    sources: EventSources,
+    requests: Arc<Mutex<Vec<InitRequest>>>,
     deadline: Option<Instant>,
-    options: Options,
-    watch: Option<Watch>,
-    scribe: Option<Arc<Scribe>>,
-    /// Events from before the start event, which is always the first.
+    options: InitOptions,
+    supervision: Option<Supervision>,
+    writer: Option<Arc<EventWriter>>,
+    /// Events that wait for the start event, which is always the first.
     early: Vec<Event>,
     journal: Option<Arc<Journal>>,
-    /// None once the check has ended.
+    /// Dropped when the tracer has ended.
     tracees: Option<Weak<dyn Tracees>>,
     app_end: Option<Status>,
     killed: u64,
-    /// That the app may not be signalled has been said.
+    /// A refused signal to the app was already logged as a warning.
     forbidden: bool,
     exit: Option<u8>,
 }
 
-/// Supervises until the container ends, and answers with its exit code.
+/// Supervises until the container ends, and returns its exit code.
 ///
 /// # Errors
-/// The launch failed: the step and its errno; or the loop itself, and the app has
-/// been killed. Nothing runs any more.
-pub fn run(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) -> Result<u8, RunError> {
+/// The launch failed, with the step and its errno; or the loop failed, and the app was killed.
+/// No process of the app is left.
+pub fn run(
+    child: Child,
+    options: InitOptions,
+    supervision: Option<(OwnedFd, Supervision)>,
+) -> Result<u8, RunError> {
     let app = child.pid;
-    let ended = supervise(child, options, watch);
+    let ended = supervise(child, options, supervision);
     if let Err(RunError::Loop(_)) = ended
         && let Err(errno) = signal::send(app, libc::SIGKILL)
     {
-        tracing::error!(%errno, "the app could not be ended");
+        tracing::error!(%errno, "the app could not be killed");
     }
     ended
 }
 
-fn supervise(child: Child, options: Options, watch: Option<(OwnedFd, Watch)>) -> Result<u8, RunError> {
-    options.voice.tell(Sight::Spawned(&options.name, child.pid));
+fn supervise(
+    child: Child,
+    options: InitOptions,
+    supervision: Option<(OwnedFd, Supervision)>,
+) -> Result<u8, RunError> {
+    options.dialect.log(InitEvent::Spawned(&options.name, child.pid));
     if options.rules.terminal == Terminal::Session {
-        options.voice.tell(Sight::OwnSession);
+        options.dialect.log(InitEvent::OwnSession);
     }
-    let (ears, watch) = match watch {
-        Some((signals, watch)) => {
+    let (sources, supervision) = match supervision {
+        Some((signals, supervision)) => {
             signal::interrupt_by_children()?;
-            (Ears::Launch { signals }, Some(watch))
+            (EventSources::Launch { signals }, Some(supervision))
         }
-        None => (Ears::Signals, None),
+        None => (EventSources::Signals, None),
     };
-    let mut this = Loop {
+    let mut this = EventLoop {
         me: Pid::own(),
-        state: State::new(child.pid, options.rules.clone()),
-        scribe: watch.as_ref().map(|watch| Arc::clone(&watch.scribe)),
+        state: InitState::new(child.pid, options.rules.clone()),
+        writer: supervision.as_ref().map(|supervision| Arc::clone(&supervision.writer)),
         early: Vec::new(),
-        journal: watch.as_ref().and_then(|watch| watch.journal.clone()),
+        journal: supervision.as_ref().and_then(|supervision| supervision.journal.clone()),
         child,
         launched: false,
-        settles: matches!(ears, Ears::Signals).then(|| Instant::now() + SETTLED),
+        settles: matches!(sources, EventSources::Signals).then(|| Instant::now() + SETTLED),
         failed: None,
-        unheard: None,
-        unanswered: None,
-        ears,
+        launch_unknown: None,
+        worker_failed: None,
+        sources,
         requests: Arc::default(),
         deadline: None,
         options,
-        watch,
+        supervision,
         tracees: None,
         app_end: None,
         killed: 0,
         forbidden: false,
         exit: None,
     };
-    this.turn()
+    this.run()
 }
 
-/// Why there is no exit code of the app's.
+/// Why there is no exit code of the app.
 #[derive(Debug)]
 pub enum RunError {
     /// A step of the launch failed in the child.
     Launch(Failure),
     /// The loop's own descriptors could not be made.
     Loop(Errno),
-    /// The app has ended, and how its launch went could not be read.
-    Unheard(Errno),
+    /// The app has ended, and the messages of its launch could not be read.
+    LaunchUnknown(Errno),
 }
 
 impl From<Errno> for RunError {
@@ -176,37 +184,38 @@ impl From<Errno> for RunError {
     }
 }
 
-impl Loop {
-    fn turn(&mut self) -> Result<u8, RunError> {
+impl EventLoop {
+    fn run(&mut self) -> Result<u8, RunError> {
         loop {
-            let happened = match self.ears {
-                Ears::Signals => self.await_signal()?,
-                Ears::Launch { .. } => self.await_launch()?,
+            let happened = match self.sources {
+                EventSources::Signals => self.await_signal()?,
+                EventSources::Launch { .. } => self.await_launch()?,
             };
             if self.settles.is_some_and(|at| Instant::now() >= at) {
-                self.give_back();
-                // Back to sleep at once, before much is mapped again.
+                self.trim_memory();
+                // Wait again at once, before many pages are mapped again.
                 if !happened {
                     continue;
                 }
             }
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.deadline = None;
-                self.step(&Input::Timeout);
+                self.step(&InitInput::Timeout);
             }
-            if let Some(errno) = self.unheard {
-                return Err(RunError::Unheard(errno));
+            if let Some(errno) = self.launch_unknown {
+                return Err(RunError::LaunchUnknown(errno));
             }
             if let Some(code) = self.exit {
                 return match self.failed.take() {
-                    // An exec that nobody could answer is answered ENOSYS.
+                    // Without a worker the notified exec fails with ENOSYS; the worker's error is
+                    // the cause.
                     Some(failure) if failure.exec => {
-                        Err(RunError::Launch(self.unanswered.take().unwrap_or(failure)))
+                        Err(RunError::Launch(self.worker_failed.take().unwrap_or(failure)))
                     }
                     Some(failure) => Err(RunError::Launch(failure)),
                     None => {
-                        self.options.voice.tell(Sight::Goodbye(code));
-                        self.farewell();
+                        self.options.dialect.log(InitEvent::Goodbye(code));
+                        self.finish();
                         Ok(code)
                     }
                 };
@@ -214,7 +223,7 @@ impl Loop {
         }
     }
 
-    /// One signal, or the end of the time; whether anything happened.
+    /// Waits for one signal or the timeout, and returns whether a signal came.
     fn await_signal(&mut self) -> Result<bool, Errno> {
         let received = signal::wait(signal::Mask::ALL, self.timeout())?;
         if let Some(received) = received {
@@ -223,9 +232,10 @@ impl Loop {
         Ok(received.is_some())
     }
 
-    /// All that waits by now, while the launch is not over.
+    /// Waits during the launch, and handles all messages and signals that are pending. Returns
+    /// whether there were any.
     fn await_launch(&mut self) -> Result<bool, RunError> {
-        let Ears::Launch { signals } = &self.ears else { return Ok(false) };
+        let EventSources::Launch { signals } = &self.sources else { return Ok(false) };
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds = [readable(signals.as_fd()), readable(self.child.socket.as_fd())];
         match signal::poll(&mut fds, self.timeout(), Mask::ALL) {
@@ -233,8 +243,8 @@ impl Loop {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        // The child's words first: its end must not be seen before its reason.
-        self.hear()?;
+        // The messages first: the child's end must not be handled before its reason.
+        self.read_launch_messages()?;
         self.take_signals();
         Ok(true)
     }
@@ -245,29 +255,30 @@ impl Loop {
         left.into_iter().chain(settles).min()
     }
 
-    /// Once in a life, soon after the launch.
-    fn give_back(&mut self) {
+    /// Frees the launch's memory, once.
+    fn trim_memory(&mut self) {
         self.settles = None;
-        if let Err(errno) = memory::give_back() {
-            tracing::debug!(%errno, "the memory of the launch is kept");
+        if let Err(errno) = memory::trim_memory() {
+            tracing::debug!(%errno, "the memory of the launch could not be freed");
         }
     }
 
-    /// Hears all that the child has said by now. Deaf to it nothing can be supervised.
-    fn hear(&mut self) -> Result<(), RunError> {
+    /// Reads all pending messages of the child. An error ends the loop: without the listener no
+    /// call can be answered.
+    fn read_launch_messages(&mut self) -> Result<(), RunError> {
         loop {
-            match self.child.hear() {
-                Ok(Word::Listener(listener)) => self.watch(listener),
-                Ok(Word::Failed(failure)) => self.failed = Some(failure),
-                Ok(Word::Closed) => {
+            match self.child.read_message() {
+                Ok(LaunchMessage::Listener(listener)) => self.start_worker(listener),
+                Ok(LaunchMessage::Failed(failure)) => self.failed = Some(failure),
+                Ok(LaunchMessage::Closed) => {
                     self.launched = true;
-                    if matches!(self.ears, Ears::Launch { .. }) {
+                    if matches!(self.sources, EventSources::Launch { .. }) {
                         self.settles = Some(Instant::now() + SETTLED);
                         self.take_signals();
-                        self.ears = Ears::Signals;
+                        self.sources = EventSources::Signals;
                     }
-                    self.tell_start();
-                    self.tell_unanswered();
+                    self.begin_without_listener();
+                    self.report_worker_failed();
                     return Ok(());
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
@@ -276,73 +287,73 @@ impl Loop {
         }
     }
 
-    /// The worker has ended, and every notified call is answered ENOSYS: refused. The
-    /// app's own exec may be among them, and then this is why it failed.
-    fn tell_unanswered(&self) {
-        if let Some(Failure { step, errno, .. }) = &self.unanswered
+    /// Logs that the worker has ended: from now on every notified call fails with ENOSYS. While
+    /// the launch runs it is not logged, since it may be why the app's own exec fails.
+    fn report_worker_failed(&self) {
+        if let Some(Failure { step, errno, .. }) = &self.worker_failed
             && self.launched
             && self.failed.is_none()
         {
-            tracing::error!(%errno, "{step} failed; what has to be asked for is refused from now on");
+            tracing::error!(%errno, "{step} failed: notified calls cannot be answered any more, and fail with ENOSYS");
         }
     }
 
-    /// The filter is in force: say so, and answer what it notifies. Without its
-    /// worker every notified call would wait for ever, so then the app is ended.
-    fn watch(&mut self, listener: OwnedFd) {
-        let Some(watch) = self.watch.take() else { return };
-        self.begin(&watch.scribe, watch.start);
-        let (asked, me) = (Arc::clone(&self.requests), self.me);
+    /// Writes the start event, since the filter is in force, and starts the worker. Without a
+    /// worker every notified call would wait for ever, so the container is stopped.
+    fn start_worker(&mut self, listener: OwnedFd) {
+        let Some(supervision) = self.supervision.take() else { return };
+        self.begin(&supervision.writer, supervision.start);
+        let (queue, me) = (Arc::clone(&self.requests), self.me);
         let requests = Box::new(move |request| {
-            let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-            // As often as it is asked for it is done once.
-            if !asked.contains(&request) {
-                asked.push(request);
+            let mut pending = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            // A repeated request is handled once.
+            if !pending.contains(&request) {
+                pending.push(request);
             }
-            drop(asked);
+            drop(pending);
             if let Err(errno) = signal::send_thread(me.as_raw(), me.as_raw(), libc::SIGCHLD) {
-                tracing::error!(%errno, "the first thread could not be told");
+                tracing::error!(%errno, "the first thread could not be woken");
             }
         });
         let listener = Arc::new(listener);
-        self.tracees = watch.tracees.as_ref().map(Arc::downgrade);
-        let worker = (watch.worker)(listener, requests);
+        self.tracees = supervision.tracees.as_ref().map(Arc::downgrade);
+        let worker = (supervision.worker)(listener, requests);
         memory::share_one_heap();
-        let started = threads::run_kept("worker", worker);
+        let started = threads::run_reserved("worker", worker);
         if let Err(error) = started {
-            tracing::error!(%error, "no worker can be started; the app is ended");
-            self.step(&Input::Violation);
+            tracing::error!(%error, "the worker could not be started; the app is killed");
+            self.step(&InitInput::Violation);
         }
     }
 
-    /// Where there is no listener, the start is told once the app runs.
-    fn tell_start(&mut self) {
+    /// Writes the start event once the app runs, where there is no listener.
+    fn begin_without_listener(&mut self) {
         if self.failed.is_none()
-            && let Some(watch) = self.watch.take()
+            && let Some(supervision) = self.supervision.take()
         {
-            self.begin(&watch.scribe, watch.start);
+            self.begin(&supervision.writer, supervision.start);
         }
     }
 
-    fn begin(&mut self, scribe: &Scribe, start: Start) {
-        scribe.begin(start);
-        self.early.drain(..).for_each(|event| scribe.record(event));
+    fn begin(&mut self, writer: &EventWriter, start: StartEvent) {
+        writer.begin(start);
+        self.early.drain(..).for_each(|event| writer.record(event));
     }
 
-    /// Records what happened; where the start event is still to come, after it. A launch that
-    /// fails has no events.
+    /// Records an event, after the start event if that was not written yet. A launch that fails
+    /// has no events.
     fn record(&mut self, event: Event) {
-        let Some(scribe) = &self.scribe else { return };
-        if self.watch.is_some() {
+        let Some(writer) = &self.writer else { return };
+        if self.supervision.is_some() {
             self.early.push(event);
         } else {
-            scribe.record(event);
+            writer.record(event);
         }
     }
 
     fn take_signals(&mut self) {
         loop {
-            let Ears::Launch { signals } = &self.ears else { return };
+            let EventSources::Launch { signals } = &self.sources else { return };
             match signal::next(signals) {
                 Ok(Some(received)) => self.receive(received),
                 Ok(None) => return,
@@ -354,19 +365,19 @@ impl Loop {
         }
     }
 
-    /// What the worker asks for.
+    /// Handles the worker's requests.
     fn take_requests(&mut self) {
-        let asked = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
-        for request in asked {
+        let pending = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
+        for request in pending {
             match request {
-                Request::Stop => self.step(&Input::Violation),
-                Request::Stopped(pid, signal) => self.step(&Input::Stopped(pid, signal)),
-                // That it was asked is why they are looked at next.
-                Request::Children => {}
-                Request::Failed(CallError { call, errno }) => {
+                InitRequest::Stop => self.step(&InitInput::Violation),
+                InitRequest::Stopped(pid, signal) => self.step(&InitInput::Stopped(pid, signal)),
+                // The caller reaps next.
+                InitRequest::Children => {}
+                InitRequest::Failed(CallError { call, errno }) => {
                     let step = format!("notification: {call}");
-                    self.unanswered = Some(Failure { step, exec: false, errno });
-                    self.tell_unanswered();
+                    self.worker_failed = Some(Failure { step, exec: false, errno });
+                    self.report_worker_failed();
                 }
             }
         }
@@ -376,15 +387,14 @@ impl Loop {
         if received.signal == libc::SIGCHLD {
             self.children();
         } else {
-            self.options.voice.tell(Sight::Received(received.signal));
-            self.step(&Input::Signal(received));
+            self.options.dialect.log(InitEvent::Received(received.signal));
+            self.step(&InitInput::Signal(received));
         }
     }
 
-    /// SIGCHLD: children have changed; or traced threads, which the tracer then waits for; or
-    /// the worker has a request.
+    /// Handles SIGCHLD: a child or a tracee has changed state, or the worker has a request.
     fn children(&mut self) {
-        self.options.voice.tell(Sight::Received(libc::SIGCHLD));
+        self.options.dialect.log(InitEvent::Received(libc::SIGCHLD));
         self.take_requests();
         self.reap();
         if let Some(tracees) = self.tracees()
@@ -394,7 +404,7 @@ impl Loop {
         }
     }
 
-    /// One SIGCHLD may stand for many: until there is none.
+    /// Reaps until no child is waitable: one SIGCHLD may stand for several.
     fn reap(&mut self) {
         loop {
             let changed = match self.tracees() {
@@ -402,20 +412,22 @@ impl Loop {
                 Some(tracees) => next_of_ours(&*tracees),
             };
             match changed {
-                // A traced one is stopped for its tracer.
-                Ok(Some((pid, Change::Stopped(signal, 0)))) => self.step(&Input::Stopped(pid, signal)),
-                Ok(Some((_, Change::Stopped(..)))) => {}
+                // The PTRACE_EVENT stop of a tracee is for its tracer.
+                Ok(Some((pid, StateChange::Stopped(signal, 0)))) => {
+                    self.step(&InitInput::Stopped(pid, signal))
+                }
+                Ok(Some((_, StateChange::Stopped(..)))) => {}
                 Ok(Some((pid, change))) => {
-                    self.tell_end(pid, change);
-                    self.step(&Input::Reaped(pid, change));
+                    self.report_exit(pid, change);
+                    self.step(&InitInput::Reaped(pid, change));
                 }
                 Ok(None) => {
-                    self.options.voice.tell(Sight::NobodyToReap { alone: false });
-                    return self.step(&Input::Others);
+                    self.options.dialect.log(InitEvent::NothingToReap { alone: false });
+                    return self.step(&InitInput::Others);
                 }
                 Err(Errno::ECHILD) => {
-                    self.options.voice.tell(Sight::NobodyToReap { alone: true });
-                    return self.step(&Input::Alone);
+                    self.options.dialect.log(InitEvent::NothingToReap { alone: true });
+                    return self.step(&InitInput::Alone);
                 }
                 Err(errno) => {
                     tracing::error!(%errno, "wait");
@@ -429,124 +441,125 @@ impl Loop {
         Pid::from_raw(self.child.pid)
     }
 
-    /// None once the worker has ended.
+    /// Where state changes of tracees go; `None` once the tracer has ended.
     fn tracees(&self) -> Option<Arc<dyn Tracees>> {
         self.tracees.as_ref()?.upgrade()
     }
 
-    fn step(&mut self, input: &Input) {
+    fn step(&mut self, input: &InitInput) {
         for action in self.state.step(input) {
             match action {
-                Action::Forward(received) => self.forward(received, input),
-                Action::Drop(signal) => {
-                    self.options.voice.tell(Sight::Translated(signal, 0));
-                    self.options.voice.tell(Sight::Dropped(signal));
+                InitAction::Forward(received) => self.forward(received, input),
+                InitAction::Drop(signal) => {
+                    self.options.dialect.log(InitEvent::Translated(signal, 0));
+                    self.options.dialect.log(InitEvent::Dropped(signal));
                 }
-                Action::Report => self.report(),
-                Action::Suspend => self.suspend(),
-                Action::Foreground => self.foreground(),
-                Action::Resume => self.resume(),
-                Action::TerminateSession => self.terminate_session(),
-                Action::TerminateDetached => descendants::terminate_detached(self.me, self.app()),
-                Action::TerminateAll => {
-                    self.tell_left("is told to end");
+                InitAction::Report => self.report(),
+                InitAction::Suspend => self.suspend(),
+                InitAction::Foreground => self.foreground(),
+                InitAction::Resume => self.resume(),
+                InitAction::TerminateSession => self.terminate_session(),
+                InitAction::TerminateDetached => descendants::terminate_detached(self.me, self.app()),
+                InitAction::TerminateAll => {
+                    self.log_remaining("gets SIGTERM");
                     descendants::terminate(self.me);
                 }
-                Action::KillAll => {
-                    // Traced processes are reaped here as well now, should the tracer be delayed.
+                InitAction::KillAll => {
+                    // From now on tracees are reaped here too, in case the tracer is blocked.
                     self.tracees = None;
-                    self.tell_left("is killed after the grace");
+                    self.log_remaining("is killed after the grace");
                     self.killed += descendants::kill_all(self.me, self.app());
                 }
-                Action::Wait(time) => self.deadline = Some(Instant::now() + time),
-                Action::Exit(code) => self.exit = Some(code),
+                InitAction::Wait(time) => self.deadline = Some(Instant::now() + time),
+                InitAction::Exit(code) => self.exit = Some(code),
             }
         }
     }
 
-    fn tell_end(&mut self, pid: i32, change: Change) {
+    fn report_exit(&mut self, pid: i32, change: StateChange) {
         let status = match change {
-            Change::Signalled(signal) => Status::Signal(SignalName(signal)),
-            Change::Exited(code) => Status::Code(code),
-            Change::Stopped(..) => return,
+            StateChange::Signalled(signal) => Status::Signal(SignalName(signal)),
+            StateChange::Exited(code) => Status::Code(code),
+            StateChange::Stopped(..) => return,
         };
-        self.options.voice.tell(Sight::Reaped(pid, change));
+        self.options.dialect.log(InitEvent::Reaped(pid, change));
         if pid == self.child.pid {
-            // What it said before its end was not heard yet where signals alone are.
+            // Without the launch's socket among the sources, its messages are still unread.
             if !self.launched
-                && let Err(error) = self.hear()
+                && let Err(error) = self.read_launch_messages()
             {
                 match error {
-                    // That its filter is in force is not known, so there is no start.
-                    RunError::Loop(errno) if self.watch.is_some() => self.unheard = Some(errno),
-                    error => tracing::error!(?error, "how the launch went is not known"),
+                    // It is not known whether its filter is in force, so there is no start event.
+                    RunError::Loop(errno) if self.supervision.is_some() => self.launch_unknown = Some(errno),
+                    error => tracing::error!(?error, "the messages of the launch could not be read"),
                 }
             }
             self.app_end = Some(status);
-            self.options.voice.tell(Sight::AppEnded(change));
+            self.options.dialect.log(InitEvent::AppEnded(change));
         } else if self.options.warn_reaped {
-            self.options.voice.tell(Sight::Orphan(pid));
+            self.options.dialect.log(InitEvent::Orphan(pid));
         }
         if self.failed.is_none() {
             let process = Process { pid: pid as u32, ..Process::default() };
-            self.record(Event::Exit(Exit { process, exit: Some(status) }));
+            self.record(Event::Exit(ExitEvent { process, exit: Some(status) }));
         }
     }
 
-    /// The last event, and a little time for it to be written.
-    fn farewell(&mut self) {
-        const LAST_WORDS: Duration = Duration::from_secs(2);
-        let Some(scribe) = &self.scribe else { return };
+    /// Records the stop event, and waits up to two seconds until events, journal and diagnostics
+    /// are written.
+    fn finish(&mut self) {
+        const TIMEOUT: Duration = Duration::from_secs(2);
+        let Some(writer) = &self.writer else { return };
         if let Some(journal) = &self.journal {
-            let told = match self.state.why() {
-                Why::Signal(signal) => Some(signal),
-                Why::Ended | Why::Violation => None,
+            let stop_signal = match self.state.why() {
+                StopCause::Signal(signal) => Some(signal),
+                StopCause::Ended | StopCause::Violation => None,
             };
             let exit = self.app_end.unwrap_or(Status::Code(0));
             let remapped = self.options.rules.remap.iter().map(|code| i32::from(*code));
-            journal.end(exit, told, &remapped.collect::<Vec<_>>(), LAST_WORDS);
+            journal.end(exit, stop_signal, &remapped.collect::<Vec<_>>(), TIMEOUT);
         }
         let why = match self.state.why() {
-            Why::Ended => "the app ended".into(),
-            Why::Signal(signal) => format!("signal {}", signal::name(signal)).into(),
-            Why::Violation => "a violation, and on_violation is stop".into(),
+            StopCause::Ended => "the app ended".into(),
+            StopCause::Signal(signal) => format!("signal {}", signal::name(signal)).into(),
+            StopCause::Violation => "a violation, and on_violation is stop".into(),
         };
-        let abnormal = self.state.why() == Why::Violation || self.killed > 0;
+        let abnormal = self.state.why() == StopCause::Violation || self.killed > 0;
         let exit = self.app_end.unwrap_or(Status::Code(0));
         let ended = u64::from(self.state.ended);
         if abnormal {
             crate::event::termination(&format!("remit-init: {why}; {} killed", self.killed));
         }
-        scribe.record(Event::Stop(Stop { exit, ended, killed: self.killed, why, abnormal }));
-        if let Err(unwritten) = scribe.close(LAST_WORDS) {
-            tracing::warn!("{unwritten}; look at what --events or REMIT_EVENTS names");
+        writer.record(Event::Stop(StopEvent { exit, ended, killed: self.killed, why, abnormal }));
+        if let Err(unwritten) = writer.close(TIMEOUT) {
+            tracing::warn!("{unwritten}; check the destination of --events or REMIT_EVENTS");
         }
-        // What stderr does not take can be told in one place more.
-        if let Err(unwritten) = crate::event::log::close(LAST_WORDS) {
+        // Where stderr fails, the termination log may work.
+        if let Err(unwritten) = crate::event::log::close(TIMEOUT) {
             crate::event::termination(&format!("remit-init: {unwritten}"));
         }
     }
 }
 
-/// The next of PID 1's own children that has ended or was stopped. The tracer gets a message of
-/// an end before it is reaped, and of a stop of a traced one.
-fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, Change)>, Errno> {
+/// The next child of the process that has ended or stopped. The tracer, which may trace it, gets
+/// an end before the child is reaped, and every ptrace stop.
+fn next_of_ours(tracees: &dyn Tracees) -> Result<Option<(i32, StateChange)>, Errno> {
     while let Some((pid, ended)) = process::peek_waitable()? {
         let change = if ended {
             tracees.ended(pid);
             process::reap(pid).map(|change| (pid, change))
         } else {
             let stop = process::take_stop().ok().flatten();
-            stop.map(|(pid, signal, event)| (pid, Change::Stopped(signal, event)))
+            stop.map(|(pid, signal, event)| (pid, StateChange::Stopped(signal, event)))
         };
         match change {
-            Some((pid, Change::Stopped(signal, event)))
+            Some((pid, StateChange::Stopped(signal, event)))
                 if event != 0 || processes::tracer(Tid::from_raw(pid)).is_some() =>
             {
                 tracees.stopped(pid, signal, event);
             }
             Some(ours) => return Ok(Some(ours)),
-            // The check was first.
+            // The tracer took it first.
             None => {}
         }
     }

@@ -4,7 +4,7 @@
 
 pub mod descendants;
 pub mod event_loop;
+pub mod log_dialect;
 pub mod request;
 pub mod state;
 pub mod tracees;
-pub mod voice;

@@ -1,20 +1,20 @@
-//! What the worker asks of the first thread.
+//! Requests of the worker to the first thread.
 
 use crate::sys::CallError;
 
-/// What the first thread is asked to do.
+/// A request to the first thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// A violation ends the container.
+pub enum InitRequest {
+    /// Stop the container after a violation (`on_violation: stop`).
     Stop,
-    /// The app, which is traced, was stopped by this signal, with its group.
+    /// The app, a tracee, was stopped with its group: its pid and the signal.
     Stopped(i32, i32),
-    /// Its own children may have changed: this thread was given the signal for it.
+    /// Reap: the kernel sent the SIGCHLD of a child to the worker.
     Children,
-    /// It can answer no more: what failed, and how. The kernel answers ENOSYS instead,
-    /// to who waits and to every notified call from now on.
+    /// The worker ends: the call that failed, and its errno. Waiting and future notified calls
+    /// fail with ENOSYS.
     Failed(CallError),
 }
 
-/// How the worker asks the first thread.
-pub type Bell = Box<dyn Fn(Request) + Send>;
+/// Sends a request to the first thread.
+pub type RequestSender = Box<dyn Fn(InitRequest) + Send>;

@@ -1,118 +1,116 @@
-//! PID 1's rules, pure: what happens becomes what is to be done.
+//! The rules of PID 1 as a pure state machine: an input gives actions.
 //!
-//! The app runs until it ends, is told to and does not in time, or the policy stops it;
-//! then everyone who is left is told to end, has the grace to do so, and is killed. The
-//! loop waits, asks this state, and acts.
+//! The app runs until it exits, outlives the grace period after a SIGTERM, or is stopped by the
+//! policy. Then the remaining processes get SIGTERM, and after the grace period SIGKILL. The
+//! event loop waits, steps this machine, and performs the actions.
 //!
-//! **How long.** The grace begins when the app ends. Where a grace was asked for it is
-//! the whole time from the TERM that tells the container to end, and is over for the app
-//! too; where none was, the app has as long as whoever stops the container gives it, as
-//! it would with tini, and only those who have left its session or lost their parent are
-//! told once the usual grace is over, before the engine's own KILL.
+//! **Grace period.** It begins when the app exits. Where `--grace` sets it, it begins with the
+//! SIGTERM that stops the container, and applies to the app too. Otherwise the engine's stop
+//! timeout applies to the app, as with tini, and processes that have left its session or lost
+//! their parent get SIGTERM after [`USUAL_GRACE`], before the engine's SIGKILL.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use crate::enforce::launch::Terminal;
-use crate::sys::process::Change;
+use crate::sys::process::StateChange;
 use crate::sys::signal::Received;
 
-/// How the init behaves, as it was asked to.
+/// The rules of the init, from its options.
 #[derive(Clone, Debug)]
-pub struct Rules {
-    /// How long those who are left have to end; none was asked for where it is `None`.
+pub struct InitRules {
+    /// The grace period (`--grace`); `None` where it is not set.
     pub grace: Option<Duration>,
-    /// How long a TERM is kept back, so that a load balancer sends nothing more.
+    /// How long a SIGTERM is delayed, so that a load balancer stops sending requests.
     pub drain: Duration,
     /// Exit codes that become 0 (tini's `-e`).
     pub remap: Vec<u8>,
-    /// Signals that are forwarded as another one, or as 0 not at all (dumb-init's `-r`).
+    /// Signals that are forwarded as another one, or with 0 not at all (dumb-init's `-r`).
     pub rewrite: BTreeMap<i32, i32>,
-    /// What the app shares with the init.
+    /// The session and process group of the app.
     pub terminal: Terminal,
-    /// A signal that asks what the init sees, and is not forwarded.
+    /// The signal that writes the status report, and is not forwarded.
     pub status: Option<i32>,
-    /// Nobody would continue the init once it has stopped: it is PID 1, or leads its
-    /// session.
+    /// No parent would continue the init once it has stopped: it is PID 1, or leads its session.
     pub unattended: bool,
 }
 
-/// How long those who are left have where nobody says: less than Docker's ten seconds.
+/// The grace period unless it is set: less than Docker's stop timeout of ten seconds.
 pub const USUAL_GRACE: Duration = Duration::from_secs(8);
 
-/// What happened.
+/// An input of the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A signal came for PID 1; SIGCHLD is not among these.
+pub enum InitInput {
+    /// The init received a signal other than SIGCHLD.
     Signal(Received),
-    /// A child ended and was reaped.
-    Reaped(i32, Change),
-    /// A child was stopped by this signal.
+    /// A child was reaped: its pid, and how it ended.
+    Reaped(i32, StateChange),
+    /// A child was stopped: its pid, and the signal.
     Stopped(i32, i32),
-    /// All that ended has been reaped, and others are left.
+    /// All ended children are reaped, and others are left.
     Others,
-    /// All that ended has been reaped, and no child is left.
+    /// All ended children are reaped, and none is left.
     Alone,
-    /// The time that was asked for is over.
+    /// The time of [`InitAction::Wait`] is over.
     Timeout,
     /// A violation ends the container (`on_violation: stop`).
     Violation,
 }
 
-/// What is to be done.
+/// An action that the event loop performs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum InitAction {
     /// Send the signal to the app, or to its group.
     Forward(Received),
-    /// Say that a signal was dropped.
+    /// Log that a signal was dropped.
     Drop(i32),
-    /// Say what the init sees: zombies and who owes their wait, the stuck.
+    /// Write the status report: zombies, processes in uninterruptible sleep.
     Report,
-    /// Stop, as the app has.
+    /// Stop the init, as the app has stopped.
     Suspend,
     /// Put the app into the foreground, where the init is in it.
     Foreground,
     /// Put the app into the foreground and continue it.
     Resume,
-    /// TERM to what is left of the app's session, as dumb-init does.
+    /// Send SIGTERM to what is left of the app's session, as dumb-init does.
     TerminateSession,
-    /// TERM and CONT to every descendant that has left the app's session or lost its
+    /// Send SIGTERM and SIGCONT to every descendant that has left the app's session or lost its
     /// parent.
     TerminateDetached,
-    /// TERM and CONT to every descendant.
+    /// Send SIGTERM and SIGCONT to every descendant.
     TerminateAll,
-    /// KILL to every descendant.
+    /// Send SIGKILL to every descendant.
     KillAll,
-    /// Wake up after so long, unless all ends before.
+    /// Step with [`InitInput::Timeout`] after this time, unless the container ends before.
     Wait(Duration),
-    /// End with this code.
+    /// Exit with this code.
     Exit(u8),
 }
 
-/// How the container ends, for the last event.
+/// Why the container stops, for the stop event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The app ended by itself.
+pub enum StopCause {
+    /// The app ended without a signal of the init.
     Ended,
     /// The app ended after this signal had been forwarded.
     Signal(i32),
-    /// A violation stopped it.
+    /// A violation stopped the container.
     Violation,
 }
 
-/// After the kill: how long is waited for the dead to be reaped. A process that is
-/// stuck in the kernel does not hold the container.
+/// How long the init waits after SIGKILL to reap. A process in uninterruptible sleep does not
+/// delay the container's end further.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum InitPhase {
     Running,
-    /// A TERM is kept back.
+    /// A SIGTERM is delayed.
     Draining(Received),
-    /// The app was told to end, and the grace has begun.
-    Told,
-    /// The app has ended; whether anybody is left is not known yet. The grace that was
-    /// asked for may have begun before.
+    /// The SIGTERM was forwarded, and the grace period has begun.
+    Terminated,
+    /// The app has ended; whether other processes are left is not known yet. `begun`: the grace
+    /// period began before, with the SIGTERM.
     Ended {
         begun: bool,
     },
@@ -120,36 +118,36 @@ enum Phase {
     Killing,
 }
 
-/// Where the supervisor stands.
+/// The state of the init.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct InitState {
     app: i32,
-    rules: Rules,
-    phase: Phase,
+    rules: InitRules,
+    phase: InitPhase,
     code: u8,
-    told: Option<i32>,
+    stop_signal: Option<i32>,
     violated: bool,
-    /// A stop was asked for by a signal, so that the app is not continued from it.
+    /// A stop signal was forwarded, so the app is not continued from it.
     stop_forwarded: bool,
     /// The terminal's SIGTSTP came for the group that app and init share.
     stop_from_terminal: bool,
     /// The app has stopped, and the init was not continued since.
     app_stopped: bool,
-    /// Reaped while the container was ending, for the last event.
+    /// How many processes were reaped while the container was stopping, for the stop event.
     pub ended: u32,
-    /// Whether anyone outlived the grace.
+    /// Whether SIGKILL was sent.
     pub killed: bool,
 }
 
-impl State {
-    /// The app has been started.
-    pub fn new(app: i32, rules: Rules) -> State {
-        State {
+impl InitState {
+    /// The state after the fork of the app.
+    pub fn new(app: i32, rules: InitRules) -> InitState {
+        InitState {
             app,
             rules,
-            phase: Phase::Running,
+            phase: InitPhase::Running,
             code: 0,
-            told: None,
+            stop_signal: None,
             violated: false,
             stop_forwarded: false,
             stop_from_terminal: false,
@@ -159,44 +157,44 @@ impl State {
         }
     }
 
-    /// Why the container ends.
-    pub fn why(&self) -> Why {
-        match self.told {
-            _ if self.violated => Why::Violation,
-            Some(signal) => Why::Signal(signal),
-            None => Why::Ended,
+    /// Why the container stops.
+    pub fn why(&self) -> StopCause {
+        match self.stop_signal {
+            _ if self.violated => StopCause::Violation,
+            Some(signal) => StopCause::Signal(signal),
+            None => StopCause::Ended,
         }
     }
 
     /// Whether the app has not ended.
     pub fn app_runs(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Draining(_) | Phase::Told)
+        matches!(self.phase, InitPhase::Running | InitPhase::Draining(_) | InitPhase::Terminated)
     }
 
-    /// What follows from what happened.
-    pub fn step(&mut self, input: &Input) -> Vec<Action> {
+    /// Takes an input, and returns the actions to perform, in order.
+    pub fn step(&mut self, input: &InitInput) -> Vec<InitAction> {
         match input {
-            Input::Signal(signal) if Some(signal.signal) == self.rules.status => vec![Action::Report],
-            Input::Signal(signal) if self.app_runs() => self.signal(*signal),
-            // Signals that come while the container ends have nothing to add.
-            Input::Signal(_) => Vec::new(),
-            Input::Stopped(pid, signal) if *pid == self.app && self.app_runs() => self.stopped(*signal),
-            Input::Stopped(..) => Vec::new(),
-            Input::Reaped(pid, change) => self.reaped(*pid, *change),
-            Input::Others => match self.phase {
-                Phase::Ended { begun } => {
-                    self.phase = Phase::Terminating;
-                    let wait = (!begun).then_some(Action::Wait(self.grace()));
-                    [Action::TerminateAll].into_iter().chain(wait).collect()
+            InitInput::Signal(signal) if Some(signal.signal) == self.rules.status => vec![InitAction::Report],
+            InitInput::Signal(signal) if self.app_runs() => self.signal(*signal),
+            // The container is stopping already.
+            InitInput::Signal(_) => Vec::new(),
+            InitInput::Stopped(pid, signal) if *pid == self.app && self.app_runs() => self.stopped(*signal),
+            InitInput::Stopped(..) => Vec::new(),
+            InitInput::Reaped(pid, change) => self.reaped(*pid, *change),
+            InitInput::Others => match self.phase {
+                InitPhase::Ended { begun } => {
+                    self.phase = InitPhase::Terminating;
+                    let wait = (!begun).then_some(InitAction::Wait(self.grace()));
+                    [InitAction::TerminateAll].into_iter().chain(wait).collect()
                 }
                 _ => Vec::new(),
             },
-            // Nobody but the app decides when a running container ends.
-            Input::Alone if self.app_runs() => Vec::new(),
-            Input::Alone => vec![Action::Exit(self.code)],
-            Input::Timeout => self.timeout(),
-            Input::Violation if self.phase == Phase::Killing => Vec::new(),
-            Input::Violation => {
+            // While the app runs, only its own end stops the container.
+            InitInput::Alone if self.app_runs() => Vec::new(),
+            InitInput::Alone => vec![InitAction::Exit(self.code)],
+            InitInput::Timeout => self.timeout(),
+            InitInput::Violation if self.phase == InitPhase::Killing => Vec::new(),
+            InitInput::Violation => {
                 self.violated = true;
                 self.code = 128 + libc::SIGKILL as u8;
                 self.kill_all()
@@ -208,10 +206,10 @@ impl State {
         self.rules.grace.unwrap_or(USUAL_GRACE)
     }
 
-    fn signal(&mut self, signal: Received) -> Vec<Action> {
+    fn signal(&mut self, signal: Received) -> Vec<InitAction> {
         let named = signal.signal;
-        // The terminal stops and interrupts the whole foreground group: who shares the
-        // init's has had it already.
+        // The terminal signals the whole foreground group: an app in the init's group got the
+        // signal already.
         let shared = self.rules.terminal == Terminal::Shared && signal.code == libc::SI_KERNEL;
         if shared && matches!(named, libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGWINCH) {
             self.stop_from_terminal |= named == libc::SIGTSTP;
@@ -222,14 +220,14 @@ impl State {
         }
         let job_control = matches!(named, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
         match self.rules.terminal {
-            // It is the init that is in the background, or alone in the foreground.
+            // The init itself is in the background, or alone in the foreground.
             Terminal::Group if job_control && named != libc::SIGTSTP => return Vec::new(),
             Terminal::Group if job_control && signal.code == libc::SI_KERNEL && self.rules.unattended => {
                 return Vec::new();
             }
             Terminal::Group if named == libc::SIGCONT => {
                 self.stop_forwarded = false;
-                return vec![Action::Foreground, Action::Forward(signal)];
+                return vec![InitAction::Foreground, InitAction::Forward(signal)];
             }
             _ => {}
         }
@@ -239,43 +237,43 @@ impl State {
         };
         let forwarded = self.rules.rewrite.get(&named).copied().unwrap_or(stop);
         if forwarded == 0 {
-            return vec![Action::Drop(named)];
+            return vec![InitAction::Drop(named)];
         }
         let signal = Received { signal: forwarded, ..signal };
         match named {
             libc::SIGTERM => return self.terminate(signal),
-            libc::SIGINT | libc::SIGQUIT => self.told = Some(named),
+            libc::SIGINT | libc::SIGQUIT => self.stop_signal = Some(named),
             libc::SIGTSTP | libc::SIGSTOP => self.stop_forwarded = true,
             _ => {}
         }
-        let mut actions = vec![Action::Forward(signal)];
+        let mut actions = vec![InitAction::Forward(signal)];
         if job_control && self.rules.terminal != Terminal::Group {
             actions.extend(self.suspend());
         }
         actions
     }
 
-    /// The container is to end. A second TERM does not wait for the drain.
-    fn terminate(&mut self, signal: Received) -> Vec<Action> {
-        self.told = Some(libc::SIGTERM);
-        if self.phase == Phase::Running && !self.rules.drain.is_zero() {
-            self.phase = Phase::Draining(signal);
-            return vec![Action::Wait(self.rules.drain)];
+    /// Stops the container. A second SIGTERM ends the delay.
+    fn terminate(&mut self, signal: Received) -> Vec<InitAction> {
+        self.stop_signal = Some(libc::SIGTERM);
+        if self.phase == InitPhase::Running && !self.rules.drain.is_zero() {
+            self.phase = InitPhase::Draining(signal);
+            return vec![InitAction::Wait(self.rules.drain)];
         }
-        let begins = self.phase != Phase::Told;
-        self.phase = Phase::Told;
-        let wait = begins.then_some(Action::Wait(self.grace()));
-        [Action::Forward(signal)].into_iter().chain(wait).collect()
+        let begins = self.phase != InitPhase::Terminated;
+        self.phase = InitPhase::Terminated;
+        let wait = begins.then_some(InitAction::Wait(self.grace()));
+        [InitAction::Forward(signal)].into_iter().chain(wait).collect()
     }
 
-    fn suspend(&self) -> Vec<Action> {
-        if self.rules.unattended { Vec::new() } else { vec![Action::Suspend] }
+    fn suspend(&self) -> Vec<InitAction> {
+        if self.rules.unattended { Vec::new() } else { vec![InitAction::Suspend] }
     }
 
     /// The init stops after the app that shares its group. The shell reads the terminal
-    /// again as soon as the init has stopped, and an app that is still in read(2) would
-    /// take what is typed there.
-    fn suspend_after_app(&mut self) -> Vec<Action> {
+    /// again as soon as the init has stopped, and an app that is still in read(2) would take its
+    /// input.
+    fn suspend_after_app(&mut self) -> Vec<InitAction> {
         if !(self.stop_from_terminal && self.app_stopped) {
             return Vec::new();
         }
@@ -283,10 +281,10 @@ impl State {
         self.suspend()
     }
 
-    /// The app has stopped, and its parent is who could continue it. In the session of
-    /// a shell the init stops along, so that the shell takes the terminal back; where
-    /// there is nobody, a Ctrl-Z must not stop the container for ever.
-    fn stopped(&mut self, signal: i32) -> Vec<Action> {
+    /// The app has stopped. In the session of a shell the init stops too, so that the shell takes
+    /// the terminal back, and continues both. Without such a parent the app is continued: Ctrl-Z
+    /// must not stop the container for ever.
+    fn stopped(&mut self, signal: i32) -> Vec<InitAction> {
         if self.rules.terminal == Terminal::Shared {
             self.app_stopped = true;
             return self.suspend_after_app();
@@ -296,20 +294,20 @@ impl State {
             return Vec::new();
         }
         match (self.rules.unattended, self.stop_forwarded) {
-            (false, _) => vec![Action::Suspend],
-            (true, false) => vec![Action::Resume],
+            (false, _) => vec![InitAction::Suspend],
+            (true, false) => vec![InitAction::Resume],
             (true, true) => Vec::new(),
         }
     }
 
-    fn reaped(&mut self, pid: i32, change: Change) -> Vec<Action> {
+    fn reaped(&mut self, pid: i32, change: StateChange) -> Vec<InitAction> {
         let mut actions = Vec::new();
         if self.app_runs() {
             if pid == self.app {
                 self.code = self.exit_code(change);
-                let begun = self.phase == Phase::Told && self.rules.grace.is_some();
-                self.phase = Phase::Ended { begun };
-                actions.push(Action::TerminateSession);
+                let begun = self.phase == InitPhase::Terminated && self.rules.grace.is_some();
+                self.phase = InitPhase::Ended { begun };
+                actions.push(InitAction::TerminateSession);
             }
             return actions;
         }
@@ -320,28 +318,28 @@ impl State {
         actions
     }
 
-    fn timeout(&mut self) -> Vec<Action> {
+    fn timeout(&mut self) -> Vec<InitAction> {
         match self.phase {
-            Phase::Draining(signal) => self.terminate(signal),
-            Phase::Told if self.rules.grace.is_none() => vec![Action::TerminateDetached],
-            Phase::Told | Phase::Terminating | Phase::Ended { .. } => self.kill_all(),
-            Phase::Killing => vec![Action::Exit(self.code)],
-            Phase::Running => Vec::new(),
+            InitPhase::Draining(signal) => self.terminate(signal),
+            InitPhase::Terminated if self.rules.grace.is_none() => vec![InitAction::TerminateDetached],
+            InitPhase::Terminated | InitPhase::Terminating | InitPhase::Ended { .. } => self.kill_all(),
+            InitPhase::Killing => vec![InitAction::Exit(self.code)],
+            InitPhase::Running => Vec::new(),
         }
     }
 
-    fn kill_all(&mut self) -> Vec<Action> {
-        self.phase = Phase::Killing;
+    fn kill_all(&mut self) -> Vec<InitAction> {
+        self.phase = InitPhase::Killing;
         self.killed = true;
-        vec![Action::KillAll, Action::Wait(AFTER_KILL)]
+        vec![InitAction::KillAll, InitAction::Wait(AFTER_KILL)]
     }
 
     /// The app's own code, or 128+n for a signal; remapped ones become 0.
-    fn exit_code(&self, change: Change) -> u8 {
+    fn exit_code(&self, change: StateChange) -> u8 {
         let code = match change {
-            Change::Exited(code) => code as u8,
-            Change::Signalled(signal) => 128 + signal as u8,
-            Change::Stopped(..) => 128,
+            StateChange::Exited(code) => code as u8,
+            StateChange::Signalled(signal) => 128 + signal as u8,
+            StateChange::Stopped(..) => 128,
         };
         if self.rules.remap.contains(&code) { 0 } else { code }
     }

@@ -1,7 +1,7 @@
-//! What the first thread passes on to the thread that traces. The kernel reports a ptrace stop
-//! of PID 1's own child to the tracer and, with SIGCHLD, to the first thread too (ptrace(2)).
+//! State changes that the first thread passes to the tracing thread. The kernel reports a ptrace
+//! stop of PID 1's own child to the tracer and, with SIGCHLD, to the first thread too (ptrace(2)).
 
-/// Takes what happened to children of PID 1 that may be traced.
+/// Takes state changes of processes that may be traced.
 pub trait Tracees: Send + Sync {
     /// A child has ended. It is not reaped yet, so no other process has its pid.
     fn ended(&self, pid: i32);

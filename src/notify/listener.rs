@@ -63,10 +63,10 @@ impl Listener {
     /// thread has a short slice (sched_setattr(2), Linux 6.12). The calling thread is the one that
     /// answers.
     pub fn prepare(&self) {
-        if let Err(errno) = seccomp::wake_up_here(self, true) {
+        if let Err(errno) = seccomp::set_sync_wakeup(self, true) {
             tracing::debug!(%errno, "an answer wakes the caller on any processor");
         }
-        if let Err(errno) = process::take_short_turns() {
+        if let Err(errno) = process::set_sched_slice() {
             tracing::debug!(%errno, "the worker has an ordinary slice");
         }
     }

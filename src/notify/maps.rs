@@ -88,7 +88,7 @@ fn line(text: &[u8]) -> Option<Mapping> {
 /// Every errno of statx(2).
 pub fn known(path: &Path, caller: &Caller, identity: &Identity) -> Result<FileId, Errno> {
     let path = path.to_str().ok_or(Errno::ENOENT)?;
-    let known = identity.with_caller_fsids(caller, || sys::files::known(path))?;
+    let known = identity.with_caller_fsids(caller, || sys::files::stat_cached(path))?;
     Ok(FileId { device: known.device, inode: known.inode })
 }
 

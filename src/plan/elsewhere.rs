@@ -12,7 +12,7 @@ use super::file_groups::{ELSEWHERE_DEVICES, KERNELS, LIBRARIES};
 use super::grants::{ALL, Granted};
 use super::programs::Programs;
 use super::{FileGrant, Place, PlanError};
-use crate::image::{FileKind, Files, why};
+use crate::image::{FileKind, ImageFiles, why};
 use crate::profile::Rights;
 
 /// Grants `@elsewhere` to the entry at `pointer`.
@@ -22,7 +22,7 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
     granted.grants.push(FileGrant {
         rule: pointer.to_owned(),
         path: "/".into(),
-        id: seen(granted.files.look(Path::new("/")), Path::new("/"), pointer)?.map(|root| root.id),
+        id: seen(granted.files.stat(Path::new("/")), Path::new("/"), pointer)?.map(|root| root.id),
         exact: false,
         rights: ALL,
         except: outside.into_iter().collect(),
@@ -35,14 +35,14 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
 pub(super) fn outside(
     programs: &Programs,
     place: &Place,
-    files: &dyn Files,
+    files: &dyn ImageFiles,
 ) -> Result<BTreeSet<PathBuf>, PlanError> {
     let mut outside = BTreeSet::new();
     outside.extend(KERNELS.iter().map(PathBuf::from));
     outside.extend(programs.held.iter().map(|held| held.look.canonical.clone()));
     outside.extend(programs.libraries.iter().map(|library| library.look.canonical.clone()));
     for path in place.guarded.iter().chain(&programs.guarded).map(|(_, path)| path) {
-        if let Some(look) = seen(files.look(path), path, "")? {
+        if let Some(look) = seen(files.stat(path), path, "")? {
             outside.insert(look.canonical);
         }
     }
@@ -65,7 +65,7 @@ pub(super) fn split(
     pointer: &str,
 ) -> Result<(), PlanError> {
     if rights.contains(Rights::READ)
-        && let Some(look) = seen(granted.files.look(directory), directory, pointer)?
+        && let Some(look) = seen(granted.files.stat(directory), directory, pointer)?
     {
         let widened = match directory.parent() {
             None => AccessFs::ReadDir.into(),
@@ -85,7 +85,7 @@ pub(super) fn split(
         let holds = |path: &PathBuf| {
             outside.range::<PathBuf, _>(path..).next().is_some_and(|other| other.starts_with(path))
         };
-        match granted.files.look_beside(&path) {
+        match granted.files.stat_beside(&path) {
             Ok(Some(look)) if look.kind == FileKind::Directory && holds(&path) => {
                 split(granted, &path, outside, rights, pointer)?;
             }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{fmt, io};
 
-use crate::image::{Look, why};
+use crate::image::{FileInfo, why};
 
 /// A profile that cannot be honoured in this place, said in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +35,10 @@ impl std::error::Error for PlanError {}
 
 /// The result of a lookup in the image, with its failure as an error at `pointer`.
 pub(super) fn seen(
-    look: io::Result<Option<Look>>,
+    look: io::Result<Option<FileInfo>>,
     path: &Path,
     pointer: &str,
-) -> Result<Option<Look>, PlanError> {
+) -> Result<Option<FileInfo>, PlanError> {
     look.map_err(|error| {
         PlanError::at(pointer, format!("cannot look at `{}`: {}", path.display(), why(&error)))
     })

@@ -75,7 +75,7 @@ fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
 mod tests {
     use super::super::links::tests::{plan, with_kernel};
     use super::*;
-    use crate::image::tree::Tree;
+    use crate::image::tree::ImageTree;
 
     const MOVES: BitFlags<AccessFs> = make_bitflags!(AccessFs::{RemoveFile | RemoveDir | Refer | MakeReg});
 
@@ -85,8 +85,8 @@ mod tests {
         rule.map_or(BitFlags::EMPTY, |rule| rule.rights)
     }
 
-    fn image() -> Tree {
-        Tree::new()
+    fn image() -> ImageTree {
+        ImageTree::new()
             .program("/server", crate::image::Executable::Static)
             .dir("/data/cache")
             .file("/data/secret")

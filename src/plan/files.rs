@@ -12,7 +12,7 @@ use super::grants::Granted;
 use super::links::{NAMES as NAMING, Planted};
 use super::programs::Programs;
 use super::{FileGrant, Place, PlanError, elsewhere, exposed, second_names};
-use crate::image::{FileKind, Files, Look, is_beneath};
+use crate::image::{FileInfo, FileKind, ImageFiles, is_beneath};
 use crate::kernel::Kernel;
 use crate::profile::{FileEntry, FileGroup, FileRule, Profile, Rights};
 
@@ -24,7 +24,7 @@ pub(super) fn find<'a>(
     profile: &Profile,
     kernel: &Kernel,
     place: &'a Place,
-    files: &'a dyn Files,
+    files: &'a dyn ImageFiles,
     programs: &'a Programs,
     outside: &'a BTreeSet<PathBuf>,
 ) -> Result<Granted<'a>, PlanError> {
@@ -55,7 +55,7 @@ pub(super) fn find<'a>(
 impl Granted<'_> {
     /// One entry with a path.
     fn entry(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
-        let there = seen(self.look(&rule.path), &rule.path, pointer)?;
+        let there = seen(self.stat(&rule.path), &rule.path, pointer)?;
         let by_link = there.as_ref().is_some_and(|look| look.canonical != rule.path);
         if let Some(planted) = by_link.then(|| self.links.planted(&rule.path)).flatten() {
             return self.not_followed(rule, &planted, pointer);
@@ -77,7 +77,7 @@ impl Granted<'_> {
 
     /// A directory with all below it, but for second names of what no process may change:
     /// Landlock knows a file by its inode, and cannot take away what it gives above it.
-    fn directory(&mut self, look: &Look, rights: Rights, pointer: &str) -> Result<(), PlanError> {
+    fn directory(&mut self, look: &FileInfo, rights: Rights, pointer: &str) -> Result<(), PlanError> {
         let below = |name: &&PathBuf| is_beneath(name, &look.canonical);
         let except: BTreeSet<PathBuf> = self.second_names.iter().filter(below).cloned().collect();
         if except.is_empty() || !rights.contains(Rights::WRITE) {
@@ -152,7 +152,7 @@ impl Granted<'_> {
         self.not_followed.push(note);
         if names
             && let Some(directory) = link.parent()
-            && let Some(parent) = seen(self.files.look(directory), directory, pointer)?
+            && let Some(parent) = seen(self.files.stat(directory), directory, pointer)?
         {
             self.name(link.clone(), rule.allow, pointer);
             self.above(&parent, rule.allow, pointer);
@@ -166,7 +166,7 @@ impl Granted<'_> {
     /// names there, a neighbour could be moved to the one name, and then be written.
     /// Only sockets cannot be made for another. Where the supervisor cannot hand
     /// over files, the kernel is told the directory and the supervisor looks.
-    fn above(&mut self, parent: &Look, rights: Rights, pointer: &str) {
+    fn above(&mut self, parent: &FileInfo, rights: Rights, pointer: &str) {
         let mut narrowed = BitFlags::EMPTY;
         if rights.contains(Rights::CREATE) {
             if self.unix {
@@ -188,8 +188,8 @@ impl Granted<'_> {
         self.widen(parent, narrowed, pointer, true);
     }
 
-    fn parent(&self, path: &Path, pointer: &str) -> Result<Option<Look>, PlanError> {
-        path.parent().map_or(Ok(None), |parent| seen(self.files.look(parent), parent, pointer))
+    fn parent(&self, path: &Path, pointer: &str) -> Result<Option<FileInfo>, PlanError> {
+        path.parent().map_or(Ok(None), |parent| seen(self.files.stat(parent), parent, pointer))
     }
 
     /// `@runtime`: what is there of it.
@@ -198,7 +198,7 @@ impl Granted<'_> {
         self.list(DEVICES, Rights::READ.union(Rights::WRITE), pointer)?;
         self.list(&["/dev/tty"], Rights::READ.union(Rights::WRITE).union(Rights::IOCTL), pointer)?;
         for path in &self.place.standard_files {
-            let Some(look) = seen(self.files.look(path), path, pointer)? else { continue };
+            let Some(look) = seen(self.files.stat(path), path, pointer)? else { continue };
             let rights = match look.kind {
                 FileKind::Directory => continue,
                 _ if self.is_kept(&look, pointer)? => Rights::READ,
@@ -207,7 +207,7 @@ impl Granted<'_> {
             };
             self.there(&look, rights, pointer);
         }
-        if let Some(look) = seen(self.files.look(Path::new("/proc")), Path::new("/proc"), pointer)? {
+        if let Some(look) = seen(self.files.stat(Path::new("/proc")), Path::new("/proc"), pointer)? {
             self.there(&look, Rights::READ, pointer);
             self.widen(&look, make_bitflags!(AccessFs::{ReadFile | ReadDir}), pointer, false);
             self.own_process(pointer);
@@ -233,9 +233,9 @@ impl Granted<'_> {
 
     /// Whether a file that merely happens to be open on a standard descriptor is one
     /// that no process inside may change.
-    fn is_kept(&self, look: &Look, pointer: &str) -> Result<bool, PlanError> {
+    fn is_kept(&self, look: &FileInfo, pointer: &str) -> Result<bool, PlanError> {
         for (_, guarded) in self.place.guarded.iter().chain(&self.programs.guarded) {
-            if seen(self.files.look(guarded), guarded, pointer)?.is_some_and(|other| other.id == look.id) {
+            if seen(self.files.stat(guarded), guarded, pointer)?.is_some_and(|other| other.id == look.id) {
                 return Ok(true);
             }
         }

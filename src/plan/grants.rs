@@ -14,7 +14,7 @@ use super::error::seen;
 use super::links::{Links, Planted};
 use super::programs::Programs;
 use super::{FileGrant, PathRule, Place, PlanError, Widened};
-use crate::image::{FileKind, Files, Look};
+use crate::image::{FileInfo, FileKind, ImageFiles};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, Profile, Rights};
 
@@ -24,7 +24,7 @@ pub(super) const ALL: Rights =
 
 /// What the file entries and the programs of a profile come to.
 pub(super) struct Granted<'a> {
-    pub files: &'a dyn Files,
+    pub files: &'a dyn ImageFiles,
     pub place: &'a Place,
     /// What is executable: `@elsewhere` must not reach it.
     pub programs: &'a Programs,
@@ -62,7 +62,7 @@ impl<'a> Granted<'a> {
         profile: &Profile,
         kernel: &Kernel,
         place: &'a Place,
-        files: &'a dyn Files,
+        files: &'a dyn ImageFiles,
         programs: &'a Programs,
         outside: &'a BTreeSet<PathBuf>,
     ) -> Result<Granted<'a>, PlanError> {
@@ -99,7 +99,7 @@ impl<'a> Granted<'a> {
     }
 
     /// A program, a loader or an interpreter: to be executed, and read.
-    pub fn program(&mut self, look: &Look, pointer: &str) {
+    pub fn program(&mut self, look: &FileInfo, pointer: &str) {
         let rights = match look.kind {
             FileKind::Directory => make_bitflags!(AccessFs::{Execute | ReadFile | ReadDir}),
             _ => make_bitflags!(AccessFs::{Execute | ReadFile}),
@@ -109,15 +109,15 @@ impl<'a> Granted<'a> {
     }
 
     /// Entries of one directory stand together: that no link leads there is seen once.
-    pub fn look(&mut self, path: &Path) -> io::Result<Option<Look>> {
+    pub fn stat(&mut self, path: &Path) -> io::Result<Option<FileInfo>> {
         if let Some(look) = self.links.found(path) {
             return Ok(Some(look.clone()));
         }
         let parent = path.parent();
         if parent.is_some_and(|parent| parent.as_os_str() == self.real) {
-            return self.files.look_beside(path);
+            return self.files.stat_beside(path);
         }
-        let look = self.files.look(path)?;
+        let look = self.files.stat(path)?;
         if let (Some(look), Some(parent)) = (&look, parent)
             && look.canonical == path
         {
@@ -127,14 +127,14 @@ impl<'a> Granted<'a> {
     }
 
     /// What is there, with exactly these rights.
-    pub fn there(&mut self, look: &Look, rights: Rights, pointer: &str) {
+    pub fn there(&mut self, look: &FileInfo, rights: Rights, pointer: &str) {
         self.rule(look, on(look, rights), pointer, false);
         self.policy(look, rights, pointer);
     }
 
     /// The kernel's rule alone for what a walk has found: a wider grant says it to the
     /// supervisor.
-    pub fn walked(&mut self, look: &Look, rights: Rights, pointer: &str) {
+    pub fn walked(&mut self, look: &FileInfo, rights: Rights, pointer: &str) {
         self.rule(look, on(look, rights), pointer, true);
     }
 
@@ -153,7 +153,7 @@ impl<'a> Granted<'a> {
     /// Those of these paths that are there.
     pub fn list(&mut self, paths: &[&str], rights: Rights, pointer: &str) -> Result<(), PlanError> {
         for path in paths.iter().map(Path::new) {
-            let Some(look) = seen(self.files.look(path), path, pointer)? else { continue };
+            let Some(look) = seen(self.files.stat(path), path, pointer)? else { continue };
             let by_link = look.canonical != path;
             match by_link.then(|| self.links.planted(path)).flatten() {
                 None => self.there(&look, rights, pointer),
@@ -168,7 +168,7 @@ impl<'a> Granted<'a> {
     }
 
     /// A rule that is wider than the profile.
-    pub fn widen(&mut self, look: &Look, rights: BitFlags<AccessFs>, pointer: &str, narrowed: bool) {
+    pub fn widen(&mut self, look: &FileInfo, rights: BitFlags<AccessFs>, pointer: &str, narrowed: bool) {
         let rights = rights & self.handled;
         if !rights.is_empty() {
             self.rule(look, rights, pointer, false);
@@ -178,7 +178,7 @@ impl<'a> Granted<'a> {
     }
 
     /// Adds to the one rule of this path.
-    fn rule(&mut self, look: &Look, rights: BitFlags<AccessFs>, pointer: &str, walked: bool) {
+    fn rule(&mut self, look: &FileInfo, rights: BitFlags<AccessFs>, pointer: &str, walked: bool) {
         let rights = rights & self.handled;
         if rights.is_empty() {
             return;
@@ -198,7 +198,7 @@ impl<'a> Granted<'a> {
         }
     }
 
-    fn policy(&mut self, look: &Look, rights: Rights, pointer: &str) {
+    fn policy(&mut self, look: &FileInfo, rights: Rights, pointer: &str) {
         let same = |grant: &&mut FileGrant| {
             grant.rule == pointer && grant.path == look.canonical && grant.except.is_empty()
         };
@@ -250,7 +250,7 @@ fn on_file(rights: Rights) -> BitFlags<AccessFs> {
 }
 
 /// The kernel's rights for what is there.
-fn on(look: &Look, rights: Rights) -> BitFlags<AccessFs> {
+fn on(look: &FileInfo, rights: Rights) -> BitFlags<AccessFs> {
     match look.kind {
         FileKind::Directory => on_directory(rights),
         _ => on_file(rights),

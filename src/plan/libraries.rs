@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use super::error::seen;
 use super::{Libraries, PlanError};
-use crate::image::{FileKind, Files, Look};
+use crate::image::{FileInfo, FileKind, ImageFiles};
 
 /// A file or a directory that code may be mapped from.
 #[derive(Debug)]
 pub(super) struct Library {
-    pub look: Look,
+    pub look: FileInfo,
     /// JSON Pointer of the list that names it.
     pub because: String,
 }
@@ -20,13 +20,13 @@ pub(super) struct Library {
 pub(super) fn find(
     listed: &[PathBuf],
     pointer: &str,
-    files: &dyn Files,
+    files: &dyn ImageFiles,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Library>, PlanError> {
     let mut found: Vec<Library> = Vec::new();
     for (index, path) in listed.iter().enumerate() {
         let at = format!("{pointer}/libraries/{index}");
-        match seen(files.look(path), path, &at)? {
+        match seen(files.stat(path), path, &at)? {
             Some(look) if matches!(look.kind, FileKind::Regular | FileKind::Directory) => {
                 // `/lib` is `/usr/lib` on most systems.
                 if found.iter().all(|other| other.look.canonical != look.canonical) {

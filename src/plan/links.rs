@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use super::error::seen;
 use super::file_groups::ELSEWHERE_DEVICES;
 use super::{Place, PlanError, mounts};
-use crate::image::{FileKind, Files, Look};
+use crate::image::{FileInfo, FileKind, ImageFiles};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
 /// The rights with which names are made, moved and removed.
@@ -30,14 +30,14 @@ pub(super) const NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
 /// Where a profile lets the app make, move or remove names, each with the JSON Pointer of
 /// the entry that does.
 pub(super) struct Links<'a> {
-    files: &'a dyn Files,
+    files: &'a dyn ImageFiles,
     place: &'a Place,
     /// Names that an entry with `create` or `remove` names itself.
     names: HashMap<OsString, String>,
     /// Directories below which any name may be made.
     below: HashMap<OsString, String>,
     /// What was found at them, where no link leads there.
-    looks: HashMap<OsString, Look>,
+    looks: HashMap<OsString, FileInfo>,
     /// `@elsewhere`, and the paths that it does not reach.
     elsewhere: Option<(String, &'a BTreeSet<PathBuf>)>,
 }
@@ -69,7 +69,7 @@ impl<'a> Links<'a> {
     pub fn of(
         profile: &Profile,
         place: &'a Place,
-        files: &'a dyn Files,
+        files: &'a dyn ImageFiles,
         outside: &'a BTreeSet<PathBuf>,
     ) -> Result<Links<'a>, PlanError> {
         let mut links = Links {
@@ -127,7 +127,7 @@ impl<'a> Links<'a> {
     }
 
     fn add(&mut self, Entry { pointer, own, .. }: Entry) -> Result<(), PlanError> {
-        let look = seen(self.files.look_beside(&own), &own, &pointer)?;
+        let look = seen(self.files.stat_beside(&own), &own, &pointer)?;
         if let Some(look) = look.filter(|look| look.canonical == own) {
             if look.kind == FileKind::Directory {
                 self.below.insert(own.clone().into(), pointer.clone());
@@ -140,7 +140,7 @@ impl<'a> Links<'a> {
 
     /// What was found at a name that an entry lets the app make, move or remove, where no link
     /// leads to it.
-    pub fn found(&self, name: &Path) -> Option<&Look> {
+    pub fn found(&self, name: &Path) -> Option<&FileInfo> {
         self.looks.get(name.as_os_str())
     }
 

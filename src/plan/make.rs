@@ -13,7 +13,7 @@ use super::{
     Landlock, Place, Plan, PlanError, Policy, check, elsewhere, files, missing_features, protect, sets,
     unsupported,
 };
-use crate::image::Files;
+use crate::image::ImageFiles;
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, Entry, FileEntry, FileGroup, Mode, Profile};
 
@@ -29,7 +29,7 @@ impl Plan {
         profile: &Profile,
         kernel: &Kernel,
         place: &Place,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
         mode: Mode,
     ) -> Result<Plan, PlanError> {
         unsupported::refuse(profile, mode)?;
@@ -155,7 +155,7 @@ fn endpoints(entries: &[Entry<Endpoint>], side: &str, granted: &mut Granted<'_>)
     let mut endpoint = |(index, entry): (usize, &Entry<Endpoint>)| match &entry.what {
         Endpoint::UnixPath(path) => {
             let directory = path.parent().unwrap_or(path);
-            let look = granted.files.look(directory).ok().flatten();
+            let look = granted.files.stat(directory).ok().flatten();
             let canonical = look.map_or(directory.to_owned(), |look| look.canonical);
             let by_link = canonical != directory;
             let planted = by_link.then(|| granted.links.planted(directory)).flatten();

@@ -9,7 +9,7 @@ use super::libraries::Library;
 use super::{
     Derived, Libraries, Place, PlanError, PolicyProgram, ProgramIndex, ProgramTarget, Role, libraries,
 };
-use crate::image::{Executable, FileId, FileKind, Files, Look, elf, why};
+use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf, why};
 use crate::kernel::Arch;
 use crate::profile::{Edge, Profile, ProfileIndex, Program, ProgramPlace};
 
@@ -37,7 +37,7 @@ pub(super) struct Programs {
 /// A file that may be executed, or a directory of them.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub look: Look,
+    pub look: FileInfo,
     /// None for a program itself.
     pub role: Option<Role>,
     /// JSON Pointer of the entry that it serves.
@@ -52,7 +52,7 @@ impl Programs {
     pub fn find(
         profile: &Profile,
         place: &Place,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
         arch: Arch,
     ) -> Result<Programs, PlanError> {
         let mut found = Programs::default();
@@ -86,7 +86,7 @@ impl Programs {
                 }
             };
             let interpreter = match &program.interpreter {
-                Some(path) => seen(files.look(path), path, &pointer)?.map(|look| look.id),
+                Some(path) => seen(files.stat(path), path, &pointer)?.map(|look| look.id),
                 None => None,
             };
             let libraries = found.libraries(program, &pointer, before, files)?;
@@ -112,12 +112,12 @@ impl Programs {
     }
 
     /// What decides where an entry's paths lead at the next start.
-    fn names(&mut self, program: &Program, files: &dyn Files) {
+    fn names(&mut self, program: &Program, files: &dyn ImageFiles) {
         for path in [Some(program.place.path()), program.interpreter.as_deref()].into_iter().flatten() {
             self.leads("a link to a program", path, files);
         }
         for path in program.libraries.iter().flatten() {
-            match files.look(path) {
+            match files.stat(path) {
                 Ok(Some(_)) => self.leads("a link to what code may be mapped from", path, files),
                 _ => self.missing("from which code may be mapped once it is there", path, files),
             }
@@ -126,7 +126,7 @@ impl Programs {
 
     /// The same of loaders and interpreters, and of what the loader reads before anything
     /// else.
-    fn derived_names(&mut self, files: &dyn Files, arch: Arch) {
+    fn derived_names(&mut self, files: &dyn ImageFiles, arch: Arch) {
         let derived: Vec<PathBuf> = self.derived.iter().map(|derived| derived.path.clone()).collect();
         for path in &derived {
             self.leads("a link to a program", path, files);
@@ -143,12 +143,12 @@ impl Programs {
     }
 
     /// A name that nothing has, and the links that lead there.
-    fn missing(&mut self, what: &'static str, path: &Path, files: &dyn Files) {
+    fn missing(&mut self, what: &'static str, path: &Path, files: &dyn ImageFiles) {
         let trail = files.trail(path);
         self.names.extend(trail.links.into_iter().chain([trail.end]).map(|name| (what, name)));
     }
 
-    fn leads(&mut self, what: &'static str, path: &Path, files: &dyn Files) {
+    fn leads(&mut self, what: &'static str, path: &Path, files: &dyn ImageFiles) {
         self.names.extend(files.trail(path).links.into_iter().map(|link| (what, link)));
     }
 
@@ -159,7 +159,7 @@ impl Programs {
         program: &Program,
         pointer: &str,
         before: usize,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
     ) -> Result<Option<Libraries>, PlanError> {
         let Some(listed) = &program.libraries else { return Ok(None) };
         let found = libraries::find(listed, pointer, files, &mut self.notes)?;
@@ -177,15 +177,15 @@ impl Programs {
         program: &Program,
         pointer: &str,
         place: &Place,
-        files: &dyn Files,
-    ) -> Result<Option<Look>, PlanError> {
+        files: &dyn ImageFiles,
+    ) -> Result<Option<FileInfo>, PlanError> {
         let path = program.place.path();
         let (key, wanted) = match program.place {
             ProgramPlace::Path(_) => ("path", FileKind::Regular),
             ProgramPlace::Beneath(_) => ("beneath", FileKind::Directory),
         };
         let pointer = format!("{pointer}/{key}");
-        match seen(files.look(path), path, &pointer)? {
+        match seen(files.stat(path), path, &pointer)? {
             Some(look) if look.kind == wanted => Ok(Some(look)),
             Some(look) if look.kind == FileKind::Directory => Err(PlanError::at(
                 pointer,
@@ -237,9 +237,9 @@ impl Programs {
         &mut self,
         program: &Program,
         path: &Path,
-        look: Look,
+        look: FileInfo,
         pointer: &str,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
     ) -> Result<(), PlanError> {
         let at = |key: &str| format!("{pointer}/{key}");
         if look.mode & 0o111 == 0 {
@@ -285,7 +285,7 @@ impl Programs {
         path: &Path,
         how: Executable,
         pointer: &str,
-        files: &dyn Files,
+        files: &dyn ImageFiles,
         scripts: usize,
     ) -> Result<(), PlanError> {
         let (next, role) = match how {
@@ -324,7 +324,7 @@ impl Programs {
             );
             return Err(PlanError::at(pointer, text));
         }
-        let Some(look) = seen(files.look(&next), &next, pointer)? else {
+        let Some(look) = seen(files.stat(&next), &next, pointer)? else {
             let text = format!(
                 "the {word} of `{}`, `{}`, is not there; put it into the image",
                 path.display(),
@@ -339,10 +339,16 @@ impl Programs {
 
     /// A directory of programs. Its files are not read one by one; the loaders
     /// that distributions ship are recognised by their inodes.
-    fn beneath(&mut self, look: Look, pointer: &str, files: &dyn Files, arch: Arch) -> Result<(), PlanError> {
+    fn beneath(
+        &mut self,
+        look: FileInfo,
+        pointer: &str,
+        files: &dyn ImageFiles,
+        arch: Arch,
+    ) -> Result<(), PlanError> {
         self.dynamic = true;
         for loader in elf::standard_loaders(arch) {
-            match seen(files.look(loader), loader, pointer)? {
+            match seen(files.stat(loader), loader, pointer)? {
                 Some(there) => self.derive(loader.to_owned(), Role::Loader, there, pointer),
                 None => self.missing("what the next start would take for a loader", loader, files),
             }
@@ -351,7 +357,7 @@ impl Programs {
         Ok(())
     }
 
-    fn derive(&mut self, path: PathBuf, role: Role, look: Look, pointer: &str) {
+    fn derive(&mut self, path: PathBuf, role: Role, look: FileInfo, pointer: &str) {
         let entry = Derived { path, role, because: pointer.to_owned() };
         // Those of one entry stand together, at the end.
         if !self.derived.iter().rev().take_while(|one| one.because == pointer).any(|one| *one == entry) {
@@ -430,7 +436,7 @@ impl Known {
     }
 }
 
-fn read(files: &dyn Files, path: &Path, pointer: &str) -> Result<Executable, PlanError> {
+fn read(files: &dyn ImageFiles, path: &Path, pointer: &str) -> Result<Executable, PlanError> {
     files
         .executable(path)
         .map_err(|error| PlanError::at(pointer, format!("cannot read `{}`: {}", path.display(), why(&error))))

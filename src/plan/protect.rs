@@ -30,7 +30,7 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
     for (what, path) in granted.place.guarded.iter().chain(&granted.programs.guarded) {
         // A device keeps nothing that could be changed; of one, such as /dev/full or a
         // terminal, the app may have a part.
-        if let Some(look) = seen(granted.files.look(path), path, "")?
+        if let Some(look) = seen(granted.files.stat(path), path, "")?
             && look.kind != FileKind::Device
         {
             refuse_change(granted, &look.canonical, CHANGES, what)?;
@@ -40,7 +40,7 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
     for (what, name) in granted.place.links.iter().chain(&granted.programs.names) {
         // Only a file can be written; a link, or what is not there, is a name and no more.
         let is_file =
-            granted.files.read_link(name).is_none() && seen(granted.files.look(name), name, "")?.is_some();
+            granted.files.read_link(name).is_none() && seen(granted.files.stat(name), name, "")?.is_some();
         refuse_change(granted, name, if is_file { CHANGES } else { NAMES }, what)?;
     }
     for entry in &granted.programs.entries {

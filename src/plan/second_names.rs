@@ -19,7 +19,7 @@ use super::error::seen;
 use super::file_groups::KERNELS;
 use super::grants::Granted;
 use super::{PlanError, ProgramTarget, mounts};
-use crate::image::{FileId, FileKind, Look, why};
+use crate::image::{FileId, FileInfo, FileKind, why};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
 /// Collects the second names into `granted.second_names`, with notes in the plan.
@@ -42,7 +42,7 @@ pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), P
             }
             _ => continue,
         };
-        let there = seen(granted.files.look(root), root, &pointer)?;
+        let there = seen(granted.files.stat(root), root, &pointer)?;
         let Some(look) = there.filter(|look| look.kind == FileKind::Directory) else { continue };
         for part in mounts::parts(&mounts, &look.canonical) {
             if devices.contains(&device(part)) {
@@ -66,10 +66,10 @@ fn pinned(granted: &Granted<'_>, sought: &BTreeMap<FileId, PathBuf>) -> BTreeMap
 /// The files that no process inside may change and that have other names than those beside them:
 /// these are found at once, and only `@elsewhere` could reach them and not the first one.
 fn sought(granted: &mut Granted<'_>) -> Result<BTreeMap<FileId, PathBuf>, PlanError> {
-    let mut looks: Vec<Look> = granted.programs.held.iter().map(|held| held.look.clone()).collect();
+    let mut looks: Vec<FileInfo> = granted.programs.held.iter().map(|held| held.look.clone()).collect();
     looks.extend(granted.programs.libraries.iter().map(|library| library.look.clone()));
     for (_, path) in granted.place.guarded.iter().chain(&granted.programs.guarded) {
-        looks.extend(seen(granted.files.look(path), path, "")?);
+        looks.extend(seen(granted.files.stat(path), path, "")?);
     }
     let mut sought = BTreeMap::new();
     for look in looks {
@@ -80,7 +80,7 @@ fn sought(granted: &mut Granted<'_>) -> Result<BTreeMap<FileId, PathBuf>, PlanEr
         // Where that cannot be listed, what is beside it is looked for as well.
         let names = granted.files.list(directory).unwrap_or_default();
         let is_it = |name: &Path| {
-            let other = granted.files.look_beside(&directory.join(name));
+            let other = granted.files.stat_beside(&directory.join(name));
             matches!(other, Ok(Some(other)) if other.id == look.id)
         };
         let names = names.iter().filter(|(name, is_link)| !is_link && is_it(Path::new(name)));
@@ -121,7 +121,7 @@ fn walk(
                 continue;
             }
             // What cannot be looked at is left out of every grant, or is refused there.
-            let Ok(Some(look)) = granted.files.look_beside(&path) else { continue };
+            let Ok(Some(look)) = granted.files.stat_beside(&path) else { continue };
             if look.kind == FileKind::Directory {
                 // In and around a directory of programs or libraries nothing may be changed.
                 let held = granted.programs.held.iter().map(|held| &held.look);

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use serde_json::json;
 
 use super::{Denial, PolicyEngine};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::filter::{Access, Action};
 use crate::ids::{Gid, Uid};
 use crate::profile::{Capability, Endpoint};
@@ -63,12 +63,18 @@ impl Call {
     }
 
     /// The object of an event about it.
-    pub fn object(&self) -> Object {
+    pub fn object(&self) -> ViolationObject {
         let name = self.name.map_or_else(|| Cow::Owned(format!("number {}", self.number)), Cow::Borrowed);
-        Object::Syscall { syscall: name, args: self.args.to_vec() }
+        ViolationObject::Syscall { syscall: name, args: self.args.to_vec() }
     }
 
-    fn refusal(&self, kind: Kind, errno: Errno, rule: &'static str, want: Option<Want>) -> Box<Denial> {
+    fn refusal(
+        &self,
+        kind: ViolationKind,
+        errno: Errno,
+        rule: &'static str,
+        want: Option<Want>,
+    ) -> Box<Denial> {
         Box::new(Denial { kind, errno, object: self.object(), rule: rule.into(), want })
     }
 }
@@ -90,7 +96,7 @@ impl PolicyEngine {
     pub fn unlisted(&self, call: &Call) -> Box<Denial> {
         let errno = call.name.and_then(syscalls::find).map_or(Errno::ENOSYS, Syscall::unlisted);
         let want = call.name.map(|name| Want::Syscall(name.to_owned()));
-        call.refusal(Kind::Syscall, errno, "/syscalls", want)
+        call.refusal(ViolationKind::Syscall, errno, "/syscalls", want)
     }
 
     /// A listed call whose arguments the filter did not let through. The hint names
@@ -99,7 +105,7 @@ impl PolicyEngine {
         let name = call.name.unwrap_or_default();
         let handler = call.handler();
         if handler == Handler::SocketOption && self.names_addresses() {
-            return call.refusal(Kind::Network, Errno::EPERM, "/network", None);
+            return call.refusal(ViolationKind::Network, Errno::EPERM, "/network", None);
         }
         let decides = match self.access(name) {
             Some(Access::When(alternatives)) => single_argument(alternatives),
@@ -116,7 +122,7 @@ impl PolicyEngine {
             }),
             None => Some(Want::Syscall(name.to_owned())),
         };
-        call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", want)
+        call.refusal(ViolationKind::Syscall, Errno::EPERM, "/syscalls", want)
     }
 
     /// Whether some entry of `network` names an address: then options that carry packets
@@ -136,12 +142,17 @@ impl PolicyEngine {
 
     /// Memory that is to be writable and executable, or to become executable.
     pub fn memory(&self, call: &Call) -> Box<Denial> {
-        call.refusal(Kind::Memory, Handler::Map.denied(), "/memory/write_execute", Some(Want::WriteExecute))
+        call.refusal(
+            ViolationKind::Memory,
+            Handler::Map.denied(),
+            "/memory/write_execute",
+            Some(Want::WriteExecute),
+        )
     }
 
     /// A signal to the supervisor: no profile allows it.
     pub fn signal(&self, call: &Call) -> Box<Denial> {
-        call.refusal(Kind::Syscall, Errno::EPERM, "/syscalls", None)
+        call.refusal(ViolationKind::Syscall, Errno::EPERM, "/syscalls", None)
     }
 
     /// Whether a clone makes a namespace, shares its working directory with another
@@ -163,9 +174,9 @@ impl PolicyEngine {
         let most = self.policy.processes?;
         (now >= most).then(|| {
             Box::new(Denial {
-                kind: Kind::Limit,
+                kind: ViolationKind::Limit,
                 errno: Handler::Fork.denied(),
-                object: Object::Name { name: "processes".into() },
+                object: ViolationObject::Name { name: "processes".into() },
                 rule: "/limits/processes".into(),
                 want: Some(Want::Processes(now + 1)),
             })
@@ -182,9 +193,9 @@ impl PolicyEngine {
         (needed && !self.policy.capabilities.contains(&capability)).then(|| {
             let name = capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase();
             Box::new(Denial {
-                kind: Kind::Capability,
+                kind: ViolationKind::Capability,
                 errno: Errno::EPERM,
-                object: Object::Name { name: name.into() },
+                object: ViolationObject::Name { name: name.into() },
                 rule: "/capabilities".into(),
                 want: Some(Want::Capability(capability)),
             })

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::inode::Standing;
 use super::{Denial, PolicyEngine};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::image::{FileId, is_beneath};
 use crate::profile::Rights;
 use crate::syscalls::Handler;
@@ -145,9 +145,9 @@ impl PolicyEngine {
 
 fn refusal(path: &Path, missing: Rights) -> Denial {
     Denial {
-        kind: Kind::File,
+        kind: ViolationKind::File,
         errno: Handler::Open.denied(),
-        object: Object::Path { path: path.to_owned(), access: missing.words().collect() },
+        object: ViolationObject::Path { path: path.to_owned(), access: missing.words().collect() },
         rule: "/files".into(),
         want: Some(Want::File { path: path.to_owned(), rights: missing }),
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::{Denial, PolicyEngine};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::image::FileId;
 use crate::plan::{Libraries, ProgramIndex};
 
@@ -73,9 +73,9 @@ impl PolicyEngine {
         // A file without a name cannot be listed.
         let named = path.filter(|path| !path.to_string_lossy().ends_with(" (deleted)"));
         Box::new(Denial {
-            kind: Kind::Program,
+            kind: ViolationKind::Program,
             errno: Errno::EACCES,
-            object: path.map_or_else(unreadable, Object::program),
+            object: path.map_or_else(unreadable, ViolationObject::program),
             rule: format!("/programs/{program}/libraries").into(),
             want: named.map(|path| Want::Library { program, path: path.to_owned() }),
         })
@@ -83,22 +83,22 @@ impl PolicyEngine {
 
     /// Code in a program of which it is not known what it may map.
     pub fn code_of_nobody(&self) -> Box<Denial> {
-        let (kind, rule) = (Kind::Program, "/programs".into());
+        let (kind, rule) = (ViolationKind::Program, "/programs".into());
         Box::new(Denial { kind, errno: Errno::EACCES, object: unreadable(), rule, want: None })
     }
 
     /// Memory that one can write at one address and execute at another.
     fn unlisted_memory(&self, path: &Path) -> Box<Denial> {
         Box::new(Denial {
-            kind: Kind::Memory,
+            kind: ViolationKind::Memory,
             errno: Errno::EACCES,
-            object: Object::program(path),
+            object: ViolationObject::program(path),
             rule: "/memory/write_execute".into(),
             want: Some(Want::WriteExecute),
         })
     }
 }
 
-fn unreadable() -> Object {
-    Object::Name { name: "unreadable".into() }
+fn unreadable() -> ViolationObject {
+    ViolationObject::Name { name: "unreadable".into() }
 }

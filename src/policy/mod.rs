@@ -31,7 +31,7 @@ use std::sync::Arc;
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::filter::Filter;
 use crate::image::FileId;
 use crate::plan::{Plan, Policy, ProgramIndex, ProgramTarget};
@@ -41,11 +41,11 @@ use crate::profile::Rights;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Denial {
     /// The kind of the violation, by the section of the profile.
-    pub kind: Kind,
+    pub kind: ViolationKind,
     /// The errno that the call fails with.
     pub errno: Errno,
     /// What the call would have used.
-    pub object: Object,
+    pub object: ViolationObject,
     /// JSON Pointer of what does not allow it.
     pub rule: Cow<'static, str>,
     /// What the profile would have to grant; none where no profile can.

@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::{Denial, PolicyEngine};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::plan::NotifyTransport;
 use crate::profile::{Endpoint, Rights};
 use crate::syscalls::Handler;
@@ -287,9 +287,9 @@ impl PolicyEngine {
             _ => {
                 // Raw, packet, MPTCP and the like: no entry of `network` names them.
                 return Some(Box::new(Denial {
-                    kind: Kind::Network,
+                    kind: ViolationKind::Network,
                     errno: Handler::Socket.denied(),
-                    object: Object::Syscall {
+                    object: ViolationObject::Syscall {
                         syscall: "socket".into(),
                         args: vec![family as u64, kind as u64, protocol as u64],
                     },
@@ -320,9 +320,9 @@ fn refuse(direction: Direction, name: String) -> Box<Denial> {
         Direction::Connect => ("/network/connect", Want::Connect(name.clone()), Handler::Connect.denied()),
     };
     Box::new(Denial {
-        kind: Kind::Network,
+        kind: ViolationKind::Network,
         errno,
-        object: Object::Address { address: name, access: direction.word() },
+        object: ViolationObject::Address { address: name, access: direction.word() },
         rule: rule.into(),
         want: Some(want),
     })

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::{Denial, PolicyEngine, arguments};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::ids::Uid;
 use crate::image::FileId;
 use crate::plan::{PolicyProgram, ProgramIndex, ProgramTarget};
@@ -336,9 +336,9 @@ impl PolicyEngine {
 
 pub(super) fn refuse(path: &Path, rule: std::borrow::Cow<'static, str>, want: Option<Want>) -> Box<Denial> {
     Box::new(Denial {
-        kind: Kind::Program,
+        kind: ViolationKind::Program,
         errno: Handler::Exec.denied(),
-        object: Object::program(path),
+        object: ViolationObject::program(path),
         rule,
         want,
     })

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::program::{Called, Target, refuse};
 use super::{Denial, PolicyEngine};
-use crate::event::{Kind, Object, Want};
+use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::ids::Uid;
 use crate::image::FileId;
 use crate::plan::{ProgramIndex, Role};
@@ -166,7 +166,7 @@ impl PolicyEngine {
         // What an interpreter was not allowed to run says more than that it is none. A
         // variable is refused of a script that was allowed otherwise.
         let is_program = !self.entries(started.id, &started.canonical, false).is_empty();
-        let refused = refused.filter(|refusal| !is_program || refusal.kind == Kind::Environment);
+        let refused = refused.filter(|refusal| !is_program || refusal.kind == ViolationKind::Environment);
         Ok(Err(refused.unwrap_or(own)))
     }
 
@@ -232,9 +232,9 @@ impl PolicyEngine {
 
     /// What was started cannot be looked into.
     pub fn unreadable_program(&self) -> Box<Denial> {
-        let object = Object::Name { name: "unreadable".into() };
+        let object = ViolationObject::Name { name: "unreadable".into() };
         Box::new(Denial {
-            kind: Kind::Program,
+            kind: ViolationKind::Program,
             errno: nix::errno::Errno::EACCES,
             object,
             rule: "/programs".into(),
@@ -322,9 +322,9 @@ fn parts(variable: &[u8]) -> Option<(&[u8], &[u8])> {
 /// A variable that this program does not get.
 pub fn other_variable(name: String, want: Option<Want>) -> Box<Denial> {
     Box::new(Denial {
-        kind: Kind::Environment,
+        kind: ViolationKind::Environment,
         errno: nix::errno::Errno::EACCES,
-        object: Object::Name { name: name.into() },
+        object: ViolationObject::Name { name: name.into() },
         rule: "/environment".into(),
         want,
     })

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::call::Call;
 use super::{Denial, PolicyEngine};
-use crate::event::{Kind, Want};
+use crate::event::{ViolationKind, Want};
 use crate::filter::{Action, may_hold};
 
 impl PolicyEngine {
@@ -27,7 +27,7 @@ impl PolicyEngine {
         let holds = |all: &Vec<_>| all.iter().all(|one| may_hold(name, one, &call.args));
         when.iter().any(holds).then(|| {
             Box::new(Denial {
-                kind: Kind::Syscall,
+                kind: ViolationKind::Syscall,
                 errno: Errno::EPERM,
                 object: call.object(),
                 rule: "/syscalls/startup_only".into(),

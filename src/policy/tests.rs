@@ -13,15 +13,15 @@ use std::path::Path;
 
 use super::{Denial, PolicyEngine};
 use crate::ids::{Gid, Uid};
-use crate::image::{Executable, FileId, Files, tree::Tree};
+use crate::image::{Executable, FileId, ImageFiles, tree::ImageTree};
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Place, Plan, ProgramIndex};
 use crate::profile::{self, Capability, Mode, ProfileIndex, RunAs};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-fn image() -> Tree {
-    Tree::new()
+fn image() -> ImageTree {
+    ImageTree::new()
         .program(LOADER, Executable::Loader)
         .program("/bin/sh", Executable::Dynamic(LOADER.into()))
         .program("/app/server", Executable::Static)
@@ -91,7 +91,7 @@ fn entry(place: usize) -> ProfileIndex {
 }
 
 fn id(path: &str) -> FileId {
-    image().look(Path::new(path)).expect("no loop").unwrap_or_else(|| panic!("{path} is not there")).id
+    image().stat(Path::new(path)).expect("no loop").unwrap_or_else(|| panic!("{path} is not there")).id
 }
 
 fn refused<T: std::fmt::Debug>(answer: Result<T, Box<Denial>>) -> Denial {

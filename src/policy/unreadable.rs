@@ -5,7 +5,7 @@ use nix::errno::Errno;
 
 use super::call::Call;
 use super::{Denial, PolicyEngine};
-use crate::event::{Kind, Object};
+use crate::event::{ViolationKind, ViolationObject};
 use crate::filter::may_hold;
 use crate::syscalls::Handler;
 
@@ -13,15 +13,15 @@ impl PolicyEngine {
     /// A call whose path, address or descriptor could not be read.
     pub fn unreadable(&self, call: &Call) -> Box<Denial> {
         let (kind, rule) = match call.handler() {
-            Handler::Exec => (Kind::Program, "/programs"),
+            Handler::Exec => (ViolationKind::Program, "/programs"),
             Handler::Socket | Handler::Bind | Handler::Connect | Handler::Listen => {
-                (Kind::Network, "/network")
+                (ViolationKind::Network, "/network")
             }
-            Handler::SocketOption | Handler::Send => (Kind::Network, "/network"),
-            Handler::Open | Handler::Change(_) => (Kind::File, "/files"),
-            _ => (Kind::Syscall, "/syscalls"),
+            Handler::SocketOption | Handler::Send => (ViolationKind::Network, "/network"),
+            Handler::Open | Handler::Change(_) => (ViolationKind::File, "/files"),
+            _ => (ViolationKind::Syscall, "/syscalls"),
         };
-        let object = Object::Name { name: "unreadable".into() };
+        let object = ViolationObject::Name { name: "unreadable".into() };
         Box::new(Denial { kind, errno: Errno::EACCES, object, rule: rule.into(), want: None })
     }
 

@@ -12,7 +12,7 @@ use crate::ids::{Pid, Tid};
 /// How many processes descend from `ancestor` now, threads and zombies not counted.
 ///
 /// # Errors
-/// As [`list`]: nobody is no answer where nobody could be looked at.
+/// As [`list`]: an empty list is not an answer where none could be read.
 pub fn count(ancestor: Pid) -> Result<u32, Errno> {
     Ok(list(ancestor)?.len() as u32)
 }
@@ -25,7 +25,7 @@ pub fn list(ancestor: Pid) -> Result<Vec<Pid>, Errno> {
     Ok(all(ancestor)?.into_iter().filter(Seen::lives).map(|seen| seen.pid).collect())
 }
 
-/// Every descendant of `ancestor`, the dead that nobody has waited for too, lowest pid
+/// Every descendant of `ancestor`, zombies included, lowest pid
 /// first.
 ///
 /// # Errors
@@ -93,8 +93,8 @@ pub fn tracer(tid: Tid) -> Option<Tid> {
     Status::of(tid).ok()?.tracer
 }
 
-/// Whether this is no child of `parent`, but a thread or another's child; not where that
-/// cannot be found out.
+/// Whether this is not a child of `parent`, but a thread or another process's child; false where
+/// that cannot be read.
 pub fn is_no_child(tid: Tid, parent: Pid) -> bool {
     Status::of(tid).is_ok_and(|status| status.tgid.first_thread() != tid || status.parent != parent)
 }
@@ -114,7 +114,7 @@ pub struct Seen {
     pub name: String,
     /// `R`, `S`, `D`, `T`, `Z` and others.
     pub state: char,
-    /// Who has to wait for it.
+    /// Its parent, which has to reap it.
     pub parent: Pid,
     /// Its process group.
     pub group: i32,

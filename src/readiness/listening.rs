@@ -1,6 +1,6 @@
-//! Which sockets listen, by the kernel's own lists of its network namespace
-//! (proc_net(5)), which is the app's: no call of the app is believed, and none of its
-//! memory. What another container of a pod listens on is in them too.
+//! The listening sockets, from the kernel's lists of the network namespace that the supervisor
+//! shares with the app (proc_net(5)). No call of the app and none of its memory is trusted. In a
+//! pod the lists have the sockets of its other containers too.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -11,20 +11,20 @@ use std::path::PathBuf;
 use crate::procfs::net::{self, Internet, LISTEN, UNCONNECTED, Unix};
 use crate::profile::Endpoint;
 
-/// A socket that waits for others.
+/// A listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listening {
-    /// TCP, with what it is bound to.
+    /// TCP: the address and port that it is bound to.
     Tcp(IpAddr, u16),
-    /// UDP: one that is bound.
+    /// UDP, bound and unconnected: its address and port.
     Udp(IpAddr, u16),
-    /// AF_UNIX, as it was bound: perhaps from a working directory.
+    /// AF_UNIX with the path as it was bound, which may be relative.
     UnixPath(PathBuf),
-    /// AF_UNIX with an abstract name.
+    /// AF_UNIX with an abstract name, without its leading NUL.
     UnixAbstract(Vec<u8>),
 }
 
-/// All that listen now.
+/// The sockets that listen now.
 pub fn all() -> Vec<Listening> {
     let mut found = Vec::new();
     for list in ["tcp", "tcp6"] {
@@ -51,17 +51,17 @@ pub fn inodes() -> HashSet<u64> {
     found
 }
 
-/// Of TCP what is in the state LISTEN.
+/// A TCP socket in state LISTEN.
 fn tcp(socket: Internet) -> Option<Listening> {
     (socket.state == LISTEN).then_some(Listening::Tcp(socket.address, socket.port))
 }
 
-/// Of UDP what has no peer.
+/// A UDP socket without a peer.
 fn udp(socket: Internet) -> Option<Listening> {
     (socket.state == UNCONNECTED).then_some(Listening::Udp(socket.address, socket.port))
 }
 
-/// Unix sockets that are listened on, and datagram sockets that have a name.
+/// A listening unix socket, or a datagram socket with a name.
 fn unix(socket: Unix) -> Option<Listening> {
     if !socket.listens && i32::from(socket.kind) != libc::SOCK_DGRAM {
         return None;
@@ -73,7 +73,7 @@ fn unix(socket: Unix) -> Option<Listening> {
     })
 }
 
-/// Whether each of these has a socket that listens.
+/// Whether a socket listens on each of these endpoints.
 pub fn each(wanted: &[Endpoint], listening: &[Listening]) -> bool {
     wanted.iter().all(|endpoint| listening.iter().any(|one| serves(one, endpoint)))
 }
@@ -84,7 +84,8 @@ fn serves(listening: &Listening, wanted: &Endpoint) -> bool {
         | (Listening::Udp(address, port), Endpoint::Udp(entry)) => entry.covers(*address, *port),
         (Listening::UnixPath(_) | Listening::UnixAbstract(_), Endpoint::UnixAny) => true,
         (Listening::UnixPath(bound), Endpoint::UnixPath(path)) => {
-            // By its directory, where that is all that is known to last.
+            // The supervisor binds through a descriptor of the directory, so only the last name is
+            // the app's.
             let by_descriptor = bound.starts_with("/proc/self/fd") && bound.file_name() == path.file_name();
             let relative = bound.strip_prefix(".").unwrap_or(bound);
             bound == path || by_descriptor || (bound.is_relative() && path.ends_with(relative))
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_others_listens() {
+    fn sockets_listen_by_their_state() {
         let local: IpAddr = "127.0.0.1".parse().expect("an address");
         assert_eq!(of_tcp("127.0.0.1", 80, LISTEN), Some(Listening::Tcp(local, 80)));
         assert_eq!(of_tcp("127.0.0.1", 80, 1), None);
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_seen_from_when_it_listens() {
+    fn a_socket_is_found_once_it_listens() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
         let is_it = |one: &Listening| matches!(one, Listening::Tcp(_, other) if *other == port);

@@ -1,11 +1,11 @@
-//! NOTIFY_SOCKET: where the app says that it is ready (sd_notify(3)), and what it says
-//! of its own state is passed on to whoever asked the container itself.
+//! NOTIFY_SOCKET: the app reports here that it is ready (sd_notify(3)). Messages about its state
+//! are forwarded to the NOTIFY_SOCKET that the container itself was started with.
 //!
-//! An app that may make no unix socket gets one end of a pair for its datagram socket.
-//! The pair keeps messages apart and takes no heed of the name that they are sent to
-//! (SOCK_SEQPACKET, unix(7)), so that it is no way to anybody else, needs no place for a
-//! name in a read-only root, and none outside of the app's Landlock domain. An app that
-//! may make any unix socket makes its own, and finds a name that no other program knows.
+//! An app that may make no unix socket gets one end of a socket pair instead of its datagram
+//! socket. The pair preserves message boundaries and ignores the destination address
+//! (SOCK_SEQPACKET, unix(7)): it reaches no other socket, and needs no name, neither in a
+//! read-only root nor outside of the app's Landlock domain. An app that may make any unix socket
+//! makes its own, and sends to an abstract name that holds a random number.
 
 use std::ffi::{OsStr, OsString};
 use std::io::IoSliceMut;
@@ -24,18 +24,18 @@ use nix::sys::socket::{
 use crate::plan::NotifyTransport;
 use crate::sys;
 
-/// The variable.
+/// The name of the environment variable.
 pub const VARIABLE: &str = "NOTIFY_SOCKET";
-/// The abstract name of a pair, which is sent to and never looked up.
-const NOBODYS: &str = "remit/notify";
-/// Pairs at most: an app needs one at a time.
+/// The abstract name for a pair. No socket is bound to it.
+const PAIR_NAME: &str = "remit/notify";
+/// The most pairs at a time: an app needs one.
 const MOST: usize = 32;
-/// What is heard of one socket before others are.
+/// The most messages that are read from one socket before the next one.
 const AT_ONCE: usize = 64;
-/// The longest message (systemd takes no longer one).
+/// The longest message, in bytes, as in systemd.
 const LONGEST: usize = 4096;
 
-/// The sockets on which the app says that it is ready.
+/// The sockets on which the app reports that it is ready.
 pub struct NotifySocket {
     name: Vec<u8>,
     named: Option<UnixDatagram>,
@@ -44,17 +44,17 @@ pub struct NotifySocket {
 }
 
 impl NotifySocket {
-    /// Opens them; `outer` is the variable's value that the container was started with.
+    /// Opens the sockets. `outer` is the value of the variable that the container was started with.
     ///
     /// # Errors
     /// One line: the call and its errno.
     pub fn open(transport: NotifyTransport, outer: Option<&OsStr>) -> Result<NotifySocket, String> {
         let failed = |error: std::io::Error| format!("{VARIABLE}: {error}");
         let (name, named) = match transport {
-            NotifyTransport::SocketPair => (NOBODYS.to_owned(), None),
+            NotifyTransport::SocketPair => (PAIR_NAME.to_owned(), None),
             NotifyTransport::AbstractSocket => {
                 let [a, b, _] = sys::process::random().map_err(|errno| format!("getrandom: {errno}"))?;
-                let name = format!("{NOBODYS}/{a:016x}{b:016x}");
+                let name = format!("{PAIR_NAME}/{a:016x}{b:016x}");
                 let address = SocketAddr::from_abstract_name(&name).map_err(failed)?;
                 let socket = UnixDatagram::bind_addr(&address).map_err(failed)?;
                 setsockopt(&socket, sockopt::PassCred, &true)
@@ -65,7 +65,7 @@ impl NotifySocket {
         let outer = outer.filter(|name| !name.is_empty()).and_then(|name| match connected(name) {
             Ok(socket) => Some(socket),
             Err(error) => {
-                tracing::warn!(%error, socket = %name.display(), "what the app says of itself is not passed on");
+                tracing::warn!(%error, socket = %name.display(), "the app's state is not forwarded");
                 None
             }
         });
@@ -77,17 +77,17 @@ impl NotifySocket {
         OsStr::from_bytes(&[b"@", &self.name[..]].concat()).to_owned()
     }
 
-    /// Whether an abstract name is the one that the app is given; some pass all of a
-    /// sockaddr_un, whose rest is empty.
+    /// Whether an abstract name is that of the variable. Trailing NULs are ignored, since some
+    /// programs pass a whole sockaddr_un.
     pub fn is_named(&self, name: &[u8]) -> bool {
         let end = name.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         name[..end] == self.name[..]
     }
 
-    /// A socket for the app whose other end is heard; `blocking` as it asked.
+    /// Makes a pair, and returns the app's end.
     ///
     /// # Errors
-    /// EMFILE where it has as many as it gets.
+    /// EMFILE where the app has 32 pairs; the errnos of socketpair(2).
     pub fn create_endpoint(&mut self, blocking: bool) -> Result<OwnedFd, Errno> {
         if self.pairs.len() >= MOST {
             return Err(Errno::EMFILE);
@@ -99,39 +99,40 @@ impl NotifySocket {
         Ok(theirs)
     }
 
-    /// All that can be heard of, to be waited for.
+    /// The descriptors to poll.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.named.iter().map(AsFd::as_fd).chain(self.pairs.iter().map(AsFd::as_fd))
     }
 
-    /// Hears what has been said by now, and passes it on; whether the app is ready.
+    /// Reads all pending messages, forwards the app's state, and returns whether a message says
+    /// READY=1.
     pub fn poll_messages(&mut self) -> bool {
         let NotifySocket { named, pairs, outer, .. } = self;
         let mut ready = false;
-        let mut heard = |message: &[u8]| {
+        let mut handle = |message: &[u8]| {
             ready |= lines(message).any(|line| line == b"READY=1");
             let Some(outer) = outer.as_ref() else { return };
-            let kept = of_its_state(message);
-            if !kept.is_empty()
-                && let Err(error) = outer.send(&kept)
+            let state = state_lines(message);
+            if !state.is_empty()
+                && let Err(error) = outer.send(&state)
             {
-                tracing::debug!(%error, "not passed on");
+                tracing::debug!(%error, "the app's state could not be forwarded");
             }
         };
         if let Some(socket) = named {
-            (0..AT_ONCE).map_while(|_| from_inside(socket)).flatten().for_each(|message| heard(&message));
+            (0..AT_ONCE).map_while(|_| from_inside(socket)).flatten().for_each(|message| handle(&message));
         }
         pairs.retain(|end| {
             let mut buffer = [0; LONGEST];
             for _ in 0..AT_ONCE {
                 match recv(end.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                    // Nobody says anything at the other end any more, or it said nothing.
+                    // End of file, unless it is an empty message.
                     Ok(0) if has_hung_up(end) => return false,
-                    Ok(length) => heard(&buffer[..length]),
+                    Ok(length) => handle(&buffer[..length]),
                     Err(Errno::EINTR) => {}
                     Err(Errno::EAGAIN) => return true,
                     Err(errno) => {
-                        tracing::debug!(%errno, "the app's end is gone");
+                        tracing::debug!(%errno, "the app's end could not be read");
                         return false;
                     }
                 }
@@ -142,25 +143,25 @@ impl NotifySocket {
     }
 }
 
-/// The lines of a message, parted as systemd parts them (strv_split_newlines).
+/// The lines of a message, split as systemd does (strv_split_newlines).
 fn lines(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     message.split(|byte| matches!(byte, b'\n' | b'\r'))
 }
 
-/// What the app says of its own state, and nothing else of the message. It is sent on with
-/// the supervisor's credentials, which are believed more than the app's: who the main
-/// process is, who else may speak, which descriptors to keep, is not the app's to say.
-fn of_its_state(message: &[u8]) -> Vec<u8> {
+/// The lines of a message that report the app's state. They are forwarded with the supervisor's
+/// credentials, which systemd trusts more than the app's. So the app must not set the main
+/// process, the notify access or the stored descriptors.
+fn state_lines(message: &[u8]) -> Vec<u8> {
     const WORDS: [&[u8]; 4] = [b"READY=1", b"STOPPING=1", b"RELOADING=1", b"WATCHDOG=1"];
     const KEYS: [&[u8]; 4] = [b"STATUS=", b"MONOTONIC_USEC=", b"ERRNO=", b"EXTEND_TIMEOUT_USEC="];
-    let kept = |line: &&[u8]| {
+    let is_state = |line: &&[u8]| {
         WORDS.contains(line) || (KEYS.iter().any(|key| line.starts_with(key)) && !line.contains(&0))
     };
-    lines(message).filter(kept).collect::<Vec<_>>().join(&b'\n')
+    lines(message).filter(is_state).collect::<Vec<_>>().join(&b'\n')
 }
 
-/// The next message, if there is one; and if it came from this pid namespace and not
-/// from somebody else who shares the network.
+/// The next message, if there is one: `Some(None)` where its sender is in another pid namespace
+/// that shares the network namespace.
 fn from_inside(socket: &UnixDatagram) -> Option<Option<Vec<u8>>> {
     let mut buffer = [0; LONGEST];
     let mut data = [IoSliceMut::new(&mut buffer)];
@@ -178,14 +179,14 @@ fn from_inside(socket: &UnixDatagram) -> Option<Option<Vec<u8>>> {
     Some(inside.then(|| buffer[..length].to_vec()))
 }
 
-/// Whether the other end is closed, or shut for writing: either way nothing comes any more.
+/// Whether the other end is closed, or shut down for writing.
 fn has_hung_up(end: &OwnedFd) -> bool {
-    // Of what is asked for, and of POLLHUP and POLLERR, any says so.
+    // poll(2) reports POLLHUP and POLLERR without a request.
     let shut = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
     poll(&mut [PollFd::new(end.as_fd(), shut)], PollTimeout::ZERO).is_ok_and(|events| events > 0)
 }
 
-/// A socket to whoever asked the container; it is never waited for.
+/// Connects a non-blocking socket to the container's own NOTIFY_SOCKET.
 fn connected(name: &OsStr) -> std::io::Result<UnixDatagram> {
     let bytes = name.as_bytes();
     let address = match bytes.strip_prefix(b"@") {
@@ -206,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_is_heard_whatever_name_it_sends_to() {
+    fn a_pair_is_read_whatever_address_it_sends_to() {
         let elsewhere = UnixDatagram::bind_addr(
             &SocketAddr::from_abstract_name(format!("remit-test-{}", std::process::id())).expect("a name"),
         )
@@ -226,7 +227,7 @@ mod tests {
             elsewhere.recv(&mut [0; 64]).map_err(|error| error.kind()),
             Err(std::io::ErrorKind::WouldBlock)
         );
-        // An empty message is no end, and the end is one.
+        // An empty message is not the end of file.
         send(end.as_raw_fd(), b"", MsgFlags::empty()).expect("sent");
         assert!(!notify_socket.poll_messages() && notify_socket.fds().count() == 1);
         drop(end);
@@ -234,17 +235,17 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_shut_for_writing_is_not_waited_for() {
+    fn an_end_that_is_shut_down_for_writing_is_not_polled() {
         let mut notify_socket = NotifySocket::open(NotifyTransport::SocketPair, None).expect("open");
         let end = notify_socket.create_endpoint(true).expect("a pair");
         send(end.as_raw_fd(), b"READY=1", MsgFlags::empty()).expect("sent");
         shutdown(end.as_raw_fd(), Shutdown::Write).expect("shut");
-        // What was said before is heard.
+        // Earlier messages are read.
         assert!(notify_socket.poll_messages() && notify_socket.fds().count() == 0);
     }
 
     #[test]
-    fn no_app_has_more_ends_than_it_needs() {
+    fn the_number_of_pairs_is_limited() {
         let mut notify_socket = NotifySocket::open(NotifyTransport::SocketPair, None).expect("open");
         let ends: Vec<_> = (0..MOST).map(|_| notify_socket.create_endpoint(false).expect("a pair")).collect();
         assert_eq!(notify_socket.create_endpoint(false).map(drop), Err(Errno::EMFILE));
@@ -254,9 +255,9 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_app_says_of_its_state_is_passed_on() {
+    fn only_the_apps_state_is_forwarded() {
         let state = b"READY=1\nSTATUS=up=1\nSTOPPING=1\nRELOADING=1\nMONOTONIC_USEC=7\nWATCHDOG=1\nERRNO=2\nEXTEND_TIMEOUT_USEC=9";
-        assert_eq!(of_its_state(state), state);
+        assert_eq!(state_lines(state), state);
         for other in [
             &b""[..],
             b"\n",
@@ -274,14 +275,14 @@ mod tests {
             b"STATUS",
             b"STATUS=a\0MAINPID=7",
         ] {
-            assert_eq!(of_its_state(other), b"", "{}", other.escape_ascii());
+            assert_eq!(state_lines(other), b"", "{}", other.escape_ascii());
         }
-        // Whoever reads it takes either byte for the end of a line.
-        assert_eq!(of_its_state(b"STATUS=a\rMAINPID=7\r\nREADY=1\n"), b"STATUS=a\nREADY=1");
+        // systemd takes either byte as the end of a line.
+        assert_eq!(state_lines(b"STATUS=a\rMAINPID=7\r\nREADY=1\n"), b"STATUS=a\nREADY=1");
     }
 
     #[test]
-    fn a_name_is_heard_and_its_state_passed_on() {
+    fn a_named_socket_is_read_and_its_state_forwarded() {
         let name = format!("remit-outer-{}", std::process::id());
         let outer =
             UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).expect("a name")).expect("bound");
@@ -290,7 +291,7 @@ mod tests {
                 .expect("open");
         let value = notify_socket.value();
         let hidden = &value.as_bytes()[1..];
-        assert!(notify_socket.is_named(hidden) && !notify_socket.is_named(NOBODYS.as_bytes()));
+        assert!(notify_socket.is_named(hidden) && !notify_socket.is_named(PAIR_NAME.as_bytes()));
         let app = UnixDatagram::unbound().expect("a socket");
         let address = SocketAddr::from_abstract_name(hidden).expect("a name");
         app.send_to_addr(b"FDSTORE=1\nFDNAME=x", &address).expect("sent");
@@ -299,9 +300,9 @@ mod tests {
         let mut buffer = [0; 64];
         let length = outer.recv(&mut buffer).expect("passed on");
         assert_eq!(&buffer[..length], b"STATUS=up\nREADY=1");
-        // Who is not there is no reason not to start.
+        // A missing outer socket does not prevent the start.
         assert!(
-            NotifySocket::open(NotifyTransport::AbstractSocket, Some(OsStr::new("/nobody/listens")))
+            NotifySocket::open(NotifyTransport::AbstractSocket, Some(OsStr::new("/missing/socket")))
                 .expect("open")
                 .outer
                 .is_none()
@@ -309,12 +310,12 @@ mod tests {
     }
 
     #[test]
-    fn of_any_message_the_state_alone_is_passed_on() {
+    fn of_any_message_only_the_state_is_forwarded() {
         let seeds: [&[u8]; 2] = [b"READY=1\nSTATUS=up\nMAINPID=7\r\nFDSTORE=1", b"ERRNO=2\nBARRIER=1"];
         crate::mutation::each(&seeds, |bytes| {
-            let passed = of_its_state(bytes);
+            let passed = state_lines(bytes);
             assert!(passed.len() <= bytes.len());
-            assert_eq!(of_its_state(&passed), passed, "what is passed on is nothing but state");
+            assert_eq!(state_lines(&passed), passed, "only state is forwarded");
             for forbidden in [&b"MAINPID="[..], b"FDSTORE", b"BARRIER"] {
                 assert!(!lines(&passed).any(|line| line.starts_with(forbidden)));
             }

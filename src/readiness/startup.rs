@@ -1,135 +1,134 @@
-//! When start-up is over, pure: what happens goes in with its time since the app was
-//! launched, and out comes when to look at its sockets and, once in a life, that it is
-//! ready. Whoever drives it knows what it waits for: every entry of a profile, or, where
-//! one is only being learned, any socket that listens.
+//! The end of start-up as a pure state machine: inputs with their time since the launch give
+//! requests to list the sockets and, once, `Ready`. The caller decides which sockets are enough:
+//! those of every `listen` entry, or in learn mode any listening socket.
 //!
-//! An app binds and listens more than once (redis does it twice), so that listening
-//! alone is no end of its start-up: it has to have been [quiet](QUIET) as well. That a
-//! socket listens is never taken from a call, which may fail or come from a thread that
-//! rewrites its arguments: the sockets are looked at once it is quiet.
+//! An app may bind and listen several times (redis does so twice), so a listening socket alone
+//! does not end its start-up: no bind or listen may have come for [`QUIET`]. A call is no proof
+//! that a socket listens, since it may fail, and another thread may rewrite its arguments. So the
+//! sockets are listed after that time.
 
 use std::time::Duration;
 
-/// For so long no bind or listen came, before the sockets are looked at.
+/// The time without bind or listen after which the sockets are listed.
 pub const QUIET: Duration = Duration::from_secs(1);
 
-/// What start-up ends with.
+/// The condition that ends start-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// All that is waited for listens, and it has been [quiet](QUIET).
+pub enum ReadyCondition {
+    /// All awaited sockets listen, and no bind or listen came for [`QUIET`].
     Listening,
-    /// The app says so.
+    /// The app sends READY=1 (sd_notify(3)).
     Notified,
-    /// So much time has passed.
+    /// This time has passed.
     Delay(Duration),
 }
 
-impl When {
-    /// The word that the profile and the event have for it.
+impl ReadyCondition {
+    /// Its word in the profile and in the event.
     pub const fn word(self) -> &'static str {
         match self {
-            When::Listening => "listening",
-            When::Notified => "notify",
-            When::Delay(_) => "delay",
+            ReadyCondition::Listening => "listening",
+            ReadyCondition::Notified => "notify",
+            ReadyCondition::Delay(_) => "delay",
         }
     }
 }
 
-/// What happens.
+/// An input of the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A bind or a listen came.
-    Taken,
-    /// The sockets were looked at: whether all that is waited for listens.
-    Looked(bool),
-    /// The app said that it is ready.
+pub enum StartupInput {
+    /// A thread called bind or listen.
+    Bound,
+    /// The sockets were listed: whether all awaited ones listen.
+    Listed(bool),
+    /// The app sent READY=1.
     Notified,
-    /// Time has passed.
-    Passed,
+    /// The deadline has passed.
+    Timeout,
 }
 
-/// What has to be done about it.
+/// What the caller has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Look at the sockets, and come back with what was seen.
-    Look,
+pub enum StartupOutput {
+    /// List the sockets, and step with [`StartupInput::Listed`].
+    ListSockets,
     /// Start-up is over.
     Ready,
 }
 
-/// How far the start-up is.
+/// The state of start-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Startup {
-    when: When,
-    /// When something has to be done by the clock.
+    when: ReadyCondition,
+    /// When to step with [`StartupInput::Timeout`], as time since the launch.
     deadline: Option<Duration>,
-    /// How long to wait once a look has seen too little.
-    patience: Duration,
-    /// A look was asked for and has not come back.
-    looking: bool,
-    /// When it was over.
-    over: Option<Duration>,
+    /// The time until the sockets are listed again.
+    retry_after: Duration,
+    /// The sockets are being listed.
+    listing: bool,
+    /// When start-up ended.
+    ready_at: Option<Duration>,
 }
 
 impl Startup {
-    /// An app that is being launched.
-    pub const fn new(when: When) -> Startup {
+    /// The state at the launch.
+    pub const fn new(when: ReadyCondition) -> Startup {
         let deadline = match when {
-            // It may have been given sockets that listen already.
-            When::Listening => Some(QUIET),
-            When::Delay(time) => Some(time),
-            When::Notified => None,
+            // The app may have inherited listening sockets.
+            ReadyCondition::Listening => Some(QUIET),
+            ReadyCondition::Delay(time) => Some(time),
+            ReadyCondition::Notified => None,
         };
-        Startup { when, deadline, patience: QUIET, looking: false, over: None }
+        Startup { when, deadline, retry_after: QUIET, listing: false, ready_at: None }
     }
 
-    /// What it ends with.
-    pub const fn when(&self) -> When {
+    /// The condition that ends it.
+    pub const fn when(&self) -> ReadyCondition {
         self.when
     }
 
-    /// When [`Input::Passed`] is waited for, as time since the launch; never again once
+    /// ReadyCondition [`StartupInput::Timeout`] is waited for, as time since the launch; never again once
     /// it is over.
     pub const fn deadline(&self) -> Option<Duration> {
         self.deadline
     }
 
-    /// When it was over, as time since the launch; none before.
-    pub const fn over(&self) -> Option<Duration> {
-        self.over
+    /// When start-up ended, as time since the launch; `None` before.
+    pub const fn ready_at(&self) -> Option<Duration> {
+        self.ready_at
     }
 
-    /// Takes in what happened `at` so long after the launch.
-    pub fn step(&mut self, at: Duration, input: Input) -> Option<Output> {
-        if self.over.is_some() {
+    /// Takes an input at the time `at` since the launch.
+    pub fn step(&mut self, at: Duration, input: StartupInput) -> Option<StartupOutput> {
+        if self.ready_at.is_some() {
             return None;
         }
         match (self.when, input) {
-            (When::Listening, Input::Taken) => {
-                // What a look sees that has begun before is not the end of it.
-                self.looking = false;
-                self.patience = QUIET;
+            (ReadyCondition::Listening, StartupInput::Bound) => {
+                // A listing that began before does not count.
+                self.listing = false;
+                self.retry_after = QUIET;
                 self.deadline = Some(at + QUIET);
                 None
             }
-            (When::Listening, Input::Passed) if self.is_due(at) => {
+            (ReadyCondition::Listening, StartupInput::Timeout) if self.is_due(at) => {
                 self.deadline = None;
-                self.looking = true;
-                Some(Output::Look)
+                self.listing = true;
+                Some(StartupOutput::ListSockets)
             }
-            (When::Listening, Input::Looked(all)) if self.looking => {
-                self.looking = false;
+            (ReadyCondition::Listening, StartupInput::Listed(all)) if self.listing => {
+                self.listing = false;
                 if all {
                     return self.end(at);
                 }
-                // A call that has been let go on may be late, and a socket may come from
-                // elsewhere: looked at again, twice as long after each time.
-                self.patience *= 2;
-                self.deadline = Some(at + self.patience);
+                // A continued call may take its time, and a socket may be passed from another
+                // process: list again, each time after twice as long.
+                self.retry_after *= 2;
+                self.deadline = Some(at + self.retry_after);
                 None
             }
-            (When::Notified, Input::Notified) => self.end(at),
-            (When::Delay(_), Input::Passed) if self.is_due(at) => self.end(at),
+            (ReadyCondition::Notified, StartupInput::Notified) => self.end(at),
+            (ReadyCondition::Delay(_), StartupInput::Timeout) if self.is_due(at) => self.end(at),
             _ => None,
         }
     }
@@ -138,10 +137,10 @@ impl Startup {
         self.deadline.is_some_and(|deadline| at >= deadline)
     }
 
-    fn end(&mut self, at: Duration) -> Option<Output> {
-        self.over = Some(at);
+    fn end(&mut self, at: Duration) -> Option<StartupOutput> {
+        self.ready_at = Some(at);
         self.deadline = None;
-        Some(Output::Ready)
+        Some(StartupOutput::Ready)
     }
 }
 
@@ -153,8 +152,8 @@ mod tests {
         Duration::from_millis(time)
     }
 
-    /// Steps through what happens, with what each has to bring.
-    fn through(when: When, steps: &[(u64, Input, Option<Output>)]) -> Startup {
+    /// Steps through the inputs, and checks each output.
+    fn through(when: ReadyCondition, steps: &[(u64, StartupInput, Option<StartupOutput>)]) -> Startup {
         let mut startup = Startup::new(when);
         for (at, input, output) in steps {
             assert_eq!(startup.step(ms(*at), *input), *output, "{at} {input:?} of {steps:?}");
@@ -162,99 +161,116 @@ mod tests {
         startup
     }
 
-    const TAKEN: Input = Input::Taken;
-    const PASSED: Input = Input::Passed;
-    const LOOK: Option<Output> = Some(Output::Look);
-    const READY: Option<Output> = Some(Output::Ready);
+    const BOUND: StartupInput = StartupInput::Bound;
+    const TIMEOUT: StartupInput = StartupInput::Timeout;
+    const LIST: Option<StartupOutput> = Some(StartupOutput::ListSockets);
+    const READY: Option<StartupOutput> = Some(StartupOutput::Ready);
 
     #[test]
     fn listening_is_waited_for_until_it_is_quiet() {
         // Twice, as redis does.
         let startup = through(
-            When::Listening,
+            ReadyCondition::Listening,
             &[
-                (100, TAKEN, None),
-                (110, TAKEN, None),
-                (900, TAKEN, None),
-                (1000, PASSED, None),
-                (1899, PASSED, None),
-                (1900, PASSED, LOOK),
-                (1901, Input::Looked(true), READY),
+                (100, BOUND, None),
+                (110, BOUND, None),
+                (900, BOUND, None),
+                (1000, TIMEOUT, None),
+                (1899, TIMEOUT, None),
+                (1900, TIMEOUT, LIST),
+                (1901, StartupInput::Listed(true), READY),
             ],
         );
-        assert_eq!((startup.over(), startup.deadline()), (Some(ms(1901)), None));
+        assert_eq!((startup.ready_at(), startup.deadline()), (Some(ms(1901)), None));
     }
 
     #[test]
-    fn what_comes_while_it_is_looked_at_is_no_end() {
+    fn a_bind_during_the_listing_restarts_the_wait() {
         let startup = through(
-            When::Listening,
-            &[(1000, PASSED, LOOK), (1001, TAKEN, None), (1002, Input::Looked(true), None)],
+            ReadyCondition::Listening,
+            &[(1000, TIMEOUT, LIST), (1001, BOUND, None), (1002, StartupInput::Listed(true), None)],
         );
-        assert_eq!((startup.over(), startup.deadline()), (None, Some(ms(2001))));
+        assert_eq!((startup.ready_at(), startup.deadline()), (None, Some(ms(2001))));
     }
 
     #[test]
-    fn what_was_not_seen_is_looked_for_ever_more_rarely() {
-        let mut startup = Startup::new(When::Listening);
+    fn missing_sockets_are_listed_ever_more_rarely() {
+        let mut startup = Startup::new(ReadyCondition::Listening);
         let (mut looks, mut last) = (Vec::new(), Duration::ZERO);
         while last < Duration::from_secs(3600) {
             last = startup.deadline().expect("it goes on waiting");
-            assert_eq!(startup.step(last, PASSED), LOOK);
-            assert_eq!((startup.deadline(), startup.step(last, PASSED)), (None, None), "it is being looked");
-            assert_eq!(startup.step(last, Input::Looked(false)), None);
+            assert_eq!(startup.step(last, TIMEOUT), LIST);
+            assert_eq!(
+                (startup.deadline(), startup.step(last, TIMEOUT)),
+                (None, None),
+                "they are being listed"
+            );
+            assert_eq!(startup.step(last, StartupInput::Listed(false)), None);
             looks.push(last.as_secs());
         }
         assert_eq!(looks, [1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 2047, 4095]);
         // A new socket is not waited for that long.
-        assert_eq!(startup.step(last, TAKEN), None);
+        assert_eq!(startup.step(last, BOUND), None);
         assert_eq!(startup.deadline(), Some(last + QUIET));
     }
 
     #[test]
     fn sockets_that_were_inherited_need_no_call() {
         through(
-            When::Listening,
-            &[(999, PASSED, None), (1000, PASSED, LOOK), (1000, Input::Looked(true), READY)],
+            ReadyCondition::Listening,
+            &[(999, TIMEOUT, None), (1000, TIMEOUT, LIST), (1000, StartupInput::Listed(true), READY)],
         );
     }
 
     #[test]
-    fn the_apps_word_and_a_delay_ask_for_no_look() {
-        let startup = Startup::new(When::Notified);
+    fn a_notification_and_a_delay_list_no_sockets() {
+        let startup = Startup::new(ReadyCondition::Notified);
         assert_eq!(startup.deadline(), None, "nothing is waited for by the clock");
         let startup = through(
-            When::Notified,
+            ReadyCondition::Notified,
             &[
-                (5, TAKEN, None),
-                (5000, PASSED, None),
-                (5001, Input::Looked(true), None),
-                (6000, Input::Notified, READY),
+                (5, BOUND, None),
+                (5000, TIMEOUT, None),
+                (5001, StartupInput::Listed(true), None),
+                (6000, StartupInput::Notified, READY),
             ],
         );
-        assert_eq!(startup.over(), Some(ms(6000)));
+        assert_eq!(startup.ready_at(), Some(ms(6000)));
 
-        let delay = When::Delay(ms(1500));
+        let delay = ReadyCondition::Delay(ms(1500));
         assert_eq!(Startup::new(delay).deadline(), Some(ms(1500)));
         let startup = through(
             delay,
-            &[(10, TAKEN, None), (20, Input::Notified, None), (1499, PASSED, None), (1700, PASSED, READY)],
+            &[
+                (10, BOUND, None),
+                (20, StartupInput::Notified, None),
+                (1499, TIMEOUT, None),
+                (1700, TIMEOUT, READY),
+            ],
         );
-        assert_eq!(startup.over(), Some(ms(1700)));
-        assert_eq!(Startup::new(When::Delay(Duration::ZERO)).step(Duration::ZERO, PASSED), READY);
+        assert_eq!(startup.ready_at(), Some(ms(1700)));
+        assert_eq!(Startup::new(ReadyCondition::Delay(Duration::ZERO)).step(Duration::ZERO, TIMEOUT), READY);
     }
 
     #[test]
     fn it_is_over_once_and_for_good() {
-        for (when, input) in
-            [(When::Delay(ms(1)), PASSED), (When::Notified, Input::Notified), (When::Delay(ms(0)), PASSED)]
-        {
+        for (when, input) in [
+            (ReadyCondition::Delay(ms(1)), TIMEOUT),
+            (ReadyCondition::Notified, StartupInput::Notified),
+            (ReadyCondition::Delay(ms(0)), TIMEOUT),
+        ] {
             let mut startup = Startup::new(when);
             assert_eq!(startup.step(ms(7), input), READY);
-            for later in [TAKEN, PASSED, Input::Notified, Input::Looked(false), Input::Looked(true)] {
+            for later in [
+                BOUND,
+                TIMEOUT,
+                StartupInput::Notified,
+                StartupInput::Listed(false),
+                StartupInput::Listed(true),
+            ] {
                 assert_eq!(startup.step(ms(9000), later), None);
             }
-            assert_eq!((startup.over(), startup.deadline()), (Some(ms(7)), None));
+            assert_eq!((startup.ready_at(), startup.deadline()), (Some(ms(7)), None));
         }
     }
 }

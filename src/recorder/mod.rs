@@ -37,7 +37,7 @@ use self::reading::ReadObserver;
 use self::reads::{Gap, Watcher, Watches};
 use crate::event::ErrnoName;
 use crate::ids::Pid;
-use crate::init::request::{Bell, Request};
+use crate::init::request::{InitRequest, RequestSender};
 use crate::journal::observation::{Observation, What};
 use crate::journal::{Journal, Progress};
 use crate::notify::caller::{Caller, Identity, Memory};
@@ -51,7 +51,7 @@ use crate::policy::call::Call;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::mountinfo;
 use crate::readiness::notify_socket::NotifySocket;
-use crate::readiness::startup::{Input, Output, Startup, When};
+use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
 use crate::sys::seccomp::NotificationId;
 use crate::syscalls::Handler;
 
@@ -68,7 +68,7 @@ pub struct Launch {
 /// Observes notified calls and lets each continue.
 pub struct Recorder {
     listener: Listener,
-    requests: Bell,
+    requests: RequestSender,
     journal: Arc<Journal>,
     launch: Option<Launch>,
     identity: Identity,
@@ -119,7 +119,7 @@ impl Recorder {
     /// Begins: the app is about to be executed.
     pub fn new(
         listener: Arc<OwnedFd>,
-        requests: Bell,
+        requests: RequestSender,
         journal: Arc<Journal>,
         launch: Launch,
         identity: Identity,
@@ -130,7 +130,11 @@ impl Recorder {
         let mounts = Mounts::new(&mountinfo::read().unwrap_or_default(), is_file);
         let reads = sources.reads.and_then(|watches| watched(watches, &journal, &mounts));
         // Who asks for the app's word has it: a guess would come before.
-        let when = if sources.notify_socket.is_some() { When::Notified } else { When::Listening };
+        let when = if sources.notify_socket.is_some() {
+            ReadyCondition::Notified
+        } else {
+            ReadyCondition::Listening
+        };
         Recorder {
             listener: Listener::new(listener),
             requests,
@@ -160,7 +164,7 @@ impl Recorder {
     pub fn run(mut self) {
         self.count(1);
         if let Err(error) = NotificationServer::new(&mut self).run() {
-            (self.requests)(Request::Failed(error));
+            (self.requests)(InitRequest::Failed(error));
         }
         if let Some(reads) = self.reads.take() {
             reads.finish();
@@ -175,20 +179,20 @@ impl Recorder {
     /// Time has passed, or the app has said something: start-up may be over.
     fn advance_startup(&mut self) {
         if self.notify_socket.as_mut().is_some_and(NotifySocket::poll_messages) {
-            self.steps(Input::Notified);
+            self.steps(StartupInput::Notified);
         }
         if self.startup.deadline().is_some_and(|deadline| self.journal.now() >= deadline) {
-            self.steps(Input::Passed);
+            self.steps(StartupInput::Timeout);
         }
     }
 
-    fn steps(&mut self, input: Input) {
+    fn steps(&mut self, input: StartupInput) {
         let mut output = self.startup.step(self.journal.now(), input);
-        if output == Some(Output::Look) {
+        if output == Some(StartupOutput::ListSockets) {
             let listens = network::listens(&self.sockets);
-            output = self.startup.step(self.journal.now(), Input::Looked(listens));
+            output = self.startup.step(self.journal.now(), StartupInput::Listed(listens));
         }
-        if output == Some(Output::Ready) {
+        if output == Some(StartupOutput::Ready) {
             self.write(Observation::ok(What::Ready { by: self.startup.when().word().into() }), None);
             self.deduplicator.serves();
             self.reads.iter().for_each(Watcher::mark);
@@ -289,7 +293,7 @@ impl Recorder {
     }
 
     fn taken(&mut self) {
-        self.startup.step(self.journal.now(), Input::Taken);
+        self.startup.step(self.journal.now(), StartupInput::Bound);
         self.journal.progress(Progress::Bound);
     }
 

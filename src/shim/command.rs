@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use crate::image::{Executable, FileKind, Files};
+use crate::image::{Executable, FileKind, ImageFiles};
 use crate::kernel::Arch;
 
 /// Where PATH is not set (execvp(3), without the working directory).
@@ -51,7 +51,7 @@ pub fn find(
     command: &OsStr,
     path: Option<OsString>,
     search: Search,
-    files: &dyn Files,
+    files: &dyn ImageFiles,
 ) -> Result<PathBuf, CommandError> {
     if command.is_empty() {
         return Err(CommandError::not_found("COMMAND is empty; name a program".to_owned()));
@@ -101,14 +101,14 @@ pub fn tried_before(name: &OsStr, path: Option<&OsStr>, is_found: impl Fn(&Path)
     Vec::new()
 }
 
-fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
+fn executable(file: &Path, files: &dyn ImageFiles) -> Result<(), CommandError> {
     let name = file.display();
     let wrong = |errno, why: &str| {
         let text = format!("{name}: {why}");
         Err(CommandError { errno, text, file: Some(file.to_owned()), unknown: false })
     };
     let cannot = |why: &str| wrong(Errno::EACCES, why);
-    let look = match files.look(file) {
+    let look = match files.stat(file) {
         Ok(Some(look)) => look,
         Ok(None) => {
             return Err(CommandError::not_found(format!("{name}: not found; name a program that is there")));
@@ -125,7 +125,7 @@ fn executable(file: &Path, files: &dyn Files) -> Result<(), CommandError> {
     if look.mode & 0o111 == 0 {
         return cannot("has no execute bit; chmod +x it");
     }
-    let needs = |role: &str, path: &Path| match files.look(path) {
+    let needs = |role: &str, path: &Path| match files.stat(path) {
         Ok(Some(_)) => Ok(()),
         _ => wrong(
             Errno::ENOENT,

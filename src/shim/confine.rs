@@ -16,11 +16,11 @@ use crate::enforce::launch::{Child, Confinement};
 use crate::enforce::source::Loaded;
 use crate::enforcer::inodes::Inodes;
 use crate::enforcer::{self, Enforcer, Remembered};
-use crate::event::{self, ModeInForce, Sink, Source, Start};
+use crate::event::{self, ModeInForce, ModeSource, Sink, StartEvent};
 use crate::ids::Pid;
 use crate::image::digest::digest;
 use crate::image::live::Live;
-use crate::init::event_loop::Watch;
+use crate::init::event_loop::Supervision;
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
 use crate::notify::listener::Listener;
@@ -39,7 +39,7 @@ pub(super) struct Confined {
     /// The variable PATH.
     pub path: Option<OsString>,
     pub mode: Mode,
-    pub said_by: Source,
+    pub said_by: ModeSource,
     /// The user of `--run-as`.
     pub run_as: Option<RunAs>,
     pub init: Init,
@@ -131,8 +131,8 @@ fn entry(
     rules: &PolicyEngine,
     this: &Confined,
 ) -> Result<ProgramIndex, StartupError> {
-    use crate::image::{Executable, Files};
-    let look = Live.look(&this.init.found).map_err(StartupError::Look)?;
+    use crate::image::{Executable, ImageFiles};
+    let look = Live.stat(&this.init.found).map_err(StartupError::Stat)?;
     let look = look.ok_or_else(|| StartupError::Gone(this.init.found.clone()))?;
     let loader = Live.executable(&this.init.found).is_ok_and(|kind| kind == Executable::Loader);
     let named = this.init.found.clone();
@@ -195,12 +195,12 @@ fn watch(
     Prepared { rules, entry, startup, unlike, identity }: Prepared,
     sink: Sink,
     app: i32,
-) -> Result<Watch, StartupError> {
+) -> Result<Supervision, StartupError> {
     let digest = this.loaded.document.digest.clone();
-    let scribe = start::scribe(options, plan, digest, sink)?;
+    let writer = start::writer(options, plan, digest, sink)?;
     let args = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let mode = ModeInForce { value: this.mode, source: this.said_by };
-    let start = Start {
+    let start = StartEvent {
         profile: this.loaded.source.clone(),
         unlike,
         degraded: plan.fallback == Fallback::Degrade
@@ -213,7 +213,7 @@ fn watch(
         this.init.environment.iter().filter(|(name, _)| plan.policy.refuses_variable(name.as_bytes()));
     let inherited =
         inherited.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect();
-    let events = Arc::clone(&scribe);
+    let events = Arc::clone(&writer);
     let killable = plan.kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
     let tracer = plan.traces().then(|| Tracer::new(Arc::clone(&rules), killable));
     let mut tracer = match tracer.transpose() {
@@ -227,8 +227,8 @@ fn watch(
     };
     let mailbox = tracer.as_ref().map(Tracer::mailbox);
     let inodes = Inodes::at_start(&rules).map_err(CallError::of("the files that are granted"))?;
-    Ok(Watch {
-        scribe,
+    Ok(Supervision {
+        writer,
         start,
         tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
         worker: Box::new(move |listener, requests| {
@@ -240,7 +240,7 @@ fn watch(
                 rules,
                 tracer,
                 document,
-                scribe: events,
+                writer: events,
                 audit,
                 killable,
                 inherited,

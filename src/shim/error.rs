@@ -52,7 +52,7 @@ pub enum StartupError {
     /// The kernel lacks what the profile needs: one line.
     Lacking(String),
     /// The profile's file of COMMAND cannot be looked at.
-    Look(std::io::Error),
+    Stat(std::io::Error),
     /// COMMAND was found, and is no longer there.
     Gone(PathBuf),
     /// This argument, or the environment, holds a NUL byte.
@@ -99,7 +99,7 @@ impl fmt::Display for StartupError {
             StartupError::RunAs(error) => write!(f, "--run-as: {error}"),
             StartupError::Plan { profile, error } => write!(f, "profile {profile}: {error}"),
             StartupError::PlannedUser(error) => write!(f, "--run-as: {}", error.text),
-            StartupError::Look(error) => error.fmt(f),
+            StartupError::Stat(error) => error.fmt(f),
             StartupError::Gone(file) => write!(f, "{}: has just gone", file.display()),
             StartupError::Nul(what) => write!(f, "{what} holds a NUL byte"),
             StartupError::Events(error) => error.fmt(f),

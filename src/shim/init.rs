@@ -16,8 +16,8 @@ use super::options::Options;
 use super::users::RunAsError;
 use crate::enforce::launch::{self, Command, Failure, Terminal};
 use crate::init::event_loop::{self, RunError};
-use crate::init::state::Rules;
-use crate::init::voice::{Sight, Voice};
+use crate::init::log_dialect::{InitEvent, LogDialect};
+use crate::init::state::InitRules;
 use crate::plan::matches;
 use crate::profile::RunAs;
 use crate::sys::descriptors::Inherited;
@@ -73,15 +73,15 @@ impl Init {
                 sys::signal::send(me, signal).map_err(CallError::of("kill"))?;
             }
         }
-        let voice = voice(options);
+        let dialect = log_dialect(options);
         if subreaper {
             sys::prctl::set_subreaper().map_err(CallError::of("PR_SET_CHILD_SUBREAPER"))?;
-            voice.tell(Sight::Subreaper);
+            dialect.log(InitEvent::Subreaper);
         } else if options.dialect != Dialect::DumbInit && !reaps()? {
-            voice.tell(Sight::NoReaper);
+            dialect.log(InitEvent::NoReaper);
         }
         if options.terminal == Terminal::Session {
-            give_up_terminal(voice);
+            give_up_terminal(dialect);
         }
         Ok(())
     }
@@ -172,32 +172,32 @@ fn reaps() -> Result<bool, CallError> {
 
 /// A session leader that gives its terminal up is sent HUP and CONT for it, at once;
 /// they are none of the app's.
-fn give_up_terminal(voice: Voice) {
+fn give_up_terminal(dialect: LogDialect) {
     let leader = sys::terminal::leads_session();
     if let Err(errno) = sys::terminal::give_up() {
-        return voice.tell(Sight::KeptTerminal(errno));
+        return dialect.log(InitEvent::TerminalNotGivenUp(errno));
     }
-    voice.tell(Sight::GaveTerminalUp);
+    dialect.log(InitEvent::TerminalGivenUp);
     if leader {
         let hand_off = Mask::of(&[libc::SIGHUP, libc::SIGCONT]);
         while let Ok(Some(received)) = sys::signal::wait(hand_off, Some(std::time::Duration::ZERO)) {
-            voice.tell(Sight::HandOff(received.signal));
+            dialect.log(InitEvent::HandOffSignal(received.signal));
         }
     }
 }
 
-fn voice(options: &Options) -> Voice {
+fn log_dialect(options: &Options) -> LogDialect {
     match options.dialect {
-        Dialect::Remit => Voice::Own,
-        Dialect::Tini => Voice::Tini(options.verbosity),
-        Dialect::DumbInit => Voice::DumbInit { debug: options.verbosity > 0 },
+        Dialect::Remit => LogDialect::Own,
+        Dialect::Tini => LogDialect::Tini(options.verbosity),
+        Dialect::DumbInit => LogDialect::DumbInit { debug: options.verbosity > 0 },
     }
 }
 
 /// What of the options is the loop's.
-pub(super) fn behaviour(options: &Options) -> event_loop::Options {
-    event_loop::Options {
-        rules: Rules {
+pub(super) fn behaviour(options: &Options) -> event_loop::InitOptions {
+    event_loop::InitOptions {
+        rules: InitRules {
             grace: options.grace,
             drain: options.drain,
             remap: options.remap.clone(),
@@ -208,7 +208,7 @@ pub(super) fn behaviour(options: &Options) -> event_loop::Options {
         },
         group: options.group,
         warn_reaped: options.warn_reaped,
-        voice: voice(options),
+        dialect: log_dialect(options),
         name: options.command[0].to_string_lossy().into_owned(),
     }
 }
@@ -247,7 +247,7 @@ pub(super) fn finish(
 ) -> Result<u8, StartupError> {
     match ended {
         Ok(code) => Ok(code),
-        Err(RunError::Loop(errno) | RunError::Unheard(errno)) => Err(StartupError::Supervising(errno)),
+        Err(RunError::Loop(errno) | RunError::LaunchUnknown(errno)) => Err(StartupError::Supervising(errno)),
         Err(RunError::Launch(Failure { exec: true, errno, .. })) => {
             let text = format!("{}: cannot be executed: {errno}", found.display());
             let name = options.command[0].to_string_lossy().into_owned();

@@ -10,10 +10,10 @@ use super::init::Init;
 use super::options::Options;
 use super::start::{self, Started};
 use crate::enforce::launch::Confinement;
-use crate::event::{ModeInForce, Sink, Source, redact};
+use crate::event::{ModeInForce, ModeSource, Sink, redact};
 use crate::ids::Pid;
 use crate::image::fingerprint::Fingerprint;
-use crate::init::event_loop::Watch;
+use crate::init::event_loop::Supervision;
 use crate::journal::line::{self, Outer};
 use crate::journal::{DEFAULT, Destination, Journal};
 use crate::notify::caller::Identity;
@@ -30,11 +30,11 @@ pub(super) fn launch(
     options: &Options,
     mut init: Init,
     run_as: Option<RunAs>,
-    said_by: Source,
+    said_by: ModeSource,
 ) -> Result<Started, StartupError> {
     // Asked before a filter of ours is in force.
     let filtered = sys::prctl::is_filtered();
-    let denied = if filtered { sys::asked::refused_unseen() } else { Vec::new() };
+    let denied = if filtered { sys::syscall_probe::refused_by_runtime() } else { Vec::new() };
     let environment = start::environment(options, None, Vec::new(), Vec::new(), true)?;
     let (kernel, place) = (&environment.kernel, &environment.place);
     if let Err(why) = &kernel.notify {
@@ -51,7 +51,7 @@ pub(super) fn launch(
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };
     let watched = Watched { exact: options.exact, reads: watches.is_none() };
-    let sources = ObservationSources { reads: watches, notify_socket: notify_socket(&mut init)? };
+    let sources = ObservationSources { reads: watches, notify_socket: open_notify_socket(&mut init)? };
     let plan = Plan::learning(kernel, place, run_as, watched);
     let confinement = Confinement::prepare(&plan)?;
     let app = init.app(options, [&[]; 2], environment.signals, None)?;
@@ -90,7 +90,7 @@ fn destination(options: &Options) -> Destination {
 
 /// Where the app says that it is ready, if whoever started the container asks for that: it
 /// is heard here, and passed on.
-fn notify_socket(init: &mut Init) -> Result<Option<NotifySocket>, StartupError> {
+fn open_notify_socket(init: &mut Init) -> Result<Option<NotifySocket>, StartupError> {
     let Some(outer) = init.variable(notify_socket::VARIABLE).filter(|outer| !outer.is_empty()) else {
         return Ok(None);
     };
@@ -120,21 +120,21 @@ fn watches(to: &Destination) -> Option<Watches> {
 fn watch(
     options: &Options,
     plan: &Plan,
-    said_by: Source,
+    said_by: ModeSource,
     sink: Sink,
     journal: Arc<Journal>,
     launch: Launch,
     sources: ObservationSources,
-) -> Result<Watch, StartupError> {
+) -> Result<Supervision, StartupError> {
     // No profile is in force.
-    let scribe = start::scribe(options, plan, String::new(), sink)?;
+    let writer = start::writer(options, plan, String::new(), sink)?;
     journal.start().map_err(StartupError::Supervisor)?;
     let identity = Identity::own().map_err(CallError::of("own ids"))?;
     let mode = ModeInForce { value: Mode::Learn, source: said_by };
     let start = start::event(plan, mode, launch.app.as_raw(), &launch.file, launch.args.clone());
     let kept = Arc::clone(&journal);
-    Ok(Watch {
-        scribe,
+    Ok(Supervision {
+        writer,
         start,
         tracees: None,
         worker: Box::new(move |listener, requests| {

@@ -31,7 +31,7 @@ use self::dialect::Dialect;
 use self::init::Init;
 use self::options::{Asked, Options};
 use crate::enforce::{examine, source};
-use crate::event::{self, Source};
+use crate::event::{self, ModeSource};
 use crate::image::live::Live;
 use crate::profile::Mode;
 use crate::sys::descriptors::Inherited;
@@ -114,7 +114,7 @@ fn run(
         None => {
             let loaded = load()?;
             let mode = loaded.document.profile.mode;
-            (loaded, mode, Source::Profile)
+            (loaded, mode, ModeSource::Profile)
         }
     };
     let started = match mode {
@@ -143,10 +143,10 @@ fn doctor(json: bool) -> u8 {
 
 /// What a flag, the environment or the name that it was called by says of the mode.
 /// A drop-in for tini confines nobody by surprise.
-fn mode_before_the_profile(options: &Options) -> Option<(Mode, Source)> {
+fn mode_before_the_profile(options: &Options) -> Option<(Mode, ModeSource)> {
     match options.mode {
         None if options.dialect != Dialect::Remit && options.profile.is_none() => {
-            Some((Mode::Off, Source::Name))
+            Some((Mode::Off, ModeSource::Name))
         }
         mode => mode,
     }

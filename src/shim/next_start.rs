@@ -11,7 +11,7 @@ use super::command;
 use super::options::Options;
 use crate::enforce::source::Loaded;
 use crate::event::Destination;
-use crate::image::{Executable, FileKind, Files};
+use crate::image::{Executable, FileKind, ImageFiles};
 
 /// Paths, each with the word that a message has for it.
 type Named = Vec<(&'static str, PathBuf)>;
@@ -26,7 +26,7 @@ pub(super) struct NextStart<'a> {
     pub path: Option<OsString>,
     /// COMMAND, where it was found.
     pub found: &'a Path,
-    pub files: &'a dyn Files,
+    pub files: &'a dyn ImageFiles,
 }
 
 impl NextStart<'_> {
@@ -50,7 +50,7 @@ impl NextStart<'_> {
     /// Links that the app must not be able to change, and names that it must not be able to
     /// make. By which links remit-init itself was reached, only its own name tells.
     pub fn links(&self) -> Named {
-        let mut links = self.loaded.kept.clone();
+        let mut links = self.loaded.links.clone();
         let named = self.called_as.filter(|name| name.as_os_str().as_bytes().contains(&b'/'));
         let before_itself = self.called_as.map(|name| self.before_itself(name.as_os_str()));
         let to_files =
@@ -92,12 +92,12 @@ impl NextStart<'_> {
 
     /// What is written to /dev/null is nobody's to guard.
     fn is_device(&self, path: &Path) -> bool {
-        matches!(self.files.look(path), Ok(Some(look)) if look.kind == FileKind::Device)
+        matches!(self.files.stat(path), Ok(Some(look)) if look.kind == FileKind::Device)
     }
 
     /// An engine finds an ENTRYPOINT without a slash along the container's PATH.
     fn before_itself(&self, name: &OsStr) -> Vec<PathBuf> {
-        let look = |path: &Path| self.files.look(path).ok().flatten().map(|look| look.id);
+        let look = |path: &Path| self.files.stat(path).ok().flatten().map(|look| look.id);
         let itself = self.itself().and_then(|path| look(&path));
         command::tried_before(name, self.path.as_deref(), |path| itself.is_some() && look(path) == itself)
     }
@@ -115,7 +115,7 @@ impl NextStart<'_> {
         let mut words = argument.split_whitespace();
         let name = words.find(|word| !word.starts_with('-') && !word.contains('='));
         let name = name.filter(|_| env.file_name() == Some("env".as_ref()));
-        let runs = |path: &Path| matches!(self.files.look(path), Ok(Some(look)) if look.kind == FileKind::Regular && look.mode & 0o111 != 0);
+        let runs = |path: &Path| matches!(self.files.stat(path), Ok(Some(look)) if look.kind == FileKind::Regular && look.mode & 0o111 != 0);
         name.map(|name| command::tried_before(name.as_ref(), self.path.as_deref(), runs)).unwrap_or_default()
     }
 }

@@ -10,8 +10,10 @@ use super::init::{self, Signals, abandon};
 use super::options::Options;
 use crate::enforce::launch::{self, Child, Command, Confinement};
 use crate::enforce::{place, probe};
-use crate::event::{self, Beginning, Destination, LayerName, ModeInForce, Process, Scribe, Sink, Start};
-use crate::init::event_loop::{self, Watch};
+use crate::event::{
+    self, Beginning, Destination, EventWriter, LayerName, ModeInForce, Process, Sink, StartEvent,
+};
+use crate::init::event_loop::{self, Supervision};
 use crate::kernel::Kernel;
 use crate::plan::{Layer, LayerState, Place, Plan};
 use crate::sys::descriptors::{self, Inherited};
@@ -54,7 +56,7 @@ pub(super) struct Started {
     pub child: Child,
     /// From which the supervisor reads its signals.
     pub signals: OwnedFd,
-    pub watch: Watch,
+    pub watch: Supervision,
     /// The file that COMMAND is.
     pub file: PathBuf,
 }
@@ -74,8 +76,8 @@ pub(super) fn launch(
     confinement: &Confinement,
     plan: &Plan,
     inherited: &Inherited,
-    watch: impl FnOnce(&Child) -> Result<Watch, StartupError>,
-) -> Result<(Child, Watch), StartupError> {
+    watch: impl FnOnce(&Child) -> Result<Supervision, StartupError>,
+) -> Result<(Child, Supervision), StartupError> {
     let child = launch::launch(command, Some(confinement))?;
     let settled = launch::settle(Some(plan), inherited).map_err(StartupError::from);
     match settled.and_then(|()| watch(&child)) {
@@ -85,21 +87,21 @@ pub(super) fn launch(
 }
 
 /// Starts what writes events; from now on diagnostics are written in the background too.
-pub(super) fn scribe(
+pub(super) fn writer(
     options: &Options,
     plan: &Plan,
     digest: String,
     sink: Sink,
-) -> Result<Arc<Scribe>, StartupError> {
-    let policy = event::Policy { name: plan.name.clone(), digest };
-    let scribe = Scribe::start(sink, options.level, policy, options.redaction, beginning(options)?);
+) -> Result<Arc<EventWriter>, StartupError> {
+    let policy = event::PolicyId { name: plan.name.clone(), digest };
+    let writer = EventWriter::start(sink, options.level, policy, options.redaction, beginning(options)?);
     event::log::in_background()?;
-    Ok(Arc::new(scribe))
+    Ok(Arc::new(writer))
 }
 
 /// The `start` event of an app without a profile.
-pub(super) fn event(plan: &Plan, mode: ModeInForce, app: i32, file: &Path, args: Vec<String>) -> Start {
-    Start {
+pub(super) fn event(plan: &Plan, mode: ModeInForce, app: i32, file: &Path, args: Vec<String>) -> StartEvent {
+    StartEvent {
         profile: String::new(),
         mode,
         kernel: release(),
@@ -109,7 +111,7 @@ pub(super) fn event(plan: &Plan, mode: ModeInForce, app: i32, file: &Path, args:
             pid: app as u32,
             parent_pid: Some(std::process::id()),
             uid: Some(plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user).as_raw()),
-            executable: Some(event::Executable { path: file.to_owned() }),
+            executable: Some(event::ExecutablePath { path: file.to_owned() }),
             args: Some(args),
         },
         degraded: false,
@@ -130,14 +132,14 @@ fn beginning(options: &Options) -> Result<Beginning, CallError> {
     })
 }
 
-fn layer(layer: Layer) -> Option<event::Layer> {
+fn layer(layer: Layer) -> Option<event::LayerReport> {
     let state = match layer.state {
-        LayerState::Active => event::LayerState::Active,
-        LayerState::Degraded => event::LayerState::Degraded,
-        LayerState::Unavailable => event::LayerState::Unavailable,
+        LayerState::Active => event::LayerReportState::Active,
+        LayerState::Degraded => event::LayerReportState::Degraded,
+        LayerState::Unavailable => event::LayerReportState::Unavailable,
     };
     let detail = (!layer.detail.is_empty()).then_some(layer.detail);
-    Some(event::Layer { layer: LayerName::of(layer.layer)?, state, detail })
+    Some(event::LayerReport { layer: LayerName::of(layer.layer)?, state, detail })
 }
 
 /// The kernel's release, as uname(2) has it.

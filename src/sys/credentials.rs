@@ -6,26 +6,26 @@ use nix::unistd::{Gid, Uid};
 
 use super::check;
 
-/// Permitted, effective and inheritable sets as the kernel's bits.
+/// Capability sets of a thread, bit n for capability n (capabilities(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CapSets {
-    /// Effective.
+    /// The effective set.
     pub effective: u64,
-    /// Permitted.
+    /// The permitted set.
     pub permitted: u64,
-    /// Inheritable.
+    /// The inheritable set.
     pub inheritable: u64,
 }
 
 #[repr(C)]
-struct Header {
+struct CapHeader {
     version: u32,
     pid: i32,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-struct Data {
+struct CapData {
     effective: u32,
     permitted: u32,
     inheritable: u32,
@@ -39,8 +39,8 @@ const VERSION_3: u32 = 0x2008_0522;
 /// # Errors
 /// capget(2) fails only where a filter refuses it.
 pub fn capget() -> Result<CapSets, Errno> {
-    let header = Header { version: VERSION_3, pid: 0 };
-    let mut data = [Data::default(); 2];
+    let header = CapHeader { version: VERSION_3, pid: 0 };
+    let mut data = [CapData::default(); 2];
     // SAFETY: the structures have the layout of version 3: one header, two halves.
     check(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
     let join = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
@@ -54,10 +54,10 @@ pub fn capget() -> Result<CapSets, Errno> {
 /// Sets this thread's capability sets.
 ///
 /// # Errors
-/// EPERM for what is not permitted.
+/// EPERM for a capability that is not permitted.
 pub fn capset(sets: CapSets) -> Result<(), Errno> {
-    let header = Header { version: VERSION_3, pid: 0 };
-    let half = |shift: u32| Data {
+    let header = CapHeader { version: VERSION_3, pid: 0 };
+    let half = |shift: u32| CapData {
         effective: (sets.effective >> shift) as u32,
         permitted: (sets.permitted >> shift) as u32,
         inheritable: (sets.inheritable >> shift) as u32,
@@ -88,8 +88,8 @@ pub fn setresuid(uid: Uid) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
 
-/// Takes on another real gid and uid, by which a tracer is judged; effective and saved
-/// ids stay, and with them every capability.
+/// Sets the real gid and uid of this thread, which the kernel checks a tracer by (ptrace(2)).
+/// Effective and saved ids stay, and with them every capability.
 ///
 /// # Errors
 /// EPERM without CAP_SETGID and CAP_SETUID.
@@ -102,8 +102,8 @@ pub fn set_real_ids(uid: Uid, gid: Gid) -> Result<(), Errno> {
     }
 }
 
-/// Takes on another effective gid and uid, by which a peer is told who connects to it;
-/// real and saved ids stay.
+/// Sets the effective gid and uid of this thread, which a peer gets by SO_PEERCRED (unix(7)).
+/// Real and saved ids stay.
 ///
 /// # Errors
 /// EPERM without CAP_SETGID and CAP_SETUID.
@@ -119,12 +119,12 @@ pub fn set_effective_ids(uid: Uid, gid: Gid) -> Result<(), Errno> {
 /// The supplementary groups of this thread.
 ///
 /// # Errors
-/// EINVAL where another thread changes them meanwhile; else only a filter's.
+/// EINVAL where another thread changes them meanwhile; otherwise only a filter's errno.
 pub fn groups() -> Result<Vec<Gid>, Errno> {
-    // SAFETY: of no room the kernel writes nothing, and says how many there are.
+    // SAFETY: with a size of 0 the kernel writes nothing, and returns the number of groups.
     let count = check(i64::from(unsafe { libc::getgroups(0, std::ptr::null_mut()) }))?;
     let mut groups = vec![0; count as usize];
-    // SAFETY: there is room for as many as are asked for.
+    // SAFETY: the buffer has room for `count` groups.
     let read = check(i64::from(unsafe { libc::getgroups(count as i32, groups.as_mut_ptr()) }))?;
     groups.truncate(read as usize);
     Ok(groups.into_iter().map(Gid::from_raw).collect())
@@ -142,9 +142,9 @@ pub fn setgroups(groups: &[Gid]) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
 }
 
-/// Sets the uid and gid by which this thread's file accesses are judged, uid last
-/// so that the gid can still be changed. Neither call reports failure, so each is
-/// asked again.
+/// Sets the file-system uid and gid of this thread (credentials(7)), the uid last, so that the
+/// gid can still be changed. Neither call reports a failure, so each is made again to read the
+/// id back.
 ///
 /// # Errors
 /// EPERM when the ids could not be taken on; what a filter answers that refuses it.
@@ -154,7 +154,7 @@ pub fn set_filesystem_ids(uid: Uid, gid: Gid) -> Result<(), Errno> {
     unsafe {
         libc::syscall(libc::SYS_setfsgid, gid);
         libc::syscall(libc::SYS_setfsuid, uid);
-        // No id is -1: that answer is a filter's.
+        // No id is -1, so a return value of -1 is a filter's.
         let now_gid = check(libc::syscall(libc::SYS_setfsgid, -1))?;
         let now_uid = check(libc::syscall(libc::SYS_setfsuid, -1))?;
         if now_gid as u32 == gid && now_uid as u32 == uid { Ok(()) } else { Err(Errno::EPERM) }

@@ -8,13 +8,14 @@ use nix::errno::Errno;
 
 use super::check;
 
-/// Makes a memfd, close-on-exec, that nobody can execute, nor make executable (Linux 6.3).
+/// Makes a close-on-exec memfd that cannot be executed, nor made executable (memfd_create(2),
+/// MFD_NOEXEC_SEAL, Linux 6.3).
 ///
 /// # Errors
 /// EINVAL for a flag that the kernel does not know, this one included; EMFILE, ENFILE,
 /// ENOMEM.
 pub fn sealed_memfd(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
-    /// Nobody executes it (linux/memfd.h).
+    /// From linux/memfd.h.
     const MFD_NOEXEC_SEAL: u32 = 8;
     // SAFETY: the name ends with NUL and is only read; the kernel answers with a
     // descriptor that is ours.
@@ -25,29 +26,29 @@ pub fn sealed_memfd(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// What is known of a file without asking whoever serves it.
+/// The attributes of a file as the kernel has them cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Known {
+pub struct CachedStat {
     /// st_dev.
     pub device: u64,
     /// st_ino.
     pub inode: u64,
     /// st_mode.
     pub mode: u32,
-    /// How many names it has.
+    /// st_nlink: the number of its hard links.
     pub links: u32,
-    /// Bytes.
+    /// st_size, in bytes.
     pub size: u64,
-    /// When it was last changed, seconds and nanoseconds.
+    /// st_ctim: seconds and nanoseconds.
     pub changed: (i64, u32),
 }
 
-/// What the kernel knows of the file that `path` leads to, links followed (statx(2),
-/// AT_STATX_DONT_SYNC): no file system keeps the caller waiting.
+/// Stats the file at `path`, links followed, from the kernel's cache (statx(2),
+/// AT_STATX_DONT_SYNC): the call does not wait for the server of a remote or FUSE file system.
 ///
 /// # Errors
 /// Every errno of statx(2); EINVAL for a path that holds a NUL.
-pub fn known(path: &str) -> Result<Known, Errno> {
+pub fn stat_cached(path: &str) -> Result<CachedStat, Errno> {
     /// struct statx (linux/stat.h), as far as the ids of the device.
     #[repr(C)]
     #[derive(Default)]
@@ -64,7 +65,7 @@ pub fn known(path: &str) -> Result<Known, Errno> {
         blocks: u64,
         attributes_mask: u64,
         accessed: [u64; 2],
-        born: [u64; 2],
+        created: [u64; 2],
         changed: (i64, u32, i32),
         modified: [u64; 2],
         special: [u32; 2],
@@ -82,11 +83,11 @@ pub fn known(path: &str) -> Result<Known, Errno> {
     });
     match answer {
         Ok(_) => {}
-        Err(Errno::ENOSYS | Errno::EPERM) => return known_to_stat(path),
+        Err(Errno::ENOSYS | Errno::EPERM) => return stat_without_statx(path),
         Err(errno) => return Err(errno),
     }
     let [major, minor] = found.device;
-    Ok(Known {
+    Ok(CachedStat {
         device: libc::makedev(major, minor),
         inode: found.inode,
         mode: found.mode.into(),
@@ -96,10 +97,10 @@ pub fn known(path: &str) -> Result<Known, Errno> {
     })
 }
 
-/// The same where a filter of an older runtime does not know statx(2).
-fn known_to_stat(path: &str) -> Result<Known, Errno> {
+/// The same by stat(2), where an older runtime's filter refuses statx(2).
+fn stat_without_statx(path: &str) -> Result<CachedStat, Errno> {
     let stat = nix::sys::stat::stat(path)?;
-    Ok(Known {
+    Ok(CachedStat {
         device: stat.st_dev,
         inode: stat.st_ino,
         mode: stat.st_mode,
@@ -109,10 +110,9 @@ fn known_to_stat(path: &str) -> Result<Known, Errno> {
     })
 }
 
-/// Whether a directory says itself which rights new files in it have (acl(5)): then the
-/// umask of who makes one does not count.
+/// Whether a directory has a default ACL (acl(5)): the umask does not apply to new files in it.
 ///
-/// Where getxattr(2) fails, no such rights are known of.
+/// Where getxattr(2) fails, it counts as having none.
 pub fn has_default_acl(directory: BorrowedFd<'_>) -> bool {
     let Ok(path) = CString::new(format!("/proc/self/fd/{}", directory.as_raw_fd())) else { return false };
     // SAFETY: both names end with NUL; no byte is written to a value of length 0.
@@ -149,15 +149,15 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     #[test]
-    fn what_is_known_is_what_stat_says() {
-        let known = super::known("/proc/self/exe").expect("statx");
+    fn statx_and_stat_agree() {
+        let cached = super::stat_cached("/proc/self/exe").expect("statx");
         let stat = std::fs::metadata("/proc/self/exe").expect("stat");
-        assert_eq!((known.device, known.inode), (stat.dev(), stat.ino()));
+        assert_eq!((cached.device, cached.inode), (stat.dev(), stat.ino()));
         assert_eq!(
-            (known.mode, u64::from(known.links), known.size),
+            (cached.mode, u64::from(cached.links), cached.size),
             (stat.mode(), stat.nlink(), stat.size())
         );
-        assert_eq!(known.changed, (stat.ctime(), stat.ctime_nsec() as u32));
-        assert_eq!(super::known_to_stat("/proc/self/exe"), Ok(known));
+        assert_eq!(cached.changed, (stat.ctime(), stat.ctime_nsec() as u32));
+        assert_eq!(super::stat_without_statx("/proc/self/exe"), Ok(cached));
     }
 }

@@ -19,13 +19,14 @@ pub fn abi() -> u8 {
 /// filter refuses.
 pub fn version() -> Result<u8, Errno> {
     const VERSION: u32 = 1;
-    // SAFETY: a null attribute of size 0 with this flag only asks for the version.
+    // SAFETY: with a null attribute of size 0 and this flag, the call returns the version.
     let answer =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION) };
     check(answer).map(|abi| u8::try_from(abi).unwrap_or(u8::MAX))
 }
 
-/// Enters a domain for good. No allocation: it runs between fork and exec.
+/// Enters a Landlock domain, irrevocably (landlock_restrict_self(2)). It does not allocate, since
+/// it runs between fork and exec.
 ///
 /// # Errors
 /// EPERM without no_new_privs, E2BIG past 16 layers.

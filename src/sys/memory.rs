@@ -9,9 +9,8 @@ use nix::errno::Errno;
 
 use super::check;
 
-/// Keeps one heap for all threads, where the C library would reserve 128 MiB of addresses
-/// for each (mallopt(3)): without it an enforcing supervisor's VmSize is 131 MB more. Our
-/// threads have little to allocate.
+/// Limits malloc to one arena for all threads (mallopt(3), M_ARENA_MAX): glibc would reserve
+/// 128 MiB of addresses for each thread, and an enforcing supervisor's VmSize be 131 MB larger.
 pub fn share_one_heap() {
     // SAFETY: sets a number that later allocations look at. It cannot fail for this one.
     #[cfg(target_env = "gnu")]
@@ -20,15 +19,15 @@ pub fn share_one_heap() {
     }
 }
 
-/// Gives back what only the launch needed: free pages of the heap, and the program's
-/// own pages, which its file still holds and which the kernel maps again when they
-/// are used (madvise(2), MADV_DONTNEED). Of the 2.6 MB that an enforcing supervisor has
-/// resident after the launch, 1.0 MB remain.
+/// Frees memory that only the launch needed: free pages of the heap (malloc_trim(3)), and the
+/// program's own read-only pages, which the kernel reads from its file again on the next access
+/// (madvise(2), MADV_DONTNEED). Of 2.6 MB that an enforcing supervisor has resident after the
+/// launch, 1.0 MB remain.
 ///
 /// # Errors
-/// Every errno of madvise(2); the pages are then still there.
-pub fn give_back() -> Result<(), Errno> {
-    // SAFETY: it takes a number, and frees only what no allocation holds.
+/// Every errno of madvise(2); the pages then stay mapped.
+pub fn trim_memory() -> Result<(), Errno> {
+    // SAFETY: it takes a number, and frees no memory that is allocated.
     #[cfg(target_env = "gnu")]
     unsafe {
         libc::malloc_trim(0);
@@ -39,11 +38,10 @@ pub fn give_back() -> Result<(), Errno> {
     answer
 }
 
-/// Drops the pages of the first object, which is the program itself, where it cannot
-/// have written to them.
+/// Drops the pages of the first object, the program itself, in segments that are not writable.
 unsafe extern "C" fn drop_pages(info: *mut libc::dl_phdr_info, _: usize, answer: *mut c_void) -> c_int {
     // SAFETY: dl_iterate_phdr(3) lends an object and as many headers as it says; the
-    // answer is `give_back`'s, which waits.
+    // answer is `trim_memory`'s, which waits.
     let (info, answer) = unsafe { (&*info, &mut *answer.cast::<Result<(), Errno>>()) };
     // SAFETY: as above.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
@@ -53,7 +51,7 @@ unsafe extern "C" fn drop_pages(info: *mut libc::dl_phdr_info, _: usize, answer:
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
         let start = (info.dlpi_addr + segment.p_vaddr) & !(page - 1);
         let end = (info.dlpi_addr + segment.p_vaddr + segment.p_memsz).next_multiple_of(page);
-        // SAFETY: a private mapping of a file that nobody wrote to reads as before.
+        // SAFETY: a private, unmodified mapping of a file reads the same after it.
         let dropped = check(i64::from(unsafe {
             libc::madvise(start as *mut c_void, (end - start) as usize, libc::MADV_DONTNEED)
         }));
@@ -65,7 +63,7 @@ unsafe extern "C" fn drop_pages(info: *mut libc::dl_phdr_info, _: usize, answer:
     1
 }
 
-/// Whether memory may be written and executed: a page is mapped so, and unmapped.
+/// Maps a page as writable and executable, and unmaps it: fails where that is refused.
 ///
 /// # Errors
 /// EACCES where MDWE or a filter refuses; every other errno of mmap(2).
@@ -73,8 +71,8 @@ pub fn map_writable_and_executable() -> Result<(), Errno> {
     const PAGE: usize = 4096;
     let rights = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: the kernel chooses where, so nothing that is there is replaced; nobody
-    // else knows of the page when it is unmapped.
+    // SAFETY: the kernel chooses the address, so no mapping is replaced; the address does not
+    // leave this block.
     unsafe {
         let page = libc::mmap(ptr::null_mut(), PAGE, rights, kind, -1, 0);
         if page == libc::MAP_FAILED {
@@ -84,16 +82,16 @@ pub fn map_writable_and_executable() -> Result<(), Errno> {
     }
 }
 
-/// Does something while the first page of a file is mapped, for reading: at this address.
+/// Calls `act` with the address at which the first page of a file is mapped for reading, and
+/// unmaps it.
 ///
 /// # Errors
 /// Every errno of mmap(2) and munmap(2).
 pub fn while_mapped<T>(file: &File, act: impl FnOnce(u64) -> T) -> Result<T, Errno> {
     const PAGE: usize = 4096;
     let fd = file.as_raw_fd();
-    // SAFETY: the kernel chooses where, so nothing that is there is replaced; nobody reads
-    // the page, which may lie behind the end of the file, and nobody has its address once
-    // it is unmapped.
+    // SAFETY: the kernel chooses the address, so no mapping is replaced; `act` gets it as a
+    // number, and safe code does not read the page, which may lie beyond the end of the file.
     unsafe {
         let page = libc::mmap(ptr::null_mut(), PAGE, libc::PROT_READ, libc::MAP_PRIVATE, fd, 0);
         if page == libc::MAP_FAILED {
@@ -121,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_is_no_longer_mapped_and_reads_as_before() {
+    fn trimmed_pages_are_unmapped_and_read_as_before() {
         // Wide, since a fault maps what lies around it too.
         static TEXT: [u8; 1 << 20] = [7; 1 << 20];
         let middle = &TEXT[TEXT.len() / 2];
         assert_eq!(std::hint::black_box(*middle), 7);
         assert!(is_mapped(middle));
-        give_back().expect("madvise");
+        trim_memory().expect("madvise");
         assert!(!is_mapped(middle));
         assert!(TEXT.iter().all(|byte| std::hint::black_box(*byte) == 7));
     }

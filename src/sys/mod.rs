@@ -1,7 +1,6 @@
 //! The one room for `unsafe`: system calls that no library wraps safely, each
 //! behind a function whose signature upholds what the kernel asks for.
 
-pub mod asked;
 pub mod credentials;
 pub mod descriptors;
 pub mod entry;
@@ -14,6 +13,7 @@ pub mod ptrace;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod syscall_probe;
 pub mod terminal;
 pub mod threads;
 
@@ -26,7 +26,7 @@ pub fn errno(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// What the C library says of an errno (strerror(3)).
+/// The C library's description of an errno (strerror(3)).
 pub fn strerror(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
@@ -37,7 +37,7 @@ pub fn strerror(errno: Errno) -> String {
 pub struct CallError {
     /// The call, or which use of it: `fork`, `PR_SET_DUMPABLE`.
     pub call: &'static str,
-    /// What it answered.
+    /// The errno that it failed with.
     pub errno: Errno,
 }
 

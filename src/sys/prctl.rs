@@ -22,7 +22,7 @@ unsafe fn prctl(option: i32, first: c_ulong, second: c_ulong) -> Result<i32, Err
 /// (PR_SET_DUMPABLE).
 ///
 /// # Errors
-/// What a filter answers.
+/// The errno of a filter that refuses prctl(2).
 pub fn set_dumpable(dumpable: bool) -> Result<(), Errno> {
     // SAFETY: a number.
     unsafe { prctl(libc::PR_SET_DUMPABLE, dumpable.into(), 0) }.map(drop)
@@ -50,7 +50,7 @@ pub fn keep_capabilities() -> Result<(), Errno> {
 /// From now on no exec gains privileges (PR_SET_NO_NEW_PRIVS).
 ///
 /// # Errors
-/// What a filter answers.
+/// The errno of a filter that refuses prctl(2).
 pub fn set_no_new_privileges() -> Result<(), Errno> {
     // SAFETY: a number.
     unsafe { prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0) }.map(drop)
@@ -59,7 +59,7 @@ pub fn set_no_new_privileges() -> Result<(), Errno> {
 /// Whether no exec gains privileges (PR_GET_NO_NEW_PRIVS).
 ///
 /// # Errors
-/// What a filter answers.
+/// The errno of a filter that refuses prctl(2).
 pub fn no_new_privileges() -> Result<bool, Errno> {
     // SAFETY: no argument.
     unsafe { prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0) }.map(|set| set == 1)
@@ -75,7 +75,7 @@ pub fn is_filtered() -> bool {
 /// The secure bits of this thread, SECBIT_* (PR_GET_SECUREBITS).
 ///
 /// # Errors
-/// What a filter answers.
+/// The errno of a filter that refuses prctl(2).
 pub fn secure_bits() -> Result<u32, Errno> {
     // SAFETY: no argument.
     unsafe { prctl(libc::PR_GET_SECUREBITS, 0, 0) }.map(|bits| bits as u32)
@@ -135,7 +135,7 @@ pub fn is_subreaper() -> Result<bool, Errno> {
 /// Names this thread; the kernel takes 15 bytes (PR_SET_NAME).
 ///
 /// # Errors
-/// What a filter answers.
+/// The errno of a filter that refuses prctl(2).
 pub fn set_name(name: &CStr) -> Result<(), Errno> {
     // SAFETY: the address of a string that ends with NUL, at which the kernel stops to read.
     unsafe { prctl(libc::PR_SET_NAME, name.as_ptr() as c_ulong, 0) }.map(drop)

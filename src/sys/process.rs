@@ -93,104 +93,103 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// How a child ended or changed, as wait4(2) tells it.
+/// A state change of a child or tracee, as wait4(2) reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It called exit.
+pub enum StateChange {
+    /// It called _exit(2) with this code.
     Exited(i32),
-    /// A signal killed it.
+    /// This signal killed it.
     Signalled(i32),
-    /// It stopped, which is no death: the signal, and the ptrace event of a traced one
-    /// or 0.
+    /// It stopped and lives on: the signal, and the PTRACE_EVENT of a tracee or 0.
     Stopped(i32, i32),
 }
 
-/// The next child that changed, if any: that ended, stopped, or is traced.
-/// `Err(ECHILD)`: none left.
+/// Waits, without blocking, for the next child or tracee that has changed state, and reaps
+/// it if it has ended. `None`: none has changed.
 ///
 /// # Errors
 /// ECHILD when there is no child at all.
-pub fn wait_any() -> Result<Option<(i32, Change)>, Errno> {
+pub fn wait_any() -> Result<Option<(i32, StateChange)>, Errno> {
     wait(-1, 0)
 }
 
-fn wait(whom: i32, besides: i32) -> Result<Option<(i32, Change)>, Errno> {
+fn wait(pid: i32, more_flags: i32) -> Result<Option<(i32, StateChange)>, Errno> {
     let mut status = 0;
-    let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL | besides;
+    let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL | more_flags;
     // SAFETY: the pointer is to a live int.
-    let pid = check(unsafe { libc::waitpid(whom, &mut status, flags) }.into())?;
+    let pid = check(unsafe { libc::waitpid(pid, &mut status, flags) }.into())?;
     if pid == 0 {
         return Ok(None);
     }
     let change = if libc::WIFEXITED(status) {
-        Change::Exited(libc::WEXITSTATUS(status))
+        StateChange::Exited(libc::WEXITSTATUS(status))
     } else if libc::WIFSIGNALED(status) {
-        Change::Signalled(libc::WTERMSIG(status))
+        StateChange::Signalled(libc::WTERMSIG(status))
     } else {
-        Change::Stopped(libc::WSTOPSIG(status), status >> 16)
+        StateChange::Stopped(libc::WSTOPSIG(status), status >> 16)
     };
     Ok(Some((pid as i32, change)))
 }
 
-/// The next process or thread that waitid(2) would report to this thread, without taking the
-/// report: its id, and whether it has ended or else stopped. Reported are this thread's own
-/// children and the threads that it traces (`__WNOTHREAD`).
+/// Peeks at the next waitable process (waitid(2), WNOWAIT): its pid, and whether it has
+/// ended rather than stopped. It covers this thread's children (in the first thread, all of
+/// the process's) and the tracees of this thread.
 ///
 /// # Errors
-/// ECHILD where this thread has neither.
+/// ECHILD where there is neither a child nor a tracee.
 pub fn peek_waitable() -> Result<Option<(i32, bool)>, Errno> {
     peek(libc::__WNOTHREAD)
 }
 
-/// Whether waitid(2) has a report for any thread of this process, which is not taken.
+/// Whether a child or tracee of any thread has changed state and was not waited for yet.
 pub fn has_waitable() -> bool {
     matches!(peek(0), Ok(Some(_)))
 }
 
-fn peek(besides: i32) -> Result<Option<(i32, bool)>, Errno> {
-    let told = wait_id(libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | besides)?;
-    let ended = [libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&told.si_code);
-    // SAFETY: waitid has filled in what SIGCHLD tells, or left the zeros.
-    let pid = unsafe { told.si_pid() };
+fn peek(more_flags: i32) -> Result<Option<(i32, bool)>, Errno> {
+    let info = wait_id(libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | more_flags)?;
+    let ended = [libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&info.si_code);
+    // SAFETY: waitid has filled in the fields of SIGCHLD, or left the zeros.
+    let pid = unsafe { info.si_pid() };
     Ok((pid != 0).then_some((pid, ended)))
 }
 
-/// waitid(2) for anybody, without waiting; zeros where nobody has changed.
-fn wait_id(what: i32) -> Result<libc::siginfo_t, Errno> {
+/// waitid(2) for any child or tracee, without blocking; all zeros where none has changed.
+fn wait_id(states: i32) -> Result<libc::siginfo_t, Errno> {
     // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are values.
-    let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let flags = what | libc::WNOHANG | libc::__WALL;
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = states | libc::WNOHANG | libc::__WALL;
     // SAFETY: the pointer is to a live siginfo_t, which the kernel fills.
-    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, flags) }.into())?;
-    Ok(told)
+    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) }.into())?;
+    Ok(info)
 }
 
-/// Takes the next stop, if there is one: the id, the signal, and the ptrace event or 0. It
-/// never takes an end instead, as [`wait_any`] does of a process that is killed meanwhile. Of
-/// which processes, [`peek_waitable`] says.
+/// Waits, without blocking, for the next stop: the pid, the signal, and the PTRACE_EVENT of a
+/// tracee or 0. It never reaps, unlike [`wait_any`]: a process that is killed meanwhile stays
+/// waitable. It covers the same processes as [`peek_waitable`].
 ///
 /// # Errors
-/// ECHILD where none could stop.
+/// ECHILD where there is neither a child nor a tracee.
 pub fn take_stop() -> Result<Option<(i32, i32, i32)>, Errno> {
-    let told = wait_id(libc::WSTOPPED | libc::__WNOTHREAD)?;
-    // SAFETY: waitid has filled in what SIGCHLD tells, or left the zeros.
-    let (pid, status) = unsafe { (told.si_pid(), told.si_status()) };
+    let info = wait_id(libc::WSTOPPED | libc::__WNOTHREAD)?;
+    // SAFETY: waitid has filled in the fields of SIGCHLD, or left the zeros.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     Ok((pid != 0).then_some((pid, status & 0xff, status >> 8)))
 }
 
-/// Reaps a process or thread that [`peek_waitable`] reports as ended; none where another thread
-/// of this process has reaped it.
-pub fn reap(pid: i32) -> Option<Change> {
+/// Reaps a process that [`peek_waitable`] reports as ended. `None` where another thread has
+/// reaped it, or where it is neither a child nor a tracee of this thread.
+pub fn reap(pid: i32) -> Option<StateChange> {
     wait(pid, libc::__WNOTHREAD).ok().flatten().map(|(_, change)| change)
 }
 
-/// Whether children can be waited for at all: a filter that refuses it would let no
-/// container end. None is taken.
+/// Whether wait4(2) and waitid(2) work here: under a filter that refuses them no container
+/// could end. It reaps nothing.
 ///
 /// # Errors
-/// What wait4(2) and waitid(2) answer but ECHILD.
+/// Every errno of wait4(2) and waitid(2) but ECHILD.
 pub fn can_wait() -> Result<(), Errno> {
-    // No child has this pid, so none changes by being waited for.
+    // No child has this pid, so nothing is reaped.
     let by_pid = wait(i32::MAX, 0).map(drop);
     let of_all = peek(0).map(drop);
     [by_pid, of_all]
@@ -199,7 +198,7 @@ pub fn can_wait() -> Result<(), Errno> {
         .unwrap_or(Ok(()))
 }
 
-/// Masks nothing out of the modes of new files.
+/// Sets the umask to 0, so that new files get exactly the modes that a program requests.
 ///
 /// # Errors
 /// umask(2) fails only where a filter refuses it.
@@ -208,19 +207,19 @@ pub fn clear_umask() -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_umask, 0) }).map(drop)
 }
 
-/// Asks for short turns on the processor for this thread, so that one that is woken
-/// for a moment's work is neither kept waiting nor cut off in it (sched_setattr(2);
-/// honoured by Linux 6.12 on, ignored before). Beside four busy threads on two processors
-/// a decided open takes 0.26 ms and not 0.39, the median of 125 runs of 60; where a
-/// processor is free it makes no difference.
+/// Gives this thread a scheduling slice of 0.1 ms, the shortest that the kernel grants, so that
+/// it runs soon after it is woken (sched_setattr(2), `sched_runtime` of SCHED_OTHER; Linux 6.12
+/// and later, ignored before). Beside four busy threads on two processors a decided open takes
+/// 0.26 ms instead of 0.39 (median of 125 runs of 60); on a free processor it makes no
+/// difference.
 ///
 /// # Errors
 /// EPERM or ENOSYS where a filter refuses it.
-pub fn take_short_turns() -> Result<(), Errno> {
-    /// Nanoseconds; the least that the kernel grants.
+pub fn set_sched_slice() -> Result<(), Errno> {
+    /// Nanoseconds.
     const SLICE: u64 = 100_000;
     let mut attributes = SchedAttributes::of(0)?;
-    // Of other policies the field means something else.
+    // In other policies the field means something else.
     if attributes.policy != libc::SCHED_OTHER as u32 {
         return Ok(());
     }
@@ -244,7 +243,7 @@ struct SchedAttributes {
 }
 
 impl SchedAttributes {
-    /// Those of a thread, 0 for this one (sched_getattr(2)).
+    /// Reads those of a thread, 0 for this one (sched_getattr(2)).
     fn of(tid: i32) -> Result<SchedAttributes, Errno> {
         const SIZE: usize = size_of::<SchedAttributes>();
         let mut attributes = SchedAttributes::default();
@@ -254,27 +253,27 @@ impl SchedAttributes {
     }
 }
 
-/// How readily the scheduler runs a thread, least first.
+/// The rank of a thread among those that are ready to run, lowest first (sched(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Turns {
-    /// SCHED_IDLE, and policies that may be throttled: when no other thread wants to run.
-    Spare,
-    /// SCHED_OTHER and SCHED_BATCH: the nice value, negated.
-    Shared(i32),
-    /// SCHED_FIFO and SCHED_RR: before all others.
-    First,
+pub enum SchedRank {
+    /// SCHED_IDLE, and policies that may be throttled: it runs when no other thread is ready.
+    Idle,
+    /// SCHED_OTHER and SCHED_BATCH, with the nice value negated.
+    Normal(i32),
+    /// SCHED_FIFO and SCHED_RR: it runs before all others.
+    Realtime,
 }
 
-/// How readily the scheduler runs a thread, 0 for this one.
+/// The scheduling rank of a thread, 0 for this one.
 ///
 /// # Errors
-/// ESRCH for one that is gone; EPERM or ENOSYS where a filter refuses sched_getattr(2).
-pub fn turns(tid: i32) -> Result<Turns, Errno> {
+/// ESRCH for a thread that is gone; EPERM or ENOSYS where a filter refuses sched_getattr(2).
+pub fn sched_rank(tid: i32) -> Result<SchedRank, Errno> {
     let attributes = SchedAttributes::of(tid)?;
     Ok(match attributes.policy as i32 {
-        libc::SCHED_OTHER | libc::SCHED_BATCH => Turns::Shared(-attributes.nice),
-        libc::SCHED_FIFO | libc::SCHED_RR => Turns::First,
-        _ => Turns::Spare,
+        libc::SCHED_OTHER | libc::SCHED_BATCH => SchedRank::Normal(-attributes.nice),
+        libc::SCHED_FIFO | libc::SCHED_RR => SchedRank::Realtime,
+        _ => SchedRank::Idle,
     })
 }
 
@@ -287,10 +286,10 @@ pub fn ticks_since_boot() -> u64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| (time.num_milliseconds() / TICK) as u64)
 }
 
-/// The type of RLIMIT_*: unsigned in glibc's headers.
+/// The C type of RLIMIT_*: unsigned in glibc's headers.
 #[cfg(not(target_env = "musl"))]
 pub type Resource = std::ffi::c_uint;
-/// The type of RLIMIT_*: signed in musl's headers.
+/// The C type of RLIMIT_*: signed in musl's headers.
 #[cfg(target_env = "musl")]
 pub type Resource = std::ffi::c_int;
 
@@ -300,7 +299,7 @@ pub type Resource = std::ffi::c_int;
 /// EPERM above the hard limit.
 pub fn set_limit(resource: Resource, value: u64) -> Result<(), Errno> {
     let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: the pointer is to a live rlimit, and no old one is asked for.
+    // SAFETY: the pointer is to a live rlimit; the other one is null.
     check(unsafe {
         libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, std::ptr::null::<u8>())
     })
@@ -327,14 +326,14 @@ pub fn soft_limit(resource: Resource) -> Result<Option<u64>, Errno> {
 
 fn limit_of(resource: Resource) -> Result<libc::rlimit, Errno> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a live rlimit, and no new one is given.
+    // SAFETY: the pointer is to a live rlimit; the other one is null.
     check(unsafe {
         libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::null::<u8>(), &raw mut limit)
     })?;
     Ok(limit)
 }
 
-/// Raises the soft limit of a resource to the hard one, and answers with it.
+/// Raises the soft limit of a resource to the hard one, and returns it.
 ///
 /// # Errors
 /// prlimit64(2) fails only where a filter refuses it.
@@ -344,7 +343,7 @@ pub fn raise_limit(resource: Resource) -> Result<u64, Errno> {
     Ok(most)
 }
 
-/// A descriptor for a process, which its number's reuse does not move.
+/// A pidfd: it refers to the process even after its pid is reused (pidfd_open(2)).
 ///
 /// # Errors
 /// ESRCH when it is gone.
@@ -356,7 +355,7 @@ pub fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Three numbers that nobody can guess.
+/// Three random numbers (getrandom(2)).
 ///
 /// # Errors
 /// ENOSYS or EPERM where a filter refuses getrandom(2).
@@ -369,7 +368,7 @@ pub fn random() -> Result<[u64; 3], Errno> {
     Ok(numbers)
 }
 
-/// The protocol of the socket behind `/proc/PID/fd/N`: sockfs tells it as an
+/// The protocol of the socket behind `/proc/PID/fd/N`: sockfs has it as an
 /// extended attribute, so no descriptor of ours is needed.
 ///
 /// # Errors
@@ -385,8 +384,8 @@ pub fn socket_protocol(path: &std::path::Path) -> Result<Vec<u8>, Errno> {
     Ok(name[..length as usize].iter().copied().take_while(|byte| *byte != 0).collect())
 }
 
-/// Reads another process's memory (process_vm_readv(2)) and says how much of it was
-/// there.
+/// Reads another process's memory (process_vm_readv(2)), and returns how many bytes were
+/// mapped and read.
 ///
 /// # Errors
 /// EPERM where the caller may not trace it or a filter refuses the call, EFAULT where

@@ -19,7 +19,7 @@ pub const DIE_WITH_US: u64 = libc::PTRACE_O_EXITKILL as u64;
 
 /// A traced thread stops at each call that its filter answers with SECCOMP_RET_TRACE.
 pub const FILTERED: u64 = libc::PTRACE_O_TRACESECCOMP as u64;
-/// A stop at the beginning or end of a call is told from a SIGTRAP: see [`CALL_ENDED`].
+/// A stop at the beginning or end of a call differs from a SIGTRAP: see [`CALL_ENDED`].
 pub const CALLS: u64 = libc::PTRACE_O_TRACESYSGOOD as u64;
 /// The signal of a stop at the beginning or end of a call.
 pub const CALL_ENDED: i32 = libc::SIGTRAP | 0x80;
@@ -249,7 +249,7 @@ pub fn syscall_info(tid: i32) -> Result<Option<AtCall>, Errno> {
 /// As [`detach`]; EIO where nothing is mapped.
 pub fn peek(tid: i32, address: u64) -> Result<u64, Errno> {
     let mut word = 0u64;
-    // The bare call, unlike the C library's, writes the word where it is told to.
+    // The bare call, unlike the C library's, writes the word to the given address.
     // SAFETY: the address is the other process's; a word is written here.
     unsafe { ptrace(PEEKDATA, tid, address, &raw mut word as u64) }?;
     Ok(word)

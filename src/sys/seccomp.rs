@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::check;
 
-/// The number of a notified call. The kernel gives each its own (seccomp_unotify(2)).
+/// The id of a notified call, unique within its filter (`id` of struct seccomp_notif).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NotificationId(u64);
 
@@ -25,9 +25,9 @@ impl NotificationId {
 /// A notified call (struct seccomp_notif).
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    /// Its number, for the answer.
+    /// The id by which it is answered.
     pub id: NotificationId,
-    /// The thread that makes it; 0 where it is in no pid namespace of ours.
+    /// The tid of the calling thread; 0 where it is outside of our pid namespace.
     pub pid: u32,
     /// The call's number, architecture and arguments.
     pub data: libc::seccomp_data,
@@ -50,12 +50,13 @@ const FILTER_FLAG_WAIT_KILLABLE_RECV: u64 = 1 << 5;
 const ADDFD_FLAG_SEND: u32 = 1 << 1;
 const FD_SYNC_WAKE_UP: u64 = 1;
 
-/// Loads a filter for this thread and what it starts, for good, and answers with
-/// its listener. Runs between fork and exec, so it does not allocate.
+/// Loads a filter for this thread and its descendants, irrevocably, and returns its listener
+/// (seccomp(2), SECCOMP_FILTER_FLAG_NEW_LISTENER). It does not allocate, since it runs between
+/// fork and exec.
 ///
 /// # Errors
-/// EBUSY when a filter in force has a listener already; EINVAL for a flag or a
-/// program that the kernel does not take; EACCES without no_new_privs.
+/// EBUSY when a filter in force has a listener already; EINVAL for a flag or a program that
+/// the kernel rejects; EACCES without no_new_privs.
 pub fn load(program: &[Instruction], wait_killable: bool) -> Result<OwnedFd, Errno> {
     let mut flags = FILTER_FLAG_NEW_LISTENER;
     if wait_killable {
@@ -66,11 +67,11 @@ pub fn load(program: &[Instruction], wait_killable: bool) -> Result<OwnedFd, Err
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Loads a filter that notifies nobody.
+/// Loads a filter without a listener: a call that it would notify fails with ENOSYS.
 ///
 /// # Errors
-/// EINVAL for a program that the kernel does not take; EACCES without no_new_privs.
-pub fn load_unattended(program: &[Instruction]) -> Result<(), Errno> {
+/// EINVAL for a program that the kernel rejects; EACCES without no_new_privs.
+pub fn load_without_listener(program: &[Instruction]) -> Result<(), Errno> {
     set_filter(program, 0).map(drop)
 }
 
@@ -83,8 +84,8 @@ fn set_filter(program: &[Instruction], flags: u64) -> Result<libc::c_long, Errno
     })
 }
 
-/// Whether the kernel knows user notification at all. gVisor does not, and kills
-/// threads for actions that it does not know, so this is asked before any is used.
+/// Whether the kernel supports user notification (SECCOMP_GET_ACTION_AVAIL). gVisor does not,
+/// and kills threads for actions that it does not know, so call this before a filter uses one.
 ///
 /// # Errors
 /// EOPNOTSUPP, EINVAL or ENOSYS where it does not; EPERM where a filter refuses.
@@ -106,11 +107,11 @@ unsafe fn ioctl<T>(listener: &OwnedFd, request: u64, argument: &mut T) -> Result
     check(answer.into()).map(|answer| answer as i32)
 }
 
-/// Receives the next notified call. To be called after poll said that one waits:
-/// on 5.10 it would block for ever once nobody uses the filter any more.
+/// Receives the next notified call. Call it once poll(2) reports one: on Linux 5.10 it blocks
+/// for ever when no process has the filter any more.
 ///
 /// # Errors
-/// ENOENT when the caller died meanwhile; EINTR.
+/// ENOENT when the caller has died; EINTR.
 pub fn receive(listener: &OwnedFd) -> Result<Request, Errno> {
     // SAFETY: the structure is made of integers, and the kernel demands that it be
     // zero.
@@ -120,11 +121,11 @@ pub fn receive(listener: &OwnedFd) -> Result<Request, Errno> {
     Ok(Request { id: NotificationId(request.id), pid: request.pid, data: request.data })
 }
 
-/// Whether the caller still waits for this answer. To be asked after every look
-/// at the caller's memory: a number may have been taken over by another process.
+/// Whether the caller still waits for this answer (SECCOMP_IOCTL_NOTIF_ID_VALID). Check it after
+/// each read of the caller's memory or of `/proc/PID`: another process may have its pid by now.
 ///
 /// # Errors
-/// A filter outside refuses the question, so that nothing is known.
+/// A filter outside refuses the ioctl, so that nothing is known.
 pub fn still_valid(listener: &OwnedFd, id: NotificationId) -> Result<bool, Errno> {
     let mut id = id.0;
     // SAFETY: it reads a u64.
@@ -135,21 +136,21 @@ pub fn still_valid(listener: &OwnedFd, id: NotificationId) -> Result<bool, Errno
     }
 }
 
-/// How a notified call is answered.
+/// The answer to a notified call (struct seccomp_notif_resp).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The kernel goes on with it, and reads the caller's memory anew.
+    /// The kernel continues the call, and reads the caller's memory anew.
     Continue,
-    /// It fails with this.
+    /// The call fails with this errno.
     Fail(Errno),
-    /// It succeeds with this value.
+    /// The call returns this value.
     Value(i64),
 }
 
 /// Answers a notified call.
 ///
 /// # Errors
-/// ENOENT when the caller is gone, which is no failure of ours.
+/// ENOENT when the caller is gone.
 pub fn answer(listener: &OwnedFd, id: NotificationId, answer: Answer) -> Result<(), Errno> {
     let mut response = libc::seccomp_notif_resp { id: id.0, val: 0, error: 0, flags: 0 };
     match answer {
@@ -161,12 +162,13 @@ pub fn answer(listener: &OwnedFd, id: NotificationId, answer: Answer) -> Result<
     unsafe { ioctl(listener, NOTIF_SEND, &mut response) }.map(drop)
 }
 
-/// Answers a notified call with a descriptor of ours, put into the caller's table
-/// in the same step, and says by which number (Linux 5.14).
+/// Answers a notified call with a descriptor of ours: the kernel installs it in the caller's
+/// table and returns its number to the caller, and here, in one step (SECCOMP_ADDFD_FLAG_SEND,
+/// Linux 5.14).
 ///
-/// The caller itself puts it there (receive_fd in seccomp_handle_addfd, kernel/seccomp.c), so
-/// this waits until the caller has run. A signal must not break that wait: the caller would
-/// be answered 0 and have nothing.
+/// The caller itself installs it (receive_fd in seccomp_handle_addfd, kernel/seccomp.c), so
+/// this waits until the caller has run. A signal must not interrupt that wait: the call would
+/// return 0, without a descriptor.
 ///
 /// # Errors
 /// ENOENT when the caller is gone; EMFILE when its table is full.
@@ -179,10 +181,10 @@ pub fn answer_with_descriptor(
     add_descriptor(listener, id, fd, close_on_exec, ADDFD_FLAG_SEND)
 }
 
-/// Puts a descriptor of ours into the table of a caller that goes on waiting, and says by
-/// which number. Waits as [`answer_with_descriptor`] does. Only where no signal breaks the
-/// caller's own wait (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV): it would call once more, and
-/// have the descriptor twice.
+/// Installs a descriptor of ours in the table of a caller that goes on waiting, and returns its
+/// number there. It waits as [`answer_with_descriptor`] does. Use it only where no signal
+/// interrupts the caller's own wait (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV): a restarted call
+/// would get the descriptor twice.
 ///
 /// # Errors
 /// As [`answer_with_descriptor`].
@@ -213,26 +215,26 @@ fn add_descriptor(
     unsafe { ioctl(listener, NOTIF_ADDFD, &mut addfd) }
 }
 
-/// Lets an exec go on, and wakes its caller on another processor than this: beside this
-/// thread, which is about to sleep, the scheduler would move the exec to another one, and so
-/// once it has begun (sched_exec in kernel/sched/core.c).
+/// Continues an exec, and wakes its caller on another processor than this one. Woken here,
+/// beside this thread, it would be migrated in the middle of the exec (sched_exec in
+/// kernel/sched/core.c).
 ///
 /// # Errors
 /// As [`answer`].
-pub fn let_execute(listener: &OwnedFd, id: NotificationId) -> Result<(), Errno> {
-    // A kernel that does not know it wakes elsewhere anyhow.
-    let _ = wake_up_here(listener, false);
+pub fn continue_exec(listener: &OwnedFd, id: NotificationId) -> Result<(), Errno> {
+    // A kernel without the flag wakes on another processor anyway.
+    let _ = set_sync_wakeup(listener, false);
     let answered = answer(listener, id, Answer::Continue);
-    let _ = wake_up_here(listener, true);
+    let _ = set_sync_wakeup(listener, true);
     answered
 }
 
-/// Whether calls and answers wake the other side on the processor that they come from: 5 µs
-/// a round trip instead of 40 (Linux 6.6). Only a matter of speed.
+/// Sets or clears SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (Linux 6.6): a call and its answer then
+/// wake the other thread on the same processor, and a round trip takes 5 µs instead of 40.
 ///
 /// # Errors
 /// EINVAL on older kernels.
-pub fn wake_up_here(listener: &OwnedFd, on: bool) -> Result<(), Errno> {
+pub fn set_sync_wakeup(listener: &OwnedFd, on: bool) -> Result<(), Errno> {
     let flags = if on { FD_SYNC_WAKE_UP } else { 0 };
     // SAFETY: this request takes its argument as a number.
     let answer = unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_SET_FLAGS as libc::Ioctl, flags) };

@@ -22,18 +22,18 @@ impl Mask {
     /// Every signal but SIGCHLD.
     pub const ALL_BUT_CHILD: Mask = Mask(!(1 << (libc::SIGCHLD - 1)));
 
-    /// These alone.
+    /// The set of these signals.
     pub fn of(signals: &[i32]) -> Mask {
         Mask(signals.iter().fold(0, |bits, signal| bits | 1 << (signal - 1)))
     }
 
-    /// Whether `signal` is in it.
+    /// Whether the set holds `signal`.
     pub const fn has(self, signal: i32) -> bool {
         self.0 & (1 << (signal - 1)) != 0
     }
 }
 
-/// Replaces this thread's signal mask and returns what it was.
+/// Replaces this thread's signal mask, and returns the old one.
 ///
 /// # Errors
 /// rt_sigprocmask(2) fails only where a filter refuses it.
@@ -72,7 +72,7 @@ pub fn descriptor(mask: Mask) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// A signal that was read.
+/// A signal that was received, from signalfd(2) or rt_sigtimedwait(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Its number, 1–64.
@@ -85,10 +85,10 @@ pub struct Received {
     pub value: u64,
 }
 
-/// The next signal that waits, if there is one.
+/// Reads the next pending signal from a signalfd, if there is one.
 ///
 /// # Errors
-/// Whatever read(2) answers but EAGAIN.
+/// Every errno of read(2) but EAGAIN.
 pub fn next(fd: &OwnedFd) -> Result<Option<Received>, Errno> {
     // SAFETY: signalfd_siginfo is made of integers, for which zero is a value.
     let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
@@ -108,11 +108,11 @@ pub fn next(fd: &OwnedFd) -> Result<Option<Received>, Errno> {
     }
 }
 
-/// Waits for the next signal of a blocked set, for at most `timeout` where there is
+/// Waits for the next signal of a blocked set, for at most `timeout`, or for ever without
 /// one. `None`: none came.
 ///
 /// # Errors
-/// Whatever rt_sigtimedwait(2) answers but EAGAIN and EINTR.
+/// Every errno of rt_sigtimedwait(2) but EAGAIN and EINTR.
 pub fn wait(mask: Mask, timeout: Option<Duration>) -> Result<Option<Received>, Errno> {
     // The kernel's siginfo_t for kill(2) and sigqueue(3), in words of 4 bytes: number,
     // errno, code, padding, pid, uid, and a value of two words.
@@ -136,17 +136,17 @@ pub fn wait(mask: Mask, timeout: Option<Duration>) -> Result<Option<Received>, E
     }
 }
 
-/// Whether signals can be waited for here: a refusal that shows once the app runs would end
-/// it in the middle. None is taken.
+/// Whether rt_sigtimedwait(2) works here, tried before the app runs. It takes no signal.
 ///
 /// # Errors
-/// What rt_sigtimedwait(2) answers but EAGAIN and EINTR.
+/// Every errno of rt_sigtimedwait(2) but EAGAIN and EINTR.
 pub fn can_wait() -> Result<(), Errno> {
     wait(Mask(0), Some(Duration::ZERO)).map(drop)
 }
 
-/// Waits for descriptors (ppoll(2)) with this signal mask in the place of the thread's:
-/// what it leaves out breaks the wait. 0 where the time was over; `None` is for ever.
+/// Waits for descriptors with this signal mask instead of the thread's (ppoll(2)): a signal
+/// outside of the mask interrupts the wait. Returns how many are ready, 0 at the timeout;
+/// without a timeout it waits for ever.
 ///
 /// # Errors
 /// EINTR for a signal; the others of ppoll(2).
@@ -168,8 +168,8 @@ fn timespec(time: Duration) -> libc::timespec {
     }
 }
 
-/// Has SIGCHLD break the wait of a thread that lets it through, and do nothing else. By its
-/// default it would be dropped unseen. Programs that are executed do not inherit that.
+/// Installs an empty handler for SIGCHLD, so that it interrupts the wait of a thread that does
+/// not block it; by default it would be discarded. Executed programs do not inherit a handler.
 ///
 /// # Errors
 /// sigaction(2) fails only where a filter refuses it.
@@ -183,8 +183,8 @@ pub fn interrupt_by_children() -> Result<(), Errno> {
     }
 }
 
-/// Sets SIGCHLD to its default, so that children can be waited for even where it
-/// was inherited as ignored, and says whether it had been ignored.
+/// Sets SIGCHLD to its default, since children of a process that ignores it leave no status,
+/// and returns whether it was ignored.
 ///
 /// # Errors
 /// sigaction(2) fails only where a filter refuses it.
@@ -192,7 +192,7 @@ pub fn default_sigchld() -> Result<bool, Errno> {
     set_ignored(libc::SIGCHLD, false)
 }
 
-/// Ignores a signal or sets it to its default, and says whether it was ignored.
+/// Ignores a signal or sets it to its default, and returns whether it was ignored.
 ///
 /// # Errors
 /// EINVAL for a signal that has no disposition.
@@ -208,9 +208,9 @@ pub fn set_ignored(signal: i32, ignored: bool) -> Result<bool, Errno> {
     }
 }
 
-/// Blocks every signal in a thread that has just begun, or that has just started its
-/// first: C libraries unblock the two or three that they keep for themselves there,
-/// and one sent from outside would end the process.
+/// Blocks every signal. Call it at the start of each thread, and after the first
+/// pthread_create(3): there the C library unblocks the signals that it reserves (32, 33), and
+/// one sent from outside would kill the process.
 ///
 /// # Errors
 /// As [`set_mask`].
@@ -218,9 +218,8 @@ pub fn block_all() -> Result<(), Errno> {
     set_mask(Mask::ALL).map(drop)
 }
 
-/// Ignores a signal that the C library keeps for itself (32, 33), so that between a
-/// thread's beginning and its [`block_all`] it does no harm. For a process that has
-/// already forked: the app would inherit it.
+/// Ignores a signal that the C library reserves (32, 33), until a new thread has called
+/// [`block_all`]. Call it after the fork of the app, which would inherit it.
 ///
 /// # Errors
 /// As [`set_ignored`].
@@ -233,22 +232,22 @@ pub fn ignore_reserved(signal: i32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), none, 8) }).map(drop)
 }
 
-/// Whether SIGPIPE was inherited as ignored. Rust's runtime ignores it before `main`
-/// begins, so it was asked for before that.
+/// Whether SIGPIPE was inherited as ignored. It is read before `main`, since Rust's runtime
+/// ignores it there.
 pub fn sigpipe_was_ignored() -> bool {
     SIGPIPE_IGNORED.load(Ordering::Relaxed)
 }
 
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
-// SAFETY: the C library calls what stands in this section, with arguments that such a
-// function may leave alone, before `main` and with one thread.
+// SAFETY: the C library calls the functions of this section before `main`, with one thread and
+// with arguments that a function may ignore.
 #[unsafe(link_section = ".init_array")]
 #[used]
 static BEFORE_MAIN: extern "C" fn() = note_sigpipe;
 
 extern "C" fn note_sigpipe() {
-    // SAFETY: zero is a value of sigaction, and only the present one is asked for.
+    // SAFETY: zero is a value of sigaction; the call only reads the disposition.
     let ignored = unsafe {
         let mut now: libc::sigaction = std::mem::zeroed();
         libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
@@ -299,19 +298,19 @@ pub fn queue(pid: i32, signal: i32, value: u64) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, pid, signal, &raw const info) }).map(drop)
 }
 
-/// Sends a signal through a pidfd: never to another process that took the number.
+/// Sends a signal through a pidfd, so that it never reaches another process with the same pid.
 ///
 /// # Errors
 /// ESRCH, EPERM as in pidfd_send_signal(2).
 pub fn send_pidfd(fd: impl AsFd, signal: i32) -> Result<(), Errno> {
-    // SAFETY: no pointer but null, which asks for a plain kill.
+    // SAFETY: the only pointer is null, which means a signal as by kill(2).
     check(unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, fd.as_fd().as_raw_fd(), signal, std::ptr::null::<u8>(), 0)
     })
     .map(drop)
 }
 
-/// What the C library calls a signal: `Terminated` (strsignal(3)).
+/// The C library's description of a signal, such as `Terminated` (strsignal(3)).
 pub fn description(signal: i32) -> String {
     /// The C library may have one buffer for all threads.
     static BUFFER: Mutex<()> = Mutex::new(());
@@ -360,7 +359,7 @@ pub fn names() -> impl Iterator<Item = String> {
 }
 
 /// The name of a signal without `SIG`, the same in events, messages and options: `TERM`,
-/// `RTMIN+3`; the number of one that has none (32 and 33, which the C library keeps).
+/// `RTMIN+3`. Signals 32 and 33, which the C library reserves, have no name but their number.
 pub fn name(signal: i32) -> String {
     match nix::sys::signal::Signal::try_from(signal) {
         Ok(known) => known.as_str().trim_start_matches("SIG").to_owned(),

@@ -1,5 +1,5 @@
-//! Sockets with an address as bytes, of whatever family: what another process asked
-//! for, copied once (bind(2), connect(2)).
+//! Sockets whose addresses are bytes of any family: the address that another process passed,
+//! copied once (bind(2), connect(2)).
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -123,7 +123,7 @@ pub fn listen(socket: &OwnedFd, backlog: i32) -> Result<(), Errno> {
     check(unsafe { libc::listen(socket.as_raw_fd(), backlog) }.into()).map(drop)
 }
 
-/// What a socket is bound to, as the kernel writes it.
+/// The address that a socket is bound to, as the bytes of a sockaddr.
 ///
 /// # Errors
 /// As getsockname(2).

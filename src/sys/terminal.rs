@@ -1,4 +1,4 @@
-//! The controlling terminal: sessions, process groups, and who is in the foreground.
+//! The controlling terminal: sessions, process groups, the foreground group (credentials(7)).
 
 use nix::errno::Errno;
 

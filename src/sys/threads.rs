@@ -1,11 +1,10 @@
-//! The supervisor's threads, of which the app must reach none. A call that names a thread is
-//! decided with the ids of all of them: those whose ids the app's filter has are made before
-//! that is loaded, and the others at the latest before the first such call is decided
-//! ([`all`]). A thread that got its id later might be the target of a call that was allowed
-//! before.
+//! The pool of the supervisor's threads. The app must reach none of them, so a call that names
+//! a thread by its id is checked against the ids of all of them. Threads whose ids are in the
+//! app's filter are made before the filter is loaded; the others at the latest before the first
+//! such call is decided ([`all`]). A thread that was made later could get an id that a call was
+//! already allowed to name.
 //!
-//! A thread that has done its work waits for other work and never ends, so that its number
-//! stays the supervisor's.
+//! A thread that has finished a job waits for another and never ends, so its id is not reused.
 
 use std::collections::VecDeque;
 use std::ffi::c_void;
@@ -20,61 +19,61 @@ use nix::unistd::Pid;
 
 use super::{memory, prctl, signal};
 
-/// What a thread does.
-type Job = Box<dyn FnOnce() + Send>;
+/// A job of a thread.
+type PoolJob = Box<dyn FnOnce() + Send>;
 
-/// Deep enough for every job; of it only what is used takes memory.
+/// The stack size of a thread, in bytes. Only the pages that it touches take memory.
 const STACK: usize = 256 * 1024;
 
 /// sched_setaffinity(2) of the calling thread.
 const CALLER: Pid = Pid::from_raw(0);
 
 struct Pool {
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     /// Jobs that no thread has taken yet.
     work: Semaphore,
     /// The processors that the process may run on (sched_getaffinity(2)).
     processors: OnceLock<CpuSet>,
-    /// What a thread that was made later does before its first job.
+    /// Runs in a thread that was made after the launch, before its first job.
     first: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
-struct State {
-    /// How many threads there may be; before [`prepare`] each job has one made for it.
+struct PoolState {
+    /// The most threads that the pool makes; before [`prepare`] each job gets a new one.
     most: Option<usize>,
     made: usize,
     /// Threads that have no job.
     free: usize,
-    /// Of these so many wait for [`run_kept`].
-    kept: usize,
-    jobs: VecDeque<(&'static str, Job)>,
-    /// Of all threads but the process's first, once no more are made.
+    /// How many of these are reserved for [`run_reserved`].
+    reserved: usize,
+    jobs: VecDeque<(&'static str, PoolJob)>,
+    /// The tids of all threads but the first, once no more are made.
     numbers: Option<Vec<u32>>,
 }
 
 static POOL: Pool = Pool::new();
 
-/// From now on [`run`] makes at most so many threads, each when there is work for it. `first`
-/// is the first that each of these does: its maker's credentials may have been a caller's.
+/// Limits the pool to `most` threads, which [`run`] makes on demand. Each of them calls `first`
+/// before its first job: the thread that makes it may have a caller's credentials at that time.
 pub fn prepare(most: usize, first: impl Fn() + Send + Sync + 'static) {
     POOL.prepare(most, Box::new(first));
 }
 
-/// Why there are not all the threads.
+/// Why threads are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotMade {
-    /// One cannot be started: EAGAIN at a limit of processes (pids.max, RLIMIT_NPROC).
+    /// pthread_create(3) failed: EAGAIN at a limit of processes (pids.max, RLIMIT_NPROC).
     Started(Errno),
-    /// Their numbers cannot be read in /proc/self/task.
+    /// Their tids cannot be read from /proc/self/task.
     Listed(Errno),
 }
 
-/// How many jobs there may be for [`run_kept`].
-pub const KEPT: usize = 2;
+/// How many threads are reserved for [`run_reserved`].
+pub const RESERVED: usize = 2;
 
-/// Makes so many threads at once, and answers as [`all`]. Of these [`KEPT`] are for
-/// [`run_kept`].
+/// Makes `count` threads at once, and returns what [`all`] does. [`RESERVED`] of them are
+/// reserved for [`run_reserved`].
 ///
 /// # Errors
 /// See [`NotMade`].
@@ -82,8 +81,8 @@ pub fn make(count: usize) -> Result<Vec<u32>, NotMade> {
     POOL.make(count)
 }
 
-/// Makes the threads that are not there yet, and answers with the numbers (gettid(2)) of all
-/// that the process has besides its first. From then on none is made.
+/// Makes the threads that are still missing, and returns the tids (gettid(2)) of all threads of
+/// the process but the first. After it no thread is made.
 ///
 /// # Errors
 /// See [`NotMade`].
@@ -91,21 +90,21 @@ pub fn all() -> Result<Vec<u32>, NotMade> {
     POOL.all()
 }
 
-/// Has a job done by a thread of its own, which takes no signals and is called `name` for so
-/// long (at most 15 bytes).
+/// Runs a job in a thread that blocks all signals and has this name meanwhile (at most 15
+/// bytes).
 ///
 /// # Errors
-/// EAGAIN where every thread has a job already, or none can be made.
+/// EAGAIN where every thread has a job, or none can be made.
 pub fn run(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     POOL.run(name, Box::new(job), false)
 }
 
-/// The same of a job for which [`make`] has made a thread, so that it has one even where the
-/// app has made as many as the container may have.
+/// Runs a job in a thread that [`make`] has reserved for it, so that it runs even where the app
+/// has used up the container's limit of processes.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_kept(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub fn run_reserved(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     POOL.run(name, Box::new(job), true)
 }
 
@@ -117,17 +116,18 @@ fn listed(error: io::Error) -> NotMade {
     NotMade::Listed(super::errno(&error))
 }
 
-/// What pthread_create(3) starts.
+/// The start routine of pthread_create(3).
 type Serve = extern "C" fn(*mut c_void) -> *mut c_void;
 
-extern "C" fn serve<const WAS_MADE_LATER: bool>(pool: *mut c_void) -> *mut c_void {
+extern "C" fn serve<const MADE_LATER: bool>(pool: *mut c_void) -> *mut c_void {
     // SAFETY: `Pool::spawn` gives it a pool that is static.
-    unsafe { &*pool.cast::<Pool>() }.serve(WAS_MADE_LATER)
+    unsafe { &*pool.cast::<Pool>() }.serve(MADE_LATER)
 }
 
 impl Pool {
     const fn new() -> Pool {
-        let state = State { most: None, made: 0, free: 0, kept: 0, jobs: VecDeque::new(), numbers: None };
+        let state =
+            PoolState { most: None, made: 0, free: 0, reserved: 0, jobs: VecDeque::new(), numbers: None };
         Pool {
             state: Mutex::new(state),
             work: Semaphore::new(),
@@ -136,7 +136,7 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -149,7 +149,7 @@ impl Pool {
     fn make(&'static self, count: usize) -> Result<Vec<u32>, NotMade> {
         let mut state = self.lock();
         self.spawn_beside(&mut state, count, serve::<false>).map_err(started)?;
-        state.kept = count.min(KEPT);
+        state.reserved = count.min(RESERVED);
         others().map_err(listed)
     }
 
@@ -163,9 +163,9 @@ impl Pool {
         Ok(state.numbers.insert(others().map_err(listed)?).clone())
     }
 
-    /// So many threads, on the caller's processor until they have a job, where that can be:
-    /// to wake another processor for each would take longer than the rest of its birth.
-    fn spawn_beside(&'static self, state: &mut State, count: usize, serve: Serve) -> io::Result<()> {
+    /// Makes `count` threads on the caller's processor, where possible; they move with their
+    /// first job. Waking another processor for each takes longer than making it.
+    fn spawn_beside(&'static self, state: &mut PoolState, count: usize, serve: Serve) -> io::Result<()> {
         let mut spawn = || (0..count).try_for_each(|_| self.spawn(state, serve));
         let Ok(all) = sched_getaffinity(CALLER) else { return spawn() };
         let mut here = CpuSet::new();
@@ -180,14 +180,14 @@ impl Pool {
         spawned
     }
 
-    /// One more thread. The launch waits for them, so each is without what the standard
-    /// library adds: a second stack for a message on the first one's overflow.
-    fn spawn(&'static self, state: &mut State, serve: Serve) -> io::Result<()> {
+    /// Makes a thread by pthread_create(3). The launch waits for it, and the standard library
+    /// would also map an alternate signal stack for it.
+    fn spawn(&'static self, state: &mut PoolState, serve: Serve) -> io::Result<()> {
         let answer = |errno| if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) };
         let (mut attributes, mut thread) = (std::mem::MaybeUninit::uninit(), std::mem::MaybeUninit::uninit());
         let attributes = attributes.as_mut_ptr();
-        // SAFETY: the attributes are initialized first, and destroyed last; the thread's id
-        // is written to, and not used.
+        // SAFETY: the attributes are initialized first and destroyed last; the thread's handle
+        // is written and not used.
         unsafe {
             answer(libc::pthread_attr_init(attributes))?;
             let made = answer(libc::pthread_attr_setstacksize(attributes, STACK))
@@ -203,12 +203,12 @@ impl Pool {
         }
         state.made += 1;
         state.free += 1;
-        // With its first thread the C library unblocks the signals that it keeps for itself,
-        // in this thread too.
+        // With the first thread the C library unblocks the signals that it reserves, in this
+        // thread too.
         Ok(signal::block_all()?)
     }
 
-    fn run(&'static self, name: &'static str, job: Job, kept: bool) -> io::Result<()> {
+    fn run(&'static self, name: &'static str, job: PoolJob, reserved: bool) -> io::Result<()> {
         let mut state = self.lock();
         let Some(most) = state.most else {
             drop(state);
@@ -219,10 +219,10 @@ impl Pool {
             block_signals();
             return Ok(());
         };
-        if kept {
-            state.kept = state.kept.saturating_sub(1);
+        if reserved {
+            state.reserved = state.reserved.saturating_sub(1);
         }
-        if state.free <= if kept { 0 } else { state.kept } {
+        if state.free <= if reserved { 0 } else { state.reserved } {
             if state.made == most {
                 return Err(io::Error::from_raw_os_error(libc::EAGAIN));
             }
@@ -235,29 +235,28 @@ impl Pool {
         Ok(())
     }
 
-    /// The life of a thread.
-    fn serve(&self, was_made_later: bool) -> ! {
+    /// The body of a thread: it runs jobs, and never returns.
+    fn serve(&self, made_later: bool) -> ! {
         block_signals();
         self.work.wait();
         if let Some(Err(errno)) = self.processors.get().map(|all| sched_setaffinity(CALLER, all)) {
             tracing::debug!(%errno, "a thread stays on one processor");
         }
-        if let Some(first) = self.first.get().filter(|_| was_made_later) {
+        if let Some(first) = self.first.get().filter(|_| made_later) {
             first();
         }
         loop {
             let Some((name, job)) = self.lock().jobs.pop_front() else { continue };
-            call_itself(name);
+            set_thread_name(name);
             job();
-            call_itself("spare");
+            set_thread_name("spare");
             self.lock().free += 1;
             self.work.wait();
         }
     }
 }
 
-/// A counting semaphore (sem_overview(7)): those that wait touch nothing that another thread
-/// locks.
+/// A counting semaphore (sem_overview(7)). A waiting thread holds no lock.
 struct Semaphore(AtomicU32);
 
 impl Semaphore {
@@ -277,10 +276,10 @@ impl Semaphore {
         }
     }
 
-    /// futex(2). To wait returns early at times, and the caller compares again.
+    /// futex(2). FUTEX_WAIT may return early, so the caller checks the count again.
     fn futex(&self, operation: i32, value: u32) {
         let no_timeout = ptr::null::<libc::timespec>();
-        // SAFETY: the kernel reads the one word, which outlives the call.
+        // SAFETY: the kernel reads one word, which outlives the call.
         unsafe {
             libc::syscall(
                 libc::SYS_futex,
@@ -293,7 +292,7 @@ impl Semaphore {
     }
 }
 
-/// The process's threads but the first (proc(5), /proc/PID/task).
+/// The tids of the process's threads but the first (/proc/self/task, proc(5)).
 fn others() -> io::Result<Vec<u32>> {
     let first = std::process::id();
     let numbers = fs::read_dir("/proc/self/task")?.map(|entry| {
@@ -305,8 +304,8 @@ fn others() -> io::Result<Vec<u32>> {
     numbers.filter(|number| !matches!(number, Ok(number) if *number == first)).collect()
 }
 
-/// For whoever lists the threads.
-fn call_itself(name: &str) {
+/// Sets the name that `ps` shows for this thread (PR_SET_NAME(2const)).
+fn set_thread_name(name: &str) {
     let Ok(name) = std::ffi::CString::new(name) else { return };
     if let Err(errno) = prctl::set_name(&name) {
         tracing::debug!(%errno, "a thread has another's name");
@@ -315,7 +314,7 @@ fn call_itself(name: &str) {
 
 fn block_signals() {
     if let Err(errno) = signal::block_all() {
-        tracing::warn!(%errno, "a thread takes signals that are the app's");
+        tracing::warn!(%errno, "could not block signals in a thread; signals for the app may be lost");
     }
 }
 
@@ -332,12 +331,12 @@ mod tests {
         let tid = || nix::unistd::gettid().as_raw() as u32;
         let say = |to: &std::sync::mpsc::Sender<u32>| {
             let to = to.clone();
-            move || to.send(tid()).expect("heard")
+            move || to.send(tid()).expect("the receiver exists")
         };
         OWN.run("before", Box::new(say(&to)), false).expect("a thread of its own");
         let before = from.recv().expect("it ran");
         let (began, begins) = channel();
-        OWN.prepare(2, Box::new(move || began.send(tid()).expect("heard")));
+        OWN.prepare(2, Box::new(move || began.send(tid()).expect("the receiver exists")));
         let (gate, wait) = channel::<()>();
         let begin = say(&to);
         let block = move || {
@@ -373,21 +372,21 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_kept_for_what_must_have_one() {
+    fn a_thread_is_reserved_for_what_must_have_one() {
         static OWN: Pool = Pool::new();
-        OWN.prepare(KEPT + 1, Box::new(|| {}));
-        OWN.make(KEPT).expect("threads");
+        OWN.prepare(RESERVED + 1, Box::new(|| {}));
+        OWN.make(RESERVED).expect("threads");
         let (gate, wait) = channel::<()>();
         let wait = std::sync::Arc::new(Mutex::new(wait));
-        let block = || -> Job {
+        let block = || -> PoolJob {
             let wait = std::sync::Arc::clone(&wait);
             Box::new(move || drop(wait.lock().map(|wait| wait.recv())))
         };
         OWN.run("other", block(), false).expect("one is made");
-        let error = OWN.run("other", block(), false).expect_err("the others are kept");
+        let error = OWN.run("other", block(), false).expect_err("the others are reserved");
         assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
-        (0..KEPT).for_each(|_| OWN.run("kept", block(), true).expect("one is kept"));
-        assert!(OWN.run("kept", block(), true).is_err(), "all have a job");
+        (0..RESERVED).for_each(|_| OWN.run("reserved", block(), true).expect("one is reserved"));
+        assert!(OWN.run("reserved", block(), true).is_err(), "all have a job");
         drop(gate);
     }
 }

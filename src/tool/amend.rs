@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::build::{profile_file, put};
-use super::{Answer, Error, Format, Said};
+use super::{Error, Format, Output, VerbResult};
 use crate::learn::amend::Amendment;
 use crate::visible;
 
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// The proposal to write; the profile itself is never changed
     #[arg(short = 'o', long, value_name = "NEW")]
     output: PathBuf,
-    /// Take only events with this nonce, which a start's first event tells; by default the one
+    /// Take only events with this nonce, which is in a start's first event; by default the one
     /// with which the log begins
     #[arg(long, value_name = "NONCE")]
     nonce: Vec<String>,
@@ -32,10 +32,10 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// So many lines tell a person what was left out.
+/// The most lines on hints that were left out.
 const MOST_LEFT_OUT: usize = 100;
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let document = profile_file(&arguments.profile)?;
     let same = |path: &PathBuf| path.canonicalize().ok();
     if same(&arguments.output).is_some_and(|path| Some(path) == same(&arguments.profile)) {
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
             "left_out": found.left_out,
             "notes": found.notes,
         });
-        return Said::yes(answer.to_string());
+        return Output::success(answer.to_string());
     }
     let mut text = String::new();
     let mut line = |line: String| {
@@ -86,5 +86,5 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     for note in &found.notes {
         line(format!("note: {note}"));
     }
-    Said::yes(text)
+    Output::success(text)
 }

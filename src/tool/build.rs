@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::{Answer, Error, Format, Said};
+use super::{Error, Format, Output, VerbResult};
 use crate::enforce::source::{self, beside};
 use crate::learn::{self, Decided, Observations, Wanted, evidence, journal};
 use crate::profile;
@@ -53,12 +53,12 @@ pub(super) struct Making {
     pub format: Format,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     build(&arguments.journals, &arguments.output, &arguments.making)
 }
 
-/// Makes a profile of what these inputs hold.
-pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> Answer {
+/// Builds a profile from these inputs.
+pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> VerbResult {
     let mut gathered = Gathered::default();
     for path in journals {
         gathered.take(path, arguments.accept_unclean)?;
@@ -76,7 +76,7 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
     let wanted = Wanted { name: arguments.name.clone(), digests: arguments.digests };
     let learned = learn::build(&observations, &wanted);
     notes.extend(learned.notes.iter().cloned());
-    // What is granted again by a person is not removed any more.
+    // What the base or the overlay grants again is no longer removed.
     for granted in [&base, &overlay].into_iter().flatten() {
         for key in learn::keys(&granted.profile) {
             removed.remove(&key);
@@ -90,7 +90,7 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
     let (profile, text) = learn::compose(learned.profile.clone(), &decided)?;
     let document = profile::read(text.as_bytes()).map_err(Error::Made)?;
     let rules = learn::by_pointer(&profile, &learned.reasons);
-    let report = super::learned::Report::new(
+    let report = super::learned::BuildReport::new(
         &observations,
         &profile,
         &learned.reasons,
@@ -113,10 +113,10 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         Format::Text => report.text(output, &beside),
         Format::Json => report.json().to_string(),
     };
-    Ok(Said { text, code: 0 })
+    Ok(Output { text, code: 0 })
 }
 
-/// What the inputs hold.
+/// The content of the inputs.
 #[derive(Default)]
 struct Gathered {
     observations: Observations,
@@ -167,7 +167,7 @@ impl Gathered {
     }
 }
 
-/// A profile by its file.
+/// Reads a profile from a file.
 pub(super) fn profile_file(path: &Path) -> Result<profile::Document, Error> {
     let name = path.to_str().ok_or_else(|| Error::NotUtf8(path.to_owned()))?;
     Ok(source::named_file(name)?.document)
@@ -183,7 +183,7 @@ fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, Error> {
     }
 }
 
-/// Writes a whole file or leaves what was there.
+/// Writes a file atomically: the whole new text, or the old file stays.
 pub(super) fn put(path: &Path, text: &str) -> Result<(), Error> {
     let mut name = OsString::from(".");
     name.push(path.file_name().ok_or_else(|| Error::NoFileName(path.to_owned()))?);
@@ -191,7 +191,7 @@ pub(super) fn put(path: &Path, text: &str) -> Result<(), Error> {
     let new = path.with_file_name(name);
     let done = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
     done.map_err(|error| {
-        // What there is of it helps nobody; that it could not be written is what is said.
+        // A partial file is of no use; the error of the write is the one to report.
         drop(fs::remove_file(&new));
         Error::Write { path: path.to_owned(), error }
     })

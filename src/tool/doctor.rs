@@ -1,11 +1,11 @@
 //! `remit doctor`: what can be enforced here, and how to get more.
 
-use super::self_test::{self, Step};
-use super::{Answer, Format, Said};
-use crate::doctor::Verdict;
+use super::self_test::{self, ChildStep};
+use super::{Format, Output, VerbResult};
+use crate::doctor::Assessment;
 use crate::enforce::examine;
 
-/// A layer that is said to hold did not.
+/// The exit code where a layer that the start event reports as active did not refuse.
 const FAILED: u8 = 4;
 
 /// The arguments of `remit doctor`.
@@ -24,18 +24,18 @@ pub(super) struct Arguments {
     step: Vec<std::path::PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     if let [step, folder] = &arguments.step[..] {
-        return Step::named(step)?.run(folder);
+        return ChildStep::named(step)?.run(folder);
     }
     let diagnosis = examine::here(false);
     let mut code = diagnosis.verdict.code();
-    // Where nothing can be confined there is nothing to be tested.
-    let tests = match arguments.self_test && diagnosis.verdict != Verdict::Nothing {
+    // Without confinement there is nothing to test.
+    let tests = match arguments.self_test && diagnosis.verdict != Assessment::Nothing {
         true => Some(self_test::run()?),
         false => None,
     };
-    if tests.iter().flatten().any(self_test::Test::failed) {
+    if tests.iter().flatten().any(self_test::ActTest::failed) {
         code = FAILED;
     }
     let text = match arguments.format {
@@ -48,5 +48,5 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
             document.to_string()
         }
     };
-    Ok(Said { text, code })
+    Ok(Output { text, code })
 }

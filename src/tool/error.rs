@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 
 use nix::errno::Errno;
 
-use super::session::How;
+use super::session::ProcessEnd;
 use crate::enforce;
 use crate::enforce::source::{LoadError, beside};
 use crate::filter;
@@ -79,9 +79,9 @@ pub(super) enum Error {
     /// The profile is there already, and was not named.
     OutputExists(PathBuf),
     /// The shim ended before the app began.
-    NotStarted(How),
+    NotStarted(ProcessEnd),
     /// The shim left no journal.
-    NoJournal { directory: PathBuf, how: How },
+    NoJournal { directory: PathBuf, how: ProcessEnd },
     /// There is no profile of what a run has left.
     NotBuilt { error: Box<Error>, journals: PathBuf },
     /// The shim that was named cannot be examined.
@@ -99,7 +99,7 @@ pub(super) enum Error {
         /// The option that names it.
         option: &'static str,
         script: OsString,
-        how: How,
+        how: ProcessEnd,
     },
     /// A signal ended the drop test.
     Interrupted(i32),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Answer, Error, Said, complain};
+use super::{Error, Output, VerbResult, print_error};
 use crate::event::stream::{Lines, Origin, Provenance};
 use crate::visible;
 
@@ -18,13 +18,13 @@ pub(super) struct Arguments {
     /// Event files, or a container's stderr with events in it; by default, and for -, stdin
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Take only events with this nonce, which a start's first event tells; by default the one
+    /// Take only events with this nonce, which is in a start's first event; by default the one
     /// with which the log begins
     #[arg(long, value_name = "NONCE")]
     nonce: Vec<String>,
 }
 
-/// What tells whose an event is.
+/// The keys of an event that decide its origin.
 #[derive(Deserialize)]
 struct Head {
     #[serde(default)]
@@ -35,7 +35,7 @@ struct Head {
     event: String,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let stdin = [PathBuf::from("-")];
     let files = if arguments.files.is_empty() { &stdin[..] } else { &arguments.files };
     let mut code = 0;
@@ -48,14 +48,14 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
         };
         let left_out = filter(input, &arguments.nonce, &mut io::stdout().lock()).map_err(failed)?;
         for line in left_out {
-            complain(&format!("{name}: {line}"));
+            print_error(&format!("{name}: {line}"));
             code = 1;
         }
     }
-    Ok(Said { text: String::new(), code })
+    Ok(Output { text: String::new(), code })
 }
 
-/// Writes the events that are remit's, and says what was left out.
+/// Writes the events that are remit's, and returns a line for each reason to leave others out.
 fn filter(input: impl BufRead, nonces: &[String], out: &mut impl Write) -> io::Result<Vec<String>> {
     let mut provenance = Provenance::of(nonces);
     let (mut others, mut unproven) = (0u64, 0u64);
@@ -67,7 +67,7 @@ fn filter(input: impl BufRead, nonces: &[String], out: &mut impl Write) -> io::R
         };
         match provenance.origin(&head.event, head.seq, &head.nonce) {
             Origin::Remit => match writeln!(out, "{}", visible::line(text)) {
-                // Whoever reads has seen enough.
+                // The reader has closed the pipe.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Vec::new()),
                 written => written?,
             },

@@ -10,9 +10,9 @@ use nix::unistd::AccessFlags;
 use serde_json::json;
 
 use super::build::{self, Making, profile_file};
-use super::session::{Ended, Session, Until};
+use super::session::{RunEnd, Session, Until};
 use super::shim::Shim;
-use super::{Answer, Error, Format, Said};
+use super::{Error, Format, Output, VerbResult};
 
 /// The arguments of `remit learn`.
 #[derive(clap::Args)]
@@ -48,8 +48,8 @@ pub(super) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
-    // All that can be wrong without a run is said before it.
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
+    // All errors that need no run come before it.
     let output = output(arguments)?;
     for profile in [&arguments.making.base, &arguments.making.overlay].into_iter().flatten() {
         profile_file(profile)?;
@@ -65,14 +65,14 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     if let Some(label) = &arguments.label {
         options.extend(["--label".into(), label.into()]);
     }
-    // What it does before it is ready is its start-up, and what it is asked for is not.
+    // The work begins once the app is ready: it belongs to serving, not to start-up.
     let until = Until { ready: true, ..arguments.until.clone() };
     let ended = shim.run(&session, &options, &arguments.command, &until)?;
     let new = journals.left()?;
     if new.is_empty() {
         return Err(no_journal(&ended, &journals.directory));
     }
-    // There is something to lose now: it goes once the profile is there.
+    // The journals stay until the profile is built.
     journals.keep = true;
     let fault = ended.fault().filter(|_| !arguments.making.accept_unclean);
     if let Some(fault) = fault {
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     Ok(answer)
 }
 
-/// Where the profile goes; no other is replaced unless it is named.
+/// The path of the profile. An existing file is replaced only where `-o` names it.
 fn output(arguments: &Arguments) -> Result<PathBuf, Error> {
     if let Some(output) = &arguments.output {
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -105,7 +105,7 @@ fn output(arguments: &Arguments) -> Result<PathBuf, Error> {
     }
 }
 
-fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Said {
+fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Output {
     let journals: Vec<String> = new.iter().map(|path| path.display().to_string()).collect();
     let text = match arguments.making.format {
         Format::Json => json!({ "fault": fault, "journals": journals }).to_string(),
@@ -115,21 +115,21 @@ fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Said {
             journals.join(", ")
         ),
     };
-    Said { text, code: 1 }
+    Output { text, code: 1 }
 }
 
-fn no_journal(ended: &Ended, directory: &Path) -> Error {
+fn no_journal(ended: &RunEnd, directory: &Path) -> Error {
     match ended.how.code() {
         125..=127 => Error::NotStarted(ended.how),
         _ => Error::NoJournal { directory: directory.to_owned(), how: ended.how },
     }
 }
 
-/// The directory that the journals of runs go to.
+/// The directory of the runs' journals.
 struct Journals {
     directory: PathBuf,
     before: BTreeSet<PathBuf>,
-    /// It stays when this goes.
+    /// Do not remove the directory on drop.
     keep: bool,
 }
 
@@ -141,7 +141,7 @@ impl Journals {
                 let made = fs::create_dir_all(&path);
                 (path, made)
             }
-            // Nobody else's: a journal has the arguments of programs.
+            // For this user alone: a journal has the arguments of programs.
             None => {
                 let path = std::env::temp_dir().join(format!("remit-learn-{}", std::process::id()));
                 let made = DirBuilder::new().mode(0o700).create(&path);
@@ -160,7 +160,7 @@ impl Journals {
         Ok(paths.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect())
     }
 
-    /// What the run has left.
+    /// The journals that the run has written.
     fn left(&self) -> Result<Vec<PathBuf>, Error> {
         Ok(self.all()?.difference(&self.before).cloned().collect())
     }
@@ -171,7 +171,7 @@ impl Drop for Journals {
         if !self.keep
             && let Err(error) = fs::remove_dir_all(&self.directory)
         {
-            super::complain(&format!("learn: {} is left behind: {error}", self.directory.display()));
+            super::print_error(&format!("learn: {} is left behind: {error}", self.directory.display()));
         }
     }
 }

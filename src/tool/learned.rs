@@ -1,5 +1,4 @@
-//! What `remit build` says of a profile: what was learned, how sure one may be, what to
-//! run next.
+//! The report of `remit build`: what was learned, the confidence in it, what to run next.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -17,16 +16,16 @@ use crate::visible::line;
 const ASSUMES: &str = "assumes that future runs resemble these; no probability of safety";
 
 /// The report of one build.
-pub(super) struct Report<'b> {
+pub(super) struct BuildReport<'b> {
     observations: &'b Observations,
     profile: &'b Profile,
     completed: usize,
     found: Confidence,
-    /// What a person should know, sorted.
+    /// Notes for the reader of the report, sorted.
     pub notes: Vec<String>,
 }
 
-impl Report<'_> {
+impl BuildReport<'_> {
     /// Estimates, and looks for what was expected.
     pub fn new<'b>(
         observations: &'b Observations,
@@ -35,7 +34,7 @@ impl Report<'_> {
         rules: &BTreeMap<String, (Vec<String>, Reason)>,
         expect: &[String],
         mut notes: Vec<String>,
-    ) -> Result<Report<'b>, Unusable> {
+    ) -> Result<BuildReport<'b>, Unusable> {
         notes.sort();
         notes.dedup();
         let there: BTreeSet<&str> = rules.values().flat_map(|(keys, _)| keys).map(String::as_str).collect();
@@ -43,10 +42,10 @@ impl Report<'_> {
         let grants = grants.filter(|(key, _)| there.contains(key)).collect();
         let found = confidence(observations, &grants, expect)?;
         let completed = rules.values().filter(|(_, reason)| reason.completes.is_some()).count();
-        Ok(Report { observations, profile, completed, found, notes })
+        Ok(BuildReport { observations, profile, completed, found, notes })
     }
 
-    /// As the evidence file has it.
+    /// The confidence, as in the evidence file.
     pub fn confidence(&self) -> Value {
         let mut domains = serde_json::Map::new();
         for (domain, phases) in &self.found.domains {
@@ -75,7 +74,7 @@ impl Report<'_> {
         })
     }
 
-    /// For programs.
+    /// The report as JSON.
     pub fn json(&self) -> Value {
         json!({
             "profile": self.profile.name,
@@ -86,7 +85,7 @@ impl Report<'_> {
         })
     }
 
-    /// For people.
+    /// The report as text.
     pub fn text(&self, output: &Path, beside: &Path) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
@@ -225,7 +224,7 @@ fn of(found: Estimate) -> Value {
     })
 }
 
-/// Three decimals: more would be noise, and differ between machines.
+/// Rounds to three decimals: more would be noise, and differ between machines.
 fn short(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

@@ -1,4 +1,4 @@
-//! The developer's and CI's tool: what `remit` does with its command line.
+//! `remit`, the tool for developers and CI: one module a verb.
 
 #![forbid(unsafe_code)]
 
@@ -96,23 +96,23 @@ enum Format {
     Json,
 }
 
-/// An answer, or why there is none.
-type Answer = Result<Said, Error>;
+/// The result of a verb: its output, or a one-line error.
+type VerbResult = Result<Output, Error>;
 
-/// What a verb prints, and its exit code: 0 when the answer is yes.
-struct Said {
+/// The output of a verb, for stdout, and its exit code.
+struct Output {
     text: String,
     code: u8,
 }
 
-impl Said {
-    fn yes(text: impl Into<String>) -> Answer {
-        Ok(Said { text: text.into(), code: 0 })
+impl Output {
+    fn success(text: impl Into<String>) -> VerbResult {
+        Ok(Output { text: text.into(), code: 0 })
     }
 }
 
-/// Does what the command line says, and gives the exit code: 0, 1 when the answer
-/// is no, 2 for bad input.
+/// Runs the verb of the command line, and returns the exit code: 0, 1 when the answer is no, 2
+/// for bad input.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -135,35 +135,35 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Learn(arguments) => learn::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
-        Verb::Schema => Said::yes(schema()),
+        Verb::Schema => Output::success(schema()),
     };
     match answer {
-        Ok(said) => print(&said),
+        Ok(output) => print(&output),
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             2
         }
     }
 }
 
-/// Says on stderr what is wrong, in one line.
-fn complain(what: &str) {
+/// Prints an error to stderr, as one line.
+fn print_error(what: &str) {
     eprintln!("remit: {}", visible::line(what));
 }
 
-/// Prints the whole answer; a reader that has seen enough is no error.
-fn print(said: &Said) -> u8 {
+/// Prints the output, and returns the exit code. A closed pipe is no error.
+fn print(output: &Output) -> u8 {
     let mut out = io::stdout().lock();
-    let newline = if said.text.is_empty() || said.text.ends_with('\n') { "" } else { "\n" };
+    let newline = if output.text.is_empty() || output.text.ends_with('\n') { "" } else { "\n" };
     match out
-        .write_all(visible::lines(&said.text).as_bytes())
+        .write_all(visible::lines(&output.text).as_bytes())
         .and_then(|()| out.write_all(newline.as_bytes()))
         .and_then(|()| out.flush())
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&format!("cannot write the answer: {error}"));
+            print_error(&format!("cannot write the answer: {error}"));
             2
         }
-        _ => said.code,
+        _ => output.code,
     }
 }

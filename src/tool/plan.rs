@@ -3,8 +3,8 @@
 use caps::{Capability, CapsHashSet};
 use clap::ValueEnum;
 
-use super::source::{self, Source};
-use super::{Answer, Error, Format, Said};
+use super::source::{self, ProfileSource};
+use super::{Error, Format, Output, VerbResult};
 use crate::enforce::probe;
 use crate::ids::{Gid, Uid};
 use crate::image::live::LiveFor;
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     arch: Option<Arch>,
     /// The mode, in the place of the profile's
     #[arg(long, value_enum)]
-    mode: Option<Modes>,
+    mode: Option<PlanMode>,
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -39,31 +39,32 @@ pub(super) struct Arguments {
 
 /// The modes that confine.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Modes {
+enum PlanMode {
     /// Refuse what is not listed
     Enforce,
     /// Report what would be refused, refuse nothing
     Audit,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let kernel = kernel(arguments)?;
     let files = LiveFor(kernel.arch);
     let command = source::command(arguments.command.as_deref().unwrap_or("/bin/sh"))?;
-    let Source { name, profile, embedded, kept } = source::read(&arguments.profile, &command, &files)?;
+    let ProfileSource { name, profile, embedded, links } =
+        source::read(&arguments.profile, &command, &files)?;
     let mode = match arguments.mode {
-        Some(Modes::Enforce) => Mode::Enforce,
-        Some(Modes::Audit) => Mode::Audit,
+        Some(PlanMode::Enforce) => Mode::Enforce,
+        Some(PlanMode::Audit) => Mode::Audit,
         None => profile.mode,
     };
-    let place = Place { command: Some(command), links: kept, embedded, ..container() };
+    let place = Place { command: Some(command), links, embedded, ..container() };
     let plan = Plan::new(&profile, &kernel, &place, &files, mode)
         .map_err(|error| Error::Plan { profile: name.clone(), error })?;
     let text = match arguments.format {
         Format::Text => plan.to_string(),
         Format::Json => plan.to_json().map_err(|error| Error::Filter { profile: name, error })?,
     };
-    Ok(Said { text, code: u8::from(plan.refusal().is_some()) })
+    Ok(Output { text, code: u8::from(plan.refusal().is_some()) })
 }
 
 fn kernel(arguments: &Arguments) -> Result<Kernel, Error> {
@@ -78,7 +79,7 @@ fn kernel(arguments: &Arguments) -> Result<Kernel, Error> {
     Ok(Kernel::stock(release, arguments.arch.unwrap_or(Arch::THIS)))
 }
 
-/// A container as Docker makes one when nothing is said.
+/// A container with Docker's defaults.
 fn container() -> Place {
     let permitted: CapsHashSet = [
         Capability::CAP_AUDIT_WRITE,

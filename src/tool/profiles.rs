@@ -1,6 +1,6 @@
-//! `remit profiles`: what the binaries carry.
+//! `remit profiles`: the embedded profiles.
 
-use super::{Answer, Error, Format, Said};
+use super::{Error, Format, Output, VerbResult};
 use crate::profile::embedded;
 
 /// The arguments of `remit profiles`.
@@ -13,14 +13,14 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let names = embedded::NAMES;
     match (&arguments.name, arguments.format) {
         (Some(name), _) => match embedded::named(name) {
-            Some(text) => Said::yes(text),
+            Some(text) => Output::success(text),
             None => Err(Error::NoProfile(name.clone())),
         },
-        (None, Format::Text) => Said::yes(names.join("\n")),
-        (None, Format::Json) => Said::yes(serde_json::to_string(&names).unwrap_or_default()),
+        (None, Format::Text) => Output::success(names.join("\n")),
+        (None, Format::Json) => Output::success(serde_json::to_string(&names).unwrap_or_default()),
     }
 }

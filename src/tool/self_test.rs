@@ -1,6 +1,6 @@
-//! The self-test: a child that tries, first free and then confined, what the layers
-//! are there to refuse. Each act that went through free has to be refused confined, by
-//! every layer that the start event claims, and what has to be seen has to be told.
+//! The self-test: a child makes calls that the layers refuse, first unconfined and then confined.
+//! Each act that succeeds unconfined has to fail confined, for every layer that the start event
+//! reports, and each refusal that the supervisor sees has to have an event.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -13,86 +13,116 @@ use nix::unistd::{Pid, getppid};
 use serde_json::{Value, json};
 
 use super::error::SelfTestError;
-use super::{Answer, Said};
+use super::{Output, VerbResult};
 use crate::shim;
 use crate::sys;
 
-/// One act, and how it went.
-pub(super) struct Test {
-    act: &'static Act,
-    result: Outcome,
+/// One act, and its result.
+pub(super) struct ActTest {
+    act: &'static ForbiddenAct,
+    result: ActResult,
 }
 
-enum Outcome {
-    /// By the errno, or what there was in its place.
+enum ActResult {
+    /// It was refused: the errno, or the state that prevented it.
     Refused(String),
-    WentThrough,
-    /// It does not go through without us either, and why.
+    Succeeded,
+    /// It fails unconfined too: why.
     NotTried(String),
-    /// The start event says so itself.
+    /// The start event reports the layer as unavailable.
     NotClaimed,
 }
 
-impl Test {
-    /// A claim that does not hold.
+impl ActTest {
+    /// Whether a reported layer did not refuse the act.
     pub fn failed(&self) -> bool {
-        matches!(self.result, Outcome::WentThrough)
+        matches!(self.result, ActResult::Succeeded)
     }
 
-    fn told(&self) -> (&'static str, &str) {
+    fn words(&self) -> (&'static str, &str) {
         match &self.result {
-            Outcome::Refused(how) => ("refused", how),
-            Outcome::WentThrough => ("FAILED", "it went through"),
-            Outcome::NotTried(why) => ("not tried", why),
-            Outcome::NotClaimed => ("not claimed", "the layer is not active here"),
+            ActResult::Refused(how) => ("refused", how),
+            ActResult::Succeeded => ("FAILED", "it went through"),
+            ActResult::NotTried(why) => ("not tried", why),
+            ActResult::NotClaimed => ("not claimed", "the layer is not active here"),
         }
     }
 }
 
-/// Something that a layer refuses.
-struct Act {
+/// An act that a layer refuses.
+struct ForbiddenAct {
     /// The layer, by its name in the start event.
     layer: &'static str,
-    /// What is tried, in a few words.
+    /// The act, in a few words.
     what: &'static str,
-    /// Does it; what went against it, in a word.
+    /// Performs it; the error is what prevented it, in a word.
     run: fn(&Path) -> Result<(), String>,
-    /// Refusing it is told by a violation of this kind.
-    seen: Option<&'static str>,
+    /// The kind of the violation event of its refusal; `None` where it has no event.
+    event_kind: Option<&'static str>,
 }
 
-const ACTS: [Act; 13] = [
-    Act { layer: "capabilities", what: "keeping capabilities", run: capabilities, seen: None },
-    Act { layer: "no_new_privs", what: "gaining privileges", run: privileges, seen: None },
-    Act { layer: "limits", what: "dumping core", run: core_dump, seen: None },
-    Act { layer: "mdwe", what: "memory to be written and executed", run: memory, seen: None },
-    Act { layer: "environment", what: "a variable for the loader", run: environment, seen: None },
-    Act { layer: "landlock-files", what: "reading what is not granted", run: read, seen: None },
-    Act { layer: "landlock-files", what: "a file that is not granted", run: write, seen: Some("file") },
-    Act {
+const ACTS: [ForbiddenAct; 13] = [
+    ForbiddenAct { layer: "capabilities", what: "keeping capabilities", run: capabilities, event_kind: None },
+    ForbiddenAct { layer: "no_new_privs", what: "gaining privileges", run: privileges, event_kind: None },
+    ForbiddenAct { layer: "limits", what: "dumping core", run: core_dump, event_kind: None },
+    ForbiddenAct { layer: "mdwe", what: "memory to be written and executed", run: memory, event_kind: None },
+    ForbiddenAct {
+        layer: "environment",
+        what: "a variable for the loader",
+        run: environment,
+        event_kind: None,
+    },
+    ForbiddenAct {
+        layer: "landlock-files",
+        what: "reading what is not granted",
+        run: read,
+        event_kind: None,
+    },
+    ForbiddenAct {
+        layer: "landlock-files",
+        what: "a file that is not granted",
+        run: write,
+        event_kind: Some("file"),
+    },
+    ForbiddenAct {
         layer: "landlock-files",
         what: "a program that is not listed",
         run: execute,
-        seen: Some("program"),
+        event_kind: Some("program"),
     },
-    Act {
+    ForbiddenAct {
         layer: "exec-check",
         what: "a program with arguments that are not listed",
         run: other_arguments,
-        seen: Some("program"),
+        event_kind: Some("program"),
     },
-    Act {
+    ForbiddenAct {
         layer: "exec-check",
         what: "a program with a variable for its loader",
         run: loader_variable,
-        seen: Some("environment"),
+        event_kind: Some("environment"),
     },
-    Act { layer: "landlock-tcp", what: "a port that is not granted", run: listen, seen: Some("network") },
-    Act { layer: "landlock-scope", what: "a signal to the supervisor", run: signal, seen: Some("syscall") },
-    Act { layer: "seccomp", what: "a call that is not listed", run: call, seen: Some("syscall") },
+    ForbiddenAct {
+        layer: "landlock-tcp",
+        what: "a port that is not granted",
+        run: listen,
+        event_kind: Some("network"),
+    },
+    ForbiddenAct {
+        layer: "landlock-scope",
+        what: "a signal to the supervisor",
+        run: signal,
+        event_kind: Some("syscall"),
+    },
+    ForbiddenAct {
+        layer: "seccomp",
+        what: "a call that is not listed",
+        run: call,
+        event_kind: Some("syscall"),
+    },
 ];
 
-/// What stands in the folder that the acts have.
+/// Files in the folder of the self-test.
 const PROFILE: &str = "profile.json";
 const EVENTS: &str = "events";
 const DROPPED: &str = "dropped";
@@ -129,7 +159,7 @@ fn environment(_: &Path) -> Result<(), String> {
     std::env::var_os(LOADER_VARIABLE).map(drop).ok_or("it was taken out".to_owned())
 }
 
-/// Nobody is asked about reads: it is the kernel alone that refuses this one.
+/// Reads are not notified: Landlock alone refuses this one.
 fn read(_: &Path) -> Result<(), String> {
     fs::read_dir("/").map(drop).map_err(|error| word(sys::errno(&error)))
 }
@@ -147,7 +177,7 @@ fn other_arguments(_: &Path) -> Result<(), String> {
     itself(this_program()?.arg("--help"))
 }
 
-/// The one act that only the look after the exec refuses: it is killed, and not asked.
+/// The one act that only the post-exec verification refuses: the process is killed.
 fn loader_variable(_: &Path) -> Result<(), String> {
     itself(this_program()?.arg("--version").env(LOADER_VARIABLE, "/none"))
 }
@@ -156,7 +186,7 @@ fn this_program() -> Result<Command, String> {
     program().map(Command::new).map_err(|error| error.to_string())
 }
 
-/// Runs a program, which is this one.
+/// Runs this program.
 fn itself(command: &mut Command) -> Result<(), String> {
     match command.env("PATH", "/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
         Ok(status) if status.success() => Ok(()),
@@ -171,12 +201,12 @@ fn listen(_: &Path) -> Result<(), String> {
 }
 
 fn signal(_: &Path) -> Result<(), String> {
-    // Signal 0: it is only asked whether one may be sent.
+    // Signal 0 checks the permission only (kill(2)).
     nix::sys::signal::kill(Pid::from_raw(getppid().as_raw()), None).map_err(word)
 }
 
 fn call(_: &Path) -> Result<(), String> {
-    match sys::asked::mlockall_of_nothing() {
+    match sys::syscall_probe::probe_mlockall() {
         Errno::EINVAL => Ok(()),
         errno => Err(word(errno)),
     }
@@ -186,92 +216,96 @@ fn word(errno: Errno) -> String {
     format!("{errno:?}")
 }
 
-/// The processes of the self-test: this program once more.
-pub(super) enum Step {
-    /// Do the acts, and print how each went.
+/// The child processes of the self-test, which run this program.
+pub(super) enum ChildStep {
+    /// Perform the acts, and print the error of each, or an empty line.
     Acts,
-    /// Confine the first by the folder's profile.
+    /// Perform the acts confined by the folder's profile.
     Confine,
 }
 
-impl Step {
-    pub fn named(word: &Path) -> Result<Step, SelfTestError> {
+impl ChildStep {
+    pub fn named(word: &Path) -> Result<ChildStep, SelfTestError> {
         match word.to_str() {
-            Some("acts") => Ok(Step::Acts),
-            Some("confine") => Ok(Step::Confine),
+            Some("acts") => Ok(ChildStep::Acts),
+            Some("confine") => Ok(ChildStep::Confine),
             _ => Err(SelfTestError::Step),
         }
     }
 
-    pub fn run(&self, folder: &Path) -> Answer {
+    pub fn run(&self, folder: &Path) -> VerbResult {
         match self {
-            Step::Acts => {
+            ChildStep::Acts => {
                 let lines = ACTS.iter().map(|act| match (act.run)(folder) {
                     Ok(()) => "\n".to_owned(),
                     Err(why) => why + "\n",
                 });
-                Said::yes(lines.collect::<String>())
+                Output::success(lines.collect::<String>())
             }
-            Step::Confine => {
+            ChildStep::Confine => {
                 let program = program()?;
                 let [profile, events] = [PROFILE, EVENTS].map(|name| folder.join(name).into_os_string());
                 let words = ["remit-init", "--profile"].map(OsString::from).into_iter();
                 let words = words.chain([profile, "--events".into(), events, "--".into(), program.into()]);
                 let words = words.chain(["doctor", "--step", "acts"].map(OsString::from));
                 let code = shim::main(words.chain([folder.into()]), std::env::vars_os());
-                Ok(Said { text: String::new(), code })
+                Ok(Output { text: String::new(), code })
             }
         }
     }
 }
 
-/// Does the whole test.
+/// Runs the self-test.
 ///
 /// # Errors
-/// It could not be done.
-pub(super) fn run() -> Result<Vec<Test>, SelfTestError> {
-    let folder = Folder::make()?;
+/// The self-test could not be run.
+pub(super) fn run() -> Result<Vec<ActTest>, SelfTestError> {
+    let folder = TestFolder::make()?;
     let free = child("acts", &folder.0)?;
     let confined = child("confine", &folder.0)?;
     let events = fs::read_to_string(folder.0.join(EVENTS)).map_err(failed("the child's events"))?;
     let events: Vec<Value> = events.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    judge(free, confined, &events)
+    results(free, confined, &events)
 }
 
-/// What comes of how each act went, free and confined, and of the child's events.
-fn judge(free: Went, confined: Went, events: &[Value]) -> Result<Vec<Test>, SelfTestError> {
+/// The results, from the errors of each act, unconfined and confined, and the child's events.
+fn results(free: ActErrors, confined: ActErrors, events: &[Value]) -> Result<Vec<ActTest>, SelfTestError> {
     let start = events.iter().find(|event| event["event"] == "start");
     let start = start.ok_or(SelfTestError::NoStart)?;
     let claims = |layer: &str| {
         let layers = start["layers"].as_array().into_iter().flatten();
         layers.into_iter().any(|one| one["layer"] == layer && one["state"] != "unavailable")
     };
-    let mut tests: Vec<Test> = Vec::new();
+    let mut tests: Vec<ActTest> = Vec::new();
     for (act, (free, confined)) in ACTS.iter().zip(free.into_iter().zip(confined)) {
         let result = match (free, confined) {
-            (Some(why), _) => Outcome::NotTried(format!("not without remit-init either: {why}")),
-            _ if !claims(act.layer) => Outcome::NotClaimed,
-            (None, Some(how)) => Outcome::Refused(how),
-            (None, None) => Outcome::WentThrough,
+            (Some(why), _) => ActResult::NotTried(format!("not without remit-init either: {why}")),
+            _ if !claims(act.layer) => ActResult::NotClaimed,
+            (None, Some(how)) => ActResult::Refused(how),
+            (None, None) => ActResult::Succeeded,
         };
-        tests.push(Test { act, result });
+        tests.push(ActTest { act, result });
     }
     if claims("notification") {
-        tests.push(Test { act: &SEEN, result: seen(&tests, events) });
+        tests.push(ActTest { act: &EVENTS_WRITTEN, result: events_written(&tests, events) });
     }
     Ok(tests)
 }
 
-/// What the supervisor is there for: each refusal that can be seen is told.
-const SEEN: Act =
-    Act { layer: "notification", what: "a refusal without an event", run: |_| Ok(()), seen: None };
+/// The test that each refusal that the supervisor sees has an event.
+const EVENTS_WRITTEN: ForbiddenAct = ForbiddenAct {
+    layer: "notification",
+    what: "a refusal without an event",
+    run: |_| Ok(()),
+    event_kind: None,
+};
 
-fn seen(tests: &[Test], events: &[Value]) -> Outcome {
-    let refused = tests.iter().filter(|test| matches!(test.result, Outcome::Refused(_)));
-    let mut kinds: Vec<&str> = refused.filter_map(|test| test.act.seen).collect();
-    let told = kinds.len();
-    if told == 0 {
-        return Outcome::NotTried("nothing was refused that has an event".to_owned());
+fn events_written(tests: &[ActTest], events: &[Value]) -> ActResult {
+    let refused = tests.iter().filter(|test| matches!(test.result, ActResult::Refused(_)));
+    let mut kinds: Vec<&str> = refused.filter_map(|test| test.act.event_kind).collect();
+    let reported = kinds.len();
+    if reported == 0 {
+        return ActResult::NotTried("nothing was refused that has an event".to_owned());
     }
     for event in events.iter().filter(|event| event["event"] == "violation") {
         if let Some(at) = kinds.iter().position(|kind| event["kind"] == *kind) {
@@ -279,17 +313,17 @@ fn seen(tests: &[Test], events: &[Value]) -> Outcome {
         }
     }
     if kinds.is_empty() {
-        Outcome::Refused(format!("{told} of {told} are told"))
+        ActResult::Refused(format!("{reported} of {reported} have an event"))
     } else {
-        Outcome::WentThrough
+        ActResult::Succeeded
     }
 }
 
-/// How each act went: nothing where it went through.
-type Went = Vec<Option<String>>;
+/// The error of each act; `None` where it succeeded.
+type ActErrors = Vec<Option<String>>;
 
-/// What one child says of the acts.
-fn child(step: &str, folder: &Path) -> Result<Went, SelfTestError> {
+/// Runs one child, and returns the errors of its acts.
+fn child(step: &str, folder: &Path) -> Result<ActErrors, SelfTestError> {
     let mut child = Command::new(program()?);
     child.args(["doctor", "--step", step]).arg(folder).env(LOADER_VARIABLE, "/none");
     for name in ["REMIT_PROFILE", "REMIT_MODE", "REMIT_EVENTS", "REMIT_EVENTS_LEVEL"] {
@@ -315,15 +349,15 @@ fn failed(what: &'static str) -> impl Fn(std::io::Error) -> SelfTestError {
     move |error| SelfTestError::Part { what, errno: sys::errno(&error) }
 }
 
-/// Where the children act; removed at the end.
-struct Folder(PathBuf);
+/// The folder of the children; it is removed on drop.
+struct TestFolder(PathBuf);
 
-impl Folder {
-    fn make() -> Result<Folder, SelfTestError> {
+impl TestFolder {
+    fn make() -> Result<TestFolder, SelfTestError> {
         let path = std::env::temp_dir().join(format!("remit-doctor-{}", std::process::id()));
         fs::create_dir(&path)
             .map_err(|error| SelfTestError::Folder { path: path.clone(), errno: sys::errno(&error) })?;
-        let folder = Folder(path.canonicalize().map_err(failed("the temporary folder"))?);
+        let folder = TestFolder(path.canonicalize().map_err(failed("the temporary folder"))?);
         let program = program()?;
         let profile = json!({
             "remit": 1,
@@ -345,28 +379,28 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TestFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            super::complain(&format!("self-test: {} is left behind: {error}", self.0.display()));
+            super::print_error(&format!("self-test: {} is left behind: {error}", self.0.display()));
         }
     }
 }
 
-/// For people.
-pub(super) fn text(tests: &[Test]) -> String {
+/// The results as text.
+pub(super) fn text(tests: &[ActTest]) -> String {
     let mut text = "\nthe self-test: what a throw-away child was refused\n".to_owned();
     for test in tests {
-        let (result, detail) = test.told();
+        let (result, detail) = test.words();
         text += &format!("  {:<15} {result:<11} {}: {detail}\n", test.act.layer, test.act.what);
     }
     text
 }
 
-/// For programs: a list of objects with `layer`, `act`, `result` and `detail`.
-pub(super) fn json(tests: &[Test]) -> Value {
+/// The results as JSON: a list of objects with `layer`, `act`, `result` and `detail`.
+pub(super) fn json(tests: &[ActTest]) -> Value {
     let each = tests.iter().map(|test| {
-        let (result, detail) = test.told();
+        let (result, detail) = test.words();
         let result = result.to_lowercase().replace(' ', "_");
         json!({ "layer": test.act.layer, "act": test.act.what, "result": result, "detail": detail })
     });
@@ -377,43 +411,43 @@ pub(super) fn json(tests: &[Test]) -> Value {
 mod tests {
     use super::*;
 
-    /// All acts go through free; confined, all but one are refused.
-    fn judged(through: Option<&str>, layers: &str, told: &[&str]) -> Vec<Test> {
+    /// All acts succeed unconfined; confined, all but `through` are refused.
+    fn tested(through: Option<&str>, layers: &str, reported: &[&str]) -> Vec<ActTest> {
         let layers: Vec<_> = ["landlock-files", "seccomp", "landlock-tcp", "notification"]
             .map(|layer| json!({ "layer": layer, "state": if layers.contains(layer) { "active" } else { "unavailable" } }))
             .into();
         let mut events = vec![json!({ "event": "start", "layers": layers })];
-        events.extend(told.iter().map(|kind| json!({ "event": "violation", "kind": kind })));
-        let refused = |act: &Act| (Some(act.what) != through).then(|| "EACCES".to_owned());
-        judge(vec![None; ACTS.len()], ACTS.iter().map(refused).collect(), &events).expect("a start event")
+        events.extend(reported.iter().map(|kind| json!({ "event": "violation", "kind": kind })));
+        let refused = |act: &ForbiddenAct| (Some(act.what) != through).then(|| "EACCES".to_owned());
+        results(vec![None; ACTS.len()], ACTS.iter().map(refused).collect(), &events).expect("a start event")
     }
 
-    fn failed(tests: &[Test]) -> Vec<&str> {
+    fn failed(tests: &[ActTest]) -> Vec<&str> {
         tests.iter().filter(|test| test.failed()).map(|test| test.act.what).collect()
     }
 
     const ALL: &str = "landlock-files seccomp landlock-tcp notification";
-    const TOLD: &[&str] = &["file", "program", "network", "syscall"];
+    const REPORTED: &[&str] = &["file", "program", "network", "syscall"];
 
     #[test]
-    fn a_layer_that_is_claimed_and_does_not_refuse_fails() {
-        assert_eq!(failed(&judged(None, ALL, TOLD)), Vec::<&str>::new());
+    fn a_reported_layer_that_does_not_refuse_fails() {
+        assert_eq!(failed(&tested(None, ALL, REPORTED)), Vec::<&str>::new());
         for act in ["a file that is not granted", "a call that is not listed"] {
-            assert!(failed(&judged(Some(act), ALL, TOLD)).contains(&act));
+            assert!(failed(&tested(Some(act), ALL, REPORTED)).contains(&act));
         }
-        // What is not claimed is not held.
+        // A layer that is not reported cannot fail.
         let act = "a port that is not granted";
-        let tests = judged(Some(act), "landlock-files seccomp notification", TOLD);
+        let tests = tested(Some(act), "landlock-files seccomp notification", REPORTED);
         assert_eq!(failed(&tests), Vec::<&str>::new());
         assert!(text(&tests).contains("not claimed"), "{}", text(&tests));
     }
 
     #[test]
-    fn a_refusal_that_nobody_tells_fails() {
+    fn a_refusal_without_an_event_fails() {
         assert_eq!(
-            failed(&judged(None, ALL, &["file", "program", "network"])),
+            failed(&tested(None, ALL, &["file", "program", "network"])),
             ["a refusal without an event"]
         );
-        assert_eq!(failed(&judged(None, "landlock-files seccomp", &[])), Vec::<&str>::new());
+        assert_eq!(failed(&tested(None, "landlock-files seccomp", &[])), Vec::<&str>::new());
     }
 }

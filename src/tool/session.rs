@@ -1,5 +1,5 @@
-//! A run of COMMAND from outside: it is started, worked on, stopped, and waited for, with
-//! the signals that come meanwhile handed on to it.
+//! A run of COMMAND: started, worked on by a script, stopped and reaped, with the signals that
+//! the tool receives forwarded to it.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io::Read;
@@ -14,18 +14,17 @@ use nix::unistd::Pid;
 
 use super::error::Error;
 use crate::profile;
-use crate::sys::process::{Change, Side};
+use crate::sys::process::{Side, StateChange};
 use crate::sys::signal::{self, Mask};
 use crate::sys::{self, CallError};
 
-/// How long a run that was told to end has before it is killed: longer than any init
-/// gives its own.
+/// The time from SIGTERM to a run until it is killed: longer than the grace period of an init.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a run that says when it is ready has to say so: not every app listens.
+/// How long the tool waits for the `ready` event: not every app listens.
 const STARTUP: Duration = Duration::from_secs(5);
 
-/// What makes a run of something that does not end by itself.
+/// The options that end the run of an app that does not exit by itself.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Until {
     /// Work on the app with SCRIPT, by /bin/sh -c, outside of its confinement; when that ends,
@@ -36,126 +35,126 @@ pub(super) struct Until {
     /// Send the app TERM after so long: 30s, 5m
     #[arg(long = "for", value_name = "DURATION", value_parser = profile::duration)]
     pub span: Option<Duration>,
-    /// The run says when its start-up is over, and until then it is not worked on.
+    /// The run has a `ready` event, and the work begins after it.
     #[arg(skip)]
     pub ready: bool,
 }
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    /// With this code.
+pub(super) enum ProcessEnd {
+    /// It called _exit(2) with this code.
     Code(i32),
-    /// By this signal.
+    /// This signal killed it.
     Signal(i32),
 }
 
-impl How {
-    /// The exit code that a shell has for it.
+impl ProcessEnd {
+    /// The exit code that a shell reports: 128+n for a signal.
     pub fn code(self) -> i32 {
         match self {
-            How::Code(code) => code,
-            How::Signal(signal) => 128 + signal,
+            ProcessEnd::Code(code) => code,
+            ProcessEnd::Signal(signal) => 128 + signal,
         }
     }
 }
 
-impl std::fmt::Display for How {
+impl std::fmt::Display for ProcessEnd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            How::Code(code) => write!(f, "with exit code {code}"),
-            How::Signal(signal) => write!(f, "by signal {}", signal::name(*signal)),
+            ProcessEnd::Code(code) => write!(f, "with exit code {code}"),
+            ProcessEnd::Signal(signal) => write!(f, "by signal {}", signal::name(*signal)),
         }
     }
 }
 
-/// Why a run was stopped.
+/// Why the tool stopped a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// Its work was done.
+pub(super) enum StopReason {
+    /// The work script has ended.
     Work,
-    /// Its time was over.
+    /// The time of `--for` was over.
     Span,
-    /// A signal that ends things was sent to the tool.
+    /// The tool received SIGTERM, SIGINT or SIGQUIT.
     Signal(i32),
 }
 
-/// What became of a run.
+/// The end of a run.
 #[derive(Clone, Debug)]
-pub(super) struct Ended {
-    pub how: How,
-    pub stop: Option<Stop>,
-    /// How its work ended.
-    pub work: Option<How>,
-    /// It ended before its work was done.
+pub(super) struct RunEnd {
+    pub how: ProcessEnd,
+    pub stop: Option<StopReason>,
+    /// How the work script ended.
+    pub work: Option<ProcessEnd>,
+    /// The app ended before the work script did.
     pub work_cut: bool,
-    /// It did not end in time and was killed.
+    /// The run did not end in time and was killed.
     pub killed: bool,
-    /// What it wrote to its pipe.
+    /// The bytes that it wrote to its pipe.
     pub said: Vec<u8>,
 }
 
-impl Ended {
-    /// Why the run proves little; none where it ended as it should.
+impl RunEnd {
+    /// Why the run proves little; `None` where it ended normally.
     pub fn fault(&self) -> Option<String> {
         if self.killed {
-            return Some("it did not end when it was told to, and was killed".to_owned());
+            return Some("it did not end after SIGTERM, and was killed".to_owned());
         }
-        if let Some(how) = self.work.filter(|how| *how != How::Code(0)) {
+        if let Some(how) = self.work.filter(|how| *how != ProcessEnd::Code(0)) {
             return Some(format!("its work ended {how}"));
         }
         if self.work_cut && self.stop.is_none() {
             return Some(format!("it ended {} before its work was done", self.how));
         }
-        // Who is told to end may end by that very signal.
-        let told = match self.stop {
-            Some(Stop::Signal(signal)) => Some(signal),
+        // A run may end by the signal that stopped it.
+        let sent = match self.stop {
+            Some(StopReason::Signal(signal)) => Some(signal),
             Some(_) => Some(libc::SIGTERM),
             None => None,
         };
-        let told = told.is_some_and(|signal| self.how.code() == 128 + signal);
-        (self.how.code() != 0 && !told).then(|| format!("it ended {}", self.how))
+        let stopped = sent.is_some_and(|signal| self.how.code() == 128 + signal);
+        (self.how.code() != 0 && !stopped).then(|| format!("it ended {}", self.how))
     }
 }
 
-/// Looks at the stops of a run that is traced.
-pub(super) trait Witness {
-    /// A thread stopped, and has to be let go on.
+/// Handles the ptrace stops of a traced run.
+pub(super) trait StopHandler {
+    /// A tracee stopped, by this signal and with this PTRACE_EVENT or 0, and has to be continued.
     fn stopped(&mut self, tid: i32, signal: i32, event: i32);
     /// Whether COMMAND has been executed.
     fn started(&self) -> bool;
-    /// A process or a seized thread ended.
+    /// A process or a tracee ended.
     fn gone(&mut self, tid: i32);
-    /// The app has ended; what is left of its kin has to end as well.
+    /// The app has ended; kills and reaps the remaining tracees.
     fn finish(&mut self);
 }
 
-/// The signals of this process, taken for all runs that it makes.
+/// The signals of this process, blocked and read from a signalfd for all of its runs.
 pub(super) struct Session {
     signals: OwnedFd,
     mask: Mask,
 }
 
 /// A program to start.
-pub(super) struct Start<'a> {
+pub(super) struct Spawn<'a> {
     pub program: &'a OsStr,
     /// All arguments, the name first.
     pub arguments: Vec<OsString>,
-    /// Variables that it does not get.
+    /// Environment variables that it does not inherit.
     pub without: &'a [&'a str],
     /// A descriptor that it inherits.
     pub keeps: Option<&'a OwnedFd>,
-    /// Standard output goes to standard error: the answer is alone on the former.
+    /// Its standard output goes to standard error, since stdout is for the tool's output.
     pub aside: bool,
-    /// A process group of its own.
+    /// It gets a process group of its own.
     pub group: bool,
 }
 
 impl Session {
-    /// Takes the signals.
+    /// Blocks all signals, and opens the signalfd.
     ///
     /// # Errors
-    /// The call that failed.
+    /// The call that failed, and its errno.
     pub fn begin() -> Result<Session, CallError> {
         let mask = signal::set_mask(Mask::ALL).map_err(CallError::of("sigprocmask"))?;
         signal::default_sigchld().map_err(CallError::of("sigaction"))?;
@@ -163,21 +162,21 @@ impl Session {
         Ok(Session { signals, mask })
     }
 
-    /// The mask that the tool was started with, which its children get.
+    /// The signal mask that the tool was started with, and that its children get.
     pub fn mask(&self) -> Mask {
         self.mask
     }
 
-    /// Starts a program.
+    /// Starts a program, and returns its pid.
     ///
     /// # Errors
-    /// A NUL byte, or fork(2) failed. That it cannot be executed shows as exit code 127.
-    pub fn start(&self, start: &Start<'_>) -> Result<i32, Error> {
+    /// An argument holds a NUL byte, or fork(2) failed. A failed exec gives exit code 127.
+    pub fn start(&self, start: &Spawn<'_>) -> Result<i32, Error> {
         let text = |bytes: &OsStr| CString::new(bytes.as_bytes()).map_err(|_| Error::Nul(bytes.to_owned()));
         let program = text(start.program)?;
         let arguments = start.arguments.iter().map(|one| text(one)).collect::<Result<Vec<_>, _>>()?;
-        let kept = std::env::vars_os().filter(|(name, _)| !start.without.iter().any(|not| name == not));
-        let environment = kept.map(|(name, value)| {
+        let variables = std::env::vars_os().filter(|(name, _)| !start.without.iter().any(|not| name == not));
+        let environment = variables.map(|(name, value)| {
             let whole = [name.into_vec(), b"=".to_vec(), value.into_vec()].concat();
             text(&OsString::from_vec(whole))
         });
@@ -185,17 +184,17 @@ impl Session {
         match sys::process::fork().map_err(CallError::of("fork"))? {
             Side::Parent(pid) => Ok(pid),
             Side::Child => {
-                let errno = self.become_it(start, &program, &arguments, &environment);
-                super::complain(&format!("{}: {errno}", start.program.display()));
+                let errno = self.exec_child(start, &program, &arguments, &environment);
+                super::print_error(&format!("{}: {errno}", start.program.display()));
                 sys::process::exit_now(127)
             }
         }
     }
 
-    /// The child's side; it returns only what failed.
-    fn become_it(
+    /// Sets the child up and executes the program; it returns only the errno of a failure.
+    fn exec_child(
         &self,
-        start: &Start<'_>,
+        start: &Spawn<'_>,
         program: &CString,
         arguments: &[CString],
         environment: &[CString],
@@ -228,14 +227,14 @@ impl Session {
         let pid = self.shell(script)?;
         let ended = self.wait(pid, None, &Until::default(), None)?;
         match ended.how {
-            How::Code(0) => Ok(()),
+            ProcessEnd::Code(0) => Ok(()),
             how => Err(Error::Script { option, script: script.to_owned(), how }),
         }
     }
 
     fn shell(&self, script: &OsStr) -> Result<i32, Error> {
         let arguments = ["sh".into(), "-c".into(), script.to_owned()];
-        self.start(&Start {
+        self.start(&Spawn {
             program: OsStr::new("/bin/sh"),
             arguments: arguments.into(),
             without: &[],
@@ -245,9 +244,9 @@ impl Session {
         })
     }
 
-    /// Waits for the end of a process that was started, and reads what it writes to `pipe`.
-    /// Once the app runs, which the first line there says or the witness, it does what `until`
-    /// says: before, who stands before the app could be ended in its place.
+    /// Waits for the end of a started process, and reads what it writes to `pipe`. Once the app
+    /// runs, as the first line there or the handler shows, it starts the work and the clock of
+    /// `until`: before, a SIGTERM could end the process that is still to execute the app.
     ///
     /// # Errors
     /// Waiting or reading failed, or the work was not started.
@@ -256,8 +255,8 @@ impl Session {
         pid: i32,
         pipe: Option<OwnedFd>,
         until: &Until,
-        mut witness: Option<&mut dyn Witness>,
-    ) -> Result<Ended, Error> {
+        mut handler: Option<&mut dyn StopHandler>,
+    ) -> Result<RunEnd, Error> {
         let mut run = Running { pid, ..Running::default() };
         let mut pipe = pipe.map(std::fs::File::from);
         loop {
@@ -268,8 +267,8 @@ impl Session {
                 pipe = None;
             }
             self.signals(&mut run)?;
-            run.children(&mut witness)?;
-            let runs = witness.as_ref().map_or(!run.said.is_empty(), |witness| witness.started());
+            run.children(&mut handler)?;
+            let runs = handler.as_ref().map_or(!run.said.is_empty(), |handler| handler.started());
             if runs && run.ended.is_none() && run.may_begin(until.ready) {
                 run.work = until.work.as_deref().map(|script| self.shell(script)).transpose()?;
                 if run.stop.is_none() {
@@ -281,15 +280,15 @@ impl Session {
             }
             if let Some(how) = run.ended {
                 run.end_work();
-                if let Some(witness) = &mut witness {
-                    witness.finish();
+                if let Some(handler) = &mut handler {
+                    handler.finish();
                 }
-                // Whoever wrote has ended; what is left there is read.
+                // The writer has ended; read the rest.
                 if let Some(open) = &mut pipe {
                     drain(open, &mut run.said)?;
                 }
                 let Running { stop, work_ended: work, work_cut, killed, said, .. } = run;
-                return Ok(Ended { how, stop, work, work_cut, killed, said });
+                return Ok(RunEnd { how, stop, work, work_cut, killed, said });
             }
         }
     }
@@ -298,7 +297,7 @@ impl Session {
         let mut waits = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         waits.extend(pipe.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
         let left = until.map(|end| end.saturating_duration_since(Instant::now()));
-        // A millisecond more, or the last one would be asked for again and again.
+        // A millisecond more, since poll(2) rounds down and would spin in the last one.
         let left = left.map(|left| PollTimeout::try_from(left + Duration::from_millis(1)));
         let timeout = left.map_or(PollTimeout::NONE, |left| left.unwrap_or(PollTimeout::MAX));
         match poll(&mut waits, timeout) {
@@ -307,14 +306,16 @@ impl Session {
         }
     }
 
-    /// Hands on what was sent to the tool.
+    /// Forwards the signals that the tool received.
     fn signals(&self, run: &mut Running) -> Result<(), CallError> {
         while let Some(got) = signal::next(&self.signals).map_err(CallError::of("signalfd"))? {
             match got.signal {
                 libc::SIGCHLD | libc::SIGPIPE => {}
-                // The terminal's own are for all in its group, the run's init included.
+                // The terminal sends these to the whole group, the run's init included.
                 libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU | libc::SIGCONT => {}
-                ends @ (libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) => run.tell(ends, Stop::Signal(ends)),
+                ends @ (libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) => {
+                    run.stop_by(ends, StopReason::Signal(ends))
+                }
                 other => run.send(other),
             }
         }
@@ -322,26 +323,26 @@ impl Session {
     }
 }
 
-/// A run that goes on.
+/// The state of a run.
 #[derive(Default)]
 struct Running {
     pid: i32,
-    /// The app's work has begun.
+    /// The work has begun.
     begun: bool,
-    /// When it begins at the latest.
+    /// When the work begins at the latest.
     begins: Option<Instant>,
     work: Option<i32>,
-    work_ended: Option<How>,
+    work_ended: Option<ProcessEnd>,
     work_cut: bool,
     until: Option<Instant>,
-    stop: Option<Stop>,
+    stop: Option<StopReason>,
     killed: bool,
-    ended: Option<How>,
+    ended: Option<ProcessEnd>,
     said: Vec<u8>,
 }
 
 impl Running {
-    /// Whether the app, which runs, may be worked on from now on; once.
+    /// Whether the work is to begin now; true once. The app runs.
     fn may_begin(&mut self, once_ready: bool) -> bool {
         const READY: &[u8] = b"\"event\":\"ready\"";
         let latest = *self.begins.get_or_insert_with(|| Instant::now() + STARTUP);
@@ -355,13 +356,12 @@ impl Running {
     }
 
     fn send(&self, signal: i32) {
-        // It is our own child, not yet waited for: the number is its own, and where it has just
-        // ended nothing is to be told.
+        // The child is not reaped yet, so the pid is its own. An error means that it has ended.
         signal::send(self.pid, signal).unwrap_or_default();
     }
 
-    /// Tells the run to end, and from then on waits for so long.
-    fn tell(&mut self, signal: i32, stop: Stop) {
+    /// Sends a signal that stops the run, and sets the time until it is killed.
+    fn stop_by(&mut self, signal: i32, stop: StopReason) {
         self.stop.get_or_insert(stop);
         self.until = Some(Instant::now() + PATIENCE);
         self.send(signal);
@@ -373,12 +373,12 @@ impl Running {
             self.until = None;
             self.send(libc::SIGKILL);
         } else {
-            self.tell(libc::SIGTERM, Stop::Span);
+            self.stop_by(libc::SIGTERM, StopReason::Span);
         }
     }
 
-    /// Buries whoever ended, and shows the witness who stopped.
-    fn children(&mut self, witness: &mut Option<&mut dyn Witness>) -> Result<(), CallError> {
+    /// Reaps ended children, and passes stops to the handler.
+    fn children(&mut self, handler: &mut Option<&mut dyn StopHandler>) -> Result<(), CallError> {
         loop {
             let (pid, change) = match sys::process::wait_any() {
                 Ok(Some(changed)) => changed,
@@ -386,17 +386,17 @@ impl Running {
                 Err(errno) => return Err(CallError { call: "wait", errno }),
             };
             let how = match change {
-                Change::Exited(code) => How::Code(code),
-                Change::Signalled(signal) => How::Signal(signal),
-                Change::Stopped(signal, event) => {
-                    if let Some(witness) = witness {
-                        witness.stopped(pid, signal, event);
+                StateChange::Exited(code) => ProcessEnd::Code(code),
+                StateChange::Signalled(signal) => ProcessEnd::Signal(signal),
+                StateChange::Stopped(signal, event) => {
+                    if let Some(handler) = handler {
+                        handler.stopped(pid, signal, event);
                     }
                     continue;
                 }
             };
-            if let Some(witness) = witness {
-                witness.gone(pid);
+            if let Some(handler) = handler {
+                handler.gone(pid);
             }
             if pid == self.pid {
                 self.ended = Some(how);
@@ -404,25 +404,25 @@ impl Running {
                 self.work = None;
                 self.work_ended = Some(how);
                 if self.ended.is_none() && self.stop.is_none() {
-                    self.tell(libc::SIGTERM, Stop::Work);
+                    self.stop_by(libc::SIGTERM, StopReason::Work);
                 }
             }
         }
     }
 
-    /// The app is gone, and so is what the work was for.
+    /// Kills the work script, since the app has ended.
     fn end_work(&mut self) {
         let Some(pid) = self.work.take() else { return };
         self.work_cut = true;
-        // Its group too, which is the child's own; it may have just ended by itself.
+        // Its process group too. An error means that it has ended.
         for target in [-pid, pid] {
             signal::send(target, libc::SIGKILL).unwrap_or_default();
         }
-        bury(pid);
+        reap(pid);
     }
 }
 
-/// A pipe that the started program may keep; its end that is read does not block.
+/// A pipe for the started program; reading from it does not block.
 pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), CallError> {
     let (ours, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(CallError::of("pipe"))?;
     let flags = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
@@ -430,7 +430,7 @@ pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), CallError> {
     Ok((ours, theirs))
 }
 
-/// Reads what is there, and says whether that was the end of it.
+/// Reads the available bytes, and returns whether the pipe is at its end.
 fn drain(pipe: &mut std::fs::File, into: &mut Vec<u8>) -> Result<bool, CallError> {
     // What was read before it would have blocked is in `into` already.
     match pipe.read_to_end(into) {
@@ -440,7 +440,7 @@ fn drain(pipe: &mut std::fs::File, into: &mut Vec<u8>) -> Result<bool, CallError
     }
 }
 
-/// Waits for the end of a child that is about to end.
-pub(super) fn bury(pid: i32) {
+/// Reaps a child that is about to end.
+pub(super) fn reap(pid: i32) {
     while nix::sys::wait::waitpid(Pid::from_raw(pid), None) == Err(Errno::EINTR) {}
 }

@@ -1,25 +1,25 @@
-//! The shim as the tool starts it.
+//! Starts the shim for a run.
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
-use super::session::{self, Ended, Session, Start, Until};
+use super::session::{self, RunEnd, Session, Spawn, Until};
 
-/// What would change a run behind the tool's back.
+/// The shim's environment variables, which a run of the tool does not inherit.
 const OURS: [&str; 5] =
     ["REMIT_PROFILE", "REMIT_MODE", "REMIT_EVENTS", "REMIT_EVENTS_LEVEL", "REMIT_LEARN_DIR"];
 
-/// remit-init, found.
+/// The path of remit-init.
 #[derive(Clone, Debug)]
 pub(super) struct Shim(PathBuf);
 
 impl Shim {
-    /// The one that was named, else the one beside the tool, else the one in PATH.
+    /// The named one, otherwise the one beside the tool, otherwise the one in PATH.
     ///
     /// # Errors
-    /// It is nowhere, or not a file that may be executed.
+    /// It is missing, or not an executable file.
     pub fn find(named: Option<&Path>) -> Result<Shim, Error> {
         const NAME: &str = "remit-init";
         if let Some(path) = named {
@@ -55,7 +55,7 @@ impl Shim {
         options: &[OsString],
         command: &[OsString],
         until: &Until,
-    ) -> Result<Ended, Error> {
+    ) -> Result<RunEnd, Error> {
         let (ours, theirs) = session::pipe()?;
         let events = format!("fd:{}", theirs.as_raw_fd());
         let mut arguments: Vec<OsString> = vec![self.0.clone().into()];
@@ -68,7 +68,7 @@ impl Shim {
     }
 
     fn start(&self, session: &Session, arguments: Vec<OsString>, keeps: &OwnedFd) -> Result<i32, Error> {
-        session.start(&Start {
+        session.start(&Spawn {
             program: self.0.as_os_str(),
             arguments,
             without: &OURS,

@@ -1,31 +1,31 @@
-//! Where the tool's input comes from: a profile by name or file, COMMAND by PATH.
+//! The tool's input: a profile by name or file, COMMAND by PATH.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use crate::enforce::source::{self, Loaded};
-use crate::image::Files;
+use crate::image::ImageFiles;
 use crate::profile::{Profile, embedded};
 
-/// A profile, and what messages call it.
-pub(super) struct Source {
+/// A profile, with its name for messages.
+pub(super) struct ProfileSource {
     pub name: String,
     pub profile: Profile,
     pub embedded: bool,
-    /// See [`source::Loaded::kept`].
-    pub kept: Vec<(&'static str, PathBuf)>,
+    /// See [`source::Loaded::links`].
+    pub links: Vec<(&'static str, PathBuf)>,
 }
 
-/// A profile as it was named and read.
-pub(super) struct Named {
+/// A profile, with its name on the command line.
+pub(super) struct NamedProfile {
     pub name: String,
     pub loaded: Loaded,
     pub embedded: bool,
 }
 
-impl Named {
-    /// As the shim takes it, for which a file has a slash in its name.
+impl NamedProfile {
+    /// The argument for the shim's `--profile`, for which a file has a slash in its name.
     pub fn word(&self) -> OsString {
         let bare = !self.embedded && !self.name.contains('/');
         if bare { format!("./{}", self.name).into() } else { self.name.clone().into() }
@@ -34,19 +34,19 @@ impl Named {
 
 /// Reads a profile: a file when the word has a slash, ends in .json or is there;
 /// an embedded one otherwise.
-pub(super) fn read(word: &str, command: &Path, files: &dyn Files) -> Result<Source, Error> {
-    let Named { name, loaded, embedded } = named(word, command, files)?;
-    let kept = loaded.kept;
-    Ok(Source { name, profile: loaded.document.profile, embedded, kept })
+pub(super) fn read(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<ProfileSource, Error> {
+    let NamedProfile { name, loaded, embedded } = named(word, command, files)?;
+    let links = loaded.links;
+    Ok(ProfileSource { name, profile: loaded.document.profile, embedded, links })
 }
 
-/// The same with all that is known of it.
-pub(super) fn named(word: &str, command: &Path, files: &dyn Files) -> Result<Named, Error> {
+/// Reads a profile, with its digest, path and links.
+pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<NamedProfile, Error> {
     let is_file = word.contains('/')
         || word.ends_with(".json")
         || (embedded::named(word).is_none() && Path::new(word).exists());
     let loaded = if is_file { source::named_file(word)? } else { source::from_name(word, command, files)? };
-    Ok(Named { name: word.to_owned(), loaded, embedded: !is_file })
+    Ok(NamedProfile { name: word.to_owned(), loaded, embedded: !is_file })
 }
 
 /// COMMAND as an absolute path, found by PATH where it has no slash.

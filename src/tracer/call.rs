@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::event::{Action, Object};
+use crate::event::{ActionTaken, ViolationObject};
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
@@ -53,7 +53,7 @@ pub enum Operation {
         /// The entry that it would become, by the path and arguments in its memory.
         expected: Option<ProgramIndex>,
         /// The program that the call names, for the event.
-        object: Object,
+        object: ViolationObject,
         /// The caller's program for the event, where its entry does not name one file.
         program: Option<PathBuf>,
     },
@@ -62,7 +62,7 @@ pub enum Operation {
         /// The entry that the caller is.
         entry: ProgramIndex,
         /// The file that the call maps, for the event.
-        object: Object,
+        object: ViolationObject,
     },
     /// A change of its user or group, or PR_SET_DUMPABLE 0: afterwards the kernel shows the
     /// process to no other one.
@@ -102,7 +102,7 @@ pub enum Report {
         /// Why it was refused.
         refusal: Box<Denial>,
         /// How the call is answered.
-        action: Action,
+        action: ActionTaken,
     },
     /// The app, which is traced, entered a group stop.
     Stopped {

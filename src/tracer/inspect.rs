@@ -74,7 +74,7 @@ fn read(pid: Pid, caller: &Caller, identity: &Identity, rules: &PolicyEngine) ->
     let caller = caller_after_exec(pid, caller);
     let link = format!("/proc/{pid}/exe");
     let (known, canonical) = identity.with_caller_fsids(&caller, || {
-        Ok((sys::files::known(&link)?, std::fs::read_link(&link).map_err(errno)?))
+        Ok((sys::files::stat_cached(&link)?, std::fs::read_link(&link).map_err(errno)?))
     })?;
     let pointer = sys::ptrace::stack_pointer(pid.as_raw())?;
     let fresh = stack(pointer, &caller, identity, rules)?;

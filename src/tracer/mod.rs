@@ -202,7 +202,7 @@ impl Tracer {
     fn answer(&self, id: NotificationId, answer: Answer) {
         let Some(listener) = &self.listener else { return };
         let answered = match answer {
-            Answer::Continue => seccomp::let_execute(listener, id),
+            Answer::Continue => seccomp::continue_exec(listener, id),
             answer => seccomp::answer(listener, id, answer),
         };
         match answered {

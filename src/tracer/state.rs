@@ -62,7 +62,7 @@ struct Process {
 struct DeniedCall {
     call: Arc<TracedCall>,
     errno: Errno,
-    action: event::Action,
+    action: event::ActionTaken,
 }
 
 impl TraceTable {
@@ -341,7 +341,7 @@ pub enum Action {
         /// Why.
         refusal: Box<Denial>,
         /// How the call is answered.
-        action: event::Action,
+        action: event::ActionTaken,
     },
 }
 

@@ -16,7 +16,7 @@ use super::state::{Event, Stop};
 use crate::ids::Tid;
 use crate::notify::listener;
 use crate::procfs::processes;
-use crate::sys::process::{self, Change};
+use crate::sys::process::{self, StateChange};
 use crate::sys::ptrace;
 
 impl Tracer {
@@ -74,11 +74,11 @@ impl Tracer {
         let change = process::reap(tid.as_raw());
         self.handle_messages();
         match change {
-            Some(Change::Stopped(signal, event)) => self.stopped(tid, signal, event),
-            Some(Change::Exited(_) | Change::Signalled(_)) => self.ended(tid),
+            Some(StateChange::Stopped(signal, event)) => self.stopped(tid, signal, event),
+            Some(StateChange::Exited(_) | StateChange::Signalled(_)) => self.ended(tid),
             None => {}
         }
-        matches!(change, Some(Change::Exited(_) | Change::Signalled(_)))
+        matches!(change, Some(StateChange::Exited(_) | StateChange::Signalled(_)))
     }
 
     /// A stop, of the tracer's own report or of the first thread's. The thread is in it still

@@ -66,7 +66,7 @@ impl Ended {
     }
 
     /// stdout as `key value` lines.
-    pub fn told(&self) -> BTreeMap<&str, &str> {
+    pub fn values(&self) -> BTreeMap<&str, &str> {
         self.stdout.lines().filter_map(|line| line.split_once(' ')).collect()
     }
 }
@@ -128,7 +128,7 @@ impl Running {
         assert_eq!(line, wanted, "after {:?}", self.seen);
     }
 
-    /// Waits for its end, and that of everyone who has its stdout or stderr.
+    /// Waits for its end, and until no process has its stdout or stderr open.
     #[track_caller]
     pub fn end(mut self) -> Ended {
         let mut stderr = String::new();

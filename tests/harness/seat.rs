@@ -15,10 +15,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub fn pty() -> (File, OwnedFd) {
     let (mut master, mut slave) = (0, 0);
     let (name, settings, size) = (std::ptr::null_mut(), std::ptr::null(), std::ptr::null());
-    // SAFETY: two pointers to live integers, and no name or settings are asked for.
+    // SAFETY: two pointers to live integers; the others are null.
     let done = unsafe { libc::openpty(&mut master, &mut slave, name, settings, size) };
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: the call has just made them, for nobody else.
+    // SAFETY: the call has just made them, and nothing else owns them.
     unsafe {
         libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC);
         (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
@@ -91,7 +91,7 @@ impl Seat {
             let mut wanted = [PollFd::new(std::os::fd::AsFd::as_fd(&self.master), PollFlags::POLLIN)];
             let ready = poll(&mut wanted, PollTimeout::from(60_000u16)).expect("poll");
             assert!(ready == 1, "never {text:?}, but {:?}", self.seen);
-            // EIO: nobody has the other end any more.
+            // EIO: the other end is closed.
             let read = self.master.read(&mut bytes).unwrap_or(0);
             assert!(read > 0, "ended without {text:?}: {:?}", self.seen);
             self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
@@ -115,7 +115,7 @@ impl Drop for Seat {
         if !matches!(self.program.try_wait(), Ok(None)) {
             return;
         }
-        // All who are of the session, whose leader is not reaped.
+        // All processes of the session, whose leader is not reaped.
         let session = self.program.id().to_string();
         for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };

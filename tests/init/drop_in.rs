@@ -15,9 +15,9 @@ fn tini_is_replaced_by_a_link() {
         assert!(said.stdout.starts_with("tini version 0."), "{said:?}");
         assert_eq!((said.code, said.stdout.lines().count()), (0, 1));
         let ended = run(command(&link).arg("--").arg(probe()).arg("status"));
-        assert_eq!(ended.told()["NoNewPrivs"], "0", "a drop-in confines nobody: {ended:?}");
+        assert_eq!(ended.values()["NoNewPrivs"], "0", "a drop-in confines nobody: {ended:?}");
         let ended = run(command(&link).env("REMIT_PROFILE", "baseline").arg(probe()).arg("status"));
-        assert_eq!(ended.told()["NoNewPrivs"], "1", "but where a profile is named: {ended:?}");
+        assert_eq!(ended.values()["NoNewPrivs"], "1", "but where a profile is named: {ended:?}");
     }
     let said = run(&mut harness::shim(["--version"]));
     assert_eq!(said.stdout, concat!("remit-init ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -170,12 +170,12 @@ fn as_dumb_init_the_app_leads_a_session_and_its_group_is_signalled() {
     let dumb_init = Named::new("dumb-init");
     let status = |arguments: &[&str]| {
         let ended = run(dumb_init.command(arguments).arg(probe()).arg("status"));
-        ended.told()["pid"].to_owned()
+        ended.values()["pid"].to_owned()
     };
     assert!(status(&[]).contains("leader true"), "{}", status(&[]));
     assert!(status(&["-c"]).contains("leader false"));
     assert!(
-        run(dumb_init.command(&[]).env("DUMB_INIT_SETSID", "0").arg(probe()).arg("status")).told()["pid"]
+        run(dumb_init.command(&[]).env("DUMB_INIT_SETSID", "0").arg(probe()).arg("status")).values()["pid"]
             .contains("leader false")
     );
     let mut running = Running::start(dumb_init.command(&["-r", "HUP:USR1"]).arg(probe()).arg("group"));

@@ -26,7 +26,7 @@ fn mask_and_ignored_signals_come_through_as_they_were() {
             // SAFETY: only such calls are made between fork and exec.
             unsafe { command.pre_exec(set) };
             let ended = run(command);
-            let told = ended.told();
+            let told = ended.values();
             (told["SigBlk"].to_owned(), told["SigIgn"].to_owned())
         };
         let without = status(command(probe()).arg("status"));
@@ -72,7 +72,7 @@ fn descriptors_stay_with_an_unconfined_app_and_not_with_a_confined_one() {
         let mut shim = way.shim(&[], &["status"]);
         leak(&mut shim, 77);
         let ended = run(&mut shim);
-        let fds = ended.told()["fds"];
+        let fds = ended.values()["fds"];
         assert_eq!(fds.contains("77"), !way.confined, "{way:?}: {fds}");
         if way.confined {
             assert_eq!(fds, "[0, 1, 2]", "{way:?}");
@@ -92,7 +92,7 @@ fn descriptors_of_listen_fds_are_handed_over_to_the_app() {
             leak(&mut shim, fd);
         }
         let ended = run(&mut shim);
-        let told = ended.told();
+        let told = ended.values();
         let app = told["pid"].split(' ').next().expect("a pid");
         assert!(ended.stdout.contains("LISTEN_FDS=2\n"), "{way:?}: {ended:?}");
         assert!(ended.stdout.contains(&format!("LISTEN_PID={app}\n")), "{way:?}: {ended:?}");
@@ -105,7 +105,7 @@ fn descriptors_of_listen_fds_are_handed_over_to_the_app() {
             let mut shim = way.shim(&[], &["status"]);
             shim.env("LISTEN_FDS", "1").env("LISTEN_PID", "1");
             leak(&mut shim, 3);
-            assert_eq!(run(&mut shim).told()["fds"], "[0, 1, 2]");
+            assert_eq!(run(&mut shim).values()["fds"], "[0, 1, 2]");
         }
     }
 }
@@ -115,7 +115,7 @@ fn the_app_keeps_its_directory() {
     for way in ways() {
         let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
         let ended = run(way.shim(&[], &["status"]).current_dir(folder.path()));
-        assert_eq!(ended.told()["cwd"], folder.path().to_str().expect("UTF-8"), "{way:?}");
+        assert_eq!(ended.values()["cwd"], folder.path().to_str().expect("UTF-8"), "{way:?}");
     }
 }
 

@@ -26,7 +26,7 @@ fn the_app_is_the_user_that_was_named() {
             let mut shim = command(harness::SHIM);
             shim.args(mode).args(["--run-as", &spec, "--"]).arg(probe()).arg("status").env("HOME", "/root");
             let ended = run(&mut shim);
-            let told = ended.told();
+            let told = ended.values();
             let (user, group) = &ids;
             assert_eq!(told["Uid"], format!("{user}\t{user}\t{user}\t{user}"), "{mode:?} {spec}: {ended:?}");
             assert_eq!(told["Gid"], format!("{group}\t{group}\t{group}\t{group}"), "{mode:?} {spec}");

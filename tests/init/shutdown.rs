@@ -1,4 +1,4 @@
-//! The end: everyone is told, waited for, and killed after the grace.
+//! The end: SIGTERM to all processes, the grace period, SIGKILL.
 
 use std::time::{Duration, Instant};
 
@@ -132,7 +132,7 @@ fn who_is_left_and_who_is_killed_is_said_when_asked() {
     for way in ways() {
         let ended = run(&mut way.shim(&["-v", "--grace", "100ms"], &["leave", "stubborn", "0"]));
         assert_eq!(ended.code, 0, "{way:?}");
-        for said in ["is told to end", "is killed after the grace", "init-probe"] {
+        for said in ["gets SIGTERM", "is killed after the grace", "init-probe"] {
             assert!(ended.stderr.contains(said), "{way:?}: {ended:?}");
         }
         let quiet = run(&mut way.shim(&["--grace", "100ms"], &["leave", "stubborn", "0"])).stderr;

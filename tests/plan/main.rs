@@ -12,7 +12,7 @@ use landlock::{AccessFs, BitFlags};
 use remit::filter::{Access, Action};
 use remit::ids::{Gid, Uid};
 use remit::image::Executable;
-use remit::image::tree::Tree;
+use remit::image::tree::ImageTree;
 use remit::kernel::{Arch, Kernel, NoListener, Release};
 use remit::plan::{LayerState, Place, Plan, PlanError};
 use remit::profile::{Capability, Mode, RunAs};
@@ -20,8 +20,8 @@ use remit::{profile, syscalls};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-fn image() -> Tree {
-    Tree::new()
+fn image() -> ImageTree {
+    ImageTree::new()
         .program(LOADER, Executable::Loader)
         .program("/bin/dash", Executable::Dynamic(LOADER.into()))
         .link("/bin/sh", "dash")
@@ -193,7 +193,7 @@ fn the_supervisors_threads_are_as_many_as_its_work() {
     assert_eq!(planned(addressed, 6, 18).threads(), few + remit::plan::SOCKET_THREADS);
     assert_eq!(planned(addressed, 5, 13).threads(), few, "no socket is made there");
     // With a scope for signals the filter needs two of their numbers, and else all.
-    let kept = remit::sys::threads::KEPT;
+    let kept = remit::sys::threads::RESERVED;
     assert_eq!(planned(ports, 6, 12).threads_in_filter(), kept, "as many as are made for what must have one");
     assert_eq!(planned(ports, 6, 11).threads_in_filter(), few);
     let audit = plan_on(SERVER, &kernel(6, 18), &place(), Mode::Audit).expect("plans");

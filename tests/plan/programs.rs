@@ -6,7 +6,7 @@ use std::path::Path;
 use landlock::{AccessFs, BitFlags};
 use remit::filter::Action;
 use remit::image::Executable;
-use remit::image::tree::Tree;
+use remit::image::tree::ImageTree;
 use remit::kernel::{Arch, Kernel, NoListener, Release};
 use remit::plan::{Mechanism, Plan, Role};
 use remit::profile;
@@ -67,7 +67,7 @@ fn nothing_that_is_executed_or_guarded_may_be_changed() {
         assert_eq!(error.pointer, "/files/0", "{error}");
         assert!(error.text.contains(says), "{error}");
     }
-    let linked = Tree::new().program("/app/server", Executable::Static).link("/p", "/proc").dir("/proc");
+    let linked = ImageTree::new().program("/app/server", Executable::Static).link("/p", "/proc").dir("/proc");
     let text =
         format!(r#"{{"remit": 1, "name": "t", {SERVER}, "files": [{{"path": "/p", "allow": ["write"]}}]}}"#);
     let profile = profile::read(text.as_bytes()).expect("the reader sees no links").profile;

@@ -1,4 +1,4 @@
-//! Running one container in one of the places, and speaking with it.
+//! Runs one container in one of the environments, and talks to it over HTTP.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpStream};
@@ -291,7 +291,7 @@ pub struct Running {
 pub struct Stopped {
     /// The container's exit code.
     pub code: i32,
-    /// From asking to the end, `docker` itself included.
+    /// From the request to the end, `docker` itself included.
     pub took: Duration,
 }
 
@@ -407,8 +407,8 @@ impl Running {
 
     /// One request of a new connection.
     pub fn get(&self, port: u16, target: &str) -> http::Answer {
-        let asked = self.connect(port).and_then(|stream| http::Client::new(stream).get(target));
-        asked.unwrap_or_else(|error| {
+        let answer = self.connect(port).and_then(|stream| http::Client::new(stream).get(target));
+        answer.unwrap_or_else(|error| {
             panic!("{:?}: GET {target} of port {port}: {error}\n{}", self.place, self.stderr())
         })
     }
@@ -439,7 +439,7 @@ impl Running {
 
     /// `docker stop`, or SIGTERM and ten seconds of waiting.
     pub fn stop(&mut self) -> Stopped {
-        let asked = Instant::now();
+        let begin = Instant::now();
         match &self.handle {
             Handle::Docker { name } => {
                 ask(&["stop", name]);
@@ -448,9 +448,9 @@ impl Running {
         }
         if let Handle::Bare = self.handle {
             let code = self.wait();
-            return Stopped { code, took: asked.elapsed() };
+            return Stopped { code, took: begin.elapsed() };
         }
-        let took = asked.elapsed();
+        let took = begin.elapsed();
         Stopped { code: self.wait(), took }
     }
 

@@ -1,13 +1,12 @@
-//! Forbidden acts: what has to come of one that is tried from inside a confined
-//! server, and what has to be told of it.
+//! Forbidden acts: the result of one that is tried inside a confined server, and its event.
 
 use serde_json::Value;
 
 use super::Running;
 
-/// One forbidden act and what has to come of it.
+/// One forbidden act and its expected result.
 pub struct Forbidden {
-    /// What the probe is asked for.
+    /// The act that the probe performs.
     pub act: &'static str,
     /// How it is refused: any of these.
     pub refused: &'static [&'static str],
@@ -60,7 +59,7 @@ pub const fn first(
     Forbidden { act, refused, kind: Some(kind), object, hint: Hint::First }
 }
 
-/// It is refused, and no event tells of it.
+/// It is refused, and has no event.
 pub const fn unseen(act: &'static str, refused: &'static [&'static str]) -> Forbidden {
     Forbidden { act, refused, kind: None, object: "", hint: Hint::None }
 }

@@ -42,7 +42,7 @@ pub struct Image {
 
 impl Rootfs {
     /// Folders that every container has, and the two users of the tests:
-    /// www-data (33), as Debian has it, and 101, as who a restricted one runs.
+    /// www-data (33), as in Debian, and 101, the user of a restricted one.
     pub fn new() -> Rootfs {
         let mut root = Rootfs::empty();
         for name in ["/dev", "/proc", "/sys", "/etc", "/run", "/usr", "/var", "/var/lib", "/var/log"] {
@@ -172,8 +172,7 @@ impl Image {
         Image { tar: PathBuf::new(), writable: Vec::new(), user: None, name, imported: OnceLock::from(()) }
     }
 
-    /// The name by which Docker has it, imported when first asked for, with the
-    /// shim as its ENTRYPOINT.
+    /// Docker's name of it. The first call imports it, with the shim as its ENTRYPOINT.
     pub fn docker(&self) -> &str {
         self.imported.get_or_init(|| {
             let tar = std::fs::File::open(&self.tar).expect("the tar is there");

@@ -94,8 +94,7 @@ pub fn tool() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_remit"))
 }
 
-/// The probe, built by `cargo test` as an example; built here when only some
-/// tests were asked for.
+/// The probe, built by `cargo test` as an example; built here when cargo runs only some tests.
 pub fn probe() -> &'static Path {
     static PROBE: OnceLock<PathBuf> = OnceLock::new();
     PROBE.get_or_init(|| {

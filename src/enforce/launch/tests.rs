@@ -9,6 +9,8 @@ fn what_failed_is_received_from_a_child_that_did_not_read_the_numbers_of_threads
     let word = [0i32.to_le_bytes(), (Errno::EPERM as i32).to_le_bytes()].concat();
     nix::unistd::write(&theirs, &word).expect("written");
     drop(theirs);
-    let Ok(Word::Failed(failure)) = child.hear() else { panic!("what failed is to be received") };
+    let Ok(LaunchMessage::Failed(failure)) = child.read_message() else {
+        panic!("what failed is to be received")
+    };
     assert_eq!(failure, Failure { step: "first".to_owned(), exec: false, errno: Errno::EPERM });
 }

@@ -1,4 +1,4 @@
-//! The way back: what a hint in a log wants.
+//! The inverse of a hint: the use that it allows.
 
 use std::path::PathBuf;
 
@@ -12,9 +12,8 @@ use crate::profile::{ProfileIndex, Rights};
 use crate::syscalls::groups;
 
 impl Want {
-    /// What these operations want of this profile. None where they are no hint: the hint for
-    /// what is found has to be these very operations, so that nothing passes which
-    /// [`hint()`] would not have written about this profile.
+    /// The use that these operations allow in this profile. `None` where they are not a hint: the
+    /// hint for the use that is found has to equal these operations.
     pub fn of(profile: &Value, operations: &[PatchOp]) -> Option<Want> {
         let want = guess(profile, operations)?;
         (hint(profile, &want) == operations).then_some(want)
@@ -67,8 +66,8 @@ fn guess(profile: &Value, operations: &[PatchOp]) -> Option<Want> {
     })
 }
 
-/// The list or member that an operation is about, and what it puts there: a section that
-/// it adds whole has one member, and a list one item.
+/// The list or member that an operation changes, and the value that it adds there: a section
+/// that it adds whole has one member, and a list one item.
 fn item(operation: &PatchOp) -> (String, &Value) {
     let (mut place, mut value) = (operation.path.clone(), &operation.value);
     if let Some(list) = place.strip_suffix("/-") {
@@ -106,7 +105,7 @@ fn edge(edge: &Value, caller: Option<ProfileIndex>) -> Option<Want> {
     })
 }
 
-/// An argument as the hint has it: exact, or escaped.
+/// The text of an argument that a hint wrote, exact or escaped.
 fn argument(written: &Value) -> Option<String> {
     use crate::profile::ArgPattern;
     match written.get("glob") {
@@ -118,7 +117,7 @@ fn argument(written: &Value) -> Option<String> {
     }
 }
 
-/// The one call that the new list lacks.
+/// The one call that is missing from the new list.
 fn after_startup(profile: &Value, left: &Value) -> Option<Want> {
     let calls = |list: &Value| {
         let mut calls = std::collections::BTreeSet::new();

@@ -17,7 +17,7 @@ fn one_line_each_with_its_fields() {
     let text = written(Level::INFO, || {
         tracing::warn!(pid = 7, path = %"/a b", name = "n", "it is {}", "so");
         tracing::info!("plain");
-        tracing::debug!("not asked for");
+        tracing::debug!("below the level");
         tracing::error!(only = true);
     });
     assert_eq!(
@@ -27,7 +27,7 @@ fn one_line_each_with_its_fields() {
 }
 
 #[test]
-fn nobody_makes_lines_of_their_own() {
+fn a_field_forges_no_line() {
     let text = written(Level::WARN, || {
         tracing::warn!(path = %"/a\nremit-init: warn: forged\x1b[2J", "a\r\nb");
     });
@@ -46,7 +46,7 @@ fn spans_are_harmless() {
 }
 
 #[test]
-fn levels_by_how_often() {
+fn level_by_the_number_of_v() {
     let levels = [Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE, Level::TRACE];
     for (times, expected) in levels.into_iter().enumerate() {
         assert_eq!(level(times), expected);

@@ -10,8 +10,8 @@ fn moment() -> SystemTime {
     UNIX_EPOCH + Duration::new(1_795_341_600, 1000)
 }
 
-fn policy(name: &str) -> Policy {
-    Policy { name: name.into(), digest: "sha256:9f86".into() }
+fn policy(name: &str) -> PolicyId {
+    PolicyId { name: name.into(), digest: "sha256:9f86".into() }
 }
 
 fn process(pid: u32, uid: u32, path: &str, args: &[&str]) -> Process {
@@ -19,20 +19,20 @@ fn process(pid: u32, uid: u32, path: &str, args: &[&str]) -> Process {
         pid,
         parent_pid: Some(1),
         uid: Some(uid),
-        executable: Some(Executable { path: path.into() }),
+        executable: Some(ExecutablePath { path: path.into() }),
         args: Some(args.iter().map(|&arg| arg.into()).collect()),
     }
 }
 
-fn start() -> Start {
-    let layer = |layer, detail: Option<&str>| Layer {
+fn start() -> StartEvent {
+    let layer = |layer, detail: Option<&str>| LayerReport {
         layer,
-        state: LayerState::Active,
+        state: LayerReportState::Active,
         detail: detail.map(String::from),
     };
-    Start {
+    StartEvent {
         profile: "/etc/remit/profile.json".into(),
-        mode: ModeInForce { value: Mode::Enforce, source: Source::Profile },
+        mode: ModeInForce { value: Mode::Enforce, source: ModeSource::Profile },
         kernel: "6.18.44".into(),
         arch: Arch::X86_64,
         layers: vec![
@@ -48,10 +48,10 @@ fn start() -> Start {
 
 fn violation() -> Violation {
     Violation {
-        kind: Kind::Program,
-        action: Action::Denied,
+        kind: ViolationKind::Program,
+        action: ActionTaken::Denied,
         errno: Some(Errno::EACCES.into()),
-        object: Object::program("/bin/sh"),
+        object: ViolationObject::program("/bin/sh"),
         rule: "/programs".into(),
         summary: None,
         process: process(7, 0, "/usr/sbin/nginx", &["nginx"]),
@@ -63,31 +63,31 @@ fn violation() -> Violation {
     }
 }
 
-fn stop() -> Stop {
-    Stop { exit: Status::Code(0), ended: 3, killed: 0, why: "signal TERM".into(), abnormal: false }
+fn stop() -> StopEvent {
+    StopEvent { exit: Status::Code(0), ended: 3, killed: 0, why: "signal TERM".into(), abnormal: false }
 }
 
 /// Each literal line of the format, its `…` filled in, to the byte.
 #[test]
 fn lines_are_those_of_the_format() {
     let ptrace = Violation {
-        kind: Kind::Syscall,
+        kind: ViolationKind::Syscall,
         errno: Some(Errno::EPERM.into()),
-        object: Object::Syscall { syscall: "ptrace".into(), args: vec![16, 1] },
+        object: ViolationObject::Syscall { syscall: "ptrace".into(), args: vec![16, 1] },
         rule: "/syscalls".into(),
         summary: Some(Summary { count: 41, over: Duration::from_secs(1) }),
         ancestors: Vec::new(),
         hint: vec![PatchOp { op: Op::Add, path: "/syscalls/allow/-".into(), value: json!("ptrace") }],
         ..violation()
     };
-    let exec = Exec {
-        action: Action::Allowed,
+    let exec = ExecEvent {
+        action: ActionTaken::Allowed,
         process: process(7, 0, "/usr/sbin/nginx", &["nginx", "-g", "daemon off;"]),
         ancestors: vec!["/docker-entrypoint.sh".into()],
         voided: Vec::new(),
     };
-    let exit = Exit { process: Process { pid: 31, ..Process::default() }, exit: Some(Status::Code(0)) };
-    let ready = Ready { after: Duration::from_millis(1204), by: "listening" };
+    let exit = ExitEvent { process: Process { pid: 31, ..Process::default() }, exit: Some(Status::Code(0)) };
+    let ready = ReadyEvent { after: Duration::from_millis(1204), by: "listening" };
     let table = [
         (
             "redis",
@@ -116,7 +116,7 @@ fn lines_are_those_of_the_format() {
         ),
         (
             "nginx",
-            Event::Signal(Signal { signal: SignalName(15), to: "app" }),
+            Event::Signal(SignalEvent { signal: SignalName(15), to: "app" }),
             r#""event":"signal","policy":{"name":"nginx","digest":"sha256:9f86"},"signal":"TERM","to":"app"}"#,
         ),
         (
@@ -126,7 +126,7 @@ fn lines_are_those_of_the_format() {
         ),
         (
             "nginx",
-            Event::Dropped(Dropped { count: 120, why: "sink slow".into() }),
+            Event::Dropped(DroppedEvent { count: 120, why: "sink slow".into() }),
             r#""event":"dropped","policy":{"name":"nginx","digest":"sha256:9f86"},"count":120,"why":"sink slow"}"#,
         ),
         (
@@ -150,7 +150,8 @@ fn lines_are_those_of_the_format() {
 fn what_is_not_utf_8_is_still_a_line() {
     use std::os::unix::ffi::OsStringExt;
     let path = PathBuf::from(std::ffi::OsString::from_vec(b"/tmp/\xff\n\"".to_vec()));
-    let event = Violation { object: Object::Path { path, access: vec!["write", "create"] }, ..violation() };
+    let event =
+        Violation { object: ViolationObject::Path { path, access: vec!["write", "create"] }, ..violation() };
     let written = line(1, "", &Event::Violation(Box::new(event)).tail(moment(), &policy("x")));
     let parsed: Value = serde_json::from_str(&written).unwrap();
     assert_eq!(parsed["object"], json!({"path": "/tmp/\u{fffd}\n\"", "access": ["write", "create"]}));
@@ -159,11 +160,11 @@ fn what_is_not_utf_8_is_still_a_line() {
 
 #[test]
 fn a_person_sees_what_matters_only() {
-    let exit = |exit| Event::Exit(Exit { process: Process::default(), exit });
-    let forced = ModeInForce { value: Mode::Audit, source: Source::Environment };
+    let exit = |exit| Event::Exit(ExitEvent { process: Process::default(), exit });
+    let forced = ModeInForce { value: Mode::Audit, source: ModeSource::Environment };
     let exec = |voided| {
-        Event::Exec(Exec {
-            action: Action::Allowed,
+        Event::Exec(ExecEvent {
+            action: ActionTaken::Allowed,
             process: Process::default(),
             ancestors: Vec::new(),
             voided,
@@ -171,9 +172,9 @@ fn a_person_sees_what_matters_only() {
     };
     let table = [
         (Event::Start(start()), false),
-        (Event::Start(Start { degraded: true, ..start() }), true),
-        (Event::Start(Start { mode: forced, ..start() }), true),
-        (Event::Start(Start { unlike: vec!["learned on x86_64".into()], ..start() }), true),
+        (Event::Start(StartEvent { degraded: true, ..start() }), true),
+        (Event::Start(StartEvent { mode: forced, ..start() }), true),
+        (Event::Start(StartEvent { unlike: vec!["learned on x86_64".into()], ..start() }), true),
         (exec(vec![]), false),
         (exec(vec!["set-user-id"]), true),
         (exit(Some(Status::Code(1))), false),
@@ -182,7 +183,7 @@ fn a_person_sees_what_matters_only() {
         (exit(Some(Status::Signal(SignalName::SYS))), true),
         (Event::Violation(Box::new(violation())), true),
         (Event::Stop(stop()), false),
-        (Event::Stop(Stop { abnormal: true, ..stop() }), true),
+        (Event::Stop(StopEvent { abnormal: true, ..stop() }), true),
     ];
     for (event, matters) in table {
         assert_eq!(event.matters(), matters, "{event:?}");

@@ -44,7 +44,7 @@ fn owners_of(root: &tempfile::TempDir, files: &[&str]) -> Value {
 }
 
 #[test]
-fn dpkg_knows_whose_a_file_is_wherever_usr_is() {
+fn dpkg_owns_a_file_with_and_without_a_merged_usr() {
     let root = image(&DEBIAN);
     let files = ["/usr/sbin/nginx", "/usr/lib/x86_64-linux-gnu/libc.so.6", "/usr/bin/gone", "/opt/own"];
     let expected = json!({ "dpkg": { "nginx-light": "1.22.1-9", "libc6": "2.36-9+deb12u10" } });
@@ -73,7 +73,7 @@ fn apk_has_one_file_in_one_of_two_places() {
         let found = owners_of(&root, &["/lib/ld-musl-x86_64.so.1", "/usr/sbin/nginx"]);
         assert_eq!(found, json!({ "apk": { "musl": "1.2.5-r9", "nginx": "1.26.2-r0" } }));
         assert_eq!(owners_of(&root, &["/sbin/nginx"]), json!({ "apk": { "nginx": "1.26.2-r0" } }));
-        assert_eq!(owners_of(&root, &["/etc/nginx"]), json!({}), "a directory is nobody's");
+        assert_eq!(owners_of(&root, &["/etc/nginx"]), json!({}), "no package owns a directory");
     }
 }
 
@@ -87,7 +87,7 @@ fn an_image_without_a_database_says_nothing() {
 }
 
 #[test]
-fn a_pipe_that_nobody_writes_holds_no_start() {
+fn a_fifo_without_a_writer_blocks_no_start() {
     let root = image(&[("var/lib/dpkg/info/a.list", "/usr/bin/a\n")]);
     let made = std::process::Command::new("mkfifo").arg(root.path().join(STATUS)).status();
     assert!(made.expect("mkfifo(1)").success());

@@ -1,8 +1,8 @@
-//! Which of two versions is the newer, as the managers themselves say.
+//! Comparison of package versions, by the rules of dpkg and apk.
 
 use std::cmp::Ordering;
 
-/// dpkg's way (deb-version(7)): the epoch, the version, the revision.
+/// Compares two versions as dpkg does (deb-version(7)): epoch, upstream version, revision.
 pub(super) fn dpkg(one: &str, other: &str) -> Ordering {
     let (one, other) = (parts(one), parts(other));
     let epochs = in_turn(one[0].as_bytes(), other[0].as_bytes());
@@ -16,8 +16,8 @@ fn parts(version: &str) -> [&str; 3] {
     [epoch, upstream, revision]
 }
 
-/// What is no number and what is one in turn. A tilde comes before the end, letters
-/// before all else.
+/// Compares non-digits and numbers in turn. A tilde sorts before the end, letters before all other
+/// characters.
 fn in_turn(mut one: &[u8], mut other: &[u8]) -> Ordering {
     let weight = |byte: Option<&u8>| match byte {
         None | Some(b'0'..=b'9') => 0,
@@ -44,21 +44,22 @@ fn in_turn(mut one: &[u8], mut other: &[u8]) -> Ordering {
     Ordering::Equal
 }
 
-/// The digits that it begins with, without leading zeros, and the rest.
+/// The leading digits, without leading zeros, and the rest.
 fn number(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let zeros = text[..end].iter().take_while(|byte| **byte == b'0').count();
     (&text[zeros..end], &text[end..])
 }
 
-/// What apk puts behind a version; without any it is the fifth.
+/// apk's suffixes in ascending order; a version without one sorts as the fifth.
 const SUFFIXES: [&str; 10] = ["alpha", "beta", "pre", "rc", "", "cvs", "svn", "git", "hg", "p"];
 
-/// apk's way: numbers, a letter, suffixes, the revision (`1.2.3b_rc1-r4`).
+/// Compares two versions as apk does: numbers, a letter, suffixes, the revision
+/// (`1.2.3b_rc1-r4`).
 pub(super) fn apk(one: &str, other: &str) -> Ordering {
     let ((one, first), (other, second)) = (revision(one), revision(other));
     let (mut ones, mut others) = (one.split('_'), other.split('_'));
-    // What stands before the first suffix: letters come after the end, as they do here.
+    // The part before the first suffix: letters sort after the end, as in dpkg.
     let mut order = in_turn(ones.next().unwrap_or("").as_bytes(), others.next().unwrap_or("").as_bytes());
     while order.is_eq() {
         let (one, other) = (ones.next(), others.next());
@@ -77,7 +78,7 @@ fn revision(version: &str) -> (&str, &str) {
     (version.split_once('~').map_or(version, |(version, _)| version), revision)
 }
 
-/// Its rank and its number.
+/// The rank and the number of a suffix.
 fn suffix(text: Option<&str>) -> (usize, &str) {
     let text = text.unwrap_or("");
     let name = text.trim_end_matches(|c: char| c.is_ascii_digit());

@@ -1,31 +1,31 @@
-//! What the loop does to the app, to those whom it leaves behind, and to itself.
+//! The actions of the loop: signals to the app and to remaining processes, job control, reports.
 
 use nix::errno::Errno;
 
-use super::Loop;
-use crate::event::{Event, Signal, SignalName, log};
+use super::EventLoop;
+use crate::event::{Event, SignalEvent, SignalName, log};
 use crate::ids::Pid;
 use crate::init::descendants;
-use crate::init::state::Input;
-use crate::init::voice::{Sight, Voice};
+use crate::init::log_dialect::{InitEvent, LogDialect};
+use crate::init::state::InitInput;
 use crate::procfs::processes;
 use crate::sys::signal::{self, Received};
 use crate::sys::terminal;
 
-impl Loop {
-    /// Whom a signal for the app is for, as kill(2) has it.
+impl EventLoop {
+    /// The target of signals for the app, for kill(2): its pid, or its process group.
     fn target(&self) -> i32 {
         if self.options.group { -self.child.pid } else { self.child.pid }
     }
 
-    /// To the app or its group; a value that was queued goes along. Neither a
-    /// process that is gone nor one that may not be signalled is our end.
-    pub(super) fn forward(&mut self, received: Received, input: &Input) {
-        let (app, signal, voice) = (self.child.pid, received.signal, self.options.voice);
-        if let Input::Signal(came) = input
+    /// Forwards a signal to the app or its group, with its queued value. It is no error of the
+    /// init if the process is gone or may not be signalled.
+    pub(super) fn forward(&mut self, received: Received, input: &InitInput) {
+        let (app, signal, dialect) = (self.child.pid, received.signal, self.options.dialect);
+        if let InitInput::Signal(came) = input
             && came.signal != signal
         {
-            voice.tell(Sight::Translated(came.signal, signal));
+            dialect.log(InitEvent::Translated(came.signal, signal));
         }
         let sent = match received.code {
             libc::SI_QUEUE if self.options.group => self.queue_to_group(received),
@@ -33,15 +33,15 @@ impl Loop {
             _ => signal::send(self.target(), signal),
         };
         match sent {
-            Ok(()) => voice.tell(Sight::Forwarded(signal)),
-            Err(Errno::ESRCH) => voice.tell(Sight::Dead),
+            Ok(()) => dialect.log(InitEvent::Forwarded(signal)),
+            Err(Errno::ESRCH) => dialect.log(InitEvent::AppGone),
             Err(errno) if !self.forbidden => {
                 self.forbidden = true;
-                tracing::warn!(signal = signal::name(signal), %errno, "could not be forwarded; this is said once");
+                tracing::warn!(signal = signal::name(signal), %errno, "could not be forwarded; further failures are logged at level debug");
             }
             Err(errno) => tracing::debug!(signal = signal::name(signal), %errno, "could not be forwarded"),
         }
-        // A stopped app would hear of its end only when someone continues it.
+        // A stopped app handles SIGTERM only once it is continued.
         if signal == libc::SIGTERM
             && processes::is_stopped(Pid::from_raw(app))
             && let Err(errno) = signal::send(self.target(), libc::SIGCONT)
@@ -52,10 +52,11 @@ impl Loop {
             journal.signal(SignalName(signal));
         }
         let to = if self.options.group { "group" } else { "app" };
-        self.record(Event::Signal(Signal { signal: SignalName(signal), to }));
+        self.record(Event::Signal(SignalEvent { signal: SignalName(signal), to }));
     }
 
-    /// A value can only be queued to one process, so each of the group gets it.
+    /// Queues a signal with its value to each process of the app's group: sigqueue(3) takes no
+    /// group.
     fn queue_to_group(&self, received: Received) -> Result<(), Errno> {
         let app = self.app();
         let all = processes::all(self.me).unwrap_or_default();
@@ -68,38 +69,38 @@ impl Loop {
         queue(app.as_raw(), received)
     }
 
-    /// dumb-init ends what is left of the app's session along with it.
+    /// In the place of dumb-init: sends SIGTERM to what is left of the app's session.
     pub(super) fn terminate_session(&self) {
-        if !matches!(self.options.voice, Voice::DumbInit { .. }) {
+        if !matches!(self.options.dialect, LogDialect::DumbInit { .. }) {
             return;
         }
         let rewritten = self.options.rules.rewrite.get(&libc::SIGTERM).copied();
         let signal = rewritten.unwrap_or(libc::SIGTERM);
         if let Some(other) = rewritten {
-            self.options.voice.tell(Sight::Translated(libc::SIGTERM, other));
+            self.options.dialect.log(InitEvent::Translated(libc::SIGTERM, other));
         }
         if signal == 0 {
-            return self.options.voice.tell(Sight::Dropped(libc::SIGTERM));
+            return self.options.dialect.log(InitEvent::Dropped(libc::SIGTERM));
         }
-        // The app alone has no number any more that could be signalled.
+        // Without a group there is no target: the app's pid is reaped.
         if self.options.group {
             match signal::send(self.target(), signal) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(errno) => tracing::warn!(%errno, "the app's group could not be told to end"),
+                Err(errno) => tracing::warn!(%errno, "SIGTERM could not be sent to the app's group"),
             }
         }
-        self.options.voice.tell(Sight::Forwarded(signal));
+        self.options.dialect.log(InitEvent::Forwarded(signal));
     }
 
-    /// Stops this process, until whoever sees that continues it. PID 1 cannot be stopped.
+    /// Stops this process, until its parent continues it. PID 1 cannot be stopped.
     pub(super) fn suspend(&self) {
-        self.options.voice.tell(Sight::Suspending);
+        self.options.dialect.log(InitEvent::Suspending);
         if let Err(errno) = signal::send(self.me.as_raw(), libc::SIGSTOP) {
             tracing::warn!(%errno, "could not stop along with the app");
         }
     }
 
-    /// Where we are in the foreground of a terminal, the app is to be.
+    /// Puts the app into the foreground of the terminal, where the init is in it.
     pub(super) fn foreground(&self) {
         if terminal::foreground() == Some(terminal::group()) {
             self.take_foreground();
@@ -114,8 +115,8 @@ impl Loop {
         taken.is_ok()
     }
 
-    /// Undoes a stop that the terminal asked for. Without the terminal the app would
-    /// only stop again.
+    /// Continues the app after a stop by the terminal, with the terminal: in the background it
+    /// would only stop again.
     pub(super) fn resume(&self) {
         let app = self.child.pid;
         if (terminal::foreground() == Some(app) || self.take_foreground())
@@ -125,11 +126,11 @@ impl Loop {
         }
     }
 
-    /// Says what is wrong with whom, asked by a signal.
+    /// Writes the status report (`--status`): zombies and processes that no signal reaches.
     pub(super) fn report(&self) {
         let all = match processes::all(self.me) {
             Ok(all) => all,
-            Err(errno) => return tracing::warn!(%errno, "the processes could not be looked at"),
+            Err(errno) => return tracing::warn!(%errno, "the processes could not be listed"),
         };
         let living = all.iter().filter(|seen| seen.lives()).count();
         let troubles = descendants::troubles(self.me, &all);
@@ -137,24 +138,24 @@ impl Loop {
         troubles.iter().for_each(|trouble| log::report(trouble));
     }
 
-    /// Says to whoever is curious who is left, and what is wrong with them.
-    pub(super) fn tell_left(&self, what: &str) {
-        if !self.options.voice.is_curious() {
+    /// Logs the remaining processes and their troubles, where the dialect's level includes that.
+    pub(super) fn log_remaining(&self, what: &str) {
+        if !self.options.dialect.logs_remaining() {
             return;
         }
         let all = processes::all(self.me).unwrap_or_default();
         for seen in all.iter().filter(|seen| seen.lives()) {
             let line = format!("{} ({}, {}) {what}", seen.pid, seen.name, seen.state);
-            self.options.voice.tell(Sight::Note(&line));
+            self.options.dialect.log(InitEvent::Note(&line));
         }
         descendants::troubles(self.me, &all)
             .iter()
-            .for_each(|line| self.options.voice.tell(Sight::Note(line)));
+            .for_each(|line| self.options.dialect.log(InitEvent::Note(line)));
     }
 }
 
-/// With its value. Where the queue of the app's user is full it goes without: a signal
-/// that is merged is better than none.
+/// Queues a signal with its value. Where the queue of the app's user is full
+/// (RLIMIT_SIGPENDING), sends it without one.
 fn queue(pid: i32, received: Received) -> Result<(), Errno> {
     match signal::queue(pid, received.signal, received.value) {
         Err(Errno::EAGAIN) => {

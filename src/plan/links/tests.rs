@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::ids::{Gid, Uid};
-use crate::image::{Executable, tree::Tree};
+use crate::image::{Executable, tree::ImageTree};
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Place, Plan, PlanError};
 use crate::profile::{self, Endpoint, Mode, Rights, RunAs};
@@ -11,8 +11,8 @@ use crate::profile::{self, Endpoint, Mode, Rights, RunAs};
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
 /// What an image has, before anything ran.
-fn image() -> Tree {
-    Tree::new()
+fn image() -> ImageTree {
+    ImageTree::new()
         .program("/server", Executable::Static)
         .program("/usr/bin/dynamic", Executable::Dynamic(LOADER.into()))
         .program("/usr/lib/ld.so", Executable::Loader)
@@ -45,11 +45,17 @@ fn place() -> Place {
     }
 }
 
-fn of(tree: &Tree, place: &Place, program: &str, keys: &str) -> Result<Plan, PlanError> {
+fn of(tree: &ImageTree, place: &Place, program: &str, keys: &str) -> Result<Plan, PlanError> {
     on(&Kernel::stock(Release::new(6, 18), Arch::X86_64), tree, place, program, keys)
 }
 
-fn on(kernel: &Kernel, tree: &Tree, place: &Place, program: &str, keys: &str) -> Result<Plan, PlanError> {
+fn on(
+    kernel: &Kernel,
+    tree: &ImageTree,
+    place: &Place,
+    program: &str,
+    keys: &str,
+) -> Result<Plan, PlanError> {
     let text = format!(
         r#"{{"remit": 1, "name": "t", "fallback": "degrade", "programs": [{{{program}, "entry": true}}], {keys}}}"#
     );
@@ -61,18 +67,18 @@ const ALL: &str = r#""allow": ["read", "write", "create", "remove"]"#;
 const DATA: &str = r#"{"path": "/data", "allow": ["read", "write", "create", "remove"]}"#;
 
 /// A plan of a static program and these files.
-pub(in crate::plan) fn plan(tree: &Tree, files: &str) -> Plan {
+pub(in crate::plan) fn plan(tree: &ImageTree, files: &str) -> Plan {
     with(tree, files).unwrap_or_else(|error| panic!("{error}\n{files}"))
 }
 
 /// The same on another kernel.
-pub(in crate::plan) fn with_kernel(tree: &Tree, files: &str, major: u16, minor: u16) -> Plan {
+pub(in crate::plan) fn with_kernel(tree: &ImageTree, files: &str, major: u16, minor: u16) -> Plan {
     let kernel = Kernel::stock(Release::new(major, minor), Arch::X86_64);
     let keys = format!(r#""files": [{files}]"#);
     on(&kernel, tree, &place(), r#""path": "/server""#, &keys).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn with(tree: &Tree, files: &str) -> Result<Plan, PlanError> {
+fn with(tree: &ImageTree, files: &str) -> Result<Plan, PlanError> {
     of(tree, &place(), r#""path": "/server""#, &format!(r#""files": [{files}]"#))
 }
 

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::super::call::{Call, Ids};
 use super::rules;
-use crate::event::{Kind, Want};
+use crate::event::{ViolationKind, Want};
 use crate::filter::Access;
 use crate::ids::{Gid, Uid};
 use crate::kernel::Arch;
@@ -21,7 +21,7 @@ fn call(name: &'static str, args: &[u64]) -> Call {
 fn an_unlisted_call_is_refused_and_a_young_one_is_not_known() {
     let rules = rules(r#""files": []"#);
     let old = rules.unlisted(&call("ptrace", &[]));
-    assert_eq!((old.errno, old.kind, &*old.rule), (Errno::EPERM, Kind::Syscall, "/syscalls"));
+    assert_eq!((old.errno, old.kind, &*old.rule), (Errno::EPERM, ViolationKind::Syscall, "/syscalls"));
     assert_eq!(old.want, Some(Want::Syscall("ptrace".into())));
     // Newer than Linux 4.18: libraries fall back on ENOSYS alone.
     assert_eq!(rules.unlisted(&call("io_uring_setup", &[])).errno, Errno::ENOSYS);
@@ -88,7 +88,7 @@ fn memory_signals_and_clones() {
     let memory = rules.memory(&call("mprotect", &[0, 4096, 7]));
     assert_eq!(
         (memory.kind, memory.errno, memory.want),
-        (Kind::Memory, Errno::EACCES, Some(Want::WriteExecute))
+        (ViolationKind::Memory, Errno::EACCES, Some(Want::WriteExecute))
     );
     let signal = rules.signal(&call("kill", &[1, 15]));
     assert_eq!((signal.errno, signal.want), (Errno::EPERM, None), "no profile allows it");
@@ -108,7 +108,7 @@ fn processes_are_counted_to_the_limit() {
     let limited = rules(r#""limits": {"processes": 3}"#);
     assert_eq!(limited.processes(2), None);
     let refusal = limited.processes(3).expect("one too many");
-    assert_eq!((refusal.kind, refusal.errno), (Kind::Limit, Errno::EAGAIN));
+    assert_eq!((refusal.kind, refusal.errno), (ViolationKind::Limit, Errno::EAGAIN));
     assert_eq!(refusal.want, Some(Want::Processes(4)));
     assert_eq!(rules(r#""files": []"#).processes(u32::MAX), None);
 }
@@ -123,7 +123,7 @@ fn a_capability_is_needed_only_for_ids_that_are_not_ones_own() {
     let own = ids([33, 33, 44, 33]);
     let ask = |name, args: &[u64]| rules.capability(&call(name, args), Capability::CAP_SETUID, &own);
     let refusal = ask("setuid", &[0]).expect("it is not one's own");
-    assert_eq!((refusal.kind, refusal.errno), (Kind::Capability, Errno::EPERM));
+    assert_eq!((refusal.kind, refusal.errno), (ViolationKind::Capability, Errno::EPERM));
     assert_eq!(refusal.want, Some(Want::Capability(Capability::CAP_SETUID)));
     assert!(ask("setresuid", &[33, 44, u64::from(u32::MAX)]).is_none(), "own, saved, and left as it is");
     assert!(ask("setresuid", &[33, 44, 0]).is_some());
@@ -149,7 +149,7 @@ fn a_capability_that_the_container_lacks_is_not_the_profiles_refusal() {
 fn an_option_that_leads_elsewhere_is_the_network_s_refusal() {
     let rules = rules(r#""network": {"connect": ["tcp/10.0.0.1:80"]}"#);
     let refusal = rules.argument(&call("setsockopt", &[3, 41, 57]));
-    assert_eq!((refusal.kind, refusal.errno, refusal.want), (Kind::Network, Errno::EPERM, None));
+    assert_eq!((refusal.kind, refusal.errno, refusal.want), (ViolationKind::Network, Errno::EPERM, None));
 }
 
 #[test]

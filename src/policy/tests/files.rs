@@ -7,7 +7,7 @@ use super::super::file::{Ruling, Use};
 use super::super::inode::Standing;
 use super::super::{Denial, PolicyEngine};
 use super::{id, rules, rules_on};
-use crate::event::{Object, Want};
+use crate::event::{ViolationObject, Want};
 use crate::image::FileId;
 use crate::profile::{Mode, Rights};
 
@@ -57,7 +57,7 @@ fn what_is_not_granted_is_refused_with_what_would_grant_it() {
     let refused = refusal(create(&rules, "/data/new"));
     assert_eq!(refused.errno, Errno::EACCES);
     assert_eq!(refused.rule, "/files");
-    assert_eq!(refused.object, Object::Path { path: path.clone(), access: vec!["create"] });
+    assert_eq!(refused.object, ViolationObject::Path { path: path.clone(), access: vec!["create"] });
     assert_eq!(refused.want, Some(Want::File { path, rights: Rights::CREATE }));
     // Only what is missing is asked for.
     let both = ask(&rules, "/data/old", NEW, Rights::WRITE.union(Rights::REMOVE), AccessFs::RemoveFile);
@@ -96,7 +96,9 @@ fn a_program_is_changed_under_no_name_and_no_profile_would_grant_it() {
     for needs in [Rights::WRITE, Rights::REMOVE, Rights::CREATE] {
         let refused = refusal(ask(&rules, "/extra/server-again", server, needs, AccessFs::WriteFile));
         assert_eq!(refused.want, None);
-        assert!(matches!(refused.object, Object::Path { path, .. } if path == Path::new("/app/server")));
+        assert!(
+            matches!(refused.object, ViolationObject::Path { path, .. } if path == Path::new("/app/server"))
+        );
     }
     // Its reading comes with it, where it is a program.
     assert_eq!(ask(&rules, "/app/server", server, Rights::READ, AccessFs::ReadFile), Ruling::Kernel);
@@ -181,7 +183,7 @@ fn what_nobody_may_change_gets_no_second_name() {
     let rules = rules(r#""files": [{"path": "/data", "allow": ["read", "write", "create", "remove"]}]"#);
     let refused = rules.second_name(id("/app/server")).expect("a program");
     assert_eq!((refused.errno, &refused.want), (Errno::EACCES, &None));
-    assert_eq!(refused.object, Object::Path { path: "/app/server".into(), access: vec!["create"] });
+    assert_eq!(refused.object, ViolationObject::Path { path: "/app/server".into(), access: vec!["create"] });
     assert!(rules.second_name(id("/data/old")).is_none());
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::super::PolicyEngine;
 use super::super::libraries::Code;
 use super::{LOADER, entry, id, program, rules_on};
-use crate::event::{Kind, Want};
+use crate::event::{ViolationKind, Want};
 use crate::image::FileId;
 use crate::profile::Mode;
 
@@ -17,7 +17,7 @@ fn rules(more: &str) -> PolicyEngine {
 const OTHER: FileId = FileId { device: 7, inode: 7 };
 
 /// What is said of a file of this path; `None`: it may be mapped.
-fn refused(rules: &PolicyEngine, path: &str, id: FileId) -> Option<(Kind, String, Option<Want>)> {
+fn refused(rules: &PolicyEngine, path: &str, id: FileId) -> Option<(ViolationKind, String, Option<Want>)> {
     match rules.code(program(1), Path::new(path), id) {
         Code::Allowed => None,
         Code::IfThere => panic!("{path} would have to be there"),
@@ -42,7 +42,7 @@ fn code_comes_from_the_libraries_and_from_what_the_kernel_maps() {
     }
     for elsewhere in ["/usr/library/x", "/data/old", "/evil", "/opt/plugin.so.1", "/usr", "/"] {
         let (kind, rule, want) = refused(&rules, elsewhere, OTHER).expect(elsewhere);
-        assert_eq!((kind, rule.as_str()), (Kind::Program, "/programs/1/libraries"));
+        assert_eq!((kind, rule.as_str()), (ViolationKind::Program, "/programs/1/libraries"));
         assert_eq!(want, Some(Want::Library { program: entry(1), path: elsewhere.into() }));
     }
     let (.., want) = refused(&rules, "/data/x (deleted)", OTHER).expect("removed");
@@ -64,7 +64,7 @@ fn memory_that_is_shared_is_the_business_of_write_execute() {
         let (kind, rule, want) = refused(&rules(""), memory, OTHER).expect(memory);
         assert_eq!(
             (kind, rule.as_str(), want),
-            (Kind::Memory, "/memory/write_execute", Some(Want::WriteExecute))
+            (ViolationKind::Memory, "/memory/write_execute", Some(Want::WriteExecute))
         );
         assert_eq!(refused(&jit, memory, OTHER), None, "{memory}");
     }

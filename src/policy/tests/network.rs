@@ -163,19 +163,19 @@ fn a_path_lasts_where_nothing_above_it_can_be_moved() {
 
 #[test]
 fn sockets_are_made_of_the_kinds_that_entries_bring() {
-    use super::super::network::SocketKind as Kind;
+    use super::super::network::SocketKind as ViolationKind;
     let rules = rules(r#""network": {"connect": ["tcp/10.0.0.0/8:80", "unix:/run/app.sock"]}"#);
     const SEQPACKET: i32 = libc::SOCK_SEQPACKET;
     for (asked, made) in [
-        ([AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0], Some(Kind::Tcp)),
-        ([AF_INET6, SOCK_STREAM, IPPROTO_TCP], Some(Kind::Tcp)),
+        ([AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0], Some(ViolationKind::Tcp)),
+        ([AF_INET6, SOCK_STREAM, IPPROTO_TCP], Some(ViolationKind::Tcp)),
         ([AF_INET, SOCK_STREAM, 262], None),
         ([AF_INET, SOCK_DGRAM, 0], None),
-        ([AF_UNIX, SOCK_STREAM, 0], Some(Kind::Unix)),
-        ([AF_UNIX, SEQPACKET, 0], Some(Kind::Unix)),
+        ([AF_UNIX, SOCK_STREAM, 0], Some(ViolationKind::Unix)),
+        ([AF_UNIX, SEQPACKET, 0], Some(ViolationKind::Unix)),
         // It could send to any name without a connect.
         ([AF_UNIX, SOCK_DGRAM, 0], None),
-        ([AF_NETLINK, SOCK_RAW, 0], Some(Kind::Other)),
+        ([AF_NETLINK, SOCK_RAW, 0], Some(ViolationKind::Other)),
         ([AF_NETLINK, SOCK_RAW, 9], None),
     ] {
         assert_eq!(rules.makes(asked[0], asked[1], asked[2]), made, "{asked:?}");

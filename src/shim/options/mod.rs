@@ -17,7 +17,7 @@ pub use self::text::HELP;
 use super::dialect::Dialect;
 use super::error::StartupError;
 use crate::enforce::launch::Terminal;
-use crate::event::{Destination, Level, Redaction, Source};
+use crate::event::{Destination, Level, ModeSource, Redaction};
 use crate::profile::{self, Mode};
 
 /// What was asked for.
@@ -27,7 +27,7 @@ pub struct Options {
     /// The profile that was named.
     pub profile: Option<OsString>,
     /// The mode that was named, and by whom.
-    pub mode: Option<(Mode, Source)>,
+    pub mode: Option<(Mode, ModeSource)>,
     /// Where events go.
     pub events: Destination,
     /// Somebody named it.
@@ -155,7 +155,7 @@ struct ReadObserver {
     options: Options,
     name: String,
     // The environment only speaks where no flag does, wrong or not.
-    mode: Option<(Mode, Source)>,
+    mode: Option<(Mode, ModeSource)>,
     events: Option<OsString>,
     /// A `--` stood before COMMAND.
     separated: bool,
@@ -221,7 +221,7 @@ impl ReadObserver {
         let dumb_init = self.options.dialect == Dialect::DumbInit;
         match flag {
             "profile" => self.options.profile = Some(self.value(parser)?),
-            "mode" => self.mode = Some((values::mode("--mode", &self.value(parser)?)?, Source::Flag)),
+            "mode" => self.mode = Some((values::mode("--mode", &self.value(parser)?)?, ModeSource::Flag)),
             "events" => self.events = Some(self.value(parser)?),
             "learn-dir" => {
                 let directory = self.value(parser)?;
@@ -335,7 +335,7 @@ impl ReadObserver {
         self.options.mode = match self.mode {
             Some(mode) => Some(mode),
             None => env("REMIT_MODE")
-                .map(|v| Ok::<_, UsageError>((values::mode("REMIT_MODE", &v)?, Source::Environment)))
+                .map(|v| Ok::<_, UsageError>((values::mode("REMIT_MODE", &v)?, ModeSource::Environment)))
                 .transpose()?,
         };
         if self.options.label.is_none() {

@@ -30,11 +30,11 @@ fn options_end_at_the_command() {
 fn a_flag_beats_the_environment() {
     let env = [("REMIT_MODE", "audit"), ("REMIT_PROFILE", "strict"), ("REMIT_EVENTS", "/var/log/e")];
     let options = asked(&["true"], &env).expect("read");
-    assert_eq!(options.mode, Some((Mode::Audit, Source::Environment)));
+    assert_eq!(options.mode, Some((Mode::Audit, ModeSource::Environment)));
     assert_eq!(options.profile, Some("strict".into()));
     assert_eq!(options.level, Level::All);
     let options = asked(&["--mode", "off", "--profile=/p", "true"], &env).expect("read");
-    assert_eq!(options.mode, Some((Mode::Off, Source::Flag)));
+    assert_eq!(options.mode, Some((Mode::Off, ModeSource::Flag)));
     assert_eq!(options.profile, Some("/p".into()));
     assert!(asked(&["--mode", "off", "true"], &[("REMIT_MODE", "enforced")]).is_ok());
 }

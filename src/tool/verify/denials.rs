@@ -5,23 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::drops::Failure;
+use super::drops::ObservedError;
 use crate::learn::{amend, volatile};
 use crate::profile::Document;
 use crate::visible;
 
-/// An event, as far as it matters here.
+/// The keys of an event that the report needs.
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-struct Event {
+struct LoggedEvent {
     event: String,
     kind: String,
     errno: String,
     object: Value,
     rule: String,
     count: Option<u64>,
-    process: Who,
+    process: LoggedProcess,
     hint: Value,
     voided: Vec<String>,
     why: String,
@@ -29,26 +29,26 @@ struct Event {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Who {
-    executable: Program,
+struct LoggedProcess {
+    executable: LoggedExecutable,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Program {
+struct LoggedExecutable {
     path: String,
 }
 
-/// What would have been denied: by which rule, to which program, and what.
+/// What would have been denied: the rule, the program, the object, the errno.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct DenialKey {
     rule: String,
     program: String,
     what: String,
     errno: String,
 }
 
-/// How often and when, and what would allow it.
+/// How often and in which phases it would have been denied, and the changes that allow it.
 #[derive(Debug, Default)]
 struct Denial {
     count: u64,
@@ -57,23 +57,23 @@ struct Denial {
     hints: Vec<Value>,
 }
 
-/// What the events of a run say.
+/// The violations in the events of a run.
 #[derive(Debug, Default)]
 pub(super) struct Denials {
     /// The app was started.
     pub started: bool,
-    denied: BTreeMap<Key, Denial>,
+    denied: BTreeMap<DenialKey, Denial>,
     /// Files whose set-user-ID or capabilities did nothing.
     voided: BTreeSet<String>,
-    /// Events that were lost, by why.
+    /// The number of lost events, by reason.
     dropped: BTreeMap<String, u64>,
 }
 
 impl Denials {
-    /// Reads events; lines that are none are passed over.
+    /// Reads events; other lines are skipped.
     pub fn read(events: &[u8], document: &Document) -> Denials {
         let lines = events.split(|byte| *byte == b'\n');
-        let events: Vec<Event> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let events: Vec<LoggedEvent> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
         let becomes_ready = events.iter().any(|event| event.event == "ready");
         let mut found = Denials::default();
         let mut phase = becomes_ready.then_some("start-up");
@@ -96,8 +96,8 @@ impl Denials {
         found
     }
 
-    fn take(&mut self, event: Event, phase: Option<&'static str>, document: &Document) {
-        let key = Key {
+    fn take(&mut self, event: LoggedEvent, phase: Option<&'static str>, document: &Document) {
+        let key = DenialKey {
             what: what(&event.kind, &event.object),
             rule: event.rule,
             program: event.process.executable.path,
@@ -112,54 +112,55 @@ impl Denials {
         }
     }
 
-    /// As errors that a run had; names that no other run will have are left open.
-    pub fn failures(&self) -> BTreeMap<Failure, u64> {
-        let mut failures = BTreeMap::new();
+    /// The violations as errors of a run; names that no other run has become `*`.
+    pub fn errors(&self) -> BTreeMap<ObservedError, u64> {
+        let mut errors = BTreeMap::new();
         for (key, denial) in &self.denied {
-            let (call, told) = key.what.split_once(' ').unwrap_or((&key.what, ""));
+            let (call, object) = key.what.split_once(' ').unwrap_or((&key.what, ""));
             // `/tmp/a1b2c3 write`: the rights come last.
-            let (path, rights) = told.split_once(' ').unwrap_or((told, ""));
+            let (path, rights) = object.split_once(' ').unwrap_or((object, ""));
             let stable = if path.starts_with('/') { volatile::template(path) } else { None };
-            let object = stable.map(|path| format!("{path} {rights}").trim_end().to_owned());
-            let failure = Failure {
+            let stable = stable.map(|path| format!("{path} {rights}").trim_end().to_owned());
+            let failure = ObservedError {
                 program: key.program.clone(),
                 call: call.to_owned(),
-                object: object.unwrap_or_else(|| told.to_owned()),
+                object: stable.unwrap_or_else(|| object.to_owned()),
                 errno: key.errno.clone(),
             };
-            *failures.entry(failure).or_default() += denial.count;
+            *errors.entry(failure).or_default() += denial.count;
         }
-        failures
+        errors
     }
 
     /// The report.
-    pub fn report<'d>(&'d self, accepted: &'d [String]) -> Report<'d> {
-        let accepts = |key: &Key, denial: &Denial| {
+    pub fn report<'d>(&'d self, accepted: &'d [String]) -> DenialReport<'d> {
+        let accepts = |key: &DenialKey, denial: &Denial| {
             let all = !denial.adds.is_empty() && denial.adds.iter().all(|line| accepted.contains(line));
             all || accepted.contains(&key.what)
         };
         let (accepted_ones, denied): (Vec<_>, Vec<_>) =
             self.denied.iter().partition(|(key, denial)| accepts(key, denial));
         let named = |line: &&String| {
-            let seen = |(key, denial): &(&Key, &Denial)| key.what == **line || denial.adds.contains(*line);
+            let seen =
+                |(key, denial): &(&DenialKey, &Denial)| key.what == **line || denial.adds.contains(*line);
             !accepted_ones.iter().any(seen)
         };
         let unseen = accepted.iter().filter(named).collect();
-        Report { all: self, denied, accepted: accepted_ones, unseen }
+        DenialReport { all: self, denied, accepted: accepted_ones, unseen }
     }
 }
 
-/// What would have been denied, without what is accepted.
-pub(super) struct Report<'d> {
+/// What would have been denied, apart from what is accepted.
+pub(super) struct DenialReport<'d> {
     all: &'d Denials,
-    denied: Vec<(&'d Key, &'d Denial)>,
-    accepted: Vec<(&'d Key, &'d Denial)>,
+    denied: Vec<(&'d DenialKey, &'d Denial)>,
+    accepted: Vec<(&'d DenialKey, &'d Denial)>,
     /// Accepted, and not seen.
     unseen: Vec<&'d String>,
 }
 
-impl Report<'_> {
-    /// Whether all would have been let through, as far as the events tell.
+impl DenialReport<'_> {
+    /// Whether nothing would have been denied, and no event was lost.
     pub fn passes(&self) -> bool {
         self.denied.is_empty() && self.all.dropped.is_empty()
     }
@@ -217,14 +218,14 @@ impl Report<'_> {
                 &format!("did nothing, since no_new_privs is set in audit too: {}\n", visible::line(voided));
         }
         for (why, count) in &self.all.dropped {
-            text += &format!("{count} events were lost ({why}): what they told is not known\n");
+            text += &format!("{count} events were lost ({why}): their content is not known\n");
         }
         text
     }
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let list = |denials: &[(&Key, &Denial)]| -> Value {
+        let list = |denials: &[(&DenialKey, &Denial)]| -> Value {
             denials
                 .iter()
                 .map(|(key, denial)| {
@@ -244,14 +245,14 @@ impl Report<'_> {
     }
 }
 
-fn line(key: &Key, denial: &Denial) -> String {
+fn line(key: &DenialKey, denial: &Denial) -> String {
     let times = if denial.count == 1 { "once".to_owned() } else { format!("{} times", denial.count) };
     let phases: Vec<&str> = denial.phases.iter().copied().collect();
     let phases = if phases.is_empty() { String::new() } else { format!(", {}", phases.join(" and ")) };
     format!("{}: {}, {times}{phases}", key.what, key.errno)
 }
 
-/// What was wanted, in words close to the grant's.
+/// The object of a violation, in words close to the grant's.
 fn what(kind: &str, object: &Value) -> String {
     let word = |key: &str| object[key].as_str().unwrap_or_default();
     if object["path"].is_string() {
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn summaries_are_counted_and_phases_told() {
+    fn summaries_are_counted_and_phases_named() {
         let (object, hint) = file("/d");
         let found = read(&[
             json!({ "event": "start" }),
@@ -340,7 +341,7 @@ mod tests {
     fn names_of_one_run_alone_are_left_open() {
         let (object, hint) = file("/d/tmp.aB3dE5");
         let found = read(&[violation(object, None, hint)]);
-        let failures: Vec<_> = found.failures().into_keys().collect();
-        assert_eq!((failures[0].call.as_str(), failures[0].object.as_str()), ("file", "/d/* write"));
+        let errors: Vec<_> = found.errors().into_keys().collect();
+        assert_eq!((errors[0].call.as_str(), errors[0].object.as_str()), ("file", "/d/* write"));
     }
 }

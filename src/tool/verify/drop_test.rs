@@ -1,8 +1,8 @@
 //! The runs of `remit verify --drop-test`: one in full, then one without each part.
 //!
-//! What a rule refuses, the supervisor tells; what the kernel refuses for want of a
-//! capability nobody is told of, so there the app is traced instead of supervised. A page
-//! that still answers proves nothing either way: it is errors that are compared.
+//! The supervisor reports what a rule refuses. The kernel reports no refusal for want of a
+//! capability, so for capabilities the app is traced instead of supervised. Errors are compared:
+//! a server that still answers proves nothing.
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, DirBuilder};
@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::denials::Denials;
-use super::drops::{self, Class, Finding, Part, Shown};
-use super::failures::Failures;
+use super::drops::{self, GrantClass, Part, PartFinding, RunErrors};
+use super::failures::ObservedErrors;
 use super::{Arguments, before};
 use crate::enforce::launch::{Command, Terminal};
 use crate::enforce::{self, place, probe, traced};
@@ -23,35 +23,36 @@ use crate::image::live::Live;
 use crate::plan::{Place, Plan, matches};
 use crate::profile::{self, FileEntry, Mode, Profile, Rights, capability_word};
 use crate::sys;
-use crate::tool::session::{self, Ended, Session, Stop};
+use crate::tool::session::{self, RunEnd, Session, StopReason};
 use crate::tool::shim::Shim;
-use crate::tool::source::Named;
-use crate::tool::{Answer, Error, Format, Said};
+use crate::tool::source::NamedProfile;
+use crate::tool::{Error, Format, Output, VerbResult};
 
-/// What is taken away unless classes are named: runs for each call are many.
-const DEFAULT: [Class; 5] = [Class::Capabilities, Class::Files, Class::Network, Class::Edges, Class::Memory];
+/// The classes unless they are named, without calls, which would take many runs.
+const DEFAULT: [GrantClass; 5] =
+    [GrantClass::Capabilities, GrantClass::Files, GrantClass::Network, GrantClass::Edges, GrantClass::Memory];
 
 pub(super) fn run(
     arguments: &Arguments,
-    classes: &[Class],
-    named: &Named,
+    classes: &[GrantClass],
+    named: &NamedProfile,
     shim: &Shim,
     command: &Path,
-) -> Answer {
+) -> VerbResult {
     let profile = drops::watched(&named.loaded.document.profile);
     let parts = drops::parts(&profile, if classes.is_empty() { &DEFAULT } else { classes });
-    let test = Test {
+    let test = DropTest {
         arguments,
         shim,
         command,
         named,
         session: Session::begin()?,
-        folder: Folder::make(named, &profile)?,
+        folder: ProfileFolder::make(named, &profile)?,
     };
-    let of_kernel = |part: &&Part| part.class == Class::Capabilities;
+    let of_kernel = |part: &&Part| part.class == GrantClass::Capabilities;
     let runs = parts.len() + 1 + usize::from(parts.iter().any(|part| of_kernel(&part)));
-    let mut progress = Progress { done: 0, runs };
-    // Whether it is supervised or traced, what a run shows is compared with its like.
+    let mut progress = RunCounter { done: 0, runs };
+    // A supervised run is compared with the supervised full run, a traced one with the traced.
     let mut full = [None, None];
     for (full, kernel) in full.iter_mut().zip([false, true]) {
         if parts.iter().any(|part| of_kernel(&part) == kernel) {
@@ -64,7 +65,7 @@ pub(super) fn run(
                     }
                     Format::Json => json!({ "profile": profile.name, "fault": fault }).to_string(),
                 };
-                return Ok(Said { text, code: 1 });
+                return Ok(Output { text, code: 1 });
             }
             *full = Some(shown);
         }
@@ -74,52 +75,52 @@ pub(super) fn run(
     for part in parts {
         let kernel = of_kernel(&&part);
         progress.next(&format!("without {}", part.name));
-        let finding = match test.untold(&part)? {
-            Some(why) => Finding::Untold(why),
+        let finding = match test.unknown_because(&part)? {
+            Some(why) => PartFinding::Unknown(why),
             None => match test.shown(&part.taken_from(&profile), kernel)? {
                 Some(less) => drops::compare(if kernel { &traced } else { &supervised }, &less),
-                None => Finding::Otherwise("the app was not started".to_owned()),
+                None => PartFinding::Otherwise("the app was not started".to_owned()),
             },
         };
         found.push((part, finding));
     }
-    let code = u8::from(found.iter().any(|(_, finding)| *finding == Finding::NotNeeded));
-    let mut errors = supervised.failures;
-    errors.extend(traced.failures);
+    let code = u8::from(found.iter().any(|(_, finding)| *finding == PartFinding::NotNeeded));
+    let mut errors = supervised.errors;
+    errors.extend(traced.errors);
     let name = &profile.name;
     let text = match arguments.format {
         Format::Text => drops::text(name, &errors, &found, arguments.before.is_some()),
         Format::Json => drops::json(name, &errors, &found).to_string(),
     };
-    Ok(Said { text, code })
+    Ok(Output { text, code })
 }
 
-/// What all runs share.
-struct Test<'a> {
+/// The state that all runs share.
+struct DropTest<'a> {
     arguments: &'a Arguments,
     shim: &'a Shim,
     command: &'a Path,
-    named: &'a Named,
+    named: &'a NamedProfile,
     session: Session,
-    folder: Folder,
+    folder: ProfileFolder,
 }
 
-impl Test<'_> {
-    /// What a run under a profile shows; none where it does not start.
-    fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<Shown>, Error> {
+impl DropTest<'_> {
+    /// Runs COMMAND under a profile, and returns its errors; `None` where it does not start.
+    fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<RunErrors>, Error> {
         before(&self.session, self.arguments)?;
-        let (ended, failures) = match if traced { self.traced(profile)? } else { self.supervised(profile)? } {
+        let (ended, errors) = match if traced { self.traced(profile)? } else { self.supervised(profile)? } {
             Some(shown) => shown,
             None => return Ok(None),
         };
-        if let Some(Stop::Signal(signal)) = ended.stop {
+        if let Some(StopReason::Signal(signal)) = ended.stop {
             return Err(Error::Interrupted(signal));
         }
-        Ok(Some(Shown { failures, fault: ended.fault() }))
+        Ok(Some(RunErrors { errors, fault: ended.fault() }))
     }
 
-    /// By the shim, whose events tell what was refused.
-    fn supervised(&self, profile: &Profile) -> Result<Option<(Ended, Failed)>, Error> {
+    /// A run by the shim, whose events have the refusals.
+    fn supervised(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, Error> {
         let text = profile::write(profile);
         let document = profile::read(text.as_bytes()).map_err(Error::Made)?;
         let file = self.folder.0.join("profile.json");
@@ -128,41 +129,41 @@ impl Test<'_> {
         let until = &self.arguments.until;
         let ended = self.shim.run(&self.session, &options, &self.arguments.command, until)?;
         let found = Denials::read(&ended.said, &document);
-        let failures = found.failures();
-        Ok(found.started.then_some((ended, failures)))
+        let errors = found.errors();
+        Ok(found.started.then_some((ended, errors)))
     }
 
-    /// With the capabilities of the profile and nothing else that holds it.
-    fn traced(&self, profile: &Profile) -> Result<Option<(Ended, Failed)>, Error> {
+    /// A traced run with the user and the capabilities of the profile, and no other layer.
+    fn traced(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, Error> {
         let kernel = probe::kernel()?;
         let plan = Plan::new(profile, &kernel, &self.place()?, &Live, Mode::Enforce)
             .map_err(|error| Error::Plan { profile: self.named.name.clone(), error })?;
         let waiting = traced::begin(&self.app(&plan)?, &plan)?;
         let pid = waiting.pid;
-        let mut failures = match Failures::seize(pid) {
-            Ok(failures) => failures,
+        let mut errors = match ObservedErrors::attach(pid) {
+            Ok(errors) => errors,
             Err(why) => {
-                // Told that nobody will look, it ends.
+                // The child ends when its pipe closes.
                 drop(waiting);
-                session::bury(pid);
+                session::reap(pid);
                 return Err(why);
             }
         };
         waiting.go()?;
-        let ended = self.session.wait(pid, None, &self.arguments.until, Some(&mut failures))?;
-        Ok(failures.started.then_some((ended, failures.found)))
+        let ended = self.session.wait(pid, None, &self.arguments.until, Some(&mut errors))?;
+        Ok(errors.started.then_some((ended, errors.found)))
     }
 
     fn place(&self) -> Result<Place, enforce::Error> {
         place::here(
             Some(self.command.to_owned()),
             Vec::new(),
-            self.named.loaded.kept.clone(),
+            self.named.loaded.links.clone(),
             self.named.embedded,
         )
     }
 
-    /// The app as the shim would start it.
+    /// The command as the shim would execute it.
     fn app(&self, plan: &Plan) -> Result<Command, Error> {
         let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| Error::CommandNul);
         let argv = self.arguments.command.iter().map(|word| text(word.as_bytes().to_vec()));
@@ -187,24 +188,24 @@ impl Test<'_> {
         })
     }
 
-    /// Why taking a part away would show nothing.
-    fn untold(&self, part: &Part) -> Result<Option<String>, Error> {
+    /// Why a run without a part would show nothing.
+    fn unknown_because(&self, part: &Part) -> Result<Option<String>, Error> {
         if let Some(why) = drops::unseen(&part.name) {
             return Ok(Some(why.to_owned()));
         }
         let Some(word) = part.name.strip_prefix("capability ") else { return Ok(None) };
         let has = self.place()?.permitted.into_iter().any(|one| capability_word(one) == word);
-        Ok((!has).then(|| "this place does not have it, so the app never had it".to_owned()))
+        Ok((!has).then(|| "this environment does not have it, so the app never had it".to_owned()))
     }
 }
 
-type Failed = std::collections::BTreeMap<drops::Failure, u64>;
+type ErrorCounts = std::collections::BTreeMap<drops::ObservedError, u64>;
 
-/// Where the profiles of the runs stand: nowhere that the app may write.
-struct Folder(PathBuf);
+/// The folder of the runs' profiles, where the app may not write.
+struct ProfileFolder(PathBuf);
 
-impl Folder {
-    fn make(named: &Named, profile: &Profile) -> Result<Folder, Error> {
+impl ProfileFolder {
+    fn make(named: &NamedProfile, profile: &Profile) -> Result<ProfileFolder, Error> {
         let beside = named.loaded.path.as_deref().and_then(Path::parent).map(Path::to_owned);
         let places = [Some(std::env::temp_dir()), beside, Some("/dev/shm".into()), Some("/run".into())];
         let places = places.into_iter().flatten().filter_map(|place| place.canonicalize().ok());
@@ -212,7 +213,7 @@ impl Folder {
         for place in places.filter(|place| !may_change(profile, place)) {
             let path = place.join(format!("remit-verify-{}", std::process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Folder(path)),
+                Ok(()) => return Ok(ProfileFolder(path)),
                 Err(error) => failed = Some((path, error)),
             }
         }
@@ -224,10 +225,10 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for ProfileFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            crate::tool::complain(&format!("verify: {} is left behind: {error}", self.0.display()));
+            crate::tool::print_error(&format!("verify: {} is left behind: {error}", self.0.display()));
         }
     }
 }
@@ -241,17 +242,17 @@ fn may_change(profile: &Profile, directory: &Path) -> bool {
     })
 }
 
-/// Said on a terminal only.
-struct Progress {
+/// The progress, printed on a terminal only.
+struct RunCounter {
     done: usize,
     runs: usize,
 }
 
-impl Progress {
+impl RunCounter {
     fn next(&mut self, what: &str) {
         self.done += 1;
         if std::io::stderr().is_terminal() {
-            crate::tool::complain(&format!("run {} of {}: {what}", self.done, self.runs));
+            crate::tool::print_error(&format!("run {} of {}: {what}", self.done, self.runs));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What is taken away from a profile, one thing at a time, and what shows that it was
-//! needed. Pure: the runs themselves are [`drop_test`](super::drop_test)'s.
+//! The parts that a drop test removes from a profile, one at a time, and the comparison of runs
+//! without them. Pure: [`drop_test`](super::drop_test) makes the runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::learn;
 use crate::profile::{OnViolation, Profile};
 
-/// What is taken away.
+/// A class of parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(super) enum Class {
+pub(super) enum GrantClass {
     /// Each capability
     Capabilities,
     /// Each right on files, from all entries; each group of files
@@ -27,18 +27,18 @@ pub(super) enum Class {
     Memory,
 }
 
-/// One thing that is taken away.
+/// A part of a profile that a run does without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    pub class: Class,
-    /// As the report has it: `capability chown`, `files write`, `edge /a -> /b`.
+    pub class: GrantClass,
+    /// Its name in the report: `capability chown`, `files write`, `edge /a -> /b`.
     pub name: String,
-    /// The single grants that go.
+    /// The grants that it consists of.
     grants: BTreeSet<String>,
 }
 
 impl Part {
-    /// The profile without it.
+    /// The profile without this part.
     pub fn taken_from(&self, profile: &Profile) -> Profile {
         let mut less = watched(profile);
         learn::remove(&mut less, &self.grants);
@@ -46,13 +46,13 @@ impl Part {
     }
 }
 
-/// The profile as it is run: refused reads are seen, and a refusal ends nothing.
+/// The profile for a run: refused reads have an event, and a refusal stops nothing.
 pub(super) fn watched(profile: &Profile) -> Profile {
     Profile { watch_reads: true, on_violation: OnViolation::Deny, ..profile.clone() }
 }
 
-/// All that a profile has of these classes, in its order.
-pub(super) fn parts(profile: &Profile, classes: &[Class]) -> Vec<Part> {
+/// The parts of these classes in a profile, sorted by class.
+pub(super) fn parts(profile: &Profile, classes: &[GrantClass]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for grant in learn::grants(profile) {
         let Some((class, name)) = part_of(&grant.key) else { continue };
@@ -69,34 +69,34 @@ pub(super) fn parts(profile: &Profile, classes: &[Class]) -> Vec<Part> {
 }
 
 /// The part that a grant belongs to, by the grant's name.
-fn part_of(grant: &str) -> Option<(Class, String)> {
+fn part_of(grant: &str) -> Option<(GrantClass, String)> {
     let (kind, rest) = grant.split_once(' ')?;
     match kind {
-        "capability" => Some((Class::Capabilities, grant.to_owned())),
+        "capability" => Some((GrantClass::Capabilities, grant.to_owned())),
         // `file /a path write`: the right is the last word.
-        "file" => Some((Class::Files, format!("files {}", rest.rsplit(' ').next()?))),
-        "files" => Some((Class::Files, grant.to_owned())),
-        "listen" | "connect" => Some((Class::Network, grant.to_owned())),
-        "edge" => Some((Class::Edges, grant.to_owned())),
+        "file" => Some((GrantClass::Files, format!("files {}", rest.rsplit(' ').next()?))),
+        "files" => Some((GrantClass::Files, grant.to_owned())),
+        "listen" | "connect" => Some((GrantClass::Network, grant.to_owned())),
+        "edge" => Some((GrantClass::Edges, grant.to_owned())),
         // A call with its values is one entry.
-        "syscall" => Some((Class::Syscalls, format!("syscall {}", rest.split(' ').next()?))),
-        "memory" => Some((Class::Memory, grant.to_owned())),
+        "syscall" => Some((GrantClass::Syscalls, format!("syscall {}", rest.split(' ').next()?))),
+        "memory" => Some((GrantClass::Memory, grant.to_owned())),
         _ => None,
     }
 }
 
-/// A call that the kernel refused, or a violation that the supervisor told.
+/// An error of a run: a call that the kernel refused, or a violation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Failure {
+pub(super) struct ObservedError {
     pub program: String,
     /// The call, or the violation's kind.
     pub call: String,
-    /// What it was about.
+    /// The object of the call, or of the violation.
     pub object: String,
     pub errno: String,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ObservedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.program, self.call)?;
         if !self.object.is_empty() {
@@ -106,36 +106,36 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a run shows.
+/// The errors of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Shown {
-    /// What failed, and how often.
-    pub failures: BTreeMap<Failure, u64>,
-    /// Why it did not end as it should.
+pub(super) struct RunErrors {
+    /// The errors, and how often each came.
+    pub errors: BTreeMap<ObservedError, u64>,
+    /// Why the run did not end normally.
     pub fault: Option<String>,
 }
 
-/// What taking a part away showed.
+/// The result of a run without a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
-    /// This failed, and had not in the full run.
-    Needed(Vec<(Failure, u64)>),
-    /// Nothing failed with an error of its own, but the run ended otherwise.
+pub(super) enum PartFinding {
+    /// New errors, which the full run did not have.
+    Needed(Vec<(ObservedError, u64)>),
+    /// No new error, but the run ended otherwise than the full one: how.
     Otherwise(String),
-    /// Nothing was other than in the full run.
+    /// No difference from the full run.
     NotNeeded,
-    /// It cannot be told, and why.
-    Untold(String),
+    /// A run would show nothing: why.
+    Unknown(String),
 }
 
 /// Compares a run without a part to the full one.
-pub(super) fn compare(full: &Shown, less: &Shown) -> Finding {
-    let new = less.failures.iter().filter(|(failure, _)| !full.failures.contains_key(failure));
+pub(super) fn compare(full: &RunErrors, less: &RunErrors) -> PartFinding {
+    let new = less.errors.iter().filter(|(failure, _)| !full.errors.contains_key(failure));
     let new: Vec<_> = new.map(|(failure, count)| (failure.clone(), *count)).collect();
     match &less.fault {
-        _ if !new.is_empty() => Finding::Needed(new),
-        Some(fault) if full.fault.is_none() => Finding::Otherwise(fault.clone()),
-        _ => Finding::NotNeeded,
+        _ if !new.is_empty() => PartFinding::Needed(new),
+        Some(fault) if full.fault.is_none() => PartFinding::Otherwise(fault.clone()),
+        _ => PartFinding::NotNeeded,
     }
 }
 
@@ -148,25 +148,25 @@ pub(super) fn unseen(name: &str) -> Option<&'static str> {
     }
 }
 
-impl Finding {
+impl PartFinding {
     fn word(&self) -> &'static str {
         match self {
-            Finding::Needed(_) | Finding::Otherwise(_) => "needed",
-            Finding::NotNeeded => "not needed",
-            Finding::Untold(_) => "not told",
+            PartFinding::Needed(_) | PartFinding::Otherwise(_) => "needed",
+            PartFinding::NotNeeded => "not needed",
+            PartFinding::Unknown(_) => "unknown",
         }
     }
 
     fn detail(&self) -> String {
         match self {
-            Finding::Needed(failures) => match &failures[..] {
+            PartFinding::Needed(errors) => match &errors[..] {
                 [] => String::new(),
                 [(first, count)] => format!("{first}{}", times(*count)),
                 [(first, count), rest @ ..] => format!("{first}{}, and {} more", times(*count), rest.len()),
             },
-            Finding::Otherwise(how) => how.clone(),
-            Finding::NotNeeded => "nothing failed that had not failed with it".to_owned(),
-            Finding::Untold(why) => why.clone(),
+            PartFinding::Otherwise(how) => how.clone(),
+            PartFinding::NotNeeded => "nothing failed that had not failed with it".to_owned(),
+            PartFinding::Unknown(why) => why.clone(),
         }
     }
 }
@@ -175,11 +175,11 @@ fn times(count: u64) -> String {
     if count == 1 { String::new() } else { format!(" ({count} times)") }
 }
 
-/// For people; `fresh` says whether each run found the same state.
+/// The report as text; `fresh`: each run found the same state.
 pub(super) fn text(
     profile: &str,
-    full: &BTreeMap<Failure, u64>,
-    found: &[(Part, Finding)],
+    full: &BTreeMap<ObservedError, u64>,
+    found: &[(Part, PartFinding)],
     fresh: bool,
 ) -> String {
     let mut text = format!("{profile}: {} taken away, each for a run of its own\n", found.len());
@@ -200,10 +200,14 @@ pub(super) fn text(
     text
 }
 
-/// For programs.
-pub(super) fn json(profile: &str, full: &BTreeMap<Failure, u64>, found: &[(Part, Finding)]) -> Value {
-    let list = |failures: &mut dyn Iterator<Item = (&Failure, u64)>| -> Value {
-        failures
+/// The report as JSON.
+pub(super) fn json(
+    profile: &str,
+    full: &BTreeMap<ObservedError, u64>,
+    found: &[(Part, PartFinding)],
+) -> Value {
+    let list = |errors: &mut dyn Iterator<Item = (&ObservedError, u64)>| -> Value {
+        errors
             .map(|(failure, count)| {
                 json!({ "program": failure.program, "call": failure.call, "object": failure.object,
                     "errno": failure.errno, "count": count })
@@ -212,7 +216,7 @@ pub(super) fn json(profile: &str, full: &BTreeMap<Failure, u64>, found: &[(Part,
     };
     let parts = found.iter().map(|(part, finding)| {
         let errors = match finding {
-            Finding::Needed(failures) => list(&mut failures.iter().map(|(failure, count)| (failure, *count))),
+            PartFinding::Needed(errors) => list(&mut errors.iter().map(|(failure, count)| (failure, *count))),
             _ => json!([]),
         };
         json!({ "part": part.name, "finding": finding.word().replace(' ', "_"), "detail": finding.detail(),
@@ -241,8 +245,14 @@ mod tests {
         crate::profile::read(text.to_string().as_bytes()).expect("valid").profile
     }
 
-    const ALL: [Class; 6] =
-        [Class::Capabilities, Class::Files, Class::Network, Class::Edges, Class::Syscalls, Class::Memory];
+    const ALL: [GrantClass; 6] = [
+        GrantClass::Capabilities,
+        GrantClass::Files,
+        GrantClass::Network,
+        GrantClass::Edges,
+        GrantClass::Syscalls,
+        GrantClass::Memory,
+    ];
 
     #[test]
     fn a_profile_is_taken_apart_by_class() {
@@ -262,10 +272,10 @@ mod tests {
                 "syscall ioctl",
             ]
         );
-        assert_eq!(parts(&profile(), &[Class::Memory]), []);
+        assert_eq!(parts(&profile(), &[GrantClass::Memory]), []);
     }
 
-    /// What is left is a valid profile that lacks exactly the part.
+    /// The rest is a valid profile that lacks exactly the part.
     #[test]
     fn what_is_taken_away_and_nothing_else_is_gone() {
         let whole = profile();
@@ -281,32 +291,32 @@ mod tests {
         }
     }
 
-    fn shown(failures: &[(&str, &str)], fault: Option<&str>) -> Shown {
+    fn shown(errors: &[(&str, &str)], fault: Option<&str>) -> RunErrors {
         let failure = |(call, errno): &(&str, &str)| {
             let [call, errno] = [call, errno].map(|word| (*word).to_owned());
-            (Failure { program: "/app".into(), call, object: String::new(), errno }, 1)
+            (ObservedError { program: "/app".into(), call, object: String::new(), errno }, 1)
         };
-        Shown { failures: failures.iter().map(failure).collect(), fault: fault.map(str::to_owned) }
+        RunErrors { errors: errors.iter().map(failure).collect(), fault: fault.map(str::to_owned) }
     }
 
     #[test]
     fn an_error_that_the_full_run_has_as_well_proves_nothing() {
         let full = shown(&[("open", "EACCES")], None);
-        assert_eq!(compare(&full, &full), Finding::NotNeeded);
-        assert_eq!(compare(&full, &shown(&[], None)), Finding::NotNeeded);
+        assert_eq!(compare(&full, &full), PartFinding::NotNeeded);
+        assert_eq!(compare(&full, &shown(&[], None)), PartFinding::NotNeeded);
         let more = compare(&full, &shown(&[("open", "EACCES"), ("open", "EPERM"), ("chown", "EPERM")], None));
-        let Finding::Needed(new) = &more else { panic!("{more:?}") };
+        let PartFinding::Needed(new) = &more else { panic!("{more:?}") };
         assert_eq!(new.len(), 2);
         assert_eq!(more.detail(), "/app: chown: EPERM, and 1 more");
         let other = compare(&full, &shown(&[], Some("it ended with exit code 1")));
-        assert_eq!(other, Finding::Otherwise("it ended with exit code 1".to_owned()));
+        assert_eq!(other, PartFinding::Otherwise("it ended with exit code 1".to_owned()));
     }
 
     #[test]
     fn the_report_names_the_error_by_which_it_shows() {
-        let parts = parts(&profile(), &[Class::Capabilities]);
+        let parts = parts(&profile(), &[GrantClass::Capabilities]);
         let less = shown(&[("chown", "EPERM")], None);
-        let findings = [compare(&Shown::default(), &less), Finding::NotNeeded];
+        let findings = [compare(&RunErrors::default(), &less), PartFinding::NotNeeded];
         let found: Vec<_> = parts.into_iter().zip(findings).collect();
         let report = text("x", &BTreeMap::new(), &found, true);
         assert!(report.contains("  needed      capability chown   /app: chown: EPERM\n"), "{report}");

@@ -1,5 +1,5 @@
-//! What the kernel itself refused in a run: no event tells it, so the run's threads are
-//! traced and the end of each call is looked at.
+//! The calls that the kernel itself refused in a run. They have no event, so the threads of the
+//! run are traced, and the return value of each call is read.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
@@ -8,89 +8,90 @@ use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::drops::Failure;
+use super::drops::ObservedError;
 use crate::kernel::Arch;
 use crate::learn::volatile;
-use crate::sys::process::{Change, wait_any};
+use crate::sys::process::{StateChange, wait_any};
 use crate::sys::ptrace::{self, AtCall};
 use crate::sys::signal;
 use crate::syscalls::{self, Arg, Handler, Limit, Syscall};
 use crate::tool::error::Error;
-use crate::tool::session::Witness;
+use crate::tool::session::StopHandler;
 
-/// What a seized thread stops for.
+/// The ptrace options of a tracee.
 const OPTIONS: u64 =
     ptrace::FILTERED | ptrace::CALLS | ptrace::EXECS | ptrace::CHILDREN | ptrace::DIE_WITH_US;
 
 /// The longest path that the kernel takes (linux/limits.h, PATH_MAX).
 const LONGEST: usize = 4096;
 
-/// A call that is being made.
-struct Call {
+/// A call that has begun and not returned.
+struct PendingCall {
     syscall: &'static Syscall,
     arguments: [u64; 6],
-    /// The path that it executes.
+    /// The path of an exec.
     executes: Option<String>,
 }
 
-/// The calls of a run that failed, as they are seen.
-pub(super) struct Failures {
-    /// What each seized thread runs.
+/// Collects the errors of a traced run.
+pub(super) struct ObservedErrors {
+    /// The program of each tracee.
     programs: HashMap<i32, Rc<str>>,
-    /// Calls that are being made.
-    calls: HashMap<i32, Call>,
-    /// New threads that wait for their parent's stop, which says whose they are.
-    born: HashSet<i32>,
-    /// What failed, and how often.
-    pub found: BTreeMap<Failure, u64>,
+    /// The pending call of each tracee.
+    calls: HashMap<i32, PendingCall>,
+    /// New tracees that wait for the stop of their creator, which shows their program.
+    new_tracees: HashSet<i32>,
+    /// The errors, and how often each came.
+    pub found: BTreeMap<ObservedError, u64>,
     /// COMMAND was executed.
     pub started: bool,
 }
 
-impl Failures {
-    /// Seizes a child that has not executed COMMAND yet.
+impl ObservedErrors {
+    /// Attaches to a child that has not executed COMMAND yet (PTRACE_SEIZE).
     ///
     /// # Errors
-    /// Tracing is not possible here.
-    pub fn seize(app: i32) -> Result<Failures, Error> {
+    /// The child cannot be traced here.
+    pub fn attach(app: i32) -> Result<ObservedErrors, Error> {
         ptrace::attach(app, OPTIONS).map_err(Error::NotTraced)?;
         let mut programs = HashMap::new();
         programs.insert(app, Rc::from("remit"));
-        Ok(Failures {
+        Ok(ObservedErrors {
             programs,
             calls: HashMap::new(),
-            born: HashSet::new(),
+            new_tracees: HashSet::new(),
             found: BTreeMap::new(),
             started: false,
         })
     }
 
-    /// A call is about to be made.
+    /// A tracee is about to make a call.
     fn begins(&mut self, tid: i32) {
         let Ok(Some(AtCall::Begins(number, arguments))) = ptrace::syscall_info(tid) else { return };
         let Some(syscall) = syscalls::name(Arch::THIS, number).and_then(syscalls::find) else { return };
-        // After an exec the memory that has the path is gone.
+        // After the exec the memory with the path is gone.
         let path = syscall.paths().next().filter(|_| syscall.handler == Handler::Exec);
         let executes = path.map(|(_, at)| text(tid, arguments[at]));
-        self.calls.insert(tid, Call { syscall, arguments, executes });
+        self.calls.insert(tid, PendingCall { syscall, arguments, executes });
     }
 
-    /// A call has been made.
+    /// A call of a tracee has returned.
     fn ended(&mut self, tid: i32) {
-        let Some(Call { syscall, arguments, .. }) = self.calls.remove(&tid) else { return };
+        let Some(PendingCall { syscall, arguments, .. }) = self.calls.remove(&tid) else { return };
         let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::syscall_info(tid) else { return };
         if !refused(syscall, errno) {
             return;
         }
         let program = self.programs.get(&tid).map_or("", |program| &**program).to_owned();
         let object = object(tid, syscall, arguments);
-        let failure = Failure { program, call: syscall.name.to_owned(), errno: format!("{errno:?}"), object };
+        let failure =
+            ObservedError { program, call: syscall.name.to_owned(), errno: format!("{errno:?}"), object };
         *self.found.entry(failure).or_default() += 1;
     }
 
-    /// A new program is in place.
+    /// A tracee has executed a program.
     fn executed(&mut self, tid: i32) {
-        // A thread that is not the first takes the first's number.
+        // A thread other than the first takes on the first's tid (ptrace(2)).
         let before = ptrace::event_message(tid).unwrap_or(tid);
         let called = self.calls.remove(&before).and_then(|call| call.executes);
         if before != tid
@@ -98,7 +99,7 @@ impl Failures {
         {
             self.programs.insert(tid, program);
         }
-        // Another user's process may be looked into by root with CAP_SYS_PTRACE alone.
+        // Of another user's process only CAP_SYS_PTRACE may read this link.
         let file = std::fs::read_link(format!("/proc/{tid}/exe")).ok();
         if let Some(program) = file.map(|path| path.to_string_lossy().into_owned()).or(called) {
             self.programs.insert(tid, program.into());
@@ -106,19 +107,19 @@ impl Failures {
         self.started = true;
     }
 
-    /// A thread has made another.
+    /// A tracee has forked or cloned.
     fn made(&mut self, tid: i32) {
         let Ok(child) = ptrace::event_message(tid) else { return };
         let program = self.programs.get(&tid).cloned().unwrap_or_else(|| Rc::from(""));
         self.programs.insert(child, program);
-        if self.born.remove(&child) {
+        if self.new_tracees.remove(&child) {
             go_on(child, 0);
         }
     }
 
     fn on(&self, tid: i32, signal: i32) {
         if self.calls.contains_key(&tid) && signal == 0 {
-            // Who has died meanwhile is told of by its end.
+            // An error means that it has died; its end is reported.
             ptrace::cont_to_syscall(tid, 0).unwrap_or_default();
         } else {
             go_on(tid, signal);
@@ -126,12 +127,12 @@ impl Failures {
     }
 }
 
-/// Who has died meanwhile is told of by its end.
+/// Continues a tracee. An error means that it has died; its end is reported.
 fn go_on(tid: i32, signal: i32) {
     ptrace::cont(tid, signal).unwrap_or_default();
 }
 
-impl Witness for Failures {
+impl StopHandler for ObservedErrors {
     fn stopped(&mut self, tid: i32, signal: i32, event: i32) {
         match event {
             ptrace::EVENT_FILTERED => {
@@ -147,7 +148,7 @@ impl Witness for Failures {
                 self.on(tid, 0);
             }
             ptrace::EVENT_STOP if signal != libc::SIGTRAP => ptrace::listen(tid).unwrap_or_default(),
-            ptrace::EVENT_STOP if !self.programs.contains_key(&tid) => drop(self.born.insert(tid)),
+            ptrace::EVENT_STOP if !self.programs.contains_key(&tid) => drop(self.new_tracees.insert(tid)),
             ptrace::EVENT_STOP => self.on(tid, 0),
             _ if signal == ptrace::CALL_ENDED => {
                 self.ended(tid);
@@ -164,8 +165,8 @@ impl Witness for Failures {
     fn gone(&mut self, tid: i32) {
         self.programs.remove(&tid);
         self.calls.remove(&tid);
-        // It may have been killed before it could say whose child this is.
-        for child in std::mem::take(&mut self.born) {
+        // It may have been killed before its fork event, for which these wait.
+        for child in std::mem::take(&mut self.new_tracees) {
             self.programs.insert(child, Rc::from(""));
             go_on(child, 0);
         }
@@ -173,9 +174,10 @@ impl Witness for Failures {
 
     fn finish(&mut self) {
         let kill = |tid: i32| signal::send(tid, libc::SIGKILL).unwrap_or_default();
-        self.programs.keys().chain(&self.born).copied().for_each(kill);
+        self.programs.keys().chain(&self.new_tracees).copied().for_each(kill);
         while !self.programs.is_empty() {
-            // Any: a process' first thread is not told of before its others are buried.
+            // Any tracee: the kernel reports the end of a first thread only after the others are
+            // reaped.
             match waitpid(None, Some(WaitPidFlag::__WALL)) {
                 Ok(status) => {
                     let Some(pid) = status.pid().map(Pid::as_raw) else { continue };
@@ -183,7 +185,7 @@ impl Witness for Failures {
                         WaitStatus::Exited(..) | WaitStatus::Signaled(..) => {
                             self.programs.remove(&pid);
                         }
-                        // One that was made in the last moment.
+                        // A tracee that was made meanwhile.
                         _ => {
                             self.programs.insert(pid, Rc::from(""));
                             kill(pid);
@@ -194,11 +196,11 @@ impl Witness for Failures {
                 Err(_) => break,
             }
         }
-        while let Ok(Some((_, Change::Exited(_) | Change::Signalled(_)))) = wait_any() {}
+        while let Ok(Some((_, StateChange::Exited(_) | StateChange::Signalled(_)))) = wait_any() {}
     }
 }
 
-/// Whether that is a refusal. Memory that may not be locked is told as a lack of it.
+/// Whether the error is a refusal. A refused lock of memory is reported as ENOMEM or EAGAIN.
 fn refused(syscall: &Syscall, errno: Errno) -> bool {
     match errno {
         Errno::EPERM | Errno::EACCES => true,
@@ -207,8 +209,8 @@ fn refused(syscall: &Syscall, errno: Errno) -> bool {
     }
 }
 
-/// What the call was about, so that it reads the same in another run: no address, no
-/// number of a descriptor or process.
+/// The object of a call, in a form that is equal in another run: without addresses, descriptors
+/// and pids.
 fn object(tid: i32, syscall: &Syscall, arguments: [u64; 6]) -> String {
     match syscall.handler {
         Handler::Bind | Handler::Connect => return address(tid, arguments[1], arguments[2]),
@@ -220,7 +222,7 @@ fn object(tid: i32, syscall: &Syscall, arguments: [u64; 6]) -> String {
     let each = |kind, text: fn(i32, u64) -> String| {
         syscall.positions(kind).map(move |at| text(tid, arguments[usize::from(at)]))
     };
-    // A change of owner is named by its path.
+    // The object of a change of owner is its path.
     let mut paths = each(Arg::Path, path).peekable();
     if paths.peek().is_some() {
         return paths.collect::<Vec<_>>().join(" ");
@@ -231,7 +233,7 @@ fn object(tid: i32, syscall: &Syscall, arguments: [u64; 6]) -> String {
     each(Arg::Id, id).chain(each(Arg::Signal, signal_name)).collect::<Vec<_>>().join(" ")
 }
 
-/// An id of a user or group; -1 leaves it as it is.
+/// A uid or gid; -1 means unchanged.
 fn id(_: i32, id: u64) -> String {
     match id as i32 {
         -1 => "-1".to_owned(),
@@ -243,14 +245,14 @@ fn signal_name(_: i32, number: u64) -> String {
     format!("signal {}", signal::name(number as i32))
 }
 
-/// A path, up to its first name that no other run will have.
+/// A path, with `*` for the first name that no other run will have and all below.
 fn path(tid: i32, address: u64) -> String {
     let path = text(tid, address);
     let stable = if path.starts_with('/') { volatile::template(&path) } else { None };
     stable.unwrap_or(path)
 }
 
-/// A path in a thread's memory.
+/// Reads a NUL-terminated path from a tracee's memory.
 fn text(tid: i32, address: u64) -> String {
     let mut bytes = Vec::new();
     while bytes.len() < LONGEST {

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use self::denials::Denials;
-use self::drops::Class;
+use self::drops::GrantClass;
 use super::session::{Session, Until};
 use super::shim::Shim;
-use super::source::{self, Named};
-use super::{Answer, Error, Format, Said};
+use super::source::{self, NamedProfile};
+use super::{Error, Format, Output, VerbResult};
 use crate::image::live::Live;
 
 /// The arguments of `remit verify`.
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// Enforce instead, take one thing of the profile away at a time, and say by which error it
     /// shows. CLASSES: all but syscalls, unless named
     #[arg(long, value_enum, value_name = "CLASSES", num_args = 0.., require_equals = true, value_delimiter = ',')]
-    drop_test: Option<Vec<Class>>,
+    drop_test: Option<Vec<GrantClass>>,
     /// What is refused on purpose, as the report names it: `file /d write`; may be repeated
     #[arg(long, value_name = "WHAT", conflicts_with = "drop_test")]
     accept: Vec<String>,
@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Answer {
+pub(super) fn run(arguments: &Arguments) -> VerbResult {
     let word = arguments.command[0].to_string_lossy();
     let command = source::command(&word)?;
     let named = source::named(&arguments.profile, &command, &Live)?;
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Answer {
     }
 }
 
-fn audit(arguments: &Arguments, named: &Named, shim: &Shim) -> Answer {
+fn audit(arguments: &Arguments, named: &NamedProfile, shim: &Shim) -> VerbResult {
     let session = Session::begin()?;
     before(&session, arguments)?;
     let options = ["--mode".into(), "audit".into(), "--profile".into(), named.word()];
@@ -90,14 +90,14 @@ fn audit(arguments: &Arguments, named: &Named, shim: &Shim) -> Answer {
         document["digest"] = json!(named.loaded.document.digest);
         document["fault"] = json!(fault);
         document["exit"] = json!(ended.how.code());
-        return Ok(Said { text: document.to_string(), code });
+        return Ok(Output { text: document.to_string(), code });
     }
     let mut text = format!("{} ({name}) in audit: ", arguments.profile);
     text += &report.text();
     if let Some(fault) = fault {
         text += &format!("\nthe run proves little: {fault}\n");
     }
-    text += "\nWhat this run did not do, it does not show. A capability that lacks shows by its call where that is \
+    text += "\nWhat this run did not do, it does not show. A missing capability shows by its call where that is \
              not listed; by what the kernel refuses, in --drop-test.\n";
     if let Some(path) = &arguments.events {
         text += &format!(
@@ -106,10 +106,10 @@ fn audit(arguments: &Arguments, named: &Named, shim: &Shim) -> Answer {
             path.display()
         );
     }
-    Ok(Said { text, code })
+    Ok(Output { text, code })
 }
 
-/// What brings the state back.
+/// Runs the script of `--before`.
 fn before(session: &Session, arguments: &Arguments) -> Result<(), Error> {
     arguments.before.as_deref().map_or(Ok(()), |script| session.script("--before", script))
 }

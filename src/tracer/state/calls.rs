@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::{
     Action, Attachment, DeniedCall, PendingCall, Phase, TraceTable, Tracee, TraceeState, process_of,
 };
-use crate::event::{self, Kind, Object};
+use crate::event::{self, ViolationKind, ViolationObject};
 use crate::ids::{Pid, Tid};
 use crate::policy::Denial;
 use crate::policy::started::Verdict;
@@ -173,7 +173,7 @@ impl TraceTable {
             Verdict::Dies(_) if !listening => self.kill(tid).into_iter().collect(),
             Verdict::Dies(refusal) => {
                 self.set_state(tid, TraceeState::Condemned);
-                vec![Action::ReportDenied { call, caller, refusal, action: event::Action::Killed }]
+                vec![Action::ReportDenied { call, caller, refusal, action: event::ActionTaken::Killed }]
             }
         }
     }
@@ -186,18 +186,26 @@ impl TraceTable {
                 (Errno::EACCES, object.clone())
             }
             Operation::BecomeUnreadable | Operation::BecomeReadable => {
-                (Errno::EPERM, Object::Name { name: "untraceable".into() })
+                (Errno::EPERM, ViolationObject::Name { name: "untraceable".into() })
             }
         };
-        let action =
-            if on_violation == OnViolation::Kill { event::Action::Killed } else { event::Action::Denied };
+        let action = if on_violation == OnViolation::Kill {
+            event::ActionTaken::Killed
+        } else {
+            event::ActionTaken::Denied
+        };
         // The call is answered once its event is queued: else the container might end before.
         // Where a violation ends the container, it waits for its answer until then.
         if on_violation != OnViolation::Stop {
             self.denied.push(DeniedCall { call: Arc::clone(call), errno, action });
         }
-        let refusal =
-            Box::new(Denial { kind: Kind::Program, errno, object, rule: "/programs".into(), want: None });
+        let refusal = Box::new(Denial {
+            kind: ViolationKind::Program,
+            errno,
+            object,
+            rule: "/programs".into(),
+            want: None,
+        });
         Some(Action::ReportDenied { call: Arc::clone(call), caller: call.caller.clone(), refusal, action })
     }
 
@@ -209,7 +217,7 @@ impl TraceTable {
         });
         let mut actions: Vec<Action> = condemned.and_then(|tid| self.kill(tid)).into_iter().collect();
         for DeniedCall { call, errno, action } in self.denied.extract_if(.., |denied| denied.call.id == id) {
-            if action == event::Action::Killed {
+            if action == event::ActionTaken::Killed {
                 actions.push(Action::KillCaller(Arc::clone(&call)));
             }
             actions.push(Action::Fail(call.id, errno));

@@ -2,7 +2,7 @@ mod calls;
 mod stops;
 
 use super::*;
-use crate::event::Object;
+use crate::event::ViolationObject;
 use crate::ids::Uid;
 use crate::image::FileId;
 use crate::policy::initial_stack::InitialStack;
@@ -90,8 +90,8 @@ fn call(id: u64, tid: i32, tgid: i32, operation: Operation) -> Event {
     Event::Called { call: TracedCall { id: NotificationId::from_raw(id), caller, operation }, valid: true }
 }
 
-fn file() -> Object {
-    Object::Name { name: "program".into() }
+fn file() -> ViolationObject {
+    ViolationObject::Name { name: "program".into() }
 }
 
 fn exec(id: u64, tid: i32) -> Event {
@@ -192,7 +192,7 @@ fn runs(entry: usize) -> Verdict {
 
 fn dies() -> Verdict {
     Verdict::Dies(Box::new(Denial {
-        kind: event::Kind::Program,
+        kind: event::ViolationKind::Program,
         errno: Errno::EACCES,
         object: file(),
         rule: "/programs".into(),

@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use super::*;
-use crate::event::model::{Exec, Executable, Object, Process, Ready, Violation};
-use crate::event::names::{Action, Kind};
+use crate::event::model::{ExecEvent, ExecutablePath, Process, ReadyEvent, Violation, ViolationObject};
+use crate::event::names::{ActionTaken, ViolationKind};
 use crate::event::sink::Destination;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -19,12 +19,12 @@ fn beginning() -> Beginning {
     Beginning { nonce: "0".repeat(32), is_written: false, is_waited_for: false }
 }
 
-fn policy() -> Policy {
-    Policy { name: "test".into(), digest: "sha256:0".into() }
+fn policy() -> PolicyId {
+    PolicyId { name: "test".into(), digest: "sha256:0".into() }
 }
 
-fn scribe(sink: impl Outlet) -> Scribe {
-    Scribe::over(sink, Level::All, policy(), Redaction::Secrets, beginning())
+fn writer_to(sink: impl Outlet) -> EventWriter {
+    EventWriter::over(sink, Level::All, policy(), Redaction::Secrets, beginning())
 }
 
 fn open(destination: &Destination) -> Sink {
@@ -32,18 +32,18 @@ fn open(destination: &Destination) -> Sink {
 }
 
 fn ready(milliseconds: u64) -> Event {
-    Event::Ready(Ready { after: Duration::from_millis(milliseconds), by: "delay" })
+    Event::Ready(ReadyEvent { after: Duration::from_millis(milliseconds), by: "delay" })
 }
 
 fn violation(program: &str) -> Event {
     Event::Violation(Box::new(Violation {
-        kind: Kind::Syscall,
-        action: Action::Denied,
+        kind: ViolationKind::Syscall,
+        action: ActionTaken::Denied,
         errno: None,
-        object: Object::Syscall { syscall: "ptrace".into(), args: Vec::new() },
+        object: ViolationObject::Syscall { syscall: "ptrace".into(), args: Vec::new() },
         rule: "/syscalls".into(),
         summary: None,
-        process: Process { executable: Some(Executable { path: program.into() }), ..Process::default() },
+        process: Process { executable: Some(ExecutablePath { path: program.into() }), ..Process::default() },
         ancestors: Vec::new(),
         hint: Vec::new(),
     }))
@@ -54,12 +54,12 @@ fn parsed(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// How many events lines tell of, the lost ones included.
-fn told(lines: &[Value]) -> u64 {
+/// How many events the lines stand for, the lost ones included.
+fn count_of(lines: &[Value]) -> u64 {
     lines.iter().map(|line| line["count"].as_u64().unwrap_or(1)).sum()
 }
 
-/// A sink that does as it is told, then takes everything.
+/// A sink that returns these results, one for each write, and then takes everything.
 struct Acting {
     acts: VecDeque<io::Result<usize>>,
     taken: Arc<Mutex<Vec<u8>>>,
@@ -94,9 +94,9 @@ fn full() -> io::Result<usize> {
 fn lines_come_whole_numbered_and_in_order() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("events");
-    let scribe = scribe(open(&Destination::File(path.clone())));
-    (0..500).for_each(|number| scribe.record(ready(number * 1000)));
-    scribe.close(LONG).unwrap();
+    let writer = writer_to(open(&Destination::File(path.clone())));
+    (0..500).for_each(|number| writer.record(ready(number * 1000)));
+    writer.close(LONG).unwrap();
     let lines = parsed(&fs::read_to_string(path).unwrap());
     for (number, line) in lines.iter().enumerate() {
         assert_eq!((&line["seq"], &line["after"]), (&(number + 1).into(), &format!("{number}s").into()));
@@ -106,12 +106,12 @@ fn lines_come_whole_numbered_and_in_order() {
 }
 
 #[test]
-fn only_what_matters_where_asked() {
+fn the_level_violation_writes_only_what_matters() {
     let (sink, taken) = acting([]);
-    let scribe = Scribe::over(sink, Level::Violation, policy(), Redaction::None, beginning());
-    scribe.record(ready(1));
-    scribe.record(violation("/a"));
-    scribe.close(LONG).unwrap();
+    let writer = EventWriter::over(sink, Level::Violation, policy(), Redaction::None, beginning());
+    writer.record(ready(1));
+    writer.record(violation("/a"));
+    writer.close(LONG).unwrap();
     let lines = parsed(str::from_utf8(&taken.lock().unwrap()).unwrap());
     assert_eq!(lines.len(), 1);
     assert_eq!((&lines[0]["event"], &lines[0]["seq"]), (&"violation".into(), &1.into()));
@@ -120,40 +120,40 @@ fn only_what_matters_where_asked() {
 #[test]
 fn arguments_are_redacted() {
     let (sink, taken) = acting([]);
-    let scribe = scribe(sink);
+    let writer = writer_to(sink);
     let args = Some(vec!["x".into(), "--password=hunter2".into()]);
     let process = Process { args, ..Process::default() };
-    scribe.record(Event::Exec(Exec {
-        action: Action::Allowed,
+    writer.record(Event::Exec(ExecEvent {
+        action: ActionTaken::Allowed,
         process,
         ancestors: Vec::new(),
         voided: Vec::new(),
     }));
-    scribe.close(LONG).unwrap();
+    writer.close(LONG).unwrap();
     assert!(!String::from_utf8_lossy(&taken.lock().unwrap()).contains("hunter2"));
 }
 
 #[test]
 fn a_flood_from_many_threads_keeps_its_count() {
     let (sink, taken) = acting([]);
-    let scribe = scribe(sink);
+    let writer = writer_to(sink);
     thread::scope(|scope| {
         for program in ["/a", "/b", "/c", "/d"] {
-            let scribe = &scribe;
-            scope.spawn(move || (0..2500).for_each(|_| scribe.record(violation(program))));
+            let writer = &writer;
+            scope.spawn(move || (0..2500).for_each(|_| writer.record(violation(program))));
         }
     });
-    scribe.close(LONG).unwrap();
+    writer.close(LONG).unwrap();
     let lines = parsed(str::from_utf8(&taken.lock().unwrap()).unwrap());
-    assert_eq!(told(&lines), 10_000);
+    assert_eq!(count_of(&lines), 10_000);
     assert!(lines.len() < 4 * 30, "{} lines", lines.len());
 }
 
 #[test]
 fn a_summary_comes_by_itself_within_seconds() {
     let (sink, taken) = acting([]);
-    let scribe = scribe(sink);
-    (0..51).for_each(|_| scribe.record(violation("/a")));
+    let writer = writer_to(sink);
+    (0..51).for_each(|_| writer.record(violation("/a")));
     let deadline = Instant::now() + LONG;
     let lines = loop {
         let lines = parsed(str::from_utf8(&taken.lock().unwrap()).unwrap());
@@ -165,26 +165,26 @@ fn a_summary_comes_by_itself_within_seconds() {
     };
     assert_eq!((&lines[10]["count"], lines.len()), (&41.into(), 11));
     assert!(lines[10]["over"].as_str().unwrap().starts_with('1'));
-    scribe.close(LONG).unwrap();
+    writer.close(LONG).unwrap();
 }
 
 #[test]
 fn a_sink_that_hangs_costs_counted_events_and_no_time() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     let sink = Piped(File::from(writer));
-    let scribe = scribe(sink);
+    let writer = writer_to(sink);
     let before = Instant::now();
-    (0..20_000).for_each(|number| scribe.record(ready(number)));
+    (0..20_000).for_each(|number| writer.record(ready(number)));
     assert!(before.elapsed() < Duration::from_secs(5), "recording waited");
     let before = Instant::now();
-    let unwritten = scribe.close(Duration::from_millis(100)).unwrap_err();
+    let unwritten = writer.close(Duration::from_millis(100)).unwrap_err();
     assert!(before.elapsed() < Duration::from_secs(3), "closing waited");
     assert!(unwritten.count > 15_000 && unwritten.why == "sink slow", "{unwritten}");
-    // It was asked to end; what it still has, it writes once it can.
+    // It is closing, and writes what it still has once the sink takes it.
     let mut text = String::new();
     File::from(reader).read_to_string(&mut text).unwrap();
     let lines = parsed(&text);
-    assert_eq!(told(&lines), 20_000);
+    assert_eq!(count_of(&lines), 20_000);
     let lost = lines.last().unwrap();
     assert_eq!((&lost["event"], &lost["why"]), (&"dropped".into(), &"sink slow".into()));
     assert_eq!(lost["seq"], lines.len());
@@ -210,34 +210,34 @@ impl Outlet for Piped {
 #[test]
 fn a_full_disk_that_has_room_again_gets_every_line_whole() {
     let (sink, taken) = acting([Ok(5), full(), Ok(7), full(), full(), Ok(1)]);
-    let scribe = scribe(sink);
+    let writer = writer_to(sink);
     let deadline = Instant::now() + LONG;
-    scribe.record(ready(0));
+    writer.record(ready(0));
     // Else the queue may be full before the thread has a processor and finds the disk full.
-    while scribe.shared.lock().trouble.is_none() {
+    while writer.shared.lock().trouble.is_none() {
         assert!(Instant::now() < deadline, "the sink did not fail");
         thread::sleep(Duration::from_millis(1));
     }
     // More than the queue takes while the sink fails.
-    (1..5000).for_each(|number| scribe.record(ready(number)));
+    (1..5000).for_each(|number| writer.record(ready(number)));
     while !String::from_utf8_lossy(&taken.lock().unwrap()).contains("dropped") {
         assert!(Instant::now() < deadline, "no dropped event came");
         thread::sleep(Duration::from_millis(20));
     }
-    scribe.close(LONG).unwrap();
+    writer.close(LONG).unwrap();
     let lines = parsed(str::from_utf8(&taken.lock().unwrap()).unwrap());
-    assert_eq!(told(&lines), 5000);
+    assert_eq!(count_of(&lines), 5000);
     let lost = lines.iter().find(|line| line["event"] == "dropped").unwrap();
     assert_eq!(lost["why"], "sink failed: ENOSPC: No space left on device");
 }
 
 #[test]
 fn a_sink_that_stays_dead_ends_in_time_with_the_count() {
-    let scribe = scribe(open(&Destination::File("/dev/full".into())));
-    (0..3).for_each(|number| scribe.record(ready(number)));
-    (0..12).for_each(|_| scribe.record(violation("/a")));
+    let writer = writer_to(open(&Destination::File("/dev/full".into())));
+    (0..3).for_each(|number| writer.record(ready(number)));
+    (0..12).for_each(|_| writer.record(violation("/a")));
     let before = Instant::now();
-    let unwritten = scribe.close(LONG).unwrap_err();
+    let unwritten = writer.close(LONG).unwrap_err();
     assert!(before.elapsed() < LONG / 2);
     assert_eq!(
         unwritten.to_string(),
@@ -249,14 +249,14 @@ fn a_sink_that_stays_dead_ends_in_time_with_the_count() {
 fn a_pipe_without_a_reader_is_no_harm() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     drop(reader);
-    let scribe = scribe(Piped(File::from(writer)));
-    scribe.record(ready(1));
-    let unwritten = scribe.close(LONG).unwrap_err();
+    let writer = writer_to(Piped(File::from(writer)));
+    writer.record(ready(1));
+    let unwritten = writer.close(LONG).unwrap_err();
     assert_eq!((unwritten.count, &*unwritten.why), (1, "sink failed: EPIPE: Broken pipe"));
 }
 
 #[test]
-fn what_the_thread_met_before_its_starter_went_on_is_kept() {
+fn an_error_of_the_threads_first_write_is_not_cleared() {
     let run: Run = |writes| {
         thread::spawn(writes);
         thread::sleep(Duration::from_millis(50));
@@ -265,8 +265,8 @@ fn what_the_thread_met_before_its_starter_went_on_is_kept() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     drop(reader);
     // Such a sink is tried again after a minute only.
-    let shared = Shared::start(run, Piped(File::from(writer)), Voice::Diagnostics);
-    shared.say("first".into());
+    let shared = Shared::start(run, Piped(File::from(writer)), LineFormat::Diagnostics);
+    shared.push_line("first".into());
     let deadline = Instant::now() + LONG;
     while shared.lock().trouble.as_deref() != Some("sink failed: EPIPE: Broken pipe") {
         assert!(Instant::now() < deadline, "{:?}", shared.lock().trouble);
@@ -280,22 +280,22 @@ fn a_socket_is_connected_anew() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
-    let scribe = scribe(open(&Destination::Unix(path.clone())));
-    scribe.record(ready(1));
+    let writer = writer_to(open(&Destination::Unix(path.clone())));
+    writer.record(ready(1));
     let mut first = BufReader::new(listener.accept().unwrap().0);
     let mut line = String::new();
     first.read_line(&mut line).unwrap();
     assert_eq!(parsed(&line).len(), 1);
     drop((first, listener));
     fs::remove_file(&path).unwrap();
-    scribe.record(ready(2));
+    writer.record(ready(2));
     thread::sleep(Duration::from_millis(50));
     let listener = UnixListener::bind(&path).unwrap();
     let mut second = BufReader::new(listener.accept().unwrap().0);
     line.clear();
     second.read_line(&mut line).unwrap();
     assert_eq!(parsed(&line)[0]["after"], "0.002s");
-    scribe.close(LONG).unwrap();
+    writer.close(LONG).unwrap();
 }
 
 #[test]
@@ -307,14 +307,14 @@ fn what_comes_while_there_can_be_no_thread_is_written_once_there_is_one() {
         _ => threads::run("late-of-test", writes),
     };
     let (sink, taken) = acting([]);
-    let shared = Shared::start(run, sink, Voice::Diagnostics);
-    shared.say("first".into());
+    let shared = Shared::start(run, sink, LineFormat::Diagnostics);
+    shared.push_line("first".into());
     let unwritten = shared.close(Duration::ZERO).expect_err("no thread yet");
     assert_eq!(unwritten.count, 1);
     assert!(unwritten.why.contains("no thread can be started"), "{unwritten}");
     shared.lock().closing = false;
-    shared.say("second".into());
-    shared.say("third".into());
+    shared.push_line("second".into());
+    shared.push_line("third".into());
     shared.close(LONG).expect("all is written");
     assert_eq!(String::from_utf8_lossy(&taken.lock().expect("no panic")), "first\nsecond\nthird\n");
 }
@@ -322,9 +322,9 @@ fn what_comes_while_there_can_be_no_thread_is_written_once_there_is_one() {
 #[test]
 fn it_sleeps_when_there_is_nothing_to_do() {
     let (sink, taken) = acting([]);
-    let voice = Voice::Events { policy: policy(), nonce: String::new(), seq: 0 };
-    let shared = Shared::start(|writes| threads::run("sleeper-of-test", writes), sink, voice);
-    shared.say("\"a\":1}".into());
+    let format = LineFormat::Events { policy: policy(), nonce: String::new(), seq: 0 };
+    let shared = Shared::start(|writes| threads::run("sleeper-of-test", writes), sink, format);
+    shared.push_line("\"a\":1}".into());
     while taken.lock().unwrap().is_empty() {
         thread::sleep(Duration::from_millis(5));
     }

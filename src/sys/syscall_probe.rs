@@ -1,6 +1,6 @@
-//! Calls that are asked for and never made: with arguments that the kernel takes for
-//! an error of its own, so that EPERM or ENOSYS can only be somebody's filter, or a
-//! kernel without the call.
+//! Probes whether a filter refuses a call. Each call is made with arguments that the kernel
+//! itself answers with another error, so EPERM or ENOSYS comes from a filter or from a kernel
+//! without the call.
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -9,8 +9,8 @@ use nix::unistd::Pid;
 use super::check;
 use super::process::{Side, exit_now, fork_among_threads};
 
-/// The calls of those that follow which are refused here. Each is made by a child, since
-/// a filter may also kill for it.
+/// The names of the calls below that a filter refuses here. A child makes each of them, since a
+/// filter may also kill the process.
 pub fn refused() -> Vec<&'static str> {
     const BAD: libc::c_long = -1;
     // By seccomp(2)'s man page a filter sees the call before the kernel looks at any
@@ -33,12 +33,12 @@ pub fn refused() -> Vec<&'static str> {
     calls.into_iter().filter(|(_, number, args)| is_refused(*number, *args)).map(|(name, ..)| name).collect()
 }
 
-/// The same of calls that containers' filters are known to refuse, which a learning run
-/// therefore never sees.
-pub fn refused_unseen() -> Vec<&'static str> {
+/// The refused ones of the calls that container runtimes' filters are known to refuse. A
+/// learning run cannot observe these.
+pub fn refused_by_runtime() -> Vec<&'static str> {
     const BAD: libc::c_long = -1;
-    // As above; a flag that no kernel knows, a path at NULL. What the kernel itself
-    // refuses before it looks at an argument (bpf, reboot) cannot be asked so.
+    // As above; a flag that no kernel knows, a path at NULL. A call that the kernel itself
+    // refuses before it checks an argument (bpf, reboot) cannot be probed.
     let calls: [(&str, libc::c_long, [libc::c_long; 5]); 20] = [
         ("add_key", libc::SYS_add_key, [0, 0, 0, 0, 0]),
         ("chroot", libc::SYS_chroot, [0, 0, 0, 0, 0]),
@@ -66,7 +66,7 @@ pub fn refused_unseen() -> Vec<&'static str> {
     calls.into_iter().filter(|(_, number, args)| is_refused(*number, *args)).map(|(name, ..)| name).collect()
 }
 
-/// Whether ptrace(2) is refused here, asked in the same way.
+/// Whether a filter refuses ptrace(2).
 pub fn ptrace_is_refused() -> bool {
     // SAFETY: there is no such request.
     unsafe { is_refused(libc::SYS_ptrace, [-1, -1, 0, 0, 0]) }
@@ -95,9 +95,8 @@ unsafe fn is_refused(number: libc::c_long, [a, b, c, d, e]: [libc::c_long; 5]) -
     }
 }
 
-/// What mlockall(2) without a flag is answered: EINVAL by the kernel, which then does
-/// nothing.
-pub fn mlockall_of_nothing() -> Errno {
+/// The errno of mlockall(2) without flags: EINVAL from the kernel, which does nothing.
+pub fn probe_mlockall() -> Errno {
     // SAFETY: one integer.
     check(unsafe { libc::syscall(libc::SYS_mlockall, 0) }).err().unwrap_or(Errno::UnknownErrno)
 }
@@ -105,15 +104,15 @@ pub fn mlockall_of_nothing() -> Errno {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_kernel_of_today_refuses_none_of_them() {
+    fn a_current_kernel_refuses_none_of_them() {
         let filtered =
             std::fs::read_to_string("/proc/self/status").expect("own status").contains("Seccomp:\t2");
         if filtered {
-            eprintln!("SKIPPED: a filter is in force here, and may refuse what it likes");
+            eprintln!("SKIPPED: a filter is in force here, and may refuse any call");
             assert!(std::env::var_os("CI").is_none(), "CI runs without one");
             return;
         }
         assert_eq!(super::refused(), Vec::<&str>::new());
-        assert_eq!(super::refused_unseen(), Vec::<&str>::new());
+        assert_eq!(super::refused_by_runtime(), Vec::<&str>::new());
     }
 }

@@ -1,6 +1,6 @@
-//! The scribe: a thread of its own that writes what others record. Whoever
-//! records never waits for the sink; when that is slow, full or dead, events are
-//! lost by count, and the count is written as soon as it works again.
+//! The event writer. Recording puts an event into a queue and never waits for the sink; a thread
+//! writes the queue. While the sink is slow, full or dead, events are dropped and counted, and
+//! the count is written as soon as the sink works again.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 
-use super::ledger::Ledger;
-use super::model::{Dropped, Event, Policy, Start, line};
+use super::flood::FloodLimiter;
+use super::model::{DroppedEvent, Event, PolicyId, StartEvent, line};
 use super::queue::{Item, Queue};
 use super::redact::{self, Redaction};
 use super::sink::{Level, Outlet, Sink, lost_connection};
@@ -17,47 +17,47 @@ use crate::sys::threads;
 
 const MOST_LINES: usize = 1024;
 const MOST_BYTES: usize = 256 * 1024;
-/// A sink that fails is tried again after this, then after twice as long, …
+/// The time to the first retry of a failed sink; each further one takes twice as long.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// … up to this.
+/// The longest time between two retries.
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// An inherited pipe whose reader is gone will hardly come back.
-const HOPELESS_RETRY: Duration = Duration::from_secs(60);
+/// The time between two retries of an inherited pipe whose reader is gone.
+const BROKEN_PIPE_RETRY: Duration = Duration::from_secs(60);
 
-/// Why events are lost while the sink takes them, but not fast enough.
+/// The reason in `dropped` while the sink works, but too slowly.
 const SLOW: &str = "sink slow";
 
-/// Records events. Shared by reference between threads.
+/// Records events. Threads share it by reference.
 #[derive(Debug)]
-pub struct Scribe {
+pub struct EventWriter {
     shared: Arc<Shared>,
     level: Level,
-    policy: Policy,
+    policy: PolicyId,
     redaction: Redaction,
     beginning: Beginning,
 }
 
-/// How the events of a start begin.
+/// How the event stream of a start begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beginning {
-    /// What all events of this start carry: 32 hex digits that nobody else knows.
+    /// The nonce of all events of this start: 32 random hex digits.
     pub nonce: String,
-    /// The start event is written at whatever level.
+    /// The start event is written at every level.
     pub is_written: bool,
-    /// Others write to the sink as well, so that the start event has to be there before the
-    /// app is.
+    /// The app can write to the sink too, so the start event has to be written before the app
+    /// runs.
     pub is_waited_for: bool,
 }
 
-/// So long the start waits for a sink that does not take its first line.
+/// How long the start waits for the sink to take the first line.
 const FIRST_LINE: Duration = Duration::from_secs(1);
 
-/// Events that [`Scribe::close`] could not write.
+/// Events that [`EventWriter::close`] could not write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unwritten {
-    /// How many.
+    /// The number of events.
     pub count: u64,
-    /// Why.
+    /// Why they were not written.
     pub why: String,
 }
 
@@ -67,48 +67,48 @@ impl std::fmt::Display for Unwritten {
     }
 }
 
-impl Scribe {
-    /// Makes it ready; its thread starts with the first event. All signals have to be
-    /// blocked before, so that none is delivered to it.
+impl EventWriter {
+    /// Makes a writer; its thread starts with the first event. All signals have to be blocked
+    /// before, so that none is delivered to the thread.
     pub fn start(
         sink: Sink,
         level: Level,
-        policy: Policy,
+        policy: PolicyId,
         redaction: Redaction,
         beginning: Beginning,
-    ) -> Scribe {
-        Scribe::over(sink, level, policy, redaction, beginning)
+    ) -> EventWriter {
+        EventWriter::over(sink, level, policy, redaction, beginning)
     }
 
     fn over(
         sink: impl Outlet,
         level: Level,
-        policy: Policy,
+        policy: PolicyId,
         redaction: Redaction,
         beginning: Beginning,
-    ) -> Scribe {
-        let voice = Voice::Events { policy: policy.clone(), nonce: beginning.nonce.clone(), seq: 0 };
-        let shared = Shared::start(EVENTS, sink, voice);
-        Scribe { shared, level, policy, redaction, beginning }
+    ) -> EventWriter {
+        let format = LineFormat::Events { policy: policy.clone(), nonce: beginning.nonce.clone(), seq: 0 };
+        let shared = Shared::start(EVENTS, sink, format);
+        EventWriter { shared, level, policy, redaction, beginning }
     }
 
-    /// Takes the start event. Where it has to come before all that the app writes, it is
-    /// written when this returns, unless the sink does not take it for a second.
-    pub fn begin(&self, start: Start) {
+    /// Records the start event. Where the app can write to the sink too, this returns once the
+    /// event is written, or after a second.
+    pub fn begin(&self, start: StartEvent) {
         self.record(Event::Start(start));
         if self.beginning.is_waited_for && !self.shared.is_idle_within(FIRST_LINE) {
-            tracing::debug!("the start event is not written yet, so that others may write before it");
+            tracing::debug!("the start event is not written yet; the app may write before it");
         }
     }
 
-    /// Whether everything is written, so that an event nobody would read need not
-    /// be put together.
+    /// Whether the level is [`Level::All`]. At the other level a caller need not collect the
+    /// fields of an ordinary event.
     pub fn wants_all(&self) -> bool {
         self.level == Level::All
     }
 
-    /// Takes an event. It never waits for the sink, and never fails: what cannot
-    /// be kept is counted.
+    /// Queues an event. It never waits for the sink and never fails: an event that does not fit
+    /// is counted as lost.
     pub fn record(&self, mut event: Event) {
         let begins = self.beginning.is_written && matches!(event, Event::Start(_));
         if self.level == Level::Violation && !begins && !event.matters() {
@@ -120,28 +120,29 @@ impl Scribe {
                 return self.put(&Event::Violation(violation));
             }
             let mut state = self.shared.lock();
-            let idle = state.ledger.due().is_none();
-            let told = state.ledger.record(Instant::now(), violation);
+            let idle = state.limiter.due().is_none();
+            let written = state.limiter.record(Instant::now(), violation);
             drop(state);
-            if idle && told.is_none() {
-                // The scribe has to learn of its new deadline.
+            if idle && written.is_none() {
+                // The writing thread has a new deadline.
                 self.shared.wake();
             }
-            return told.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
+            return written.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
         }
         if matches!(event, Event::Stop(_)) {
-            // What is held back comes before it: the stop is the last event.
-            let held = self.shared.lock().ledger.flush(Instant::now());
-            held.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
+            // Suppressed violations come first: the stop is the last event.
+            let suppressed = self.shared.lock().limiter.flush(Instant::now());
+            suppressed.into_iter().for_each(|violation| self.put(&Event::Violation(violation)));
         }
         self.put(&event);
     }
 
-    /// Writes what is held back and queued, for at most `timeout`. What is recorded
-    /// afterwards is lost.
+    /// Writes suppressed and queued events, for at most `timeout`. Events that are recorded later
+    /// are lost.
     ///
     /// # Errors
-    /// How much could not be written in that time; the thread is left to hang.
+    /// The number of events that were not written in that time. The thread may still block in the
+    /// sink.
     pub fn close(&self, timeout: Duration) -> Result<(), Unwritten> {
         self.shared.close(timeout)
     }
@@ -153,21 +154,21 @@ impl Scribe {
     }
 }
 
-/// What is behind a queue: a voice that makes lines, and a sink for them.
+/// The queue, and the state that recording threads and the writing thread share.
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// There is something to do for the thread.
+    /// Wakes the writing thread.
     work: Condvar,
-    /// The thread has ended.
+    /// Signals that the writing thread has ended.
     over: Condvar,
-    /// All is written.
+    /// Signals that the queue is empty and written.
     idle: Condvar,
-    /// Starts the thread; nothing once it is there.
+    /// Starts the writing thread; `None` once it runs.
     thread: Mutex<Option<Starter>>,
 }
 
-/// Starts the thread that writes. What fails may be tried again.
+/// Starts the writing thread. It may be called again after a failure.
 struct Starter(Box<dyn Fn() -> io::Result<()> + Send>);
 
 impl std::fmt::Debug for Starter {
@@ -179,10 +180,10 @@ impl std::fmt::Debug for Starter {
 #[derive(Debug)]
 struct State {
     queue: Queue,
-    ledger: Ledger,
-    /// Why the sink does not take anything, while it does not.
+    limiter: FloodLimiter,
+    /// Why the sink or its thread does not work, while it does not.
     trouble: Option<String>,
-    /// Events of the line that the thread is writing.
+    /// How many events the line that is being written stands for.
     in_hand: u64,
     closing: bool,
     over: bool,
@@ -195,36 +196,36 @@ impl State {
     }
 }
 
-/// Has a job done by a thread.
+/// Runs a job in a thread.
 pub(super) type Run = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
-/// There is a thread for events whatever the app does.
-const EVENTS: Run = |writes| threads::run_kept("events", writes);
+/// A thread is reserved for events, whatever the app does.
+const EVENTS: Run = |writes| threads::run_reserved("events", writes);
 pub(super) const DIAGNOSTICS: Run = |writes| threads::run("log", writes);
 
-/// How a line is made of what was queued.
+/// How a queued item becomes a line.
 #[derive(Debug)]
-pub(super) enum Voice {
-    /// Numbered, and losses are events too.
-    Events { policy: Policy, nonce: String, seq: u64 },
-    /// As it is.
+pub(super) enum LineFormat {
+    /// Lines are numbered (`seq`), and losses become `dropped` events.
+    Events { policy: PolicyId, nonce: String, seq: u64 },
+    /// Lines are written unchanged, and losses become a warning.
     Diagnostics,
 }
 
-impl Voice {
+impl LineFormat {
     fn line(&mut self, item: &Item) -> String {
         match (self, item) {
-            (Voice::Events { policy, nonce, seq }, item) => {
+            (LineFormat::Events { policy, nonce, seq }, item) => {
                 *seq += 1;
                 match item {
                     Item::Line { text, .. } => line(*seq, nonce, text),
                     Item::Lost { count, why } => {
-                        let dropped = Event::Dropped(Dropped { count: *count, why: why.clone().into() });
+                        let dropped = Event::Dropped(DroppedEvent { count: *count, why: why.clone().into() });
                         line(*seq, nonce, &dropped.tail(SystemTime::now(), policy))
                     }
                 }
             }
-            (Voice::Diagnostics, Item::Line { text, .. }) => format!("{text}\n"),
-            (Voice::Diagnostics, Item::Lost { count, why }) => {
+            (LineFormat::Diagnostics, Item::Line { text, .. }) => format!("{text}\n"),
+            (LineFormat::Diagnostics, Item::Lost { count, why }) => {
                 format!("remit-init: warn: {count} lines like this were lost: {why}\n")
             }
         }
@@ -232,13 +233,13 @@ impl Voice {
 }
 
 impl Shared {
-    /// The thread starts when there is something to write: most containers never have
-    /// anything, and a launch has better things to do.
-    pub(super) fn start(run: Run, sink: impl Outlet, voice: Voice) -> Arc<Shared> {
+    /// Makes the queue. The thread starts with the first line: most containers write none, and
+    /// the launch is shorter without it.
+    pub(super) fn start(run: Run, sink: impl Outlet, format: LineFormat) -> Arc<Shared> {
         Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
             state: Mutex::new(State {
                 queue: Queue::new(MOST_LINES, MOST_BYTES),
-                ledger: Ledger::default(),
+                limiter: FloodLimiter::default(),
                 trouble: None,
                 in_hand: 0,
                 closing: false,
@@ -247,46 +248,46 @@ impl Shared {
             work: Condvar::new(),
             over: Condvar::new(),
             idle: Condvar::new(),
-            thread: Mutex::new(Some(Self::thread(run, shared.clone(), sink, voice))),
+            thread: Mutex::new(Some(Self::thread(run, shared.clone(), sink, format))),
         })
     }
 
-    fn thread(run: Run, shared: Weak<Shared>, sink: impl Outlet, voice: Voice) -> Starter {
-        let ends = Arc::new(Mutex::new(Some((sink, voice))));
+    fn thread(run: Run, shared: Weak<Shared>, sink: impl Outlet, format: LineFormat) -> Starter {
+        let ends = Arc::new(Mutex::new(Some((sink, format))));
         Starter(Box::new(move || {
             let Some(shared) = shared.upgrade() else { return Ok(()) };
             let ends = Arc::clone(&ends);
             run(Box::new(move || {
                 let ends = ends.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let Some((sink, voice)) = ends else { return };
-                Writer { shared, sink, voice, rest: Vec::new(), written: 0, retry: FIRST_RETRY }.run();
+                let Some((sink, format)) = ends else { return };
+                WriterThread { shared, sink, format, rest: Vec::new(), written: 0, retry: FIRST_RETRY }.run();
             }))
         }))
     }
 
-    /// There is something to write. While there can be no thread for it, the queue fills, and
-    /// counts.
+    /// Wakes the writing thread, or starts it. While no thread can be started, the queue fills, and
+    /// counts what does not fit.
     fn wake(&self) {
         let thread = || self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not under the lock: to start a thread may have something to say itself.
+        // Not under the lock: starting a thread may log a diagnostic.
         let start = thread().take();
         if let Some(start) = start
             && let Err(error) = start.0()
         {
-            // Before another may try it and have more luck.
+            // Before another thread retries it.
             self.lock().trouble = Some(format!("no thread can be started: {error}"));
             *thread() = Some(start);
         }
         self.work.notify_one();
     }
 
-    /// Queues a line as it is.
-    pub(super) fn say(&self, text: String) {
+    /// Queues a line, unchanged.
+    pub(super) fn push_line(&self, text: String) {
         self.lock().push(text, 1);
         self.wake();
     }
 
-    /// Waits until all is written, for at most so long. Whether it is.
+    /// Waits until all lines are written, for at most `timeout`, and returns whether they are.
     fn is_idle_within(&self, timeout: Duration) -> bool {
         let is_busy = |state: &mut State| !state.over && (state.in_hand > 0 || state.queue.stands_for() > 0);
         let waited = self.idle.wait_timeout_while(self.lock(), timeout, is_busy);
@@ -306,10 +307,10 @@ impl Shared {
             let waited = self.over.wait_timeout_while(state, timeout, |state| !state.over);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let held = state.ledger.flush(Instant::now());
-        let held: u64 =
-            held.iter().filter_map(|violation| violation.summary).map(|summary| summary.count).sum();
-        let count = state.queue.stands_for() + state.in_hand + held;
+        let suppressed = state.limiter.flush(Instant::now());
+        let suppressed: u64 =
+            suppressed.iter().filter_map(|violation| violation.summary).map(|summary| summary.count).sum();
+        let count = state.queue.stands_for() + state.in_hand + suppressed;
         if count == 0 {
             return Ok(());
         }
@@ -318,27 +319,27 @@ impl Shared {
     }
 }
 
-/// The thread's side.
-struct Writer<S> {
+/// The writing thread.
+struct WriterThread<S> {
     shared: Arc<Shared>,
     sink: S,
-    voice: Voice,
-    /// The line in hand, and how much of it is written.
+    format: LineFormat,
+    /// The line that is being written, and how many of its bytes are.
     rest: Vec<u8>,
     written: usize,
     retry: Duration,
 }
 
-impl<S: Outlet> Writer<S> {
+impl<S: Outlet> WriterThread<S> {
     fn run(mut self) {
-        // What kept it from starting. The thread that started this one comes too late for that:
-        // it would clear an error of this one's first write.
+        // Clears the error of an earlier attempt to start it. The starting thread could do so too
+        // late, and clear an error of the first write.
         self.shared.lock().trouble = None;
         while self.next() {
-            // A line is given up only at the end: until then it is in hand, and
-            // the queue behind it fills and counts.
+            // A line is dropped only at the end: until then it is retried, and the queue behind it
+            // fills and counts.
             while let Err(error) = self.write() {
-                if !self.patience(&error) {
+                if !self.wait_to_retry(&error) {
                     return self.finish();
                 }
             }
@@ -346,21 +347,21 @@ impl<S: Outlet> Writer<S> {
         self.finish();
     }
 
-    /// Waits for the next line and takes it in hand; false when there will be none.
+    /// Waits for the next line and takes it; false when the writer closes and none is left.
     fn next(&mut self) -> bool {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         state.in_hand = 0;
         loop {
             let now = Instant::now();
-            let due = state.ledger.due();
+            let due = state.limiter.due();
             if due.is_some_and(|due| due <= now || state.closing) {
-                state = self.tell_summaries(&shared, state, now);
+                state = self.queue_summaries(&shared, state, now);
             }
             if let Some(item) = state.queue.pop() {
                 state.in_hand = item.stands_for();
                 drop(state);
-                self.rest = self.voice.line(&item).into_bytes();
+                self.rest = self.format.line(&item).into_bytes();
                 self.written = 0;
                 return true;
             }
@@ -368,7 +369,7 @@ impl<S: Outlet> Writer<S> {
             if state.closing {
                 return false;
             }
-            state = match state.ledger.due() {
+            state = match state.limiter.due() {
                 Some(due) => {
                     let pause = due.saturating_duration_since(now);
                     shared.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
@@ -378,16 +379,16 @@ impl<S: Outlet> Writer<S> {
         }
     }
 
-    /// Puts what the ledger held back into the queue; made into text unlocked, for
-    /// others are recording meanwhile.
-    fn tell_summaries<'a>(
+    /// Queues the summaries of the flood limiter. Their text is made without the lock, so that
+    /// other threads can record meanwhile.
+    fn queue_summaries<'a>(
         &self,
         shared: &'a Shared,
         mut state: MutexGuard<'a, State>,
         now: Instant,
     ) -> MutexGuard<'a, State> {
-        let summaries = state.ledger.flush(now);
-        let Voice::Events { policy, .. } = &self.voice else { return state };
+        let summaries = state.limiter.flush(now);
+        let LineFormat::Events { policy, .. } = &self.format else { return state };
         drop(state);
         let time = SystemTime::now();
         let lines: Vec<(String, u64)> = summaries
@@ -402,7 +403,7 @@ impl<S: Outlet> Writer<S> {
         state
     }
 
-    /// Writes the rest of the line in hand.
+    /// Writes the rest of the line.
     fn write(&mut self) -> io::Result<()> {
         while self.written < self.rest.len() {
             self.written += self.sink.write(&self.rest[self.written..])?;
@@ -414,9 +415,9 @@ impl<S: Outlet> Writer<S> {
         Ok(())
     }
 
-    /// After a failure: waits until it is worth trying again; false when remit
-    /// ends and it was tried a last time.
-    fn patience(&mut self, error: &io::Error) -> bool {
+    /// Waits after a failure until the next retry; false when the writer closes, so that there is
+    /// none.
+    fn wait_to_retry(&mut self, error: &io::Error) -> bool {
         let why = error.raw_os_error().map_or_else(
             || error.to_string(),
             |errno| {
@@ -431,11 +432,11 @@ impl<S: Outlet> Writer<S> {
             return false;
         }
         let pause =
-            if lost_connection(error) && self.sink.is_inherited() { HOPELESS_RETRY } else { self.retry };
+            if lost_connection(error) && self.sink.is_inherited() { BROKEN_PIPE_RETRY } else { self.retry };
         self.retry = (self.retry * 2).min(LAST_RETRY);
         let waited = shared.work.wait_timeout_while(state, pause, |state| !state.closing);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
-        // Where it fails to connect, the write that follows fails as before.
+        // Where reconnecting fails, the next write fails as before.
         if self.sink.revive(error).unwrap_or(false) {
             self.written = 0;
         }
