@@ -183,7 +183,7 @@ impl DeferredCalls {
     /// The threads that have ended since.
     fn ended(&mut self) -> Vec<Ended> {
         let Some(desk) = self.desk.as_ref().filter(|_| !self.is_idle()) else { return Vec::new() };
-        if let Err(errno) = listener::quiet(&desk.bell) {
+        if let Err(errno) = listener::drain(&desk.bell) {
             tracing::error!(%errno, "the bell of the calls that wait");
         }
         let ended = std::mem::take(&mut *desk.ended.lock().unwrap_or_else(PoisonError::into_inner));

@@ -31,7 +31,7 @@ impl Enforcer {
     /// been for the first thread.
     pub(super) fn follow(&mut self, interrupted: bool) {
         let Some(tracer) = &mut self.tracer else { return };
-        if let Err(errno) = listener::quiet(tracer.wake_fd()) {
+        if let Err(errno) = listener::drain(tracer.wake_fd()) {
             tracing::error!(%errno, "the tracer's eventfd");
         }
         let reaped = tracer.wait_for_tracees();

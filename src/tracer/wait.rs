@@ -127,7 +127,7 @@ impl Tracer {
             self.wait_for_tracees();
             self.reports.clear();
             // Every SIGCHLD is the first thread's now, which wakes this one.
-            if let Err(errno) = listener::wait_for_bell(self.mailbox.wake_fd()) {
+            if let Err(errno) = listener::wait_for_wakeup(self.mailbox.wake_fd()) {
                 tracing::error!(%errno, "ppoll");
                 std::thread::sleep(Duration::from_secs(1));
             }
