@@ -19,7 +19,7 @@ pub const DEFAULT: &str = "/etc/remit/profile.json";
 pub struct Loaded {
     /// As it was read.
     pub document: Document,
-    /// Its file; none when it is embedded.
+    /// The path of its file; none when it is embedded.
     pub path: Option<PathBuf>,
     /// Names whose change by the app would decide which profile the next start reads, or
     /// what it takes for programs, each with the word that a message has for it.
@@ -31,8 +31,8 @@ pub struct Loaded {
 /// Reads the profile for this command.
 ///
 /// # Errors
-/// The file is missing, unreadable, a directory, too large, not what the digest says, or not
-/// valid.
+/// The file is missing, unreadable, a directory, too large or no valid profile, or has another
+/// digest.
 pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     let Some(name) = named else {
@@ -53,7 +53,7 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Re
 /// Reads a profile's file; `FILE@sha256:HEX` refuses any other content.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load`] for a file.
 pub fn named_file(text: &str) -> Result<Loaded, LoadError> {
     match text.split_once("@sha256:") {
         Some((path, digest)) => from_file(Path::new(path), Some(digest)),
@@ -107,7 +107,7 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, LoadError> {
     {
         return Err(wrong(FileFault::NoDigest(wanted.to_owned())));
     }
-    // Non-blocking only for the open: a FIFO that nobody writes must not hold the start.
+    // Non-blocking for the open alone: a FIFO without a writer must not block the start.
     let file = std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
@@ -147,9 +147,9 @@ pub enum LoadError {
     Default(io::Error),
     /// There is no embedded profile of this name, or none can be made of it for the command.
     Embedded {
-        /// The name.
+        /// The name of the embedded profile.
         name: String,
-        /// Why.
+        /// What is wrong with the expanded profile.
         error: ReadError,
     },
     /// A file holds no profile.
@@ -164,15 +164,15 @@ pub enum LoadError {
 /// What is wrong with the file of a profile.
 #[derive(Debug)]
 pub enum FileFault {
-    /// What stands behind `@sha256:` is no digest.
+    /// The text after `@sha256:` is no digest.
     NoDigest(String),
     /// It cannot be opened, read or resolved.
     Unreadable(io::Error),
     /// It is a device, a socket or a pipe.
     NotRegular,
-    /// It has more than [`profile::MAX_BYTES`]: so many bytes.
+    /// It has more than [`profile::MAX_BYTES`]; its length in bytes.
     TooLong(u64),
-    /// Its text is no profile.
+    /// Its text is no valid profile.
     Invalid(ReadError),
     /// It has another digest than was named.
     OtherDigest {

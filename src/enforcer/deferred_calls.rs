@@ -88,7 +88,7 @@ pub(super) fn open_now(file: &OwnedFd) -> Result<File, Errno> {
 /// The threads that wait, and the calls that are decided after them.
 #[derive(Default)]
 pub(super) struct DeferredCalls {
-    desk: Option<Arc<Desk>>,
+    completions: Option<Arc<CompletionQueue>>,
     lines: [Line; 2],
     /// So many calls were decided before those that wait.
     others: u32,
@@ -107,9 +107,9 @@ struct Line {
 }
 
 /// Where those threads say that they have ended.
-struct Desk {
+struct CompletionQueue {
     ended: Mutex<Vec<Ended>>,
-    bell: EventFd,
+    wake_fd: EventFd,
 }
 
 struct Ended {
@@ -142,8 +142,8 @@ impl DeferredCalls {
     }
 
     /// What rings when a thread has ended; nothing while none is there.
-    pub fn bell(&self) -> Option<BorrowedFd<'_>> {
-        self.desk.as_ref().filter(|_| !self.is_idle()).map(|desk| desk.bell.as_fd())
+    pub fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.completions.as_ref().filter(|_| !self.is_idle()).map(|completions| completions.wake_fd.as_fd())
     }
 
     /// Starts a thread that waits.
@@ -151,17 +151,17 @@ impl DeferredCalls {
     /// # Errors
     /// EAGAIN, ENOMEM, EMFILE where there is no room for it.
     pub fn start(&mut self, line: For, wait: impl FnOnce() -> Then + Send + 'static) -> Result<(), Errno> {
-        let desk = match &self.desk {
-            Some(desk) => Arc::clone(desk),
+        let completions = match &self.completions {
+            Some(completions) => Arc::clone(completions),
             None => {
-                let bell = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-                Arc::clone(self.desk.insert(Arc::new(Desk { ended: Mutex::default(), bell })))
+                let wake_fd = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+                Arc::clone(self.completions.insert(Arc::new(CompletionQueue { ended: Mutex::default(), wake_fd })))
             }
         };
         let waits = move || {
             let then = wait();
-            desk.ended.lock().unwrap_or_else(PoisonError::into_inner).push(Ended { line, then });
-            if let Err(errno) = desk.bell.write(1) {
+            completions.ended.lock().unwrap_or_else(PoisonError::into_inner).push(Ended { line, then });
+            if let Err(errno) = completions.wake_fd.write(1) {
                 tracing::error!(%errno, "the deciding thread could not be woken");
             }
         };
@@ -182,11 +182,11 @@ impl DeferredCalls {
 
     /// The threads that have ended since.
     fn ended(&mut self) -> Vec<Ended> {
-        let Some(desk) = self.desk.as_ref().filter(|_| !self.is_idle()) else { return Vec::new() };
-        if let Err(errno) = listener::quiet(&desk.bell) {
-            tracing::error!(%errno, "the bell of the calls that wait");
+        let Some(completions) = self.completions.as_ref().filter(|_| !self.is_idle()) else { return Vec::new() };
+        if let Err(errno) = listener::quiet(&completions.wake_fd) {
+            tracing::error!(%errno, "the wake_fd of the calls that wait");
         }
-        let ended = std::mem::take(&mut *desk.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = std::mem::take(&mut *completions.ended.lock().unwrap_or_else(PoisonError::into_inner));
         ended.iter().for_each(|ended| self.line(ended.line).under_way -= 1);
         ended
     }
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn so_many_wait_at_a_time_and_the_others_in_their_order() {
         let mut deferred = DeferredCalls::default();
-        assert!(deferred.bell().is_none() && deferred.next().is_none());
+        assert!(deferred.wake_fd().is_none() && deferred.next().is_none());
         let (go, gone) = channel::<()>();
         let gone = Arc::new(Mutex::new(gone));
         for _ in 0..AT_A_TIME {
@@ -329,7 +329,7 @@ mod tests {
             };
             deferred.start(For::Caller, wait).expect("a thread");
         }
-        assert!(deferred.is_full(For::Caller) && !deferred.is_full(For::Lease) && deferred.bell().is_some());
+        assert!(deferred.is_full(For::Caller) && !deferred.is_full(For::Lease) && deferred.wake_fd().is_some());
         deferred.postpone(For::Caller, request(1), |_| true);
         deferred.postpone(For::Caller, request(2), |_| true);
         assert!(deferred.next().is_none());
@@ -345,7 +345,7 @@ mod tests {
         while !deferred.is_idle() {
             deferred.ended();
         }
-        assert!(deferred.bell().is_none());
+        assert!(deferred.wake_fd().is_none());
     }
 
     #[test]

@@ -114,8 +114,8 @@ impl Enforcer {
         expected: &mut Expected,
     ) -> Decision {
         let identity = self.identity.clone();
-        let kept = self.memory.memory_cache.get(caller);
-        let memory = match kept {
+        let cached = self.memory.memory_cache.get(caller);
+        let memory = match cached {
             Some(file) => Memory::opened(&identity, caller, file),
             None => Memory::of(&identity, caller),
         };

@@ -117,7 +117,7 @@ impl Enforcer {
     }
 
     /// What becomes of a call that is made again to be given a socket.
-    pub(super) fn asked_for_socket(
+    pub(super) fn answer_socket_request(
         &mut self,
         request: &Request,
         wanted: Wanted,
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_run_less_readily_is_slow() {
+    fn a_caller_of_lower_priority_is_slow() {
         let now = Instant::now();
         let mut latency = CallerLatency { own: Some(SchedRank::Normal(0)), ..CallerLatency::default() };
         let mut slow = |rank| latency.is_slow(rank, Pid::from_raw(7), now);
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_late_is_slow_for_a_while_and_all_are_after_some() {
+    fn a_late_caller_is_slow_for_a_while_and_all_are_after_some() {
         let begun = Instant::now();
         let mut latency = CallerLatency { own: Some(SchedRank::Normal(0)), ..CallerLatency::default() };
         let quick = Ok(SchedRank::Normal(0));

@@ -59,19 +59,19 @@ impl Enforcer {
         open: &Open,
         caller: &Caller,
     ) -> Result<OwnedFd, PerformError> {
-        let asked = OFlag::from_bits_retain(open.flags);
+        let requested = OFlag::from_bits_retain(open.flags);
         self.still_as_resolved(found)?;
         let opened = self.identity.with_caller_creds(caller, || {
             let by_name = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
             // Never waited for: a lease may be held on it.
-            let flags = (asked - by_name) | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+            let flags = (requested - by_name) | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
             let fd = match &found.target {
                 None => {
                     let mode = mode_of(found, open.mode, caller);
                     openat(&found.parent, found.name.as_os_str(), (flags - OFlag::O_TRUNC) | by_name, mode)?
                 }
                 // A file without a name, in this directory.
-                Some(target) if asked.contains(OFlag::O_TMPFILE) => {
+                Some(target) if requested.contains(OFlag::O_TMPFILE) => {
                     openat(AT_FDCWD, &*path_of(target), flags, mode_of(found, open.mode, caller))?
                 }
                 Some(target) => {
@@ -79,18 +79,18 @@ impl Enforcer {
                     if target.kind != FileKind::Regular || self.rules.is_protected(inodes::id(&target.fd)?) {
                         return Ok(None);
                     }
-                    if asked.contains(OFlag::O_CREAT) {
+                    if requested.contains(OFlag::O_CREAT) {
                         may_create_over(&fstat(&found.parent)?, &stat, caller)?;
                     }
                     openat(AT_FDCWD, &*path_of(target), flags, Mode::empty())?
                 }
             };
             let keep = OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_DIRECT | OFlag::O_NOATIME;
-            fcntl(&fd, FcntlArg::F_SETFL(asked & keep))?;
+            fcntl(&fd, FcntlArg::F_SETFL(requested & keep))?;
             Ok(Some(fd))
         });
         match opened {
-            Err(Errno::EEXIST) if found.target.is_none() && !asked.contains(OFlag::O_EXCL) => {
+            Err(Errno::EEXIST) if found.target.is_none() && !requested.contains(OFlag::O_EXCL) => {
                 Err(PerformError::NameTaken)
             }
             opened => {
@@ -103,7 +103,7 @@ impl Enforcer {
         }
     }
 
-    /// To be asked before anything is done for a caller. It still waits, so its ids
+    /// To be requested before anything is done for a caller. It still waits, so its ids
     /// and its path were read of it and not of another that took its number over.
     /// And the held directory is where its path says: a descriptor that came from
     /// another mount namespace has a path that means something else here.
@@ -213,10 +213,10 @@ impl Enforcer {
         Ok(())
     }
 
-    /// Whether the kernel would refuse to make the file so long. It is asked before: for
+    /// Whether the kernel would refuse to make the file so long. It is requested before: for
     /// what the supervisor does the kernel knows the supervisor's own limit. A file that is
     /// longer already may be shortened; one that becomes shorter meanwhile is never longer
-    /// afterwards than it was when this was asked.
+    /// afterwards than it was when this was requested.
     pub(super) fn exceeds(&self, found: &Found, length: i64, caller: &Caller) -> Result<bool, Errno> {
         let target = found.target.as_ref().ok_or(Errno::ENOENT)?;
         let Some(limit) = file_size_limit(caller.tid)? else { return Ok(false) };

@@ -38,14 +38,14 @@ impl Handler for Enforcer {
         let deadline = self.startup.as_ref().and_then(StartupWatch::deadline);
         WaitSet {
             mailbox,
-            descriptors: notify_socket.chain(self.memory.deferred.bell()).collect(),
+            descriptors: notify_socket.chain(self.memory.deferred.wake_fd()).collect(),
             timeout: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             mask: if mailbox.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL },
         }
     }
 
     fn before_wait(&mut self) -> Result<(), CallError> {
-        self.hear();
+        self.apply_reports();
         self.decide_ended()
     }
 
@@ -63,7 +63,7 @@ impl Handler for Enforcer {
 
     fn before_call(&mut self) {
         // The caller may have the pid of a process that the first thread has reaped.
-        self.hear();
+        self.apply_reports();
         self.advance_startup();
     }
 
@@ -86,7 +86,7 @@ impl Handler for Enforcer {
         }
         let asks = self.tracer.as_ref().and_then(|tracer| tracer.wants_socket(tid, notified));
         match (notification.caller(), asks) {
-            (Ok(caller), Some(wanted)) => self.asked_for_socket(request, wanted, &caller),
+            (Ok(caller), Some(wanted)) => self.answer_socket_request(request, wanted, &caller),
             (Ok(mut caller), None) => {
                 if self.is_postponed(request, call, &caller) {
                     return Step::Deferred;

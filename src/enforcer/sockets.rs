@@ -49,14 +49,14 @@ enum SocketOp {
 
 impl Enforcer {
     pub(super) fn socket(&mut self, call: &Call, caller: &Caller) -> Decision {
-        let asked = [0, 1, 2].map(|arg: usize| call.args[arg] as i32);
-        let [family, kind, protocol] = asked;
-        if let Some(decision) = self.says_ready_on(asked) {
+        let args = [0, 1, 2].map(|arg: usize| call.args[arg] as i32);
+        let [family, kind, protocol] = args;
+        if let Some(decision) = self.says_ready_on(args) {
             return decision;
         }
         let makes = self.rules.policy().makes_sockets;
         if let Some(is) = self.rules.makes(family, kind, protocol).filter(|_| makes) {
-            return self.make_socket(asked, is, caller);
+            return self.make_socket(args, is, caller);
         }
         match self.rules.socket(family, kind, protocol) {
             Some(refusal) => Decision::Deny(refusal),

@@ -35,7 +35,7 @@ impl Enforcer {
             tracing::error!(%errno, "the tracer's eventfd");
         }
         let reaped = tracer.wait_for_tracees();
-        self.hear();
+        self.apply_reports();
         if reaped || (interrupted && process::has_waitable()) {
             (self.requests)(InitRequest::Children);
         }
@@ -43,7 +43,7 @@ impl Enforcer {
 
     /// Takes the tracer's reports before another call is decided: a process is the entry that
     /// its exec made it.
-    pub(super) fn hear(&mut self) {
+    pub(super) fn apply_reports(&mut self) {
         self.tracer.iter_mut().for_each(Tracer::handle_messages);
         // One that is handled may let another call continue.
         loop {
@@ -51,11 +51,11 @@ impl Enforcer {
             if reports.is_empty() {
                 return;
             }
-            reports.into_iter().for_each(|report| self.hear_of(report));
+            reports.into_iter().for_each(|report| self.apply_report(report));
         }
     }
 
-    fn hear_of(&mut self, report: Report) {
+    fn apply_report(&mut self, report: Report) {
         match report {
             Report::Executed { caller, entry, started } => {
                 let shared = !self.rules.image_is_entry(started.id);

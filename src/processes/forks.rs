@@ -134,11 +134,11 @@ impl Forks {
             }
         }
         // The children of all that are over are known by now.
-        let mut born = Vec::new();
+        let mut made = Vec::new();
         for fork in rest.iter().filter(|fork| !fork.unsure && !fork.sibling) {
             let children = threads.children(fork.tgid, fork.tid).unwrap_or_default();
             if children.iter().any(|child| !self.known.contains(child)) {
-                born.push((fork.tid, children));
+                made.push((fork.tid, children));
             }
         }
         // One that has ended meanwhile may have left its child to another.
@@ -147,8 +147,8 @@ impl Forks {
         if self.unsure {
             self.confused();
         } else {
-            self.pending.retain(|fork| !born.iter().any(|(tid, _)| *tid == fork.tid));
-            self.known.extend(born.into_iter().flat_map(|(_, children)| children));
+            self.pending.retain(|fork| !made.iter().any(|(tid, _)| *tid == fork.tid));
+            self.known.extend(made.into_iter().flat_map(|(_, children)| children));
         }
         self.pending.len() < before
     }
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_looked_at_stays_pending_and_begins_nothing() {
+    fn a_thread_that_cannot_be_read_stays_pending_and_begins_no_fork() {
         let (mut forks, seen) = begun(&[2]);
         seen.set(2, QUIET, &[20]);
         seen.1.set(true);

@@ -26,7 +26,7 @@ impl TraceTable {
             actions.push(Action::Report(Report::Stopped { pid: self.app, signal }));
         }
         match (state, stop) {
-            (TraceeState::AwaitingParent { .. } | TraceeState::Condemned, _) => {}
+            (TraceeState::AwaitingParent { .. } | TraceeState::AwaitingKill, _) => {}
             (_, Stop::Fork { child, pid }) => {
                 actions.push(Action::Report(Report::Forked { child, parent: tid }));
                 actions.extend(self.announced(child, pid));
