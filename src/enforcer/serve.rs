@@ -1,5 +1,5 @@
-//! The enforcer as a handler of the notification server: what it waits for, and the steps of
-//! each call.
+//! The enforcer as a handler of the notification server: the descriptors that it polls, and the
+//! steps of each call.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::sys::seccomp::{self, Answer};
 use crate::sys::signal::Mask;
 use crate::tracer::Tracer;
 
-/// A decided call: its caller, or why that could not be identified, and what becomes of it.
+/// A decided call: its caller, or why that could not be identified, and the decision.
 pub struct DecidedCall {
     caller: Result<Caller, Errno>,
     decision: Decision,
@@ -80,12 +80,12 @@ impl Handler for Enforcer {
         let tid = notification.tid();
         self.memory.waiting = request.id;
         let notified = (call.number, call.args);
-        // The thread makes it for the supervisor, which has written its registers.
+        // A call of a hand-out, for which the supervisor has written the thread's registers.
         if self.tracer.as_ref().is_some_and(|tracer| tracer.is_hand_out_call(tid, notified)) {
             return Step::Answer(Answer::Continue);
         }
-        let asks = self.tracer.as_ref().and_then(|tracer| tracer.wants_socket(tid, notified));
-        match (notification.caller(), asks) {
+        let wanted = self.tracer.as_ref().and_then(|tracer| tracer.wants_socket(tid, notified));
+        match (notification.caller(), wanted) {
             (Ok(caller), Some(wanted)) => self.answer_socket_request(request, wanted, &caller),
             (Ok(mut caller), None) => {
                 if self.is_postponed(request, call, &caller) {

@@ -1,4 +1,4 @@
-//! Calls that continue traced, and what came of them.
+//! Calls that continue traced, and the tracer's reports of them.
 
 use std::path::PathBuf;
 
@@ -19,8 +19,8 @@ impl Enforcer {
     /// Lets the call continue traced, and verifies what it starts.
     pub(super) fn watch(&mut self, operation: Operation, caller: &Caller) -> Conclusion {
         let Some(tracer) = &mut self.tracer else { return Conclusion::Answer(Answer::Continue) };
-        // One waits for each thread of the app. The groups, up to 65536 of them, decide about
-        // nothing that follows.
+        // One is stored for each thread of the app. The groups, up to 65536 of them, are not used
+        // by what follows.
         let caller = Caller { groups: Vec::new(), ..caller.clone() };
         let id = self.memory.waiting;
         tracer.continue_traced(TracedCall { id, caller, operation });

@@ -217,7 +217,7 @@ fn watch(
     let tracer = plan.traces().then(|| Tracer::new(Arc::clone(&rules), killable));
     let mut tracer = match tracer.transpose() {
         Ok(tracer) => tracer,
-        Err(errno) if plan.checks => return Err(CallError { call: "the check after the exec", errno }.into()),
+        Err(errno) if plan.checks => return Err(CallError { call: "the tracer", errno }.into()),
         // Then a caller that cannot be read is denied.
         Err(errno) => {
             tracing::warn!(%errno, "no process can be traced");

@@ -110,7 +110,11 @@ pub fn dialect(args: &mut Vec<OsString>) -> Result<Dialect, StartupError> {
 ///
 /// # Errors
 /// What is wrong and what was expected, worded as this dialect's init writes it.
-pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Result<CommandLine, StartupError> {
+pub fn read(
+    args: Vec<OsString>,
+    dialect: Dialect,
+    env: Environment<'_>,
+) -> Result<CommandLine, StartupError> {
     // An empty variable is taken for an unset one, but for tini's two switches, which count when
     // they are set.
     let env: Environment<'_> = &|name: &str| {
@@ -188,7 +192,11 @@ impl OptionReader {
         self.name.rsplit('/').next().unwrap_or_default()
     }
 
-    fn short(&mut self, flag: char, parser: &mut lexopt::Parser) -> Result<Option<CommandLine>, StartupError> {
+    fn short(
+        &mut self,
+        flag: char,
+        parser: &mut lexopt::Parser,
+    ) -> Result<Option<CommandLine>, StartupError> {
         let dumb_init = self.options.dialect == Dialect::DumbInit;
         match flag {
             'h' => return Ok(Some(self.help())),
