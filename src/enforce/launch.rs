@@ -46,7 +46,7 @@ pub struct Command {
     pub terminal: Terminal,
     /// Ids that an unconfined app takes on; a confined one's are its plan's.
     pub run_as: Option<RunAs>,
-    /// The signal that the app gets when its parent dies (tini's `-p`).
+    /// The signal that the app gets when its parent ends (tini's `-p`).
     pub parent_death: Option<i32>,
 }
 
@@ -68,7 +68,7 @@ pub struct Confinement {
     ruleset: Option<OwnedFd>,
     filter: Template,
     wait_killable: bool,
-    /// By which the filter knows the launch's own sendmsg, where it asks about others.
+    /// The token by which the filter allows the launch's sendmsg, where it notifies others.
     token: Option<[u64; 3]>,
 }
 
@@ -238,9 +238,9 @@ impl Child {
 /// How far the child got.
 #[derive(Clone, Copy)]
 enum Stage {
-    /// What every app is given, by its place in [`BEFORE`].
+    /// What every app is given, by its index in [`BEFORE`].
     Before(usize),
-    /// A step of the plan, by its place there.
+    /// A step of the plan, by its index.
     Step(usize),
     /// All was done but the exec.
     Exec,
@@ -304,7 +304,7 @@ fn before(command: &Command, confined: bool) -> Result<(), (Stage, Errno)> {
     if confined { Ok(()) } else { unconfined(command).map_err(at(4)) }
 }
 
-/// Performs one step. What it does, the plan's list has already said.
+/// Performs one step, exactly as the plan prints it.
 pub(super) fn perform_step(
     step: &Step,
     confinement: &Confinement,
@@ -440,8 +440,8 @@ pub(super) fn environment(command: &Command) -> Vec<CString> {
     command.environment.iter().map(rename).collect()
 }
 
-/// What the supervisor keeps once the app has been launched: its own capability sets, no
-/// umask, and none of the descriptors that it was started with beyond the first three.
+/// Reduces the supervisor once the app has been launched: to its own capability sets, to umask 0,
+/// and to the first three of the descriptors that it was started with.
 ///
 /// # Errors
 /// The call that failed and its errno.

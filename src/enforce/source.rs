@@ -12,7 +12,7 @@ use crate::image::{self, Executable, ImageFiles};
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document, ReadError};
 
-/// Where a profile lies when none is named.
+/// The profile that is read when none is named.
 pub const DEFAULT: &str = "/etc/remit/profile.json";
 
 /// A profile, read, and where it came from.
@@ -22,7 +22,7 @@ pub struct Loaded {
     /// The path of its file; none when it is embedded.
     pub path: Option<PathBuf>,
     /// Names whose change by the app would decide which profile the next start reads, or
-    /// what it takes for programs, each with the word that a message has for it.
+    /// what it takes for programs, each with its description for a message.
     pub links: Vec<(&'static str, PathBuf)>,
     /// What events and messages call it.
     pub source: String,
@@ -76,7 +76,7 @@ pub fn beside(profile: &Path) -> PathBuf {
 /// # Errors
 /// No profile has the name, or none can be made of it for this command.
 pub fn from_name(name: &str, command: &Path, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
-    // A directory that cannot be listed holds no program that could be found.
+    // A directory that cannot be listed has no program that could be found.
     let beside = || image::beside(files, command).unwrap_or_default();
     let exists = |path: &Path| matches!(files.stat(path), Ok(Some(_)));
     let interpreter = |path: &Path| match files.executable(path) {
@@ -152,7 +152,7 @@ pub enum LoadError {
         /// What is wrong with the expanded profile.
         error: ReadError,
     },
-    /// A file holds no profile.
+    /// A file cannot be read as a profile.
     File {
         /// The file, as it was named.
         path: PathBuf,

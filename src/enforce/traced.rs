@@ -108,7 +108,7 @@ fn watching(arch: Arch) -> Vec<Instruction> {
     let untraced = syscalls::all().filter(|syscall| syscall.untraced);
     let mut numbers: Vec<u32> = untraced.filter_map(|syscall| syscall.number(arch)).collect();
     numbers.sort_unstable();
-    // Each skips all the rest but the last, which lets the call be.
+    // Each skips all the rest but the last, which allows the call.
     let rest = |index: usize| (numbers.len() - index) as u8;
     let mut program = vec![
         load(4),

@@ -18,8 +18,8 @@ use crate::procfs::errno;
 use crate::tracer::Operation;
 
 impl Enforcer {
-    /// mmap, mprotect, pkey_mprotect and shmat, of which the filter lets through by their
-    /// registers what concerns no code.
+    /// mmap, mprotect, pkey_mprotect and shmat, of which the filter allows by their registers
+    /// those that map no code.
     pub(super) fn code(&mut self, call: &Call, caller: &Caller) -> Decision {
         let name = call.name.unwrap_or_default();
         let Some(mapping) = MappingArgs::decode(call) else { return Decision::Continue };

@@ -102,7 +102,7 @@ impl Enforcer {
 
     /// Has a caller hand out what is missing for the decision, if it can: its call is decided
     /// then. It is given a socket for that; where a signal would break its wait meanwhile,
-    /// once it asks for one with its signals blocked.
+    /// once it makes its call again with its signals blocked.
     pub(super) fn has_handed_out(&mut self, request: &Request, caller: &Caller) -> bool {
         let wanted = caller.handed.as_ref().and_then(|handed| handed.take_wanted());
         let (Some(wanted), false) = (wanted, self.memory.deferred.in_vain) else { return false };

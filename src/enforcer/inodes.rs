@@ -83,12 +83,12 @@ impl Inodes {
         self.entries.retain(|entry| entry.planned || entry.name != name);
     }
 
-    /// The kernel goes on to make something at this name.
+    /// A call continues that may make a file at this name.
     pub fn expect(&mut self, name: &Path) {
         self.expected.insert(name.into());
     }
 
-    /// Whether the kernel went on to make what is found at this name.
+    /// Whether a call continued that may have made the file at this name.
     pub fn was_expected(&mut self, name: &Path) -> bool {
         self.expected.remove(name)
     }

@@ -84,7 +84,7 @@ enum Decision {
     Defer(Box<DeferredSocketOp>),
     /// The kernel continues it, traced.
     Trace(Operation),
-    /// It is denied: errno, event, and what `on_violation` says.
+    /// It is denied: errno, event, and the action of `on_violation`.
     Deny(Box<Denial>),
     /// The kernel continues it and will refuse it; it is only reported.
     Report(Box<Denial>),
@@ -309,7 +309,7 @@ impl Enforcer {
         self.trace_first(Operation::BecomeUnreadable, caller)
     }
 
-    /// Has a process traced before a call goes on. Where no exec is checked, none that is in
+    /// Has a process traced before its call continues. Where no exec is checked, none that is in
     /// flight is known to be over: to trace a thread then would wait for that exec, and the
     /// exec for a thread that is traced already.
     fn trace_first(&mut self, operation: Operation, caller: &Caller) -> Decision {

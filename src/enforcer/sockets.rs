@@ -350,7 +350,7 @@ impl Enforcer {
             Err(decision) => return decision,
         };
         // A port that a connect took may be free again before it listens: what counts is
-        // what was bound here, whatever the kernel says that it is bound to now.
+        // what was bound here, whatever getsockname(2) returns now.
         if socket.kind == SocketKind::Tcp && !self.registry().is_bound(socket.inode) {
             let unbound = match sys::socket::name(&socket.fd).and_then(|name| Address::read(&name)) {
                 Ok(Address::Port(IpAddr::V4(_), _)) => Address::Port(Ipv4Addr::UNSPECIFIED.into(), 0),

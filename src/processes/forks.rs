@@ -268,7 +268,7 @@ mod tests {
     const BUSY: Thread = Thread { busy: true, ..QUIET };
 
     /// Threads by number, with their children, all of process 1; and whether none can be
-    /// looked at.
+    /// read.
     #[derive(Default)]
     struct Seen(RefCell<BTreeMap<Tid, (Thread, Vec<Pid>)>>, Cell<bool>);
 
@@ -301,7 +301,7 @@ mod tests {
         Caller { tid: Tid::from_raw(tid), tgid: Pid::from_raw(1), ..Caller::default() }
     }
 
-    /// Forks by these threads, which run and have no children, are let go on.
+    /// Forks by these threads, which run and have no children, continue.
     fn begun(tids: &[i32]) -> (Forks, Seen) {
         let (mut forks, seen) = (Forks::default(), Seen::default());
         for tid in tids {

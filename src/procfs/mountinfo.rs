@@ -35,8 +35,8 @@ pub fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|byte| *byte == b'\n').filter_map(mount).collect()
 }
 
-/// `36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw`: any number of fields
-/// stands before the hyphen.
+/// `36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw`: there may be any number
+/// of fields before the hyphen.
 fn mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ').skip(2);
     let text = |field: &[u8]| std::str::from_utf8(field).ok().map(str::to_owned);

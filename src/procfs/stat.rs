@@ -52,7 +52,7 @@ impl Stat {
         Stat::parse(&read(pid.first_thread(), &format!("task/{tid}/stat"))?).ok_or(Errno::ESRCH)
     }
 
-    /// Reads the text. The name, in parentheses, may hold anything; the rest may not.
+    /// Reads the text. The name, in parentheses, may have any bytes.
     pub fn parse(text: &str) -> Option<Stat> {
         let (name, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();

@@ -118,7 +118,7 @@ impl Init {
             found.and_then(|(_, value)| value.to_str()?.parse::<u32>().ok())
         };
         let ours = variable("LISTEN_PID") == Some(std::process::id());
-        // Not more than were inherited from 3 on without a gap, whatever LISTEN_FDS says.
+        // Not more than were inherited from 3 on without a gap, whatever the value of LISTEN_FDS is.
         let in_a_row = self.inherited.in_a_row();
         Ok(Command {
             program: c_string(self.found.as_os_str().as_bytes().to_vec(), "COMMAND")?,

@@ -1,7 +1,7 @@
 //! The examiner: reads files of a stopped process, for a digest or to identify a loader or a
 //! script, and the list of what a process has mapped as code. A thread of its own does it, so
 //! that neither PID 1's duties nor other decisions wait for a disk, or for the lock of the
-//! process's memory, which its threads may hold. What was found is remembered by inode, time
+//! process's memory, which its threads may have locked. What was found is remembered by inode, time
 //! of change and length of what is really mapped.
 
 use std::borrow::Cow;

@@ -36,15 +36,15 @@ pub(super) fn inspect(
             if let Operation::Exec { object, .. } = &call.operation {
                 *refusal = Denial { object: object.clone(), ..*refusal };
             }
-            return Inspection::Judged { started: None, verdict: Verdict::Dies(refusal) };
+            return Inspection::Decided { started: None, verdict: Verdict::Dies(refusal) };
         }
     };
-    let judged = rules.started(call.entry(), &started, &Remembered(found));
-    let cut = judged.is_err() && started.shorten();
+    let decided = rules.started(call.entry(), &started, &Remembered(found));
+    let cut = decided.is_err() && started.shorten();
     let started = Arc::new(started);
-    match judged {
+    match decided {
         Ok(verdict) => {
-            Inspection::Judged { started: Some(started), verdict: within_count(verdict, call, rules) }
+            Inspection::Decided { started: Some(started), verdict: within_count(verdict, call, rules) }
         }
         Err(_) => Inspection::NotYet { started, cut },
     }

@@ -14,7 +14,7 @@
 //! * **One thread decides and traces**; the first one has PID 1's other duties, and passes on
 //!   the reports on traced threads that it took ([`wait`]).
 //! * **One exec at a time in a process**, changes of user included: to attach takes the process's
-//!   exec lock, which an exec in flight holds ([`state::TraceTable`]).
+//!   exec lock (cred_guard_mutex), which an exec in flight has locked ([`state::TraceTable`]).
 //! * **The interrupt before the answer.** With WAIT_KILLABLE_RECV it wakes no thread; after the
 //!   call exactly one stop follows, that of the exec or, where this failed, the requested one.
 //!   After the answer it could interrupt another call, and show there as EINTR. Below Linux

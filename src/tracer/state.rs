@@ -6,7 +6,7 @@
 //! the kernel can report stops and ends is a row of a test.
 //!
 //! **One call in flight in a process.** To attach takes the process's exec lock
-//! (cred_guard_mutex). An exec in flight holds it while it waits for the other threads to end,
+//! (cred_guard_mutex). An exec in flight has it locked while it waits for the other threads to end,
 //! and a traced one ends only when its tracer reaps it: a tracer that attaches meanwhile waits
 //! for ever. So [`TraceTable::next_call`] alone attaches, where nothing is in flight.
 
@@ -124,7 +124,7 @@ impl TraceTable {
             Event::Ended(tid) => self.ended(tid),
             Event::Probed { pid, readable } => self.probed(pid, readable),
             Event::Inspected { pid, id, inspection } => self.inspected(pid, id, inspection),
-            Event::Examined { pid, id, verdict } => self.judged(pid, id, verdict),
+            Event::Examined { pid, id, verdict } => self.decided(pid, id, verdict),
             Event::ExaminerFailed { pid, id } => self.kill_pending(pid, id),
             Event::Reported(id) => self.reported(id),
             Event::ListenerClosed => self.listener_closed(),
@@ -272,8 +272,8 @@ pub enum Stop {
 /// What the stopped process of an exec showed.
 #[derive(Debug, PartialEq)]
 pub enum Inspection {
-    /// What was started is judged; `started` is none where it cannot be read.
-    Judged {
+    /// There is a verdict on what was started; `started` is none where it cannot be read.
+    Decided {
         /// The program, its arguments and environment.
         started: Option<Arc<Started>>,
         /// What becomes of the process.
@@ -314,9 +314,9 @@ pub enum Action {
     Kill(Pid, Option<Caller>),
     /// Find out whether a process can be read: see [`Event::Probed`].
     Probe(Pid),
-    /// Read and judge what an exec has started: see [`Event::Inspected`].
+    /// Read and check what an exec has started: see [`Event::Inspected`].
     Inspect(Pid, Arc<TracedCall>),
-    /// Have the examiner judge what an exec has started: see [`Event::Examined`].
+    /// Have the examiner check what an exec has started: see [`Event::Examined`].
     ExamineExec {
         /// The process.
         pid: Pid,

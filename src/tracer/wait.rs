@@ -34,7 +34,7 @@ impl Tracer {
     }
 
     /// Takes every report on traced threads. Whether one was reaped: then the first thread has
-    /// to look, since a process whose parent has ended meanwhile is a child of its own.
+    /// to wait for children, since it may be the parent of that process by now.
     pub fn wait_for_tracees(&mut self) -> bool {
         self.handle_messages();
         let mut reaped = false;

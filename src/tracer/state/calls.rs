@@ -28,7 +28,7 @@ impl TraceTable {
                 process.queue.push_front(call);
             }
             pending => {
-                // Below Linux 5.19 only a stop tells that an exec has failed.
+                // Below Linux 5.19 only a stop shows that an exec has failed.
                 if let Some(PendingCall { tid, phase: Phase::Continued { interrupted }, .. }) = pending
                     && !*interrupted
                 {
@@ -57,7 +57,7 @@ impl TraceTable {
         };
         while let Some(call) = process.queue.pop_front() {
             if matches!(call.operation, Operation::MapCode { .. }) && !self.config.wait_killable {
-                // No stop can be requested in advance: the file was judged before the call.
+                // No stop can be requested in advance: the file was checked before the call.
                 actions.push(Action::Continue(call.id));
                 continue;
             }
@@ -145,7 +145,7 @@ impl TraceTable {
 
     /// The process continues, or is killed once its event is queued: until then it stays
     /// stopped, and can be read for the event.
-    pub(super) fn judged(&mut self, pid: Pid, id: NotificationId, verdict: Verdict) -> Vec<Action> {
+    pub(super) fn decided(&mut self, pid: Pid, id: NotificationId, verdict: Verdict) -> Vec<Action> {
         let listening = self.listening;
         let Some(pending) = self.pending(pid, id) else { return Vec::new() };
         let (tid, call) = (pending.tid, Arc::clone(&pending.call));
@@ -241,7 +241,7 @@ impl TraceTable {
         Some(killed.unwrap_or(Action::Kill(process_of(tid), None)))
     }
 
-    /// No call is answered any more; what has executed is still judged.
+    /// No call is answered any more; what has executed is still verified.
     pub(super) fn listener_closed(&mut self) -> Vec<Action> {
         self.listening = false;
         self.denied.clear();
