@@ -43,8 +43,8 @@ fn numbered(call: &str) -> impl Iterator<Item = Numbered> {
             // F_SETOWN: see `owners`.
             Arg::Pid | Arg::Owner => (None, false),
             Arg::Task => (None, true),
-            Arg::PrioWho => (Some(PRIO_PROCESS), true),
-            Arg::IoprioWho => (Some(IOPRIO_WHO_PROCESS), true),
+            Arg::PriorityTarget => (Some(PRIO_PROCESS), true),
+            Arg::IopriorityTarget => (Some(IOPRIO_WHO_PROCESS), true),
             _ => return None,
         };
         Some(Numbered { arg, of_process, unscoped })
