@@ -1,4 +1,4 @@
-//! What the rulebook says, on an invented image and a described kernel.
+//! The verdicts, on an invented image and a described kernel.
 
 mod calls;
 mod files;
@@ -60,7 +60,7 @@ fn place() -> Place {
     }
 }
 
-/// The rulebook of a profile of these keys, on this kernel.
+/// The policy engine of a profile of these keys, on this kernel.
 fn rules_on(keys: &str, major: u16, minor: u16, mode: Mode) -> PolicyEngine {
     let text = format!(r#"{{"remit": 1, "name": "t", "fallback": "degrade", {keys}}}"#);
     let profile = profile::read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}")).profile;

@@ -240,9 +240,13 @@ impl Arg {
             Arg::Mode => Some(Width::Bits16),
             Arg::Long | Arg::LongFlags | Arg::Prot => Some(Width::Bits64),
             Arg::Int | Arg::Dirfd | Arg::Fd | Arg::Flags | Arg::Id | Arg::Signal => Some(Width::Bits32),
-            Arg::Pid | Arg::Task | Arg::PriorityTarget | Arg::IopriorityTarget | Arg::Tgid | Arg::Tid | Arg::Pgid => {
-                Some(Width::Bits32)
-            }
+            Arg::Pid
+            | Arg::Task
+            | Arg::PriorityTarget
+            | Arg::IopriorityTarget
+            | Arg::Tgid
+            | Arg::Tid
+            | Arg::Pgid => Some(Width::Bits32),
             Arg::Unknown | Arg::Pointer | Arg::Varies | Arg::Path | Arg::Sockaddr | Arg::Owner => None,
         }
     }
