@@ -1,11 +1,11 @@
-//! Variables by which a process makes another run code: of the loader and libc, which no
-//! program gets from another, and of each interpreter, which a script gets from the
-//! container's start alone.
+//! Variables by which a process makes another run code: those of the loader and libc, which no
+//! program gets from another, and those of each interpreter, which a script gets from the
+//! container's environment alone.
 //!
-//! The tables are data: docs/environment.md prints them, and a test compares the two. A
-//! variable belongs here when its manual says that it names code, a place that code is
-//! read from, or a switch that makes text run. What only tunes, such as
-//! `MALLOC_ARENA_MAX` or `PYTHONUNBUFFERED`, does not.
+//! The tables are data: docs/environment.md prints them, and a test compares the two. A variable
+//! belongs here when its manual says that it names code, a path from which code is read, or a
+//! switch by which text is executed. One that only tunes, such as `MALLOC_ARENA_MAX` or
+//! `PYTHONUNBUFFERED`, does not.
 
 mod interpreters;
 
@@ -34,16 +34,16 @@ pub(super) const LOADER: [&str; 12] = [
 /// function by a variable of any name whose value begins so (CVE-2014-6271).
 const FUNCTION: &[u8] = b"() {";
 
-/// Whether a variable makes an interpreter run other code before its script or in place of
-/// what the script names, or changes how the script is read.
+/// Whether a variable makes an interpreter run other code before its script or instead of it, or
+/// changes how the script is read.
 ///
-/// All families count for every script: a shell script starts programs in other
-/// languages, which inherit what it has.
+/// The variables of all interpreters apply to every script: a shell script starts programs in
+/// other languages, which inherit its environment.
 pub(super) fn is_for_interpreters(name: &[u8], value: &[u8]) -> bool {
     super::matches(&NAMES, name) || value.starts_with(FUNCTION)
 }
 
-/// The names and patterns of all families.
+/// The names and patterns of all interpreters.
 static NAMES: [&str; COUNT] = names();
 
 const COUNT: usize = {
@@ -55,7 +55,7 @@ const COUNT: usize = {
     count
 };
 
-/// While this compiles: the shim has the names, and not what is said of them.
+/// Evaluated by the compiler: the shim has the names, and not their descriptions.
 const fn names() -> [&'static str; COUNT] {
     let mut names = [""; COUNT];
     let (mut next, mut family) = (0, 0);

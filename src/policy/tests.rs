@@ -15,7 +15,7 @@ use super::{Denial, PolicyEngine};
 use crate::ids::{Gid, Uid};
 use crate::image::{Executable, FileId, ImageFiles, tree::ImageTree};
 use crate::kernel::{Arch, Kernel, Release};
-use crate::plan::{Place, Plan, ProgramIndex};
+use crate::plan::{Host, Plan, ProgramIndex};
 use crate::profile::{self, Capability, Mode, ProfileIndex, RunAs};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
@@ -40,10 +40,10 @@ fn image() -> ImageTree {
         .dir("/proc")
 }
 
-fn place() -> Place {
+fn place() -> Host {
     let permitted: caps::CapsHashSet =
         [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_SETPCAP].into();
-    Place {
+    Host {
         command: None,
         supervisor: 1,
         group: 1,
