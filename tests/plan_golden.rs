@@ -11,7 +11,7 @@ use remit::filter::{Access, Action, SeccompData, compile, interpret};
 use remit::ids::{Gid, Uid};
 use remit::image::{Executable, tree::ImageTree};
 use remit::kernel::{Arch, Kernel, LandlockAbi, Release};
-use remit::plan::{Place, Plan, PlanError};
+use remit::plan::{Host, Plan, PlanError};
 use remit::profile::{self, Capability, Mode, Profile, RunAs};
 use remit::syscalls;
 
@@ -73,7 +73,7 @@ fn image(arch: Arch) -> ImageTree {
 }
 
 /// A container with Docker's defaults.
-fn place() -> Place {
+fn place() -> Host {
     let permitted: caps::CapsHashSet = [
         Capability::CAP_CHOWN,
         Capability::CAP_DAC_OVERRIDE,
@@ -91,7 +91,7 @@ fn place() -> Place {
         Capability::CAP_AUDIT_WRITE,
     ]
     .into();
-    Place {
+    Host {
         command: None,
         supervisor: 1,
         group: 1,

@@ -114,7 +114,8 @@ fn is_left_out(file: &str) -> bool {
 
 /// Whether the table says how a call is decided: by which handler, or by which process.
 fn is_described(call: &str) -> bool {
-    let of_process = [Arg::Pid, Arg::Task, Arg::PrioWho, Arg::IoprioWho, Arg::Tgid, Arg::Pgid, Arg::Owner];
+    let of_process =
+        [Arg::Pid, Arg::Task, Arg::PriorityTarget, Arg::IopriorityTarget, Arg::Tgid, Arg::Pgid, Arg::Owner];
     syscalls::find(call).is_some_and(|syscall| {
         syscall.handler != Handler::Plain || syscall.args.iter().any(|arg| of_process.contains(arg))
     })

@@ -2,7 +2,7 @@ use super::*;
 use crate::ids::{Gid, Uid};
 use crate::image::{Executable, tree::ImageTree};
 use crate::kernel::{Arch, LandlockAbi, Release};
-use crate::plan::Place;
+use crate::plan::Host;
 use crate::profile::{self, Mode, RunAs};
 
 /// As `baseline` is: ports, files, and degrading.
@@ -14,7 +14,7 @@ fn stock(major: u16, minor: u16) -> Kernel {
 }
 
 fn diagnosed(kernel: Kernel, facts: Facts) -> Diagnosis {
-    let place = Place {
+    let place = Host {
         command: None,
         supervisor: 1,
         group: 1,

@@ -8,7 +8,7 @@ use caps::{CapSet, CapsHashSet};
 use nix::unistd::{getegid, geteuid, getpgrp, getpid};
 
 use super::error::Error;
-use crate::plan::Place;
+use crate::plan::Host;
 use crate::procfs::mountinfo;
 use crate::profile::RunAs;
 use crate::sys::process::hard_limit;
@@ -23,10 +23,10 @@ pub fn here(
     guarded: Vec<(&'static str, PathBuf)>,
     links: Vec<(&'static str, PathBuf)>,
     embedded: bool,
-) -> Result<Place, Error> {
+) -> Result<Host, Error> {
     proc_is_ours()?;
     let limit = |which, name| hard_limit(which).map_err(CallError::of(name));
-    Ok(Place {
+    Ok(Host {
         command,
         supervisor: getpid().as_raw() as u32,
         group: getpgrp().as_raw() as u32,

@@ -31,7 +31,7 @@ impl Enforcer {
             return self.other(call, caller);
         }
         let Some(entry) = self.program_entry(caller) else {
-            return Decision::Deny(self.rules.code_of_nobody());
+            return Decision::Deny(self.rules.code_of_unknown_entry());
         };
         if self.rules.libraries(entry).is_none() {
             return Decision::Continue;

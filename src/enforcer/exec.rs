@@ -230,7 +230,7 @@ impl Enforcer {
             loader => loader?,
         };
         let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
-        let asks = self.rules.asks_for_arguments() || (!self.rules.checks() && self.writer.wants_all());
+        let asks = self.rules.has_argument_rules() || (!self.rules.checks() && self.writer.wants_all());
         let args = asks.then(|| syscall_args::args(memory, exec.args, self.rules.arguments()));
         let args = match args.transpose() {
             Ok(args) => args,

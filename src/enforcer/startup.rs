@@ -102,7 +102,7 @@ impl Enforcer {
     pub(super) fn early(&mut self, call: &Call, caller: &Caller) -> Option<Decision> {
         let name = call.name.filter(|name| self.rules.is_early(name))?;
         if self.is_launch(caller) {
-            return self.rules.goes_unasked(call).then_some(Decision::Continue);
+            return self.rules.goes_unnotified(call).then_some(Decision::Continue);
         }
         if self.startup.as_ref().is_some_and(|watch| watch.course.ready_at().is_some())
             && let Some(refusal) = self.rules.taken_away(call)
@@ -112,7 +112,7 @@ impl Enforcer {
         if name == "listen" {
             self.startup_goes_on(StartupInput::Bound);
         }
-        self.rules.goes_unasked(call).then_some(Decision::Continue)
+        self.rules.goes_unnotified(call).then_some(Decision::Continue)
     }
 
     /// A bind that may be to an address that the start-up waits for. One to any port, as of a

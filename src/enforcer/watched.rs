@@ -62,7 +62,7 @@ impl Enforcer {
                 let stack = ExecStack { image: started.id, start: started.stack };
                 let shared = shared.then_some(stack);
                 self.memory.programs.became(&caller, entry, shared, &LiveProcFs(&self.identity));
-                let args = self.writer.wants_all().then(|| started.fresh.args.shown());
+                let args = self.writer.wants_all().then(|| started.initial_stack.args.shown());
                 self.report_exec(entry, &started.canonical, started.mode, args, &caller);
             }
             Report::Forked { child, parent } => {

@@ -22,16 +22,16 @@ pub const MAX_INSTRUCTIONS: usize = 4096;
 /// Why a filter has no program.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Error {
-    /// It has more instructions than the kernel loads; how many, or at least so many.
+    /// More instructions than BPF_MAXINSNS: their number, or a lower bound of it.
     TooLong(usize),
-    /// A condition on an argument that no call has.
+    /// A condition on an argument above 5.
     Argument {
         /// The name of the call.
         call: &'static str,
-        /// The number of the argument, from 0.
+        /// The index of the argument, from 0.
         arg: u8,
     },
-    /// The error of seccompiler.
+    /// seccompiler's error.
     Compiler(BackendError),
 }
 
@@ -60,10 +60,10 @@ impl std::error::Error for Error {
     }
 }
 
-/// Compiles the filter: what is answered before any list, then the calls.
+/// Compiles the filter: first the checks that precede every list, then the calls.
 ///
 /// # Errors
-/// The program is too long, or a condition names an argument that cannot be.
+/// The program is too long, or a condition names an argument above 5.
 pub fn compile(filter: &Filter) -> Result<Vec<Insn>, Error> {
     let mut program = prologue(filter.arch);
     let rest = decided(filter).map_err(|error| match error {
@@ -77,11 +77,11 @@ pub fn compile(filter: &Filter) -> Result<Vec<Insn>, Error> {
     Ok(program)
 }
 
-/// seccompiler has no user notification: this replaces it until the program is
-/// there. Nothing else that it writes can be this value.
+/// The marker for a notification, which seccompiler does not support. It is replaced by
+/// SECCOMP_RET_USER_NOTIF in the finished program; seccompiler returns this value nowhere else.
 const NOT_ALLOWED: SeccompAction = SeccompAction::Trace(0x7e57);
 
-/// What is answered before any list is looked at.
+/// The checks that precede every list: foreign architectures, x32 and clone3.
 fn prologue(arch: Arch) -> Vec<Insn> {
     let load = |offset| Insn { code: LOAD, jt: 0, jf: 0, k: offset };
     // Skips the answer that follows when it does not apply.
@@ -102,22 +102,22 @@ fn prologue(arch: Arch) -> Vec<Insn> {
     program
 }
 
-/// How many instructions come before seccompiler's own.
+/// The number of instructions before seccompiler's own.
 pub(super) fn prologue_length(arch: Arch) -> usize {
     prologue(arch).len()
 }
 
-/// The calls as runs of numbers that are answered alike, and a tree of comparisons
-/// that leads to each. seccompiler has conditions compiled, call by call; one chain
-/// of it through all calls would cost 2 ms when it is loaded, since the kernel then
-/// follows it for every number that there is.
+/// The calls as runs of numbers with the same action, and a binary tree of comparisons that
+/// leads to each run. seccompiler compiles the conditions, one call at a time: its single chain
+/// through all calls would take 2 ms to load, since the kernel then runs the chain for every
+/// number (seccomp_cache_prepare).
 fn decided(filter: &Filter) -> Result<Vec<Insn>, Error> {
     let arch = match filter.arch {
         Arch::X86_64 => TargetArch::x86_64,
         Arch::Aarch64 => TargetArch::aarch64,
     };
     const ALLOWED: &[Insn] = &[Insn { code: RETURN, jt: 0, jf: 0, k: RET_ALLOW }];
-    const ASKED: &[Insn] = &[Insn { code: RETURN, jt: 0, jf: 0, k: RET_USER_NOTIF }];
+    const NOTIFIED: &[Insn] = &[Insn { code: RETURN, jt: 0, jf: 0, k: RET_USER_NOTIF }];
     let mut calls = BTreeMap::new();
     for (call, access) in &filter.calls {
         let Some(number) = syscalls::number(filter.arch, call) else { continue };
@@ -127,14 +127,14 @@ fn decided(filter: &Filter) -> Result<Vec<Insn>, Error> {
             Some(rules) => drop(calls.insert(number, conditional(number, rules, arch)?.into())),
         }
     }
-    let mut runs = vec![(0, Cow::Borrowed(ASKED))];
+    let mut runs = vec![(0, Cow::Borrowed(NOTIFIED))];
     for (number, program) in calls {
         // The gap before it may be empty.
         runs.pop_if(|(first, _)| *first == number);
         if runs.last().is_none_or(|(_, last)| *last != program) {
             runs.push((number, program));
         }
-        runs.push((number + 1, Cow::Borrowed(ASKED)));
+        runs.push((number + 1, Cow::Borrowed(NOTIFIED)));
     }
     runs.dedup_by(|later, earlier| later.1 == earlier.1);
     let mut backwards = Vec::new();
@@ -143,7 +143,7 @@ fn decided(filter: &Filter) -> Result<Vec<Insn>, Error> {
     Ok(backwards)
 }
 
-/// One call and its conditions, with a notification where seccompiler has a marker.
+/// One call and its conditions; a notification is seccompiler's marker.
 fn conditional(number: u32, rules: Vec<SeccompRule>, arch: TargetArch) -> Result<Vec<Insn>, Error> {
     let calls = BTreeMap::from([(i64::from(number), rules)]);
     let compiled =
@@ -159,9 +159,9 @@ fn conditional(number: u32, rules: Vec<SeccompRule>, arch: TargetArch) -> Result
     Ok(program.iter().map(ours).collect())
 }
 
-/// Leads from a number, which is in the accumulator, to the run that holds it; each
-/// goes with its first number. The last instruction comes first: a jump is written
-/// once it is known over how many others it leads.
+/// Jumps from the number in the accumulator to the run that contains it; each run comes with
+/// its first number. Instructions are emitted last first: the offset of a jump is known once
+/// its target is emitted.
 fn tree(runs: &[(u32, Cow<[Insn]>)], backwards: &mut Vec<Insn>) {
     if let [(_, only)] = runs {
         return backwards.extend(only.iter().rev());
@@ -182,8 +182,8 @@ fn tree(runs: &[(u32, Cow<[Insn]>)], backwards: &mut Vec<Insn>) {
     }
 }
 
-/// A call's rules for seccompiler, where no rule at all means always; none when
-/// the call is never allowed without asking.
+/// A call's rules for seccompiler, where an empty list means always; `None` when the call is
+/// never allowed without a notification.
 fn rules(call: &'static str, access: &Access) -> Result<Option<Vec<SeccompRule>>, Error> {
     let alternatives = match access {
         Access::Notify => return Ok(None),
@@ -196,7 +196,7 @@ fn rules(call: &'static str, access: &Access) -> Result<Option<Vec<SeccompRule>>
             if conditions.is_empty() {
                 return Ok(Some(Vec::new()));
             }
-            // Each is an instruction at least: what is longer is not put together.
+            // Each alternative takes an instruction at least: a longer list is not compiled.
             if rules.len() > MAX_INSTRUCTIONS {
                 return Err(Error::TooLong(alternatives.len()));
             }
@@ -206,8 +206,8 @@ fn rules(call: &'static str, access: &Access) -> Result<Option<Vec<SeccompRule>>
     Ok((!rules.is_empty()).then_some(rules))
 }
 
-/// An alternative as conjunctions of comparisons: one for every choice among the
-/// values of its `In` lists. None when it can never hold.
+/// An alternative as conjunctions of comparisons: one for every combination of the values of
+/// its `In` lists. `None` when it is never true.
 fn conjunctions(call: &'static str, alternative: &[Condition]) -> Result<Vec<Vec<SeccompCondition>>, Error> {
     let mut all: Vec<Vec<SeccompCondition>> = vec![Vec::new()];
     for condition in alternative {
@@ -225,7 +225,7 @@ fn conjunctions(call: &'static str, alternative: &[Condition]) -> Result<Vec<Vec
     Ok(all)
 }
 
-/// Sorted, and each once. Filled one by one: `collect` would bring a sort of its own.
+/// Sorted, without duplicates. Filled one by one: `collect` would instantiate another sort.
 fn distinct(values: impl Iterator<Item = u64>) -> BTreeSet<u64> {
     let mut distinct = BTreeSet::new();
     distinct.extend(values);
@@ -243,8 +243,8 @@ fn choices(call: &'static str, condition: &Condition) -> Result<Vec<Vec<SeccompC
     let compare = |len: &SeccompCmpArgLen, operator, value| {
         SeccompCondition::new(arg, len.clone(), operator, value).map_err(Error::Compiler)
     };
-    // A value beyond what the kernel looks at is never there: the comparison would
-    // drop its upper bits and allow another.
+    // A value wider than what the kernel reads never occurs: the comparison would
+    // drop its upper bits and allow another value.
     let (len, most) = match width {
         Some(Width::Bits16) => (Dword, 0xffff),
         Some(Width::Bits32) => (Dword, 0xffff_ffff),
@@ -262,7 +262,7 @@ fn choices(call: &'static str, condition: &Condition) -> Result<Vec<Vec<SeccompC
                 .map(|value| Ok(vec![compare(&len, operator(), *value)?]))
                 .collect::<Result<_, _>>()?
         }
-        // seccompiler takes bits outside of the mask out of the value, too.
+        // seccompiler clears the value's bits outside of the mask, too.
         Test::Masked { mask, equals } if equals & !(mask & most) != 0 => Vec::new(),
         Test::Masked { mask, equals } => {
             vec![vec![compare(&len, SeccompCmpOp::MaskedEq(mask & most), *equals)?]]

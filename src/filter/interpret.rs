@@ -1,8 +1,8 @@
-//! Runs a seccomp program on a call, as the kernel would.
+//! Runs a seccomp program on a call, as the kernel does.
 
 use super::Insn;
 
-/// What a seccomp program sees of a call (linux/seccomp.h, `struct seccomp_data`).
+/// The input of a seccomp program (linux/seccomp.h, `struct seccomp_data`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeccompData {
     /// The number of the call on that architecture.
@@ -11,29 +11,29 @@ pub struct SeccompData {
     pub arch: u32,
     /// The address of the instruction that made the call.
     pub instruction_pointer: u64,
-    /// Its arguments, as registers.
+    /// The call's six arguments, as registers.
     pub args: [u64; 6],
 }
 
-/// What a seccomp program answers.
+/// The return value of a seccomp program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The call goes ahead.
+    /// SECCOMP_RET_ALLOW: the call proceeds.
     Allow,
-    /// The supervisor is notified and answers.
+    /// SECCOMP_RET_USER_NOTIF: the supervisor receives a notification and responds.
     Notify,
-    /// The call fails with this errno.
+    /// SECCOMP_RET_ERRNO: the call fails with this errno.
     Errno(u16),
-    /// The process dies by SIGSYS.
+    /// SECCOMP_RET_KILL_PROCESS: the process is killed by SIGSYS.
     KillProcess,
     /// Any other return value, unchanged.
     Other(u32),
-    /// It is no program: it uses what no filter of ours does, leaves its text, or
-    /// looks outside of the call's data. The kernel would not have loaded it.
+    /// The program is invalid: it uses an instruction that remit's filters do not use, jumps out
+    /// of its text, or reads beyond the call's data. The kernel would not have loaded it.
     Invalid,
 }
 
-/// Runs the program to its answer.
+/// Runs the program to its return value.
 pub fn interpret(program: &[Insn], data: &SeccompData) -> Action {
     let words = words(data);
     let mut accumulator = 0u32;
@@ -75,7 +75,7 @@ fn words(data: &SeccompData) -> [u32; 16] {
 }
 
 fn action(answer: u32) -> Action {
-    // The lower half is data for some answers (linux/seccomp.h, SECCOMP_RET_DATA).
+    // The lower half is data for some actions (linux/seccomp.h, SECCOMP_RET_DATA).
     match answer & !0xffff {
         RET_KILL_PROCESS => Action::KillProcess,
         RET_ERRNO => Action::Errno(answer as u16),
@@ -90,8 +90,8 @@ pub(super) const RET_ERRNO: u32 = 0x0005_0000;
 pub(super) const RET_USER_NOTIF: u32 = 0x7fc0_0000;
 pub(super) const RET_ALLOW: u32 = 0x7fff_0000;
 
-/// `BPF_LD | BPF_W | BPF_ABS` and so on (linux/bpf_common.h): all that seccompiler
-/// and our prologue use.
+/// `BPF_LD | BPF_W | BPF_ABS` and so on (linux/bpf_common.h): all instructions that seccompiler
+/// and the checks before its program use.
 pub(super) const LOAD: u16 = 0x20;
 pub(super) const AND: u16 = 0x54;
 pub(super) const JUMP: u16 = 0x05;

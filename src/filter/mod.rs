@@ -1,9 +1,9 @@
-//! The seccomp filter: what is allowed without asking, what the kernel decides by
-//! registers, and that everything else is notified to the supervisor.
+//! The seccomp filter: it allows a call, decides it by its arguments in registers, or notifies
+//! the supervisor of it.
 //!
-//! [`compile`] turns a [`Filter`] into the kernel's program, [`interpret`] runs
-//! such a program as the kernel would, and [`Filter::verdict`] says what it has to
-//! answer: three texts that tests hold against each other.
+//! [`compile`] turns a [`Filter`] into the kernel's program, [`interpret`] runs such a program
+//! as the kernel does, and [`Filter::verdict`] states the expected action. Tests compare the
+//! three.
 
 #![forbid(unsafe_code)]
 
@@ -28,41 +28,41 @@ use crate::syscalls::Condition;
 
 /// How the kernel treats one call.
 ///
-/// A condition looks at as much of its argument as the kernel itself does, where
-/// [`width`](crate::syscalls::width) knows that. Where it does not, `In` and
-/// `Masked` look at the whole register and `NotIn` at its lower half: whichever it
-/// is, no bits that the kernel ignores get a call past a test.
+/// A condition compares as much of its argument as the kernel reads, where
+/// [`width`](crate::syscalls::width) has that. Where the width is unknown, `In` and `Masked`
+/// compare the whole register and `NotIn` its lower half: in both cases, bits that the kernel
+/// ignores do not let a call pass a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Allowed without a look at its arguments: the constant-action fast path.
+    /// Allowed whatever its arguments: the kernel caches this action (SECCOMP_ARCH_NATIVE bitmap).
     Allow,
-    /// Allowed when one alternative holds, all of its conditions together;
-    /// otherwise notified. No alternative: always notified.
+    /// Allowed when all conditions of one alternative are true; otherwise notified. Without an
+    /// alternative: always notified.
     When(Vec<Vec<Condition>>),
-    /// Always notified, though it may then be allowed.
+    /// Always notified; the supervisor may allow it.
     Notify,
 }
 
 impl Access {
-    /// The access that these alternatives give: an empty one always holds.
+    /// The access for these alternatives: an empty alternative is always true.
     pub fn when(alternatives: Vec<Vec<Condition>>) -> Access {
         if alternatives.iter().any(Vec::is_empty) { Access::Allow } else { Access::When(alternatives) }
     }
 }
 
-/// A whole filter, before it is compiled. A call that is not in `calls` is
-/// notified, and the supervisor refuses it. A foreign architecture (i386, x32,
-/// 32-bit ARM) is killed, `clone3` is answered ENOSYS by the filter itself.
+/// A filter before it is compiled. A call that is not in `calls` is notified, and the supervisor
+/// denies it. A call of a foreign architecture (i386, x32, 32-bit ARM) kills the process; `clone3`
+/// fails with ENOSYS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// The architecture that it is for.
+    /// The architecture of its call numbers.
     pub arch: Arch,
     /// Every call that can succeed, by name; a name that the architecture does not
     /// have is skipped.
     pub calls: BTreeMap<&'static str, Access>,
 }
 
-/// What x32's calls have set in their number (asm/unistd.h).
+/// The bit that the numbers of x32's calls have set (asm/unistd.h, __X32_SYSCALL_BIT).
 const X32_BIT: u32 = 0x4000_0000;
 
 /// ENOSYS, the same on both architectures.

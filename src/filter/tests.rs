@@ -1,4 +1,4 @@
-//! The compiler, held against the verdict by running its programs on every call.
+//! Compares the compiler with the verdict by running its programs on every call.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ fn filter(arch: Arch, calls: impl IntoIterator<Item = (&'static str, Access)>) -
     Filter { arch, calls: calls.into_iter().collect() }
 }
 
-/// Everything that the groups bring, and conditions of every kind and width.
+/// All calls of the groups, and conditions of every kind and width.
 fn rich(arch: Arch) -> Filter {
     let brought = groups::union([&groups::CORE, &groups::FILES, &groups::NETWORK, &groups::NETWORK_LISTEN]);
     let mut calls: BTreeMap<_, _> =
@@ -50,7 +50,7 @@ fn rich(arch: Arch) -> Filter {
             ("readv", vec![vec![is_in(0, &[0, 1, 1 << 32])]]),
             ("writev", vec![vec![not_in(0, &[2, 3 << 32])]]),
             ("prctl", vec![vec![masked(1, 0xffff_ffff_0000_0000, 1 << 32)], vec![is_in(0, &[15])]]),
-            // Several lists at once, jumps longer than a byte, what can never hold, what always does.
+            // Several lists at once, jumps longer than a byte, a condition never true, one always true.
             ("socket", vec![vec![is_in(0, &[1, 2, 10]), masked(1, 0xf, 1), is_in(2, &[0, 6])]]),
             ("futex", vec![vec![not_in(1, &long), not_in(2, &long)], vec![is_in(1, &[3])]]),
             ("kill", vec![vec![is_in(1, &[])], vec![masked(1, 1, 2)]]),
@@ -63,7 +63,7 @@ fn rich(arch: Arch) -> Filter {
     Filter { arch, calls }
 }
 
-/// Every value at which some condition of the call could change its mind.
+/// Every value at which some condition of the call could change its result.
 fn edges(access: Option<&Access>) -> BTreeSet<u64> {
     let mut edges = BTreeSet::from([0, 1]);
     let Some(Access::When(alternatives)) = access else { return edges };
@@ -93,7 +93,7 @@ fn the_program_answers_as_the_verdict_for_every_number_and_edge() {
             let name = syscalls::name(arch, nr);
             let edges = edges(name.and_then(|name| filter.calls.get(name)));
             for value in &edges {
-                // The others at rest, at what the first alternative may want, and at the edge too.
+                // The other arguments at 0, at a value of the first alternative, and at a boundary too.
                 let mut lines = vec![[*value; 6]];
                 for rest in [0, 1, 2, 6, 15] {
                     for arg in 0..6 {
@@ -110,7 +110,7 @@ fn the_program_answers_as_the_verdict_for_every_number_and_edge() {
                 }
             }
         }
-        // Every answer that there is was given, or this would prove little.
+        // Every action occurred; else this would prove little.
         let expected: &[&str] = match arch {
             Arch::X86_64 => &["Allow", "Errno(38)", "KillProcess", "Notify"],
             Arch::Aarch64 => &["Allow", "Errno(38)", "Notify"],
@@ -210,7 +210,7 @@ fn too_long_a_filter_says_how_long_it_may_be() {
     assert!(matches!(error, Error::TooLong(instructions) if instructions > MAX_INSTRUCTIONS), "{error:?}");
     assert!(error.to_string().contains("4096"), "{error}");
 
-    // Lists that multiply are refused before they are multiplied.
+    // Lists whose product is too long are refused before they are multiplied.
     let all: Vec<Condition> = (0..6).map(|arg| is_in(arg, &values)).collect();
     let many = filter(Arch::X86_64, [("read", Access::When(vec![all]))]);
     assert!(matches!(compile(&many), Err(Error::TooLong(_))));
@@ -226,7 +226,7 @@ fn an_argument_that_no_call_has_is_an_error() {
 
 #[test]
 fn the_longest_program_is_just_loadable() {
-    // Six instructions a value, so that the limit is passed somewhere here.
+    // Six instructions a value, so that the limit is exceeded somewhere here.
     let length = |values: u64| {
         let values: Vec<u64> = (0..values).collect();
         compile(&filter(Arch::X86_64, [("ioctl", Access::When(vec![vec![is_in(1, &values)]]))]))

@@ -1,12 +1,12 @@
-//! A program with room for numbers that are known only after it was compiled: those of the
-//! supervisor's threads. They are made once the app's process is there, since fork(2)
-//! copies one thread alone, and before that process loads its filter.
+//! A compiled program with placeholders for the ids of the supervisor's threads, which are known
+//! only later: the threads are created after the app's process, since fork(2) copies one thread
+//! alone, and before that process loads its filter.
 
 use super::interpret::EQUAL;
 use super::{Access, Error, Filter, Insn};
 use crate::syscalls::{Condition, Test};
 
-/// A compiled filter, complete but for the numbers of threads.
+/// A compiled filter, complete but for thread ids.
 #[derive(Clone, Debug)]
 pub struct Template {
     program: Vec<Insn>,
@@ -15,14 +15,14 @@ pub struct Template {
 }
 
 impl Template {
-    /// A program that has no room for any number.
+    /// A program without placeholders.
     pub const fn complete(program: Vec<Insn>) -> Template {
         Template { program, first: 0, count: 0 }
     }
 
-    /// A filter by `compile`, in which `count` threads go the way of the process
-    /// `supervisor`: where an argument for which `names` holds must not be the one, it must
-    /// not be any of the others.
+    /// Compiles a filter with `compile` in which `count` threads are protected like the process
+    /// `supervisor`: an argument for which `names` is true and which must not be the supervisor's
+    /// pid must not be any of their tids either.
     ///
     /// # Errors
     /// As [`compile`](super::compile).
@@ -48,12 +48,12 @@ impl Template {
         Ok(Template { program: compile(&filter)?, first, count })
     }
 
-    /// How many numbers it takes.
+    /// The number of placeholders.
     pub const fn count(&self) -> usize {
         self.count
     }
 
-    /// The program with these numbers; none where there are more or fewer than it takes.
+    /// The program with these ids; `None` where their number is not that of the placeholders.
     pub fn with(&self, numbers: &[u32]) -> Option<Vec<Insn>> {
         let fill = |insn: &Insn| {
             let at = (insn.code == EQUAL).then(|| insn.k.checked_sub(self.first)).flatten();
@@ -64,7 +64,7 @@ impl Template {
     }
 }
 
-/// The first of so many numbers that no pid has (PID_MAX_LIMIT is 2²²) and that are in no
+/// The first of `count` numbers that no pid can have (PID_MAX_LIMIT is 2²²) and that occur in no
 /// condition.
 fn unused(filter: &Filter, count: u32) -> u32 {
     const ABOVE_PIDS: u32 = 0x4000_0000;
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn every_number_is_refused_and_no_other() {
         for arch in [Arch::X86_64, Arch::Aarch64] {
-            // One condition has the very value that would be taken first.
+            // One condition contains the very value that would be taken first.
             let calls = [
                 ("kill", Access::When(vec![vec![not(0, &[7, 0xffff_fff9])]])),
                 ("dup", Access::When(vec![vec![not(0, &[7, 0x4000_0001])]])),

@@ -1,11 +1,11 @@
-//! What a filter has to answer, said without a thought for how it is compiled.
+//! The action that a filter has for a call, independent of how it is compiled.
 
 use super::{Access, Action, ENOSYS, Filter, X32_BIT};
 use crate::kernel::Arch;
 use crate::syscalls::{self, Condition, Handler, Test, Width};
 
 impl Filter {
-    /// The answer to call `nr` of the filter's own architecture with these arguments.
+    /// The action for call `nr` of the filter's own architecture with these arguments.
     pub fn verdict(&self, nr: u32, args: &[u64; 6]) -> Action {
         if self.arch == Arch::X86_64 && nr >= X32_BIT {
             return Action::KillProcess;
@@ -26,9 +26,9 @@ impl Filter {
     }
 }
 
-/// Whether the kernel may take the argument for what the condition wants: to refuse it by.
-/// Where it is not known how much of the register the kernel looks at, no bits that it
-/// ignores keep a call from being refused.
+/// Whether the kernel may take the argument for a value that the condition matches, when a match
+/// denies the call. Where the width that the kernel reads is unknown, bits that it ignores do not
+/// prevent the denial.
 pub fn may_hold(call: &str, condition: &Condition, args: &[u64; 6]) -> bool {
     let Some(register) = args.get(usize::from(condition.arg)).copied() else { return false };
     if syscalls::width(call, condition.arg).is_some() && !matches!(condition.test, Test::NotIn(_)) {
@@ -42,12 +42,11 @@ pub fn may_hold(call: &str, condition: &Condition, args: &[u64; 6]) -> bool {
     }
 }
 
-/// Whether the argument is what the condition wants. An argument that is not there
-/// (6 and above) is never that.
+/// Whether the argument satisfies the condition. An argument with an index above 5 never does.
 fn holds(call: &str, condition: &Condition, args: &[u64; 6]) -> bool {
     let Some(register) = args.get(usize::from(condition.arg)).copied() else { return false };
     let width = syscalls::width(call, condition.arg);
-    // What the kernel looks at; all of it where we do not know.
+    // The bits that the kernel reads; all of them where the width is unknown.
     let seen = match width {
         Some(Width::Bits16) => register & 0xffff,
         Some(Width::Bits32) => register & 0xffff_ffff,
@@ -58,7 +57,7 @@ fn holds(call: &str, condition: &Condition, args: &[u64; 6]) -> bool {
         (Test::In(values), _) => values.contains(&seen),
         (Test::Masked { mask, equals }, _) => seen & mask == *equals,
         (Test::NotIn(values), Some(Width::Bits64)) => !values.contains(&register),
-        // Bits that a mode does not have would only be there to dodge the test.
+        // A value with bits that a mode does not have is an attempt to evade the test.
         (Test::NotIn(values), Some(Width::Bits16)) => {
             low(register) <= 0xffff && !values.iter().any(|value| low(*value) == seen)
         }

@@ -1,23 +1,23 @@
-//! The filter without user notification: on an old kernel, gVisor, or where another
-//! listener is in force already. The kernel alone decides what would have been notified.
+//! The filter without user notification: on an old kernel, gVisor, or where another filter has a
+//! listener already. The kernel alone decides calls that would have been notified.
 
 use super::interpret::{EQUAL, NOT_LESS, RET_ERRNO, RET_USER_NOTIF, RETURN};
 use super::{Access, ENOSYS, Error, Filter, Insn, compile};
 use crate::syscalls::{self, Handler};
 
-/// A call from there on is unknown to older kernels, and libraries know how to do without it.
+/// The first number unknown to older kernels; libraries fall back when such a call fails with ENOSYS.
 const FIRST_NEW: u32 = syscalls::FIRST_NEW as u32;
 
-/// Compiles a filter that notifies no call: the kernel continues what the supervisor would
-/// decide (an exec and an open are then Landlock's), a call that is not listed fails with
-/// EPERM, or with ENOSYS when it came after Linux 4.18.
+/// Compiles a filter without notifications: calls that the supervisor would decide proceed (exec
+/// and open are then subject to Landlock alone); a call that is not listed fails with EPERM, or
+/// with ENOSYS when it was added after Linux 4.18.
 ///
 /// # Errors
 /// As [`compile`].
 pub fn compile_without_notifier(filter: &Filter) -> Result<Vec<Insn>, Error> {
     let mut calls = filter.calls.clone();
     for (call, access) in &mut calls {
-        // The conditions of an open only tell which ones are seen.
+        // The conditions of an open only select which opens are notified.
         if *access == Access::Notify || syscalls::handler(call) == Handler::Open {
             *access = Access::Allow;
         }
@@ -30,8 +30,8 @@ pub fn compile_without_notifier(filter: &Filter) -> Result<Vec<Insn>, Error> {
             instruction.k = RET_ERRNO | libc::EPERM as u32;
         }
     }
-    // Put between the first answers and seccompiler's program, which begins with a
-    // load of its own: the number is loaded by then.
+    // Inserted between the first checks and seccompiler's program, which begins with a
+    // load of its own: the call number is loaded by then.
     let at = super::prologue_length(filter.arch);
     program.splice(at..at, answer_new(&new));
     if program.len() > super::MAX_INSTRUCTIONS {
@@ -40,7 +40,7 @@ pub fn compile_without_notifier(filter: &Filter) -> Result<Vec<Insn>, Error> {
     Ok(program)
 }
 
-/// ENOSYS for every new number but these.
+/// ENOSYS for every new number except these.
 fn answer_new(listed: &[u32]) -> Vec<Insn> {
     let skip = listed.len() as u8 + 1;
     let mut program = vec![Insn { code: NOT_LESS, jt: 0, jf: skip, k: FIRST_NEW }];
@@ -61,7 +61,7 @@ mod tests {
     use crate::syscalls::{Condition, Test, names, number};
 
     #[test]
-    fn nobody_is_asked_whatever_the_call() {
+    fn no_call_is_notified() {
         let condition = |arg| vec![Condition { arg, test: Test::In(vec![7]) }];
         let calls = BTreeMap::from([
             ("read", Access::Allow),

@@ -1,5 +1,5 @@
-//! The filter: every call that a section of the profile brings, and how those that
-//! open, execute, connect or signal stay decided whoever brought them.
+//! The filter: every call that a section of the profile allows. Calls that open, execute, connect
+//! or signal are still decided, whatever section allows them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,8 +14,8 @@ use crate::profile::SyscallRule;
 use crate::syscalls::{self, Condition, Handler, Test, groups};
 
 impl FilterInput<'_> {
-    /// The filter, what of it is for the start-up's sake, how PR_SET_DUMPABLE is allowed, and
-    /// notes on what was left out.
+    /// The filter, the part of it that exists for the start-up, the alternatives of PR_SET_DUMPABLE,
+    /// and notes on what was left out.
     ///
     /// # Errors
     /// See [`Startup::find`].
@@ -29,7 +29,7 @@ impl FilterInput<'_> {
         self.bring_listed(&mut brought, notes);
         let mut calls = BTreeMap::new();
         for (call, alternatives) in brought.calls {
-            // Its target hides behind a descriptor, so no register tells the supervisor.
+            // Its target is behind a descriptor, so no register identifies the supervisor.
             let by_descriptor = syscalls::handler(call) == Handler::SignalPidfd;
             let unheld = by_descriptor && self.kernel.landlock < LandlockAbi::SCOPE;
             if syscalls::number(arch, call).is_some() && !unheld {
@@ -43,8 +43,8 @@ impl FilterInput<'_> {
 
     fn bring_groups(&self, brought: &mut Brought) {
         brought.group(&groups::CORE);
-        // An exec of COMMAND, and what a static libc asks before main: where it
-        // is, and what its own descriptors are.
+        // An exec of COMMAND, and the calls of a static libc before main: the path of
+        // its file, and the type of its own descriptors.
         for call in ["execve", "execveat", "readlink", "readlinkat"] {
             brought.add(call, Vec::new());
         }
@@ -59,7 +59,7 @@ impl FilterInput<'_> {
         }
         if self.sockets.any {
             brought.group(&groups::NETWORK);
-            // Resolvers bind the netlink socket that they ask for addresses.
+            // Resolvers bind the netlink socket on which they query addresses.
             brought.add("bind", Vec::new());
         }
         if self.sockets.listens {
@@ -75,7 +75,7 @@ impl FilterInput<'_> {
         }
     }
 
-    /// The profile's own lists. What is for the start-up alone is allowed until it is over.
+    /// The profile's own lists. A call for the start-up alone is allowed until start-up is over.
     fn bring_listed(&self, brought: &mut Brought, notes: &mut Vec<String>) {
         let listed = &self.profile.syscalls;
         let allow = listed.allow.iter().enumerate().map(|(index, entry)| ("allow", index, entry));
@@ -96,8 +96,8 @@ impl FilterInput<'_> {
                 notes.push(format!("{}: {} has no `{call}`, so it is left out", pointer(), self.kernel.arch));
                 continue;
             }
-            // What the profile lists and the app holds no capability for is refused
-            // by the kernel: notified, so that it is seen.
+            // The kernel refuses a call for which the app has no capability: it is notified, so
+            // that it is reported.
             let unprivileged =
                 syscalls::privileged(call).is_some_and(|capability| !self.capabilities.contains(&capability));
             if unprivileged {
@@ -124,8 +124,8 @@ impl FilterInput<'_> {
         let mut alternatives = match self.mediated(name) {
             Some(Mediated::Notify) => return Access::Notify,
             Some(Mediated::When(alternatives)) => alternatives,
-            // A working directory that another process shares could be changed between a
-            // look at a script and its interpreter's.
+            // Another process that shares the working directory could change it between the
+            // check of a script and that of its interpreter.
             Some(Mediated::AsGrouped) if handler == Handler::Fork && self.scripts => {
                 let own = [masked(0, CLONE_FS, 0), masked(0, CLONE_THREAD, CLONE_THREAD)];
                 let with = |one: &Vec<Condition>, more: &Condition| {
@@ -135,16 +135,16 @@ impl FilterInput<'_> {
             }
             Some(Mediated::AsGrouped) => call.alternatives,
             None if call.unprivileged => return Access::Notify,
-            // To be looked into for the last time before the next exec.
+            // Its environment is read a last time before the next exec.
             None if call.any && syscalls::changes_user(name) => return Access::Notify,
-            // What a process is is told by its image and by where its stack began: neither
-            // is for it to say, unless the profile asks for just that.
+            // A process is identified by its image and by the start of its stack: it may change
+            // neither, unless the profile lists just that.
             None if call.any && handler == Handler::Prctl => {
                 vec![vec![Condition { arg: 0, test: Test::NotIn(vec![PR_SET_MM]) }]]
             }
-            // It would make code of all that is mapped to be read.
+            // It would make all readable mappings executable.
             None if call.any && handler == Handler::Personality && self.narrows_code() => {
-                vec![vec![masked(0, READ_IMPLIES_EXEC, 0)], vec![one_of(0, &[PERSONALITY_ASKED])]]
+                vec![vec![masked(0, READ_IMPLIES_EXEC, 0)], vec![one_of(0, &[PERSONALITY_QUERY])]]
             }
             None if call.any => return Access::Allow,
             None => call.alternatives,
@@ -166,7 +166,7 @@ impl FilterInput<'_> {
     }
 }
 
-/// Calls as they are brought together, by name.
+/// The calls that sections allow, by name.
 struct Brought {
     calls: BTreeMap<&'static str, Call>,
     supervisor: u32,
@@ -174,10 +174,10 @@ struct Brought {
 
 #[derive(Default)]
 struct Call {
-    /// Some source does not look at arguments.
+    /// Some section allows the call whatever its arguments.
     any: bool,
     alternatives: Alternatives,
-    /// From the profile's own objects.
+    /// The alternatives of the profile's own objects.
     extra: Alternatives,
     unprivileged: bool,
 }
@@ -187,7 +187,7 @@ impl Brought {
         self.calls.entry(name).or_default()
     }
 
-    /// One source of a call; no alternatives: whatever its arguments.
+    /// Adds a section's alternatives for a call; none: whatever its arguments.
     fn add(&mut self, name: &'static str, alternatives: Alternatives) {
         let call = self.call(name);
         call.any |= alternatives.is_empty() || alternatives.iter().any(Vec::is_empty);
@@ -198,7 +198,7 @@ impl Brought {
         }
     }
 
-    /// The groups know the supervisor as 1, which it is in a container.
+    /// The groups assume that the supervisor's pid is 1, which is true in a container.
     fn here(&self, conditions: Vec<Condition>) -> Vec<Condition> {
         let here = |condition: Condition| match condition.test {
             Test::NotIn(pids) if pids == [1] => {
@@ -217,7 +217,7 @@ impl Brought {
     }
 }
 
-/// What a loader asks of paths; which it may open is decided all the same.
+/// A loader's calls on paths; the files that it may open are decided all the same.
 const LOADER: [&str; 10] = [
     "access",
     "faccessat",
@@ -235,11 +235,11 @@ const LOADER: [&str; 10] = [
 const CLONE_FS: u64 = 0x200;
 /// The child is a thread.
 const CLONE_THREAD: u64 = 0x1_0000;
-/// Rewrites what /proc tells of the caller (linux/prctl.h).
+/// PR_SET_MM: changes what /proc reports about the caller (linux/prctl.h).
 const PR_SET_MM: u64 = 35;
-/// What may be read may be executed (linux/personality.h).
+/// READ_IMPLIES_EXEC: all readable memory is executable (linux/personality.h).
 const READ_IMPLIES_EXEC: u64 = 0x40_0000;
-/// Asks for it and changes nothing.
-const PERSONALITY_ASKED: u64 = 0xffff_ffff;
-/// "The descriptor itself": fstat, as libraries spell it now.
+/// The argument of personality(2) that queries it without a change.
+const PERSONALITY_QUERY: u64 = 0xffff_ffff;
+/// AT_EMPTY_PATH, the descriptor itself: fstat, as libraries call it now.
 const AT_EMPTY_PATH: u64 = 0x1000;

@@ -1,12 +1,12 @@
 //! The mechanism that enforces each rule on programs: Landlock wherever it can, and the
 //! post-exec verification only for what it cannot express.
 //!
-//! Landlock's EXECUTE decides on inodes, without a race. That is exact where every file
-//! that may be executed is a program, run with whatever arguments by whomever: then
-//! nothing is traced. It cannot say who runs what, with which arguments, as whom; a
-//! loader or an interpreter that has to be executable runs whatever it is given; and a
-//! memfd is not mediated. Where a profile has any of these, what was really started is
-//! looked at before its first instruction (see `tracer`).
+//! Landlock's EXECUTE decides by inode, without a race. That is exact where every executable file
+//! is a program that any process may run with any arguments as any user: then nothing is traced.
+//! Landlock cannot express which program runs which, with which arguments and as which user; an
+//! executable loader or interpreter runs any program that is passed to it; and Landlock does not
+//! mediate a memfd. Where a profile has any of these, the started program is verified before its
+//! first instruction (see `tracer`).
 
 use super::programs::Programs;
 use super::{Role, words};
@@ -29,16 +29,16 @@ pub enum Mechanism {
     /// The supervisor's check of the caller's memory before the call, which another thread
     /// can rewrite.
     CallerMemory,
-    /// A check of what a thread has mapped, before it goes on. Its siblings run meanwhile, so
-    /// that it narrows and guarantees nothing.
+    /// A check of the file that a thread has mapped, before it continues. Its siblings run meanwhile:
+    /// this narrows and guarantees nothing.
     MappedFiles,
-    /// A check of the file of a descriptor before the call, which another thread can replace.
-    /// It narrows as well.
+    /// A check of a descriptor's file before the call, which another thread can replace. It narrows
+    /// as well.
     Descriptor,
 }
 
 impl Mechanism {
-    /// As the plan prints it.
+    /// The mechanism's name in the printed plan.
     pub const fn name(self) -> &'static str {
         match self {
             Mechanism::Landlock => "landlock",
@@ -60,7 +60,7 @@ pub struct RuleEnforcement {
     pub rule: String,
     /// The rule in words, for the printed plan.
     pub what: String,
-    /// The mechanism.
+    /// The mechanism that enforces the rule on this kernel.
     pub by: Mechanism,
 }
 
@@ -93,7 +93,7 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
         let at = |key: &str| format!("/programs/{index}/{key}");
         let edges = programs.entries.binary_search_by_key(&index, |entry| entry.index);
         let edges = edges.map_or(0, |at| programs.entries[at].may_run.len());
-        // One program that may run nothing could at most be started anew as itself.
+        // One program that may run none could at most execute itself again.
         if edges < everyone && everyone > 1 {
             rules.push(rule(at("may_run"), "it runs these alone".to_owned(), check));
         }
@@ -139,8 +139,8 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
     rules
 }
 
-/// The mechanism for `libraries`. Where memory may be written and executed, a thread that
-/// races could write the code instead of mapping it.
+/// The mechanism for `libraries`. Where memory may be written and executed, a thread could write
+/// the code instead of mapping it.
 fn code(profile: &Profile, kernel: &Kernel) -> Mechanism {
     let stops = kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable) && kernel.trace.is_ok();
     if stops && !profile.write_execute { Mechanism::MappedFiles } else { Mechanism::Descriptor }
@@ -159,7 +159,7 @@ pub(super) fn seals(kernel: &Kernel) -> bool {
     kernel.noexec_seal && kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send)
 }
 
-/// Whether the check is armed: some rule needs it, and it can be had.
+/// Whether execs are verified: some rule needs it, and the kernel supports it.
 pub(super) fn is_armed(rules: &[RuleEnforcement], mode: Mode) -> bool {
     mode == Mode::Enforce
         && rules.iter().any(|rule| matches!(rule.by, Mechanism::PostExec | Mechanism::MappedFiles))

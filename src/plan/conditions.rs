@@ -5,7 +5,7 @@ use crate::syscalls::{Condition, Test};
 /// Alternatives for a call, each a conjunction of conditions.
 pub(super) type Alternatives = Vec<Vec<Condition>>;
 
-/// The bits of `mask` are as in `equals`.
+/// The bits of `mask` are equal to `equals`.
 pub(super) fn masked(arg: u8, mask: u64, equals: u64) -> Condition {
     Condition { arg, test: Test::Masked { mask, equals } }
 }

@@ -1,6 +1,6 @@
-//! prctl(PR_SET_DUMPABLE) is notified, whatever lets the other options through: the
-//! supervisor opens the memory of the process, and traces it, while it still may
-//! (ptrace(2), "Ptrace access mode checking").
+//! prctl(PR_SET_DUMPABLE) is notified, whatever section allows the other options: the supervisor
+//! opens the memory of the process, and traces it, while it still may (ptrace(2), "Ptrace access
+//! mode checking").
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::syscalls::{Condition, Test};
 /// prctl(2)'s option that sets whether the process is dumpable (linux/prctl.h).
 pub const PR_SET_DUMPABLE: u64 = 4;
 
-/// Takes the option out of what the filter lets through by itself; what let it through.
+/// Removes the option from what the filter allows by itself; returns the alternatives that allowed it.
 pub(super) fn notify(calls: &mut BTreeMap<&'static str, Access>) -> Alternatives {
     let Some(access) = calls.get_mut("prctl") else { return Vec::new() };
     let all = match access {
@@ -24,7 +24,7 @@ pub(super) fn notify(calls: &mut BTreeMap<&'static str, Access>) -> Alternatives
     all.into_iter().filter(|conditions| conditions.iter().all(may_be)).collect()
 }
 
-/// Whether the option passes this condition.
+/// Whether the option satisfies this condition.
 fn may_be(condition: &Condition) -> bool {
     condition.arg != 0
         || match &condition.test {
@@ -34,7 +34,7 @@ fn may_be(condition: &Condition) -> bool {
         }
 }
 
-/// The same conditions, which the option does not pass.
+/// The same conditions, without the option.
 fn without(conditions: &[Condition]) -> Vec<Condition> {
     let mut conditions = conditions.to_vec();
     let lists = conditions.iter_mut().filter(|condition| condition.arg == 0);

@@ -1,6 +1,6 @@
-//! `@elsewhere`: everything that is there at start but the kernel's own trees and
-//! programs. Landlock cannot subtract, so it is a walk: a directory that holds
-//! what must stay out gives its other entries one by one.
+//! `@elsewhere`: every file that exists at start except the kernel's own trees and programs.
+//! Landlock cannot subtract, so it is a walk: of a directory that contains an excluded file, the
+//! other entries are granted one by one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::error::seen;
 use super::file_groups::{ELSEWHERE_DEVICES, KERNELS, LIBRARIES};
 use super::grants::{ALL, Granted};
 use super::programs::Programs;
-use super::{FileGrant, Place, PlanError};
+use super::{FileGrant, Host, PlanError};
 use crate::image::{FileKind, ImageFiles, why};
 use crate::profile::Rights;
 
@@ -30,33 +30,32 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
     granted.list(&ELSEWHERE_DEVICES, ALL, pointer)
 }
 
-/// Canonical paths that it does not reach: what no process inside may change, and the
-/// directories that the loader maps libraries from by itself.
+/// Canonical paths that it excludes: files that no process inside may change, and the directories
+/// from which the loader maps libraries by itself.
 pub(super) fn outside(
     programs: &Programs,
-    place: &Place,
+    host: &Host,
     files: &dyn ImageFiles,
 ) -> Result<BTreeSet<PathBuf>, PlanError> {
     let mut outside = BTreeSet::new();
     outside.extend(KERNELS.iter().map(PathBuf::from));
-    outside.extend(programs.held.iter().map(|held| held.look.canonical.clone()));
-    outside.extend(programs.libraries.iter().map(|library| library.look.canonical.clone()));
-    for path in place.guarded.iter().chain(&programs.guarded).map(|(_, path)| path) {
-        if let Some(look) = seen(files.stat(path), path, "")? {
-            outside.insert(look.canonical);
+    outside.extend(programs.executables.iter().map(|executable| executable.info.canonical.clone()));
+    outside.extend(programs.libraries.iter().map(|library| library.info.canonical.clone()));
+    for path in host.guarded.iter().chain(&programs.guarded).map(|(_, path)| path) {
+        if let Some(info) = seen(files.stat(path), path, "")? {
+            outside.insert(info.canonical);
         }
     }
-    outside.extend(place.links.iter().chain(&programs.names).map(|(_, name)| name.clone()));
+    outside.extend(host.links.iter().chain(&programs.names).map(|(_, name)| name.clone()));
     if programs.dynamic {
         outside.extend(LIBRARIES.iter().map(|path| files.trail(Path::new(path)).end));
     }
     Ok(outside)
 }
 
-/// The entries of a directory that holds something of `outside`. The directory
-/// itself gets no right to change it: a new name in it is made by the supervisor.
-/// It may be listed and, but for `/`, its files read, so that the app can read
-/// again what was made there; where it may be read at all.
+/// The entries of a directory that contains an excluded path. The directory itself gets no right
+/// to change it: the supervisor creates new names in it. It may be listed and, except for `/`, its
+/// files read, so that the app can read what was created there; where it may be read at all.
 pub(super) fn split(
     granted: &mut Granted<'_>,
     directory: &Path,
@@ -65,13 +64,13 @@ pub(super) fn split(
     pointer: &str,
 ) -> Result<(), PlanError> {
     if rights.contains(Rights::READ)
-        && let Some(look) = seen(granted.files.stat(directory), directory, pointer)?
+        && let Some(info) = seen(granted.files.stat(directory), directory, pointer)?
     {
         let widened = match directory.parent() {
             None => AccessFs::ReadDir.into(),
             Some(_) => make_bitflags!(AccessFs::{ReadFile | ReadDir}),
         };
-        granted.widen(&look, widened, pointer, false);
+        granted.widen(&info, widened, pointer, false);
     }
     let names = granted.files.list(directory).map_err(|error| {
         PlanError::at(pointer, format!("cannot list `{}`: {}", directory.display(), why(&error)))
@@ -81,17 +80,17 @@ pub(super) fn split(
         if is_link || outside.contains(&path) {
             continue;
         }
-        // What is below a path comes right after it.
+        // Paths below a directory come right after it.
         let holds = |path: &PathBuf| {
             outside.range::<PathBuf, _>(path..).next().is_some_and(|other| other.starts_with(path))
         };
         match granted.files.stat_beside(&path) {
-            Ok(Some(look)) if look.kind == FileKind::Directory && holds(&path) => {
+            Ok(Some(info)) if info.kind == FileKind::Directory && holds(&path) => {
                 split(granted, &path, outside, rights, pointer)?;
             }
-            Ok(Some(look)) => granted.walked(&look, rights, pointer),
+            Ok(Some(info)) => granted.walked(&info, rights, pointer),
             Ok(None) => {}
-            // A dead mount in a corner is no reason not to start.
+            // A stale mount somewhere is no reason not to start.
             Err(error) => {
                 granted.notes.push(format!("{pointer}: {} is left out: {}", path.display(), why(&error)))
             }

@@ -1,15 +1,15 @@
-//! Variables by which a process makes another run code: of the loader and libc, which no
-//! program gets from another, and of each interpreter, which a script gets from the
-//! container's start alone.
+//! Variables by which a process makes another run code: those of the loader and libc, which no
+//! program gets from another, and those of each interpreter, which a script gets from the
+//! container's environment alone.
 //!
-//! The tables are data: docs/environment.md prints them, and a test compares the two. A
-//! variable belongs here when its manual says that it names code, a place that code is
-//! read from, or a switch that makes text run. What only tunes, such as
-//! `MALLOC_ARENA_MAX` or `PYTHONUNBUFFERED`, does not.
+//! The tables are data: docs/environment.md prints them, and a test compares the two. A variable
+//! belongs here when its manual says that it names code, a path from which code is read, or a
+//! switch by which text is executed. One that only tunes, such as `MALLOC_ARENA_MAX` or
+//! `PYTHONUNBUFFERED`, does not.
 
 mod interpreters;
 
-pub use interpreters::{FAMILIES, Family};
+pub use interpreters::{Family, INTERPRETERS};
 
 /// Variables by which a loader, libc or its helpers load code, read it from elsewhere,
 /// switch their own guards off, or write files. ld.so(8); glibc's list for set-user-ID
@@ -34,33 +34,33 @@ pub(super) const LOADER: [&str; 12] = [
 /// function by a variable of any name whose value begins so (CVE-2014-6271).
 const FUNCTION: &[u8] = b"() {";
 
-/// Whether a variable makes an interpreter run other code before its script or in place of
-/// what the script names, or changes how the script is read.
+/// Whether a variable makes an interpreter run other code before its script or instead of it, or
+/// changes how the script is read.
 ///
-/// All families count for every script: a shell script starts programs in other
-/// languages, which inherit what it has.
+/// The variables of all interpreters apply to every script: a shell script starts programs in
+/// other languages, which inherit its environment.
 pub(super) fn is_for_interpreters(name: &[u8], value: &[u8]) -> bool {
     super::matches(&NAMES, name) || value.starts_with(FUNCTION)
 }
 
-/// The names and patterns of all families.
+/// The names and patterns of all interpreters.
 static NAMES: [&str; COUNT] = names();
 
 const COUNT: usize = {
     let (mut count, mut family) = (0, 0);
-    while family < FAMILIES.len() {
-        count += FAMILIES[family].variables.len();
+    while family < INTERPRETERS.len() {
+        count += INTERPRETERS[family].variables.len();
         family += 1;
     }
     count
 };
 
-/// While this compiles: the shim has the names, and not what is said of them.
+/// Evaluated by the compiler: the shim has the names, and not their descriptions.
 const fn names() -> [&'static str; COUNT] {
     let mut names = [""; COUNT];
     let (mut next, mut family) = (0, 0);
-    while family < FAMILIES.len() {
-        let variables = FAMILIES[family].variables;
+    while family < INTERPRETERS.len() {
+        let variables = INTERPRETERS[family].variables;
         let mut index = 0;
         while index < variables.len() {
             names[next] = variables[index].0;
@@ -81,13 +81,13 @@ mod tests {
     /// The table of docs/environment.md.
     fn table() -> String {
         let mut text = String::from("| variable | of | what it does |\n|---|---|---|\n");
-        for family in FAMILIES {
+        for family in INTERPRETERS {
             for (name, does) in family.variables {
                 let _ = writeln!(text, "| `{name}` | {} | {does} |", family.interpreter);
             }
         }
         text.push_str("\n| interpreter | source |\n|---|---|\n");
-        for family in FAMILIES {
+        for family in INTERPRETERS {
             let _ = writeln!(text, "| {} | {} |", family.interpreter, family.source);
         }
         text
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn each_family_is_sorted_and_says_where_from() {
-        for family in FAMILIES {
+        for family in INTERPRETERS {
             assert!(family.variables.is_sorted_by_key(|(name, _)| *name), "{}", family.interpreter);
             assert!(!family.source.is_empty() && !family.variables.is_empty(), "{}", family.interpreter);
             for (name, does) in family.variables {

@@ -1,17 +1,17 @@
-//! Why no plan can be made.
+//! The error of a profile for which no plan can be made.
 
 use std::path::Path;
 use std::{fmt, io};
 
 use crate::image::{FileInfo, why};
 
-/// A profile that cannot be honoured in this place, said in one line.
+/// A profile that cannot be enforced on this host, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanError {
-    /// JSON Pointer of the entry that cannot be honoured; empty where the place
-    /// and not the profile is at fault.
+    /// JSON Pointer of the entry that cannot be enforced; empty where the host and not the profile is
+    /// the cause.
     pub pointer: String,
-    /// What is wrong, and what to do.
+    /// The cause, and what to do about it.
     pub text: String,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for PlanError {
 
 impl std::error::Error for PlanError {}
 
-/// The result of a lookup in the image, with its failure as an error at `pointer`.
+/// The result of a lookup in the image; a failure becomes an error at `pointer`.
 pub(super) fn seen(
     look: io::Result<Option<FileInfo>>,
     path: &Path,

@@ -1,10 +1,9 @@
-//! Directories in which names may be made and removed, around an entry that grants more on
-//! what it names than they do. By the kernel's rules, which belong to inodes, nothing is
-//! gained by moving another file or directory to that name; but the next start would give
-//! what lies there the entry's rights. So the kernel is not given what such a move takes:
-//! the supervisor makes, moves and removes names there, on what it has resolved and judged.
-//! Directories, symbolic links, pipes and sockets are still made by the app itself: they
-//! are new, and nobody's secret.
+//! Directories in which names may be created and removed, around an entry that grants more rights
+//! on its path than they do. Landlock's rules belong to inodes: moving another file or directory to
+//! that path gains nothing now, but the next start would give it the entry's rights. So the kernel
+//! gets no right that such a move needs: the supervisor creates, moves and removes names there, on
+//! paths that it has resolved and decided. The app itself still creates directories, symbolic
+//! links, pipes and sockets: they are new and contain no secret.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -15,10 +14,10 @@ use landlock::{AccessFs, BitFlags, make_bitflags};
 use super::grants::{Granted, in_order};
 use super::links::NAMES;
 
-/// Takes the rights to move names there out of the kernel's rules, with a note in the plan.
+/// Removes the rights to move names there from the kernel's rules, with a note in the plan.
 pub(super) fn withhold(granted: &mut Granted<'_>) {
     let mut moves: BitFlags<AccessFs> = make_bitflags!(AccessFs::{RemoveFile | RemoveDir | Refer});
-    // A hard link is a name as well, but below Linux 5.14 a new file is the kernel's to make.
+    // A hard link is a name as well, but below Linux 5.14 the kernel has to create new files.
     if granted.hands_over {
         moves |= AccessFs::MakeReg;
     }
@@ -26,7 +25,7 @@ pub(super) fn withhold(granted: &mut Granted<'_>) {
         let Some(rule) = granted.rules.get_mut(&in_order(&path)) else { continue };
         if rule.rights.intersects(moves) {
             rule.rights &= !moves;
-            // The kernel takes no rule without a right.
+            // Landlock refuses a rule without a right (ENOMSG).
             let is_empty = rule.rights.is_empty();
             granted.notes.push(format!(
                 "{outer}: {} around what {inner} grants more on: the supervisor makes, moves and removes names there, so that nothing is moved to where it would be granted at the next start",
@@ -39,8 +38,8 @@ pub(super) fn withhold(granted: &mut Granted<'_>) {
     }
 }
 
-/// The directories, each with the first entry inside that grants more, and the one that
-/// lets names be made around it.
+/// The directories, each with the first entry inside that grants more, and the entry around it by
+/// which names may be created.
 fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
     let mut around: HashMap<&OsStr, Vec<usize>> = HashMap::new();
     for (index, grant) in granted.grants.iter().enumerate() {
@@ -59,7 +58,7 @@ fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
             let mut outer =
                 around.get(above.as_os_str()).into_iter().flatten().map(|index| &granted.grants[*index]);
             let Some(outer) = outer.find(|outer| !outer.rights.contains(own)) else { continue };
-            // A directory that was walked gives what is below it its rights one by one.
+            // A walked directory grants the rights on its entries one by one.
             let is_walked = |path: &Path| granted.rules.get(&in_order(path)).is_some_and(|rule| rule.walked);
             for path in inner.path.ancestors().skip(1).take(depth + 1) {
                 if (path == above || is_walked(path)) && seen.insert(path) {

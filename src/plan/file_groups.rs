@@ -47,10 +47,10 @@ pub(crate) const NAMES: &[&str] = &[
     "/etc/protocols",
 ];
 
-/// The kernel's own trees, which `@elsewhere` does not reach and no program has a name in.
+/// The kernel's own trees, which `@elsewhere` excludes and which contain no program.
 pub(super) const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
-/// What an ordinary server needs of /dev nevertheless: shared memory and message
-/// queues (sem_open, postgres, multiprocessing), and terminals of its own.
+/// The parts of /dev that an ordinary server needs nevertheless: shared memory and message queues
+/// (sem_open, postgres, multiprocessing), and pseudoterminals.
 pub(super) const ELSEWHERE_DEVICES: [&str; 4] = ["/dev/shm", "/dev/mqueue", "/dev/pts", "/dev/ptmx"];
 
 /// The loader's default directories of libraries (ld.so(8)), but for those below

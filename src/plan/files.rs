@@ -1,5 +1,5 @@
-//! File entries against the image: what the supervisor decides by, what the kernel
-//! is told, and where the kernel's word is wider than the profile's.
+//! File entries against the image: the grants by which the supervisor decides, the rules for the
+//! kernel, and where a rule is wider than the profile.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,30 +11,30 @@ use super::file_groups::{DEVICES, NAMES, OWN_PROCESS, RUNTIME};
 use super::grants::Granted;
 use super::links::{NAMES as NAMING, Planted};
 use super::programs::Programs;
-use super::{FileGrant, Place, PlanError, elsewhere, exposed, second_names};
+use super::{FileGrant, Host, PlanError, elsewhere, exposed, second_names};
 use crate::image::{FileInfo, FileKind, ImageFiles, is_beneath};
 use crate::kernel::Kernel;
 use crate::profile::{FileEntry, FileGroup, FileRule, Profile, Rights};
 
-/// All of a profile's file entries, and what its programs bring.
+/// The grants of a profile's file entries and of its programs.
 ///
 /// # Errors
-/// An entry that this image cannot have.
+/// An entry that cannot be applied to this image.
 pub(super) fn find<'a>(
     profile: &Profile,
     kernel: &Kernel,
-    place: &'a Place,
+    host: &'a Host,
     files: &'a dyn ImageFiles,
     programs: &'a Programs,
     outside: &'a BTreeSet<PathBuf>,
 ) -> Result<Granted<'a>, PlanError> {
-    let mut granted = Granted::new(profile, kernel, place, files, programs, outside)?;
+    let mut granted = Granted::new(profile, kernel, host, files, programs, outside)?;
     second_names::find(&mut granted, profile)?;
-    for held in &programs.held {
-        granted.program(&held.look, &held.because);
+    for executable in &programs.executables {
+        granted.program(&executable.info, &executable.because);
     }
     for library in &programs.libraries {
-        granted.there(&library.look, Rights::READ, &library.because);
+        granted.there(&library.info, Rights::READ, &library.because);
     }
     for (index, entry) in profile.files.iter().enumerate() {
         let pointer = format!("/files/{index}");
@@ -56,16 +56,16 @@ impl Granted<'_> {
     /// One entry with a path.
     fn entry(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
         let there = seen(self.stat(&rule.path), &rule.path, pointer)?;
-        let by_link = there.as_ref().is_some_and(|look| look.canonical != rule.path);
+        let by_link = there.as_ref().is_some_and(|info| info.canonical != rule.path);
         if let Some(planted) = by_link.then(|| self.links.planted(&rule.path)).flatten() {
             return self.not_followed(rule, &planted, pointer);
         }
         match there {
-            Some(look) if look.kind == FileKind::Directory => self.directory(&look, rule.allow, pointer)?,
-            Some(look) => {
-                self.there(&look, rule.allow, pointer);
+            Some(info) if info.kind == FileKind::Directory => self.directory(&info, rule.allow, pointer)?,
+            Some(info) => {
+                self.there(&info, rule.allow, pointer);
                 if rule.allow.intersects(Rights::CREATE.union(Rights::REMOVE))
-                    && let Some(parent) = self.parent(&look.canonical, pointer)?
+                    && let Some(parent) = self.parent(&info.canonical, pointer)?
                 {
                     self.above(&parent, rule.allow, pointer);
                 }
@@ -75,20 +75,20 @@ impl Granted<'_> {
         Ok(())
     }
 
-    /// A directory with all below it, but for second names of what no process may change:
-    /// Landlock knows a file by its inode, and cannot take away what it gives above it.
-    fn directory(&mut self, look: &FileInfo, rights: Rights, pointer: &str) -> Result<(), PlanError> {
-        let below = |name: &&PathBuf| is_beneath(name, &look.canonical);
+    /// A directory with all below it, except for second names of files that no process may change:
+    /// Landlock decides by inode, and cannot remove a right that a rule above grants.
+    fn directory(&mut self, info: &FileInfo, rights: Rights, pointer: &str) -> Result<(), PlanError> {
+        let below = |name: &&PathBuf| is_beneath(name, &info.canonical);
         let except: BTreeSet<PathBuf> = self.second_names.iter().filter(below).cloned().collect();
         if except.is_empty() || !rights.contains(Rights::WRITE) {
-            self.there(look, rights, pointer);
+            self.there(info, rights, pointer);
             return Ok(());
         }
-        elsewhere::split(self, &look.canonical, &except, rights, pointer)?;
+        elsewhere::split(self, &info.canonical, &except, rights, pointer)?;
         self.grants.push(FileGrant {
             rule: pointer.to_owned(),
-            path: look.canonical.clone(),
-            id: Some(look.id),
+            path: info.canonical.clone(),
+            id: Some(info.id),
             exact: false,
             rights,
             except: except.into_iter().collect(),
@@ -96,12 +96,12 @@ impl Granted<'_> {
         Ok(())
     }
 
-    /// A path that is not there: with `create`, the app may make it.
+    /// A path that does not exist: with `create`, the app may create it.
     fn missing(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
         let path = rule.path.display();
-        let parent = self.parent(&rule.path, pointer)?.filter(|look| look.kind == FileKind::Directory);
+        let parent = self.parent(&rule.path, pointer)?.filter(|info| info.kind == FileKind::Directory);
         let above = rule.path.parent().unwrap_or(&rule.path);
-        let by_link = parent.as_ref().is_some_and(|look| look.canonical != above);
+        let by_link = parent.as_ref().is_some_and(|info| info.canonical != above);
         if let Some(planted) = by_link.then(|| self.links.planted(above)).flatten() {
             return self.not_followed(rule, &Planted { last: false, ..planted }, pointer);
         }
@@ -129,7 +129,7 @@ impl Granted<'_> {
         }
     }
 
-    /// Behind a link that the app may have made it is as if nothing stood at the path.
+    /// A path behind a link that the app may have created is treated as one that does not exist.
     fn not_followed(&mut self, rule: &FileRule, planted: &Planted, pointer: &str) -> Result<(), PlanError> {
         let Planted { link, by, end, last } = planted;
         let path = rule.path.display();
@@ -160,12 +160,12 @@ impl Granted<'_> {
         Ok(())
     }
 
-    /// What a file's own rule cannot hold: its name is made and taken away in its
-    /// directory, and once made anew it is another inode. The supervisor does that
-    /// for the app and the kernel gives nothing: with a right to make or remove
-    /// names there, a neighbour could be moved to the one name, and then be written.
-    /// Only sockets cannot be made for another. Where the supervisor cannot hand
-    /// over files, the kernel is told the directory and the supervisor looks.
+    /// The rights that a file's own rule cannot express: its name is created and removed in its
+    /// directory, and once created again it is another inode. The supervisor does that for the app,
+    /// and the kernel gets no such right: with a right to create or remove names there, a neighbour
+    /// could be moved to the one name, and then be written. Only sockets cannot be created for another
+    /// process. Where the supervisor cannot install files in the app, the kernel's rule is on the
+    /// directory and the supervisor checks the name.
     fn above(&mut self, parent: &FileInfo, rights: Rights, pointer: &str) {
         let mut narrowed = BitFlags::EMPTY;
         if rights.contains(Rights::CREATE) {
@@ -192,31 +192,31 @@ impl Granted<'_> {
         path.parent().map_or(Ok(None), |parent| seen(self.files.stat(parent), parent, pointer))
     }
 
-    /// `@runtime`: what is there of it.
+    /// The paths of `@runtime` that exist.
     fn runtime(&mut self, pointer: &str) -> Result<(), PlanError> {
         self.list(RUNTIME, Rights::READ, pointer)?;
         self.list(DEVICES, Rights::READ.union(Rights::WRITE), pointer)?;
         self.list(&["/dev/tty"], Rights::READ.union(Rights::WRITE).union(Rights::IOCTL), pointer)?;
-        for path in &self.place.standard_files {
-            let Some(look) = seen(self.files.stat(path), path, pointer)? else { continue };
-            let rights = match look.kind {
+        for path in &self.host.standard_files {
+            let Some(info) = seen(self.files.stat(path), path, pointer)? else { continue };
+            let rights = match info.kind {
                 FileKind::Directory => continue,
-                _ if self.is_kept(&look, pointer)? => Rights::READ,
+                _ if self.is_protected(&info, pointer)? => Rights::READ,
                 FileKind::Device => Rights::READ.union(Rights::WRITE).union(Rights::IOCTL),
                 _ => Rights::READ.union(Rights::WRITE),
             };
-            self.there(&look, rights, pointer);
+            self.there(&info, rights, pointer);
         }
-        if let Some(look) = seen(self.files.stat(Path::new("/proc")), Path::new("/proc"), pointer)? {
-            self.there(&look, Rights::READ, pointer);
-            self.widen(&look, make_bitflags!(AccessFs::{ReadFile | ReadDir}), pointer, false);
+        if let Some(info) = seen(self.files.stat(Path::new("/proc")), Path::new("/proc"), pointer)? {
+            self.there(&info, Rights::READ, pointer);
+            self.widen(&info, make_bitflags!(AccessFs::{ReadFile | ReadDir}), pointer, false);
             self.own_process(pointer);
         }
         Ok(())
     }
 
-    /// The kernel's rules cannot name a process that is not there yet, so the
-    /// supervisor opens these for the app, or lets it, where the kernel holds nothing.
+    /// Landlock cannot name a process that does not exist yet, so the supervisor opens these files for
+    /// the app, or lets it open them, where no domain is in force.
     fn own_process(&mut self, pointer: &str) {
         if !self.hands_over && !self.handled.is_empty() {
             return;
@@ -231,16 +231,15 @@ impl Granted<'_> {
         }));
     }
 
-    /// Whether a file that merely happens to be open on a standard descriptor is one
-    /// that no process inside may change.
-    fn is_kept(&self, look: &FileInfo, pointer: &str) -> Result<bool, PlanError> {
-        for (_, guarded) in self.place.guarded.iter().chain(&self.programs.guarded) {
-            if seen(self.files.stat(guarded), guarded, pointer)?.is_some_and(|other| other.id == look.id) {
+    /// Whether a file that is open on a standard descriptor is one that no process inside may change.
+    fn is_protected(&self, info: &FileInfo, pointer: &str) -> Result<bool, PlanError> {
+        for (_, guarded) in self.host.guarded.iter().chain(&self.programs.guarded) {
+            if seen(self.files.stat(guarded), guarded, pointer)?.is_some_and(|other| other.id == info.id) {
                 return Ok(true);
             }
         }
-        let mut held = self.programs.held.iter().map(|held| &held.look);
-        Ok(look.canonical.starts_with("/proc")
-            || held.any(|other| other.id == look.id || is_beneath(&look.canonical, &other.canonical)))
+        let mut executable = self.programs.executables.iter().map(|executable| &executable.info);
+        Ok(info.canonical.starts_with("/proc")
+            || executable.any(|other| other.id == info.id || is_beneath(&info.canonical, &other.canonical)))
     }
 }

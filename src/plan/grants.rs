@@ -1,5 +1,5 @@
-//! What a profile grants on files, as it is collected: the grants that the supervisor decides
-//! by, the rules that the kernel gets, and where a rule is wider than its grant.
+//! A profile's grants on files, as they are collected: the grants by which the supervisor decides,
+//! the kernel's rules, and where a rule is wider than its grant.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use landlock::{AccessFs, BitFlags, make_bitflags};
 use super::error::seen;
 use super::links::{Links, Planted};
 use super::programs::Programs;
-use super::{FileGrant, PathRule, Place, PlanError, Widened};
+use super::{FileGrant, Host, PathRule, PlanError, Widened};
 use crate::image::{FileInfo, FileKind, ImageFiles};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, Profile, Rights};
@@ -22,46 +22,46 @@ use crate::profile::{Endpoint, Profile, Rights};
 pub(super) const ALL: Rights =
     Rights::READ.union(Rights::WRITE).union(Rights::CREATE).union(Rights::REMOVE).union(Rights::IOCTL);
 
-/// What the file entries and the programs of a profile come to.
+/// The grants of a profile's file entries and programs.
 pub(super) struct Granted<'a> {
     pub files: &'a dyn ImageFiles,
-    pub place: &'a Place,
-    /// What is executable: `@elsewhere` must not reach it.
+    pub host: &'a Host,
+    /// The executable files, which `@elsewhere` excludes.
     pub programs: &'a Programs,
-    /// What `@elsewhere` does not reach; nothing where the profile does not have it.
+    /// The paths that `@elsewhere` excludes; empty where the profile does not have it.
     pub outside: &'a BTreeSet<PathBuf>,
-    /// The links that the app may have made.
+    /// The links that the app may have created.
     pub links: Links<'a>,
-    /// Rights that the kernel knows; others would be refused by it.
+    /// The rights of this Landlock ABI; the kernel refuses others with EINVAL.
     pub handled: BitFlags<AccessFs>,
-    /// The supervisor can hand over files that it opened.
+    /// The supervisor can install descriptors in the app (Linux 5.14).
     pub hands_over: bool,
     /// `unix:*`: new names may be sockets.
     pub unix: bool,
     /// Other names of files that no process inside may change, where a grant would let it.
     pub second_names: BTreeSet<PathBuf>,
     pub grants: Vec<FileGrant>,
-    /// Those of them that change something, see [`Granted::changing`].
+    /// The indices of the grants that allow a change, see [`Granted::changing`].
     changing: OnceCell<Vec<usize>>,
-    /// By path, see [`in_order`].
+    /// The indices by path, see [`in_order`].
     pub rules: BTreeMap<Vec<u8>, PathRule>,
-    /// The directory of the last path that no link was part of.
+    /// The directory of the last path without a link that the app may have created.
     real: OsString,
     pub widened: Vec<Widened>,
     pub notes: Vec<String>,
-    /// Of the notes those on links that were not followed for a path of the profile.
+    /// The notes on links that were not followed for a path of the profile.
     pub not_followed: Vec<String>,
 }
 
 impl<'a> Granted<'a> {
-    /// Nothing granted yet.
+    /// A collection without grants.
     ///
     /// # Errors
     /// As [`Links::of`].
     pub fn new(
         profile: &Profile,
         kernel: &Kernel,
-        place: &'a Place,
+        host: &'a Host,
         files: &'a dyn ImageFiles,
         programs: &'a Programs,
         outside: &'a BTreeSet<PathBuf>,
@@ -69,10 +69,10 @@ impl<'a> Granted<'a> {
         let mut network = profile.network.listen.iter().chain(&profile.network.connect);
         Ok(Granted {
             files,
-            place,
+            host,
             programs,
             outside,
-            links: Links::of(profile, place, files, outside)?,
+            links: Links::of(profile, host, files, outside)?,
             handled: handled(kernel.landlock),
             hands_over: kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send),
             unix: network.any(|entry| entry.what == Endpoint::UnixAny),
@@ -87,7 +87,7 @@ impl<'a> Granted<'a> {
         })
     }
 
-    /// The grants that change something, once all are there: they are few, and are asked for
+    /// The grants that allow a change, once all are collected: they are few, and are compared with
     /// each program.
     pub fn changing(&self) -> impl Iterator<Item = &FileGrant> {
         let changes = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
@@ -98,47 +98,47 @@ impl<'a> Granted<'a> {
         at.iter().map(|at| &self.grants[*at])
     }
 
-    /// A program, a loader or an interpreter: to be executed, and read.
-    pub fn program(&mut self, look: &FileInfo, pointer: &str) {
-        let rights = match look.kind {
+    /// Grants EXECUTE and READ on a program, a loader or an interpreter.
+    pub fn program(&mut self, info: &FileInfo, pointer: &str) {
+        let rights = match info.kind {
             FileKind::Directory => make_bitflags!(AccessFs::{Execute | ReadFile | ReadDir}),
             _ => make_bitflags!(AccessFs::{Execute | ReadFile}),
         };
-        self.rule(look, rights, pointer, false);
-        self.policy(look, Rights::READ, pointer);
+        self.rule(info, rights, pointer, false);
+        self.policy(info, Rights::READ, pointer);
     }
 
-    /// Entries of one directory stand together: that no link leads there is seen once.
+    /// Entries of one directory follow each other: its links are checked once.
     pub fn stat(&mut self, path: &Path) -> io::Result<Option<FileInfo>> {
-        if let Some(look) = self.links.found(path) {
-            return Ok(Some(look.clone()));
+        if let Some(info) = self.links.found(path) {
+            return Ok(Some(info.clone()));
         }
         let parent = path.parent();
         if parent.is_some_and(|parent| parent.as_os_str() == self.real) {
             return self.files.stat_beside(path);
         }
-        let look = self.files.stat(path)?;
-        if let (Some(look), Some(parent)) = (&look, parent)
-            && look.canonical == path
+        let info = self.files.stat(path)?;
+        if let (Some(info), Some(parent)) = (&info, parent)
+            && info.canonical == path
         {
             self.real = parent.into();
         }
-        Ok(look)
+        Ok(info)
     }
 
-    /// What is there, with exactly these rights.
-    pub fn there(&mut self, look: &FileInfo, rights: Rights, pointer: &str) {
-        self.rule(look, on(look, rights), pointer, false);
-        self.policy(look, rights, pointer);
+    /// Grants exactly these rights on an existing file.
+    pub fn there(&mut self, info: &FileInfo, rights: Rights, pointer: &str) {
+        self.rule(info, on(info, rights), pointer, false);
+        self.policy(info, rights, pointer);
     }
 
-    /// The kernel's rule alone for what a walk has found: a wider grant says it to the
-    /// supervisor.
-    pub fn walked(&mut self, look: &FileInfo, rights: Rights, pointer: &str) {
-        self.rule(look, on(look, rights), pointer, true);
+    /// The kernel's rule alone for a file that a walk has found: for the supervisor a wider grant
+    /// covers it.
+    pub fn walked(&mut self, info: &FileInfo, rights: Rights, pointer: &str) {
+        self.rule(info, on(info, rights), pointer, true);
     }
 
-    /// A grant of one name, whatever file has it.
+    /// Grants a name, whatever file has it.
     pub fn name(&mut self, path: PathBuf, rights: Rights, pointer: &str) {
         self.grants.push(FileGrant {
             rule: pointer.to_owned(),
@@ -150,13 +150,13 @@ impl<'a> Granted<'a> {
         });
     }
 
-    /// Those of these paths that are there.
+    /// The paths that exist.
     pub fn list(&mut self, paths: &[&str], rights: Rights, pointer: &str) -> Result<(), PlanError> {
         for path in paths.iter().map(Path::new) {
-            let Some(look) = seen(self.files.stat(path), path, pointer)? else { continue };
-            let by_link = look.canonical != path;
+            let Some(info) = seen(self.files.stat(path), path, pointer)? else { continue };
+            let by_link = info.canonical != path;
             match by_link.then(|| self.links.planted(path)).flatten() {
-                None => self.there(&look, rights, pointer),
+                None => self.there(&info, rights, pointer),
                 Some(Planted { link, by, .. }) => self.notes.push(format!(
                     "{pointer}: {} leads over the link {}, which {by} lets the app make, so it is left out",
                     path.display(),
@@ -167,50 +167,50 @@ impl<'a> Granted<'a> {
         Ok(())
     }
 
-    /// A rule that is wider than the profile.
-    pub fn widen(&mut self, look: &FileInfo, rights: BitFlags<AccessFs>, pointer: &str, narrowed: bool) {
+    /// Records a rule that is wider than the profile.
+    pub fn widen(&mut self, info: &FileInfo, rights: BitFlags<AccessFs>, pointer: &str, narrowed: bool) {
         let rights = rights & self.handled;
         if !rights.is_empty() {
-            self.rule(look, rights, pointer, false);
-            let path = look.canonical.clone();
+            self.rule(info, rights, pointer, false);
+            let path = info.canonical.clone();
             self.widened.push(Widened { path, rights, because: pointer.to_owned(), narrowed });
         }
     }
 
-    /// Adds to the one rule of this path.
-    fn rule(&mut self, look: &FileInfo, rights: BitFlags<AccessFs>, pointer: &str, walked: bool) {
+    /// Adds rights to the one rule of this path.
+    fn rule(&mut self, info: &FileInfo, rights: BitFlags<AccessFs>, pointer: &str, walked: bool) {
         let rights = rights & self.handled;
         if rights.is_empty() {
             return;
         }
-        let rule = self.rules.entry(in_order(&look.canonical)).or_insert_with(|| PathRule {
-            path: look.canonical.clone(),
-            id: look.id,
+        let rule = self.rules.entry(in_order(&info.canonical)).or_insert_with(|| PathRule {
+            path: info.canonical.clone(),
+            id: info.id,
             rights: BitFlags::EMPTY,
             because: Vec::new(),
             walked,
         });
         rule.rights |= rights;
         rule.walked &= walked;
-        // Entries come one after the other: what this one has said was said last.
+        // Entries are processed in order: this entry's last note is the last of all.
         if rule.because.last().is_none_or(|because| because != pointer) {
             rule.because.push(pointer.to_owned());
         }
     }
 
-    fn policy(&mut self, look: &FileInfo, rights: Rights, pointer: &str) {
+    fn policy(&mut self, info: &FileInfo, rights: Rights, pointer: &str) {
         let same = |grant: &&mut FileGrant| {
-            grant.rule == pointer && grant.path == look.canonical && grant.except.is_empty()
+            grant.rule == pointer && grant.path == info.canonical && grant.except.is_empty()
         };
-        // What one entry grants stands together, at the end.
+        // The grants of one entry are together, at the end.
         let mut own = self.grants.iter_mut().rev().take_while(|grant| grant.rule == pointer);
         match own.find(same) {
             Some(grant) => grant.rights = grant.rights.union(rights),
             None => self.grants.push(FileGrant {
                 rule: pointer.to_owned(),
-                path: look.canonical.clone(),
-                id: Some(look.id),
-                exact: look.kind != FileKind::Directory,
+                path: info.canonical.clone(),
+                id: Some(info.id),
+                exact: info.kind != FileKind::Directory,
                 rights,
                 except: Vec::new(),
             }),
@@ -218,8 +218,8 @@ impl<'a> Granted<'a> {
     }
 }
 
-/// Rights to the kernel that a domain of this level can handle. RESOLVE_UNIX
-/// (level 9) would refuse what `unix:*` grants, and says nothing without it.
+/// The Landlock rights that a domain of this ABI can handle. RESOLVE_UNIX (ABI 9) would refuse
+/// what `unix:*` grants, and adds nothing without it.
 pub(super) fn handled(abi: LandlockAbi) -> BitFlags<AccessFs> {
     use landlock::{ABI, Access};
     AccessFs::from_all(ABI::from(i32::from(abi.0))) & !BitFlags::from(AccessFs::ResolveUnix)
@@ -250,15 +250,15 @@ fn on_file(rights: Rights) -> BitFlags<AccessFs> {
 }
 
 /// The kernel's rights for what is there.
-fn on(look: &FileInfo, rights: Rights) -> BitFlags<AccessFs> {
-    match look.kind {
+fn on(info: &FileInfo, rights: Rights) -> BitFlags<AccessFs> {
+    match info.kind {
         FileKind::Directory => on_directory(rights),
         _ => on_file(rights),
     }
 }
 
-/// A path's bytes so that they sort as paths do, name by name: what is below a
-/// directory comes before its neighbours.
+/// A path's bytes in an order that sorts paths name by name: paths below a directory come before
+/// its neighbours.
 pub(super) fn in_order(path: &Path) -> Vec<u8> {
     path.as_os_str().as_bytes().iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect()
 }

@@ -1,4 +1,4 @@
-//! A plan for programs: one JSON object, the "Plan" of the formats.
+//! A plan as JSON: one object, the "Plan" of the formats.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,8 @@ struct Document<'a> {
     capabilities: Sets,
     limits: BTreeMap<&'static str, u64>,
     derived: Vec<Derived<'a>>,
-    held: Vec<RuleEnforcement<'a>>,
+    #[serde(rename = "held")]
+    rules: Vec<RuleEnforcement<'a>>,
     widened: Vec<Rule>,
     lacking: Vec<MissingFeature<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,7 +29,7 @@ struct Document<'a> {
 
 #[derive(Serialize)]
 struct Seccomp<'a> {
-    /// Every call that can succeed.
+    /// Every call that can succeed, by name.
     allowed: Vec<&'a str>,
     conditional: Vec<Conditional<'a>>,
     notified: Vec<&'a str>,
@@ -50,7 +51,7 @@ struct Domain {
     scopes: Vec<&'static str>,
 }
 
-/// A rule serves one entry or several, whose pointers stand with a blank between.
+/// A rule applies for one or several entries, whose pointers are separated by a space.
 #[derive(Serialize)]
 struct Rule {
     path: String,
@@ -81,7 +82,7 @@ struct Derived<'a> {
     because: &'a str,
 }
 
-/// A rule on programs, and what holds it.
+/// A rule on programs, and the mechanism that enforces it.
 #[derive(Serialize)]
 struct RuleEnforcement<'a> {
     rule: &'a str,
@@ -89,7 +90,7 @@ struct RuleEnforcement<'a> {
     by: &'static str,
 }
 
-/// When start-up is over, and what is refused then.
+/// The condition that ends start-up, and the calls that are denied after it.
 #[derive(Serialize)]
 struct Startup {
     ends: String,
@@ -152,7 +153,7 @@ impl Plan {
                     because: &derived.because,
                 })
                 .collect(),
-            held: self
+            rules: self
                 .program_rules
                 .iter()
                 .chain(&self.socket_rules)

@@ -1,4 +1,4 @@
-//! The plan, layer by layer, as the start event and a refusal to start tell it.
+//! The plan by layers, as in the start event and in a refusal to start.
 
 use std::fmt;
 
@@ -11,7 +11,8 @@ use crate::kernel::NoListener;
 use crate::profile::{Fallback, Mode};
 
 /// The detail of a filter without a listener.
-const WITHOUT_NOTIFIER: &str = "nobody can be asked: what is listed, and nothing is seen";
+const WITHOUT_NOTIFIER: &str =
+    "no call is notified: the filter allows what is listed, and no denial is reported";
 
 /// One layer of the confinement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,16 +28,16 @@ pub struct Layer {
 /// How much of a layer is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerState {
-    /// All that this version can enforce with it.
+    /// As much as this version can enforce with it.
     Active,
     /// Less than a newer kernel or a later version would enforce.
     Degraded,
-    /// None of it: the kernel or the environment does not have it.
+    /// Nothing: the kernel or the environment does not have it.
     Unavailable,
 }
 
 impl LayerState {
-    /// The word in events.
+    /// The state's name in events.
     pub const fn name(self) -> &'static str {
         match self {
             LayerState::Active => "active",
@@ -54,8 +55,8 @@ impl fmt::Display for Layer {
 }
 
 impl Plan {
-    /// The one message of a refusal to start: no filter can be loaded, or the profile
-    /// needs a missing feature and does not have `"fallback": "degrade"`.
+    /// The message of a refusal to start: no filter can be loaded, or the profile needs a missing
+    /// feature and does not have `"fallback": "degrade"`.
     pub fn refusal(&self) -> Option<String> {
         if let Err(NoListener::Filter(why)) = &self.kernel.notify {
             return Some(format!(
@@ -66,35 +67,35 @@ impl Plan {
         if self.fallback == Fallback::Degrade || missing.is_empty() {
             return None;
         }
-        let told: Vec<_> = missing
+        let listed: Vec<_> = missing
             .iter()
             .map(|lack| format!("{} needs {} ({})", lack.layer, lack.needs, lack.cost))
             .collect();
         Some(format!(
             "this kernel cannot give what profile `{}` asks for: {}; run it on one that can, or write `\"fallback\": \"degrade\"`",
             self.name,
-            told.join("; ")
+            listed.join("; ")
         ))
     }
 
     /// Every layer, in the order of the launch.
     pub fn layers(&self) -> Vec<Layer> {
         let enforce = self.mode == Mode::Enforce;
-        let held = |layer, active: bool, detail: String| match (enforce, active) {
+        let enforced = |layer, active: bool, detail: String| match (enforce, active) {
             (false, _) => Layer::new(layer, LayerState::Unavailable, self.why_nothing()),
             (true, true) => {
-                Layer::new(layer, self.worst(layer, LayerState::Active), &self.told(layer, detail))
+                Layer::new(layer, self.worst(layer, LayerState::Active), &self.detail(layer, detail))
             }
-            (true, false) => Layer::new(layer, LayerState::Unavailable, &self.told(layer, detail)),
+            (true, false) => Layer::new(layer, LayerState::Unavailable, &self.detail(layer, detail)),
         };
         let user =
             self.run_as.as_ref().map_or("as it was".to_owned(), |ids| format!("{}:{}", ids.user, ids.group));
         let app: Vec<Capability> = sorted(&self.capabilities.app);
-        let (fixed, by_argument, asked) = self.counts();
+        let (fixed, by_argument, notified) = self.counts();
         let landlock = self.landlock.as_ref();
         let abi = format!("ABI {}", self.kernel.landlock.0);
         let listener = self.kernel.notify.as_ref();
-        let filter = format!("{fixed} calls, {by_argument} by argument, {asked} asked");
+        let filter = format!("{fixed} calls, {by_argument} by argument, {notified} asked");
         let limits: Vec<_> =
             self.limits.iter().map(|(limit, value)| format!("{} {value}", limit.name())).collect();
         let mdwe = match (self.mdwe, self.policy.write_execute) {
@@ -104,18 +105,18 @@ impl Plan {
         };
         vec![
             Layer::new("user", LayerState::Active, &user),
-            held("capabilities", true, names(&app)),
+            enforced("capabilities", true, names(&app)),
             Layer::new("no_new_privs", LayerState::Active, ""),
-            held("limits", true, limits.join(", ")),
-            held("mdwe", self.mdwe, mdwe.to_owned()),
-            held("environment", true, format!("{} names dropped", self.environment_drop.len())),
-            held("landlock-files", landlock.is_some(), abi),
-            held(
+            enforced("limits", true, limits.join(", ")),
+            enforced("mdwe", self.mdwe, mdwe.to_owned()),
+            enforced("environment", true, format!("{} names dropped", self.environment_drop.len())),
+            enforced("landlock-files", landlock.is_some(), abi),
+            enforced(
                 "landlock-tcp",
                 landlock.is_some_and(|domain| !domain.handled_net.is_empty()),
                 String::new(),
             ),
-            held("landlock-scope", landlock.is_some_and(|domain| domain.scope_signal), String::new()),
+            enforced("landlock-scope", landlock.is_some_and(|domain| domain.scope_signal), String::new()),
             match (listener, enforce) {
                 (Ok(_), _) => Layer::new("seccomp", LayerState::Active, &filter),
                 (Err(NoListener::Filter(why)), _) => Layer::new("seccomp", LayerState::Unavailable, why),
@@ -126,7 +127,7 @@ impl Plan {
                 Ok(_) => Layer::new(
                     "notification",
                     self.worst("notification", LayerState::Active),
-                    &self.told("notification", String::new()),
+                    &self.detail("notification", String::new()),
                 ),
                 Err(why) => Layer::new("notification", LayerState::Unavailable, &why.to_string()),
             },
@@ -134,12 +135,12 @@ impl Plan {
         ]
     }
 
-    /// Whether a process is traced from before it can no longer be read.
+    /// Whether a process is traced before its memory becomes unreadable.
     pub fn traces(&self) -> bool {
         self.kernel.notify.is_ok() && self.kernel.trace.is_ok()
     }
 
-    /// The check after the exec: whether it is armed, and for how many rules.
+    /// The post-exec verification: whether it is active, and for how many rules.
     fn exec_check(&self) -> Layer {
         let count = |by| self.program_rules.iter().filter(|rule| rule.by == by).count();
         let narrows = match count(Mechanism::MappedFiles) {
@@ -154,7 +155,7 @@ impl Plan {
                 Layer::new("exec-check", LayerState::Active, &format!("it holds {rules} rules{narrows}"))
             }
             (Mode::Enforce, ..) => {
-                Layer::new("exec-check", LayerState::Unavailable, &self.told("exec-check", String::new()))
+                Layer::new("exec-check", LayerState::Unavailable, &self.detail("exec-check", String::new()))
             }
             _ => Layer::new("exec-check", LayerState::Unavailable, self.why_nothing()),
         }
@@ -167,7 +168,7 @@ impl Plan {
         }
     }
 
-    /// Calls that are allowed as such, by argument, and asked for every time.
+    /// The numbers of calls that are allowed, allowed by argument, and notified every time.
     fn counts(&self) -> (usize, usize, usize) {
         let count =
             |like: fn(&Access) -> bool| self.filter.calls.values().filter(|access| like(access)).count();
@@ -186,8 +187,8 @@ impl Plan {
         if self.lacks(layer).next().is_some() { LayerState::Degraded } else { otherwise }
     }
 
-    /// The detail and what the layer lacks.
-    fn told(&self, layer: &str, detail: String) -> String {
+    /// The detail, and the features that the layer lacks.
+    fn detail(&self, layer: &str, detail: String) -> String {
         let lacks = self.lacks(layer).map(|missing| format!("without {}: {}", missing.needs, missing.cost));
         let parts: Vec<String> = (!detail.is_empty()).then_some(detail).into_iter().chain(lacks).collect();
         parts.join("; ")

@@ -1,5 +1,5 @@
-//! The plan of a learning run: nothing is confined, and a filter notifies what a profile
-//! would have to say something about. It is no profile's.
+//! The plan of a learning run: nothing is confined, and a filter notifies every call about which a
+//! profile would need an entry. It is made from no profile.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ use caps::CapsHashSet;
 
 use super::conditions::{masked, one_of};
 use super::mediated::{CLONE_THREAD, PROT_BTI, PROT_EXEC, PROT_WRITE, WRITES};
-use super::{Capabilities, Place, Plan, Policy};
+use super::{Capabilities, Host, Plan, Policy};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Arch, Kernel};
 use crate::profile::{Fallback, Mode, OnViolation, RunAs};
 use crate::syscalls::{self, Arg, Handler, Privilege, Syscall, groups};
 
-/// What is to be watched.
+/// What a learning run records beside the calls of a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watched {
-    /// Every call that can be.
+    /// Every call that can be notified.
     pub exact: bool,
     /// Every open, also for reading: no other source reports those.
     pub reads: bool,
 }
 
 impl Plan {
-    /// What a learning run does: it takes on the ids that were asked for, if any, and
-    /// no_new_privs; and loads the filter.
-    pub fn learning(kernel: &Kernel, place: &Place, run_as: Option<RunAs>, watched: Watched) -> Plan {
-        let run_as = run_as.filter(|ids| (ids.user, ids.group) != (place.ids.user, place.ids.group));
-        // A change of user away from root takes the capabilities along, as it would
-        // have without us.
+    /// The plan of a learning run: it changes to the requested ids, if any, sets no_new_privs and
+    /// loads the filter.
+    pub fn learning(kernel: &Kernel, host: &Host, run_as: Option<RunAs>, watched: Watched) -> Plan {
+        let run_as = run_as.filter(|ids| (ids.user, ids.group) != (host.ids.user, host.ids.group));
+        // A change of user away from root drops the capabilities, as it would without
+        // remit.
         let app = match &run_as {
             Some(ids) if !ids.user.is_root() => CapsHashSet::new(),
-            _ => place.permitted.clone(),
+            _ => host.permitted.clone(),
         };
         Plan {
             name: "learn".to_owned(),
@@ -45,13 +45,13 @@ impl Plan {
                 app,
                 ambient: CapsHashSet::new(),
                 drop_bounding: false,
-                // With fewer than the app it could not look into it.
-                supervisor: place.permitted.clone(),
+                // With fewer than the app's it could not read its memory.
+                supervisor: host.permitted.clone(),
             },
             mdwe: false,
             landlock: None,
-            filter: filter(kernel, watched, &place.permitted),
-            policy: Arc::new(nothing(place.supervisor)),
+            filter: filter(kernel, watched, &host.permitted),
+            policy: Arc::new(nothing(host.supervisor)),
             derived: Vec::new(),
             program_rules: Vec::new(),
             socket_rules: Vec::new(),
@@ -66,14 +66,13 @@ impl Plan {
     }
 }
 
-/// The filter of a learning run on this kernel, for an app that can hold these
-/// capabilities.
+/// The filter of a learning run on this kernel, for an app that can have these capabilities.
 ///
-/// What the groups bring is allowed without a word, but for what a section of the
-/// profile decides (an exec, an open for writing, a bind), what is counted (a fork) and
-/// what is evidence that a capability was needed. Every other call is notified, since a
-/// profile would have to list it.
-pub fn filter(kernel: &Kernel, watched: Watched, held: &CapsHashSet) -> Filter {
+/// Calls of the groups are allowed without a notification, except those that a section of the
+/// profile decides (an exec, an open for writing, a bind), that are counted (a fork), or that show
+/// that a capability was needed. Every other call is notified, since a profile would have to list
+/// it.
+pub fn filter(kernel: &Kernel, watched: Watched, available: &CapsHashSet) -> Filter {
     let arch = kernel.arch;
     if watched.exact {
         let unnotified = syscalls::all().filter(|syscall| syscall.unnotified);
@@ -88,7 +87,7 @@ pub fn filter(kernel: &Kernel, watched: Watched, held: &CapsHashSet) -> Filter {
             calls.insert(syscall.name, access);
         }
         if let Privilege::Sometimes(capability) = syscall.privilege
-            && held.contains(&capability)
+            && available.contains(&capability)
         {
             calls.insert(syscall.name, harmless(syscall.name));
         }
@@ -97,8 +96,8 @@ pub fn filter(kernel: &Kernel, watched: Watched, held: &CapsHashSet) -> Filter {
     Filter { arch, calls }
 }
 
-/// The access of a call of which a section of the profile decides which file, address or
-/// program it may be, or that is counted.
+/// The access of a call whose file, address or program a section of the profile decides, or that
+/// is counted.
 fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Access> {
     let unless = |arg, mask, equals| Access::When(vec![vec![masked(arg, mask, equals)]]);
     Some(match syscall.handler {
@@ -112,7 +111,7 @@ fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Acces
             Some(flags) => unless(flags, CLONE_PROCESS, CLONE_THREAD),
             None => Access::Notify,
         },
-        // An address makes it a connect.
+        // With an address it may connect.
         Handler::Send => {
             let address = syscall.position(Arg::Sockaddr)?;
             let flags = syscall.position(Arg::Flags)?;
@@ -122,12 +121,12 @@ fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Acces
         Handler::Protect => {
             let mut protections = vec![vec![masked(2, PROT_EXEC, 0)]];
             if kernel.arch == Arch::Aarch64 && kernel.mdwe {
-                // The loader marks what is executable already.
+                // The loader marks memory that is executable already.
                 protections.push(vec![masked(2, PROT_BTI | PROT_WRITE, PROT_BTI)]);
             }
             Access::When(protections)
         }
-        // As the groups have it, or, where none has it, notified.
+        // As in the groups, or notified where none has it.
         Handler::Attribute(_) | Handler::Attach | Handler::Memfd | Handler::Socketpair => return None,
         Handler::SocketOption | Handler::Ioctl | Handler::Prctl | Handler::Personality => return None,
         Handler::Signal | Handler::SignalThread | Handler::SignalPidfd | Handler::PidfdOpen => return None,
@@ -137,11 +136,11 @@ fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Acces
     })
 }
 
-/// The access of a call that may need a capability which the app can hold: what it needs
-/// hangs on the file, the process and the arguments.
+/// The access of a call that may need a capability which the app can have: whether it does depends
+/// on the file, the process and the arguments.
 fn harmless(call: &str) -> Access {
     match call {
-        // The caller's own limit, and no new one.
+        // The caller's own limit, without a new one.
         "prlimit64" => Access::When(vec![vec![one_of(0, &[0]), one_of(2, &[0])]]),
         _ => Access::Notify,
     }
@@ -219,16 +218,16 @@ mod tests {
 
     const DEFAULT: Watched = Watched { exact: false, reads: false };
 
-    /// What the compiled program answers.
+    /// The action of the compiled program.
     fn answer(filter: &Filter, name: &str, args: &[u64]) -> Action {
         let mut all = [0; 6];
         all[..args.len()].copy_from_slice(args);
         let nr = syscalls::number(filter.arch, name).unwrap_or_else(|| panic!("{name}"));
         let program: Result<_, Error> = compile(filter);
         let data = SeccompData { nr, arch: filter.arch.audit(), instruction_pointer: 0, args: all };
-        let told = interpret(&program.expect("it compiles"), &data);
-        assert_eq!(told, filter.verdict(nr, &all), "{name} {args:?}");
-        told
+        let outcome = interpret(&program.expect("it compiles"), &data);
+        assert_eq!(outcome, filter.verdict(nr, &all), "{name} {args:?}");
+        outcome
     }
 
     #[test]
@@ -277,7 +276,7 @@ mod tests {
         const O_RDONLY: u64 = 0;
         const O_WRONLY: u64 = 1;
         for kernel in kernels() {
-            let told =
+            let outcome =
                 |name: &str, args: &[u64]| answer(&filter(&kernel, DEFAULT, &CapsHashSet::new()), name, args);
             for call in [
                 "execve",
@@ -291,54 +290,59 @@ mod tests {
                 "renameat2",
                 "openat2",
             ] {
-                assert_eq!(told(call, &[]), Action::Notify, "{call}");
+                assert_eq!(outcome(call, &[]), Action::Notify, "{call}");
             }
             // In no group: a profile would have to list it.
             for call in ["keyctl", "setuid", "chroot", "fchown", "memfd_create", "personality", "mlockall"] {
-                assert_eq!(told(call, &[]), Action::Notify, "{call}");
+                assert_eq!(outcome(call, &[]), Action::Notify, "{call}");
             }
-            assert_eq!(told("openat", &[0, 0, O_RDONLY]), Action::Allow);
-            assert_eq!(told("openat", &[0, 0, O_WRONLY]), Action::Notify);
-            assert_eq!(told("openat", &[0, 0, 0o1000]), Action::Notify, "O_TRUNC");
-            assert_eq!(told("clone", &[CLONE_THREAD]), Action::Allow);
-            assert_eq!(told("clone", &[17]), Action::Notify, "a process");
-            assert_eq!(told("clone", &[CLONE_THREAD | 0x1000_0000]), Action::Notify, "a namespace");
-            assert_eq!(told("mmap", &[0, 0, PROT_EXEC | 1]), Action::Allow);
-            assert_eq!(told("mmap", &[0, 0, PROT_EXEC | PROT_WRITE]), Action::Notify);
-            assert_eq!(told("mprotect", &[0, 0, PROT_WRITE | 1]), Action::Allow);
-            assert_eq!(told("mprotect", &[0, 0, PROT_EXEC | 1]), Action::Notify);
-            let bti = told("mprotect", &[0, 0, PROT_EXEC | PROT_BTI | 1]);
+            assert_eq!(outcome("openat", &[0, 0, O_RDONLY]), Action::Allow);
+            assert_eq!(outcome("openat", &[0, 0, O_WRONLY]), Action::Notify);
+            assert_eq!(outcome("openat", &[0, 0, 0o1000]), Action::Notify, "O_TRUNC");
+            assert_eq!(outcome("clone", &[CLONE_THREAD]), Action::Allow);
+            assert_eq!(outcome("clone", &[17]), Action::Notify, "a process");
+            assert_eq!(outcome("clone", &[CLONE_THREAD | 0x1000_0000]), Action::Notify, "a namespace");
+            assert_eq!(outcome("mmap", &[0, 0, PROT_EXEC | 1]), Action::Allow);
+            assert_eq!(outcome("mmap", &[0, 0, PROT_EXEC | PROT_WRITE]), Action::Notify);
+            assert_eq!(outcome("mprotect", &[0, 0, PROT_WRITE | 1]), Action::Allow);
+            assert_eq!(outcome("mprotect", &[0, 0, PROT_EXEC | 1]), Action::Notify);
+            let bti = outcome("mprotect", &[0, 0, PROT_EXEC | PROT_BTI | 1]);
             assert_eq!(bti == Action::Allow, kernel.arch == Arch::Aarch64 && kernel.mdwe);
-            assert_eq!(told("sendto", &[3, 0, 0, 0, 0]), Action::Allow);
-            assert_eq!(told("sendto", &[3, 0, 0, 0, 0x7fff]), Action::Notify, "an address");
-            assert_eq!(told("ioctl", &[0, 0x5421]), Action::Allow);
-            assert_eq!(told("ioctl", &[0, 0x5402]), Action::Notify);
-            assert_eq!(told("prctl", &[15]), Action::Allow);
-            assert_eq!(told("prctl", &[24]), Action::Notify);
-            assert_eq!(told("clone3", &[]), Action::Errno(38), "libraries fall back to clone");
+            assert_eq!(outcome("sendto", &[3, 0, 0, 0, 0]), Action::Allow);
+            assert_eq!(outcome("sendto", &[3, 0, 0, 0, 0x7fff]), Action::Notify, "an address");
+            assert_eq!(outcome("ioctl", &[0, 0x5421]), Action::Allow);
+            assert_eq!(outcome("ioctl", &[0, 0x5402]), Action::Notify);
+            assert_eq!(outcome("prctl", &[15]), Action::Allow);
+            assert_eq!(outcome("prctl", &[24]), Action::Notify);
+            assert_eq!(outcome("clone3", &[]), Action::Errno(38), "libraries fall back to clone");
         }
     }
 
     #[test]
     fn evidence_of_a_capability_is_watched_where_the_app_can_hold_it() {
         let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
-        let told = |held: &[Capability], name, args: &[u64]| {
-            let held = held.iter().copied().collect();
-            answer(&filter(&kernel, DEFAULT, &held), name, args)
+        let outcome = |available: &[Capability], name, args: &[u64]| {
+            let available = available.iter().copied().collect();
+            answer(&filter(&kernel, DEFAULT, &available), name, args)
         };
         for syscall in syscalls::all() {
             if let Privilege::Sometimes(capability) = syscall.privilege {
-                assert_eq!(told(&[capability], syscall.name, &[9, 9, 9]), Action::Notify, "{}", syscall.name);
+                assert_eq!(
+                    outcome(&[capability], syscall.name, &[9, 9, 9]),
+                    Action::Notify,
+                    "{}",
+                    syscall.name
+                );
             }
         }
-        assert_eq!(told(&[], "fchmod", &[]), Action::Allow);
-        assert_eq!(told(&[], "setrlimit", &[]), Action::Allow);
-        assert_eq!(told(&[], "prlimit64", &[0, 0, 9]), Action::Allow);
-        assert_eq!(told(&[], "prlimit64", &[9, 0, 0]), Action::Notify, "another process");
+        assert_eq!(outcome(&[], "fchmod", &[]), Action::Allow);
+        assert_eq!(outcome(&[], "setrlimit", &[]), Action::Allow);
+        assert_eq!(outcome(&[], "prlimit64", &[0, 0, 9]), Action::Allow);
+        assert_eq!(outcome(&[], "prlimit64", &[9, 0, 0]), Action::Notify, "another process");
         let resource = [Capability::CAP_SYS_RESOURCE];
-        assert_eq!(told(&resource, "prlimit64", &[0, 0, 0]), Action::Allow, "it only asks");
-        assert_eq!(told(&resource, "prlimit64", &[0, 0, 9]), Action::Notify);
-        assert_eq!(told(&resource, "prlimit64", &[9, 0, 0]), Action::Notify, "another process");
+        assert_eq!(outcome(&resource, "prlimit64", &[0, 0, 0]), Action::Allow, "it only asks");
+        assert_eq!(outcome(&resource, "prlimit64", &[0, 0, 9]), Action::Notify);
+        assert_eq!(outcome(&resource, "prlimit64", &[9, 0, 0]), Action::Notify, "another process");
     }
 
     #[test]
@@ -366,7 +370,7 @@ mod tests {
 
     #[test]
     fn nothing_is_confined() {
-        let place = Place {
+        let host = Host {
             command: None,
             supervisor: 1,
             group: 1,
@@ -383,7 +387,7 @@ mod tests {
         };
         let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
         let steps = |run_as| {
-            let plan = Plan::learning(&kernel, &place, run_as, DEFAULT);
+            let plan = Plan::learning(&kernel, &host, run_as, DEFAULT);
             assert_eq!(plan.refusal(), None);
             plan.steps().iter().map(ToString::to_string).collect::<Vec<_>>()
         };

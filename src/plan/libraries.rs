@@ -1,5 +1,5 @@
-//! `libraries`: the files and directories that a program's code may be mapped from,
-//! found once, at start. What may be mapped may be read, and nobody inside may change it.
+//! `libraries`: the files and directories from which a program's code may be mapped, looked up
+//! once, at start. These files may be read, and no process inside may change them.
 
 use std::path::PathBuf;
 
@@ -7,16 +7,16 @@ use super::error::seen;
 use super::{Libraries, PlanError};
 use crate::image::{FileInfo, FileKind, ImageFiles};
 
-/// A file or a directory that code may be mapped from.
+/// A file or a directory from which code may be mapped.
 #[derive(Debug)]
 pub(super) struct Library {
-    pub look: FileInfo,
+    pub info: FileInfo,
     /// JSON Pointer of the list that names it.
     pub because: String,
 }
 
-/// The files and directories at the paths of one entry. Images differ in what they have of `/lib32` and
-/// its like, so that what is not there is no error: nothing is mapped from it.
+/// The files and directories at the paths of one entry. Images differ in directories such as
+/// `/lib32`, so a path that does not exist is no error: nothing is mapped from it.
 pub(super) fn find(
     listed: &[PathBuf],
     pointer: &str,
@@ -27,10 +27,10 @@ pub(super) fn find(
     for (index, path) in listed.iter().enumerate() {
         let at = format!("{pointer}/libraries/{index}");
         match seen(files.stat(path), path, &at)? {
-            Some(look) if matches!(look.kind, FileKind::Regular | FileKind::Directory) => {
+            Some(info) if matches!(info.kind, FileKind::Regular | FileKind::Directory) => {
                 // `/lib` is `/usr/lib` on most systems.
-                if found.iter().all(|other| other.look.canonical != look.canonical) {
-                    found.push(Library { look, because: format!("{pointer}/libraries") });
+                if found.iter().all(|other| other.info.canonical != info.canonical) {
+                    found.push(Library { info, because: format!("{pointer}/libraries") });
                 }
             }
             Some(_) => {
@@ -45,13 +45,13 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// The same in the form that the supervisor decides by.
+/// The same in the form by which the supervisor decides.
 pub(super) fn of(found: &[Library]) -> Libraries {
     let mut libraries = Libraries::default();
-    for Library { look, .. } in found {
-        match look.kind {
-            FileKind::Directory => libraries.directories.push(look.canonical.clone()),
-            _ => libraries.files.push((look.id, look.canonical.clone())),
+    for Library { info, .. } in found {
+        match info.kind {
+            FileKind::Directory => libraries.directories.push(info.canonical.clone()),
+            _ => libraries.files.push((info.id, info.canonical.clone())),
         }
     }
     libraries

@@ -1,18 +1,18 @@
-//! Which links the app may have made.
+//! The links that the app may have created.
 //!
-//! A start resolves the profile's paths anew, and what an earlier run of the same
-//! container or on the same volume left there is the app's word. So one rule holds for
-//! every path of a profile that is granted: **a link is followed only where no entry lets
-//! the app make, move or remove its name.** Behind any other it is as if nothing stood at
-//! the path: with `create` or `remove` on its last name the name itself is granted, an
-//! `optional` entry grants nothing, and every other is an error. What is executed, mapped
-//! as code, or read by a start itself is never reached over such a link: there the grant
-//! that lets the app change it is refused (see [`protect`](super::protect)).
+//! A start resolves the profile's paths anew, and an earlier run of the same container or on the
+//! same volume may have left links there, which are not trusted. So one rule applies to every path
+//! that a profile grants: **a link is followed only where no entry lets the app create, move or
+//! remove its name.** A path behind any other is treated as one that does not exist: with `create`
+//! or `remove` on its last name the name itself is granted, an `optional` entry grants nothing, and
+//! every other is an error. A file that is executed, mapped as code, or read by a start itself is
+//! never reached over such a link: there the grant that lets the app change it is refused (see
+//! [`protect`](super::protect)).
 //!
-//! What the app may name depends on where entries lead, and that on links. Entries that no
-//! link leads to come first, the others in the profile's order; a link that was followed
-//! and turns out to be in the reach of a later one is an error. The app changes nothing
-//! outside of what this yields, so that the next start yields no more.
+//! The names that the app may create depend on the paths to which entries lead, and those on links.
+//! Entries to which no link leads come first, the others in the profile's order; a link that was
+//! followed and that a later entry lets the app change is an error. The app can change nothing
+//! beyond the resulting grants, so that the next start grants no more.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -20,61 +20,61 @@ use std::path::{Path, PathBuf};
 
 use super::error::seen;
 use super::file_groups::ELSEWHERE_DEVICES;
-use super::{Place, PlanError, mounts};
+use super::{Host, PlanError, mounts};
 use crate::image::{FileInfo, FileKind, ImageFiles};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
-/// The rights with which names are made, moved and removed.
+/// The rights by which names are created, moved and removed.
 pub(super) const NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
 
-/// Where a profile lets the app make, move or remove names, each with the JSON Pointer of
-/// the entry that does.
+/// The paths at which a profile lets the app create, move or remove names, each with the JSON
+/// Pointer of the entry.
 pub(super) struct Links<'a> {
     files: &'a dyn ImageFiles,
-    place: &'a Place,
-    /// Names that an entry with `create` or `remove` names itself.
+    host: &'a Host,
+    /// The paths of entries with `create` or `remove`.
     names: HashMap<OsString, String>,
-    /// Directories below which any name may be made.
+    /// Directories below which any name may be created.
     below: HashMap<OsString, String>,
-    /// What was found at them, where no link leads there.
+    /// The files that exist at these paths, where no link leads there.
     looks: HashMap<OsString, FileInfo>,
-    /// `@elsewhere`, and the paths that it does not reach.
+    /// `@elsewhere`, and the paths that it excludes.
     elsewhere: Option<(String, &'a BTreeSet<PathBuf>)>,
 }
 
-/// A link on a path that the app may have made.
+/// A link on a path that the app may have created.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Planted {
     /// The path of the link itself.
     pub link: PathBuf,
-    /// JSON Pointer of the entry that lets the app make it.
+    /// JSON Pointer of the entry that lets the app create it.
     pub by: String,
-    /// Where the path leads over it.
+    /// The path to which it leads.
     pub end: PathBuf,
     /// It is the path's own last name, and no such link leads to its directory.
     pub last: bool,
 }
 
-/// An entry that lets names be made, on its way to where it is.
+/// An entry that lets names be created, while its path is resolved.
 struct Entry {
     pointer: String,
-    /// The links that lead to its directory.
+    /// The links on the way to its directory.
     links: Vec<PathBuf>,
     /// Its name in that directory.
     own: PathBuf,
 }
 
 impl<'a> Links<'a> {
-    /// `outside` is what `@elsewhere` does not reach.
+    /// `outside` has the paths that `@elsewhere` excludes.
     pub fn of(
         profile: &Profile,
-        place: &'a Place,
+        host: &'a Host,
         files: &'a dyn ImageFiles,
         outside: &'a BTreeSet<PathBuf>,
     ) -> Result<Links<'a>, PlanError> {
         let mut links = Links {
             files,
-            place,
+            host,
             names: HashMap::with_capacity(profile.files.len()),
             below: HashMap::with_capacity(profile.files.len()),
             looks: HashMap::with_capacity(profile.files.len()),
@@ -87,7 +87,7 @@ impl<'a> Links<'a> {
             match entry {
                 FileEntry::Path(rule) if rule.allow.intersects(NAMES) => {
                     let (parent, name) = apart(&rule.path);
-                    // Entries of one directory stand together.
+                    // Entries of one directory follow each other.
                     let (_, to, end) = match last.take() {
                         Some(same) if same.0 == parent => last.insert(same),
                         _ => {
@@ -127,27 +127,27 @@ impl<'a> Links<'a> {
     }
 
     fn add(&mut self, Entry { pointer, own, .. }: Entry) -> Result<(), PlanError> {
-        let look = seen(self.files.stat_beside(&own), &own, &pointer)?;
-        if let Some(look) = look.filter(|look| look.canonical == own) {
-            if look.kind == FileKind::Directory {
+        let info = seen(self.files.stat_beside(&own), &own, &pointer)?;
+        if let Some(info) = info.filter(|info| info.canonical == own) {
+            if info.kind == FileKind::Directory {
                 self.below.insert(own.clone().into(), pointer.clone());
             }
-            self.looks.insert(own.clone().into(), look);
+            self.looks.insert(own.clone().into(), info);
         }
         self.names.insert(own.into(), pointer);
         Ok(())
     }
 
-    /// What was found at a name that an entry lets the app make, move or remove, where no link
-    /// leads to it.
+    /// The file that exists at a name that an entry lets the app create, move or remove, where no
+    /// link leads to it.
     pub fn found(&self, name: &Path) -> Option<&FileInfo> {
         self.looks.get(name.as_os_str())
     }
 
-    /// The entry that lets the app make, move or remove this name, under any of the names
-    /// that mounts give it. No link leads to its directory.
+    /// The entry that lets the app create, move or remove this name, under any of the names that
+    /// mounts give it. No link leads to its directory.
     pub fn by(&self, name: &Path) -> Option<&str> {
-        let others = mounts::other_names(&self.place.mounts, name);
+        let others = mounts::other_names(&self.host.mounts, name);
         others.iter().map(PathBuf::as_path).chain([name]).find_map(|name| {
             let above = || name.ancestors().skip(1).find_map(|above| self.below.get(above.as_os_str()));
             let elsewhere = self
@@ -160,7 +160,7 @@ impl<'a> Links<'a> {
         })
     }
 
-    /// The first link on a path that the app may have made.
+    /// The first link on a path that the app may have created.
     pub fn planted(&self, path: &Path) -> Option<Planted> {
         let trail = self.files.trail(path);
         let (link, by) = trail.links.iter().find_map(|link| Some((link, self.by(link)?)))?;
@@ -174,7 +174,7 @@ impl<'a> Links<'a> {
     }
 }
 
-/// A path as its directory and its name there; the root's is the root.
+/// A path as its directory and its name there; for the root both are the root.
 fn apart(path: &Path) -> (&Path, &Path) {
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => (parent, Path::new(name)),

@@ -1,4 +1,4 @@
-//! From a profile to a plan: pure but for the look at the image.
+//! Makes a plan of a profile: pure except for lookups in the image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::network::Sockets;
 use super::programs::Programs;
 use super::startup;
 use super::{
-    Landlock, Place, Plan, PlanError, Policy, check, elsewhere, files, missing_features, protect, sets,
+    Host, Landlock, Plan, PlanError, Policy, check, elsewhere, files, missing_features, protect, sets,
     unsupported,
 };
 use crate::image::ImageFiles;
@@ -18,38 +18,38 @@ use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Endpoint, Entry, FileEntry, FileGroup, Mode, Profile};
 
 impl Plan {
-    /// Exactly what will be done for this profile, on this kernel, in this place.
+    /// The plan of this profile, on this kernel and host.
     ///
-    /// `mode` is the one in force, which a flag or the environment may have chosen.
+    /// `mode` is the one in force, which a flag or the environment may have set.
     ///
     /// # Errors
-    /// The profile cannot be honoured in this place, whatever the kernel gives:
-    /// see [`PlanError`]. What only the kernel lacks is in [`Plan::missing_features`].
+    /// The profile cannot be enforced on this host, whatever the kernel supports: see [`PlanError`].
+    /// Features that only the kernel lacks are in [`Plan::missing_features`].
     pub fn new(
         profile: &Profile,
         kernel: &Kernel,
-        place: &Place,
+        host: &Host,
         files: &dyn ImageFiles,
         mode: Mode,
     ) -> Result<Plan, PlanError> {
         unsupported::refuse(profile, mode)?;
         let enforce = mode == Mode::Enforce;
-        let mut programs = Programs::find(profile, place, files, kernel.arch)?;
+        let mut programs = Programs::find(profile, host, files, kernel.arch)?;
         let mut notes = std::mem::take(&mut programs.notes);
-        let sockets = Sockets::of(profile, kernel, mode, place.event_socket.is_some());
+        let sockets = Sockets::of(profile, kernel, mode, host.event_socket.is_some());
         let outside = match has(profile, FileGroup::Elsewhere) {
-            true => elsewhere::outside(&programs, place, files)?,
+            true => elsewhere::outside(&programs, host, files)?,
             false => BTreeSet::new(),
         };
-        let mut granted = files::find(profile, kernel, place, files, &programs, &outside)?;
+        let mut granted = files::find(profile, kernel, host, files, &programs, &outside)?;
         notes.append(&mut granted.notes);
         let listen = endpoints(&profile.network.listen, "listen", &mut granted);
         let connect = endpoints(&profile.network.connect, "connect", &mut granted);
         notes.extend(sockets.notes(profile));
         let protected = protect::check(&granted)?;
-        let run_as = sets::run_as(profile, place)?;
-        let limits = sets::limits(profile, place)?;
-        let (capabilities, held) = sets::capabilities(profile, place, mode, run_as.as_ref(), &mut notes);
+        let run_as = sets::run_as(profile, host)?;
+        let limits = sets::limits(profile, host)?;
+        let (capabilities, enforced) = sets::capabilities(profile, host, mode, run_as.as_ref(), &mut notes);
         let mdwe = enforce && kernel.mdwe && !profile.write_execute;
         let calls = FilterInput {
             profile,
@@ -57,10 +57,10 @@ impl Plan {
             mode,
             sockets: &sockets,
             dynamic: programs.dynamic,
-            capabilities: &held,
+            capabilities: &enforced,
             scripts: programs.scripts(),
-            supervisor: place.supervisor,
-            group: place.group,
+            supervisor: host.supervisor,
+            group: host.group,
             mdwe,
             notify_transport: startup::notify_transport(profile, kernel, mode, &sockets),
         };
@@ -96,12 +96,12 @@ impl Plan {
             unix: sockets.unix,
             unix_named: sockets.unix_named,
             makes_sockets: sockets.made,
-            event_socket: place.event_socket.clone(),
+            event_socket: host.event_socket.clone(),
             listen,
             connect,
             names: has(profile, FileGroup::Names),
             processes: profile.limits.processes,
-            supervisor: place.supervisor,
+            supervisor: host.supervisor,
             capabilities: profile.capabilities.iter().map(|entry| entry.what).collect(),
             on_violation: profile.on_violation,
             write_execute: profile.write_execute,
@@ -109,7 +109,7 @@ impl Plan {
             performs: enforce && hands_over,
             watch_reads: profile.watch_reads,
             environment: sets::never_set(profile),
-            environment_keep: sets::kept(profile),
+            environment_keep: sets::keep_list(profile),
             scripts,
             seals_memfd: check::seals(kernel),
             startup,
@@ -122,7 +122,7 @@ impl Plan {
             mode,
             kernel: kernel.clone(),
             run_as,
-            // Audit takes nothing from the app.
+            // Audit removes nothing from the app.
             environment_drop: if enforce { sets::environment(profile) } else { Vec::new() },
             limits: if enforce { limits } else { Vec::new() },
             capabilities,
@@ -149,8 +149,8 @@ fn has(profile: &Profile, group: FileGroup) -> bool {
     profile.files.iter().any(|entry| matches!(entry, FileEntry::Group(entry) if entry.what == group))
 }
 
-/// What may be bound or connected to. A unix socket is where its path leads, but over no
-/// link that the app may have made.
+/// The endpoints that may be bound or connected to. A unix socket's path is resolved, but over no
+/// link that the app may have created.
 fn endpoints(entries: &[Entry<Endpoint>], side: &str, granted: &mut Granted<'_>) -> Vec<Endpoint> {
     let mut endpoint = |(index, entry): (usize, &Entry<Endpoint>)| match &entry.what {
         Endpoint::UnixPath(path) => {

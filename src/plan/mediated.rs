@@ -1,5 +1,5 @@
-//! Calls that open, execute, connect, signal or make memory executable: their
-//! access is the plan's own, whatever brought them.
+//! Calls that open, execute, connect, signal or make memory executable: the plan decides their
+//! access, whatever section allows them.
 
 use super::conditions::{AF_UNIX, Alternatives, SOCK_DGRAM, masked, one_of};
 use super::filter_input::FilterInput;
@@ -8,19 +8,19 @@ use crate::kernel::Arch;
 use crate::profile::Mode;
 use crate::syscalls::{self, Arg, Handler};
 
-/// Calls whose access is the plan's own, whatever brought them: a bare name in
-/// `syscalls` brings them, and never loosens them.
+/// Calls whose access the plan decides, whatever section allows them: a bare name in `syscalls`
+/// allows them, and never widens their access.
 pub(super) enum Mediated {
     /// The supervisor decides every one.
     Notify,
-    /// Registers decide, and the rest is notified.
+    /// The registers decide, and the rest is notified.
     When(Alternatives),
-    /// As the groups have it.
+    /// As in the groups.
     AsGrouped,
 }
 
 impl FilterInput<'_> {
-    /// How the plan decides this call; none where the profile's word is the last.
+    /// How the plan decides this call; `None` where the profile alone does.
     pub(super) fn mediated(&self, call: &str) -> Option<Mediated> {
         let every_open = self.profile.watch_reads || self.mode == Mode::Audit;
         let syscall = syscalls::find(call)?;
@@ -32,7 +32,7 @@ impl FilterInput<'_> {
             Handler::Exec | Handler::Change(_) | Handler::Bind | Handler::Connect => Mediated::Notify,
             Handler::Socket if self.sockets.made => Mediated::When(Vec::new()),
             Handler::Socket => Mediated::When(self.kinds()),
-            // One that was never bound would take a port of the kernel's choice.
+            // A socket that was never bound would get a port of the kernel's choice.
             Handler::Listen if self.sockets.made => Mediated::Notify,
             Handler::Map if self.narrows_code() => Mediated::When(self.mappings()),
             Handler::Map if !self.profile.write_execute => {
@@ -43,7 +43,7 @@ impl FilterInput<'_> {
             Handler::Attach if !self.profile.write_execute => {
                 Mediated::When(vec![vec![masked(2, SHM_EXEC, 0)]])
             }
-            // All but the supervisor's numbers.
+            // All values except the supervisor's ids.
             Handler::Signal | Handler::SignalThread | Handler::PidfdOpen => Mediated::When(vec![Vec::new()]),
             Handler::SocketOption if self.sockets.addressed => Mediated::When(routes::options()),
             Handler::Fork => match (syscall.position(Arg::LongFlags), self.counts()) {
@@ -55,7 +55,7 @@ impl FilterInput<'_> {
                 (Some(_), false) => Mediated::AsGrouped,
                 (None, false) => return None,
             },
-            // Made by the supervisor, sealed. Where it cannot be, what is listed is allowed.
+            // The supervisor creates it, sealed. Where it cannot, a listed memfd_create is allowed.
             Handler::Memfd if self.mode == Mode::Enforce && check::seals(self.kernel) => Mediated::Notify,
             Handler::Socketpair | Handler::Send => Mediated::AsGrouped,
             Handler::Listen | Handler::Map | Handler::Protect | Handler::Attach | Handler::Memfd => {
@@ -70,14 +70,12 @@ impl FilterInput<'_> {
         })
     }
 
-    /// Whether some program says where its code may be mapped from, and somebody can be
-    /// asked.
+    /// Whether some program has `libraries`, and calls can be notified.
     pub(super) fn narrows_code(&self) -> bool {
         self.kernel.notify.is_ok() && self.profile.programs.iter().any(|program| program.libraries.is_some())
     }
 
-    /// Data, and private memory that belongs to no file. What is shared can be
-    /// written at another address.
+    /// Data, and private memory without a file. Shared memory can be written at another address.
     fn mappings(&self) -> Alternatives {
         let mut own = vec![masked(3, MAP_ANONYMOUS | MAP_SHARED, MAP_ANONYMOUS)];
         if !self.profile.write_execute {
@@ -126,8 +124,8 @@ impl FilterInput<'_> {
         kinds
     }
 
-    /// Memory never becomes executable; where MDWE holds the rest, the loader of
-    /// an ARM machine may mark what is executable already with PROT_BTI.
+    /// Memory never becomes executable; where MDWE enforces the rest, the loader of an ARM machine may
+    /// mark executable memory with PROT_BTI.
     fn protections(&self) -> Alternatives {
         let mut alternatives = vec![vec![masked(2, PROT_EXEC, 0)]];
         if self.kernel.arch == Arch::Aarch64 && self.mdwe {
@@ -150,9 +148,9 @@ pub(super) fn is_open_to_more(call: &str) -> bool {
 pub(super) const WRITES: u64 = 0o3 | 0o100 | 0o1000;
 pub(super) const PROT_WRITE: u64 = 2;
 pub(super) const PROT_EXEC: u64 = 4;
-/// Branch targets are checked (asm/mman.h of arm64).
+/// PROT_BTI: branch targets are checked (asm/mman.h of arm64).
 pub(super) const PROT_BTI: u64 = 0x10;
-/// MAP_SHARED_VALIDATE holds it too.
+/// MAP_SHARED; MAP_SHARED_VALIDATE contains its bit too.
 const MAP_SHARED: u64 = 1;
 const MAP_ANONYMOUS: u64 = 0x20;
 const SHM_EXEC: u64 = 0o100_000;

@@ -1,5 +1,5 @@
-//! The features that a kernel or an environment does not have, what would bring each, and
-//! what its absence costs.
+//! The features that a kernel or an environment does not have, what would add each, and what its
+//! absence costs.
 
 use super::network::Sockets;
 use super::startup::Startup;
@@ -7,7 +7,7 @@ use super::{Mechanism, MissingFeature, RuleEnforcement, Widened};
 use crate::kernel::{Kernel, LandlockAbi};
 use crate::profile::{Mode, Profile, Ready};
 
-/// All features that are missing, in the order of the layers; and notes on what is only slow.
+/// All missing features, in the order of the layers; and notes on those that only cost time.
 pub(super) fn find(
     profile: &Profile,
     kernel: &Kernel,
@@ -67,14 +67,14 @@ pub(super) fn find(
     missing
 }
 
-/// What the start-up needs: a supervisor that changes its answers when it is over.
+/// The start-up needs a supervisor that changes its responses when it is over.
 pub(super) fn startup(startup: &Startup, kernel: &Kernel) -> Option<MissingFeature> {
     if kernel.notify.is_err() {
         return (!startup.taken.is_empty()).then(|| {
             MissingFeature::required(
                 "notification",
                 "a seccomp listener",
-                "nobody knows when start-up is over, so nothing is taken away after it",
+                "the end of start-up is not observed, so nothing is taken away after it",
             )
         });
     }
@@ -114,9 +114,9 @@ fn exec_check(
 
 fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, missing: &mut Vec<MissingFeature>) {
     if abi == LandlockAbi::NONE {
-        let asked = "files and programs are held by the supervisor alone, whose look at a path another thread can outrun";
+        let cost = "files and programs are held by the supervisor alone, whose look at a path another thread can outrun";
         // An open for reading is not notified then.
-        let unasked = if watch_reads {
+        let reads = if watch_reads {
             ""
         } else {
             "; and no file is held against reading without `\"watch\": [\"reads\"]`"
@@ -124,7 +124,7 @@ fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, missing: &mu
         missing.push(MissingFeature::required(
             "landlock-files",
             "Landlock, Linux 5.13, and switched on at boot",
-            &format!("{asked}{unasked}"),
+            &format!("{cost}{reads}"),
         ));
     } else {
         for (level, needs, cost) in [

@@ -1,5 +1,5 @@
-//! The plan: exactly what will be done, for one profile on one kernel in one
-//! place. Pure, printable, and the very list that `enforce` performs.
+//! The plan: the steps and rules for one profile on one kernel and host. Pure, printable, and the
+//! very list that `enforce` performs.
 
 #![forbid(unsafe_code)]
 
@@ -63,10 +63,10 @@ use crate::procfs::mountinfo::Mount;
 use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, ProfileIndex, Rights, RunAs};
 use crate::syscalls::Condition;
 
-/// What is known of the place that a plan is made for, besides its files and kernel.
+/// The host or container for which a plan is made, besides its files and kernel.
 #[derive(Clone, Debug)]
-pub struct Place {
-    /// COMMAND, resolved by PATH; none when only the profile is planned.
+pub struct Host {
+    /// COMMAND, resolved by PATH; `None` when only the profile is planned.
     pub command: Option<PathBuf>,
     /// The supervisor's pid as the app sees it: 1 in a container.
     pub supervisor: u32,
@@ -75,54 +75,54 @@ pub struct Place {
     pub group: u32,
     /// The supervisor's uid, gid and supplementary groups.
     pub ids: RunAs,
-    /// Capabilities that are permitted here.
+    /// The supervisor's permitted capabilities.
     pub permitted: CapsHashSet,
-    /// The bounding set here.
+    /// The supervisor's bounding set.
     pub bounding: CapsHashSet,
-    /// Hard limits here: open files, file size, core; none is unlimited.
+    /// Hard limits of open files, file size and core; `None` is unlimited.
     pub hard_limits: [Option<u64>; 3],
-    /// What descriptors 0–2 are open on, where that has a path.
+    /// The paths on which descriptors 0–2 are open, where they have one.
     pub standard_files: Vec<PathBuf>,
-    /// Files that the app must not be able to write: the profile, the shim, the
-    /// event file; each with the word that a message has for it.
+    /// Files that the app must not be able to write: the profile, the shim, the event file; each
+    /// with its name in messages.
     pub guarded: Vec<(&'static str, PathBuf)>,
-    /// The socket that events go to, which is one of them.
+    /// The event socket, if any, which is one of the `guarded`.
     pub event_socket: Option<PathBuf>,
-    /// Symbolic links that lead to those and to programs, where they lie, and names that
-    /// nothing has yet: whoever replaces or makes one has another file read, or taken for
-    /// a program, at the next start.
+    /// Symbolic links to those and to programs, by their own paths, and paths that do not exist
+    /// yet: if the app replaces or creates one, the next start reads another file, or takes it for
+    /// a program.
     pub links: Vec<(&'static str, PathBuf)>,
-    /// What is mounted where: one file may have two names.
+    /// The mounts: one file may have two names.
     pub mounts: Vec<Mount>,
-    /// The profile is an embedded one, made for no image in particular: programs
-    /// that are not there are left out, with a note.
+    /// The profile is an embedded one, for no particular image: programs that the image lacks are
+    /// left out, with a note.
     pub embedded: bool,
 }
 
-/// Exactly what will be done.
+/// The steps, rules and decisions for one profile.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The profile's name.
     pub name: String,
-    /// What is done with violations: enforce, audit or learn.
+    /// The mode: enforce, audit or learn.
     pub mode: Mode,
     /// The kernel it is for.
     pub kernel: Kernel,
-    /// The ids to take on; none when they stay.
+    /// The ids to change to; `None` when they stay.
     pub run_as: Option<RunAs>,
-    /// Environment variables taken out: names and `LD_*` patterns; none in audit.
+    /// Environment variables to remove: names and `LD_*` patterns; empty in audit.
     pub environment_drop: Vec<String>,
-    /// Resource limits to set; none in audit.
+    /// Resource limits to set; empty in audit.
     pub limits: Vec<(Limit, u64)>,
     /// The capability sets of the app and of the supervisor.
     pub capabilities: Capabilities,
     /// Whether the launch sets PR_SET_MDWE (Linux 6.3).
     pub mdwe: bool,
-    /// The Landlock domain; none in audit, and where the kernel has none.
+    /// The Landlock domain; `None` in audit, and where the kernel has no Landlock.
     pub landlock: Option<Landlock>,
     /// The seccomp filter.
     pub filter: Filter,
-    /// What the supervisor decides by.
+    /// The rules by which the supervisor decides.
     pub policy: Arc<Policy>,
     /// Loaders and interpreters found by reading the programs.
     pub derived: Vec<Derived>,
@@ -133,15 +133,15 @@ pub struct Plan {
     pub socket_rules: Vec<RuleEnforcement>,
     /// Execs are verified before the first instruction (post-exec verification).
     pub checks: bool,
-    /// What the kernel cannot express as narrowly as the profile.
+    /// Rules of the kernel that are wider than the profile.
     pub widened: Vec<Widened>,
     /// Features that this kernel or environment does not have, and what each costs.
     pub missing_features: Vec<MissingFeature>,
-    /// What was left out or is worth knowing: names that this architecture does
-    /// not have, capabilities that the container lacks, optional paths not there.
+    /// Parts of the profile without effect: names that this architecture does not have,
+    /// capabilities that the container lacks, optional paths that do not exist.
     pub notes: Vec<String>,
-    /// Of the notes those that say which link of a path the app may have made, so that
-    /// nothing behind it is granted.
+    /// The notes about paths over a link that the app may have created, behind which nothing is
+    /// granted.
     pub not_followed: Vec<String>,
     /// Whether the app starts where a required feature is missing.
     pub fallback: Fallback,
@@ -149,19 +149,19 @@ pub struct Plan {
     pub whys: BTreeMap<String, String>,
 }
 
-/// Sockets that are connected at a time, each by a thread of its own, where the supervisor
-/// makes them.
+/// The number of sockets that are connected at a time, each by a thread, where the supervisor
+/// creates them.
 pub const SOCKET_THREADS: usize = 32;
 
-/// Threads that wait in the deciding one's place: half of them for leases, half for callers
-/// that run last. What waits beyond them waits in its order, and delays only its own kind.
-/// Each is made at the launch, so they are few.
+/// Threads that wait for the deciding one: half of them for leases, half for callers that run
+/// last. Further waits are queued, and delay only those of the same kind. Each thread is created
+/// at the launch, so they are few.
 pub const LATER_THREADS: usize = 2;
 
 impl Plan {
-    /// How many threads the supervisor has at most besides its first: one that decides and those that
-    /// wait in its place, two that write events and diagnostics, one that reads files, and
-    /// those for sockets. An unconfined app can do to them what it likes.
+    /// The maximum number of the supervisor's threads besides its first: one that decides and those
+    /// that wait for it, two that write events and diagnostics, one that reads files, and those for
+    /// sockets. An unconfined app can signal them.
     pub fn threads(&self) -> usize {
         const WRITERS: usize = 2;
         if self.mode == Mode::Learn {
@@ -172,16 +172,16 @@ impl Plan {
         deciding + WRITERS + usize::from(self.checks) + sockets
     }
 
-    /// Of how many of these threads the filter has the numbers, so that they are made before
-    /// the app's first instruction: of all, or, as each takes its time, of the first two where
-    /// the others are out of reach all the same (see [`numbers`]).
+    /// The number of these threads whose tids are in the filter, so that they are created before
+    /// the app's first instruction: all, or, since each takes time, the first two where a Landlock
+    /// domain protects the others (see [`numbers`]).
     pub fn threads_in_filter(&self) -> usize {
         let scoped = self.landlock.as_ref().is_some_and(|landlock| landlock.scope_signal);
         if scoped && self.kernel.notify.is_ok() { self.threads().min(2) } else { self.threads() }
     }
 }
 
-/// A limit that the kernel keeps.
+/// A resource limit that the kernel enforces (setrlimit(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Limit {
@@ -191,19 +191,19 @@ pub enum Limit {
 }
 
 impl Policy {
-    /// Whether this variable is one that no program gets.
+    /// Whether no program may get this variable.
     pub fn refuses_variable(&self, name: &[u8]) -> bool {
         matches(&self.environment, name) && !matches(&self.environment_keep, name)
     }
 
-    /// Whether this variable, with this value, is one that a script gets from the
-    /// container's start alone.
+    /// Whether a script may get this variable, with this value, from the container's environment
+    /// alone.
     pub fn is_for_interpreters(&self, name: &[u8], value: &[u8]) -> bool {
         environment::is_for_interpreters(name, value) && !matches(&self.environment_keep, name)
     }
 }
 
-/// Whether a name is one of these, or begins as a pattern of them does.
+/// Whether a name is one of these, or matches one of the patterns that end in `*`.
 pub fn matches(patterns: &[impl AsRef<str>], name: &[u8]) -> bool {
     patterns.iter().any(|pattern| match pattern.as_ref().as_bytes() {
         [start @ .., b'*'] => name.starts_with(start),
@@ -212,7 +212,7 @@ pub fn matches(patterns: &[impl AsRef<str>], name: &[u8]) -> bool {
 }
 
 impl Limit {
-    /// The profile's word for it.
+    /// The limit's key in a profile.
     pub const fn name(self) -> &'static str {
         match self {
             Limit::OpenFiles => "open_files",
@@ -225,22 +225,22 @@ impl Limit {
 /// The capability sets of the app and of the supervisor once it has been launched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// What the app's bounding set keeps, and its permitted and effective sets.
+    /// The app's bounding, permitted and effective sets.
     pub app: CapsHashSet,
-    /// Raised in the ambient set: only when the app is not root.
+    /// The app's ambient set: empty when the app is root.
     pub ambient: CapsHashSet,
-    /// Bounding capabilities can be dropped here (CAP_SETPCAP is there).
+    /// The launch can drop capabilities from the bounding set (it has CAP_SETPCAP).
     pub drop_bounding: bool,
-    /// What the supervisor keeps.
+    /// The supervisor's permitted and effective sets.
     pub supervisor: CapsHashSet,
 }
 
 /// The Landlock domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Landlock {
-    /// Rights that the domain takes away where no rule gives them.
+    /// The handled rights: denied where no rule grants them.
     pub handled: BitFlags<AccessFs>,
-    /// TCP rights that the domain takes away where no rule gives them.
+    /// The handled TCP rights: denied where no rule grants them.
     pub handled_net: BitFlags<AccessNet>,
     /// Signals to processes outside are refused.
     pub scope_signal: bool,
@@ -257,20 +257,20 @@ pub struct Landlock {
 pub struct PathRule {
     /// The path, links resolved.
     pub path: PathBuf,
-    /// It, as it was when planned.
+    /// The inode at the path when the plan was made.
     pub id: FileId,
-    /// The rights of the rule, as Landlock has them.
+    /// The rights of the rule, in Landlock's terms.
     pub rights: BitFlags<AccessFs>,
-    /// JSON Pointers of the profile's entries that it serves.
+    /// JSON Pointers of the profile's entries that need the rule.
     pub because: Vec<String>,
-    /// No entry names it: it was found by walking a directory, and may be gone by now.
+    /// No entry names the path: it was found by walking a directory, and may have been removed.
     pub walked: bool,
 }
 
-/// A loader or an interpreter, executable for another's sake.
+/// A loader or an interpreter, executable because a program needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Derived {
-    /// Its path, as the program names it.
+    /// The path, as the program names it.
     pub path: PathBuf,
     /// Whether it is a loader or an interpreter.
     pub role: Role,
@@ -278,7 +278,7 @@ pub struct Derived {
     pub because: String,
 }
 
-/// For what a derived file is executable.
+/// The role for which a derived file is executable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Role {
@@ -287,7 +287,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The format's word for it.
+    /// The role's name in the format.
     pub const fn name(self) -> &'static str {
         match self {
             Role::Loader => "loader",
@@ -303,10 +303,10 @@ pub struct Widened {
     pub path: PathBuf,
     /// The kernel's rights that go beyond the profile's.
     pub rights: BitFlags<AccessFs>,
-    /// JSON Pointer of the entry that the rule serves.
+    /// JSON Pointer of the entry that needs the rule.
     pub because: String,
-    /// Whether the supervisor decides by the name what the kernel lets through; else nothing
-    /// does.
+    /// Whether the supervisor decides by name about calls that the kernel allows; else nothing
+    /// narrows them.
     pub narrowed: bool,
 }
 
@@ -315,7 +315,7 @@ pub struct Widened {
 pub struct MissingFeature {
     /// The layer of the confinement, by its name in events.
     pub layer: &'static str,
-    /// The kernel release, switch or right that would bring it.
+    /// The kernel release, setting or right that would add it.
     pub needs: String,
     /// What an attacker can do without it.
     pub cost: String,
@@ -324,13 +324,12 @@ pub struct MissingFeature {
     pub required: bool,
 }
 
-/// What the supervisor decides by: the profile against the image as it was at start.
+/// The rules by which the supervisor decides: the profile, resolved in the image at start.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Resolved program entries; `index` is the place in the profile.
+    /// Resolved program entries; `index` is the entry's index in the profile.
     pub programs: Vec<PolicyProgram>,
-    /// Loaders and interpreters that are not programs, and the rest that no name
-    /// may be given to: inode → what it is.
+    /// Loaders and interpreters that are not programs, and so may get no new name: inode → role.
     pub derived: BTreeMap<FileId, Role>,
     /// File grants by canonical path.
     pub files: Vec<FileGrant>,
@@ -347,45 +346,44 @@ pub struct Policy {
     pub unix: bool,
     /// AF_UNIX streams may be made; their names are checked when they are bound or connected.
     pub unix_named: bool,
-    /// The supervisor makes every socket, and binds and connects it itself.
+    /// The supervisor creates every socket, and binds and connects it itself.
     pub makes_sockets: bool,
-    /// The socket that events go to, to which the app may not connect, whatever `network` says.
+    /// The event socket, to which the app may not connect, whatever `network` grants.
     pub event_socket: Option<PathBuf>,
     /// Endpoints that may be bound (`network.listen`), unix paths resolved.
     pub listen: Vec<Endpoint>,
     /// Endpoints that may be connected to (`network.connect`), unix paths resolved.
     pub connect: Vec<Endpoint>,
-    /// `@names`: socket(AF_UNIX) without `unix:*` is answered EAFNOSUPPORT
-    /// unseen, so that getpwnam goes on without nscd.
+    /// `@names`: socket(AF_UNIX) without `unix:*` fails with EAFNOSUPPORT and no event, so that
+    /// getpwnam continues without nscd.
     pub names: bool,
-    /// Live processes at most.
+    /// The maximum number of live processes.
     pub processes: Option<u32>,
     /// The supervisor's pid as the app sees it.
     pub supervisor: u32,
-    /// The capabilities that the profile lists. What the container lacks of them is
-    /// the container's refusal, and no violation.
+    /// The capabilities that the profile lists. A call that needs one which the container lacks is
+    /// no violation.
     pub capabilities: CapsHashSet,
     /// The consequence of a violation.
     pub on_violation: OnViolation,
     /// Memory may be writable and executable.
     pub write_execute: bool,
-    /// The kernel holds file rights itself (a Landlock domain is in force).
+    /// The kernel enforces file rights itself (a Landlock domain is in force).
     pub landlock: bool,
-    /// The supervisor itself makes what comes to be at a name that only it can hold:
-    /// in enforce, where it can hand over what it has opened (Linux 5.14).
+    /// The supervisor itself creates files at names for which Landlock has no rule: in enforce,
+    /// where it can install descriptors in the app (Linux 5.14).
     pub performs: bool,
     /// Opens for reading are notified too.
     pub watch_reads: bool,
-    /// Variables that no program gets: names and `LD_*` patterns.
+    /// Variables that no program may get: names and `LD_*` patterns.
     pub environment: Vec<String>,
-    /// Variables that stay and may be set all the same.
+    /// Exceptions from `environment`: variables that stay and may be set.
     pub environment_keep: Vec<String>,
     /// Some program is a script, so that its interpreter's arguments are checked.
     pub scripts: bool,
-    /// Every memfd is made by the supervisor, and sealed against being executed.
+    /// The supervisor creates every memfd, sealed with MFD_NOEXEC_SEAL.
     pub seals_memfd: bool,
-    /// When start-up ends and which calls are refused from then on; none where the profile
-    /// has no `ready`.
+    /// The end of start-up and the calls denied after it; `None` where the profile has no `ready`.
     pub startup: Option<Startup>,
     /// The alternatives by which prctl(PR_SET_DUMPABLE) is allowed.
     pub dumpable: Vec<Vec<Condition>>,
@@ -394,7 +392,7 @@ pub struct Policy {
 /// A program entry, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyProgram {
-    /// Its place in the profile's `programs`.
+    /// The index of its entry in the profile's `programs`.
     pub index: ProfileIndex,
     /// The path by which the profile names it.
     pub path: PathBuf,
@@ -404,26 +402,26 @@ pub struct PolicyProgram {
     pub entry: bool,
     /// The inode of a script's interpreter; none for an ELF program.
     pub interpreter: Option<FileId>,
-    /// The entries that it may run, by their places in the profile.
+    /// The entries that it may run, by their indices in the profile.
     pub may_run: Vec<ProfileIndex>,
-    /// The alternatives for its arguments; none: any.
+    /// The alternatives for its arguments; `None`: any.
     pub args: Option<Vec<Vec<ArgPattern>>>,
-    /// The applet of a multi-call binary that it is.
+    /// The applet of a multi-call binary, where the entry has one.
     pub applet: Option<String>,
-    /// By what name a multi-call binary takes its applet from the next argument: the
-    /// base name of its file.
+    /// The base name of its file: with this name as argv\[0\], a multi-call binary takes its applet
+    /// from the next argument.
     pub own_name: String,
     /// Lower-case hex of its content's SHA-256.
     pub sha256: Option<String>,
-    /// The uids as which it may run; none: any.
+    /// The uids as which it may run; `None`: any.
     pub user: Option<Vec<Uid>>,
-    /// Live processes at most.
+    /// The maximum number of live processes.
     pub instances: Option<u32>,
-    /// Where its code may be mapped from; none: from whatever may be read.
+    /// The files from which its code may be mapped; `None`: every readable one.
     pub libraries: Option<Libraries>,
 }
 
-/// Where the code of a program may be mapped from.
+/// The files from which the code of a program may be mapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Libraries {
     /// Directories, and all below them, by canonical path.
@@ -450,11 +448,11 @@ pub struct FileGrant {
     pub rule: String,
     /// The canonical path that the grant is for.
     pub path: PathBuf,
-    /// The inode at the path when it was planned; none where there was none.
+    /// The inode at the path when the plan was made; `None` where it did not exist.
     pub id: Option<FileId>,
-    /// It names this one path; else all below it too.
+    /// It covers this one path; else all below it too.
     pub exact: bool,
-    /// The rights, as the profile has them.
+    /// The rights, in the profile's terms.
     pub rights: Rights,
     /// Canonical paths below it that it does not cover (`@elsewhere`).
     pub except: Vec<PathBuf>,

@@ -1,19 +1,18 @@
-//! One file under two names: a folder that is mounted twice lets what may be written
-//! through one mount be written through the other, and a grant knows names alone.
+//! One file under two names: a directory that is mounted twice lets a file that may be written
+//! through one mount be written through the other, and a grant knows paths alone.
 
 use std::path::{Path, PathBuf};
 
 use crate::image::is_beneath;
 use crate::procfs::mountinfo::Mount;
 
-/// The mount that a path is of: of those above it the nearest, and of two at one place
-/// the later.
+/// The mount of a path: the nearest of those above it, and of two at one mount point the later.
 pub(super) fn of<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     let above = mounts.iter().filter(|mount| is_beneath(path, &mount.point));
     above.max_by_key(|mount| mount.point.as_os_str().len())
 }
 
-/// Every other name of what is at `path`, without links.
+/// Every other path of the file at `path`, without links.
 pub fn other_names(mounts: &[Mount], path: &Path) -> Vec<PathBuf> {
     let within = |path: &Path| {
         let mount = of(mounts, path)?;
@@ -23,14 +22,14 @@ pub fn other_names(mounts: &[Mount], path: &Path) -> Vec<PathBuf> {
     let name = |mount: &Mount| {
         let rest = inner.strip_prefix(&mount.root).ok()?;
         let name = if rest.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(rest) };
-        // Another mount may lie over it.
+        // Another mount may cover it.
         let seen = within(&name).is_some_and(|(seen, at)| seen.device == mount.device && at == inner);
         (name != path && seen).then_some(name)
     };
     mounts.iter().filter(|mount| mount.device == own.device).filter_map(name).collect()
 }
 
-/// Where other mounts begin at or below a directory, itself the first.
+/// The mount points at or below a directory, the directory itself first.
 pub fn parts<'a>(mounts: &'a [Mount], directory: &'a Path) -> impl Iterator<Item = &'a Path> {
     let below = mounts
         .iter()

@@ -1,5 +1,4 @@
-//! What a profile's network entries come to: ports for the kernel, kinds of
-//! sockets for the filter.
+//! A profile's network entries: ports for the kernel, kinds of sockets for the filter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,19 +15,19 @@ pub(super) struct Sockets {
     pub connect_tcp: Vec<(u16, u16)>,
     pub udp: bool,
     pub unix: bool,
-    /// There is an entry, of whatever kind.
+    /// `network` has an entry, of whatever kind.
     pub any: bool,
-    /// There is an entry that listens.
+    /// `network.listen` has an entry.
     pub listens: bool,
     /// Unix sockets are granted by their names.
     pub unix_named: bool,
-    /// Some entry tells apart what no rule of the kernel does: an address, or a name.
+    /// Some entry distinguishes what no rule of the kernel does: an address, or a name.
     pub by_name: bool,
     /// Some entry names an address.
     pub addressed: bool,
     /// Events go to a unix socket, and the app may make sockets that could connect to it.
     pub near_events: bool,
-    /// So the supervisor makes every socket, and binds and connects it itself.
+    /// The supervisor creates every socket, and binds and connects it itself.
     pub made: bool,
 }
 
@@ -109,7 +108,7 @@ impl Sockets {
         !self.listen_tcp.is_empty() || !self.connect_tcp.is_empty()
     }
 
-    /// The profile tells ports apart, so that the kernel has to.
+    /// The profile distinguishes ports, so that Landlock has to.
     pub fn by_port(&self) -> bool {
         self.tcp() && !(self.listen_tcp.contains(&EVERY) && self.connect_tcp.contains(&EVERY))
     }
@@ -119,8 +118,8 @@ impl Sockets {
         !self.listen_tcp.is_empty() && !self.listen_tcp.contains(&EVERY)
     }
 
-    /// The TCP rights that a domain of this level takes away, and the ports that
-    /// it gives back. `tcp/*` leaves its right untouched.
+    /// The TCP rights that a domain of this ABI handles, and the ports that its rules grant. `tcp/*`
+    /// leaves its right unhandled.
     pub fn rules(&self, abi: LandlockAbi) -> (BitFlags<AccessNet>, BTreeMap<u16, BitFlags<AccessNet>>) {
         let mut handled = BitFlags::EMPTY;
         let mut ports: BTreeMap<u16, BitFlags<AccessNet>> = BTreeMap::new();

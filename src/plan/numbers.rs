@@ -1,20 +1,21 @@
-//! Calls that name another process, thread or group by its number. Most of them ask the
-//! kernel for no more than the same user, who the app and the supervisor may share; so
-//! whatever brings such a call, it never takes a number of the supervisor's.
+//! Calls that name another process, thread or group by its id. For most of them the kernel only
+//! requires the same user, which the app and the supervisor may share; so whatever section allows
+//! such a call, it is never allowed with an id of the supervisor.
 //!
-//! A number is a register, which nobody can change while it is looked at. Of the supervisor
-//! the filter has the process's number from the plan. Of its other threads:
+//! The id is in a register, which no other thread can change during the decision. The filter has
+//! the supervisor's pid from the plan. Of its other threads:
 //!
-//! - Those that are made before the app's first instruction the filter has from the launch
-//!   ([`Template`](crate::filter::Template)): all of them, or the first two where a Landlock
-//!   domain scopes signals (Linux 6.12).
-//! - From the others that domain keeps every call but those that change scheduling or limits
-//!   ([`Arg::Task`]), without an event. These the filter lets through for the caller itself alone (0); by any other number they
-//!   are notified, and decided once every thread is there that there will be.
+//! - The tids of those that are created before the app's first instruction are in the filter
+//!   ([`Template`](crate::filter::Template)): all of them, or the first two where a Landlock domain
+//!   scopes signals (Linux 6.12).
+//! - From the others that domain blocks every call except those that change scheduling or limits
+//!   ([`Arg::Task`]), without an event. The filter allows these calls for the caller itself alone
+//!   (0); with any other id they are notified, and decided once all threads exist.
 //!
-//! What is by a descriptor of a process (pidfd_send_signal, process_madvise, pidfd_getfd)
-//! begins with pidfd_open, but for a signal by a directory of /proc: see
-//! [`FilterInput::filter`](super::filter_input::FilterInput::filter). Calls that only tell something are free.
+//! A call by pidfd (pidfd_send_signal, process_madvise, pidfd_getfd) needs pidfd_open, but for a
+//! signal by a directory of /proc: see
+//! [`FilterInput::filter`](super::filter_input::FilterInput::filter). Calls that only read a
+//! property of a process are allowed.
 
 use super::conditions::{Alternatives, one_of};
 use super::filter_input::FilterInput;
@@ -22,20 +23,20 @@ use crate::filter::Access;
 use crate::kernel::LandlockAbi;
 use crate::syscalls::{self, Arg, Condition, Test};
 
-/// An argument that is the number of a process or thread, and what else has to hold of it.
+/// An argument that is the id of a process or thread, with its conditions.
 struct Numbered {
     arg: u8,
-    /// Argument 0 says what the number is: a process's, and not a group's or a user's, which
+    /// The value of argument 0 with which the id is a process's, and not a group's or a user's, which
     /// may be the supervisor's as well.
     of_process: Option<u64>,
-    /// No Landlock domain looks at it: it is neither a signal nor a look into a process
+    /// No Landlock domain covers it: the call neither signals nor accesses the process
     /// (ptrace(2), access mode checking).
     unscoped: bool,
 }
 
-/// The numbers of threads among a call's arguments. A signal to one thread (tgkill,
-/// rt_tgsigqueueinfo) names its process too, and the kernel holds both together: the
-/// process's number is enough. As a thread's it only has its event.
+/// The ids of threads among a call's arguments. A signal to one thread (tgkill, rt_tgsigqueueinfo)
+/// has its process's id too, and the kernel checks both together: the process's id is enough. The
+/// thread's only adds the event.
 fn numbered(call: &str) -> impl Iterator<Item = Numbered> {
     let args = syscalls::find(call).map_or([Arg::Unknown; 6], |syscall| syscall.args);
     (0..).zip(args).filter_map(|(arg, kind)| {
@@ -43,38 +44,38 @@ fn numbered(call: &str) -> impl Iterator<Item = Numbered> {
             // F_SETOWN: see `owners`.
             Arg::Pid | Arg::Owner => (None, false),
             Arg::Task => (None, true),
-            Arg::PrioWho => (Some(PRIO_PROCESS), true),
-            Arg::IoprioWho => (Some(IOPRIO_WHO_PROCESS), true),
+            Arg::PriorityTarget => (Some(PRIO_PROCESS), true),
+            Arg::IopriorityTarget => (Some(IOPRIO_WHO_PROCESS), true),
             _ => return None,
         };
         Some(Numbered { arg, of_process, unscoped })
     })
 }
 
-/// The process and its thread, where a call names both.
+/// The process and its thread, where a call has both.
 fn threads_of_process(call: &str) -> impl Iterator<Item = [u8; 2]> {
     let syscall = syscalls::find(call);
     syscall.and_then(|syscall| Some([syscall.position(Arg::Tgid)?, syscall.position(Arg::Tid)?])).into_iter()
 }
 
-/// Whether this argument of a call may be the number of any thread.
+/// Whether this argument of a call may be the id of any thread.
 pub fn names_thread(call: &str, arg: u8) -> bool {
     numbered(call).any(|one| one.arg == arg)
 }
 
-/// Whether any argument of a call may be the number of a thread.
+/// Whether any argument of a call may be the id of a thread.
 pub fn may_reach(call: &str) -> bool {
     numbered(call).next().is_some()
 }
 
-/// The access of a call by a filter that has not the number of every thread: see above.
+/// The access of a call by a filter without the ids of all threads: see above.
 pub fn of_the_caller_alone(call: &str, access: Access) -> Access {
     let unscoped = numbered(call).filter(|one| one.unscoped);
     unscoped.fold(access, |access, one| both(call, access, &vec![vec![one_of(one.arg, &[0])]]))
 }
 
-/// Whether a call with these registers would reach a process with one of these numbers, or
-/// more processes than one can tell; no profile allows that of the supervisor.
+/// Whether a call with these registers would reach a process with one of these ids, or an unknown
+/// set of processes; no profile allows that for the supervisor.
 pub fn reaches(call: &str, args: &[u64; 6], numbers: &[u32]) -> bool {
     let is_one = |arg: usize| numbers.contains(&(args[arg] as u32));
     match call {
@@ -92,7 +93,7 @@ pub fn reaches(call: &str, args: &[u64; 6], numbers: &[u32]) -> bool {
 }
 
 impl FilterInput<'_> {
-    /// The access of a call, but never to a number of the supervisor's.
+    /// The access of a call, but never with an id of the supervisor.
     pub(super) fn spare_supervisor(&self, call: &str, access: Access) -> Access {
         let mut spared = access;
         for arg in threads_of_process(call) {
@@ -104,7 +105,7 @@ impl FilterInput<'_> {
             spared = both(call, spared, &vec![with]);
         }
         match call {
-            // A group of it that the caller would join and then signal as its own.
+            // The caller would join the supervisor's group and then signal it as its own.
             "setpgid" if !self.scoped() && self.group > 0 => {
                 let not = Test::NotIn(vec![u64::from(self.group)]);
                 both(call, spared, &vec![vec![Condition { arg: 1, test: not }]])
@@ -114,14 +115,14 @@ impl FilterInput<'_> {
         }
     }
 
-    /// Whether Landlock keeps signals of every kind from the supervisor.
+    /// Whether Landlock protects the supervisor from signals of every kind.
     fn scoped(&self) -> bool {
         self.kernel.landlock >= LandlockAbi::SCOPE
     }
 
-    /// Whom a descriptor's signals go to (F_SETOWN): the kernel asks for the same user then,
-    /// and sends later. F_SETOWN_EX has the number in memory, so without a scope it is
-    /// refused, as what does F_SETOWN by ioctl.
+    /// F_SETOWN sets the process that receives a descriptor's signals: the kernel checks for the same
+    /// user then, and sends later. F_SETOWN_EX has the id in memory, so without a scope it is denied,
+    /// as are the ioctls with the effect of F_SETOWN.
     fn owners(&self, call: &str) -> Alternatives {
         let not = |arg, values: &[u64]| Condition { arg, test: Test::NotIn(values.to_vec()) };
         match call {
@@ -133,8 +134,8 @@ impl FilterInput<'_> {
         }
     }
 
-    /// The supervisor and its group as F_SETOWN takes them: of a group the number is
-    /// negative, and 0 is nobody.
+    /// The supervisor and its group as arguments of F_SETOWN: a group's id is negative, and 0 is no
+    /// process.
     fn owned(&self) -> Vec<u64> {
         let group = (self.group > 0).then(|| u64::from(self.group.wrapping_neg()));
         [u64::from(self.supervisor)].into_iter().chain(group).collect()
@@ -144,10 +145,10 @@ impl FilterInput<'_> {
         Condition { arg, test: Test::NotIn(vec![u64::from(self.supervisor)]) }
     }
 
-    /// The supervisor, as an argument of this call; the filter has its other threads beside
-    /// it. Negative numbers are groups. Without a scope the signal to everybody reaches the
-    /// supervisor too, unless it is the first process of its namespace, and one to the
-    /// caller's own group may (0): of that one the supervisor decides.
+    /// The supervisor, as an argument of this call; the filter has its other threads beside it.
+    /// Negative numbers are groups. Without a scope the signal to every process (-1) reaches the
+    /// supervisor too, unless it is the first process of its namespace, and one to the caller's own
+    /// group (0) may: that one the supervisor decides.
     fn numbers(&self, call: &str) -> Vec<u64> {
         let mut numbers = vec![u64::from(self.supervisor)];
         if call == "kill" {
@@ -165,7 +166,7 @@ impl FilterInput<'_> {
     }
 }
 
-/// Both have to hold: an access, and one of these alternatives.
+/// The conjunction of an access and one of these alternatives.
 fn both(call: &str, access: Access, with: &Alternatives) -> Access {
     let alternatives = match access {
         Access::Notify => return Access::Notify,
@@ -181,8 +182,8 @@ fn both(call: &str, access: Access, with: &Alternatives) -> Access {
     )
 }
 
-/// Whether a condition says nothing new beside these. Any number but 0, which is the caller,
-/// may come to be a thread's.
+/// Whether a condition adds nothing to these. Any id but 0, which is the caller, may become a
+/// thread's.
 fn holds_by(call: &str, known: &[Condition], new: &Condition) -> bool {
     let excludes = |known: &Condition| match (&known.test, &new.test) {
         (Test::In(values), Test::NotIn(refused)) if known.arg == new.arg => {

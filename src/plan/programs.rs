@@ -7,51 +7,51 @@ use std::path::{Path, PathBuf};
 use super::error::seen;
 use super::libraries::Library;
 use super::{
-    Derived, Libraries, Place, PlanError, PolicyProgram, ProgramIndex, ProgramTarget, Role, libraries,
+    Derived, Host, Libraries, PlanError, PolicyProgram, ProgramIndex, ProgramTarget, Role, libraries,
 };
 use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf, why};
 use crate::kernel::Arch;
 use crate::profile::{Edge, Profile, ProfileIndex, Program, ProgramPlace};
 
-/// What the programs of a profile are in this image.
+/// The programs of a profile, resolved in this image.
 #[derive(Debug, Default)]
 pub(super) struct Programs {
-    /// The entries, those that are not there left out.
+    /// The entries whose files exist.
     pub entries: Vec<PolicyProgram>,
-    /// Everything that gets the right to be executed.
-    pub held: Vec<Held>,
-    /// Loaders and interpreters, as they are printed.
+    /// Every file and directory with the right to be executed.
+    pub executables: Vec<ExecutableFile>,
+    /// Loaders and interpreters, in the order in which they are printed.
     pub derived: Vec<Derived>,
-    /// What code may be mapped from.
+    /// The files from which code may be mapped.
     pub libraries: Vec<Library>,
-    /// Files by which the loader finds code, as [`Place::guarded`].
+    /// Files by which the loader finds code, as in [`Host::guarded`].
     pub guarded: Vec<(&'static str, PathBuf)>,
-    /// Links to all of these, and names that nothing has yet, as [`Place::links`].
+    /// Links to all of these, and paths that do not exist yet, as in [`Host::links`].
     pub names: Vec<(&'static str, PathBuf)>,
     /// Some program is started by a loader, which opens libraries.
     pub dynamic: bool,
-    /// What was skipped or is odd.
+    /// Notes on entries that were left out or have no effect.
     pub notes: Vec<String>,
 }
 
 /// A file that may be executed, or a directory of them.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub look: FileInfo,
-    /// None for a program itself.
+pub(super) struct ExecutableFile {
+    pub info: FileInfo,
+    /// `None` for a program itself.
     pub role: Option<Role>,
-    /// JSON Pointer of the entry that it serves.
+    /// JSON Pointer of the entry that needs it.
     pub because: String,
 }
 
-/// How often a script's interpreter may be a script (fs/exec.c, exec_binprm).
+/// How many levels of scripts may interpret a script (fs/exec.c, exec_binprm).
 const MOST_SCRIPTS: usize = 5;
 
 impl Programs {
     /// Every entry of the profile, resolved.
     pub fn find(
         profile: &Profile,
-        place: &Place,
+        host: &Host,
         files: &dyn ImageFiles,
         arch: Arch,
     ) -> Result<Programs, PlanError> {
@@ -63,30 +63,34 @@ impl Programs {
         let mut known = Known::default();
         for (index, program) in profile.indexed_programs() {
             let pointer = format!("/programs/{index}");
-            let Some(look) = found.stand(program, &pointer, place, files)? else { continue };
-            let before = found.held.len();
-            let own_name = look.canonical.file_name().map(|name| name.to_string_lossy().into_owned());
+            let Some(info) = found.stand(program, &pointer, host, files)? else { continue };
+            let before = found.executables.len();
+            let own_name = info.canonical.file_name().map(|name| name.to_string_lossy().into_owned());
             let target = match &program.place {
                 ProgramPlace::Beneath(_) => {
-                    found.beneath(look, &pointer, files, arch)?;
+                    found.beneath(info, &pointer, files, arch)?;
                     ProgramTarget::Beneath(
-                        found.held.last().map(|held| held.look.canonical.clone()).unwrap_or_default(),
+                        found
+                            .executables
+                            .last()
+                            .map(|executable| executable.info.canonical.clone())
+                            .unwrap_or_default(),
                     )
                 }
                 ProgramPlace::Path(path) => {
-                    let id = look.id;
+                    let id = info.id;
                     if known
                         .twice(id, program, ProgramIndex::new(found.entries.len()))
-                        .map_or(Ok(false), |earlier| found.is_twice(earlier, program, &pointer, place))?
+                        .map_or(Ok(false), |earlier| found.is_twice(earlier, program, &pointer, host))?
                     {
                         continue;
                     }
-                    found.file(program, path, look, &pointer, files)?;
+                    found.file(program, path, info, &pointer, files)?;
                     ProgramTarget::File(id)
                 }
             };
             let interpreter = match &program.interpreter {
-                Some(path) => seen(files.stat(path), path, &pointer)?.map(|look| look.id),
+                Some(path) => seen(files.stat(path), path, &pointer)?.map(|info| info.id),
                 None => None,
             };
             let libraries = found.libraries(program, &pointer, before, files)?;
@@ -111,7 +115,7 @@ impl Programs {
         Ok(found)
     }
 
-    /// What decides where an entry's paths lead at the next start.
+    /// Collects the links and missing paths that decide how an entry's paths resolve at the next start.
     fn names(&mut self, program: &Program, files: &dyn ImageFiles) {
         for path in [Some(program.place.path()), program.interpreter.as_deref()].into_iter().flatten() {
             self.leads("a link to a program", path, files);
@@ -124,8 +128,7 @@ impl Programs {
         }
     }
 
-    /// The same of loaders and interpreters, and of what the loader reads before anything
-    /// else.
+    /// The same for loaders and interpreters, and for the files that the loader reads first.
     fn derived_names(&mut self, files: &dyn ImageFiles, arch: Arch) {
         let derived: Vec<PathBuf> = self.derived.iter().map(|derived| derived.path.clone()).collect();
         for path in &derived {
@@ -142,7 +145,7 @@ impl Programs {
         self.names.dedup();
     }
 
-    /// A name that nothing has, and the links that lead there.
+    /// Records a path that does not exist, and the links that lead there.
     fn missing(&mut self, what: &'static str, path: &Path, files: &dyn ImageFiles) {
         let trail = files.trail(path);
         self.names.extend(trail.links.into_iter().chain([trail.end]).map(|name| (what, name)));
@@ -152,8 +155,8 @@ impl Programs {
         self.names.extend(files.trail(path).links.into_iter().map(|link| (what, link)));
     }
 
-    /// Where an entry's code may be mapped from; what the kernel maps for it was found by
-    /// then, from `before` on.
+    /// The files from which an entry's code may be mapped; those that the kernel maps for it are in
+    /// `executables`, from `before` on.
     fn libraries(
         &mut self,
         program: &Program,
@@ -163,20 +166,22 @@ impl Programs {
     ) -> Result<Option<Libraries>, PlanError> {
         let Some(listed) = &program.libraries else { return Ok(None) };
         let found = libraries::find(listed, pointer, files, &mut self.notes)?;
-        let is_own = |held: &&Held| held.look.kind == FileKind::Regular;
-        let own =
-            self.held[before..].iter().filter(is_own).map(|held| (held.look.id, held.look.canonical.clone()));
+        let is_own = |executable: &&ExecutableFile| executable.info.kind == FileKind::Regular;
+        let own = self.executables[before..]
+            .iter()
+            .filter(is_own)
+            .map(|executable| (executable.info.id, executable.info.canonical.clone()));
         let libraries = Libraries { own: own.collect(), ..libraries::of(&found) };
         self.libraries.extend(found);
         Ok(Some(libraries))
     }
 
-    /// The file at an entry's path; none when the entry may be skipped.
+    /// The file at an entry's path; `None` when the entry is left out.
     fn stand(
         &mut self,
         program: &Program,
         pointer: &str,
-        place: &Place,
+        host: &Host,
         files: &dyn ImageFiles,
     ) -> Result<Option<FileInfo>, PlanError> {
         let path = program.place.path();
@@ -186,8 +191,8 @@ impl Programs {
         };
         let pointer = format!("{pointer}/{key}");
         match seen(files.stat(path), path, &pointer)? {
-            Some(look) if look.kind == wanted => Ok(Some(look)),
-            Some(look) if look.kind == FileKind::Directory => Err(PlanError::at(
+            Some(info) if info.kind == wanted => Ok(Some(info)),
+            Some(info) if info.kind == FileKind::Directory => Err(PlanError::at(
                 pointer,
                 format!("`{}` is a directory; name a program in it, or use `beneath`", path.display()),
             )),
@@ -196,7 +201,7 @@ impl Programs {
                 format!("`{}` is not a directory; use `path` for one program", path.display()),
             )),
             Some(_) => Err(PlanError::at(pointer, format!("`{}` is not a regular file", path.display()))),
-            None if place.embedded => {
+            None if host.embedded => {
                 self.missing("what the next start would take for a program", path, files);
                 self.notes.push(format!("{pointer}: {} is not there, so it is left out", path.display()));
                 Ok(None)
@@ -208,16 +213,16 @@ impl Programs {
         }
     }
 
-    /// Whether another entry has this inode already: two names of one file can
-    /// only be distinguished by `applet`. Embedded profiles list what they find.
+    /// Whether another entry has this inode already: two names of one file can only be
+    /// distinguished by `applet`. In an embedded profile that is no error.
     fn is_twice(
         &self,
         earlier: ProgramIndex,
         program: &Program,
         pointer: &str,
-        place: &Place,
+        host: &Host,
     ) -> Result<bool, PlanError> {
-        if place.embedded {
+        if host.embedded {
             return Ok(true);
         }
         let other = &self.entries[earlier.0];
@@ -232,24 +237,24 @@ impl Programs {
         ))
     }
 
-    /// One file: what it is, and what the kernel starts for it.
+    /// Adds one file, and the loader or interpreter that the kernel starts for it.
     fn file(
         &mut self,
         program: &Program,
         path: &Path,
-        look: FileInfo,
+        info: FileInfo,
         pointer: &str,
         files: &dyn ImageFiles,
     ) -> Result<(), PlanError> {
         let at = |key: &str| format!("{pointer}/{key}");
-        if look.mode & 0o111 == 0 {
+        if info.mode & 0o111 == 0 {
             self.notes.push(format!(
                 "{}: {} has no execute bit, so it cannot run",
                 at("path"),
                 path.display()
             ));
         }
-        let how = read(files, &look.canonical, &at("path"))?;
+        let how = read(files, &info.canonical, &at("path"))?;
         match (&how, &program.interpreter) {
             (Executable::Script(line, _), None) => {
                 let text = format!(
@@ -275,11 +280,11 @@ impl Programs {
             }
             (_, None) => {}
         }
-        self.held.push(Held { look, role: None, because: pointer.to_owned() });
+        self.executables.push(ExecutableFile { info, role: None, because: pointer.to_owned() });
         self.follow(path, how, pointer, files, MOST_SCRIPTS)
     }
 
-    /// Derives what the kernel starts for a file, and for that in turn.
+    /// Derives the loader or interpreter that the kernel starts for a file, recursively.
     fn follow(
         &mut self,
         path: &Path,
@@ -324,7 +329,7 @@ impl Programs {
             );
             return Err(PlanError::at(pointer, text));
         }
-        let Some(look) = seen(files.stat(&next), &next, pointer)? else {
+        let Some(info) = seen(files.stat(&next), &next, pointer)? else {
             let text = format!(
                 "the {word} of `{}`, `{}`, is not there; put it into the image",
                 path.display(),
@@ -332,8 +337,8 @@ impl Programs {
             );
             return Err(PlanError::at(pointer, text));
         };
-        let how = read(files, &look.canonical, pointer)?;
-        self.derive(next.clone(), role, look, pointer);
+        let how = read(files, &info.canonical, pointer)?;
+        self.derive(next.clone(), role, info, pointer);
         if role == Role::Loader { Ok(()) } else { self.follow(&next, how, pointer, files, scripts - 1) }
     }
 
@@ -341,7 +346,7 @@ impl Programs {
     /// that distributions ship are recognised by their inodes.
     fn beneath(
         &mut self,
-        look: FileInfo,
+        info: FileInfo,
         pointer: &str,
         files: &dyn ImageFiles,
         arch: Arch,
@@ -353,29 +358,29 @@ impl Programs {
                 None => self.missing("what the next start would take for a loader", loader, files),
             }
         }
-        self.held.push(Held { look, role: None, because: pointer.to_owned() });
+        self.executables.push(ExecutableFile { info, role: None, because: pointer.to_owned() });
         Ok(())
     }
 
-    fn derive(&mut self, path: PathBuf, role: Role, look: FileInfo, pointer: &str) {
+    fn derive(&mut self, path: PathBuf, role: Role, info: FileInfo, pointer: &str) {
         let entry = Derived { path, role, because: pointer.to_owned() };
-        // Those of one entry stand together, at the end.
+        // Those of one entry are together, at the end.
         if !self.derived.iter().rev().take_while(|one| one.because == pointer).any(|one| *one == entry) {
             self.derived.push(entry);
-            self.held.push(Held { look, role: Some(role), because: pointer.to_owned() });
+            self.executables.push(ExecutableFile { info, role: Some(role), because: pointer.to_owned() });
         }
     }
 
-    /// Whether a script may be a program: one is listed, or lies below a directory.
+    /// Whether a script may be a program: one is listed, or may be below a directory.
     pub fn scripts(&self) -> bool {
         self.entries
             .iter()
             .any(|entry| entry.interpreter.is_some() || matches!(entry.target, ProgramTarget::Beneath(_)))
     }
 
-    /// The inodes that may be executed for another's sake only. An interpreter
-    /// that lies below a directory of programs is one of them; a loader there is
-    /// still none, since it would run anything that can be read.
+    /// The inodes that may be executed only because a program needs them. An interpreter below a
+    /// directory of programs is a program; a loader there is not, since it would run any readable
+    /// file.
     pub fn only_derived(&self) -> BTreeMap<FileId, Role> {
         let (mut files, mut directories) = (BTreeSet::new(), BTreeSet::new());
         for entry in &self.entries {
@@ -387,20 +392,20 @@ impl Programs {
         let is_program = |id: FileId| files.contains(&id);
         let is_beneath = |path: &Path| path.ancestors().any(|above| directories.contains(above));
         let derived = self
-            .held
+            .executables
             .iter()
-            .filter_map(|held| held.role.map(|role| (&held.look, role)))
-            .filter(|(look, _)| !is_program(look.id))
-            .filter(|(look, role)| *role == Role::Loader || !is_beneath(&look.canonical))
-            .map(|(look, role)| (look.id, role));
+            .filter_map(|executable| executable.role.map(|role| (&executable.info, role)))
+            .filter(|(info, _)| !is_program(info.id))
+            .filter(|(info, role)| *role == Role::Loader || !is_beneath(&info.canonical))
+            .map(|(info, role)| (info.id, role));
         let mut only = BTreeMap::new();
         only.extend(derived);
         only
     }
 }
 
-/// The entries that `program` may run, by their places in the profile; `at` has the entries
-/// of each path.
+/// The entries that `program` may run, by their indices in the profile; `at` has the entries of
+/// each path.
 fn edges(at: &BTreeMap<&Path, Vec<ProfileIndex>>, profile: &Profile, program: &Program) -> Vec<ProfileIndex> {
     let leads = |edge: &Edge, other: &Program| edge.applet.is_none() || edge.applet == other.applet;
     let mut edges = BTreeSet::new();
@@ -420,8 +425,8 @@ struct Known {
 }
 
 impl Known {
-    /// The first entry of the same file whose applet does not distinguish it from this one.
-    /// This one is known from now on.
+    /// The first entry of the same file whose applet does not distinguish it from this one. Records
+    /// this one.
     fn twice(&mut self, id: FileId, program: &Program, here: ProgramIndex) -> Option<ProgramIndex> {
         let own = (id, program.applet.clone());
         let earlier = match program.applet {

@@ -1,6 +1,6 @@
-//! What nobody inside may change, whatever a grant says: programs, what is started
-//! for them, what their code may be mapped from, the profile, the shim, the event file, the links that lead to those, and
-//! other processes' memory.
+//! The files that no process inside may change, whatever a grant allows: programs, their loaders
+//! and interpreters, the files from which their code may be mapped, the profile, the shim, the
+//! event file, the links that lead to those; and other processes' memory.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,34 +19,34 @@ const CHANGES: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE
 /// The inodes to protect; an error where the profile itself grants a change of one.
 pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, PlanError> {
     let mut protected = BTreeSet::new();
-    for held in &granted.programs.held {
-        let what = match held.role {
-            None => format!("the program of {}", held.because),
-            Some(role) => format!("the {} of {}", role.name(), held.because),
+    for executable in &granted.programs.executables {
+        let what = match executable.role {
+            None => format!("the program of {}", executable.because),
+            Some(role) => format!("the {} of {}", role.name(), executable.because),
         };
-        refuse_change(granted, &held.look.canonical, CHANGES, &what)?;
-        protected.insert((held.look.id, held.look.canonical.clone()));
+        refuse_change(granted, &executable.info.canonical, CHANGES, &what)?;
+        protected.insert((executable.info.id, executable.info.canonical.clone()));
     }
-    for (what, path) in granted.place.guarded.iter().chain(&granted.programs.guarded) {
-        // A device keeps nothing that could be changed; of one, such as /dev/full or a
-        // terminal, the app may have a part.
-        if let Some(look) = seen(granted.files.stat(path), path, "")?
-            && look.kind != FileKind::Device
+    for (what, path) in granted.host.guarded.iter().chain(&granted.programs.guarded) {
+        // A device has no content that could be changed; the app may use one such as /dev/full or
+        // a terminal.
+        if let Some(info) = seen(granted.files.stat(path), path, "")?
+            && info.kind != FileKind::Device
         {
-            refuse_change(granted, &look.canonical, CHANGES, what)?;
-            protected.insert((look.id, look.canonical));
+            refuse_change(granted, &info.canonical, CHANGES, what)?;
+            protected.insert((info.id, info.canonical));
         }
     }
-    for (what, name) in granted.place.links.iter().chain(&granted.programs.names) {
-        // Only a file can be written; a link, or what is not there, is a name and no more.
+    for (what, name) in granted.host.links.iter().chain(&granted.programs.names) {
+        // Only a file can be written; a link, or a path that does not exist, is only a name.
         let is_file =
             granted.files.read_link(name).is_none() && seen(granted.files.stat(name), name, "")?.is_some();
         refuse_change(granted, name, if is_file { CHANGES } else { NAMES }, what)?;
     }
     for entry in &granted.programs.entries {
         if let ProgramTarget::Beneath(directory) = &entry.target {
-            for part in mounts::parts(&granted.place.mounts, directory) {
-                let others = mounts::other_names(&granted.place.mounts, part);
+            for part in mounts::parts(&granted.host.mounts, directory) {
+                let others = mounts::other_names(&granted.host.mounts, part);
                 for name in others.iter().map(PathBuf::as_path).chain([part]) {
                     let below = format!("below which every file is a program (/programs/{})", entry.index);
                     refuse_within(granted, name, &below)?;
@@ -56,13 +56,13 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
     }
     for library in &granted.programs.libraries {
         let what = format!("what code may be mapped from ({})", library.because);
-        refuse_change(granted, &library.look.canonical, CHANGES, &what)?;
-        if library.look.kind != FileKind::Directory {
-            protected.insert((library.look.id, library.look.canonical.clone()));
+        refuse_change(granted, &library.info.canonical, CHANGES, &what)?;
+        if library.info.kind != FileKind::Directory {
+            protected.insert((library.info.id, library.info.canonical.clone()));
             continue;
         }
-        for part in mounts::parts(&granted.place.mounts, &library.look.canonical) {
-            let others = mounts::other_names(&granted.place.mounts, part);
+        for part in mounts::parts(&granted.host.mounts, &library.info.canonical) {
+            let others = mounts::other_names(&granted.host.mounts, part);
             for name in others.iter().map(PathBuf::as_path).chain([part]) {
                 let below = format!("from which code may be mapped ({})", library.because);
                 refuse_within(granted, name, &below)?;
@@ -74,16 +74,16 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
     Ok(protected.into_iter().collect())
 }
 
-/// Whether a grant has one of these rights on what is at `path`.
+/// Whether a grant has one of these rights on the file at `path`.
 fn changes(grant: &FileGrant, path: &Path, rights: Rights) -> bool {
     let covers = || is_beneath(path, &grant.path) && (!grant.exact || path == grant.path);
     grant.rights.intersects(rights) && covers() && !grant.except.iter().any(|except| is_beneath(path, except))
 }
 
-/// Under none of the names that it has.
+/// Refuses a change under any of the file's mounted names.
 fn refuse_change(granted: &Granted<'_>, path: &Path, rights: Rights, what: &str) -> Result<(), PlanError> {
     refuse_change_of(granted, path, rights, what)?;
-    let others = mounts::other_names(&granted.place.mounts, path);
+    let others = mounts::other_names(&granted.host.mounts, path);
     others.iter().try_for_each(|other| {
         let what = format!("{what}, `{}`, mounted twice", path.display());
         refuse_change_of(granted, other, rights, &what)
@@ -104,7 +104,7 @@ fn refuse_change_of(granted: &Granted<'_>, path: &Path, rights: Rights, what: &s
     }
 }
 
-/// A file is its inode: named by another of its names, it is the same.
+/// Refuses a write to another hard link of the file: rules belong to its inode.
 fn refuse_second_names(
     granted: &Granted<'_>,
     protected: &BTreeSet<(FileId, PathBuf)>,
@@ -125,8 +125,8 @@ fn refuse_second_names(
     }
 }
 
-/// Nothing in or around a directory of programs or libraries may be changed, and no name
-/// made near it: what is new there would be one.
+/// Nothing in or around a directory of programs or libraries may be changed, and no name created
+/// near it: a new file there would be one of them.
 fn refuse_within(granted: &Granted<'_>, directory: &Path, what: &str) -> Result<(), PlanError> {
     let meets = |path: &Path| is_beneath(path, directory) || is_beneath(directory, path);
     let bad = granted.changing().find(|grant| {
@@ -148,8 +148,8 @@ fn refuse_within(granted: &Granted<'_>, directory: &Path, what: &str) -> Result<
     }
 }
 
-/// `/proc/PID/mem` of an allowed program could be patched; what a process says of
-/// itself patches nothing.
+/// Through `/proc/PID/mem` the memory of an allowed program could be written; the files of a process
+/// about itself that `@runtime` grants write no memory.
 fn refuse_proc(granted: &Granted<'_>) -> Result<(), PlanError> {
     let proc = Path::new("/proc");
     let own = |grant: &FileGrant| OWN_PROCESS.iter().any(|path| grant.path == Path::new(path));

@@ -1,11 +1,11 @@
-//! Options of sockets that carry a connection elsewhere than to the address that it was
-//! made to: by a route in its packets, by another way out, by a tunnel. Where a profile
-//! names addresses they are refused, since the address alone would be judged.
+//! Socket options that redirect a connection from the address to which it was made: by a route in
+//! its packets, by another interface, by a tunnel. Where a profile names addresses they are denied,
+//! since the address alone is decided.
 //!
-//! Level and option are registers. Control messages lie in memory, but can do nothing of
-//! this to a connection of TCP: of them the kernel takes what is of SOL_SOCKET and leaves
-//! the rest (net/core/sock.c, sock_cmsg_send); and a datagram of UDP may be for anybody
-//! where any is granted.
+//! Level and option are registers. Control messages are in memory, but cannot redirect a TCP
+//! connection: of them the kernel applies those of SOL_SOCKET and ignores the rest
+//! (net/core/sock.c, sock_cmsg_send); and a UDP datagram may go to any address where UDP is
+//! granted.
 
 use super::conditions::{Alternatives, one_of};
 use crate::syscalls::{Condition, Test};
@@ -42,7 +42,7 @@ const REFUSED: [(u64, &[u64]); 3] = [
     ]),
 ];
 
-/// The alternatives of setsockopt(2) that let through every other option.
+/// The alternatives of setsockopt(2) that allow every other option.
 pub(super) fn options() -> Alternatives {
     let not = |arg, values: &[u64]| Condition { arg, test: Test::NotIn(values.to_vec()) };
     let levels = REFUSED.map(|(level, _)| level);

@@ -1,16 +1,16 @@
-//! Hard links: one file under two names in one file system. What nobody inside may change
-//! (a program, its loader and interpreter, a named library, the profile, the shim) may have
-//! another name below a directory that the app may write. Landlock decides by inodes, so
-//! that name must have no right from the directory: it is looked for once, at the start,
-//! and left out of the grant.
+//! Hard links: one file under two names in one file system. A file that no process inside may
+//! change (a program, its loader and interpreter, a named library, the profile, the shim) may have
+//! another name below a directory that the app may write. Landlock decides by inode, so that name
+//! must have no right from the directory: it is searched for once, at the start, and excluded from
+//! the grant.
 //!
-//! Afterwards no name is added: a link from where nothing may be written to where it may
-//! be is refused, by Landlock and by the supervisor.
+//! Afterwards no name is added: Landlock and the supervisor deny a link from a directory without
+//! write access to one with it.
 //!
-//! Not looked for are other names of files below a directory of programs (`beneath`) or
-//! libraries, since these are not looked at one by one. And below `@elsewhere`, which is
-//! nearly every file there is, those of programs with a digest alone: reading all directories
-//! of an image takes seconds.
+//! Not searched for are other names of files below a directory of programs (`beneath`) or
+//! libraries, since these are not listed one by one. And below `@elsewhere`, which is nearly every
+//! file there is, only those of programs with a digest: reading all directories of an image takes
+//! seconds.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), P
     if sought.is_empty() {
         return Ok(());
     }
-    let mounts = granted.place.mounts.clone();
+    let mounts = granted.host.mounts.clone();
     let points: HashSet<&Path> = mounts.iter().map(|mount| &*mount.point).collect();
     let device = |path: &Path| mounts::of(&mounts, path).map(|mount| mount.device.clone());
     let devices: BTreeSet<_> = sought.values().map(|path| device(path)).collect();
@@ -43,8 +43,8 @@ pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), P
             _ => continue,
         };
         let there = seen(granted.files.stat(root), root, &pointer)?;
-        let Some(look) = there.filter(|look| look.kind == FileKind::Directory) else { continue };
-        for part in mounts::parts(&mounts, &look.canonical) {
+        let Some(info) = there.filter(|info| info.kind == FileKind::Directory) else { continue };
+        for part in mounts::parts(&mounts, &info.canonical) {
             if devices.contains(&device(part)) {
                 walk(granted, part, &points, sought, &pointer);
             }
@@ -53,7 +53,7 @@ pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), P
     Ok(())
 }
 
-/// Those of them that the profile holds to their content.
+/// The names of files whose content the profile requires by digest.
 fn pinned(granted: &Granted<'_>, sought: &BTreeMap<FileId, PathBuf>) -> BTreeMap<FileId, PathBuf> {
     let entries = granted.programs.entries.iter().filter(|entry| entry.sha256.is_some());
     let files = entries.filter_map(|entry| match &entry.target {
@@ -64,36 +64,37 @@ fn pinned(granted: &Granted<'_>, sought: &BTreeMap<FileId, PathBuf>) -> BTreeMap
 }
 
 /// The files that no process inside may change and that have other names than those beside them:
-/// these are found at once, and only `@elsewhere` could reach them and not the first one.
+/// these are found at once, and only `@elsewhere` could cover them and not the first one.
 fn sought(granted: &mut Granted<'_>) -> Result<BTreeMap<FileId, PathBuf>, PlanError> {
-    let mut looks: Vec<FileInfo> = granted.programs.held.iter().map(|held| held.look.clone()).collect();
-    looks.extend(granted.programs.libraries.iter().map(|library| library.look.clone()));
-    for (_, path) in granted.place.guarded.iter().chain(&granted.programs.guarded) {
-        looks.extend(seen(granted.files.stat(path), path, "")?);
+    let mut infos: Vec<FileInfo> =
+        granted.programs.executables.iter().map(|executable| executable.info.clone()).collect();
+    infos.extend(granted.programs.libraries.iter().map(|library| library.info.clone()));
+    for (_, path) in granted.host.guarded.iter().chain(&granted.programs.guarded) {
+        infos.extend(seen(granted.files.stat(path), path, "")?);
     }
     let mut sought = BTreeMap::new();
-    for look in looks {
-        if look.kind != FileKind::Regular || look.links < 2 || sought.contains_key(&look.id) {
+    for info in infos {
+        if info.kind != FileKind::Regular || info.links < 2 || sought.contains_key(&info.id) {
             continue;
         }
-        let Some(directory) = look.canonical.parent() else { continue };
-        // Where that cannot be listed, what is beside it is looked for as well.
+        let Some(directory) = info.canonical.parent() else { continue };
+        // Where that directory cannot be listed, the names beside it are searched for as well.
         let names = granted.files.list(directory).unwrap_or_default();
         let is_it = |name: &Path| {
             let other = granted.files.stat_beside(&directory.join(name));
-            matches!(other, Ok(Some(other)) if other.id == look.id)
+            matches!(other, Ok(Some(other)) if other.id == info.id)
         };
         let names = names.iter().filter(|(name, is_link)| !is_link && is_it(Path::new(name)));
         let beside: Vec<PathBuf> = names.map(|(name, _)| directory.join(name)).collect();
-        if (beside.len() as u64) < look.links {
-            sought.insert(look.id, look.canonical.clone());
+        if (beside.len() as u64) < info.links {
+            sought.insert(info.id, info.canonical.clone());
         }
-        granted.second_names.extend(beside.into_iter().filter(|name| *name != look.canonical));
+        granted.second_names.extend(beside.into_iter().filter(|name| *name != info.canonical));
     }
     Ok(sought)
 }
 
-/// Looks through one mount, from a directory of it on.
+/// Searches one mount, from one of its directories on.
 fn walk(
     granted: &mut Granted<'_>,
     root: &Path,
@@ -120,22 +121,22 @@ fn walk(
             if is_link || points.contains(&*path) || KERNELS.iter().any(|tree| path == Path::new(tree)) {
                 continue;
             }
-            // What cannot be looked at is left out of every grant, or is refused there.
-            let Ok(Some(look)) = granted.files.stat_beside(&path) else { continue };
-            if look.kind == FileKind::Directory {
+            // A file without a stat is excluded from every grant, or is refused there.
+            let Ok(Some(info)) = granted.files.stat_beside(&path) else { continue };
+            if info.kind == FileKind::Directory {
                 // In and around a directory of programs or libraries nothing may be changed.
-                let held = granted.programs.held.iter().map(|held| &held.look);
-                let libraries = granted.programs.libraries.iter().map(|library| &library.look);
-                if !held.chain(libraries).any(|other| other.canonical == path) {
+                let executable = granted.programs.executables.iter().map(|executable| &executable.info);
+                let libraries = granted.programs.libraries.iter().map(|library| &library.info);
+                if !executable.chain(libraries).any(|other| other.canonical == path) {
                     ahead.push(path);
                 }
                 continue;
             }
-            let Some(first) = sought.get(&look.id) else { continue };
-            // A grant that reaches the first name is refused for it.
+            let Some(first) = sought.get(&info.id) else { continue };
+            // A grant that covers the first name is refused for it.
             if *first != path && granted.second_names.insert(path.clone()) {
                 granted.notes.push(format!(
-                    "{pointer}: {} is another name of {}, which nobody inside may change: it is left out, and what is new beside it is made by the supervisor",
+                    "{pointer}: {} is another name of {}, which no process inside may change: it is left out, and what is new beside it is made by the supervisor",
                     path.display(),
                     first.display()
                 ));

@@ -1,8 +1,8 @@
-//! Start-up: when it is over, what is taken away then, and how both are known.
+//! Start-up: when it is over, which calls are denied then, and how both are determined.
 //!
-//! A filter cannot be loosened and is not tightened later, since only the app itself
-//! could load another one. So what is to be taken away is asked about from the start,
-//! and the supervisor's answer changes, once and for good.
+//! A filter cannot be widened, and cannot be tightened later either, since only the app itself
+//! could load another one. So the calls to deny are notified from the start, and the supervisor's
+//! response changes, once and for good.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ use crate::kernel::Kernel;
 use crate::profile::{Endpoint, Mode, Profile, Ready, SyscallRule, endpoint_text};
 use crate::syscalls::{Condition, Test, groups};
 
-/// The start-up of a profile that says when it is over.
+/// The start-up of a profile with `ready`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Startup {
-    /// When it is over.
+    /// The condition that ends it.
     pub ready: Ready,
-    /// Calls that are notified because of the start-up, with the access that each would have
-    /// without it.
+    /// Calls that are notified because of the start-up, with the access that each would have without
+    /// it.
     pub before: BTreeMap<&'static str, Access>,
-    /// Calls that are refused after it where one of these alternatives holds; an empty
-    /// one always does.
+    /// Calls that are denied after it where one of these alternatives is satisfied; an empty one always
+    /// is.
     pub taken: BTreeMap<&'static str, Alternatives>,
-    /// What has to listen by then.
+    /// The endpoints that must be listening by then.
     pub listen: Vec<Endpoint>,
     /// The socket for `READY=1`, where the profile has `ready` of `notify` and there is one.
     pub notify_transport: Option<NotifyTransport>,
@@ -34,15 +34,15 @@ pub struct Startup {
 /// The socket on which the app sends `READY=1` (sd_notify(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotifyTransport {
-    /// One end of a pair of the supervisor's, which the app gets for a datagram socket that
-    /// it makes: whatever name it sends to, the supervisor alone receives it.
+    /// One end of a socket pair of the supervisor's, which the app gets for a datagram socket that it
+    /// creates: whatever address it sends to, the supervisor alone receives it.
     SocketPair,
     /// A socket with an abstract name (unix(7)), where the app may make any unix socket.
     AbstractSocket,
 }
 
-/// What an app that says it is ready asks about its socket on the way: sizes of buffers
-/// (systemd), broadcast (Go sets it on every socket), who is at its ends.
+/// The calls by which libraries query the socket for READY=1: sizes of buffers (systemd), broadcast
+/// (Go sets it on every socket), the addresses of its ends.
 const ABOUT_ITS_SOCKET: [&str; 3] = ["getpeername", "getsockname", "getsockopt"];
 /// SOL_SOCKET, and of its options SO_BROADCAST, SO_SNDBUF, SO_SNDBUFFORCE.
 const SOL_SOCKET: u64 = 1;
@@ -50,8 +50,8 @@ const OPTIONS: [u64; 3] = [6, 7, 32];
 const SOCK_CLOEXEC: u64 = 0o2_000_000;
 const SOCK_NONBLOCK: u64 = 0o4_000;
 
-/// The socket for `READY=1`; none where `ready` is another, or no descriptor can be installed
-/// into the app. One end of a pair is installed as the answer to its socket(2).
+/// The socket for `READY=1`; `None` where `ready` is another, or no descriptor can be installed in
+/// the app. One end of a pair is installed as the response to its socket(2).
 pub(super) fn notify_transport(
     profile: &Profile,
     kernel: &Kernel,
@@ -65,15 +65,15 @@ pub(super) fn notify_transport(
     }
 }
 
-/// The calls of an app that says it is ready, beyond `@core`'s sends.
+/// The calls of an app that sends READY=1, beyond the sends of `@core`.
 pub(super) fn brings() -> Vec<(&'static str, Alternatives)> {
     let free = ["socket", "connect"].into_iter().chain(ABOUT_ITS_SOCKET).map(|call| (call, Vec::new()));
     let options = vec![vec![one_of(1, &[SOL_SOCKET]), one_of(2, &OPTIONS)]];
     free.chain([("setsockopt", options)]).collect()
 }
 
-/// A condition on socket(2) of the profile's own, but for the datagram sockets of AF_UNIX:
-/// one of those is handed over to say on it that the app is ready.
+/// A condition on socket(2) of the profile's own, without the datagram sockets of AF_UNIX: for one
+/// of those the supervisor installs the end of its pair.
 pub(super) fn besides_the_pair(alternative: &[Condition]) -> Alternatives {
     let of_flags = [0, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC | SOCK_NONBLOCK];
     let datagrams = of_flags.iter().map(|flags| SOCK_DGRAM | flags).collect();
@@ -86,7 +86,7 @@ pub(super) fn besides_the_pair(alternative: &[Condition]) -> Alternatives {
 }
 
 impl Plan {
-    /// The filter as it would be without a start-up to observe.
+    /// The filter without a start-up to observe.
     pub fn lasting_filter(&self) -> Filter {
         self.policy
             .startup
@@ -99,7 +99,7 @@ impl Startup {
     /// The start-up of a profile; `calls` gets its calls as notified.
     ///
     /// # Errors
-    /// It would end with what never comes.
+    /// The condition that ends it can never occur.
     pub(super) fn find(
         profile: &Profile,
         notify_transport: Option<NotifyTransport>,
@@ -125,7 +125,7 @@ impl Startup {
             }
         }
         taken.retain(|call, _| calls.contains_key(call));
-        // When the last one came is known only where each is asked about.
+        // Whether the last one is listening is known only where each call is notified.
         let seen = (ready == Ready::Listening).then_some(["bind", "listen"]).into_iter().flatten();
         let mut before = BTreeMap::new();
         for call in taken.keys().copied().chain(seen) {
@@ -141,14 +141,14 @@ impl Startup {
         Ok(Some(Startup { ready, before, taken, listen, notify_transport }))
     }
 
-    /// The filter as it would be if nothing ever ended.
+    /// The filter as it would be if start-up never ended.
     fn without(&self, filter: &Filter) -> Filter {
         let mut filter = filter.clone();
         filter.calls.extend(self.before.iter().map(|(call, access)| (*call, access.clone())));
         filter
     }
 
-    /// When it is over, for people.
+    /// The condition that ends it, in words.
     pub(super) fn ends(&self) -> String {
         match self.ready {
             Ready::Listening => {

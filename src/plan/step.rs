@@ -1,5 +1,5 @@
-//! The launch as a list: what the child does to itself, in order, before its exec.
-//! `enforce` performs this list and nothing else, and `remit plan` prints it.
+//! The launch as a list: the steps of the child, in order, before its exec. `enforce` performs this
+//! list and nothing else, and `remit plan` prints it.
 
 use std::fmt;
 
@@ -12,50 +12,50 @@ use crate::profile::Mode;
 /// One irreversible step of the launch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Take variables out of the environment.
+    /// Remove variables from the environment.
     Environment(Vec<String>),
-    /// Set soft and hard limit.
+    /// Set a soft and hard limit (setrlimit(2)).
     Limit(Limit, u64),
-    /// Keep permitted capabilities across the change of user.
+    /// Set PR_SET_KEEPCAPS, for permitted capabilities across the change of user.
     KeepCapabilities,
-    /// Drop these from the bounding set.
+    /// Drop capabilities from the bounding set.
     Bounding(Vec<Capability>),
-    /// Take on the supplementary groups.
+    /// Set the supplementary groups.
     Groups(Vec<Gid>),
-    /// Take on the gid.
+    /// Set the gid.
     Group(Gid),
-    /// Take on the uid.
+    /// Set the uid.
     User(Uid),
-    /// Lock how a change of user changes capabilities, even for an app that holds
+    /// Lock the securebits that decide how a change of user changes capabilities, even for an app with
     /// CAP_SETPCAP.
     SecureBits,
     /// Set the final permitted, effective and inheritable sets.
     Capabilities(Vec<Capability>),
-    /// Raise these in the ambient set, having emptied it.
+    /// Raise capabilities in the ambient set, after clearing it.
     Ambient(Vec<Capability>),
-    /// No set-user-ID, no file capabilities, from here on.
+    /// Set no_new_privs: set-user-ID bits and file capabilities have no effect from here on.
     NoNewPrivileges,
-    /// Ask interpreters to run what may be executed and nothing that was typed or piped
-    /// into them, and lock it (Linux 6.14).
+    /// Set and lock the securebits by which interpreters only run files that may be executed, and no
+    /// text from a terminal or pipe (Linux 6.14).
     ExecBits,
-    /// Die with the supervisor.
+    /// Set the parent-death signal to SIGKILL, so that the app ends with the supervisor.
     ParentDeathSignal,
-    /// No memory that was written may become executable.
+    /// Set PR_SET_MDWE: no memory that was written may become executable.
     Mdwe,
-    /// Close what was inherited, at the exec.
+    /// Set close-on-exec on inherited descriptors.
     CloseOnExec,
     /// Enter the Landlock domain.
     Landlock,
-    /// Load the filter and hand its listener to the supervisor.
+    /// Load the filter and pass its listener to the supervisor.
     Seccomp,
-    /// Load the filter, where there is no listener to be had.
+    /// Load the filter without a listener, where the kernel gives none.
     SeccompWithoutNotifier,
     /// Execute COMMAND, which ends the launch.
     Exec,
 }
 
 impl Plan {
-    /// What the child does, in order.
+    /// The steps of the child, in order.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         if !self.environment_drop.is_empty() {
@@ -140,7 +140,7 @@ impl fmt::Display for Step {
             Step::CloseOnExec => f.write_str("descriptors: close from 3 at the exec"),
             Step::Landlock => f.write_str("landlock: enter the domain"),
             Step::Seccomp => f.write_str("seccomp: load the filter, hand over the listener"),
-            Step::SeccompWithoutNotifier => f.write_str("seccomp: load the filter; nobody is asked"),
+            Step::SeccompWithoutNotifier => f.write_str("seccomp: load the filter; no call is notified"),
             Step::Exec => f.write_str("exec"),
         }
     }

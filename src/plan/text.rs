@@ -1,5 +1,5 @@
-//! A plan for people: all of it, section by section, each grant with the entry
-//! that it serves and the author's reason.
+//! The printed plan: all of it, section by section, each grant with its entry and the author's
+//! reason.
 
 use std::fmt;
 
@@ -92,7 +92,7 @@ impl Plan {
         )
     }
 
-    /// What the supervisor decides by; the programs' own reading is left out.
+    /// The grants by which the supervisor decides, without those of the programs' own files.
     fn files(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = |rule: &str| rule.starts_with("/programs/");
         let mut last = "";
@@ -104,7 +104,7 @@ impl Plan {
                 let except: Vec<_> = grant.except.iter().map(|path| path.display().to_string()).collect();
                 line += &format!(", but for {}", except.join(" "));
             }
-            // A group's reason stands at its first path.
+            // The reason of a group is printed at its first path.
             let first = std::mem::replace(&mut last, &grant.rule) != grant.rule;
             if first { self.with_why(line, &grant.rule) } else { line }
         });
@@ -137,10 +137,10 @@ impl Plan {
             f,
             "widened: where the kernel's rule is wider than the profile",
             self.widened.iter().map(|widened| {
-                let held =
+                let narrowing =
                     if widened.narrowed { "narrowed by the supervisor" } else { "narrowed by nothing" };
                 format!(
-                    "{}: {} (for {}), {held}",
+                    "{}: {} (for {}), {narrowing}",
                     widened.path.display(),
                     words::rights(widened.rights).join(" "),
                     widened.because
@@ -198,11 +198,11 @@ impl Plan {
             ),
             format!("environment dropped: {}", self.environment_drop.join(" ")),
         ];
-        let kept = &self.policy.environment_keep;
-        let kept = (!kept.is_empty()).then(|| format!("environment kept: {}", kept.join(" ")));
+        let keep = &self.policy.environment_keep;
+        let keep = (!keep.is_empty()).then(|| format!("environment kept: {}", keep.join(" ")));
         let limits = self.limits.iter().map(|(limit, value)| format!("limit {}: {value}", limit.name()));
         let processes = self.policy.processes.map(|most| format!("limit processes: {most}"));
-        section(f, "the app", lines.into_iter().chain(kept).chain(processes).chain(limits))
+        section(f, "the app", lines.into_iter().chain(keep).chain(processes).chain(limits))
     }
 
     fn with_why(&self, line: String, pointer: &str) -> String {

@@ -10,7 +10,7 @@ pub(super) fn refuse(profile: &Profile, mode: Mode) -> Result<(), PlanError> {
         Mode::Learn => {
             return Err(PlanError::at(
                 "/mode",
-                "`learn` records what the app does and is held to no profile, so there is nothing to plan",
+                "`learn` records what the app does and is not confined by a profile, so there is nothing to plan",
             ));
         }
         Mode::Off => {

@@ -1,28 +1,28 @@
-//! The first strings of a list that an app may make as long as it likes: arguments, variables.
+//! The first strings of a list of any length: a process's arguments or environment.
 
-/// How much of a list of strings is kept.
+/// A limit on how much of a list of strings is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// So many of them.
+    /// The number of strings.
     pub strings: usize,
-    /// So many bytes of all of them.
+    /// The sum of their lengths in bytes.
     pub bytes: usize,
 }
 
-/// The first strings of a list that an app may make as long as it likes.
+/// The first strings of a list of any length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Args {
-    /// They.
+    /// The strings, in order, without their terminating NUL.
     pub list: Vec<Vec<u8>>,
-    /// There are more; and the beginning of the next.
+    /// The beginning of the first string left out; `None` when the list is complete.
     pub cut: Option<Vec<u8>>,
     bytes: usize,
 }
 
 impl Args {
-    /// One more string, where it is needed still.
+    /// Appends a string, up to the limit.
     pub fn take(&mut self, need: Need, text: &[u8]) {
-        /// What a person sees of the first that is left out.
+        /// How much of the first string left out is copied, in bytes.
         const BEGINNING: usize = 2048;
         if self.cut.is_some() {
             return;
@@ -35,27 +35,27 @@ impl Args {
         }
     }
 
-    /// Whether these are all.
+    /// Whether the list is complete.
     pub fn is_whole(&self) -> bool {
         self.cut.is_none()
     }
 
-    /// How much memory they take.
+    /// The memory that the strings take, in bytes.
     pub fn weight(&self) -> usize {
         self.bytes + self.list.len() * size_of::<Vec<u8>>()
     }
 
-    /// No more of them than this.
+    /// A copy, cut to a limit.
     #[must_use]
     pub fn within(&self, need: Need) -> Args {
         let mut args = Args::default();
         self.list.iter().chain(&self.cut).for_each(|text| args.take(need, text));
-        // What was left out before is left out still.
+        // A list that was cut before stays cut.
         args.cut = args.cut.or_else(|| self.cut.clone());
         args
     }
 
-    /// For people.
+    /// The strings as text for events and messages.
     pub fn shown(&self) -> Vec<String> {
         self.list.iter().chain(&self.cut).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
     }

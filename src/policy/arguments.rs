@@ -1,16 +1,16 @@
-//! Arguments: which applet of a multi-call binary they call, and whether they are one
-//! of the alternatives of an entry.
+//! Arguments of a program: the applet of a multi-call binary that they select, and whether they
+//! match an alternative of an entry.
 
 use crate::policy::args::Need;
 use crate::profile::ArgPattern;
 
-/// The applet that these arguments call of a multi-call binary with this base name, and
-/// the arguments behind its name.
+/// The applet of a multi-call binary with this base name that these arguments select, and the
+/// arguments after its name.
 ///
-/// It is the base name of argv\[0\], without a login shell's dash; or the next argument
-/// where that is the binary's own. busybox takes every name that begins with its own for
-/// that, again and again (`busybox busybox-x sh` is a shell), so this does too: what
-/// calls an applet by another rule calls none here.
+/// It is the base name of argv\[0\], without a login shell's dash; or the next argument where
+/// argv\[0\] is the binary's own name. busybox takes every name that begins with its own for its
+/// own, repeatedly (`busybox busybox-x sh` is a shell), and so does this function. Arguments that
+/// select an applet by another rule select none here.
 pub fn applet<'a>(argv: &'a [Vec<u8>], own_name: &str) -> Option<(&'a [u8], &'a [Vec<u8>])> {
     for (index, argument) in argv.iter().enumerate() {
         let argument = match index {
@@ -25,14 +25,14 @@ pub fn applet<'a>(argv: &'a [Vec<u8>], own_name: &str) -> Option<(&'a [u8], &'a 
     None
 }
 
-/// Whether arguments are one of the alternatives. Where they are `cut` there are more.
+/// Whether arguments match one of the alternatives. `cut`: there are more than these.
 pub fn are_listed(alternatives: &[Vec<ArgPattern>], arguments: &[Vec<u8>], cut: bool) -> bool {
     alternatives.iter().any(|alternative| fits(alternative, arguments, cut))
 }
 
-/// How many arguments and bytes of them decide about these alternatives, and one more.
+/// The arguments needed to decide these alternatives: one more than the longest.
 pub fn needed(alternatives: &[Vec<ArgPattern>]) -> Need {
-    /// MAX_ARG_STRLEN: a pattern may have to be held against the end of it.
+    /// MAX_ARG_STRLEN: a pattern may have to be compared with the end of a string.
     const LONGEST: usize = 128 << 10;
     let longest = alternatives.iter().map(Vec::len).max().unwrap_or_default();
     Need { strings: longest + 1, bytes: longest * LONGEST }
@@ -54,8 +54,8 @@ fn fits(patterns: &[ArgPattern], arguments: &[Vec<u8>], cut: bool) -> bool {
     }
 }
 
-/// `*` is any run of characters, `\` makes the next character mean itself. Greedy from the left with one step back, so that the
-/// work is bounded by the product of both lengths.
+/// `*` matches any run of characters, `\` makes the next character literal. Greedy from the left
+/// with one backtracking position, so that the time is bounded by the product of both lengths.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut here) = (0, 0);
     let mut star = None;

@@ -1,5 +1,4 @@
-//! Calls that are judged by their registers alone, which nobody can change while
-//! they are looked at.
+//! Calls that are decided by their registers alone, which no other thread can change meanwhile.
 
 use std::borrow::Cow;
 
@@ -13,28 +12,28 @@ use crate::ids::{Gid, Uid};
 use crate::profile::{Capability, Endpoint};
 use crate::syscalls::{self, Arg, Handler, Syscall, Test};
 
-/// Flags of clone(2) that make a namespace, and CLONE_UNTRACED, which hides a child
-/// from a tracer.
+/// Flags of clone(2) that create a namespace, and CLONE_UNTRACED, which hides a child from a
+/// tracer.
 const FORBIDDEN: u64 = 0x7E82_0000;
 
-/// A call as it was notified.
+/// A system call, as the notification has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Its name; none for a number that no table has.
+    /// The call's name; `None` for a number that the table does not have.
     pub name: Option<&'static str>,
-    /// Its number.
+    /// The call's number on this architecture.
     pub number: u32,
-    /// Its six registers.
+    /// The six argument registers.
     pub args: [u64; 6],
 }
 
 impl Call {
-    /// Its row in the table.
+    /// The call's row in the table.
     pub fn syscall(&self) -> Option<&'static Syscall> {
         syscalls::find(self.name?)
     }
 
-    /// What decides it.
+    /// How the call is decided.
     pub fn handler(&self) -> Handler {
         self.syscall().map_or(Handler::Plain, |syscall| syscall.handler)
     }
@@ -50,19 +49,19 @@ impl Call {
         self.arguments(kind).next()
     }
 
-    /// Every path: the descriptor of the directory in which it begins, or AT_FDCWD, and the
+    /// Every path: the descriptor of the directory that it is relative to, or AT_FDCWD, and the
     /// address of its text.
     pub fn paths(&self) -> impl Iterator<Item = (i32, u64)> {
         let paths = self.syscall().into_iter().flat_map(Syscall::paths);
         paths.map(|(dirfd, at)| (dirfd.map_or(libc::AT_FDCWD, |at| self.args[at] as i32), self.args[at]))
     }
 
-    /// The ids of users or groups that it names.
+    /// The user or group ids among the arguments.
     pub fn ids(&self) -> impl Iterator<Item = u32> {
         self.arguments(Arg::Id).map(|id| id as u32)
     }
 
-    /// The object of an event about it.
+    /// The object of an event about this call.
     pub fn object(&self) -> ViolationObject {
         let name = self.name.map_or_else(|| Cow::Owned(format!("number {}", self.number)), Cow::Borrowed);
         ViolationObject::Syscall { syscall: name, args: self.args.to_vec() }
@@ -80,27 +79,27 @@ impl Call {
 }
 
 impl PolicyEngine {
-    /// How the filter treats a call; `None` for one that is not allowed at all.
+    /// How the filter treats a call; `None` for one that the profile does not list.
     pub fn access(&self, name: &str) -> Option<&Access> {
         self.filter.calls.get(name)
     }
 
-    /// Whether the conditions of a listed call hold. Most such calls do not come here then;
-    /// those that change the user do all the same.
+    /// Whether the conditions of a listed call are satisfied. The filter allows most such calls
+    /// itself; calls that change the user are notified all the same.
     pub fn lists(&self, call: &Call) -> bool {
         self.filter.verdict(call.number, &call.args) == Action::Allow
     }
 
-    /// A call that is not listed, refused with [`Syscall::unlisted`]; with ENOSYS where no
-    /// table has its number.
+    /// Denies a call that is not listed, with [`Syscall::unlisted`]; with ENOSYS where the table does
+    /// not have its number.
     pub fn unlisted(&self, call: &Call) -> Box<Denial> {
         let errno = call.name.and_then(syscalls::find).map_or(Errno::ENOSYS, Syscall::unlisted);
         let want = call.name.map(|name| Want::Syscall(name.to_owned()));
         call.refusal(ViolationKind::Syscall, errno, "/syscalls", want)
     }
 
-    /// A listed call whose arguments the filter did not let through. The hint names
-    /// the value where one argument decides.
+    /// Denies a listed call whose arguments the filter did not allow. The hint has the value where
+    /// one argument decides.
     pub fn argument(&self, call: &Call) -> Box<Denial> {
         let name = call.name.unwrap_or_default();
         let handler = call.handler();
@@ -112,8 +111,8 @@ impl PolicyEngine {
             _ => None,
         };
         let want = match decides {
-            // A send that connects goes past every rule on ports: `network` cannot
-            // grant it, and nothing else should.
+            // A send that connects bypasses every rule on ports: `network` cannot
+            // grant it, and no other section should.
             _ if handler == Handler::Send => None,
             Some(arg) => Some(Want::SyscallWhen {
                 call: name.to_owned(),
@@ -125,14 +124,14 @@ impl PolicyEngine {
         call.refusal(ViolationKind::Syscall, Errno::EPERM, "/syscalls", want)
     }
 
-    /// Whether some entry of `network` names an address: then options that carry packets
-    /// elsewhere are refused.
+    /// Whether some entry of `network` has an address: then socket options that redirect packets are
+    /// denied.
     fn names_addresses(&self) -> bool {
         let entries = self.policy.listen.iter().chain(&self.policy.connect);
         entries.into_iter().any(|entry| matches!(entry, Endpoint::Tcp(tcp) if tcp.network.is_some()))
     }
 
-    /// The value as the kernel takes it: 32 bits of an int.
+    /// The value as the kernel reads it: 32 bits of an int.
     fn narrow(&self, name: &str, arg: u8, value: u64) -> u64 {
         match crate::syscalls::width(name, arg) {
             Some(crate::syscalls::Width::Bits32) => value & 0xffff_ffff,
@@ -140,7 +139,7 @@ impl PolicyEngine {
         }
     }
 
-    /// Memory that is to be writable and executable, or to become executable.
+    /// Denies memory that would be writable and executable, or become executable.
     pub fn memory(&self, call: &Call) -> Box<Denial> {
         call.refusal(
             ViolationKind::Memory,
@@ -150,26 +149,26 @@ impl PolicyEngine {
         )
     }
 
-    /// A signal to the supervisor: no profile allows it.
+    /// Denies a signal to the supervisor, which no profile allows.
     pub fn signal(&self, call: &Call) -> Box<Denial> {
         call.refusal(ViolationKind::Syscall, Errno::EPERM, "/syscalls", None)
     }
 
-    /// Whether a clone makes a namespace, shares its working directory with another
-    /// process where there are scripts to be told by it, or hides from a tracer, where the profile
-    /// does not list clone itself.
+    /// Whether a clone creates a namespace, shares its working directory with another process where
+    /// scripts are recognized by path, or hides from a tracer, where the profile does not list clone
+    /// itself.
     pub fn is_forbidden_clone(&self, call: &Call) -> bool {
         let scripts = self.policy.scripts || !self.beneath.is_empty();
         let shares_place = scripts && call.args[0] & libc::CLONE_FS as u64 != 0 && !self.makes_thread(call);
         call.name == Some("clone") && (call.args[0] & FORBIDDEN != 0 || shares_place)
     }
 
-    /// Whether a clone makes a thread and no process.
+    /// Whether a clone creates a thread and no process.
     pub fn makes_thread(&self, call: &Call) -> bool {
         call.name == Some("clone") && call.args[0] & libc::CLONE_THREAD as u64 != 0
     }
 
-    /// One process too many: `now` live ones.
+    /// Denies a process beyond `limits.processes`; `now` is the number of live ones.
     pub fn processes(&self, now: u32) -> Option<Box<Denial>> {
         let most = self.policy.processes?;
         (now >= most).then(|| {
@@ -183,7 +182,7 @@ impl PolicyEngine {
         })
     }
 
-    /// A privileged call that the kernel will refuse for want of a capability.
+    /// Denies a privileged call that the kernel would refuse for want of a capability.
     pub fn capability(&self, call: &Call, capability: Capability, caller: &Ids) -> Option<Box<Denial>> {
         let needed = match call.handler() {
             Handler::SetUid => takes_another_id(call, caller.uids.map(Uid::as_raw)),
@@ -203,10 +202,10 @@ impl PolicyEngine {
     }
 }
 
-/// Whether a set*id call takes on an id that is not the caller's already; -1 leaves one
-/// as it is.
+/// Whether a set*id call takes an id that the caller does not have already; -1 leaves an id
+/// unchanged.
 pub fn takes_another_id(call: &Call, own: [u32; 4]) -> bool {
-    // The file-system id may be set anew by its own call alone.
+    // Only setfsuid and setfsgid may set the file-system id to its own value.
     let own = if call.name.is_some_and(|name| name.starts_with("setfs")) { &own[..] } else { &own[..3] };
     call.ids().any(|id| id != u32::MAX && !own.contains(&id))
 }
@@ -214,38 +213,38 @@ pub fn takes_another_id(call: &Call, own: [u32; 4]) -> bool {
 /// Real, effective, saved and file-system ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ids {
-    /// Users.
+    /// The user ids.
     pub uids: [Uid; 4],
-    /// Groups.
+    /// The group ids.
     pub gids: [Gid; 4],
 }
 
 impl Ids {
-    /// What a set*id call would make of them, if it is allowed; none for another call.
-    /// Where what is taken on hangs on a capability (setuid, setgid), all of it is.
+    /// The ids after a set*id call, if it is allowed; `None` for another call. Where the result
+    /// depends on a capability (setuid, setgid), all ids are assumed to change.
     pub fn after(self, call: &Call) -> Option<Ids> {
         let name = call.name?;
         let is_user = name.contains("uid");
         let own = if is_user { self.uids.map(Uid::as_raw) } else { self.gids.map(Gid::as_raw) };
-        let asked = |arg: usize, now: u32| match call.args[arg] as u32 {
+        let requested = |arg: usize, now: u32| match call.args[arg] as u32 {
             u32::MAX => now,
             id => id,
         };
         let [real, effective, saved, files] = own;
         let next = match name {
-            "setuid" | "setgid" => [asked(0, real); 4],
+            "setuid" | "setgid" => [requested(0, real); 4],
             "setreuid" | "setregid" => {
-                let (r, e) = (asked(0, real), asked(1, effective));
-                // The saved one follows where the real one is set, or the effective one
-                // to what the real one was not.
+                let (r, e) = (requested(0, real), requested(1, effective));
+                // The saved id follows where the real one is set, or where the effective one is set
+                // to another value than the old real one.
                 let s = if call.args[0] as u32 != u32::MAX || e != real { e } else { saved };
                 [r, e, s, e]
             }
             "setresuid" | "setresgid" => {
-                let e = asked(1, effective);
-                [asked(0, real), e, asked(2, saved), e]
+                let e = requested(1, effective);
+                [requested(0, real), e, requested(2, saved), e]
             }
-            "setfsuid" | "setfsgid" => [real, effective, saved, asked(0, files)],
+            "setfsuid" | "setfsgid" => [real, effective, saved, requested(0, files)],
             _ => return None,
         };
         Some(if is_user {
@@ -256,7 +255,7 @@ impl Ids {
     }
 }
 
-/// The argument on which alone a list of values decides.
+/// The argument that alone decides, by a list of values.
 fn single_argument(alternatives: &[Vec<crate::syscalls::Condition>]) -> Option<u8> {
     let mut args = alternatives.iter().map(|conditions| match &conditions[..] {
         [one] if matches!(one.test, Test::In(_) | Test::Masked { .. }) => Some(one.arg),

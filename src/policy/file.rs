@@ -1,4 +1,4 @@
-//! Files: the rights that a call needs against those that are granted.
+//! Files: the rights that a call needs, compared with those that are granted.
 
 use std::path::{Path, PathBuf};
 
@@ -12,34 +12,34 @@ use crate::image::{FileId, is_beneath};
 use crate::profile::Rights;
 use crate::syscalls::Handler;
 
-/// One path of a call and what is done with it.
+/// One path of a call and the access to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// Where it is, links resolved.
+    /// The path, links resolved.
     pub canonical: PathBuf,
-    /// What stands there now.
+    /// The inode there now; `None` where the name does not exist.
     pub target: Option<FileId>,
-    /// The profile's rights that it needs.
+    /// The rights, in the profile's terms, that the call needs.
     pub needs: Rights,
-    /// The kernel's rights that it needs.
+    /// The rights, in Landlock's terms, that the call needs.
     pub kernel: BitFlags<AccessFs>,
-    /// What is known of the inodes on the way.
+    /// Whether the inodes on the path are those of the start.
     pub standing: Standing,
 }
 
-/// What is done about a use.
+/// The decision on a use.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ruling {
-    /// Granted, and the kernel's own rules let it through.
+    /// Granted, and Landlock allows it.
     Kernel,
-    /// Granted, but the kernel has no rule that says so: the supervisor does it.
+    /// Granted, but no Landlock rule allows it: the supervisor performs the call.
     Perform,
-    /// Not granted.
+    /// Denied.
     Refuse(Box<Denial>),
 }
 
 impl PolicyEngine {
-    /// Judges one path of a call.
+    /// Decides on one path of a call.
     pub fn file(&self, used: &Use) -> Ruling {
         let changes = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
         let guarded = used.target.filter(|_| used.needs.intersects(changes));
@@ -51,53 +51,52 @@ impl PolicyEngine {
         let missing = used.needs.difference(self.granted(&used.canonical, used.target, &used.standing));
         if !missing.is_empty() {
             let refusal = refusal(&used.canonical, missing);
-            // The entry is there already: it is the inode that it is not for. And the same
-            // right once more would not grant a directory's own name.
+            // An entry exists, but for another inode. And the same right once more
+            // would not grant a directory's own name.
             let named = used.needs.difference(self.granted(&used.canonical, used.target, &Standing::ALL));
             let is_granted = named.is_empty() || self.is_own_name(&used.canonical, missing);
             let want = refusal.want.clone().filter(|_| !is_granted);
             return Ruling::Refuse(Box::new(Denial { want, ..refusal }));
         }
         let covered = !self.policy.landlock || self.covered(used);
-        // What is made there has to be known again.
+        // The supervisor must know the inode of what is created there.
         let made = used.needs.contains(Rights::CREATE) && self.performs_at(&used.canonical);
         if covered && !made { Ruling::Kernel } else { Ruling::Perform }
     }
 
-    /// A hard link to a file that nobody inside may change: no profile grants it.
+    /// Denies a hard link to a file that no process inside may change: no profile grants it.
     pub fn second_name(&self, id: FileId) -> Option<Box<Denial>> {
         let path = self.protected.get(&id)?;
         Some(Box::new(Denial { want: None, ..refusal(path, Rights::CREATE) }))
     }
 
-    /// A file that was not what it had been when it was judged: a race that nothing
-    /// honest runs.
+    /// Denies a file that was replaced after the decision: a race that only an attacker runs.
     pub fn swapped(&self, path: &Path, needs: Rights) -> Box<Denial> {
         Box::new(Denial { want: None, ..refusal(path, needs) })
     }
 
-    /// A device node: no profile grants it.
+    /// Denies a device node: no profile grants it.
     pub fn device(&self, path: &Path) -> Box<Denial> {
         Box::new(Denial { errno: Errno::EPERM, want: None, ..refusal(path, Rights::CREATE) })
     }
 
-    /// The rights that the profile grants on a path, whatever stands there.
+    /// The rights that the profile grants on a path, whatever inode it names.
     pub fn granted_at(&self, canonical: &Path) -> Rights {
         self.granted(canonical, None, &Standing::ALL)
     }
 
-    /// Whether the profile has an entry for just this path.
+    /// Whether the profile has an entry for exactly this path.
     pub fn names_one(&self, canonical: &Path) -> bool {
         self.grants.contains_key(canonical)
     }
 
-    /// Whether an entry has these rights, but for what is below this directory.
+    /// Whether an entry has these rights on exactly this directory, not on one above it.
     fn is_own_name(&self, canonical: &Path, rights: Rights) -> bool {
         let mut grants = self.grants.get(canonical).into_iter().flatten().map(|i| &self.policy.files[*i]);
         grants.any(|grant| !grant.exact && grant.rights.contains(rights))
     }
 
-    /// The rights that the profile grants on a path and on what is there.
+    /// The rights that the profile grants on a path and on the inode there.
     pub fn granted(&self, canonical: &Path, target: Option<FileId>, standing: &Standing) -> Rights {
         let mut rights = Rights::NONE;
         for place in canonical.ancestors().filter(|place| !standing.is_exchanged(place)) {
@@ -105,8 +104,8 @@ impl PolicyEngine {
                 let here = place == canonical;
                 if (here || !grant.exact) && !grant.except.iter().any(|except| is_beneath(canonical, except))
                 {
-                    // A directory that was moved away would take along what is kept in it;
-                    // and its own name is one of the directory above, as in the kernel.
+                    // A directory that is renamed would take its entries along; and its name is an entry
+                    // of the directory above, as in the kernel.
                     let holds = grant.except.iter().any(|except| is_beneath(except, canonical));
                     let names = if holds || (here && !grant.exact) {
                         Rights::CREATE.union(Rights::REMOVE)
@@ -121,15 +120,15 @@ impl PolicyEngine {
                 }
             }
         }
-        // A program, its loader and its interpreter bring their own reading.
+        // A program, its loader and its interpreter are readable.
         if target.is_some_and(|id| self.runs(id, canonical)) {
             rights = rights.union(Rights::READ);
         }
         rights
     }
 
-    /// Whether the domain's rules let it through. A rule on a file is its inode's,
-    /// and of no use to another file of the same name.
+    /// Whether the Landlock domain allows it. A rule on a file belongs to its inode, and does not
+    /// apply to another file of the same name.
     fn covered(&self, used: &Use) -> bool {
         let mut rights = BitFlags::empty();
         for place in used.canonical.ancestors().filter(|place| !used.standing.is_exchanged(place)) {

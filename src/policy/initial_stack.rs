@@ -1,6 +1,6 @@
 //! What the kernel puts on the stack of a new program (fs/binfmt_elf.c,
 //! create_elf_tables): the arguments, the environment and the auxiliary vector, in its
-//! own copy. Until the program's first instruction nobody else can reach it.
+//! own copy. Until the program's first instruction no other process can write it.
 //!
 //! From the stack pointer up: argc, the arguments' addresses, NULL, the environment's,
 //! NULL, the vector as pairs up to AT_NULL, and then all that they point at.
@@ -9,19 +9,19 @@ use nix::errno::Errno;
 
 use crate::policy::args::{Args, Need};
 
-/// The stack of a new program, without the strings that no rule needs: it may have hundreds of
+/// The stack of a new program, without the strings that no rule needs: they may be hundreds of
 /// thousands, 6 MiB in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InitialStack {
-    /// argv.
+    /// argv, as far as rules need it.
     pub args: Args,
-    /// Those of envp that a rule may refuse.
+    /// The variables of envp that a rule may deny.
     pub environment: Vec<Vec<u8>>,
-    /// There are more of them than are kept.
-    pub crowded: bool,
-    /// AT_EXECFN: the path that execve named, also where that was a script.
+    /// envp has more such variables than were copied.
+    pub truncated: bool,
+    /// AT_EXECFN: the path that was passed to execve, also of a script.
     pub named: Vec<u8>,
-    /// AT_BASE is not 0: a loader was mapped, and begins.
+    /// AT_BASE is not 0: the kernel mapped a loader, which runs first.
     pub by_loader: bool,
 }
 
@@ -32,16 +32,16 @@ const AT_EXECFN: u64 = 31;
 /// More arguments and variables than the kernel takes (MAX_ARG_STRINGS is higher, but a
 /// stack of 8 MiB holds a quarter of that).
 const MOST: u64 = 1 << 20;
-/// As much of the environment as is kept: strings, and bytes of all of them.
+/// How much of the environment is copied: strings, and bytes of all of them.
 const VARIABLES: Need = Need { strings: 256, bytes: 256 << 10 };
 
 impl InitialStack {
-    /// Reads the stack that begins at the stack pointer. Of the arguments as many are kept as
-    /// are needed, of the environment what is `wanted`.
+    /// Reads the stack that begins at the stack pointer. Of the arguments as many are copied as
+    /// `need` says, of the environment the variables for which `wanted` is true. `memory` reads at
+    /// an address, up to a number of bytes.
     ///
     /// # Errors
-    /// EIO for a stack that is none of a 64-bit program; what `memory` answers, which reads
-    /// at an address up to so many bytes.
+    /// EIO for a stack that a 64-bit program cannot have; the errors of `memory`.
     pub fn read(
         pointer: u64,
         need: Need,
@@ -53,11 +53,11 @@ impl InitialStack {
         if count > MOST {
             return Err(Errno::EIO);
         }
-        let mut fresh = InitialStack::default();
+        let mut initial_stack = InitialStack::default();
         for _ in 0..count {
             let address = stack.word()?;
-            if fresh.args.is_whole() {
-                fresh.args.take(need, stack.text(address)?);
+            if initial_stack.args.is_whole() {
+                initial_stack.args.take(need, stack.text(address)?);
             }
         }
         if stack.word()? != 0 {
@@ -75,27 +75,27 @@ impl InitialStack {
                 }
             }
         }
-        fresh.crowded = !variables.is_whole();
-        fresh.environment = variables.list;
+        initial_stack.truncated = !variables.is_whole();
+        initial_stack.environment = variables.list;
         loop {
             match (stack.word()?, stack.word()?) {
                 (AT_NULL, _) => break,
-                (AT_BASE, base) => fresh.by_loader = base != 0,
-                (AT_EXECFN, address) => fresh.named = stack.text(address)?.to_vec(),
+                (AT_BASE, base) => initial_stack.by_loader = base != 0,
+                (AT_EXECFN, address) => initial_stack.named = stack.text(address)?.to_vec(),
                 _ => {}
             }
         }
-        Ok(fresh)
+        Ok(initial_stack)
     }
 }
 
-/// What most programs are started with fits.
+/// The size of the first read, in bytes: enough for most programs.
 const USUAL: usize = 16 << 10;
-/// The longest string with its end (MAX_ARG_STRLEN).
+/// The longest string with its NUL (MAX_ARG_STRLEN).
 const LONGEST: usize = 128 << 10;
 
-/// A stack that is read piece by piece: its words, and the strings that these point at,
-/// each from below to above.
+/// A stack that is read in pieces: its words, and the strings that these point at, each in
+/// ascending order of addresses.
 struct Stack<M> {
     memory: M,
     words: Window,
@@ -110,7 +110,7 @@ struct Window {
 }
 
 impl Window {
-    /// What there is from an address on.
+    /// The bytes from an address on.
     fn at(&self, address: u64) -> &[u8] {
         let at = address.checked_sub(self.from).and_then(|at| usize::try_from(at).ok());
         at.and_then(|at| self.bytes.get(at..)).unwrap_or_default()
@@ -184,25 +184,25 @@ mod tests {
     }
 
     #[test]
-    fn arguments_environment_and_name_are_told_apart() {
-        let fresh = read(&stack(&["sh", "-c", ""], &["A=1", "B="], 0x7f00)).expect("a stack");
-        assert_eq!(fresh.args.list, [&b"sh"[..], b"-c", b""]);
-        assert_eq!(fresh.environment, [&b"A=1"[..], b"B="]);
-        assert_eq!((&fresh.named[..], fresh.by_loader), (&b"/bin/named"[..], true));
+    fn arguments_environment_and_name_are_distinguished() {
+        let initial_stack = read(&stack(&["sh", "-c", ""], &["A=1", "B="], 0x7f00)).expect("a stack");
+        assert_eq!(initial_stack.args.list, [&b"sh"[..], b"-c", b""]);
+        assert_eq!(initial_stack.environment, [&b"A=1"[..], b"B="]);
+        assert_eq!((&initial_stack.named[..], initial_stack.by_loader), (&b"/bin/named"[..], true));
         let none = read(&stack(&[], &[], 0)).expect("a stack");
         assert_eq!((none.args.list.len(), none.environment.len(), none.by_loader), (0, 0, false));
     }
 
     #[test]
-    fn a_large_stack_is_read_piece_by_piece_and_not_kept() {
+    fn a_large_stack_is_read_in_pieces_and_not_copied() {
         let (long, many) = ("x".repeat(LONGEST - 1), vec!["a"; 100_000]);
-        let fresh = read(&stack(&many, &["A=1", &long], 0)).expect("a stack");
-        assert_eq!((fresh.args.list.len(), &fresh.args.cut), (40, &Some(b"a".to_vec())));
-        assert_eq!((fresh.environment.len(), fresh.crowded), (2, false));
-        assert_eq!(&fresh.named[..], b"/bin/named");
-        let fresh = read(&stack(&["tool", &long], &many, 0)).expect("a stack");
-        assert_eq!((fresh.args.list.len(), fresh.args.is_whole()), (2, true));
-        assert_eq!((fresh.environment.len(), fresh.crowded), (VARIABLES.strings, true));
+        let initial_stack = read(&stack(&many, &["A=1", &long], 0)).expect("a stack");
+        assert_eq!((initial_stack.args.list.len(), &initial_stack.args.cut), (40, &Some(b"a".to_vec())));
+        assert_eq!((initial_stack.environment.len(), initial_stack.truncated), (2, false));
+        assert_eq!(&initial_stack.named[..], b"/bin/named");
+        let initial_stack = read(&stack(&["tool", &long], &many, 0)).expect("a stack");
+        assert_eq!((initial_stack.args.list.len(), initial_stack.args.is_whole()), (2, true));
+        assert_eq!((initial_stack.environment.len(), initial_stack.truncated), (VARIABLES.strings, true));
         assert_eq!(
             read(&stack(&[&"x".repeat(LONGEST)], &[], 0)),
             Err(Errno::EIO),
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(read(&below), Err(Errno::EIO));
     }
 
-    /// The real thing, at the end of which this very test stands.
+    /// The test's own process, at the end of whose stack this test's name is.
     #[test]
     fn a_real_stack_is_read() {
         // std's own arguments lie in the stack that the kernel made: the words before
@@ -245,11 +245,11 @@ mod tests {
             Ok(bytes)
         };
         let need = Need { strings: usize::MAX, bytes: usize::MAX };
-        let fresh = InitialStack::read(pointer, need, |_| true, memory).expect("a stack");
+        let initial_stack = InitialStack::read(pointer, need, |_| true, memory).expect("a stack");
         let args: Vec<Vec<u8>> = std::env::args().map(String::into_bytes).collect();
-        assert_eq!(fresh.args.list, args);
-        assert!(fresh.environment.iter().any(|variable| variable.starts_with(b"PATH=")));
-        assert!(!fresh.named.is_empty());
+        assert_eq!(initial_stack.args.list, args);
+        assert!(initial_stack.environment.iter().any(|variable| variable.starts_with(b"PATH=")));
+        assert!(!initial_stack.named.is_empty());
     }
 
     #[test]

@@ -1,23 +1,21 @@
-//! Which inode a right is for.
+//! The inodes to which a right applies.
 //!
-//! The kernel's own rules belong to inodes. What is granted on one name and no rule can
-//! say (a file that did not exist at the start, or that was replaced since) the supervisor
-//! opens by that name; and without Landlock all rights are names' alone. So the rule that
-//! holds here:
+//! Landlock's rules belong to inodes. Where no rule can express a grant on a name (a file that
+//! did not exist at the start, or was replaced since), the supervisor opens the file by that name;
+//! and without Landlock all rights belong to names. So this rule applies:
 //!
-//! **No inode gains a right by coming to be found under a granted name.** A right on a
-//! file itself, to read, write or control it, is for the inode that was there at the
-//! start, for one that the supervisor has made under that name, and for one that it has
-//! moved or linked there from where the app had the right already. A right on a name, to
-//! make or remove it, is the name's: whoever brings something there may remove it from
-//! where it was.
+//! **No inode gains a right by being moved to a granted name.** A right on a file itself, to read,
+//! write or control it, applies to the inode that was there at the start, to one that the
+//! supervisor has created under that name, and to one that it has moved or linked there from a
+//! name on which the app had the right already. A right on a name, to create or remove it, applies
+//! to the name: a process that moves a file there may remove it from its old name.
 //!
-//! Only what somebody inside can bring about has to be heeded. A name, or a directory,
-//! that no grant around it lets be made or removed keeps what is there, or gets something
-//! else from outside the container, which is trusted: those are judged by their names.
-//! The others are **tracked**: what is made there the supervisor makes, and what is there
-//! is compared with what it knows, when it is used. To look at the call that moves it
-//! would not do: another thread can exchange the paths of a rename that goes on.
+//! Only changes by processes inside matter. A name, or a directory, that no grant around it lets
+//! be created or removed keeps its inode, or gets another one from outside the container, which is
+//! trusted: those are decided by their names. The others are **tracked**: the supervisor creates
+//! the files there, and compares the inode with the known ones when the name is used. To check the
+//! call that moves a file would not do: another thread can change the paths of a rename that
+//! continues.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -30,20 +28,20 @@ use crate::image::{FileId, is_beneath};
 use crate::plan::{FileGrant, Policy};
 use crate::profile::Rights;
 
-/// What is known of the inodes that a path leads over.
+/// Whether the inodes that a path leads over are those of the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Granted directories above it, or itself, by whose names another inode is found.
+    /// Granted directories above the path, or the path itself, whose names lead to another inode.
     pub exchanged: Vec<PathBuf>,
-    /// Of what is at a tracked name, the rights that are for this inode.
+    /// The rights that the inode at a tracked name has.
     pub owned: Rights,
 }
 
 impl Standing {
-    /// Every inode is the one that was planned.
+    /// Every inode is that of the plan.
     pub const ALL: Standing = Standing { exchanged: Vec::new(), owned: Rights::ON_FILE };
 
-    /// Whether another inode is found by the name of this directory.
+    /// Whether the name of this directory leads to another inode.
     pub fn is_exchanged(&self, place: &Path) -> bool {
         self.exchanged.iter().any(|exchanged| exchanged == place)
     }
@@ -51,8 +49,8 @@ impl Standing {
 
 const NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
 
-/// Whether `other`, around `grant`, lets somebody inside give the name of `grant` to
-/// another inode, which has fewer rights from `other` alone.
+/// Whether `other`, around `grant`, lets a process inside move another inode, which has fewer
+/// rights from `other` alone, to the name of `grant`.
 fn exposes(other: &FileGrant, grant: &FileGrant) -> bool {
     !other.rights.contains(grant.rights.intersection(Rights::ON_FILE))
         && !other
@@ -61,7 +59,7 @@ fn exposes(other: &FileGrant, grant: &FileGrant) -> bool {
             .any(|except| is_beneath(&grant.path, except) || is_beneath(except, &grant.path))
 }
 
-/// The grants whose names another one, around them, exposes.
+/// The grants on whose names another inode may be moved by another grant around them.
 pub(super) fn exposed(policy: &Policy) -> Vec<&FileGrant> {
     let mut around: HashMap<&OsStr, Vec<&FileGrant>> = HashMap::new();
     for grant in policy.files.iter().filter(|grant| !grant.exact && grant.rights.intersects(NAMES)) {
@@ -75,7 +73,7 @@ pub(super) fn exposed(policy: &Policy) -> Vec<&FileGrant> {
     policy.files.iter().filter(is_exposed).collect()
 }
 
-/// The names that are tracked, with the rights on what is there.
+/// The tracked names, with the rights on the files there.
 pub(super) fn tracked(exposed: &[&FileGrant]) -> HashMap<PathBuf, Rights> {
     let mut tracked = HashMap::new();
     for grant in exposed.iter().filter(|grant| grant.exact) {
@@ -95,7 +93,7 @@ pub(super) fn movable(exposed: &[&FileGrant]) -> Vec<(PathBuf, FileId)> {
 }
 
 impl PolicyEngine {
-    /// Whether a right on what is at this path is for single inodes.
+    /// Whether a right on the file at this path belongs to single inodes.
     pub fn tracks(&self, path: &Path) -> bool {
         self.tracked.contains_key(path)
     }
@@ -105,13 +103,13 @@ impl PolicyEngine {
         self.tracked.get(path).copied().unwrap_or(Rights::NONE)
     }
 
-    /// Every tracked name that was there at the start, with its inode.
+    /// Every tracked name that existed at the start, with its inode.
     pub fn tracked_files(&self) -> impl Iterator<Item = (&Path, FileId)> {
         let exact = self.policy.files.iter().filter(|grant| grant.exact && self.tracks(&grant.path));
         exact.filter_map(|grant| Some((grant.path.as_path(), grant.id?)))
     }
 
-    /// Whether what comes to be at this path is made and moved there by the supervisor.
+    /// Whether the supervisor creates and moves the files at this path.
     pub fn performs_at(&self, path: &Path) -> bool {
         self.policy.performs && self.tracks(path)
     }

@@ -1,10 +1,9 @@
-//! Code: which file may be mapped by which program, to be executed.
+//! Code: which program may map which file executable.
 //!
-//! This narrows and guarantees nothing: what it says is asked of a descriptor before the
-//! call, and of what was mapped once the calling thread has stopped after it
-//! (`tracer`). Whoever runs code of its own in more than one thread can run it
-//! from there before the other has stopped; an honest program that is told to load what it
-//! should not cannot.
+//! These rules narrow and guarantee nothing: the file of a descriptor is checked before the call,
+//! and the mapping once the calling thread has stopped after it (`tracer`). An attacker with code
+//! in more than one thread can run the mapped code before the other thread has stopped; a program
+//! under no such attacker cannot load a file that the rules exclude.
 
 use std::path::Path;
 
@@ -18,17 +17,16 @@ use crate::plan::{Libraries, ProgramIndex};
 /// Whether a file may be mapped as code.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Code {
-    /// It may.
+    /// The file may be mapped.
     Allowed,
-    /// It may if it is what stands at this path: a file can be told by another's name.
+    /// The file may be mapped if it is the one at this path: the kernel may report another name of it.
     IfThere,
-    /// It may not.
+    /// The file may not be mapped.
     Refused(Box<Denial>),
 }
 
-/// Memory that belongs to no file: what memfd_create, shmget, a shared mapping of nothing
-/// and the device of zeros give, in the kernel's words. What stands at no path at all
-/// (`anon_inode:…`) is taken for it as well.
+/// Whether the kernel's path is that of memory without a file: of memfd_create, shmget, a shared
+/// anonymous mapping, or /dev/zero. A path that is not absolute (`anon_inode:…`) counts as such.
 fn is_memory(path: &Path) -> bool {
     const WORDS: [&[u8]; 3] = [b"/memfd:", b"/SYSV", b"/dev/zero"];
     let path = path.as_os_str().as_encoded_bytes();
@@ -36,17 +34,17 @@ fn is_memory(path: &Path) -> bool {
 }
 
 impl PolicyEngine {
-    /// Where the code of this entry may be mapped from; none: from whatever may be read.
+    /// The files that this entry may map executable; `None`: every readable one.
     pub fn libraries(&self, entry: ProgramIndex) -> Option<&Libraries> {
         self.policy.program(entry).libraries.as_ref()
     }
 
-    /// Whether some entry says where its code may be mapped from.
+    /// Whether some entry has `libraries`.
     pub fn narrows_code(&self) -> bool {
         self.policy.programs.iter().any(|program| program.libraries.is_some())
     }
 
-    /// Whether a program may map the file that the kernel tells this path and inode of.
+    /// Whether a program may map the file with this path and inode, as the kernel reports them.
     pub fn code(&self, entry: ProgramIndex, path: &Path, id: FileId) -> Code {
         let Some(libraries) = self.libraries(entry) else { return Code::Allowed };
         if is_memory(path) {
@@ -67,7 +65,7 @@ impl PolicyEngine {
         Code::Refused(self.unlisted_code(entry, Some(path)))
     }
 
-    /// Code from elsewhere; none where it could not be told from where.
+    /// Denies code from another file; `path` is `None` where the file is unknown.
     pub fn unlisted_code(&self, entry: ProgramIndex, path: Option<&Path>) -> Box<Denial> {
         let program = self.policy.program(entry).index;
         // A file without a name cannot be listed.
@@ -81,13 +79,13 @@ impl PolicyEngine {
         })
     }
 
-    /// Code in a program of which it is not known what it may map.
-    pub fn code_of_nobody(&self) -> Box<Denial> {
+    /// Denies code in a process whose program entry is unknown.
+    pub fn code_of_unknown_entry(&self) -> Box<Denial> {
         let (kind, rule) = (ViolationKind::Program, "/programs".into());
         Box::new(Denial { kind, errno: Errno::EACCES, object: unreadable(), rule, want: None })
     }
 
-    /// Memory that one can write at one address and execute at another.
+    /// Denies memory that can be written at one address and executed at another.
     fn unlisted_memory(&self, path: &Path) -> Box<Denial> {
         Box::new(Denial {
             kind: ViolationKind::Memory,

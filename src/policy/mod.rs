@@ -1,12 +1,10 @@
-//! Verdicts, pure: the policy against what a notified call would do. Nothing here
-//! reads, resolves or answers; the [enforcer](crate::enforcer) does, and passes in what it
-//! has read.
+//! Verdicts, pure: compares a notified call with the policy. Nothing here reads, resolves or
+//! responds; the [enforcer](crate::enforcer) does, and passes in what it has read.
 //!
-//! A verdict never stands alone between an attacker and what the profile refuses:
-//! where it lets a call go on, the kernel decides again, by Landlock and by the
-//! registers (see docs/guarantees.md). Where the kernel would
-//! have to be asked for more than the profile grants, the supervisor performs the
-//! call itself, on its own copy of the arguments.
+//! A verdict is never the only barrier between an attacker and what the profile denies: where it
+//! lets a call continue, the kernel decides again, by Landlock and by the registers (see
+//! docs/guarantees.md). Where the kernel would have to grant more than the profile does, the
+//! supervisor performs the call itself, on its own copy of the arguments.
 
 #![forbid(unsafe_code)]
 
@@ -37,30 +35,29 @@ use crate::image::FileId;
 use crate::plan::{Plan, Policy, ProgramIndex, ProgramTarget};
 use crate::profile::Rights;
 
-/// A call that the policy denies: the errno that the app gets, and all that an event has.
+/// A call that the policy denies: the errno for the app, and the content of the event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Denial {
     /// The kind of the violation, by the section of the profile.
     pub kind: ViolationKind,
     /// The errno that the call fails with.
     pub errno: Errno,
-    /// What the call would have used.
+    /// The object that the call would have accessed.
     pub object: ViolationObject,
-    /// JSON Pointer of what does not allow it.
+    /// JSON Pointer of the key that does not allow it.
     pub rule: Cow<'static, str>,
-    /// What the profile would have to grant; none where no profile can.
+    /// The grant that the profile would need; `None` where no profile can grant it.
     pub want: Option<Want>,
 }
 
-/// The policy with its lookups: made once, asked for every notified call.
+/// The policy with its lookup tables: built once, used for every notified call.
 #[derive(Debug)]
 pub struct PolicyEngine {
     policy: Arc<Policy>,
     grants: HashMap<PathBuf, Vec<usize>>,
-    /// Names that are granted by themselves and that what is granted around them lets be
-    /// given to another inode.
+    /// Granted names to which another inode may be moved, because of a grant around them.
     tracked: HashMap<PathBuf, Rights>,
-    /// Directories that are granted with all below them and that may be exchanged so.
+    /// Granted directories, with all below, to whose names another one may be moved.
     movable: Vec<(PathBuf, FileId)>,
     rules: HashMap<PathBuf, (FileId, BitFlags<AccessFs>)>,
     handled: BitFlags<AccessFs>,
@@ -69,16 +66,16 @@ pub struct PolicyEngine {
     beneath: Vec<(PathBuf, ProgramIndex)>,
     /// Interpreters of listed scripts.
     interpreters: HashSet<FileId>,
-    /// Variables for interpreters that the container was started with, as they were.
+    /// Variables for interpreters in the container's environment, unchanged.
     inherited: HashSet<Vec<u8>>,
-    /// What was executed is looked at before its first instruction.
+    /// Execs are verified before the first instruction (post-exec verification).
     checks: bool,
-    /// As it would be if start-up never ended.
+    /// The filter as it would be if start-up never ended.
     filter: Filter,
 }
 
 impl PolicyEngine {
-    /// The lookups for a plan.
+    /// Builds the lookup tables of a plan.
     pub fn new(plan: &Plan) -> PolicyEngine {
         let policy = Arc::clone(&plan.policy);
         let mut grants: HashMap<PathBuf, Vec<usize>> = HashMap::new();
@@ -113,7 +110,7 @@ impl PolicyEngine {
         }
     }
 
-    /// With the environment that the container was started with.
+    /// Sets the environment that the container was started with.
     #[must_use]
     pub fn started_with<'a>(
         mut self,
@@ -124,17 +121,17 @@ impl PolicyEngine {
         self
     }
 
-    /// What it was made from.
+    /// The policy without its lookup tables.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Whether what was executed is looked at before its first instruction.
+    /// Whether execs are verified before the first instruction.
     pub fn checks(&self) -> bool {
         self.checks
     }
 
-    /// Whether nobody inside may change this file, under whatever name.
+    /// Whether no process inside may change this file, under whatever name.
     pub fn is_protected(&self, id: FileId) -> bool {
         self.protected.contains_key(&id)
     }

@@ -11,20 +11,20 @@ use crate::plan::NotifyTransport;
 use crate::profile::{Endpoint, Rights};
 use crate::syscalls::Handler;
 
-/// What a socket is, as far as it is judged.
+/// The kinds of sockets that rules distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketKind {
-    /// TCP.
+    /// A TCP socket over IPv4 or IPv6.
     Tcp,
-    /// UDP.
+    /// A UDP socket over IPv4 or IPv6.
     Udp,
-    /// AF_UNIX that is connected once: a stream, or packets in sequence.
+    /// AF_UNIX with a connection: SOCK_STREAM or SOCK_SEQPACKET.
     Unix,
-    /// AF_UNIX datagrams, and what only asks the kernel (netlink).
+    /// AF_UNIX with SOCK_DGRAM, and sockets that only query the kernel (netlink).
     Other,
 }
 
-/// A socket address, as far as it is judged.
+/// A socket address, as far as rules distinguish it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// AF_INET or AF_INET6: address and port.
@@ -33,16 +33,16 @@ pub enum Address {
     UnixPath(Vec<u8>),
     /// AF_UNIX, abstract or unnamed.
     UnixOther(Vec<u8>),
-    /// AF_UNSPEC, and the port that stands where AF_INET has it. A connect dissolves
-    /// the connection; a bind takes the port, as if it were AF_INET (inet_bind).
+    /// AF_UNSPEC, and the port at AF_INET's offset. A connect dissolves the connection; a bind takes
+    /// the port, as if it were AF_INET (inet_bind).
     Unspecified(u16),
     /// Any other family, by number.
     Other(u16),
 }
 
 impl Address {
-    /// Whether it is an address that a socket listens at by its name or number; a resolver
-    /// takes any, or asks the kernel.
+    /// Whether it is an address at which a socket listens by its name or port; a resolver binds any,
+    /// or queries the kernel.
     pub fn is_named(&self) -> bool {
         match self {
             Address::Port(_, port) | Address::Unspecified(port) => *port != 0,
@@ -52,14 +52,14 @@ impl Address {
         }
     }
 
-    /// Reads a sockaddr.
+    /// Parses a `struct sockaddr`.
     ///
     /// # Errors
-    /// EINVAL for one that is too short for its family, as the kernel answers.
+    /// EINVAL for an address that is too short for its family, as in the kernel.
     pub fn read(bytes: &[u8]) -> Result<Address, Errno> {
         let family = bytes.first_chunk::<2>().map(|b| u16::from_ne_bytes(*b)).ok_or(Errno::EINVAL)?;
         match i32::from(family) {
-            // sockaddr_in: the port, the address, and padding that the kernel insists on.
+            // sockaddr_in: the port, the address, and padding that the kernel requires.
             libc::AF_INET => {
                 let bytes = bytes.first_chunk::<16>().ok_or(Errno::EINVAL)?;
                 let address = Ipv4Addr::new(bytes[4], bytes[5], bytes[6], bytes[7]);
@@ -92,18 +92,18 @@ impl Address {
     }
 }
 
-/// What kind of socket a descriptor is, by the kernel's protocol name.
+/// The protocol of a socket's descriptor, by the kernel's name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// `TCP`, `TCPv6`.
     Tcp,
     /// `UDP`, `UDPv6`, `UDPLITE`…
     Udp,
-    /// Something else, or it could not be found out.
+    /// Another protocol, or an unknown one.
     Other,
 }
 
-/// Which of the two.
+/// The call that uses an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// bind(2).
@@ -122,12 +122,12 @@ impl Direction {
 }
 
 impl PolicyEngine {
-    /// Judges a bind or connect: TCP by address and port. Other kinds of socket exist only
-    /// where the profile allows the kind as a whole; unix sockets by name are judged by
-    /// [`PolicyEngine::unix`], once it is known where a path leads.
+    /// Decides a bind or connect: TCP by address and port. Sockets of other kinds exist only where the
+    /// profile allows the kind as a whole; [`PolicyEngine::unix`] decides unix sockets by name, once
+    /// their path is resolved.
     ///
     /// # Errors
-    /// The refusal.
+    /// The denial.
     pub fn address(
         &self,
         direction: Direction,
@@ -138,7 +138,7 @@ impl PolicyEngine {
         let (ip, port) = match (address, direction) {
             (Address::Port(ip, port), _) => (*ip, *port),
             (Address::Unspecified(port), Direction::Listen) => (ANY, *port),
-            // A pair on which the app says that it is ready is no way to anybody else.
+            // The socket pair for READY=1 connects to the supervisor alone.
             (Address::UnixPath(_) | Address::UnixOther(_), _) if self.gets_a_pair() && !policy.unix_named => {
                 return Err(refuse(direction, "unix:*".to_owned()));
             }
@@ -152,7 +152,7 @@ impl PolicyEngine {
         let allowed = match protocol {
             Protocol::Tcp => is_listed,
             Protocol::Udp => policy.udp,
-            // It may be either; what the kernel knows better it refuses itself.
+            // It may be either; the kernel refuses a wrong family itself.
             Protocol::Other => is_listed || policy.udp,
         };
         if allowed {
@@ -160,9 +160,9 @@ impl PolicyEngine {
         }
         let name = match (protocol, ip) {
             (Protocol::Udp, _) => "udp/*".to_owned(),
-            // Where addresses matter a hint does not allow all of them.
-            (_, IpAddr::V4(ip)) if self.tells_addresses_apart() => format!("tcp/{ip}:{port}"),
-            (_, IpAddr::V6(ip)) if self.tells_addresses_apart() => format!("tcp/[{ip}]:{port}"),
+            // Where rules name addresses, a hint does not allow all of them.
+            (_, IpAddr::V4(ip)) if self.distinguishes_addresses() => format!("tcp/{ip}:{port}"),
+            (_, IpAddr::V6(ip)) if self.distinguishes_addresses() => format!("tcp/[{ip}]:{port}"),
             _ => format!("tcp/{port}"),
         };
         Err(refuse(direction, name))
@@ -175,15 +175,15 @@ impl PolicyEngine {
         }
     }
 
-    fn tells_addresses_apart(&self) -> bool {
+    fn distinguishes_addresses(&self) -> bool {
         let entries = self.policy.listen.iter().chain(&self.policy.connect);
         entries.into_iter().any(|entry| matches!(entry, Endpoint::Tcp(tcp) if tcp.network.is_some()))
     }
 
-    /// Judges a unix socket by where its path leads, or by its abstract name.
+    /// Decides a unix socket by its resolved path, or by its abstract name.
     ///
     /// # Errors
-    /// The refusal.
+    /// The denial.
     pub fn unix(&self, direction: Direction, name: UnixName) -> Result<(), Box<Denial>> {
         if self.policy.unix || self.lists_unix(direction, name) {
             return Ok(());
@@ -192,14 +192,14 @@ impl PolicyEngine {
             UnixName::Path(path) => path.to_str().map(|path| format!("unix:{path}")),
             UnixName::Abstract(name) => std::str::from_utf8(name).ok().map(|name| format!("unix:@{name}")),
         };
-        // What no entry can name has no hint: one for all sockets would grant more.
+        // An address that no entry can name has no hint: one for all sockets would grant more.
         match text.filter(|text| !text.contains('\0') && *text != "unix:@") {
             Some(text) => Err(refuse(direction, text)),
             None => Err(Box::new(Denial { want: None, ..*refuse(direction, "unix:*".to_owned()) })),
         }
     }
 
-    /// Whether an entry names just this unix socket.
+    /// Whether an entry names exactly this unix socket.
     pub fn lists_unix(&self, direction: Direction, name: UnixName) -> bool {
         let is_it = |entry: &Endpoint| match (entry, name) {
             (Endpoint::UnixPath(path), UnixName::Path(canonical)) => path == canonical,
@@ -209,7 +209,7 @@ impl PolicyEngine {
         self.endpoints(direction).iter().any(is_it)
     }
 
-    /// Whether the app may move a directory above this path away, or another one there.
+    /// Whether the app may rename a directory above this path, or move another one there.
     pub fn can_be_moved(&self, path: &Path) -> bool {
         const MOVES: Rights = Rights::CREATE.union(Rights::REMOVE);
         path.ancestors().skip(1).any(|directory| {
@@ -220,22 +220,22 @@ impl PolicyEngine {
         })
     }
 
-    /// A connect to the socket that events go to, or a bind in its place. No entry allows it.
+    /// Denies a connect to the event socket, or a bind at its path. No entry allows it.
     pub fn event_socket(&self, direction: Direction) -> Box<Denial> {
         let path = self.policy.event_socket.as_deref().unwrap_or(Path::new(""));
         let refusal = refuse(direction, format!("unix:{}", path.display()));
         Box::new(Denial { want: None, ..*refusal })
     }
 
-    /// A bind, connect or listen on a socket that was not made here, or of which nobody
-    /// knows what it is. No entry allows it.
+    /// Denies a bind, connect or listen on a socket that the supervisor did not create, or whose kind
+    /// is unknown. No entry allows it.
     pub fn strange(&self, direction: Direction) -> Box<Denial> {
         let refusal = refuse(direction, "a socket that was not made under this profile".to_owned());
         Box::new(Denial { want: None, ..*refusal })
     }
 
-    /// What the supervisor would make of a socket that is asked for; none where no entry
-    /// brings its kind.
+    /// The kind of the socket that the supervisor creates for a socket(2); `None` where no entry
+    /// grants its kind.
     pub fn makes(&self, family: i32, kind: i32, protocol: i32) -> Option<SocketKind> {
         let policy = &self.policy;
         let tcp = !policy.listen_tcp.is_empty() || !policy.connect_tcp.is_empty();
@@ -252,7 +252,7 @@ impl PolicyEngine {
             }
             libc::AF_UNIX if once && (policy.unix || policy.unix_named) => Some(SocketKind::Unix),
             libc::AF_UNIX if policy.unix => Some(SocketKind::Other),
-            // Who asks for addresses.
+            // A resolver's query for addresses.
             libc::AF_NETLINK if (datagram || kind & 0xf == libc::SOCK_RAW) && protocol == 0 => {
                 Some(SocketKind::Other)
             }
@@ -260,8 +260,7 @@ impl PolicyEngine {
         }
     }
 
-    /// Whether the app's only unix socket is one end of a pair on which it says that it is
-    /// ready.
+    /// Whether the app's only unix socket is one end of the pair on which it sends READY=1.
     pub fn gets_a_pair(&self) -> bool {
         self.policy
             .startup
@@ -269,8 +268,8 @@ impl PolicyEngine {
             .is_some_and(|startup| startup.notify_transport == Some(NotifyTransport::SocketPair))
     }
 
-    /// Judges a socket that the filter did not let through by its registers:
-    /// `None` when it is refused without a word (nscd, that every getpwnam tries).
+    /// Denies a socket that the filter did not allow by its registers: `None` when it is denied
+    /// without an event (nscd, to which every getpwnam tries to connect).
     pub fn socket(&self, family: i32, kind: i32, protocol: i32) -> Option<Box<Denial>> {
         let stream = kind & 0xf == libc::SOCK_STREAM;
         let name = match family {
@@ -302,15 +301,15 @@ impl PolicyEngine {
     }
 }
 
-/// What an unspecified address stands for.
+/// The address that an unspecified address means.
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// Where a unix socket is.
+/// The name of a unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnixName<'a> {
-    /// At a path, links followed.
+    /// A path, links resolved.
     Path(&'a Path),
-    /// In the abstract namespace.
+    /// A name in the abstract namespace.
     Abstract(&'a [u8]),
 }
 

@@ -1,8 +1,8 @@
-//! Programs: who may execute what.
+//! Programs: which entry may execute which file.
 //!
-//! The kernel guarantees the union (Landlock's EXECUTE on every program, loader
-//! and interpreter); the edges, and that a loader or an interpreter is not run by
-//! itself, are narrowed here on what the caller's memory said.
+//! The kernel guarantees the union (Landlock's EXECUTE on every program, loader and interpreter);
+//! `may_run`, and that a loader or an interpreter is not executed directly, are decided here, on
+//! data from the caller's memory.
 
 use std::path::{Path, PathBuf};
 
@@ -19,41 +19,40 @@ use crate::syscalls::Handler;
 
 /// The longest file name (NAME_MAX), and so the longest name of an applet.
 const LONGEST_NAME: usize = 255;
-/// More bytes of arguments than a person would put into a profile.
+/// The most bytes of arguments that a hint has.
 const MOST_OF_HINT: usize = 4096;
 
-/// The file that a call wants to execute.
+/// The file that a call would execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Device and inode.
     pub id: FileId,
-    /// Where it is, links resolved.
+    /// The path, links resolved.
     pub canonical: PathBuf,
-    /// As the app named it, where that is a path of its own; for people.
+    /// The path as the app passed it, where it is one of its own; for messages.
     pub named: PathBuf,
-    /// It is an ELF loader, which runs whatever it is given.
+    /// It is an ELF loader, which runs any program passed to it.
     pub loader: bool,
 }
 
-/// How a program is called, as far as that is known.
+/// The arguments and users of an exec, as far as they are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Called<'a> {
-    /// argv; of a script what it gets: its own path and what is behind it.
+    /// argv; for a script the part from its own path on.
     pub args: Option<&'a [Vec<u8>]>,
-    /// There are more of them.
+    /// There are more arguments than `args` has.
     pub cut: bool,
-    /// The real, effective, saved and file-system uid: by the last files are opened, by the
-    /// first three a process takes on another (credentials(7)).
+    /// The real, effective, saved and file-system uid: the last decides access to files, and a process
+    /// may switch between the first three (credentials(7)).
     pub uids: Option<[Uid; 4]>,
 }
 
 impl PolicyEngine {
-    /// Judges an exec by the program entry `caller`; `None` where it could not be
-    /// found out which that is. The answer is the entry that the process then is. What
-    /// is not known of the call is not judged.
+    /// Decides an exec by the program entry `caller`; `None` where that entry is unknown. Returns the
+    /// entry that the process has after the exec. Unknown arguments and users are not compared.
     ///
     /// # Errors
-    /// The refusal.
+    /// The denial.
     pub fn exec(
         &self,
         caller: Option<ProgramIndex>,
@@ -79,7 +78,7 @@ impl PolicyEngine {
         if !applets.iter().any(has_edge) {
             let rule = format!("/programs/{}/may_run", self.policy.program(caller).index);
             return Err(match (entries.iter().find(|entry| has_edge(entry)), called.args) {
-                // It may run the file, but not as this.
+                // The caller may run the file, but not with these arguments or users.
                 (Some(entry), Some(args)) if applets.is_empty() => {
                     self.other_applet(*entry, target, args, index)
                 }
@@ -90,7 +89,7 @@ impl PolicyEngine {
                                 let path = self.program_path(applets[0]).to_owned();
                                 Want::Applet { path, applet, caller: index }
                             }
-                            // It is listed, perhaps by another of its names.
+                            // The file is listed, perhaps by another of its names.
                             None => match entries.iter().find(|entry| self.is_file(**entry)) {
                                 Some(entry) => {
                                     let path = self.program_path(*entry).to_owned();
@@ -113,7 +112,7 @@ impl PolicyEngine {
         Err(refusal.unwrap_or_else(|| refuse(&target.named, "/programs".into(), Some(want))))
     }
 
-    /// Whether these arguments call the applet that the entry is, where it is one.
+    /// Whether these arguments select the entry's applet, where it has one.
     fn is_applet(&self, entry: ProgramIndex, args: Option<&[Vec<u8>]>) -> bool {
         let program = self.policy.program(entry);
         match (&program.applet, args) {
@@ -132,14 +131,14 @@ impl PolicyEngine {
     ) -> Box<Denial> {
         let program = self.policy.program(entry);
         let called = arguments::applet(args, &program.own_name);
-        // What is not UTF-8 no profile can say, and what is that long is no name.
+        // A profile cannot have text that is not UTF-8, and a longer text is no file name.
         let applet = called.filter(|(applet, _)| applet.len() <= LONGEST_NAME);
         let applet = applet.and_then(|(applet, _)| String::from_utf8(applet.to_vec()).ok());
         let want = applet.map(|applet| Want::Applet { path: program.path.clone(), applet, caller });
         refuse(&target.named, format!("/programs/{}/applet", program.index).into(), want)
     }
 
-    /// What keeps a call from being this entry's: its arguments or its user.
+    /// Denies a call whose arguments or user do not match this entry.
     fn is_called_so(&self, entry: ProgramIndex, target: &Target, called: Called) -> Option<Box<Denial>> {
         let program = self.policy.program(entry);
         let refuse = |key: &str, want| {
@@ -151,8 +150,8 @@ impl PolicyEngine {
                 None => args.get(1..).unwrap_or_default(),
             };
             if !arguments::are_listed(listed, rest, called.cut) {
-                // What is not UTF-8 no profile can say, and what is that large nobody would
-                // write down; what was not read is no hint either.
+                // A profile cannot have text that is not UTF-8, and a hint that long would
+                // not be useful; nor would one of arguments that were not read.
                 let size: usize = rest.iter().map(|text| text.len() + 1).sum();
                 let args = || rest.iter().map(|text| String::from_utf8(text.clone()).ok()).collect();
                 let args: Option<Vec<String>> =
@@ -167,8 +166,8 @@ impl PolicyEngine {
         None
     }
 
-    /// Whether the program that a process is may be these users. Where it is not known which
-    /// that is, every program has to allow them.
+    /// Denies uids that the process's program may not run as. Where its entry is unknown, every
+    /// program has to allow them.
     pub fn user(&self, entry: Option<ProgramIndex>, uids: [Uid; 4]) -> Option<Box<Denial>> {
         match entry {
             Some(entry) => self.user_of(entry, uids),
@@ -188,8 +187,8 @@ impl PolicyEngine {
         Some(Box::new(Denial { errno: Errno::EPERM, ..*refusal }))
     }
 
-    /// How many arguments of an exec decide, with those that the kernel puts before a
-    /// script's, and that busybox passes over; and what a person sees.
+    /// The arguments of an exec that are read: those that decide, those that the kernel puts before a
+    /// script's and that busybox skips, and those that an event shows.
     pub fn arguments(&self) -> Need {
         const BESIDES: Need = Need { strings: 128, bytes: 32 << 10 };
         let all = self.policy.programs.iter().filter_map(|program| program.args.as_deref());
@@ -199,17 +198,17 @@ impl PolicyEngine {
         })
     }
 
-    /// Whether some entry asks for more of a call than its file.
-    pub fn asks_for_arguments(&self) -> bool {
+    /// Whether some entry has rules on arguments or users.
+    pub fn has_argument_rules(&self) -> bool {
         self.policy.programs.iter().any(|program| program.args.is_some() || program.applet.is_some())
     }
 
-    /// The digest that an entry asks for.
+    /// The digest that an entry requires.
     pub fn digest(&self, entry: ProgramIndex) -> Option<&str> {
         self.policy.program(entry).sha256.as_deref()
     }
 
-    /// Another content than an entry asks for; none where it could not be read.
+    /// Denies content with another digest than the entry's; `None` where it could not be read.
     pub fn other_content(&self, entry: ProgramIndex, found: Option<String>) -> Box<Denial> {
         let program = self.policy.program(entry);
         let want = found.map(|sha256| Want::Digest { program: program.index, sha256 });
@@ -222,12 +221,12 @@ impl PolicyEngine {
         self.policy.processes.is_some() || programs.iter().any(|program| program.instances.is_some())
     }
 
-    /// How many live processes of an entry there may be.
+    /// The maximum number of live processes of an entry.
     pub fn instances(&self, entry: ProgramIndex) -> Option<u32> {
         self.policy.program(entry).instances
     }
 
-    /// One more process of an entry than there may be: `now` live ones.
+    /// Denies a process beyond the entry's `instances`; `now` is the number of live ones.
     pub fn too_many(&self, entry: ProgramIndex, now: u32) -> Option<Box<Denial>> {
         let program = self.policy.program(entry);
         (now >= program.instances?).then(|| {
@@ -237,17 +236,17 @@ impl PolicyEngine {
         })
     }
 
-    /// Judges COMMAND itself, which the supervisor executes.
+    /// Decides whether COMMAND itself may run, which the supervisor executes.
     ///
     /// # Errors
-    /// The refusal.
+    /// The denial.
     pub fn command(&self, target: &Target, called: Called) -> Result<ProgramIndex, Box<Denial>> {
         let mut entries = self.entries(target.id, &target.canonical, target.loader);
         entries.retain(|entry| self.policy.program(*entry).entry);
         let (applets, others): (Vec<ProgramIndex>, Vec<ProgramIndex>) =
             entries.into_iter().partition(|entry| self.is_applet(*entry, called.args));
         if let ([], [other, ..], Some(args)) = (&applets[..], &others[..], called.args) {
-            // What it is called as is the container's own word: nothing here would allow it.
+            // The container configures its arguments: no grant in a hint would apply to them.
             return Err(Box::new(Denial { want: None, ..*self.other_applet(*other, target, args, None) }));
         }
         let mut refusal = None;
@@ -261,8 +260,8 @@ impl PolicyEngine {
         Err(refusal.unwrap_or_else(|| refuse(&target.named, "/programs".into(), Some(want))))
     }
 
-    /// Which entries a running image may be: by its file, or as the interpreter of
-    /// a script. More than one script may share an interpreter.
+    /// The entries that a running image may have: by its file, or as the interpreter of a script.
+    /// Several scripts may share an interpreter.
     pub fn running(&self, exe: FileId, canonical: &Path) -> Vec<ProgramIndex> {
         let own = self.entries(exe, canonical, false);
         let programs = self.policy.indexed_programs();
@@ -271,16 +270,16 @@ impl PolicyEngine {
         own.into_iter().chain(scripts).collect()
     }
 
-    /// Whether an image can tell by itself which entry a process is. A script below a
-    /// granted directory may run as anything.
-    pub fn images_tell(&self) -> bool {
+    /// Whether an image alone can determine a process's entry. A script below a granted directory may
+    /// have any interpreter.
+    pub fn image_determines_entry(&self) -> bool {
         self.beneath.is_empty()
     }
 
-    /// The one entry that runs this image, where the image alone tells: nothing is
-    /// granted by directory, and no other entry has it as its file or interpreter.
+    /// The one entry that runs this image, where the image alone determines it: nothing is granted by
+    /// directory, and no other entry has it as its file or interpreter.
     pub fn entry_of_image(&self, exe: FileId) -> Option<ProgramIndex> {
-        if !self.images_tell() {
+        if !self.image_determines_entry() {
             return None;
         }
         match self.running(exe, Path::new(""))[..] {
@@ -289,7 +288,7 @@ impl PolicyEngine {
         }
     }
 
-    /// Whether the image alone tells what a process is.
+    /// Whether the image alone determines a process's entry.
     pub fn image_is_entry(&self, exe: FileId) -> bool {
         self.entry_of_image(exe).is_some()
     }
@@ -301,30 +300,29 @@ impl PolicyEngine {
             || self.beneath.iter().any(|(_, index)| *index == entry) && self.runs(exe, canonical)
     }
 
-    /// Whether it makes no difference which of two entries a process is: both are
-    /// directories, and what may be run from them is the same.
+    /// Whether two entries are equivalent: both are directories, and may run the same programs.
     pub fn alike(&self, one: ProgramIndex, other: ProgramIndex) -> bool {
         let [one, other] = [one, other].map(|entry| self.policy.program(entry));
         let beneath = |program: &PolicyProgram| matches!(program.target, ProgramTarget::Beneath(_));
         beneath(one) && beneath(other) && one.may_run == other.may_run
     }
 
-    /// The path that the profile has for an entry.
+    /// The path of an entry in the profile.
     pub fn program_path(&self, entry: ProgramIndex) -> &Path {
         &self.policy.program(entry).path
     }
 
-    /// Whether the entry names one file, so that its path is what runs.
+    /// Whether the entry names one file, so that its path is that of the program.
     pub fn is_file(&self, entry: ProgramIndex) -> bool {
         matches!(self.policy.program(entry).target, ProgramTarget::File(_))
     }
 
-    /// The entries that a file is.
+    /// The entries that list a file.
     pub(super) fn entries(&self, id: FileId, canonical: &Path, loader: bool) -> Vec<ProgramIndex> {
         if let Some(own) = self.programs.get(&id) {
             return own.clone();
         }
-        // A loader or an interpreter is executable for another's sake; below a
+        // A loader or an interpreter may be executed for a program only; below a
         // directory of programs an interpreter is a program as well.
         if loader || self.policy.derived.get(&id) == Some(&crate::plan::Role::Loader) {
             return Vec::new();

@@ -1,11 +1,11 @@
-//! What was really started, judged: the file that is mapped, and the kernel's own copy
-//! of arguments and environment, before the first instruction. Nobody but the kernel has
-//! written any of it, so nothing of this can be raced.
+//! Decides on a started program: the mapped file, and the kernel's own copy of arguments and
+//! environment, before the first instruction. Only the kernel has written them, so this cannot be
+//! raced.
 //!
-//! A process that runs an interpreter is a script's only if its arguments are those that
-//! the kernel makes of that script's `#!` line, and if the path in them leads to the
-//! script and nobody inside can make it lead elsewhere: the interpreter opens it once
-//! more, by that name. Whoever writes the same arguments by hand starts the same.
+//! A process that runs an interpreter has a script's entry only if its arguments are those that
+//! the kernel makes of that script's `#!` line, and if the path in them leads to the script and no
+//! process inside can make it lead to another file: the interpreter opens it once more, by that
+//! name. A caller that passes the same arguments itself starts the same program.
 
 use std::path::PathBuf;
 
@@ -18,35 +18,35 @@ use crate::plan::{ProgramIndex, Role};
 use crate::policy::args::{Args, Need};
 use crate::policy::initial_stack::InitialStack;
 
-/// What runs in a process that is stopped before its first instruction.
+/// The program in a process that is stopped before its first instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
-    /// The inode that is mapped: of a script the interpreter's.
+    /// The inode that is mapped: for a script the interpreter's.
     pub id: FileId,
-    /// Where that is, as the kernel tells it.
+    /// The path of that inode, as the kernel reports it.
     pub canonical: PathBuf,
-    /// It has a name still.
+    /// The inode still has a name.
     pub linked: bool,
-    /// When its content or its inode last changed, and how long it is: with the inode,
-    /// by which what was read of it is remembered.
+    /// When its content or its inode last changed, and its length: with the inode, the key of the
+    /// cache of what was read from it.
     pub stamp: Stamp,
-    /// Where its stack begins: another place at every exec, and the same in what it forks.
+    /// The address of its stack: another one after every exec, and the same in its forks.
     pub stack: u64,
-    /// st_mode, for the bits that no_new_privs voids.
+    /// st_mode, for the set-user-ID and set-group-ID bits that no_new_privs disables.
     pub mode: u32,
-    /// Arguments, environment, and the path that execve named.
-    pub fresh: InitialStack,
+    /// Arguments, environment, and the path that was passed to execve.
+    pub initial_stack: InitialStack,
     /// The real, effective, saved and file-system uid.
     pub uids: [Uid; 4],
 }
 
 impl Started {
-    /// Keeps of large arguments what a person sees, while it waits for its turn: many may
-    /// wait, and the stack that they were read from stays. Whether it did.
+    /// Cuts long arguments to what an event shows, while the process waits for its decision: many may
+    /// wait, and the stack can be read again. Returns whether it cut anything.
     pub fn shorten(&mut self) -> bool {
         const FEW: Need = Need { strings: 64, bytes: 16 << 10 };
         let large = |args: &Args| args.weight() > FEW.bytes;
-        let (args, environment) = (&mut self.fresh.args, &mut self.fresh.environment);
+        let (args, environment) = (&mut self.initial_stack.args, &mut self.initial_stack.environment);
         let variables: usize = environment.iter().map(Vec::len).sum();
         if !large(args) && variables <= FEW.bytes {
             return false;
@@ -63,72 +63,72 @@ pub type Stamp = (i64, u32, u64);
 /// A script, as the kernel would start it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// Its inode.
+    /// The script's device and inode.
     pub id: FileId,
-    /// Where it is, links resolved.
+    /// The script's path, links resolved.
     pub canonical: PathBuf,
     /// The arguments that the kernel puts before its path: the interpreter, and the
     /// rest of the `#!` line.
     pub lead: Vec<Vec<u8>>,
-    /// The ELF program that interprets it in the end.
+    /// The ELF program that interprets it, after all `#!` lines.
     pub interpreter: FileId,
 }
 
-/// What only a look into files tells, which may take its time.
+/// Data that must be read from files, which may take time.
 pub trait Files {
     /// Whether the mapped file is an ELF loader.
     ///
     /// # Errors
-    /// It has not been looked at yet.
+    /// The file has not been read yet.
     fn is_loader(&self, started: &Started) -> Result<bool, NotYet>;
 
-    /// The script at a path that nobody inside can make lead elsewhere; none where there
-    /// is none, or where somebody can.
+    /// The script at a path that no process inside can make lead to another file; `None` where there
+    /// is no script, or where a process can.
     ///
     /// # Errors
-    /// It has not been looked at yet.
+    /// The file has not been read yet.
     fn script(&self, path: &[u8]) -> Result<Option<Script>, NotYet>;
 
-    /// The SHA-256 of what is mapped, or of a script, in lower-case hex; none where it
-    /// cannot be read.
+    /// The SHA-256 of the mapped file, or of a script, in lower-case hex; `None` where it cannot be
+    /// read.
     ///
     /// # Errors
-    /// It has not been looked at yet.
+    /// The file has not been read yet.
     fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet>;
 }
 
-/// A file has to be looked into first.
+/// A file has to be read before the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotYet;
 
-/// What is done about what was started.
+/// The decision on a started program.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// It may run, and is this entry.
+    /// It may run, with this entry.
     Runs(ProgramIndex),
-    /// It is killed.
+    /// The process is killed.
     Dies(Box<Denial>),
 }
 
-/// The entry that it is, or why it is none.
+/// The entry of the program, or the reason why it has none.
 type Judged = Result<ProgramIndex, Box<Denial>>;
 
 impl PolicyEngine {
-    /// Judges what an exec by the program entry `caller` has started.
+    /// Decides on the program that an exec by the program entry `caller` has started.
     ///
     /// # Errors
-    /// A file has to be looked into first.
+    /// A file has to be read before the decision.
     pub fn started(
         &self,
         caller: Option<ProgramIndex>,
         started: &Started,
         files: &dyn Files,
     ) -> Result<Verdict, NotYet> {
-        let judged = self.judge(caller, started, files)?;
-        Ok(judged.map_or_else(Verdict::Dies, Verdict::Runs))
+        let checked = self.check(caller, started, files)?;
+        Ok(checked.map_or_else(Verdict::Dies, Verdict::Runs))
     }
 
-    fn judge(
+    fn check(
         &self,
         caller: Option<ProgramIndex>,
         started: &Started,
@@ -138,10 +138,10 @@ impl PolicyEngine {
             // A memfd, or a file that was removed: it cannot be listed.
             return Ok(Err(refuse(&started.canonical, "/programs".into(), None)));
         }
-        if let Some(refusal) = self.variable(&started.fresh.environment) {
+        if let Some(refusal) = self.variable(&started.initial_stack.environment) {
             return Ok(Err(refusal));
         }
-        // A listed script's interpreter is the script's, even where it is a program too.
+        // The interpreter of a listed script has the script's entry, even where it is a program too.
         let listed = self.interpreters.contains(&started.id);
         let mut refused = None;
         if listed && let Some((script, judged)) = self.as_script(caller, started, files)? {
@@ -163,14 +163,14 @@ impl PolicyEngine {
                 Err(refusal) => refused = Some(refusal),
             }
         }
-        // What an interpreter was not allowed to run says more than that it is none. A
-        // variable is refused of a script that was allowed otherwise.
+        // The denial of an interpreter's own exec is more precise than that of a script. A
+        // variable is denied only of a script that is otherwise allowed.
         let is_program = !self.entries(started.id, &started.canonical, false).is_empty();
         let refused = refused.filter(|refusal| !is_program || refusal.kind == ViolationKind::Environment);
         Ok(Err(refused.unwrap_or(own)))
     }
 
-    /// As the program that the mapped file is.
+    /// The decision by the mapped file.
     fn as_itself(
         &self,
         caller: Option<ProgramIndex>,
@@ -180,57 +180,58 @@ impl PolicyEngine {
         let listed = self.programs.contains_key(&started.id);
         let derived = self.policy.derived.get(&started.id) == Some(&Role::Loader);
         let below = self.beneath.iter().any(|(directory, _)| started.canonical.starts_with(directory));
-        // What a loader starts is no loader itself. Else a file below a directory may be
-        // a copy of one.
-        let loader =
-            !listed && (derived || (below && !started.fresh.by_loader && files.is_loader(started)?));
+        // A program that a loader starts is no loader itself. Another file below a directory
+        // may be a copy of a loader.
+        let loader = !listed
+            && (derived || (below && !started.initial_stack.by_loader && files.is_loader(started)?));
         let target = Target {
             id: started.id,
             canonical: started.canonical.clone(),
             named: started.canonical.clone(),
             loader,
         };
-        let args = &started.fresh.args;
+        let args = &started.initial_stack.args;
         let called = Called { args: Some(&args.list), cut: !args.is_whole(), uids: Some(started.uids) };
         Ok(self.exec(caller, &target, called))
     }
 
-    /// As the script that execve named; none where that is none, or is not what the
-    /// interpreter was given.
+    /// The decision by the script that was passed to execve; `None` where that is no script, or not
+    /// the one in the interpreter's arguments.
     fn as_script(
         &self,
         caller: Option<ProgramIndex>,
         started: &Started,
         files: &dyn Files,
     ) -> Result<Option<(Script, Judged)>, NotYet> {
-        let fresh = &started.fresh;
-        // The kernel gives an interpreter the path that was executed.
-        let args = &fresh.args.list;
-        if !args.iter().skip(1).any(|arg| *arg == fresh.named) {
+        let initial_stack = &started.initial_stack;
+        // The kernel passes the executed path to an interpreter.
+        let args = &initial_stack.args.list;
+        if !args.iter().skip(1).any(|arg| *arg == initial_stack.named) {
             return Ok(None);
         }
-        let Some(script) = files.script(&fresh.named)? else { return Ok(None) };
+        let Some(script) = files.script(&initial_stack.named)? else { return Ok(None) };
         let lead = script.lead.len();
         let as_the_kernel_does = args.len() > lead
             && args[..lead] == script.lead
-            && args[lead] == fresh.named
+            && args[lead] == initial_stack.named
             && script.interpreter == started.id;
         if !as_the_kernel_does {
             return Ok(None);
         }
         let named = script.canonical.clone();
         let target = Target { id: script.id, canonical: named.clone(), named, loader: false };
-        let cut = !fresh.args.is_whole();
+        let cut = !initial_stack.args.is_whole();
         let called = Called { args: Some(&args[lead..]), cut, uids: Some(started.uids) };
         let judged = self.exec(caller, &target, called);
-        // Of what was left out nobody knows what it is.
-        let crowded = || fresh.crowded.then(|| other_variable("too many variables".into(), None));
-        let other =
-            || self.variable_for_interpreters(&fresh.environment).or_else(crowded).map_or(Ok(()), Err);
+        // The variables left out are unknown.
+        let truncated = || initial_stack.truncated.then(|| other_variable("too many variables".into(), None));
+        let other = || {
+            self.variable_for_interpreters(&initial_stack.environment).or_else(truncated).map_or(Ok(()), Err)
+        };
         Ok(Some((script, judged.and_then(|entry| other().map(|()| entry)))))
     }
 
-    /// What was started cannot be looked into.
+    /// Denies a started program that cannot be read.
     pub fn unreadable_program(&self) -> Box<Denial> {
         let object = ViolationObject::Name { name: "unreadable".into() };
         Box::new(Denial {
@@ -242,7 +243,7 @@ impl PolicyEngine {
         })
     }
 
-    /// The digest, where the entry has one.
+    /// The entry, once its digest, if it has one, is compared.
     fn digested(
         &self,
         entry: ProgramIndex,
@@ -256,14 +257,14 @@ impl PolicyEngine {
         Ok(if is_it { Ok(entry) } else { Err(self.other_content(entry, found)) })
     }
 
-    /// A variable that no program gets: what makes a loader run other code, and what the
-    /// profile drops by name. It was taken out at the launch, so whoever has it now was
-    /// given it by somebody inside. An empty one says nothing to a loader.
+    /// Denies a variable that no program may get: one that makes a loader run other code, or that the
+    /// profile drops by name. The launch removed it, so a process that has it got it from a process
+    /// inside. A loader ignores an empty one.
     pub fn variable(&self, environment: &[Vec<u8>]) -> Option<Box<Denial>> {
         self.refused_variable(environment, |name, _, _| self.policy.refuses_variable(name))
     }
 
-    /// A variable by which an interpreter runs other code than its script, and that the
+    /// Denies a variable by which an interpreter runs other code than its script, and that the
     /// container was not started with.
     fn variable_for_interpreters(&self, environment: &[Vec<u8>]) -> Option<Box<Denial>> {
         self.refused_variable(environment, |name, value, variable| {
@@ -271,8 +272,8 @@ impl PolicyEngine {
         })
     }
 
-    /// Says of each variable of an environment whether it has to be kept for the judgement:
-    /// of those that no program gets the first, and those that a script may not get.
+    /// Returns for each variable of an environment whether it must be copied for the decision: the
+    /// first of those that no program may get, and all that a script may not get.
     pub fn variables(&self) -> impl FnMut(&[u8]) -> bool {
         let mut refused = false;
         move |variable| {
@@ -284,8 +285,7 @@ impl PolicyEngine {
         }
     }
 
-    /// The same where the entry is a script, by an environment that was read before the
-    /// exec.
+    /// The same where the entry is a script, by an environment that was read before the exec.
     pub fn variable_of_script(&self, entry: ProgramIndex, environment: &[Vec<u8>]) -> Option<Box<Denial>> {
         self.policy.program(entry).interpreter?;
         self.variable_for_interpreters(environment)
@@ -301,7 +301,7 @@ impl PolicyEngine {
             refuses(name, value, variable).then(|| name.to_vec())
         };
         let name = environment.iter().find_map(is_one)?;
-        /// Nobody has such a name in a profile, and no event has room for it.
+        /// The longest name of a variable in an event, in bytes.
         const LONGEST: usize = 256;
         let mut name = String::from_utf8_lossy(&name).into_owned();
         if name.len() > LONGEST {
@@ -312,14 +312,14 @@ impl PolicyEngine {
     }
 }
 
-/// The name and the value of a variable that has both: an empty one says nothing.
+/// The name and the value of a variable that has both; an empty one has no effect.
 fn parts(variable: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = variable.iter().position(|byte| *byte == b'=')?;
     let (name, value) = (&variable[..end], &variable[end + 1..]);
     (!value.is_empty()).then_some((name, value))
 }
 
-/// A variable that this program does not get.
+/// Denies a variable that this program may not get.
 pub fn other_variable(name: String, want: Option<Want>) -> Box<Denial> {
     Box::new(Denial {
         kind: ViolationKind::Environment,

@@ -1,6 +1,5 @@
-//! Calls that are asked about because of a start-up that ends: what they would be
-//! otherwise, and whether they are taken away once it has. By registers alone, which
-//! nobody can change meanwhile.
+//! Calls that are notified because of a start-up that ends: their access otherwise, and whether
+//! they are denied after it. By registers alone, which no other thread can change meanwhile.
 
 use nix::errno::Errno;
 
@@ -10,17 +9,17 @@ use crate::event::{ViolationKind, Want};
 use crate::filter::{Action, may_hold};
 
 impl PolicyEngine {
-    /// Whether a call is asked about for the start-up's sake.
+    /// Whether a call is notified because of the start-up.
     pub fn is_early(&self, name: &str) -> bool {
         self.policy.startup.as_ref().is_some_and(|startup| startup.before.contains_key(name))
     }
 
-    /// Whether the filter would let it through unasked if there were no end of a start-up.
-    pub fn goes_unasked(&self, call: &Call) -> bool {
+    /// Whether the filter would allow it if start-up never ended.
+    pub fn goes_unnotified(&self, call: &Call) -> bool {
         self.filter.verdict(call.number, &call.args) == Action::Allow
     }
 
-    /// A call that is taken away once start-up is over.
+    /// Denies a call that the profile removes once start-up is over.
     pub fn taken_away(&self, call: &Call) -> Option<Box<Denial>> {
         let name = call.name?;
         let when = self.policy.startup.as_ref()?.taken.get(name)?;

@@ -1,4 +1,4 @@
-//! What the rulebook says, on an invented image and a described kernel.
+//! The verdicts, on an invented image and a described kernel.
 
 mod calls;
 mod files;
@@ -15,7 +15,7 @@ use super::{Denial, PolicyEngine};
 use crate::ids::{Gid, Uid};
 use crate::image::{Executable, FileId, ImageFiles, tree::ImageTree};
 use crate::kernel::{Arch, Kernel, Release};
-use crate::plan::{Place, Plan, ProgramIndex};
+use crate::plan::{Host, Plan, ProgramIndex};
 use crate::profile::{self, Capability, Mode, ProfileIndex, RunAs};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
@@ -40,10 +40,10 @@ fn image() -> ImageTree {
         .dir("/proc")
 }
 
-fn place() -> Place {
+fn place() -> Host {
     let permitted: caps::CapsHashSet =
         [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_SETPCAP].into();
-    Place {
+    Host {
         command: None,
         supervisor: 1,
         group: 1,
@@ -60,7 +60,7 @@ fn place() -> Place {
     }
 }
 
-/// The rulebook of a profile of these keys, on this kernel.
+/// The policy engine of a profile of these keys, on this kernel.
 fn rules_on(keys: &str, major: u16, minor: u16, mode: Mode) -> PolicyEngine {
     let text = format!(r#"{{"remit": 1, "name": "t", "fallback": "degrade", {keys}}}"#);
     let profile = profile::read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}")).profile;

@@ -1,5 +1,5 @@
-//! A caller that cannot be read: neither its memory nor its descriptors. What such a call
-//! asks for is not known, so it is refused.
+//! A caller whose memory or descriptors cannot be read. The arguments of such a call are unknown,
+//! so it is denied.
 
 use nix::errno::Errno;
 
@@ -10,7 +10,7 @@ use crate::filter::may_hold;
 use crate::syscalls::Handler;
 
 impl PolicyEngine {
-    /// A call whose path, address or descriptor could not be read.
+    /// Denies a call whose path, address or descriptor could not be read.
     pub fn unreadable(&self, call: &Call) -> Box<Denial> {
         let (kind, rule) = match call.handler() {
             Handler::Exec => (ViolationKind::Program, "/programs"),
@@ -25,7 +25,7 @@ impl PolicyEngine {
         Box::new(Denial { kind, errno: Errno::EACCES, object, rule: rule.into(), want: None })
     }
 
-    /// Whether the profile lets a prctl(PR_SET_DUMPABLE) be.
+    /// Whether the profile allows a prctl(PR_SET_DUMPABLE).
     pub fn may_set_dumpable(&self, call: &Call) -> bool {
         let holds = |all: &Vec<_>| all.iter().all(|one| may_hold("prctl", one, &call.args));
         self.policy.dumpable.iter().any(holds)

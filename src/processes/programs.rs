@@ -48,7 +48,7 @@ impl ProgramRules for PolicyEngine {
     }
 
     fn images_identify(&self) -> bool {
-        self.images_tell()
+        self.image_determines_entry()
     }
 
     fn entry_of_image(&self, image: FileId) -> Option<ProgramIndex> {

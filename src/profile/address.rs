@@ -1,4 +1,4 @@
-//! What an entry of `network` covers.
+//! The addresses and ports that an entry of `network` covers.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,4 @@
-//! What no entry shows by itself: rules between the entries of a profile. By path
-//! only; the plan looks again, at the inodes.
+//! Rules between the entries of a profile. By path only; the plan checks them again, by inode.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -7,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::nearest::nearest;
 use super::{FileEntry, Profile, Program, ProgramPlace, Rights};
 
-/// A rule that is broken, and where.
+/// A broken rule.
 pub(super) struct Wrong {
     /// JSON Pointer of the entry.
     pub pointer: String,
-    /// What is wrong with it.
+    /// The message about it.
     pub message: String,
 }
 
@@ -150,12 +149,12 @@ fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// What no right may change, in order, so that a path is compared with its neighbours
-/// alone; a message about one that is met is made of the entries themselves.
+/// The paths that no right may change, sorted, so that a path is compared with its neighbours
+/// alone; messages about them are made of the entries themselves.
 struct Code<'p> {
     /// Files and directories.
     all: BTreeSet<&'p Path>,
-    /// Directories in which all is code, and libraries that may be ones.
+    /// Directories whose files are all code, and paths of `libraries`, which may be directories.
     around: HashSet<&'p Path>,
 }
 
@@ -177,13 +176,13 @@ impl<'p> Code<'p> {
     }
 
     fn meets(&self, granted: &Path) -> bool {
-        // What is below a path comes right after it.
+        // Paths below a path come right after it.
         self.all.range(granted..).next().is_some_and(|first| first.starts_with(granted))
             || granted.ancestors().any(|above| self.around.contains(above))
     }
 }
 
-/// The program's file or directory that rights on `granted`, and on all below it, reach.
+/// The program's file or directory that rights on `granted`, and on all below it, cover.
 fn changed_by<'p>(program: &'p Program, granted: &Path) -> Option<&'p Path> {
     let place = program.place.path();
     let inside = matches!(program.place, ProgramPlace::Beneath(_)) && granted.starts_with(place);
@@ -207,7 +206,8 @@ mod tests {
 
     use super::super::read;
 
-    /// Where and how a profile of these programs and files is refused; none: it is read.
+    /// The pointer and the message with which a profile of these programs and files is refused;
+    /// `None`: it is read.
     fn refused(programs: Value, files: Value) -> Option<(String, String)> {
         let profile = json!({ "remit": 1, "name": "x", "programs": programs, "files": files });
         read(profile.to_string().as_bytes()).err().map(|error| (error.pointer, error.message))

@@ -1,4 +1,4 @@
-//! The profiles that the binaries carry, by name.
+//! The profiles that are compiled into the binaries, by name.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ const PROFILES: [(&str, &str); 6] = [
 pub const NAMES: [&str; 6] =
     [PROFILES[0].0, PROFILES[1].0, PROFILES[2].0, PROFILES[3].0, PROFILES[4].0, PROFILES[5].0];
 
-/// More programs beside COMMAND than this are no directory of one app: each may run
-/// each other, and the list grows by the square.
+/// The maximum number of programs beside COMMAND: each may run each other, so that the list grows
+/// by the square.
 const MOST_BESIDE: usize = 256;
 
 /// The text of a profile by its name, as in `profiles/`.
@@ -41,26 +41,26 @@ const HOOKS: [&str; 2] = ["/docker-entrypoint.d", "/docker-entrypoint-initdb.d"]
 /// a program.
 pub const PLACES: [&str; 6] = ["/usr", "/bin", "/sbin", "/opt", HOOKS[0], HOOKS[1]];
 
-/// What `baseline`, `health` and `strict` have to know of the place where they are used.
+/// The properties of the image on which `baseline`, `health` and `strict` depend.
 pub struct Around<'a> {
     /// COMMAND, resolved by PATH.
     pub command: &'a Path,
     /// The files with an execute bit in COMMAND's own directory.
     /// asked for only where COMMAND lies outside baseline's own directories.
     pub beside: &'a dyn Fn() -> Vec<PathBuf>,
-    /// What the `#!` line of a file names, if it is a script.
+    /// The interpreter in a file's `#!` line, if it is a script.
     pub interpreter: &'a dyn Fn(&Path) -> Option<PathBuf>,
-    /// Whether a directory is there.
+    /// Whether a directory exists.
     pub exists: &'a dyn Fn(&Path) -> bool,
 }
 
 /// The profile by its name, as it is in force: `health` and `strict` have COMMAND for
 /// their only program; `baseline` has those of its directories that exist and, unless they
-/// cover it, COMMAND and the programs beside it. Others are as they stand.
+/// cover it, COMMAND and the programs beside it. Others are unchanged.
 ///
 /// # Errors
-/// No profile has the name; COMMAND's path is none that a profile can hold (not
-/// absolute, not normal, not UTF-8); more programs lie beside it than can be listed.
+/// No profile has the name; a profile cannot have COMMAND's path (not absolute, not
+/// normal, not UTF-8); there are more programs beside it than can be listed.
 pub fn expand(name: &str, around: &Around) -> Result<Document, ReadError> {
     let text = named(name).ok_or_else(|| ReadError::whole(unknown(name)))?;
     let fit = match name {

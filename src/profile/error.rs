@@ -1,18 +1,18 @@
-//! What is wrong with a profile, where, and what to write instead: one line.
+//! The error of a profile: where it is, and what to write instead, in one line.
 
 use std::fmt;
 
-/// Why a text is no profile. Displays as `3:14: /files/0: what is wrong`; the
+/// The error of a text that is no profile. Displays as `3:14: /files/0: what is wrong`; the
 /// caller puts the file's name and a colon in front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadError {
-    /// JSON Pointer of what is wrong; empty for the whole document.
+    /// JSON Pointer of the wrong value; empty for the whole document.
     pub pointer: String,
     /// Line, from 1.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// What stood there, what was expected, and the nearest valid word.
+    /// What the text has, what was expected, and the nearest valid word.
     pub message: String,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for ReadError {
 
 impl std::error::Error for ReadError {}
 
-/// What stood there, as a message shows it: quoted, on one line, and not for ever.
+/// Text of the document for a message: quoted, on one line, and cut where it is long.
 pub(super) fn quoted(text: &str) -> String {
     const SHOWN: usize = 80;
     match text.char_indices().nth(SHOWN) {

@@ -1,23 +1,23 @@
-//! The number by which a rule, a hint and an event name an entry of `programs`.
+//! The index by which a rule, a hint and an event name an entry of `programs`.
 
 use std::fmt;
 
 use super::{Profile, Program};
 
-/// The place of an entry in the profile's `programs`, from 0, as a JSON Pointer counts.
+/// The index of an entry in the profile's `programs`, from 0, as in a JSON Pointer.
 ///
-/// It is not the place in a policy's programs, where entries that the image lacks are left
+/// It is not the index in a policy's programs, where entries that the image lacks are left
 /// out: that is a [`ProgramIndex`](crate::plan::ProgramIndex).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProfileIndex(usize);
 
 impl ProfileIndex {
-    /// The entry at this place.
+    /// The entry at this index.
     pub const fn new(place: usize) -> ProfileIndex {
         ProfileIndex(place)
     }
 
-    /// Its place in a list of the profile's programs.
+    /// The index in a list of the profile's programs.
     pub const fn get(self) -> usize {
         self.0
     }

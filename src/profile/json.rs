@@ -1,6 +1,6 @@
-//! JSON with the place of everything in it. serde_json decides what is JSON; this
-//! keeps what its `Value` throws away: the order of keys, and keys that stand twice.
-//! Where something stands is looked up only once there is a complaint about it.
+//! JSON with the position of each value. serde_json decides whether a text is JSON; this module
+//! preserves what its `Value` drops: the order of keys, and duplicate keys. The position of a value
+//! is computed only for an error about it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,11 +16,11 @@ pub(super) struct Document<'t> {
     pub root: Node<'t>,
 }
 
-/// A value.
+/// A JSON value.
 pub(super) enum Node<'t> {
     Null,
     Bool(bool),
-    /// None for what is no whole number from 0 to 2^64 - 1, written as digits alone.
+    /// `None` for a number other than an integer from 0 to 2^64 - 1 in digits alone.
     Number(Option<u64>),
     Text(Cow<'t, str>),
     List(Vec<Node<'t>>),
@@ -34,7 +34,7 @@ pub(super) struct Member<'t> {
 }
 
 impl Node<'_> {
-    /// What a message calls it.
+    /// The value's type, as a message names it.
     pub fn kind(&self) -> &'static str {
         match self {
             Node::Null => "null",
@@ -82,8 +82,8 @@ impl<'t> Document<'t> {
         ReadError::at(self.text, offset, &self.pointer(&steps), message)
     }
 
-    /// An error about what a JSON Pointer, seen from `node`, leads to: at the deepest
-    /// value on its way that is there.
+    /// An error about the value of a JSON Pointer relative to `node`: at the deepest value on its
+    /// way that exists.
     pub fn error_below(&self, node: &Node, pointer: &str, message: String) -> ReadError {
         let mut steps = steps(&self.root, node).unwrap_or_default();
         let whole = self.pointer(&steps) + pointer;
@@ -97,7 +97,7 @@ impl<'t> Document<'t> {
         ReadError::at(self.text, self.offset(&steps), &whole, message)
     }
 
-    /// A value as it is written.
+    /// The text of a value.
     pub fn written(&self, node: &Node) -> &'t str {
         part(self.text, &steps(&self.root, node).unwrap_or_default())
     }
@@ -119,8 +119,8 @@ impl<'t> Document<'t> {
     }
 }
 
-/// The way from a value to one in it, which is known by its address: the number of
-/// the item or member at each level.
+/// The way from a value to one in it, which is identified by its address: the index of the item
+/// or member at each level.
 fn steps(from: &Node, to: &Node) -> Option<Vec<usize>> {
     if std::ptr::eq(from, to) {
         return Some(Vec::new());

@@ -1,8 +1,8 @@
 //! The intent profile, version 1: a value that exists is valid.
 //!
 //! [`read`] turns text into a [`Profile`] or into one exact error, [`write`]
-//! turns it back, [`schema`] is the same format for other people's tools, and
-//! [`embedded`] holds the profiles that the binaries carry.
+//! turns it back, [`schema`] describes the same format for other tools, and
+//! [`embedded`] has the profiles that are compiled into the binaries.
 
 #![forbid(unsafe_code)]
 
@@ -41,9 +41,9 @@ use ipnet::IpNet;
 use crate::ids::{Gid, Uid};
 use crate::syscalls::Condition;
 
-/// The format's JSON Schema (draft 2020-12), for other people's tools. It agrees
-/// with [`read`] but for what a schema cannot see: bytes, duplicate keys, the
-/// tables of calls and constants, and rules between entries.
+/// The format's JSON Schema (draft 2020-12), for other tools. It agrees with [`read`] except about
+/// what a schema cannot express: bytes, duplicate keys, the tables of calls and constants, and
+/// rules between entries.
 pub fn schema() -> &'static str {
     include_str!("schema.json")
 }
@@ -75,32 +75,32 @@ pub fn value(text: &str) -> serde_json::Value {
 /// A list's entry: the thing itself and, where the author gave one, the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry<T> {
-    /// What is granted.
+    /// The granted file, program, endpoint, capability or call.
     pub what: T,
-    /// Why, in the author's words; printed wherever the entry is.
+    /// The author's reason; printed wherever the entry is.
     pub why: Option<String>,
 }
 
-/// What a container declares that it will do; everything else is refused.
+/// The grants of a container; everything else is denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// 1–64 of `[a-z0-9._-]`.
     pub name: String,
-    /// What the gate requires of it.
+    /// How strictly the gate checks the profile.
     pub risk: Risk,
-    /// What is done with it.
+    /// What the shim does with the profile.
     pub mode: Mode,
-    /// The ids to take on; none: they stay as they are.
+    /// The ids to change to; `None`: they stay as they are.
     pub run_as: Option<RunAs>,
-    /// The most that the app may hold; what the container lacks is not granted.
+    /// The app's maximum capabilities; those that the container lacks are not granted.
     pub capabilities: Vec<Entry<Capability>>,
     /// The allow-list of programs; at least one is an entry.
     pub programs: Vec<Program>,
     /// The files and the groups of files.
     pub files: Vec<FileEntry>,
-    /// What it listens on and connects to.
+    /// The endpoints that the app listens on and connects to.
     pub network: Network,
-    /// System calls beyond what the other sections bring.
+    /// System calls beyond those that the other sections allow.
     pub syscalls: Syscalls,
     /// `memory.write_execute`: memory may be writable and executable (JITs).
     pub write_execute: bool,
@@ -108,19 +108,19 @@ pub struct Profile {
     pub environment_drop: Vec<Entry<String>>,
     /// `environment.keep`: names and patterns that are neither dropped nor refused.
     pub environment_keep: Vec<Entry<String>>,
-    /// Resource limits.
+    /// Resource limits (setrlimit(2)), and the maximum number of processes.
     pub limits: Limits,
-    /// When start-up is over.
+    /// The condition that ends start-up.
     pub ready: Option<Ready>,
-    /// `watch: ["reads"]`: refused reads are seen as well.
+    /// `watch: ["reads"]`: denied reads are reported as well.
     pub watch_reads: bool,
-    /// What follows a violation.
+    /// The consequence of a violation.
     pub on_violation: OnViolation,
-    /// What follows when the kernel cannot give what is asked for.
+    /// The consequence of a feature that the profile needs and the kernel lacks.
     pub fallback: Fallback,
 }
 
-/// How much trust the gate demands.
+/// How strictly the gate checks a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
 pub enum Risk {
@@ -133,25 +133,25 @@ pub enum Risk {
 /// What the shim does with a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Refuse what is not listed.
+    /// Deny accesses that are not granted.
     #[default]
     Enforce,
-    /// Report what would be refused, refuse nothing.
+    /// Report accesses that would be denied, deny none.
     Audit,
-    /// Write down what the app does.
+    /// Record what the app does in a journal.
     Learn,
     /// Be the init only.
     Off,
 }
 
-/// The ids that the app takes on.
+/// The ids to which the launch changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunAs {
     /// Real, effective and saved uid.
     pub user: Uid,
     /// Real, effective and saved gid.
     pub group: Gid,
-    /// Supplementary groups.
+    /// Supplementary groups (setgroups(2)).
     pub groups: Vec<Gid>,
 }
 
@@ -160,32 +160,32 @@ pub struct RunAs {
 pub struct Program {
     /// The file or files.
     pub place: ProgramPlace,
-    /// COMMAND may be this.
+    /// COMMAND may be this program.
     pub entry: bool,
     /// The interpreter that the script's `#!` line has to name.
     pub interpreter: Option<PathBuf>,
-    /// What it may execute.
+    /// The entries that it may execute.
     pub may_run: Vec<Entry<Edge>>,
-    /// The alternatives for its arguments after argv\[0\]; none: any.
+    /// The alternatives for its arguments after argv\[0\]; `None`: any.
     pub args: Option<Vec<Vec<ArgPattern>>>,
     /// The name by which a multi-call binary is called.
     pub applet: Option<String>,
     /// Lower-case hex of its content's SHA-256.
     pub sha256: Option<String>,
-    /// The uids as which it may run; none: any.
+    /// The uids as which it may run; `None`: any.
     pub user: Option<Vec<Uid>>,
-    /// Live processes at most.
+    /// The maximum number of live processes.
     pub instances: Option<u32>,
-    /// Where code may be mapped from; none: anywhere readable.
+    /// The paths from which code may be mapped; `None`: every readable file.
     pub libraries: Option<Vec<PathBuf>>,
     /// The author's reason.
     pub why: Option<String>,
 }
 
-/// Where a program entry's files are.
+/// The file or files of a program entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProgramPlace {
-    /// One file.
+    /// The one file at this path.
     Path(PathBuf),
     /// Every file below a directory.
     Beneath(PathBuf),
@@ -200,12 +200,12 @@ impl ProgramPlace {
     }
 }
 
-/// A program that another may execute: an entry's path, perhaps one applet of it.
+/// A `may_run` item, a program that another may execute: an entry's path, perhaps one applet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edge {
     /// The `path` or `beneath` of an entry.
     pub path: PathBuf,
-    /// One applet; none: all of them.
+    /// One applet; `None`: all of them.
     pub applet: Option<String>,
 }
 
@@ -224,7 +224,7 @@ impl ArgPattern {
     /// A pattern as it is written. One without a `*` of its own is an exact text.
     ///
     /// # Errors
-    /// It ends with a `\` that has nothing to stand before.
+    /// It ends with a `\` before no character.
     pub fn glob(written: &str) -> Result<ArgPattern, &'static str> {
         let (mut text, mut is_pattern) = (String::with_capacity(written.len()), false);
         let mut rest = written.chars();
@@ -254,7 +254,7 @@ impl ArgPattern {
 pub enum FileEntry {
     /// A named set, printed by the plan.
     Group(Entry<FileGroup>),
-    /// A path and what may be done with it and, for a directory, below it.
+    /// A path and the rights on it and, for a directory, below it.
     Path(FileRule),
 }
 
@@ -265,8 +265,8 @@ pub enum FileGroup {
     Runtime,
     /// `@names`: hosts, users and services.
     Names,
-    /// `@elsewhere`: all that is there at start but /proc, /sys, /dev, programs, and what
-    /// the loader reads and maps by itself.
+    /// `@elsewhere`: every file at start except /proc, /sys, /dev, programs, and the files that the
+    /// loader reads and maps by itself.
     Elsewhere,
 }
 
@@ -305,7 +305,7 @@ impl Rights {
     pub const NONE: Rights = Rights::empty();
     /// Those on a file itself, whatever its name; the others are on names in a directory.
     pub const ON_FILE: Rights = Rights::READ.union(Rights::WRITE).union(Rights::IOCTL);
-    /// Each right with the word that the format has for it.
+    /// Each right with its name in the format.
     pub const NAMES: [(Rights, &'static str); 5] = [
         (Rights::READ, "read"),
         (Rights::WRITE, "write"),
@@ -314,7 +314,7 @@ impl Rights {
         (Rights::IOCTL, "ioctl"),
     ];
 
-    /// The format's words, in its order.
+    /// The names of the rights, in the format's order.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         Rights::NAMES.into_iter().filter(move |(right, _)| self.contains(*right)).map(|(_, word)| word)
     }
@@ -326,7 +326,7 @@ impl std::fmt::Debug for Rights {
     }
 }
 
-/// What the app listens on and connects to.
+/// The endpoints that the app listens on and connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// Ports and sockets bound.
@@ -353,18 +353,18 @@ pub enum Endpoint {
 /// An address, or any, and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// An address or a network; none: any. The address has no bits beyond the prefix.
+    /// An address or a network; `None`: any. The address has no bits beyond the prefix.
     pub network: Option<IpNet>,
     /// First and last port; `*` is 0–65535.
     pub ports: (u16, u16),
 }
 
-/// The calls beyond what the other sections bring.
+/// The calls beyond those that the other sections allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syscalls {
     /// Calls that are allowed for the app's whole life.
     pub allow: Vec<Entry<SyscallRule>>,
-    /// Taken away after `ready`, whatever brought them.
+    /// Calls denied after `ready`, whatever section allows them.
     pub startup_only: Vec<Entry<SyscallRule>>,
 }
 
@@ -392,7 +392,7 @@ pub struct Limits {
     pub core: u64,
 }
 
-/// When start-up is over.
+/// The condition that ends start-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
     /// Every `network.listen` entry has its socket and none came for 1 s.
@@ -415,7 +415,7 @@ pub enum OnViolation {
     Stop,
 }
 
-/// What follows when the kernel cannot give what the profile asks for.
+/// The consequence of a feature that the profile needs and the kernel lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Fallback {
     /// The shim does not start the app, and exits with 125.

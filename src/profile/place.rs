@@ -1,4 +1,4 @@
-//! A place in the document: the value there, and how to complain about it.
+//! A place in the document: the value there, and errors about it.
 
 use std::ops::RangeInclusive;
 
@@ -35,7 +35,7 @@ impl<'t> Place<'t> {
         self.error(format!("is {}; expected {expected}", self.node.kind()))
     }
 
-    /// An error about what a pointer leads to from here, at the deepest place that is there.
+    /// An error about the value of a pointer relative to this one, at the deepest value that exists.
     pub fn error_below(&self, pointer: &str, message: String) -> ReadError {
         self.document.error_below(self.node, pointer, message)
     }
@@ -145,7 +145,7 @@ impl<'t> Object<'t> {
         Some(Place { document: self.place.document, node: &member.value })
     }
 
-    /// The value of a key that has to be there.
+    /// The value of a required key.
     pub fn need(&self, key: &str, expected: &str) -> Result<Place<'t>, ReadError> {
         self.get(key).ok_or_else(|| self.error_at(key, format!("{key:?} is missing; expected {expected}")))
     }
@@ -158,7 +158,7 @@ impl<'t> Object<'t> {
         }
     }
 
-    /// The value of a key, read, where it is there.
+    /// The value of a key, parsed, where the object has it.
     pub fn read<T>(
         &self,
         key: &str,
@@ -167,7 +167,7 @@ impl<'t> Object<'t> {
         self.get(key).map(|place| read(&place)).transpose()
     }
 
-    /// The values of a list, each read; none where the key is absent.
+    /// The values of a list, each parsed; empty where the key is absent.
     pub fn list<T>(
         &self,
         key: &str,

@@ -23,7 +23,7 @@ const KEYS: &[&str] = &[
 pub(super) fn program(item: &Place) -> Result<Program, ReadError> {
     let object = item.object(KEYS)?;
     let place = place(item, &object)?;
-    let nobody = "leave it out to mean anybody, or name who may";
+    let empty = "leave it out to mean anybody, or name who may";
     Ok(Program {
         place,
         entry: object.read("entry", Place::flag)?.unwrap_or(false),
@@ -34,7 +34,7 @@ pub(super) fn program(item: &Place) -> Result<Program, ReadError> {
         })?,
         applet: object.read("applet", applet)?,
         sha256: object.read("sha256", sha256)?,
-        user: object.read("user", |place| place.some(nobody, uid))?,
+        user: object.read("user", |place| place.some(empty, uid))?,
         instances: object.read("instances", count)?,
         libraries: object.read("libraries", |place| place.each(path))?,
         why: why(&object)?,

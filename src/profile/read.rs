@@ -41,8 +41,8 @@ const KEYS: &[&str] = &[
 /// the container's files or kernel.
 ///
 /// # Errors
-/// The first thing that is wrong, in the order of the format: where it is, what
-/// stood there, what was expected.
+/// The first error, in the order of the format: its position, what the text has, what was
+/// expected.
 pub fn read(bytes: &[u8]) -> Result<Document, ReadError> {
     let text = plain(bytes)?;
     let tree = json::Document::parse(text).map_err(|error| not_json(&error))?;
@@ -94,7 +94,7 @@ fn not_json(error: &serde_json::Error) -> ReadError {
 }
 
 fn profile(root: &Place) -> Result<Profile, ReadError> {
-    // The version first: a newer one may have keys that we do not know.
+    // The version first: a newer one may have unknown keys.
     version(&root.any_object()?)?;
     let top = root.object(KEYS)?;
     let [environment_drop, environment_keep] = top.read("environment", environment)?.unwrap_or_default();
@@ -240,7 +240,7 @@ fn environment(place: &Place) -> Result<Variables, ReadError> {
     Ok([list("drop")?, list("keep")?])
 }
 
-/// Limits as they are where the section is absent.
+/// The limits of a profile without the section.
 pub(super) const NO_LIMITS: Limits = Limits { processes: None, open_files: None, file_size: None, core: 0 };
 
 fn limits(place: &Place) -> Result<Limits, ReadError> {

@@ -6,7 +6,7 @@ use super::values::why;
 use super::{Entry, SyscallRule, Syscalls};
 use crate::syscalls::{self, Condition, Handler, Test, constants, groups};
 
-/// The section where it is absent.
+/// The calls of a profile without the section.
 pub(super) const NONE: Syscalls = Syscalls { allow: Vec::new(), startup_only: Vec::new() };
 
 pub(super) fn syscalls(place: &Place) -> Result<Syscalls, ReadError> {

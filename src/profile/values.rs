@@ -12,17 +12,17 @@ pub(super) fn path(place: &Place) -> Result<PathBuf, ReadError> {
     text::path(place.string("an absolute path")?).map_err(|message| place.error(message))
 }
 
-/// A uid.
+/// A user id, from 0 to 4294967294.
 pub(super) fn uid(place: &Place) -> Result<Uid, ReadError> {
     id(place).map(Uid::from_raw)
 }
 
-/// A gid.
+/// A group id, from 0 to 4294967294.
 pub(super) fn gid(place: &Place) -> Result<Gid, ReadError> {
     id(place).map(Gid::from_raw)
 }
 
-/// A uid or gid. The last of the 32 bits' range is setresuid's word for "as it is".
+/// A uid or gid. 4294967295 means "unchanged" in setresuid(2).
 fn id(place: &Place) -> Result<u32, ReadError> {
     place.number(0..=u64::from(u32::MAX) - 1).map(|id| id as u32)
 }
@@ -32,7 +32,7 @@ pub(super) fn count(place: &Place) -> Result<u32, ReadError> {
     place.number(1..=u64::from(u32::MAX)).map(|count| count as u32)
 }
 
-/// The author's reason, which says something.
+/// The author's reason, which is not empty.
 pub(super) fn why(object: &Object) -> Result<Option<String>, ReadError> {
     object.read("why", |place| {
         let why = place.string("a reason")?;
@@ -43,8 +43,7 @@ pub(super) fn why(object: &Object) -> Result<Option<String>, ReadError> {
     })
 }
 
-/// An item of a list: the thing itself, or an object that holds it under `key`
-/// and may say why.
+/// An item of a list: the value itself, or an object that has it under `key` and may have `why`.
 pub(super) fn entry<'t, T>(
     item: &Place<'t>,
     key: &'static str,

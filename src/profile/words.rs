@@ -9,10 +9,10 @@ use super::{Capability, Fallback, FileGroup, Mode, OnViolation, Risk};
 macro_rules! words {
     ($($type:ident { $($variant:ident $word:literal),+ })+) => {$(
         impl $type {
-            /// Each value with the word that the format has for it.
+            /// Each value with its name in the format.
             pub const NAMES: &[($type, &'static str)] = &[$(($type::$variant, $word)),+];
 
-            /// The format's word.
+            /// The value's name in the format.
             pub const fn word(self) -> &'static str {
                 match self {
                     $($type::$variant => $word),+
@@ -30,12 +30,12 @@ words! {
     FileGroup { Runtime "@runtime", Names "@names", Elsewhere "@elsewhere" }
 }
 
-/// The format's word for a capability: lower case, without `CAP_`.
+/// A capability's name in the format: lower case, without `CAP_`.
 pub fn capability_word(capability: Capability) -> String {
     capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase()
 }
 
-/// Every capability that the format has a word for, in the kernel's order.
+/// Every capability that the format can name, in the kernel's order.
 pub fn capabilities() -> Vec<Capability> {
     in_order(&caps::all())
 }

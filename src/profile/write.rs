@@ -25,7 +25,7 @@ pub fn write(profile: &Profile) -> String {
 
 /// JSON whose keys keep their order.
 enum Json {
-    /// Already JSON.
+    /// A value that is JSON text already.
     Scalar(String),
     List(Vec<Json>),
     Object(Vec<(&'static str, Json)>),
@@ -48,7 +48,7 @@ fn list<T>(items: &[T], item: impl Fn(&T) -> Json) -> Json {
     Json::List(items.iter().map(item).collect())
 }
 
-/// An object's pairs, added where they say something.
+/// An object's pairs, added where they differ from the default.
 #[derive(Default)]
 struct Pairs(Vec<(&'static str, Json)>);
 
@@ -123,7 +123,7 @@ fn document(profile: &Profile) -> Json {
     top.object()
 }
 
-/// The thing alone, or an object that also says why.
+/// The value alone, or an object with its `why`.
 fn reasoned<T>(entry: &Entry<T>, key: &'static str, json: impl Fn(&T) -> Json) -> Json {
     match &entry.why {
         None => json(&entry.what),

@@ -15,14 +15,14 @@ use crate::event::{
 };
 use crate::init::event_loop::{self, Supervision};
 use crate::kernel::Kernel;
-use crate::plan::{Layer, LayerState, Place, Plan};
+use crate::plan::{Host, Layer, LayerState, Plan};
 use crate::sys::descriptors::{self, Inherited};
 use crate::sys::signal::{self, Mask};
 use crate::sys::{self, CallError};
 
 /// What a start has before there is a plan.
 pub(super) struct Environment {
-    pub place: Place,
+    pub place: Host,
     pub kernel: Kernel,
     pub sink: Sink,
     pub signals: Signals,

@@ -1,22 +1,22 @@
 //! Classes of calls: each gives no power beyond the others of its class, so that a
 //! profile which needs one has them all. A new C library, or another architecture,
-//! changes which of them a program makes, and not what it does.
+//! changes which of them a program makes, and not its effect.
 
 use super::all;
 
 macro_rules! classes {
     ($($name:ident $about:literal,)*) => {
-        /// A class; `about` says what its calls do.
+        /// A class; `about` describes its calls.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Class {
             $(#[doc = $about] $name,)*
         }
 
         impl Class {
-            /// Every class, as docs/learning.md lists them.
+            /// Every class, in the order of docs/learning.md.
             pub const ALL: &[Class] = &[$(Class::$name,)*];
 
-            /// What its calls do: "change a file's mode".
+            /// The effect of its calls: "change a file's mode".
             pub const fn about(self) -> &'static str {
                 match self { $(Class::$name => $about,)* }
             }
@@ -69,7 +69,7 @@ classes! {
 }
 
 impl Class {
-    /// Its calls, sorted.
+    /// The names of its calls, sorted.
     pub fn calls(self) -> impl Iterator<Item = &'static str> {
         all().filter(move |syscall| syscall.class == Some(self)).map(|syscall| syscall.name)
     }

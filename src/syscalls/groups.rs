@@ -133,11 +133,11 @@ impl Cluster {
     /// Its calls by name, as [`Group::calls`] has them.
     pub fn grants(&self) -> impl Iterator<Item = (&'static str, Vec<Vec<Condition>>)> + use<> {
         let free = self.calls().map(|call| (call, vec![Vec::new()]));
-        let held = self.when.iter().map(|(call, alternatives)| {
+        let conditional = self.when.iter().map(|(call, alternatives)| {
             let conditions = |checks: &&[Check]| checks.iter().map(|check| check.condition()).collect();
             (*call, alternatives.iter().map(conditions).collect())
         });
-        free.chain(held)
+        free.chain(conditional)
     }
 
     /// Calls whose arguments do not matter, sorted.

@@ -1,7 +1,7 @@
-//! What is known of every system call, as tables and nothing else: `numbers` is generated
-//! from the kernel's headers by scripts/syscalls, `table` is beside it by hand, and the
-//! compiler joins them into one row a call, a [`Syscall`]. [`groups`] and [`constants`] are
-//! the words of a profile.
+//! The properties of every system call, as tables only: `numbers` is generated from the kernel's
+//! headers by scripts/syscalls, `table` is written by hand, and a constant evaluation joins them
+//! into one row a call, a [`Syscall`]. [`groups`] and [`constants`] are the names that a profile
+//! may use.
 
 #![forbid(unsafe_code)]
 
@@ -28,22 +28,22 @@ use table::ROWS;
 pub struct Condition {
     /// Which argument, 0–5.
     pub arg: u8,
-    /// What it has to be.
+    /// The values that satisfy the test.
     pub test: Test,
 }
 
-/// What an argument has to be.
+/// The values that satisfy a test.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Test {
-    /// One of these.
+    /// One of these values.
     In(Vec<u64>),
-    /// None of these.
+    /// None of these values.
     NotIn(Vec<u64>),
     /// `argument & mask == equals`.
     Masked {
-        /// The bits looked at.
+        /// The bits that are compared.
         mask: u64,
-        /// What they have to be.
+        /// The value of these bits.
         equals: u64,
     },
 }
@@ -51,8 +51,8 @@ pub enum Test {
 /// Every call, sorted by name.
 static SYSCALLS: [Syscall; NUMBERS.len()] = joined();
 
-/// The rows with their numbers. It does not compile where a row is out of order or of no
-/// call of the kernel, or where a call of a new number has no release.
+/// The rows with their numbers. Compilation fails where a row is out of order or names no call of
+/// the kernel, or where a call with a new number has no release.
 const fn joined() -> [Syscall; NUMBERS.len()] {
     let mut all = [call("", &[]); NUMBERS.len()];
     let (mut at, mut row) = (0, 0);
@@ -78,8 +78,8 @@ const fn is_same(one: &str, other: &str) -> bool {
     at == one.len() && at == other.len()
 }
 
-/// The first number that both architectures gave out after Linux 4.18: calls from there on
-/// have the same number on both.
+/// The first number assigned after Linux 4.18: calls from there on have the same number on both
+/// architectures.
 pub const FIRST_NEW: u16 = 424;
 
 /// Every call, sorted by name.
@@ -87,18 +87,17 @@ pub fn all() -> impl Iterator<Item = &'static Syscall> {
     SYSCALLS.iter()
 }
 
-/// What is known of a call; none where no architecture has it.
+/// The row of a call; `None` where no architecture has it.
 pub fn find(name: &str) -> Option<&'static Syscall> {
     SYSCALLS.binary_search_by(|syscall| syscall.name.cmp(name)).ok().map(|at| &SYSCALLS[at])
 }
 
-/// What decides a call: [`Handler::Plain`] of a name that is none, too.
+/// The handler of a call; [`Handler::Plain`] for an unknown name, too.
 pub fn handler(name: &str) -> Handler {
     find(name).map_or(Handler::Plain, |syscall| syscall.handler)
 }
 
-/// The number of a call; none where the architecture does not have it, or where
-/// no architecture has.
+/// The number of a call; `None` where the architecture does not have it, or the name is unknown.
 pub fn number(arch: Arch, name: &str) -> Option<u32> {
     find(name)?.number(arch)
 }
@@ -113,45 +112,44 @@ pub fn name(arch: Arch, number: u32) -> Option<&'static str> {
     SYSCALLS.get(usize::from(position)).map(|syscall| syscall.name)
 }
 
-/// The table's own copy of a name, when any architecture has the call.
+/// The table's `'static` copy of a name, when any architecture has the call.
 pub fn known(name: &str) -> Option<&'static str> {
     find(name).map(|syscall| syscall.name)
 }
 
-/// Every name, sorted.
+/// The names of all calls, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {
     all().map(|syscall| syscall.name)
 }
 
-/// The release that brought a call: 4.18 for all that are as old or older, and
-/// for names that are none.
+/// The release that added a call: 4.18 for every older one, and for unknown names.
 pub fn since(name: &str) -> Release {
     find(name).map_or(OLDEST, |syscall| syscall.since)
 }
 
-/// The width of argument `arg` (0–5) of a call; none when it is not in the table.
+/// The width of argument `arg` (0–5) of a call; `None` when the table does not have it.
 pub fn width(call: &str, arg: u8) -> Option<Width> {
     find(call)?.args.get(usize::from(arg))?.width()
 }
 
-/// The capability without which a call can do nothing, or next to nothing; none where that
-/// hangs on the arguments, on limits or on the other process.
+/// The capability without which a call can do nothing, or next to nothing; `None` where that
+/// depends on the arguments, on limits or on the other process.
 pub fn privileged(call: &str) -> Option<Capability> {
     find(call)?.needs()
 }
 
-/// The calls that give the same power, where there are others.
+/// The calls that give the same power as this one, if there are others.
 pub fn class(call: &str) -> Option<Class> {
     find(call)?.class
 }
 
-/// Whether a call gives its caller other ids, after which no process without
-/// CAP_SYS_PTRACE may look into it until its next exec (ptrace(2), dumpable).
+/// Whether a call changes the caller's ids. The process is then not dumpable until its next exec:
+/// no process without CAP_SYS_PTRACE may read its memory (ptrace(2)).
 pub fn changes_user(call: &str) -> bool {
     matches!(handler(call), Handler::SetUid | Handler::SetGid)
 }
 
-/// One more than the greatest number.
+/// The greatest number plus one.
 const SIZE: usize = {
     let (mut greatest, mut at) = (0, 0);
     while at < NUMBERS.len() {
@@ -167,7 +165,7 @@ const SIZE: usize = {
     greatest as usize + 1
 };
 
-/// Places in `SYSCALLS` by number; `NONE` where there is no call.
+/// Indices into `SYSCALLS` by number; `NONE` where no call has the number.
 static X86_64: [u16; SIZE] = by_number(Arch::X86_64);
 static AARCH64: [u16; SIZE] = by_number(Arch::Aarch64);
 

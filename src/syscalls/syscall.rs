@@ -1,4 +1,4 @@
-//! One row of the table, and the words that it is written in.
+//! One row of the table, and the types of its columns.
 
 use caps::Capability;
 use nix::errno::Errno;
@@ -8,41 +8,41 @@ pub use super::groups::Purpose;
 use super::numbers::NONE;
 use crate::kernel::{Arch, Release};
 
-/// What is known of one system call. Everything that treats calls one by one reads it here:
+/// The properties of one system call. All code that treats calls individually reads them here:
 /// the filter, the plan, the enforcer, the recorder, learning and verification.
 #[derive(Clone, Copy, Debug)]
 pub struct Syscall {
-    /// Its name, as `__NR_*` has it.
+    /// Its name, as in `__NR_*`.
     pub name: &'static str,
     x86_64: u16,
     aarch64: u16,
-    /// The release that brought it; 4.18 for all that are as old or older.
+    /// The release that added it; 4.18 for every older one.
     pub since: Release,
-    /// Its arguments; [`Arg::Unknown`] from the first on that is not described.
+    /// The kinds of its arguments; [`Arg::Unknown`] from the first undescribed one on.
     pub args: [Arg; 6],
-    /// What decides it when it is notified, and how it is learned.
+    /// How a notification of it is decided, and how it is learned.
     pub handler: Handler,
-    /// Why a group has it, whatever its arguments.
+    /// Why a group contains it, whatever its arguments.
     pub group: Option<Purpose>,
-    /// The calls that give the same power.
+    /// The class of calls that give the same power.
     pub class: Option<Class>,
-    /// The capability that it asks for.
+    /// The capability that the kernel checks for.
     pub privilege: Privilege,
-    /// No learning run notifies it: the kernel's own business, without arguments to speak
-    /// of; the end of its caller; and `sendmsg`, by which the launch hands the listener
-    /// over, before any call can be answered.
+    /// No learning run notifies it: a call without arguments that the kernel makes a process repeat;
+    /// the exit of its caller; and `sendmsg`, by which the launch passes the listener before any
+    /// notification can be answered.
     pub unnotified: bool,
-    /// The kernel refuses it to no process for want of a capability, and programs make it
-    /// without end, so `remit verify` does not trace it.
+    /// The kernel never refuses it for want of a capability, and programs make it very often, so
+    /// `remit verify` does not trace it.
     pub untraced: bool,
 }
 
-/// The kind of an argument, and with it how much of the register the kernel looks at.
+/// The kind of an argument, which determines how much of the register the kernel reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arg {
-    /// Not described.
+    /// The table does not describe this argument.
     Unknown,
-    /// An `int`, `unsigned int` or 32-bit id without a meaning of its own here.
+    /// An `int`, `unsigned int` or 32-bit id that remit does not interpret.
     Int,
     /// A `umode_t`, 16 bits.
     Mode,
@@ -50,11 +50,11 @@ pub enum Arg {
     Long,
     /// An address in the caller's memory.
     Pointer,
-    /// Of another type for another use of the call.
+    /// Its type depends on another argument of the call.
     Varies,
     /// The address of a path.
     Path,
-    /// The directory from which the path after it is resolved.
+    /// The descriptor of the directory from which the next argument's path is resolved.
     Dirfd,
     /// Any other descriptor.
     Fd,
@@ -62,41 +62,40 @@ pub enum Arg {
     Flags,
     /// Flags in a `long`.
     LongFlags,
-    /// PROT_* of memory, in a `long`.
+    /// PROT_* flags, in a `long`.
     Prot,
-    /// The address of a socket's address that the kernel reads.
+    /// A pointer to a `struct sockaddr` that the kernel reads.
     Sockaddr,
-    /// A user's or group's id.
+    /// A user id or group id.
     Id,
-    /// The number of a signal.
+    /// A signal number.
     Signal,
-    /// The process or thread that the call acts on, by number, where a signal or an access
-    /// by ptrace(2) would be checked too: a Landlock domain that scopes signals covers it.
-    /// One of which the call only reads something is an [`Arg::Int`].
+    /// The pid or tid of the process or thread that the call acts on, where the kernel also checks
+    /// permission to signal or ptrace(2) it: a Landlock domain that scopes signals covers the call.
+    /// An argument of a call that only reads a property of it is an [`Arg::Int`].
     Pid,
-    /// The same where the kernel asks for the same user alone: no Landlock domain covers it.
+    /// Like `Task`, where the kernel only requires the same user: no Landlock domain covers it.
     Task,
-    /// The same where argument 0 is PRIO_PROCESS (setpriority(2)); else a group or a user.
-    PrioWho,
-    /// The same where argument 0 is IOPRIO_WHO_PROCESS (ioprio_set(2)); else a group or a
-    /// user.
-    IoprioWho,
-    /// The process of the thread that the argument after it names.
+    /// Like `Pid` when argument 0 is PRIO_PROCESS (setpriority(2)); otherwise a group or a user.
+    PriorityTarget,
+    /// Like `Pid` when argument 0 is IOPRIO_WHO_PROCESS (ioprio_set(2)); otherwise a group or a user.
+    IopriorityTarget,
+    /// The process (tgid) of the thread in the next argument.
     Tgid,
-    /// A thread of the process that the argument before it names.
+    /// A thread (tid) of the process in the argument before it.
     Tid,
-    /// The process group that another process, or the caller, is put into.
+    /// The process group into which another process, or the caller, moves.
     Pgid,
-    /// A process or, negative, a process group with F_SETOWN; of another type with others
+    /// With F_SETOWN a process or, negative, a process group; with other commands another type
     /// (fcntl(2)).
     Owner,
 }
 
-/// How much of an argument's register the kernel looks at.
+/// How much of an argument's register the kernel reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
-    /// An `int` or `unsigned int`: the upper half is ignored, and a comparison
-    /// that looked at it could be dodged.
+    /// An `int` or `unsigned int`: the kernel ignores the upper half, so a comparison with the whole
+    /// register could be evaded.
     Bits32,
     /// A `umode_t`: the lower 16 bits.
     Bits16,
@@ -104,159 +103,163 @@ pub enum Width {
     Bits64,
 }
 
-/// What decides a call and what a learning run notes of it. The plan, the filter of
-/// a learning run, the enforcer and the recorder each match every variant, so a new one does
-/// not compile before all of them know it.
+/// How a call is decided and what a learning run records of it. The plan, the filter of a learning
+/// run, the enforcer and the recorder each match every variant, so that a new one does not compile
+/// before all of them handle it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handler {
-    /// No section but `syscalls` and `capabilities` speaks of it: the filter decides it, and
-    /// what the filter notifies is decided by the registers.
+    /// Only `syscalls` and `capabilities` apply: the filter decides it, and a notification of it is
+    /// decided by the registers.
     Plain,
-    /// The filter answers ENOSYS whatever the profile says: its flags lie in memory, where no
-    /// filter sees them, and libraries fall back to an older call.
+    /// The filter returns ENOSYS whatever the profile grants: the call's flags are in memory, which a
+    /// filter cannot read, and libraries fall back to an older call.
     NotImplemented,
-    /// Executes: `programs`.
+    /// Executes a program: `programs`.
     Exec,
-    /// Opens a path: `files`. With [`Arg::Flags`] the filter tells by them whether it only
-    /// reads; without, every one is notified.
+    /// Opens a path: `files`. By [`Arg::Flags`] the filter recognizes an open for reading only;
+    /// a call without such an argument is always notified.
     Open,
-    /// Changes the tree: `files`.
+    /// Creates, removes, renames, links or truncates a file: `files`.
     Change(Change),
-    /// Changes what an inode says of itself: capabilities.
+    /// Changes an attribute of an inode: `capabilities`.
     Attribute(Attribute),
-    /// Gives a socket its address: `network.listen`.
+    /// Binds a socket to an address: `network.listen`.
     Bind,
     /// Connects a socket: `network.connect`.
     Connect,
-    /// Sends, which may connect (MSG_FASTOPEN); with [`Arg::Sockaddr`] a learning run notes
-    /// where to.
+    /// Sends, which may connect (MSG_FASTOPEN); of a call with [`Arg::Sockaddr`] a learning run
+    /// records the destination.
     Send,
-    /// Makes a socket: `network`.
+    /// Creates a socket: `network`.
     Socket,
-    /// Makes two sockets that are connected to each other.
+    /// Creates a pair of connected sockets.
     Socketpair,
     /// Waits for connections: `network.listen`.
     Listen,
     /// Sets an option of a socket.
     SocketOption,
-    /// Signals a process by its number: never the supervisor.
+    /// Signals a process by pid; denied for the supervisor.
     Signal,
-    /// Signals a thread by its number.
+    /// Signals a thread by tid.
     SignalThread,
-    /// Signals a process by its descriptor.
+    /// Signals a process by pidfd.
     SignalPidfd,
-    /// Opens a descriptor of a process, by which it may be signalled.
+    /// Opens a pidfd, by which the process may be signalled.
     PidfdOpen,
     /// Maps memory: `memory`, `libraries`.
     Map,
-    /// Changes what mapped memory is for: `memory`, `libraries`.
+    /// Changes the protection of mapped memory: `memory`, `libraries`.
     Protect,
     /// Attaches shared memory: `memory`.
     Attach,
-    /// Makes a process: `limits`, `instances`. With [`Arg::LongFlags`] it may make a thread.
+    /// Creates a process: `limits`, `instances`. With [`Arg::LongFlags`] it may create a thread.
     Fork,
-    /// prctl(2), of which one option hides the process.
+    /// prctl(2), whose PR_SET_DUMPABLE makes the process's memory unreadable.
     Prctl,
-    /// Makes a file in memory, which has no path.
+    /// Creates a file in memory, which has no path.
     Memfd,
-    /// Takes on another user: what was known of the caller cannot be read any more.
+    /// Changes user ids: the caller's memory cannot be read afterwards.
     SetUid,
-    /// Takes on another group.
+    /// Changes group ids.
     SetGid,
-    /// Takes on other supplementary groups.
+    /// Changes the supplementary groups.
     SetGroups,
-    /// Sets capabilities.
+    /// Sets the thread's capabilities (capset(2)).
     Capset,
-    /// Changes scheduling, of others too.
+    /// Changes scheduling attributes, also of another process.
     Schedule,
-    /// Sets or uses up a limit (getrlimit(2)).
+    /// Sets or consumes a resource limit (getrlimit(2)).
     Limit(Limit),
-    /// ioctl(2), which may drive a device.
+    /// ioctl(2), which may control a device.
     Ioctl,
-    /// Changes where the caller's paths lead to: its root, its mounts, its namespaces.
+    /// Changes how the caller's paths resolve: its root, its mounts, its namespaces.
     Root,
-    /// personality(2), of which one flag makes all that is readable executable.
+    /// personality(2), whose READ_IMPLIES_EXEC makes all readable memory executable.
     Personality,
 }
 
-/// A change of the tree.
+/// A change of a directory tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A directory is made.
+    /// Creates a directory.
     MakeDirectory,
-    /// A file, pipe, socket or device is made.
+    /// Creates a file, pipe, socket or device.
     MakeNode,
-    /// A symbolic link is made; argument 0 is its text.
+    /// Creates a symbolic link; argument 0 is its target.
     MakeLink,
-    /// A name is removed; a directory's with AT_REMOVEDIR.
+    /// Removes a name; a directory's with AT_REMOVEDIR.
     Remove,
-    /// A directory is removed.
+    /// Removes a directory.
     RemoveDirectory,
-    /// A name becomes another.
+    /// Renames a file or directory.
     Rename,
-    /// A file gets one more name.
+    /// Creates a hard link.
     Link,
-    /// A file is set to a length.
+    /// Truncates a file.
     Truncate,
 }
 
-/// What an inode says of itself.
+/// An attribute of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribute {
     /// Owner and group.
     Owner,
-    /// Permission bits.
+    /// Permission bits (chmod(2)).
     Mode,
     /// Times of access and modification.
     Times,
 }
 
-/// What a call does with a limit.
+/// The effect of a call on a resource limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Sets one: of the caller, or of an [`Arg::Task`].
+    /// Sets a limit: of the caller, or of an [`Arg::Task`].
     Set,
-    /// Locks memory, up to RLIMIT_MEMLOCK: so many bytes, or with [`Arg::Flags`] alone all.
+    /// Locks memory, up to RLIMIT_MEMLOCK: so many bytes, or with [`Arg::Flags`] all of it.
     Lock,
 }
 
-/// The capability that a call asks for (capabilities(7)).
+/// The capability that the kernel checks for in a call (capabilities(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
-    /// None, or one that hangs on more than the table says.
+    /// None, or one that depends on more than the table has.
     None,
-    /// Without it the call can do nothing, or next to nothing: a setuid to one's own saved
-    /// id, a chown to one's own group.
+    /// Without it the call can do nothing, or next to nothing: a setuid to the caller's own saved id,
+    /// a chown to the caller's own group.
     Needed(Capability),
-    /// A group brings the call, and it needs the capability for some arguments, files or
-    /// processes. A learning run notifies it where the app can hold it.
+    /// A group contains the call, and it needs the capability for some arguments, files or processes.
+    /// A learning run notifies it where the app can have the capability.
     Sometimes(Capability),
 }
 
 impl Arg {
-    /// How much of the register the kernel looks at; none where that is not known, or where
-    /// a comparison would be with an address.
+    /// How much of the register the kernel reads; `None` where that is unknown, or where the argument
+    /// is an address.
     pub const fn width(self) -> Option<Width> {
         match self {
             Arg::Mode => Some(Width::Bits16),
             Arg::Long | Arg::LongFlags | Arg::Prot => Some(Width::Bits64),
             Arg::Int | Arg::Dirfd | Arg::Fd | Arg::Flags | Arg::Id | Arg::Signal => Some(Width::Bits32),
-            Arg::Pid | Arg::Task | Arg::PrioWho | Arg::IoprioWho | Arg::Tgid | Arg::Tid | Arg::Pgid => {
-                Some(Width::Bits32)
-            }
+            Arg::Pid
+            | Arg::Task
+            | Arg::PriorityTarget
+            | Arg::IopriorityTarget
+            | Arg::Tgid
+            | Arg::Tid
+            | Arg::Pgid => Some(Width::Bits32),
             Arg::Unknown | Arg::Pointer | Arg::Varies | Arg::Path | Arg::Sockaddr | Arg::Owner => None,
         }
     }
 }
 
 impl Handler {
-    /// The errno with which its section refuses; [`Syscall::unlisted`] is that of a call
-    /// which the profile does not list at all.
+    /// The errno with which the call's section denies; [`Syscall::unlisted`] is the errno of a call
+    /// that the profile does not list.
     ///
-    /// EACCES is what the kernel answers where permission bits deny a path, a program, a
-    /// port or executable memory: programs print it with the name and try the next place.
-    /// EAGAIN is what fork(2) answers at RLIMIT_NPROC: programs wait and try again. All others
-    /// are refused as for want of a capability, with EPERM: programs go on without.
+    /// EACCES is the kernel's errno where permission bits deny a path, a program, a port or executable
+    /// memory: programs print it with the name and try the next path. EAGAIN is that of fork(2) at
+    /// RLIMIT_NPROC: programs wait and retry. All others are denied as for want of a capability, with
+    /// EPERM: programs continue without.
     pub const fn denied(self) -> Errno {
         match self {
             Handler::Exec | Handler::Open | Handler::Change(_) => Errno::EACCES,
@@ -270,7 +273,7 @@ impl Handler {
 }
 
 impl Syscall {
-    /// Its number on an architecture that has it.
+    /// Its number on an architecture; `None` where that does not have the call.
     pub const fn number(&self, arch: Arch) -> Option<u32> {
         let number = match arch {
             Arch::X86_64 => self.x86_64,

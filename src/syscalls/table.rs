@@ -1,23 +1,23 @@
-//! What is known of each system call besides its numbers, by hand: one row a call, sorted
-//! by name. A call of which only the numbers are known has none.
+//! The properties of each system call besides its numbers, written by hand: one row a call, sorted
+//! by name. A call of which only the numbers are known has no row.
 //!
 //! - Arguments are from its SYSCALL_DEFINE (include/linux/syscalls.h); `&[]` where it has
 //!   none, or where no condition was ever written for one.
-//! - `since` is the release in whose asm/unistd.h it first stood; without it 4.18 or older.
+//! - `since` is the release whose asm/unistd.h first had it; without `since`, 4.18 or older.
 //! - `handler` is for a call that a section of the profile decides or that is learned by
 //!   more than its name.
 //! - `group` is for a call that every program, or every user of files or sockets, may make
-//!   whatever its arguments. With conditions it stands in [`groups`](super::groups).
+//!   whatever its arguments. A call with conditions is in [`groups`](super::groups).
 //! - `class` is for a call that gives no power beyond another.
 //! - `needs_always` and `may_need` are from capabilities(7).
-//! - `unnotified` and `untraced` are for a call that must not, or need not, be looked at.
+//! - `unnotified` and `untraced` are for a call that must not be notified, or need not be traced.
 
 use caps::Capability;
 
 use super::syscall::Arg::*;
 use super::syscall::{Attribute, Change, Class, Handler, Limit, Purpose, Syscall, call};
 
-/// The rows.
+/// The rows, sorted by name.
 #[rustfmt::skip]
 pub(super) const ROWS: &[Syscall] = &[
     call("accept", &[Fd, Pointer, Pointer]).group(Purpose::Listening).class(Class::Accept).untraced(),
@@ -151,7 +151,7 @@ pub(super) const ROWS: &[Syscall] = &[
     call("ioperm", &[]).needs_always(Capability::CAP_SYS_RAWIO),
     call("iopl", &[]).needs_always(Capability::CAP_SYS_RAWIO),
     call("ioprio_get", &[Int, Int]).group(Purpose::Scheduling),
-    call("ioprio_set", &[Int, IoprioWho, Int]),
+    call("ioprio_set", &[Int, IopriorityTarget, Int]),
     call("kcmp", &[Pid, Pid, Int, Varies, Varies]),
     call("kexec_file_load", &[]).needs_always(Capability::CAP_SYS_BOOT),
     call("kexec_load", &[]).needs_always(Capability::CAP_SYS_BOOT),
@@ -314,7 +314,7 @@ pub(super) const ROWS: &[Syscall] = &[
     call("setitimer", &[Int, Pointer, Pointer]).group(Purpose::Time),
     call("setns", &[Fd, Flags]).handler(Handler::Root).needs_always(Capability::CAP_SYS_ADMIN),
     call("setpgid", &[Int, Pgid]).group(Purpose::Identity),
-    call("setpriority", &[Int, PrioWho, Int]).handler(Handler::Schedule).may_need(Capability::CAP_SYS_NICE),
+    call("setpriority", &[Int, PriorityTarget, Int]).handler(Handler::Schedule).may_need(Capability::CAP_SYS_NICE),
     call("setregid", &[Id, Id]).handler(Handler::SetGid).class(Class::TakeGroup).needs_always(Capability::CAP_SETGID),
     call("setresgid", &[Id, Id, Id]).handler(Handler::SetGid).class(Class::TakeGroup).needs_always(Capability::CAP_SETGID),
     call("setresuid", &[Id, Id, Id]).handler(Handler::SetUid).class(Class::TakeUser).needs_always(Capability::CAP_SETUID),

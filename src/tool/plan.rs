@@ -9,7 +9,7 @@ use crate::enforce::probe;
 use crate::ids::{Gid, Uid};
 use crate::image::live::LiveFor;
 use crate::kernel::{Arch, Kernel, Release};
-use crate::plan::{Place, Plan};
+use crate::plan::{Host, Plan};
 use crate::profile::{Mode, RunAs};
 
 /// The arguments of `remit plan`.
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
         Some(PlanMode::Audit) => Mode::Audit,
         None => profile.mode,
     };
-    let place = Place { command: Some(command), links, embedded, ..container() };
+    let place = Host { command: Some(command), links, embedded, ..container() };
     let plan = Plan::new(&profile, &kernel, &place, &files, mode)
         .map_err(|error| Error::Plan { profile: name.clone(), error })?;
     let text = match arguments.format {
@@ -80,7 +80,7 @@ fn kernel(arguments: &Arguments) -> Result<Kernel, Error> {
 }
 
 /// A container with Docker's defaults.
-fn container() -> Place {
+fn container() -> Host {
     let permitted: CapsHashSet = [
         Capability::CAP_AUDIT_WRITE,
         Capability::CAP_CHOWN,
@@ -98,7 +98,7 @@ fn container() -> Place {
         Capability::CAP_SYS_CHROOT,
     ]
     .into();
-    Place {
+    Host {
         command: None,
         supervisor: 1,
         group: 1,

@@ -89,8 +89,8 @@ fn whole<'a>(started: &'a Started, cut: bool, files: &StoppedFiles) -> Result<Co
     if !cut {
         return Ok(started);
     }
-    let fresh = inspect::stack(started.stack, &files.caller, files.identity, files.rules)?;
-    Ok(Cow::Owned(Started { fresh, ..started.into_owned() }))
+    let initial_stack = inspect::stack(started.stack, &files.caller, files.identity, files.rules)?;
+    Ok(Cow::Owned(Started { initial_stack, ..started.into_owned() }))
 }
 
 /// The verdict on all that the caller's process has mapped as code by now, by whichever thread

@@ -156,7 +156,7 @@ impl Tracer {
     fn way(&self) -> Way {
         let number = crate::syscalls::number(Arch::THIS, "sendmsg").unwrap_or_default();
         let call = policy::call::Call { name: Some("sendmsg"), number, args: [0, 0, SEND, 0, 0, 0] };
-        if self.rules.goes_unasked(&call) { Way::Message } else { Way::Name }
+        if self.rules.goes_unnotified(&call) { Way::Message } else { Way::Name }
     }
 
     /// A thread ended or executed a program: it hands nothing out any more.

@@ -77,7 +77,7 @@ fn read(pid: Pid, caller: &Caller, identity: &Identity, rules: &PolicyEngine) ->
         Ok((sys::files::stat_cached(&link)?, std::fs::read_link(&link).map_err(errno)?))
     })?;
     let pointer = sys::ptrace::stack_pointer(pid.as_raw())?;
-    let fresh = stack(pointer, &caller, identity, rules)?;
+    let initial_stack = stack(pointer, &caller, identity, rules)?;
     Ok(Started {
         id: FileId { device: known.device, inode: known.inode },
         canonical,
@@ -85,7 +85,7 @@ fn read(pid: Pid, caller: &Caller, identity: &Identity, rules: &PolicyEngine) ->
         stamp: (known.changed.0, known.changed.1, known.size),
         stack: pointer,
         mode: known.mode & 0o7777,
-        fresh,
+        initial_stack,
         uids: caller.uids,
     })
 }

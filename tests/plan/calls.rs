@@ -2,7 +2,7 @@
 
 use remit::filter::{Access, Action, Filter};
 use remit::kernel::{Arch, Kernel, LandlockAbi, Release};
-use remit::plan::{Place, numbers};
+use remit::plan::{Host, numbers};
 use remit::profile::Mode;
 use remit::syscalls;
 
@@ -79,7 +79,7 @@ fn no_call_takes_a_number_of_the_supervisors_whatever_brings_it() {
         .chain(&["fcntl", "ioctl"])
         .map(|call| format!("{call:?}"))
         .collect();
-    let place = Place { supervisor: 7, group: 5, ..place() };
+    let place = Host { supervisor: 7, group: 5, ..place() };
     for arch in [Arch::X86_64, Arch::Aarch64] {
         for (major, minor) in [(5, 10), (6, 1), (6, 12), (6, 18)] {
             let mut kernel = Kernel::stock(Release::new(major, minor), arch);

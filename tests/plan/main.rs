@@ -14,7 +14,7 @@ use remit::ids::{Gid, Uid};
 use remit::image::Executable;
 use remit::image::tree::ImageTree;
 use remit::kernel::{Arch, Kernel, NoListener, Release};
-use remit::plan::{LayerState, Place, Plan, PlanError};
+use remit::plan::{Host, LayerState, Plan, PlanError};
 use remit::profile::{Capability, Mode, RunAs};
 use remit::{profile, syscalls};
 
@@ -50,11 +50,11 @@ fn image() -> ImageTree {
         .dir("/links")
 }
 
-fn place() -> Place {
+fn place() -> Host {
     let permitted: caps::CapsHashSet =
         [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_CHOWN, Capability::CAP_SETPCAP]
             .into();
-    Place {
+    Host {
         command: None,
         supervisor: 1,
         group: 1,
@@ -78,7 +78,7 @@ fn kernel(major: u16, minor: u16) -> Kernel {
 const SERVER: &str = r#""programs": [{"path": "/app/server", "entry": true}]"#;
 
 /// A profile of these keys.
-fn plan_on(keys: &str, kernel: &Kernel, place: &Place, mode: Mode) -> Result<Plan, PlanError> {
+fn plan_on(keys: &str, kernel: &Kernel, place: &Host, mode: Mode) -> Result<Plan, PlanError> {
     let text = format!(r#"{{"remit": 1, "name": "t", {keys}}}"#);
     let profile = profile::read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}")).profile;
     Plan::new(&profile, kernel, place, &image(), mode)
@@ -212,7 +212,7 @@ fn the_app_gets_what_is_asked_for_and_there() {
     assert_eq!(root.run_as, None, "it is who it is");
     assert!(root.capabilities.ambient.is_empty());
 
-    let bare = Place { permitted: caps::CapsHashSet::new(), ..place() };
+    let bare = Host { permitted: caps::CapsHashSet::new(), ..place() };
     let keys = format!(r#"{SERVER}, "run_as": {{"user": 999, "group": 0, "groups": [0]}}"#);
     let error = plan_on(&keys, &kernel(6, 18), &bare, Mode::Enforce).expect_err("no right to");
     assert!(error.text.contains("setuid") && !error.text.contains("setgid"), "{error}");

@@ -2,7 +2,7 @@
 
 use remit::filter::{Access, Action};
 use remit::kernel::Kernel;
-use remit::plan::{Place, Plan};
+use remit::plan::{Host, Plan};
 use remit::profile::Mode;
 
 use crate::{SERVER, answer, kernel, place, plan_on, server};
@@ -121,9 +121,9 @@ fn addresses_and_names_have_every_socket_made() {
 
 #[test]
 fn the_event_socket_is_kept_apart_by_the_supervisor_that_makes_sockets() {
-    let near = Place { event_socket: Some("/run/events.sock".into()), ..place() };
+    let near = Host { event_socket: Some("/run/events.sock".into()), ..place() };
     let any = format!(r#"{SERVER}, "network": {{"connect": ["unix:*"]}}"#);
-    let made = |keys: &str, kernel: &Kernel, place: &Place, mode| {
+    let made = |keys: &str, kernel: &Kernel, place: &Host, mode| {
         plan_on(keys, kernel, place, mode).expect("a plan").policy.makes_sockets
     };
     assert!(made(&any, &kernel(6, 18), &near, Mode::Enforce));

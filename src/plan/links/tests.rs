@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::ids::{Gid, Uid};
 use crate::image::{Executable, tree::ImageTree};
 use crate::kernel::{Arch, Kernel, Release};
-use crate::plan::{Place, Plan, PlanError};
+use crate::plan::{Host, Plan, PlanError};
 use crate::profile::{self, Endpoint, Mode, Rights, RunAs};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
@@ -27,8 +27,8 @@ fn image() -> ImageTree {
         .dir("/proc")
 }
 
-fn place() -> Place {
-    Place {
+fn host() -> Host {
+    Host {
         command: None,
         supervisor: 1,
         group: 1,
@@ -45,22 +45,16 @@ fn place() -> Place {
     }
 }
 
-fn of(tree: &ImageTree, place: &Place, program: &str, keys: &str) -> Result<Plan, PlanError> {
-    on(&Kernel::stock(Release::new(6, 18), Arch::X86_64), tree, place, program, keys)
+fn of(tree: &ImageTree, host: &Host, program: &str, keys: &str) -> Result<Plan, PlanError> {
+    on(&Kernel::stock(Release::new(6, 18), Arch::X86_64), tree, host, program, keys)
 }
 
-fn on(
-    kernel: &Kernel,
-    tree: &ImageTree,
-    place: &Place,
-    program: &str,
-    keys: &str,
-) -> Result<Plan, PlanError> {
+fn on(kernel: &Kernel, tree: &ImageTree, host: &Host, program: &str, keys: &str) -> Result<Plan, PlanError> {
     let text = format!(
         r#"{{"remit": 1, "name": "t", "fallback": "degrade", "programs": [{{{program}, "entry": true}}], {keys}}}"#
     );
     let profile = profile::read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}")).profile;
-    Plan::new(&profile, kernel, place, tree, Mode::Enforce)
+    Plan::new(&profile, kernel, host, tree, Mode::Enforce)
 }
 
 const ALL: &str = r#""allow": ["read", "write", "create", "remove"]"#;
@@ -75,11 +69,11 @@ pub(in crate::plan) fn plan(tree: &ImageTree, files: &str) -> Plan {
 pub(in crate::plan) fn with_kernel(tree: &ImageTree, files: &str, major: u16, minor: u16) -> Plan {
     let kernel = Kernel::stock(Release::new(major, minor), Arch::X86_64);
     let keys = format!(r#""files": [{files}]"#);
-    on(&kernel, tree, &place(), r#""path": "/server""#, &keys).unwrap_or_else(|error| panic!("{error}"))
+    on(&kernel, tree, &host(), r#""path": "/server""#, &keys).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn with(tree: &ImageTree, files: &str) -> Result<Plan, PlanError> {
-    of(tree, &place(), r#""path": "/server""#, &format!(r#""files": [{files}]"#))
+    of(tree, &host(), r#""path": "/server""#, &format!(r#""files": [{files}]"#))
 }
 
 #[track_caller]
@@ -212,20 +206,20 @@ fn entries_that_lead_into_each_other_are_refused() {
 fn a_folder_that_is_mounted_twice_has_its_links_twice() {
     let tree = image().dir("/other").link("/srv/current", "/etc/nginx");
     let mounts = b"20 1 0:40 / / rw - overlay overlay rw\n21 20 8:1 /v /srv rw - ext4 a rw\n22 20 8:1 /v /data rw - ext4 a rw\n";
-    let place = Place { mounts: crate::procfs::mountinfo::parse(mounts), ..place() };
+    let host = Host { mounts: crate::procfs::mountinfo::parse(mounts), ..host() };
     let files = format!(r#""files": [{DATA}, {{"path": "/srv/current", "allow": ["write"]}}]"#);
-    refused(of(&tree, &place, r#""path": "/server""#, &files), "/files/1", &["/srv/current", "/files/0"]);
+    refused(of(&tree, &host, r#""path": "/server""#, &files), "/files/1", &["/srv/current", "/files/0"]);
 }
 
 #[test]
-fn elsewhere_may_have_made_any_link_that_it_is_not_kept_from() {
+fn elsewhere_may_have_made_any_link_that_it_does_not_exclude() {
     let tree = image().link("/srv/current", "/etc/nginx");
     let files = |more: &str| format!(r#""@elsewhere", {more}"#);
     let entry = r#"{"path": "/srv/current", "allow": ["write"]}"#;
     refused(with(&tree, &files(entry)), "/files/1", &["/srv/current", "/files/0"]);
-    let kept = Place { links: vec![("a link", "/srv/current".into())], ..place() };
+    let with_link = Host { links: vec![("a link", "/srv/current".into())], ..host() };
     let keys = format!(r#""files": [{}]"#, files(entry));
-    let plan = of(&tree, &kept, r#""path": "/server""#, &keys).unwrap_or_else(|error| panic!("{error}"));
+    let plan = of(&tree, &with_link, r#""path": "/server""#, &keys).unwrap_or_else(|error| panic!("{error}"));
     assert!(plan.not_followed.is_empty(), "{:?}", plan.not_followed);
 }
 
@@ -235,7 +229,7 @@ fn a_socket_is_not_where_a_planted_link_leads() {
         r#""files": [{DATA}], "network": {{"connect": ["unix:/data/run/sock", "unix:/var/run/app/sock"]}}"#
     );
     let tree = image().link("/data/run", "/srv");
-    let plan = of(&tree, &place(), r#""path": "/server""#, &keys).unwrap_or_else(|error| panic!("{error}"));
+    let plan = of(&tree, &host(), r#""path": "/server""#, &keys).unwrap_or_else(|error| panic!("{error}"));
     let named = |path: &str| plan.policy.connect.contains(&Endpoint::UnixPath(path.into()));
     assert!(!named("/srv/sock") && named("/run/app/sock"), "{:?}", plan.policy.connect);
     assert!(plan.not_followed[0].starts_with("/network/connect/0: "), "{:?}", plan.not_followed);
@@ -246,26 +240,26 @@ fn a_socket_is_not_where_a_planted_link_leads() {
 fn links_to_programs_and_libraries_are_the_images_alone() {
     let dynamic = r#""path": "/usr/bin/dynamic""#;
     let lib64 = format!(r#""files": [{{"path": "/lib64", {ALL}}}]"#);
-    refused(of(&image(), &place(), dynamic, &lib64), "/files/0", &[LOADER, "a link to a program"]);
+    refused(of(&image(), &host(), dynamic, &lib64), "/files/0", &[LOADER, "a link to a program"]);
     // The profile is read without links, so that it cannot see these.
     let keys = format!(r#""files": [{DATA}]"#);
     let tree = image().link("/opt/app", "/data/app").link("/data/app", "/server");
-    refused(of(&tree, &place(), r#""path": "/opt/app""#, &keys), "/files/0", &["/data/app"]);
+    refused(of(&tree, &host(), r#""path": "/opt/app""#, &keys), "/files/0", &["/data/app"]);
     let write = r#""files": [{"path": "/data", "allow": ["read", "write"]}]"#;
-    assert!(of(&tree, &place(), r#""path": "/opt/app""#, write).is_ok(), "a link cannot be written");
+    assert!(of(&tree, &host(), r#""path": "/opt/app""#, write).is_ok(), "a link cannot be written");
     let libraries = r#""path": "/usr/bin/dynamic", "libraries": ["/opt/plugins"]"#;
     let tree = image().link("/opt/plugins", "/data/plugins");
-    refused(of(&tree, &place(), libraries, &keys), "/files/0", &["/data/plugins", "mapped"]);
+    refused(of(&tree, &host(), libraries, &keys), "/files/0", &["/data/plugins", "mapped"]);
 }
 
 #[test]
 fn what_the_loader_reads_first_is_not_the_apps() {
     let dynamic = r#""path": "/usr/bin/dynamic""#;
     let etc = format!(r#""files": [{{"path": "/etc", {ALL}}}]"#);
-    refused(of(&image(), &place(), dynamic, &etc), "/files/0", &["/etc/ld.so", "the loader"]);
-    assert!(of(&image(), &place(), r#""path": "/server""#, &etc).is_ok(), "a static program has no loader");
+    refused(of(&image(), &host(), dynamic, &etc), "/files/0", &["/etc/ld.so", "the loader"]);
+    assert!(of(&image(), &host(), r#""path": "/server""#, &etc).is_ok(), "a static program has no loader");
     let keys = r#""files": ["@elsewhere"]"#;
-    let plan = of(&image().dir("/lib"), &place(), dynamic, keys).unwrap_or_else(|error| panic!("{error}"));
+    let plan = of(&image().dir("/lib"), &host(), dynamic, keys).unwrap_or_else(|error| panic!("{error}"));
     let files = ["/etc/ld.so.preload", "/etc/ld.so.cache", "/etc/ld-musl-x86_64.path", "/lib/x", "/lib64/x"];
     for path in files {
         assert_eq!(granted(&plan, path), Rights::NONE, "{path}");

@@ -153,7 +153,7 @@ fn an_option_that_leads_elsewhere_is_the_network_s_refusal() {
 }
 
 #[test]
-fn a_condition_on_a_change_of_user_is_asked_for() {
+fn a_condition_on_a_change_of_user_is_checked() {
     let rules = rules(
         r#""capabilities": ["setuid"],
         "syscalls": {"allow": [{"call": "setfsuid", "arg": 0, "in": [33]}]}"#,

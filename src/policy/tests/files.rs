@@ -59,7 +59,7 @@ fn what_is_not_granted_is_refused_with_what_would_grant_it() {
     assert_eq!(refused.rule, "/files");
     assert_eq!(refused.object, ViolationObject::Path { path: path.clone(), access: vec!["create"] });
     assert_eq!(refused.want, Some(Want::File { path, rights: Rights::CREATE }));
-    // Only what is missing is asked for.
+    // Only what is missing is ruling for.
     let both = ask(&rules, "/data/old", NEW, Rights::WRITE.union(Rights::REMOVE), AccessFs::RemoveFile);
     assert!(matches!(refusal(both).want, Some(Want::File { rights, .. }) if rights == Rights::REMOVE));
     // A name that only begins alike is another.
@@ -140,14 +140,14 @@ fn rights_that_a_kernel_does_not_handle_are_no_reason_to_perform() {
 }
 
 #[test]
-fn a_device_is_nobodys() {
+fn no_entry_grants_a_device() {
     let refused = rules(r#""files": ["@elsewhere"]"#).device(Path::new("/data/null"));
     assert_eq!((refused.errno, &refused.want), (Errno::EPERM, &None));
 }
 
 #[test]
 fn a_process_may_name_itself_and_say_what_its_core_holds() {
-    let asked = |rules: &PolicyEngine, path: &str| {
+    let ruling = |rules: &PolicyEngine, path: &str| {
         rules.file(&Use {
             canonical: path.into(),
             target: None,
@@ -157,19 +157,19 @@ fn a_process_may_name_itself_and_say_what_its_core_holds() {
         })
     };
     let runtime = rules(r#""files": ["@runtime"]"#);
-    assert_eq!(asked(&runtime, "/proc/self/comm"), Ruling::Perform);
-    assert_eq!(asked(&runtime, "/proc/self/coredump_filter"), Ruling::Perform);
+    assert_eq!(ruling(&runtime, "/proc/self/comm"), Ruling::Perform);
+    assert_eq!(ruling(&runtime, "/proc/self/coredump_filter"), Ruling::Perform);
     // Nothing else there, and nothing of another process.
     for path in ["/proc/self/mem", "/proc/self/oom_score_adj", "/proc/7/comm", "/proc/self/comm/x"] {
-        assert!(matches!(asked(&runtime, path), Ruling::Refuse(_)), "{path}");
+        assert!(matches!(ruling(&runtime, path), Ruling::Refuse(_)), "{path}");
     }
     let none = rules(r#""files": ["@names"]"#);
-    assert!(matches!(asked(&none, "/proc/self/comm"), Ruling::Refuse(_)));
+    assert!(matches!(ruling(&none, "/proc/self/comm"), Ruling::Refuse(_)));
 }
 
 /// Moved away, it would leave its name to another that holds another program.
 #[test]
-fn a_directory_that_holds_what_is_kept_stays_where_it_is() {
+fn a_directory_with_a_protected_file_is_not_renamed() {
     let rules = rules(r#""files": ["@elsewhere"]"#);
     let rename = |path: &str| ask(&rules, path, Some(id(path)), Rights::REMOVE, AccessFs::RemoveDir);
     refusal(rename("/app"));
@@ -179,7 +179,7 @@ fn a_directory_that_holds_what_is_kept_stays_where_it_is() {
 }
 
 #[test]
-fn what_nobody_may_change_gets_no_second_name() {
+fn a_protected_file_gets_no_second_name() {
     let rules = rules(r#""files": [{"path": "/data", "allow": ["read", "write", "create", "remove"]}]"#);
     let refused = rules.second_name(id("/app/server")).expect("a program");
     assert_eq!((refused.errno, &refused.want), (Errno::EACCES, &None));

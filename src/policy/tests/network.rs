@@ -14,7 +14,7 @@ fn at(port: u16) -> Address {
 }
 
 #[test]
-fn ports_are_told_apart_by_direction() {
+fn ports_are_distinguished_by_direction() {
     let rules = rules(r#""network": {"listen": ["tcp/80", "tcp/8000-8010"], "connect": ["tcp/5432"]}"#);
     let tcp = |direction, port| rules.address(direction, Protocol::Tcp, &at(port));
     for port in [80, 8000, 8005, 8010] {
@@ -64,7 +64,7 @@ fn an_unspecified_family_binds_a_port() {
 }
 
 #[test]
-fn addresses_without_a_port_are_not_judged_here() {
+fn addresses_without_a_port_are_not_decided_here() {
     let rules = rules(r#""network": {"listen": ["unix:*"]}"#);
     for address in [Address::UnixPath(b"/run/x".to_vec()), Address::UnixOther(Vec::new()), Address::Other(16)]
     {
@@ -100,7 +100,7 @@ fn names_answer_a_local_stream_without_a_word() {
 }
 
 #[test]
-fn addresses_are_told_apart() {
+fn addresses_are_distinguished() {
     let rules = rules(
         r#""network": {"listen": ["tcp/127.0.0.1:80"], "connect": ["tcp/10.0.0.0/8:5432", "tcp/[fd00::/8]:443", "tcp/25"]}"#,
     );
@@ -129,7 +129,7 @@ fn addresses_are_told_apart() {
 }
 
 #[test]
-fn unix_sockets_are_told_apart_by_where_they_are() {
+fn unix_sockets_are_distinguished_by_where_they_are() {
     use super::super::network::UnixName;
     let rules =
         rules(r#""network": {"listen": ["unix:@own"], "connect": ["unix:/run/app.sock", "unix:@bus"]}"#);
@@ -166,7 +166,7 @@ fn sockets_are_made_of_the_kinds_that_entries_bring() {
     use super::super::network::SocketKind as ViolationKind;
     let rules = rules(r#""network": {"connect": ["tcp/10.0.0.0/8:80", "unix:/run/app.sock"]}"#);
     const SEQPACKET: i32 = libc::SOCK_SEQPACKET;
-    for (asked, made) in [
+    for (requested, made) in [
         ([AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0], Some(ViolationKind::Tcp)),
         ([AF_INET6, SOCK_STREAM, IPPROTO_TCP], Some(ViolationKind::Tcp)),
         ([AF_INET, SOCK_STREAM, 262], None),
@@ -178,6 +178,6 @@ fn sockets_are_made_of_the_kinds_that_entries_bring() {
         ([AF_NETLINK, SOCK_RAW, 0], Some(ViolationKind::Other)),
         ([AF_NETLINK, SOCK_RAW, 9], None),
     ] {
-        assert_eq!(rules.makes(asked[0], asked[1], asked[2]), made, "{asked:?}");
+        assert_eq!(rules.makes(requested[0], requested[1], requested[2]), made, "{requested:?}");
     }
 }

@@ -23,7 +23,7 @@ const FAMILY: &str = r#"{"path": "/app/server", "entry": true, "may_run": ["/bin
     {"path": "/app/script", "interpreter": "/bin/sh", "may_run": ["/app/helper"]}"#;
 
 #[test]
-fn who_may_run_what_is_the_edges_alone() {
+fn may_run_alone_decides_which_entry_runs_which() {
     let rules = rules(FAMILY);
     let [server, sh, helper] = [0, 1, 2].map(program);
     assert_eq!(rules.exec(Some(server), &target("/bin/sh"), Called::default()), Ok(sh));
@@ -32,7 +32,7 @@ fn who_may_run_what_is_the_edges_alone() {
     assert_eq!((skipped.errno, &*skipped.rule), (Errno::EACCES, "/programs/0/may_run"));
     let helper_path = Path::new("/app/helper").to_owned();
     assert_eq!(skipped.want, Some(Want::Program { path: helper_path.clone(), caller: Some(entry(0)) }));
-    // By another of its names: the profile knows it by one, and one entry is enough.
+    // By another of its names: the profile has one name of it, and one entry is enough.
     let renamed = Target { named: "/usr/app/helper".into(), ..target("/app/helper") };
     let skipped = refused(rules.exec(Some(server), &renamed, Called::default()));
     assert_eq!(skipped.want, Some(Want::Program { path: helper_path, caller: Some(entry(0)) }));
@@ -44,7 +44,7 @@ fn who_may_run_what_is_the_edges_alone() {
 }
 
 #[test]
-fn what_is_not_listed_runs_for_nobody() {
+fn no_entry_runs_what_is_not_listed() {
     let rules = rules(FAMILY);
     assert_eq!(refused(rules.exec(Some(program(0)), &target("/evil"), Called::default())).rule, "/programs");
     // Listed by its inode: another name is the same program, and another inode at
@@ -80,7 +80,7 @@ fn a_loader_is_no_program_even_below_a_directory_of_programs() {
     );
     assert_eq!(beneath.exec(Some(program(1)), &target("/bin/sh"), Called::default()), Ok(program(1)));
     refused(beneath.exec(Some(program(1)), &target(LOADER), Called::default()));
-    // One that is told by its content, at a place that nobody knows.
+    // A script that is identified by its content, at a path that no entry has.
     refused(beneath.exec(Some(program(1)), &Target { loader: true, ..target("/bin/sh") }, Called::default()));
 }
 
@@ -189,7 +189,7 @@ fn every_id_of_a_process_is_one_of_the_program_s_users() {
         let why = Some((Errno::EPERM, Some(Want::User { program: entry(0), uid: Uid::from_raw(0) })));
         assert_eq!(refused(server, uids), why, "{uids:?}");
         assert_eq!(refused(sh, uids), None, "it has no such rule");
-        // What cannot be told apart has to be allowed by every program.
+        // Where the entries cannot be distinguished, every program has to allow it.
         assert_eq!(refused(None, uids), why, "{uids:?}");
     }
     assert_eq!(refused(helper, [33, 1000, 33, 33]), None);

@@ -47,10 +47,10 @@ fn started(path: &str, named: &str, args: &[&str]) -> Started {
         stamp: (0, 0, 0),
         stack: 1,
         mode: 0o755,
-        fresh: InitialStack {
+        initial_stack: InitialStack {
             args: all,
             environment: Vec::new(),
-            crowded: false,
+            truncated: false,
             named: named.as_bytes().to_vec(),
             by_loader: true,
         },
@@ -81,7 +81,7 @@ fn script() -> Looked {
 }
 
 #[test]
-fn what_was_started_is_judged_and_not_what_was_asked_for() {
+fn the_started_program_decides_and_not_the_requested_one() {
     let rules = rules(FAMILY);
     let files = Looked::default();
     let run = |started: &Started| rules.started(Some(program(0)), started, &files);
@@ -111,7 +111,7 @@ fn a_variable_for_the_loader_is_looked_for_in_every_program() {
     let rules = rules(FAMILY);
     let with = |variable: &str| {
         let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
-        helper.fresh.environment = vec![b"PATH=/bin".to_vec(), variable.as_bytes().to_vec()];
+        helper.initial_stack.environment = vec![b"PATH=/bin".to_vec(), variable.as_bytes().to_vec()];
         rules.started(Some(program(0)), &helper, &Looked::default())
     };
     let (rule, want) = dies(with("LD_PRELOAD=/tmp/x.so"));
@@ -160,7 +160,8 @@ fn below_a_directory_a_copy_of_a_loader_is_none_and_a_script_is_one() {
         Ok(Verdict::Runs(program(1))),
         "a loader started it"
     );
-    let alone = Started { fresh: InitialStack { by_loader: false, ..tool.fresh.clone() }, ..tool };
+    let alone =
+        Started { initial_stack: InitialStack { by_loader: false, ..tool.initial_stack.clone() }, ..tool };
     assert_eq!(rules.started(Some(program(0)), &alone, &unlooked), Err(NotYet));
     let looked = |loader| Looked { loader: Some(loader), ..Looked::default() };
     assert_eq!(rules.started(Some(program(0)), &alone, &looked(false)), Ok(Verdict::Runs(program(1))));
@@ -168,7 +169,7 @@ fn below_a_directory_a_copy_of_a_loader_is_none_and_a_script_is_one() {
 }
 
 #[test]
-fn a_digest_is_asked_for_last_and_has_to_be_the_entrys() {
+fn a_digest_is_compared_last_and_has_to_be_the_entrys() {
     let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     let rules = rules(&format!(
         r#"{{"path": "/app/server", "entry": true, "may_run": ["/app/helper"]}},
@@ -213,10 +214,10 @@ fn arguments_that_were_not_read_are_none_that_are_listed() {
     let rules = rules(FAMILY);
     let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
     assert_eq!(rules.started(Some(program(0)), &helper, &Looked::default()), Ok(Verdict::Runs(program(1))));
-    helper.fresh.args.cut = Some(b"more".to_vec());
+    helper.initial_stack.args.cut = Some(b"more".to_vec());
     let (rule, want) = dies(rules.started(Some(program(0)), &helper, &Looked::default()));
     assert_eq!((rule.as_str(), want), ("/programs/1/args", None));
-    // Nor does anybody put so much into a profile.
+    // Nor would a profile have so long a text.
     let helper = started("/app/helper", "/app/helper", &["x", &"y".repeat(5000)]);
     assert_eq!(dies(rules.started(Some(program(0)), &helper, &Looked::default())).1, None);
     let need = rules.arguments();
@@ -224,18 +225,19 @@ fn arguments_that_were_not_read_are_none_that_are_listed() {
 }
 
 #[test]
-fn of_an_environment_what_a_rule_may_refuse_is_kept() {
+fn of_an_environment_what_a_rule_may_refuse_is_copied() {
     let rules = rules(FAMILY);
     let mut wanted = rules.variables();
-    let kept = |variable: &str| (variable.to_owned(), wanted(variable.as_bytes()));
-    let kept: Vec<_> =
+    let copied = |variable: &str| (variable.to_owned(), wanted(variable.as_bytes()));
+    let copied: Vec<_> =
         ["PATH=/bin", "LD_PRELOAD=", "LD_PRELOAD=x", "LD_AUDIT=x", "PYTHONPATH=x", "A", "PYTHONPATH=y"]
-            .map(kept)
+            .map(copied)
             .into();
-    let kept: Vec<_> = kept.iter().filter(|(_, kept)| *kept).map(|(variable, _)| &variable[..]).collect();
-    assert_eq!(kept, ["LD_PRELOAD=x", "PYTHONPATH=x", "PYTHONPATH=y"]);
+    let copied: Vec<_> =
+        copied.iter().filter(|(_, copied)| *copied).map(|(variable, _)| &variable[..]).collect();
+    assert_eq!(copied, ["LD_PRELOAD=x", "PYTHONPATH=x", "PYTHONPATH=y"]);
     let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
-    helper.fresh.environment = vec![format!("LD_PROFILE{}=x", "A".repeat(1000)).into_bytes()];
+    helper.initial_stack.environment = vec![format!("LD_PROFILE{}=x", "A".repeat(1000)).into_bytes()];
     let refusal = match rules.started(Some(program(0)), &helper, &Looked::default()) {
         Ok(Verdict::Dies(refusal)) => refusal,
         other => panic!("{other:?}"),
@@ -247,6 +249,6 @@ fn of_an_environment_what_a_rule_may_refuse_is_kept() {
 fn what_waits_for_its_turn_is_small() {
     let mut large = started("/app/helper", "/app/helper", &["x"; 2000]);
     assert!(large.shorten());
-    assert_eq!((large.fresh.args.list.len(), large.fresh.args.is_whole()), (64, false));
+    assert_eq!((large.initial_stack.args.list.len(), large.initial_stack.args.is_whole()), (64, false));
     assert!(!large.shorten() && !started("/app/helper", "/app/helper", &["x"]).shorten());
 }

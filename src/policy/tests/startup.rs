@@ -19,12 +19,12 @@ fn what_is_for_the_startup_alone_goes_on_until_it_is_over() {
     );
     let rules = rules(&keys);
     // Those that go on by themselves before, and those that are decided.
-    for (name, unasked) in
+    for (name, allowed) in
         [("listen", true), ("personality", true), ("execve", false), ("bind", false), ("mkdir", false)]
     {
         let call = call(name, [0; 6]);
         assert!(rules.is_early(name), "{name}");
-        assert_eq!(rules.goes_unasked(&call), unasked, "{name}");
+        assert_eq!(rules.goes_unnotified(&call), allowed, "{name}");
         let refusal = rules.taken_away(&call).expect(name);
         assert_eq!((&*refusal.rule, refusal.errno), ("/syscalls/startup_only", nix::errno::Errno::EPERM));
     }
@@ -46,7 +46,7 @@ fn an_argument_is_taken_away_whatever_bits_stand_beside_it() {
         [([1, 1, 0, 0, 0, 0], true), ([1 | 1 << 32, 1, 0, 0, 0, 0], true), ([2, 1, 0, 0, 0, 0], false)]
     {
         assert_eq!(taken("socket", args), gone, "{args:x?}");
-        assert!(rules.goes_unasked(&call("socket", args)));
+        assert!(rules.goes_unnotified(&call("socket", args)));
     }
     for (args, gone) in [
         ([0, 7, 0, 0, 0, 0], true),
@@ -61,23 +61,23 @@ fn an_argument_is_taken_away_whatever_bits_stand_beside_it() {
 }
 
 #[test]
-fn what_the_filter_would_have_asked_about_is_still_decided() {
+fn a_call_that_the_filter_would_notify_is_still_decided() {
     let keys = format!(
         r#"{DELAY}, "network": {{"connect": ["tcp/80"]}}, "syscalls": {{"startup_only": ["socket", "mprotect"]}}"#
     );
     let rules = rules(&keys);
-    for (name, args, unasked) in [
+    for (name, args, allowed) in [
         ("socket", [2, 1, 0, 0, 0, 0], true),
         ("socket", [2, 2, 0, 0, 0, 0], false),
         ("mprotect", [0, 4096, 1, 0, 0, 0], true),
         ("mprotect", [0, 4096, 4, 0, 0, 0], false),
     ] {
-        assert_eq!(rules.goes_unasked(&call(name, args)), unasked, "{name} {args:?}");
+        assert_eq!(rules.goes_unnotified(&call(name, args)), allowed, "{name} {args:?}");
     }
 }
 
 #[test]
-fn nobody_is_asked_where_nobody_listens_and_nothing_is_widened() {
+fn without_a_listener_no_call_is_notified_and_nothing_is_widened() {
     let text = format!(
         r#"{{"remit": 1, "name": "t", "fallback": "degrade", {DELAY},
             "programs": [{{"path": "/app/server", "entry": true}}], "network": {{"connect": ["tcp/80"]}},
@@ -91,5 +91,5 @@ fn nobody_is_asked_where_nobody_listens_and_nothing_is_widened() {
         lasting.verdict(syscalls::number(Arch::X86_64, "socket").expect("there"), &[2, kind, 0, 0, 0, 0])
     };
     assert_eq!((socket(1), socket(2)), (Action::Allow, Action::Notify));
-    assert_eq!(plan.filter.verdict(41, &[2, 1, 0, 0, 0, 0]), Action::Notify, "asked about from the start");
+    assert_eq!(plan.filter.verdict(41, &[2, 1, 0, 0, 0, 0]), Action::Notify, "notified from the start");
 }

@@ -2,7 +2,7 @@
 
 use super::{Check, Cluster, Group, MSG_FASTOPEN, Purpose};
 
-/// `@core`.
+/// `@core`: the calls of every program.
 #[rustfmt::skip]
 pub static CORE: Group = Group {
     name: "@core",
@@ -58,7 +58,7 @@ pub static CORE: Group = Group {
         },
         Cluster {
             purpose: Purpose::Identity,
-            why: "who and where am I: ids, sessions, the machine",
+            why: "identity: ids, sessions, the machine",
             when: &[],
         },
         Cluster {
@@ -79,8 +79,7 @@ pub static CORE: Group = Group {
     ],
 };
 
-/// prctl options that say something about the caller alone and take nothing from
-/// the domain's guards.
+/// prctl options that affect the caller alone and remove no restriction.
 #[rustfmt::skip]
 const PRCTL: &[u64] = &[
     1,  // PR_SET_PDEATHSIG
@@ -123,7 +122,7 @@ const ARCH_PRCTL: &[u64] = &[
     0x5005, // ARCH_SHSTK_STATUS
 ];
 
-/// ioctls on open descriptors that configure nothing outside of them.
+/// ioctls on open descriptors that configure nothing beyond the descriptor.
 #[rustfmt::skip]
 const IOCTL: &[u64] = &[
     0x5401, // TCGETS: isatty
@@ -136,14 +135,14 @@ const IOCTL: &[u64] = &[
     0x5452, // FIOASYNC
 ];
 
-/// Every CLONE_NEW* flag that clone takes (CLONE_NEWTIME is in its signal bits,
-/// and only clone3 and unshare know it), and CLONE_UNTRACED, which no program
-/// needs and which would hide a child from whoever traces its parent.
+/// Every CLONE_NEW* flag of clone(2) (CLONE_NEWTIME is in its signal bits: only clone3 and unshare
+/// have it), and CLONE_UNTRACED, which no program needs and which would hide a child from a process
+/// that traces its parent.
 const CLONE_NAMESPACES_UNTRACED: u64 = 0x7e82_0000;
-/// The supervisor in a container. Its other threads are not worth a list: all that
-/// can be taken from them so is time.
+/// The pid of the supervisor in a container. Its other threads need no rule here: the scheduling
+/// calls can only slow them down.
 const SUPERVISOR: &[u64] = &[1];
-/// The path is empty and the descriptor is meant.
+/// AT_EMPTY_PATH: the path is empty and the call acts on the descriptor.
 const AT_EMPTY_PATH: u64 = 0x1000;
 /// The type of a socket without its flags.
 const SOCK_TYPE: u64 = 0xf;

@@ -20,7 +20,7 @@ use super::{Arguments, before};
 use crate::enforce::launch::{Command, Terminal};
 use crate::enforce::{self, place, probe, traced};
 use crate::image::live::Live;
-use crate::plan::{Place, Plan, matches};
+use crate::plan::{Host, Plan, matches};
 use crate::profile::{self, FileEntry, Mode, Profile, Rights, capability_word};
 use crate::sys;
 use crate::tool::session::{self, RunEnd, Session, StopReason};
@@ -154,7 +154,7 @@ impl DropTest<'_> {
         Ok(errors.started.then_some((ended, errors.found)))
     }
 
-    fn place(&self) -> Result<Place, enforce::Error> {
+    fn place(&self) -> Result<Host, enforce::Error> {
         place::here(
             Some(self.command.to_owned()),
             Vec::new(),

@@ -181,7 +181,7 @@ fn started() -> Arc<Started> {
         stamp: (0, 0, 0),
         stack: 0,
         mode: 0o755,
-        fresh: InitialStack::default(),
+        initial_stack: InitialStack::default(),
         uids: [Uid::from_raw(0); 4],
     })
 }
