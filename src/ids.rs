@@ -1,4 +1,4 @@
-//! Numbers of the kernel that must not be confused, each as a type of its own.
+//! Kernel ids as types, so that a pid is not taken for a tid or a time.
 
 #![forbid(unsafe_code)]
 
@@ -65,18 +65,18 @@ impl Tid {
 }
 
 impl Pid {
-    /// This process.
+    /// The calling process.
     pub fn own() -> Pid {
         Pid(std::process::id() as i32)
     }
 
-    /// The first thread of the process, which has the process's number.
+    /// The first thread of the process, whose tid is the pid.
     pub const fn first_thread(self) -> Tid {
         Tid(self.0)
     }
 }
 
-/// Ids as a list for people: `[33, 44]`.
+/// Formats ids as a list: `[33, 44]`.
 pub fn list(ids: &[impl fmt::Display]) -> String {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     format!("[{}]", ids.join(", "))

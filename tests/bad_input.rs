@@ -482,7 +482,7 @@ fn a_command_line_and_an_environment_that_say_nothing_sensible() {
         ("--status=FOO", "1 to 64"),
         ("--drain=10", "\"10s\""),
         ("--porfile=strict", "--profile"),
-        ("--as=init", "`init` is nobody"),
+        ("--as=init", "unknown name `init`"),
         ("-p0", "1 to 64"),
         ("-p65", "1 to 64"),
         ("-e256", "0 to 255"),

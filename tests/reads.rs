@@ -49,8 +49,8 @@ fn mounts_are_watched_and_a_file_may_be_one() {
 fn in_the_namespace() {
     let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else { return };
     let watches = Watches::new(&Place { root: root.clone(), ..Place::default() }).expect("watched");
-    let again = Gap::DuplicateMount { path: root.join("volume"), told: root.join("again") };
-    let volume = Gap::DuplicateMount { path: root.join("again"), told: root.join("volume") };
+    let again = Gap::DuplicateMount { path: root.join("volume"), reported: root.join("again") };
+    let volume = Gap::DuplicateMount { path: root.join("again"), reported: root.join("volume") };
     let [twin] = watches.gaps() else { panic!("{:?}", watches.gaps()) };
     assert!(*twin == again || *twin == volume, "{twin:?}");
     let name = if *twin == again { "again" } else { "volume" };

@@ -9,20 +9,20 @@ use crate::filter;
 use crate::kernel::ParseReleaseError;
 use crate::sys::CallError;
 
-/// Why this environment or this kernel cannot be examined, or the confinement not be prepared:
-/// one sentence.
+/// Why this environment or this kernel cannot be examined, or why the confinement cannot be
+/// prepared. Displayed as one sentence.
 #[derive(Debug)]
 pub enum Error {
     /// A system call failed.
     Call(CallError),
     /// A file could not be read.
     Read {
-        /// Its path.
+        /// The path of the file.
         path: &'static str,
-        /// Why.
+        /// What open(2) or read(2) returned.
         errno: Errno,
     },
-    /// The release that uname(2) gives is none.
+    /// The release that uname(2) returns cannot be parsed.
     Release(ParseReleaseError),
     /// The thread that tries a filter could not be started.
     Thread(Errno),
@@ -48,13 +48,13 @@ impl fmt::Display for Error {
             Error::Release(error) => error.fmt(f),
             Error::Thread(errno) => write!(f, "a thread cannot be started: {errno}"),
             Error::NoProc => f.write_str(
-                "/proc is not mounted, and without it nobody can be supervised; mount it, or take on the \
+                "/proc is not mounted, and no process can be supervised without it; mount it, or use the \
                  init alone with --mode off",
             ),
             Error::ForeignProc => f.write_str("/proc is another pid namespace's; mount this one's own there"),
             Error::Proc(errno) => write!(
                 f,
-                "/proc/self: {errno}; without it nobody can be supervised: mount /proc, or take on the init \
+                "/proc/self: {errno}; no process can be supervised without it: mount /proc, or use the init \
                  alone with --mode off"
             ),
             Error::Bounding(error) => write!(f, "bounding capabilities: {error}"),

@@ -1,4 +1,4 @@
-//! Looks at the place for a diagnosis, and tries a launch there up to its last step.
+//! Examines the environment for `--doctor`, and tries a launch in it up to the exec.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -20,8 +20,8 @@ use crate::profile::Mode;
 use crate::sys::signal::Mask;
 use crate::sys::{self, CallError};
 
-/// What can be enforced here, by the plan that `baseline` would have for this very
-/// program; it is guarded as remit-init is where `shim` says that it is that.
+/// What can be enforced here, by the plan that `baseline` has for this program. With `shim`
+/// this program is protected as remit-init is.
 pub fn here(shim: bool) -> Diagnosis {
     let kernel = probe::kernel();
     let plan = kernel.as_ref().map_err(Error::to_string);
@@ -29,7 +29,7 @@ pub fn here(shim: bool) -> Diagnosis {
     Diagnosis::new(&facts(), kernel.as_ref().ok().cloned(), plan.as_ref().map_err(String::clone))
 }
 
-/// The plan of `baseline`, and where that refuses nothing a launch by it.
+/// The plan of `baseline`; where it lacks nothing, a launch by it is tried.
 fn tried(kernel: &Kernel, shim: bool) -> Result<Plan, Unconfined> {
     let plan = baseline(kernel, shim)?;
     if plan.refusal().is_none() {
@@ -46,11 +46,11 @@ enum Unconfined {
     Program(Errno),
     /// There is no `baseline` for this program.
     Load(LoadError),
-    /// There is no plan of it.
+    /// `baseline` cannot be planned.
     Plan(PlanError),
     /// A step in the child failed.
     Step(Failure),
-    /// The child said nothing and is gone.
+    /// The child was killed before it sent a message.
     Killed,
 }
 
@@ -82,7 +82,7 @@ impl From<CallError> for Unconfined {
 fn baseline(kernel: &Kernel, shim: bool) -> Result<Plan, Unconfined> {
     let program = std::env::current_exe().map_err(|error| Unconfined::Program(sys::errno(&error)));
     let guarded = |program: &PathBuf| if shim { vec![("remit-init", program.clone())] } else { Vec::new() };
-    // Without /proc nobody knows where the program is; the place says that itself.
+    // Without /proc the path of the program is not known; `place::here` reports that.
     let guarded = program.as_ref().map_or(Vec::new(), guarded);
     let mut place = place::here(program.as_ref().ok().cloned(), guarded, Vec::new(), true)?;
     let loaded = source::from_name("baseline", &program?, &Live).map_err(Unconfined::Load)?;
@@ -90,8 +90,8 @@ fn baseline(kernel: &Kernel, shim: bool) -> Result<Plan, Unconfined> {
     Plan::new(&loaded.document.profile, kernel, &place, &Live, Mode::Enforce).map_err(Unconfined::Plan)
 }
 
-/// Does every step of the launch in a child but the exec, which has nothing to execute;
-/// where that is notified, nobody answers.
+/// Performs every step of the launch in a child, and an exec of `/`, which fails. Where the exec
+/// is notified it is not answered.
 fn rehearse(plan: &Plan) -> Result<(), Unconfined> {
     let confinement = Confinement::prepare(plan)?;
     let mask = sys::signal::set_mask(Mask::ALL).map_err(CallError::of("sigprocmask"))?;
@@ -111,8 +111,8 @@ fn rehearse(plan: &Plan) -> Result<(), Unconfined> {
     };
     let child = launch::launch(&nothing, Some(&confinement))?;
     let mut ready = [PollFd::new(child.socket.as_fd(), PollFlags::POLLIN)];
-    // No thread is made for it, so that the filter gets this process's number for each.
-    let sent = child.tell_threads(&vec![std::process::id(); plan.threads_in_filter()]);
+    // No threads are made: the filter gets this process's pid in the place of each.
+    let sent = child.send_thread_ids(&vec![std::process::id(); plan.threads_in_filter()]);
     let word = sent.and_then(|()| poll(&mut ready, PollTimeout::NONE)).and_then(|_| child.read_message());
     sys::signal::send(child.pid, libc::SIGKILL).map_err(CallError::of("kill"))?;
     waitpid(Pid::from_raw(child.pid), None).map_err(CallError::of("wait4, waitid"))?;
@@ -133,13 +133,13 @@ fn facts() -> Facts {
         uid: nix::unistd::geteuid().as_raw(),
         landlock: sys::landlock::version().err().map(|errno| format!("{errno:?}")),
         filtered,
-        // Without a filter it is the kernel that has or has not a call.
+        // Without a filter, a call that fails with ENOSYS is one that the kernel lacks.
         refused: if filtered { sys::syscall_probe::refused() } else { Vec::new() },
         no_new_privs: sys::prctl::no_new_privileges() == Ok(true),
         yama: probe::yama(),
         label: label(),
         gvisor: name.is_some_and(|name| {
-            // The one date that gVisor's kernel has had in all its versions.
+            // The build date that every version of gVisor reports.
             const VERSION: &str = "Sun Jan 10 15:06:54 PST 2016";
             name.version().to_string_lossy().contains(VERSION)
         }),

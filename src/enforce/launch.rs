@@ -1,9 +1,8 @@
 //! The launch. Everything that can fail is prepared first; then comes the fork,
 //! and the child performs the plan's steps in order, the last of which is the exec.
 //!
-//! One socket pair carries the child's side of the story: the filter's listener,
-//! or the step that failed and why. It closes at the exec, so its end of file says
-//! that the app runs.
+//! The child sends the filter's listener through a socket pair, or the step that failed and its
+//! errno. The socket is closed by the exec, so its end of file reports that the app runs.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -47,7 +46,7 @@ pub struct Command {
     pub terminal: Terminal,
     /// Ids that an unconfined app takes on; a confined one's are its plan's.
     pub run_as: Option<RunAs>,
-    /// The signal that the app gets when its parent dies (tini's `-p`).
+    /// The signal that the app gets when its parent ends (tini's `-p`).
     pub parent_death: Option<i32>,
 }
 
@@ -69,8 +68,8 @@ pub struct Confinement {
     ruleset: Option<OwnedFd>,
     filter: Template,
     wait_killable: bool,
-    /// By which the filter knows the launch's own sendmsg, where it asks about others.
-    password: Option<[u64; 3]>,
+    /// The token by which the filter allows the launch's sendmsg, where it notifies others.
+    token: Option<[u64; 3]>,
 }
 
 /// A step that failed in the child.
@@ -78,36 +77,36 @@ pub struct Confinement {
 pub struct Failure {
     /// The step, as the plan prints it.
     pub step: String,
-    /// It was the exec itself.
+    /// The exec itself failed.
     pub exec: bool,
-    /// Why.
+    /// The errno of the call that failed.
     pub errno: Errno,
 }
 
-/// What the child says through its socket.
+/// A message from the child.
 pub enum LaunchMessage {
     /// The listener of its filter.
     Listener(OwnedFd),
     /// A step failed; the child has ended.
     Failed(Failure),
-    /// The socket is closed: it executes the app, or is dead.
+    /// The socket is closed: the child has executed the app, or has ended.
     Closed,
 }
 
-/// The child, and the way to hear of it.
+/// The child, and the socket that it reports its launch on.
 pub struct Child {
     /// Its pid, which stays the app's.
     pub pid: i32,
-    /// Where its words come from.
+    /// The supervisor's end of the socket pair that the child writes to.
     pub socket: OwnedFd,
     steps: Vec<String>,
 }
 
 impl Confinement {
-    /// Steps that need no ruleset, and a filter that notifies nobody.
+    /// Steps that need no ruleset, and a filter without a listener.
     pub(super) fn unattended(steps: Vec<Step>, filter: Vec<Insn>) -> Confinement {
         let filter = Template::complete(filter);
-        Confinement { steps, ruleset: None, filter, wait_killable: false, password: None }
+        Confinement { steps, ruleset: None, filter, wait_killable: false, token: None }
     }
 
     /// Compiles the filter and builds the Landlock ruleset of a plan.
@@ -117,20 +116,20 @@ impl Confinement {
     /// the kernel refused.
     pub fn prepare(plan: &Plan) -> Result<Confinement, Error> {
         let notify = plan.kernel.notify.as_ref();
-        let password = hand_over::is_asked_about(&plan.filter).then(sys::process::random).transpose();
-        let password = password.map_err(CallError::of("getrandom"))?;
+        let token = hand_over::notifies_sendmsg(&plan.filter).then(sys::process::random).transpose();
+        let token = token.map_err(CallError::of("getrandom"))?;
         Ok(Confinement {
             steps: plan.steps(),
             ruleset: plan.landlock.as_ref().map(ruleset).transpose()?,
             filter: match notify {
-                Ok(_) => match password {
-                    Some(password) => template(plan, &hand_over::allowed_by(&plan.filter, password), compile),
+                Ok(_) => match token {
+                    Some(token) => template(plan, &hand_over::allowed_by(&plan.filter, token), compile),
                     None => template(plan, &plan.filter, compile),
                 },
                 Err(_) => template(plan, &plan.lasting_filter(), compile_without_notifier),
             }?,
             wait_killable: notify.is_ok_and(|notify| notify.wait_killable),
-            password,
+            token,
         })
     }
 }
@@ -143,7 +142,7 @@ pub fn launch(command: &Command, confinement: Option<&Confinement>) -> Result<Ch
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
     let (ours, theirs) = pair.map_err(CallError::of("socketpair"))?;
     if confinement.is_some() {
-        // Before there is anybody who could trace or read the supervisor.
+        // Before a child exists that could trace the supervisor or read its memory.
         sys::prctl::set_dumpable(false).map_err(CallError::of("PR_SET_DUMPABLE"))?;
     }
     let home = leave_directory().map_err(CallError::of("chdir /"))?;
@@ -164,14 +163,14 @@ pub fn launch(command: &Command, confinement: Option<&Confinement>) -> Result<Ch
                 Err(errno) => (Stage::Before(0), errno),
             };
             let word = [stage.number().to_le_bytes(), (errno as i32).to_le_bytes()].concat();
-            let told = nix::unistd::write(&theirs, &word);
-            sys::process::exit_now(if told.is_ok() { 125 } else { 124 });
+            let sent = nix::unistd::write(&theirs, &word);
+            sys::process::exit_now(if sent.is_ok() { 125 } else { 124 });
         }
     }
 }
 
-/// Leaves the directory that we were started in, before there is an app that could look
-/// where its parent is, and holds it for the app; where it may not be opened it stays.
+/// Leaves the working directory, before an app exists that could read the supervisor's, and
+/// returns a descriptor of it for the app; none where it cannot be opened.
 fn leave_directory() -> Result<Option<OwnedFd>, Errno> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let home = open(".", flags, Mode::empty()).ok();
@@ -182,25 +181,25 @@ fn leave_directory() -> Result<Option<OwnedFd>, Errno> {
 }
 
 impl Child {
-    /// The child's next word; never waited for.
+    /// Reads the child's next message, without waiting.
     ///
     /// # Errors
-    /// EAGAIN when it has said nothing more; recvmsg(2) failed.
+    /// EAGAIN where there is none yet; else as recvmsg(2).
     pub fn read_message(&self) -> Result<LaunchMessage, Errno> {
         match self.receive() {
-            // It ended before it read the numbers of threads. The kernel reports that once,
-            // before what it sent, which is why it ended (unix_release_sock).
+            // It ended before it read the thread ids. The kernel reports that once, before the
+            // message that it sent, which says why it ended (unix_release_sock).
             Err(Errno::ECONNRESET) => self.receive(),
             answer => answer,
         }
     }
 
-    /// Tells it the numbers of the supervisor's threads: its filter is to have them, and it
-    /// waits for them. A child that has ended by now says why itself.
+    /// Sends the child the ids of the supervisor's threads. It waits for them, since its filter
+    /// compares with them. A child that has ended has sent why.
     ///
     /// # Errors
-    /// send(2) failed.
-    pub fn tell_threads(&self, numbers: &[u32]) -> Result<(), Errno> {
+    /// As send(2), but for EPIPE and ECONNRESET.
+    pub fn send_thread_ids(&self, numbers: &[u32]) -> Result<(), Errno> {
         let word: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         match send(self.socket.as_raw_fd(), &word, MsgFlags::MSG_NOSIGNAL) {
             Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
@@ -236,12 +235,12 @@ impl Child {
     }
 }
 
-/// How far the child came.
+/// How far the child got.
 #[derive(Clone, Copy)]
 enum Stage {
-    /// What every app is given, by its place in [`BEFORE`].
+    /// What every app is given, by its index in [`BEFORE`].
     Before(usize),
-    /// A step of the plan, by its place there.
+    /// A step of the plan, by its index.
     Step(usize),
     /// All was done but the exec.
     Exec,
@@ -305,7 +304,7 @@ fn before(command: &Command, confined: bool) -> Result<(), (Stage, Errno)> {
     if confined { Ok(()) } else { unconfined(command).map_err(at(4)) }
 }
 
-/// Performs one step. What it does, the plan's list has already said.
+/// Performs one step, exactly as the plan prints it.
 pub(super) fn perform_step(
     step: &Step,
     confinement: &Confinement,
@@ -347,7 +346,7 @@ pub(super) fn perform_step(
             let filter = complete(&confinement.filter, socket)?;
             sys::signal::set_mask(command.mask)?;
             let listener = sys::seccomp::load(&filter, confinement.wait_killable)?;
-            sys::socket::send_descriptor(socket, &listener, confinement.password.unwrap_or_default())
+            sys::socket::send_descriptor(socket, &listener, confinement.token.unwrap_or_default())
         }
         Step::SeccompWithoutNotifier => {
             let filter = complete(&confinement.filter, socket)?;
@@ -358,7 +357,7 @@ pub(super) fn perform_step(
     }
 }
 
-/// What an init that confines nobody still does in the child.
+/// What the child does where the app is not confined.
 fn unconfined(command: &Command) -> Result<(), Errno> {
     if let Some(ids) = &command.run_as {
         sys::credentials::setgroups(&ids.groups)?;
@@ -371,14 +370,14 @@ fn unconfined(command: &Command) -> Result<(), Errno> {
     sys::signal::set_mask(command.mask).map(drop)
 }
 
-/// So Ctrl-C reaches the app and not the init. No terminal is no error, and one in
-/// whose background the init is stays with whoever has it.
+/// Puts the app into the terminal's foreground, so that Ctrl-C reaches it and not the init.
+/// Without a terminal nothing is done, and nothing where the init is in its background.
 fn terminal(terminal: Terminal) -> Result<(), Errno> {
     match terminal {
         Terminal::Shared => return Ok(()),
         Terminal::Session => {
             sys::terminal::own_session()?;
-            // Where there is one, whoever has it is another session, or has given it up.
+            // EPERM where another session has the terminal (TIOCSCTTY in ioctl_tty(2)).
             if let Err(errno) = sys::terminal::acquire() {
                 tracing::debug!(%errno, "the app has no terminal");
             }
@@ -398,8 +397,8 @@ fn terminal(terminal: Terminal) -> Result<(), Errno> {
     }
 }
 
-/// The parent-death signal is set after the ids were taken on, which clears it;
-/// and a parent that died meanwhile is looked for.
+/// Sets the parent-death signal. A change of ids clears it, so it is set after that. ESRCH where
+/// the parent ended before it was set.
 fn die_with_parent(signal: i32) -> Result<(), Errno> {
     let parent = nix::unistd::getppid();
     sys::prctl::set_parent_death_signal(signal)?;
@@ -441,8 +440,8 @@ pub(super) fn environment(command: &Command) -> Vec<CString> {
     command.environment.iter().map(rename).collect()
 }
 
-/// What the supervisor keeps once the app has been launched: its own capability sets, no
-/// umask, and none of the descriptors that it was started with beyond the first three.
+/// Reduces the supervisor once the app has been launched: to its own capability sets, to umask 0,
+/// and to the first three of the descriptors that it was started with.
 ///
 /// # Errors
 /// The call that failed and its errno.

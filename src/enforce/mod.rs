@@ -1,5 +1,5 @@
-//! The irreversible part: look at this place, prepare everything that can fail,
-//! fork, and perform the plan's steps in the child.
+//! The irreversible part: examine the environment, prepare everything that can fail, fork, and
+//! perform the plan's steps in the child.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! The place that the shim was started in: ids, capabilities, limits, and the
-//! files behind its descriptors.
+//! The environment that the shim was started in: ids, capabilities, limits, and the files that
+//! its descriptors are open on.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::profile::RunAs;
 use crate::sys::process::hard_limit;
 use crate::sys::{CallError, credentials, errno};
 
-/// Looks at this process and says what a plan has to know of it.
+/// Reads what a plan has to know of this process.
 ///
 /// # Errors
 /// The call that failed, or what is wrong with /proc.
@@ -51,8 +51,8 @@ pub fn here(
     })
 }
 
-/// The supervisor looks at every caller in /proc, which has to be mounted, and to
-/// show the pids of this namespace: in another's these are somebody else's.
+/// The supervisor reads every caller's files in /proc. It has to be mounted, and to show the pids
+/// of this pid namespace: in another's the same pids are other processes.
 fn proc_is_ours() -> Result<(), Error> {
     match std::fs::read_link("/proc/self") {
         Ok(own) if own.as_os_str().to_str() == Some(&getpid().to_string()) => Ok(()),

@@ -1,5 +1,5 @@
-//! What this kernel can do, by asking it: a release number alone says nothing of
-//! back-ports, of what the runtime's own filter refuses, or of gVisor.
+//! What this kernel can do, found by trying it. A release number alone does not show back-ports,
+//! calls that the runtime's filter refuses, or gVisor.
 
 use nix::errno::Errno;
 
@@ -8,10 +8,10 @@ use crate::kernel::{Arch, Kernel, LandlockAbi, NoListener, Notify, Release};
 use crate::sys::signal::Mask;
 use crate::sys::{self, CallError};
 
-/// Measures this kernel. Nothing is changed by asking.
+/// Probes this kernel. Nothing is changed by that.
 ///
 /// # Errors
-/// uname(2) answers a release that is none; a thread cannot be started.
+/// The release of uname(2) cannot be parsed; a thread cannot be started.
 pub fn kernel() -> Result<Kernel, Error> {
     let name = nix::sys::utsname::uname().map_err(CallError::of("uname"))?;
     let release: Release = name.release().to_string_lossy().parse()?;
@@ -23,8 +23,8 @@ pub fn kernel() -> Result<Kernel, Error> {
             "seccomp answers {errno:?} when asked for user notification"
         )))),
     };
-    // Nobody is traced of whom nobody asks.
-    let is_asked = notify.is_ok();
+    // Only the callers of notified calls are traced.
+    let notifies = notify.is_ok();
     let known =
         stock.notify.unwrap_or(Notify { addfd_send: false, wait_killable: false, sync_wake_up: false });
     Ok(Kernel {
@@ -33,18 +33,18 @@ pub fn kernel() -> Result<Kernel, Error> {
         landlock: LandlockAbi(sys::landlock::abi()),
         notify: notify.map(|()| known),
         mdwe: mdwe(),
-        trace: if is_asked { trace() } else { Ok(()) },
+        trace: if notifies { trace() } else { Ok(()) },
         noexec_seal: stock.noexec_seal,
         exec_bits: stock.exec_bits,
     })
 }
 
-/// Whether what was started here may be traced: nobody's filter refuses ptrace(2), and
-/// Yama asks for nothing that the supervisor lacks, which is no more than its app has
+/// Whether a descendant can be traced: no filter refuses ptrace(2), and Yama requires nothing
+/// that the supervisor lacks, which has no more capabilities than its app
 /// (Documentation/admin-guide/LSM/Yama.rst). A scope that forbids its descendants to an
 /// ancestor without CAP_SYS_PTRACE forbids all.
 fn trace() -> Result<(), String> {
-    // Without a filter there is nobody who could refuse it.
+    // Without a filter ptrace(2) is not refused.
     if sys::prctl::is_filtered() && sys::syscall_probe::ptrace_is_refused() {
         return Err("a filter outside refuses it".to_owned());
     }
@@ -54,13 +54,12 @@ fn trace() -> Result<(), String> {
     }
 }
 
-/// Whether a filter can be loaded, with a listener: there is only one in a chain of
-/// filters, and somebody outside may have it. Known only by trying, so a thread tries,
-/// and its filter ends with it. Where no filter is in force nobody can have one, and
-/// nobody refuses.
+/// Whether a filter can be loaded, with a listener. A chain of filters has at most one, which a
+/// process outside may have. Only trying shows that, so a thread loads a filter, which ends with
+/// the thread. Where no filter is in force there is no other listener.
 ///
 /// # Errors
-/// It could not be tried: no degraded start could be told of without threads either.
+/// The thread could not be started.
 fn tried(listener: bool) -> Result<Result<(), NoListener>, Error> {
     let mask = sys::signal::set_mask(Mask::ALL).map_err(CallError::of("sigprocmask"))?;
     let thread = std::thread::Builder::new().spawn(move || {

@@ -15,34 +15,34 @@ use crate::image::FileId;
 use crate::plan::{Landlock, PathRule};
 use crate::sys;
 
-/// Why there is no ruleset.
+/// Why the ruleset could not be built.
 #[derive(Debug)]
 pub enum RulesetError {
-    /// What is handled or scoped is not taken, or the ruleset is not made.
+    /// The kernel does not accept the handled rights or scopes, or does not create the ruleset.
     Build(landlock::RulesetError),
-    /// The path of a rule could not be opened; without an errno it is another file than was
+    /// The path of a rule could not be opened; without an errno it leads to another file than was
     /// planned.
     Open {
-        /// The path.
+        /// The path of the rule.
         path: PathBuf,
-        /// What open(2) answered.
+        /// What open(2) returned.
         errno: Option<Errno>,
     },
-    /// The rule of a path is not taken.
+    /// The kernel does not accept the rule of a path.
     Path {
-        /// The path.
+        /// The path of the rule.
         path: PathBuf,
-        /// Why.
+        /// What landlock_add_rule(2) returned.
         error: landlock::RulesetError,
     },
-    /// The rule of a TCP port is not taken.
+    /// The kernel does not accept the rule of a TCP port.
     Port {
-        /// Its number.
+        /// The port number.
         port: u16,
-        /// Why.
+        /// What landlock_add_rule(2) returned.
         error: landlock::RulesetError,
     },
-    /// The kernel knows no Landlock.
+    /// The kernel has no Landlock.
     NotMade,
 }
 
@@ -50,17 +50,17 @@ impl fmt::Display for RulesetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("landlock: ")?;
         match self {
-            RulesetError::Build(error) => f.write_str(&said(error)),
+            RulesetError::Build(error) => f.write_str(&message(error)),
             RulesetError::Open { path, errno } => {
                 write!(f, "{}: ", path.display())?;
                 match errno {
                     Some(errno) => write!(f, "cannot be opened: {errno}")?,
-                    None => f.write_str("is another file by now")?,
+                    None => f.write_str("was replaced during the start")?,
                 }
-                f.write_str("; let nobody change the image while it starts")
+                f.write_str("; make sure that nothing writes to the image during the start")
             }
-            RulesetError::Path { path, error } => write!(f, "{}: {}", path.display(), said(error)),
-            RulesetError::Port { port, error } => write!(f, "tcp/{port}: {}", said(error)),
+            RulesetError::Path { path, error } => write!(f, "{}: {}", path.display(), message(error)),
+            RulesetError::Port { port, error } => write!(f, "tcp/{port}: {}", message(error)),
             RulesetError::NotMade => f.write_str("the kernel made no ruleset"),
         }
     }
@@ -68,11 +68,11 @@ impl fmt::Display for RulesetError {
 
 impl std::error::Error for RulesetError {}
 
-/// Builds the ruleset: every path is opened here, so that one that cannot be is an
-/// error with its name, and never silently left out.
+/// Builds the ruleset. Every path is opened here: one that cannot be opened is an error with its
+/// name, and never left out silently.
 ///
 /// # Errors
-/// See [`RulesetError`].
+/// A path cannot be opened, or the kernel does not accept a rule: see [`RulesetError`].
 pub(super) fn ruleset(plan: &Landlock) -> Result<OwnedFd, RulesetError> {
     let failed = RulesetError::Build;
     let mut builder = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
@@ -94,7 +94,7 @@ pub(super) fn ruleset(plan: &Landlock) -> Result<OwnedFd, RulesetError> {
     for rule in &plan.rules {
         let path = match open_as_planned(rule) {
             Ok(Some(path)) => path,
-            // Somebody's temporary file: what is gone needs no grant.
+            // A temporary file that was removed needs no grant.
             Ok(None) | Err(Errno::ENOENT | Errno::ELOOP) if rule.walked => continue,
             answer => {
                 return Err(RulesetError::Open { path: rule.path.clone(), errno: answer.err() });
@@ -114,7 +114,7 @@ pub(super) fn ruleset(plan: &Landlock) -> Result<OwnedFd, RulesetError> {
 }
 
 /// The file of a rule; none where another has taken its place since the plan was made,
-/// which would get the rights that the plan has judged for this one. Its path was
+/// which would get the rights that were planned for this one. Its path was
 /// found to have no links, so none is followed.
 pub(super) fn open_as_planned(rule: &PathRule) -> Result<Option<OwnedFd>, Errno> {
     // Not by the crate's PathFd: with musl, std takes O_PATH out of its flags, and a
@@ -132,8 +132,8 @@ pub(super) fn open_as_planned(rule: &PathRule) -> Result<Option<OwnedFd>, Errno>
     Ok((id == rule.id).then_some(file))
 }
 
-/// What the crate says, with the errno's name in place of its bare number.
-fn said(error: &dyn std::error::Error) -> String {
+/// The crate's message, with the errno's name in the place of its number.
+fn message(error: &dyn std::error::Error) -> String {
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {

@@ -12,17 +12,17 @@ use crate::image::{self, Executable, ImageFiles};
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document, ReadError};
 
-/// Where a profile lies when none is named.
+/// The profile that is read when none is named.
 pub const DEFAULT: &str = "/etc/remit/profile.json";
 
 /// A profile, read, and where it came from.
 pub struct Loaded {
     /// As it was read.
     pub document: Document,
-    /// Its file; none when it is embedded.
+    /// The path of its file; none when it is embedded.
     pub path: Option<PathBuf>,
     /// Names whose change by the app would decide which profile the next start reads, or
-    /// what it takes for programs, each with the word that a message has for it.
+    /// what it takes for programs, each with its description for a message.
     pub links: Vec<(&'static str, PathBuf)>,
     /// What events and messages call it.
     pub source: String,
@@ -31,8 +31,8 @@ pub struct Loaded {
 /// Reads the profile for this command.
 ///
 /// # Errors
-/// The file is missing, unreadable, a directory, too large, not what the digest says, or not
-/// valid.
+/// The file is missing, unreadable, a directory, too large or no valid profile, or has another
+/// digest.
 pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     let Some(name) = named else {
@@ -53,7 +53,7 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Re
 /// Reads a profile's file; `FILE@sha256:HEX` refuses any other content.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load`] for a file.
 pub fn named_file(text: &str) -> Result<Loaded, LoadError> {
     match text.split_once("@sha256:") {
         Some((path, digest)) => from_file(Path::new(path), Some(digest)),
@@ -76,7 +76,7 @@ pub fn beside(profile: &Path) -> PathBuf {
 /// # Errors
 /// No profile has the name, or none can be made of it for this command.
 pub fn from_name(name: &str, command: &Path, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
-    // A directory that cannot be listed holds no program that could be found.
+    // A directory that cannot be listed has no program that could be found.
     let beside = || image::beside(files, command).unwrap_or_default();
     let exists = |path: &Path| matches!(files.stat(path), Ok(Some(_)));
     let interpreter = |path: &Path| match files.executable(path) {
@@ -107,7 +107,7 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, LoadError> {
     {
         return Err(wrong(FileFault::NoDigest(wanted.to_owned())));
     }
-    // Non-blocking only for the open: a FIFO that nobody writes must not hold the start.
+    // Non-blocking for the open alone: a FIFO without a writer must not block the start.
     let file = std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
@@ -147,12 +147,12 @@ pub enum LoadError {
     Default(io::Error),
     /// There is no embedded profile of this name, or none can be made of it for the command.
     Embedded {
-        /// The name.
+        /// The name of the embedded profile.
         name: String,
-        /// Why.
+        /// What is wrong with the expanded profile.
         error: ReadError,
     },
-    /// A file holds no profile.
+    /// A file cannot be read as a profile.
     File {
         /// The file, as it was named.
         path: PathBuf,
@@ -164,15 +164,15 @@ pub enum LoadError {
 /// What is wrong with the file of a profile.
 #[derive(Debug)]
 pub enum FileFault {
-    /// What stands behind `@sha256:` is no digest.
+    /// The text after `@sha256:` is no digest.
     NoDigest(String),
     /// It cannot be opened, read or resolved.
     Unreadable(io::Error),
     /// It is a device, a socket or a pipe.
     NotRegular,
-    /// It has more than [`profile::MAX_BYTES`]: so many bytes.
+    /// It has more than [`profile::MAX_BYTES`]; its length in bytes.
     TooLong(u64),
-    /// Its text is no profile.
+    /// Its text is no valid profile.
     Invalid(ReadError),
     /// It has another digest than was named.
     OtherDigest {

@@ -1,5 +1,5 @@
-//! How the numbers of the supervisor's threads come into the filter that the app's process
-//! loads: by the launch's socket, once that process and the threads are there.
+//! How the ids of the supervisor's threads get into the filter that the app's process loads:
+//! through the launch's socket, once that process and the threads exist.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -18,8 +18,8 @@ pub(super) fn template(
 ) -> Result<Template, Error> {
     let mut filter = filter.clone();
     if plan.kernel.notify.is_ok() {
-        // Whom a program may be, and to look into it for the last time before its next exec,
-        // is decided where its conditions hold as well.
+        // A change of user is notified whatever its arguments are: the supervisor decides which
+        // user a program may become, and reads the process before it becomes unreadable.
         let changes = filter.calls.iter_mut().filter(|(call, _)| syscalls::changes_user(call));
         changes.for_each(|(_, access)| *access = Access::Notify);
     }
@@ -33,7 +33,7 @@ pub(super) fn template(
     Template::new(filter, compile, numbers::names_thread, plan.policy.supervisor, count)
 }
 
-/// The filter with the numbers of the supervisor's threads, as the supervisor sends them.
+/// The filter with the ids of the supervisor's threads, read from the launch's socket.
 pub(super) fn complete(filter: &Template, socket: &OwnedFd) -> Result<Vec<Insn>, Errno> {
     let mut word = vec![0; filter.count() * size_of::<u32>()];
     if !word.is_empty() && recv(socket.as_raw_fd(), &mut word, MsgFlags::empty())? != word.len() {

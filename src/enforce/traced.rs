@@ -1,6 +1,6 @@
-//! A child that is who the plan says and that nothing else holds, under a filter that has
-//! its parent look at each call: what the kernel itself refuses to such an app, where no
-//! supervisor would be told.
+//! A child with the user and capabilities of the plan and no other confinement, under a filter
+//! that stops it for its tracer at each call: so the tracer sees what the kernel itself refuses to
+//! such an app, which no supervisor is notified of.
 
 use std::os::fd::OwnedFd;
 
@@ -15,7 +15,7 @@ use crate::sys::seccomp::Instruction;
 use crate::sys::{self, CallError};
 use crate::syscalls;
 
-/// A child that waits to be seized.
+/// A child that waits until it is traced.
 pub struct Waiting {
     /// Its pid, which stays the app's.
     pub pid: i32,
@@ -23,17 +23,18 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Lets it become the app.
+    /// Continues the child, which executes the app.
     ///
     /// # Errors
-    /// It has ended.
+    /// EPIPE where the child has ended.
     pub fn go(self) -> Result<(), CallError> {
         nix::unistd::write(&self.go, b"G").map(drop).map_err(CallError::of("the child"))
     }
 }
 
-/// Forks a child that waits, then becomes who the plan says and executes the command. It
-/// has to be seized before it is let go, for calls that nobody looks at fail.
+/// Forks a child that waits, then takes on the plan's user and capabilities and executes the
+/// command. It has to be traced before it continues: without a tracer the calls that its filter
+/// stops fail with ENOSYS.
 ///
 /// # Errors
 /// fork(2) or pipe2(2) failed.
@@ -43,7 +44,7 @@ pub fn begin(command: &Command, plan: &Plan) -> Result<Waiting, CallError> {
     match sys::process::fork().map_err(CallError::of("fork"))? {
         Side::Parent(pid) => Ok(Waiting { pid, go }),
         Side::Child => {
-            // Or it would wait for itself where its parent dies.
+            // Else its own copy would keep the pipe open where its parent ends.
             drop(go);
             let (step, errno) = perform(command, &confinement, &wait);
             let what = format!("{}: `{step}` failed: {errno}", command.program.to_string_lossy());
@@ -53,15 +54,15 @@ pub fn begin(command: &Command, plan: &Plan) -> Result<Waiting, CallError> {
     }
 }
 
-/// What of a plan's steps says who the app is; nothing that refuses it anything else.
+/// The plan's steps that set the app's user and capabilities, without those that confine it.
 fn steps(plan: &Plan) -> Vec<Step> {
-    let holds = |step: &Step| {
+    let confines = |step: &Step| {
         matches!(
             step,
             Step::ExecBits | Step::Mdwe | Step::Landlock | Step::Seccomp | Step::SeccompWithoutNotifier
         )
     };
-    let mut steps: Vec<Step> = plan.steps().into_iter().filter(|step| !holds(step)).collect();
+    let mut steps: Vec<Step> = plan.steps().into_iter().filter(|step| !confines(step)).collect();
     let exec = steps.iter().position(|step| *step == Step::Exec).unwrap_or(steps.len());
     steps.insert(exec, Step::SeccompWithoutNotifier);
     steps
@@ -93,8 +94,8 @@ fn perform(command: &Command, confinement: &Confinement, wait: &OwnedFd) -> (Str
     }
 }
 
-/// Every call but the untraced stops, for a tracer to look at. Another architecture's
-/// are let be: their numbers mean other calls.
+/// A filter that stops at every call but the untraced ones, for the tracer. Calls of another
+/// architecture are allowed: their numbers mean other calls.
 fn watching(arch: Arch) -> Vec<Instruction> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
@@ -107,7 +108,7 @@ fn watching(arch: Arch) -> Vec<Instruction> {
     let untraced = syscalls::all().filter(|syscall| syscall.untraced);
     let mut numbers: Vec<u32> = untraced.filter_map(|syscall| syscall.number(arch)).collect();
     numbers.sort_unstable();
-    // Each skips all the rest but the last, which lets the call be.
+    // Each skips all the rest but the last, which allows the call.
     let rest = |index: usize| (numbers.len() - index) as u8;
     let mut program = vec![
         load(4),

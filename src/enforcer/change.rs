@@ -60,8 +60,8 @@ impl TreeChange {
         };
         match self {
             TreeChange::HardLink { .. } if new.target.is_some() || source.kind == FileKind::Directory => None,
-            // A second name is no right on the file itself, but the name must not be
-            // a way round what the first one's place refuses.
+            // A second name needs no right on the file itself; that it must not grant more than
+            // the first one does is checked apart (`gains`).
             TreeChange::HardLink { .. } => {
                 Some(((Rights::NONE, refer), (Rights::CREATE, make(source) | refer)))
             }

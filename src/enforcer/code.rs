@@ -1,4 +1,4 @@
-//! Memory that is to be executed: from which file, and may this program map that?
+//! Mappings that become executable: whether the program may map that file as code.
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,8 @@ use crate::procfs::errno;
 use crate::tracer::Operation;
 
 impl Enforcer {
-    /// mmap, mprotect, pkey_mprotect and shmat, of which the filter lets through by their
-    /// registers what concerns no code.
+    /// mmap, mprotect, pkey_mprotect and shmat, of which the filter allows by their registers
+    /// those that map no code.
     pub(super) fn code(&mut self, call: &Call, caller: &Caller) -> Decision {
         let name = call.name.unwrap_or_default();
         let Some(mapping) = MappingArgs::decode(call) else { return Decision::Continue };
@@ -55,7 +55,7 @@ impl Enforcer {
                 return Decision::Deny(refusal);
             }
         }
-        // Who may write what is executed gains nothing by a race.
+        // A program that may write its code gains nothing by a race.
         if write_execute || !self.rules.checks() {
             return Decision::Continue;
         }
@@ -102,9 +102,9 @@ impl Enforcer {
 
 /// A file that becomes code.
 struct Source {
-    /// As the kernel tells it.
+    /// Its path, as /proc shows it.
     path: PathBuf,
     id: FileId,
-    /// The numbers are those of a mapping.
+    /// Device and inode are those of a mapping in /proc/PID/maps.
     mapped: bool,
 }

@@ -1,4 +1,4 @@
-//! What a decided call is answered with.
+//! Answers decided calls.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::sys::{process, signal};
 use crate::syscalls;
 
 impl Enforcer {
-    /// Turns a decision into an answer, once it is known that the caller waits.
+    /// Turns a decision into an answer, once the notification was found valid.
     pub(super) fn conclude(&mut self, decision: Decision, call: &Call, caller: &Caller) -> Conclusion {
         match decision {
             Decision::Continue => Conclusion::Answer(Answer::Continue),
@@ -51,10 +51,10 @@ impl Enforcer {
                     socket: Some(inode),
                 })
             }
-            // Where it is the kernel that decides in the end, it waits as well.
+            // Where the kernel decides in the end, it waits for the lease itself.
             Decision::AwaitLease(_) => Conclusion::Answer(Answer::Continue),
             Decision::Report(refusal) => {
-                self.report(&refusal, caller, self.told_action());
+                self.report(&refusal, caller, self.action_by_kernel());
                 Conclusion::Answer(Answer::Continue)
             }
             Decision::Deny(refusal) => self.refuse(&refusal, call, caller),
@@ -81,9 +81,9 @@ impl Enforcer {
             }
             OnViolation::Kill => {
                 self.report(refusal, caller, ActionTaken::Killed);
-                // Who still waits after its pidfd was made is whom the pidfd names.
+                // A caller that still waits after the pidfd was made is the process that it refers to.
                 let killed = process::pidfd(caller.tgid.as_raw()).and_then(|fd| {
-                    // Where that cannot be asked, the answer that follows fails as well.
+                    // Where the notification cannot be checked, the answer fails as well.
                     if self.waits() == Ok(true) { signal::send_pidfd(&fd, libc::SIGKILL) } else { Ok(()) }
                 });
                 if let Err(errno) = killed {
@@ -94,7 +94,7 @@ impl Enforcer {
             OnViolation::Stop => {
                 self.report(refusal, caller, ActionTaken::Stopped);
                 (self.requests)(InitRequest::Stop);
-                // It waits for an answer until it is killed with all the others.
+                // The caller waits for an answer until all processes are killed.
                 Conclusion::Unanswered
             }
         }
@@ -118,8 +118,8 @@ impl Enforcer {
     }
 }
 
-/// What the caller of a refused call gets. setfsuid(2) and setfsgid(2) have no errno: they
-/// answer the id as it was before, and refused it stays that.
+/// The answer to a denied call. setfsuid(2) and setfsgid(2) have no errno: they return the id as
+/// it was before, which it still is.
 fn denied(refusal: &Denial, call: &Call, caller: &Caller) -> Answer {
     match call.name {
         Some("setfsuid") => Answer::Value(caller.uids[3].as_raw().into()),

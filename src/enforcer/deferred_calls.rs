@@ -1,13 +1,13 @@
-//! Calls that wait: for an act that may take its time, which the deciding thread must not
-//! wait for. A thread of its own waits instead, so many at a time; the calls beyond that
-//! are decided in their order once one of those threads has ended.
+//! Calls that wait for an operation that may block, which the deciding thread must not do. A thread
+//! of its own waits instead, at most [`AT_A_TIME`] of each kind; the calls beyond that are decided
+//! in their order once one of those threads has ended.
 //!
 //! - A file with a lease (fcntl(2), F_SETLEASE) is opened once its holder has given the lease
 //!   up, for which the kernel grants 45 seconds (/proc/sys/fs/lease-break-time). The
 //!   supervisor opens with O_NONBLOCK whatever an app may hold a lease on; where the kernel
 //!   then answers EWOULDBLOCK, a thread waits for the lease, and the call is decided anew.
-//! - A descriptor is [handed over](super::hand_over) once its caller has run, which one that
-//!   the scheduler runs last may not do for seconds. The calls of such callers are decided
+//! - A descriptor is [handed over](super::hand_over) once its caller has run, which a thread
+//!   of a low priority may not do for seconds. The calls of such callers are decided
 //!   last, too, so that they do not delay those of others.
 
 use std::collections::VecDeque;
@@ -30,14 +30,14 @@ use crate::sys::seccomp::{Answer, NotificationId, Request};
 use crate::sys::threads;
 use crate::sys::{self, CallError};
 
-/// So many threads of a kind wait at a time.
+/// The most threads of a kind that wait at a time.
 const AT_A_TIME: usize = LATER_THREADS / 2;
 /// One of the calls that wait is decided at least after so many others.
 const OTHERS: u32 = 16;
 /// From so many waiting calls on those are forgotten whose caller is gone.
 const MANY: usize = 1024;
 
-/// What is waited for.
+/// What a thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum For {
     /// The end of a lease.
@@ -75,7 +75,7 @@ impl LeasedFile {
     }
 }
 
-/// Opens a regular file that is held by O_PATH, for reading, without waiting.
+/// Opens a regular file for reading by its O_PATH descriptor, without waiting.
 ///
 /// # Errors
 /// EWOULDBLOCK where it has a lease; every other errno of open(2).
@@ -88,7 +88,7 @@ pub(super) fn open_now(file: &OwnedFd) -> Result<File, Errno> {
 /// The threads that wait, and the calls that are decided after them.
 #[derive(Default)]
 pub(super) struct DeferredCalls {
-    desk: Option<Arc<Desk>>,
+    completions: Option<Arc<CompletionQueue>>,
     lines: [Line; 2],
     /// So many calls were decided before those that wait.
     others: u32,
@@ -106,10 +106,10 @@ struct Line {
     next: usize,
 }
 
-/// Where those threads say that they have ended.
-struct Desk {
+/// What the threads that have ended report, and the eventfd that wakes the deciding thread.
+struct CompletionQueue {
     ended: Mutex<Vec<Ended>>,
-    bell: EventFd,
+    wake_fd: EventFd,
 }
 
 struct Ended {
@@ -123,7 +123,7 @@ pub(super) enum Then {
     Nothing,
     /// It is decided anew, while the file that had a lease is open.
     Decide(Request, Result<File, Errno>),
-    /// The caller has the socket on which it [hands something out](super::super::trace).
+    /// The caller has the socket on which it [hands something out](crate::tracer).
     HandOut(Request, Wanted, OwnedFd, Result<i32, Errno>),
 }
 
@@ -141,9 +141,9 @@ impl DeferredCalls {
         self.lines.iter().all(|line| line.under_way == 0)
     }
 
-    /// What rings when a thread has ended; nothing while none is there.
-    pub fn bell(&self) -> Option<BorrowedFd<'_>> {
-        self.desk.as_ref().filter(|_| !self.is_idle()).map(|desk| desk.bell.as_fd())
+    /// The eventfd that becomes readable when a thread has ended; none while there is no thread.
+    pub fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.completions.as_ref().filter(|_| !self.is_idle()).map(|completions| completions.wake_fd.as_fd())
     }
 
     /// Starts a thread that waits.
@@ -151,17 +151,20 @@ impl DeferredCalls {
     /// # Errors
     /// EAGAIN, ENOMEM, EMFILE where there is no room for it.
     pub fn start(&mut self, line: For, wait: impl FnOnce() -> Then + Send + 'static) -> Result<(), Errno> {
-        let desk = match &self.desk {
-            Some(desk) => Arc::clone(desk),
+        let completions = match &self.completions {
+            Some(completions) => Arc::clone(completions),
             None => {
-                let bell = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-                Arc::clone(self.desk.insert(Arc::new(Desk { ended: Mutex::default(), bell })))
+                let wake_fd =
+                    EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+                Arc::clone(
+                    self.completions.insert(Arc::new(CompletionQueue { ended: Mutex::default(), wake_fd })),
+                )
             }
         };
         let waits = move || {
             let then = wait();
-            desk.ended.lock().unwrap_or_else(PoisonError::into_inner).push(Ended { line, then });
-            if let Err(errno) = desk.bell.write(1) {
+            completions.ended.lock().unwrap_or_else(PoisonError::into_inner).push(Ended { line, then });
+            if let Err(errno) = completions.wake_fd.write(1) {
                 tracing::error!(%errno, "the deciding thread could not be woken");
             }
         };
@@ -182,11 +185,13 @@ impl DeferredCalls {
 
     /// The threads that have ended since.
     fn ended(&mut self) -> Vec<Ended> {
-        let Some(desk) = self.desk.as_ref().filter(|_| !self.is_idle()) else { return Vec::new() };
-        if let Err(errno) = listener::quiet(&desk.bell) {
-            tracing::error!(%errno, "the bell of the calls that wait");
+        let Some(completions) = self.completions.as_ref().filter(|_| !self.is_idle()) else {
+            return Vec::new();
+        };
+        if let Err(errno) = listener::drain(&completions.wake_fd) {
+            tracing::error!(%errno, "the eventfd of the calls that wait");
         }
-        let ended = std::mem::take(&mut *desk.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = std::mem::take(&mut *completions.ended.lock().unwrap_or_else(PoisonError::into_inner));
         ended.iter().for_each(|ended| self.line(ended.line).under_way -= 1);
         ended
     }
@@ -219,7 +224,7 @@ impl Enforcer {
     /// Decides the calls that need not wait any more.
     pub(super) fn decide_ended(&mut self) -> Result<(), CallError> {
         for Ended { then, .. } in self.memory.deferred.ended() {
-            // What is open stays so while the call is decided.
+            // The file stays open while the call is decided.
             let (request, _opened, in_vain) = match then {
                 Then::Nothing => continue,
                 Then::Decide(request, opened) => {
@@ -247,7 +252,7 @@ impl Enforcer {
     }
 
     fn decide_now(&mut self, request: &Request) -> Result<(), CallError> {
-        // Its caller may have died meanwhile, and its number be another's.
+        // The caller may have ended meanwhile, and another thread may have its tid.
         if !self.listener.is_valid(request.id)? {
             return Ok(());
         }
@@ -265,7 +270,7 @@ impl Enforcer {
         caller: &Caller,
     ) -> Conclusion {
         let deferred = &mut self.memory.deferred;
-        // No lease keeps it: a file system may have an EAGAIN of its own.
+        // The file has no lease: the file system answered EAGAIN itself.
         if deferred.in_vain {
             return Conclusion::Answer(Answer::Fail(Errno::EAGAIN));
         }
@@ -293,7 +298,7 @@ impl Enforcer {
     }
 }
 
-/// What becomes of a call on a file that is to be opened and has a lease.
+/// The decision on an open of a file that has a lease.
 pub(super) fn leased(file: Option<crate::notify::resolve::Target>, flags: i32) -> Decision {
     match file {
         Some(file) => Decision::AwaitLease(LeasedFile::opened(file.fd, flags)),
@@ -318,7 +323,7 @@ mod tests {
     #[test]
     fn so_many_wait_at_a_time_and_the_others_in_their_order() {
         let mut deferred = DeferredCalls::default();
-        assert!(deferred.bell().is_none() && deferred.next().is_none());
+        assert!(deferred.wake_fd().is_none() && deferred.next().is_none());
         let (go, gone) = channel::<()>();
         let gone = Arc::new(Mutex::new(gone));
         for _ in 0..AT_A_TIME {
@@ -329,7 +334,9 @@ mod tests {
             };
             deferred.start(For::Caller, wait).expect("a thread");
         }
-        assert!(deferred.is_full(For::Caller) && !deferred.is_full(For::Lease) && deferred.bell().is_some());
+        assert!(
+            deferred.is_full(For::Caller) && !deferred.is_full(For::Lease) && deferred.wake_fd().is_some()
+        );
         deferred.postpone(For::Caller, request(1), |_| true);
         deferred.postpone(For::Caller, request(2), |_| true);
         assert!(deferred.next().is_none());
@@ -345,7 +352,7 @@ mod tests {
         while !deferred.is_idle() {
             deferred.ended();
         }
-        assert!(deferred.bell().is_none());
+        assert!(deferred.wake_fd().is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::plan::SOCKET_THREADS;
 use crate::sys::threads;
 
-/// Waiting for a thread at most; a connection that is never answered takes minutes.
+/// The most operations that wait for a thread; a connect that is not answered takes minutes.
 const MOST_WAITING: usize = 256 - SOCKET_THREADS;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -33,7 +33,7 @@ struct State {
 }
 
 impl DeferredQueue {
-    /// Has it done as soon as a thread is free.
+    /// Performs a job as soon as a thread is free.
     ///
     /// # Errors
     /// EAGAIN where too many wait already, or there is no thread.

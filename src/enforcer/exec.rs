@@ -35,11 +35,11 @@ struct Wanted {
     args: Option<Args>,
 }
 
-/// Why it is not known which file that is.
+/// Why the file could not be found.
 enum Unfound {
-    /// There is none that the kernel would execute.
+    /// The kernel would execute no file, and return this errno.
     Kernel(Errno),
-    /// It cannot be read while it has a lease.
+    /// The file cannot be read while it has a lease.
     LeasedFile(OwnedFd),
 }
 
@@ -49,7 +49,7 @@ impl From<Errno> for Unfound {
     }
 }
 
-/// What would come of an exec, by what the caller's memory says.
+/// What an exec would start, by the path and arguments in the caller's memory.
 struct Expected {
     entry: Option<ProgramIndex>,
     object: ViolationObject,
@@ -57,7 +57,7 @@ struct Expected {
     unreadable: bool,
 }
 
-/// A path for people, while one for each thread of the app may wait: its end.
+/// A path for an event, cut to its last 512 bytes: one for each thread of the app may be stored.
 fn shown(path: PathBuf) -> PathBuf {
     const MOST: usize = 512;
     let bytes = path.as_os_str().as_bytes();
@@ -70,8 +70,8 @@ fn shown(path: PathBuf) -> PathBuf {
 impl Enforcer {
     pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> Decision {
         if self.is_launch(caller) {
-            // The supervisor's own child, one thread, running our code: its exec was
-            // judged before it was forked.
+            // The supervisor's own child, with one thread and the supervisor's code: its exec was
+            // checked before it was forked.
             self.memory.launched = true;
             self.begin_startup();
             self.memory.processes = 1;
@@ -83,7 +83,7 @@ impl Enforcer {
         let object = ViolationObject::Name { name: "unreadable".into() };
         let mut expected = Expected { entry: None, object, unreadable: false };
         match self.decide_exec(call, caller, entry, &mut expected) {
-            // What fails by itself might not, if another thread helps.
+            // An exec that would fail may succeed where another thread changes the path.
             Decision::Continue if self.rules.checks() => {
                 let Expected { entry: expected, object, .. } = expected;
                 let is_file = entry.is_some_and(|entry| self.rules.is_file(entry));
@@ -105,7 +105,7 @@ impl Enforcer {
         !matches!(self.identity.with_caller_creds(caller, open), Err(Errno::EACCES | Errno::EPERM))
     }
 
-    /// What is to be done, and what would come of it.
+    /// Decides an exec, and fills in what it would start.
     fn decide_exec(
         &mut self,
         call: &Call,
@@ -114,8 +114,8 @@ impl Enforcer {
         expected: &mut Expected,
     ) -> Decision {
         let identity = self.identity.clone();
-        let kept = self.memory.memory_cache.get(caller);
-        let memory = match kept {
+        let cached = self.memory.memory_cache.get(caller);
+        let memory = match cached {
             Some(file) => Memory::opened(&identity, caller, file),
             None => Memory::of(&identity, caller),
         };
@@ -150,9 +150,9 @@ impl Enforcer {
             self.memory.programs.expects(caller, next);
         }
         if !self.rules.checks() {
-            let held = PathBuf::from(format!("/proc/self/fd/{}", file.fd.as_raw_fd()));
-            expected.unreadable = file.mode & 0o444 != 0o444 && !self.is_readable(&held, caller);
-            // All the rest, where nobody looks at what was started.
+            let opened = PathBuf::from(format!("/proc/self/fd/{}", file.fd.as_raw_fd()));
+            expected.unreadable = file.mode & 0o444 != 0o444 && !self.is_readable(&opened, caller);
+            // Where what was started is not verified, digest and environment are checked here.
             let content = match self.rules.digest(next).map(|_| open_now(&file.fd)) {
                 Some(Err(Errno::EWOULDBLOCK)) => return Decision::AwaitLease(LeasedFile::read(file.fd)),
                 content => content.and_then(Result::ok),
@@ -200,7 +200,7 @@ impl Enforcer {
     /// As many live processes of an entry as there may be, besides this one.
     fn too_many_besides(&mut self, entry: ProgramIndex, caller: &Caller) -> Option<Box<Denial>> {
         let most = self.rules.instances(entry)?;
-        // Who cannot be counted is not let go on.
+        // Where they cannot be counted the exec is denied.
         let now = self.live(entry, Some(caller.tgid), most).unwrap_or(u32::MAX - 1);
         self.rules.too_many(entry, now)
     }
@@ -219,8 +219,8 @@ impl Enforcer {
         let (at, follow) = exec.file(&path);
         let (file, canonical) = self.resolver().file(caller, &at, follow)?;
         let file = file.ok_or(Errno::ENOENT)?;
-        // Of what the supervisor made and sealed, nobody may execute anything: that is
-        // this profile's refusal, and seen.
+        // A memfd that the supervisor sealed may not be executed: that is a denial by the profile,
+        // and reported.
         let sealed = canonical.as_os_str().as_encoded_bytes().starts_with(b"/memfd:");
         if file.kind != FileKind::Regular || (file.mode & 0o111 == 0 && !sealed) {
             return Err(Errno::EACCES.into());
@@ -234,7 +234,7 @@ impl Enforcer {
         let args = asks.then(|| syscall_args::args(memory, exec.args, self.rules.arguments()));
         let args = match args.transpose() {
             Ok(args) => args,
-            // The kernel's own copy is judged afterwards.
+            // The kernel's own copy is checked after the exec.
             Err(_) if self.rules.checks() => None,
             Err(errno) => return Err(errno.into()),
         };
@@ -254,11 +254,11 @@ impl Enforcer {
     /// Whether a file below a directory of programs is an ELF loader. Remembered by
     /// inode: such directories cannot be written.
     ///
-    /// It is read through the descriptor that is held: by its name another file
-    /// might be read for it, or a pipe that keeps the worker for ever.
+    /// It is read through the open descriptor: by its path another file might be read, or a FIFO
+    /// that blocks the worker for ever.
     ///
     /// # Errors
-    /// EWOULDBLOCK where it has a lease; what the supervisor lacks.
+    /// EWOULDBLOCK where it has a lease; EMFILE, ENFILE or ENOMEM.
     fn is_loader(&mut self, file: &resolve::Target) -> Result<bool, Errno> {
         const MANY: usize = 1024;
         if let Some(known) = self.memory.loaders.get(&file.id) {

@@ -1,10 +1,9 @@
 //! Calls that open, make, move and remove files.
 //!
-//! Each path is read and resolved once. Where the profile grants the use and the
-//! kernel's own rules let it through, the kernel goes on; where it is granted but
-//! no rule can say so (a name that did not exist at start), the supervisor
-//! [performs](super::perform) it on what was resolved. Which inode a name's rights are for
-//! is said in [`verdict::inode`](crate::policy::inode).
+//! Each path is read and resolved once. Where the profile grants the access and the kernel's own
+//! rules allow it, the call continues; where it is granted and no rule of the kernel's can allow
+//! it (a name that did not exist at the start), the supervisor [performs](super::perform) it on
+//! what was resolved. The inode that a name's rights are for is defined in [`verdict::inode`](crate::policy::inode).
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -78,7 +77,8 @@ impl Enforcer {
         let Some((needs, kernel)) = opening_needs(&found, flags) else { return Some(Decision::Continue) };
         Some(match self.ruling_for(caller, &found, needs, kernel) {
             Ok(Ruling::Kernel) => Decision::Continue,
-            // What cannot be imitated is left to Landlock, which knows no rule for it.
+            // What the supervisor cannot do for the caller is left to Landlock, which has no rule
+            // that allows it.
             Ok(Ruling::Perform) if found.magic || open.resolve != 0 => Decision::Continue,
             Ok(Ruling::Perform) => match self.perform_open(&found, open, caller) {
                 Ok(fd) => Decision::Opened(fd, flags & libc::O_CLOEXEC != 0),
@@ -220,10 +220,10 @@ impl Enforcer {
         }
     }
 
-    /// A file must not gain rights by a new name: what may be written or read there
-    /// and not here stays where it is. Landlock has the same rule, and its errno. And a
-    /// file that nobody inside may change gets no second name at all, whatever that
-    /// grants now: the next start would take it for data.
+    /// A file must not gain rights by a new name: one that may be read or written there and not
+    /// here is not moved. Landlock has the same rule, and its errno. A file that no process inside
+    /// may change gets no second name at all, whatever that grants now: the next start would take
+    /// it for data.
     fn gains(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Denial>> {
         let gain = |from: &Found, to: &Found| {
             let target = from.target.as_ref()?.id;
@@ -247,15 +247,15 @@ impl Enforcer {
         there().or_else(back)
     }
 
-    /// Asks the rulebook about one resolved path. What has no path (a pipe behind
-    /// `/proc/self/fd`) is not mediated.
+    /// The policy's ruling on one resolved path. What has no path (a pipe below `/proc/self/fd`)
+    /// is not mediated.
     pub(super) fn ruling(
         &self,
         found: &Found,
         needs: Rights,
         kernel: BitFlags<AccessFs>,
     ) -> Result<Ruling, Box<Denial>> {
-        // A memfd looks as if it had a path, and Landlock lets it be all the same.
+        // A memfd seems to have a path, but Landlock does not restrict it.
         let memory = found.magic && found.canonical.as_os_str().as_bytes().starts_with(b"/memfd:");
         if needs.is_empty() || memory || !found.canonical.is_absolute() {
             return Ok(Ruling::Kernel);
@@ -272,9 +272,9 @@ impl Enforcer {
 
     /// What is known of the inodes that a path led over.
     fn standing(&self, found: &Found) -> Standing {
-        let is_another = |place: &Path, id: FileId| found.above(place) != Ok(id);
+        let is_another = |path: &Path, id: FileId| found.above(path) != Ok(id);
         let movable = self.rules.movable_above(&found.canonical);
-        let exchanged = movable.filter(|(place, id)| is_another(place, *id)).map(|(place, _)| place.into());
+        let exchanged = movable.filter(|(path, id)| is_another(path, *id)).map(|(path, _)| path.into());
         let owned = match &found.target {
             _ if !self.rules.tracks(&found.canonical) => Rights::NONE,
             Some(target) => self.owned(&found.canonical, target),
@@ -286,8 +286,8 @@ impl Enforcer {
         Standing { exchanged: exchanged.collect(), owned }
     }
 
-    /// The rights of tracked names that are for this inode. What the kernel was let make at
-    /// a name is known from then on.
+    /// The rights of tracked names that are for this inode. An inode that the kernel was
+    /// expected to make at a name is remembered from then on.
     fn owned(&self, name: &Path, target: &Target) -> Rights {
         let mut inodes = self.memory.inodes.borrow_mut();
         let owned = inodes.owned(target.id, &self.rules);
@@ -301,8 +301,8 @@ impl Enforcer {
         owned
     }
 
-    /// The same for an open, which may be of the caller's own process: that the plan
-    /// names `/proc/self`, since no process is there when it is made.
+    /// The ruling on an open. A path below the caller's own `/proc/PID` is `/proc/self` in the
+    /// plan, since no process exists when that is made.
     fn ruling_for(
         &self,
         caller: &Caller,

@@ -18,7 +18,7 @@ impl Enforcer {
         if self.rules.access(name).is_none() {
             return Decision::Deny(self.rules.unlisted(call));
         }
-        // Where nobody is counted only what the registers refuse comes here.
+        // Where processes are not counted, only calls that the registers forbid are notified.
         if !self.rules.counts() || self.rules.is_forbidden_clone(call) {
             return Decision::Deny(self.rules.argument(call));
         }
@@ -47,7 +47,7 @@ impl Enforcer {
         decision
     }
 
-    /// One more by a fork of this entry.
+    /// The denial of one more process of this entry, where its limit is reached.
     ///
     /// # Errors
     /// As [`processes::all`].
@@ -59,8 +59,8 @@ impl Enforcer {
             }
         }
         if let Some(most) = self.rules.policy().processes {
-            // Counted up without looking, and counted anew before anything is refused:
-            // processes end without a word to us.
+            // Counted up at each fork, and counted anew before one is denied: the end of a process
+            // is not notified.
             if self.memory.processes >= most {
                 let count = |enforcer: &mut Enforcer, all: &[Seen]| {
                     let live = all.iter().filter(|seen| seen.lives()).count() as u32;
@@ -76,7 +76,8 @@ impl Enforcer {
         Ok(None)
     }
 
-    /// How many of an entry live or are on their way, without one process, where `most` may.
+    /// How many processes of an entry live or are being forked, without the process `but`, where
+    /// `most` may.
     ///
     /// # Errors
     /// As [`processes::all`].

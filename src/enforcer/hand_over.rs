@@ -28,10 +28,10 @@ use crate::sys::seccomp::{self, Answer, NotificationId, Request};
 use crate::sys::socket;
 use crate::syscalls::Handler;
 
-/// A caller that takes longer is late.
+/// A caller that takes longer to run is late.
 const LATE: Duration = Duration::from_millis(50);
-/// That is remembered for so many times as long as it took: so large a part of the time
-/// at most the deciding thread waits for one process.
+/// A late caller is remembered for so many times as long as it took: the deciding thread waits
+/// for one process for at most that part of the time.
 const REMEMBERED: u32 = 50;
 /// When so many were late, a thread hands over to every process.
 const MANY: usize = 2;
@@ -39,7 +39,7 @@ const MANY: usize = 2;
 /// How soon callers run once they are woken, by process.
 #[derive(Default)]
 pub(super) struct CallerLatency {
-    /// How readily this thread is run itself.
+    /// The scheduling rank of this thread.
     own: Option<SchedRank>,
     /// The processes that were late, and until when that is remembered.
     late: HashMap<Pid, Instant>,
@@ -48,7 +48,7 @@ pub(super) struct CallerLatency {
 }
 
 impl CallerLatency {
-    /// Whether a caller may take its time before it runs.
+    /// Whether a caller may take long before it runs.
     fn is_slow(&mut self, caller: Result<SchedRank, Errno>, process: Pid, now: Instant) -> bool {
         if !self.late.is_empty() {
             self.late.retain(|_, until| *until > now);
@@ -57,7 +57,7 @@ impl CallerLatency {
             }
         }
         let own = *self.own.get_or_insert_with(|| process::sched_rank(0).unwrap_or(SchedRank::Normal(0)));
-        // Where a filter refuses the question, it is found out by being late.
+        // Where a filter refuses sched_getattr(2), only lateness shows it.
         caller.is_ok_and(|caller| caller < own)
     }
 
@@ -102,7 +102,7 @@ impl Enforcer {
 
     /// Has a caller hand out what is missing for the decision, if it can: its call is decided
     /// then. It is given a socket for that; where a signal would break its wait meanwhile,
-    /// once it asks for one with its signals blocked.
+    /// once it makes its call again with its signals blocked.
     pub(super) fn has_handed_out(&mut self, request: &Request, caller: &Caller) -> bool {
         let wanted = caller.handed.as_ref().and_then(|handed| handed.take_wanted());
         let (Some(wanted), false) = (wanted, self.memory.deferred.in_vain) else { return false };
@@ -116,8 +116,8 @@ impl Enforcer {
         }
     }
 
-    /// What becomes of a call that is made again to be given a socket.
-    pub(super) fn asked_for_socket(
+    /// Answers a call that a thread makes again to get the socket of a hand-out.
+    pub(super) fn answer_socket_request(
         &mut self,
         request: &Request,
         wanted: Wanted,
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_run_less_readily_is_slow() {
+    fn a_caller_of_lower_priority_is_slow() {
         let now = Instant::now();
         let mut latency = CallerLatency { own: Some(SchedRank::Normal(0)), ..CallerLatency::default() };
         let mut slow = |rank| latency.is_slow(rank, Pid::from_raw(7), now);
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_late_is_slow_for_a_while_and_all_are_after_some() {
+    fn a_late_caller_is_slow_for_a_while_and_all_are_after_some() {
         let begun = Instant::now();
         let mut latency = CallerLatency { own: Some(SchedRank::Normal(0)), ..CallerLatency::default() };
         let quick = Ok(SchedRank::Normal(0));

@@ -1,13 +1,12 @@
-//! The inodes that rights on tracked names are for (see [`verdict::inode`]): those that
-//! were there at the start, and the last one that came to each name since.
+//! The inodes that rights on tracked names are for (see [`policy::inode`]): those that were there
+//! at the start, and the last one that came to each name since.
 //!
-//! Each is held by an O_PATH descriptor: while it is open the kernel gives its number to
-//! no other inode, and asked by the descriptor it says the number by which the inode is
-//! found now, which may change when a file of an image is first written (a copy-up of
-//! overlayfs). So there are two descriptors for a tracked name at most, and none where no
-//! name is tracked.
+//! Each has an open O_PATH descriptor. While it is open the kernel gives its inode number to no
+//! other inode, and fstat(2) of it returns the number that the inode has now, which may change
+//! when a file of an image is first written (a copy-up of overlayfs). So there are at most two
+//! descriptors for a tracked name, and none where no name is tracked.
 //!
-//! [`verdict::inode`]: crate::policy::inode
+//! [`policy::inode`]: crate::policy::inode
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,7 +20,7 @@ use crate::image::FileId;
 use crate::policy::PolicyEngine;
 use crate::profile::Rights;
 
-/// What is known of them.
+/// The inodes of tracked names.
 #[derive(Debug, Default)]
 pub struct Inodes {
     entries: Vec<Entry>,
@@ -39,17 +38,17 @@ struct Entry {
 /// Device and inode of an open descriptor.
 ///
 /// # Errors
-/// Whatever fstat(2) answers.
+/// As fstat(2).
 pub fn id(fd: impl AsFd) -> Result<FileId, Errno> {
     let stat = fstat(fd)?;
     Ok(FileId { device: stat.st_dev, inode: stat.st_ino })
 }
 
 impl Inodes {
-    /// Those that are at tracked names and were there when the plan was made.
+    /// Opens the inodes that are at tracked names and were there when the plan was made.
     ///
     /// # Errors
-    /// EMFILE, ENFILE, ENOMEM: one that is there cannot be held.
+    /// EMFILE, ENFILE or ENOMEM, as in open(2).
     pub fn at_start(rules: &PolicyEngine) -> Result<Inodes, Errno> {
         let mut inodes = Inodes::default();
         for (name, planned) in rules.tracked_files() {
@@ -84,12 +83,12 @@ impl Inodes {
         self.entries.retain(|entry| entry.planned || entry.name != name);
     }
 
-    /// The kernel goes on to make something at this name.
+    /// A call continues that may make a file at this name.
     pub fn expect(&mut self, name: &Path) {
         self.expected.insert(name.into());
     }
 
-    /// Whether the kernel went on to make what is found at this name.
+    /// Whether a call continued that may have made the file at this name.
     pub fn was_expected(&mut self, name: &Path) -> bool {
         self.expected.remove(name)
     }

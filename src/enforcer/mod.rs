@@ -3,9 +3,9 @@
 //! has the [tracer](crate::tracer) verify what an exec has started. Its thread never waits for
 //! the first thread, and the first thread never for it.
 //!
-//! Whatever was read of the caller is worth something only while the caller still
-//! waits, so the id is checked before every answer that rests on it. An answer of
-//! "continue" guards nothing by itself: the kernel decides again (see
+//! What was read of the caller is valid only while the caller still waits, so the notification id
+//! is checked before every answer that depends on it. An answer of "continue" enforces nothing by
+//! itself: the kernel decides again (see
 //! [`policy`](crate::policy)).
 
 #![forbid(unsafe_code)]
@@ -64,7 +64,7 @@ use deferred_calls::{DeferredCalls, LeasedFile};
 use hand_over::CallerLatency;
 use sockets::DeferredSocketOp;
 
-/// What is decided about a call.
+/// The decision on a call.
 enum Decision {
     /// The kernel continues it.
     Continue,
@@ -84,7 +84,7 @@ enum Decision {
     Defer(Box<DeferredSocketOp>),
     /// The kernel continues it, traced.
     Trace(Operation),
-    /// It is denied: errno, event, and what `on_violation` says.
+    /// It is denied: errno, event, and the action of `on_violation`.
     Deny(Box<Denial>),
     /// The kernel continues it and will refuse it; it is only reported.
     Report(Box<Denial>),
@@ -106,7 +106,7 @@ pub struct Enforcer {
     pub writer: Arc<EventWriter>,
     /// Violations are only observed.
     pub audit: bool,
-    /// The wait for an answer is broken by nothing but a kill (Linux 5.19).
+    /// Only a kill interrupts the wait for an answer (WAIT_KILLABLE_RECV, Linux 5.19).
     pub killable: bool,
     /// Variables that the container was started with and that enforcing would have removed at
     /// the launch: no process inside has set them.
@@ -115,9 +115,9 @@ pub struct Enforcer {
     pub app: Pid,
     /// The entry that COMMAND is.
     pub entry: ProgramIndex,
-    /// Where the first thread is asked.
+    /// Sends requests to the first thread.
     pub requests: RequestSender,
-    /// The supervisor's ids, for looking and acting as the caller and back.
+    /// The supervisor's own ids, to take on a caller's and return.
     pub identity: Identity,
     /// The sockets that the supervisor has made for the app.
     pub sockets: Arc<Mutex<SocketRegistry>>,
@@ -148,7 +148,7 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// Nothing yet but the inodes that are there at the start.
+    /// Only the inodes that are there at the start.
     pub fn with(inodes: Inodes) -> Remembered {
         Remembered { inodes: RefCell::new(inodes), ..Remembered::default() }
     }
@@ -164,13 +164,13 @@ impl Enforcer {
         }
         // The parent of a process that has ended can reap it only once this thread has waited
         // for the ends of the traced threads, which from Linux 6.11 on come after the filter's.
-        if let Some(tracer) = self.give_up() {
+        if let Some(tracer) = self.into_tracer() {
             tracer.reap_for_ever();
         }
     }
 
     /// Drops all but the tracer: the listener, sockets and files are closed.
-    fn give_up(self) -> Option<Tracer> {
+    fn into_tracer(self) -> Option<Tracer> {
         self.tracer
     }
 
@@ -227,7 +227,7 @@ impl Enforcer {
             Handler::Ioctl | Handler::Root | Handler::NotImplemented => self.other(call, caller),
             Handler::Plain => self.other(call, caller),
         };
-        // A section may grant what no call of the profile reaches.
+        // A section of the profile may grant what its `syscalls` do not list.
         match special {
             Decision::Continue
             | Decision::Trace(_)
@@ -297,7 +297,7 @@ impl Enforcer {
         self.hide(call, caller)
     }
 
-    /// Lets a call go on after which its process may be one that cannot be read.
+    /// Continues a call after which its process may be unreadable.
     fn hide(&mut self, call: &Call, caller: &Caller) -> Decision {
         if call.name == Some("prctl") && call.args[1] != 0 {
             return self.trace_first(Operation::BecomeReadable, caller);
@@ -309,7 +309,7 @@ impl Enforcer {
         self.trace_first(Operation::BecomeUnreadable, caller)
     }
 
-    /// Has a process traced before a call goes on. Where no exec is checked, none that is in
+    /// Has a process traced before its call continues. Where no exec is checked, none that is in
     /// flight is known to be over: to trace a thread then would wait for that exec, and the
     /// exec for a thread that is traced already.
     fn trace_first(&mut self, operation: Operation, caller: &Caller) -> Decision {
@@ -324,7 +324,7 @@ impl Enforcer {
         memory_cache.open(caller, &self.identity, || matches!(self.listener.is_valid(*waiting), Ok(true)));
     }
 
-    /// A caller's memory, kept or to be opened.
+    /// A caller's memory: from the cache, or to be opened.
     fn memory_of<'a>(&'a self, caller: &'a Caller) -> Memory<'a> {
         match self.memory.memory_cache.get(caller) {
             Some(file) => Memory::opened(&self.identity, caller, file),
@@ -332,9 +332,9 @@ impl Enforcer {
         }
     }
 
-    /// A file in memory, which has no path to be held against: made here, sealed against
-    /// being executed, and handed over. The name is read once, and flags are registers.
-    /// MFD_EXEC asks for nothing that an honest program needs: it may still map it.
+    /// memfd_create(2). The file has no path that a rule could name, so it is made here, sealed
+    /// against exec, and handed over. The name is read once, and the flags are in registers.
+    /// MFD_EXEC is cleared: a program may still map the file.
     fn memfd(&self, call: &Call, caller: &Caller) -> Decision {
         const MFD_EXEC: u32 = 16;
         // Longer ones the kernel refuses (MFD_NAME_MAX_LEN).
@@ -361,9 +361,9 @@ impl Enforcer {
     }
 }
 
-/// What becomes of a call of which something could not be found out: it fails, as it would
-/// in the kernel, which is not asked, since another thread could have it succeed there. A
-/// caller that could not be read is another matter.
+/// The decision on a call whose arguments could not be resolved: it fails as it would in the
+/// kernel. It does not continue, since another thread could make it succeed there. A caller that
+/// could not be read is decided about separately.
 fn unknown(errno: Errno) -> Decision {
     match errno {
         UNREADABLE | Errno::EIO | Errno::ESRCH => Decision::CallerUnreadable,

@@ -1,6 +1,6 @@
-//! Calls by the number of a process, thread or group: the filter lets each through that
-//! does not name the supervisor, so what comes here is refused, but for one that only the
-//! caller's own group tells.
+//! Calls that name a process, thread or group by number. The filter allows each that does not
+//! name the supervisor, so the others are denied, but for kill(0), which depends on the caller's
+//! group.
 
 use super::{Decision, Enforcer};
 use crate::filter::Access;
@@ -40,9 +40,8 @@ fn is_for_own_group(call: &Call) -> bool {
     call.name == Some("kill") && call.args[0] as u32 == 0
 }
 
-/// Whether the caller's group is the supervisor's; one of which nothing is known is taken
-/// for it. Nobody inside comes into that group later, since the filter refuses setpgid(2)
-/// for it.
+/// Whether the caller's group is the supervisor's; true where it cannot be read. No process inside
+/// joins that group later, since the filter denies setpgid(2) for it.
 fn is_in_our_group(caller: &Caller) -> bool {
     Stat::of(caller.tid).map_or(true, |stat| stat.group == terminal::group())
 }

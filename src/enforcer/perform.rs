@@ -1,22 +1,21 @@
-//! What the supervisor does for the app, where the profile grants it and the kernel
-//! has no rule that says so: a file that did not exist when the rules were made.
+//! Performs calls for the app, where the profile grants them and the kernel has no rule for them:
+//! on files that did not exist when the rules were made.
 //!
-//! What was judged is what is acted on. A path was resolved once, to a directory and to
-//! what is there, and both are held: a file is opened, emptied and linked by its
-//! descriptor, whatever its name leads to by then. Where there was nothing, O_EXCL makes a
-//! new inode or none. Two calls have names alone, and say what they guarantee:
+//! The supervisor acts on what it decided about. A path was resolved once, to a directory and to
+//! the file in it, and both are open: the file is opened, truncated and linked by its descriptor,
+//! whatever its name leads to by then. Where there was none, O_EXCL makes a new inode or fails.
+//! Two calls take names alone:
 //!
-//! - A name is removed in the directory that was judged. Another thread may have exchanged
-//!   what has it: whoever could move that there could have removed it where it was.
-//! - A rename is looked at afterwards. Where another inode was moved than was judged, it is
-//!   moved back or removed, and the call is a violation. Until then nobody has opened it
-//!   through the supervisor, which does one thing at a time; what the kernel's rules let
-//!   be read in a directory that was widened may have been read.
+//! - A name is removed in the directory that was resolved. Another thread may have exchanged the
+//!   file that has it: a process that could move that file there could have removed it before.
+//! - A rename is checked afterwards. Where another inode was moved than was resolved, it is moved
+//!   back or removed, and the call is a violation. Until then it was not opened through the
+//!   supervisor, which performs one call at a time; what the kernel's rules allow to be read in a
+//!   directory that was widened may have been read.
 //!
-//! It acts with the caller's file-system ids, groups, capabilities and umask, and no
-//! file becomes longer by it than the caller's RLIMIT_FSIZE. So nothing is done that the
-//! caller might not do unconfined. A file that turns out to be a program is not touched,
-//! under whatever name.
+//! The supervisor acts with the caller's file-system ids, groups, capabilities and umask, and
+//! makes no file longer than the caller's RLIMIT_FSIZE. So it does nothing that the caller might
+//! not do unconfined. A file that the profile has as a program is not changed under any name.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -37,11 +36,11 @@ use crate::sys;
 
 /// Why nothing was done.
 pub(super) enum PerformError {
-    /// The kernel refuses it, as it would have refused the caller.
+    /// The kernel refuses it, as it would have refused the caller: the errno.
     Kernel(Errno),
-    /// What is there is a program, or no regular file, or was exchanged: a violation.
+    /// The file is a program, or no regular file, or was exchanged: a violation.
     TargetChanged,
-    /// Something has come to be at a name that nothing had.
+    /// A file was made at a name that did not exist.
     NameTaken,
 }
 
@@ -59,19 +58,19 @@ impl Enforcer {
         open: &Open,
         caller: &Caller,
     ) -> Result<OwnedFd, PerformError> {
-        let asked = OFlag::from_bits_retain(open.flags);
+        let requested = OFlag::from_bits_retain(open.flags);
         self.still_as_resolved(found)?;
         let opened = self.identity.with_caller_creds(caller, || {
             let by_name = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-            // Never waited for: a lease may be held on it.
-            let flags = (asked - by_name) | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+            // Without waiting: the file may have a lease.
+            let flags = (requested - by_name) | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
             let fd = match &found.target {
                 None => {
                     let mode = mode_of(found, open.mode, caller);
                     openat(&found.parent, found.name.as_os_str(), (flags - OFlag::O_TRUNC) | by_name, mode)?
                 }
                 // A file without a name, in this directory.
-                Some(target) if asked.contains(OFlag::O_TMPFILE) => {
+                Some(target) if requested.contains(OFlag::O_TMPFILE) => {
                     openat(AT_FDCWD, &*path_of(target), flags, mode_of(found, open.mode, caller))?
                 }
                 Some(target) => {
@@ -79,18 +78,18 @@ impl Enforcer {
                     if target.kind != FileKind::Regular || self.rules.is_protected(inodes::id(&target.fd)?) {
                         return Ok(None);
                     }
-                    if asked.contains(OFlag::O_CREAT) {
+                    if requested.contains(OFlag::O_CREAT) {
                         may_create_over(&fstat(&found.parent)?, &stat, caller)?;
                     }
                     openat(AT_FDCWD, &*path_of(target), flags, Mode::empty())?
                 }
             };
             let keep = OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_DIRECT | OFlag::O_NOATIME;
-            fcntl(&fd, FcntlArg::F_SETFL(asked & keep))?;
+            fcntl(&fd, FcntlArg::F_SETFL(requested & keep))?;
             Ok(Some(fd))
         });
         match opened {
-            Err(Errno::EEXIST) if found.target.is_none() && !asked.contains(OFlag::O_EXCL) => {
+            Err(Errno::EEXIST) if found.target.is_none() && !requested.contains(OFlag::O_EXCL) => {
                 Err(PerformError::NameTaken)
             }
             opened => {
@@ -103,14 +102,14 @@ impl Enforcer {
         }
     }
 
-    /// To be asked before anything is done for a caller. It still waits, so its ids
-    /// and its path were read of it and not of another that took its number over.
-    /// And the held directory is where its path says: a descriptor that came from
-    /// another mount namespace has a path that means something else here.
+    /// Checks a resolved path before anything is done for the caller. The caller still waits, so
+    /// its ids and its path were not read of another thread that has its tid by now. And the open
+    /// directory is the one at its path: a descriptor from another mount namespace may have a path
+    /// that leads elsewhere here.
     pub(super) fn still_as_resolved(&self, found: &Found) -> Result<(), Errno> {
         let here = found.canonical.parent().filter(|_| found.name != ".").unwrap_or(&found.canonical);
-        let (held, there) = (fstat(&found.parent)?, stat(here)?);
-        if (held.st_dev, held.st_ino) != (there.st_dev, there.st_ino) {
+        let (opened, there) = (fstat(&found.parent)?, stat(here)?);
+        if (opened.st_dev, opened.st_ino) != (there.st_dev, there.st_ino) {
             return Err(Errno::EACCES);
         }
         if self.waits() == Ok(true) { Ok(()) } else { Err(Errno::ESRCH) }
@@ -204,19 +203,19 @@ impl Enforcer {
         Ok(())
     }
 
-    /// What a tracked name has from now on.
+    /// Remembers the inode that a tracked name has from now on.
     fn came(&self, found: &Found, fd: &OwnedFd) -> Result<(), Errno> {
         if self.rules.tracks(&found.canonical) {
-            let held = openat(AT_FDCWD, &*path_to(fd), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-            self.memory.inodes.borrow_mut().came(&found.canonical, held);
+            let file = openat(AT_FDCWD, &*path_to(fd), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+            self.memory.inodes.borrow_mut().came(&found.canonical, file);
         }
         Ok(())
     }
 
-    /// Whether the kernel would refuse to make the file so long. It is asked before: for
-    /// what the supervisor does the kernel knows the supervisor's own limit. A file that is
-    /// longer already may be shortened; one that becomes shorter meanwhile is never longer
-    /// afterwards than it was when this was asked.
+    /// Whether the kernel would refuse to make the file so long. This is checked before, since the
+    /// kernel applies the supervisor's own limit to what the supervisor does. A file that is longer
+    /// already may be shortened; one that becomes shorter meanwhile is never longer afterwards than
+    /// it was at this check.
     pub(super) fn exceeds(&self, found: &Found, length: i64, caller: &Caller) -> Result<bool, Errno> {
         let target = found.target.as_ref().ok_or(Errno::ENOENT)?;
         let Some(limit) = file_size_limit(caller.tid)? else { return Ok(false) };
@@ -233,18 +232,19 @@ fn mode_of(found: &Found, mode: u32, caller: &Caller) -> Mode {
     Mode::from_bits_truncate(mode & 0o7777 & !umask)
 }
 
-/// fs.protected_regular (proc(5)), as most systems set it: in a directory like /tmp an open
-/// that would make a file opens no stranger's. By descriptor, the kernel would not see it.
+/// fs.protected_regular (proc(5)), as most systems set it: in a sticky, world-writable directory an
+/// open with O_CREAT does not open another user's file. The kernel does not check that for an open
+/// through a descriptor.
 fn may_create_over(directory: &FileStat, file: &FileStat, caller: &Caller) -> Result<(), Errno> {
     const FOR_ALL: u32 = libc::S_ISVTX | libc::S_IWOTH;
     let [.., uid] = caller.uids;
-    let strange = directory.st_mode & FOR_ALL == FOR_ALL
+    let is_refused = directory.st_mode & FOR_ALL == FOR_ALL
         && file.st_uid != uid.as_raw()
         && file.st_uid != directory.st_uid;
-    if strange { Err(Errno::EACCES) } else { Ok(()) }
+    if is_refused { Err(Errno::EACCES) } else { Ok(()) }
 }
 
-/// A path that leads to this very inode.
+/// A path that leads to this inode.
 fn path_of(target: &Target) -> String {
     path_to(&target.fd)
 }
@@ -267,7 +267,7 @@ fn is_at(found: &Found, target: &Target) -> Result<bool, Errno> {
     }
 }
 
-/// Takes another inode than was judged from the new name: back to the old one, or away.
+/// Takes an inode from the new name that is not the resolved one: moves it back, or removes it.
 fn move_back(old: &Found, new: &Found, exchanged: bool) -> Result<(), Errno> {
     if exchanged {
         return rename(new, old, libc::RENAME_EXCHANGE);

@@ -1,4 +1,5 @@
-//! Tells what was refused or executed: who, what, and what would allow it.
+//! Reports denials and execs as events: the process, the object, and the hint that would allow
+//! it.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +14,8 @@ use crate::processes::proc_fs::LiveProcFs;
 use crate::profile;
 
 impl Enforcer {
-    /// What the kernel refuses by itself is denied, or in audit only observed.
-    pub(super) fn told_action(&self) -> ActionTaken {
+    /// The action of an event for a call that the kernel refuses by itself.
+    pub(super) fn action_by_kernel(&self) -> ActionTaken {
         if self.audit { ActionTaken::Observed } else { ActionTaken::Denied }
     }
 
@@ -23,7 +24,8 @@ impl Enforcer {
         self.report_of(refusal, caller, process, action);
     }
 
-    /// The same of a process that runs another program already: it was this one.
+    /// Reports a denial to a process that may run another program by now: `program` is the one
+    /// that called.
     pub(super) fn report_by(
         &mut self,
         refusal: &Denial,
@@ -47,7 +49,7 @@ impl Enforcer {
         let event = Violation {
             kind: refusal.kind,
             action,
-            // Who is killed after the exec is answered nothing.
+            // A process that is killed after its exec gets no errno.
             errno: (action != ActionTaken::Killed || !self.rules.checks())
                 .then_some(ErrnoName(refusal.errno)),
             object: refusal.object.clone(),
@@ -60,8 +62,8 @@ impl Enforcer {
         self.writer.record(Event::Violation(Box::new(event)));
     }
 
-    /// An exec that was let go on. Its set-id bits give nothing any more, which a
-    /// person has to know.
+    /// Reports an exec that continues. Its set-id bits have no effect with no_new_privs, which is
+    /// reported at every level.
     pub(super) fn report_exec(
         &mut self,
         entry: ProgramIndex,
@@ -106,8 +108,8 @@ impl Enforcer {
         ancestors.into_iter().filter_map(|(caller, entry)| self.program_path(entry, &caller)).collect()
     }
 
-    /// What a process is called in events: the path of its entry, or of its executable where
-    /// the entry is a whole directory or not known.
+    /// The path of a process's program in events: that of its entry, or of its executable where
+    /// the entry is a directory or not known.
     fn program_path(&self, entry: Option<ProgramIndex>, caller: &Caller) -> Option<PathBuf> {
         match entry.filter(|entry| self.rules.is_file(*entry)) {
             Some(entry) => Some(self.rules.program_path(entry).to_owned()),
@@ -116,8 +118,8 @@ impl Enforcer {
     }
 }
 
-/// A process's arguments, as far as its first page: the process may have written
-/// anything there.
+/// A process's arguments, at most 4096 bytes of `/proc/TID/cmdline`. The process may have
+/// written anything there.
 pub fn arguments(tid: Tid) -> Option<Vec<String>> {
     use std::io::Read;
     const MOST: u64 = 4096;

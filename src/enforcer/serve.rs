@@ -1,5 +1,5 @@
-//! The enforcer as a handler of the notification server: what it waits for, and the steps of
-//! each call.
+//! The enforcer as a handler of the notification server: the descriptors that it polls, and the
+//! steps of each call.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::sys::seccomp::{self, Answer};
 use crate::sys::signal::Mask;
 use crate::tracer::Tracer;
 
-/// A decided call: its caller, or why that could not be identified, and what becomes of it.
+/// A decided call: its caller, or why that could not be identified, and the decision.
 pub struct DecidedCall {
     caller: Result<Caller, Errno>,
     decision: Decision,
@@ -38,14 +38,14 @@ impl Handler for Enforcer {
         let deadline = self.startup.as_ref().and_then(StartupWatch::deadline);
         WaitSet {
             mailbox,
-            descriptors: notify_socket.chain(self.memory.deferred.bell()).collect(),
+            descriptors: notify_socket.chain(self.memory.deferred.wake_fd()).collect(),
             timeout: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             mask: if mailbox.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL },
         }
     }
 
     fn before_wait(&mut self) -> Result<(), CallError> {
-        self.hear();
+        self.apply_reports();
         self.decide_ended()
     }
 
@@ -63,7 +63,7 @@ impl Handler for Enforcer {
 
     fn before_call(&mut self) {
         // The caller may have the pid of a process that the first thread has reaped.
-        self.hear();
+        self.apply_reports();
         self.advance_startup();
     }
 
@@ -80,13 +80,13 @@ impl Handler for Enforcer {
         let tid = notification.tid();
         self.memory.waiting = request.id;
         let notified = (call.number, call.args);
-        // The thread makes it for the supervisor, which has written its registers.
+        // A call of a hand-out, for which the supervisor has written the thread's registers.
         if self.tracer.as_ref().is_some_and(|tracer| tracer.is_hand_out_call(tid, notified)) {
             return Step::Answer(Answer::Continue);
         }
-        let asks = self.tracer.as_ref().and_then(|tracer| tracer.wants_socket(tid, notified));
-        match (notification.caller(), asks) {
-            (Ok(caller), Some(wanted)) => self.asked_for_socket(request, wanted, &caller),
+        let wanted = self.tracer.as_ref().and_then(|tracer| tracer.wants_socket(tid, notified));
+        match (notification.caller(), wanted) {
+            (Ok(caller), Some(wanted)) => self.answer_socket_request(request, wanted, &caller),
             (Ok(mut caller), None) => {
                 if self.is_postponed(request, call, &caller) {
                     return Step::Deferred;

@@ -1,11 +1,11 @@
-//! Sockets that the supervisor has made for the app, and of which it has a copy until no
-//! call on them is judged any more: until they listen, or are connected for good.
+//! Sockets that the supervisor has made for the app. It has a copy of each until no call on it has
+//! to be decided any more: until it listens, or is connected.
 //!
-//! A socket is found by its inode, which the kernel shows of the caller's descriptor.
-//! Whatever another thread puts in that descriptor's place meanwhile: what is bound and
-//! connected is the socket that was found, to the address that was judged.
+//! A socket is found by its inode, which /proc shows for the caller's descriptor. Another thread may
+//! replace that descriptor meanwhile: what is bound and connected is the socket that was found, to
+//! the address that was checked.
 //!
-//! A copy keeps a socket open that the app has closed. No kernel interface says how many
+//! With its copy, a socket stays open that the app has closed. No kernel interface shows how many
 //! descriptors lead to a socket, so the copies are compared with `/proc/PID/fd` of every
 //! process when there are many of them. A process that cannot be read (one that changed its
 //! user without an exec, or made itself undumpable) may have any of them. What is known of
@@ -39,35 +39,35 @@ const MOST: usize = 768;
 const CEILING: usize = 8192;
 /// So many descriptors are left for everything else.
 const RESERVE: u64 = 256;
-/// So many links of `/proc/PID/fd` are read at most; what is left is as if unreadable.
+/// The most links of `/proc/PID/fd` that are read; the rest counts as unreadable.
 const LINKS: usize = 20_000;
-/// Where all are open, it is found out again after so many times as long as that took.
+/// Where all are open, /proc is read again only after so many times as long as that took.
 const PAUSE: u32 = 10;
 /// From so many listening sockets on the kernel's list is read for those that are closed.
 const LISTENERS: usize = 1024;
 
-/// One of them.
+/// A registered socket.
 #[derive(Clone, Debug)]
 pub struct Socket {
-    /// The copy.
+    /// The supervisor's descriptor of it.
     pub fd: Arc<OwnedFd>,
-    /// Its inode.
+    /// Its inode in sockfs.
     pub inode: u64,
-    /// What it is.
+    /// Its protocol, or its address family.
     pub kind: SocketKind,
 }
 
-/// A copy, and what tells whether the app still has the socket.
+/// A copy, and what shows whether the app still has the socket open.
 #[derive(Debug)]
 struct Entry {
     socket: Socket,
-    /// It was bound here, to what was judged.
+    /// It was bound by the supervisor, to a checked address.
     bound: bool,
     /// The process that it was made for.
     maker: Pid,
-    /// When, in clock ticks since boot, as the start of a process.
+    /// When it was made, in clock ticks since boot, as the start of a process.
     made: StartTime,
-    /// How many were made before.
+    /// How many sockets were made before.
     turn: u64,
     /// The descriptor that the maker got.
     number: Option<i32>,
@@ -75,8 +75,7 @@ struct Entry {
     replaced: bool,
 }
 
-/// What is known of a socket that the app may have closed, from the least reason to close
-/// the copy to the best.
+/// Whether the app has closed a socket, ordered by how certain that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     /// A process has it open.
@@ -93,7 +92,7 @@ enum Fate {
     Closed,
 }
 
-/// All of them.
+/// All sockets of which there is a copy, and those that listen.
 #[derive(Debug)]
 pub struct SocketRegistry {
     sockets: HashMap<u64, Entry>,
@@ -134,7 +133,7 @@ impl SocketRegistry {
         self.most = room.clamp(FEW, CEILING);
     }
 
-    /// Keeps a copy of a new socket, which is for the process `maker`.
+    /// Registers a copy of a new socket, which is for the process `maker`.
     ///
     /// # Errors
     /// EMFILE where the app has too many open that are neither connected nor listening.
@@ -159,7 +158,7 @@ impl SocketRegistry {
             }
         }
         let socket = Socket { inode: fstat(fd.as_fd())?.st_ino, fd: Arc::new(fd), kind };
-        // The number may have been another's, which is closed.
+        // The inode number may have been that of another socket, which is closed.
         self.release(socket.inode);
         self.listening.remove(&socket.inode);
         self.turn += 1;
@@ -204,20 +203,20 @@ impl SocketRegistry {
     /// nothing but a socket of its own.
     pub fn installed_as(&self, process: Pid, number: i32) -> Option<Socket> {
         let copy = self.sockets.get(self.numbers.get(&(process, number))?)?;
-        // Not where another process has its number by now.
+        // Not where another process has the pid by now.
         (started(process)? <= copy.made).then(|| copy.socket.clone())
     }
 
-    /// It was bound, to an address that was judged. The kernel keeps what was asked of it
-    /// for as long as the socket is there, whatever becomes of a connection
-    /// (SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK); a port that a connect took it frees again.
+    /// It was bound to an address that was checked. The kernel does not change that address while
+    /// the socket exists, also after a connection (SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK); a port
+    /// that a connect took it frees again.
     pub fn binds(&mut self, inode: u64) {
         if let Some(copy) = self.sockets.get_mut(&inode) {
             copy.bound = true;
         }
     }
 
-    /// Whether it was bound to an address that was judged.
+    /// Whether it was bound to an address that was checked.
     pub fn is_bound(&self, inode: u64) -> bool {
         self.sockets.get(&inode).is_some_and(|copy| copy.bound)
     }
@@ -231,7 +230,7 @@ impl SocketRegistry {
         }
     }
 
-    /// It listens. Answers with the listening sockets, once there are so many that the
+    /// It listens. Returns the listening sockets, once there are so many that the
     /// closed ones have to be [forgotten](SocketRegistry::forget_listening).
     pub fn listens(&mut self, inode: u64) -> Option<Vec<u64>> {
         self.release(inode);
@@ -253,7 +252,7 @@ impl SocketRegistry {
         self.next_listening = (self.listening.len() * 2).max(LISTENERS);
     }
 
-    /// Whether it was let listen.
+    /// Whether it listens, through the supervisor.
     pub fn has_listened(&self, inode: u64) -> bool {
         self.listening.contains(&inode)
     }
@@ -284,7 +283,7 @@ impl SocketRegistry {
                 self.sockets.values().filter(|copy| unknown(copy)).map(|copy| copy.turn).collect();
             turns.sort_unstable();
             if let Some(last) = turns.get(self.most / 8).or(turns.last()).copied() {
-                tracing::debug!("sockets of processes that cannot be read are let go");
+                tracing::debug!("sockets of processes that cannot be read are closed");
                 self.forget(|copy| unknown(copy) && copy.turn <= last);
             }
         }
@@ -299,7 +298,7 @@ impl SocketRegistry {
 }
 
 /// Forgets those of the listening sockets that the kernel does not list any more. Its lists
-/// are read while other threads may go on.
+/// are read without the registry's lock.
 pub fn forget_closed_listeners(registry: &std::sync::Mutex<SocketRegistry>, candidates: &[u64]) {
     let listed = listening::inodes();
     let mut registry = registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -340,7 +339,7 @@ impl Open {
         if self.unread.is_empty() {
             return Fate::Closed;
         }
-        // One that has its number by now is another.
+        // A process that has the maker's pid by now started later.
         let is_maker = |(pid, started): (&Pid, &StartTime)| *pid == copy.maker && *started <= copy.made;
         if self.unread.iter().any(is_maker) && !copy.replaced {
             return Fate::Unknown;
@@ -436,8 +435,9 @@ mod tests {
     fn a_socket_is_found_until_its_fate_is_sealed() {
         let identity = Identity::own().expect("own ids");
         let mut registry = SocketRegistry::default();
-        let [one, two] = [(); 2]
-            .map(|()| registry.register(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held"));
+        let [one, two] = [(); 2].map(|()| {
+            registry.register(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("registered")
+        });
         assert_eq!(registry.of(one.inode).map(|socket| socket.inode), Some(one.inode));
         registry.release(one.inode);
         assert!(registry.of(one.inode).is_none() && !registry.has_listened(one.inode));
@@ -457,14 +457,14 @@ mod tests {
         let mut registry = SocketRegistry::default();
         // This process has no descendant that has them.
         for _ in 0..FEW * 3 {
-            registry.register(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held");
+            registry.register(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("registered");
         }
         assert!(registry.sockets.len() <= FEW, "{}", registry.sockets.len());
-        // At the limit it is looked, however many there were when it was last.
+        // At the limit /proc is read, however many there were the last time.
         full(&mut registry);
         registry.binds(7);
         registry.next = MOST * 2;
-        registry.register(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("held");
+        registry.register(tcp(), SocketKind::Tcp, Pid::from_raw(1), &identity).expect("registered");
         assert!(registry.sockets.len() == 1 && registry.numbers.is_empty() && !registry.is_bound(7));
         assert_eq!(inode_of(std::path::Path::new("socket:[17]")), Some(17));
         assert_eq!(inode_of(std::path::Path::new("pipe:[17]")), None);
@@ -477,7 +477,7 @@ mod tests {
         let identity = Identity::own().expect("own ids");
         let mut registry = SocketRegistry::default();
         let hold = |registry: &mut SocketRegistry| {
-            registry.register(tcp(), SocketKind::Tcp, me, &identity).expect("held").inode
+            registry.register(tcp(), SocketKind::Tcp, me, &identity).expect("registered").inode
         };
         let [one, two] = [hold(&mut registry), hold(&mut registry)];
         registry.installed(Some(one), me, 3);

@@ -1,11 +1,11 @@
-//! Sockets: made, bound, connected, let listen.
+//! socket, bind, connect and listen.
 //!
-//! Where the kernel's rules tell all apart that the profile does (ports), or nothing has
-//! to be told apart, a call goes on and they decide. Where the profile names addresses,
-//! or unix sockets by name, nothing goes on: the address lies in memory that another
-//! thread can rewrite, and the descriptor can be exchanged for another. So the supervisor
-//! makes each socket, [holds](crate::enforcer::socket_registry) it, and binds and connects it
-//! itself, to the address that it has copied and judged.
+//! Where the kernel's rules distinguish all that the profile does (ports), or the profile
+//! distinguishes nothing, a call continues and they decide. Where the profile names addresses, or
+//! unix sockets by name, no call continues: the address is in memory that another thread can
+//! rewrite, and the descriptor can be replaced. So the supervisor makes each socket, has a copy in
+//! its [registry](crate::enforcer::socket_registry), and binds and connects it itself, to the
+//! address that it has copied and checked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -33,30 +33,30 @@ use crate::profile::Rights;
 use crate::sys;
 use crate::sys::seccomp::{self, Answer};
 
-/// What is done with a socket by a thread of its own: since it may take its time, or since
-/// a peer is told whose doing it was.
+/// An operation on a socket that a thread of its own performs: since it may block, or since the
+/// peer can read the credentials of the thread that performs it (SO_PEERCRED).
 pub(super) struct DeferredSocketOp {
     socket: Socket,
     op: SocketOp,
 }
 
 enum SocketOp {
-    /// Connect it to this address, which leads to what is held until then.
+    /// Connect to this address, whose target is open until then.
     Connect { address: Vec<u8>, _target: Option<OwnedFd> },
-    /// Let it listen, with a queue of this length.
+    /// Listen, with a backlog of this length.
     Listen(i32),
 }
 
 impl Enforcer {
     pub(super) fn socket(&mut self, call: &Call, caller: &Caller) -> Decision {
-        let asked = [0, 1, 2].map(|arg: usize| call.args[arg] as i32);
-        let [family, kind, protocol] = asked;
-        if let Some(decision) = self.says_ready_on(asked) {
+        let args = [0, 1, 2].map(|arg: usize| call.args[arg] as i32);
+        let [family, kind, protocol] = args;
+        if let Some(decision) = self.says_ready_on(args) {
             return decision;
         }
         let makes = self.rules.policy().makes_sockets;
         if let Some(is) = self.rules.makes(family, kind, protocol).filter(|_| makes) {
-            return self.make_socket(asked, is, caller);
+            return self.make_socket(args, is, caller);
         }
         match self.rules.socket(family, kind, protocol) {
             Some(refusal) => Decision::Deny(refusal),
@@ -68,8 +68,9 @@ impl Enforcer {
         let made = self
             .identity
             .with_caller_creds(caller, || sys::socket::make(family, kind | libc::SOCK_CLOEXEC, protocol));
-        let held = made.and_then(|socket| self.registry().register(socket, is, caller.tgid, &self.identity));
-        match held {
+        let registered =
+            made.and_then(|socket| self.registry().register(socket, is, caller.tgid, &self.identity));
+        match registered {
             Ok(socket) => Decision::MadeSocket(socket, kind & libc::SOCK_CLOEXEC != 0),
             Err(errno) => Decision::Fail(errno),
         }
@@ -79,7 +80,7 @@ impl Enforcer {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A bind or connect. The address is copied once, to be judged and told.
+    /// A bind or connect. The address is copied once; what was copied is checked and used.
     pub(super) fn address(&mut self, call: &Call, caller: &Caller) -> Decision {
         let makes = self.rules.policy().makes_sockets;
         let Some(args) = AddressArgs::decode(call) else { return Decision::Continue };
@@ -88,7 +89,7 @@ impl Enforcer {
         let address = read.and_then(|bytes| Ok((Address::read(&bytes)?, bytes)));
         let (address, bytes) = match address {
             Ok(read) => read,
-            // Nobody has looked, and nobody else would.
+            // The call does not continue, so the supervisor returns the kernel's errno.
             Err(Errno::EFAULT | Errno::EINVAL) if makes => return Decision::Fail(Errno::EINVAL),
             Err(UNREADABLE) => return Decision::CallerUnreadable,
             Err(_) if makes => return Decision::Deny(self.rules.strange(direction)),
@@ -119,7 +120,7 @@ impl Enforcer {
         }
     }
 
-    /// The protocol of a socket, which sockfs tells as an extended attribute.
+    /// The protocol of a socket, which sockfs has as an extended attribute.
     ///
     /// # Errors
     /// UNREADABLE where the caller's descriptors cannot be read.
@@ -147,7 +148,7 @@ impl Enforcer {
         })
     }
 
-    /// The inode of the socket behind a caller's descriptor.
+    /// The inode of the socket that a caller's descriptor is open on.
     fn inode(&self, caller: &Caller, fd: i32) -> Result<u64, Errno> {
         let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
         let read = || std::fs::read_link(&path).map_err(|error| unreadable(sys::errno(&error)));
@@ -165,8 +166,8 @@ impl Enforcer {
         }
     }
 
-    /// The socket behind a caller's descriptor, if it is one that is held; or what becomes
-    /// of the call.
+    /// The registered socket that a caller's descriptor is open on; or the decision, where it is
+    /// none.
     fn registered_socket(&self, caller: &Caller, fd: i32, direction: Direction) -> Result<Socket, Decision> {
         match self.inode(caller, fd) {
             Ok(inode) => {
@@ -174,7 +175,7 @@ impl Enforcer {
             }
             Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => Err(Decision::Fail(errno)),
             Err(UNREADABLE) if self.tracer.is_some() => Err(Decision::CallerUnreadable),
-            // Its descriptors cannot be read, but which one it got is known.
+            // Its descriptors cannot be read, but the number that it got is registered.
             Err(UNREADABLE) => {
                 self.registry().installed_as(caller.tgid, fd).ok_or(Decision::CallerUnreadable)
             }
@@ -182,7 +183,7 @@ impl Enforcer {
         }
     }
 
-    /// Binds or connects a socket that is held.
+    /// Binds or connects a registered socket.
     fn act_on_socket(
         &mut self,
         AddressArgs { fd, direction, .. }: AddressArgs,
@@ -210,7 +211,7 @@ impl Enforcer {
         if direction == Direction::Listen {
             self.binds(address);
         }
-        // It still waits, so what was read was read of it.
+        // The caller still waits, so all was read of it.
         if self.waits() != Ok(true) {
             return Decision::Fail(Errno::ESRCH);
         }
@@ -218,13 +219,13 @@ impl Enforcer {
             return self.bind(&socket, place, bytes, caller);
         }
         let (address, target) = match place {
-            Some(Place { address, hold }) => (address, Some(hold)),
+            Some(UnixAddress { address, target }) => (address, Some(target)),
             None => (bytes, None),
         };
         let deferred = DeferredSocketOp { socket, op: SocketOp::Connect { address, _target: target } };
         match deferred.socket.kind {
             SocketKind::Tcp | SocketKind::Unix => Decision::Defer(Box::new(deferred)),
-            // These only take note of whom they send to.
+            // A connect of these only sets the peer, and does not block.
             SocketKind::Udp | SocketKind::Other => {
                 let connected = self.identity.with_caller_creds(caller, || deferred.perform());
                 connected.map_or_else(Decision::Fail, |()| Decision::Value(0))
@@ -232,17 +233,17 @@ impl Enforcer {
         }
     }
 
-    fn bind(&self, socket: &Socket, place: Option<Place>, bytes: Vec<u8>, caller: &Caller) -> Decision {
+    fn bind(&self, socket: &Socket, place: Option<UnixAddress>, bytes: Vec<u8>, caller: &Caller) -> Decision {
         let bound = self.identity.with_caller_creds(caller, || match &place {
             Some(place) => {
-                // Its file gets the socket's own mode, less the umask, which is ours.
+                // The file gets the socket's mode less the umask, and the supervisor's is 0.
                 fchmod(&*socket.fd, Mode::from_bits_truncate(0o777 & !caller.umask))?;
                 sys::socket::bind(&socket.fd, &place.address)
             }
             None => sys::socket::bind(&socket.fd, &bytes),
         });
         let bound = match bound {
-            // By one, perhaps, that the app has closed.
+            // Perhaps by a socket that the app has closed.
             Err(Errno::EADDRINUSE) => {
                 self.registry().free_addresses(&self.identity);
                 let address = place.as_ref().map_or(&bytes, |place| &place.address);
@@ -257,19 +258,20 @@ impl Enforcer {
         Decision::Value(0)
     }
 
-    /// Where a unix socket's address leads, judged; none for what has no path.
+    /// The file that a unix socket's address leads to, checked; none for an address without a
+    /// path.
     fn unix_place(
         &self,
         caller: &Caller,
         direction: Direction,
         address: &Address,
-    ) -> Result<Option<Place>, Decision> {
-        let judge = |name| self.rules.unix(direction, name).map_err(Decision::Deny);
+    ) -> Result<Option<UnixAddress>, Decision> {
+        let check = |name| self.rules.unix(direction, name).map_err(Decision::Deny);
         let path = match address {
             Address::UnixPath(path) => Path::new(std::ffi::OsStr::from_bytes(path)),
             // A name of the kernel's choice.
             Address::UnixOther(name) if name.is_empty() => return Ok(None),
-            Address::UnixOther(name) => return judge(UnixName::Abstract(name)).map(|()| None),
+            Address::UnixOther(name) => return check(UnixName::Abstract(name)).map(|()| None),
             _ => return Ok(None),
         };
         let follow = direction == Direction::Connect;
@@ -280,26 +282,26 @@ impl Enforcer {
         if self.leads_to_events(&found, direction) {
             return Err(Decision::Deny(self.rules.event_socket(direction)));
         }
-        judge(UnixName::Path(&found.canonical))?;
+        check(UnixName::Path(&found.canonical))?;
         if direction == Direction::Listen && self.rules.policy().makes_sockets {
             self.may_make_socket(&found, caller)?;
         }
-        // Whoever asks the socket for its name is told what it was bound by: the app's own
-        // words, where nobody inside can make them lead elsewhere.
+        // getsockname(2) returns the path that a socket was bound by: the app's own path, where no
+        // process inside can make that lead elsewhere.
         let is_lasting = direction == Direction::Listen
             && path == found.canonical
             && !self.rules.can_be_moved(&found.canonical);
-        let (inside, hold) = match (direction, found.target) {
+        let (inside, target) = match (direction, found.target) {
             // The name is made in the directory that was found, and follows no link there.
             (Direction::Listen, _) => (Some(found.name), found.parent),
             (Direction::Connect, Some(target)) => (None, target.fd),
             (Direction::Connect, None) => return Err(Decision::Fail(Errno::ENOENT)),
         };
-        let mut way = PathBuf::from(format!("/proc/self/fd/{}", hold.as_raw_fd()));
+        let mut way = PathBuf::from(format!("/proc/self/fd/{}", target.as_raw_fd()));
         way.extend(inside);
         let way = if is_lasting { path } else { &way };
         let address = sys::socket::unix_path(way.as_os_str().as_bytes()).map_err(Decision::Fail)?;
-        Ok(Some(Place { address, hold }))
+        Ok(Some(UnixAddress { address, target }))
     }
 
     /// Whether this is the socket that events go to: the one of the start by its inode,
@@ -317,7 +319,7 @@ impl Enforcer {
     }
 
     /// Whether a socket may be made at a path, where the profile does not name it as one:
-    /// a file is made there, and the supervisor is held by no rule of Landlock's.
+    /// a file is made there, and no Landlock rule restricts the supervisor.
     fn may_make_socket(&self, found: &Found, caller: &Caller) -> Result<(), Decision> {
         if self.rules.lists_unix(Direction::Listen, UnixName::Path(&found.canonical)) {
             return Ok(());
@@ -333,13 +335,13 @@ impl Enforcer {
         }
     }
 
-    /// A socket that was never bound would take a port of the kernel's choice; one that
-    /// was is let listen.
+    /// listen(2). The kernel gives a socket that was not bound any free port, so that is checked as a
+    /// bind to port 0.
     pub(super) fn listen(&mut self, call: &Call, caller: &Caller) -> Decision {
         let fd = call.args[0] as i32;
         let socket = match self.registered_socket(caller, fd, Direction::Listen) {
             Ok(socket) => socket,
-            // Once more, for another length of its queue.
+            // It listens already, and changes its backlog.
             Err(Decision::Deny(_))
                 if self.inode(caller, fd).is_ok_and(|inode| self.registry().has_listened(inode)) =>
             {
@@ -348,7 +350,7 @@ impl Enforcer {
             Err(decision) => return decision,
         };
         // A port that a connect took may be free again before it listens: what counts is
-        // what was bound here, whatever the kernel says that it is bound to now.
+        // what was bound here, whatever getsockname(2) returns now.
         if socket.kind == SocketKind::Tcp && !self.registry().is_bound(socket.inode) {
             let unbound = match sys::socket::name(&socket.fd).and_then(|name| Address::read(&name)) {
                 Ok(Address::Port(IpAddr::V4(_), _)) => Address::Port(Ipv4Addr::UNSPECIFIED.into(), 0),
@@ -362,7 +364,7 @@ impl Enforcer {
         Decision::Defer(Box::new(DeferredSocketOp { socket, op: SocketOp::Listen(call.args[1] as i32) }))
     }
 
-    /// Has it done by another thread, which waits as the app would have, as the app.
+    /// Has another thread perform an operation with the app's credentials, and answer the call.
     pub(super) fn delegate(&self, deferred: DeferredSocketOp, caller: &Caller) -> Conclusion {
         let (listener, registry) = (self.listener.clone(), Arc::clone(&self.sockets));
         let (identity, caller, id) = (self.identity.clone(), caller.clone(), self.memory.waiting);
@@ -382,7 +384,8 @@ impl Enforcer {
             if let Some(listening) = listening {
                 forget_closed_listeners(&registry, &listening);
             }
-            // Nothing of it is left that would keep it open after the app has closed it.
+            // Before the answer: no descriptor of the supervisor's may have it open after the app
+            // has closed it.
             drop(deferred);
             let answer = done.map_or_else(Answer::Fail, |()| Answer::Value(0));
             match seccomp::answer(&listener, id, answer) {
@@ -400,10 +403,11 @@ impl Enforcer {
     }
 }
 
-/// Where a unix socket is: by a path that lasts, or by one of ours to what is held.
-struct Place {
+/// The address of a unix socket: by a path that no process inside can change, or by one through
+/// the open descriptor.
+struct UnixAddress {
     address: Vec<u8>,
-    hold: OwnedFd,
+    target: OwnedFd,
 }
 
 impl DeferredSocketOp {

@@ -1,6 +1,6 @@
-//! The start-up under the worker's eyes: its clock, the app's word, the sockets; and
-//! what is taken away once it is over. It is decided by this one thread, so a call that
-//! waits when it ends is decided by what holds when its turn comes.
+//! The start-up: when it is over, by time, by the app's READY=1 or by its sockets, and the rights
+//! that end with it. One thread decides all this, so a call that waits when the start-up ends is
+//! decided by the rights that are in force at its turn.
 
 use std::time::Instant;
 
@@ -17,18 +17,18 @@ use crate::readiness::listening;
 use crate::readiness::notify_socket::NotifySocket;
 use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
 
-/// A start-up that is watched.
+/// The state of the app's start-up.
 pub struct StartupWatch {
     course: Startup,
-    /// When the app was executed; nothing passes before.
+    /// When the app was executed; the time counts from then on.
     since: Option<Instant>,
-    /// Where it says that it is ready.
+    /// The socket that the app sends READY=1 to.
     pub notify_socket: Option<NotifySocket>,
 }
 
 impl StartupWatch {
-    /// Prepares what it takes to know when the start-up is over; `outer` is the value of
-    /// NOTIFY_SOCKET that the container was started with.
+    /// Prepares to detect the end of the start-up; `outer` is the value of NOTIFY_SOCKET that the
+    /// container was started with.
     ///
     /// # Errors
     /// One line: the call and its errno.
@@ -44,7 +44,7 @@ impl StartupWatch {
         Ok(Some(StartupWatch { course: Startup::new(when), since: None, notify_socket }))
     }
 
-    /// When something has to be done by the clock.
+    /// The next moment at which time alone changes the state.
     pub(super) fn deadline(&self) -> Option<Instant> {
         Some(self.since? + self.course.deadline()?)
     }
@@ -58,7 +58,7 @@ impl Enforcer {
         }
     }
 
-    /// To be asked before every decision: what has been said and what time has brought.
+    /// Applies the messages and the time that have come since. Called before every decision.
     pub(super) fn advance_startup(&mut self) {
         let Some(watch) = &mut self.startup else { return };
         if watch.since.is_none() {
@@ -97,8 +97,8 @@ impl Enforcer {
         }
     }
 
-    /// A call that is asked about for the start-up's sake: refused once that is over, let
-    /// go on where the filter would have, and else decided like all the others.
+    /// A call that is notified because of the start-up: denied once that is over, continued where
+    /// the filter would allow it, and else decided like all others.
     pub(super) fn early(&mut self, call: &Call, caller: &Caller) -> Option<Decision> {
         let name = call.name.filter(|name| self.rules.is_early(name))?;
         if self.is_launch(caller) {
@@ -115,15 +115,15 @@ impl Enforcer {
         self.rules.goes_unnotified(call).then_some(Decision::Continue)
     }
 
-    /// A bind that may take what is waited for. A resolver's, which takes any port or asks
-    /// the kernel for addresses, would make a start-up never end.
+    /// A bind that may be to an address that the start-up waits for. One to any port, as of a
+    /// resolver, does not count: it would delay the end of the start-up for ever.
     pub(super) fn binds(&mut self, address: &Address) {
         if address.is_named() {
             self.startup_goes_on(StartupInput::Bound);
         }
     }
 
-    /// The app's socket for saying that it is ready, where it may make no other.
+    /// The app's socket for READY=1, where it may make no other.
     pub(super) fn says_ready_on(&mut self, [family, kind, protocol]: [i32; 3]) -> Option<Decision> {
         let pair = self.rules.gets_a_pair();
         let datagram = family == libc::AF_UNIX && kind & 0xf == libc::SOCK_DGRAM && protocol == 0;
@@ -138,7 +138,7 @@ impl Enforcer {
         })
     }
 
-    /// A connect to where the app says that it is ready: it is connected already.
+    /// Whether a connect is to the socket for READY=1, which is connected already.
     pub(super) fn connects_to_notify_socket(&self, address: &Address) -> bool {
         let pair = self.rules.gets_a_pair();
         let notify_socket = self.startup.as_ref().and_then(|watch| watch.notify_socket.as_ref());

@@ -1,4 +1,4 @@
-//! Calls that continue traced, and what came of them.
+//! Calls that continue traced, and the tracer's reports of them.
 
 use std::path::PathBuf;
 
@@ -19,8 +19,8 @@ impl Enforcer {
     /// Lets the call continue traced, and verifies what it starts.
     pub(super) fn watch(&mut self, operation: Operation, caller: &Caller) -> Conclusion {
         let Some(tracer) = &mut self.tracer else { return Conclusion::Answer(Answer::Continue) };
-        // One waits for each thread of the app. The groups, up to 65536 of them, decide about
-        // nothing that follows.
+        // One is stored for each thread of the app. The groups, up to 65536 of them, are not used
+        // by what follows.
         let caller = Caller { groups: Vec::new(), ..caller.clone() };
         let id = self.memory.waiting;
         tracer.continue_traced(TracedCall { id, caller, operation });
@@ -31,11 +31,11 @@ impl Enforcer {
     /// been for the first thread.
     pub(super) fn follow(&mut self, interrupted: bool) {
         let Some(tracer) = &mut self.tracer else { return };
-        if let Err(errno) = listener::quiet(tracer.wake_fd()) {
+        if let Err(errno) = listener::drain(tracer.wake_fd()) {
             tracing::error!(%errno, "the tracer's eventfd");
         }
         let reaped = tracer.wait_for_tracees();
-        self.hear();
+        self.apply_reports();
         if reaped || (interrupted && process::has_waitable()) {
             (self.requests)(InitRequest::Children);
         }
@@ -43,7 +43,7 @@ impl Enforcer {
 
     /// Takes the tracer's reports before another call is decided: a process is the entry that
     /// its exec made it.
-    pub(super) fn hear(&mut self) {
+    pub(super) fn apply_reports(&mut self) {
         self.tracer.iter_mut().for_each(Tracer::handle_messages);
         // One that is handled may let another call continue.
         loop {
@@ -51,11 +51,11 @@ impl Enforcer {
             if reports.is_empty() {
                 return;
             }
-            reports.into_iter().for_each(|report| self.hear_of(report));
+            reports.into_iter().for_each(|report| self.apply_report(report));
         }
     }
 
-    fn hear_of(&mut self, report: Report) {
+    fn apply_report(&mut self, report: Report) {
         match report {
             Report::Executed { caller, entry, started } => {
                 let shared = !self.rules.image_is_entry(started.id);

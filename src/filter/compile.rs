@@ -117,7 +117,7 @@ fn decided(filter: &Filter) -> Result<Vec<Insn>, Error> {
         Arch::Aarch64 => TargetArch::aarch64,
     };
     const ALLOWED: &[Insn] = &[Insn { code: RETURN, jt: 0, jf: 0, k: RET_ALLOW }];
-    const ASKED: &[Insn] = &[Insn { code: RETURN, jt: 0, jf: 0, k: RET_USER_NOTIF }];
+    const NOTIFIED: &[Insn] = &[Insn { code: RETURN, jt: 0, jf: 0, k: RET_USER_NOTIF }];
     let mut calls = BTreeMap::new();
     for (call, access) in &filter.calls {
         let Some(number) = syscalls::number(filter.arch, call) else { continue };
@@ -127,14 +127,14 @@ fn decided(filter: &Filter) -> Result<Vec<Insn>, Error> {
             Some(rules) => drop(calls.insert(number, conditional(number, rules, arch)?.into())),
         }
     }
-    let mut runs = vec![(0, Cow::Borrowed(ASKED))];
+    let mut runs = vec![(0, Cow::Borrowed(NOTIFIED))];
     for (number, program) in calls {
         // The gap before it may be empty.
         runs.pop_if(|(first, _)| *first == number);
         if runs.last().is_none_or(|(_, last)| *last != program) {
             runs.push((number, program));
         }
-        runs.push((number + 1, Cow::Borrowed(ASKED)));
+        runs.push((number + 1, Cow::Borrowed(NOTIFIED)));
     }
     runs.dedup_by(|later, earlier| later.1 == earlier.1);
     let mut backwards = Vec::new();

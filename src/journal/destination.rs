@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use super::line_writer::{Output, Stderr};
 use crate::sys;
 
-/// The directory of journals where none is named.
+/// The directory of journals where the option names none.
 pub const DEFAULT: &str = "/var/lib/remit";
 
 /// Where a journal is written.
@@ -24,26 +24,26 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Makes the directory where its parent is there, for this process's user alone: a
-    /// journal has the arguments of programs.
+    /// Creates the directory with mode 0700 where its parent exists: a journal has the arguments of
+    /// programs.
     ///
     /// # Errors
-    /// One line: where it cannot be made, why, and what to do.
+    /// One line: the path, the error and the advice.
     pub fn prepare(&self) -> Result<(), String> {
         let Destination::Directory(directory) = self else { return Ok(()) };
         match DirBuilder::new().mode(0o700).create(directory) {
-            // What is there and no directory, opening the journal finds out.
+            // If it exists and is no directory, opening the journal reports that.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot(directory, &error)),
             _ => Ok(()),
         }
     }
 
-    /// Opens it for a run of `command`: the run's name, and what its lines are written to.
+    /// Opens a journal for a run of `command`. Returns the run's name and the output.
     ///
     /// # Errors
-    /// One line: where it cannot be written, why, and what to do.
+    /// One line: the path, the error and the advice.
     pub(super) fn open(&self, command: &str) -> Result<(String, Box<dyn Output>), String> {
-        /// Names that are drawn until one is free.
+        /// The number of names tried until one does not exist.
         const NAMES: u32 = 17;
         let stem = stem(command);
         let mut drawn = 0;
@@ -53,14 +53,14 @@ impl Destination {
             drawn += 1;
             match new_file(directory, &run) {
                 Ok(file) => return Ok((run, Box::new(file))),
-                // Another replica has just this name.
+                // Another replica uses this name.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && drawn < NAMES => {}
                 Err(error) => return Err(cannot(directory, &error)),
             }
         }
     }
 
-    /// That the first line could not be written, in one line.
+    /// The message that the first line could not be written, in one line.
     pub(super) fn unwritable(&self, error: &io::Error) -> String {
         match self {
             Destination::Stderr => {
@@ -71,12 +71,12 @@ impl Destination {
     }
 }
 
-/// A new file, for appending.
+/// Creates a new file, for appending.
 fn new_file(directory: &Path, run: &str) -> io::Result<File> {
     let path = directory.join(format!("{run}.jsonl"));
     let file = File::options().append(true).create_new(true).mode(0o640).open(path)?;
-    // The name survives a loss of power too. What cannot be synced there is written all
-    // the same.
+    // fsync(2) of the directory makes the name survive a loss of power. If it fails, the journal is
+    // written all the same.
     if let Err(error) = File::open(directory).and_then(|directory| directory.sync_all()) {
         tracing::debug!("learning: fsync of the directory: {}", sys::errno(&error));
     }
@@ -102,7 +102,7 @@ fn cannot(directory: &Path, error: &io::Error) -> String {
     format!("learning: a journal cannot be written into {shown}: {}; {advice}", sys::errno(error).desc())
 }
 
-/// The name of COMMAND as runs, files and profiles may have it.
+/// COMMAND's base name with the characters that names of runs, files and profiles may have.
 fn stem(command: &str) -> String {
     let name = command.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
@@ -111,7 +111,7 @@ fn stem(command: &str) -> String {
     if name.is_empty() { "run".to_owned() } else { name.to_owned() }
 }
 
-/// `20261122T100000Z`.
+/// A time in the form `20261122T100000Z`.
 fn compact(time: SystemTime) -> String {
     let whole = crate::event::time::utc(time);
     let digits = whole.split('.').next().unwrap_or_default();

@@ -1,15 +1,15 @@
-//! How a run ended: whether its journal shows all that the app does. Pure.
+//! How a run ended, which decides whether its journal shows all that the app does. Pure.
 
 use std::time::Duration;
 
 use crate::event::Status;
 
-/// How far the app is.
+/// The progress of the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Progress {
-    /// It has been launched.
+    /// The app was launched.
     Launched,
-    /// It has bound a socket, and is not ready.
+    /// The app has bound a socket and is not ready.
     Bound,
     /// Start-up is over.
     Ready,
@@ -18,15 +18,15 @@ pub enum Progress {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// By itself and well, or by a stop signal that was sent to it.
+    /// The app exited successfully, or by a stop signal that was sent to it.
     Clean,
-    /// By a stop signal before it was ready: it has not shown what it does.
+    /// A stop signal ended the app before it was ready: the journal is incomplete.
     Early,
-    /// With an error, or by a signal that was not sent from outside.
+    /// The app exited with an error, or by a signal that was not sent from outside.
     Bad,
 }
 
-/// Judges a run by the app's exit. `stopped` is the stop signal that was forwarded to it,
+/// Classifies a run by the app's exit. `stopped` is the stop signal that was forwarded to it,
 /// `remapped` are exit codes that count as 0.
 pub(super) fn ending(
     exit: Status,
@@ -35,7 +35,7 @@ pub(super) fn ending(
     progress: Progress,
     lasted: Duration,
 ) -> Ending {
-    /// An app that is stopped sooner cannot have done much.
+    /// A run stopped sooner is too short to be complete.
     const SHORT: Duration = Duration::from_secs(1);
     let starts_up = match progress {
         Progress::Ready => false,
@@ -45,7 +45,7 @@ pub(super) fn ending(
     let crash = |signal: i32| !matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGHUP);
     let well = match exit {
         Status::Code(code) if code == 0 || remapped.contains(&code) => true,
-        // A shell tells so by which signal its child ended.
+        // A shell exits with 128 + N where signal N ended its child.
         Status::Code(code) => stopped.is_some() && (code < 128 || !crash(code - 128)),
         Status::Signal(signal) => {
             remapped.contains(&(128 + signal.0)) || (stopped.is_some() && !crash(signal.0))

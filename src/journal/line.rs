@@ -1,5 +1,5 @@
-//! The lines of a journal (docs/learning.md): the same types are written by the supervisor
-//! and read by `remit build`.
+//! The lines of a journal (docs/learning.md): the supervisor writes and `remit build` reads them
+//! with the same types.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,40 +16,39 @@ use crate::image::packages::Packages;
 /// The version of the format.
 pub const VERSION: u64 = 1;
 
-/// The first line: what ran where.
+/// The first line: the command and its environment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Start {
     /// The version of the format: [`VERSION`].
     pub journal: u64,
     /// The run's name, which [`Journal::create`](super::Journal::create) gives it.
     pub run: String,
-    /// COMMAND and its arguments, secrets cut.
+    /// COMMAND and its arguments, secrets redacted.
     #[serde(default)]
     pub command: Vec<String>,
-    /// The workload, as the person calls it.
+    /// The label of the workload, which the user chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Every call is watched.
+    /// Whether every call is notified.
     #[serde(default)]
     pub exact: bool,
-    /// Where it runs.
+    /// The environment: architecture, kernel, C library and programs.
     #[serde(default)]
     pub fingerprint: Fingerprint,
-    /// What the place has of its own.
+    /// The restrictions that the runtime set.
     #[serde(default)]
     pub outer: Outer,
 }
 
-/// What the place has of its own.
+/// The restrictions that the runtime set.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Outer {
-    /// A filter.
+    /// Whether the runtime installed a seccomp filter.
     pub seccomp: bool,
-    /// The capabilities that the app may hold, as profiles name them.
+    /// The capabilities that the app can use, as profiles name them.
     pub capabilities: Vec<String>,
-    /// Calls that this filter refuses, so that they are not observed: those that could be
-    /// tried.
+    /// Calls that this filter refuses, so they are not observed: only those that can be probed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<String>,
 }
@@ -58,18 +57,18 @@ pub struct Outer {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Line {
-    /// Each between the first and the last.
+    /// A line between the first and the last.
     Observed(Observed),
-    /// The last.
+    /// The last line.
     End(End),
 }
 
-/// An observation, and when it was made.
+/// An observation and its time.
 #[derive(Clone, Debug, Serialize)]
 pub struct Observed {
     /// Milliseconds since the launch.
     pub t: u64,
-    /// Before or after ready.
+    /// The phase, before or after ready.
     pub phase: Phase,
     /// What was observed.
     #[serde(flatten)]
@@ -79,40 +78,40 @@ pub struct Observed {
     pub sha256: Option<String>,
 }
 
-/// The end of a run.
+/// The last line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct End {
     /// Milliseconds since the launch.
     #[serde(default)]
     pub t: u64,
-    /// How it ended.
+    /// The summary of the run.
     pub end: Summary,
 }
 
-/// How a run ended, and what its journal has of it.
+/// How a run ended, and what its journal contains.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
-    /// The app's exit, for people: a profile does not depend on it.
+    /// The app's exit, for the reader: a profile does not depend on it.
     #[serde(skip_deserializing)]
     pub exit: Option<Status>,
-    /// It ended well, so that it has shown what it does.
+    /// Whether it ended cleanly, so the journal shows what the app does.
     pub clean: bool,
-    /// False: it was stopped before it was ready.
+    /// False where the run was stopped before it was ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<bool>,
-    /// The lines between the first and the last.
+    /// The number of lines between the first and the last.
     #[serde(default)]
     pub lines: Option<u64>,
-    /// Observations that were lost.
+    /// The number of lost observations.
     #[serde(default)]
     pub dropped: u64,
-    /// The packages of what was executed.
+    /// The packages of the executed files.
     #[serde(default, skip_serializing_if = "Packages::is_empty")]
     pub packages: Packages,
 }
 
 impl Observed {
-    /// An observation that was made so long after the launch.
+    /// The line for an observation that was made `at` after the launch.
     pub fn new(at: Duration, phase: Phase, observation: Observation) -> Observed {
         Observed { t: at.as_millis() as u64, phase, observation, sha256: None }
     }
@@ -121,17 +120,17 @@ impl Observed {
 impl Line {
     /// The text, without a newline.
     pub fn text(&self) -> String {
-        // Strings, numbers and booleans alone: it cannot fail.
+        // Strings, numbers and booleans alone: serialization cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Reads a line.
     ///
     /// # Errors
-    /// It is neither an observation nor the end.
+    /// The text is neither an observation nor the end.
     pub fn read(text: &[u8]) -> Result<Line, LineError> {
-        /// The keys of [`Observed`] that every kind has. They are read apart from those of
-        /// the kind: serde copies what is flattened, once for each level.
+        /// The keys of [`Observed`] that every kind has. They are read apart from those of the kind:
+        /// serde copies flattened content once for each level.
         #[derive(Deserialize)]
         struct Common<'l> {
             #[serde(default)]
@@ -165,14 +164,14 @@ impl Line {
 impl Start {
     /// The text, without a newline.
     pub fn text(&self) -> String {
-        // Strings, numbers and booleans alone: it cannot fail.
+        // Strings, numbers and booleans alone: serialization cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Reads the first line.
     ///
     /// # Errors
-    /// It is none, or of a newer version.
+    /// The text is no first line, or of a newer version.
     pub fn read(text: &[u8]) -> Result<Start, StartError> {
         #[derive(Deserialize)]
         struct Version {
@@ -189,11 +188,11 @@ impl Start {
 /// Why a text is no line of a journal after the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LineError {
-    /// It is no JSON, as a line that was cut, or a value is of another type: which.
+    /// The text is no JSON (a cut line), or a value has another type: the message of serde_json.
     Malformed(String),
-    /// It has neither `kind` nor `end`.
+    /// The line has neither `kind` nor `end`.
     Unrecognized,
-    /// It has this phase, which is none.
+    /// The line has this phase, which does not exist.
     Phase(String),
 }
 
@@ -216,11 +215,11 @@ impl std::error::Error for LineError {}
 /// Why a text is no first line of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartError {
-    /// It has no version.
+    /// The text has no version.
     NoJournal,
-    /// It is of this version.
+    /// The text is of this newer version.
     Newer(u64),
-    /// A key is missing, or a value is of another type: which.
+    /// A key is missing, or a value has another type: the message of serde_json.
     Malformed(String),
 }
 
@@ -241,7 +240,7 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// An error of serde_json without its place, which is in a line of a file.
+/// An error of serde_json without its position, which is within one line of a file.
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()

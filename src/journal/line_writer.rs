@@ -1,4 +1,4 @@
-//! Writes lines whole, or not at all.
+//! Writes each line whole or not at all.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -9,24 +9,24 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::visible;
 
-/// What a journal is written to.
+/// The output of a journal.
 pub(super) trait Output: Send + std::fmt::Debug {
-    /// One write, as often as signals interrupt it.
+    /// Writes once; again only after EINTR.
     ///
     /// # Errors
-    /// Nothing of it was written.
+    /// Nothing was written.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Truncates what was written to this length.
+    /// Truncates the output to this length in bytes.
     ///
     /// # Errors
-    /// It stays as it is.
+    /// The output is unchanged.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 
-    /// What was written survives a loss of power.
+    /// Syncs what was written, so that it survives a loss of power.
     ///
     /// # Errors
-    /// It may not.
+    /// fdatasync(2) failed: what was written may be lost.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -34,9 +34,9 @@ pub(super) trait Output: Send + std::fmt::Debug {
 #[derive(Debug)]
 pub(super) struct LineWriter<O> {
     output: O,
-    /// Bytes of whole lines.
+    /// The length of all whole lines in bytes.
     length: u64,
-    /// A part of a line is at the end, and could not be truncated.
+    /// A partial line is at the end and could not be truncated.
     partial: bool,
 }
 
@@ -45,18 +45,18 @@ impl<O: Output> LineWriter<O> {
         LineWriter { output, length: 0, partial: false }
     }
 
-    /// Writes a line in one write. What is written of it in part is truncated; where that
-    /// fails nothing is written any more, so that no line begins in the middle of another.
+    /// Writes a line in one write(2). A partial line is truncated; while that fails nothing more is
+    /// written, so that every line begins at the start of a line.
     ///
     /// # Errors
-    /// The line is not there.
+    /// The line was not written.
     pub fn write(&mut self, line: &str) -> io::Result<()> {
         if self.partial {
-            // It may be possible by now.
+            // It may succeed by now.
             self.output.truncate(self.length)?;
             self.partial = false;
         }
-        // It may go to a terminal; the JSON says the same.
+        // stderr may be a terminal; JSON escapes keep the meaning.
         let line = format!("{}\n", visible::line(line));
         let written = self.output.write(line.as_bytes())?;
         if written == line.len() {
@@ -105,13 +105,13 @@ impl Output for File {
     }
 }
 
-/// Descriptor 2. It is the app's too, which may have made it non-blocking.
+/// Descriptor 2. The app shares it and may have made it non-blocking.
 #[derive(Debug)]
 pub(super) struct Stderr(File);
 
 impl Stderr {
     /// # Errors
-    /// One line: it is closed.
+    /// One line: descriptor 2 is closed.
     pub fn open() -> Result<Stderr, String> {
         let copy = io::stderr().as_fd().try_clone_to_owned();
         copy.map(|fd| Stderr(File::from(fd)))
@@ -120,7 +120,7 @@ impl Stderr {
 }
 
 impl Output for Stderr {
-    /// The whole line: a pipe cannot be truncated.
+    /// Writes the whole line: a pipe cannot be truncated.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < bytes.len() {

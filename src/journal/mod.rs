@@ -1,11 +1,9 @@
-//! The journal: one file a run, to which one thread writes. Observations wait in a bounded
-//! queue, so that a slow disk costs lines, which are counted, and never makes the app or
-//! PID 1 wait for long.
+//! The journal: one file a run, written by one thread. Observations wait in a bounded queue: a slow
+//! disk loses lines, which are counted, and never delays the app or PID 1 for long.
 //!
-//! [`line`] and [`observation`] are the format; `remit build` reads what is written here by
-//! the same types. A line is one write. What a full disk cuts is truncated before the next
-//! line, so that no line begins in the middle of another, and the file is whole whenever the
-//! machine stops.
+//! [`line`] and [`observation`] are the format; `remit build` reads it with the same types. A line
+//! is one write. A line that a full disk cuts is truncated before the next one, so every line
+//! begins at the start of a line, and the file is whole whenever the machine stops.
 
 #![forbid(unsafe_code)]
 
@@ -33,24 +31,24 @@ use crate::event::{SignalName, Status};
 use crate::image::packages;
 use crate::sys;
 
-/// So many lines and bytes wait to be written at most.
+/// The capacity of the queue, in lines and bytes.
 const CAPACITY: (usize, usize) = (4096, 1 << 20);
-/// So long a line waits for room, once: as long as there is none, the next do not.
+/// The longest that a line waits for room. While the queue stays full, later lines do not wait.
 const ROOM_TIMEOUT: Duration = Duration::from_millis(50);
-/// What was written is on the disk after so long.
+/// The time after which written lines are synced.
 const SYNC: Duration = Duration::from_secs(1);
 
-/// A journal, opened: its first line is written.
+/// An open journal, whose first line is written.
 #[derive(Debug)]
 pub struct Journal {
     /// The run's name.
     pub run: String,
     state: Mutex<State>,
-    /// There is something to write.
+    /// Signalled when there is something to write.
     work: Condvar,
-    /// There is room again.
+    /// Signalled when the queue has room again.
     room: Condvar,
-    /// Nothing is observed any more, or the thread has written all.
+    /// Signalled when nothing more is observed, and when the thread has written all.
     over: Condvar,
 }
 
@@ -59,36 +57,36 @@ struct State {
     items: VecDeque<Item>,
     bytes: usize,
     dropped: u64,
-    /// No line waits for room any more, until there is some.
+    /// The queue is full and a line has waited in vain: no line waits until there is room.
     stalled: bool,
-    /// How often lines were lost, and then the disk took some again.
+    /// The number of times that the disk accepted lines again after lines were lost.
     recoveries: u64,
     progress: Progress,
     began: Instant,
-    /// Signals that were written, by phase.
+    /// The signals that were queued, by phase.
     signals: BTreeSet<(bool, i32)>,
-    /// Programs, loaders and interpreters, whose packages the last line names.
+    /// Executed programs, loaders and interpreters, whose packages the last line names.
     executed: BTreeSet<PathBuf>,
-    /// All that was observed is in the queue.
+    /// All observations are queued.
     observed: bool,
-    /// The last line; its counts and packages are set before it is written.
+    /// The last line; its counts and packages are set when it is written.
     end: Option<End>,
     over: bool,
     /// The writer, until the thread takes it.
     writer: Option<LineWriter<Box<dyn Output>>>,
 }
 
-/// A line that waits to be written.
+/// A queued line.
 #[derive(Debug)]
 struct Item {
     line: Observed,
-    /// How long its text is.
+    /// The length of its text in bytes.
     length: usize,
     /// A program's file, whose digest becomes part of the line.
     file: Option<File>,
 }
 
-/// What the thread has to do next.
+/// The next task of the thread.
 enum Task {
     Write(Item),
     Sync,
@@ -97,11 +95,11 @@ enum Task {
 }
 
 impl Journal {
-    /// Makes the journal of a run of `command`, and writes its first line, to which it gives
-    /// the run's name.
+    /// Creates the journal of a run of `command`, and writes its first line, which gets the run's
+    /// name.
     ///
     /// # Errors
-    /// One line: where it cannot be written, why, and what to do.
+    /// One line: the path, the error and the advice.
     pub fn create(to: &Destination, command: &str, mut start: Start) -> Result<Journal, String> {
         let (run, output) = to.open(command)?;
         let mut writer = LineWriter::new(output);
@@ -135,8 +133,8 @@ impl Journal {
         }
     }
 
-    /// Starts the thread that writes; after the launch, since a fork takes only one
-    /// thread along, and with all signals blocked.
+    /// Starts the thread that writes, with all signals blocked; after the launch, since fork(2)
+    /// copies only the calling thread.
     ///
     /// # Errors
     /// One line: no thread could be started.
@@ -153,13 +151,13 @@ impl Journal {
         spawned.map(drop).map_err(|error| format!("learning: a thread: {}", sys::errno(&error)))
     }
 
-    /// How long ago the app was launched.
+    /// The time since the launch of the app.
     pub fn now(&self) -> Duration {
         self.lock().began.elapsed()
     }
 
-    /// Puts a line into the queue, with a program's file whose digest belongs to it.
-    /// False where it was dropped.
+    /// Queues a line, with a program's file whose digest belongs to it. Returns false where the
+    /// line was dropped.
     pub fn put(&self, line: Observed, file: Option<File>) -> bool {
         let item = Item::new(line, file);
         let mut state = self.lock();
@@ -172,7 +170,7 @@ impl Journal {
         self.push(&mut state, item)
     }
 
-    /// The same without waiting.
+    /// Queues an item without waiting.
     fn push(&self, state: &mut State, item: Item) -> bool {
         if state.end.is_some() || !state.has_room(item.length) {
             state.dropped += 1;
@@ -184,22 +182,22 @@ impl Journal {
         true
     }
 
-    /// The app is so far by now.
+    /// Records the progress of the app.
     pub fn progress(&self, progress: Progress) {
         let mut state = self.lock();
         state.progress = state.progress.max(progress);
     }
 
-    /// How often lines were lost to a disk that took some again afterwards: what was
-    /// remembered before to be written may not be.
+    /// The number of times that lines were lost and the disk then accepted lines again: lines queued
+    /// before such a time may not be written.
     pub fn recoveries(&self) -> u64 {
         self.lock().recoveries
     }
 
-    /// These files were executed, or for the sake of one that was.
+    /// Remembers files that were executed, or loaded or used as an interpreter by an exec.
     pub fn executed(&self, files: &[&str]) {
         const MOST: usize = 4096;
-        /// No package has a longer path, and the app may have any number of them.
+        /// Files of packages have shorter paths; the app may execute any number of longer ones.
         const LONGEST: usize = 512;
         let mut state = self.lock();
         let room = MOST - state.executed.len();
@@ -207,7 +205,7 @@ impl Journal {
         state.executed.extend(files.take(room).map(PathBuf::from));
     }
 
-    /// A signal was forwarded. Never waits.
+    /// Queues a signal that was forwarded. Never waits.
     pub fn signal(&self, signal: SignalName) {
         let mut state = self.lock();
         let ready = state.progress == Progress::Ready;
@@ -226,14 +224,13 @@ impl Journal {
         self.over.notify_all();
     }
 
-    /// Writes the last line, and all that waits before it, for at most `timeout`.
-    /// `stopped` is the stop signal that was forwarded, `remapped` are exit codes that
-    /// count as 0.
+    /// Writes the queue and the last line, for at most `timeout`. `stopped` is the stop signal that
+    /// was forwarded, `remapped` are exit codes that count as 0.
     pub fn end(&self, exit: Status, stopped: Option<i32>, remapped: &[i32], timeout: Duration) {
         let until = Instant::now() + timeout;
         let state = self.lock();
         let (lasted, progress) = (state.began.elapsed(), state.progress);
-        // The observer may be behind the app, which has ended.
+        // The recorder may still have calls to record after the app has ended.
         let waited = self.over.wait_timeout_while(state, timeout, |state| !state.observed);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.end = Some(last(exit, ending(exit, stopped, remapped, progress, lasted), lasted));
@@ -252,7 +249,7 @@ impl Journal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread's work.
+    /// The loop of the thread.
     fn write(&self, mut writer: LineWriter<Box<dyn Output>>) {
         let (mut lines, mut failing) = (0u64, false);
         let mut unsynced: Option<Instant> = None;
@@ -296,7 +293,7 @@ impl Journal {
         }
     }
 
-    /// Waits for something to do; something was written that is not synced since `unsynced`.
+    /// Waits for the next task; lines written since `unsynced` are not synced.
     fn next(&self, unsynced: Option<Instant>) -> Task {
         let left = |since: Instant| SYNC.saturating_sub(since.elapsed());
         let mut state = self.lock();
@@ -321,7 +318,7 @@ impl Journal {
     }
 }
 
-/// Brings to the disk what was written.
+/// Syncs what was written.
 fn sync(writer: &mut LineWriter<Box<dyn Output>>, unsynced: &mut Option<Instant>) {
     if let Err(error) = writer.sync() {
         tracing::debug!("learning: fdatasync: {}", sys::errno(&error));
@@ -331,7 +328,7 @@ fn sync(writer: &mut LineWriter<Box<dyn Output>>, unsynced: &mut Option<Instant>
 
 impl State {
     fn has_room(&self, length: usize) -> bool {
-        // One that is longer than all the room there is has to be written all the same.
+        // A line that is longer than the capacity is queued alone.
         self.items.is_empty() || (self.items.len() < CAPACITY.0 && self.bytes + length <= CAPACITY.1)
     }
 }
@@ -339,13 +336,13 @@ impl State {
 impl Item {
     fn new(line: Observed, file: Option<File>) -> Item {
         let mut length = Length(0);
-        // Nothing that is counted fails.
+        // Counting bytes cannot fail.
         let _ = serde_json::to_writer(&mut length, &line);
         Item { line, length: length.0, file }
     }
 
-    /// The line's text, with the digest of its file: that takes its time, and the app does not
-    /// wait for this thread.
+    /// The line's text, with the digest of its file: the thread calculates it, so that the app does
+    /// not wait.
     fn text(mut self) -> String {
         let digest = self.file.and_then(crate::image::digest::digest);
         self.line.sha256 = digest.map(|digest| format!("sha256:{digest}"));
@@ -367,7 +364,7 @@ impl io::Write for Length {
     }
 }
 
-/// The last line up to its counts.
+/// The last line without its counts.
 fn last(exit: Status, ending: Ending, lasted: Duration) -> End {
     let summary = Summary {
         exit: Some(exit),

@@ -1,4 +1,4 @@
-//! What can be observed, as the journal's lines have it (docs/learning.md).
+//! The observations of a journal's lines (docs/learning.md).
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
@@ -6,18 +6,18 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// When something was observed.
+/// The phase of an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Before ready.
     Startup,
-    /// After.
+    /// After ready.
     Serving,
 }
 
 impl Phase {
-    /// By its word.
+    /// The phase of this name; `None` for any other.
     pub fn of(word: &str) -> Option<Phase> {
         match word {
             "startup" => Some(Phase::Startup),
@@ -27,24 +27,24 @@ impl Phase {
     }
 }
 
-/// A word of a list: one of those that the documentation has, or a newer one.
+/// A name of a fixed list in docs/learning.md, or one that a newer version added.
 pub type Word = Cow<'static, str>;
 
-/// One observation: what was done by which program, and its result.
+/// One observation: an action, its program and its result.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize)]
 pub struct Observation {
-    /// What.
+    /// The action, with its arguments.
     #[serde(flatten)]
     pub what: What,
-    /// `ok`, or the errno that is known beforehand; empty in a line that does not say it.
+    /// `ok`, or the errno that is predicted; empty where the line does not say.
     pub result: String,
 }
 
-/// The program that did it, by its file; empty where it is not known.
+/// The canonical path of the acting program; empty where it is not known.
 pub type Program = String;
 
-/// Arguments of a program: they tell a reader what it did, and never make an execution
-/// another one, of which there could be any number.
+/// The arguments of a program, for the reader: they are not part of an execution's identity, since
+/// there may be any number of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Args(pub Vec<String>);
@@ -61,25 +61,25 @@ impl Hash for Args {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
-/// What was observed.
+/// An observed action.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum What {
     /// A program was executed.
     Exec {
-        /// Its file, without links.
+        /// The canonical path of its file.
         #[serde(default)]
         program: String,
-        /// By which name of several that it has it was called.
+        /// The applet of a multi-call binary.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         applet: String,
         /// The program that executed it; empty for COMMAND.
         #[serde(default)]
         parent: String,
-        /// The applet that this was.
+        /// The applet of that program.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         parent_applet: String,
-        /// Its arguments, secrets cut.
+        /// Its arguments, secrets redacted.
         #[serde(default)]
         args: Args,
         /// The ELF loader that its file names.
@@ -91,136 +91,136 @@ pub enum What {
     },
     /// A file was opened.
     Open {
-        /// The program.
+        /// The program that opened it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         program: Program,
-        /// Which.
+        /// The path of the file.
         #[serde(default)]
         path: String,
-        /// How: `read`, `write`, `create`, `list`, `ioctl`.
+        /// The access: `read`, `write`, `create`, `list`, `ioctl`.
         #[serde(default)]
         access: Vec<Word>,
-        /// Of which mount.
+        /// The mount that the file is on.
         #[serde(flatten)]
         of: Of,
-        /// It is a directory.
+        /// Whether it is a directory.
         #[serde(default, skip_serializing_if = "is_false")]
         directory: bool,
     },
-    /// The tree of files was changed.
+    /// The file tree or a file's attributes were changed.
     Change {
-        /// The program.
+        /// The program that changed it.
         #[serde(default)]
         program: Program,
-        /// How.
+        /// The operation: `create`, `mkdir`, `remove`, `rename`, `link`, `chmod` and others.
         #[serde(default)]
         op: Word,
-        /// What.
+        /// The path that was changed; of a rename or a link the old one.
         #[serde(default)]
         path: String,
-        /// The new name, of a rename or a link.
+        /// The new path of a rename or a link.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         to: String,
-        /// Of which mount.
+        /// The mount that the file is on.
         #[serde(flatten)]
         of: Of,
-        /// It is a directory.
+        /// Whether it is a directory.
         #[serde(default, skip_serializing_if = "is_false")]
         directory: bool,
     },
     /// A socket was bound.
     Listen {
-        /// The program.
+        /// The program that bound it.
         #[serde(default)]
         program: Program,
-        /// To what.
+        /// The address, as `tcp/0.0.0.0:80`.
         #[serde(default)]
         address: String,
     },
     /// A socket was connected, or sent to an address.
     Connect {
-        /// The program.
+        /// The program that connected it.
         #[serde(default)]
         program: Program,
-        /// To what.
+        /// The address, as `tcp/10.0.0.2:5432`.
         #[serde(default)]
         address: String,
     },
-    /// A call was made.
+    /// A system call was made.
     Syscall {
         /// Its name, or its number where it has none.
         #[serde(default)]
         call: String,
-        /// The argument that matters.
+        /// The number of the argument that matters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         arg: Option<u8>,
-        /// Its value.
+        /// The value of that argument.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value: Option<Value>,
     },
     /// A call needed a capability.
     Capability {
-        /// The program.
+        /// The program that made the call.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         program: Program,
-        /// Which.
+        /// The capability in lower case without `CAP_`.
         #[serde(default)]
         capability: String,
-        /// Which call.
+        /// The call's name.
         #[serde(default)]
         call: String,
     },
-    /// Memory was to be writable and executable, or to become executable.
+    /// Memory was mapped writable and executable, or made executable.
     Memory {
-        /// The program.
+        /// The program that mapped it.
         #[serde(default)]
         program: Program,
-        /// Always.
+        /// True in every line.
         #[serde(default)]
         write_execute: bool,
-        /// Which call.
+        /// The call's name.
         #[serde(default)]
         call: String,
     },
-    /// A process took on other ids.
+    /// A process changed its ids.
     Credential {
-        /// The program.
+        /// The program that changed them.
         #[serde(default)]
         program: Program,
-        /// Which call.
+        /// The call's name.
         #[serde(default)]
         call: String,
-        /// The ids.
+        /// The ids that the call names.
         #[serde(default)]
         value: Vec<u32>,
     },
-    /// So much of something was in use at the same time.
+    /// The highest use of a resource so far.
     Limit {
-        /// Of what.
+        /// The resource, as `processes`.
         #[serde(default)]
         limit: Word,
-        /// How much.
+        /// The highest value.
         #[serde(default)]
         value: u64,
     },
-    /// Files that are read there are not seen.
+    /// Opens below a path are not observed.
     Blind {
-        /// Where.
+        /// The path.
         #[serde(default)]
         path: String,
-        /// Why.
+        /// The reason.
         #[serde(default)]
         why: String,
     },
     /// Start-up is over.
     Ready {
-        /// By what.
+        /// The condition that was met: `listening`, `notify`, `delay`.
         #[serde(default)]
         by: Word,
     },
     /// A signal was forwarded to the app.
     Signal {
-        /// Which, without SIG.
+        /// The signal's name without SIG.
         #[serde(default)]
         signal: String,
     },
@@ -229,11 +229,11 @@ pub enum What {
     Unknown,
 }
 
-/// A value of an argument.
+/// The value of an argument.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "value is neither a constant's name nor a number")]
 pub enum Value {
-    /// A constant's name.
+    /// The name of a constant.
     Name(Word),
     /// A number.
     Number(u64),
@@ -245,13 +245,13 @@ pub enum Value {
 pub struct Of {
     /// `image`, `volume`, `tmpfs` or `proc`.
     pub mount: Word,
-    /// Where a volume is mounted.
+    /// The mount point of a volume.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mount_point: String,
 }
 
-/// A path that the journal, which is text, cannot have: that something was not told of the
-/// directory above it. Nothing of a path that leads nowhere.
+/// The observation for a path that is not UTF-8, which the journal cannot have: opens in the
+/// directory above are not observed. Empty for a path that does not resolve.
 pub fn unnamed(path: &Path) -> Vec<Observation> {
     if !path.is_absolute() || path.to_str().is_some() {
         return Vec::new();
@@ -265,14 +265,14 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Observation {
-    /// What succeeded, as far as it can be told.
+    /// An observation whose result is `ok` as far as it can be predicted.
     pub fn ok(what: What) -> Observation {
         Observation { what, result: "ok".to_owned() }
     }
 }
 
 impl What {
-    /// The path that it is about, where there may be any number of them.
+    /// The path of an observation whose paths may be any number.
     pub fn path(&self) -> Option<&str> {
         match self {
             What::Open { path, .. } => Some(path),
@@ -281,7 +281,7 @@ impl What {
         }
     }
 
-    /// The same of another path: what was done in a directory.
+    /// The same action for a directory instead of its file.
     fn of_all(&self, directory: &str) -> What {
         let all = format!("{directory}/*");
         match self.clone() {
@@ -296,7 +296,7 @@ impl What {
         }
     }
 
-    /// What names a directory with too many of them to be told apart.
+    /// The action for a directory that has too many names to distinguish.
     pub fn in_general(&self) -> Option<What> {
         let (directory, _) = self.path()?.rsplit_once('/')?;
         Some(self.of_all(directory))

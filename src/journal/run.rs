@@ -1,5 +1,5 @@
-//! A run, as its journal's first and last lines say: the evidence beside a profile has those
-//! that it was learned from.
+//! A run, as its journal's first and last lines describe it. The evidence beside a profile lists
+//! the runs that it was learned from.
 
 use std::fmt;
 
@@ -8,41 +8,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::fingerprint::Fingerprint;
 
-/// One run. The evidence has its keys in this order.
+/// One run. The evidence file has its keys in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// It ended as it should, and its journal is whole.
+    /// Whether it ended cleanly with a complete journal.
     pub clean: bool,
-    /// COMMAND's file, as it was called.
+    /// COMMAND, as it was called.
     pub command: String,
-    /// Observations that were lost.
+    /// The number of lost observations.
     #[serde(default)]
     pub dropped: u64,
-    /// Every call was watched.
+    /// Whether every call was notified.
     pub exact: bool,
-    /// Where it ran.
+    /// The environment of the run.
     pub fingerprint: Fingerprint,
-    /// `sha256:` of the journal: what tells two runs with one name apart.
+    /// `sha256:` and the digest of the journal, which distinguishes two runs of one name.
     pub journal: String,
-    /// The workload that it had.
+    /// The label of its workload.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub label: String,
-    /// Calls that the place's own filter refuses before they are observed.
+    /// Calls that a filter of the runtime refuses before they are observed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outer_denied: Vec<String>,
-    /// The place had a filter of its own.
+    /// Whether the runtime installed a filter.
     #[serde(default)]
     pub outer_seccomp: bool,
-    /// Its name.
+    /// The name of the run.
     pub run: String,
 }
 
-/// The runs of an evidence file, of which the beginning is enough: the facts, by far the
-/// greatest part, come last. All that is no run ends the list, so that a text which is no
-/// evidence has none.
+/// The runs of an evidence file, given its beginning: the facts, by far the largest part, come
+/// last. Anything that is not a run ends the list, so a text that is no evidence has none.
 pub fn runs_in(evidence: &str) -> Vec<Run> {
     let mut found = Vec::new();
-    // What follows the runs is not read, and an error there.
+    // The text after the runs is not parsed: an error there does not matter.
     let _ = serde_json::Deserializer::from_str(evidence).deserialize_map(Beginning(&mut found));
     found
 }
@@ -115,9 +114,9 @@ mod tests {
             names(&format!("{{\n  \"evidence\": 1,\n  \"runs\": [\n{a},\n{b}\n  ],\n  \"facts\"")),
             ["a", "b"]
         );
-        // Whatever the white space, and the order of keys.
+        // White space and the order of keys do not matter.
         assert_eq!(names(&format!(r#"{{"facts":[{{}}],"runs":[{a}]}}"#)), ["a"]);
-        // The beginning of a file with more of them.
+        // The beginning of a file whose second run is cut.
         assert_eq!(names(&format!(r#"{{"runs":[{a},{}"#, &b[..20])), ["a"]);
         for none in ["", "7", "[]", "{", r#"{"evidence":1,"runs":[]}"#, r#"{"runs":[7]}"#, r#"{"runs":{}}"#] {
             assert_eq!(names(none), [""; 0], "{none}");

@@ -7,12 +7,12 @@ use super::*;
 use crate::image::fingerprint::Fingerprint;
 use crate::journal::line::{Outer, VERSION};
 
-/// A disk of so many bytes.
+/// A disk with room for so many bytes.
 #[derive(Debug)]
 struct Disk {
     text: Arc<Mutex<Vec<u8>>>,
     room: Arc<AtomicU64>,
-    /// What is written in part stays.
+    /// A write that does not fit is cut, and its part stays.
     cuts: bool,
 }
 
@@ -41,13 +41,13 @@ impl Output for Disk {
     }
 }
 
-/// A line that says that reads below this path are not observed.
+/// An observation that reads below this path are not observed.
 fn blind(path: &str) -> Observed {
     let what = What::Blind { path: path.to_owned(), why: String::new() };
     Observed::new(Duration::ZERO, Phase::Startup, Observation::ok(what))
 }
 
-/// How long its text is, with the newline.
+/// The length of its text in bytes, with the newline.
 fn length(line: Observed) -> u64 {
     Line::Observed(line).text().len() as u64 + 1
 }
@@ -93,7 +93,7 @@ impl Bench {
         String::from_utf8(self.text.lock().expect("no panic").clone()).expect("UTF-8")
     }
 
-    /// Waits until what was put is written or lost.
+    /// Waits until each queued line is written or dropped.
     fn settle(&self) {
         while !self.journal.lock().items.is_empty() {
             std::thread::yield_now();
@@ -114,7 +114,7 @@ fn what_a_full_disk_cuts_is_cut_away_and_counted() {
         assert!(bench.journal.put(blind(&format!("/{n}")), None));
     }
     bench.settle();
-    // Room again: the next one begins on a line of its own.
+    // There is room again: the next line begins at the start of a line.
     while bench.journal.lock().dropped < 3 {
         std::thread::yield_now();
     }
@@ -157,7 +157,7 @@ fn an_observer_does_not_wait_for_a_disk_for_long() {
     let put = (0..3 * CAPACITY.0).filter(|n| bench.journal.put(blind(&format!("/{n}")), None)).count();
     assert_eq!(put, CAPACITY.0);
     assert_eq!(bench.journal.lock().dropped, 2 * CAPACITY.0 as u64);
-    // It waited once, and not 8,192 times.
+    // The queue waited once for room, not 8,192 times.
     assert!(began.elapsed() < ROOM_TIMEOUT * 40, "{:?}", began.elapsed());
     assert!(!bench.journal.put(blind(&"x".repeat(CAPACITY.1)), None), "bytes are bounded too");
 }
@@ -227,7 +227,7 @@ fn the_directory_is_made_where_its_parent_is_there() {
     Journal::create(&to, "app", start()).expect("a journal");
     let deeper = Destination::Directory(directory.join("none/journals")).prepare().expect_err("no parent");
     assert!(deeper.contains("No such file") && deeper.contains("mount a volume"), "{deeper}");
-    // A link that leads nowhere names no directory to make.
+    // A dangling link names no directory to create.
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(folder.path().join("elsewhere"), &link).expect("a link");
     let to = Destination::Directory(link);

@@ -1,4 +1,4 @@
-//! Observations → profile, every grant with its evidence.
+//! Builds a profile from observations, with evidence for every grant.
 
 mod programs;
 
@@ -17,41 +17,41 @@ use crate::profile::{
     OnViolation, Profile, Ready, Risk, SyscallRule, Syscalls, in_order,
 };
 
-/// Runs that were seen serving, below which nothing is taken to belong to start-up alone.
+/// The fewest runs seen serving before a call is taken to belong to start-up alone.
 const SERVED: usize = 3;
 
-/// Why something is granted.
+/// The reason for a grant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reason {
-    /// In words.
+    /// The reason in words.
     pub because: String,
-    /// When it was seen.
+    /// The runs that showed it.
     pub seen: Seen,
-    /// It came with its class, and was not seen itself.
+    /// The call whose class it completes, where it was not seen itself.
     pub completes: Option<&'static str>,
 }
 
-/// A profile, and what led to it.
+/// A profile with the reasons for its grants.
 #[derive(Debug)]
 pub struct Learned {
-    /// As the journals have it.
+    /// The learned profile.
     pub profile: Profile,
-    /// By the names of [`grants`].
+    /// The reasons, by the names of [`grants`].
     pub reasons: BTreeMap<String, Reason>,
-    /// What a person should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// What is to be built.
+/// The options of a build.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// The profile's name; none: that of the runs.
+    /// The profile's name; `None` takes that of the runs.
     pub name: Option<String>,
-    /// Programs are held to their content.
+    /// Whether the profile pins the digests of programs.
     pub digests: bool,
 }
 
-/// Builds the profile of what was observed.
+/// Builds the profile of the observations.
 pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
     let facts = observations.facts();
     let mut builder = Builder { facts: &facts, observations, reasons: BTreeMap::new(), notes: Vec::new() };
@@ -120,7 +120,7 @@ impl Builder<'_> {
         reason.seen.join(seen);
     }
 
-    /// Whether a fact is there that is a grant by itself.
+    /// Adds a fact that is a grant by itself. Returns whether it is there.
     fn simple(&mut self, fact: &Fact, key: &str, because: &str) -> bool {
         let Some(seen) = self.facts.get(fact).copied() else { return false };
         self.because(key.to_owned(), because, seen);
@@ -134,7 +134,7 @@ impl Builder<'_> {
             _ => None,
         });
         let connects = facts.iter().filter_map(|(fact, seen)| match fact {
-            // The name service's cache, which @names brings.
+            // The cache of the name service, which @names allows.
             Fact::Connect { address } if !NSCD.contains(&address.as_str()) => Some((address.as_str(), *seen)),
             _ => None,
         });
@@ -191,7 +191,7 @@ impl Builder<'_> {
                 entries.push(FileEntry::Group(plain(group)));
             }
         }
-        // A socket that is bound by a path is a new name there.
+        // Binding a socket to a path creates a name there.
         for entry in &network.listen {
             if let Endpoint::UnixPath(path) = &entry.what
                 && !path.ancestors().any(|above| found.rules.contains_key(&*above.to_string_lossy()))
@@ -219,7 +219,7 @@ impl Builder<'_> {
     }
 
     fn capabilities(&mut self) -> Vec<Entry<Capability>> {
-        /// Too much hangs on these for any evidence to be enough.
+        /// Capabilities that are never granted by evidence alone: they allow too much.
         const ASKED: [&str; 2] = ["sys_admin", "net_admin"];
         let mut set = caps::CapsHashSet::new();
         let facts = self.facts;
@@ -301,8 +301,8 @@ impl Builder<'_> {
         (ready, syscalls)
     }
 
-    /// Groups that a run which is not exact leaves on the kernel's fast path, whose section
-    /// the profile lacks: whether their calls were made, nobody saw.
+    /// Groups whose calls a run that is not exact does not notify, and whose section the profile
+    /// lacks: it is unknown whether their calls were made.
     fn unseen_groups(
         &self,
         sections: Sections,
@@ -325,7 +325,7 @@ impl Builder<'_> {
         groups
     }
 
-    /// Calls that sections bring, and that were made before ready alone.
+    /// Calls of sections that were made only before ready.
     fn early_sections(&self, network: &Network) -> BTreeMap<&'static str, Seen> {
         let mut early = BTreeMap::new();
         let all = |of: &dyn Fn(&Fact) -> bool| {
@@ -348,7 +348,7 @@ impl Builder<'_> {
         let bound = all(&|fact| matches!(fact, Fact::Listen { .. }));
         if !network.listen.is_empty() && bound.serving.is_empty() && called("listen").serving.is_empty() {
             early.insert("listen", bound.clone());
-            // Resolvers bind the socket that they ask the kernel with.
+            // Resolvers bind the netlink socket by which they ask the kernel.
             if network.connect.is_empty() && called("bind").serving.is_empty() {
                 early.insert("bind", bound);
             }
@@ -356,7 +356,7 @@ impl Builder<'_> {
         early
     }
 
-    /// When start-up is over, where all runs agree, and how many were at work after it.
+    /// The condition of ready, where all runs agree, and the number of runs that served after it.
     fn ready(&mut self, network: &Network) -> (Option<Ready>, usize) {
         let mut ways = BTreeMap::new();
         let mut reached = Runs::default();
@@ -390,7 +390,7 @@ impl Builder<'_> {
         (Some(ready), served.len())
     }
 
-    /// Processes, with room: twice what was seen, and a power of two.
+    /// The limit on processes: twice the highest number seen, rounded up to a power of two.
     fn limits(&mut self) -> Limits {
         let mut most: BTreeMap<&str, (u64, Seen)> = BTreeMap::new();
         for (fact, seen) in self.facts {
@@ -409,13 +409,13 @@ impl Builder<'_> {
             Some(room)
         });
         for (limit, (value, _)) in most {
-            // A hard limit may be lower elsewhere, and would then be a refusal to start.
+            // A hard limit may be lower elsewhere, where the app could then not start.
             self.notes.push(format!("{limit}: {value} was asked for or met; no limit was made of it"));
         }
         Limits { processes, open_files: None, file_size: None, core: 0 }
     }
 
-    /// What the place refused was not learned.
+    /// Notes on actions that the environment refused.
     fn refused(&mut self) {
         let filtered = self.observations.runs().iter().any(|run| run.outer_seccomp);
         let who = if filtered { "the place, which has a filter of its own," } else { "the place" };
@@ -440,7 +440,7 @@ impl Builder<'_> {
     }
 }
 
-/// What the runs are called, before their time: `redis` of `redis-20261122T100000Z-5f3a`.
+/// The common name of the runs, before their time: `redis` of `redis-20261122T100000Z-5f3a`.
 fn name(observations: &Observations) -> String {
     let stem = |run: &str| {
         let mut parts: Vec<&str> = run.rsplitn(3, '-').collect();
@@ -455,8 +455,8 @@ fn name(observations: &Observations) -> String {
     if name.is_empty() { "learned".to_owned() } else { name }
 }
 
-/// The reason of each entry of a profile, by its JSON Pointer; an entry of several
-/// grants has all of theirs.
+/// The reason of each entry of a profile, by its JSON Pointer; an entry of several grants has all
+/// their reasons.
 pub fn by_pointer(
     profile: &Profile,
     reasons: &BTreeMap<String, Reason>,

@@ -1,5 +1,5 @@
-//! From calls that were made to `syscalls`: what no section brings by itself, with the
-//! arguments that matter, and the rest of each call's class.
+//! Generalises calls to `syscalls`: the calls that no section allows by itself, with the arguments
+//! that matter, and the rest of each call's class.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use super::fact::{Fact, Seen};
 use crate::profile::SyscallRule;
 use crate::syscalls::{self, Class, Condition, Handler, Test, constants, groups};
 
-/// What the other sections of the profile bring.
+/// The sections of the profile that allow calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Sections {
-    /// There are files.
+    /// There is a file rule.
     pub files: bool,
     /// There is an endpoint.
     pub network: bool,
-    /// There is one that listens.
+    /// There is an endpoint that listens.
     pub listens: bool,
-    /// There is one of TCP or UDP.
+    /// There is a TCP or UDP endpoint.
     pub internet: bool,
     /// There is a unix socket.
     pub unix: bool,
-    /// Names are looked up, for which glibc makes one to ask nscd.
+    /// Names are looked up, so glibc makes a socket for nscd.
     pub names: bool,
 }
 
@@ -29,26 +29,26 @@ pub struct Sections {
 pub struct Rule {
     /// The call.
     pub what: SyscallRule,
-    /// When it was seen; for one that came by completion, when its class was.
+    /// The runs that showed it; for a call added by completion, those of its class.
     pub seen: Seen,
-    /// The same for each of the values that it lists.
+    /// The runs that showed each listed value.
     pub values: Vec<Seen>,
-    /// The call that was seen, of whose class this one is.
+    /// The observed call whose class this one completes.
     pub completes: Option<&'static str>,
 }
 
-/// The rules, and how often each call was seen in which phase.
+/// The rules, and the runs that made each call.
 #[derive(Debug, Default)]
 pub struct Calls {
-    /// In the order of names.
+    /// The rules in the order of names.
     pub rules: Vec<Rule>,
-    /// Calls that were made, whatever brings them.
+    /// All calls that were made, allowed by a section or not.
     pub made: BTreeMap<&'static str, Seen>,
-    /// What was left out.
+    /// Notes on what was left out.
     pub notes: Vec<String>,
 }
 
-/// Never in `syscalls`: an exec is brought by programs, and clone3 is not implemented.
+/// Whether a call is never in `syscalls`: programs allow an exec, and clone3 gets ENOSYS.
 fn is_never_listed(name: &str) -> bool {
     matches!(syscalls::handler(name), Handler::Exec | Handler::NotImplemented)
 }
@@ -58,7 +58,7 @@ fn class_of(name: &str) -> impl Iterator<Item = &'static str> {
     syscalls::class(name).into_iter().flat_map(Class::calls)
 }
 
-/// What the calls of `facts` come to, where the other sections bring `sections`.
+/// The rules for the calls of `facts`, where the other sections are `sections`.
 pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
     let brought = sections.brought();
     let mut calls = Calls::default();
@@ -122,7 +122,7 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
     for ((name, arg), values) in held {
         let mut seen = Seen::default();
         values.values().for_each(|one| seen.join(one));
-        // A call of the class, whatever its arguments, comes by completion.
+        // A call of the class comes by completion, whatever its arguments.
         if let Some(rule) = rules.get_mut(&(name, None)) {
             rule.seen.join(&seen);
             continue;
@@ -144,7 +144,7 @@ fn number(text: &str) -> Option<u64> {
     if let Some(digits) = text.strip_prefix("0x") {
         return u64::from_str_radix(digits, 16).ok();
     }
-    // A negative number is its 64 bits, as a register holds it.
+    // A negative number is the 64 bits of the register.
     text.parse::<u64>()
         .ok()
         .or_else(|| text.parse::<i64>().ok().map(i64::cast_unsigned))

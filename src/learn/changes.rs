@@ -1,5 +1,5 @@
-//! In what two profiles differ, fact by fact. It takes profiles apart without a rest, so
-//! that a new key cannot be forgotten here.
+//! The differences of two profiles, fact by fact. It destructures profiles without `..`, so a new key
+//! is a compile error here.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use crate::profile::{ArgPattern, Entry, FileEntry, Limits, Profile, Program, Rea
 /// One fact that only one of two profiles states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// It is the second profile's.
+    /// Whether the second profile has it.
     pub is_added: bool,
-    /// `file /d write`, `mode off`.
+    /// The fact, as `file /d write` or `mode off`.
     pub what: String,
 }
 
@@ -153,7 +153,7 @@ fn program(facts: &mut BTreeSet<String>, program: &Program) {
     });
 }
 
-/// An argument so that none can be taken for another.
+/// The text of an argument pattern, unambiguous.
 fn argument(pattern: &ArgPattern) -> String {
     match pattern {
         ArgPattern::Exact(text) => format!("{text:?}"),
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::profile;
 
-    /// Every key of the format, changed: each shows.
+    /// Changes every key of the format: each shows.
     #[test]
     fn nothing_changes_in_silence() {
         let text = include_str!("../../tests/fixtures/every-form.json");

@@ -1,5 +1,5 @@
-//! What was learned, with what people decided: a base that it continues, an overlay that
-//! has the last word, and what was removed by hand, which stays removed.
+//! Combines what was learned with the user's decisions: a base that it extends, an overlay that
+//! overrides, and grants that the user removed, which stay removed.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,18 @@ use super::Unusable;
 use super::grants;
 use crate::profile::{self, Profile};
 
-/// What people decided.
+/// The user's decisions.
 #[derive(Clone, Debug, Default)]
 pub struct Decided {
-    /// Grants that were learned once and taken away by hand.
+    /// Grants that were learned before and removed by the user.
     pub removed: BTreeSet<String>,
-    /// All that this grants is granted, and its settings hold.
+    /// Its grants are added, and its settings apply.
     pub base: Option<Profile>,
-    /// Its entries stand in the place of the same ones, so that it may narrow; its
-    /// settings come first.
+    /// Its entries replace the same ones, so that it may narrow; its settings override the others.
     pub overlay: Option<Profile>,
 }
 
-/// Puts both together. What is removed is not granted, whoever grants it but the overlay.
+/// Combines both. A removed grant is granted only where the overlay grants it.
 ///
 /// # Errors
 /// The result is no valid profile, and why.
@@ -42,7 +41,7 @@ pub fn compose(mut learned: Profile, decided: &Decided) -> Result<(Profile, Stri
     Ok((document.profile, text))
 }
 
-/// What stands in `from` besides lists, where it says something.
+/// Copies the settings of `from`, where it has them.
 fn settings(profile: &mut Profile, from: &Profile) {
     profile.name.clone_from(&from.name);
     if from.risk != Default::default() {

@@ -1,5 +1,5 @@
-//! How sure one may be of a profile: estimates by domain and phase, and the gate that
-//! says whether the runs are such that estimates of them mean anything.
+//! The confidence in a profile: estimates by domain and phase, and a gate that checks whether the runs
+//! support an estimate.
 //!
 //! Ten idle runs look complete to every estimator. So nothing here is ever called a
 //! probability of safety, and each figure assumes future runs that resemble these.
@@ -14,37 +14,37 @@ use super::runs::Runs;
 use super::{Name, Unusable};
 use crate::syscalls;
 
-/// Estimates of totals that differ by more than this are of no use.
+/// The largest ratio of two estimates of the total that counts as agreement.
 const AGREE: f64 = 1.25;
-/// Runs, below which nothing can be split or paired.
+/// The fewest runs that can be split or paired.
 const FEW: usize = 4;
 
-/// The domains, in their order.
+/// The domains, in the order of printing.
 pub const DOMAINS: [&str; 5] = ["programs", "files", "network", "syscalls", "capabilities"];
 
-/// What can be said.
+/// The estimates and the gate.
 #[derive(Clone, Debug)]
 pub struct Confidence {
-    /// Over everything.
+    /// The estimates over all domains.
     pub all: Phases,
-    /// By domain.
+    /// The estimates by domain.
     pub domains: BTreeMap<&'static str, Phases>,
-    /// Whether the runs stand for what is to come.
+    /// The checks of whether the runs represent later ones.
     pub gate: Gate,
 }
 
-/// Estimates of all, and of each phase alone.
+/// Estimates of both phases, and of each phase alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Phases {
-    /// Whatever the phase.
+    /// Both phases.
     pub all: Estimate,
     /// Before ready.
     pub startup: Estimate,
-    /// After it.
+    /// After ready.
     pub serving: Estimate,
 }
 
-/// What has to hold before a figure means anything.
+/// The checks that the runs must pass.
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     /// Behaviours that were declared, and in how many runs each was seen.
@@ -58,14 +58,14 @@ pub struct Gate {
     /// The estimate of the total from all runs, from each half of them, and from pairs
     /// taken as one run.
     pub totals: Option<[f64; 4]>,
-    /// What is wrong; the gate is passed where nothing is.
+    /// The failed checks; the gate is passed where there is none.
     pub failures: Vec<String>,
 }
 
-/// One workload.
+/// A label of a workload.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Label {
-    /// Its runs.
+    /// The number of its runs.
     pub runs: usize,
     /// Behaviours that no run of another label shows: what would have been denied had
     /// this label been left out.
@@ -73,7 +73,7 @@ pub struct Label {
 }
 
 impl Gate {
-    /// Whether figures mean something.
+    /// Whether the gate is passed.
     pub fn passed(&self) -> bool {
         self.failures.is_empty()
     }
@@ -93,7 +93,7 @@ pub fn confidence(
     let mut behaviours: BTreeMap<&'static str, BTreeMap<&str, Seen>> =
         DOMAINS.map(|domain| (domain, BTreeMap::new())).into();
     for (key, reason) in grants {
-        // What completes a class, or came from a person, was not seen.
+        // A grant that completes a class, or that a user added, was not observed.
         let seen = !reason.seen.runs().is_empty() && reason.completes.is_none();
         if let Some((domain, behaviour)) = behaviour(key).filter(|_| seen) {
             behaviours.entry(domain).or_default().entry(behaviour).or_default().join(&reason.seen);
@@ -196,8 +196,9 @@ fn at_work(observations: &Observations) -> (Runs, Runs) {
 /// The total as all runs, each half and pairs have it.
 fn totals(behaviours: &[Runs], runs: usize) -> [f64; 4] {
     let of = |keep: &dyn Fn(usize) -> Option<usize>, runs: usize| {
-        let kept: Vec<Runs> = behaviours.iter().map(|seen| seen.iter().filter_map(keep).collect()).collect();
-        estimate(&kept, runs).total
+        let remaining: Vec<Runs> =
+            behaviours.iter().map(|seen| seen.iter().filter_map(keep).collect()).collect();
+        estimate(&remaining, runs).total
     };
     [
         of(&Some, runs),

@@ -1,5 +1,5 @@
-//! The evidence file beside a profile: why each line is there, how sure one may be, and
-//! the observations themselves, from which it can be built again.
+//! The evidence file beside a profile: the reason for each line, the confidence, and the observations
+//! from which it can be built again.
 
 mod lines;
 
@@ -21,13 +21,13 @@ pub const VERSION: u64 = 1;
 /// An evidence file.
 #[derive(Debug)]
 pub struct Evidence {
-    /// The profile that it was written with.
+    /// The digest of the profile that it was written with.
     pub profile_digest: String,
-    /// What was granted then, by the names of grants.
+    /// The names of the grants of that profile.
     pub granted: BTreeSet<String>,
-    /// What was taken away by hand before.
+    /// The names of grants that the user had removed before.
     pub removed: BTreeSet<String>,
-    /// What the runs did.
+    /// The observations of the runs.
     pub observations: Observations,
 }
 
@@ -38,17 +38,17 @@ struct File<'f, F> {
     evidence: u64,
     profile_digest: Cow<'f, str>,
     runs: Cow<'f, [Run]>,
-    /// For people.
+    /// Printed for the user; not read back.
     #[serde(skip_deserializing)]
     rules: BTreeMap<&'f str, Rule<'f>>,
-    /// For people.
+    /// Printed for the user; not read back.
     #[serde(skip_deserializing)]
     confidence: Option<&'f Value>,
     #[serde(default)]
     granted: BTreeSet<Cow<'f, str>>,
     #[serde(default)]
     removed: Cow<'f, BTreeSet<String>>,
-    /// For people.
+    /// Printed for the user; not read back.
     #[serde(skip_deserializing)]
     notes: &'f [String],
     #[serde(default)]
@@ -56,22 +56,22 @@ struct File<'f, F> {
     facts: Vec<F>,
 }
 
-/// Why there is a line of the profile, by its JSON Pointer.
+/// The reason for an entry of the profile, by its JSON Pointer.
 #[derive(Serialize)]
 struct Rule<'f> {
     because: &'f str,
-    /// The call that it completes the class of.
+    /// The call whose class the entry completes.
     #[serde(skip_serializing_if = "Option::is_none")]
     completes: Option<&'static str>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     examples: &'f BTreeSet<String>,
-    /// The first run that showed it, by name.
+    /// The name of the first run that showed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     first: Option<&'f str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<&'f str>,
     phase: Vec<&'static str>,
-    /// All that showed it, by number.
+    /// The numbers of all runs that showed it.
     runs: Vec<usize>,
 }
 
@@ -93,7 +93,7 @@ impl<'f> Rule<'f> {
     }
 }
 
-/// Writes it: one run, rule and fact a line, in an order that the input alone decides.
+/// Writes an evidence file: one run, rule and fact a line, in an order that depends on the input alone.
 pub fn write(
     profile_digest: &str,
     observations: &Observations,
@@ -133,10 +133,10 @@ fn begins(beginning: &[u8], key: &str) -> bool {
     text.is_some_and(|text| text.starts_with(key.as_bytes()))
 }
 
-/// Reads it.
+/// Reads an evidence file.
 ///
 /// # Errors
-/// It is none, or newer; `name` is what the message calls it.
+/// The text is no evidence, or of a newer version; `name` is the file in the message.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Evidence, Unusable> {
     #[derive(Deserialize)]
     struct Version {

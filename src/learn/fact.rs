@@ -1,4 +1,4 @@
-//! Facts: what a run did, once each, however often it did it.
+//! Facts: each action of a run, once, however often the run did it.
 
 use std::collections::BTreeSet;
 
@@ -6,70 +6,70 @@ use serde::{Deserialize, Serialize};
 
 use super::runs::Runs;
 
-/// Something that a run did.
+/// An action or a result of a run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "kebab-case")]
 pub enum Fact {
     /// A program was executed.
     Program(Name),
-    /// It was COMMAND.
+    /// A program was executed as COMMAND.
     Entry(Name),
-    /// It is a script, and this ran it.
+    /// A script and the interpreter that ran it.
     Interpreter {
         /// The script.
         path: String,
         /// What its `#!` line names.
         interpreter: String,
     },
-    /// It is dynamic, and this loaded it.
+    /// A dynamic program and the loader that ran it.
     Loader {
         /// The program.
         path: String,
         /// The ELF interpreter.
         loader: String,
     },
-    /// Its content.
+    /// The digest of a program's file.
     Digest {
-        /// The program.
+        /// The path of the program.
         path: String,
         /// Lower-case hex.
         sha256: String,
     },
     /// One program executed another.
     Edge {
-        /// Who.
+        /// The program that executed.
         from: Name,
-        /// Whom.
+        /// The program that was executed.
         to: Name,
     },
-    /// A file or directory was used. A name that no other run will have stands as `*`,
-    /// and one that is really so as `\*`.
+    /// A file or directory was used. A volatile name, which no other run will have, is written `*`,
+    /// and a name that really is `*` is written `\*`.
     File {
-        /// As the app sees it.
+        /// The path that the app used.
         path: String,
-        /// What was done.
+        /// The action.
         did: Did,
         /// The mount that it is on.
         mount: Mount,
     },
-    /// A file was given another name, in place of its own or beside it.
+    /// A file was renamed, or linked under another name.
     Moved {
-        /// Its own.
+        /// The old path.
         from: String,
-        /// The other.
+        /// The new path.
         to: String,
     },
-    /// A port or socket was bound; the address is an example of it.
+    /// A port or socket was bound; the address is an example.
     Listen {
-        /// `tcp/80`, `unix:/run/app.sock`.
+        /// The address, as `tcp/80` or `unix:/run/app.sock`.
         address: String,
     },
-    /// A connection was made.
+    /// A socket was connected.
     Connect {
-        /// `tcp/5432`.
+        /// The address, as `tcp/5432`.
         address: String,
     },
-    /// A system call that no group covers as a matter of course.
+    /// A system call that no group always covers.
     Call {
         /// Its name.
         call: String,
@@ -77,45 +77,45 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         when: Option<(u8, String)>,
     },
-    /// Something that the place itself refused, and which therefore was not learned.
+    /// An action that the environment refused, so it was not learned.
     Refused {
-        /// `keyctl: EPERM`.
+        /// The action and its errno, as `keyctl: EPERM`.
         what: String,
     },
-    /// Files that were read and may not have been seen.
+    /// Reads that may not have been observed.
     Blind {
-        /// Where, and why.
+        /// The path, and the reason.
         what: String,
     },
-    /// A capability was needed, by evidence.
+    /// A call needed a capability, as observed.
     Capability {
-        /// In the profile's word.
+        /// The capability as a profile names it.
         capability: String,
         /// The call that needed it.
         call: String,
     },
-    /// Memory that is writable and executable.
+    /// Memory was writable and executable.
     WriteExecute,
-    /// A change of the user.
+    /// A process changed its user or group ids.
     Credential {
-        /// `setuid 33`.
+        /// The call and the id, as `setuid 33`.
         what: String,
     },
-    /// A resource, and the most that was used or asked for.
+    /// A resource, and its highest use or request.
     Limit {
-        /// `processes`, `open_files`.
+        /// The resource: `processes` or `open_files`.
         limit: String,
-        /// How many.
+        /// The highest number.
         value: u64,
     },
     /// Start-up was over.
     Ready {
-        /// `listening`, `notify`, `delay`.
+        /// The condition: `listening`, `notify` or `delay`.
         by: String,
     },
-    /// A signal came for the app.
+    /// A signal was forwarded to the app.
     Signal {
-        /// Without `SIG`.
+        /// The name of the signal without `SIG`.
         signal: String,
     },
 }
@@ -123,14 +123,14 @@ pub enum Fact {
 /// A program by its path and, for a multi-call binary, the applet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Name {
-    /// The file.
+    /// The path of its file.
     pub path: String,
-    /// The applet, or nothing.
+    /// The applet; empty for any other program.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub applet: String,
 }
 
-/// What was done with a file.
+/// An action on a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Did {
@@ -140,11 +140,11 @@ pub enum Did {
     List,
     /// Opened for writing, without being created.
     Write,
-    /// A new name for something that is no directory.
+    /// Creating a name for anything but a directory.
     Create,
-    /// A new directory.
+    /// Creating a directory.
     MakeDirectory,
-    /// A name taken away.
+    /// Removing a name.
     Remove,
     /// ioctl on a device.
     Ioctl,
@@ -156,37 +156,37 @@ pub enum Did {
 pub enum Mount {
     /// The image's own file system.
     Image,
-    /// A volume, and where it is mounted where that is known.
+    /// A volume, with its mount point where that is known.
     Volume(Option<String>),
-    /// Memory.
+    /// A tmpfs.
     Tmpfs,
-    /// /proc, /sys and their kin.
+    /// A kernel file system, such as /proc and /sys.
     Proc,
 }
 
-/// In which runs something was seen, and the literals that led to it.
+/// The runs in which a fact was seen, with example literals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Before ready.
+    /// The runs that showed it before ready.
     pub startup: Runs,
-    /// After it.
+    /// The runs that showed it after ready.
     pub serving: Runs,
-    /// The first [`EXAMPLES`] in their order: the same whatever was read first.
+    /// The first [`EXAMPLES`] in sorted order, so the order of reading makes no difference.
     pub examples: BTreeSet<String>,
 }
 
-/// Literals kept for each fact and rule.
+/// The number of literals stored for each fact and rule.
 pub const EXAMPLES: usize = 3;
 
 impl Seen {
-    /// All runs, whatever the phase.
+    /// All runs, of both phases.
     pub fn runs(&self) -> Runs {
         let mut all = self.startup.clone();
         all.join(&self.serving);
         all
     }
 
-    /// Keeps a literal, if it is among the first.
+    /// Adds a literal, if it is among the first in order.
     pub fn example(&mut self, text: &str) {
         let beyond =
             self.examples.len() >= EXAMPLES && self.examples.last().is_some_and(|last| text >= last.as_str());
@@ -198,7 +198,7 @@ impl Seen {
         }
     }
 
-    /// Both together.
+    /// Adds all of `other`.
     pub fn join(&mut self, other: &Seen) {
         self.startup.join(&other.startup);
         self.serving.join(&other.serving);

@@ -9,44 +9,45 @@ use super::volatile::template;
 use crate::plan::{DEVICES, NAMES, RUNTIME};
 use crate::profile::Rights;
 
-/// Directories on which no right is ever given by algorithm: too much lies below.
+/// Directories that are never granted as a whole: too much lies below.
 pub const NEVER: [&str; 16] = [
     "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run",
     "/sbin", "/sys", "/usr", "/var",
 ];
 
-/// Files of the image used in one directory, beyond which the directory is granted.
+/// The most files of the image in one directory that get rules of their own; with more, the directory
+/// is granted.
 pub const MANY: usize = 10;
 
-/// A rule, and why it is there.
+/// A rule with its reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// A file or a directory.
+    /// The path of the file or directory.
     pub path: String,
-    /// What may be done.
+    /// The rights that it grants.
     pub rights: Rights,
-    /// It need not be there at start.
+    /// Whether the path may be absent at start.
     pub optional: bool,
-    /// The class that led to it.
+    /// The class of files that led to the rule.
     pub because: &'static str,
-    /// When each right was used, by its word.
+    /// When each right was used, by the right's name.
     pub seen: BTreeMap<&'static str, Seen>,
 }
 
 /// The rules of a profile's `files`.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// `@runtime`, where it is needed.
+    /// The `@runtime` group, where it is needed.
     pub runtime: Option<Seen>,
-    /// `@names`, where it is needed.
+    /// The `@names` group, where it is needed.
     pub names: Option<Seen>,
-    /// By path.
+    /// The rules by path.
     pub rules: BTreeMap<String, Rule>,
-    /// What could not be granted.
+    /// Notes on what could not be granted.
     pub notes: Vec<String>,
 }
 
-/// What was done with one path.
+/// The uses of one path.
 #[derive(Default)]
 struct Use<'o> {
     did: BTreeMap<Did, Seen>,
@@ -123,13 +124,13 @@ impl Did {
 
 struct Sorter<'o> {
     programs: &'o BTreeSet<&'o str>,
-    /// The same, in the order of paths.
+    /// The same programs, in the order of paths.
     executed: BTreeSet<&'o Path>,
-    /// Directories that the app made itself.
+    /// Directories that the app created.
     made: BTreeSet<&'o str>,
-    /// Paths that were made or taken away.
+    /// Paths that were created or removed.
     changed: BTreeSet<&'o str>,
-    /// Files of the image that were read and nothing else.
+    /// Files of the image that were only read.
     read: BTreeMap<String, Seen>,
     into: Files,
 }
@@ -228,7 +229,7 @@ impl<'o> Sorter<'o> {
         }
     }
 
-    /// Whether a group or the program's own entry brings it.
+    /// Whether a group or the program's own entry covers it.
     fn comes_of_itself(&mut self, path: &str, rights: Rights, seen: &Seen) -> bool {
         let below = |place: &&str| Path::new(path).starts_with(place);
         if rights == Rights::READ && self.programs.contains(path) {
@@ -249,7 +250,7 @@ impl<'o> Sorter<'o> {
         false
     }
 
-    /// Whether an algorithm may give these rights on a whole directory.
+    /// Whether these rights may be granted on a whole directory.
     fn grantable(&self, directory: &str, rights: Rights) -> bool {
         let changes = rights.intersects(CHANGING) && self.changes_a_program(directory);
         !changes && !NEVER.contains(&directory)
@@ -306,12 +307,12 @@ impl<'o> Sorter<'o> {
             }
             deepest -= 1;
         }
-        // What is left of the tree: files, and directories that stand for theirs.
-        let kept: BTreeSet<String> = children.into_values().flatten().collect();
+        // The remaining tree: files, and directories that stand for theirs.
+        let remaining: BTreeSet<String> = children.into_values().flatten().collect();
         for (path, seen) in std::mem::take(&mut self.read) {
-            // The highest one of those above it.
+            // The highest directory above it.
             let above = Path::new(&path).ancestors().filter_map(Path::to_str);
-            let above = above.filter(|place| kept.contains(*place)).last();
+            let above = above.filter(|place| remaining.contains(*place)).last();
             let place = above.map_or_else(|| path.clone(), str::to_owned);
             let because = if place == path { IMAGE } else { COLLAPSED };
             let one = Use { did: [(Did::Read, seen)].into(), mounts: [&Mount::Image].into() };
@@ -324,12 +325,12 @@ impl<'o> Sorter<'o> {
     }
 }
 
-/// Rights to names, which a file that is moved does not take along.
+/// Rights on names, which a moved file does not take along.
 const OF_NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
-/// Rights that change what is there.
+/// Rights that change a file or directory.
 const CHANGING: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
 
-/// The place that stands for all of a volume, and why.
+/// The directory that stands for all of a volume, and the reason.
 fn volume<'p>(path: &'p str, one: &'p Use) -> Option<(&'p str, &'static str)> {
     // A ConfigMap is a directory whose links lead through `..data` to `..2026_…`.
     let mounted = |mount: &&Mount| matches!(mount, Mount::Volume(_) | Mount::Tmpfs);
@@ -351,13 +352,13 @@ pub fn parent(path: &str) -> &str {
 }
 
 impl Files {
-    /// Takes note that a group is needed.
+    /// Records that a group is needed.
     pub fn group(group: &mut Option<Seen>, seen: &Seen) {
         group.get_or_insert_with(Seen::default).join(seen);
     }
 
-    /// A file may not come by rights by being moved (the kernel's Landlock refuses it, and
-    /// the supervisor for names): whoever moves it had the target's rights before.
+    /// Moving a file must not give it more rights (Landlock refuses that, and so does the supervisor
+    /// for names): so the rights of the target are added to the source.
     fn move_along(&mut self, facts: &BTreeMap<&Fact, &Seen>) {
         let moved = facts.iter().filter_map(|(fact, seen)| match fact {
             Fact::Moved { from, to } => Some((from, to, *seen)),
@@ -390,12 +391,12 @@ impl Files {
         }
     }
 
-    /// The nearest rule that holds for a path.
+    /// The nearest rule that covers a path.
     fn governing(&self, path: &str) -> Option<&Rule> {
         Path::new(path).ancestors().find_map(|place| self.rules.get(place.to_str()?))
     }
 
-    /// A rule below another that has all its rights says nothing.
+    /// Removes rules below another that has all their rights.
     fn drop_what_is_covered(&mut self) {
         let rules: BTreeMap<String, Rule> = self.rules.clone();
         for rule in rules.values() {

@@ -1,5 +1,5 @@
-//! A profile as the set of single things that it grants, each with a name that stays
-//! the same when entries move: what was removed by hand, and what differs.
+//! A profile as the set of its single grants. Each grant has a name that does not depend on its
+//! position, by which removals and differences are found.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +64,7 @@ pub fn grants(profile: &Profile) -> Vec<Grant> {
     all
 }
 
-/// The names alone.
+/// The names of the grants.
 pub fn keys(profile: &Profile) -> BTreeSet<String> {
     grants(profile).into_iter().map(|grant| grant.key).collect()
 }
@@ -91,7 +91,7 @@ fn endpoint_key(side: &str, endpoint: &Endpoint) -> String {
     format!("{side} {}", endpoint_text(endpoint))
 }
 
-/// One for each value, where values are listed.
+/// One name for each listed value.
 pub(super) fn call_keys(side: &str, rule: &SyscallRule) -> Vec<String> {
     let lead = if side == "allow" { "syscall" } else { "startup_only" };
     match rule {
@@ -103,36 +103,36 @@ pub(super) fn call_keys(side: &str, rule: &SyscallRule) -> Vec<String> {
     }
 }
 
-/// Takes grants away by their names.
+/// Removes grants by their names.
 pub fn remove(profile: &mut Profile, gone: &BTreeSet<String>) {
     if gone.is_empty() {
         return;
     }
-    let kept = |key: &str| !gone.contains(key);
+    let stays = |key: &str| !gone.contains(key);
     let paths: BTreeSet<_> = profile
         .programs
         .iter()
-        .filter(|one| kept(&program_key(one)))
+        .filter(|one| stays(&program_key(one)))
         .map(|one| one.place.path().to_owned())
         .collect();
-    profile.programs.retain(|program| kept(&program_key(program)));
+    profile.programs.retain(|program| stays(&program_key(program)));
     for program in &mut profile.programs {
         let of = program.clone();
-        program.entry &= kept(&format!("entry {}", named(&of)));
-        program.may_run.retain(|edge| kept(&edge_key(&of, edge)) && paths.contains(&edge.what.path));
+        program.entry &= stays(&format!("entry {}", named(&of)));
+        program.may_run.retain(|edge| stays(&edge_key(&of, edge)) && paths.contains(&edge.what.path));
     }
     profile.files.retain_mut(|entry| match entry {
-        FileEntry::Group(group) => kept(&format!("files {}", group.what.word())),
+        FileEntry::Group(group) => stays(&format!("files {}", group.what.word())),
         FileEntry::Path(rule) => {
             let path = rule.path.to_string_lossy();
-            let words = Rights::NAMES.into_iter().filter(|(_, word)| kept(&file_key(&path, word)));
+            let words = Rights::NAMES.into_iter().filter(|(_, word)| stays(&file_key(&path, word)));
             let left = words.fold(Rights::NONE, |all, (right, _)| all.union(right));
             rule.allow = rule.allow.difference(rule.allow.difference(left));
             !rule.allow.is_empty()
         }
     });
     for (side, list) in [("listen", &mut profile.network.listen), ("connect", &mut profile.network.connect)] {
-        list.retain(|entry| kept(&endpoint_key(side, &entry.what)));
+        list.retain(|entry| stays(&endpoint_key(side, &entry.what)));
     }
     for (side, list) in
         [("allow", &mut profile.syscalls.allow), ("startup_only", &mut profile.syscalls.startup_only)]
@@ -141,18 +141,18 @@ pub fn remove(profile: &mut Profile, gone: &BTreeSet<String>) {
             let keys = call_keys(side, &entry.what);
             if let SyscallRule::When(_, Condition { test: Test::In(values), .. }) = &mut entry.what {
                 let mut keys = keys.iter();
-                values.retain(|_| keys.next().is_none_or(|key| kept(key)));
+                values.retain(|_| keys.next().is_none_or(|key| stays(key)));
                 return !values.is_empty();
             }
-            keys.iter().all(|key| kept(key))
+            keys.iter().all(|key| stays(key))
         });
     }
-    profile.capabilities.retain(|entry| kept(&format!("capability {}", capability_word(entry.what))));
-    profile.write_execute &= kept("memory write_execute");
+    profile.capabilities.retain(|entry| stays(&format!("capability {}", capability_word(entry.what))));
+    profile.write_execute &= stays("memory write_execute");
 }
 
-/// Adds what `other` grants to `profile`; for one and the same thing, `other`'s entry
-/// stands, with its reason.
+/// Adds the grants of `other` to `profile`. For the same grant, the entry of `other` replaces the
+/// profile's, with its reason.
 pub fn add(profile: &mut Profile, other: &Profile, narrows: bool) {
     for program in &other.programs {
         let same = |one: &&mut Program| one.place == program.place && one.applet == program.applet;
@@ -213,7 +213,7 @@ fn calls(list: &mut Vec<Entry<SyscallRule>>, other: &[Entry<SyscallRule>], narro
             (SyscallRule::When(a, one), SyscallRule::When(b, two)) => {
                 a == b && one.arg == two.arg && matches!((&one.test, &two.test), (Test::In(_), Test::In(_)))
             }
-            // A condition of an overlay stands in the place of the whole call.
+            // A condition in an overlay replaces the rule for the whole call.
             (SyscallRule::Call(a), SyscallRule::When(b, _)) => narrows && a == b,
             (one, two) => one == two,
         };

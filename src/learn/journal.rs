@@ -1,5 +1,5 @@
-//! Journals: one run a file, read line by line into [`Observations`], so that memory
-//! grows with what is different and not with what was written.
+//! Reads journals, one run a file, line by line into [`Observations`], so memory grows with the number
+//! of distinct facts and not with the length of the file.
 
 use std::io::{self, BufRead};
 
@@ -18,11 +18,11 @@ use crate::journal::run::Run;
 /// The longest line, in bytes.
 const LINE: usize = 1 << 20;
 
-/// Reads one journal. Gives what a person should hear of it.
+/// Reads one journal. Returns the notes for the user.
 ///
 /// # Errors
-/// The journal, by its name and the line, cannot be used, and why; `accept_unclean`
-/// forgives that the run ended badly and that lines are missing.
+/// The journal, by its name and the line, cannot be used, and why; with `accept_unclean` a run
+/// that ended badly and missing lines are accepted.
 pub fn read(
     name: &str,
     mut input: impl BufRead,
@@ -53,7 +53,7 @@ pub fn read(
                 facts.observe(&observation, sha256).map_err(|what| reader.wrong(&what))?;
             }
             Ok(Line::End(line)) => end = Some(line),
-            // The last line alone may be cut; whether it is the last shows next.
+            // Only the last line may be cut; the next read shows whether this is the last.
             Err(error @ LineError::Malformed(_)) => cut = Some(reader.wrong(&error.to_string())),
             Err(error) => return Err(reader.wrong(&error.to_string())),
         }
@@ -96,7 +96,7 @@ pub fn read(
             run.clean = bad.is_none();
             run.dropped = dropped;
             run.journal = digest;
-            // What a run uses is known at its end.
+            // The programs of a run are known at its end.
             if !packages.is_empty() {
                 run.fingerprint.packages = packages;
             }
@@ -116,7 +116,7 @@ struct Reader<'n> {
 }
 
 impl Reader<'_> {
-    /// The next line; false at the end of the file.
+    /// Reads the next line; false at the end of the file.
     fn next(&mut self, input: &mut impl BufRead) -> Result<bool, Unusable> {
         self.line.clear();
         let failed = |error: io::Error| Unusable(format!("{}: cannot be read: {error}", self.name));
@@ -154,12 +154,12 @@ impl Reader<'_> {
     }
 }
 
-/// `0.8 s`.
+/// A duration in the form `0.8 s`.
 fn seconds(milliseconds: u64) -> String {
     format!("{}.{} s", milliseconds / 1000, milliseconds / 100 % 10)
 }
 
-/// Adds what a line says to the facts of its run.
+/// Adds the content of lines to the facts of their run.
 struct Facts<'o> {
     run: usize,
     phase: Phase,
@@ -195,7 +195,7 @@ impl Facts<'_> {
                 let (address, example) = place(address);
                 self.into.add(Fact::Listen { address }, self.run, self.phase, example);
             }
-            // A peer that refuses to answer was tried nevertheless, and will answer one day.
+            // A refused connection is granted too: the peer may accept another day.
             What::Connect { address, .. }
                 if ok
                     || matches!(result, "EINPROGRESS" | "ECONNREFUSED")
@@ -272,34 +272,34 @@ impl Facts<'_> {
         Ok(())
     }
 
-    /// Names are made anew for what is written; what the image holds is as it is.
+    /// Adds a file. Volatile names are replaced, except in files of the image that were only read.
     fn file(&mut self, path: &str, did: Did, mount: Mount) {
         let fixed = matches!(mount, Mount::Image)
             && matches!(did, Did::Read | Did::List)
             && !path.starts_with("/dev/");
-        // isatty and its kin are ioctls, and those that every program may make are not observed.
+        // isatty(3) and others are ioctls; those that every program may make are not observed.
         let terminal = ["/dev/pts/", "/dev/ptmx", "/dev/tty"].iter().any(|lead| path.starts_with(lead));
         if terminal && matches!(did, Did::Read | Did::Write) {
             self.file(path, Did::Ioctl, mount.clone());
         }
-        let kept = literal(path);
-        match template(&kept).filter(|_| !fixed) {
+        let escaped = literal(path);
+        match template(&escaped).filter(|_| !fixed) {
             Some(template) => {
                 self.into.add(Fact::File { path: template, did, mount }, self.run, self.phase, Some(path));
             }
-            None => self.add(Fact::File { path: kept.into_owned(), did, mount }),
+            None => self.add(Fact::File { path: escaped.into_owned(), did, mount }),
         }
     }
 }
 
-/// A path without what no other run will have.
+/// A path with its volatile names replaced.
 fn general(path: &str) -> String {
     let path = literal(path);
     template(&path).unwrap_or_else(|| path.into_owned())
 }
 
-/// An address by what a rule can name, and the literal where that is less: there may be
-/// any number of them.
+/// An address as a rule names it, and the literal where that says more: there may be any number of
+/// literals.
 fn place(address: &str) -> (String, Option<&str>) {
     let port = address.rsplit(':').next().unwrap_or_default();
     match address.split_once('/').filter(|(protocol, _)| matches!(*protocol, "tcp" | "udp")) {
@@ -313,7 +313,7 @@ fn place(address: &str) -> (String, Option<&str>) {
     }
 }
 
-/// What an open did, by its access.
+/// The action of an open, by its access.
 fn opened(access: &Word, directory: bool) -> Result<Did, String> {
     match &**access {
         "read" if directory => Ok(Did::List),
@@ -326,7 +326,7 @@ fn opened(access: &Word, directory: bool) -> Result<Did, String> {
     }
 }
 
-/// What a change did, with which path.
+/// The actions of a change, with their paths.
 fn changed<'l>(op: &str, path: &'l str, to: &'l str, directory: bool) -> Result<Vec<(&'l str, Did)>, String> {
     let path = absolute(path)?;
     let made = if directory { Did::MakeDirectory } else { Did::Create };
@@ -354,7 +354,7 @@ fn mount(of: &Of, path: &str) -> Result<Mount, String> {
     })
 }
 
-/// A path as the format has them.
+/// Checks that a path is absolute.
 fn absolute(path: &str) -> Result<&str, String> {
     let normal = path.starts_with('/')
         && !path.contains('\0')

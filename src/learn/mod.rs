@@ -1,5 +1,5 @@
-//! From journals to a profile: what runs did, generalised by class, with the evidence
-//! for every line and a word on how sure one may be.
+//! Builds a profile from journals: what runs did, generalised by class, with the evidence for every
+//! line and the confidence in it.
 //!
 //! [`journal`] reads runs into [`Observations`], a set that can be joined with others in
 //! any order; [`build()`] makes the profile of them; [`mod@evidence`] is the file beside

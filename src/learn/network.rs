@@ -1,5 +1,5 @@
-//! From addresses to ports. What the kernel guarantees is ports, and addresses differ
-//! from place to place, so an entry names its port; the addresses are its evidence.
+//! Generalises addresses to ports. The kernel enforces ports, and addresses differ between
+//! environments, so an entry names its port; the addresses are its evidence.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,26 @@ use super::fact::Seen;
 use super::volatile::volatile;
 use crate::profile::{Address, Endpoint};
 
-/// Where glibc asks nscd, which mostly is not there.
+/// The sockets of nscd, which glibc connects to and which mostly do not exist.
 pub(super) const NSCD: [&str; 2] = ["unix:/run/nscd/socket", "unix:/var/run/nscd/socket"];
 
-/// The first port that a kernel gives out by itself (ip_local_port_range).
+/// The first ephemeral port (ip_local_port_range).
 const EPHEMERAL: u16 = 32768;
-/// Ports beyond that, which differ from run to run, from this number on.
+/// The number of ephemeral ports from which they are taken to differ from run to run.
 const MANY: usize = 4;
 
-/// An endpoint, and when it was seen.
+/// An endpoint with its reason and evidence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Port {
-    /// The profile's entry.
+    /// The entry of the profile.
     pub endpoint: Endpoint,
-    /// Why it is there.
+    /// The reason.
     pub because: &'static str,
-    /// When it was seen.
+    /// The runs that showed it.
     pub seen: Seen,
 }
 
-/// What `addresses` come to, in the order of the ports; a note on each that is none.
+/// The endpoints of `addresses`, in the order of ports, with a note on each that has none.
 pub fn generalise<'o>(
     addresses: impl Iterator<Item = (&'o str, &'o Seen)>,
     notes: &mut Vec<String>,
@@ -43,7 +43,7 @@ pub fn generalise<'o>(
         match text.split_once([':', '/']) {
             Some(("unix", name)) => {
                 let last = name.rsplit('/').next().unwrap_or(name);
-                // What was not UTF-8 came through the journal as U+FFFD.
+                // Bytes that are not UTF-8 are U+FFFD in the journal.
                 let unnameable = name.is_empty() || name == "@" || name.contains(['\0', '\u{fffd}']);
                 if name == "*" || unnameable || volatile(last) {
                     let because = match unnameable {
@@ -73,7 +73,7 @@ pub fn generalise<'o>(
                     add((0, port, String::new()), endpoint, "by its port", seen, text);
                 } else {
                     let any = Address { network: None, ports: (0, u16::MAX) };
-                    let because = "nobody can hold datagrams to a port";
+                    let because = "no rule can restrict datagrams to a port";
                     add((1, 0, String::new()), Endpoint::Udp(any), because, seen, text);
                 }
             }
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(found[..2], named);
         assert_eq!(found[2], Endpoint::UnixAbstract("bus".into()));
         assert!(notes[0].contains("unix:*") && notes[1].contains("icmp/8"), "{notes:?}");
-        // One that was given with NULs behind it, and one that is no text.
+        // A name with NULs behind it, and one that is no text.
         for strange in ["unix:@bus\0\0", "unix:@\u{fffd}"] {
             assert_eq!(ports(&[strange]).0, [Endpoint::UnixAny], "{strange:?}");
         }

@@ -1,8 +1,7 @@
-//! What many runs did, aggregated: a set of facts with the runs that each was seen in.
+//! The aggregated facts of many runs, each with the runs that showed it.
 //!
-//! Joining two of these is commutative, associative and idempotent, so that the order
-//! in which journals are read, and the way in which they were put together before, make
-//! no difference.
+//! Joining is commutative, associative and idempotent: the order in which journals are read, and
+//! earlier joins, make no difference.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,40 +15,40 @@ use super::runs::Runs;
 use crate::journal::observation::Phase;
 use crate::journal::run::Run;
 
-/// Names in one directory that are kept apart; of a directory with more, only what was
-/// done in it is kept.
+/// The most names in one directory that are distinguished; beyond it only the actions in the directory
+/// are recorded.
 const NAMES: usize = 1000;
 
-/// What runs did.
+/// The facts of runs.
 #[derive(Clone, Debug, Default)]
 pub struct Observations {
     runs: Vec<Run>,
-    /// The number that a run really has: its own, or that of the same run read before.
+    /// The final number of each run: its own, or that of the same run read before.
     same: Vec<usize>,
     facts: HashMap<Fact, Seen>,
-    /// Names by directory, each as its hash, to see when there are too many.
+    /// The hashes of names by directory, to count them.
     names: HashMap<String, BTreeSet<u64>>,
-    /// Directories with more than [`NAMES`].
+    /// Directories with more than [`NAMES`] names.
     full: BTreeSet<String>,
 }
 
 impl Observations {
-    /// The runs, each once, by name.
+    /// The runs, sorted by name, each once.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// The facts in their order.
+    /// The facts in sorted order.
     pub fn facts(&self) -> BTreeMap<&Fact, &Seen> {
         self.facts.iter().collect()
     }
 
-    /// Directories of which only what was done in them is kept.
+    /// Directories whose names are not distinguished.
     pub fn full(&self) -> &BTreeSet<String> {
         &self.full
     }
 
-    /// Announces a run; gives its number, to be used for its facts.
+    /// Adds a run. Returns its number, for its facts.
     pub(super) fn begin(&mut self, run: Run) -> Result<usize, Unusable> {
         if let Some(first) = self.runs.first() {
             if first.fingerprint.arch != run.fingerprint.arch {
@@ -70,7 +69,7 @@ impl Observations {
         Ok(self.runs.len() - 1)
     }
 
-    /// Completes a run with what its last line says. Whether it was read before.
+    /// Completes a run from its last line. Returns whether it was read before.
     pub(super) fn end(&mut self, number: usize, complete: impl FnOnce(&mut Run)) -> Result<bool, Unusable> {
         complete(&mut self.runs[number]);
         let run = &self.runs[number];
@@ -87,7 +86,7 @@ impl Observations {
         Ok(true)
     }
 
-    /// Adds that a run did something, with a literal that shows it.
+    /// Records that a run showed a fact, with an example literal.
     pub(super) fn add(&mut self, fact: Fact, run: usize, phase: Phase, example: Option<&str>) {
         if let Some(seen) = self.facts.get_mut(&fact) {
             seen.note(run, phase);
@@ -104,23 +103,23 @@ impl Observations {
         self.put(fact, &seen);
     }
 
-    /// Adds a fact with all that is known of it.
+    /// Adds a fact with the runs that showed it.
     fn put(&mut self, fact: Fact, seen: &Seen) {
         let fact = match fact {
-            Fact::File { path, did, mount } => Fact::File { path: self.kept_as(path), did, mount },
+            Fact::File { path, did, mount } => Fact::File { path: self.recorded_path(path), did, mount },
             Fact::Moved { from, to } => {
-                // The second may make the directory full that the first is in.
-                self.kept_as(from.clone());
-                Fact::Moved { to: self.kept_as(to), from: self.kept_as(from) }
+                // The second path may fill the directory of the first.
+                self.recorded_path(from.clone());
+                Fact::Moved { to: self.recorded_path(to), from: self.recorded_path(from) }
             }
             other => other,
         };
         self.facts.entry(fact).or_default().join(seen);
     }
 
-    /// The path under which a file's facts are kept: its own, or that of all in a
-    /// directory which has too many.
-    fn kept_as(&mut self, path: String) -> String {
+    /// The path under which a file's facts are recorded: its own, or that of all files in a directory
+    /// with too many names.
+    fn recorded_path(&mut self, path: String) -> String {
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
         if let Some(full) = self.full_above(directory) {
             return format!("{full}/*");
@@ -147,7 +146,7 @@ impl Observations {
         ends.map(|end| &directory[..end]).find(|above| self.full.contains(*above)).map(str::to_owned)
     }
 
-    /// Takes a directory for full: what is below it becomes what was done in it.
+    /// Marks a directory as full: facts of files below it become facts of the directory.
     fn fill(&mut self, directory: String) {
         let below = format!("{directory}/");
         let is_inside = |fact: &&Fact| match fact {
@@ -171,10 +170,10 @@ impl Observations {
         }
     }
 
-    /// Puts in what another set of observations has.
+    /// Adds another set of observations.
     ///
     /// # Errors
-    /// Other programs, another architecture, or two runs with one name.
+    /// The programs or the architecture differ, or two runs have one name.
     pub fn join(&mut self, other: &Observations) -> Result<(), Unusable> {
         let mut numbers = Vec::new();
         for run in &other.runs {
@@ -198,7 +197,7 @@ impl Observations {
         Ok(())
     }
 
-    /// Numbers the runs by name, each once, so that nothing tells what was read first.
+    /// Numbers the runs by name, each once, so the order of reading makes no difference.
     pub fn settle(&mut self) {
         let mut order: Vec<usize> = (0..self.runs.len()).filter(|run| self.same[*run] == *run).collect();
         order.sort_by(|a, b| self.runs[*a].run.cmp(&self.runs[*b].run));
@@ -225,10 +224,10 @@ impl Observations {
         })
     }
 
-    /// From the evidence file. Facts that this version does not know are left out.
+    /// Restores observations from the evidence file. Unknown facts are left out.
     ///
     /// # Errors
-    /// It is none.
+    /// The parts are no evidence.
     pub fn from_parts(
         runs: Vec<Run>,
         facts: &[&serde_json::value::RawValue],
@@ -261,13 +260,13 @@ impl Observations {
 /// A fact of the evidence file: a JSON object.
 #[derive(Serialize, Deserialize)]
 pub struct FactLine<'o> {
-    /// None for one of a newer version.
+    /// `None` for a fact of a newer version.
     #[serde(flatten)]
     fact: Option<Cow<'o, Fact>>,
-    /// The numbers of the runs that showed it before ready, as [`Runs`] are written.
+    /// The numbers of the runs that showed it before ready, in the form of [`Runs`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     startup: String,
-    /// Those that showed it after.
+    /// Those that showed it after ready.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     serving: String,
     #[serde(default, skip_serializing_if = "has_none")]
@@ -287,14 +286,14 @@ impl Seen {
     }
 }
 
-/// The same for the same name whenever and wherever it is read.
+/// A hash that is the same on every machine and in every version.
 fn hash(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish()
 }
 
-/// The files that were used: by path, what was done with each, on which mount.
+/// The used files: by path, the actions and their mounts.
 pub fn files<'o>(
     facts: &BTreeMap<&'o Fact, &'o Seen>,
 ) -> impl Iterator<Item = (&'o str, Did, &'o Mount, &'o Seen)> {

@@ -1,8 +1,8 @@
-//! Names that no other run will have: pids, UUIDs, digests, random suffixes.
+//! Volatile names, which no other run will have: pids, UUIDs, digests, random suffixes.
 
 use std::borrow::Cow;
 
-/// Whether a name of one file or directory is made anew in every run.
+/// Whether the name of a file or directory is made anew in every run.
 pub fn volatile(name: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let longest = |kind: fn(u8) -> bool| {
@@ -28,8 +28,8 @@ fn uuid(name: &str) -> bool {
         && parts.windows(5).any(|five| five.iter().zip(GROUPS).all(|(part, length)| part.len() == length))
 }
 
-/// A word of high entropy, as mkstemp and its kin make them: it changes between lower
-/// case, upper case and digits more often than any word that a person makes up.
+/// Whether a word has high entropy, as those of mkstemp(3): it changes between lower case, upper
+/// case and digits more often than words that people choose.
 fn random(word: &str) -> bool {
     let class = |b: u8| match b {
         b'0'..=b'9' => 0,
@@ -41,13 +41,13 @@ fn random(word: &str) -> bool {
     bytes.len() >= 6 && changes >= 3 && changes * 3 >= bytes.len() - 1 && !version(word)
 }
 
-/// `3v11`, `x86`: letters and digits that a version or a machine has.
+/// Whether a word is a version or a machine, as `3v11` or `x86`.
 fn version(word: &str) -> bool {
     word.starts_with("x86") || word.starts_with("i386") || word.starts_with("aarch64")
 }
 
-/// The path up to its first volatile name, which stands as `*` with all that is below;
-/// none where every name is stable.
+/// The path up to its first volatile name, which is written `*` and stands for all below it;
+/// `None` where every name is stable.
 pub fn template(path: &str) -> Option<String> {
     let mut start = 1;
     for name in path.get(1..)?.split('/') {
@@ -59,13 +59,13 @@ pub fn template(path: &str) -> Option<String> {
     None
 }
 
-/// A path in which `*` stands for names that no other run will have alone: a file that is
-/// really called so has a `\` before it (and one more where its name had some).
+/// Escapes a path in which only a volatile name is written `*`: a name that really is `*` gets a `\`
+/// before it (and one more where it has some).
 pub fn literal(path: &str) -> Cow<'_, str> {
     each_name(path, |name| is_starred(name).then(|| format!("\\{name}")))
 }
 
-/// The path that [`literal`] was given.
+/// The inverse of [`literal`].
 pub fn as_named(path: &str) -> Cow<'_, str> {
     let named = |name: &str| {
         let rest = name.strip_prefix('\\')?;
@@ -74,7 +74,7 @@ pub fn as_named(path: &str) -> Cow<'_, str> {
     each_name(path, named)
 }
 
-/// `*`, `\*`, `\\*`, …
+/// Whether a name is `*`, `\*`, `\\*`, …
 fn is_starred(name: &str) -> bool {
     name.trim_start_matches('\\') == "*"
 }
@@ -132,15 +132,15 @@ mod tests {
 
     #[test]
     fn a_star_that_is_a_name_is_no_template() {
-        for (path, kept) in [
+        for (path, escaped) in [
             ("/d/*", r"/d/\*"),
             ("/*/x", r"/\*/x"),
             (r"/d/\*", r"/d/\\*"),
             ("/d/a*b", "/d/a*b"),
             ("/d/x", "/d/x"),
         ] {
-            assert_eq!(literal(path), kept);
-            assert_eq!(as_named(kept), path);
+            assert_eq!(literal(path), escaped);
+            assert_eq!(as_named(escaped), path);
         }
         assert_eq!(as_named("/d/*"), "/d/*", "what stands for others stays");
     }

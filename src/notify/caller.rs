@@ -1,9 +1,8 @@
-//! Who makes a notified call: what `/proc/PID/status` says, and the memory that a
-//! pointer of the call leads to.
+//! The caller of a notified call: its `/proc/PID/status`, and the memory that a pointer of the call
+//! leads to.
 //!
-//! Everything here is read from a process that may change it meanwhile. The ids
-//! and capabilities are the kernel's own words; memory is only ever a reason to
-//! explain or to narrow.
+//! Everything here is read of a process that may change it meanwhile. The ids and capabilities
+//! come from the kernel; memory is used only to explain or to narrow.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -22,14 +21,14 @@ use crate::procfs::status::Status;
 use crate::sys;
 use crate::sys::credentials::{self, CapSets};
 
-/// What the kernel says of a thread.
+/// The status of a thread (proc_pid_status(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The thread.
     pub tid: Tid,
     /// Its process.
     pub tgid: Pid,
-    /// Its process's parent.
+    /// The parent of its process.
     pub ppid: Pid,
     /// Real, effective, saved, file-system uid.
     pub uids: [Uid; 4],
@@ -41,7 +40,7 @@ pub struct Caller {
     pub effective: u64,
     /// Its umask.
     pub umask: u32,
-    /// What it hands out itself, where it is traced.
+    /// What the thread sends itself, where it is traced.
     pub handed: Option<Arc<Handed>>,
 }
 
@@ -67,10 +66,10 @@ impl Caller {
         Caller { tid, tgid: Pid::from_raw(tid.as_raw()), ..Caller::default() }
     }
 
-    /// A descriptor of its own, by its number.
+    /// Opens the caller's descriptor of this number.
     ///
     /// # Errors
-    /// As [`Caller::own`]; EBADF where it has none.
+    /// As [`Caller::own`]; EBADF where the caller has no such descriptor.
     pub fn descriptor(&self, fd: i32) -> Result<OwnedFd, Errno> {
         match self.own(&format!("fd/{fd}"), Wanted::Descriptor(fd)) {
             Err(Errno::ENOENT) => Err(Errno::EBADF),
@@ -78,11 +77,11 @@ impl Caller {
         }
     }
 
-    /// What a link below its directory of /proc leads to, by O_PATH; or else what it hands
-    /// out for that.
+    /// Opens with O_PATH the target of a link below the caller's directory of /proc; otherwise uses
+    /// what the thread sent for it.
     ///
     /// # Errors
-    /// UNREADABLE where neither is to be had; ENOENT, ESRCH for one that is gone.
+    /// UNREADABLE where neither is available; ENOENT, ESRCH for a caller that is gone.
     pub fn own(&self, link: &str, wanted: Wanted) -> Result<OwnedFd, Errno> {
         use nix::fcntl::{OFlag, open};
         let path = format!("/proc/{}/{link}", self.tid);
@@ -93,27 +92,26 @@ impl Caller {
         }
     }
 
-    /// Reads a thread's status, which every kernel shows to everyone in the
-    /// container.
+    /// Reads a thread's status, which every process in the container may read.
     ///
     /// # Errors
-    /// ESRCH when it is gone or its status makes no sense.
+    /// ESRCH when the thread is gone or its status cannot be parsed.
     pub fn of(tid: Tid) -> Result<Caller, Errno> {
         let Status { tgid, parent, uids, gids, groups, effective, umask, .. } = Status::of(tid)?;
         Ok(Caller { tid, tgid, ppid: parent, uids, gids, groups, effective, umask, handed: None })
     }
 }
 
-/// How long a process may make a file, its soft RLIMIT_FSIZE in bytes; none is unlimited.
+/// The soft RLIMIT_FSIZE of a process in bytes; `None` is unlimited.
 ///
 /// # Errors
-/// ENOENT or ESRCH for a process that is gone; EINVAL where its text makes no sense.
+/// ENOENT or ESRCH for a process that is gone; EINVAL where the text cannot be parsed.
 pub fn file_size_limit(tid: Tid) -> Result<Option<u64>, Errno> {
     let limit = Limits::of(tid)?.get(libc::RLIMIT_FSIZE as usize).ok_or(Errno::EINVAL)?;
     Ok(Some(limit.soft).filter(|soft| *soft != UNLIMITED))
 }
 
-/// The supervisor's own identity, to which a worker goes back.
+/// The supervisor's own identity, which a worker restores.
 #[derive(Clone, Debug)]
 pub struct Identity {
     uid: Uid,
@@ -123,19 +121,19 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether this place lets file-system ids be taken on at all: a worker that came
-    /// to a caller's and not back would have to end everything.
+    /// Checks that this environment allows a change of file-system ids and back: a worker that
+    /// could not change back would have to end the supervisor.
     ///
     /// # Errors
-    /// The kernel, or a filter outside, refused.
+    /// The kernel, or a filter of the runtime, refused.
     pub fn probe() -> Result<(), Errno> {
         credentials::set_filesystem_ids(nix::unistd::geteuid(), nix::unistd::getegid())
     }
 
-    /// This thread's.
+    /// The identity of this thread.
     ///
     /// # Errors
-    /// The kernel refused to say.
+    /// The errno of reading this thread's credentials.
     pub fn own() -> Result<Identity, Errno> {
         Ok(Identity {
             uid: nix::unistd::geteuid(),
@@ -145,8 +143,8 @@ impl Identity {
         })
     }
 
-    /// Takes the supervisor's credentials back from whatever this thread was made with.
-    /// `other_users`: its maker may have had a caller's ids.
+    /// Restores the supervisor's credentials, whatever this thread inherited. `other_users`: its
+    /// creator may have had a caller's ids.
     pub fn take_back(&self, other_users: bool) {
         let back = credentials::capset(self.sets).and_then(|()| {
             if !other_users {
@@ -161,12 +159,12 @@ impl Identity {
         }
     }
 
-    /// Does `act` with the caller's file-system ids and no more capabilities than
-    /// the caller has: what the caller may not, this may not either. Only file
-    /// accesses are judged by these ids, so nobody may signal us for it.
+    /// Runs `act` with the caller's file-system ids and no more capabilities than the caller has, so
+    /// it is refused what the caller is refused. The kernel checks only file access by these ids, so
+    /// the app cannot signal this thread meanwhile.
     ///
     /// # Errors
-    /// EPERM when the ids could not be taken on, and whatever `act` answers.
+    /// EPERM when the ids could not be set, and every errno of `act`.
     pub fn with_caller_creds<T>(
         &self,
         caller: &Caller,
@@ -191,12 +189,12 @@ impl Identity {
         result
     }
 
-    /// Does `act` as the caller, as far as a peer is told who connects to it: with its
-    /// effective ids, groups and no more capabilities. The real and saved ids stay, so that
-    /// nobody may signal this thread for it.
+    /// Runs `act` with the credentials that a socket's peer sees (SO_PEERCRED): the caller's
+    /// effective ids, groups and no more capabilities. The real and saved ids stay, so that the app
+    /// cannot signal this thread meanwhile.
     ///
     /// # Errors
-    /// EPERM when the ids could not be taken on, and whatever `act` answers.
+    /// EPERM when the ids could not be set, and every errno of `act`.
     pub fn with_peer_creds<T>(
         &self,
         caller: &Caller,
@@ -221,11 +219,11 @@ impl Identity {
         result
     }
 
-    /// Reads what only the caller's own user may read of it, with every capability
-    /// that the supervisor has: with fewer than the caller it would be refused.
+    /// Runs `look` with the caller's file-system ids and every capability of the supervisor: with
+    /// fewer capabilities than the caller, the kernel would refuse to show the caller.
     ///
     /// # Errors
-    /// EPERM when the ids could not be taken on, and whatever `look` answers.
+    /// EPERM when the ids could not be set, and every errno of `look`.
     pub fn with_caller_fsids<T>(
         &self,
         caller: &Caller,
@@ -244,8 +242,8 @@ impl Identity {
         result
     }
 
-    /// Back to the supervisor's own. A worker that cannot go back must not go on:
-    /// it would judge as somebody else.
+    /// Restores the supervisor's own ids. A worker that cannot do so must not continue: it would
+    /// decide with another user's ids.
     fn back(&self, from: Taken) {
         let ids = || {
             // Changing the file-system uid changes the effective set (capabilities(7)).
@@ -260,23 +258,23 @@ impl Identity {
     }
 }
 
-/// A thread that cannot go back to the supervisor's own ids must not go on: it would judge
-/// and act as another.
+/// Aborts: a thread that cannot restore the supervisor's ids would decide and act with another
+/// user's.
 fn not_back(errno: Errno) -> ! {
     tracing::error!(%errno, "a worker could not take its own ids back");
     std::process::abort();
 }
 
-/// What was taken on of a caller's, besides its capabilities.
+/// The ids that were set to the caller's, besides its capabilities.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Taken {
     ids: bool,
     groups: bool,
 }
 
-/// The capabilities that decide about files: CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH,
-/// FOWNER, FSETID, LINUX_IMMUTABLE, SYS_ADMIN, SYS_RESOURCE, MKNOD, LEASE; and about
-/// sockets: NET_BIND_SERVICE, NET_ADMIN, NET_RAW.
+/// The capabilities that the kernel checks for files: CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH,
+/// FOWNER, FSETID, LINUX_IMMUTABLE, SYS_ADMIN, SYS_RESOURCE, MKNOD, LEASE; and for sockets:
+/// NET_BIND_SERVICE, NET_ADMIN, NET_RAW.
 const CAPS_BEYOND_FSIDS: u64 = 1
     | 1 << 1
     | 1 << 2
@@ -293,8 +291,8 @@ const CAPS_BEYOND_FSIDS: u64 = 1
 
 /// The memory of a caller, opened once for a call.
 ///
-/// Read by process_vm_readv where that is let through; where it is not (older
-/// runtimes' filters, another user's process), by `/proc/PID/mem`.
+/// Read by process_vm_readv(2) where that is allowed; otherwise (filters of older runtimes, a
+/// process of another user) by `/proc/PID/mem`.
 pub struct Memory<'a> {
     identity: &'a Identity,
     caller: &'a Caller,
@@ -302,17 +300,17 @@ pub struct Memory<'a> {
 }
 
 impl<'a> Memory<'a> {
-    /// A thread's memory, for reading.
+    /// The memory of a thread, for reading.
     pub fn of(identity: &'a Identity, caller: &'a Caller) -> Memory<'a> {
         Memory { identity, caller, file: OnceCell::new() }
     }
 
-    /// The same where it was opened before.
+    /// The same with `/proc/PID/mem` already open.
     pub fn opened(identity: &'a Identity, caller: &'a Caller, file: File) -> Memory<'a> {
         Memory { identity, caller, file: OnceCell::from(file) }
     }
 
-    /// It opened, to be kept.
+    /// Opens `/proc/PID/mem` for later calls.
     ///
     /// # Errors
     /// As [`Memory::bytes`].
@@ -338,7 +336,7 @@ impl<'a> Memory<'a> {
     ///
     /// # Errors
     /// EFAULT when nothing is mapped there; UNREADABLE for a process that the kernel does not
-    /// show and that hands nothing out, and whatever opening its memory answers.
+    /// show and that sends nothing, and every errno of opening its memory.
     pub fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
         let mut bytes = vec![0; length];
         let direct = match self.file.get() {
@@ -358,7 +356,7 @@ impl<'a> Memory<'a> {
         if bytes.is_empty() && length > 0 { Err(Errno::EFAULT) } else { Ok(bytes) }
     }
 
-    /// A NUL-terminated path.
+    /// Reads a NUL-terminated path.
     ///
     /// # Errors
     /// EFAULT, and ENAMETOOLONG where no NUL comes within PATH_MAX.
@@ -369,10 +367,10 @@ impl<'a> Memory<'a> {
         })
     }
 
-    /// A NUL-terminated string of at most so many bytes with its end.
+    /// Reads a NUL-terminated string of at most `most` bytes, the NUL included.
     ///
     /// # Errors
-    /// EFAULT, and E2BIG where no NUL comes in time.
+    /// EFAULT, and E2BIG where no NUL comes within `most` bytes.
     pub fn text(&self, address: u64, most: usize) -> Result<Vec<u8>, Errno> {
         let mut text = Vec::new();
         let mut length = 256;
@@ -383,7 +381,7 @@ impl<'a> Memory<'a> {
                 return Ok(text);
             }
             text.extend_from_slice(&bytes);
-            // Most are short, and the longest are not read in hundreds of pieces.
+            // Most strings are short; long ones are read in larger pieces.
             length = if text.len() < 4096 { 256 } else { 16 << 10 };
         }
         Err(Errno::E2BIG)

@@ -1,6 +1,5 @@
-//! Which capability a call needed to succeed, as the kernel decides it (capabilities(7)).
-//! Pure: from what the kernel says of the caller, the registers, and the file or process
-//! that is meant.
+//! The capability that a call needed to succeed, as the kernel decides it (capabilities(7)). Pure:
+//! from the caller's status, the registers, and the file or process of the call.
 
 use caps::Capability;
 use nix::sys::stat::FileStat;
@@ -10,7 +9,7 @@ use crate::notify::caller::Caller;
 use crate::policy::call::{Call, takes_another_id};
 use crate::syscalls::{Arg, Change, Handler};
 
-/// Whether the caller has a capability in force.
+/// Whether the caller has a capability in its effective set.
 pub fn has(caller: &Caller, capability: Capability) -> bool {
     caller.effective & capability.bitmask() != 0
 }
@@ -36,11 +35,11 @@ impl From<&FileStat> for Owned {
     }
 }
 
-/// To be read, written, searched or executed: bits of a mode's last digit.
+/// Read permission, a bit of one octal digit of a mode.
 pub const READ: u32 = 4;
-/// See [`READ`].
+/// Write permission, as [`READ`].
 pub const WRITE: u32 = 2;
-/// See [`READ`].
+/// Search or execute permission, as [`READ`].
 pub const SEARCH: u32 = 1;
 
 const STICKY: u32 = 0o1000;
@@ -56,7 +55,7 @@ impl Caller {
     }
 }
 
-/// Whether owner, group and mode alone let the caller use a file so.
+/// Whether owner, group and mode alone grant the caller this access.
 pub fn may(caller: &Caller, file: Owned, wanted: u32) -> bool {
     let shift = match () {
         () if caller.owns(file) => 6,
@@ -66,8 +65,8 @@ pub fn may(caller: &Caller, file: Owned, wanted: u32) -> bool {
     (file.mode >> shift) & wanted == wanted
 }
 
-/// What a use needs that owner, group and mode do not give. To read a file and to search
-/// a directory either of two capabilities does: the smaller where the caller has it.
+/// The capability for an access that owner, group and mode do not grant. Reading a file and
+/// searching a directory need one of two capabilities: the smaller where the caller has it.
 pub fn access(caller: &Caller, file: Owned, wanted: u32, directory: bool) -> Option<Capability> {
     if may(caller, file, wanted) {
         return None;
@@ -77,14 +76,13 @@ pub fn access(caller: &Caller, file: Owned, wanted: u32, directory: bool) -> Opt
     Some(if smaller { Capability::CAP_DAC_READ_SEARCH } else { Capability::CAP_DAC_OVERRIDE })
 }
 
-/// What it takes to take a name out of a directory that has to be one's own (restricted
-/// deletion).
+/// The capability to remove a name from a sticky directory (restricted deletion flag).
 pub fn removal(caller: &Caller, directory: Owned, file: Owned) -> Option<Capability> {
     let others = directory.mode & STICKY != 0 && !caller.owns(directory) && !caller.owns(file);
     others.then_some(Capability::CAP_FOWNER)
 }
 
-/// What a change of owner needs; -1 leaves one as it is (chown_ok, chgrp_ok).
+/// The capability for a change of owner; -1 leaves an id unchanged (chown_ok, chgrp_ok).
 pub fn chown(caller: &Caller, file: Owned, user: Uid, group: Gid) -> Option<Capability> {
     let same_user = user.as_raw() == u32::MAX || (caller.owns(file) && user == file.user);
     let own_group =
@@ -92,7 +90,7 @@ pub fn chown(caller: &Caller, file: Owned, user: Uid, group: Gid) -> Option<Capa
     (!same_user || !own_group).then_some(Capability::CAP_CHOWN)
 }
 
-/// What a change of mode needs.
+/// The capabilities for a change of mode.
 pub fn chmod(caller: &Caller, file: Owned, mode: u32) -> Vec<Capability> {
     let mut needed = Vec::new();
     if !caller.owns(file) {
@@ -104,13 +102,13 @@ pub fn chmod(caller: &Caller, file: Owned, mode: u32) -> Vec<Capability> {
     needed
 }
 
-/// What a change of a file's times needs, where they are `given` and not just now's.
+/// The capability for a change of a file's times; `given` unless they are set to the current time.
 pub fn times(caller: &Caller, file: Owned, given: bool) -> Option<Capability> {
     let now_at_least = !given && may(caller, file, WRITE);
     (!caller.owns(file) && !now_at_least).then_some(Capability::CAP_FOWNER)
 }
 
-/// What a signal to this process needs.
+/// The capability for a signal to this process.
 pub fn kill(caller: &Caller, target: &Caller) -> Option<Capability> {
     let [real, effective, ..] = caller.uids;
     let [theirs, _, saved, _] = target.uids;
@@ -118,7 +116,7 @@ pub fn kill(caller: &Caller, target: &Caller) -> Option<Capability> {
     (!ok && caller.tgid != target.tgid).then_some(Capability::CAP_KILL)
 }
 
-/// Whether a process's scheduling is for others than the caller to change
+/// Whether the caller may not change a process's scheduling without a capability
 /// (check_same_owner).
 pub fn is_anothers(caller: &Caller, target: &Caller) -> bool {
     let [_, effective, ..] = caller.uids;
@@ -126,12 +124,12 @@ pub fn is_anothers(caller: &Caller, target: &Caller) -> bool {
     effective != theirs && effective != own
 }
 
-/// What a bind to this port needs, where ports from `first` on are everybody's.
+/// The capability to bind this port, where ports from `first` on need none.
 pub fn bind(port: u16, first: u16) -> Option<Capability> {
     (port != 0 && port < first).then_some(Capability::CAP_NET_BIND_SERVICE)
 }
 
-/// What a call needs by its registers alone.
+/// The capability that a call needs by its registers alone.
 pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
     const PR_CAPBSET_DROP: u64 = 24;
     const PR_SET_SECUREBITS: u64 = 28;
@@ -155,10 +153,10 @@ pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
             call.argument(Arg::Mode).is_some_and(is_device).then_some(Capability::CAP_MKNOD)
         }
         "sched_setscheduler" if is_real_time(a[1] as u32) => Some(Capability::CAP_SYS_NICE),
-        // Whoever makes a user namespace may make the others in it.
+        // The creator of a user namespace may create the other namespaces in it.
         "unshare" | "clone" if a[0] & libc::CLONE_NEWUSER as u64 != 0 => None,
         "unshare" | "clone" => (a[0] & NAMESPACES != 0).then_some(Capability::CAP_SYS_ADMIN),
-        // Each has its own rules, which need a look.
+        // Each has its own rules, which depend on the file.
         _ if matches!(handler, Handler::Attribute(_)) => None,
         _ => crate::syscalls::privileged(name),
     }
@@ -171,7 +169,7 @@ fn is_device(mode: u64) -> bool {
     matches!(mode as u32 & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)
 }
 
-/// SCHED_FIFO, SCHED_RR and SCHED_DEADLINE, whatever flag is beside it.
+/// Whether it is SCHED_FIFO, SCHED_RR or SCHED_DEADLINE, whatever flags are set beside it.
 pub const fn is_real_time(policy: u32) -> bool {
     matches!(policy & 0xff, 1 | 2 | 6)
 }
@@ -206,7 +204,7 @@ mod tests {
         assert_eq!(access(&web, file(0, 7, 0o640), READ, false), None);
         assert_eq!(access(&web, file(0, 0, 0o644), READ, false), None);
         assert_eq!(access(&web, file(0, 0, 0o600), READ, false), Some(Capability::CAP_DAC_OVERRIDE));
-        // The owner's bits are the owner's, whatever the others may.
+        // For the owner the owner's bits count alone, whatever the others grant.
         assert_eq!(access(&web, file(33, 0, 0o077), READ, false), Some(Capability::CAP_DAC_OVERRIDE));
         let mut root = caller(0, 0, &[]);
         root.effective = Capability::CAP_DAC_READ_SEARCH.bitmask();
@@ -232,7 +230,7 @@ mod tests {
         ] {
             assert_eq!(chown(own, user, group).is_some(), needed, "{user} {group}");
         }
-        // As the kernel has it: to whom it belongs already is a change too.
+        // As in the kernel: setting the present owner is a change too.
         assert!(chown(file(33, 33, 0o644), 33, u32::MAX).is_some());
     }
 
@@ -260,25 +258,28 @@ mod tests {
     }
 
     #[test]
-    fn registers_tell_the_rest() {
+    fn registers_decide_the_rest() {
         let root = caller(0, 0, &[]);
-        let told = |name, args| by_registers(&call(name, args), &root);
-        assert_eq!(told("setuid", [33, 0, 0, 0, 0, 0]), Some(Capability::CAP_SETUID));
-        assert_eq!(told("setuid", [0; 6]), None);
-        assert_eq!(told("setresgid", [u64::MAX, 33, u64::MAX, 0, 0, 0]), Some(Capability::CAP_SETGID));
-        assert_eq!(told("setgroups", [0; 6]), Some(Capability::CAP_SETGID));
-        assert_eq!(told("socket", [2, 3, 1, 0, 0, 0]), Some(Capability::CAP_NET_RAW));
-        assert_eq!(told("socket", [16, 3, 0, 0, 0, 0]), None, "netlink");
-        assert_eq!(told("socket", [17, 2, 0, 0, 0, 0]), Some(Capability::CAP_NET_RAW));
-        assert_eq!(told("prctl", [24, 0, 0, 0, 0, 0]), Some(Capability::CAP_SETPCAP));
-        assert_eq!(told("prctl", [15, 0, 0, 0, 0, 0]), None);
-        assert_eq!(told("mknod", [0, 0o020_666, 0, 0, 0, 0]), Some(Capability::CAP_MKNOD));
-        assert_eq!(told("mknod", [0, 0o010_666, 0, 0, 0, 0]), None);
-        assert_eq!(told("sched_setscheduler", [0, 0x4000_0001, 0, 0, 0, 0]), Some(Capability::CAP_SYS_NICE));
-        assert_eq!(told("chroot", [0; 6]), Some(Capability::CAP_SYS_CHROOT));
-        assert_eq!(told("unshare", [0x2_0000, 0, 0, 0, 0, 0]), Some(Capability::CAP_SYS_ADMIN));
-        assert_eq!(told("unshare", [0x1002_0000, 0, 0, 0, 0, 0]), None);
-        assert_eq!(told("read", [0; 6]), None);
+        let needed = |name, args| by_registers(&call(name, args), &root);
+        assert_eq!(needed("setuid", [33, 0, 0, 0, 0, 0]), Some(Capability::CAP_SETUID));
+        assert_eq!(needed("setuid", [0; 6]), None);
+        assert_eq!(needed("setresgid", [u64::MAX, 33, u64::MAX, 0, 0, 0]), Some(Capability::CAP_SETGID));
+        assert_eq!(needed("setgroups", [0; 6]), Some(Capability::CAP_SETGID));
+        assert_eq!(needed("socket", [2, 3, 1, 0, 0, 0]), Some(Capability::CAP_NET_RAW));
+        assert_eq!(needed("socket", [16, 3, 0, 0, 0, 0]), None, "netlink");
+        assert_eq!(needed("socket", [17, 2, 0, 0, 0, 0]), Some(Capability::CAP_NET_RAW));
+        assert_eq!(needed("prctl", [24, 0, 0, 0, 0, 0]), Some(Capability::CAP_SETPCAP));
+        assert_eq!(needed("prctl", [15, 0, 0, 0, 0, 0]), None);
+        assert_eq!(needed("mknod", [0, 0o020_666, 0, 0, 0, 0]), Some(Capability::CAP_MKNOD));
+        assert_eq!(needed("mknod", [0, 0o010_666, 0, 0, 0, 0]), None);
+        assert_eq!(
+            needed("sched_setscheduler", [0, 0x4000_0001, 0, 0, 0, 0]),
+            Some(Capability::CAP_SYS_NICE)
+        );
+        assert_eq!(needed("chroot", [0; 6]), Some(Capability::CAP_SYS_CHROOT));
+        assert_eq!(needed("unshare", [0x2_0000, 0, 0, 0, 0, 0]), Some(Capability::CAP_SYS_ADMIN));
+        assert_eq!(needed("unshare", [0x1002_0000, 0, 0, 0, 0, 0]), None);
+        assert_eq!(needed("read", [0; 6]), None);
         assert_eq!(
             (bind(80, 1024), bind(80, 0), bind(0, 1024), bind(8080, 1024)),
             (Some(Capability::CAP_NET_BIND_SERVICE), None, None, None)

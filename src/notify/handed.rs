@@ -1,9 +1,9 @@
-//! What a thread hands out itself: its memory, its descriptors, its directories.
+//! What a traced thread sends of itself: its memory, its descriptors, its directories.
 //!
-//! Without CAP_SYS_PTRACE the kernel shows these of a process that is not dumpable to the
-//! process alone. Where such a process is traced, its thread is stopped in the call that is
-//! to be decided and makes a few calls more ([`tracer`](crate::tracer)), by which it sends
-//! what is wanted. What was sent stays here until the call is decided.
+//! Without CAP_SYS_PTRACE the kernel shows these of a process that is not dumpable only to the
+//! process itself. Where such a process is traced, its thread is stopped in the call that is to be
+//! decided, and the [`tracer`](crate::tracer) makes it send what is wanted by a few more calls.
+//! What was sent stays here until the call is decided.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -17,17 +17,17 @@ use nix::sys::stat::Mode;
 use crate::notify::unreadable::UNREADABLE;
 use crate::procfs::path_of;
 
-/// What is sent at a time of its memory, at a multiple of this: no more than a page, which
-/// is mapped as a whole or not at all.
+/// The size of a piece of memory, at a multiple of this address: no more than a page, which is
+/// mapped as a whole or not at all.
 pub const CHUNK: u64 = 4096;
-/// So much a call needs at most: a path takes two chunks, and a rename two paths. Arguments
-/// of an exec may be many.
+/// The most pieces for a call: a path takes two, and a rename two paths. The arguments of an exec
+/// may take many.
 const MOST: usize = 64;
 
-/// What a thread is to hand out.
+/// What a thread is to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wanted {
-    /// A chunk of its memory, by its address.
+    /// A piece of its memory, by its address.
     Memory(u64),
     /// A descriptor, by its number.
     Descriptor(i32),
@@ -37,18 +37,18 @@ pub enum Wanted {
     Root,
 }
 
-/// What it has handed out.
+/// What a thread has sent.
 #[derive(Debug)]
 pub enum Given {
-    /// Of [`Wanted::Memory`].
+    /// The bytes, for [`Wanted::Memory`].
     Memory(Vec<u8>),
-    /// Of all others.
+    /// The descriptor, for all others.
     Descriptor(OwnedFd),
-    /// Or its name, as /proc has it: a path, or `socket:[1]`.
+    /// The descriptor's name where it could not be sent, as /proc has it: a path, or `socket:[1]`.
     Name(PathBuf),
 }
 
-/// What a thread has handed out for a call, and what is still wanted.
+/// What a thread has sent for a call, and what is still wanted.
 #[derive(Debug, Default)]
 pub struct Handed(Mutex<State>);
 
@@ -59,13 +59,13 @@ struct State {
 }
 
 impl Handed {
-    /// Keeps what was handed out, or why it was not: EFAULT and EBADF are what the kernel
-    /// answers the thread itself.
+    /// Stores what was sent, or the errno: EFAULT and EBADF are what the kernel answers the thread
+    /// itself.
     pub fn give(&self, wanted: Wanted, given: Result<Given, Errno>) {
         self.state().given.insert(wanted, given);
     }
 
-    /// What was missing first, once.
+    /// Takes the first item that was missing.
     pub fn take_wanted(&self) -> Option<Wanted> {
         self.state().wanted.take()
     }
@@ -73,7 +73,7 @@ impl Handed {
     /// Memory from this address on, up to `length` bytes; fewer where mapped memory ends.
     ///
     /// # Errors
-    /// EFAULT where nothing is mapped; UNREADABLE where it was not handed out.
+    /// EFAULT where nothing is mapped; UNREADABLE where it was not sent.
     pub fn bytes(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
         let mut bytes = Vec::new();
         while bytes.len() < length {
@@ -93,11 +93,11 @@ impl Handed {
         if bytes.is_empty() && length > 0 { Err(Errno::EFAULT) } else { Ok(bytes) }
     }
 
-    /// A descriptor of the thread's, as one of ours. Where its name alone was handed out
-    /// that is opened (O_PATH): to be called with the thread's rights, since it may be a lie.
+    /// A duplicate of the thread's descriptor. Where only its name was sent, that is opened
+    /// (O_PATH): to be called with the thread's rights, since the name may be false.
     ///
     /// # Errors
-    /// EBADF where it has none of this number; UNREADABLE where it was not handed out.
+    /// EBADF where the thread has no such descriptor; UNREADABLE where it was not sent.
     pub fn descriptor(&self, wanted: Wanted) -> Result<OwnedFd, Errno> {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         self.get(wanted, |given| match given {
@@ -109,7 +109,7 @@ impl Handed {
         })
     }
 
-    /// The name of a descriptor of the thread's, as /proc has it.
+    /// The name of the thread's descriptor, as /proc has it.
     ///
     /// # Errors
     /// As [`Handed::descriptor`].

@@ -9,12 +9,12 @@ use crate::image::FileId;
 use crate::procfs::errno;
 use crate::procfs::stat::Stat;
 
-/// The file that a process runs.
+/// The device and inode of a process's executable.
 pub fn image_id(caller: &Caller, identity: &Identity) -> Option<FileId> {
     identity.with_caller_fsids(caller, || file_id(&image_link(caller))).ok()
 }
 
-/// The file that a process runs, its path, and where its stack began, which may be known.
+/// A process's executable, its path, and the start of its stack, read unless `stack` has it.
 pub fn image_and_stack(caller: &Caller, stack: Option<u64>) -> Result<(FileId, PathBuf, u64), Errno> {
     let link = image_link(caller);
     let path = std::fs::read_link(&link).map_err(errno)?;
@@ -22,14 +22,14 @@ pub fn image_and_stack(caller: &Caller, stack: Option<u64>) -> Result<(FileId, P
     Ok((file_id(&link)?, path, stack))
 }
 
-/// The file that a process runs, and its path.
+/// A process's executable and its path.
 pub fn image(caller: &Caller, identity: &Identity) -> Option<(FileId, PathBuf)> {
     let link = image_link(caller);
     let look = || Ok((file_id(&link)?, std::fs::read_link(&link).map_err(errno)?));
     identity.with_caller_fsids(caller, look).ok()
 }
 
-/// By the thread that calls: the first of its process may have ended.
+/// Uses the calling thread's id: the first thread of its process may have ended.
 fn image_link(caller: &Caller) -> String {
     format!("/proc/{}/exe", caller.tid)
 }

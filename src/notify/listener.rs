@@ -1,5 +1,5 @@
-//! The filter's listener (seccomp_unotify(2)): waiting for a notified call, receiving it,
-//! checking that it is valid still, answering it.
+//! The filter's listener (seccomp_unotify(2)): waits for a notified call, receives it, checks that
+//! it is still valid, and answers it.
 
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,26 +21,26 @@ pub struct Listener(Arc<OwnedFd>);
 
 /// What the loop waits for besides a notified call.
 pub struct WaitSet<'a> {
-    /// The mailbox that other threads wake the handler by.
+    /// The eventfd by which other threads wake the handler.
     pub mailbox: Option<&'a EventFd>,
-    /// Descriptors that become readable: those of NOTIFY_SOCKET, and of finished threads.
+    /// Other descriptors to poll: those of NOTIFY_SOCKET and of finished threads.
     pub descriptors: Vec<BorrowedFd<'a>>,
-    /// How long at most; `None` is for ever.
+    /// The longest wait; `None` is without limit.
     pub timeout: Option<Duration>,
-    /// The signals that do not break the wait.
+    /// The signal mask during the wait.
     pub mask: Mask,
 }
 
-/// What a wait ended with.
+/// The result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
-    /// A call waits to be received.
+    /// A call can be received.
     pub call: bool,
     /// The mailbox was written to.
     pub mailbox: bool,
     /// No process uses the filter any more.
     pub hung_up: bool,
-    /// A signal has broken the wait.
+    /// A signal interrupted the wait.
     pub signal: bool,
 }
 
@@ -53,15 +53,14 @@ impl Deref for Listener {
 }
 
 impl Listener {
-    /// The listener that this descriptor is.
+    /// The listener of this descriptor.
     pub fn new(fd: Arc<OwnedFd>) -> Listener {
         Listener(fd)
     }
 
-    /// Makes a decision as short as it can be for the thread that waits for it: the answer wakes
-    /// that thread on this processor (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6), and this
-    /// thread has a short slice (sched_setattr(2), Linux 6.12). The calling thread is the one that
-    /// answers.
+    /// Shortens the time that a caller waits: its thread is woken on this processor
+    /// (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6), and the calling thread, which answers, gets
+    /// a short scheduling slice (sched_setattr(2), Linux 6.12).
     pub fn prepare(&self) {
         if let Err(errno) = seccomp::set_sync_wakeup(self, true) {
             tracing::debug!(%errno, "an answer wakes the caller on any processor");
@@ -71,7 +70,7 @@ impl Listener {
         }
     }
 
-    /// Waits for a call, or for what the set names. Nothing is ready where its time was over.
+    /// Waits for a call or for what the set names. Nothing is ready after a timeout.
     ///
     /// # Errors
     /// ppoll(2) failed.
@@ -96,7 +95,7 @@ impl Listener {
         })
     }
 
-    /// Receives the next call. `None` where its caller has died, or a signal came.
+    /// Receives the next call. `None` where its caller has died or a signal interrupted the ioctl.
     ///
     /// # Errors
     /// SECCOMP_IOCTL_NOTIF_RECV failed.
@@ -108,12 +107,11 @@ impl Listener {
         }
     }
 
-    /// Whether a notification is valid, so that its caller waits for the answer: then what was
-    /// read of the caller's thread id was read of the caller, and of no thread that has the
-    /// number by now.
+    /// Whether a notification is still valid, so its caller still waits. Then what was read by the
+    /// caller's thread id belongs to the caller, and not to a later thread with the same id.
     ///
     /// # Errors
-    /// SECCOMP_IOCTL_NOTIF_ID_VALID is refused, so that nothing is known.
+    /// SECCOMP_IOCTL_NOTIF_ID_VALID failed with another errno than ENOENT.
     pub fn is_valid(&self, id: NotificationId) -> Result<bool, CallError> {
         seccomp::still_valid(self, id).map_err(CallError::of("asking whether a notified call still waits"))
     }
@@ -127,7 +125,7 @@ impl Listener {
     }
 }
 
-/// What answering a call came to: a caller that is gone (ENOENT) needs no answer.
+/// Maps the result of an answer: a caller that is gone (ENOENT) needs none.
 ///
 /// # Errors
 /// Every other errno.
@@ -138,24 +136,24 @@ pub fn answered(result: Result<(), Errno>) -> Result<(), CallError> {
     }
 }
 
-/// Waits for the bell alone.
+/// Waits until this eventfd is written to, and drains it.
 ///
 /// # Errors
 /// ppoll(2) failed.
-pub fn wait_for_bell(bell: &EventFd) -> Result<(), Errno> {
-    match signal::poll(&mut [PollFd::new(bell.as_fd(), PollFlags::POLLIN)], None, Mask::ALL) {
-        Ok(_) | Err(Errno::EINTR) => quiet(bell),
+pub fn wait_for_wakeup(wakeup: &EventFd) -> Result<(), Errno> {
+    match signal::poll(&mut [PollFd::new(wakeup.as_fd(), PollFlags::POLLIN)], None, Mask::ALL) {
+        Ok(_) | Err(Errno::EINTR) => drain(wakeup),
         Err(errno) => Err(errno),
     }
 }
 
-/// Quiets a bell, before what it is for is looked at: else what is said after it, and was
-/// heard already, would ring for ever.
+/// Drains an eventfd. To be called before the queue that it announces is read: otherwise a message
+/// queued in between stays announced and is not read.
 ///
 /// # Errors
 /// read(2) failed.
-pub fn quiet(bell: &EventFd) -> Result<(), Errno> {
-    match bell.read() {
+pub fn drain(wakeup: &EventFd) -> Result<(), Errno> {
+    match wakeup.read() {
         Ok(_) | Err(Errno::EAGAIN) => Ok(()),
         Err(errno) => Err(errno),
     }

@@ -1,5 +1,5 @@
-//! What a process has mapped, as `/proc/PID/maps` tells it (proc(5)), and whether a file
-//! that is mapped is the one that stands at its path.
+//! The mappings of a process, as `/proc/PID/maps` has them (proc_pid_maps(5)), and whether a mapped
+//! file is the one at its path.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,34 +19,34 @@ use crate::sys;
 /// A file that is mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// From where to where.
+    /// The address range.
     pub range: Range<u64>,
-    /// It may be executed.
+    /// Whether it is executable.
     pub code: bool,
-    /// Device and inode, as the kernel tells them of mappings: on some file systems
-    /// (overlayfs before Linux 6.8, btrfs) not what stat(2) tells.
+    /// Device and inode, as the kernel reports them for mappings: on some file systems (overlayfs
+    /// before Linux 6.8, btrfs) they differ from those of stat(2).
     pub id: FileId,
-    /// Its path from the root, or the kernel's word for what has none.
+    /// Its path from the root, or the kernel's text for a mapping without a path.
     pub path: PathBuf,
 }
 
-/// Those of the files that a thread's process has mapped which are `wanted`.
+/// The file mappings of a thread's process that `wanted` selects.
 ///
 /// # Errors
-/// EACCES for a process that may not be looked into; ESRCH for one that is gone.
+/// EACCES for a process that the supervisor may not read; ESRCH for one that is gone.
 pub fn of(
     caller: &Caller,
     identity: &Identity,
     wanted: impl Fn(&Mapping) -> bool,
 ) -> Result<Vec<Mapping>, Errno> {
     let path = format!("/proc/{}/maps", caller.tid);
-    // Who may look is asked once.
+    // The kernel checks the access at open(2) alone.
     let file = identity.with_caller_fsids(caller, || File::open(&path).map_err(errno))?;
     parse(file, wanted).map_err(errno)
 }
 
-/// Reads the lines of files, one by one: a process may have very many. Memory that belongs
-/// to none has neither device nor inode.
+/// Reads the mappings one line at a time, since a process may have very many. Anonymous memory has
+/// neither device nor inode.
 fn parse(text: impl Read, wanted: impl Fn(&Mapping) -> bool) -> std::io::Result<Vec<Mapping>> {
     let mut found = Vec::new();
     for text in BufReader::new(text).split(b'\n') {
@@ -82,7 +82,7 @@ fn line(text: &[u8]) -> Option<Mapping> {
     })
 }
 
-/// What the kernel tells of a file by its path, links followed.
+/// The device and inode that statx(2) reports for a path, links followed.
 ///
 /// # Errors
 /// Every errno of statx(2).
@@ -92,13 +92,13 @@ pub fn known(path: &Path, caller: &Caller, identity: &Identity) -> Result<FileId
     Ok(FileId { device: known.device, inode: known.inode })
 }
 
-/// Whether what stands at a path is this file, by the numbers that are told of mappings.
-/// Where those are not the ones of stat(2), a mapping of our own tells.
+/// Whether the file at a path is this one, by the numbers of mappings. Where stat(2) reports
+/// other numbers, the supervisor maps the file and reads its own mapping.
 pub fn stands(path: &Path, id: FileId, caller: &Caller, identity: &Identity) -> bool {
     known(path, caller, identity) == Ok(id) || as_mapped(path, caller, identity) == Ok(id)
 }
 
-/// The numbers that the kernel tells of a mapping of the file at a path.
+/// The numbers that the kernel reports for a mapping of the file at a path.
 fn as_mapped(path: &Path, caller: &Caller, identity: &Identity) -> Result<FileId, Errno> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
     let open = || File::options().read(true).custom_flags(flags).open(path).map_err(errno);
@@ -125,10 +125,10 @@ mod tests {
             7f30-7f40 r-xs 00000000 00:01 9                          [anon_shmem:name]\n\
             no line at all\n";
         let found = parse(&text[..], |_| true).expect("lines");
-        let told: Vec<_> =
+        let mapped: Vec<_> =
             found.iter().map(|one| (one.code, one.id.inode, one.path.display().to_string())).collect();
         assert_eq!(
-            told,
+            mapped,
             [
                 (false, 12, "/usr/bin/x".to_owned()),
                 (true, 12, "/usr/lib/a b\\012c.so (deleted)".to_owned()),

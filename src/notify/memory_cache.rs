@@ -1,11 +1,10 @@
-//! The memory of processes that change their user, opened while it may be: from then
-//! to their next exec the kernel shows it to nobody without CAP_SYS_PTRACE, and
-//! `gosu`, `su-exec` and `setpriv` name the server that they become in just that time.
+//! The memory of processes that change their user ids, opened before the change: from then to
+//! their next exec the kernel shows it only with CAP_SYS_PTRACE, and `gosu`, `su-exec` and
+//! `setpriv` name the server that they execute in just that time.
 //!
-//! An open `/proc/PID/mem` is one image's. After the next exec it would tell what
-//! another process has there, one that shares the old image. So it is forgotten when
-//! an exec is let go on, and none is opened while one of another thread may be on
-//! its way.
+//! An open `/proc/PID/mem` is of one address space. After the next exec it would show the old one,
+//! which another process may share. So it is closed when an exec continues, and none is opened
+//! while another thread of the process may be in an exec.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
@@ -15,25 +14,25 @@ use crate::ids::{Pid, StartTime, Tid};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::procfs::stat::started;
 
-/// The part of the supervisor's descriptors that they may take: one of so many. Where all
-/// of that is taken by living processes, the oldest is forgotten for a new one.
+/// The part of RLIMIT_NOFILE that these files may take: one in this many. When it is used up by live
+/// processes, the oldest file is closed for a new one.
 const PART: u64 = 2;
-/// The limit on descriptors where the kernel does not say it.
+/// The limit on descriptors that is assumed where getrlimit(2) fails.
 const LEAST: u64 = 128;
-/// More threads than are ever in an exec at the same time: past it those that are
-/// gone are forgotten, and again once those that are left have doubled.
+/// More threads than are ever in an exec at once. Beyond it those that are gone are removed, and
+/// again whenever the remaining number has doubled.
 const MANY: usize = 4096;
 
 /// Open `/proc/PID/mem` files of processes that cannot be opened any more, and execs in flight.
 #[derive(Debug)]
 pub struct MemoryCache {
-    /// So many at most.
+    /// The most files open.
     most: usize,
-    /// The process, the time that it started, and its memory; the oldest first.
+    /// The process, its start time and its memory; the oldest first.
     memory: VecDeque<(Pid, StartTime, File)>,
-    /// Processes and threads of which an exec was let go on.
+    /// The processes and threads whose exec was continued.
     executing: HashSet<(Pid, Tid)>,
-    /// So many of them there may be before those that are gone are forgotten.
+    /// The number of entries in `executing` before those that are gone are removed.
     room: usize,
 }
 
@@ -46,8 +45,8 @@ impl Default for MemoryCache {
 }
 
 impl MemoryCache {
-    /// Keeps the memory of a caller that is about to change its ids and still waits,
-    /// if it can be opened and is not kept.
+    /// Opens the memory of a caller that is about to change its ids and still waits, if it can be
+    /// opened and is not open yet.
     pub fn open(&mut self, caller: &Caller, identity: &Identity, waits: impl Fn() -> bool) {
         let Some(now) = started(caller.tgid) else { return };
         let known = self.memory.iter().any(|(pid, then, _)| (*pid, *then) == (caller.tgid, now));
@@ -57,7 +56,7 @@ impl MemoryCache {
         if let Ok(file) = Memory::of(identity, caller).open()
             && waits()
         {
-            // Of one that had the number before.
+            // The entry of an earlier process with this id.
             self.forget(caller.tgid);
             if self.memory.len() >= self.most {
                 self.memory.retain(|(pid, then, _)| started(*pid) == Some(*then));
@@ -69,14 +68,14 @@ impl MemoryCache {
         }
     }
 
-    /// Whether a thread of this process other than the caller may be in an exec. The
-    /// caller is not, since it calls; one that is gone is over.
+    /// Whether another thread of the caller's process may be in an exec. The caller itself is not,
+    /// since it makes a call; a thread that is gone is not either.
     pub fn is_executing(&mut self, caller: &Caller) -> bool {
         self.executing.remove(&(caller.tgid, caller.tid));
         self.executing.iter().any(|(pid, tid)| *pid == caller.tgid && is_there(*pid, *tid))
     }
 
-    /// A caller's memory, if it is kept.
+    /// A caller's memory, if it is open.
     pub fn get(&self, caller: &Caller) -> Option<File> {
         let (_, then, file) = self.memory.iter().find(|(pid, ..)| *pid == caller.tgid)?;
         (started(caller.tgid) == Some(*then)).then(|| file.try_clone().ok()).flatten()
@@ -86,7 +85,7 @@ impl MemoryCache {
         self.memory.retain(|(pid, ..)| *pid != process);
     }
 
-    /// An exec of this caller is let go on.
+    /// Records that an exec of this caller continues.
     pub fn exec_continues(&mut self, caller: &Caller) {
         self.forget(caller.tgid);
         if self.executing.len() >= self.room.max(MANY) {
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_kept_for_the_process_until_its_exec() {
+    fn it_stays_open_for_the_process_until_its_exec() {
         let (identity, me) = me();
         let mut cache = MemoryCache::default();
         cache.open(&me, &identity, || false);
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_not_kept_while_another_thread_may_be_in_an_exec() {
+    fn it_is_not_opened_while_another_thread_may_be_in_an_exec() {
         let (identity, me) = me();
         let mut cache = MemoryCache::default();
         let sibling = Caller { tid: Tid::own(), ..me.clone() };
@@ -134,7 +133,7 @@ mod tests {
         cache.exec_continues(&sibling);
         cache.open(&me, &identity, || true);
         assert!(cache.get(&me).is_none());
-        // It calls, so its exec is over.
+        // The thread makes a call, so its exec has returned.
         cache.open(&sibling, &identity, || true);
         assert!(cache.get(&me).is_some());
     }
@@ -148,7 +147,7 @@ mod tests {
         assert!(cache.executing.len() <= MANY);
     }
 
-    /// Ended and reaped, whatever the test comes to.
+    /// A child that is killed and reaped when the test ends.
     struct Worker(std::process::Child);
 
     impl Drop for Worker {
@@ -171,8 +170,8 @@ mod tests {
         callers.iter().for_each(|caller| cache.open(caller, &identity, || true));
         drop(workers.remove(3));
         cache.open(&me, &identity, || true);
-        let held: Vec<bool> = callers.iter().map(|caller| cache.get(caller).is_some()).collect();
-        assert_eq!(held.iter().position(|held| !*held), Some(3), "only the dead one is forgotten");
+        let open: Vec<bool> = callers.iter().map(|caller| cache.get(caller).is_some()).collect();
+        assert_eq!(open.iter().position(|open| !*open), Some(3), "only the dead one is forgotten");
         let another = Worker(start());
         let another = (Caller::of(Tid::from_raw(another.0.id() as i32)).expect("its status"), another);
         cache.open(&another.0, &identity, || true);

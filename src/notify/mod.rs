@@ -1,5 +1,5 @@
-//! The notification server's parts: receiving a notified call, identifying the caller,
-//! decoding its arguments, resolving the path that they name (seccomp_unotify(2)).
+//! The notification server and its parts: receiving a notified call, identifying the caller,
+//! decoding its arguments, resolving its path (seccomp_unotify(2)).
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Which file a caller's path leads to, with the caller's rights and from its root.
+//! Resolves a caller's path to a file, with the caller's rights and from its root.
 
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use crate::notify::syscall_args::{AttributeArgs, PathArg};
 
 /// Resolves the paths that callers name, with their rights and from their root.
 pub struct PathResolver<'a> {
-    /// The supervisor's own identity, to which it goes back.
+    /// The supervisor's own identity, restored after each resolution.
     pub identity: &'a Identity,
-    /// A caller may have changed its root (chroot(2)).
+    /// Whether a caller may have changed its root (chroot(2)).
     pub moves: bool,
 }
 
-/// What stands at a path, if anything does, and where that is.
+/// The file at a path, if it exists, and its canonical path.
 pub type Resolved = (Option<Target>, PathBuf);
 
 impl PathResolver<'_> {
-    /// What stands at a path: by one call where the path leads everybody to the
-    /// same file, else name by name, which also tells why there is none.
+    /// The file at a path: by one call where the path means the same to every caller, else name by
+    /// name, which also gives the errno where it does not exist.
     ///
     /// # Errors
     /// As [`resolve::resolve`].
@@ -42,7 +42,7 @@ impl PathResolver<'_> {
     /// The file whose owner, mode or times are changed.
     ///
     /// # Errors
-    /// As [`resolve::resolve`], and [`Memory::path`]; ENOENT where nothing is there.
+    /// As [`resolve::resolve`], and [`Memory::path`]; ENOENT where the file does not exist.
     pub fn attributes_of(
         &self,
         args: &AttributeArgs,
@@ -59,18 +59,18 @@ impl PathResolver<'_> {
     /// As [`resolve::resolve`].
     pub fn find(&self, caller: &Caller, at: &PathArg, follow: bool) -> Result<Found, Errno> {
         let PathArg { dirfd, path } = at;
-        let (held, own);
+        let (root_fd, own);
         let root = if self.moves {
-            // A link of ours that leads where the caller's does.
-            held = self.identity.with_caller_fsids(caller, || caller.own("root", Wanted::Root))?;
-            own = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+            // A link of the supervisor's that leads to the caller's root.
+            root_fd = self.identity.with_caller_fsids(caller, || caller.own("root", Wanted::Root))?;
+            own = PathBuf::from(format!("/proc/self/fd/{}", root_fd.as_raw_fd()));
             &own
         } else {
             Path::new("/")
         };
         let start = || resolve::start(caller, *dirfd, path, root);
         let start = match caller.handed {
-            // By a name, perhaps, that it has made up.
+            // The caller may have made up the name of the descriptor.
             Some(_) => self.identity.with_caller_creds(caller, start),
             None => self.identity.with_caller_fsids(caller, start),
         }?;

@@ -1,6 +1,5 @@
-//! Resolves a path as the kernel would for the caller, once, holding the directory
-//! that it ends in. Whoever acts on the result acts on that directory and name,
-//! whatever the path would lead to by then.
+//! Resolves a path once, as the kernel would for the caller, and opens the directory that it ends
+//! in. An operation on the result uses that directory and name, wherever the path leads by then.
 //!
 //! Links of `/proc` are the caller's: `self` is the caller, and a magic link
 //! (`/proc/PID/fd/1`) is followed by the kernel itself.
@@ -24,25 +23,24 @@ use crate::procfs::path_of;
 /// Where a path ends.
 #[derive(Debug)]
 pub struct Found {
-    /// The directory, held.
+    /// The directory, opened with O_PATH.
     pub parent: OwnedFd,
     /// The last name in it; `.` for the directory itself.
     pub name: OsString,
-    /// Where that is, as the kernel tells it after it was held.
+    /// The canonical path, read after the directory was opened.
     pub canonical: PathBuf,
-    /// What stands there, if anything does.
+    /// The file of that name, if it exists.
     pub target: Option<Target>,
-    /// It was reached through a magic link, so `parent` and `name` say nothing of
-    /// where it is.
+    /// The path ends in a magic link, so `parent` and `name` do not say where the file is.
     pub magic: bool,
 }
 
 impl Found {
-    /// The inode of the directory that its path has at `place`, above it or its own, as it
-    /// is now: gone up to from the directory that is held.
+    /// The current inode of the directory `place`, which is this directory or one above it: reached
+    /// through `..` from the opened directory.
     ///
     /// # Errors
-    /// ENOENT where nothing is there; whatever openat(2) and fstat(2) answer.
+    /// ENOENT where it does not exist; every errno of openat(2) and fstat(2).
     pub fn above(&self, place: &Path) -> Result<FileId, Errno> {
         let by_name = || {
             let stat = nix::sys::stat::stat(place)?;
@@ -59,7 +57,7 @@ impl Found {
         let mut at = self.parent.try_clone().map_err(crate::procfs::errno)?;
         for _ in within.components() {
             at = match openat(&at, "..", directory(), Mode::empty()) {
-                // Whose directory the supervisor may not search, for want of a capability.
+                // The supervisor may not search the directory, for want of a capability.
                 Err(Errno::EACCES) => return by_name(),
                 up => up?,
             };
@@ -69,33 +67,33 @@ impl Found {
     }
 }
 
-/// What stands at a path.
+/// A file that a path resolved to.
 #[derive(Debug)]
 pub struct Target {
-    /// Held by O_PATH.
+    /// Its O_PATH descriptor.
     pub fd: OwnedFd,
     /// Device and inode.
     pub id: FileId,
-    /// What it is.
+    /// The file type.
     pub kind: FileKind,
     /// The permission bits of st_mode.
     pub mode: u32,
 }
 
-/// As many links as the kernel follows.
+/// The most links that the kernel follows.
 const MAX_LINKS: u32 = 40;
 
-/// The inode of every procfs's root.
+/// The inode of the root of every procfs.
 const PROC_ROOT: u64 = 1;
 
-/// A path that means the same to everyone: absolute, normal, and not of `/proc`.
+/// Whether a path means the same to every caller: absolute, normal, and not of `/proc`.
 pub fn is_plain(path: &Path) -> bool {
     let normal = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
     path.is_absolute() && normal && !path.starts_with("/proc") && !path.starts_with("/dev")
 }
 
-/// From where a path is resolved: the root for an absolute one, else the caller's
-/// descriptor or working directory.
+/// Opens where resolution starts: the root for an absolute path, else the caller's descriptor or
+/// working directory.
 ///
 /// # Errors
 /// EBADF; UNREADABLE when the caller's descriptors cannot be read.
@@ -180,23 +178,23 @@ pub fn resolve(
     }
 }
 
-/// What stands at an absolute path that no link of a process leads through, in one
-/// call, and where that is.
+/// Resolves an absolute path in one openat2(2) call, where no magic link is on it. Returns the
+/// file and its canonical path.
 ///
 /// # Errors
-/// ELOOP where a link of a process (`/proc/PID/fd/1`) is on the way, which would be
-/// the supervisor's; ENOSYS or EPERM where openat2(2) is not to be had; and all
-/// that the kernel answers for the path.
+/// ELOOP where a magic link (`/proc/PID/fd/1`) is on the path, which would be the supervisor's;
+/// ENOSYS or EPERM where openat2(2) is not available; every other errno of the kernel for the
+/// path.
 pub fn at_once(path: &Path, follow: bool) -> Result<(Target, PathBuf), Errno> {
     let flags = if follow { OFlag::O_PATH | OFlag::O_CLOEXEC } else { nofollow() };
     let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
     let target = target(openat2(AT_FDCWD, path, how)?)?;
     let canonical = path_of(&target.fd)?;
-    // `/proc/self` is such a link in all but name.
+    // `/proc/self` resolves to the supervisor too.
     if canonical.starts_with("/proc") { Err(Errno::ELOOP) } else { Ok((target, canonical)) }
 }
 
-/// What an O_PATH descriptor is open on.
+/// The file that an O_PATH descriptor is open on.
 ///
 /// # Errors
 /// Whatever fstat(2) answers.
@@ -226,14 +224,14 @@ enum Step {
 }
 
 impl Walk<'_> {
-    /// Whether this is the caller's root, above which there is nothing.
+    /// Whether this is the caller's root, which has no parent.
     fn is_at(&self, root: &Path) -> Result<bool, Errno> {
         let (root, here) = (nix::sys::stat::stat(root)?, fstat(&self.at)?);
         Ok((root.st_dev, root.st_ino) == (here.st_dev, here.st_ino))
     }
 
-    /// fs.protected_symlinks: in a directory like /tmp nobody is led by a stranger's
-    /// link. Read link by link, the kernel would not see that it is followed.
+    /// fs.protected_symlinks: in a sticky world-writable directory like /tmp, a link of another user
+    /// is not followed. The kernel cannot check this here, since links are read one by one.
     fn may_follow(&self, link: &FileStat) -> Result<(), Errno> {
         const FOR_ALL: u32 = libc::S_ISVTX | libc::S_IWOTH;
         let directory = fstat(&self.at)?;
@@ -278,8 +276,8 @@ impl Walk<'_> {
         Ok(Step::Link(text, stat))
     }
 
-    /// A link of the caller's own directory of /proc, which the kernel follows for the caller
-    /// and not for the supervisor, where the caller is not dumpable.
+    /// Opens a link in the caller's own directory of /proc. The kernel follows it for the caller,
+    /// but not for the supervisor where the caller is not dumpable.
     fn own(&self, name: &OsStr, errno: Errno) -> Result<Step, Errno> {
         let Caller { tgid, tid, .. } = *self.caller;
         let here = path_of(&self.at)?;
@@ -296,7 +294,7 @@ impl Walk<'_> {
         };
         let handed = self.caller.handed.as_ref().ok_or(UNREADABLE)?;
         match handed.name(wanted) {
-            // A pipe or a socket, which no path leads to.
+            // A pipe or a socket, which has no path.
             Ok(name) if !name.is_absolute() => {
                 Ok(Step::Magic(name.into_os_string(), nix::unistd::dup(self.at.as_fd())?))
             }
@@ -317,7 +315,7 @@ impl Walk<'_> {
     fn itself(self) -> Result<Found, Errno> {
         let canonical = path_of(&self.at)?;
         let fd = openat(&self.at, ".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).or_else(|errno| {
-            // A start that is no directory: a descriptor named by an empty path.
+            // The start is no directory: a descriptor named by an empty path.
             if errno == Errno::ENOTDIR { nix::unistd::dup(self.at.as_fd()) } else { Err(errno) }
         })?;
         let target = target(fd)?;
@@ -330,15 +328,14 @@ impl Walk<'_> {
     }
 }
 
-/// fs.protected_symlinks is on, as everywhere where it cannot be read.
+/// Whether fs.protected_symlinks is on; true where it cannot be read.
 fn are_protected() -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
     let read = || std::fs::read("/proc/sys/fs/protected_symlinks");
     *ON.get_or_init(|| read().map_or(true, |text| !text.starts_with(b"0")))
 }
 
-/// The names of a path, last first; a trailing slash asks for a directory, which
-/// `.` says.
+/// The names of a path, last first; a trailing slash requires a directory, which becomes `.`.
 fn components(bytes: &[u8]) -> Vec<OsString> {
     let mut names: Vec<_> = bytes
         .split(|byte| *byte == b'/')
@@ -449,7 +446,7 @@ mod tests {
             let start = start(caller, libc::AT_FDCWD, &path, Path::new("/"))?;
             resolve(caller, start, &path, true, Path::new("/")).map(|found| found.canonical)
         };
-        assert!(go(&stranger).is_ok(), "the directory is nobody's but its owner's");
+        assert!(go(&stranger).is_ok(), "only its owner may write to the directory");
         std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o1777)).expect("chmod");
         let owned = std::os::unix::fs::chown(&dir, Some(12345), None);
         assert!(go(&me()).is_ok(), "one's own link is followed");

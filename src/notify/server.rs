@@ -1,17 +1,17 @@
-//! The notification server: one loop that receives the calls that the filter notifies, one
-//! after the other, and has each decided, checked and answered (seccomp_unotify(2)).
+//! The notification server: one loop that receives notified calls one after the other, and decides,
+//! checks and answers each (seccomp_unotify(2)).
 //!
-//! The enforcer and the recorder are [`Handler`]s of this loop. What differs between them
-//! comes through the trait: what wakes the loop besides a call, the calls that were put off,
-//! what is decided and how it is answered.
+//! The enforcer and the recorder are [`Handler`]s of this loop. The trait has all that differs
+//! between them: what wakes the loop besides a call, the deferred calls, the decision and the
+//! answer.
 //!
 //! The order is the same for every call, and matters:
 //!
-//! 1. What other threads have finished, and what start-up has come to, is taken in before a
-//!    call is decided.
+//! 1. Results of other threads and of start-up are read before a call is decided.
 //! 2. The call is decided by what is read of its caller.
-//! 3. The notification is checked to be valid still. Only then was what was read of the
-//!    caller's thread id read of the caller, and not of a thread that has the number by now.
+//! 3. The notification is checked to be still valid. Only then does what was read by the caller's
+//!    thread id belong to the caller, and not to a later thread with the same id.
+//! 4. The decision is carried out and answered.
 //! 4. The decision is carried out and answered.
 
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Notification {
         Notification { request: *request, call: Call { name, number, args: request.data.args } }
     }
 
-    /// The id that its answer names.
+    /// The notification's id, which the answer names.
     pub fn id(&self) -> NotificationId {
         self.request.id
     }
@@ -63,20 +63,20 @@ impl Notification {
     }
 }
 
-/// What a handler has come to about a call.
+/// The handler's result for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<Decision> {
-    /// It is decided. The decision is carried out if the notification is valid still.
+    /// The call is decided. The decision is carried out if the notification is still valid.
     Decided(Decision),
-    /// It is answered by its registers alone, so nothing has to be checked.
+    /// The call is answered by its registers alone, so nothing has to be checked.
     Answer(Answer),
-    /// It is not answered now: another thread answers it, or it is decided later.
+    /// The call is not answered now: another thread answers it, or it is decided later.
     Deferred,
 }
 
-/// What decides notified calls.
+/// Decides notified calls.
 pub trait Handler {
-    /// What is decided about a call.
+    /// A decision about a call.
     type Decision;
 
     /// The filter's listener.
@@ -85,7 +85,7 @@ pub trait Handler {
     /// What the loop waits for besides a call.
     fn wait_set(&self) -> WaitSet<'_>;
 
-    /// Takes in what other threads have finished, before the loop waits.
+    /// Handles the results of other threads, before the loop waits.
     ///
     /// # Errors
     /// A call that was decided because of it could not be answered.
@@ -93,28 +93,28 @@ pub trait Handler {
         Ok(())
     }
 
-    /// Takes in what the app has said on NOTIFY_SOCKET, and what time has brought.
+    /// Handles messages on NOTIFY_SOCKET and the timeouts of start-up.
     fn follow_startup(&mut self);
 
-    /// The mailbox was written to, or a signal has interrupted the wait.
+    /// Called after the mailbox was written to, or a signal interrupted the wait.
     fn woken(&mut self, _interrupted: bool) {}
 
-    /// Whether the next notified call goes before the calls that were put off.
+    /// Whether the next notified call comes before the deferred calls.
     fn takes_call(&mut self) -> bool {
         true
     }
 
-    /// A call was received. Takes in what has to be known before it is decided.
+    /// A call was received. Updates what must be known before it is decided.
     fn before_call(&mut self) {
         self.follow_startup();
     }
 
-    /// Whether a call that was put off can be decided once no other call is notified.
+    /// Whether a deferred call can be decided while no call is notified.
     fn has_deferred(&self) -> bool {
         false
     }
 
-    /// Decides the next call that was put off.
+    /// Decides the next deferred call.
     ///
     /// # Errors
     /// It could not be answered.
@@ -133,13 +133,13 @@ pub trait Handler {
     fn finish(&mut self, notification: &Notification, decision: Self::Decision) -> Result<(), CallError>;
 }
 
-/// The loop, over a handler.
+/// The loop with its handler.
 pub struct NotificationServer<'a, H> {
     handler: &'a mut H,
 }
 
 impl<'a, H: Handler> NotificationServer<'a, H> {
-    /// A server whose calls this handler decides.
+    /// Creates a server for this handler.
     pub fn new(handler: &'a mut H) -> NotificationServer<'a, H> {
         NotificationServer { handler }
     }
@@ -179,7 +179,7 @@ impl<'a, H: Handler> NotificationServer<'a, H> {
         self.handler.listener().wait(wait_set)
     }
 
-    /// Has one call decided and answered.
+    /// Decides and answers one call.
     ///
     /// # Errors
     /// The listener failed. A caller that is gone is no error.
@@ -210,7 +210,7 @@ mod tests {
     use crate::sys::seccomp::{self, Instruction};
     use crate::sys::signal::Mask;
 
-    /// Answers getppid(2) with 7, and puts the first of its calls off.
+    /// Answers getppid(2) with 7, and defers the first of its calls.
     struct Counter {
         listener: Listener,
         deferred: Option<Request>,
@@ -303,7 +303,7 @@ mod tests {
             }
             fn follow_startup(&mut self) {}
             fn decide(&mut self, notification: &Notification) -> Step<()> {
-                // The thread goes on, so its notification is over.
+                // The thread continues, so its notification is no longer valid.
                 self.0.listener.answer(notification.id(), Answer::Value(9)).expect("answered");
                 Step::Decided(())
             }

@@ -2,12 +2,12 @@
 
 use nix::errno::Errno;
 
-/// The caller cannot be read: not what the kernel would answer it, but what it answers the
-/// supervisor. No call of the kernel's answers this number.
+/// The caller cannot be read: the errno is for the supervisor's own read, not for the call. The
+/// kernel returns this number from no call that is read here.
 pub const UNREADABLE: Errno = Errno::ENOANO;
 
-/// The errno of an attempt to read a caller: [`UNREADABLE`] where the kernel refused the
-/// access (EACCES or EPERM), any other as it is.
+/// The errno of an attempt to read a caller: [`UNREADABLE`] for EACCES and EPERM, any other
+/// unchanged.
 pub fn unreadable(errno: Errno) -> Errno {
     if matches!(errno, Errno::EACCES | Errno::EPERM) { UNREADABLE } else { errno }
 }

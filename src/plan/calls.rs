@@ -144,7 +144,7 @@ impl FilterInput<'_> {
             }
             // It would make all readable mappings executable.
             None if call.any && handler == Handler::Personality && self.narrows_code() => {
-                vec![vec![masked(0, READ_IMPLIES_EXEC, 0)], vec![one_of(0, &[PERSONALITY_ASKED])]]
+                vec![vec![masked(0, READ_IMPLIES_EXEC, 0)], vec![one_of(0, &[PERSONALITY_QUERY])]]
             }
             None if call.any => return Access::Allow,
             None => call.alternatives,
@@ -240,6 +240,6 @@ const PR_SET_MM: u64 = 35;
 /// READ_IMPLIES_EXEC: all readable memory is executable (linux/personality.h).
 const READ_IMPLIES_EXEC: u64 = 0x40_0000;
 /// The argument of personality(2) that queries it without a change.
-const PERSONALITY_ASKED: u64 = 0xffff_ffff;
+const PERSONALITY_QUERY: u64 = 0xffff_ffff;
 /// AT_EMPTY_PATH, the descriptor itself: fstat, as libraries call it now.
 const AT_EMPTY_PATH: u64 = 0x1000;

@@ -9,7 +9,7 @@
 
 mod interpreters;
 
-pub use interpreters::{FAMILIES, Family};
+pub use interpreters::{Family, INTERPRETERS};
 
 /// Variables by which a loader, libc or its helpers load code, read it from elsewhere,
 /// switch their own guards off, or write files. ld.so(8); glibc's list for set-user-ID
@@ -48,8 +48,8 @@ static NAMES: [&str; COUNT] = names();
 
 const COUNT: usize = {
     let (mut count, mut family) = (0, 0);
-    while family < FAMILIES.len() {
-        count += FAMILIES[family].variables.len();
+    while family < INTERPRETERS.len() {
+        count += INTERPRETERS[family].variables.len();
         family += 1;
     }
     count
@@ -59,8 +59,8 @@ const COUNT: usize = {
 const fn names() -> [&'static str; COUNT] {
     let mut names = [""; COUNT];
     let (mut next, mut family) = (0, 0);
-    while family < FAMILIES.len() {
-        let variables = FAMILIES[family].variables;
+    while family < INTERPRETERS.len() {
+        let variables = INTERPRETERS[family].variables;
         let mut index = 0;
         while index < variables.len() {
             names[next] = variables[index].0;
@@ -81,13 +81,13 @@ mod tests {
     /// The table of docs/environment.md.
     fn table() -> String {
         let mut text = String::from("| variable | of | what it does |\n|---|---|---|\n");
-        for family in FAMILIES {
+        for family in INTERPRETERS {
             for (name, does) in family.variables {
                 let _ = writeln!(text, "| `{name}` | {} | {does} |", family.interpreter);
             }
         }
         text.push_str("\n| interpreter | source |\n|---|---|\n");
-        for family in FAMILIES {
+        for family in INTERPRETERS {
             let _ = writeln!(text, "| {} | {} |", family.interpreter, family.source);
         }
         text
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn each_family_is_sorted_and_says_where_from() {
-        for family in FAMILIES {
+        for family in INTERPRETERS {
             assert!(family.variables.is_sorted_by_key(|(name, _)| *name), "{}", family.interpreter);
             assert!(!family.source.is_empty() && !family.variables.is_empty(), "{}", family.interpreter);
             for (name, does) in family.variables {

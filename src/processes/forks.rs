@@ -1,7 +1,7 @@
-//! Forks that were let go on and may not have happened yet: a limit that counted only the
-//! processes that are there would let a hundred threads fork that ask at one moment.
+//! Forks that continued and may not have happened yet. A limit that counted only the processes
+//! that exist would allow a hundred threads to fork that call at one moment.
 //!
-//! A fork counts as pending from the moment that its call goes on. It no longer does once
+//! A fork counts as pending from the moment that its call continues. It no longer does once
 //! its thread
 //!
 //! * is gone, or makes another notified call;
@@ -12,14 +12,14 @@
 //! * has a child of its own that was not there before (/proc/PID/task/TID/children, with
 //!   CONFIG_PROC_CHILDREN): of vfork, whose caller waits for its child and shares no page.
 //!
-//! However long its thread gets no processor, a fork stays pending.
+//! A fork stays pending for as long as its thread does not run.
 //!
-//! Children change their parent when it ends. So a child says something only while no other
+//! A child gets another parent when its own ends. So a child is evidence only while no other
 //! fork can have made it: each child is noted when the fork that made it is over, and where
 //! a thread ended before that, no child is evidence for the forks that were pending then.
 //!
-//! One fork is kept for each thread. Of threads that are gone by now they are removed by
-//! [`Forks::settle`], which [`Forks::is_long`] asks for; processes that are gone by
+//! There is one fork for each thread. Of threads that are gone by now they are removed by
+//! [`Forks::settle`], which is due when [`Forks::is_long`]; processes that are gone by
 //! [`Forks::listed`].
 
 use std::collections::HashSet;
@@ -31,11 +31,11 @@ use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
 use crate::procfs::stat::Stat;
 
-/// What is known of forks.
+/// The pending forks, and the children of those that are over.
 #[derive(Debug, Default)]
 pub struct Forks {
     pending: Vec<Fork>,
-    /// Children of forks that are over, the dead too.
+    /// Children of forks that are over, zombies included.
     known: HashSet<Pid>,
     /// There may be a child of a fork that is over, and it is not known which it is.
     unsure: bool,
@@ -68,14 +68,15 @@ pub struct Thread {
     pub busy: bool,
 }
 
-/// What can be seen of threads.
+/// What /proc shows of threads.
 pub trait Threads {
     /// A thread of a process; none where it has ended.
     ///
     /// # Errors
     /// Descriptors or memory have run out.
     fn thread(&self, tgid: Pid, tid: Tid) -> Result<Option<Thread>, Errno>;
-    /// The children that this very thread has, the dead too; none where that cannot be told.
+    /// The children that this thread has made, zombies included; none where they cannot be read
+    /// (without CONFIG_PROC_CHILDREN).
     fn children(&self, tgid: Pid, tid: Tid) -> Option<Vec<Pid>>;
 }
 
@@ -97,7 +98,7 @@ impl Forks {
         self.is_over(&fork, children);
     }
 
-    /// A fork by this thread is let go on; its child will be of this entry.
+    /// A fork by this thread continues; its child will be of this entry.
     ///
     /// # Errors
     /// Descriptors or memory have run out, so that its end would not be known.
@@ -134,11 +135,11 @@ impl Forks {
             }
         }
         // The children of all that are over are known by now.
-        let mut born = Vec::new();
+        let mut made = Vec::new();
         for fork in rest.iter().filter(|fork| !fork.unsure && !fork.sibling) {
             let children = threads.children(fork.tgid, fork.tid).unwrap_or_default();
             if children.iter().any(|child| !self.known.contains(child)) {
-                born.push((fork.tid, children));
+                made.push((fork.tid, children));
             }
         }
         // One that has ended meanwhile may have left its child to another.
@@ -147,13 +148,13 @@ impl Forks {
         if self.unsure {
             self.confused();
         } else {
-            self.pending.retain(|fork| !born.iter().any(|(tid, _)| *tid == fork.tid));
-            self.known.extend(born.into_iter().flat_map(|(_, children)| children));
+            self.pending.retain(|fork| !made.iter().any(|(tid, _)| *tid == fork.tid));
+            self.known.extend(made.into_iter().flat_map(|(_, children)| children));
         }
         self.pending.len() < before
     }
 
-    /// These are all the descendants, the dead too, after [`Forks::settle`].
+    /// These are all the descendants, zombies included, after [`Forks::settle`].
     pub fn listed(&mut self, all: &[Pid]) {
         if std::mem::take(&mut self.unsure) {
             self.known = all.iter().copied().collect();
@@ -196,7 +197,7 @@ impl Forks {
 }
 
 impl Fork {
-    /// Its thread, which is taken for busy where it cannot be looked at.
+    /// Its thread, which is taken for busy where it cannot be read.
     fn thread(&self, threads: &impl Threads) -> Option<Thread> {
         match threads.thread(self.tgid, self.tid) {
             Ok(thread) => thread.filter(|thread| thread.started == self.started),
@@ -267,7 +268,7 @@ mod tests {
     const BUSY: Thread = Thread { busy: true, ..QUIET };
 
     /// Threads by number, with their children, all of process 1; and whether none can be
-    /// looked at.
+    /// read.
     #[derive(Default)]
     struct Seen(RefCell<BTreeMap<Tid, (Thread, Vec<Pid>)>>, Cell<bool>);
 
@@ -300,7 +301,7 @@ mod tests {
         Caller { tid: Tid::from_raw(tid), tgid: Pid::from_raw(1), ..Caller::default() }
     }
 
-    /// Forks by these threads, which run and have no children, are let go on.
+    /// Forks by these threads, which run and have no children, continue.
     fn begun(tids: &[i32]) -> (Forks, Seen) {
         let (mut forks, seen) = (Forks::default(), Seen::default());
         for tid in tids {
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_looked_at_stays_pending_and_begins_nothing() {
+    fn a_thread_that_cannot_be_read_stays_pending_and_begins_no_fork() {
         let (mut forks, seen) = begun(&[2]);
         seen.set(2, QUIET, &[20]);
         seen.1.set(true);
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_speaks_for_one_fork() {
+    fn a_child_is_evidence_for_one_fork() {
         let (mut forks, seen) = begun(&[2]);
         seen.set(2, BUSY, &[20]);
         forks.settle(&seen);
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thread_leaves_behind_speaks_for_no_other() {
+    fn what_a_thread_leaves_behind_is_evidence_for_no_other() {
         let (mut forks, seen) = begun(&[2, 3]);
         seen.end(3);
         seen.set(2, BUSY, &[30]);
@@ -362,7 +363,7 @@ mod tests {
         assert_eq!(forks.pending(), 1, "the child may be 3's");
         forks.listed(&[Pid::from_raw(1), Pid::from_raw(30)]);
         assert!(!forks.settle(&seen));
-        // What begins after that is told by its own child again.
+        // A fork that begins after that ends with its own child again.
         seen.set(4, BUSY, &[]);
         forks.begins(&caller(4), None, false, &seen).expect("seen");
         seen.set(4, BUSY, &[40]);

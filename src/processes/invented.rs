@@ -1,4 +1,4 @@
-//! For tests: processes that are invented, as `/proc` would show them.
+//! For tests: invented processes, as `/proc` would show them.
 
 use std::collections::HashSet;
 

@@ -18,7 +18,7 @@ use crate::policy::PolicyEngine;
 /// The first process of a pid namespace.
 const INIT: Pid = Pid::from_raw(1);
 
-/// What the policy says of programs and their files.
+/// The policy's rules about programs and their files.
 pub trait ProgramRules {
     /// Whether the post-exec verification is armed, so that every exec is known.
     fn verifies_execs(&self) -> bool;
@@ -93,7 +93,7 @@ struct Command {
 }
 
 impl Command {
-    /// Reads where its stack began, while that can be known.
+    /// Reads the address of its stack, while that is still the launch's.
     fn locate(&mut self, proc_fs: &impl ProcFs) {
         let can_be_known = self.stack.is_none() && !self.has_called_exec;
         if can_be_known && proc_fs.started(self.pid) == self.started {
@@ -381,8 +381,8 @@ mod tests {
         }
     }
 
-    fn entry(place: usize) -> ProgramIndex {
-        ProgramIndex::new(place)
+    fn entry(index: usize) -> ProgramIndex {
+        ProgramIndex::new(index)
     }
 
     fn caller(pid: i32, proc_fs: &Invented) -> Caller {
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lookup_tells_whether_a_pending_exec_has_succeeded() {
+    fn a_lookup_finds_whether_a_pending_exec_has_succeeded() {
         let before = Invented(vec![(10, 2, 1, 3, 0)]);
         let after = Invented(vec![(10, 2, 1, 4, 0)]);
         for (proc_fs, is) in [(&before, entry(3)), (&after, entry(4))] {

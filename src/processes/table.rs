@@ -1,5 +1,5 @@
 //! The process table: what each process is, by its pid and start time, and which exec each
-//! stack belongs to. The enforcer keeps program entries in it, the recorder names.
+//! stack belongs to. For the enforcer a process is a program entry, for the recorder a name.
 //!
 //! A process is its pid and its start time, so that a process which the kernel gave the pid of
 //! another is not taken for that one. An exec that continues may fail, so the table has what
@@ -10,7 +10,7 @@
 //! parent.
 //!
 //! The table is bounded: processes that have ended are removed once there are [`MANY`], and
-//! again once what is left has doubled, so that on average a process costs one look at another.
+//! again once what is left has doubled, so that on average a process costs one read of another's stat.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use super::proc_fs::{ExecStack, ProcFs};
 use crate::ids::{Pid, StartTime};
 use crate::image::FileId;
 
-/// More processes than a container has.
+/// More processes than a container usually has.
 pub const MANY: usize = 4096;
 
 /// What is known of the processes of a container. `T` is what a process is.
@@ -26,14 +26,14 @@ pub const MANY: usize = 4096;
 pub struct ProcessTable<T> {
     processes: HashMap<Pid, Process<T>>,
     stacks: HashMap<ExecStack, Vec<T>>,
-    /// So many processes there may be before those that have ended are removed.
+    /// Processes that have ended are removed once there are so many.
     room: usize,
-    /// The same of stacks.
+    /// Stacks of processes that have ended are removed once there are so many.
     stack_room: usize,
     has_dropped_stacks: bool,
 }
 
-/// A process.
+/// A process of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process<T> {
     /// When it started.
@@ -117,7 +117,7 @@ impl<T: PartialEq> ProcessTable<T> {
             let living = proc_fs.stacks();
             let before = self.stacks.len();
             self.stacks.retain(|stack, _| living.contains(&stack.start));
-            // That of a process which is undumpable for the moment, too.
+            // The stack of a process that cannot be read (undumpable) is removed too.
             self.has_dropped_stacks |= self.stacks.len() < before;
             self.stack_room = 2 * self.stacks.len();
         }

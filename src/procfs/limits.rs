@@ -1,20 +1,20 @@
-//! `/proc/PID/limits` (proc_pid_limits(5)), which is shown to everyone, where prlimit(2) asks
-//! for the same user.
+//! `/proc/PID/limits` (proc_pid_limits(5)), which every user can read, while prlimit(2)
+//! needs the same user.
 
 use nix::errno::Errno;
 
 use super::read;
 use crate::ids::Tid;
 
-/// No limit, as the kernel has it (RLIM_INFINITY).
+/// No limit (RLIM_INFINITY).
 pub const UNLIMITED: u64 = u64::MAX;
 
 /// A limit of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The one in force, or [`UNLIMITED`].
+    /// The limit in force, or [`UNLIMITED`].
     pub soft: u64,
-    /// How far the soft one may be raised, or [`UNLIMITED`].
+    /// The ceiling of the soft limit, or [`UNLIMITED`].
     pub hard: u64,
 }
 
@@ -23,7 +23,7 @@ pub struct Limit {
 pub struct Limits(Vec<Option<Limit>>);
 
 impl Limits {
-    /// Of a thread's process.
+    /// Reads the limits of a thread's process.
     ///
     /// # Errors
     /// ENOENT or ESRCH for a thread that is gone.
@@ -45,7 +45,7 @@ impl Limits {
         Limits(text.lines().skip(1).map(limit).collect())
     }
 
-    /// Of a resource by its number (`RLIMIT_NOFILE`); none where there is no such.
+    /// The limit of a resource by its number, such as `RLIMIT_NOFILE`; none where it is not listed.
     pub fn get(&self, resource: usize) -> Option<Limit> {
         *self.0.get(resource)?
     }

@@ -1,4 +1,4 @@
-//! `/proc` (proc(5)): one owner for each of its texts.
+//! Readers of `/proc` (proc(5)), one module for each file.
 
 #![forbid(unsafe_code)]
 

@@ -9,20 +9,20 @@ use nix::errno::Errno;
 
 use super::errno;
 
-/// A mount.
+/// A mount, as a line of mountinfo describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// The file system, as major and minor number of its device.
     pub device: String,
-    /// What of the file system is mounted.
+    /// The directory of the file system that is mounted (field 4).
     pub root: PathBuf,
-    /// Where.
+    /// The mount point, from the process's root (field 5).
     pub point: PathBuf,
     /// The file system's type: `overlay`, `proc`.
     pub kind: String,
 }
 
-/// All mounts, in the kernel's order: of two at one place the later covers the other.
+/// All mounts, in the kernel's order: of two with one mount point the later covers the other.
 ///
 /// # Errors
 /// ENOENT where /proc is not mounted.
@@ -30,13 +30,13 @@ pub fn read() -> Result<Vec<Mount>, Errno> {
     Ok(parse(&std::fs::read("/proc/self/mountinfo").map_err(errno)?))
 }
 
-/// Reads the text; lines that make no sense are left out. Names may be any bytes.
+/// Reads the text; lines that cannot be parsed are left out. Names may be any bytes.
 pub fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|byte| *byte == b'\n').filter_map(mount).collect()
 }
 
-/// `36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw`: any number of fields
-/// stands before the hyphen.
+/// `36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw`: there may be any number
+/// of fields before the hyphen.
 fn mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ').skip(2);
     let text = |field: &[u8]| std::str::from_utf8(field).ok().map(str::to_owned);

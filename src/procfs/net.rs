@@ -11,17 +11,17 @@ pub fn read(list: &str) -> Vec<u8> {
 /// A socket of `tcp`, `tcp6`, `udp` or `udp6`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Internet {
-    /// What it is bound to.
+    /// The local address.
     pub address: IpAddr,
-    /// Its port.
+    /// The local port.
     pub port: u16,
     /// Its state, by the numbers of TCP: [`LISTEN`], [`UNCONNECTED`].
     pub state: u8,
-    /// Its number in sockfs.
+    /// Its inode in sockfs.
     pub inode: u64,
 }
 
-/// TCP_LISTEN.
+/// TCP_LISTEN: the socket listens.
 pub const LISTEN: u8 = 0x0a;
 
 /// TCP_CLOSE: of UDP, a socket without a peer.
@@ -30,17 +30,17 @@ pub const UNCONNECTED: u8 = 0x07;
 /// A socket of `unix`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unix {
-    /// It is listened on.
+    /// Whether it listens (__SO_ACCEPTCON).
     pub listens: bool,
     /// Its type, SOCK_STREAM and others.
     pub kind: u16,
-    /// Its number in sockfs.
+    /// Its inode in sockfs.
     pub inode: u64,
-    /// Its name, as it was bound; `@` stands for the zero byte of an abstract one.
+    /// Its path, as it was bound; an abstract name begins with `@` in the place of its zero byte.
     pub name: Option<Vec<u8>>,
 }
 
-/// Reads the lists of the internet protocols; lines that make no sense are left out.
+/// Reads the lists of the internet protocols; lines that cannot be parsed are left out.
 pub fn internet(text: &[u8]) -> impl Iterator<Item = Internet> {
     lines(text).filter_map(|line| {
         let line = String::from_utf8_lossy(line);
@@ -71,7 +71,7 @@ fn address_of(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// Reads the list of unix sockets; lines that make no sense are left out.
+/// Reads the list of unix sockets; lines that cannot be parsed are left out.
 pub fn unix(text: &[u8]) -> impl Iterator<Item = Unix> {
     /// __SO_ACCEPTCON.
     const ACCEPTS: u64 = 0x1_0000;

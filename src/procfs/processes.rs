@@ -20,7 +20,7 @@ pub fn count(ancestor: Pid) -> Result<u32, Errno> {
 /// Every living descendant of `ancestor`, lowest pid first.
 ///
 /// # Errors
-/// As [`all`].
+/// As [`all`]: /proc cannot be read.
 pub fn list(ancestor: Pid) -> Result<Vec<Pid>, Errno> {
     Ok(all(ancestor)?.into_iter().filter(Seen::lives).map(|seen| seen.pid).collect())
 }
@@ -32,7 +32,7 @@ pub fn list(ancestor: Pid) -> Result<Vec<Pid>, Errno> {
 /// /proc is not mounted or shows no `ancestor`, or descriptors or memory have run out.
 pub fn all(ancestor: Pid) -> Result<Vec<Seen>, Errno> {
     let mut seen: BTreeMap<Pid, Seen> = BTreeMap::new();
-    // In an image without it the directory may be there all the same, and be empty.
+    // Where it is not mounted, /proc may be an empty directory of the image.
     read(ancestor.first_thread(), "stat")?;
     for entry in std::fs::read_dir("/proc").map_err(errno)? {
         let name = entry.map_err(errno)?.file_name();
@@ -54,8 +54,8 @@ pub fn all(ancestor: Pid) -> Result<Vec<Seen>, Errno> {
     Ok(found.into_values().collect())
 }
 
-/// A process whose parent has ended while all were read is another's child by now: an
-/// ancestor's, which was read before or lives no more either.
+/// Reads those processes again whose parent ended while all were read: each is the child of an
+/// ancestor by now.
 fn follow(
     seen: &mut BTreeMap<Pid, Seen>,
     now: impl Fn(Pid) -> Result<Option<Seen>, Errno>,
@@ -75,7 +75,7 @@ fn follow(
                 None => drop(seen.remove(&pid)),
             }
         }
-        // A parent that is not shown to us stays one.
+        // A parent outside the pid namespace is not shown and does not change.
         if !moved {
             break;
         }
@@ -99,16 +99,16 @@ pub fn is_no_child(tid: Tid, parent: Pid) -> bool {
     Status::of(tid).is_ok_and(|status| status.tgid.first_thread() != tid || status.parent != parent)
 }
 
-/// Whether a process is stopped, so that it needs CONT before it can heed TERM. One that
-/// is traced is `t`.
+/// Whether a process is stopped (`T`, or `t` where it is traced), so that it needs SIGCONT before
+/// it can handle SIGTERM.
 pub fn is_stopped(pid: Pid) -> bool {
     Stat::of(pid.first_thread()).is_ok_and(|stat| matches!(stat.state, 'T' | 't'))
 }
 
-/// A process, as `/proc/PID/stat` has it.
+/// A process, as `/proc/PID/stat` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Its number.
+    /// Its pid.
     pub pid: Pid,
     /// The name of its first thread.
     pub name: String,
@@ -116,30 +116,32 @@ pub struct Seen {
     pub state: char,
     /// Its parent, which has to reap it.
     pub parent: Pid,
-    /// Its process group.
+    /// The id of its process group.
     pub group: i32,
-    /// Its session.
+    /// Its session id.
     pub session: i32,
     /// How many threads it has.
     pub threads: u32,
 }
 
 impl Seen {
+    /// The process, by its first thread.
+    ///
     /// # Errors
-    /// As [`Stat::of`].
+    /// As [`Stat::of`]: the process is gone.
     fn of(pid: Pid) -> Result<Seen, Errno> {
         let Stat { name, state, parent, group, session, threads, .. } = Stat::of(pid.first_thread())?;
         Ok(Seen { pid, name, state, parent, group, session, threads })
     }
 
-    /// As it is now; none where it has ended, or is not shown to us.
+    /// As it is now; none where it has ended, or /proc does not show it.
     ///
     /// # Errors
     /// Descriptors or memory have run out.
     fn now(pid: Pid) -> Result<Option<Seen>, Errno> {
         let seen = match Seen::of(pid) {
-            // In an exec another thread takes the number of the first, which seems to have
-            // ended in just that moment.
+            // In an exec another thread takes the tid of the first, which seems to have ended in
+            // that moment.
             Ok(seen) if !seen.lives() => Seen::of(pid),
             seen => seen,
         };
@@ -149,8 +151,8 @@ impl Seen {
         }
     }
 
-    /// A process whose first thread has ended looks like a zombie, and lives on in
-    /// its others.
+    /// Whether it has a thread that has not ended. A process whose first thread alone has ended
+    /// is shown as a zombie.
     pub fn lives(&self) -> bool {
         match self.state {
             'Z' => self.threads > 1,
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_text_hides_nobody() {
+    fn a_name_that_is_no_text_hides_no_process() {
         // The name is the file's, by which it was started.
         use std::os::unix::ffi::OsStrExt;
         let name = std::ffi::OsStr::from_bytes(b"\xff)sleep");

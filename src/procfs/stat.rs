@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use super::read;
 use crate::ids::{Pid, StartTime, Tid};
 
-/// What it says of a process, or of a thread.
+/// The fields of a process's or a thread's stat that are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Field 2: the thread's name, which it may give itself.
@@ -28,31 +28,31 @@ pub struct Stat {
     pub threads: u32,
     /// Field 22: when it started.
     pub started: StartTime,
-    /// Field 28: where its stack began at its exec; none for one that may not be looked
-    /// into, of which the kernel writes 0.
+    /// Field 28: the address at which its stack began at its exec; none where the reader may not
+    /// trace the process, for which the kernel writes 0.
     pub stack: Option<u64>,
     /// Field 40: 0, or the real-time priority.
     pub real_time_priority: i32,
 }
 
 impl Stat {
-    /// Of a process by its first thread, or of any thread; the counts are the process's.
+    /// Reads `/proc/TID/stat`: the counts are of the whole process.
     ///
     /// # Errors
-    /// ENOENT or ESRCH for a thread that is gone, ESRCH also where the text makes no sense.
+    /// ENOENT or ESRCH for a thread that is gone, ESRCH also where the text cannot be parsed.
     pub fn of(tid: Tid) -> Result<Stat, Errno> {
         Stat::parse(&read(tid, "stat")?).ok_or(Errno::ESRCH)
     }
 
-    /// Of a thread of a process alone.
+    /// Reads `/proc/PID/task/TID/stat`: the counts are of the thread alone.
     ///
     /// # Errors
-    /// As [`Stat::of`].
+    /// As [`Stat::of`]: the thread is gone, or the text cannot be parsed.
     pub fn of_thread(pid: Pid, tid: Tid) -> Result<Stat, Errno> {
         Stat::parse(&read(pid.first_thread(), &format!("task/{tid}/stat"))?).ok_or(Errno::ESRCH)
     }
 
-    /// Reads the text. The name, in parentheses, may hold anything; the rest may not.
+    /// Reads the text. The name, in parentheses, may have any bytes.
     pub fn parse(text: &str) -> Option<Stat> {
         let (name, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();

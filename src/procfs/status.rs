@@ -6,22 +6,22 @@ use nix::errno::Errno;
 use super::read;
 use crate::ids::{Gid, Pid, Tid, Uid};
 
-/// What it says of a thread.
+/// The status of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Its process.
+    /// Its process (Tgid).
     pub tgid: Pid,
-    /// Its process's parent.
+    /// The parent of its process (PPid).
     pub parent: Pid,
-    /// The thread that traces it.
+    /// The thread that traces it (TracerPid); none where that is 0.
     pub tracer: Option<Tid>,
-    /// Its umask.
+    /// Its umask (Umask); 022 before Linux 4.7, which has no such line.
     pub umask: u32,
     /// Real, effective, saved, file-system uid.
     pub uids: [Uid; 4],
     /// Real, effective, saved, file-system gid.
     pub gids: [Gid; 4],
-    /// Supplementary groups.
+    /// The supplementary groups (Groups).
     pub groups: Vec<Gid>,
     /// The inheritable capabilities, as bits.
     pub inheritable: u64,
@@ -29,17 +29,17 @@ pub struct Status {
     pub permitted: u64,
     /// The effective ones.
     pub effective: u64,
-    /// Bytes of memory that are locked; none where it has no memory of its own.
+    /// Bytes of memory that are locked (VmLck); none where it has no memory, as a zombie.
     pub locked: Option<u64>,
-    /// Bytes of its address space.
+    /// Bytes of its address space (VmSize).
     pub size: Option<u64>,
 }
 
 impl Status {
-    /// Of a thread.
+    /// Reads the status of a thread.
     ///
     /// # Errors
-    /// ENOENT or ESRCH for a thread that is gone, ESRCH also where the text makes no sense.
+    /// ENOENT or ESRCH for a thread that is gone, ESRCH also where the text cannot be parsed.
     pub fn of(tid: Tid) -> Result<Status, Errno> {
         Status::parse(&read(tid, "status")?).ok_or(Errno::ESRCH)
     }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::policy::network::{Address, Protocol};
 
-/// An address in the journal's words; a path has to be resolved before. `None` where a
-/// profile has no word for it.
+/// An address as the journal writes it; a path must be resolved before. `None` where a profile
+/// has no notation for it.
 pub fn text(address: &Address, protocol: Protocol) -> Option<String> {
     let endpoint = |ip: &IpAddr, port| match ip {
         IpAddr::V4(ip) => format!("{ip}:{port}"),

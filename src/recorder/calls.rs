@@ -1,45 +1,45 @@
-//! What of a call's registers matters for a profile. Pure.
+//! The parts of a call's registers that matter for a profile. Pure.
 
 use crate::journal::observation::{Observation, Value, What};
 use crate::notify::syscall_args::MappingArgs;
 use crate::policy::call::Call;
 use crate::syscalls::{Arg, Handler, Width, constants, width};
 
-/// What has to be found out about a call before it goes on.
+/// What must be read of a call before it continues.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing: it is told by its registers.
+    /// Nothing: its registers say all.
     Plain,
-    /// The program.
+    /// The program that it executes.
     Exec,
-    /// The file.
+    /// The file that it opens.
     Open,
-    /// What is changed.
+    /// The change of the file tree.
     Change,
-    /// Whose the file is.
+    /// The owner of the file.
     Owner,
-    /// The address.
+    /// The socket address.
     Address,
-    /// The socket.
+    /// The inode of the socket.
     Listen,
-    /// How many processes there are.
+    /// The number of processes.
     Fork,
-    /// Who it is.
+    /// The caller's program.
     Memory,
-    /// Who it is, and its ids.
+    /// The caller's program and ids; its memory is opened too.
     User,
-    /// To whom it goes.
+    /// The process that the signal goes to.
     Kill,
-    /// The device.
+    /// The device that the ioctl is made on.
     Ioctl,
-    /// A limit.
+    /// The resource limit.
     Limit,
-    /// What the caller may do.
+    /// The caller's capabilities.
     Privileged,
 }
 
 impl Kind {
-    /// Of this call.
+    /// The kind of this call.
     pub fn of(call: &Call) -> Kind {
         const THREAD: u64 = libc::CLONE_THREAD as u64;
         let Some(syscall) = call.syscall() else { return Kind::Plain };
@@ -66,7 +66,7 @@ impl Kind {
             Handler::Ioctl => Kind::Ioctl,
             Handler::Limit(_) => Kind::Limit,
             Handler::Schedule | Handler::Socket | Handler::Prctl | Handler::Capset => Kind::Privileged,
-            // Their registers tell it all, but for a capability.
+            // Their registers say all but the capability.
             Handler::Send
             | Handler::Fork
             | Handler::Map
@@ -87,22 +87,22 @@ impl Kind {
         }
     }
 
-    /// Whether what was seen once by its registers needs no other look in this phase.
-    pub const fn is_told_once(self) -> bool {
+    /// Whether a call with the same registers is recorded only once in a phase.
+    pub const fn is_recorded_once(self) -> bool {
         matches!(self, Kind::Plain | Kind::Memory | Kind::Privileged)
     }
 
-    /// Whether this one may stand for the next of the same identity. Where a capability
-    /// matters only the one that told it and went well does: another caller may have it,
-    /// and other registers may need it. For two calls the identity has all that decides.
-    pub fn settles(self, call: &Call, went_well: bool, told: bool) -> bool {
+    /// Whether this call stands for the next of the same identity. Where a capability matters, only
+    /// a call that succeeded and whose capability was recorded does: another caller may have it, and
+    /// other registers may need it. For two calls the identity has all that decides.
+    pub fn settles(self, call: &Call, went_well: bool, capability_recorded: bool) -> bool {
         let whole = matches!(call.handler(), Handler::Socket | Handler::Prctl);
-        self.is_told_once() && went_well && (self != Kind::Privileged || told || whole)
+        self.is_recorded_once() && went_well && (self != Kind::Privileged || capability_recorded || whole)
     }
 }
 
-/// The arguments that decide whether a group brings a call, by their number; and how
-/// their constants begin.
+/// The arguments that decide which group allows a call, by their number; and the prefixes of
+/// their constants.
 const MATTERS: [(&str, u8, &[&str]); 11] = [
     ("arch_prctl", 0, &["ARCH_"]),
     ("clone", 0, &[]),
@@ -117,7 +117,7 @@ const MATTERS: [(&str, u8, &[&str]); 11] = [
     ("socketpair", 1, &[]),
 ];
 
-/// The argument of a call that matters, as much of it as the kernel looks at.
+/// The argument of a call that matters, in the width that the kernel reads.
 pub fn argument(call: &Call) -> Option<(u8, u64)> {
     let name = call.name?;
     let (_, arg, _) = MATTERS.iter().find(|(known, ..)| *known == name)?;
@@ -130,8 +130,8 @@ pub fn argument(call: &Call) -> Option<(u8, u64)> {
     Some((*arg, value))
 }
 
-/// All of the registers that makes a call another one of its kind, as far as
-/// [`Kind::is_told_once`].
+/// The registers that distinguish calls of one kind, for those that are
+/// [recorded once](Kind::is_recorded_once).
 pub fn identity(call: &Call, kind: Kind) -> u64 {
     let a = call.args;
     match kind {
@@ -141,7 +141,7 @@ pub fn identity(call: &Call, kind: Kind) -> u64 {
     }
 }
 
-/// That it was made.
+/// The observation that this call was made.
 pub fn observation(call: &Call) -> Observation {
     let (arg, value) = argument(call).map_or((None, None), |(arg, value)| (Some(arg), Some(value)));
     let text = call.name.map_or_else(|| call.number.to_string(), str::to_owned);
@@ -149,10 +149,10 @@ pub fn observation(call: &Call) -> Observation {
     Observation::ok(What::Syscall { call: text, arg, value })
 }
 
-/// By its name where it has one.
+/// The constant's name where the value has one.
 fn named(call: &str, value: u64) -> Value {
     let starts = MATTERS.iter().find(|(known, ..)| *known == call).map_or(&[][..], |(_, _, starts)| starts);
-    // Two have an older name besides.
+    // Two constants have an older name too.
     let is = |name: &&str| {
         !matches!(*name, "AF_LOCAL" | "AF_FILE")
             && starts.iter().any(|start| name.starts_with(start))
@@ -174,28 +174,28 @@ mod tests {
 
     #[test]
     fn constants_go_by_their_names() {
-        let told = |call: Call| match observation(&call).what {
+        let recorded = |call: Call| match observation(&call).what {
             What::Syscall { arg, value, .. } => (arg, value),
             other => panic!("{other:?}"),
         };
-        assert_eq!(told(call("ioctl", &[3, 0x5421])), (Some(1), Some(Value::Name("FIONBIO".into()))));
-        // The upper half of a register that the kernel does not look at is nothing.
+        assert_eq!(recorded(call("ioctl", &[3, 0x5421])), (Some(1), Some(Value::Name("FIONBIO".into()))));
+        // The kernel ignores the upper half of this register.
         assert_eq!(
-            told(call("ioctl", &[3, 0xffff_ffff_0000_5421])),
+            recorded(call("ioctl", &[3, 0xffff_ffff_0000_5421])),
             (Some(1), Some(Value::Name("FIONBIO".into())))
         );
-        assert_eq!(told(call("socket", &[1, 1])), (Some(0), Some(Value::Name("AF_UNIX".into()))));
-        assert_eq!(told(call("socket", &[2, 1])), (Some(0), Some(Value::Name("AF_INET".into()))));
-        assert_eq!(told(call("prctl", &[0x7777])), (Some(0), Some(Value::Number(0x7777))));
-        assert_eq!(told(call("fdatasync", &[3])), (None, None));
+        assert_eq!(recorded(call("socket", &[1, 1])), (Some(0), Some(Value::Name("AF_UNIX".into()))));
+        assert_eq!(recorded(call("socket", &[2, 1])), (Some(0), Some(Value::Name("AF_INET".into()))));
+        assert_eq!(recorded(call("prctl", &[0x7777])), (Some(0), Some(Value::Number(0x7777))));
+        assert_eq!(recorded(call("fdatasync", &[3])), (None, None));
     }
 
     #[test]
     fn a_call_stands_for_the_next_only_where_the_next_needs_nothing_else() {
-        let settles = |call: &Call, well, told| Kind::of(call).settles(call, well, told);
+        let settles = |call: &Call, well, capability| Kind::of(call).settles(call, well, capability);
         let nice = call("setpriority", &[0, 0, 0]);
         assert!(!settles(&nice, true, false), "a better priority may come");
-        assert!(settles(&nice, true, true), "nothing more can be told");
+        assert!(settles(&nice, true, true), "no more to record");
         assert!(!settles(&call("chroot", &[]), false, true), "another caller may");
         assert!(settles(&call("socket", &[2, 1]), true, false));
         assert!(!settles(&call("socket", &[2, 3]), false, true));

@@ -1,6 +1,5 @@
-//! What of all that is observed becomes a line: each thing once a phase, and of a
-//! directory with endless names no more than a profile could be made of. Pure; its
-//! memory is bounded.
+//! Decides which observations become a line: each once a phase, and of a directory with unbounded
+//! names no more than a profile uses. Pure; its memory is bounded.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -10,15 +9,13 @@ use super::calls::Kind;
 use crate::journal::line::Observed;
 use crate::journal::observation::{Observation, Phase};
 
-/// Observations that are remembered to have been written; past it all are forgotten,
-/// and may be written once more.
+/// Observations remembered as written. Beyond it all are forgotten, and may be written again.
 const MANY: usize = 1 << 16;
-/// Directories whose names are counted; past it, and past [`MANY`] names, the counting
-/// begins anew.
+/// Directories whose names are counted. Beyond it, and beyond [`MANY`] names, the counts restart.
 const DIRECTORIES: usize = 4096;
-/// Names in one directory that are told apart, and as many of those that came to nothing:
-/// however many are looked for in vain, those that are there are told. `remit build`
-/// tells fewer apart, so that nothing is lost.
+/// Distinct names recorded in one directory, and as many again whose access failed: failed lookups
+/// never use up the names of files that exist. `remit build` distinguishes fewer, so it loses
+/// nothing.
 const NAMES: u32 = 1100;
 
 /// What has been written.
@@ -27,21 +24,21 @@ pub struct Deduplicator {
     phase: Phase,
     hasher: RandomState,
     written: HashSet<u64>,
-    /// Calls by number, kind and the value that matters, so that one that was seen before is
-    /// told without looking at who makes it.
+    /// Recorded calls by number, kind and the value that matters, so that a repeated call needs no
+    /// read of its caller.
     calls: HashSet<(u32, Kind, u64)>,
-    /// How many names of a directory are told apart.
+    /// The number of distinct names of each directory.
     names: HashMap<u64, u32>,
-    /// Those names.
+    /// The names counted.
     counted: HashSet<u64>,
 }
 
-/// Something that is new: its line, and what to remember once that is written.
+/// A new observation: its line, and the key to remember once it is written.
 #[derive(Debug)]
 pub struct New {
-    /// The line.
+    /// The line to write.
     pub line: Observed,
-    /// What to remember.
+    /// The key for [`Deduplicator::remember`].
     pub key: u64,
 }
 
@@ -59,7 +56,7 @@ impl Default for Deduplicator {
 }
 
 impl Deduplicator {
-    /// Start-up is over: all that is seen from now on is new.
+    /// Start-up is over: all later observations are new.
     pub fn serves(&mut self) {
         self.phase = Phase::Serving;
         self.written.clear();
@@ -68,18 +65,18 @@ impl Deduplicator {
         self.counted.clear();
     }
 
-    /// Whether this call of this kind with this value of what matters of it was seen in this phase.
+    /// Whether this call of this kind with this value was recorded in this phase.
     pub fn knows_call(&self, number: u32, kind: Kind, value: u64) -> bool {
         self.calls.contains(&(number, kind, value))
     }
 
-    /// What was remembered to be written may not be.
+    /// Forgets everything: lines remembered as written may have been lost.
     pub fn forget(&mut self) {
         self.written.clear();
         self.calls.clear();
     }
 
-    /// It was, and is written.
+    /// Remembers that a call was recorded.
     pub fn remember_call(&mut self, number: u32, kind: Kind, value: u64) {
         if self.calls.len() >= MANY {
             self.calls.clear();
@@ -87,8 +84,7 @@ impl Deduplicator {
         self.calls.insert((number, kind, value));
     }
 
-    /// The line for something that was observed so long after the launch, unless it was
-    /// written in this phase.
+    /// The line for an observation made `at` after the launch, unless it was written in this phase.
     pub fn observe(&mut self, at: Duration, observation: &Observation) -> Option<New> {
         let key = self.key(observation);
         if self.written.contains(&key) {
@@ -97,7 +93,7 @@ impl Deduplicator {
         Some(New { line: Observed::new(at, self.phase, observation.clone()), key })
     }
 
-    /// Its line is on its way.
+    /// Remembers that the line of this key was queued.
     pub fn remember(&mut self, key: u64) {
         if self.written.len() >= MANY {
             self.written.clear();
@@ -105,8 +101,8 @@ impl Deduplicator {
         self.written.insert(key);
     }
 
-    /// By what it is the same as another: its path, or where there are too many of them
-    /// in one directory, that.
+    /// The key that makes two observations equal: its path, or the directory where that has too many
+    /// names.
     fn key(&mut self, observation: &Observation) -> u64 {
         let own = self.hasher.hash_one(observation);
         let Some(all) = observation.what.in_general() else { return own };
@@ -200,7 +196,7 @@ mod tests {
         };
         assert_eq!(lines(5000, "ENOENT"), NAMES as usize + 1);
         assert_eq!(lines(NAMES - 1, "ok"), NAMES as usize - 1);
-        // The same name otherwise is no other name.
+        // The same name with another access counts once.
         let what = |n: u32, access: &'static str| {
             let of = Of { mount: "image".into(), mount_point: String::new() };
             let (program, path) = ("/app".to_owned(), format!("/cache/{n}"));

@@ -23,17 +23,17 @@ use crate::policy::args::Need;
 use crate::policy::call::Call;
 use crate::processes::proc_fs::LiveProcFs;
 
-/// What is written of arguments, and one more; the first tell an applet.
+/// Arguments that are read: those that are recorded, and one more; the first ones name an applet.
 const NEEDED: Need = Need { strings: MOST_ARGS + 1, bytes: 32 << 10 };
-/// As many arguments as a reader wants to see.
+/// The number of arguments that an observation records.
 const MOST_ARGS: usize = 32;
 
-/// As many programs as are known to be digested.
+/// The number of programs whose digest is remembered as recorded.
 const DIGESTS: usize = 4096;
 
 impl Recorder {
     pub(super) fn exec(&mut self, call: &Call, caller: &Caller) -> CallObservations {
-        // The supervisor's own child, running our code until now.
+        // The exec of the app's first process, which is a child of the supervisor.
         let launch = self.launch.take_if(|launch| launch.app == caller.tgid);
         let is_launch = launch.is_some();
         let (reached, args, named) = match launch {
@@ -65,9 +65,9 @@ impl Recorder {
         };
         let name = Name { applet: applet(&found.path, &args), path: found.path };
         let mut what = plain(name.path.clone(), &parent);
-        if let What::Exec { applet, args: told, loader, interpreter, .. } = &mut what {
+        if let What::Exec { applet, args: recorded, loader, interpreter, .. } = &mut what {
             applet.clone_from(&name.applet);
-            *told = Args(redact::secrets(&shortened(args)));
+            *recorded = Args(redact::secrets(&shortened(args)));
             *loader = found.loader;
             *interpreter = found.interpreter;
         }
@@ -84,11 +84,11 @@ impl Recorder {
     }
 }
 
-/// A program that will run.
+/// The program that an exec runs.
 struct Runs {
     path: String,
     id: FileId,
-    /// What `/proc/PID/exe` will be.
+    /// The file that `/proc/PID/exe` will name.
     image: FileId,
     loader: String,
     interpreter: String,
@@ -96,10 +96,10 @@ struct Runs {
     file: Option<File>,
 }
 
-/// What would run.
+/// Finds the program that an exec will run.
 ///
 /// # Errors
-/// What the kernel answers where nothing would.
+/// The errno of execve(2) where it runs none.
 fn runs(resolver: &PathResolver, caller: &Caller, reached: Result<Resolved, Errno>) -> Result<Runs, Errno> {
     let (target, canonical) = executable(reached?)?;
     let stat = fstat(&target.fd)?;
@@ -108,7 +108,7 @@ fn runs(resolver: &PathResolver, caller: &Caller, reached: Result<Resolved, Errn
     if needs.is_some_and(|capability| !capabilities::has(caller, capability)) {
         return Err(Errno::EACCES);
     }
-    // One that may be executed and not read has no digest.
+    // A file that is executable but not readable gets no digest.
     let file = readable(&target);
     let kind = file.as_ref().and_then(|file| elf::executable(file, Arch::THIS).ok());
     let mut runs = Runs {
@@ -126,18 +126,18 @@ fn runs(resolver: &PathResolver, caller: &Caller, reached: Result<Resolved, Errn
             let found = interpreter_of(resolver, caller, &interpreter, 5)?;
             runs.image = found.image;
             runs.loader = found.loader;
-            // One that is named from a working directory is told by where it is.
+            // An interpreter named relative to a working directory is recorded by its canonical path.
             let named = if interpreter.is_absolute() { interpreter } else { found.canonical };
             runs.interpreter = named.to_string_lossy().into_owned();
         }
-        // A shell then takes it for a script of its own.
+        // On ENOEXEC a shell runs the file as its own script.
         Some(Executable::Unknown | Executable::Foreign(_)) => return Err(Errno::ENOEXEC),
         Some(Executable::Static | Executable::Loader) | None => {}
     }
     Ok(runs)
 }
 
-/// What may be executed at all: a regular file that somebody may execute.
+/// Checks that a target can be executed: a regular file with an execute bit.
 fn executable((target, canonical): Resolved) -> Result<(Target, PathBuf), Errno> {
     let target = target.ok_or(Errno::ENOENT)?;
     if target.kind != FileKind::Regular || target.mode & 0o111 == 0 {
@@ -146,30 +146,30 @@ fn executable((target, canonical): Resolved) -> Result<(Target, PathBuf), Errno>
     Ok((target, canonical))
 }
 
-/// A regular file that is held, to be read. By its descriptor it is the one that was
-/// looked at, and a lease on it is not waited for.
+/// Opens the file of an O_PATH descriptor for reading. It opens through the descriptor, so it is
+/// the same file that was resolved, and O_NONBLOCK keeps a lease from blocking it.
 fn readable(target: &Target) -> Option<File> {
     let path = format!("/proc/self/fd/{}", target.fd.as_raw_fd());
     File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()
 }
 
-/// What an interpreter is.
+/// An interpreter, resolved.
 #[derive(Debug)]
 struct Interpreter {
-    /// Where it is.
+    /// Its canonical path.
     canonical: PathBuf,
-    /// What it is in the end, where it is a script itself.
+    /// The file that runs: of a script, that of its last interpreter.
     image: FileId,
-    /// The loader of that.
+    /// The ELF loader of that file.
     loader: String,
 }
 
-/// Finds an interpreter as the kernel does, from the caller's root and working directory
-/// and with its rights. The name is the app's to choose: what is no regular file is never
-/// opened, since a pipe would hold up every call of the app.
+/// Resolves an interpreter as the kernel does: from the caller's root and working directory,
+/// with its rights. The app chooses the name, so only a regular file is opened: opening a pipe
+/// would block every notified call.
 ///
 /// # Errors
-/// What the kernel answers where there is none.
+/// The errno of execve(2) where there is none.
 fn interpreter_of(
     resolver: &PathResolver,
     caller: &Caller,
@@ -177,7 +177,7 @@ fn interpreter_of(
     depth: u32,
 ) -> Result<Interpreter, Errno> {
     let (target, canonical) = executable(resolver.file(caller, &at_cwd(path), true)?)?;
-    // One that cannot be read is executed all the same.
+    // The kernel executes an interpreter that cannot be read.
     let kind = readable(&target).and_then(|file| elf::executable(&file, Arch::THIS).ok());
     let (image, loader) = match kind {
         Some(Executable::Script(next, _)) if depth > 0 => {
@@ -206,7 +206,7 @@ fn plain(program: String, parent: &Name) -> What {
     }
 }
 
-/// Arguments as they are written.
+/// Shortens arguments for the journal.
 fn shortened(mut args: Vec<String>) -> Vec<String> {
     const LONGEST: usize = 200;
     args.truncate(MOST_ARGS);

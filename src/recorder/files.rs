@@ -1,5 +1,4 @@
-//! Calls that open, make, move, remove and change files; and what of it a capability
-//! allowed.
+//! Calls that open, create, rename, remove and change files, and the capabilities that they needed.
 
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +18,7 @@ use crate::notify::resolve::{Found, Target};
 use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open, PathArg, TreeChange};
 use crate::policy::call::Call;
 
-/// What a use of a file comes to.
+/// The predicted result of a call on a file.
 #[derive(Default)]
 struct Prediction {
     errno: Option<Errno>,
@@ -31,7 +30,7 @@ impl Prediction {
         Prediction { errno: Some(errno), needs: Vec::new() }
     }
 
-    /// Needs these, which the caller has or has not.
+    /// Adds the capabilities that the call needs.
     fn with(
         mut self,
         caller: &Caller,
@@ -69,10 +68,10 @@ impl Recorder {
             access: access.into_iter().map(Into::into).collect(),
             directory: is_directory(found.target.as_ref()),
         };
-        self.told(call, caller, what, prediction)
+        self.with_capabilities(call, caller, what, prediction)
     }
 
-    /// A path that leads nowhere, told as it was asked for.
+    /// An open whose path does not resolve, with the path as the call names it.
     fn unreached(&mut self, caller: &Caller, open: &Open, errno: Errno) -> Vec<Observation> {
         let Some(path) = text(&open.at.path) else { return Vec::new() };
         let what = What::Open {
@@ -112,10 +111,10 @@ impl Recorder {
             };
         let of = self.mounts.of(&path);
         let what = What::Change { program: self.program(caller), op: op.into(), to, of, path, directory };
-        self.told(call, caller, what, prediction)
+        self.with_capabilities(call, caller, what, prediction)
     }
 
-    /// Owner, mode and times: no right to a file governs them, but capabilities do.
+    /// Changes of owner, mode and times: no file right governs them, but capabilities do.
     pub(super) fn owner(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
         let Some(args) = AttributeArgs::decode(call) else { return Vec::new() };
         let Ok(target) = self.resolver().attributes_of(&args, caller, &self.memory_of(caller)) else {
@@ -142,7 +141,7 @@ impl Recorder {
             to: String::new(),
             directory: is_directory(Some(&target)),
         };
-        self.told(call, caller, what, prediction)
+        self.with_capabilities(call, caller, what, prediction)
     }
 
     /// An ioctl on a device needs a right to the file.
@@ -161,8 +160,8 @@ impl Recorder {
         vec![Observation::ok(what)]
     }
 
-    /// What was seen, and the capabilities that it needed.
-    fn told(
+    /// The observation of a call, and those of the capabilities that it needed.
+    fn with_capabilities(
         &mut self,
         call: &Call,
         caller: &Caller,
@@ -185,7 +184,7 @@ impl Recorder {
     }
 }
 
-/// The journal's word for a change.
+/// The journal's name for a change.
 fn word(change: &TreeChange) -> &'static str {
     match change {
         TreeChange::MakeDirectory { .. } => "mkdir",
@@ -198,7 +197,7 @@ fn word(change: &TreeChange) -> &'static str {
     }
 }
 
-/// The journal's words for an open's flags.
+/// The journal's names for the flags of an open.
 fn words(flags: i32) -> Vec<&'static str> {
     let mut access = Vec::new();
     let mode = flags & libc::O_ACCMODE;
@@ -211,13 +210,13 @@ fn words(flags: i32) -> Vec<&'static str> {
     access
 }
 
-/// How a file is opened, and what comes of it.
+/// The access of an open, and its predicted result.
 fn opened(caller: &Caller, found: &Found, flags: i32) -> (Vec<&'static str>, Prediction) {
     let mut access = words(flags);
     let writes = access.contains(&"write");
     let directory = is_directory(found.target.as_ref());
     if flags & libc::O_TMPFILE == libc::O_TMPFILE {
-        // A file without a name, in this directory.
+        // O_TMPFILE: a file without a name, in this directory.
         access.retain(|word| *word != "read");
         return (access, Prediction::default());
     }
@@ -238,7 +237,7 @@ fn opened(caller: &Caller, found: &Found, flags: i32) -> (Vec<&'static str>, Pre
     if flags & libc::O_DIRECTORY != 0 && !directory {
         return (access, Prediction::fails(Errno::ENOTDIR));
     }
-    // What is written to a device or a pipe is not written to its file system.
+    // A write to a device or pipe does not write to its file system.
     if writes && target.kind == FileKind::Regular && is_read_only(&target.fd) {
         return (access, Prediction::fails(Errno::EROFS));
     }
@@ -254,7 +253,7 @@ fn opened(caller: &Caller, found: &Found, flags: i32) -> (Vec<&'static str>, Pre
     (access, Prediction::default().with(caller, needs, Errno::EACCES))
 }
 
-/// A new name in a directory.
+/// Creating a name in a directory.
 fn enters(caller: &Caller, found: &Found) -> Prediction {
     if is_read_only(&found.parent) {
         return Prediction::fails(Errno::EROFS);
@@ -267,14 +266,14 @@ fn enters(caller: &Caller, found: &Found) -> Prediction {
     )
 }
 
-/// A name that leaves its directory.
+/// Removing a name from its directory.
 fn leaves(caller: &Caller, found: &Found, target: &Target) -> Prediction {
     let prediction = enters(caller, found);
     let (Ok(parent), Ok(file)) = (owned(&found.parent), owned(&target.fd)) else { return prediction };
     prediction.with(caller, capabilities::removal(caller, parent, file), Errno::EPERM)
 }
 
-/// What comes of a change.
+/// The predicted result of a change of the file tree.
 fn changed(caller: &Caller, change: &TreeChange, found: &Found, to: Option<&Found>) -> Prediction {
     let there = found.target.as_ref();
     match (change, there, to) {
@@ -322,8 +321,7 @@ fn changed(caller: &Caller, change: &TreeChange, found: &Found, to: Option<&Foun
     }
 }
 
-/// What it takes to reach a file over its directories, where the caller may have needed a
-/// capability for it.
+/// The capability that the caller needed to search the directories of a path, if any.
 fn search(caller: &Caller, path: &Path) -> Option<Capability> {
     let can = [Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH];
     if !can.into_iter().any(|capability| capabilities::has(caller, capability)) {
@@ -348,10 +346,10 @@ fn is_directory(target: Option<&Target>) -> bool {
     target.is_some_and(|target| target.kind == FileKind::Directory)
 }
 
-/// What is done to which name, and the other one of two.
+/// The change and its paths: the one changed, and the other one of a rename or a link.
 ///
 /// # Errors
-/// It is not told: all that can be said instead.
+/// The change has no path that a profile can name: the observations to record instead.
 fn names(
     op: &'static str,
     from: &Path,
@@ -363,19 +361,19 @@ fn names(
     };
     match text(from) {
         Some(from) => Ok((op, from, other)),
-        // A file without a name (O_TMPFILE) gets its first.
+        // An O_TMPFILE file gets its first name.
         None if op == "link" && is_nameless(from) => Ok(("create", other, String::new())),
         None => Err(unnamed(from)),
     }
 }
 
-/// Whether the kernel's text is of a file of a file system that has no name in it.
+/// Whether the kernel's text is of a file without a name in its file system.
 fn is_nameless(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     bytes.ends_with(b" (deleted)") && bytes.starts_with(b"/") && !bytes.starts_with(b"/memfd:")
 }
 
-/// As the journal has paths; none for what has no path (a pipe behind `/proc/self/fd`).
+/// A path as the journal writes it; `None` for a file without a path (a pipe of `/proc/self/fd`).
 fn text(path: &Path) -> Option<String> {
     let text = path.to_str()?;
     let normal = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
@@ -392,16 +390,16 @@ mod tests {
 
     #[test]
     fn a_file_without_a_name_is_created_by_its_first() {
-        let told = |op, from: &str, to: &str| names(op, Path::new(from), Some(Path::new(to)));
+        let changed_names = |op, from: &str, to: &str| names(op, Path::new(from), Some(Path::new(to)));
         let made = Ok(("create", "/data/x".to_owned(), String::new()));
-        assert_eq!(told("link", "/data/#1234 (deleted)", "/data/x"), made);
+        assert_eq!(changed_names("link", "/data/#1234 (deleted)", "/data/x"), made);
         assert_eq!(
-            told("link", "/data/y", "/data/x"),
+            changed_names("link", "/data/y", "/data/x"),
             Ok(("link", "/data/y".to_owned(), "/data/x".to_owned()))
         );
-        assert_eq!(told("link", "/memfd:x (deleted)", "/data/x"), Err(Vec::new()));
-        assert_eq!(told("link", "pipe:[7]", "/data/x"), Err(Vec::new()));
-        assert_eq!(told("rename", "/data/#1234 (deleted)", "/data/x"), Err(Vec::new()));
+        assert_eq!(changed_names("link", "/memfd:x (deleted)", "/data/x"), Err(Vec::new()));
+        assert_eq!(changed_names("link", "pipe:[7]", "/data/x"), Err(Vec::new()));
+        assert_eq!(changed_names("rename", "/data/#1234 (deleted)", "/data/x"), Err(Vec::new()));
     }
 
     #[test]

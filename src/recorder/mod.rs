@@ -1,9 +1,9 @@
-//! Learning: the worker that lets every notified call go on and writes down what it was.
+//! Learning: the worker that lets every notified call continue and records it.
 //!
-//! It looks first, since afterwards a name is another file's or nobody's; then the call
-//! goes on, whatever was seen or could not be; and then it is written. What the call came
-//! to is not seen, so what can be told beforehand is told: a name that is not there, a
-//! right that the caller lacks.
+//! It observes a call before it continues, since later a name may lead to another file. Then the
+//! call continues, whatever was observed; then it is recorded. The call's result is not known, so
+//! the predictable errors are recorded: a name that does not exist, a capability that the caller
+//! lacks.
 
 #![forbid(unsafe_code)]
 
@@ -55,13 +55,13 @@ use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOu
 use crate::sys::seccomp::NotificationId;
 use crate::syscalls::Handler;
 
-/// The launch, whose exec is the supervisor's own.
+/// The launch of the app: its exec is made by the supervisor's child.
 pub struct Launch {
-    /// The process.
+    /// The app's first process.
     pub app: Pid,
-    /// COMMAND's file.
+    /// The path of COMMAND's file.
     pub file: PathBuf,
-    /// Its arguments.
+    /// Its arguments, COMMAND first.
     pub args: Vec<String>,
 }
 
@@ -73,35 +73,35 @@ pub struct Recorder {
     launch: Option<Launch>,
     identity: Identity,
     mounts: Mounts,
-    /// The first port that everybody may bind.
+    /// ip_unprivileged_port_start: the first port that needs no capability.
     first_port: u16,
-    /// Tells of files that are read, where not every open is notified.
+    /// Reports files that are read, where not every open is notified.
     reads: Option<Watcher>,
     deduplicator: Deduplicator,
     recoveries: u64,
     programs: Programs,
     memory_cache: MemoryCache,
     startup: Startup,
-    /// Where the app says that it is ready, if it was asked to.
+    /// NOTIFY_SOCKET, where readiness is reported by it.
     notify_socket: Option<NotifySocket>,
-    /// Sockets that were listened on, by inode.
+    /// Inodes of the sockets that were passed to listen(2).
     sockets: Vec<u64>,
-    /// A process may have another root.
+    /// A process may have changed its root (chroot(2)).
     moves: bool,
-    /// At least so many processes are alive.
+    /// A lower bound on the number of live processes.
     alive: u32,
-    /// The most that were counted.
+    /// The most live processes counted.
     most: u32,
-    /// Programs whose digest is in the journal or on its way.
+    /// Programs whose digest was recorded or queued.
     digests: Vec<crate::image::FileId>,
 }
 
 /// What a learning run observes besides notified calls.
 #[derive(Default)]
 pub struct ObservationSources {
-    /// Files that are read, where not every open is notified.
+    /// The watches for files that are read, where not every open is notified.
     pub reads: Option<Watches>,
-    /// Where the app says that it is ready, if it was asked to.
+    /// NOTIFY_SOCKET, where readiness is reported by it.
     pub notify_socket: Option<NotifySocket>,
 }
 
@@ -109,14 +109,14 @@ pub struct ObservationSources {
 #[derive(Default)]
 pub struct CallObservations {
     observations: Vec<Observation>,
-    /// A program that was not digested yet, which belongs to the first of them.
+    /// A program to digest, which belongs to the first observation.
     file: Option<File>,
-    /// An exec that continues.
+    /// An exec that continues: the parent, the program and its image.
     exec: Option<(Name, Name, crate::image::FileId)>,
 }
 
 impl Recorder {
-    /// Begins: the app is about to be executed.
+    /// Creates the recorder, before the app is executed.
     pub fn new(
         listener: Arc<OwnedFd>,
         requests: RequestSender,
@@ -129,7 +129,7 @@ impl Recorder {
         let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
         let mounts = Mounts::new(&mountinfo::read().unwrap_or_default(), is_file);
         let reads = sources.reads.and_then(|watches| watched(watches, &journal, &mounts));
-        // Who asks for the app's word has it: a guess would come before.
+        // With NOTIFY_SOCKET the app reports readiness; the listening check would come earlier.
         let when = if sources.notify_socket.is_some() {
             ReadyCondition::Notified
         } else {
@@ -158,9 +158,9 @@ impl Recorder {
         }
     }
 
-    /// Lets calls go on and writes them down until no process uses the filter any more.
-    /// Where the listener fails the kernel answers ENOSYS to every caller that waits, and the
-    /// first thread is asked to report it.
+    /// Lets calls continue and records them until no process uses the filter any more. If the
+    /// listener fails, the kernel answers ENOSYS to every waiting caller, and the recorder sends
+    /// [`InitRequest::Failed`] to PID 1.
     pub fn run(mut self) {
         self.count(1);
         if let Err(error) = NotificationServer::new(&mut self).run() {
@@ -176,7 +176,7 @@ impl Recorder {
         self.startup.deadline().map(|deadline| deadline.saturating_sub(self.journal.now()))
     }
 
-    /// Time has passed, or the app has said something: start-up may be over.
+    /// Handles a notify message or a timeout: start-up may be over.
     fn advance_startup(&mut self) {
         if self.notify_socket.as_mut().is_some_and(NotifySocket::poll_messages) {
             self.steps(StartupInput::Notified);
@@ -200,7 +200,7 @@ impl Recorder {
         }
     }
 
-    /// Finds out what has to be known before the call goes on.
+    /// Reads what must be known before the call continues.
     fn look(&mut self, call: &Call, kind: Kind, caller: &Caller, id: NotificationId) -> CallObservations {
         match kind {
             Kind::Exec => return self.exec(call, caller),
@@ -214,27 +214,27 @@ impl Recorder {
             Kind::Kill => return CallObservations::of(self.kill(call, caller)),
             Kind::Limit => return CallObservations::of(self.limit(call, caller)),
             Kind::User => {
-                // Who it is, while that can be seen.
+                // Opens the caller's memory while the kernel still allows it.
                 let Recorder { memory_cache, identity, listener, .. } = self;
                 memory_cache.open(caller, identity, || matches!(listener.is_valid(id), Ok(true)));
                 return CallObservations::of(self.user(call, caller));
             }
             Kind::Privileged => return CallObservations::of(self.privileged(call, caller)),
-            // A child is told by its parent's stack, which has to be known by then.
+            // A child is recognised by its parent's stack, so that is recorded before the fork.
             Kind::Fork => drop(self.programs.of(caller, &LiveProcFs(&self.identity))),
             Kind::Plain => {}
         }
         CallObservations::default()
     }
 
-    /// Writes what was seen, and that the call was made.
+    /// Records the observations, and that the call was made.
     fn record(&mut self, call: &Call, kind: Kind, observed: CallObservations) {
         match kind {
             Kind::Fork => {
                 self.alive += 1;
                 if self.alive > self.most {
                     let now = crate::procfs::processes::count(Pid::own()).unwrap_or(self.most);
-                    // The child may be there by now, or not yet.
+                    // The child may or may not be counted yet.
                     self.count(now.max(1));
                 }
             }
@@ -245,7 +245,8 @@ impl Recorder {
         if call.handler() == Handler::Root {
             self.moves = true;
         }
-        let told = observed.observations.iter().any(|seen| matches!(seen.what, What::Capability { .. }));
+        let capability_recorded =
+            observed.observations.iter().any(|seen| matches!(seen.what, What::Capability { .. }));
         let mut file = observed.file;
         let mut result = None;
         for observation in observed.observations {
@@ -259,13 +260,13 @@ impl Recorder {
         {
             made.result = result;
         }
-        let settles = kind.settles(call, made.result == "ok", told);
+        let settles = kind.settles(call, made.result == "ok", capability_recorded);
         if self.write(made, None) && settles {
             self.deduplicator.remember_call(call.number, kind, calls::identity(call, kind));
         }
     }
 
-    /// Writes it where it is new. False where it was dropped.
+    /// Queues a new observation. Returns false where the journal dropped it.
     fn write(&mut self, observation: Observation, file: Option<File>) -> bool {
         let recoveries = self.journal.recoveries();
         if std::mem::replace(&mut self.recoveries, recoveries) != recoveries {
@@ -283,7 +284,7 @@ impl Recorder {
         written
     }
 
-    /// So many processes are alive.
+    /// Records the number of live processes if it is the highest so far.
     fn count(&mut self, now: u32) {
         self.alive = now;
         if now > self.most {
@@ -301,7 +302,7 @@ impl Recorder {
         PathResolver { identity: &self.identity, moves: self.moves }
     }
 
-    /// A caller's memory, kept or to be opened.
+    /// A caller's memory, from the cache or to be opened.
     fn memory_of<'a>(&'a self, caller: &'a Caller) -> Memory<'a> {
         match self.memory_cache.get(caller) {
             Some(file) => Memory::opened(&self.identity, caller, file),
@@ -313,7 +314,7 @@ impl Recorder {
         self.programs.of(caller, &LiveProcFs(&self.identity)).path
     }
 
-    /// That a call needed a capability, which the caller has or has not.
+    /// The observation that a call needed a capability; EPERM where the caller lacks it.
     fn needed(&mut self, caller: &Caller, call: &Call, capability: Capability) -> Observation {
         let result = if capabilities::has(caller, capability) { "ok".to_owned() } else { "EPERM".to_owned() };
         let program = self.program(caller);
@@ -329,11 +330,11 @@ impl CallObservations {
     }
 }
 
-/// Has told what is opened from here on.
+/// Starts the watcher, which reports each file opened from now on.
 fn watched(watches: Watches, journal: &Arc<Journal>, mounts: &Mounts) -> Option<Watcher> {
     let mut reading = ReadObserver::new(Arc::clone(journal), mounts.clone());
-    watches.gaps().iter().for_each(|blind| reading.blind(blind));
-    let started = watches.start(move |told| reading.observe(told));
+    watches.gaps().iter().for_each(|gap| reading.blind(gap));
+    let started = watches.start(move |event| reading.observe(event));
     started
         .inspect_err(|error| {
             let errno = crate::sys::errno(error);
@@ -344,11 +345,11 @@ fn watched(watches: Watches, journal: &Arc<Journal>, mounts: &Mounts) -> Option<
         .ok()
 }
 
-/// What is known beforehand of how a call ends.
+/// The predicted result of a call, as the journal writes it.
 fn result(errno: Option<Errno>) -> String {
     match errno {
         None => "ok".to_owned(),
-        // What the kernel answers the supervisor, which reads it.
+        // The kernel refused the supervisor's own read of the caller.
         Some(UNREADABLE) => ErrnoName(Errno::EACCES).to_string(),
         Some(errno) => ErrnoName(errno).to_string(),
     }

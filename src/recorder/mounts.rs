@@ -1,16 +1,16 @@
-//! Of which mount a file is: the image, a volume, memory, or the kernel's own.
+//! The mount that a file is on: the image, a volume, a tmpfs, or a file system of the kernel.
 
 use crate::journal::observation::Of;
 use crate::procfs::mountinfo::Mount;
 
-/// What is mounted where, as it was at start.
+/// The mounts at start.
 #[derive(Clone, Debug, Default)]
 pub struct Mounts(Vec<(String, Of)>);
 
 impl Mounts {
-    /// Of these mounts. `is_file` says whether a mount is of one file, which a runtime gives
-    /// (`/etc/hosts`): that is the image's as far as a profile goes. Below a name that is not
-    /// UTF-8 is no path that the journal has.
+    /// Reads these mounts. `is_file` says whether a mount point is a file, which a runtime mounts
+    /// (`/etc/hosts`): a profile counts that as part of the image. Mount points that are not UTF-8 are
+    /// left out, since the journal has no path below them.
     pub fn new(mounts: &[Mount], is_file: impl Fn(&str) -> bool) -> Mounts {
         let place = |mount: &Mount| {
             let point = mount.point.to_str()?.to_owned();
@@ -29,7 +29,7 @@ impl Mounts {
         Mounts(mounts.iter().filter_map(place).collect())
     }
 
-    /// Of the mounts above a path the nearest, and of two at one place the later.
+    /// The nearest mount above a path; of two at one mount point, the later.
     pub fn of(&self, path: &str) -> Of {
         let above = |point: &str| {
             point == "/"

@@ -16,7 +16,7 @@ use crate::policy::call::Call;
 use crate::policy::network::{Address, Direction, Protocol};
 use crate::readiness::listening;
 
-/// More sockets than an app listens on: past it the first are forgotten.
+/// The most sockets that are remembered; beyond it the oldest are forgotten.
 const SOCKETS: usize = 1024;
 
 impl Recorder {
@@ -37,9 +37,9 @@ impl Recorder {
                     errno = (!capabilities::has(caller, capability)).then_some(Errno::EACCES);
                 }
             }
-            // No rule names the port 0, which leads nowhere.
+            // A bind or connect to port 0 needs no rule.
             Address::Port(_, 0) => return Vec::new(),
-            // The supervisor's own, which needs no rule.
+            // The supervisor's own socket, which needs no rule.
             Address::UnixOther(name)
                 if self.notify_socket.as_ref().is_some_and(|notify_socket| notify_socket.is_named(name)) =>
             {
@@ -80,14 +80,14 @@ impl Recorder {
         all
     }
 
-    /// The protocol of a socket, which sockfs tells as an extended attribute.
+    /// The protocol of a socket, which sockfs reports as an extended attribute.
     fn protocol(&self, caller: &Caller, fd: i32) -> Protocol {
         let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
         let name = self.identity.with_caller_fsids(caller, || crate::sys::process::socket_protocol(&path));
         name.map_or(Protocol::Other, |name| protocol_of(&name))
     }
 
-    /// A socket is about to listen: which, by its inode.
+    /// Remembers the inode of a socket that is about to listen.
     pub(super) fn listen(&mut self, call: &Call, caller: &Caller) {
         let path = PathBuf::from(format!("/proc/{}/fd/{}", caller.tid, call.args[0] as i32));
         let link = self.identity.with_caller_fsids(caller, || nix::fcntl::readlink(&path));
@@ -104,7 +104,7 @@ impl Recorder {
     }
 }
 
-/// By the kernel's name for it. MPTCP has the ports and the rules of TCP.
+/// The protocol of this kernel name. MPTCP has the ports and the rules of TCP.
 fn protocol_of(name: &[u8]) -> Protocol {
     match name {
         [b'T', b'C', b'P', ..] | [b'M', b'P', b'T', b'C', b'P', ..] => Protocol::Tcp,
@@ -113,7 +113,7 @@ fn protocol_of(name: &[u8]) -> Protocol {
     }
 }
 
-/// Whether one of these sockets listens, as the kernel's tables of this network have it.
+/// Whether one of these sockets listens, by the tables of /proc/net in this network namespace.
 pub(super) fn listens(sockets: &[u64]) -> bool {
     if sockets.is_empty() {
         return false;

@@ -40,7 +40,7 @@ impl Recorder {
         needed.map(|one| self.needed(caller, call, one)).into_iter().collect()
     }
 
-    /// Another's scheduling is changed, or becomes that of real time.
+    /// Whether the call changes another process's scheduling, or sets a real-time policy.
     fn scheduled(&self, call: &Call, caller: &Caller) -> bool {
         let target = match call.args[0] as i32 {
             0 => caller.tid,
@@ -68,17 +68,17 @@ impl Recorder {
         }
     }
 
-    /// A priority that is better than the present one.
+    /// CAP_SYS_NICE where the call lowers a nice value.
     fn nicer(&self, call: &Call, caller: &Caller) -> Option<Capability> {
-        let who = match call.args[1] as i32 {
+        let target = match call.args[1] as i32 {
             0 => caller.tid,
             other => Tid::from_raw(other),
         };
-        let now = Stat::of(who).ok()?.nice;
+        let now = Stat::of(target).ok()?.nice;
         ((call.args[2] as i32) < now).then_some(Capability::CAP_SYS_NICE)
     }
 
-    /// Capabilities beyond those permitted become inheritable.
+    /// Whether capset(2) adds inheritable capabilities beyond the permitted set.
     fn inherits_more(&self, call: &Call, caller: &Caller) -> bool {
         let Ok(status) = Status::of(caller.tid) else { return false };
         // Two halves of three words: effective, permitted, inheritable.
@@ -91,7 +91,7 @@ impl Recorder {
         wanted & !(status.inheritable | status.permitted) != 0
     }
 
-    /// Limits that are raised, and memory that is locked beyond its limit.
+    /// setrlimit(2), prlimit(2), and calls that lock memory.
     pub(super) fn limit(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
         const MCL_CURRENT: u64 = libc::MCL_CURRENT as u64;
         let needed = match call.handler() {
@@ -99,7 +99,7 @@ impl Recorder {
                 let target =
                     call.argument(Arg::Task).filter(|task| *task != 0).map(|task| Tid::from_raw(task as i32));
                 let resource = call.argument(Arg::Int).unwrap_or_default();
-                // Without a new limit it only reads the present one.
+                // Without a new limit, prlimit(2) only reads.
                 let new = call.argument(Arg::Pointer).filter(|pointer| *pointer != 0);
                 new.and_then(|new| self.raises(target.unwrap_or(caller.tid), caller, resource, new))
             }
@@ -115,7 +115,7 @@ impl Recorder {
         needed.map(|one| self.needed(caller, call, one)).into_iter().collect()
     }
 
-    /// A hard limit that is raised.
+    /// CAP_SYS_RESOURCE where the call raises a hard limit.
     fn raises(&self, target: Tid, caller: &Caller, resource: u64, pointer: u64) -> Option<Capability> {
         let wanted = self.memory_of(caller).number(pointer.wrapping_add(8)).ok()?;
         let now = Limits::of(target).ok()?.get(resource as u32 as usize)?;
@@ -131,7 +131,7 @@ impl Recorder {
             pid @ 1.. => {
                 Caller::of(Tid::from_raw(pid)).ok().and_then(|target| capabilities::kill(caller, &target))
             }
-            // -1 is everybody, 0 and the others a group.
+            // -1 is every process; 0 and other negative numbers are a process group.
             -1 => None,
             group => {
                 let own = || Stat::of(caller.tgid.first_thread()).ok().map(|stat| stat.group);
@@ -146,7 +146,7 @@ impl Recorder {
         needed.map(|one| self.needed(caller, call, one)).into_iter().collect()
     }
 
-    /// The process that a caller's descriptor stands for.
+    /// The process of a caller's pidfd.
     fn pid_of(&self, caller: &Caller, fd: i32) -> Option<i32> {
         let name = format!("fdinfo/{fd}");
         let text = self.identity.with_caller_fsids(caller, || procfs::read(caller.tid, &name)).ok()?;
@@ -154,7 +154,7 @@ impl Recorder {
     }
 }
 
-/// More memory is locked than the limit allows: so much more, or all.
+/// CAP_IPC_LOCK where locked memory exceeds RLIMIT_MEMLOCK: by `more` bytes, or by all memory.
 fn locks(caller: &Caller, more: Option<u64>) -> Option<Capability> {
     let limit = Limits::of(caller.tid).ok()?.get(libc::RLIMIT_MEMLOCK as usize)?;
     let status = Status::of(caller.tid).ok()?;

@@ -7,12 +7,12 @@ use crate::notify::caller::Caller;
 use crate::processes::proc_fs::ProcFs;
 use crate::processes::table::{PendingExec, Process, ProcessTable};
 
-/// A program by its file, and the applet that it was called as.
+/// A program by its file and its applet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Name {
-    /// The file without links.
+    /// The canonical path.
     pub path: String,
-    /// Empty where the file is one program.
+    /// Empty where the file is no multi-call binary.
     pub applet: String,
 }
 
@@ -23,8 +23,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// An exec of this caller's process, which is `now`, continues. If it succeeds the process
-    /// is `next`, and runs this image.
+    /// Records that an exec of this caller's process, which runs `now`, continues. If it succeeds, the
+    /// process runs `next` with this image.
     pub fn exec_continues(
         &mut self,
         caller: &Caller,
@@ -39,13 +39,13 @@ impl Programs {
         self.table.exec_continues(caller.tgid, started, now, pending, proc_fs);
     }
 
-    /// The program that a caller's process is; its executable where nothing else is known.
+    /// The program of a caller's process; its executable where no exec was observed.
     pub fn of(&mut self, caller: &Caller, proc_fs: &impl ProcFs) -> Name {
         let Some(started) = proc_fs.started(caller.tgid) else { return self.inherited(caller, proc_fs) };
         let name = match self.table.get(caller.tgid, started) {
             Some(Process { program, pending: None, .. }) => return program.clone(),
             Some(Process { program, pending: Some(pending), .. }) => {
-                // One that cannot be read has become what its exec would make it.
+                // An image that cannot be read counts as that of the exec.
                 let is = proc_fs.image_id(caller);
                 let succeeded = is.is_none() || is == pending.image;
                 let name = if succeeded { pending.program.clone() } else { program.clone() };
@@ -60,7 +60,7 @@ impl Programs {
         name
     }
 
-    /// The program of a process that was forked.
+    /// The program that a forked process inherits.
     fn inherited(&self, caller: &Caller, proc_fs: &impl ProcFs) -> Name {
         let executed = proc_fs.exec_stack(caller, None);
         if let Some((_, stack)) = &executed
@@ -79,11 +79,11 @@ impl Programs {
     }
 }
 
-/// Files whose one program is as many as it has names.
+/// Multi-call binaries: the applet is the program.
 const MULTI_CALL: [&str; 6] = ["busybox", "busybox.static", "coreutils", "sbase-box", "toybox", "uutils"];
 
-/// The name that a file of many programs was called by: the base name of the first
-/// argument, or the second argument where that is its own. Empty for any other file.
+/// The applet that a multi-call binary was called as: the base name of the first argument, or the
+/// second argument where the first names the binary itself. Empty for any other file.
 pub fn applet(path: &str, args: &[String]) -> String {
     let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
     let own = base(path);
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(programs.of(&me, &before), name("/old"));
         programs.exec_continues(&me, name("/old"), name("/new"), inode(4), &before);
         assert_eq!(programs.of(&me, &after), name("/new"));
-        // A fork of it has its stack, and another process of the same file has not.
+        // A fork has the same stack; another process of the same file has not.
         assert_eq!(programs.of(&caller(11, &after), &after), name("/new"));
         assert_eq!(programs.of(&caller(12, &after), &after), name("/bin/4"));
     }

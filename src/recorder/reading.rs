@@ -1,4 +1,4 @@
-//! What is told of files that were opened becomes lines: which, and never who.
+//! Turns events of opened files into observations: which file, not which process.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned, READ, SEARCH};
 use crate::procfs::processes;
 
-/// Hears of files that were opened.
+/// Receives the events of opened files.
 pub(super) struct ReadObserver {
     journal: Arc<Journal>,
     deduplicator: Deduplicator,
@@ -28,11 +28,11 @@ impl ReadObserver {
         ReadObserver { journal, deduplicator: Deduplicator::default(), recoveries: 0, mounts }
     }
 
-    pub fn observe(&mut self, told: WatchEvent) {
-        match told {
+    pub fn observe(&mut self, event: WatchEvent) {
+        match event {
             WatchEvent::Opened { path, directory } => self.opened(&path, directory),
             WatchEvent::Gap(blind) => self.blind(&blind),
-            // All that is told from now on was opened after ready.
+            // All later events are of opens after ready.
             WatchEvent::Mark => self.deduplicator.serves(),
         }
     }
@@ -56,12 +56,12 @@ impl ReadObserver {
         }
     }
 
-    /// What is not seen has to be said.
+    /// Records opens that are not observed.
     pub fn blind(&mut self, blind: &Gap) {
         let (path, why) = match blind {
-            // Who cannot list a directory nor search it opens nothing in it.
+            // A directory that can be neither listed nor searched has no opens to miss.
             Gap::Unreadable { path, .. } if !searchable(path) => return,
-            // It is told by its other name.
+            // The opens are reported under the other name.
             Gap::DuplicateMount { .. } => return,
             Gap::Unreadable { path, errno } => (path.clone(), format!("{errno:?}")),
             Gap::Before { path } => (path.clone(), "it was there before it was watched".to_owned()),
@@ -75,7 +75,7 @@ impl ReadObserver {
         self.write(&Observation::ok(What::Blind { path, why }));
     }
 
-    /// Whether it was new, and is written.
+    /// Records an observation. Returns whether it was new and was queued.
     fn write(&mut self, observation: &Observation) -> bool {
         let recoveries = self.journal.recoveries();
         if std::mem::replace(&mut self.recoveries, recoveries) != recoveries {
@@ -94,8 +94,8 @@ fn searchable(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
-/// The capability without which none of the app's processes could have opened this: it is
-/// not known which of them did.
+/// The capability without which no process of the app could have opened the path: the event does
+/// not name the process.
 fn privileged(path: &Path, directory: bool) -> Option<Capability> {
     let steps: Vec<(Owned, u32, bool)> = path
         .ancestors()
@@ -106,7 +106,7 @@ fn privileged(path: &Path, directory: bool) -> Option<Capability> {
             Some(if above == 0 { (owned, READ, directory) } else { (owned, SEARCH, true) })
         })
         .collect();
-    // Mostly everybody may.
+    // In most cases every user may.
     if steps.iter().all(|(owned, wanted, _)| owned.mode & wanted == *wanted) {
         return None;
     }

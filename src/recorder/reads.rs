@@ -1,13 +1,13 @@
-//! Files that are read, by inotify: a watch on every directory names each file that is
-//! opened, without a race and without a look into the app.
+//! Observes files that are read, by inotify(7): a watch on every directory reports each file that is
+//! opened, without a race and without reading the app.
 //!
-//! What is not known so: *who* opened (a profile's files are the container's), opens that
-//! failed, how it was opened (one for writing is told as well), and what lies where
-//! nothing can be watched. All of the last is [said](Gap).
+//! It does not report which process opened (a profile's files are the container's), opens that
+//! failed, how a file was opened (an open for writing is reported too), or files where nothing can
+//! be watched: those are reported as a [`Gap`].
 //!
-//! The supervisor's own opens cannot be told from the app's. Those for a path alone
-//! (O_PATH) and those below /proc are none; files that it reads or writes while the app
-//! runs belong into [`Place::skip`], or are such as the app opened before.
+//! An open by the supervisor looks like one by the app. Opens with O_PATH and opens below /proc
+//! make no event; files that the supervisor reads or writes while the app runs belong into
+//! [`Place::skip`], or are files that the app opened before.
 
 mod reader;
 mod tree;
@@ -36,80 +36,79 @@ use walk::{Bounds, Walk};
 /// What is watched.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// This directory and all below it, across mounts and over no link.
+    /// The directory to watch, with all below it, across mounts and without following links.
     pub root: PathBuf,
-    /// Files and directories that are not told of, nor what is below them: where the
-    /// supervisor itself writes.
+    /// Files and directories that are not reported, nor what is below them: those that the
+    /// supervisor writes.
     pub skip: Vec<PathBuf>,
-    /// Directories at most: each watch holds about 1 kB of the kernel's memory, which is
-    /// the container's.
+    /// The most directories to watch: each watch takes about 1 kB of kernel memory, charged to
+    /// the container.
     pub most: usize,
 }
 
 impl Default for Place {
-    /// Everything: four times what /usr of a large image has.
+    /// All of `/`, with four times the directories of /usr in a large image.
     fn default() -> Place {
         Place { root: "/".into(), skip: Vec::new(), most: 1 << 16 }
     }
 }
 
-/// What has happened below the watched directories, in its order.
+/// An event below the watched directories, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchEvent {
-    /// A file was opened. The same one is seldom told again before the next mark.
+    /// A file was opened. Repeated opens before the next mark are mostly not reported.
     Opened {
-        /// Its canonical path.
+        /// The canonical path.
         path: PathBuf,
-        /// It is a directory.
+        /// Whether it is a directory.
         directory: bool,
     },
     /// Opens were or will be missed.
     Gap(Gap),
-    /// All that was opened before the [mark](Watcher::mark) has been told.
+    /// Every open before the [mark](Watcher::mark) has been reported.
     Mark,
 }
 
 /// Opens that the watches miss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// A directory that may not be read: opens of files in it are missed, and all that is
-    /// below it.
+    /// A directory that cannot be read: opens of files in it and below it are missed.
     Unreadable {
-        /// Which.
+        /// The directory.
         path: PathBuf,
-        /// Why: EACCES mostly.
+        /// The errno of the read, mostly EACCES.
         errno: Errno,
     },
     /// Directories without a watch, since fs.inotify.max_user_watches or
     /// [`Place::most`] is reached; and all that is below them.
     Full {
-        /// How many, since this was last told.
+        /// Their number since the last report.
         directories: usize,
     },
-    /// The kernel's queue was full: opens were missed, and directories that were made or
-    /// renamed meanwhile may be watched no more, or have their old names.
+    /// The kernel's queue overflowed (IN_Q_OVERFLOW): opens were missed, and directories created
+    /// or renamed meanwhile may be unwatched, or have their old names.
     Overflow,
-    /// A file or directory that was in a new directory before that could be watched, and
-    /// may have been opened unseen.
+    /// A file or directory created in a new directory before that was watched: it may have been
+    /// opened unobserved.
     Before {
-        /// Which.
+        /// Its path.
         path: PathBuf,
     },
-    /// A directory that is mounted twice: what is opened in it is told by the other name.
+    /// A directory that is mounted twice: opens in it are reported under the other name.
     DuplicateMount {
-        /// The name that is not told.
+        /// The name that is not reported.
         path: PathBuf,
-        /// The name that is.
-        told: PathBuf,
+        /// The name that is reported.
+        reported: PathBuf,
     },
-    /// Watching has ended early; nothing more is told.
+    /// Watching ended early; no more events follow.
     Ended {
-        /// What poll(2) or read(2) answered.
+        /// The errno of poll(2) or read(2).
         errno: Errno,
     },
 }
 
-/// What is asked of a directory. Of an unlinked file nothing is learned from its old name.
+/// The events watched on a directory. IN_EXCL_UNLINK, since an unlinked file has no name to learn.
 const DIRECTORY: Flags = Flags::IN_OPEN
     .union(Flags::IN_CREATE)
     .union(Flags::IN_MOVE)
@@ -117,7 +116,7 @@ const DIRECTORY: Flags = Flags::IN_OPEN
     .union(Flags::IN_DONT_FOLLOW)
     .union(Flags::from_bits_retain(libc::IN_EXCL_UNLINK));
 
-/// Every directory with its watch, before anybody listens.
+/// Every directory with its watch, before the thread that reads the events.
 pub struct Watches {
     inotify: Inotify,
     tree: Tree,
@@ -135,7 +134,7 @@ impl Watches {
     pub fn new(place: &Place) -> Result<Watches, Errno> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let bounds = Bounds::new(place, &mountinfo::read().unwrap_or_default());
-        // Listing opens what it lists, so that nothing is watched before all is listed.
+        // Listing opens directories, so everything is listed before the first watch is added.
         let walk = Walk::over(place, &bounds);
         let closed = |(path, error): &(PathBuf, io::Error)| Gap::Unreadable {
             path: path.clone(),
@@ -162,10 +161,10 @@ impl Watches {
         Ok(watches)
     }
 
-    /// Watches what was found; how many of it could not be for want of watches.
+    /// Adds a watch for each directory found. Returns how many failed for want of watches.
     fn add(&mut self, walk: &Walk) -> Result<usize, Errno> {
         let closed: HashSet<&Path> = walk.closed.iter().map(|(path, _)| &**path).collect();
-        // For each the watch and whether it is another's.
+        // Each watch, and whether it is a duplicate of another.
         let mut watched: Vec<Option<(Wd, bool)>> = Vec::with_capacity(walk.found.len());
         for (at, found) in walk.found.iter().enumerate() {
             let path = walk.path(at);
@@ -173,11 +172,11 @@ impl Watches {
             let wd = if closed.contains(&*path) { Err(Errno::ENOENT) } else { watch(&self.inotify, &path) };
             watched.push(match wd {
                 Ok(wd) if self.tree.holds(wd) => {
-                    // Whatever is below a twin is one too.
-                    if !above.is_some_and(|(_, twin)| twin)
-                        && let Some(told) = self.tree.path(wd)
+                    // All below a duplicate mount is a duplicate too.
+                    if !above.is_some_and(|(_, is_duplicate)| is_duplicate)
+                        && let Some(reported) = self.tree.path(wd)
                     {
-                        self.gaps.push(Gap::DuplicateMount { path, told });
+                        self.gaps.push(Gap::DuplicateMount { path, reported });
                     }
                     Some((wd, true))
                 }
@@ -189,7 +188,7 @@ impl Watches {
                     Some((wd, false))
                 }
                 Err(Errno::ENOSPC) => return Ok(walk.found.len() - at),
-                // Gone by now, or said already.
+                // Removed by now, or reported already.
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => None,
                 Err(errno) => {
                     self.gaps.push(Gap::Unreadable { path, errno });
@@ -200,36 +199,36 @@ impl Watches {
         Ok(0)
     }
 
-    /// What could not be watched from the beginning.
+    /// The gaps known from the beginning.
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
 
-    /// How many directories are watched, with the files that are mounts.
+    /// The number of watches: directories, and files that are mounts.
     pub fn watched(&self) -> usize {
         self.tree.len()
     }
 
-    /// Forgets what has been opened by now and tells all that is from here on, in a thread
-    /// of its own: to be called after the fork and before the app is executed. What could
-    /// not be watched from the beginning is not told again.
+    /// Discards the events so far and reports all later ones, in a thread of its own. To be called
+    /// after the fork and before the app is executed. The [gaps](Watches::gaps) known from the
+    /// beginning are not reported again.
     ///
     /// # Errors
-    /// There is no thread or descriptor left.
-    pub fn start(self, tell: impl FnMut(WatchEvent) + Send + 'static) -> io::Result<Watcher> {
+    /// No thread or descriptor is left.
+    pub fn start(self, report: impl FnMut(WatchEvent) + Send + 'static) -> io::Result<Watcher> {
         let orders = Arc::new(Orders {
-            bell: EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+            wakeup: EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             marks: AtomicU32::new(0),
             end: AtomicBool::new(false),
         });
-        let mut reader = Reader::new(self, tell)?;
-        let heard = Arc::clone(&orders);
+        let mut reader = Reader::new(self, report)?;
+        let thread_orders = Arc::clone(&orders);
         const STACK: usize = 256 * 1024;
         let thread = std::thread::Builder::new().name("reads".into()).stack_size(STACK).spawn(move || {
             block_signals();
-            reader.run(&heard);
+            reader.run(&thread_orders);
         })?;
-        // The first thread of all unblocked some in this one.
+        // Signals may be unblocked in the thread that started this one.
         block_signals();
         Ok(Watcher { orders, thread: Some(thread) })
     }
@@ -250,27 +249,27 @@ fn watch(inotify: &Inotify, path: &Path) -> Result<Wd, Errno> {
     wd.map(|wd| wd.as_raw())
 }
 
-/// The thread that tells. Dropped, it ends soon.
+/// The thread that reports events. It ends soon after this is dropped.
 pub struct Watcher {
     orders: Arc<Orders>,
     thread: Option<JoinHandle<()>>,
 }
 
 struct Orders {
-    bell: EventFd,
+    wakeup: EventFd,
     marks: AtomicU32,
     end: AtomicBool,
 }
 
 impl Watcher {
-    /// Has [`WatchEvent::Mark`] told once all has been that was opened by now, and then every
-    /// name told anew: a phase ends here. Waits for nothing.
+    /// Queues a [`WatchEvent::Mark`] after all opens so far, after which every name is reported anew:
+    /// a phase ends here. Does not wait.
     pub fn mark(&self) {
         self.orders.marks.fetch_add(1, Ordering::SeqCst);
         self.orders.ring();
     }
 
-    /// Waits until all has been told that was opened by now, and ends the thread.
+    /// Waits until all opens so far are reported, and ends the thread.
     pub fn finish(mut self) {
         self.orders.end();
         if let Some(thread) = self.thread.take()
@@ -294,8 +293,8 @@ impl Orders {
     }
 
     fn ring(&self) {
-        if let Err(errno) = self.bell.write(1) {
-            tracing::error!(%errno, "the thread that tells what is read could not be told");
+        if let Err(errno) = self.wakeup.write(1) {
+            tracing::error!(%errno, "the thread that reports what is read could not be woken");
         }
     }
 }

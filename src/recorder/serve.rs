@@ -26,11 +26,12 @@ impl Handler for Recorder {
         self.advance_startup();
     }
 
-    /// Observes the call before it goes on.
+    /// Observes the call before it continues.
     fn decide(&mut self, notification: &Notification) -> Step<(Kind, CallObservations)> {
         let call = &notification.call;
         let kind = Kind::of(call);
-        if kind.is_told_once() && self.deduplicator.knows_call(call.number, kind, calls::identity(call, kind))
+        if kind.is_recorded_once()
+            && self.deduplicator.knows_call(call.number, kind, calls::identity(call, kind))
         {
             return Step::Answer(Answer::Continue);
         }
@@ -38,15 +39,14 @@ impl Handler for Recorder {
             Kind::Plain => CallObservations::default(),
             _ => match notification.caller() {
                 Ok(caller) => self.look(call, kind, &caller, notification.id()),
-                // It is gone, or nothing is known of it: it was made all the same.
+                // The caller is gone or unreadable: the call is recorded without it.
                 Err(_) => CallObservations::default(),
             },
         };
         Step::Decided((kind, observed))
     }
 
-    /// Lets the call go on, always: learning never changes what the app does. Then it is
-    /// written.
+    /// Always lets the call continue, since learning never changes what the app does. Then records it.
     fn finish(
         &mut self,
         notification: &Notification,

@@ -1,5 +1,5 @@
-//! COMMAND: found along PATH, and looked at before anything is confined, so that
-//! what is wrong with it is said in words.
+//! COMMAND: found along PATH, and checked before anything is confined, so that a message says
+//! what is wrong with it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -16,9 +16,9 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// COMMAND cannot be executed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CommandError {
-    /// What execve(2) would say, or has said: ENOENT where nothing is there.
+    /// What execve(2) returns, or would return: ENOENT where no file is there.
     pub errno: Errno,
-    /// Which file lacks what, where the errno does not say all.
+    /// The message: which file is wrong, and how.
     pub text: String,
     /// The file that was found.
     pub file: Option<PathBuf>,
@@ -35,18 +35,17 @@ impl CommandError {
 /// Where COMMAND may be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Search {
-    /// In PATH's absolute directories: what the app changes in its working directory
-    /// chooses nothing.
+    /// In PATH's absolute directories alone, so that files in the app's working directory do not
+    /// decide what is executed.
     Absolute,
     /// In all of PATH, as execvp(3) does.
     Anywhere,
 }
 
-/// The file that COMMAND is, absolute.
+/// The absolute path of the file that COMMAND names.
 ///
 /// # Errors
-/// It is not there, or is nothing that this machine can execute: which file lacks
-/// what, the interpreter and the loader included.
+/// It is not there, or this machine cannot execute it, or its interpreter or loader is missing.
 pub fn find(
     command: &OsStr,
     path: Option<OsString>,
@@ -108,21 +107,21 @@ fn executable(file: &Path, files: &dyn ImageFiles) -> Result<(), CommandError> {
         Err(CommandError { errno, text, file: Some(file.to_owned()), unknown: false })
     };
     let cannot = |why: &str| wrong(Errno::EACCES, why);
-    let look = match files.stat(file) {
-        Ok(Some(look)) => look,
+    let stat = match files.stat(file) {
+        Ok(Some(stat)) => stat,
         Ok(None) => {
             return Err(CommandError::not_found(format!("{name}: not found; name a program that is there")));
         }
         Err(error) => return cannot(&format!("cannot be looked at: {}", crate::image::why(&error))),
     };
-    match look.kind {
+    match stat.kind {
         FileKind::Regular => {}
         FileKind::Directory => return cannot("is a directory; name a program in it"),
         FileKind::Device | FileKind::Other => {
             return cannot("is a device, a socket or a pipe; name a program");
         }
     }
-    if look.mode & 0o111 == 0 {
+    if stat.mode & 0o111 == 0 {
         return cannot("has no execute bit; chmod +x it");
     }
     let needs = |role: &str, path: &Path| match files.stat(path) {
@@ -133,7 +132,7 @@ fn executable(file: &Path, files: &dyn ImageFiles) -> Result<(), CommandError> {
         ),
     };
     match files.executable(file) {
-        // One that may be executed and not read (mode 0711) is the kernel's to judge.
+        // Whether a file that can be executed and not read (mode 0711) is one, the kernel decides.
         Ok(Executable::Static | Executable::Loader) | Err(_) => Ok(()),
         Ok(Executable::Dynamic(loader)) => needs("ELF loader", &loader),
         Ok(Executable::Script(interpreter, _)) => needs("#! interpreter", &interpreter),

@@ -1,5 +1,5 @@
 //! A start by a profile, enforced or audited: the plan, the launch, and the supervisor that
-//! decides.
+//! decides about calls.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -31,7 +31,7 @@ use crate::readiness::notify_socket;
 use crate::sys::{self, CallError};
 use crate::tracer::Tracer;
 
-/// All that a confined run starts from.
+/// What a confined start needs.
 pub(super) struct Confined {
     pub loaded: Loaded,
     /// `argv[0]` of this program.
@@ -45,7 +45,7 @@ pub(super) struct Confined {
     pub init: Init,
 }
 
-/// Launches it; what only the launch needed is freed with this.
+/// Launches the confined app. What only the launch needed is freed when this returns.
 pub(super) fn launch(options: &Options, mut this: Confined) -> Result<Started, StartupError> {
     let next = NextStart {
         options,
@@ -57,15 +57,15 @@ pub(super) fn launch(options: &Options, mut this: Confined) -> Result<Started, S
     };
     let (guarded, links) = (next.guarded(), next.links());
     let run_as = this.run_as.take();
-    let as_asked = run_as.is_some();
+    let by_option = run_as.is_some();
     if let Some(ids) = run_as {
         take_on(&mut this.loaded.document.profile, ids);
     }
-    let unlike = this.loaded.path.as_deref().map(learned::unlike).unwrap_or_default();
+    let unlike = this.loaded.path.as_deref().map(learned::environment_mismatches).unwrap_or_default();
     let embedded = this.loaded.path.is_none();
     let found = Some(this.init.found.clone());
     let environment = start::environment(options, found, guarded, links, embedded)?;
-    let plan = plan(&this, &environment, as_asked)?;
+    let plan = plan(&this, &environment, by_option)?;
     let variables = this.init.environment.iter();
     let variables = variables.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let rules = Arc::new(PolicyEngine::new(&plan).started_with(variables));
@@ -85,8 +85,8 @@ pub(super) fn launch(options: &Options, mut this: Confined) -> Result<Started, S
     Ok(Started { child, signals: environment.descriptor, watch, file: this.init.found })
 }
 
-/// The user of `--run-as` in the place of the profile's. What a profile grants to root is not
-/// for a user that it knows nothing of.
+/// Puts the user of `--run-as` in the place of the profile's. Capabilities that the profile
+/// grants to root are not granted to a user that it does not name.
 fn take_on(profile: &mut Profile, ids: RunAs) {
     if !ids.user.is_root() && profile.run_as.is_none() {
         profile.capabilities.clear();
@@ -94,11 +94,11 @@ fn take_on(profile: &mut Profile, ids: RunAs) {
     profile.run_as = Some(ids);
 }
 
-/// What will be done, if this environment can give what the profile asks for.
-fn plan(this: &Confined, environment: &start::Environment, as_asked: bool) -> Result<Plan, StartupError> {
+/// The plan, where this environment can enforce what the profile requires.
+fn plan(this: &Confined, environment: &start::Environment, by_option: bool) -> Result<Plan, StartupError> {
     let Loaded { document, source, .. } = &this.loaded;
     let plan = Plan::new(&document.profile, &environment.kernel, &environment.place, &Live, this.mode);
-    let plan = plan.map_err(|error| match as_asked && error.pointer == "/run_as" {
+    let plan = plan.map_err(|error| match by_option && error.pointer == "/run_as" {
         true => StartupError::PlannedUser(error),
         false => StartupError::Plan { profile: source.clone(), error },
     })?;
@@ -114,17 +114,16 @@ fn plan(this: &Confined, environment: &start::Environment, as_asked: bool) -> Re
     Ok(plan)
 }
 
-/// Makes ready the supervisor's threads, and makes them where the filter waits for their
-/// numbers.
+/// Prepares the supervisor's threads, and creates those whose ids the filter compares with.
 fn make_threads(plan: &Plan, child: &Child, identity: Identity) -> Result<(), StartupError> {
     let other_users = plan.has_other_users();
     sys::threads::prepare(plan.threads(), move || identity.take_back(other_users));
     let numbers = sys::threads::make(plan.threads_in_filter()).map_err(StartupError::Threads)?;
-    Ok(child.tell_threads(&numbers).map_err(CallError::of("the numbers of threads"))?)
+    Ok(child.send_thread_ids(&numbers).map_err(CallError::of("the ids of threads"))?)
 }
 
-/// COMMAND has to be an entry of the profile, called as that says and with its content.
-/// Nobody inside is there yet who could race with this look, nor with the exec.
+/// Checks that COMMAND is an entry of the profile, with the arguments and the content that the
+/// entry has. No process inside exists yet that could race with this check or with the exec.
 fn entry(
     options: &Options,
     plan: &Plan,
@@ -166,7 +165,7 @@ fn entry(
     })
 }
 
-/// What it takes to know when the start-up is over; the app is told where it says so.
+/// Prepares to detect the end of the start-up, and sets the app's NOTIFY_SOCKET.
 fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::StartupWatch>, StartupError> {
     let outer = init.variable(notify_socket::VARIABLE);
     let watch =
@@ -177,17 +176,17 @@ fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::StartupWatch
     Ok(watch)
 }
 
-/// What the supervisor decides by, and what it was found to say at the start.
+/// What the supervisor decides by, and what its start event reports.
 struct Prepared {
     rules: Arc<PolicyEngine>,
     entry: ProgramIndex,
     startup: Option<enforcer::StartupWatch>,
-    /// In what this environment differs from those where the profile was learned.
+    /// How this environment differs from those where the profile was learned.
     unlike: Vec<String>,
     identity: Identity,
 }
 
-/// What the supervisor needs to judge and to tell.
+/// Makes the supervisor, with its enforcer and its tracer.
 fn watch(
     options: &Options,
     this: &mut Confined,
@@ -218,8 +217,8 @@ fn watch(
     let tracer = plan.traces().then(|| Tracer::new(Arc::clone(&rules), killable));
     let mut tracer = match tracer.transpose() {
         Ok(tracer) => tracer,
-        Err(errno) if plan.checks => return Err(CallError { call: "the check after the exec", errno }.into()),
-        // Then who cannot be read is refused.
+        Err(errno) if plan.checks => return Err(CallError { call: "the tracer", errno }.into()),
+        // Then a caller that cannot be read is denied.
         Err(errno) => {
             tracing::warn!(%errno, "no process can be traced");
             None

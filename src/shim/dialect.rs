@@ -1,12 +1,12 @@
-//! Which init the shim stands in for, whose options it takes and whose words it speaks.
+//! The init that the shim behaves as: whose options it takes, and whose messages it writes.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// Whom the shim stands in for.
+/// The init that the shim behaves as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// Nobody: it is itself.
+    /// remit-init itself.
     Remit,
     /// tini, and Docker's docker-init, which is tini.
     Tini,
@@ -15,7 +15,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// By the name that it is called by.
+    /// The init of this `argv[0]`; remit-init for every other name.
     pub fn of(called_as: &OsStr) -> Dialect {
         match Path::new(called_as).file_name().and_then(OsStr::to_str) {
             Some("tini" | "tini-static" | "docker-init") => Dialect::Tini,
@@ -24,7 +24,7 @@ impl Dialect {
         }
     }
 
-    /// By its own name, as `--as` takes it.
+    /// The init of this name, as `--as` takes it.
     pub fn named(name: &str) -> Option<Dialect> {
         match name {
             "remit-init" => Some(Dialect::Remit),
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_whom_it_stands_in_for() {
+    fn the_dialect_follows_from_the_name() {
         for (name, dialect) in [
             ("/sbin/docker-init", Dialect::Tini),
             ("tini", Dialect::Tini),

@@ -1,4 +1,4 @@
-//! Why the app was not run, in the words of the init that the shim stands in for.
+//! Why the app was not run, worded as the init writes it that the shim behaves as.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,39 +27,39 @@ pub enum StartupError {
     Verbatim(String),
     /// COMMAND cannot be executed, or is not allowed.
     Command {
-        /// The name that it was given.
+        /// The name on the command line.
         name: String,
-        /// Why.
+        /// Why it cannot be executed.
         error: CommandError,
     },
     /// A system call failed.
     Call(CallError),
     /// The environment cannot be examined, or the confinement not be prepared.
     Enforce(enforce::Error),
-    /// There is no profile.
+    /// The profile cannot be loaded.
     Profile(LoadError),
-    /// `--run-as` names a user that there is not.
+    /// The user of `--run-as` cannot be resolved.
     RunAs(RunAsError),
-    /// The profile cannot be honoured here.
+    /// The profile cannot be planned here.
     Plan {
         /// What messages call the profile.
         profile: String,
-        /// What cannot be honoured, and why.
+        /// What cannot be planned, and why.
         error: PlanError,
     },
     /// The user of `--run-as` cannot be taken on.
     PlannedUser(PlanError),
     /// The kernel lacks what the profile needs: one line.
     Lacking(String),
-    /// The profile's file of COMMAND cannot be looked at.
+    /// stat(2) of the file of COMMAND failed.
     Stat(std::io::Error),
-    /// COMMAND was found, and is no longer there.
+    /// The file of COMMAND was removed since it was found.
     Gone(PathBuf),
     /// This argument, or the environment, holds a NUL byte.
     Nul(&'static str),
-    /// Events have nowhere to go.
+    /// The destination of events cannot be opened.
     Events(SinkError),
-    /// Diagnostics have nowhere to go.
+    /// Diagnostics cannot be written in the background.
     Log(LogError),
     /// Learning needs a listener, which cannot be had.
     NoListener(NoListener),
@@ -74,13 +74,13 @@ pub enum StartupError {
         /// The step, and why.
         failure: Failure,
     },
-    /// The supervisor cannot wait for the app, or not hear of its launch.
+    /// The supervisor cannot wait for signals, or not read whether the launch succeeded.
     Supervising(Errno),
-    /// After this the app, which had been started, could not be killed.
+    /// A step failed, and the app, which had been started, could not be killed after that.
     NotKilled {
         /// What had failed.
         error: Box<StartupError>,
-        /// What kill(2) answered.
+        /// What kill(2) returned.
         errno: Errno,
     },
 }
@@ -106,8 +106,8 @@ impl fmt::Display for StartupError {
             StartupError::Log(error) => error.fmt(f),
             StartupError::NoListener(why) => write!(
                 f,
-                "learning needs a seccomp listener ({why}); run it where there is one (Linux 5.10, and nobody \
-                 outside who has it already), or take on the init alone with --mode off"
+                "learning needs a seccomp listener ({why}); run it where there is one (Linux 5.10, and no \
+                 listener of another process outside), or use the init alone with --mode off"
             ),
             StartupError::Threads(NotMade::Started(errno)) => {
                 write!(f, "a thread cannot be started: {errno}; raise the container's limit of processes")
@@ -223,7 +223,7 @@ impl StartupError {
     }
 }
 
-/// What the errno alone does not tell: which file is missing, or what to do.
+/// What the errno alone does not say: which file is missing, or what to do.
 fn detail(error: &CommandError) -> String {
     if error.errno == Errno::ENOENT && error.file.is_none() {
         return String::new();
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn each_has_its_own_codes_and_words() {
-        let told = |error: &StartupError, dialect| (error.code(dialect), error.text(dialect));
+        let written = |error: &StartupError, dialect| (error.code(dialect), error.text(dialect));
         let missing = |file: Option<&str>| {
             let text = "/x: its #! interpreter /bin/bash is not there".to_owned();
             let file = file.map(Into::into);
@@ -247,10 +247,10 @@ mod tests {
         };
         let pid = std::process::id();
         assert_eq!(
-            told(&missing(None), Dialect::Tini),
+            written(&missing(None), Dialect::Tini),
             (127, format!("[FATAL tini ({pid})] exec x failed: No such file or directory\n"))
         );
-        let (code, text) = told(&missing(Some("/x")), Dialect::DumbInit);
+        let (code, text) = written(&missing(Some("/x")), Dialect::DumbInit);
         assert_eq!(code, 2);
         assert_eq!(
             text,
@@ -260,8 +260,8 @@ mod tests {
         assert_eq!(missing(Some("/x")).code(Dialect::Remit), 126, "it was found");
         assert_eq!(missing(None).code(Dialect::Remit), 127);
         let usage = StartupError::Usage(UsageError::Dialect("a\nb".to_owned()));
-        let line = "remit-init: --as: `a\\nb` is nobody; expected remit-init, tini or dumb-init\n";
-        assert_eq!(told(&usage, Dialect::Remit), (125, line.to_owned()));
+        let line = "remit-init: --as: unknown name `a\\nb`; expected remit-init, tini or dumb-init\n";
+        assert_eq!(written(&usage, Dialect::Remit), (125, line.to_owned()));
         assert_eq!(usage.code(Dialect::DumbInit), 1);
         let mode = UsageError::Value { option: "--mode", fault: ValueFault::Mode("x".to_owned()) };
         assert_eq!(StartupError::Usage(mode).code(Dialect::Tini), 125, "tini has no modes");

@@ -1,5 +1,4 @@
-//! The init: what is done for every app, confined or not, and all of it where nobody is
-//! confined.
+//! The init: what is done for every app, confined or not; with `--mode off`, all that is done.
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -32,11 +31,11 @@ pub(super) struct Init {
     pub environment: Vec<(OsString, OsString)>,
     /// Descriptors from 3 on that were open at the start.
     pub inherited: Inherited,
-    /// Who started us.
+    /// The process that started this one.
     pub parent: Pid,
 }
 
-/// How signals were when we were started.
+/// The signal mask, and whether SIGCHLD was ignored, when this process was started.
 #[derive(Clone, Copy)]
 pub(super) struct Signals {
     mask: Mask,
@@ -60,14 +59,14 @@ impl Init {
         finish(event_loop::run(child, behaviour(options), None), options, &self.found)
     }
 
-    /// What this process itself is before it forks, with all signals blocked.
+    /// Sets this process up before it forks: parent-death signal, subreaper, terminal.
     ///
     /// # Errors
     /// The call and its errno.
     pub fn prepare(&self, options: &Options, subreaper: bool) -> Result<(), CallError> {
         if let Some(signal) = options.parent_death {
             sys::prctl::set_parent_death_signal(signal).map_err(CallError::of("PR_SET_PDEATHSIG"))?;
-            // It died before it was asked after: the signal is sent all the same.
+            // It ended before the signal was set, which is sent all the same.
             if nix::unistd::getppid() != self.parent {
                 let me = nix::unistd::getpid().as_raw();
                 sys::signal::send(me, signal).map_err(CallError::of("kill"))?;
@@ -86,12 +85,12 @@ impl Init {
         Ok(())
     }
 
-    /// A variable's value.
+    /// The value of a variable of the environment.
     pub fn variable(&self, name: &str) -> Option<OsString> {
         self.environment.iter().find(|(variable, _)| variable == name).map(|(_, value)| value.clone())
     }
 
-    /// Gives a variable this value, for the app.
+    /// Sets a variable of the app's environment.
     pub fn set_variable(&mut self, name: &str, value: OsString) {
         self.environment.retain(|(variable, _)| variable != name);
         self.environment.push((name.into(), value));
@@ -119,7 +118,7 @@ impl Init {
             found.and_then(|(_, value)| value.to_str()?.parse::<u32>().ok())
         };
         let ours = variable("LISTEN_PID") == Some(std::process::id());
-        // More than were inherited without a gap are none of the app's, whatever it says.
+        // Not more than were inherited from 3 on without a gap, whatever the value of LISTEN_FDS is.
         let in_a_row = self.inherited.in_a_row();
         Ok(Command {
             program: c_string(self.found.as_os_str().as_bytes().to_vec(), "COMMAND")?,
@@ -148,7 +147,7 @@ pub(super) fn take_signals() -> Result<Signals, CallError> {
     Ok(Signals { mask, sigchld_ignored })
 }
 
-/// Whether the ids are those that this process has; then nothing is to be done.
+/// Whether the ids are those that this process has.
 fn is_us(ids: &RunAs) -> bool {
     (ids.user, ids.group) == (nix::unistd::getuid(), nix::unistd::getgid())
 }
@@ -162,7 +161,7 @@ fn may_change_user() -> Result<(), StartupError> {
     Err(RunAsError::NotPermitted.into())
 }
 
-/// Whether orphans come to us.
+/// Whether orphans are reparented to this process.
 fn reaps() -> Result<bool, CallError> {
     if std::process::id() == 1 {
         return Ok(true);
@@ -170,8 +169,8 @@ fn reaps() -> Result<bool, CallError> {
     sys::prctl::is_subreaper().map_err(CallError::of("PR_GET_CHILD_SUBREAPER"))
 }
 
-/// A session leader that gives its terminal up is sent HUP and CONT for it, at once;
-/// they are none of the app's.
+/// Gives the terminal up. The kernel sends a session leader that does so SIGHUP and SIGCONT,
+/// which are not forwarded to the app.
 fn give_up_terminal(dialect: LogDialect) {
     let leader = sys::terminal::leads_session();
     if let Err(errno) = sys::terminal::give_up() {
@@ -194,7 +193,7 @@ fn log_dialect(options: &Options) -> LogDialect {
     }
 }
 
-/// What of the options is the loop's.
+/// The options of the event loop.
 pub(super) fn behaviour(options: &Options) -> event_loop::InitOptions {
     event_loop::InitOptions {
         rules: InitRules {
@@ -213,12 +212,12 @@ pub(super) fn behaviour(options: &Options) -> event_loop::InitOptions {
     }
 }
 
-/// The C library's execvp(3) gives a file that the kernel cannot execute to a shell, and
-/// so do tini and dumb-init with it. Who stands in for them and confines nobody does the
-/// same; what is confined is never another program than was named.
+/// The C library's execvp(3) executes a shell with a file that the kernel cannot execute, and so
+/// do tini and dumb-init. As one of them, with `--mode off`, the shim does the same. A confined
+/// app is never another program than was named.
 ///
 /// # Errors
-/// COMMAND is something else that cannot be executed.
+/// COMMAND cannot be executed, and is not run by a shell.
 pub(super) fn by_a_shell(
     options: &mut Options,
     error: CommandError,
@@ -258,7 +257,7 @@ pub(super) fn finish(
     }
 }
 
-/// The child waits for us or runs by itself; it must not outlive a failure.
+/// Kills the child after a failure: it must not run without its supervisor.
 pub(super) fn abandon(child: i32, error: StartupError) -> StartupError {
     match signal::send(child, libc::SIGKILL) {
         Ok(()) => error,

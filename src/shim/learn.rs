@@ -1,5 +1,5 @@
 //! A learning run: the app as it is, with no_new_privs and a filter that notifies, and
-//! the journal that is written of it.
+//! the journal of what it does.
 
 use std::sync::Arc;
 
@@ -25,14 +25,14 @@ use crate::recorder::reads::{self, Gap, Watches};
 use crate::recorder::{Launch, ObservationSources, Recorder};
 use crate::sys::{self, CallError};
 
-/// Launches it.
+/// Launches the app for a learning run.
 pub(super) fn launch(
     options: &Options,
     mut init: Init,
     run_as: Option<RunAs>,
     said_by: ModeSource,
 ) -> Result<Started, StartupError> {
-    // Asked before a filter of ours is in force.
+    // Read before the filter of this start is in force.
     let filtered = sys::prctl::is_filtered();
     let denied = if filtered { sys::syscall_probe::refused_by_runtime() } else { Vec::new() };
     let environment = start::environment(options, None, Vec::new(), Vec::new(), true)?;
@@ -45,9 +45,9 @@ pub(super) fn launch(
         Identity::probe().map_err(CallError::of("file-system ids"))?;
     }
     let to = destination(options);
-    // Before directories are watched, of which this is none.
+    // Before directories are watched: this one is not.
     to.prepare().map_err(StartupError::Supervisor)?;
-    // Elsewhere than in a container of one's own everybody's opens would be told.
+    // Where this is not PID 1 of a container, the watches would report other containers' opens.
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };
     let watched = Watched { exact: options.exact, reads: watches.is_none() };
@@ -69,7 +69,7 @@ pub(super) fn launch(
         outer,
     };
     init.prepare(options, true)?;
-    // The last of all that can fail: a run that did not begin leaves no journal.
+    // Last of all that can fail: a run that did not start leaves no journal.
     let journal = Arc::new(Journal::create(&to, &args[0], first).map_err(StartupError::Supervisor)?);
     let file = init.found.clone();
     let (child, watch) = start::launch(&app, &confinement, &plan, &init.inherited, |child| {
@@ -88,8 +88,8 @@ fn destination(options: &Options) -> Destination {
     }
 }
 
-/// Where the app says that it is ready, if whoever started the container asks for that: it
-/// is heard here, and passed on.
+/// Opens a socket for the app's NOTIFY_SOCKET, where the container was started with one: its
+/// messages are read here and passed on.
 fn open_notify_socket(init: &mut Init) -> Result<Option<NotifySocket>, StartupError> {
     let Some(outer) = init.variable(notify_socket::VARIABLE).filter(|outer| !outer.is_empty()) else {
         return Ok(None);
@@ -113,10 +113,10 @@ fn watches(to: &Destination) -> Option<Watches> {
     };
     let watches = Watches::new(&reads::Place { skip, ..reads::Place::default() });
     let watches = watches.inspect_err(|errno| tracing::debug!(%errno, "no watches: every open is notified"));
-    watches.ok().filter(|watches| !watches.gaps().iter().any(|blind| matches!(blind, Gap::Full { .. })))
+    watches.ok().filter(|watches| !watches.gaps().iter().any(|gap| matches!(gap, Gap::Full { .. })))
 }
 
-/// What the supervisor needs to watch and to tell.
+/// Makes the supervisor, with its recorder.
 fn watch(
     options: &Options,
     plan: &Plan,
@@ -132,7 +132,7 @@ fn watch(
     let identity = Identity::own().map_err(CallError::of("own ids"))?;
     let mode = ModeInForce { value: Mode::Learn, source: said_by };
     let start = start::event(plan, mode, launch.app.as_raw(), &launch.file, launch.args.clone());
-    let kept = Arc::clone(&journal);
+    let same = Arc::clone(&journal);
     Ok(Supervision {
         writer,
         start,
@@ -141,6 +141,6 @@ fn watch(
             let recorder = Recorder::new(listener, requests, journal, launch, identity, sources);
             Box::new(move || recorder.run())
         }),
-        journal: Some(kept),
+        journal: Some(same),
     })
 }

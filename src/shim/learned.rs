@@ -1,5 +1,5 @@
-//! Where the profile was learned, against this place. The evidence beside a profile is
-//! the tool's; a start reads its runs alone, and it is no fault if there is none.
+//! Compares this environment with those where the profile was learned. The tool writes the
+//! evidence beside a profile; a start reads its runs alone, and needs none.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use crate::kernel::Arch;
 /// Bytes of the evidence that are read: more than a thousand runs.
 const MOST: u64 = 4 << 20;
 
-/// In what this place differs from those where the profile of this file was learned.
-pub(super) fn unlike(profile: &Path) -> Vec<String> {
+/// How this environment differs from those where the profile of this file was learned.
+pub(super) fn environment_mismatches(profile: &Path) -> Vec<String> {
     let evidence = packages::text(&beside(profile), MOST).unwrap_or_default();
     let learned: Vec<Fingerprint> = runs_in(&evidence).into_iter().map(|run| run.fingerprint).collect();
     if learned.is_empty() {

@@ -2,7 +2,7 @@
 //! environment, plan, prepare, launch, supervise.
 //!
 //! Up to the launch every failure ends with one line and its exit code, and nothing
-//! has been applied. From the launch on the supervisor does not die before the
+//! has been applied. From the launch on the supervisor does not end before the
 //! container does.
 
 #![forbid(unsafe_code)]
@@ -29,7 +29,7 @@ use self::command::Search;
 use self::confine::Confined;
 use self::dialect::Dialect;
 use self::init::Init;
-use self::options::{Asked, Options};
+use self::options::{CommandLine, Options};
 use crate::enforce::{examine, source};
 use crate::event::{self, ModeSource};
 use crate::image::live::Live;
@@ -37,7 +37,7 @@ use crate::profile::Mode;
 use crate::sys::descriptors::Inherited;
 use crate::visible;
 
-/// Runs the shim and answers with its exit code.
+/// Runs the shim and returns its exit code.
 pub fn main(
     args: impl Iterator<Item = OsString>,
     environment: impl Iterator<Item = (OsString, OsString)>,
@@ -45,22 +45,22 @@ pub fn main(
     let mut args: Vec<OsString> = args.collect();
     let environment: Vec<(OsString, OsString)> = environment.collect();
     let dialect = options::dialect(&mut args);
-    let stands_in_for = *dialect.as_ref().unwrap_or(&Dialect::Remit);
+    let wording = *dialect.as_ref().unwrap_or(&Dialect::Remit);
     match dialect.and_then(|dialect| run(args, dialect, environment)) {
         Ok(code) => code,
         Err(error) => {
-            let text = error.text(stands_in_for);
+            let text = error.text(wording);
             say(&mut std::io::stderr(), &text);
             event::termination(text.trim_end());
-            error.code(stands_in_for)
+            error.code(wording)
         }
     }
 }
 
-/// Says it where somebody listens; where nobody does, the exit code still tells.
+/// Writes a text. Where it cannot be written, the exit code still reports the failure.
 fn say(to: &mut dyn Write, text: &str) {
     if let Err(error) = to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
-        tracing::debug!(%error, "nobody listens");
+        tracing::debug!(%error, "a text could not be written");
     }
 }
 
@@ -78,13 +78,13 @@ fn run(
         |name: &str| environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     let path = variable("PATH");
     let mut options = match options::read(args, dialect, &variable)? {
-        Asked::Run(options) => *options,
-        Asked::Print(text) => return Ok(print(&mut std::io::stdout(), &text)),
-        Asked::PrintError(text) => return Ok(print(&mut std::io::stderr(), &text)),
-        Asked::Doctor { json } => return Ok(doctor(json)),
+        CommandLine::Run(options) => *options,
+        CommandLine::Print(text) => return Ok(print(&mut std::io::stdout(), &text)),
+        CommandLine::PrintError(text) => return Ok(print(&mut std::io::stderr(), &text)),
+        CommandLine::Doctor { json } => return Ok(doctor(json)),
     };
     if let Err(why) = event::log::install(event::log::level(options.own_verbosity())) {
-        // stderr is closed: there is nobody to tell.
+        // stderr is closed: there is nowhere to report that.
         drop(why);
     }
     let user = options.run_as.as_deref().map(users::resolve).transpose()?;
@@ -104,7 +104,7 @@ fn run(
     let load = || source::load(options.profile.as_deref(), &init.found, &Live);
     let (loaded, mode, said_by) = match mode {
         Some((Mode::Off, _)) => return init.run(&options, run_as),
-        // No profile is in force; but as whom the app runs, one that was named says.
+        // No profile is in force, but the app gets the user of one that was named.
         Some((Mode::Learn, said_by)) => {
             let named = options.profile.is_some().then(load).transpose()?;
             let run_as = run_as.or_else(|| named.and_then(|loaded| loaded.document.profile.run_as));
@@ -127,13 +127,13 @@ fn run(
     started?.supervise(&options)
 }
 
-/// Prints a text that was asked for in place of a run, and answers with the exit code.
+/// Prints a text in the place of a run, and returns the exit code.
 fn print(to: &mut dyn Write, text: &str) -> u8 {
     say(to, &visible::lines(text));
     0
 }
 
-/// Prints what can be enforced here, and answers with the exit code.
+/// Prints what can be enforced here, and returns the exit code.
 fn doctor(json: bool) -> u8 {
     let diagnosis = examine::here(true);
     let text = if json { format!("{}\n", diagnosis.to_value()) } else { diagnosis.to_string() };
@@ -141,8 +141,8 @@ fn doctor(json: bool) -> u8 {
     diagnosis.verdict.code()
 }
 
-/// What a flag, the environment or the name that it was called by says of the mode.
-/// A drop-in for tini confines nobody by surprise.
+/// The mode by a flag, the environment or `argv[0]`; none where the profile decides. In the place
+/// of tini or dumb-init nothing is confined unless a profile or a mode is named.
 fn mode_before_the_profile(options: &Options) -> Option<(Mode, ModeSource)> {
     match options.mode {
         None if options.dialect != Dialect::Remit && options.profile.is_none() => {

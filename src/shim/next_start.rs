@@ -1,7 +1,7 @@
-//! What the next start of the same container would find by name. Whoever changes it
-//! decides what that start executes, believes or writes, so it is taken from the app: the
-//! files themselves, every link that leads to them, and names that nothing has yet but
-//! that would be found before them.
+//! What the next start of the same container would find by name. A process that changes it
+//! decides what that start executes, reads or writes, so the app may not change it: the files
+//! themselves, every link that leads to them, and names that do not exist yet but would be found
+//! before them.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -13,14 +13,14 @@ use crate::enforce::source::Loaded;
 use crate::event::Destination;
 use crate::image::{Executable, FileKind, ImageFiles};
 
-/// Paths, each with the word that a message has for it.
+/// Paths, each with its description for a message.
 type Named = Vec<(&'static str, PathBuf)>;
 
 /// What a start finds by name.
 pub(super) struct NextStart<'a> {
     pub options: &'a Options,
     pub loaded: &'a Loaded,
-    /// `argv[0]`.
+    /// `argv[0]` of this process.
     pub called_as: Option<&'a Path>,
     /// The container's PATH.
     pub path: Option<OsString>,
@@ -48,7 +48,7 @@ impl NextStart<'_> {
     }
 
     /// Links that the app must not be able to change, and names that it must not be able to
-    /// make. By which links remit-init itself was reached, only its own name tells.
+    /// make. Only `argv[0]` shows by which links remit-init itself was reached.
     pub fn links(&self) -> Named {
         let mut links = self.loaded.links.clone();
         let named = self.called_as.filter(|name| name.as_os_str().as_bytes().contains(&b'/'));
@@ -90,16 +90,16 @@ impl NextStart<'_> {
         ["/etc/passwd", "/etc/group"].into_iter().filter(move |_| read).map(PathBuf::from)
     }
 
-    /// What is written to /dev/null is nobody's to guard.
+    /// A device, such as /dev/null, is not protected.
     fn is_device(&self, path: &Path) -> bool {
-        matches!(self.files.stat(path), Ok(Some(look)) if look.kind == FileKind::Device)
+        matches!(self.files.stat(path), Ok(Some(stat)) if stat.kind == FileKind::Device)
     }
 
     /// An engine finds an ENTRYPOINT without a slash along the container's PATH.
     fn before_itself(&self, name: &OsStr) -> Vec<PathBuf> {
-        let look = |path: &Path| self.files.stat(path).ok().flatten().map(|look| look.id);
-        let itself = self.itself().and_then(|path| look(&path));
-        command::tried_before(name, self.path.as_deref(), |path| itself.is_some() && look(path) == itself)
+        let id = |path: &Path| self.files.stat(path).ok().flatten().map(|stat| stat.id);
+        let itself = self.itself().and_then(|path| id(&path));
+        command::tried_before(name, self.path.as_deref(), |path| itself.is_some() && id(path) == itself)
     }
 
     fn before_command(&self) -> Vec<PathBuf> {
@@ -107,7 +107,7 @@ impl NextStart<'_> {
         command::tried_before(&self.options.command[0], self.path.as_deref(), is_found)
     }
 
-    /// `#!/usr/bin/env NAME` names nothing but a name.
+    /// `#!/usr/bin/env NAME` has its interpreter searched along PATH.
     fn before_interpreter(&self) -> Vec<PathBuf> {
         let Ok(Executable::Script(env, Some(argument))) = self.files.executable(self.found) else {
             return Vec::new();
@@ -115,7 +115,7 @@ impl NextStart<'_> {
         let mut words = argument.split_whitespace();
         let name = words.find(|word| !word.starts_with('-') && !word.contains('='));
         let name = name.filter(|_| env.file_name() == Some("env".as_ref()));
-        let runs = |path: &Path| matches!(self.files.stat(path), Ok(Some(look)) if look.kind == FileKind::Regular && look.mode & 0o111 != 0);
+        let runs = |path: &Path| matches!(self.files.stat(path), Ok(Some(stat)) if stat.kind == FileKind::Regular && stat.mode & 0o111 != 0);
         name.map(|name| command::tried_before(name.as_ref(), self.path.as_deref(), runs)).unwrap_or_default()
     }
 }

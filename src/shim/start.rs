@@ -20,13 +20,13 @@ use crate::sys::descriptors::{self, Inherited};
 use crate::sys::signal::{self, Mask};
 use crate::sys::{self, CallError};
 
-/// What a start is made of before there is a plan.
+/// What a start has before there is a plan.
 pub(super) struct Environment {
     pub place: Host,
     pub kernel: Kernel,
     pub sink: Sink,
     pub signals: Signals,
-    /// From which the supervisor reads its signals.
+    /// The signalfd that the supervisor reads its signals from.
     pub descriptor: OwnedFd,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn environment(
 /// An app that has been launched, and what supervises it.
 pub(super) struct Started {
     pub child: Child,
-    /// From which the supervisor reads its signals.
+    /// The signalfd that the supervisor reads its signals from.
     pub signals: OwnedFd,
     pub watch: Supervision,
     /// The file that COMMAND is.
@@ -62,15 +62,14 @@ pub(super) struct Started {
 }
 
 impl Started {
-    /// Supervises the app to its end, and answers with the exit code.
+    /// Supervises the app until it ends, and returns the exit code.
     pub fn supervise(self, options: &Options) -> Result<u8, StartupError> {
         let ended = event_loop::run(self.child, init::behaviour(options), Some((self.signals, self.watch)));
         init::finish(ended, options, &self.file)
     }
 }
 
-/// Launches the app and makes its supervisor, `watch`; if that fails, the app does not outlive
-/// it.
+/// Launches the app and makes its supervisor by `watch`; if that fails, the app is killed.
 pub(super) fn launch(
     command: &Command,
     confinement: &Confinement,

@@ -1,5 +1,4 @@
-//! `--run-as`: whom a name or number stands for in this image, as gosu and su-exec
-//! have it.
+//! `--run-as`: resolves a user by name or number in this image, as gosu and su-exec do.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,12 +7,12 @@ use std::io::ErrorKind;
 use crate::ids::{Gid, Uid};
 use crate::profile::RunAs;
 
-/// Whom the app is to be.
+/// The user that the app runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Ids and groups.
+    /// Its uid, its gid and its supplementary groups.
     pub ids: RunAs,
-    /// Its home directory; `/` where nobody names one.
+    /// Its home directory by passwd(5); `/` where that has none.
     pub home: String,
 }
 
@@ -31,9 +30,9 @@ pub fn resolve(spec: &str) -> Result<User, RunAsError> {
     of(spec, &read("/etc/passwd")?, &read("/etc/group")?)
 }
 
-/// One who has an entry in passwd(5) gets its group, its supplementary groups and its
-/// home. A number that has none has the group of the same number; a group that is named
-/// is the only one.
+/// A user with an entry in passwd(5) gets the entry's group and home, and its supplementary
+/// groups by group(5). A number without an entry gets the group of the same number. A group that
+/// is named is the only one.
 fn of(spec: &str, passwd: &str, groups: &str) -> Result<User, RunAsError> {
     let (user, group) = match spec.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -76,7 +75,7 @@ fn of(spec: &str, passwd: &str, groups: &str) -> Result<User, RunAsError> {
     })
 }
 
-/// Why there is no such user.
+/// Why the user of `--run-as` cannot be taken on.
 #[derive(Debug)]
 pub enum RunAsError {
     /// What was named is neither USER nor USER:GROUP.
@@ -87,9 +86,9 @@ pub enum RunAsError {
     NoGroup(String),
     /// A file that names users or groups cannot be read.
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: &'static str,
-        /// Why.
+        /// What open(2) or read(2) returned.
         error: std::io::Error,
     },
     /// This process may not become another user.
@@ -129,7 +128,7 @@ fn field(entry: &[&str], at: usize) -> Option<u32> {
     entry.get(at).copied().and_then(number)
 }
 
-/// An id; the greatest number is none (setresuid(2)).
+/// An id. The greatest number is not one: setresuid(2) takes it for "unchanged".
 fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| *id != u32::MAX)
 }
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_tells_group_groups_and_home() {
+    fn an_entry_has_group_groups_and_home() {
         assert_eq!(user("redis"), (999, 998, vec![40, 50], "/data".to_owned()));
         assert_eq!(user("999"), user("redis"));
         assert_eq!(user("redis:tls"), (999, 50, vec![], "/data".to_owned()));
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_there_is_named() {
+    fn a_missing_user_or_group_is_named() {
         for (spec, says) in [
             ("web", "no user `web` in /etc/passwd"),
             ("odd", "no user `odd`"),

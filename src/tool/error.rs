@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 
 use nix::errno::Errno;
 
-use super::session::ProcessEnd;
+use super::process_end::ProcessEnd;
 use crate::enforce;
 use crate::enforce::source::{LoadError, beside};
 use crate::filter;

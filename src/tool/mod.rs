@@ -10,6 +10,7 @@ mod events;
 mod learn;
 mod learned;
 mod plan;
+mod process_end;
 mod profiles;
 mod self_test;
 mod session;

@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
 use super::error::Error;
+use super::process_end::ProcessEnd;
 use crate::profile;
 use crate::sys::process::{Side, StateChange};
 use crate::sys::signal::{self, Mask};
@@ -38,34 +39,6 @@ pub(super) struct Until {
     /// The run has a `ready` event, and the work begins after it.
     #[arg(skip)]
     pub ready: bool,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProcessEnd {
-    /// It called _exit(2) with this code.
-    Code(i32),
-    /// This signal killed it.
-    Signal(i32),
-}
-
-impl ProcessEnd {
-    /// The exit code that a shell reports: 128+n for a signal.
-    pub fn code(self) -> i32 {
-        match self {
-            ProcessEnd::Code(code) => code,
-            ProcessEnd::Signal(signal) => 128 + signal,
-        }
-    }
-}
-
-impl std::fmt::Display for ProcessEnd {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ProcessEnd::Code(code) => write!(f, "with exit code {code}"),
-            ProcessEnd::Signal(signal) => write!(f, "by signal {}", signal::name(*signal)),
-        }
-    }
 }
 
 /// Why the tool stopped a run.

@@ -60,7 +60,7 @@ impl Tracer {
             })?;
             let tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok());
             let tids = tids.map(Tid::from_raw);
-            // By the kernel's word: a thread that a traced one has just made is not in the table.
+            // By /proc: a thread that a traced one has just made is not in the table yet.
             let mut is_last = true;
             for tid in tids.filter(|tid| thread_of_ours(*tid).is_none()) {
                 match self.attach_thread(tid, caller, ptrace::EXECS | ptrace::CHILDREN) {
@@ -84,9 +84,9 @@ impl Tracer {
         Err(Errno::EAGAIN)
     }
 
-    /// Does what needs the ids of another user with its real ids taken on for the moment. In that
-    /// moment this user may signal the supervisor: every signal is blocked here, and the kernel
-    /// protects an init from the two that cannot be.
+    /// Performs `act`, which may need the ids of another user, with its real ids taken on for the
+    /// moment. In that moment this user may signal the supervisor: every signal is blocked here,
+    /// and the kernel protects an init from the two that cannot be.
     pub(super) fn as_caller(
         &self,
         caller: &Caller,
@@ -104,7 +104,7 @@ impl Tracer {
                 }
                 let answer = credentials::set_real_ids(theirs.0, theirs.1).and_then(|()| act());
                 if let Err(errno) = credentials::set_real_ids(uid, gid) {
-                    // It would decide, and be checked by the kernel, as another user.
+                    // The kernel would check all its calls as another user's.
                     tracing::error!(%errno, "the worker could not restore its own ids");
                     std::process::abort();
                 }
@@ -122,13 +122,13 @@ impl Tracer {
 
 /// A thread, by `/proc/TID/status`.
 pub(super) struct Thread {
-    /// Its process.
+    /// Its process (Tgid).
     pub pid: Pid,
     /// The process that made it: its own, or of a leader the parent.
     pub maker: Pid,
 }
 
-/// A thread that the calling thread traces, by the kernel's own word; none for any other.
+/// A thread that the calling thread traces, by TracerPid in /proc; none for any other.
 pub(super) fn thread_of_ours(tid: Tid) -> Option<Thread> {
     let status = Status::of(tid).ok()?;
     let pid = status.tgid;

@@ -14,7 +14,7 @@ use crate::sys::seccomp::NotificationId;
 /// A notified call that continues traced.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TracedCall {
-    /// The notification.
+    /// The notification of the call.
     pub id: NotificationId,
     /// The thread that calls, by `/proc/TID/status`.
     pub caller: Caller,
@@ -28,7 +28,7 @@ impl TracedCall {
         self.caller.tid
     }
 
-    /// Its process.
+    /// The process of that thread.
     pub fn pid(&self) -> Pid {
         self.caller.tgid
     }
@@ -99,14 +99,14 @@ pub enum Report {
         caller: Caller,
         /// The program that called.
         program: Option<PathBuf>,
-        /// Why it was refused.
+        /// The denial: its errno and the rule that denies.
         refusal: Box<Denial>,
         /// How the call is answered.
         action: ActionTaken,
     },
     /// The app, which is traced, entered a group stop.
     Stopped {
-        /// The app.
+        /// The app's pid.
         pid: Pid,
         /// The signal of the group stop.
         signal: i32,

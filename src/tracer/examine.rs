@@ -1,7 +1,7 @@
 //! The examiner: reads files of a stopped process, for a digest or to identify a loader or a
 //! script, and the list of what a process has mapped as code. A thread of its own does it, so
 //! that neither PID 1's duties nor other decisions wait for a disk, or for the lock of the
-//! process's memory, which its threads may hold. What was found is remembered by inode, time
+//! process's memory, which its threads may have locked. What was found is remembered by inode, time
 //! of change and length of what is really mapped.
 
 use std::borrow::Cow;
@@ -32,15 +32,15 @@ use crate::policy::started::{Files, NotYet, Script, Started, Verdict};
 use crate::procfs::errno;
 use crate::profile::Rights;
 
-/// What waits to be judged.
+/// A stopped process that is to be checked.
 pub enum Job {
     /// What an exec has started.
     Exec {
-        /// The process.
+        /// The stopped process.
         pid: Pid,
-        /// Its exec.
+        /// The call of its exec.
         call: Arc<TracedCall>,
-        /// What was started.
+        /// What was read of the new program.
         started: Arc<Started>,
         /// Its arguments were cut, and have to be read again.
         cut: bool,
@@ -49,7 +49,7 @@ pub enum Job {
     Mappings(Arc<TracedCall>, ProgramIndex),
 }
 
-/// Judges each job and sends the verdict to the tracer, until the tracer is gone.
+/// Checks each job and sends the verdict to the tracer, until the tracer is gone.
 pub fn run(
     jobs: &Receiver<Job>,
     mailbox: &TracerMailbox,
@@ -61,13 +61,13 @@ pub fn run(
         let (pid, id, verdict) = match job {
             Job::Exec { pid, call, started, cut } => {
                 let caller = caller_after_exec(pid, &call.caller);
-                let look = Look { pid, caller, rules, found, identity };
-                let verdict = match whole(&started, cut, &look) {
-                    Ok(started) => rules.started(call.entry(), &started, &look),
+                let files = StoppedFiles { pid, caller, rules, found, identity };
+                let verdict = match whole(&started, cut, &files) {
+                    Ok(started) => rules.started(call.entry(), &started, &files),
                     // It was killed, and its end is reported; or it cannot be read any more.
                     Err(_) => Ok(Verdict::Dies(rules.unreadable_program())),
                 };
-                // This look answers every question, so there is a verdict.
+                // StoppedFiles never answers NotYet, so there is a verdict.
                 let Ok(verdict) = verdict else { continue };
                 (pid, call.id, inspect::within_count(verdict, &call, rules))
             }
@@ -79,17 +79,17 @@ pub fn run(
     }
 }
 
-/// What was started, with all of its stack that is judged: read again for one job at a time,
-/// since stacks may be large.
+/// What was started, with all of its stack that rules are about. The stack is read again for one
+/// job at a time, since stacks may be large.
 ///
 /// # Errors
-/// As [`inspect::stack`].
-fn whole<'a>(started: &'a Started, cut: bool, look: &Look) -> Result<Cow<'a, Started>, Errno> {
+/// As [`inspect::stack`]: the process cannot be read, or was killed.
+fn whole<'a>(started: &'a Started, cut: bool, files: &StoppedFiles) -> Result<Cow<'a, Started>, Errno> {
     let started = Cow::Borrowed(started);
     if !cut {
         return Ok(started);
     }
-    let initial_stack = inspect::stack(started.stack, &look.caller, look.identity, look.rules)?;
+    let initial_stack = inspect::stack(started.stack, &files.caller, files.identity, files.rules)?;
     Ok(Cow::Owned(Started { initial_stack, ..started.into_owned() }))
 }
 
@@ -135,7 +135,7 @@ fn linked(path: &Path) -> Option<PathBuf> {
     Some(OsStr::from_bytes(path).into())
 }
 
-/// The file that a process executed, whose exec was looked at.
+/// The file that a process executed, whose exec was verified.
 struct Own {
     path: Option<PathBuf>,
     id: Option<FileId>,
@@ -148,16 +148,16 @@ impl Own {
         Own { path, id: maps::known(&link, caller, identity).ok() }
     }
 
-    /// By its inode, or by its path, which nothing else has while it has it. The words of
-    /// a removed file another may have for its name.
+    /// Whether a mapping is of this file: by its inode, or by its path, which no other file has
+    /// meanwhile. A path with ` (deleted)` is not compared: another file may have that name.
     fn is(&self, mapping: &maps::Mapping) -> bool {
         self.id == Some(mapping.id)
             || (self.path.as_ref() == Some(&mapping.path) && linked(&mapping.path).is_none())
     }
 }
 
-/// A look into the files of a stopped process.
-struct Look<'a> {
+/// The files of a stopped process.
+struct StoppedFiles<'a> {
     pid: Pid,
     caller: Caller,
     rules: &'a PolicyEngine,
@@ -165,9 +165,9 @@ struct Look<'a> {
     identity: &'a Identity,
 }
 
-impl Look<'_> {
-    /// What is mapped, opened for reading: this very file, and no other that runs by now
-    /// in a process of the same number.
+impl StoppedFiles<'_> {
+    /// Opens the executed file for reading: this inode, and no other that a process with the same
+    /// pid executes by now.
     fn mapped(&self, started: &Started) -> Option<File> {
         let link = format!("/proc/{}/exe", self.pid);
         let file = self.identity.with_caller_fsids(&self.caller, || File::open(&link).map_err(errno)).ok()?;
@@ -178,8 +178,8 @@ impl Look<'_> {
         let link = format!("/proc/{}/root", self.pid);
         let theirs =
             self.identity.with_caller_fsids(&self.caller, || std::fs::metadata(&link).map_err(errno));
-        let place = |found: std::fs::Metadata| (found.dev(), found.ino());
-        theirs.is_ok_and(|theirs| std::fs::metadata("/").is_ok_and(|ours| place(ours) == place(theirs)))
+        let id = |found: std::fs::Metadata| (found.dev(), found.ino());
+        theirs.is_ok_and(|theirs| std::fs::metadata("/").is_ok_and(|ours| id(ours) == id(theirs)))
     }
 
     fn working_directory(&self) -> Option<PathBuf> {
@@ -188,10 +188,11 @@ impl Look<'_> {
     }
 }
 
-impl Files for Look<'_> {
+impl Files for StoppedFiles<'_> {
     fn is_loader(&self, started: &Started) -> Result<bool, NotYet> {
         let read = self.mapped(started).and_then(|file| elf::executable(&file, Arch::THIS).ok());
-        // What cannot be read may be one, this time: it may have been killed meanwhile.
+        // A file that cannot be read may be a loader. That is not remembered: the process may
+        // have been killed meanwhile.
         let Some(kind) = read else { return Ok(true) };
         let loader = kind == Executable::Loader;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,7 +201,7 @@ impl Files for Look<'_> {
     }
 
     fn script(&self, path: &[u8]) -> Result<Option<Script>, NotYet> {
-        // Elsewhere its names lead to other files than ours.
+        // Under another root its paths lead to other files than the supervisor's.
         let moves = self.rules.access("chroot").is_some();
         if moves && !self.shares_root() {
             return Ok(None);
@@ -218,13 +219,13 @@ impl Files for Look<'_> {
 
     fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet> {
         let file = match script {
-            // Its name leads nowhere else, and no process inside may write to it.
+            // Its path leads nowhere else, and no process inside may write to it.
             Some(script) => open(&script.canonical).filter(|(_, id)| *id == script.id).map(|(file, _)| file),
             None => self.mapped(started),
         };
         let mapped = file.as_ref().filter(|_| script.is_none()).and_then(|file| file.try_clone().ok());
         let digest = file.and_then(digest);
-        // Written to while it was read, it is neither the one nor the other.
+        // The digest of a file that was written to meanwhile is of no content that it had.
         let digest =
             digest.filter(|_| script.is_some() || mapped.is_some_and(|file| is_still(&file, started)));
         if let (Some(digest), None) = (&digest, script) {
@@ -244,7 +245,7 @@ fn is_still(file: &File, started: &Started) -> bool {
     })
 }
 
-/// A regular file and its inode; a pipe that stands there is not waited for.
+/// Opens a regular file, and returns its inode too; the open does not block on a FIFO.
 fn open(path: &Path) -> Option<(File, FileId)> {
     let file =
         File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path).ok()?;

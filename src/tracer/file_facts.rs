@@ -18,7 +18,7 @@ pub struct FileFacts {
     pub(super) scripts: HashMap<Vec<u8>, Script>,
 }
 
-/// More files than an image has programs: past it all is found out anew.
+/// More files than an image has programs; where a map has so many it is cleared.
 const MANY: usize = 4096;
 /// The longest path by which a script is remembered: the app may spell one in any number of
 /// ways, each up to 4096 bytes long.

@@ -151,8 +151,8 @@ impl Tracer {
         Ok(())
     }
 
-    /// By a message where the filter lets every one through, whatever it is and wherever it
-    /// goes: otherwise a message that is continued for the supervisor could be another one.
+    /// By a message where the filter allows every sendmsg: otherwise a message that is continued for
+    /// the supervisor could be another one.
     fn way(&self) -> Way {
         let number = crate::syscalls::number(Arch::THIS, "sendmsg").unwrap_or_default();
         let call = policy::call::Call { name: Some("sendmsg"), number, args: [0, 0, SEND, 0, 0, 0] };

@@ -1,5 +1,5 @@
 //! What an exec has started, read from the process that is stopped before its first
-//! instruction: the kernel's own words, and memory that only the kernel has written. Nothing
+//! instruction: what /proc shows, and memory that only the kernel has written. Nothing
 //! here waits for a disk or for another process.
 
 use std::sync::{Arc, Mutex};
@@ -18,8 +18,8 @@ use crate::policy::{Denial, PolicyEngine};
 use crate::procfs::errno;
 use crate::sys;
 
-/// Reads and judges what an exec has started. What has to be read from a file is taken from
-/// what is remembered.
+/// Reads what an exec has started, and checks it by the profile. Facts of files are taken from
+/// those that are remembered.
 pub(super) fn inspect(
     pid: Pid,
     call: &TracedCall,
@@ -36,15 +36,15 @@ pub(super) fn inspect(
             if let Operation::Exec { object, .. } = &call.operation {
                 *refusal = Denial { object: object.clone(), ..*refusal };
             }
-            return Inspection::Judged { started: None, verdict: Verdict::Dies(refusal) };
+            return Inspection::Decided { started: None, verdict: Verdict::Dies(refusal) };
         }
     };
-    let judged = rules.started(call.entry(), &started, &Remembered(found));
-    let cut = judged.is_err() && started.shorten();
+    let decided = rules.started(call.entry(), &started, &Remembered(found));
+    let cut = decided.is_err() && started.shorten();
     let started = Arc::new(started);
-    match judged {
+    match decided {
         Ok(verdict) => {
-            Inspection::Judged { started: Some(started), verdict: within_count(verdict, call, rules) }
+            Inspection::Decided { started: Some(started), verdict: within_count(verdict, call, rules) }
         }
         Err(_) => Inspection::NotYet { started, cut },
     }
@@ -68,8 +68,8 @@ pub(super) fn within_count(verdict: Verdict, call: &TracedCall, rules: &PolicyEn
 /// Reads a process whose exec was called by `caller`.
 ///
 /// # Errors
-/// EACCES for a program that may not be read, so that it cannot be identified; ESRCH for one
-/// that was killed meanwhile; EIO for a stack of no 64-bit program.
+/// EACCES for a program that cannot be read, so that it cannot be identified; ESRCH for one that
+/// was killed meanwhile; EIO for a stack that no 64-bit program has.
 fn read(pid: Pid, caller: &Caller, identity: &Identity, rules: &PolicyEngine) -> Result<Started, Errno> {
     let caller = caller_after_exec(pid, caller);
     let link = format!("/proc/{pid}/exe");
@@ -90,11 +90,11 @@ fn read(pid: Pid, caller: &Caller, identity: &Identity, rules: &PolicyEngine) ->
     })
 }
 
-/// The stack of such a process, while it is stopped.
+/// Reads the initial stack of such a process, while it is stopped.
 ///
 /// # Errors
-/// EACCES for a process that may not be read, ESRCH for one that was killed meanwhile, EIO for a
-/// stack of no 64-bit program.
+/// EACCES for a process that cannot be read, ESRCH for one that was killed meanwhile, EIO for a
+/// stack that no 64-bit program has.
 pub(super) fn stack(
     pointer: u64,
     caller: &Caller,

@@ -16,16 +16,16 @@ use crate::sys::seccomp::NotificationId;
 pub enum TracerMessage {
     /// The examiner has read the files of a stopped process.
     Examined {
-        /// The process.
+        /// The stopped process.
         pid: Pid,
-        /// The notification of the call that is judged.
+        /// The notification of the call that is verified.
         id: NotificationId,
         /// What becomes of the process.
         verdict: Verdict,
     },
     /// A child of PID 1 that is traced has stopped, and the first thread took the report.
     Stopped {
-        /// The child.
+        /// The child's tid.
         tid: Tid,
         /// The signal of the stop.
         signal: i32,
@@ -44,7 +44,7 @@ pub struct TracerMailbox {
 }
 
 impl TracerMailbox {
-    /// An empty one.
+    /// An empty mailbox.
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM as in eventfd(2).

@@ -1,9 +1,9 @@
 //! The tracer: what an exec really started is verified before its first instruction.
 //!
-//! A supervisor that reads the path of an execve and lets the call continue has decided about
-//! memory that another thread rewrites meanwhile. So the thread is attached to first
+//! A supervisor that reads the path of an execve and continues the call has decided about memory
+//! that another thread can rewrite meanwhile. So the thread is attached to first
 //! (ptrace(2)). The kernel stops it once the new program is in place and before it runs; then
-//! its inode, and the kernel's own copy of arguments and environment, are judged
+//! its inode, and the kernel's own copy of arguments and environment, are checked
 //! ([`started`](crate::policy::started)), and it is detached or killed. No other process can
 //! change it: its memory is new, its stack was written by the kernel, and every other thread
 //! of it has ended.
@@ -14,7 +14,7 @@
 //! * **One thread decides and traces**; the first one has PID 1's other duties, and passes on
 //!   the reports on traced threads that it took ([`wait`]).
 //! * **One exec at a time in a process**, changes of user included: to attach takes the process's
-//!   exec lock, which an exec in flight holds ([`state::TraceTable`]).
+//!   exec lock (cred_guard_mutex), which an exec in flight has locked ([`state::TraceTable`]).
 //! * **The interrupt before the answer.** With WAIT_KILLABLE_RECV it wakes no thread; after the
 //!   call exactly one stop follows, that of the exec or, where this failed, the requested one.
 //!   After the answer it could interrupt another call, and show there as EINTR. Below Linux
@@ -25,14 +25,14 @@
 //! * **What cannot be traced does not execute**: a process that another traces, or that made
 //!   itself undumpable. Where execs are verified, none continues untraced.
 //! * **A process that changes its user**, or makes itself undumpable, could not be attached to
-//!   afterwards. It is before, with all its threads and all that they make, until its next
-//!   exec; to attach then takes its real ids for a moment. What of it cannot be read it hands
-//!   out itself ([`hand_out`]); for that it is traced where no exec is verified too.
-//! * **Traced threads die with the supervisor** (EXITKILL), so nothing runs unjudged.
+//!   afterwards. So it is attached to before, with all its threads and all that they make, until
+//!   its next exec; for that the tracer takes on its real ids for a moment. It hands out itself
+//!   what cannot be read of it ([`hand_out`]); for that it is traced where no exec is verified too.
+//! * **Traced threads are killed with the supervisor** (EXITKILL), so nothing runs unverified.
 //!
 //! A thread that maps code, where its program's rule says from where it may, stops after the
-//! call in the same way, and all that its process has mapped is judged ([`examine`]): which
-//! file a descriptor stands for, another thread can change between a look at it and the call.
+//! call in the same way, and all that its process has mapped is checked ([`examine`]): another
+//! thread can change which file a descriptor is open on between a check of it and the call.
 //! But its siblings do not stop. One that knows the address can run what is mapped there, move
 //! it while the list is read, or fork with it: an attacker whose code runs in the process
 //! already is not stopped by this.
@@ -81,7 +81,7 @@ pub struct Tracer {
     /// Only a kill interrupts the wait for an answer.
     wait_killable: bool,
     table: TraceTable,
-    /// What came of calls and was not taken yet.
+    /// Reports that were not taken yet, oldest first.
     reports: Vec<Report>,
     hand_outs: HashMap<Tid, hand_out::HandOut>,
     /// What threads handed out, by the call that they wait in.
@@ -95,7 +95,7 @@ impl Tracer {
     /// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV.
     ///
     /// # Errors
-    /// EMFILE, ENFILE or ENOMEM as in eventfd(2).
+    /// EMFILE, ENFILE or ENOMEM, as in eventfd(2).
     pub fn new(rules: Arc<PolicyEngine>, wait_killable: bool) -> Result<Tracer, Errno> {
         let (verifies, on_violation) = (rules.checks(), rules.policy().on_violation);
         Ok(Tracer {
@@ -114,12 +114,12 @@ impl Tracer {
         })
     }
 
-    /// Where other threads send it messages.
+    /// The mailbox that other threads send it messages through.
     pub fn mailbox(&self) -> Arc<TracerMailbox> {
         Arc::clone(&self.mailbox)
     }
 
-    /// The eventfd that becomes readable when they have.
+    /// The mailbox's eventfd, which becomes readable with a message.
     pub fn wake_fd(&self) -> &EventFd {
         self.mailbox.wake_fd()
     }
@@ -237,7 +237,7 @@ impl Tracer {
         let kill = || signal::send(pid.as_raw(), libc::SIGKILL);
         match caller.map_or_else(kill, |caller| self.as_caller(caller, kill)) {
             Ok(()) | Err(Errno::ESRCH) => {}
-            // It stays stopped until the supervisor ends, and then dies.
+            // It stays stopped until the supervisor ends, and is killed then (EXITKILL).
             Err(errno) => tracing::error!(%pid, %errno, "could not be killed"),
         }
     }

@@ -6,7 +6,7 @@
 //! the kernel can report stops and ends is a row of a test.
 //!
 //! **One call in flight in a process.** To attach takes the process's exec lock
-//! (cred_guard_mutex). An exec in flight holds it while it waits for the other threads to end,
+//! (cred_guard_mutex). An exec in flight has it locked while it waits for the other threads to end,
 //! and a traced one ends only when its tracer reaps it: a tracer that attaches meanwhile waits
 //! for ever. So [`TraceTable::next_call`] alone attaches, where nothing is in flight.
 
@@ -124,7 +124,7 @@ impl TraceTable {
             Event::Ended(tid) => self.ended(tid),
             Event::Probed { pid, readable } => self.probed(pid, readable),
             Event::Inspected { pid, id, inspection } => self.inspected(pid, id, inspection),
-            Event::Examined { pid, id, verdict } => self.judged(pid, id, verdict),
+            Event::Examined { pid, id, verdict } => self.decided(pid, id, verdict),
             Event::ExaminerFailed { pid, id } => self.kill_pending(pid, id),
             Event::Reported(id) => self.reported(id),
             Event::ListenerClosed => self.listener_closed(),
@@ -148,14 +148,14 @@ pub struct Config {
     pub on_violation: OnViolation,
 }
 
-/// What happened.
+/// An input of the table: a notified call, a report of the kernel's, or what came of an action.
 #[derive(Debug)]
 pub enum Event {
     /// A notified call is to continue traced.
     Called {
         /// The call.
         call: TracedCall,
-        /// Its thread still waits for the answer.
+        /// Its notification is still valid: the thread waits for the answer.
         valid: bool,
     },
     /// What came of [`Action::Attach`].
@@ -209,7 +209,7 @@ pub enum Event {
     Examined {
         /// The process.
         pid: Pid,
-        /// The notification of the call that is judged.
+        /// The notification of the call that is verified.
         id: NotificationId,
         /// What becomes of the process.
         verdict: Verdict,
@@ -218,7 +218,7 @@ pub enum Event {
     ExaminerFailed {
         /// The process.
         pid: Pid,
-        /// The notification of the call that is judged.
+        /// The notification of the call that is verified.
         id: NotificationId,
     },
     /// The event of [`Report::Denied`] is queued.
@@ -263,17 +263,17 @@ pub enum Stop {
     Trap,
     /// PTRACE_EVENT_STOP with the signal of a group stop.
     Group(i32),
-    /// Signal-delivery-stop.
+    /// Signal-delivery-stop, with the signal.
     Signal(i32),
-    /// Any other.
+    /// Any other stop, such as a syscall-stop.
     Other,
 }
 
 /// What the stopped process of an exec showed.
 #[derive(Debug, PartialEq)]
 pub enum Inspection {
-    /// What was started is judged; `started` is none where it cannot be read.
-    Judged {
+    /// There is a verdict on what was started; `started` is none where it cannot be read.
+    Decided {
         /// The program, its arguments and environment.
         started: Option<Arc<Started>>,
         /// What becomes of the process.
@@ -314,21 +314,21 @@ pub enum Action {
     Kill(Pid, Option<Caller>),
     /// Find out whether a process can be read: see [`Event::Probed`].
     Probe(Pid),
-    /// Read and judge what an exec has started: see [`Event::Inspected`].
+    /// Read and check what an exec has started: see [`Event::Inspected`].
     Inspect(Pid, Arc<TracedCall>),
-    /// Have the examiner judge what an exec has started: see [`Event::Examined`].
+    /// Have the examiner check what an exec has started: see [`Event::Examined`].
     ExamineExec {
         /// The process.
         pid: Pid,
         /// Its exec.
         call: Arc<TracedCall>,
-        /// What was started.
+        /// What was read of the new program.
         started: Arc<Started>,
-        /// Its arguments were cut.
+        /// Its arguments were cut, and have to be read again.
         cut: bool,
     },
-    /// Have the examiner judge all that the process of this call, which is this entry, has
-    /// mapped as code: see [`Event::Examined`].
+    /// Have the examiner check all that the process of this call, which is this program entry,
+    /// has mapped as code: see [`Event::Examined`].
     ExamineMappings(Arc<TracedCall>, ProgramIndex),
     /// Pass on what came of a call.
     Report(Report),
@@ -338,7 +338,7 @@ pub enum Action {
         call: Arc<TracedCall>,
         /// The caller, after an exec with its ids since then.
         caller: Caller,
-        /// Why.
+        /// The denial: its errno and the rule that denies.
         refusal: Box<Denial>,
         /// How the call is answered.
         action: event::ActionTaken,
@@ -353,15 +353,15 @@ pub enum TraceeState {
     /// Until its next exec that succeeds, as are all threads and processes that it makes.
     UntilExec,
     /// The kernel attached it when it was made. It is in its first stop, until the stop of the
-    /// thread that made it says whose child it is.
+    /// thread that made it reports its parent.
     AwaitingParent {
         /// Its first stop.
         stop: Stop,
         /// The process that made it.
         maker: Pid,
     },
-    /// It is stopped, and is killed once its event is queued. No stop of it is answered.
-    Condemned,
+    /// It is stopped, and is killed once its event is queued. It is not continued from any stop.
+    AwaitingKill,
 }
 
 /// A call that was attached to.
@@ -381,13 +381,13 @@ enum Phase {
     /// The call continues. `interrupted`: a stop was requested, and comes where an exec fails
     /// or code is mapped.
     Continued { interrupted: bool },
-    /// Its new program is in place, and is judged.
+    /// Its new program is in place, and is verified.
     Executed { started: Option<Arc<Started>> },
-    /// It has mapped code and stopped so, and what is mapped is judged.
+    /// It has mapped code and stopped, and the mappings are checked.
     Mapped { stop: Stop },
 }
 
-/// The process that has this number, which is its leader's tid too.
+/// The process whose pid is this tid, which is its leader's.
 fn process_of(tid: Tid) -> Pid {
     Pid::from_raw(tid.as_raw())
 }

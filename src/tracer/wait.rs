@@ -34,7 +34,7 @@ impl Tracer {
     }
 
     /// Takes every report on traced threads. Whether one was reaped: then the first thread has
-    /// to look, since a process whose parent has ended meanwhile is a child of its own.
+    /// to wait for children, since it may be the parent of that process by now.
     pub fn wait_for_tracees(&mut self) -> bool {
         self.handle_messages();
         let mut reaped = false;
@@ -117,9 +117,9 @@ impl Tracer {
     }
 
     /// Answers no more calls: the kernel answers those that still wait with ENOSYS once every
-    /// copy of the listener is closed. What is in flight is still judged.
-    /// It does not return: the ends of traced threads may come after their filter's end, and
-    /// while their tracer, a thread of the pool, lives on, the kernel reaps none of them.
+    /// copy of the listener is closed. What is in flight is still verified.
+    /// It does not return: traced threads may end after their filter did, and while their tracer,
+    /// a thread of the pool, exists, the kernel reaps none of them.
     pub fn reap_for_ever(mut self) -> ! {
         self.listener = None;
         self.handle(Event::ListenerClosed);
@@ -127,7 +127,7 @@ impl Tracer {
             self.wait_for_tracees();
             self.reports.clear();
             // Every SIGCHLD is the first thread's now, which wakes this one.
-            if let Err(errno) = listener::wait_for_bell(self.mailbox.wake_fd()) {
+            if let Err(errno) = listener::wait_for_wakeup(self.mailbox.wake_fd()) {
                 tracing::error!(%errno, "ppoll");
                 std::thread::sleep(Duration::from_secs(1));
             }

@@ -32,7 +32,7 @@ const LAUNCH: [&str; 5] = [
     "supervisor",
     // The whole list of faults takes minutes here, and has no other numbers than x86_64's.
     "faults:without:missing",
-    // A 32-bit program is killed by the check after the exec here, before its first call.
+    // A 32-bit program is killed by the post-exec verification here, before its first call.
     "scenarios:forbidden:lifecycle:whole:--skip=docker:--skip=restricted:--skip=hints:--skip=nginx:--skip=redis:--skip=the_example_in_scratch:--skip=a_32_bit",
 ];
 

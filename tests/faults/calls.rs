@@ -189,7 +189,7 @@ pub const CALLS: &[Call] = &[
     call("recvfrom", Refused("step `seccomp")),
     call("recvmsg", Refused("supervising")),
     call("sendmsg", Refused("hand over the listener")),
-    call("sendto", Refused("the numbers of threads")),
+    call("sendto", Refused("the ids of threads")),
     call("setgroups", RefusedUser("step `groups: [65534]`")),
     call("setpgid", Refused("process group")),
     call("setresgid", RefusedUser("step `gid: 65534`")),

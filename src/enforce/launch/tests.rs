@@ -5,7 +5,7 @@ fn what_failed_is_received_from_a_child_that_did_not_read_the_numbers_of_threads
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
     let (socket, theirs) = pair.expect("a pair");
     let child = Child { pid: 0, socket, steps: vec!["first".to_owned()] };
-    child.tell_threads(&[1, 2]).expect("sent");
+    child.send_thread_ids(&[1, 2]).expect("sent");
     let word = [0i32.to_le_bytes(), (Errno::EPERM as i32).to_le_bytes()].concat();
     nix::unistd::write(&theirs, &word).expect("written");
     drop(theirs);

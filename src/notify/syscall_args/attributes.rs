@@ -8,7 +8,7 @@ use crate::notify::caller::Memory;
 use crate::policy::call::Call;
 use crate::syscalls::{Arg, Attribute, Handler};
 
-/// What of a file is changed.
+/// The attribute that is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewAttribute {
     /// chown(2): the ids, of which -1 leaves one as it is.
@@ -22,7 +22,7 @@ pub enum NewAttribute {
     Mode(u32),
     /// utime(2).
     Times {
-        /// Times are given; else it is the current time.
+        /// Whether times are given; otherwise the current time is set.
         given: bool,
     },
 }
@@ -32,10 +32,10 @@ pub enum NewAttribute {
 pub struct AttributeArgs {
     /// What is changed.
     pub attribute: NewAttribute,
-    /// A link at the end is followed.
+    /// Whether a link at the end is followed.
     pub follow: bool,
     dirfd: i32,
-    /// Where the path is; 0 where the descriptor itself is meant.
+    /// The address of the path; 0 for a call on the descriptor.
     pointer: u64,
 }
 

@@ -11,17 +11,17 @@ use crate::syscalls::Arg;
 
 /// The arguments of an exec: pointers into the caller's memory, and flags.
 pub struct Exec {
-    /// From where a relative path begins.
+    /// The directory descriptor from which a relative path begins.
     pub dirfd: i32,
-    /// Where the path is.
+    /// The address of the path.
     pub path: u64,
-    /// Where the list of arguments is.
+    /// The address of the argument list.
     pub args: u64,
-    /// Where the environment is.
+    /// The address of the environment.
     pub environment: u64,
-    /// An empty path names the descriptor.
+    /// Whether an empty path names the descriptor (AT_EMPTY_PATH).
     pub may_be_empty: bool,
-    /// A link at the end is followed.
+    /// Whether a link at the end is followed.
     pub follow: bool,
 }
 
@@ -55,8 +55,8 @@ impl Exec {
             Err(errno) => Err(errno),
         }
     }
-    /// What names the file, where this is the path that was read: the path, or the descriptor
-    /// for an empty one; and whether a link at its end is followed.
+    /// The file to execute, given the path that was read: the path, or the descriptor for an empty
+    /// one; and whether a link at its end is followed.
     pub fn file(&self, path: &Path) -> (PathArg, bool) {
         let path_arg = PathArg { dirfd: self.dirfd, path: path.to_owned() };
         let names_descriptor = self.may_be_empty && path.as_os_str().is_empty();

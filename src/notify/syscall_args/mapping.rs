@@ -6,18 +6,18 @@ use crate::syscalls::Handler;
 /// The arguments of mmap, mprotect, pkey_mprotect or shmat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MappingArgs {
-    /// Where the memory begins; of mmap and shmat only a wish.
+    /// The first address; for mmap and shmat only a hint.
     pub start: u64,
-    /// Its length in bytes; 0 of shmat.
+    /// The length in bytes; 0 for shmat.
     pub length: u64,
-    /// It is to be writable.
+    /// Whether PROT_WRITE is requested.
     pub writable: bool,
-    /// It is to be executable.
+    /// Whether PROT_EXEC is requested.
     pub executable: bool,
-    /// The descriptor of the file that mmap maps; `None` for memory of no file, and for the
-    /// other calls.
+    /// The descriptor of the file that mmap maps; `None` for anonymous memory and for the other
+    /// calls.
     pub file: Option<i32>,
-    /// It maps memory anew, with no other call that could have made the same memory writable.
+    /// Whether it is mmap, which maps new memory that no other call made writable before.
     pub is_mmap: bool,
 }
 

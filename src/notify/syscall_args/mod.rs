@@ -1,6 +1,6 @@
-//! Decodes the arguments of notified calls, once for enforcing and for learning. A decoder
-//! says which register is what, and reads what a pointer leads to; it decides nothing. Where a
-//! path or a flag is, the table of system calls says.
+//! Decodes the arguments of notified calls, for enforcing and for learning. A decoder names the
+//! registers and reads the memory that a pointer leads to; it decides nothing. The table of system
+//! calls says which argument is a path or a flag.
 
 mod address;
 mod attributes;

@@ -7,14 +7,13 @@ use crate::policy::args::{Args, Need};
 
 /// The longest string that an exec takes (MAX_ARG_STRLEN, with its end).
 const LONGEST: usize = 128 << 10;
-/// More strings than are read of any list, one by one: each takes a call.
+/// The most strings that are read of a list, each by a call of its own.
 const MOST: usize = 1 << 14;
 
-/// The first strings that a list of addresses leads to, as they stand in the caller's memory
-/// now.
+/// Reads the first strings of a list of addresses in the caller's memory.
 ///
 /// # Errors
-/// As [`Memory::bytes`]; E2BIG as execve(2) has it.
+/// As [`Memory::bytes`]; E2BIG as from execve(2).
 pub fn args(memory: &Memory, pointer: u64, need: Need) -> Result<Args, Errno> {
     let mut args = Args::default();
     each(memory, pointer, |text| {
@@ -24,19 +23,19 @@ pub fn args(memory: &Memory, pointer: u64, need: Need) -> Result<Args, Errno> {
     Ok(args)
 }
 
-/// Gives every string that a list of addresses leads to, as they stand in the caller's memory
-/// now, for as long as `more` says so.
+/// Passes each string of a list of addresses in the caller's memory to `more`, until it returns
+/// false.
 ///
 /// # Errors
-/// As [`Memory::bytes`]; E2BIG for strings, or so many of them, as an exec does not take or
-/// as would hold up all other decisions.
+/// As [`Memory::bytes`]; E2BIG for strings, or a number of them, that an exec refuses or that would
+/// delay all other decisions.
 pub fn each(memory: &Memory, pointer: u64, mut more: impl FnMut(&[u8]) -> bool) -> Result<(), Errno> {
     /// Three quarters of 8 MiB (fs/exec.c, bprm_stack_limits).
     const BYTES: usize = 6 << 20;
     const WORD: usize = size_of::<u64>();
     const WORDS: usize = 64 * WORD;
     if pointer == 0 {
-        // Linux takes that for an empty list.
+        // Linux takes a null pointer for an empty list.
         return Ok(());
     }
     let mut bytes = 0;

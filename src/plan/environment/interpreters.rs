@@ -12,7 +12,7 @@ pub struct Family {
 }
 
 /// The interpreters that a `#!` line may name, the commonest first.
-pub const FAMILIES: &[Family] = &[
+pub const INTERPRETERS: &[Family] = &[
     Family {
         interpreter: "sh: dash, busybox ash",
         source: "POSIX XCU sh, ENVIRONMENT VARIABLES; dash(1)",

@@ -1,4 +1,4 @@
-//! The thread that tells what was opened.
+//! The thread that reports opened files.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -14,42 +14,42 @@ use super::tree::Wd;
 use super::{DIRECTORY, Gap, Orders, WatchEvent, Watches, walk};
 use crate::sys;
 
-/// Reads that empty a full queue: 16,384 events, 15 at least with each.
+/// The reads that empty a full queue: 16,384 events, at least 15 a read.
 const ROUNDS: usize = 1200;
 
-/// Names remembered as told; past it they are told anew.
-const TOLD: usize = 1 << 18;
+/// Names remembered as reported. Beyond it they are reported again.
+const REPORTED: usize = 1 << 18;
 
-/// Renames of which the second half has not come.
+/// Renames whose IN_MOVED_TO has not come.
 const MOVES: usize = 64;
 
-/// New directories that are looked at before orders are heard again.
+/// New directories that are listed before orders are read again.
 const BATCH: usize = 256;
 
-/// Names in a new directory that are told one by one, and remembered to have been heard of in
-/// all new ones: the app may make any number of them.
+/// Names in a new directory that are reported one by one, and names remembered of all new
+/// directories: the app may create any number of them.
 const NAMES: usize = 1 << 14;
 
-/// What the thread knows.
+/// The state of the thread.
 pub(super) struct Reader<T> {
     watches: Watches,
-    tell: T,
-    /// Opens are not told.
+    report: T,
+    /// Opens are not reported.
     quiet: bool,
-    /// Keys of what was told since the last mark.
-    told: HashSet<u64>,
-    /// Directories that have left their place, by the cookie of their arrival.
+    /// Keys of the names reported since the last mark.
+    reported: HashSet<u64>,
+    /// Directories that were moved away (IN_MOVED_FROM), by the cookie of the rename.
     moves: VecDeque<(u32, Wd)>,
-    /// New directories that were not looked at yet, and which names were heard of in them.
+    /// New directories that are not listed yet, with the names that events reported in them.
     fresh: HashMap<Wd, HashSet<OsString>>,
-    /// How many names these are.
-    heard: usize,
+    /// The total number of these names.
+    seen_names: usize,
     pending: VecDeque<Wd>,
     own: Option<Own>,
     full: usize,
 }
 
-/// Our own open of a directory, which two watches hear of: its and that above it.
+/// An open of a directory by this thread, which makes an event on its watch and on its parent's.
 struct Own {
     wd: Wd,
     itself: bool,
@@ -57,16 +57,16 @@ struct Own {
 }
 
 impl<T: FnMut(WatchEvent)> Reader<T> {
-    /// Nothing that was opened by now is told.
-    pub fn new(watches: Watches, tell: T) -> Result<Reader<T>, Errno> {
+    /// Creates the thread's state; events so far are discarded.
+    pub fn new(watches: Watches, report: T) -> Result<Reader<T>, Errno> {
         let mut reader = Reader {
             watches,
-            tell,
+            report,
             quiet: true,
-            told: HashSet::new(),
+            reported: HashSet::new(),
             moves: VecDeque::new(),
             fresh: HashMap::new(),
-            heard: 0,
+            seen_names: 0,
             pending: VecDeque::new(),
             own: None,
             full: 0,
@@ -77,10 +77,10 @@ impl<T: FnMut(WatchEvent)> Reader<T> {
         Ok(reader)
     }
 
-    /// Tells until it is told to end.
+    /// Reports events until it is ordered to end.
     pub fn run(&mut self, orders: &Orders) {
         if let Err(errno) = self.serve(orders) {
-            (self.tell)(WatchEvent::Gap(Gap::Ended { errno }));
+            (self.report)(WatchEvent::Gap(Gap::Ended { errno }));
         }
     }
 
@@ -88,33 +88,33 @@ impl<T: FnMut(WatchEvent)> Reader<T> {
         loop {
             let wait = if self.pending.is_empty() { PollTimeout::NONE } else { PollTimeout::ZERO };
             let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-            let mut both = [readable(self.watches.inotify.as_fd()), readable(orders.bell.as_fd())];
+            let mut both = [readable(self.watches.inotify.as_fd()), readable(orders.wakeup.as_fd())];
             match poll(&mut both, wait) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
             }
-            match orders.bell.read() {
+            match orders.wakeup.read() {
                 Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
             }
-            // Orders first: what came before them is in the queue by now.
+            // Orders first: the events before them are in the queue by now.
             let (marks, end) = (orders.marks.swap(0, Ordering::SeqCst), orders.end.load(Ordering::SeqCst));
             self.drain()?;
             self.look_at_new()?;
             if marks > 0 || end {
-                self.tell_full();
-                self.told.clear();
+                self.report_full();
+                self.reported.clear();
             }
-            (0..marks).for_each(|_| (self.tell)(WatchEvent::Mark));
+            (0..marks).for_each(|_| (self.report)(WatchEvent::Mark));
             if end {
                 let unseen = self.pending.iter().filter_map(|wd| self.watches.tree.path(*wd));
-                unseen.for_each(|path| (self.tell)(WatchEvent::Gap(Gap::Before { path })));
+                unseen.for_each(|path| (self.report)(WatchEvent::Gap(Gap::Before { path })));
                 return Ok(());
             }
         }
     }
 
-    /// Reads all that is in the queue by now.
+    /// Reads all events queued by now.
     fn drain(&mut self) -> Result<(), Errno> {
         for _ in 0..ROUNDS {
             match self.watches.inotify.read_events() {
@@ -131,14 +131,14 @@ impl<T: FnMut(WatchEvent)> Reader<T> {
         let (wd, mask) = (event.wd.as_raw(), event.mask);
         let directory = mask.contains(Flags::IN_ISDIR);
         if mask.contains(Flags::IN_Q_OVERFLOW) {
-            (self.tell)(WatchEvent::Gap(Gap::Overflow));
+            (self.report)(WatchEvent::Gap(Gap::Overflow));
         } else if mask.contains(Flags::IN_IGNORED) {
             self.watches.tree.remove(wd);
-            self.heard_in(wd);
+            self.take_seen_names(wd);
         } else if let Some(name) = event.name {
-            // One that is not remembered is told to have been there before.
-            if let Some(heard) = self.fresh.get_mut(&wd).filter(|_| self.heard < NAMES) {
-                self.heard += usize::from(heard.insert(name.clone()));
+            // A name that is not remembered is reported as there before the watch.
+            if let Some(seen) = self.fresh.get_mut(&wd).filter(|_| self.seen_names < NAMES) {
+                self.seen_names += usize::from(seen.insert(name.clone()));
             }
             if mask.contains(Flags::IN_OPEN) {
                 self.opened_in(wd, &name, directory);
@@ -153,39 +153,39 @@ impl<T: FnMut(WatchEvent)> Reader<T> {
     /// A file or directory was opened by its name in a watched directory.
     fn opened_in(&mut self, above: Wd, name: &OsStr, directory: bool) {
         let child = if directory { self.watches.tree.child(above, name) } else { None };
-        let Some(child) = child else { return self.tell_once(above, name, directory) };
+        let Some(child) = child else { return self.report_once(above, name, directory) };
         match &mut self.own {
             Some(own) if own.wd == child && own.above => own.above = false,
-            // Its own watch tells as well, unless it is younger than this.
-            _ => self.tell_once(child, OsStr::new(""), true),
+            // Its own watch reports it as well, unless that is younger than this event.
+            _ => self.report_once(child, OsStr::new(""), true),
         }
     }
 
-    /// What has a watch itself was opened.
+    /// A watched file or directory was opened.
     fn opened(&mut self, wd: Wd, directory: bool) {
         match &mut self.own {
             Some(own) if own.wd == wd && own.itself => own.itself = false,
-            _ => self.tell_once(wd, OsStr::new(""), directory),
+            _ => self.report_once(wd, OsStr::new(""), directory),
         }
     }
 
-    fn tell_once(&mut self, wd: Wd, name: &OsStr, directory: bool) {
-        if self.quiet || !self.told.insert(self.watches.tree.key(wd, name)) {
+    fn report_once(&mut self, wd: Wd, name: &OsStr, directory: bool) {
+        if self.quiet || !self.reported.insert(self.watches.tree.key(wd, name)) {
             return;
         }
-        if self.told.len() > TOLD {
-            self.told.clear();
+        if self.reported.len() > REPORTED {
+            self.reported.clear();
         }
         let Some(mut path) = self.watches.tree.path(wd) else { return };
         if !name.is_empty() {
             path.push(name);
         }
         if !self.watches.left_out.contains(&path) {
-            (self.tell)(WatchEvent::Opened { path, directory });
+            (self.report)(WatchEvent::Opened { path, directory });
         }
     }
 
-    /// A directory was made, has left or has come.
+    /// A directory was created, moved away or moved here.
     fn moved(&mut self, above: Wd, name: OsString, mask: Flags, cookie: u32) {
         if mask.contains(Flags::IN_MOVED_FROM) {
             if let Some(child) = self.watches.tree.child(above, &name) {
@@ -203,8 +203,8 @@ impl<T: FnMut(WatchEvent)> Reader<T> {
         self.look(above, name);
     }
 
-    /// Watches what stands there now: that may be another than who came, of whom later
-    /// events will tell.
+    /// Watches what the name leads to now. That may be another directory than the event's, which later
+    /// events will report.
     fn look(&mut self, above: Wd, name: OsString) {
         let Some(path) = self.watches.tree.path(above).map(|path| path.join(&name)) else { return };
         if self.watches.left_out.contains(&path) {
@@ -217,43 +217,43 @@ impl<T: FnMut(WatchEvent)> Reader<T> {
             Ok(wd) if self.watches.tree.holds(wd) => self.put(wd, above, name),
             Ok(wd) => {
                 self.watches.tree.put(wd, above, name);
-                self.heard_in(wd);
+                self.take_seen_names(wd);
                 self.fresh.insert(wd, HashSet::new());
                 self.pending.push_back(wd);
             }
             Err(Errno::ENOSPC) => self.full += 1,
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
-            Err(errno) => (self.tell)(WatchEvent::Gap(Gap::Unreadable { path, errno })),
+            Err(errno) => (self.report)(WatchEvent::Gap(Gap::Unreadable { path, errno })),
         }
     }
 
-    /// It has another name, and so has all below it: that is told anew.
+    /// A directory has a new name, and so has all below it: they are reported anew.
     fn put(&mut self, wd: Wd, above: Wd, name: OsString) {
         self.watches.tree.put(wd, above, name);
-        self.told.clear();
+        self.reported.clear();
     }
 
-    /// Looks once into new directories, for what was there before they were watched.
+    /// Lists new directories once, for what was there before the watch.
     fn look_at_new(&mut self) -> Result<(), Errno> {
         for _ in 0..BATCH {
             let Some(wd) = self.pending.pop_front() else { break };
-            // The queue is empty when we open it, so that ours is not taken for one with
-            // an open of the app's.
+            // The queue is empty when this thread opens a directory, so its event is not taken for one of
+            // the app's.
             self.drain()?;
             let Some(path) = self.watches.tree.path(wd) else { continue };
             let listed = walk::list(&path, NAMES);
             self.own = listed.is_ok().then_some(Own { wd, itself: true, above: true });
             self.drain()?;
             self.own = None;
-            let heard = self.heard_in(wd);
+            let seen = self.take_seen_names(wd);
             match listed {
                 Ok(walk::Names { directories, others, more }) => {
                     if more {
-                        (self.tell)(WatchEvent::Gap(Gap::Before { path: path.clone() }));
+                        (self.report)(WatchEvent::Gap(Gap::Before { path: path.clone() }));
                     }
-                    let unseen = directories.iter().chain(&others).filter(|name| !heard.contains(*name));
+                    let unseen = directories.iter().chain(&others).filter(|name| !seen.contains(*name));
                     for name in unseen {
-                        (self.tell)(WatchEvent::Gap(Gap::Before { path: path.join(name) }));
+                        (self.report)(WatchEvent::Gap(Gap::Before { path: path.join(name) }));
                     }
                     let unknown = |name: &OsString| self.watches.tree.child(wd, name).is_none();
                     let new: Vec<_> = directories.into_iter().filter(unknown).collect();
@@ -262,24 +262,24 @@ impl<T: FnMut(WatchEvent)> Reader<T> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let errno = sys::errno(&error);
-                    (self.tell)(WatchEvent::Gap(Gap::Unreadable { path, errno }));
+                    (self.report)(WatchEvent::Gap(Gap::Unreadable { path, errno }));
                 }
             }
         }
         Ok(())
     }
 
-    /// The names that were heard of in a new directory, which is one no longer.
-    fn heard_in(&mut self, wd: Wd) -> HashSet<OsString> {
-        let heard = self.fresh.remove(&wd).unwrap_or_default();
-        self.heard -= heard.len();
-        heard
+    /// Removes a directory from the new ones; returns the names that events reported in it.
+    fn take_seen_names(&mut self, wd: Wd) -> HashSet<OsString> {
+        let seen = self.fresh.remove(&wd).unwrap_or_default();
+        self.seen_names -= seen.len();
+        seen
     }
 
-    fn tell_full(&mut self) {
+    fn report_full(&mut self) {
         if self.full > 0 {
             let directories = std::mem::take(&mut self.full);
-            (self.tell)(WatchEvent::Gap(Gap::Full { directories }));
+            (self.report)(WatchEvent::Gap(Gap::Full { directories }));
         }
     }
 }

@@ -7,7 +7,7 @@ use nix::unistd::{Uid, geteuid, setfsuid};
 
 use super::*;
 
-/// A directory that everybody may look into.
+/// A directory that every user may read and search.
 fn directory() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("a directory");
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("chmod");
@@ -20,21 +20,21 @@ fn place(root: &Path) -> Place {
 }
 
 fn start(place: &Place) -> (Watcher, Receiver<WatchEvent>) {
-    let (tell, told) = channel();
+    let (sender, events) = channel();
     let watches = Watches::new(place).expect("watched");
-    (watches.start(move |what| tell.send(what).expect("somebody listens")).expect("a thread"), told)
+    (watches.start(move |what| sender.send(what).expect("received")).expect("a thread"), events)
 }
 
-/// All that was told, and the thread has ended.
-fn all(watcher: Watcher, told: &Receiver<WatchEvent>) -> Vec<WatchEvent> {
+/// All events until the thread ends.
+fn all(watcher: Watcher, events: &Receiver<WatchEvent>) -> Vec<WatchEvent> {
     watcher.finish();
-    told.iter().collect()
+    events.iter().collect()
 }
 
-/// All that is told until the mark.
-fn marked(watcher: &Watcher, told: &Receiver<WatchEvent>) -> Vec<WatchEvent> {
+/// All events until the mark.
+fn marked(watcher: &Watcher, events: &Receiver<WatchEvent>) -> Vec<WatchEvent> {
     watcher.mark();
-    told.iter().take_while(|what| *what != WatchEvent::Mark).collect()
+    events.iter().take_while(|what| *what != WatchEvent::Mark).collect()
 }
 
 fn file(path: impl Into<PathBuf>) -> WatchEvent {
@@ -78,15 +78,15 @@ fn what_a_child_opens_is_named_by_its_canonical_path_once_until_a_mark() {
     let watches = Watches::new(&place).expect("watched");
     assert_eq!((watches.watched(), watches.gaps()), (3, [].as_slice()));
     open(root.join("read before"));
-    let (tell, told) = channel();
-    let watcher = watches.start(move |what| tell.send(what).expect("heard")).expect("a thread");
+    let (sender, events) = channel();
+    let watcher = watches.start(move |what| sender.send(what).expect("received")).expect("a thread");
 
     let script = "read x <link; read x <etc/../etc/ssl/cert; exec ls etc >/dev/null";
     shell(&root, script);
     let cert = file(root.join("etc/ssl/cert"));
-    assert_eq!(marked(&watcher, &told), [cert.clone(), listed(root.join("etc"))]);
+    assert_eq!(marked(&watcher, &events), [cert.clone(), listed(root.join("etc"))]);
     shell(&root, "read x <link; test ! -e missing");
-    assert_eq!(all(watcher, &told), [cert]);
+    assert_eq!(all(watcher, &events), [cert]);
 }
 
 #[test]
@@ -95,67 +95,67 @@ fn what_is_left_out_is_not_told() {
     fs::create_dir_all(root.join("journals/old")).expect("a directory");
     write(root.join("events"));
     let skip = vec![root.join("journals"), root.join("events")];
-    let (watcher, told) = start(&Place { skip, ..place(&root) });
+    let (watcher, events) = start(&Place { skip, ..place(&root) });
     write(root.join("journals/old/run"));
     fs::create_dir(root.join("journals/new")).expect("a directory");
     write(root.join("journals/new/run"));
     list(root.join("journals"));
     open(root.join("events"));
     write(root.join("other"));
-    assert_eq!(all(watcher, &told), [file(root.join("other"))]);
+    assert_eq!(all(watcher, &events), [file(root.join("other"))]);
 }
 
 #[test]
 fn a_path_alone_is_no_open() {
     let (_dir, root) = directory();
     write(root.join("file"));
-    let (watcher, told) = start(&place(&root));
+    let (watcher, events) = start(&place(&root));
     let flags = nix::fcntl::OFlag::O_PATH;
     for path in [root.clone(), root.join("file")] {
         drop(nix::fcntl::open(&path, flags, nix::sys::stat::Mode::empty()).expect("opened"));
     }
-    assert_eq!(all(watcher, &told), []);
+    assert_eq!(all(watcher, &events), []);
 }
 
 #[test]
 fn new_directories_are_watched_and_what_was_there_before_is_said() {
     let (_dir, root) = directory();
-    let (watcher, told) = start(&place(&root));
+    let (watcher, events) = start(&place(&root));
     // At once: whatever was missed is said.
     fs::create_dir_all(root.join("a/b/c")).expect("directories");
     let path = root.join("a/b/c/file");
     write(&path);
     open(&path);
-    let heard = marked(&watcher, &told);
-    assert!(heard.contains(&file(&path)) || heard.contains(&before(&path)), "{heard:?}");
-    // And none of our own looks is told.
+    let received = marked(&watcher, &events);
+    assert!(received.contains(&file(&path)) || received.contains(&before(&path)), "{received:?}");
+    // And none of the thread's own opens is reported.
     assert!(
-        !heard.iter().any(|what| matches!(what, WatchEvent::Opened { directory: true, .. })),
-        "{heard:?}"
+        !received.iter().any(|what| matches!(what, WatchEvent::Opened { directory: true, .. })),
+        "{received:?}"
     );
     // Later, nothing is missed.
     open(&path);
     list(root.join("a/b"));
-    assert_eq!(all(watcher, &told), [file(&path), listed(root.join("a/b"))]);
+    assert_eq!(all(watcher, &events), [file(&path), listed(root.join("a/b"))]);
 }
 
 #[test]
 fn a_directory_that_is_listed_as_soon_as_it_is_made_is_told() {
     let (_dir, root) = directory();
-    let (watcher, told) = start(&place(&root));
+    let (watcher, events) = start(&place(&root));
     for number in 0..100 {
         let new = root.join(number.to_string());
         fs::create_dir(&new).expect("a directory");
         list(&new);
-        assert_eq!(marked(&watcher, &told), [listed(&new)]);
+        assert_eq!(marked(&watcher, &events), [listed(&new)]);
     }
     drop(watcher);
 }
 
-/// A watcher that waits at the file `gate` until it is let go on.
+/// A watcher that waits at the file `gate` until the closure is called.
 fn gated(root: &Path) -> (Watcher, Receiver<WatchEvent>, impl FnOnce()) {
     write(root.join("gate"));
-    let (tell, told) = channel();
+    let (sender, events) = channel();
     let (waits, waiting) = sync_channel(0);
     let (go, gone) = sync_channel::<()>(0);
     let gate = file(root.join("gate"));
@@ -165,11 +165,11 @@ fn gated(root: &Path) -> (Watcher, Receiver<WatchEvent>, impl FnOnce()) {
             waits.send(()).expect("somebody waits");
             gone.recv().expect("let go on");
         }
-        tell.send(what).expect("heard");
+        sender.send(what).expect("received");
     });
     open(root.join("gate"));
     waiting.recv().expect("at the gate");
-    (watcher.expect("a thread"), told, move || go.send(()).expect("it waits"))
+    (watcher.expect("a thread"), events, move || go.send(()).expect("it waits"))
 }
 
 #[test]
@@ -178,17 +178,17 @@ fn what_was_in_a_new_directory_before_its_watch_is_said() {
     let (_outside, outside) = directory();
     fs::create_dir(outside.join("come")).expect("a directory");
     write(outside.join("come/with"));
-    let (watcher, told, go) = gated(&root);
+    let (watcher, events, go) = gated(&root);
     fs::create_dir_all(root.join("new/deep")).expect("a directory");
     write(root.join("new/deep/file"));
     fs::rename(outside.join("come"), root.join("come")).expect("renamed");
     go();
-    let mut heard = marked(&watcher, &told);
-    heard.sort_by_key(|what| format!("{what:?}"));
+    let mut received = marked(&watcher, &events);
+    received.sort_by_key(|what| format!("{what:?}"));
     let unseen = ["come/with", "new/deep", "new/deep/file"].map(|name| before(root.join(name)));
-    assert_eq!(heard, [&unseen[..], &[file(root.join("gate"))]].concat());
+    assert_eq!(received, [&unseen[..], &[file(root.join("gate"))]].concat());
     open(root.join("come/with"));
-    assert_eq!(all(watcher, &told), [file(root.join("come/with"))]);
+    assert_eq!(all(watcher, &events), [file(root.join("come/with"))]);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_directory_has_the_name_that_it_has() {
     let (_dir, root) = directory();
     fs::create_dir_all(root.join("a/deep")).expect("a directory");
     write(root.join("a/deep/file"));
-    let (watcher, told) = start(&place(&root));
+    let (watcher, events) = start(&place(&root));
     let open_in = |name: &str| {
         open(root.join(name).join("deep/file"));
         file(root.join(name).join("deep/file"))
@@ -207,16 +207,16 @@ fn a_directory_has_the_name_that_it_has() {
         rename(names[0], names[1]);
         expected.push(open_in(names[1]));
     }
-    // The name is taken by another.
+    // Another directory takes the name.
     fs::create_dir(root.join("a")).expect("a directory");
-    assert_eq!(marked(&watcher, &told), expected);
+    assert_eq!(marked(&watcher, &events), expected);
     fs::create_dir(root.join("a/deep")).expect("a directory");
-    assert_eq!(marked(&watcher, &told), []);
+    assert_eq!(marked(&watcher, &events), []);
     write(root.join("a/deep/file"));
     rename("b", "a/below");
     open_in("a/below");
     let expected = ["a/deep/file", "a/below/deep/file"].map(|name| file(root.join(name)));
-    assert_eq!(all(watcher, &told), expected);
+    assert_eq!(all(watcher, &events), expected);
 }
 
 #[test]
@@ -226,17 +226,17 @@ fn an_overflow_is_said() {
     let most: usize = most.trim().parse().expect("a number");
     let names = [root.join("one"), root.join("two")];
     names.iter().for_each(write);
-    let (watcher, told, go) = gated(&root);
+    let (watcher, events, go) = gated(&root);
     // In turn, so that none is like the one before it.
     (0..most / 2 + 100).for_each(|_| names.iter().for_each(open));
     go();
-    let heard = all(watcher, &told);
+    let received = all(watcher, &events);
     let overflow = WatchEvent::Gap(Gap::Overflow);
-    assert_eq!(heard, [file(root.join("gate")), file(&names[0]), file(&names[1]), overflow]);
+    assert_eq!(received, [file(root.join("gate")), file(&names[0]), file(&names[1]), overflow]);
 }
 
 #[test]
-fn who_may_not_read_a_directory_says_so() {
+fn an_unreadable_directory_is_a_gap() {
     let (_dir, root) = directory();
     for name in ["closed/below", "searched"] {
         fs::create_dir_all(root.join(name)).expect("a directory");
@@ -247,7 +247,7 @@ fn who_may_not_read_a_directory_says_so() {
     };
     set("closed", 0);
     set("searched", 0o311);
-    // Root reads everything; this thread does not any more.
+    // Root reads everything; this thread drops that right.
     let root_here = geteuid().is_root();
     if root_here {
         setfsuid(Uid::from_raw(65534));
@@ -257,16 +257,16 @@ fn who_may_not_read_a_directory_says_so() {
     blind.sort_by_key(|blind| format!("{blind:?}"));
     let closed = |name: &str| Gap::Unreadable { path: root.join(name), errno: Errno::EACCES };
     assert_eq!((watches.watched(), blind), (1, vec![closed("closed"), closed("searched")]));
-    let (tell, told) = channel();
-    let watcher = watches.start(move |what| tell.send(what).expect("heard")).expect("a thread");
+    let (sender, events) = channel();
+    let watcher = watches.start(move |what| sender.send(what).expect("received")).expect("a thread");
     open(root.join("searched/file"));
-    assert_eq!(marked(&watcher, &told), [], "it is what was said");
+    assert_eq!(marked(&watcher, &events), [], "it is what was said");
     let new = if root_here { Uid::from_raw(0) } else { geteuid() };
     setfsuid(new);
     fs::DirBuilder::new().mode(0o700).create(root.join("new")).expect("a directory");
-    let heard = all(watcher, &told);
-    // Made as somebody whom the thread is not.
-    assert_eq!(heard.contains(&WatchEvent::Gap(closed("new"))), root_here, "{heard:?}");
+    let received = all(watcher, &events);
+    // Created with an owner that the thread is not.
+    assert_eq!(received.contains(&WatchEvent::Gap(closed("new"))), root_here, "{received:?}");
     set("closed", 0o700);
     set("searched", 0o700);
 }
@@ -279,11 +279,11 @@ fn too_many_directories_are_counted() {
     }
     let watches = Watches::new(&Place { most: 8, ..place(&root) }).expect("watched");
     assert_eq!((watches.watched(), watches.gaps()), (8, [Gap::Full { directories: 3 }].as_slice()));
-    let (watcher, told) = start(&Place { most: 12, ..place(&root) });
+    let (watcher, events) = start(&Place { most: 12, ..place(&root) });
     for name in ["a", "b", "c"] {
         fs::create_dir(root.join(name)).expect("a directory");
     }
-    assert_eq!(all(watcher, &told), [WatchEvent::Gap(Gap::Full { directories: 2 })]);
+    assert_eq!(all(watcher, &events), [WatchEvent::Gap(Gap::Full { directories: 2 })]);
 }
 
 #[test]
@@ -304,14 +304,14 @@ fn every_end_gives_its_thread_and_descriptors_back() {
     let before = descriptors();
     // More than a user may have at once.
     for _ in 0..150 {
-        let (watcher, told) = start(&place(&root));
-        assert_eq!(all(watcher, &told), []);
+        let (watcher, events) = start(&place(&root));
+        assert_eq!(all(watcher, &events), []);
     }
     // Tests beside this one have some as well.
     let (descriptors, threads) = (descriptors(), threads());
     assert!(descriptors < before + 100 && threads < 40, "{descriptors} descriptors, {threads} threads");
-    // Let go of, it ends as well.
-    let (watcher, told) = start(&place(&root));
+    // Dropped, it ends as well.
+    let (watcher, events) = start(&place(&root));
     drop(watcher);
-    assert_eq!(told.iter().count(), 0);
+    assert_eq!(events.iter().count(), 0);
 }

@@ -1,4 +1,4 @@
-//! What is watched, and how it is called.
+//! The watched directories by name.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -6,22 +6,21 @@ use std::ffi::{OsStr, OsString};
 use std::hash::BuildHasher;
 use std::path::PathBuf;
 
-/// The number of a watch. The kernel gives none twice.
+/// A watch descriptor. The kernel does not reuse them.
 pub(super) type Wd = i32;
 
-/// What stands above that which is named by its whole path.
+/// The parent of a watch that is named by its whole path.
 pub(super) const TOP: Wd = -1;
 
-/// Longer than any path has names: past it directories were renamed unseen, and one
-/// seems to be below itself.
+/// More names than any path has. A longer chain means that renames were missed and a directory seems
+/// to be below itself.
 const DEEPEST: usize = 2048;
 
-/// Each watched directory by its name in the one above it, so that a renamed one takes
-/// with it whatever is below.
+/// Each watched directory by its name in its parent, so that a rename renames all below it.
 #[derive(Default)]
 pub(super) struct Tree {
     nodes: HashMap<Wd, Node>,
-    /// By what [`key`](Tree::key) makes of where they are.
+    /// Watches by the [`key`](Tree::key) of their name.
     places: HashMap<u64, Wd>,
     hasher: RandomState,
 }
@@ -32,7 +31,7 @@ struct Node {
 }
 
 impl Tree {
-    /// What stands there now, wherever it stood before.
+    /// Puts a watch at a name, wherever it was before.
     pub fn put(&mut self, wd: Wd, above: Wd, name: OsString) {
         let place = self.key(above, &name);
         let before = self.nodes.insert(wd, Node { above, name: name.into() });
@@ -40,7 +39,7 @@ impl Tree {
         self.places.insert(place, wd);
     }
 
-    /// Its watch is gone.
+    /// Removes a watch that is gone.
     pub fn remove(&mut self, wd: Wd) {
         let before = self.nodes.remove(&wd);
         self.leave(wd, before);
@@ -55,7 +54,7 @@ impl Tree {
         }
     }
 
-    /// The watched directory of this name.
+    /// The watch of this name in a directory.
     pub fn child(&self, above: Wd, name: &OsStr) -> Option<Wd> {
         self.places.get(&self.key(above, name)).copied()
     }
@@ -68,7 +67,7 @@ impl Tree {
         self.nodes.len()
     }
 
-    /// Its path; nothing where one above it is watched no more.
+    /// Its path; `None` where a parent is not watched any more.
     pub fn path(&self, wd: Wd) -> Option<PathBuf> {
         let (mut names, mut at) = (Vec::new(), wd);
         while at != TOP {
@@ -82,7 +81,7 @@ impl Tree {
         Some(names.into_iter().rev().collect())
     }
 
-    /// Stands for a name in a directory: of what is known alike, nothing else is kept.
+    /// The hash of a name in a directory: a set of names stores only these.
     pub fn key(&self, above: Wd, name: &OsStr) -> u64 {
         self.hasher.hash_one((above, name))
     }
@@ -107,7 +106,7 @@ mod tests {
         assert_eq!(path(1).as_deref(), Some("/"));
         assert_eq!(path(3).as_deref(), Some("/etc/ssl"));
         assert_eq!(path(4).as_deref(), Some("/srv/data/x"));
-        assert_eq!(path(5), None, "never heard of");
+        assert_eq!(path(5), None, "unknown");
         assert_eq!(tree.child(2, OsStr::new("ssl")), Some(3));
         assert_eq!(tree.child(1, OsStr::new("ssl")), None);
     }

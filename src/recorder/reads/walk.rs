@@ -1,4 +1,4 @@
-//! Which directories there are, and which of them are files of a file system.
+//! Lists directories, and decides which are on a file system with files.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::Place;
 use crate::procfs::mountinfo::Mount;
 
-/// File systems without files: what is read there is the kernel's word, and a look at it
-/// may cost or mount something.
+/// Pseudo file systems: their content is made by the kernel, and opening it may cost or mount
+/// something.
 const PSEUDO: [&str; 20] = [
     "autofs",
     "binfmt_misc",
@@ -33,20 +33,20 @@ const PSEUDO: [&str; 20] = [
     "tracefs",
 ];
 
-/// Where other file systems begin.
+/// The mount points that limit a walk.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Bounds {
     /// Nothing at or below these is watched.
     pub left_out: HashSet<PathBuf>,
-    /// Mounts that are watched. A file may be one, as Docker's /etc/resolv.conf is; it
-    /// belongs to a directory that is not ours.
+    /// Mounts that are watched. A file may be one, as Docker's /etc/resolv.conf is: its directory is
+    /// outside the container.
     pub mounts: Vec<PathBuf>,
 }
 
 impl Bounds {
-    /// Those at and below the root of what is watched.
+    /// The mounts at and below the watched root.
     pub fn new(place: &Place, mounts: &[Mount]) -> Bounds {
-        // What is mounted later covers what was there.
+        // A later mount covers an earlier one.
         let kinds: BTreeMap<_, _> = mounts.iter().map(|mount| (&mount.point, &*mount.kind)).collect();
         let mut bounds = Bounds { left_out: place.skip.iter().cloned().collect(), mounts: Vec::new() };
         for (point, kind) in kinds {
@@ -65,24 +65,24 @@ impl Bounds {
 
 /// A directory, or a file that is a mount.
 pub(super) struct Found {
-    /// Where in the list the directory above it is; none has a name that is its path.
+    /// The index of its parent in the list; `None` where the name is the whole path.
     pub above: Option<usize>,
     pub name: OsString,
 }
 
-/// What a walk came to.
+/// The result of a walk.
 pub(super) struct Walk {
-    /// Those above stand before those below.
+    /// Parents come before their children.
     pub found: Vec<Found>,
-    /// Directories that cannot be listed, and why.
+    /// Directories that cannot be listed, with the error.
     pub closed: Vec<(PathBuf, io::Error)>,
-    /// Directories that were seen and are too many; what is below them was not.
+    /// The number of directories beyond [`Place::most`]; those below them are not counted.
     pub beyond: usize,
 }
 
 impl Walk {
-    /// Every directory at or below the root, the nearest first, across mounts and over no
-    /// link.
+    /// Lists every directory at or below the root, breadth first, across mounts and without following
+    /// links.
     pub fn over(place: &Place, bounds: &Bounds) -> Walk {
         let top = Found { above: None, name: place.root.clone().into() };
         let mut walk = Walk { found: vec![top], closed: Vec::new(), beyond: 0 };
@@ -95,8 +95,8 @@ impl Walk {
                 walk.list(next, &path, place.most, bounds);
                 next += 1;
             }
-            // One that nothing leads to, since what is above it cannot be listed or it is
-            // a file.
+            // A mount that the walk does not reach: a directory above it cannot be listed, or it is a
+            // file.
             let Some(mount) = mounts.pop_first() else { return walk };
             walk.found.push(Found { above: None, name: mount.into() });
         }
@@ -114,13 +114,13 @@ impl Walk {
                     }
                 }
             }
-            // Gone by now, or the file that it is.
+            // Removed by now, or a file mount.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(error) => self.closed.push((path.into(), error)),
         }
     }
 
-    /// The whole path of one that was found.
+    /// The whole path of an entry.
     pub fn path(&self, at: usize) -> PathBuf {
         let above = |at: &usize| self.found[*at].above;
         let names: Vec<_> = std::iter::successors(Some(at), above).map(|at| &*self.found[at].name).collect();
@@ -128,18 +128,18 @@ impl Walk {
     }
 }
 
-/// What is in a directory.
+/// The names in a directory.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// The names of directories.
     pub directories: Vec<OsString>,
-    /// Those of all else.
+    /// The names of all other files.
     pub others: Vec<OsString>,
-    /// There are more than were asked for.
+    /// The directory has more names than `most`.
     pub more: bool,
 }
 
-/// Up to so many names in a directory.
+/// Lists up to `most` names of a directory.
 pub(super) fn list(path: &Path, most: usize) -> io::Result<Names> {
     let mut names = Names::default();
     for (count, entry) in std::fs::read_dir(path)?.enumerate() {
@@ -150,7 +150,7 @@ pub(super) fn list(path: &Path, most: usize) -> io::Result<Names> {
         }
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => names.directories.push(entry.file_name()),
-            // What is gone by now is neither.
+            // A name that was removed by now is left out.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
             Ok(_) => names.others.push(entry.file_name()),

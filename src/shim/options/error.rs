@@ -13,7 +13,7 @@ pub enum UsageError {
     NoCommand,
     /// `--as` comes behind another option.
     AsNotFirst,
-    /// `--as` has a name that is no [`Dialect`]'s.
+    /// The name of `--as` is not that of a [`Dialect`].
     Dialect(String),
     /// There is no such option.
     Option {
@@ -22,23 +22,23 @@ pub enum UsageError {
         /// The option whose name is nearest to it, without dashes.
         nearest: Option<&'static str>,
     },
-    /// The parser takes the command line for none.
+    /// The parser cannot read the command line.
     Parser(lexopt::Error),
-    /// An option or a variable has a value that it cannot have.
+    /// An option or a variable has an invalid value.
     Value {
         /// The option, with its dashes, or the variable.
         option: &'static str,
         /// What is wrong with it.
         fault: ValueFault,
     },
-    /// The same, in tini's words.
+    /// An option has an invalid value, and the message is tini's.
     OfTini {
         /// The option, with its dashes.
         option: &'static str,
-        /// The value.
+        /// The value on the command line.
         value: OsString,
     },
-    /// A setting of events has a value that it cannot have.
+    /// A setting of events has an invalid value.
     Events(SettingError),
 }
 
@@ -53,11 +53,11 @@ pub enum ValueFault {
     Label(String),
     /// It is no switch.
     Switch(String),
-    /// It is no duration, in the words of the profile's reader.
+    /// It is no duration; the message of the profile's reader.
     Duration(String),
     /// It is no signal.
     Signal {
-        /// The value.
+        /// The value on the command line.
         text: String,
         /// The signal whose name is nearest to it.
         nearest: Option<String>,
@@ -75,8 +75,8 @@ pub enum ValueFault {
 }
 
 impl UsageError {
-    /// Whether an init of this dialect would have refused it too. What is remit-init's alone
-    /// fails with its own exit code.
+    /// Whether an init of this dialect would have refused it too. A fault in a setting that only
+    /// remit-init has fails with remit-init's exit code.
     pub fn is_of(&self, dialect: Dialect) -> bool {
         let own = matches!(
             self,
@@ -100,7 +100,7 @@ impl fmt::Display for UsageError {
             }
             UsageError::AsNotFirst => f.write_str("--as: has to be the first option of all"),
             UsageError::Dialect(name) => {
-                write!(f, "--as: `{name}` is nobody; expected remit-init, tini or dumb-init")
+                write!(f, "--as: unknown name `{name}`; expected remit-init, tini or dumb-init")
             }
             UsageError::Option { flag, nearest } => {
                 write!(f, "{flag} is no option; ")?;
@@ -126,7 +126,7 @@ impl fmt::Display for ValueFault {
         match self {
             ValueFault::Format(text) => write!(f, "`{text}` is no format; expected text or json"),
             ValueFault::Mode(text) => {
-                write!(f, "`{text}` is no mode; expected enforce, audit, learn or off")
+                write!(f, "invalid mode `{text}`; expected enforce, audit, learn or off")
             }
             ValueFault::Label(text) => write!(
                 f,

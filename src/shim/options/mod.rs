@@ -1,6 +1,5 @@
-//! The command line and the environment: a flag beats the environment, which beats
-//! the profile. Who is called as tini or dumb-init is told what they are told, and
-//! everything else that remit-init knows besides.
+//! The command line and the environment: a flag beats the environment, which beats the profile.
+//! As tini or dumb-init the shim takes their options, and its own long options too.
 
 mod error;
 mod text;
@@ -20,21 +19,21 @@ use crate::enforce::launch::Terminal;
 use crate::event::{Destination, Level, ModeSource, Redaction};
 use crate::profile::{self, Mode};
 
-/// What was asked for.
+/// The options of a run, by flags and the environment.
 pub struct Options {
-    /// Whom it stands in for.
+    /// The init that it behaves as.
     pub dialect: Dialect,
     /// The profile that was named.
     pub profile: Option<OsString>,
-    /// The mode that was named, and by whom.
+    /// The mode that was named, and whether by a flag or by the environment.
     pub mode: Option<(Mode, ModeSource)>,
     /// Where events go.
     pub events: Destination,
-    /// Somebody named it.
+    /// Whether a flag or the environment named that destination.
     pub events_named: bool,
-    /// Which are written.
+    /// Which events are written.
     pub level: Level,
-    /// What becomes of arguments in events.
+    /// How arguments are redacted in events.
     pub redaction: Redaction,
     /// Where a learning run is written: a directory, or `-` for stderr.
     pub learn_dir: Option<OsString>,
@@ -42,55 +41,55 @@ pub struct Options {
     pub label: Option<String>,
     /// A learning run watches every call.
     pub exact: bool,
-    /// Whom the app is to be: `USER[:GROUP]`.
+    /// The user that the app runs as: `USER[:GROUP]`.
     pub run_as: Option<String>,
-    /// The grace that was asked for.
+    /// The time between SIGTERM and SIGKILL, where it was named.
     pub grace: Option<Duration>,
-    /// How long a TERM is kept back.
+    /// How long a SIGTERM is delayed before it is forwarded.
     pub drain: Duration,
     /// Be a subreaper.
     pub subreaper: bool,
-    /// Signals go to the group.
+    /// Signals are sent to the app's process group.
     pub group: bool,
-    /// What the app shares with us.
+    /// Whether the app shares the init's session and process group.
     pub terminal: Terminal,
     /// Signals that are forwarded as others, or as 0 not at all.
     pub rewrite: BTreeMap<i32, i32>,
-    /// The signal that asks what we see.
+    /// The signal that has the init log its zombies and stuck processes.
     pub status: Option<i32>,
-    /// The parent-death signal.
+    /// The signal that the app gets when its parent ends (PR_SET_PDEATHSIG).
     pub parent_death: Option<i32>,
     /// Exit codes that become 0.
     pub remap: Vec<u8>,
-    /// Reaped orphans are told.
+    /// Each reaped orphan is logged.
     pub warn_reaped: bool,
-    /// How much is told: none is what a person has to know.
+    /// How much is logged: 0 is errors and warnings.
     pub verbosity: usize,
     /// COMMAND and its arguments.
     pub command: Vec<OsString>,
 }
 
-/// What the command line asks for: a run, or only a text.
-pub enum Asked {
-    /// Run the command.
+/// What the command line has remit-init do: run COMMAND, or print a text.
+pub enum CommandLine {
+    /// Run COMMAND with these options.
     Run(Box<Options>),
-    /// Print this, and end well.
+    /// Print this text on stdout and exit with 0.
     Print(String),
-    /// Print this on stderr, as dumb-init does, and end well.
+    /// Print this text on stderr, as dumb-init does, and exit with 0.
     PrintError(String),
-    /// Say what can be enforced here, as JSON or as text.
+    /// Print what can be enforced here.
     Doctor {
-        /// As JSON.
+        /// Print it as JSON, and not as text.
         json: bool,
     },
 }
 
 type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Whom the command line asks it to be: the first option, or else the name.
+/// The init to behave as: by `--as` where that is the first option, else by `argv[0]`.
 ///
 /// # Errors
-/// `--as` names nobody.
+/// The name of `--as` is not known.
 pub fn dialect(args: &mut Vec<OsString>) -> Result<Dialect, StartupError> {
     let called = args.first().map_or(Dialect::Remit, |name| Dialect::of(name));
     let Some(first) = args.get(1).and_then(|arg| arg.to_str()) else { return Ok(called) };
@@ -110,15 +109,19 @@ pub fn dialect(args: &mut Vec<OsString>) -> Result<Dialect, StartupError> {
 /// Reads argv and the environment.
 ///
 /// # Errors
-/// What was wrong and what was expected, as whom it stands in for says it.
-pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Result<Asked, StartupError> {
-    // A variable that is set to nothing is one that nobody set; tini's two switches
-    // count by being there.
+/// What is wrong and what was expected, worded as this dialect's init writes it.
+pub fn read(
+    args: Vec<OsString>,
+    dialect: Dialect,
+    env: Environment<'_>,
+) -> Result<CommandLine, StartupError> {
+    // An empty variable is taken for an unset one, but for tini's two switches, which count when
+    // they are set.
     let env: Environment<'_> = &|name: &str| {
         let switch = matches!(name, "TINI_SUBREAPER" | "TINI_KILL_PROCESS_GROUP");
         env(name).filter(|value| switch || !value.is_empty())
     };
-    let mut reading = ReadObserver {
+    let mut reading = OptionReader {
         options: Options::new(dialect, env)?,
         name: args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         mode: None,
@@ -128,7 +131,7 @@ pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Resu
     let words = args.clone();
     let mut parser = lexopt::Parser::from_iter(args);
     while let Some(arg) = parser.next().map_err(|error| reading.wrong(error))? {
-        let asked = match arg {
+        let printed = match arg {
             Value(command) => {
                 reading.options.command.push(command);
                 let rest = parser.raw_args().map_err(|error| reading.wrong(error))?;
@@ -141,8 +144,8 @@ pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Resu
                 reading.long(&flag, &mut parser)?
             }
         };
-        if let Some(asked) = asked {
-            return Ok(asked);
+        if let Some(printed) = printed {
+            return Ok(printed);
         }
     }
     let before = words.len() - reading.options.command.len();
@@ -151,13 +154,13 @@ pub fn read(args: Vec<OsString>, dialect: Dialect, env: Environment<'_>) -> Resu
 }
 
 /// A command line that has been read in part.
-struct ReadObserver {
+struct OptionReader {
     options: Options,
     name: String,
-    // The environment only speaks where no flag does, wrong or not.
+    // The environment is not read where there is a flag, so an invalid value of it does not fail.
     mode: Option<(Mode, ModeSource)>,
     events: Option<OsString>,
-    /// A `--` stood before COMMAND.
+    /// COMMAND came after `--`.
     separated: bool,
 }
 
@@ -183,17 +186,21 @@ const LONG: [&str; 18] = [
     "as",
 ];
 
-impl ReadObserver {
-    /// The last part of the name that it was called by.
+impl OptionReader {
+    /// The last component of `argv[0]`.
     fn base_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or_default()
     }
 
-    fn short(&mut self, flag: char, parser: &mut lexopt::Parser) -> Result<Option<Asked>, StartupError> {
+    fn short(
+        &mut self,
+        flag: char,
+        parser: &mut lexopt::Parser,
+    ) -> Result<Option<CommandLine>, StartupError> {
         let dumb_init = self.options.dialect == Dialect::DumbInit;
         match flag {
             'h' => return Ok(Some(self.help())),
-            'V' if dumb_init => return Ok(Some(Asked::PrintError(text::version(Dialect::DumbInit)))),
+            'V' if dumb_init => return Ok(Some(CommandLine::PrintError(text::version(Dialect::DumbInit)))),
             'v' => self.options.verbosity += 1,
             'c' if self.options.dialect != Dialect::Tini => self.options.terminal = Terminal::Shared,
             'r' if self.options.dialect != Dialect::Tini => self.rewrite(parser)?,
@@ -201,7 +208,7 @@ impl ReadObserver {
             's' => self.options.subreaper = true,
             'g' => self.options.group = true,
             'w' => self.options.warn_reaped = true,
-            'l' => return Ok(Some(Asked::Print(text::LICENSE.to_owned()))),
+            'l' => return Ok(Some(CommandLine::Print(text::LICENSE.to_owned()))),
             'p' => {
                 let value = self.value(parser)?;
                 let signal = values::signal("-p", &value);
@@ -217,7 +224,7 @@ impl ReadObserver {
         Ok(None)
     }
 
-    fn long(&mut self, flag: &str, parser: &mut lexopt::Parser) -> Result<Option<Asked>, StartupError> {
+    fn long(&mut self, flag: &str, parser: &mut lexopt::Parser) -> Result<Option<CommandLine>, StartupError> {
         let dumb_init = self.options.dialect == Dialect::DumbInit;
         match flag {
             "profile" => self.options.profile = Some(self.value(parser)?),
@@ -242,9 +249,9 @@ impl ReadObserver {
             "doctor" => return Ok(Some(values::doctor(parser.optional_value())?)),
             "help" => return Ok(Some(self.help())),
             "version" if dumb_init => {
-                return Ok(Some(Asked::PrintError(text::version(Dialect::DumbInit))));
+                return Ok(Some(CommandLine::PrintError(text::version(Dialect::DumbInit))));
             }
-            "version" => return Ok(Some(Asked::Print(text::version(self.options.dialect)))),
+            "version" => return Ok(Some(CommandLine::Print(text::version(self.options.dialect)))),
             "single-child" => self.options.terminal = Terminal::Shared,
             "rewrite" => self.rewrite(parser)?,
             "verbose" => self.options.verbosity += 1,
@@ -260,11 +267,11 @@ impl ReadObserver {
         Ok(None)
     }
 
-    fn help(&self) -> Asked {
+    fn help(&self) -> CommandLine {
         match self.options.dialect {
-            Dialect::Remit => Asked::Print(HELP.to_owned()),
-            Dialect::Tini => Asked::Print(text::tini_usage(self.base_name())),
-            Dialect::DumbInit => Asked::PrintError(text::dumb_init_help(&self.name)),
+            Dialect::Remit => CommandLine::Print(HELP.to_owned()),
+            Dialect::Tini => CommandLine::Print(text::tini_usage(self.base_name())),
+            Dialect::DumbInit => CommandLine::PrintError(text::dumb_init_help(&self.name)),
         }
     }
 
@@ -283,7 +290,7 @@ impl ReadObserver {
         Ok(())
     }
 
-    /// A value that is none, in tini's words where those are asked for.
+    /// An invalid value; as tini, with tini's message.
     fn invalid(&self, option: &'static str, value: &OsString, why: UsageError) -> StartupError {
         match self.options.dialect {
             Dialect::Tini => UsageError::OfTini { option, value: value.clone() }.into(),
@@ -291,7 +298,7 @@ impl ReadObserver {
         }
     }
 
-    /// An option that nobody knows.
+    /// An unknown option.
     fn unknown(&self, flag: &str) -> StartupError {
         let name = &self.name;
         match (self.options.dialect, flag.strip_prefix("--")) {
@@ -314,7 +321,7 @@ impl ReadObserver {
         }
     }
 
-    /// What the parser itself says.
+    /// An error of the parser.
     fn wrong(&self, error: lexopt::Error) -> StartupError {
         let name = &self.name;
         match (self.options.dialect, error) {
@@ -331,7 +338,7 @@ impl ReadObserver {
         }
     }
 
-    fn end(mut self, env: Environment<'_>) -> Result<Asked, StartupError> {
+    fn end(mut self, env: Environment<'_>) -> Result<CommandLine, StartupError> {
         self.options.mode = match self.mode {
             Some(mode) => Some(mode),
             None => env("REMIT_MODE")
@@ -370,7 +377,7 @@ impl ReadObserver {
         if self.options.terminal == Terminal::Session {
             self.options.group = true;
         }
-        Ok(Asked::Run(Box::new(self.options)))
+        Ok(CommandLine::Run(Box::new(self.options)))
     }
 }
 
@@ -428,8 +435,8 @@ impl Options {
         })
     }
 
-    /// How much of our own diagnostics is told: where it speaks as somebody else, what a
-    /// person has to know.
+    /// How much of remit-init's own diagnostics is logged; as tini or dumb-init, errors and
+    /// warnings alone.
     pub fn own_verbosity(&self) -> usize {
         match self.dialect {
             Dialect::Remit => self.verbosity,

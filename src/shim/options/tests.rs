@@ -1,6 +1,6 @@
 use super::*;
 
-fn asked(args: &[&str], env: &[(&str, &str)]) -> Result<Options, String> {
+fn parse(args: &[&str], env: &[(&str, &str)]) -> Result<Options, String> {
     called("remit-init", args, env)
 }
 
@@ -8,35 +8,35 @@ fn called(name: &str, args: &[&str], env: &[(&str, &str)]) -> Result<Options, St
     let mut args: Vec<OsString> = [name].iter().chain(args).map(OsString::from).collect();
     let lookup =
         |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
-    let asked = dialect(&mut args).and_then(|dialect| read(args, dialect, &lookup));
-    match asked {
-        Ok(Asked::Run(options)) => Ok(*options),
-        Ok(Asked::Print(text) | Asked::PrintError(text)) => Err(text),
-        Ok(Asked::Doctor { json }) => Err(format!("doctor, json {json}")),
+    let parsed = dialect(&mut args).and_then(|dialect| read(args, dialect, &lookup));
+    match parsed {
+        Ok(CommandLine::Run(options)) => Ok(*options),
+        Ok(CommandLine::Print(text) | CommandLine::PrintError(text)) => Err(text),
+        Ok(CommandLine::Doctor { json }) => Err(format!("doctor, json {json}")),
         Err(error) => Err(error.to_string()),
     }
 }
 
 #[test]
 fn options_end_at_the_command() {
-    let options = asked(&["-sg", "-e", "143", "sh", "-c", "true", "--mode"], &[]).expect("read");
+    let options = parse(&["-sg", "-e", "143", "sh", "-c", "true", "--mode"], &[]).expect("read");
     assert!(options.subreaper && options.group);
     assert_eq!(options.remap, [143]);
     assert_eq!(options.command, ["sh", "-c", "true", "--mode"]);
-    assert_eq!(asked(&["--", "-x"], &[]).expect("read").command, ["-x"]);
+    assert_eq!(parse(&["--", "-x"], &[]).expect("read").command, ["-x"]);
 }
 
 #[test]
 fn a_flag_beats_the_environment() {
     let env = [("REMIT_MODE", "audit"), ("REMIT_PROFILE", "strict"), ("REMIT_EVENTS", "/var/log/e")];
-    let options = asked(&["true"], &env).expect("read");
+    let options = parse(&["true"], &env).expect("read");
     assert_eq!(options.mode, Some((Mode::Audit, ModeSource::Environment)));
     assert_eq!(options.profile, Some("strict".into()));
     assert_eq!(options.level, Level::All);
-    let options = asked(&["--mode", "off", "--profile=/p", "true"], &env).expect("read");
+    let options = parse(&["--mode", "off", "--profile=/p", "true"], &env).expect("read");
     assert_eq!(options.mode, Some((Mode::Off, ModeSource::Flag)));
     assert_eq!(options.profile, Some("/p".into()));
-    assert!(asked(&["--mode", "off", "true"], &[("REMIT_MODE", "enforced")]).is_ok());
+    assert!(parse(&["--mode", "off", "true"], &[("REMIT_MODE", "enforced")]).is_ok());
 }
 
 #[test]
@@ -58,18 +58,18 @@ fn what_is_wrong_is_named() {
         (&["--frob", "x"], "--frob is no option; see --help"),
         (&["--porfile", "x"], "did you mean --profile?"),
         (&["-x"], "-x is no option"),
-        (&["--as", "init", "x"], "`init` is nobody"),
-        (&["--as"], "`` is nobody"),
+        (&["--as", "init", "x"], "unknown name `init`"),
+        (&["--as"], "unknown name ``"),
         (&["-s", "--as", "tini", "x"], "first option"),
         (&["--doctor=yaml"], "text or json"),
         (&["--doctor"], "doctor, json false"),
         (&["--doctor=json", "x"], "doctor, json true"),
         (&["--profile"], "--profile"),
     ] {
-        let error = asked(args, &[]).err().expect("refused");
+        let error = parse(args, &[]).err().expect("refused");
         assert!(error.contains(says), "{args:?}: {error}");
     }
-    assert_eq!(asked(&["-p", "KILL", "x"], &[]).expect("read").parent_death, Some(9));
+    assert_eq!(parse(&["-p", "KILL", "x"], &[]).expect("read").parent_death, Some(9));
 }
 
 #[test]
@@ -80,16 +80,16 @@ fn as_tini_it_takes_what_tini_takes() {
     assert_eq!(called("tini", &["ls", "--", "-la"], &[]).expect("read").command, ["ls", "-la"]);
     let posix = [("POSIXLY_CORRECT", "1")];
     assert_eq!(called("tini", &["ls", "--", "-la"], &posix).expect("read").command, ["ls", "--", "-la"]);
-    let kept = called("tini", &["sh", "-c", "x", "--", "y"], &[]).expect("read").command;
-    assert_eq!(kept, ["sh", "-c", "x", "--", "y"]);
-    assert_eq!(asked(&["ls", "--", "-la"], &[]).expect("read").command, ["ls", "--", "-la"]);
+    let inner = called("tini", &["sh", "-c", "x", "--", "y"], &[]).expect("read").command;
+    assert_eq!(inner, ["sh", "-c", "x", "--", "y"]);
+    assert_eq!(parse(&["ls", "--", "-la"], &[]).expect("read").command, ["ls", "--", "-la"]);
     assert_eq!(called("tini", &["x"], &[("TINI_VERBOSITY", "2x")]).expect("read").verbosity, 2);
-    assert!(asked(&["x"], &[("TINI_VERBOSITY", "2x")]).is_err());
+    assert!(parse(&["x"], &[("TINI_VERBOSITY", "2x")]).is_err());
     let refused = called("tini", &["-r", "15:2", "x"], &[]).err().expect("refused");
     assert!(refused.starts_with("tini: invalid option -- 'r'\ntini (tini version 0.19.0"), "{refused}");
     let refused = called("tini", &["-e", "256", "x"], &[]).err();
     assert_eq!(refused.as_deref(), Some("Not a valid option for -e: 256"));
-    let as_tini = asked(&["--as", "tini", "-s", "x"], &[]).expect("read");
+    let as_tini = parse(&["--as", "tini", "-s", "x"], &[]).expect("read");
     assert_eq!((as_tini.dialect, as_tini.subreaper), (Dialect::Tini, true));
 }
 

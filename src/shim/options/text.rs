@@ -8,7 +8,7 @@ remit is licensed under the Apache License, Version 2.0, provided \"AS IS\", wit
 warranties or conditions of any kind: https://www.apache.org/licenses/LICENSE-2.0
 ";
 
-/// What `--help` prints. Every flag stands here, and a test holds it against
+/// What `--help` prints. It has every flag; a test compares it with
 /// docs/usage.md.
 pub const HELP: &str = "\
 remit-init: confine the app to its intent profile, and be its PID 1
@@ -26,8 +26,8 @@ Confinement:
                         (REMIT_EVENTS)
   --run-as USER[:GROUP] the app's user, names or numbers, whatever the profile says;
                         without a group, those that /etc/passwd and /etc/group name
-  --doctor[=FORMAT]     say what can be enforced here, and how to get more: text or
-                        json; exit codes: 0 all that baseline asks for, 1 less,
+  --doctor[=FORMAT]     print what can be enforced here, and how to get more: text or
+                        json; exit codes: 0 all that baseline requires, 1 less,
                         3 nothing
 
 Learning (--mode learn refuses nothing; remit build makes a profile of what it writes):
@@ -37,21 +37,21 @@ Learning (--mode learn refuses nothing; remit build makes a profile of what it w
   --exact               watch every call, which costs much (REMIT_LEARN_EXACT=1)
 
 The end:
-  --grace DURATION      how long all have, from the TERM that ends the container or the
-                        app's own end on, before whoever is left is killed: 500ms, 8s,
-                        2m. Not named, 8s after the app's end; the app itself then has
-                        as long as whoever stops the container gives it
-  --drain DURATION      keep the TERM back for so long, while a load balancer learns
-                        that nothing more is to come
+  --grace DURATION      time between SIGTERM, or the app's exit, and SIGKILL for the
+                        processes that remain: 500ms, 8s, 2m. Default: 8s after the
+                        app exits; while the app runs, the container engine's stop
+                        timeout applies
+  --drain DURATION      delay SIGTERM for so long, while a load balancer takes this
+                        container out
 
 Init, as tini has it:
   -s                    be a subreaper (TINI_SUBREAPER); always when confining
   -g                    send signals to the app's process group
                         (TINI_KILL_PROCESS_GROUP)
-  -p SIGNAL             the app gets this signal when remit-init or its parent dies
+  -p SIGNAL             the app gets this signal when remit-init or its parent ends
   -e CODE               this exit code becomes 0; may be repeated
-  -w                    say when an orphan is reaped
-  -v                    say more; may be repeated (TINI_VERBOSITY)
+  -w                    log each orphan that is reaped
+  -v                    log more; may be repeated (TINI_VERBOSITY)
   -l                    print the licence
   -h, --help            print this
   --version             print the version
@@ -63,24 +63,24 @@ Init, as dumb-init has it:
   --setsid              give the app a session of its own, and signals to its group
 
 And more:
-  --status SIGNAL       when this signal comes, say who is a zombie and who owes its
-                        wait, and who is stuck in the kernel; the app does not get it
+  --status SIGNAL       on this signal, log zombies with the parent that has not reaped
+                        them, and processes in uninterruptible sleep; the app does not
+                        get it
   --as NAME             be remit-init, tini or dumb-init, whatever this is called as;
                         the first option of all
 
 The profile is the one named, else /etc/remit/profile.json, else baseline. Called
-as tini, docker-init or dumb-init, it takes their options and speaks their words, and
-with neither a profile nor a mode named nobody is confined.
-REMIT_EVENTS_LEVEL (violation, all) and REMIT_EVENTS_ARGS (full, none) decide what
-events hold.
+as tini, docker-init or dumb-init, it takes their options and writes their messages,
+and with neither a profile nor a mode named nothing is confined.
+REMIT_EVENTS_LEVEL (violation, all) decides which events are written, and
+REMIT_EVENTS_ARGS (full, none) how much of the arguments.
 
 Exit codes: the app's own; 128+n when signal n ended it; 125 when remit-init or the
 profile failed; 126 when COMMAND cannot be executed or is not allowed; 127 when it
 is not there.
 ";
 
-/// The version; where tini or dumb-init stood, in their form, which Docker and others
-/// read.
+/// The version; as tini or dumb-init in their form, which Docker and others parse.
 pub(super) fn version(dialect: Dialect) -> String {
     const OWN: &str = concat!("remit-init ", env!("CARGO_PKG_VERSION"));
     match dialect {
@@ -90,7 +90,7 @@ pub(super) fn version(dialect: Dialect) -> String {
     }
 }
 
-/// tini's usage, for `-h` and for whoever gets it wrong.
+/// tini's usage, for `-h` and for a wrong command line.
 pub(super) fn tini_usage(name: &str) -> String {
     let version = version(Dialect::Tini);
     format!(

@@ -1,9 +1,9 @@
-//! What the values of options are read as.
+//! Reads the values of options.
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use super::Asked;
+use super::CommandLine;
 use super::error::{LONGEST_LABEL, UsageError, ValueFault};
 use crate::profile::{self, Mode};
 use crate::shim::dialect::Dialect;
@@ -13,10 +13,10 @@ fn wrong(option: &'static str, fault: ValueFault) -> UsageError {
     UsageError::Value { option, fault }
 }
 
-pub(super) fn doctor(format: Option<OsString>) -> Result<Asked, UsageError> {
+pub(super) fn doctor(format: Option<OsString>) -> Result<CommandLine, UsageError> {
     match format.as_deref().map(OsStr::to_string_lossy).as_deref() {
-        None | Some("text") => Ok(Asked::Doctor { json: false }),
-        Some("json") => Ok(Asked::Doctor { json: true }),
+        None | Some("text") => Ok(CommandLine::Doctor { json: false }),
+        Some("json") => Ok(CommandLine::Doctor { json: true }),
         Some(other) => Err(wrong("--doctor", ValueFault::Format(other.to_owned()))),
     }
 }
@@ -31,7 +31,7 @@ pub(super) fn mode(option: &'static str, text: &OsStr) -> Result<Mode, UsageErro
     }
 }
 
-/// A name for a workload, which is grouped by and printed.
+/// Reads the name of a workload, by which runs are grouped and which is printed.
 pub(super) fn label(option: &'static str, text: &OsStr) -> Result<String, UsageError> {
     let good = |text: &&str| {
         !text.is_empty()
@@ -67,7 +67,7 @@ fn no_signal(text: &str) -> ValueFault {
     ValueFault::Signal { text: text.to_owned(), nearest }
 }
 
-/// `S:R`. Of dumb-init's numbers none is above 31, as its own users are told.
+/// Reads `S:R`. As dumb-init, a number above 31 is refused with dumb-init's message.
 pub(super) fn rewrite(text: &OsStr, dialect: Dialect) -> Result<(i32, i32), UsageError> {
     let text = text.to_string_lossy();
     let pair = text.split_once(':');

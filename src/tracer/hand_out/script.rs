@@ -23,9 +23,9 @@ pub const SEND: u64 = libc::MSG_DONTWAIT as u64 | libc::MSG_NOSIGNAL as u64;
 /// A call to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Its number.
+    /// The system call number.
     pub number: u32,
-    /// Its arguments.
+    /// The arguments, as registers have them.
     pub args: [u64; 6],
     /// The bytes that it reads from its end of the sockets.
     pub feed: Vec<u8>,
@@ -51,7 +51,7 @@ enum Step {
 /// How a descriptor is handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Itself, in a message.
+    /// The descriptor itself, in a message (SCM_RIGHTS).
     Message,
     /// By its name, which begins at the thread's root; of the root itself there is none.
     Name,
@@ -62,14 +62,14 @@ pub enum Way {
 pub struct Script {
     wanted: Wanted,
     way: Way,
-    /// Its end of the pair.
+    /// The descriptor of its end of the socket pair.
     socket: i32,
     step: Step,
-    /// The page.
+    /// The address of the page that it has mapped.
     page: u64,
-    /// The directory that it has opened.
+    /// The descriptor of the directory that it has opened.
     opened: i32,
-    /// How long the name is.
+    /// The length of the name, in bytes.
     length: u64,
     sent: Result<(), Errno>,
 }
@@ -86,8 +86,8 @@ impl Script {
         self.socket = socket;
     }
 
-    /// Whether what is wanted was sent, once the script is over. EFAULT and EBADF are the
-    /// kernel's words on what is wanted; any other errno says that it was not to be had.
+    /// Whether what is wanted was sent, once the script is over. EFAULT and EBADF are of what is
+    /// wanted: the memory or the descriptor does not exist; any other errno is of the hand-out.
     pub fn sent(&self) -> Result<(), Errno> {
         self.sent
     }
@@ -223,7 +223,7 @@ struct Layout {
     at: usize,
     /// How long the instruction is that makes a call.
     instruction: u64,
-    /// What says that no call is to be made again (orig_rax).
+    /// The register that is set to -1 so that the kernel restarts no call (orig_rax).
     again: Option<usize>,
 }
 
@@ -373,7 +373,7 @@ mod tests {
     fn a_thread_is_at_its_call_or_elsewhere() {
         let args = [1, 2, 3, 4, 5, 6];
         let is_at = |arch, registers: &[u64]| super::is_at(arch, registers, 0x1004, 7, args);
-        // What the number, the address and what broke the wait are kept in.
+        // The registers of the number, of the address and of the call's result.
         for (arch, number, at, made) in [(Arch::X86_64, 15, 16, 10), (Arch::Aarch64, 8, 32, 0)] {
             let mut registers = [0; 34];
             calling(arch, &mut registers, 0x1004, 7, args);

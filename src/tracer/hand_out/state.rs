@@ -8,7 +8,7 @@ use crate::sys::ptrace::AtCall;
 /// A stop of the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// PTRACE_EVENT_STOP.
+    /// PTRACE_EVENT_STOP, requested or of a group stop.
     Requested {
         /// Its group is stopped.
         group: bool,
@@ -17,9 +17,9 @@ pub enum Stop {
     },
     /// The entry or exit of a call, as PTRACE_GET_SYSCALL_INFO describes it.
     Syscall(Option<AtCall>),
-    /// Signal-delivery-stop.
+    /// Signal-delivery-stop, with the signal.
     Signal(i32),
-    /// Any other.
+    /// Any other stop.
     Other,
 }
 
@@ -115,7 +115,7 @@ impl HandOutState {
         self.group_stopped
     }
 
-    /// Whether its first stop has to be looked at: it may be elsewhere than in its call.
+    /// Whether the registers of its first stop have to be read: it may not be in its call.
     pub fn may_be_elsewhere(&self) -> bool {
         self.socket == Socket::Missing && matches!(self.stage, Stage::Awaited)
     }

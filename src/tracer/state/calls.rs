@@ -28,7 +28,7 @@ impl TraceTable {
                 process.queue.push_front(call);
             }
             pending => {
-                // Below Linux 5.19 only a stop tells that an exec has failed.
+                // Below Linux 5.19 only a stop shows that an exec has failed.
                 if let Some(PendingCall { tid, phase: Phase::Continued { interrupted }, .. }) = pending
                     && !*interrupted
                 {
@@ -57,7 +57,7 @@ impl TraceTable {
         };
         while let Some(call) = process.queue.pop_front() {
             if matches!(call.operation, Operation::MapCode { .. }) && !self.config.wait_killable {
-                // No stop can be requested in advance: the file was judged before the call.
+                // No stop can be requested in advance: the file was checked before the call.
                 actions.push(Action::Continue(call.id));
                 continue;
             }
@@ -145,7 +145,7 @@ impl TraceTable {
 
     /// The process continues, or is killed once its event is queued: until then it stays
     /// stopped, and can be read for the event.
-    pub(super) fn judged(&mut self, pid: Pid, id: NotificationId, verdict: Verdict) -> Vec<Action> {
+    pub(super) fn decided(&mut self, pid: Pid, id: NotificationId, verdict: Verdict) -> Vec<Action> {
         let listening = self.listening;
         let Some(pending) = self.pending(pid, id) else { return Vec::new() };
         let (tid, call) = (pending.tid, Arc::clone(&pending.call));
@@ -172,7 +172,7 @@ impl TraceTable {
             }
             Verdict::Dies(_) if !listening => self.kill(tid).into_iter().collect(),
             Verdict::Dies(refusal) => {
-                self.set_state(tid, TraceeState::Condemned);
+                self.set_state(tid, TraceeState::AwaitingKill);
                 vec![Action::ReportDenied { call, caller, refusal, action: event::ActionTaken::Killed }]
             }
         }
@@ -211,11 +211,11 @@ impl TraceTable {
 
     /// The event of a denial is queued: the call fails, or the process is killed.
     pub(super) fn reported(&mut self, id: NotificationId) -> Vec<Action> {
-        let condemned = self.processes.values().find_map(|process| {
+        let awaiting_kill = self.processes.values().find_map(|process| {
             let pending = process.pending.as_ref().filter(|pending| pending.call.id == id)?;
-            (self.state(pending.tid) == Some(TraceeState::Condemned)).then_some(pending.tid)
+            (self.state(pending.tid) == Some(TraceeState::AwaitingKill)).then_some(pending.tid)
         });
-        let mut actions: Vec<Action> = condemned.and_then(|tid| self.kill(tid)).into_iter().collect();
+        let mut actions: Vec<Action> = awaiting_kill.and_then(|tid| self.kill(tid)).into_iter().collect();
         for DeniedCall { call, errno, action } in self.denied.extract_if(.., |denied| denied.call.id == id) {
             if action == event::ActionTaken::Killed {
                 actions.push(Action::KillCaller(Arc::clone(&call)));
@@ -233,7 +233,7 @@ impl TraceTable {
     /// The process of a stopped thread is killed. It has run no instruction since its exec, or
     /// since its thread mapped code, and runs none.
     pub(super) fn kill(&mut self, tid: Tid) -> Option<Action> {
-        self.tracees.get_mut(&tid)?.state = TraceeState::Condemned;
+        self.tracees.get_mut(&tid)?.state = TraceeState::AwaitingKill;
         let killed = self.processes.iter().find_map(|(pid, process)| {
             let pending = process.pending.as_ref().filter(|pending| pending.tid == tid)?;
             Some(Action::Kill(*pid, Some(pending.call.caller.clone())))
@@ -241,7 +241,7 @@ impl TraceTable {
         Some(killed.unwrap_or(Action::Kill(process_of(tid), None)))
     }
 
-    /// No call is answered any more; what has executed is still judged.
+    /// No call is answered any more; what has executed is still verified.
     pub(super) fn listener_closed(&mut self) -> Vec<Action> {
         self.listening = false;
         self.denied.clear();

@@ -26,7 +26,7 @@ impl TraceTable {
             actions.push(Action::Report(Report::Stopped { pid: self.app, signal }));
         }
         match (state, stop) {
-            (TraceeState::AwaitingParent { .. } | TraceeState::Condemned, _) => {}
+            (TraceeState::AwaitingParent { .. } | TraceeState::AwaitingKill, _) => {}
             (_, Stop::Fork { child, pid }) => {
                 actions.push(Action::Report(Report::Forked { child, parent: tid }));
                 actions.extend(self.announced(child, pid));
@@ -147,7 +147,7 @@ impl TraceTable {
         }
         let pending = self.processes.get_mut(&pid).and_then(|process| process.pending.as_mut());
         let Some(pending) = pending.filter(|pending| is_exec(pending)) else {
-            // No exec continues that was not judged before.
+            // No exec continues without a notification.
             tracing::error!(%pid, "an exec that was not notified");
             actions.extend(self.kill(tid));
             return actions;
@@ -158,8 +158,7 @@ impl TraceTable {
         actions
     }
 
-    /// No rule asks which program was executed: it is detached, but where it cannot be read
-    /// either.
+    /// Where execs are not verified: the process is detached if its memory can be read.
     pub(super) fn probed(&mut self, pid: Pid, readable: bool) -> Vec<Action> {
         let tid = pid.first_thread();
         if !readable {
@@ -174,9 +173,9 @@ impl TraceTable {
             return Vec::new();
         };
         match inspection {
-            Inspection::Judged { started, verdict } => {
+            Inspection::Decided { started, verdict } => {
                 *known = started;
-                self.judged(pid, id, verdict)
+                self.decided(pid, id, verdict)
             }
             Inspection::NotYet { started, cut } => {
                 *known = Some(Arc::clone(&started));

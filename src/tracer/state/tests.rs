@@ -201,7 +201,7 @@ fn dies() -> Verdict {
 }
 
 fn inspected(id: u64, verdict: Verdict) -> Event {
-    found(id, Inspection::Judged { started: Some(started()), verdict })
+    found(id, Inspection::Decided { started: Some(started()), verdict })
 }
 
 fn not_yet(id: u64) -> Event {

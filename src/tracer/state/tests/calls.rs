@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_exec_that_succeeds_is_judged_and_detached() {
+fn an_exec_that_succeeds_is_verified_and_detached() {
     run_to_the_end(
         table(),
         vec![
@@ -234,7 +234,7 @@ fn a_process_that_is_not_traced_becomes_readable_untouched() {
 }
 
 #[test]
-fn after_the_listener_is_closed_what_is_in_flight_is_still_judged() {
+fn after_the_listener_is_closed_what_is_in_flight_is_still_verified() {
     let mut table = in_exec(1, 10);
     run(&mut table, vec![(exec(2, 11), ""), (Event::ListenerClosed, ""), (executed(10), "inspect 10 #1")]);
     run_to_the_end(table, vec![(inspected(1, dies()), "kill 10"), (ended(10), "")]);

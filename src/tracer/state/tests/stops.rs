@@ -15,7 +15,7 @@ fn a_process_that_ends_takes_its_waiting_calls_along() {
 }
 
 #[test]
-fn a_process_that_is_killed_while_it_is_inspected_is_not_judged() {
+fn a_process_that_is_killed_while_it_is_inspected_is_not_verified() {
     run_to_the_end(
         in_exec(1, 10),
         vec![(executed(10), "inspect 10 #1"), (found(1, Inspection::Gone), ""), (ended(10), "")],
@@ -46,7 +46,7 @@ fn an_answer_of_the_examiner_for_an_earlier_exec_is_dropped() {
     run_to_the_end(table, vec![(trap(10), "detach 10")]);
 }
 
-/// Nothing of it runs unjudged.
+/// Nothing of it runs unverified.
 #[test]
 fn a_process_that_no_thread_can_examine_is_killed() {
     run_to_the_end(
@@ -111,7 +111,7 @@ fn an_exec_that_fails_past_the_point_of_no_return_is_killed_under_the_leaders_ti
     run_to_the_end(table, vec![(signal(), "cont 10 with 11"), (ended(10), "")]);
 }
 
-/// No exec continues that was not judged before.
+/// No exec continues that was not notified before.
 #[test]
 fn an_exec_that_was_not_notified_is_killed() {
     run_to_the_end(table(), vec![(executed(10), "kill 10"), (trap(10), ""), (ended(10), "")]);
