@@ -17,22 +17,22 @@ use crate::event::stream::{Lines, Origin, Provenance};
 use crate::event::{PatchOp, Want};
 use crate::profile::{self, Document};
 
-/// A proposal.
+/// A proposed profile.
 #[derive(Debug)]
 pub struct Amended {
-    /// The profile's text.
+    /// The text of the proposed profile.
     pub text: String,
-    /// All in which it differs from the profile.
+    /// The differences from the present profile.
     pub changes: Vec<Change>,
-    /// Violations with a hint that were read.
+    /// The number of violations with a hint that were read.
     pub hints: usize,
-    /// What was left out, and why.
+    /// The hints that were left out, with the reasons.
     pub left_out: Vec<String>,
-    /// What the reader has to know of the logs.
+    /// Notes on the logs for the user.
     pub notes: Vec<String>,
 }
 
-/// An event, as far as it matters here.
+/// The keys of an event that matter here.
 #[derive(Deserialize)]
 struct Event {
     #[serde(default)]
@@ -55,12 +55,12 @@ struct Policy {
     digest: String,
 }
 
-/// A profile to which hints are put.
+/// A profile to which hints are added.
 pub struct Amendment<'d> {
     document: &'d Document,
     value: Value,
     nonces: Vec<String>,
-    /// Each hint once, by its text, with the place where it was first read.
+    /// Each hint once, by its text, with the position where it was first read.
     taken: BTreeMap<String, (String, Want)>,
     hints: usize,
     left_out: Vec<String>,
@@ -68,7 +68,7 @@ pub struct Amendment<'d> {
 }
 
 impl<'d> Amendment<'d> {
-    /// Nothing yet. Only events with one of `nonces` will count, where there are any.
+    /// Starts with no hint. If `nonces` is not empty, only events with one of them count.
     pub fn of(document: &'d Document, nonces: &[String]) -> Amendment<'d> {
         Amendment {
             document,
@@ -160,10 +160,10 @@ impl<'d> Amendment<'d> {
         }
     }
 
-    /// The proposal.
+    /// Returns the proposal.
     ///
     /// # Errors
-    /// All together is no valid profile: it is too large.
+    /// The result is no valid profile: it is too large.
     pub fn finish(self) -> Result<Amended, Unusable> {
         let mut left_out = self.left_out;
         let mut additions = Additions::to(self.document);
@@ -364,7 +364,7 @@ mod tests {
         };
         assert_eq!(listens(&lines, &[]), (vec!["listen tcp/3".to_owned()], 1));
         assert_eq!(listens(&lines, std::slice::from_ref(&other)), (vec!["listen tcp/1".to_owned()], 1));
-        // Whoever wrote the first line, all of them are doubted.
+        // Whichever process wrote the first line, one note covers all of them.
         assert_eq!(listens(&lines[3..], &[]).0.len(), 3);
         assert_eq!(listens(&lines[3..], &[]).1, 1);
     }

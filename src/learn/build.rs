@@ -220,7 +220,7 @@ impl Builder<'_> {
 
     fn capabilities(&mut self) -> Vec<Entry<Capability>> {
         /// Capabilities that are never granted by evidence alone: they allow too much.
-        const ASKED: [&str; 2] = ["sys_admin", "net_admin"];
+        const NOT_BY_EVIDENCE: [&str; 2] = ["sys_admin", "net_admin"];
         let mut set = caps::CapsHashSet::new();
         let facts = self.facts;
         for (fact, seen) in facts {
@@ -231,7 +231,7 @@ impl Builder<'_> {
                 self.notes.push(format!("capability {capability:?} is none that this remit knows; left out"));
                 continue;
             };
-            if ASKED.contains(&word) {
+            if NOT_BY_EVIDENCE.contains(&word) {
                 self.notes.push(format!(
                     "{word} was used by {call}: it is never granted by algorithm; add it by hand if the app has to have it"
                 ));
@@ -316,10 +316,10 @@ impl Builder<'_> {
             let mut seen = Seen::default();
             let programs = self.facts.iter().filter(|(fact, _)| matches!(fact, Fact::Program(_)));
             programs.for_each(|(_, one)| seen.join(one));
-            groups.push(("@files", "nobody saw which of its calls were made; --exact does", seen));
+            groups.push(("@files", "it was not observed which of its calls were made; --exact does", seen));
         }
         if let Some(seen) = made.get("socket").filter(|_| !sections.network) {
-            let because = "a socket was made, and nobody saw what was done with it; --exact does";
+            let because = "a socket was made, and its use was not observed; --exact does";
             groups.push(("@network", because, seen.clone()));
         }
         groups
@@ -418,7 +418,7 @@ impl Builder<'_> {
     /// Notes on actions that the environment refused.
     fn refused(&mut self) {
         let filtered = self.observations.runs().iter().any(|run| run.outer_seccomp);
-        let who = if filtered { "the place, which has a filter of its own," } else { "the place" };
+        let refuser = if filtered { "the place, which has a filter of its own," } else { "the place" };
         let mut unseen: BTreeSet<&str> = BTreeSet::new();
         for run in self.observations.runs() {
             unseen.extend(run.outer_denied.iter().map(String::as_str));
@@ -434,7 +434,7 @@ impl Builder<'_> {
                 self.notes.push(format!("what was read below {what} may not have been seen"));
             }
             if let Fact::Refused { what } = fact {
-                self.notes.push(format!("{who} refused {what}; it was not learned"));
+                self.notes.push(format!("{refuser} refused {what}; it was not learned"));
             }
         }
     }

@@ -63,7 +63,7 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
     let brought = sections.brought();
     let mut calls = Calls::default();
     let mut whole: BTreeMap<&'static str, Seen> = BTreeMap::new();
-    let mut held: BTreeMap<(&'static str, u8), BTreeMap<u64, Seen>> = BTreeMap::new();
+    let mut listed: BTreeMap<(&'static str, u8), BTreeMap<u64, Seen>> = BTreeMap::new();
     for (fact, seen) in facts {
         let Fact::Call { call, when } = fact else { continue };
         let Some(name) = syscalls::known(call) else {
@@ -90,13 +90,13 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
                 if sections.allow(&brought, name, *arg, value) {
                     continue;
                 }
-                let all = held.entry((name, *arg)).or_default().entry(value).or_default();
+                let all = listed.entry((name, *arg)).or_default().entry(value).or_default();
                 all.join(seen);
                 all.example(text);
             }
         }
     }
-    held.retain(|(name, _), values| match whole.get_mut(name) {
+    listed.retain(|(name, _), values| match whole.get_mut(name) {
         None => true,
         Some(all) => {
             values.values().for_each(|seen| all.join(seen));
@@ -119,7 +119,7 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
             Rule { what: SyscallRule::Call(name), seen, values: Vec::new(), completes: None },
         );
     }
-    for ((name, arg), values) in held {
+    for ((name, arg), values) in listed {
         let mut seen = Seen::default();
         values.values().for_each(|one| seen.join(one));
         // A call of the class comes by completion, whatever its arguments.

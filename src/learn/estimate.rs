@@ -1,9 +1,9 @@
-//! How much a number of runs has seen of what there is to be seen: estimators over which
-//! behaviour was seen in which run. The unit is a run, never an event.
+//! Estimates how much of all behaviour a number of runs has shown, from which run showed which
+//! behaviour. The unit is a run, never an event.
 
 use super::runs::Runs;
 
-/// How sure a bound is.
+/// The confidence level of a bound.
 pub const LEVEL: f64 = 0.95;
 
 /// The level at which the bound on the unseen is calculated so that it holds at
@@ -12,18 +12,18 @@ pub const LEVEL: f64 = 0.95;
 /// bound covered in 94 % of the simulated cases only, and at 0.975 in 94 to 100 %.
 const UNSEEN: f64 = 0.99;
 
-/// What the estimators say.
+/// The results of the estimators.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Runs.
+    /// The number of runs.
     pub runs: usize,
-    /// Behaviours seen.
+    /// The number of behaviours seen.
     pub seen: usize,
-    /// Behaviours seen in just one run.
+    /// The number of behaviours seen in exactly one run.
     pub once: usize,
-    /// Behaviours seen in just two.
+    /// The number of behaviours seen in exactly two runs.
     pub twice: usize,
-    /// How many there are at least (Chao2).
+    /// A lower bound on the number of behaviours (Chao2).
     pub total: f64,
     /// The share of all that is done, by how often it is done, that was seen (Chao & Jost 2012).
     pub coverage: f64,
@@ -56,7 +56,7 @@ pub fn estimate<'r>(behaviours: impl IntoIterator<Item = &'r Runs>, runs: usize)
         if runs == 0 { 0.0 } else { seen as f64 + (m - 1.0) / m * q1 * (q1 - 1.0) / (2.0 * (q2 + 1.0)) };
     let coverage = match (once, runs) {
         (0, 1..) => 1.0,
-        // Of one run nothing tells what the next would show.
+        // One run gives no estimate of the next.
         (_, 0 | 1) => 0.0,
         _ => {
             let weight = (m - 1.0) * q1 / ((m - 1.0) * q1 + 2.0 * q2);

@@ -115,7 +115,7 @@ pub enum Fact {
     },
     /// A signal was forwarded to the app.
     Signal {
-        /// The name of the signal without `SIG`.
+        /// The name of the signal, without `SIG`.
         signal: String,
     },
 }

@@ -12,7 +12,7 @@ impl Runs {
         runs
     }
 
-    /// Puts a run in.
+    /// Adds a run.
     pub fn insert(&mut self, run: usize) {
         if self.0.len() <= run / 64 {
             self.0.resize(run / 64 + 1, 0);
@@ -20,12 +20,12 @@ impl Runs {
         self.0[run / 64] |= 1 << (run % 64);
     }
 
-    /// Whether a run is in it.
+    /// Whether the set contains a run.
     pub fn contains(&self, run: usize) -> bool {
         self.0.get(run / 64).is_some_and(|word| word & (1 << (run % 64)) != 0)
     }
 
-    /// Puts all of another set in.
+    /// Adds all runs of another set.
     pub fn join(&mut self, other: &Runs) {
         if self.0.len() < other.0.len() {
             self.0.resize(other.0.len(), 0);
@@ -35,22 +35,22 @@ impl Runs {
         }
     }
 
-    /// How many there are.
+    /// The number of runs.
     pub fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
     }
 
-    /// Their numbers, rising.
+    /// The numbers of the runs, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
         (0..self.0.len() * 64).filter(|run| self.contains(*run))
     }
 
-    /// The same runs under other numbers.
+    /// The set with each run's number replaced by its entry in `numbers`.
     pub fn renumbered(&self, numbers: &[usize]) -> Runs {
         self.iter().map(|run| numbers[run]).collect()
     }

@@ -121,8 +121,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Checks that this environment allows a change of file-system ids and back: a worker that
-    /// could not change back would have to end the supervisor.
+    /// Checks that setting file-system ids is allowed here: a worker that could set a caller's ids
+    /// and not restore its own would have to end the supervisor.
     ///
     /// # Errors
     /// The kernel, or a filter of the runtime, refused.

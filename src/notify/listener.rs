@@ -147,8 +147,8 @@ pub fn wait_for_wakeup(wakeup: &EventFd) -> Result<(), Errno> {
     }
 }
 
-/// Drains an eventfd. To be called before the queue that it announces is read: otherwise a message
-/// queued in between stays announced and is not read.
+/// Drains an eventfd. To be called before its queue is read: a message that is queued after that
+/// read then wakes the thread again.
 ///
 /// # Errors
 /// read(2) failed.

@@ -2,8 +2,8 @@
 
 use nix::errno::Errno;
 
-/// The caller cannot be read: the errno is for the supervisor's own read, not for the call. The
-/// kernel returns this number from no call that is read here.
+/// The caller cannot be read: the errno is for the supervisor's own read, not for the call. No
+/// system call returns this number.
 pub const UNREADABLE: Errno = Errno::ENOANO;
 
 /// The errno of an attempt to read a caller: [`UNREADABLE`] for EACCES and EPERM, any other

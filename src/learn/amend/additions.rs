@@ -1,5 +1,5 @@
-//! What hints want, put into a profile. Each list has an index, so that a hundred thousand
-//! hints cost no more than they are.
+//! Adds what hints want to a profile. Each list has an index, so that the cost grows linearly with the
+//! number of hints.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::profile::{
 };
 use crate::syscalls::{self, Condition, Test, constants};
 
-/// A profile, and what is wanted of it.
+/// A profile and the wants to add.
 pub(super) struct Additions<'d> {
     document: &'d Document,
     wants: Vec<(String, Want)>,
@@ -25,12 +25,12 @@ impl<'d> Additions<'d> {
         Additions { document, wants: Vec::new() }
     }
 
-    /// One more want, with the place that a message about it names.
+    /// Adds a want, with the position that a message about it names.
     pub fn want(&mut self, at: String, want: Want) {
         self.wants.push((at, want));
     }
 
-    /// The profile with all that can stand together, and what was left out of it.
+    /// The profile with all wants that are compatible, and those that were left out.
     pub fn made(self) -> (Profile, Vec<(String, &'static str)>) {
         let mut later = Vec::new();
         let mut calls = BTreeSet::new();
@@ -40,7 +40,7 @@ impl<'d> Additions<'d> {
                 want => later.push((at, want)),
             }
         }
-        // What lets the app change files comes first: a program may not be one of them.
+        // Rights to change files come first: a program may not be such a file.
         later.sort_by_key(|(_, want)| match want {
             Want::File { .. } => 0,
             Want::Command(_) | Want::Program { .. } => 1,
@@ -90,7 +90,7 @@ struct Index {
     applets: HashSet<(PathBuf, String)>,
     edges: HashSet<(ProfileIndex, PathBuf, Option<String>)>,
     files: HashMap<PathBuf, usize>,
-    /// Where the app may change something.
+    /// Paths that the app may change.
     changed: BTreeSet<PathBuf>,
     /// Calls with listed values, by their argument.
     values: HashMap<(&'static str, u8), usize>,
@@ -208,7 +208,7 @@ impl Index {
         self.profile.programs.get_mut(program.get()).ok_or(STRANGE)
     }
 
-    /// The index of the entry for a file, which is made where there is none.
+    /// The index of the entry for a file, which is added where there is none.
     fn program(&mut self, path: PathBuf) -> Result<ProfileIndex, &'static str> {
         if let Some(at) = self.programs.get(&path) {
             return Ok(*at);
@@ -285,7 +285,7 @@ impl Index {
         }
     }
 
-    /// Whether the app may change what is at this path, or below it.
+    /// Whether the app may change the file at this path, or one below it.
     fn may_be_changed(&self, path: &Path) -> bool {
         path.ancestors().any(|above| self.changed.contains(above))
             || self.changed.range(path.to_owned()..).next().is_some_and(|place| place.starts_with(path))

@@ -1,4 +1,4 @@
-//! The programs: exact files, exact edges, interpreters and loaders by their role.
+//! Generalises executions to programs: exact files and edges, with interpreters and loaders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::{Builder, plain};
 use crate::profile::{Edge, Program, ProgramPlace};
 
 impl Builder<'_> {
-    /// The programs that were executed, each with exactly the edges that were seen.
+    /// The programs that were executed, each with the edges that were seen.
     pub(super) fn programs(&mut self, digests: bool) -> Vec<Program> {
         // A file that was once called by no applet's name is one program.
         let facts = self.facts;
@@ -36,7 +36,7 @@ impl Builder<'_> {
             let found = name(found);
             let applet = Some(found.applet.clone()).filter(|applet| !applet.is_empty());
             self.because(format!("program {}", spelled(&found)), "it was executed", seen);
-            // What two runs have in common does not differ.
+            // A volatile name that two runs have in common is stable.
             if template(&found.path).is_some() && seen.runs().len() < 2 {
                 self.notes.push(format!(
                     "{} was executed, and its name differs from run to run: a program is one file, so have it at a \
@@ -129,7 +129,7 @@ fn of_file<'p>(
     programs.range_mut(first..).take_while(move |(name, _)| name.path == path).map(|(_, program)| program)
 }
 
-/// What was executed from memory, or taken away meanwhile: the kernel's word for both.
+/// Whether the kernel's text is of a file executed from memory, or removed since.
 fn nameless(path: &str) -> bool {
     path.ends_with(" (deleted)")
 }
