@@ -45,7 +45,7 @@ fn numbered(call: &str) -> impl Iterator<Item = Numbered> {
             Arg::Pid | Arg::Owner => (None, false),
             Arg::Task => (None, true),
             Arg::PriorityTarget => (Some(PRIO_PROCESS), true),
-            Arg::IopriorityTarget => (Some(IOPRIO_WHO_PROCESS), true),
+            Arg::IopriorityTarget => (Some(IOPRIO_PROCESS), true),
             _ => return None,
         };
         Some(Numbered { arg, of_process, unscoped })
@@ -197,8 +197,8 @@ fn holds_by(call: &str, known: &[Condition], new: &Condition) -> bool {
 
 /// setpriority(2): a process, and not a group or a user.
 const PRIO_PROCESS: u64 = 0;
-/// The same of ioprio_set(2).
-const IOPRIO_WHO_PROCESS: u64 = 1;
+/// IOPRIO_WHO_PROCESS of ioprio_set(2): a process, and not a group or a user.
+const IOPRIO_PROCESS: u64 = 1;
 const F_SETOWN: u64 = 8;
 const F_SETOWN_EX: u64 = 15;
 /// FIOSETOWN and SIOCSPGRP, for sockets (asm/sockios.h).
