@@ -1,4 +1,4 @@
-//! What the check after the exec costs: programs with a loader, scripts, a server beside
+//! What the post-exec verification costs: programs with a loader, scripts, a server beside
 //! execs, and whether memory stays flat.
 
 use std::io::{BufRead, BufReader};

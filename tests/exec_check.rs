@@ -1,4 +1,4 @@
-//! The check after the exec, from outside: this test's own program is the app, in a
+//! The post-exec verification, from outside: this test's own program is the app, in a
 //! namespace of its own. What an attacker starts who rewrites the memory of an exec while
 //! it is judged, and what an honest app finds changed: nothing.
 //!

@@ -39,9 +39,6 @@ const PARTS: [&str; 22] = [
     "who",
 ];
 
-/// The kernel's own names.
-const KERNELS: [&str; 1] = ["IOPRIO_WHO_PROCESS"];
-
 /// Documentation beside `docs/*.md`.
 const DOCUMENTS: [&str; 4] = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md"];
 
@@ -99,7 +96,7 @@ fn faults(path: &str, text: &str) -> Vec<String> {
         for word in names(line) {
             if WORDS.contains(&word.to_lowercase().as_str()) {
                 found.push(format!("{path}:{number}: `{word}`"));
-            } else if path.ends_with(".rs") && is_code(code, word) && !KERNELS.contains(&word) {
+            } else if path.ends_with(".rs") && is_code(code, word) {
                 let parts = parts(word).into_iter().filter(|part| PARTS.contains(&part.as_str()));
                 found.extend(parts.map(|part| format!("{path}:{number}: `{word}` ({part})")));
             }

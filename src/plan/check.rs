@@ -42,7 +42,7 @@ impl Mechanism {
     pub const fn name(self) -> &'static str {
         match self {
             Mechanism::Landlock => "landlock",
-            Mechanism::PostExec => "the check after the exec",
+            Mechanism::PostExec => "the post-exec verification",
             Mechanism::Seal => "MFD_NOEXEC_SEAL",
             Mechanism::Registers => "seccomp",
             Mechanism::SupervisorSocket => "the supervisor, which makes, binds and connects the socket",

@@ -154,7 +154,7 @@ fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, missing: &mu
     } else if sockets.listens_by_port() && !sockets.made {
         missing.push(MissingFeature::advisory(
             "landlock-tcp",
-            "sockets made by the supervisor, which comes later",
+            "sockets made by the supervisor, as for a profile with addresses",
             "a socket that was never bound can be listened on, at a free port that the kernel chooses",
         ));
     }
