@@ -19,10 +19,12 @@ pub struct Run {
     #[serde(default)]
     pub dropped: u64,
     /// Whether every call was notified.
+    #[serde(default)]
     pub exact: bool,
     /// The environment of the run.
     pub fingerprint: Fingerprint,
     /// `sha256:` and the digest of the journal, which distinguishes two runs of one name.
+    #[serde(default)]
     pub journal: String,
     /// The label of its workload.
     #[serde(default, skip_serializing_if = "String::is_empty")]
