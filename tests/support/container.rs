@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -248,6 +249,14 @@ impl<'a> Run<'a> {
         }
         contain.arg("--").args(self.entrypoint()).args(&self.command);
         contain.env_clear().envs(self.environment.iter().cloned());
+        // As in a container of an engine, also where these tests run under nohup(1).
+        // SAFETY: async-signal-safe, integers only.
+        unsafe {
+            contain.pre_exec(|| {
+                libc::signal(libc::SIGHUP, libc::SIG_DFL);
+                Ok(())
+            });
+        }
         let mut child = contain
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
