@@ -91,9 +91,9 @@ fn audit_denies_nothing_and_reports_what_enforce_denies() {
         shim.args(["--mode", mode, "--"]).arg(probe()).arg("violate").arg(bench.path("out")).arg(&port);
         let ended = run(&mut shim);
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{mode}: {ended:?}");
-        let told = ended.values();
-        let told = ACTS.map(|(act, ..)| (act, told[act].to_owned()));
-        (told, bench.events(profile))
+        let values = ended.values();
+        let values = ACTS.map(|(act, ..)| (act, values[act].to_owned()));
+        (values, bench.events(profile))
     };
     // Enforced first: then there is nothing for the second to find.
     let (enforced, denials) = acts("enforced", "enforce");
@@ -113,10 +113,10 @@ fn audit_denies_nothing_and_reports_what_enforce_denies() {
     let observed = rules(&observations, "observed");
     assert!(denied.is_subset(&observed), "denied {denied:#?}, observed {observed:#?}");
     for (act, kind, word) in ACTS {
-        let told = of_kind(&observations, "violation")
+        let observed = of_kind(&observations, "violation")
             .into_iter()
             .any(|event| event["kind"] == kind && event["object"].to_string().contains(word));
-        assert!(told, "{act}: no {kind} with {word} in {observations:#?}");
+        assert!(observed, "{act}: no {kind} with {word} in {observations:#?}");
     }
     let start = &of_kind(&observations, "start")[0];
     assert_eq!(start["mode"], json!({ "value": "audit", "source": "flag" }));
@@ -218,7 +218,7 @@ fn nested_shim(bench: &Bench, inner: &str, changes: Value, act: &[&str]) -> Comm
     command
 }
 
-/// A user without rights of its own (nobody).
+/// A user that owns no file and has no capability.
 const USER: u32 = 65534;
 
 /// The inner shim has threads and is undumpable, and so is traced by the outer one where

@@ -8,11 +8,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use remit::filter::{Access, Action, SeccompData, compile, interpret};
-use remit::ids::{Gid, Uid};
 use remit::image::{Executable, tree::ImageTree};
 use remit::kernel::{Arch, Kernel, LandlockAbi, Release};
 use remit::plan::{Host, Plan, PlanError};
-use remit::profile::{self, Capability, Mode, Profile, RunAs};
+use remit::profile::{self, Capability, Mode, Profile};
 use remit::syscalls;
 
 /// Debian with nginx, an entrypoint script, redis, node, busybox, a static server
@@ -92,19 +91,10 @@ fn place() -> Host {
     ]
     .into();
     Host {
-        command: None,
-        supervisor: 1,
-        group: 1,
-        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
-        bounding: permitted.clone(),
-        permitted,
         hard_limits: [Some(1 << 20), None, None],
         standard_files: vec!["/dev/null".into()],
         guarded: vec![("the profile", "/etc/remit/profile.json".into())],
-        event_socket: None,
-        links: Vec::new(),
-        mounts: Vec::new(),
-        embedded: false,
+        ..Host::container(permitted)
     }
 }
 

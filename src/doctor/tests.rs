@@ -1,9 +1,8 @@
 use super::*;
-use crate::ids::{Gid, Uid};
 use crate::image::{Executable, tree::ImageTree};
 use crate::kernel::{Arch, LandlockAbi, Release};
 use crate::plan::Host;
-use crate::profile::{self, Mode, RunAs};
+use crate::profile::{self, Mode};
 
 /// As `baseline` is: ports, files, and degrading.
 const PROFILE: &str = r#"{"remit": 1, "name": "p", "programs": [{"path": "/app", "entry": true}],
@@ -14,21 +13,7 @@ fn stock(major: u16, minor: u16) -> Kernel {
 }
 
 fn diagnosed(kernel: Kernel, facts: Facts) -> Diagnosis {
-    let place = Host {
-        command: None,
-        supervisor: 1,
-        group: 1,
-        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
-        permitted: caps::CapsHashSet::new(),
-        bounding: caps::CapsHashSet::new(),
-        hard_limits: [None; 3],
-        standard_files: Vec::new(),
-        guarded: Vec::new(),
-        event_socket: None,
-        links: Vec::new(),
-        mounts: Vec::new(),
-        embedded: false,
-    };
+    let place = Host::container(caps::CapsHashSet::new());
     let profile = profile::read(PROFILE.as_bytes()).expect("valid").profile;
     let tree = ImageTree::new().program("/app", Executable::Static);
     let plan = Plan::new(&profile, &kernel, &place, &tree, Mode::Enforce).expect("a plan");

@@ -117,23 +117,15 @@ pub fn troubles(ancestor: Pid, all: &[Seen]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn seen(pid: i32, name: &str, state: char, parent: i32) -> Seen {
-        Seen {
-            pid: Pid::from_raw(pid),
-            name: name.to_owned(),
-            state,
-            parent: Pid::from_raw(parent),
-            group: pid,
-            session: 1,
-            threads: 1,
-        }
-    }
-
     #[test]
     fn a_zombie_is_reported_with_the_parent_that_has_not_reaped_it() {
-        let all = [seen(7, "app", 'S', 1), seen(8, "worker", 'Z', 7), seen(9, "orphan", 'Z', 1)];
+        let all = [
+            Seen::invented(7, "app", 'S', 1),
+            Seen::invented(8, "worker", 'Z', 7),
+            Seen::invented(9, "orphan", 'Z', 1),
+        ];
         assert_eq!(troubles(INIT, &all), ["8 (worker) is a zombie: its parent 7 (app) has not reaped it"]);
-        let stuck = troubles(INIT, &[seen(i32::MAX, "dd", 'D', 1)]);
+        let stuck = troubles(INIT, &[Seen::invented(i32::MAX, "dd", 'D', 1)]);
         assert_eq!(stuck, ["2147483647 (dd) is in uninterruptible sleep (D) in the kernel"]);
     }
 }

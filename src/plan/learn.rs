@@ -370,21 +370,7 @@ mod tests {
 
     #[test]
     fn nothing_is_confined() {
-        let host = Host {
-            command: None,
-            supervisor: 1,
-            group: 1,
-            ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
-            permitted: [Capability::CAP_CHOWN].into(),
-            bounding: [Capability::CAP_CHOWN].into(),
-            hard_limits: [None; 3],
-            standard_files: Vec::new(),
-            guarded: Vec::new(),
-            event_socket: None,
-            links: Vec::new(),
-            mounts: Vec::new(),
-            embedded: false,
-        };
+        let host = Host::container([Capability::CAP_CHOWN].into());
         let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
         let steps = |run_as| {
             let plan = Plan::learning(&kernel, &host, run_as, DEFAULT);

@@ -56,7 +56,7 @@ use caps::CapsHashSet;
 use landlock::{AccessFs, AccessNet, BitFlags};
 
 use crate::filter::Filter;
-use crate::ids::Uid;
+use crate::ids::{Gid, Uid};
 use crate::image::FileId;
 use crate::kernel::Kernel;
 use crate::procfs::mountinfo::Mount;
@@ -97,6 +97,28 @@ pub struct Host {
     /// The profile is an embedded one, for no particular image: programs that the image lacks are
     /// left out, with a note.
     pub embedded: bool,
+}
+
+impl Host {
+    /// A container whose supervisor is PID 1 and root, with these capabilities permitted and in
+    /// the bounding set. It has no limits, and no file is to be guarded.
+    pub fn container(permitted: CapsHashSet) -> Host {
+        Host {
+            command: None,
+            supervisor: 1,
+            group: 1,
+            ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
+            bounding: permitted.clone(),
+            permitted,
+            hard_limits: [None; 3],
+            standard_files: Vec::new(),
+            guarded: Vec::new(),
+            event_socket: None,
+            links: Vec::new(),
+            mounts: Vec::new(),
+            embedded: false,
+        }
+    }
 }
 
 /// The steps, rules and decisions for one profile.

@@ -12,11 +12,10 @@ mod startup;
 use std::path::Path;
 
 use super::{Denial, PolicyEngine};
-use crate::ids::{Gid, Uid};
 use crate::image::{Executable, FileId, ImageFiles, tree::ImageTree};
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Host, Plan, ProgramIndex};
-use crate::profile::{self, Capability, Mode, ProfileIndex, RunAs};
+use crate::profile::{self, Capability, Mode, ProfileIndex};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
@@ -43,21 +42,7 @@ fn image() -> ImageTree {
 fn place() -> Host {
     let permitted: caps::CapsHashSet =
         [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_SETPCAP].into();
-    Host {
-        command: None,
-        supervisor: 1,
-        group: 1,
-        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
-        bounding: permitted.clone(),
-        permitted,
-        hard_limits: [None; 3],
-        standard_files: Vec::new(),
-        guarded: Vec::new(),
-        event_socket: None,
-        links: Vec::new(),
-        mounts: Vec::new(),
-        embedded: true,
-    }
+    Host { embedded: true, ..Host::container(permitted) }
 }
 
 /// The policy engine of a profile of these keys, on this kernel.

@@ -125,6 +125,20 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// A process of one thread, in a group of its own, for tests.
+    #[cfg(test)]
+    pub(crate) fn invented(pid: i32, name: &str, state: char, parent: i32) -> Seen {
+        Seen {
+            pid: Pid::from_raw(pid),
+            name: name.to_owned(),
+            state,
+            parent: Pid::from_raw(parent),
+            group: pid,
+            session: 1,
+            threads: 1,
+        }
+    }
+
     /// The process, by its first thread.
     ///
     /// # Errors
@@ -192,25 +206,16 @@ mod tests {
         assert!(found.contains(&Pid::from_raw(child.id() as i32)));
     }
 
-    fn seen(pid: i32, name: &str, state: char, parent: i32) -> Seen {
-        Seen {
-            pid: Pid::from_raw(pid),
-            name: name.to_owned(),
-            state,
-            parent: Pid::from_raw(parent),
-            group: pid,
-            session: 1,
-            threads: 1,
-        }
-    }
-
     #[test]
     fn the_child_of_one_that_ended_meanwhile_is_an_ancestors() {
-        let mut all: BTreeMap<Pid, Seen> =
-            [seen(1, "init", 'S', 0), seen(7, "child", 'S', 9), seen(8, "gone", 'S', 9)]
-                .map(|one| (one.pid, one))
-                .into();
-        let now = |pid| Ok((pid == Pid::from_raw(7)).then(|| seen(7, "child", 'S', 1)));
+        let mut all: BTreeMap<Pid, Seen> = [
+            Seen::invented(1, "init", 'S', 0),
+            Seen::invented(7, "child", 'S', 9),
+            Seen::invented(8, "gone", 'S', 9),
+        ]
+        .map(|one| (one.pid, one))
+        .into();
+        let now = |pid| Ok((pid == Pid::from_raw(7)).then(|| Seen::invented(7, "child", 'S', 1)));
         follow(&mut all, now).expect("read");
         assert_eq!(
             all.values().map(|one| (one.pid.as_raw(), one.parent.as_raw())).collect::<Vec<_>>(),

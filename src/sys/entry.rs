@@ -6,6 +6,7 @@
 //! the shim 100 kB of scanf(3) and printf(3). What else it does is done here.
 
 use std::ffi::{CStr, OsString};
+use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 
 use nix::errno::Errno;
@@ -42,14 +43,24 @@ pub unsafe fn begin(count: i32, arguments: *const *const std::ffi::c_char) -> Ve
             unsafe { libc::fcntl(descriptor, libc::F_GETFD) } != -1 || Errno::last() != Errno::EBADF;
         // SAFETY: the path ends with 0. The lowest free descriptor is this one.
         if !is_open && unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) } != descriptor {
-            std::process::abort();
+            let errno = Errno::last();
+            fail(&format!(
+                "descriptor {descriptor} is closed, and /dev/null does not open in its place: {errno}; mount /dev, or open it"
+            ));
         }
     }
-    if signal::set_ignored(libc::SIGPIPE, true).is_err() {
-        std::process::abort();
+    if let Err(errno) = signal::set_ignored(libc::SIGPIPE, true) {
+        fail(&format!("SIGPIPE cannot be ignored: {errno}; let the runtime's filter allow rt_sigaction(2)"));
     }
     let count = usize::try_from(count).unwrap_or_default();
     // SAFETY: the caller promises both.
     let argument = |at: usize| unsafe { CStr::from_ptr(*arguments.add(at)) };
     (0..count).map(|at| OsString::from_vec(argument(at).to_bytes().to_vec())).collect()
+}
+
+/// Ends a program that cannot begin, as one whose start failed.
+fn fail(why: &str) -> ! {
+    // Where descriptor 2 is closed, the exit code is all that is left.
+    let _ = writeln!(std::io::stderr(), "remit-init: {why}");
+    std::process::exit(125)
 }

@@ -6,11 +6,10 @@ use clap::ValueEnum;
 use super::source::{self, ProfileSource};
 use super::{Error, Format, Output, VerbResult};
 use crate::enforce::probe;
-use crate::ids::{Gid, Uid};
 use crate::image::live::LiveFor;
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Host, Plan};
-use crate::profile::{Mode, RunAs};
+use crate::profile::Mode;
 
 /// The arguments of `remit plan`.
 #[derive(clap::Args)]
@@ -98,19 +97,5 @@ fn container() -> Host {
         Capability::CAP_SYS_CHROOT,
     ]
     .into();
-    Host {
-        command: None,
-        supervisor: 1,
-        group: 1,
-        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
-        bounding: permitted.clone(),
-        permitted,
-        hard_limits: [None; 3],
-        standard_files: Vec::new(),
-        guarded: Vec::new(),
-        event_socket: None,
-        links: Vec::new(),
-        mounts: Vec::new(),
-        embedded: false,
-    }
+    Host::container(permitted)
 }

@@ -15,7 +15,7 @@ fn tini_is_replaced_by_a_link() {
         assert!(said.stdout.starts_with("tini version 0."), "{said:?}");
         assert_eq!((said.code, said.stdout.lines().count()), (0, 1));
         let ended = run(command(&link).arg("--").arg(probe()).arg("status"));
-        assert_eq!(ended.values()["NoNewPrivs"], "0", "a drop-in confines nobody: {ended:?}");
+        assert_eq!(ended.values()["NoNewPrivs"], "0", "a drop-in does not confine: {ended:?}");
         let ended = run(command(&link).env("REMIT_PROFILE", "baseline").arg(probe()).arg("status"));
         assert_eq!(ended.values()["NoNewPrivs"], "1", "but where a profile is named: {ended:?}");
     }

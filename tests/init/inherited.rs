@@ -26,8 +26,8 @@ fn mask_and_ignored_signals_come_through_as_they_were() {
             // SAFETY: only such calls are made between fork and exec.
             unsafe { command.pre_exec(set) };
             let ended = run(command);
-            let told = ended.values();
-            (told["SigBlk"].to_owned(), told["SigIgn"].to_owned())
+            let values = ended.values();
+            (values["SigBlk"].to_owned(), values["SigIgn"].to_owned())
         };
         let without = status(command(probe()).arg("status"));
         assert_eq!(without.0, format!("{mask:016x}"));
@@ -92,11 +92,11 @@ fn descriptors_of_listen_fds_are_handed_over_to_the_app() {
             leak(&mut shim, fd);
         }
         let ended = run(&mut shim);
-        let told = ended.values();
-        let app = told["pid"].split(' ').next().expect("a pid");
+        let values = ended.values();
+        let app = values["pid"].split(' ').next().expect("a pid");
         assert!(ended.stdout.contains("LISTEN_FDS=2\n"), "{way:?}: {ended:?}");
         assert!(ended.stdout.contains(&format!("LISTEN_PID={app}\n")), "{way:?}: {ended:?}");
-        let fds = told["fds"];
+        let fds = values["fds"];
         assert!(fds.starts_with("[0, 1, 2, 3, 4"), "{way:?}: {fds}");
         assert_eq!(fds.contains(" 5"), !way.confined, "{way:?}: {fds}");
 
@@ -168,4 +168,27 @@ fn the_shim_keeps_no_descriptor_that_it_was_given() {
         running.signal(libc::SIGTERM);
         assert_eq!(running.end().code, 0, "{way:?}");
     }
+}
+
+/// A file that is opened later takes the lowest free number: it must not become the app's stdin.
+#[test]
+fn a_closed_stdin_is_dev_null() {
+    let stdin = |program: &[&str]| {
+        let mut shell = command("/bin/sh");
+        shell.args(["-c", "exec \"$@\" <&-", "sh"]).args(program).args(["/bin/readlink", "/proc/self/fd/0"]);
+        run(&mut shell)
+    };
+    let free = stdin(&["/usr/bin/env"]);
+    assert_eq!((free.code, &*free.stdout), (1, ""), "control: {free:?}");
+    let ended = stdin(&[harness::SHIM, "--mode", "off", "--"]);
+    assert_eq!((ended.code, &*ended.stdout), (0, "/dev/null\n"), "{ended:?}");
+}
+
+#[test]
+fn without_dev_null_a_closed_stdin_is_refused_in_one_line() {
+    let script = "mount -t tmpfs none /dev && exec \"$0\" --mode off -- /bin/true <&-";
+    let mut unshare = command("unshare");
+    unshare.args(["-Urm", "/bin/sh", "-c", script, harness::SHIM]);
+    let ended = run(&mut unshare);
+    assert!(ended.line(125).contains("descriptor 0 is closed, and /dev/null does not open"), "{ended:?}");
 }

@@ -26,12 +26,16 @@ fn the_app_is_the_user_that_was_named() {
             let mut shim = command(harness::SHIM);
             shim.args(mode).args(["--run-as", &spec, "--"]).arg(probe()).arg("status").env("HOME", "/root");
             let ended = run(&mut shim);
-            let told = ended.values();
+            let values = ended.values();
             let (user, group) = &ids;
-            assert_eq!(told["Uid"], format!("{user}\t{user}\t{user}\t{user}"), "{mode:?} {spec}: {ended:?}");
-            assert_eq!(told["Gid"], format!("{group}\t{group}\t{group}\t{group}"), "{mode:?} {spec}");
-            assert_eq!(told.get("Groups").copied().unwrap_or_default(), "", "{mode:?} {spec}: not root's");
-            assert_eq!(told["CapEff"], "0000000000000000", "{mode:?} {spec}");
+            assert_eq!(
+                values["Uid"],
+                format!("{user}\t{user}\t{user}\t{user}"),
+                "{mode:?} {spec}: {ended:?}"
+            );
+            assert_eq!(values["Gid"], format!("{group}\t{group}\t{group}\t{group}"), "{mode:?} {spec}");
+            assert_eq!(values.get("Groups").copied().unwrap_or_default(), "", "{mode:?} {spec}: not root's");
+            assert_eq!(values["CapEff"], "0000000000000000", "{mode:?} {spec}");
             assert!(ended.stdout.contains(&format!("HOME={home}\n")), "{mode:?} {spec}: {ended:?}");
         }
     }

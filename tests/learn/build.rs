@@ -180,7 +180,7 @@ fn a_directory_of_endless_names_is_one_whatever_comes_first() {
     assert_eq!(place.text("p.evidence.json"), evidence);
 }
 
-/// Static, without a file, and nobody saw whether it looked at one; a terminal; a program
+/// Static, without a file, and it was not observed whether it opened one; a terminal; a program
 /// out of memory.
 #[test]
 fn what_nobody_could_see_is_granted_or_said() {

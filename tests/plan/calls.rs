@@ -183,7 +183,7 @@ fn where_the_filter_has_not_every_thread_it_lets_through_the_caller_alone() {
     assert!(matches!(narrowed.calls.get("getpid"), Some(Access::Allow)));
 }
 
-/// Nobody could load another filter into the app later.
+/// No process could load another filter into the app later.
 #[test]
 fn what_is_for_the_startup_alone_is_asked_about_from_the_start() {
     let plan = server(
@@ -203,6 +203,6 @@ fn what_is_for_the_startup_alone_is_asked_about_from_the_start() {
     assert!(!taken.contains(&"bind"), "it is only looked at");
     let text = plan.to_string();
     assert!(text.contains("is over when tcp/80 listens"), "{text}");
-    // What is not there to be taken is not told.
+    // A plan that takes nothing away at the end of the start-up has no word of it.
     assert!(!self::plan(SERVER).to_string().contains("start-up"));
 }

@@ -61,7 +61,7 @@ fn every_level_grants_only_what_it_handles() {
         }
         assert_eq!(domain.scope_signal, kernel.landlock >= LandlockAbi::SCOPE);
         let signals = plan.filter.calls.contains_key("pidfd_send_signal");
-        assert_eq!(signals, domain.scope_signal, "no register says whom it is for");
+        assert_eq!(signals, domain.scope_signal, "its register has a pidfd, not the process");
     }
 }
 

@@ -55,19 +55,11 @@ fn place() -> Host {
         [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_CHOWN, Capability::CAP_SETPCAP]
             .into();
     Host {
-        command: None,
-        supervisor: 1,
-        group: 1,
         ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: vec![Gid::from_raw(0)] },
-        bounding: permitted.clone(),
-        permitted,
         hard_limits: [Some(1024), None, None],
-        standard_files: Vec::new(),
         guarded: vec![("the profile", "/etc/remit.json".into())],
-        event_socket: None,
         links: vec![("a link to the profile", "/links/remit.json".into())],
-        mounts: Vec::new(),
-        embedded: false,
+        ..Host::container(permitted)
     }
 }
 

@@ -169,7 +169,7 @@ fn code_is_asked_for_where_some_program_has_libraries() {
                     assert_eq!(answer(&found, call, [0, 0, CODE, 0, 0, 0]), Action::Notify, "{text} {call}");
                     assert_eq!(answer(&found, call, [0, 0, 3, 0, 0, 0]), Action::Allow, "{text} {call}");
                 }
-                // It cannot be told from the calls of what is written.
+                // The calls do not show whether it is written.
                 let shared = if jit { None } else { Some(Action::Notify) };
                 let shmat = found
                     .filter
@@ -194,7 +194,7 @@ fn code_is_asked_for_where_some_program_has_libraries() {
             }
         }
     }
-    // Nobody asks for one static program, but for this.
+    // One static program needs it for nothing but this.
     let alone = r#""programs": [{"path": "/app/server", "entry": true, "libraries": []}]"#;
     let plan =
         plan_on(alone, &kernel(6, 18), &place(), Mode::Enforce).unwrap_or_else(|error| panic!("{error}"));
@@ -202,7 +202,7 @@ fn code_is_asked_for_where_some_program_has_libraries() {
     assert!(
         plan.layers().iter().any(|layer| layer.layer == "exec-check" && layer.detail.contains("narrows 1"))
     );
-    // Nothing is mapped but by asking, so where nobody can be asked nothing may depend on it.
+    // A notified call maps it, so where no call is notified no rule may depend on it.
     let deaf = Kernel { notify: Err(NoListener::Listener("EBUSY".to_owned())), ..kernel(6, 18) };
     let plan =
         plan_on(&with_libraries(LIBRARIES, ""), &deaf, &place(), Mode::Enforce).expect("a plan there is");

@@ -113,7 +113,7 @@ fn addresses_and_names_have_every_socket_made() {
     }
     let ports = server(r#""network": {"connect": ["tcp/80", "unix:*"]}"#);
     assert!(!ports.policy.makes_sockets, "what the kernel tells apart costs nothing");
-    // Whoever may make any unix socket is held to no name.
+    // A program that may make any unix socket is limited to no name.
     let any = server(r#""network": {"listen": ["unix:*"], "connect": ["unix:/data/s"]}"#);
     assert!(!any.policy.makes_sockets && !any.policy.unix_named);
     assert!(any.notes.iter().any(|note| note.contains("/network/connect/0")), "{:?}", any.notes);

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use crate::ids::{Gid, Uid};
 use crate::image::{Executable, tree::ImageTree};
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Host, Plan, PlanError};
-use crate::profile::{self, Endpoint, Mode, Rights, RunAs};
+use crate::profile::{self, Endpoint, Mode, Rights};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
@@ -28,21 +27,7 @@ fn image() -> ImageTree {
 }
 
 fn host() -> Host {
-    Host {
-        command: None,
-        supervisor: 1,
-        group: 1,
-        ids: RunAs { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() },
-        permitted: caps::CapsHashSet::new(),
-        bounding: caps::CapsHashSet::new(),
-        hard_limits: [None; 3],
-        standard_files: Vec::new(),
-        guarded: Vec::new(),
-        links: Vec::new(),
-        mounts: Vec::new(),
-        embedded: false,
-        event_socket: None,
-    }
+    Host::container(caps::CapsHashSet::new())
 }
 
 fn of(tree: &ImageTree, host: &Host, program: &str, keys: &str) -> Result<Plan, PlanError> {
