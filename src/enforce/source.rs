@@ -7,7 +7,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::image::live::Live;
 use crate::image::{self, Executable, ImageFiles};
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document, ReadError};
@@ -37,7 +36,7 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Re
     use std::io::ErrorKind::{NotADirectory, NotFound};
     let Some(name) = named else {
         return match std::fs::symlink_metadata(DEFAULT) {
-            Ok(_) => from_file(Path::new(DEFAULT), None),
+            Ok(_) => from_file(Path::new(DEFAULT), None, files),
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
                 let mut loaded = from_name("baseline", command, files)?;
                 loaded.links.extend(reserved(Path::new(DEFAULT), files));
@@ -47,17 +46,17 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Re
         };
     };
     let text = name.to_string_lossy();
-    if text.contains('/') { named_file(&text) } else { from_name(&text, command, files) }
+    if text.contains('/') { named_file(&text, files) } else { from_name(&text, command, files) }
 }
 
 /// Reads a profile's file; `FILE@sha256:HEX` refuses any other content.
 ///
 /// # Errors
 /// As [`load`] for a file.
-pub fn named_file(text: &str) -> Result<Loaded, LoadError> {
+pub fn named_file(text: &str, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
     match text.split_once("@sha256:") {
-        Some((path, digest)) => from_file(Path::new(path), Some(digest)),
-        None => from_file(Path::new(text), None),
+        Some((path, digest)) => from_file(Path::new(path), Some(digest), files),
+        None => from_file(Path::new(text), None, files),
     }
 }
 
@@ -99,7 +98,7 @@ fn reserved(path: &Path, files: &dyn ImageFiles) -> impl Iterator<Item = (&'stat
     trail.links.into_iter().chain([trail.end]).map(|name| ("what the next start would read", name))
 }
 
-fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, LoadError> {
+fn from_file(path: &Path, digest: Option<&str>, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
     let wrong = |fault| LoadError::File { path: path.to_owned(), fault };
     let unreadable = |error| wrong(FileFault::Unreadable(error));
     if let Some(wanted) = digest
@@ -133,7 +132,7 @@ fn from_file(path: &Path, digest: Option<&str>) -> Result<Loaded, LoadError> {
         return Err(wrong(FileFault::OtherDigest { found, wanted }));
     }
     let named = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let links = Live.trail(&named).links.into_iter();
+    let links = files.trail(&named).links.into_iter();
     let links = links.map(|link| ("a link to the profile", link)).collect();
     // A relative name would mean another file once the supervisor is at /.
     let path = std::fs::canonicalize(path).map_err(unreadable)?;

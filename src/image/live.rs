@@ -1,6 +1,5 @@
 //! The real files, accessed with this process's root directory and ids.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -38,12 +37,13 @@ impl ImageFiles for Live {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
-        let mut names = BTreeMap::new();
+        let mut names = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            names.insert(entry.file_name(), entry.file_type()?.is_symlink());
+            names.push((entry.file_name(), entry.file_type()?.is_symlink()));
         }
-        Ok(names.into_iter().collect())
+        names.sort_unstable();
+        Ok(names)
     }
 }
 
@@ -92,14 +92,18 @@ fn optional(found: io::Result<FileInfo>) -> io::Result<Option<FileInfo>> {
 }
 
 fn file_info(canonical: PathBuf, found: &fs::Metadata) -> FileInfo {
-    let kind = match found.file_type() {
+    let kind = kind_of(found.file_type());
+    let id = FileId { device: found.dev(), inode: found.ino() };
+    FileInfo { canonical, id, kind, mode: found.mode() & 0o7777, links: found.nlink() }
+}
+
+pub(super) fn kind_of(kind: fs::FileType) -> FileKind {
+    match kind {
         kind if kind.is_file() => FileKind::Regular,
         kind if kind.is_dir() => FileKind::Directory,
         kind if kind.is_char_device() || kind.is_block_device() => FileKind::Device,
         _ => FileKind::Other,
-    };
-    let id = FileId { device: found.dev(), inode: found.ino() };
-    FileInfo { canonical, id, kind, mode: found.mode() & 0o7777, links: found.nlink() }
+    }
 }
 
 /// Resolves a path without symbolic links by one openat2(2): most paths of a profile have none.

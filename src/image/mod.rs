@@ -1,5 +1,6 @@
 //! The files of the container, read once at start: planning needs nothing else from outside.
-//! [`Live`](live::Live) reads the real ones, [`ImageTree`](tree::ImageTree) is invented by tests.
+//! [`Snapshot`](snapshot::Snapshot) looks each real one up once, [`Live`](live::Live) anew each time;
+//! [`ImageTree`](tree::ImageTree) is invented by tests.
 
 #![forbid(unsafe_code)]
 
@@ -8,6 +9,7 @@ pub mod elf;
 pub mod fingerprint;
 pub mod live;
 pub mod packages;
+pub mod snapshot;
 pub mod tree;
 
 use std::ffi::OsString;

@@ -42,6 +42,26 @@ pub fn read(tid: Tid, name: &str) -> Result<String, Errno> {
     }
 }
 
+/// The text of a file, with `usual` bytes of room for the first read(2): where that is enough, the
+/// kernel makes the text once.
+fn read_to_end(path: &str, usual: usize) -> Result<Vec<u8>, Errno> {
+    let mut file = File::open(path).map_err(errno)?;
+    let mut bytes = vec![0; usual];
+    let mut filled = 0;
+    loop {
+        match file.read(&mut bytes[filled..]).map_err(errno)? {
+            0 => {
+                bytes.truncate(filled);
+                return Ok(bytes);
+            }
+            more => filled += more,
+        }
+        if filled == bytes.len() {
+            bytes.resize(filled * 2, 0);
+        }
+    }
+}
+
 /// The path of an open descriptor of this process (`/proc/self/fd/N`).
 ///
 /// # Errors

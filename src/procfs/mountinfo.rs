@@ -7,8 +7,6 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use super::errno;
-
 /// A mount, as a line of mountinfo describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -27,7 +25,8 @@ pub struct Mount {
 /// # Errors
 /// ENOENT where /proc is not mounted.
 pub fn read() -> Result<Vec<Mount>, Errno> {
-    Ok(parse(&std::fs::read("/proc/self/mountinfo").map_err(errno)?))
+    const USUAL: usize = 16 * 1024;
+    Ok(parse(&super::read_to_end("/proc/self/mountinfo", USUAL)?))
 }
 
 /// Reads the text; lines that cannot be parsed are left out. Names may be any bytes.

@@ -19,7 +19,7 @@ use crate::enforcer::{self, Enforcer, Remembered};
 use crate::event::{self, ModeInForce, ModeSource, Sink, StartEvent};
 use crate::ids::Pid;
 use crate::image::digest::digest;
-use crate::image::live::Live;
+use crate::image::{Executable, ImageFiles};
 use crate::init::event_loop::Supervision;
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
@@ -32,7 +32,8 @@ use crate::sys::{self, CallError};
 use crate::tracer::Tracer;
 
 /// What a confined start needs.
-pub(super) struct Confined {
+pub(super) struct Confined<'a> {
+    pub files: &'a dyn ImageFiles,
     pub loaded: Loaded,
     /// `argv[0]` of this program.
     pub called_as: Option<PathBuf>,
@@ -46,14 +47,14 @@ pub(super) struct Confined {
 }
 
 /// Launches the confined app. What only the launch needed is freed when this returns.
-pub(super) fn launch(options: &Options, mut this: Confined) -> Result<Started, StartupError> {
+pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Started, StartupError> {
     let next = NextStart {
         options,
         loaded: &this.loaded,
         called_as: this.called_as.as_deref(),
         path: this.path.take(),
         found: &this.init.found,
-        files: &Live,
+        files: this.files,
     };
     let (guarded, links) = (next.guarded(), next.links());
     let run_as = this.run_as.take();
@@ -95,9 +96,13 @@ fn take_on(profile: &mut Profile, ids: RunAs) {
 }
 
 /// The plan, where this environment can enforce what the profile requires.
-fn plan(this: &Confined, environment: &start::Environment, by_option: bool) -> Result<Plan, StartupError> {
+fn plan(
+    this: &Confined<'_>,
+    environment: &start::Environment,
+    by_option: bool,
+) -> Result<Plan, StartupError> {
     let Loaded { document, source, .. } = &this.loaded;
-    let plan = Plan::new(&document.profile, &environment.kernel, &environment.place, &Live, this.mode);
+    let plan = Plan::new(&document.profile, &environment.kernel, &environment.place, this.files, this.mode);
     let plan = plan.map_err(|error| match by_option && error.pointer == "/run_as" {
         true => StartupError::PlannedUser(error),
         false => StartupError::Plan { profile: source.clone(), error },
@@ -119,7 +124,9 @@ fn make_threads(plan: &Plan, child: &Child, identity: Identity) -> Result<(), St
     let other_users = plan.has_other_users();
     sys::threads::prepare(plan.threads(), move || identity.take_back(other_users));
     let numbers = sys::threads::make(plan.threads_in_filter()).map_err(StartupError::Threads)?;
-    Ok(child.send_thread_ids(&numbers).map_err(CallError::of("the ids of threads"))?)
+    child.send_thread_ids(&numbers).map_err(CallError::of("the ids of threads"))?;
+    // The child continues meanwhile.
+    sys::threads::reserve().map_err(StartupError::Threads)
 }
 
 /// Checks that COMMAND is an entry of the profile, with the arguments and the content that the
@@ -128,12 +135,11 @@ fn entry(
     options: &Options,
     plan: &Plan,
     rules: &PolicyEngine,
-    this: &Confined,
+    this: &Confined<'_>,
 ) -> Result<ProgramIndex, StartupError> {
-    use crate::image::{Executable, ImageFiles};
-    let look = Live.stat(&this.init.found).map_err(StartupError::Stat)?;
+    let look = this.files.stat(&this.init.found).map_err(StartupError::Stat)?;
     let look = look.ok_or_else(|| StartupError::Gone(this.init.found.clone()))?;
-    let loader = Live.executable(&this.init.found).is_ok_and(|kind| kind == Executable::Loader);
+    let loader = this.files.executable(&this.init.found).is_ok_and(|kind| kind == Executable::Loader);
     let named = this.init.found.clone();
     let target = Target { id: look.id, canonical: look.canonical, named, loader };
     let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
@@ -189,7 +195,7 @@ struct Prepared {
 /// Makes the supervisor, with its enforcer and its tracer.
 fn watch(
     options: &Options,
-    this: &mut Confined,
+    this: &mut Confined<'_>,
     plan: &Plan,
     Prepared { rules, entry, startup, unlike, identity }: Prepared,
     sink: Sink,

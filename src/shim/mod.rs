@@ -32,7 +32,7 @@ use self::init::Init;
 use self::options::{CommandLine, Options};
 use crate::enforce::{examine, source};
 use crate::event::{self, ModeSource};
-use crate::image::live::Live;
+use crate::image::snapshot::Snapshot;
 use crate::profile::Mode;
 use crate::sys::descriptors::Inherited;
 use crate::visible;
@@ -95,36 +95,41 @@ fn run(
     let run_as = user.map(|user| user.ids);
     let mode = mode_before_the_profile(&options);
     let off = matches!(mode, Some((Mode::Off, _)));
+    let files = Snapshot::default();
     let search = if off { Search::Anywhere } else { Search::Absolute };
-    let found = match command::find(&options.command[0], path.clone(), search, &Live) {
+    let found = match command::find(&options.command[0], path.clone(), search, &files) {
         Ok(found) => found,
         Err(error) => init::by_a_shell(&mut options, error, off)?,
     };
     let init = Init { found, environment, inherited, parent };
-    let load = || source::load(options.profile.as_deref(), &init.found, &Live);
-    let (loaded, mode, said_by) = match mode {
+    let load = || source::load(options.profile.as_deref(), &init.found, &files);
+    let launched = match mode {
         Some((Mode::Off, _)) => return init.run(&options, run_as),
         // No profile is in force, but the app gets the user of one that was named.
         Some((Mode::Learn, said_by)) => {
             let named = options.profile.is_some().then(load).transpose()?;
             let run_as = run_as.or_else(|| named.and_then(|loaded| loaded.document.profile.run_as));
-            return learn::launch(&options, init, run_as, said_by)?.supervise(&options);
+            learn::launch(&options, init, run_as, said_by)
         }
-        Some((mode, said_by)) => (load()?, mode, said_by),
-        None => {
+        mode => {
             let loaded = load()?;
-            let mode = loaded.document.profile.mode;
-            (loaded, mode, ModeSource::Profile)
+            let (mode, said_by) = mode.unwrap_or((loaded.document.profile.mode, ModeSource::Profile));
+            match mode {
+                Mode::Off => return init.run(&options, run_as),
+                Mode::Learn => {
+                    let run_as = run_as.or(loaded.document.profile.run_as);
+                    learn::launch(&options, init, run_as, said_by)
+                }
+                Mode::Enforce | Mode::Audit => {
+                    let files = &files;
+                    let confined = Confined { files, loaded, called_as, path, mode, said_by, run_as, init };
+                    confine::launch(&options, confined)
+                }
+            }
         }
     };
-    let started = match mode {
-        Mode::Off => return init.run(&options, run_as),
-        Mode::Learn => learn::launch(&options, init, run_as.or(loaded.document.profile.run_as), said_by),
-        Mode::Enforce | Mode::Audit => {
-            confine::launch(&options, Confined { loaded, called_as, path, mode, said_by, run_as, init })
-        }
-    };
-    started?.supervise(&options)
+    drop(files);
+    launched?.supervise(&options)
 }
 
 /// Prints a text in the place of a run, and returns the exit code.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Format, Output, VerbResult};
 use crate::enforce::source::{self, beside};
+use crate::image::live::Live;
 use crate::learn::{self, Decided, Observations, Wanted, evidence, journal};
 use crate::profile;
 
@@ -170,7 +171,7 @@ impl Gathered {
 /// Reads a profile from a file.
 pub(super) fn profile_file(path: &Path) -> Result<profile::Document, Error> {
     let name = path.to_str().ok_or_else(|| Error::NotUtf8(path.to_owned()))?;
-    Ok(source::named_file(name)?.document)
+    Ok(source::named_file(name, &Live)?.document)
 }
 
 /// The evidence beside a profile, if there is one.

@@ -45,7 +45,8 @@ pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Resul
     let is_file = word.contains('/')
         || word.ends_with(".json")
         || (embedded::named(word).is_none() && Path::new(word).exists());
-    let loaded = if is_file { source::named_file(word)? } else { source::from_name(word, command, files)? };
+    let loaded =
+        if is_file { source::named_file(word, files)? } else { source::from_name(word, command, files)? };
     Ok(NamedProfile { name: word.to_owned(), loaded, embedded: !is_file })
 }
 
