@@ -19,12 +19,17 @@ use super::error::seen;
 use super::file_groups::KERNELS;
 use super::grants::Granted;
 use super::{PlanError, ProgramTarget, mounts};
-use crate::image::{FileId, FileInfo, FileKind, why};
+use crate::image::{FileId, FileInfo, FileKind, is_beneath, why};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
 /// Collects the second names into `granted.second_names`, with notes in the plan.
 pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), PlanError> {
-    let sought = sought(granted)?;
+    let written = profile.files.iter().any(|entry| match entry {
+        FileEntry::Path(rule) => rule.allow.contains(Rights::WRITE),
+        FileEntry::Group(_) => false,
+    });
+    let searched = written || granted.programs.entries.iter().any(|entry| entry.sha256.is_some());
+    let sought = sought(granted, searched)?;
     if sought.is_empty() {
         return Ok(());
     }
@@ -65,7 +70,14 @@ fn pinned(granted: &Granted<'_>, sought: &BTreeMap<FileId, PathBuf>) -> BTreeMap
 
 /// The files that no process inside may change and that have other names than those beside them:
 /// these are found at once, and only `@elsewhere` could cover them and not the first one.
-fn sought(granted: &mut Granted<'_>) -> Result<BTreeMap<FileId, PathBuf>, PlanError> {
+///
+/// In a directory of programs or libraries nothing is granted, so names there need not be found,
+/// unless the number of the others decides whether a directory is `searched` for them.
+fn sought(granted: &mut Granted<'_>, searched: bool) -> Result<BTreeMap<FileId, PathBuf>, PlanError> {
+    let executables = granted.programs.executables.iter().map(|executable| &executable.info);
+    let directories = executables.chain(granted.programs.libraries.iter().map(|library| &library.info));
+    let directories = directories.filter(|info| info.kind == FileKind::Directory);
+    let directories: Vec<PathBuf> = directories.map(|info| info.canonical.clone()).collect();
     let mut infos: Vec<FileInfo> =
         granted.programs.executables.iter().map(|executable| executable.info.clone()).collect();
     infos.extend(granted.programs.libraries.iter().map(|library| library.info.clone()));
@@ -78,6 +90,10 @@ fn sought(granted: &mut Granted<'_>) -> Result<BTreeMap<FileId, PathBuf>, PlanEr
             continue;
         }
         let Some(directory) = info.canonical.parent() else { continue };
+        if !searched && directories.iter().any(|protected| is_beneath(directory, protected)) {
+            sought.insert(info.id, info.canonical.clone());
+            continue;
+        }
         // Where that directory cannot be listed, the names beside it are searched for as well.
         let names = granted.files.list(directory).unwrap_or_default();
         let is_it = |name: &Path| {
