@@ -24,18 +24,20 @@ impl FilterInput<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(Filter, Option<Startup>, Alternatives), PlanError> {
         let arch = self.kernel.arch;
-        let mut brought = Brought { calls: BTreeMap::new(), supervisor: self.supervisor };
+        let mut brought = Brought::new(self.supervisor);
         self.bring_groups(&mut brought);
         self.bring_listed(&mut brought, notes);
-        let mut calls = BTreeMap::new();
-        for (call, alternatives) in brought.calls {
-            // Its target is behind a descriptor, so no register identifies the supervisor.
-            let by_descriptor = syscalls::handler(call) == Handler::SignalPidfd;
-            let unheld = by_descriptor && self.kernel.landlock < LandlockAbi::SCOPE;
-            if syscalls::number(arch, call).is_some() && !unheld {
-                calls.insert(call, self.spare_supervisor(call, self.access(call, alternatives)));
-            }
-        }
+        let brought = syscalls::all().zip(brought.calls).filter_map(|(syscall, call)| Some((syscall, call?)));
+        // The target of a signal by pidfd is behind a descriptor: no register identifies the supervisor.
+        let scoped = self.kernel.landlock >= LandlockAbi::SCOPE;
+        let allowed = brought.filter(|(syscall, _)| {
+            syscall.number(arch).is_some() && (scoped || syscall.handler != Handler::SignalPidfd)
+        });
+        let mut calls: BTreeMap<_, _> = allowed
+            .map(|(syscall, call)| {
+                (syscall.name, self.spare_supervisor(syscall.name, self.access(syscall.name, call)))
+            })
+            .collect();
         let startup = Startup::find(self.profile, self.notify_transport, &mut calls)?;
         let dumpable = if self.kernel.notify.is_ok() { dumpable::notify(&mut calls) } else { Vec::new() };
         Ok((Filter { arch, calls }, startup, dumpable))
@@ -100,12 +102,13 @@ impl FilterInput<'_> {
             // that it is reported.
             let unprivileged =
                 syscalls::privileged(call).is_some_and(|capability| !self.capabilities.contains(&capability));
-            if unprivileged {
-                brought.call(call).unprivileged = true;
+            if let Some(call) = brought.call(call).filter(|_| unprivileged) {
+                call.unprivileged = true;
             }
             match &entry.what {
                 SyscallRule::When(_, condition) if is_open_to_more(call) || self.mediated(call).is_none() => {
-                    brought.call(call).extra.push(vec![condition.clone()]);
+                    let extra = brought.call(call).map(|call| &mut call.extra);
+                    extra.into_iter().for_each(|extra| extra.push(vec![condition.clone()]));
                 }
                 SyscallRule::When(..) => {
                     notes.push(format!(
@@ -166,9 +169,10 @@ impl FilterInput<'_> {
     }
 }
 
-/// The calls that sections allow, by name.
+/// The calls that sections allow.
 struct Brought {
-    calls: BTreeMap<&'static str, Call>,
+    /// By the position of the call's row in the table.
+    calls: Vec<Option<Call>>,
     supervisor: u32,
 }
 
@@ -183,13 +187,19 @@ struct Call {
 }
 
 impl Brought {
-    fn call(&mut self, name: &'static str) -> &mut Call {
-        self.calls.entry(name).or_default()
+    fn new(supervisor: u32) -> Brought {
+        Brought { calls: (0..syscalls::COUNT).map(|_| None).collect(), supervisor }
+    }
+
+    /// The call of this name, allowed from now on.
+    fn call(&mut self, name: &str) -> Option<&mut Call> {
+        let position = syscalls::position(name)?;
+        Some(self.calls[position].get_or_insert_default())
     }
 
     /// Adds a section's alternatives for a call; none: whatever its arguments.
-    fn add(&mut self, name: &'static str, alternatives: Alternatives) {
-        let call = self.call(name);
+    fn add(&mut self, name: &str, alternatives: Alternatives) {
+        let Some(call) = self.call(name) else { return };
         call.any |= alternatives.is_empty() || alternatives.iter().any(Vec::is_empty);
         for alternative in alternatives {
             if !alternative.is_empty() && !call.alternatives.contains(&alternative) {
@@ -210,7 +220,12 @@ impl Brought {
     }
 
     fn group(&mut self, group: &groups::Group) {
-        for (name, alternatives) in group.clusters.iter().flat_map(groups::Cluster::grants) {
+        for (syscall, call) in syscalls::all().zip(&mut self.calls) {
+            if syscall.group.is_some_and(|purpose| group.has(purpose)) {
+                call.get_or_insert_default().any = true;
+            }
+        }
+        for (name, alternatives) in group.conditional() {
             let alternatives = alternatives.into_iter().map(|all| self.here(all)).collect();
             self.add(name, alternatives);
         }

@@ -127,17 +127,30 @@ impl Group {
         calls.extend(self.clusters.iter().flat_map(Cluster::grants));
         calls
     }
+
+    /// Whether the group has calls of this purpose.
+    pub fn has(&self, purpose: Purpose) -> bool {
+        self.clusters.iter().any(|cluster| cluster.purpose == purpose)
+    }
+
+    /// Calls with conditions, each with its alternatives.
+    pub fn conditional(&self) -> impl Iterator<Item = (&'static str, Vec<Vec<Condition>>)> {
+        self.clusters.iter().flat_map(Cluster::conditional)
+    }
 }
 
 impl Cluster {
     /// Its calls by name, as [`Group::calls`] has them.
     pub fn grants(&self) -> impl Iterator<Item = (&'static str, Vec<Vec<Condition>>)> + use<> {
-        let free = self.calls().map(|call| (call, vec![Vec::new()]));
-        let conditional = self.when.iter().map(|(call, alternatives)| {
+        self.calls().map(|call| (call, vec![Vec::new()])).chain(self.conditional())
+    }
+
+    /// Calls with conditions, with their alternatives.
+    fn conditional(&self) -> impl Iterator<Item = (&'static str, Vec<Vec<Condition>>)> + use<> {
+        self.when.iter().map(|(call, alternatives)| {
             let conditions = |checks: &&[Check]| checks.iter().map(|check| check.condition()).collect();
             (*call, alternatives.iter().map(conditions).collect())
-        });
-        free.chain(conditional)
+        })
     }
 
     /// Calls whose arguments do not matter, sorted.

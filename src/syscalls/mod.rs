@@ -89,7 +89,48 @@ pub fn all() -> impl Iterator<Item = &'static Syscall> {
 
 /// The row of a call; `None` where no architecture has it.
 pub fn find(name: &str) -> Option<&'static Syscall> {
-    SYSCALLS.binary_search_by(|syscall| syscall.name.cmp(name)).ok().map(|at| &SYSCALLS[at])
+    position(name).map(|at| &SYSCALLS[at])
+}
+
+/// The number of calls.
+pub const COUNT: usize = NUMBERS.len();
+
+/// The position of a call's row in [`all`].
+pub fn position(name: &str) -> Option<usize> {
+    let mut slot = slot_of(name);
+    loop {
+        let at = usize::from(SLOTS[slot]);
+        if SYSCALLS.get(at)?.name == name {
+            return Some(at);
+        }
+        slot = (slot + 1) % SLOTS.len();
+    }
+}
+
+/// Indices into `SYSCALLS` by the hash of the name, with linear probing; `NONE` in a free slot. A
+/// start looks up thousands of names.
+static SLOTS: [u16; 1024] = {
+    let mut slots = [NONE; 1024];
+    let mut at = 0;
+    while at < NUMBERS.len() {
+        let mut slot = slot_of(NUMBERS[at].0);
+        while slots[slot] != NONE {
+            slot = (slot + 1) % slots.len();
+        }
+        slots[slot] = at as u16;
+        at += 1;
+    }
+    slots
+};
+
+/// The first slot of a name: its FNV-1a hash.
+const fn slot_of(name: &str) -> usize {
+    let (name, mut hash, mut at) = (name.as_bytes(), 0x811c_9dc5_u32, 0);
+    while at < name.len() {
+        hash = (hash ^ name[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    (hash ^ (hash >> 16)) as usize % 1024
 }
 
 /// The handler of a call; [`Handler::Plain`] for an unknown name, too.
