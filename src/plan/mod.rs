@@ -194,12 +194,12 @@ impl Plan {
         deciding + WRITERS + usize::from(self.checks) + sockets
     }
 
-    /// The number of these threads whose tids are in the filter, so that they are created before
-    /// the app's first instruction: all, or, since each takes time, the first two where a Landlock
-    /// domain protects the others (see [`numbers`]).
+    /// The number of these threads whose tids are in the filter, so that the filter is loaded after
+    /// they are created: all, or, since the launch waits for each, only the one that decides where a
+    /// Landlock domain protects the others (see [`numbers`]).
     pub fn threads_in_filter(&self) -> usize {
         let scoped = self.landlock.as_ref().is_some_and(|landlock| landlock.scope_signal);
-        if scoped && self.kernel.notify.is_ok() { self.threads().min(2) } else { self.threads() }
+        if scoped && self.kernel.notify.is_ok() { self.threads().min(1) } else { self.threads() }
     }
 }
 

@@ -6,7 +6,7 @@
 //! the supervisor's pid from the plan. Of its other threads:
 //!
 //! - The tids of those that are created before the app's first instruction are in the filter
-//!   ([`Template`](crate::filter::Template)): all of them, or the first two where a Landlock domain
+//!   ([`Template`](crate::filter::Template)): all of them, or only the one that decides where a Landlock domain
 //!   scopes signals (Linux 6.12).
 //! - From the others that domain blocks every call except those that change scheduling or limits
 //!   ([`Arg::Task`]), without an event. The filter allows these calls for the caller itself alone

@@ -72,13 +72,21 @@ pub enum NotMade {
 /// How many threads are reserved for [`run_reserved`].
 pub const RESERVED: usize = 2;
 
-/// Makes `count` threads at once, and returns what [`all`] does. [`RESERVED`] of them are
-/// reserved for [`run_reserved`].
+/// Makes `count` threads at once, and returns what [`all`] does.
 ///
 /// # Errors
 /// See [`NotMade`].
 pub fn make(count: usize) -> Result<Vec<u32>, NotMade> {
     POOL.make(count)
+}
+
+/// Makes those of the [`RESERVED`] threads that are still missing, and reserves them for
+/// [`run_reserved`].
+///
+/// # Errors
+/// See [`NotMade`].
+pub fn reserve() -> Result<(), NotMade> {
+    POOL.reserve(RESERVED)
 }
 
 /// Makes the threads that are still missing, and returns the tids (gettid(2)) of all threads of
@@ -99,7 +107,7 @@ pub fn run(name: &'static str, job: impl FnOnce() + Send + 'static) -> io::Resul
     POOL.run(name, Box::new(job), false)
 }
 
-/// Runs a job in a thread that [`make`] has reserved for it, so that it runs even where the app
+/// Runs a job in a thread that [`reserve`] has reserved for it, so that it runs even where the app
 /// has used up the container's limit of processes.
 ///
 /// # Errors
@@ -149,8 +157,16 @@ impl Pool {
     fn make(&'static self, count: usize) -> Result<Vec<u32>, NotMade> {
         let mut state = self.lock();
         self.spawn_beside(&mut state, count, serve::<false>).map_err(started)?;
-        state.reserved = count.min(RESERVED);
         others().map_err(listed)
+    }
+
+    fn reserve(&'static self, count: usize) -> Result<(), NotMade> {
+        let mut state = self.lock();
+        let count = count.min(state.most.unwrap_or_default());
+        let missing = count.saturating_sub(state.made);
+        self.spawn_beside(&mut state, missing, serve::<false>).map_err(started)?;
+        state.reserved = count;
+        Ok(())
     }
 
     fn all(&'static self) -> Result<Vec<u32>, NotMade> {
@@ -163,8 +179,8 @@ impl Pool {
         Ok(state.numbers.insert(others().map_err(listed)?).clone())
     }
 
-    /// Makes `count` threads on the caller's processor, where possible; they move with their
-    /// first job. Waking another processor for each takes longer than making it.
+    /// Makes `count` threads on the caller's processor, where possible; each moves when it first
+    /// runs. Waking another processor for each takes longer than making it.
     fn spawn_beside(&'static self, state: &mut PoolState, count: usize, serve: Serve) -> io::Result<()> {
         let mut spawn = || (0..count).try_for_each(|_| self.spawn(state, serve));
         let Ok(all) = sched_getaffinity(CALLER) else { return spawn() };
@@ -238,10 +254,10 @@ impl Pool {
     /// The body of a thread: it runs jobs, and never returns.
     fn serve(&self, made_later: bool) -> ! {
         block_signals();
-        self.work.wait();
         if let Some(Err(errno)) = self.processors.get().map(|all| sched_setaffinity(CALLER, all)) {
             tracing::debug!(%errno, "a thread stays on one processor");
         }
+        self.work.wait();
         if let Some(first) = self.first.get().filter(|_| made_later) {
             first();
         }
@@ -375,7 +391,8 @@ mod tests {
     fn a_thread_is_reserved_for_what_must_have_one() {
         static OWN: Pool = Pool::new();
         OWN.prepare(RESERVED + 1, Box::new(|| {}));
-        OWN.make(RESERVED).expect("threads");
+        OWN.make(1).expect("a thread");
+        OWN.reserve(RESERVED).expect("the other one");
         let (gate, wait) = channel::<()>();
         let wait = std::sync::Arc::new(Mutex::new(wait));
         let block = || -> PoolJob {

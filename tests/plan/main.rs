@@ -184,9 +184,8 @@ fn the_supervisors_threads_are_as_many_as_its_work() {
     let addressed = r#""network": {"connect": ["tcp/10.0.0.1:80"]}"#;
     assert_eq!(planned(addressed, 6, 18).threads(), few + remit::plan::SOCKET_THREADS);
     assert_eq!(planned(addressed, 5, 13).threads(), few, "no socket is made there");
-    // With a scope for signals the filter needs two of their numbers, and else all.
-    let kept = remit::sys::threads::RESERVED;
-    assert_eq!(planned(ports, 6, 12).threads_in_filter(), kept, "as many as are made for what must have one");
+    // With a scope for signals the filter needs the id of the one that decides, and else all.
+    assert_eq!(planned(ports, 6, 12).threads_in_filter(), 1);
     assert_eq!(planned(ports, 6, 11).threads_in_filter(), few);
     let audit = plan_on(SERVER, &kernel(6, 18), &place(), Mode::Audit).expect("plans");
     assert_eq!(audit.threads_in_filter(), audit.threads(), "audit has no domain");
