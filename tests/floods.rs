@@ -161,6 +161,45 @@ fn a_flood_is_counted_to_the_last_one_and_costs_no_memory() {
     assert!(!text.contains(r#""event":"dropped""#), "the sink was not slow");
 }
 
+/// Fifty refusals, the one that matters, fifty more, and then all of them again: in audit the first round makes the files.
+#[test]
+fn one_refusal_among_many_others_has_its_line() {
+    let bench = Bench::new();
+    let shell = fs::canonicalize("/bin/sh").expect("a shell");
+    let programs = json!([{ "path": shell, "entry": true }]);
+    let files =
+        json!(["@runtime", { "path": "/usr", "allow": ["read"] }, { "path": "/etc", "allow": ["read"] }]);
+    let profile = json!({ "remit": 1, "name": "files", "programs": programs, "files": files });
+    let names = bench.path("profile.json");
+    fs::write(&names, profile.to_string()).expect("written");
+    let number = |from: u32| (from..from + 50).map(|number| format!("n{number}"));
+    let names: Vec<String> = number(0).chain(["evil".to_owned()]).chain(number(50)).collect();
+    let script = r#"cd "$0" && for name in "$@" "$@" "$@"; do (: > "$name"); done 2>/dev/null; :"#;
+    for mode in ["enforce", "audit"] {
+        let (events, folder) = (bench.path(&format!("events.{mode}")), bench.path(mode));
+        fs::create_dir(&folder).expect("a folder");
+        let mut shim = shim(["--mode", mode, "--profile"]);
+        shim.arg(bench.path("profile.json")).arg("--events").arg(&events).arg("--").arg(&shell);
+        shim.args(["-c", script]).arg(&folder).args(&names);
+        let ended = run(&mut shim);
+        assert_eq!(ended.code, 0, "{ended:#?}");
+        let text = fs::read_to_string(&events).expect("events");
+        let violations = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let violations: Vec<Value> = violations.filter(|event| event["event"] == "violation").collect();
+        for name in &names {
+            let path = folder.join(name);
+            let is_it = |event: &&Value| {
+                event["object"]["path"].as_str() == path.to_str() && event["count"].is_null()
+            };
+            assert!(violations.iter().any(|event| is_it(&event)), "{mode}: {name} has no line in {text}");
+        }
+        let counts = violations.iter().map(|event| event["count"].as_u64().unwrap_or(1));
+        assert_eq!(counts.sum::<u64>(), 3 * 101, "{mode}");
+        let summary = violations.iter().find(|event| !event["count"].is_null()).expect("a summary");
+        assert!(summary["objects"].as_array().is_some_and(|listed| !listed.is_empty()), "{summary}");
+    }
+}
+
 /// A reader that is stopped is one that does not read: the pipe is full, and stays so.
 #[test]
 fn a_reader_that_stops_and_goes_on_hears_how_much_it_missed() {

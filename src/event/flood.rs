@@ -1,9 +1,12 @@
 //! Flood control. Of each pair of a program and a rule, the first ten violations are written
-//! whole, then one summary a second with their count. No count is lost, and memory is bounded
-//! whatever the app does.
+//! whole, and after these the first of each distinct object (a file, an address, a name); then one
+//! summary a second with the count of the others, and the objects that it sums up. No count is
+//! lost, and memory is bounded whatever the app does.
 
 use std::borrow::Cow;
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 use super::model::{Summary, Violation, ViolationObject};
@@ -13,16 +16,23 @@ use super::names::ActionTaken;
 const WHOLE: u32 = 10;
 /// The time between two summaries of a pair.
 const TICK: Duration = Duration::from_secs(1);
-/// After this time without a violation a pair starts anew.
+/// After this time without a violation a pair starts anew, and an object is new again.
 const QUIET: Duration = Duration::from_secs(60);
 /// How many pairs are counted apart; all others share one.
 const PAIRS: usize = 256;
+/// How many distinct objects are known at a time, and so are written in [`QUIET`].
+const OBJECTS: usize = 4096;
+/// The same of what is allowed and only observed: a person in audit wants to see all of it.
+const OBSERVED: usize = 65_536;
+/// How many objects a summary lists.
+const LISTED: usize = 16;
 
 /// Counts violations by pair, and decides which are written.
 #[derive(Debug, Default)]
 pub struct FloodLimiter {
     pairs: HashMap<String, Pair>,
     overflow: Pair,
+    objects: Objects,
     due: Option<Instant>,
 }
 
@@ -39,13 +49,15 @@ struct Suppressed {
     count: u64,
     since: Instant,
     sample: Box<Violation>,
+    objects: Vec<String>,
 }
 
 impl FloodLimiter {
     /// Counts a violation, and returns it where it is to be written now.
     pub fn record(&mut self, now: Instant, violation: Box<Violation>) -> Option<Box<Violation>> {
-        let pair = self.pair(now, key(&violation));
-        let written = pair.record(now, violation);
+        let key = key(&violation);
+        let is_new = self.objects.is_new(now, &key, &violation);
+        let written = self.pair(now, key).record(now, violation, is_new);
         if written.is_none() && self.due.is_none() {
             self.due = Some(now + TICK);
         }
@@ -90,7 +102,7 @@ impl FloodLimiter {
 }
 
 impl Pair {
-    fn record(&mut self, now: Instant, violation: Box<Violation>) -> Option<Box<Violation>> {
+    fn record(&mut self, now: Instant, violation: Box<Violation>, is_new: bool) -> Option<Box<Violation>> {
         if self.suppressed.is_none() && self.quiet(now) {
             self.whole = 0;
         }
@@ -99,12 +111,22 @@ impl Pair {
             self.whole += 1;
             return Some(violation);
         }
-        match &mut self.suppressed {
+        if is_new {
+            return Some(violation);
+        }
+        let label = label(&violation.object);
+        let suppressed = match &mut self.suppressed {
             Some(suppressed) => {
                 suppressed.count += 1;
                 suppressed.sample = violation;
+                suppressed
             }
-            None => self.suppressed = Some(Suppressed { count: 1, since: now, sample: violation }),
+            none => none.insert(Suppressed { count: 1, since: now, sample: violation, objects: Vec::new() }),
+        };
+        if suppressed.objects.len() < LISTED
+            && let Some(label) = label.filter(|label| !suppressed.objects.contains(label))
+        {
+            suppressed.objects.push(label);
         }
         None
     }
@@ -117,9 +139,61 @@ impl Pair {
 impl Suppressed {
     fn summary(mut self, now: Instant) -> Box<Violation> {
         let over = now.saturating_duration_since(self.since);
-        self.sample.summary = Some(Summary { count: self.count, over });
+        self.sample.summary = Some(Summary { count: self.count, over, objects: self.objects });
         self.sample
     }
+}
+
+/// The objects of violations that were written, by a hash that the app cannot foretell, and when
+/// each was met last.
+#[derive(Debug, Default)]
+struct Objects {
+    hasher: RandomState,
+    met: HashMap<u64, Instant>,
+    /// When those that were not met for long were forgotten last.
+    swept: Option<Instant>,
+}
+
+impl Objects {
+    /// Whether this pair's violation of this object is the first, or the first in a long time; and
+    /// there is room to know it again.
+    fn is_new(&mut self, now: Instant, pair: &str, violation: &Violation) -> bool {
+        let Some(label) = label(&violation.object) else { return false };
+        let object = self.hasher.hash_one((pair, label));
+        let old = |met: &Instant| now.saturating_duration_since(*met) >= QUIET;
+        if let Some(met) = self.met.get_mut(&object) {
+            let is_new = old(met);
+            *met = now;
+            return is_new;
+        }
+        let most = if violation.action == ActionTaken::Observed { OBSERVED } else { OBJECTS };
+        if self.met.len() >= most
+            && self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= TICK)
+        {
+            self.swept = Some(now);
+            self.met.retain(|_, met| !old(met));
+        }
+        let has_room = self.met.len() < most;
+        if has_room {
+            self.met.insert(object, now);
+        }
+        has_room
+    }
+}
+
+/// What a summary calls an object; `None` for a system call, of which the pair has the name, and
+/// whose arguments may be addresses that differ each time.
+fn label(object: &ViolationObject) -> Option<String> {
+    const LONGEST: usize = 256;
+    let mut label = match object {
+        ViolationObject::Path { path, access } if access.is_empty() => path.display().to_string(),
+        ViolationObject::Path { path, access } => format!("{} {}", path.display(), access.join(",")),
+        ViolationObject::Address { address, access } => format!("{address} {access}"),
+        ViolationObject::Name { name } => name.clone().into_owned(),
+        ViolationObject::Syscall { .. } => return None,
+    };
+    label.truncate(label.floor_char_boundary(LONGEST));
+    Some(label)
 }
 
 /// The key of a pair: the program and the rule. For a system call it includes the call's name:
@@ -161,7 +235,9 @@ mod tests {
     }
 
     fn counts(violations: &[Box<Violation>]) -> Vec<u64> {
-        violations.iter().map(|violation| violation.summary.map_or(1, |summary| summary.count)).collect()
+        let count =
+            |violation: &Box<Violation>| violation.summary.as_ref().map_or(1, |summary| summary.count);
+        violations.iter().map(count).collect()
     }
 
     #[test]
@@ -172,7 +248,7 @@ mod tests {
         assert_eq!(whole, 10);
         assert_eq!(limiter.due(), Some(start + TICK));
         let summaries = limiter.flush(start + TICK);
-        assert_eq!(summaries[0].summary, Some(Summary { count: 41, over: TICK }));
+        assert_eq!(summaries[0].summary, Some(Summary { count: 41, over: TICK, objects: Vec::new() }));
         assert_eq!(summaries.len(), 1);
         assert_eq!(limiter.due(), None);
         assert!(limiter.flush(start + TICK * 2).is_empty());
@@ -193,6 +269,56 @@ mod tests {
         let summaries = limiter.flush(now + TICK);
         assert_eq!(counts(&summaries), [90, 90]);
         assert_eq!(summaries[0].process.executable.as_ref().unwrap().path, PathBuf::from("/a"));
+    }
+
+    fn opened(program: &str, path: &str) -> Box<Violation> {
+        let object = ViolationObject::Path { path: path.into(), access: vec!["write"] };
+        Box::new(Violation {
+            kind: ViolationKind::File,
+            object,
+            rule: "/files".into(),
+            ..*violation(program, "")
+        })
+    }
+
+    #[test]
+    fn the_first_of_each_object_is_written_whatever_came_before() {
+        let mut limiter = FloodLimiter::default();
+        let now = Instant::now();
+        let mut written = |path: &str| limiter.record(now, opened("/a", path)).is_some();
+        assert!((0..50).all(|number| written(&format!("/data/{number}"))));
+        assert!((0..50).all(|number| !written(&format!("/data/{number}"))), "each once");
+        assert!(written("/usr/bin/evil") && !written("/usr/bin/evil"));
+        assert!(limiter.record(now, opened("/b", "/data/1")).is_some(), "another program's");
+        let summaries = limiter.flush(now + TICK);
+        let summary = summaries[0].summary.as_ref().expect("a summary");
+        assert_eq!((summaries.len(), summary.count, summary.objects.len()), (1, 51, LISTED));
+        assert_eq!(summary.objects[1], "/data/1 write");
+        // After a quiet minute it is new again, though its pair was not quiet.
+        limiter.record(now + QUIET / 2, opened("/a", "/data/1"));
+        let later = now + QUIET;
+        limiter.flush(later);
+        assert!(limiter.record(later, opened("/a", "/data/2")).is_some());
+        assert!(limiter.record(later, opened("/a", "/data/1")).is_none());
+    }
+
+    #[test]
+    fn as_many_objects_are_known_as_fit_and_more_in_audit() {
+        for (action, most) in [(ActionTaken::Denied, OBJECTS), (ActionTaken::Observed, OBSERVED)] {
+            let mut limiter = FloodLimiter::default();
+            let now = Instant::now();
+            let mut record = |now, number: usize| {
+                let mut violation = opened("/a", &format!("/data/{number}"));
+                violation.action = action;
+                limiter.record(now, violation).is_some()
+            };
+            assert_eq!((0..most + 100).filter(|&number| record(now, number)).count(), most);
+            let mut count = || limiter.flush(now + TICK)[0].summary.as_ref().map(|summary| summary.count);
+            assert_eq!(count(), Some(100));
+            let mut record =
+                |now, number: usize| limiter.record(now, opened("/a", &format!("/new/{number}"))).is_some();
+            assert!(record(now + QUIET, 0), "the old ones are forgotten");
+        }
     }
 
     #[test]

@@ -187,13 +187,16 @@ pub struct Violation {
 }
 
 /// One line for many violations of one rule by one program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// How many since the last line of this pair.
     pub count: u64,
     /// The time in which they came.
     #[serde(serialize_with = "span")]
     pub over: Duration,
+    /// The first of the distinct objects that they were about, each with the access.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<String>,
 }
 
 /// The object of a violation.

@@ -308,8 +308,11 @@ impl Shared {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let suppressed = state.limiter.flush(Instant::now());
-        let suppressed: u64 =
-            suppressed.iter().filter_map(|violation| violation.summary).map(|summary| summary.count).sum();
+        let suppressed: u64 = suppressed
+            .iter()
+            .filter_map(|violation| violation.summary.as_ref())
+            .map(|summary| summary.count)
+            .sum();
         let count = state.queue.stands_for() + state.in_hand + suppressed;
         if count == 0 {
             return Ok(());
@@ -394,7 +397,7 @@ impl<S: Outlet> WriterThread<S> {
         let lines: Vec<(String, u64)> = summaries
             .into_iter()
             .map(|violation| {
-                let count = violation.summary.map_or(1, |summary| summary.count);
+                let count = violation.summary.as_ref().map_or(1, |summary| summary.count);
                 (Event::Violation(violation).tail(time, policy), count)
             })
             .collect();
