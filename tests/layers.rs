@@ -9,6 +9,7 @@ use std::path::Path;
 
 mod layers {
     pub mod modules;
+    pub mod types;
 }
 
 /// Low to high: a module imports from the lines above its own, never from its
@@ -89,7 +90,31 @@ fn no_module_imports_itself_over_others() {
 }
 
 #[test]
-fn a_bad_tree_is_told() {
+fn a_public_type_shares_its_name_with_no_other() {
+    let ambiguous = layers::types::ambiguous(&read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))));
+    assert!(ambiguous.is_empty(), "a name for several types:\n{}\n", ambiguous.join("\n"));
+}
+
+#[test]
+fn a_name_of_two_types_is_found() {
+    let files = [
+        (
+            "plan/mod.rs",
+            "pub struct Rule<'a> {}\npub(super) enum Kind {}\nstruct Own;\n// pub struct Line;\n",
+        ),
+        ("plan/json.rs", "struct Rule;\nstruct Own;\nfn f() {\n    struct Line;\n}\n"),
+        ("policy/mod.rs", "pub unsafe trait Kind {}\npub type Line = u8;\npub type Line = u16;\n"),
+        ("policy/tests.rs", "pub struct Line;\n"),
+    ];
+    let tree = files.map(|(path, code)| (path.to_owned(), code.to_owned())).into();
+    assert_eq!(
+        layers::types::ambiguous(&tree),
+        ["Kind: plan/mod.rs, policy/mod.rs", "Rule: plan/json.rs, plan/mod.rs"]
+    );
+}
+
+#[test]
+fn a_fault_of_each_kind_is_found() {
     let long = "//\n".repeat(LINES + 1);
     let files = [
         ("lib.rs", "pub mod plan;"),

@@ -35,7 +35,7 @@ pub enum Error {
     /// The bounding set could not be read.
     Bounding(caps::errors::CapsError),
     /// The filter could not be compiled.
-    Filter(filter::Error),
+    Filter(filter::FilterError),
     /// The Landlock ruleset could not be built.
     Ruleset(RulesetError),
 }
@@ -78,8 +78,8 @@ impl From<ParseReleaseError> for Error {
     }
 }
 
-impl From<filter::Error> for Error {
-    fn from(error: filter::Error) -> Error {
+impl From<filter::FilterError> for Error {
+    fn from(error: filter::FilterError) -> Error {
         Error::Filter(error)
     }
 }

@@ -18,7 +18,7 @@ use super::hand_over;
 use super::ruleset::ruleset;
 use super::threads::{complete, template};
 use crate::filter::{Insn, Template, compile, compile_without_notifier};
-use crate::plan::{Limit, Plan, Step};
+use crate::plan::{Plan, ResourceLimit, Step};
 use crate::profile::RunAs;
 use crate::sys::credentials::CapSets;
 use crate::sys::descriptors::Inherited;
@@ -418,11 +418,11 @@ fn lock_secure_bits() -> Result<(), Errno> {
     sys::prctl::set_secure_bits(sys::prctl::secure_bits()? | NOROOT_LOCKED | NO_SETUID_FIXUP_LOCKED)
 }
 
-const fn resource(limit: Limit) -> sys::process::Resource {
+const fn resource(limit: ResourceLimit) -> sys::process::Resource {
     match limit {
-        Limit::OpenFiles => libc::RLIMIT_NOFILE,
-        Limit::FileSize => libc::RLIMIT_FSIZE,
-        Limit::Core => libc::RLIMIT_CORE,
+        ResourceLimit::OpenFiles => libc::RLIMIT_NOFILE,
+        ResourceLimit::FileSize => libc::RLIMIT_FSIZE,
+        ResourceLimit::Core => libc::RLIMIT_CORE,
     }
 }
 

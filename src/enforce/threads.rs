@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
-use crate::filter::{Access, Error, Filter, Insn, Template};
+use crate::filter::{Access, Filter, FilterError, Insn, Template};
 use crate::plan::{Plan, numbers};
 use crate::syscalls;
 
@@ -14,8 +14,8 @@ use crate::syscalls;
 pub(super) fn template(
     plan: &Plan,
     filter: &Filter,
-    compile: fn(&Filter) -> Result<Vec<Insn>, Error>,
-) -> Result<Template, Error> {
+    compile: fn(&Filter) -> Result<Vec<Insn>, FilterError>,
+) -> Result<Template, FilterError> {
     let mut filter = filter.clone();
     if plan.kernel.notify.is_ok() {
         // A change of user is notified whatever its arguments are: the supervisor decides which

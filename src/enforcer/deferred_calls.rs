@@ -22,7 +22,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::conclusion::Conclusion;
 use super::{Decision, Enforcer};
 use crate::notify::caller::Caller;
-use crate::notify::handed::Wanted;
+use crate::notify::handed::HandedItem;
 use crate::notify::listener::{self};
 use crate::notify::server::NotificationServer;
 use crate::plan::LATER_THREADS;
@@ -89,7 +89,7 @@ pub(super) fn open_now(file: &OwnedFd) -> Result<File, Errno> {
 #[derive(Default)]
 pub(super) struct DeferredCalls {
     completions: Option<Arc<CompletionQueue>>,
-    lines: [Line; 2],
+    lines: [CallQueue; 2],
     /// So many calls were decided before those that wait.
     others: u32,
     /// The call at hand has waited for its turn.
@@ -99,7 +99,7 @@ pub(super) struct DeferredCalls {
 }
 
 #[derive(Default)]
-struct Line {
+struct CallQueue {
     under_way: usize,
     waiting: VecDeque<Request>,
     /// From so many on those whose caller is gone are forgotten.
@@ -124,11 +124,11 @@ pub(super) enum Then {
     /// It is decided anew, while the file that had a lease is open.
     Decide(Request, Result<File, Errno>),
     /// The caller has the socket on which it [hands something out](crate::tracer).
-    HandOut(Request, Wanted, OwnedFd, Result<i32, Errno>),
+    HandOut(Request, HandedItem, OwnedFd, Result<i32, Errno>),
 }
 
 impl DeferredCalls {
-    fn line(&mut self, line: For) -> &mut Line {
+    fn line(&mut self, line: For) -> &mut CallQueue {
         &mut self.lines[line as usize]
     }
 

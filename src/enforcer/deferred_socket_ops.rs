@@ -11,25 +11,25 @@ use crate::sys::threads;
 /// The most operations that wait for a thread; a connect that is not answered takes minutes.
 const MOST_WAITING: usize = 256 - SOCKET_THREADS;
 
-type Job = Box<dyn FnOnce() + Send>;
+type SocketJob = Box<dyn FnOnce() + Send>;
 
 /// The queue of the supervisor.
 pub(super) static DEFERRED: DeferredQueue = DeferredQueue {
-    state: Mutex::new(State { threads: 0, idle: 0, waiting: VecDeque::new() }),
+    state: Mutex::new(SocketJobs { threads: 0, idle: 0, waiting: VecDeque::new() }),
     work: Condvar::new(),
 };
 
 pub(super) struct DeferredQueue {
-    state: Mutex<State>,
+    state: Mutex<SocketJobs>,
     work: Condvar,
 }
 
-struct State {
+struct SocketJobs {
     /// Threads that do nothing else.
     threads: usize,
     /// Those of them that wait for a job.
     idle: usize,
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<SocketJob>,
 }
 
 impl DeferredQueue {
@@ -37,7 +37,7 @@ impl DeferredQueue {
     ///
     /// # Errors
     /// EAGAIN where too many wait already, or there is no thread.
-    pub(super) fn start(&'static self, job: Job) -> io::Result<()> {
+    pub(super) fn start(&'static self, job: SocketJob) -> io::Result<()> {
         let mut state = self.lock();
         let is_one_free = state.idle > state.waiting.len();
         if is_one_free || state.threads == SOCKET_THREADS {
@@ -53,7 +53,7 @@ impl DeferredQueue {
         Ok(())
     }
 
-    fn serve(&self, first: Job) {
+    fn serve(&self, first: SocketJob) {
         first();
         let mut state = self.lock();
         loop {
@@ -69,7 +69,7 @@ impl DeferredQueue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SocketJobs> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

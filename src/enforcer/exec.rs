@@ -23,14 +23,14 @@ use crate::plan::ProgramIndex;
 use crate::policy::Denial;
 use crate::policy::args::Args;
 use crate::policy::call::Call;
-use crate::policy::program::{Called, Target};
+use crate::policy::program::{Called, ExecTarget};
 use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::errno;
 use crate::tracer::Operation;
 
 /// The file that an exec would execute.
-struct Wanted {
-    target: Target,
+struct ExecFile {
+    target: ExecTarget,
     file: resolve::Target,
     args: Option<Args>,
 }
@@ -124,7 +124,7 @@ impl Enforcer {
             Ok(path) => path,
             Err(errno) => return unknown(errno),
         };
-        let Wanted { target, file, args } = match self.program(caller, &exec, path, &memory) {
+        let ExecFile { target, file, args } = match self.program(caller, &exec, path, &memory) {
             Ok(target) => target,
             // What the kernel refuses by itself is no violation, and its errno is
             // the one that a search along PATH expects: a directory of it may well
@@ -215,7 +215,7 @@ impl Enforcer {
         exec: &syscall_args::Exec,
         path: PathBuf,
         memory: &Memory,
-    ) -> Result<Wanted, Unfound> {
+    ) -> Result<ExecFile, Unfound> {
         let (at, follow) = exec.file(&path);
         let (file, canonical) = self.resolver().file(caller, &at, follow)?;
         let file = file.ok_or(Errno::ENOENT)?;
@@ -238,8 +238,8 @@ impl Enforcer {
             Err(_) if self.rules.checks() => None,
             Err(errno) => return Err(errno.into()),
         };
-        let target = Target { id: file.id, canonical, named, loader };
-        Ok(Wanted { target, file, args })
+        let target = ExecTarget { id: file.id, canonical, named, loader };
+        Ok(ExecFile { target, file, args })
     }
 
     /// Resolves a path with the caller's rights.

@@ -25,7 +25,7 @@ use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open,
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::Denial;
 use crate::policy::call::Call;
-use crate::policy::file::{Ruling, Use};
+use crate::policy::file::{FileUse, Ruling};
 use crate::policy::inode::Standing;
 use crate::profile::Rights;
 
@@ -262,7 +262,7 @@ impl Enforcer {
         }
         let target = found.target.as_ref().map(|target| target.id);
         let (canonical, standing) = (found.canonical.clone(), self.standing(found));
-        let ruling = self.rules.file(&Use { canonical, target, needs, kernel, standing });
+        let ruling = self.rules.file(&FileUse { canonical, target, needs, kernel, standing });
         let makes = needs.contains(Rights::CREATE) && self.rules.tracks(&found.canonical);
         if makes && !self.rules.policy().performs && !matches!(ruling, Ruling::Refuse(_)) {
             self.memory.inodes.borrow_mut().expect(&found.canonical);
@@ -313,7 +313,7 @@ impl Enforcer {
         let own = own_process(&found.canonical, caller.tgid).filter(|own| self.rules.names_one(own));
         let Some(canonical) = own else { return self.ruling(found, needs, kernel) };
         let target = found.target.as_ref().map(|target| target.id);
-        Ok(self.rules.file(&Use { canonical, target, needs, kernel, standing: Standing::ALL }))
+        Ok(self.rules.file(&FileUse { canonical, target, needs, kernel, standing: Standing::ALL }))
     }
 
     /// A unix socket that is bound to a path is a new name there. It cannot be made

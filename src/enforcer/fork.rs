@@ -10,7 +10,7 @@ use crate::policy::Denial;
 use crate::policy::call::Call;
 use crate::processes::forks::Proc;
 use crate::processes::proc_fs::LiveProcFs;
-use crate::procfs::processes::{self, Seen};
+use crate::procfs::processes::{self, ListedProcess};
 
 impl Enforcer {
     pub(super) fn fork(&mut self, call: &Call, caller: &Caller) -> Decision {
@@ -62,7 +62,7 @@ impl Enforcer {
             // Counted up at each fork, and counted anew before one is denied: the end of a process
             // is not notified.
             if self.memory.processes >= most {
-                let count = |enforcer: &mut Enforcer, all: &[Seen]| {
+                let count = |enforcer: &mut Enforcer, all: &[ListedProcess]| {
                     let live = all.iter().filter(|seen| seen.lives()).count() as u32;
                     live + enforcer.memory.forks.pending()
                 };
@@ -96,7 +96,11 @@ impl Enforcer {
     ///
     /// # Errors
     /// As [`processes::all`].
-    fn count(&mut self, most: u32, tally: impl Fn(&mut Enforcer, &[Seen]) -> u32) -> Result<u32, Errno> {
+    fn count(
+        &mut self,
+        most: u32,
+        tally: impl Fn(&mut Enforcer, &[ListedProcess]) -> u32,
+    ) -> Result<u32, Errno> {
         self.memory.forks.settle(&Proc);
         loop {
             let all = processes::all(Pid::own())?;

@@ -20,8 +20,8 @@ use super::serve::DecidedCall;
 use crate::enforcer::socket_registry::SocketRegistry;
 use crate::ids::Pid;
 use crate::notify::caller::Caller;
-use crate::notify::handed::Wanted;
-use crate::notify::server::Step;
+use crate::notify::handed::HandedItem;
+use crate::notify::server::HandlerStep;
 use crate::policy::call::Call;
 use crate::sys::process::{self, SchedRank};
 use crate::sys::seccomp::{self, Answer, NotificationId, Request};
@@ -120,18 +120,18 @@ impl Enforcer {
     pub(super) fn answer_socket_request(
         &mut self,
         request: &Request,
-        wanted: Wanted,
+        wanted: HandedItem,
         caller: &Caller,
-    ) -> Step<DecidedCall> {
+    ) -> HandlerStep<DecidedCall> {
         if self.gives_socket(request, wanted, caller) {
-            Step::Deferred
+            HandlerStep::Deferred
         } else {
-            Step::Answer(Answer::Fail(Errno::EINTR))
+            HandlerStep::Answer(Answer::Fail(Errno::EINTR))
         }
     }
 
     /// Gives a caller a socket, for which it has to run, to hand something out on.
-    fn gives_socket(&mut self, request: &Request, wanted: Wanted, caller: &Caller) -> bool {
+    fn gives_socket(&mut self, request: &Request, wanted: HandedItem, caller: &Caller) -> bool {
         if self.memory.deferred.in_vain {
             return false;
         }
@@ -158,7 +158,7 @@ impl Enforcer {
     }
 
     /// The same where the caller may take its time before it runs.
-    fn hands_out_later(&mut self, request: &Request, wanted: Wanted) -> bool {
+    fn hands_out_later(&mut self, request: &Request, wanted: HandedItem) -> bool {
         let (listener, request) = (self.listener.clone(), *request);
         let deferred = &mut self.memory.deferred;
         if deferred.is_full(For::Caller) {
@@ -183,7 +183,7 @@ impl Enforcer {
     pub(super) fn hands_out(
         &mut self,
         request: &Request,
-        wanted: Wanted,
+        wanted: HandedItem,
         socket: Option<(OwnedFd, i32)>,
     ) -> bool {
         let Some(tracer) = &mut self.tracer else { return false };

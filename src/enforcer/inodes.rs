@@ -23,13 +23,13 @@ use crate::profile::Rights;
 /// The inodes of tracked names.
 #[derive(Debug, Default)]
 pub struct Inodes {
-    entries: Vec<Entry>,
+    entries: Vec<InodeEntry>,
     /// Names where the kernel makes what comes there: whatever is found there next.
     expected: HashSet<PathBuf>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct InodeEntry {
     name: PathBuf,
     fd: OwnedFd,
     planned: bool,
@@ -55,7 +55,7 @@ impl Inodes {
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             match openat(AT_FDCWD, name, flags, Mode::empty()) {
                 Ok(fd) if id(&fd) == Ok(planned) => {
-                    inodes.entries.push(Entry { name: name.into(), fd, planned: true });
+                    inodes.entries.push(InodeEntry { name: name.into(), fd, planned: true });
                 }
                 Err(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => return Err(errno),
                 // It is another by now, or cannot be reached: then no right is for it.
@@ -75,7 +75,7 @@ impl Inodes {
     /// same rights.
     pub fn came(&mut self, name: &Path, fd: OwnedFd) {
         self.gone(name);
-        self.entries.push(Entry { name: name.into(), fd, planned: false });
+        self.entries.push(InodeEntry { name: name.into(), fd, planned: false });
     }
 
     /// What came to this name has left it.

@@ -1,4 +1,4 @@
-//! The enforcer: a [handler](crate::notify::server::Handler) of the notification server that
+//! The enforcer: a [handler](crate::notify::server::NotificationHandler) of the notification server that
 //! decides each notified call by the [policy](crate::policy), carries the decision out, and
 //! has the [tracer](crate::tracer) verify what an exec has started. Its thread never waits for
 //! the first thread, and the first thread never for it.

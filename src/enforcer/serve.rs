@@ -10,7 +10,7 @@ use super::startup::StartupWatch;
 use super::{Decision, Enforcer};
 use crate::notify::caller::Caller;
 use crate::notify::listener::{Listener, WaitSet, answered};
-use crate::notify::server::{Handler, Notification, Step};
+use crate::notify::server::{HandlerStep, Notification, NotificationHandler};
 use crate::notify::unreadable::UNREADABLE;
 use crate::readiness::notify_socket::NotifySocket;
 use crate::sys::CallError;
@@ -24,7 +24,7 @@ pub struct DecidedCall {
     decision: Decision,
 }
 
-impl Handler for Enforcer {
+impl NotificationHandler for Enforcer {
     type Decision = DecidedCall;
 
     fn listener(&self) -> &Listener {
@@ -75,28 +75,28 @@ impl Handler for Enforcer {
         self.decide_next()
     }
 
-    fn decide(&mut self, notification: &Notification) -> Step<DecidedCall> {
+    fn decide(&mut self, notification: &Notification) -> HandlerStep<DecidedCall> {
         let Notification { request, call } = notification;
         let tid = notification.tid();
         self.memory.waiting = request.id;
         let notified = (call.number, call.args);
         // A call of a hand-out, for which the supervisor has written the thread's registers.
         if self.tracer.as_ref().is_some_and(|tracer| tracer.is_hand_out_call(tid, notified)) {
-            return Step::Answer(Answer::Continue);
+            return HandlerStep::Answer(Answer::Continue);
         }
         let wanted = self.tracer.as_ref().and_then(|tracer| tracer.wants_socket(tid, notified));
         match (notification.caller(), wanted) {
             (Ok(caller), Some(wanted)) => self.answer_socket_request(request, wanted, &caller),
             (Ok(mut caller), None) => {
                 if self.is_postponed(request, call, &caller) {
-                    return Step::Deferred;
+                    return HandlerStep::Deferred;
                 }
                 caller.handed = self.tracer.as_mut().and_then(|tracer| tracer.handed(tid, notified));
                 let decision = self.decide_call(call, &caller);
-                Step::Decided(DecidedCall { caller: Ok(caller), decision })
+                HandlerStep::Decided(DecidedCall { caller: Ok(caller), decision })
             }
             (Err(errno), _) => {
-                Step::Decided(DecidedCall { caller: Err(errno), decision: Decision::CallerUnreadable })
+                HandlerStep::Decided(DecidedCall { caller: Err(errno), decision: Decision::CallerUnreadable })
             }
         }
     }

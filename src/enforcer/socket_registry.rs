@@ -9,7 +9,7 @@
 //! descriptors lead to a socket, so the copies are compared with `/proc/PID/fd` of every
 //! process when there are many of them. A process that cannot be read (one that changed its
 //! user without an exec, or made itself undumpable) may have any of them. What is known of
-//! the copies then is their [`Fate`]: descriptors are the lowest free number, so a number
+//! the copies then is their [`SocketFate`]: descriptors are the lowest free number, so a number
 //! that is handed to the same process once more was closed there.
 
 use std::collections::{HashMap, HashSet};
@@ -59,7 +59,7 @@ pub struct Socket {
 
 /// A copy, and what shows whether the app still has the socket open.
 #[derive(Debug)]
-struct Entry {
+struct RegistryEntry {
     socket: Socket,
     /// It was bound by the supervisor, to a checked address.
     bound: bool,
@@ -77,7 +77,7 @@ struct Entry {
 
 /// Whether the app has closed a socket, ordered by how certain that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
+enum SocketFate {
     /// A process has it open.
     Open,
     /// Its maker cannot be read, and has given no sign.
@@ -95,7 +95,7 @@ enum Fate {
 /// All sockets of which there is a copy, and those that listen.
 #[derive(Debug)]
 pub struct SocketRegistry {
-    sockets: HashMap<u64, Entry>,
+    sockets: HashMap<u64, RegistryEntry>,
     /// The socket that a process got by this number last.
     numbers: HashMap<(Pid, i32), u64>,
     /// Those that listen, of which no copy is needed any more.
@@ -150,7 +150,7 @@ impl SocketRegistry {
             if is_full && self.full.is_some_and(|until| begun < until) {
                 return Err(Errno::EMFILE);
             }
-            self.make_room(Open::now(identity).as_ref());
+            self.make_room(OpenSockets::now(identity).as_ref());
             if self.sockets.len() >= self.most {
                 let now = Instant::now();
                 self.full = Some(now + now.duration_since(begun) * PAUSE);
@@ -162,7 +162,7 @@ impl SocketRegistry {
         self.release(socket.inode);
         self.listening.remove(&socket.inode);
         self.turn += 1;
-        let copy = Entry {
+        let copy = RegistryEntry {
             socket: socket.clone(),
             bound: false,
             maker,
@@ -260,16 +260,18 @@ impl SocketRegistry {
     /// An address is taken, perhaps by a socket that the app has closed: the copies of such
     /// are closed.
     pub fn free_addresses(&mut self, identity: &Identity) {
-        let Some(open) = Open::now(identity) else { return };
-        self.forget(|copy| open.fate(copy) >= if copy.bound { Fate::Perhaps } else { Fate::Closed });
+        let Some(open) = OpenSockets::now(identity) else { return };
+        self.forget(|copy| {
+            open.fate(copy) >= if copy.bound { SocketFate::Perhaps } else { SocketFate::Closed }
+        });
     }
 
     /// Closes what the app has closed: as much as there is reason for, the more copies there
     /// are. `open` is what is known of all processes.
-    fn make_room(&mut self, open: Option<&Open>) {
+    fn make_room(&mut self, open: Option<&OpenSockets>) {
         if let Some(open) = open {
-            self.forget(|copy| open.fate(copy) == Fate::Closed);
-            for least in [Fate::Likely, Fate::Perhaps] {
+            self.forget(|copy| open.fate(copy) == SocketFate::Closed);
+            for least in [SocketFate::Likely, SocketFate::Perhaps] {
                 if self.sockets.len() >= MANY.min(self.most * 3 / 4) {
                     self.forget(|copy| open.fate(copy) >= least);
                 }
@@ -278,7 +280,8 @@ impl SocketRegistry {
         if self.sockets.len() >= self.most {
             // The oldest of which nothing is known: to bind or connect one that is still
             // used is refused from then on.
-            let unknown = |copy: &Entry| open.is_none_or(|open| open.fate(copy) == Fate::Unknown);
+            let unknown =
+                |copy: &RegistryEntry| open.is_none_or(|open| open.fate(copy) == SocketFate::Unknown);
             let mut turns: Vec<u64> =
                 self.sockets.values().filter(|copy| unknown(copy)).map(|copy| copy.turn).collect();
             turns.sort_unstable();
@@ -290,7 +293,7 @@ impl SocketRegistry {
         self.next = (self.sockets.len() * 2).max(FEW);
     }
 
-    fn forget(&mut self, which: impl Fn(&Entry) -> bool) {
+    fn forget(&mut self, which: impl Fn(&RegistryEntry) -> bool) {
         let gone: Vec<u64> =
             self.sockets.iter().filter(|(_, copy)| which(copy)).map(|(inode, _)| *inode).collect();
         gone.into_iter().for_each(|inode| self.release(inode));
@@ -307,17 +310,17 @@ pub fn forget_closed_listeners(registry: &std::sync::Mutex<SocketRegistry>, cand
 
 /// What is known of the sockets that the supervisor's descendants have open.
 #[derive(Debug, Default)]
-struct Open {
+struct OpenSockets {
     /// Their inodes.
     seen: HashSet<u64>,
     /// The processes that could not be read, and when each started.
     unread: HashMap<Pid, StartTime>,
 }
 
-impl Open {
+impl OpenSockets {
     /// `None` where the processes cannot be listed.
-    fn now(identity: &Identity) -> Option<Open> {
-        let mut open = Open::default();
+    fn now(identity: &Identity) -> Option<OpenSockets> {
+        let mut open = OpenSockets::default();
         let mut links = 0;
         for process in processes::all(Pid::own()).ok()? {
             let inodes = if links < LINKS { open_in(process.pid, process.state, identity) } else { None };
@@ -332,20 +335,20 @@ impl Open {
         Some(open)
     }
 
-    fn fate(&self, copy: &Entry) -> Fate {
+    fn fate(&self, copy: &RegistryEntry) -> SocketFate {
         if self.seen.contains(&copy.socket.inode) {
-            return Fate::Open;
+            return SocketFate::Open;
         }
         if self.unread.is_empty() {
-            return Fate::Closed;
+            return SocketFate::Closed;
         }
         // A process that has the maker's pid by now started later.
         let is_maker = |(pid, started): (&Pid, &StartTime)| *pid == copy.maker && *started <= copy.made;
         if self.unread.iter().any(is_maker) && !copy.replaced {
-            return Fate::Unknown;
+            return SocketFate::Unknown;
         }
         let heir = |(_, started): (&Pid, &StartTime)| *started >= copy.made;
-        if self.unread.iter().any(heir) { Fate::Perhaps } else { Fate::Likely }
+        if self.unread.iter().any(heir) { SocketFate::Perhaps } else { SocketFate::Likely }
     }
 }
 
@@ -417,7 +420,7 @@ mod tests {
         let one = Arc::new(tcp());
         for inode in 0..registry.most as u64 {
             let socket = Socket { fd: Arc::clone(&one), inode, kind: SocketKind::Tcp };
-            let copy = Entry {
+            let copy = RegistryEntry {
                 socket,
                 bound: false,
                 maker: Pid::from_raw(7),
@@ -506,7 +509,7 @@ mod tests {
     fn what_is_known_decides_about_a_copy() {
         let mut registry = SocketRegistry::default();
         full(&mut registry);
-        let copy = |replaced| Entry {
+        let copy = |replaced| RegistryEntry {
             socket: registry.sockets[&1].socket.clone(),
             bound: false,
             maker: Pid::from_raw(7),
@@ -515,28 +518,28 @@ mod tests {
             number: Some(3),
             replaced,
         };
-        let open = |seen: &[u64], unread: &[(i32, u64)]| Open {
+        let open = |seen: &[u64], unread: &[(i32, u64)]| OpenSockets {
             seen: seen.iter().copied().collect(),
             unread: unread
                 .iter()
                 .map(|(pid, started)| (Pid::from_raw(*pid), StartTime::from_raw(*started)))
                 .collect(),
         };
-        assert_eq!(open(&[1], &[(7, 50)]).fate(&copy(true)), Fate::Open);
-        assert_eq!(open(&[2], &[]).fate(&copy(false)), Fate::Closed);
-        assert_eq!(open(&[2], &[(7, 50)]).fate(&copy(false)), Fate::Unknown);
-        assert_eq!(open(&[2], &[(7, 50)]).fate(&copy(true)), Fate::Likely);
+        assert_eq!(open(&[1], &[(7, 50)]).fate(&copy(true)), SocketFate::Open);
+        assert_eq!(open(&[2], &[]).fate(&copy(false)), SocketFate::Closed);
+        assert_eq!(open(&[2], &[(7, 50)]).fate(&copy(false)), SocketFate::Unknown);
+        assert_eq!(open(&[2], &[(7, 50)]).fate(&copy(true)), SocketFate::Likely);
         // A process that may have inherited it; one that was there before; another one with
         // the maker's number.
-        assert_eq!(open(&[2], &[(7, 50), (8, 100)]).fate(&copy(true)), Fate::Perhaps);
-        assert_eq!(open(&[2], &[(8, 99)]).fate(&copy(false)), Fate::Likely);
-        assert_eq!(open(&[2], &[(7, 101)]).fate(&copy(false)), Fate::Perhaps);
-        assert!(Fate::Unknown < Fate::Perhaps && Fate::Perhaps < Fate::Likely);
+        assert_eq!(open(&[2], &[(7, 50), (8, 100)]).fate(&copy(true)), SocketFate::Perhaps);
+        assert_eq!(open(&[2], &[(8, 99)]).fate(&copy(false)), SocketFate::Likely);
+        assert_eq!(open(&[2], &[(7, 101)]).fate(&copy(false)), SocketFate::Perhaps);
+        assert!(SocketFate::Unknown < SocketFate::Perhaps && SocketFate::Perhaps < SocketFate::Likely);
     }
 
     #[test]
     fn room_is_made_by_the_best_reason_first() {
-        let unread = Open {
+        let unread = OpenSockets {
             seen: HashSet::new(),
             unread: HashMap::from([(Pid::from_raw(7), StartTime::from_raw(50))]),
         };
@@ -553,7 +556,7 @@ mod tests {
         assert!(registry.of(0).is_none() && registry.of(MOST as u64 - 1).is_some());
         // What all have open stays, and one more is too many.
         full(&mut registry);
-        let all = Open {
+        let all = OpenSockets {
             seen: (0..MOST as u64).collect(),
             unread: HashMap::from([(Pid::from_raw(7), StartTime::from_raw(50))]),
         };

@@ -22,7 +22,7 @@ use super::deferred_socket_ops::DEFERRED;
 use super::socket_registry::{Socket, SocketRegistry, forget_closed_listeners, inode_of};
 use super::{Decision, Enforcer, unknown};
 use crate::notify::caller::Caller;
-use crate::notify::handed::Wanted;
+use crate::notify::handed::HandedItem;
 use crate::notify::resolve::Found;
 use crate::notify::syscall_args::{AddressArgs, PathArg};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
@@ -130,7 +130,7 @@ impl Enforcer {
         let name = match self.identity.with_caller_fsids(caller, read) {
             Err(UNREADABLE) => {
                 let handed = caller.handed.as_ref().ok_or(UNREADABLE)?;
-                let socket = match handed.descriptor(Wanted::Descriptor(fd)) {
+                let socket = match handed.descriptor(HandedItem::Descriptor(fd)) {
                     Err(UNREADABLE) => return Err(UNREADABLE),
                     socket => socket,
                 };
@@ -155,7 +155,7 @@ impl Enforcer {
         let link = match self.identity.with_caller_fsids(caller, read) {
             Err(UNREADABLE) => {
                 let handed = caller.handed.as_ref().ok_or(UNREADABLE)?;
-                handed.name(Wanted::Descriptor(fd))
+                handed.name(HandedItem::Descriptor(fd))
             }
             link => link,
         };

@@ -15,11 +15,11 @@ use crate::policy::network::Address;
 use crate::profile;
 use crate::readiness::listening;
 use crate::readiness::notify_socket::NotifySocket;
-use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
+use crate::readiness::startup::{ReadyCondition, StartupInput, StartupOutput, StartupState};
 
 /// The state of the app's start-up.
 pub struct StartupWatch {
-    course: Startup,
+    course: StartupState,
     /// When the app was executed; the time counts from then on.
     since: Option<Instant>,
     /// The socket that the app sends READY=1 to.
@@ -41,7 +41,7 @@ impl StartupWatch {
         };
         let notify_socket =
             startup.notify_transport.map(|transport| NotifySocket::open(transport, outer)).transpose()?;
-        Ok(Some(StartupWatch { course: Startup::new(when), since: None, notify_socket }))
+        Ok(Some(StartupWatch { course: StartupState::new(when), since: None, notify_socket }))
     }
 
     /// The next moment at which time alone changes the state.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
-use super::model::{Summary, Violation, ViolationObject};
+use super::model::{Violation, ViolationObject, ViolationSummary};
 use super::names::ActionTaken;
 
 /// How many violations of a pair are written whole.
@@ -139,7 +139,7 @@ impl Pair {
 impl Suppressed {
     fn summary(mut self, now: Instant) -> Box<Violation> {
         let over = now.saturating_duration_since(self.since);
-        self.sample.summary = Some(Summary { count: self.count, over, objects: self.objects });
+        self.sample.summary = Some(ViolationSummary { count: self.count, over, objects: self.objects });
         self.sample
     }
 }
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(whole, 10);
         assert_eq!(limiter.due(), Some(start + TICK));
         let summaries = limiter.flush(start + TICK);
-        assert_eq!(summaries[0].summary, Some(Summary { count: 41, over: TICK, objects: Vec::new() }));
+        assert_eq!(summaries[0].summary, Some(ViolationSummary { count: 41, over: TICK, objects: Vec::new() }));
         assert_eq!(summaries.len(), 1);
         assert_eq!(limiter.due(), None);
         assert!(limiter.flush(start + TICK * 2).is_empty());

@@ -175,7 +175,7 @@ pub struct Violation {
     pub rule: Cow<'static, str>,
     /// The count, when this line stands for several violations.
     #[serde(flatten)]
-    pub summary: Option<Summary>,
+    pub summary: Option<ViolationSummary>,
     /// The process that violated the profile.
     pub process: Process,
     /// The programs of its parent and of those above, nearest first.
@@ -188,7 +188,7 @@ pub struct Violation {
 
 /// One line for many violations of one rule by one program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Summary {
+pub struct ViolationSummary {
     /// How many since the last line of this pair.
     pub count: u64,
     /// The time in which they came.

@@ -5,26 +5,26 @@ use std::collections::VecDeque;
 
 /// An item of the queue.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Item {
+pub(super) enum QueueItem {
     /// A line without its seq, and how many events it stands for.
     Line { text: String, stands_for: u64 },
     /// Events that did not fit here.
     Lost { count: u64, why: String },
 }
 
-impl Item {
+impl QueueItem {
     /// How many events are lost if it is never written.
     pub(super) fn stands_for(&self) -> u64 {
         match self {
-            Item::Line { stands_for, .. } => *stands_for,
-            Item::Lost { count, .. } => *count,
+            QueueItem::Line { stands_for, .. } => *stands_for,
+            QueueItem::Lost { count, .. } => *count,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Item::Line { text, .. } => text.len(),
-            Item::Lost { .. } => 0,
+            QueueItem::Line { text, .. } => text.len(),
+            QueueItem::Lost { .. } => 0,
         }
     }
 }
@@ -32,7 +32,7 @@ impl Item {
 /// A queue of bounded lines and bytes.
 #[derive(Debug)]
 pub(super) struct Queue {
-    items: VecDeque<Item>,
+    items: VecDeque<QueueItem>,
     lines: usize,
     bytes: usize,
     most_lines: usize,
@@ -49,25 +49,25 @@ impl Queue {
         if self.lines < self.most_lines && self.bytes + text.len() <= self.most_bytes {
             self.lines += 1;
             self.bytes += text.len();
-            self.items.push_back(Item::Line { text, stands_for });
-        } else if let Some(Item::Lost { count, .. }) = self.items.back_mut() {
+            self.items.push_back(QueueItem::Line { text, stands_for });
+        } else if let Some(QueueItem::Lost { count, .. }) = self.items.back_mut() {
             *count += stands_for;
         } else {
             // A line comes before each of these, so they are bounded too.
-            self.items.push_back(Item::Lost { count: stands_for, why: why.to_owned() });
+            self.items.push_back(QueueItem::Lost { count: stands_for, why: why.to_owned() });
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Item> {
+    pub(super) fn pop(&mut self) -> Option<QueueItem> {
         let item = self.items.pop_front()?;
         self.bytes -= item.bytes();
-        self.lines -= usize::from(matches!(item, Item::Line { .. }));
+        self.lines -= usize::from(matches!(item, QueueItem::Line { .. }));
         Some(item)
     }
 
     /// How many events are in it or were lost in it.
     pub(super) fn stands_for(&self) -> u64 {
-        self.items.iter().map(Item::stands_for).sum()
+        self.items.iter().map(QueueItem::stands_for).sum()
     }
 }
 
@@ -84,13 +84,13 @@ mod tests {
             queue.push(text.into(), stands_for, SLOW);
         }
         assert_eq!(queue.stands_for(), 44);
-        assert_eq!(queue.pop(), Some(Item::Line { text: "a".into(), stands_for: 1 }));
+        assert_eq!(queue.pop(), Some(QueueItem::Line { text: "a".into(), stands_for: 1 }));
         queue.push("e".into(), 1, SLOW);
         queue.push("f".into(), 1, SLOW);
-        assert_eq!(queue.pop(), Some(Item::Line { text: "b".into(), stands_for: 1 }));
-        assert_eq!(queue.pop(), Some(Item::Lost { count: 42, why: SLOW.into() }));
-        assert_eq!(queue.pop(), Some(Item::Line { text: "e".into(), stands_for: 1 }));
-        assert_eq!(queue.pop(), Some(Item::Lost { count: 1, why: SLOW.into() }));
+        assert_eq!(queue.pop(), Some(QueueItem::Line { text: "b".into(), stands_for: 1 }));
+        assert_eq!(queue.pop(), Some(QueueItem::Lost { count: 42, why: SLOW.into() }));
+        assert_eq!(queue.pop(), Some(QueueItem::Line { text: "e".into(), stands_for: 1 }));
+        assert_eq!(queue.pop(), Some(QueueItem::Lost { count: 1, why: SLOW.into() }));
         assert_eq!(queue.pop(), None);
         assert_eq!((queue.lines, queue.bytes), (0, 0));
     }

@@ -18,16 +18,16 @@ const BEGINNING: &[u8] = b"{\"remit\":";
 
 /// Lines of bounded length.
 #[derive(Debug)]
-pub struct Lines<R> {
+pub struct BoundedLines<R> {
     input: R,
     number: u64,
     line: Vec<u8>,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> BoundedLines<R> {
     /// All lines of an input.
-    pub fn of(input: R) -> Lines<R> {
-        Lines { input, number: 0, line: Vec::new() }
+    pub fn of(input: R) -> BoundedLines<R> {
+        BoundedLines { input, number: 0, line: Vec::new() }
     }
 
     /// The next line that may be an event, with its number from 1, from `{"remit":` on: an app
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn events(input: &[u8]) -> Vec<(u64, usize)> {
-        let mut lines = Lines::of(input);
+        let mut lines = BoundedLines::of(input);
         let mut found = Vec::new();
         while let Some((number, line)) = lines.next_event().expect("readable") {
             found.push((number, line.len()));

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::flood::FloodLimiter;
 use super::model::{DroppedEvent, Event, PolicyId, StartEvent, line};
-use super::queue::{Item, Queue};
+use super::queue::{Queue, QueueItem};
 use super::redact::{self, Redaction};
 use super::sink::{Level, Outlet, Sink, lost_connection};
 use crate::sys::threads;
@@ -157,7 +157,7 @@ impl EventWriter {
 /// The queue, and the state that recording threads and the writing thread share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    state: Mutex<State>,
+    state: Mutex<WriterState>,
     /// Wakes the writing thread.
     work: Condvar,
     /// Signals that the writing thread has ended.
@@ -178,7 +178,7 @@ impl std::fmt::Debug for Starter {
 }
 
 #[derive(Debug)]
-struct State {
+struct WriterState {
     queue: Queue,
     limiter: FloodLimiter,
     /// Why the sink or its thread does not work, while it does not.
@@ -189,7 +189,7 @@ struct State {
     over: bool,
 }
 
-impl State {
+impl WriterState {
     fn push(&mut self, text: String, stands_for: u64) {
         let why = self.trouble.as_deref().unwrap_or(SLOW);
         self.queue.push(text, stands_for, why);
@@ -197,10 +197,10 @@ impl State {
 }
 
 /// Runs a job in a thread.
-pub(super) type Run = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
+pub(super) type RunInThread = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
 /// A thread is reserved for events, whatever the app does.
-const EVENTS: Run = |writes| threads::run_reserved("events", writes);
-pub(super) const DIAGNOSTICS: Run = |writes| threads::run("log", writes);
+const EVENTS: RunInThread = |writes| threads::run_reserved("events", writes);
+pub(super) const DIAGNOSTICS: RunInThread = |writes| threads::run("log", writes);
 
 /// How a queued item becomes a line.
 #[derive(Debug)]
@@ -212,20 +212,20 @@ pub(super) enum LineFormat {
 }
 
 impl LineFormat {
-    fn line(&mut self, item: &Item) -> String {
+    fn line(&mut self, item: &QueueItem) -> String {
         match (self, item) {
             (LineFormat::Events { policy, nonce, seq }, item) => {
                 *seq += 1;
                 match item {
-                    Item::Line { text, .. } => line(*seq, nonce, text),
-                    Item::Lost { count, why } => {
+                    QueueItem::Line { text, .. } => line(*seq, nonce, text),
+                    QueueItem::Lost { count, why } => {
                         let dropped = Event::Dropped(DroppedEvent { count: *count, why: why.clone().into() });
                         line(*seq, nonce, &dropped.tail(SystemTime::now(), policy))
                     }
                 }
             }
-            (LineFormat::Diagnostics, Item::Line { text, .. }) => format!("{text}\n"),
-            (LineFormat::Diagnostics, Item::Lost { count, why }) => {
+            (LineFormat::Diagnostics, QueueItem::Line { text, .. }) => format!("{text}\n"),
+            (LineFormat::Diagnostics, QueueItem::Lost { count, why }) => {
                 format!("remit-init: warn: {count} lines like this were lost: {why}\n")
             }
         }
@@ -235,9 +235,9 @@ impl LineFormat {
 impl Shared {
     /// Makes the queue. The thread starts with the first line: most containers write none, and
     /// the launch is shorter without it.
-    pub(super) fn start(run: Run, sink: impl Outlet, format: LineFormat) -> Arc<Shared> {
+    pub(super) fn start(run: RunInThread, sink: impl Outlet, format: LineFormat) -> Arc<Shared> {
         Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
-            state: Mutex::new(State {
+            state: Mutex::new(WriterState {
                 queue: Queue::new(MOST_LINES, MOST_BYTES),
                 limiter: FloodLimiter::default(),
                 trouble: None,
@@ -252,7 +252,7 @@ impl Shared {
         })
     }
 
-    fn thread(run: Run, shared: Weak<Shared>, sink: impl Outlet, format: LineFormat) -> Starter {
+    fn thread(run: RunInThread, shared: Weak<Shared>, sink: impl Outlet, format: LineFormat) -> Starter {
         let ends = Arc::new(Mutex::new(Some((sink, format))));
         Starter(Box::new(move || {
             let Some(shared) = shared.upgrade() else { return Ok(()) };
@@ -289,12 +289,13 @@ impl Shared {
 
     /// Waits until all lines are written, for at most `timeout`, and returns whether they are.
     fn is_idle_within(&self, timeout: Duration) -> bool {
-        let is_busy = |state: &mut State| !state.over && (state.in_hand > 0 || state.queue.stands_for() > 0);
+        let is_busy =
+            |state: &mut WriterState| !state.over && (state.in_hand > 0 || state.queue.stands_for() > 0);
         let waited = self.idle.wait_timeout_while(self.lock(), timeout, is_busy);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WriterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -387,9 +388,9 @@ impl<S: Outlet> WriterThread<S> {
     fn queue_summaries<'a>(
         &self,
         shared: &'a Shared,
-        mut state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, WriterState>,
         now: Instant,
-    ) -> MutexGuard<'a, State> {
+    ) -> MutexGuard<'a, WriterState> {
         let summaries = state.limiter.flush(now);
         let LineFormat::Events { policy, .. } = &self.format else { return state };
         drop(state);

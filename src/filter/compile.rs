@@ -21,7 +21,7 @@ pub const MAX_INSTRUCTIONS: usize = 4096;
 
 /// Why a filter has no program.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Error {
+pub enum FilterError {
     /// More instructions than BPF_MAXINSNS: their number, or a lower bound of it.
     TooLong(usize),
     /// A condition on an argument above 5.
@@ -35,26 +35,26 @@ pub enum Error {
     Compiler(BackendError),
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for FilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::TooLong(instructions) => write!(
+            FilterError::TooLong(instructions) => write!(
                 f,
                 "the seccomp filter has {instructions} instructions or more, the kernel loads \
                  {MAX_INSTRUCTIONS}; write fewer conditions, or shorter `in` and `not_in` lists"
             ),
-            Error::Argument { call, arg } => {
+            FilterError::Argument { call, arg } => {
                 write!(f, "a condition on argument {arg} of `{call}`; expected 0 to 5, correct `arg`")
             }
-            Error::Compiler(_) => f.write_str("the seccomp filter cannot be compiled"),
+            FilterError::Compiler(_) => f.write_str("the seccomp filter cannot be compiled"),
         }
     }
 }
 
-impl std::error::Error for Error {
+impl std::error::Error for FilterError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Compiler(error) => Some(error),
+            FilterError::Compiler(error) => Some(error),
             _ => None,
         }
     }
@@ -64,15 +64,15 @@ impl std::error::Error for Error {
 ///
 /// # Errors
 /// The program is too long, or a condition names an argument above 5.
-pub fn compile(filter: &Filter) -> Result<Vec<Insn>, Error> {
+pub fn compile(filter: &Filter) -> Result<Vec<Insn>, FilterError> {
     let mut program = prologue(filter.arch);
     let rest = decided(filter).map_err(|error| match error {
-        Error::TooLong(instructions) => Error::TooLong(instructions + program.len()),
+        FilterError::TooLong(instructions) => FilterError::TooLong(instructions + program.len()),
         other => other,
     })?;
     program.extend(rest);
     if program.len() > MAX_INSTRUCTIONS {
-        return Err(Error::TooLong(program.len()));
+        return Err(FilterError::TooLong(program.len()));
     }
     Ok(program)
 }
@@ -111,7 +111,7 @@ pub(super) fn prologue_length(arch: Arch) -> usize {
 /// leads to each run. seccompiler compiles the conditions, one call at a time: its single chain
 /// through all calls would take 2 ms to load, since the kernel then runs the chain for every
 /// number (seccomp_cache_prepare).
-fn decided(filter: &Filter) -> Result<Vec<Insn>, Error> {
+fn decided(filter: &Filter) -> Result<Vec<Insn>, FilterError> {
     let arch = match filter.arch {
         Arch::X86_64 => TargetArch::x86_64,
         Arch::Aarch64 => TargetArch::aarch64,
@@ -144,13 +144,13 @@ fn decided(filter: &Filter) -> Result<Vec<Insn>, Error> {
 }
 
 /// One call and its conditions; a notification is seccompiler's marker.
-fn conditional(number: u32, rules: Vec<SeccompRule>, arch: TargetArch) -> Result<Vec<Insn>, Error> {
+fn conditional(number: u32, rules: Vec<SeccompRule>, arch: TargetArch) -> Result<Vec<Insn>, FilterError> {
     let calls = BTreeMap::from([(i64::from(number), rules)]);
     let compiled =
         SeccompFilter::new(calls, NOT_ALLOWED, SeccompAction::Allow, arch).and_then(BpfProgram::try_from);
     let program = compiled.map_err(|error| match error {
-        BackendError::FilterTooLarge(instructions) => Error::TooLong(instructions),
-        other => Error::Compiler(other),
+        BackendError::FilterTooLarge(instructions) => FilterError::TooLong(instructions),
+        other => FilterError::Compiler(other),
     })?;
     let ours = |seccompiler::sock_filter { code, jt, jf, k }: &_| {
         let marked = *code == RETURN && *k == u32::from(NOT_ALLOWED);
@@ -184,7 +184,7 @@ fn tree(runs: &[(u32, Cow<[Insn]>)], backwards: &mut Vec<Insn>) {
 
 /// A call's rules for seccompiler, where an empty list means always; `None` when the call is
 /// never allowed without a notification.
-fn rules(call: &'static str, access: &Access) -> Result<Option<Vec<SeccompRule>>, Error> {
+fn rules(call: &'static str, access: &Access) -> Result<Option<Vec<SeccompRule>>, FilterError> {
     let alternatives = match access {
         Access::Notify => return Ok(None),
         Access::Allow => return Ok(Some(Vec::new())),
@@ -198,9 +198,9 @@ fn rules(call: &'static str, access: &Access) -> Result<Option<Vec<SeccompRule>>
             }
             // Each alternative takes an instruction at least: a longer list is not compiled.
             if rules.len() > MAX_INSTRUCTIONS {
-                return Err(Error::TooLong(alternatives.len()));
+                return Err(FilterError::TooLong(alternatives.len()));
             }
-            rules.push(SeccompRule::new(conditions).map_err(Error::Compiler)?);
+            rules.push(SeccompRule::new(conditions).map_err(FilterError::Compiler)?);
         }
     }
     Ok((!rules.is_empty()).then_some(rules))
@@ -208,14 +208,17 @@ fn rules(call: &'static str, access: &Access) -> Result<Option<Vec<SeccompRule>>
 
 /// An alternative as conjunctions of comparisons: one for every combination of the values of
 /// its `In` lists. `None` when it is never true.
-fn conjunctions(call: &'static str, alternative: &[Condition]) -> Result<Vec<Vec<SeccompCondition>>, Error> {
+fn conjunctions(
+    call: &'static str,
+    alternative: &[Condition],
+) -> Result<Vec<Vec<SeccompCondition>>, FilterError> {
     let mut all: Vec<Vec<SeccompCondition>> = vec![Vec::new()];
     for condition in alternative {
         let choices = choices(call, condition)?;
         // A comparison is two instructions at least: this could not be loaded.
         let size = all.len().saturating_mul(choices.len());
         if size > MAX_INSTRUCTIONS {
-            return Err(Error::TooLong(size));
+            return Err(FilterError::TooLong(size));
         }
         all = all
             .iter()
@@ -233,15 +236,15 @@ fn distinct(values: impl Iterator<Item = u64>) -> BTreeSet<u64> {
 }
 
 /// A condition as alternatives, each a conjunction of comparisons.
-fn choices(call: &'static str, condition: &Condition) -> Result<Vec<Vec<SeccompCondition>>, Error> {
+fn choices(call: &'static str, condition: &Condition) -> Result<Vec<Vec<SeccompCondition>>, FilterError> {
     use SeccompCmpArgLen::{Dword, Qword};
     let arg = condition.arg;
     let width = syscalls::width(call, arg);
     if arg > 5 {
-        return Err(Error::Argument { call, arg });
+        return Err(FilterError::Argument { call, arg });
     }
     let compare = |len: &SeccompCmpArgLen, operator, value| {
-        SeccompCondition::new(arg, len.clone(), operator, value).map_err(Error::Compiler)
+        SeccompCondition::new(arg, len.clone(), operator, value).map_err(FilterError::Compiler)
     };
     // A value wider than what the kernel reads never occurs: the comparison would
     // drop its upper bits and allow another value.
@@ -267,7 +270,9 @@ fn choices(call: &'static str, condition: &Condition) -> Result<Vec<Vec<SeccompC
         Test::Masked { mask, equals } => {
             vec![vec![compare(&len, SeccompCmpOp::MaskedEq(mask & most), *equals)?]]
         }
-        Test::NotIn(values) if values.len() > MAX_INSTRUCTIONS => return Err(Error::TooLong(values.len())),
+        Test::NotIn(values) if values.len() > MAX_INSTRUCTIONS => {
+            return Err(FilterError::TooLong(values.len()));
+        }
         Test::NotIn(values) => {
             let (len, most) = match width {
                 Some(Width::Bits64) => (Qword, u64::MAX),

@@ -14,7 +14,7 @@ mod verdict;
 mod without_notifier;
 
 use compile::prologue_length;
-pub use compile::{Error, MAX_INSTRUCTIONS, compile};
+pub use compile::{FilterError, MAX_INSTRUCTIONS, compile};
 pub use interpret::{Action, SeccompData, interpret};
 pub use libc::sock_filter as Insn;
 pub use threads::Template;

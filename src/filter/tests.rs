@@ -207,20 +207,23 @@ fn too_long_a_filter_says_how_long_it_may_be() {
     let values: Vec<u64> = (0..3000).collect();
     let one = filter(Arch::X86_64, [("ioctl", Access::When(vec![vec![is_in(1, &values)]]))]);
     let error = compile(&one).unwrap_err();
-    assert!(matches!(error, Error::TooLong(instructions) if instructions > MAX_INSTRUCTIONS), "{error:?}");
+    assert!(
+        matches!(error, FilterError::TooLong(instructions) if instructions > MAX_INSTRUCTIONS),
+        "{error:?}"
+    );
     assert!(error.to_string().contains("4096"), "{error}");
 
     // Lists whose product is too long are refused before they are multiplied.
     let all: Vec<Condition> = (0..6).map(|arg| is_in(arg, &values)).collect();
     let many = filter(Arch::X86_64, [("read", Access::When(vec![all]))]);
-    assert!(matches!(compile(&many), Err(Error::TooLong(_))));
+    assert!(matches!(compile(&many), Err(FilterError::TooLong(_))));
 }
 
 #[test]
 fn an_argument_that_no_call_has_is_an_error() {
     for test in [Test::In(Vec::new()), Test::NotIn(Vec::new()), Test::Masked { mask: 1, equals: 2 }] {
         let filter = filter(Arch::X86_64, [("read", Access::When(vec![vec![condition(6, test)]]))]);
-        assert_eq!(compile(&filter), Err(Error::Argument { call: "read", arg: 6 }));
+        assert_eq!(compile(&filter), Err(FilterError::Argument { call: "read", arg: 6 }));
     }
 }
 

@@ -3,7 +3,7 @@
 //! alone, and before that process loads its filter.
 
 use super::interpret::EQUAL;
-use super::{Access, Error, Filter, Insn};
+use super::{Access, Filter, FilterError, Insn};
 use crate::syscalls::{Condition, Test};
 
 /// A compiled filter, complete but for thread ids.
@@ -28,11 +28,11 @@ impl Template {
     /// As [`compile`](super::compile).
     pub fn new(
         mut filter: Filter,
-        compile: impl Fn(&Filter) -> Result<Vec<Insn>, Error>,
+        compile: impl Fn(&Filter) -> Result<Vec<Insn>, FilterError>,
         names: impl Fn(&str, u8) -> bool,
         supervisor: u32,
         count: usize,
-    ) -> Result<Template, Error> {
+    ) -> Result<Template, FilterError> {
         let first = unused(&filter, count as u32);
         for (call, access) in &mut filter.calls {
             let Access::When(alternatives) = access else { continue };
@@ -115,7 +115,7 @@ mod tests {
             let filter = Filter { arch, calls: calls.into() };
             let numbers: Vec<u32> = (100..160).collect();
             for (compile, refused) in [
-                (compile as fn(&Filter) -> Result<Vec<Insn>, Error>, Action::Notify),
+                (compile as fn(&Filter) -> Result<Vec<Insn>, FilterError>, Action::Notify),
                 (compile_without_notifier, Action::Errno(1)),
             ] {
                 let names = |call: &str, arg| call == "kill" && arg == 0;

@@ -2,7 +2,7 @@
 //! listener already. The kernel alone decides calls that would have been notified.
 
 use super::interpret::{EQUAL, NOT_LESS, RET_ERRNO, RET_USER_NOTIF, RETURN};
-use super::{Access, ENOSYS, Error, Filter, Insn, compile};
+use super::{Access, ENOSYS, Filter, FilterError, Insn, compile};
 use crate::syscalls::{self, Handler};
 
 /// The first number unknown to older kernels; libraries fall back when such a call fails with ENOSYS.
@@ -14,7 +14,7 @@ const FIRST_NEW: u32 = syscalls::FIRST_NEW as u32;
 ///
 /// # Errors
 /// As [`compile`].
-pub fn compile_without_notifier(filter: &Filter) -> Result<Vec<Insn>, Error> {
+pub fn compile_without_notifier(filter: &Filter) -> Result<Vec<Insn>, FilterError> {
     let mut calls = filter.calls.clone();
     for (call, access) in &mut calls {
         // The conditions of an open only select which opens are notified.
@@ -35,7 +35,7 @@ pub fn compile_without_notifier(filter: &Filter) -> Result<Vec<Insn>, Error> {
     let at = super::prologue_length(filter.arch);
     program.splice(at..at, answer_new(&new));
     if program.len() > super::MAX_INSTRUCTIONS {
-        return Err(Error::TooLong(program.len()));
+        return Err(FilterError::TooLong(program.len()));
     }
     Ok(program)
 }

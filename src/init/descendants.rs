@@ -5,7 +5,7 @@ use nix::errno::Errno;
 
 use crate::ids::Pid;
 use crate::procfs;
-use crate::procfs::processes::{Seen, all, list};
+use crate::procfs::processes::{ListedProcess, all, list};
 use crate::sys::signal;
 
 /// The first process of a pid namespace.
@@ -29,7 +29,7 @@ pub fn terminate_detached(ancestor: Pid, app: Pid) {
     let Ok(all) = all(ancestor) else { return };
     let session = all.iter().find(|seen| seen.pid == app).map(|seen| seen.session);
     let is_detached =
-        |seen: &&Seen| seen.lives() && (seen.parent == ancestor || session != Some(seen.session));
+        |seen: &&ListedProcess| seen.lives() && (seen.parent == ancestor || session != Some(seen.session));
     // The descendants of a detached process are detached too.
     let mut detached: Vec<Pid> = all.iter().filter(is_detached).map(|seen| seen.pid).collect();
     detached.retain(|pid| *pid != app);
@@ -71,7 +71,8 @@ pub fn kill_all(ancestor: Pid, app: Pid) -> u64 {
             }
             break;
         };
-        let new: Vec<&Seen> = all.iter().filter(|seen| seen.lives() && !killed.contains(&seen.pid)).collect();
+        let new: Vec<&ListedProcess> =
+            all.iter().filter(|seen| seen.lives() && !killed.contains(&seen.pid)).collect();
         if new.is_empty() {
             break;
         }
@@ -93,9 +94,9 @@ pub fn kill_all(ancestor: Pid, app: Pid) -> u64 {
 
 /// The troubles of the descendants of `ancestor`, a line each: zombies that their living parent
 /// has not reaped, and processes in uninterruptible sleep.
-pub fn troubles(ancestor: Pid, all: &[Seen]) -> Vec<String> {
+pub fn troubles(ancestor: Pid, all: &[ListedProcess]) -> Vec<String> {
     let name = |pid: Pid| all.iter().find(|seen| seen.pid == pid).map_or("?", |seen| &seen.name);
-    let trouble = |seen: &Seen| match seen.state {
+    let trouble = |seen: &ListedProcess| match seen.state {
         _ if seen.state == 'Z' && !seen.lives() && seen.parent != ancestor => Some(format!(
             "{} ({}) is a zombie: its parent {} ({}) has not reaped it",
             seen.pid,
@@ -120,12 +121,12 @@ mod tests {
     #[test]
     fn a_zombie_is_reported_with_the_parent_that_has_not_reaped_it() {
         let all = [
-            Seen::invented(7, "app", 'S', 1),
-            Seen::invented(8, "worker", 'Z', 7),
-            Seen::invented(9, "orphan", 'Z', 1),
+            ListedProcess::invented(7, "app", 'S', 1),
+            ListedProcess::invented(8, "worker", 'Z', 7),
+            ListedProcess::invented(9, "orphan", 'Z', 1),
         ];
         assert_eq!(troubles(INIT, &all), ["8 (worker) is a zombie: its parent 7 (app) has not reaped it"]);
-        let stuck = troubles(INIT, &[Seen::invented(i32::MAX, "dd", 'D', 1)]);
+        let stuck = troubles(INIT, &[ListedProcess::invented(i32::MAX, "dd", 'D', 1)]);
         assert_eq!(stuck, ["2147483647 (dd) is in uninterruptible sleep (D) in the kernel"]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use nix::errno::Errno;
 
-use super::line_writer::{Output, Stderr};
+use super::line_writer::{JournalOutput, Stderr};
 use crate::sys;
 
 /// The directory of journals where the option names none.
@@ -16,21 +16,21 @@ pub const DEFAULT: &str = "/var/lib/remit";
 
 /// Where a journal is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
+pub enum JournalDestination {
     /// A new file in this directory.
     Directory(PathBuf),
     /// Descriptor 2, where the container's log is collected.
     Stderr,
 }
 
-impl Destination {
+impl JournalDestination {
     /// Creates the directory with mode 0700 where its parent exists: a journal has the arguments of
     /// programs.
     ///
     /// # Errors
     /// One line: the path, the error and the advice.
     pub fn prepare(&self) -> Result<(), String> {
-        let Destination::Directory(directory) = self else { return Ok(()) };
+        let JournalDestination::Directory(directory) = self else { return Ok(()) };
         match DirBuilder::new().mode(0o700).create(directory) {
             // If it exists and is no directory, opening the journal reports that.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot(directory, &error)),
@@ -42,14 +42,16 @@ impl Destination {
     ///
     /// # Errors
     /// One line: the path, the error and the advice.
-    pub(super) fn open(&self, command: &str) -> Result<(String, Box<dyn Output>), String> {
+    pub(super) fn open(&self, command: &str) -> Result<(String, Box<dyn JournalOutput>), String> {
         /// The number of names tried until one does not exist.
         const NAMES: u32 = 17;
         let stem = stem(command);
         let mut drawn = 0;
         loop {
             let run = format!("{stem}-{}-{}", compact(SystemTime::now()), random()?);
-            let Destination::Directory(directory) = self else { return Ok((run, Box::new(Stderr::open()?))) };
+            let JournalDestination::Directory(directory) = self else {
+                return Ok((run, Box::new(Stderr::open()?)));
+            };
             drawn += 1;
             match new_file(directory, &run) {
                 Ok(file) => return Ok((run, Box::new(file))),
@@ -63,10 +65,10 @@ impl Destination {
     /// The message that the first line could not be written, in one line.
     pub(super) fn unwritable(&self, error: &io::Error) -> String {
         match self {
-            Destination::Stderr => {
+            JournalDestination::Stderr => {
                 format!("learning: stderr cannot be written: {}; name a directory", sys::errno(error))
             }
-            Destination::Directory(directory) => cannot(directory, error),
+            JournalDestination::Directory(directory) => cannot(directory, error),
         }
     }
 }

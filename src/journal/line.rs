@@ -85,12 +85,12 @@ pub struct End {
     #[serde(default)]
     pub t: u64,
     /// The summary of the run.
-    pub end: Summary,
+    pub end: RunSummary,
 }
 
 /// How a run ended, and what its journal contains.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Summary {
+pub struct RunSummary {
     /// The app's exit, for the reader: a profile does not depend on it.
     #[serde(skip_deserializing)]
     pub exit: Option<Status>,
@@ -249,7 +249,7 @@ fn plain(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::observation::{Args, Of, Value};
+    use crate::journal::observation::{Of, RecordedArgs, Value};
 
     fn observed(what: What) -> Line {
         Line::Observed(Observed::new(Duration::from_millis(7), Phase::Startup, Observation::ok(what)))
@@ -273,7 +273,7 @@ mod tests {
             applet: String::new(),
             parent: String::new(),
             parent_applet: String::new(),
-            args: Args(vec!["app".to_owned()]),
+            args: RecordedArgs(vec!["app".to_owned()]),
             loader: "/lib/ld.so".to_owned(),
             interpreter: String::new(),
         };

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::visible;
 
 /// The output of a journal.
-pub(super) trait Output: Send + std::fmt::Debug {
+pub(super) trait JournalOutput: Send + std::fmt::Debug {
     /// Writes once; again only after EINTR.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ pub(super) struct LineWriter<O> {
     partial: bool,
 }
 
-impl<O: Output> LineWriter<O> {
+impl<O: JournalOutput> LineWriter<O> {
     pub fn new(output: O) -> LineWriter<O> {
         LineWriter { output, length: 0, partial: false }
     }
@@ -72,7 +72,7 @@ impl<O: Output> LineWriter<O> {
     }
 }
 
-impl<O: Output + ?Sized> Output for Box<O> {
+impl<O: JournalOutput + ?Sized> JournalOutput for Box<O> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         (**self).write(bytes)
     }
@@ -86,7 +86,7 @@ impl<O: Output + ?Sized> Output for Box<O> {
     }
 }
 
-impl Output for File {
+impl JournalOutput for File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match Write::write(self, bytes) {
@@ -119,12 +119,12 @@ impl Stderr {
     }
 }
 
-impl Output for Stderr {
+impl JournalOutput for Stderr {
     /// Writes the whole line: a pipe cannot be truncated.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < bytes.len() {
-            match Output::write(&mut self.0, &bytes[done..]) {
+            match JournalOutput::write(&mut self.0, &bytes[done..]) {
                 Ok(0) => break,
                 Ok(written) => done += written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

@@ -21,11 +21,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use self::destination::{DEFAULT, Destination};
+pub use self::destination::{DEFAULT, JournalDestination};
 pub use self::ending::Progress;
 use self::ending::{Ending, ending};
-use self::line::{End, Line, Observed, Start, Summary};
-use self::line_writer::{LineWriter, Output};
+use self::line::{End, Line, Observed, RunSummary, Start};
+use self::line_writer::{JournalOutput, LineWriter};
 use self::observation::{Observation, Phase, What};
 use crate::event::{SignalName, Status};
 use crate::image::packages;
@@ -43,7 +43,7 @@ const SYNC: Duration = Duration::from_secs(1);
 pub struct Journal {
     /// The run's name.
     pub run: String,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Signalled when there is something to write.
     work: Condvar,
     /// Signalled when the queue has room again.
@@ -53,8 +53,8 @@ pub struct Journal {
 }
 
 #[derive(Debug)]
-struct State {
-    items: VecDeque<Item>,
+struct QueueState {
+    items: VecDeque<QueuedLine>,
     bytes: usize,
     dropped: u64,
     /// The queue is full and a line has waited in vain: no line waits until there is room.
@@ -73,12 +73,12 @@ struct State {
     end: Option<End>,
     over: bool,
     /// The writer, until the thread takes it.
-    writer: Option<LineWriter<Box<dyn Output>>>,
+    writer: Option<LineWriter<Box<dyn JournalOutput>>>,
 }
 
 /// A queued line.
 #[derive(Debug)]
-struct Item {
+struct QueuedLine {
     line: Observed,
     /// The length of its text in bytes.
     length: usize,
@@ -88,7 +88,7 @@ struct Item {
 
 /// The next task of the thread.
 enum Task {
-    Write(Item),
+    Write(QueuedLine),
     Sync,
     /// Write the last line, with the packages of these files.
     End(End, BTreeSet<PathBuf>),
@@ -100,7 +100,7 @@ impl Journal {
     ///
     /// # Errors
     /// One line: the path, the error and the advice.
-    pub fn create(to: &Destination, command: &str, mut start: Start) -> Result<Journal, String> {
+    pub fn create(to: &JournalDestination, command: &str, mut start: Start) -> Result<Journal, String> {
         let (run, output) = to.open(command)?;
         let mut writer = LineWriter::new(output);
         start.run.clone_from(&run);
@@ -108,8 +108,8 @@ impl Journal {
         Ok(Journal::over(run, writer))
     }
 
-    fn over(run: String, writer: LineWriter<Box<dyn Output>>) -> Journal {
-        let state = State {
+    fn over(run: String, writer: LineWriter<Box<dyn JournalOutput>>) -> Journal {
+        let state = QueueState {
             items: VecDeque::new(),
             bytes: 0,
             dropped: 0,
@@ -159,10 +159,10 @@ impl Journal {
     /// Queues a line, with a program's file whose digest belongs to it. Returns false where the
     /// line was dropped.
     pub fn put(&self, line: Observed, file: Option<File>) -> bool {
-        let item = Item::new(line, file);
+        let item = QueuedLine::new(line, file);
         let mut state = self.lock();
         if !state.has_room(item.length) && !state.stalled && state.end.is_none() {
-            let is_full = |state: &mut State| !state.has_room(item.length);
+            let is_full = |state: &mut QueueState| !state.has_room(item.length);
             let waited = self.room.wait_timeout_while(state, ROOM_TIMEOUT, is_full);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
             state.stalled = !state.has_room(item.length);
@@ -171,7 +171,7 @@ impl Journal {
     }
 
     /// Queues an item without waiting.
-    fn push(&self, state: &mut State, item: Item) -> bool {
+    fn push(&self, state: &mut QueueState, item: QueuedLine) -> bool {
         if state.end.is_some() || !state.has_room(item.length) {
             state.dropped += 1;
             return false;
@@ -215,7 +215,7 @@ impl Journal {
         let phase = if ready { Phase::Serving } else { Phase::Startup };
         let observation = Observation::ok(What::Signal { signal: signal.to_string() });
         let line = Observed::new(state.began.elapsed(), phase, observation);
-        self.push(&mut state, Item::new(line, None));
+        self.push(&mut state, QueuedLine::new(line, None));
     }
 
     /// Nothing more will be observed.
@@ -245,12 +245,12 @@ impl Journal {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The loop of the thread.
-    fn write(&self, mut writer: LineWriter<Box<dyn Output>>) {
+    fn write(&self, mut writer: LineWriter<Box<dyn JournalOutput>>) {
         let (mut lines, mut failing) = (0u64, false);
         let mut unsynced: Option<Instant> = None;
         loop {
@@ -319,26 +319,26 @@ impl Journal {
 }
 
 /// Syncs what was written.
-fn sync(writer: &mut LineWriter<Box<dyn Output>>, unsynced: &mut Option<Instant>) {
+fn sync(writer: &mut LineWriter<Box<dyn JournalOutput>>, unsynced: &mut Option<Instant>) {
     if let Err(error) = writer.sync() {
         tracing::debug!("learning: fdatasync: {}", sys::errno(&error));
     }
     *unsynced = None;
 }
 
-impl State {
+impl QueueState {
     fn has_room(&self, length: usize) -> bool {
         // A line that is longer than the capacity is queued alone.
         self.items.is_empty() || (self.items.len() < CAPACITY.0 && self.bytes + length <= CAPACITY.1)
     }
 }
 
-impl Item {
-    fn new(line: Observed, file: Option<File>) -> Item {
+impl QueuedLine {
+    fn new(line: Observed, file: Option<File>) -> QueuedLine {
         let mut length = Length(0);
         // Counting bytes cannot fail.
         let _ = serde_json::to_writer(&mut length, &line);
-        Item { line, length: length.0, file }
+        QueuedLine { line, length: length.0, file }
     }
 
     /// The line's text, with the digest of its file: the thread calculates it, so that the app does
@@ -366,7 +366,7 @@ impl io::Write for Length {
 
 /// The last line without its counts.
 fn last(exit: Status, ending: Ending, lasted: Duration) -> End {
-    let summary = Summary {
+    let summary = RunSummary {
         exit: Some(exit),
         clean: ending == Ending::Clean,
         ready: (ending == Ending::Early).then_some(false),

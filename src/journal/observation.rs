@@ -41,23 +41,23 @@ pub struct Observation {
 }
 
 /// The canonical path of the acting program; empty where it is not known.
-pub type Program = String;
+pub type ProgramPath = String;
 
 /// The arguments of a program, for the reader: they are not part of an execution's identity, since
 /// there may be any number of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Args(pub Vec<String>);
+pub struct RecordedArgs(pub Vec<String>);
 
-impl PartialEq for Args {
-    fn eq(&self, _: &Args) -> bool {
+impl PartialEq for RecordedArgs {
+    fn eq(&self, _: &RecordedArgs) -> bool {
         true
     }
 }
 
-impl Eq for Args {}
+impl Eq for RecordedArgs {}
 
-impl Hash for Args {
+impl Hash for RecordedArgs {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
@@ -81,7 +81,7 @@ pub enum What {
         parent_applet: String,
         /// Its arguments, secrets redacted.
         #[serde(default)]
-        args: Args,
+        args: RecordedArgs,
         /// The ELF loader that its file names.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         loader: String,
@@ -93,7 +93,7 @@ pub enum What {
     Open {
         /// The program that opened it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
-        program: Program,
+        program: ProgramPath,
         /// The path of the file.
         #[serde(default)]
         path: String,
@@ -111,7 +111,7 @@ pub enum What {
     Change {
         /// The program that changed it.
         #[serde(default)]
-        program: Program,
+        program: ProgramPath,
         /// The operation: `create`, `mkdir`, `remove`, `rename`, `link`, `chmod` and others.
         #[serde(default)]
         op: Word,
@@ -132,7 +132,7 @@ pub enum What {
     Listen {
         /// The program that bound it.
         #[serde(default)]
-        program: Program,
+        program: ProgramPath,
         /// The address, as `tcp/0.0.0.0:80`.
         #[serde(default)]
         address: String,
@@ -141,7 +141,7 @@ pub enum What {
     Connect {
         /// The program that connected it.
         #[serde(default)]
-        program: Program,
+        program: ProgramPath,
         /// The address, as `tcp/10.0.0.2:5432`.
         #[serde(default)]
         address: String,
@@ -162,7 +162,7 @@ pub enum What {
     Capability {
         /// The program that made the call.
         #[serde(default, skip_serializing_if = "String::is_empty")]
-        program: Program,
+        program: ProgramPath,
         /// The capability in lower case without `CAP_`.
         #[serde(default)]
         capability: String,
@@ -174,7 +174,7 @@ pub enum What {
     Memory {
         /// The program that mapped it.
         #[serde(default)]
-        program: Program,
+        program: ProgramPath,
         /// True in every line.
         #[serde(default)]
         write_execute: bool,
@@ -186,7 +186,7 @@ pub enum What {
     Credential {
         /// The program that changed them.
         #[serde(default)]
-        program: Program,
+        program: ProgramPath,
         /// The call's name.
         #[serde(default)]
         call: String,

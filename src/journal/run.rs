@@ -44,14 +44,14 @@ pub struct Run {
 pub fn runs_in(evidence: &str) -> Vec<Run> {
     let mut found = Vec::new();
     // The text after the runs is not parsed: an error there does not matter.
-    let _ = serde_json::Deserializer::from_str(evidence).deserialize_map(Beginning(&mut found));
+    let _ = serde_json::Deserializer::from_str(evidence).deserialize_map(EvidenceRuns(&mut found));
     found
 }
 
 /// Reads an evidence file until its runs have been read.
-struct Beginning<'r>(&'r mut Vec<Run>);
+struct EvidenceRuns<'r>(&'r mut Vec<Run>);
 
-impl<'de> Visitor<'de> for Beginning<'_> {
+impl<'de> Visitor<'de> for EvidenceRuns<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,7 +16,7 @@ struct Disk {
     cuts: bool,
 }
 
-impl Output for Disk {
+impl JournalOutput for Disk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut text = self.text.lock().expect("no panic");
         let left = self.room.load(Ordering::SeqCst).saturating_sub(text.len() as u64) as usize;
@@ -84,7 +84,8 @@ struct Bench {
 impl Bench {
     fn new(room: u64, cuts: bool) -> Bench {
         let (text, room) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(room)));
-        let disk: Box<dyn Output> = Box::new(Disk { text: Arc::clone(&text), room: Arc::clone(&room), cuts });
+        let disk: Box<dyn JournalOutput> =
+            Box::new(Disk { text: Arc::clone(&text), room: Arc::clone(&room), cuts });
         let journal = Arc::new(Journal::over("run".to_owned(), LineWriter::new(disk)));
         Bench { text, room, journal }
     }
@@ -197,7 +198,7 @@ fn the_digest_of_a_program_stands_in_its_line() {
 #[test]
 fn every_run_has_a_file_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
-    let to = Destination::Directory(folder.path().to_owned());
+    let to = JournalDestination::Directory(folder.path().to_owned());
     let runs: BTreeSet<String> =
         (0..32).map(|_| Journal::create(&to, "/usr/bin/My App", start()).expect("made").run).collect();
     assert_eq!(runs.len(), 32);
@@ -219,18 +220,19 @@ fn the_directory_is_made_where_its_parent_is_there() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     let directory = folder.path().join("journals");
-    let to = Destination::Directory(directory.clone());
+    let to = JournalDestination::Directory(directory.clone());
     to.prepare().expect("made");
     let mode = std::fs::metadata(&directory).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode, 0o700);
     to.prepare().expect("it is there already");
     Journal::create(&to, "app", start()).expect("a journal");
-    let deeper = Destination::Directory(directory.join("none/journals")).prepare().expect_err("no parent");
+    let deeper =
+        JournalDestination::Directory(directory.join("none/journals")).prepare().expect_err("no parent");
     assert!(deeper.contains("No such file") && deeper.contains("mount a volume"), "{deeper}");
     // A dangling link names no directory to create.
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(folder.path().join("elsewhere"), &link).expect("a link");
-    let to = Destination::Directory(link);
+    let to = JournalDestination::Directory(link);
     to.prepare().expect("something is there");
     Journal::create(&to, "app", start()).expect_err("it leads nowhere");
     assert!(!folder.path().join("elsewhere").exists());
@@ -239,7 +241,8 @@ fn the_directory_is_made_where_its_parent_is_there() {
 #[test]
 fn where_no_journal_can_be_written_one_line_says_what_to_do() {
     let create = |path: &str| {
-        Journal::create(&Destination::Directory(path.into()), "app", start()).expect_err("cannot be written")
+        Journal::create(&JournalDestination::Directory(path.into()), "app", start())
+            .expect_err("cannot be written")
     };
     let none = create("/nonexistent/journals");
     for word in ["/nonexistent/journals", "No such file", "mount a volume", "--learn-dir"] {

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use self::additions::Additions;
 use super::Unusable;
-use super::changes::{Change, changes};
-use crate::event::stream::{Lines, Origin, Provenance};
+use super::changes::{ProfileChange, changes};
+use crate::event::stream::{BoundedLines, Origin, Provenance};
 use crate::event::{PatchOp, Want};
 use crate::profile::{self, Document};
 
@@ -23,7 +23,7 @@ pub struct Amended {
     /// The text of the proposed profile.
     pub text: String,
     /// The differences from the present profile.
-    pub changes: Vec<Change>,
+    pub changes: Vec<ProfileChange>,
     /// The number of violations with a hint that were read.
     pub hints: usize,
     /// The hints that were left out, with the reasons.
@@ -34,7 +34,7 @@ pub struct Amended {
 
 /// The keys of an event that matter here.
 #[derive(Deserialize)]
-struct Event {
+struct EventKeys {
     #[serde(default)]
     seq: u64,
     #[serde(default)]
@@ -42,7 +42,7 @@ struct Event {
     #[serde(default)]
     event: String,
     #[serde(default)]
-    policy: Policy,
+    policy: PolicyKeys,
     #[serde(default)]
     kind: String,
     #[serde(default)]
@@ -50,7 +50,7 @@ struct Event {
 }
 
 #[derive(Default, Deserialize)]
-struct Policy {
+struct PolicyKeys {
     #[serde(default)]
     digest: String,
 }
@@ -89,11 +89,11 @@ impl<'d> Amendment<'d> {
     pub fn take(&mut self, name: &str, input: impl std::io::BufRead) -> Result<(), Unusable> {
         let mut provenance = Provenance::of(&self.nonces);
         let (mut events, mut others, mut unproven) = (0, 0, 0);
-        let mut lines = Lines::of(input);
+        let mut lines = BoundedLines::of(input);
         let failed = |error| Unusable(format!("{name}: cannot be read: {error}"));
         while let Some((number, line)) = lines.next_event().map_err(failed)? {
             let at = format!("{name}:{number}");
-            let event: Event = match serde_json::from_slice(line) {
+            let event: EventKeys = match serde_json::from_slice(line) {
                 Ok(event) => event,
                 Err(error) => {
                     let text = error.to_string();
@@ -135,7 +135,7 @@ impl<'d> Amendment<'d> {
         Ok(())
     }
 
-    fn violation(&mut self, at: &str, event: Event) {
+    fn violation(&mut self, at: &str, event: EventKeys) {
         let Some(operations) = event.hint.as_array().filter(|operations| !operations.is_empty()) else {
             let why = "it has no hint, since no profile can allow just this";
             return self.left_out.push(format!("{at}: {}: {why}", event.kind));

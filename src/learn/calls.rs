@@ -26,7 +26,7 @@ pub struct Sections {
 
 /// A rule of `syscalls.allow`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
+pub struct CallRule {
     /// The call.
     pub what: SyscallRule,
     /// The runs that showed it; for a call added by completion, those of its class.
@@ -41,7 +41,7 @@ pub struct Rule {
 #[derive(Debug, Default)]
 pub struct Calls {
     /// The rules in the order of names.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<CallRule>,
     /// All calls that were made, allowed by a section or not.
     pub made: BTreeMap<&'static str, Seen>,
     /// Notes on what was left out.
@@ -103,12 +103,13 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
             false
         }
     });
-    let mut rules: BTreeMap<(&'static str, Option<u8>), Rule> = BTreeMap::new();
+    let mut rules: BTreeMap<(&'static str, Option<u8>), CallRule> = BTreeMap::new();
     for (name, seen) in &whole {
         for other in class_of(name) {
             if other != *name && !whole.contains_key(other) && !brought.contains_key(other) {
                 let what = SyscallRule::Call(other);
-                let rule = Rule { what, seen: Seen::default(), values: Vec::new(), completes: Some(name) };
+                let rule =
+                    CallRule { what, seen: Seen::default(), values: Vec::new(), completes: Some(name) };
                 rules.entry((other, None)).or_insert(rule).seen.join(seen);
             }
         }
@@ -116,7 +117,7 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
     for (name, seen) in whole {
         rules.insert(
             (name, None),
-            Rule { what: SyscallRule::Call(name), seen, values: Vec::new(), completes: None },
+            CallRule { what: SyscallRule::Call(name), seen, values: Vec::new(), completes: None },
         );
     }
     for ((name, arg), values) in listed {
@@ -131,7 +132,7 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
         let what = SyscallRule::When(name, condition);
         rules.insert(
             (name, Some(arg)),
-            Rule { what, seen, values: values.into_values().collect(), completes: None },
+            CallRule { what, seen, values: values.into_values().collect(), completes: None },
         );
     }
     calls.rules = rules.into_values().collect();

@@ -8,7 +8,7 @@ use crate::profile::{ArgPattern, Entry, FileEntry, Limits, Profile, Program, Rea
 
 /// One fact that only one of two profiles states.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ProfileChange {
     /// Whether the second profile has it.
     pub is_added: bool,
     /// The fact, as `file /d write` or `mode off`.
@@ -18,16 +18,16 @@ pub struct Change {
 /// All that `after` states and `before` does not, and then the other way round, each in the
 /// order of its text. A call that `startup_only` does not take away any more is one that is
 /// granted after the start-up.
-pub fn changes(before: &Profile, after: &Profile) -> Vec<Change> {
+pub fn changes(before: &Profile, after: &Profile) -> Vec<ProfileChange> {
     const EARLY: &str = "startup_only ";
     let (old, new) = (facts(before), facts(after));
     let change = |what: &String, is_added: bool| match what.strip_prefix(EARLY) {
-        Some(call) => Change { is_added: !is_added, what: format!("after start-up {call}") },
-        None => Change { is_added, what: what.clone() },
+        Some(call) => ProfileChange { is_added: !is_added, what: format!("after start-up {call}") },
+        None => ProfileChange { is_added, what: what.clone() },
     };
     let added = new.difference(&old).map(|what| change(what, true));
     let removed = old.difference(&new).map(|what| change(what, false));
-    let mut all: Vec<Change> = added.chain(removed).collect();
+    let mut all: Vec<ProfileChange> = added.chain(removed).collect();
     all.sort_by(|one, other| (!one.is_added, &one.what).cmp(&(!other.is_added, &other.what)));
     all
 }

@@ -40,7 +40,7 @@ struct File<'f, F> {
     runs: Cow<'f, [Run]>,
     /// Printed for the user; not read back.
     #[serde(skip_deserializing)]
-    rules: BTreeMap<&'f str, Rule<'f>>,
+    rules: BTreeMap<&'f str, EntryRule<'f>>,
     /// Printed for the user; not read back.
     #[serde(skip_deserializing)]
     confidence: Option<&'f Value>,
@@ -58,7 +58,7 @@ struct File<'f, F> {
 
 /// The reason for an entry of the profile, by its JSON Pointer.
 #[derive(Serialize)]
-struct Rule<'f> {
+struct EntryRule<'f> {
     because: &'f str,
     /// The call whose class the entry completes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,13 +75,13 @@ struct Rule<'f> {
     runs: Vec<usize>,
 }
 
-impl<'f> Rule<'f> {
-    fn new(reason: &'f Reason, all: &'f [Run]) -> Rule<'f> {
+impl<'f> EntryRule<'f> {
+    fn new(reason: &'f Reason, all: &'f [Run]) -> EntryRule<'f> {
         let seen = &reason.seen;
         let runs: Vec<usize> = seen.runs().iter().collect();
         let phases = [("startup", &seen.startup), ("serving", &seen.serving)];
         let name = |run: Option<&usize>| all.get(*run?).map(|run| &*run.run);
-        Rule {
+        EntryRule {
             because: &reason.because,
             completes: reason.completes,
             examples: &seen.examples,
@@ -107,7 +107,10 @@ pub fn write(
         evidence: VERSION,
         profile_digest: profile_digest.into(),
         runs: runs.into(),
-        rules: rules.iter().map(|(pointer, (_, reason))| (&**pointer, Rule::new(reason, runs))).collect(),
+        rules: rules
+            .iter()
+            .map(|(pointer, (_, reason))| (&**pointer, EntryRule::new(reason, runs)))
+            .collect(),
         confidence: Some(confidence),
         granted: rules.values().flat_map(|(keys, _)| keys).map(Cow::from).collect(),
         removed: Cow::Borrowed(removed),

@@ -21,7 +21,7 @@ pub const MANY: usize = 10;
 
 /// A rule with its reason.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
+pub struct LearnedFileRule {
     /// The path of the file or directory.
     pub path: String,
     /// The rights that it grants.
@@ -42,7 +42,7 @@ pub struct Files {
     /// The `@names` group, where it is needed.
     pub names: Option<Seen>,
     /// The rules by path.
-    pub rules: BTreeMap<String, Rule>,
+    pub rules: BTreeMap<String, LearnedFileRule>,
     /// Notes on what could not be granted.
     pub notes: Vec<String>,
 }
@@ -265,7 +265,7 @@ impl<'o> Sorter<'o> {
     fn grant(&mut self, place: &str, rights: Rights, because: &'static str, literal: &str, one: &Use) {
         let passing = |mount: &&Mount| matches!(mount, Mount::Tmpfs | Mount::Proc);
         let optional = because != NAMED && one.mounts.iter().any(passing);
-        let rule = self.into.rules.entry(place.to_owned()).or_insert_with(|| Rule {
+        let rule = self.into.rules.entry(place.to_owned()).or_insert_with(|| LearnedFileRule {
             path: place.to_owned(),
             rights: Rights::NONE,
             optional,
@@ -380,7 +380,9 @@ impl Files {
                 continue;
             };
             // What only was linked to was there, and is not made writable for that.
-            let lacks = |rule: &&mut Rule| rule.rights.intersects(CHANGING) && !rule.rights.contains(rights);
+            let lacks = |rule: &&mut LearnedFileRule| {
+                rule.rights.intersects(CHANGING) && !rule.rights.contains(rights)
+            };
             let Some(rule) = self.rules.get_mut(from).filter(lacks) else { continue };
             for word in rights.words().filter(|word| !rule.rights.words().any(|has| has == *word)) {
                 rule.seen.entry(word).or_default().join(seen);
@@ -392,13 +394,13 @@ impl Files {
     }
 
     /// The nearest rule that covers a path.
-    fn governing(&self, path: &str) -> Option<&Rule> {
+    fn governing(&self, path: &str) -> Option<&LearnedFileRule> {
         Path::new(path).ancestors().find_map(|place| self.rules.get(place.to_str()?))
     }
 
     /// Removes rules below another that has all their rights.
     fn drop_what_is_covered(&mut self) {
-        let rules: BTreeMap<String, Rule> = self.rules.clone();
+        let rules: BTreeMap<String, LearnedFileRule> = self.rules.clone();
         for rule in rules.values() {
             let above =
                 Path::new(&rule.path).ancestors().skip(1).filter_map(|place| rules.get(place.to_str()?));

@@ -11,7 +11,7 @@ use super::network::NSCD;
 use super::observations::Observations;
 use super::volatile::{literal, template, volatile};
 use crate::hex;
-use crate::journal::line::{End, Line, LineError, Observed, Start, Summary};
+use crate::journal::line::{End, Line, LineError, Observed, RunSummary, Start};
 use crate::journal::observation::{Observation, Of, Phase, Value, What, Word};
 use crate::journal::run::Run;
 
@@ -29,7 +29,7 @@ pub fn read(
     accept_unclean: bool,
     into: &mut Observations,
 ) -> Result<Vec<String>, Unusable> {
-    let mut reader = Reader { name, number: 0, digest: Sha256::new(), line: Vec::new() };
+    let mut reader = RunReader { name, number: 0, digest: Sha256::new(), line: Vec::new() };
     if !reader.next(&mut input)? {
         return Err(Unusable(format!("{name}: is empty: the run never began")));
     }
@@ -49,7 +49,7 @@ pub fn read(
             Ok(Line::Observed(Observed { phase, observation, sha256, .. })) => {
                 observed += 1;
                 unknown += u64::from(observation.what == What::Unknown);
-                let mut facts = Facts { run, phase, into };
+                let mut facts = FactBuilder { run, phase, into };
                 facts.observe(&observation, sha256).map_err(|what| reader.wrong(&what))?;
             }
             Ok(Line::End(line)) => end = Some(line),
@@ -68,11 +68,11 @@ pub fn read(
     let end = end.map(|end| end.end);
     let bad = match &end {
         None => Some("has no end: the run was killed, or is not over".to_owned()),
-        Some(Summary { clean: false, ready: Some(false), .. }) => {
+        Some(RunSummary { clean: false, ready: Some(false), .. }) => {
             Some(format!("was stopped after {}, before it was ready", seconds(lasted)))
         }
         Some(end) if !end.clean => Some("ended badly".to_owned()),
-        Some(Summary { lines: Some(lines), .. }) if *lines != observed => {
+        Some(RunSummary { lines: Some(lines), .. }) if *lines != observed => {
             Some(format!("says that it has {lines} lines, and has {observed}"))
         }
         Some(_) => None,
@@ -108,14 +108,14 @@ pub fn read(
     Ok(notes)
 }
 
-struct Reader<'n> {
+struct RunReader<'n> {
     name: &'n str,
     number: u64,
     digest: Sha256,
     line: Vec<u8>,
 }
 
-impl Reader<'_> {
+impl RunReader<'_> {
     /// Reads the next line; false at the end of the file.
     fn next(&mut self, input: &mut impl BufRead) -> Result<bool, Unusable> {
         self.line.clear();
@@ -160,13 +160,13 @@ fn seconds(milliseconds: u64) -> String {
 }
 
 /// Adds the content of lines to the facts of their run.
-struct Facts<'o> {
+struct FactBuilder<'o> {
     run: usize,
     phase: Phase,
     into: &'o mut Observations,
 }
 
-impl Facts<'_> {
+impl FactBuilder<'_> {
     fn add(&mut self, fact: Fact) {
         self.into.add(fact, self.run, self.phase, None);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::fact::Seen;
 use super::volatile::volatile;
-use crate::profile::{Address, Endpoint};
+use crate::profile::{AddressRule, Endpoint};
 
 /// The sockets of nscd, which glibc connects to and which mostly do not exist.
 pub(super) const NSCD: [&str; 2] = ["unix:/run/nscd/socket", "unix:/var/run/nscd/socket"];
@@ -72,7 +72,7 @@ pub fn generalise<'o>(
                     let endpoint = of((port, port));
                     add((0, port, String::new()), endpoint, "by its port", seen, text);
                 } else {
-                    let any = Address { network: None, ports: (0, u16::MAX) };
+                    let any = AddressRule { network: None, ports: (0, u16::MAX) };
                     let because = "no rule can restrict datagrams to a port";
                     add((1, 0, String::new()), Endpoint::Udp(any), because, seen, text);
                 }
@@ -97,7 +97,7 @@ pub fn generalise<'o>(
 }
 
 fn of(ports: (u16, u16)) -> Endpoint {
-    Endpoint::Tcp(Address { network: None, ports })
+    Endpoint::Tcp(AddressRule { network: None, ports })
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn addresses_of_one_port_are_one_entry() {
         let (found, notes) = ports(&["tcp/0.0.0.0:80", "tcp/[::]:80", "tcp/443", "udp/10.0.0.2:53"]);
-        let udp = Endpoint::Udp(Address { network: None, ports: (0, u16::MAX) });
+        let udp = Endpoint::Udp(AddressRule { network: None, ports: (0, u16::MAX) });
         assert_eq!(found, [of((80, 80)), of((443, 443)), udp]);
         assert!(notes.is_empty());
     }

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use crate::ids::{Gid, Pid, Tid, Uid};
-use crate::notify::handed::{Handed, Wanted};
+use crate::notify::handed::{Handed, HandedItem};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::procfs::errno;
-use crate::procfs::limits::{Limits, UNLIMITED};
-use crate::procfs::status::Status;
+use crate::procfs::limits::{ProcLimits, UNLIMITED};
+use crate::procfs::status::ThreadStatus;
 use crate::sys;
 use crate::sys::credentials::{self, CapSets};
 
@@ -71,7 +71,7 @@ impl Caller {
     /// # Errors
     /// As [`Caller::own`]; EBADF where the caller has no such descriptor.
     pub fn descriptor(&self, fd: i32) -> Result<OwnedFd, Errno> {
-        match self.own(&format!("fd/{fd}"), Wanted::Descriptor(fd)) {
+        match self.own(&format!("fd/{fd}"), HandedItem::Descriptor(fd)) {
             Err(Errno::ENOENT) => Err(Errno::EBADF),
             opened => opened,
         }
@@ -82,7 +82,7 @@ impl Caller {
     ///
     /// # Errors
     /// UNREADABLE where neither is available; ENOENT, ESRCH for a caller that is gone.
-    pub fn own(&self, link: &str, wanted: Wanted) -> Result<OwnedFd, Errno> {
+    pub fn own(&self, link: &str, wanted: HandedItem) -> Result<OwnedFd, Errno> {
         use nix::fcntl::{OFlag, open};
         let path = format!("/proc/{}/{link}", self.tid);
         let opened = open(path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
@@ -97,7 +97,7 @@ impl Caller {
     /// # Errors
     /// ESRCH when the thread is gone or its status cannot be parsed.
     pub fn of(tid: Tid) -> Result<Caller, Errno> {
-        let Status { tgid, parent, uids, gids, groups, effective, umask, .. } = Status::of(tid)?;
+        let ThreadStatus { tgid, parent, uids, gids, groups, effective, umask, .. } = ThreadStatus::of(tid)?;
         Ok(Caller { tid, tgid, ppid: parent, uids, gids, groups, effective, umask, handed: None })
     }
 }
@@ -107,7 +107,7 @@ impl Caller {
 /// # Errors
 /// ENOENT or ESRCH for a process that is gone; EINVAL where the text cannot be parsed.
 pub fn file_size_limit(tid: Tid) -> Result<Option<u64>, Errno> {
-    let limit = Limits::of(tid)?.get(libc::RLIMIT_FSIZE as usize).ok_or(Errno::EINVAL)?;
+    let limit = ProcLimits::of(tid)?.get(libc::RLIMIT_FSIZE as usize).ok_or(Errno::EINVAL)?;
     Ok(Some(limit.soft).filter(|soft| *soft != UNLIMITED))
 }
 

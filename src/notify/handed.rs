@@ -26,7 +26,7 @@ const MOST: usize = 64;
 
 /// What a thread is to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Wanted {
+pub enum HandedItem {
     /// A piece of its memory, by its address.
     Memory(u64),
     /// A descriptor, by its number.
@@ -40,7 +40,7 @@ pub enum Wanted {
 /// What a thread has sent.
 #[derive(Debug)]
 pub enum Given {
-    /// The bytes, for [`Wanted::Memory`].
+    /// The bytes, for [`HandedItem::Memory`].
     Memory(Vec<u8>),
     /// The descriptor, for all others.
     Descriptor(OwnedFd),
@@ -50,23 +50,23 @@ pub enum Given {
 
 /// What a thread has sent for a call, and what is still wanted.
 #[derive(Debug, Default)]
-pub struct Handed(Mutex<State>);
+pub struct Handed(Mutex<HandedState>);
 
 #[derive(Debug, Default)]
-struct State {
-    given: HashMap<Wanted, Result<Given, Errno>>,
-    wanted: Option<Wanted>,
+struct HandedState {
+    given: HashMap<HandedItem, Result<Given, Errno>>,
+    wanted: Option<HandedItem>,
 }
 
 impl Handed {
     /// Stores what was sent, or the errno: EFAULT and EBADF are what the kernel answers the thread
     /// itself.
-    pub fn give(&self, wanted: Wanted, given: Result<Given, Errno>) {
+    pub fn give(&self, wanted: HandedItem, given: Result<Given, Errno>) {
         self.state().given.insert(wanted, given);
     }
 
     /// Takes the first item that was missing.
-    pub fn take_wanted(&self) -> Option<Wanted> {
+    pub fn take_wanted(&self) -> Option<HandedItem> {
         self.state().wanted.take()
     }
 
@@ -79,7 +79,7 @@ impl Handed {
         while bytes.len() < length {
             let at = address.wrapping_add(bytes.len() as u64);
             let within = (at % CHUNK) as usize;
-            let part = self.get(Wanted::Memory(at - within as u64), |given| match given {
+            let part = self.get(HandedItem::Memory(at - within as u64), |given| match given {
                 Given::Memory(chunk) => Ok(chunk.get(within..).unwrap_or_default().to_vec()),
                 _ => Err(UNREADABLE),
             });
@@ -98,7 +98,7 @@ impl Handed {
     ///
     /// # Errors
     /// EBADF where the thread has no such descriptor; UNREADABLE where it was not sent.
-    pub fn descriptor(&self, wanted: Wanted) -> Result<OwnedFd, Errno> {
+    pub fn descriptor(&self, wanted: HandedItem) -> Result<OwnedFd, Errno> {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         self.get(wanted, |given| match given {
             Given::Descriptor(fd) => fd.try_clone().map_err(|error| crate::sys::errno(&error)),
@@ -113,7 +113,7 @@ impl Handed {
     ///
     /// # Errors
     /// As [`Handed::descriptor`].
-    pub fn name(&self, wanted: Wanted) -> Result<PathBuf, Errno> {
+    pub fn name(&self, wanted: HandedItem) -> Result<PathBuf, Errno> {
         self.get(wanted, |given| match given {
             Given::Descriptor(fd) => path_of(fd),
             Given::Name(path) => Ok(path.clone()),
@@ -121,7 +121,7 @@ impl Handed {
         })
     }
 
-    fn get<T>(&self, wanted: Wanted, read: impl Fn(&Given) -> Result<T, Errno>) -> Result<T, Errno> {
+    fn get<T>(&self, wanted: HandedItem, read: impl Fn(&Given) -> Result<T, Errno>) -> Result<T, Errno> {
         let mut state = self.state();
         match state.given.get(&wanted) {
             Some(Ok(given)) => read(given),
@@ -135,7 +135,7 @@ impl Handed {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HandedState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -160,13 +160,13 @@ mod tests {
     fn what_is_missing_is_wanted_and_found_once_it_was_given() {
         let handed = Handed::default();
         assert_eq!(handed.bytes(0x1ff8, 16), Err(UNREADABLE));
-        assert_eq!(handed.take_wanted(), Some(Wanted::Memory(0x1000)));
+        assert_eq!(handed.take_wanted(), Some(HandedItem::Memory(0x1000)));
         assert_eq!(handed.take_wanted(), None);
-        handed.give(Wanted::Memory(0x1000), memory(1));
+        handed.give(HandedItem::Memory(0x1000), memory(1));
         assert_eq!(handed.bytes(0x1ff8, 8), Ok(vec![1; 8]));
         assert_eq!(handed.bytes(0x1ff8, 16), Err(UNREADABLE));
-        assert_eq!(handed.take_wanted(), Some(Wanted::Memory(0x2000)));
-        handed.give(Wanted::Memory(0x2000), Err(Errno::EFAULT));
+        assert_eq!(handed.take_wanted(), Some(HandedItem::Memory(0x2000)));
+        handed.give(HandedItem::Memory(0x2000), Err(Errno::EFAULT));
         assert_eq!(handed.bytes(0x1ff8, 16), Ok(vec![1; 8]), "as far as it is mapped");
         assert_eq!(handed.bytes(0x2000, 16), Err(Errno::EFAULT));
     }
@@ -174,31 +174,31 @@ mod tests {
     #[test]
     fn a_descriptor_that_is_none_is_not_one_that_was_not_handed_out() {
         let handed = Handed::default();
-        handed.give(Wanted::Descriptor(7), Err(Errno::EBADF));
-        handed.give(Wanted::Working, Err(UNREADABLE));
-        assert_eq!(handed.descriptor(Wanted::Descriptor(7)).err(), Some(Errno::EBADF));
-        assert_eq!(handed.descriptor(Wanted::Working).err(), Some(UNREADABLE));
+        handed.give(HandedItem::Descriptor(7), Err(Errno::EBADF));
+        handed.give(HandedItem::Working, Err(UNREADABLE));
+        assert_eq!(handed.descriptor(HandedItem::Descriptor(7)).err(), Some(Errno::EBADF));
+        assert_eq!(handed.descriptor(HandedItem::Working).err(), Some(UNREADABLE));
         assert_eq!(handed.take_wanted(), None);
-        assert_eq!(handed.descriptor(Wanted::Root).err(), Some(UNREADABLE));
-        assert_eq!(handed.take_wanted(), Some(Wanted::Root));
+        assert_eq!(handed.descriptor(HandedItem::Root).err(), Some(UNREADABLE));
+        assert_eq!(handed.take_wanted(), Some(HandedItem::Root));
     }
 
     #[test]
     fn a_name_is_opened_where_it_is_a_path() {
         let handed = Handed::default();
-        handed.give(Wanted::Working, Ok(Given::Name("/proc".into())));
-        let fd = handed.descriptor(Wanted::Working).expect("a directory");
+        handed.give(HandedItem::Working, Ok(Given::Name("/proc".into())));
+        let fd = handed.descriptor(HandedItem::Working).expect("a directory");
         assert_eq!(path_of(&fd), Ok("/proc".into()));
-        handed.give(Wanted::Descriptor(3), Ok(Given::Name("socket:[1]".into())));
-        assert_eq!(handed.descriptor(Wanted::Descriptor(3)).err(), Some(UNREADABLE));
-        assert_eq!(handed.name(Wanted::Descriptor(3)), Ok("socket:[1]".into()));
+        handed.give(HandedItem::Descriptor(3), Ok(Given::Name("socket:[1]".into())));
+        assert_eq!(handed.descriptor(HandedItem::Descriptor(3)).err(), Some(UNREADABLE));
+        assert_eq!(handed.name(HandedItem::Descriptor(3)), Ok("socket:[1]".into()));
     }
 
     #[test]
     fn a_call_that_wants_without_end_gets_no_more() {
         let handed = Handed::default();
         for number in 0..MOST as u64 {
-            handed.give(Wanted::Memory(number * CHUNK), memory(0));
+            handed.give(HandedItem::Memory(number * CHUNK), memory(0));
         }
         assert_eq!(handed.bytes(MOST as u64 * CHUNK, 1), Err(UNREADABLE));
         assert_eq!(handed.take_wanted(), None);

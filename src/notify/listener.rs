@@ -33,7 +33,7 @@ pub struct WaitSet<'a> {
 
 /// The result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ready {
+pub struct WaitResult {
     /// A call can be received.
     pub call: bool,
     /// The mailbox was written to.
@@ -74,7 +74,7 @@ impl Listener {
     ///
     /// # Errors
     /// ppoll(2) failed.
-    pub fn wait(&self, set: WaitSet) -> Result<Ready, CallError> {
+    pub fn wait(&self, set: WaitSet) -> Result<WaitResult, CallError> {
         let WaitSet { mailbox, descriptors, timeout, mask } = set;
         let calls = PollFd::new(self.as_fd(), PollFlags::POLLIN);
         let mailbox = mailbox.map(|mailbox| PollFd::new(mailbox.as_fd(), PollFlags::POLLIN));
@@ -87,7 +87,7 @@ impl Listener {
             Err(errno) => return Err(CallError { call: "waiting for a notified call", errno }),
         };
         let events = fds[0].revents().unwrap_or(PollFlags::empty());
-        Ok(Ready {
+        Ok(WaitResult {
             call: events.contains(PollFlags::POLLIN),
             mailbox: fds[1..=mailboxes].iter().any(|fd| fd.any() == Some(true)),
             hung_up: events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::notify::caller::{Caller, Identity, Memory};
-use crate::notify::handed::Wanted;
+use crate::notify::handed::HandedItem;
 use crate::notify::resolve::{self, Found, Target, is_plain};
 use crate::notify::syscall_args::{AttributeArgs, PathArg};
 
@@ -62,7 +62,7 @@ impl PathResolver<'_> {
         let (root_fd, own);
         let root = if self.moves {
             // A link of the supervisor's that leads to the caller's root.
-            root_fd = self.identity.with_caller_fsids(caller, || caller.own("root", Wanted::Root))?;
+            root_fd = self.identity.with_caller_fsids(caller, || caller.own("root", HandedItem::Root))?;
             own = PathBuf::from(format!("/proc/self/fd/{}", root_fd.as_raw_fd()));
             &own
         } else {

@@ -16,7 +16,7 @@ use nix::sys::stat::{FileStat, Mode, fstat};
 
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
-use crate::notify::handed::Wanted;
+use crate::notify::handed::HandedItem;
 use crate::notify::unreadable::UNREADABLE;
 use crate::procfs::path_of;
 
@@ -101,7 +101,7 @@ pub fn start(caller: &Caller, dirfd: i32, path: &Path, root: &Path) -> Result<Ow
     if path.is_absolute() {
         openat(AT_FDCWD, root, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
     } else if dirfd == libc::AT_FDCWD {
-        caller.own("cwd", Wanted::Working)
+        caller.own("cwd", HandedItem::Working)
     } else {
         caller.descriptor(dirfd)
     }
@@ -121,7 +121,7 @@ pub fn resolve(
     follow: bool,
     root: &Path,
 ) -> Result<Found, Errno> {
-    let mut walk = Walk { caller, at: start, links: 0 };
+    let mut walk = PathWalk { caller, at: start, links: 0 };
     let bytes = path.as_os_str().as_bytes();
     if bytes.is_empty() {
         return Err(Errno::ENOENT);
@@ -141,9 +141,9 @@ pub fn resolve(
             continue;
         }
         match walk.enter(&name)? {
-            Step::Missing if last => return walk.found(name, None),
-            Step::Missing => return Err(Errno::ENOENT),
-            Step::Link(text, stat) if !last || follow => {
+            WalkStep::Missing if last => return walk.found(name, None),
+            WalkStep::Missing => return Err(Errno::ENOENT),
+            WalkStep::Link(text, stat) if !last || follow => {
                 walk.may_follow(&stat)?;
                 walk.links += 1;
                 if walk.links > MAX_LINKS {
@@ -157,18 +157,18 @@ pub fn resolve(
                     return walk.itself();
                 }
             }
-            Step::Link(..) => {
+            WalkStep::Link(..) => {
                 let fd = openat(&walk.at, name.as_os_str(), nofollow(), Mode::empty())?;
                 let target = target(fd)?;
                 return walk.found(name, Some(target));
             }
-            Step::Magic(text, fd) if last => return walk.magic(name, &text, fd),
-            Step::Magic(_, fd) => walk.at = fd,
-            Step::There(fd, _) if last => {
+            WalkStep::Magic(text, fd) if last => return walk.magic(name, &text, fd),
+            WalkStep::Magic(_, fd) => walk.at = fd,
+            WalkStep::There(fd, _) if last => {
                 let target = target(fd)?;
                 return walk.found(name, Some(target));
             }
-            Step::There(fd, stat) => {
+            WalkStep::There(fd, stat) => {
                 if !is(&stat, libc::S_IFDIR) {
                     return Err(Errno::ENOTDIR);
                 }
@@ -210,20 +210,20 @@ pub fn target(fd: OwnedFd) -> Result<Target, Errno> {
     Ok(Target { fd, id, kind, mode: stat.st_mode & 0o7777 })
 }
 
-struct Walk<'a> {
+struct PathWalk<'a> {
     caller: &'a Caller,
     at: OwnedFd,
     links: u32,
 }
 
-enum Step {
+enum WalkStep {
     Missing,
     Link(OsString, FileStat),
     Magic(OsString, OwnedFd),
     There(OwnedFd, FileStat),
 }
 
-impl Walk<'_> {
+impl PathWalk<'_> {
     /// Whether this is the caller's root, which has no parent.
     fn is_at(&self, root: &Path) -> Result<bool, Errno> {
         let (root, here) = (nix::sys::stat::stat(root)?, fstat(&self.at)?);
@@ -242,16 +242,16 @@ impl Walk<'_> {
         if strange && are_protected() { Err(Errno::EACCES) } else { Ok(()) }
     }
 
-    fn enter(&self, name: &OsStr) -> Result<Step, Errno> {
+    fn enter(&self, name: &OsStr) -> Result<WalkStep, Errno> {
         let fd = match openat(&self.at, name, nofollow(), Mode::empty()) {
             Ok(fd) => fd,
-            Err(Errno::ENOENT) => return Ok(Step::Missing),
+            Err(Errno::ENOENT) => return Ok(WalkStep::Missing),
             Err(errno @ (Errno::EACCES | Errno::EPERM)) => return self.own(name, errno),
             Err(errno) => return Err(errno),
         };
         let stat = fstat(&fd)?;
         if !is(&stat, libc::S_IFLNK) {
-            return Ok(Step::There(fd, stat));
+            return Ok(WalkStep::There(fd, stat));
         }
         let text = match readlinkat(&fd, "") {
             Ok(text) => text,
@@ -259,7 +259,7 @@ impl Walk<'_> {
             Err(errno) => return Err(errno),
         };
         if !on_proc(&fd) {
-            return Ok(Step::Link(text, stat));
+            return Ok(WalkStep::Link(text, stat));
         }
         if fstat(&self.at)?.st_ino == PROC_ROOT {
             let text = match name.as_bytes() {
@@ -267,18 +267,18 @@ impl Walk<'_> {
                 b"thread-self" => format!("{}/task/{}", self.caller.tgid, self.caller.tid).into(),
                 _ => text,
             };
-            return Ok(Step::Link(text, stat));
+            return Ok(WalkStep::Link(text, stat));
         }
         if text.as_bytes().starts_with(b"/") || text.as_bytes().contains(&b':') {
             let fd = openat(&self.at, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-            return Ok(Step::Magic(text, fd));
+            return Ok(WalkStep::Magic(text, fd));
         }
-        Ok(Step::Link(text, stat))
+        Ok(WalkStep::Link(text, stat))
     }
 
     /// Opens a link in the caller's own directory of /proc. The kernel follows it for the caller,
     /// but not for the supervisor where the caller is not dumpable.
-    fn own(&self, name: &OsStr, errno: Errno) -> Result<Step, Errno> {
+    fn own(&self, name: &OsStr, errno: Errno) -> Result<WalkStep, Errno> {
         let Caller { tgid, tid, .. } = *self.caller;
         let here = path_of(&self.at)?;
         let own = [format!("/proc/{tgid}"), format!("/proc/{tgid}/task/{tid}")];
@@ -287,22 +287,22 @@ impl Walk<'_> {
         };
         let number = name.to_str().and_then(|name| name.parse().ok());
         let wanted = match (within.as_os_str().as_bytes(), name.as_bytes(), number) {
-            (b"fd", _, Some(fd)) => Wanted::Descriptor(fd),
-            (b"", b"cwd", _) => Wanted::Working,
-            (b"", b"root", _) => Wanted::Root,
+            (b"fd", _, Some(fd)) => HandedItem::Descriptor(fd),
+            (b"", b"cwd", _) => HandedItem::Working,
+            (b"", b"root", _) => HandedItem::Root,
             _ => return Err(UNREADABLE),
         };
         let handed = self.caller.handed.as_ref().ok_or(UNREADABLE)?;
         match handed.name(wanted) {
             // A pipe or a socket, which has no path.
             Ok(name) if !name.is_absolute() => {
-                Ok(Step::Magic(name.into_os_string(), nix::unistd::dup(self.at.as_fd())?))
+                Ok(WalkStep::Magic(name.into_os_string(), nix::unistd::dup(self.at.as_fd())?))
             }
             Ok(_) => {
                 let fd = handed.descriptor(wanted)?;
-                Ok(Step::Magic(path_of(&fd)?.into_os_string(), fd))
+                Ok(WalkStep::Magic(path_of(&fd)?.into_os_string(), fd))
             }
-            Err(Errno::EBADF) => Ok(Step::Missing),
+            Err(Errno::EBADF) => Ok(WalkStep::Missing),
             Err(errno) => Err(errno),
         }
     }

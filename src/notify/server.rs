@@ -1,7 +1,7 @@
 //! The notification server: one loop that receives notified calls one after the other, and decides,
 //! checks and answers each (seccomp_unotify(2)).
 //!
-//! The enforcer and the recorder are [`Handler`]s of this loop. The trait has all that differs
+//! The enforcer and the recorder are [`NotificationHandler`]s of this loop. The trait has all that differs
 //! between them: what wakes the loop besides a call, the deferred calls, the decision and the
 //! answer.
 //!
@@ -19,7 +19,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::caller::Caller;
-use super::listener::{Listener, Ready, WaitSet};
+use super::listener::{Listener, WaitResult, WaitSet};
 use crate::ids::Tid;
 use crate::kernel::Arch;
 use crate::policy::call::Call;
@@ -65,7 +65,7 @@ impl Notification {
 
 /// The handler's result for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step<Decision> {
+pub enum HandlerStep<Decision> {
     /// The call is decided. The decision is carried out if the notification is still valid.
     Decided(Decision),
     /// The call is answered by its registers alone, so nothing has to be checked.
@@ -75,7 +75,7 @@ pub enum Step<Decision> {
 }
 
 /// Decides notified calls.
-pub trait Handler {
+pub trait NotificationHandler {
     /// A decision about a call.
     type Decision;
 
@@ -123,7 +123,7 @@ pub trait Handler {
     }
 
     /// Decides a call, by its registers and by what is read of its caller.
-    fn decide(&mut self, notification: &Notification) -> Step<Self::Decision>;
+    fn decide(&mut self, notification: &Notification) -> HandlerStep<Self::Decision>;
 
     /// Carries a decision out and answers the call, whose notification was valid after the
     /// decision.
@@ -138,7 +138,7 @@ pub struct NotificationServer<'a, H> {
     handler: &'a mut H,
 }
 
-impl<'a, H: Handler> NotificationServer<'a, H> {
+impl<'a, H: NotificationHandler> NotificationServer<'a, H> {
     /// Creates a server for this handler.
     pub fn new(handler: &'a mut H) -> NotificationServer<'a, H> {
         NotificationServer { handler }
@@ -171,7 +171,7 @@ impl<'a, H: Handler> NotificationServer<'a, H> {
         }
     }
 
-    fn wait(&self, deferred: bool) -> Result<Ready, CallError> {
+    fn wait(&self, deferred: bool) -> Result<WaitResult, CallError> {
         let mut wait_set = self.handler.wait_set();
         if deferred {
             wait_set.timeout = Some(Duration::ZERO);
@@ -186,14 +186,14 @@ impl<'a, H: Handler> NotificationServer<'a, H> {
     pub fn handle(&mut self, request: &Request) -> Result<(), CallError> {
         let notification = Notification::new(request);
         match self.handler.decide(&notification) {
-            Step::Decided(decision) => {
+            HandlerStep::Decided(decision) => {
                 if self.handler.listener().is_valid(notification.id())? {
                     self.handler.finish(&notification, decision)?;
                 }
                 Ok(())
             }
-            Step::Answer(answer) => self.handler.listener().answer(notification.id(), answer),
-            Step::Deferred => Ok(()),
+            HandlerStep::Answer(answer) => self.handler.listener().answer(notification.id(), answer),
+            HandlerStep::Deferred => Ok(()),
         }
     }
 }
@@ -218,7 +218,7 @@ mod tests {
         steps: Vec<&'static str>,
     }
 
-    impl Handler for Counter {
+    impl NotificationHandler for Counter {
         type Decision = Answer;
 
         fn listener(&self) -> &Listener {
@@ -245,16 +245,16 @@ mod tests {
             NotificationServer::new(self).handle(&request)
         }
 
-        fn decide(&mut self, notification: &Notification) -> Step<Answer> {
+        fn decide(&mut self, notification: &Notification) -> HandlerStep<Answer> {
             assert_eq!(notification.call.name, Some("getppid"));
             let caller = notification.caller().expect("the caller waits");
             assert_eq!((caller.tid, caller.tgid), (notification.tid(), crate::ids::Pid::own()));
             self.steps.push("decide");
             if std::mem::take(&mut self.defers) {
                 self.deferred = Some(notification.request);
-                return Step::Deferred;
+                return HandlerStep::Deferred;
             }
-            Step::Decided(Answer::Value(7))
+            HandlerStep::Decided(Answer::Value(7))
         }
 
         fn finish(&mut self, notification: &Notification, answer: Answer) -> Result<(), CallError> {
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_decision_about_a_caller_that_is_gone_is_not_carried_out() {
         struct Killed(Counter);
-        impl Handler for Killed {
+        impl NotificationHandler for Killed {
             type Decision = ();
             fn listener(&self) -> &Listener {
                 self.0.listener()
@@ -302,10 +302,10 @@ mod tests {
                 self.0.wait_set()
             }
             fn follow_startup(&mut self) {}
-            fn decide(&mut self, notification: &Notification) -> Step<()> {
+            fn decide(&mut self, notification: &Notification) -> HandlerStep<()> {
                 // The thread continues, so its notification is no longer valid.
                 self.0.listener.answer(notification.id(), Answer::Value(9)).expect("answered");
-                Step::Decided(())
+                HandlerStep::Decided(())
             }
             fn finish(&mut self, _: &Notification, (): ()) -> Result<(), CallError> {
                 panic!("the notification is not valid any more")

@@ -24,7 +24,7 @@ impl FilterInput<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(Filter, Option<Startup>, Alternatives), PlanError> {
         let arch = self.kernel.arch;
-        let mut brought = Brought::new(self.supervisor);
+        let mut brought = SectionCalls::new(self.supervisor);
         self.bring_groups(&mut brought);
         self.bring_listed(&mut brought, notes);
         let brought = syscalls::all().zip(brought.calls).filter_map(|(syscall, call)| Some((syscall, call?)));
@@ -43,7 +43,7 @@ impl FilterInput<'_> {
         Ok((Filter { arch, calls }, startup, dumpable))
     }
 
-    fn bring_groups(&self, brought: &mut Brought) {
+    fn bring_groups(&self, brought: &mut SectionCalls) {
         brought.group(&groups::CORE);
         // An exec of COMMAND, and the calls of a static libc before main: the path of
         // its file, and the type of its own descriptors.
@@ -78,7 +78,7 @@ impl FilterInput<'_> {
     }
 
     /// The profile's own lists. A call for the start-up alone is allowed until start-up is over.
-    fn bring_listed(&self, brought: &mut Brought, notes: &mut Vec<String>) {
+    fn bring_listed(&self, brought: &mut SectionCalls, notes: &mut Vec<String>) {
         let listed = &self.profile.syscalls;
         let allow = listed.allow.iter().enumerate().map(|(index, entry)| ("allow", index, entry));
         let early =
@@ -122,7 +122,7 @@ impl FilterInput<'_> {
         }
     }
 
-    fn access(&self, name: &str, call: Call) -> Access {
+    fn access(&self, name: &str, call: SectionCall) -> Access {
         let handler = syscalls::handler(name);
         let mut alternatives = match self.mediated(name) {
             Some(Mediated::Notify) => return Access::Notify,
@@ -170,14 +170,14 @@ impl FilterInput<'_> {
 }
 
 /// The calls that sections allow.
-struct Brought {
+struct SectionCalls {
     /// By the position of the call's row in the table.
-    calls: Vec<Option<Call>>,
+    calls: Vec<Option<SectionCall>>,
     supervisor: u32,
 }
 
 #[derive(Default)]
-struct Call {
+struct SectionCall {
     /// Some section allows the call whatever its arguments.
     any: bool,
     alternatives: Alternatives,
@@ -186,13 +186,13 @@ struct Call {
     unprivileged: bool,
 }
 
-impl Brought {
-    fn new(supervisor: u32) -> Brought {
-        Brought { calls: (0..syscalls::COUNT).map(|_| None).collect(), supervisor }
+impl SectionCalls {
+    fn new(supervisor: u32) -> SectionCalls {
+        SectionCalls { calls: (0..syscalls::COUNT).map(|_| None).collect(), supervisor }
     }
 
     /// The call of this name, allowed from now on.
-    fn call(&mut self, name: &str) -> Option<&mut Call> {
+    fn call(&mut self, name: &str) -> Option<&mut SectionCall> {
         let position = syscalls::position(name)?;
         Some(self.calls[position].get_or_insert_default())
     }

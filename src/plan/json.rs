@@ -6,10 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{PathRule, Plan, step, words};
-use crate::filter::{Access, Error, compile};
+use crate::filter::{Access, FilterError, compile};
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct PlanJson<'a> {
     plan: u8,
     kernel: String,
     arch: &'static str,
@@ -17,13 +17,13 @@ struct Document<'a> {
     landlock: Domain,
     capabilities: Sets,
     limits: BTreeMap<&'static str, u64>,
-    derived: Vec<Derived<'a>>,
+    derived: Vec<DerivedJson<'a>>,
     #[serde(rename = "held")]
-    rules: Vec<RuleEnforcement<'a>>,
-    widened: Vec<Rule>,
-    lacking: Vec<MissingFeature<'a>>,
+    rules: Vec<RuleEnforcementJson<'a>>,
+    widened: Vec<RuleJson>,
+    lacking: Vec<MissingFeatureJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    startup: Option<Startup>,
+    startup: Option<StartupJson>,
     steps: Vec<String>,
 }
 
@@ -46,14 +46,14 @@ struct Conditional<'a> {
 #[derive(Serialize)]
 struct Domain {
     abi: u8,
-    rules: Vec<Rule>,
-    ports: Vec<Port>,
+    rules: Vec<RuleJson>,
+    ports: Vec<PortJson>,
     scopes: Vec<&'static str>,
 }
 
 /// A rule applies for one or several entries, whose pointers are separated by a space.
 #[derive(Serialize)]
-struct Rule {
+struct RuleJson {
     path: String,
     rights: Vec<&'static str>,
     #[serde(rename = "for")]
@@ -63,7 +63,7 @@ struct Rule {
 }
 
 #[derive(Serialize)]
-struct Port {
+struct PortJson {
     ports: String,
     right: String,
 }
@@ -75,7 +75,7 @@ struct Sets {
 }
 
 #[derive(Serialize)]
-struct Derived<'a> {
+struct DerivedJson<'a> {
     path: String,
     role: &'static str,
     #[serde(rename = "for")]
@@ -84,7 +84,7 @@ struct Derived<'a> {
 
 /// A rule on programs, and the mechanism that enforces it.
 #[derive(Serialize)]
-struct RuleEnforcement<'a> {
+struct RuleEnforcementJson<'a> {
     rule: &'a str,
     what: &'a str,
     by: &'static str,
@@ -92,13 +92,13 @@ struct RuleEnforcement<'a> {
 
 /// The condition that ends start-up, and the calls that are denied after it.
 #[derive(Serialize)]
-struct Startup {
+struct StartupJson {
     ends: String,
     taken: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct MissingFeature<'a> {
+struct MissingFeatureJson<'a> {
     layer: &'a str,
     needs: &'a str,
     cost: &'a str,
@@ -110,17 +110,17 @@ impl Plan {
     ///
     /// # Errors
     /// The filter cannot be compiled.
-    pub fn to_json(&self) -> Result<String, Error> {
+    pub fn to_json(&self) -> Result<String, FilterError> {
         let mut text = serde_json::to_string_pretty(&self.document()?).unwrap_or_default();
         text.push('\n');
         Ok(text)
     }
 
-    fn document(&self) -> Result<Document<'_>, Error> {
+    fn document(&self) -> Result<PlanJson<'_>, FilterError> {
         let calls = &self.filter.calls;
         let limits = self.limits.iter().map(|(limit, value)| (limit.name(), *value));
         let processes = self.policy.processes.map(|most| ("processes", u64::from(most)));
-        Ok(Document {
+        Ok(PlanJson {
             plan: 1,
             kernel: self.kernel.release.to_string(),
             arch: self.kernel.arch.name(),
@@ -147,7 +147,7 @@ impl Plan {
             derived: self
                 .derived
                 .iter()
-                .map(|derived| Derived {
+                .map(|derived| DerivedJson {
                     path: shown(&derived.path),
                     role: derived.role.name(),
                     because: &derived.because,
@@ -157,12 +157,12 @@ impl Plan {
                 .program_rules
                 .iter()
                 .chain(&self.socket_rules)
-                .map(|one| RuleEnforcement { rule: &one.rule, what: &one.what, by: one.by.name() })
+                .map(|one| RuleEnforcementJson { rule: &one.rule, what: &one.what, by: one.by.name() })
                 .collect(),
             widened: self
                 .widened
                 .iter()
-                .map(|widened| Rule {
+                .map(|widened| RuleJson {
                     path: shown(&widened.path),
                     rights: words::rights(widened.rights),
                     because: widened.because.clone(),
@@ -172,14 +172,14 @@ impl Plan {
             lacking: self
                 .missing_features
                 .iter()
-                .map(|lack| MissingFeature {
+                .map(|lack| MissingFeatureJson {
                     layer: lack.layer,
                     needs: &lack.needs,
                     cost: &lack.cost,
                     required: lack.required,
                 })
                 .collect(),
-            startup: self.policy.startup.as_ref().map(|startup| Startup {
+            startup: self.policy.startup.as_ref().map(|startup| StartupJson {
                 ends: startup.ends(),
                 taken: startup.taken.iter().map(|(call, when)| words::taken(call, when)).collect(),
             }),
@@ -192,7 +192,7 @@ impl Plan {
         let Some(domain) = &self.landlock else {
             return Domain { abi, rules: Vec::new(), ports: Vec::new(), scopes: Vec::new() };
         };
-        let rule = |rule: &PathRule| Rule {
+        let rule = |rule: &PathRule| RuleJson {
             path: shown(&rule.path),
             rights: words::rights(rule.rights),
             because: rule.because.join(" "),
@@ -202,7 +202,7 @@ impl Plan {
         for right in domain.handled_net {
             let its = domain.ports.iter().filter(|(_, rights)| rights.contains(right)).map(|(port, _)| *port);
             let name = words::ports(right.into()).join(" ");
-            ports.extend(words::runs(its).into_iter().map(|ports| Port { ports, right: name.clone() }));
+            ports.extend(words::runs(its).into_iter().map(|ports| PortJson { ports, right: name.clone() }));
         }
         let scopes = [(domain.scope_abstract, "ABSTRACT_UNIX_SOCKET"), (domain.scope_signal, "SIGNAL")];
         Domain {

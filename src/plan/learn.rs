@@ -189,7 +189,7 @@ mod tests {
     use caps::Capability;
 
     use super::*;
-    use crate::filter::{Action, Error, SeccompData, compile, interpret};
+    use crate::filter::{Action, FilterError, SeccompData, compile, interpret};
     use crate::ids::{Gid, Uid};
     use crate::kernel::Release;
 
@@ -223,7 +223,7 @@ mod tests {
         let mut all = [0; 6];
         all[..args.len()].copy_from_slice(args);
         let nr = syscalls::number(filter.arch, name).unwrap_or_else(|| panic!("{name}"));
-        let program: Result<_, Error> = compile(filter);
+        let program: Result<_, FilterError> = compile(filter);
         let data = SeccompData { nr, arch: filter.arch.audit(), instruction_pointer: 0, args: all };
         let outcome = interpret(&program.expect("it compiles"), &data);
         assert_eq!(outcome, filter.verdict(nr, &all), "{name} {args:?}");

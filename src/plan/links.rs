@@ -56,7 +56,7 @@ pub(super) struct Planted {
 }
 
 /// An entry that lets names be created, while its path is resolved.
-struct Entry {
+struct CreatableName {
     pointer: String,
     /// The links on the way to its directory.
     links: Vec<PathBuf>,
@@ -95,7 +95,7 @@ impl<'a> Links<'a> {
                             last.insert((parent, trail.links, trail.end))
                         }
                     };
-                    let entry = Entry { pointer, links: to.clone(), own: end.join(name) };
+                    let entry = CreatableName { pointer, links: to.clone(), own: end.join(name) };
                     if entry.links.is_empty() { links.add(entry)? } else { led.push(entry) }
                 }
                 FileEntry::Group(group) if group.what == FileGroup::Elsewhere => {
@@ -126,7 +126,7 @@ impl<'a> Links<'a> {
         Ok(links)
     }
 
-    fn add(&mut self, Entry { pointer, own, .. }: Entry) -> Result<(), PlanError> {
+    fn add(&mut self, CreatableName { pointer, own, .. }: CreatableName) -> Result<(), PlanError> {
         let info = seen(self.files.stat_beside(&own), &own, &pointer)?;
         if let Some(info) = info.filter(|info| info.canonical == own) {
             if info.kind == FileKind::Directory {

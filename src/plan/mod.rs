@@ -59,7 +59,7 @@ use crate::filter::Filter;
 use crate::ids::{Gid, Uid};
 use crate::image::FileId;
 use crate::kernel::Kernel;
-use crate::procfs::mountinfo::Mount;
+use crate::procfs::mountinfo::MountInfo;
 use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, ProfileIndex, Rights, RunAs};
 use crate::syscalls::Condition;
 
@@ -93,7 +93,7 @@ pub struct Host {
     /// a program.
     pub links: Vec<(&'static str, PathBuf)>,
     /// The mounts: one file may have two names.
-    pub mounts: Vec<Mount>,
+    pub mounts: Vec<MountInfo>,
     /// The profile is an embedded one, for no particular image: programs that the image lacks are
     /// left out, with a note.
     pub embedded: bool,
@@ -135,7 +135,7 @@ pub struct Plan {
     /// Environment variables to remove: names and `LD_*` patterns; empty in audit.
     pub environment_drop: Vec<String>,
     /// Resource limits to set; empty in audit.
-    pub limits: Vec<(Limit, u64)>,
+    pub limits: Vec<(ResourceLimit, u64)>,
     /// The capability sets of the app and of the supervisor.
     pub capabilities: Capabilities,
     /// Whether the launch sets PR_SET_MDWE (Linux 6.3).
@@ -206,7 +206,7 @@ impl Plan {
 /// A resource limit that the kernel enforces (setrlimit(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Limit {
+pub enum ResourceLimit {
     OpenFiles,
     FileSize,
     Core,
@@ -233,13 +233,13 @@ pub fn matches(patterns: &[impl AsRef<str>], name: &[u8]) -> bool {
     })
 }
 
-impl Limit {
+impl ResourceLimit {
     /// The limit's key in a profile.
     pub const fn name(self) -> &'static str {
         match self {
-            Limit::OpenFiles => "open_files",
-            Limit::FileSize => "file_size",
-            Limit::Core => "core",
+            ResourceLimit::OpenFiles => "open_files",
+            ResourceLimit::FileSize => "file_size",
+            ResourceLimit::Core => "core",
         }
     }
 }

@@ -4,22 +4,22 @@
 use std::path::{Path, PathBuf};
 
 use crate::image::is_beneath;
-use crate::procfs::mountinfo::Mount;
+use crate::procfs::mountinfo::MountInfo;
 
 /// The mount of a path: the nearest of those above it, and of two at one mount point the later.
-pub(super) fn of<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
+pub(super) fn of<'a>(mounts: &'a [MountInfo], path: &Path) -> Option<&'a MountInfo> {
     let above = mounts.iter().filter(|mount| is_beneath(path, &mount.point));
     above.max_by_key(|mount| mount.point.as_os_str().len())
 }
 
 /// Every other path of the file at `path`, without links.
-pub fn other_names(mounts: &[Mount], path: &Path) -> Vec<PathBuf> {
+pub fn other_names(mounts: &[MountInfo], path: &Path) -> Vec<PathBuf> {
     let within = |path: &Path| {
         let mount = of(mounts, path)?;
         Some((mount, mount.root.join(path.strip_prefix(&mount.point).ok()?)))
     };
     let Some((own, inner)) = within(path) else { return Vec::new() };
-    let name = |mount: &Mount| {
+    let name = |mount: &MountInfo| {
         let rest = inner.strip_prefix(&mount.root).ok()?;
         let name = if rest.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(rest) };
         // Another mount may cover it.
@@ -30,7 +30,7 @@ pub fn other_names(mounts: &[Mount], path: &Path) -> Vec<PathBuf> {
 }
 
 /// The mount points at or below a directory, the directory itself first.
-pub fn parts<'a>(mounts: &'a [Mount], directory: &'a Path) -> impl Iterator<Item = &'a Path> {
+pub fn parts<'a>(mounts: &'a [MountInfo], directory: &'a Path) -> impl Iterator<Item = &'a Path> {
     let below = mounts
         .iter()
         .map(|mount| &*mount.point)

@@ -6,7 +6,7 @@ use caps::{Capability, CapsHashSet};
 
 use super::environment::LOADER;
 use super::step::names;
-use super::{Capabilities, Host, Limit, Plan, PlanError, step};
+use super::{Capabilities, Host, Plan, PlanError, ResourceLimit, step};
 use crate::ids::{self, Gid};
 use crate::profile::{Mode, Profile, RunAs};
 
@@ -96,11 +96,11 @@ pub(super) fn capabilities(
 }
 
 /// The limits to set, none of them above the inherited hard limit.
-pub(super) fn limits(profile: &Profile, host: &Host) -> Result<Vec<(Limit, u64)>, PlanError> {
+pub(super) fn limits(profile: &Profile, host: &Host) -> Result<Vec<(ResourceLimit, u64)>, PlanError> {
     let requested = [
-        (Limit::OpenFiles, profile.limits.open_files),
-        (Limit::FileSize, profile.limits.file_size),
-        (Limit::Core, Some(profile.limits.core)),
+        (ResourceLimit::OpenFiles, profile.limits.open_files),
+        (ResourceLimit::FileSize, profile.limits.file_size),
+        (ResourceLimit::Core, Some(profile.limits.core)),
     ];
     let mut limits = Vec::new();
     for ((limit, value), hard) in requested.into_iter().zip(host.hard_limits) {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use caps::{Capability, CapsHashSet};
 
-use super::{Limit, Plan};
+use super::{Plan, ResourceLimit};
 use crate::ids::{self, Gid, Uid};
 use crate::profile::Mode;
 
@@ -15,7 +15,7 @@ pub enum Step {
     /// Remove variables from the environment.
     Environment(Vec<String>),
     /// Set a soft and hard limit (setrlimit(2)).
-    Limit(Limit, u64),
+    Limit(ResourceLimit, u64),
     /// Set PR_SET_KEEPCAPS, for permitted capabilities across the change of user.
     KeepCapabilities,
     /// Drop capabilities from the bounding set.

@@ -14,7 +14,7 @@ use crate::syscalls::Handler;
 
 /// One path of a call and the access to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Use {
+pub struct FileUse {
     /// The path, links resolved.
     pub canonical: PathBuf,
     /// The inode there now; `None` where the name does not exist.
@@ -40,7 +40,7 @@ pub enum Ruling {
 
 impl PolicyEngine {
     /// Decides on one path of a call.
-    pub fn file(&self, used: &Use) -> Ruling {
+    pub fn file(&self, used: &FileUse) -> Ruling {
         let changes = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
         let guarded = used.target.filter(|_| used.needs.intersects(changes));
         if let Some(program) = guarded.and_then(|id| self.protected.get(&id)) {
@@ -129,7 +129,7 @@ impl PolicyEngine {
 
     /// Whether the Landlock domain allows it. A rule on a file belongs to its inode, and does not
     /// apply to another file of the same name.
-    fn covered(&self, used: &Use) -> bool {
+    fn covered(&self, used: &FileUse) -> bool {
         let mut rights = BitFlags::empty();
         for place in used.canonical.ancestors().filter(|place| !used.standing.is_exchanged(place)) {
             if let Some((id, here)) = self.rules.get(place)

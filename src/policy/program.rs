@@ -24,7 +24,7 @@ const MOST_OF_HINT: usize = 4096;
 
 /// The file that a call would execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct ExecTarget {
     /// Device and inode.
     pub id: FileId,
     /// The path, links resolved.
@@ -56,7 +56,7 @@ impl PolicyEngine {
     pub fn exec(
         &self,
         caller: Option<ProgramIndex>,
-        target: &Target,
+        target: &ExecTarget,
         called: Called,
     ) -> Result<ProgramIndex, Box<Denial>> {
         let entries = self.entries(target.id, &target.canonical, target.loader);
@@ -125,7 +125,7 @@ impl PolicyEngine {
     fn other_applet(
         &self,
         entry: ProgramIndex,
-        target: &Target,
+        target: &ExecTarget,
         args: &[Vec<u8>],
         caller: Option<ProfileIndex>,
     ) -> Box<Denial> {
@@ -139,7 +139,7 @@ impl PolicyEngine {
     }
 
     /// Denies a call whose arguments or user do not match this entry.
-    fn is_called_so(&self, entry: ProgramIndex, target: &Target, called: Called) -> Option<Box<Denial>> {
+    fn is_called_so(&self, entry: ProgramIndex, target: &ExecTarget, called: Called) -> Option<Box<Denial>> {
         let program = self.policy.program(entry);
         let refuse = |key: &str, want| {
             Some(refuse(&target.named, format!("/programs/{}/{key}", program.index).into(), want))
@@ -177,7 +177,7 @@ impl PolicyEngine {
 
     fn user_of(&self, entry: ProgramIndex, uids: [Uid; 4]) -> Option<Box<Denial>> {
         let program = self.policy.program(entry);
-        let target = Target {
+        let target = ExecTarget {
             id: crate::image::FileId { device: 0, inode: 0 },
             canonical: program.path.clone(),
             named: program.path.clone(),
@@ -240,7 +240,7 @@ impl PolicyEngine {
     ///
     /// # Errors
     /// The denial.
-    pub fn command(&self, target: &Target, called: Called) -> Result<ProgramIndex, Box<Denial>> {
+    pub fn command(&self, target: &ExecTarget, called: Called) -> Result<ProgramIndex, Box<Denial>> {
         let mut entries = self.entries(target.id, &target.canonical, target.loader);
         entries.retain(|entry| self.policy.program(*entry).entry);
         let (applets, others): (Vec<ProgramIndex>, Vec<ProgramIndex>) =

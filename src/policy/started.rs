@@ -9,7 +9,7 @@
 
 use std::path::PathBuf;
 
-use super::program::{Called, Target, refuse};
+use super::program::{Called, ExecTarget, refuse};
 use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::ids::Uid;
@@ -20,7 +20,7 @@ use crate::policy::initial_stack::InitialStack;
 
 /// The program in a process that is stopped before its first instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Started {
+pub struct StartedProgram {
     /// The inode that is mapped: for a script the interpreter's.
     pub id: FileId,
     /// The path of that inode, as the kernel reports it.
@@ -40,7 +40,7 @@ pub struct Started {
     pub uids: [Uid; 4],
 }
 
-impl Started {
+impl StartedProgram {
     /// Cuts long arguments to what an event shows, while the process waits for its decision: many may
     /// wait, and the stack can be read again. Returns whether it cut anything.
     pub fn shorten(&mut self) -> bool {
@@ -75,12 +75,12 @@ pub struct Script {
 }
 
 /// Data that must be read from files, which may take time.
-pub trait Files {
+pub trait FileContents {
     /// Whether the mapped file is an ELF loader.
     ///
     /// # Errors
     /// The file has not been read yet.
-    fn is_loader(&self, started: &Started) -> Result<bool, NotYet>;
+    fn is_loader(&self, started: &StartedProgram) -> Result<bool, NotYet>;
 
     /// The script at a path that no process inside can make lead to another file; `None` where there
     /// is no script, or where a process can.
@@ -94,7 +94,7 @@ pub trait Files {
     ///
     /// # Errors
     /// The file has not been read yet.
-    fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet>;
+    fn digest(&self, started: &StartedProgram, script: Option<&Script>) -> Result<Option<String>, NotYet>;
 }
 
 /// A file has to be read before the decision.
@@ -121,8 +121,8 @@ impl PolicyEngine {
     pub fn started(
         &self,
         caller: Option<ProgramIndex>,
-        started: &Started,
-        files: &dyn Files,
+        started: &StartedProgram,
+        files: &dyn FileContents,
     ) -> Result<Verdict, NotYet> {
         let checked = self.check(caller, started, files)?;
         Ok(checked.map_or_else(Verdict::Dies, Verdict::Runs))
@@ -131,8 +131,8 @@ impl PolicyEngine {
     fn check(
         &self,
         caller: Option<ProgramIndex>,
-        started: &Started,
-        files: &dyn Files,
+        started: &StartedProgram,
+        files: &dyn FileContents,
     ) -> Result<Judged, NotYet> {
         if !started.linked {
             // A memfd, or a file that was removed: it cannot be listed.
@@ -174,8 +174,8 @@ impl PolicyEngine {
     fn as_itself(
         &self,
         caller: Option<ProgramIndex>,
-        started: &Started,
-        files: &dyn Files,
+        started: &StartedProgram,
+        files: &dyn FileContents,
     ) -> Result<Judged, NotYet> {
         let listed = self.programs.contains_key(&started.id);
         let derived = self.policy.derived.get(&started.id) == Some(&Role::Loader);
@@ -184,7 +184,7 @@ impl PolicyEngine {
         // may be a copy of a loader.
         let loader = !listed
             && (derived || (below && !started.initial_stack.by_loader && files.is_loader(started)?));
-        let target = Target {
+        let target = ExecTarget {
             id: started.id,
             canonical: started.canonical.clone(),
             named: started.canonical.clone(),
@@ -200,8 +200,8 @@ impl PolicyEngine {
     fn as_script(
         &self,
         caller: Option<ProgramIndex>,
-        started: &Started,
-        files: &dyn Files,
+        started: &StartedProgram,
+        files: &dyn FileContents,
     ) -> Result<Option<(Script, Judged)>, NotYet> {
         let initial_stack = &started.initial_stack;
         // The kernel passes the executed path to an interpreter.
@@ -219,7 +219,7 @@ impl PolicyEngine {
             return Ok(None);
         }
         let named = script.canonical.clone();
-        let target = Target { id: script.id, canonical: named.clone(), named, loader: false };
+        let target = ExecTarget { id: script.id, canonical: named.clone(), named, loader: false };
         let cut = !initial_stack.args.is_whole();
         let called = Called { args: Some(&args[lead..]), cut, uids: Some(started.uids) };
         let judged = self.exec(caller, &target, called);
@@ -248,8 +248,8 @@ impl PolicyEngine {
         &self,
         entry: ProgramIndex,
         script: Option<&Script>,
-        started: &Started,
-        files: &dyn Files,
+        started: &StartedProgram,
+        files: &dyn FileContents,
     ) -> Result<Judged, NotYet> {
         let Some(wanted) = self.digest(entry) else { return Ok(Ok(entry)) };
         let found = files.digest(started, script)?;

@@ -81,7 +81,7 @@ pub trait Threads {
 }
 
 /// What became of a pending fork.
-enum Fate {
+enum ForkFate {
     Pending,
     /// It has happened or failed, and these are the children of its thread.
     Over(Option<Vec<Pid>>),
@@ -123,15 +123,15 @@ impl Forks {
     /// Removes what is no longer pending; whether anything was.
     pub fn settle(&mut self, threads: &impl Threads) -> bool {
         let is_there = |fork: &Fork| fork.is_there(threads);
-        let fates: Vec<Fate> = self.pending.iter().map(|fork| fork.fate(threads)).collect();
+        let fates: Vec<ForkFate> = self.pending.iter().map(|fork| fork.fate(threads)).collect();
         let before = self.pending.len();
         let mut rest = Vec::new();
         for (fork, fate) in std::mem::take(&mut self.pending).into_iter().zip(fates) {
             match fate {
-                Fate::Pending => rest.push(fork),
+                ForkFate::Pending => rest.push(fork),
                 // One that is there now was there when its children were read.
-                Fate::Over(children) if is_there(&fork) => self.is_over(&fork, children),
-                Fate::Over(_) | Fate::Gone => self.unsure = true,
+                ForkFate::Over(children) if is_there(&fork) => self.is_over(&fork, children),
+                ForkFate::Over(_) | ForkFate::Gone => self.unsure = true,
             }
         }
         // The children of all that are over are known by now.
@@ -211,13 +211,13 @@ impl Fork {
         thread.is_ok_and(|thread| thread.is_some_and(|thread| thread.started == self.started))
     }
 
-    fn fate(&self, threads: &impl Threads) -> Fate {
+    fn fate(&self, threads: &impl Threads) -> ForkFate {
         match self.thread(threads) {
-            None => Fate::Gone,
+            None => ForkFate::Gone,
             Some(thread) if !thread.busy || thread.faults > self.faults => {
-                Fate::Over(threads.children(self.tgid, self.tid))
+                ForkFate::Over(threads.children(self.tgid, self.tid))
             }
-            Some(_) => Fate::Pending,
+            Some(_) => ForkFate::Pending,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::proc_fs::{ExecStack, Image, ProcFs, Start};
+use super::proc_fs::{ExecStack, Image, ProcFs, ProcessStart};
 use crate::ids::{Pid, StartTime, Tid};
 use crate::image::FileId;
 use crate::notify::caller::Caller;
@@ -38,9 +38,9 @@ impl ProcFs for Invented {
         self.thread(tid).is_none()
     }
 
-    fn start(&self, pid: Pid, reader: Option<&Caller>) -> Option<Start> {
+    fn start(&self, pid: Pid, reader: Option<&Caller>) -> Option<ProcessStart> {
         let (_, _, started, _, stack) = self.of(pid)?;
-        Some(Start { time: StartTime::from_raw(started), stack: reader.map(|_| stack) })
+        Some(ProcessStart { time: StartTime::from_raw(started), stack: reader.map(|_| stack) })
     }
 
     fn image(&self, caller: &Caller) -> Option<Image> {

@@ -33,7 +33,7 @@ pub struct ExecStack {
 
 /// When a process started, and where its stack began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct ProcessStart {
     /// The time: field 22 of `/proc/PID/stat`.
     pub time: StartTime,
     /// The address: field 28, which the kernel shows to those alone that may read the process.
@@ -52,7 +52,7 @@ pub trait ProcFs {
     fn is_dead(&self, pid: Pid, tid: Tid) -> bool;
 
     /// When a process started, and where its stack began as far as `reader` may read that.
-    fn start(&self, pid: Pid, reader: Option<&Caller>) -> Option<Start>;
+    fn start(&self, pid: Pid, reader: Option<&Caller>) -> Option<ProcessStart>;
 
     /// The file that a caller's process runs; `None` where the caller may not read that.
     fn image(&self, caller: &Caller) -> Option<Image>;
@@ -95,13 +95,13 @@ impl ProcFs for LiveProcFs<'_> {
         processes::is_dead(pid, tid)
     }
 
-    fn start(&self, pid: Pid, reader: Option<&Caller>) -> Option<Start> {
+    fn start(&self, pid: Pid, reader: Option<&Caller>) -> Option<ProcessStart> {
         let read = || Stat::of(pid.first_thread());
         let stat = match reader {
             Some(reader) => self.0.with_caller_fsids(reader, read).or_else(|_| read()),
             None => read(),
         };
-        stat.ok().map(|stat| Start { time: stat.started, stack: stat.stack })
+        stat.ok().map(|stat| ProcessStart { time: stat.started, stack: stat.stack })
     }
 
     fn image(&self, caller: &Caller) -> Option<Image> {

@@ -7,8 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::proc_fs::{ExecStack, Image, ProcFs, Start};
-use super::table::{PendingExec, Process, ProcessTable};
+use super::proc_fs::{ExecStack, Image, ProcFs, ProcessStart};
+use super::table::{PendingExec, ProcessEntry, ProcessTable};
 use crate::ids::{Pid, StartTime, Tid};
 use crate::image::FileId;
 use crate::notify::caller::Caller;
@@ -76,14 +76,14 @@ impl ProgramRules for PolicyEngine {
 #[derive(Debug, Default)]
 pub struct ProgramTable {
     table: ProcessTable<ProgramIndex>,
-    command: Option<Command>,
+    command: Option<CommandExec>,
     /// What a process may become by an exec of one of its threads that is in flight.
     expected: HashMap<(Pid, Tid), ProgramIndex>,
 }
 
 /// COMMAND, whose exec is the supervisor's own.
 #[derive(Clone, Copy, Debug)]
-struct Command {
+struct CommandExec {
     pid: Pid,
     started: Option<StartTime>,
     entry: ProgramIndex,
@@ -92,7 +92,7 @@ struct Command {
     has_called_exec: bool,
 }
 
-impl Command {
+impl CommandExec {
     /// Reads the address of its stack, while that is still the launch's.
     fn locate(&mut self, proc_fs: &impl ProcFs) {
         let can_be_known = self.stack.is_none() && !self.has_called_exec;
@@ -105,7 +105,7 @@ impl Command {
 
 /// How a lookup has identified a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Provenance {
+enum Identification {
     /// It is in the table.
     Table,
     /// By its pending exec, which has succeeded or failed.
@@ -123,7 +123,7 @@ impl ProgramTable {
     /// The launch: this process is about to execute COMMAND, which is this entry.
     pub fn launches(&mut self, pid: Pid, entry: ProgramIndex, proc_fs: &impl ProcFs) {
         let started = proc_fs.started(pid);
-        self.command = Some(Command { pid, started, entry, stack: None, has_called_exec: false });
+        self.command = Some(CommandExec { pid, started, entry, stack: None, has_called_exec: false });
         self.exec_continues(pid, entry, entry, proc_fs);
     }
 
@@ -279,21 +279,21 @@ impl<P: ProcFs, R: ProgramRules> Lookup<'_, P, R> {
             return Some(entry);
         }
         let reader = known.filter(|caller| caller.tid == pid.first_thread() && rules.verifies_execs());
-        let Start { time: started, stack } = proc_fs.start(pid, reader)?;
+        let ProcessStart { time: started, stack } = proc_fs.start(pid, reader)?;
         let (entry, provenance) = match table.table.get(pid, started) {
-            Some(Process { program, pending: None, .. }) => (*program, Provenance::Table),
-            Some(Process { program, pending: Some(pending), .. }) => {
+            Some(ProcessEntry { program, pending: None, .. }) => (*program, Identification::Table),
+            Some(ProcessEntry { program, pending: Some(pending), .. }) => {
                 // One that cannot be read has become what it was allowed to become.
                 let image = proc_fs.image(&caller()?);
                 let succeeded = image.is_none_or(|image| rules.runs_as(pending.program, &image));
-                (if succeeded { pending.program } else { *program }, Provenance::Exec)
+                (if succeeded { pending.program } else { *program }, Identification::Exec)
             }
             None if rules.verifies_execs() => {
-                (self.by_stack(&caller()?, reader.and(stack))?, Provenance::Stack)
+                (self.by_stack(&caller()?, reader.and(stack))?, Identification::Stack)
             }
-            None => (self.by_fork(&caller()?, depth, identified)?, Provenance::Fork),
+            None => (self.by_fork(&caller()?, depth, identified)?, Identification::Fork),
         };
-        if provenance != Provenance::Table {
+        if provenance != Identification::Table {
             identified.push((pid, started, entry));
         }
         Some(entry)
@@ -306,7 +306,7 @@ impl<P: ProcFs, R: ProgramRules> Lookup<'_, P, R> {
         let ProgramTable { table, command, .. } = self.table;
         let (image, stack) = self.proc_fs.exec_stack(caller, start)?;
         let executed = table.with_stack(&stack);
-        let is_command = |command: &Command| match command.stack {
+        let is_command = |command: &CommandExec| match command.stack {
             Some(own) => own == stack,
             // No other process can be one whose exec is not known.
             None => !table.has_dropped_stacks() && executed.is_empty(),
@@ -439,9 +439,9 @@ mod tests {
         };
         assert_eq!((is(&table, 11), is(&table, 12)), (Some(entry(9)), Some(entry(3))));
         assert_eq!(is(&table, 13), None, "another image");
-        table.command = Some(Command { stack: Some(shared(48)), ..table.command.expect("launched") });
+        table.command = Some(CommandExec { stack: Some(shared(48)), ..table.command.expect("launched") });
         assert_eq!(is(&table, 12), None, "COMMAND is known to be elsewhere");
-        table.command = Some(Command { stack: Some(shared(32)), ..table.command.expect("launched") });
+        table.command = Some(CommandExec { stack: Some(shared(32)), ..table.command.expect("launched") });
         assert_eq!(is(&table, 12), Some(entry(3)));
         // Where no address is random two may be at the same place.
         table.became(&caller(11, &proc_fs), entry(9), Some(shared(32)), &proc_fs);

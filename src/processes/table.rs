@@ -24,7 +24,7 @@ pub const MANY: usize = 4096;
 /// What is known of the processes of a container. `T` is what a process is.
 #[derive(Debug)]
 pub struct ProcessTable<T> {
-    processes: HashMap<Pid, Process<T>>,
+    processes: HashMap<Pid, ProcessEntry<T>>,
     stacks: HashMap<ExecStack, Vec<T>>,
     /// Processes that have ended are removed once there are so many.
     room: usize,
@@ -35,7 +35,7 @@ pub struct ProcessTable<T> {
 
 /// A process of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process<T> {
+pub struct ProcessEntry<T> {
     /// When it started.
     pub started: StartTime,
     /// What it is.
@@ -67,7 +67,7 @@ impl<T> Default for ProcessTable<T> {
 
 impl<T: PartialEq> ProcessTable<T> {
     /// The process with this pid that started then.
-    pub fn get(&self, pid: Pid, started: StartTime) -> Option<&Process<T>> {
+    pub fn get(&self, pid: Pid, started: StartTime) -> Option<&ProcessEntry<T>> {
         self.processes.get(&pid).filter(|process| process.started == started)
     }
 
@@ -78,7 +78,7 @@ impl<T: PartialEq> ProcessTable<T> {
 
     /// A process is this, and no exec of it is pending.
     pub fn set(&mut self, pid: Pid, started: StartTime, program: T, proc_fs: &impl ProcFs) {
-        self.insert(pid, Process { started, program, pending: None }, proc_fs);
+        self.insert(pid, ProcessEntry { started, program, pending: None }, proc_fs);
     }
 
     /// An exec of a process continues. Where the process is not known it is `program` until the
@@ -93,11 +93,11 @@ impl<T: PartialEq> ProcessTable<T> {
     ) {
         match self.processes.get_mut(&pid).filter(|process| process.started == started) {
             Some(process) => process.pending = Some(pending),
-            None => self.insert(pid, Process { started, program, pending: Some(pending) }, proc_fs),
+            None => self.insert(pid, ProcessEntry { started, program, pending: Some(pending) }, proc_fs),
         }
     }
 
-    fn insert(&mut self, pid: Pid, process: Process<T>, proc_fs: &impl ProcFs) {
+    fn insert(&mut self, pid: Pid, process: ProcessEntry<T>, proc_fs: &impl ProcFs) {
         if self.processes.len() >= self.room.max(MANY) {
             self.processes.retain(|pid, process| proc_fs.started(*pid) == Some(process.started));
             self.room = 2 * self.processes.len();
@@ -149,10 +149,10 @@ mod tests {
         assert_eq!(table.get(PID, STARTED), None);
         let pending = |program| PendingExec { program, image: None };
         table.exec_continues(PID, STARTED, "sh", pending("ls"), &proc_fs);
-        let process = Process { started: STARTED, program: "sh", pending: Some(pending("ls")) };
+        let process = ProcessEntry { started: STARTED, program: "sh", pending: Some(pending("ls")) };
         assert_eq!(table.get(PID, STARTED), Some(&process));
         table.exec_continues(PID, STARTED, "other", pending("cat"), &proc_fs);
-        let process = Process { pending: Some(pending("cat")), ..process };
+        let process = ProcessEntry { pending: Some(pending("cat")), ..process };
         assert_eq!(table.get(PID, STARTED), Some(&process), "what is known of it stays");
         table.set(PID, STARTED, "cat", &proc_fs);
         assert_eq!(table.get(PID, STARTED).and_then(|process| process.pending.clone()), None);

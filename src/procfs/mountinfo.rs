@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 /// A mount, as a line of mountinfo describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
+pub struct MountInfo {
     /// The file system, as major and minor number of its device.
     pub device: String,
     /// The directory of the file system that is mounted (field 4).
@@ -24,25 +24,25 @@ pub struct Mount {
 ///
 /// # Errors
 /// ENOENT where /proc is not mounted.
-pub fn read() -> Result<Vec<Mount>, Errno> {
+pub fn read() -> Result<Vec<MountInfo>, Errno> {
     const USUAL: usize = 16 * 1024;
     Ok(parse(&super::read_to_end("/proc/self/mountinfo", USUAL)?))
 }
 
 /// Reads the text; lines that cannot be parsed are left out. Names may be any bytes.
-pub fn parse(text: &[u8]) -> Vec<Mount> {
+pub fn parse(text: &[u8]) -> Vec<MountInfo> {
     text.split(|byte| *byte == b'\n').filter_map(mount).collect()
 }
 
 /// `36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw`: there may be any number
 /// of fields before the hyphen.
-fn mount(line: &[u8]) -> Option<Mount> {
+fn mount(line: &[u8]) -> Option<MountInfo> {
     let mut fields = line.split(|byte| *byte == b' ').skip(2);
     let text = |field: &[u8]| std::str::from_utf8(field).ok().map(str::to_owned);
     let device = text(fields.next()?)?;
     let (root, point) = (path(fields.next()?), path(fields.next()?));
     let kind = text(fields.skip_while(|field| *field != b"-").nth(1)?)?;
-    Some(Mount { device, root, point, kind })
+    Some(MountInfo { device, root, point, kind })
 }
 
 /// Space, tab, newline and backslash are escaped as `\040`, `\011`, `\012` and `\134`.
@@ -74,8 +74,8 @@ mod tests {
             30 22 8:1 /a\\040b\\011c\\012d\\134e /srv/\xff\\0401 rw shared:1 master:2 - ext4 /dev/sda1 rw\nnone\n";
         let odd = OsStr::from_bytes(b"/srv/\xff 1");
         let expected = [
-            Mount { device: "0:21".into(), root: "/".into(), point: "/proc".into(), kind: "proc".into() },
-            Mount {
+            MountInfo { device: "0:21".into(), root: "/".into(), point: "/proc".into(), kind: "proc".into() },
+            MountInfo {
                 device: "8:1".into(),
                 root: "/a b\tc\nd\\e".into(),
                 point: odd.into(),

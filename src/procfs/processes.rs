@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nix::errno::Errno;
 
 use super::stat::Stat;
-use super::status::Status;
+use super::status::ThreadStatus;
 use super::{errno, read};
 use crate::ids::{Pid, Tid};
 
@@ -22,7 +22,7 @@ pub fn count(ancestor: Pid) -> Result<u32, Errno> {
 /// # Errors
 /// As [`all`]: /proc cannot be read.
 pub fn list(ancestor: Pid) -> Result<Vec<Pid>, Errno> {
-    Ok(all(ancestor)?.into_iter().filter(Seen::lives).map(|seen| seen.pid).collect())
+    Ok(all(ancestor)?.into_iter().filter(ListedProcess::lives).map(|seen| seen.pid).collect())
 }
 
 /// Every descendant of `ancestor`, zombies included, lowest pid
@@ -30,17 +30,17 @@ pub fn list(ancestor: Pid) -> Result<Vec<Pid>, Errno> {
 ///
 /// # Errors
 /// /proc is not mounted or shows no `ancestor`, or descriptors or memory have run out.
-pub fn all(ancestor: Pid) -> Result<Vec<Seen>, Errno> {
-    let mut seen: BTreeMap<Pid, Seen> = BTreeMap::new();
+pub fn all(ancestor: Pid) -> Result<Vec<ListedProcess>, Errno> {
+    let mut seen: BTreeMap<Pid, ListedProcess> = BTreeMap::new();
     // Where it is not mounted, /proc may be an empty directory of the image.
     read(ancestor.first_thread(), "stat")?;
     for entry in std::fs::read_dir("/proc").map_err(errno)? {
         let name = entry.map_err(errno)?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw) else { continue };
-        seen.extend(Seen::now(pid)?.map(|seen| (pid, seen)));
+        seen.extend(ListedProcess::now(pid)?.map(|seen| (pid, seen)));
     }
-    follow(&mut seen, Seen::now)?;
-    let mut children: BTreeMap<Pid, Vec<Seen>> = BTreeMap::new();
+    follow(&mut seen, ListedProcess::now)?;
+    let mut children: BTreeMap<Pid, Vec<ListedProcess>> = BTreeMap::new();
     for (_, seen) in seen {
         children.entry(seen.parent).or_default().push(seen);
     }
@@ -57,13 +57,13 @@ pub fn all(ancestor: Pid) -> Result<Vec<Seen>, Errno> {
 /// Reads those processes again whose parent ended while all were read: each is the child of an
 /// ancestor by now.
 fn follow(
-    seen: &mut BTreeMap<Pid, Seen>,
-    now: impl Fn(Pid) -> Result<Option<Seen>, Errno>,
+    seen: &mut BTreeMap<Pid, ListedProcess>,
+    now: impl Fn(Pid) -> Result<Option<ListedProcess>, Errno>,
 ) -> Result<(), Errno> {
     /// More ancestors than end one after the other in the meantime.
     const TIMES: u32 = 32;
     for _ in 0..TIMES {
-        let is_lost = |one: &&Seen| one.parent != Pid::default() && !seen.contains_key(&one.parent);
+        let is_lost = |one: &&ListedProcess| one.parent != Pid::default() && !seen.contains_key(&one.parent);
         let lost: Vec<(Pid, Pid)> = seen.values().filter(is_lost).map(|one| (one.pid, one.parent)).collect();
         let mut moved = false;
         for (pid, parent) in lost {
@@ -90,13 +90,13 @@ pub fn is_dead(pid: Pid, tid: Tid) -> bool {
 
 /// The thread that traces a thread; `None` for one that is not traced, or is gone.
 pub fn tracer(tid: Tid) -> Option<Tid> {
-    Status::of(tid).ok()?.tracer
+    ThreadStatus::of(tid).ok()?.tracer
 }
 
 /// Whether this is not a child of `parent`, but a thread or another process's child; false where
 /// that cannot be read.
 pub fn is_no_child(tid: Tid, parent: Pid) -> bool {
-    Status::of(tid).is_ok_and(|status| status.tgid.first_thread() != tid || status.parent != parent)
+    ThreadStatus::of(tid).is_ok_and(|status| status.tgid.first_thread() != tid || status.parent != parent)
 }
 
 /// Whether a process is stopped (`T`, or `t` where it is traced), so that it needs SIGCONT before
@@ -107,7 +107,7 @@ pub fn is_stopped(pid: Pid) -> bool {
 
 /// A process, as `/proc/PID/stat` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct ListedProcess {
     /// Its pid.
     pub pid: Pid,
     /// The name of its first thread.
@@ -124,11 +124,11 @@ pub struct Seen {
     pub threads: u32,
 }
 
-impl Seen {
+impl ListedProcess {
     /// A process of one thread, in a group of its own, for tests.
     #[cfg(test)]
-    pub(crate) fn invented(pid: i32, name: &str, state: char, parent: i32) -> Seen {
-        Seen {
+    pub(crate) fn invented(pid: i32, name: &str, state: char, parent: i32) -> ListedProcess {
+        ListedProcess {
             pid: Pid::from_raw(pid),
             name: name.to_owned(),
             state,
@@ -143,20 +143,20 @@ impl Seen {
     ///
     /// # Errors
     /// As [`Stat::of`]: the process is gone.
-    fn of(pid: Pid) -> Result<Seen, Errno> {
+    fn of(pid: Pid) -> Result<ListedProcess, Errno> {
         let Stat { name, state, parent, group, session, threads, .. } = Stat::of(pid.first_thread())?;
-        Ok(Seen { pid, name, state, parent, group, session, threads })
+        Ok(ListedProcess { pid, name, state, parent, group, session, threads })
     }
 
     /// As it is now; none where it has ended, or /proc does not show it.
     ///
     /// # Errors
     /// Descriptors or memory have run out.
-    fn now(pid: Pid) -> Result<Option<Seen>, Errno> {
-        let seen = match Seen::of(pid) {
+    fn now(pid: Pid) -> Result<Option<ListedProcess>, Errno> {
+        let seen = match ListedProcess::of(pid) {
             // In an exec another thread takes the tid of the first, which seems to have ended in
             // that moment.
-            Ok(seen) if !seen.lives() => Seen::of(pid),
+            Ok(seen) if !seen.lives() => ListedProcess::of(pid),
             seen => seen,
         };
         match seen {
@@ -208,14 +208,14 @@ mod tests {
 
     #[test]
     fn the_child_of_one_that_ended_meanwhile_is_an_ancestors() {
-        let mut all: BTreeMap<Pid, Seen> = [
-            Seen::invented(1, "init", 'S', 0),
-            Seen::invented(7, "child", 'S', 9),
-            Seen::invented(8, "gone", 'S', 9),
+        let mut all: BTreeMap<Pid, ListedProcess> = [
+            ListedProcess::invented(1, "init", 'S', 0),
+            ListedProcess::invented(7, "child", 'S', 9),
+            ListedProcess::invented(8, "gone", 'S', 9),
         ]
         .map(|one| (one.pid, one))
         .into();
-        let now = |pid| Ok((pid == Pid::from_raw(7)).then(|| Seen::invented(7, "child", 'S', 1)));
+        let now = |pid| Ok((pid == Pid::from_raw(7)).then(|| ListedProcess::invented(7, "child", 'S', 1)));
         follow(&mut all, now).expect("read");
         assert_eq!(
             all.values().map(|one| (one.pid.as_raw(), one.parent.as_raw())).collect::<Vec<_>>(),

@@ -8,7 +8,7 @@ use crate::ids::{Gid, Pid, Tid, Uid};
 
 /// The status of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct ThreadStatus {
     /// Its process (Tgid).
     pub tgid: Pid,
     /// The parent of its process (PPid).
@@ -35,19 +35,19 @@ pub struct Status {
     pub size: Option<u64>,
 }
 
-impl Status {
+impl ThreadStatus {
     /// Reads the status of a thread.
     ///
     /// # Errors
     /// ENOENT or ESRCH for a thread that is gone, ESRCH also where the text cannot be parsed.
-    pub fn of(tid: Tid) -> Result<Status, Errno> {
-        Status::parse(&read(tid, "status")?).ok_or(Errno::ESRCH)
+    pub fn of(tid: Tid) -> Result<ThreadStatus, Errno> {
+        ThreadStatus::parse(&read(tid, "status")?).ok_or(Errno::ESRCH)
     }
 
     /// Reads the text. The name, of which a newline is escaped, makes no line.
-    pub fn parse(text: &str) -> Option<Status> {
+    pub fn parse(text: &str) -> Option<ThreadStatus> {
         let (mut uids, mut gids) = (None, None);
-        let mut status = Status {
+        let mut status = ThreadStatus {
             tgid: Pid::default(),
             parent: Pid::default(),
             tracer: None,
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_status_is_read() {
-        let expected = Status {
+        let expected = ThreadStatus {
             tgid: Pid::from_raw(12),
             parent: Pid::from_raw(1),
             tracer: Some(Tid::from_raw(9)),
@@ -126,17 +126,18 @@ mod tests {
             locked: Some(1024),
             size: Some(2048),
         };
-        assert_eq!(Status::parse(TEXT), Some(expected));
-        let untraced = Status::parse(&TEXT.replace("TracerPid:\t9", "TracerPid:\t0")).expect("a status");
+        assert_eq!(ThreadStatus::parse(TEXT), Some(expected));
+        let untraced =
+            ThreadStatus::parse(&TEXT.replace("TracerPid:\t9", "TracerPid:\t0")).expect("a status");
         assert_eq!(untraced.tracer, None);
-        assert_eq!(Status::parse("Name:\tx\n"), None);
+        assert_eq!(ThreadStatus::parse("Name:\tx\n"), None);
     }
 
     #[test]
     fn any_status_is_read_or_refused() {
         let mut read = 0;
         crate::mutation::each(&[TEXT.as_bytes()], |bytes| {
-            read += u32::from(Status::parse(&String::from_utf8_lossy(bytes)).is_some());
+            read += u32::from(ThreadStatus::parse(&String::from_utf8_lossy(bytes)).is_some());
         });
         assert!(read > 100, "a change elsewhere leaves it a status");
     }

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Address;
+use super::AddressRule;
 
-impl Address {
+impl AddressRule {
     /// Whether it covers this address and port. An IPv4-mapped IPv6 address is an IPv4
     /// address; a network of IPv6 covers IPv4 addresses as mapped ones (`::ffff:0:0/96`).
     pub fn covers(&self, address: IpAddr, port: u16) -> bool {

@@ -97,7 +97,7 @@ fn edges_lead_somewhere(programs: &[Program]) -> Result<(), Wrong> {
 
 fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
     const CHANGING: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
-    let code = Code::of(&profile.programs);
+    let code = CodePaths::of(&profile.programs);
     for (index, entry) in profile.files.iter().enumerate() {
         let FileEntry::Path(rule) = entry else { continue };
         if !rule.allow.intersects(CHANGING) {
@@ -151,16 +151,16 @@ fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
 
 /// The paths that no right may change, sorted, so that a path is compared with its neighbours
 /// alone; messages about them are made of the entries themselves.
-struct Code<'p> {
+struct CodePaths<'p> {
     /// Files and directories.
     all: BTreeSet<&'p Path>,
     /// Directories whose files are all code, and paths of `libraries`, which may be directories.
     around: HashSet<&'p Path>,
 }
 
-impl<'p> Code<'p> {
-    fn of(programs: &'p [Program]) -> Code<'p> {
-        let mut code = Code { all: BTreeSet::new(), around: HashSet::new() };
+impl<'p> CodePaths<'p> {
+    fn of(programs: &'p [Program]) -> CodePaths<'p> {
+        let mut code = CodePaths { all: BTreeSet::new(), around: HashSet::new() };
         for program in programs {
             code.all.insert(program.place.path());
             code.all.extend(program.interpreter.as_deref());

@@ -11,46 +11,48 @@ use serde_json::value::RawValue;
 use super::error::ReadError;
 
 /// A JSON text and its value.
-pub(super) struct Document<'t> {
+pub(super) struct JsonText<'t> {
     text: &'t str,
-    pub root: Node<'t>,
+    pub root: JsonNode<'t>,
 }
 
 /// A JSON value.
-pub(super) enum Node<'t> {
+pub(super) enum JsonNode<'t> {
     Null,
     Bool(bool),
     /// `None` for a number other than an integer from 0 to 2^64 - 1 in digits alone.
     Number(Option<u64>),
     Text(Cow<'t, str>),
-    List(Vec<Node<'t>>),
+    List(Vec<JsonNode<'t>>),
     Object(Vec<Member<'t>>),
 }
 
 /// A key and its value.
 pub(super) struct Member<'t> {
     pub name: Cow<'t, str>,
-    pub value: Node<'t>,
+    pub value: JsonNode<'t>,
 }
 
-impl Node<'_> {
+impl JsonNode<'_> {
     /// The value's type, as a message names it.
     pub fn kind(&self) -> &'static str {
         match self {
-            Node::Null => "null",
-            Node::Bool(_) => "a boolean",
-            Node::Number(_) => "a number",
-            Node::Text(_) => "a string",
-            Node::List(_) => "a list",
-            Node::Object(_) => "an object",
+            JsonNode::Null => "null",
+            JsonNode::Bool(_) => "a boolean",
+            JsonNode::Number(_) => "a number",
+            JsonNode::Text(_) => "a string",
+            JsonNode::List(_) => "a list",
+            JsonNode::Object(_) => "an object",
         }
     }
 
     /// The values in it, in their order, each with its step of a JSON Pointer (RFC 6901).
     fn children(&self) -> Vec<(String, &Self)> {
         match self {
-            Node::List(items) => items.iter().enumerate().map(|(at, item)| (at.to_string(), item)).collect(),
-            Node::Object(members) => {
+            JsonNode::List(items) => {
+                items.iter().enumerate().map(|(at, item)| (at.to_string(), item)).collect()
+            }
+            JsonNode::Object(members) => {
                 members.iter().map(|member| (escaped(&member.name), &member.value)).collect()
             }
             _ => Vec::new(),
@@ -58,23 +60,23 @@ impl Node<'_> {
     }
 }
 
-impl<'t> Document<'t> {
+impl<'t> JsonText<'t> {
     /// The tree of a text.
     ///
     /// # Errors
     /// The text is not JSON, or nested deeper than serde_json follows (127).
-    pub fn parse(text: &'t str) -> serde_json::Result<Document<'t>> {
-        Ok(Document { text, root: serde_json::from_str(text)? })
+    pub fn parse(text: &'t str) -> serde_json::Result<JsonText<'t>> {
+        Ok(JsonText { text, root: serde_json::from_str(text)? })
     }
 
     /// An error about a value of this document.
-    pub fn error(&self, node: &Node, message: String) -> ReadError {
+    pub fn error(&self, node: &JsonNode, message: String) -> ReadError {
         let steps = steps(&self.root, node).unwrap_or_default();
         ReadError::at(self.text, self.offset(&steps), &self.pointer(&steps), message)
     }
 
     /// An error about the key of an object's member.
-    pub fn error_of_key(&self, object: &Node, member: usize, message: String) -> ReadError {
+    pub fn error_of_key(&self, object: &JsonNode, member: usize, message: String) -> ReadError {
         let mut steps = steps(&self.root, object).unwrap_or_default();
         let parts = parts(part(self.text, &steps));
         steps.push(member);
@@ -84,7 +86,7 @@ impl<'t> Document<'t> {
 
     /// An error about the value of a JSON Pointer relative to `node`: at the deepest value on its
     /// way that exists.
-    pub fn error_below(&self, node: &Node, pointer: &str, message: String) -> ReadError {
+    pub fn error_below(&self, node: &JsonNode, pointer: &str, message: String) -> ReadError {
         let mut steps = steps(&self.root, node).unwrap_or_default();
         let whole = self.pointer(&steps) + pointer;
         let mut node = node;
@@ -98,7 +100,7 @@ impl<'t> Document<'t> {
     }
 
     /// The text of a value.
-    pub fn written(&self, node: &Node) -> &'t str {
+    pub fn written(&self, node: &JsonNode) -> &'t str {
         part(self.text, &steps(&self.root, node).unwrap_or_default())
     }
 
@@ -121,7 +123,7 @@ impl<'t> Document<'t> {
 
 /// The way from a value to one in it, which is identified by its address: the index of the item
 /// or member at each level.
-fn steps(from: &Node, to: &Node) -> Option<Vec<usize>> {
+fn steps(from: &JsonNode, to: &JsonNode) -> Option<Vec<usize>> {
     if std::ptr::eq(from, to) {
         return Some(Vec::new());
     }
@@ -144,7 +146,7 @@ fn parts(text: &str) -> Vec<(&str, &str)> {
     if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
         return items.into_iter().map(|item| ("", item.get())).collect();
     }
-    let Ok(Pairs(values)) = serde_json::from_str(text) else { return Vec::new() };
+    let Ok(RawPairs(values)) = serde_json::from_str(text) else { return Vec::new() };
     let mut end = 1;
     let part = |value: &RawValue| {
         // Between the end of one value and the next key is no other quote.
@@ -166,7 +168,7 @@ fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-impl<'t> Deserialize<'t> for Node<'t> {
+impl<'t> Deserialize<'t> for JsonNode<'t> {
     fn deserialize<D: Deserializer<'t>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(AsNode)
     }
@@ -175,54 +177,54 @@ impl<'t> Deserialize<'t> for Node<'t> {
 struct AsNode;
 
 impl<'t> Visitor<'t> for AsNode {
-    type Value = Node<'t>;
+    type Value = JsonNode<'t>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Node<'t>, E> {
-        Ok(Node::Null)
+    fn visit_unit<E>(self) -> Result<JsonNode<'t>, E> {
+        Ok(JsonNode::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Node<'t>, E> {
-        Ok(Node::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<JsonNode<'t>, E> {
+        Ok(JsonNode::Bool(value))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Node<'t>, E> {
-        Ok(Node::Number(Some(value)))
+    fn visit_u64<E>(self, value: u64) -> Result<JsonNode<'t>, E> {
+        Ok(JsonNode::Number(Some(value)))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Node<'t>, E> {
-        Ok(Node::Number(None))
+    fn visit_i64<E>(self, _: i64) -> Result<JsonNode<'t>, E> {
+        Ok(JsonNode::Number(None))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Node<'t>, E> {
-        Ok(Node::Number(None))
+    fn visit_f64<E>(self, _: f64) -> Result<JsonNode<'t>, E> {
+        Ok(JsonNode::Number(None))
     }
 
-    fn visit_borrowed_str<E>(self, text: &'t str) -> Result<Node<'t>, E> {
-        Ok(Node::Text(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E>(self, text: &'t str) -> Result<JsonNode<'t>, E> {
+        Ok(JsonNode::Text(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Node<'t>, E> {
-        Ok(Node::Text(Cow::Owned(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<JsonNode<'t>, E> {
+        Ok(JsonNode::Text(Cow::Owned(text.to_owned())))
     }
 
-    fn visit_seq<A: SeqAccess<'t>>(self, mut items: A) -> Result<Node<'t>, A::Error> {
+    fn visit_seq<A: SeqAccess<'t>>(self, mut items: A) -> Result<JsonNode<'t>, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(Node::List(list))
+        Ok(JsonNode::List(list))
     }
 
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Node<'t>, A::Error> {
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<JsonNode<'t>, A::Error> {
         let mut members = Vec::new();
         while let Some(Key(name)) = map.next_key()? {
             members.push(Member { name, value: map.next_value()? });
         }
-        Ok(Node::Object(members))
+        Ok(JsonNode::Object(members))
     }
 }
 
@@ -232,31 +234,31 @@ struct Key<'t>(Cow<'t, str>);
 impl<'t> Deserialize<'t> for Key<'t> {
     fn deserialize<D: Deserializer<'t>>(from: D) -> Result<Self, D::Error> {
         match from.deserialize_str(AsNode)? {
-            Node::Text(name) => Ok(Key(name)),
+            JsonNode::Text(name) => Ok(Key(name)),
             other => Err(serde::de::Error::custom(format_args!("a key is {}", other.kind()))),
         }
     }
 }
 
 /// An object's values as they are written.
-struct Pairs<'t>(Vec<&'t RawValue>);
+struct RawPairs<'t>(Vec<&'t RawValue>);
 
-impl<'t> Deserialize<'t> for Pairs<'t> {
+impl<'t> Deserialize<'t> for RawPairs<'t> {
     fn deserialize<D: Deserializer<'t>>(from: D) -> Result<Self, D::Error> {
         struct Collect;
         impl<'t> Visitor<'t> for Collect {
-            type Value = Pairs<'t>;
+            type Value = RawPairs<'t>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Pairs<'t>, A::Error> {
+            fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<RawPairs<'t>, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some((Key(_), value)) = map.next_entry()? {
                     pairs.push(value);
                 }
-                Ok(Pairs(pairs))
+                Ok(RawPairs(pairs))
             }
         }
         from.deserialize_map(Collect)

@@ -12,8 +12,8 @@ pub mod embedded;
 mod error;
 mod index;
 mod json;
+mod located;
 mod nearest;
-mod place;
 mod programs;
 mod read;
 mod rules;
@@ -339,9 +339,9 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `tcp/PORTS` or `tcp/ADDRESS:PORTS`.
-    Tcp(Address),
+    Tcp(AddressRule),
     /// `udp/PORTS` or `udp/ADDRESS:PORTS`.
-    Udp(Address),
+    Udp(AddressRule),
     /// `unix:*`: every unix socket, with whatever name.
     UnixAny,
     /// `unix:/path`: the socket file of this path.
@@ -352,7 +352,7 @@ pub enum Endpoint {
 
 /// An address, or any, and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub struct AddressRule {
     /// An address or a network; `None`: any. The address has no bits beyond the prefix.
     pub network: Option<IpNet>,
     /// First and last port; `*` is 0–65535.

@@ -1,7 +1,7 @@
 //! An entry of `programs`.
 
 use super::error::{ReadError, quoted};
-use super::place::{Object, Place};
+use super::located::{Located, Object};
 use super::values::{count, path, uid, why};
 use super::{ArgPattern, Edge, Entry, Program, ProgramPlace};
 
@@ -20,13 +20,13 @@ const KEYS: &[&str] = &[
     "why",
 ];
 
-pub(super) fn program(item: &Place) -> Result<Program, ReadError> {
+pub(super) fn program(item: &Located) -> Result<Program, ReadError> {
     let object = item.object(KEYS)?;
     let place = place(item, &object)?;
     let empty = "leave it out to mean anybody, or name who may";
     Ok(Program {
         place,
-        entry: object.read("entry", Place::flag)?.unwrap_or(false),
+        entry: object.read("entry", Located::flag)?.unwrap_or(false),
         interpreter: object.read("interpreter", path)?,
         may_run: object.list("may_run", edge)?,
         args: object.read("args", |place| {
@@ -41,7 +41,7 @@ pub(super) fn program(item: &Place) -> Result<Program, ReadError> {
     })
 }
 
-fn place(item: &Place, object: &Object) -> Result<ProgramPlace, ReadError> {
+fn place(item: &Located, object: &Object) -> Result<ProgramPlace, ReadError> {
     match (object.get("path"), object.get("beneath")) {
         (Some(file), None) => Ok(ProgramPlace::Path(path(&file)?)),
         (None, Some(directory)) => {
@@ -60,7 +60,7 @@ fn place(item: &Place, object: &Object) -> Result<ProgramPlace, ReadError> {
     }
 }
 
-fn edge(item: &Place) -> Result<Entry<Edge>, ReadError> {
+fn edge(item: &Located) -> Result<Entry<Edge>, ReadError> {
     if !item.is_object() {
         return Ok(Entry { what: Edge { path: path(item)?, applet: None }, why: None });
     }
@@ -72,7 +72,7 @@ fn edge(item: &Place) -> Result<Entry<Edge>, ReadError> {
     Ok(Entry { what, why: why(&object)? })
 }
 
-fn applet(place: &Place) -> Result<String, ReadError> {
+fn applet(place: &Located) -> Result<String, ReadError> {
     let name = place.string("the name of an applet")?;
     if name.is_empty() || name.contains(['/', '\0']) {
         return Err(place.error(format!(
@@ -83,7 +83,7 @@ fn applet(place: &Place) -> Result<String, ReadError> {
     Ok(name.to_owned())
 }
 
-fn sha256(place: &Place) -> Result<String, ReadError> {
+fn sha256(place: &Located) -> Result<String, ReadError> {
     let digest = place.string("64 lower-case hex digits")?;
     if digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Ok(digest.to_owned());
@@ -95,10 +95,10 @@ fn sha256(place: &Place) -> Result<String, ReadError> {
 }
 
 /// One alternative: the positions after argv\[0\].
-fn arguments(place: &Place) -> Result<Vec<ArgPattern>, ReadError> {
+fn arguments(place: &Located) -> Result<Vec<ArgPattern>, ReadError> {
     let items = place.items()?;
     let last = items.len().saturating_sub(1);
-    let position = |(index, item): (usize, Place)| {
+    let position = |(index, item): (usize, Located)| {
         let pattern = argument(&item)?;
         if pattern == ArgPattern::Rest && index != last {
             return Err(item
@@ -109,7 +109,7 @@ fn arguments(place: &Place) -> Result<Vec<ArgPattern>, ReadError> {
     items.enumerate().map(position).collect()
 }
 
-fn argument(item: &Place) -> Result<ArgPattern, ReadError> {
+fn argument(item: &Located) -> Result<ArgPattern, ReadError> {
     let glob = item.is_object();
     let place = if glob { item.object(&["glob"])?.need("glob", "a pattern")? } else { *item };
     let text = place.string("an argument or {\"glob\": PATTERN}")?;

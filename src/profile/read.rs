@@ -6,7 +6,7 @@ use crate::hex;
 
 use super::error::{ReadError, quoted};
 use super::json;
-use super::place::{Object, Place, unknown};
+use super::located::{Located, Object, unknown};
 use super::values::{count, entry, gid, path, uid, why};
 use super::{
     Capability, Document, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
@@ -45,8 +45,8 @@ const KEYS: &[&str] = &[
 /// expected.
 pub fn read(bytes: &[u8]) -> Result<Document, ReadError> {
     let text = plain(bytes)?;
-    let tree = json::Document::parse(text).map_err(|error| not_json(&error))?;
-    let root = Place::root(&tree);
+    let tree = json::JsonText::parse(text).map_err(|error| not_json(&error))?;
+    let root = Located::root(&tree);
     let profile = profile(&root)?;
     cross::check(&profile).map_err(|wrong| root.error_below(&wrong.pointer, wrong.message))?;
     Ok(Document {
@@ -93,7 +93,7 @@ fn not_json(error: &serde_json::Error) -> ReadError {
     ReadError { pointer: String::new(), line: error.line().max(1), column: error.column().max(1), message }
 }
 
-fn profile(root: &Place) -> Result<Profile, ReadError> {
+fn profile(root: &Located) -> Result<Profile, ReadError> {
     // The version first: a newer one may have unknown keys.
     version(&root.any_object()?)?;
     let top = root.object(KEYS)?;
@@ -134,7 +134,7 @@ fn version(top: &Object) -> Result<(), ReadError> {
     }
 }
 
-fn name(place: &Place) -> Result<String, ReadError> {
+fn name(place: &Located) -> Result<String, ReadError> {
     let name = place.string("a name")?;
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
     if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
@@ -146,7 +146,7 @@ fn name(place: &Place) -> Result<String, ReadError> {
     )))
 }
 
-fn run_as(place: &Place) -> Result<RunAs, ReadError> {
+fn run_as(place: &Located) -> Result<RunAs, ReadError> {
     let object = place.object(&["user", "group", "groups"])?;
     Ok(RunAs {
         user: uid(&object.need("user", "a uid")?)?,
@@ -155,7 +155,7 @@ fn run_as(place: &Place) -> Result<RunAs, ReadError> {
     })
 }
 
-fn capability(place: &Place) -> Result<Capability, ReadError> {
+fn capability(place: &Located) -> Result<Capability, ReadError> {
     let typed = place.string("a capability's name, such as \"chown\"")?;
     let known = |word: &str| format!("CAP_{}", word.to_ascii_uppercase()).parse::<Capability>().ok();
     let bare = typed.to_ascii_lowercase();
@@ -171,8 +171,8 @@ fn capability(place: &Place) -> Result<Capability, ReadError> {
     }
 }
 
-fn file(item: &Place) -> Result<FileEntry, ReadError> {
-    let group = |place: &Place| place.word("file group", FileGroup::NAMES);
+fn file(item: &Located) -> Result<FileEntry, ReadError> {
+    let group = |place: &Located| place.word("file group", FileGroup::NAMES);
     if let Some(text) = item.as_text() {
         if text.starts_with('/') {
             return Err(item.error(format!(
@@ -191,12 +191,12 @@ fn file(item: &Place) -> Result<FileEntry, ReadError> {
     Ok(FileEntry::Path(FileRule {
         path: path(&object.need("path", "an absolute path, or \"group\"")?)?,
         allow: rights.into_iter().fold(Rights::NONE, Rights::union),
-        optional: object.read("optional", Place::flag)?.unwrap_or(false),
+        optional: object.read("optional", Located::flag)?.unwrap_or(false),
         why: why(&object)?,
     }))
 }
 
-fn right(place: &Place) -> Result<Rights, ReadError> {
+fn right(place: &Located) -> Result<Rights, ReadError> {
     match place.as_text() {
         Some(typed @ ("execute" | "exec" | "run" | "x")) => Err(place.error(format!(
             "unknown right {typed:?}; programs are executed through \"programs\"; \
@@ -206,9 +206,9 @@ fn right(place: &Place) -> Result<Rights, ReadError> {
     }
 }
 
-fn network(place: &Place) -> Result<Network, ReadError> {
+fn network(place: &Located) -> Result<Network, ReadError> {
     let object = place.object(&["listen", "connect"])?;
-    let endpoint = |place: &Place| -> Result<Endpoint, ReadError> {
+    let endpoint = |place: &Located| -> Result<Endpoint, ReadError> {
         text::endpoint(place.string("a network entry such as \"tcp/80\"")?)
             .map_err(|message| place.error(message))
     };
@@ -216,15 +216,15 @@ fn network(place: &Place) -> Result<Network, ReadError> {
     Ok(Network { listen: list("listen")?, connect: list("connect")? })
 }
 
-fn memory(place: &Place) -> Result<bool, ReadError> {
-    Ok(place.object(&["write_execute"])?.read("write_execute", Place::flag)?.unwrap_or(false))
+fn memory(place: &Located) -> Result<bool, ReadError> {
+    Ok(place.object(&["write_execute"])?.read("write_execute", Located::flag)?.unwrap_or(false))
 }
 
 /// The variables of `drop`, and those of `keep`.
 type Variables = [Vec<Entry<String>>; 2];
 
-fn environment(place: &Place) -> Result<Variables, ReadError> {
-    let variable = |place: &Place| {
+fn environment(place: &Located) -> Result<Variables, ReadError> {
+    let variable = |place: &Located| {
         let name = place.string("a variable's name or a pattern such as \"LD_*\"")?;
         let stem = name.strip_suffix('*').unwrap_or(name);
         if name.is_empty() || stem.contains(['=', '*', '\0']) {
@@ -243,7 +243,7 @@ fn environment(place: &Place) -> Result<Variables, ReadError> {
 /// The limits of a profile without the section.
 pub(super) const NO_LIMITS: Limits = Limits { processes: None, open_files: None, file_size: None, core: 0 };
 
-fn limits(place: &Place) -> Result<Limits, ReadError> {
+fn limits(place: &Located) -> Result<Limits, ReadError> {
     let object = place.object(&["processes", "open_files", "file_size", "core"])?;
     Ok(Limits {
         processes: object.read("processes", count)?,
@@ -253,7 +253,7 @@ fn limits(place: &Place) -> Result<Limits, ReadError> {
     })
 }
 
-fn ready(place: &Place) -> Result<Ready, ReadError> {
+fn ready(place: &Located) -> Result<Ready, ReadError> {
     #[derive(Clone, Copy)]
     enum When {
         Listening,
@@ -279,7 +279,7 @@ fn ready(place: &Place) -> Result<Ready, ReadError> {
     }
 }
 
-fn watch(place: &Place) -> Result<bool, ReadError> {
+fn watch(place: &Located) -> Result<bool, ReadError> {
     Ok(!place.each(|item| item.word("watch", &[((), "reads")]))?.is_empty())
 }
 

@@ -1,7 +1,7 @@
 //! `syscalls`: calls, groups of calls, and calls with a condition.
 
 use super::error::{ReadError, quoted};
-use super::place::{Object, Place, unknown};
+use super::located::{Located, Object, unknown};
 use super::values::why;
 use super::{Entry, SyscallRule, Syscalls};
 use crate::syscalls::{self, Condition, Handler, Test, constants, groups};
@@ -9,12 +9,12 @@ use crate::syscalls::{self, Condition, Handler, Test, constants, groups};
 /// The calls of a profile without the section.
 pub(super) const NONE: Syscalls = Syscalls { allow: Vec::new(), startup_only: Vec::new() };
 
-pub(super) fn syscalls(place: &Place) -> Result<Syscalls, ReadError> {
+pub(super) fn syscalls(place: &Located) -> Result<Syscalls, ReadError> {
     let object = place.object(&["allow", "startup_only"])?;
     Ok(Syscalls { allow: object.list("allow", rule)?, startup_only: object.list("startup_only", rule)? })
 }
 
-fn rule(item: &Place) -> Result<Entry<SyscallRule>, ReadError> {
+fn rule(item: &Located) -> Result<Entry<SyscallRule>, ReadError> {
     if let Some(name) = item.as_text() {
         let what = if name.starts_with('@') { group(item)? } else { SyscallRule::Call(call(item)?) };
         return Ok(Entry { what, why: None });
@@ -35,7 +35,7 @@ fn rule(item: &Place) -> Result<Entry<SyscallRule>, ReadError> {
     Ok(Entry { what, why: why(&object)? })
 }
 
-fn group(place: &Place) -> Result<SyscallRule, ReadError> {
+fn group(place: &Located) -> Result<SyscallRule, ReadError> {
     let typed = place.string("a group such as \"@core\"")?;
     match groups::NAMES.iter().find(|name| **name == typed) {
         Some(name) => Ok(SyscallRule::Group(name)),
@@ -43,7 +43,7 @@ fn group(place: &Place) -> Result<SyscallRule, ReadError> {
     }
 }
 
-fn call(place: &Place) -> Result<&'static str, ReadError> {
+fn call(place: &Located) -> Result<&'static str, ReadError> {
     let typed = place.string("a call's name")?;
     if syscalls::handler(typed) == Handler::NotImplemented {
         return Err(place.error(format!(
@@ -54,7 +54,7 @@ fn call(place: &Place) -> Result<&'static str, ReadError> {
     syscalls::known(typed).ok_or_else(|| place.error(unknown("system call", typed, syscalls::names())))
 }
 
-fn condition(item: &Place, object: &Object) -> Result<Option<Condition>, ReadError> {
+fn condition(item: &Located, object: &Object) -> Result<Option<Condition>, ReadError> {
     let test = match (object.get("in"), object.get("not_in"), object.get("mask"), object.get("equals")) {
         (None, None, None, None) => match object.get("arg") {
             None => return Ok(None),
@@ -85,12 +85,12 @@ fn condition(item: &Place, object: &Object) -> Result<Option<Condition>, ReadErr
     Ok(Some(Condition { arg, test }))
 }
 
-fn values(list: &Place) -> Result<Vec<u64>, ReadError> {
+fn values(list: &Located) -> Result<Vec<u64>, ReadError> {
     list.some("name a value", value)
 }
 
 /// A number, or a constant by the kernel's name.
-fn value(place: &Place) -> Result<u64, ReadError> {
+fn value(place: &Located) -> Result<u64, ReadError> {
     let Some(name) = place.as_text() else { return place.number(0..=u64::MAX) };
     constants::value(name).ok_or_else(|| {
         let hint = match name.parse::<u64>() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::error::quoted;
-use super::{Address, Endpoint};
+use super::{AddressRule, Endpoint};
 
 /// What a network entry looks like.
 pub(super) const ENDPOINT: &str = "expected PROTO/[ADDRESS:]PORT such as \"tcp/80\", \"tcp/10.0.0.0/8:5432\", \
@@ -92,16 +92,16 @@ fn unix(text: &str, name: &str) -> Result<Endpoint, String> {
 }
 
 /// `[ADDRESS[/PREFIX]:]PORT`, an IPv6 address in brackets.
-fn address(text: &str) -> Result<Address, String> {
+fn address(text: &str) -> Result<AddressRule, String> {
     if let Some(rest) = text.strip_prefix('[') {
         let no_end =
             || format!("{} does not go on with \"]:PORT\" after its address; {ENDPOINT}", quoted(text));
         let (network, port) = rest.split_once("]:").ok_or_else(no_end)?;
-        return Ok(Address { network: Some(network_v6(network)?), ports: ports(port)? });
+        return Ok(AddressRule { network: Some(network_v6(network)?), ports: ports(port)? });
     }
     match text.rsplit_once(':') {
-        None => Ok(Address { network: None, ports: ports(text)? }),
-        Some((network, port)) => Ok(Address { network: Some(network_v4(network)?), ports: ports(port)? }),
+        None => Ok(AddressRule { network: None, ports: ports(text)? }),
+        Some((network, port)) => Ok(AddressRule { network: Some(network_v4(network)?), ports: ports(port)? }),
     }
 }
 

@@ -3,32 +3,32 @@
 use std::path::PathBuf;
 
 use super::error::ReadError;
-use super::place::{Object, Place};
+use super::located::{Located, Object};
 use super::{Entry, text};
 use crate::ids::{Gid, Uid};
 
 /// An absolute path, without `.` and `..`.
-pub(super) fn path(place: &Place) -> Result<PathBuf, ReadError> {
+pub(super) fn path(place: &Located) -> Result<PathBuf, ReadError> {
     text::path(place.string("an absolute path")?).map_err(|message| place.error(message))
 }
 
 /// A user id, from 0 to 4294967294.
-pub(super) fn uid(place: &Place) -> Result<Uid, ReadError> {
+pub(super) fn uid(place: &Located) -> Result<Uid, ReadError> {
     id(place).map(Uid::from_raw)
 }
 
 /// A group id, from 0 to 4294967294.
-pub(super) fn gid(place: &Place) -> Result<Gid, ReadError> {
+pub(super) fn gid(place: &Located) -> Result<Gid, ReadError> {
     id(place).map(Gid::from_raw)
 }
 
 /// A uid or gid. 4294967295 means "unchanged" in setresuid(2).
-fn id(place: &Place) -> Result<u32, ReadError> {
+fn id(place: &Located) -> Result<u32, ReadError> {
     place.number(0..=u64::from(u32::MAX) - 1).map(|id| id as u32)
 }
 
 /// A number of processes.
-pub(super) fn count(place: &Place) -> Result<u32, ReadError> {
+pub(super) fn count(place: &Located) -> Result<u32, ReadError> {
     place.number(1..=u64::from(u32::MAX)).map(|count| count as u32)
 }
 
@@ -45,9 +45,9 @@ pub(super) fn why(object: &Object) -> Result<Option<String>, ReadError> {
 
 /// An item of a list: the value itself, or an object that has it under `key` and may have `why`.
 pub(super) fn entry<'t, T>(
-    item: &Place<'t>,
+    item: &Located<'t>,
     key: &'static str,
-    read: impl FnOnce(&Place<'t>) -> Result<T, ReadError>,
+    read: impl FnOnce(&Located<'t>) -> Result<T, ReadError>,
 ) -> Result<Entry<T>, ReadError> {
     if !item.is_object() {
         return Ok(Entry { what: read(item)?, why: None });

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 
 use super::words::capability_word;
 use super::{
-    Address, ArgPattern, Endpoint, Entry, FileEntry, FileRule, Limits, Profile, Program, ProgramPlace, Ready,
-    SyscallRule,
+    AddressRule, ArgPattern, Endpoint, Entry, FileEntry, FileRule, Limits, Profile, Program, ProgramPlace,
+    Ready, SyscallRule,
 };
 use crate::syscalls::{Condition, Test, constants};
 
@@ -50,9 +50,9 @@ fn list<T>(items: &[T], item: impl Fn(&T) -> Json) -> Json {
 
 /// An object's pairs, added where they differ from the default.
 #[derive(Default)]
-struct Pairs(Vec<(&'static str, Json)>);
+struct ChangedPairs(Vec<(&'static str, Json)>);
 
-impl Pairs {
+impl ChangedPairs {
     fn put(&mut self, key: &'static str, value: Json) {
         self.0.push((key, value));
     }
@@ -69,8 +69,8 @@ impl Pairs {
         Json::Object(self.0)
     }
 
-    fn section(&mut self, key: &'static str, pairs: Pairs) {
-        self.some(key, (!pairs.0.is_empty()).then_some(pairs), Pairs::object);
+    fn section(&mut self, key: &'static str, pairs: ChangedPairs) {
+        self.some(key, (!pairs.0.is_empty()).then_some(pairs), ChangedPairs::object);
     }
 
     fn changed<T: PartialEq + Default>(
@@ -84,13 +84,13 @@ impl Pairs {
 }
 
 fn document(profile: &Profile) -> Json {
-    let mut top = Pairs::default();
+    let mut top = ChangedPairs::default();
     top.put("remit", number(1u8));
     top.put("name", string(&profile.name));
     top.changed("risk", profile.risk, super::Risk::word);
     top.changed("mode", profile.mode, super::Mode::word);
     top.some("run_as", profile.run_as.as_ref(), |ids| {
-        let mut pairs = Pairs::default();
+        let mut pairs = ChangedPairs::default();
         pairs.put("user", number(ids.user.as_raw()));
         pairs.put("group", number(ids.group.as_raw()));
         pairs.full("groups", &ids.groups, |group| number(group.as_raw()));
@@ -101,17 +101,17 @@ fn document(profile: &Profile) -> Json {
     });
     top.put("programs", list(&profile.programs, program));
     top.full("files", &profile.files, file);
-    let mut network = Pairs::default();
+    let mut network = ChangedPairs::default();
     network.full("listen", &profile.network.listen, |entry| reasoned(entry, "endpoint", endpoint));
     network.full("connect", &profile.network.connect, |entry| reasoned(entry, "endpoint", endpoint));
     top.section("network", network);
-    let mut syscalls = Pairs::default();
+    let mut syscalls = ChangedPairs::default();
     syscalls.full("allow", &profile.syscalls.allow, rule);
     syscalls.full("startup_only", &profile.syscalls.startup_only, rule);
     top.section("syscalls", syscalls);
     let yes = || Json::Scalar("true".into());
     top.some("memory", profile.write_execute.then(yes), |yes| Json::Object(vec![("write_execute", yes)]));
-    let mut environment = Pairs::default();
+    let mut environment = ChangedPairs::default();
     environment.full("drop", &profile.environment_drop, |entry| reasoned(entry, "name", |name| string(name)));
     environment.full("keep", &profile.environment_keep, |entry| reasoned(entry, "name", |name| string(name)));
     top.section("environment", environment);
@@ -132,7 +132,7 @@ fn reasoned<T>(entry: &Entry<T>, key: &'static str, json: impl Fn(&T) -> Json) -
 }
 
 fn program(program: &Program) -> Json {
-    let mut pairs = Pairs::default();
+    let mut pairs = ChangedPairs::default();
     match &program.place {
         ProgramPlace::Path(file) => pairs.put("path", path(file)),
         ProgramPlace::Beneath(directory) => pairs.put("beneath", path(directory)),
@@ -144,7 +144,7 @@ fn program(program: &Program) -> Json {
         if edge.why.is_none() && edge.what.applet.is_none() {
             return path(&edge.what.path);
         }
-        let mut pairs = Pairs::default();
+        let mut pairs = ChangedPairs::default();
         pairs.put("path", path(&edge.what.path));
         pairs.some("applet", edge.what.applet.as_ref(), string);
         pairs.some("why", edge.why.as_ref(), string);
@@ -174,7 +174,7 @@ fn file(entry: &FileEntry) -> Json {
     match entry {
         FileEntry::Group(group) => reasoned(group, "group", |group| string(group.word())),
         FileEntry::Path(FileRule { path: at, allow, optional, why }) => {
-            let mut pairs = Pairs::default();
+            let mut pairs = ChangedPairs::default();
             pairs.put("path", path(at));
             pairs.put("allow", Json::List(allow.words().map(string).collect()));
             pairs.some("optional", optional.then_some(()), |()| Json::Scalar("true".into()));
@@ -199,7 +199,7 @@ pub fn endpoint_text(endpoint: &Endpoint) -> String {
     }
 }
 
-fn port_at(address: &Address) -> String {
+fn port_at(address: &AddressRule) -> String {
     let ports = match address.ports {
         (0, u16::MAX) => "*".to_owned(),
         (first, last) if first == last => first.to_string(),
@@ -224,7 +224,7 @@ fn rule(entry: &Entry<SyscallRule>) -> Json {
     if why.is_none() && condition.is_none() {
         return string(name);
     }
-    let mut pairs = Pairs::default();
+    let mut pairs = ChangedPairs::default();
     pairs.put(key, string(name));
     if let Some(Condition { arg, test }) = condition {
         let values = |values: &[u64]| list(values, |value| constant(name, *arg, *value));
@@ -268,8 +268,8 @@ fn constant(call: &str, arg: u8, value: u64) -> Json {
     }
 }
 
-fn limits(limits: Limits) -> Pairs {
-    let mut pairs = Pairs::default();
+fn limits(limits: Limits) -> ChangedPairs {
+    let mut pairs = ChangedPairs::default();
     pairs.some("processes", limits.processes, number);
     pairs.some("open_files", limits.open_files, number);
     pairs.some("file_size", limits.file_size, number);

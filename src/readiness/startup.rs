@@ -58,7 +58,7 @@ pub enum StartupOutput {
 
 /// The state of start-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Startup {
+pub struct StartupState {
     when: ReadyCondition,
     /// When to step with [`StartupInput::Timeout`], as time since the launch.
     deadline: Option<Duration>,
@@ -70,16 +70,16 @@ pub struct Startup {
     ready_at: Option<Duration>,
 }
 
-impl Startup {
+impl StartupState {
     /// The state at the launch.
-    pub const fn new(when: ReadyCondition) -> Startup {
+    pub const fn new(when: ReadyCondition) -> StartupState {
         let deadline = match when {
             // The app may have inherited listening sockets.
             ReadyCondition::Listening => Some(QUIET),
             ReadyCondition::Delay(time) => Some(time),
             ReadyCondition::Notified => None,
         };
-        Startup { when, deadline, retry_after: QUIET, listing: false, ready_at: None }
+        StartupState { when, deadline, retry_after: QUIET, listing: false, ready_at: None }
     }
 
     /// The condition that ends it.
@@ -153,8 +153,8 @@ mod tests {
     }
 
     /// Steps through the inputs, and checks each output.
-    fn through(when: ReadyCondition, steps: &[(u64, StartupInput, Option<StartupOutput>)]) -> Startup {
-        let mut startup = Startup::new(when);
+    fn through(when: ReadyCondition, steps: &[(u64, StartupInput, Option<StartupOutput>)]) -> StartupState {
+        let mut startup = StartupState::new(when);
         for (at, input, output) in steps {
             assert_eq!(startup.step(ms(*at), *input), *output, "{at} {input:?} of {steps:?}");
         }
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn missing_sockets_are_listed_ever_more_rarely() {
-        let mut startup = Startup::new(ReadyCondition::Listening);
+        let mut startup = StartupState::new(ReadyCondition::Listening);
         let (mut looks, mut last) = (Vec::new(), Duration::ZERO);
         while last < Duration::from_secs(3600) {
             last = startup.deadline().expect("it goes on waiting");
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_notification_and_a_delay_list_no_sockets() {
-        let startup = Startup::new(ReadyCondition::Notified);
+        let startup = StartupState::new(ReadyCondition::Notified);
         assert_eq!(startup.deadline(), None, "nothing is waited for by the clock");
         let startup = through(
             ReadyCondition::Notified,
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(startup.ready_at(), Some(ms(6000)));
 
         let delay = ReadyCondition::Delay(ms(1500));
-        assert_eq!(Startup::new(delay).deadline(), Some(ms(1500)));
+        assert_eq!(StartupState::new(delay).deadline(), Some(ms(1500)));
         let startup = through(
             delay,
             &[
@@ -249,7 +249,10 @@ mod tests {
             ],
         );
         assert_eq!(startup.ready_at(), Some(ms(1700)));
-        assert_eq!(Startup::new(ReadyCondition::Delay(Duration::ZERO)).step(Duration::ZERO, TIMEOUT), READY);
+        assert_eq!(
+            StartupState::new(ReadyCondition::Delay(Duration::ZERO)).step(Duration::ZERO, TIMEOUT),
+            READY
+        );
     }
 
     #[test]
@@ -259,7 +262,7 @@ mod tests {
             (ReadyCondition::Notified, StartupInput::Notified),
             (ReadyCondition::Delay(ms(0)), TIMEOUT),
         ] {
-            let mut startup = Startup::new(when);
+            let mut startup = StartupState::new(when);
             assert_eq!(startup.step(ms(7), input), READY);
             for later in [
                 BOUND,

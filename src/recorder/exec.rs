@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
-use super::programs::{Name, applet};
+use super::programs::{ProgramName, applet};
 use super::{CallObservations, Recorder, result};
 use crate::event::redact;
 use crate::image::{Executable, FileId, FileKind, elf};
-use crate::journal::observation::{Args, Observation, What};
+use crate::journal::observation::{Observation, RecordedArgs, What};
 use crate::kernel::Arch;
 use crate::notify::caller::Caller;
 use crate::notify::capabilities;
@@ -51,8 +51,11 @@ impl Recorder {
                 (self.resolver().file(caller, &file, follow), args, path)
             }
         };
-        let parent =
-            if is_launch { Name::default() } else { self.programs.of(caller, &LiveProcFs(&self.identity)) };
+        let parent = if is_launch {
+            ProgramName::default()
+        } else {
+            self.programs.of(caller, &LiveProcFs(&self.identity))
+        };
         let found = match runs(&self.resolver(), caller, reached) {
             Ok(found) => found,
             Err(errno) => {
@@ -63,11 +66,11 @@ impl Recorder {
                 }]);
             }
         };
-        let name = Name { applet: applet(&found.path, &args), path: found.path };
+        let name = ProgramName { applet: applet(&found.path, &args), path: found.path };
         let mut what = plain(name.path.clone(), &parent);
         if let What::Exec { applet, args: recorded, loader, interpreter, .. } = &mut what {
             applet.clone_from(&name.applet);
-            *recorded = Args(redact::secrets(&shortened(args)));
+            *recorded = RecordedArgs(redact::secrets(&shortened(args)));
             *loader = found.loader;
             *interpreter = found.interpreter;
         }
@@ -85,7 +88,7 @@ impl Recorder {
 }
 
 /// The program that an exec runs.
-struct Runs {
+struct ExecutedProgram {
     path: String,
     id: FileId,
     /// The file that `/proc/PID/exe` will name.
@@ -100,7 +103,11 @@ struct Runs {
 ///
 /// # Errors
 /// The errno of execve(2) where it runs none.
-fn runs(resolver: &PathResolver, caller: &Caller, reached: Result<Resolved, Errno>) -> Result<Runs, Errno> {
+fn runs(
+    resolver: &PathResolver,
+    caller: &Caller,
+    reached: Result<Resolved, Errno>,
+) -> Result<ExecutedProgram, Errno> {
     let (target, canonical) = executable(reached?)?;
     let stat = fstat(&target.fd)?;
     let owned = capabilities::Owned { mode: target.mode, ..capabilities::Owned::from(&stat) };
@@ -111,7 +118,7 @@ fn runs(resolver: &PathResolver, caller: &Caller, reached: Result<Resolved, Errn
     // A file that is executable but not readable gets no digest.
     let file = readable(&target);
     let kind = file.as_ref().and_then(|file| elf::executable(file, Arch::THIS).ok());
-    let mut runs = Runs {
+    let mut runs = ExecutedProgram {
         path: canonical.to_string_lossy().into_owned(),
         id: target.id,
         image: target.id,
@@ -194,13 +201,13 @@ fn at_cwd(path: &Path) -> PathArg {
     PathArg { dirfd: libc::AT_FDCWD, path: path.to_owned() }
 }
 
-fn plain(program: String, parent: &Name) -> What {
+fn plain(program: String, parent: &ProgramName) -> What {
     What::Exec {
         program,
         applet: String::new(),
         parent: parent.path.clone(),
         parent_applet: parent.applet.clone(),
-        args: Args(Vec::new()),
+        args: RecordedArgs(Vec::new()),
         loader: String::new(),
         interpreter: String::new(),
     }

@@ -32,7 +32,7 @@ use nix::errno::Errno;
 use self::calls::Kind;
 use self::deduplicate::Deduplicator;
 use self::mounts::Mounts;
-use self::programs::{Name, Programs};
+use self::programs::{ProcessPrograms, ProgramName};
 use self::reading::ReadObserver;
 use self::reads::{Gap, Watcher, Watches};
 use crate::event::ErrnoName;
@@ -51,7 +51,7 @@ use crate::policy::call::Call;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::mountinfo;
 use crate::readiness::notify_socket::NotifySocket;
-use crate::readiness::startup::{ReadyCondition, Startup, StartupInput, StartupOutput};
+use crate::readiness::startup::{ReadyCondition, StartupInput, StartupOutput, StartupState};
 use crate::sys::seccomp::NotificationId;
 use crate::syscalls::Handler;
 
@@ -79,9 +79,9 @@ pub struct Recorder {
     reads: Option<Watcher>,
     deduplicator: Deduplicator,
     recoveries: u64,
-    programs: Programs,
+    programs: ProcessPrograms,
     memory_cache: MemoryCache,
-    startup: Startup,
+    startup: StartupState,
     /// NOTIFY_SOCKET, where readiness is reported by it.
     notify_socket: Option<NotifySocket>,
     /// Inodes of the sockets that were passed to listen(2).
@@ -112,7 +112,7 @@ pub struct CallObservations {
     /// A program to digest, which belongs to the first observation.
     file: Option<File>,
     /// An exec that continues: the parent, the program and its image.
-    exec: Option<(Name, Name, crate::image::FileId)>,
+    exec: Option<(ProgramName, ProgramName, crate::image::FileId)>,
 }
 
 impl Recorder {
@@ -146,9 +146,9 @@ impl Recorder {
             reads,
             deduplicator: Deduplicator::default(),
             recoveries: 0,
-            programs: Programs::default(),
+            programs: ProcessPrograms::default(),
             memory_cache: MemoryCache::default(),
-            startup: Startup::new(when),
+            startup: StartupState::new(when),
             notify_socket: sources.notify_socket,
             sockets: Vec::new(),
             moves: false,

@@ -1,7 +1,7 @@
 //! The mount that a file is on: the image, a volume, a tmpfs, or a file system of the kernel.
 
 use crate::journal::observation::Of;
-use crate::procfs::mountinfo::Mount;
+use crate::procfs::mountinfo::MountInfo;
 
 /// The mounts at start.
 #[derive(Clone, Debug, Default)]
@@ -11,8 +11,8 @@ impl Mounts {
     /// Reads these mounts. `is_file` says whether a mount point is a file, which a runtime mounts
     /// (`/etc/hosts`): a profile counts that as part of the image. Mount points that are not UTF-8 are
     /// left out, since the journal has no path below them.
-    pub fn new(mounts: &[Mount], is_file: impl Fn(&str) -> bool) -> Mounts {
-        let place = |mount: &Mount| {
+    pub fn new(mounts: &[MountInfo], is_file: impl Fn(&str) -> bool) -> Mounts {
+        let place = |mount: &MountInfo| {
             let point = mount.point.to_str()?.to_owned();
             let word = match &*mount.kind {
                 _ if point == "/" => "image",

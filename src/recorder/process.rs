@@ -8,9 +8,9 @@ use crate::journal::observation::{Observation, What};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities;
 use crate::policy::call::Call;
-use crate::procfs::limits::Limits;
+use crate::procfs::limits::ProcLimits;
 use crate::procfs::stat::Stat;
-use crate::procfs::status::Status;
+use crate::procfs::status::ThreadStatus;
 use crate::procfs::{self, fdinfo, processes};
 use crate::syscalls::{Arg, Handler, Limit};
 
@@ -80,7 +80,7 @@ impl Recorder {
 
     /// Whether capset(2) adds inheritable capabilities beyond the permitted set.
     fn inherits_more(&self, call: &Call, caller: &Caller) -> bool {
-        let Ok(status) = Status::of(caller.tid) else { return false };
+        let Ok(status) = ThreadStatus::of(caller.tid) else { return false };
         // Two halves of three words: effective, permitted, inheritable.
         let memory = self.memory_of(caller);
         let Ok(bytes) = memory.bytes(call.args[1], 24) else { return false };
@@ -118,7 +118,7 @@ impl Recorder {
     /// CAP_SYS_RESOURCE where the call raises a hard limit.
     fn raises(&self, target: Tid, caller: &Caller, resource: u64, pointer: u64) -> Option<Capability> {
         let wanted = self.memory_of(caller).number(pointer.wrapping_add(8)).ok()?;
-        let now = Limits::of(target).ok()?.get(resource as u32 as usize)?;
+        let now = ProcLimits::of(target).ok()?.get(resource as u32 as usize)?;
         (wanted > now.hard).then_some(Capability::CAP_SYS_RESOURCE)
     }
 
@@ -156,8 +156,8 @@ impl Recorder {
 
 /// CAP_IPC_LOCK where locked memory exceeds RLIMIT_MEMLOCK: by `more` bytes, or by all memory.
 fn locks(caller: &Caller, more: Option<u64>) -> Option<Capability> {
-    let limit = Limits::of(caller.tid).ok()?.get(libc::RLIMIT_MEMLOCK as usize)?;
-    let status = Status::of(caller.tid).ok()?;
+    let limit = ProcLimits::of(caller.tid).ok()?.get(libc::RLIMIT_MEMLOCK as usize)?;
+    let status = ThreadStatus::of(caller.tid).ok()?;
     let wanted = match more {
         Some(more) => status.locked?.saturating_add(more),
         None => status.size?,

@@ -5,11 +5,11 @@ use crate::ids::Pid;
 use crate::image::FileId;
 use crate::notify::caller::Caller;
 use crate::processes::proc_fs::ProcFs;
-use crate::processes::table::{PendingExec, Process, ProcessTable};
+use crate::processes::table::{PendingExec, ProcessEntry, ProcessTable};
 
 /// A program by its file and its applet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Name {
+pub struct ProgramName {
     /// The canonical path.
     pub path: String,
     /// Empty where the file is no multi-call binary.
@@ -18,18 +18,18 @@ pub struct Name {
 
 /// The program of each process.
 #[derive(Debug, Default)]
-pub struct Programs {
-    table: ProcessTable<Name>,
+pub struct ProcessPrograms {
+    table: ProcessTable<ProgramName>,
 }
 
-impl Programs {
+impl ProcessPrograms {
     /// Records that an exec of this caller's process, which runs `now`, continues. If it succeeds, the
     /// process runs `next` with this image.
     pub fn exec_continues(
         &mut self,
         caller: &Caller,
-        now: Name,
-        next: Name,
+        now: ProgramName,
+        next: ProgramName,
         image: FileId,
         proc_fs: &impl ProcFs,
     ) {
@@ -40,11 +40,11 @@ impl Programs {
     }
 
     /// The program of a caller's process; its executable where no exec was observed.
-    pub fn of(&mut self, caller: &Caller, proc_fs: &impl ProcFs) -> Name {
+    pub fn of(&mut self, caller: &Caller, proc_fs: &impl ProcFs) -> ProgramName {
         let Some(started) = proc_fs.started(caller.tgid) else { return self.inherited(caller, proc_fs) };
         let name = match self.table.get(caller.tgid, started) {
-            Some(Process { program, pending: None, .. }) => return program.clone(),
-            Some(Process { program, pending: Some(pending), .. }) => {
+            Some(ProcessEntry { program, pending: None, .. }) => return program.clone(),
+            Some(ProcessEntry { program, pending: Some(pending), .. }) => {
                 // An image that cannot be read counts as that of the exec.
                 let is = proc_fs.image_id(caller);
                 let succeeded = is.is_none() || is == pending.image;
@@ -61,7 +61,7 @@ impl Programs {
     }
 
     /// The program that a forked process inherits.
-    fn inherited(&self, caller: &Caller, proc_fs: &impl ProcFs) -> Name {
+    fn inherited(&self, caller: &Caller, proc_fs: &impl ProcFs) -> ProgramName {
         let executed = proc_fs.exec_stack(caller, None);
         if let Some((_, stack)) = &executed
             && let Some(name) = self.table.with_stack(stack).last()
@@ -72,9 +72,9 @@ impl Programs {
         match (parent, executed) {
             (Some(parent), None) => parent.clone(),
             (_, Some((image, _))) => {
-                Name { path: image.path.to_string_lossy().into_owned(), applet: String::new() }
+                ProgramName { path: image.path.to_string_lossy().into_owned(), applet: String::new() }
             }
-            (None, None) => Name::default(),
+            (None, None) => ProgramName::default(),
         }
     }
 }
@@ -117,8 +117,8 @@ mod tests {
         let before = Invented(vec![(10, 2, 1, 3, 16)]);
         let after = Invented(vec![(10, 2, 1, 4, 32), (11, 10, 2, 4, 32), (12, 1, 3, 4, 48)]);
         let caller = |pid, proc_fs: &Invented| proc_fs.living_thread(Pid::from_raw(pid)).expect("it lives");
-        let name = |path: &str| Name { path: path.to_owned(), applet: String::new() };
-        let mut programs = Programs::default();
+        let name = |path: &str| ProgramName { path: path.to_owned(), applet: String::new() };
+        let mut programs = ProcessPrograms::default();
         let me = caller(10, &before);
         assert_eq!(programs.of(&me, &before), name("/bin/3"), "its image");
         programs.exec_continues(&me, name("/old"), name("/new"), inode(4), &before);

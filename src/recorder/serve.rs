@@ -3,14 +3,14 @@
 use super::calls::{self, Kind};
 use super::{CallObservations, Recorder};
 use crate::notify::listener::{Listener, WaitSet};
-use crate::notify::server::{Handler, Notification, Step};
+use crate::notify::server::{HandlerStep, Notification, NotificationHandler};
 use crate::processes::proc_fs::LiveProcFs;
 use crate::readiness::notify_socket::NotifySocket;
 use crate::sys::CallError;
 use crate::sys::seccomp::Answer;
 use crate::sys::signal::Mask;
 
-impl Handler for Recorder {
+impl NotificationHandler for Recorder {
     type Decision = (Kind, CallObservations);
 
     fn listener(&self) -> &Listener {
@@ -27,13 +27,13 @@ impl Handler for Recorder {
     }
 
     /// Observes the call before it continues.
-    fn decide(&mut self, notification: &Notification) -> Step<(Kind, CallObservations)> {
+    fn decide(&mut self, notification: &Notification) -> HandlerStep<(Kind, CallObservations)> {
         let call = &notification.call;
         let kind = Kind::of(call);
         if kind.is_recorded_once()
             && self.deduplicator.knows_call(call.number, kind, calls::identity(call, kind))
         {
-            return Step::Answer(Answer::Continue);
+            return HandlerStep::Answer(Answer::Continue);
         }
         let observed = match kind {
             Kind::Plain => CallObservations::default(),
@@ -43,7 +43,7 @@ impl Handler for Recorder {
                 Err(_) => CallObservations::default(),
             },
         };
-        Step::Decided((kind, observed))
+        HandlerStep::Decided((kind, observed))
     }
 
     /// Always lets the call continue, since learning never changes what the app does. Then records it.

@@ -25,7 +25,7 @@ use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
 use crate::notify::listener::Listener;
 use crate::plan::{Plan, ProgramIndex};
-use crate::policy::{PolicyEngine, program::Called, program::Target};
+use crate::policy::{PolicyEngine, program::Called, program::ExecTarget};
 use crate::profile::{Fallback, Mode, Profile, RunAs};
 use crate::readiness::notify_socket;
 use crate::sys::{self, CallError};
@@ -141,7 +141,7 @@ fn entry(
     let look = look.ok_or_else(|| StartupError::Gone(this.init.found.clone()))?;
     let loader = this.files.executable(&this.init.found).is_ok_and(|kind| kind == Executable::Loader);
     let named = this.init.found.clone();
-    let target = Target { id: look.id, canonical: look.canonical, named, loader };
+    let target = ExecTarget { id: look.id, canonical: look.canonical, named, loader };
     let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
     let uid = plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user);
     let called = Called { args: Some(&args), uids: Some([uid; 4]), ..Called::default() };

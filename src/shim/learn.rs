@@ -15,7 +15,7 @@ use crate::ids::Pid;
 use crate::image::fingerprint::Fingerprint;
 use crate::init::event_loop::Supervision;
 use crate::journal::line::{self, Outer};
-use crate::journal::{DEFAULT, Destination, Journal};
+use crate::journal::{DEFAULT, Journal, JournalDestination};
 use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
 use crate::plan::{NotifyTransport, Plan};
@@ -80,11 +80,13 @@ pub(super) fn launch(
 }
 
 /// Where the journal goes.
-fn destination(options: &Options) -> Destination {
+fn destination(options: &Options) -> JournalDestination {
     match &options.learn_dir {
-        None => Destination::Directory(DEFAULT.into()),
-        Some(name) if name == "-" => Destination::Stderr,
-        Some(name) => Destination::Directory(std::path::absolute(name).unwrap_or_else(|_| name.into())),
+        None => JournalDestination::Directory(DEFAULT.into()),
+        Some(name) if name == "-" => JournalDestination::Stderr,
+        Some(name) => {
+            JournalDestination::Directory(std::path::absolute(name).unwrap_or_else(|_| name.into()))
+        }
     }
 }
 
@@ -106,10 +108,10 @@ fn word(capability: &Capability) -> String {
 
 /// A watch on every directory, so that files which are read need no notification; none
 /// where these cannot be had for all.
-fn watches(to: &Destination) -> Option<Watches> {
+fn watches(to: &JournalDestination) -> Option<Watches> {
     let skip = match to {
-        Destination::Directory(directory) => vec![directory.clone()],
-        Destination::Stderr => Vec::new(),
+        JournalDestination::Directory(directory) => vec![directory.clone()],
+        JournalDestination::Stderr => Vec::new(),
     };
     let watches = Watches::new(&reads::Place { skip, ..reads::Place::default() });
     let watches = watches.inspect_err(|errno| tracing::debug!(%errno, "no watches: every open is notified"));

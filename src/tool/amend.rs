@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::build::{profile_file, put};
-use super::{Error, Format, Output, VerbResult};
+use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::learn::amend::Amendment;
 use crate::visible;
 
 /// The arguments of `remit amend`.
 #[derive(clap::Args)]
 #[command(after_help = "Exit codes: 0 proposed, also where nothing is to be added, 2 bad input.")]
-pub(super) struct Arguments {
+pub(super) struct AmendArguments {
     /// The profile that was in force
     profile: PathBuf,
     /// Event files, or a container's stderr with them
@@ -35,16 +35,16 @@ pub(super) struct Arguments {
 /// The most lines on hints that were left out.
 const MOST_LEFT_OUT: usize = 100;
 
-pub(super) fn run(arguments: &Arguments) -> VerbResult {
+pub(super) fn run(arguments: &AmendArguments) -> VerbResult {
     let document = profile_file(&arguments.profile)?;
     let same = |path: &PathBuf| path.canonicalize().ok();
     if same(&arguments.output).is_some_and(|path| Some(path) == same(&arguments.profile)) {
-        return Err(Error::Itself(arguments.output.clone()));
+        return Err(ToolError::Itself(arguments.output.clone()));
     }
     let mut amendment = Amendment::of(&document, &arguments.nonce);
     for path in &arguments.events {
         let name = path.display().to_string();
-        let opened = File::open(path).map_err(|error| Error::File { path: path.clone(), error })?;
+        let opened = File::open(path).map_err(|error| ToolError::File { path: path.clone(), error })?;
         amendment.take(&name, BufReader::new(opened))?;
     }
     let found = amendment.finish()?;
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
             "left_out": found.left_out,
             "notes": found.notes,
         });
-        return Output::success(answer.to_string());
+        return VerbOutput::success(answer.to_string());
     }
     let mut text = String::new();
     let mut line = |line: String| {
@@ -86,5 +86,5 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     for note in &found.notes {
         line(format!("note: {note}"));
     }
-    Output::success(text)
+    VerbOutput::success(text)
 }

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::{Error, Format, Output, VerbResult};
+use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::{self, beside};
 use crate::image::live::Live;
 use crate::learn::{self, Decided, Observations, Wanted, evidence, journal};
@@ -15,7 +15,7 @@ use crate::profile;
 /// The arguments of `remit build`.
 #[derive(clap::Args)]
 #[command(after_help = "Exit codes: 0 built, 2 bad input.")]
-pub(super) struct Arguments {
+pub(super) struct BuildArguments {
     /// Journals, directories of journals (*.jsonl), evidence files, or profiles with theirs
     #[arg(required = true, value_name = "JOURNAL")]
     journals: Vec<PathBuf>,
@@ -54,7 +54,7 @@ pub(super) struct Making {
     pub format: Format,
 }
 
-pub(super) fn run(arguments: &Arguments) -> VerbResult {
+pub(super) fn run(arguments: &BuildArguments) -> VerbResult {
     build(&arguments.journals, &arguments.output, &arguments.making)
 }
 
@@ -89,7 +89,7 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         overlay: overlay.map(|document| document.profile),
     };
     let (profile, text) = learn::compose(learned.profile.clone(), &decided)?;
-    let document = profile::read(text.as_bytes()).map_err(Error::Made)?;
+    let document = profile::read(text.as_bytes()).map_err(ToolError::Made)?;
     let rules = learn::by_pointer(&profile, &learned.reasons);
     let report = super::learned::BuildReport::new(
         &observations,
@@ -114,7 +114,7 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         Format::Text => report.text(output, &beside),
         Format::Json => report.json().to_string(),
     };
-    Ok(Output { text, code: 0 })
+    Ok(VerbOutput { text, code: 0 })
 }
 
 /// The content of the inputs.
@@ -126,9 +126,9 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn take(&mut self, path: &Path, accept_unclean: bool) -> Result<(), Error> {
+    fn take(&mut self, path: &Path, accept_unclean: bool) -> Result<(), ToolError> {
         let name = path.display().to_string();
-        let failed = |error| Error::Input { path: path.to_owned(), error };
+        let failed = |error| ToolError::Input { path: path.to_owned(), error };
         if path.is_dir() {
             let entries = fs::read_dir(path).map_err(failed)?;
             let mut journals: Vec<PathBuf> = entries
@@ -137,7 +137,7 @@ impl Gathered {
                 .collect();
             journals.sort();
             if journals.is_empty() {
-                return Err(Error::NoJournals(path.to_owned()));
+                return Err(ToolError::NoJournals(path.to_owned()));
             }
             return journals.iter().try_for_each(|path| self.take(path, accept_unclean));
         }
@@ -145,7 +145,7 @@ impl Gathered {
         let beginning = input.fill_buf().map_err(failed)?;
         if evidence::is_profile(beginning) {
             let document = profile_file(path)?;
-            let known = evidence_of(path)?.ok_or_else(|| Error::NoEvidence(path.to_owned()))?;
+            let known = evidence_of(path)?.ok_or_else(|| ToolError::NoEvidence(path.to_owned()))?;
             if known.profile_digest != document.digest {
                 self.notes.push(format!(
                     "{name}: was changed since it was built; what was removed stays removed, what was added is not an \
@@ -162,38 +162,38 @@ impl Gathered {
         Ok(())
     }
 
-    fn join(&mut self, known: evidence::Evidence) -> Result<(), Error> {
+    fn join(&mut self, known: evidence::Evidence) -> Result<(), ToolError> {
         self.removed.extend(known.removed);
         Ok(self.observations.join(&known.observations)?)
     }
 }
 
 /// Reads a profile from a file.
-pub(super) fn profile_file(path: &Path) -> Result<profile::Document, Error> {
-    let name = path.to_str().ok_or_else(|| Error::NotUtf8(path.to_owned()))?;
+pub(super) fn profile_file(path: &Path) -> Result<profile::Document, ToolError> {
+    let name = path.to_str().ok_or_else(|| ToolError::NotUtf8(path.to_owned()))?;
     Ok(source::named_file(name, &Live)?.document)
 }
 
 /// The evidence beside a profile, if there is one.
-fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, Error> {
+fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, ToolError> {
     let path = beside(profile);
     match fs::read(&path) {
         Ok(bytes) => Ok(Some(evidence::read(&path.display().to_string(), &bytes)?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::File { path, error }),
+        Err(error) => Err(ToolError::File { path, error }),
     }
 }
 
 /// Writes a file atomically: the whole new text, or the old file stays.
-pub(super) fn put(path: &Path, text: &str) -> Result<(), Error> {
+pub(super) fn put(path: &Path, text: &str) -> Result<(), ToolError> {
     let mut name = OsString::from(".");
-    name.push(path.file_name().ok_or_else(|| Error::NoFileName(path.to_owned()))?);
+    name.push(path.file_name().ok_or_else(|| ToolError::NoFileName(path.to_owned()))?);
     name.push(format!(".{}", std::process::id()));
     let new = path.with_file_name(name);
     let done = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
     done.map_err(|error| {
         // A partial file is of no use; the error of the write is the one to report.
         drop(fs::remove_file(&new));
-        Error::Write { path: path.to_owned(), error }
+        ToolError::Write { path: path.to_owned(), error }
     })
 }

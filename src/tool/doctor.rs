@@ -1,7 +1,7 @@
 //! `remit doctor`: what can be enforced here, and how to get more.
 
 use super::self_test::{self, ChildStep};
-use super::{Format, Output, VerbResult};
+use super::{Format, VerbOutput, VerbResult};
 use crate::doctor::Assessment;
 use crate::enforce::examine;
 
@@ -12,7 +12,7 @@ const FAILED: u8 = 4;
 #[derive(clap::Args)]
 #[command(after_help = "Exit codes: 0 all that `baseline` asks for, 1 less, 2 bad input, 3 nothing can be \
                         confined here, 4 a layer that is said to hold did not refuse.")]
-pub(super) struct Arguments {
+pub(super) struct DoctorArguments {
     /// Let a throw-away child try what the layers refuse, first free and then confined
     #[arg(long)]
     self_test: bool,
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     step: Vec<std::path::PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> VerbResult {
+pub(super) fn run(arguments: &DoctorArguments) -> VerbResult {
     if let [step, folder] = &arguments.step[..] {
         return ChildStep::named(step)?.run(folder);
     }
@@ -48,5 +48,5 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
             document.to_string()
         }
     };
-    Ok(Output { text, code })
+    Ok(VerbOutput { text, code })
 }

@@ -21,7 +21,7 @@ use crate::sys::{CallError, signal};
 
 /// Why a verb has no answer: one line.
 #[derive(Debug)]
-pub(super) enum Error {
+pub(super) enum ToolError {
     /// A system call failed.
     Call(CallError),
     /// This environment cannot be examined, or a confinement not be prepared.
@@ -42,7 +42,7 @@ pub(super) enum Error {
     Filter {
         /// What messages call the profile.
         profile: String,
-        error: filter::Error,
+        error: filter::FilterError,
     },
     /// A file or directory cannot be opened, read or made.
     File { path: PathBuf, error: io::Error },
@@ -83,7 +83,7 @@ pub(super) enum Error {
     /// The shim left no journal.
     NoJournal { directory: PathBuf, how: ProcessEnd },
     /// There is no profile of what a run has left.
-    NotBuilt { error: Box<Error>, journals: PathBuf },
+    NotBuilt { error: Box<ToolError>, journals: PathBuf },
     /// The shim that was named cannot be examined.
     Shim { path: PathBuf, error: io::Error },
     /// The shim that was named may not be executed.
@@ -132,95 +132,95 @@ pub(super) enum SelfTestError {
     NoStart,
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ToolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Call(error) => error.fmt(f),
-            Error::Enforce(error) => error.fmt(f),
-            Error::Profile(error) => error.fmt(f),
-            Error::Made(error) => error.fmt(f),
-            Error::Learn(error) => error.fmt(f),
-            Error::Plan { profile, error } => write!(f, "{profile}: {error}"),
-            Error::Filter { profile, error } => write!(f, "{profile}: {error}"),
-            Error::File { path, error } => of_file(path, error, f),
-            Error::Input { path, error } => {
+            ToolError::Call(error) => error.fmt(f),
+            ToolError::Enforce(error) => error.fmt(f),
+            ToolError::Profile(error) => error.fmt(f),
+            ToolError::Made(error) => error.fmt(f),
+            ToolError::Learn(error) => error.fmt(f),
+            ToolError::Plan { profile, error } => write!(f, "{profile}: {error}"),
+            ToolError::Filter { profile, error } => write!(f, "{profile}: {error}"),
+            ToolError::File { path, error } => of_file(path, error, f),
+            ToolError::Input { path, error } => {
                 of_file(path, error, f)?;
                 if error.kind() == io::ErrorKind::NotFound {
                     f.write_str("; expected a journal, a folder of journals or a profile that was built")?;
                 }
                 Ok(())
             }
-            Error::Write { path, error } => {
+            ToolError::Write { path, error } => {
                 write!(f, "{}: cannot be written: {}", path.display(), why(error))
             }
-            Error::NoFileName(path) => write!(f, "{}: is no name of a file", path.display()),
-            Error::NotUtf8(path) => write!(f, "{}: its name is not UTF-8", path.display()),
-            Error::NoJournals(path) => write!(f, "{}: holds no journal (*.jsonl)", path.display()),
-            Error::NoEvidence(path) => {
+            ToolError::NoFileName(path) => write!(f, "{}: is no name of a file", path.display()),
+            ToolError::NotUtf8(path) => write!(f, "{}: its name is not UTF-8", path.display()),
+            ToolError::NoJournals(path) => write!(f, "{}: holds no journal (*.jsonl)", path.display()),
+            ToolError::NoEvidence(path) => {
                 let beside = beside(path);
                 write!(f, "{}: has no {} beside it, from which to build", path.display(), beside.display())
             }
-            Error::Itself(path) => write!(
+            ToolError::Itself(path) => write!(
                 f,
                 "{}: is the profile itself; a proposal is a file of its own, to be looked at first",
                 path.display()
             ),
-            Error::NoProfile(name) => {
+            ToolError::NoProfile(name) => {
                 write!(f, "no embedded profile is called `{name}`; there are {}", embedded::NAMES.join(", "))
             }
-            Error::Kernel(error) => write!(f, "--kernel: {error}"),
-            Error::OldKernel(release) => {
+            ToolError::Kernel(error) => write!(f, "--kernel: {error}"),
+            ToolError::OldKernel(release) => {
                 write!(f, "--kernel: {release} is too old; expected {} or later", Release::OLDEST)
             }
-            Error::ThisKernel(error) => {
+            ToolError::ThisKernel(error) => {
                 write!(f, "--kernel this: {error}; name a release, such as 6.12")
             }
-            Error::Command { word, error } => write!(f, "COMMAND `{word}`: {error}"),
-            Error::NotInPath(word) => {
+            ToolError::Command { word, error } => write!(f, "COMMAND `{word}`: {error}"),
+            ToolError::NotInPath(word) => {
                 write!(f, "COMMAND `{word}` is in no directory of PATH; name its path")
             }
-            Error::NoName => f.write_str("COMMAND is no name of a program; name one"),
-            Error::Output { path, errno } => {
+            ToolError::NoName => f.write_str("COMMAND is no name of a program; name one"),
+            ToolError::Output { path, errno } => {
                 write!(f, "{}: no profile can be written there: {errno}", path.display())
             }
-            Error::OutputExists(path) => write!(
+            ToolError::OutputExists(path) => write!(
                 f,
                 "{0}: is there already; -o {0} replaces it, --base {0} continues it under another name",
                 path.display()
             ),
-            Error::NotStarted(how) => {
+            ToolError::NotStarted(how) => {
                 write!(f, "the run did not start: remit-init ended {how}, and says above why")
             }
-            Error::NoJournal { directory, how } => write!(
+            ToolError::NoJournal { directory, how } => write!(
                 f,
                 "{}: remit-init ended {how} and left no journal there; is it one that can learn?",
                 directory.display()
             ),
-            Error::NotBuilt { error, journals } => {
+            ToolError::NotBuilt { error, journals } => {
                 write!(f, "{error}; the journals are in {}", journals.display())
             }
-            Error::Shim { path, error } => write!(f, "--shim {}: {}", path.display(), why(error)),
-            Error::NoExecutable(path) => {
+            ToolError::Shim { path, error } => write!(f, "--shim {}: {}", path.display(), why(error)),
+            ToolError::NoExecutable(path) => {
                 write!(f, "--shim {}: is no file that may be executed", path.display())
             }
-            Error::NoShim => f.write_str(
+            ToolError::NoShim => f.write_str(
                 "remit-init is neither beside remit nor in a directory of PATH; name it with --shim FILE",
             ),
-            Error::Nul(word) => write!(f, "{word:?} holds a NUL byte"),
-            Error::CommandNul => f.write_str("COMMAND holds a NUL byte"),
-            Error::Script { option, script, how } => {
+            ToolError::Nul(word) => write!(f, "{word:?} holds a NUL byte"),
+            ToolError::CommandNul => f.write_str("COMMAND holds a NUL byte"),
+            ToolError::Script { option, script, how } => {
                 write!(f, "{option} `{}` ended {how}", script.display())
             }
-            Error::Interrupted(by) => {
+            ToolError::Interrupted(by) => {
                 write!(f, "--drop-test: ended by {}, before all was tried", signal::name(*by))
             }
-            Error::NoFullRun => f.write_str("the full run did not start; what it says stands above"),
-            Error::NotTraced(errno) => write!(
+            ToolError::NoFullRun => f.write_str("the full run did not start; what it says stands above"),
+            ToolError::NotTraced(errno) => write!(
                 f,
                 "--drop-test: COMMAND cannot be traced here: {errno}; where ptrace(2) is refused, nothing sees \
                  what the kernel refuses"
             ),
-            Error::NoFolder(tried) => {
+            ToolError::NoFolder(tried) => {
                 f.write_str("--drop-test: no place for its profiles: ")?;
                 match tried {
                     Some((path, error)) => of_file(path, error, f)?,
@@ -228,7 +228,7 @@ impl fmt::Display for Error {
                 }
                 f.write_str("; name one by TMPDIR")
             }
-            Error::SelfTest(error) => error.fmt(f),
+            ToolError::SelfTest(error) => error.fmt(f),
         }
     }
 }
@@ -253,34 +253,34 @@ impl fmt::Display for SelfTestError {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for ToolError {}
 
-impl From<CallError> for Error {
-    fn from(error: CallError) -> Error {
-        Error::Call(error)
+impl From<CallError> for ToolError {
+    fn from(error: CallError) -> ToolError {
+        ToolError::Call(error)
     }
 }
 
-impl From<enforce::Error> for Error {
-    fn from(error: enforce::Error) -> Error {
-        Error::Enforce(error)
+impl From<enforce::Error> for ToolError {
+    fn from(error: enforce::Error) -> ToolError {
+        ToolError::Enforce(error)
     }
 }
 
-impl From<LoadError> for Error {
-    fn from(error: LoadError) -> Error {
-        Error::Profile(error)
+impl From<LoadError> for ToolError {
+    fn from(error: LoadError) -> ToolError {
+        ToolError::Profile(error)
     }
 }
 
-impl From<Unusable> for Error {
-    fn from(error: Unusable) -> Error {
-        Error::Learn(error)
+impl From<Unusable> for ToolError {
+    fn from(error: Unusable) -> ToolError {
+        ToolError::Learn(error)
     }
 }
 
-impl From<SelfTestError> for Error {
-    fn from(error: SelfTestError) -> Error {
-        Error::SelfTest(error)
+impl From<SelfTestError> for ToolError {
+    fn from(error: SelfTestError) -> ToolError {
+        ToolError::SelfTest(error)
     }
 }

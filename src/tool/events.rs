@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Error, Output, VerbResult, print_error};
-use crate::event::stream::{Lines, Origin, Provenance};
+use super::{ToolError, VerbOutput, VerbResult, print_error};
+use crate::event::stream::{BoundedLines, Origin, Provenance};
 use crate::visible;
 
 /// The arguments of `remit events`.
 #[derive(clap::Args)]
 #[command(after_help = "Exit codes: 0 all that looks like events is remit's, 1 some of it is not, or \
                         nothing proves that it is, 2 bad input.")]
-pub(super) struct Arguments {
+pub(super) struct EventsArguments {
     /// Event files, or a container's stderr with events in it; by default, and for -, stdin
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -35,13 +35,13 @@ struct Head {
     event: String,
 }
 
-pub(super) fn run(arguments: &Arguments) -> VerbResult {
+pub(super) fn run(arguments: &EventsArguments) -> VerbResult {
     let stdin = [PathBuf::from("-")];
     let files = if arguments.files.is_empty() { &stdin[..] } else { &arguments.files };
     let mut code = 0;
     for path in files {
         let name = path.display().to_string();
-        let failed = |error| Error::File { path: path.clone(), error };
+        let failed = |error| ToolError::File { path: path.clone(), error };
         let input: Box<dyn BufRead> = match path.as_path() {
             path if path == Path::new("-") => Box::new(io::stdin().lock()),
             path => Box::new(BufReader::new(File::open(path).map_err(failed)?)),
@@ -52,14 +52,14 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
             code = 1;
         }
     }
-    Ok(Output { text: String::new(), code })
+    Ok(VerbOutput { text: String::new(), code })
 }
 
 /// Writes the events that are remit's, and returns a line for each reason to leave others out.
 fn filter(input: impl BufRead, nonces: &[String], out: &mut impl Write) -> io::Result<Vec<String>> {
     let mut provenance = Provenance::of(nonces);
     let (mut others, mut unproven) = (0u64, 0u64);
-    let mut lines = Lines::of(input);
+    let mut lines = BoundedLines::of(input);
     while let Some((_, line)) = lines.next_event()? {
         let (Ok(head), Ok(text)) = (serde_json::from_slice::<Head>(line), str::from_utf8(line)) else {
             others += 1;

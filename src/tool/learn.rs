@@ -12,7 +12,7 @@ use serde_json::json;
 use super::build::{self, Making, profile_file};
 use super::session::{RunEnd, Session, Until};
 use super::shim::Shim;
-use super::{Error, Format, Output, VerbResult};
+use super::{Format, ToolError, VerbOutput, VerbResult};
 
 /// The arguments of `remit learn`.
 #[derive(clap::Args)]
@@ -21,7 +21,7 @@ use super::{Error, Format, Output, VerbResult};
                   Exit codes: 0 built, 1 the run ended badly, so that no profile is made of it, 2 bad input, or it \
                   did not start."
 )]
-pub(super) struct Arguments {
+pub(super) struct LearnArguments {
     /// The profile to write, NAME.json unless named, which then must not be there; its evidence
     /// goes beside it
     #[arg(short = 'o', long, value_name = "PROFILE")]
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> VerbResult {
+pub(super) fn run(arguments: &LearnArguments) -> VerbResult {
     // All errors that need no run come before it.
     let output = output(arguments)?;
     for profile in [&arguments.making.base, &arguments.making.overlay].into_iter().flatten() {
@@ -78,34 +78,36 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     if let Some(fault) = fault {
         return Ok(unclean(arguments, &fault, &new));
     }
-    let answer = build::build(&[journals.directory.clone()], &output, &arguments.making)
-        .map_err(|error| Error::NotBuilt { error: Box::new(error), journals: journals.directory.clone() })?;
+    let answer =
+        build::build(&[journals.directory.clone()], &output, &arguments.making).map_err(|error| {
+            ToolError::NotBuilt { error: Box::new(error), journals: journals.directory.clone() }
+        })?;
     journals.keep = arguments.keep.is_some();
     Ok(answer)
 }
 
 /// The path of the profile. An existing file is replaced only where `-o` names it.
-fn output(arguments: &Arguments) -> Result<PathBuf, Error> {
+fn output(arguments: &LearnArguments) -> Result<PathBuf, ToolError> {
     if let Some(output) = &arguments.output {
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         return match nix::unistd::access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
             Ok(()) => Ok(output.clone()),
-            Err(errno) => Err(Error::Output { path: output.clone(), errno }),
+            Err(errno) => Err(ToolError::Output { path: output.clone(), errno }),
         };
     }
     let command = Path::new(&arguments.command[0]).file_name();
     let name = arguments.making.name.clone().map(OsString::from).or(command.map(OsString::from));
-    let mut name = name.ok_or(Error::NoName)?;
+    let mut name = name.ok_or(ToolError::NoName)?;
     name.push(".json");
     let output = PathBuf::from(name);
     match fs::symlink_metadata(&output) {
-        Ok(_) => Err(Error::OutputExists(output)),
+        Ok(_) => Err(ToolError::OutputExists(output)),
         Err(_) => Ok(output),
     }
 }
 
-fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Output {
+fn unclean(arguments: &LearnArguments, fault: &str, new: &[PathBuf]) -> VerbOutput {
     let journals: Vec<String> = new.iter().map(|path| path.display().to_string()).collect();
     let text = match arguments.making.format {
         Format::Json => json!({ "fault": fault, "journals": journals }).to_string(),
@@ -115,13 +117,13 @@ fn unclean(arguments: &Arguments, fault: &str, new: &[PathBuf]) -> Output {
             journals.join(", ")
         ),
     };
-    Output { text, code: 1 }
+    VerbOutput { text, code: 1 }
 }
 
-fn no_journal(ended: &RunEnd, directory: &Path) -> Error {
+fn no_journal(ended: &RunEnd, directory: &Path) -> ToolError {
     match ended.how.code() {
-        125..=127 => Error::NotStarted(ended.how),
-        _ => Error::NoJournal { directory: directory.to_owned(), how: ended.how },
+        125..=127 => ToolError::NotStarted(ended.how),
+        _ => ToolError::NoJournal { directory: directory.to_owned(), how: ended.how },
     }
 }
 
@@ -134,7 +136,7 @@ struct Journals {
 }
 
 impl Journals {
-    fn at(named: Option<&Path>) -> Result<Journals, Error> {
+    fn at(named: Option<&Path>) -> Result<Journals, ToolError> {
         let (directory, made) = match named {
             Some(path) => {
                 let path = std::path::absolute(path).map_err(|error| failed(path, error))?;
@@ -154,14 +156,14 @@ impl Journals {
         Ok(journals)
     }
 
-    fn all(&self) -> Result<BTreeSet<PathBuf>, Error> {
+    fn all(&self) -> Result<BTreeSet<PathBuf>, ToolError> {
         let entries = fs::read_dir(&self.directory).map_err(|error| failed(&self.directory, error))?;
         let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
         Ok(paths.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect())
     }
 
     /// The journals that the run has written.
-    fn left(&self) -> Result<Vec<PathBuf>, Error> {
+    fn left(&self) -> Result<Vec<PathBuf>, ToolError> {
         Ok(self.all()?.difference(&self.before).cloned().collect())
     }
 }
@@ -176,6 +178,6 @@ impl Drop for Journals {
     }
 }
 
-fn failed(path: &Path, error: std::io::Error) -> Error {
-    Error::File { path: path.to_owned(), error }
+fn failed(path: &Path, error: std::io::Error) -> ToolError {
+    ToolError::File { path: path.to_owned(), error }
 }

@@ -4,7 +4,7 @@ use caps::{Capability, CapsHashSet};
 use clap::ValueEnum;
 
 use super::source::{self, ProfileSource};
-use super::{Error, Format, Output, VerbResult};
+use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::enforce::probe;
 use crate::image::live::LiveFor;
 use crate::kernel::{Arch, Kernel, Release};
@@ -16,7 +16,7 @@ use crate::profile::Mode;
 #[command(
     after_help = "Exit codes: 0 it would start, 1 it would refuse to start on that kernel, 2 bad input."
 )]
-pub(super) struct Arguments {
+pub(super) struct PlanArguments {
     /// A file (with a slash, or ending in .json) or the name of an embedded profile
     profile: String,
     /// The kernel: a release such as 5.10 or 6.12 with all that a stock one has, or `this`
@@ -45,7 +45,7 @@ enum PlanMode {
     Audit,
 }
 
-pub(super) fn run(arguments: &Arguments) -> VerbResult {
+pub(super) fn run(arguments: &PlanArguments) -> VerbResult {
     let kernel = kernel(arguments)?;
     let files = LiveFor(kernel.arch);
     let command = source::command(arguments.command.as_deref().unwrap_or("/bin/sh"))?;
@@ -58,22 +58,22 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     };
     let place = Host { command: Some(command), links, embedded, ..container() };
     let plan = Plan::new(&profile, &kernel, &place, &files, mode)
-        .map_err(|error| Error::Plan { profile: name.clone(), error })?;
+        .map_err(|error| ToolError::Plan { profile: name.clone(), error })?;
     let text = match arguments.format {
         Format::Text => plan.to_string(),
-        Format::Json => plan.to_json().map_err(|error| Error::Filter { profile: name, error })?,
+        Format::Json => plan.to_json().map_err(|error| ToolError::Filter { profile: name, error })?,
     };
-    Ok(Output { text, code: u8::from(plan.refusal().is_some()) })
+    Ok(VerbOutput { text, code: u8::from(plan.refusal().is_some()) })
 }
 
-fn kernel(arguments: &Arguments) -> Result<Kernel, Error> {
+fn kernel(arguments: &PlanArguments) -> Result<Kernel, ToolError> {
     if arguments.kernel == "this" {
-        let here = probe::kernel().map_err(Error::ThisKernel)?;
+        let here = probe::kernel().map_err(ToolError::ThisKernel)?;
         return Ok(Kernel { arch: arguments.arch.unwrap_or(here.arch), ..here });
     }
-    let release: Release = arguments.kernel.parse().map_err(Error::Kernel)?;
+    let release: Release = arguments.kernel.parse().map_err(ToolError::Kernel)?;
     if release < Release::OLDEST {
-        return Err(Error::OldKernel(release));
+        return Err(ToolError::OldKernel(release));
     }
     Ok(Kernel::stock(release, arguments.arch.unwrap_or(Arch::THIS)))
 }

@@ -1,11 +1,11 @@
 //! `remit profiles`: the embedded profiles.
 
-use super::{Error, Format, Output, VerbResult};
+use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::profile::embedded;
 
 /// The arguments of `remit profiles`.
 #[derive(clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct ProfilesArguments {
     /// Print this one, as a start for one's own
     name: Option<String>,
     /// How to print the list; a profile is JSON in any case
@@ -13,14 +13,14 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-pub(super) fn run(arguments: &Arguments) -> VerbResult {
+pub(super) fn run(arguments: &ProfilesArguments) -> VerbResult {
     let names = embedded::NAMES;
     match (&arguments.name, arguments.format) {
         (Some(name), _) => match embedded::named(name) {
-            Some(text) => Output::success(text),
-            None => Err(Error::NoProfile(name.clone())),
+            Some(text) => VerbOutput::success(text),
+            None => Err(ToolError::NoProfile(name.clone())),
         },
-        (None, Format::Text) => Output::success(names.join("\n")),
-        (None, Format::Json) => Output::success(serde_json::to_string(&names).unwrap_or_default()),
+        (None, Format::Text) => VerbOutput::success(names.join("\n")),
+        (None, Format::Json) => VerbOutput::success(serde_json::to_string(&names).unwrap_or_default()),
     }
 }

@@ -13,7 +13,7 @@ use nix::unistd::{Pid, getppid};
 use serde_json::{Value, json};
 
 use super::error::SelfTestError;
-use super::{Output, VerbResult};
+use super::{VerbOutput, VerbResult};
 use crate::shim;
 use crate::sys;
 
@@ -240,7 +240,7 @@ impl ChildStep {
                     Ok(()) => "\n".to_owned(),
                     Err(why) => why + "\n",
                 });
-                Output::success(lines.collect::<String>())
+                VerbOutput::success(lines.collect::<String>())
             }
             ChildStep::Confine => {
                 let program = program()?;
@@ -249,7 +249,7 @@ impl ChildStep {
                 let words = words.chain([profile, "--events".into(), events, "--".into(), program.into()]);
                 let words = words.chain(["doctor", "--step", "acts"].map(OsString::from));
                 let code = shim::main(words.chain([folder.into()]), std::env::vars_os());
-                Ok(Output { text: String::new(), code })
+                Ok(VerbOutput { text: String::new(), code })
             }
         }
     }

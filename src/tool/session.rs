@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
-use super::error::Error;
+use super::error::ToolError;
 use super::process_end::ProcessEnd;
 use crate::profile;
 use crate::sys::process::{Side, StateChange};
@@ -144,8 +144,9 @@ impl Session {
     ///
     /// # Errors
     /// An argument holds a NUL byte, or fork(2) failed. A failed exec gives exit code 127.
-    pub fn start(&self, start: &Spawn<'_>) -> Result<i32, Error> {
-        let text = |bytes: &OsStr| CString::new(bytes.as_bytes()).map_err(|_| Error::Nul(bytes.to_owned()));
+    pub fn start(&self, start: &Spawn<'_>) -> Result<i32, ToolError> {
+        let text =
+            |bytes: &OsStr| CString::new(bytes.as_bytes()).map_err(|_| ToolError::Nul(bytes.to_owned()));
         let program = text(start.program)?;
         let arguments = start.arguments.iter().map(|one| text(one)).collect::<Result<Vec<_>, _>>()?;
         let variables = std::env::vars_os().filter(|(name, _)| !start.without.iter().any(|not| name == not));
@@ -196,16 +197,16 @@ impl Session {
     ///
     /// # Errors
     /// It was not started, or did not end with 0.
-    pub fn script(&self, option: &'static str, script: &OsStr) -> Result<(), Error> {
+    pub fn script(&self, option: &'static str, script: &OsStr) -> Result<(), ToolError> {
         let pid = self.shell(script)?;
         let ended = self.wait(pid, None, &Until::default(), None)?;
         match ended.how {
             ProcessEnd::Code(0) => Ok(()),
-            how => Err(Error::Script { option, script: script.to_owned(), how }),
+            how => Err(ToolError::Script { option, script: script.to_owned(), how }),
         }
     }
 
-    fn shell(&self, script: &OsStr) -> Result<i32, Error> {
+    fn shell(&self, script: &OsStr) -> Result<i32, ToolError> {
         let arguments = ["sh".into(), "-c".into(), script.to_owned()];
         self.start(&Spawn {
             program: OsStr::new("/bin/sh"),
@@ -229,7 +230,7 @@ impl Session {
         pipe: Option<OwnedFd>,
         until: &Until,
         mut handler: Option<&mut dyn StopHandler>,
-    ) -> Result<RunEnd, Error> {
+    ) -> Result<RunEnd, ToolError> {
         let mut run = Running { pid, ..Running::default() };
         let mut pipe = pipe.map(std::fs::File::from);
         loop {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::error::Error;
+use super::error::ToolError;
 use super::session::{self, RunEnd, Session, Spawn, Until};
 
 /// The shim's environment variables, which a run of the tool does not inherit.
@@ -20,7 +20,7 @@ impl Shim {
     ///
     /// # Errors
     /// It is missing, or not an executable file.
-    pub fn find(named: Option<&Path>) -> Result<Shim, Error> {
+    pub fn find(named: Option<&Path>) -> Result<Shim, ToolError> {
         const NAME: &str = "remit-init";
         if let Some(path) = named {
             return match std::fs::metadata(path) {
@@ -31,8 +31,8 @@ impl Shim {
                     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
                     Ok(Shim(path))
                 }
-                Ok(_) => Err(Error::NoExecutable(path.to_owned())),
-                Err(error) => Err(Error::Shim { path: path.to_owned(), error }),
+                Ok(_) => Err(ToolError::NoExecutable(path.to_owned())),
+                Err(error) => Err(ToolError::Shim { path: path.to_owned(), error }),
             };
         }
         let tool = std::env::current_exe().ok();
@@ -42,7 +42,7 @@ impl Shim {
         let mut candidates = beside.into_iter().chain(in_path.map(|folder| folder.join(NAME)));
         let found = candidates
             .find(|path| path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok());
-        found.map(Shim).ok_or(Error::NoShim)
+        found.map(Shim).ok_or(ToolError::NoShim)
     }
 
     /// Runs COMMAND with these options of the shim, and reads its events.
@@ -55,7 +55,7 @@ impl Shim {
         options: &[OsString],
         command: &[OsString],
         until: &Until,
-    ) -> Result<RunEnd, Error> {
+    ) -> Result<RunEnd, ToolError> {
         let (ours, theirs) = session::pipe()?;
         let events = format!("fd:{}", theirs.as_raw_fd());
         let mut arguments: Vec<OsString> = vec![self.0.clone().into()];
@@ -67,7 +67,7 @@ impl Shim {
         session.wait(pid, Some(ours), until, None)
     }
 
-    fn start(&self, session: &Session, arguments: Vec<OsString>, keeps: &OwnedFd) -> Result<i32, Error> {
+    fn start(&self, session: &Session, arguments: Vec<OsString>, keeps: &OwnedFd) -> Result<i32, ToolError> {
         session.start(&Spawn {
             program: self.0.as_os_str(),
             arguments,

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::error::Error;
+use super::error::ToolError;
 use crate::enforce::source::{self, Loaded};
 use crate::image::ImageFiles;
 use crate::profile::{Profile, embedded};
@@ -34,14 +34,14 @@ impl NamedProfile {
 
 /// Reads a profile: a file when the word has a slash, ends in .json or is there;
 /// an embedded one otherwise.
-pub(super) fn read(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<ProfileSource, Error> {
+pub(super) fn read(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<ProfileSource, ToolError> {
     let NamedProfile { name, loaded, embedded } = named(word, command, files)?;
     let links = loaded.links;
     Ok(ProfileSource { name, profile: loaded.document.profile, embedded, links })
 }
 
 /// Reads a profile, with its digest, path and links.
-pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<NamedProfile, Error> {
+pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Result<NamedProfile, ToolError> {
     let is_file = word.contains('/')
         || word.ends_with(".json")
         || (embedded::named(word).is_none() && Path::new(word).exists());
@@ -51,13 +51,14 @@ pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Resul
 }
 
 /// COMMAND as an absolute path, found by PATH where it has no slash.
-pub(super) fn command(word: &str) -> Result<PathBuf, Error> {
+pub(super) fn command(word: &str) -> Result<PathBuf, ToolError> {
     if word.contains('/') {
-        return std::path::absolute(word).map_err(|error| Error::Command { word: word.to_owned(), error });
+        return std::path::absolute(word)
+            .map_err(|error| ToolError::Command { word: word.to_owned(), error });
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|directory| directory.join(word))
         .find(|candidate| candidate.is_absolute() && candidate.is_file())
-        .ok_or_else(|| Error::NotInPath(word.to_owned()))
+        .ok_or_else(|| ToolError::NotInPath(word.to_owned()))
 }

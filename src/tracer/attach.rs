@@ -10,7 +10,7 @@ use super::state::Attachment;
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::procfs::processes;
-use crate::procfs::status::Status;
+use crate::procfs::status::ThreadStatus;
 use crate::sys::{credentials, ptrace};
 
 impl Tracer {
@@ -121,7 +121,7 @@ impl Tracer {
 }
 
 /// A thread, by `/proc/TID/status`.
-pub(super) struct Thread {
+pub(super) struct TracedThread {
     /// Its process (Tgid).
     pub pid: Pid,
     /// The process that made it: its own, or of a leader the parent.
@@ -129,9 +129,9 @@ pub(super) struct Thread {
 }
 
 /// A thread that the calling thread traces, by TracerPid in /proc; none for any other.
-pub(super) fn thread_of_ours(tid: Tid) -> Option<Thread> {
-    let status = Status::of(tid).ok()?;
+pub(super) fn thread_of_ours(tid: Tid) -> Option<TracedThread> {
+    let status = ThreadStatus::of(tid).ok()?;
     let pid = status.tgid;
     let maker = if pid.first_thread() == tid { status.parent } else { pid };
-    (status.tracer == Some(Tid::own())).then_some(Thread { pid, maker })
+    (status.tracer == Some(Tid::own())).then_some(TracedThread { pid, maker })
 }

@@ -8,7 +8,7 @@ use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
 use crate::policy::Denial;
-use crate::policy::started::Started;
+use crate::policy::started::StartedProgram;
 use crate::sys::seccomp::NotificationId;
 
 /// A notified call that continues traced.
@@ -81,7 +81,7 @@ pub enum Report {
         /// The entry that it is now.
         entry: ProgramIndex,
         /// The program and its arguments, as the kernel started them.
-        started: Arc<Started>,
+        started: Arc<StartedProgram>,
     },
     /// A traced thread made a process or a thread.
     Forked {

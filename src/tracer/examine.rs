@@ -28,12 +28,12 @@ use crate::notify::maps;
 use crate::plan::ProgramIndex;
 use crate::policy::PolicyEngine;
 use crate::policy::libraries::Code;
-use crate::policy::started::{Files, NotYet, Script, Started, Verdict};
+use crate::policy::started::{FileContents, NotYet, Script, StartedProgram, Verdict};
 use crate::procfs::errno;
 use crate::profile::Rights;
 
 /// A stopped process that is to be checked.
-pub enum Job {
+pub enum ExaminerJob {
     /// What an exec has started.
     Exec {
         /// The stopped process.
@@ -41,7 +41,7 @@ pub enum Job {
         /// The call of its exec.
         call: Arc<TracedCall>,
         /// What was read of the new program.
-        started: Arc<Started>,
+        started: Arc<StartedProgram>,
         /// Its arguments were cut, and have to be read again.
         cut: bool,
     },
@@ -51,7 +51,7 @@ pub enum Job {
 
 /// Checks each job and sends the verdict to the tracer, until the tracer is gone.
 pub fn run(
-    jobs: &Receiver<Job>,
+    jobs: &Receiver<ExaminerJob>,
     mailbox: &TracerMailbox,
     rules: &Arc<PolicyEngine>,
     found: &Mutex<FileFacts>,
@@ -59,7 +59,7 @@ pub fn run(
 ) {
     while let Ok(job) = jobs.recv() {
         let (pid, id, verdict) = match job {
-            Job::Exec { pid, call, started, cut } => {
+            ExaminerJob::Exec { pid, call, started, cut } => {
                 let caller = caller_after_exec(pid, &call.caller);
                 let files = StoppedFiles { pid, caller, rules, found, identity };
                 let verdict = match whole(&started, cut, &files) {
@@ -71,7 +71,7 @@ pub fn run(
                 let Ok(verdict) = verdict else { continue };
                 (pid, call.id, inspect::within_count(verdict, &call, rules))
             }
-            Job::Mappings(call, entry) => {
+            ExaminerJob::Mappings(call, entry) => {
                 (call.pid(), call.id, mapped(&call.caller, entry, rules, found, identity))
             }
         };
@@ -84,13 +84,17 @@ pub fn run(
 ///
 /// # Errors
 /// As [`inspect::stack`]: the process cannot be read, or was killed.
-fn whole<'a>(started: &'a Started, cut: bool, files: &StoppedFiles) -> Result<Cow<'a, Started>, Errno> {
+fn whole<'a>(
+    started: &'a StartedProgram,
+    cut: bool,
+    files: &StoppedFiles,
+) -> Result<Cow<'a, StartedProgram>, Errno> {
     let started = Cow::Borrowed(started);
     if !cut {
         return Ok(started);
     }
     let initial_stack = inspect::stack(started.stack, &files.caller, files.identity, files.rules)?;
-    Ok(Cow::Owned(Started { initial_stack, ..started.into_owned() }))
+    Ok(Cow::Owned(StartedProgram { initial_stack, ..started.into_owned() }))
 }
 
 /// The verdict on all that the caller's process has mapped as code by now, by whichever thread
@@ -102,7 +106,7 @@ fn mapped(
     found: &Mutex<FileFacts>,
     identity: &Identity,
 ) -> Verdict {
-    let own = Own::of(caller, identity);
+    let own = VerifiedFile::of(caller, identity);
     let all = match maps::of(caller, identity, |mapping| mapping.code && !own.is(mapping)) {
         Ok(all) => all,
         // A process that cannot be read any more hides something, or was killed.
@@ -136,16 +140,16 @@ fn linked(path: &Path) -> Option<PathBuf> {
 }
 
 /// The file that a process executed, whose exec was verified.
-struct Own {
+struct VerifiedFile {
     path: Option<PathBuf>,
     id: Option<FileId>,
 }
 
-impl Own {
-    fn of(caller: &Caller, identity: &Identity) -> Own {
+impl VerifiedFile {
+    fn of(caller: &Caller, identity: &Identity) -> VerifiedFile {
         let link = PathBuf::from(format!("/proc/{}/exe", caller.tid));
         let path = identity.with_caller_fsids(caller, || std::fs::read_link(&link).map_err(errno)).ok();
-        Own { path, id: maps::known(&link, caller, identity).ok() }
+        VerifiedFile { path, id: maps::known(&link, caller, identity).ok() }
     }
 
     /// Whether a mapping is of this file: by its inode, or by its path, which no other file has
@@ -168,7 +172,7 @@ struct StoppedFiles<'a> {
 impl StoppedFiles<'_> {
     /// Opens the executed file for reading: this inode, and no other that a process with the same
     /// pid executes by now.
-    fn mapped(&self, started: &Started) -> Option<File> {
+    fn mapped(&self, started: &StartedProgram) -> Option<File> {
         let link = format!("/proc/{}/exe", self.pid);
         let file = self.identity.with_caller_fsids(&self.caller, || File::open(&link).map_err(errno)).ok()?;
         is_still(&file, started).then_some(file)
@@ -188,8 +192,8 @@ impl StoppedFiles<'_> {
     }
 }
 
-impl Files for StoppedFiles<'_> {
-    fn is_loader(&self, started: &Started) -> Result<bool, NotYet> {
+impl FileContents for StoppedFiles<'_> {
+    fn is_loader(&self, started: &StartedProgram) -> Result<bool, NotYet> {
         let read = self.mapped(started).and_then(|file| elf::executable(&file, Arch::THIS).ok());
         // A file that cannot be read may be a loader. That is not remembered: the process may
         // have been killed meanwhile.
@@ -217,7 +221,7 @@ impl Files for StoppedFiles<'_> {
         Ok(script)
     }
 
-    fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet> {
+    fn digest(&self, started: &StartedProgram, script: Option<&Script>) -> Result<Option<String>, NotYet> {
         let file = match script {
             // Its path leads nowhere else, and no process inside may write to it.
             Some(script) => open(&script.canonical).filter(|(_, id)| *id == script.id).map(|(file, _)| file),
@@ -237,7 +241,7 @@ impl Files for StoppedFiles<'_> {
 }
 
 /// Whether this is the file that was started, unchanged since.
-fn is_still(file: &File, started: &Started) -> bool {
+fn is_still(file: &File, started: &StartedProgram) -> bool {
     file.metadata().is_ok_and(|found| {
         let id = FileId { device: found.dev(), inode: found.ino() };
         let stamp = (found.ctime(), found.ctime_nsec() as u32, found.size());
@@ -264,36 +268,36 @@ fn script(from: &Path, path: &Path, rules: &PolicyEngine, deep: usize) -> Option
     let own = [Some(interpreter.clone().into_os_string().into_vec()), argument.map(String::into_bytes)];
     let own = own.into_iter().flatten();
     match script_of(&interpreter, rules, deep) {
-        Interpreter::Program(id_of_interpreter) => {
+        InterpreterFile::Program(id_of_interpreter) => {
             Some(Script { id, canonical, lead: own.collect(), interpreter: id_of_interpreter })
         }
-        Interpreter::Script(inner) => Some(Script {
+        InterpreterFile::Script(inner) => Some(Script {
             id,
             canonical,
             lead: inner.lead.into_iter().chain(own).collect(),
             interpreter: inner.interpreter,
         }),
-        Interpreter::None => None,
+        InterpreterFile::None => None,
     }
 }
 
-enum Interpreter {
+enum InterpreterFile {
     Program(FileId),
     Script(Script),
     None,
 }
 
-fn script_of(interpreter: &Path, rules: &PolicyEngine, deep: usize) -> Interpreter {
+fn script_of(interpreter: &Path, rules: &PolicyEngine, deep: usize) -> InterpreterFile {
     if deep == 0 || !interpreter.is_absolute() {
-        return Interpreter::None;
+        return InterpreterFile::None;
     }
     let root = Path::new("/");
     if let Some(inner) = script(root, interpreter, rules, deep - 1) {
-        return Interpreter::Script(inner);
+        return InterpreterFile::Script(inner);
     }
     let program = std::fs::metadata(interpreter).ok();
-    program.map_or(Interpreter::None, |found| {
-        Interpreter::Program(FileId { device: found.dev(), inode: found.ino() })
+    program.map_or(InterpreterFile::None, |found| {
+        InterpreterFile::Program(FileId { device: found.dev(), inode: found.ino() })
     })
 }
 

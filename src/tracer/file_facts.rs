@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::image::FileId;
 use crate::plan::ProgramIndex;
-use crate::policy::started::{Files, NotYet, Script, Stamp, Started};
+use crate::policy::started::{FileContents, NotYet, Script, Stamp, StartedProgram};
 
 /// Facts of files, so that none is read twice: each by the inode and its time of change.
 #[derive(Debug, Default)]
@@ -34,10 +34,10 @@ impl FileFacts {
 }
 
 /// The facts that are known, without reading a file.
-pub struct Remembered<'a>(pub &'a Mutex<FileFacts>);
+pub struct KnownFacts<'a>(pub &'a Mutex<FileFacts>);
 
-impl Files for Remembered<'_> {
-    fn is_loader(&self, started: &Started) -> Result<bool, NotYet> {
+impl FileContents for KnownFacts<'_> {
+    fn is_loader(&self, started: &StartedProgram) -> Result<bool, NotYet> {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         found.loaders.get(&(started.id, started.stamp)).copied().ok_or(NotYet)
     }
@@ -47,7 +47,7 @@ impl Files for Remembered<'_> {
         found.scripts.get(path).cloned().map(Some).ok_or(NotYet)
     }
 
-    fn digest(&self, started: &Started, script: Option<&Script>) -> Result<Option<String>, NotYet> {
+    fn digest(&self, started: &StartedProgram, script: Option<&Script>) -> Result<Option<String>, NotYet> {
         if script.is_some() {
             return Err(NotYet);
         }

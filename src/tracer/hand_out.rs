@@ -29,11 +29,11 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use self::script::{SEND, Way, calling, is_at};
-use self::state::{Action, HandOutState, Stop};
+use self::state::{HandOutAction, HandOutState, HandOutStop};
 use super::{Tracer, log_unless_gone};
 use crate::ids::Tid;
 use crate::kernel::Arch;
-use crate::notify::handed::{CHUNK, Given, Handed, Wanted};
+use crate::notify::handed::{CHUNK, Given, Handed, HandedItem};
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy;
 use crate::sys::ptrace::{self, Registers};
@@ -93,7 +93,7 @@ impl Tracer {
     }
 
     /// What a thread is to hand out that makes this call to be given its end of the sockets.
-    pub fn wants_socket(&self, tid: Tid, notified: Notified) -> Option<Wanted> {
+    pub fn wants_socket(&self, tid: Tid, notified: Notified) -> Option<HandedItem> {
         let state = &self.hand_outs.get(&tid)?.state;
         state.wants_socket(notified).then(|| state.wanted())
     }
@@ -125,7 +125,7 @@ impl Tracer {
     pub fn start_hand_out(
         &mut self,
         request: &seccomp::Request,
-        wanted: Wanted,
+        wanted: HandedItem,
         socket: Option<(OwnedFd, i32)>,
     ) -> Result<(), Errno> {
         let tid = Tid::from_raw(request.pid as i32);
@@ -188,24 +188,24 @@ impl HandOut {
         let stop = match event {
             ptrace::EVENT_STOP => {
                 let group = signal != libc::SIGTRAP;
-                Stop::Requested { group, at_call: self.is_at_call(tid) }
+                HandOutStop::Requested { group, at_call: self.is_at_call(tid) }
             }
-            0 if signal == ptrace::CALL_ENDED => Stop::Syscall(ptrace::syscall_info(tid)?),
-            0 => Stop::Signal(signal),
-            _ => Stop::Other,
+            0 if signal == ptrace::CALL_ENDED => HandOutStop::Syscall(ptrace::syscall_info(tid)?),
+            0 => HandOutStop::Signal(signal),
+            _ => HandOutStop::Other,
         };
         for action in self.state.step(stop) {
             match action {
-                Action::Save => {
+                HandOutAction::Save => {
                     self.saved = Some((ptrace::registers(tid)?, ptrace::signal_mask(tid)?));
                     ptrace::set_signal_mask(tid, u64::MAX)?;
                 }
-                Action::Make(call) => self.make(tid, &call)?,
-                Action::ContToSyscall(signal) => ptrace::cont_to_syscall(tid, signal)?,
-                Action::Cont(signal) => ptrace::cont(tid, signal)?,
-                Action::Abandon => return Ok(Next::Abandon),
-                Action::Finish => return Ok(Next::End(self.given())),
-                Action::Fail => return Ok(Next::End(Err(UNREADABLE))),
+                HandOutAction::Make(call) => self.make(tid, &call)?,
+                HandOutAction::ContToSyscall(signal) => ptrace::cont_to_syscall(tid, signal)?,
+                HandOutAction::Cont(signal) => ptrace::cont(tid, signal)?,
+                HandOutAction::Abandon => return Ok(Next::Abandon),
+                HandOutAction::Finish => return Ok(Next::End(self.given())),
+                HandOutAction::Fail => return Ok(Next::End(Err(UNREADABLE))),
             }
         }
         Ok(Next::Stop)
@@ -219,7 +219,7 @@ impl HandOut {
                 .map_or(true, |own| is_at(Arch::THIS, &own, self.instruction_end, number, args))
     }
 
-    fn make(&self, tid: i32, call: &script::Call) -> Result<(), Errno> {
+    fn make(&self, tid: i32, call: &script::ScriptedCall) -> Result<(), Errno> {
         let Some((mut registers, _)) = self.saved else { return Err(Errno::EPROTO) };
         if !call.feed.is_empty() {
             let ours = self.ours.as_ref().ok_or(Errno::EPROTO)?;
@@ -240,7 +240,7 @@ impl HandOut {
                 let mut bytes = vec![0; CHUNK as usize];
                 let read = nix::unistd::read(ours, &mut bytes).map_err(|_| UNREADABLE)?;
                 bytes.truncate(read);
-                if matches!(wanted, Wanted::Memory(_)) {
+                if matches!(wanted, HandedItem::Memory(_)) {
                     return Ok(Given::Memory(bytes));
                 }
                 let name = PathBuf::from(OsString::from_vec(bytes));
@@ -251,8 +251,8 @@ impl HandOut {
                 }
             }
             (Ok(()), _) => socket::receive_descriptor(ours).map(Given::Descriptor).map_err(|_| UNREADABLE),
-            (Err(Errno::EFAULT), Wanted::Memory(_)) => Err(Errno::EFAULT),
-            (Err(Errno::EBADF), Wanted::Descriptor(_)) => Err(Errno::EBADF),
+            (Err(Errno::EFAULT), HandedItem::Memory(_)) => Err(Errno::EFAULT),
+            (Err(Errno::EBADF), HandedItem::Descriptor(_)) => Err(Errno::EBADF),
             (Err(_), _) => Err(UNREADABLE),
         }
     }

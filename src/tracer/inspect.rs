@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use nix::errno::Errno;
 
 use super::call::{Operation, TracedCall, caller_after_exec};
-use super::file_facts::{FileFacts, Remembered};
+use super::file_facts::{FileFacts, KnownFacts};
 use super::state::Inspection;
 use crate::ids::Pid;
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::policy::initial_stack::InitialStack;
-use crate::policy::started::{Started, Verdict};
+use crate::policy::started::{StartedProgram, Verdict};
 use crate::policy::{Denial, PolicyEngine};
 use crate::procfs::errno;
 use crate::sys;
@@ -39,7 +39,7 @@ pub(super) fn inspect(
             return Inspection::Decided { started: None, verdict: Verdict::Dies(refusal) };
         }
     };
-    let decided = rules.started(call.entry(), &started, &Remembered(found));
+    let decided = rules.started(call.entry(), &started, &KnownFacts(found));
     let cut = decided.is_err() && started.shorten();
     let started = Arc::new(started);
     match decided {
@@ -70,7 +70,12 @@ pub(super) fn within_count(verdict: Verdict, call: &TracedCall, rules: &PolicyEn
 /// # Errors
 /// EACCES for a program that cannot be read, so that it cannot be identified; ESRCH for one that
 /// was killed meanwhile; EIO for a stack that no 64-bit program has.
-fn read(pid: Pid, caller: &Caller, identity: &Identity, rules: &PolicyEngine) -> Result<Started, Errno> {
+fn read(
+    pid: Pid,
+    caller: &Caller,
+    identity: &Identity,
+    rules: &PolicyEngine,
+) -> Result<StartedProgram, Errno> {
     let caller = caller_after_exec(pid, caller);
     let link = format!("/proc/{pid}/exe");
     let (known, canonical) = identity.with_caller_fsids(&caller, || {
@@ -78,7 +83,7 @@ fn read(pid: Pid, caller: &Caller, identity: &Identity, rules: &PolicyEngine) ->
     })?;
     let pointer = sys::ptrace::stack_pointer(pid.as_raw())?;
     let initial_stack = stack(pointer, &caller, identity, rules)?;
-    Ok(Started {
+    Ok(StartedProgram {
         id: FileId { device: known.device, inode: known.inode },
         canonical,
         linked: known.links > 0,

@@ -59,11 +59,11 @@ use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
 pub use self::call::{Operation, Report, TracedCall};
-use self::examine::Job;
+use self::examine::ExaminerJob;
 use self::file_facts::FileFacts;
 pub use self::hand_out::Notified;
 use self::mailbox::TracerMailbox;
-use self::state::{Action, Config, Event, TraceTable};
+use self::state::{Config, TraceTable, TracerAction, TracerEvent};
 use crate::ids::{Pid, Tid};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::handed::Handed;
@@ -87,7 +87,7 @@ pub struct Tracer {
     /// What threads handed out, by the call that they wait in.
     handed: HashMap<Tid, (Notified, Arc<Handed>)>,
     found: Arc<Mutex<FileFacts>>,
-    examiner: Option<Sender<Job>>,
+    examiner: Option<Sender<ExaminerJob>>,
 }
 
 impl Tracer {
@@ -139,17 +139,17 @@ impl Tracer {
     /// over.
     pub fn continue_traced(&mut self, call: TracedCall) {
         let valid = self.is_valid(call.id);
-        self.handle(Event::Called { call, valid });
+        self.handle(TracerEvent::Called { call, valid });
     }
 
     /// The event of a [`Report::Denied`] is queued: now the call fails or the process is killed.
     pub fn reported(&mut self, id: NotificationId) {
-        self.handle(Event::Reported(id));
+        self.handle(TracerEvent::Reported(id));
     }
 
     /// Passes an event to the table and performs what follows, in order: what comes of an action
     /// goes before the next one.
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: TracerEvent) {
         let mut actions = VecDeque::from(self.table.step(event));
         while let Some(action) = actions.pop_front() {
             if let Some(event) = self.perform(action) {
@@ -158,35 +158,41 @@ impl Tracer {
         }
     }
 
-    fn perform(&mut self, action: Action) -> Option<Event> {
+    fn perform(&mut self, action: TracerAction) -> Option<TracerEvent> {
         match action {
-            Action::Attach(call) => {
+            TracerAction::Attach(call) => {
                 let (pid, id) = (call.pid(), call.id);
-                return Some(Event::Attached { pid, id, attachment: self.attach(&call) });
+                return Some(TracerEvent::Attached { pid, id, attachment: self.attach(&call) });
             }
-            Action::Interrupt(tid) => log_unless_gone("PTRACE_INTERRUPT", ptrace::interrupt(tid.as_raw())),
-            Action::Cont(tid, signal) => log_unless_gone("PTRACE_CONT", ptrace::cont(tid.as_raw(), signal)),
-            Action::Listen(tid) => log_unless_gone("PTRACE_LISTEN", ptrace::listen(tid.as_raw())),
-            Action::Detach(tid) => log_unless_gone("PTRACE_DETACH", ptrace::detach(tid.as_raw())),
-            Action::Continue(id) => self.answer(id, Answer::Continue),
-            Action::Fail(id, errno) => self.answer(id, Answer::Fail(errno)),
-            Action::KillCaller(call) => self.kill_caller(&call),
-            Action::Kill(pid, caller) => self.kill(pid, caller.as_ref()),
-            Action::Probe(pid) => return Some(Event::Probed { pid, readable: self.is_readable(pid) }),
-            Action::Inspect(pid, call) => {
+            TracerAction::Interrupt(tid) => {
+                log_unless_gone("PTRACE_INTERRUPT", ptrace::interrupt(tid.as_raw()))
+            }
+            TracerAction::Cont(tid, signal) => {
+                log_unless_gone("PTRACE_CONT", ptrace::cont(tid.as_raw(), signal))
+            }
+            TracerAction::Listen(tid) => log_unless_gone("PTRACE_LISTEN", ptrace::listen(tid.as_raw())),
+            TracerAction::Detach(tid) => log_unless_gone("PTRACE_DETACH", ptrace::detach(tid.as_raw())),
+            TracerAction::Continue(id) => self.answer(id, Answer::Continue),
+            TracerAction::Fail(id, errno) => self.answer(id, Answer::Fail(errno)),
+            TracerAction::KillCaller(call) => self.kill_caller(&call),
+            TracerAction::Kill(pid, caller) => self.kill(pid, caller.as_ref()),
+            TracerAction::Probe(pid) => {
+                return Some(TracerEvent::Probed { pid, readable: self.is_readable(pid) });
+            }
+            TracerAction::Inspect(pid, call) => {
                 let inspection = inspect::inspect(pid, &call, &self.identity, &self.rules, &self.found);
-                return Some(Event::Inspected { pid, id: call.id, inspection });
+                return Some(TracerEvent::Inspected { pid, id: call.id, inspection });
             }
-            Action::ExamineExec { pid, call, started, cut } => {
+            TracerAction::ExamineExec { pid, call, started, cut } => {
                 let id = call.id;
-                return self.examine(Job::Exec { pid, call, started, cut }, pid, id);
+                return self.examine(ExaminerJob::Exec { pid, call, started, cut }, pid, id);
             }
-            Action::ExamineMappings(call, entry) => {
+            TracerAction::ExamineMappings(call, entry) => {
                 let (pid, id) = (call.pid(), call.id);
-                return self.examine(Job::Mappings(call, entry), pid, id);
+                return self.examine(ExaminerJob::Mappings(call, entry), pid, id);
             }
-            Action::Report(report) => self.reports.push(report),
-            Action::ReportDenied { call, caller, refusal, action } => {
+            TracerAction::Report(report) => self.reports.push(report),
+            TracerAction::ReportDenied { call, caller, refusal, action } => {
                 let (id, program) = (call.id, self.program(&call));
                 self.reports.push(Report::Denied { id, caller, program, refusal, action });
             }
@@ -243,7 +249,7 @@ impl Tracer {
     }
 
     /// Has a file read by the examiner, while the process stays stopped.
-    fn examine(&mut self, job: Job, pid: Pid, id: NotificationId) -> Option<Event> {
+    fn examine(&mut self, job: ExaminerJob, pid: Pid, id: NotificationId) -> Option<TracerEvent> {
         let examiner = match self.examiner.take() {
             Some(examiner) => Some(examiner),
             None => self.start_examiner(),
@@ -254,10 +260,10 @@ impl Tracer {
             return None;
         }
         tracing::error!(%pid, "no thread can read its files");
-        Some(Event::ExaminerFailed { pid, id })
+        Some(TracerEvent::ExaminerFailed { pid, id })
     }
 
-    fn start_examiner(&self) -> Option<Sender<Job>> {
+    fn start_examiner(&self) -> Option<Sender<ExaminerJob>> {
         let (sender, jobs) = channel();
         let (mailbox, rules, found) = (self.mailbox(), Arc::clone(&self.rules), Arc::clone(&self.found));
         let identity = self.identity.clone();

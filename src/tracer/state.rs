@@ -1,8 +1,8 @@
 //! Which threads are traced and which calls continue so, pure: what happened becomes what is to
 //! be done.
 //!
-//! The [`Tracer`](super::Tracer) waits, passes each [`Event`] to the table, performs the
-//! [`Action`]s in their order, and passes on at once what came of each. So every order in which
+//! The [`Tracer`](super::Tracer) waits, passes each [`TracerEvent`] to the table, performs the
+//! [`TracerAction`]s in their order, and passes on at once what came of each. So every order in which
 //! the kernel can report stops and ends is a row of a test.
 //!
 //! **One call in flight in a process.** To attach takes the process's exec lock
@@ -26,7 +26,7 @@ use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::plan::ProgramIndex;
 use crate::policy::Denial;
-use crate::policy::started::{Started, Verdict};
+use crate::policy::started::{StartedProgram, Verdict};
 use crate::profile::OnViolation;
 use crate::sys::seccomp::NotificationId;
 
@@ -36,7 +36,7 @@ pub struct TraceTable {
     config: Config,
     app: Pid,
     tracees: BTreeMap<Tid, Tracee>,
-    processes: BTreeMap<Pid, Process>,
+    processes: BTreeMap<Pid, ProcessCalls>,
     /// Calls that are answered once their events are queued.
     denied: Vec<DeniedCall>,
     /// Notified calls are answered.
@@ -53,7 +53,7 @@ struct Tracee {
 
 /// The calls of a process.
 #[derive(Debug, Default)]
-struct Process {
+struct ProcessCalls {
     pending: Option<PendingCall>,
     queue: VecDeque<Arc<TracedCall>>,
 }
@@ -106,28 +106,28 @@ impl TraceTable {
 
     /// What follows from what happened. The actions are performed in this order, and what comes
     /// of one is passed on before the next is performed.
-    pub fn step(&mut self, event: Event) -> Vec<Action> {
+    pub fn step(&mut self, event: TracerEvent) -> Vec<TracerAction> {
         let mut actions = self.follow(event);
         actions.extend(self.release_orphans());
         actions
     }
 
-    fn follow(&mut self, event: Event) -> Vec<Action> {
+    fn follow(&mut self, event: TracerEvent) -> Vec<TracerAction> {
         match event {
-            Event::Called { call, valid: true } => self.called(Arc::new(call)),
+            TracerEvent::Called { call, valid: true } => self.called(Arc::new(call)),
             // Its thread was ended by an exec of its process, whose new program may have its
             // tid: the exec is still in flight.
-            Event::Called { valid: false, .. } => Vec::new(),
-            Event::Attached { pid, id, attachment } => self.attached(pid, id, attachment),
-            Event::Stopped { tid, stop } => self.stopped(tid, stop),
-            Event::FirstStop { tid, pid, maker, stop } => self.first_stop(tid, pid, maker, stop),
-            Event::Ended(tid) => self.ended(tid),
-            Event::Probed { pid, readable } => self.probed(pid, readable),
-            Event::Inspected { pid, id, inspection } => self.inspected(pid, id, inspection),
-            Event::Examined { pid, id, verdict } => self.decided(pid, id, verdict),
-            Event::ExaminerFailed { pid, id } => self.kill_pending(pid, id),
-            Event::Reported(id) => self.reported(id),
-            Event::ListenerClosed => self.listener_closed(),
+            TracerEvent::Called { valid: false, .. } => Vec::new(),
+            TracerEvent::Attached { pid, id, attachment } => self.attached(pid, id, attachment),
+            TracerEvent::Stopped { tid, stop } => self.stopped(tid, stop),
+            TracerEvent::FirstStop { tid, pid, maker, stop } => self.first_stop(tid, pid, maker, stop),
+            TracerEvent::Ended(tid) => self.ended(tid),
+            TracerEvent::Probed { pid, readable } => self.probed(pid, readable),
+            TracerEvent::Inspected { pid, id, inspection } => self.inspected(pid, id, inspection),
+            TracerEvent::Examined { pid, id, verdict } => self.decided(pid, id, verdict),
+            TracerEvent::ExaminerFailed { pid, id } => self.kill_pending(pid, id),
+            TracerEvent::Reported(id) => self.reported(id),
+            TracerEvent::ListenerClosed => self.listener_closed(),
         }
     }
 
@@ -150,7 +150,7 @@ pub struct Config {
 
 /// An input of the table: a notified call, a report of the kernel's, or what came of an action.
 #[derive(Debug)]
-pub enum Event {
+pub enum TracerEvent {
     /// A notified call is to continue traced.
     Called {
         /// The call.
@@ -158,7 +158,7 @@ pub enum Event {
         /// Its notification is still valid: the thread waits for the answer.
         valid: bool,
     },
-    /// What came of [`Action::Attach`].
+    /// What came of [`TracerAction::Attach`].
     Attached {
         /// The process.
         pid: Pid,
@@ -172,7 +172,7 @@ pub enum Event {
         /// The thread.
         tid: Tid,
         /// The stop.
-        stop: Stop,
+        stop: PtraceStop,
     },
     /// A thread that is not in the table stopped by PTRACE_EVENT_STOP, as the kernel stops a new
     /// thread that it has attached.
@@ -185,18 +185,18 @@ pub enum Event {
         /// ancestor where that has ended.
         maker: Pid,
         /// The stop.
-        stop: Stop,
+        stop: PtraceStop,
     },
     /// A traced thread, or a process of which the first thread reaps the end, has ended.
     Ended(Tid),
-    /// What came of [`Action::Probe`].
+    /// What came of [`TracerAction::Probe`].
     Probed {
         /// The process.
         pid: Pid,
         /// The supervisor can read its memory.
         readable: bool,
     },
-    /// What came of [`Action::Inspect`].
+    /// What came of [`TracerAction::Inspect`].
     Inspected {
         /// The process.
         pid: Pid,
@@ -205,7 +205,7 @@ pub enum Event {
         /// What was found.
         inspection: Inspection,
     },
-    /// The examiner's answer to [`Action::ExamineExec`] or [`Action::ExamineMappings`].
+    /// The examiner's answer to [`TracerAction::ExamineExec`] or [`TracerAction::ExamineMappings`].
     Examined {
         /// The process.
         pid: Pid,
@@ -245,7 +245,7 @@ pub enum Attachment {
 
 /// Why a traced thread is stopped (ptrace(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum PtraceStop {
     /// PTRACE_EVENT_EXEC: a new program is in place and has not run.
     Exec {
         /// The tid that the thread had when it called execve.
@@ -275,14 +275,14 @@ pub enum Inspection {
     /// There is a verdict on what was started; `started` is none where it cannot be read.
     Decided {
         /// The program, its arguments and environment.
-        started: Option<Arc<Started>>,
+        started: Option<Arc<StartedProgram>>,
         /// What becomes of the process.
         verdict: Verdict,
     },
     /// A file has to be read first.
     NotYet {
         /// The program, its arguments and environment.
-        started: Arc<Started>,
+        started: Arc<StartedProgram>,
         /// Its arguments were cut, and have to be read again.
         cut: bool,
     },
@@ -292,9 +292,9 @@ pub enum Inspection {
 
 /// What is to be done.
 #[derive(Debug, PartialEq)]
-pub enum Action {
+pub enum TracerAction {
     /// Attach to the calling thread or, before its process becomes unreadable, to all of the
-    /// process: see [`Event::Attached`].
+    /// process: see [`TracerEvent::Attached`].
     Attach(Arc<TracedCall>),
     /// Request a stop.
     Interrupt(Tid),
@@ -312,23 +312,23 @@ pub enum Action {
     KillCaller(Arc<TracedCall>),
     /// Kill a stopped process, with the rights of this caller where it is known.
     Kill(Pid, Option<Caller>),
-    /// Find out whether a process can be read: see [`Event::Probed`].
+    /// Find out whether a process can be read: see [`TracerEvent::Probed`].
     Probe(Pid),
-    /// Read and check what an exec has started: see [`Event::Inspected`].
+    /// Read and check what an exec has started: see [`TracerEvent::Inspected`].
     Inspect(Pid, Arc<TracedCall>),
-    /// Have the examiner check what an exec has started: see [`Event::Examined`].
+    /// Have the examiner check what an exec has started: see [`TracerEvent::Examined`].
     ExamineExec {
         /// The process.
         pid: Pid,
         /// Its exec.
         call: Arc<TracedCall>,
         /// What was read of the new program.
-        started: Arc<Started>,
+        started: Arc<StartedProgram>,
         /// Its arguments were cut, and have to be read again.
         cut: bool,
     },
     /// Have the examiner check all that the process of this call, which is this program entry,
-    /// has mapped as code: see [`Event::Examined`].
+    /// has mapped as code: see [`TracerEvent::Examined`].
     ExamineMappings(Arc<TracedCall>, ProgramIndex),
     /// Pass on what came of a call.
     Report(Report),
@@ -356,7 +356,7 @@ pub enum TraceeState {
     /// thread that made it reports its parent.
     AwaitingParent {
         /// Its first stop.
-        stop: Stop,
+        stop: PtraceStop,
         /// The process that made it.
         maker: Pid,
     },
@@ -370,21 +370,21 @@ struct PendingCall {
     /// The thread; after an exec by a thread that is not the leader it has the leader's tid.
     tid: Tid,
     call: Arc<TracedCall>,
-    phase: Phase,
+    phase: CallPhase,
 }
 
 /// How far a call is.
 #[derive(Debug)]
-enum Phase {
+enum CallPhase {
     /// The attempt to attach is under way.
     Attaching,
     /// The call continues. `interrupted`: a stop was requested, and comes where an exec fails
     /// or code is mapped.
     Continued { interrupted: bool },
     /// Its new program is in place, and is verified.
-    Executed { started: Option<Arc<Started>> },
+    Executed { started: Option<Arc<StartedProgram>> },
     /// It has mapped code and stopped, and the mappings are checked.
-    Mapped { stop: Stop },
+    Mapped { stop: PtraceStop },
 }
 
 /// The process whose pid is this tid, which is its leader's.

@@ -10,9 +10,9 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::Tracer;
-use super::attach::{self, Thread};
+use super::attach::{self, TracedThread};
 use super::mailbox::TracerMessage;
-use super::state::{Event, Stop};
+use super::state::{PtraceStop, TracerEvent};
 use crate::ids::Tid;
 use crate::notify::listener;
 use crate::procfs::processes;
@@ -25,7 +25,7 @@ impl Tracer {
         for message in self.mailbox.take() {
             match message {
                 TracerMessage::Examined { pid, id, verdict } => {
-                    self.handle(Event::Examined { pid, id, verdict });
+                    self.handle(TracerEvent::Examined { pid, id, verdict });
                 }
                 TracerMessage::Stopped { tid, signal, event } => self.stopped(tid, signal, event),
                 TracerMessage::Ended(pid) => self.ended(pid.first_thread()),
@@ -90,30 +90,30 @@ impl Tracer {
             // Before the hand-outs: the thread may have had another tid.
             ptrace::EVENT_EXEC => {
                 [other, tid].into_iter().for_each(|tid| self.forget_hand_out(tid));
-                return self.handle(Event::Stopped { tid, stop: Stop::Exec { former: other } });
+                return self.handle(TracerEvent::Stopped { tid, stop: PtraceStop::Exec { former: other } });
             }
             _ if self.continues_hand_out(tid, signal, event) => return,
             event if ptrace::EVENTS_CHILD.contains(&event) => {
                 let is_new = !self.table.has(other);
                 let pid = is_new.then(|| attach::thread_of_ours(other)).flatten().map(|thread| thread.pid);
-                Stop::Fork { child: other, pid }
+                PtraceStop::Fork { child: other, pid }
             }
-            ptrace::EVENT_STOP if signal == libc::SIGTRAP => Stop::Trap,
-            ptrace::EVENT_STOP => Stop::Group(signal),
-            0 => Stop::Signal(signal),
-            _ => Stop::Other,
+            ptrace::EVENT_STOP if signal == libc::SIGTRAP => PtraceStop::Trap,
+            ptrace::EVENT_STOP => PtraceStop::Group(signal),
+            0 => PtraceStop::Signal(signal),
+            _ => PtraceStop::Other,
         };
         if !self.table.has(tid) && event == ptrace::EVENT_STOP {
             // One that was killed meanwhile is not continued.
-            let Some(Thread { pid, maker }) = attach::thread_of_ours(tid) else { return };
-            return self.handle(Event::FirstStop { tid, pid, maker, stop });
+            let Some(TracedThread { pid, maker }) = attach::thread_of_ours(tid) else { return };
+            return self.handle(TracerEvent::FirstStop { tid, pid, maker, stop });
         }
-        self.handle(Event::Stopped { tid, stop });
+        self.handle(TracerEvent::Stopped { tid, stop });
     }
 
     fn ended(&mut self, tid: Tid) {
         self.forget_hand_out(tid);
-        self.handle(Event::Ended(tid));
+        self.handle(TracerEvent::Ended(tid));
     }
 
     /// Answers no more calls: the kernel answers those that still wait with ENOSYS once every
@@ -122,7 +122,7 @@ impl Tracer {
     /// a thread of the pool, exists, the kernel reaps none of them.
     pub fn reap_for_ever(mut self) -> ! {
         self.listener = None;
-        self.handle(Event::ListenerClosed);
+        self.handle(TracerEvent::ListenerClosed);
         loop {
             self.wait_for_tracees();
             self.reports.clear();

@@ -75,7 +75,7 @@ fn lines_are_those_of_the_format() {
         errno: Some(Errno::EPERM.into()),
         object: ViolationObject::Syscall { syscall: "ptrace".into(), args: vec![16, 1] },
         rule: "/syscalls".into(),
-        summary: Some(Summary { count: 41, over: Duration::from_secs(1), objects: Vec::new() }),
+        summary: Some(ViolationSummary { count: 41, over: Duration::from_secs(1), objects: Vec::new() }),
         ancestors: Vec::new(),
         hint: vec![PatchOp { op: Op::Add, path: "/syscalls/allow/-".into(), value: json!("ptrace") }],
         ..violation()

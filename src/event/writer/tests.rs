@@ -257,7 +257,7 @@ fn a_pipe_without_a_reader_is_no_harm() {
 
 #[test]
 fn an_error_of_the_threads_first_write_is_not_cleared() {
-    let run: Run = |writes| {
+    let run: RunInThread = |writes| {
         thread::spawn(writes);
         thread::sleep(Duration::from_millis(50));
         Ok(())
@@ -302,7 +302,7 @@ fn a_socket_is_connected_anew() {
 fn what_comes_while_there_can_be_no_thread_is_written_once_there_is_one() {
     use std::sync::atomic::{AtomicU32, Ordering};
     static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
-    let run: Run = |writes| match ATTEMPTS.fetch_add(1, Ordering::Relaxed) {
+    let run: RunInThread = |writes| match ATTEMPTS.fetch_add(1, Ordering::Relaxed) {
         0 | 1 => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
         _ => threads::run("late-of-test", writes),
     };

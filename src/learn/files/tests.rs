@@ -17,7 +17,7 @@ fn rules(facts: &[Fact], programs: &[&str]) -> (Vec<String>, Vec<String>) {
     let seen = Seen { serving: super::super::runs::Runs::one(0), ..Seen::default() };
     let facts = facts.iter().map(|fact| (fact, &seen)).collect();
     let found = generalise(&facts, &programs.iter().copied().collect());
-    let line = |rule: &Rule| {
+    let line = |rule: &LearnedFileRule| {
         let words: Vec<&str> = rule.rights.words().collect();
         format!("{} {}{}", rule.path, words.join(","), if rule.optional { "?" } else { "" })
     };

@@ -3,7 +3,7 @@ use std::path::Path;
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
-use super::super::file::{Ruling, Use};
+use super::super::file::{FileUse, Ruling};
 use super::super::inode::Standing;
 use super::super::{Denial, PolicyEngine};
 use super::{id, rules, rules_on};
@@ -16,7 +16,7 @@ const NEW: Option<FileId> = None;
 const ANOTHER: Option<FileId> = Some(FileId { device: 9, inode: 9 });
 
 fn ask(rules: &PolicyEngine, path: &str, target: Option<FileId>, needs: Rights, kernel: AccessFs) -> Ruling {
-    rules.file(&Use {
+    rules.file(&FileUse {
         canonical: path.into(),
         target,
         needs,
@@ -148,7 +148,7 @@ fn no_entry_grants_a_device() {
 #[test]
 fn a_process_may_name_itself_and_say_what_its_core_holds() {
     let ruling = |rules: &PolicyEngine, path: &str| {
-        rules.file(&Use {
+        rules.file(&FileUse {
             canonical: path.into(),
             target: None,
             needs: Rights::READ.union(Rights::WRITE),

@@ -3,7 +3,7 @@ use std::path::Path;
 use landlock::{AccessFs, BitFlags};
 
 use super::super::PolicyEngine;
-use super::super::file::{Ruling, Use};
+use super::super::file::{FileUse, Ruling};
 use super::super::inode::Standing;
 use super::{id, rules, rules_on};
 use crate::image::FileId;
@@ -19,7 +19,7 @@ fn ask(
     standing: Standing,
 ) -> Ruling {
     let kernel = if needs.contains(Rights::CREATE) { AccessFs::MakeReg } else { AccessFs::WriteFile };
-    rules.file(&Use { canonical: path.into(), target, needs, kernel: BitFlags::from(kernel), standing })
+    rules.file(&FileUse { canonical: path.into(), target, needs, kernel: BitFlags::from(kernel), standing })
 }
 
 fn owns(owned: Rights) -> Standing {

@@ -3,7 +3,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::super::PolicyEngine;
-use super::super::program::{Called, Target};
+use super::super::program::{Called, ExecTarget};
 use super::{LOADER, entry, id, program, refused, rules_on};
 use crate::event::Want;
 use crate::ids::Uid;
@@ -13,8 +13,8 @@ fn rules(programs: &str) -> PolicyEngine {
     rules_on(&format!(r#""programs": [{programs}]"#), 6, 18, Mode::Enforce)
 }
 
-fn target(path: &str) -> Target {
-    Target { id: id(path), canonical: path.into(), named: path.into(), loader: path == LOADER }
+fn target(path: &str) -> ExecTarget {
+    ExecTarget { id: id(path), canonical: path.into(), named: path.into(), loader: path == LOADER }
 }
 
 const FAMILY: &str = r#"{"path": "/app/server", "entry": true, "may_run": ["/bin/sh", "/app/script"]},
@@ -33,7 +33,7 @@ fn may_run_alone_decides_which_entry_runs_which() {
     let helper_path = Path::new("/app/helper").to_owned();
     assert_eq!(skipped.want, Some(Want::Program { path: helper_path.clone(), caller: Some(entry(0)) }));
     // By another of its names: the profile has one name of it, and one entry is enough.
-    let renamed = Target { named: "/usr/app/helper".into(), ..target("/app/helper") };
+    let renamed = ExecTarget { named: "/usr/app/helper".into(), ..target("/app/helper") };
     let skipped = refused(rules.exec(Some(server), &renamed, Called::default()));
     assert_eq!(skipped.want, Some(Want::Program { path: helper_path, caller: Some(entry(0)) }));
     assert_eq!(
@@ -52,14 +52,14 @@ fn no_entry_runs_what_is_not_listed() {
     assert_eq!(
         rules.exec(
             Some(program(0)),
-            &Target { canonical: "/tmp/x".into(), ..target("/bin/sh") },
+            &ExecTarget { canonical: "/tmp/x".into(), ..target("/bin/sh") },
             Called::default()
         ),
         Ok(program(1))
     );
     refused(rules.exec(
         Some(program(0)),
-        &Target { id: id("/evil"), ..target("/bin/sh") },
+        &ExecTarget { id: id("/evil"), ..target("/bin/sh") },
         Called::default(),
     ));
 }
@@ -81,7 +81,11 @@ fn a_loader_is_no_program_even_below_a_directory_of_programs() {
     assert_eq!(beneath.exec(Some(program(1)), &target("/bin/sh"), Called::default()), Ok(program(1)));
     refused(beneath.exec(Some(program(1)), &target(LOADER), Called::default()));
     // A script that is identified by its content, at a path that no entry has.
-    refused(beneath.exec(Some(program(1)), &Target { loader: true, ..target("/bin/sh") }, Called::default()));
+    refused(beneath.exec(
+        Some(program(1)),
+        &ExecTarget { loader: true, ..target("/bin/sh") },
+        Called::default(),
+    ));
 }
 
 #[test]
@@ -123,7 +127,7 @@ fn beneath_is_every_file_below_and_none_beside() {
     assert_eq!(rules.exec(Some(program(0)), &target("/tools/deep/two"), Called::default()), Ok(program(1)));
     refused(rules.exec(
         Some(program(0)),
-        &Target { canonical: "/toolsmith".into(), ..target("/evil") },
+        &ExecTarget { canonical: "/toolsmith".into(), ..target("/evil") },
         Called::default(),
     ));
     refused(rules.exec(Some(program(1)), &target("/tools/one"), Called::default()));

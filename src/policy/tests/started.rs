@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::super::PolicyEngine;
-use super::super::started::{Files, NotYet, Script, Started, Verdict};
+use super::super::started::{FileContents, NotYet, Script, StartedProgram, Verdict};
 use super::{LOADER, entry, id, program, rules_on};
 use crate::event::Want;
 use crate::ids::Uid;
@@ -18,8 +18,8 @@ struct Looked {
     digest: Option<&'static str>,
 }
 
-impl Files for Looked {
-    fn is_loader(&self, _: &Started) -> Result<bool, NotYet> {
+impl FileContents for Looked {
+    fn is_loader(&self, _: &StartedProgram) -> Result<bool, NotYet> {
         self.loader.ok_or(NotYet)
     }
 
@@ -27,7 +27,7 @@ impl Files for Looked {
         Ok(std::str::from_utf8(path).ok().and_then(|path| self.scripts.get(path)).cloned())
     }
 
-    fn digest(&self, _: &Started, _: Option<&Script>) -> Result<Option<String>, NotYet> {
+    fn digest(&self, _: &StartedProgram, _: Option<&Script>) -> Result<Option<String>, NotYet> {
         self.digest.map(|digest| Some(digest.to_owned())).ok_or(NotYet)
     }
 }
@@ -37,10 +37,10 @@ fn rules(programs: &str) -> PolicyEngine {
 }
 
 /// `path` runs with these arguments, named by the last of `named`.
-fn started(path: &str, named: &str, args: &[&str]) -> Started {
+fn started(path: &str, named: &str, args: &[&str]) -> StartedProgram {
     let mut all = Args::default();
     args.iter().for_each(|arg| all.take(Need { strings: usize::MAX, bytes: usize::MAX }, arg.as_bytes()));
-    Started {
+    StartedProgram {
         id: id(path),
         canonical: path.into(),
         linked: true,
@@ -84,22 +84,22 @@ fn script() -> Looked {
 fn the_started_program_decides_and_not_the_requested_one() {
     let rules = rules(FAMILY);
     let files = Looked::default();
-    let run = |started: &Started| rules.started(Some(program(0)), started, &files);
+    let run = |started: &StartedProgram| rules.started(Some(program(0)), started, &files);
     let helper = started("/app/helper", "/app/helper", &["x", "good"]);
     assert_eq!(run(&helper), Ok(Verdict::Runs(program(1))));
     assert_eq!(
-        run(&Started { uids: [0, 33, 33, 33].map(Uid::from_raw), ..helper.clone() }),
+        run(&StartedProgram { uids: [0, 33, 33, 33].map(Uid::from_raw), ..helper.clone() }),
         Ok(Verdict::Runs(program(1)))
     );
     let (rule, want) = dies(run(&started("/app/helper", "/app/helper", &["x", "bad"])));
     assert_eq!(rule, "/programs/1/args");
     assert_eq!(want, Some(Want::Arguments { program: entry(1), args: vec!["bad".into()] }));
-    let (rule, want) = dies(run(&Started { uids: [0, 7, 7, 7].map(Uid::from_raw), ..helper.clone() }));
+    let (rule, want) = dies(run(&StartedProgram { uids: [0, 7, 7, 7].map(Uid::from_raw), ..helper.clone() }));
     assert_eq!(
         (rule.as_str(), want),
         ("/programs/1/user", Some(Want::User { program: entry(1), uid: Uid::from_raw(7) }))
     );
-    assert_eq!(dies(run(&Started { linked: false, ..helper.clone() })), ("/programs".into(), None));
+    assert_eq!(dies(run(&StartedProgram { linked: false, ..helper.clone() })), ("/programs".into(), None));
     assert_eq!(dies(run(&started("/evil", "/app/helper", &["x", "good"]))).0, "/programs");
     assert_eq!(dies(run(&started("/app/server", "/app/server", &["x"]))).0, "/programs/0/may_run");
     assert_eq!(dies(run(&started(LOADER, LOADER, &["x", "/evil"]))).0, "/programs");
@@ -160,8 +160,10 @@ fn below_a_directory_a_copy_of_a_loader_is_none_and_a_script_is_one() {
         Ok(Verdict::Runs(program(1))),
         "a loader started it"
     );
-    let alone =
-        Started { initial_stack: InitialStack { by_loader: false, ..tool.initial_stack.clone() }, ..tool };
+    let alone = StartedProgram {
+        initial_stack: InitialStack { by_loader: false, ..tool.initial_stack.clone() },
+        ..tool
+    };
     assert_eq!(rules.started(Some(program(0)), &alone, &unlooked), Err(NotYet));
     let looked = |loader| Looked { loader: Some(loader), ..Looked::default() };
     assert_eq!(rules.started(Some(program(0)), &alone, &looked(false)), Ok(Verdict::Runs(program(1))));

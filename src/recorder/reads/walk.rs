@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Place;
-use crate::procfs::mountinfo::Mount;
+use crate::procfs::mountinfo::MountInfo;
 
 /// Pseudo file systems: their content is made by the kernel, and opening it may cost or mount
 /// something.
@@ -45,7 +45,7 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// The mounts at and below the watched root.
-    pub fn new(place: &Place, mounts: &[Mount]) -> Bounds {
+    pub fn new(place: &Place, mounts: &[MountInfo]) -> Bounds {
         // A later mount covers an earlier one.
         let kinds: BTreeMap<_, _> = mounts.iter().map(|mount| (&mount.point, &*mount.kind)).collect();
         let mut bounds = Bounds { left_out: place.skip.iter().cloned().collect(), mounts: Vec::new() };
@@ -64,7 +64,7 @@ impl Bounds {
 }
 
 /// A directory, or a file that is a mount.
-pub(super) struct Found {
+pub(super) struct FoundEntry {
     /// The index of its parent in the list; `None` where the name is the whole path.
     pub above: Option<usize>,
     pub name: OsString,
@@ -73,7 +73,7 @@ pub(super) struct Found {
 /// The result of a walk.
 pub(super) struct Walk {
     /// Parents come before their children.
-    pub found: Vec<Found>,
+    pub found: Vec<FoundEntry>,
     /// Directories that cannot be listed, with the error.
     pub closed: Vec<(PathBuf, io::Error)>,
     /// The number of directories beyond [`Place::most`]; those below them are not counted.
@@ -84,7 +84,7 @@ impl Walk {
     /// Lists every directory at or below the root, breadth first, across mounts and without following
     /// links.
     pub fn over(place: &Place, bounds: &Bounds) -> Walk {
-        let top = Found { above: None, name: place.root.clone().into() };
+        let top = FoundEntry { above: None, name: place.root.clone().into() };
         let mut walk = Walk { found: vec![top], closed: Vec::new(), beyond: 0 };
         let mut mounts: BTreeSet<&Path> = bounds.mounts.iter().map(|mount| &**mount).collect();
         let mut next = 0;
@@ -98,7 +98,7 @@ impl Walk {
             // A mount that the walk does not reach: a directory above it cannot be listed, or it is a
             // file.
             let Some(mount) = mounts.pop_first() else { return walk };
-            walk.found.push(Found { above: None, name: mount.into() });
+            walk.found.push(FoundEntry { above: None, name: mount.into() });
         }
     }
 
@@ -110,7 +110,7 @@ impl Walk {
                     } else if self.found.len() >= most {
                         self.beyond += 1;
                     } else {
-                        self.found.push(Found { above: Some(at), name });
+                        self.found.push(FoundEntry { above: Some(at), name });
                     }
                 }
             }

@@ -84,7 +84,7 @@ pub enum CommandLine {
     },
 }
 
-type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The init to behave as: by `--as` where that is the first option, else by `argv[0]`.
 ///
@@ -110,14 +110,10 @@ pub fn dialect(args: &mut Vec<OsString>) -> Result<Dialect, StartupError> {
 ///
 /// # Errors
 /// What is wrong and what was expected, worded as this dialect's init writes it.
-pub fn read(
-    args: Vec<OsString>,
-    dialect: Dialect,
-    env: Environment<'_>,
-) -> Result<CommandLine, StartupError> {
+pub fn read(args: Vec<OsString>, dialect: Dialect, env: EnvLookup<'_>) -> Result<CommandLine, StartupError> {
     // An empty variable is taken for an unset one, but for tini's two switches, which count when
     // they are set.
-    let env: Environment<'_> = &|name: &str| {
+    let env: EnvLookup<'_> = &|name: &str| {
         let switch = matches!(name, "TINI_SUBREAPER" | "TINI_KILL_PROCESS_GROUP");
         env(name).filter(|value| switch || !value.is_empty())
     };
@@ -338,7 +334,7 @@ impl OptionReader {
         }
     }
 
-    fn end(mut self, env: Environment<'_>) -> Result<CommandLine, StartupError> {
+    fn end(mut self, env: EnvLookup<'_>) -> Result<CommandLine, StartupError> {
         self.options.mode = match self.mode {
             Some(mode) => Some(mode),
             None => env("REMIT_MODE")
@@ -393,7 +389,7 @@ fn separate(command: &mut Vec<OsString>) {
 }
 
 impl Options {
-    fn new(dialect: Dialect, env: Environment<'_>) -> Result<Options, StartupError> {
+    fn new(dialect: Dialect, env: EnvLookup<'_>) -> Result<Options, StartupError> {
         let redaction = match env("REMIT_EVENTS_ARGS") {
             Some(text) => Redaction::parse(&text.to_string_lossy()).map_err(UsageError::Events)?,
             None => Redaction::Secrets,

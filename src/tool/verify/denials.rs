@@ -50,7 +50,7 @@ struct DenialKey {
 
 /// How often and in which phases it would have been denied, and the changes that allow it.
 #[derive(Debug, Default)]
-struct Denial {
+struct DenialSummary {
     count: u64,
     phases: BTreeSet<&'static str>,
     adds: BTreeSet<String>,
@@ -62,7 +62,7 @@ struct Denial {
 pub(super) struct Denials {
     /// The app was started.
     pub started: bool,
-    denied: BTreeMap<DenialKey, Denial>,
+    denied: BTreeMap<DenialKey, DenialSummary>,
     /// Files whose set-user-ID or capabilities did nothing.
     voided: BTreeSet<String>,
     /// The number of lost events, by reason.
@@ -134,15 +134,16 @@ impl Denials {
 
     /// The report.
     pub fn report<'d>(&'d self, accepted: &'d [String]) -> DenialReport<'d> {
-        let accepts = |key: &DenialKey, denial: &Denial| {
+        let accepts = |key: &DenialKey, denial: &DenialSummary| {
             let all = !denial.adds.is_empty() && denial.adds.iter().all(|line| accepted.contains(line));
             all || accepted.contains(&key.what)
         };
         let (accepted_ones, denied): (Vec<_>, Vec<_>) =
             self.denied.iter().partition(|(key, denial)| accepts(key, denial));
         let named = |line: &&String| {
-            let seen =
-                |(key, denial): &(&DenialKey, &Denial)| key.what == **line || denial.adds.contains(*line);
+            let seen = |(key, denial): &(&DenialKey, &DenialSummary)| {
+                key.what == **line || denial.adds.contains(*line)
+            };
             !accepted_ones.iter().any(seen)
         };
         let unseen = accepted.iter().filter(named).collect();
@@ -153,8 +154,8 @@ impl Denials {
 /// What would have been denied, apart from what is accepted.
 pub(super) struct DenialReport<'d> {
     all: &'d Denials,
-    denied: Vec<(&'d DenialKey, &'d Denial)>,
-    accepted: Vec<(&'d DenialKey, &'d Denial)>,
+    denied: Vec<(&'d DenialKey, &'d DenialSummary)>,
+    accepted: Vec<(&'d DenialKey, &'d DenialSummary)>,
     /// Accepted, and not seen.
     unseen: Vec<&'d String>,
 }
@@ -225,7 +226,7 @@ impl DenialReport<'_> {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let list = |denials: &[(&DenialKey, &Denial)]| -> Value {
+        let list = |denials: &[(&DenialKey, &DenialSummary)]| -> Value {
             denials
                 .iter()
                 .map(|(key, denial)| {
@@ -245,7 +246,7 @@ impl DenialReport<'_> {
     }
 }
 
-fn line(key: &DenialKey, denial: &Denial) -> String {
+fn line(key: &DenialKey, denial: &DenialSummary) -> String {
     let times = if denial.count == 1 { "once".to_owned() } else { format!("{} times", denial.count) };
     let phases: Vec<&str> = denial.phases.iter().copied().collect();
     let phases = if phases.is_empty() { String::new() } else { format!(", {}", phases.join(" and ")) };

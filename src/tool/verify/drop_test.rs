@@ -16,7 +16,7 @@ use serde_json::json;
 use super::denials::Denials;
 use super::drops::{self, GrantClass, Part, PartFinding, RunErrors};
 use super::failures::ObservedErrors;
-use super::{Arguments, before};
+use super::{VerifyArguments, before};
 use crate::enforce::launch::{Command, Terminal};
 use crate::enforce::{self, place, probe, traced};
 use crate::image::live::Live;
@@ -26,14 +26,14 @@ use crate::sys;
 use crate::tool::session::{self, RunEnd, Session, StopReason};
 use crate::tool::shim::Shim;
 use crate::tool::source::NamedProfile;
-use crate::tool::{Error, Format, Output, VerbResult};
+use crate::tool::{Format, ToolError, VerbOutput, VerbResult};
 
 /// The classes unless they are named, without calls, which would take many runs.
 const DEFAULT: [GrantClass; 5] =
     [GrantClass::Capabilities, GrantClass::Files, GrantClass::Network, GrantClass::Edges, GrantClass::Memory];
 
 pub(super) fn run(
-    arguments: &Arguments,
+    arguments: &VerifyArguments,
     classes: &[GrantClass],
     named: &NamedProfile,
     shim: &Shim,
@@ -57,7 +57,7 @@ pub(super) fn run(
     for (full, kernel) in full.iter_mut().zip([false, true]) {
         if parts.iter().any(|part| of_kernel(&part) == kernel) {
             progress.next("with all");
-            let shown = test.shown(&profile, kernel)?.ok_or(Error::NoFullRun)?;
+            let shown = test.shown(&profile, kernel)?.ok_or(ToolError::NoFullRun)?;
             if let Some(fault) = &shown.fault {
                 let text = match arguments.format {
                     Format::Text => {
@@ -65,7 +65,7 @@ pub(super) fn run(
                     }
                     Format::Json => json!({ "profile": profile.name, "fault": fault }).to_string(),
                 };
-                return Ok(Output { text, code: 1 });
+                return Ok(VerbOutput { text, code: 1 });
             }
             *full = Some(shown);
         }
@@ -92,12 +92,12 @@ pub(super) fn run(
         Format::Text => drops::text(name, &errors, &found, arguments.before.is_some()),
         Format::Json => drops::json(name, &errors, &found).to_string(),
     };
-    Ok(Output { text, code })
+    Ok(VerbOutput { text, code })
 }
 
 /// The state that all runs share.
 struct DropTest<'a> {
-    arguments: &'a Arguments,
+    arguments: &'a VerifyArguments,
     shim: &'a Shim,
     command: &'a Path,
     named: &'a NamedProfile,
@@ -107,22 +107,22 @@ struct DropTest<'a> {
 
 impl DropTest<'_> {
     /// Runs COMMAND under a profile, and returns its errors; `None` where it does not start.
-    fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<RunErrors>, Error> {
+    fn shown(&self, profile: &Profile, traced: bool) -> Result<Option<RunErrors>, ToolError> {
         before(&self.session, self.arguments)?;
         let (ended, errors) = match if traced { self.traced(profile)? } else { self.supervised(profile)? } {
             Some(shown) => shown,
             None => return Ok(None),
         };
         if let Some(StopReason::Signal(signal)) = ended.stop {
-            return Err(Error::Interrupted(signal));
+            return Err(ToolError::Interrupted(signal));
         }
         Ok(Some(RunErrors { errors, fault: ended.fault() }))
     }
 
     /// A run by the shim, whose events have the refusals.
-    fn supervised(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, Error> {
+    fn supervised(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, ToolError> {
         let text = profile::write(profile);
-        let document = profile::read(text.as_bytes()).map_err(Error::Made)?;
+        let document = profile::read(text.as_bytes()).map_err(ToolError::Made)?;
         let file = self.folder.0.join("profile.json");
         fs::write(&file, text).map_err(|error| self.folder.failed(error))?;
         let options = ["--mode".into(), "enforce".into(), "--profile".into(), file.into()];
@@ -134,10 +134,10 @@ impl DropTest<'_> {
     }
 
     /// A traced run with the user and the capabilities of the profile, and no other layer.
-    fn traced(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, Error> {
+    fn traced(&self, profile: &Profile) -> Result<Option<(RunEnd, ErrorCounts)>, ToolError> {
         let kernel = probe::kernel()?;
         let plan = Plan::new(profile, &kernel, &self.place()?, &Live, Mode::Enforce)
-            .map_err(|error| Error::Plan { profile: self.named.name.clone(), error })?;
+            .map_err(|error| ToolError::Plan { profile: self.named.name.clone(), error })?;
         let waiting = traced::begin(&self.app(&plan)?, &plan)?;
         let pid = waiting.pid;
         let mut errors = match ObservedErrors::attach(pid) {
@@ -164,8 +164,8 @@ impl DropTest<'_> {
     }
 
     /// The command as the shim would execute it.
-    fn app(&self, plan: &Plan) -> Result<Command, Error> {
-        let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| Error::CommandNul);
+    fn app(&self, plan: &Plan) -> Result<Command, ToolError> {
+        let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| ToolError::CommandNul);
         let argv = self.arguments.command.iter().map(|word| text(word.as_bytes().to_vec()));
         let dropped = |name: &OsString| {
             let name = name.as_bytes();
@@ -189,7 +189,7 @@ impl DropTest<'_> {
     }
 
     /// Why a run without a part would show nothing.
-    fn unknown_because(&self, part: &Part) -> Result<Option<String>, Error> {
+    fn unknown_because(&self, part: &Part) -> Result<Option<String>, ToolError> {
         if let Some(why) = drops::unseen(&part.name) {
             return Ok(Some(why.to_owned()));
         }
@@ -205,7 +205,7 @@ type ErrorCounts = std::collections::BTreeMap<drops::ObservedError, u64>;
 struct ProfileFolder(PathBuf);
 
 impl ProfileFolder {
-    fn make(named: &NamedProfile, profile: &Profile) -> Result<ProfileFolder, Error> {
+    fn make(named: &NamedProfile, profile: &Profile) -> Result<ProfileFolder, ToolError> {
         let beside = named.loaded.path.as_deref().and_then(Path::parent).map(Path::to_owned);
         let places = [Some(std::env::temp_dir()), beside, Some("/dev/shm".into()), Some("/run".into())];
         let places = places.into_iter().flatten().filter_map(|place| place.canonicalize().ok());
@@ -217,11 +217,11 @@ impl ProfileFolder {
                 Err(error) => failed = Some((path, error)),
             }
         }
-        Err(Error::NoFolder(failed))
+        Err(ToolError::NoFolder(failed))
     }
 
-    fn failed(&self, error: std::io::Error) -> Error {
-        Error::File { path: self.0.clone(), error }
+    fn failed(&self, error: std::io::Error) -> ToolError {
+        ToolError::File { path: self.0.clone(), error }
     }
 }
 

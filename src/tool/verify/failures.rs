@@ -15,7 +15,7 @@ use crate::sys::process::{StateChange, wait_any};
 use crate::sys::ptrace::{self, AtCall};
 use crate::sys::signal;
 use crate::syscalls::{self, Arg, Handler, Limit, Syscall};
-use crate::tool::error::Error;
+use crate::tool::error::ToolError;
 use crate::tool::session::StopHandler;
 
 /// The ptrace options of a tracee.
@@ -26,7 +26,7 @@ const OPTIONS: u64 =
 const LONGEST: usize = 4096;
 
 /// A call that has begun and not returned.
-struct PendingCall {
+struct UnfinishedCall {
     syscall: &'static Syscall,
     arguments: [u64; 6],
     /// The path of an exec.
@@ -38,7 +38,7 @@ pub(super) struct ObservedErrors {
     /// The program of each tracee.
     programs: HashMap<i32, Rc<str>>,
     /// The pending call of each tracee.
-    calls: HashMap<i32, PendingCall>,
+    calls: HashMap<i32, UnfinishedCall>,
     /// New tracees that wait for the stop of their creator, which shows their program.
     new_tracees: HashSet<i32>,
     /// The errors, and how often each came.
@@ -52,8 +52,8 @@ impl ObservedErrors {
     ///
     /// # Errors
     /// The child cannot be traced here.
-    pub fn attach(app: i32) -> Result<ObservedErrors, Error> {
-        ptrace::attach(app, OPTIONS).map_err(Error::NotTraced)?;
+    pub fn attach(app: i32) -> Result<ObservedErrors, ToolError> {
+        ptrace::attach(app, OPTIONS).map_err(ToolError::NotTraced)?;
         let mut programs = HashMap::new();
         programs.insert(app, Rc::from("remit"));
         Ok(ObservedErrors {
@@ -72,12 +72,12 @@ impl ObservedErrors {
         // After the exec the memory with the path is gone.
         let path = syscall.paths().next().filter(|_| syscall.handler == Handler::Exec);
         let executes = path.map(|(_, at)| text(tid, arguments[at]));
-        self.calls.insert(tid, PendingCall { syscall, arguments, executes });
+        self.calls.insert(tid, UnfinishedCall { syscall, arguments, executes });
     }
 
     /// A call of a tracee has returned.
     fn ended(&mut self, tid: i32) {
-        let Some(PendingCall { syscall, arguments, .. }) = self.calls.remove(&tid) else { return };
+        let Some(UnfinishedCall { syscall, arguments, .. }) = self.calls.remove(&tid) else { return };
         let Ok(Some(AtCall::Ended(Err(errno)))) = ptrace::syscall_info(tid) else { return };
         if !refused(syscall, errno) {
             return;

@@ -16,7 +16,7 @@ use self::drops::GrantClass;
 use super::session::{Session, Until};
 use super::shim::Shim;
 use super::source::{self, NamedProfile};
-use super::{Error, Format, Output, VerbResult};
+use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::image::live::Live;
 
 /// The arguments of `remit verify`.
@@ -26,7 +26,7 @@ use crate::image::live::Live;
                   Exit codes: 0 nothing would have been denied (--drop-test: all was needed), 1 something would \
                   (something was not), or the run ended badly, 2 bad input, or it did not start."
 )]
-pub(super) struct Arguments {
+pub(super) struct VerifyArguments {
     /// A file (with a slash, or ending in .json) or the name of an embedded profile
     profile: String,
     /// Enforce instead, take one thing of the profile away at a time, and say by which error it
@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> VerbResult {
+pub(super) fn run(arguments: &VerifyArguments) -> VerbResult {
     let word = arguments.command[0].to_string_lossy();
     let command = source::command(&word)?;
     let named = source::named(&arguments.profile, &command, &Live)?;
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> VerbResult {
     }
 }
 
-fn audit(arguments: &Arguments, named: &NamedProfile, shim: &Shim) -> VerbResult {
+fn audit(arguments: &VerifyArguments, named: &NamedProfile, shim: &Shim) -> VerbResult {
     let session = Session::begin()?;
     before(&session, arguments)?;
     let options = ["--mode".into(), "audit".into(), "--profile".into(), named.word()];
@@ -75,7 +75,7 @@ fn audit(arguments: &Arguments, named: &NamedProfile, shim: &Shim) -> VerbResult
     let ended = shim.run(&session, &options, &arguments.command, &until)?;
     let found = Denials::read(&ended.said, &named.loaded.document);
     if !found.started {
-        return Err(Error::NotStarted(ended.how));
+        return Err(ToolError::NotStarted(ended.how));
     }
     if let Some(path) = &arguments.events {
         keep(path, &ended.said)?;
@@ -90,7 +90,7 @@ fn audit(arguments: &Arguments, named: &NamedProfile, shim: &Shim) -> VerbResult
         document["digest"] = json!(named.loaded.document.digest);
         document["fault"] = json!(fault);
         document["exit"] = json!(ended.how.code());
-        return Ok(Output { text: document.to_string(), code });
+        return Ok(VerbOutput { text: document.to_string(), code });
     }
     let mut text = format!("{} ({name}) in audit: ", arguments.profile);
     text += &report.text();
@@ -106,14 +106,14 @@ fn audit(arguments: &Arguments, named: &NamedProfile, shim: &Shim) -> VerbResult
             path.display()
         );
     }
-    Ok(Output { text, code })
+    Ok(VerbOutput { text, code })
 }
 
 /// Runs the script of `--before`.
-fn before(session: &Session, arguments: &Arguments) -> Result<(), Error> {
+fn before(session: &Session, arguments: &VerifyArguments) -> Result<(), ToolError> {
     arguments.before.as_deref().map_or(Ok(()), |script| session.script("--before", script))
 }
 
-fn keep(path: &Path, events: &[u8]) -> Result<(), Error> {
-    std::fs::write(path, events).map_err(|error| Error::Write { path: path.to_owned(), error })
+fn keep(path: &Path, events: &[u8]) -> Result<(), ToolError> {
+    std::fs::write(path, events).map_err(|error| ToolError::Write { path: path.to_owned(), error })
 }

@@ -14,7 +14,7 @@
 use nix::errno::Errno;
 
 use crate::kernel::Arch;
-use crate::notify::handed::{CHUNK, Wanted};
+use crate::notify::handed::{CHUNK, HandedItem};
 use crate::syscalls;
 
 /// The flags of a message.
@@ -22,7 +22,7 @@ pub const SEND: u64 = libc::MSG_DONTWAIT as u64 | libc::MSG_NOSIGNAL as u64;
 
 /// A call to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct ScriptedCall {
     /// The system call number.
     pub number: u32,
     /// The arguments, as registers have them.
@@ -32,7 +32,7 @@ pub struct Call {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum ScriptStep {
     Begin,
     Write,
     Map,
@@ -59,12 +59,12 @@ pub enum Way {
 
 /// The calls of one hand-out, and which of them comes next.
 #[derive(Debug)]
-pub struct Script {
-    wanted: Wanted,
+pub struct CallScript {
+    wanted: HandedItem,
     way: Way,
     /// The descriptor of its end of the socket pair.
     socket: i32,
-    step: Step,
+    step: ScriptStep,
     /// The address of the page that it has mapped.
     page: u64,
     /// The descriptor of the directory that it has opened.
@@ -74,11 +74,11 @@ pub struct Script {
     sent: Result<(), Errno>,
 }
 
-impl Script {
+impl CallScript {
     /// One that begins; `socket` is the descriptor by which the thread has its end.
-    pub fn new(wanted: Wanted, way: Way, socket: i32) -> Script {
-        let (step, sent) = (Step::Begin, Err(Errno::EIO));
-        Script { wanted, way, socket, step, page: 0, opened: -1, length: 0, sent }
+    pub fn new(wanted: HandedItem, way: Way, socket: i32) -> CallScript {
+        let (step, sent) = (ScriptStep::Begin, Err(Errno::EIO));
+        CallScript { wanted, way, socket, step, page: 0, opened: -1, length: 0, sent }
     }
 
     /// Gives it another descriptor for its end, before the first call.
@@ -94,58 +94,62 @@ impl Script {
 
     /// What the last call has answered becomes the next call; none once it is over. For the
     /// first one there is no answer, and any will do.
-    pub fn next(&mut self, answer: Result<i64, Errno>) -> Option<Call> {
+    pub fn next(&mut self, answer: Result<i64, Errno>) -> Option<ScriptedCall> {
         self.step = match (self.step, answer) {
-            (Step::Begin, _) if matches!(self.wanted, Wanted::Memory(_)) => Step::Write,
-            (Step::Begin, _) if self.way == Way::Name && self.wanted == Wanted::Root => Step::Close,
-            (Step::Begin, _) => Step::Map,
-            (Step::Write, answer) => {
+            (ScriptStep::Begin, _) if matches!(self.wanted, HandedItem::Memory(_)) => ScriptStep::Write,
+            (ScriptStep::Begin, _) if self.way == Way::Name && self.wanted == HandedItem::Root => {
+                ScriptStep::Close
+            }
+            (ScriptStep::Begin, _) => ScriptStep::Map,
+            (ScriptStep::Write, answer) => {
                 self.sent = match answer {
                     Ok(0) => Err(Errno::EIO),
                     answer => answer.map(drop),
                 };
-                Step::Close
+                ScriptStep::Close
             }
-            (Step::Map, Ok(page)) => {
+            (ScriptStep::Map, Ok(page)) => {
                 self.page = page as u64;
-                let is_sent = self.way == Way::Message && matches!(self.wanted, Wanted::Descriptor(_));
-                if is_sent { Step::Message } else { Step::Path }
+                let is_sent = self.way == Way::Message && matches!(self.wanted, HandedItem::Descriptor(_));
+                if is_sent { ScriptStep::Message } else { ScriptStep::Path }
             }
-            (Step::Map, Err(_)) => Step::Close,
-            (Step::Path, Ok(_)) if self.way == Way::Name => Step::Link,
-            (Step::Path, Ok(_)) => Step::Open,
-            (Step::Link, Ok(length)) => {
+            (ScriptStep::Map, Err(_)) => ScriptStep::Close,
+            (ScriptStep::Path, Ok(_)) if self.way == Way::Name => ScriptStep::Link,
+            (ScriptStep::Path, Ok(_)) => ScriptStep::Open,
+            (ScriptStep::Link, Ok(length)) => {
                 self.length = length as u64;
-                Step::Name
+                ScriptStep::Name
             }
-            (Step::Link, Err(errno)) => {
+            (ScriptStep::Link, Err(errno)) => {
                 if errno == Errno::ENOENT {
                     self.sent = Err(Errno::EBADF);
                 }
-                Step::Unmap
+                ScriptStep::Unmap
             }
-            (Step::Name, answer) => {
+            (ScriptStep::Name, answer) => {
                 self.sent = answer.map(drop);
-                Step::Unmap
+                ScriptStep::Unmap
             }
-            (Step::Open, Ok(fd)) => {
+            (ScriptStep::Open, Ok(fd)) => {
                 self.opened = fd as i32;
-                Step::Message
+                ScriptStep::Message
             }
-            (Step::Message, Ok(_)) => Step::Send,
-            (Step::Send, answer) => {
+            (ScriptStep::Message, Ok(_)) => ScriptStep::Send,
+            (ScriptStep::Send, answer) => {
                 self.sent = answer.map(drop);
-                if self.opened >= 0 { Step::Shut } else { Step::Unmap }
+                if self.opened >= 0 { ScriptStep::Shut } else { ScriptStep::Unmap }
             }
-            (Step::Message, Err(_)) if self.opened >= 0 => Step::Shut,
-            (Step::Path | Step::Open | Step::Message, Err(_)) | (Step::Shut, _) => Step::Unmap,
-            (Step::Unmap, _) => Step::Close,
-            (Step::Close | Step::Over, _) => Step::Over,
+            (ScriptStep::Message, Err(_)) if self.opened >= 0 => ScriptStep::Shut,
+            (ScriptStep::Path | ScriptStep::Open | ScriptStep::Message, Err(_)) | (ScriptStep::Shut, _) => {
+                ScriptStep::Unmap
+            }
+            (ScriptStep::Unmap, _) => ScriptStep::Close,
+            (ScriptStep::Close | ScriptStep::Over, _) => ScriptStep::Over,
         };
         self.call()
     }
 
-    fn call(&self) -> Option<Call> {
+    fn call(&self) -> Option<ScriptedCall> {
         const HERE: u64 = libc::AT_FDCWD as u64;
         const PATH: u64 = libc::O_PATH as u64 | libc::O_DIRECTORY as u64 | libc::O_CLOEXEC as u64;
         const RIGHTS: u64 = libc::PROT_READ as u64 | libc::PROT_WRITE as u64;
@@ -155,41 +159,41 @@ impl Script {
         let (socket, page) = (self.socket as u64, self.page);
         let length = |feed: &[u8]| feed.len() as u64;
         let (name, args, feed): (_, [u64; 6], Vec<u8>) = match self.step {
-            Step::Begin | Step::Over => return None,
-            Step::Write => {
-                let Wanted::Memory(address) = self.wanted else { return None };
+            ScriptStep::Begin | ScriptStep::Over => return None,
+            ScriptStep::Write => {
+                let HandedItem::Memory(address) = self.wanted else { return None };
                 ("write", [socket, address, CHUNK, 0, 0, 0], Vec::new())
             }
-            Step::Map => ("mmap", [0, CHUNK, RIGHTS, OWN, u64::MAX, 0], Vec::new()),
-            Step::Path => {
+            ScriptStep::Map => ("mmap", [0, CHUNK, RIGHTS, OWN, u64::MAX, 0], Vec::new()),
+            ScriptStep::Path => {
                 let path = self.path();
                 ("read", [socket, page, length(&path), 0, 0, 0], path)
             }
-            Step::Link => ("readlinkat", [HERE, page, page + NAME.0, NAME.1, 0, 0], Vec::new()),
-            Step::Name => ("write", [socket, page + NAME.0, self.length, 0, 0, 0], Vec::new()),
-            Step::Open => ("openat", [HERE, page, PATH, 0, 0, 0], Vec::new()),
-            Step::Message => {
+            ScriptStep::Link => ("readlinkat", [HERE, page, page + NAME.0, NAME.1, 0, 0], Vec::new()),
+            ScriptStep::Name => ("write", [socket, page + NAME.0, self.length, 0, 0, 0], Vec::new()),
+            ScriptStep::Open => ("openat", [HERE, page, PATH, 0, 0, 0], Vec::new()),
+            ScriptStep::Message => {
                 let fd = match self.wanted {
-                    Wanted::Descriptor(fd) => fd,
+                    HandedItem::Descriptor(fd) => fd,
                     _ => self.opened,
                 };
                 let message = message(page, fd);
                 ("read", [socket, page, length(&message), 0, 0, 0], message)
             }
-            Step::Send => ("sendmsg", [socket, page, SEND, 0, 0, 0], Vec::new()),
-            Step::Shut => ("close", [self.opened as u64, 0, 0, 0, 0, 0], Vec::new()),
-            Step::Unmap => ("munmap", [page, CHUNK, 0, 0, 0, 0], Vec::new()),
-            Step::Close => ("close", [socket, 0, 0, 0, 0, 0], Vec::new()),
+            ScriptStep::Send => ("sendmsg", [socket, page, SEND, 0, 0, 0], Vec::new()),
+            ScriptStep::Shut => ("close", [self.opened as u64, 0, 0, 0, 0, 0], Vec::new()),
+            ScriptStep::Unmap => ("munmap", [page, CHUNK, 0, 0, 0, 0], Vec::new()),
+            ScriptStep::Close => ("close", [socket, 0, 0, 0, 0, 0], Vec::new()),
         };
-        Some(Call { number: syscalls::number(Arch::THIS, name)?, args, feed })
+        Some(ScriptedCall { number: syscalls::number(Arch::THIS, name)?, args, feed })
     }
 
     /// The path that is opened, or the link that is read.
     fn path(&self) -> Vec<u8> {
         let path = match (self.way, self.wanted) {
-            (Way::Message, Wanted::Root) => "/".to_owned(),
+            (Way::Message, HandedItem::Root) => "/".to_owned(),
             (Way::Message, _) => ".".to_owned(),
-            (Way::Name, Wanted::Descriptor(fd)) => format!("/proc/thread-self/fd/{fd}"),
+            (Way::Name, HandedItem::Descriptor(fd)) => format!("/proc/thread-self/fd/{fd}"),
             (Way::Name, _) => "/proc/thread-self/cwd".to_owned(),
         };
         [path.as_bytes(), &[0]].concat()
@@ -274,16 +278,16 @@ mod tests {
     use super::*;
 
     /// The names of the calls, each answered so.
-    fn run(wanted: Wanted, answers: &[Result<i64, Errno>]) -> (Vec<&'static str>, Result<(), Errno>) {
+    fn run(wanted: HandedItem, answers: &[Result<i64, Errno>]) -> (Vec<&'static str>, Result<(), Errno>) {
         run_by(Way::Message, wanted, answers)
     }
 
     fn run_by(
         way: Way,
-        wanted: Wanted,
+        wanted: HandedItem,
         answers: &[Result<i64, Errno>],
     ) -> (Vec<&'static str>, Result<(), Errno>) {
-        let mut script = Script::new(wanted, way, 9);
+        let mut script = CallScript::new(wanted, way, 9);
         let mut calls = Vec::new();
         let mut answers = answers.iter().copied();
         let mut next = script.next(Ok(0));
@@ -296,17 +300,17 @@ mod tests {
 
     #[test]
     fn memory_is_written() {
-        let wanted = Wanted::Memory(0x1000);
+        let wanted = HandedItem::Memory(0x1000);
         assert_eq!(run(wanted, &[Ok(4096)]), (vec!["write", "close"], Ok(())));
         assert_eq!(run(wanted, &[Err(Errno::EFAULT)]), (vec!["write", "close"], Err(Errno::EFAULT)));
-        let call = Script::new(wanted, Way::Message, 9).next(Ok(0)).expect("a call");
+        let call = CallScript::new(wanted, Way::Message, 9).next(Ok(0)).expect("a call");
         assert_eq!(call.args[..3], [9, 0x1000, 4096]);
     }
 
     #[test]
     fn a_descriptor_is_sent_and_nothing_is_left_behind() {
         let all = ["mmap", "read", "sendmsg", "munmap", "close"];
-        let wanted = Wanted::Descriptor(3);
+        let wanted = HandedItem::Descriptor(3);
         assert_eq!(run(wanted, &[Ok(0x7000)]), (all.to_vec(), Ok(())));
         let refused = [Ok(0x7000), Ok(104), Err(Errno::EBADF)];
         assert_eq!(run(wanted, &refused), (all.to_vec(), Err(Errno::EBADF)));
@@ -318,26 +322,26 @@ mod tests {
     #[test]
     fn a_directory_is_opened_sent_and_closed() {
         let all = ["mmap", "read", "openat", "read", "sendmsg", "close", "munmap", "close"];
-        for wanted in [Wanted::Working, Wanted::Root] {
+        for wanted in [HandedItem::Working, HandedItem::Root] {
             assert_eq!(run(wanted, &[Ok(0x7000), Ok(2), Ok(5)]), (all.to_vec(), Ok(())));
         }
         let unopened = ["mmap", "read", "openat", "munmap", "close"];
         let answers = [Ok(0x7000), Ok(2), Err(Errno::EMFILE)];
-        assert_eq!(run(Wanted::Root, &answers), (unopened.to_vec(), Err(Errno::EIO)));
+        assert_eq!(run(HandedItem::Root, &answers), (unopened.to_vec(), Err(Errno::EIO)));
     }
 
     #[test]
     fn where_no_message_may_go_a_name_is_sent() {
         let all = ["mmap", "read", "readlinkat", "write", "munmap", "close"];
-        for wanted in [Wanted::Descriptor(3), Wanted::Working] {
+        for wanted in [HandedItem::Descriptor(3), HandedItem::Working] {
             assert_eq!(run_by(Way::Name, wanted, &[Ok(0x7000), Ok(24), Ok(4)]), (all.to_vec(), Ok(())));
         }
         let none = ["mmap", "read", "readlinkat", "munmap", "close"];
         let answers = [Ok(0x7000), Ok(24), Err(Errno::ENOENT)];
-        let ended = run_by(Way::Name, Wanted::Descriptor(3), &answers);
+        let ended = run_by(Way::Name, HandedItem::Descriptor(3), &answers);
         assert_eq!(ended, (none.to_vec(), Err(Errno::EBADF)));
-        assert_eq!(run_by(Way::Name, Wanted::Root, &[]), (vec!["close"], Err(Errno::EIO)));
-        let mut script = Script::new(Wanted::Descriptor(3), Way::Name, 9);
+        assert_eq!(run_by(Way::Name, HandedItem::Root, &[]), (vec!["close"], Err(Errno::EIO)));
+        let mut script = CallScript::new(HandedItem::Descriptor(3), Way::Name, 9);
         script.next(Ok(0));
         let path = script.next(Ok(0x7000)).expect("a call");
         assert_eq!(path.feed, b"/proc/thread-self/fd/3\0");

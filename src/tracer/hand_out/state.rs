@@ -1,13 +1,13 @@
 //! How far a thread is that hands something out, pure: a stop becomes what is to be done.
 
 use super::Notified;
-use super::script::{Call, Script, Way};
-use crate::notify::handed::Wanted;
+use super::script::{CallScript, ScriptedCall, Way};
+use crate::notify::handed::HandedItem;
 use crate::sys::ptrace::AtCall;
 
 /// A stop of the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum HandOutStop {
     /// PTRACE_EVENT_STOP, requested or of a group stop.
     Requested {
         /// Its group is stopped.
@@ -25,12 +25,12 @@ pub enum Stop {
 
 /// What is to be done with the thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum HandOutAction {
     /// Save its registers and its signal mask, and block its signals.
     Save,
     /// Send what the call reads, set the registers so that the thread makes it, and continue
     /// the thread to its entry.
-    Make(Call),
+    Make(ScriptedCall),
     /// Continue the thread to the next entry or exit of a call, and deliver this signal.
     ContToSyscall(i32),
     /// Continue the thread, and deliver this signal.
@@ -48,30 +48,30 @@ pub enum Action {
 /// How far a thread is.
 #[derive(Debug)]
 pub struct HandOutState {
-    wanted: Wanted,
+    wanted: HandedItem,
     way: Way,
-    script: Script,
-    stage: Stage,
+    script: CallScript,
+    stage: HandOutStage,
     /// The call that is decided once this is over.
     notified: Notified,
-    socket: Socket,
+    socket: SocketEnd,
     /// Its group was stopped meanwhile.
     group_stopped: bool,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum HandOutStage {
     /// Its stop was requested.
     Awaited,
     /// It is to make this call.
-    Entering(Call),
+    Entering(ScriptedCall),
     /// It makes it.
-    Within(Call),
+    Within(ScriptedCall),
 }
 
 /// The thread's end of the pair of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Socket {
+enum SocketEnd {
     /// It makes the notified call again, as the answer to which it is given its end.
     Missing,
     /// It was given it, and the call is not over yet.
@@ -83,29 +83,29 @@ enum Socket {
 impl HandOutState {
     /// The stop of a thread was requested. `socket` is the descriptor by which it has its end;
     /// none where it is to be given one.
-    pub fn new(wanted: Wanted, way: Way, socket: Option<i32>, notified: Notified) -> HandOutState {
+    pub fn new(wanted: HandedItem, way: Way, socket: Option<i32>, notified: Notified) -> HandOutState {
         HandOutState {
             wanted,
             way,
-            script: Script::new(wanted, way, socket.unwrap_or(-1)),
-            stage: Stage::Awaited,
+            script: CallScript::new(wanted, way, socket.unwrap_or(-1)),
+            stage: HandOutStage::Awaited,
             notified,
-            socket: if socket.is_some() { Socket::There } else { Socket::Missing },
+            socket: if socket.is_some() { SocketEnd::There } else { SocketEnd::Missing },
             group_stopped: false,
         }
     }
 
     /// What is handed out.
-    pub fn wanted(&self) -> Wanted {
+    pub fn wanted(&self) -> HandedItem {
         self.wanted
     }
 
     /// Whether bytes are sent, and no message with a descriptor.
     pub fn is_text(&self) -> bool {
-        matches!(self.wanted, Wanted::Memory(_)) || self.way == Way::Name
+        matches!(self.wanted, HandedItem::Memory(_)) || self.way == Way::Name
     }
 
-    /// Whether what is wanted was sent: [`Script::sent`].
+    /// Whether what is wanted was sent: [`CallScript::sent`].
     pub fn sent(&self) -> Result<(), nix::errno::Errno> {
         self.script.sent()
     }
@@ -117,90 +117,98 @@ impl HandOutState {
 
     /// Whether the registers of its first stop have to be read: it may not be in its call.
     pub fn may_be_elsewhere(&self) -> bool {
-        self.socket == Socket::Missing && matches!(self.stage, Stage::Awaited)
+        self.socket == SocketEnd::Missing && matches!(self.stage, HandOutStage::Awaited)
     }
 
     /// Whether this notified call is one of the script's.
     pub fn makes(&self, (number, args): Notified) -> bool {
-        self.socket == Socket::There
-            && matches!(&self.stage, Stage::Within(call) if call.number == number && call.args == args)
+        self.socket == SocketEnd::There
+            && matches!(&self.stage, HandOutStage::Within(call) if call.number == number && call.args == args)
     }
 
     /// Whether the thread makes this call to be given its end of the sockets.
     pub fn wants_socket(&self, notified: Notified) -> bool {
-        self.socket == Socket::Missing && self.notified == notified && matches!(self.stage, Stage::Within(_))
+        self.socket == SocketEnd::Missing
+            && self.notified == notified
+            && matches!(self.stage, HandOutStage::Within(_))
     }
 
     /// It has its end of the sockets by this descriptor.
     pub fn give_socket(&mut self, socket: i32) {
         self.script.on(socket);
-        self.socket = Socket::Given;
+        self.socket = SocketEnd::Given;
     }
 
     /// What follows from a stop, in order.
-    pub fn step(&mut self, stop: Stop) -> Vec<Action> {
+    pub fn step(&mut self, stop: HandOutStop) -> Vec<HandOutAction> {
         match (&self.stage, stop) {
-            (Stage::Awaited, Stop::Requested { at_call: false, .. }) if self.socket == Socket::Missing => {
-                vec![Action::Abandon]
+            (HandOutStage::Awaited, HandOutStop::Requested { at_call: false, .. })
+                if self.socket == SocketEnd::Missing =>
+            {
+                vec![HandOutAction::Abandon]
             }
-            (Stage::Awaited, Stop::Requested { group, .. }) => {
+            (HandOutStage::Awaited, HandOutStop::Requested { group, .. }) => {
                 self.group_stopped = group;
                 let next = match self.socket {
-                    Socket::Missing => {
+                    SocketEnd::Missing => {
                         let (number, args) = self.notified;
-                        self.make(Call { number, args, feed: Vec::new() })
+                        self.make(ScriptedCall { number, args, feed: Vec::new() })
                     }
-                    Socket::Given | Socket::There => self.next(Ok(0)),
+                    SocketEnd::Given | SocketEnd::There => self.next(Ok(0)),
                 };
-                vec![Action::Save, next]
+                vec![HandOutAction::Save, next]
             }
-            (Stage::Entering(call), Stop::Syscall(Some(AtCall::Begins(number, args))))
+            (HandOutStage::Entering(call), HandOutStop::Syscall(Some(AtCall::Begins(number, args))))
                 if number == call.number && args == call.args =>
             {
-                self.stage = Stage::Within(call.clone());
-                vec![Action::ContToSyscall(0)]
+                self.stage = HandOutStage::Within(call.clone());
+                vec![HandOutAction::ContToSyscall(0)]
             }
             // Another thread has changed what it was to do.
-            (Stage::Entering(_), Stop::Syscall(_)) => vec![Action::Fail],
-            (Stage::Within(call), Stop::Syscall(info)) => {
-                let again = Call { feed: Vec::new(), ..call.clone() };
+            (HandOutStage::Entering(_), HandOutStop::Syscall(_)) => vec![HandOutAction::Fail],
+            (HandOutStage::Within(call), HandOutStop::Syscall(info)) => {
+                let again = ScriptedCall { feed: Vec::new(), ..call.clone() };
                 vec![self.exited(again, info)]
             }
             (stage, stop) => {
-                let is_awaited = matches!(stage, Stage::Awaited);
-                self.group_stopped |= matches!(stop, Stop::Requested { group: true, .. });
-                let signal = if let Stop::Signal(signal) = stop { signal } else { 0 };
-                vec![if is_awaited { Action::Cont(signal) } else { Action::ContToSyscall(signal) }]
+                let is_awaited = matches!(stage, HandOutStage::Awaited);
+                self.group_stopped |= matches!(stop, HandOutStop::Requested { group: true, .. });
+                let signal = if let HandOutStop::Signal(signal) = stop { signal } else { 0 };
+                vec![if is_awaited {
+                    HandOutAction::Cont(signal)
+                } else {
+                    HandOutAction::ContToSyscall(signal)
+                }]
             }
         }
     }
 
     /// A call is over; `again` is the same one, for which nothing is sent once more.
-    fn exited(&mut self, again: Call, info: Option<AtCall>) -> Action {
+    fn exited(&mut self, again: ScriptedCall, info: Option<AtCall>) -> HandOutAction {
         match (info, self.socket) {
-            (Some(AtCall::Ended(_) | AtCall::Broken), Socket::Given) => {
-                self.socket = Socket::There;
+            (Some(AtCall::Ended(_) | AtCall::Broken), SocketEnd::Given) => {
+                self.socket = SocketEnd::There;
                 self.next(Ok(0))
             }
             // It is given none.
-            (Some(AtCall::Ended(_)), Socket::Missing) => Action::Fail,
-            (Some(AtCall::Ended(answer)), Socket::There) => self.next(answer),
+            (Some(AtCall::Ended(_)), SocketEnd::Missing) => HandOutAction::Fail,
+            (Some(AtCall::Ended(answer)), SocketEnd::There) => self.next(answer),
             // Its group was stopped.
-            (Some(AtCall::Broken), Socket::Missing | Socket::There) => self.make(again),
-            (Some(AtCall::Begins(..)) | None, _) => Action::Fail,
+            (Some(AtCall::Broken), SocketEnd::Missing | SocketEnd::There) => self.make(again),
+            (Some(AtCall::Begins(..)) | None, _) => HandOutAction::Fail,
         }
     }
 
-    fn next(&mut self, answer: Result<i64, nix::errno::Errno>) -> Action {
+    fn next(&mut self, answer: Result<i64, nix::errno::Errno>) -> HandOutAction {
         match self.script.next(answer) {
             Some(call) => self.make(call),
-            None => Action::Finish,
+            None => HandOutAction::Finish,
         }
     }
 
-    fn make(&mut self, call: Call) -> Action {
-        self.stage = Stage::Entering(call.clone());
-        Action::Make(call)
+    fn make(&mut self, call: ScriptedCall) -> HandOutAction {
+        self.stage = HandOutStage::Entering(call.clone());
+        HandOutAction::Make(call)
     }
 }
 
@@ -213,22 +221,22 @@ mod tests {
     use crate::syscalls;
 
     const NOTIFIED: Notified = (2, [1, 2, 3, 0, 0, 0]);
-    const REQUESTED: Stop = Stop::Requested { group: false, at_call: true };
+    const REQUESTED: HandOutStop = HandOutStop::Requested { group: false, at_call: true };
 
     fn state(socket: Option<i32>) -> HandOutState {
-        HandOutState::new(Wanted::Memory(0x1000), Way::Message, socket, NOTIFIED)
+        HandOutState::new(HandedItem::Memory(0x1000), Way::Message, socket, NOTIFIED)
     }
 
-    fn exit(answer: Result<i64, Errno>) -> Stop {
-        Stop::Syscall(Some(AtCall::Ended(answer)))
+    fn exit(answer: Result<i64, Errno>) -> HandOutStop {
+        HandOutStop::Syscall(Some(AtCall::Ended(answer)))
     }
 
-    const BROKEN: Stop = Stop::Syscall(Some(AtCall::Broken));
+    const BROKEN: HandOutStop = HandOutStop::Syscall(Some(AtCall::Broken));
 
-    fn text(actions: &[Action]) -> String {
-        let one = |action: &Action| match action {
-            Action::Make(call) if (call.number, call.args) == NOTIFIED => "make notified".to_owned(),
-            Action::Make(call) => {
+    fn text(actions: &[HandOutAction]) -> String {
+        let one = |action: &HandOutAction| match action {
+            HandOutAction::Make(call) if (call.number, call.args) == NOTIFIED => "make notified".to_owned(),
+            HandOutAction::Make(call) => {
                 format!("make {}", syscalls::name(Arch::THIS, call.number).expect("a call"))
             }
             action => format!("{action:?}"),
@@ -237,9 +245,11 @@ mod tests {
     }
 
     /// The stop at the entry of the call that it is to make.
-    fn entry(state: &HandOutState) -> Stop {
+    fn entry(state: &HandOutState) -> HandOutStop {
         match &state.stage {
-            Stage::Entering(call) => Stop::Syscall(Some(AtCall::Begins(call.number, call.args))),
+            HandOutStage::Entering(call) => {
+                HandOutStop::Syscall(Some(AtCall::Begins(call.number, call.args)))
+            }
             stage => panic!("{stage:?}"),
         }
     }
@@ -251,7 +261,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn run(state: &mut HandOutState, rows: &[(Stop, &str)]) {
+    fn run(state: &mut HandOutState, rows: &[(HandOutStop, &str)]) {
         for (stop, expected) in rows {
             assert_eq!(text(&state.step(*stop)), *expected, "{stop:?}");
         }
@@ -274,14 +284,14 @@ mod tests {
     #[test]
     fn signals_are_delivered_until_they_are_blocked() {
         let mut state = state(Some(9));
-        run(&mut state, &[(Stop::Signal(15), "Cont(15)"), (Stop::Other, "Cont(0)")]);
-        run(&mut state, &[(REQUESTED, "Save, make write"), (Stop::Signal(15), "ContToSyscall(15)")]);
+        run(&mut state, &[(HandOutStop::Signal(15), "Cont(15)"), (HandOutStop::Other, "Cont(0)")]);
+        run(&mut state, &[(REQUESTED, "Save, make write"), (HandOutStop::Signal(15), "ContToSyscall(15)")]);
         enters(&mut state);
     }
 
     #[test]
     fn a_group_stop_interrupts_a_call_that_is_made_again() {
-        let group = Stop::Requested { group: true, at_call: true };
+        let group = HandOutStop::Requested { group: true, at_call: true };
         let mut state = state(Some(9));
         run(&mut state, &[(REQUESTED, "Save, make write")]);
         enters(&mut state);
@@ -298,23 +308,23 @@ mod tests {
     /// The socket has it already.
     #[test]
     fn a_call_that_is_made_again_is_not_fed_again() {
-        let mut state = HandOutState::new(Wanted::Descriptor(3), Way::Message, Some(9), NOTIFIED);
+        let mut state = HandOutState::new(HandedItem::Descriptor(3), Way::Message, Some(9), NOTIFIED);
         run(&mut state, &[(REQUESTED, "Save, make mmap")]);
         enters(&mut state);
         let read = state.step(exit(Ok(0x7000)));
-        assert!(matches!(&read[..], [Action::Make(call)] if !call.feed.is_empty()), "{read:?}");
+        assert!(matches!(&read[..], [HandOutAction::Make(call)] if !call.feed.is_empty()), "{read:?}");
         enters(&mut state);
         let again = state.step(BROKEN);
-        assert!(matches!(&again[..], [Action::Make(call)] if call.feed.is_empty()), "{again:?}");
+        assert!(matches!(&again[..], [HandOutAction::Make(call)] if call.feed.is_empty()), "{again:?}");
     }
 
     #[test]
     fn another_call_than_the_scripts_ends_it() {
         let mut state = state(Some(9));
-        let other = Stop::Syscall(Some(AtCall::Begins(0, [0; 6])));
+        let other = HandOutStop::Syscall(Some(AtCall::Begins(0, [0; 6])));
         run(&mut state, &[(REQUESTED, "Save, make write"), (other, "Fail")]);
         let mut state = self::state(Some(9));
-        run(&mut state, &[(REQUESTED, "Save, make write"), (Stop::Syscall(None), "Fail")]);
+        run(&mut state, &[(REQUESTED, "Save, make write"), (HandOutStop::Syscall(None), "Fail")]);
         let mut state = self::state(Some(9));
         run(&mut state, &[(REQUESTED, "Save, make write")]);
         enters(&mut state);
@@ -349,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_stopped_elsewhere_is_left_alone() {
-        let elsewhere = Stop::Requested { group: false, at_call: false };
+        let elsewhere = HandOutStop::Requested { group: false, at_call: false };
         let mut state = state(None);
         assert!(state.may_be_elsewhere());
         run(&mut state, &[(elsewhere, "Abandon")]);

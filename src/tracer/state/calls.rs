@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::{
-    Action, Attachment, DeniedCall, PendingCall, Phase, TraceTable, Tracee, TraceeState, process_of,
+    Attachment, CallPhase, DeniedCall, PendingCall, TraceTable, Tracee, TraceeState, TracerAction, process_of,
 };
 use crate::event::{self, ViolationKind, ViolationObject};
 use crate::ids::{Pid, Tid};
@@ -17,7 +17,7 @@ use crate::tracer::call::{Operation, Report, TracedCall, caller_after_exec};
 
 impl TraceTable {
     /// A call is begun at once, or once the one in flight in its process is over.
-    pub(super) fn called(&mut self, call: Arc<TracedCall>) -> Vec<Action> {
+    pub(super) fn called(&mut self, call: Arc<TracedCall>) -> Vec<TracerAction> {
         let mut actions = Vec::new();
         let (pid, tid) = (call.pid(), call.tid());
         let process = self.processes.entry(pid).or_default();
@@ -29,11 +29,11 @@ impl TraceTable {
             }
             pending => {
                 // Below Linux 5.19 only a stop shows that an exec has failed.
-                if let Some(PendingCall { tid, phase: Phase::Continued { interrupted }, .. }) = pending
+                if let Some(PendingCall { tid, phase: CallPhase::Continued { interrupted }, .. }) = pending
                     && !*interrupted
                 {
                     *interrupted = true;
-                    actions.push(Action::Interrupt(*tid));
+                    actions.push(TracerAction::Interrupt(*tid));
                 }
                 process.queue.push_back(call);
             }
@@ -43,14 +43,14 @@ impl TraceTable {
     }
 
     /// The call in flight in a process is over: the next one.
-    pub(super) fn next_call(&mut self, pid: Pid) -> Vec<Action> {
+    pub(super) fn next_call(&mut self, pid: Pid) -> Vec<TracerAction> {
         if let Some(process) = self.processes.get_mut(&pid) {
             process.pending = None;
         }
         self.advance(pid)
     }
 
-    fn advance(&mut self, pid: Pid) -> Vec<Action> {
+    fn advance(&mut self, pid: Pid) -> Vec<TracerAction> {
         let mut actions = Vec::new();
         let Some(process) = self.processes.get_mut(&pid).filter(|process| process.pending.is_none()) else {
             return actions;
@@ -58,12 +58,12 @@ impl TraceTable {
         while let Some(call) = process.queue.pop_front() {
             if matches!(call.operation, Operation::MapCode { .. }) && !self.config.wait_killable {
                 // No stop can be requested in advance: the file was checked before the call.
-                actions.push(Action::Continue(call.id));
+                actions.push(TracerAction::Continue(call.id));
                 continue;
             }
-            let (tid, phase) = (call.tid(), Phase::Attaching);
+            let (tid, phase) = (call.tid(), CallPhase::Attaching);
             process.pending = Some(PendingCall { tid, call: Arc::clone(&call), phase });
-            actions.push(Action::Attach(call));
+            actions.push(TracerAction::Attach(call));
             return actions;
         }
         self.processes.remove(&pid);
@@ -72,8 +72,13 @@ impl TraceTable {
 
     /// The thread is traced: the stop is requested, and only then the call is answered. A stop
     /// requested after the answer could interrupt another call, and show there as EINTR.
-    pub(super) fn attached(&mut self, pid: Pid, id: NotificationId, attachment: Attachment) -> Vec<Action> {
-        let Some(PendingCall { tid, call, phase: Phase::Attaching }) = self.pending(pid, id) else {
+    pub(super) fn attached(
+        &mut self,
+        pid: Pid,
+        id: NotificationId,
+        attachment: Attachment,
+    ) -> Vec<TracerAction> {
+        let Some(PendingCall { tid, call, phase: CallPhase::Attaching }) = self.pending(pid, id) else {
             return Vec::new();
         };
         let (tid, call) = (*tid, Arc::clone(call));
@@ -102,7 +107,7 @@ impl TraceTable {
         // Another thread may have got the tid between the answer of the kernel and the attaching.
         if !valid {
             if self.state(tid) == Some(TraceeState::AttachedForCall) {
-                actions.push(Action::Interrupt(tid));
+                actions.push(TracerAction::Interrupt(tid));
             }
             actions.extend(self.next_call(pid));
             return actions;
@@ -111,19 +116,19 @@ impl TraceTable {
             Operation::Exec { .. } | Operation::MapCode { .. } => {
                 let interrupted = self.config.wait_killable;
                 if interrupted {
-                    actions.push(Action::Interrupt(tid));
+                    actions.push(TracerAction::Interrupt(tid));
                 }
                 if let Some(pending) = self.pending(pid, id) {
-                    pending.phase = Phase::Continued { interrupted };
+                    pending.phase = CallPhase::Continued { interrupted };
                 }
-                actions.push(Action::Continue(id));
+                actions.push(TracerAction::Continue(id));
             }
             Operation::BecomeReadable | Operation::BecomeUnreadable => {
                 if result.is_ok() && self.is_detached_after(&call) {
                     self.set_state(tid, TraceeState::AttachedForCall);
-                    actions.push(Action::Interrupt(tid));
+                    actions.push(TracerAction::Interrupt(tid));
                 }
-                actions.push(Action::Continue(id));
+                actions.push(TracerAction::Continue(id));
                 actions.extend(self.next_call(pid));
             }
         }
@@ -145,23 +150,23 @@ impl TraceTable {
 
     /// The process continues, or is killed once its event is queued: until then it stays
     /// stopped, and can be read for the event.
-    pub(super) fn decided(&mut self, pid: Pid, id: NotificationId, verdict: Verdict) -> Vec<Action> {
+    pub(super) fn decided(&mut self, pid: Pid, id: NotificationId, verdict: Verdict) -> Vec<TracerAction> {
         let listening = self.listening;
         let Some(pending) = self.pending(pid, id) else { return Vec::new() };
         let (tid, call) = (pending.tid, Arc::clone(&pending.call));
         let (caller, executed, stop) = match &mut pending.phase {
-            Phase::Attaching | Phase::Continued { .. } => return Vec::new(),
-            Phase::Executed { started } => {
+            CallPhase::Attaching | CallPhase::Continued { .. } => return Vec::new(),
+            CallPhase::Executed { started } => {
                 let (caller, started) = (caller_after_exec(pid, &call.caller), started.take());
                 (caller, started, None)
             }
-            Phase::Mapped { stop } => (call.caller.clone(), None, Some(*stop)),
+            CallPhase::Mapped { stop } => (call.caller.clone(), None, Some(*stop)),
         };
         match verdict {
             Verdict::Runs(entry) => {
                 let mut actions = Vec::new();
                 if let Some(started) = executed {
-                    actions.push(Action::Report(Report::Executed { caller, entry, started }));
+                    actions.push(TracerAction::Report(Report::Executed { caller, entry, started }));
                 }
                 actions.push(match stop {
                     Some(stop) => self.release(tid, stop),
@@ -173,13 +178,13 @@ impl TraceTable {
             Verdict::Dies(_) if !listening => self.kill(tid).into_iter().collect(),
             Verdict::Dies(refusal) => {
                 self.set_state(tid, TraceeState::AwaitingKill);
-                vec![Action::ReportDenied { call, caller, refusal, action: event::ActionTaken::Killed }]
+                vec![TracerAction::ReportDenied { call, caller, refusal, action: event::ActionTaken::Killed }]
             }
         }
     }
 
     /// A caller that cannot be traced does not execute.
-    fn refuse(&mut self, call: &Arc<TracedCall>) -> Option<Action> {
+    fn refuse(&mut self, call: &Arc<TracedCall>) -> Option<TracerAction> {
         let on_violation = self.config.on_violation;
         let (errno, object) = match &call.operation {
             Operation::Exec { object, .. } | Operation::MapCode { object, .. } => {
@@ -206,43 +211,49 @@ impl TraceTable {
             rule: "/programs".into(),
             want: None,
         });
-        Some(Action::ReportDenied { call: Arc::clone(call), caller: call.caller.clone(), refusal, action })
+        Some(TracerAction::ReportDenied {
+            call: Arc::clone(call),
+            caller: call.caller.clone(),
+            refusal,
+            action,
+        })
     }
 
     /// The event of a denial is queued: the call fails, or the process is killed.
-    pub(super) fn reported(&mut self, id: NotificationId) -> Vec<Action> {
+    pub(super) fn reported(&mut self, id: NotificationId) -> Vec<TracerAction> {
         let awaiting_kill = self.processes.values().find_map(|process| {
             let pending = process.pending.as_ref().filter(|pending| pending.call.id == id)?;
             (self.state(pending.tid) == Some(TraceeState::AwaitingKill)).then_some(pending.tid)
         });
-        let mut actions: Vec<Action> = awaiting_kill.and_then(|tid| self.kill(tid)).into_iter().collect();
+        let mut actions: Vec<TracerAction> =
+            awaiting_kill.and_then(|tid| self.kill(tid)).into_iter().collect();
         for DeniedCall { call, errno, action } in self.denied.extract_if(.., |denied| denied.call.id == id) {
             if action == event::ActionTaken::Killed {
-                actions.push(Action::KillCaller(Arc::clone(&call)));
+                actions.push(TracerAction::KillCaller(Arc::clone(&call)));
             }
-            actions.push(Action::Fail(call.id, errno));
+            actions.push(TracerAction::Fail(call.id, errno));
         }
         actions
     }
 
-    pub(super) fn kill_pending(&mut self, pid: Pid, id: NotificationId) -> Vec<Action> {
+    pub(super) fn kill_pending(&mut self, pid: Pid, id: NotificationId) -> Vec<TracerAction> {
         let tid = self.pending(pid, id).map(|pending| pending.tid);
         tid.and_then(|tid| self.kill(tid)).into_iter().collect()
     }
 
     /// The process of a stopped thread is killed. It has run no instruction since its exec, or
     /// since its thread mapped code, and runs none.
-    pub(super) fn kill(&mut self, tid: Tid) -> Option<Action> {
+    pub(super) fn kill(&mut self, tid: Tid) -> Option<TracerAction> {
         self.tracees.get_mut(&tid)?.state = TraceeState::AwaitingKill;
         let killed = self.processes.iter().find_map(|(pid, process)| {
             let pending = process.pending.as_ref().filter(|pending| pending.tid == tid)?;
-            Some(Action::Kill(*pid, Some(pending.call.caller.clone())))
+            Some(TracerAction::Kill(*pid, Some(pending.call.caller.clone())))
         });
-        Some(killed.unwrap_or(Action::Kill(process_of(tid), None)))
+        Some(killed.unwrap_or(TracerAction::Kill(process_of(tid), None)))
     }
 
     /// No call is answered any more; what has executed is still verified.
-    pub(super) fn listener_closed(&mut self) -> Vec<Action> {
+    pub(super) fn listener_closed(&mut self) -> Vec<TracerAction> {
         self.listening = false;
         self.denied.clear();
         self.processes.values_mut().for_each(|process| process.queue.clear());

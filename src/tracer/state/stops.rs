@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::{
-    Action, Inspection, PendingCall, Phase, Process, Stop, TraceTable, Tracee, TraceeState, process_of,
+    CallPhase, Inspection, PendingCall, ProcessCalls, PtraceStop, TraceTable, Tracee, TraceeState,
+    TracerAction, process_of,
 };
 use crate::ids::{Pid, Tid};
 use crate::sys::seccomp::NotificationId;
 use crate::tracer::call::{Operation, Report};
 
 impl TraceTable {
-    pub(super) fn stopped(&mut self, tid: Tid, stop: Stop) -> Vec<Action> {
+    pub(super) fn stopped(&mut self, tid: Tid, stop: PtraceStop) -> Vec<TracerAction> {
         // First, since the thread may have another tid than the one that was attached to.
-        if let Stop::Exec { former } = stop {
+        if let PtraceStop::Exec { former } = stop {
             return self.executed(process_of(tid), former);
         }
         self.renumber(tid);
@@ -20,28 +21,30 @@ impl TraceTable {
         let as_before = Tracee { pid: process_of(tid), state: TraceeState::UntilExec };
         let state = self.tracees.entry(tid).or_insert(as_before).state;
         let mut actions = Vec::new();
-        if let (TraceeState::UntilExec, Stop::Group(signal)) = (state, stop)
+        if let (TraceeState::UntilExec, PtraceStop::Group(signal)) = (state, stop)
             && process_of(tid) == self.app
         {
-            actions.push(Action::Report(Report::Stopped { pid: self.app, signal }));
+            actions.push(TracerAction::Report(Report::Stopped { pid: self.app, signal }));
         }
         match (state, stop) {
             (TraceeState::AwaitingParent { .. } | TraceeState::AwaitingKill, _) => {}
-            (_, Stop::Fork { child, pid }) => {
-                actions.push(Action::Report(Report::Forked { child, parent: tid }));
+            (_, PtraceStop::Fork { child, pid }) => {
+                actions.push(TracerAction::Report(Report::Forked { child, parent: tid }));
                 actions.extend(self.announced(child, pid));
-                actions.push(Action::Cont(tid, 0));
+                actions.push(TracerAction::Cont(tid, 0));
             }
-            (_, Stop::Trap | Stop::Group(_)) => actions.extend(self.stopped_as_requested(tid, stop)),
-            (_, Stop::Signal(signal)) => actions.push(Action::Cont(tid, signal)),
-            (_, Stop::Exec { .. } | Stop::Other) => actions.push(Action::Cont(tid, 0)),
+            (_, PtraceStop::Trap | PtraceStop::Group(_)) => {
+                actions.extend(self.stopped_as_requested(tid, stop))
+            }
+            (_, PtraceStop::Signal(signal)) => actions.push(TracerAction::Cont(tid, signal)),
+            (_, PtraceStop::Exec { .. } | PtraceStop::Other) => actions.push(TracerAction::Cont(tid, 0)),
         }
         actions
     }
 
     /// The thread that made a child has stopped for that. Its stop and the child's first one
     /// come in either order.
-    fn announced(&mut self, child: Tid, pid: Option<Pid>) -> Option<Action> {
+    fn announced(&mut self, child: Tid, pid: Option<Pid>) -> Option<TracerAction> {
         match (self.state(child), pid) {
             (Some(TraceeState::AwaitingParent { stop, .. }), _) => {
                 self.set_state(child, TraceeState::UntilExec);
@@ -57,7 +60,13 @@ impl TraceTable {
 
     /// A new thread stopped before the one that made it, or an exec stopped under the leader's
     /// tid.
-    pub(super) fn first_stop(&mut self, tid: Tid, pid: Pid, maker: Pid, stop: Stop) -> Vec<Action> {
+    pub(super) fn first_stop(
+        &mut self,
+        tid: Tid,
+        pid: Pid,
+        maker: Pid,
+        stop: PtraceStop,
+    ) -> Vec<TracerAction> {
         self.renumber(tid);
         if self.has(tid) {
             return self.stopped(tid, stop);
@@ -69,28 +78,28 @@ impl TraceTable {
     /// A new thread waits only while the one that made it may still stop for that. One that was
     /// killed before its stop announces no child, nor does a thread of a process that has
     /// executed. The child continues; where its entry is unknown, it may not exec.
-    pub(super) fn release_orphans(&mut self) -> Vec<Action> {
+    pub(super) fn release_orphans(&mut self) -> Vec<TracerAction> {
         self.release_new(|table, maker| {
             let mut tracees = table.tracees.values();
             !tracees.any(|tracee| tracee.pid == maker && tracee.state == TraceeState::UntilExec)
         })
     }
 
-    fn release_new(&mut self, is_over: impl Fn(&TraceTable, Pid) -> bool) -> Vec<Action> {
+    fn release_new(&mut self, is_over: impl Fn(&TraceTable, Pid) -> bool) -> Vec<TracerAction> {
         let waiting = self.tracees.iter().filter_map(|(tid, tracee)| match tracee.state {
             TraceeState::AwaitingParent { stop, maker } if is_over(self, maker) => Some((*tid, stop)),
             _ => None,
         });
-        let released: Vec<(Tid, Stop)> = waiting.collect();
+        let released: Vec<(Tid, PtraceStop)> = waiting.collect();
         released.iter().for_each(|(tid, _)| self.set_state(*tid, TraceeState::UntilExec));
         released.into_iter().map(|(tid, stop)| resume(tid, stop)).collect()
     }
 
     /// A stop that was requested, or a group stop: the call in flight of this thread is over. It
     /// has mapped code, or its exec has failed.
-    fn stopped_as_requested(&mut self, tid: Tid, stop: Stop) -> Vec<Action> {
+    fn stopped_as_requested(&mut self, tid: Tid, stop: PtraceStop) -> Vec<TracerAction> {
         let is_over = |pending: &PendingCall| {
-            pending.tid == tid && matches!(pending.phase, Phase::Continued { interrupted: true })
+            pending.tid == tid && matches!(pending.phase, CallPhase::Continued { interrupted: true })
         };
         let over = self.processes.iter_mut().find_map(|(pid, process)| {
             Some((*pid, process.pending.as_mut().filter(|pending| is_over(pending))?))
@@ -99,8 +108,8 @@ impl TraceTable {
             return vec![self.release(tid, stop)];
         };
         if let Operation::MapCode { entry, .. } = pending.call.operation {
-            pending.phase = Phase::Mapped { stop };
-            return vec![Action::ExamineMappings(Arc::clone(&pending.call), entry)];
+            pending.phase = CallPhase::Mapped { stop };
+            return vec![TracerAction::ExamineMappings(Arc::clone(&pending.call), entry)];
         }
         let mut actions = vec![self.release(tid, stop)];
         actions.extend(self.next_call(pid));
@@ -109,16 +118,16 @@ impl TraceTable {
 
     /// A thread continues after a stop as it would untraced. One that was attached for its call
     /// is detached.
-    pub(super) fn release(&mut self, tid: Tid, stop: Stop) -> Action {
+    pub(super) fn release(&mut self, tid: Tid, stop: PtraceStop) -> TracerAction {
         if self.state(tid) == Some(TraceeState::AttachedForCall) {
             return self.detach(tid);
         }
         resume(tid, stop)
     }
 
-    pub(super) fn detach(&mut self, tid: Tid) -> Action {
+    pub(super) fn detach(&mut self, tid: Tid) -> TracerAction {
         self.tracees.remove(&tid);
-        Action::Detach(tid)
+        TracerAction::Detach(tid)
     }
 
     /// A thread that is not the leader takes the leader's tid in an exec, and may stop with it
@@ -136,13 +145,13 @@ impl TraceTable {
     }
 
     /// A new program is in place and has not run. Every other thread of the process has ended.
-    fn executed(&mut self, pid: Pid, former: Tid) -> Vec<Action> {
+    fn executed(&mut self, pid: Pid, former: Tid) -> Vec<TracerAction> {
         let tid = pid.first_thread();
         self.tracees.remove(&former);
         self.tracees.insert(tid, Tracee { pid, state: TraceeState::UntilExec });
         let mut actions = self.release_new(|_, maker| maker == pid);
         if !self.config.verifies {
-            actions.push(Action::Probe(pid));
+            actions.push(TracerAction::Probe(pid));
             return actions;
         }
         let pending = self.processes.get_mut(&pid).and_then(|process| process.pending.as_mut());
@@ -153,22 +162,28 @@ impl TraceTable {
             return actions;
         };
         pending.tid = tid;
-        pending.phase = Phase::Executed { started: None };
-        actions.push(Action::Inspect(pid, Arc::clone(&pending.call)));
+        pending.phase = CallPhase::Executed { started: None };
+        actions.push(TracerAction::Inspect(pid, Arc::clone(&pending.call)));
         actions
     }
 
     /// Where execs are not verified: the process is detached if its memory can be read.
-    pub(super) fn probed(&mut self, pid: Pid, readable: bool) -> Vec<Action> {
+    pub(super) fn probed(&mut self, pid: Pid, readable: bool) -> Vec<TracerAction> {
         let tid = pid.first_thread();
         if !readable {
-            return vec![Action::Cont(tid, 0)];
+            return vec![TracerAction::Cont(tid, 0)];
         }
         vec![self.detach(tid)]
     }
 
-    pub(super) fn inspected(&mut self, pid: Pid, id: NotificationId, inspection: Inspection) -> Vec<Action> {
-        let Some(PendingCall { call, phase: Phase::Executed { started: known }, .. }) = self.pending(pid, id)
+    pub(super) fn inspected(
+        &mut self,
+        pid: Pid,
+        id: NotificationId,
+        inspection: Inspection,
+    ) -> Vec<TracerAction> {
+        let Some(PendingCall { call, phase: CallPhase::Executed { started: known }, .. }) =
+            self.pending(pid, id)
         else {
             return Vec::new();
         };
@@ -179,14 +194,14 @@ impl TraceTable {
             }
             Inspection::NotYet { started, cut } => {
                 *known = Some(Arc::clone(&started));
-                vec![Action::ExamineExec { pid, call: Arc::clone(call), started, cut }]
+                vec![TracerAction::ExamineExec { pid, call: Arc::clone(call), started, cut }]
             }
             // Its end is reported.
             Inspection::Gone => Vec::new(),
         }
     }
 
-    pub(super) fn ended(&mut self, tid: Tid) -> Vec<Action> {
+    pub(super) fn ended(&mut self, tid: Tid) -> Vec<TracerAction> {
         let pid = process_of(tid);
         let mut actions = Vec::new();
         if let Some(tracee) = self.tracees.remove(&tid) {
@@ -199,7 +214,8 @@ impl TraceTable {
             self.tracees.remove(&tid);
         }
         self.processes.remove(&pid);
-        let is_its = |process: &Process| process.pending.as_ref().is_some_and(|pending| pending.tid == tid);
+        let is_its =
+            |process: &ProcessCalls| process.pending.as_ref().is_some_and(|pending| pending.tid == tid);
         let over = self.processes.iter().find(|(_, process)| is_its(process)).map(|(pid, _)| *pid);
         actions.extend(over.map(|pid| self.next_call(pid)).unwrap_or_default());
         actions
@@ -211,9 +227,9 @@ fn is_exec(pending: &PendingCall) -> bool {
 }
 
 /// A group stop lasts until SIGCONT ends it; every other stop is over.
-fn resume(tid: Tid, stop: Stop) -> Action {
+fn resume(tid: Tid, stop: PtraceStop) -> TracerAction {
     match stop {
-        Stop::Group(_) => Action::Listen(tid),
-        _ => Action::Cont(tid, 0),
+        PtraceStop::Group(_) => TracerAction::Listen(tid),
+        _ => TracerAction::Cont(tid, 0),
     }
 }

@@ -15,7 +15,7 @@ const SEGV: i32 = libc::SIGSEGV;
 const STOP: i32 = libc::SIGSTOP;
 
 /// What happened, and the actions that follow.
-type Row<'a> = (Event, &'a str);
+type Row<'a> = (TracerEvent, &'a str);
 
 fn config() -> Config {
     Config { wait_killable: true, verifies: true, on_violation: OnViolation::Deny }
@@ -56,125 +56,128 @@ fn run_to_the_end(mut table: TraceTable, rows: Vec<Row>) {
     assert_eq!((table.tids(), table.processes.len(), table.denied.len()), (vec![], 0, 0), "nothing is left");
 }
 
-fn text(actions: Vec<Action>) -> String {
+fn text(actions: Vec<TracerAction>) -> String {
     actions.into_iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn one(action: Action) -> String {
+fn one(action: TracerAction) -> String {
     match action {
-        Action::Attach(call) => format!("attach #{}", call.id.as_raw()),
-        Action::Interrupt(tid) => format!("interrupt {tid}"),
-        Action::Cont(tid, 0) => format!("cont {tid}"),
-        Action::Cont(tid, signal) => format!("cont {tid} with {signal}"),
-        Action::Listen(tid) => format!("listen {tid}"),
-        Action::Detach(tid) => format!("detach {tid}"),
-        Action::Continue(id) => format!("continue #{}", id.as_raw()),
-        Action::Fail(id, errno) => format!("fail #{} {errno:?}", id.as_raw()),
-        Action::KillCaller(call) => format!("kill caller #{}", call.id.as_raw()),
-        Action::Kill(pid, _) => format!("kill {pid}"),
-        Action::Probe(pid) => format!("probe {pid}"),
-        Action::Inspect(pid, call) => format!("inspect {pid} #{}", call.id.as_raw()),
-        Action::ExamineExec { pid, call, .. } => format!("examine {pid} #{}", call.id.as_raw()),
-        Action::ExamineMappings(call, _) => format!("examine mappings #{}", call.id.as_raw()),
-        Action::Report(Report::Executed { caller, .. }) => format!("{} executed", caller.tgid),
-        Action::Report(Report::Forked { child, parent }) => format!("{parent} made {child}"),
-        Action::Report(Report::Stopped { pid, signal }) => format!("{pid} stopped by {signal}"),
-        Action::Report(report @ Report::Denied { .. }) => panic!("{report:?}"),
-        Action::ReportDenied { call, action, .. } => format!("report #{} {action:?}", call.id.as_raw()),
+        TracerAction::Attach(call) => format!("attach #{}", call.id.as_raw()),
+        TracerAction::Interrupt(tid) => format!("interrupt {tid}"),
+        TracerAction::Cont(tid, 0) => format!("cont {tid}"),
+        TracerAction::Cont(tid, signal) => format!("cont {tid} with {signal}"),
+        TracerAction::Listen(tid) => format!("listen {tid}"),
+        TracerAction::Detach(tid) => format!("detach {tid}"),
+        TracerAction::Continue(id) => format!("continue #{}", id.as_raw()),
+        TracerAction::Fail(id, errno) => format!("fail #{} {errno:?}", id.as_raw()),
+        TracerAction::KillCaller(call) => format!("kill caller #{}", call.id.as_raw()),
+        TracerAction::Kill(pid, _) => format!("kill {pid}"),
+        TracerAction::Probe(pid) => format!("probe {pid}"),
+        TracerAction::Inspect(pid, call) => format!("inspect {pid} #{}", call.id.as_raw()),
+        TracerAction::ExamineExec { pid, call, .. } => format!("examine {pid} #{}", call.id.as_raw()),
+        TracerAction::ExamineMappings(call, _) => format!("examine mappings #{}", call.id.as_raw()),
+        TracerAction::Report(Report::Executed { caller, .. }) => format!("{} executed", caller.tgid),
+        TracerAction::Report(Report::Forked { child, parent }) => format!("{parent} made {child}"),
+        TracerAction::Report(Report::Stopped { pid, signal }) => format!("{pid} stopped by {signal}"),
+        TracerAction::Report(report @ Report::Denied { .. }) => panic!("{report:?}"),
+        TracerAction::ReportDenied { call, action, .. } => format!("report #{} {action:?}", call.id.as_raw()),
     }
 }
 
-fn call(id: u64, tid: i32, tgid: i32, operation: Operation) -> Event {
+fn call(id: u64, tid: i32, tgid: i32, operation: Operation) -> TracerEvent {
     let (tid, tgid) = (Tid::from_raw(tid), Pid::from_raw(tgid));
     let caller = Caller { tid, tgid, ..Caller::default() };
-    Event::Called { call: TracedCall { id: NotificationId::from_raw(id), caller, operation }, valid: true }
+    TracerEvent::Called {
+        call: TracedCall { id: NotificationId::from_raw(id), caller, operation },
+        valid: true,
+    }
 }
 
 fn file() -> ViolationObject {
     ViolationObject::Name { name: "program".into() }
 }
 
-fn exec(id: u64, tid: i32) -> Event {
+fn exec(id: u64, tid: i32) -> TracerEvent {
     exec_in(id, tid, P)
 }
 
-fn exec_in(id: u64, tid: i32, tgid: i32) -> Event {
+fn exec_in(id: u64, tid: i32, tgid: i32) -> TracerEvent {
     let (entry, expected) = (Some(ProgramIndex::new(0)), Some(ProgramIndex::new(1)));
     let operation = Operation::Exec { entry, expected, object: file(), program: None };
     call(id, tid, tgid, operation)
 }
 
-fn map(id: u64, tid: i32) -> Event {
+fn map(id: u64, tid: i32) -> TracerEvent {
     call(id, tid, P, Operation::MapCode { entry: ProgramIndex::new(0), object: file() })
 }
 
-fn hide(id: u64, tid: i32) -> Event {
+fn hide(id: u64, tid: i32) -> TracerEvent {
     call(id, tid, P, Operation::BecomeUnreadable)
 }
 
-fn show(id: u64, tid: i32) -> Event {
+fn show(id: u64, tid: i32) -> TracerEvent {
     call(id, tid, P, Operation::BecomeReadable)
 }
 
 /// The notification is not valid any more.
-fn stale(event: Event) -> Event {
+fn stale(event: TracerEvent) -> TracerEvent {
     match event {
-        Event::Called { call, .. } => Event::Called { call, valid: false },
+        TracerEvent::Called { call, .. } => TracerEvent::Called { call, valid: false },
         event => event,
     }
 }
 
-fn tried(id: u64, attached: &[i32], result: Result<(), Errno>, valid: bool) -> Event {
+fn tried(id: u64, attached: &[i32], result: Result<(), Errno>, valid: bool) -> TracerEvent {
     let attached = attached.iter().copied().map(Tid::from_raw).collect();
-    Event::Attached {
+    TracerEvent::Attached {
         pid: Pid::from_raw(P),
         id: NotificationId::from_raw(id),
         attachment: Attachment::Tried { attached, result, valid },
     }
 }
 
-fn attached(id: u64, tids: &[i32]) -> Event {
+fn attached(id: u64, tids: &[i32]) -> TracerEvent {
     tried(id, tids, Ok(()), true)
 }
 
-fn not_attached(id: u64) -> Event {
+fn not_attached(id: u64) -> TracerEvent {
     let (pid, id) = (Pid::from_raw(P), NotificationId::from_raw(id));
-    Event::Attached { pid, id, attachment: Attachment::Stale }
+    TracerEvent::Attached { pid, id, attachment: Attachment::Stale }
 }
 
-fn stopped(tid: i32, stop: Stop) -> Event {
-    Event::Stopped { tid: Tid::from_raw(tid), stop }
+fn stopped(tid: i32, stop: PtraceStop) -> TracerEvent {
+    TracerEvent::Stopped { tid: Tid::from_raw(tid), stop }
 }
 
-fn trap(tid: i32) -> Event {
-    stopped(tid, Stop::Trap)
+fn trap(tid: i32) -> TracerEvent {
+    stopped(tid, PtraceStop::Trap)
 }
 
-fn executed(former: i32) -> Event {
-    stopped(P, Stop::Exec { former: Tid::from_raw(former) })
+fn executed(former: i32) -> TracerEvent {
+    stopped(P, PtraceStop::Exec { former: Tid::from_raw(former) })
 }
 
-fn forked(tid: i32, child: i32) -> Event {
+fn forked(tid: i32, child: i32) -> TracerEvent {
     let pid = Some(Pid::from_raw(child));
-    stopped(tid, Stop::Fork { child: Tid::from_raw(child), pid })
+    stopped(tid, PtraceStop::Fork { child: Tid::from_raw(child), pid })
 }
 
 /// The first stop of a new process, of which `maker` is the parent.
-fn first(tid: i32, maker: i32) -> Event {
-    first_in(tid, maker, Stop::Trap)
+fn first(tid: i32, maker: i32) -> TracerEvent {
+    first_in(tid, maker, PtraceStop::Trap)
 }
 
-fn first_in(tid: i32, maker: i32, stop: Stop) -> Event {
+fn first_in(tid: i32, maker: i32, stop: PtraceStop) -> TracerEvent {
     let (tid, pid, maker) = (Tid::from_raw(tid), Pid::from_raw(tid), Pid::from_raw(maker));
-    Event::FirstStop { tid, pid, maker, stop }
+    TracerEvent::FirstStop { tid, pid, maker, stop }
 }
 
-fn ended(tid: i32) -> Event {
-    Event::Ended(Tid::from_raw(tid))
+fn ended(tid: i32) -> TracerEvent {
+    TracerEvent::Ended(Tid::from_raw(tid))
 }
 
-fn started() -> Arc<Started> {
-    Arc::new(Started {
+fn started() -> Arc<StartedProgram> {
+    Arc::new(StartedProgram {
         id: FileId { device: 1, inode: 1 },
         canonical: "/bin/program".into(),
         linked: true,
@@ -200,32 +203,32 @@ fn dies() -> Verdict {
     }))
 }
 
-fn inspected(id: u64, verdict: Verdict) -> Event {
+fn inspected(id: u64, verdict: Verdict) -> TracerEvent {
     found(id, Inspection::Decided { started: Some(started()), verdict })
 }
 
-fn not_yet(id: u64) -> Event {
+fn not_yet(id: u64) -> TracerEvent {
     found(id, Inspection::NotYet { started: started(), cut: false })
 }
 
-fn found(id: u64, inspection: Inspection) -> Event {
-    Event::Inspected { pid: Pid::from_raw(P), id: NotificationId::from_raw(id), inspection }
+fn found(id: u64, inspection: Inspection) -> TracerEvent {
+    TracerEvent::Inspected { pid: Pid::from_raw(P), id: NotificationId::from_raw(id), inspection }
 }
 
-fn examined(id: u64, verdict: Verdict) -> Event {
-    Event::Examined { pid: Pid::from_raw(P), id: NotificationId::from_raw(id), verdict }
+fn examined(id: u64, verdict: Verdict) -> TracerEvent {
+    TracerEvent::Examined { pid: Pid::from_raw(P), id: NotificationId::from_raw(id), verdict }
 }
 
-fn examiner_failed(id: u64) -> Event {
-    Event::ExaminerFailed { pid: Pid::from_raw(P), id: NotificationId::from_raw(id) }
+fn examiner_failed(id: u64) -> TracerEvent {
+    TracerEvent::ExaminerFailed { pid: Pid::from_raw(P), id: NotificationId::from_raw(id) }
 }
 
-fn probed(readable: bool) -> Event {
-    Event::Probed { pid: Pid::from_raw(P), readable }
+fn probed(readable: bool) -> TracerEvent {
+    TracerEvent::Probed { pid: Pid::from_raw(P), readable }
 }
 
-fn reported(id: u64) -> Event {
-    Event::Reported(NotificationId::from_raw(id))
+fn reported(id: u64) -> TracerEvent {
+    TracerEvent::Reported(NotificationId::from_raw(id))
 }
 
 /// The table after a thread was attached to for its exec, and the call was continued.

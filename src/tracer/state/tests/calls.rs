@@ -20,13 +20,13 @@ fn an_exec_that_succeeds_is_verified_and_detached() {
 fn an_exec_is_reported_as_the_kernel_left_it() {
     let mut table = table();
     let mut exec = exec(1, 11);
-    if let Event::Called { call, .. } = &mut exec {
+    if let TracerEvent::Called { call, .. } = &mut exec {
         call.caller.uids = [0, 33, 101, 101].map(Uid::from_raw);
     }
     run(&mut table, vec![(exec, "attach #1"), (attached(1, &[11]), "interrupt 11, continue #1")]);
     run(&mut table, vec![(executed(11), "inspect 10 #1")]);
     let actions = table.step(inspected(1, runs(2)));
-    let Some(Action::Report(Report::Executed { caller, entry, .. })) = actions.first() else {
+    let Some(TracerAction::Report(Report::Executed { caller, entry, .. })) = actions.first() else {
         panic!("{actions:?}");
     };
     assert_eq!((caller.tid, *entry), (Tid::from_raw(10), ProgramIndex::new(2)));
@@ -191,8 +191,8 @@ fn an_unreadable_process_is_traced_until_its_exec() {
         until_exec(table(), &[10, 11]),
         vec![
             (trap(11), "cont 11"),
-            (stopped(11, Stop::Signal(15)), "cont 11 with 15"),
-            (stopped(11, Stop::Other), "cont 11"),
+            (stopped(11, PtraceStop::Signal(15)), "cont 11 with 15"),
+            (stopped(11, PtraceStop::Other), "cont 11"),
             (exec(1, 11), "attach #1"),
             (attached(1, &[]), "interrupt 11, continue #1"),
             // It fails; the thread stays traced.
@@ -220,7 +220,7 @@ fn it_stays_traced_where_execs_are_verified_or_its_ids_hide_it() {
     run(&mut until_exec(table(), &[10]), rows());
     run(&mut until_exec(old_kernel(), &[10]), rows());
     let mut call = show(1, 10);
-    if let Event::Called { call, .. } = &mut call {
+    if let TracerEvent::Called { call, .. } = &mut call {
         call.caller.uids = [0, 101, 101, 101].map(Uid::from_raw);
     }
     let rows = vec![(call, "attach #1"), (attached(1, &[]), "continue #1")];
@@ -236,7 +236,10 @@ fn a_process_that_is_not_traced_becomes_readable_untouched() {
 #[test]
 fn after_the_listener_is_closed_what_is_in_flight_is_still_verified() {
     let mut table = in_exec(1, 10);
-    run(&mut table, vec![(exec(2, 11), ""), (Event::ListenerClosed, ""), (executed(10), "inspect 10 #1")]);
+    run(
+        &mut table,
+        vec![(exec(2, 11), ""), (TracerEvent::ListenerClosed, ""), (executed(10), "inspect 10 #1")],
+    );
     run_to_the_end(table, vec![(inspected(1, dies()), "kill 10"), (ended(10), "")]);
 }
 
@@ -247,7 +250,7 @@ fn a_denied_call_is_not_answered_after_the_listener_is_closed() {
         vec![
             (exec(1, 10), "attach #1"),
             (tried(1, &[], Err(Errno::EPERM), true), "report #1 Denied"),
-            (Event::ListenerClosed, ""),
+            (TracerEvent::ListenerClosed, ""),
             (reported(1), ""),
         ],
     );

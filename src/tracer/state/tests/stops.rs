@@ -101,7 +101,7 @@ fn an_exec_by_another_thread_than_the_leader_goes_on_under_the_leaders_tid() {
 
 #[test]
 fn an_exec_that_fails_past_the_point_of_no_return_is_killed_under_the_leaders_tid() {
-    let signal = || stopped(10, Stop::Signal(SEGV));
+    let signal = || stopped(10, PtraceStop::Signal(SEGV));
     run_to_the_end(in_exec(1, 11), vec![(signal(), "cont 10 with 11"), (ended(10), "")]);
     run_to_the_end(in_exec(1, 11), vec![(trap(10), "detach 10")]);
     // Killed at once, with no stop before.
@@ -131,16 +131,16 @@ fn where_execs_are_not_verified_a_process_that_can_be_read_again_is_detached() {
 mod job_control {
     use super::*;
 
-    const GROUP: Stop = Stop::Group(STOP);
+    const GROUP: PtraceStop = PtraceStop::Group(STOP);
 
     #[test]
     fn a_traced_thread_stays_in_its_group_stop_until_cont() {
         let mut table = until_exec(table(), &[20, 21]);
-        run(&mut table, vec![(stopped(20, Stop::Signal(STOP)), "cont 20 with 19")]);
+        run(&mut table, vec![(stopped(20, PtraceStop::Signal(STOP)), "cont 20 with 19")]);
         run(&mut table, vec![(stopped(20, GROUP), "listen 20"), (stopped(21, GROUP), "listen 21")]);
         // SIGCONT ends it: a trap of the kernel's, and the signal itself.
         run(&mut table, vec![(trap(21), "cont 21"), (trap(20), "cont 20")]);
-        run(&mut table, vec![(stopped(20, Stop::Signal(libc::SIGCONT)), "cont 20 with 18")]);
+        run(&mut table, vec![(stopped(20, PtraceStop::Signal(libc::SIGCONT)), "cont 20 with 18")]);
     }
 
     /// PID 1 continues an app that no other process could.
@@ -262,7 +262,7 @@ mod children {
     /// A thread that is made while its group stops begins with that stop.
     #[test]
     fn a_child_that_is_made_in_a_group_stop_stays_in_it() {
-        const GROUP: Stop = Stop::Group(STOP);
+        const GROUP: PtraceStop = PtraceStop::Group(STOP);
         let mut table = until_exec(table(), &[10]);
         let rows =
             vec![(first_in(CHILD, 10, GROUP), ""), (forked(10, CHILD), "10 made 20, listen 20, cont 10")];
@@ -276,7 +276,7 @@ mod children {
     #[test]
     fn a_child_that_was_killed_and_reaped_before_its_parents_stop_is_not_adopted() {
         let mut table = until_exec(table(), &[10]);
-        let forked = stopped(10, Stop::Fork { child: Tid::from_raw(CHILD), pid: None });
+        let forked = stopped(10, PtraceStop::Fork { child: Tid::from_raw(CHILD), pid: None });
         run(&mut table, vec![(first(CHILD, 10), ""), (ended(CHILD), ""), (forked, "10 made 20, cont 10")]);
         assert!(!table.has(Tid::from_raw(CHILD)));
     }
@@ -341,13 +341,13 @@ mod children {
 
     #[test]
     fn a_new_thread_waits_for_a_thread_of_its_process() {
-        let new = Event::FirstStop {
+        let new = TracerEvent::FirstStop {
             tid: Tid::from_raw(12),
             pid: Pid::from_raw(P),
             maker: Pid::from_raw(P),
-            stop: Stop::Trap,
+            stop: PtraceStop::Trap,
         };
-        let made = stopped(11, Stop::Fork { child: Tid::from_raw(12), pid: None });
+        let made = stopped(11, PtraceStop::Fork { child: Tid::from_raw(12), pid: None });
         let mut table = until_exec(table(), &[10, 11]);
         run(&mut table, vec![(new, ""), (made, "11 made 12, cont 12, cont 11"), (exec(1, 12), "attach #1")]);
     }
@@ -360,7 +360,7 @@ fn an_exec_that_stops_under_the_leaders_tid_is_no_new_thread() {
     run_to_the_end(in_exec(1, 11), vec![(first(10, 1), "detach 10")]);
     // Its exec was not verified.
     let mut table = until_exec(unverified(), &[11]);
-    run(&mut table, vec![(stopped(10, Stop::Signal(SEGV)), "cont 10 with 11")]);
+    run(&mut table, vec![(stopped(10, PtraceStop::Signal(SEGV)), "cont 10 with 11")]);
 }
 
 /// The table after a thread was attached to for a mapping, and the call was continued.

@@ -3,26 +3,26 @@
 use std::ops::RangeInclusive;
 
 use super::error::{ReadError, either, quoted};
-use super::json::{Document, Member, Node};
+use super::json::{JsonNode, JsonText, Member};
 use super::nearest::nearest;
 
 /// A value and its position in the document.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'t> {
-    document: &'t Document<'t>,
-    node: &'t Node<'t>,
+pub(super) struct Located<'t> {
+    document: &'t JsonText<'t>,
+    node: &'t JsonNode<'t>,
 }
 
 /// A place that holds an object of known keys.
 pub(super) struct Object<'t> {
-    place: Place<'t>,
+    place: Located<'t>,
     members: &'t [Member<'t>],
 }
 
-impl<'t> Place<'t> {
+impl<'t> Located<'t> {
     /// The whole document.
-    pub fn root(document: &'t Document<'t>) -> Place<'t> {
-        Place { document, node: &document.root }
+    pub fn root(document: &'t JsonText<'t>) -> Located<'t> {
+        Located { document, node: &document.root }
     }
 
     /// An error about this value.
@@ -42,7 +42,7 @@ impl<'t> Place<'t> {
 
     /// Whether the value is an object.
     pub fn is_object(&self) -> bool {
-        matches!(self.node, Node::Object(_))
+        matches!(self.node, JsonNode::Object(_))
     }
 
     /// The object here, of no other keys than `keys` and of none twice.
@@ -63,20 +63,20 @@ impl<'t> Place<'t> {
     /// The object here, whatever its keys.
     pub fn any_object(&self) -> Result<Object<'t>, ReadError> {
         match self.node {
-            Node::Object(members) => Ok(Object { place: *self, members }),
+            JsonNode::Object(members) => Ok(Object { place: *self, members }),
             _ => Err(self.not("an object")),
         }
     }
 
     /// The list's items.
-    pub fn items(&self) -> Result<impl ExactSizeIterator<Item = Place<'t>> + use<'t>, ReadError> {
-        let Node::List(items) = self.node else { return Err(self.not("a list")) };
+    pub fn items(&self) -> Result<impl ExactSizeIterator<Item = Located<'t>> + use<'t>, ReadError> {
+        let JsonNode::List(items) = self.node else { return Err(self.not("a list")) };
         let document = self.document;
-        Ok(items.iter().map(move |node| Place { document, node }))
+        Ok(items.iter().map(move |node| Located { document, node }))
     }
 
     /// The list's items, each read by `read`.
-    pub fn each<T>(&self, read: impl Fn(&Place<'t>) -> Result<T, ReadError>) -> Result<Vec<T>, ReadError> {
+    pub fn each<T>(&self, read: impl Fn(&Located<'t>) -> Result<T, ReadError>) -> Result<Vec<T>, ReadError> {
         self.items()?.map(|item| read(&item)).collect()
     }
 
@@ -84,7 +84,7 @@ impl<'t> Place<'t> {
     pub fn some<T>(
         &self,
         meaning: &str,
-        read: impl Fn(&Place<'t>) -> Result<T, ReadError>,
+        read: impl Fn(&Located<'t>) -> Result<T, ReadError>,
     ) -> Result<Vec<T>, ReadError> {
         let items = self.each(read)?;
         if items.is_empty() {
@@ -96,7 +96,7 @@ impl<'t> Place<'t> {
     /// The value, where it is a string.
     pub fn as_text(&self) -> Option<&'t str> {
         match self.node {
-            Node::Text(text) => Some(text),
+            JsonNode::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -109,7 +109,7 @@ impl<'t> Place<'t> {
     /// The boolean here.
     pub fn flag(&self) -> Result<bool, ReadError> {
         match self.node {
-            Node::Bool(flag) => Ok(*flag),
+            JsonNode::Bool(flag) => Ok(*flag),
             _ => Err(self.not("true or false")),
         }
     }
@@ -118,8 +118,8 @@ impl<'t> Place<'t> {
     pub fn number(&self, range: RangeInclusive<u64>) -> Result<u64, ReadError> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         match self.node {
-            Node::Number(Some(number)) if range.contains(number) => Ok(*number),
-            Node::Number(_) => {
+            JsonNode::Number(Some(number)) if range.contains(number) => Ok(*number),
+            JsonNode::Number(_) => {
                 let shown = quoted(self.document.written(self.node));
                 Err(self.error(format!("{} is not {expected}", shown.replace('"', ""))))
             }
@@ -140,13 +140,13 @@ impl<'t> Place<'t> {
 
 impl<'t> Object<'t> {
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<Place<'t>> {
+    pub fn get(&self, key: &str) -> Option<Located<'t>> {
         let member = self.members.iter().find(|member| member.name == key)?;
-        Some(Place { document: self.place.document, node: &member.value })
+        Some(Located { document: self.place.document, node: &member.value })
     }
 
     /// The value of a required key.
-    pub fn need(&self, key: &str, expected: &str) -> Result<Place<'t>, ReadError> {
+    pub fn need(&self, key: &str, expected: &str) -> Result<Located<'t>, ReadError> {
         self.get(key).ok_or_else(|| self.error_at(key, format!("{key:?} is missing; expected {expected}")))
     }
 
@@ -162,7 +162,7 @@ impl<'t> Object<'t> {
     pub fn read<T>(
         &self,
         key: &str,
-        read: impl FnOnce(&Place<'t>) -> Result<T, ReadError>,
+        read: impl FnOnce(&Located<'t>) -> Result<T, ReadError>,
     ) -> Result<Option<T>, ReadError> {
         self.get(key).map(|place| read(&place)).transpose()
     }
@@ -171,7 +171,7 @@ impl<'t> Object<'t> {
     pub fn list<T>(
         &self,
         key: &str,
-        read: impl Fn(&Place<'t>) -> Result<T, ReadError>,
+        read: impl Fn(&Located<'t>) -> Result<T, ReadError>,
     ) -> Result<Vec<T>, ReadError> {
         Ok(self.read(key, |place| place.each(read))?.unwrap_or_default())
     }
