@@ -6,8 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nix::errno::Errno;
-
+use super::error::JournalError;
 use super::line_writer::{JournalOutput, Stderr};
 use crate::sys;
 
@@ -28,8 +27,8 @@ impl JournalDestination {
     /// programs.
     ///
     /// # Errors
-    /// One line: the path, the error and the advice.
-    pub fn prepare(&self) -> Result<(), String> {
+    /// The directory cannot be created.
+    pub fn prepare(&self) -> Result<(), JournalError> {
         let JournalDestination::Directory(directory) = self else { return Ok(()) };
         match DirBuilder::new().mode(0o700).create(directory) {
             // If it exists and is no directory, opening the journal reports that.
@@ -41,8 +40,8 @@ impl JournalDestination {
     /// Opens a journal for a run of `command`. Returns the run's name and the output.
     ///
     /// # Errors
-    /// One line: the path, the error and the advice.
-    pub(super) fn open(&self, command: &str) -> Result<(String, Box<dyn JournalOutput>), String> {
+    /// Neither a file in the directory nor stderr can be opened, or there are no random numbers.
+    pub(super) fn open(&self, command: &str) -> Result<(String, Box<dyn JournalOutput>), JournalError> {
         /// The number of names tried until one does not exist.
         const NAMES: u32 = 17;
         let stem = stem(command);
@@ -62,12 +61,10 @@ impl JournalDestination {
         }
     }
 
-    /// The message that the first line could not be written, in one line.
-    pub(super) fn unwritable(&self, error: &io::Error) -> String {
+    /// The error where the first line cannot be written.
+    pub(super) fn unwritable(&self, error: &io::Error) -> JournalError {
         match self {
-            JournalDestination::Stderr => {
-                format!("learning: stderr cannot be written: {}; name a directory", sys::errno(error))
-            }
+            JournalDestination::Stderr => JournalError::WriteStderr(sys::errno(error)),
             JournalDestination::Directory(directory) => cannot(directory, error),
         }
     }
@@ -85,23 +82,8 @@ fn new_file(directory: &Path, run: &str) -> io::Result<File> {
     Ok(file)
 }
 
-fn cannot(directory: &Path, error: &io::Error) -> String {
-    let shown = directory.display();
-    let advice = match sys::errno(error) {
-        Errno::ENOENT => "mount a volume there, or name another with --learn-dir (`-` writes to stderr)",
-        Errno::ENOTDIR => "name a directory with --learn-dir (`-` writes to stderr)",
-        Errno::EACCES | Errno::EPERM => {
-            "let the user that starts remit-init write there, or name another with --learn-dir (`-` writes to stderr)"
-        }
-        Errno::EROFS => {
-            "mount a writable volume there, or name another with --learn-dir (`-` writes to stderr)"
-        }
-        Errno::ENOSPC | Errno::EDQUOT => {
-            "make room there, or name another with --learn-dir (`-` writes to stderr)"
-        }
-        _ => "name another with --learn-dir (`-` writes to stderr)",
-    };
-    format!("learning: a journal cannot be written into {shown}: {}; {advice}", sys::errno(error).desc())
+fn cannot(directory: &Path, error: &io::Error) -> JournalError {
+    JournalError::Directory { path: directory.to_owned(), errno: sys::errno(error) }
 }
 
 /// COMMAND's base name with the characters that names of runs, files and profiles may have.
@@ -120,7 +102,7 @@ fn compact(time: SystemTime) -> String {
     format!("{}Z", digits.replace(['-', ':'], ""))
 }
 
-fn random() -> Result<String, String> {
-    let [number, ..] = sys::process::random().map_err(|errno| format!("learning: getrandom: {errno}"))?;
+fn random() -> Result<String, JournalError> {
+    let [number, ..] = sys::process::random().map_err(JournalError::Random)?;
     Ok(format!("{:08x}", number as u32))
 }

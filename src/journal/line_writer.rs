@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::error::JournalError;
 use crate::visible;
 
 /// The output of a journal.
@@ -111,11 +112,10 @@ pub(super) struct Stderr(File);
 
 impl Stderr {
     /// # Errors
-    /// One line: descriptor 2 is closed.
-    pub fn open() -> Result<Stderr, String> {
+    /// Descriptor 2 is closed.
+    pub fn open() -> Result<Stderr, JournalError> {
         let copy = io::stderr().as_fd().try_clone_to_owned();
-        copy.map(|fd| Stderr(File::from(fd)))
-            .map_err(|error| format!("learning: stderr: {}; name a directory", crate::sys::errno(&error)))
+        copy.map(|fd| Stderr(File::from(fd))).map_err(|error| JournalError::Stderr(crate::sys::errno(&error)))
     }
 }
 

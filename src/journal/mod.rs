@@ -9,6 +9,7 @@
 
 mod destination;
 mod ending;
+mod error;
 pub mod line;
 mod line_writer;
 pub mod observation;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 pub use self::destination::{DEFAULT, JournalDestination};
 pub use self::ending::Progress;
 use self::ending::{Ending, ending};
+pub use self::error::JournalError;
 use self::line::{End, Line, Observed, RunSummary, Start};
 use self::line_writer::{JournalOutput, LineWriter};
 use self::observation::{Observation, Phase, What};
@@ -99,8 +101,8 @@ impl Journal {
     /// name.
     ///
     /// # Errors
-    /// One line: the path, the error and the advice.
-    pub fn create(to: &JournalDestination, command: &str, mut start: Start) -> Result<Journal, String> {
+    /// The journal cannot be created, or its first line not be written.
+    pub fn create(to: &JournalDestination, command: &str, mut start: Start) -> Result<Journal, JournalError> {
         let (run, output) = to.open(command)?;
         let mut writer = LineWriter::new(output);
         start.run.clone_from(&run);
@@ -137,8 +139,8 @@ impl Journal {
     /// copies only the calling thread.
     ///
     /// # Errors
-    /// One line: no thread could be started.
-    pub fn start(self: &Arc<Journal>) -> Result<(), String> {
+    /// [`JournalError::Thread`].
+    pub fn start(self: &Arc<Journal>) -> Result<(), JournalError> {
         let Some(writer) = self.lock().writer.take() else { return Ok(()) };
         let this = Arc::clone(self);
         let write = move || {
@@ -148,7 +150,7 @@ impl Journal {
             this.write(writer);
         };
         let spawned = std::thread::Builder::new().name("journal".into()).stack_size(256 << 10).spawn(write);
-        spawned.map(drop).map_err(|error| format!("learning: a thread: {}", sys::errno(&error)))
+        spawned.map(drop).map_err(|error| JournalError::Thread(sys::errno(&error)))
     }
 
     /// The time since the launch of the app.

@@ -228,6 +228,7 @@ fn the_directory_is_made_where_its_parent_is_there() {
     Journal::create(&to, "app", start()).expect("a journal");
     let deeper =
         JournalDestination::Directory(directory.join("none/journals")).prepare().expect_err("no parent");
+    let deeper = deeper.to_string();
     assert!(deeper.contains("No such file") && deeper.contains("mount a volume"), "{deeper}");
     // A dangling link names no directory to create.
     let link = folder.path().join("link");
@@ -243,6 +244,7 @@ fn where_no_journal_can_be_written_one_line_says_what_to_do() {
     let create = |path: &str| {
         Journal::create(&JournalDestination::Directory(path.into()), "app", start())
             .expect_err("cannot be written")
+            .to_string()
     };
     let none = create("/nonexistent/journals");
     for word in ["/nonexistent/journals", "No such file", "mount a volume", "--learn-dir"] {

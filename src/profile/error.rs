@@ -48,6 +48,37 @@ impl fmt::Display for ReadError {
 
 impl std::error::Error for ReadError {}
 
+/// The error of a text that is no path, duration or network entry: what is wrong with it, and what
+/// is expected. The caller adds where the text is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextError(pub(super) String);
+
+impl fmt::Display for TextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TextError {}
+
+impl From<TextError> for String {
+    fn from(error: TextError) -> String {
+        error.0
+    }
+}
+
+/// The error of an argument pattern: it ends with a `\` that escapes no character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnfinishedEscape;
+
+impl fmt::Display for UnfinishedEscape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ends with a \"\\\" that stands before nothing")
+    }
+}
+
+impl std::error::Error for UnfinishedEscape {}
+
 /// Text of the document for a message: quoted, on one line, and cut where it is long.
 pub(super) fn quoted(text: &str) -> String {
     const SHOWN: usize = 80;

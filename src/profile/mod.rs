@@ -28,7 +28,7 @@ use std::time::Duration;
 pub use caps::Capability;
 pub use nearest::nearest;
 
-pub use error::ReadError;
+pub use error::{ReadError, TextError, UnfinishedEscape};
 pub use index::ProfileIndex;
 pub use read::{MAX_BYTES, read};
 pub use text::{duration, endpoint, path};
@@ -225,13 +225,13 @@ impl ArgPattern {
     ///
     /// # Errors
     /// It ends with a `\` before no character.
-    pub fn glob(written: &str) -> Result<ArgPattern, &'static str> {
+    pub fn glob(written: &str) -> Result<ArgPattern, UnfinishedEscape> {
         let (mut text, mut is_pattern) = (String::with_capacity(written.len()), false);
         let mut rest = written.chars();
         while let Some(c) = rest.next() {
             is_pattern |= c == '*';
             match c {
-                '\\' => text.push(rest.next().ok_or("ends with a \"\\\" that stands before nothing")?),
+                '\\' => text.push(rest.next().ok_or(UnfinishedEscape)?),
                 c => text.push(c),
             }
         }

@@ -117,7 +117,7 @@ fn argument(item: &Located) -> Result<ArgPattern, ReadError> {
         return Err(place.error("holds a NUL, which no argument can"));
     }
     Ok(match text {
-        _ if glob => ArgPattern::glob(text).map_err(|message| place.error(message))?,
+        _ if glob => ArgPattern::glob(text).map_err(|error| place.error(error.to_string()))?,
         "..." => ArgPattern::Rest,
         _ => ArgPattern::Exact(text.to_owned()),
     })

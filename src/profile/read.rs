@@ -210,7 +210,7 @@ fn network(place: &Located) -> Result<Network, ReadError> {
     let object = place.object(&["listen", "connect"])?;
     let endpoint = |place: &Located| -> Result<Endpoint, ReadError> {
         text::endpoint(place.string("a network entry such as \"tcp/80\"")?)
-            .map_err(|message| place.error(message))
+            .map_err(|error| place.error(error))
     };
     let list = |key| object.list(key, |item| entry(item, "endpoint", endpoint));
     Ok(Network { listen: list("listen")?, connect: list("connect")? })
@@ -268,7 +268,7 @@ fn ready(place: &Located) -> Result<Ready, ReadError> {
         When::Delay => {
             let delay = object.need("delay", "a duration such as \"2s\"")?;
             let written = delay.string("a duration such as \"2s\"")?;
-            return text::duration(written).map(Ready::Delay).map_err(|message| delay.error(message));
+            return text::duration(written).map(Ready::Delay).map_err(|error| delay.error(error));
         }
         When::Listening => Ready::Listening,
         When::Notify => Ready::Notify,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::error::quoted;
+use super::error::{TextError, quoted};
 use super::{AddressRule, Endpoint};
 
 /// What a network entry looks like.
@@ -17,8 +17,8 @@ pub(super) const ENDPOINT: &str = "expected PROTO/[ADDRESS:]PORT such as \"tcp/8
 ///
 /// # Errors
 /// What is wrong with it, and how it would be right.
-pub fn path(text: &str) -> Result<PathBuf, String> {
-    let bad = |why: &str| Err(format!("path {} {why}", quoted(text)));
+pub fn path(text: &str) -> Result<PathBuf, TextError> {
+    let bad = |why: &str| Err(TextError(format!("path {} {why}", quoted(text))));
     if text.contains('\0') {
         return bad("holds a NUL, which no path can");
     }
@@ -42,7 +42,7 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
 ///
 /// # Errors
 /// The text is none; the message says what one looks like.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, TextError> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let number = canonical(digits).filter(|_| digits.len() <= 9);
@@ -50,10 +50,13 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         (Some(number), "ms") => Ok(Duration::from_millis(number)),
         (Some(number), "s") => Ok(Duration::from_secs(number)),
         (Some(number), "m") => Ok(Duration::from_secs(number * 60)),
-        (Some(number), "") => {
-            Err(format!("duration {text:?} has no unit; did you mean \"{number}s\"? Units are ms, s, m"))
-        }
-        _ => Err(format!("{} is no duration; expected such as \"500ms\", \"10s\" or \"2m\"", quoted(text))),
+        (Some(number), "") => Err(TextError(format!(
+            "duration {text:?} has no unit; did you mean \"{number}s\"? Units are ms, s, m"
+        ))),
+        _ => Err(TextError(format!(
+            "{} is no duration; expected such as \"500ms\", \"10s\" or \"2m\"",
+            quoted(text)
+        ))),
     }
 }
 
@@ -61,7 +64,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// The text is none; the message says what is wrong in it.
-pub fn endpoint(text: &str) -> Result<Endpoint, String> {
+pub fn endpoint(text: &str) -> Result<Endpoint, TextError> {
     if let Some(name) = text.strip_prefix("unix:") {
         return unix(text, name);
     }
@@ -75,16 +78,16 @@ pub fn endpoint(text: &str) -> Result<Endpoint, String> {
         Ok(_) => format!("did you mean \"tcp/{text}\"? Or "),
         Err(_) => String::new(),
     };
-    Err(format!("{} is no network entry; {meant}{ENDPOINT}", quoted(text)))
+    Err(TextError(format!("{} is no network entry; {meant}{ENDPOINT}", quoted(text))))
 }
 
-fn unix(text: &str, name: &str) -> Result<Endpoint, String> {
+fn unix(text: &str, name: &str) -> Result<Endpoint, TextError> {
     if name == "*" {
         return Ok(Endpoint::UnixAny);
     }
     if let Some(name) = name.strip_prefix('@') {
         if name.is_empty() || name.contains('\0') {
-            return Err(format!("{} names no socket; {ENDPOINT}", quoted(text)));
+            return Err(TextError(format!("{} names no socket; {ENDPOINT}", quoted(text))));
         }
         return Ok(Endpoint::UnixAbstract(name.to_owned()));
     }
@@ -92,10 +95,14 @@ fn unix(text: &str, name: &str) -> Result<Endpoint, String> {
 }
 
 /// `[ADDRESS[/PREFIX]:]PORT`, an IPv6 address in brackets.
-fn address(text: &str) -> Result<AddressRule, String> {
+fn address(text: &str) -> Result<AddressRule, TextError> {
     if let Some(rest) = text.strip_prefix('[') {
-        let no_end =
-            || format!("{} does not go on with \"]:PORT\" after its address; {ENDPOINT}", quoted(text));
+        let no_end = || {
+            TextError(format!(
+                "{} does not go on with \"]:PORT\" after its address; {ENDPOINT}",
+                quoted(text)
+            ))
+        };
         let (network, port) = rest.split_once("]:").ok_or_else(no_end)?;
         return Ok(AddressRule { network: Some(network_v6(network)?), ports: ports(port)? });
     }
@@ -105,48 +112,55 @@ fn address(text: &str) -> Result<AddressRule, String> {
     }
 }
 
-fn network_v4(text: &str) -> Result<IpNet, String> {
+fn network_v4(text: &str) -> Result<IpNet, TextError> {
     let (host, length) = prefix(text, 32)?;
     let address: Ipv4Addr = host.parse().map_err(|_| no_address(text))?;
     network(text, address.into(), length)
 }
 
-fn network_v6(text: &str) -> Result<IpNet, String> {
+fn network_v6(text: &str) -> Result<IpNet, TextError> {
     let (host, length) = prefix(text, 128)?;
     let address: Ipv6Addr = host.parse().map_err(|_| no_address(text))?;
     network(text, address.into(), length)
 }
 
 /// The address and the length of its prefix: all of it where none is given.
-fn prefix(text: &str, whole: u8) -> Result<(&str, u8), String> {
+fn prefix(text: &str, whole: u8) -> Result<(&str, u8), TextError> {
     let Some((host, digits)) = text.split_once('/') else { return Ok((text, whole)) };
     match canonical(digits) {
         Some(length) if length <= u64::from(whole) => Ok((host, length as u8)),
-        _ => Err(format!("{} has no prefix length from 0 to {whole} after its \"/\"", quoted(text))),
+        _ => {
+            Err(TextError(format!("{} has no prefix length from 0 to {whole} after its \"/\"", quoted(text))))
+        }
     }
 }
 
 /// The length is at most the address's, by [`prefix`]. An address with bits beyond its
 /// prefix is refused: it is most likely a mistake.
-fn network(text: &str, address: IpAddr, length: u8) -> Result<IpNet, String> {
+fn network(text: &str, address: IpAddr, length: u8) -> Result<IpNet, TextError> {
     let network = IpNet::new_assert(address, length);
     if network.trunc() != network {
-        return Err(format!(
+        return Err(TextError(format!(
             "{} has bits beyond its prefix; did you mean \"{}/{length}\" or \"{address}\"?",
             quoted(text),
             network.network()
-        ));
+        )));
     }
     Ok(network)
 }
 
-fn no_address(text: &str) -> String {
-    format!("{} is no address; {ENDPOINT}, an IPv6 address in brackets", quoted(text))
+fn no_address(text: &str) -> TextError {
+    TextError(format!("{} is no address; {ENDPOINT}, an IPv6 address in brackets", quoted(text)))
 }
 
 /// `80`, `8000-8999` or `*`.
-fn ports(text: &str) -> Result<(u16, u16), String> {
-    let bad = || format!("{} is no port; expected 0 to 65535, a range such as 8000-8999, or *", quoted(text));
+fn ports(text: &str) -> Result<(u16, u16), TextError> {
+    let bad = || {
+        TextError(format!(
+            "{} is no port; expected 0 to 65535, a range such as 8000-8999, or *",
+            quoted(text)
+        ))
+    };
     let port = |digits: &str| canonical(digits).and_then(|port| u16::try_from(port).ok()).ok_or_else(bad);
     match text.split_once('-') {
         None if text == "*" => Ok((0, u16::MAX)),
@@ -154,7 +168,10 @@ fn ports(text: &str) -> Result<(u16, u16), String> {
         Some((first, last)) => {
             let (first, last) = (port(first)?, port(last)?);
             if first > last {
-                return Err(format!("range {} runs backwards; write {last}-{first}", quoted(text)));
+                return Err(TextError(format!(
+                    "range {} runs backwards; write {last}-{first}",
+                    quoted(text)
+                )));
             }
             Ok((first, last))
         }
@@ -205,7 +222,7 @@ mod tests {
             ("unix:run/x", "absolute"),
             ("unix:@", "names no socket"),
         ] {
-            let message = endpoint(text).expect_err(text);
+            let message = endpoint(text).expect_err(text).to_string();
             assert!(message.contains(says), "{text}: {message}");
         }
     }

@@ -9,7 +9,7 @@ use crate::ids::{Gid, Uid};
 
 /// An absolute path, without `.` and `..`.
 pub(super) fn path(place: &Located) -> Result<PathBuf, ReadError> {
-    text::path(place.string("an absolute path")?).map_err(|message| place.error(message))
+    text::path(place.string("an absolute path")?).map_err(|error| place.error(error))
 }
 
 /// A user id, from 0 to 4294967294.

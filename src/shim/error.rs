@@ -12,6 +12,7 @@ use super::users::RunAsError;
 use crate::enforce::launch::Failure;
 use crate::enforce::source::LoadError;
 use crate::event::{LogError, SinkError};
+use crate::journal::JournalError;
 use crate::kernel::NoListener;
 use crate::plan::PlanError;
 use crate::sys::CallError;
@@ -65,6 +66,8 @@ pub enum StartupError {
     NoListener(NoListener),
     /// The threads of the supervisor cannot be made.
     Threads(NotMade),
+    /// The journal of a learning run cannot be created.
+    Journal(JournalError),
     /// A part of the supervisor cannot be prepared: one line.
     Supervisor(String),
     /// A step in the child failed.
@@ -104,6 +107,7 @@ impl fmt::Display for StartupError {
             StartupError::Nul(what) => write!(f, "{what} holds a NUL byte"),
             StartupError::Events(error) => error.fmt(f),
             StartupError::Log(error) => error.fmt(f),
+            StartupError::Journal(error) => error.fmt(f),
             StartupError::NoListener(why) => write!(
                 f,
                 "learning needs a seccomp listener ({why}); run it where there is one (Linux 5.10, and no \
@@ -132,6 +136,12 @@ impl std::error::Error for StartupError {}
 impl From<UsageError> for StartupError {
     fn from(error: UsageError) -> StartupError {
         StartupError::Usage(error)
+    }
+}
+
+impl From<JournalError> for StartupError {
+    fn from(error: JournalError) -> StartupError {
+        StartupError::Journal(error)
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn launch(
     }
     let to = destination(options);
     // Before directories are watched: this one is not.
-    to.prepare().map_err(StartupError::Supervisor)?;
+    to.prepare()?;
     // Where this is not PID 1 of a container, the watches would report other containers' opens.
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };
@@ -70,7 +70,7 @@ pub(super) fn launch(
     };
     init.prepare(options, true)?;
     // Last of all that can fail: a run that did not start leaves no journal.
-    let journal = Arc::new(Journal::create(&to, &args[0], first).map_err(StartupError::Supervisor)?);
+    let journal = Arc::new(Journal::create(&to, &args[0], first)?);
     let file = init.found.clone();
     let (child, watch) = start::launch(&app, &confinement, &plan, &init.inherited, |child| {
         let launch = Launch { app: Pid::from_raw(child.pid), file: file.clone(), args };
@@ -130,7 +130,7 @@ fn watch(
 ) -> Result<Supervision, StartupError> {
     // No profile is in force.
     let writer = start::writer(options, plan, String::new(), sink)?;
-    journal.start().map_err(StartupError::Supervisor)?;
+    journal.start()?;
     let identity = Identity::own().map_err(CallError::of("own ids"))?;
     let mode = ModeInForce { value: Mode::Learn, source: said_by };
     let start = start::event(plan, mode, launch.app.as_raw(), &launch.file, launch.args.clone());

@@ -3,10 +3,11 @@
 //! reports, and each refusal that the supervisor sees has to have an event.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use nix::errno::Errno;
 use nix::unistd::{Pid, getppid};
@@ -55,10 +56,45 @@ struct ForbiddenAct {
     layer: &'static str,
     /// The act, in a few words.
     what: &'static str,
-    /// Performs it; the error is what prevented it, in a word.
-    run: fn(&Path) -> Result<(), String>,
+    /// Performs it.
+    run: fn(&Path) -> Result<(), Prevented>,
     /// The kind of the violation event of its refusal; `None` where it has no event.
     event_kind: Option<&'static str>,
+}
+
+/// What prevented an act. Displayed in a few words.
+enum Prevented {
+    /// A system call failed.
+    Call(Errno),
+    /// The state of the process leaves nothing to do.
+    State(&'static str),
+    /// The program was started, and did not succeed.
+    Program(ExitStatus),
+    /// This program's own file cannot be found.
+    NoProgram(SelfTestError),
+}
+
+impl fmt::Display for Prevented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Prevented::Call(errno) => write!(f, "{errno:?}"),
+            Prevented::State(state) => f.write_str(state),
+            Prevented::Program(status) => status.fmt(f),
+            Prevented::NoProgram(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<Errno> for Prevented {
+    fn from(errno: Errno) -> Prevented {
+        Prevented::Call(errno)
+    }
+}
+
+impl From<std::io::Error> for Prevented {
+    fn from(error: std::io::Error) -> Prevented {
+        Prevented::Call(sys::errno(&error))
+    }
 }
 
 const ACTS: [ForbiddenAct; 13] = [
@@ -128,92 +164,88 @@ const EVENTS: &str = "events";
 const DROPPED: &str = "dropped";
 const LOADER_VARIABLE: &str = "LD_AUDIT";
 
-fn capabilities(_: &Path) -> Result<(), String> {
+fn capabilities(_: &Path) -> Result<(), Prevented> {
     match sys::credentials::capget() {
         Ok(sets) if sets.effective != 0 => Ok(()),
-        Ok(_) => Err("there are none".to_owned()),
-        Err(errno) => Err(word(errno)),
+        Ok(_) => Err(Prevented::State("there are none")),
+        Err(errno) => Err(errno.into()),
     }
 }
 
-fn privileges(_: &Path) -> Result<(), String> {
+fn privileges(_: &Path) -> Result<(), Prevented> {
     match sys::prctl::no_new_privileges() {
         Ok(false) => Ok(()),
-        _ => Err("no_new_privs is set".to_owned()),
+        _ => Err(Prevented::State("no_new_privs is set")),
     }
 }
 
-fn core_dump(_: &Path) -> Result<(), String> {
+fn core_dump(_: &Path) -> Result<(), Prevented> {
     match sys::process::hard_limit(libc::RLIMIT_CORE) {
-        Ok(Some(0)) => Err("the limit is 0".to_owned()),
+        Ok(Some(0)) => Err(Prevented::State("the limit is 0")),
         Ok(_) => Ok(()),
-        Err(errno) => Err(word(errno)),
+        Err(errno) => Err(errno.into()),
     }
 }
 
-fn memory(_: &Path) -> Result<(), String> {
-    sys::memory::map_writable_and_executable().map_err(word)
+fn memory(_: &Path) -> Result<(), Prevented> {
+    Ok(sys::memory::map_writable_and_executable()?)
 }
 
-fn environment(_: &Path) -> Result<(), String> {
-    std::env::var_os(LOADER_VARIABLE).map(drop).ok_or("it was taken out".to_owned())
+fn environment(_: &Path) -> Result<(), Prevented> {
+    std::env::var_os(LOADER_VARIABLE).map(drop).ok_or(Prevented::State("it was taken out"))
 }
 
 /// Reads are not notified: Landlock alone refuses this one.
-fn read(_: &Path) -> Result<(), String> {
-    fs::read_dir("/").map(drop).map_err(|error| word(sys::errno(&error)))
+fn read(_: &Path) -> Result<(), Prevented> {
+    Ok(fs::read_dir("/").map(drop)?)
 }
 
-fn write(folder: &Path) -> Result<(), String> {
+fn write(folder: &Path) -> Result<(), Prevented> {
     let file = folder.join("written");
-    File::create(&file).and_then(|_| fs::remove_file(&file)).map_err(|error| word(sys::errno(&error)))
+    Ok(File::create(&file).and_then(|_| fs::remove_file(&file))?)
 }
 
-fn execute(folder: &Path) -> Result<(), String> {
+fn execute(folder: &Path) -> Result<(), Prevented> {
     itself(Command::new(folder.join(DROPPED)).arg("--version"))
 }
 
-fn other_arguments(_: &Path) -> Result<(), String> {
+fn other_arguments(_: &Path) -> Result<(), Prevented> {
     itself(this_program()?.arg("--help"))
 }
 
 /// The one act that only the post-exec verification refuses: the process is killed.
-fn loader_variable(_: &Path) -> Result<(), String> {
+fn loader_variable(_: &Path) -> Result<(), Prevented> {
     itself(this_program()?.arg("--version").env(LOADER_VARIABLE, "/none"))
 }
 
-fn this_program() -> Result<Command, String> {
-    program().map(Command::new).map_err(|error| error.to_string())
+fn this_program() -> Result<Command, Prevented> {
+    program().map(Command::new).map_err(Prevented::NoProgram)
 }
 
 /// Runs this program.
-fn itself(command: &mut Command) -> Result<(), String> {
+fn itself(command: &mut Command) -> Result<(), Prevented> {
     match command.env("PATH", "/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(status.to_string()),
-        Err(error) => Err(word(sys::errno(&error))),
+        Ok(status) => Err(Prevented::Program(status)),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn listen(_: &Path) -> Result<(), String> {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    bound.map(drop).map_err(|error| word(sys::errno(&error)))
+fn listen(_: &Path) -> Result<(), Prevented> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map(drop)?)
 }
 
-fn signal(_: &Path) -> Result<(), String> {
+fn signal(_: &Path) -> Result<(), Prevented> {
     // Signal 0 checks the permission only (kill(2)).
-    nix::sys::signal::kill(Pid::from_raw(getppid().as_raw()), None).map_err(word)
+    nix::sys::signal::kill(Pid::from_raw(getppid().as_raw()), None)?;
+    Ok(())
 }
 
-fn call(_: &Path) -> Result<(), String> {
+fn call(_: &Path) -> Result<(), Prevented> {
     match sys::syscall_probe::probe_mlockall() {
         Errno::EINVAL => Ok(()),
-        errno => Err(word(errno)),
+        errno => Err(errno.into()),
     }
-}
-
-fn word(errno: Errno) -> String {
-    format!("{errno:?}")
 }
 
 /// The child processes of the self-test, which run this program.
@@ -238,7 +270,7 @@ impl ChildStep {
             ChildStep::Acts => {
                 let lines = ACTS.iter().map(|act| match (act.run)(folder) {
                     Ok(()) => "\n".to_owned(),
-                    Err(why) => why + "\n",
+                    Err(why) => format!("{why}\n"),
                 });
                 VerbOutput::success(lines.collect::<String>())
             }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use crate::event::SettingError;
+use crate::profile::TextError;
 use crate::shim::dialect::Dialect;
 
 /// What is wrong: one line that says what was expected.
@@ -54,7 +55,7 @@ pub enum ValueFault {
     /// It is no switch.
     Switch(String),
     /// It is no duration; the message of the profile's reader.
-    Duration(String),
+    Duration(TextError),
     /// It is no signal.
     Signal {
         /// The value on the command line.
@@ -135,7 +136,7 @@ impl fmt::Display for ValueFault {
                 text.escape_debug()
             ),
             ValueFault::Switch(text) => write!(f, "`{text}` is no switch; expected 1 or 0"),
-            ValueFault::Duration(why) => f.write_str(why),
+            ValueFault::Duration(why) => why.fmt(f),
             ValueFault::Signal { text, nearest } => {
                 write!(f, "`{text}` is no signal; ")?;
                 if let Some(name) = nearest {
