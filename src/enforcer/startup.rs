@@ -14,7 +14,7 @@ use crate::policy::call::Call;
 use crate::policy::network::Address;
 use crate::profile;
 use crate::readiness::listening;
-use crate::readiness::notify_socket::NotifySocket;
+use crate::readiness::notify_socket::{NotifySocket, NotifySocketError};
 use crate::readiness::startup::{ReadyCondition, StartupInput, StartupOutput, StartupState};
 
 /// The state of the app's start-up.
@@ -31,8 +31,11 @@ impl StartupWatch {
     /// container was started with.
     ///
     /// # Errors
-    /// One line: the call and its errno.
-    pub fn prepare(policy: &Policy, outer: Option<&std::ffi::OsStr>) -> Result<Option<StartupWatch>, String> {
+    /// The socket for sd_notify(3) cannot be opened.
+    pub fn prepare(
+        policy: &Policy,
+        outer: Option<&std::ffi::OsStr>,
+    ) -> Result<Option<StartupWatch>, NotifySocketError> {
         let Some(startup) = &policy.startup else { return Ok(None) };
         let when = match startup.ready {
             profile::Ready::Listening => ReadyCondition::Listening,

@@ -8,7 +8,8 @@
 //! makes its own, and sends to an abstract name that holds a random number.
 
 use std::ffi::{OsStr, OsString};
-use std::io::IoSliceMut;
+use std::fmt;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -43,22 +44,46 @@ pub struct NotifySocket {
     outer: Option<UnixDatagram>,
 }
 
+/// Why the app gets no NOTIFY_SOCKET. Displayed as one line.
+#[derive(Debug)]
+pub enum NotifySocketError {
+    /// getrandom(2) failed.
+    Random(Errno),
+    /// The socket cannot be bound to its abstract name.
+    Bind(io::Error),
+    /// SO_PASSCRED cannot be set.
+    Credentials(Errno),
+}
+
+impl fmt::Display for NotifySocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotifySocketError::Random(errno) => write!(f, "getrandom: {errno}"),
+            NotifySocketError::Bind(error) => write!(f, "{VARIABLE}: {error}"),
+            NotifySocketError::Credentials(errno) => write!(f, "{VARIABLE}: {errno}"),
+        }
+    }
+}
+
+impl std::error::Error for NotifySocketError {}
+
 impl NotifySocket {
     /// Opens the sockets. `outer` is the value of the variable that the container was started with.
     ///
     /// # Errors
-    /// One line: the call and its errno.
-    pub fn open(transport: NotifyTransport, outer: Option<&OsStr>) -> Result<NotifySocket, String> {
-        let failed = |error: std::io::Error| format!("{VARIABLE}: {error}");
+    /// There are no random numbers, or the socket cannot be made.
+    pub fn open(
+        transport: NotifyTransport,
+        outer: Option<&OsStr>,
+    ) -> Result<NotifySocket, NotifySocketError> {
         let (name, named) = match transport {
             NotifyTransport::SocketPair => (PAIR_NAME.to_owned(), None),
             NotifyTransport::AbstractSocket => {
-                let [a, b, _] = sys::process::random().map_err(|errno| format!("getrandom: {errno}"))?;
+                let [a, b, _] = sys::process::random().map_err(NotifySocketError::Random)?;
                 let name = format!("{PAIR_NAME}/{a:016x}{b:016x}");
-                let address = SocketAddr::from_abstract_name(&name).map_err(failed)?;
-                let socket = UnixDatagram::bind_addr(&address).map_err(failed)?;
-                setsockopt(&socket, sockopt::PassCred, &true)
-                    .map_err(|errno| format!("{VARIABLE}: {errno}"))?;
+                let address = SocketAddr::from_abstract_name(&name).map_err(NotifySocketError::Bind)?;
+                let socket = UnixDatagram::bind_addr(&address).map_err(NotifySocketError::Bind)?;
+                setsockopt(&socket, sockopt::PassCred, &true).map_err(NotifySocketError::Credentials)?;
                 (name, Some(socket))
             }
         };

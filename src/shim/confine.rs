@@ -174,8 +174,8 @@ fn entry(
 /// Prepares to detect the end of the start-up, and sets the app's NOTIFY_SOCKET.
 fn startup(plan: &Plan, init: &mut Init) -> Result<Option<enforcer::StartupWatch>, StartupError> {
     let outer = init.variable(notify_socket::VARIABLE);
-    let watch =
-        enforcer::StartupWatch::prepare(&plan.policy, outer.as_deref()).map_err(StartupError::Supervisor)?;
+    let watch = enforcer::StartupWatch::prepare(&plan.policy, outer.as_deref())
+        .map_err(StartupError::NotifySocket)?;
     if let Some(notify_socket) = watch.as_ref().and_then(|watch| watch.notify_socket.as_ref()) {
         init.set_variable(notify_socket::VARIABLE, notify_socket.value());
     }

@@ -15,6 +15,7 @@ use crate::event::{LogError, SinkError};
 use crate::journal::JournalError;
 use crate::kernel::NoListener;
 use crate::plan::PlanError;
+use crate::readiness::notify_socket::NotifySocketError;
 use crate::sys::CallError;
 use crate::sys::threads::NotMade;
 use crate::{enforce, sys, visible};
@@ -68,8 +69,8 @@ pub enum StartupError {
     Threads(NotMade),
     /// The journal of a learning run cannot be created.
     Journal(JournalError),
-    /// A part of the supervisor cannot be prepared: one line.
-    Supervisor(String),
+    /// The app's NOTIFY_SOCKET cannot be made.
+    NotifySocket(NotifySocketError),
     /// A step in the child failed.
     Step {
         /// The file that COMMAND is.
@@ -92,9 +93,7 @@ impl fmt::Display for StartupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartupError::Usage(error) => error.fmt(f),
-            StartupError::Verbatim(text) | StartupError::Lacking(text) | StartupError::Supervisor(text) => {
-                f.write_str(text)
-            }
+            StartupError::Verbatim(text) | StartupError::Lacking(text) => f.write_str(text),
             StartupError::Command { error, .. } => f.write_str(&error.text),
             StartupError::Call(error) => error.fmt(f),
             StartupError::Enforce(error) => error.fmt(f),
@@ -108,6 +107,7 @@ impl fmt::Display for StartupError {
             StartupError::Events(error) => error.fmt(f),
             StartupError::Log(error) => error.fmt(f),
             StartupError::Journal(error) => error.fmt(f),
+            StartupError::NotifySocket(error) => error.fmt(f),
             StartupError::NoListener(why) => write!(
                 f,
                 "learning needs a seccomp listener ({why}); run it where there is one (Linux 5.10, and no \

@@ -97,7 +97,7 @@ fn open_notify_socket(init: &mut Init) -> Result<Option<NotifySocket>, StartupEr
         return Ok(None);
     };
     let notify_socket = NotifySocket::open(NotifyTransport::AbstractSocket, Some(&outer))
-        .map_err(StartupError::Supervisor)?;
+        .map_err(StartupError::NotifySocket)?;
     init.set_variable(notify_socket::VARIABLE, notify_socket.value());
     Ok(Some(notify_socket))
 }
