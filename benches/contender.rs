@@ -24,7 +24,7 @@ pub struct Contender {
     options: Vec<&'static str>,
     /// Given as REMIT_PROFILE.
     profile: Option<PathBuf>,
-    /// As whom it runs, where that is not who runs the benches.
+    /// The user that it runs as, where that is not the user that runs the benches.
     user: Option<u32>,
     /// Why it does not take part.
     pub absent: Option<String>,
@@ -137,7 +137,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // strace lets go of whom it follows when it is ended.
+        // strace lets go of the processes that it follows when it is ended.
         let followed = descendants(self.0.id());
         let _ = kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGTERM);
         let patience = Instant::now() + Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! A launch by an engine, whose own time is a hundred times ours: told as the
+//! A launch by an engine, whose own time is a hundred times ours: given as the
 //! difference to the same container without a supervisor.
 
 use std::path::Path;

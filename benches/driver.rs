@@ -16,7 +16,7 @@
 //! driver flooded-work N THREADS
 //!                         the same while 100 threads make a refused call without a pause
 //! driver orphans N        N processes whose parent has ended, each of which ends; then
-//!                         says `ready` once nobody but itself is its parent's child
+//!                         says `ready` once its parent has no other child
 //! driver count-signals N  says `ready`, and N when so many realtime signals came
 //! driver brood N          N children that sleep; says `ready`; TERM ends it, not them
 //! driver sleep            until a signal ends it
@@ -278,7 +278,7 @@ fn sleep() -> c_int {
     }
 }
 
-/// Unsharing nothing succeeds for anyone whom no filter stops.
+/// Unsharing nothing succeeds for every process without a filter.
 fn confined() -> bool {
     // SAFETY: takes no memory.
     unsafe { libc::unshare(0) == -1 }

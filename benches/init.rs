@@ -1,4 +1,4 @@
-//! The init alone, confining nobody, beside those whose place it takes.
+//! The init alone, without confinement, beside those whose place it takes.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
@@ -67,7 +67,7 @@ pub fn wakeups(room: &Room) -> Result<Section, String> {
 pub fn orphans(room: &Room) -> Result<Section, String> {
     let mut all = all(room);
     // It is no subreaper, and so would have to be the first of a pid namespace.
-    not_here(&mut all, "dumb-init", "adopts nobody unless it is PID 1");
+    not_here(&mut all, "dumb-init", "adopts no process unless it is PID 1");
     let samples = interleave(&all, 5, |c| {
         let app = App::start(room, c, &["orphans", &ORPHANS.to_string()])?;
         let left = app.children_but_one();
@@ -86,7 +86,7 @@ pub fn orphans(room: &Room) -> Result<Section, String> {
 pub fn signals(room: &Room) -> Result<Section, String> {
     let mut all = all(room);
     for rival in &mut all[2..] {
-        // Who loses some is told and takes no part.
+        // One that loses some is listed with the reason, and takes no part.
         if rival.absent.is_none()
             && let Err(why) = forwarded_ms(room, rival)
         {
@@ -115,7 +115,7 @@ fn forwarded_ms(room: &Room, c: &Contender) -> Result<f64, String> {
     app.processor_ms()
 }
 
-/// From the TERM until nobody of so many descendants is left.
+/// From the TERM until none of so many descendants is left.
 pub fn descendants(room: &Room) -> Result<Section, String> {
     let mut all = all(room);
     for rival in ["tini-static", "tini", "dumb-init", "catatonit"] {

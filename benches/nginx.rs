@@ -59,7 +59,7 @@ fn start(room: &Room, contender: Contender, nginx: &Path) -> Result<Server, Stri
 fn configuration(port: u16) -> String {
     let temps =
         ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|t| format!("{t}_temp_path temp/{t};"));
-    // Only root may name a user, and it has to: else nginx takes `nobody`, which
+    // Only root may name a user, and it has to: else nginx takes its default, which
     // has no way into this folder.
     let user = if nix::unistd::geteuid().is_root() { "user root root;" } else { "" };
     format!(

@@ -9,8 +9,8 @@ use crate::Section;
 use crate::contender::{Contender, Room};
 use crate::server::{self, Server};
 
-/// PostgreSQL does not run as root; with a number, whoever that is on this machine.
-const NOBODY: u32 = 65_534;
+/// PostgreSQL does not run as root; with a number, whatever user that is on this machine.
+const UNPRIVILEGED: u32 = 65_534;
 
 /// Transactions a second, as TPC-B has them; the disk is not waited for, as it would
 /// hide everything else.
@@ -41,7 +41,7 @@ fn installed() -> Option<PathBuf> {
 
 fn start(room: &Room, contender: Contender, programs: &Path) -> Result<Server, String> {
     let root = nix::unistd::geteuid().is_root();
-    let mut contender = contender.under("baseline").run_as(root.then_some(NOBODY));
+    let mut contender = contender.under("baseline").run_as(root.then_some(UNPRIVILEGED));
     let data = room.dir.join("postgres").join(&contender.name);
     let made = fs::create_dir_all(&data).and_then(|()| if root { give(&data) } else { Ok(()) });
     made.map_err(|e| format!("{}: {e}", data.display()))?;
@@ -67,7 +67,7 @@ fn start(room: &Room, contender: Contender, programs: &Path) -> Result<Server, S
 }
 
 fn give(data: &Path) -> std::io::Result<()> {
-    chown(data, Some(NOBODY), Some(NOBODY))
+    chown(data, Some(UNPRIVILEGED), Some(UNPRIVILEGED))
 }
 
 fn transactions_a_second(programs: &Path, port: u16) -> Result<f64, String> {

@@ -3,7 +3,7 @@
 //! what is granted that no run needs.
 //!
 //! `cargo bench --bench quality [-- APP…]`: in a container with Debian's programs, made of the
-//! packages of this machine, since reads are told by directory and elsewhere others read as
+//! packages of this machine, since reads are recorded by directory and elsewhere others read as
 //! well. The workloads are the scripts in `quality/`. Nothing is timed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ const APPS: [&str; 8] = ["nginx", "redis", "postgres", "python", "node", "entryp
 
 /// Runs that are learned from, and others.
 const LEARNED: usize = 5;
-const HELD_OUT: usize = 10;
+const LEFT_OUT: usize = 10;
 
 /// After this long a run is a failure.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,13 +35,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         });
     }
-    let asked = APPS.iter().filter(|app| named.is_empty() || named.iter().any(|name| name == *app));
+    let chosen = APPS.iter().filter(|app| named.is_empty() || named.iter().any(|name| name == *app));
     println!(
         "| app | labels | false denials | calls beyond | calls in all | capabilities, not needed | programs, edges | files |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     let mut failed = false;
-    for app in asked {
+    for app in chosen {
         match App::new(app).and_then(|app| app.measure()) {
             Ok(row) => println!("{row}"),
             Err(why) => {
@@ -134,7 +134,7 @@ impl App {
         let known: BTreeSet<&String> = learned.iter().flat_map(|work| &work.labels).collect();
         let known: Vec<String> = known.into_iter().cloned().collect();
         let mut denied = BTreeMap::new();
-        for number in 0..HELD_OUT {
+        for number in 0..LEFT_OUT {
             for (what, count) in self.enforced(&profile, &random.work(&known), number)? {
                 *denied.entry(what).or_insert(0) += count;
             }
@@ -153,7 +153,7 @@ impl App {
         let programs = [&document, &true_document].map(programs);
         let list = |name: &str| document[name].as_array().map_or(0, Vec::len);
         Ok(format!(
-            "| {} | {} of {} | {denials} in {HELD_OUT} runs | {} {beyond:?} | {} | {}, {unneeded:?} | {}{} | {} |",
+            "| {} | {} of {} | {denials} in {LEFT_OUT} runs | {} {beyond:?} | {} | {}, {unneeded:?} | {}{} | {} |",
             self.name,
             known.len(),
             self.labels.len(),

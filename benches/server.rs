@@ -56,10 +56,10 @@ impl Server {
     }
 }
 
-/// Rounds there and back: whoever comes first in one comes last in the next.
+/// Rounds there and back: the one that comes first in one comes last in the next.
 const ROUNDS: usize = 6;
 
-/// Who runs the server, what is to be reached, and by whom.
+/// What runs the server, what is to be reached, and what reaches it.
 pub struct Race {
     /// The participants.
     pub everyone: fn(&Room) -> [Contender; 3],
@@ -76,7 +76,7 @@ pub const ENFORCED: Race = Race {
     goal: ["remit-init", "≥ 0.97"],
 };
 
-/// Native, and seen by whoever writes down what it does.
+/// Native, and observed by a program that records what it does.
 pub const LEARNED: Race = Race {
     everyone: |room| [room.bare(), room.learning(), room.strace()],
     base: "unconfined",
@@ -84,7 +84,7 @@ pub const LEARNED: Race = Race {
 };
 
 /// What `rate` says of the server at a port, of each. Each sample is of a
-/// round there and back, since whoever comes second has another machine before it: one
+/// round there and back, since the one that comes second has another machine before it: one
 /// that is warm, or busy with what the first has left to be written.
 pub fn against_native(
     room: &Room,

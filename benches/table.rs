@@ -77,7 +77,7 @@ const SECTIONS: [(&str, Measure); 32] = [
     ("resident: while supervising one sleeper, kB", resident),
     ("proportional: the same, what is shared divided by its users (Pss), kB", proportional),
     ("idle: wake-ups in 10 s", wakeups),
-    ("init launch: a static true, confining nobody, milliseconds", init::launch),
+    ("init launch: a static true, without confinement, milliseconds", init::launch),
     ("init resident: while its app sleeps, kB", init::resident),
     ("init idle: wake-ups in 10 s", init::wakeups),
     ("init orphans: 20,000 reaped, the init's processor time, milliseconds", init::orphans),
@@ -313,7 +313,7 @@ impl Section {
         Section { lines: lines.collect(), base: base.to_owned(), decimals, difference: false }
     }
 
-    /// Told as what each takes more than the base, not as a ratio.
+    /// Given as what each takes more than the base, not as a ratio.
     pub fn difference(self) -> Section {
         Section { difference: true, ..self }
     }

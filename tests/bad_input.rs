@@ -184,7 +184,7 @@ fn what_another_user_may_not_do() {
     // along would make it busy.
     let copied = command("cp").arg(harness::SHIM).arg(&copy).status();
     assert!(copied.is_ok_and(|status| status.success()));
-    let nobody = |options: &[&str]| {
+    let unprivileged = |options: &[&str]| {
         let mut shim = command(&copy);
         shim.args(options).arg("--").arg(&bench.touch).arg(bench.path("out/marker"));
         shim.uid(65534).gid(65534).current_dir("/");
@@ -192,20 +192,20 @@ fn what_another_user_may_not_do() {
     };
     let secret = bench.write("secret.json", "{}");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("chmod");
-    bench.refused(&mut nobody(&["--profile", &secret]), 125, &[&secret, "may not be read"]);
+    bench.refused(&mut unprivileged(&["--profile", &secret]), 125, &[&secret, "may not be read"]);
 
     let says = ["run_as", "uid 1000", "from uid 65534", "setuid", "start the container as that user"];
     let ids = json!({ "run_as": { "user": 1000, "group": 1000, "groups": [] } });
     let path = bench.write("ids.json", bench.profile(&ids).to_string());
-    bench.refused(&mut nobody(&["--profile", &path]), 125, &says);
+    bench.refused(&mut unprivileged(&["--profile", &path]), 125, &says);
     let says = ["--run-as: ", "uid 0", "from uid 65534"];
-    bench.refused(&mut nobody(&["--run-as", "0:0"]), 125, &says);
+    bench.refused(&mut unprivileged(&["--run-as", "0:0"]), 125, &says);
 
     let says = ["/shadow", "Permission denied", "right to write"];
     let place = bench.text("kept");
     fs::create_dir(&place).expect("a folder");
     fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).expect("chmod");
-    bench.refused(&mut nobody(&["--events", &format!("{place}/shadow")]), 125, &says);
+    bench.refused(&mut unprivileged(&["--events", &format!("{place}/shadow")]), 125, &says);
 }
 
 #[test]
@@ -365,10 +365,10 @@ fn events_that_can_go_nowhere() {
     refused("fd:x", &["fd:x", "fd:3"]);
     refused("stdout", &["`stdout`", "stderr", "unix:PATH"]);
     refused("unix:relative", &["unix:relative", "absolute"]);
-    let nobody = bench.text("nobody");
-    refused(&format!("unix:{nobody}"), &[&nobody, "listener"]);
-    drop(std::os::unix::net::UnixListener::bind(&nobody).expect("bound"));
-    refused(&format!("unix:{nobody}"), &[&nobody, "Connection refused", "listener"]);
+    let unbound = bench.text("unbound");
+    refused(&format!("unix:{unbound}"), &[&unbound, "listener"]);
+    drop(std::os::unix::net::UnixListener::bind(&unbound).expect("bound"));
+    refused(&format!("unix:{unbound}"), &[&unbound, "Connection refused", "listener"]);
     nix::unistd::mkfifo(&bench.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     refused("./fifo", &["./fifo", "FIFO", "reader"]);
 }
@@ -419,7 +419,7 @@ fn a_sink_that_takes_nothing_costs_events_and_never_the_app() {
 }
 
 #[test]
-fn a_listener_that_comes_back_hears_how_much_it_missed() {
+fn a_listener_that_comes_back_gets_the_count_of_what_it_missed() {
     use std::io::{BufRead, BufReader};
     use std::os::unix::net::UnixListener;
     let folder = tempfile::tempdir().expect("a folder");
@@ -533,7 +533,7 @@ fn a_refusal_with_no_stderr_still_has_its_code() {
         assert_eq!(shim.status().expect("it starts").code(), Some(125));
         assert!(!bench.ran());
     }
-    // A pipe that nobody reads neither kills it nor changes what it answers.
+    // A pipe without a reader neither kills it nor changes what it answers.
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let status = bench.touching(&["--profile", "./none.json"]).stderr(writer).status();

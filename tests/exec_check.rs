@@ -147,7 +147,7 @@ impl Place {
     }
 }
 
-/// What a run said, and what was told of it.
+/// What a run said, and what was reported of it.
 #[derive(Debug)]
 struct Said {
     text: String,
@@ -173,7 +173,7 @@ impl Said {
 
     /// There is a violation of this rule with this action, and a hint.
     #[track_caller]
-    fn told(&self, action: &str, rule: &str) -> &Value {
+    fn reports(&self, action: &str, rule: &str) -> &Value {
         let found = self.violations().find(|event| event["action"] == action && event["rule"] == rule);
         found.unwrap_or_else(|| {
             panic!("no {action} for {rule} in {:#?}\n{}", self.violations().collect::<Vec<_>>(), self.text)
@@ -210,7 +210,7 @@ fn loses(act: &str, programs: impl Fn(&Place) -> Vec<Value>, more: &Value, rule:
     said.has("raced").lacks("evil ran");
     let killed = said.violations().any(|event| event["action"] == "killed");
     assert!(killed, "no race was lost after the exec: {}", said.text);
-    said.told("killed", rule);
+    said.reports("killed", rule);
 }
 
 #[test]
@@ -284,10 +284,10 @@ fn a_digest_is_of_what_is_mapped() {
     let programs = [pinned(&right, "/usr/bin/true"), pinned(&right, "/usr/bin/touch")];
     let Some(said) = place.confined("digest", &programs, &json!({})) else { return };
     said.has("pinned: code 0, code 0").has("other content: signal 9").lacks("evil ran");
-    let told = said.told("killed", "/programs/2/sha256");
-    assert_eq!(told["hint"][0]["path"], "/programs/2/sha256");
+    let reported = said.reports("killed", "/programs/2/sha256");
+    assert_eq!(reported["hint"][0]["path"], "/programs/2/sha256");
     assert_eq!(
-        told["process"]["executable"]["path"],
+        reported["process"]["executable"]["path"],
         std::env::current_exe().expect("it").to_str().expect("text")
     );
 }
@@ -300,12 +300,12 @@ fn a_variable_that_loads_code_kills_the_program_that_gets_it() {
     for variable in ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "GCONV_PATH"] {
         said.has(&format!("{variable}=x: signal 9"));
     }
-    let told = said.told("killed", "/environment");
-    assert_eq!(told["kind"], "environment");
+    let reported = said.reports("killed", "/environment");
+    assert_eq!(reported["kind"], "environment");
 }
 
-/// What an interpreter reads before its script is the script's too: nobody inside names
-/// it. What the container was started with stays.
+/// What an interpreter reads before its script is the script's too: no process inside
+/// names it. What the container was started with stays.
 #[test]
 fn a_variable_that_names_other_code_kills_the_script_that_gets_it() {
     let script = |place: &Place| place.script("script", "#!/bin/bash\ngreet() { :; }\ngreet\nexit 0\n");
@@ -318,13 +318,13 @@ fn a_variable_that_names_other_code_kills_the_script_that_gets_it() {
     let said = place.confined("interpreter", &programs, &json!({})).expect("as before");
     said.has("HARMLESS: code 0").has("PYTHONPATH: code 0").lacks("evil ran");
     said.has("BASH_ENV: signal 9").has("function: signal 9").has("other value: signal 9");
-    let told = said.told("killed", "/environment");
-    assert_eq!(told["kind"], "environment");
+    let reported = said.reports("killed", "/environment");
+    assert_eq!(reported["kind"], "environment");
     // Audit sees what would be refused, and runs it.
     let place = Place::new();
     let programs = [json!({ "path": script(&place), "interpreter": "/bin/bash" })];
     let said = place.confined("interpreter", &programs, &json!({ "mode": "audit" })).expect("as before");
-    said.lacks("signal 9").told("observed", "/environment");
+    said.lacks("signal 9").reports("observed", "/environment");
     let keep = json!({ "environment": { "keep": ["BASH_ENV", "BASH_FUNC_*", "PYTHONPATH"] } });
     let place = Place::new();
     let programs = [json!({ "path": script(&place), "interpreter": "/bin/bash" })];
@@ -377,13 +377,13 @@ fn forks_and_orphans_are_what_they_descend_from() {
     ];
     let Some(said) = place.confined("orphans", &programs, &json!({ "runs": [weak, strong] })) else { return };
     said.has("strong may").has("weak went on").lacks("strong was refused");
-    said.told("denied", "/programs/1/may_run");
+    said.reports("denied", "/programs/1/may_run");
 }
 
 /// A process that changes its user is held just the same: at once, by its threads, by its
 /// forks, and after its exec.
 #[test]
-fn who_changes_its_user_is_held_all_the_same() {
+fn a_process_that_changes_its_user_stays_confined() {
     let place = Place::with(true);
     let mut touch = program("/usr/bin/touch");
     touch["args"] = json!([[place.path("out/good")]]);
@@ -396,8 +396,8 @@ fn who_changes_its_user_is_held_all_the_same() {
         "fallback": "degrade",
     });
     let Some(said) = place.confined("users", &programs, &more) else { return };
-    for who in ["itself", "a thread", "a fork", "a thread's fork", "without a leader", "its exec"] {
-        said.has(&format!("{who}: good code 0")).has(&format!("{who}: evil refused"));
+    for actor in ["itself", "a thread", "a fork", "a thread's fork", "without a leader", "its exec"] {
+        said.has(&format!("{actor}: good code 0")).has(&format!("{actor}: evil refused"));
     }
     said.has("while threads are made: 0 refused");
     said.lacks("evil ran");
@@ -424,7 +424,7 @@ fn users_of_a_program_are_those_alone() {
     let Some(said) = place.confined("user", &[id], &more) else { return };
     said.has("as root: code 0").has("as another: Err(PermissionDenied)");
     // What it asks for was read, so it has its errno.
-    said.told("denied", "/programs/1/user");
+    said.reports("denied", "/programs/1/user");
 }
 
 /// Failing execs keep their errno, and everything that an app does around an exec is as
@@ -451,7 +451,7 @@ fn the_app_is_unharmed() {
     assert_eq!(harm(&free), harm(&said), "{}", said.text);
 }
 
-/// Who plays with the supervisor is refused or killed, and nobody waits for it.
+/// A process that interferes with the supervisor is refused or killed, and delays no other.
 #[test]
 fn games_with_the_supervisor_are_lost() {
     let place = Place::new();
@@ -466,7 +466,7 @@ fn games_with_the_supervisor_are_lost() {
 }
 
 #[test]
-fn static_programs_alone_are_held_by_landlock() {
+fn static_programs_alone_are_confined_by_landlock() {
     let place = Place::new();
     let Some(said) = place.confined("nothing", &[], &json!({})) else { return };
     assert_eq!(said.layer("exec-check")["state"], "active");
@@ -486,7 +486,7 @@ fn a_variable_that_the_profile_keeps_is_let_be() {
 /// Where the kernel has them (Linux 6.14), the bits that ask interpreters to run files
 /// alone are set and locked.
 #[test]
-fn interpreters_are_asked_to_run_files_alone() {
+fn interpreters_get_files_alone() {
     let place = Place::new();
     let script = place.script("script", "#!/bin/sh\nexit 0\n");
     let programs = [json!({ "path": script, "interpreter": "/bin/sh" })];

@@ -138,14 +138,14 @@ fn a_flood_is_counted_to_the_last_one_and_costs_no_memory() {
     let denied: u64 = line.strip_prefix("denied ").expect("the count").parse().expect("a number");
     let after = resident(running.shim());
     assert!(after < before + 1024, "resident memory grew from {before} kB to {after} kB");
-    // What was held back is told within a second; then nothing is left to do.
+    // What was held back is reported within a second; then nothing is left to do.
     let text = || fs::read_to_string(events).expect("events");
     let violations = |text: &str| {
         let lines = text.lines().filter(|line| line.contains(r#""event":"violation""#));
         let events = lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         events.map(|event| event["count"].as_u64().unwrap_or(1)).sum::<u64>()
     };
-    eventually("all are told", || violations(&text()) == denied);
+    eventually("all are reported", || violations(&text()) == denied);
     let idle = ticks(running.shim());
     std::thread::sleep(Duration::from_millis(300));
     let burnt = ticks(running.shim()) - idle;
@@ -202,7 +202,7 @@ fn one_refusal_among_many_others_has_its_line() {
 
 /// A reader that is stopped is one that does not read: the pipe is full, and stays so.
 #[test]
-fn a_reader_that_stops_and_goes_on_hears_how_much_it_missed() {
+fn a_reader_that_stops_and_goes_on_gets_the_count_of_what_it_missed() {
     let bench = Bench::new();
     let (reader, writer) = small_pipe();
     let mut running = Running::start(&mut bench.piped(&writer, &["signals", "15", "0"]));
@@ -218,7 +218,7 @@ fn a_reader_that_stops_and_goes_on_hears_how_much_it_missed() {
 }
 
 #[test]
-fn a_reader_that_never_goes_on_holds_nobody() {
+fn a_reader_that_never_goes_on_delays_no_process() {
     let bench = Bench::new();
     let (reader, writer) = small_pipe();
     let mut running = Running::start(&mut bench.piped(&writer, &["signals", "15", "0"]));
@@ -236,7 +236,7 @@ fn a_reader_that_never_goes_on_holds_nobody() {
 }
 
 #[test]
-fn orphans_are_reaped_while_nobody_reads() {
+fn orphans_are_reaped_while_events_are_not_read() {
     let bench = Bench::new();
     let (reader, writer) = small_pipe();
     let ended = run(&mut bench.piped(&writer, &["orphans", "200"]));
@@ -291,7 +291,7 @@ fn a_file_that_is_moved_or_removed_stays_the_sink() {
 }
 
 #[test]
-fn a_disk_with_room_again_gets_what_was_kept_and_the_count_of_the_rest() {
+fn a_disk_with_room_again_gets_what_was_queued_and_the_count_of_the_rest() {
     if !harness::skip::namespaces() {
         return;
     }
@@ -315,11 +315,11 @@ fn a_disk_with_room_again_gets_what_was_kept_and_the_count_of_the_rest() {
     let written = text();
     assert!(written.len() <= 4096, "it is full: {} bytes", written.len());
     fs::remove_file(inside(&bench.path("disk/filler"))).expect("room");
-    eventually("all is told", || {
+    eventually("all is reported", || {
         let text = text();
         text.ends_with('\n') && stand_for(text.lines()) == BEFORE + 3000
     });
-    assert!(text().contains("ENOSPC"), "the reason is told with the count");
+    assert!(text().contains("ENOSPC"), "the reason is reported with the count");
     let ended = end(running);
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
 }

@@ -1,4 +1,4 @@
-//! Holds the layering of `src`: who may import whom, where `unsafe` may stand,
+//! Holds the layering of `src`: which module may import which, where `unsafe` may stand,
 //! what the shim must not link, how long a file may be. Read from the text, so
 //! that it holds for what is not compiled here too. Code under `cfg(test)` may
 //! import what it likes.
@@ -36,7 +36,7 @@ const LAYERS: [&[&str]; 16] = [
 /// The one room for `unsafe`. It imports nothing of the crate.
 const UNSAFE_ROOM: &str = "sys";
 
-/// Who may import [`UNSAFE_ROOM`]: modules, or files by the start of their path.
+/// What may import [`UNSAFE_ROOM`]: modules, or files by the start of their path.
 const NEAR_THE_KERNEL: [&str; 20] = [
     "enforce/",
     "enforcer/",
@@ -60,11 +60,11 @@ const NEAR_THE_KERNEL: [&str; 20] = [
     "tool/verify/failures",
 ];
 
-/// Who may make threads: the pool, of whose threads the filter has the numbers; what ends
+/// What may make threads: the pool, of whose threads the filter has the numbers; what ends
 /// before the app begins; and learning, which refuses nothing.
 const MAKE_THREADS: [&str; 5] = ["sys/threads", "enforce/probe", "recorder/", "journal/", "tool/"];
 
-/// Who may name clap: it would make the shim a third larger.
+/// What may name clap: it would make the shim a third larger.
 const CLAP: [&str; 2] = ["tool/", "bin/remit.rs"];
 
 /// What each thin binary may name of the library.

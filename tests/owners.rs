@@ -1,5 +1,5 @@
 //! A change of owner that needs no capability is no violation: sqlite and others give a
-//! file, as root, to whom it belongs already.
+//! file, as root, to the user that owns it already.
 
 #[path = "support/skip.rs"]
 mod skip;

@@ -1,6 +1,6 @@
 //! Plans, written out: every profile that is shipped and every good fixture, in
 //! one invented image, on both architectures and every level of Landlock. What a
-//! level changes is kept as the lines that differ from the next newer level's.
+//! level changes is golden as the lines that differ from the next newer level's.
 //! `UPDATE_GOLDEN=1 cargo test --test plan_golden` writes them anew.
 
 use std::collections::BTreeSet;
@@ -154,10 +154,10 @@ fn golden(name: &str, text: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, text).expect("golden files can be written");
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    let first = text.lines().zip(kept.lines()).position(|(now, then)| now != then);
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    let first = text.lines().zip(golden.lines()).position(|(now, then)| now != then);
     assert!(
-        kept == text,
+        golden == text,
         "{name} differs at line {:?}; look at it, then UPDATE_GOLDEN=1\n{text}",
         first.map(|line| line + 1)
     );

@@ -51,23 +51,23 @@ fn in_the_namespace() {
     let watches = Watches::new(&Place { root: root.clone(), ..Place::default() }).expect("watched");
     let again = Gap::DuplicateMount { path: root.join("volume"), reported: root.join("again") };
     let volume = Gap::DuplicateMount { path: root.join("again"), reported: root.join("volume") };
-    let [twin] = watches.gaps() else { panic!("{:?}", watches.gaps()) };
-    assert!(*twin == again || *twin == volume, "{twin:?}");
-    let name = if *twin == again { "again" } else { "volume" };
+    let [duplicate] = watches.gaps() else { panic!("{:?}", watches.gaps()) };
+    assert!(*duplicate == again || *duplicate == volume, "{duplicate:?}");
+    let name = if *duplicate == again { "again" } else { "volume" };
 
-    let (tell, told) = channel();
-    let watcher = watches.start(move |what| tell.send(what).expect("heard")).expect("a thread");
+    let (sender, events) = channel();
+    let watcher = watches.start(move |what| sender.send(what).expect("received")).expect("a thread");
     let opened = ["etc/resolv.conf", "memory/below/file", "volume/file", "proc/self/status"];
     for name in opened {
         drop(File::open(root.join(name)).expect("it can be read"));
     }
     drop(fs::read_dir(root.join("again")).expect("it can be listed"));
     watcher.finish();
-    let told: Vec<_> = told.iter().collect();
+    let events: Vec<_> = events.iter().collect();
     let file = |name: &str| WatchEvent::Opened { path: root.join(name), directory: false };
     let files = [file("etc/resolv.conf"), file("memory/below/file"), file(&format!("{name}/file"))];
     // The directory itself has the name of its place on the file system as well.
     let names: &[&str] = if name == "again" { &["volume", "again"] } else { &["volume"] };
     let listed = names.iter().map(|name| WatchEvent::Opened { path: root.join(name), directory: true });
-    assert_eq!(told, files.into_iter().chain(listed).collect::<Vec<_>>());
+    assert_eq!(events, files.into_iter().chain(listed).collect::<Vec<_>>());
 }

@@ -108,7 +108,7 @@ fn a_run_that_keeps_to_its_profile_passes() {
 
 /// What verify reports, amend proposes, and then it passes.
 #[test]
-fn what_would_be_denied_is_told_with_what_would_allow_it() {
+fn what_would_be_denied_is_reported_with_what_would_allow_it() {
     let place = Place::new();
     place.profile(&[], &[]);
     let script = "cat $DATA/input; cat $DATA/input; : >$DATA/new";
@@ -291,7 +291,7 @@ fn a_full_run_that_ended_badly_is_compared_with_nothing() {
 }
 
 /// In the place of remit-init: it says what it was given and leaves the journal that it
-/// was told to.
+/// is to leave.
 const FAKE: &str = r#"#!/bin/sh
 printf '%s\n' "$@" >"$PWD/given"
 while [ "$1" != -- ]; do
@@ -359,15 +359,15 @@ fn what_was_learned_is_what_may_be_done() {
     let evidence = fs::read_to_string(place.path("profiles/learned.evidence.json")).expect("evidence");
     let debian = Path::new("/var/lib/dpkg/info/coreutils.list").exists();
     assert_eq!(evidence.contains("\"packages\":{\"dpkg\":{\"coreutils\":"), debian, "{evidence}");
-    let kept = run(&["verify", "profiles/learned.json"], script);
-    assert_eq!(kept.code, Some(0), "{kept:?}");
+    let verified = run(&["verify", "profiles/learned.json"], script);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
     let more = run(&["verify", "profiles/learned.json"], "sleep 0; cat $DATA/input");
     assert_eq!(more.code, Some(1), "{more:?}");
     assert!(more.out.contains("sleep"), "{more:?}");
 }
 
 #[test]
-fn kept_journals_are_built_from_together() {
+fn saved_journals_are_built_from_together() {
     let place = Place::new();
     fake(&place, 0);
     let learn =
@@ -396,10 +396,10 @@ fn no_profile_comes_of_a_run_that_ended_badly_and_nothing_is_lost() {
         "{said:?}"
     );
     assert!(!place.path("p.json").exists());
-    let kept = fs::read_dir(place.path("runs")).expect("kept").next().expect("one").expect("read").path();
-    assert!(said.out.contains(&*kept.to_string_lossy()), "{said:?}");
+    let journal = fs::read_dir(place.path("runs")).expect("kept").next().expect("one").expect("read").path();
+    assert!(said.out.contains(&*journal.to_string_lossy()), "{said:?}");
 
-    fs::remove_file(&kept).expect("it is there");
+    fs::remove_file(&journal).expect("it is there");
     fs::remove_file(place.path("journal")).expect("it is there");
     let said = learn(&[]);
     assert_eq!(said.code, Some(2), "{said:?}");

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Refused anywhere: in names, comments, messages and documentation. `seize` is not among them, for
-/// PTRACE_SEIZE; its tracee is traced, not seized.
+/// Refused anywhere: in names and their parts, comments, messages and documentation. `seize` is not
+/// among them, for PTRACE_SEIZE; its tracee is traced, not seized.
 const WORDS: [&str; 12] = [
     "told", "nobody", "whoever", "whom", "seizes", "seized", "bury", "buries", "buried", "farewell", "hears",
     "heard",
@@ -39,6 +39,12 @@ const PARTS: [&str; 22] = [
     "who",
 ];
 
+/// Where the words are looked for.
+const FOLDERS: [&str; 6] = ["src", "docs", "tests", "benches", "examples", "scripts"];
+
+/// Their files: code, documentation and scripts, of which most have no extension.
+const TEXTS: [&str; 12] = ["rs", "md", "sh", "bash", "py", "js", "go", "java", "php", "pl", "yaml", "c"];
+
 /// Documentation beside `docs/*.md`.
 const DOCUMENTS: [&str; 4] = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md"];
 
@@ -52,13 +58,14 @@ fn code_and_documentation_have_the_words_of_the_field() {
 
 #[test]
 fn a_bad_file_is_found() {
-    let code = "//! Nobody is here.\nstruct ScribeDesk;\nfn hear_all() { let x = \"it was told\"; }\nconst PTRACE_SEIZE: u8 = 1;\n// the desk, untold, a penalty\n";
+    let code = "//! Nobody is here.\nstruct ScribeDesk;\nfn is_told() {}\nfn hear_all() { let x = \"it was told\"; }\nconst PTRACE_SEIZE: u8 = 1;\n// the desk, untold, a penalty\n";
     let expected = [
         "src/x.rs:1: `Nobody`",
         "src/x.rs:2: `ScribeDesk` (scribe)",
         "src/x.rs:2: `ScribeDesk` (desk)",
-        "src/x.rs:3: `hear_all` (hear)",
-        "src/x.rs:3: `told`",
+        "src/x.rs:3: `is_told` (told)",
+        "src/x.rs:4: `hear_all` (hear)",
+        "src/x.rs:4: `told`",
     ];
     assert_eq!(faults("src/x.rs", code), expected);
     assert_eq!(faults("docs/x.md", "A `scribe`.\nWhom it may concern."), ["docs/x.md:2: `Whom`"]);
@@ -69,19 +76,20 @@ fn a_bad_file_is_found() {
 fn files() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeMap::new();
-    let mut folders = vec![root.join("src"), root.join("docs")];
+    let mut folders = FOLDERS.map(|name| root.join(name)).to_vec();
     let mut paths: Vec<_> = DOCUMENTS.iter().map(|name| root.join(name)).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder can be listed") {
             let path = entry.expect("its entries can be read").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs" || end == "md") {
+            } else if path.extension().is_none_or(|end| TEXTS.iter().any(|text| end == *text)) {
                 paths.push(path);
             }
         }
     }
-    for path in paths {
+    // This file has the words themselves.
+    for path in paths.into_iter().filter(|path| !path.ends_with("tests/words.rs")) {
         let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
         found.insert(name, fs::read_to_string(&path).expect("a file of text"));
     }
@@ -97,7 +105,8 @@ fn faults(path: &str, text: &str) -> Vec<String> {
             if WORDS.contains(&word.to_lowercase().as_str()) {
                 found.push(format!("{path}:{number}: `{word}`"));
             } else if path.ends_with(".rs") && is_code(code, word) {
-                let parts = parts(word).into_iter().filter(|part| PARTS.contains(&part.as_str()));
+                let is_refused = |part: &String| [&PARTS[..], &WORDS].concat().contains(&part.as_str());
+                let parts = parts(word).into_iter().filter(is_refused);
                 found.extend(parts.map(|part| format!("{path}:{number}: `{word}` ({part})")));
             }
         }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # An image with Debian's programs that the workloads need, out of the packages of this
-# machine: in a container nobody else's files are seen, and nothing but these is there.
+# machine: in a container no other files are there than these.
 # Prints nothing; the name of the image is $1.
 set -euo pipefail
 

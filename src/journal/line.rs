@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_is_told_apart() {
+    fn what_is_no_line_is_distinguished() {
         let error = |text: &str| Line::read(text.as_bytes()).expect_err(text);
         assert_eq!(error("{}"), LineError::Unrecognized);
         assert_eq!(error(r#"{"kind":"","end":null}"#), LineError::Unrecognized);

@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_text_hides_nobody() {
+    fn a_name_that_is_no_text_hides_no_process() {
         let caller = std::thread::spawn(|| {
             crate::sys::prctl::set_name(c"\xff)\nUid:\t9").expect("a name");
             Caller::of(Tid::own())

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_is_told_by_its_name_and_a_function_by_its_value() {
+    fn a_variable_is_known_by_its_name_and_a_function_by_its_value() {
         for name in
             ["BASH_ENV", "BASH_FUNC_ls%%", "MAKEFLAGS", ".SHELLFLAGS", "LUA_INIT_5_4", "ERL_OTP27_FLAGS"]
         {

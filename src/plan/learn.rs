@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_watches_all_but_what_nobody_could_answer() {
+    fn exact_watches_all_but_what_nothing_could_answer() {
         for kernel in kernels() {
             let filter = filter(&kernel, Watched { exact: true, reads: true }, &CapsHashSet::new());
             for name in syscalls::names().filter(|name| syscalls::number(kernel.arch, name).is_some()) {
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn every_open_is_watched_where_nobody_else_sees_those_for_reading() {
+    fn every_open_is_watched_where_no_watch_sees_those_for_reading() {
         let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
         let filter = filter(&kernel, Watched { exact: false, reads: true }, &CapsHashSet::new());
         assert_eq!(answer(&filter, "openat", &[0, 0, 0]), Action::Notify);

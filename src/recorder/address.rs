@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_told_as_a_profile_has_them() {
+    fn addresses_are_written_as_a_profile_has_them() {
         let text = |bytes: &[u8], protocol| text(&Address::read(bytes).ok()?, protocol);
         let v4 = [2, 0, 0, 80, 10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(text(&v4, Protocol::Tcp).as_deref(), Some("tcp/10.0.0.2:80"));

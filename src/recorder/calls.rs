@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_to_be_looked_at_is_told_by_registers() {
+    fn what_has_to_be_read_is_known_by_registers() {
         assert_eq!(Kind::of(&call("mprotect", &[0, 0, 3])), Kind::Plain);
         assert_eq!(Kind::of(&call("mprotect", &[0, 0, 5])), Kind::Memory);
         assert_eq!(Kind::of(&call("mmap", &[0, 0, 5])), Kind::Plain);

@@ -74,7 +74,7 @@ fn what_is_planned_is_what_the_kernel_gives() {
             assert_eq!(event["arch"], "aarch64");
             let kernel = event["kernel"].as_str().expect("a release");
             assert!(kernel.starts_with(&format!("{release}.")), "{suite} has {kernel}, not {release}");
-            held_as(&plan, &event["layers"]);
+            enforces(&plan, &event["layers"]);
         }
     }
 }
@@ -90,7 +90,7 @@ fn plan(profile: &str, release: &str) -> (bool, Value) {
     (said.status.success(), plan)
 }
 
-/// The refusal names all that is asked for and lacking, and nothing else.
+/// The refusal names all that is notified for and lacking, and nothing else.
 fn refused_for(plan: &Value, said: &str) {
     let lacking = plan["lacking"].as_array().expect("a list");
     assert!(lacking.iter().any(|lack| lack["required"] == true), "{plan}");
@@ -101,7 +101,7 @@ fn refused_for(plan: &Value, said: &str) {
 }
 
 /// What is lacking is degraded or unavailable and says why; all else is active.
-fn held_as(plan: &Value, layers: &Value) {
+fn enforces(plan: &Value, layers: &Value) {
     let lacking = plan["lacking"].as_array().expect("a list");
     for layer in layers.as_array().expect("a list") {
         let detail = layer["detail"].as_str().unwrap_or_default();
@@ -111,10 +111,13 @@ fn held_as(plan: &Value, layers: &Value) {
             assert!(detail.contains(lack["cost"].as_str().expect("a text")), "{layer}: {lack}");
         }
         let count = |list: &str| plan["seccomp"][list].as_array().expect("a list").len();
-        let (all, by_argument, asked) = (count("allowed"), count("conditional"), count("notified"));
+        let (all, by_argument, notified) = (count("allowed"), count("conditional"), count("notified"));
         let planned = match layer["layer"].as_str() {
             Some("seccomp") => {
-                format!("{} calls, {by_argument} by argument, {asked} asked", all - by_argument - asked)
+                format!(
+                    "{} calls, {by_argument} by argument, {notified} notified",
+                    all - by_argument - notified
+                )
             }
             Some("landlock-files") => format!("ABI {}", plan["landlock"]["abi"]),
             _ => continue,

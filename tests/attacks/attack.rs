@@ -12,7 +12,7 @@ pub const EITHER_WAY: &[&str] = &["EACCES", "SIGKILL"];
 
 /// An attack with its control.
 pub struct Attack {
-    /// The act, how it is refused, and what is told of it.
+    /// The act, how it is refused, and what is reported of it.
     pub forbidden: Forbidden,
     /// What comes of it unconfined: by Docker's defaults, restricted, and in a user
     /// namespace. Anything but `ok` is refused by the runtime, or for want of a
@@ -73,7 +73,7 @@ impl Attack {
 pub const LOT: usize = 8;
 
 /// Each of the attacks succeeds with `--mode off`, where nothing of the runtime's is in
-/// the way, and is refused and told under the profile, where the app serves on.
+/// the way, and is refused and reported under the profile, where the app serves on.
 pub fn all_hold(place: Place, profile: &Value, attacks: &[Attack]) {
     if can_run(place, NEEDS) {
         all_hold_in(place, |options| serve(place, options, profile), attacks);
@@ -101,20 +101,20 @@ pub fn all_hold_of(place: Place, serve: impl Fn(&[&str]) -> (Running, Site), att
     }
     drop(free);
     for lot in attacks.chunks(LOT) {
-        let (mut held, site) = serve(&[]);
+        let (mut confined, site) = serve(&[]);
         for attack in lot {
-            let before = held.events().violations().len();
-            let (result, detail) = make(&held, attack.forbidden.act);
+            let before = confined.events().violations().len();
+            let (result, detail) = make(&confined, attack.forbidden.act);
             if attack.free(place) == "ok" {
-                let found = wrong(&held, &attack.forbidden, &result, before);
+                let found = wrong(&confined, &attack.forbidden, &result, before);
                 faults.extend(found.into_iter().map(|fault| format!("{fault} {detail}")));
             } else if result == "ok" {
                 faults.push(format!("{}: refused by the runtime, and yet {result}", attack.forbidden.act));
             }
             site.put_back();
         }
-        assert_eq!(held.get(8080, "/").status, 200, "it serves on");
-        assert_eq!(held.stop().code, 143, "the app is ended by TERM: {}", held.stderr());
+        assert_eq!(confined.get(8080, "/").status, 200, "it serves on");
+        assert_eq!(confined.stop().code, 143, "the app is ended by TERM: {}", confined.stderr());
     }
     assert!(faults.is_empty(), "{place:?}:\n{}", faults.join("\n"));
 }

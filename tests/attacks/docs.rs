@@ -89,5 +89,5 @@ fn every_attack_is_in_the_document() {
     let acts: BTreeSet<&str> = said.split_whitespace().collect();
     let invented = named.iter().filter(|word| acts.contains(*word)).filter(|act| !made.contains(*act));
     let invented: Vec<&&str> = invented.collect();
-    assert!(invented.is_empty(), "docs/attacks.md names what nobody tries: {invented:?}");
+    assert!(invented.is_empty(), "docs/attacks.md names what no test tries: {invented:?}");
 }

@@ -12,7 +12,7 @@ in_each_place!(
     the_environment_brings_no_code,
     written_memory_is_not_executed,
     data_that_may_be_read_is_mapped_as_code,
-    mapping_stops_nobody_else,
+    mapping_stops_no_other_process,
     processes_are_closed_to_each_other
 );
 
@@ -72,7 +72,7 @@ fn libraries_of_a_jit() -> Value {
 }
 
 /// What may be read may be loaded as code, unless the program says from where it loads:
-/// each goes through without `libraries`, by whoever is told where the file is.
+/// each goes through without `libraries`, by any program that gets the file's path.
 pub const MAPPED: &[Attack] = &[
     attack(never("memory-file", EACCES, "program", "/app/loot/code")).proof("returned 42"),
     attack(never("memory-file-shared", EACCES, "program", "/app/loot/code")).proof("returned 42"),
@@ -80,7 +80,7 @@ pub const MAPPED: &[Attack] = &[
     attack(seen("memory-shared-dual", EACCES, "memory", "/dev/zero")).proof("returned 42"),
     attack(seen("map?arg=/app/harmless", EACCES, "program", "/app/harmless")).proof("mapped"),
     attack(never("map?arg=/app/loot/evil.so", EACCES, "program", "/app/loot/evil.so")).proof("mapped"),
-    // Nobody can look what it maps, were it a library.
+    // Nothing can read what it maps, were it a library.
     attack(never("map-undumpable", EACCES, "program", "unreadable")).proof("mapped"),
     attack(seen("map-high?arg=/app/harmless", EACCES, "program", "/app/harmless")).proof("mapped"),
 ];
@@ -113,35 +113,35 @@ fn data_that_may_be_read_is_mapped_as_code(place: Place) {
     what_is_mapped_cannot_be_raced(place);
 }
 
-/// A program that is told to load a plugin: it exits with 42 where it loads the
+/// A program that is made to load a plugin: it exits with 42 where it loads the
 /// attacker's, with 1 where it cannot.
 fn plugins_come_from_the_libraries(place: Place) {
     let load = |plugin: &str| format!("exec?arg=/srv/victim&arg=plugin&arg={plugin}");
     let came = |running: &Running, plugin: &str| make(running, &load(plugin)).1;
     let (free, _site) = site::serve(place, &[], &site::profile());
-    let (held, _site) = site::serve(place, &[], &libraries());
+    let (confined, _site) = site::serve(place, &[], &libraries());
     for (plugin, may_be_listed) in [("/app/loot/evil.so", false), ("/srv/evil.so", true)] {
         assert_eq!(came(&free, plugin), "exit 42", "control {place:?} {plugin}: {}", free.stderr());
-        assert_eq!(came(&held, plugin), "exit 1", "{place:?} {plugin}: {}", held.stderr());
-        let told = held.event(|events| {
+        assert_eq!(came(&confined, plugin), "exit 1", "{place:?} {plugin}: {}", confined.stderr());
+        let reported = confined.event(|events| {
             let is_it = |event: &&&Value| event["object"]["path"] == plugin;
             events.violations().iter().find(is_it).map(|event| (*event).clone())
         });
-        let told = told.unwrap_or_else(|| panic!("{place:?} {plugin}: {}", held.stderr()));
-        assert_eq!((&told["kind"], &told["action"]), (&json!("program"), &json!("denied")));
-        assert_eq!(told["rule"], "/programs/2/libraries");
-        assert_eq!(told["process"]["executable"]["path"], "/srv/victim");
+        let reported = reported.unwrap_or_else(|| panic!("{place:?} {plugin}: {}", confined.stderr()));
+        assert_eq!((&reported["kind"], &reported["action"]), (&json!("program"), &json!("denied")));
+        assert_eq!(reported["rule"], "/programs/2/libraries");
+        assert_eq!(reported["process"]["executable"]["path"], "/srv/victim");
         let hint = json!([{ "op": "add", "path": "/programs/2/libraries/-", "value": plugin }]);
-        assert_eq!(told.get("hint"), may_be_listed.then_some(&hint), "{told}");
+        assert_eq!(reported.get("hint"), may_be_listed.then_some(&hint), "{reported}");
     }
-    assert_eq!(came(&held, "/srv/lib/libspare.so"), "exit 7", "{place:?}: {}", held.stderr());
+    assert_eq!(came(&confined, "/srv/lib/libspare.so"), "exit 7", "{place:?}: {}", confined.stderr());
     // Audit tells it, and it goes on.
     let (audit, _site) = site::serve(place, &["--mode", "audit"], &libraries());
     assert_eq!(came(&audit, "/srv/evil.so"), "exit 42", "{place:?}: {}", audit.stderr());
     let is_it = |event: &&&Value| event["object"]["path"] == "/srv/evil.so" && event["action"] == "observed";
-    let told =
+    let reported =
         audit.event(|events| events.violations().iter().find(is_it).map(|event| event["rule"].clone()));
-    assert_eq!(told, Some(json!("/programs/2/libraries")), "{place:?}: {}", audit.stderr());
+    assert_eq!(reported, Some(json!("/programs/2/libraries")), "{place:?}: {}", audit.stderr());
     // What the hint says allows it.
     let mut listed = libraries();
     listed["programs"][2]["libraries"].as_array_mut().expect("a list").push(json!("/srv/evil.so"));
@@ -151,15 +151,15 @@ fn plugins_come_from_the_libraries(place: Place) {
 
 /// Who maps code without end, and executes, is stopped and is killed meanwhile, comes to
 /// what it would come to; and the first process does its duty.
-fn mapping_stops_nobody_else(place: Place) {
+fn mapping_stops_no_other_process(place: Place) {
     if !can_run(place, site::NEEDS) {
         return;
     }
     const PROCESSES: u32 = 10;
     let (free, _site) = site::serve(place, &["--mode", "off"], &libraries());
-    let (mut held, _site) = site::serve(place, &[], &libraries());
+    let (mut confined, _site) = site::serve(place, &[], &libraries());
     for (mode, end) in [("execs", "exit 103"), ("stops", "signal 9"), ("kills", "signal 9")] {
-        for running in [&free, &held] {
+        for running in [&free, &confined] {
             let (result, came) = make(running, &format!("map-crowd?arg={PROCESSES}&arg={mode}"));
             assert_eq!(
                 (result.as_str(), came),
@@ -169,10 +169,10 @@ fn mapping_stops_nobody_else(place: Place) {
             );
         }
     }
-    assert!(held.events().violations().is_empty(), "{:#?}", held.events().violations());
-    assert_eq!(held.get(8080, "/").status, 200, "it serves on");
-    let stopped = held.stop();
-    assert_eq!(stopped.code, 143, "{}", held.stderr());
+    assert!(confined.events().violations().is_empty(), "{:#?}", confined.events().violations());
+    assert_eq!(confined.get(8080, "/").status, 200, "it serves on");
+    let stopped = confined.stop();
+    assert_eq!(stopped.code, 143, "{}", confined.stderr());
     assert!(stopped.took < std::time::Duration::from_secs(8), "the first process was held up: {stopped:?}");
 }
 
@@ -190,7 +190,7 @@ fn what_is_mapped_cannot_be_raced(place: Place) {
         came
     };
     let (free, _site) = site::serve(place, &[], &site::profile());
-    let (held, _site) = site::serve(place, &[], &libraries());
+    let (confined, _site) = site::serve(place, &[], &libraries());
     for mode in ["threads", "processes"] {
         // On a busy machine the two may not meet for a while.
         let both = (0..AGAIN).any(|_| {
@@ -198,7 +198,7 @@ fn what_is_mapped_cannot_be_raced(place: Place) {
             times(&came, "evil") > 0 && times(&came, "good") > 0
         });
         assert!(both, "control {place:?} {mode}: the two never meet");
-        let came: Vec<String> = (0..ROUNDS).map(|_| race(&held, mode)).collect();
+        let came: Vec<String> = (0..ROUNDS).map(|_| race(&confined, mode)).collect();
         let count = |end: &str| came.iter().map(|came| times(came, end)).sum::<usize>();
         assert_eq!(count("evil"), 0, "lost: {place:?} {mode}: {came:?}");
         assert!(count("good") > 0, "nothing is mapped: {place:?} {mode}: {came:?}");
@@ -206,11 +206,11 @@ fn what_is_mapped_cannot_be_raced(place: Place) {
         if count("signal 9") > 0 {
             let is_it =
                 |event: &&&Value| event["action"] == "killed" && event["rule"] == "/programs/0/libraries";
-            let told = held.event(|events| events.violations().iter().find(is_it).map(|_| ()));
-            assert!(told.is_some(), "{place:?} {mode}: {}", held.stderr());
+            let reported = confined.event(|events| events.violations().iter().find(is_it).map(|_| ()));
+            assert!(reported.is_some(), "{place:?} {mode}: {}", confined.stderr());
         }
     }
-    assert_eq!(held.get(8080, "/").status, 200, "it serves on");
+    assert_eq!(confined.get(8080, "/").status, 200, "it serves on");
 }
 
 pub const SIBLINGS: &[Attack] = &[

@@ -27,7 +27,7 @@ fn views_and_ways_out_are_closed(place: Place) {
     all_hold(place, &site::profile(), WAYS);
 }
 
-/// The kernel takes the lower 32 bits of an int; so has whoever compares them.
+/// The kernel takes the lower 32 bits of an int; so has any check that compares them.
 pub const HIDDEN: &[Attack] = &[
     attack(seen("terminal-push-high", EPERM, "syscall", "ioctl")).docker("ENOTTY").namespace("ENOTTY"),
     attack(seen("terminal-speak", EPERM, "syscall", "ioctl")).docker("ENOTTY").namespace("ENOTTY"),

@@ -112,13 +112,13 @@ fn a_rename_is_of_what_was_judged(place: Place) {
     let met = (0..5).any(|_| times(&make(&free, &act).1, "secret") > 0);
     assert!(met, "control {place:?}");
     drop(free);
-    let (mut held, _site) = serve(place, &[], &profile());
-    let (result, came) = make(&held, &act);
-    assert_eq!(result, "ok", "{place:?} {came}\n{}", held.stderr());
+    let (mut confined, _site) = serve(place, &[], &profile());
+    let (result, came) = make(&confined, &act);
+    assert_eq!(result, "ok", "{place:?} {came}\n{}", confined.stderr());
     assert_eq!(times(&came, "secret"), 0, "lost: {place:?} {came}");
     assert!(times(&came, "own") > 0, "{place:?} {came}");
-    assert_eq!(held.get(8080, "/").status, 200, "it serves on");
-    assert_eq!(held.stop().code, 143, "{}", held.stderr());
+    assert_eq!(confined.get(8080, "/").status, 200, "it serves on");
+    assert_eq!(confined.stop().code, 143, "{}", confined.stderr());
 }
 
 /// In audit too, where the kernel does all of it.
@@ -133,9 +133,9 @@ fn honest_replacements_go_on(place: Place) {
         if options == ["--mode", "audit"] {
             let (result, _) = make(&running, "write-moved?arg=directory");
             assert_eq!(result, "ok", "audit changes nothing");
-            let told = running.event(|events| events.violations().first().map(|event| (*event).clone()));
-            let told = told.unwrap_or_else(|| panic!("{place:?}: no event\n{}", running.stderr()));
-            assert!(told["object"].to_string().contains("/conf/app.cfg"), "{told}");
+            let reported = running.event(|events| events.violations().first().map(|event| (*event).clone()));
+            let reported = reported.unwrap_or_else(|| panic!("{place:?}: no event\n{}", running.stderr()));
+            assert!(reported["object"].to_string().contains("/conf/app.cfg"), "{reported}");
         } else {
             assert_eq!(running.events().violations().len(), 0, "{place:?} {options:?}");
         }
@@ -193,15 +193,15 @@ fn a_second_name_of_a_script_is_not_written(place: Place) {
     let (free, _site) = serve(&["--mode", "off"]);
     assert!((0..5).any(|_| times(&make(&free, &act).1, "program") > 0), "control {place:?}");
     drop(free);
-    let (held, _site) = serve(&[]);
-    let came = make(&held, &act).1;
+    let (confined, _site) = serve(&[]);
+    let came = make(&confined, &act).1;
     assert_eq!(times(&came, "program"), 0, "lost: {place:?} {came}");
     assert!(times(&came, "harmless") > 0, "{place:?} {came}");
-    assert_eq!(make(&held, "exec?arg=/app/pinned.sh").1, "exit 7", "{}", held.stderr());
+    assert_eq!(make(&confined, "exec?arg=/app/pinned.sh").1, "exit 7", "{}", confined.stderr());
     // Beside the second name files are made, written and removed as before.
     for act in ["create?arg=/app/loot/new", "write?arg=/app/loot/new", "unlink?arg=/app/loot/new"] {
-        assert_eq!(make(&held, act).0, "ok", "{act}\n{}", held.stderr());
+        assert_eq!(make(&confined, act).0, "ok", "{act}\n{}", confined.stderr());
     }
-    drop(held);
+    drop(confined);
     all_hold_in(place, serve, SECOND);
 }

@@ -15,8 +15,8 @@ in_each_place!(
     nothing_takes_the_place_of_a_program,
     an_interpreter_runs_its_script_alone,
     what_an_entry_says_holds,
-    who_is_traced_does_not_execute,
-    a_digest_is_not_outrun,
+    a_process_that_is_traced_does_not_execute,
+    a_race_does_not_change_a_digest,
     a_program_is_not_written_by_another_mount
 );
 
@@ -145,9 +145,9 @@ pub const TRACED: &[Attack] = &[
     runs(first("exec-traced?arg=/app/evil", EITHER, "program", "/app/evil")).proof("exit 42"),
 ];
 
-/// An app that traces its own children, as debuggers and sandboxes do: nobody else can
-/// look at what they execute, and so they do not.
-fn who_is_traced_does_not_execute(place: Place) {
+/// An app that traces its own children, as debuggers and sandboxes do: nothing else can
+/// check what they execute, and so they do not.
+fn a_process_that_is_traced_does_not_execute(place: Place) {
     let mut profile = site::profile();
     profile["syscalls"]["allow"] = json!(["ptrace"]);
     // There is something to look at.
@@ -157,7 +157,7 @@ fn who_is_traced_does_not_execute(place: Place) {
 
 /// A program that another container writes, whose folder is a volume of both: what is
 /// mapped has to be what the digest is of, however soon it was something else.
-fn a_digest_is_not_outrun(place: Place) {
+fn a_race_does_not_change_a_digest(place: Place) {
     const TRIES: usize = 50;
     if !can_run(place, site::NEEDS) {
         return;
@@ -179,11 +179,11 @@ fn a_digest_is_not_outrun(place: Place) {
                 assert!(right, "{place:?} {options:?}: expected {wanted:?} {code}, got {result} {detail}");
             }
         }
-        let told = running.event(|events| {
+        let reported = running.event(|events| {
             let is_it = |event: &&&Value| event["rule"] == "/programs/6/sha256";
             events.violations().iter().find(is_it).map(|event| (*event).clone())
         });
-        assert_eq!(told.is_some(), options.is_empty(), "{}", running.stderr());
+        assert_eq!(reported.is_some(), options.is_empty(), "{}", running.stderr());
     }
 }
 
@@ -201,7 +201,7 @@ fn a_program_is_not_written_by_another_mount(place: Place) {
     assert!(written, "control {place:?}");
     drop(free);
     // Found out at the start, under either name.
-    let (mut held, _site) = site::start(place, &[], &profile);
-    assert_eq!(held.wait(), 125, "{place:?}: {}", held.stderr());
-    assert!(held.stderr().contains("mounted twice"), "{place:?}: {}", held.stderr());
+    let (mut confined, _site) = site::start(place, &[], &profile);
+    assert_eq!(confined.wait(), 125, "{place:?}: {}", confined.stderr());
+    assert!(confined.stderr().contains("mounted twice"), "{place:?}: {}", confined.stderr());
 }

@@ -105,7 +105,7 @@ fn not_one_is_lost(place: Place, profile: &Value, kinds: &[&str]) {
         assert!(met, "control {place:?} {kind}: {came}");
     }
     drop(free);
-    // Without capabilities there is nobody else to become.
+    // Without capabilities there is no other user to become.
     let user = (place != Place::Restricted).then_some(33);
     let mut modes = MODES.to_vec();
     if user.is_none() {
@@ -113,20 +113,20 @@ fn not_one_is_lost(place: Place, profile: &Value, kinds: &[&str]) {
     }
     let mut faults = Vec::new();
     for kind in kinds {
-        let (mut held, _site) = serve(place, &[], profile);
+        let (mut confined, _site) = serve(place, &[], profile);
         let mut stopped = 0;
         let rounds = modes.iter().flat_map(|(mode, other, tries)| {
             (0..*tries).step_by(ROUND as usize).map(move |done| (mode, other, ROUND.min(tries - done)))
         });
         for (mode, other, round) in rounds {
-            let came = raced(&held, kind, round, mode, user.filter(|_| *other));
+            let came = raced(&confined, kind, round, mode, user.filter(|_| *other));
             stopped +=
                 ["EACCES", "EPERM", "signal 9"].into_iter().map(|end| times(&came, end)).sum::<usize>();
-            let as_whom = if *other { "as another user" } else { "as itself" };
+            let user_name = if *other { "as another user" } else { "as itself" };
             // Whatever else ran is lost too: a loader that found nothing to load.
             let ran = |part: &str| part.starts_with("exit ") && !part.starts_with(honest(kind));
             if came.split(", ").any(ran) {
-                faults.push(format!("lost: {kind} {mode} {as_whom}: {came}"));
+                faults.push(format!("lost: {kind} {mode} {user_name}: {came}"));
             }
             // An app that does the same without an attack has to be served; who hides from
             // being looked at is not, nor is a script whose name can be changed, nor a
@@ -136,18 +136,18 @@ fn not_one_is_lost(place: Place, profile: &Value, kinds: &[&str]) {
                 || SCRIPTS.contains(kind)
                 || (*other && (*mode == "threads" || (*mode == "alone" && DESCRIPTORS.contains(kind))));
             let served = |came: &str| times(came, honest(kind)) > 0;
-            let mut again = (0..AGAIN).map(|_| raced(&held, kind, round, mode, user.filter(|_| *other)));
+            let mut again = (0..AGAIN).map(|_| raced(&confined, kind, round, mode, user.filter(|_| *other)));
             if !may_hide && !served(&came) && !again.any(|came| served(&came)) {
-                faults.push(format!("nothing runs: {kind} {mode} {as_whom}: {came}"));
+                faults.push(format!("nothing runs: {kind} {mode} {user_name}: {came}"));
             }
         }
-        assert!(stopped > 0, "{place:?} {kind}: nothing was ever refused\n{}", held.stderr());
-        is_told(&held, kind);
-        assert_eq!(held.get(8080, "/").status, 200, "it serves on");
+        assert!(stopped > 0, "{place:?} {kind}: nothing was ever refused\n{}", confined.stderr());
+        is_reported(&confined, kind);
+        assert_eq!(confined.get(8080, "/").status, 200, "it serves on");
         // None of those who were stopped, killed and let go is left, and the first process
         // does its duty.
-        let stopped = held.stop();
-        assert_eq!(stopped.code, 143, "{}", held.stderr());
+        let stopped = confined.stop();
+        assert_eq!(stopped.code, 143, "{}", confined.stderr());
         assert!(stopped.took < Duration::from_secs(8), "{kind}: the first process was held up: {stopped:?}");
     }
     assert!(faults.is_empty(), "{place:?}:\n{}", faults.join("\n"));
@@ -172,13 +172,13 @@ fn raced(running: &Running, kind: &str, tries: u32, mode: &str, user: Option<u32
 }
 
 /// What was refused has its event.
-fn is_told(running: &Running, kind: &str) {
-    let told = running.event(|events| {
+fn is_reported(running: &Running, kind: &str) {
+    let reported = running.event(|events| {
         let is_it = |event: &&&Value| {
             ["program", "environment", "syscall"].iter().any(|kind| event["kind"] == *kind)
                 && (event["action"] == "denied" || event["action"] == "killed")
         };
         events.violations().iter().find(is_it).map(|event| (*event).clone())
     });
-    assert!(told.is_some(), "{kind}: no event\n{}", running.stderr());
+    assert!(reported.is_some(), "{kind}: no event\n{}", running.stderr());
 }

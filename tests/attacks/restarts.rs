@@ -59,7 +59,7 @@ fn site() -> (Site, UnixListener) {
     (site, listener)
 }
 
-/// Whoever the attacker is inside, the file system lets them.
+/// Whatever user the attacker is inside, the file system lets them.
 fn open_to_all(path: &Path) {
     std::fs::set_permissions(path, Permissions::from_mode(0o777)).expect("ours");
 }

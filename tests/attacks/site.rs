@@ -130,7 +130,7 @@ impl Site {
             // It may not be there.
             let _ = std::fs::remove_file(&path);
             std::fs::write(&path, content).expect("a temporary file");
-            // Whoever the attacker is inside, the file system lets them.
+            // Whatever user the attacker is inside, the file system lets them.
             std::fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("a file of ours");
         }
         std::fs::set_permissions(self.0.join("loot"), Permissions::from_mode(0o777)).expect("ours");

@@ -41,7 +41,7 @@ fn profile() -> Value {
     profile
 }
 
-/// The server, and whoever listens in its folder.
+/// The server, and what listens in its folder.
 fn serve(place: Place, options: &[&str], profile: &Value) -> (Running, Site) {
     let (running, site) = site::serve(place, options, profile);
     for name in ["good.sock", "evil.sock"] {
@@ -71,7 +71,7 @@ fn an_address_cannot_be_raced(place: Place) {
         let good = if *kind == "descriptor" { "netlink" } else { "good" };
         let mut all = Vec::new();
         let met = (0..AGAIN).any(|_| {
-            // Nobody looks at these, so they are over soon: a round of binds in the time in
+            // These are not notified, so they are over soon: a round of binds in the time in
             // which the other thread may not run at all. Connections cost ports.
             let tries = if matches!(*kind, "bind" | "descriptor") { ROUND * 40 } else { ROUND * 4 };
             all.push(raced(&free, kind, tries));
@@ -82,24 +82,24 @@ fn an_address_cannot_be_raced(place: Place) {
     }
     drop(free);
     for kind in KINDS {
-        let (mut held, _site) = serve(place, &[], &profile());
+        let (mut confined, _site) = serve(place, &[], &profile());
         let (mut refused, mut served) = (0, 0);
         for _ in 0..ROUNDS {
-            let came = raced(&held, kind, ROUND);
+            let came = raced(&confined, kind, ROUND);
             assert_eq!(times(&came, "evil") + times(&came, "elsewhere"), 0, "lost: {place:?} {kind}: {came}");
             refused += times(&came, "EACCES");
-            served += times(&came, if *kind == "descriptor" { "nobody" } else { "good" });
+            served += times(&came, if *kind == "descriptor" { "none" } else { "good" });
             served += times(&came, "netlink");
         }
         assert!(refused > 0 && served > 0, "{place:?} {kind}: {refused} refused, {served} served");
-        let told = held.event(|events| {
+        let reported = confined.event(|events| {
             let is_it = |event: &&&Value| event["kind"] == "network" && event["action"] == "denied";
             events.violations().iter().find(is_it).map(|event| (*event).clone())
         });
-        let told = told.unwrap_or_else(|| panic!("{kind}: no event\n{}", held.stderr()));
-        assert!(told["hint"][0]["value"].as_str().is_some(), "{told}");
-        assert_eq!(held.get(8080, "/").status, 200, "it serves on");
-        assert_eq!(held.stop().code, 143, "{}", held.stderr());
+        let reported = reported.unwrap_or_else(|| panic!("{kind}: no event\n{}", confined.stderr()));
+        assert!(reported["hint"][0]["value"].as_str().is_some(), "{reported}");
+        assert_eq!(confined.get(8080, "/").status, 200, "it serves on");
+        assert_eq!(confined.stop().code, 143, "{}", confined.stderr());
     }
 }
 
@@ -169,21 +169,21 @@ fn events_cannot_be_forged(place: Place) {
     profile["network"] = json!({ "listen": ["tcp/8080"], "connect": ["unix:*"] });
     let serve = |options: &[&str]| {
         let site = Site::new();
-        let (told, events) = std::sync::mpsc::channel();
+        let (sender, events) = std::sync::mpsc::channel();
         for name in ["events.sock", "loot/peer.sock"] {
             let path = site.0.join(name);
             let listener = UnixListener::bind(&path).expect("a folder of ours");
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).expect("ours");
-            let told = told.clone();
+            let sender = sender.clone();
             // They end with the test's process.
             std::thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
-                    let told = told.clone();
+                    let sender = sender.clone();
                     std::thread::spawn(move || {
                         let lines = std::io::BufReader::new(stream);
                         std::io::BufRead::lines(lines)
                             .map_while(Result::ok)
-                            .for_each(|line| drop(told.send(line)));
+                            .for_each(|line| drop(sender.send(line)));
                     });
                 }
             });
@@ -199,15 +199,15 @@ fn events_cannot_be_forged(place: Place) {
         assert_eq!(make(&free, &format!("unix-connect?arg={sink}")).0, "ok", "control {place:?} {sink}");
     }
     drop(free);
-    let (mut held, _site, events) = serve(&["--events", "unix:/app/events.sock"]);
+    let (mut confined, _site, events) = serve(&["--events", "unix:/app/events.sock"]);
     for sink in SINKS {
-        let (result, _) = make(&held, &format!("unix-connect?arg={sink}"));
-        assert_eq!(result, "EACCES", "{place:?} {sink}\n{}", held.stderr());
+        let (result, _) = make(&confined, &format!("unix-connect?arg={sink}"));
+        assert_eq!(result, "EACCES", "{place:?} {sink}\n{}", confined.stderr());
     }
-    let peer = make(&held, "unix-connect?arg=/app/loot/peer.sock");
-    assert_eq!(peer.0, "ok", "another socket is what the profile grants\n{}", held.stderr());
-    assert_eq!(held.get(8080, "/").status, 200, "it serves on");
-    assert_eq!(held.stop().code, 143, "{}", held.stderr());
+    let peer = make(&confined, "unix-connect?arg=/app/loot/peer.sock");
+    assert_eq!(peer.0, "ok", "another socket is what the profile grants\n{}", confined.stderr());
+    assert_eq!(confined.get(8080, "/").status, 200, "it serves on");
+    assert_eq!(confined.stop().code, 143, "{}", confined.stderr());
     let patience = std::time::Duration::from_secs(10);
     let mut refused = 0;
     while let Ok(line) = events.recv_timeout(patience) {
@@ -235,12 +235,16 @@ fn sockets_without_end_leave_room_for_others(place: Place) {
         "connect": ["tcp/127.0.0.1:8080"]
     });
     for options in [&["--mode", "off"][..], &[]] {
-        let (mut held, _site) = serve(place, options, &profile);
+        let (mut confined, _site) = serve(place, options, &profile);
         for (act, came) in [("sockets-unread", "all were made"), ("listen-often", "all listened")] {
-            assert_eq!(make(&held, act), ("ok".to_owned(), came.to_owned()), "{place:?} {options:?} {act}");
+            assert_eq!(
+                make(&confined, act),
+                ("ok".to_owned(), came.to_owned()),
+                "{place:?} {options:?} {act}"
+            );
         }
-        assert_eq!(held.get(8080, "/").status, 200, "it serves on");
-        assert_eq!(held.stop().code, 143, "{}", held.stderr());
-        assert!(!held.stderr().contains("violation"), "nothing is refused: {}", held.stderr());
+        assert_eq!(confined.get(8080, "/").status, 200, "it serves on");
+        assert_eq!(confined.stop().code, 143, "{}", confined.stderr());
+        assert!(!confined.stderr().contains("violation"), "nothing is refused: {}", confined.stderr());
     }
 }

@@ -18,12 +18,12 @@ in_each_place!(
     the_filter_alone_keeps_signals_from_it,
     no_filter_of_the_apps_own_loosens_ours,
     nothing_is_left_open,
-    threads_that_exec_at_once_hold_up_nobody,
+    threads_that_exec_at_once_delay_no_other,
     a_fork_bomb_ends_at_the_limit,
     forks_at_one_moment_are_counted,
     a_lease_delays_no_other_call,
     a_thread_that_runs_last_delays_no_other_call,
-    the_end_of_all_is_told
+    the_end_of_all_is_reported
 );
 
 /// WINCH, which the first process does not end by.
@@ -33,7 +33,7 @@ pub const FIRST: &[Attack] = &[
     attack(never("signal-thread?arg=1&arg=28", EPERM, "syscall", "tkill")),
     attack(never("signal-pidfd?arg=1&arg=28", EPERM, "syscall", "pidfd_")),
     attack(never("signal-high?arg=1&arg=28", EPERM, "syscall", "kill")),
-    // The kernel sends it, or does not, and nobody is asked.
+    // The kernel sends it or does not, without a notification.
     attack(unseen("signal-owner?arg=1", EPERM)),
     attack(unseen("open?arg=/proc/1/exe", EACCES)),
     attack(never("open?arg=/proc/1/exe&arg=write", &["EACCES", "ETXTBSY"], "file", "/proc/1/exe"))
@@ -103,7 +103,7 @@ pub const WITHOUT_SCOPE: &[Attack] = &[
     attack(first("signal-directory", &["ENOSYS"], "syscall", "pidfd_send_signal")),
 ];
 
-/// Before Linux 6.12, or where the runtime lets nobody have Landlock: the filter alone.
+/// Before Linux 6.12, or where the runtime has no Landlock: the filter alone.
 fn the_filter_alone_keeps_signals_from_it(place: Place) {
     if !can_run(place, NEEDS) {
         return;
@@ -151,14 +151,14 @@ fn nothing_is_left_open(place: Place) {
     if !can_run(place, NEEDS) {
         return;
     }
-    let (held, _site) = serve(place, &[], &site::profile());
-    assert_eq!(make(&held, "descriptors"), ("ok".to_owned(), String::new()));
+    let (confined, _site) = serve(place, &[], &site::profile());
+    assert_eq!(make(&confined, "descriptors"), ("ok".to_owned(), String::new()));
 }
 
 /// The exec of one thread waits for the end of the others, which wait for an answer of
 /// the supervisor's, which must not wait for the exec. The control is that all of them
 /// go through: nothing is to be refused here.
-fn threads_that_exec_at_once_hold_up_nobody(place: Place) {
+fn threads_that_exec_at_once_delay_no_other(place: Place) {
     if !can_run(place, NEEDS) {
         return;
     }
@@ -166,14 +166,14 @@ fn threads_that_exec_at_once_hold_up_nobody(place: Place) {
     // With arguments to hold, each of them is looked at after the exec.
     profile["programs"][4]["args"] = json!([["g"]]);
     for options in [&["--mode", "off"][..], &[]] {
-        let (mut held, _site) = serve(place, options, &profile);
+        let (mut confined, _site) = serve(place, options, &profile);
         for act in ["exec-crowd?arg=100", "exec-crowd?arg=100&arg=headless"] {
-            let came = make(&held, act);
-            assert_eq!(came, ("ok".to_owned(), "100 of 100".to_owned()), "{act}: {}", held.stderr());
+            let came = make(&confined, act);
+            assert_eq!(came, ("ok".to_owned(), "100 of 100".to_owned()), "{act}: {}", confined.stderr());
         }
-        assert_eq!(held.get(8080, "/").status, 200, "it serves on");
-        let stopped = held.stop();
-        assert_eq!(stopped.code, 143, "{}", held.stderr());
+        assert_eq!(confined.get(8080, "/").status, 200, "it serves on");
+        let stopped = confined.stop();
+        assert_eq!(stopped.code, 143, "{}", confined.stderr());
         assert!(stopped.took < Duration::from_secs(8), "the first process was held up: {stopped:?}");
     }
 }
@@ -187,18 +187,18 @@ fn a_fork_bomb_ends_at_the_limit(place: Place) {
     drop(free);
     let mut profile = site::profile();
     profile["limits"] = json!({ "processes": 30 });
-    let (mut held, _site) = serve(place, &[], &profile);
-    assert_eq!(make(&held, "fork-bomb").0, "EAGAIN");
-    let told =
-        held.event(|events| events.violations().into_iter().find(|event| event["kind"] == "limit").cloned());
-    let event = told.unwrap_or_else(|| panic!("no event of the limit\n{}", held.stderr()));
+    let (mut confined, _site) = serve(place, &[], &profile);
+    assert_eq!(make(&confined, "fork-bomb").0, "EAGAIN");
+    let reported = confined
+        .event(|events| events.violations().into_iter().find(|event| event["kind"] == "limit").cloned());
+    let event = reported.unwrap_or_else(|| panic!("no event of the limit\n{}", confined.stderr()));
     assert_eq!((&event["action"], &event["errno"]), (&json!("denied"), &json!("EAGAIN")), "{event}");
     // All of it is gone, and what comes next is as before.
     let deadline = Instant::now() + Duration::from_secs(60);
-    while make(&held, "forks?arg=20").0 != "ok" {
+    while make(&confined, "forks?arg=20").0 != "ok" {
         assert!(Instant::now() < deadline, "the bomb is not cleared away");
     }
-    assert_eq!(held.stop().code, 143, "{}", held.stderr());
+    assert_eq!(confined.stop().code, 143, "{}", confined.stderr());
 }
 
 /// With the server and who asks, which is its child.
@@ -241,15 +241,20 @@ fn a_lease_delays_no_other_call(place: Place) {
         return;
     }
     for (options, executed) in [(&["--mode", "off"][..], "ENOEXEC"), (&[][..], "EACCES")] {
-        let (mut held, site) = serve(place, options, &with_a_new_file());
+        let (mut confined, site) = serve(place, options, &with_a_new_file());
         // The attacker makes a file here.
         std::fs::set_permissions(&site.0, PermissionsExt::from_mode(0o777)).expect("ours");
         for (how, then) in [("open", "ok"), ("truncate", "ok"), ("exec", executed)] {
-            let came = make(&held, &format!("lease?arg=/app/new&arg={how}"));
+            let came = make(&confined, &format!("lease?arg=/app/new&arg={how}"));
             let expected = format!("others are served meanwhile, then {then}");
-            assert_eq!(came, ("ok".to_owned(), expected), "{place:?} {options:?} {how}: {}", held.stderr());
+            assert_eq!(
+                came,
+                ("ok".to_owned(), expected),
+                "{place:?} {options:?} {how}: {}",
+                confined.stderr()
+            );
         }
-        assert_eq!(held.stop().code, 143, "{}", held.stderr());
+        assert_eq!(confined.stop().code, 143, "{}", confined.stderr());
     }
 }
 
@@ -258,26 +263,26 @@ fn a_thread_that_runs_last_delays_no_other_call(place: Place) {
     if !can_run(place, NEEDS) {
         return;
     }
-    let (mut held, site) = serve(place, &[], &with_a_new_file());
+    let (mut confined, site) = serve(place, &[], &with_a_new_file());
     std::fs::set_permissions(&site.0, PermissionsExt::from_mode(0o777)).expect("ours");
-    let came = make(&held, "run-last?arg=/app/new");
+    let came = make(&confined, "run-last?arg=/app/new");
     let expected = ("ok".to_owned(), "others are served meanwhile".to_owned());
-    assert_eq!(came, expected, "{place:?}: {}", held.stderr());
-    assert_eq!(held.stop().code, 143, "{}", held.stderr());
+    assert_eq!(came, expected, "{place:?}: {}", confined.stderr());
+    assert_eq!(confined.stop().code, 143, "{}", confined.stderr());
 }
 
 /// `kill(-1, KILL)` reaches everybody but the first process, which then tells the end.
-fn the_end_of_all_is_told(place: Place) {
+fn the_end_of_all_is_reported(place: Place) {
     if !can_run(place, NEEDS) {
         return;
     }
-    let (mut held, _site) = serve(place, &[], &site::profile());
+    let (mut confined, _site) = serve(place, &[], &site::profile());
     // The server dies of it before it can answer.
-    let asked = held
+    let answered = confined
         .connect(8080)
         .map(|stream| crate::support::Client::new(stream).get("/act/kill?arg=-1&arg=9").is_err());
-    assert!(asked.expect("it listens"), "it answers from beyond");
-    assert_eq!(held.wait(), 128 + libc::SIGKILL, "{}", held.stderr());
-    let events = held.events();
-    assert_eq!(events.of("stop").len(), 1, "{}", held.stderr());
+    assert!(answered.expect("it listens"), "it answers from beyond");
+    assert_eq!(confined.wait(), 128 + libc::SIGKILL, "{}", confined.stderr());
+    let events = confined.events();
+    assert_eq!(events.of("stop").len(), 1, "{}", confined.stderr());
 }

@@ -70,11 +70,11 @@ fn what_is_granted_is_granted_to_it(place: Place) {
     let rights = json!(["read", "write", "create", "remove"]);
     let file = json!({ "path": "/app/named.pid", "allow": rights });
     granted["files"].as_array_mut().expect("a list").push(file);
-    granted["network"]["connect"] = json!(["unix:/app/ears.sock"]);
+    granted["network"]["connect"] = json!(["unix:/app/listener.sock"]);
     let (running, site) = site::start(place, &[], &granted);
     std::fs::set_permissions(&site.0, Permissions::from_mode(0o777)).expect("a folder of ours");
-    let path = site.0.join("ears.sock");
-    let ears = UnixListener::bind(&path).expect("a socket of ours");
+    let path = site.0.join("listener.sock");
+    let listener = UnixListener::bind(&path).expect("a socket of ours");
     std::fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("a file of ours");
     running.line("listening 8080");
     let mut faults = Vec::new();
@@ -83,7 +83,7 @@ fn what_is_granted_is_granted_to_it(place: Place) {
             continue;
         }
         for act in
-            ["create&arg=/app/named.pid", "unlink&arg=/app/named.pid", "unix-connect&arg=/app/ears.sock"]
+            ["create&arg=/app/named.pid", "unlink&arg=/app/named.pid", "unix-connect&arg=/app/listener.sock"]
         {
             let (result, _) = make(&running, &format!("unread?arg={mode}&arg={act}"));
             if result != "ok" {
@@ -91,7 +91,7 @@ fn what_is_granted_is_granted_to_it(place: Place) {
             }
         }
     }
-    drop(ears);
+    drop(listener);
     let events = running.events();
     assert!(faults.is_empty() && events.violations().is_empty(), "{faults:?} {:?}", events.violations());
 }
@@ -121,7 +121,7 @@ fn a_violation_of_it_is_answered_as_the_profile_says(place: Place) {
 /// Where there is neither Landlock nor ptrace(2), and the profile degrades: what cannot be
 /// read is refused, with an event that says so.
 #[test]
-fn who_cannot_be_traced_is_refused() {
+fn a_process_that_cannot_be_traced_is_refused() {
     let place = Place::Docker;
     let mut degraded = profile();
     degraded["fallback"] = json!("degrade");

@@ -81,43 +81,44 @@ fn nothing_more_is_possible(suite: &str, lacking: &[&[&str]]) {
 
     let mut faults = Vec::new();
     for (index, lot) in lots.iter().enumerate() {
-        let (free, held) = (said.ran(&format!("free {index}")), said.ran(&format!("held {index}")));
-        let events = Events::read(&held.err);
-        for ((attack, free), held) in lot.iter().zip(answers(free)).zip(answers(held)) {
-            faults.extend(fault(attack, &free.0, &held.0, &events));
+        let (free, confined) = (said.ran(&format!("free {index}")), said.ran(&format!("held {index}")));
+        let events = Events::read(&confined.err);
+        for ((attack, free), confined) in lot.iter().zip(answers(free)).zip(answers(confined)) {
+            faults.extend(fault(attack, &free.0, &confined.0, &events));
         }
-        if held.code != 143 {
-            faults.push(format!("the app was not ended by TERM: {held:#?}"));
+        if confined.code != 143 {
+            faults.push(format!("the app was not ended by TERM: {confined:#?}"));
         }
     }
-    let (free, held) = (said.ran("free races"), said.ran("held races"));
-    for (((race, honest), (_, free)), (_, held)) in RACES.iter().zip(answers(free)).zip(answers(held)) {
+    let (free, confined) = (said.ran("free races"), said.ran("held races"));
+    for (((race, honest), (_, free)), (_, confined)) in RACES.iter().zip(answers(free)).zip(answers(confined))
+    {
         if times(&free, "exit 42") == 0 {
             faults.push(format!("control {race}: {free}"));
         }
-        let lost = held.split(", ").any(|part| part.starts_with("exit ") && !part.starts_with(honest));
-        if lost || times(&held, honest) == 0 {
-            faults.push(format!("{race}: {held}"));
+        let lost = confined.split(", ").any(|part| part.starts_with("exit ") && !part.starts_with(honest));
+        if lost || times(&confined, honest) == 0 {
+            faults.push(format!("{race}: {confined}"));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// What is wrong with an attack, of which came this unconfined and that confined.
-fn fault(attack: &Attack, free: &str, held: &str, events: &Events) -> Option<String> {
+fn fault(attack: &Attack, free: &str, confined: &str, events: &Events) -> Option<String> {
     let forbidden = &attack.forbidden;
     let expected = attack.free(Place::UserNamespace);
     if free != expected {
         return Some(format!("control {}: expected {expected}, got {free}", forbidden.act));
     }
-    if expected == "ok" && !forbidden.refused.contains(&held) {
-        return Some(format!("{}: expected {:?}, got {held}", forbidden.act, forbidden.refused));
+    if expected == "ok" && !forbidden.refused.contains(&confined) {
+        return Some(format!("{}: expected {:?}, got {confined}", forbidden.act, forbidden.refused));
     }
     let mut violations = events.violations().into_iter();
-    let told = forbidden.kind.is_none()
+    let is_reported = forbidden.kind.is_none()
         || expected != "ok"
-        || violations.any(|event| is_of(event, forbidden) && says(event, held));
-    (!told).then(|| format!("{}: {held}, and no event of it", forbidden.act))
+        || violations.any(|event| is_of(event, forbidden) && says(event, confined));
+    (!is_reported).then(|| format!("{}: {confined}, and no event of it", forbidden.act))
 }
 
 fn case(name: &str, command: &[&str], requests: Vec<String>) -> Case {

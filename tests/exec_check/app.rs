@@ -378,17 +378,17 @@ pub fn try_to_become_user(uid: u32) -> bool {
     }
 }
 
-/// What may be executed, and what may not, by whoever calls this.
-pub fn try_both(who: &str, place: &Path) {
+/// What may be executed, and what may not, by the process that calls this.
+pub fn try_both(actor: &str, place: &Path) {
     let touch = |name: &str| {
         let (path, name, argument) = (c(TOUCH), c("touch"), c(place.join("out").join(name)));
         run_raw(path.as_ptr(), &[name.as_ptr(), argument.as_ptr(), std::ptr::null()])
     };
     let good = touch("good");
-    println!("{who}: good code {}", libc::WEXITSTATUS(good));
+    println!("{actor}: good code {}", libc::WEXITSTATUS(good));
     let evil = touch("evil");
     let refused = libc::WIFSIGNALED(evil) || libc::WEXITSTATUS(evil) == 120;
-    println!("{who}: evil {}", if refused { "refused" } else { "went through" });
+    println!("{actor}: evil {}", if refused { "refused" } else { "went through" });
 }
 
 pub fn in_a_fork(act: impl FnOnce()) {
@@ -419,7 +419,7 @@ fn users(place: &Path) {
     });
     in_a_fork(|| processes::without_leader(place));
     println!("while threads are made: {} refused", processes::users_among_new_threads());
-    // After its exec it is another user's, and no longer held.
+    // After its exec it is another user's, and is refused no more.
     in_a_fork(|| {
         let (good, evil) = (place.join("out/good"), place.join("out/evil"));
         let priv_of = |target: &Path| {

@@ -13,14 +13,14 @@ fn instances_and_their_forks_are_counted() {
     sleep["instances"] = json!(2);
     let Some(said) = place.confined("instances", &[sleep], &json!({})) else { return };
     said.has("started: Ok Ok Err(WouldBlock)").has("after one ended: Ok");
-    said.told("denied", "/programs/1/instances");
+    said.reports("denied", "/programs/1/instances");
 }
 
 #[test]
 fn a_process_whose_first_thread_has_ended_is_counted() {
     let place = Place::new();
     let Some(said) = place.confined("headless", &[], &json!({ "instances": 3 })) else { return };
-    said.has("headless: 2").told("denied", "/programs/0/instances");
+    said.has("headless: 2").reports("denied", "/programs/0/instances");
 }
 
 /// A fork that was let go on counts before it has happened.
@@ -28,7 +28,7 @@ fn a_process_whose_first_thread_has_ended_is_counted() {
 fn forks_at_the_same_moment_are_counted() {
     let place = Place::new();
     let Some(said) = place.confined("forks", &[], &json!({ "instances": 3 })) else { return };
-    said.has("forks: 2").has("one by one: 0 refused").told("denied", "/programs/0/instances");
+    said.has("forks: 2").has("one by one: 0 refused").reports("denied", "/programs/0/instances");
 }
 
 /// With priority for idle time alone, a thread that was let go on does not fork for as long
@@ -44,7 +44,7 @@ fn forks_that_get_no_processor_are_counted() {
     ] {
         let place = Place::new();
         let said = place.confined("idle-forks", &[], &more).expect("as before");
-        said.has("most: 6").told("denied", rule);
+        said.has("most: 6").reports("denied", rule);
     }
 }
 
@@ -94,10 +94,10 @@ fn large_arguments_and_environments_cost_the_first_process_little() {
     }
 }
 
-/// A forked child that is killed at once may be buried before its parent's stop says whose
-/// it was. Whoever has its number afterwards is seized for its exec like everybody.
+/// A forked child that is killed at once may be reaped before its parent's stop says whose
+/// it was. The process that has its pid afterwards is traced for its exec like any other.
 #[test]
-fn the_number_of_a_dead_child_is_not_taken_for_a_seized_one() {
+fn the_pid_of_a_dead_child_is_not_taken_for_a_traced_one() {
     let release = nix::sys::utsname::uname().expect("uname");
     let release: remit::kernel::Release = release.release().to_string_lossy().parse().expect("a release");
     if release < remit::kernel::Release::new(6, 14) {
@@ -111,7 +111,7 @@ fn the_number_of_a_dead_child_is_not_taken_for_a_seized_one() {
         "fallback": "degrade",
     });
     let Some(said) = place.confined("reused-numbers", &[program("/usr/bin/true")], &more) else { return };
-    said.has("raced").lacks("evil ran").told("killed", "/programs");
+    said.has("raced").lacks("evil ran").reports("killed", "/programs");
 }
 
 /// Who is held while it is another user's, for the tests on what else is seen of it.
@@ -123,9 +123,9 @@ fn as_another_user() -> Value {
     })
 }
 
-/// The end of who is seized is told to its parent, and to everybody where that is PID 1.
+/// The end of a traced process is reported to its parent, and in an event where that is PID 1.
 #[test]
-fn the_end_of_a_seized_orphan_is_told_and_no_others() {
+fn the_end_of_a_traced_orphan_is_reported_and_no_others() {
     let place = Place::with(true);
     let Some(said) = place.confined("ends", &[program("/usr/bin/true")], &as_another_user()) else { return };
     let number = |word: &str| {
@@ -134,22 +134,22 @@ fn the_end_of_a_seized_orphan_is_told_and_no_others() {
         line.1.split_whitespace().next().and_then(|text| text.parse::<u64>().ok()).expect("a number")
     };
     said.has("parent: ").has(" 6\n");
-    let told = |pid: u64| {
+    let exit_of = |pid: u64| {
         let mut ends = said.events.iter().filter(|event| event["event"] == "exit");
         ends.find(|event| event["process"]["pid"] == pid).map(|event| event["exit"].clone())
     };
-    assert_eq!(told(number("parent: ")), None);
+    assert_eq!(exit_of(number("parent: ")), None);
     assert!(
-        told(number("orphan: ")).is_some_and(|exit| exit.to_string().contains('7')),
+        exit_of(number("orphan: ")).is_some_and(|exit| exit.to_string().contains('7')),
         "{:#?}",
         said.events
     );
 }
 
-/// Nobody continues an app that stops at a container's terminal but PID 1, whether it is
-/// seized or not.
+/// PID 1 alone continues an app that stops at a container's terminal, whether it is traced or
+/// not.
 #[test]
-fn a_seized_app_that_stops_at_a_terminal_goes_on() {
+fn a_traced_app_that_stops_at_a_terminal_goes_on() {
     let place = Place::with(true);
     let Some(command) = place.app("stops", &[program("/usr/bin/true")], &as_another_user()) else { return };
     let words = command.get_args().map(|word| format!("'{}'", word.to_str().expect("text")));
@@ -163,20 +163,20 @@ fn a_seized_app_that_stops_at_a_terminal_goes_on() {
 }
 
 #[test]
-fn who_cannot_be_seized_for_its_exec_is_killed_where_the_profile_says_so() {
+fn a_process_that_cannot_be_traced_is_killed_where_the_profile_says_so() {
     let place = Place::new();
     let programs = [program("/usr/bin/true")];
     let more = |what: &str| json!({ "on_violation": what, "syscalls": { "allow": ["ptrace"] } });
     let Some(said) = place.confined("untraceable", &programs, &more("kill")) else { return };
-    said.has("untraceable: (true, 9)").told("killed", "/programs");
+    said.has("untraceable: (true, 9)").reports("killed", "/programs");
     let place = Place::new();
     let said = place.confined("untraceable", &programs, &more("stop")).expect("as before");
-    said.lacks("untraceable: ").told("stopped", "/programs");
+    said.lacks("untraceable: ").reports("stopped", "/programs");
 }
 
 /// COMMAND is called as its entry says, or it does not start.
 #[test]
-fn command_is_held_to_its_own_entry() {
+fn command_is_confined_to_its_own_entry() {
     if !crate::skip::namespaces() {
         return;
     }

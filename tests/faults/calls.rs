@@ -7,10 +7,10 @@ use nix::errno::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// The app runs, and everything is enforced: there is another way, or it was a
-    /// matter of speed, or of what is told.
-    Held,
+    /// matter of speed, or of what is reported.
+    Confined,
     /// The same, but what only the supervisor can give is not given.
-    HeldTighter,
+    ConfinedTighter,
     /// It does not start, and the line says this and the errno.
     Refused(&'static str),
     /// It does not start, and the line says this; the call has no errno that anybody
@@ -41,7 +41,7 @@ use Expect::*;
 pub struct Call {
     /// Its name.
     pub name: &'static str,
-    /// The value of the argument that tells such calls apart ([`TOLD_APART`]).
+    /// The value of the argument that tells such calls apart ([`DISTINGUISHED`]).
     pub value: Option<u32>,
     /// What comes of refusing it.
     pub expect: Expect,
@@ -57,7 +57,7 @@ impl Call {
 }
 
 /// The calls that do many things, and the argument that says which.
-pub const TOLD_APART: [(&str, u32); 6] = [
+pub const DISTINGUISHED: [(&str, u32); 6] = [
     ("prctl", 0),
     ("fcntl", 1),
     ("ioctl", 1),
@@ -100,7 +100,7 @@ pub const CALLS: &[Call] = &[
     // The C library's start, and Rust's.
     #[cfg(target_arch = "x86_64")]
     call("arch_prctl", Runtime),
-    call("brk", Held),
+    call("brk", Confined),
     call("close", Runtime),
     call("exit", NeverRefused),
     call("exit_group", NeverRefused),
@@ -108,49 +108,49 @@ pub const CALLS: &[Call] = &[
     call("rt_sigreturn", NeverRefused),
     call("futex", Runtime),
     call("getrandom", Runtime),
-    call("madvise", Held),
+    call("madvise", Confined),
     call("mmap", Runtime),
     call("mprotect", Runtime),
-    call("munmap", Held),
+    call("munmap", Confined),
     call(old("poll", "ppoll"), Runtime),
-    call("rseq", Held),
+    call("rseq", Confined),
     call("rt_sigaction", Runtime),
-    call("sched_getaffinity", Held),
-    call("sched_setaffinity", Held),
-    call("set_robust_list", Held),
-    call("set_tid_address", Held),
-    call("sigaltstack", Held),
-    which("prctl", libc::PR_SET_NAME, Held),
-    which("prlimit64", libc::RLIMIT_STACK as i32, Held),
+    call("sched_getaffinity", Confined),
+    call("sched_setaffinity", Confined),
+    call("set_robust_list", Confined),
+    call("set_tid_address", Confined),
+    call("sigaltstack", Confined),
+    which("prctl", libc::PR_SET_NAME, Confined),
+    which("prlimit64", libc::RLIMIT_STACK as i32, Confined),
     // What is looked at before.
     call("capget", Refused("capabilities")),
     call("getdents64", Refused("the supervisor's threads cannot be listed")),
-    // What it answers is taken for an id that nobody has; -1 ends the worker, and all.
-    but(call("getegid", HeldTighter), &[(Errno::EPERM, Runtime)]),
-    but(call("geteuid", HeldTighter), &[(Errno::EPERM, Runtime)]),
+    // What it answers is taken for an id that no thread has; -1 ends the worker, and all.
+    but(call("getegid", ConfinedTighter), &[(Errno::EPERM, Runtime)]),
+    but(call("geteuid", ConfinedTighter), &[(Errno::EPERM, Runtime)]),
     // Made where another user's caller could not be read at once.
-    call("getgid", HeldTighter),
-    call("getuid", HeldTighter),
+    call("getgid", ConfinedTighter),
+    call("getuid", ConfinedTighter),
     call("getgroups", Refused("groups")),
-    call("eventfd2", Held),
+    call("eventfd2", Confined),
     call("getpid", Unsaid("/proc is another pid namespace's")),
-    call("gettid", Held),
+    call("gettid", Confined),
     call("newfstatat", Refused("landlock")),
     call("openat", Refused("profile")),
     // Whether it can be had is asked; no rule of this profile needs the check.
-    call("ptrace", Held),
+    call("ptrace", Confined),
     call("pread64", Refused("/programs/0/path")),
     call("read", Refused("profile")),
     but(call(old("readlink", "readlinkat"), Refused("profile")), &[(Errno::EINVAL, Refused("/proc/self"))]),
-    call("statx", Held),
+    call("statx", Confined),
     call("uname", Refused("uname")),
     which("fcntl", F_DUPFD_CLOEXEC, Refused("stderr")),
-    which("fcntl", F_GETFD, Held),
+    which("fcntl", F_GETFD, Confined),
     which("fcntl", F_SETFL, Refused("events")),
     which("landlock_create_ruleset", RULESET_VERSION, Absent("landlock-files")),
-    which("prctl", libc::PR_CAPBSET_READ, Held),
-    which("prctl", libc::PR_GET_SECCOMP, Held),
-    which("prctl", PR_GET_MDWE, Held),
+    which("prctl", libc::PR_CAPBSET_READ, Confined),
+    which("prctl", libc::PR_GET_SECCOMP, Confined),
+    which("prctl", PR_GET_MDWE, Confined),
     which("prlimit64", libc::RLIMIT_CORE as i32, Refused("limit core")),
     which("prlimit64", libc::RLIMIT_FSIZE as i32, Refused("limit file size")),
     which("prlimit64", libc::RLIMIT_NOFILE as i32, Refused("limit open files")),
@@ -159,7 +159,7 @@ pub const CALLS: &[Call] = &[
     #[cfg(target_arch = "x86_64")]
     call("clone", Refused("fork")),
     #[cfg(target_arch = "x86_64")]
-    but(call("clone3", Refused("a thread cannot be started")), &[(Errno::ENOSYS, Held)]),
+    but(call("clone3", Refused("a thread cannot be started")), &[(Errno::ENOSYS, Confined)]),
     // An older glibc starts aarch64's threads by clone as well, and makes no clone3.
     #[cfg(target_arch = "aarch64")]
     call("clone", Refused("")),
@@ -180,11 +180,11 @@ pub const CALLS: &[Call] = &[
     // The child's steps, and what the supervisor gives up meanwhile.
     call("capset", Refused("capset")),
     call("chdir", Refused("chdir /")),
-    call("close_range", Held),
+    call("close_range", Confined),
     call("fchdir", Refused("working directory")),
     call("execve", NotExecutable),
-    call(old("getpgrp", "getpgid"), Held),
-    call("getppid", Held),
+    call(old("getpgrp", "getpgid"), Confined),
+    call("getppid", Confined),
     call("landlock_restrict_self", Refused("step `landlock: enter the domain`")),
     call("recvfrom", Refused("step `seccomp")),
     call("recvmsg", Refused("supervising")),
@@ -195,9 +195,9 @@ pub const CALLS: &[Call] = &[
     call("setresgid", RefusedUser("step `gid: 65534`")),
     call("setresuid", RefusedUser("step `uid: 65534`")),
     call("umask", Refused("umask")),
-    which("fcntl", F_SETFD, Held),
-    call("getsid", Held),
-    which("ioctl", libc::TIOCGPGRP as i32, Held),
+    which("fcntl", F_SETFD, Confined),
+    call("getsid", Confined),
+    which("ioctl", libc::TIOCGPGRP as i32, Confined),
     which("prctl", libc::PR_CAPBSET_DROP, Refused("step `bounding set: ")),
     which("prctl", libc::PR_CAP_AMBIENT, Refused("ambient")),
     which("prctl", libc::PR_GET_SECUREBITS, Refused("step `securebits: ")),
@@ -208,17 +208,17 @@ pub const CALLS: &[Call] = &[
     which("prctl", PR_SET_MDWE, Refused("step `mdwe: ")),
     which("seccomp", SET_MODE_FILTER, Refused("seccomp: loading a filter is answered")),
     // What is decided for the app, its own exec the first.
-    call("getxattr", Held),
-    call("openat2", Held),
-    call("process_vm_readv", Held),
-    call("sched_getattr", Held),
-    call("sched_setattr", Held),
+    call("getxattr", Confined),
+    call("openat2", Confined),
+    call("process_vm_readv", Confined),
+    call("sched_getattr", Confined),
+    call("sched_setattr", Confined),
     call("setfsgid", RefusedUser("file-system ids")),
     call("setfsuid", RefusedUser("file-system ids")),
-    call("write", Held),
-    which("ioctl", NOTIF_ADDFD, HeldTighter),
+    call("write", Confined),
+    which("ioctl", NOTIF_ADDFD, ConfinedTighter),
     which("ioctl", NOTIF_ID_VALID, Refused("notification: ")),
     which("ioctl", NOTIF_RECV, Refused("notification: ")),
     which("ioctl", NOTIF_SEND, Refused("notification: ")),
-    which("ioctl", NOTIF_SET_FLAGS, Held),
+    which("ioctl", NOTIF_SET_FLAGS, Confined),
 ];

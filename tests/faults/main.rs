@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Mutex;
 
-use calls::{CALLS, Call, Expect, TOLD_APART};
+use calls::{CALLS, Call, DISTINGUISHED, Expect};
 use harness::{Ended, command, probe, run, skip};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -61,7 +61,7 @@ fn each_call_of_the_launch_where_less_is_allowed() {
 /// So that the others can fail: without the shim everything goes through, and with it
 /// and no fault everything is refused and what is granted is given.
 #[test]
-fn without_a_fault_all_is_held_and_without_the_shim_nothing() {
+fn without_a_fault_all_is_confined_and_without_the_shim_nothing() {
     if !skip::is_root() {
         return;
     }
@@ -70,12 +70,12 @@ fn without_a_fault_all_is_held_and_without_the_shim_nothing() {
     let mut words = place.filtered(None);
     words.extend(place.attack(Way::User));
     let ended = place.run(&words);
-    let held: Vec<&str> = ended.stdout.lines().filter(|line| !line.ends_with(": through")).collect();
-    assert_eq!((ended.code, held), (ANOTHER_PROGRAM, vec!["granted"]), "{ended:?}");
+    let refused: Vec<&str> = ended.stdout.lines().filter(|line| !line.ends_with(": through")).collect();
+    assert_eq!((ended.code, refused), (ANOTHER_PROGRAM, vec!["granted"]), "{ended:?}");
     for way in [Way::Root, Way::User, Way::Degrade] {
         let place = Place::new(&programs);
         let ended = place.run(&place.launch(way, None));
-        assert_eq!(held_by(&ended, Expect::Held), Ok(()), "{way:?}: {ended:?}");
+        assert_eq!(confined_by(&ended, Expect::Confined), Ok(()), "{way:?}: {ended:?}");
         assert!(place.layers().iter().all(|(_, state)| state == "active"), "{:?}", place.layers());
     }
 }
@@ -98,11 +98,12 @@ fn no_call_of_the_launch_is_missing_in_the_list() {
     assert_eq!(listed.len(), CALLS.len(), "each is listed once");
     let new: Vec<_> = made.difference(&listed).collect();
     assert!(new.is_empty(), "the launch makes calls that CALLS does not list: {new:?}");
-    let held = |call: &Call| {
-        use Expect::{Held, HeldTighter, NeverRefused, Runtime};
-        matches!(call.expect, Held | HeldTighter | Runtime | NeverRefused)
+    let is_confined = |call: &Call| {
+        use Expect::{Confined, ConfinedTighter, NeverRefused, Runtime};
+        matches!(call.expect, Confined | ConfinedTighter | Runtime | NeverRefused)
     };
-    let needed = CALLS.iter().filter(|call| !held(call)).map(|call| (call.name.to_owned(), call.value));
+    let needed =
+        CALLS.iter().filter(|call| !is_confined(call)).map(|call| (call.name.to_owned(), call.value));
     let gone: Vec<_> = needed.filter(|call| !made.contains(call)).collect();
     assert!(gone.is_empty(), "CALLS lists what the launch makes no more: {gone:?}");
 }
@@ -121,7 +122,7 @@ fn every_fault(way: Way) {
         while let Some((call, errno)) = next() {
             let place = Place::new(&programs);
             let ended = place.run(&place.launch(way, Some((call, errno))));
-            if let Err(why) = judge(way, call.expect(errno), errno, &ended, &place) {
+            if let Err(why) = check(way, call.expect(errno), errno, &ended, &place) {
                 let what = format!("{}({:?}) {errno:?}: {why}: {ended:?}", call.name, call.value);
                 wrong.lock().expect("no panic while it is held").push(what);
             }
@@ -134,10 +135,10 @@ fn every_fault(way: Way) {
 }
 
 /// What is wrong with how it ended.
-fn judge(way: Way, expect: Expect, errno: Errno, ended: &Ended, place: &Place) -> Result<(), String> {
+fn check(way: Way, expect: Expect, errno: Errno, ended: &Ended, place: &Place) -> Result<(), String> {
     match expect {
-        Expect::Held | Expect::HeldTighter => held_by(ended, expect),
-        Expect::RefusedUser(_) if way == Way::Root => held_by(ended, Expect::Held),
+        Expect::Confined | Expect::ConfinedTighter => confined_by(ended, expect),
+        Expect::RefusedUser(_) if way == Way::Root => confined_by(ended, Expect::Confined),
         Expect::Refused(says) | Expect::RefusedUser(says) => refused(ended, 125, says, Some(errno)),
         Expect::Unsaid(says) => refused(ended, 125, says, None),
         Expect::NotExecutable => refused(ended, 126, "cannot be executed", Some(errno)),
@@ -158,18 +159,18 @@ fn judge(way: Way, expect: Expect, errno: Errno, ended: &Ended, place: &Place) -
             101 | 127 | ABORTED if ended.stdout.is_empty() || all_refused(&ended.stdout, |_| true) => Ok(()),
             _ => refused(ended, 125, "", Some(errno)),
         },
-        Expect::NeverRefused => Err("nobody refuses it".to_owned()),
+        Expect::NeverRefused => Err("it cannot be refused".to_owned()),
     }
 }
 
 /// The app ran, and nothing went through.
-fn held_by(ended: &Ended, expect: Expect) -> Result<(), String> {
+fn confined_by(ended: &Ended, expect: Expect) -> Result<(), String> {
     if ended.code != ALL_REFUSED {
         return Err("the app is to run, and all that it tries to be refused".to_owned());
     }
     // Where `write` is refused, nothing is said by anybody.
     let granted = ended.stdout.is_empty() || ended.stdout.ends_with("\ngranted\n");
-    if expect == Expect::Held && !granted {
+    if expect == Expect::Confined && !granted {
         return Err("what is granted is to be given".to_owned());
     }
     Ok(())
@@ -311,7 +312,7 @@ impl Place<'_> {
         };
         let number = remit::syscalls::number(Arch::THIS, call.name).expect("it is made here");
         let (argument, value) = match call.value {
-            Some(value) => (argument(call.name).expect("told apart").to_string(), value),
+            Some(value) => (argument(call.name).expect("an argument").to_string(), value),
             None => ("-".to_owned(), 0),
         };
         let errno = errno as i32;
@@ -379,7 +380,7 @@ fn ends(child: &Child) -> bool {
 }
 
 fn argument(call: &str) -> Option<u32> {
-    TOLD_APART.iter().find(|(name, _)| *name == call).map(|(_, argument)| *argument)
+    DISTINGUISHED.iter().find(|(name, _)| *name == call).map(|(_, argument)| *argument)
 }
 
 /// The calls of a launch: all of the supervisor's, and the app's before its exec.

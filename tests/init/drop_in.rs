@@ -89,8 +89,8 @@ fn what_tini_tells_and_where() {
     assert_eq!(run(tini.command(&["true"]).env("TINI_VERBOSITY", "0")).stderr, "");
     assert_eq!(run(tini.command(&["true"]).env("TINI_SUBREAPER", "")).stderr, "");
 
-    let told = tini.run(&["-svvv", "sh", "-c", "exit 3"]);
-    assert_eq!((told.code, told.stderr.as_str()), (3, ""), "all of it is on stdout");
+    let printed = tini.run(&["-svvv", "sh", "-c", "exit 3"]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (3, ""), "all of it is on stdout");
     for says in [
         "[INFO  tini (",
         "Spawned child process 'sh' with pid '",
@@ -101,7 +101,7 @@ fn what_tini_tells_and_where() {
         "[TRACE tini (",
         "ends code=3",
     ] {
-        assert!(told.stdout.contains(says), "{says}: {}", told.stdout);
+        assert!(printed.stdout.contains(says), "{says}: {}", printed.stdout);
     }
     let mut running = Running::start(tini.command(&["-svv"]).arg(probe()).args(["signals", "64", "0"]));
     // The app runs by then, and either may come first.
@@ -159,10 +159,10 @@ fn dumb_inits_codes_and_words() {
         assert_eq!((ended.code, ended.stdout.as_str()), (code, ""), "{arguments:?}: {ended:?}");
         assert!(ended.stderr.contains(says), "{arguments:?}: {ended:?}");
     }
-    let told = dumb_init.run(&["-v", "sh", "-c", "exit 3"]).stderr;
+    let printed = dumb_init.run(&["-v", "sh", "-c", "exit 3"]).stderr;
     let ends =
         "[dumb-init] Forwarded signal 15 to children.\n[dumb-init] Child exited with status 3. Goodbye.\n";
-    assert!(told.contains("[dumb-init] setsid complete.\n") && told.ends_with(ends), "{told}");
+    assert!(printed.contains("[dumb-init] setsid complete.\n") && printed.ends_with(ends), "{printed}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What nobody should do to an init, done.
+//! What should not be done to an init, done.
 
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ fn a_fork_bomb_ends_with_the_grace() {
     }
 }
 
-/// A pipe that nobody reads and that takes nothing more.
+/// A pipe that is not read and that takes nothing more.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     use std::io::Write;
     use std::os::fd::AsRawFd;
@@ -65,7 +65,7 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
 }
 
 #[test]
-fn a_reader_that_reads_nothing_holds_nobody() {
+fn a_reader_that_reads_nothing_delays_no_process() {
     for way in ways() {
         for dialect in ["remit-init", "tini", "dumb-init"] {
             let (_reader, writer) = full_pipe();

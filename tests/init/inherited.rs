@@ -1,5 +1,5 @@
-//! What the shim was started with comes to the app as it was, and stays with nobody
-//! else: mask, ignored signals, descriptors, directory.
+//! What the shim was started with comes to the app as it was, and stays with no other
+//! process: mask, ignored signals, descriptors, directory.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

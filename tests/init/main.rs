@@ -1,5 +1,5 @@
 //! PID 1 from outside: the shim as an ordinary process and as the first of a pid
-//! namespace, confining nobody and confining by the baseline. One file a behaviour.
+//! namespace, without confinement and confining by the baseline. One file a behaviour.
 
 mod drop_in;
 mod exit_code;

@@ -14,13 +14,13 @@ fn the_app_is_the_user_that_was_named() {
         return;
     }
     let entry = std::fs::read_to_string("/etc/passwd").expect("there is one");
-    let nobody = entry.lines().find(|line| line.starts_with("nobody:")).expect("it has nobody");
-    let field = |at: usize| nobody.split(':').nth(at).expect("seven fields").to_owned();
+    let user = entry.lines().find(|line| line.starts_with("daemon:")).expect("it has daemon");
+    let field = |at: usize| user.split(':').nth(at).expect("seven fields").to_owned();
     for mode in [&["--mode", "off"][..], &[]] {
         for (spec, ids, home) in [
-            ("nobody".to_owned(), (field(2), field(3)), field(5)),
+            ("daemon".to_owned(), (field(2), field(3)), field(5)),
             (field(2), (field(2), field(3)), field(5)),
-            ("nobody:12".to_owned(), (field(2), "12".to_owned()), field(5)),
+            ("daemon:12".to_owned(), (field(2), "12".to_owned()), field(5)),
             ("4711".to_owned(), ("4711".to_owned(), "4711".to_owned()), "/".to_owned()),
         ] {
             let mut shim = command(harness::SHIM);
@@ -61,9 +61,9 @@ fn without_the_right_to_it_is_refused_in_one_line_but_where_nothing_changes() {
     assert_eq!(as_other("65534:65534").code, 0);
 }
 
-/// Root without CAP_KILL may not signal another user. It is said, and nobody dies of it.
+/// Root without CAP_KILL may not signal another user. It is logged, and no process dies of it.
 #[test]
-fn a_signal_that_is_not_permitted_is_told_once() {
+fn a_signal_that_is_not_permitted_is_logged_once() {
     if !root() {
         return;
     }

@@ -6,25 +6,25 @@ use crate::harness::{self, Running, eventually, run};
 use crate::{Way, ways};
 
 #[test]
-fn whoever_is_left_is_told_and_waited_for() {
+fn remaining_processes_get_term_and_the_grace() {
     for way in ways() {
         let ended = run(&mut way.shim(&[], &["leave", "polite", "6"]));
-        assert_eq!((ended.code, ended.stdout.as_str()), (6, "told\ndone\n"), "{way:?}");
+        assert_eq!((ended.code, ended.stdout.as_str()), (6, "terminated\ndone\n"), "{way:?}");
     }
 }
 
 #[test]
-fn whoever_outlives_the_grace_is_killed() {
+fn a_process_that_outlives_the_grace_is_killed() {
     for way in ways() {
         let begin = Instant::now();
         let ended = run(&mut way.shim(&["--grace", "300ms"], &["leave", "stubborn", "6"]));
-        assert_eq!((ended.code, ended.stdout.as_str()), (6, "told\n"), "{way:?}");
+        assert_eq!((ended.code, ended.stdout.as_str()), (6, "terminated\n"), "{way:?}");
         assert!(begin.elapsed() >= Duration::from_millis(300), "{way:?}: it had its grace");
     }
 }
 
 #[test]
-fn with_nobody_left_it_returns_at_once() {
+fn with_no_process_left_it_returns_at_once() {
     for way in ways() {
         // The grace would be an hour; the harness waits for a minute.
         let ended = run(&mut way.shim(&["--grace", "60m"], &["exit", "0"]));
@@ -33,7 +33,7 @@ fn with_nobody_left_it_returns_at_once() {
 }
 
 #[test]
-fn a_stopped_app_hears_term() {
+fn a_stopped_app_gets_term() {
     for way in ways() {
         let mut running = Running::start(&mut way.shim(&[], &["stopped", "9"]));
         running.expect("ready");
@@ -61,8 +61,8 @@ fn a_grace_that_is_named_is_over_for_the_app_too() {
 }
 
 #[test]
-fn without_one_the_app_has_as_long_as_it_takes_and_the_detached_are_told() {
-    // As an ordinary process, so that nobody ends with the first of a namespace. The
+fn without_one_the_app_has_as_long_as_it_takes_and_the_detached_are_terminated() {
+    // As an ordinary process, so that no process ends with the first of a namespace. The
     // usual grace is waited for.
     let way = Way { confined: false, first: false };
     let mut running = Running::start(&mut way.shim(&[], &["detached"]));
@@ -89,7 +89,7 @@ fn a_drain_keeps_the_term_back() {
         assert!(begin.elapsed() >= Duration::from_millis(400), "{way:?}");
         assert_eq!(running.end().code, 5, "{way:?}");
 
-        // Nobody waits for a drain that a second TERM ends, nor for an app that has ended.
+        // A second TERM ends the drain, and so does the end of the app.
         let mut running = Running::start(&mut way.shim(&["--drain", "60m"], &["signals", "15", "5"]));
         running.expect("ready");
         running.signal(libc::SIGTERM);
@@ -128,7 +128,7 @@ fn as_a_subreaper_it_leaves_no_process_behind() {
 }
 
 #[test]
-fn who_is_left_and_who_is_killed_is_said_when_asked() {
+fn remaining_and_killed_processes_are_logged_with_verbose() {
     for way in ways() {
         let ended = run(&mut way.shim(&["-v", "--grace", "100ms"], &["leave", "stubborn", "0"]));
         assert_eq!(ended.code, 0, "{way:?}");

@@ -3,11 +3,11 @@
 use crate::harness::Running;
 use crate::ways;
 
-/// All that can be caught, but SIGCHLD, which tells PID 1 of its own children, and
-/// the two by which a terminal stops who is in the background.
+/// All that can be caught, but SIGCHLD, which reports PID 1's own children, and
+/// the two by which a terminal stops a process in the background.
 fn catchable() -> impl Iterator<Item = i32> {
-    let kept = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU];
-    (1..=64).filter(move |signal| !kept.contains(signal))
+    let excluded = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU];
+    (1..=64).filter(move |signal| !excluded.contains(signal))
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn a_zombie_is_reported_with_the_living_parent_that_has_not_reaped_it() {
 }
 
 #[test]
-fn who_is_stuck_in_the_kernel_is_told() {
+fn a_process_in_uninterruptible_sleep_is_logged() {
     let way = Way { confined: false, first: false };
     let mut running = Running::start(&mut way.shim(&["--status", "USR1"], &["stuck"]));
     let line = running.line();

@@ -1,4 +1,4 @@
-//! The terminal: Ctrl-C, Ctrl-Z and `fg`, for whoever is in front of it.
+//! The terminal: Ctrl-C, Ctrl-Z and `fg`, for the user in front of it.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -60,10 +60,10 @@ const STYLES: [&[&str]; 2] = [&[], &["--setsid"]];
 /// A cat that says when it is there: what is typed before is a shell's.
 const CAT: &str = "/bin/sh -c 'echo here; exec /bin/cat'";
 
-/// Where nobody could continue it, as in `docker run -it`: whoever stops would be stopped
-/// for ever.
+/// Where no shell could continue it, as in `docker run -it`: a process that stops would be
+/// stopped for ever.
 #[test]
-fn control_z_is_harmless_where_nobody_could_continue_the_app() {
+fn control_z_is_harmless_where_no_shell_could_continue_the_app() {
     for way in ways().into_iter().filter(|way| !way.confined) {
         for style in STYLES {
             let mode = ["--mode", "off"];
@@ -134,7 +134,7 @@ fn a_job_stops_and_goes_on(seat: &mut Seat, job: &str) {
 /// A job in the background does not take the terminal from the shell: it is stopped when
 /// it wants to read, and then has it from `fg`.
 #[test]
-fn in_the_background_it_leaves_the_terminal_to_whoever_has_it() {
+fn in_the_background_it_leaves_the_terminal_to_its_owner() {
     let mut seat = at_a_shell();
     seat.sees("$ ");
     seat.types(&format!("{} --mode off -- {CAT} &\n", harness::SHIM));

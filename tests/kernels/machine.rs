@@ -69,7 +69,7 @@ pub struct Said {
     /// Its processor.
     pub arch: Arch,
     ran: BTreeMap<String, Ran>,
-    /// The exit code of the machine's own first process, as the kernel told it.
+    /// The exit code of the machine's own first process, as the kernel printed it.
     pub last: Option<i32>,
 }
 
@@ -221,8 +221,8 @@ impl Machine {
     }
 }
 
-/// The kernel of a suite and its release; none, said aloud, where nobody asked
-/// for it, or where programs of another architecture are not built.
+/// The kernel of a suite and its release; none, said aloud, where it is not asked
+/// for, or where programs of another architecture are not built.
 pub fn kernel(arch: Arch, suite: &str, is_built: bool) -> Option<(PathBuf, Release)> {
     let not_run = |why: &str| {
         // Past what cargo keeps of a test that passes.

@@ -1,5 +1,5 @@
 //! Debian's kernels, booted: what `remit plan --kernel` predicts of each is what the
-//! shim does there, and what it says is held is held.
+//! shim does there, and what it reports as enforced is enforced.
 //!
 //! It runs on demand, `REMIT_KERNELS=1` being set, with the kernels that `.ci/kernels`
 //! has fetched.
@@ -73,10 +73,10 @@ mod aarch64 {
 fn landlock_switched_off() {
     let Some((kernel, release)) = kernel(Arch::THIS, "trixie") else { return };
     let said = boot(machine(Arch::THIS, &kernel).with("lsm=capability"));
-    let told = Prediction::from(said.ran("plan"));
+    let reported = Prediction::from(said.ran("plan"));
     let off = |lack: &Lack| lack.needs.contains("switched on at boot") && lack.required;
-    assert!(!told.starts && told.lacking().iter().any(off), "it tells nothing of Landlock");
-    is_what_happened(&told, &said, release);
+    assert!(!reported.starts && reported.lacking().iter().any(off), "it tells nothing of Landlock");
+    is_what_happened(&reported, &said, release);
 }
 
 /// The kernel of a suite, where the programs for it are there.
@@ -130,7 +130,7 @@ struct Server {
     change: fn(&mut Value),
     /// What each act comes to; nothing where no answer comes.
     acts: &'static [(&'static str, &'static str)],
-    /// The shim's exit code; 143 where the server was told to end.
+    /// The shim's exit code; 143 where the server was ended by TERM.
     code: i64,
 }
 
@@ -234,18 +234,18 @@ const SERVERS: &[Server] = &[
 /// All that the machine did is what was predicted.
 fn is_what_happened(predicted: &Prediction, said: &Said, release: Release) {
     predicted.is_what_a_refusal_says(said.ran("refuse"));
-    assert_eq!(said.last, Some(7), "the app's own code, told by the machine's first process");
+    assert_eq!(said.last, Some(7), "the app's own code, printed by the machine's first process");
     let mut wrong = Vec::new();
     for lot in 0..LOTS {
-        let (free, held) = (said.ran(&format!("free {lot}")), said.ran(&format!("held {lot}")));
-        predicted.is_what_the_start_says(held);
-        assert_eq!((free.code, held.code), (143, 143), "{held:#?}");
-        for ((forbidden, free), result) in lot_of(said.arch, lot).zip(results(free)).zip(results(held)) {
+        let (free, confined) = (said.ran(&format!("free {lot}")), said.ran(&format!("held {lot}")));
+        predicted.is_what_the_start_says(confined);
+        assert_eq!((free.code, confined.code), (143, 143), "{confined:#?}");
+        for ((forbidden, free), result) in lot_of(said.arch, lot).zip(results(free)).zip(results(confined)) {
             let expected = control(forbidden.act, release);
             if free != expected {
                 wrong.push(format!("control {}: expected {expected}, got {free}", forbidden.act));
             }
-            wrong.extend(fault(forbidden, predicted, &result, held));
+            wrong.extend(fault(forbidden, predicted, &result, confined));
         }
     }
     for Server { name, acts, code, .. } in SERVERS {
@@ -257,7 +257,7 @@ fn is_what_happened(predicted: &Prediction, said: &Said, release: Release) {
     }
     let unread = Events::read(&said.ran("unread").err);
     for event in unread.violations().iter().filter(|event| event["object"]["name"] == "unreadable") {
-        wrong.push(format!("what was handed out is told of, not that it cannot be read: {event}"));
+        wrong.push(format!("what was handed out is reported, not that it cannot be read: {event}"));
     }
     let audited = Events::read(&said.ran("audited").err);
     let observed = audited.violations().iter().filter(|event| event["action"] == "observed").count();

@@ -105,8 +105,8 @@ impl Prediction {
         assert_eq!(ran.code, 125, "{ran:#?}");
         assert_eq!(ran.err.len(), 1, "one line: {ran:#?}");
         for Lack { layer, needs, cost, required } in self.lacking() {
-            let told = ran.err[0].contains(&format!("{layer} needs {needs} ({cost})"));
-            assert_eq!(told, required, "{layer}: {ran:#?}");
+            let is_listed = ran.err[0].contains(&format!("{layer} needs {needs} ({cost})"));
+            assert_eq!(is_listed, required, "{layer}: {ran:#?}");
         }
     }
 
@@ -117,7 +117,7 @@ impl Prediction {
         let starts = events.of("start");
         assert_eq!(starts.len(), 1, "{ran:#?}");
         let layers = starts[0]["layers"].as_array().expect("a list");
-        let mut told = 0;
+        let mut listed = 0;
         for layer in layers {
             let detail = layer["detail"].as_str().unwrap_or_default();
             let its = self.lacking().into_iter().filter(|lack| layer["layer"] == lack.layer);
@@ -125,8 +125,8 @@ impl Prediction {
                 its.map(|lack| format!("without {}: {}", lack.needs, lack.cost)).collect();
             assert!(lacks.iter().all(|lack| detail.contains(lack)), "{layer}, predicted {lacks:?}");
             assert_eq!(lacks.is_empty(), layer["state"] == "active", "{layer}, predicted {lacks:?}");
-            told += lacks.len();
+            listed += lacks.len();
         }
-        assert_eq!(told, self.lacking().len(), "{layers:?}");
+        assert_eq!(listed, self.lacking().len(), "{layers:?}");
     }
 }

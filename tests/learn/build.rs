@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{Place, SERVER, journal, line, ordinary, run};
 
 #[test]
-fn the_packages_of_a_runs_end_are_kept_with_where_it_ran() {
+fn the_packages_of_a_runs_end_are_recorded_with_where_it_ran() {
     let place = Place::new();
     let packages = json!({ "dpkg": { "libc6": "2.36-9", "redis-server": "5:7.0.15-1" } });
     let end = format!("\"clean\":true,\"packages\":{packages},");
@@ -183,7 +183,7 @@ fn a_directory_of_endless_names_is_one_whatever_comes_first() {
 /// Static, without a file, and it was not observed whether it opened one; a terminal; a program
 /// out of memory.
 #[test]
-fn what_nobody_could_see_is_granted_or_said() {
+fn what_could_not_be_observed_is_granted_or_said() {
     let place = Place::new();
     let exec = |program: &str, parent: &str| {
         line("startup", "exec", json!({ "program": program, "parent": parent }))

@@ -105,7 +105,7 @@ fn a_script_and_its_children_are_learned_and_then_enforced(place: Place) {
     assert!(again.events().violations().is_empty(), "{:#?}\n{profile:#}", again.events().violations());
 }
 
-/// Serves a file by a subprocess; ends well when it is told to.
+/// Serves a file by a subprocess; ends well on TERM.
 const SERVER: &str = "
 import http.server, os, signal, subprocess
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -234,7 +234,7 @@ os.mkdir("/tmp/serving")
 print("said", flush=True)
 "#;
 
-/// Who asks the container for its app's word hears it, and it ends the start-up.
+/// The app's readiness is forwarded to the container's NOTIFY_SOCKET, and ends the start-up.
 fn an_app_that_says_that_it_is_ready_is_learned_so(place: Place) {
     if !can_run(place, &[PYTHON]) {
         return;
@@ -250,12 +250,12 @@ fn an_app_that_says_that_it_is_ready_is_learned_so(place: Place) {
     };
     let mut running = run(&["--mode", "learn"]).folder(&folder, "/var/lib/remit").start();
     assert_eq!(running.wait(), 0, "{}", running.stderr());
-    let heard = || {
+    let received = || {
         let mut buffer = [0; 64];
         let length = outer.recv(&mut buffer).expect("passed on");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     };
-    assert_eq!([heard(), heard()], ["STATUS=up\nREADY=1", "WATCHDOG=1"]);
+    assert_eq!([received(), received()], ["STATUS=up\nREADY=1", "WATCHDOG=1"]);
     let study = Study::read(&folder);
     study.wants("ready", &[("by", json!("notify"))]);
     study.wants("change", &[("path", json!("/tmp/serving")), ("phase", json!("serving"))]);
@@ -266,7 +266,7 @@ fn an_app_that_says_that_it_is_ready_is_learned_so(place: Place) {
     assert_eq!(profile["ready"], json!({ "when": "notify" }), "{profile:#}");
     let mut again = run(&[]).file("/etc/remit/profile.json", profile.to_string()).start();
     assert_eq!(again.wait(), 0, "{}\n{profile:#}", again.stderr());
-    assert_eq!([heard(), heard()], ["STATUS=up\nREADY=1", "WATCHDOG=1"]);
+    assert_eq!([received(), received()], ["STATUS=up\nREADY=1", "WATCHDOG=1"]);
     assert!(again.events().violations().is_empty(), "{:#?}\n{profile:#}", again.events().violations());
     assert_eq!(again.events().of("ready").len(), 1);
 }

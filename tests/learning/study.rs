@@ -15,7 +15,7 @@ pub struct Study {
     pub lines: Vec<Value>,
 }
 
-/// A folder that journals are written into, whoever the container's user is.
+/// A folder that journals are written into, whatever the container's user is.
 pub fn journals() -> PathBuf {
     let path = folder().join(unique("journals"));
     std::fs::create_dir(&path).expect("a temporary folder");

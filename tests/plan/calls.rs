@@ -96,8 +96,8 @@ fn no_call_takes_a_number_of_the_supervisors_whatever_brings_it() {
                         let mut args = [if *call == "ioprio_set" { 1 } else { 0 }; 6];
                         args[*at] = 8;
                         // Without its capability the supervisor is asked in any case.
-                        let asked = plan.filter.calls.get(call) == Some(&Access::Notify);
-                        let free = if asked { Action::Notify } else { Action::Allow };
+                        let is_notified = plan.filter.calls.get(call) == Some(&Access::Notify);
+                        let free = if is_notified { Action::Notify } else { Action::Allow };
                         assert_eq!(ask(call, args), free, "{arch} {major}.{minor} {call} {args:?}");
                         args[*at] = 7;
                         assert_eq!(ask(call, args), Action::Notify, "{arch} {major}.{minor} {call} {args:?}");
@@ -185,7 +185,7 @@ fn where_the_filter_has_not_every_thread_it_lets_through_the_caller_alone() {
 
 /// No process could load another filter into the app later.
 #[test]
-fn what_is_for_the_startup_alone_is_asked_about_from_the_start() {
+fn what_is_for_the_startup_alone_is_notified_from_the_start() {
     let plan = server(
         r#""network": {"listen": ["tcp/80"]}, "ready": {"when": "listening"},
            "syscalls": {"startup_only": ["execve", "listen", "sethostname", "@files"]}"#,

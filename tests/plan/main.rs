@@ -192,7 +192,7 @@ fn the_supervisors_threads_are_as_many_as_its_work() {
 }
 
 #[test]
-fn the_app_gets_what_is_asked_for_and_there() {
+fn the_app_gets_what_is_requested_and_there() {
     let plan = server(
         r#""capabilities": ["chown", "net_raw"], "run_as": {"user": 999, "group": 999, "groups": []}"#,
     );
@@ -224,7 +224,7 @@ fn audit_takes_nothing_and_sees_every_open() {
 }
 
 #[test]
-fn without_a_listener_it_refuses_unless_told_to_degrade() {
+fn without_a_listener_it_refuses_unless_it_may_degrade() {
     let deaf = Kernel { notify: Err(NoListener::Listener("EBUSY".to_owned())), ..kernel(6, 18) };
     let plan = plan_on(SERVER, &deaf, &place(), Mode::Enforce).expect("a plan there is");
     let refusal = plan.refusal().expect("nothing would be seen");

@@ -86,7 +86,7 @@ fn with_libraries(libraries: &str, more: &str) -> String {
 const LIBRARIES: &str = r#"["/opt/plugins", "/opt/lib", "/opt/one.so", "/opt/not-there"]"#;
 
 #[test]
-fn libraries_are_found_read_and_kept_from_the_app() {
+fn libraries_are_found_read_and_protected_from_the_app() {
     let found = plan(&with_libraries(LIBRARIES, ""));
     let libraries = found.policy.programs[0].libraries.as_ref().expect("it has some");
     assert_eq!(libraries.directories, [Path::new("/opt/lib")], "links lead there, and once is enough");
@@ -126,14 +126,14 @@ fn libraries_are_found_read_and_kept_from_the_app() {
     }
     let elsewhere = plan(&with_libraries(LIBRARIES, r#", "files": ["@elsewhere"]"#));
     let changes = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
-    for kept in ["/opt", "/opt/lib", "/opt/one.so"] {
-        assert!(!rights(&elsewhere, kept).intersects(changes), "{kept}: {:?}", rights(&elsewhere, kept));
+    for plain in ["/opt", "/opt/lib", "/opt/one.so"] {
+        assert!(!rights(&elsewhere, plain).intersects(changes), "{plain}: {:?}", rights(&elsewhere, plain));
     }
     assert!(rights(&elsewhere, "/opt/lib").contains(AccessFs::ReadFile));
 }
 
 #[test]
-fn code_is_asked_for_where_some_program_has_libraries() {
+fn mappings_are_notified_where_some_program_has_libraries() {
     const CODE: u64 = 5;
     const PRIVATE: u64 = 2;
     const SHARED: u64 = 1;
@@ -177,20 +177,21 @@ fn code_is_asked_for_where_some_program_has_libraries() {
                     .contains_key("shmat")
                     .then(|| answer(&found, "shmat", [0, 0, 0o100_000, 0, 0, 0]));
                 assert!(shmat.is_none() || shmat == shared, "{text}");
-                let held = found
+                let enforced = found
                     .program_rules
                     .iter()
-                    .find(|held| held.rule == "/programs/0/libraries")
+                    .find(|one| one.rule == "/programs/0/libraries")
                     .expect("it is a rule");
                 let stops = (major, minor) >= (5, 19) && !jit;
                 assert_eq!(
-                    held.by,
+                    enforced.by,
                     if stops { Mechanism::MappedFiles } else { Mechanism::Descriptor },
                     "{text}"
                 );
-                assert!(held.by.name().starts_with("narrowed: "), "{}", held.by.name());
-                let outrun = found.notes.iter().any(|note| note.contains("looked at before the call alone"));
-                assert_eq!(outrun, !stops && !jit, "{text}: {:?}", found.notes);
+                assert!(enforced.by.name().starts_with("narrowed: "), "{}", enforced.by.name());
+                let is_raced =
+                    found.notes.iter().any(|note| note.contains("looked at before the call alone"));
+                assert_eq!(is_raced, !stops && !jit, "{text}: {:?}", found.notes);
             }
         }
     }
@@ -217,16 +218,16 @@ fn what_may_be_read_is_not_made_code_by_a_personality() {
         let entry = format!(r#""programs": [{{"path": "/app/server", "entry": true{libraries}}}]{more}"#);
         plan(&entry)
     };
-    let held = keys(r#", "libraries": []"#);
+    let restricted = keys(r#", "libraries": []"#);
     for (persona, expected) in [
         (0, Action::Allow),
         (0xffff_ffff, Action::Allow),
         (0x40_0000, Action::Notify),
         (0x44_0000, Action::Notify),
     ] {
-        assert_eq!(answer(&held, "personality", [persona, 0, 0, 0, 0, 0]), expected, "{persona:#x}");
+        assert_eq!(answer(&restricted, "personality", [persona, 0, 0, 0, 0, 0]), expected, "{persona:#x}");
         let high = persona | 7 << 32;
-        assert_eq!(answer(&held, "personality", [high, 0, 0, 0, 0, 0]), expected, "{high:#x}");
+        assert_eq!(answer(&restricted, "personality", [high, 0, 0, 0, 0, 0]), expected, "{high:#x}");
         assert_eq!(answer(&keys(""), "personality", [persona, 0, 0, 0, 0, 0]), Action::Allow);
     }
 }

@@ -94,8 +94,8 @@ fn addresses_and_names_have_every_socket_made() {
             let [a, b, c] = args;
             assert_eq!(answer(&plan, call, [a, b, c, 0, 0, 0]), Action::Notify, "{entry} {call} {args:?}");
         }
-        let held = plan.socket_rules.iter().map(|held| (held.rule.as_str(), held.by)).collect::<Vec<_>>();
-        assert_eq!(held, [("/network/connect/0", remit::plan::Mechanism::SupervisorSocket)]);
+        let enforced = plan.socket_rules.iter().map(|one| (one.rule.as_str(), one.by)).collect::<Vec<_>>();
+        assert_eq!(enforced, [("/network/connect/0", remit::plan::Mechanism::SupervisorSocket)]);
         assert!(
             plan.missing_features.iter().all(|lack| lack.layer != "landlock-tcp"),
             "{:?}",
@@ -120,7 +120,7 @@ fn addresses_and_names_have_every_socket_made() {
 }
 
 #[test]
-fn the_event_socket_is_kept_apart_by_the_supervisor_that_makes_sockets() {
+fn the_event_socket_is_refused_by_the_supervisor_that_makes_sockets() {
     let near = Host { event_socket: Some("/run/events.sock".into()), ..place() };
     let any = format!(r#"{SERVER}, "network": {{"connect": ["unix:*"]}}"#);
     let made = |keys: &str, kernel: &Kernel, place: &Host, mode| {

@@ -1,13 +1,13 @@
 //! A container on the bare machine: user, mount, pid, network, ipc and uts
 //! namespaces of an unprivileged range of ids, with an image's tar unpacked on a
-//! tmpfs of its own. Nobody's seccomp profile, nobody's dropped capabilities.
+//! tmpfs of its own. No seccomp profile, and no dropped capabilities.
 //!
 //! ```text
 //! probe contain --image TAR [--user UID:GID] [--file SOURCE=TARGET]…
 //!     [--folder SOURCE=TARGET]… [--without proc|dev] -- COMMAND [ARG…]
 //! ```
 //!
-//! A file is copied, a folder is the machine's own, to be written by whoever owns it.
+//! A file is copied, a folder is the machine's own, to be written by its owner.
 //! Prints `contained PID` on stderr: COMMAND's pid as the machine sees it. The
 //! container ends when COMMAND does, or when this program's stdin is closed.
 
@@ -119,7 +119,7 @@ impl Options {
     }
 }
 
-/// What the first child does: becomes nobody, takes namespaces, makes the root.
+/// What the first child does: becomes the unprivileged user, takes namespaces, makes the root.
 fn inside(
     options: &Options,
     unshared: OwnedFd,
@@ -158,9 +158,9 @@ fn inside(
             syscall::leave(i32::from(crate::MISUSED))
         }
         Forked::Parent(child) => {
-            // If it cannot be told, the reader finds the pipe closed.
-            let told = File::from(pid_to).write_all(&child.to_le_bytes());
-            told.map_err(|error| format!("pid pipe: {error}"))?;
+            // If it cannot be reported, the reader finds the pipe closed.
+            let written = File::from(pid_to).write_all(&child.to_le_bytes());
+            written.map_err(|error| format!("pid pipe: {error}"))?;
             Ok(code_of(syscall::wait(child)))
         }
     }
@@ -302,7 +302,7 @@ fn wait_for(pipe: OwnedFd) {
     let _ = File::from(pipe).read(&mut [0]);
 }
 
-/// Ends the container when whoever started it is gone.
+/// Ends the container when its parent is gone.
 fn end_with_stdin(contained: i32) {
     std::thread::spawn(move || {
         let mut rest = Vec::new();

@@ -34,7 +34,7 @@ const WAITS: &[u8] =
         0x09, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4, 0xfa, 0xff, 0xff, 0x17,
     ];
 
-/// A function that returns 42, for whoever maps it.
+/// A function that returns 42, for any process that maps it.
 #[cfg(target_arch = "x86_64")]
 pub const FUNCTION: &[u8] =
     // mov eax, 42; ret

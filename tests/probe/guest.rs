@@ -6,7 +6,7 @@
 //! A case is one line of JSON, `{ "case": NAME, "command": […], "requests": […],
 //! "put_back": BOOL }`, and what came of it is one on the console, behind [`RESULT`]: `{ "case", "code",
 //! "out", "err", "answers" }`. With requests, the command is a server on port 8080,
-//! which is asked for each in turn and then told to end.
+//! which gets each in turn and then TERM.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -110,12 +110,12 @@ fn contained(words: &[String]) -> Result<Child, String> {
         call("setsid", libc::SYS_setsid, &[]).map(drop).map_err(step)
     };
     // Only an errno comes back from there.
-    let told = move || {
+    let prepare = move || {
         own_view().map_err(|why| std::fs::write("/dev/console", why).err().unwrap_or(ErrorKind::Other.into()))
     };
     // SAFETY: glibc's fork leaves the child's allocator usable, and the closure shares
     // nothing with another thread.
-    unsafe { command.pre_exec(told) };
+    unsafe { command.pre_exec(prepare) };
     call("unshare", libc::SYS_unshare, &[libc::CLONE_NEWPID as usize]).map_err(step)?;
     let child = command.spawn().map_err(|error| format!("{words:?}: {error}"));
     call("setns", libc::SYS_setns, &[own.as_raw_fd() as usize, libc::CLONE_NEWPID as usize]).map_err(step)?;

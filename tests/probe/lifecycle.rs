@@ -60,7 +60,7 @@ pub fn orphans(arguments: &[String]) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Leaves a grandchild in a session of its own, which nobody's process group
+/// Leaves a grandchild in a session of its own, which no process group
 /// reaches; on TERM it takes 200 ms to clean up, and says so. This process ends
 /// with 0 on TERM, at once.
 pub fn sleeper() -> Result<ExitCode, String> {

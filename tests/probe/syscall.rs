@@ -70,7 +70,7 @@ pub fn fork(step: &'static str) -> Result<Forked, Refused> {
 
 /// Leaves a forked child without running what the parent registered.
 pub fn leave(code: i32) -> ! {
-    // SAFETY: `_exit` returns to nobody.
+    // SAFETY: `_exit` does not return.
     unsafe { libc::_exit(code) }
 }
 

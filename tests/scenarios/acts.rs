@@ -38,7 +38,7 @@ pub const ACTS: &[Forbidden] = &[
     never("connect-fastopen?arg=127.0.0.1&arg=8080", EITHER, "", ""),
     never("mptcp?arg=127.0.0.1&arg=8080", EITHER, "network", ""),
     seen("udp?arg=127.0.0.1&arg=8080", EACCES, "network", "udp"),
-    seen("unix-connect?arg=/run/nobody.sock", EACCES, "network", "unix"),
+    seen("unix-connect?arg=/run/missing.sock", EACCES, "network", "unix"),
     first("raw-socket", EITHER, "network", ""),
     first("packet-socket", EITHER, "network", ""),
     first("netlink", EITHER, "network", ""),

@@ -70,14 +70,14 @@ fn what_the_engine_starts_beside_is_free_and_can_be_confined(place: Place) {
     }
     // What a probe is for.
     let asks = ["/probe", "connect", "127.0.0.1", "8080"];
-    let asked = running.exec(&[&["/remit-init", "--profile", "health", "--"], &asks[..]].concat());
-    assert_eq!(said(&asked), "ok", "it asks the server");
-    assert_eq!(String::from_utf8_lossy(&asked.stderr), "", "and says nothing when all is well");
-    // The events of an exec go to whoever started it, and not to the container's log.
+    let answer = running.exec(&[&["/remit-init", "--profile", "health", "--"], &asks[..]].concat());
+    assert_eq!(said(&answer), "ok", "it asks the server");
+    assert_eq!(String::from_utf8_lossy(&answer.stderr), "", "and says nothing when all is well");
+    // The events of an exec go to the process that started it, and not to the container's log.
     let refused = [&["/remit-init", "--profile", "health", "--", "/probe"], acts[0]].concat();
-    let told = running.exec(&refused);
-    let told = String::from_utf8_lossy(&told.stderr);
-    assert!(told.contains(r#""name":"health""#) && told.contains("/bin/busybox"), "{told}");
+    let reported = running.exec(&refused);
+    let reported = String::from_utf8_lossy(&reported.stderr);
+    assert!(reported.contains(r#""name":"health""#) && reported.contains("/bin/busybox"), "{reported}");
     assert!(!running.stderr().contains(r#""name":"health""#), "{}", running.stderr());
 }
 
@@ -113,14 +113,14 @@ fn a_debug_container_is_free_of_the_filters_and_its_own_remit_holds() {
     {
         let free = debug(Init::None, act);
         assert!(free.contains(r#""ok""#), "control: {act:?}: {free}");
-        let held = debug(Init::remit(&[]), act);
-        assert!(held.contains(refused), "{act:?}: {held}");
+        let confined = debug(Init::remit(&[]), act);
+        assert!(confined.contains(refused), "{act:?}: {confined}");
     }
     assert_eq!(server.get(8080, "/").status, 200, "the server is as it was");
 }
 
 /// A pod with shareProcessNamespace, or `--pid container:`: remit-init is not PID 1,
-/// and ends its own descendants and nobody else.
+/// and ends its own descendants and no other process.
 #[test]
 fn in_a_shared_pid_namespace_it_ends_its_own_alone() {
     let place = Place::Docker;
@@ -143,7 +143,7 @@ fn in_a_shared_pid_namespace_it_ends_its_own_alone() {
     assert_eq!(stopped.code, 0, "{}", sleeper.stderr());
     assert!(sleeper.stdout().contains("sleeper is done"), "its own had the grace: {}", sleeper.stdout());
 
-    // Whoever outlives the grace is killed, and so is all of it on a violation that stops.
+    // A process that outlives the grace is killed, and so is all of it on a violation that stops.
     let mut sleeper = beside(&["--grace", "50ms"], &["/probe", "sleeper"]);
     sleeper.line("ready");
     sleeper.stop();
@@ -203,9 +203,9 @@ fn audit_by_the_environment_is_said_aloud(place: Place) {
         running.wait();
         running
     };
-    let held = make("");
-    assert!(held.stdout().contains("EACCES"), "{}", held.stdout());
-    assert!(held.events().of("start").is_empty(), "in peace nothing is said: {}", held.stderr());
+    let confined = make("");
+    assert!(confined.stdout().contains("EACCES"), "{}", confined.stdout());
+    assert!(confined.events().of("start").is_empty(), "in peace nothing is said: {}", confined.stderr());
     let free = make("audit");
     assert!(free.stdout().contains(r#""ok""#), "{}\n{}", free.stdout(), free.stderr());
     let first = free.stderr();

@@ -79,9 +79,9 @@ fn it_is_the_init_of_an_engine() {
     let look = "busybox tr '\\0' ' ' </proc/1/cmdline; busybox grep NoNewPrivs /proc/self/status; exit 3";
     let ended = engine.docker(&[&run[..], &[look]].concat());
     assert_eq!(ended.status.code(), Some(3), "{ended:?}");
-    let told = said(&ended);
-    assert!(told.starts_with("/sbin/docker-init -- /bin/busybox sh"), "{told}");
-    assert!(told.contains("NoNewPrivs:\t0"), "a drop-in confines nobody: {told}");
+    let printed = said(&ended);
+    assert!(printed.starts_with("/sbin/docker-init -- /bin/busybox sh"), "{printed}");
+    assert!(printed.contains("NoNewPrivs:\t0"), "a drop-in does not confine: {printed}");
 
     // A shell as PID 1 would not hear of it, and is killed after the ten seconds.
     let script = "trap 'exit 7' TERM; echo up; while :; do busybox sleep 0.05; done";

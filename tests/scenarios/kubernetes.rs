@@ -51,8 +51,8 @@ fn a_pod_of_the_manifest_is_restricted_and_serves() {
     assert_eq!(first.get(port, path).status, 200, "{}", first.stderr());
     assert!(first.processes().iter().all(|(_, uid, _)| *uid == 65532), "{:?}", first.processes());
     let alive = words(&pod.container()["livenessProbe"]["exec"]["command"]);
-    let asked = first.exec(&alive.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    let answer = first.exec(&alive.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
     let policy =
         |running: &Running| running.event(|events| Some(events.of("start").first()?["policy"].clone()));
     let before = policy(&first).expect("a start event");
@@ -177,7 +177,7 @@ impl Pod {
         assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
     }
 
-    /// `docker run` as the runtime is asked for this container.
+    /// `docker run` as the runtime is answer for this container.
     fn docker(&self, container: &Value) -> Command {
         let mut docker = Command::new("docker");
         docker.arg("run");

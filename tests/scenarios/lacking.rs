@@ -37,8 +37,8 @@ fn refused(running: &mut Running, says: &[&str]) {
     assert_eq!(running.stdout(), "", "nothing ran");
 }
 
-/// The supervisor looks at everyone there. An init alone needs none, and still ends
-/// whoever is left.
+/// The supervisor reads every process there. An init alone needs none, and still ends
+/// what remains.
 #[test]
 fn an_image_without_proc() {
     let place = Place::UserNamespace;
@@ -75,7 +75,7 @@ fn an_image_without_devices() {
     }
 }
 
-/// No folder in memory, no capability, and a user whom no /etc/passwd knows.
+/// No folder in memory, no capability, and a user that no /etc/passwd lists.
 #[test]
 fn a_place_where_nothing_can_be_written_by_a_user_without_a_name() {
     let place = Place::Docker;
@@ -123,8 +123,8 @@ fn thousands_of_variables_come_through(place: Place) {
         });
         let mut running = many.start();
         assert_eq!(running.wait(), 0, "{mode}: {}", running.stderr());
-        let told: Value = serde_json::from_str(&running.stdout()).expect("one line of JSON");
-        let variables = told["environment"].as_object().expect("an object");
+        let printed: Value = serde_json::from_str(&running.stdout()).expect("one line of JSON");
+        let variables = printed["environment"].as_object().expect("an object");
         let came = variables.iter().filter(|(name, _)| name.starts_with("SERVICE_")).count();
         assert_eq!(came, 4096, "{mode}");
         assert_eq!(variables["SERVICE_4095_HOST"], "10.0.0.255");

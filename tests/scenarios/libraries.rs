@@ -28,8 +28,9 @@ fn plugins(library: &Path) -> PathBuf {
 fn refused(running: &Running, file: &str, profile: &Value) -> Option<Value> {
     let events = running.events();
     let [violation] = events.violations()[..] else { panic!("{:#?}", events.violations()) };
-    let told = [&violation["kind"], &violation["action"], &violation["errno"], &violation["object"]["path"]];
-    assert_eq!(told, ["program", "denied", "EACCES", file], "{violation}");
+    let reported =
+        [&violation["kind"], &violation["action"], &violation["errno"], &violation["object"]["path"]];
+    assert_eq!(reported, ["program", "denied", "EACCES", file], "{violation}");
     assert_eq!(violation["rule"], "/programs/0/libraries");
     let hint = violation.get("hint")?;
     let mut amended = profile.clone();
@@ -77,13 +78,13 @@ fn nginx_loads_its_modules_alone(place: Place) {
     let plugins = plugins(Path::new(MODULE));
     let works = |running: &mut Running| {
         running.line("start worker process ");
-        // Its length is not told in advance.
+        // Its length is not sent in advance.
         assert_eq!(running.get(port, "/echo").status, 200, "{}", running.stderr());
         let before = running.lines("start worker process ", 1).matches("start worker process ").count();
         // The master maps the module once more.
         running.signal(libc::SIGHUP);
         running.lines("start worker process ", before + 1);
-        // Its length is not told in advance.
+        // Its length is not sent in advance.
         assert_eq!(running.get(port, "/echo").status, 200, "{}", running.stderr());
         assert_eq!(running.stop().code, 0, "{}", running.stderr());
         let events = running.events();
@@ -92,14 +93,14 @@ fn nginx_loads_its_modules_alone(place: Place) {
     works(&mut nginx(place, MODULE, &plugins, &profile));
 
     let plugin = "/srv/plugins/plugin.so";
-    let mut held = nginx(place, plugin, &plugins, &profile);
-    assert_eq!(held.wait(), 1, "{}", held.stderr());
-    assert!(held.stderr().contains("failed to map segment"), "{}", held.stderr());
-    let amended = refused(&held, plugin, &profile).expect("a hint");
+    let mut confined = nginx(place, plugin, &plugins, &profile);
+    assert_eq!(confined.wait(), 1, "{}", confined.stderr());
+    assert!(confined.stderr().contains("failed to map segment"), "{}", confined.stderr());
+    let amended = refused(&confined, plugin, &profile).expect("a hint");
     works(&mut nginx(place, plugin, &plugins, &amended));
 }
 
-/// It imports what is of C, from eight threads at once, and then is told to load another.
+/// It imports what is of C, from eight threads at once, and then loads another on request.
 const PYTHON: &str = r#"
 import concurrent.futures, importlib, importlib.machinery, importlib.util, shutil, sys
 
@@ -164,7 +165,7 @@ fn python_imports_its_modules_alone(place: Place) {
     assert!(running.stdout().contains(loaded), "{}", running.stdout());
     assert!(running.events().violations().is_empty(), "{:#?}", running.events().violations());
 
-    // What it may write, nobody may list.
+    // What it may write must not be listed.
     let written = "/var/lib/app/plugin.so";
     let running = run(&profile, &[written]);
     assert!(running.stdout().contains(not_mapped), "{}", running.stdout());

@@ -80,7 +80,7 @@ fn ends_with_the_codes_of_the_contract(place: Place) {
 }
 
 /// A grandchild in a session of its own, which `docker stop` never reaches by
-/// itself, is told to end and has time to.
+/// itself, gets TERM and has time to end.
 fn ends_grandchildren_with_grace(place: Place) {
     if !can_run(place, &[images::TINI, images::BUSYBOX]) {
         return;

@@ -1,6 +1,6 @@
 //! nginx does its whole job under its profile, with no violation: it serves under
 //! load with workers of another user, takes a new configuration, opens its logs
-//! again, and ends at once when told to.
+//! again, and ends at once on TERM.
 
 use serde_json::{Value, json};
 

@@ -112,10 +112,10 @@ const DROP_A_TOOL: &str = "COPY (SELECT 1) TO PROGRAM 'cp /usr/bin/env /tmp/tool
 fn a_tool_that_its_superuser_drops_does_not_run() {
     let Some((free, bin)) = started(Place::Docker, Init::remit(&["--mode", "off"])) else { return };
     assert_eq!(ask(&free, &bin, DROP_A_TOOL), "COPY 1");
-    let Some((held, bin)) = started(Place::Docker, Init::remit(&[])) else { return };
-    let said = ask(&held, &bin, DROP_A_TOOL);
-    assert!(said.contains("command not executable"), "{said}\n{}", held.stderr());
-    let path = held.event(|events| Some(events.violations().first()?["object"]["path"].clone()));
+    let Some((confined, bin)) = started(Place::Docker, Init::remit(&[])) else { return };
+    let said = ask(&confined, &bin, DROP_A_TOOL);
+    assert!(said.contains("command not executable"), "{said}\n{}", confined.stderr());
+    let path = confined.event(|events| Some(events.violations().first()?["object"]["path"].clone()));
     assert_eq!(path.expect("a violation"), "/tmp/tool");
-    assert_eq!(held.events().violations().len(), 1, "{}", held.stderr());
+    assert_eq!(confined.events().violations().len(), 1, "{}", confined.stderr());
 }

@@ -51,8 +51,8 @@ fn ready(running: Running) -> Running {
 
 /// What redis answers to a command.
 fn ask(running: &Running, words: &[&str]) -> String {
-    let asked = running.in_network(|| Command::new(CLI).arg("--raw").args(words).output());
-    let output = asked.expect("redis-cli runs");
+    let ran = running.in_network(|| Command::new(CLI).arg("--raw").args(words).output());
+    let output = ran.expect("redis-cli runs");
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned()
 }
 
@@ -242,25 +242,25 @@ fn attacks_through_redis_are_refused(place: Place) {
     ask(&free, &["DEBUG", "RESTART"]);
     free.lines("Ready to accept connections", 2);
 
-    let mut held = start_open(place, confined());
+    let mut confined = start_open(place, confined());
     for attack in ATTACKS {
-        let before = held.events().violations().len();
-        assert!(!(attack.works)(&held), "{}\n{}\n{}", attack.name, held.stdout(), held.stderr());
-        is_told(&held, attack.name, before, attack.event);
-        asks(&held, &["PING"], "PONG");
+        let before = confined.events().violations().len();
+        assert!(!(attack.works)(&confined), "{}\n{}\n{}", attack.name, confined.stdout(), confined.stderr());
+        is_reported(&confined, attack.name, before, attack.event);
+        asks(&confined, &["PING"], "PONG");
     }
     // It executes itself, and ends where it may not.
-    let before = held.events().violations().len();
-    asks(&held, &["CONFIG", "SET", "dir", "/data"], "OK");
-    ask(&held, &["DEBUG", "RESTART"]);
-    is_told(&held, "DEBUG RESTART", before, ("program", "redis-server", "/may_run"));
-    held.wait();
-    assert_eq!(held.stdout().matches("Ready to accept connections").count(), 1, "{}", held.stdout());
+    let before = confined.events().violations().len();
+    asks(&confined, &["CONFIG", "SET", "dir", "/data"], "OK");
+    ask(&confined, &["DEBUG", "RESTART"]);
+    is_reported(&confined, "DEBUG RESTART", before, ("program", "redis-server", "/may_run"));
+    confined.wait();
+    assert_eq!(confined.stdout().matches("Ready to accept connections").count(), 1, "{}", confined.stdout());
 }
 
 /// There is an event after so many others that says what was refused and why.
-fn is_told(running: &Running, name: &str, before: usize, (kind, object, rule): (&str, &str, &str)) {
-    let told = running.event(|events| {
+fn is_reported(running: &Running, name: &str, before: usize, (kind, object, rule): (&str, &str, &str)) {
+    let reported = running.event(|events| {
         let is_it = |event: &&&Value| {
             event["kind"] == kind
                 && event["object"].to_string().contains(object)
@@ -268,7 +268,7 @@ fn is_told(running: &Running, name: &str, before: usize, (kind, object, rule): (
         };
         events.violations().iter().skip(before).find(is_it).map(|event| (*event).clone())
     });
-    let event = told.unwrap_or_else(|| {
+    let event = reported.unwrap_or_else(|| {
         panic!("{name}: no {kind} event of {object} by {rule}\n{}\n{}", running.stdout(), running.stderr())
     });
     assert_eq!((&event["action"], &event["errno"]), (&json!("denied"), &json!("EACCES")), "{event}");

@@ -1,5 +1,5 @@
 //! An app whose sockets the supervisor makes, binds and connects: it works as it does
-//! without, and nobody at the other end sees a difference but the pid.
+//! without, and the other end sees no difference but the pid.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -16,7 +16,7 @@ const PYTHON: &str = "/usr/bin/python3";
 const APP: &str = r#"
 import asyncio, errno, gc, os, select, socket, struct, subprocess, sys, threading, time
 
-def told(name, act):
+def report(name, act):
     try:
         print(name, act(), flush=True)
     except OSError as error:
@@ -35,7 +35,7 @@ def serve(server):
                 if not more:
                     break
                 data += more
-            connection.sendall(b"heard " + data)
+            connection.sendall(b"echo " + data)
             connection.close()
         threading.Thread(target=answer, args=(connection,), daemon=True).start()
 
@@ -69,24 +69,24 @@ os.umask(0o027)
 tcp = listens(socket.AF_INET, LOCAL)
 unix = listens(socket.AF_UNIX, PATH)
 hidden = listens(socket.AF_UNIX, HIDDEN)
-told("mode", lambda: oct(os.stat(PATH).st_mode))
-told("names", lambda: [server.getsockname() for server in (tcp, unix, hidden)])
-told("tcp", lambda: asks(socket.AF_INET, LOCAL))
-told("timeout", lambda: asks(socket.AF_INET, LOCAL, 5))
-told("unix", lambda: asks(socket.AF_UNIX, PATH))
-told("abstract", lambda: asks(socket.AF_UNIX, HIDDEN))
+report("mode", lambda: oct(os.stat(PATH).st_mode))
+report("names", lambda: [server.getsockname() for server in (tcp, unix, hidden)])
+report("tcp", lambda: asks(socket.AF_INET, LOCAL))
+report("timeout", lambda: asks(socket.AF_INET, LOCAL, 5))
+report("unix", lambda: asks(socket.AF_UNIX, PATH))
+report("abstract", lambda: asks(socket.AF_UNIX, HIDDEN))
 os.chdir("/run")
-told("relative", lambda: asks(socket.AF_UNIX, "own.sock"))
+report("relative", lambda: asks(socket.AF_UNIX, "own.sock"))
 os.symlink(PATH, "/run/link.sock")
-told("link", lambda: asks(socket.AF_UNIX, "link.sock"))
-told("missing", lambda: asks(socket.AF_UNIX, "/run/missing.sock"))
+report("link", lambda: asks(socket.AF_UNIX, "link.sock"))
+report("missing", lambda: asks(socket.AF_UNIX, "/run/missing.sock"))
 
 def credentials():
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     client.connect(PATH)
     pid, uid, gid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return (uid, gid) == (os.getuid(), os.getgid())
-told("server is", credentials)
+report("server is", credentials)
 
 async def asynchronous():
     reader, writer = await asyncio.open_connection(*LOCAL)
@@ -98,34 +98,34 @@ async def asynchronous():
     data += await path_reader.read()
     path_writer.close()
     return data.decode()
-told("asyncio", lambda: asyncio.run(asynchronous()))
+report("asyncio", lambda: asyncio.run(asynchronous()))
 
 def closes():
-    # The other end hears of it at once, though somebody held a copy.
-    ears = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    ears.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    ears.bind(("127.0.0.1", 7071))
-    ears.listen()
+    # The other end is notified at once, though the supervisor had a copy.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", 7071))
+    listener.listen()
     client = socket.create_connection(("127.0.0.1", 7071))
-    other, _ = ears.accept()
+    other, _ = listener.accept()
     client.close()
     other.settimeout(5)
-    heard = other.recv(10)
-    ears.close()
+    received = other.recv(10)
+    listener.close()
     other.close()
     # Bound, and closed before it listens: the port is free again, twice.
     for _ in range(3):
         again = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         again.bind(("127.0.0.2", 7071))
         again.close()
-    return heard
-told("closed", closes)
+    return received
+report("closed", closes)
 
 def many():
     for _ in range(1200):
         socket.socket(socket.AF_INET, socket.SOCK_STREAM).close()
     return asks(socket.AF_INET, LOCAL)
-told("many", many)
+report("many", many)
 
 def retries():
     client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -136,7 +136,7 @@ def retries():
     client.connect(LOCAL)
     client.sendall(b"again.")
     return client.recv(100)
-told("retries", retries)
+report("retries", retries)
 
 def nonblocking():
     client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -144,7 +144,7 @@ def nonblocking():
     answer = client.connect_ex(LOCAL)
     _, writable, _ = select.select([], [client], [], 5)
     return answer in (0, errno.EINPROGRESS), bool(writable), client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-told("nonblocking", nonblocking)
+report("nonblocking", nonblocking)
 
 def crowd():
     answers = []
@@ -152,7 +152,7 @@ def crowd():
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     return len(answers), set(answers)
-told("crowd", crowd)
+report("crowd", crowd)
 
 def passed_on():
     # Made here, connected by a child.
@@ -164,11 +164,11 @@ def passed_on():
     os.waitpid(child, 0)
     client.sendall(b"child's.")
     return client.recv(100)
-told("passed on", passed_on)
+report("passed on", passed_on)
 
-told("resolved", lambda: [info[4] for info in socket.getaddrinfo("127.0.0.1", 80, proto=socket.IPPROTO_TCP)])
-told("stranger", lambda: asks(socket.AF_INET6, ("::1", 7070)))
-told("wrong", lambda: os.fdopen(os.dup(0)).fileno() and socket.socket(fileno=os.dup(0)).connect(LOCAL))
+report("resolved", lambda: [info[4] for info in socket.getaddrinfo("127.0.0.1", 80, proto=socket.IPPROTO_TCP)])
+report("stranger", lambda: asks(socket.AF_INET6, ("::1", 7070)))
+report("wrong", lambda: os.fdopen(os.dup(0)).fileno() and socket.socket(fileno=os.dup(0)).connect(LOCAL))
 "#;
 
 fn an_app_works_as_it_does_without(place: Place) {
@@ -197,7 +197,7 @@ fn an_app_works_as_it_does_without(place: Place) {
         let data = folder().join(unique("run"));
         std::fs::create_dir(&data).expect("a temporary folder");
         std::fs::set_permissions(&data, PermissionsExt::from_mode(0o777)).expect("ours");
-        // As another user than the supervisor, where there is one: a peer is told the app's.
+        // As another user than the supervisor, where there is one: a peer gets the app's.
         let user = if place == Place::Docker { &["--run-as", "33:33"][..] } else { &[] };
         let options = [&["--mode", mode], user].concat();
         let mut running = Run::new(servers::image(), place, Init::remit(&options), &["python3", "-c", APP])
@@ -212,11 +212,12 @@ fn an_app_works_as_it_does_without(place: Place) {
     assert_eq!(free.lines().count(), 20, "{free}");
     assert!(free.contains("closed b''") && free.contains("server is True"), "{free}");
     for mode in ["audit", "enforce"] {
-        let held = run(mode);
-        assert_eq!(held.stdout(), free, "{mode}\n{}", held.stderr());
-        let events = held.events();
+        let confined = run(mode);
+        assert_eq!(confined.stdout(), free, "{mode}\n{}", confined.stderr());
+        let events = confined.events();
         // Python lists its working directory, which audit sees.
-        let told: Vec<_> = events.violations().into_iter().filter(|event| event["kind"] != "file").collect();
-        assert!(told.is_empty(), "{mode}\n{told:#?}");
+        let reported: Vec<_> =
+            events.violations().into_iter().filter(|event| event["kind"] != "file").collect();
+        assert!(reported.is_empty(), "{mode}\n{reported:#?}");
     }
 }

@@ -17,15 +17,15 @@ in_each_place!(
     redis_is_ready_when_it_listens,
     an_app_says_that_it_is_ready,
     a_delay_passes,
-    its_word_leads_to_nobody_else,
+    its_word_leads_to_no_other_socket,
 );
 
 const CLI: &str = "/usr/bin/redis-cli";
 const PYTHON: &str = "/usr/bin/python3";
 
 fn ready(running: &Running, by: &str) -> Value {
-    let told = running.event(|events| events.of("ready").first().map(|event| (*event).clone()));
-    let event = told.unwrap_or_else(|| panic!("never ready\n{}\n{}", running.stdout(), running.stderr()));
+    let reported = running.event(|events| events.of("ready").first().map(|event| (*event).clone()));
+    let event = reported.unwrap_or_else(|| panic!("never ready\n{}\n{}", running.stdout(), running.stderr()));
     assert_eq!(event["by"], by, "{event}");
     let after = event["after"].as_str().and_then(|text| text.strip_suffix('s')?.parse::<f64>().ok());
     assert!(after.is_some_and(|seconds| seconds > 0.0), "{event}");
@@ -34,13 +34,13 @@ fn ready(running: &Running, by: &str) -> Value {
 
 /// The violation of this call after the start-up.
 fn taken_away(running: &Running, call: &str, action: &str) -> Value {
-    let told = running.event(|events| {
+    let reported = running.event(|events| {
         let is_it =
             |event: &&&Value| event["rule"] == "/syscalls/startup_only" && event["object"]["syscall"] == call;
         events.violations().iter().find(is_it).map(|event| (*event).clone())
     });
     let event =
-        told.unwrap_or_else(|| panic!("{call}: no event\n{}\n{}", running.stdout(), running.stderr()));
+        reported.unwrap_or_else(|| panic!("{call}: no event\n{}\n{}", running.stdout(), running.stderr()));
     assert_eq!(
         (&event["kind"], &event["action"], &event["errno"]),
         (&json!("syscall"), &json!(action), &json!("EPERM"))
@@ -93,7 +93,7 @@ fn redis_is_ready_when_it_listens(place: Place) {
         // It gives its port up for another, and has neither then; who was there is served.
         let mut client = BufReader::new(running.connect(6379).expect("it listens"));
         let mut say = |command: &str| {
-            client.get_mut().write_all(command.as_bytes()).expect("it hears");
+            client.get_mut().write_all(command.as_bytes()).expect("it reads");
             let mut answer = String::new();
             // It may execute itself instead.
             client.read_line(&mut answer).map(|_| answer.trim().to_owned()).unwrap_or_default()
@@ -190,7 +190,7 @@ fn an_app_says_that_it_is_ready(place: Place) {
         ("enforce", &any, BY_SENDMSG),
         ("audit", &nothing, BY_CONNECT),
     ] {
-        // What it says is heard before what it does next.
+        // What it says is read before what it does next.
         let code = app(says);
         let mut running = python(place, mode, &python_profile(network), &code).start();
         running.line("again");
@@ -215,9 +215,9 @@ fn an_app_says_that_it_is_ready(place: Place) {
     }
 }
 
-/// Whoever has no unix socket gets none for saying that it is ready: no other name than
-/// the one that it was given hears of it.
-fn its_word_leads_to_nobody_else(place: Place) {
+/// An app without unix sockets gets none for saying that it is ready: no other name than
+/// the one that it was given is reached.
+fn its_word_leads_to_no_other_socket(place: Place) {
     if !can_run(place, &[PYTHON]) {
         return;
     }
@@ -284,7 +284,7 @@ fn a_delay_passes(place: Place) {
                        "may_run": [{ "path": "/bin/busybox", "applet": "true" }] },
                      { "path": "/bin/busybox", "applet": "true" }],
         "files": [{ "path": "/bin", "allow": ["read"] }],
-        // The launch itself sends its listener away by a sendmsg, while nobody could answer.
+        // The launch itself sends its listener away by a sendmsg, while nothing could answer.
         "syscalls": { "startup_only": ["execve", "sendmsg"] },
         "ready": { "when": "delay", "delay": "300ms" }
     });
@@ -301,7 +301,7 @@ fn a_delay_passes(place: Place) {
     running.wait();
 }
 
-/// Whoever asked the container whether it is ready hears what its app says.
+/// What the app says of its state is forwarded to the container's NOTIFY_SOCKET.
 #[test]
 fn what_the_app_says_is_passed_on() {
     if !can_run(Place::Docker, &[PYTHON]) {
@@ -319,11 +319,11 @@ fn what_the_app_says_is_passed_on() {
         .variable("NOTIFY_SOCKET", "/notify/notify.sock")
         .start();
     assert_eq!(running.wait(), 0, "{}", running.stderr());
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     socket.set_nonblocking(true).expect("a socket");
     let mut buffer = [0; 256];
     while let Ok(length) = socket.recv(&mut buffer) {
-        heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        received.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
     }
-    assert_eq!(heard, ["STATUS=starting", "STATUS=up\nREADY=1", "WATCHDOG=1"], "{}", running.stdout());
+    assert_eq!(received, ["STATUS=starting", "STATUS=up\nREADY=1", "WATCHDOG=1"], "{}", running.stdout());
 }

@@ -14,16 +14,16 @@ use crate::support::{Image, Init, Place, Rootfs, Run, Running, can_run, in_each_
 in_each_place!(
     setpriv_needs_what_its_hints_say,
     nothing_is_gained_by_the_change,
-    who_runs_nothing_still_does_not
+    an_app_that_runs_nothing_still_does_not
 );
 
 const SETPRIV: &str = "/usr/bin/setpriv";
 /// Two programs whose paths differ in a few bytes, as the race has them: the first exits
-/// with the byte that it is told, the second with 42.
+/// with the byte that it is given, the second with 42.
 const LISTED: &str = "/srv/good";
 const UNLISTED: &str = "/srv/evil";
 
-/// Whom it becomes: without capabilities nobody but who it is.
+/// The user that it becomes: without capabilities its own.
 fn user(place: Place) -> &'static str {
     if place == Place::Restricted { "101" } else { "33" }
 }
@@ -95,12 +95,12 @@ fn done(detail: &str) -> (String, String) {
 }
 
 /// An event names the program that was refused, and what would allow it.
-fn is_told(running: &Running, path: &str) {
-    let told = running.event(|events| {
+fn is_reported(running: &Running, path: &str) {
+    let reported = running.event(|events| {
         let is_it = |event: &&&Value| event["kind"] == "program" && event["object"]["path"] == path;
         events.violations().iter().find(is_it).map(|event| (*event).clone())
     });
-    let event = told.unwrap_or_else(|| panic!("no event of {path}\n{}", running.stderr()));
+    let event = reported.unwrap_or_else(|| panic!("no event of {path}\n{}", running.stderr()));
     assert_eq!((&event["action"], &event["errno"]), (&json!("denied"), &json!("EACCES")), "{event}");
     assert!(event["hint"].is_array(), "{event}");
 }
@@ -123,33 +123,37 @@ fn nothing_is_gained_by_the_change(place: Place) {
     assert!(times(&detail, "exit 103") > 0 && times(&detail, "exit 42") > 0, "control: {detail}");
     drop(free);
 
-    let held = serve(place, &[], &json!([LISTED]));
-    assert_eq!(make(&held, &listed), done("exit 103"), "{}", held.stderr());
+    let confined = serve(place, &[], &json!([LISTED]));
+    assert_eq!(make(&confined, &listed), done("exit 103"), "{}", confined.stderr());
     for (act, path) in [(&unlisted, UNLISTED), (&shell, "/bin/sh")] {
-        assert_eq!(make(&held, act).0, "EACCES", "{act}\n{}", held.stderr());
-        is_told(&held, path);
+        assert_eq!(make(&confined, act).0, "EACCES", "{act}\n{}", confined.stderr());
+        is_reported(&confined, path);
     }
     // Whatever the supervisor read, the kernel executes nothing that is not listed.
-    let (result, detail) = make(&held, &raced);
-    assert_eq!((result.as_str(), times(&detail, "exit 42")), ("ok", 0), "{detail}\n{}", held.stderr());
-    assert!(times(&detail, "exit 103") > 0 && times(&detail, "EACCES") > 0, "{detail}\n{}", held.stderr());
+    let (result, detail) = make(&confined, &raced);
+    assert_eq!((result.as_str(), times(&detail, "exit 42")), ("ok", 0), "{detail}\n{}", confined.stderr());
+    assert!(
+        times(&detail, "exit 103") > 0 && times(&detail, "EACCES") > 0,
+        "{detail}\n{}",
+        confined.stderr()
+    );
     // The same programs by other ways.
     for act in ["exec-copy", "exec-drop", "exec-deleted", "exec-loader"] {
-        assert_eq!(make(&held, act).0, "EACCES", "{act}\n{}", held.stderr());
+        assert_eq!(make(&confined, act).0, "EACCES", "{act}\n{}", confined.stderr());
     }
-    assert_eq!(held.get(8080, "/").status, 200, "it serves on");
+    assert_eq!(confined.get(8080, "/").status, 200, "it serves on");
 }
 
-/// Where no program has an edge, nobody becomes another program by becoming another
-/// user, and what was tried is told all the same.
-fn who_runs_nothing_still_does_not(place: Place) {
+/// Where no program has a transition, no process becomes another program by becoming another
+/// user, and what was tried is reported all the same.
+fn an_app_that_runs_nothing_still_does_not(place: Place) {
     if !can_run(place, &[SETPRIV, images::BUSYBOX]) {
         return;
     }
-    let held = serve(place, &[], &json!([]));
+    let confined = serve(place, &[], &json!([]));
     for path in [LISTED, UNLISTED] {
         let act = format!("exec-as?arg={}&arg={path}&arg=g", user(place));
-        assert_eq!(make(&held, &act).0, "EACCES", "{act}\n{}", held.stderr());
-        is_told(&held, path);
+        assert_eq!(make(&confined, &act).0, "EACCES", "{act}\n{}", confined.stderr());
+        is_reported(&confined, path);
     }
 }

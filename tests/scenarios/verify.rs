@@ -56,7 +56,7 @@ fn nginx_needs_the_capabilities_whose_lack_makes_calls_fail() {
     assert_eq!(error("chown")[..2], ["chown", "EPERM"]);
     assert_eq!(error("setuid"), ["setuid", "EPERM", "33"]);
     assert_eq!(error("setgid")[1], "EPERM");
-    // Nobody who looks at the page alone would see this one.
+    // The page alone would not show this one.
     assert_eq!(error("dac_override"), ["openat", "EACCES", "/var/log/nginx/error.log"]);
     let detail = found["capability dac_override"];
     assert_eq!(detail["finding"], "needed", "{detail}");

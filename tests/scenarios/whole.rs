@@ -191,7 +191,7 @@ try profile-by-link ln -s /tmp/remit /etc/remit
 try command-directory mv /app /moved
 "#;
 
-fn what_the_next_start_reads_is_kept(place: Place) {
+fn what_the_next_start_reads_is_protected(place: Place) {
     if !can_run(place, &[images::TINI, images::BUSYBOX]) {
         return;
     }
@@ -211,18 +211,18 @@ fn what_the_next_start_reads_is_kept(place: Place) {
     // A directory of an image's layer is copied by `mv`, where the file system does not move it.
     let done = free.lines().filter(|line| line.ends_with(" done")).count();
     assert!(done >= 6 && free.contains("hooks done"), "control: {free}");
-    let (held, running) = run(Init::remit(&[]));
-    assert_eq!(held.lines().count(), 9, "{held}\n{}", running.stderr());
-    assert!(held.lines().all(|line| line.ends_with(" refused")), "{held}\n{}", running.stderr());
+    let (confined, running) = run(Init::remit(&[]));
+    assert_eq!(confined.lines().count(), 9, "{confined}\n{}", running.stderr());
+    assert!(confined.lines().all(|line| line.ends_with(" refused")), "{confined}\n{}", running.stderr());
     assert!(running.events().violations().len() >= 9, "{}", running.stderr());
 }
 
 #[test]
-fn what_the_next_start_reads_is_kept_in_docker() {
-    what_the_next_start_reads_is_kept(Place::Docker);
+fn what_the_next_start_reads_is_protected_in_docker() {
+    what_the_next_start_reads_is_protected(Place::Docker);
 }
 
 #[test]
-fn what_the_next_start_reads_is_kept_on_one_file_system() {
-    what_the_next_start_reads_is_kept(Place::UserNamespace);
+fn what_the_next_start_reads_is_protected_on_one_file_system() {
+    what_the_next_start_reads_is_protected(Place::UserNamespace);
 }

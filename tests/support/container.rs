@@ -177,8 +177,8 @@ impl<'a> Run<'a> {
             docker.args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"]);
             // As emptyDir is: without noexec, which Docker would add.
             docker.args(["--tmpfs", "/tmp:exec,mode=1777"]);
-            let kept = |folder: &&String| self.folders.iter().all(|(_, target)| target != *folder);
-            for folder in self.image.writable.iter().filter(kept) {
+            let unmounted = |folder: &&String| self.folders.iter().all(|(_, target)| target != *folder);
+            for folder in self.image.writable.iter().filter(unmounted) {
                 docker.args(["--tmpfs", &format!("{folder}:exec,uid=101,gid=101,mode=755")]);
             }
         }

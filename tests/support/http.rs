@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use super::Running;
 
-/// One connection, kept alive.
+/// One connection, connection alive.
 pub struct Client(BufReader<TcpStream>);
 
 /// What a server answered.
@@ -60,11 +60,11 @@ pub fn load(running: &Running, port: u16, connections: usize, requests: usize) {
     std::thread::scope(|scope| {
         for _ in 0..connections {
             scope.spawn(|| {
-                let mut kept = client();
+                let mut connection = client();
                 for _ in 0..requests {
-                    let answer = kept.get("/").or_else(|_| {
-                        kept = client();
-                        kept.get("/")
+                    let answer = connection.get("/").or_else(|_| {
+                        connection = client();
+                        connection.get("/")
                     });
                     assert_eq!(answer.expect("an answer under load").status, 200);
                 }

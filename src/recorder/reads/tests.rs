@@ -90,7 +90,7 @@ fn what_a_child_opens_is_named_by_its_canonical_path_once_until_a_mark() {
 }
 
 #[test]
-fn what_is_left_out_is_not_told() {
+fn what_is_left_out_is_not_reported() {
     let (_dir, root) = directory();
     fs::create_dir_all(root.join("journals/old")).expect("a directory");
     write(root.join("events"));
@@ -140,7 +140,7 @@ fn new_directories_are_watched_and_what_was_there_before_is_said() {
 }
 
 #[test]
-fn a_directory_that_is_listed_as_soon_as_it_is_made_is_told() {
+fn a_directory_that_is_listed_as_soon_as_it_is_made_is_reported() {
     let (_dir, root) = directory();
     let (watcher, events) = start(&place(&root));
     for number in 0..100 {

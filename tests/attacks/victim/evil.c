@@ -1,4 +1,4 @@
-/* What an attacker would have loaded: whoever loads it exits with 42. It needs no
+/* What an attacker would have loaded: a process that loads it exits with 42. It needs no
  * library of its own, and so can be loaded where none is yet. */
 static void leave(void) {
 #ifdef __aarch64__

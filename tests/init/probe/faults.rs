@@ -203,13 +203,13 @@ fn more_capabilities() -> Result<(), c_int> {
     let header = [0x2008_0522u32, 0];
     let mut sets = [0u32; 6];
     call(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) })?;
-    let held = sets.iter().enumerate().any(|(index, set)| match index {
+    let has_any = sets.iter().enumerate().any(|(index, set)| match index {
         0..3 => set & !NET_BIND_SERVICE != 0,
         _ => *set != 0,
     });
     let bound = (0..64).filter(|capability| *capability != 10);
     let bounding = bound.map(|capability| unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) });
-    allowed(held || bounding.into_iter().any(|there| there == 1))
+    allowed(has_any || bounding.into_iter().any(|there| there == 1))
 }
 
 type OnAddress = unsafe extern "C" fn(c_int, *const libc::sockaddr, libc::socklen_t) -> c_int;

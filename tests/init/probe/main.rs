@@ -9,14 +9,14 @@
 //! orphans N                 leave N orphans, and say how many PID 1 left unreaped
 //! leave polite|stubborn|quick CODE   leave a grandchild in a session of its own, and end
 //! detached                  a child in a session of its own, and both say which signals
-//!                           came; the child's TERM is told to the app by HUP, which ends it
+//!                           came; the child's TERM is passed on to the app by HUP, which ends it
 //! group                     a child in the same group that says which signal came
 //! stopped CODE              stop, and end with CODE on the TERM that comes afterwards
 //! violate DIRECTORY PORT    try what the profile does not list
 //! call NAME                 one unlisted call; print what came of it, then end with 7
-//! zombie                    a dead child for whom nobody waits; then every signal, until TERM
+//! zombie                    a dead child that is not reaped; then every signal, until TERM
 //! stuck                     be where no signal reaches, until the child that is named ends
-//! brood N                   N children that sleep until they are told to end
+//! brood N                   N children that sleep until TERM
 //! bomb N                    N processes that fork another and end, for ever, deaf to TERM
 //! count                     how many arguments there are, and bytes of the environment
 //! hammer THREADS SECONDS    that many threads make a refused call for so long, and the
@@ -228,7 +228,7 @@ fn orphans(count: i32) {
         assert_eq!(unsafe { libc::read(from, pid.as_mut_ptr().cast(), 4) }, 4);
         pids.push(i32::from_ne_bytes(pid));
     }
-    // A zombie can still be signalled. Nobody tells a stranger of a reaping.
+    // A zombie can still be signalled. No signal reports a reaping to another process.
     let there = |pid: &i32| unsafe { libc::kill(*pid, 0) } == 0;
     let deadline = Instant::now() + Duration::from_secs(60);
     while pids.iter().any(there) && Instant::now() < deadline {
@@ -252,13 +252,13 @@ fn leave(manners: &str) {
             match manners {
                 "polite" => {
                     while next().0 != libc::SIGTERM {}
-                    say("told");
+                    say("terminated");
                     std::thread::sleep(Duration::from_millis(100));
                     say("done");
                 }
                 "stubborn" => loop {
                     if next().0 == libc::SIGTERM {
-                        say("told");
+                        say("terminated");
                     }
                 },
                 _ => {}

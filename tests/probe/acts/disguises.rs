@@ -138,7 +138,7 @@ fn receive(socket: &OwnedFd) -> Result<OwnedFd> {
     Ok(own(message.control[2] as u32 as usize))
 }
 
-/// A loader under a name that nobody knows for one.
+/// A loader under a name that no loader has.
 fn exec_loader_copy(arguments: &[String]) -> Result {
     let (copy, evil) = (in_work("copy"), argument(arguments, 0, "/app/evil"));
     let loader = std::fs::read(LOADER).map_err(|error| refused("read the loader", &error))?;
@@ -198,8 +198,8 @@ fn exec_instances(arguments: &[String]) -> Result {
     }
 }
 
-/// A program that its own parent traces from before it begins: the parent, and nobody
-/// else, is then the one who may look at it.
+/// A program that its own parent traces from before it begins: the parent
+/// alone may then read it.
 fn exec_traced(arguments: &[String]) -> Result {
     let program = path(argument(arguments, 0, "/app/good"));
     let list = [path("good"), path("g")];
@@ -267,7 +267,7 @@ fn script_stdin(arguments: &[String]) -> Result {
     place(&name, b"exit 42\n")?;
     let commands = open("open", &name, libc::O_RDONLY, 0)?;
     // This process makes one act: its own stdin is not missed.
-    // SAFETY: both descriptors are open, and nobody here owns the second.
+    // SAFETY: both descriptors are open, and nothing here owns the second.
     unsafe { libc::dup2(commands.as_raw_fd(), 0) };
     let result = run("execve", argument(arguments, 0, "/bin/sh"), &[]);
     remove(&name);

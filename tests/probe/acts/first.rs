@@ -154,8 +154,8 @@ fn descriptors(_: &[String]) -> Result {
     Ok(found.join(" "))
 }
 
-/// Processes that make processes, ten generations of them: a thousand, where nobody
-/// says no.
+/// Processes that make processes, ten generations of them: a thousand, where none
+/// is refused.
 fn fork_bomb(_: &[String]) -> Result {
     const GENERATIONS: u32 = 10;
     let (from, to) = syscall::pipe()?;
@@ -167,12 +167,12 @@ fn fork_bomb(_: &[String]) -> Result {
         Forked::Parent(first) => first,
     };
     drop(to);
-    let (mut from, mut born) = (File::from(from), 0);
+    let (mut from, mut made) = (File::from(from), 0);
     let mut byte = [0u8];
     let mut result = done();
-    while born < 2usize.pow(GENERATIONS) - 2 {
+    while made < 2usize.pow(GENERATIONS) - 2 {
         match from.read(&mut byte) {
-            Ok(1) if byte == *b"+" => born += 1,
+            Ok(1) if byte == *b"+" => made += 1,
             _ => {
                 result = Err(Refused { step: "fork", errno: libc::EAGAIN });
                 break;
@@ -191,7 +191,7 @@ fn fork_bomb(_: &[String]) -> Result {
 fn multiply(generations: u32, to: &OwnedFd) -> ! {
     let say = |byte: &[u8; 1]| {
         let words = [to.as_raw_fd() as usize, byte.as_ptr() as usize, 1];
-        // Who listens has heard enough when this fails.
+        // The reader has enough when this fails.
         let _ = call("write", libc::SYS_write, &words);
     };
     for _ in 0..if generations > 1 { 2 } else { 0 } {

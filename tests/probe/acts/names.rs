@@ -100,9 +100,9 @@ fn write_moved(arguments: &[String]) -> Result {
             link(&names.secret, &names.name, 0)?;
         }
         "link-descriptor" => {
-            let held = open("openat", &names.secret, libc::O_RDONLY, 0)?;
+            let opened = open("openat", &names.secret, libc::O_RDONLY, 0)?;
             unlink(&names.name)?;
-            let by = format!("/proc/self/fd/{}", held.as_raw_fd());
+            let by = format!("/proc/self/fd/{}", opened.as_raw_fd());
             link(&by, &names.name, libc::AT_SYMLINK_FOLLOW)?;
         }
         "undumpable" => undumpable(|| rename(&names.secret, &names.name, 0))?,

@@ -136,7 +136,7 @@ fn race(arguments: &[String]) -> Result {
     }
     // A name that is half of the one and half of the other is complained of.
     let null = open("open", "/dev/null", libc::O_WRONLY, 0)?;
-    // SAFETY: this process makes one act, and nobody here owns the second descriptor.
+    // SAFETY: this process makes one act, and nothing here owns the second descriptor.
     unsafe { libc::dup2(null.as_raw_fd(), 2) };
     let flip: Flip = match race.change {
         Change::Text(text, before, after) => {
@@ -180,9 +180,9 @@ fn race(arguments: &[String]) -> Result {
         _ => None,
     };
     let mut came = BTreeMap::<String, u32>::new();
-    // Half of one name and half of the other is nobody's, and no try.
-    let nobody = &shared.refused[libc::ENOENT as usize];
-    while shared.tries.load(Relaxed) - nobody.load(Relaxed) < wanted {
+    // Half of one name and half of the other is neither name, and no try.
+    let neither = &shared.refused[libc::ENOENT as usize];
+    while shared.tries.load(Relaxed) - neither.load(Relaxed) < wanted {
         let ended = match attempt(&exec, mode, user, &flip) {
             // So much is not shared with a child: there is nothing to exchange.
             Err(refused) if exec.shares & libc::CLONE_FS != 0 && refused.errno == libc::EPERM => {
@@ -206,7 +206,7 @@ fn race(arguments: &[String]) -> Result {
             came.insert(errno_name(errno as i32), count.load(Relaxed));
         }
     }
-    Ok(told(&came))
+    Ok(counts(&came))
 }
 
 /// The exit code of a child none of whose execs went through.
@@ -263,7 +263,7 @@ fn attempt(exec: &Exec, mode: &str, user: i64, flip: &Flip) -> Result<Ended> {
         std::thread::spawn(move || {
             gate.wait();
             exec.make();
-            // Whoever comes through ends all of them.
+            // The first exec that succeeds ends all of them.
             exec.make();
         });
     }
@@ -303,11 +303,11 @@ fn race_write(arguments: &[String]) -> Result {
         *came.entry(what).or_default() += 1;
     }
     shared.over.store(true, Relaxed);
-    Ok(told(&came))
+    Ok(counts(&came))
 }
 
 /// `exit 42: 3, EACCES: 7`.
-fn told(came: &BTreeMap<String, u32>) -> String {
+fn counts(came: &BTreeMap<String, u32>) -> String {
     came.iter().map(|(what, times)| format!("{what}: {times}")).collect::<Vec<_>>().join(", ")
 }
 

@@ -132,7 +132,7 @@ fn race(arguments: &[String]) -> Result {
     // stood for the other one again.
     let raced = changes.join().ok().flatten();
     if let Some(Ok(word)) = raced.map(|tcp| peer(tcp.as_raw_fd() as usize, libc::SYS_getpeername))
-        && word != "nobody"
+        && word != "none"
     {
         *came.entry("evil".to_owned()).or_default() += 1;
     }
@@ -206,15 +206,15 @@ fn once(kind: &str, memory: &Memory) -> Result {
     peer(at, libc::SYS_getpeername)
 }
 
-/// Whom the kernel names.
+/// The address that the kernel names.
 fn peer(at: usize, number: libc::c_long) -> Result {
     let mut bytes = [0u8; 128];
     let mut length = bytes.len() as u32;
-    let told = call("name", number, &[at, bytes.as_mut_ptr() as usize, &raw mut length as usize]);
-    if let Err(Refused { errno: libc::ENOTCONN, .. }) = told {
-        return Ok("nobody".to_owned());
+    let named = call("name", number, &[at, bytes.as_mut_ptr() as usize, &raw mut length as usize]);
+    if let Err(Refused { errno: libc::ENOTCONN, .. }) = named {
+        return Ok("none".to_owned());
     }
-    told?;
+    named?;
     let bytes = &bytes[..length as usize];
     let family = i32::from(u16::from_ne_bytes([bytes[0], bytes[1]]));
     let text = String::from_utf8_lossy(bytes);
