@@ -168,7 +168,7 @@ fn golden(name: &str, text: &str) {
 fn differences(old: &str, new: &str) -> String {
     let (old, new) = (unwrapped(old), unwrapped(new));
     let mut text = String::new();
-    for list in ["  allowed: ", "  asked every time: "] {
+    for list in ["  allowed: ", "  notified: "] {
         let names = |items: &[String]| -> BTreeSet<String> {
             let found = items.iter().find_map(|item| item.strip_prefix(list));
             found.unwrap_or_default().split(' ').map(str::to_owned).collect()
@@ -180,7 +180,7 @@ fn differences(old: &str, new: &str) -> String {
             }
         }
     }
-    let is_list = |item: &String| item.starts_with("  allowed: ") || item.starts_with("  asked every time: ");
+    let is_list = |item: &String| item.starts_with("  allowed: ") || item.starts_with("  notified: ");
     for (sign, here, there) in [('-', &old, &new), ('+', &new, &old)] {
         for item in here.iter().filter(|item| !is_list(item) && !there.contains(item)) {
             let _ = writeln!(text, "{sign}{item}");

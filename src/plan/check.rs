@@ -46,9 +46,11 @@ impl Mechanism {
             Mechanism::Seal => "MFD_NOEXEC_SEAL",
             Mechanism::Registers => "seccomp",
             Mechanism::SupervisorSocket => "the supervisor, which makes, binds and connects the socket",
-            Mechanism::CallerMemory => "the supervisor's look, which a race outruns",
-            Mechanism::MappedFiles => "narrowed: a look at what was mapped, before that thread goes on",
-            Mechanism::Descriptor => "narrowed: a look before the call, which a race outruns",
+            Mechanism::CallerMemory => {
+                "the supervisor's check before the call, which another thread can race"
+            }
+            Mechanism::MappedFiles => "narrowed: a check of what was mapped, before that thread continues",
+            Mechanism::Descriptor => "narrowed: a check before the call, which another thread can race",
         }
     }
 }

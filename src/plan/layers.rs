@@ -95,7 +95,7 @@ impl Plan {
         let landlock = self.landlock.as_ref();
         let abi = format!("ABI {}", self.kernel.landlock.0);
         let listener = self.kernel.notify.as_ref();
-        let filter = format!("{fixed} calls, {by_argument} by argument, {notified} asked");
+        let filter = format!("{fixed} calls, {by_argument} by argument, {notified} notified");
         let limits: Vec<_> =
             self.limits.iter().map(|(limit, value)| format!("{} {value}", limit.name())).collect();
         let mdwe = match (self.mdwe, self.policy.write_execute) {

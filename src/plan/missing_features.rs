@@ -32,14 +32,14 @@ pub(super) fn find(
             && !profile.write_execute
             && rules.iter().any(|rule| rule.by == Mechanism::Descriptor)
         {
-            notes.push("without Linux 5.19 and ptrace(2) what code is mapped from is looked at before the call alone, which another thread can outrun".to_owned());
+            notes.push("without Linux 5.19 and ptrace(2) the file that is mapped as code is checked before the call alone, which another thread can race".to_owned());
         }
     }
     match &kernel.notify {
         Err(why) => missing.push(MissingFeature::required(
             "notification",
             &format!("a seccomp listener ({why})"),
-            "no refusal is seen, and nothing is held that only the supervisor holds: edges, new files, the kinds of sockets",
+            "no refusal is reported, and nothing is enforced that the supervisor alone mediates: exec transitions, new files, the kinds of sockets",
         )),
         Ok(notify) => {
             if !notify.wait_killable {
@@ -99,7 +99,7 @@ fn exec_check(
             missing.push(MissingFeature::required(
                 "exec-check",
                 &format!("ptrace(2) ({why})"),
-                "who runs what, with which arguments, and that loaders and interpreters run nothing by themselves, is decided by a look at memory that another thread can outrun",
+                "which program runs which, with which arguments, and that loaders and interpreters run nothing by themselves, is decided by a check of memory that another thread can race",
             ));
         }
         Err(_) => {}
@@ -114,13 +114,10 @@ fn exec_check(
 
 fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, missing: &mut Vec<MissingFeature>) {
     if abi == LandlockAbi::NONE {
-        let cost = "files and programs are held by the supervisor alone, whose look at a path another thread can outrun";
+        let cost = "files and programs are mediated by the supervisor alone, whose check of a path another thread can race";
         // An open for reading is not notified then.
-        let reads = if watch_reads {
-            ""
-        } else {
-            "; and no file is held against reading without `\"watch\": [\"reads\"]`"
-        };
+        let reads =
+            if watch_reads { "" } else { "; and no read is mediated without `\"watch\": [\"reads\"]`" };
         missing.push(MissingFeature::required(
             "landlock-files",
             "Landlock, Linux 5.13, and switched on at boot",
@@ -136,9 +133,9 @@ fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, missing: &mu
             (
                 LandlockAbi::TRUNCATE,
                 "Linux 6.2",
-                "emptying a file that may not be written is held by the supervisor alone",
+                "emptying a file that may not be written is mediated by the supervisor alone",
             ),
-            (LandlockAbi::IOCTL, "Linux 6.10", "ioctl on device files is held by the filter alone"),
+            (LandlockAbi::IOCTL, "Linux 6.10", "ioctl on device files is restricted by the filter alone"),
         ] {
             if abi < level {
                 missing.push(MissingFeature::advisory("landlock-files", needs, cost));
@@ -149,7 +146,7 @@ fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, missing: &mu
         missing.push(MissingFeature::required(
             "landlock-tcp",
             "Linux 6.7",
-            "TCP ports are held by the supervisor alone, whose look at an address another thread can outrun",
+            "TCP ports are mediated by the supervisor alone, whose check of an address another thread can race",
         ));
     } else if sockets.listens_by_port() && !sockets.made {
         missing.push(MissingFeature::advisory(
@@ -162,14 +159,14 @@ fn landlock(abi: LandlockAbi, watch_reads: bool, sockets: &Sockets, missing: &mu
         missing.push(MissingFeature::required(
             "notification",
             "Linux 5.14",
-            "addresses, and unix sockets by their names, are held by the supervisor's look alone, which another thread can outrun",
+            "addresses, and unix sockets by their names, are mediated by the supervisor's check alone, which another thread can race",
         ));
     }
     if sockets.near_events && !sockets.made {
         missing.push(MissingFeature::required(
             "notification",
             "Linux 5.14, or events that do not go to a unix socket",
-            "that the app does not connect to the socket that events go to is held by the supervisor's look alone, which another thread can outrun",
+            "that the app does not connect to the socket that events go to is mediated by the supervisor's check alone, which another thread can race",
         ));
     }
     if abi < LandlockAbi::SCOPE {

@@ -45,7 +45,7 @@ impl fmt::Display for Plan {
             f,
             "lacking",
             self.missing_features.iter().map(|lack| {
-                let weight = if lack.required { "asked for by the profile" } else { "not asked for" };
+                let weight = if lack.required { "required by the profile" } else { "not required" };
                 format!("{}: needs {}; without it {} ({weight})", lack.layer, lack.needs, lack.cost)
             }),
         )?;
@@ -160,16 +160,16 @@ impl Plan {
         wrapped(f, "allowed: ", like(|access| matches!(access, Access::Allow)))?;
         for (call, access) in &self.filter.calls {
             if let Some(rule) = words::rule(access) {
-                item(f, &format!("{call} when {rule}; else asked"))?;
+                item(f, &format!("{call} when {rule}; else notified"))?;
             }
         }
-        wrapped(f, "asked every time: ", like(|access| matches!(access, Access::Notify)))?;
+        wrapped(f, "notified: ", like(|access| matches!(access, Access::Notify)))?;
         if self.traces() && !self.policy.dumpable.is_empty() {
-            item(f, "prctl(PR_SET_DUMPABLE): asked, since the process is traced from then on")?;
+            item(f, "prctl(PR_SET_DUMPABLE): notified, since the process is traced from then on")?;
         }
-        item(f, "refused unasked: clone3 (ENOSYS)")?;
+        item(f, "refused by the filter: clone3 (ENOSYS)")?;
         item(f, "killed: calls of another architecture")?;
-        item(f, "every other call: asked, and refused with an event")
+        item(f, "every other call: notified, and refused with an event")
     }
 
     fn startup(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

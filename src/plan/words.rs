@@ -62,7 +62,7 @@ pub(super) fn ports(rights: BitFlags<AccessNet>) -> Vec<&'static str> {
         .collect()
 }
 
-/// Why a call is not simply allowed: its alternatives, or that it is asked.
+/// Why a call is not simply allowed: its alternatives, or that it is notified.
 pub(super) fn rule(access: &Access) -> Option<String> {
     match access {
         Access::Allow | Access::Notify => None,

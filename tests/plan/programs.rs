@@ -189,8 +189,7 @@ fn mappings_are_notified_where_some_program_has_libraries() {
                     "{text}"
                 );
                 assert!(enforced.by.name().starts_with("narrowed: "), "{}", enforced.by.name());
-                let is_raced =
-                    found.notes.iter().any(|note| note.contains("looked at before the call alone"));
+                let is_raced = found.notes.iter().any(|note| note.contains("checked before the call alone"));
                 assert_eq!(is_raced, !stops && !jit, "{text}: {:?}", found.notes);
             }
         }

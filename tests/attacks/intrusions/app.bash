@@ -9,7 +9,7 @@ reverse_shell() {
     exec 3<>/dev/tcp/127.0.0.1/8080 || return 13
     /bin/sh -c 'exit 42' <&3 >&3
 }
-# What the script interpreter would do for whoever calls it itself.
+# What the script interpreter would do for a process that calls it itself.
 another_interpreter() {
     /bin/bash -c 'exit 42'
 }
