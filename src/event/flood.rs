@@ -235,9 +235,8 @@ mod tests {
     }
 
     fn counts(violations: &[Box<Violation>]) -> Vec<u64> {
-        let count =
-            |violation: &Box<Violation>| violation.summary.as_ref().map_or(1, |summary| summary.count);
-        violations.iter().map(count).collect()
+        let summaries = violations.iter().map(|violation| violation.summary.as_ref());
+        summaries.map(|summary| summary.map_or(1, |summary| summary.count)).collect()
     }
 
     #[test]
@@ -248,7 +247,10 @@ mod tests {
         assert_eq!(whole, 10);
         assert_eq!(limiter.due(), Some(start + TICK));
         let summaries = limiter.flush(start + TICK);
-        assert_eq!(summaries[0].summary, Some(ViolationSummary { count: 41, over: TICK, objects: Vec::new() }));
+        assert_eq!(
+            summaries[0].summary,
+            Some(ViolationSummary { count: 41, over: TICK, objects: Vec::new() })
+        );
         assert_eq!(summaries.len(), 1);
         assert_eq!(limiter.due(), None);
         assert!(limiter.flush(start + TICK * 2).is_empty());
