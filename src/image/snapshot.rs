@@ -21,14 +21,14 @@ use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, MAX_LINKS};
 /// looked up.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    names: RefCell<HashMap<OsString, Result<Name, Errno>>>,
+    names: RefCell<HashMap<OsString, Result<Dentry, Errno>>>,
     executables: RefCell<HashMap<OsString, Result<Executable, Errno>>>,
     directories: RefCell<HashMap<OsString, Vec<(OsString, bool)>>>,
 }
 
-/// What a name in a directory is.
+/// A name in a directory, and what it is; none of this name is a negative one.
 #[derive(Clone, Debug)]
-enum Name {
+enum Dentry {
     /// There is none.
     Missing,
     /// A symbolic link, with its target.
@@ -43,7 +43,7 @@ enum Name {
 
 impl Snapshot {
     /// What is at `path`, whose directory is resolved.
-    fn name(&self, path: &Path) -> io::Result<Name> {
+    fn name(&self, path: &Path) -> io::Result<Dentry> {
         if let Some(found) = self.names.borrow().get(path.as_os_str()) {
             return found.clone().map_err(io::Error::from);
         }
@@ -59,7 +59,7 @@ impl Snapshot {
         // Reversed: the next name is the last.
         let mut ahead = reversed(path);
         while let Some(part) = ahead.pop() {
-            if !matches!(found, Name::File { kind: FileKind::Directory, .. }) {
+            if !matches!(found, Dentry::File { kind: FileKind::Directory, .. }) {
                 return Ok(None);
             }
             match part.to_str() {
@@ -70,15 +70,15 @@ impl Snapshot {
             }
             found = self.name(&end)?;
             match &found {
-                Name::Missing => return Ok(None),
-                Name::Link(_) if links == MAX_LINKS => return Err(Errno::ELOOP.into()),
-                Name::Link(target) => {
+                Dentry::Missing => return Ok(None),
+                Dentry::Link(_) if links == MAX_LINKS => return Err(Errno::ELOOP.into()),
+                Dentry::Link(target) => {
                     links += 1;
                     end.pop();
                     ahead.append(&mut reversed(target));
                     found = self.name(if target.is_absolute() { Path::new("/") } else { &end })?;
                 }
-                Name::File { .. } => {}
+                Dentry::File { .. } => {}
             }
         }
         Ok(info(end, &found))
@@ -90,24 +90,24 @@ fn reversed(path: &Path) -> Vec<OsString> {
     path.components().rev().map(|part| part.as_os_str().to_owned()).filter(|part| part != ".").collect()
 }
 
-fn info(canonical: PathBuf, found: &Name) -> Option<FileInfo> {
+fn info(canonical: PathBuf, found: &Dentry) -> Option<FileInfo> {
     match *found {
-        Name::File { id, kind, mode, links } => Some(FileInfo { canonical, id, kind, mode, links }),
+        Dentry::File { id, kind, mode, links } => Some(FileInfo { canonical, id, kind, mode, links }),
         _ => None,
     }
 }
 
-fn look_up(path: &Path) -> Result<Name, Errno> {
+fn look_up(path: &Path) -> Result<Dentry, Errno> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() => fs::read_link(path).map(Name::Link).map_err(errno),
-        Ok(found) => Ok(Name::File {
+        Ok(found) if found.is_symlink() => fs::read_link(path).map(Dentry::Link).map_err(errno),
+        Ok(found) => Ok(Dentry::File {
             id: FileId { device: found.dev(), inode: found.ino() },
             kind: kind_of(found.file_type()),
             mode: found.mode() & 0o7777,
             links: found.nlink(),
         }),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(Name::Missing)
+            Ok(Dentry::Missing)
         }
         Err(error) => Err(errno(error)),
     }
@@ -124,14 +124,14 @@ impl ImageFiles for Snapshot {
 
     fn stat_beside(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         match self.name(path)? {
-            Name::Link(_) => self.stat(path),
+            Dentry::Link(_) => self.stat(path),
             found => Ok(info(path.into(), &found)),
         }
     }
 
     fn read_link(&self, path: &Path) -> Option<PathBuf> {
         match self.name(path) {
-            Ok(Name::Link(target)) => Some(target),
+            Ok(Dentry::Link(target)) => Some(target),
             _ => None,
         }
     }
