@@ -380,7 +380,7 @@ fn forks_and_orphans_are_what_they_descend_from() {
     said.reports("denied", "/programs/1/may_run");
 }
 
-/// A process that changes its user is held just the same: at once, by its threads, by its
+/// A process that changes its user stays confined: at once, by its threads, by its
 /// forks, and after its exec.
 #[test]
 fn a_process_that_changes_its_user_stays_confined() {

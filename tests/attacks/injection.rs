@@ -149,7 +149,7 @@ fn plugins_come_from_the_libraries(place: Place) {
     assert_eq!(came(&listed, "/srv/evil.so"), "exit 42", "{place:?}: {}", listed.stderr());
 }
 
-/// Who maps code without end, and executes, is stopped and is killed meanwhile, comes to
+/// A process that maps code without end, and executes, is stopped and is killed meanwhile, comes to
 /// what it would come to; and the first process does its duty.
 fn mapping_stops_no_other_process(place: Place) {
     if !can_run(place, site::NEEDS) {

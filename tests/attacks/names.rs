@@ -143,7 +143,7 @@ fn honest_replacements_go_on(place: Place) {
     }
 }
 
-/// RLIMIT_FSIZE of who calls, and its signal.
+/// RLIMIT_FSIZE of the caller, and its signal.
 pub const GROWN: &[Attack] = &[
     attack(unseen("grow?arg=/app/new.bin&arg=ignored", &["EFBIG"])).proof("length 1048576"),
     attack(unseen("grow?arg=/app/new.bin", &["signal 25"])).proof("length 1048576"),

@@ -143,7 +143,7 @@ fn other_sockets_are_refused(place: Place) {
     }
 }
 
-/// The supervisor that binds is held by no rule of Landlock's on what may be made where.
+/// The supervisor that binds is restricted by no rule of Landlock's on what may be made where.
 pub const ANY_NAME: &[Attack] =
     &[attack(seen("unix-bind?arg=/app/mine.sock", EACCES, "file", "/app/mine.sock"))];
 

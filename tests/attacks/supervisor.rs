@@ -201,7 +201,7 @@ fn a_fork_bomb_ends_at_the_limit(place: Place) {
     assert_eq!(confined.stop().code, 143, "{}", confined.stderr());
 }
 
-/// With the server and who asks, which is its child.
+/// With the server and the process that asks, which is its child.
 pub const CROWDS: [Attack; 2] = [
     attack(first("fork-crowd?arg=100&arg=12", &["EAGAIN"], "limit", "processes")),
     attack(first("fork-crowd?arg=40&arg=12&arg=idle", &["EAGAIN"], "limit", "processes")),

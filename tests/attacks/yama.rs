@@ -66,14 +66,14 @@ fn nothing_more_is_possible(suite: &str, lacking: &[&[&str]]) {
     for (index, lot) in lots.iter().enumerate() {
         cases.push(server(&format!("free {index}"), &["--mode", "off"], lot.iter().map(act).collect()));
         cases.push(server(
-            &format!("held {index}"),
+            &format!("confined {index}"),
             &["--profile", "/profile.json"],
             lot.iter().map(act).collect(),
         ));
     }
     let races: Vec<String> = RACES.iter().map(|(race, _)| (*race).to_owned()).collect();
     cases.push(server("free races", &["--mode", "off"], races.clone()));
-    cases.push(server("held races", &["--profile", "/profile.json"], races));
+    cases.push(server("confined races", &["--profile", "/profile.json"], races));
     // A race takes two.
     let machine = ground(&kernel).processors(2).with("sysctl.kernel.yama.ptrace_scope=1");
     let said = machine.boot(&cases, &["/probe".to_owned(), "exit".to_owned(), "0".to_owned()]);
@@ -81,7 +81,7 @@ fn nothing_more_is_possible(suite: &str, lacking: &[&[&str]]) {
 
     let mut faults = Vec::new();
     for (index, lot) in lots.iter().enumerate() {
-        let (free, confined) = (said.ran(&format!("free {index}")), said.ran(&format!("held {index}")));
+        let (free, confined) = (said.ran(&format!("free {index}")), said.ran(&format!("confined {index}")));
         let events = Events::read(&confined.err);
         for ((attack, free), confined) in lot.iter().zip(answers(free)).zip(answers(confined)) {
             faults.extend(fault(attack, &free.0, &confined.0, &events));
@@ -90,7 +90,7 @@ fn nothing_more_is_possible(suite: &str, lacking: &[&[&str]]) {
             faults.push(format!("the app was not ended by TERM: {confined:#?}"));
         }
     }
-    let (free, confined) = (said.ran("free races"), said.ran("held races"));
+    let (free, confined) = (said.ran("free races"), said.ran("confined races"));
     for (((race, honest), (_, free)), (_, confined)) in RACES.iter().zip(answers(free)).zip(answers(confined))
     {
         if times(&free, "exit 42") == 0 {

@@ -114,7 +114,7 @@ fn the_pid_of_a_dead_child_is_not_taken_for_a_traced_one() {
     said.has("raced").lacks("evil ran").reports("killed", "/programs");
 }
 
-/// Who is held while it is another user's, for the tests on what else is seen of it.
+/// A process that is confined while it is another user's, for the tests on what else is seen of it.
 fn as_another_user() -> Value {
     json!({
         "capabilities": ["setuid", "setgid"],

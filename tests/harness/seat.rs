@@ -1,4 +1,4 @@
-//! Somebody at a terminal, who types and reads.
+//! A user at a terminal, who types and reads.
 
 // Each test binary uses its own part of this.
 #![allow(dead_code)]

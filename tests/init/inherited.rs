@@ -84,7 +84,7 @@ fn descriptors_stay_with_an_unconfined_app_and_not_with_a_confined_one() {
 fn descriptors_of_listen_fds_are_handed_over_to_the_app() {
     for way in ways().into_iter().filter(|way| !way.first) {
         let mut shim = command("/bin/sh");
-        // LISTEN_PID names who becomes the shim, which only that process knows.
+        // LISTEN_PID names the process that becomes the shim, which only that process knows.
         shim.args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""]);
         let inner = way.shim(&[], &["status"]);
         shim.arg(inner.get_program()).args(inner.get_args()).env("LISTEN_FDS", "2");

@@ -43,7 +43,7 @@ fn it_passes_on_that_its_own_parent_has_died() {
     running.expect("signal 10 0");
 }
 
-/// It asks who its parent is, and in that very moment the parent dies: a death signal
+/// It reads its parent's pid, and in that very moment the parent dies: a death signal
 /// that is asked for afterwards would never come.
 #[test]
 fn a_parent_that_dies_first_is_noticed() {

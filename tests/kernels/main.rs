@@ -237,7 +237,7 @@ fn is_what_happened(predicted: &Prediction, said: &Said, release: Release) {
     assert_eq!(said.last, Some(7), "the app's own code, printed by the machine's first process");
     let mut wrong = Vec::new();
     for lot in 0..LOTS {
-        let (free, confined) = (said.ran(&format!("free {lot}")), said.ran(&format!("held {lot}")));
+        let (free, confined) = (said.ran(&format!("free {lot}")), said.ran(&format!("confined {lot}")));
         predicted.is_what_the_start_says(confined);
         assert_eq!((free.code, confined.code), (143, 143), "{confined:#?}");
         for ((forbidden, free), result) in lot_of(said.arch, lot).zip(results(free)).zip(results(confined)) {
@@ -281,7 +281,7 @@ fn is_what_happened(predicted: &Prediction, said: &Said, release: Release) {
 fn fault(forbidden: &Forbidden, predicted: &Prediction, result: &str, ran: &Ran) -> Option<String> {
     let act = forbidden.act;
     if act.starts_with("read?") && predicted.reads_are_free() {
-        return (result != "ok").then(|| format!("{act}: predicted not to be held, and yet {result}"));
+        return (result != "ok").then(|| format!("{act}: predicted not to be confined, and yet {result}"));
     }
     if !forbidden.refused.contains(&result) {
         return Some(format!("{act}: expected {:?}, got {result}", forbidden.refused));
@@ -369,7 +369,7 @@ fn boot(machine: Machine) -> Said {
     for lot in 0..LOTS {
         let requests: Vec<String> =
             lot_of(machine.arch, lot).map(|forbidden| format!("/act/{}", forbidden.act)).collect();
-        for (name, options) in [("free", "--mode off"), ("held", "--profile /profiles/degrade.json")] {
+        for (name, options) in [("free", "--mode off"), ("confined", "--profile /profiles/degrade.json")] {
             let server =
                 case(&format!("{name} {lot}"), &format!("/remit-init {options} -- /probe serve 8080"));
             cases.push(Case { requests: requests.clone(), ..server });

@@ -1,4 +1,4 @@
-//! What the tool says of a kernel, held against what the machine that runs it says.
+//! What the tool says of a kernel, compared with what the machine that runs it says.
 
 use std::path::Path;
 use std::process::Command;
@@ -93,7 +93,7 @@ impl Prediction {
 
     /// Whether it says that nothing holds a read.
     pub fn reads_are_free(&self) -> bool {
-        self.lacking().iter().any(|lack| lack.cost.contains("no file is held against reading"))
+        self.lacking().iter().any(|lack| lack.cost.contains("no read is mediated"))
     }
 
     /// Where it would not start the shim does not, and its one line says what is required.

@@ -200,7 +200,7 @@ fn the_app_gets_what_is_requested_and_there() {
     assert_eq!(plan.capabilities.ambient, [Capability::CAP_CHOWN].into(), "it is not root");
     assert!(plan.notes.iter().any(|note| note.contains("net_raw")), "{:?}", plan.notes);
     let root = server(r#""capabilities": ["chown"], "run_as": {"user": 0, "group": 0, "groups": [0]}"#);
-    assert_eq!(root.run_as, None, "it is who it is");
+    assert_eq!(root.run_as, None, "it keeps its user");
     assert!(root.capabilities.ambient.is_empty());
 
     let bare = Host { permitted: caps::CapsHashSet::new(), ..place() };

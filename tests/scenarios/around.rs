@@ -190,7 +190,7 @@ fn kill_1_from_inside_is_refused(place: Place) {
 }
 
 /// REMIT_MODE=audit, the way out at night: nothing is refused any more, and the one
-/// line on stderr says that and who said so.
+/// line on stderr says that and what said so.
 fn audit_by_the_environment_is_said_aloud(place: Place) {
     if !can_run(place, &[images::TINI, images::BUSYBOX]) {
         return;

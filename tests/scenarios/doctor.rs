@@ -198,7 +198,7 @@ fn without_proc_it_says_what_the_refusal_says() {
     assert_eq!(refused.stderr(), format!("remit-init: {}", said["why"].as_str().expect("why")));
 }
 
-/// A kernel, or who stands before it, that says yes and does nothing.
+/// A kernel, or a layer before it, that says yes and does nothing.
 #[test]
 fn a_layer_that_only_pretends_is_found_out() {
     if !can_run(Place::Docker, &[images::TINI]) {

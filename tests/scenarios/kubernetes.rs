@@ -1,4 +1,4 @@
-//! The Kubernetes example without a cluster: its manifest is held against the
+//! The Kubernetes example without a cluster: its manifest is compared with the
 //! published schema and against what Pod Security calls restricted, and a stand-in for
 //! the kubelet does by Docker what the manifest says, ConfigMaps with their links
 //! included.

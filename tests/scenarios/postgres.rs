@@ -104,7 +104,7 @@ fn works_restricted() {
     works(Place::Restricted);
 }
 
-/// Who has its superuser starts programs; `baseline` lets them start those of the
+/// A client with its superuser starts programs; `baseline` lets them start those of the
 /// image, and no other.
 const DROP_A_TOOL: &str = "COPY (SELECT 1) TO PROGRAM 'cp /usr/bin/env /tmp/tool && /tmp/tool'";
 

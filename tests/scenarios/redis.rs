@@ -120,7 +120,7 @@ fn is_without_violation(running: &Running, profile: &str) {
     assert!(events.violations().is_empty(), "{:#?}", events.violations());
 }
 
-/// What is tried with redis' own commands, as its protocol is open to who reaches it.
+/// What is tried with redis' own commands, as its protocol is open to any client that reaches it.
 struct Attack {
     name: &'static str,
     /// Whether it had its effect.
@@ -204,7 +204,7 @@ fn migrate(running: &Running) -> bool {
     outside.accept().is_ok()
 }
 
-/// Somebody who is no part of the container, and the port where redis could reach
+/// A host that is no part of the container, and the port where redis could reach
 /// them. Both commands connect before they are answered.
 fn outside(running: &Running) -> (TcpListener, String) {
     let bound = running.in_network(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));

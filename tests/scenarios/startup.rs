@@ -90,7 +90,7 @@ fn redis_is_ready_when_it_listens(place: Place) {
         assert_eq!(ask(&["BGSAVE"]), "Background saving started");
         running.line("Background saving terminated with success");
         assert_eq!(running.events().violations().len(), 0, "{}", running.stderr());
-        // It gives its port up for another, and has neither then; who was there is served.
+        // It gives its port up for another, and has neither then; clients that were there are served.
         let mut client = BufReader::new(running.connect(6379).expect("it listens"));
         let mut say = |command: &str| {
             client.get_mut().write_all(command.as_bytes()).expect("it reads");

@@ -1,5 +1,5 @@
 //! Code from where a program's libraries are not: mapped, made executable afterwards, and
-//! in a race with who looks at it.
+//! in a race with the check of it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -161,7 +161,7 @@ fn keep_mapping(counts: &'static Counts, wanted: u32, mode: &str, files: [&Owned
         let flags = (libc::CLONE_FILES | libc::SIGCHLD) as usize;
         match call("clone", libc::SYS_clone, &[flags, 0, 0, 0, 0])? {
             0 => {
-                // It ends with who maps.
+                // It ends with the mapping process.
                 // SAFETY: prctl takes numbers.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
                 flip(counts, wanted);

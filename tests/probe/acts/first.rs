@@ -149,7 +149,7 @@ fn descriptors(_: &[String]) -> Result {
             found.push(String::from_utf8_lossy(&text[..length]).into_owned());
         }
     }
-    // The server's sockets, and the pipe to who asked for this act.
+    // The server's sockets, and the pipe to the process that requested this act.
     found.retain(|name| !name.starts_with("socket:") && !name.starts_with("pipe:"));
     Ok(found.join(" "))
 }

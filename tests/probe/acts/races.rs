@@ -92,7 +92,7 @@ struct Exec {
     envp: [usize; 2],
     /// By this descriptor.
     descriptor: Option<i32>,
-    /// What the child shares with who changes it: flags of clone.
+    /// What the child shares with the process that changes it: flags of clone.
     shares: i32,
 }
 
@@ -315,7 +315,7 @@ fn counts(came: &BTreeMap<String, u32>) -> String {
 /// has, while this process goes on.
 fn attempt_in_one_memory(exec: &Exec) -> Result<Ended> {
     extern "C" fn child(exec: *mut libc::c_void) -> i32 {
-        // SAFETY: it is the parent's, who waits for this child.
+        // SAFETY: it is the parent's, which waits for this child.
         let exec = unsafe { &*exec.cast::<Exec>() };
         // No errno of its own: what libc keeps for a thread is the parent's here.
         exec.make();
