@@ -314,6 +314,9 @@ pub(super) fn perform_step(
     match step {
         // Taken out when the environment was prepared.
         Step::Environment(_) => Ok(()),
+        Step::Limit(ResourceLimit::SoftCore, value) => {
+            sys::process::set_soft_limit(libc::RLIMIT_CORE, *value)
+        }
         Step::Limit(limit, value) => sys::process::set_limit(resource(*limit), *value),
         Step::KeepCapabilities => sys::prctl::keep_capabilities(),
         Step::Bounding(drop) => drop_bounding(drop),
@@ -422,7 +425,7 @@ const fn resource(limit: ResourceLimit) -> sys::process::Resource {
     match limit {
         ResourceLimit::OpenFiles => libc::RLIMIT_NOFILE,
         ResourceLimit::FileSize => libc::RLIMIT_FSIZE,
-        ResourceLimit::Core => libc::RLIMIT_CORE,
+        ResourceLimit::Core | ResourceLimit::SoftCore => libc::RLIMIT_CORE,
     }
 }
 

@@ -228,7 +228,7 @@ impl Enforcer {
             Handler::Plain => self.other(call, caller),
         };
         // A section of the profile may grant what its `syscalls` do not list.
-        match special {
+        let decision = match special {
             Decision::Continue
             | Decision::Trace(_)
             | Decision::Value(_)
@@ -242,15 +242,22 @@ impl Enforcer {
                 Decision::Deny(self.rules.unlisted(call))
             }
             decision => decision,
+        };
+        match decision {
+            Decision::Deny(refusal) => call.quiet().map_or(Decision::Deny(refusal), Decision::Fail),
+            decision => decision,
         }
     }
 
     fn other(&self, call: &Call, caller: &Caller) -> Decision {
         let name = call.name.unwrap_or_default();
+        let own = self.of_itself(call, caller);
         match self.rules.access(name) {
             None => Decision::Deny(self.rules.unlisted(call)),
-            Some(_) if self.reaches_us(call) => Decision::Deny(self.rules.signal(call)),
-            Some(Access::When(_)) if !self.rules.lists(call) => Decision::Deny(self.rules.argument(call)),
+            Some(_) if own.is_none() && self.reaches_us(call) => Decision::Deny(self.rules.signal(call)),
+            Some(Access::When(_)) if !self.rules.lists(own.as_ref().unwrap_or(call)) => {
+                Decision::Deny(self.rules.argument(call))
+            }
             Some(_) => {
                 let ids = Ids { uids: caller.uids, gids: caller.gids };
                 let refused = syscalls::privileged(name)

@@ -1,11 +1,11 @@
 //! Calls that name a process, thread or group by number. The filter allows each that does not
-//! name the supervisor, so the others are denied, but for kill(0), which depends on the caller's
-//! group.
+//! name the supervisor, so the others are denied, but for those that depend on the caller: kill(0),
+//! and a change of scheduling or limits for itself.
 
 use super::{Decision, Enforcer};
 use crate::filter::Access;
 use crate::notify::caller::Caller;
-use crate::plan::numbers;
+use crate::plan::numbers::{self, NamedProcess};
 use crate::policy::call::Call;
 use crate::procfs::stat::Stat;
 use crate::sys::{terminal, threads};
@@ -18,6 +18,22 @@ impl Enforcer {
             Some(Access::When(_)) => Decision::Deny(self.rules.signal(call)),
             Some(_) => Decision::Continue,
         }
+    }
+
+    /// The same call with the caller itself in place of its number, where a change of scheduling or
+    /// limits names just the caller: its thread, its process, or its group.
+    pub(super) fn of_itself(&self, call: &Call, caller: &Caller) -> Option<Call> {
+        let (named, args) = numbers::of_itself(call.name?, &call.args)?;
+        let is_own = match named {
+            NamedProcess::Process(number) => {
+                [0, caller.tgid.as_raw(), caller.tid.as_raw()].contains(&(number as i32))
+            }
+            NamedProcess::Group(number) => {
+                let group = Stat::of(caller.tid).map_or(0, |stat| stat.group);
+                group != 0 && group != terminal::group() && [0, group].contains(&(number as i32))
+            }
+        };
+        is_own.then(|| Call { args, ..call.clone() })
     }
 
     /// Whether a call by numbers would reach the supervisor: no profile allows that.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::conclusion::Conclusion;
+use super::socket_registry::connections;
 use super::startup::StartupWatch;
 use super::{Decision, Enforcer};
 use crate::notify::caller::Caller;
@@ -35,10 +36,12 @@ impl NotificationHandler for Enforcer {
         let notify_socket =
             self.startup.iter().filter_map(|watch| watch.notify_socket.as_ref()).flat_map(NotifySocket::fds);
         let mailbox = self.tracer.as_ref().map(Tracer::wake_fd);
+        let makes = self.rules.policy().makes_sockets;
+        let connections = makes.then(connections::wake_fd).flatten();
         let deadline = self.startup.as_ref().and_then(StartupWatch::deadline);
         WaitSet {
             mailbox,
-            descriptors: notify_socket.chain(self.memory.deferred.wake_fd()).collect(),
+            descriptors: notify_socket.chain(self.memory.deferred.wake_fd()).chain(connections).collect(),
             timeout: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             mask: if mailbox.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL },
         }
@@ -46,6 +49,9 @@ impl NotificationHandler for Enforcer {
 
     fn before_wait(&mut self) -> Result<(), CallError> {
         self.apply_reports();
+        if self.rules.policy().makes_sockets {
+            self.registry().apply_connections();
+        }
         self.decide_ended()
     }
 

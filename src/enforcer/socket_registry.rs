@@ -1,5 +1,5 @@
 //! Sockets that the supervisor has made for the app. It has a copy of each until no call on it has
-//! to be decided any more: until it listens, or is connected.
+//! to be decided any more: until it listens, or is connected (see [`connections`]).
 //!
 //! A socket is found by its inode, which /proc shows for the caller's descriptor. Another thread may
 //! replace that descriptor meanwhile: what is bound and connected is the socket that was found, to
@@ -12,6 +12,7 @@
 //! the copies then is their [`SocketFate`]: descriptors are the lowest free number, so a number
 //! that is handed to the same process once more was closed there.
 
+pub mod connections;
 mod open_sockets;
 
 use std::collections::{HashMap, HashSet};
@@ -29,6 +30,7 @@ use crate::policy::network::SocketKind;
 use crate::procfs::stat::started;
 use crate::readiness::listening;
 use crate::sys::process;
+use connections::Connections;
 
 /// From so many copies on `/proc` is read to find out which are closed.
 const FEW: usize = 64;
@@ -82,6 +84,7 @@ pub struct SocketRegistry {
     numbers: HashMap<(Pid, i32), u64>,
     /// Those that listen, of which no copy is needed any more.
     listening: HashSet<u64>,
+    connections: Connections,
     /// At so many listening ones the closed are forgotten.
     next_listening: usize,
     /// At so many copies `/proc` is read again.
@@ -98,6 +101,7 @@ impl Default for SocketRegistry {
             sockets: HashMap::new(),
             numbers: HashMap::new(),
             listening: HashSet::new(),
+            connections: Connections::default(),
             next_listening: LISTENERS,
             next: FEW,
             most: MOST,
@@ -143,6 +147,7 @@ impl SocketRegistry {
         // The inode number may have been that of another socket, which is closed.
         self.release(socket.inode);
         self.listening.remove(&socket.inode);
+        self.connections.forget(socket.inode);
         self.turn += 1;
         let copy = RegistryEntry {
             socket: socket.clone(),
@@ -206,6 +211,7 @@ impl SocketRegistry {
     /// No copy of it is needed any more.
     pub fn release(&mut self, inode: u64) {
         let Some(copy) = self.sockets.remove(&inode) else { return };
+        self.connections.unwatch(&copy.socket);
         let slot = copy.number.map(|number| (copy.maker, number));
         if let Some(slot) = slot.filter(|slot| self.numbers.get(slot) == Some(&inode)) {
             self.numbers.remove(&slot);
@@ -258,6 +264,9 @@ impl SocketRegistry {
                     self.forget(|copy| open.fate(copy) >= least);
                 }
             }
+        }
+        if self.sockets.len() >= self.most {
+            self.connections.connecting().into_iter().for_each(|inode| self.release(inode));
         }
         if self.sockets.len() >= self.most {
             // The oldest of which nothing is known: to bind or connect one that is still

@@ -26,6 +26,7 @@ use crate::notify::handed::HandedItem;
 use crate::notify::resolve::Found;
 use crate::notify::syscall_args::{AddressArgs, PathArg};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
+use crate::policy::Denial;
 use crate::policy::call::Call;
 use crate::policy::file::Ruling;
 use crate::policy::network::{Address, Direction, Protocol, SocketKind, UnixName};
@@ -76,7 +77,7 @@ impl Enforcer {
         }
     }
 
-    fn registry(&self) -> MutexGuard<'_, SocketRegistry> {
+    pub(super) fn registry(&self) -> MutexGuard<'_, SocketRegistry> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -144,6 +145,7 @@ impl Enforcer {
         Ok(match name.as_deref() {
             Ok([b'T', b'C', b'P', ..]) => Protocol::Tcp,
             Ok([b'U', b'D', b'P', ..]) => Protocol::Udp,
+            Ok([b'P', b'I', b'N', b'G', ..]) => Protocol::Ping,
             _ => Protocol::Other,
         })
     }
@@ -193,15 +195,12 @@ impl Enforcer {
     ) -> Decision {
         let socket = match self.registered_socket(caller, fd, direction) {
             Ok(socket) => socket,
+            Err(Decision::Deny(refusal)) if direction == Direction::Connect => {
+                return self.connect_again(caller, fd, address).unwrap_or(Decision::Deny(refusal));
+            }
             Err(decision) => return decision,
         };
-        let protocol = match socket.kind {
-            SocketKind::Tcp => Protocol::Tcp,
-            SocketKind::Udp => Protocol::Udp,
-            SocketKind::Unix | SocketKind::Other => Protocol::Other,
-        };
-        let is_internet = matches!(socket.kind, SocketKind::Tcp | SocketKind::Udp);
-        if is_internet && let Err(refusal) = self.rules.address(direction, protocol, address) {
+        if let Err(refusal) = self.check_address(direction, socket.kind, address) {
             return Decision::Deny(refusal);
         }
         let place = match self.unix_place(caller, direction, address) {
@@ -231,6 +230,37 @@ impl Enforcer {
                 connected.map_or_else(Decision::Fail, |()| Decision::Value(0))
             }
         }
+    }
+
+    /// The rules on addresses, for the kinds of sockets that have one.
+    fn check_address(
+        &self,
+        direction: Direction,
+        kind: SocketKind,
+        address: &Address,
+    ) -> Result<(), Box<Denial>> {
+        match kind {
+            SocketKind::Tcp => self.rules.address(direction, Protocol::Tcp, address),
+            SocketKind::Udp => self.rules.address(direction, Protocol::Udp, address),
+            SocketKind::Unix | SocketKind::Other => Ok(()),
+        }
+    }
+
+    /// A further connect of a socket that is connected already: the kernel's answer. Nothing is
+    /// done, so it does not matter if another socket has the descriptor by now. `None` for another
+    /// socket, and for a connect that would dissolve the connection.
+    fn connect_again(&self, caller: &Caller, fd: i32, address: &Address) -> Option<Decision> {
+        let inode = self.inode(caller, fd).ok()?;
+        let kind = self.registry().kind_of_connected(inode)?;
+        if matches!(address, Address::Unspecified(_)) {
+            return None;
+        }
+        Some(match self.check_address(Direction::Connect, kind, address) {
+            Ok(()) => {
+                self.registry().connect_again(inode).map_or_else(Decision::Fail, |()| Decision::Value(0))
+            }
+            Err(refusal) => Decision::Deny(refusal),
+        })
     }
 
     fn bind(&self, socket: &Socket, place: Option<UnixAddress>, bytes: Vec<u8>, caller: &Caller) -> Decision {
@@ -374,8 +404,12 @@ impl Enforcer {
                 let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
                 match (done, &deferred.op) {
                     (Ok(()), SocketOp::Listen(_)) => registry.listens(deferred.socket.inode),
-                    (Ok(()) | Err(Errno::EINPROGRESS), SocketOp::Connect { .. }) => {
-                        registry.release(deferred.socket.inode);
+                    (Ok(()) | Err(Errno::EISCONN), SocketOp::Connect { .. }) => {
+                        registry.connected(deferred.socket.inode, true);
+                        None
+                    }
+                    (Err(Errno::EINPROGRESS | Errno::EALREADY), SocketOp::Connect { .. }) => {
+                        registry.connects(deferred.socket.inode);
                         None
                     }
                     _ => None,

@@ -59,7 +59,8 @@ pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
     let network = builder.network();
     let files = builder.files(&network);
     let endpoints = || network.listen.iter().chain(&network.connect).map(|entry| &entry.what);
-    let unix = |one: &Endpoint| !matches!(one, Endpoint::Tcp(_) | Endpoint::Udp(_));
+    let unix =
+        |one: &Endpoint| matches!(one, Endpoint::UnixAny | Endpoint::UnixPath(_) | Endpoint::UnixAbstract(_));
     let sections = Sections {
         files: !files.is_empty(),
         network: endpoints().next().is_some(),
@@ -412,7 +413,7 @@ impl Builder<'_> {
             // A hard limit may be lower elsewhere, where the app could then not start.
             self.notes.push(format!("{limit}: {value} was asked for or met; no limit was made of it"));
         }
-        Limits { processes, open_files: None, file_size: None, core: 0 }
+        Limits { processes, open_files: None, file_size: None, core: None }
     }
 
     /// Notes on actions that the environment refused.

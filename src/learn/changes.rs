@@ -74,7 +74,7 @@ fn facts(profile: &Profile) -> BTreeSet<String> {
     facts.extend(limit("processes", processes.map(u64::from)));
     facts.extend(limit("open_files", *open_files));
     facts.extend(limit("file_size", *file_size));
-    facts.extend(limit("core", Some(*core)));
+    facts.extend(limit("core", *core));
     for (side, variables) in [("drop", environment_drop), ("keep", environment_keep)] {
         facts.extend(variables.iter().map(|entry| format!("environment {side} {}", entry.what)));
         reasons(&mut facts, variables, |name| format!("environment {side} {name}"));

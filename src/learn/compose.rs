@@ -63,7 +63,5 @@ fn settings(profile: &mut Profile, from: &Profile) {
     limits.processes = from.limits.processes.or(limits.processes);
     limits.open_files = from.limits.open_files.or(limits.open_files);
     limits.file_size = from.limits.file_size.or(limits.file_size);
-    if from.limits.core != 0 {
-        limits.core = from.limits.core;
-    }
+    limits.core = from.limits.core.or(limits.core);
 }

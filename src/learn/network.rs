@@ -40,6 +40,15 @@ pub fn generalise<'o>(
         }
     };
     for (text, seen) in addresses {
+        let word = match text {
+            "icmp" => Some(Endpoint::Icmp),
+            "netlink" => Some(Endpoint::Netlink),
+            _ => None,
+        };
+        if let Some(endpoint) = word {
+            add((3, 0, text.to_owned()), endpoint, "a socket of this kind", seen, text);
+            continue;
+        }
         match text.split_once([':', '/']) {
             Some(("unix", name)) => {
                 let last = name.rsplit('/').next().unwrap_or(name);
@@ -116,6 +125,13 @@ mod tests {
         let (found, notes) = ports(&["tcp/0.0.0.0:80", "tcp/[::]:80", "tcp/443", "udp/10.0.0.2:53"]);
         let udp = Endpoint::Udp(AddressRule { network: None, ports: (0, u16::MAX) });
         assert_eq!(found, [of((80, 80)), of((443, 443)), udp]);
+        assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn sockets_of_which_the_kind_is_granted_are_entries_of_one_word() {
+        let (found, notes) = ports(&["netlink", "icmp", "icmp"]);
+        assert_eq!(found, [Endpoint::Icmp, Endpoint::Netlink]);
         assert!(notes.is_empty());
     }
 

@@ -31,8 +31,12 @@ pub(crate) const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/d
 /// `@runtime`, for writing: what a process may set of itself alone. `comm`
 /// is the name of one of its threads, as PR_SET_NAME sets it (glibc's
 /// pthread_setname_np of another thread writes it), `coredump_filter` what a core
-/// dump of it would hold (every JVM writes it when it starts). `self` is the process that opens it.
-pub(super) const OWN_PROCESS: [&str; 2] = ["/proc/self/comm", "/proc/self/coredump_filter"];
+/// dump of it would hold (every JVM writes it when it starts), `oom_score_adj` how soon it is killed
+/// where memory is short (postgres, sshd; less than it was takes CAP_SYS_RESOURCE), `loginuid` the
+/// user that the audit log names (pam_loginuid, without which cron and sshd open no session).
+/// `self` is the process that opens it.
+pub(super) const OWN_PROCESS: [&str; 4] =
+    ["/proc/self/comm", "/proc/self/coredump_filter", "/proc/self/oom_score_adj", "/proc/self/loginuid"];
 
 /// `@names`, for reading.
 pub(crate) const NAMES: &[&str] = &[

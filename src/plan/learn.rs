@@ -156,6 +156,8 @@ fn nothing(supervisor: u32) -> Policy {
         listen_tcp: Vec::new(),
         connect_tcp: Vec::new(),
         udp: true,
+        icmp: true,
+        netlink: true,
         unix: true,
         unix_named: false,
         makes_sockets: false,

@@ -93,6 +93,8 @@ impl Plan {
             listen_tcp: sockets.listen_tcp,
             connect_tcp: sockets.connect_tcp,
             udp: sockets.udp,
+            icmp: sockets.icmp,
+            netlink: sockets.netlink,
             unix: sockets.unix,
             unix_named: sockets.unix_named,
             makes_sockets: sockets.made,

@@ -104,6 +104,12 @@ impl FilterInput<'_> {
         if self.sockets.udp {
             kinds.push(vec![internet, masked(1, SOCK_TYPE, SOCK_DGRAM), one_of(2, &[0, IPPROTO_UDP])]);
         }
+        if self.sockets.icmp {
+            for (family, protocol) in [(AF_INET, IPPROTO_ICMP), (AF_INET6, IPPROTO_ICMPV6)] {
+                let datagram = masked(1, SOCK_TYPE, SOCK_DGRAM);
+                kinds.push(vec![one_of(0, &[family]), datagram, one_of(2, &[protocol])]);
+            }
+        }
         if self.sockets.unix {
             kinds.push(vec![one_of(0, &[AF_UNIX])]);
         }
@@ -113,12 +119,10 @@ impl FilterInput<'_> {
             }
         }
         if self.sockets.any {
+            let all = [NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_KOBJECT_UEVENT];
+            let protocols = if self.sockets.netlink { &all[..] } else { &all[..1] };
             for kind in [SOCK_RAW, SOCK_DGRAM] {
-                kinds.push(vec![
-                    one_of(0, &[AF_NETLINK]),
-                    masked(1, SOCK_TYPE, kind),
-                    one_of(2, &[NETLINK_ROUTE]),
-                ]);
+                kinds.push(vec![one_of(0, &[AF_NETLINK]), masked(1, SOCK_TYPE, kind), one_of(2, protocols)]);
             }
         }
         kinds
@@ -161,10 +165,15 @@ const AF_INET: u64 = 2;
 const AF_INET6: u64 = 10;
 const AF_NETLINK: u64 = 16;
 const NETLINK_ROUTE: u64 = 0;
+/// sock_diag(7). To destroy a socket by it takes CAP_NET_ADMIN.
+const NETLINK_SOCK_DIAG: u64 = 4;
+const NETLINK_KOBJECT_UEVENT: u64 = 15;
 /// The type of a socket, without SOCK_CLOEXEC and SOCK_NONBLOCK.
 const SOCK_TYPE: u64 = 0xf;
 const SOCK_STREAM: u64 = 1;
 const SOCK_RAW: u64 = 3;
 const SOCK_SEQPACKET: u64 = 5;
+const IPPROTO_ICMP: u64 = 1;
+const IPPROTO_ICMPV6: u64 = 58;
 const IPPROTO_TCP: u64 = 6;
 const IPPROTO_UDP: u64 = 17;

@@ -210,6 +210,8 @@ pub enum ResourceLimit {
     OpenFiles,
     FileSize,
     Core,
+    /// RLIMIT_CORE, the soft limit alone.
+    SoftCore,
 }
 
 impl Policy {
@@ -234,12 +236,13 @@ pub fn matches(patterns: &[impl AsRef<str>], name: &[u8]) -> bool {
 }
 
 impl ResourceLimit {
-    /// The limit's key in a profile.
+    /// The limit's key in a profile, or what is set where the profile has none.
     pub const fn name(self) -> &'static str {
         match self {
             ResourceLimit::OpenFiles => "open_files",
             ResourceLimit::FileSize => "file_size",
             ResourceLimit::Core => "core",
+            ResourceLimit::SoftCore => "core (soft)",
         }
     }
 }
@@ -364,6 +367,10 @@ pub struct Policy {
     pub connect_tcp: Vec<(u16, u16)>,
     /// UDP sockets may be made.
     pub udp: bool,
+    /// Ping sockets may be made.
+    pub icmp: bool,
+    /// Netlink sockets for the kernel's lists and messages may be made.
+    pub netlink: bool,
     /// AF_UNIX sockets of every kind may be made.
     pub unix: bool,
     /// AF_UNIX streams may be made; their names are checked when they are bound or connected.

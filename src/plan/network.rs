@@ -14,6 +14,10 @@ pub(super) struct Sockets {
     pub listen_tcp: Vec<(u16, u16)>,
     pub connect_tcp: Vec<(u16, u16)>,
     pub udp: bool,
+    /// Ping sockets.
+    pub icmp: bool,
+    /// Netlink sockets beyond those of resolvers.
+    pub netlink: bool,
     pub unix: bool,
     /// `network` has an entry, of whatever kind.
     pub any: bool,
@@ -50,6 +54,8 @@ impl Sockets {
             listen_tcp: ports(&network.listen),
             connect_tcp: ports(&network.connect),
             udp: both().any(|endpoint| matches!(endpoint, Endpoint::Udp(_))),
+            icmp: both().any(|endpoint| matches!(endpoint, Endpoint::Icmp)),
+            netlink: both().any(|endpoint| matches!(endpoint, Endpoint::Netlink)),
             unix,
             any: both().next().is_some(),
             listens: !network.listen.is_empty(),

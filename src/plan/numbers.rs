@@ -12,6 +12,10 @@
 //!   ([`Arg::Task`]), without an event. The filter allows these calls for the caller itself alone
 //!   (0); with any other id they are notified, and decided once all threads exist.
 //!
+//! What is for the caller itself, by its own number or by its own group (in which the supervisor
+//! is not), the supervisor lets continue: a number in a register is not changed meanwhile, and no
+//! process joins the supervisor's group.
+//!
 //! A call by pidfd (pidfd_send_signal, process_madvise, pidfd_getfd) needs pidfd_open, but for a
 //! signal by a directory of /proc: see
 //! [`FilterInput::filter`](super::filter_input::FilterInput::filter). Calls that only read a
@@ -74,6 +78,33 @@ pub fn of_the_caller_alone(call: &str, access: Access) -> Access {
     unscoped.fold(access, |access, one| both(call, access, &vec![vec![one_of(one.arg, &[0])]]))
 }
 
+/// What a change of scheduling or limits is for, by its registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedProcess {
+    /// One process or thread; 0 is the caller.
+    Process(u32),
+    /// A process group; 0 is the caller's.
+    Group(u32),
+}
+
+/// The process or group that a change of scheduling or limits is for, and the registers with which
+/// the same call is for its caller alone. `None` for another call, and for one that is for a user's
+/// processes.
+pub fn of_itself(call: &str, args: &[u64; 6]) -> Option<(NamedProcess, [u64; 6])> {
+    let one = numbered(call).find(|one| one.unscoped)?;
+    let number = args[usize::from(one.arg)] as u32;
+    let mut own = *args;
+    own[usize::from(one.arg)] = 0;
+    let Some(of_process) = one.of_process else { return Some((NamedProcess::Process(number), own)) };
+    own[0] = of_process;
+    match u64::from(args[0] as u32) {
+        which if which == of_process => Some((NamedProcess::Process(number), own)),
+        // PRIO_PGRP and IOPRIO_WHO_PGRP are the next.
+        which if which == of_process + 1 => Some((NamedProcess::Group(number), own)),
+        _ => None,
+    }
+}
+
 /// Whether a call with these registers would reach a process with one of these ids, or an unknown
 /// set of processes; no profile allows that for the supervisor.
 pub fn reaches(call: &str, args: &[u64; 6], numbers: &[u32]) -> bool {
@@ -105,8 +136,9 @@ impl FilterInput<'_> {
             spared = both(call, spared, &vec![with]);
         }
         match call {
-            // The caller would join the supervisor's group and then signal it as its own.
-            "setpgid" if !self.scoped() && self.group > 0 => {
+            // The caller would join the supervisor's group, and then signal it and change its priority
+            // as its own.
+            "setpgid" if self.group > 0 => {
                 let not = Test::NotIn(vec![u64::from(self.group)]);
                 both(call, spared, &vec![vec![Condition { arg: 1, test: not }]])
             }

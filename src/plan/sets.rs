@@ -100,7 +100,7 @@ pub(super) fn limits(profile: &Profile, host: &Host) -> Result<Vec<(ResourceLimi
     let requested = [
         (ResourceLimit::OpenFiles, profile.limits.open_files),
         (ResourceLimit::FileSize, profile.limits.file_size),
-        (ResourceLimit::Core, Some(profile.limits.core)),
+        (ResourceLimit::Core, profile.limits.core),
     ];
     let mut limits = Vec::new();
     for ((limit, value), hard) in requested.into_iter().zip(host.hard_limits) {
@@ -116,6 +116,9 @@ pub(super) fn limits(profile: &Profile, host: &Host) -> Result<Vec<(ResourceLimi
             ));
         }
         limits.push((limit, value));
+    }
+    if profile.limits.core.is_none() {
+        limits.push((ResourceLimit::SoftCore, 0));
     }
     Ok(limits)
 }

@@ -14,7 +14,7 @@ use crate::profile::Mode;
 pub enum Step {
     /// Remove variables from the environment.
     Environment(Vec<String>),
-    /// Set a soft and hard limit (setrlimit(2)).
+    /// Set a soft and hard limit, or a soft limit alone (setrlimit(2)).
     Limit(ResourceLimit, u64),
     /// Set PR_SET_KEEPCAPS, for permitted capabilities across the change of user.
     KeepCapabilities,

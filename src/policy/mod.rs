@@ -17,6 +17,7 @@ pub mod inode;
 pub mod libraries;
 pub mod network;
 pub mod program;
+mod quiet;
 pub mod started;
 mod startup;
 mod unreadable;

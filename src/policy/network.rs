@@ -20,7 +20,7 @@ pub enum SocketKind {
     Udp,
     /// AF_UNIX with a connection: SOCK_STREAM or SOCK_SEQPACKET.
     Unix,
-    /// AF_UNIX with SOCK_DGRAM, and sockets that only query the kernel (netlink).
+    /// AF_UNIX with SOCK_DGRAM, ping sockets, and sockets that only query the kernel (netlink).
     Other,
 }
 
@@ -99,6 +99,8 @@ pub enum Protocol {
     Tcp,
     /// `UDP`, `UDPv6`, `UDPLITE`…
     Udp,
+    /// `PING`, `PINGv6`.
+    Ping,
     /// Another protocol, or an unknown one.
     Other,
 }
@@ -118,6 +120,15 @@ impl Direction {
             Direction::Listen => "listen",
             Direction::Connect => "connect",
         }
+    }
+}
+
+/// The entry of `network` for a socket of which only the kind is granted; `None` for another.
+pub fn endpoint_word(family: i32, kind: i32, protocol: i32) -> Option<&'static str> {
+    match () {
+        () if is_ping(family, kind, protocol) => Some("icmp"),
+        () if is_list(family, kind, protocol) => Some("netlink"),
+        () => None,
     }
 }
 
@@ -152,6 +163,7 @@ impl PolicyEngine {
         let allowed = match protocol {
             Protocol::Tcp => is_listed,
             Protocol::Udp => policy.udp,
+            Protocol::Ping => policy.icmp,
             // It may be either; the kernel refuses a wrong family itself.
             Protocol::Other => is_listed || policy.udp,
         };
@@ -160,6 +172,7 @@ impl PolicyEngine {
         }
         let name = match (protocol, ip) {
             (Protocol::Udp, _) => "udp/*".to_owned(),
+            (Protocol::Ping, _) => "icmp".to_owned(),
             // Where rules name addresses, a hint does not allow all of them.
             (_, IpAddr::V4(ip)) if self.distinguishes_addresses() => format!("tcp/{ip}:{port}"),
             (_, IpAddr::V6(ip)) if self.distinguishes_addresses() => format!("tcp/[{ip}]:{port}"),
@@ -250,12 +263,14 @@ impl PolicyEngine {
             _ if internet && datagram && policy.udp && matches!(protocol, 0 | libc::IPPROTO_UDP) => {
                 Some(SocketKind::Udp)
             }
+            _ if is_ping(family, kind, protocol) && policy.icmp => Some(SocketKind::Other),
             libc::AF_UNIX if once && (policy.unix || policy.unix_named) => Some(SocketKind::Unix),
             libc::AF_UNIX if policy.unix => Some(SocketKind::Other),
             // A resolver's query for addresses.
             libc::AF_NETLINK if (datagram || kind & 0xf == libc::SOCK_RAW) && protocol == 0 => {
                 Some(SocketKind::Other)
             }
+            _ if is_list(family, kind, protocol) && policy.netlink => Some(SocketKind::Other),
             _ => None,
         }
     }
@@ -272,6 +287,9 @@ impl PolicyEngine {
     /// without an event (nscd, to which every getpwnam tries to connect).
     pub fn socket(&self, family: i32, kind: i32, protocol: i32) -> Option<Box<Denial>> {
         let stream = kind & 0xf == libc::SOCK_STREAM;
+        if let Some(word) = endpoint_word(family, kind, protocol) {
+            return Some(refuse(Direction::Connect, word.to_owned()));
+        }
         let name = match family {
             libc::AF_UNIX if self.policy.names && stream => return None,
             libc::AF_UNIX => "unix:*".to_owned(),
@@ -299,6 +317,19 @@ impl PolicyEngine {
         };
         Some(refuse(Direction::Connect, name))
     }
+}
+
+/// Whether this is a ping socket (icmp(7)).
+fn is_ping(family: i32, kind: i32, protocol: i32) -> bool {
+    let of_family = [(libc::AF_INET, libc::IPPROTO_ICMP), (libc::AF_INET6, libc::IPPROTO_ICMPV6)];
+    kind & 0xf == libc::SOCK_DGRAM && of_family.contains(&(family, protocol))
+}
+
+/// Whether by this socket the kernel lists sockets, or says what happens to devices.
+fn is_list(family: i32, kind: i32, protocol: i32) -> bool {
+    let kinds = [libc::SOCK_RAW, libc::SOCK_DGRAM];
+    let protocols = [libc::NETLINK_SOCK_DIAG, libc::NETLINK_KOBJECT_UEVENT];
+    family == libc::AF_NETLINK && kinds.contains(&(kind & 0xf)) && protocols.contains(&protocol)
 }
 
 /// The address that an unspecified address means.

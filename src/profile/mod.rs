@@ -342,6 +342,10 @@ pub enum Endpoint {
     Tcp(AddressRule),
     /// `udp/PORTS` or `udp/ADDRESS:PORTS`.
     Udp(AddressRule),
+    /// `icmp`: ping sockets of IPv4 and IPv6, by which a process asks whether a host answers (icmp(7)).
+    Icmp,
+    /// `netlink`: the kernel's list of sockets (sock_diag(7)) and its messages about devices (uevent).
+    Netlink,
     /// `unix:*`: every unix socket, with whatever name.
     UnixAny,
     /// `unix:/path`: the socket file of this path.
@@ -388,8 +392,9 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// RLIMIT_FSIZE: the greatest size of a file that is written, in bytes.
     pub file_size: Option<u64>,
-    /// RLIMIT_CORE: the greatest size of a core dump, in bytes.
-    pub core: u64,
+    /// RLIMIT_CORE: the greatest size of a core dump, in bytes. Where it is absent, the app starts
+    /// with a soft limit of 0 and the hard limit that was inherited.
+    pub core: Option<u64>,
 }
 
 /// The condition that ends start-up.

@@ -241,7 +241,8 @@ fn environment(place: &Located) -> Result<Variables, ReadError> {
 }
 
 /// The limits of a profile without the section.
-pub(super) const NO_LIMITS: Limits = Limits { processes: None, open_files: None, file_size: None, core: 0 };
+pub(super) const NO_LIMITS: Limits =
+    Limits { processes: None, open_files: None, file_size: None, core: None };
 
 fn limits(place: &Located) -> Result<Limits, ReadError> {
     let object = place.object(&["processes", "open_files", "file_size", "core"])?;
@@ -249,7 +250,7 @@ fn limits(place: &Located) -> Result<Limits, ReadError> {
         processes: object.read("processes", count)?,
         open_files: object.read("open_files", |place| place.number(1..=u64::MAX))?,
         file_size: object.read("file_size", |place| place.number(0..=u64::MAX))?,
-        core: object.read("core", |place| place.number(0..=u64::MAX))?.unwrap_or(0),
+        core: object.read("core", |place| place.number(0..=u64::MAX))?,
     })
 }
 

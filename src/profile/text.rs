@@ -11,7 +11,8 @@ use super::{AddressRule, Endpoint};
 
 /// What a network entry looks like.
 pub(super) const ENDPOINT: &str = "expected PROTO/[ADDRESS:]PORT such as \"tcp/80\", \"tcp/10.0.0.0/8:5432\", \
-                                   \"tcp/[::1]:8000-8999\" or \"udp/*\", or \"unix:/PATH\", \"unix:@NAME\", \"unix:*\"";
+                                   \"tcp/[::1]:8000-8999\" or \"udp/*\", or \"unix:/PATH\", \"unix:@NAME\", \"unix:*\", \
+                                   \"icmp\", \"netlink\"";
 
 /// A path as the format has them: absolute and normal.
 ///
@@ -73,6 +74,11 @@ pub fn endpoint(text: &str) -> Result<Endpoint, TextError> {
     }
     if let Some(rest) = text.strip_prefix("udp/") {
         return Ok(Endpoint::Udp(address(rest)?));
+    }
+    match text {
+        "icmp" => return Ok(Endpoint::Icmp),
+        "netlink" => return Ok(Endpoint::Netlink),
+        _ => {}
     }
     let meant = match ports(text) {
         Ok(_) => format!("did you mean \"tcp/{text}\"? Or "),
@@ -202,6 +208,8 @@ mod tests {
         assert_eq!(net("tcp/[fd00::/8]:443"), (Some("fd00::/8".parse().unwrap()), (443, 443)));
         assert_eq!(net("tcp/0.0.0.0/0:1"), (Some("0.0.0.0/0".parse().unwrap()), (1, 1)));
         assert_eq!(endpoint("unix:*"), Ok(Endpoint::UnixAny));
+        assert_eq!(endpoint("icmp"), Ok(Endpoint::Icmp));
+        assert_eq!(endpoint("netlink"), Ok(Endpoint::Netlink));
         assert_eq!(endpoint("unix:@x"), Ok(Endpoint::UnixAbstract("x".into())));
         assert_eq!(endpoint("unix:/run/x"), Ok(Endpoint::UnixPath("/run/x".into())));
     }

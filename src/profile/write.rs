@@ -193,6 +193,8 @@ pub fn endpoint_text(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Tcp(address) => format!("tcp/{}", port_at(address)),
         Endpoint::Udp(address) => format!("udp/{}", port_at(address)),
+        Endpoint::Icmp => "icmp".to_owned(),
+        Endpoint::Netlink => "netlink".to_owned(),
         Endpoint::UnixAny => "unix:*".to_owned(),
         Endpoint::UnixPath(path) => format!("unix:{}", path.display()),
         Endpoint::UnixAbstract(name) => format!("unix:@{name}"),
@@ -273,7 +275,7 @@ fn limits(limits: Limits) -> ChangedPairs {
     pairs.some("processes", limits.processes, number);
     pairs.some("open_files", limits.open_files, number);
     pairs.some("file_size", limits.file_size, number);
-    pairs.some("core", (limits.core != 0).then_some(limits.core), number);
+    pairs.some("core", limits.core, number);
     pairs
 }
 
@@ -344,7 +346,7 @@ mod tests {
 
     #[test]
     fn what_fits_is_on_one_line_and_defaults_are_left_out() {
-        let text = br#"{ "fallback": "refuse", "limits": { "core": 0 }, "network": { "listen": [], "connect": [] },
+        let text = br#"{ "fallback": "refuse", "limits": {}, "network": { "listen": [], "connect": [] },
             "programs": [ { "entry": true, "may_run": [], "path": "/a" },
                 { "beneath": "/usr", "why": "a reason that is long enough to need a line of its own, or nearly so" } ],
             "syscalls": { "allow": [ { "call": "read" }, { "in": [21537, 7], "arg": 1, "call": "ioctl" } ] },

@@ -3,7 +3,7 @@
 use crate::journal::observation::{Observation, Value, What};
 use crate::notify::syscall_args::MappingArgs;
 use crate::policy::call::Call;
-use crate::syscalls::{Arg, Handler, Width, constants, width};
+use crate::syscalls::{Arg, Handler, Privilege, Width, constants, width};
 
 /// What must be read of a call before it continues.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
@@ -80,9 +80,9 @@ impl Kind {
             | Handler::Root
             | Handler::Personality
             | Handler::NotImplemented
-            | Handler::Plain => match syscall.needs() {
-                Some(_) => Kind::Privileged,
-                None => Kind::Plain,
+            | Handler::Plain => match syscall.privilege {
+                Privilege::Needed(_) | Privilege::Sometimes(_) => Kind::Privileged,
+                Privilege::None => Kind::Plain,
             },
         }
     }
@@ -135,8 +135,10 @@ pub fn argument(call: &Call) -> Option<(u8, u64)> {
 pub fn identity(call: &Call, kind: Kind) -> u64 {
     let a = call.args;
     match kind {
-        // The type decides too.
-        Kind::Privileged if call.handler() == Handler::Socket => a[0] << 32 | (a[1] & 0xffff_ffff),
+        // The type and the protocol decide too.
+        Kind::Privileged if call.handler() == Handler::Socket => {
+            (a[0] & 0xffff) << 48 | (a[1] & 0xffff_ffff) << 16 | (a[2] & 0xffff)
+        }
         _ => argument(call).map_or(0, |(_, value)| value),
     }
 }

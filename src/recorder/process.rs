@@ -8,11 +8,12 @@ use crate::journal::observation::{Observation, What};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities;
 use crate::policy::call::Call;
+use crate::policy::network;
 use crate::procfs::limits::ProcLimits;
 use crate::procfs::stat::Stat;
 use crate::procfs::status::ThreadStatus;
 use crate::procfs::{self, fdinfo, processes};
-use crate::syscalls::{Arg, Handler, Limit};
+use crate::syscalls::{Arg, Handler, Limit, Privilege};
 
 impl Recorder {
     pub(super) fn memory(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
@@ -35,9 +36,27 @@ impl Recorder {
             Handler::Schedule if call.name == Some("setpriority") => self.nicer(call, caller),
             Handler::Schedule => self.scheduled(call, caller).then_some(Capability::CAP_SYS_NICE),
             Handler::Capset => self.inherits_more(call, caller).then_some(Capability::CAP_SETPCAP),
+            _ if adjusts_clock(call) => self.sets_clock(call, caller).then_some(Capability::CAP_SYS_TIME),
             _ => capabilities::by_registers(call, caller),
         };
-        needed.map(|one| self.needed(caller, call, one)).into_iter().collect()
+        let word = match call.handler() {
+            Handler::Socket => {
+                network::endpoint_word(call.args[0] as i32, call.args[1] as i32, call.args[2] as i32)
+            }
+            _ => None,
+        };
+        let connect = word.map(|word| {
+            let program = self.program(caller);
+            Observation::ok(What::Connect { program, address: word.to_owned() })
+        });
+        let needed = needed.map(|one| self.needed(caller, call, one));
+        needed.into_iter().chain(connect).collect()
+    }
+
+    /// Whether adjtimex(2) changes the clock, by the modes of its struct timex.
+    fn sets_clock(&self, call: &Call, caller: &Caller) -> bool {
+        let head = call.argument(Arg::Pointer).map(|address| self.memory_of(caller).number(address));
+        change_clock(head.and_then(Result::ok).unwrap_or_default() as u32)
     }
 
     /// Whether the call changes another process's scheduling, or sets a real-time policy.
@@ -163,4 +182,34 @@ fn locks(caller: &Caller, more: Option<u64>) -> Option<Capability> {
         None => status.size?,
     };
     (wanted > limit.soft).then_some(Capability::CAP_IPC_LOCK)
+}
+
+/// Whether these modes of adjtimex(2) change the clock, for which the kernel wants CAP_SYS_TIME.
+const fn change_clock(modes: u32) -> bool {
+    const ADJ_OFFSET_READONLY: u32 = 0x2000;
+    const ADJ_ADJTIME: u32 = 0x8000;
+    if modes & ADJ_ADJTIME != 0 { modes & ADJ_OFFSET_READONLY == 0 } else { modes != 0 }
+}
+
+/// Whether this is adjtimex(2), which reads the clock and takes a capability to change it.
+fn adjusts_clock(call: &Call) -> bool {
+    let privilege = call.syscall().map(|syscall| syscall.privilege);
+    privilege == Some(Privilege::Sometimes(Capability::CAP_SYS_TIME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_read_takes_no_capability() {
+        // ADJ_OFFSET_SS_READ.
+        assert!(!change_clock(0) && !change_clock(0xa001));
+        // ADJ_OFFSET, ADJ_TICK, ADJ_OFFSET_SINGLESHOT.
+        assert!(change_clock(1) && change_clock(0x4000) && change_clock(0x8001));
+        for (name, adjusts) in [("adjtimex", true), ("clock_adjtime", true), ("clock_gettime", false)] {
+            let call = Call { name: Some(name), number: 0, args: [0; 6] };
+            assert_eq!(adjusts_clock(&call), adjusts, "{name}");
+        }
+    }
 }

@@ -298,7 +298,19 @@ pub type Resource = std::ffi::c_int;
 /// # Errors
 /// EPERM above the hard limit.
 pub fn set_limit(resource: Resource, value: u64) -> Result<(), Errno> {
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    set(resource, libc::rlimit { rlim_cur: value, rlim_max: value })
+}
+
+/// Sets the soft limit of a resource, at most to its hard limit, which stays.
+///
+/// # Errors
+/// As [`hard_limit`].
+pub fn set_soft_limit(resource: Resource, value: u64) -> Result<(), Errno> {
+    let hard = limit_of(resource)?.rlim_max;
+    set(resource, libc::rlimit { rlim_cur: value.min(hard), rlim_max: hard })
+}
+
+fn set(resource: Resource, limit: libc::rlimit) -> Result<(), Errno> {
     // SAFETY: the pointer is to a live rlimit; the other one is null.
     check(unsafe {
         libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, std::ptr::null::<u8>())

@@ -76,17 +76,21 @@ pub enum Purpose {
     Disk,
     /// Making a socket and connecting it.
     Connecting,
-    /// Names and options of sockets.
+    /// Use of sockets that are open: of a pair, inherited, accepted.
+    OpenSockets,
+    /// Calls that the kernel has a process make where the host watches one of its functions.
+    Probes,
+    /// Options of sockets.
     SocketOptions,
     /// Several messages at once.
     Messages,
-    /// Taking a port and what comes in on it.
+    /// Taking a port.
     Listening,
 }
 
 /// A [`Condition`] as a constant.
 #[derive(Clone, Copy, Debug)]
-enum Check {
+pub(super) enum Check {
     In(u8, &'static [u64]),
     NotIn(u8, &'static [u64]),
     Masked(u8, u64, u64),
@@ -166,7 +170,7 @@ impl Cluster {
 }
 
 impl Check {
-    fn condition(self) -> Condition {
+    pub(super) fn condition(self) -> Condition {
         match self {
             Check::In(arg, values) => Condition { arg, test: Test::In(values.to_vec()) },
             Check::NotIn(arg, values) => Condition { arg, test: Test::NotIn(values.to_vec()) },
@@ -231,11 +235,10 @@ const MKNODAT: &[&[Check]] = &[
 /// `@network`: what every user of sockets needs, and connecting.
 pub static NETWORK: Group = Group {
     name: "@network",
-    about: "sockets: make, connect, send, receive, ask and set options; \
-            which kinds and ports is decided by `network`",
+    about: "sockets: make, connect, set options; which kinds and ports is decided by `network`",
     clusters: &[
         Cluster { purpose: Purpose::Connecting, why: "making a socket and connecting it", when: &[] },
-        Cluster { purpose: Purpose::SocketOptions, why: "names and options of sockets", when: &[] },
+        Cluster { purpose: Purpose::SocketOptions, why: "every option of a socket", when: &[] },
         Cluster {
             purpose: Purpose::Messages,
             why: "several messages at once: resolvers, QUIC; never a fast open, which connects",
@@ -248,9 +251,5 @@ pub static NETWORK: Group = Group {
 pub static NETWORK_LISTEN: Group = Group {
     name: "@network (listen)",
     about: "sockets that wait for others; which ports is decided by `network.listen`",
-    clusters: &[Cluster {
-        purpose: Purpose::Listening,
-        why: "taking a port and what comes in on it",
-        when: &[],
-    }],
+    clusters: &[Cluster { purpose: Purpose::Listening, why: "taking a port", when: &[] }],
 };

@@ -9,10 +9,12 @@ mod class;
 pub mod constants;
 pub mod groups;
 mod numbers;
+mod quiet;
 mod syscall;
 mod table;
 
 pub use class::Class;
+pub use quiet::Quiet;
 pub use syscall::{Arg, Attribute, Change, Handler, Limit, Privilege, Syscall, Width};
 
 use caps::Capability;

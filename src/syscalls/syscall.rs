@@ -28,9 +28,9 @@ pub struct Syscall {
     pub class: Option<Class>,
     /// The capability that the kernel checks for.
     pub privilege: Privilege,
-    /// No learning run notifies it: a call without arguments that the kernel makes a process repeat;
-    /// the exit of its caller; and `sendmsg`, by which the launch passes the listener before any
-    /// notification can be answered.
+    /// No learning run notifies it: a call without arguments that the kernel makes a process repeat,
+    /// or make where a function of it is watched; the exit of its caller; and `sendmsg`, by which the
+    /// launch passes the listener before any notification can be answered.
     pub unnotified: bool,
     /// The kernel never refuses it for want of a capability, and programs make it very often, so
     /// `remit verify` does not trace it.

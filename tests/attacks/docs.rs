@@ -35,7 +35,7 @@ const BY_THEMSELVES: &[&str] = &[
 
 #[test]
 fn every_attack_is_in_the_document() {
-    let tables: [&[Attack]; 29] = [
+    let tables: [&[Attack]; 30] = [
         programs::UNLISTED,
         programs::REPLACED,
         programs::INTERPRETED,
@@ -54,6 +54,7 @@ fn every_attack_is_in_the_document() {
         names::MOVED,
         names::GROWN,
         names::SECOND,
+        sockets::CONNECTED,
         sockets::OTHERS,
         sockets::ANY_NAME,
         supervisor::FIRST,

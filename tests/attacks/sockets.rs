@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::attack::{Attack, all_hold_in, attack};
 use crate::site::{self, NEEDS, Site};
-use crate::support::forbidden::{EACCES, EPERM, make, never, seen, times};
+use crate::support::forbidden::{EACCES, EPERM, make, never, seen, times, unseen};
 use crate::support::{Place, Running, can_run, in_each_place};
 
 in_each_place!(
@@ -112,8 +112,13 @@ pub const OTHERS: &[Attack] = &[
     attack(seen("listen-unbound", EACCES, "network", "tcp/0.0.0.0:0")),
     attack(seen("unix-connect?arg=/app/loot/evil.sock", EACCES, "network", "unix:/app/loot/evil.sock")),
     attack(seen("unix-bind?arg=/app/loot/mine.sock", EACCES, "network", "unix:/app/loot/mine.sock")),
-    attack(never("mptcp?arg=127.0.0.2&arg=8080", EACCES, "", "")),
+    // Libraries ask for it, and fall back: there is no event.
+    attack(unseen("mptcp?arg=127.0.0.2&arg=8080", &["EPROTONOSUPPORT"])),
 ];
+
+/// A socket that is connected is connected nowhere else.
+pub const CONNECTED: &[Attack] =
+    &[attack(never("connect-elsewhere", EACCES, "network", "not made under this")).proof("127.0.0.2")];
 
 /// Options that carry the connection to a listed address elsewhere: a route in its packets,
 /// by itself and in a control message that lasts, another interface; with what the kernel
@@ -140,6 +145,7 @@ fn no_option_carries_a_connection_elsewhere(place: Place) {
 fn other_sockets_are_refused(place: Place) {
     if can_run(place, NEEDS) {
         all_hold_in(place, |options| serve(place, options, &profile()), OTHERS);
+        all_hold_in(place, |options| serve(place, options, &profile()), CONNECTED);
     }
 }
 

@@ -48,6 +48,10 @@ pub const FIRST: &[Attack] = &[
     attack(first("init-limits", EPERM, "syscall", "prlimit64")),
     attack(first("init-priority", EPERM, "syscall", "setpriority")),
     attack(first("init-scheduler", EPERM, "syscall", "sched_setscheduler")),
+    // What a process may do to its own group, done to the first one's.
+    attack(first("group-priority?arg=1", EPERM, "syscall", "setpriority")),
+    attack(first("join-group?arg=1", EPERM, "syscall", "setpgid")),
+    attack(never("open?arg=/proc/1/loginuid&arg=write", EACCES, "file", "/proc/1/loginuid")),
 ];
 
 fn the_first_process_is_out_of_reach(place: Place) {

@@ -123,7 +123,6 @@ fn no_call_takes_a_number_of_the_supervisors_whatever_brings_it() {
                 for (call, args) in [
                     ("kill", [0, 9]),
                     ("kill", [minus(1), 9]),
-                    ("setpgid", [0, 5]),
                     ("ioctl", [3, 0x8901]),
                     ("ioctl", [3, 0x8902]),
                     ("fcntl", [3, 15]),
@@ -131,6 +130,8 @@ fn no_call_takes_a_number_of_the_supervisors_whatever_brings_it() {
                     let args = [args[0], args[1], 0, 0, 0, 0];
                     assert_eq!(ask(call, args), alone, "{arch} {major}.{minor} {call} {args:?}");
                 }
+                // It could be given another priority by its group.
+                assert_eq!(ask("setpgid", [0, 5, 0, 0, 0, 0]), Action::Notify, "{arch} {major}.{minor}");
                 for owner in [7, minus(5), 1 << 32 | 7] {
                     assert_eq!(ask("fcntl", [3, 8, owner, 0, 0, 0]), alone, "F_SETOWN {owner:x}");
                 }
@@ -181,6 +182,35 @@ fn where_the_filter_has_not_every_thread_it_lets_through_the_caller_alone() {
     // What Landlock keeps from the supervisor goes by the filter.
     assert_eq!(answer("tkill", [77, 9, 0, 0, 0, 0]), Action::Allow);
     assert!(matches!(narrowed.calls.get("getpid"), Some(Access::Allow)));
+}
+
+/// What is for the caller itself, by its number or its group, is decided as with 0.
+#[test]
+fn what_a_change_of_scheduling_is_for_is_in_registers() {
+    use numbers::Named::{Group, Process};
+    const HIGH: u64 = 1 << 32;
+    let of = |call: &str, args: [u64; 3]| {
+        numbers::of_itself(call, &[args[0], args[1], args[2], 0, 0, 0])
+            .map(|(named, own)| (named, [own[0], own[1], own[2]]))
+    };
+    for (call, args, named, own) in [
+        ("prlimit64", [77, 7, 9], Process(77), [0, 7, 9]),
+        ("prlimit64", [HIGH | 77, 7, 9], Process(77), [0, 7, 9]),
+        ("sched_setscheduler", [77, 3, 9], Process(77), [0, 3, 9]),
+        ("setpriority", [0, 77, 5], Process(77), [0, 0, 5]),
+        ("setpriority", [1, 77, 5], Group(77), [0, 0, 5]),
+        ("setpriority", [HIGH | 1, 0, 5], Group(0), [0, 0, 5]),
+        ("ioprio_set", [1, 77, 5], Process(77), [1, 0, 5]),
+        ("ioprio_set", [2, 77, 5], Group(77), [1, 0, 5]),
+    ] {
+        assert_eq!(of(call, args), Some((named, own)), "{call} {args:?}");
+    }
+    // A user's processes may be the supervisor's; and what signals or reads is no such change.
+    for (call, args) in
+        [("setpriority", [2, 0, 5]), ("ioprio_set", [3, 0, 5]), ("kill", [77, 9, 0]), ("ptrace", [16, 77, 0])]
+    {
+        assert_eq!(of(call, args), None, "{call} {args:?}");
+    }
 }
 
 /// No process could load another filter into the app later.

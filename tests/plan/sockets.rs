@@ -29,6 +29,55 @@ fn where_addresses_are_named_no_option_leads_elsewhere() {
     assert_eq!(ports.filter.calls.get("setsockopt"), Some(&Access::Allow));
 }
 
+/// A pair's sockets and inherited ones are used without an entry in `network`.
+#[test]
+fn sockets_that_are_open_are_used_without_a_network() {
+    let alone = server(r#""syscalls": {"allow": ["@core"]}"#);
+    for call in ["getpeername", "getsockname", "getsockopt", "shutdown", "accept4", "recvmmsg"] {
+        assert_eq!(answer(&alone, call, [3, 0, 0, 0, 0, 0]), Action::Allow, "{call}");
+    }
+    for call in ["socket", "connect", "bind", "listen"] {
+        assert_eq!(answer(&alone, call, [3, 0, 0, 0, 0, 0]), Action::Notify, "{call}");
+    }
+    let set = |level: u64, option: u64| answer(&alone, "setsockopt", [3, level, option, 0, 0, 0]);
+    // SO_SNDBUF, SO_KEEPALIVE, SO_RCVTIMEO; TCP_NODELAY, TCP_KEEPIDLE, TCP_USER_TIMEOUT.
+    for (level, option) in [(1, 7), (1, 9), (1, 20), (6, 1), (6, 4), (6, 18)] {
+        assert_eq!(set(level, option), Action::Allow, "{level} {option}");
+    }
+    // Other interfaces and routes, filters, marks, other protocols' states; IP's and netfilter's.
+    for (level, option) in [
+        (1, 25),
+        (1, 26),
+        (1, 36),
+        (1, 50),
+        (1, 51),
+        (1, 52),
+        (1, 62),
+        (6, 13),
+        (6, 14),
+        (6, 19),
+        (6, 31),
+        (0, 4),
+        (0, 64),
+        (41, 57),
+        (263, 1),
+    ] {
+        assert_eq!(set(level, option), Action::Notify, "{level} {option}");
+        assert_eq!(set(level | 1 << 32, option | 1 << 32), Action::Notify, "{level} {option}");
+    }
+}
+
+/// The kernel makes a process call these where the host watches one of its functions.
+#[test]
+fn the_kernels_own_calls_are_never_refused() {
+    for keys in [r#""syscalls": {"allow": ["@core"]}"#, r#""syscalls": {"allow": []}"#] {
+        let plan = server(keys);
+        for call in ["uretprobe", "uprobe"] {
+            assert_eq!(answer(&plan, call, [0; 6]), Action::Allow, "{call}");
+        }
+    }
+}
+
 #[test]
 fn sockets_are_of_the_kinds_that_network_names() {
     let ask = |network: &str, args: [u64; 3]| {
@@ -48,6 +97,26 @@ fn sockets_are_of_the_kinds_that_network_names() {
     assert_eq!(ask("udp/*", [2, 2 | CLOEXEC, 17]), Action::Allow);
     assert_eq!(ask("udp/*", [2, 1, 0]), Action::Notify);
     assert_eq!(ask("unix:*", [1, 5, 0]), Action::Allow);
+    // Ping sockets are no datagrams of UDP's, and no raw sockets.
+    for (family, protocol) in [(2, 1), (10, 58)] {
+        assert_eq!(ask("icmp", [family, 2 | CLOEXEC, protocol]), Action::Allow);
+        assert_eq!(ask("icmp", [family, 3, protocol]), Action::Notify, "raw");
+        assert_eq!(ask("udp/*", [family, 2, protocol]), Action::Notify);
+    }
+    assert_eq!(ask("icmp", [2, 2, 58]), Action::Notify);
+    assert_eq!(ask("icmp", [2, 2, 17]), Action::Notify);
+    // Of netlink's protocols sock_diag, uevent and that of resolvers; netfilter's not.
+    for (protocol, action) in [
+        (4, Action::Allow),
+        (15, Action::Allow),
+        (0, Action::Allow),
+        (9, Action::Notify),
+        (12, Action::Notify),
+    ] {
+        assert_eq!(ask("netlink", [16, 3, protocol]), action, "{protocol}");
+    }
+    assert_eq!(ask("icmp", [16, 3, 4]), Action::Notify);
+    assert_eq!(ask("netlink", [2, 2, 1]), Action::Notify);
     let plan = server(r#""network": {"connect": ["tcp/80"]}"#);
     assert!(!plan.filter.calls.contains_key("listen"), "it comes with network.listen");
     let added = server(r#""syscalls": {"allow": [{"call": "socket", "arg": 0, "in": ["AF_PACKET"]}]}"#);
@@ -66,7 +135,7 @@ fn an_app_that_says_it_is_ready_gets_no_other_socket() {
     }
     assert!(alone.landlock.as_ref().is_some_and(|domain| domain.scope_abstract));
     assert_eq!(answer(&alone, "setsockopt", [3, 1, 7, 0, 0, 0]), Action::Allow);
-    assert_eq!(answer(&alone, "setsockopt", [3, 6, 7, 0, 0, 0]), Action::Notify);
+    assert_eq!(answer(&alone, "setsockopt", [3, 6, 31, 0, 0, 0]), Action::Notify);
     let any = server(&format!(r#"{NOTIFY}, "network": {{"connect": ["unix:*"]}}"#));
     assert_eq!(transport(&any), Some(NotifyTransport::AbstractSocket));
     let keys = format!("{SERVER}, {NOTIFY}");

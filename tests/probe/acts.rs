@@ -9,6 +9,7 @@ mod inject;
 mod kernel;
 mod names;
 mod network;
+mod own;
 mod processes;
 mod races;
 mod replace;
@@ -67,6 +68,7 @@ const ACTS: &[&[(&str, Act)]] = &[
     network::ACTS,
     sockets::ACTS,
     threads::ACTS,
+    own::ACTS,
     processes::ACTS,
     first::ACTS,
     inject::ACTS,

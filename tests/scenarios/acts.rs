@@ -36,12 +36,13 @@ pub const ACTS: &[Forbidden] = &[
     seen("bind?arg=4444", EACCES, "network", "tcp/4444"),
     seen("connect?arg=127.0.0.1&arg=8080", EACCES, "network", "tcp/8080"),
     never("connect-fastopen?arg=127.0.0.1&arg=8080", EITHER, "", ""),
-    never("mptcp?arg=127.0.0.1&arg=8080", EITHER, "network", ""),
+    unseen("mptcp?arg=127.0.0.1&arg=8080", &["EPROTONOSUPPORT"]),
     seen("udp?arg=127.0.0.1&arg=8080", EACCES, "network", "udp"),
     seen("unix-connect?arg=/run/missing.sock", EACCES, "network", "unix"),
     first("raw-socket", EITHER, "network", ""),
     first("packet-socket", EITHER, "network", ""),
-    first("netlink", EITHER, "network", ""),
+    seen("netlink", EITHER, "network", "netlink"),
+    seen("socket?arg=2&arg=2&arg=1", EITHER, "network", "icmp"),
     // PID 1 and other processes.
     never("kill?arg=1&arg=28", EPERM, "syscall", "kill"),
     never("tgkill?arg=1&arg=28", EPERM, "syscall", "tgkill"),
@@ -67,7 +68,7 @@ pub const ACTS: &[Forbidden] = &[
     unseen("i386", &["SIGSYS"]),
     #[cfg(target_arch = "x86_64")]
     unseen("x32", &["SIGSYS"]),
-    seen("io-uring", ENOSYS, "syscall", "io_uring_setup"),
+    unseen("io-uring", ENOSYS),
     seen("keyctl", EPERM, "syscall", "keyctl"),
     first("bpf", EPERM, "syscall", "bpf"),
     first("perf", EPERM, "syscall", "perf_event_open"),
@@ -92,6 +93,8 @@ pub fn control(place: Place, act: &str) -> &'static str {
         ("x32", _) => "ENOSYS",
         ("clone3", Place::Docker | Place::Restricted) => "ENOSYS",
         ("unix-connect", _) => "ENOENT",
+        // net.ipv4.ping_group_range, which Docker sets and a new network namespace does not.
+        ("socket", Place::UserNamespace) => "EACCES",
         ("terminal-push" | "terminal-push-high", _) => "ENOTTY",
         ("open-by-handle" | "bpf" | "syslog", _) => "EPERM",
         ("mknod", Place::Restricted | Place::UserNamespace) => "EPERM",

@@ -159,8 +159,17 @@ fn a_process_may_name_itself_and_say_what_its_core_holds() {
     let runtime = rules(r#""files": ["@runtime"]"#);
     assert_eq!(ruling(&runtime, "/proc/self/comm"), Ruling::Perform);
     assert_eq!(ruling(&runtime, "/proc/self/coredump_filter"), Ruling::Perform);
+    assert_eq!(ruling(&runtime, "/proc/self/oom_score_adj"), Ruling::Perform);
+    assert_eq!(ruling(&runtime, "/proc/self/loginuid"), Ruling::Perform);
     // Nothing else there, and nothing of another process.
-    for path in ["/proc/self/mem", "/proc/self/oom_score_adj", "/proc/7/comm", "/proc/self/comm/x"] {
+    for path in [
+        "/proc/self/mem",
+        "/proc/self/timerslack_ns",
+        "/proc/7/comm",
+        "/proc/1/oom_score_adj",
+        "/proc/7/loginuid",
+        "/proc/self/comm/x",
+    ] {
         assert!(matches!(ruling(&runtime, path), Ruling::Refuse(_)), "{path}");
     }
     let none = rules(r#""files": ["@names"]"#);

@@ -6,7 +6,7 @@ use super::{Check, Cluster, Group, MSG_FASTOPEN, Purpose};
 #[rustfmt::skip]
 pub static CORE: Group = Group {
     name: "@core",
-    about: "start, memory, threads, children, time, signals, polling, pipes, open descriptors; \
+    about: "start, memory, threads, children, time, signals, polling, pipes, open descriptors and sockets; \
             it opens, connects and executes nothing",
     clusters: &[
         Cluster {
@@ -30,7 +30,7 @@ pub static CORE: Group = Group {
             when: &[("clone", &[&[Check::Masked(0, CLONE_NAMESPACES_UNTRACED, 0)]])],
         },
         Cluster { purpose: Purpose::Signals, why: "signals: handlers, masks, sending", when: &[] },
-        Cluster { purpose: Purpose::Time, why: "time: clocks to read, sleeping, timers", when: &[] },
+        Cluster { purpose: Purpose::Time, why: "time: clocks to read, sleeping, timers; setting one takes a capability", when: &[] },
         Cluster { purpose: Purpose::Waiting, why: "waiting for descriptors: event loops", when: &[] },
         Cluster {
             purpose: Purpose::Pipes,
@@ -43,6 +43,17 @@ pub static CORE: Group = Group {
                     &[Check::In(0, &[1]), Check::Masked(1, SOCK_TYPE, 5)],
                 ],
             )],
+        },
+        Cluster {
+            purpose: Purpose::OpenSockets,
+            why: "sockets that are open: a pair's, inherited ones, and what comes in on those",
+            when: &[("setsockopt", OPTIONS)],
+        },
+        Cluster {
+            purpose: Purpose::Probes,
+            why: "what the kernel has a process call where the host watches one of its functions; \
+                  a call from elsewhere it refuses itself",
+            when: &[],
         },
         Cluster {
             purpose: Purpose::Descriptors,
@@ -102,6 +113,8 @@ const PRCTL: &[u64] = &[
     41, // PR_SET_THP_DISABLE
     42, // PR_GET_THP_DISABLE
     51, // PR_SVE_GET_VL: Java on ARM
+    65, // PR_SET_MDWE: for good
+    66, // PR_GET_MDWE
     0x5356_4d41, // PR_SET_VMA: names of anonymous memory
 ];
 
@@ -120,6 +133,17 @@ const ARCH_PRCTL: &[u64] = &[
     0x5002, // ARCH_SHSTK_DISABLE
     0x5003, // ARCH_SHSTK_LOCK
     0x5005, // ARCH_SHSTK_STATUS
+];
+
+/// Options of an open socket that concern its buffers, times and ends alone: none attaches a
+/// program, and none changes where its packets go.
+#[rustfmt::skip]
+const OPTIONS: &[&[Check]] = &[
+    // Of SOL_SOCKET the first 32, but for SO_BINDTODEVICE, SO_ATTACH_FILTER, SO_DETACH_FILTER.
+    &[Check::In(1, &[1]), Check::Masked(2, 0xffff_ffe0, 0), Check::NotIn(2, &[25, 26, 27])],
+    // Of IPPROTO_TCP the first 16 (TCP_NODELAY, TCP_KEEPIDLE), but for TCP_CONGESTION and TCP_MD5SIG.
+    &[Check::In(1, &[6]), Check::Masked(2, 0xffff_fff0, 0), Check::NotIn(2, &[13, 14])],
+    &[Check::In(1, &[6]), Check::In(2, &[18])], // TCP_USER_TIMEOUT
 ];
 
 /// ioctls on open descriptors that configure nothing beyond the descriptor.
