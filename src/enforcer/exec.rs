@@ -18,12 +18,14 @@ use crate::notify::caller::{Caller, Memory};
 use crate::notify::image;
 use crate::notify::path_resolver::PathResolver;
 use crate::notify::resolve::{self, Found};
+use crate::notify::settled::Settled;
 use crate::notify::syscall_args::{self, PathArg};
 use crate::plan::ProgramIndex;
 use crate::policy::Denial;
 use crate::policy::args::Args;
 use crate::policy::call::Call;
 use crate::policy::program::{Called, ExecTarget};
+use crate::policy::started::NotYet;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::errno;
 use crate::tracer::Operation;
@@ -157,7 +159,7 @@ impl Enforcer {
                 Some(Err(Errno::EWOULDBLOCK)) => return Decision::AwaitLease(LeasedFile::read(file.fd)),
                 content => content.and_then(Result::ok),
             };
-            match self.rest(next, content, &exec, &memory) {
+            match self.rest(next, content, &exec, (caller, &memory)) {
                 Ok(None) => {}
                 Ok(Some(refusal)) => return Decision::Deny(refusal),
                 Err(errno) => return unknown(errno),
@@ -179,17 +181,18 @@ impl Enforcer {
         next: ProgramIndex,
         content: Option<File>,
         exec: &syscall_args::Exec,
-        memory: &Memory,
+        (caller, memory): (&Caller, &Memory),
     ) -> Result<Option<Box<Denial>>, Errno> {
-        let mut refused = None;
+        let settled = Settled::of(&self.rules, caller, &self.identity);
+        let mut refused = Ok(None);
         syscall_args::each(memory, exec.environment, |variable| {
             if !self.inherited.iter().any(|inherited| inherited == variable) {
-                let variable = [variable.to_vec()];
-                let of_a_script = || self.rules.variable_of_script(next, &variable);
-                refused = self.rules.variable(&variable).or_else(of_a_script);
+                refused = self.rules.variable_before_exec(next, variable, &settled);
             }
-            refused.is_none()
+            matches!(refused, Ok(None))
         })?;
+        // Every path was looked at.
+        let refused = refused.map_err(|NotYet| Errno::EAGAIN)?;
         Ok(refused.or_else(|| {
             let wanted = self.rules.digest(next)?;
             let found = content.and_then(digest);

@@ -190,6 +190,7 @@ fn label(object: &ViolationObject) -> Option<String> {
         ViolationObject::Path { path, access } => format!("{} {}", path.display(), access.join(",")),
         ViolationObject::Address { address, access } => format!("{address} {access}"),
         ViolationObject::Name { name } => name.clone().into_owned(),
+        ViolationObject::Variable(fault) => format!("{}={}", fault.name, fault.value),
         ViolationObject::Syscall { .. } => return None,
     };
     label.truncate(label.floor_char_boundary(LONGEST));

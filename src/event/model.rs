@@ -68,10 +68,24 @@ pub struct StartEvent {
     /// How this environment differs from those in which the profile was learned, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unlike: Vec<String>,
+    /// Variables of the loader that the app did not get; in audit, those that it would not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<VariableFault>,
     /// Less than the profile requires is enforced. It is not written, since the layers say it, but
     /// such a start is written at every level.
     #[serde(skip)]
     pub degraded: bool,
+}
+
+/// A variable by which the loader would run code that a process inside may change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VariableFault {
+    /// Its name.
+    pub name: String,
+    /// The part of its value: a path, an option, or all of it.
+    pub value: String,
+    /// Why.
+    pub why: String,
 }
 
 /// A mode and what set it.
@@ -227,7 +241,9 @@ pub enum ViolationObject {
         /// `listen` or `connect`.
         access: &'static str,
     },
-    /// A capability, a limit, a variable.
+    /// A variable, by what its value names.
+    Variable(Box<VariableFault>),
+    /// A capability, a limit, a variable with any value.
     Name {
         /// The profile's word for it.
         name: Cow<'static, str>,

@@ -49,6 +49,9 @@ pub struct Supervision {
     pub writer: Arc<EventWriter>,
     /// The start event, written once the confinement is in force.
     pub start: StartEvent,
+    /// What a person has to know of the start, a line each, said once the app runs. A launch that
+    /// fails says one line: why.
+    pub lines: Vec<String>,
     /// Takes state changes of tracees, where a rule needs the post-exec verification.
     pub tracees: Option<Arc<dyn Tracees>>,
     /// Makes the worker's job from the filter's listener.
@@ -94,6 +97,8 @@ struct EventLoop {
     writer: Option<Arc<EventWriter>>,
     /// Events that wait for the start event, which is always the first.
     early: Vec<Event>,
+    /// Lines that are said once the app runs.
+    lines: Vec<String>,
     journal: Option<Arc<Journal>>,
     /// Dropped when the tracer has ended.
     tracees: Option<Weak<dyn Tracees>>,
@@ -145,6 +150,7 @@ fn supervise(
         state: InitState::new(child.pid, options.rules.clone()),
         writer: supervision.as_ref().map(|supervision| Arc::clone(&supervision.writer)),
         early: Vec::new(),
+        lines: Vec::new(),
         journal: supervision.as_ref().and_then(|supervision| supervision.journal.clone()),
         child,
         launched: false,

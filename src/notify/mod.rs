@@ -13,5 +13,6 @@ pub mod memory_cache;
 pub mod path_resolver;
 pub mod resolve;
 pub mod server;
+pub mod settled;
 pub mod syscall_args;
 pub mod unreadable;

@@ -123,11 +123,11 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
         }
     }
     if programs.dynamic {
-        let what = "no program gets a variable that makes it run other code".to_owned();
+        let what = "no program gets a variable that makes it run code which the app may change".to_owned();
         rules.push(rule("/environment".to_owned(), what, check));
     }
     if profile.programs.iter().any(|program| program.interpreter.is_some()) {
-        let what = "no script gets a variable that names other code to an interpreter".to_owned();
+        let what = "no script gets a variable that names such code to an interpreter".to_owned();
         rules.push(rule("/environment".to_owned(), what, check));
     }
     let memfd = memfd(profile);

@@ -8,43 +8,56 @@
 //! `PYTHONUNBUFFERED`, does not.
 
 mod interpreters;
+pub mod named;
+mod options;
+pub mod value;
 
 pub use interpreters::{Family, INTERPRETERS};
+use value::ValueKind::{self, *};
 
 /// Variables by which a loader, libc or its helpers load code, read it from elsewhere,
 /// switch their own guards off, or write files. ld.so(8); glibc's list for set-user-ID
 /// programs, sysdeps/generic/unsecvars.h; musl's ldso/dynlink.c, which reads the two
 /// common ones.
-pub(super) const LOADER: [&str; 12] = [
-    "GCONV_PATH",
-    "GETCONF_DIR",
-    "GLIBC_TUNABLES",
-    "LD_AUDIT",
-    "LD_DEBUG*",
-    "LD_LIBRARY_PATH",
-    "LD_ORIGIN_PATH",
-    "LD_PRELOAD",
-    "LD_PROFILE*",
-    "LOCPATH",
-    "MALLOC_TRACE",
-    "NLSPATH",
+pub(super) const LOADER: [(&str, ValueKind); 12] = [
+    ("GCONV_PATH", Paths(b':')),
+    ("GETCONF_DIR", Paths(0)),
+    ("GLIBC_TUNABLES", Options(options::VariableOptions::Tunables)),
+    ("LD_AUDIT", Libraries(b':')),
+    ("LD_DEBUG*", Opaque),
+    ("LD_LIBRARY_PATH", LibraryFolders),
+    ("LD_ORIGIN_PATH", Opaque),
+    ("LD_PRELOAD", Libraries(b' ')),
+    ("LD_PROFILE*", Opaque),
+    ("LOCPATH", Paths(b':')),
+    ("MALLOC_TRACE", Opaque),
+    ("NLSPATH", Opaque),
 ];
+
+/// What the value of a loader's variable is; `None` where the name is no such variable.
+pub(super) fn of_loader(name: &[u8]) -> Option<ValueKind> {
+    kind(&LOADER, name)
+}
+
+fn kind(table: &[(&str, ValueKind)], name: &[u8]) -> Option<ValueKind> {
+    table.iter().find(|(pattern, _)| super::matches(&[pattern], name)).map(|(_, kind)| *kind)
+}
 
 /// The beginning of an exported function's text. A bash before 4.3 patch 27 defines a
 /// function by a variable of any name whose value begins so (CVE-2014-6271).
 const FUNCTION: &[u8] = b"() {";
 
-/// Whether a variable makes an interpreter run other code before its script or instead of it, or
-/// changes how the script is read.
+/// What the value of a variable is that makes an interpreter run other code before its script or
+/// instead of it, or changes how the script is read; `None` for any other variable.
 ///
 /// The variables of all interpreters apply to every script: a shell script starts programs in
 /// other languages, which inherit its environment.
-pub(super) fn is_for_interpreters(name: &[u8], value: &[u8]) -> bool {
-    super::matches(&NAMES, name) || value.starts_with(FUNCTION)
+pub(super) fn of_interpreters(name: &[u8], value: &[u8]) -> Option<ValueKind> {
+    if value.starts_with(FUNCTION) { Some(Opaque) } else { kind(&NAMES, name) }
 }
 
 /// The names and patterns of all interpreters.
-static NAMES: [&str; COUNT] = names();
+static NAMES: [(&str, ValueKind); COUNT] = names();
 
 const COUNT: usize = {
     let (mut count, mut family) = (0, 0);
@@ -56,14 +69,15 @@ const COUNT: usize = {
 };
 
 /// Evaluated by the compiler: the shim has the names, and not their descriptions.
-const fn names() -> [&'static str; COUNT] {
-    let mut names = [""; COUNT];
+const fn names() -> [(&'static str, ValueKind); COUNT] {
+    let mut names = [("", Opaque); COUNT];
     let (mut next, mut family) = (0, 0);
     while family < INTERPRETERS.len() {
         let variables = INTERPRETERS[family].variables;
         let mut index = 0;
         while index < variables.len() {
-            names[next] = variables[index].0;
+            let (name, kind, _) = variables[index];
+            names[next] = (name, kind);
             next += 1;
             index += 1;
         }
@@ -78,41 +92,70 @@ mod tests {
 
     use super::*;
 
-    /// The table of docs/environment.md.
-    fn table() -> String {
-        let mut text = String::from("| variable | of | what it does |\n|---|---|---|\n");
+    /// What docs/environment.md calls a kind.
+    fn word(kind: &ValueKind) -> &'static str {
+        match kind {
+            Opaque => "–",
+            Libraries(_) => "libraries",
+            LibraryFolders => "folders of libraries",
+            Paths(0) => "a path",
+            Paths(_) | PathsOrDefault | ClassPath | Templates => "paths",
+            Script => "a path",
+            Words => "words",
+            Options(_) => "options",
+        }
+    }
+
+    /// The tables of docs/environment.md.
+    fn table() -> [String; 2] {
+        let mut loader = String::from("| variable | value |\n|---|---|\n");
+        for (name, kind) in &LOADER {
+            let _ = writeln!(loader, "| `{name}` | {} |", word(kind));
+        }
+        let mut text = String::from("| variable | of | value | what it does |\n|---|---|---|---|\n");
         for family in INTERPRETERS {
-            for (name, does) in family.variables {
-                let _ = writeln!(text, "| `{name}` | {} | {does} |", family.interpreter);
+            for (name, kind, does) in family.variables {
+                let _ = writeln!(text, "| `{name}` | {} | {} | {does} |", family.interpreter, word(kind));
             }
         }
         text.push_str("\n| interpreter | source |\n|---|---|\n");
         for family in INTERPRETERS {
             let _ = writeln!(text, "| {} | {} |", family.interpreter, family.source);
         }
-        text
+        [loader, text]
     }
 
     #[test]
     fn the_documentation_has_these_tables() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/environment.md");
         let docs = std::fs::read_to_string(path).expect("docs/environment.md");
-        let loader = LOADER.map(|name| format!("`{name}`")).join(" ");
-        let (table, loader) = (table(), loader);
-        let unwrapped = docs.replace('\n', " ");
-        assert!(unwrapped.contains(&loader), "docs/environment.md is to have: {loader}");
-        assert!(docs.contains(&table), "docs/environment.md is to have:\n{table}");
+        for table in table() {
+            assert!(docs.contains(&table), "docs/environment.md is to have:\n{table}");
+        }
     }
 
     #[test]
     fn each_family_is_sorted_and_says_where_from() {
         for family in INTERPRETERS {
-            assert!(family.variables.is_sorted_by_key(|(name, _)| *name), "{}", family.interpreter);
+            assert!(family.variables.is_sorted_by_key(|(name, ..)| *name), "{}", family.interpreter);
             assert!(!family.source.is_empty() && !family.variables.is_empty(), "{}", family.interpreter);
-            for (name, does) in family.variables {
+            for (name, _, does) in family.variables {
                 let stars = name.matches('*').count();
                 assert!(stars == 0 || (stars == 1 && name.ends_with('*')), "{name}");
                 assert!(!does.is_empty() && *name != "*", "{name}");
+            }
+        }
+    }
+
+    /// One name may be a variable of two interpreters, and be matched by two patterns.
+    #[test]
+    fn a_variable_is_judged_in_one_way() {
+        for (name, kind) in NAMES {
+            let name = name.trim_end_matches('*');
+            for (pattern, other) in
+                NAMES.iter().filter(|(pattern, _)| crate::plan::matches(&[pattern], name.as_bytes()))
+            {
+                assert_eq!(*other, kind, "{name} and {pattern}");
             }
         }
     }
@@ -122,14 +165,14 @@ mod tests {
         for name in
             ["BASH_ENV", "BASH_FUNC_ls%%", "MAKEFLAGS", ".SHELLFLAGS", "LUA_INIT_5_4", "ERL_OTP27_FLAGS"]
         {
-            assert!(is_for_interpreters(name.as_bytes(), b"x"), "{name}");
+            assert!(of_interpreters(name.as_bytes(), b"x").is_some(), "{name}");
         }
         for name in
             ["PATH", "HOME", "MAKELEVEL", "PYTHONUNBUFFERED", "XBASH_ENV", "BASH_ENVX", "LUA", "MIX_ENV"]
         {
-            assert!(!is_for_interpreters(name.as_bytes(), b"x"), "{name}");
+            assert_eq!(of_interpreters(name.as_bytes(), b"x"), None, "{name}");
         }
-        assert!(is_for_interpreters(b"anything", b"() { :; }; evil"));
-        assert!(!is_for_interpreters(b"anything", b"() x"));
+        assert_eq!(of_interpreters(b"anything", b"() { :; }; evil"), Some(Opaque));
+        assert_eq!(of_interpreters(b"anything", b"() x"), None);
     }
 }

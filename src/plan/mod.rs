@@ -55,6 +55,7 @@ use std::sync::Arc;
 use caps::CapsHashSet;
 use landlock::{AccessFs, AccessNet, BitFlags};
 
+use self::environment::value::ValueKind;
 use crate::filter::Filter;
 use crate::ids::{Gid, Uid};
 use crate::image::FileId;
@@ -181,6 +182,14 @@ pub const SOCKET_THREADS: usize = 32;
 pub const LATER_THREADS: usize = 2;
 
 impl Plan {
+    /// Whether the launch removes a variable of this name whatever its value is: the profile drops
+    /// it by name. The loader's are judged by their values.
+    pub fn drops(&self, name: &[u8]) -> bool {
+        let all = |pattern: &String| pattern == "*";
+        let by_name = self.policy.is_dropped_by_name(name) || self.environment_drop.iter().any(all);
+        by_name && !matches(&self.policy.environment_keep, name)
+    }
+
     /// The maximum number of the supervisor's threads besides its first: one that decides and those
     /// that wait for it, two that write events and diagnostics, one that reads files, and those for
     /// sockets. An unconfined app can signal them.
@@ -215,15 +224,22 @@ pub enum ResourceLimit {
 }
 
 impl Policy {
-    /// Whether no program may get this variable.
-    pub fn refuses_variable(&self, name: &[u8]) -> bool {
-        matches(&self.environment, name) && !matches(&self.environment_keep, name)
+    /// Whether the profile drops a variable by its name.
+    pub fn is_dropped_by_name(&self, name: &[u8]) -> bool {
+        matches(&self.environment, name)
     }
 
-    /// Whether a script may get this variable, with this value, from the container's environment
-    /// alone.
-    pub fn is_for_interpreters(&self, name: &[u8], value: &[u8]) -> bool {
-        environment::is_for_interpreters(name, value) && !matches(&self.environment_keep, name)
+    /// What the value of a variable is that no program may get unless it is harmless; `None` for
+    /// every other variable. The profile's own names are dropped with any value.
+    pub fn variable(&self, name: &[u8]) -> Option<ValueKind> {
+        let own = || self.is_dropped_by_name(name).then_some(ValueKind::Opaque);
+        own().or_else(|| environment::of_loader(name)).filter(|_| !matches(&self.environment_keep, name))
+    }
+
+    /// The same of a variable that a script gets, with this value, from the container's environment
+    /// alone unless it is harmless.
+    pub fn variable_of_scripts(&self, name: &[u8], value: &[u8]) -> Option<ValueKind> {
+        environment::of_interpreters(name, value).filter(|_| !matches(&self.environment_keep, name))
     }
 }
 
@@ -404,7 +420,7 @@ pub struct Policy {
     pub performs: bool,
     /// Opens for reading are notified too.
     pub watch_reads: bool,
-    /// Variables that no program may get: names and `LD_*` patterns.
+    /// Variables that no program may get, besides the loader's: names and `LD_*` patterns.
     pub environment: Vec<String>,
     /// Exceptions from `environment`: variables that stay and may be set.
     pub environment_keep: Vec<String>,

@@ -7,7 +7,7 @@ use crate::image::is_beneath;
 use crate::procfs::mountinfo::MountInfo;
 
 /// The mount of a path: the nearest of those above it, and of two at one mount point the later.
-pub(super) fn of<'a>(mounts: &'a [MountInfo], path: &Path) -> Option<&'a MountInfo> {
+pub fn of<'a>(mounts: &'a [MountInfo], path: &Path) -> Option<&'a MountInfo> {
     let above = mounts.iter().filter(|mount| is_beneath(path, &mount.point));
     above.max_by_key(|mount| mount.point.as_os_str().len())
 }

@@ -123,11 +123,12 @@ pub(super) fn limits(profile: &Profile, host: &Host) -> Result<Vec<(ResourceLimi
     Ok(limits)
 }
 
-/// Variables that no program may get from another either: those that load code of the caller's
-/// choice. A lone `*` in `environment.drop` is about inherited variables, and not about those that
-/// the app itself sets.
+/// Variables that no program may get from another, whatever their value is: those that the profile
+/// drops by name. A lone `*` is about inherited variables, and not about those that the app itself
+/// sets.
 pub(super) fn never_set(profile: &Profile) -> Vec<String> {
-    environment(profile).into_iter().filter(|pattern| pattern != "*").collect()
+    let names = profile.environment_drop.iter().map(|entry| &entry.what);
+    names.filter(|pattern| *pattern != "*").cloned().collect()
 }
 
 /// Names and patterns of variables that stay, whatever other lists contain.
@@ -135,11 +136,12 @@ pub(super) fn keep_list(profile: &Profile) -> Vec<String> {
     profile.environment_keep.iter().map(|entry| entry.what.clone()).collect()
 }
 
-/// Names and patterns of variables to remove, sorted.
+/// Names and patterns of variables to remove, sorted: those of the profile, and the loader's where a
+/// process inside may change what they name.
 pub(super) fn environment(profile: &Profile) -> Vec<String> {
     let more = profile.environment_drop.iter().map(|entry| entry.what.clone());
     let mut drop = BTreeSet::new();
-    drop.extend(LOADER.into_iter().map(str::to_owned).chain(more));
+    drop.extend(LOADER.into_iter().map(|(name, _)| name.to_owned()).chain(more));
     let keep = keep_list(profile);
     drop.into_iter().filter(|name| !keep.contains(name)).collect()
 }

@@ -123,7 +123,9 @@ pub(super) fn names(list: &[Capability]) -> String {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Environment(drop) => write!(f, "environment: drop {}", drop.join(" ")),
+            Step::Environment(drop) => {
+                write!(f, "environment: drop, the loader's by what they name, {}", drop.join(" "))
+            }
             Step::Limit(limit, value) => write!(f, "limit: {} {value}", limit.name()),
             Step::KeepCapabilities => f.write_str("keep-caps: through the change of user"),
             Step::Bounding(drop) => write!(f, "bounding set: drop {}", names(drop)),

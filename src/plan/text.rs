@@ -196,7 +196,10 @@ impl Plan {
                 "memory both written and executed: {}",
                 if self.policy.write_execute { "allowed" } else { "refused" }
             ),
-            format!("environment dropped: {}", self.environment_drop.join(" ")),
+            format!(
+                "environment dropped, the loader's by what they name: {}",
+                self.environment_drop.join(" ")
+            ),
         ];
         let keep = &self.policy.environment_keep;
         let keep = (!keep.is_empty()).then(|| format!("environment kept: {}", keep.join(" ")));

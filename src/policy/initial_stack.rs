@@ -15,14 +15,32 @@ use crate::policy::args::{Args, Need};
 pub struct InitialStack {
     /// argv, as far as rules need it.
     pub args: Args,
-    /// The variables of envp that a rule may deny.
-    pub environment: Vec<Vec<u8>>,
-    /// envp has more such variables than were copied.
-    pub truncated: bool,
+    /// The variables of envp that no program may get with every value.
+    pub for_programs: StackVariables,
+    /// The variables of envp that no script may get with every value.
+    pub for_scripts: StackVariables,
     /// AT_EXECFN: the path that was passed to execve, also of a script.
     pub named: Vec<u8>,
     /// AT_BASE is not 0: the kernel mapped a loader, which runs first.
     pub by_loader: bool,
+}
+
+/// StackVariables that a rule may deny.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StackVariables {
+    /// As they stand in envp: names with values.
+    pub list: Vec<Vec<u8>>,
+    /// envp has more such variables than were copied.
+    pub truncated: bool,
+}
+
+/// Which rule a variable is copied for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopiedFor {
+    /// That on the loader's variables, of every program.
+    Programs,
+    /// That on the interpreters', of scripts.
+    Scripts,
 }
 
 const AT_NULL: u64 = 0;
@@ -32,20 +50,20 @@ const AT_EXECFN: u64 = 31;
 /// More arguments and variables than the kernel takes (MAX_ARG_STRINGS is higher, but a
 /// stack of 8 MiB holds a quarter of that).
 const MOST: u64 = 1 << 20;
-/// How much of the environment is copied: strings, and bytes of all of them.
+/// How much of the environment is copied for each rule: strings, and bytes of all of them.
 const VARIABLES: Need = Need { strings: 256, bytes: 256 << 10 };
 
 impl InitialStack {
     /// Reads the stack that begins at the stack pointer. Of the arguments as many are copied as
-    /// `need` says, of the environment the variables for which `wanted` is true. `memory` reads at
-    /// an address, up to a number of bytes.
+    /// `need` says, of the environment the variables that `wanted` names a rule for. `memory` reads
+    /// at an address, up to a number of bytes.
     ///
     /// # Errors
     /// EIO for a stack that a 64-bit program cannot have; the errors of `memory`.
     pub fn read(
         pointer: u64,
         need: Need,
-        mut wanted: impl FnMut(&[u8]) -> bool,
+        wanted: impl Fn(&[u8]) -> Option<CopiedFor>,
         memory: impl Fn(u64, usize) -> Result<Vec<u8>, Errno>,
     ) -> Result<InitialStack, Errno> {
         let mut stack = Stack { memory, words: Window::default(), texts: Window::default(), next: pointer };
@@ -63,20 +81,25 @@ impl InitialStack {
         if stack.word()? != 0 {
             return Err(Errno::EIO);
         }
-        let mut variables = Args::default();
+        let [mut programs, mut scripts] = [Args::default(), Args::default()];
         loop {
             match stack.word()? {
                 0 => break,
                 address => {
                     let variable = stack.text(address)?;
-                    if variables.is_whole() && wanted(variable) {
-                        variables.take(VARIABLES, variable);
+                    let list = match wanted(variable) {
+                        Some(CopiedFor::Programs) => &mut programs,
+                        Some(CopiedFor::Scripts) => &mut scripts,
+                        None => continue,
+                    };
+                    if list.is_whole() {
+                        list.take(VARIABLES, variable);
                     }
                 }
             }
         }
-        initial_stack.truncated = !variables.is_whole();
-        initial_stack.environment = variables.list;
+        let copied = |args: Args| StackVariables { truncated: !args.is_whole(), list: args.list };
+        (initial_stack.for_programs, initial_stack.for_scripts) = (copied(programs), copied(scripts));
         loop {
             match (stack.word()?, stack.word()?) {
                 (AT_NULL, _) => break,
@@ -180,17 +203,17 @@ mod tests {
             let rest = bytes.get(at..).filter(|rest| !rest.is_empty()).ok_or(Errno::EFAULT)?;
             Ok(rest[..rest.len().min(length)].to_vec())
         };
-        InitialStack::read(AT, Need { strings: 40, bytes: 1 << 20 }, |_| true, memory)
+        InitialStack::read(AT, Need { strings: 40, bytes: 1 << 20 }, |_| Some(CopiedFor::Scripts), memory)
     }
 
     #[test]
     fn arguments_environment_and_name_are_distinguished() {
         let initial_stack = read(&stack(&["sh", "-c", ""], &["A=1", "B="], 0x7f00)).expect("a stack");
         assert_eq!(initial_stack.args.list, [&b"sh"[..], b"-c", b""]);
-        assert_eq!(initial_stack.environment, [&b"A=1"[..], b"B="]);
+        assert_eq!(initial_stack.for_scripts.list, [&b"A=1"[..], b"B="]);
         assert_eq!((&initial_stack.named[..], initial_stack.by_loader), (&b"/bin/named"[..], true));
         let none = read(&stack(&[], &[], 0)).expect("a stack");
-        assert_eq!((none.args.list.len(), none.environment.len(), none.by_loader), (0, 0, false));
+        assert_eq!((none.args.list.len(), none.for_scripts.list.len(), none.by_loader), (0, 0, false));
     }
 
     #[test]
@@ -198,11 +221,14 @@ mod tests {
         let (long, many) = ("x".repeat(LONGEST - 1), vec!["a"; 100_000]);
         let initial_stack = read(&stack(&many, &["A=1", &long], 0)).expect("a stack");
         assert_eq!((initial_stack.args.list.len(), &initial_stack.args.cut), (40, &Some(b"a".to_vec())));
-        assert_eq!((initial_stack.environment.len(), initial_stack.truncated), (2, false));
+        assert_eq!((initial_stack.for_scripts.list.len(), initial_stack.for_scripts.truncated), (2, false));
         assert_eq!(&initial_stack.named[..], b"/bin/named");
         let initial_stack = read(&stack(&["tool", &long], &many, 0)).expect("a stack");
         assert_eq!((initial_stack.args.list.len(), initial_stack.args.is_whole()), (2, true));
-        assert_eq!((initial_stack.environment.len(), initial_stack.truncated), (VARIABLES.strings, true));
+        assert_eq!(
+            (initial_stack.for_scripts.list.len(), initial_stack.for_scripts.truncated),
+            (VARIABLES.strings, true)
+        );
         assert_eq!(
             read(&stack(&[&"x".repeat(LONGEST)], &[], 0)),
             Err(Errno::EIO),
@@ -245,10 +271,11 @@ mod tests {
             Ok(bytes)
         };
         let need = Need { strings: usize::MAX, bytes: usize::MAX };
-        let initial_stack = InitialStack::read(pointer, need, |_| true, memory).expect("a stack");
+        let initial_stack =
+            InitialStack::read(pointer, need, |_| Some(CopiedFor::Scripts), memory).expect("a stack");
         let args: Vec<Vec<u8>> = std::env::args().map(String::into_bytes).collect();
         assert_eq!(initial_stack.args.list, args);
-        assert!(initial_stack.environment.iter().any(|variable| variable.starts_with(b"PATH=")));
+        assert!(initial_stack.for_scripts.list.iter().any(|variable| variable.starts_with(b"PATH=")));
         assert!(!initial_stack.named.is_empty());
     }
 

@@ -18,9 +18,11 @@ pub mod libraries;
 pub mod network;
 pub mod program;
 mod quiet;
+mod settled;
 pub mod started;
 mod startup;
 mod unreadable;
+pub mod variables;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -117,7 +119,7 @@ impl PolicyEngine {
         mut self,
         environment: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> PolicyEngine {
-        let ours = environment.filter(|(name, value)| self.policy.is_for_interpreters(name, value));
+        let ours = environment.filter(|(name, value)| self.policy.variable_of_scripts(name, value).is_some());
         self.inherited = ours.map(|(name, value)| [name, b"=", value].concat()).collect();
         self
     }

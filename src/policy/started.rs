@@ -10,8 +10,10 @@
 use std::path::PathBuf;
 
 use super::program::{Called, ExecTarget, refuse};
+pub use super::variables::NotYet;
+use super::variables::Places;
 use super::{Denial, PolicyEngine};
-use crate::event::{ViolationKind, ViolationObject, Want};
+use crate::event::{ViolationKind, ViolationObject};
 use crate::ids::Uid;
 use crate::image::FileId;
 use crate::plan::{ProgramIndex, Role};
@@ -46,13 +48,14 @@ impl StartedProgram {
     pub fn shorten(&mut self) -> bool {
         const FEW: Need = Need { strings: 64, bytes: 16 << 10 };
         let large = |args: &Args| args.weight() > FEW.bytes;
-        let (args, environment) = (&mut self.initial_stack.args, &mut self.initial_stack.environment);
-        let variables: usize = environment.iter().map(Vec::len).sum();
+        let InitialStack { args, for_programs, for_scripts, .. } = &mut self.initial_stack;
+        let variables: usize = for_programs.list.iter().chain(&for_scripts.list).map(Vec::len).sum();
         if !large(args) && variables <= FEW.bytes {
             return false;
         }
         *args = args.within(FEW);
-        environment.clear();
+        for_programs.list.clear();
+        for_scripts.list.clear();
         true
     }
 }
@@ -75,7 +78,7 @@ pub struct Script {
 }
 
 /// Data that must be read from files, which may take time.
-pub trait FileContents {
+pub trait FileContents: Places {
     /// Whether the mapped file is an ELF loader.
     ///
     /// # Errors
@@ -96,10 +99,6 @@ pub trait FileContents {
     /// The file has not been read yet.
     fn digest(&self, started: &StartedProgram, script: Option<&Script>) -> Result<Option<String>, NotYet>;
 }
-
-/// A file has to be read before the decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotYet;
 
 /// The decision on a started program.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,7 +137,7 @@ impl PolicyEngine {
             // A memfd, or a file that was removed: it cannot be listed.
             return Ok(Err(refuse(&started.canonical, "/programs".into(), None)));
         }
-        if let Some(refusal) = self.variable(&started.initial_stack.environment) {
+        if let Some(refusal) = self.variable(&started.initial_stack.for_programs, files)? {
             return Ok(Err(refusal));
         }
         // The interpreter of a listed script has the script's entry, even where it is a program too.
@@ -222,13 +221,11 @@ impl PolicyEngine {
         let target = ExecTarget { id: script.id, canonical: named.clone(), named, loader: false };
         let cut = !initial_stack.args.is_whole();
         let called = Called { args: Some(&args[lead..]), cut, uids: Some(started.uids) };
-        let judged = self.exec(caller, &target, called);
-        // The variables left out are unknown.
-        let truncated = || initial_stack.truncated.then(|| other_variable("too many variables".into(), None));
-        let other = || {
-            self.variable_for_interpreters(&initial_stack.environment).or_else(truncated).map_or(Ok(()), Err)
+        let judged = match self.exec(caller, &target, called) {
+            Ok(entry) => self.variable_of_scripts(&initial_stack.for_scripts, files)?.map_or(Ok(entry), Err),
+            refused => refused,
         };
-        Ok(Some((script, judged.and_then(|entry| other().map(|()| entry)))))
+        Ok(Some((script, judged)))
     }
 
     /// Denies a started program that cannot be read.
@@ -256,76 +253,4 @@ impl PolicyEngine {
         let is_it = found.as_deref() == Some(wanted);
         Ok(if is_it { Ok(entry) } else { Err(self.other_content(entry, found)) })
     }
-
-    /// Denies a variable that no program may get: one that makes a loader run other code, or that the
-    /// profile drops by name. The launch removed it, so a process that has it got it from a process
-    /// inside. A loader ignores an empty one.
-    pub fn variable(&self, environment: &[Vec<u8>]) -> Option<Box<Denial>> {
-        self.refused_variable(environment, |name, _, _| self.policy.refuses_variable(name))
-    }
-
-    /// Denies a variable by which an interpreter runs other code than its script, and that the
-    /// container was not started with.
-    fn variable_for_interpreters(&self, environment: &[Vec<u8>]) -> Option<Box<Denial>> {
-        self.refused_variable(environment, |name, value, variable| {
-            self.policy.is_for_interpreters(name, value) && !self.inherited.contains(variable)
-        })
-    }
-
-    /// Returns for each variable of an environment whether it must be copied for the decision: the
-    /// first of those that no program may get, and all that a script may not get.
-    pub fn variables(&self) -> impl FnMut(&[u8]) -> bool {
-        let mut refused = false;
-        move |variable| {
-            let Some((name, value)) = parts(variable) else { return false };
-            if self.policy.refuses_variable(name) {
-                return !std::mem::replace(&mut refused, true);
-            }
-            self.policy.is_for_interpreters(name, value) && !self.inherited.contains(variable)
-        }
-    }
-
-    /// The same where the entry is a script, by an environment that was read before the exec.
-    pub fn variable_of_script(&self, entry: ProgramIndex, environment: &[Vec<u8>]) -> Option<Box<Denial>> {
-        self.policy.program(entry).interpreter?;
-        self.variable_for_interpreters(environment)
-    }
-
-    fn refused_variable(
-        &self,
-        environment: &[Vec<u8>],
-        refuses: impl Fn(&[u8], &[u8], &Vec<u8>) -> bool,
-    ) -> Option<Box<Denial>> {
-        let is_one = |variable: &Vec<u8>| {
-            let (name, value) = parts(variable)?;
-            refuses(name, value, variable).then(|| name.to_vec())
-        };
-        let name = environment.iter().find_map(is_one)?;
-        /// The longest name of a variable in an event, in bytes.
-        const LONGEST: usize = 256;
-        let mut name = String::from_utf8_lossy(&name).into_owned();
-        if name.len() > LONGEST {
-            name.truncate(name.floor_char_boundary(LONGEST));
-            return Some(other_variable(name + "…", None));
-        }
-        Some(other_variable(name.clone(), Some(Want::Environment(name))))
-    }
-}
-
-/// The name and the value of a variable that has both; an empty one has no effect.
-fn parts(variable: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = variable.iter().position(|byte| *byte == b'=')?;
-    let (name, value) = (&variable[..end], &variable[end + 1..]);
-    (!value.is_empty()).then_some((name, value))
-}
-
-/// Denies a variable that this program may not get.
-pub fn other_variable(name: String, want: Option<Want>) -> Box<Denial> {
-    Box::new(Denial {
-        kind: ViolationKind::Environment,
-        errno: nix::errno::Errno::EACCES,
-        object: ViolationObject::Name { name: name.into() },
-        rule: "/environment".into(),
-        want,
-    })
 }

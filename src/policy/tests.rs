@@ -6,6 +6,7 @@ mod inode;
 mod libraries;
 mod network;
 mod programs;
+mod settled;
 mod started;
 mod startup;
 

@@ -12,11 +12,12 @@ use super::learned;
 use super::next_start::NextStart;
 use super::options::Options;
 use super::start::{self, Started};
+use super::variables::JudgedVariables;
 use crate::enforce::launch::{Child, Confinement};
 use crate::enforce::source::Loaded;
 use crate::enforcer::inodes::Inodes;
 use crate::enforcer::{self, Enforcer, Remembered};
-use crate::event::{self, ModeInForce, ModeSource, Sink, StartEvent};
+use crate::event::{self, ModeInForce, ModeSource, Sink, StartEvent, VariableFault};
 use crate::ids::Pid;
 use crate::image::digest::digest;
 use crate::image::{Executable, ImageFiles};
@@ -73,14 +74,15 @@ pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Starte
     let entry = entry(options, &plan, &rules, &this)?;
     let startup = startup(&plan, &mut this.init)?;
     let confinement = Confinement::prepare(&plan)?;
-    let drop = [&*plan.environment_drop, &*plan.policy.environment_keep];
-    let command = this.init.app(options, drop, environment.signals, None)?;
+    let judged = JudgedVariables::of(&this.init.environment, &plan, &rules);
+    let command = this.init.app(options, &judged, environment.signals, None)?;
     this.init.prepare(options, true)?;
     let inherited = std::mem::take(&mut this.init.inherited);
     let (child, watch) = start::launch(&command, &confinement, &plan, &inherited, |child| {
         let identity = Identity::own().map_err(CallError::of("the supervisor's own credentials"))?;
         make_threads(&plan, child, identity.clone())?;
-        let prepared = Prepared { rules, entry, startup, unlike, identity };
+        let prepared =
+            Prepared { rules, entry, startup, unlike, dropped: judged.said, lines: judged.lines, identity };
         watch(options, &mut this, &plan, prepared, environment.sink, child.pid)
     })?;
     Ok(Started { child, signals: environment.descriptor, watch, file: this.init.found })
@@ -189,6 +191,10 @@ struct Prepared {
     startup: Option<enforcer::StartupWatch>,
     /// How this environment differs from those where the profile was learned.
     unlike: Vec<String>,
+    /// Variables of the loader that the app does not get.
+    dropped: Vec<VariableFault>,
+    /// The same, a line for each variable.
+    lines: Vec<String>,
     identity: Identity,
 }
 
@@ -197,7 +203,7 @@ fn watch(
     options: &Options,
     this: &mut Confined<'_>,
     plan: &Plan,
-    Prepared { rules, entry, startup, unlike, identity }: Prepared,
+    Prepared { rules, entry, startup, unlike, dropped, lines, identity }: Prepared,
     sink: Sink,
     app: i32,
 ) -> Result<Supervision, StartupError> {
@@ -208,6 +214,7 @@ fn watch(
     let start = StartEvent {
         profile: this.loaded.source.clone(),
         unlike,
+        dropped,
         degraded: plan.fallback == Fallback::Degrade
             && plan.missing_features.iter().any(|lack| lack.required),
         ..start::event(plan, mode, app, &this.init.found, args)
@@ -215,7 +222,7 @@ fn watch(
     let document = std::mem::take(&mut this.loaded.document.text);
     let audit = this.mode == Mode::Audit;
     let inherited =
-        this.init.environment.iter().filter(|(name, _)| plan.policy.refuses_variable(name.as_bytes()));
+        this.init.environment.iter().filter(|(name, _)| plan.policy.variable(name.as_bytes()).is_some());
     let inherited =
         inherited.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect();
     let events = Arc::clone(&writer);
@@ -235,6 +242,7 @@ fn watch(
     Ok(Supervision {
         writer,
         start,
+        lines,
         tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
         worker: Box::new(move |listener, requests| {
             if let Some(tracer) = &mut tracer {

@@ -13,11 +13,11 @@ use super::dialect::Dialect;
 use super::error::StartupError;
 use super::options::Options;
 use super::users::RunAsError;
+use super::variables::JudgedVariables;
 use crate::enforce::launch::{self, Command, Failure, Terminal};
 use crate::init::event_loop::{self, RunError};
 use crate::init::log_dialect::{InitEvent, LogDialect};
 use crate::init::state::InitRules;
-use crate::plan::matches;
 use crate::profile::RunAs;
 use crate::sys::descriptors::Inherited;
 use crate::sys::signal::{self, Mask};
@@ -50,7 +50,7 @@ impl Init {
             may_change_user()?;
         }
         let signals = take_signals()?;
-        let command = self.app(options, [&[]; 2], signals, run_as)?;
+        let command = self.app(options, &JudgedVariables::default(), signals, run_as)?;
         self.prepare(options, options.subreaper)?;
         let child = launch::launch(&command, None)?;
         if let Err(why) = launch::settle(None, &self.inherited) {
@@ -100,14 +100,15 @@ impl Init {
     pub fn app(
         &self,
         options: &Options,
-        [drop, keep]: [&[String]; 2],
+        judged: &JudgedVariables,
         signals: Signals,
         run_as: Option<RunAs>,
     ) -> Result<Command, StartupError> {
         let c_string = |bytes: Vec<u8>, what| CString::new(bytes).map_err(|_| StartupError::Nul(what));
-        let dropped = |name: &OsString| matches(drop, name.as_bytes()) && !matches(keep, name.as_bytes());
         let argv = options.command.iter().map(|arg| c_string(arg.as_bytes().to_vec(), "an argument"));
-        let variables = self.environment.iter().filter(|(name, _)| !dropped(name)).map(|(name, value)| {
+        let given =
+            self.environment.iter().filter_map(|(name, value)| Some((name, judged.value(name, value)?)));
+        let variables = given.map(|(name, value)| {
             let mut text = name.clone().into_vec();
             text.push(b'=');
             text.extend_from_slice(value.as_bytes());

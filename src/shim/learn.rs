@@ -9,6 +9,7 @@ use super::error::StartupError;
 use super::init::Init;
 use super::options::Options;
 use super::start::{self, Started};
+use super::variables::JudgedVariables;
 use crate::enforce::launch::Confinement;
 use crate::event::{ModeInForce, ModeSource, Sink, redact};
 use crate::ids::Pid;
@@ -54,7 +55,7 @@ pub(super) fn launch(
     let sources = ObservationSources { reads: watches, notify_socket: open_notify_socket(&mut init)? };
     let plan = Plan::learning(kernel, place, run_as, watched);
     let confinement = Confinement::prepare(&plan)?;
-    let app = init.app(options, [&[]; 2], environment.signals, None)?;
+    let app = init.app(options, &JudgedVariables::default(), environment.signals, None)?;
     let args: Vec<String> = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let capabilities = in_order(&place.permitted).iter().map(word).collect();
     let outer =
@@ -136,6 +137,7 @@ fn watch(
     let start = start::event(plan, mode, launch.app.as_raw(), &launch.file, launch.args.clone());
     let same = Arc::clone(&journal);
     Ok(Supervision {
+        lines: Vec::new(),
         writer,
         start,
         tracees: None,

@@ -18,6 +18,7 @@ mod next_start;
 pub mod options;
 mod start;
 pub mod users;
+mod variables;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -115,6 +115,7 @@ pub(super) fn event(plan: &Plan, mode: ModeInForce, app: i32, file: &Path, args:
         },
         degraded: false,
         unlike: Vec::new(),
+        dropped: Vec::new(),
     }
 }
 

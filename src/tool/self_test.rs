@@ -163,6 +163,8 @@ const PROFILE: &str = "profile.json";
 const EVENTS: &str = "events";
 const DROPPED: &str = "dropped";
 const LOADER_VARIABLE: &str = "LD_AUDIT";
+/// It may be anywhere, so it is never let be.
+const RELATIVE: &str = "./none";
 
 fn capabilities(_: &Path) -> Result<(), Prevented> {
     match sys::credentials::capget() {
@@ -215,7 +217,7 @@ fn other_arguments(_: &Path) -> Result<(), Prevented> {
 
 /// The one act that only the post-exec verification refuses: the process is killed.
 fn loader_variable(_: &Path) -> Result<(), Prevented> {
-    itself(this_program()?.arg("--version").env(LOADER_VARIABLE, "/none"))
+    itself(this_program()?.arg("--version").env(LOADER_VARIABLE, RELATIVE))
 }
 
 fn this_program() -> Result<Command, Prevented> {
@@ -357,7 +359,7 @@ type ActErrors = Vec<Option<String>>;
 /// Runs one child, and returns the errors of its acts.
 fn child(step: &str, folder: &Path) -> Result<ActErrors, SelfTestError> {
     let mut child = Command::new(program()?);
-    child.args(["doctor", "--step", step]).arg(folder).env(LOADER_VARIABLE, "/none");
+    child.args(["doctor", "--step", step]).arg(folder).env(LOADER_VARIABLE, RELATIVE);
     for name in ["REMIT_PROFILE", "REMIT_MODE", "REMIT_EVENTS", "REMIT_EVENTS_LEVEL"] {
         child.env_remove(name);
     }

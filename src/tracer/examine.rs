@@ -5,11 +5,11 @@
 //! of change and length of what is really mapped.
 
 use std::borrow::Cow;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,12 +25,14 @@ use crate::image::{Executable, FileId, elf};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::maps;
+use crate::notify::settled::Settled;
 use crate::plan::ProgramIndex;
+use crate::plan::environment::named::NamedPath;
 use crate::policy::PolicyEngine;
 use crate::policy::libraries::Code;
 use crate::policy::started::{FileContents, NotYet, Script, StartedProgram, Verdict};
+use crate::policy::variables::{Places, Unsettled};
 use crate::procfs::errno;
-use crate::profile::Rights;
 
 /// A stopped process that is to be checked.
 pub enum ExaminerJob {
@@ -178,17 +180,21 @@ impl StoppedFiles<'_> {
         is_still(&file, started).then_some(file)
     }
 
-    fn shares_root(&self) -> bool {
-        let link = format!("/proc/{}/root", self.pid);
-        let theirs =
-            self.identity.with_caller_fsids(&self.caller, || std::fs::metadata(&link).map_err(errno));
-        let id = |found: std::fs::Metadata| (found.dev(), found.ino());
-        theirs.is_ok_and(|theirs| std::fs::metadata("/").is_ok_and(|ours| id(ours) == id(theirs)))
-    }
-
     fn working_directory(&self) -> Option<PathBuf> {
         let link = format!("/proc/{}/cwd", self.pid);
         self.identity.with_caller_fsids(&self.caller, || std::fs::read_link(&link).map_err(errno)).ok()
+    }
+}
+
+impl Places for StoppedFiles<'_> {
+    fn settled(&self, named: NamedPath) -> Result<Result<(), Unsettled>, NotYet> {
+        let settled = Settled::of(self.rules, &self.caller, self.identity).settled(named)?;
+        // Under one root alone it is true of every process.
+        if settled.is_ok() && named.path.len() <= LONGEST && self.rules.access("chroot").is_none() {
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            FileFacts::remember(&mut found.settled, (named.path.to_vec(), named.used), ());
+        }
+        Ok(settled)
     }
 }
 
@@ -205,13 +211,11 @@ impl FileContents for StoppedFiles<'_> {
     }
 
     fn script(&self, path: &[u8]) -> Result<Option<Script>, NotYet> {
-        // Under another root its paths lead to other files than the supervisor's.
         let moves = self.rules.access("chroot").is_some();
-        if moves && !self.shares_root() {
-            return Ok(None);
-        }
         let from = if path.starts_with(b"/") { Some(PathBuf::from("/")) } else { self.working_directory() };
-        let script = from.and_then(|from| script(&from, Path::new(OsStr::from_bytes(path)), self.rules, 5));
+        let path_of = Path::new(OsStr::from_bytes(path));
+        let settled = Settled::of(self.rules, &self.caller, self.identity);
+        let script = from.and_then(|from| script(&from, path_of, &settled, 5));
         if let Some(script) =
             script.as_ref().filter(|_| path.starts_with(b"/") && path.len() <= LONGEST && !moves)
         {
@@ -259,15 +263,15 @@ fn open(path: &Path) -> Option<(File, FileId)> {
 
 /// The script at a path, and how the kernel starts it: `deep` interpreters of it may be
 /// scripts themselves.
-fn script(from: &Path, path: &Path, rules: &PolicyEngine, deep: usize) -> Option<Script> {
-    let canonical = settled(from, path, rules)?;
+fn script(from: &Path, path: &Path, settled: &Settled, deep: usize) -> Option<Script> {
+    let canonical = settled.end(from, path).ok().filter(|end| end.there.is_some())?.path;
     let (file, id) = open(&canonical)?;
     let Executable::Script(interpreter, argument) = elf::executable(&file, Arch::THIS).ok()? else {
         return None;
     };
     let own = [Some(interpreter.clone().into_os_string().into_vec()), argument.map(String::into_bytes)];
     let own = own.into_iter().flatten();
-    match script_of(&interpreter, rules, deep) {
+    match script_of(&interpreter, settled, deep) {
         InterpreterFile::Program(id_of_interpreter) => {
             Some(Script { id, canonical, lead: own.collect(), interpreter: id_of_interpreter })
         }
@@ -287,61 +291,16 @@ enum InterpreterFile {
     None,
 }
 
-fn script_of(interpreter: &Path, rules: &PolicyEngine, deep: usize) -> InterpreterFile {
+fn script_of(interpreter: &Path, settled: &Settled, deep: usize) -> InterpreterFile {
     if deep == 0 || !interpreter.is_absolute() {
         return InterpreterFile::None;
     }
     let root = Path::new("/");
-    if let Some(inner) = script(root, interpreter, rules, deep - 1) {
+    if let Some(inner) = script(root, interpreter, settled, deep - 1) {
         return InterpreterFile::Script(inner);
     }
     let program = std::fs::metadata(interpreter).ok();
     program.map_or(InterpreterFile::None, |found| {
         InterpreterFile::Program(FileId { device: found.dev(), inode: found.ino() })
     })
-}
-
-/// Where a path leads, if no process inside can make it lead elsewhere: no name on the
-/// way, of a link neither, may be made or removed under the profile, and none is a
-/// process's.
-fn settled(from: &Path, path: &Path, rules: &PolicyEngine) -> Option<PathBuf> {
-    const MOST_LINKS: u32 = 40;
-    let names = Rights::CREATE.union(Rights::REMOVE);
-    let mut links = 0;
-    let mut at = PathBuf::from("/");
-    let mut rest: Vec<OsString> = Vec::new();
-    let push = |rest: &mut Vec<OsString>, path: &Path| {
-        let parts = path.components().rev().filter_map(|part| match part {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some("..".into()),
-            _ => None,
-        });
-        rest.extend(parts);
-    };
-    push(&mut rest, path);
-    push(&mut rest, from);
-    while let Some(name) = rest.pop() {
-        if name == ".." {
-            at.pop();
-            continue;
-        }
-        let here = at.join(&name);
-        if here.starts_with("/proc") || rules.granted_at(&here).intersects(names) {
-            return None;
-        }
-        if !std::fs::symlink_metadata(&here).ok()?.is_symlink() {
-            at = here;
-            continue;
-        }
-        links += 1;
-        let text = std::fs::read_link(&here).ok()?;
-        if links > MOST_LINKS {
-            return None;
-        }
-        if text.is_absolute() {
-            at = PathBuf::from("/");
-        }
-        push(&mut rest, &text);
-    }
-    Some(at)
 }

@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::image::FileId;
 use crate::plan::ProgramIndex;
+use crate::plan::environment::named::{NamedPath, PathUse};
 use crate::policy::started::{FileContents, NotYet, Script, Stamp, StartedProgram};
+use crate::policy::variables::{Places, Unsettled};
 
 /// Facts of files, so that none is read twice: each by the inode and its time of change.
 #[derive(Debug, Default)]
@@ -16,11 +18,13 @@ pub struct FileFacts {
     pub(super) loaders: HashMap<(FileId, Stamp), bool>,
     pub(super) digests: HashMap<(FileId, Stamp), String>,
     pub(super) scripts: HashMap<Vec<u8>, Script>,
+    /// Paths that variables name and that no process inside can change, by their use.
+    pub(super) settled: HashMap<(Vec<u8>, PathUse), ()>,
 }
 
 /// More files than an image has programs; where a map has so many it is cleared.
 const MANY: usize = 4096;
-/// The longest path by which a script is remembered: the app may spell one in any number of
+/// The longest path by which a script, or what a variable names, is remembered: the app may spell one in any number of
 /// ways, each up to 4096 bytes long.
 pub(super) const LONGEST: usize = 256;
 
@@ -35,6 +39,14 @@ impl FileFacts {
 
 /// The facts that are known, without reading a file.
 pub struct KnownFacts<'a>(pub &'a Mutex<FileFacts>);
+
+impl Places for KnownFacts<'_> {
+    fn settled(&self, named: NamedPath) -> Result<Result<(), Unsettled>, NotYet> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = found.settled.contains_key(&(named.path.to_vec(), named.used));
+        if known { Ok(Ok(())) } else { Err(NotYet) }
+    }
+}
 
 impl FileContents for KnownFacts<'_> {
     fn is_loader(&self, started: &StartedProgram) -> Result<bool, NotYet> {

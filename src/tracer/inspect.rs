@@ -108,5 +108,5 @@ pub(super) fn stack(
 ) -> Result<InitialStack, Errno> {
     let memory = Memory::of(identity, caller);
     let bytes = |address, length| memory.bytes(address, length);
-    InitialStack::read(pointer, rules.arguments(), rules.variables(), bytes)
+    InitialStack::read(pointer, rules.arguments(), |variable| rules.copied_for(variable), bytes)
 }

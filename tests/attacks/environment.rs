@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 
 use crate::attack::{Attack, all_hold_in, runs};
 use crate::site::Site;
+use crate::support::events::Events;
 use crate::support::forbidden::{Forbidden, Hint, make};
+
 use crate::support::{Image, Init, Place, Rootfs, Run, Running, can_run, in_each_place, probe, shim};
 
-in_each_place!(no_variable_chooses_what_a_script_runs);
+in_each_place!(no_variable_chooses_what_a_script_runs, what_a_value_names_decides);
 
 /// The interpreters of the jobs.
 const NEEDS: &[&str] = &["/bin/sh", "/bin/bash", "/usr/bin/make", "/usr/bin/perl", "/usr/bin/python3"];
@@ -42,6 +44,34 @@ pub const INTERPRETERS: &[Attack] = &[
     killed("exec-with?arg=PYTHONPATH=/srv/code&arg=/srv/python", "PYTHONPATH"),
     // The variable is for what the script starts.
     killed("exec-with?arg=PYTHONPATH=/srv/code&arg=/srv/shell", "PYTHONPATH"),
+    // Beside what is let be, and over what names the file otherwise.
+    killed("exec-with?arg=PYTHONPATH=/srv/kept:/srv/code&arg=/srv/python", "/srv/code"),
+    killed("exec-with?arg=PYTHONPATH=srv/code&arg=/srv/python", "it is relative"),
+    killed("exec-with?arg=BASH_ENV=/srv/kept/../code/evil.sh&arg=/srv/bash", "/srv/kept/../code/evil.sh"),
+    killed("exec-with?arg=BASH_ENV=$(exit%2042)%20/srv/kept/fine.sh&arg=/srv/bash", "BASH_ENV").proof(""),
+];
+
+/// Variables that make no interpreter here run other code, with a script that gets them: whether
+/// it is killed, and the part of the value that the event names.
+const VALUES: &[(&str, Option<&str>)] = &[
+    ("BASH_ENV=/srv/kept/fine.sh", None),
+    ("BASH_ENV=/srv/kept/none.sh", None),
+    ("PYTHONPATH=/srv/kept:/nothing", None),
+    ("PYTHONWARNINGS=ignore::DeprecationWarning", None),
+    ("PERL5OPT=-w%20-I/srv/kept", None),
+    ("PERL5LIB=/srv/kept", None),
+    ("NODE_OPTIONS=--max-old-space-size=512%20--enable-source-maps", None),
+    ("NODE_OPTIONS=--require%20/srv/kept/fine.sh", None),
+    ("JAVA_TOOL_OPTIONS=-Xmx64m%20-Dapp.mode=prod%20@/srv/kept/fine.sh", None),
+    ("CLASSPATH=/srv/kept/*:/nothing.jar", None),
+    ("NODE_OPTIONS=--require%20/srv/code/x.js", Some("/srv/code/x.js")),
+    ("NODE_OPTIONS=--require%20x", Some("it is relative")),
+    ("NODE_OPTIONS=--inspect", Some("--inspect")),
+    ("JAVA_TOOL_OPTIONS=@/srv/code/file", Some("/srv/code/file")),
+    ("JAVA_TOOL_OPTIONS=-javaagent:/srv/code/a.jar", Some("/srv/code/a.jar")),
+    ("CLASSPATH=/srv/kept/a.jar:", Some("an empty element")),
+    ("LUA_PATH=/srv/code/?.lua;;", Some("/srv/code")),
+    ("MAKEFLAGS=-k", Some("MAKEFLAGS")),
 ];
 
 fn no_variable_chooses_what_a_script_runs(place: Place) {
@@ -57,6 +87,33 @@ fn no_variable_chooses_what_a_script_runs(place: Place) {
             assert_eq!(made, ("ok".to_owned(), "exit 0".to_owned()), "{place:?} {options:?} {job}");
         }
     }
+}
+
+fn what_a_value_names_decides(place: Place) {
+    if !can_run(place, NEEDS) {
+        return;
+    }
+    let (running, _site) = serve(place, &[]);
+    // What bash does besides, as for its user's name, is refused too.
+    let refused = |events: &Events| -> Vec<String> {
+        let events = events.violations();
+        let events = events.iter().filter(|event| event["kind"] == "environment");
+        events.map(|event| event["object"].to_string()).collect()
+    };
+    let mut before = 0;
+    for (variable, part) in VALUES {
+        let (result, detail) = make(&running, &format!("exec-with?arg={variable}&arg=/srv/bash"));
+        let Some(part) = part else {
+            assert_eq!((&*result, &*detail), ("ok", "exit 0"), "{place:?} {variable}: {}", running.stderr());
+            continue;
+        };
+        assert_eq!(result, "SIGKILL", "{place:?} {variable}: {detail} {}", running.stderr());
+        let event = running.event(|events| refused(events).get(before).cloned());
+        let said = event.is_some_and(|event| event.contains(part));
+        assert!(said, "{place:?} {variable}: {}", running.stderr());
+        before += 1;
+    }
+    assert_eq!(refused(&running.events()).len(), before, "{place:?}: {}", running.stderr());
 }
 
 fn serve(place: Place, options: &[&str]) -> (Running, Site) {
@@ -80,7 +137,11 @@ fn profile() -> Value {
         "remit": 1,
         "name": "jobs",
         "programs": programs,
-        "files": ["@runtime", { "path": "/srv", "allow": ["read"] }],
+        "files": [
+            "@runtime",
+            { "path": "/srv", "allow": ["read"] },
+            { "path": "/srv/code", "allow": ["read", "write", "create", "remove"] }
+        ],
         "network": { "listen": ["tcp/8080"] },
         // What make does before it runs a command.
         "syscalls": { "allow": ["setresuid", "setresgid"] }
@@ -99,6 +160,7 @@ fn image() -> &'static Image {
             root.file(path, text, 0o755);
         }
         for (path, text) in [
+            ("/srv/kept/fine.sh", "FINE=1\n"),
             ("/srv/code/evil.sh", "exit 42\n"),
             ("/srv/code/evil.mk", "$(error evil)\n"),
             ("/srv/code/evil.pm", "exit 42;\n"),

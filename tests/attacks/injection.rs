@@ -27,10 +27,33 @@ pub const VARIABLES: &[Attack] = &[
     variable("exec-with?arg=LD_LIBRARY_PATH=/app/loot&arg=/srv/victim", "LD_LIBRARY_PATH"),
     variable("exec-with-many?arg=LD_PRELOAD=/app/loot/evil.so&arg=/srv/victim", "LD_PRELOAD"),
     variable("exec-with?arg=GCONV_PATH=/app/loot&arg=/srv/victim&arg=charset", "GCONV_PATH"),
+    // Beside what is let be; by another mount; over a link that the app may make; from the working
+    // directory; where the loader expands it; over a process's own files.
+    variable("exec-with?arg=LD_LIBRARY_PATH=/usr/lib:/app/loot&arg=/srv/victim", "/app/loot"),
+    variable("exec-with?arg=LD_PRELOAD=/other/loot/evil.so&arg=/srv/victim", "/other/loot/evil.so"),
+    variable("exec-with?arg=LD_PRELOAD=/app/loot/to-srv/evil.so&arg=/srv/victim", "to-srv"),
+    variable("exec-with?arg=LD_PRELOAD=app/loot/evil.so&arg=/srv/victim", "it is relative"),
+    variable("exec-with?arg=LD_PRELOAD=$ORIGIN/../app/loot/evil.so&arg=/srv/victim", "$ORIGIN"),
+    variable("exec-with?arg=LD_PRELOAD=/proc/self/root/app/loot/evil.so&arg=/srv/victim", "/proc/self"),
 ];
 
 fn the_environment_brings_no_code(place: Place) {
-    all_hold(place, &site::profile(), VARIABLES);
+    let profile = site::profile();
+    all_hold(place, &profile, VARIABLES);
+    if !can_run(place, site::NEEDS) {
+        return;
+    }
+    // What the app cannot change is no more than a library that the program needs.
+    let (running, _site) = site::serve(place, &[], &profile);
+    for (variable, came) in [
+        ("LD_LIBRARY_PATH=/srv/lib:/usr/local/nothing", "exit 7"),
+        ("LD_PRELOAD=/srv/lib/libspare.so%20/srv/lib/libspare.so", "exit 7"),
+        ("LD_PRELOAD=/srv/evil.so", "exit 42"),
+    ] {
+        let (result, detail) = make(&running, &format!("exec-with?arg={variable}&arg=/srv/victim"));
+        assert_eq!((result.as_str(), detail.as_str()), ("ok", came), "{place:?} {variable}");
+    }
+    assert_eq!(running.events().violations().len(), 0, "{place:?}: {}", running.stderr());
 }
 
 /// An app that uses shared memory, protection keys and the like, and is no JIT.

@@ -23,7 +23,7 @@ pub const KINDS: &[&[&str]] = &[PATHS, DESCRIPTORS, NAMES, ENTRIES, SCRIPTS];
 const PATHS: &[&str] = &["path", "edge", "loader"];
 const DESCRIPTORS: &[&str] = &["descriptor", "magic-link"];
 const NAMES: &[&str] = &["link", "exchange"];
-const ENTRIES: &[&str] = &["argument", "applet", "variable"];
+const ENTRIES: &[&str] = &["argument", "applet", "variable", "variable-value"];
 /// A script is opened by the kernel, and then by its interpreter.
 const SCRIPTS: &[&str] = &["script", "script-descriptor", "script-folder"];
 
@@ -158,7 +158,7 @@ fn honest(kind: &str) -> &'static str {
     match kind {
         "loader" => "exit 47",
         "applet" => "exit 0",
-        "variable" | "script" | "script-descriptor" | "script-folder" => "exit 7",
+        "variable" | "variable-value" | "script" | "script-descriptor" | "script-folder" => "exit 7",
         _ => "exit 103",
     }
 }

@@ -133,6 +133,7 @@ impl Site {
             // Whatever user the attacker is inside, the file system lets them.
             std::fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("a file of ours");
         }
+        let _ = std::os::unix::fs::symlink("/srv", self.0.join("loot/to-srv"));
         std::fs::set_permissions(self.0.join("loot"), Permissions::from_mode(0o777)).expect("ours");
     }
 }

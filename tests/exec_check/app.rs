@@ -268,7 +268,7 @@ fn interpreter(place: &Path, evil: &Path) {
     }
     let function = format!("() {{ : > {}; }}", evil.display());
     println!("function: {}", ended(Command::new(&script).env("BASH_FUNC_greet%%", function)));
-    println!("other value: {}", ended(Command::new(&script).env("PYTHONPATH", "/there")));
+    println!("other value: {}", ended(Command::new(&script).env("PYTHONPATH", "there")));
 }
 
 fn memfd() {

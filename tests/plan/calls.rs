@@ -187,7 +187,7 @@ fn where_the_filter_has_not_every_thread_it_lets_through_the_caller_alone() {
 /// What is for the caller itself, by its number or its group, is decided as with 0.
 #[test]
 fn what_a_change_of_scheduling_is_for_is_in_registers() {
-    use numbers::Named::{Group, Process};
+    use numbers::NamedProcess::{Group, Process};
     const HIGH: u64 = 1 << 32;
     let of = |call: &str, args: [u64; 3]| {
         numbers::of_itself(call, &[args[0], args[1], args[2], 0, 0, 0])

@@ -42,6 +42,7 @@ fn start() -> StartEvent {
         ],
         process: process(7, 999, "/usr/bin/redis-server", &["redis-server", "/etc/redis/redis.conf"]),
         unlike: Vec::new(),
+        dropped: Vec::new(),
         degraded: false,
     }
 }

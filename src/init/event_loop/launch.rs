@@ -48,6 +48,9 @@ impl EventLoop {
                         self.sources = EventSources::Signals;
                     }
                     self.begin_without_listener();
+                    if self.failed.is_none() {
+                        self.lines.drain(..).for_each(|line| tracing::warn!("{line}"));
+                    }
                     self.report_worker_failed();
                     return Ok(());
                 }
@@ -62,6 +65,7 @@ impl EventLoop {
     fn start_worker(&mut self, listener: OwnedFd) {
         let Some(supervision) = self.supervision.take() else { return };
         self.begin(&supervision.writer, supervision.start);
+        self.lines = supervision.lines;
         let (queue, me) = (Arc::clone(&self.requests), self.me);
         let requests = Box::new(move |request| {
             let mut pending = queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,6 +95,7 @@ impl EventLoop {
             && let Some(supervision) = self.supervision.take()
         {
             self.begin(&supervision.writer, supervision.start);
+            self.lines = supervision.lines;
         }
     }
 

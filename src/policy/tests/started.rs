@@ -6,8 +6,10 @@ use super::{LOADER, entry, id, program, rules_on};
 use crate::event::Want;
 use crate::ids::Uid;
 use crate::plan::ProgramIndex;
+use crate::plan::environment::named::NamedPath;
 use crate::policy::args::{Args, Need};
-use crate::policy::initial_stack::InitialStack;
+use crate::policy::initial_stack::{CopiedFor, InitialStack, Variables};
+use crate::policy::variables::{Places, Unsettled};
 use crate::profile::Mode;
 
 /// Files that were looked into, or not yet.
@@ -16,6 +18,16 @@ struct Looked {
     loader: Option<bool>,
     scripts: HashMap<&'static str, Script>,
     digest: Option<&'static str>,
+    /// Paths that no process inside can change, and their use.
+    settled: Option<&'static [&'static str]>,
+}
+
+impl Places for Looked {
+    fn settled(&self, named: NamedPath) -> Result<Result<(), Unsettled>, NotYet> {
+        let path = std::str::from_utf8(named.path).expect("text");
+        let is_settled = self.settled.ok_or(NotYet)?.contains(&path);
+        Ok(if is_settled { Ok(()) } else { Err(Unsettled::Name(path.into())) })
+    }
 }
 
 impl FileContents for Looked {
@@ -49,8 +61,8 @@ fn started(path: &str, named: &str, args: &[&str]) -> StartedProgram {
         mode: 0o755,
         initial_stack: InitialStack {
             args: all,
-            environment: Vec::new(),
-            truncated: false,
+            for_programs: Variables::default(),
+            for_scripts: Variables::default(),
             named: named.as_bytes().to_vec(),
             by_loader: true,
         },
@@ -106,19 +118,73 @@ fn the_started_program_decides_and_not_the_requested_one() {
     assert_eq!(dies(rules.started(None, &helper, &files)).0, "/programs");
 }
 
+/// The variables of an environment, as they are copied.
+fn give(rules: &PolicyEngine, started: &mut StartedProgram, environment: &[&str]) {
+    for variable in environment {
+        let stack = &mut started.initial_stack;
+        match rules.copied_for(variable.as_bytes()) {
+            Some(CopiedFor::Programs) => stack.for_programs.list.push(variable.as_bytes().to_vec()),
+            Some(CopiedFor::Scripts) => stack.for_scripts.list.push(variable.as_bytes().to_vec()),
+            None => {}
+        }
+    }
+}
+
 #[test]
 fn a_variable_for_the_loader_is_looked_for_in_every_program() {
     let rules = rules(FAMILY);
-    let with = |variable: &str| {
+    let looked = Looked { settled: Some(&["/usr/lib/x.so", "/usr/lib"]), ..Looked::default() };
+    let with = |variable: &str, files: &Looked| {
         let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
-        helper.initial_stack.environment = vec![b"PATH=/bin".to_vec(), variable.as_bytes().to_vec()];
-        rules.started(Some(program(0)), &helper, &Looked::default())
+        give(&rules, &mut helper, &["PATH=/bin", variable]);
+        rules.started(Some(program(0)), &helper, files)
     };
-    let (rule, want) = dies(with("LD_PRELOAD=/tmp/x.so"));
+    let (rule, want) = dies(with("LD_PRELOAD=/tmp/x.so", &looked));
     assert_eq!((rule.as_str(), want), ("/environment", Some(Want::Environment("LD_PRELOAD".into()))));
-    assert_eq!(dies(with("LD_DEBUG_OUTPUT=/tmp/x")).0, "/environment");
+    assert_eq!(dies(with("LD_DEBUG_OUTPUT=/tmp/x", &Looked::default())).0, "/environment");
     for harmless in ["LD_PRELOAD=", "LD_PRELOAD", "XLD_PRELOAD=x", "LD_BIND_NOW=1"] {
-        assert_eq!(with(harmless), Ok(Verdict::Runs(program(1))), "{harmless}");
+        assert_eq!(with(harmless, &Looked::default()), Ok(Verdict::Runs(program(1))), "{harmless}");
+    }
+    // What its value names decides, and has to be looked at first.
+    let settled = "LD_PRELOAD=/usr/lib/x.so";
+    assert_eq!(with(settled, &Looked::default()), Err(NotYet));
+    assert_eq!(with(settled, &looked), Ok(Verdict::Runs(program(1))));
+    assert_eq!(with("LD_LIBRARY_PATH=/usr/lib", &looked), Ok(Verdict::Runs(program(1))));
+    for bad in ["LD_PRELOAD=/usr/lib/x.so:/tmp/x.so", "LD_LIBRARY_PATH=/usr/lib:", "LD_LIBRARY_PATH=$ORIGIN"]
+    {
+        match with(bad, &looked) {
+            Ok(Verdict::Dies(denial)) => {
+                let object = serde_json::to_value(&denial.object).expect("JSON");
+                assert!(object["value"].is_string() && object["why"].is_string(), "{bad}: {object}");
+            }
+            other => panic!("{bad}: {other:?}"),
+        }
+    }
+    // Each of two of one name is looked at, and those that were left out may be another.
+    let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
+    give(&rules, &mut helper, &[settled, "LD_PRELOAD=/tmp/x.so"]);
+    assert_eq!(dies(rules.started(Some(program(0)), &helper, &looked)).0, "/environment");
+    let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
+    helper.initial_stack.for_scripts.truncated = true;
+    assert_eq!(rules.started(Some(program(0)), &helper, &looked), Ok(Verdict::Runs(program(1))));
+    helper.initial_stack.for_programs.truncated = true;
+    assert_eq!(dies(rules.started(Some(program(0)), &helper, &looked)).0, "/environment");
+}
+
+/// What the profile drops by name is dropped whatever it names.
+#[test]
+fn a_name_of_the_profile_is_refused_with_any_value() {
+    let rules = rules_on(
+        &format!(r#""programs": [{FAMILY}], "environment": {{"drop": ["LD_PRELOAD", "APP_*"]}}"#),
+        6,
+        18,
+        Mode::Enforce,
+    );
+    let looked = Looked { settled: Some(&["/usr/lib/x.so"]), ..Looked::default() };
+    for variable in ["LD_PRELOAD=/usr/lib/x.so", "APP_X=1"] {
+        let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
+        give(&rules, &mut helper, &[variable]);
+        assert_eq!(dies(rules.started(Some(program(0)), &helper, &looked)).0, "/environment");
     }
 }
 
@@ -229,17 +295,18 @@ fn arguments_that_were_not_read_are_none_that_are_listed() {
 #[test]
 fn of_an_environment_what_a_rule_may_refuse_is_copied() {
     let rules = rules(FAMILY);
-    let mut wanted = rules.variables();
-    let copied = |variable: &str| (variable.to_owned(), wanted(variable.as_bytes()));
-    let copied: Vec<_> =
-        ["PATH=/bin", "LD_PRELOAD=", "LD_PRELOAD=x", "LD_AUDIT=x", "PYTHONPATH=x", "A", "PYTHONPATH=y"]
-            .map(copied)
-            .into();
-    let copied: Vec<_> =
-        copied.iter().filter(|(_, copied)| *copied).map(|(variable, _)| &variable[..]).collect();
-    assert_eq!(copied, ["LD_PRELOAD=x", "PYTHONPATH=x", "PYTHONPATH=y"]);
+    for (variable, copied) in [
+        ("PATH=/bin", None),
+        ("LD_PRELOAD=", None),
+        ("LD_PRELOAD=x", Some(CopiedFor::Programs)),
+        ("LD_AUDIT=x", Some(CopiedFor::Programs)),
+        ("PYTHONPATH=x", Some(CopiedFor::Scripts)),
+        ("A", None),
+    ] {
+        assert_eq!(rules.copied_for(variable.as_bytes()), copied, "{variable}");
+    }
     let mut helper = started("/app/helper", "/app/helper", &["x", "good"]);
-    helper.initial_stack.environment = vec![format!("LD_PROFILE{}=x", "A".repeat(1000)).into_bytes()];
+    give(&rules, &mut helper, &[&format!("LD_PROFILE{}=x", "A".repeat(1000))]);
     let refusal = match rules.started(Some(program(0)), &helper, &Looked::default()) {
         Ok(Verdict::Dies(refusal)) => refusal,
         other => panic!("{other:?}"),

@@ -4,7 +4,7 @@
 //! capability, so for capabilities the app is traced instead of supervised. Errors are compared:
 //! a server that still answers proves nothing.
 
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::fs::{self, DirBuilder};
 use std::io::IsTerminal;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,7 +20,7 @@ use super::{VerifyArguments, before};
 use crate::enforce::launch::{Command, Terminal};
 use crate::enforce::{self, place, probe, traced};
 use crate::image::live::Live;
-use crate::plan::{Host, Plan, matches};
+use crate::plan::{Host, Plan};
 use crate::profile::{self, FileEntry, Mode, Profile, Rights, capability_word};
 use crate::sys;
 use crate::tool::session::{self, RunEnd, Session, StopReason};
@@ -167,11 +167,7 @@ impl DropTest<'_> {
     fn app(&self, plan: &Plan) -> Result<Command, ToolError> {
         let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| ToolError::CommandNul);
         let argv = self.arguments.command.iter().map(|word| text(word.as_bytes().to_vec()));
-        let dropped = |name: &OsString| {
-            let name = name.as_bytes();
-            matches(&plan.environment_drop, name) && !matches(&plan.policy.environment_keep, name)
-        };
-        let variables = std::env::vars_os().filter(|(name, _)| !dropped(name));
+        let variables = std::env::vars_os().filter(|(name, _)| !plan.drops(name.as_bytes()));
         let variables =
             variables.map(|(name, value)| text([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()));
         Ok(Command {

@@ -69,8 +69,23 @@ fn of(kind: &str) -> Option<Race> {
         "variable" => Race {
             path: "/srv/victim",
             argv: &["victim"],
-            variable: Some("LD_NOTHING=/srv/evil.so"),
-            change: Change::Text(Text::Variable, "LD_NOTHING=/srv/evil.so", "LD_PRELOAD=/srv/evil.so"),
+            variable: Some("LD_NOTHING=/app/loot/evil.so"),
+            change: Change::Text(
+                Text::Variable,
+                "LD_NOTHING=/app/loot/evil.so",
+                "LD_PRELOAD=/app/loot/evil.so",
+            ),
+        },
+        // What the one names may not be changed, and what the other names may.
+        "variable-value" => Race {
+            path: "/srv/victim",
+            argv: &["victim"],
+            variable: Some("LD_PRELOAD=/srv/lib/libspare.so"),
+            change: Change::Text(
+                Text::Variable,
+                "LD_PRELOAD=/srv/lib/libspare.so",
+                "LD_PRELOAD=/app/./loot//evil.so",
+            ),
         },
         "descriptor" => by("", Change::Descriptor(GOOD, EVIL)),
         "magic-link" => by("/proc/thread-self/fd/N", Change::Descriptor(GOOD, EVIL)),
