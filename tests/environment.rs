@@ -31,14 +31,18 @@ fn what_the_app_cannot_change_is_let_be() {
     for (variable, then) in EXPORTED {
         let script = format!("export {variable}; exec {then}");
         let free = run(command("/bin/sh").args(["-c", &script]));
-        let held = run(shim(["--profile", "baseline", "--", "/bin/sh", "-c"]).arg(&script));
-        assert_eq!((held.code, &held.stdout), (free.code, &free.stdout), "{script}: {held:#?}");
-        assert!(violations(&held).is_empty(), "{script}: {held:#?}");
+        let confined = run(shim(["--profile", "baseline", "--", "/bin/sh", "-c"]).arg(&script));
+        assert_eq!((confined.code, &confined.stdout), (free.code, &free.stdout), "{script}: {confined:#?}");
+        assert!(violations(&confined).is_empty(), "{script}: {confined:#?}");
     }
     // It brings its own library along.
     let free = run(command("/usr/bin/stdbuf").args(["-oL", "echo", "hi"]));
-    let held = run(&mut shim(["--profile", "baseline", "--", "/usr/bin/stdbuf", "-oL", "echo", "hi"]));
-    assert_eq!((held.code, &held.stdout, &*held.stderr), (free.code, &free.stdout, ""), "{held:#?}");
+    let confined = run(&mut shim(["--profile", "baseline", "--", "/usr/bin/stdbuf", "-oL", "echo", "hi"]));
+    assert_eq!(
+        (confined.code, &confined.stdout, &*confined.stderr),
+        (free.code, &free.stdout, ""),
+        "{confined:#?}"
+    );
 }
 
 #[test]
@@ -54,12 +58,12 @@ fn what_the_app_may_change_is_refused_and_named() {
         ("GLIBC_TUNABLES=glibc.cpu.x86_shstk=off", "glibc.cpu.x86_shstk=off"),
     ] {
         let script = format!("export {variable}; exec /usr/bin/true");
-        let held = run(shim(["--profile", "baseline", "--", "/bin/sh", "-c"]).arg(&script));
-        let events = violations(&held);
-        assert_eq!((held.code, events.len()), (137, 1), "{script}: {held:#?}");
+        let confined = run(shim(["--profile", "baseline", "--", "/bin/sh", "-c"]).arg(&script));
+        let events = violations(&confined);
+        assert_eq!((confined.code, events.len()), (137, 1), "{script}: {confined:#?}");
         let object = &events[0]["object"];
-        assert_eq!(object["value"], part, "{script}: {held:#?}");
-        assert!(object["why"].as_str().is_some_and(|why| !why.is_empty()), "{script}: {held:#?}");
+        assert_eq!(object["value"], part, "{script}: {confined:#?}");
+        assert!(object["why"].as_str().is_some_and(|why| !why.is_empty()), "{script}: {confined:#?}");
         // Audit says the same, and lets it run.
         let options = ["--profile", "baseline", "--mode", "audit", "--", "/bin/sh", "-c"];
         let seen = run(shim(options).arg(&script));
@@ -139,9 +143,9 @@ fn a_learned_run_that_exports_a_path_is_enforced() {
     let profile = path("profile.json");
     let learned = run(command(TOOL).arg("learn").arg("-o").arg(&profile).arg("--").arg(path("entrypoint")));
     assert_eq!(learned.code, 0, "{learned:#?}");
-    let held = run(shim(["--profile"]).arg(&profile).arg("--").arg(path("entrypoint")));
-    assert_eq!((held.code, &*held.stdout), (0, "helped\n"), "{held:#?}");
+    let confined = run(shim(["--profile"]).arg(&profile).arg("--").arg(path("entrypoint")));
+    assert_eq!((confined.code, &*confined.stdout), (0, "helped\n"), "{confined:#?}");
     let refused =
         |ended: &Ended| violations(ended).iter().filter(|event| event["kind"] == "environment").count();
-    assert_eq!(refused(&held), 0, "{held:#?}");
+    assert_eq!(refused(&confined), 0, "{confined:#?}");
 }

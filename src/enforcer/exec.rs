@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -28,6 +29,7 @@ use crate::policy::program::{Called, ExecTarget};
 use crate::policy::started::NotYet;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::errno;
+use crate::profile::Rights;
 use crate::tracer::Operation;
 
 /// The file that an exec would execute.
@@ -107,6 +109,20 @@ impl Enforcer {
         !matches!(self.identity.with_caller_creds(caller, open), Err(Errno::EACCES | Errno::EPERM))
     }
 
+    /// Whether the kernel would answer ENOEXEC for a file, since it is neither an ELF file nor begins
+    /// with `#!`, and the app may read it and not change it.
+    fn is_shell_text(&self, file: &resolve::Target, canonical: &Path) -> bool {
+        const CHANGING: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
+        let rights = self.rules.granted_at(canonical);
+        let is_text = |file: File| {
+            let mut head = [0; 4];
+            let read = file.read_at(&mut head, 0).map_or(0, |read| read);
+            !head[..read].starts_with(b"\x7fELF")
+                && matches!(elf::executable(&file, Arch::THIS), Ok(Executable::Unknown))
+        };
+        rights.contains(Rights::READ) && !rights.intersects(CHANGING) && open_now(&file.fd).is_ok_and(is_text)
+    }
+
     /// Decides an exec, and fills in what it would start.
     fn decide_exec(
         &mut self,
@@ -142,6 +158,10 @@ impl Enforcer {
         let called = Called { args: args.as_ref().map(|args| &args.list[..]), cut, uids };
         let next = match self.rules.exec(entry, &target, called) {
             Ok(next) => next,
+            // The exec does not happen, and a shell then reads the file as its own script.
+            Err(_) if self.is_shell_text(&file, &target.canonical) => {
+                return Decision::Fail(Errno::ENOEXEC);
+            }
             Err(refusal) => return Decision::Deny(refusal),
         };
         if let Some(refusal) = self.too_many_besides(next, caller) {

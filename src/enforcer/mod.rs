@@ -262,7 +262,10 @@ impl Enforcer {
                 let ids = Ids { uids: caller.uids, gids: caller.gids };
                 let refused = syscalls::privileged(name)
                     .and_then(|capability| self.rules.capability(call, capability, &ids));
-                let Some(refusal) = refused else { return Decision::Continue };
+                // Without the profile the kernel would refuse it to this caller too.
+                let Some(refusal) = refused.filter(|_| !is_unprivileged(caller)) else {
+                    return Decision::Continue;
+                };
                 match self.may_change_owner(call, caller) {
                     Ok(Some(true)) => Decision::Continue,
                     Ok(_) => Decision::Report(refusal),
@@ -366,6 +369,11 @@ impl Enforcer {
     fn is_launch(&self, caller: &Caller) -> bool {
         !self.memory.launched && caller.tgid == self.app
     }
+}
+
+/// Whether a caller has no capability, and no id by which it could have one.
+fn is_unprivileged(caller: &Caller) -> bool {
+    caller.effective == 0 && !caller.uids.iter().any(|uid| uid.is_root())
 }
 
 /// The decision on a call whose arguments could not be resolved: it fails as it would in the

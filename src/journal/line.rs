@@ -276,6 +276,7 @@ mod tests {
             args: RecordedArgs(vec!["app".to_owned()]),
             loader: "/lib/ld.so".to_owned(),
             interpreter: String::new(),
+            variables: Vec::new(),
         };
         let of = Of { mount: "volume".into(), mount_point: "/data".to_owned() };
         let change = What::Change {

@@ -88,6 +88,10 @@ pub enum What {
         /// The interpreter that its `#!` line names.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         interpreter: String,
+        /// The names of variables that it was given and that a profile has to keep, which the
+        /// container was not started with.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        variables: Vec<String>,
     },
     /// A file was opened.
     Open {
@@ -203,14 +207,30 @@ pub enum What {
         #[serde(default)]
         value: u64,
     },
-    /// Opens below a path are not observed.
+    /// Opens below a path are not observed; with `call`, the arguments of this call were not.
     Blind {
-        /// The path.
+        /// The path, or the program that made the call.
         #[serde(default)]
         path: String,
+        /// The call whose arguments could not be read.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        call: String,
         /// The reason.
         #[serde(default)]
         why: String,
+    },
+    /// A name has a number of the process that used it, or the host's name: another container
+    /// has another.
+    Numbered {
+        /// The path or the address, as the lines of its uses have it.
+        #[serde(default)]
+        name: String,
+        /// The part of its last component.
+        #[serde(default)]
+        part: String,
+        /// What the part was: `pid`, `uid`, `host`, `port`.
+        #[serde(default)]
+        was: Word,
     },
     /// Start-up is over.
     Ready {
@@ -257,7 +277,11 @@ pub fn unnamed(path: &Path) -> Vec<Observation> {
         return Vec::new();
     }
     let above = path.ancestors().find_map(Path::to_str).unwrap_or("/").to_owned();
-    vec![Observation::ok(What::Blind { path: above, why: "a name that is not UTF-8".to_owned() })]
+    vec![Observation::ok(What::Blind {
+        path: above,
+        call: String::new(),
+        why: "a name that is not UTF-8".to_owned(),
+    })]
 }
 
 fn is_false(value: &bool) -> bool {

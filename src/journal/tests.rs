@@ -43,7 +43,7 @@ impl JournalOutput for Disk {
 
 /// An observation that reads below this path are not observed.
 fn blind(path: &str) -> Observed {
-    let what = What::Blind { path: path.to_owned(), why: String::new() };
+    let what = What::Blind { path: path.to_owned(), call: String::new(), why: String::new() };
     Observed::new(Duration::ZERO, Phase::Startup, Observation::ok(what))
 }
 

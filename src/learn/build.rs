@@ -20,6 +20,11 @@ use crate::profile::{
 /// The fewest runs seen serving before a call is taken to belong to start-up alone.
 const SERVED: usize = 3;
 
+/// A pool of processes grows with the load, and one run shows one load: so many times what was seen,
+/// and at least so many.
+const MORE_PROCESSES: u64 = 10;
+const FEWEST_PROCESSES: u64 = 256;
+
 /// The reason for a grant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reason {
@@ -76,6 +81,7 @@ pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
     let write_execute =
         builder.simple(&Fact::WriteExecute, "memory write_execute", "memory was written and executed");
     let limits = builder.limits();
+    let environment_keep = builder.variables();
     builder.refused();
     let name = wanted.name.clone().unwrap_or_else(|| name(observations));
     let mut notes = builder.notes;
@@ -93,7 +99,7 @@ pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
         syscalls,
         write_execute,
         environment_drop: Vec::new(),
-        environment_keep: Vec::new(),
+        environment_keep,
         limits,
         ready,
         watch_reads: false,
@@ -401,10 +407,11 @@ impl Builder<'_> {
             one.1.join(seen);
         }
         let processes = most.remove("processes").and_then(|(value, seen)| {
-            let room = u32::try_from(value).ok()?.checked_mul(2)?.checked_next_power_of_two()?;
+            let room = value.saturating_mul(MORE_PROCESSES).max(FEWEST_PROCESSES);
+            let room = u32::try_from(room).ok()?.checked_next_power_of_two()?;
             self.because(
                 "limit processes".into(),
-                "twice the most that were alive, and a power of two",
+                "ten times the most that were alive, at least 256, and a power of two",
                 &seen,
             );
             Some(room)
@@ -414,6 +421,26 @@ impl Builder<'_> {
             self.notes.push(format!("{limit}: {value} was asked for or met; no limit was made of it"));
         }
         Limits { processes, open_files: None, file_size: None, core: None }
+    }
+
+    /// The variables by which a program may be made to run other code, and that the app itself set.
+    fn variables(&mut self) -> Vec<Entry<String>> {
+        let mut list = Vec::new();
+        for (fact, seen) in self.facts {
+            let Fact::Variable { name } = fact else { continue };
+            if name.contains('*') {
+                self.notes.push(format!(
+                    "{name:?} was set for a program, and a profile would take the name for a pattern; left out"
+                ));
+                continue;
+            }
+            self.because(format!("environment keep {name}"), "a process set it for a program", seen);
+            self.notes.push(format!(
+                "{name} was set for a program by another, and stays (environment.keep): by it a program may be made to run other code"
+            ));
+            list.push(plain(name.clone()));
+        }
+        list
     }
 
     /// Notes on actions that the environment refused.
@@ -430,14 +457,40 @@ impl Builder<'_> {
                 "the place's own filter denied {names}; whether the app makes them was not seen, and they were not learned"
             ));
         }
-        for fact in self.facts.keys() {
+        for (fact, seen) in self.facts {
             if let Fact::Blind { what } = fact {
                 self.notes.push(format!("what was read below {what} may not have been seen"));
+            }
+            if let Fact::Unread { what } = fact {
+                self.notes.push(format!(
+                    "NOT LEARNED: {what}; the profile refuses what it named, unless another process did the same"
+                ));
+            }
+            if let Fact::Numbered { what } = fact {
+                self.notes.push(numbered(what, seen));
             }
             if let Fact::Refused { what } = fact {
                 self.notes.push(format!("{refuser} refused {what}; it was not learned"));
             }
         }
+    }
+}
+
+/// The note on names that have a number of the process that used them.
+fn numbered(what: &str, seen: &Seen) -> String {
+    let literals: Vec<&str> = seen.examples.iter().map(String::as_str).collect();
+    let seen = literals.join(", ");
+    if what.starts_with("unix:") {
+        format!(
+            "{what} (seen: {seen}): another container has another number, so every unix socket is granted (unix:*)"
+        )
+    } else if what.starts_with('/') {
+        format!(
+            "{what} (seen: {seen}): another container has another number, and its directory is not granted by \
+             algorithm: it is REFUSED there; give the app a directory of its own"
+        )
+    } else {
+        format!("{what} (seen: {seen}): the kernel chose this port, so all that it gives out are granted")
     }
 }
 

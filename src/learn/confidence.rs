@@ -104,12 +104,28 @@ pub fn confidence(
         startup: estimate(all.iter().map(|seen| &seen.startup), runs),
         serving: estimate(all.iter().map(|seen| &seen.serving), runs),
     };
+    for (fact, seen) in observations.facts() {
+        // As if one run alone had shown it: that another container does the same is not known.
+        if let Fact::Numbered { what } = fact
+            && is_unconfirmed(what, seen)
+        {
+            let once = Seen { startup: seen.runs().iter().take(1).collect(), ..Seen::default() };
+            let domain = if what.starts_with('/') { "files" } else { "network" };
+            behaviours.entry(domain).or_default().insert(what, once);
+        }
+    }
     let all: Vec<&Seen> = behaviours.values().flat_map(BTreeMap::values).collect();
     let domains = behaviours
         .iter()
         .map(|(domain, seen)| (*domain, phases(&seen.values().collect::<Vec<_>>())))
         .collect();
     Ok(Confidence { all: phases(&all), domains, gate: gate(observations, &all, expect)? })
+}
+
+/// Whether a name with a number was seen with one number only, or is of a file in a directory that is
+/// not granted, so that it is refused under any other.
+fn is_unconfirmed(what: &str, seen: &Seen) -> bool {
+    what.starts_with('/') || seen.examples.len() < 2
 }
 
 /// The domain of a grant, and what stands for it there: of calls of one class the class,
@@ -154,6 +170,23 @@ fn gate(observations: &Observations, behaviours: &[&Seen], expect: &[String]) ->
             gate.expected.len(),
             missing.join(", ")
         ));
+    }
+    let unread = observations.facts().into_keys().filter(|fact| matches!(fact, Fact::Unread { .. })).count();
+    if unread > 0 {
+        fail(format!(
+            "calls of {unread} kinds could not be read, and were not learned: the profile refuses them"
+        ));
+    }
+    for (fact, seen) in observations.facts() {
+        if let Fact::Numbered { what } = fact
+            && is_unconfirmed(what, seen)
+        {
+            let why = match what.starts_with('/') {
+                true => "another container has another number, and is refused this name",
+                false => "seen with one number only; learn a run in which it has another",
+            };
+            fail(format!("{what}: {why}"));
+        }
     }
     match gate.labels.len() {
         0 => fail("no run has a label, so that nothing tells workloads apart (--label)".into()),

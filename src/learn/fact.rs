@@ -42,6 +42,11 @@ pub enum Fact {
         /// The program that was executed.
         to: Name,
     },
+    /// A program was given a variable that the profile has to keep.
+    Variable {
+        /// Its name.
+        name: String,
+    },
     /// A file or directory was used. A volatile name, which no other run will have, is written `*`,
     /// and a name that really is `*` is written `\*`.
     File {
@@ -85,6 +90,16 @@ pub enum Fact {
     /// Reads that may not have been observed.
     Blind {
         /// The path, and the reason.
+        what: String,
+    },
+    /// A call whose arguments could not be read, so that it was not learned.
+    Unread {
+        /// The call, its program and the reason.
+        what: String,
+    },
+    /// A name had a number of the process that used it. The literals are the examples.
+    Numbered {
+        /// The name, with the number as `{pid}`, `{uid}`, `{host}` or `{port}`.
         what: String,
     },
     /// A call needed a capability, as observed.

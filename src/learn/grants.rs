@@ -61,6 +61,9 @@ pub fn grants(profile: &Profile) -> Vec<Grant> {
     if profile.write_execute {
         put("memory write_execute".into(), "/memory/write_execute".into());
     }
+    for (index, entry) in profile.environment_keep.iter().enumerate() {
+        put(variable_key(&entry.what), format!("/environment/keep/{index}"));
+    }
     all
 }
 
@@ -85,6 +88,10 @@ fn edge_key(program: &Program, edge: &Entry<crate::profile::Edge>) -> String {
 
 fn file_key(path: &str, word: &str) -> String {
     format!("file {path} {word}")
+}
+
+fn variable_key(name: &str) -> String {
+    format!("environment keep {name}")
 }
 
 fn endpoint_key(side: &str, endpoint: &Endpoint) -> String {
@@ -149,6 +156,7 @@ pub fn remove(profile: &mut Profile, gone: &BTreeSet<String>) {
     }
     profile.capabilities.retain(|entry| stays(&format!("capability {}", capability_word(entry.what))));
     profile.write_execute &= stays("memory write_execute");
+    profile.environment_keep.retain(|entry| stays(&variable_key(&entry.what)));
 }
 
 /// Adds the grants of `other` to `profile`. For the same grant, the entry of `other` replaces the

@@ -1,13 +1,16 @@
 //! Reads journals, one run a file, line by line into [`Observations`], so memory grows with the number
 //! of distinct facts and not with the length of the file.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::Unusable;
 use super::fact::{Did, Fact, Mount, Name};
-use super::network::NSCD;
+use super::files::{NEVER, parent};
+use super::network::{CHOSEN_PORTS, NSCD};
 use super::observations::Observations;
 use super::volatile::{literal, template, volatile};
 use crate::hex;
@@ -37,6 +40,7 @@ pub fn read(
     let mut notes = Vec::new();
     let (mut observed, mut unknown) = (0u64, 0u64);
     let mut end: Option<End> = None;
+    let mut numbered = BTreeSet::new();
     let mut cut = None;
     while reader.next(&mut input)? {
         if let Some(wrong) = cut {
@@ -49,7 +53,7 @@ pub fn read(
             Ok(Line::Observed(Observed { phase, observation, sha256, .. })) => {
                 observed += 1;
                 unknown += u64::from(observation.what == What::Unknown);
-                let mut facts = FactBuilder { run, phase, into };
+                let mut facts = FactBuilder { run, phase, into, numbered: &mut numbered };
                 facts.observe(&observation, sha256).map_err(|what| reader.wrong(&what))?;
             }
             Ok(Line::End(line)) => end = Some(line),
@@ -164,6 +168,8 @@ struct FactBuilder<'o> {
     run: usize,
     phase: Phase,
     into: &'o mut Observations,
+    /// Addresses and paths that have a number of the process that used them.
+    numbered: &'o mut BTreeSet<String>,
 }
 
 impl FactBuilder<'_> {
@@ -191,8 +197,9 @@ impl FactBuilder<'_> {
                     self.add(Fact::Moved { from, to });
                 }
             }
-            What::Listen { address, .. } if ok => {
-                let (address, example) = place(address);
+            // A name that was taken or refused is bound by the same call another day.
+            What::Listen { address, .. } if ok || matches!(result, "EADDRINUSE" | "EACCES") => {
+                let (address, example) = self.place(address);
                 self.into.add(Fact::Listen { address }, self.run, self.phase, example);
             }
             // A refused connection is granted too: the peer may accept another day.
@@ -201,13 +208,24 @@ impl FactBuilder<'_> {
                     || matches!(result, "EINPROGRESS" | "ECONNREFUSED")
                     || (result == "ENOENT" && NSCD.contains(&&**address)) =>
             {
-                let (address, example) = place(address);
+                let (address, example) = self.place(address);
                 self.into.add(Fact::Connect { address }, self.run, self.phase, example);
             }
-            What::Listen { address, .. } | What::Connect { address, .. } => {
-                self.refused(&place(address).0, result);
+            // Another day it may be there, and a stable name grants no other.
+            What::Connect { address, .. } if result == "ENOENT" && self.is_named_socket(address) => {
+                self.add(Fact::Connect { address: address.clone() });
             }
-            What::Syscall { call, .. } if matches!(result, "EPERM" | "ENOSYS") => self.refused(call, result),
+            What::Listen { address, .. } | What::Connect { address, .. } => {
+                let (address, _) = self.place(address);
+                self.refused(&address, result);
+            }
+            // For want of a capability, which it needs in some uses: the call is made all the same.
+            What::Syscall { call, .. }
+                if result == "ENOSYS"
+                    || (result == "EPERM" && crate::syscalls::privileged(call).is_none()) =>
+            {
+                self.refused(call, result);
+            }
             What::Syscall { call, arg, value } => {
                 let value = value.as_ref().map(|value| match value {
                     Value::Name(name) => name.to_string(),
@@ -227,10 +245,30 @@ impl FactBuilder<'_> {
             What::Limit { limit, value } => {
                 self.add(Fact::Limit { limit: limit.to_string(), value: *value });
             }
-            What::Blind { path, why } => self.add(Fact::Blind { what: format!("{path} ({why})") }),
+            What::Blind { path, call, why } if call.is_empty() => {
+                self.add(Fact::Blind { what: format!("{path} ({why})") });
+            }
+            What::Blind { path, call, why } => {
+                let program = if path.is_empty() { "a program that is not known" } else { path };
+                self.add(Fact::Unread { what: format!("{call} of {program} ({why})") });
+            }
+            What::Numbered { name, part, was } => self.numbered(name, part, was)?,
             What::Ready { by } => self.add(Fact::Ready { by: by.to_string() }),
             What::Signal { signal } => {
                 self.add(Fact::Signal { signal: signal.trim_start_matches("SIG").to_owned() });
+            }
+            // The kernel refuses it again; the profile does too, which is an event.
+            What::Open { path, access, .. }
+                if matches!(result, "EACCES" | "EROFS") && access.iter().any(|word| word != "read") =>
+            {
+                self.refused(&format!("a write in {}", parent(absolute(path)?)), result);
+            }
+            What::Change { op, path, to, .. }
+                if matches!(result, "EACCES" | "EPERM" | "EROFS")
+                    && !matches!(&**op, "chmod" | "chown" | "utime") =>
+            {
+                let path = absolute(if to.is_empty() { path } else { to })?;
+                self.refused(&format!("{op} in {}", parent(path)), result);
             }
             What::Exec { .. }
             | What::Open { .. }
@@ -242,14 +280,50 @@ impl FactBuilder<'_> {
         Ok(())
     }
 
+    /// A socket by such a name is granted as any is; a file is made in a directory that is granted,
+    /// but in those that never are.
+    fn numbered(&mut self, name: &str, part: &str, was: &str) -> Result<(), String> {
+        let at = name.rfind(['/', '@']).map_or(0, |at| at + 1);
+        let (above, last) = name.split_at(at);
+        let what = format!("{above}{}", last.replace(part, &format!("{{{was}}}")));
+        self.numbered.insert(name.to_owned());
+        let address = name.starts_with("unix:") || name.starts_with("tcp/");
+        if !address && !NEVER.contains(&parent(absolute(name)?)) {
+            return Ok(());
+        }
+        self.into.add(Fact::Numbered { what }, self.run, self.phase, Some(name));
+        Ok(())
+    }
+
+    /// Whether a unix socket's address is one that a rule can name.
+    fn is_named_socket(&self, address: &str) -> bool {
+        address.strip_prefix("unix:/").is_some() && self.place(address).1.is_none()
+    }
+
+    /// An address as a rule names it, and the literal where that says more.
+    fn place<'a>(&self, address: &'a str) -> (String, Option<&'a str>) {
+        let path = address.strip_prefix("unix:").filter(|path| path.starts_with('/'));
+        let mut above =
+            path.into_iter().flat_map(|path| Path::new(path).ancestors()).filter_map(Path::to_str);
+        if !self.numbered.contains(address) && !above.any(|above| self.numbered.contains(above)) {
+            return place(address);
+        }
+        let general = if address.starts_with("unix:") { "unix:*" } else { CHOSEN_PORTS };
+        (general.to_owned(), Some(address))
+    }
+
     fn refused(&mut self, what: &str, result: &str) {
         self.add(Fact::Refused { what: format!("{what}: {result}") });
     }
 
     fn exec(&mut self, what: &What, sha256: Option<String>) -> Result<(), String> {
-        let What::Exec { program, applet, parent, parent_applet, loader, interpreter, .. } = what else {
+        let What::Exec { program, applet, parent, parent_applet, loader, interpreter, variables, .. } = what
+        else {
             return Ok(());
         };
+        for name in variables {
+            self.add(Fact::Variable { name: name.clone() });
+        }
         let path = absolute(program)?.to_owned();
         let program = Name { path: path.clone(), applet: applet.clone() };
         if !interpreter.is_empty() {
@@ -304,9 +378,7 @@ fn place(address: &str) -> (String, Option<&str>) {
     let port = address.rsplit(':').next().unwrap_or_default();
     match address.split_once('/').filter(|(protocol, _)| matches!(*protocol, "tcp" | "udp")) {
         Some((protocol, rest)) if rest != port => (format!("{protocol}/{port}"), Some(address)),
-        None if address.starts_with("unix:")
-            && volatile(address.rsplit(['/', '@']).next().unwrap_or_default()) =>
-        {
+        None if address.starts_with("unix:") && address["unix:".len()..].split(['/', '@']).any(volatile) => {
             ("unix:*".to_owned(), Some(address))
         }
         _ => (address.to_owned(), None),

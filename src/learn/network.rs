@@ -10,10 +10,15 @@ use crate::profile::{AddressRule, Endpoint};
 /// The sockets of nscd, which glibc connects to and which mostly do not exist.
 pub(super) const NSCD: [&str; 2] = ["unix:/run/nscd/socket", "unix:/var/run/nscd/socket"];
 
+/// An address whose port the kernel chose.
+pub(super) const CHOSEN_PORTS: &str = "tcp/32768-65535";
+
 /// The first ephemeral port (ip_local_port_range).
 const EPHEMERAL: u16 = 32768;
 /// The number of ephemeral ports from which they are taken to differ from run to run.
 const MANY: usize = 4;
+
+const BY_KERNEL: &str = "ports that a kernel gives out differ from run to run";
 
 /// An endpoint with its reason and evidence.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,10 +56,9 @@ pub fn generalise<'o>(
         }
         match text.split_once([':', '/']) {
             Some(("unix", name)) => {
-                let last = name.rsplit('/').next().unwrap_or(name);
                 // Bytes that are not UTF-8 are U+FFFD in the journal.
                 let unnameable = name.is_empty() || name == "@" || name.contains(['\0', '\u{fffd}']);
-                if name == "*" || unnameable || volatile(last) {
+                if name == "*" || unnameable || name.split(['/', '@']).any(volatile) {
                     let because = match unnameable {
                         true => "it has no name that a profile could have",
                         false => "its name differs from run to run",
@@ -70,6 +74,10 @@ pub fn generalise<'o>(
                 } else {
                     notes.push(format!("{text:?} is no socket's path, and was left out"));
                 }
+            }
+            Some(_) if text == CHOSEN_PORTS => {
+                let endpoint = of((EPHEMERAL, u16::MAX));
+                add((0, EPHEMERAL, String::new()), endpoint, BY_KERNEL, seen, text);
             }
             Some((protocol @ ("tcp" | "udp"), rest)) => {
                 let port = rest.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
@@ -91,16 +99,15 @@ pub fn generalise<'o>(
     }
     let high: Vec<_> =
         found.keys().filter(|(kind, port, _)| *kind == 0 && *port >= EPHEMERAL).cloned().collect();
-    if high.len() >= MANY {
+    if high.len() >= MANY || found.values().any(|port| port.because == BY_KERNEL) {
         let mut seen = Seen::default();
         for key in high {
             if let Some(port) = found.remove(&key) {
                 seen.join(&port.seen);
             }
         }
-        let because = "ports that a kernel gives out differ from run to run";
         let endpoint = of((EPHEMERAL, u16::MAX));
-        found.insert((0, EPHEMERAL, String::new()), Port { endpoint, because, seen });
+        found.insert((0, EPHEMERAL, String::new()), Port { endpoint, because: BY_KERNEL, seen });
     }
     found.into_values().collect()
 }

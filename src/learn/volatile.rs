@@ -17,7 +17,17 @@ pub fn volatile(name: &str) -> bool {
         || longest(|b| b.is_ascii_digit()) >= 5
         || longest(|b| b.is_ascii_hexdigit()) >= 16
         || uuid(name)
+        || temporary(name)
         || name.split(|c: char| !c.is_ascii_alphanumeric()).any(random)
+}
+
+/// Names of mktemp(1) and of Python's tempfile, which may have no digit.
+fn temporary(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("tmp") else { return false };
+    match rest.strip_prefix('.') {
+        Some(rest) => rest.len() == 10 && rest.bytes().all(|b| b.is_ascii_alphanumeric()),
+        None => rest.len() == 8 && rest.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')),
+    }
 }
 
 /// 8-4-4-4-12 hex digits anywhere in a name.
@@ -101,6 +111,8 @@ mod tests {
             "d41d8cd98f00b204",
             "sess_a1B2c3D4e5",
             "tmpx7k2j9qa",
+            "tmpdynzn8xw",
+            "tmp.KqvbxyzwAb",
             "0000000012",
         ] {
             assert!(volatile(name), "{name}");
@@ -124,6 +136,8 @@ mod tests {
             "ca-certificates.crt",
             "README.Debian",
             "GMT+12",
+            "tmpfiles.d",
+            "tmp.conf",
             "pg_wal",
         ] {
             assert!(!volatile(name), "{name}");

@@ -70,6 +70,12 @@ impl Handed {
         self.state().wanted.take()
     }
 
+    /// Whether something that was asked for was not sent, and will not be.
+    pub fn is_incomplete(&self) -> bool {
+        let state = self.state();
+        state.given.len() >= MOST || state.given.values().any(|given| matches!(given, Err(UNREADABLE)))
+    }
+
     /// Memory from this address on, up to `length` bytes; fewer where mapped memory ends.
     ///
     /// # Errors

@@ -92,6 +92,8 @@ pub fn filter(kernel: &Kernel, watched: Watched, available: &CapsHashSet) -> Fil
             calls.insert(syscall.name, harmless(syscall.name));
         }
     }
+    // Its process is traced from then on.
+    super::dumpable::notify(&mut calls);
     calls.retain(|call, _| syscalls::number(arch, call).is_some());
     Filter { arch, calls }
 }
@@ -146,7 +148,7 @@ fn harmless(call: &str) -> Access {
     }
 }
 
-/// An empty policy: a learning run enforces none.
+/// An empty policy: a learning run enforces none. It records which variables a profile has to keep.
 fn nothing(supervisor: u32) -> Policy {
     Policy {
         programs: Vec::new(),
@@ -316,6 +318,7 @@ mod tests {
             assert_eq!(outcome("ioctl", &[0, 0x5402]), Action::Notify);
             assert_eq!(outcome("prctl", &[15]), Action::Allow);
             assert_eq!(outcome("prctl", &[24]), Action::Notify);
+            assert_eq!(outcome("prctl", &[4]), Action::Notify, "PR_SET_DUMPABLE: it is traced before");
             assert_eq!(outcome("clone3", &[]), Action::Errno(38), "libraries fall back to clone");
         }
     }

@@ -1,4 +1,4 @@
-//! Variables by which a process makes another run code, by their values: what a value names may be
+//! StackVariables by which a process makes another run code, by their values: what a value names may be
 //! let be where no process inside can change what is there. It is then no more than a library that
 //! the program itself needs.
 //!
@@ -9,7 +9,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::initial_stack::{CopiedFor, Variables};
+use super::initial_stack::{CopiedFor, StackVariables};
 use super::{Denial, PolicyEngine};
 use crate::event::{VariableFault, ViolationKind, ViolationObject, Want};
 use crate::plan::ProgramIndex;
@@ -127,7 +127,7 @@ impl PolicyEngine {
     /// As [`Places::settled`].
     pub(super) fn variable(
         &self,
-        environment: &Variables,
+        environment: &StackVariables,
         places: &dyn Places,
     ) -> Result<Option<Box<Denial>>, NotYet> {
         denied(environment, |name, value, _| Some((self.policy.variable(name)?, value)), places)
@@ -140,7 +140,7 @@ impl PolicyEngine {
     /// As [`Places::settled`].
     pub(super) fn variable_of_scripts(
         &self,
-        environment: &Variables,
+        environment: &StackVariables,
         places: &dyn Places,
     ) -> Result<Option<Box<Denial>>, NotYet> {
         denied(
@@ -164,7 +164,7 @@ impl PolicyEngine {
         variable: &[u8],
         places: &dyn Places,
     ) -> Result<Option<Box<Denial>>, NotYet> {
-        let one = || Variables { list: vec![variable.to_vec()], truncated: false };
+        let one = || StackVariables { list: vec![variable.to_vec()], truncated: false };
         let is_script = self.policy.program(entry).interpreter.is_some();
         match self.copied_for(variable) {
             Some(CopiedFor::Programs) => self.variable(&one(), places),
@@ -192,7 +192,7 @@ fn parts(variable: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Denies the first variable with a fault; those that were left out may have one.
 fn denied<'a>(
-    environment: &'a Variables,
+    environment: &'a StackVariables,
     kind: impl Fn(&[u8], &'a [u8], &[u8]) -> Option<(ValueKind, &'a [u8])>,
     places: &dyn Places,
 ) -> Result<Option<Box<Denial>>, NotYet> {

@@ -92,6 +92,14 @@ impl Kind {
         matches!(self, Kind::Plain | Kind::Memory | Kind::Privileged)
     }
 
+    /// Whether such a call is read from the caller's memory, descriptors or directories.
+    pub const fn reads_caller(self) -> bool {
+        matches!(
+            self,
+            Kind::Exec | Kind::Open | Kind::Change | Kind::Owner | Kind::Address | Kind::Ioctl | Kind::Limit
+        )
+    }
+
     /// Whether this call stands for the next of the same identity. Where a capability matters, only
     /// a call that succeeded and whose capability was recorded does: another caller may have it, and
     /// other registers may need it. For two calls the identity has all that decides.

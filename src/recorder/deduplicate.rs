@@ -65,6 +65,11 @@ impl Deduplicator {
         self.counted.clear();
     }
 
+    /// A hash of a name, by which it is remembered.
+    pub fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
     /// Whether this call of this kind with this value was recorded in this phase.
     pub fn knows_call(&self, number: u32, kind: Kind, value: u64) -> bool {
         self.calls.contains(&(number, kind, value))

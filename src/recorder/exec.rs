@@ -1,7 +1,7 @@
 //! execve and execveat: the program, its interpreter and its loader.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,9 @@ use crate::processes::proc_fs::LiveProcFs;
 const NEEDED: Need = Need { strings: MOST_ARGS + 1, bytes: 32 << 10 };
 /// The number of arguments that an observation records.
 const MOST_ARGS: usize = 32;
+
+/// The most variables that an observation records.
+const MOST_VARIABLES: usize = 64;
 
 /// The number of programs whose digest is remembered as recorded.
 const DIGESTS: usize = 4096;
@@ -67,8 +70,10 @@ impl Recorder {
             }
         };
         let name = ProgramName { applet: applet(&found.path, &args), path: found.path };
+        let variables = if is_launch { Vec::new() } else { self.variables(call, caller, &found.interpreter) };
         let mut what = plain(name.path.clone(), &parent);
-        if let What::Exec { applet, args: recorded, loader, interpreter, .. } = &mut what {
+        if let What::Exec { applet, args: recorded, loader, interpreter, variables: set, .. } = &mut what {
+            *set = variables;
             applet.clone_from(&name.applet);
             *recorded = RecordedArgs(redact::secrets(&shortened(args)));
             *loader = found.loader;
@@ -76,6 +81,11 @@ impl Recorder {
         }
         let mut observations = vec![Observation::ok(what)];
         observations.extend(found.needs.map(|capability| self.needed(caller, call, capability)));
+        let runs_unreadable = found.mode & 0o444 != 0o444
+            && matches!(
+                self.identity.with_caller_creds(caller, || opens(&found.opened)),
+                Err(Errno::EACCES | Errno::EPERM)
+            );
         let file = (!self.digests.contains(&found.id)).then_some(found.file).flatten();
         if file.is_some() {
             if self.digests.len() >= DIGESTS {
@@ -83,7 +93,34 @@ impl Recorder {
             }
             self.digests.push(found.id);
         }
-        CallObservations { observations, file, exec: Some((parent, name, found.image)) }
+        CallObservations { observations, file, exec: Some((parent, name, found.image)), runs_unreadable }
+    }
+}
+
+impl Recorder {
+    /// The names of the variables of an exec that a profile would refuse unless it keeps them, and
+    /// that the container was not started with.
+    fn variables(&self, call: &Call, caller: &Caller, interpreter: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        let memory = self.memory_of(caller);
+        let exec = syscall_args::Exec::of(call);
+        let read = syscall_args::each(&memory, exec.environment, |variable| {
+            let Some(end) = variable.iter().position(|byte| *byte == b'=') else { return true };
+            let (name, value) = (&variable[..end], &variable[end + 1..]);
+            let policy = self.rules.policy();
+            let of_scripts = || !interpreter.is_empty() && policy.variable_of_scripts(name, value).is_some();
+            let matters = policy.variable(name).is_some() || of_scripts();
+            if matters && !self.inherited.iter().any(|one| one == variable) {
+                names.push(String::from_utf8_lossy(name).into_owned());
+            }
+            names.len() < MOST_VARIABLES
+        });
+        // Then the exec fails, or the call is recorded as one that could not be read.
+        if read.is_err() {
+            return Vec::new();
+        }
+        names.sort_unstable();
+        names
     }
 }
 
@@ -97,6 +134,10 @@ struct ExecutedProgram {
     interpreter: String,
     needs: Option<caps::Capability>,
     file: Option<File>,
+    /// The permission bits of the file.
+    mode: u32,
+    /// The file, by O_PATH.
+    opened: OwnedFd,
 }
 
 /// Finds the program that an exec will run.
@@ -126,6 +167,8 @@ fn runs(
         interpreter: String::new(),
         needs,
         file,
+        mode: target.mode,
+        opened: target.fd,
     };
     match kind {
         Some(Executable::Dynamic(loader)) => runs.loader = loader.to_string_lossy().into_owned(),
@@ -158,6 +201,12 @@ fn executable((target, canonical): Resolved) -> Result<(Target, PathBuf), Errno>
 fn readable(target: &Target) -> Option<File> {
     let path = format!("/proc/self/fd/{}", target.fd.as_raw_fd());
     File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()
+}
+
+/// Opens the file of an O_PATH descriptor for reading, with the rights of the calling thread.
+fn opens(opened: &OwnedFd) -> Result<File, Errno> {
+    let path = format!("/proc/self/fd/{}", opened.as_raw_fd());
+    File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(crate::procfs::errno)
 }
 
 /// An interpreter, resolved.
@@ -210,6 +259,7 @@ fn plain(program: String, parent: &ProgramName) -> What {
         args: RecordedArgs(Vec::new()),
         loader: String::new(),
         interpreter: String::new(),
+        variables: Vec::new(),
     }
 }
 

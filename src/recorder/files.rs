@@ -405,7 +405,11 @@ mod tests {
     #[test]
     fn a_name_that_is_not_utf_8_is_said() {
         let odd = Path::new(OsStr::from_bytes(b"/data/\xff/x"));
-        let what = What::Blind { path: "/data".to_owned(), why: "a name that is not UTF-8".to_owned() };
+        let what = What::Blind {
+            path: "/data".to_owned(),
+            call: String::new(),
+            why: "a name that is not UTF-8".to_owned(),
+        };
         let said = vec![Observation::ok(what)];
         assert_eq!(unnamed(odd), said);
         assert_eq!(names("remove", odd, None), Err(said.clone()));

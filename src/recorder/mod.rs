@@ -14,12 +14,15 @@ mod exec;
 mod files;
 pub mod mounts;
 mod network;
+mod own_names;
 mod process;
 mod programs;
 mod reading;
 pub mod reads;
 mod serve;
+mod unreadable;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -47,6 +50,7 @@ use crate::notify::memory_cache::MemoryCache;
 use crate::notify::path_resolver::PathResolver;
 use crate::notify::server::NotificationServer;
 use crate::notify::unreadable::UNREADABLE;
+use crate::policy::PolicyEngine;
 use crate::policy::call::Call;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::mountinfo;
@@ -54,6 +58,7 @@ use crate::readiness::notify_socket::NotifySocket;
 use crate::readiness::startup::{ReadyCondition, StartupInput, StartupOutput, StartupState};
 use crate::sys::seccomp::NotificationId;
 use crate::syscalls::Handler;
+use crate::tracer::Tracer;
 
 /// The launch of the app: its exec is made by the supervisor's child.
 pub struct Launch {
@@ -79,6 +84,13 @@ pub struct Recorder {
     reads: Option<Watcher>,
     deduplicator: Deduplicator,
     recoveries: u64,
+    rules: Arc<PolicyEngine>,
+    /// The variables that the container was started with.
+    inherited: Vec<Vec<u8>>,
+    /// Traces processes before they become unreadable, where that is possible.
+    tracer: Option<Tracer>,
+    /// Only a kill interrupts the wait for an answer (WAIT_KILLABLE_RECV, Linux 5.19).
+    killable: bool,
     programs: ProcessPrograms,
     memory_cache: MemoryCache,
     startup: StartupState,
@@ -86,6 +98,10 @@ pub struct Recorder {
     notify_socket: Option<NotifySocket>,
     /// Inodes of the sockets that were passed to listen(2).
     sockets: Vec<u64>,
+    /// TCP ports that the app named in bind(2).
+    bound: Vec<u16>,
+    /// Names with numbers that were compared with those of their processes.
+    compared: HashSet<u64>,
     /// A process may have changed its root (chroot(2)).
     moves: bool,
     /// A lower bound on the number of live processes.
@@ -97,12 +113,19 @@ pub struct Recorder {
 }
 
 /// What a learning run observes besides notified calls.
-#[derive(Default)]
 pub struct ObservationSources {
     /// The watches for files that are read, where not every open is notified.
     pub reads: Option<Watches>,
     /// NOTIFY_SOCKET, where readiness is reported by it.
     pub notify_socket: Option<NotifySocket>,
+    /// What a profile without any settings refuses.
+    pub rules: Arc<PolicyEngine>,
+    /// The variables that the container was started with, each `NAME=VALUE`.
+    pub inherited: Vec<Vec<u8>>,
+    /// Traces processes before they become unreadable, where that is possible.
+    pub tracer: Option<Tracer>,
+    /// Only a kill interrupts the wait for an answer (WAIT_KILLABLE_RECV, Linux 5.19).
+    pub killable: bool,
 }
 
 /// What was observed of a call before it continues.
@@ -113,6 +136,9 @@ pub struct CallObservations {
     file: Option<File>,
     /// An exec that continues: the parent, the program and its image.
     exec: Option<(ProgramName, ProgramName, crate::image::FileId)>,
+    /// The program that is executed cannot be read by its caller, so the process will not be
+    /// dumpable.
+    runs_unreadable: bool,
 }
 
 impl Recorder {
@@ -146,11 +172,17 @@ impl Recorder {
             reads,
             deduplicator: Deduplicator::default(),
             recoveries: 0,
+            rules: sources.rules,
+            inherited: sources.inherited,
+            tracer: sources.tracer,
+            killable: sources.killable,
             programs: ProcessPrograms::default(),
             memory_cache: MemoryCache::default(),
             startup: StartupState::new(when),
             notify_socket: sources.notify_socket,
             sockets: Vec::new(),
+            bound: Vec::new(),
+            compared: HashSet::new(),
             moves: false,
             alive: 1,
             most: 0,
@@ -170,6 +202,11 @@ impl Recorder {
             reads.finish();
         }
         self.journal.observed();
+        // As in enforcing: only this thread can wait for the ends of threads that it traced.
+        let Recorder { tracer, .. } = self;
+        if let Some(tracer) = tracer {
+            tracer.reap_for_ever();
+        }
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -327,6 +364,11 @@ impl Recorder {
 impl CallObservations {
     fn of(observations: Vec<Observation>) -> CallObservations {
         CallObservations { observations, ..CallObservations::default() }
+    }
+
+    /// Whether what was to be read of the caller was read.
+    fn is_whole(&self) -> bool {
+        !self.observations.is_empty() && self.observations.iter().all(|one| one.result != "EACCES")
     }
 }
 

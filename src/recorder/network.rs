@@ -1,6 +1,7 @@
 //! Addresses that sockets are bound, connected and sent to, and sockets that listen.
 
 use std::ffi::OsStr;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -11,9 +12,12 @@ use super::{Recorder, result};
 use crate::journal::observation::{Observation, What};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities;
+use crate::notify::handed::HandedItem;
 use crate::notify::syscall_args::{AddressArgs, PathArg};
+use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::policy::call::Call;
 use crate::policy::network::{Address, Direction, Protocol};
+use crate::procfs::net;
 use crate::readiness::listening;
 
 /// The most sockets that are remembered; beyond it the oldest are forgotten.
@@ -31,13 +35,18 @@ impl Recorder {
         let mut more = Vec::new();
         let mut made = None;
         match &address {
+            // Of the kernel's choice: for UDP there is no rule.
+            Address::Port(_, 0) if binds && protocol != Protocol::Tcp => return Vec::new(),
             Address::Port(_, port) if binds => {
+                if *port != 0 && !self.bound.contains(port) && self.bound.len() < SOCKETS {
+                    self.bound.push(*port);
+                }
                 if let Some(capability) = capabilities::bind(*port, self.first_port) {
                     more.push(self.needed(caller, call, capability));
                     errno = (!capabilities::has(caller, capability)).then_some(Errno::EACCES);
                 }
             }
-            // A bind or connect to port 0 needs no rule.
+            // A connect to port 0 needs no rule.
             Address::Port(_, 0) => return Vec::new(),
             // The supervisor's own socket, which needs no rule.
             Address::UnixOther(name)
@@ -83,14 +92,25 @@ impl Recorder {
     /// The protocol of a socket, which sockfs reports as an extended attribute.
     fn protocol(&self, caller: &Caller, fd: i32) -> Protocol {
         let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
-        let name = self.identity.with_caller_fsids(caller, || crate::sys::process::socket_protocol(&path));
+        let read = || crate::sys::process::socket_protocol(&path).map_err(unreadable);
+        let name = self.identity.with_caller_fsids(caller, read).or_else(|errno| {
+            let handed = caller.handed.as_ref().filter(|_| errno == UNREADABLE).ok_or(errno)?;
+            let socket = handed.descriptor(HandedItem::Descriptor(fd))?;
+            let ours = PathBuf::from(format!("/proc/self/fd/{}", socket.as_raw_fd()));
+            crate::sys::process::socket_protocol(&ours)
+        });
         name.map_or(Protocol::Other, |name| protocol_of(&name))
     }
 
     /// Remembers the inode of a socket that is about to listen.
     pub(super) fn listen(&mut self, call: &Call, caller: &Caller) {
-        let path = PathBuf::from(format!("/proc/{}/fd/{}", caller.tid, call.args[0] as i32));
-        let link = self.identity.with_caller_fsids(caller, || nix::fcntl::readlink(&path));
+        let fd = call.args[0] as i32;
+        let path = PathBuf::from(format!("/proc/{}/fd/{fd}", caller.tid));
+        let read = || nix::fcntl::readlink(&path).map_err(unreadable);
+        let link = self.identity.with_caller_fsids(caller, read).or_else(|errno| {
+            let handed = caller.handed.as_ref().filter(|_| errno == UNREADABLE).ok_or(errno)?;
+            handed.name(HandedItem::Descriptor(fd)).map(PathBuf::into_os_string)
+        });
         let inode = link.ok().and_then(|link| {
             let name = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
             name.parse().ok()
@@ -111,6 +131,16 @@ fn protocol_of(name: &[u8]) -> Protocol {
         [b'U', b'D', b'P', ..] => Protocol::Udp,
         _ => Protocol::Other,
     }
+}
+
+/// Whether one of these sockets listens on this TCP port.
+pub(super) fn listens_on(sockets: &[u64], port: u16) -> bool {
+    ["tcp", "tcp6"].into_iter().any(|list| {
+        let text = net::read(list);
+        let own =
+            |one: net::Internet| one.state == net::LISTEN && one.port == port && sockets.contains(&one.inode);
+        net::internet(&text).any(own)
+    })
 }
 
 /// Whether one of these sockets listens, by the tables of /proc/net in this network namespace.

@@ -39,18 +39,20 @@ impl Recorder {
             _ if adjusts_clock(call) => self.sets_clock(call, caller).then_some(Capability::CAP_SYS_TIME),
             _ => capabilities::by_registers(call, caller),
         };
-        let word = match call.handler() {
-            Handler::Socket => {
-                network::endpoint_word(call.args[0] as i32, call.args[1] as i32, call.args[2] as i32)
-            }
-            _ => None,
-        };
-        let connect = word.map(|word| {
-            let program = self.program(caller);
-            Observation::ok(What::Connect { program, address: word.to_owned() })
-        });
         let needed = needed.map(|one| self.needed(caller, call, one));
-        needed.into_iter().chain(connect).collect()
+        let [family, kind, protocol, ..] = call.args.map(|arg| arg as i32);
+        let word = if call.handler() == Handler::Socket {
+            network::endpoint_word(family, kind, protocol)
+        } else {
+            None
+        };
+        // The supervisor makes the socket on which readiness is reported.
+        let datagrams =
+            datagrams(call).filter(|address| *address != "unix:*" || self.notify_socket.is_none());
+        let sockets = word.or(datagrams).map(|address| {
+            Observation::ok(What::Connect { program: self.program(caller), address: address.to_owned() })
+        });
+        [needed, sockets].into_iter().flatten().collect()
     }
 
     /// Whether adjtimex(2) changes the clock, by the modes of its struct timex.
@@ -170,6 +172,20 @@ impl Recorder {
         let name = format!("fdinfo/{fd}");
         let text = self.identity.with_caller_fsids(caller, || procfs::read(caller.tid, &name)).ok()?;
         fdinfo::pid(&text).map(Pid::as_raw)
+    }
+}
+
+/// The address that a profile has to grant for a call which makes a socket for datagrams: these are
+/// granted by kind, whatever is done with one.
+fn datagrams(call: &Call) -> Option<&'static str> {
+    let [family, kind, protocol, ..] = call.args.map(|arg| arg as i32);
+    let makes = call.handler() == Handler::Socket && kind & 0xf == libc::SOCK_DGRAM;
+    match family {
+        libc::AF_INET | libc::AF_INET6 if makes && matches!(protocol, 0 | libc::IPPROTO_UDP) => {
+            Some("udp/0.0.0.0:0")
+        }
+        libc::AF_UNIX if makes => Some("unix:*"),
+        _ => None,
     }
 }
 

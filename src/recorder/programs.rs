@@ -1,7 +1,7 @@
 //! Which program each process is: the one whose exec made it, a script itself and not
 //! its interpreter. Forks inherit it.
 
-use crate::ids::Pid;
+use crate::ids::{Pid, Tid};
 use crate::image::FileId;
 use crate::notify::caller::Caller;
 use crate::processes::proc_fs::ProcFs;
@@ -37,6 +37,16 @@ impl ProcessPrograms {
         let pending = PendingExec { program: next, image: Some(image) };
         self.table.set(caller.tgid, started, now.clone(), proc_fs);
         self.table.exec_continues(caller.tgid, started, now, pending, proc_fs);
+    }
+
+    /// A thread of another process has forked this one, which cannot be read.
+    pub fn forked(&mut self, child: Pid, parent: Tid, proc_fs: &impl ProcFs) {
+        let parent = proc_fs.thread(parent).map_or(Pid::from_raw(parent.as_raw()), |parent| parent.tgid);
+        if let Some(name) = self.table.last_with(parent).cloned()
+            && let Some(started) = proc_fs.started(child)
+        {
+            self.table.set(child, started, name, proc_fs);
+        }
     }
 
     /// The program of a caller's process; its executable where no exec was observed.

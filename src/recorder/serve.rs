@@ -1,7 +1,10 @@
 //! The recorder as a handler of the notification server.
 
+use nix::errno::Errno;
+
 use super::calls::{self, Kind};
 use super::{CallObservations, Recorder};
+use crate::notify::caller::Caller;
 use crate::notify::listener::{Listener, WaitSet};
 use crate::notify::server::{HandlerStep, Notification, NotificationHandler};
 use crate::processes::proc_fs::LiveProcFs;
@@ -9,9 +12,18 @@ use crate::readiness::notify_socket::NotifySocket;
 use crate::sys::CallError;
 use crate::sys::seccomp::Answer;
 use crate::sys::signal::Mask;
+use crate::tracer::Tracer;
+
+/// What was observed of a call, and its caller.
+pub struct ObservedCall {
+    kind: Kind,
+    /// `None` where nothing had to be known of it, or it is gone.
+    caller: Option<Caller>,
+    observed: CallObservations,
+}
 
 impl NotificationHandler for Recorder {
-    type Decision = (Kind, CallObservations);
+    type Decision = ObservedCall;
 
     fn listener(&self) -> &Listener {
         &self.listener
@@ -19,47 +31,101 @@ impl NotificationHandler for Recorder {
 
     fn wait_set(&self) -> WaitSet<'_> {
         let descriptors = self.notify_socket.iter().flat_map(NotifySocket::fds).collect();
-        WaitSet { mailbox: None, descriptors, timeout: self.timeout(), mask: Mask::ALL }
+        let mailbox = self.tracer.as_ref().map(Tracer::wake_fd);
+        let mask = if mailbox.is_some() { Mask::ALL_BUT_CHILD } else { Mask::ALL };
+        WaitSet { mailbox, descriptors, timeout: self.timeout(), mask }
+    }
+
+    fn before_wait(&mut self) -> Result<(), CallError> {
+        self.apply_reports();
+        Ok(())
     }
 
     fn follow_startup(&mut self) {
         self.advance_startup();
     }
 
+    fn woken(&mut self, interrupted: bool) {
+        self.follow_tracees(interrupted);
+    }
+
+    fn before_call(&mut self) {
+        // The caller may have the pid of a process that the first thread has reaped.
+        self.apply_reports();
+        self.advance_startup();
+    }
+
     /// Observes the call before it continues.
-    fn decide(&mut self, notification: &Notification) -> HandlerStep<(Kind, CallObservations)> {
-        let call = &notification.call;
+    fn decide(&mut self, notification: &Notification) -> HandlerStep<ObservedCall> {
+        let Notification { request, call } = notification;
+        let (tid, notified) = (notification.tid(), (call.number, call.args));
+        // A call of a hand-out, for which the supervisor has written the thread's registers.
+        if self.tracer.as_ref().is_some_and(|tracer| tracer.is_hand_out_call(tid, notified)) {
+            return HandlerStep::Answer(Answer::Continue);
+        }
+        if let Some(wanted) = self.tracer.as_ref().and_then(|tracer| tracer.wants_socket(tid, notified)) {
+            let given = self.gives_wanted_socket(request, wanted);
+            return if given {
+                HandlerStep::Deferred
+            } else {
+                HandlerStep::Answer(Answer::Fail(Errno::EINTR))
+            };
+        }
         let kind = Kind::of(call);
         if kind.is_recorded_once()
+            && !Recorder::changes_visibility(call)
             && self.deduplicator.knows_call(call.number, kind, calls::identity(call, kind))
         {
             return HandlerStep::Answer(Answer::Continue);
         }
-        let observed = match kind {
-            Kind::Plain => CallObservations::default(),
-            _ => match notification.caller() {
-                Ok(caller) => self.look(call, kind, &caller, notification.id()),
-                // The caller is gone or unreadable: the call is recorded without it.
-                Err(_) => CallObservations::default(),
-            },
+        if kind == Kind::Plain {
+            return HandlerStep::Decided(ObservedCall {
+                kind,
+                caller: None,
+                observed: CallObservations::default(),
+            });
+        }
+        let Ok(mut caller) = notification.caller() else {
+            // The caller is gone: the call is recorded without it.
+            return HandlerStep::Decided(ObservedCall {
+                kind,
+                caller: None,
+                observed: CallObservations::default(),
+            });
         };
-        HandlerStep::Decided((kind, observed))
+        caller.handed = self.tracer.as_mut().and_then(|tracer| tracer.handed(tid, notified));
+        let mut observed = self.look(call, kind, &caller, notification.id());
+        if self.has_handed_out(request, &caller) {
+            return HandlerStep::Deferred;
+        }
+        self.note_unread(call, kind, &caller, &mut observed);
+        self.note_numbers(&caller, &mut observed);
+        if caller.handed.is_some() {
+            self.tracer.iter_mut().for_each(|tracer| tracer.forget_handed(tid));
+        }
+        HandlerStep::Decided(ObservedCall { kind, caller: Some(caller), observed })
     }
 
     /// Always lets the call continue, since learning never changes what the app does. Then records it.
-    fn finish(
-        &mut self,
-        notification: &Notification,
-        (kind, mut observed): (Kind, CallObservations),
-    ) -> Result<(), CallError> {
-        if let Some((now, next, image)) = observed.exec.take()
-            && let Ok(caller) = notification.caller()
-        {
-            self.memory_cache.exec_continues(&caller);
-            self.programs.exec_continues(&caller, now, next, image, &LiveProcFs(&self.identity));
+    fn finish(&mut self, notification: &Notification, decided: ObservedCall) -> Result<(), CallError> {
+        let ObservedCall { kind, caller, mut observed } = decided;
+        let call = &notification.call;
+        let mut traced = false;
+        if let Some(caller) = &caller {
+            if let Some(operation) = Recorder::operation(call, caller, observed.runs_unreadable) {
+                // Its program, while it can be read.
+                self.program(caller);
+                traced = self.continues_traced(notification, operation, caller);
+            }
+            if let Some((now, next, image)) = observed.exec.take() {
+                self.memory_cache.exec_continues(caller);
+                self.programs.exec_continues(caller, now, next, image, &LiveProcFs(&self.identity));
+            }
         }
-        self.listener.answer(notification.id(), Answer::Continue)?;
-        self.record(&notification.call, kind, observed);
+        if !traced {
+            self.listener.answer(notification.id(), Answer::Continue)?;
+        }
+        self.record(call, kind, observed);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! A learning run: the app as it is, with no_new_privs and a filter that notifies, and
 //! the journal of what it does.
 
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use caps::Capability;
@@ -15,16 +16,19 @@ use crate::event::{ModeInForce, ModeSource, Sink, redact};
 use crate::ids::Pid;
 use crate::image::fingerprint::Fingerprint;
 use crate::init::event_loop::Supervision;
+use crate::init::tracees::Tracees;
 use crate::journal::line::{self, Outer};
 use crate::journal::{DEFAULT, Journal, JournalDestination};
 use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
 use crate::plan::{NotifyTransport, Plan};
+use crate::policy::PolicyEngine;
 use crate::profile::{Mode, RunAs, in_order};
 use crate::readiness::notify_socket::{self, NotifySocket};
 use crate::recorder::reads::{self, Gap, Watches};
 use crate::recorder::{Launch, ObservationSources, Recorder};
 use crate::sys::{self, CallError};
+use crate::tracer::Tracer;
 
 /// Launches the app for a learning run.
 pub(super) fn launch(
@@ -52,8 +56,14 @@ pub(super) fn launch(
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };
     let watched = Watched { exact: options.exact, reads: watches.is_none() };
-    let sources = ObservationSources { reads: watches, notify_socket: open_notify_socket(&mut init)? };
     let plan = Plan::learning(kernel, place, run_as, watched);
+    let killable = kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
+    let variables = init.environment.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let inherited = variables.clone().map(|(name, value)| [name, b"=", value].concat()).collect();
+    let rules = Arc::new(PolicyEngine::new(&plan).started_with(variables));
+    let tracer = tracer(&plan, &rules, killable);
+    let notify_socket = open_notify_socket(&mut init)?;
+    let sources = ObservationSources { reads: watches, notify_socket, rules, inherited, tracer, killable };
     let confinement = Confinement::prepare(&plan)?;
     let app = init.app(options, &JudgedVariables::default(), environment.signals, None)?;
     let args: Vec<String> = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -78,6 +88,18 @@ pub(super) fn launch(
         watch(options, &plan, said_by, environment.sink, journal, launch, sources)
     })?;
     Ok(Started { child, signals: environment.descriptor, watch, file })
+}
+
+/// Traces processes before they become unreadable. Where that is not possible, what they do is not
+/// learned, and the journal says so of each call.
+fn tracer(plan: &Plan, rules: &Arc<PolicyEngine>, killable: bool) -> Option<Tracer> {
+    if !plan.traces() {
+        let why = "a process that changes its user cannot be traced here; what it does then is not learned";
+        tracing::warn!("{why}");
+        return None;
+    }
+    let made = Tracer::new(Arc::clone(rules), killable);
+    made.inspect_err(|errno| tracing::warn!(%errno, "no process can be traced")).ok()
 }
 
 /// Where the journal goes.
@@ -127,7 +149,7 @@ fn watch(
     sink: Sink,
     journal: Arc<Journal>,
     launch: Launch,
-    sources: ObservationSources,
+    mut sources: ObservationSources,
 ) -> Result<Supervision, StartupError> {
     // No profile is in force.
     let writer = start::writer(options, plan, String::new(), sink)?;
@@ -136,12 +158,16 @@ fn watch(
     let mode = ModeInForce { value: Mode::Learn, source: said_by };
     let start = start::event(plan, mode, launch.app.as_raw(), &launch.file, launch.args.clone());
     let same = Arc::clone(&journal);
+    let mailbox = sources.tracer.as_ref().map(Tracer::mailbox);
     Ok(Supervision {
         lines: Vec::new(),
         writer,
         start,
-        tracees: None,
+        tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
         worker: Box::new(move |listener, requests| {
+            if let Some(tracer) = &mut sources.tracer {
+                tracer.start(launch.app, Arc::clone(&listener));
+            }
             let recorder = Recorder::new(listener, requests, journal, launch, identity, sources);
             Box::new(move || recorder.run())
         }),

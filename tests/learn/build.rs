@@ -56,7 +56,7 @@ fn runs_become_a_profile_that_grants_what_they_did() {
             ],
             "startup_only": ["bind", "execve", "execveat", "listen", "mlockall", "munlockall"],
         },
-        "limits": { "processes": 8 },
+        "limits": { "processes": 256 },
         "ready": { "when": "listening" },
     });
     assert_eq!(profile, expected, "{profile:#}");
@@ -286,4 +286,71 @@ fn a_star_met_while_learning_is_a_name() {
     assert_eq!(first, ["/data/*", "/etc/*", "/etc/app/*/conf"]);
     // And once more from the evidence.
     assert_eq!(paths(&["p.evidence.json"]), first);
+}
+
+/// Five workloads of haproxy, learned over eight runs, each time with the same process number.
+#[test]
+fn a_number_that_was_the_same_in_every_run_is_no_certainty() {
+    let place = Place::new();
+    let address = "unix:/run/haproxy/admin.sock.29.tmp";
+    let names: Vec<String> = (0..8).map(|number| format!("{number}.jsonl")).collect();
+    let put = |pid: &dyn Fn(usize) -> u32| {
+        for (number, name) in names.iter().enumerate() {
+            let (named, part) = (address.replace("29", &pid(number).to_string()), pid(number).to_string());
+            let more = [
+                line("startup", "numbered", json!({ "name": named, "part": part, "was": "pid" })),
+                line("startup", "listen", json!({ "address": named })),
+            ];
+            place.put(
+                name,
+                journal(&run(number), ["a", "b"][number % 2], &[ordinary(), more.into()].concat()),
+            );
+        }
+    };
+    let build = || {
+        let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
+        let report = place.done(&[&["build", "-o", "p.json", "--format", "json"], &inputs[..]].concat());
+        let report: Value = serde_json::from_str(&report).expect("JSON");
+        let profile: Value = serde_json::from_str(&place.text("p.json")).expect("JSON");
+        assert_eq!(profile["network"]["listen"], json!(["tcp/6379", "unix:*"]), "{profile}");
+        report["confidence"].clone()
+    };
+    put(&|_| 29);
+    let same = build();
+    assert!(same["all"]["all"]["unseen"].as_f64().is_some_and(|chance| chance > 0.05), "{same:#}");
+    let failures = same["gate"]["failures"].to_string();
+    assert!(
+        failures.contains("unix:/run/haproxy/admin.sock.{pid}.tmp: seen with one number only"),
+        "{failures}"
+    );
+    put(&|number| 29 + number as u32);
+    let others = build();
+    assert_eq!(others["all"]["all"]["unseen"], json!(0.0), "confirmed by other numbers: {others:#}");
+    assert!(!others["gate"]["failures"].to_string().contains("{pid}"), "{others:#}");
+}
+
+#[test]
+fn a_call_that_could_not_be_read_is_said_and_fails_the_gate() {
+    let place = Place::new();
+    let unread = json!({ "path": SERVER, "call": "bind", "why": "a process of user 33 that cannot be read" });
+    let lines = [ordinary(), vec![line("serving", "blind", unread)]].concat();
+    place.put("a.jsonl", journal(&run(0), "a", &lines));
+    let report = place.done(&["build", "-o", "p.json", "a.jsonl"]);
+    let notes = report.split("\nNotes\n").nth(1).unwrap_or_default();
+    assert!(notes.contains("NOT LEARNED: bind of /usr/bin/redis-server (a process of user 33"), "{report}");
+    assert!(report.contains("calls of 1 kinds could not be read"), "{report}");
+}
+
+#[test]
+fn a_variable_that_the_app_set_stays_until_it_is_removed_by_hand() {
+    let place = Place::new();
+    let exec = json!({ "program": "/usr/bin/app", "parent": SERVER, "interpreter": "/usr/bin/python3",
+        "variables": ["PYTHONPATH"] });
+    place.put("a.jsonl", journal(&run(0), "a", &[ordinary(), vec![line("serving", "exec", exec)]].concat()));
+    let profile = place.built(&["a.jsonl"]);
+    assert_eq!(profile["environment"], json!({ "keep": ["PYTHONPATH"] }));
+    place.put("p.json", place.text("p.json").replace("[\"PYTHONPATH\"]", "[]"));
+    let again = place.remit(&["build", "-o", "again.json", "p.json"]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert!(!place.text("again.json").contains("PYTHONPATH"));
 }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use crate::study::{Study, enforced, journals, learn};
-use crate::support::{Image, Init, Place, Rootfs, Run, can_run, in_each_place, shim};
+use crate::support::{Image, Init, Place, Rootfs, Run, can_run, folder, in_each_place, shim, unique};
 
 in_each_place!(
     a_script_and_its_children_are_learned_and_then_enforced,
@@ -358,4 +358,52 @@ fn exact_sees_every_call_and_builds_the_same_programs(place: Place) {
     let (profile, _) = study.build();
     assert_eq!(profile["programs"].as_array().map(Vec::len), Some(7), "{profile:#}");
     assert!(profile["syscalls"].is_null(), "@core brings all of it: {profile:#}");
+}
+
+/// Changes its user, forks, and binds.
+const WORKER: &str = r#"
+import os, socket
+os.setgid(33)
+os.setuid(33)
+if os.fork() == 0:
+    socket.socket(socket.AF_UNIX).bind("/tmp/worker.sock")
+    os._exit(0)
+os.wait()
+"#;
+
+/// Where ptrace(2) is refused, nothing can hand out what a worker's calls name: that is said.
+#[test]
+fn what_could_not_be_learned_is_said_loudly() {
+    if !can_run(Place::Docker, &[PYTHON]) {
+        return;
+    }
+    let refused = folder().join(unique("seccomp"));
+    let rule = json!({ "names": ["ptrace"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::ENOSYS });
+    let text = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] });
+    std::fs::write(&refused, text.to_string()).expect("a temporary file");
+    let option = format!("seccomp={}", refused.display());
+    let learn = |flags: &[&str]| {
+        let into = journals();
+        let run = Run::new(
+            python(),
+            Place::Docker,
+            Init::remit(&["--mode", "learn"]),
+            &[PYTHON, "-B", "-c", WORKER],
+        );
+        let mut running = run.folder(&into, "/var/lib/remit").flags(flags).start();
+        assert_eq!(running.wait(), 0, "{}", running.stderr());
+        (Study::read(&into), running.stderr())
+    };
+    let (study, said) = learn(&["--security-opt", &option]);
+    let unread = [("call", json!("bind")), ("why", json!("a process of user 33 that cannot be read"))];
+    study.wants("blind", &unread);
+    let (profile, report) = study.build();
+    assert!(said.contains("cannot be traced here"), "{said}");
+    assert!(report.contains("NOT LEARNED: bind of /usr/bin/python3"), "{report}");
+    assert!(report.contains("could not be read, and were not learned"), "{report}");
+    assert!(!profile.to_string().contains("worker.sock"), "{profile:#}");
+    // The control: where it can be traced, it is learned.
+    let (study, _) = learn(&[]);
+    assert!(study.of("blind").iter().all(|line| line["call"].is_null()), "{:#?}", study.of("blind"));
+    assert!(study.build().0.to_string().contains("unix:/tmp/worker.sock"));
 }

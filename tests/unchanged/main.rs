@@ -5,7 +5,7 @@
 #[allow(dead_code, unused_imports, reason = "each test binary uses its own part of it")]
 mod support;
 
-mod asked;
 mod own;
+mod queries;
 mod side_by_side;
 mod sockets;

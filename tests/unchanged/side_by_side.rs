@@ -32,17 +32,17 @@ pub fn is_unchanged(place: Place, profile: Option<&str>, acts: &[&str]) {
         return;
     }
     let free = serve(place, &["--mode", "off"], None);
-    let mut held = serve(place, &[], profile);
+    let mut confined = serve(place, &[], profile);
     let audited = serve(place, &["--mode", "audit"], profile);
     for act in acts {
         let expected = make(&free, act);
-        assert_eq!(make(&held, act), expected, "{place:?} {act}\n{}", held.stderr());
+        assert_eq!(make(&confined, act), expected, "{place:?} {act}\n{}", confined.stderr());
         make(&audited, act);
     }
-    for (mode, running) in [("enforce", &held), ("audit", &audited)] {
+    for (mode, running) in [("enforce", &confined), ("audit", &audited)] {
         assert_eq!(running.events().violations(), [""; 0], "{place:?} {mode}");
     }
-    assert_eq!(held.stop().code, 143, "{}", held.stderr());
+    assert_eq!(confined.stop().code, 143, "{}", confined.stderr());
 }
 
 /// Each act fails with this errno under `baseline`, and neither enforcing nor audit reports it.
@@ -50,14 +50,14 @@ pub fn is_not_there(place: Place, acts: &[(&str, &str)]) {
     if !can_run(place, &[]) {
         return;
     }
-    let mut held = serve(place, &[], None);
+    let mut confined = serve(place, &[], None);
     let audited = serve(place, &["--mode", "audit"], None);
     for (act, errno) in acts {
-        assert_eq!(make(&held, act).0, *errno, "{place:?} {act}\n{}", held.stderr());
+        assert_eq!(make(&confined, act).0, *errno, "{place:?} {act}\n{}", confined.stderr());
         make(&audited, act);
     }
-    for (mode, running) in [("enforce", &held), ("audit", &audited)] {
+    for (mode, running) in [("enforce", &confined), ("audit", &audited)] {
         assert_eq!(running.events().violations(), [""; 0], "{place:?} {mode}");
     }
-    assert_eq!(held.stop().code, 143, "{}", held.stderr());
+    assert_eq!(confined.stop().code, 143, "{}", confined.stderr());
 }

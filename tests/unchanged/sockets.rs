@@ -35,9 +35,9 @@ fn a_second_connect_has_the_kernels_answer(place: Place) {
     // By the supervisor's hand.
     is_unchanged(place, Some(ADDRESSES), &["socket?arg=2&arg=2&arg=1", "socket?arg=16&arg=3&arg=4"]);
     if can_run(place, &[]) {
-        let held = serve(place, &[], Some(ADDRESSES));
-        let (result, detail) = make(&held, "connect-again?arg=127.0.0.1");
-        assert_eq!((&*result, &*detail), ("ok", "EINPROGRESS 0 EISCONN"), "{}", held.stderr());
+        let confined = serve(place, &[], Some(ADDRESSES));
+        let (result, detail) = make(&confined, "connect-again?arg=127.0.0.1");
+        assert_eq!((&*result, &*detail), ("ok", "EINPROGRESS 0 EISCONN"), "{}", confined.stderr());
     }
 }
 

@@ -8,7 +8,7 @@ use crate::ids::Uid;
 use crate::plan::ProgramIndex;
 use crate::plan::environment::named::NamedPath;
 use crate::policy::args::{Args, Need};
-use crate::policy::initial_stack::{CopiedFor, InitialStack, Variables};
+use crate::policy::initial_stack::{CopiedFor, InitialStack, StackVariables};
 use crate::policy::variables::{Places, Unsettled};
 use crate::profile::Mode;
 
@@ -61,8 +61,8 @@ fn started(path: &str, named: &str, args: &[&str]) -> StartedProgram {
         mode: 0o755,
         initial_stack: InitialStack {
             args: all,
-            for_programs: Variables::default(),
-            for_scripts: Variables::default(),
+            for_programs: StackVariables::default(),
+            for_scripts: StackVariables::default(),
             named: named.as_bytes().to_vec(),
             by_loader: true,
         },

@@ -33,6 +33,18 @@ const PSEUDO: [&str; 20] = [
     "tracefs",
 ];
 
+/// Directories of pseudo file systems in which runtimes look for their limits (a JVM, node, Go, redis):
+/// these are watched, and none below them.
+const OF_THE_KERNEL: [&str; 7] = [
+    "/sys/class/net",
+    "/sys/devices/system/cpu",
+    "/sys/devices/system/node",
+    "/sys/fs/cgroup",
+    "/sys/fs/cgroup/cpu",
+    "/sys/fs/cgroup/memory",
+    "/sys/kernel/mm/transparent_hugepage",
+];
+
 /// The mount points that limit a walk.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Bounds {
@@ -97,7 +109,13 @@ impl Walk {
             }
             // A mount that the walk does not reach: a directory above it cannot be listed, or it is a
             // file.
-            let Some(mount) = mounts.pop_first() else { return walk };
+            let Some(mount) = mounts.pop_first() else {
+                if place.root == Path::new("/") {
+                    let there = OF_THE_KERNEL.into_iter().filter(|name| Path::new(name).is_dir());
+                    walk.found.extend(there.map(|name| FoundEntry { above: None, name: name.into() }));
+                }
+                return walk;
+            };
             walk.found.push(FoundEntry { above: None, name: mount.into() });
         }
     }

@@ -16,16 +16,16 @@ pub const ACTS: &[(&str, super::Act)] = &[
     ("own-disk", |_| {
         // IOPRIO_WHO_PROCESS and IOPRIO_WHO_PGRP; IOPRIO_CLASS_BE, 7.
         lead()?;
-        for (which, who) in [(1, pid()?), (2, 0), (2, pid()?)] {
-            call("ioprio_set", libc::SYS_ioprio_set, &[which, who, 2 << 13 | 7])?;
+        for (which, target) in [(1, pid()?), (2, 0), (2, pid()?)] {
+            call("ioprio_set", libc::SYS_ioprio_set, &[which, target, 2 << 13 | 7])?;
         }
         done()
     }),
     ("group-priority", |arguments| {
         lead()?;
-        let who = number(arguments, 0, 0) as usize;
+        let target = number(arguments, 0, 0) as usize;
         // PRIO_PGRP.
-        call("setpriority", libc::SYS_setpriority, &[1, who, 19]).and_then(|_| done())
+        call("setpriority", libc::SYS_setpriority, &[1, target, 19]).and_then(|_| done())
     }),
     ("join-group", |arguments| {
         call("setpgid", libc::SYS_setpgid, &[0, number(arguments, 0, 1) as usize]).and_then(|_| done())
@@ -81,8 +81,8 @@ fn own_limits(_: &[String]) -> Result {
 fn own_priority(_: &[String]) -> Result {
     lead()?;
     // PRIO_PROCESS and PRIO_PGRP, by number and by 0.
-    for (which, who) in [(0, 0), (0, pid()?), (1, 0), (1, pid()?)] {
-        call("setpriority", libc::SYS_setpriority, &[which, who, 5])?;
+    for (which, target) in [(0, 0), (0, pid()?), (1, 0), (1, pid()?)] {
+        call("setpriority", libc::SYS_setpriority, &[which, target, 5])?;
     }
     done()
 }

@@ -8,7 +8,7 @@ in_each_place!(
     what_is_not_there_has_the_errno_of_it,
     a_profile_that_lists_it_has_it,
     no_process_is_killed_for_asking,
-    what_is_only_asked_is_answered
+    a_query_is_answered
 );
 
 fn what_is_not_there_has_the_errno_of_it(place: Place) {
@@ -36,9 +36,9 @@ fn a_profile_that_lists_it_has_it(place: Place) {
         "files": ["@runtime"], "network": { "listen": ["tcp/8080"] },
         "syscalls": { "allow": ["@core", { "call": "socket", "arg": 2, "in": [9] }] }
     }"#;
-    let held = serve(place, &[], Some(profile));
-    assert_eq!(make(&held, "socket?arg=16&arg=3&arg=9").0, "ok", "{}", held.stderr());
-    assert_eq!(held.events().violations(), [""; 0]);
+    let confined = serve(place, &[], Some(profile));
+    assert_eq!(make(&confined, "socket?arg=16&arg=3&arg=9").0, "ok", "{}", confined.stderr());
+    assert_eq!(confined.events().violations(), [""; 0]);
 }
 
 /// `on_violation` is for violations; a raw socket is one.
@@ -50,15 +50,15 @@ fn no_process_is_killed_for_asking(place: Place) {
         "remit": 1, "name": "kills", "programs": [{ "path": "/usr/bin/probe", "entry": true }],
         "files": ["@runtime"], "network": { "listen": ["tcp/8080"] }, "on_violation": "kill"
     }"#;
-    let held = serve(place, &[], Some(profile));
-    assert_eq!(make(&held, "socket?arg=2&arg=1&arg=262").0, "EPROTONOSUPPORT", "{}", held.stderr());
-    assert_eq!(make(&held, "socket?arg=16&arg=3&arg=9").0, "EINVAL", "{}", held.stderr());
-    assert_eq!(held.events().violations(), [""; 0]);
-    assert_eq!(make(&held, "raw-socket").0, "SIGKILL", "{}", held.stderr());
-    assert_eq!(make(&held, "packet-socket").0, "SIGKILL", "{}", held.stderr());
+    let confined = serve(place, &[], Some(profile));
+    assert_eq!(make(&confined, "socket?arg=2&arg=1&arg=262").0, "EPROTONOSUPPORT", "{}", confined.stderr());
+    assert_eq!(make(&confined, "socket?arg=16&arg=3&arg=9").0, "EINVAL", "{}", confined.stderr());
+    assert_eq!(confined.events().violations(), [""; 0]);
+    assert_eq!(make(&confined, "raw-socket").0, "SIGKILL", "{}", confined.stderr());
+    assert_eq!(make(&confined, "packet-socket").0, "SIGKILL", "{}", confined.stderr());
 }
 
-fn what_is_only_asked_is_answered(place: Place) {
+fn a_query_is_answered(place: Place) {
     is_unchanged(
         place,
         None,
