@@ -1,6 +1,8 @@
 //! The documentation, the helps, CI and the code say the same: every flag and variable in both
 //! directions, every command, every profile, every link.
 
+#[path = "support/descriptors.rs"]
+mod descriptors;
 #[path = "docs/reference.rs"]
 mod reference;
 #[path = "support/skip.rs"]
@@ -306,6 +308,7 @@ fn the_readmes_transcript_is_what_happens() {
     let mut shell = Command::new("sh");
     // Cargo's own, which names folders that the app may change.
     shell.args(["-c", &format!("exec 2>&1\n{commands}")]).env_remove("LD_LIBRARY_PATH");
+    descriptors::only_standard(&mut shell);
     let output = shell.output().expect("sh");
     let said = String::from_utf8_lossy(&output.stdout).replace(&format!("{name}/"), "/tmp/");
     // How a shell says it is the shell's own.

@@ -13,7 +13,7 @@
 mod print;
 
 use crate::kernel::{Kernel, NoListener};
-use crate::plan::{LayerState, MissingFeature, Plan};
+use crate::plan::{LayerState, MissingFeature, Plan, first_process};
 
 /// Facts about an environment that a plan does not need.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +38,8 @@ pub struct Facts {
     pub gvisor: bool,
     /// The process is in a user namespace other than the initial one.
     pub user_namespace: bool,
+    /// The image has an `/init` of s6-overlay.
+    pub s6_overlay: bool,
 }
 
 /// The assessment in one word.
@@ -206,6 +208,13 @@ fn place(facts: &Facts) -> Vec<Finding> {
     found.push(runtime(facts));
     found.push(yama(facts.yama));
     found.push(label(facts.label.as_deref()));
+    if facts.s6_overlay {
+        found.push(Finding {
+            state: LayerState::Degraded,
+            more: vec![format!("leave it the ENTRYPOINT, and {}", first_process::S6_BEHIND)],
+            ..fine("init", "/init is s6-overlay's, and has to be PID 1")
+        });
+    }
     if facts.gvisor {
         found.push(Finding {
             state: LayerState::Degraded,

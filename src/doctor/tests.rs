@@ -130,3 +130,12 @@ fn text_fits_a_terminal_and_json_says_the_same() {
         }
     }
 }
+
+#[test]
+fn an_init_that_has_to_be_the_first_process_goes_before() {
+    let found = diagnosed(stock(6, 18), Facts { s6_overlay: true, ..Facts::default() });
+    assert!(finding(&found, "init").more[0].contains("CMD with remit-init"), "{found:?}");
+    assert_eq!(found.verdict, Assessment::All);
+    let none = diagnosed(stock(6, 18), Facts::default());
+    assert!(none.place.iter().all(|finding| finding.name != "init"));
+}

@@ -15,7 +15,7 @@ use super::{Error, place, probe, source};
 use crate::doctor::{Diagnosis, Facts};
 use crate::image::live::Live;
 use crate::kernel::Kernel;
-use crate::plan::{Plan, PlanError};
+use crate::plan::{Plan, PlanError, first_process};
 use crate::profile::Mode;
 use crate::sys::signal::Mask;
 use crate::sys::{self, CallError};
@@ -105,6 +105,7 @@ fn rehearse(plan: &Plan) -> Result<(), Unconfined> {
         ignore_sigchld: false,
         ignore_sigpipe: false,
         listen_fds: 0,
+        keep_fds: Vec::new(),
         terminal: launch::Terminal::Shared,
         run_as: None,
         parent_death: None,
@@ -143,6 +144,7 @@ fn facts() -> Facts {
             const VERSION: &str = "Sun Jan 10 15:06:54 PST 2016";
             name.version().to_string_lossy().contains(VERSION)
         }),
+        s6_overlay: first_process::has_s6_overlay(&Live),
         user_namespace: read("/proc/self/uid_map").is_some_and(|map| {
             let mut fields = map.split_whitespace();
             !(fields.next() == Some("0") && fields.next() == Some("0") && fields.next() == Some("4294967295"))

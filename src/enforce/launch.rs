@@ -5,7 +5,7 @@
 //! errno. The socket is closed by the exec, so its end of file reports that the app runs.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use caps::Capability;
 use nix::errno::Errno;
@@ -42,6 +42,8 @@ pub struct Command {
     pub ignore_sigpipe: bool,
     /// How many descriptors from 3 on are handed over (LISTEN_FDS).
     pub listen_fds: u32,
+    /// Other inherited descriptors that are handed over.
+    pub keep_fds: Vec<RawFd>,
     /// What of the terminal the app gets.
     pub terminal: Terminal,
     /// Ids that an unconfined app takes on; a confined one's are its plan's.
@@ -342,7 +344,10 @@ pub(super) fn perform_step(
         Step::ParentDeathSignal => die_with_parent(command.parent_death.unwrap_or(libc::SIGKILL)),
         Step::Mdwe => sys::prctl::refuse_exec_gain(),
         // Those that are handed over were inherited, which is to say without the mark.
-        Step::CloseOnExec => sys::descriptors::close_on_exec_from(3 + command.listen_fds),
+        Step::CloseOnExec => {
+            sys::descriptors::close_on_exec_from(3 + command.listen_fds)?;
+            command.keep_fds.iter().try_for_each(|fd| sys::descriptors::keep_inherited_over_exec(*fd))
+        }
         Step::Landlock => confinement.ruleset.as_ref().map_or(Ok(()), sys::landlock::restrict_self),
         Step::Seccomp => {
             // The mask goes back first: afterwards every call is the filter's.

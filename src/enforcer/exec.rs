@@ -252,7 +252,8 @@ impl Enforcer {
             Err(Errno::EWOULDBLOCK) => return Err(Unfound::LeasedFile(file.fd)),
             loader => loader?,
         };
-        let named = if resolve::is_plain(&path) { path } else { canonical.clone() };
+        let named = resolve::is_plain(&path) && !self.rules.roots_differ();
+        let named = if named { path } else { canonical.clone() };
         let asks = self.rules.has_argument_rules() || (!self.rules.checks() && self.writer.wants_all());
         let args = asks.then(|| syscall_args::args(memory, exec.args, self.rules.arguments()));
         let args = match args.transpose() {
@@ -271,7 +272,7 @@ impl Enforcer {
     }
 
     pub(super) fn resolver(&self) -> PathResolver<'_> {
-        PathResolver { identity: &self.identity, moves: self.rules.access("chroot").is_some() }
+        PathResolver { identity: &self.identity, moves: self.rules.roots_differ() }
     }
 
     /// Whether a file below a directory of programs is an ELF loader. Remembered by

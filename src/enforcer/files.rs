@@ -72,11 +72,20 @@ impl Enforcer {
                 return Some(Decision::Continue);
             }
             Ok(found) => found,
+            Err(Errno::EACCES) if self.is_supervisors(&open.at) => {
+                return Some(Decision::Deny(self.rules.swapped(&open.at.path, Rights::WRITE)));
+            }
             Err(errno) => return Some(unknown(errno)),
         };
         let Some((needs, kernel)) = opening_needs(&found, flags) else { return Some(Decision::Continue) };
+        if let Some(stream) = found.stream {
+            return Some(self.open_stream(caller, found, stream, open, (needs, kernel)));
+        }
         Some(match self.ruling_for(caller, &found, needs, kernel) {
             Ok(Ruling::Kernel) => Decision::Continue,
+            Ok(Ruling::Perform) | Ok(Ruling::Refuse(_)) | Err(_) if self.reopens(caller, &found, open) => {
+                self.reopen(caller, found, open)
+            }
             // What the supervisor cannot do for the caller is left to Landlock, which has no rule
             // that allows it.
             Ok(Ruling::Perform) if found.magic || open.resolve != 0 => Decision::Continue,
@@ -319,7 +328,7 @@ impl Enforcer {
     /// A unix socket that is bound to a path is a new name there. It cannot be made
     /// for the caller, so Landlock alone decides what is granted.
     pub(super) fn bind_path(&self, path: &[u8], caller: &Caller) -> Decision {
-        let at = PathArg { dirfd: libc::AT_FDCWD, path: OsStr::from_bytes(path).into() };
+        let at = PathArg::here(OsStr::from_bytes(path).as_ref());
         let found = match self.find(caller, &at, false) {
             Ok(found) => found,
             Err(errno) => return unknown(errno),

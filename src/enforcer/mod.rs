@@ -28,6 +28,7 @@ mod serve;
 pub mod socket_registry;
 mod sockets;
 mod startup;
+mod streams;
 mod watched;
 
 pub use startup::StartupWatch;
@@ -35,6 +36,7 @@ pub use startup::StartupWatch;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
@@ -113,6 +115,8 @@ pub struct Enforcer {
     pub inherited: Vec<Vec<u8>>,
     /// The launched process, whose first exec is the supervisor's own.
     pub app: Pid,
+    /// The process that is the app by now (`--follow`).
+    pub app_now: Arc<AtomicI32>,
     /// The entry that COMMAND is.
     pub entry: ProgramIndex,
     /// Sends requests to the first thread.
@@ -189,6 +193,9 @@ impl Enforcer {
     /// Reads what has to be known of a call, and decides it by the policy.
     fn decide_call(&mut self, call: &Call, caller: &Caller) -> Decision {
         let Some(name) = call.name else { return Decision::Deny(self.rules.unlisted(call)) };
+        if call.handler() == Handler::Root {
+            self.rules.root_changes();
+        }
         if let Some(decision) = self.early(call, caller) {
             return decision;
         }
@@ -364,6 +371,11 @@ impl Enforcer {
     /// The entry that the caller's process is; `None` where it cannot be identified.
     fn program_entry(&mut self, caller: &Caller) -> Option<ProgramIndex> {
         self.memory.programs.entry(caller, &LiveProcFs(&self.identity), &*self.rules)
+    }
+
+    /// The process that is the app by now.
+    fn current_app(&self) -> Pid {
+        Pid::from_raw(self.app_now.load(Ordering::Relaxed))
     }
 
     fn is_launch(&self, caller: &Caller) -> bool {

@@ -1,13 +1,19 @@
 //! Calls that name a process, thread or group by number. The filter allows each that does not
 //! name the supervisor, so the others are denied, but for those that depend on the caller: kill(0),
-//! and a change of scheduling or limits for itself.
+//! a change of scheduling or limits for itself, and the signals that an init forwards. kill(2) with
+//! the supervisor's pid sends these to the app, as from outside.
+
+use nix::errno::Errno;
 
 use super::{Decision, Enforcer};
 use crate::filter::Access;
+use crate::init::request::InitRequest;
 use crate::notify::caller::Caller;
+use crate::notify::capabilities;
 use crate::plan::numbers::{self, NamedProcess};
 use crate::policy::call::Call;
 use crate::procfs::stat::Stat;
+use crate::sys::signal::Received;
 use crate::sys::{terminal, threads};
 
 impl Enforcer {
@@ -15,7 +21,10 @@ impl Enforcer {
         match call.name.and_then(|name| self.rules.access(name)) {
             None => Decision::Deny(self.rules.unlisted(call)),
             Some(Access::When(_)) if is_for_own_group(call) && !is_in_our_group(caller) => Decision::Continue,
-            Some(Access::When(_)) => Decision::Deny(self.rules.signal(call)),
+            Some(Access::When(_)) => match self.for_app(call, caller) {
+                Some(decision) => decision,
+                None => Decision::Deny(self.rules.signal(call)),
+            },
             Some(_) => Decision::Continue,
         }
     }
@@ -36,6 +45,37 @@ impl Enforcer {
         is_own.then(|| Call { args, ..call.clone() })
     }
 
+    /// kill(2) with the supervisor's pid, where the signal is one that it forwards, or none: as for
+    /// the app itself. `None` for any other call, and where the profile does not list the call for
+    /// the app's pid.
+    fn for_app(&self, call: &Call, caller: &Caller) -> Option<Decision> {
+        let signal = call.args[1] as i32;
+        let names_us = call.name == Some("kill") && call.args[0] as u32 == self.rules.policy().supervisor;
+        if !names_us || !(signal == 0 || FORWARDED.contains(&signal)) {
+            return None;
+        }
+        let (mut for_app, app) = (call.clone(), self.current_app());
+        for_app.args[0] = app.as_raw() as u64;
+        if !self.rules.lists(&for_app) {
+            return None;
+        }
+        // There the kernel sends it to the supervisor.
+        if self.audit {
+            return Some(Decision::Continue);
+        }
+        let Ok(app) = Caller::of(app.first_thread()) else { return Some(Decision::Fail(Errno::ESRCH)) };
+        let needed = capabilities::kill(caller, &app);
+        if needed.is_some_and(|capability| !capabilities::has(caller, capability)) {
+            return Some(Decision::Fail(Errno::EPERM));
+        }
+        if signal != 0 && self.waits() == Ok(true) {
+            let sender = caller.tgid.as_raw() as u32;
+            let received = Received { signal, code: libc::SI_USER, sender, value: 0 };
+            (self.requests)(InitRequest::Signal(received));
+        }
+        Some(Decision::Value(0))
+    }
+
     /// Whether a call by numbers would reach the supervisor: no profile allows that.
     pub(super) fn reaches_us(&self, call: &Call) -> bool {
         let Some(name) = call.name.filter(|name| numbers::may_reach(name)) else { return false };
@@ -51,6 +91,11 @@ impl Enforcer {
         }
     }
 }
+
+/// The signals to an init that people send from inside its container: to reload, to rotate logs, to
+/// stop. The supervisor forwards them by the same rules as those that it receives.
+const FORWARDED: [i32; 7] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTERM, libc::SIGWINCH];
 
 fn is_for_own_group(call: &Call) -> bool {
     call.name == Some("kill") && call.args[0] as u32 == 0

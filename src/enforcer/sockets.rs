@@ -305,7 +305,7 @@ impl Enforcer {
             _ => return Ok(None),
         };
         let follow = direction == Direction::Connect;
-        let at = PathArg { dirfd: libc::AT_FDCWD, path: path.to_owned() };
+        let at = PathArg::here(path);
         let found = self.find(caller, &at, follow).map_err(|errno| {
             if self.rules.policy().makes_sockets { Decision::Fail(errno) } else { unknown(errno) }
         })?;

@@ -11,6 +11,8 @@ mod launch;
 mod reap;
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,8 @@ pub struct InitOptions {
     pub warn_reaped: bool,
     /// The dialect of its messages.
     pub dialect: LogDialect,
+    /// The file that names the process to go on with when the app has ended.
+    pub follow: Option<PathBuf>,
     /// argv\[0\] of the app, for messages.
     pub name: String,
 }
@@ -47,6 +51,8 @@ pub struct InitOptions {
 pub struct Supervision {
     /// The writer of events.
     pub writer: Arc<EventWriter>,
+    /// The app's pid, which changes where the app hands over to another process (`--follow`).
+    pub app: Arc<AtomicI32>,
     /// The start event, written once the confinement is in force.
     pub start: StartEvent,
     /// What a person has to know of the start, a line each, said once the app runs. A launch that
@@ -81,6 +87,10 @@ struct EventLoop {
     me: Pid,
     state: InitState,
     child: Child,
+    /// The app's process group.
+    app_group: i32,
+    /// The app's pid, for the worker.
+    app_pid: Option<Arc<AtomicI32>>,
     launched: bool,
     /// When the launch's memory is freed; `None` once it is.
     settles: Option<Instant>,
@@ -148,6 +158,8 @@ fn supervise(
     let mut this = EventLoop {
         me: Pid::own(),
         state: InitState::new(child.pid, options.rules.clone()),
+        app_group: child.pid,
+        app_pid: supervision.as_ref().map(|supervision| Arc::clone(&supervision.app)),
         writer: supervision.as_ref().map(|supervision| Arc::clone(&supervision.writer)),
         early: Vec::new(),
         lines: Vec::new(),
@@ -259,6 +271,7 @@ impl EventLoop {
             match request {
                 InitRequest::Stop => self.step(&InitInput::Violation),
                 InitRequest::Stopped(pid, signal) => self.step(&InitInput::Stopped(pid, signal)),
+                InitRequest::Signal(received) => self.receive(received),
                 // The caller reaps next.
                 InitRequest::Children => {}
                 InitRequest::Failed(CallError { call, errno }) => {

@@ -58,6 +58,8 @@ pub enum InitEvent<'a> {
     Reaped(i32, StateChange),
     /// The app was reaped: how it ended.
     AppEnded(StateChange),
+    /// The app has ended, and this child goes on in its place (`--follow`).
+    Follows(i32),
     /// `-w`: an orphan with this pid was reaped.
     Orphan(i32),
     /// No child is waitable.
@@ -118,9 +120,8 @@ fn own(event: InitEvent<'_>) {
 fn own_level(event: InitEvent<'_>) -> Level {
     match event {
         InitEvent::Orphan(_) => Level::WARN,
-        InitEvent::Spawned(..) | InitEvent::NoReaper | InitEvent::AppEnded(_) | InitEvent::Note(_) => {
-            Level::INFO
-        }
+        InitEvent::Spawned(..) | InitEvent::NoReaper | InitEvent::AppEnded(_) => Level::INFO,
+        InitEvent::Follows(_) | InitEvent::Note(_) => Level::INFO,
         InitEvent::Received(_) | InitEvent::NothingToReap { .. } => Level::TRACE,
         _ => Level::DEBUG,
     }
@@ -151,6 +152,7 @@ impl fmt::Display for OwnMessage<'_> {
             InitEvent::Reaped(pid, change) => write!(f, "reaped {pid} code={}", code(change)),
             InitEvent::AppEnded(StateChange::Signalled(by)) => write!(f, "the app was ended by {}", name(by)),
             InitEvent::AppEnded(change) => write!(f, "the app ended code={}", code(change)),
+            InitEvent::Follows(pid) => write!(f, "the app goes on as pid={pid}"),
             InitEvent::Orphan(pid) => write!(f, "an orphan was reaped pid={pid}"),
             InitEvent::NothingToReap { alone: true } => f.write_str("no child is left"),
             InitEvent::NothingToReap { alone: false } => f.write_str("no other child has ended"),
@@ -180,7 +182,7 @@ const TRACE: usize = 4;
 fn tini_level(event: InitEvent<'_>) -> usize {
     match event {
         InitEvent::AppGone | InitEvent::Orphan(_) | InitEvent::NoReaper => WARN,
-        InitEvent::Spawned(..) | InitEvent::AppEnded(_) | InitEvent::Note(_) => INFO,
+        InitEvent::Spawned(..) | InitEvent::AppEnded(_) | InitEvent::Follows(_) | InitEvent::Note(_) => INFO,
         InitEvent::Received(_) | InitEvent::Reaped(..) => DEBUG,
         _ => TRACE,
     }

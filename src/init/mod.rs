@@ -5,6 +5,7 @@
 pub mod descendants;
 pub mod event_loop;
 pub mod log_dialect;
+pub mod pid_file;
 pub mod request;
 pub mod state;
 pub mod tracees;

@@ -1,6 +1,7 @@
 //! Requests of the worker to the first thread.
 
 use crate::sys::CallError;
+use crate::sys::signal::Received;
 
 /// A request to the first thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +10,9 @@ pub enum InitRequest {
     Stop,
     /// The app, a tracee, was stopped with its group: its pid and the signal.
     Stopped(i32, i32),
+    /// A process inside sent the supervisor a signal that is for the app. One that is
+    /// requested already, and not handled yet, is the same, as a pending signal is.
+    Signal(Received),
     /// Reap: the kernel sent the SIGCHLD of a child to the worker.
     Children,
     /// The worker ends: the call that failed, and its errno. Waiting and future notified calls

@@ -166,6 +166,16 @@ impl InitState {
         }
     }
 
+    /// Whether another process may become the app once it has ended: unless the container stops.
+    pub fn may_follow(&self) -> bool {
+        matches!(self.phase, InitPhase::Running | InitPhase::Draining(_))
+    }
+
+    /// Another child is the app from now on.
+    pub fn follow(&mut self, app: i32) {
+        (self.app, self.app_stopped, self.stop_forwarded) = (app, false, false);
+    }
+
     /// Whether the app has not ended.
     pub fn app_runs(&self) -> bool {
         matches!(self.phase, InitPhase::Running | InitPhase::Draining(_) | InitPhase::Terminated)

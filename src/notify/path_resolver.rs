@@ -58,9 +58,9 @@ impl PathResolver<'_> {
     /// # Errors
     /// As [`resolve::resolve`].
     pub fn find(&self, caller: &Caller, at: &PathArg, follow: bool) -> Result<Found, Errno> {
-        let PathArg { dirfd, path } = at;
+        let PathArg { dirfd, path, descriptor } = at;
         let (root_fd, own);
-        let root = if self.moves {
+        let root = if self.moves && !descriptor {
             // A link of the supervisor's that leads to the caller's root.
             root_fd = self.identity.with_caller_fsids(caller, || caller.own("root", HandedItem::Root))?;
             own = PathBuf::from(format!("/proc/self/fd/{}", root_fd.as_raw_fd()));

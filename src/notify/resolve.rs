@@ -14,9 +14,11 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fstat};
 
+use crate::ids::Pid;
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
 use crate::notify::handed::HandedItem;
+use crate::notify::stream::{Stream, process_of};
 use crate::notify::unreadable::UNREADABLE;
 use crate::procfs::path_of;
 
@@ -33,6 +35,8 @@ pub struct Found {
     pub target: Option<Target>,
     /// The path ends in a magic link, so `parent` and `name` do not say where the file is.
     pub magic: bool,
+    /// The path ends in the supervisor's link to one of the app's standard streams.
+    pub stream: Option<Stream>,
 }
 
 impl Found {
@@ -164,6 +168,10 @@ pub fn resolve(
             }
             WalkStep::Magic(text, fd) if last => return walk.magic(name, &text, fd),
             WalkStep::Magic(_, fd) => walk.at = fd,
+            WalkStep::Stream(text, stream, fd) if last => {
+                return Ok(Found { stream: Some(stream), ..walk.magic(name, &text, fd)? });
+            }
+            WalkStep::Stream(..) => return Err(Errno::ENOTDIR),
             WalkStep::There(fd, _) if last => {
                 let target = target(fd)?;
                 return walk.found(name, Some(target));
@@ -220,6 +228,7 @@ enum WalkStep {
     Missing,
     Link(OsString, FileStat),
     Magic(OsString, OwnedFd),
+    Stream(OsString, Stream, OwnedFd),
     There(OwnedFd, FileStat),
 }
 
@@ -271,9 +280,20 @@ impl PathWalk<'_> {
         }
         if text.as_bytes().starts_with(b"/") || text.as_bytes().contains(&b':') {
             let fd = openat(&self.at, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-            return Ok(WalkStep::Magic(text, fd));
+            return self.magic_link(name, text, fd);
         }
         Ok(WalkStep::Link(text, stat))
+    }
+
+    /// A magic link: to the supervisor the kernel shows its own too, and to the caller none of them.
+    fn magic_link(&self, name: &OsStr, text: OsString, fd: OwnedFd) -> Result<WalkStep, Errno> {
+        match process_of(&path_of(&self.at)?) {
+            Some((process, is_fd)) if process == Pid::own() && process != self.caller.tgid => {
+                let stream = name.to_str().filter(|_| is_fd).and_then(Stream::named);
+                Ok(WalkStep::Stream(text, stream.ok_or(Errno::EACCES)?, fd))
+            }
+            _ => Ok(WalkStep::Magic(text, fd)),
+        }
     }
 
     /// Opens a link in the caller's own directory of /proc. The kernel follows it for the caller,
@@ -309,7 +329,7 @@ impl PathWalk<'_> {
 
     fn found(self, name: OsString, target: Option<Target>) -> Result<Found, Errno> {
         let canonical = path_of(&self.at)?.join(&name);
-        Ok(Found { parent: self.at, name, canonical, target, magic: false })
+        Ok(Found { parent: self.at, name, canonical, target, magic: false, stream: None })
     }
 
     fn itself(self) -> Result<Found, Errno> {
@@ -319,12 +339,26 @@ impl PathWalk<'_> {
             if errno == Errno::ENOTDIR { nix::unistd::dup(self.at.as_fd()) } else { Err(errno) }
         })?;
         let target = target(fd)?;
-        Ok(Found { parent: self.at, name: ".".into(), canonical, target: Some(target), magic: false })
+        Ok(Found {
+            parent: self.at,
+            name: ".".into(),
+            canonical,
+            target: Some(target),
+            magic: false,
+            stream: None,
+        })
     }
 
     fn magic(self, name: OsString, text: &OsStr, fd: OwnedFd) -> Result<Found, Errno> {
         let target = target(fd)?;
-        Ok(Found { parent: self.at, name, canonical: text.into(), target: Some(target), magic: true })
+        Ok(Found {
+            parent: self.at,
+            name,
+            canonical: text.into(),
+            target: Some(target),
+            magic: true,
+            stream: None,
+        })
     }
 }
 

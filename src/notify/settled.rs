@@ -58,7 +58,7 @@ impl<'a> Settled<'a> {
 
     /// For paths that a process uses, which may have changed its root.
     pub fn of(rules: &'a PolicyEngine, caller: &Caller, identity: &Identity) -> Settled<'a> {
-        let other_root = rules.access("chroot").is_some() && !shares_root(caller, identity);
+        let other_root = rules.roots_differ() && !shares_root(caller, identity);
         Settled { other_root, ..Settled::new(rules) }
     }
 
@@ -222,7 +222,7 @@ fn names(mounts: &[MountInfo], path: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Whether a process has the supervisor's root.
-fn shares_root(caller: &Caller, identity: &Identity) -> bool {
+pub fn shares_root(caller: &Caller, identity: &Identity) -> bool {
     let link = format!("/proc/{}/root", caller.tid);
     let theirs = identity.with_caller_fsids(caller, || std::fs::metadata(&link).map_err(errno));
     let id = |found: Metadata| (found.dev(), found.ino());

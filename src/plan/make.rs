@@ -10,8 +10,8 @@ use super::network::Sockets;
 use super::programs::Programs;
 use super::startup;
 use super::{
-    Host, Landlock, Plan, PlanError, Policy, check, elsewhere, files, missing_features, protect, sets,
-    unsupported,
+    Host, Landlock, Plan, PlanError, Policy, check, elsewhere, files, first_process, missing_features,
+    protect, sets, unsupported,
 };
 use crate::image::ImageFiles;
 use crate::kernel::{Kernel, LandlockAbi};
@@ -117,6 +117,7 @@ impl Plan {
             startup,
             dumpable,
         });
+        notes.extend(host.command.as_deref().and_then(|command| first_process::advice(command, files)));
         let mut seen = BTreeSet::new();
         notes.retain(|note| seen.insert(note.clone()));
         Ok(Plan {

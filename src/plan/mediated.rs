@@ -66,6 +66,8 @@ impl FilterInput<'_> {
             }
             Handler::SetUid | Handler::SetGid | Handler::SetGroups | Handler::Capset => return None,
             Handler::Schedule | Handler::Limit(_) | Handler::Ioctl | Handler::Attribute(_) => return None,
+            // From then on the supervisor resolves paths from each caller's own root.
+            Handler::Root if self.kernel.notify.is_ok() => Mediated::Notify,
             Handler::Root | Handler::NotImplemented | Handler::Plain => return None,
         })
     }

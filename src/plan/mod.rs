@@ -14,6 +14,7 @@ mod exposed;
 mod file_groups;
 mod files;
 mod filter_input;
+pub mod first_process;
 mod grants;
 mod index;
 mod json;

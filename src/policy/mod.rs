@@ -28,6 +28,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
@@ -75,6 +76,8 @@ pub struct PolicyEngine {
     checks: bool,
     /// The filter as it would be if start-up never ended.
     filter: Filter,
+    /// A process may have another root than the supervisor.
+    roots_differ: AtomicBool,
 }
 
 impl PolicyEngine {
@@ -109,6 +112,7 @@ impl PolicyEngine {
             inherited: HashSet::new(),
             checks: plan.checks,
             filter: plan.lasting_filter(),
+            roots_differ: AtomicBool::new(false),
             policy,
         }
     }
@@ -122,6 +126,17 @@ impl PolicyEngine {
         let ours = environment.filter(|(name, value)| self.policy.variable_of_scripts(name, value).is_some());
         self.inherited = ours.map(|(name, value)| [name, b"=", value].concat()).collect();
         self
+    }
+
+    /// Notes that a call continues by which a process may change its root (chroot(2)): from now on a
+    /// path may lead some callers elsewhere.
+    pub fn root_changes(&self) {
+        self.roots_differ.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a process may have another root than the supervisor.
+    pub fn roots_differ(&self) -> bool {
+        self.roots_differ.load(Ordering::SeqCst)
     }
 
     /// The policy without its lookup tables.

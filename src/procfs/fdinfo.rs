@@ -10,9 +10,40 @@ pub fn pid(text: &str) -> Option<Pid> {
     line.trim().parse().ok().filter(|pid| *pid > 0).map(Pid::from_raw)
 }
 
+/// An open file: its flags, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFile {
+    /// O_* flags of the open file description.
+    pub flags: i32,
+    /// The id of its mount.
+    pub mount: u64,
+    /// Its inode number.
+    pub inode: u64,
+}
+
+/// The open file of a descriptor; none before Linux 5.14, which does not give its inode.
+pub fn open_file(text: &str) -> Option<OpenFile> {
+    let value = |key| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    Some(OpenFile {
+        flags: i32::from_str_radix(value("flags:")?, 8).ok()?,
+        mount: value("mnt_id:")?.parse().ok()?,
+        inode: value("ino:")?.parse().ok()?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_open_file_has_flags_a_mount_and_an_inode() {
+        let text = "pos:\t0\nflags:\t0100001\nmnt_id:\t29\nino:\t131\nlock:\t1: FLOCK\n";
+        assert_eq!(open_file(text), Some(OpenFile { flags: 0o100_001, mount: 29, inode: 131 }));
+        assert_eq!(open_file("pos:\t0\nflags:\t0100001\nmnt_id:\t29\n"), None);
+        crate::mutation::each(&[text.as_bytes()], |bytes| {
+            let _ = open_file(&String::from_utf8_lossy(bytes));
+        });
+    }
 
     #[test]
     fn a_pidfd_has_a_process() {

@@ -93,7 +93,13 @@ impl Recorder {
             }
             self.digests.push(found.id);
         }
-        CallObservations { observations, file, exec: Some((parent, name, found.image)), runs_unreadable }
+        CallObservations {
+            observations,
+            file,
+            exec: Some((parent, name, found.image)),
+            runs_unreadable,
+            answer: None,
+        }
     }
 }
 
@@ -247,7 +253,7 @@ fn interpreter_of(
 }
 
 fn at_cwd(path: &Path) -> PathArg {
-    PathArg { dirfd: libc::AT_FDCWD, path: path.to_owned() }
+    PathArg::here(path)
 }
 
 fn plain(program: String, parent: &ProgramName) -> What {

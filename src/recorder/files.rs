@@ -3,17 +3,20 @@
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use caps::Capability;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
-use super::{Recorder, result};
+use super::{CallObservations, Recorder, StandIn, result};
+use crate::ids::Pid;
 use crate::image::FileKind;
 use crate::journal::observation::{Observation, What, unnamed};
 use crate::notify::caller::Caller;
 use crate::notify::capabilities::{self, Owned, READ, SEARCH, WRITE};
+use crate::notify::reopen;
 use crate::notify::resolve::{Found, Target};
 use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open, PathArg, TreeChange};
 use crate::policy::call::Call;
@@ -50,16 +53,33 @@ impl Prediction {
 }
 
 impl Recorder {
-    pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Vec<Observation> {
-        let Ok(open) = Open::decode(call, &self.memory_of(caller)) else { return Vec::new() };
+    pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> CallObservations {
+        let Ok(open) = Open::decode(call, &self.memory_of(caller)) else {
+            return CallObservations::default();
+        };
         if open.flags & libc::O_PATH != 0 {
-            return Vec::new();
+            return CallObservations::default();
         }
         let found = match self.resolver().find(caller, &open.at, open.follows()) {
             Ok(found) => found,
-            Err(errno) => return self.unreached(caller, &open, errno),
+            Err(errno) => return CallObservations::of(self.unreached(caller, &open, errno)),
         };
-        let (access, prediction) = opened(caller, &found, open.flags);
+        // The app has these whatever a profile grants.
+        if let Some(stream) = found.stream.filter(|_| reopen::is_plain(&open)) {
+            let app = Pid::from_raw(self.app.load(Ordering::Relaxed));
+            let opened = reopen::open_stream(&self.identity, caller, app, stream, open.flags);
+            let close = open.flags & libc::O_CLOEXEC != 0;
+            let answer = opened.map_or_else(StandIn::Fails, |fd| StandIn::Opened(fd, close));
+            return CallObservations { answer: Some(answer), ..CallObservations::default() };
+        }
+        if found.magic && reopen::is_already_open(&self.identity, caller, &found, &open) == Ok(true) {
+            return CallObservations::default();
+        }
+        CallObservations::of(self.opened_file(call, caller, &found, &open))
+    }
+
+    fn opened_file(&mut self, call: &Call, caller: &Caller, found: &Found, open: &Open) -> Vec<Observation> {
+        let (access, prediction) = opened(caller, found, open.flags);
         let Some(path) = text(&found.canonical) else { return unnamed(&found.canonical) };
         let what = What::Open {
             program: self.program(caller),

@@ -27,6 +27,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
 use caps::Capability;
@@ -64,6 +65,8 @@ use crate::tracer::Tracer;
 pub struct Launch {
     /// The app's first process.
     pub app: Pid,
+    /// The process that is the app by now (`--follow`).
+    pub app_now: Arc<AtomicI32>,
     /// The path of COMMAND's file.
     pub file: PathBuf,
     /// Its arguments, COMMAND first.
@@ -75,6 +78,8 @@ pub struct Recorder {
     listener: Listener,
     requests: RequestSender,
     journal: Arc<Journal>,
+    /// The process that is the app by now.
+    app: Arc<AtomicI32>,
     launch: Option<Launch>,
     identity: Identity,
     mounts: Mounts,
@@ -134,11 +139,22 @@ pub struct CallObservations {
     observations: Vec<Observation>,
     /// A program to digest, which belongs to the first observation.
     file: Option<File>,
+    /// The answer to the call, which the kernel would refuse only for the supervisor's sake.
+    answer: Option<StandIn>,
     /// An exec that continues: the parent, the program and its image.
     exec: Option<(ProgramName, ProgramName, crate::image::FileId)>,
     /// The program that is executed cannot be read by its caller, so the process will not be
     /// dumpable.
     runs_unreadable: bool,
+}
+
+/// The answer to a call that concerns the supervisor in the app's place: what the app would get,
+/// if it were PID 1 itself.
+pub enum StandIn {
+    /// A descriptor, and whether it has the close-on-exec flag.
+    Opened(OwnedFd, bool),
+    /// The call fails.
+    Fails(Errno),
 }
 
 impl Recorder {
@@ -165,6 +181,7 @@ impl Recorder {
             listener: Listener::new(listener),
             requests,
             journal,
+            app: Arc::clone(&launch.app_now),
             launch: Some(launch),
             identity,
             mounts,
@@ -241,7 +258,7 @@ impl Recorder {
     fn look(&mut self, call: &Call, kind: Kind, caller: &Caller, id: NotificationId) -> CallObservations {
         match kind {
             Kind::Exec => return self.exec(call, caller),
-            Kind::Open => return CallObservations::of(self.open(call, caller)),
+            Kind::Open => return self.open(call, caller),
             Kind::Change => return CallObservations::of(self.change(call, caller)),
             Kind::Owner => return CallObservations::of(self.owner(call, caller)),
             Kind::Address => return CallObservations::of(self.address(call, caller)),

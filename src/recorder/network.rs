@@ -55,7 +55,7 @@ impl Recorder {
                 return Vec::new();
             }
             Address::UnixPath(path) => {
-                let at = PathArg { dirfd: libc::AT_FDCWD, path: OsStr::from_bytes(path).into() };
+                let at = PathArg::here(OsStr::from_bytes(path).as_ref());
                 match self.resolver().find(caller, &at, !binds) {
                     Ok(found) => {
                         let there = found.target.is_some();

@@ -3,14 +3,14 @@
 use nix::errno::Errno;
 
 use super::calls::{self, Kind};
-use super::{CallObservations, Recorder};
+use super::{CallObservations, Recorder, StandIn};
 use crate::notify::caller::Caller;
 use crate::notify::listener::{Listener, WaitSet};
 use crate::notify::server::{HandlerStep, Notification, NotificationHandler};
 use crate::processes::proc_fs::LiveProcFs;
 use crate::readiness::notify_socket::NotifySocket;
 use crate::sys::CallError;
-use crate::sys::seccomp::Answer;
+use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::signal::Mask;
 use crate::tracer::Tracer;
 
@@ -123,9 +123,26 @@ impl NotificationHandler for Recorder {
             }
         }
         if !traced {
-            self.listener.answer(notification.id(), Answer::Continue)?;
+            self.answer(notification.id(), observed.answer.take())?;
         }
         self.record(call, kind, observed);
         Ok(())
+    }
+}
+
+impl Recorder {
+    /// Lets a call continue, but for those that the kernel would refuse for the supervisor's sake.
+    fn answer(&self, id: NotificationId, stand_in: Option<StandIn>) -> Result<(), CallError> {
+        let answer = match stand_in {
+            None => Answer::Continue,
+            Some(StandIn::Fails(errno)) => Answer::Fail(errno),
+            Some(StandIn::Opened(fd, close)) => {
+                match seccomp::answer_with_descriptor(&self.listener, id, &fd, close) {
+                    Ok(_) => return Ok(()),
+                    Err(errno) => Answer::Fail(errno),
+                }
+            }
+        };
+        self.listener.answer(id, answer)
     }
 }

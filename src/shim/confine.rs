@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 
 use super::error::StartupError;
 use super::init::Init;
@@ -25,7 +26,7 @@ use crate::init::event_loop::Supervision;
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
 use crate::notify::listener::Listener;
-use crate::plan::{Plan, ProgramIndex};
+use crate::plan::{Plan, ProgramIndex, first_process};
 use crate::policy::{PolicyEngine, program::Called, program::ExecTarget};
 use crate::profile::{Fallback, Mode, Profile, RunAs};
 use crate::readiness::notify_socket;
@@ -76,6 +77,7 @@ pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Starte
     let confinement = Confinement::prepare(&plan)?;
     let judged = JudgedVariables::of(&this.init.environment, &plan, &rules);
     let command = this.init.app(options, &judged, environment.signals, None)?;
+    this.init.report_closed(options, &command);
     this.init.prepare(options, true)?;
     let inherited = std::mem::take(&mut this.init.inherited);
     let (child, watch) = start::launch(&command, &confinement, &plan, &inherited, |child| {
@@ -114,6 +116,9 @@ fn plan(
     }
     for note in &plan.not_followed {
         tracing::warn!("profile {source}: {note}");
+    }
+    if let Some(advice) = first_process::advice(&this.init.found, this.files) {
+        tracing::warn!("{advice}");
     }
     if plan.kernel.notify.is_ok() && plan.has_other_users() {
         Identity::probe().map_err(CallError::of("file-system ids"))?;
@@ -238,9 +243,11 @@ fn watch(
         }
     };
     let mailbox = tracer.as_ref().map(Tracer::mailbox);
+    let app_now = Arc::new(AtomicI32::new(app));
     let inodes = Inodes::at_start(&rules).map_err(CallError::of("the files that are granted"))?;
     Ok(Supervision {
         writer,
+        app: Arc::clone(&app_now),
         start,
         lines,
         tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
@@ -258,6 +265,7 @@ fn watch(
                 killable,
                 inherited,
                 app: Pid::from_raw(app),
+                app_now,
                 entry,
                 requests,
                 identity,

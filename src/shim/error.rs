@@ -57,6 +57,10 @@ pub enum StartupError {
     Stat(std::io::Error),
     /// The file of COMMAND was removed since it was found.
     Gone(PathBuf),
+    /// `--keep-fd` has a descriptor that is not open.
+    NotInherited(i32),
+    /// `--keep-fd` has the descriptor that events go to.
+    EventsDescriptor(i32),
     /// This argument, or the environment, holds a NUL byte.
     Nul(&'static str),
     /// The destination of events cannot be opened.
@@ -103,6 +107,18 @@ impl fmt::Display for StartupError {
             StartupError::PlannedUser(error) => write!(f, "--run-as: {}", error.text),
             StartupError::Stat(error) => error.fmt(f),
             StartupError::Gone(file) => write!(f, "{}: has just gone", file.display()),
+            StartupError::NotInherited(fd) => {
+                write!(
+                    f,
+                    "--keep-fd {fd}: remit-init was started without this descriptor; open it, or leave it out"
+                )
+            }
+            StartupError::EventsDescriptor(fd) => {
+                write!(
+                    f,
+                    "--keep-fd {fd}: events go there, and the app may not write them; give it another one"
+                )
+            }
             StartupError::Nul(what) => write!(f, "{what} holds a NUL byte"),
             StartupError::Events(error) => error.fmt(f),
             StartupError::Log(error) => error.fmt(f),

@@ -15,6 +15,7 @@ use super::options::Options;
 use super::users::RunAsError;
 use super::variables::JudgedVariables;
 use crate::enforce::launch::{self, Command, Failure, Terminal};
+use crate::event::Destination;
 use crate::init::event_loop::{self, RunError};
 use crate::init::log_dialect::{InitEvent, LogDialect};
 use crate::init::state::InitRules;
@@ -43,6 +44,34 @@ pub(super) struct Signals {
 }
 
 impl Init {
+    /// Checks that each descriptor of `--keep-fd` is there to be kept, and no other's than the app's.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn check_keep_fds(&self, options: &Options) -> Result<(), StartupError> {
+        for fd in options.keep_fds.iter().copied() {
+            if !self.inherited.has(fd) {
+                return Err(StartupError::NotInherited(fd));
+            }
+            if options.events == Destination::Fd(fd) {
+                return Err(StartupError::EventsDescriptor(fd));
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs each descriptor that a confined app is not given.
+    pub fn report_closed(&self, options: &Options, command: &Command) {
+        for fd in self.inherited.open() {
+            let is_given = fd < 3 + command.listen_fds as i32 || command.keep_fds.contains(&fd);
+            if is_given || options.events == Destination::Fd(fd) {
+                continue;
+            }
+            let file = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();
+            tracing::warn!("descriptor {fd} ({file:?}) is closed for the app; --keep-fd {fd} hands it over");
+        }
+    }
+
     /// `--mode off`: the init, and nothing else.
     pub fn run(&self, options: &Options, run_as: Option<RunAs>) -> Result<u8, StartupError> {
         let run_as = run_as.filter(|ids| !is_us(ids));
@@ -128,6 +157,7 @@ impl Init {
             mask: signals.mask,
             ignore_sigchld: signals.sigchld_ignored,
             ignore_sigpipe: sys::signal::sigpipe_was_ignored(),
+            keep_fds: options.keep_fds.clone(),
             listen_fds: if ours { variable("LISTEN_FDS").unwrap_or(0).min(in_a_row) } else { 0 },
             terminal: options.terminal,
             run_as,
@@ -208,6 +238,7 @@ pub(super) fn behaviour(options: &Options) -> event_loop::InitOptions {
         },
         group: options.group,
         warn_reaped: options.warn_reaped,
+        follow: options.follow.clone(),
         dialect: log_dialect(options),
         name: options.command[0].to_string_lossy().into_owned(),
     }

@@ -3,6 +3,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 
 use caps::Capability;
 
@@ -79,12 +80,14 @@ pub(super) fn launch(
         fingerprint: Fingerprint::of(&init.found, start::release()),
         outer,
     };
+    init.report_closed(options, &app);
     init.prepare(options, true)?;
     // Last of all that can fail: a run that did not start leaves no journal.
     let journal = Arc::new(Journal::create(&to, &args[0], first)?);
     let file = init.found.clone();
     let (child, watch) = start::launch(&app, &confinement, &plan, &init.inherited, |child| {
-        let launch = Launch { app: Pid::from_raw(child.pid), file: file.clone(), args };
+        let app_now = Arc::new(AtomicI32::new(child.pid));
+        let launch = Launch { app: Pid::from_raw(child.pid), app_now, file: file.clone(), args };
         watch(options, &plan, said_by, environment.sink, journal, launch, sources)
     })?;
     Ok(Started { child, signals: environment.descriptor, watch, file })
@@ -162,6 +165,7 @@ fn watch(
     Ok(Supervision {
         lines: Vec::new(),
         writer,
+        app: Arc::clone(&launch.app_now),
         start,
         tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
         worker: Box::new(move |listener, requests| {

@@ -103,6 +103,7 @@ fn run(
         Err(error) => init::by_a_shell(&mut options, error, off)?,
     };
     let init = Init { found, environment, inherited, parent };
+    init.check_keep_fds(&options)?;
     let load = || source::load(options.profile.as_deref(), &init.found, &files);
     let launched = match mode {
         Some((Mode::Off, _)) => return init.run(&options, run_as),

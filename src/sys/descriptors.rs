@@ -34,6 +34,18 @@ impl Inherited {
         (STANDARD..).take_while(|fd| self.0.contains(fd)).count() as u32
     }
 
+    /// Whether this one is among them.
+    pub fn has(&self, fd: RawFd) -> bool {
+        self.0.contains(&fd)
+    }
+
+    /// The numbers, in order, of those that are still open.
+    pub fn open(&self) -> Vec<RawFd> {
+        let mut open: Vec<RawFd> = self.0.iter().copied().filter(|fd| is_inherited(*fd)).collect();
+        open.sort_unstable();
+        open
+    }
+
     /// Closes those that are still open.
     pub fn close(&self) {
         for fd in self.0.iter().filter(|fd| is_inherited(**fd)) {
@@ -48,6 +60,13 @@ fn is_inherited(fd: RawFd) -> bool {
     // SAFETY: F_GETFD asks for the flags of a number; of one that is not open it says EBADF.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
     fd >= STANDARD && flags != -1 && flags & libc::FD_CLOEXEC == 0
+}
+
+/// One of the first three descriptors, which [`begin`](super::entry::begin) and Rust's own start-up
+/// leave open, and no value owns.
+pub fn standard(fd: RawFd) -> Option<BorrowedFd<'static>> {
+    // SAFETY: nothing closes them before the process ends.
+    (0..STANDARD).contains(&fd).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// A close-on-exec copy of a descriptor that the program was started with, the first three
@@ -95,6 +114,14 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
 /// fcntl(2) fails only where a filter refuses it.
 pub fn keep_over_exec(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     set_flags(fd.as_raw_fd(), 0)
+}
+
+/// The same of one that the program was started with, by its number.
+///
+/// # Errors
+/// EBADF where it is not open.
+pub fn keep_inherited_over_exec(fd: RawFd) -> Result<(), Errno> {
+    set_flags(fd, 0)
 }
 
 fn set_flags(fd: RawFd, flags: i32) -> Result<(), Errno> {

@@ -9,7 +9,8 @@ use nix::errno::Errno;
 use super::check;
 
 /// Makes a close-on-exec memfd that cannot be executed, nor made executable (memfd_create(2),
-/// MFD_NOEXEC_SEAL, Linux 6.3).
+/// MFD_NOEXEC_SEAL, Linux 6.3). More seals can be set on it only with MFD_ALLOW_SEALING, which
+/// MFD_NOEXEC_SEAL implies.
 ///
 /// # Errors
 /// EINVAL for a flag that the kernel does not know, this one included; EMFILE, ENFILE,
@@ -19,11 +20,16 @@ pub fn sealed_memfd(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
     const MFD_NOEXEC_SEAL: u32 = 8;
     // SAFETY: the name ends with NUL and is only read; the kernel answers with a
     // descriptor that is ours.
-    unsafe {
+    let fd = unsafe {
         let flags = flags | libc::MFD_CLOEXEC | MFD_NOEXEC_SEAL;
         let fd = check(libc::syscall(libc::SYS_memfd_create, name.as_ptr(), flags))?;
-        Ok(OwnedFd::from_raw_fd(fd as i32))
+        OwnedFd::from_raw_fd(fd as i32)
+    };
+    if flags & libc::MFD_ALLOW_SEALING == 0 {
+        // SAFETY: integers only.
+        check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SEAL) }.into())?;
     }
+    Ok(fd)
 }
 
 /// The attributes of a file as the kernel has them cached.

@@ -183,6 +183,18 @@ pub fn reap(pid: i32) -> Option<StateChange> {
     wait(pid, libc::__WNOTHREAD).ok().flatten().map(|(_, change)| change)
 }
 
+/// Whether a process is a child of this thread's, and has not ended (waitid(2), WNOWAIT). In the first
+/// thread of a process these are all of its children.
+pub fn is_living_child(pid: i32) -> bool {
+    // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are values.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL | libc::__WNOTHREAD;
+    // SAFETY: the pointer is to a live siginfo_t, which the kernel fills, or leaves as it is.
+    let answer = check(unsafe { libc::waitid(libc::P_PID, pid as u32, &raw mut info, flags) }.into());
+    // SAFETY: zeros, or the fields of SIGCHLD.
+    answer.is_ok() && unsafe { info.si_pid() } == 0
+}
+
 /// Whether wait4(2) and waitid(2) work here: under a filter that refuses them no container
 /// could end. It reaps nothing.
 ///

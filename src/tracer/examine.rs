@@ -25,7 +25,7 @@ use crate::image::{Executable, FileId, elf};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::maps;
-use crate::notify::settled::Settled;
+use crate::notify::settled::{Settled, shares_root};
 use crate::plan::ProgramIndex;
 use crate::plan::environment::named::NamedPath;
 use crate::policy::PolicyEngine;
@@ -190,7 +190,7 @@ impl Places for StoppedFiles<'_> {
     fn settled(&self, named: NamedPath) -> Result<Result<(), Unsettled>, NotYet> {
         let settled = Settled::of(self.rules, &self.caller, self.identity).settled(named)?;
         // Under one root alone it is true of every process.
-        if settled.is_ok() && named.path.len() <= LONGEST && self.rules.access("chroot").is_none() {
+        if settled.is_ok() && named.path.len() <= LONGEST && !self.rules.roots_differ() {
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
             FileFacts::remember(&mut found.settled, (named.path.to_vec(), named.used), ());
         }
@@ -211,7 +211,11 @@ impl FileContents for StoppedFiles<'_> {
     }
 
     fn script(&self, path: &[u8]) -> Result<Option<Script>, NotYet> {
-        let moves = self.rules.access("chroot").is_some();
+        // Under another root its paths lead to other files than the supervisor's.
+        let moves = self.rules.roots_differ();
+        if moves && !shares_root(&self.caller, self.identity) {
+            return Ok(None);
+        }
         let from = if path.starts_with(b"/") { Some(PathBuf::from("/")) } else { self.working_directory() };
         let path_of = Path::new(OsStr::from_bytes(path));
         let settled = Settled::of(self.rules, &self.caller, self.identity);

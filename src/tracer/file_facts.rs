@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::image::FileId;
 use crate::plan::ProgramIndex;
 use crate::plan::environment::named::{NamedPath, PathUse};
+use crate::policy::PolicyEngine;
 use crate::policy::started::{FileContents, NotYet, Script, Stamp, StartedProgram};
 use crate::policy::variables::{Places, Unsettled};
 
@@ -38,13 +39,13 @@ impl FileFacts {
 }
 
 /// The facts that are known, without reading a file.
-pub struct KnownFacts<'a>(pub &'a Mutex<FileFacts>);
+pub struct KnownFacts<'a>(pub &'a Mutex<FileFacts>, pub &'a PolicyEngine);
 
 impl Places for KnownFacts<'_> {
     fn settled(&self, named: NamedPath) -> Result<Result<(), Unsettled>, NotYet> {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = found.settled.contains_key(&(named.path.to_vec(), named.used));
-        if known { Ok(Ok(())) } else { Err(NotYet) }
+        if known && !self.1.roots_differ() { Ok(Ok(())) } else { Err(NotYet) }
     }
 }
 
@@ -55,6 +56,10 @@ impl FileContents for KnownFacts<'_> {
     }
 
     fn script(&self, path: &[u8]) -> Result<Option<Script>, NotYet> {
+        // Under another root the path leads elsewhere.
+        if self.1.roots_differ() {
+            return Err(NotYet);
+        }
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         found.scripts.get(path).cloned().map(Some).ok_or(NotYet)
     }

@@ -54,7 +54,7 @@ pub(super) struct HandOut {
     instruction_end: u64,
     /// Its own registers and signal mask, once it has stopped.
     saved: Option<(Registers, u64)>,
-    /// The profile grants chroot: the thread may have another root, at which its names begin.
+    /// The thread may have another root, at which its names begin.
     may_have_other_root: bool,
     handed: Arc<Handed>,
 }
@@ -142,7 +142,7 @@ impl Tracer {
             notified,
             instruction_end: request.data.instruction_pointer,
             saved: None,
-            may_have_other_root: self.rules.access("chroot").is_some(),
+            may_have_other_root: self.rules.roots_differ(),
             handed,
         };
         self.hand_outs.insert(tid, hand_out);

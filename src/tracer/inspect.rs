@@ -39,7 +39,7 @@ pub(super) fn inspect(
             return Inspection::Decided { started: None, verdict: Verdict::Dies(refusal) };
         }
     };
-    let decided = rules.started(call.entry(), &started, &KnownFacts(found));
+    let decided = rules.started(call.entry(), &started, &KnownFacts(found, rules));
     let cut = decided.is_err() && started.shorten();
     let started = Arc::new(started);
     match decided {

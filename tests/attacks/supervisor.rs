@@ -32,7 +32,8 @@ pub const FIRST: &[Attack] = &[
     attack(never("signal-queue-thread?arg=1&arg=28", EPERM, "syscall", "rt_tgsigqueueinfo")),
     attack(never("signal-thread?arg=1&arg=28", EPERM, "syscall", "tkill")),
     attack(never("signal-pidfd?arg=1&arg=28", EPERM, "syscall", "pidfd_")),
-    attack(never("signal-high?arg=1&arg=28", EPERM, "syscall", "kill")),
+    // URG: one that the app ignores, and the supervisor does not forward from inside.
+    attack(never("signal-high?arg=1&arg=23", EPERM, "syscall", "kill")),
     // The kernel sends it or does not, without a notification.
     attack(unseen("signal-owner?arg=1", EPERM)),
     attack(unseen("open?arg=/proc/1/exe", EACCES)),

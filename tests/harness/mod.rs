@@ -12,6 +12,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+#[path = "../support/descriptors.rs"]
+mod descriptors;
 #[path = "../support/skip.rs"]
 pub mod skip;
 
@@ -34,6 +36,7 @@ pub fn probe() -> PathBuf {
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+    descriptors::only_standard(&mut command);
     command
 }
 

@@ -81,6 +81,42 @@ fn descriptors_stay_with_an_unconfined_app_and_not_with_a_confined_one() {
 }
 
 #[test]
+fn descriptors_of_keep_fd_stay_open_and_the_others_are_named() {
+    for way in ways() {
+        let mut shim = way.shim(&["--keep-fd", "7", "--keep-fd", "5"], &["status"]);
+        for fd in [5, 6, 7] {
+            leak(&mut shim, fd);
+        }
+        let ended = run(&mut shim);
+        let fds = ended.values()["fds"];
+        assert!(fds.contains("5, ") && fds.contains('7'), "{way:?}: {fds}");
+        assert_eq!(fds.contains('6'), !way.confined, "{way:?}: {fds}");
+        if way.confined {
+            assert_eq!(fds, "[0, 1, 2, 5, 7]", "{way:?}");
+            assert!(ended.stderr.contains("descriptor 6 (\"/dev/null\") is closed for the app"), "{ended:?}");
+            assert!(ended.stderr.contains("--keep-fd 6"), "{ended:?}");
+        }
+        assert_eq!(ended.stderr.lines().count(), usize::from(way.confined), "{way:?}: {ended:?}");
+        // The supervisor keeps none: where the app has closed a pipe, its reader sees the end.
+        let script = "exec cat <(exec \"$@\" 8>&1 >/dev/null)";
+        let mut bash = command("/bin/bash");
+        let inner = way.shim(&["--keep-fd", "8"], &["status"]);
+        bash.args(["-c", script, "bash"]).arg(inner.get_program()).args(inner.get_args());
+        assert_eq!(run(&mut bash).code, 0, "{way:?}");
+    }
+    for (options, says) in [
+        (&["--keep-fd", "9"][..], "--keep-fd 9: remit-init was started without this descriptor"),
+        (&["--keep-fd", "5", "--events", "fd:5"], "--keep-fd 5: events go there"),
+    ] {
+        let way = ways()[1];
+        let mut shim = way.shim(options, &["status"]);
+        leak(&mut shim, 5);
+        let ended = run(&mut shim);
+        assert!(ended.line(125).contains(says), "{ended:?}");
+    }
+}
+
+#[test]
 fn descriptors_of_listen_fds_are_handed_over_to_the_app() {
     for way in ways().into_iter().filter(|way| !way.first) {
         let mut shim = command("/bin/sh");

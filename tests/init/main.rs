@@ -4,6 +4,7 @@
 mod drop_in;
 mod exit_code;
 mod extremes;
+mod follow;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod inherited;
@@ -18,6 +19,7 @@ mod signals;
 mod status;
 mod terminal;
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 use harness::{command, probe, skip};
@@ -32,12 +34,19 @@ struct Way {
 impl Way {
     /// The shim with options of its own, and the probe with its arguments.
     fn shim(self, options: &[&str], act: &[&str]) -> Command {
+        let mut command = self.command(options, probe());
+        command.args(act);
+        command
+    }
+
+    /// The shim with options of its own, and another app.
+    fn command(self, options: &[&str], app: impl AsRef<OsStr>) -> Command {
         let mut command = self.bare();
         if !self.confined {
             // As an ordinary process it inherits orphans only as a subreaper.
             command.args(["--mode", "off", "-s"]);
         }
-        command.args(options).arg("--").arg(probe()).args(act);
+        command.args(options).arg("--").arg(app);
         command
     }
 

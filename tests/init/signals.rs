@@ -1,6 +1,6 @@
 //! Every signal reaches the app, or its group, with the value that was queued.
 
-use crate::harness::Running;
+use crate::harness::{Running, run};
 use crate::ways;
 
 /// All that can be caught, but SIGCHLD, which reports PID 1's own children, and
@@ -95,4 +95,69 @@ fn a_thousand_realtime_signals_arrive_in_order() {
         running.expect("signal 15 0");
         assert_eq!(running.end().code, 0, "{way:?}");
     }
+}
+
+/// A shell that sends its parent, which is the shim, each of these signals, and says what came back.
+fn sends(signals: &str, send: &str) -> String {
+    format!(
+        "for s in {signals}; do trap \"got=$s\" $s; {send} || exit 9; until [ \"$got\" = $s ]; do :; done; \
+         echo $s; done; kill -0 $PPID && echo there; trap 'echo TERM; exit 5' TERM; kill -TERM $PPID; \
+         while :; do :; done"
+    )
+}
+
+#[test]
+fn from_inside_the_signals_of_an_init_reach_the_app() {
+    const ALL: &str = "HUP USR1 USR2 INT QUIT WINCH";
+    let lines = format!("{}\nthere\nTERM\n", ALL.replace(' ', "\n"));
+    for way in ways() {
+        // By the app itself, and by a child.
+        for send in ["kill -$s $PPID", "(kill -$s $PPID)"] {
+            let mut shim = way.command(&[], "/bin/sh");
+            let ended = run(shim.args(["-c", &sends(ALL, send)]));
+            assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (5, &*lines, ""), "{way:?} {send}");
+        }
+        // Audit foretells no refusal.
+        if way.confined {
+            let mut shim = way.command(&["--mode", "audit", "--events", "fd:1"], "/bin/sh");
+            let ended = run(shim.args(["-c", &sends("HUP", "kill -$s $PPID")]));
+            assert_eq!((ended.code, ended.stdout.contains("violation")), (5, false), "{way:?} {ended:?}");
+        }
+        // As those from outside: rewritten, and to the group.
+        let mut shim = way.command(&["-r", "HUP:USR1", "-g"], "/bin/sh");
+        let script = "trap 'echo rewritten; exit 3' USR1; kill -HUP $PPID; while :; do :; done";
+        let ended = run(shim.args(["-c", script]));
+        assert_eq!((ended.code, &*ended.stdout), (3, "rewritten\n"), "{way:?} {ended:?}");
+    }
+}
+
+#[test]
+fn from_inside_no_other_signal_reaches_a_supervisor() {
+    for way in ways().into_iter().filter(|way| way.confined) {
+        for signal in ["KILL", "STOP", "ALRM", "CHLD", "CONT", "TSTP", "34"] {
+            let mut shim = way.command(&[], "/bin/sh");
+            let ended = run(shim.args(["-c", &format!("kill -{signal} $PPID; echo $?")]));
+            assert_eq!((ended.code, &*ended.stdout), (0, "1\n"), "{way:?} {signal}: {ended:?}");
+            assert!(ended.stderr.contains(r#""syscall":"kill""#), "{way:?} {signal}: {ended:?}");
+        }
+    }
+    // Control: one that does reach what confines nothing.
+    let way = ways()[0];
+    let script = "trap 'echo ALRM; exit 4' ALRM; kill -ALRM $PPID; while :; do :; done";
+    assert_eq!(run(way.command(&[], "/bin/sh").args(["-c", script])).stdout, "ALRM\n");
+}
+
+/// A process that may not signal the app may not do so by its init.
+#[test]
+fn from_inside_another_user_signals_the_app_no_more_than_without_an_init() {
+    if !nix::unistd::geteuid().is_root() || !crate::skip::has("/usr/bin/setpriv") {
+        return;
+    }
+    let way = ways().into_iter().find(|way| way.confined && !way.first).expect("it can always be gone");
+    let script = "trap 'echo HUP' HUP; for pid in $$ $PPID; do \
+                  setpriv --reuid 65534 --regid 65534 --clear-groups sh -c \"kill -HUP $pid; kill -0 $pid\"; \
+                  echo $?; done";
+    let ended = run(way.command(&[], "/bin/sh").args(["-c", script]));
+    assert_eq!((ended.code, &*ended.stdout), (0, "1\n1\n"), "{ended:?}");
+    assert!(!ended.stderr.contains("violation"), "{ended:?}");
 }

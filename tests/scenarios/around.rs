@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::images;
 use crate::support::{Init, Place, Run, Running, can_run, folder, in_each_place, unique};
 
-in_each_place!(kill_1_from_inside_is_refused, audit_by_the_environment_is_said_aloud);
+in_each_place!(kill_1_from_inside_is_forwarded_or_refused, audit_by_the_environment_is_said_aloud);
 
 /// A server with a folder of its own, and nothing else.
 fn profile() -> Value {
@@ -163,17 +163,25 @@ fn in_a_shared_pid_namespace_it_ends_its_own_alone() {
     assert_eq!(other.stop().code, 0, "it lived on: {}", other.stdout());
 }
 
-/// PID 1 is the supervisor: a shell inside cannot end the container through it.
-fn kill_1_from_inside_is_refused(place: Place) {
+/// PID 1 is the supervisor: what an init forwards reaches the app, as with tini, and nothing else
+/// of a shell inside reaches the supervisor.
+fn kill_1_from_inside_is_forwarded_or_refused(place: Place) {
     if !can_run(place, &[images::TINI, images::BUSYBOX]) {
         return;
     }
-    let script = "kill -TERM 1; echo \"kill said $?\"; exit 7";
-    let run = |init: Init| {
+    let run = |init: Init, script: &str| {
         let mut running = Run::new(images::tools(), place, init, &["/bin/sh", "-c", script]).start();
         (running.wait(), running)
     };
-    let (code, running) = run(Init::remit(&[]));
+    let reload =
+        "trap 'echo reloaded; exit 7' HUP; (kill -HUP 1); echo \"kill said $?\"; while :; do :; done";
+    for init in [Init::Tini, Init::remit(&[])] {
+        let (code, running) = run(init, reload);
+        assert_eq!(code, 7, "{}", running.stderr());
+        assert!(running.stdout().contains("reloaded"), "{}", running.stdout());
+        assert!(running.events().violations().is_empty(), "{}", running.stderr());
+    }
+    let (code, running) = run(Init::remit(&[]), "kill -URG 1; echo \"kill said $?\"; exit 7");
     assert_eq!(code, 7, "{}", running.stderr());
     assert!(running.stdout().contains("kill said 1"), "{}", running.stdout());
     let events = running.events();
@@ -183,10 +191,9 @@ fn kill_1_from_inside_is_refused(place: Place) {
     assert_eq!(refused[0]["errno"], "EPERM");
     assert_eq!(refused[0]["object"]["syscall"], "kill");
     assert_eq!(refused[0]["object"]["args"][0], "0x1");
-    // Control: tini takes it for the engine's and forwards it, so that the shell may
-    // end before it has said anything.
-    let (_, running) = run(Init::Tini);
-    assert!(!running.stdout().contains("kill said 1"), "{}", running.stdout());
+    // Control: tini forwards it, and the shell ignores it.
+    let (_, running) = run(Init::Tini, "kill -URG 1; echo \"kill said $?\"; exit 7");
+    assert!(running.stdout().contains("kill said 0"), "{}", running.stdout());
 }
 
 /// REMIT_MODE=audit, the way out at night: nothing is refused any more, and the one

@@ -15,7 +15,7 @@ use crate::sys::terminal;
 impl EventLoop {
     /// The target of signals for the app, for kill(2): its pid, or its process group.
     fn target(&self) -> i32 {
-        if self.options.group { -self.child.pid } else { self.child.pid }
+        if self.options.group { -self.app_group } else { self.child.pid }
     }
 
     /// Forwards a signal to the app or its group, with its queued value. It is no error of the
@@ -60,7 +60,7 @@ impl EventLoop {
     fn queue_to_group(&self, received: Received) -> Result<(), Errno> {
         let app = self.app();
         let all = processes::all(self.me).unwrap_or_default();
-        for one in all.iter().filter(|seen| seen.group == app.as_raw() && seen.pid != app && seen.lives()) {
+        for one in all.iter().filter(|seen| seen.group == self.app_group && seen.pid != app && seen.lives()) {
             match queue(one.pid.as_raw(), received) {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(errno) => tracing::debug!(pid = %one.pid, %errno, "could not be forwarded"),
@@ -108,7 +108,7 @@ impl EventLoop {
     }
 
     fn take_foreground(&self) -> bool {
-        let taken = terminal::set_foreground(self.child.pid);
+        let taken = terminal::set_foreground(self.app_group);
         if let Err(errno) = taken {
             tracing::debug!(%errno, "the terminal could not be given to the app");
         }
@@ -118,7 +118,7 @@ impl EventLoop {
     /// Continues the app after a stop by the terminal, with the terminal: in the background it
     /// would only stop again.
     pub(super) fn resume(&self) {
-        let app = self.child.pid;
+        let app = self.app_group;
         if (terminal::foreground() == Some(app) || self.take_foreground())
             && let Err(errno) = signal::send(-app, libc::SIGCONT)
         {

@@ -1,13 +1,16 @@
 //! SIGCHLD: children that have ended are reaped, and state changes of tracees go to the tracer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
+use nix::unistd::getpgid;
 
 use super::{EventLoop, RunError};
 use crate::event::{Event, ExitEvent, Process, SignalName, Status};
 use crate::ids::Tid;
 use crate::init::log_dialect::InitEvent;
+use crate::init::pid_file;
 use crate::init::state::InitInput;
 use crate::init::tracees::Tracees;
 use crate::procfs::processes;
@@ -41,6 +44,9 @@ impl EventLoop {
                 Ok(Some((_, StateChange::Stopped(..)))) => {}
                 Ok(Some((pid, change))) => {
                     self.report_exit(pid, change);
+                    if pid == self.child.pid && self.follows() {
+                        continue;
+                    }
                     self.step(&InitInput::Reaped(pid, change));
                 }
                 Ok(None) => {
@@ -86,6 +92,25 @@ impl EventLoop {
             let process = Process { pid: pid as u32, ..Process::default() };
             self.record(Event::Exit(ExitEvent { process, exit: Some(status) }));
         }
+    }
+
+    /// Whether the app that has just ended handed over to another process (`--follow`), which is
+    /// the app from now on.
+    fn follows(&mut self) -> bool {
+        let next = match &self.options.follow {
+            Some(file) if self.launched && self.state.may_follow() => pid_file::named_child(file),
+            _ => None,
+        };
+        let Some(next) = next else { return false };
+        self.options.dialect.log(InitEvent::Follows(next));
+        self.state.follow(next);
+        self.child.pid = next;
+        self.app_group =
+            getpgid(Some(nix::unistd::Pid::from_raw(next))).map_or(next, nix::unistd::Pid::as_raw);
+        if let Some(app) = &self.app_pid {
+            app.store(next, Ordering::Relaxed);
+        }
+        true
     }
 
     /// Where state changes of tracees go; `None` once the tracer has ended.

@@ -226,3 +226,19 @@ fn an_app_in_the_inits_group_stops_before_the_init() {
         InitState::new(APP, InitRules { terminal: Terminal::Shared, unattended: true, ..rules() });
     assert_eq!([state.step(&stop), state.step(&stopped)], [vec![], vec![]]);
 }
+
+#[test]
+fn another_child_is_the_app_once_it_was_handed_over_to() {
+    let mut state = started();
+    assert!(state.may_follow());
+    state.follow(9);
+    assert_eq!(state.step(&InitInput::Reaped(APP, StateChange::Exited(3))), [], "no longer the app");
+    assert!(state.app_runs());
+    assert_eq!(forwarded(&state.step(&signal(libc::SIGHUP))), [libc::SIGHUP]);
+    assert_eq!(state.step(&InitInput::Reaped(9, StateChange::Exited(4))), [InitAction::TerminateSession]);
+    assert!(!state.may_follow());
+    assert_eq!(state.step(&InitInput::Alone), [InitAction::Exit(4)]);
+    let mut stopping = started();
+    stopping.step(&signal(libc::SIGTERM));
+    assert!(!stopping.may_follow(), "a container that is to stop stops");
+}

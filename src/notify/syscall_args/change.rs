@@ -120,7 +120,7 @@ mod tests {
         ];
         for (older, older_args, newer, newer_args) in pairs {
             let decoded = decode(older, older_args).expect("read").expect("a change");
-            assert_eq!(decoded.at, PathArg { dirfd: libc::AT_FDCWD, path: "old".into() }, "{older}");
+            assert_eq!(decoded.at, PathArg::here("old".as_ref()), "{older}");
             assert_eq!(decode(newer, newer_args), Ok(Some(decoded)), "{newer}");
         }
         let link = decode("symlink", &[new, old]).expect("read").expect("a change");

@@ -58,7 +58,7 @@ impl Exec {
     /// The file to execute, given the path that was read: the path, or the descriptor for an empty
     /// one; and whether a link at its end is followed.
     pub fn file(&self, path: &Path) -> (PathArg, bool) {
-        let path_arg = PathArg { dirfd: self.dirfd, path: path.to_owned() };
+        let path_arg = PathArg { dirfd: self.dirfd, path: path.to_owned(), descriptor: false };
         let names_descriptor = self.may_be_empty && path.as_os_str().is_empty();
         (if names_descriptor { path_arg.or_descriptor() } else { path_arg }, self.follow || names_descriptor)
     }

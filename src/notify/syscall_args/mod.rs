@@ -56,7 +56,7 @@ mod tests {
             }
             let (name, call) = (syscall.name, Call { name: Some(syscall.name), number: 0, args });
             let relative = (name.ends_with("at") || name.ends_with("at2")) && name != "creat";
-            let path = |dirfd, path: &str| PathArg { dirfd, path: path.into() };
+            let path = |dirfd, path: &str| PathArg { dirfd, path: path.into(), descriptor: false };
             let dirfd = |at| if relative { 40 + at } else { libc::AT_FDCWD };
             match syscall.handler {
                 Handler::Exec => {

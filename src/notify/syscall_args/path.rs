@@ -15,6 +15,9 @@ pub struct PathArg {
     pub dirfd: i32,
     /// The path, read from the caller's memory.
     pub path: PathBuf,
+    /// The call names a descriptor alone, so the path is not the caller's: it begins at the
+    /// supervisor's root, since the caller's may have no /proc.
+    pub descriptor: bool,
 }
 
 impl PathArg {
@@ -23,12 +26,18 @@ impl PathArg {
     /// # Errors
     /// As [`Memory::path`].
     pub fn read(memory: &Memory, dirfd: i32, pointer: u64) -> Result<PathArg, Errno> {
-        Ok(PathArg { dirfd, path: path_at(memory, pointer)? })
+        Ok(PathArg { dirfd, path: path_at(memory, pointer)?, descriptor: false })
+    }
+
+    /// A path from the working directory.
+    pub fn here(path: &Path) -> PathArg {
+        PathArg { dirfd: libc::AT_FDCWD, path: path.to_owned(), descriptor: false }
     }
 
     /// The file that a descriptor of the caller is open on.
     pub fn of_descriptor(fd: i32) -> PathArg {
-        PathArg { dirfd: libc::AT_FDCWD, path: PathBuf::from(format!("/proc/self/fd/{fd}")) }
+        let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
+        PathArg { dirfd: libc::AT_FDCWD, path, descriptor: true }
     }
 
     /// For an empty path the descriptor itself, as with AT_EMPTY_PATH (openat(2)).
@@ -58,8 +67,10 @@ mod tests {
 
     #[test]
     fn an_empty_path_names_the_descriptor_where_there_is_one() {
-        let arg = |dirfd, path: &str| PathArg { dirfd, path: path.into() };
-        assert_eq!(arg(7, "").or_descriptor(), arg(libc::AT_FDCWD, "/proc/self/fd/7"));
+        let arg = |dirfd, path: &str| PathArg { dirfd, path: path.into(), descriptor: false };
+        assert_eq!(arg(7, "").or_descriptor(), PathArg::of_descriptor(7));
+        let same = arg(libc::AT_FDCWD, "/proc/self/fd/7");
+        assert_eq!(PathArg::of_descriptor(7), PathArg { descriptor: true, ..same });
         for other in [arg(7, "x"), arg(libc::AT_FDCWD, "")] {
             assert_eq!(other.clone().or_descriptor(), other);
         }

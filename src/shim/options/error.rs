@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::event::SettingError;
 use crate::profile::TextError;
@@ -54,6 +55,10 @@ pub enum ValueFault {
     Label(String),
     /// It is no switch.
     Switch(String),
+    /// It is no number of a descriptor from 3 on.
+    Descriptor(String),
+    /// It is no absolute path.
+    PidFile(PathBuf),
     /// It is no duration; the message of the profile's reader.
     Duration(TextError),
     /// It is no signal.
@@ -82,7 +87,11 @@ impl UsageError {
         let own = matches!(
             self,
             UsageError::Value {
-                fault: ValueFault::Mode(_) | ValueFault::Label(_) | ValueFault::Switch(_),
+                fault: ValueFault::Mode(_)
+                    | ValueFault::Label(_)
+                    | ValueFault::Switch(_)
+                    | ValueFault::Descriptor(_)
+                    | ValueFault::PidFile(_),
                 ..
             }
         );
@@ -135,6 +144,10 @@ impl fmt::Display for ValueFault {
                  backup",
                 text.escape_debug()
             ),
+            ValueFault::Descriptor(text) => {
+                write!(f, "`{}` is no descriptor; expected a number from 3 on", text.escape_debug())
+            }
+            ValueFault::PidFile(path) => write!(f, "{path:?} is no absolute path, such as /run/nginx.pid"),
             ValueFault::Switch(text) => write!(f, "`{text}` is no switch; expected 1 or 0"),
             ValueFault::Duration(why) => why.fmt(f),
             ValueFault::Signal { text, nearest } => {

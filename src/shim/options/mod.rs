@@ -7,6 +7,7 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -41,6 +42,10 @@ pub struct Options {
     pub label: Option<String>,
     /// A learning run watches every call.
     pub exact: bool,
+    /// Inherited descriptors that the app is given.
+    pub keep_fds: Vec<i32>,
+    /// The file that names the process to go on with when the app's first one has ended.
+    pub follow: Option<PathBuf>,
     /// The user that the app runs as: `USER[:GROUP]`.
     pub run_as: Option<String>,
     /// The time between SIGTERM and SIGKILL, where it was named.
@@ -161,7 +166,7 @@ struct OptionReader {
 }
 
 /// Every long option, to name the nearest of a mistyped one.
-const LONG: [&str; 18] = [
+const LONG: [&str; 20] = [
     "profile",
     "mode",
     "events",
@@ -169,6 +174,8 @@ const LONG: [&str; 18] = [
     "label",
     "exact",
     "run-as",
+    "keep-fd",
+    "follow",
     "grace",
     "drain",
     "doctor",
@@ -238,6 +245,10 @@ impl OptionReader {
             "label" => self.options.label = Some(values::label("--label", &self.value(parser)?)?),
             "exact" => self.options.exact = true,
             "run-as" => self.options.run_as = Some(self.value(parser)?.to_string_lossy().into_owned()),
+            "keep-fd" => {
+                self.options.keep_fds.push(values::descriptor("--keep-fd", &self.value(parser)?)?);
+            }
+            "follow" => self.options.follow = Some(values::pid_file("--follow", self.value(parser)?)?),
             "grace" => self.options.grace = Some(values::duration("--grace", &self.value(parser)?)?),
             "drain" => self.options.drain = values::duration("--drain", &self.value(parser)?)?,
             "status" => self.options.status = Some(values::signal("--status", &self.value(parser)?)?),
@@ -411,6 +422,8 @@ impl Options {
             learn_dir: env("REMIT_LEARN_DIR"),
             label: None,
             exact: false,
+            keep_fds: Vec::new(),
+            follow: None,
             run_as: None,
             grace: None,
             drain: Duration::ZERO,

@@ -55,6 +55,10 @@ fn what_is_wrong_is_named() {
         (&["-r", "0:15", "x"], "`0` is no signal"),
         (&["--drain", "soon", "x"], "--drain"),
         (&["--status", "STATUS", "x"], "--status"),
+        (&["--keep-fd", "2", "x"], "`2` is no descriptor; expected a number from 3 on"),
+        (&["--keep-fd", "-1", "x"], "from 3 on"),
+        (&["--keep-fd", "99999999999", "x"], "from 3 on"),
+        (&["--follow", "run/pid", "x"], "no absolute path"),
         (&["--frob", "x"], "--frob is no option; see --help"),
         (&["--porfile", "x"], "did you mean --profile?"),
         (&["-x"], "-x is no option"),
@@ -116,4 +120,18 @@ fn as_dumb_init_it_takes_what_dumb_init_takes() {
         assert!(error.contains(says), "{args:?}: {error}");
     }
     assert_eq!(called("dumb-init", &["-r", "TERM:RTMIN+3", "x"], &[]).expect("read").rewrite[&15], 37);
+}
+
+#[test]
+fn descriptors_to_keep_and_the_process_to_follow_are_named() {
+    for name in ["remit-init", "tini", "dumb-init"] {
+        let args = ["--keep-fd", "3", "--keep-fd=7", "--follow", "/run/app.pid", "--", "app"];
+        let options = called(name, &args, &[]).expect("read");
+        assert_eq!(
+            (&*options.keep_fds, options.follow),
+            (&[3, 7][..], Some("/run/app.pid".into())),
+            "{name}"
+        );
+    }
+    assert_eq!(parse(&["app"], &[]).expect("read").follow, None);
 }

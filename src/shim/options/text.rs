@@ -26,6 +26,8 @@ Confinement:
                         (REMIT_EVENTS)
   --run-as USER[:GROUP] the app's user, names or numbers, whatever the profile says;
                         without a group, those that /etc/passwd and /etc/group name
+  --keep-fd N           hand descriptor N, from 3 on, over to the app; may be repeated.
+                        Others are closed, each with a line on stderr
   --doctor[=FORMAT]     print what can be enforced here, and how to get more: text or
                         json; exit codes: 0 all that baseline requires, 1 less,
                         3 nothing
@@ -43,6 +45,9 @@ The end:
                         timeout applies
   --drain DURATION      delay SIGTERM for so long, while a load balancer takes this
                         container out
+
+  --follow PIDFILE      where the app's first process ends and PIDFILE names a child of
+                        remit-init, that one is the app from then on
 
 Init, as tini has it:
   -s                    be a subreaper (TINI_SUBREAPER); always when confining

@@ -1,6 +1,7 @@
 //! Reads the values of options.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::CommandLine;
@@ -52,6 +53,18 @@ pub(super) fn switch(option: &'static str, text: &OsStr) -> Result<bool, UsageEr
 
 pub(super) fn duration(option: &'static str, text: &OsStr) -> Result<Duration, UsageError> {
     profile::duration(&text.to_string_lossy()).map_err(|why| wrong(option, ValueFault::Duration(why)))
+}
+
+/// Reads the number of a descriptor above the standard ones.
+pub(super) fn descriptor(option: &'static str, text: &OsStr) -> Result<i32, UsageError> {
+    let number = text.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 2);
+    number.ok_or_else(|| wrong(option, ValueFault::Descriptor(text.to_string_lossy().into_owned())))
+}
+
+/// Reads the path of a PID file. The init leaves its working directory, so it is absolute.
+pub(super) fn pid_file(option: &'static str, text: OsString) -> Result<PathBuf, UsageError> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err(wrong(option, ValueFault::PidFile(path))) }
 }
 
 pub(super) fn signal(option: &'static str, text: &OsStr) -> Result<i32, UsageError> {

@@ -178,6 +178,7 @@ impl DropTest<'_> {
             ignore_sigchld: false,
             ignore_sigpipe: sys::signal::sigpipe_was_ignored(),
             listen_fds: 0,
+            keep_fds: Vec::new(),
             terminal: Terminal::Shared,
             run_as: None,
             parent_death: None,
