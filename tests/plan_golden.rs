@@ -122,6 +122,7 @@ fn read(text: &[u8]) -> Profile {
 /// Shipped profiles as they are in force, and the fixtures.
 fn profiles() -> Vec<(String, Profile)> {
     let around = profile::embedded::Around {
+        trees: &Vec::new,
         command: Path::new("/app/server"),
         beside: &|| vec!["/app/server".into()],
         interpreter: &|_| None,

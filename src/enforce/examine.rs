@@ -14,6 +14,7 @@ use super::source::LoadError;
 use super::{Error, place, probe, source};
 use crate::doctor::{Diagnosis, Facts};
 use crate::image::live::Live;
+use crate::image::trees::AppStart;
 use crate::kernel::Kernel;
 use crate::plan::{Plan, PlanError, first_process};
 use crate::profile::Mode;
@@ -85,7 +86,7 @@ fn baseline(kernel: &Kernel, shim: bool) -> Result<Plan, Unconfined> {
     // Without /proc the path of the program is not known; `place::here` reports that.
     let guarded = program.as_ref().map_or(Vec::new(), guarded);
     let mut place = place::here(program.as_ref().ok().cloned(), guarded, Vec::new(), true)?;
-    let loaded = source::from_name("baseline", &program?, &Live).map_err(Unconfined::Load)?;
+    let loaded = source::from_name("baseline", &AppStart::of(&program?), &Live).map_err(Unconfined::Load)?;
     place.links = loaded.links.clone();
     Plan::new(&loaded.document.profile, kernel, &place, &Live, Mode::Enforce).map_err(Unconfined::Plan)
 }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod births;
 mod error;
 pub mod examine;
 mod hand_over;

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use caps::{CapSet, CapsHashSet};
 use nix::unistd::{getegid, geteuid, getpgrp, getpid};
 
+use super::births;
 use super::error::Error;
-use crate::plan::Host;
+use crate::plan::{Births, Host};
 use crate::procfs::mountinfo;
 use crate::profile::RunAs;
 use crate::sys::process::hard_limit;
@@ -25,6 +26,8 @@ pub fn here(
     embedded: bool,
 ) -> Result<Host, Error> {
     proc_is_ours()?;
+    let mounts = mountinfo::read().map_err(|errno| Error::Read { path: "/proc/self/mountinfo", errno })?;
+    let births = if embedded { births::read(&mounts, command.as_deref()) } else { Births::default() };
     let limit = |which, name| hard_limit(which).map_err(CallError::of(name));
     Ok(Host {
         command,
@@ -46,7 +49,9 @@ pub fn here(
         guarded,
         event_socket: None,
         links,
-        mounts: mountinfo::read().map_err(|errno| Error::Read { path: "/proc/self/mountinfo", errno })?,
+        working_directory: std::env::current_dir().ok(),
+        births,
+        mounts,
         embedded,
     })
 }

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::image::trees::AppStart;
 use crate::image::{self, Executable, ImageFiles};
 use crate::profile::embedded::{self, Around};
 use crate::profile::{self, Document, ReadError};
@@ -32,13 +33,13 @@ pub struct Loaded {
 /// # Errors
 /// The file is missing, unreadable, a directory, too large or no valid profile, or has another
 /// digest.
-pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
+pub fn load(named: Option<&OsStr>, start: &AppStart, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     let Some(name) = named else {
         return match std::fs::symlink_metadata(DEFAULT) {
             Ok(_) => from_file(Path::new(DEFAULT), None, files),
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
-                let mut loaded = from_name("baseline", command, files)?;
+                let mut loaded = from_name("baseline", start, files)?;
                 loaded.links.extend(reserved(Path::new(DEFAULT), files));
                 Ok(loaded)
             }
@@ -46,7 +47,7 @@ pub fn load(named: Option<&OsStr>, command: &Path, files: &dyn ImageFiles) -> Re
         };
     };
     let text = name.to_string_lossy();
-    if text.contains('/') { named_file(&text, files) } else { from_name(&text, command, files) }
+    if text.contains('/') { named_file(&text, files) } else { from_name(&text, start, files) }
 }
 
 /// Reads a profile's file; `FILE@sha256:HEX` refuses any other content.
@@ -74,15 +75,22 @@ pub fn beside(profile: &Path) -> PathBuf {
 ///
 /// # Errors
 /// No profile has the name, or none can be made of it for this command.
-pub fn from_name(name: &str, command: &Path, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
+pub fn from_name(name: &str, start: &AppStart, files: &dyn ImageFiles) -> Result<Loaded, LoadError> {
     // A directory that cannot be listed has no program that could be found.
-    let beside = || image::beside(files, command).unwrap_or_default();
+    let beside = || image::beside(files, start.command).unwrap_or_default();
+    let trees = || image::trees::trees(files, start);
     let exists = |path: &Path| matches!(files.stat(path), Ok(Some(_)));
     let interpreter = |path: &Path| match files.executable(path) {
         Ok(Executable::Script(interpreter, _)) => Some(interpreter),
         _ => None,
     };
-    let around = Around { command, beside: &beside, interpreter: &interpreter, exists: &exists };
+    let around = Around {
+        command: start.command,
+        beside: &beside,
+        trees: &trees,
+        interpreter: &interpreter,
+        exists: &exists,
+    };
     let document = embedded::expand(name, &around)
         .map_err(|error| LoadError::Embedded { name: name.to_owned(), error })?;
     let places = if name == "baseline" { &embedded::PLACES[..] } else { &[] };

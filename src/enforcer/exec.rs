@@ -8,11 +8,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::sys::stat::fstat;
 
 use super::deferred_calls::{LeasedFile, open_now};
 use super::{Decision, Enforcer, is_own_shortage, unknown};
 use crate::event::ViolationObject;
 use crate::image::digest::digest;
+use crate::image::live::Live;
 use crate::image::{Executable, FileKind, elf};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Memory};
@@ -262,7 +264,12 @@ impl Enforcer {
             Err(_) if self.rules.checks() => None,
             Err(errno) => return Err(errno.into()),
         };
-        let target = ExecTarget { id: file.id, canonical, named, loader };
+        let of_image = !self.rules.asks_for_origin(&canonical) || {
+            let stat = fstat(&file.fd)?;
+            let changed = (stat.st_ctime, stat.st_ctime_nsec as u32);
+            self.rules.policy().provenance.is_of_image(&canonical, changed, &Live)
+        };
+        let target = ExecTarget { id: file.id, canonical, named, loader, of_image };
         Ok(ExecFile { target, file, args })
     }
 

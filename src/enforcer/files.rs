@@ -25,6 +25,7 @@ use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open,
 use crate::notify::unreadable::UNREADABLE;
 use crate::policy::Denial;
 use crate::policy::call::Call;
+use crate::policy::data::may_link;
 use crate::policy::file::{FileUse, Ruling};
 use crate::policy::inode::Standing;
 use crate::profile::Rights;
@@ -81,7 +82,7 @@ impl Enforcer {
         if let Some(stream) = found.stream {
             return Some(self.open_stream(caller, found, stream, open, (needs, kernel)));
         }
-        Some(match self.ruling_for(caller, &found, needs, kernel) {
+        Some(match self.ruling_for(caller, &found, open, needs, kernel) {
             Ok(Ruling::Kernel) => Decision::Continue,
             Ok(Ruling::Perform) | Ok(Ruling::Refuse(_)) | Err(_) if self.reopens(caller, &found, open) => {
                 self.reopen(caller, found, open)
@@ -141,7 +142,12 @@ impl Enforcer {
             Err(errno) => return unknown(errno),
         };
         let Some((needs, kernel)) = change.needs(&found) else { return Decision::Continue };
-        match self.ruling(&found, needs, kernel) {
+        let leaves = matches!(&change, TreeChange::MakeLink { text } if !may_link(text));
+        let ruling = match leaves {
+            true => self.ruling(&found, needs, kernel),
+            false => self.ruling_in_data(&found, needs, kernel, caller),
+        };
+        match ruling {
             Ok(Ruling::Kernel) => Decision::Continue,
             Ok(Ruling::Perform) if found.magic => Decision::Continue,
             Ok(Ruling::Perform) => match change {
@@ -179,10 +185,16 @@ impl Enforcer {
             return Decision::Continue;
         }
         let Some((from, to)) = change.needs_of_two(&old, &new) else { return Decision::Continue };
-        if let Some(refusal) = self.gains(&old, &new, &change) {
+        // What a directory holds would be moved along.
+        let in_data = Some(caller).filter(|_| !is_directory(&old) && !is_directory(&new));
+        if let Some(refusal) = self.gains(&old, &new, &change, in_data) {
             return Decision::Deny(refusal);
         }
-        let rulings = [self.ruling(&old, from.0, from.1), self.ruling(&new, to.0, to.1)];
+        let ruling = |found: &Found, (needs, kernel)| match in_data {
+            Some(caller) => self.ruling_in_data(found, needs, kernel, caller),
+            None => self.ruling(found, needs, kernel),
+        };
+        let rulings = [ruling(&old, from), ruling(&new, to)];
         let mut perform = false;
         for ruling in rulings {
             match ruling {
@@ -221,7 +233,7 @@ impl Enforcer {
         let both = self.find(caller, &from.or_descriptor(), follow);
         let both = both.and_then(|old| Ok((old, self.find(caller, to, false)?)));
         match both {
-            Ok((old, new)) => match self.gains(&old, &new, &TreeChange::HardLink { flags }) {
+            Ok((old, new)) => match self.gains(&old, &new, &TreeChange::HardLink { flags }, None) {
                 Some(refusal) if new.target.is_none() => Decision::Deny(refusal),
                 _ => self.new_name(&new, AccessFs::MakeReg.into()),
             },
@@ -233,13 +245,23 @@ impl Enforcer {
     /// here is not moved. Landlock has the same rule, and its errno. A file that no process inside
     /// may change gets no second name at all, whatever that grants now: the next start would take
     /// it for data.
-    fn gains(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Denial>> {
+    fn gains(
+        &self,
+        old: &Found,
+        new: &Found,
+        change: &TreeChange,
+        in_data: Option<&Caller>,
+    ) -> Option<Box<Denial>> {
         let gain = |from: &Found, to: &Found| {
             let target = from.target.as_ref()?.id;
             // What has a right under a name has it still where it was moved to.
             let own = self.memory.inodes.borrow().owned(target, &self.rules);
             let rights = self.rules.granted_at(&to.canonical).intersection(Rights::ON_FILE).difference(own);
-            match self.ruling(from, rights, BitFlags::empty()) {
+            let ruling = match in_data {
+                Some(caller) => self.ruling_in_data(from, rights, BitFlags::empty(), caller),
+                None => self.ruling(from, rights, BitFlags::empty()),
+            };
+            match ruling {
                 Ok(Ruling::Refuse(refusal)) => Some(Box::new(Denial { errno: Errno::EXDEV, ..*refusal })),
                 _ => None,
             }
@@ -271,12 +293,34 @@ impl Enforcer {
         }
         let target = found.target.as_ref().map(|target| target.id);
         let (canonical, standing) = (found.canonical.clone(), self.standing(found));
-        let ruling = self.rules.file(&FileUse { canonical, target, needs, kernel, standing });
+        let ruling = self.rules.file(&FileUse { canonical, target, needs, kernel, standing, data: false });
         let makes = needs.contains(Rights::CREATE) && self.rules.tracks(&found.canonical);
         if makes && !self.rules.policy().performs && !matches!(ruling, Ruling::Refuse(_)) {
             self.memory.inodes.borrow_mut().expect(&found.canonical);
         }
         Ok(ruling)
+    }
+
+    /// The same, where the supervisor can perform the call: a change that no entry grants is granted in
+    /// a directory of data below one of programs.
+    fn ruling_in_data(
+        &self,
+        found: &Found,
+        needs: Rights,
+        kernel: BitFlags<AccessFs>,
+        caller: &Caller,
+    ) -> Result<Ruling, Box<Denial>> {
+        const CHANGES: Rights = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
+        let refused = match self.ruling(found, needs, kernel) {
+            Ok(Ruling::Refuse(refused)) if needs.intersects(CHANGES) => refused,
+            ruling => return ruling,
+        };
+        if !self.is_in_data(found, needs.contains(Rights::CREATE), caller) {
+            return Ok(Ruling::Refuse(refused));
+        }
+        let target = found.target.as_ref().map(|target| target.id);
+        let (canonical, standing) = (found.canonical.clone(), Standing::ALL);
+        Ok(self.rules.file(&FileUse { canonical, target, needs, kernel, standing, data: true }))
     }
 
     /// What is known of the inodes that a path led over.
@@ -316,13 +360,26 @@ impl Enforcer {
         &self,
         caller: &Caller,
         found: &Found,
+        open: &Open,
         needs: Rights,
         kernel: BitFlags<AccessFs>,
     ) -> Result<Ruling, Box<Denial>> {
         let own = own_process(&found.canonical, caller.tgid).filter(|own| self.rules.names_one(own));
-        let Some(canonical) = own else { return self.ruling(found, needs, kernel) };
+        let Some(canonical) = own else {
+            return match open.resolve {
+                0 => self.ruling_in_data(found, needs, kernel, caller),
+                _ => self.ruling(found, needs, kernel),
+            };
+        };
         let target = found.target.as_ref().map(|target| target.id);
-        Ok(self.rules.file(&FileUse { canonical, target, needs, kernel, standing: Standing::ALL }))
+        Ok(self.rules.file(&FileUse {
+            canonical,
+            target,
+            needs,
+            kernel,
+            standing: Standing::ALL,
+            data: false,
+        }))
     }
 
     /// A unix socket that is bound to a path is a new name there. It cannot be made

@@ -14,6 +14,7 @@ mod change;
 mod code;
 mod conclude;
 mod conclusion;
+mod data;
 mod deferred_calls;
 mod deferred_socket_ops;
 mod exec;
@@ -46,7 +47,7 @@ use crate::enforcer::socket_registry::{Socket, SocketRegistry};
 use crate::event::EventWriter;
 use crate::filter::Access;
 use crate::ids::Pid;
-use crate::image::FileId;
+use crate::image::{FileId, Time};
 use crate::init::request::{InitRequest, RequestSender};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::listener::Listener;
@@ -140,6 +141,9 @@ pub struct Remembered {
     memory_cache: MemoryCache,
     /// The inodes that rights on tracked names are for.
     inodes: RefCell<Inodes>,
+    /// Directories below those of programs, and whether they belong to the user that asked: when they
+    /// had last changed when they were looked at, and whether they are data.
+    data: RefCell<HashMap<(FileId, bool), (Time, bool)>>,
     launched: bool,
     loaders: HashMap<FileId, bool>,
     /// As many processes as there are at most, with pending forks.

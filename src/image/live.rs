@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf};
+use crate::ids::Uid;
 use crate::kernel::Arch;
 
 /// The files of the environment that this process runs in.
@@ -91,13 +92,22 @@ fn optional(found: io::Result<FileInfo>) -> io::Result<Option<FileInfo>> {
     }
 }
 
-fn file_info(canonical: PathBuf, found: &fs::Metadata) -> FileInfo {
+pub(super) fn file_info(canonical: PathBuf, found: &fs::Metadata) -> FileInfo {
     let kind = kind_of(found.file_type());
     let id = FileId { device: found.dev(), inode: found.ino() };
-    FileInfo { canonical, id, kind, mode: found.mode() & 0o7777, links: found.nlink() }
+    FileInfo {
+        canonical,
+        id,
+        kind,
+        mode: found.mode() & 0o7777,
+        links: found.nlink(),
+        owner: Uid::from_raw(found.uid()),
+        changed: (found.ctime(), found.ctime_nsec() as u32),
+    }
 }
 
-pub(super) fn kind_of(kind: fs::FileType) -> FileKind {
+/// The type of a file.
+pub fn kind_of(kind: fs::FileType) -> FileKind {
     match kind {
         kind if kind.is_file() => FileKind::Regular,
         kind if kind.is_dir() => FileKind::Directory,

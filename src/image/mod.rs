@@ -11,10 +11,13 @@ pub mod live;
 pub mod packages;
 pub mod snapshot;
 pub mod tree;
+pub mod trees;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use crate::ids::Uid;
 
 /// The most symbolic links that the kernel follows in a path (MAXSYMLINKS).
 const MAX_LINKS: usize = 40;
@@ -50,7 +53,14 @@ pub struct FileInfo {
     pub mode: u32,
     /// st_nlink: the number of its hard links.
     pub links: u64,
+    /// st_uid.
+    pub owner: Uid,
+    /// st_ctime, which the kernel alone sets.
+    pub changed: Time,
 }
+
+/// A time of the kernel's clock: seconds since 1970, and nanoseconds.
+pub type Time = (i64, u32);
 
 /// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,13 +9,12 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::live::{Live, kind_of};
-use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, MAX_LINKS};
+use super::live::{Live, file_info};
+use super::{Executable, FileInfo, FileKind, ImageFiles, MAX_LINKS};
 
 /// The files of the environment that this process runs in, as they were when they were first
 /// looked up.
@@ -33,12 +32,8 @@ enum Dentry {
     Missing,
     /// A symbolic link, with its target.
     Link(PathBuf),
-    File {
-        id: FileId,
-        kind: FileKind,
-        mode: u32,
-        links: u64,
-    },
+    /// Its attributes; the path is left empty.
+    File(FileInfo),
 }
 
 impl Snapshot {
@@ -59,7 +54,7 @@ impl Snapshot {
         // Reversed: the next name is the last.
         let mut ahead = reversed(path);
         while let Some(part) = ahead.pop() {
-            if !matches!(found, Dentry::File { kind: FileKind::Directory, .. }) {
+            if !matches!(found, Dentry::File(FileInfo { kind: FileKind::Directory, .. })) {
                 return Ok(None);
             }
             match part.to_str() {
@@ -78,7 +73,7 @@ impl Snapshot {
                     ahead.append(&mut reversed(target));
                     found = self.name(if target.is_absolute() { Path::new("/") } else { &end })?;
                 }
-                Dentry::File { .. } => {}
+                Dentry::File(_) => {}
             }
         }
         Ok(info(end, &found))
@@ -91,8 +86,8 @@ fn reversed(path: &Path) -> Vec<OsString> {
 }
 
 fn info(canonical: PathBuf, found: &Dentry) -> Option<FileInfo> {
-    match *found {
-        Dentry::File { id, kind, mode, links } => Some(FileInfo { canonical, id, kind, mode, links }),
+    match found {
+        Dentry::File(info) => Some(FileInfo { canonical, ..info.clone() }),
         _ => None,
     }
 }
@@ -100,12 +95,7 @@ fn info(canonical: PathBuf, found: &Dentry) -> Option<FileInfo> {
 fn look_up(path: &Path) -> Result<Dentry, Errno> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => fs::read_link(path).map(Dentry::Link).map_err(errno),
-        Ok(found) => Ok(Dentry::File {
-            id: FileId { device: found.dev(), inode: found.ino() },
-            kind: kind_of(found.file_type()),
-            mode: found.mode() & 0o7777,
-            links: found.nlink(),
-        }),
+        Ok(found) => Ok(Dentry::File(file_info(PathBuf::new(), &found))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(Dentry::Missing)
         }

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Executable, FileId, FileInfo, FileKind, ImageFiles};
+use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, Time};
+use crate::ids::Uid;
 
 /// Files that exist in memory only. Directories above a path come with it.
 #[derive(Clone, Debug)]
@@ -14,6 +15,10 @@ pub struct ImageTree {
     next: u64,
     /// The inodes that have more names than one, and how many.
     links: BTreeMap<u64, u64>,
+    /// Owners other than root, by inode.
+    owners: BTreeMap<u64, Uid>,
+    /// When inodes were changed, where that is not the first second.
+    changes: BTreeMap<u64, Time>,
 }
 
 #[derive(Clone, Debug)]
@@ -28,7 +33,13 @@ const MOST_LINKS: u32 = 40;
 impl ImageTree {
     /// An image with nothing in it but `/`.
     pub fn new() -> ImageTree {
-        let mut tree = ImageTree { nodes: BTreeMap::new(), next: 1, links: BTreeMap::new() };
+        let mut tree = ImageTree {
+            nodes: BTreeMap::new(),
+            next: 1,
+            links: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            changes: BTreeMap::new(),
+        };
         tree.put(Path::new("/"), FileKind::Directory, 0o755, Executable::Unknown);
         tree
     }
@@ -83,6 +94,27 @@ impl ImageTree {
         self.above(Path::new(path));
         self.nodes.insert(path.into(), node);
         self
+    }
+
+    /// With another owner of a file that is there.
+    #[must_use]
+    pub fn owned(mut self, path: &str, owner: u32) -> ImageTree {
+        self.owners.insert(self.inode(path), Uid::from_raw(owner));
+        self
+    }
+
+    /// With a file that is there changed at this second.
+    #[must_use]
+    pub fn changed(mut self, path: &str, second: i64) -> ImageTree {
+        self.changes.insert(self.inode(path), (second, 0));
+        self
+    }
+
+    fn inode(&self, path: &str) -> u64 {
+        match self.nodes.get(Path::new(path)) {
+            Some(ImageNode::There { inode, .. }) => *inode,
+            _ => panic!("{path} is not there"),
+        }
     }
 
     fn put(&mut self, path: &Path, kind: FileKind, mode: u32, how: Executable) {
@@ -146,7 +178,9 @@ impl ImageFiles for ImageTree {
             ImageNode::There { inode, kind, mode, .. } => {
                 let id = FileId { device: 1, inode: *inode };
                 let links = self.links.get(inode).copied().unwrap_or(1);
-                Some(FileInfo { canonical, id, kind: *kind, mode: *mode, links })
+                let owner = self.owners.get(inode).copied().unwrap_or(Uid::from_raw(0));
+                let changed = self.changes.get(inode).copied().unwrap_or_default();
+                Some(FileInfo { canonical, id, kind: *kind, mode: *mode, links, owner, changed })
             }
             ImageNode::Link(_) => None,
         }))

@@ -103,6 +103,7 @@ fn facts(profile: &Profile) -> BTreeSet<String> {
 fn program(facts: &mut BTreeSet<String>, program: &Program) {
     let Program {
         place,
+        from_image,
         entry: _, // a grant, as may_run is
         interpreter,
         may_run,
@@ -121,6 +122,9 @@ fn program(facts: &mut BTreeSet<String>, program: &Program) {
     };
     if matches!(place, crate::profile::ProgramPlace::Beneath(_)) {
         put(format!("beneath {name}"));
+    }
+    if *from_image {
+        put(format!("from the image alone beneath {name}"));
     }
     interpreter.iter().for_each(|path| put(format!("interpreter of {name}: {}", path.display())));
     sha256.iter().for_each(|digest| put(format!("sha256 of {name}: {digest}")));

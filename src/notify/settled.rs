@@ -36,7 +36,7 @@ const LIBRARIES: [&str; 7] = [
 
 /// What is settled under a plan. The mounts are read when the first path is looked at.
 pub struct Settled<'a> {
-    rules: &'a PolicyEngine,
+    pub(crate) rules: &'a PolicyEngine,
     /// The process that uses the paths has another root than the supervisor.
     other_root: bool,
     mounts: OnceCell<Option<Vec<MountInfo>>>,

@@ -93,8 +93,8 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
     let everyone = profile.programs.len();
     for (index, program) in profile.indexed_programs() {
         let at = |key: &str| format!("/programs/{index}/{key}");
-        let edges = programs.entries.binary_search_by_key(&index, |entry| entry.index);
-        let edges = edges.map_or(0, |at| programs.entries[at].may_run.len());
+        let found = programs.entries.binary_search_by_key(&index, |entry| entry.index).ok();
+        let edges = found.map_or(0, |at| programs.entries[at].may_run.len());
         // One program that may run none could at most execute itself again.
         if edges < everyone && everyone > 1 {
             rules.push(rule(at("may_run"), "it runs these alone".to_owned(), check));
@@ -120,6 +120,10 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
         if matches!(program.place, ProgramPlace::Beneath(_)) {
             let what = "no copy of a loader runs from there".to_owned();
             rules.push(rule(at("beneath"), what, check));
+            if program.from_image && found.is_some() {
+                let what = "what runs from there came with the image".to_owned();
+                rules.push(rule(at("from_image"), what, check));
+            }
         }
     }
     if programs.dynamic {

@@ -11,8 +11,8 @@ use super::error::seen;
 use super::file_groups::{ELSEWHERE_DEVICES, KERNELS, LIBRARIES};
 use super::grants::{ALL, Granted};
 use super::programs::Programs;
-use super::{FileGrant, Host, PlanError};
-use crate::image::{FileKind, ImageFiles, why};
+use super::{FileGrant, Host, PlanError, devices};
+use crate::image::{FileKind, ImageFiles, is_beneath, why};
 use crate::profile::Rights;
 
 /// Grants `@elsewhere` to the entry at `pointer`.
@@ -27,6 +27,14 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
         rights: ALL,
         except: outside.into_iter().collect(),
     });
+    for info in granted.data {
+        granted.there(info, ALL, pointer);
+        granted.notes.push(format!(
+            "{pointer}: {} is a mount of its own below a directory of programs: it is data, and nothing runs from it",
+            info.canonical.display()
+        ));
+    }
+    devices::passed_in(granted, pointer);
     granted.list(&ELSEWHERE_DEVICES, ALL, pointer)
 }
 
@@ -51,6 +59,16 @@ pub(super) fn outside(
         outside.extend(LIBRARIES.iter().map(|path| files.trail(Path::new(path)).end));
     }
     Ok(outside)
+}
+
+/// Those of the excluded paths that lie below a directory of programs.
+pub(super) fn reserved(outside: &BTreeSet<PathBuf>, programs: &Programs) -> Vec<PathBuf> {
+    let directories = programs.executables.iter().map(|executable| &executable.info);
+    let is_within = |path: &PathBuf| {
+        let mut within = directories.clone().filter(|info| info.kind == FileKind::Directory);
+        within.any(|info| *path != info.canonical && is_beneath(path, &info.canonical))
+    };
+    outside.iter().filter(|path| is_within(path)).cloned().collect()
 }
 
 /// The entries of a directory that contains an excluded path. The directory itself gets no right

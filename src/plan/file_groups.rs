@@ -51,6 +51,33 @@ pub(crate) const NAMES: &[&str] = &[
     "/etc/protocols",
 ];
 
+/// `@gpu`, with all `/dev/nvidia*`: for reading, writing and ioctl(2), each as far as it is there.
+pub(crate) const GPU_DEVICES: [&str; 3] = ["dri", "kfd", "dxg"];
+
+/// `@gpu`, for reading, with the PCI buses of /sys/devices: what CUDA, ROCm and Mesa read of the
+/// driver, the processors and memory beside them, and where images and the NVIDIA toolkit have
+/// their libraries.
+pub(crate) const GPU: &[&str] = &[
+    "/proc/driver/nvidia",
+    "/proc/driver/nvidia-caps",
+    "/sys/bus/pci",
+    "/sys/class/drm",
+    "/sys/class/kfd",
+    "/sys/dev/char",
+    "/sys/devices/system/node",
+    "/sys/devices/virtual/kfd",
+    "/sys/module/amdgpu",
+    "/sys/module/nvidia",
+    "/sys/module/nvidia_uvm",
+    "/usr/local/nvidia",
+    "/usr/local/cuda",
+    "/opt/rocm",
+    "/usr/share/glvnd",
+    "/usr/share/vulkan",
+    "/etc/OpenCL",
+    "/etc/vulkan",
+];
+
 /// The kernel's own trees, which `@elsewhere` excludes and which contain no program.
 pub(super) const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// The parts of /dev that an ordinary server needs nevertheless: shared memory and message queues

@@ -11,7 +11,7 @@ use super::file_groups::{DEVICES, NAMES, OWN_PROCESS, RUNTIME};
 use super::grants::Granted;
 use super::links::{NAMES as NAMING, Planted};
 use super::programs::Programs;
-use super::{FileGrant, Host, PlanError, elsewhere, exposed, second_names};
+use super::{FileGrant, Host, PlanError, devices, elsewhere, exposed, second_names};
 use crate::image::{FileInfo, FileKind, ImageFiles, is_beneath};
 use crate::kernel::Kernel;
 use crate::profile::{FileEntry, FileGroup, FileRule, Profile, Rights};
@@ -27,11 +27,15 @@ pub(super) fn find<'a>(
     files: &'a dyn ImageFiles,
     programs: &'a Programs,
     outside: &'a BTreeSet<PathBuf>,
+    data: &'a [FileInfo],
 ) -> Result<Granted<'a>, PlanError> {
-    let mut granted = Granted::new(profile, kernel, host, files, programs, outside)?;
+    let mut granted = Granted::new(profile, kernel, host, files, programs, outside, data)?;
     second_names::find(&mut granted, profile)?;
     for executable in &programs.executables {
         granted.program(&executable.info, &executable.because);
+    }
+    for (tree, pointer) in &programs.trees {
+        granted.program(tree, pointer);
     }
     for library in &programs.libraries {
         granted.there(&library.info, Rights::READ, &library.because);
@@ -43,6 +47,7 @@ pub(super) fn find<'a>(
             FileEntry::Group(group) => match group.what {
                 FileGroup::Runtime => granted.runtime(&pointer)?,
                 FileGroup::Names => granted.list(NAMES, Rights::READ, &pointer)?,
+                FileGroup::Gpu => devices::gpu(&mut granted, &pointer)?,
                 FileGroup::Elsewhere => elsewhere::grant(&mut granted, &pointer)?,
             },
         }

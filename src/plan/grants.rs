@@ -30,6 +30,8 @@ pub(super) struct Granted<'a> {
     pub programs: &'a Programs,
     /// The paths that `@elsewhere` excludes; empty where the profile does not have it.
     pub outside: &'a BTreeSet<PathBuf>,
+    /// What is data below directories of programs.
+    pub data: &'a [FileInfo],
     /// The links that the app may have created.
     pub links: Links<'a>,
     /// The rights of this Landlock ABI; the kernel refuses others with EINVAL.
@@ -65,6 +67,7 @@ impl<'a> Granted<'a> {
         files: &'a dyn ImageFiles,
         programs: &'a Programs,
         outside: &'a BTreeSet<PathBuf>,
+        data: &'a [FileInfo],
     ) -> Result<Granted<'a>, PlanError> {
         let mut network = profile.network.listen.iter().chain(&profile.network.connect);
         Ok(Granted {
@@ -72,7 +75,8 @@ impl<'a> Granted<'a> {
             host,
             programs,
             outside,
-            links: Links::of(profile, host, files, outside)?,
+            data,
+            links: Links::of(profile, host, files, outside, data)?,
             handled: handled(kernel.landlock),
             hands_over: kernel.notify.as_ref().is_ok_and(|notify| notify.addfd_send),
             unix: network.any(|entry| entry.what == Endpoint::UnixAny),

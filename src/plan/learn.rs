@@ -151,6 +151,10 @@ fn harmless(call: &str) -> Access {
 /// An empty policy: a learning run enforces none. It records which variables a profile has to keep.
 fn nothing(supervisor: u32) -> Policy {
     Policy {
+        never_run: Vec::new(),
+        reserved: Vec::new(),
+        looks_for_data: false,
+        provenance: super::FileProvenance::default(),
         programs: Vec::new(),
         derived: BTreeMap::new(),
         files: Vec::new(),

@@ -65,12 +65,13 @@ struct CreatableName {
 }
 
 impl<'a> Links<'a> {
-    /// `outside` has the paths that `@elsewhere` excludes.
+    /// `outside` has the paths that `@elsewhere` excludes, `data` those below them that it grants.
     pub fn of(
         profile: &Profile,
         host: &'a Host,
         files: &'a dyn ImageFiles,
         outside: &'a BTreeSet<PathBuf>,
+        data: &[FileInfo],
     ) -> Result<Links<'a>, PlanError> {
         let mut links = Links {
             files,
@@ -101,6 +102,8 @@ impl<'a> Links<'a> {
                 FileEntry::Group(group) if group.what == FileGroup::Elsewhere => {
                     let devices = ELSEWHERE_DEVICES.iter().map(|path| (path.into(), pointer.clone()));
                     links.below.extend(devices);
+                    let data = data.iter().map(|info| (info.canonical.clone().into(), pointer.clone()));
+                    links.below.extend(data);
                     links.elsewhere = Some((pointer, outside));
                 }
                 _ => {}

@@ -8,9 +8,10 @@ use super::grants::Granted;
 use super::links::Planted;
 use super::network::Sockets;
 use super::programs::Programs;
+use super::provenance::FileProvenance;
 use super::startup;
 use super::{
-    Host, Landlock, Plan, PlanError, Policy, check, elsewhere, files, first_process, missing_features,
+    Host, Landlock, Plan, PlanError, Policy, check, data, elsewhere, files, first_process, missing_features,
     protect, sets, unsupported,
 };
 use crate::image::ImageFiles;
@@ -34,14 +35,19 @@ impl Plan {
     ) -> Result<Plan, PlanError> {
         unsupported::refuse(profile, mode)?;
         let enforce = mode == Mode::Enforce;
-        let mut programs = Programs::find(profile, host, files, kernel.arch)?;
+        let provenance = FileProvenance::of(profile, host, mode);
+        let mut programs = Programs::find(profile, host, files, kernel, &provenance)?;
         let mut notes = std::mem::take(&mut programs.notes);
         let sockets = Sockets::of(profile, kernel, mode, host.event_socket.is_some());
         let outside = match has(profile, FileGroup::Elsewhere) {
             true => elsewhere::outside(&programs, host, files)?,
             false => BTreeSet::new(),
         };
-        let mut granted = files::find(profile, kernel, host, files, &programs, &outside)?;
+        let mounted = match has(profile, FileGroup::Elsewhere) {
+            true => data::mounted(&programs, host, kernel, files)?,
+            false => data::Mounted::default(),
+        };
+        let mut granted = files::find(profile, kernel, host, files, &programs, &outside, &mounted.data)?;
         notes.append(&mut granted.notes);
         let listen = endpoints(&profile.network.listen, "listen", &mut granted);
         let connect = endpoints(&profile.network.connect, "connect", &mut granted);
@@ -85,11 +91,19 @@ impl Plan {
         missing.extend(startup.as_ref().and_then(|startup| missing_features::startup(startup, kernel)));
         let socket_rules = sockets.rules_by_name(profile);
         let scripts = programs.entries.iter().any(|entry| entry.interpreter.is_some());
+        let reserved = elsewhere::reserved(&outside, &programs);
         let policy = Arc::new(Policy {
             derived: programs.only_derived(),
             programs: programs.entries,
             files: grants,
             protected,
+            reserved,
+            looks_for_data: has(profile, FileGroup::Elsewhere)
+                && kernel.trace.is_ok()
+                && hands_over
+                && provenance.tells_by_time(),
+            provenance,
+            never_run: mounted.never_run.clone(),
             listen_tcp: sockets.listen_tcp,
             connect_tcp: sockets.connect_tcp,
             udp: sockets.udp,

@@ -6,6 +6,8 @@
 mod calls;
 mod check;
 mod conditions;
+mod data;
+mod devices;
 mod dumpable;
 mod elsewhere;
 pub mod environment;
@@ -30,6 +32,7 @@ mod network;
 pub mod numbers;
 mod programs;
 mod protect;
+mod provenance;
 mod routes;
 mod second_names;
 mod sets;
@@ -40,12 +43,14 @@ mod unsupported;
 mod words;
 
 pub use check::{Mechanism, RuleEnforcement};
+pub use data::belongs_to_code;
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
 #[cfg(feature = "tool")]
 pub(crate) use file_groups::{DEVICES, NAMES, RUNTIME};
 pub use index::ProgramIndex;
 pub use layers::{Layer, LayerState};
+pub use provenance::{Births, FileProvenance};
 pub use startup::{NotifyTransport, Startup};
 pub use step::Step;
 
@@ -96,6 +101,10 @@ pub struct Host {
     pub links: Vec<(&'static str, PathBuf)>,
     /// The mounts: one file may have two names.
     pub mounts: Vec<MountInfo>,
+    /// When the container was made.
+    pub births: Births,
+    /// The directory that the app starts in.
+    pub working_directory: Option<PathBuf>,
     /// The profile is an embedded one, for no particular image: programs that the image lacks are
     /// left out, with a note.
     pub embedded: bool,
@@ -118,6 +127,8 @@ impl Host {
             event_socket: None,
             links: Vec::new(),
             mounts: Vec::new(),
+            births: Births::default(),
+            working_directory: None,
             embedded: false,
         }
     }
@@ -378,6 +389,16 @@ pub struct Policy {
     /// Inodes that no process inside may write, whatever a grant says: programs,
     /// loaders, interpreters, the profile, the shim, the event file.
     pub protected: Vec<(FileId, PathBuf)>,
+    /// Directories below which nothing runs, though they lie below one of programs: what the
+    /// engine mounted there for data.
+    pub never_run: Vec<PathBuf>,
+    /// A directory below one of programs, in which the image has none, is data (`@elsewhere`): it is
+    /// looked at when something is to be changed in it.
+    pub looks_for_data: bool,
+    /// Paths that `@elsewhere` excludes, but for directories of programs and the kernel's trees.
+    pub reserved: Vec<PathBuf>,
+    /// Which files came with the image.
+    pub provenance: FileProvenance,
     /// TCP ports that may be bound.
     pub listen_tcp: Vec<(u16, u16)>,
     /// TCP ports that may be connected to.
@@ -444,6 +465,8 @@ pub struct PolicyProgram {
     pub path: PathBuf,
     /// The inode, or the directory below which all are programs.
     pub target: ProgramTarget,
+    /// Of the files below a directory those that came with the image, and no others.
+    pub from_image: bool,
     /// COMMAND may be this program.
     pub entry: bool,
     /// The inode of a script's interpreter; none for an ELF program.

@@ -38,6 +38,14 @@ pub fn parts<'a>(mounts: &'a [MountInfo], directory: &'a Path) -> impl Iterator<
     std::iter::once(directory).chain(below)
 }
 
+/// Whether another mount of the same directory, or of one around or in it, may be written.
+pub(super) fn written_elsewhere(mounts: &[MountInfo], mount: &MountInfo) -> bool {
+    let meets =
+        |other: &MountInfo| is_beneath(&other.root, &mount.root) || is_beneath(&mount.root, &other.root);
+    let others = mounts.iter().filter(|other| other.device == mount.device && other.point != mount.point);
+    others.filter(|other| !other.read_only).any(meets)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

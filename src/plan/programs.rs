@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use super::error::seen;
 use super::libraries::Library;
 use super::{
-    Derived, Host, Libraries, PlanError, PolicyProgram, ProgramIndex, ProgramTarget, Role, libraries,
+    Derived, FileProvenance, Host, Libraries, PlanError, PolicyProgram, ProgramIndex, ProgramTarget, Role,
+    libraries,
 };
 use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf, why};
-use crate::kernel::Arch;
+use crate::kernel::{Arch, Kernel};
 use crate::profile::{Edge, Profile, ProfileIndex, Program, ProgramPlace};
 
 /// The programs of a profile, resolved in this image.
@@ -20,6 +21,9 @@ pub(super) struct Programs {
     pub entries: Vec<PolicyProgram>,
     /// Every file and directory with the right to be executed.
     pub executables: Vec<ExecutableFile>,
+    /// Directories from which only files of the image run, each with its entry's JSON Pointer. They
+    /// may be data as well.
+    pub trees: Vec<(FileInfo, String)>,
     /// Loaders and interpreters, in the order in which they are printed.
     pub derived: Vec<Derived>,
     /// The files from which code may be mapped.
@@ -53,9 +57,15 @@ impl Programs {
         profile: &Profile,
         host: &Host,
         files: &dyn ImageFiles,
-        arch: Arch,
+        kernel: &Kernel,
+        provenance: &FileProvenance,
     ) -> Result<Programs, PlanError> {
+        let arch = kernel.arch;
+        // Landlock's EXECUTE does not distinguish files below a directory.
+        let verified = kernel.trace.is_ok() && kernel.notify.is_ok();
         let mut found = Programs::default();
+        let has_directories = host.embedded
+            && profile.programs.iter().any(|program| matches!(program.place, ProgramPlace::Beneath(_)));
         let mut at = BTreeMap::<&Path, Vec<ProfileIndex>>::new();
         for (index, program) in profile.indexed_programs() {
             at.entry(program.place.path()).or_default().push(index);
@@ -64,18 +74,24 @@ impl Programs {
         for (index, program) in profile.indexed_programs() {
             let pointer = format!("/programs/{index}");
             let Some(info) = found.stand(program, &pointer, host, files)? else { continue };
+            let beside = has_directories && !is_command(&info, &pointer, host, files)?;
+            if let Some(why) = left_out(program, &info, verified, beside, provenance, files) {
+                found.notes.push(format!("{pointer}: {} {why}", program.place.path().display()));
+                continue;
+            }
             let before = found.executables.len();
             let own_name = info.canonical.file_name().map(|name| name.to_string_lossy().into_owned());
             let target = match &program.place {
                 ProgramPlace::Beneath(_) => {
-                    found.beneath(info, &pointer, files, arch)?;
-                    ProgramTarget::Beneath(
-                        found
-                            .executables
-                            .last()
-                            .map(|executable| executable.info.canonical.clone())
-                            .unwrap_or_default(),
-                    )
+                    let directory = info.canonical.clone();
+                    found.loaders(&pointer, files, arch)?;
+                    if program.from_image {
+                        found.trees.push((info, pointer.clone()));
+                    } else {
+                        let because = pointer.clone();
+                        found.executables.push(ExecutableFile { info, role: None, because });
+                    }
+                    ProgramTarget::Beneath(directory)
                 }
                 ProgramPlace::Path(path) => {
                     let id = info.id;
@@ -99,6 +115,7 @@ impl Programs {
                 index,
                 path: program.place.path().to_owned(),
                 target,
+                from_image: program.from_image,
                 entry: program.entry,
                 interpreter,
                 may_run: edges(&at, profile, program),
@@ -342,15 +359,9 @@ impl Programs {
         if role == Role::Loader { Ok(()) } else { self.follow(&next, how, pointer, files, scripts - 1) }
     }
 
-    /// A directory of programs. Its files are not read one by one; the loaders
-    /// that distributions ship are recognised by their inodes.
-    fn beneath(
-        &mut self,
-        info: FileInfo,
-        pointer: &str,
-        files: &dyn ImageFiles,
-        arch: Arch,
-    ) -> Result<(), PlanError> {
+    /// The loaders that distributions ship are recognised by their inodes: the files of a directory
+    /// of programs are not read one by one.
+    fn loaders(&mut self, pointer: &str, files: &dyn ImageFiles, arch: Arch) -> Result<(), PlanError> {
         self.dynamic = true;
         for loader in elf::standard_loaders(arch) {
             match seen(files.stat(loader), loader, pointer)? {
@@ -358,7 +369,6 @@ impl Programs {
                 None => self.missing("what the next start would take for a loader", loader, files),
             }
         }
-        self.executables.push(ExecutableFile { info, role: None, because: pointer.to_owned() });
         Ok(())
     }
 
@@ -401,6 +411,41 @@ impl Programs {
         let mut only = BTreeMap::new();
         only.extend(derived);
         only
+    }
+}
+
+fn is_command(
+    info: &FileInfo,
+    pointer: &str,
+    host: &Host,
+    files: &dyn ImageFiles,
+) -> Result<bool, PlanError> {
+    let Some(command) = &host.command else { return Ok(false) };
+    Ok(seen(files.stat(command), command, pointer)?.is_some_and(|command| command.id == info.id))
+}
+
+/// Why an entry whose file is there is left out, if it is: where files of the image cannot be distinguished
+/// from others, none below a directory runs by `from_image`; and what lies `beside` COMMAND under an
+/// embedded profile may have been written by an earlier run.
+fn left_out(
+    program: &Program,
+    info: &FileInfo,
+    verified: bool,
+    beside: bool,
+    provenance: &FileProvenance,
+    files: &dyn ImageFiles,
+) -> Option<&'static str> {
+    let tells = || provenance.tells(&info.canonical);
+    match program.place {
+        ProgramPlace::Beneath(_) if !program.from_image => None,
+        ProgramPlace::Beneath(_) if !verified => Some("is left out: no exec is verified here"),
+        ProgramPlace::Beneath(_) if tells() => None,
+        ProgramPlace::Beneath(_) => Some("is left out: nothing shows which files came with the image"),
+        ProgramPlace::Path(_) => {
+            let came = || provenance.is_of_image(&info.canonical, info.changed, files);
+            let is_other = beside && provenance.dates(&info.canonical) && !came();
+            is_other.then_some("did not come with the image, or was changed since: it is left out")
+        }
     }
 }
 

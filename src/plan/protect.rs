@@ -44,8 +44,11 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
         refuse_change(granted, name, if is_file { CHANGES } else { NAMES }, what)?;
     }
     for entry in &granted.programs.entries {
-        if let ProgramTarget::Beneath(directory) = &entry.target {
-            for part in mounts::parts(&granted.host.mounts, directory) {
+        if let ProgramTarget::Beneath(directory) = &entry.target
+            && !entry.from_image
+        {
+            let is_data = |part: &&Path| granted.data.iter().any(|data| is_beneath(part, &data.canonical));
+            for part in mounts::parts(&granted.host.mounts, directory).filter(|part| !is_data(part)) {
                 let others = mounts::other_names(&granted.host.mounts, part);
                 for name in others.iter().map(PathBuf::as_path).chain([part]) {
                     let below = format!("below which every file is a program (/programs/{})", entry.index);
@@ -127,9 +130,15 @@ fn refuse_second_names(
 
 /// Nothing in or around a directory of programs or libraries may be changed, and no name created
 /// near it: a new file there would be one of them.
+///
+/// What is data there (see [`data`](super::data)) holds no program.
 fn refuse_within(granted: &Granted<'_>, directory: &Path, what: &str) -> Result<(), PlanError> {
+    let is_data = |path: &Path| granted.data.iter().any(|data| is_beneath(path, &data.canonical));
+    if is_data(directory) {
+        return Ok(());
+    }
     let meets = |path: &Path| is_beneath(path, directory) || is_beneath(directory, path);
-    let bad = granted.changing().find(|grant| {
+    let bad = granted.changing().filter(|grant| !is_data(&grant.path)).find(|grant| {
         let names = grant.rights.intersects(NAMES);
         let inside = grant.rights.intersects(CHANGES) && is_beneath(&grant.path, directory);
         let beside = names && grant.exact && grant.path.parent().is_some_and(meets);

@@ -25,6 +25,9 @@ pub struct FileUse {
     pub kernel: BitFlags<AccessFs>,
     /// Whether the inodes on the path are those of the start.
     pub standing: Standing,
+    /// It is a name in a directory of data below one of programs (see [`data`](super::data)): the
+    /// supervisor may do there what it does for the caller.
+    pub data: bool,
 }
 
 /// The decision on a use.
@@ -47,6 +50,9 @@ impl PolicyEngine {
             // A program may not be changed under any of its names: no profile
             // grants it, so there is no hint.
             return Ruling::Refuse(Box::new(Denial { want: None, ..refusal(program, used.needs) }));
+        }
+        if used.data {
+            return if self.policy.landlock { Ruling::Perform } else { Ruling::Kernel };
         }
         let missing = used.needs.difference(self.granted(&used.canonical, used.target, &used.standing));
         if !missing.is_empty() {

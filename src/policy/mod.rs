@@ -11,6 +11,7 @@
 pub mod args;
 pub mod arguments;
 pub mod call;
+pub mod data;
 pub mod file;
 pub mod initial_stack;
 pub mod inode;
@@ -67,7 +68,7 @@ pub struct PolicyEngine {
     handled: BitFlags<AccessFs>,
     protected: HashMap<FileId, PathBuf>,
     programs: HashMap<FileId, Vec<ProgramIndex>>,
-    beneath: Vec<(PathBuf, ProgramIndex)>,
+    beneath: Vec<Beneath>,
     /// Interpreters of listed scripts.
     interpreters: HashSet<FileId>,
     /// Variables for interpreters in the container's environment, unchanged.
@@ -78,6 +79,15 @@ pub struct PolicyEngine {
     filter: Filter,
     /// A process may have another root than the supervisor.
     roots_differ: AtomicBool,
+}
+
+/// A directory of programs.
+#[derive(Debug)]
+struct Beneath {
+    directory: PathBuf,
+    entry: ProgramIndex,
+    /// Only files of the image are programs there.
+    from_image: bool,
 }
 
 impl PolicyEngine {
@@ -95,9 +105,14 @@ impl PolicyEngine {
         for (index, program) in policy.indexed_programs() {
             match &program.target {
                 ProgramTarget::File(id) => programs.entry(*id).or_default().push(index),
-                ProgramTarget::Beneath(path) => beneath.push((path.clone(), index)),
+                ProgramTarget::Beneath(path) => beneath.push(Beneath {
+                    directory: path.clone(),
+                    entry: index,
+                    from_image: program.from_image,
+                }),
             }
         }
+        beneath.sort_by_key(|beneath| beneath.from_image);
         let exposed = inode::exposed(&policy);
         PolicyEngine {
             rules: rules.collect(),
@@ -158,7 +173,24 @@ impl PolicyEngine {
     fn runs(&self, id: FileId, canonical: &Path) -> bool {
         self.programs.contains_key(&id)
             || self.policy.derived.contains_key(&id)
-            || self.beneath.iter().any(|(dir, _)| canonical.starts_with(dir))
+            || self.beneath(canonical).next().is_some()
+    }
+
+    /// Whether the decision on a file at this path depends on its being of the image.
+    pub fn asks_for_origin(&self, canonical: &Path) -> bool {
+        self.beneath(canonical).next().is_some_and(|beneath| self.asks(beneath, canonical))
+    }
+
+    /// Whether only a file of the image runs at this path below a directory of programs.
+    fn asks(&self, beneath: &Beneath, canonical: &Path) -> bool {
+        beneath.from_image || canonical.parent().is_some_and(|directory| self.may_be_data(directory))
+    }
+
+    /// The directories of programs that a path lies below, where it is no data there; those first
+    /// of which every file is a program.
+    fn beneath<'a>(&'a self, canonical: &'a Path) -> impl Iterator<Item = &'a Beneath> + 'a {
+        let is_data = self.policy.never_run.iter().any(|data| canonical.starts_with(data));
+        self.beneath.iter().filter(move |beneath| !is_data && canonical.starts_with(&beneath.directory))
     }
 }
 

@@ -33,6 +33,9 @@ pub struct ExecTarget {
     pub named: PathBuf,
     /// It is an ELF loader, which runs any program passed to it.
     pub loader: bool,
+    /// It came with the image, or that is of no account where it lies (see
+    /// [`PolicyEngine::asks_for_origin`]).
+    pub of_image: bool,
 }
 
 /// The arguments and users of an exec, as far as they are known.
@@ -59,10 +62,13 @@ impl PolicyEngine {
         target: &ExecTarget,
         called: Called,
     ) -> Result<ProgramIndex, Box<Denial>> {
-        let entries = self.entries(target.id, &target.canonical, target.loader);
+        let entries = self.entries(target);
         let index = caller.map(|entry| self.policy.program(entry).index);
         let want = Want::Program { path: target.named.clone(), caller: index };
         if entries.is_empty() {
+            if let Some(refusal) = self.not_of_image(target) {
+                return Err(refusal);
+            }
             // A loader is never a program, and a file without a name cannot be listed.
             let nameless = target.canonical.to_string_lossy().ends_with(" (deleted)");
             let want = (!target.loader && !nameless).then_some(want);
@@ -182,6 +188,7 @@ impl PolicyEngine {
             canonical: program.path.clone(),
             named: program.path.clone(),
             loader: false,
+            of_image: true,
         };
         let refusal = self.is_called_so(entry, &target, Called { uids: Some(uids), ..Called::default() })?;
         Some(Box::new(Denial { errno: Errno::EPERM, ..*refusal }))
@@ -241,7 +248,7 @@ impl PolicyEngine {
     /// # Errors
     /// The denial.
     pub fn command(&self, target: &ExecTarget, called: Called) -> Result<ProgramIndex, Box<Denial>> {
-        let mut entries = self.entries(target.id, &target.canonical, target.loader);
+        let mut entries = self.entries(target);
         entries.retain(|entry| self.policy.program(*entry).entry);
         let (applets, others): (Vec<ProgramIndex>, Vec<ProgramIndex>) =
             entries.into_iter().partition(|entry| self.is_applet(*entry, called.args));
@@ -263,7 +270,8 @@ impl PolicyEngine {
     /// The entries that a running image may have: by its file, or as the interpreter of a script.
     /// Several scripts may share an interpreter.
     pub fn running(&self, exe: FileId, canonical: &Path) -> Vec<ProgramIndex> {
-        let own = self.entries(exe, canonical, false);
+        let (canonical, named) = (canonical.to_owned(), PathBuf::new());
+        let own = self.entries(&ExecTarget { id: exe, canonical, named, loader: false, of_image: true });
         let programs = self.policy.indexed_programs();
         let scripts =
             programs.filter(|(_, program)| program.interpreter == Some(exe)).map(|(index, _)| index);
@@ -297,7 +305,7 @@ impl PolicyEngine {
     pub fn runs_as(&self, entry: ProgramIndex, exe: FileId, canonical: &Path) -> bool {
         self.running(exe, canonical).contains(&entry)
             // A script below a directory runs its interpreter, which is below one too.
-            || self.beneath.iter().any(|(_, index)| *index == entry) && self.runs(exe, canonical)
+            || self.beneath.iter().any(|beneath| beneath.entry == entry) && self.runs(exe, canonical)
     }
 
     /// Whether two entries are equivalent: both are directories, and may run the same programs.
@@ -318,17 +326,30 @@ impl PolicyEngine {
     }
 
     /// The entries that list a file.
-    pub(super) fn entries(&self, id: FileId, canonical: &Path, loader: bool) -> Vec<ProgramIndex> {
-        if let Some(own) = self.programs.get(&id) {
+    pub(super) fn entries(&self, target: &ExecTarget) -> Vec<ProgramIndex> {
+        if let Some(own) = self.programs.get(&target.id) {
             return own.clone();
         }
         // A loader or an interpreter may be executed for a program only; below a
         // directory of programs an interpreter is a program as well.
-        if loader || self.policy.derived.get(&id) == Some(&crate::plan::Role::Loader) {
+        if target.loader || self.policy.derived.get(&target.id) == Some(&crate::plan::Role::Loader) {
             return Vec::new();
         }
-        let below = self.beneath.iter().filter(|(dir, _)| canonical.starts_with(dir));
-        below.map(|(_, index)| *index).collect()
+        let below = self.beneath(&target.canonical);
+        below
+            .filter(|beneath| target.of_image || !self.asks(beneath, &target.canonical))
+            .map(|beneath| beneath.entry)
+            .collect()
+    }
+
+    /// Denies a file that would be a program if it had come with the image: no profile grants it.
+    fn not_of_image(&self, target: &ExecTarget) -> Option<Box<Denial>> {
+        let beneath =
+            self.beneath(&target.canonical).find(|beneath| self.asks(beneath, &target.canonical))?;
+        let index = self.policy.program(beneath.entry).index;
+        let key = if beneath.from_image { "from_image" } else { "beneath" };
+        let is_it = !target.of_image && !target.loader;
+        is_it.then(|| refuse(&target.named, format!("/programs/{index}/{key}").into(), None))
     }
 }
 

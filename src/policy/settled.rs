@@ -25,13 +25,16 @@ const FOR_CPUS: [&str; 8] =
 impl PolicyEngine {
     /// Whether a process inside may make, remove or move what has this name.
     pub fn may_move(&self, path: &Path) -> bool {
-        self.granted_at(path).intersects(NAMES) || self.kernel_allows_above(path, KERNEL_NAMES)
+        self.granted_at(path).intersects(NAMES)
+            || self.kernel_allows_above(path, KERNEL_NAMES)
+            || path.parent().is_some_and(|folder| self.may_be_data(folder))
     }
 
     /// Whether a process inside may write the file at this path.
     pub fn may_write(&self, path: &Path) -> bool {
         self.granted_at(path).contains(Rights::WRITE)
             || self.kernel_allows(path, KERNEL_WRITES)
+            || path.parent().is_some_and(|folder| self.may_be_data(folder))
             || self.kernel_allows_above(path, KERNEL_WRITES)
     }
 
@@ -40,6 +43,7 @@ impl PolicyEngine {
         let grants = || self.policy.files.iter().filter(|grant| grant.rights.intersects(CHANGES));
         let mut around = grants().filter(|grant| !grant.exact && is_beneath(folder, &grant.path));
         if around.any(|grant| !grant.except.iter().any(|except| is_beneath(folder, except)))
+            || self.may_be_data(folder)
             || self.kernel_allows(folder, KERNEL_WRITES | KERNEL_NAMES)
             || self.kernel_allows_above(folder, KERNEL_WRITES | KERNEL_NAMES)
         {

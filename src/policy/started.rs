@@ -34,6 +34,8 @@ pub struct StartedProgram {
     pub stamp: Stamp,
     /// The address of its stack: another one after every exec, and the same in its forks.
     pub stack: u64,
+    /// It came with the image, where that is asked for.
+    pub of_image: bool,
     /// st_mode, for the set-user-ID and set-group-ID bits that no_new_privs disables.
     pub mode: u32,
     /// Arguments, environment, and the path that was passed to execve.
@@ -43,6 +45,17 @@ pub struct StartedProgram {
 }
 
 impl StartedProgram {
+    /// The mapped file.
+    fn target(&self, loader: bool) -> ExecTarget {
+        ExecTarget {
+            id: self.id,
+            canonical: self.canonical.clone(),
+            named: self.canonical.clone(),
+            loader,
+            of_image: self.of_image,
+        }
+    }
+
     /// Cuts long arguments to what an event shows, while the process waits for its decision: many may
     /// wait, and the stack can be read again. Returns whether it cut anything.
     pub fn shorten(&mut self) -> bool {
@@ -75,6 +88,8 @@ pub struct Script {
     pub lead: Vec<Vec<u8>>,
     /// The ELF program that interprets it, after all `#!` lines.
     pub interpreter: FileId,
+    /// The script came with the image, where that is asked for.
+    pub of_image: bool,
 }
 
 /// Data that must be read from files, which may take time.
@@ -164,7 +179,7 @@ impl PolicyEngine {
         }
         // The denial of an interpreter's own exec is more precise than that of a script. A
         // variable is denied only of a script that is otherwise allowed.
-        let is_program = !self.entries(started.id, &started.canonical, false).is_empty();
+        let is_program = !self.entries(&started.target(false)).is_empty();
         let refused = refused.filter(|refusal| !is_program || refusal.kind == ViolationKind::Environment);
         Ok(Err(refused.unwrap_or(own)))
     }
@@ -178,17 +193,12 @@ impl PolicyEngine {
     ) -> Result<Judged, NotYet> {
         let listed = self.programs.contains_key(&started.id);
         let derived = self.policy.derived.get(&started.id) == Some(&Role::Loader);
-        let below = self.beneath.iter().any(|(directory, _)| started.canonical.starts_with(directory));
+        let below = self.beneath(&started.canonical).next().is_some();
         // A program that a loader starts is no loader itself. Another file below a directory
         // may be a copy of a loader.
         let loader = !listed
             && (derived || (below && !started.initial_stack.by_loader && files.is_loader(started)?));
-        let target = ExecTarget {
-            id: started.id,
-            canonical: started.canonical.clone(),
-            named: started.canonical.clone(),
-            loader,
-        };
+        let target = started.target(loader);
         let args = &started.initial_stack.args;
         let called = Called { args: Some(&args.list), cut: !args.is_whole(), uids: Some(started.uids) };
         Ok(self.exec(caller, &target, called))
@@ -218,7 +228,13 @@ impl PolicyEngine {
             return Ok(None);
         }
         let named = script.canonical.clone();
-        let target = ExecTarget { id: script.id, canonical: named.clone(), named, loader: false };
+        let target = ExecTarget {
+            id: script.id,
+            canonical: named.clone(),
+            named,
+            loader: false,
+            of_image: script.of_image,
+        };
         let cut = !initial_stack.args.is_whole();
         let called = Called { args: Some(&args[lead..]), cut, uids: Some(started.uids) };
         let judged = match self.exec(caller, &target, called) {

@@ -18,6 +18,8 @@ pub struct MountInfo {
     pub point: PathBuf,
     /// The file system's type: `overlay`, `proc`.
     pub kind: String,
+    /// Nothing is written through it: the mount is read-only (field 6), or its file system.
+    pub read_only: bool,
 }
 
 /// All mounts, in the kernel's order: of two with one mount point the later covers the other.
@@ -41,8 +43,12 @@ fn mount(line: &[u8]) -> Option<MountInfo> {
     let text = |field: &[u8]| std::str::from_utf8(field).ok().map(str::to_owned);
     let device = text(fields.next()?)?;
     let (root, point) = (path(fields.next()?), path(fields.next()?));
-    let kind = text(fields.skip_while(|field| *field != b"-").nth(1)?)?;
-    Some(MountInfo { device, root, point, kind })
+    let is_read_only = |options: &[u8]| options.split(|byte| *byte == b',').any(|option| option == b"ro");
+    let read_only = is_read_only(fields.next()?);
+    let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
+    let kind = text(fields.next()?)?;
+    let read_only = read_only || fields.nth(1).is_some_and(is_read_only);
+    Some(MountInfo { device, root, point, kind, read_only })
 }
 
 /// Space, tab, newline and backslash are escaped as `\040`, `\011`, `\012` and `\134`.
@@ -71,16 +77,21 @@ mod tests {
     #[test]
     fn names_are_read_as_they_are() {
         let text = b"22 27 0:21 / /proc rw,relatime - proc proc rw\n\
-            30 22 8:1 /a\\040b\\011c\\012d\\134e /srv/\xff\\0401 rw shared:1 master:2 - ext4 /dev/sda1 rw\nnone\n";
+            30 22 8:1 /a\\040b\\011c\\012d\\134e /srv/\xff\\0401 rw shared:1 master:2 - ext4 /dev/sda1 rw\nnone\n\
+            31 22 8:1 / /a ro,relatime - ext4 x rw,discard\n32 22 8:1 / /b rw,nodev - ext4 x ro,discard\n";
         let odd = OsStr::from_bytes(b"/srv/\xff 1");
+        let of = |device: &str, root: &str, point: &OsStr, kind: &str, read_only| MountInfo {
+            device: device.into(),
+            root: root.into(),
+            point: point.into(),
+            kind: kind.into(),
+            read_only,
+        };
         let expected = [
-            MountInfo { device: "0:21".into(), root: "/".into(), point: "/proc".into(), kind: "proc".into() },
-            MountInfo {
-                device: "8:1".into(),
-                root: "/a b\tc\nd\\e".into(),
-                point: odd.into(),
-                kind: "ext4".into(),
-            },
+            of("0:21", "/", "/proc".as_ref(), "proc", false),
+            of("8:1", "/a b\tc\nd\\e", odd, "ext4", false),
+            of("8:1", "/", "/a".as_ref(), "ext4", true),
+            of("8:1", "/", "/b".as_ref(), "ext4", true),
         ];
         assert_eq!(parse(text), expected);
         // The kernel writes no others.

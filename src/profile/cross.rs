@@ -108,7 +108,7 @@ fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
         if !in_proc && !code.meets(&rule.path) {
             continue;
         }
-        for program in &profile.programs {
+        for program in profile.programs.iter().filter(|program| !program.from_image) {
             if let Some(victim) = changed_by(program, &rule.path) {
                 return wrong(
                     pointer,
@@ -162,9 +162,14 @@ impl<'p> CodePaths<'p> {
     fn of(programs: &'p [Program]) -> CodePaths<'p> {
         let mut code = CodePaths { all: BTreeSet::new(), around: HashSet::new() };
         for program in programs {
-            code.all.insert(program.place.path());
+            // It may hold data as well where only what came with the image runs from it.
+            if !program.from_image {
+                code.all.insert(program.place.path());
+            }
             code.all.extend(program.interpreter.as_deref());
-            if let ProgramPlace::Beneath(directory) = &program.place {
+            if let ProgramPlace::Beneath(directory) = &program.place
+                && !program.from_image
+            {
                 code.around.insert(directory);
             }
             for library in program.libraries.iter().flatten() {

@@ -48,6 +48,8 @@ pub struct Around<'a> {
     /// The files with an execute bit in COMMAND's own directory.
     /// asked for only where COMMAND lies outside baseline's own directories.
     pub beside: &'a dyn Fn() -> Vec<PathBuf>,
+    /// The app's own directories, see [`trees`](crate::image::trees).
+    pub trees: &'a dyn Fn() -> Vec<PathBuf>,
     /// The interpreter in a file's `#!` line, if it is a script.
     pub interpreter: &'a dyn Fn(&Path) -> Option<PathBuf>,
     /// Whether a directory exists.
@@ -94,8 +96,11 @@ fn beneath_and_beside(around: &Around, programs: Value) -> Result<Value, ReadErr
     let hooks = HOOKS.map(|path| json!({ "beneath": path, "entry": true, "why": "hooks of the entrypoint" }));
     let mut programs: Vec<Value> =
         all.into_iter().chain(hooks).filter(|program| (around.exists)(&directory(program))).collect();
-    if !programs.iter().any(|program| around.command.starts_with(directory(program))) {
-        for path in beside(around)? {
+    let covers =
+        |programs: &[Value], path: &Path| programs.iter().any(|program| path.starts_with(directory(program)));
+    let trees: Vec<PathBuf> = (around.trees)().into_iter().filter(|tree| !covers(&programs, tree)).collect();
+    if !covers(&programs, around.command) {
+        for path in beside(around, &trees)? {
             let interpreter = (around.interpreter)(Path::new(&path));
             let mut program =
                 json!({ "path": path, "entry": true, "why": "COMMAND's own directory, as it was at start" });
@@ -106,6 +111,10 @@ fn beneath_and_beside(around: &Around, programs: Value) -> Result<Value, ReadErr
             programs.push(program);
         }
     }
+    // A name that is not UTF-8 cannot be written in a profile.
+    programs.extend(trees.iter().filter_map(|tree| tree.to_str()).map(|tree| {
+        json!({ "beneath": tree, "from_image": true, "entry": true, "why": "the app's own directory, as the image has it" })
+    }));
     let places: Vec<Value> =
         programs.iter().map(|program| program.get("beneath").unwrap_or(&program["path"]).clone()).collect();
     for program in &mut programs {
@@ -116,11 +125,14 @@ fn beneath_and_beside(around: &Around, programs: Value) -> Result<Value, ReadErr
 
 /// COMMAND and the programs beside it, sorted. A name that is not UTF-8 cannot be
 /// written in a profile, and so is not granted.
-fn beside(around: &Around) -> Result<Vec<String>, ReadError> {
+fn beside(around: &Around, trees: &[PathBuf]) -> Result<Vec<String>, ReadError> {
     let there = (around.beside)();
     let mut paths = BTreeSet::new();
     paths.insert(utf8(around.command)?.to_owned());
     paths.extend(there.iter().filter_map(|path| Some(path.to_str()?.to_owned())));
+    if paths.len() > MOST_BESIDE && trees.iter().any(|tree| around.command.starts_with(tree)) {
+        return Ok(vec![utf8(around.command)?.to_owned()]);
+    }
     if paths.len() > MOST_BESIDE {
         return Err(ReadError::whole(format!(
             "baseline lists the programs in COMMAND's directory, and {} holds {}, more than {MOST_BESIDE}; \
@@ -154,6 +166,7 @@ mod tests {
         let around = Around {
             command: Path::new(command),
             beside: &|| beside.clone(),
+            trees: &Vec::new,
             interpreter: &|path| (path.extension()? == "sh").then(|| "/bin/sh".into()),
             exists: &|path| ["/usr", "/bin", "/sbin"].map(Path::new).contains(&path),
         };
@@ -207,10 +220,30 @@ mod tests {
     }
 
     #[test]
+    fn baseline_takes_the_apps_own_directories_for_what_the_image_has_there() {
+        let around = Around {
+            command: Path::new("/app/server"),
+            beside: &|| vec!["/app/helper".into()],
+            trees: &|| vec!["/app".into(), "/usr/src".into()],
+            interpreter: &|_| None,
+            exists: &|path| path == Path::new("/usr"),
+        };
+        let document = expand("baseline", &around).unwrap();
+        assert_eq!(places(&document), ["/usr", "/app/helper", "/app/server", "/app"].map(Path::new));
+        let of_image: Vec<bool> =
+            document.profile.programs.iter().map(|program| program.from_image).collect();
+        assert_eq!(of_image, [false, false, false, true]);
+        let many = Around { beside: &|| (0..300).map(|n| format!("/app/{n}").into()).collect(), ..around };
+        let document = expand("baseline", &many).unwrap();
+        assert_eq!(places(&document), ["/usr", "/app/server", "/app"].map(Path::new));
+    }
+
+    #[test]
     fn baseline_runs_the_hooks_that_are_there() {
         let around = Around {
             command: Path::new("/usr/bin/nginx"),
             beside: &Vec::new,
+            trees: &Vec::new,
             interpreter: &|_| None,
             exists: &|path| ["/usr", "/docker-entrypoint.d"].map(Path::new).contains(&path),
         };
@@ -225,6 +258,7 @@ mod tests {
         let around = Around {
             command: Path::new("/usr/bin/nginx"),
             beside: &Vec::new,
+            trees: &Vec::new,
             interpreter: &|_| None,
             exists: &|_| true,
         };
@@ -305,7 +339,13 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         fn around(command: &std::ffi::OsStr) -> Around<'_> {
             let command = Path::new(command);
-            Around { command, beside: &Vec::new, interpreter: &|_| None, exists: &|_| false }
+            Around {
+                command,
+                beside: &Vec::new,
+                trees: &Vec::new,
+                interpreter: &|_| None,
+                exists: &|_| false,
+            }
         }
         let expand_for =
             |command: &std::ffi::OsStr| expand("baseline", &around(command)).unwrap_err().to_string();

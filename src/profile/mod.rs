@@ -160,6 +160,8 @@ pub struct RunAs {
 pub struct Program {
     /// The file or files.
     pub place: ProgramPlace,
+    /// Of the files below the directory those that came with the image, and no others.
+    pub from_image: bool,
     /// COMMAND may be this program.
     pub entry: bool,
     /// The interpreter that the script's `#!` line has to name.
@@ -268,6 +270,8 @@ pub enum FileGroup {
     /// `@elsewhere`: every file at start except /proc, /sys, /dev, programs, and the files that the
     /// loader reads and maps by itself.
     Elsewhere,
+    /// `@gpu`: the devices of graphics processors that are there, and what their libraries read.
+    Gpu,
 }
 
 /// A path and the rights on it.

@@ -8,6 +8,7 @@ use super::{ArgPattern, Edge, Entry, Program, ProgramPlace};
 const KEYS: &[&str] = &[
     "path",
     "beneath",
+    "from_image",
     "entry",
     "interpreter",
     "may_run",
@@ -26,6 +27,7 @@ pub(super) fn program(item: &Located) -> Result<Program, ReadError> {
     let empty = "leave it out to mean anybody, or name who may";
     Ok(Program {
         place,
+        from_image: object.read("from_image", Located::flag)?.unwrap_or(false),
         entry: object.read("entry", Located::flag)?.unwrap_or(false),
         interpreter: object.read("interpreter", path)?,
         may_run: object.list("may_run", edge)?,
@@ -43,7 +45,12 @@ pub(super) fn program(item: &Located) -> Result<Program, ReadError> {
 
 fn place(item: &Located, object: &Object) -> Result<ProgramPlace, ReadError> {
     match (object.get("path"), object.get("beneath")) {
-        (Some(file), None) => Ok(ProgramPlace::Path(path(&file)?)),
+        (Some(file), None) => match object.get("from_image") {
+            Some(place) => Err(place.error(
+                "\"from_image\" is of the files below a directory; it goes with \"beneath\", not \"path\"",
+            )),
+            None => Ok(ProgramPlace::Path(path(&file)?)),
+        },
         (None, Some(directory)) => {
             for key in ["interpreter", "applet", "sha256"] {
                 if let Some(place) = object.get(key) {

@@ -27,7 +27,7 @@ words! {
     Mode { Enforce "enforce", Audit "audit", Learn "learn", Off "off" }
     OnViolation { Deny "deny", Kill "kill", Stop "stop" }
     Fallback { Refuse "refuse", Degrade "degrade" }
-    FileGroup { Runtime "@runtime", Names "@names", Elsewhere "@elsewhere" }
+    FileGroup { Runtime "@runtime", Names "@names", Elsewhere "@elsewhere", Gpu "@gpu" }
 }
 
 /// A capability's name in the format: lower case, without `CAP_`.

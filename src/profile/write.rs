@@ -138,6 +138,7 @@ fn program(program: &Program) -> Json {
         ProgramPlace::Beneath(directory) => pairs.put("beneath", path(directory)),
     }
     pairs.some("applet", program.applet.as_ref(), string);
+    pairs.some("from_image", program.from_image.then_some(()), |()| Json::Scalar("true".into()));
     pairs.some("entry", program.entry.then_some(()), |()| Json::Scalar("true".into()));
     pairs.some("interpreter", program.interpreter.as_deref(), path);
     pairs.full("may_run", &program.may_run, |edge| {

@@ -148,7 +148,7 @@ fn entry(
     let look = look.ok_or_else(|| StartupError::Gone(this.init.found.clone()))?;
     let loader = this.files.executable(&this.init.found).is_ok_and(|kind| kind == Executable::Loader);
     let named = this.init.found.clone();
-    let target = ExecTarget { id: look.id, canonical: look.canonical, named, loader };
+    let target = ExecTarget { id: look.id, canonical: look.canonical, named, loader, of_image: true };
     let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
     let uid = plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user);
     let called = Called { args: Some(&args), uids: Some([uid; 4]), ..Called::default() };

@@ -34,6 +34,7 @@ use self::options::{CommandLine, Options};
 use crate::enforce::{examine, source};
 use crate::event::{self, ModeSource};
 use crate::image::snapshot::Snapshot;
+use crate::image::trees::AppStart;
 use crate::profile::Mode;
 use crate::sys::descriptors::Inherited;
 use crate::visible;
@@ -104,7 +105,10 @@ fn run(
     };
     let init = Init { found, environment, inherited, parent };
     init.check_keep_fds(&options)?;
-    let load = || source::load(options.profile.as_deref(), &init.found, &files);
+    let directory = std::env::current_dir().ok();
+    let start =
+        AppStart { command: &init.found, args: &options.command[1..], directory: directory.as_deref() };
+    let load = || source::load(options.profile.as_deref(), &start, &files);
     let launched = match mode {
         Some((Mode::Off, _)) => return init.run(&options, run_as),
         // No profile is in force, but the app gets the user of one that was named.

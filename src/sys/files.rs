@@ -49,49 +49,63 @@ pub struct CachedStat {
     pub changed: (i64, u32),
 }
 
+/// struct statx (linux/stat.h), as far as the ids of the device.
+#[repr(C)]
+#[derive(Default)]
+struct Statx {
+    mask: u32,
+    block_size: u32,
+    attributes: u64,
+    links: u32,
+    ids: [u32; 2],
+    mode: u16,
+    spare: u16,
+    inode: u64,
+    size: u64,
+    blocks: u64,
+    attributes_mask: u64,
+    accessed: [u64; 2],
+    created: (i64, u32, i32),
+    changed: (i64, u32, i32),
+    modified: [u64; 2],
+    special: [u32; 2],
+    device: [u32; 2],
+    rest: [u64; 14],
+}
+
+fn statx(name: &CStr, mask: u32) -> Result<Statx, Errno> {
+    const { assert!(size_of::<Statx>() == 256) };
+    const DONT_SYNC: i32 = 0x4000;
+    let mut found = Statx::default();
+    // SAFETY: the path ends with NUL; the kernel fills a live structure of its size.
+    check(unsafe {
+        libc::syscall(libc::SYS_statx, libc::AT_FDCWD, name.as_ptr(), DONT_SYNC, mask, &raw mut found)
+    })?;
+    Ok(found)
+}
+
+/// The time when the file at `path` was made, links followed: seconds since 1970 and nanoseconds.
+/// `None` where the file system does not keep it (or keeps 0), and where there is no file.
+pub fn birth(path: &CStr) -> Option<(i64, u32)> {
+    const BTIME: u32 = 0x800;
+    let found = statx(path, BTIME).ok()?;
+    let time = (found.created.0, found.created.1);
+    (found.mask & BTIME != 0 && time.0 > 0).then_some(time)
+}
+
 /// Stats the file at `path`, links followed, from the kernel's cache (statx(2),
 /// AT_STATX_DONT_SYNC): the call does not wait for the server of a remote or FUSE file system.
 ///
 /// # Errors
 /// Every errno of statx(2); EINVAL for a path that holds a NUL.
 pub fn stat_cached(path: &str) -> Result<CachedStat, Errno> {
-    /// struct statx (linux/stat.h), as far as the ids of the device.
-    #[repr(C)]
-    #[derive(Default)]
-    struct Statx {
-        mask: u32,
-        block_size: u32,
-        attributes: u64,
-        links: u32,
-        ids: [u32; 2],
-        mode: u16,
-        spare: u16,
-        inode: u64,
-        size: u64,
-        blocks: u64,
-        attributes_mask: u64,
-        accessed: [u64; 2],
-        created: [u64; 2],
-        changed: (i64, u32, i32),
-        modified: [u64; 2],
-        special: [u32; 2],
-        device: [u32; 2],
-        rest: [u64; 14],
-    }
-    const { assert!(size_of::<Statx>() == 256) };
     const BASIC: u32 = 0x7ff;
-    const DONT_SYNC: i32 = 0x4000;
     let name = CString::new(path).map_err(|_| Errno::EINVAL)?;
-    let mut found = Statx::default();
-    // SAFETY: the path ends with NUL; the kernel fills a live structure of its size.
-    let answer = check(unsafe {
-        libc::syscall(libc::SYS_statx, libc::AT_FDCWD, name.as_ptr(), DONT_SYNC, BASIC, &raw mut found)
-    });
-    match answer {
-        Ok(_) => {}
+    let found = match statx(&name, BASIC) {
+        Ok(found) => found,
         Err(Errno::ENOSYS | Errno::EPERM) => return stat_without_statx(path),
         Err(errno) => return Err(errno),
-    }
+    };
     let [major, minor] = found.device;
     Ok(CachedStat {
         device: libc::makedev(major, minor),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::ToolError;
 use crate::enforce::source::{self, Loaded};
 use crate::image::ImageFiles;
+use crate::image::trees::AppStart;
 use crate::profile::{Profile, embedded};
 
 /// A profile, with its name for messages.
@@ -45,8 +46,11 @@ pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Resul
     let is_file = word.contains('/')
         || word.ends_with(".json")
         || (embedded::named(word).is_none() && Path::new(word).exists());
-    let loaded =
-        if is_file { source::named_file(word, files)? } else { source::from_name(word, command, files)? };
+    let loaded = if is_file {
+        source::named_file(word, files)?
+    } else {
+        source::from_name(word, &AppStart::of(command), files)?
+    };
     Ok(NamedProfile { name: word.to_owned(), loaded, embedded: !is_file })
 }
 

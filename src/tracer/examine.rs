@@ -21,6 +21,7 @@ use super::inspect;
 use super::mailbox::{TracerMailbox, TracerMessage};
 use crate::ids::Pid;
 use crate::image::digest::digest;
+use crate::image::live::Live;
 use crate::image::{Executable, FileId, elf};
 use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Identity};
@@ -222,6 +223,7 @@ impl FileContents for StoppedFiles<'_> {
         let script = from.and_then(|from| script(&from, path_of, &settled, 5));
         if let Some(script) =
             script.as_ref().filter(|_| path.starts_with(b"/") && path.len() <= LONGEST && !moves)
+            && !self.rules.asks_for_origin(&script.canonical)
         {
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
             FileFacts::remember(&mut found.scripts, path.to_vec(), script.clone());
@@ -270,6 +272,11 @@ fn open(path: &Path) -> Option<(File, FileId)> {
 fn script(from: &Path, path: &Path, settled: &Settled, deep: usize) -> Option<Script> {
     let canonical = settled.end(from, path).ok().filter(|end| end.there.is_some())?.path;
     let (file, id) = open(&canonical)?;
+    let of_image = !settled.rules.asks_for_origin(&canonical) || {
+        let found = file.metadata().ok()?;
+        let changed = (found.ctime(), found.ctime_nsec() as u32);
+        settled.rules.policy().provenance.is_of_image(&canonical, changed, &Live)
+    };
     let Executable::Script(interpreter, argument) = elf::executable(&file, Arch::THIS).ok()? else {
         return None;
     };
@@ -277,13 +284,14 @@ fn script(from: &Path, path: &Path, settled: &Settled, deep: usize) -> Option<Sc
     let own = own.into_iter().flatten();
     match script_of(&interpreter, settled, deep) {
         InterpreterFile::Program(id_of_interpreter) => {
-            Some(Script { id, canonical, lead: own.collect(), interpreter: id_of_interpreter })
+            Some(Script { id, canonical, lead: own.collect(), interpreter: id_of_interpreter, of_image })
         }
         InterpreterFile::Script(inner) => Some(Script {
             id,
             canonical,
             lead: inner.lead.into_iter().chain(own).collect(),
             interpreter: inner.interpreter,
+            of_image,
         }),
         InterpreterFile::None => None,
     }

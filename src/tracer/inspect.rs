@@ -11,6 +11,7 @@ use super::file_facts::{FileFacts, KnownFacts};
 use super::state::Inspection;
 use crate::ids::Pid;
 use crate::image::FileId;
+use crate::image::live::Live;
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::policy::initial_stack::InitialStack;
 use crate::policy::started::{StartedProgram, Verdict};
@@ -83,7 +84,10 @@ fn read(
     })?;
     let pointer = sys::ptrace::stack_pointer(pid.as_raw())?;
     let initial_stack = stack(pointer, &caller, identity, rules)?;
+    let of_image = !rules.asks_for_origin(&canonical)
+        || rules.policy().provenance.is_of_image(&canonical, known.changed, &Live);
     Ok(StartedProgram {
+        of_image,
         id: FileId { device: known.device, inode: known.inode },
         canonical,
         linked: known.links > 0,

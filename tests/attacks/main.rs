@@ -26,6 +26,7 @@ mod injection;
 mod intrusions;
 mod kernel;
 mod names;
+mod origin;
 mod programs;
 mod races;
 mod restarts;

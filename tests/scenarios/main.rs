@@ -29,6 +29,7 @@ mod seat;
 mod servers;
 mod sockets;
 mod startup;
+mod trees;
 mod users;
 mod verify;
 mod whole;

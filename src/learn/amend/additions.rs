@@ -248,6 +248,7 @@ impl Index {
             user: None,
             instances: None,
             libraries: None,
+            from_image: false,
             why: None,
         });
         at

@@ -55,6 +55,7 @@ impl Builder<'_> {
                 user: None,
                 instances: None,
                 libraries: None,
+                from_image: false,
                 why: None,
             });
         }

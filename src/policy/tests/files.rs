@@ -17,6 +17,7 @@ const ANOTHER: Option<FileId> = Some(FileId { device: 9, inode: 9 });
 
 fn ask(rules: &PolicyEngine, path: &str, target: Option<FileId>, needs: Rights, kernel: AccessFs) -> Ruling {
     rules.file(&FileUse {
+        data: false,
         canonical: path.into(),
         target,
         needs,
@@ -149,6 +150,7 @@ fn no_entry_grants_a_device() {
 fn a_process_may_name_itself_and_say_what_its_core_holds() {
     let ruling = |rules: &PolicyEngine, path: &str| {
         rules.file(&FileUse {
+            data: false,
             canonical: path.into(),
             target: None,
             needs: Rights::READ.union(Rights::WRITE),

@@ -19,7 +19,14 @@ fn ask(
     standing: Standing,
 ) -> Ruling {
     let kernel = if needs.contains(Rights::CREATE) { AccessFs::MakeReg } else { AccessFs::WriteFile };
-    rules.file(&FileUse { canonical: path.into(), target, needs, kernel: BitFlags::from(kernel), standing })
+    rules.file(&FileUse {
+        canonical: path.into(),
+        target,
+        needs,
+        kernel: BitFlags::from(kernel),
+        standing,
+        data: false,
+    })
 }
 
 fn owns(owned: Rights) -> Standing {

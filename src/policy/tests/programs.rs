@@ -7,6 +7,11 @@ use super::super::program::{Called, ExecTarget};
 use super::{LOADER, entry, id, program, refused, rules_on};
 use crate::event::Want;
 use crate::ids::Uid;
+use crate::image::tree::ImageTree;
+use crate::image::{Executable, ImageFiles};
+use crate::kernel::{Arch, Kernel, Release};
+use crate::plan::environment::named::PathUse;
+use crate::plan::{Births, Host, Plan};
 use crate::profile::Mode;
 
 fn rules(programs: &str) -> PolicyEngine {
@@ -14,7 +19,13 @@ fn rules(programs: &str) -> PolicyEngine {
 }
 
 fn target(path: &str) -> ExecTarget {
-    ExecTarget { id: id(path), canonical: path.into(), named: path.into(), loader: path == LOADER }
+    ExecTarget {
+        id: id(path),
+        canonical: path.into(),
+        named: path.into(),
+        loader: path == LOADER,
+        of_image: true,
+    }
 }
 
 const FAMILY: &str = r#"{"path": "/app/server", "entry": true, "may_run": ["/bin/sh", "/app/script"]},
@@ -198,4 +209,87 @@ fn every_id_of_a_process_is_one_of_the_program_s_users() {
     }
     assert_eq!(refused(helper, [33, 1000, 33, 33]), None);
     assert!(refused(None, [33, 1000, 33, 33]).is_some());
+}
+
+#[test]
+fn nothing_runs_from_what_is_mounted_for_data_below_a_directory_of_programs() {
+    let image = ImageTree::new()
+        .program("/usr/bin/server", Executable::Static)
+        .program("/usr/share/es/data/dropped", Executable::Static)
+        .program("/usr/share/es/other", Executable::Static)
+        .dir("/proc");
+    let mounts = b"20 1 0:40 / / rw - overlay overlay rw\n30 20 8:1 /v /usr/share/es/data rw - ext4 x rw\n";
+    let host = Host { mounts: crate::procfs::mountinfo::parse(mounts), ..super::place() };
+    let text = r#"{"remit": 1, "name": "t", "fallback": "degrade",
+        "programs": [{"beneath": "/usr", "entry": true, "may_run": ["/usr"]}], "files": ["@elsewhere"]}"#;
+    let profile = crate::profile::read(text.as_bytes()).expect("a profile").profile;
+    let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
+    let plan = Plan::new(&profile, &kernel, &host, &image, Mode::Enforce).expect("a plan");
+    assert!(plan.checks, "Landlock's EXECUTE covers the mount");
+    let rules = PolicyEngine::new(&plan);
+    let target = |path: &str| {
+        let id = image.stat(Path::new(path)).expect("no loop").expect("is there").id;
+        ExecTarget { id, canonical: path.into(), named: path.into(), loader: false, of_image: true }
+    };
+    let run = |path: &str| rules.exec(Some(program(0)), &target(path), Called::default());
+    assert_eq!(run("/usr/share/es/other"), Ok(program(0)), "control");
+    refused(run("/usr/share/es/data/dropped"));
+}
+
+/// The rules of a container that was made in the tenth second, and the files of its image.
+fn container() -> (PolicyEngine, ImageTree) {
+    let image = ImageTree::new()
+        .program("/usr/bin/server", Executable::Static)
+        .program("/opt/app/tools/tool", Executable::Static)
+        .program("/opt/app/data/dropped", Executable::Static)
+        .program("/opt/app/bin/tool", Executable::Static)
+        .program("/srv/app/tool", Executable::Static)
+        .dir("/usr/lib/perl5")
+        .dir("/proc");
+    let host = Host {
+        mounts: crate::procfs::mountinfo::parse(b"20 1 0:40 / / rw - overlay overlay rw\n"),
+        births: Births { root: Some((10, 0)), witnesses: vec![(1, 0)], ..Births::default() },
+        ..super::place()
+    };
+    let text = r#"{"remit": 1, "name": "t", "fallback": "degrade", "files": ["@elsewhere"], "programs": [
+        {"beneath": "/usr", "entry": true, "may_run": ["/usr", "/opt", "/srv"]}, {"beneath": "/opt"},
+        {"beneath": "/srv", "from_image": true}]}"#;
+    let profile = crate::profile::read(text.as_bytes()).expect("a profile").profile;
+    let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
+    let plan = Plan::new(&profile, &kernel, &host, &image, Mode::Enforce).expect("a plan");
+    (PolicyEngine::new(&plan), image)
+}
+
+#[test]
+fn where_data_may_lie_only_what_the_image_has_runs() {
+    let (rules, image) = container();
+    let run = |path: &str, of_image| {
+        let id = image.stat(Path::new(path)).expect("no loop").expect("is there").id;
+        let target = ExecTarget { id, canonical: path.into(), named: path.into(), loader: false, of_image };
+        rules.exec(Some(program(0)), &target, Called::default())
+    };
+    for path in ["/opt/app/tools/tool", "/opt/app/data/dropped", "/srv/app/tool"] {
+        assert!(rules.asks_for_origin(Path::new(path)) && run(path, true).is_ok(), "{path}");
+        let refusal = refused(run(path, false));
+        assert!(refusal.want.is_none(), "{path}");
+        let key = if path.starts_with("/srv") { "/programs/2/from_image" } else { "/programs/1/beneath" };
+        assert_eq!(refusal.rule, key);
+    }
+    for path in ["/usr/bin/server", "/opt/app/bin/tool"] {
+        assert!(!rules.asks_for_origin(Path::new(path)) && run(path, false).is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn what_may_be_data_is_not_settled() {
+    let (rules, _) = container();
+    for path in ["/opt/app/data", "/opt/app/tools/deep"] {
+        let (path, file) = (Path::new(path), Path::new(path).join("x"));
+        assert!(rules.may_be_data(path) && rules.may_move(&file) && rules.may_write(&file));
+        assert!(rules.may_change_within(path, PathUse::Libraries).is_some(), "{}", path.display());
+    }
+    for path in ["/usr/lib/perl5", "/opt/app/bin", "/opt/app", "/usr", "/srv/app"] {
+        assert!(!rules.may_be_data(Path::new(path)), "{path}");
+    }
+    assert!(!rules.may_write(Path::new("/usr/lib/perl5/x")));
 }

@@ -53,6 +53,7 @@ fn started(path: &str, named: &str, args: &[&str]) -> StartedProgram {
     let mut all = Args::default();
     args.iter().for_each(|arg| all.take(Need { strings: usize::MAX, bytes: usize::MAX }, arg.as_bytes()));
     StartedProgram {
+        of_image: true,
         id: id(path),
         canonical: path.into(),
         linked: true,
@@ -84,6 +85,7 @@ const FAMILY: &str = r#"{"path": "/app/server", "entry": true, "may_run": ["/app
 
 fn script() -> Looked {
     let script = Script {
+        of_image: true,
         id: id("/app/script"),
         canonical: "/app/script".into(),
         lead: vec![b"/bin/sh".to_vec(), b"-e".to_vec()],

@@ -178,6 +178,7 @@ fn ended(tid: i32) -> TracerEvent {
 
 fn started() -> Arc<StartedProgram> {
     Arc::new(StartedProgram {
+        of_image: true,
         id: FileId { device: 1, inode: 1 },
         canonical: "/bin/program".into(),
         linked: true,
