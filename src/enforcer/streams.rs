@@ -37,6 +37,10 @@ impl Enforcer {
                 Ok(Ruling::Kernel | Ruling::Perform) => {}
             }
         }
+        // Before Linux 5.14 no descriptor can be the answer to a call.
+        if !(self.audit || self.rules.policy().performs) {
+            return Decision::Deny(self.rules.swapped(&open.at.path, needs));
+        }
         if self.waits() != Ok(true) {
             return Decision::Fail(Errno::ESRCH);
         }
