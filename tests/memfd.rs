@@ -12,6 +12,8 @@ const PYTHON: &str = "/usr/bin/python3";
 fn python(mode: &str, script: &str) -> Output {
     let mut shim = Command::new(env!("CARGO_BIN_EXE_remit-init"));
     descriptors::only_standard(&mut shim);
+    // Cargo's LD_LIBRARY_PATH would be dropped, with a line on stderr.
+    shim.env_clear().env("PATH", "/usr/bin:/bin");
     let output = shim.args(["--mode", mode, "--profile", "baseline", "--", PYTHON, "-c", script]).output();
     output.expect("it runs")
 }
