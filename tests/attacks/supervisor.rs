@@ -87,13 +87,13 @@ fn none_of_its_threads_is_in_reach(place: Place) {
 /// The last of its threads once all are made, before the first of these is answered: a signal
 /// to it is refused by Landlock's scope, without an event.
 pub const LATER_THREADS: &[Attack] = &[
-    attack(never("thread-scheduler", EPERM, "syscall", "sched_setscheduler")),
-    attack(unseen("thread-kill", EPERM)),
-    attack(unseen("thread-kill-high", EPERM)),
-    attack(unseen("thread-tkill", EPERM)),
-    attack(unseen("thread-queue", EPERM)),
-    attack(never("thread-processors", EPERM, "syscall", "sched_setaffinity")),
-    attack(never("thread-limits", EPERM, "syscall", "prlimit64")),
+    attack(never("thread-scheduler?arg=last", EPERM, "syscall", "sched_setscheduler")),
+    attack(unseen("thread-kill?arg=last", EPERM)),
+    attack(unseen("thread-kill-high?arg=last", EPERM)),
+    attack(unseen("thread-tkill?arg=last", EPERM)),
+    attack(unseen("thread-queue?arg=last", EPERM)),
+    attack(never("thread-processors?arg=last", EPERM, "syscall", "sched_setaffinity")),
+    attack(never("thread-limits?arg=last", EPERM, "syscall", "prlimit64")),
 ];
 
 fn a_thread_that_was_made_later_is_out_of_reach(place: Place) {
