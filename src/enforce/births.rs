@@ -17,7 +17,7 @@ const OF_THE_ENGINE: [(&str, &std::ffi::CStr); 3] = [
 ];
 
 /// Reads what shows when the container was made.
-pub(super) fn read(mounts: &[MountInfo], command: Option<&Path>) -> Births {
+pub fn read(mounts: &[MountInfo], command: Option<&Path>) -> Births {
     let Some(root) = mounts.iter().rev().find(|mount| mount.point == Path::new("/")) else {
         return Births::default();
     };

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-mod births;
+pub mod births;
 mod error;
 pub mod examine;
 mod hand_over;

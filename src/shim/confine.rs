@@ -14,6 +14,7 @@ use super::next_start::NextStart;
 use super::options::Options;
 use super::start::{self, Started};
 use super::variables::JudgedVariables;
+use crate::enforce::births;
 use crate::enforce::launch::{Child, Confinement};
 use crate::enforce::source::Loaded;
 use crate::enforcer::inodes::Inodes;
@@ -28,7 +29,7 @@ use crate::notify::caller::Identity;
 use crate::notify::listener::Listener;
 use crate::plan::{Plan, ProgramIndex, first_process};
 use crate::policy::{PolicyEngine, program::Called, program::ExecTarget};
-use crate::profile::{Fallback, Mode, Profile, RunAs};
+use crate::profile::{Fallback, FileEntry, FileGroup, Mode, Profile, RunAs};
 use crate::readiness::notify_socket;
 use crate::sys::{self, CallError};
 use crate::tracer::Tracer;
@@ -67,7 +68,10 @@ pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Starte
     let unlike = this.loaded.path.as_deref().map(learned::environment_mismatches).unwrap_or_default();
     let embedded = this.loaded.path.is_none();
     let found = Some(this.init.found.clone());
-    let environment = start::environment(options, found, guarded, links, embedded)?;
+    let mut environment = start::environment(options, found, guarded, links, embedded)?;
+    if !embedded && asks_for_origin(&this.loaded.document.profile) {
+        environment.place.births = births::read(&environment.place.mounts, Some(&this.init.found));
+    }
     let plan = plan(&this, &environment, by_option)?;
     let variables = this.init.environment.iter();
     let variables = variables.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
@@ -97,6 +101,15 @@ fn take_on(profile: &mut Profile, ids: RunAs) {
         profile.capabilities.clear();
     }
     profile.run_as = Some(ids);
+}
+
+/// Whether a profile has a rule on what came with the image.
+fn asks_for_origin(profile: &Profile) -> bool {
+    profile.programs.iter().any(|program| program.from_image)
+        || profile
+            .files
+            .iter()
+            .any(|entry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Elsewhere))
 }
 
 /// The plan, where this environment can enforce what the profile requires.
