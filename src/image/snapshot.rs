@@ -1,6 +1,7 @@
 //! The real files, each looked up once. A start resolves a thousand paths, most of them through
 //! the same few directories, and takes one view of the image: what it saw of a file is what every
-//! later step of the same start sees.
+//! later step of the same start sees. A name that is missing is looked up again: the start itself
+//! makes files, such as the event file, and plans with them.
 //!
 //! A path is resolved name by name, so that one statx(2) a name answers for every path through it.
 
@@ -43,7 +44,9 @@ impl Snapshot {
             return found.clone().map_err(io::Error::from);
         }
         let found = look_up(path);
-        self.names.borrow_mut().insert(path.into(), found.clone());
+        if !matches!(found, Ok(Dentry::Missing)) {
+            self.names.borrow_mut().insert(path.into(), found.clone());
+        }
         Ok(found?)
     }
 
@@ -228,8 +231,10 @@ mod tests {
         let before = snapshot.list(&directory.0).expect("listed");
         fs::write(&file, "text").expect("a file");
         fs::write(&other, "text").expect("a file");
-        assert_eq!(snapshot.stat(&file).expect("stat"), None);
+        let seen = snapshot.stat(&file).expect("stat");
+        assert!(seen.is_some(), "it was missing before");
         assert_eq!(snapshot.list(&directory.0).expect("listed"), before);
-        assert!(snapshot.stat(&other).expect("stat").is_some(), "it was not looked up before");
+        fs::rename(&other, &file).expect("moved");
+        assert_eq!(snapshot.stat(&file).expect("stat"), seen);
     }
 }

@@ -81,14 +81,13 @@ pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Starte
     let confinement = Confinement::prepare(&plan)?;
     let judged = JudgedVariables::of(&this.init.environment, &plan, &rules);
     let command = this.init.app(options, &judged, environment.signals, None)?;
-    this.init.report_closed(options, &command);
+    let lines = judged.lines.into_iter().chain(this.init.closed(options, &command)).collect();
     this.init.prepare(options, true)?;
     let inherited = std::mem::take(&mut this.init.inherited);
     let (child, watch) = start::launch(&command, &confinement, &plan, &inherited, |child| {
         let identity = Identity::own().map_err(CallError::of("the supervisor's own credentials"))?;
         make_threads(&plan, child, identity.clone())?;
-        let prepared =
-            Prepared { rules, entry, startup, unlike, dropped: judged.said, lines: judged.lines, identity };
+        let prepared = Prepared { rules, entry, startup, unlike, dropped: judged.said, lines, identity };
         watch(options, &mut this, &plan, prepared, environment.sink, child.pid)
     })?;
     Ok(Started { child, signals: environment.descriptor, watch, file: this.init.found })

@@ -60,16 +60,22 @@ impl Init {
         Ok(())
     }
 
-    /// Logs each descriptor that a confined app is not given.
-    pub fn report_closed(&self, options: &Options, command: &Command) {
-        for fd in self.inherited.open() {
-            let is_given = fd < 3 + command.listen_fds as i32 || command.keep_fds.contains(&fd);
-            if is_given || options.events == Destination::Fd(fd) {
-                continue;
-            }
+    /// A line for each descriptor that a confined app is not given; none for /dev/null.
+    pub fn closed(&self, options: &Options, command: &Command) -> Vec<String> {
+        let is_given = |fd: i32| fd < 3 + command.listen_fds as i32 || command.keep_fds.contains(&fd);
+        let closed = self
+            .inherited
+            .open()
+            .into_iter()
+            .filter(|&fd| !is_given(fd) && options.events != Destination::Fd(fd));
+        let lines = closed.filter_map(|fd| {
             let file = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();
-            tracing::warn!("descriptor {fd} ({file:?}) is closed for the app; --keep-fd {fd} hands it over");
-        }
+            let matters = file != Path::new("/dev/null");
+            matters.then(|| {
+                format!("descriptor {fd} ({file:?}) is closed for the app; --keep-fd {fd} hands it over")
+            })
+        });
+        lines.collect()
     }
 
     /// `--mode off`: the init, and nothing else.

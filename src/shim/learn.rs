@@ -80,7 +80,7 @@ pub(super) fn launch(
         fingerprint: Fingerprint::of(&init.found, start::release()),
         outer,
     };
-    init.report_closed(options, &app);
+    let lines = init.closed(options, &app);
     init.prepare(options, true)?;
     // Last of all that can fail: a run that did not start leaves no journal.
     let journal = Arc::new(Journal::create(&to, &args[0], first)?);
@@ -90,6 +90,7 @@ pub(super) fn launch(
         let launch = Launch { app: Pid::from_raw(child.pid), app_now, file: file.clone(), args };
         watch(options, &plan, said_by, environment.sink, journal, launch, sources)
     })?;
+    let watch = Supervision { lines, ..watch };
     Ok(Started { child, signals: environment.descriptor, watch, file })
 }
 

@@ -125,7 +125,7 @@ const TRIES: &[Try] = &[
     ("landlock-tcp", "connect", |place| tcp(place.port, libc::connect)),
     ("landlock-tcp", "bind", |_| tcp(0, libc::bind)),
     ("landlock-scope", "signal to the supervisor", |_| match unsafe { libc::getppid() } {
-        parent @ 1.. => call(unsafe { libc::kill(parent, 0) }.into()),
+        parent @ 1.. => call(unsafe { libc::kill(parent, libc::SIGURG) }.into()),
         // getppid itself is what fails here.
         _ => Err(errno()),
     }),
