@@ -2,6 +2,8 @@
 //! with which exit code.
 #![cfg(feature = "tool")]
 
+#[path = "support/descriptors.rs"]
+mod descriptors;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -64,6 +66,7 @@ impl Place {
             .current_dir(self.0.path())
             .stdin(Stdio::null())
             .env("DATA", self.path("data"));
+        descriptors::only_standard(&mut command);
         command
     }
 

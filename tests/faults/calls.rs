@@ -124,6 +124,8 @@ pub const CALLS: &[Call] = &[
     which("prlimit64", libc::RLIMIT_STACK as i32, Confined),
     // What is looked at before.
     call("capget", Refused("capabilities")),
+    // Where it cannot be known, no program below the working directory runs.
+    call("getcwd", Confined),
     call("getdents64", Refused("the supervisor's threads cannot be listed")),
     // What it answers is taken for an id that no thread has; -1 ends the worker, and all.
     but(call("getegid", ConfinedTighter), &[(Errno::EPERM, Runtime)]),

@@ -84,6 +84,7 @@ fn descriptors_stay_with_an_unconfined_app_and_not_with_a_confined_one() {
 fn descriptors_of_keep_fd_stay_open_and_the_others_are_named() {
     for way in ways() {
         let mut shim = way.shim(&["--keep-fd", "7", "--keep-fd", "5"], &["status"]);
+        shim.stdin(std::fs::File::open("/etc/passwd").expect("a file"));
         for fd in [5, 6, 7] {
             leak(&mut shim, fd);
         }
@@ -93,7 +94,10 @@ fn descriptors_of_keep_fd_stay_open_and_the_others_are_named() {
         assert_eq!(fds.contains('6'), !way.confined, "{way:?}: {fds}");
         if way.confined {
             assert_eq!(fds, "[0, 1, 2, 5, 7]", "{way:?}");
-            assert!(ended.stderr.contains("descriptor 6 (\"/dev/null\") is closed for the app"), "{ended:?}");
+            assert!(
+                ended.stderr.contains("descriptor 6 (\"/etc/passwd\") is closed for the app"),
+                "{ended:?}"
+            );
             assert!(ended.stderr.contains("--keep-fd 6"), "{ended:?}");
         }
         assert_eq!(ended.stderr.lines().count(), usize::from(way.confined), "{way:?}: {ended:?}");
