@@ -81,14 +81,24 @@ fn bad_input_is_one_line_and_exit_code_2() {
 
 #[test]
 fn profiles_and_schema_are_printed_as_they_stand() {
-    let names = text(&remit(&["profiles"]).stdout);
-    assert!(names.lines().any(|name| name == "baseline"));
-    for name in names.lines() {
-        assert_eq!(
-            text(&remit(&["profiles", name]).stdout),
-            remit::profile::embedded::named(name).expect(name)
-        );
+    let printed = |name| text(&remit(&["profiles", name]).stdout);
+    let list = text(&remit(&["profiles"]).stdout);
+    for name in remit::profile::embedded::NAMES {
+        assert!(list.lines().any(|line| line == name), "{list}");
+        assert_eq!(printed(name), remit::profile::embedded::named(name).expect(name));
     }
+    for ready in &remit::tool::READY {
+        assert!(
+            list.lines().any(|line| line.starts_with(ready.name) && line.ends_with(ready.tested)),
+            "{list}"
+        );
+        assert_eq!(printed(ready.name), ready.text);
+    }
+    let json: serde_json::Value =
+        serde_json::from_slice(&remit(&["profiles", "--format", "json"]).stdout).expect("JSON");
+    let lines = json.as_array().expect("a list").iter();
+    assert!(lines.clone().any(|line| line["name"] == "haproxy" && line["embedded"] == false));
+    assert_eq!(lines.count(), list.lines().count());
     let schema: serde_json::Value = serde_json::from_slice(&remit(&["schema"]).stdout).expect("JSON");
     assert!(schema["properties"]["programs"].is_object());
 }

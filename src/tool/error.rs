@@ -9,6 +9,7 @@ use std::process::ExitStatus;
 use nix::errno::Errno;
 
 use super::process_end::ProcessEnd;
+use super::ready::READY;
 use crate::enforce;
 use crate::enforce::source::{LoadError, beside};
 use crate::filter;
@@ -60,7 +61,7 @@ pub(super) enum ToolError {
     NoEvidence(PathBuf),
     /// A proposal would be written over the profile that it is for.
     Itself(PathBuf),
-    /// No embedded profile has this name.
+    /// No profile of `remit profiles` has this name.
     NoProfile(String),
     /// The value of `--kernel` is no release.
     Kernel(ParseReleaseError),
@@ -166,7 +167,9 @@ impl fmt::Display for ToolError {
                 path.display()
             ),
             ToolError::NoProfile(name) => {
-                write!(f, "no embedded profile is called `{name}`; there are {}", embedded::NAMES.join(", "))
+                let ready = READY.iter().map(|ready| ready.name);
+                let all: Vec<&str> = embedded::NAMES.into_iter().chain(ready).collect();
+                write!(f, "no profile is called `{name}`; there are {}", all.join(", "))
             }
             ToolError::Kernel(error) => write!(f, "--kernel: {error}"),
             ToolError::OldKernel(release) => {

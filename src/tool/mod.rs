@@ -12,6 +12,7 @@ mod learned;
 mod plan;
 mod process_end;
 mod profiles;
+mod ready;
 mod self_test;
 mod session;
 mod shim;
@@ -24,6 +25,7 @@ use std::io::{self, Write};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use self::error::ToolError;
+pub use self::ready::{READY, ReadyProfile};
 use crate::profile::schema;
 use crate::visible;
 
@@ -82,7 +84,7 @@ enum Verb {
     /// is enforced, in full and then without one thing at a time, and the errors that then show
     /// are compared; the app is traced where only the kernel knows of them.
     Verify(verify::VerifyArguments),
-    /// List the embedded profiles, or print one as it stands
+    /// List the profiles, or print one as it stands
     Profiles(profiles::ProfilesArguments),
     /// Print the profile format's JSON Schema
     Schema,

@@ -1,5 +1,10 @@
-//! `remit profiles`: the embedded profiles.
+//! `remit profiles`: the embedded profiles, and those that are ready to be copied into an image.
 
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::ready::READY;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::profile::embedded;
 
@@ -14,13 +19,33 @@ pub(super) struct ProfilesArguments {
 }
 
 pub(super) fn run(arguments: &ProfilesArguments) -> VerbResult {
-    let names = embedded::NAMES;
     match (&arguments.name, arguments.format) {
-        (Some(name), _) => match embedded::named(name) {
+        (Some(name), _) => match named(name) {
             Some(text) => VerbOutput::success(text),
             None => Err(ToolError::NoProfile(name.clone())),
         },
-        (None, Format::Text) => VerbOutput::success(names.join("\n")),
-        (None, Format::Json) => VerbOutput::success(serde_json::to_string(&names).unwrap_or_default()),
+        (None, Format::Text) => VerbOutput::success(list()),
+        (None, Format::Json) => {
+            let embedded = embedded::NAMES.map(|name| json!({ "name": name, "embedded": true }));
+            let ready = READY
+                .iter()
+                .map(|ready| json!({ "name": ready.name, "embedded": false, "tested": ready.tested }));
+            let all: Vec<_> = embedded.into_iter().chain(ready).collect();
+            VerbOutput::success(serde_json::to_string(&all).unwrap_or_default())
+        }
     }
+}
+
+fn named(name: &str) -> Option<&'static str> {
+    embedded::named(name).or_else(|| Some(READY.iter().find(|ready| ready.name == name)?.text))
+}
+
+/// The names, one a line, those of the shim first; of the others, with what they were tested.
+fn list() -> String {
+    let mut list = embedded::NAMES.join("\n");
+    for ready in &READY {
+        // A string takes all.
+        let _ = write!(list, "\n{:<12} {}", ready.name, ready.tested);
+    }
+    list
 }

@@ -1,0 +1,1 @@
+CREATE TABLE hook (n int);

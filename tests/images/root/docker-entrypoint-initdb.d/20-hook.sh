@@ -1,0 +1,3 @@
+#!/bin/sh
+# A hook that is executed.
+test -n "$PATH"

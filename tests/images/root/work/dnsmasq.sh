@@ -1,0 +1,2 @@
+. /work/unbound.sh
+ZONE=/etc/app-hosts

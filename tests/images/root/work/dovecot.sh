@@ -1,0 +1,3 @@
+ready() { await accepts 143; }
+work() { python3 /work/imap.py; }
+reload() { kill -HUP 1; ready; }

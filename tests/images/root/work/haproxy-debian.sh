@@ -1,0 +1,2 @@
+. /work/haproxy.sh
+CFG=/etc/haproxy/chroot.cfg
