@@ -238,8 +238,8 @@ fn listen(_: &Path) -> Result<(), Prevented> {
 }
 
 fn signal(_: &Path) -> Result<(), Prevented> {
-    // Signal 0 checks the permission only (kill(2)).
-    nix::sys::signal::kill(Pid::from_raw(getppid().as_raw()), None)?;
+    // One that the init does not forward, and that a process ignores unless it has a handler.
+    nix::sys::signal::kill(Pid::from_raw(getppid().as_raw()), nix::sys::signal::Signal::SIGURG)?;
     Ok(())
 }
 
@@ -405,6 +405,7 @@ impl TestFolder {
             "files": ["@runtime", { "path": folder.0, "allow": ["read"] }],
             // The discard protocol's: some port has to be granted, or there are no sockets.
             "network": { "listen": ["tcp/9"] },
+            "limits": { "core": 0 },
             "fallback": "degrade",
         });
         fs::write(folder.0.join(PROFILE), profile.to_string()).map_err(failed("its profile"))?;

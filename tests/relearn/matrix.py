@@ -33,17 +33,17 @@ def program():
         finally: os._exit(99)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-ears = {}
+listeners = {}
 def bind():
     t = socket.socket(); t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); t.bind(('127.0.0.1', 7001)); t.listen()
-    u = socket.socket(socket.AF_UNIX); u.bind(base + '/ears.sock'); u.listen()
+    u = socket.socket(socket.AF_UNIX); u.bind(base + '/listeners.sock'); u.listen()
     a = socket.socket(socket.AF_UNIX); a.bind('\0ears'); a.listen()
-    ears.update(t=t, u=u, a=a)
+    listeners.update(t=t, u=u, a=a)
     return 'ok'
 
 def connect():
     socket.create_connection(('127.0.0.1', 7001)).close()
-    s = socket.socket(socket.AF_UNIX); s.connect(base + '/ears.sock'); s.close()
+    s = socket.socket(socket.AF_UNIX); s.connect(base + '/listeners.sock'); s.close()
     s = socket.socket(socket.AF_UNIX); s.connect('\0ears'); s.close()
     return 'ok'
 

@@ -44,7 +44,7 @@ pub const ACTS: &[Forbidden] = &[
     seen("netlink", EITHER, "network", "netlink"),
     seen("socket?arg=2&arg=2&arg=1", EITHER, "network", "icmp"),
     // PID 1 and other processes.
-    never("kill?arg=1&arg=28", EPERM, "syscall", "kill"),
+    never("kill?arg=1&arg=23", EPERM, "syscall", "kill"),
     never("tgkill?arg=1&arg=28", EPERM, "syscall", "tgkill"),
     seen("ptrace", EPERM, "syscall", "ptrace"),
     seen("ptrace-me", EPERM, "syscall", "ptrace"),

@@ -52,7 +52,7 @@ fn what_the_engine_starts_beside_is_free_and_can_be_confined(place: Place) {
         &["write", "/srv/data"],
         &["read", "/srv/data"],
         &["bind", "4444"],
-        &["kill", "1", "28"],
+        &["kill", "1", "23"],
     ];
     for act in acts {
         let query: String = act[1..].iter().map(|argument| format!("&arg={argument}")).collect();
@@ -109,7 +109,7 @@ fn a_debug_container_is_free_of_the_filters_and_its_own_remit_holds() {
         running.wait();
         running.stdout()
     };
-    for (act, refused) in [(&["kill", "1", "28"][..], "EPERM"), (&["connect", "127.0.0.1", "8080"], "EACCES")]
+    for (act, refused) in [(&["kill", "1", "23"][..], "EPERM"), (&["connect", "127.0.0.1", "8080"], "EACCES")]
     {
         let free = debug(Init::None, act);
         assert!(free.contains(r#""ok""#), "control: {act:?}: {free}");

@@ -154,7 +154,7 @@ fn refuses_what_nginx_never_does(place: Place) {
         ("mount?arg=/run", "EPERM"),
         ("ptrace", "EPERM"),
         ("unshare", "EPERM"),
-        ("kill?arg=1&arg=28", "EPERM"),
+        ("kill?arg=1&arg=23", "EPERM"),
         ("open-memory?arg=1", "EACCES"),
         ("i386", "SIGSYS"),
         ("io-uring", "ENOSYS"),

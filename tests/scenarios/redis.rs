@@ -318,7 +318,7 @@ fn refuses_what_redis_never_does(place: Place) {
         ("ptrace", "EPERM"),
         ("unshare", "EPERM"),
         ("mount?arg=/data", "EPERM"),
-        ("kill?arg=1&arg=28", "EPERM"),
+        ("kill?arg=1&arg=23", "EPERM"),
         ("open-memory?arg=1", "EACCES"),
         ("memory-protect", "EACCES"),
         ("i386", "SIGSYS"),

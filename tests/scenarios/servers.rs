@@ -242,7 +242,6 @@ tried("tool", lambda: subprocess.call(["/tmp/tool"]))
 tried("usr", lambda: open("/usr/local/data", "w"))
 tried("loader", lambda: subprocess.call(["/lib64/ld-linux-x86-64.so.2", "/tmp/tool"]))
 tried("trace", lambda: call(101, 0, 0, 0, 0))
-tried("memfd", lambda: os.memfd_create("heap"))
 tried("memory", lambda: open("/proc/self/mem", "wb"))
 tried("kill", lambda: os.kill(1, 9))
 "#;
@@ -261,7 +260,6 @@ fn what_is_refused_is_said_by_the_program_and_by_an_event() {
         ("usr", denied, "file", "/usr/local/data", false),
         ("loader", denied, "program", "ld-linux", false),
         ("trace", not_permitted, "syscall", "ptrace", true),
-        ("memfd", not_permitted, "syscall", "memfd_create", true),
         ("memory", denied, "file", "/mem", false),
         ("kill", not_permitted, "syscall", "kill", false),
     ];

@@ -119,7 +119,7 @@ fn a_server_works_under_the_baseline(place: Place) {
         ("ptrace", "EPERM"),
         ("mount", "EPERM"),
         ("unshare", "EPERM"),
-        ("kill?arg=1&arg=28", "EPERM"),
+        ("kill?arg=1&arg=23", "EPERM"),
         ("open-memory?arg=1", "EACCES"),
         ("i386", "SIGSYS"),
         ("io-uring", "ENOSYS"),
