@@ -1,7 +1,7 @@
 //! Databases, caches and queues.
 
 use super::rows;
-use crate::server::{SERVER, Server, alarms, breaks};
+use crate::server::{SERVER, Server};
 
 rows! {
     redis: Server {
@@ -33,7 +33,6 @@ rows! {
         environment: &[("POSTGRES_PASSWORD", "secret"), ("PGDATA", "/var/lib/postgresql/data/pgdata")],
         options: &["--stop-signal", "SIGINT", "--user", "4711"],
         reloads: true,
-        fails: breaks("LD_PRELOAD of a library of the image", "LD_PRELOAD"),
         ..SERVER
     },
     mariadb: Server {
@@ -43,7 +42,6 @@ rows! {
         client: "mariadb",
         command: &["mariadb-entrypoint.sh", "mariadbd", "--bind-address=*"],
         reloads: true,
-        fails: alarms("io_uring, which it tries", "io_uring"),
         ..SERVER
     },
     memcached: Server {
@@ -70,7 +68,6 @@ rows! {
         client: "rabbitmq",
         command: &["rabbitmq-entrypoint.sh", "/usr/lib/rabbitmq/bin/rabbitmq-server"],
         reloads: true,
-        fails: alarms("memfd_create", "memfd_create"),
         ..SERVER
     },
     mosquitto: Server {

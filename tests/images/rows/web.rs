@@ -33,7 +33,6 @@ rows! {
         command: &["haproxy", "-W", "-db", "-f", "/etc/haproxy/chroot.cfg"],
         options: &["--stop-signal", "SIGUSR1"],
         reloads: true,
-        fails: breaks("chroot", "chroot"),
         ..SERVER
     },
     httpd: Server {
