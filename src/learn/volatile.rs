@@ -21,13 +21,15 @@ pub fn volatile(name: &str) -> bool {
         || name.split(|c: char| !c.is_ascii_alphanumeric()).any(random)
 }
 
-/// Names of mktemp(1) and of Python's tempfile, which may have no digit.
+/// Names of mktemp(1), and of Python's tempfile and multiprocessing, which may have no digit.
 fn temporary(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix("tmp") else { return false };
-    match rest.strip_prefix('.') {
-        Some(rest) => rest.len() == 10 && rest.bytes().all(|b| b.is_ascii_alphanumeric()),
-        None => rest.len() == 8 && rest.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')),
-    }
+    const PYTHON: [&str; 4] = ["tmp", "pymp-", "sem.mp-", "psm_"];
+    let is_python = |rest: &str| {
+        rest.len() == 8 && rest.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+    };
+    let of_mktemp = name.strip_prefix("tmp.");
+    of_mktemp.is_some_and(|rest| rest.len() == 10 && rest.bytes().all(|b| b.is_ascii_alphanumeric()))
+        || PYTHON.iter().filter_map(|prefix| name.strip_prefix(prefix)).any(is_python)
 }
 
 /// 8-4-4-4-12 hex digits anywhere in a name.
@@ -113,6 +115,8 @@ mod tests {
             "tmpx7k2j9qa",
             "tmpdynzn8xw",
             "tmp.KqvbxyzwAb",
+            "pymp-mdbxqlzo",
+            "sem.mp-q_abcdef",
             "0000000012",
         ] {
             assert!(volatile(name), "{name}");
@@ -138,6 +142,7 @@ mod tests {
             "GMT+12",
             "tmpfiles.d",
             "tmp.conf",
+            "pymp-cache",
             "pg_wal",
         ] {
             assert!(!volatile(name), "{name}");

@@ -237,6 +237,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("python3", &["python3", "-c", "import mmap; m = mmap.mmap(-1, 4096); m[0] = 65; print(m[0])"]),
     ("python3", &["python3", "/srv/http.py"]),
     ("python3", &["python3", "/srv/pool.py"]),
+    ("python3", &["python3", "/srv/workers.py"]),
     ("redis-server", &["/srv/redis.sh"]),
     ("nginx", &["/srv/nginx.sh"]),
     ("gunicorn", &["/srv/gunicorn.sh"]),
