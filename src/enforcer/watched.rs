@@ -7,7 +7,6 @@ use super::{Enforcer, InitRequest};
 use crate::event::ActionTaken;
 use crate::ids::Pid;
 use crate::notify::caller::Caller;
-use crate::notify::listener;
 use crate::policy::Denial;
 use crate::processes::proc_fs::{ExecStack, LiveProcFs};
 use crate::profile::OnViolation;
@@ -31,9 +30,6 @@ impl Enforcer {
     /// been for the first thread.
     pub(super) fn follow(&mut self, interrupted: bool) {
         let Some(tracer) = &mut self.tracer else { return };
-        if let Err(errno) = listener::drain(tracer.wake_fd()) {
-            tracing::error!(%errno, "the tracer's eventfd");
-        }
         let reaped = tracer.wait_for_tracees();
         self.apply_reports();
         if reaped || (interrupted && process::has_waitable()) {

@@ -24,9 +24,8 @@ pub fn volatile(name: &str) -> bool {
 /// Names of mktemp(1), and of Python's tempfile and multiprocessing, which may have no digit.
 fn temporary(name: &str) -> bool {
     const PYTHON: [&str; 4] = ["tmp", "pymp-", "sem.mp-", "psm_"];
-    let is_python = |rest: &str| {
-        rest.len() == 8 && rest.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
-    };
+    let is_python =
+        |rest: &str| rest.len() == 8 && rest.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     let of_mktemp = name.strip_prefix("tmp.");
     of_mktemp.is_some_and(|rest| rest.len() == 10 && rest.bytes().all(|b| b.is_ascii_alphanumeric()))
         || PYTHON.iter().filter_map(|prefix| name.strip_prefix(prefix)).any(is_python)

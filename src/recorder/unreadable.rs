@@ -14,7 +14,6 @@ use crate::init::request::InitRequest;
 use crate::journal::observation::{Observation, What};
 use crate::notify::caller::{Caller, Memory};
 use crate::notify::handed::HandedItem;
-use crate::notify::listener;
 use crate::notify::server::Notification;
 use crate::notify::unreadable::UNREADABLE;
 use crate::plan::PR_SET_DUMPABLE;
@@ -71,9 +70,6 @@ impl Recorder {
     /// been for the first thread.
     pub(super) fn follow_tracees(&mut self, interrupted: bool) {
         let Some(tracer) = &mut self.tracer else { return };
-        if let Err(errno) = listener::drain(tracer.wake_fd()) {
-            tracing::error!(%errno, "the tracer's eventfd");
-        }
         let reaped = tracer.wait_for_tracees();
         self.apply_reports();
         if reaped || (interrupted && process::has_waitable()) {

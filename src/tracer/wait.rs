@@ -36,6 +36,9 @@ impl Tracer {
     /// Takes every report on traced threads. Whether one was reaped: then the first thread has
     /// to wait for children, since it may be the parent of that process by now.
     pub fn wait_for_tracees(&mut self) -> bool {
+        if let Err(errno) = listener::drain(self.wake_fd()) {
+            tracing::error!(%errno, "the tracer's eventfd");
+        }
         self.handle_messages();
         let mut reaped = false;
         loop {

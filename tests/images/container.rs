@@ -57,7 +57,7 @@ impl Container {
 
     /// What the client of a server does, beside remit-init as all that `docker exec` starts.
     fn client(&self, server: &Server, phase: &str) -> String {
-        let exec = ["exec", "--user", "0", &self.name, "/work/run.sh", server.client, phase];
+        let exec = ["exec", "--user", "0", &self.name, "/client/run.sh", server.client, phase];
         let output = docker(&exec);
         format!("{phase}: {}{}", text(&output), output.status.code().unwrap_or(-1))
     }

@@ -59,7 +59,7 @@ fn context() -> PathBuf {
     fs::remove_dir_all(context.join("go-cache")).expect("the cache of go");
     fs::copy(shim(), context.join("root/remit-init")).expect("the shim");
     let base = import();
-    let dockerfile = format!("FROM {base}\nCOPY root /\nRUN /work/make.sh\nENTRYPOINT [\"/remit-init\"]\n");
+    let dockerfile = format!("FROM {base}\nCOPY root /\nRUN /client/make.sh\nENTRYPOINT [\"/remit-init\"]\n");
     fs::write(context.join("Dockerfile"), dockerfile).expect("a temporary file");
     context
 }

@@ -9,7 +9,7 @@ pub struct Server {
     pub shape: &'static str,
     /// What the client does, for docs/servers.md.
     pub work: &'static str,
-    /// `root/work/CLIENT.sh`.
+    /// `root/client/CLIENT.sh`.
     pub client: &'static str,
     /// The image's ENTRYPOINT and CMD.
     pub command: &'static [&'static str],

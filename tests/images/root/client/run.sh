@@ -34,7 +34,7 @@ ready() { :; }
 reload() { :; }
 
 cd /work
-. "/work/$CLIENT.sh"
+. "/client/$CLIENT.sh"
 case $PHASE in
 first | again)
     ready

@@ -1,5 +1,5 @@
 ready() { await get -f http://127.0.0.1:8222/healthz; }
-work() { python3 /work/nats.py; }
+work() { python3 /client/nats.py; }
 reload() {
     sed -i 's/max_connections: 100/max_connections: 77/' /etc/app-nats.conf
     kill -HUP 1

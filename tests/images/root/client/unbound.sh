@@ -1,5 +1,5 @@
 # One query by hand: no resolver of Debian's is small.
-ask() { python3 /work/dns.py "$@"; }
+ask() { python3 /client/dns.py "$@"; }
 ready() { await says 192.0.2.7 ask app.test; }
 work() { ask app.test; ask nothing.test; ask -t app.test; }
 reload() {

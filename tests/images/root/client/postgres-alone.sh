@@ -1,5 +1,5 @@
 # As postgres.sh, for a server that runs no other program.
-. /work/postgres.sh
+. /client/postgres.sh
 work() {
     sql app <<'SQL'
 CREATE TABLE IF NOT EXISTS kept (n int);

@@ -1,3 +1,3 @@
 # As php-fpm.sh, for an application that runs no other program.
-. /work/php-fpm.sh
+. /client/php-fpm.sh
 work() { fcgi /srv/php/alone.php | tr -d '\r' | sed 1,/^$/d; }

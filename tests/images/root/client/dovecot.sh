@@ -1,3 +1,3 @@
 ready() { await accepts 143; }
-work() { python3 /work/imap.py; }
+work() { python3 /client/imap.py; }
 reload() { kill -HUP 1; ready; }

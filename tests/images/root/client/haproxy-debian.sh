@@ -1,2 +1,2 @@
-. /work/haproxy.sh
+. /client/haproxy.sh
 CFG=/etc/haproxy/chroot.cfg

@@ -1,4 +1,4 @@
-. /work/app.sh
+. /client/app.sh
 reload() {
     # The pid of a worker is behind /pid.
     before=$(get http://127.0.0.1:8080/pid)

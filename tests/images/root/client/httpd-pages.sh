@@ -1,5 +1,5 @@
 # As httpd.sh, without CGI.
-. /work/httpd.sh
+. /client/httpd.sh
 work() {
     get http://127.0.0.1:8080/
     get -o /dev/null -w '%{http_code}\n' http://127.0.0.1:8080/nothing

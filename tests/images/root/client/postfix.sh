@@ -1,7 +1,7 @@
 ready() { await accepts 25; }
 work() {
     before=$(cat /home/alice/Maildir/new/* 2>/dev/null | grep -c '^Subject')
-    python3 /work/mail.py "$PHASE"
+    python3 /client/mail.py "$PHASE"
     more() { [ "$(cat /home/alice/Maildir/new/* 2>/dev/null | grep -c '^Subject')" -gt "$before" ]; }
     await more
     echo delivered

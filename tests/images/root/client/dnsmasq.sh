@@ -1,0 +1,2 @@
+. /client/unbound.sh
+ZONE=/etc/app-hosts

@@ -1,2 +1,0 @@
-. /work/unbound.sh
-ZONE=/etc/app-hosts
