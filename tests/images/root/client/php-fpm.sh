@@ -6,7 +6,7 @@ work() { fcgi /srv/php/work.php | tr -d '\r' | sed 1,/^$/d; }
 reload() {
     before=$(fcgi /srv/php/pid.php | tail -n 1)
     kill -USR2 1
-    changed() { after=$(fcgi /srv/php/pid.php | tail -n 1) && [ "$after" != "$before" ]; }
+    changed() { after=$(fcgi /srv/php/pid.php | tail -n 1) && [ -n "$after" ] && [ "$after" != "$before" ]; }
     await changed
     ready
 }

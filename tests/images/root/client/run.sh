@@ -33,7 +33,7 @@ get() {
 ready() { :; }
 reload() { :; }
 
-cd /work
+cd /client
 . "/client/$CLIENT.sh"
 case $PHASE in
 first | again)
