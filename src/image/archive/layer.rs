@@ -11,16 +11,26 @@ use super::entries::{TarEntries, TarEntry, normal};
 use super::error::ImageError;
 use super::manifest::LayerPart;
 use super::members::MemberReader;
-use super::stream::{Budget, ByteStream, Compression, Hashing, decompressed};
+use super::stream::{Meter, ByteStream, Compression, Hashing, decompressed};
 use crate::image::{Executable, packages};
 use crate::kernel::Arch;
 
-/// The most entries of all layers.
-const MOST_ENTRIES: usize = 2_000_000;
-/// The most bytes of all names and targets of links.
-const MOST_NAMES: usize = 512 << 20;
-/// The most bytes of all package databases.
-const MOST_TEXT: u64 = 256 << 20;
+/// The most that is read of an image, all layers together.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes of names and of targets of links.
+    pub names: usize,
+    /// Bytes of package databases.
+    pub text: u64,
+    /// The bytes that an archive may unpack to whatever its size.
+    pub unpacked: u64,
+}
+
+/// More than the largest images have.
+pub(super) const LIMITS: Limits =
+    Limits { entries: 2_000_000, names: 512 << 20, text: 256 << 20, unpacked: 1 << 30 };
 
 /// What a layer has at a path.
 #[derive(Clone, Debug)]
@@ -78,19 +88,21 @@ pub(super) struct FileFacts {
 pub(super) struct LayerReader<'p> {
     pub facts: FileFacts,
     arch: Arch,
+    limits: Limits,
     capture: Capture,
     entries: usize,
     names: usize,
     text: u64,
-    progress: &'p mut dyn FnMut(u64),
+    progress: &'p mut dyn FnMut(),
 }
 
 impl<'p> LayerReader<'p> {
-    /// Reads for this architecture; `progress` is called with the bytes of members that were read.
-    pub(super) fn new(arch: Arch, progress: &'p mut dyn FnMut(u64)) -> LayerReader<'p> {
+    /// Reads for this architecture; `progress` is called now and then.
+    pub(super) fn new(arch: Arch, limits: Limits, progress: &'p mut dyn FnMut()) -> LayerReader<'p> {
         LayerReader {
             facts: FileFacts::default(),
             arch,
+            limits,
             capture: Capture::default(),
             entries: 0,
             names: 0,
@@ -108,7 +120,7 @@ impl<'p> LayerReader<'p> {
         number: u16,
         part: &LayerPart,
         from: &mut MemberReader<'_>,
-        budget: &Budget,
+        meter: &Meter,
     ) -> Result<(ImageLayer, Compression), ImageError> {
         let place = &part.place;
         let failed = || ImageError::reading(place);
@@ -118,7 +130,7 @@ impl<'p> LayerReader<'p> {
             self.uncompressed(number, place, Hashing::new(member))?
         } else {
             let mut blob = Hashing::new(member);
-            let stream = decompressed(&mut blob, compression, budget);
+            let stream = decompressed(&mut blob, compression, meter);
             let read = self.uncompressed(number, place, Hashing::new(stream))?;
             let (found, _) = blob.finish().map_err(failed())?;
             verify(place, part.blob.as_deref(), found)?;
@@ -146,8 +158,8 @@ impl<'p> LayerReader<'p> {
             entries.next().map_err(|error| ImageError::of_entry(place, &last, error))?
         {
             if entry.offset - reported > 8 << 20 {
-                (self.progress)(entry.offset - reported);
                 reported = entry.offset;
+                (self.progress)();
             }
             self.count(place, &entry)?;
             self.entry(number, &mut layer, &mut entries, &entry).map_err(|fault| match fault {
@@ -160,18 +172,18 @@ impl<'p> LayerReader<'p> {
             })?;
             last = entry.name;
         }
-        let (digest, length) = entries.into_inner().finish().map_err(ImageError::reading(place))?;
-        (self.progress)(length.saturating_sub(reported));
+        let (digest, _) = entries.into_inner().finish().map_err(ImageError::reading(place))?;
+        (self.progress)();
         Ok((layer, digest))
     }
 
     fn count(&mut self, place: &str, entry: &TarEntry) -> Result<(), ImageError> {
         self.entries += 1;
         self.names += entry.name.len() + entry.link.len();
-        let what = if self.entries > MOST_ENTRIES {
-            format!("more than {MOST_ENTRIES} entries in its layers")
-        } else if self.names > MOST_NAMES {
-            "more than 512 MiB of names in its layers".to_owned()
+        let what = if self.entries > self.limits.entries {
+            format!("more than {} entries in its layers", self.limits.entries)
+        } else if self.names > self.limits.names {
+            format!("more than {} bytes of names in its layers", self.limits.names)
         } else {
             return Ok(());
         };
@@ -248,8 +260,8 @@ impl<'p> LayerReader<'p> {
         let mut content = entries.content(entry);
         if packages::is_database(&entry.name) {
             self.text += entry.size;
-            if self.text > MOST_TEXT {
-                return Err(EntryFault::Refused("is a package database; all of them have more than 256 MiB"));
+            if self.text > self.limits.text {
+                return Err(EntryFault::Refused("is a package database, and all of them are more than is read"));
             }
             let mut bytes = Vec::new();
             content.read_to_end(&mut bytes)?;
@@ -276,8 +288,9 @@ impl From<io::Error> for EntryFault {
     }
 }
 
+/// The path of an entry, for messages.
 fn lossy(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
+    if name.is_empty() { "/".to_owned() } else { String::from_utf8_lossy(name).into_owned() }
 }
 
 fn verify(place: &str, expected: Option<&str>, found: String) -> Result<(), ImageError> {

@@ -11,7 +11,7 @@ use tar::EntryType;
 
 use super::entries::{TarEntries, normal};
 use super::error::ImageError;
-use super::stream::{Budget, ByteStream, Compression, FileStream, Section, decompressed};
+use super::stream::{Meter, ByteStream, Compression, FileStream, Section, decompressed};
 
 /// The most members of an archive.
 const MOST_MEMBERS: usize = 200_000;
@@ -53,7 +53,8 @@ impl ArchiveFile {
     /// It cannot be read.
     pub(super) fn new(path: &Path, file: File, found: &Metadata) -> Result<ArchiveFile, ImageError> {
         let mut beginning = [0; 4];
-        let mut from = FileStream::new(&file, found.len().min(4));
+        let meter = Meter::new(found.len(), 0);
+        let mut from = FileStream::new(&file, found.len().min(4), &meter);
         let read = from.read(&mut beginning).map_err(|error| ImageError::File { path: path.into(), error })?;
         drop(from);
         let compression = Compression::of(&beginning[..read]);
@@ -69,21 +70,22 @@ impl ArchiveFile {
         self.path.display().to_string()
     }
 
+    /// Its length in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
     /// Reads members.
-    pub(super) fn reader<'a>(&'a self, budget: &'a Budget) -> MemberReader<'a> {
-        MemberReader { archive: self, budget, stream: None }
+    pub(super) fn reader<'a>(&'a self, meter: &'a Meter) -> MemberReader<'a> {
+        MemberReader { archive: self, meter, stream: None }
     }
 
     /// The bytes of the archive, unpacked, from the first one.
-    fn unpacked<'a>(&'a self, budget: &'a Budget) -> Counted<'a> {
-        let file = FileStream::new(&self.file, self.length);
+    fn unpacked<'a>(&'a self, meter: &'a Meter) -> Counted<'a> {
+        let file = FileStream::new(&self.file, self.length, meter);
         let stream: Box<dyn ByteStream + 'a> = match self.compression {
             Compression::None => Box::new(file),
-            compression => decompressed(file, compression, budget),
+            compression => decompressed(file, compression, meter),
         };
         Counted { stream, at: 0 }
     }
@@ -103,10 +105,10 @@ impl ArchiveFile {
     ///
     /// # Errors
     /// It is no tar archive, is cut, or has too many members.
-    pub(super) fn members(&self, budget: &Budget) -> Result<Members, ImageError> {
+    pub(super) fn members(&self, meter: &Meter) -> Result<Members, ImageError> {
         let place = self.name();
         let mut members = Members::default();
-        let mut entries = TarEntries::new(self.unpacked(budget));
+        let mut entries = TarEntries::new(self.unpacked(meter));
         let mut remembered = 0;
         let mut last = Vec::new();
         loop {
@@ -244,7 +246,7 @@ impl Members {
 /// Reads members of an archive.
 pub(super) struct MemberReader<'a> {
     archive: &'a ArchiveFile,
-    budget: &'a Budget,
+    meter: &'a Meter,
     stream: Option<Counted<'a>>,
 }
 
@@ -255,7 +257,7 @@ impl<'a> MemberReader<'a> {
     /// The archive cannot be read as far as its beginning.
     pub(super) fn open(&mut self, member: Member) -> io::Result<Section<'_, Counted<'a>>> {
         if self.stream.as_ref().is_none_or(|stream| stream.at > member.offset) {
-            self.stream = Some(self.archive.unpacked(self.budget));
+            self.stream = Some(self.archive.unpacked(self.meter));
         }
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotFound)?;
         stream.skip(member.offset - stream.at)?;

@@ -18,6 +18,8 @@ mod manifest;
 mod members;
 mod merged;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -31,11 +33,11 @@ use std::path::{Path, PathBuf};
 pub use self::config::ImageConfig;
 use self::directory::Unpacked;
 pub use self::error::ImageError;
-use self::layer::{LayerReader, NodeKind, Place};
+use self::layer::{LIMITS, LayerReader, Limits, NodeKind, Place};
 use self::manifest::{Chooser, ImageParts};
 use self::members::{ArchiveFile, Member};
 use self::merged::MergedFiles;
-use self::stream::{Budget, ByteStream, Compression, Hashing, Section, decompressed};
+use self::stream::{Meter, ByteStream, Compression, Hashing, Section, decompressed};
 use super::packages::{self, Databases, Packages};
 use super::{Executable, FileInfo, ImageFiles, Trail};
 use crate::kernel::Arch;
@@ -92,7 +94,7 @@ pub fn open(image: &OsStr, arch: Arch, progress: &mut dyn FnMut(u64, u64)) -> Re
     }
     let archive = ArchiveFile::new(path, file, &found)?;
     let wanted = wanted.map(OsStr::to_string_lossy);
-    let (parts, archived) = read(archive, wanted.as_deref(), arch, progress)?;
+    let (parts, archived) = read(archive, wanted.as_deref(), arch, LIMITS, progress)?;
     let name = format!("{}#{}", path.display(), parts.name);
     Ok(ReadImage { name, source: Source::Archive(Box::new(archived)) })
 }
@@ -113,32 +115,27 @@ fn read(
     archive: ArchiveFile,
     wanted: Option<&str>,
     arch: Arch,
+    limits: Limits,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(ImageParts, Archived), ImageError> {
-    let listing = Budget::for_length(archive.length());
-    let members = archive.members(&listing)?;
-    let budget = Budget::for_length(archive.length());
-    let packed = Budget::for_length(archive.length());
+    let meter = || Meter::new(archive.length(), limits.unpacked);
+    let members = archive.members(&meter())?;
+    let (packed, meter) = (meter(), meter());
     let mut reader = archive.reader(&packed);
     let parts = Chooser { archive: &archive, members: &members, reader: &mut reader, arch }.choose(wanted)?;
 
     // Where they lie in the archive, whatever their order: it is read forward only.
     let mut order: Vec<usize> = (0..parts.layers.len()).collect();
     order.sort_by_key(|number| parts.layers[*number].member);
-    let total: u64 = parts.layers.iter().map(|layer| layer.member.size).sum();
-    let mut done = 0;
-    let mut count = |bytes| {
-        done += bytes;
-        progress(done, total.max(done));
-    };
-    let mut layers = LayerReader::new(arch, &mut count);
+    let mut report = || progress(packed.position(), archive.length());
+    let mut layers = LayerReader::new(arch, limits, &mut report);
     let mut files = MergedFiles::new();
     let mut waiting = HashMap::new();
     let mut compressions = vec![Compression::None; parts.layers.len()];
     let mut next = 0;
     for number in order {
         let part = &parts.layers[number];
-        let (layer, compression) = layers.read(number as u16, part, &mut reader, &budget)?;
+        let (layer, compression) = layers.read(number as u16, part, &mut reader, &meter)?;
         compressions[number] = compression;
         waiting.insert(number, layer);
         while let Some(layer) = waiting.remove(&next) {
@@ -152,6 +149,7 @@ fn read(
     files.settle(layers.facts);
     drop(reader);
     archive.unchanged()?;
+    progress(archive.length(), archive.length());
     let layers = parts.layers.iter().zip(compressions);
     let layers = layers.map(|(part, compression)| (part.place.clone(), part.member, compression)).collect();
     let archived = Archived { archive, files, id: parts.id.clone(), config: parts.config.clone(), layers };
@@ -242,8 +240,8 @@ impl Archived {
         let mut layers: Vec<u16> = wanted.keys().map(|place| place.layer).collect();
         layers.dedup();
         layers.sort_by_key(|number| self.layers[usize::from(*number)].1);
-        let packed = Budget::for_length(self.archive.length());
-        let budget = Budget::for_length(self.archive.length());
+        let meter = || Meter::new(self.archive.length(), LIMITS.unpacked);
+        let (packed, meter) = (meter(), meter());
         let mut reader = self.archive.reader(&packed);
         let mut digests = BTreeMap::new();
         for number in layers {
@@ -254,7 +252,7 @@ impl Archived {
             let files = wanted.range(from..).take_while(|(place, _)| place.layer == number);
             match compression {
                 Compression::None => digest_each(&mut content, files, &mut digests),
-                compression => digest_each(&mut decompressed(content, *compression, &budget), files, &mut digests),
+                compression => digest_each(&mut decompressed(content, *compression, &meter), files, &mut digests),
             }
             .map_err(failed())?;
         }

@@ -52,11 +52,12 @@ pub(super) struct FileStream<'f> {
     buffer: Vec<u8>,
     /// How much of the buffer is consumed.
     used: usize,
+    meter: &'f Meter,
 }
 
 impl<'f> FileStream<'f> {
-    pub(super) fn new(file: &'f File, end: u64) -> FileStream<'f> {
-        FileStream { file, at: 0, end, buffer: Vec::new(), used: 0 }
+    pub(super) fn new(file: &'f File, end: u64, meter: &'f Meter) -> FileStream<'f> {
+        FileStream { file, at: 0, end, buffer: Vec::new(), used: 0, meter }
     }
 }
 
@@ -86,6 +87,7 @@ impl BufRead for FileStream<'_> {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
             self.at += self.buffer.len() as u64;
+            self.meter.position.set(self.at);
         }
         Ok(&self.buffer[self.used..])
     }
@@ -236,35 +238,43 @@ impl Compression {
     }
 }
 
-/// How many bytes compressed streams may still unpack to, all together.
-pub(super) struct Budget(Cell<u64>);
+/// How far a file is read, and what may still come of compressed streams.
+pub(super) struct Meter {
+    /// The bytes that they may still unpack to, all together.
+    left: Cell<u64>,
+    /// The offset in the file that was read last.
+    position: Cell<u64>,
+}
 
 /// The most that an archive unpacks to, by its own size: deflate reaches a thousand, layers
 /// three.
 pub(super) const RATIO: u64 = 200;
-/// What every archive may unpack to, in bytes.
-const ALWAYS: u64 = 1 << 30;
 
-impl Budget {
-    /// For an archive of this length, in bytes.
-    pub(super) fn for_length(length: u64) -> Budget {
-        Budget(Cell::new(length.saturating_mul(RATIO).max(ALWAYS)))
+impl Meter {
+    /// For an archive of this length in bytes, which may unpack to `always` whatever its length.
+    pub(super) fn new(length: u64, always: u64) -> Meter {
+        Meter { left: Cell::new(length.saturating_mul(RATIO).max(always)), position: Cell::new(0) }
+    }
+
+    /// How far the file was read, in bytes.
+    pub(super) fn position(&self) -> u64 {
+        self.position.get()
     }
 }
 
-/// A stream, decompressed. It never yields more than the budget has left.
+/// A stream, decompressed. It yields no more than the meter has left.
 pub(super) fn decompressed<'s>(
     stream: impl BufRead + 's,
     compression: Compression,
-    budget: &'s Budget,
+    meter: &'s Meter,
 ) -> Box<dyn ByteStream + 's> {
-    fn limited<'s>(source: impl Read + 's, budget: &'s Budget) -> Box<dyn ByteStream + 's> {
-        Box::new(BufReader::with_capacity(BUFFER, Limited { source, budget }))
+    fn limited<'s>(source: impl Read + 's, meter: &'s Meter) -> Box<dyn ByteStream + 's> {
+        Box::new(BufReader::with_capacity(BUFFER, Limited { source, meter }))
     }
     match compression {
         Compression::None => Box::new(Uncompressed(stream)),
-        Compression::Gzip => limited(MultiGzDecoder::new(stream), budget),
-        Compression::Zstd => limited(ZstdFrames { source: stream, decoder: None }, budget),
+        Compression::Gzip => limited(MultiGzDecoder::new(stream), meter),
+        Compression::Zstd => limited(ZstdFrames { source: stream, decoder: None }, meter),
     }
 }
 
@@ -290,14 +300,14 @@ impl<S: BufRead> ByteStream for Uncompressed<S> {}
 
 struct Limited<'s, R> {
     source: R,
-    budget: &'s Budget,
+    meter: &'s Meter,
 }
 
 impl<R: Read> Read for Limited<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.source.read(into)?;
-        let left = self.budget.0.get().checked_sub(count as u64);
-        self.budget.0.set(left.ok_or(ErrorKind::QuotaExceeded)?);
+        let left = self.meter.left.get().checked_sub(count as u64);
+        self.meter.left.set(left.ok_or(ErrorKind::QuotaExceeded)?);
         Ok(count)
     }
 }
