@@ -8,10 +8,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attacks;
 pub mod calls;
 mod conditions;
 mod diff;
 pub mod docker;
+pub mod exposure;
 mod files;
 mod input;
 pub mod known;
@@ -26,6 +28,7 @@ mod support;
 
 pub use conditions::RegisterTest;
 pub use diff::{ProfileDiff, SettingChange};
+pub use exposure::{Exposure, ExposureRow};
 pub use input::ReviewInput;
 pub use permission::{LimitName, Permission, Permitted, ProgramKey};
 pub use places::{TextPlace, TextPlaces};
@@ -56,3 +59,6 @@ impl ProfileReview {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
