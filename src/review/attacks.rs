@@ -423,7 +423,7 @@ fn devices(input: &ReviewInput) -> Judged {
         .collect();
     let groups = [crate::profile::FileGroup::Elsewhere, crate::profile::FileGroup::Gpu];
     match found.is_empty() && !groups.iter().any(|group| input.files.has(*group)) {
-        true => Ok("No driver of a device can be reached by ioctl, terminals aside.".into()),
+        true => Ok("No ioctl is granted on a device but terminals (from Linux 6.10 on the kernel refuses it by the device, before by the request alone).".into()),
         false => Err("Drivers of devices can be reached by ioctl, where the devices are in the container.".into()),
     }
 }
