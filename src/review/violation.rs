@@ -247,7 +247,8 @@ pub fn explain(document: &Document, event: &ViolationEvent, start: &StartContext
         notes.push("It was in audit mode: it was reported, and not refused.".into());
     }
     let signals = signals::find(&input, event, start);
-    let points = |of: Points| signals.iter().filter(|one| one.points_to == of).map(|one| one.points).sum::<u32>();
+    let points =
+        |of: Points| signals.iter().filter(|one| one.points_to == of).map(|one| one.points).sum::<u32>();
     let (intrusion, feature) = (points(Points::Intrusion), points(Points::NewFeature));
     let looks_like = match () {
         () if intrusion >= INTRUSION && intrusion > feature => LooksLike::Intrusion,
@@ -293,7 +294,9 @@ fn happened(event: &ViolationEvent) -> String {
             match (&object.address, &object.syscall) {
                 (Some(address), _) => format!("wanted to {to} {address}"),
                 (None, Some(call)) => format!("wanted to call {call}({})", object.args.join(", ")),
-                (None, None) => format!("wanted to use the network ({})", object.name.as_deref().unwrap_or("?")),
+                (None, None) => {
+                    format!("wanted to use the network ({})", object.name.as_deref().unwrap_or("?"))
+                }
             }
         }
         "memory" => "wanted memory that is writable and executable".to_owned(),
