@@ -326,6 +326,7 @@ fn violations_look_like_what_they_are() {
             "network": { "listen": ["tcp/80"], "connect": ["tcp/10.0.0.5:5432"] },
             "files": [{ "path": "/var/lib/app/data", "allow": ["read", "write"] }],
             "syscalls": { "allow": ["fchown", { "call": "prctl", "arg": 0, "in": [22] }] },
+            "ready": { "when": "listening" },
         })),
     );
     let app = json!({ "pid": 9, "executable": { "path": "/opt/app/bin/app" }, "args": ["app"] });
