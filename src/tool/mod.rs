@@ -15,6 +15,7 @@ mod learned;
 mod plan;
 mod process_end;
 mod profiles;
+mod progress;
 mod ready;
 mod reviewed;
 mod self_test;
