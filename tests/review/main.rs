@@ -257,7 +257,7 @@ fn the_attacks_that_are_stopped_are_those_that_the_profile_stops() {
         ("mounts", json!({ "syscalls": { "allow": ["mount"] }, "capabilities": ["sys_admin"] })),
         (
             "raw_sockets",
-            json!({ "syscalls": { "allow": [{ "call": "socket", "arg": 0, "in": ["AF_PACKET"] }] } }),
+            json!({ "syscalls": { "allow": [{ "call": "socket", "arg": 0, "in": ["AF_PACKET"] }] }, "capabilities": ["net_raw"] }),
         ),
         ("connect_out", json!({ "network": { "connect": ["tcp/443"] } })),
         ("connect_out", json!({ "network": { "listen": ["udp/*"] } })),
