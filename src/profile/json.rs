@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 use super::error::ReadError;
 
 /// A JSON text and its value.
-pub(super) struct JsonText<'t> {
+pub(crate) struct JsonText<'t> {
     text: &'t str,
     pub root: JsonNode<'t>,
 }
 
 /// A JSON value.
-pub(super) enum JsonNode<'t> {
+pub(crate) enum JsonNode<'t> {
     Null,
     Bool(bool),
     /// `None` for a number other than an integer from 0 to 2^64 - 1 in digits alone.
@@ -28,7 +28,7 @@ pub(super) enum JsonNode<'t> {
 }
 
 /// A key and its value.
-pub(super) struct Member<'t> {
+pub(crate) struct Member<'t> {
     pub name: Cow<'t, str>,
     pub value: JsonNode<'t>,
 }
@@ -142,7 +142,7 @@ fn part<'t>(text: &'t str, steps: &[usize]) -> &'t str {
 
 /// The keys, each from its quote on, and the values of an object; the items of a list
 /// likewise, with nothing for a key. The text was read once: it is JSON.
-fn parts(text: &str) -> Vec<(&str, &str)> {
+pub(super) fn parts(text: &str) -> Vec<(&str, &str)> {
     if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
         return items.into_iter().map(|item| ("", item.get())).collect();
     }
@@ -159,12 +159,12 @@ fn parts(text: &str) -> Vec<(&str, &str)> {
 }
 
 /// Where a part of a text begins in it.
-fn position(text: &str, part: &str) -> usize {
+pub(super) fn position(text: &str, part: &str) -> usize {
     part.as_ptr().addr() - text.as_ptr().addr()
 }
 
 /// A key as a step of a JSON Pointer.
-fn escaped(key: &str) -> String {
+pub(super) fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
