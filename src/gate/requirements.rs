@@ -199,17 +199,16 @@ mod tests {
         for (lower, higher) in [(&minimal, &elevated), (&elevated, &regulated)] {
             assert!(lower.reasons.iter().all(|class| higher.reasons.contains(class)));
             assert!(lower.max_unseen.unwrap_or(1.0) > higher.max_unseen.unwrap_or(1.0));
-            for required in [
-                |one: &Requirements| one.mode.is_some(),
+            let all: [fn(&Requirements) -> bool; 7] = [
+                |one| one.mode.is_some(),
                 |one| one.fallback.is_some(),
                 |one| one.no_beneath,
                 |one| one.no_write_execute,
                 |one| one.evidence_or_why,
                 |one| one.digests,
                 |one| one.approved,
-            ] {
-                assert!(!required(lower) || required(higher));
-            }
+            ];
+            assert!(all.iter().all(|required| !required(lower) || required(higher)));
         }
         assert!(regulated.approved && regulated.evidence_or_why && !elevated.approved);
     }
@@ -238,7 +237,7 @@ mod tests {
             (r#"{"require":1,"max_exposure":11}"#, "from 0 to 10"),
             (r#"{"require":1,"max_unseen":"0.1"}"#, "is a string"),
             (r#"{"require":1,"mode":"audit"}"#, "enforce"),
-            (r#"{"require":1,"layers":["landlock"]}"#, "landlock-files"),
+            (r#"{"require":1,"layers":["landlock"]}"#, "landlock-tcp"),
             (r#"{"require":1,"forbid":{"syscalls":["ptrac"]}}"#, "ptrace"),
             (r#"{"require":1,"forbid":{"capabilities":["CAP_SYS_ADMIN"]}}"#, "unknown capability"),
             (r#"{"require":1,"forbid":{"programs":["../sh"]}}"#, "absolute path"),

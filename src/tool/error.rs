@@ -8,6 +8,7 @@ use std::process::ExitStatus;
 
 use nix::errno::Errno;
 
+use super::check::CheckError;
 use super::process_end::ProcessEnd;
 use super::ready::READY;
 use crate::enforce;
@@ -33,6 +34,8 @@ pub(super) enum ToolError {
     Made(ReadError),
     /// Journals, evidence or events cannot be used.
     Learn(Unusable),
+    /// A check has no answer.
+    Check(CheckError),
     /// There is no plan of a profile.
     Plan {
         /// What messages call the profile.
@@ -141,6 +144,7 @@ impl fmt::Display for ToolError {
             ToolError::Profile(error) => error.fmt(f),
             ToolError::Made(error) => error.fmt(f),
             ToolError::Learn(error) => error.fmt(f),
+            ToolError::Check(error) => error.fmt(f),
             ToolError::Plan { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::Filter { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::File { path, error } => of_file(path, error, f),
