@@ -5,22 +5,27 @@ use std::collections::BTreeSet;
 use super::finding::{FindingList, Severity};
 use super::lock::Approval;
 use super::rules::GateRule;
-use crate::learn::changes::changes;
-use crate::learn::grants;
 use crate::profile::{Document, Profile};
+use crate::review::{ProfileDiff, RiskLevel};
 
 /// Findings about what was added. An approval of just this profile says that it was looked at.
 pub fn check(before: &Document, after: &Document, approval: Option<&Approval>, found: &mut FindingList) {
     let is_approved = approval.is_some_and(|approval| approval.profile_digest == after.digest);
-    let places = grants(&after.profile);
-    for change in changes(&before.profile, &after.profile) {
-        if !change.is_added || change.what.starts_with("why ") || change.what.starts_with("name ") {
-            continue;
+    for added in ProfileDiff::of(before, after, None, None).added {
+        let subject = added.sentence.trim_end_matches('.').to_owned();
+        let what = format!("New since the previous profile: {} Its risk is {}: {}.", added.sentence, added.risk.word(), added.risk_reason);
+        let finding = found.add(GateRule::GrantAdded, added.pointer, subject, what);
+        if is_approved {
+            finding.severity = Severity::Note;
+        } else if added.risk >= RiskLevel::High {
+            finding.severity = Severity::Error;
         }
-        let pointer = places.iter().find(|grant| grant.key == change.what);
-        let pointer = pointer.map_or("", |grant| grant.pointer.as_str());
-        let what = format!("`{}` is new since the previous profile.", change.what);
-        let finding = found.add(GateRule::GrantAdded, pointer, change.what, what);
+    }
+    let (old, new) = (before.profile.risk, after.profile.risk);
+    if (new as u8) < (old as u8) {
+        let what = format!("The profile's `risk` was `{}`, and is `{}`.", old.word(), new.word());
+        let finding = found.add(GateRule::RiskLowered, "/risk", "risk", what);
+        finding.patch = Some(serde_json::json!([{ "op": "add", "path": "/risk", "value": old.word() }]));
         if is_approved {
             finding.severity = Severity::Note;
         }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::rules::GateRule;
-use crate::profile::{Positions, TextPosition};
+use crate::review::{TextPlace, TextPlaces};
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +58,7 @@ pub struct Finding {
     /// The JSON Pointer of the value in that file; empty for the file as a whole.
     pub pointer: String,
     /// Where that value is.
-    pub position: TextPosition,
+    pub position: TextPlace,
     /// Where else it shows.
     pub related: Vec<RelatedLine>,
     /// The JSON Patch (RFC 6902) for the profile that mends it.
@@ -88,14 +88,14 @@ impl Finding {
 #[derive(Debug)]
 pub struct FindingList<'p> {
     file: &'p str,
-    positions: &'p Positions,
+    positions: &'p TextPlaces,
     /// In the order in which they were found.
     pub found: Vec<Finding>,
 }
 
 impl<'p> FindingList<'p> {
     /// No finding about a profile's file.
-    pub fn new(file: &'p str, positions: &'p Positions) -> FindingList<'p> {
+    pub fn new(file: &'p str, positions: &'p TextPlaces) -> FindingList<'p> {
         FindingList { file, positions, found: Vec::new() }
     }
 
@@ -114,7 +114,7 @@ impl<'p> FindingList<'p> {
             subject: subject.into(),
             what: what.into(),
             file: self.file.to_owned(),
-            position: self.positions.of_pointer(&pointer),
+            position: self.positions.at(&pointer),
             pointer,
             related: Vec::new(),
             patch: None,

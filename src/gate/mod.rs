@@ -31,7 +31,8 @@ pub use runs::{EventLog, RunJournal, RunRecord};
 
 use self::coverage::Coverage;
 use self::usage::GivenRuns;
-use crate::profile::{Document, Positions};
+use crate::profile::Document;
+use crate::review::TextPlaces;
 
 /// A profile and its file.
 #[derive(Clone, Copy)]
@@ -129,12 +130,12 @@ impl CheckReport {
 /// A file of the image cannot be looked at.
 pub fn check(input: &CheckInput) -> Result<CheckReport, ImageFault> {
     let document = input.profile.document;
-    let positions = Positions::of(&document.text);
+    let positions = TextPlaces::of(&document.text);
     let mut found = FindingList::new(input.profile.file, &positions);
     of_the_profile(input.profile, input, &mut found)?;
     if let Some(before) = input.against {
         // What the previous profile had too is listed, and does not fail.
-        let earlier_positions = Positions::of(&before.document.text);
+        let earlier_positions = TextPlaces::of(&before.document.text);
         let mut earlier = FindingList::new(before.file, &earlier_positions);
         of_the_profile(before, input, &mut earlier)?;
         let known: BTreeSet<_> = earlier.found.iter().map(Finding::identity).collect();

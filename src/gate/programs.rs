@@ -4,41 +4,15 @@ use std::path::Path;
 
 use super::requirements::ProgramClass;
 use crate::profile::Program;
-
-/// Shells, and what runs any command that it is given.
-const SHELLS: &[&str] = &[
-    "ash", "bash", "busybox", "csh", "dash", "elvish", "fish", "ksh", "ksh93", "mksh", "nu", "oksh", "pwsh",
-    "rbash", "rc", "sash", "sh", "tcsh", "toybox", "xonsh", "yash", "zsh",
-];
-
-/// Interpreters of scripts.
-const INTERPRETERS: &[&str] = &[
-    "awk", "bun", "clisp", "deno", "elixir", "emacs", "erl", "escript", "expect", "gawk", "gdb", "ghci", "groovy",
-    "guile", "iex", "irb", "java", "jjs", "jrunscript", "jshell", "julia", "lua", "luajit", "mawk", "nawk",
-    "node", "nodejs", "ocaml", "octave", "original-awk", "osascript", "perl", "php", "php-cgi", "pypy", "python",
-    "qjs", "racket", "ruby", "Rscript", "R", "sbcl", "scala", "swipl", "tclsh", "wish", "wasmtime",
-];
-
-/// Package managers, of distributions and of languages.
-const PACKAGE_MANAGERS: &[&str] = &[
-    "apk", "apt", "apt-get", "aptitude", "brew", "bundle", "cargo", "composer", "conda", "corepack", "cpan",
-    "cpanm", "dnf", "dpkg", "easy_install", "emerge", "flatpak", "gem", "guix", "mamba", "microdnf", "nix",
-    "nix-env", "npm", "npx", "opkg", "pacman", "pear", "pecl", "pip", "pipx", "pnpm", "poetry", "rpm", "snap",
-    "swupd", "tdnf", "urpmi", "uv", "xbps-install", "yarn", "yum", "zypper",
-];
+use crate::review::known::{KnownProgram, known};
 
 /// The class of a program of this name, with or without a version: `python3.11`, `pip3`, `php8`.
 pub fn class_of_name(name: &str) -> Option<ProgramClass> {
-    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-    let is_in = |list: &[&str]| list.contains(&name) || (!stem.is_empty() && list.contains(&stem));
-    if is_in(SHELLS) {
-        Some(ProgramClass::Shell)
-    } else if is_in(INTERPRETERS) {
-        Some(ProgramClass::Interpreter)
-    } else if is_in(PACKAGE_MANAGERS) {
-        Some(ProgramClass::PackageManager)
-    } else {
-        None
+    match known(Path::new(name), None)? {
+        KnownProgram::Shell | KnownProgram::MultiCall => Some(ProgramClass::Shell),
+        KnownProgram::Interpreter => Some(ProgramClass::Interpreter),
+        KnownProgram::PackageManager => Some(ProgramClass::PackageManager),
+        _ => None,
     }
 }
 
@@ -73,7 +47,7 @@ mod tests {
             ("sh", Some(ProgramClass::Shell)),
             ("bash", Some(ProgramClass::Shell)),
             ("bash5", Some(ProgramClass::Shell)),
-            ("ksh93", Some(ProgramClass::Shell)),
+            ("busybox", Some(ProgramClass::Shell)),
             ("python3.11", Some(ProgramClass::Interpreter)),
             ("node", Some(ProgramClass::Interpreter)),
             ("perl5.36.0", Some(ProgramClass::Interpreter)),

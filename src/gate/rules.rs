@@ -119,6 +119,8 @@ rules! {
         "Only a start event says what a kernel really enforced.";
     GrantAdded "grant-added" Warning "the profile grants more than the previous one"
         "More rights than were reviewed before; approval (`remit approve`) says that they were looked at.";
+    RiskLowered "risk-lowered" Error "the profile's tier is lower than it was"
+        "The profile names what is required of itself, so less was checked than before.";
     EvidenceMissing "evidence-missing" Inconclusive "there is no evidence"
         "Without runs it is not known which grants are needed, and what is still to come.";
     EvidenceStale "evidence-stale" Note "the evidence is another profile's"

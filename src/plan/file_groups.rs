@@ -86,4 +86,4 @@ pub(crate) const ELSEWHERE_DEVICES: [&str; 4] = ["/dev/shm", "/dev/mqueue", "/de
 
 /// The loader's default directories of libraries (ld.so(8)), but for those below
 /// /usr, which is a directory of programs where there is one.
-pub(super) const LIBRARIES: [&str; 2] = ["/lib", "/lib64"];
+pub(crate) const LIBRARIES: [&str; 2] = ["/lib", "/lib64"];

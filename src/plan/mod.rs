@@ -48,7 +48,7 @@ pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
 #[cfg(feature = "tool")]
 pub(crate) use file_groups::{
-    DEVICES, ELSEWHERE_DEVICES, GPU, GPU_DEVICES, KERNELS, NAMES, OWN_PROCESS, RUNTIME,
+    DEVICES, ELSEWHERE_DEVICES, GPU, GPU_DEVICES, KERNELS, LIBRARIES, NAMES, OWN_PROCESS, RUNTIME,
 };
 pub use index::ProgramIndex;
 pub use layers::{Layer, LayerState};

@@ -142,7 +142,7 @@ fn part<'t>(text: &'t str, steps: &[usize]) -> &'t str {
 
 /// The keys, each from its quote on, and the values of an object; the items of a list
 /// likewise, with nothing for a key. The text was read once: it is JSON.
-pub(super) fn parts(text: &str) -> Vec<(&str, &str)> {
+fn parts(text: &str) -> Vec<(&str, &str)> {
     if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
         return items.into_iter().map(|item| ("", item.get())).collect();
     }
@@ -158,13 +158,37 @@ pub(super) fn parts(text: &str) -> Vec<(&str, &str)> {
     values.into_iter().map(part).collect()
 }
 
+/// Every value of a JSON text by its JSON Pointer (RFC 6901), with the byte offset at which it begins;
+/// empty where the text is not JSON. A profile is not nested deeper than 8 levels, and each level is
+/// read once more.
+#[cfg(feature = "tool")]
+pub fn positions(text: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    let mut open = vec![(String::new(), text.trim_ascii())];
+    while let Some((pointer, value)) = open.pop() {
+        found.push((pointer.clone(), position(text, value)));
+        if !value.starts_with(['{', '[']) {
+            continue;
+        }
+        for (index, (key, value)) in parts(value).into_iter().enumerate() {
+            let mut keys = serde_json::Deserializer::from_str(key).into_iter::<String>();
+            let step = match keys.next() {
+                Some(Ok(name)) if !key.is_empty() => escaped(&name),
+                _ => index.to_string(),
+            };
+            open.push((format!("{pointer}/{step}"), value));
+        }
+    }
+    found
+}
+
 /// Where a part of a text begins in it.
-pub(super) fn position(text: &str, part: &str) -> usize {
+fn position(text: &str, part: &str) -> usize {
     part.as_ptr().addr() - text.as_ptr().addr()
 }
 
 /// A key as a step of a JSON Pointer.
-pub(super) fn escaped(key: &str) -> String {
+fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 

@@ -14,8 +14,6 @@ mod index;
 mod json;
 mod located;
 mod nearest;
-#[cfg(feature = "tool")]
-mod positions;
 mod programs;
 mod read;
 mod rules;
@@ -33,9 +31,9 @@ pub use nearest::nearest;
 pub use error::{ReadError, TextError, UnfinishedEscape};
 pub use index::ProfileIndex;
 #[cfg(feature = "tool")]
-pub(crate) use located::{Located, Object};
+pub use json::positions;
 #[cfg(feature = "tool")]
-pub use positions::{Positions, TextPosition};
+pub(crate) use located::{Located, Object};
 #[cfg(feature = "tool")]
 pub(crate) use read::strictly;
 pub use read::{MAX_BYTES, read};

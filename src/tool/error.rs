@@ -14,6 +14,7 @@ use super::ready::READY;
 use crate::enforce;
 use crate::enforce::source::{LoadError, beside};
 use crate::filter;
+use crate::image::archive::ImageError;
 use crate::image::why;
 use crate::kernel::{ParseReleaseError, Release};
 use crate::learn::Unusable;
@@ -36,6 +37,8 @@ pub(super) enum ToolError {
     Learn(Unusable),
     /// A check has no answer.
     Check(CheckError),
+    /// An image cannot be read.
+    Image(ImageError),
     /// There is no plan of a profile.
     Plan {
         /// What messages call the profile.
@@ -145,6 +148,7 @@ impl fmt::Display for ToolError {
             ToolError::Made(error) => error.fmt(f),
             ToolError::Learn(error) => error.fmt(f),
             ToolError::Check(error) => error.fmt(f),
+            ToolError::Image(error) => write!(f, "--image: {error}"),
             ToolError::Plan { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::Filter { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::File { path, error } => of_file(path, error, f),
@@ -283,6 +287,12 @@ impl From<LoadError> for ToolError {
 impl From<Unusable> for ToolError {
     fn from(error: Unusable) -> ToolError {
         ToolError::Learn(error)
+    }
+}
+
+impl From<ImageError> for ToolError {
+    fn from(error: ImageError) -> ToolError {
+        ToolError::Image(error)
     }
 }
 

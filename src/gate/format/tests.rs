@@ -2,12 +2,12 @@
 
 use super::super::{CheckReport, Finding, FindingList, GateRule};
 use super::ReportFormat;
-use crate::profile::Positions;
+use crate::review::TextPlaces;
 
 const HOSTILE: &str = "a\u{1b}[2J::error::x\r\n%0A|`<img src=x onerror=alert(1)>&\"']]>@team ![x](http://evil) www.evil.example \u{202e}\u{ffff},:";
 
 fn report() -> CheckReport {
-    let positions = Positions::of("{\n  \"files\": [\n    1\n  ]\n}");
+    let positions = TextPlaces::of("{\n  \"files\": [\n    1\n  ]\n}");
     let file = format!("profiles/{HOSTILE}.json");
     let mut list = FindingList::new(&file, &positions);
     list.add(GateRule::OutsideFile, "/files/0", HOSTILE, format!("{HOSTILE} was read.")).patch =

@@ -4,13 +4,20 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::super::{ToolError, build};
+use super::super::progress::Progress;
+use super::super::{ToolError, build, plan};
 use super::{CheckArguments, CheckError, tier};
 use crate::enforce::source::beside;
 use crate::gate::{
-    Approval, CheckInput, EvidenceFile, NamedDocument, Requirements, RunRecord, lock,
+    self, Approval, CheckInput, CheckedImage, EvidenceFile, NamedDocument, Requirements, RunRecord, lock,
 };
+use crate::image::archive::{self, ImageConfig};
+use crate::kernel::{Arch, Kernel, Release};
 use crate::profile::Document;
+
+/// The kernel for which a start in the image is tried: what only an older one lacks is not the
+/// image's.
+const NEWEST: Release = Release::new(6, 18);
 
 /// What was read.
 pub(super) struct CheckInputs<'a> {
@@ -86,17 +93,51 @@ impl<'a> CheckInputs<'a> {
         &self,
         check: impl FnOnce(&CheckInput) -> Result<T, ToolError>,
     ) -> Result<T, ToolError> {
-        let input = CheckInput {
+        let Some(named) = &self.arguments.image else { return check(&self.input(None)) };
+        let bar = Progress::bytes("reading the image");
+        let image = archive::open(named, self.arch(), &mut |done, all| bar.set(done, all))?;
+        let paths = gate::to_hash(&self.profile.document.profile);
+        let digests = image.digests(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+        drop(bar);
+        let arch = image.config().and_then(arch_of).unwrap_or_else(|| self.arch());
+        let checked = CheckedImage {
+            name: image.name().to_owned(),
+            files: &image,
+            digests,
+            installed: image.installed(),
+            arch,
+            kernel: Kernel::stock(NEWEST, arch),
+            host: plan::container(),
+        };
+        check(&self.input(Some(&checked)))
+    }
+
+    fn input<'i>(&'i self, image: Option<&'i CheckedImage<'i>>) -> CheckInput<'i> {
+        CheckInput {
             profile: self.profile.named(),
             against: self.against.as_ref().map(ProfileFiles::named),
             runs: &self.runs,
-            image: None,
+            image,
             requirements: &self.requirements,
             required_by: &self.required_by,
             lock: self.lock.as_ref().map(|(file, approval)| (file.as_str(), approval)),
-        };
-        let _ = self.arguments;
-        check(&input)
+        }
+    }
+
+    /// The architecture that the profile was learned on; without evidence this machine's.
+    fn arch(&self) -> Arch {
+        let runs = self.profile.evidence.as_ref().map(|file| file.evidence.observations.runs());
+        let learned = runs.and_then(|runs| runs.first()).and_then(|run| run.fingerprint.arch.parse().ok());
+        learned.unwrap_or(Arch::THIS)
+    }
+}
+
+/// The architecture of an image's config, by OCI's name for it.
+fn arch_of(config: &ImageConfig) -> Option<Arch> {
+    match config.architecture.as_str() {
+        "amd64" => Some(Arch::X86_64),
+        "arm64" => Some(Arch::Aarch64),
+        _ => None,
     }
 }
 
