@@ -68,7 +68,9 @@ impl<'p> CallGrants<'p> {
             for entry in &profile.syscalls.startup_only {
                 match &entry.what {
                     SyscallRule::Group(name) => {
-                        startup_only.extend(groups::named(name).into_iter().flat_map(|group| group.calls().into_keys()));
+                        startup_only.extend(
+                            groups::named(name).into_iter().flat_map(|group| group.calls().into_keys()),
+                        );
                     }
                     // A condition takes a part of the call away, which a fact need not be of.
                     SyscallRule::Call(name) => startup_only.push(*name),
@@ -86,7 +88,9 @@ impl<'p> CallGrants<'p> {
 
     /// What allows a call with any arguments, or with this value of one of them.
     pub fn allows(&self, call: &'static str, when: Option<(u8, u64)>) -> Option<AllowedBy> {
-        if matches!(syscalls::handler(call), Handler::Exec | Handler::NotImplemented) || LAUNCH.contains(&call) {
+        if matches!(syscalls::handler(call), Handler::Exec | Handler::NotImplemented)
+            || LAUNCH.contains(&call)
+        {
             return Some(AllowedBy::Section);
         }
         let listed = self.profile.syscalls.allow.iter().position(|entry| match (&entry.what, when) {
@@ -120,9 +124,7 @@ impl<'p> CallGrants<'p> {
     /// Whether the app may make the call in some form.
     pub fn has(&self, call: &str) -> bool {
         let mut listed = self.profile.syscalls.allow.iter();
-        let is_this = |rule: &SyscallRule| {
-            matches!(rule, SyscallRule::Call(name) | SyscallRule::When(name, _) if *name == call)
-        };
+        let is_this = |rule: &SyscallRule| matches!(rule, SyscallRule::Call(name) | SyscallRule::When(name, _) if *name == call);
         listed.any(|entry| is_this(&entry.what)) || self.is_brought(call)
     }
 }

@@ -165,13 +165,15 @@ impl<'p> Coverage<'p> {
                 true => Want::Program { path, caller: None },
                 false => Want::Applet { path, applet: name.applet.clone(), caller: None },
             };
-            let (what, subject) = (format!("{} was executed", worded(name)), format!("program {}", worded(name)));
+            let (what, subject) =
+                (format!("{} was executed", worded(name)), format!("program {}", worded(name)));
             return missing(GateRule::OutsideProgram, "/programs", &what, &subject, Remedy::Want(want));
         }
         if !seen.serving.is_empty() && self.calls.is_startup_only("execve") {
             return self.after_startup("execve", &format!("{} was executed", worded(name)));
         }
-        let used = entries.iter().flat_map(|(index, _)| self.keys_with(&format!("/programs/{index}"), "program "));
+        let used =
+            entries.iter().flat_map(|(index, _)| self.keys_with(&format!("/programs/{index}"), "program "));
         FactCoverage::Granted(used.collect())
     }
 
@@ -182,7 +184,8 @@ impl<'p> Coverage<'p> {
             && !entries.iter().any(|(_, program)| program.entry)
         {
             let want = Want::Command(entries[0].1.place.path().to_owned());
-            let (what, subject) = (format!("COMMAND was {}", worded(name)), format!("entry {}", worded(name)));
+            let (what, subject) =
+                (format!("COMMAND was {}", worded(name)), format!("entry {}", worded(name)));
             let pointer = format!("/programs/{index}");
             return missing(GateRule::OutsideProgram, &pointer, &what, &subject, Remedy::Want(want));
         }
@@ -205,7 +208,9 @@ impl<'p> Coverage<'p> {
                         && edge.what.applet.as_ref().is_none_or(|applet| *applet == to.applet)
                 };
                 if targets.iter().any(|(_, target)| names(target)) {
-                    used.extend(self.keys_of(&format!("/programs/{caller}/may_run/{number}")).iter().cloned());
+                    used.extend(
+                        self.keys_of(&format!("/programs/{caller}/may_run/{number}")).iter().cloned(),
+                    );
                 }
             }
         }
@@ -230,14 +235,24 @@ impl<'p> Coverage<'p> {
         let interpreter = self.canonical(interpreter);
         let wrong = self.entries(&name).into_iter().find(|(_, program)| {
             matches!(program.place, ProgramPlace::Path(_))
-                && program.interpreter.as_ref().is_none_or(|one| self.canonical(&one.to_string_lossy()) != interpreter)
+                && program
+                    .interpreter
+                    .as_ref()
+                    .is_none_or(|one| self.canonical(&one.to_string_lossy()) != interpreter)
         });
         let Some((index, program)) = wrong else { return FactCoverage::Granted(Vec::new()) };
         let op = if program.interpreter.is_some() { "replace" } else { "add" };
-        let patch = json!([{ "op": op, "path": format!("/programs/{index}/interpreter"), "value": interpreter }]);
+        let patch =
+            json!([{ "op": op, "path": format!("/programs/{index}/interpreter"), "value": interpreter }]);
         let what = format!("{path} was run by its interpreter {interpreter}");
         let subject = format!("interpreter {path} {interpreter}");
-        missing(GateRule::OutsideProgram, &format!("/programs/{index}"), &what, &subject, Remedy::Patch(patch))
+        missing(
+            GateRule::OutsideProgram,
+            &format!("/programs/{index}"),
+            &what,
+            &subject,
+            Remedy::Patch(patch),
+        )
     }
 
     fn digest(&self, path: &str, sha256: &str) -> FactCoverage {
@@ -247,7 +262,8 @@ impl<'p> Coverage<'p> {
             program.sha256.as_ref().is_some_and(|pinned| pinned != sha256)
                 && path_of(program) == self.canonical(&name.path)
         };
-        let Some((index, _)) = self.profile().indexed_programs().find(|(_, program)| is_other(program)) else {
+        let Some((index, _)) = self.profile().indexed_programs().find(|(_, program)| is_other(program))
+        else {
             return FactCoverage::Granted(Vec::new());
         };
         let want = Want::Digest { program: index, sha256: sha256.to_owned() };

@@ -13,7 +13,12 @@ pub fn check(before: &Document, after: &Document, approval: Option<&Approval>, f
     let is_approved = approval.is_some_and(|approval| approval.profile_digest == after.digest);
     for added in ProfileDiff::of(before, after, None, None).added {
         let subject = added.sentence.trim_end_matches('.').to_owned();
-        let what = format!("New since the previous profile: {} Its risk is {}: {}.", added.sentence, added.risk.word(), added.risk_reason);
+        let what = format!(
+            "New since the previous profile: {} Its risk is {}: {}.",
+            added.sentence,
+            added.risk.word(),
+            added.risk_reason
+        );
         let finding = found.add(GateRule::GrantAdded, added.pointer, subject, what);
         if is_approved {
             finding.severity = Severity::Note;

@@ -109,9 +109,10 @@ fn unseen(document: &Document, file: &EvidenceFile, most: f64, found: &mut Findi
     let observations = &file.evidence.observations;
     let learned = build(observations, &Wanted::default());
     let rules = by_pointer(&document.profile, &learned.reasons);
-    let there = rules.values().flat_map(|(keys, _)| keys).filter_map(|key| {
-        learned.reasons.get(key).map(|reason| (key.as_str(), reason))
-    });
+    let there = rules
+        .values()
+        .flat_map(|(keys, _)| keys)
+        .filter_map(|key| learned.reasons.get(key).map(|reason| (key.as_str(), reason)));
     let grants: BTreeMap<_, _> = there.collect();
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let mut thin = |subject: &str, what: String| {

@@ -32,7 +32,8 @@ fn settings(document: &Document, requirements: &Requirements, text: &Value, foun
     if let Some(mode) = requirements.mode
         && profile.mode != mode
     {
-        let what = format!("The profile's mode is `{}`, and `{}` is required.", profile.mode.word(), mode.word());
+        let what =
+            format!("The profile's mode is `{}`, and `{}` is required.", profile.mode.word(), mode.word());
         found.add(GateRule::NotEnforced, "/mode", "mode", what).patch = set(text, "mode", mode.word().into());
     } else if profile.mode != Mode::Enforce {
         let what = format!("The profile's mode is `{}`.", profile.mode.word());
@@ -85,7 +86,8 @@ pub fn reasonless(
         ProgramClass::Interpreter => (GateRule::InterpreterAllowed, "an interpreter"),
         ProgramClass::PackageManager => (GateRule::PackageManagerAllowed, "a package manager"),
     };
-    let what = format!("{name} is {kind}, and its entry has no `why`; give the reason, or take it off the list.");
+    let what =
+        format!("{name} is {kind}, and its entry has no `why`; give the reason, or take it off the list.");
     let finding = found.add(rule, pointer, format!("program {name}"), what);
     finding.severity = match requirements.reasons.contains(&class) {
         true => Severity::Error,
@@ -106,7 +108,11 @@ fn forbidden(document: &Document, requirements: &Requirements, text: &Value, fou
     }
     for (index, program) in profile.indexed_programs() {
         let path = program.place.path();
-        let names = [path.to_str().unwrap_or_default(), file_name(path), program.applet.as_deref().unwrap_or_default()];
+        let names = [
+            path.to_str().unwrap_or_default(),
+            file_name(path),
+            program.applet.as_deref().unwrap_or_default(),
+        ];
         let is_beneath = matches!(program.place, ProgramPlace::Beneath(_));
         let is_forbidden = forbid.programs.iter().find(|one| match (is_beneath, one.starts_with('/')) {
             (true, true) => std::path::Path::new(one.as_str()).starts_with(path),
@@ -125,7 +131,9 @@ fn forbidden(document: &Document, requirements: &Requirements, text: &Value, fou
     }
     let calls = CallGrants::of(profile);
     let listed: Vec<_> = grants(profile);
-    for call in forbid.syscalls.iter().copied().collect::<BTreeSet<_>>().into_iter().filter(|call| calls.has(call)) {
+    for call in
+        forbid.syscalls.iter().copied().collect::<BTreeSet<_>>().into_iter().filter(|call| calls.has(call))
+    {
         let key = format!("syscall {call}");
         let with_value = format!("{key} ");
         let entry = listed.iter().find(|grant| grant.key == key || grant.key.starts_with(&with_value));

@@ -51,8 +51,7 @@ pub struct ImageFault {
 }
 
 /// Where a program is looked for that is not at its path.
-const PLACES: [&str; 6] =
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const PLACES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// The files of the image whose digests the check needs.
 pub fn to_hash(profile: &Profile) -> BTreeSet<PathBuf> {
@@ -154,7 +153,8 @@ fn programs(
         let known = learned.get(&form).or_else(|| learned.get(&*canonical(&path.to_string_lossy())));
         match (&program.sha256, digest, known) {
             (_, None, _) => {
-                let what = format!("The digest of {} could not be computed in {}.", path.display(), image.name);
+                let what =
+                    format!("The digest of {} could not be computed in {}.", path.display(), image.name);
                 let finding = found.add(GateRule::ProgramDigest, pointer, format!("digest {name}"), what);
                 finding.severity = Severity::Inconclusive;
             }
@@ -165,9 +165,14 @@ fn programs(
                     image.name,
                     which(digest, known)
                 );
-                let patch = json!([{ "op": "replace", "path": format!("{pointer}/sha256"), "value": digest }]);
-                let finding =
-                    found.add(GateRule::ProgramDigest, format!("{pointer}/sha256"), format!("digest {name}"), what);
+                let patch =
+                    json!([{ "op": "replace", "path": format!("{pointer}/sha256"), "value": digest }]);
+                let finding = found.add(
+                    GateRule::ProgramDigest,
+                    format!("{pointer}/sha256"),
+                    format!("digest {name}"),
+                    what,
+                );
                 finding.patch = Some(patch);
             }
             (Some(_), Some(_), _) => {}
@@ -191,7 +196,8 @@ fn programs(
                     path.display()
                 );
                 let patch = json!([{ "op": "add", "path": format!("{pointer}/sha256"), "value": digest }]);
-                found.add(GateRule::DigestNotPinned, pointer, format!("digest {name}"), what).patch = Some(patch);
+                found.add(GateRule::DigestNotPinned, pointer, format!("digest {name}"), what).patch =
+                    Some(patch);
             }
             (None, Some(_), None) => {}
         }
@@ -231,12 +237,25 @@ fn missing(
     let (what, patch) = match moved[..] {
         [] => (format!("{} is not in {}.", path.display(), image.name), None),
         [one] => (
-            format!("{} is not in {}, where a program of this name is {}.", path.display(), image.name, one.display()),
+            format!(
+                "{} is not in {}, where a program of this name is {}.",
+                path.display(),
+                image.name,
+                one.display()
+            ),
             renamed(text, path, one),
         ),
         _ => {
             let all: Vec<String> = moved.iter().map(|one| one.display().to_string()).collect();
-            (format!("{} is not in {}; programs of this name: {}.", path.display(), image.name, all.join(", ")), None)
+            (
+                format!(
+                    "{} is not in {}; programs of this name: {}.",
+                    path.display(),
+                    image.name,
+                    all.join(", ")
+                ),
+                None,
+            )
         }
     };
     found.add(GateRule::ProgramMissing, pointer, format!("missing {}", name_of(program)), what).patch = patch;
@@ -248,7 +267,8 @@ fn renamed(text: &Value, from: &Path, to: &Path) -> Option<Value> {
     let (from, to) = (from.to_str()?, to.to_str()?);
     let mut operations = Vec::new();
     for (index, program) in text["programs"].as_array()?.iter().enumerate() {
-        let mut replace = |path: String| operations.push(json!({ "op": "replace", "path": path, "value": to }));
+        let mut replace =
+            |path: String| operations.push(json!({ "op": "replace", "path": path, "value": to }));
         if program["path"] == from {
             replace(format!("/programs/{index}/path"));
         }
@@ -422,7 +442,8 @@ fn start(document: &Document, image: &CheckedImage, found: &mut FindingList) {
     if let Err(error) = plan
         && error.pointer.starts_with("/programs")
     {
-        let what = format!("In {} remit-init would not start: {}.", image.name, error.text.trim_end_matches('.'));
+        let what =
+            format!("In {} remit-init would not start: {}.", image.name, error.text.trim_end_matches('.'));
         found.add(GateRule::CannotStart, &*error.pointer, format!("start {}", error.text), what);
     }
 }

@@ -111,14 +111,17 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for approval in [approval(), Approval { note: Some("a\nb\u{1b}".to_owned()), by: None, ..approval() }] {
+        for approval in [approval(), Approval { note: Some("a\nb\u{1b}".to_owned()), by: None, ..approval() }]
+        {
             assert_eq!(Approval::read(approval.text().as_bytes()).expect("valid"), approval);
         }
     }
 
     #[test]
     fn a_lock_lies_beside_its_profile() {
-        for (profile, lock) in [("a/p.json", "a/p.lock.json"), ("p", "p.lock.json"), ("p.v1", "p.v1.lock.json")] {
+        for (profile, lock) in
+            [("a/p.json", "a/p.lock.json"), ("p", "p.lock.json"), ("p.v1", "p.v1.lock.json")]
+        {
             assert_eq!(beside(Path::new(profile)), Path::new(lock));
         }
     }

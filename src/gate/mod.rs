@@ -148,7 +148,9 @@ pub fn check(input: &CheckInput) -> Result<CheckReport, ImageFault> {
     approval(input, &mut found);
     let mut findings = found.found;
     let place = |finding: &Finding| (finding.position, finding.rule, finding.subject.clone());
-    findings.sort_by_cached_key(|finding| (!finding.fails(), !finding.is_open(), finding.severity, place(finding)));
+    findings.sort_by_cached_key(|finding| {
+        (!finding.fails(), !finding.is_open(), finding.severity, place(finding))
+    });
     Ok(CheckReport {
         file: input.profile.file.to_owned(),
         name: document.profile.name.clone(),
@@ -178,7 +180,10 @@ fn exposure(profile: NamedDocument, input: &CheckInput, found: &mut FindingList)
     let Some(most) = input.requirements.max_exposure else { return };
     let score = drift::exposure(&profile.document.profile);
     if score > most {
-        let what = format!("The exposure is {score:.1} of 10, and {most} is the most that {} lets.", input.required_by);
+        let what = format!(
+            "The exposure is {score:.1} of 10, and {most} is the most that {} lets.",
+            input.required_by
+        );
         found.add(GateRule::ExposureHigh, "", "exposure", what);
     }
 }
@@ -199,7 +204,8 @@ fn of_this_build(input: &CheckInput, found: &mut FindingList) -> Result<(), Imag
     match input.image {
         Some(image) => image::check(document, evidence, input.requirements, image, found)?,
         None if input.requirements.digests => {
-            let what = format!("{} requires digests that match the image; name it with --image.", input.required_by);
+            let what =
+                format!("{} requires digests that match the image; name it with --image.", input.required_by);
             found.add(GateRule::ImageNotGiven, "", "image", what);
         }
         None => {}
@@ -272,11 +278,17 @@ fn approval(input: &CheckInput, found: &mut FindingList) {
                 input.profile.document.digest, approval.profile_digest, approval.approved
             );
             let finding = found.add(GateRule::ApprovalChanged, "", "approval", what);
-            finding.related =
-                vec![RelatedLine { file: file.to_owned(), line: None, text: approval.profile_digest.clone() }];
+            finding.related = vec![RelatedLine {
+                file: file.to_owned(),
+                line: None,
+                text: approval.profile_digest.clone(),
+            }];
         }
         None if input.requirements.approved => {
-            let what = format!("{} requires an approval, and there is no lock file; `remit approve` writes one.", input.required_by);
+            let what = format!(
+                "{} requires an approval, and there is no lock file; `remit approve` writes one.",
+                input.required_by
+            );
             found.add(GateRule::ApprovalMissing, "", "approval", what);
         }
         _ => {}

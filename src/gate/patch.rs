@@ -33,8 +33,7 @@ pub fn without_entry(text: &Value, pointer: &str) -> Option<Value> {
 /// The patch that takes rights away from a file entry.
 pub fn without_rights(text: &Value, pointer: &str, words: &[&str]) -> Option<Value> {
     let allow = text.pointer(pointer)?.get("allow")?.as_array()?;
-    let left: Vec<&Value> =
-        allow.iter().filter(|right| !words.iter().any(|word| *right == word)).collect();
+    let left: Vec<&Value> = allow.iter().filter(|right| !words.iter().any(|word| *right == word)).collect();
     if left.is_empty() {
         return Some(removal(pointer));
     }
@@ -72,15 +71,15 @@ fn program(text: &Value, pointer: &str) -> Option<Value> {
         let edges = program["may_run"].as_array().into_iter().flatten().enumerate();
         let leads = |edge: &Value| match edge.get("path") {
             None => *edge == path && is_last,
-            Some(to) => {
-                *to == path && (edge.get("applet").is_some_and(|one| Some(one) == applet) || is_last)
-            }
+            Some(to) => *to == path && (edge.get("applet").is_some_and(|one| Some(one) == applet) || is_last),
         };
         // The last first, so that the others keep their places.
         let gone: Vec<usize> = edges.filter(|(_, edge)| leads(edge)).map(|(number, _)| number).collect();
-        operations.extend(gone.into_iter().rev().map(|number| {
-            json!({ "op": "remove", "path": format!("/programs/{caller}/may_run/{number}") })
-        }));
+        operations.extend(
+            gone.into_iter().rev().map(
+                |number| json!({ "op": "remove", "path": format!("/programs/{caller}/may_run/{number}") }),
+            ),
+        );
     }
     operations.push(json!({ "op": "remove", "path": pointer }));
     valid(text, operations.into())

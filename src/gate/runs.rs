@@ -245,7 +245,10 @@ impl EventLog {
         match event.event.as_str() {
             "start" => {
                 if !matches!(event.mode.value.as_str(), "enforce" | "audit") {
-                    self.gaps.push(format!("line {line}: the mode was {}, which refuses nothing", event.mode.value));
+                    self.gaps.push(format!(
+                        "line {line}: the mode was {}, which refuses nothing",
+                        event.mode.value
+                    ));
                 }
                 let layers = event.layers.into_iter().map(|one| (one.layer, (one.state, one.detail)));
                 let layers = layers.collect();
@@ -325,7 +328,11 @@ mod tests {
     }
 
     fn start() -> String {
-        event(1, "start", ",\"mode\":{\"value\":\"audit\"},\"layers\":[{\"layer\":\"seccomp\",\"state\":\"active\"}]")
+        event(
+            1,
+            "start",
+            ",\"mode\":{\"value\":\"audit\"},\"layers\":[{\"layer\":\"seccomp\",\"state\":\"active\"}]",
+        )
     }
 
     fn log(text: &str) -> EventLog {
@@ -337,7 +344,8 @@ mod tests {
 
     #[test]
     fn a_whole_log_has_no_gap_and_its_refusals_are_counted() {
-        let refused = ",\"kind\":\"file\",\"rule\":\"/files\",\"object\":{\"path\":\"/x\",\"access\":[\"read\"]}";
+        let refused =
+            ",\"kind\":\"file\",\"rule\":\"/files\",\"object\":{\"path\":\"/x\",\"access\":[\"read\"]}";
         let text = start()
             + "the app's own\n"
             + &event(2, "violation", refused)
@@ -359,7 +367,10 @@ mod tests {
             (event(2, "violation", "") + &stop, "do not follow"),
             (start() + &stop.replace(NONCE, &"f".repeat(32)) + &stop, "another nonce"),
             (start() + "{\"remit\":1,\n" + &stop, "and are none"),
-            (start() + &event(2, "dropped", ",\"count\":7,\"why\":\"sink slow\"") + &stop, "7 events were lost"),
+            (
+                start() + &event(2, "dropped", ",\"count\":7,\"why\":\"sink slow\"") + &stop,
+                "7 events were lost",
+            ),
             (start().replace("audit", "off") + &stop, "refuses nothing"),
         ] {
             let gaps = log(&text).gaps;
@@ -373,7 +384,8 @@ mod tests {
 
     #[test]
     fn any_bytes_are_a_record_or_an_error() {
-        let whole = start() + &event(2, "violation", ",\"kind\":\"program\",\"hint\":[]") + &event(3, "stop", "");
+        let whole =
+            start() + &event(2, "violation", ",\"kind\":\"program\",\"hint\":[]") + &event(3, "stop", "");
         let journal = br#"{"journal":1,"run":"app-1","command":["app"],"label":"","exact":false,"fingerprint":{"arch":"x86_64"},"outer":{}}"#;
         crate::mutation::each(&[whole.as_bytes(), journal], |bytes| {
             if let Err(error) = RunRecord::read("run", bytes) {

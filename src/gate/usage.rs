@@ -51,12 +51,7 @@ impl<'r> GivenRuns<'r> {
 }
 
 /// Findings about the behaviour of this build's runs.
-pub fn beyond(
-    document: &Document,
-    coverage: &Coverage,
-    records: &[RunRecord],
-    found: &mut FindingList,
-) {
+pub fn beyond(document: &Document, coverage: &Coverage, records: &[RunRecord], found: &mut FindingList) {
     let text = document.value();
     let mut missing: BTreeMap<String, (MissingGrant, Vec<RelatedLine>)> = BTreeMap::new();
     for record in records {
@@ -108,7 +103,10 @@ fn as_patch(operations: Vec<PatchOp>) -> Option<Value> {
 /// What an event file says was refused.
 fn refused(document: &Document, text: &Value, log: &EventLog, found: &mut FindingList) {
     if log.digests.iter().any(|digest| *digest != document.digest) {
-        let what = format!("{}: its events are of a profile with another digest; run the tests with this one.", log.name);
+        let what = format!(
+            "{}: its events are of a profile with another digest; run the tests with this one.",
+            log.name
+        );
         found.add(GateRule::RunOfAnotherProfile, "", format!("{} digest", log.name), what);
     }
     // Those of another profile say nothing about this one.
@@ -117,7 +115,8 @@ fn refused(document: &Document, text: &Value, log: &EventLog, found: &mut Findin
         let operations = serde_json::from_str::<Vec<PatchOp>>(&refusal.hint).unwrap_or_default();
         // A line in a log may be the app's: only what remit itself would propose is passed on.
         let is_ours = refusal.digest == document.digest && Want::of(text, &operations).is_some();
-        let program = if refusal.program.is_empty() { "a program that is not known" } else { &refusal.program };
+        let program =
+            if refusal.program.is_empty() { "a program that is not known" } else { &refusal.program };
         let times = if seen.count == 1 { "once".to_owned() } else { format!("{} times", seen.count) };
         let what = format!("{program}: {} was refused {times} ({}:{}).", refusal.what, log.name, seen.line);
         let subject = format!("{} {program}", refusal.what);
@@ -147,7 +146,12 @@ fn unobserved(document: &Document, records: &[RunRecord], found: &mut FindingLis
                 "No journal shows whether the `{key}` of {path} fit; give the events of a run under this profile, with \
                  REMIT_MODE=audit where it may not be enforced yet."
             );
-            found.add(GateRule::RulesNotObserved, format!("/programs/{index}/{key}"), format!("{key} {path}"), what);
+            found.add(
+                GateRule::RulesNotObserved,
+                format!("/programs/{index}/{key}"),
+                format!("{key} {path}"),
+                what,
+            );
         }
     }
 }
@@ -177,12 +181,14 @@ pub fn unused(
     let unnotified = if exact { BTreeSet::new() } else { unnotified() };
     let is_unknown = |key: &str| match key.strip_prefix("syscall ") {
         Some(call) => {
-            !exact && (call.starts_with('@') || unnotified.contains(call.split(' ').next().unwrap_or_default()))
+            !exact
+                && (call.starts_with('@') || unnotified.contains(call.split(' ').next().unwrap_or_default()))
         }
         None => false,
     };
     let mut entries: BTreeMap<String, Vec<Grant>> = BTreeMap::new();
-    for grant in grants(&document.profile).into_iter().filter(|grant| !grant.key.starts_with("startup_only ")) {
+    for grant in grants(&document.profile).into_iter().filter(|grant| !grant.key.starts_with("startup_only "))
+    {
         entries.entry(grant.pointer.clone()).or_default().push(grant);
     }
     let text = document.value();
@@ -196,11 +202,12 @@ pub fn unused(
     for (pointer, all) in &entries {
         let unused: Vec<&Grant> = all.iter().filter(is_unused).collect();
         let is_program = unused.iter().any(|grant| grant.key.starts_with("program "));
-        let reports: Vec<(String, Option<Value>)> = if is_program || (unused.len() == all.len() && all.len() > 1) {
-            vec![(worded(all), patch::without_entry(&text, pointer))]
-        } else {
-            unused.iter().map(|grant| (grant.key.clone(), patch::without(&text, grant))).collect()
-        };
+        let reports: Vec<(String, Option<Value>)> =
+            if is_program || (unused.len() == all.len() && all.len() > 1) {
+                vec![(worded(all), patch::without_entry(&text, pointer))]
+            } else {
+                unused.iter().map(|grant| (grant.key.clone(), patch::without(&text, grant))).collect()
+            };
         for (subject, patch) in reports {
             // A transition goes with its program, and so it is said there.
             let ends = subject.strip_prefix("edge ").and_then(|edge| edge.split_once(" -> "));

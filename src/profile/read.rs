@@ -73,8 +73,7 @@ pub(crate) fn strictly<T>(
 }
 
 /// What an empty profile is answered.
-const EMPTY: &str =
-    "is empty; the smallest profile is {\"remit\": 1, \"name\": …, \"programs\": [{\"path\": …, \"entry\": true}]}";
+const EMPTY: &str = "is empty; the smallest profile is {\"remit\": 1, \"name\": …, \"programs\": [{\"path\": …, \"entry\": true}]}";
 
 /// The bytes as text that can be JSON at all.
 fn plain<'t>(text: &'t [u8], what: &str, empty: &str) -> Result<&'t str, ReadError> {

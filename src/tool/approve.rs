@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::check::without_digest;
 use super::staged::StagedFile;
 use super::{VerbOutput, VerbResult, build};
 use crate::event::time::utc;
@@ -32,7 +33,8 @@ pub(super) struct ApproveArguments {
 
 pub(super) fn run(arguments: &ApproveArguments) -> VerbResult {
     let document = build::profile_file(&arguments.profile)?;
-    let path = arguments.lock.clone().unwrap_or_else(|| lock::beside(&arguments.profile));
+    let profile = without_digest(&arguments.profile);
+    let path = arguments.lock.clone().unwrap_or_else(|| lock::beside(&profile));
     let approval = Approval {
         profile_digest: document.digest,
         approved: utc(SystemTime::now()).chars().take_while(|c| *c != 'T').collect(),
@@ -41,7 +43,7 @@ pub(super) fn run(arguments: &ApproveArguments) -> VerbResult {
     };
     StagedFile::write(&path, &approval.text())?.put()?;
     let by = approval.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
-    let profile = arguments.profile.display();
+    let profile = profile.display();
     VerbOutput::success(format!(
         "{}: approves {profile} as {} ({}{by})\nthe shim accepts no other content with --profile {profile}@{}",
         path.display(),

@@ -44,11 +44,18 @@ fn repository() -> Bench {
         fs::copy(example, bench.path(name)).expect("copied");
     }
     save(&bench.path("image"), &bench.path("saved.tar"));
-    let active = |text: String| text.replace("\"degraded\",\"detail\":\"ABI 1\"", "\"active\"").replace("\"detail\":\"ABI 1\",\"layer\":\"landlock-files\",\"state\":\"degraded\"", "\"layer\":\"landlock-files\",\"state\":\"active\"");
+    let active = |text: String| {
+        text.replace("\"degraded\",\"detail\":\"ABI 1\"", "\"active\"").replace(
+            "\"detail\":\"ABI 1\",\"layer\":\"landlock-files\",\"state\":\"degraded\"",
+            "\"layer\":\"landlock-files\",\"state\":\"active\"",
+        )
+    };
     bench.put("events.template", active(events(&bench.digest(), &[])));
     fs::remove_dir_all(bench.path("runs")).expect("removed");
     let docker = "#!/bin/sh\necho \"docker $*\" >> calls\ncase \"$1\" in\nsave) cp saved.tar \"$3\";;\nrun) cp events.template runs/events.jsonl;;\nesac\n";
-    bench.put("bin/docker", docker).put("bin/gh", "#!/bin/sh\necho \"gh $*\" >> calls\ncat \"$5\" >> calls\n");
+    bench
+        .put("bin/docker", docker)
+        .put("bin/gh", "#!/bin/sh\necho \"gh $*\" >> calls\ncat \"$5\" >> calls\n");
     std::os::unix::fs::symlink(REMIT, bench.path("bin/remit")).expect("a link");
     for name in ["docker", "gh"] {
         executable(&bench.path("bin").join(name));
@@ -105,7 +112,13 @@ fn the_workflow_passes_what_is_as_it_was() {
         assert!(said.status.success(), "{name}: {out}{}", String::from_utf8_lossy(&said.stderr));
     }
     let calls = bench.text("calls");
-    for one in ["docker build -t app .", "docker save -o app.tar app", "docker run --rm", "gh pr comment 7", "remit check: clean"] {
+    for one in [
+        "docker build -t app .",
+        "docker save -o app.tar app",
+        "docker run --rm",
+        "gh pr comment 7",
+        "remit check: clean",
+    ] {
         assert!(calls.contains(one), "{calls}");
     }
     assert!(bench.text("remit.sarif").contains("2.1.0"));
@@ -114,7 +127,10 @@ fn the_workflow_passes_what_is_as_it_was() {
 #[test]
 fn the_workflow_fails_at_a_line_of_what_is_new() {
     let bench = repository();
-    let profile = bench.text("profile.json").replace("\"network\":", "\"capabilities\": [\"chown\", \"sys_admin\"],\n  \"network\":").replace("  \"capabilities\": [\"chown\"],\n", "");
+    let profile = bench
+        .text("profile.json")
+        .replace("\"network\":", "\"capabilities\": [\"chown\", \"sys_admin\"],\n  \"network\":")
+        .replace("  \"capabilities\": [\"chown\"],\n", "");
     bench.put("profile.json", profile);
     let mut codes = Vec::new();
     let mut out = String::new();
@@ -124,7 +140,8 @@ fn the_workflow_fails_at_a_line_of_what_is_new() {
         out += &String::from_utf8_lossy(&said.stdout);
     }
     assert_eq!(codes, [Some(0), Some(0), Some(0), Some(1), Some(0)], "{out}");
-    let at = bench.text("profile.json").lines().position(|line| line.contains("sys_admin")).expect("there") + 1;
+    let at =
+        bench.text("profile.json").lines().position(|line| line.contains("sys_admin")).expect("there") + 1;
     let annotation = format!("::error file=profile.json,line={at},");
     let found: Vec<&str> = out.lines().filter(|line| line.starts_with(&annotation)).collect();
     assert!(found.iter().any(|line| line.contains("forbidden-capability")), "{out}");

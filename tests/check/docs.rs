@@ -7,10 +7,13 @@ const PAGE: &str = include_str!("../../docs/check.md");
 
 #[test]
 fn the_page_lists_every_rule_with_its_severity_and_reason() {
-    let rows: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 5).collect();
+    let rows: Vec<&str> =
+        PAGE.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 5).collect();
     let expected: Vec<String> = GateRule::ALL
         .iter()
-        .map(|rule| format!("| `{}` | {} | {} | {} |", rule.id(), rule.severity().word(), rule.title(), rule.why()))
+        .map(|rule| {
+            format!("| `{}` | {} | {} | {} |", rule.id(), rule.severity().word(), rule.title(), rule.why())
+        })
         .collect();
     for row in &expected {
         assert!(rows.contains(&row.as_str()), "docs/check.md lacks:\n{}", expected.join("\n"));

@@ -14,17 +14,24 @@ fn bench() -> Bench {
     bench.change(|profile| {
         profile["programs"].as_array_mut().expect("a list").push(json!({ "path": "/bin/sh" }));
     });
-    bench.put("build.jsonl", journal(7, "get", &[ordinary(), vec![open("/srv/a b%,:\u{1b}[2J<x>", "read")]].concat()));
+    bench.put(
+        "build.jsonl",
+        journal(7, "get", &[ordinary(), vec![open("/srv/a b%,:\u{1b}[2J<x>", "read")]].concat()),
+    );
     bench.put("require.json", r#"{"require":1,"layers":["seccomp"],"reasons":["shells"]}"#);
     bench
 }
 
-const ARGUMENTS: &[&str] = &["check", "p.json", "--run", "build.jsonl", "--require", "require.json", "--output"];
+const ARGUMENTS: &[&str] =
+    &["check", "p.json", "--run", "build.jsonl", "--require", "require.json", "--output"];
 
 #[test]
 fn one_run_writes_all_formats() {
     let bench = bench();
-    let said = bench.remit(&[ARGUMENTS, &["text=-,sarif=out.sarif,github=-,json=out.json,markdown=comment.md,junit=out.xml"]].concat());
+    let said = bench.remit(
+        &[ARGUMENTS, &["text=-,sarif=out.sarif,github=-,json=out.json,markdown=comment.md,junit=out.xml"]]
+            .concat(),
+    );
     assert_eq!(said.status.code(), Some(1));
     let out = String::from_utf8(said.stdout).expect("UTF-8");
     assert!(!out.contains('\u{1b}'), "{out}");
@@ -37,7 +44,10 @@ fn one_run_writes_all_formats() {
     }
     for name in ["out.sarif", "out.xml", "comment.md"] {
         let text = bench.text(name);
-        assert!(findings.iter().all(|one| text.contains(one["id"].as_str().expect("an id"))), "{name}: {text}");
+        assert!(
+            findings.iter().all(|one| text.contains(one["id"].as_str().expect("an id"))),
+            "{name}: {text}"
+        );
         assert!(!text.contains('\u{1b}'), "{name}");
     }
     let left = fs::read_dir(bench.0.path()).expect("listed").flatten();
@@ -51,7 +61,8 @@ fn the_log_has_the_form_of_sarif() {
     let log: Value = serde_json::from_str(&bench.text("out.sarif")).expect("JSON");
     let schema: Value = serde_json::from_str(include_str!("sarif.schema.json")).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
-    let errors: Vec<String> = validator.iter_errors(&log).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<String> =
+        validator.iter_errors(&log).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:#?}\n{log:#}");
     // The schema refuses what is wrong.
     for (pointer, value) in [
@@ -96,7 +107,10 @@ fn the_test_report_is_well_formed() {
     }
     assert!(open.is_empty() && !rest.contains('<'), "{open:?}");
     let count = |what: &str| text.matches(what).count();
-    assert!(text.contains(&format!("failures=\"{}\" errors=\"{}\"", count("<failure"), count("<error"))), "{text}");
+    assert!(
+        text.contains(&format!("failures=\"{}\" errors=\"{}\"", count("<failure"), count("<error"))),
+        "{text}"
+    );
     assert!(text.contains(&format!("tests=\"{}\"", count("<testcase"))));
 }
 

@@ -13,7 +13,8 @@ fn what_was_learned_is_clean_with_the_runs_that_it_was_learned_from() {
     let checked = bench.check(&["--run", "runs", "--image", "image"]);
     assert_eq!((checked.code, checked.ids()), (0, vec![]), "{:#}", checked.report);
     assert_eq!(checked.report["outcome"], "clean");
-    let looked: Vec<&str> = checked.report["looked_at"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let looked: Vec<&str> =
+        checked.report["looked_at"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     for one in ["requirements minimal", "evidence p.evidence.json", "journal runs/0.jsonl", "image image"] {
         assert!(looked.contains(&one), "{looked:?}");
     }
@@ -24,12 +25,17 @@ fn names_that_differ_from_run_to_run_are_inside() {
     let bench = Bench::new();
     let varying = |number: u32| {
         let path = format!("/data/temp-{number}.rdb");
-        let volume = json!({ "path": path, "access": ["write", "create"], "mount": "volume", "mount_point": "/data" });
+        let volume =
+            json!({ "path": path, "access": ["write", "create"], "mount": "volume", "mount_point": "/data" });
         let many = (0..12).map(|file| open(&format!("/usr/share/app/{file}.html"), "read"));
         let exec = json!({ "program": "/bin/busybox", "applet": "sh", "parent": "/usr/sbin/server" });
         let own = vec![
             line("serving", "open", volume),
-            line("serving", "connect", json!({ "address": format!("tcp/10.0.0.2:{}", 40000 + number % 1000) })),
+            line(
+                "serving",
+                "connect",
+                json!({ "address": format!("tcp/10.0.0.2:{}", 40000 + number % 1000) }),
+            ),
             line("serving", "connect", json!({ "address": "udp/10.0.0.1:53" })),
             line("serving", "connect", json!({ "address": format!("unix:/tmp/.s-{number}") })),
             line("serving", "syscall", json!({ "call": "fchown" })),
@@ -37,7 +43,11 @@ fn names_that_differ_from_run_to_run_are_inside() {
             line("serving", "exec", exec),
             line("serving", "change", json!({ "op": "mkdir", "path": "/run/app", "directory": true })),
             line("serving", "change", json!({ "op": "create", "path": "/run/app/pid" })),
-            line("serving", "change", json!({ "op": "rename", "path": "/data/a", "to": "/data/b", "mount": "volume", "mount_point": "/data" })),
+            line(
+                "serving",
+                "change",
+                json!({ "op": "rename", "path": "/data/a", "to": "/data/b", "mount": "volume", "mount_point": "/data" }),
+            ),
             line("serving", "limit", json!({ "limit": "processes", "value": number % 40 })),
         ];
         [ordinary(), own, many.collect()].concat()
@@ -65,7 +75,8 @@ fn nothing_that_could_not_be_looked_at_is_clean() {
     let killed = journal(7, "get", &ordinary());
     let killed = killed.rsplit_once("{\"end\"").expect("an end").0;
     let lost = journal_with(7, "get", &ordinary(), &json!({ "clean": true, "dropped": 3 }));
-    let blind = [ordinary(), vec![line("serving", "blind", json!({ "path": "/srv", "why": "no watch" }))]].concat();
+    let blind =
+        [ordinary(), vec![line("serving", "blind", json!({ "path": "/srv", "why": "no watch" }))]].concat();
     for text in [killed, &lost, &journal(7, "get", &blind)] {
         bench.put("build.jsonl", text);
         let checked = bench.check(&["--run", "build.jsonl"]);
@@ -80,7 +91,10 @@ fn against_the_previous_profile_only_what_is_new_fails() {
     bench.learned(3);
     bench.change(|profile| {
         profile["programs"].as_array_mut().expect("a list").push(json!({ "path": "/bin/sh" }));
-        profile["files"].as_array_mut().expect("a list").insert(0, json!({ "path": "/srv", "allow": ["read"] }));
+        profile["files"]
+            .as_array_mut()
+            .expect("a list")
+            .insert(0, json!({ "path": "/srv", "allow": ["read"] }));
     });
     bench.put("old.json", bench.text("p.json"));
     let checked = bench.check(&[]);
@@ -93,12 +107,19 @@ fn against_the_previous_profile_only_what_is_new_fails() {
     let checked = bench.check(&["--against", "old.json"]);
     assert_eq!(checked.code, 0, "{:#}", checked.report);
     assert!(checked.ids().contains(&"shell-allowed") && checked.ids().contains(&"unused-grant"));
-    assert!(checked.findings().iter().all(|one| one["new"] == false || one["severity"] == "note"), "{:#}", checked.report);
+    assert!(
+        checked.findings().iter().all(|one| one["new"] == false || one["severity"] == "note"),
+        "{:#}",
+        checked.report
+    );
     // And one that is new.
-    bench.change(|profile| profile["programs"].as_array_mut().expect("a list").push(json!({ "path": "/bin/bash" })));
+    bench.change(|profile| {
+        profile["programs"].as_array_mut().expect("a list").push(json!({ "path": "/bin/bash" }))
+    });
     let checked = bench.check(&["--against", "old.json"]);
     assert_eq!(checked.code, 1);
-    let failing: Vec<&Value> = checked.of("shell-allowed").into_iter().filter(|one| one["fails"] == true).collect();
+    let failing: Vec<&Value> =
+        checked.of("shell-allowed").into_iter().filter(|one| one["fails"] == true).collect();
     assert_eq!(failing.len(), 1);
     assert!(failing[0]["what"].as_str().is_some_and(|what| what.contains("/bin/bash")));
     // What a run of this build does is new, whatever was there before.
@@ -114,24 +135,39 @@ fn an_approval_is_of_one_content() {
     bench.learned(3);
     bench.put("old.json", bench.text("p.json"));
     bench.put("require.json", r#"{"require":1,"approved":true}"#);
-    bench.change(|profile| profile["network"]["connect"] = json!([{ "endpoint": "tcp/5432", "why": "the database" }]));
+    bench.change(|profile| {
+        profile["network"]["connect"] = json!([{ "endpoint": "tcp/5432", "why": "the database" }])
+    });
     let require = ["--require", "require.json"];
     assert_eq!(bench.check(&require).ids(), ["approval-missing", "evidence-stale", "unused-grant"]);
     let said = bench.done(&["approve", "p.json", "--by", "a team", "--note", "read \u{1b}[2J"]);
     assert!(said.contains(&bench.digest()) && !said.contains('\u{1b}'), "{said}");
     let lock: Value = serde_json::from_str(&bench.text("p.lock.json")).expect("JSON");
-    assert_eq!((&lock["lock"], &lock["by"], &lock["profile_digest"]), (&1.into(), &"a team".into(), &bench.digest().into()));
+    assert_eq!(
+        (&lock["lock"], &lock["by"], &lock["profile_digest"]),
+        (&1.into(), &"a team".into(), &bench.digest().into())
+    );
     assert_eq!(bench.check(&require).code, 0);
     // What was added was looked at.
     let checked = bench.check(&["--against", "old.json", "--require", "require.json"]);
-    assert_eq!((checked.code, checked.of("grant-added")[0]["severity"].clone()), (0, json!("note")), "{:#}", checked.report);
+    assert_eq!(
+        (checked.code, checked.of("grant-added")[0]["severity"].clone()),
+        (0, json!("note")),
+        "{:#}",
+        checked.report
+    );
     bench.change(|profile| profile["network"]["connect"] = json!([]));
     let checked = bench.check(&require);
     assert_eq!((checked.code, checked.of("approval-changed").len()), (1, 1));
     // Elsewhere.
     bench.done(&["approve", "p.json", "--lock", "locks.json"]);
     assert_eq!(bench.check(&["--lock", "locks.json"]).of("approval-changed").len(), 0);
-    assert!(fs::read_dir(bench.0.path()).expect("listed").flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with('.')));
+    assert!(
+        fs::read_dir(bench.0.path())
+            .expect("listed")
+            .flatten()
+            .all(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+    );
 }
 
 #[test]
@@ -141,7 +177,8 @@ fn a_tier_is_a_file_that_can_be_printed() {
     for tier in ["minimal", "elevated", "regulated"] {
         let text = bench.done(&["check", "--print-tier", tier]);
         bench.put("tier.json", &text);
-        let (by_name, by_file) = (bench.check(&["--require", tier]), bench.check(&["--require", "tier.json"]));
+        let (by_name, by_file) =
+            (bench.check(&["--require", tier]), bench.check(&["--require", "tier.json"]));
         assert_eq!((by_name.code, by_name.ids()), (by_file.code, by_file.ids()), "{tier}");
         bench.change(|profile| profile["risk"] = tier.into());
         assert_eq!(bench.check(&[]).report["require"], tier);

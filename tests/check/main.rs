@@ -199,8 +199,12 @@ fn ordinary() -> Vec<Value> {
         open("/lib/libc.so.6", "read"),
         line("startup", "listen", json!({ "address": "tcp/0.0.0.0:8080" })),
         line("startup", "ready", json!({ "by": "listening" })),
-        line("serving", "open", json!({ "path": "/data/state", "access": ["write", "create"], "mount": "volume",
-            "mount_point": "/data" })),
+        line(
+            "serving",
+            "open",
+            json!({ "path": "/data/state", "access": ["write", "create"], "mount": "volume",
+            "mount_point": "/data" }),
+        ),
         line("serving", "syscall", json!({ "call": "mlockall" })),
         line("serving", "capability", json!({ "capability": "chown", "call": "fchown" })),
     ]

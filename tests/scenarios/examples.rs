@@ -74,8 +74,8 @@ fn every_example_is_listed_and_tried() {
         }
         let name = entry.file_name().into_string().expect("UTF-8");
         assert!(list.contains(&format!("]({name}/README.md)")), "examples/README.md does not list {name}");
-        let is_tried =
-            tests.contains(&format!("Guide::new(\"{name}\"")) || elsewhere.contains(&format!("examples/{name}"));
+        let is_tried = tests.contains(&format!("Guide::new(\"{name}\""))
+            || elsewhere.contains(&format!("examples/{name}"));
         assert!(is_tried, "no test follows {name}/README.md");
     }
 }

@@ -24,8 +24,16 @@ pub(super) struct CoveringFiles<'p> {
 
 /// A path in one form whether or not /bin, /sbin, /lib and /var/run are links.
 pub fn canonical(path: &str) -> Cow<'_, str> {
-    const MERGED: [&str; 8] =
-        ["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/var/run", "/var/lock"];
+    const MERGED: [&str; 8] = [
+        "/usr/bin",
+        "/usr/sbin",
+        "/usr/lib",
+        "/usr/lib32",
+        "/usr/lib64",
+        "/usr/libx32",
+        "/var/run",
+        "/var/lock",
+    ];
     let under = |directory: &&str| Path::new(path).starts_with(directory);
     match MERGED.iter().find(|directory| under(directory)) {
         Some(&"/var/run") => Cow::Borrowed(&path["/var".len()..]),
@@ -42,7 +50,8 @@ impl<'p> CoveringFiles<'p> {
         loaders: &BTreeSet<String>,
     ) -> CoveringFiles<'p> {
         let form = |path: &str| canonical(resolved.get(path).map_or(path, String::as_str)).into_owned();
-        let mut found = CoveringFiles { rules: HashMap::new(), groups: Vec::new(), executed: BTreeSet::new() };
+        let mut found =
+            CoveringFiles { rules: HashMap::new(), groups: Vec::new(), executed: BTreeSet::new() };
         for entry in &profile.files {
             match entry {
                 FileEntry::Group(group) => found.groups.push(group.what),
@@ -80,7 +89,10 @@ impl<'p> CoveringFiles<'p> {
         };
         let form = canonical(&place);
         let mut used = self.rules_over(&form, right);
-        if used.is_empty() && is_varying && !seen.examples.is_empty() && seen.examples.len() < crate::learn::EXAMPLES
+        if used.is_empty()
+            && is_varying
+            && !seen.examples.is_empty()
+            && seen.examples.len() < crate::learn::EXAMPLES
         {
             // All names are known: each may be granted by itself.
             let each: Vec<_> =
@@ -120,9 +132,7 @@ impl<'p> CoveringFiles<'p> {
 
     /// Whether a group covers a right on a path.
     fn covers(&self, group: FileGroup, path: &str, right: Rights) -> bool {
-        let below = |list: &[&str]| {
-            list.iter().any(|place| Path::new(path).starts_with(&*canonical(place)))
-        };
+        let below = |list: &[&str]| list.iter().any(|place| Path::new(path).starts_with(&*canonical(place)));
         let read_write = Rights::READ.union(Rights::WRITE);
         match group {
             FileGroup::Runtime => {

@@ -11,7 +11,8 @@ impl Coverage<'_> {
     pub(super) fn endpoint(&self, side: &str, address: &str, seen: &Seen) -> FactCoverage {
         let profile = self.profile();
         if side == "connect" && NSCD.contains(&address) {
-            let names = |entry: &FileEntry| matches!(entry, FileEntry::Group(one) if one.what == FileGroup::Names);
+            let names =
+                |entry: &FileEntry| matches!(entry, FileEntry::Group(one) if one.what == FileGroup::Names);
             if profile.files.iter().any(names) {
                 return FactCoverage::Granted(vec!["files @names".to_owned()]);
             }

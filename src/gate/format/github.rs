@@ -21,7 +21,10 @@ pub fn write(report: &CheckReport) -> String {
             data(&message(finding)),
         );
     }
-    text += &format!("::notice title=remit check::{}\n", data(&visible::line(&format!("{}: {}", report.file, summary(report)))));
+    text += &format!(
+        "::notice title=remit check::{}\n",
+        data(&visible::line(&format!("{}: {}", report.file, summary(report))))
+    );
     text
 }
 

@@ -29,7 +29,10 @@ pub fn write(report: &CheckReport) -> String {
             escaped(&format!("{}: {}", rule.id(), rule.title()))
         );
     }
-    text += &format!("    <system-out>{}</system-out>\n  </testsuite>\n</testsuites>\n", escaped(&summary(report)));
+    text += &format!(
+        "    <system-out>{}</system-out>\n  </testsuite>\n</testsuites>\n",
+        escaped(&summary(report))
+    );
     text
 }
 

@@ -27,10 +27,12 @@ pub fn write(report: &CheckReport) -> String {
     if report.findings.len() > MOST {
         text += &format!("\n{} more are not listed here.\n", report.findings.len() - MOST);
     }
-    let patches = report.findings.iter().take(MOST).filter(|finding| finding.fails() && finding.patch.is_some());
+    let patches =
+        report.findings.iter().take(MOST).filter(|finding| finding.fails() && finding.patch.is_some());
     let patches: Vec<String> = patches.map(patch).collect();
     if !patches.is_empty() {
-        text += "\n<details><summary>JSON Patches that mend them, each for the profile as it is</summary>\n\n";
+        text +=
+            "\n<details><summary>JSON Patches that mend them, each for the profile as it is</summary>\n\n";
         text += &patches.concat();
         text += "\n</details>\n";
     }
@@ -65,7 +67,9 @@ fn escaped(text: &str) -> String {
         match c {
             // A mention is made of text that is rendered already: a zero-width space divides it.
             '@' => shown += "&#64;&#8203;",
-            c if c.is_ascii_punctuation() && (is_link || !matches!(c, ',' | '.' | '-' | '/' | '(' | ')' | '\'')) => {
+            c if c.is_ascii_punctuation()
+                && (is_link || !matches!(c, ',' | '.' | '-' | '/' | '(' | ')' | '\'')) =>
+            {
                 shown += &format!("&#{};", u32::from(c));
             }
             c => shown.push(c),

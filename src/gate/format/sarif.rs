@@ -12,7 +12,8 @@ const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 pub fn write(report: &CheckReport) -> String {
     let rules: Vec<Value> = GateRule::ALL.iter().map(|rule| descriptor(*rule)).collect();
     let results: Vec<Value> = report.findings.iter().map(result).collect();
-    let open: Vec<Value> = report.findings.iter().filter(|finding| finding.is_open()).map(notification).collect();
+    let open: Vec<Value> =
+        report.findings.iter().filter(|finding| finding.is_open()).map(notification).collect();
     let log = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",

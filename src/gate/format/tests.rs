@@ -41,7 +41,10 @@ fn an_annotation_is_one_line_with_file_and_line() {
     let text = ReportFormat::Github.write(&report());
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
-    assert!(lines[0].starts_with("::error file=profiles/a\\u001b[2J%3A%3Aerror%3A%3Ax\\r\\n%250A|"), "{text}");
+    assert!(
+        lines[0].starts_with("::error file=profiles/a\\u001b[2J%3A%3Aerror%3A%3Ax\\r\\n%250A|"),
+        "{text}"
+    );
     assert!(lines[0].contains(",line=3,col=5,title="), "{text}");
     assert!(lines[1].starts_with("::warning ") && lines[2].starts_with("::notice "), "{text}");
     for line in &lines[..3] {

@@ -9,7 +9,8 @@ pub fn write(report: &CheckReport) -> String {
     let mut text = String::new();
     for finding in &report.findings {
         let place = finding.position;
-        let pointer = if finding.pointer.is_empty() { String::new() } else { format!(" {}", finding.pointer) };
+        let pointer =
+            if finding.pointer.is_empty() { String::new() } else { format!(" {}", finding.pointer) };
         text += &format!(
             "{}:{}:{}: {} [{}]{}\n",
             line(&finding.file),

@@ -50,7 +50,11 @@ impl fmt::Display for CheckError {
                 write!(f, "--output {item}: names no file; expected a file, or - for stdout")
             }
             CheckError::SameTarget(path) => {
-                write!(f, "--output: two formats would be written to {}; name a file for each", path.display())
+                write!(
+                    f,
+                    "--output: two formats would be written to {}; name a file for each",
+                    path.display()
+                )
             }
             CheckError::IsDirectory(path) => {
                 write!(f, "--output: {} is a directory; name a file", path.display())

@@ -40,6 +40,7 @@ struct ProfileFiles {
 impl ProfileFiles {
     fn read(path: &Path, evidence: Option<&Path>) -> Result<ProfileFiles, ToolError> {
         let document = build::profile_file(path)?;
+        let path = &without_digest(path);
         let evidence = match evidence {
             Some(named) => Some(evidence_file(named, fs::read(named))?),
             None => {
@@ -56,6 +57,12 @@ impl ProfileFiles {
     fn named(&self) -> NamedDocument<'_> {
         NamedDocument { file: &self.file, document: &self.document, evidence: self.evidence.as_ref() }
     }
+}
+
+/// The file of `FILE@sha256:HEX`.
+pub(in crate::tool) fn without_digest(path: &Path) -> PathBuf {
+    let text = path.to_string_lossy();
+    text.split_once("@sha256:").map_or_else(|| path.to_owned(), |(file, _)| file.into())
 }
 
 fn evidence_file(path: &Path, bytes: io::Result<Vec<u8>>) -> Result<EvidenceFile, ToolError> {
@@ -79,11 +86,10 @@ impl<'a> CheckInputs<'a> {
             None => {
                 let bytes = fs::read(word)
                     .map_err(|error| CheckError::NoRequirements { word: word.to_owned(), error })?;
-                Requirements::read(&bytes)
-                    .map_err(|error| CheckError::Format { path: word.into(), error })?
+                Requirements::read(&bytes).map_err(|error| CheckError::Format { path: word.into(), error })?
             }
         };
-        let lock = read_lock(arguments.lock.as_deref(), path)?;
+        let lock = read_lock(arguments.lock.as_deref(), &without_digest(path))?;
         let required_by = word.to_owned();
         Ok(CheckInputs { arguments, profile, against, runs, requirements, required_by, lock })
     }
@@ -171,6 +177,7 @@ fn read_lock(named: Option<&Path>, profile: &Path) -> Result<Option<(String, App
         Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ToolError::File { path, error }),
     };
-    let approval = Approval::read(&bytes).map_err(|error| CheckError::Format { path: path.clone(), error })?;
+    let approval =
+        Approval::read(&bytes).map_err(|error| CheckError::Format { path: path.clone(), error })?;
     Ok(Some((path.display().to_string(), approval)))
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 pub(super) use self::error::CheckError;
 use self::inputs::CheckInputs;
+pub(super) use self::inputs::without_digest;
 use self::outputs::Outputs;
 use super::{ToolError, VerbOutput, VerbResult};
 use crate::gate::{self, Requirements};
@@ -64,9 +65,8 @@ pub(super) fn run(arguments: &CheckArguments) -> VerbResult {
     }
     let outputs = Outputs::parse(&arguments.output)?;
     let inputs = CheckInputs::read(arguments)?;
-    let report = inputs.with_image(|input| {
-        gate::check(input).map_err(|fault| ToolError::from(CheckError::Image(fault)))
-    })?;
+    let report = inputs
+        .with_image(|input| gate::check(input).map_err(|fault| ToolError::from(CheckError::Image(fault))))?;
     let text = outputs.write(&report)?;
     Ok(VerbOutput { text, code: report.outcome().code() })
 }
