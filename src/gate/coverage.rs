@@ -58,7 +58,7 @@ pub enum FactCoverage {
 pub struct Coverage<'p> {
     document: &'p Document,
     files: CoveringFiles<'p>,
-    calls: CallGrants<'p>,
+    calls: CallGrants,
     /// The names of the grants of each entry, in the order of its values.
     keys: HashMap<String, Vec<String>>,
     /// Paths as the image resolves them.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::finding::{FindingList, Severity};
 use super::lock::Approval;
 use super::rules::GateRule;
-use crate::profile::{Document, Profile};
+use crate::profile::Document;
 use crate::review::{ProfileDiff, RiskLevel};
 
 /// Findings about what was added. An approval of just this profile says that it was looked at.
@@ -47,8 +47,3 @@ pub fn had(granted: &BTreeSet<String>, subject: &str) -> bool {
 }
 
 const RIGHTS: [&str; 5] = ["read", "write", "create", "remove", "ioctl"];
-
-/// The exposure of a profile, from 0 to 10.
-pub fn exposure(_: &Profile) -> f64 {
-    0.0
-}

@@ -103,18 +103,16 @@ pub fn check(
     image: &CheckedImage,
     found: &mut FindingList,
 ) -> Result<(), ImageFault> {
-    let before = found.found.len();
     programs(document, evidence, requirements, image, found)?;
     beneath(document, requirements, image, found)?;
     if let Some(file) = evidence {
         libraries(file, image, found)?;
         packages(file, image, found);
     }
-    writable(document, evidence, Some(image), found)?;
     let explains_start = |finding: &super::finding::Finding| {
         matches!(finding.rule, GateRule::ProgramMissing | GateRule::ProgramWritable)
     };
-    if !found.found[before..].iter().any(explains_start) {
+    if !found.found.iter().any(explains_start) {
         start(document, image, found);
     }
     Ok(())

@@ -7,6 +7,7 @@ mod calls;
 mod coverage;
 mod drift;
 mod evidence;
+mod exposure;
 mod finding;
 pub mod format;
 mod grants;
@@ -133,17 +134,22 @@ pub fn check(input: &CheckInput) -> Result<CheckReport, ImageFault> {
     let positions = TextPlaces::of(&document.text);
     let mut found = FindingList::new(input.profile.file, &positions);
     of_the_profile(input.profile, input, &mut found)?;
+    evidence::check(document, input.profile.evidence, input.requirements, &mut found);
     if let Some(before) = input.against {
         // What the previous profile had too is listed, and does not fail.
         let earlier_positions = TextPlaces::of(&before.document.text);
         let mut earlier = FindingList::new(before.file, &earlier_positions);
         of_the_profile(before, input, &mut earlier)?;
+        if before.evidence.is_some() {
+            evidence::check(before.document, before.evidence, input.requirements, &mut earlier);
+        }
         let known: BTreeSet<_> = earlier.found.iter().map(Finding::identity).collect();
         for finding in &mut found.found {
             finding.is_new = !known.contains(&finding.identity());
         }
         drift::check(before.document, document, input.lock.map(|(_, approval)| approval), &mut found);
     }
+    exposure::check(input.profile, input, &mut found);
     of_this_build(input, &mut found)?;
     approval(input, &mut found);
     let mut findings = found.found;
@@ -161,31 +167,16 @@ pub fn check(input: &CheckInput) -> Result<CheckReport, ImageFault> {
     })
 }
 
-/// Findings that the previous profile may have had as well.
+/// Findings that the previous profile may have had as well. Where it has no evidence, the libraries
+/// that are used are taken from the present one's.
 fn of_the_profile(
     profile: NamedDocument,
     input: &CheckInput,
     found: &mut FindingList,
 ) -> Result<(), ImageFault> {
     grants::check(profile.document, input.requirements, found);
-    evidence::check(profile.document, profile.evidence, input.requirements, found);
-    if input.image.is_none() {
-        image::writable(profile.document, profile.evidence, None, found)?;
-    }
-    exposure(profile, input, found);
-    Ok(())
-}
-
-fn exposure(profile: NamedDocument, input: &CheckInput, found: &mut FindingList) {
-    let Some(most) = input.requirements.max_exposure else { return };
-    let score = drift::exposure(&profile.document.profile);
-    if score > most {
-        let what = format!(
-            "The exposure is {score:.1} of 10, and {most} is the most that {} lets.",
-            input.required_by
-        );
-        found.add(GateRule::ExposureHigh, "", "exposure", what);
-    }
+    let evidence = profile.evidence.or(input.profile.evidence);
+    image::writable(profile.document, evidence, input.image, found)
 }
 
 /// Findings about the runs and the image of this build, which are always new.

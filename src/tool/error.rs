@@ -20,6 +20,7 @@ use crate::kernel::{ParseReleaseError, Release};
 use crate::learn::Unusable;
 use crate::plan::PlanError;
 use crate::profile::{ReadError, embedded};
+use crate::review::item::UnknownItem;
 use crate::sys::{CallError, signal};
 
 /// Why a verb has no answer: one line.
@@ -116,6 +117,10 @@ pub(super) enum ToolError {
     NotTraced(Errno),
     /// There is no directory for the profiles of the drop test: the last one that was tried.
     NoFolder(Option<(PathBuf, io::Error)>),
+    /// What `remit explain` was given is no item of a profile.
+    Item(UnknownItem),
+    /// A log has no violation where one was named.
+    Event { path: PathBuf, line: Option<u64>, what: String },
     /// The self-test could not be done.
     SelfTest(SelfTestError),
 }
@@ -239,6 +244,9 @@ impl fmt::Display for ToolError {
                 }
                 f.write_str("; name one by TMPDIR")
             }
+            ToolError::Item(error) => error.fmt(f),
+            ToolError::Event { path, line: Some(line), what } => write!(f, "{}:{line}: {what}", path.display()),
+            ToolError::Event { path, line: None, what } => write!(f, "{}: {what}", path.display()),
             ToolError::SelfTest(error) => error.fmt(f),
         }
     }

@@ -196,3 +196,20 @@ fn an_archive_is_checked_as_its_files_are() {
     assert_eq!(unpacked.ids(), ["program-changed"]);
     assert_eq!((archived.code, archived.ids()), (unpacked.code, unpacked.ids()), "{:#}", archived.report);
 }
+
+#[test]
+fn exposure_fails_with_its_rows_where_it_rises() {
+    let bench = Bench::new();
+    bench.learned(3);
+    bench.put("old.json", bench.text("p.json"));
+    bench.put("require.json", r#"{"require":1,"max_exposure":0.5}"#);
+    let against = ["--against", "old.json", "--require", "require.json"];
+    let checked = bench.check(&against);
+    assert_eq!((checked.code, checked.ids()), (0, vec!["exposure-high"]), "{:#}", checked.report);
+    bench.change(|profile| profile["capabilities"] = json!(["chown", "sys_admin"]));
+    let checked = bench.check(&against);
+    let finding = checked.of("exposure-high")[0];
+    assert_eq!((checked.code, &finding["fails"]), (1, &json!(true)), "{finding:#}");
+    let rows = finding["related"].as_array().expect("a list");
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["text"].as_str().is_some_and(|text| text.contains("weight"))), "{finding:#}");
+}
