@@ -55,7 +55,7 @@ pub enum FactCoverage {
 }
 
 /// A profile, prepared for many facts.
-pub struct Coverage<'p> {
+pub struct ProfileCoverage<'p> {
     document: &'p Document,
     files: CoveringFiles<'p>,
     calls: CallGrants,
@@ -65,20 +65,20 @@ pub struct Coverage<'p> {
     resolved: BTreeMap<String, String>,
 }
 
-impl<'p> Coverage<'p> {
+impl<'p> ProfileCoverage<'p> {
     /// Of a profile; `resolved` has the paths of its programs and files that lead elsewhere in the
     /// image, and `loaders` the ELF loaders and interpreters that runs showed.
     pub fn of(
         document: &'p Document,
         resolved: &BTreeMap<String, String>,
         loaders: &BTreeSet<String>,
-    ) -> Coverage<'p> {
+    ) -> ProfileCoverage<'p> {
         let profile = &document.profile;
         let mut keys: HashMap<String, Vec<String>> = HashMap::new();
         for Grant { key, pointer } in grants(profile) {
             keys.entry(pointer).or_default().push(key);
         }
-        Coverage {
+        ProfileCoverage {
             document,
             files: CoveringFiles::of(profile, resolved, loaders),
             calls: CallGrants::of(profile),

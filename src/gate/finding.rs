@@ -43,7 +43,7 @@ pub struct RelatedLine {
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Finding {
+pub struct GateFinding {
     /// The rule that it breaks.
     pub rule: GateRule,
     /// How much it weighs here.
@@ -67,7 +67,7 @@ pub struct Finding {
     pub is_new: bool,
 }
 
-impl Finding {
+impl GateFinding {
     /// Whether the check fails by it.
     pub fn fails(&self) -> bool {
         self.is_new && matches!(self.severity, Severity::Error | Severity::Warning)
@@ -90,7 +90,7 @@ pub struct FindingList<'p> {
     file: &'p str,
     positions: &'p TextPlaces,
     /// In the order in which they were found.
-    pub found: Vec<Finding>,
+    pub found: Vec<GateFinding>,
 }
 
 impl<'p> FindingList<'p> {
@@ -106,9 +106,9 @@ impl<'p> FindingList<'p> {
         pointer: impl Into<String>,
         subject: impl Into<String>,
         what: impl Into<String>,
-    ) -> &mut Finding {
+    ) -> &mut GateFinding {
         let pointer = pointer.into();
-        self.found.push(Finding {
+        self.found.push(GateFinding {
             rule,
             severity: rule.severity(),
             subject: subject.into(),

@@ -8,7 +8,7 @@ use super::calls::CallGrants;
 use super::finding::{FindingList, Severity};
 use super::patch;
 use super::programs::{class_of, file_name, name_of};
-use super::requirements::{ProgramClass, Requirements};
+use super::requirements::{ReasonClass, Requirements};
 use super::rules::GateRule;
 use crate::learn::grants;
 use crate::profile::{Document, Fallback, Mode, ProgramPlace, capability_word};
@@ -75,16 +75,16 @@ fn programs(document: &Document, requirements: &Requirements, text: &Value, foun
 
 /// A program of a class that needs a reason, and has none.
 pub fn reasonless(
-    class: ProgramClass,
+    class: ReasonClass,
     pointer: &str,
     name: &str,
     requirements: &Requirements,
     found: &mut FindingList,
 ) {
     let (rule, kind) = match class {
-        ProgramClass::Shell => (GateRule::ShellAllowed, "a shell"),
-        ProgramClass::Interpreter => (GateRule::InterpreterAllowed, "an interpreter"),
-        ProgramClass::PackageManager => (GateRule::PackageManagerAllowed, "a package manager"),
+        ReasonClass::Shell => (GateRule::ShellAllowed, "a shell"),
+        ReasonClass::Interpreter => (GateRule::InterpreterAllowed, "an interpreter"),
+        ReasonClass::PackageManager => (GateRule::PackageManagerAllowed, "a package manager"),
     };
     let what =
         format!("{name} is {kind}, and its entry has no `why`; give the reason, or take it off the list.");

@@ -109,7 +109,7 @@ pub fn check(
         libraries(file, image, found)?;
         packages(file, image, found);
     }
-    let explains_start = |finding: &super::finding::Finding| {
+    let explains_start = |finding: &super::finding::GateFinding| {
         matches!(finding.rule, GateRule::ProgramMissing | GateRule::ProgramWritable)
     };
     if !found.found.iter().any(explains_start) {

@@ -23,14 +23,14 @@ mod usage;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use evidence::EvidenceFile;
-pub use finding::{Finding, FindingList, RelatedLine, Severity};
+pub use finding::{FindingList, GateFinding, RelatedLine, Severity};
 pub use image::{CheckedImage, ImageFault, to_hash};
 pub use lock::Approval;
-pub use requirements::{ForbiddenGrants, ProgramClass, Requirements};
+pub use requirements::{ForbiddenGrants, ReasonClass, Requirements};
 pub use rules::GateRule;
-pub use runs::{EventLog, RunJournal, RunRecord};
+pub use runs::{RefusalLog, RunJournal, RunRecord};
 
-use self::coverage::Coverage;
+use self::coverage::ProfileCoverage;
 use self::usage::GivenRuns;
 use crate::profile::Document;
 use crate::review::TextPlaces;
@@ -78,7 +78,7 @@ pub struct CheckReport {
     /// What was looked at, a few words each.
     pub looked_at: Vec<String>,
     /// The findings: those that fail first, then by their place.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<GateFinding>,
 }
 
 /// The answer of a check.
@@ -115,9 +115,9 @@ impl CheckOutcome {
 impl CheckReport {
     /// The answer.
     pub fn outcome(&self) -> CheckOutcome {
-        if self.findings.iter().any(Finding::fails) {
+        if self.findings.iter().any(GateFinding::fails) {
             CheckOutcome::Findings
-        } else if self.findings.iter().any(Finding::is_open) {
+        } else if self.findings.iter().any(GateFinding::is_open) {
             CheckOutcome::Inconclusive
         } else {
             CheckOutcome::Clean
@@ -143,7 +143,7 @@ pub fn check(input: &CheckInput) -> Result<CheckReport, ImageFault> {
         if before.evidence.is_some() {
             evidence::check(before.document, before.evidence, input.requirements, &mut earlier);
         }
-        let known: BTreeSet<_> = earlier.found.iter().map(Finding::identity).collect();
+        let known: BTreeSet<_> = earlier.found.iter().map(GateFinding::identity).collect();
         for finding in &mut found.found {
             finding.is_new = !known.contains(&finding.identity());
         }
@@ -153,7 +153,7 @@ pub fn check(input: &CheckInput) -> Result<CheckReport, ImageFault> {
     of_this_build(input, &mut found)?;
     approval(input, &mut found);
     let mut findings = found.found;
-    let place = |finding: &Finding| (finding.position, finding.rule, finding.subject.clone());
+    let place = |finding: &GateFinding| (finding.position, finding.rule, finding.subject.clone());
     findings.sort_by_cached_key(|finding| {
         (!finding.fails(), !finding.is_open(), finding.severity, place(finding))
     });
@@ -188,7 +188,7 @@ fn of_this_build(input: &CheckInput, found: &mut FindingList) -> Result<(), Imag
         Some(image) => image::resolved(&document.profile, image.files)?,
         None => BTreeMap::new(),
     };
-    let coverage = Coverage::of(document, &resolved, &runs.loaders());
+    let coverage = ProfileCoverage::of(document, &resolved, &runs.loaders());
     usage::beyond(document, &coverage, input.runs, found);
     unused(input, &coverage, runs, found);
     layers(input, found);
@@ -205,7 +205,7 @@ fn of_this_build(input: &CheckInput, found: &mut FindingList) -> Result<(), Imag
 }
 
 /// Unused grants, of which those that the previous profile had too do not fail.
-fn unused(input: &CheckInput, coverage: &Coverage, runs: GivenRuns, found: &mut FindingList) {
+fn unused(input: &CheckInput, coverage: &ProfileCoverage, runs: GivenRuns, found: &mut FindingList) {
     let before = found.found.len();
     usage::unused(input.profile.document, coverage, runs, input.requirements, found);
     let Some(previous) = input.against else { return };

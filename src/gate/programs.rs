@@ -2,23 +2,23 @@
 
 use std::path::Path;
 
-use super::requirements::ProgramClass;
+use super::requirements::ReasonClass;
 use crate::profile::Program;
 use crate::review::known::{KnownProgram, known};
 
 /// The class of a program of this name, with or without a version: `python3.11`, `pip3`, `php8`.
-pub fn class_of_name(name: &str) -> Option<ProgramClass> {
+pub fn class_of_name(name: &str) -> Option<ReasonClass> {
     match known(Path::new(name), None)? {
-        KnownProgram::Shell | KnownProgram::MultiCall => Some(ProgramClass::Shell),
-        KnownProgram::Interpreter => Some(ProgramClass::Interpreter),
-        KnownProgram::PackageManager => Some(ProgramClass::PackageManager),
+        KnownProgram::Shell | KnownProgram::MultiCall => Some(ReasonClass::Shell),
+        KnownProgram::Interpreter => Some(ReasonClass::Interpreter),
+        KnownProgram::PackageManager => Some(ReasonClass::PackageManager),
         _ => None,
     }
 }
 
 /// The class of an entry: by its applet, where it has one, and otherwise by the name of its file.
 /// A directory of programs has none.
-pub fn class_of(program: &Program) -> Option<ProgramClass> {
+pub fn class_of(program: &Program) -> Option<ReasonClass> {
     match (&program.applet, &program.place) {
         (Some(applet), _) => class_of_name(applet),
         (None, crate::profile::ProgramPlace::Path(path)) => class_of_name(file_name(path)),
@@ -44,15 +44,15 @@ mod tests {
     #[test]
     fn versions_and_applets_do_not_hide_a_class() {
         for (name, class) in [
-            ("sh", Some(ProgramClass::Shell)),
-            ("bash", Some(ProgramClass::Shell)),
-            ("bash5", Some(ProgramClass::Shell)),
-            ("busybox", Some(ProgramClass::Shell)),
-            ("python3.11", Some(ProgramClass::Interpreter)),
-            ("node", Some(ProgramClass::Interpreter)),
-            ("perl5.36.0", Some(ProgramClass::Interpreter)),
-            ("pip3", Some(ProgramClass::PackageManager)),
-            ("apt-get", Some(ProgramClass::PackageManager)),
+            ("sh", Some(ReasonClass::Shell)),
+            ("bash", Some(ReasonClass::Shell)),
+            ("bash5", Some(ReasonClass::Shell)),
+            ("busybox", Some(ReasonClass::Shell)),
+            ("python3.11", Some(ReasonClass::Interpreter)),
+            ("node", Some(ReasonClass::Interpreter)),
+            ("perl5.36.0", Some(ReasonClass::Interpreter)),
+            ("pip3", Some(ReasonClass::PackageManager)),
+            ("apt-get", Some(ReasonClass::PackageManager)),
             ("nginx", None),
             ("shadow", None),
             ("7", None),

@@ -28,7 +28,7 @@ const KEYS: &[&str] = &[
 
 /// Programs that need a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ProgramClass {
+pub enum ReasonClass {
     /// It runs commands: `sh`, `bash`.
     Shell,
     /// It runs scripts: `python3`, `node`.
@@ -37,12 +37,12 @@ pub enum ProgramClass {
     PackageManager,
 }
 
-impl ProgramClass {
+impl ReasonClass {
     /// Each class with its name in a requirements file.
-    pub const NAMES: &[(ProgramClass, &'static str)] = &[
-        (ProgramClass::Shell, "shells"),
-        (ProgramClass::Interpreter, "interpreters"),
-        (ProgramClass::PackageManager, "package_managers"),
+    pub const NAMES: &[(ReasonClass, &'static str)] = &[
+        (ReasonClass::Shell, "shells"),
+        (ReasonClass::Interpreter, "interpreters"),
+        (ReasonClass::PackageManager, "package_managers"),
     ];
 }
 
@@ -58,7 +58,7 @@ pub struct Requirements {
     /// `write_execute` is false: no memory that is writable and executable.
     pub no_write_execute: bool,
     /// `reasons`: programs of these classes have a `why`.
-    pub reasons: Vec<ProgramClass>,
+    pub reasons: Vec<ReasonClass>,
     /// `evidence_or_why`: each grant was used by a run, or has a `why`.
     pub evidence_or_why: bool,
     /// `digests`: each program has the content that was pinned or learned.
@@ -137,7 +137,7 @@ fn requirements(top: &Object) -> Result<Requirements, ReadError> {
         fallback: top.read("fallback", |place| place.word("fallback", &[(Fallback::Refuse, "refuse")]))?,
         no_beneath: none("beneath")?,
         no_write_execute: none("write_execute")?,
-        reasons: top.list("reasons", |place| place.word("class of programs", ProgramClass::NAMES))?,
+        reasons: top.list("reasons", |place| place.word("class of programs", ReasonClass::NAMES))?,
         evidence_or_why: wanted("evidence_or_why")?,
         digests: wanted("digests")?,
         approved: wanted("approved")?,

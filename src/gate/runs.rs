@@ -16,7 +16,7 @@ pub enum RunRecord {
     /// A journal: what the app did.
     Journal(RunJournal),
     /// Events: what the profile refused, or in audit would have.
-    Events(EventLog),
+    Events(RefusalLog),
 }
 
 /// A journal.
@@ -32,7 +32,7 @@ pub struct RunJournal {
 
 /// An event file.
 #[derive(Debug, Default)]
-pub struct EventLog {
+pub struct RefusalLog {
     /// The file.
     pub name: String,
     /// The digests of the profiles that the events are of.
@@ -99,7 +99,7 @@ impl RunRecord {
         if journal {
             return RunJournal::read(name, input).map(RunRecord::Journal);
         }
-        EventLog::read(name, input).map(RunRecord::Events)
+        RefusalLog::read(name, input).map(RunRecord::Events)
     }
 
     /// The file.
@@ -191,9 +191,9 @@ struct ExecutableKeys {
     path: String,
 }
 
-impl EventLog {
-    fn read(name: &str, input: impl BufRead) -> Result<EventLog, Unusable> {
-        let mut log = EventLog { name: name.to_owned(), ..EventLog::default() };
+impl RefusalLog {
+    fn read(name: &str, input: impl BufRead) -> Result<RefusalLog, Unusable> {
+        let mut log = RefusalLog { name: name.to_owned(), ..RefusalLog::default() };
         let mut provenance = Provenance::of(&[]);
         let mut lines = BoundedLines::of(input);
         let (mut events, mut others, mut unproven, mut unreadable) = (0u64, 0u64, 0u64, 0u64);
@@ -335,7 +335,7 @@ mod tests {
         )
     }
 
-    fn log(text: &str) -> EventLog {
+    fn log(text: &str) -> RefusalLog {
         match RunRecord::read("events", text.as_bytes()).expect("events") {
             RunRecord::Events(log) => log,
             RunRecord::Journal(_) => panic!("no journal"),

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::calls::unnotified;
-use super::coverage::{Coverage, FactCoverage, MissingGrant, Remedy};
+use super::coverage::{FactCoverage, MissingGrant, ProfileCoverage, Remedy};
 use super::evidence::EvidenceFile;
 use super::finding::{FindingList, RelatedLine, Severity};
 use super::patch;
 use super::requirements::Requirements;
 use super::rules::GateRule;
-use super::runs::{EventLog, RunRecord};
+use super::runs::{RefusalLog, RunRecord};
 use crate::event::{PatchOp, Want, hint};
 use crate::learn::{Fact, Grant, Observations, grants};
 use crate::profile::Document;
@@ -51,7 +51,12 @@ impl<'r> GivenRuns<'r> {
 }
 
 /// Findings about the behaviour of this build's runs.
-pub fn beyond(document: &Document, coverage: &Coverage, records: &[RunRecord], found: &mut FindingList) {
+pub fn beyond(
+    document: &Document,
+    coverage: &ProfileCoverage,
+    records: &[RunRecord],
+    found: &mut FindingList,
+) {
     let text = document.value();
     let mut missing: BTreeMap<String, (MissingGrant, Vec<RelatedLine>)> = BTreeMap::new();
     for record in records {
@@ -101,7 +106,7 @@ fn as_patch(operations: Vec<PatchOp>) -> Option<Value> {
 }
 
 /// What an event file says was refused.
-fn refused(document: &Document, text: &Value, log: &EventLog, found: &mut FindingList) {
+fn refused(document: &Document, text: &Value, log: &RefusalLog, found: &mut FindingList) {
     if log.digests.iter().any(|digest| *digest != document.digest) {
         let what = format!(
             "{}: its events are of a profile with another digest; run the tests with this one.",
@@ -159,7 +164,7 @@ fn unobserved(document: &Document, records: &[RunRecord], found: &mut FindingLis
 /// Findings about grants that no run used.
 pub fn unused(
     document: &Document,
-    coverage: &Coverage,
+    coverage: &ProfileCoverage,
     runs: GivenRuns,
     requirements: &Requirements,
     found: &mut FindingList,

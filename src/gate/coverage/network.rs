@@ -1,12 +1,12 @@
 //! Which addresses a profile grants.
 
-use super::{Coverage, FactCoverage, Remedy, missing};
+use super::{FactCoverage, ProfileCoverage, Remedy, missing};
 use crate::event::Want;
 use crate::gate::rules::GateRule;
 use crate::learn::{NSCD, Seen};
 use crate::profile::{AddressRule, Endpoint, FileEntry, FileGroup, endpoint, endpoint_text};
 
-impl Coverage<'_> {
+impl ProfileCoverage<'_> {
     /// What a bind or a connect is to the profile.
     pub(super) fn endpoint(&self, side: &str, address: &str, seen: &Seen) -> FactCoverage {
         let profile = self.profile();

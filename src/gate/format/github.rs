@@ -1,7 +1,7 @@
 //! Workflow commands of GitHub Actions: an annotation a finding.
 //! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 
-use super::super::{CheckReport, Finding, Severity};
+use super::super::{CheckReport, GateFinding, Severity};
 use super::summary;
 use crate::visible;
 
@@ -28,7 +28,7 @@ pub fn write(report: &CheckReport) -> String {
     text
 }
 
-fn command(finding: &Finding) -> &'static str {
+fn command(finding: &GateFinding) -> &'static str {
     match finding.severity {
         Severity::Error if finding.is_new => "error",
         Severity::Warning | Severity::Inconclusive if finding.is_new => "warning",
@@ -36,7 +36,7 @@ fn command(finding: &Finding) -> &'static str {
     }
 }
 
-fn message(finding: &Finding) -> String {
+fn message(finding: &GateFinding) -> String {
     let pointer = if finding.pointer.is_empty() { String::new() } else { format!("{}: ", finding.pointer) };
     let known = if finding.is_new { "" } else { " (the previous profile had it too)" };
     let patch = finding.patch.as_ref().map(|patch| format!("\npatch: {}", visible::line(&patch.to_string())));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{CheckReport, Finding};
+use super::super::{CheckReport, GateFinding};
 use super::summary;
 use crate::visible;
 
@@ -22,7 +22,7 @@ pub fn write(report: &CheckReport) -> String {
     visible::lines(&format!("{document:#}\n")).into_owned()
 }
 
-fn finding(finding: &Finding) -> Value {
+fn finding(finding: &GateFinding) -> Value {
     let related: Vec<Value> = finding
         .related
         .iter()

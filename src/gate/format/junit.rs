@@ -1,6 +1,6 @@
 //! A JUnit report: a test case a finding, and one for each rule that nothing broke.
 
-use super::super::{CheckReport, Finding, GateRule, Severity};
+use super::super::{CheckReport, GateFinding, GateRule, Severity};
 use super::summary;
 use crate::visible;
 
@@ -36,7 +36,7 @@ pub fn write(report: &CheckReport) -> String {
     text
 }
 
-fn case(report: &CheckReport, finding: &Finding) -> String {
+fn case(report: &CheckReport, finding: &GateFinding) -> String {
     let element = match finding {
         finding if finding.is_open() => "error",
         finding if finding.fails() => "failure",

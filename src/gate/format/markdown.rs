@@ -1,6 +1,6 @@
 //! A comment on a pull request, in GitHub's and GitLab's Markdown.
 
-use super::super::{CheckReport, Finding};
+use super::super::{CheckReport, GateFinding};
 use super::{label, summary};
 use crate::visible;
 
@@ -39,13 +39,13 @@ pub fn write(report: &CheckReport) -> String {
     text
 }
 
-fn place(finding: &Finding) -> String {
+fn place(finding: &GateFinding) -> String {
     let line = finding.position.line;
     let pointer = if finding.pointer.is_empty() { String::new() } else { format!(" {}", finding.pointer) };
     code(&format!("{}:{line}{pointer}", finding.file))
 }
 
-fn patch(finding: &Finding) -> String {
+fn patch(finding: &GateFinding) -> String {
     let patch = finding.patch.as_ref().map(ToString::to_string).unwrap_or_default();
     format!("- {}: {}\n", finding.rule.id(), code(&patch))
 }

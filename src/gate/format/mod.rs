@@ -58,9 +58,10 @@ impl ReportFormat {
 
 /// The result in one sentence.
 fn summary(report: &CheckReport) -> String {
-    let count = |is: &dyn Fn(&super::Finding) -> bool| report.findings.iter().filter(|one| is(one)).count();
-    let failing = count(&super::Finding::fails);
-    let open = count(&super::Finding::is_open);
+    let count =
+        |is: &dyn Fn(&super::GateFinding) -> bool| report.findings.iter().filter(|one| is(one)).count();
+    let failing = count(&super::GateFinding::fails);
+    let open = count(&super::GateFinding::is_open);
     let rest = report.findings.len() - failing - open;
     let s = |count: usize| if count == 1 { "" } else { "s" };
     let mut parts = Vec::new();
@@ -80,7 +81,7 @@ fn summary(report: &CheckReport) -> String {
 }
 
 /// What a finding is in the list: its severity, or that it was there before.
-fn label(finding: &super::Finding) -> &'static str {
+fn label(finding: &super::GateFinding) -> &'static str {
     if finding.is_new { finding.severity.word() } else { "known" }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{CheckReport, Finding, GateRule, Severity};
+use super::super::{CheckReport, GateFinding, GateRule, Severity};
 use super::summary;
 use crate::visible;
 
@@ -63,7 +63,7 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-fn result(finding: &Finding) -> Value {
+fn result(finding: &GateFinding) -> Value {
     let index = GateRule::ALL.iter().position(|rule| *rule == finding.rule);
     let related: Vec<Value> = (1..)
         .zip(&finding.related)
@@ -96,7 +96,7 @@ fn result(finding: &Finding) -> Value {
     })
 }
 
-fn notification(finding: &Finding) -> Value {
+fn notification(finding: &GateFinding) -> Value {
     json!({
         "descriptor": { "id": finding.rule.id() },
         "level": "warning",

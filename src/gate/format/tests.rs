@@ -1,6 +1,6 @@
 //! Each format with text that attacks its reader.
 
-use super::super::{CheckReport, Finding, FindingList, GateRule};
+use super::super::{CheckReport, FindingList, GateFinding, GateRule};
 use super::ReportFormat;
 use crate::review::TextPlaces;
 
@@ -14,7 +14,7 @@ fn report() -> CheckReport {
         Some(serde_json::json!([{ "op": "add", "path": "/files/-", "value": HOSTILE }]));
     list.add(GateRule::EvidenceThin, "", HOSTILE, HOSTILE);
     list.add(GateRule::GrantAdded, "/files", HOSTILE, HOSTILE).is_new = false;
-    let findings: Vec<Finding> = list.found;
+    let findings: Vec<GateFinding> = list.found;
     CheckReport {
         file: file.clone(),
         name: "x".to_owned(),

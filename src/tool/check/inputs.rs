@@ -5,6 +5,7 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::super::progress::Progress;
+use super::super::ready::READY;
 use super::super::{ToolError, build, plan};
 use super::{CheckArguments, CheckError, tier};
 use crate::enforce::source::beside;
@@ -13,7 +14,7 @@ use crate::gate::{
 };
 use crate::image::archive::{self, ImageConfig};
 use crate::kernel::{Arch, Kernel, Release};
-use crate::profile::Document;
+use crate::profile::{self, Document, embedded};
 
 /// The kernel for which a start in the image is tried: what only an older one lacks is not the
 /// image's.
@@ -39,6 +40,11 @@ struct ProfileFiles {
 
 impl ProfileFiles {
     fn read(path: &Path, evidence: Option<&Path>) -> Result<ProfileFiles, ToolError> {
+        if let Some(text) = path.to_str().and_then(by_name) {
+            let document = profile::read(text.as_bytes()).map_err(ToolError::Made)?;
+            let evidence = evidence.map(|named| evidence_file(named, fs::read(named))).transpose()?;
+            return Ok(ProfileFiles { file: path.display().to_string(), document, evidence });
+        }
         let document = build::profile_file(path)?;
         let path = &without_digest(path);
         let evidence = match evidence {
@@ -59,6 +65,15 @@ impl ProfileFiles {
     }
 }
 
+/// The text of an embedded or ready-made profile of this name, where it is no file.
+fn by_name(word: &str) -> Option<&'static str> {
+    if word.contains('/') || word.ends_with(".json") || Path::new(word).exists() {
+        return None;
+    }
+    let ready = || READY.iter().find(|ready| ready.name == word).map(|ready| ready.text);
+    embedded::named(word).or_else(ready)
+}
+
 /// The file of `FILE@sha256:HEX`.
 pub(in crate::tool) fn without_digest(path: &Path) -> PathBuf {
     let text = path.to_string_lossy();
@@ -73,7 +88,7 @@ fn evidence_file(path: &Path, bytes: io::Result<Vec<u8>>) -> Result<EvidenceFile
 impl<'a> CheckInputs<'a> {
     pub fn read(arguments: &'a CheckArguments) -> Result<CheckInputs<'a>, ToolError> {
         // The parser of the command line requires it.
-        let path = arguments.profile.as_deref().unwrap_or(Path::new(""));
+        let path = Path::new(arguments.profile.as_deref().unwrap_or_default());
         let profile = ProfileFiles::read(path, arguments.evidence.as_deref())?;
         let against = arguments.against.as_deref().map(|path| ProfileFiles::read(path, None)).transpose()?;
         let mut runs = Vec::new();

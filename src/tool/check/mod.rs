@@ -17,16 +17,14 @@ use crate::profile::Risk;
 
 /// The arguments of `remit check`.
 #[derive(clap::Args)]
-#[command(after_help = "\
-Example:
-  remit check profile.json --run runs --against main/profile.json --image app.tar \\
-    --output text=-,sarif=remit.sarif,github=-
-
-Exit codes: 0 clean, 1 findings, 2 bad input, 3 inconclusive: something that was to be looked at could not be.")]
+#[command(
+    after_help = "Exit codes: 0 clean, 1 findings, 2 bad input, 3 inconclusive: something that was to be looked at \
+                  could not be.\n\nExample: remit check nginx"
+)]
 pub(super) struct CheckArguments {
-    /// The profile's file
+    /// A file (with a slash, ending in .json, or there), or a name of `remit profiles`
     #[arg(value_name = "PROFILE", required_unless_present = "print_tier")]
-    profile: Option<PathBuf>,
+    profile: Option<String>,
     /// Its evidence; by default P.evidence.json beside P.json, where that is there
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
