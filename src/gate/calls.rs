@@ -10,8 +10,8 @@ use crate::syscalls::{self, Handler, constants, groups};
 #[derive(Debug)]
 pub struct CallGrants {
     calls: AllowedCalls,
-    /// Families of sockets that the endpoints bring.
-    families: Vec<u64>,
+    /// The first arguments of socket(2) that the endpoints bring.
+    socket_domains: Vec<u64>,
     /// Whether a call may be refused after the start-up.
     ends: bool,
 }
@@ -42,17 +42,17 @@ impl CallGrants {
             .files
             .iter()
             .any(|entry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Names));
-        let mut families = Vec::new();
+        let mut socket_domains = Vec::new();
         if names || endpoints().any(is_unix) {
-            families.push(AF_UNIX);
+            socket_domains.push(AF_UNIX);
         }
         if endpoints().any(|one| !is_unix(one)) {
-            families.extend([AF_INET, AF_INET6]);
+            socket_domains.extend([AF_INET, AF_INET6]);
         }
         if endpoints().next().is_some() {
-            families.push(AF_NETLINK);
+            socket_domains.push(AF_NETLINK);
         }
-        CallGrants { calls: AllowedCalls::of(profile), families, ends: profile.ready.is_some() }
+        CallGrants { calls: AllowedCalls::of(profile), socket_domains, ends: profile.ready.is_some() }
     }
 
     /// Whether the call, whatever its arguments, is refused once start-up is over.
@@ -79,7 +79,7 @@ impl CallGrants {
         // A journal names the arguments that matter.
         let Some((arg, value)) = when else { return true };
         if (allowed.call, arg) == ("socket", 0) && index(allowed).is_none() {
-            return self.families.contains(&value);
+            return self.socket_domains.contains(&value);
         }
         let mut alternatives = allowed.alternatives.iter();
         alternatives.any(|one| one.iter().all(|test| test.arg != arg || test.values.has(value)))

@@ -59,6 +59,10 @@ pub struct ProfileCoverage<'p> {
     document: &'p Document,
     files: CoveringFiles<'p>,
     calls: CallGrants,
+    /// The entries of each file, by its path in one form.
+    by_path: HashMap<String, Vec<(ProfileIndex, &'p Program)>>,
+    /// The directories of programs.
+    beneath: Vec<(String, (ProfileIndex, &'p Program))>,
     /// The names of the grants of each entry, in the order of its values.
     keys: HashMap<String, Vec<String>>,
     /// Paths as the image resolves them.
@@ -78,8 +82,20 @@ impl<'p> ProfileCoverage<'p> {
         for Grant { key, pointer } in grants(profile) {
             keys.entry(pointer).or_default().push(key);
         }
+        let mut by_path: HashMap<String, Vec<_>> = HashMap::new();
+        let mut beneath = Vec::new();
+        for (index, program) in profile.indexed_programs() {
+            let path = program.place.path().to_string_lossy();
+            let form = canonical(resolved.get(&*path).map_or(&*path, String::as_str)).into_owned();
+            match program.place {
+                ProgramPlace::Path(_) => by_path.entry(form).or_default().push((index, program)),
+                ProgramPlace::Beneath(_) => beneath.push((form, (index, program))),
+            }
+        }
         ProfileCoverage {
             document,
+            by_path,
+            beneath,
             files: CoveringFiles::of(profile, resolved, loaders),
             calls: CallGrants::of(profile),
             keys,
@@ -131,16 +147,11 @@ impl<'p> ProfileCoverage<'p> {
     /// The entries of a program as it was executed: those of its applet, and those of all applets.
     fn entries(&self, name: &Name) -> Vec<(ProfileIndex, &'p Program)> {
         let path = self.canonical(&name.path);
-        let is_this = |program: &Program| {
-            let place = self.canonical(&program.place.path().to_string_lossy());
-            match &program.place {
-                ProgramPlace::Path(_) => {
-                    place == path && program.applet.as_ref().is_none_or(|applet| *applet == name.applet)
-                }
-                ProgramPlace::Beneath(_) => Path::new(&path).starts_with(&place),
-            }
-        };
-        self.profile().indexed_programs().filter(|(_, program)| is_this(program)).collect()
+        let is_applet =
+            |program: &Program| program.applet.as_ref().is_none_or(|applet| *applet == name.applet);
+        let own = self.by_path.get(&path).into_iter().flatten().filter(|(_, program)| is_applet(program));
+        let above = self.beneath.iter().filter(|(directory, _)| Path::new(&path).starts_with(directory));
+        own.chain(above.map(|(_, entry)| entry)).copied().collect()
     }
 
     /// A path in one form: as the image resolves it, and with a merged /usr.
@@ -257,13 +268,8 @@ impl<'p> ProfileCoverage<'p> {
 
     fn digest(&self, path: &str, sha256: &str) -> FactCoverage {
         let name = Name { path: path.to_owned(), applet: String::new() };
-        let path_of = |program: &Program| self.canonical(&program.place.path().to_string_lossy());
-        let is_other = |program: &Program| {
-            program.sha256.as_ref().is_some_and(|pinned| pinned != sha256)
-                && path_of(program) == self.canonical(&name.path)
-        };
-        let Some((index, _)) = self.profile().indexed_programs().find(|(_, program)| is_other(program))
-        else {
+        let is_other = |program: &Program| program.sha256.as_ref().is_some_and(|pinned| pinned != sha256);
+        let Some((index, _)) = self.entries(&name).into_iter().find(|(_, program)| is_other(program)) else {
             return FactCoverage::Granted(Vec::new());
         };
         let want = Want::Digest { program: index, sha256: sha256.to_owned() };

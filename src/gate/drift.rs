@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::{FindingList, Severity};
+use super::finding::FindingList;
 use super::lock::Approval;
 use super::rules::GateRule;
+use super::severity::Severity;
 use crate::profile::Document;
 use crate::review::{ProfileDiff, RiskLevel};
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::finding::{FindingList, Severity};
+use super::finding::FindingList;
 use super::requirements::Requirements;
 use super::rules::GateRule;
+use super::severity::Severity;
 use crate::learn::estimate::clean_runs;
 use crate::learn::evidence::{self, Evidence};
 use crate::learn::{Unusable, Wanted, build, by_pointer, confidence};

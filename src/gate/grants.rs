@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::calls::CallGrants;
-use super::finding::{FindingList, Severity};
+use super::finding::FindingList;
 use super::patch;
 use super::programs::{class_of, file_name, name_of};
 use super::requirements::{ReasonClass, Requirements};
 use super::rules::GateRule;
+use super::severity::Severity;
 use crate::learn::grants;
 use crate::profile::{Document, Fallback, Mode, ProgramPlace, capability_word};
 

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use super::coverage::canonical;
 use super::evidence::EvidenceFile;
-use super::finding::{FindingList, Severity};
+use super::finding::FindingList;
 use super::grants::reasonless;
 use super::patch;
 use super::programs::{class_of_name, file_name, name_of};
 use super::requirements::Requirements;
 use super::rules::GateRule;
+use super::severity::Severity;
 use crate::image::fingerprint::{Fingerprint, mismatches};
 use crate::image::packages::Packages;
 use crate::image::{FileId, FileKind, ImageFiles};

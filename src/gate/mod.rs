@@ -18,17 +18,19 @@ mod programs;
 mod requirements;
 mod rules;
 mod runs;
+mod severity;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use evidence::EvidenceFile;
-pub use finding::{FindingList, GateFinding, RelatedLine, Severity};
+pub use finding::{FindingList, GateFinding, RelatedLine};
 pub use image::{CheckedImage, ImageFault, to_hash};
 pub use lock::Approval;
 pub use requirements::{ForbiddenGrants, ReasonClass, Requirements};
 pub use rules::GateRule;
 pub use runs::{RefusalLog, RunJournal, RunRecord};
+pub use severity::Severity;
 
 use self::coverage::ProfileCoverage;
 use self::usage::GivenRuns;
@@ -224,7 +226,8 @@ fn layers(input: &CheckInput, found: &mut FindingList) {
     let mut any = false;
     for record in input.runs {
         let RunRecord::Events(log) = record else { continue };
-        for start in &log.starts {
+        // Audit refuses nothing, so most layers are not in force then.
+        for start in log.starts.iter().filter(|start| start.mode == "enforce") {
             any = true;
             for layer in required {
                 let state = start.layers.get(layer.word());
@@ -251,7 +254,7 @@ fn layers(input: &CheckInput, found: &mut FindingList) {
     if !any {
         let words: Vec<&str> = required.iter().map(|layer| layer.word()).collect();
         let what = format!(
-            "{} requires the layers {}, and no start event was given; name the event file of a run with --run.",
+            "{} requires the layers {}, and no start event of an enforced run was given; name its event file with --run.",
             input.required_by,
             words.join(", ")
         );

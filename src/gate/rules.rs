@@ -1,6 +1,6 @@
 //! The rules of the gate, each with its stable id. docs/check.md lists them, and a test compares.
 
-use super::finding::Severity;
+use super::severity::Severity;
 
 macro_rules! rules {
     ($($name:ident $id:literal $severity:ident $title:literal $why:literal;)+) => {

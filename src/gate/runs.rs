@@ -126,8 +126,7 @@ impl RunJournal {
         observations.settle();
         let mut gaps: Vec<String> = notes
             .into_iter()
-            .map(|note| note.strip_prefix(&format!("{name}: ")).map_or(note.clone(), str::to_owned))
-            .map(|note| note.replace("; taken nevertheless", ""))
+            .map(|note| gap(name, &note))
             .collect();
         for fact in observations.facts().into_keys() {
             match fact {
@@ -138,6 +137,16 @@ impl RunJournal {
         }
         Ok(RunJournal { name: name.to_owned(), observations, gaps })
     }
+}
+
+/// A note on a journal without the journal's name, which is said beside it.
+fn gap(name: &str, note: &str) -> String {
+    let text = match note.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) {
+        Some(rest) if rest.starts_with(' ') => rest.trim_start().to_owned(),
+        Some(rest) => format!("line {rest}"),
+        None => note.to_owned(),
+    };
+    text.replace("; taken nevertheless", "")
 }
 
 #[derive(Default, Deserialize)]

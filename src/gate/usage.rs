@@ -7,11 +7,12 @@ use serde_json::Value;
 use super::calls::unnotified;
 use super::coverage::{FactCoverage, MissingGrant, ProfileCoverage, Remedy};
 use super::evidence::EvidenceFile;
-use super::finding::{FindingList, RelatedLine, Severity};
+use super::finding::{FindingList, RelatedLine};
 use super::patch;
 use super::requirements::Requirements;
 use super::rules::GateRule;
 use super::runs::{RefusalLog, RunRecord};
+use super::severity::Severity;
 use crate::event::{PatchOp, Want, hint};
 use crate::learn::{Fact, Grant, Observations, grants};
 use crate::profile::Document;
@@ -99,6 +100,30 @@ pub fn beyond(
         finding.related = related;
     }
     unobserved(document, records, found);
+    unseen_reads(document, records, found);
+}
+
+/// Refused reads, of which an enforced run has no events unless the profile watches them.
+fn unseen_reads(document: &Document, records: &[RunRecord], found: &mut FindingList) {
+    let is_enforced = |log: &RefusalLog| log.starts.iter().any(|start| start.mode == "enforce");
+    let shows_reads = records.iter().any(|record| match record {
+        RunRecord::Journal(_) => true,
+        RunRecord::Events(log) => !log.starts.is_empty() && !is_enforced(log),
+    });
+    if document.profile.watch_reads || shows_reads {
+        return;
+    }
+    for record in records {
+        let RunRecord::Events(log) = record else { continue };
+        if is_enforced(log) {
+            let what = format!(
+                "{}: an enforced run has no events of refused reads; give those of a run with REMIT_MODE=audit too, or have the                  profile watch them (\"watch\": [\"reads\"]).",
+                log.name
+            );
+            let finding = found.add(GateRule::RunIncomplete, "/watch", format!("{} reads", log.name), what);
+            finding.patch = Some(serde_json::json!([{ "op": "add", "path": "/watch", "value": ["reads"] }]));
+        }
+    }
 }
 
 fn as_patch(operations: Vec<PatchOp>) -> Option<Value> {

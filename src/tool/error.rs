@@ -298,6 +298,12 @@ impl From<Unusable> for ToolError {
     }
 }
 
+impl From<CheckError> for ToolError {
+    fn from(error: CheckError) -> ToolError {
+        ToolError::Check(error)
+    }
+}
+
 impl From<ImageError> for ToolError {
     fn from(error: ImageError) -> ToolError {
         ToolError::Image(error)

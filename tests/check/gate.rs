@@ -213,3 +213,23 @@ fn exposure_fails_with_its_rows_where_it_rises() {
     let rows = finding["related"].as_array().expect("a list");
     assert!(!rows.is_empty() && rows.iter().all(|row| row["text"].as_str().is_some_and(|text| text.contains("weight"))), "{finding:#}");
 }
+
+/// An enforced run shows the layers, and an audited one the reads that would be refused.
+#[test]
+fn an_enforced_and_an_audited_run_show_different_things() {
+    let bench = Bench::new();
+    bench.learned(3);
+    bench.put("require.json", r#"{"require":1,"layers":["seccomp"]}"#);
+    bench.put("audited.jsonl", crate::events(&bench.digest(), &[]));
+    bench.put("enforced.jsonl", crate::events_in("enforce", &bench.digest(), &[]));
+    let check = |arguments: &[&str]| {
+        let checked = bench.check(&[&["--require", "require.json"], arguments].concat());
+        (checked.code, checked.ids().join(" "))
+    };
+    assert_eq!(check(&["--run", "audited.jsonl"]), (3, "layers-not-observed".to_owned()));
+    assert_eq!(check(&["--run", "enforced.jsonl"]), (3, "run-incomplete".to_owned()));
+    assert_eq!(check(&["--run", "audited.jsonl", "--run", "enforced.jsonl"]), (0, String::new()));
+    bench.change(|profile| profile["watch"] = json!(["reads"]));
+    bench.put("enforced.jsonl", crate::events_in("enforce", &bench.digest(), &[]));
+    assert_eq!(check(&["--run", "enforced.jsonl"]), (0, "evidence-stale".to_owned()));
+}

@@ -210,9 +210,13 @@ fn ordinary() -> Vec<Value> {
     ]
 }
 
-/// Events of a run under p.json: the start, these, and the stop.
+/// Events of an audited run under p.json: the start, these, and the stop.
 fn events(digest: &str, events: &[Value]) -> String {
-    let start = json!({ "event": "start", "mode": { "value": "audit", "source": "environment" },
+    events_in("audit", digest, events)
+}
+
+fn events_in(mode: &str, digest: &str, events: &[Value]) -> String {
+    let start = json!({ "event": "start", "mode": { "value": mode, "source": "environment" },
         "layers": [{ "layer": "seccomp", "state": "active" }, { "layer": "landlock-files", "state": "degraded", "detail": "ABI 1" }] });
     let all = [&[start], events, &[json!({ "event": "stop", "exit": { "code": 0 } })]].concat();
     (1..)

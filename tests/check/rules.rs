@@ -7,7 +7,7 @@ use remit::gate::GateRule;
 use serde_json::{Value, json};
 
 use crate::{
-    Bench, Checked, elf, events, executable, journal, journal_with, line, open, ordinary, sha256, violation,
+    Bench, Checked, elf, events, events_in, executable, journal, journal_with, line, open, ordinary, sha256, violation,
 };
 
 /// A situation: what is there, and how it is checked.
@@ -235,7 +235,7 @@ fn cases() -> Vec<Case> {
         case(R::LayerInactive, false, &["--require", "require.json", "--run", "build.jsonl"], |bench| {
             require(bench, "\"layers\":[\"seccomp\",\"landlock-files\"]");
             bench.learned(3);
-            bench.put("build.jsonl", events(&bench.digest(), &[]));
+            bench.put("build.jsonl", events_in("enforce", &bench.digest(), &[]));
         }),
         case(R::LayersNotObserved, false, REQUIRE, |bench| {
             require(bench, "\"layers\":[\"seccomp\"]");

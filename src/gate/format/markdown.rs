@@ -60,9 +60,8 @@ fn code(text: &str) -> String {
 fn escaped(text: &str) -> String {
     let text = visible::line(text);
     let mut shown = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
     let mut word = String::new();
-    while let Some(c) = rest.next() {
+    for c in text.chars() {
         let is_link = c == '.' && word.eq_ignore_ascii_case("www");
         match c {
             // A mention is made of text that is rendered already: a zero-width space divides it.

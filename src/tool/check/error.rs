@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::super::ToolError;
 use crate::gate::ImageFault;
 use crate::image::why;
 use crate::profile::ReadError;
@@ -66,11 +65,5 @@ impl fmt::Display for CheckError {
                 write!(f, "--image: {} in the image: {}", fault.path.display(), why(&fault.error))
             }
         }
-    }
-}
-
-impl From<CheckError> for ToolError {
-    fn from(error: CheckError) -> ToolError {
-        ToolError::Check(error)
     }
 }
