@@ -4,13 +4,13 @@
 use std::path::Path;
 
 use super::calls::{AllowedCall, DANGEROUS};
+use super::docker;
 use super::files::CHANGING;
 use super::input::ReviewInput;
 use super::known::{KnownProgram, known};
 use super::network;
 use super::permission::ProgramKey;
 use super::sentence::program;
-use super::docker;
 use crate::profile::{Capability, Endpoint, Entry, Mode, ProgramPlace, Rights, endpoint_text};
 use crate::syscalls;
 
@@ -57,40 +57,57 @@ const TABLE: &[Attack] = &[
     ("replaced_program", |_| {
         Ok("No program, no library that the profile names, and not the profile itself can be written, replaced or removed: the app would not start.".into())
     }),
-    ("memory", |input| match input.profile.write_execute {
+    ("memory", |input| {
+        match input.profile.write_execute {
         false => Ok("Machine code that an exploit writes to memory cannot be run: memory is never writable and executable, and does not become executable.".into()),
         true => Err("Machine code that an exploit writes to memory can be run: memory may be writable and executable.".into()),
+    }
     }),
-    ("loader", |input| match input.profile.environment_keep.is_empty() {
+    ("loader", |input| {
+        match input.profile.environment_keep.is_empty() {
         true => Ok("A program cannot make another load its code by LD_PRELOAD, LD_LIBRARY_PATH and similar variables that name what the app may change.".into()),
         false => Err(format!(
             "Programs can be made to run other code by variables that are kept: {}.",
             listed(input.profile.environment_keep.iter().map(|entry| entry.what.clone()))
         )),
+    }
     }),
     ("set_user_id", |_| Ok("set-user-ID bits and file capabilities have no effect.".into())),
     ("other_ids", other_ids),
     ("ptrace", ptrace),
     ("kernel", kernel),
     ("namespaces", namespaces),
-    ("mounts", |input| of_calls(
-        input,
-        &["mount", "umount2", "move_mount", "mount_setattr", "open_tree", "open_tree_attr", "fsopen", "fsmount", "fsconfig", "fspick", "pivot_root"],
-        "Nothing can be mounted or unmounted.",
-        "Calls that mount are allowed",
-    )),
-    ("raw_sockets", |input| match raw_sockets(input).is_empty() {
-        true => Ok("No packets can be forged, and those of others not read: there are no raw sockets and no packet sockets.".into()),
-        false => Err("Raw sockets or packet sockets are allowed.".into()),
+    ("mounts", |input| {
+        of_calls(
+            input,
+            &[
+                "mount",
+                "umount2",
+                "move_mount",
+                "mount_setattr",
+                "open_tree",
+                "open_tree_attr",
+                "fsopen",
+                "fsmount",
+                "fsconfig",
+                "fspick",
+                "pivot_root",
+            ],
+            "Nothing can be mounted or unmounted.",
+            "Calls that mount are allowed",
+        )
     }),
+    ("raw_sockets", forge),
     ("connect_out", connect_out),
     ("backdoor", backdoor),
     ("engine", engine),
-    ("configuration", |input| changes(
-        input,
-        &["/etc", "/root", "/home", "/var/spool/cron"],
-        "Nothing below /etc, /root, /home and /var/spool/cron can be changed, so nothing is left there for the next start.",
-    )),
+    ("configuration", |input| {
+        changes(
+            input,
+            &["/etc", "/root", "/home", "/var/spool/cron"],
+            "Nothing below /etc, /root, /home and /var/spool/cron can be changed, so nothing is left there for the next start.",
+        )
+    }),
     ("secrets", secrets),
     ("devices", devices),
     ("fork_bomb", |input| match input.profile.limits.processes {
@@ -186,7 +203,10 @@ fn dropped_library(input: &ReviewInput) -> Judged {
     let elsewhere = input.files.has(crate::profile::FileGroup::Elsewhere);
     let memfd = input.calls.has("memfd_create");
     match loadable.is_empty() && !elsewhere && !memfd {
-        true => Ok("A library that is downloaded or written cannot be loaded: nothing may be both changed and read.".into()),
+        true => Ok(
+            "A library that is downloaded or written cannot be loaded: nothing may be both changed and read."
+                .into(),
+        ),
         false => {
             let mut found = loadable;
             if elsewhere {
@@ -209,7 +229,16 @@ fn dropped_library(input: &ReviewInput) -> Judged {
 
 /// Devices without a content that could be code, and a process's own settings.
 fn is_plain_device(path: &Path) -> bool {
-    let plain = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/pts", "/dev/ptmx"];
+    let plain = [
+        "/dev/null",
+        "/dev/zero",
+        "/dev/full",
+        "/dev/random",
+        "/dev/urandom",
+        "/dev/tty",
+        "/dev/pts",
+        "/dev/ptmx",
+    ];
     plain.iter().any(|plain| path.starts_with(plain)) || path.starts_with("/proc/self")
 }
 
@@ -222,8 +251,14 @@ fn other_ids(input: &ReviewInput) -> Judged {
         .map(|entry| crate::profile::capability_word(entry.what))
         .collect();
     match found.is_empty() {
-        true => Ok("A process cannot take on another user or group: the capabilities for it are not granted.".into()),
-        false => Err(format!("A process can take on another user or group, root's among them: {} granted.", listed(found))),
+        true => {
+            Ok("A process cannot take on another user or group: the capabilities for it are not granted."
+                .into())
+        }
+        false => Err(format!(
+            "A process can take on another user or group, root's among them: {} granted.",
+            listed(found)
+        )),
     }
 }
 
@@ -237,7 +272,8 @@ fn ptrace(input: &ReviewInput) -> Judged {
 }
 
 fn of_calls(input: &ReviewInput, calls: &[&str], good: &str, bad: &str) -> Judged {
-    let allowed: Vec<String> = calls.iter().filter(|call| works(input, call)).map(|call| (*call).to_owned()).collect();
+    let allowed: Vec<String> =
+        calls.iter().filter(|call| works(input, call)).map(|call| (*call).to_owned()).collect();
     match allowed.is_empty() {
         true => Ok(good.to_owned()),
         false => Err(format!("{bad}: {}.", listed(allowed))),
@@ -320,19 +356,41 @@ pub(super) fn raw_sockets<'i>(input: &'i ReviewInput) -> Vec<&'i AllowedCall> {
     input.calls.named("socket").filter(|one| one.decided_by.is_none()).filter(is_raw).collect()
 }
 
+/// The kernel refuses raw and packet sockets without CAP_NET_RAW.
+fn forge(input: &ReviewInput) -> Judged {
+    let capability = input.profile.capabilities.iter().any(|entry| entry.what == Capability::CAP_NET_RAW);
+    match capability && !raw_sockets(input).is_empty() {
+        false => {
+            Ok("No packets can be forged, nor those of others read: no raw socket and no packet socket can \
+                     be made."
+                .into())
+        }
+        true => {
+            Err("Packets can be forged and read: raw sockets are allowed, and net_raw is granted.".into())
+        }
+    }
+}
+
 fn connect_out(input: &ReviewInput) -> Judged {
     let network = &input.profile.network;
     let both = || network.listen.iter().chain(&network.connect).map(|entry| &entry.what);
     let datagrams = both().any(|endpoint| matches!(endpoint, Endpoint::Udp(_) | Endpoint::Icmp));
     let other_sockets = input.calls.named("socket").any(|one| one.decided_by.is_none());
-    let tcp: Vec<&Endpoint> =
-        network.connect.iter().map(|entry| &entry.what).filter(|one| matches!(one, Endpoint::Tcp(_))).collect();
-    let is_far = |endpoint: &&&Endpoint| !matches!(endpoint, Endpoint::Tcp(rule) if network::is_loopback(rule));
+    let tcp: Vec<&Endpoint> = network
+        .connect
+        .iter()
+        .map(|entry| &entry.what)
+        .filter(|one| matches!(one, Endpoint::Tcp(_)))
+        .collect();
+    let is_far =
+        |endpoint: &&&Endpoint| !matches!(endpoint, Endpoint::Tcp(rule) if network::is_loopback(rule));
     let far: Vec<String> = tcp.iter().filter(is_far).map(|one| endpoint_text(one)).collect();
     let anywhere = |endpoint: &&Endpoint| matches!(endpoint, Endpoint::Tcp(rule) if rule.network.is_none_or(|network| network.prefix_len() == 0));
     if datagrams || other_sockets {
-        let mut found: Vec<String> =
-            both().filter(|one| matches!(one, Endpoint::Udp(_) | Endpoint::Icmp)).map(endpoint_text).collect();
+        let mut found: Vec<String> = both()
+            .filter(|one| matches!(one, Endpoint::Udp(_) | Endpoint::Icmp))
+            .map(endpoint_text)
+            .collect();
         found.extend(other_sockets.then(|| "kinds of sockets that `syscalls` adds".to_owned()));
         found.extend(far);
         found.sort();
@@ -348,10 +406,12 @@ fn connect_out(input: &ReviewInput) -> Judged {
 
 fn backdoor(input: &ReviewInput) -> Judged {
     let listen: &[Entry<Endpoint>] = &input.profile.network.listen;
-    let rules = || listen.iter().filter_map(|entry| match &entry.what {
-        Endpoint::Tcp(rule) => Some(rule),
-        _ => None,
-    });
+    let rules = || {
+        listen.iter().filter_map(|entry| match &entry.what {
+            Endpoint::Tcp(rule) => Some(rule),
+            _ => None,
+        })
+    };
     let names = listed(listen.iter().map(|entry| endpoint_text(&entry.what)));
     match (rules().next().is_some(), network::open_ports(rules())) {
         (false, _) => Ok("No TCP port can be bound, so none can be opened as a back door.".into()),

@@ -11,7 +11,8 @@ use super::network;
 use super::permission::{Permission, Permitted, ProgramKey};
 use crate::event::Want;
 use crate::profile::{
-    self, Capability, Document, Endpoint, Entry, Rights, capabilities, capability_word, endpoint_text, nearest,
+    self, Capability, Document, Endpoint, Entry, Rights, capabilities, capability_word, endpoint_text,
+    nearest,
 };
 use crate::syscalls::{self, groups};
 
@@ -161,7 +162,8 @@ fn read(document: &Document, item: &str) -> Result<Item, UnknownItem> {
 
 /// Whether a permission has to do with an item.
 fn concerns(item: &Item, one: &Permission) -> bool {
-    let is_program = |key: &ProgramKey, path: &Path| key.path == *path || (key.beneath && path.starts_with(&key.path));
+    let is_program =
+        |key: &ProgramKey, path: &Path| key.path == *path || (key.beneath && path.starts_with(&key.path));
     match item {
         Item::Pointer(pointer) => {
             let rest = one.pointer.strip_prefix(pointer.as_str());
@@ -176,10 +178,10 @@ fn concerns(item: &Item, one: &Permission) -> bool {
             Permitted::Transition { from, to } => is_program(from, path) || is_program(to, path),
             Permitted::Arguments(key, Some(_)) | Permitted::Content(key, Some(_)) => key.path == *path,
             Permitted::Interpreter(key, by) => key.path == *path || by == path,
-            Permitted::Elsewhere(_) => {
-                !["/proc", "/sys", "/dev"].iter().any(|out| path.starts_with(out))
+            Permitted::Elsewhere(_) => !["/proc", "/sys", "/dev"].iter().any(|out| path.starts_with(out)),
+            Permitted::Listen(Endpoint::UnixPath(own)) | Permitted::Connect(Endpoint::UnixPath(own)) => {
+                own == path
             }
-            Permitted::Listen(Endpoint::UnixPath(own)) | Permitted::Connect(Endpoint::UnixPath(own)) => own == path,
             _ => false,
         },
         Item::Endpoint(endpoint) => match &one.what {

@@ -30,7 +30,8 @@ pub fn of_patch(document: &Document, patch: Vec<PatchOp>) -> Option<AllowingLine
     let after = profile::read(value.to_string().as_bytes()).ok()?;
     let (old, new) = (profile::write(&document.profile), profile::write(&after.profile));
     let plain = |line: &str| line.trim().trim_end_matches(',').to_owned();
-    let (before, lines): (Vec<String>, Vec<String>) = (old.lines().map(plain).collect(), new.lines().map(plain).collect());
+    let (before, lines): (Vec<String>, Vec<String>) =
+        (old.lines().map(plain).collect(), new.lines().map(plain).collect());
     let only = |these: &[String], others: &[String]| {
         let mut left: Vec<&String> = others.iter().collect();
         let is_new = |line: &&String| match left.iter().position(|other| other == line) {
@@ -58,13 +59,25 @@ mod tests {
         let document = profile::read(text.as_bytes()).expect("valid");
         let new = Want::File { path: "/srv".into(), rights: Rights::READ };
         let line = allowing_line(&document, &new).expect("a line");
-        assert!(line.lines.iter().any(|line| line.contains(r#"{ "path": "/srv", "allow": ["read"] }"#)), "{line:?}");
+        assert!(
+            line.lines.iter().any(|line| line.contains(r#"{ "path": "/srv", "allow": ["read"] }"#)),
+            "{line:?}"
+        );
         let more = Want::File { path: "/data".into(), rights: Rights::WRITE };
         let line = allowing_line(&document, &more).expect("a line");
         assert!(line.lines.iter().any(|line| line.contains(r#""allow": ["read", "write"]"#)), "{line:?}");
         assert!(line.gone.iter().any(|line| line.contains(r#""allow": ["read"]"#)), "{line:?}");
-        assert_eq!(allowing_line(&document, &Want::Syscall("read".into())).map(|line| line.patch.len()), Some(1));
+        assert_eq!(
+            allowing_line(&document, &Want::Syscall("read".into())).map(|line| line.patch.len()),
+            Some(1)
+        );
         assert_eq!(allowing_line(&document, &Want::Syscall("clone3".into())), None);
-        assert_eq!(of_patch(&document, vec![PatchOp { op: Op::Add, path: "/x".into(), value: serde_json::Value::Null }]), None);
+        assert_eq!(
+            of_patch(
+                &document,
+                vec![PatchOp { op: Op::Add, path: "/x".into(), value: serde_json::Value::Null }]
+            ),
+            None
+        );
     }
 }

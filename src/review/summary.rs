@@ -44,18 +44,30 @@ pub fn summary(input: &ReviewInput) -> Vec<SummaryLine> {
     let capabilities = profile.capabilities.iter().map(|entry| capability_word(entry.what));
     put("capabilities", or_none(every(capabilities)));
     put("calls", calls(&input.calls));
-    put("memory", match profile.write_execute {
-        true => "may be writable and executable".into(),
-        false => "never writable and executable".into(),
-    });
-    put("variables", match profile.environment_keep.is_empty() {
-        true => "those that load what the app may change are dropped and refused".into(),
-        false => format!("{} are kept, whatever they name", every(profile.environment_keep.iter().map(|one| one.what.clone()))),
-    });
-    put("processes", match profile.limits.processes {
-        Some(most) => format!("{most} at one time"),
-        None => "any number".into(),
-    });
+    put(
+        "memory",
+        match profile.write_execute {
+            true => "may be writable and executable".into(),
+            false => "never writable and executable".into(),
+        },
+    );
+    put(
+        "variables",
+        match profile.environment_keep.is_empty() {
+            true => "those that load what the app may change are dropped and refused".into(),
+            false => format!(
+                "{} are kept, whatever they name",
+                every(profile.environment_keep.iter().map(|one| one.what.clone()))
+            ),
+        },
+    );
+    put(
+        "processes",
+        match profile.limits.processes {
+            Some(most) => format!("{most} at one time"),
+            None => "any number".into(),
+        },
+    );
     if let Some(ready) = profile.ready {
         put("start-up", startup(ready, &input.calls));
     }
@@ -101,7 +113,9 @@ fn files(input: &ReviewInput, right: Rights) -> String {
     let mut named = BTreeSet::new();
     for entry in &input.profile.files {
         match entry {
-            FileEntry::Path(rule) if rule.allow.contains(right) => paths.push(rule.path.display().to_string()),
+            FileEntry::Path(rule) if rule.allow.contains(right) => {
+                paths.push(rule.path.display().to_string())
+            }
             FileEntry::Path(_) => {}
             FileEntry::Group(group) => {
                 named.insert(group.what.word());
@@ -142,7 +156,10 @@ fn startup(ready: Ready, allowed: &AllowedCalls) -> String {
     let early: Vec<&str> = allowed.names().filter(|call| !lasting(call)).collect();
     match early.is_empty() {
         true => format!("over with {end}; no call is for it alone"),
-        false => format!("over with {end}; until then alone: {}", every(early.iter().map(|call| (*call).to_owned()))),
+        false => format!(
+            "over with {end}; until then alone: {}",
+            every(early.iter().map(|call| (*call).to_owned()))
+        ),
     }
 }
 

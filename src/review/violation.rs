@@ -167,7 +167,7 @@ impl LooksLike {
 pub struct ViolationExplanation {
     /// What happened, in one sentence.
     pub happened: String,
-    /// Which rule was missing, in one sentence.
+    /// Which rule was missing, and why it does not allow it.
     pub missing: String,
     /// Where the rule is in the profile's text, if it is this profile's.
     pub place: Option<TextPlace>,
@@ -247,7 +247,8 @@ pub fn explain(document: &Document, event: &ViolationEvent, start: &StartContext
         notes.push("It was in audit mode: it was reported, and not refused.".into());
     }
     let signals = signals::find(&input, event, start);
-    let points = |of: Points| signals.iter().filter(|one| one.points_to == of).map(|one| one.points).sum::<u32>();
+    let points =
+        |of: Points| signals.iter().filter(|one| one.points_to == of).map(|one| one.points).sum::<u32>();
     let (intrusion, feature) = (points(Points::Intrusion), points(Points::NewFeature));
     let looks_like = match () {
         () if intrusion >= INTRUSION && intrusion > feature => LooksLike::Intrusion,
@@ -293,7 +294,9 @@ fn happened(event: &ViolationEvent) -> String {
             match (&object.address, &object.syscall) {
                 (Some(address), _) => format!("wanted to {to} {address}"),
                 (None, Some(call)) => format!("wanted to call {call}({})", object.args.join(", ")),
-                (None, None) => format!("wanted to use the network ({})", object.name.as_deref().unwrap_or("?")),
+                (None, None) => {
+                    format!("wanted to use the network ({})", object.name.as_deref().unwrap_or("?"))
+                }
             }
         }
         "memory" => "wanted memory that is writable and executable".to_owned(),
@@ -329,7 +332,7 @@ fn happened(event: &ViolationEvent) -> String {
     format!("{caller}{user}{below} {did}{often}; {followed}.")
 }
 
-/// Which rule was missing, in one sentence.
+/// Which rule was missing, and why it does not allow it.
 fn missing(event: &ViolationEvent) -> String {
     let rule = if event.rule.is_empty() { "the profile" } else { &event.rule };
     let steps: Vec<&str> = event.rule.split('/').skip(1).collect();
@@ -357,5 +360,5 @@ fn missing(event: &ViolationEvent) -> String {
         ["limits", ..] => "the limit is lower".to_owned(),
         _ => "it does not allow it".to_owned(),
     };
-    format!("{rule}: {what}.")
+    format!("{rule}: {what}")
 }

@@ -24,12 +24,8 @@ pub(super) struct DiffArguments {
 
 pub(super) fn run(arguments: &DiffArguments) -> VerbResult {
     let (before, after) = (reviewed::profile(&arguments.before)?, reviewed::profile(&arguments.after)?);
-    let found = ProfileDiff::of(
-        &before.document,
-        &after.document,
-        before.evidence.as_ref(),
-        after.evidence.as_ref(),
-    );
+    let found =
+        ProfileDiff::of(&before.document, &after.document, before.evidence.as_ref(), after.evidence.as_ref());
     let text = match arguments.format {
         Format::Text => text(&found, &before, &after),
         Format::Json => json(&found, &before, &after).to_string(),
@@ -48,15 +44,11 @@ fn text(found: &ProfileDiff, before: &ReviewedProfile, after: &ReviewedProfile) 
         ),
         None => format!("{b} permits nothing that {a} does not"),
     });
-    for one in &found.added {
-        reviewed::permission(&mut lines, "+", one, after);
-    }
+    reviewed::permissions(&mut lines, "+", &found.added, after);
     if !found.removed.is_empty() {
         lines.put(format!("{b} no longer permits what {a} does: {}", counted(found.removed.len())));
     }
-    for one in &found.removed {
-        reviewed::permission(&mut lines, "-", one, before);
-    }
+    reviewed::permissions(&mut lines, "-", &found.removed, before);
     if !found.settings.is_empty() {
         lines.put("Differences that permit nothing:");
     }
@@ -79,9 +71,7 @@ fn counted(count: usize) -> String {
 }
 
 fn json(found: &ProfileDiff, before: &ReviewedProfile, after: &ReviewedProfile) -> Value {
-    let side = |one: &ReviewedProfile| {
-        json!({ "name": one.document.profile.name, "file": one.name, "digest": one.document.digest })
-    };
+    let side = |one: &ReviewedProfile| json!({ "name": one.document.profile.name, "file": one.name, "digest": one.document.digest });
     let list = |list: &[Permission]| list.iter().map(Permission::json).collect::<Vec<_>>();
     let notes: Vec<String> = [before.stale(), after.stale()].into_iter().flatten().collect();
     let settings = found.settings.iter().map(|one| json!({ "before": one.before, "after": one.after }));

@@ -245,7 +245,9 @@ impl fmt::Display for ToolError {
                 f.write_str("; name one by TMPDIR")
             }
             ToolError::Item(error) => error.fmt(f),
-            ToolError::Event { path, line: Some(line), what } => write!(f, "{}:{line}: {what}", path.display()),
+            ToolError::Event { path, line: Some(line), what } => {
+                write!(f, "{}:{line}: {what}", path.display())
+            }
             ToolError::Event { path, line: None, what } => write!(f, "{}: {what}", path.display()),
             ToolError::SelfTest(error) => error.fmt(f),
         }

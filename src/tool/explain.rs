@@ -95,9 +95,7 @@ fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview) -> String {
         count if count > RISKIEST => format!("The riskiest of what it may do ({RISKIEST} of {count})"),
         _ => "The riskiest of what it may do".to_owned(),
     });
-    for one in risky.iter().take(RISKIEST) {
-        reviewed::permission(&mut lines, " ", one, reviewed);
-    }
+    reviewed::permissions(&mut lines, " ", risky.into_iter().take(RISKIEST), reviewed);
     let attacks = attacks(&input);
     for (stops, head) in
         [(true, "What it may not do, and which attacks that stops"), (false, "What it does not stop")]
@@ -113,7 +111,8 @@ fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview) -> String {
         }
     }
     lines.put("");
-    lines.put("docs/guarantees.md says what enforces each of these, and `remit plan` what this kernel lacks.");
+    lines
+        .put("docs/guarantees.md says what enforces each of these, and `remit plan` what this kernel lacks.");
     if let Some(stale) = reviewed.stale() {
         lines.put(format!("note: {stale}"));
     }
@@ -123,7 +122,8 @@ fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview) -> String {
 fn profile_json(reviewed: &ReviewedProfile, review: &ProfileReview) -> Value {
     let input = ReviewInput::of(&reviewed.document.profile);
     let attacks = attacks(&input);
-    let attacks = attacks.iter().map(|one| json!({ "id": one.id, "stops": one.stops, "sentence": one.sentence }));
+    let attacks =
+        attacks.iter().map(|one| json!({ "id": one.id, "stops": one.stops, "sentence": one.sentence }));
     let lines = summary(&input);
     let lines = lines.iter().map(|line| json!({ "about": line.about, "text": line.text }));
     json!({
@@ -141,9 +141,7 @@ fn profile_json(reviewed: &ReviewedProfile, review: &ProfileReview) -> Value {
 fn of_item(reviewed: &ReviewedProfile, item: &str, explained: &ItemExplanation) -> String {
     let mut lines = Lines::default();
     lines.put(format!("{item}: {}", explained.what));
-    for one in &explained.permissions {
-        reviewed::permission(&mut lines, "+", one, reviewed);
-    }
+    reviewed::permissions(&mut lines, "+", &explained.permissions, reviewed);
     if reviewed.evidence.is_none() && !explained.permissions.is_empty() {
         lines.put("No evidence is beside the profile, so which run needed it is not known.");
     }
@@ -201,7 +199,8 @@ fn event_of(item: &str) -> Option<(PathBuf, Sought)> {
     }
     let (file, number) = item.rsplit_once(':')?;
     let number: u64 = number.parse().ok()?;
-    let is_log = Path::new(file).exists() || [".jsonl", ".json", ".log"].iter().any(|end| file.ends_with(end));
+    let is_log =
+        Path::new(file).exists() || [".jsonl", ".json", ".log"].iter().any(|end| file.ends_with(end));
     (profile::endpoint(item).is_err() && is_log).then(|| (file.into(), Sought::Line(number)))
 }
 
@@ -275,8 +274,12 @@ fn found(path: &Path, sought: Sought, nonces: &[String]) -> Result<FoundEvent, T
         return Ok(FoundEvent { event, line: number, file: path.to_owned(), start, doubts });
     }
     Err(match sought {
-        Sought::Line(line) => bad(Some(line), "has no event there; expected a line that begins {\"remit\":1".into()),
-        Sought::Seq(seq) => bad(None, format!("has no event {seq} of the start; --nonce names another start")),
+        Sought::Line(line) => {
+            bad(Some(line), "has no event there; expected a line that begins {\"remit\":1".into())
+        }
+        Sought::Seq(seq) => {
+            bad(None, format!("has no event {seq} of the start; --nonce names another start"))
+        }
         Sought::First => bad(None, "has no violation; expected an event of the kind \"violation\"".into()),
     })
 }
@@ -286,9 +289,10 @@ fn of_event(reviewed: &ReviewedProfile, explained: &ViolationExplanation, found:
     lines.put(format!("{}:{}: {}", found.file.display(), found.line, found.event.time));
     lines.put(format!("What happened: {}", explained.happened));
     let at = explained.place.map_or_else(String::new, |place| format!(" ({})", reviewed.at(place.line)));
-    lines.put(format!("What was missing: {}{at}", explained.missing));
+    lines.put(format!("What was missing: {}{at}.", explained.missing));
     let sum = |intrusion: bool| -> u32 {
-        let of = |one: &&violation::IntrusionSignal| (one.points_to == violation::Points::Intrusion) == intrusion;
+        let of =
+            |one: &&violation::IntrusionSignal| (one.points_to == violation::Points::Intrusion) == intrusion;
         explained.signals.iter().filter(of).map(|one| one.points).sum()
     };
     let verdict = match explained.looks_like {
@@ -309,7 +313,9 @@ fn of_event(reviewed: &ReviewedProfile, explained: &ViolationExplanation, found:
     }
     if let Some(allowing) = &explained.allowing {
         lines.put(match explained.looks_like {
-            LooksLike::Intrusion => "This and nothing more would allow it; find out first where it comes from:",
+            LooksLike::Intrusion => {
+                "This and nothing more would allow it; find out first where it comes from:"
+            }
             _ => "This and nothing more would allow it:",
         });
         line(&mut lines, allowing);

@@ -54,7 +54,12 @@ pub(super) fn run(arguments: &ExposureArguments) -> VerbResult {
 impl Compared {
     fn text(&self) -> String {
         let mut lines = Lines::default();
-        lines.put(format!("{}: exposure {:.1} of 10, {}", self.reviewed.name, self.own.value, self.own.band()));
+        lines.put(format!(
+            "{}: exposure {:.1} of 10, {}",
+            self.reviewed.name,
+            self.own.value,
+            self.own.band()
+        ));
         for (name, other) in &self.others {
             lines.put(format!("  {name}: {:.1}, {}", other.value, other.band()));
         }

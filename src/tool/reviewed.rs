@@ -10,8 +10,8 @@ use super::build::profile_file;
 use super::error::ToolError;
 use super::ready::READY;
 use crate::enforce::source::beside;
-use crate::profile::{self, Document, embedded};
-use crate::review::{Permission, Support, SupportFile};
+use crate::profile::{self, Document, Rights, embedded};
+use crate::review::{Permission, Permitted, Support, SupportFile};
 use crate::visible;
 
 /// A profile to review.
@@ -86,9 +86,80 @@ impl Lines {
     }
 }
 
-/// A permission in two or three lines: risk and sentence, place and reason, evidence.
-pub(super) fn permission(lines: &mut Lines, mark: &str, one: &Permission, of: &ReviewedProfile) {
-    lines.put(format!("{mark} {:<9} {}", one.risk.word(), one.sentence));
+/// Permissions in two or three lines each: risk and sentence, place and reason, evidence. What one entry
+/// permits by a group, and in the same way, is one of them.
+pub(super) fn permissions<'p>(
+    lines: &mut Lines,
+    mark: &str,
+    all: impl IntoIterator<Item = &'p Permission>,
+    of: &ReviewedProfile,
+) {
+    let mut alike: Vec<Vec<&Permission>> = Vec::new();
+    for one in all {
+        match alike.iter_mut().find(|others| is_alike(others[0], one)) {
+            Some(others) => others.push(one),
+            None => alike.push(vec![one]),
+        }
+    }
+    for these in alike {
+        match these[..] {
+            [one] => permission(lines, mark, one, of, &one.sentence),
+            _ => permission(lines, mark, these[0], of, &together(&these)),
+        }
+    }
+}
+
+/// Whether two permissions come of one entry by a group, and differ in their path or call alone.
+fn is_alike(one: &Permission, other: &Permission) -> bool {
+    let is_same = match (&one.what, &other.what) {
+        (Permitted::File { right, .. }, Permitted::File { right: other, .. }) => right == other,
+        (
+            Permitted::Call { decided_by, startup_only, .. },
+            Permitted::Call { decided_by: other, startup_only: early, .. },
+        ) => decided_by == other && startup_only == early,
+        _ => false,
+    };
+    let brought = one.through.is_some()
+        || matches!(one.what, Permitted::Call { .. }) && !one.pointer.starts_with("/syscalls/");
+    is_same
+        && brought
+        && one.through == other.through
+        && one.pointer == other.pointer
+        && one.risk == other.risk
+        && one.risk_reason == other.risk_reason
+}
+
+/// The sentence for several paths or calls.
+fn together(these: &[&Permission]) -> String {
+    let name = |one: &&Permission| match &one.what {
+        Permitted::File { path, .. } => path.display().to_string(),
+        Permitted::Call { call, .. } => (*call).to_owned(),
+        other => other.kind().to_owned(),
+    };
+    let names = these.iter().map(name).collect::<Vec<_>>().join(", ");
+    match &these[0].what {
+        Permitted::File { right, .. } => {
+            let does = match *right {
+                Rights::READ => "read",
+                Rights::WRITE => "write",
+                Rights::CREATE => "make names in",
+                Rights::REMOVE => "remove names from",
+                _ => "control devices at",
+            };
+            format!("The app may {does} {names}, each with all below it.")
+        }
+        Permitted::Call { decided_by, startup_only, .. } => {
+            let on = decided_by.map_or_else(String::new, |section| format!("; `{section}` decides on what"));
+            let end = if *startup_only { ", until start-up is over" } else { "" };
+            format!("The app may make {} calls: {names}{on}{end}.", these.len())
+        }
+        other => other.kind().to_owned(),
+    }
+}
+
+/// A permission with its place and reason, and with the evidence.
+fn permission(lines: &mut Lines, mark: &str, one: &Permission, of: &ReviewedProfile, sentence: &str) {
+    lines.put(format!("{mark} {:<9} {sentence}", one.risk.word()));
     let pointer = if one.pointer.is_empty() { "always" } else { &one.pointer };
     let through = one.through.map_or_else(String::new, |through| format!(", by {through}"));
     lines.put(format!("{:12}{pointer} ({}){through}: {}", "", of.at(one.line), one.risk_reason));

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{Rating, TableRow, WORST};
 use crate::profile::{
-    AddressRule, ArgPattern, Capability, Endpoint, Entry, Fallback, FileGroup, OnViolation, Program, ProgramPlace,
-    Rights,
+    AddressRule, ArgPattern, Capability, Endpoint, Entry, Fallback, FileGroup, OnViolation, Program,
+    ProgramPlace, Rights,
 };
 use crate::review::calls::AllowedCall;
 use crate::review::docker;
@@ -108,9 +108,7 @@ pub(super) const ROWS: &[TableRow] = &[
         good: "It lacks dac_override and dac_read_search: the modes of files hold for it.",
         bad: "It may have dac_override or dac_read_search: the modes of files do not hold for it.",
         docker: HALF,
-        rate: |input| {
-            capabilities(input, &[Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH])
-        },
+        rate: |input| capabilities(input, &[Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH]),
     },
     TableRow {
         id: "cap_owner",
@@ -277,7 +275,8 @@ pub(super) const ROWS: &[TableRow] = &[
             let keep = input.profile.environment_keep.iter().enumerate();
             Rating::worst(keep.map(|(index, entry)| {
                 let stem = entry.what.strip_suffix('*').unwrap_or(&entry.what);
-                let loads = stem.starts_with("LD_") || (entry.what.ends_with('*') && "LD_PRELOAD".starts_with(stem));
+                let loads =
+                    stem.starts_with("LD_") || (entry.what.ends_with('*') && "LD_PRELOAD".starts_with(stem));
                 Rating::of(if loads { WORST } else { HALF }, format!("/environment/keep/{index}"))
             }))
         },
@@ -317,7 +316,9 @@ pub(super) const ROWS: &[TableRow] = &[
             if input.files.has(FileGroup::Elsewhere) {
                 all.push(of_files(input, WORST, |what| *what == Permitted::Elsewhere(Rights::READ)));
             }
-            all.extend(["/etc", "/root", "/home", "/var", "/opt", "/srv"].map(|path| reads(input, path, HALF)));
+            all.extend(
+                ["/etc", "/root", "/home", "/var", "/opt", "/srv"].map(|path| reads(input, path, HALF)),
+            );
             Rating::worst(all)
         },
     },
@@ -329,9 +330,11 @@ pub(super) const ROWS: &[TableRow] = &[
         docker: WORST,
         rate: |input| {
             let secrets = ["/run/secrets", "/var/run/secrets", "/etc/shadow", "/root"];
-            Rating::worst(secrets.map(|path| match input.files.rights_below(Path::new(path)).contains(Rights::READ) {
-                true => of_paths(input, WORST, path, Rights::READ),
-                false => Rating::GOOD,
+            Rating::worst(secrets.map(|path| {
+                match input.files.rights_below(Path::new(path)).contains(Rights::READ) {
+                    true => of_paths(input, WORST, path, Rights::READ),
+                    false => Rating::GOOD,
+                }
             }))
         },
     },
@@ -366,7 +369,9 @@ pub(super) const ROWS: &[TableRow] = &[
         good: "No datagram can be sent.",
         bad: "Datagrams can be sent to any host.",
         docker: WORST,
-        rate: |input| endpoints(input, |endpoint| if matches!(endpoint, Endpoint::Udp(_)) { WORST } else { 0 }),
+        rate: |input| {
+            endpoints(input, |endpoint| if matches!(endpoint, Endpoint::Udp(_)) { WORST } else { 0 })
+        },
     },
     TableRow {
         id: "raw_sockets",
@@ -416,7 +421,8 @@ pub(super) const ROWS: &[TableRow] = &[
         docker: WORST,
         rate: |input| {
             let count = input.calls.names().count();
-            let badness = (count * WORST as usize).div_ceil(docker::count().max(1)).min(WORST as usize) as u32;
+            let badness =
+                (count * WORST as usize).div_ceil(docker::count().max(1)).min(WORST as usize) as u32;
             Rating { badness, at: vec!["/syscalls".into()] }
         },
     },
@@ -434,9 +440,7 @@ pub(super) const ROWS: &[TableRow] = &[
         good: "No namespace can be made or entered.",
         bad: "Namespaces can be made or entered.",
         docker: 0,
-        rate: |input| {
-            calls(input, &["unshare", "setns"]).worse(arguments(input, "clone", 0, &CLONE_NEW))
-        },
+        rate: |input| calls(input, &["unshare", "setns"]).worse(arguments(input, "clone", 0, &CLONE_NEW)),
     },
     TableRow {
         id: "call_mount",
@@ -634,7 +638,8 @@ fn calls(input: &ReviewInput, names: &[&str]) -> Rating {
 
 fn call(input: &ReviewInput, one: &AllowedCall) -> Rating {
     let needed = crate::syscalls::privileged(one.call);
-    let lacks = needed.is_some_and(|needed| input.profile.capabilities.iter().all(|entry| entry.what != needed));
+    let lacks =
+        needed.is_some_and(|needed| input.profile.capabilities.iter().all(|entry| entry.what != needed));
     Rating::of(if one.startup_only || lacks { HALF } else { WORST }, one.pointer.clone())
 }
 
@@ -642,7 +647,9 @@ fn call(input: &ReviewInput, one: &AllowedCall) -> Rating {
 fn arguments(input: &ReviewInput, name: &str, arg: u8, values: &[u64]) -> Rating {
     let may = |one: &&AllowedCall| {
         let test = |value: &u64| {
-            one.alternatives.iter().any(|all| all.iter().all(|test| test.arg != arg || test.values.has(*value)))
+            one.alternatives
+                .iter()
+                .any(|all| all.iter().all(|test| test.arg != arg || test.values.has(*value)))
         };
         one.decided_by.is_none() && values.iter().any(test)
     };

@@ -36,7 +36,11 @@ pub struct IntrusionSignal {
 use Points::{Intrusion, NewFeature};
 
 /// Every signal of a violation, in a fixed order.
-pub(super) fn find(input: &ReviewInput, event: &ViolationEvent, start: &StartContext) -> Vec<IntrusionSignal> {
+pub(super) fn find(
+    input: &ReviewInput,
+    event: &ViolationEvent,
+    start: &StartContext,
+) -> Vec<IntrusionSignal> {
     let mut all = Vec::new();
     let mut put = |id, points_to, points, sentence: String| {
         all.push(IntrusionSignal { id, points_to, points, sentence });
@@ -74,9 +78,20 @@ pub(super) fn find(input: &ReviewInput, event: &ViolationEvent, start: &StartCon
             3,
             "A variable by which a program loads other code names what the app may change.".into(),
         ),
-        "limit" => put("limit", NewFeature, 2, "A limit that is reached is as a rule load, not an attack.".into()),
-        "capability" if event.object.name.as_deref().is_some_and(|name| ["sys_admin", "sys_ptrace", "sys_module", "net_admin"].contains(&name)) => {
-            put("strong_capability", Intrusion, 2, "It is a capability that gives power over the machine.".into());
+        "limit" => {
+            put("limit", NewFeature, 2, "A limit that is reached is as a rule load, not an attack.".into())
+        }
+        "capability"
+            if event.object.name.as_deref().is_some_and(|name| {
+                ["sys_admin", "sys_ptrace", "sys_module", "net_admin"].contains(&name)
+            }) =>
+        {
+            put(
+                "strong_capability",
+                Intrusion,
+                2,
+                "It is a capability that gives power over the machine.".into(),
+            );
         }
         _ => {}
     }
@@ -94,7 +109,7 @@ pub(super) fn find(input: &ReviewInput, event: &ViolationEvent, start: &StartCon
             format!("The image differs from the one in which the profile was learned: {}.", start.unlike[0]),
         );
     }
-    if start.is_ready == Some(false) {
+    if start.is_ready == Some(false) && input.profile.ready.is_some() {
         put("before_ready", NewFeature, 1, "Start-up was not over: nothing had been served yet.".into());
     }
     all
@@ -112,7 +127,8 @@ const WRITABLE: [&str; 5] = ["/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run"]
 fn spawn(input: &ReviewInput, event: &ViolationEvent, caller: &Path, path: &Path, put: &mut Put) {
     let Some(kind) = known(path, None) else { return };
     let tools = [KnownProgram::Shell, KnownProgram::MultiCall];
-    let by_shell = known(caller, None).is_some_and(|caller| tools.contains(&caller) || caller == KnownProgram::Interpreter);
+    let by_shell = known(caller, None)
+        .is_some_and(|caller| tools.contains(&caller) || caller == KnownProgram::Interpreter);
     let serves = !input.profile.network.listen.is_empty();
     let by = if serves { "a server" } else { "a program" };
     match by_shell {
@@ -140,11 +156,17 @@ fn dropped(input: &ReviewInput, path: &Path, put: &mut Put) {
             "program_where_the_app_writes",
             Intrusion,
             4,
-            "The program lies where the app, or any process, may write: it may have been dropped there.".into(),
+            "The program lies where the app, or any process, may write: it may have been dropped there."
+                .into(),
         );
     }
     if text.ends_with(" (deleted)") || text.contains("memfd:") {
-        put("program_without_a_name", Intrusion, 4, "The program has no name any more, or is a file in memory.".into());
+        put(
+            "program_without_a_name",
+            Intrusion,
+            4,
+            "The program has no name any more, or is a file in memory.".into(),
+        );
     }
     if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
         put("hidden_name", Intrusion, 2, "The program's name is hidden (it begins with a dot).".into());
@@ -193,8 +215,17 @@ const PERSISTENT: [&str; 8] = [
     "/etc/systemd",
 ];
 /// Where programs and libraries lie.
-const CODE: [&str; 9] =
-    ["/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/lib", "/lib64", "/usr/lib", "/usr/local/lib"];
+const CODE: [&str; 9] = [
+    "/bin",
+    "/sbin",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/local/bin",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/local/lib",
+];
 
 fn file(input: &ReviewInput, event: &ViolationEvent, path: &Path, put: &mut Put) {
     let words = event.object.access.as_array().into_iter().flatten();
@@ -202,20 +233,35 @@ fn file(input: &ReviewInput, event: &ViolationEvent, path: &Path, put: &mut Put)
     let changes = words.iter().any(|word| ["write", "create", "remove"].contains(word));
     let within = |list: &[&str]| list.iter().any(|place| path.starts_with(place));
     if within(&SENSITIVE) {
-        put("sensitive_file", Intrusion, 3, "It is a file with secrets, or one that a server has no use for.".into());
+        put(
+            "sensitive_file",
+            Intrusion,
+            3,
+            "It is a file with secrets, or one that a server has no use for.".into(),
+        );
     }
     if changes && within(&PERSISTENT) {
         put("persistence", Intrusion, 4, "What is written there runs later by itself.".into());
     }
     if changes && within(&CODE) {
-        put("dropped_file", Intrusion, 3, "Programs and libraries lie there: a file that is put there is meant to run.".into());
+        put(
+            "dropped_file",
+            Intrusion,
+            3,
+            "Programs and libraries lie there: a file that is put there is meant to run.".into(),
+        );
     }
     let hidden = path.components().any(|part| {
         let part = part.as_os_str().to_string_lossy();
         part.len() > 1 && part.starts_with('.')
     });
     if changes && hidden && (within(&WRITABLE) || path.starts_with("/root")) {
-        put("hidden_file", Intrusion, 2, "The name is hidden (it begins with a dot), where any process may write.".into());
+        put(
+            "hidden_file",
+            Intrusion,
+            2,
+            "The name is hidden (it begins with a dot), where any process may write.".into(),
+        );
     }
     let own = input.files.rights(path);
     if !own.is_empty() && !within(&SENSITIVE) {
@@ -226,8 +272,15 @@ fn file(input: &ReviewInput, event: &ViolationEvent, path: &Path, put: &mut Put)
             2,
             format!("The profile grants other rights on it ({}).", has.join(", ")),
         );
-    } else if let Some(beside) = beside(input, path, changes).filter(|_| !within(&SENSITIVE) && !within(&CODE)) {
-        put("path_beside_others", NewFeature, 2, format!("It lies beside {beside}, which the profile grants."));
+    } else if let Some(beside) =
+        beside(input, path, changes).filter(|_| !within(&SENSITIVE) && !within(&CODE))
+    {
+        put(
+            "path_beside_others",
+            NewFeature,
+            2,
+            format!("It lies beside {beside}, which the profile grants."),
+        );
     }
 }
 
@@ -245,7 +298,9 @@ fn beside(input: &ReviewInput, path: &Path, changes: bool) -> Option<String> {
 fn call_signals(input: &ReviewInput, event: &ViolationEvent, call: &str, put: &mut Put) {
     let Some(known) = syscalls::known(call) else { return };
     match calls::danger(known) {
-        Some(reason) if ["ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd"].contains(&known) => {
+        Some(reason)
+            if ["ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd"].contains(&known) =>
+        {
             put("controls_processes", Intrusion, 4, format!("{known}: {reason}."));
         }
         Some(reason) => put("dangerous_call", Intrusion, 3, format!("{known}: {reason}.")),
@@ -293,18 +348,35 @@ fn connect(input: &ReviewInput, event: &ViolationEvent, address: &str, put: &mut
     let listens = event.object.access.as_str() == Some("listen");
     let rule = match &endpoint {
         Endpoint::Tcp(rule) | Endpoint::Udp(rule) => rule,
-        Endpoint::UnixPath(path) if path.to_string_lossy().ends_with(".sock") && address.contains("docker") => {
-            return put("engine_socket", Intrusion, 4, "By the engine's socket a process becomes root on the machine.".into());
+        Endpoint::UnixPath(path)
+            if path.to_string_lossy().ends_with(".sock") && address.contains("docker") =>
+        {
+            return put(
+                "engine_socket",
+                Intrusion,
+                4,
+                "By the engine's socket a process becomes root on the machine.".into(),
+            );
         }
         _ => return,
     };
     let host = rule.network.map(|network| network.addr());
     if host.is_some_and(|host| host.to_string() == "169.254.169.254") {
-        put("metadata_service", Intrusion, 4, "It is the metadata service of a cloud, which hands out credentials.".into());
+        put(
+            "metadata_service",
+            Intrusion,
+            4,
+            "It is the metadata service of a cloud, which hands out credentials.".into(),
+        );
     } else if network::is_loopback(rule) {
         put("own_network", NewFeature, 2, "It is a service of the same network namespace.".into());
     } else if listens {
-        put("new_port", Intrusion, 2, "A port that the profile does not name would be opened: a service, or a back door.".into());
+        put(
+            "new_port",
+            Intrusion,
+            2,
+            "A port that the profile does not name would be opened: a service, or a back door.".into(),
+        );
     } else {
         put(
             "unknown_destination",
