@@ -124,10 +124,7 @@ impl RunJournal {
         let mut observations = Observations::default();
         let notes = journal::read(name, input, true, &mut observations)?;
         observations.settle();
-        let mut gaps: Vec<String> = notes
-            .into_iter()
-            .map(|note| gap(name, &note))
-            .collect();
+        let mut gaps: Vec<String> = notes.into_iter().map(|note| gap(name, &note)).collect();
         for fact in observations.facts().into_keys() {
             match fact {
                 Fact::Blind { what } => gaps.push(format!("reads below {what} may not have been observed")),

@@ -211,7 +211,11 @@ fn exposure_fails_with_its_rows_where_it_rises() {
     let finding = checked.of("exposure-high")[0];
     assert_eq!((checked.code, &finding["fails"]), (1, &json!(true)), "{finding:#}");
     let rows = finding["related"].as_array().expect("a list");
-    assert!(!rows.is_empty() && rows.iter().all(|row| row["text"].as_str().is_some_and(|text| text.contains("weight"))), "{finding:#}");
+    assert!(
+        !rows.is_empty()
+            && rows.iter().all(|row| row["text"].as_str().is_some_and(|text| text.contains("weight"))),
+        "{finding:#}"
+    );
 }
 
 /// An enforced run shows the layers, and an audited one the reads that would be refused.

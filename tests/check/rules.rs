@@ -7,7 +7,8 @@ use remit::gate::GateRule;
 use serde_json::{Value, json};
 
 use crate::{
-    Bench, Checked, elf, events, events_in, executable, journal, journal_with, line, open, ordinary, sha256, violation,
+    Bench, Checked, elf, events, events_in, executable, journal, journal_with, line, open, ordinary, sha256,
+    violation,
 };
 
 /// A situation: what is there, and how it is checked.

@@ -39,7 +39,7 @@ pub fn write(report: &CheckReport) -> String {
             },
         }],
     });
-    format!("{log:#}\n")
+    visible::lines(&format!("{log:#}\n")).into_owned()
 }
 
 fn descriptor(rule: GateRule) -> Value {
