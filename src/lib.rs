@@ -12,6 +12,8 @@ pub mod enforce;
 pub mod enforcer;
 pub mod event;
 pub mod filter;
+#[cfg(feature = "tool")]
+pub mod gate;
 pub mod hex;
 pub mod ids;
 pub mod image;

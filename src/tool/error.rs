@@ -8,11 +8,13 @@ use std::process::ExitStatus;
 
 use nix::errno::Errno;
 
+use super::check::CheckError;
 use super::process_end::ProcessEnd;
 use super::ready::READY;
 use crate::enforce;
 use crate::enforce::source::{LoadError, beside};
 use crate::filter;
+use crate::image::archive::ImageError;
 use crate::image::why;
 use crate::kernel::{ParseReleaseError, Release};
 use crate::learn::Unusable;
@@ -34,6 +36,10 @@ pub(super) enum ToolError {
     Made(ReadError),
     /// Journals, evidence or events cannot be used.
     Learn(Unusable),
+    /// A check has no answer.
+    Check(CheckError),
+    /// An image cannot be read.
+    Image(ImageError),
     /// There is no plan of a profile.
     Plan {
         /// What messages call the profile.
@@ -146,6 +152,8 @@ impl fmt::Display for ToolError {
             ToolError::Profile(error) => error.fmt(f),
             ToolError::Made(error) => error.fmt(f),
             ToolError::Learn(error) => error.fmt(f),
+            ToolError::Check(error) => error.fmt(f),
+            ToolError::Image(error) => write!(f, "--image: {error}"),
             ToolError::Plan { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::Filter { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::File { path, error } => of_file(path, error, f),
@@ -289,6 +297,18 @@ impl From<LoadError> for ToolError {
 impl From<Unusable> for ToolError {
     fn from(error: Unusable) -> ToolError {
         ToolError::Learn(error)
+    }
+}
+
+impl From<CheckError> for ToolError {
+    fn from(error: CheckError) -> ToolError {
+        ToolError::Check(error)
+    }
+}
+
+impl From<ImageError> for ToolError {
+    fn from(error: ImageError) -> ToolError {
+        ToolError::Image(error)
     }
 }
 

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod amend;
+mod approve;
 mod build;
+mod check;
 mod diff;
 mod doctor;
 mod error;
@@ -22,6 +24,7 @@ mod self_test;
 mod session;
 mod shim;
 mod source;
+mod staged;
 mod verify;
 
 use std::ffi::OsString;
@@ -83,6 +86,15 @@ enum Verb {
     /// Each start draws a nonce that all its events carry. Where a log begins with a start event,
     /// lines with its nonce pass; otherwise nothing does, unless --nonce names a start.
     Events(events::EventsArguments),
+    /// Check a profile against requirements, this build's runs, its image and the previous profile
+    ///
+    /// The gate of a build. It finds what a run did beyond the profile, grants that no run used,
+    /// programs and packages that changed since they were learned, code that the app may change,
+    /// shells without a reason, and what is wider than the requirements let. Each finding has its
+    /// place, a reason, and where one exists the JSON Patch that mends it.
+    Check(check::CheckArguments),
+    /// Approve a profile as it is, in a lock file that `remit check` compares
+    Approve(approve::ApproveArguments),
     /// Run COMMAND and report what a profile would deny it, or what of the profile it needs
     ///
     /// The run is remit-init's, in audit mode: nothing is refused. With --drop-test the profile
@@ -152,6 +164,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Plan(arguments) => plan::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Amend(arguments) => amend::run(&arguments),
+        Verb::Approve(arguments) => approve::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Events(arguments) => events::run(&arguments),
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Learn(arguments) => learn::run(&arguments),
