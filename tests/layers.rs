@@ -37,7 +37,7 @@ const LAYERS: [&[&str]; 16] = [
 const UNSAFE_ROOM: &str = "sys";
 
 /// What may import [`UNSAFE_ROOM`]: modules, or files by the start of their path.
-const NEAR_THE_KERNEL: [&str; 20] = [
+const NEAR_THE_KERNEL: [&str; 21] = [
     "enforce/",
     "enforcer/",
     "init/",
@@ -49,6 +49,7 @@ const NEAR_THE_KERNEL: [&str; 20] = [
     "recorder/",
     "tracer/",
     "shim/",
+    "image/digest",
     "image/live",
     "event/names",
     "event/writer",

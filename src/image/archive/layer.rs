@@ -68,7 +68,8 @@ pub(super) struct Place {
 /// The content of a layer.
 #[derive(Debug, Default)]
 pub(super) struct ImageLayer {
-    pub nodes: BTreeMap<Box<[u8]>, Node>,
+    /// The last entry of each path, with the number of that entry.
+    pub nodes: BTreeMap<Box<[u8]>, (u64, Node)>,
     /// What lower layers have at these paths is removed.
     pub whiteouts: BTreeSet<Vec<u8>>,
     /// What lower layers have in these directories is removed.
@@ -227,12 +228,12 @@ impl<'p> LayerReader<'p> {
                 let target = normal(&entry.link)
                     .map_err(|_| EntryFault::Refused("is a hard link to a path that leads out of the image"))?;
                 // In the same layer it stands before.
-                if let Some(same) = layer.nodes.get(&*target) {
+                if let Some((_, same)) = layer.nodes.get(&*target) {
                     if same.kind == NodeKind::Directory {
                         return Err(EntryFault::Refused("is a hard link to a directory"));
                     }
                     let same = same.clone();
-                    layer.nodes.insert(entry.name.clone().into(), same);
+                    layer.nodes.insert(entry.name.clone().into(), (inode, same));
                     return Ok(());
                 }
                 NodeKind::HardLink(target.into())
@@ -247,7 +248,7 @@ impl<'p> LayerReader<'p> {
         }
         let mode = (entry.mode & 0o7777) as u16;
         let node = Node { kind, mode, owner: entry.uid, modified: entry.modified, inode };
-        layer.nodes.insert(entry.name.clone().into(), node);
+        layer.nodes.insert(entry.name.clone().into(), (inode, node));
         Ok(())
     }
 

@@ -39,11 +39,11 @@ pub(super) struct ArchiveFile {
     stamp: Stamp,
 }
 
-/// What changes when a file is written to.
-type Stamp = (u64, i64, i64, i64, i64);
+/// What changes when a file is written to: its length and st_mtime.
+type Stamp = (u64, i64, i64);
 
 fn stamp(found: &Metadata) -> Stamp {
-    (found.len(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec())
+    (found.len(), found.mtime(), found.mtime_nsec())
 }
 
 impl ArchiveFile {

@@ -63,8 +63,11 @@ impl MergedFiles {
                 self.nodes.remove(&*path);
             }
         }
+        // In the order of the entries: a link leads to what came before it.
+        let mut entries: Vec<_> = layer.nodes.into_iter().collect();
+        entries.sort_unstable_by_key(|(_, (number, _))| *number);
         let mut hard_links = Vec::new();
-        for (path, node) in layer.nodes {
+        for (path, (_, node)) in entries {
             match node.kind {
                 NodeKind::HardLink(target) => hard_links.push((path, target)),
                 _ => self.put(&path, node)?,
