@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -11,25 +10,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Of work on bytes, of which `what` says what it is.
+    /// Of work on bytes; `what` says what is done.
     pub(super) fn bytes(what: &'static str) -> Progress {
         // No colours: NO_COLOR has nothing to take away.
-        Progress::new(what, "{msg} {wide_bar} {bytes} of {total_bytes}, {eta} left")
-    }
-
-    /// Of work whose end is not known.
-    pub(super) fn unbounded(what: &'static str) -> Progress {
-        let progress = Progress::new(what, "{spinner} {msg}, {elapsed}");
-        progress.0.enable_steady_tick(Duration::from_millis(200));
-        progress
-    }
-
-    fn new(what: &'static str, template: &str) -> Progress {
+        const LINE: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}, {eta} left";
         let visible = is_visible(io::stderr().is_terminal(), std::env::var_os("TERM").as_deref());
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target).with_message(what);
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("##-").tick_chars("|/-\\ "));
+        if let Ok(style) = ProgressStyle::with_template(LINE) {
+            bar.set_style(style.progress_chars("##-"));
         }
         Progress(bar)
     }
@@ -65,6 +54,5 @@ mod tests {
         // The tests' stderr is none, or it is: either way nothing fails.
         let progress = Progress::bytes("reading");
         progress.set(1, 2);
-        Progress::unbounded("running");
     }
 }

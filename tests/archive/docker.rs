@@ -31,8 +31,8 @@ fn docker_saves_an_image_from_scratch() {
     let dockerfile = [
         "FROM scratch",
         "COPY first /srv/data",
-        "COPY second /srv/data",
         "COPY first second /etc/app/",
+        "COPY second /srv/data",
         "ENV A=b",
         "USER 7:8",
         "LABEL kind=test",
