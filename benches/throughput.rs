@@ -93,8 +93,11 @@ fn run(bytes: u64) -> io::Result<()> {
         command
     };
     let all = std::thread::available_parallelism()?;
-    let mut builds =
-        [("one core", build("0")), ("two cores", build("0,1")), ("all cores", build(&format!("0-{}", all.get() - 1)))];
+    let mut builds = [
+        ("one core", build("0")),
+        ("two cores", build("0,1")),
+        ("all cores", build(&format!("0-{}", all.get() - 1))),
+    ];
     let count = if all.get() > 2 { 3 } else { all.get() };
     let mut best = [(f64::INFINITY, 0.0, 0); 3];
     for _ in 0..ROUNDS {
@@ -106,7 +109,10 @@ fn run(bytes: u64) -> io::Result<()> {
         }
     }
     for ((name, _), (wall, cpu, peak)) in builds.iter().zip(best).take(count) {
-        println!("  {name:<10} {wall:6.2}, {:.2} times as fast; {cpu:.2} of processor time, {peak} MB", best[0].0 / wall);
+        println!(
+            "  {name:<10} {wall:6.2}, {:.2} times as fast; {cpu:.2} of processor time, {peak} MB",
+            best[0].0 / wall
+        );
     }
     Ok(())
 }
@@ -180,7 +186,8 @@ fn save(path: &Path, bytes: u64, pack: impl Fn(&Path) -> io::Result<PathBuf>) ->
         archive.append_path_with_name(&packed, &name)?;
         layers.push(name);
     }
-    let config = json!({ "architecture": "amd64", "os": "linux", "rootfs": { "diff_ids": diff_ids } }).to_string();
+    let config =
+        json!({ "architecture": "amd64", "os": "linux", "rootfs": { "diff_ids": diff_ids } }).to_string();
     let manifest = json!([{ "Config": "config", "RepoTags": ["bench:1"], "Layers": layers }]).to_string();
     for (name, text) in [("config", config), ("manifest.json", manifest)] {
         let mut header = tar::Header::new_gnu();
@@ -203,7 +210,8 @@ fn list(directory: &Path, files: &mut Vec<PathBuf>) {
 
 fn gzip(layer: &Path) -> io::Result<PathBuf> {
     let packed = layer.with_extension("gz");
-    let mut to = flate2::write::GzEncoder::new(BufWriter::new(File::create(&packed)?), flate2::Compression::fast());
+    let mut to =
+        flate2::write::GzEncoder::new(BufWriter::new(File::create(&packed)?), flate2::Compression::fast());
     io::copy(&mut File::open(layer)?, &mut to)?;
     to.finish()?.flush()?;
     Ok(packed)

@@ -152,7 +152,7 @@ fn a_fault_of_each_kind_is_found() {
         "lib.rs: no #![deny(unsafe_code)]",
         "plan/mod.rs: imports enforce, which is not below plan",
         "plan/mod.rs: imports event, which is not below plan",
-        "profile/mod.rs: imports sys, which is for enforce/, enforcer/, init/, journal/, notify/, processes/, procfs/, readiness/, recorder/, tracer/, shim/, image/live, event/names, event/writer, event/sink, tool/error, tool/self_test, tool/session, tool/verify/drop_test, tool/verify/failures alone",
+        "profile/mod.rs: imports sys, which is for enforce/, enforcer/, init/, journal/, notify/, processes/, procfs/, readiness/, recorder/, tracer/, shim/, image/digest, image/live, event/names, event/writer, event/sink, tool/error, tool/self_test, tool/session, tool/verify/drop_test, tool/verify/failures alone",
         "profile/mod.rs: names clap, which is for tool/, bin/remit.rs alone",
         "shim/mod.rs: imports tool, which is not below shim",
         "sys/mod.rs: imports kernel; sys imports nothing of the crate",

@@ -9,9 +9,8 @@ use std::arch::x86_64::{
 };
 
 /// The first 32 bits of the fractional parts of the square roots of the first eight primes.
-const FIRST: [u32; 8] = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-];
+const FIRST: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// Those of the cube roots of the first 64 primes.
 #[cfg(target_arch = "x86_64")]
@@ -117,10 +116,8 @@ macro_rules! rounds {
 #[cfg(target_arch = "x86_64")]
 macro_rules! scheduled {
     ($at:literal, $abef:ident, $cdgh:ident, $first:ident, $second:ident, $third:ident, $fourth:ident) => {
-        let sums = _mm_add_epi32(
-            _mm_sha256msg1_epu32($first, $second),
-            _mm_alignr_epi8::<4>($fourth, $third),
-        );
+        let sums =
+            _mm_add_epi32(_mm_sha256msg1_epu32($first, $second), _mm_alignr_epi8::<4>($fourth, $third));
         $first = _mm_sha256msg2_epu32(sums, $fourth);
         rounds!($at, $abef, $cdgh, $first);
     };

@@ -7,11 +7,11 @@ use std::io::{self, IsTerminal};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A line that says how far the work is. It is removed when this is dropped.
-pub(super) struct Progress(ProgressBar);
+pub(super) struct ProgressLine(ProgressBar);
 
-impl Progress {
+impl ProgressLine {
     /// Of work on bytes; `what` says what is done.
-    pub(super) fn bytes(what: &'static str) -> Progress {
+    pub(super) fn bytes(what: &'static str) -> ProgressLine {
         // No colours: NO_COLOR has nothing to take away.
         const LINE: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}, {eta} left";
         let visible = is_visible(io::stderr().is_terminal(), std::env::var_os("TERM").as_deref());
@@ -20,7 +20,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(LINE) {
             bar.set_style(style.progress_chars("##-"));
         }
-        Progress(bar)
+        ProgressLine(bar)
     }
 
     /// So many bytes are done, of so many; from any thread.
@@ -30,7 +30,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
@@ -52,7 +52,7 @@ mod tests {
         assert!(!shown(true, "dumb") && !shown(true, "") && !shown(false, "xterm"));
         assert!(!is_visible(true, None));
         // The tests' stderr is none, or it is: either way nothing fails.
-        let progress = Progress::bytes("reading");
+        let progress = ProgressLine::bytes("reading");
         progress.set(1, 2);
     }
 }

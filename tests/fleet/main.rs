@@ -70,11 +70,16 @@ fn journal(replica: u64) -> String {
     line(json!({ "phase": "startup", "kind": "listen", "address": "tcp/0.0.0.0:8080" }));
     for number in 0..300 {
         let path = format!("/srv/full/f{}", replica * 150 + number);
-        line(json!({ "phase": "serving", "kind": "open", "path": path, "access": ["write", "create"], "mount": "image" }));
+        line(
+            json!({ "phase": "serving", "kind": "open", "path": path, "access": ["write", "create"], "mount": "image" }),
+        );
     }
     line(json!({ "phase": "serving", "kind": "connect", "address": format!("tcp/10.0.0.{replica}:5432") }));
-    line(json!({ "phase": "serving", "kind": "open", "path": format!("/etc/own-{replica}"), "access": ["read"], "mount": "image" }));
-    let end = json!({ "t": 9, "end": { "exit": { "code": 0 }, "clean": true, "lines": lines, "dropped": 0 } });
+    line(
+        json!({ "phase": "serving", "kind": "open", "path": format!("/etc/own-{replica}"), "access": ["read"], "mount": "image" }),
+    );
+    let end =
+        json!({ "t": 9, "end": { "exit": { "code": 0 }, "clean": true, "lines": lines, "dropped": 0 } });
     writeln!(text, "{end}").expect("a string");
     text
 }
@@ -82,7 +87,8 @@ fn journal(replica: u64) -> String {
 #[test]
 fn processes_map_and_reduce_to_the_same_bytes() {
     let fleet = Fleet::new();
-    let journals: Vec<String> = (0..JOURNALS).map(|replica| format!("journals/web-{replica:02}.jsonl")).collect();
+    let journals: Vec<String> =
+        (0..JOURNALS).map(|replica| format!("journals/web-{replica:02}.jsonl")).collect();
     // In an order of its own, and a tree of three levels.
     let mut parts = Vec::new();
     for (number, part) in journals.chunks(2).rev().enumerate() {
@@ -92,7 +98,8 @@ fn processes_map_and_reduce_to_the_same_bytes() {
     for (number, some) in parts.clone().chunks(2).enumerate() {
         fleet.run(Command::new(REMIT).arg("build").args(some).args(["-o", &format!("q{number}.json")]));
     }
-    let joined: Vec<String> = (0..parts.len().div_ceil(2)).map(|number| format!("q{number}.evidence.json")).collect();
+    let joined: Vec<String> =
+        (0..parts.len().div_ceil(2)).map(|number| format!("q{number}.evidence.json")).collect();
     fleet.run(Command::new(REMIT).arg("build").args(&joined).args(["-o", "reduced.json", "--name", "web"]));
     fleet.is_the_same("reduced.json");
 }
@@ -116,7 +123,8 @@ fn command(manifest: &str, fleet: &Fleet, index: Option<u64>) -> Command {
     let binaries = Path::new(REMIT).parent().expect("a directory").display().to_string();
     command.env("PATH", format!("{binaries}:/usr/bin:/bin"));
     for variable in container["env"].as_array().expect("variables") {
-        let (name, value) = (variable["name"].as_str().expect("a name"), variable["value"].as_str().expect("a value"));
+        let (name, value) =
+            (variable["name"].as_str().expect("a name"), variable["value"].as_str().expect("a value"));
         let value = match value.strip_prefix('/') {
             Some(directory) => fleet.path(directory).display().to_string(),
             None => value.to_owned(),
@@ -162,8 +170,10 @@ fn the_scripts_of_the_jobs_reduce_to_the_same_bytes() {
 #[test]
 fn the_jobs_are_valid() {
     let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&on_path).chain([Path::new(TARGET).join("kubernetes-validate/bin")]);
-    let Some(validator) = places.find_map(|place| Some(place.join("kubernetes-validate")).filter(|file| file.exists()))
+    let mut places =
+        std::env::split_paths(&on_path).chain([Path::new(TARGET).join("kubernetes-validate/bin")]);
+    let Some(validator) =
+        places.find_map(|place| Some(place.join("kubernetes-validate")).filter(|file| file.exists()))
     else {
         return skip::skip("kubernetes-validate");
     };
@@ -188,7 +198,8 @@ fn spark_reduces_to_the_same_bytes() {
         let _ = writeln!(std::io::stderr(), "NOT RUN: Spark: REMIT_FLEET=1 scripts/test does it");
         return;
     }
-    let python = std::env::var_os("REMIT_PYSPARK").map_or_else(|| Path::new(TARGET).join("pyspark/bin/python"), PathBuf::from);
+    let python = std::env::var_os("REMIT_PYSPARK")
+        .map_or_else(|| Path::new(TARGET).join("pyspark/bin/python"), PathBuf::from);
     if !skip::has(python.to_str().expect("UTF-8")) || !skip::has("/usr/bin/java") {
         return;
     }

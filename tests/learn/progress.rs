@@ -31,7 +31,8 @@ fn shown(place: &Place, term: &str, no_color: bool) -> String {
 fn only_a_terminal_that_can_show_it_gets_it() {
     let place = Place::new();
     place.put("a.jsonl", journal("a", "", &ordinary()));
-    let color = |text: &str| text.contains("\u{1b}[3") || text.contains("\u{1b}[9") || text.contains("\u{1b}[1m");
+    let color =
+        |text: &str| text.contains("\u{1b}[3") || text.contains("\u{1b}[9") || text.contains("\u{1b}[1m");
     for no_color in [false, true] {
         let text = shown(&place, "xterm-256color", no_color);
         assert!(text.contains("reading journals ["), "{text:?}");

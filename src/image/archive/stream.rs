@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 
+use crate::image::digest::ContentHash;
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use crate::image::digest::ContentHash;
 
 /// The size of a buffer, in bytes: it stays in the processor's cache.
 const BUFFER: usize = 128 << 10;

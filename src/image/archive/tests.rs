@@ -11,8 +11,8 @@ use super::stream::FileStream;
 use super::*;
 use crate::hex;
 
-/// Limits of which one is small.
-const FEW: Limits = Limits { entries: 1000, names: 100_000, text: 10_000, unpacked: 100_000 };
+/// ArchiveLimits of which one is small.
+const FEW: ArchiveLimits = ArchiveLimits { entries: 1000, names: 100_000, text: 10_000, unpacked: 100_000 };
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -48,7 +48,7 @@ fn image(layer: &[u8]) -> Vec<u8> {
 }
 
 /// The error of an archive with this limit; empty where it is read.
-fn refused(archive: &[u8], limits: Limits) -> String {
+fn refused(archive: &[u8], limits: ArchiveLimits) -> String {
     let place = tempfile::tempdir().expect("a directory");
     let path = place.path().join("image.tar");
     fs::write(&path, archive).expect("written");
@@ -68,7 +68,7 @@ fn a_bomb_ends_where_the_limit_is() {
     assert!(bomb.len() < zeros.len() / 250, "{}", bomb.len());
     let error = refused(&bomb, FEW);
     assert!(error.contains("layer 1 (blobs/sha256/") && error.ends_with(limit), "{error}");
-    assert_eq!(refused(&bomb, Limits { unpacked: 5 << 20, ..FEW }), "", "control");
+    assert_eq!(refused(&bomb, ArchiveLimits { unpacked: 5 << 20, ..FEW }), "", "control");
     // As the archive itself, and one within the other.
     let error = refused(&gzip(&zeros), FEW);
     assert!(error.ends_with(&format!("after zeros: {limit}")), "{error}");
@@ -79,7 +79,7 @@ fn a_bomb_ends_where_the_limit_is() {
 #[test]
 fn entries_names_and_databases_are_bounded() {
     let many: Vec<_> = (0..1001).map(|number| (format!("f{number}"), Vec::new())).collect();
-    let roomy = Limits { unpacked: 8 << 20, ..FEW };
+    let roomy = ArchiveLimits { unpacked: 8 << 20, ..FEW };
     let what = "has more than 1000 entries in its layers, more than is read of an image";
     let error = refused(&image(&tar(&many)), roomy);
     assert!(error.ends_with(what), "{error}");
@@ -117,7 +117,10 @@ fn a_stream_of_a_file_skips_and_ends_where_it_does() {
     assert!(stream.fill_buf().expect("the end").is_empty());
     // A file that became shorter.
     let mut longer = FileStream::new(&file, 400_001, &meter);
-    assert_eq!(io::copy(&mut longer, &mut io::sink()).map_err(|error| error.kind()), Err(ErrorKind::UnexpectedEof));
+    assert_eq!(
+        io::copy(&mut longer, &mut io::sink()).map_err(|error| error.kind()),
+        Err(ErrorKind::UnexpectedEof)
+    );
     // A section ends where it does, and is cut where the stream is.
     let mut stream = FileStream::new(&file, 400_000, &meter);
     let mut section = Section::new(&mut stream, 100);
