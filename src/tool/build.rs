@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use self::gather::{Gathered, gather};
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::{self, beside};
 use crate::image::live::Live;
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &BuildArguments) -> VerbResult {
 /// Builds a profile from these inputs.
 pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> VerbResult {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let bar = Progress::bytes("reading journals");
+    let bar = ProgressLine::bytes("reading journals");
     let gathered = gather(journals, arguments.accept_unclean, threads, &|done, all| bar.set(done, all))?;
     drop(bar);
     let Gathered { mut observations, mut removed, mut notes } = gathered;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::guide::Guide;
 use crate::images;
-use crate::support::{Place, can_run, probe};
+use crate::support::{Place, can_run, probe, tool};
 
 /// What the commands of the READMEs are run with.
 const CURL: &str = "/usr/bin/curl";
@@ -57,6 +57,13 @@ fn docker_init() {
 fn events() {
     if can_run(Place::Docker, &[JQ, images::BUSYBOX]) {
         Guide::new("events", images::busybox()).follow();
+    }
+}
+
+#[test]
+fn fleet() {
+    if can_run(Place::Docker, &[images::BUSYBOX]) {
+        Guide::new("fleet", images::busybox()).bring(tool(), "remit").follow();
     }
 }
 
