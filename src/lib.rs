@@ -15,6 +15,8 @@ pub mod filter;
 pub mod hex;
 pub mod ids;
 pub mod image;
+#[cfg(feature = "tool")]
+pub mod incident;
 pub mod init;
 pub mod journal;
 pub mod kernel;
