@@ -17,7 +17,8 @@ pub const BEGINNING: &[u8] = b"{\"remit\":";
 /// How a line of Docker's json-file log begins.
 const JSON_FILE: &[u8] = b"{\"log\":\"";
 
-/// How much is read at a time, in bytes.
+/// How much is read at a time, in bytes: at first, and where there is more.
+const FIRST_BLOCK: usize = 16 << 10;
 const BLOCK: usize = 256 << 10;
 
 /// The stream that a container engine read a line from.
@@ -79,13 +80,18 @@ impl LogLines {
     /// # Errors
     /// The input cannot be read.
     pub fn fill(&mut self, input: &mut impl Read) -> io::Result<usize> {
-        self.buffer.copy_within(self.start..self.filled, 0);
+        let rest = self.start..self.filled;
+        let block = if self.buffer.is_empty() { FIRST_BLOCK } else { BLOCK };
+        if self.buffer.len() < rest.len() + block {
+            let mut buffer = vec![0; rest.len() + block];
+            buffer[..rest.len()].copy_from_slice(&self.buffer[rest]);
+            self.buffer = buffer;
+        } else {
+            self.buffer.copy_within(rest, 0);
+        }
         self.filled -= self.start;
         self.scanned -= self.start;
         self.start = 0;
-        if self.buffer.len() < self.filled + BLOCK {
-            self.buffer.resize(self.filled + BLOCK, 0);
-        }
         loop {
             match input.read(&mut self.buffer[self.filled..]) {
                 Ok(length) => {

@@ -54,37 +54,49 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventText<'a> {
     }
 }
 
-/// An event: the keys that are read in each line, and the text of the others. A key that the line
-/// has not is empty.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+/// An event: the keys that are read in each line, and the text, of which the others are read where
+/// they are needed. A key that the line has not is empty.
+#[derive(Clone, Debug, Deserialize)]
 pub struct EventRecord<'a> {
     /// The number of the event in its start, from 1.
+    #[serde(default)]
     pub seq: u64,
     /// The nonce of its start.
-    #[serde(borrow)]
+    #[serde(default, borrow)]
     pub nonce: EventText<'a>,
     /// RFC 3339, in UTC.
-    #[serde(borrow)]
+    #[serde(default, borrow)]
     pub time: EventText<'a>,
     /// The event's name.
-    #[serde(borrow)]
+    #[serde(default, borrow)]
     pub event: EventText<'a>,
     /// The kind of a violation.
-    #[serde(borrow)]
+    #[serde(default, borrow)]
     pub kind: EventText<'a>,
     /// What was done: `allowed`, `denied`, …
-    #[serde(borrow)]
+    #[serde(default, borrow)]
     pub action: EventText<'a>,
+    /// JSON Pointer of the rule that a violation missed.
+    #[serde(default, borrow)]
+    pub rule: EventText<'a>,
+    /// How many violations the line stands for, or how many events were dropped.
+    #[serde(default)]
+    pub count: Option<u64>,
+    #[serde(default, borrow)]
+    process: Option<&'a RawValue>,
+    /// All of it.
+    #[serde(skip)]
+    text: &'a str,
+}
+
+/// What only some events have.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EventDetails<'a> {
     /// The errno of a violation.
     #[serde(borrow)]
     pub errno: EventText<'a>,
-    /// JSON Pointer of the rule that a violation missed.
-    #[serde(borrow)]
-    pub rule: EventText<'a>,
-    /// How many violations the line stands for, or how many events were dropped.
-    pub count: Option<u64>,
-    /// The time in which those violations came, as `1s`.
+    /// The time in which the violations came that the line stands for, as `1s`.
     #[serde(borrow)]
     pub over: EventText<'a>,
     /// Why events were dropped, or the container ended.
@@ -119,15 +131,11 @@ pub struct EventRecord<'a> {
     #[serde(borrow)]
     object: Option<&'a RawValue>,
     #[serde(borrow)]
-    process: Option<&'a RawValue>,
-    #[serde(borrow)]
     ancestors: Option<&'a RawValue>,
     #[serde(borrow)]
     exit: Option<&'a RawValue>,
     #[serde(borrow)]
     layers: Option<&'a RawValue>,
-    #[serde(borrow)]
-    objects: Option<&'a RawValue>,
     #[serde(borrow)]
     hint: Option<&'a RawValue>,
 }
@@ -269,13 +277,13 @@ pub struct LayerRecord<'a> {
 }
 
 impl<'a> EventRecord<'a> {
-    /// Reads an event, and returns the text that it is. Where the line is none from its first
-    /// `{"remit":` on, it may be one from the last on: an app that wrote before it wrote what looks
-    /// like the beginning of one.
-    pub fn read(line: &'a [u8]) -> Option<(EventRecord<'a>, &'a str)> {
+    /// Reads an event. Where the line is none from its first `{"remit":` on, it may be one from the
+    /// last on: an app that wrote before it wrote what looks like the beginning of one.
+    pub fn read(line: &'a [u8]) -> Option<EventRecord<'a>> {
         let whole = |line: &'a [u8]| {
             let text = str::from_utf8(line).ok()?;
-            Some((serde_json::from_str(text).ok()?, text))
+            let record: EventRecord<'a> = serde_json::from_str(text).ok()?;
+            Some(EventRecord { text, ..record })
         };
         whole(line).or_else(|| {
             let last = memmem::rfind(line, BEGINNING).filter(|at| *at > 0)?;
@@ -283,6 +291,33 @@ impl<'a> EventRecord<'a> {
         })
     }
 
+    /// Its text.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// What only some events have.
+    pub fn details(&self) -> EventDetails<'a> {
+        serde_json::from_str(self.text).unwrap_or_default()
+    }
+
+    /// Whether the event names a process.
+    pub fn has_process(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// The process.
+    pub fn process(&self) -> ProcessRecord<'a> {
+        part(self.process)
+    }
+
+    /// How many violations it stands for, 1 where it is not a flood's.
+    pub fn violations(&self) -> u64 {
+        self.count.unwrap_or(1)
+    }
+}
+
+impl<'a> EventDetails<'a> {
     /// The profile in force.
     pub fn policy(&self) -> PolicyRecord<'a> {
         part(self.policy)
@@ -296,16 +331,6 @@ impl<'a> EventRecord<'a> {
     /// The object of a violation.
     pub fn object(&self) -> ObjectRecord<'a> {
         part(self.object)
-    }
-
-    /// Whether the event names a process.
-    pub fn has_process(&self) -> bool {
-        self.process.is_some()
-    }
-
-    /// The process.
-    pub fn process(&self) -> ProcessRecord<'a> {
-        part(self.process)
     }
 
     /// The programs of its parent and of those above, nearest first.
@@ -323,19 +348,9 @@ impl<'a> EventRecord<'a> {
         part(self.layers)
     }
 
-    /// What a line that stands for several violations sums up.
-    pub fn objects(&self) -> Vec<EventText<'a>> {
-        part(self.objects)
-    }
-
     /// The JSON Patch that would allow it, as it is written; empty where there is none.
     pub fn hint(&self) -> &'a str {
         self.hint.map_or("", RawValue::get)
-    }
-
-    /// How many violations it stands for, 1 where it is not a flood's.
-    pub fn violations(&self) -> u64 {
-        self.count.unwrap_or(1)
     }
 }
 
@@ -352,28 +367,30 @@ mod tests {
 
     #[test]
     fn the_parts_of_an_event_are_read() {
-        let (event, text) = EventRecord::read(LINE.as_bytes()).expect("an event");
-        assert_eq!(text, LINE);
+        let event = EventRecord::read(LINE.as_bytes()).expect("an event");
+        let details = event.details();
+        assert_eq!(event.text(), LINE);
         assert_eq!((event.seq, &*event.kind, event.violations()), (4, "file", 41));
         assert!(matches!(event.time.0, Cow::Borrowed(_)), "nothing is copied that has no escape");
-        assert_eq!(&*event.policy().name, "nginx");
-        let object = event.object();
+        assert_eq!(&*details.policy().name, "nginx");
+        let object = details.object();
         assert_eq!((object.label(), object.access.has("create")), ("/tmp/\u{1b}x", true));
         let process = event.process();
         assert_eq!((process.pid, process.parent_pid, process.program()), (7, Some(1), "/usr/sbin/nginx"));
         assert_eq!(process.args.len(), 2);
-        assert_eq!(&*event.ancestors()[0], "/docker-entrypoint.sh");
-        assert!(event.hint().starts_with("[{\"op\""));
+        assert_eq!(&*details.ancestors()[0], "/docker-entrypoint.sh");
+        assert!(details.hint().starts_with("[{\"op\""));
         let connect = r#"{"remit":1,"object":{"address":"tcp/80","access":"connect"}}"#;
-        let (event, _) = EventRecord::read(connect.as_bytes()).expect("an event");
-        assert!(event.object().access.has("connect") && event.object().label() == "tcp/80");
+        let event = EventRecord::read(connect.as_bytes()).expect("an event");
+        let object = event.details().object();
+        assert!(object.access.has("connect") && object.label() == "tcp/80");
         assert_eq!(event.process().program(), "");
     }
 
     #[test]
     fn an_event_behind_the_beginning_of_another_is_read() {
         let hidden = format!("{{\"remit\":1,\"seq\":9,\"event\":\"sto{LINE}");
-        assert_eq!(EventRecord::read(hidden.as_bytes()).expect("an event").1, LINE);
+        assert_eq!(EventRecord::read(hidden.as_bytes()).expect("an event").text(), LINE);
         for bad in ["{\"remit\":", "{\"remit\":1}x", "{\"remit\":1,\"seq\":-1}", "{\"remit\":1,\"seq\":1,\"seq\":2}"] {
             assert!(EventRecord::read(bad.as_bytes()).is_none(), "{bad}");
         }
@@ -384,8 +401,8 @@ mod tests {
     fn deep_nesting_is_no_matter() {
         let deep = 500_000;
         let line = format!("{{\"remit\":1,\"layers\":{}{}}}", "[".repeat(deep), "]".repeat(deep));
-        let (event, _) = EventRecord::read(line.as_bytes()).expect("JSON");
-        assert!(event.layers().is_empty());
+        let event = EventRecord::read(line.as_bytes()).expect("JSON");
+        assert!(event.details().layers().is_empty());
         let line = line.replace("layers", "unknown");
         assert!(EventRecord::read(line.as_bytes()).is_some());
     }
@@ -393,9 +410,10 @@ mod tests {
     #[test]
     fn any_line_is_read() {
         crate::mutation::each(&[LINE.as_bytes()], |bytes| {
-            if let Some((event, _)) = EventRecord::read(bytes) {
-                let _ = (event.policy(), event.object(), event.process(), event.ancestors(), event.exit());
-                let _ = (event.layers(), event.objects(), event.hint(), event.mode());
+            if let Some(event) = EventRecord::read(bytes) {
+                let details = event.details();
+                let _ = (details.policy(), details.object(), event.process(), details.ancestors());
+                let _ = (details.layers(), details.hint(), details.mode(), details.exit());
             }
         });
     }

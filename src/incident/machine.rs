@@ -180,7 +180,7 @@ impl Incidents {
         }
         if let Some(parent) = process.parent_pid.filter(|parent| *parent != 0)
             && self.lineage.get(parent).is_none()
-            && let Some(program) = event.ancestors().first()
+            && let Some(program) = event.details().ancestors().first()
         {
             let node = &mut self.lineage.touch(parent).process;
             (**program).clone_into(&mut node.program);
@@ -224,7 +224,7 @@ impl Incidents {
         };
         known(process.pid)
             .or_else(|| process.parent_pid.and_then(known))
-            .or_else(|| event.ancestors().first().map(|program| program.to_string()))
+            .or_else(|| event.details().ancestors().first().map(|program| program.to_string()))
             .unwrap_or_default()
     }
 
@@ -232,7 +232,7 @@ impl Incidents {
         let count = event.violations();
         self.totals.violations = self.totals.violations.saturating_add(count);
         let process = event.process();
-        let object = event.object();
+        let object = event.details().object();
         self.know(&process, event);
         // One line for many programs and rules says nothing of any.
         let is_of_one = process.pid != 0 && !event.rule.is_empty();
@@ -294,7 +294,7 @@ impl Incidents {
             severity: rules::rule("other").severity,
             sentence: String::new(),
             rules: Vec::new(),
-            policy: event.policy().name.to_string(),
+            policy: event.details().policy().name.to_string(),
             first: event.time.to_string(),
             last: event.time.to_string(),
             origin: origin.map(|node| node.process.clone()).unwrap_or_default(),
@@ -306,8 +306,13 @@ impl Incidents {
             closed_early: false,
         };
         self.open.insert(number, OpenIncident { incident, began: self.now, last: self.now, files: Vec::new() });
+        let top = chain.first().copied();
         for pid in self.with_started(chain) {
             self.join(number, pid);
+            // How the program itself was started is no part of it.
+            if Some(pid) == top {
+                continue;
+            }
             let node = self.lineage.get(pid).cloned().unwrap_or_default();
             let Some(sign) = node.sign.filter(|sign| sign.outcome == StepOutcome::Allowed) else { continue };
             let (rule, outcome, object) = (sign.rule, sign.outcome, &*node.process.program);

@@ -169,9 +169,11 @@ impl Incident {
         self.processes.iter().find(|process| process.pid == pid)
     }
 
-    /// The processes in the order of the tree, each with its depth, from 0.
+    /// The processes in the order of the tree, those of one parent by pid, each with its depth, from 0.
     pub fn tree(&self) -> Vec<(usize, &IncidentProcess)> {
-        let mut rest: Vec<&IncidentProcess> = self.processes.iter().rev().collect();
+        let mut rest: Vec<&IncidentProcess> = self.processes.iter().collect();
+        // Of the children of one the first is the last here.
+        rest.sort_by_key(|process| std::cmp::Reverse(process.pid));
         let mut found: Vec<(usize, &IncidentProcess)> = Vec::new();
         // A process whose parent is not one of them is at the top.
         while let Some(at) = rest.iter().rposition(|one| !rest.iter().any(|other| is_child(one, other))) {

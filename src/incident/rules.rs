@@ -316,8 +316,8 @@ mod tests {
 
     fn of(line: &str, program: &str) -> &'static str {
         let line = format!("{{\"remit\":1,\"event\":\"violation\",{line}}}");
-        let (event, _) = EventRecord::read(line.as_bytes()).expect("an event");
-        of_violation(&event, &event.object(), program)
+        let event = EventRecord::read(line.as_bytes()).expect("an event");
+        of_violation(&event, &event.details().object(), program)
     }
 
     #[test]

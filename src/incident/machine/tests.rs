@@ -24,7 +24,7 @@ impl Log {
             "{{\"remit\":1,\"seq\":{},\"time\":\"{time}\",\"policy\":{{\"name\":\"web\"}},{rest}}}",
             self.seq
         );
-        let (event, _) = EventRecord::read(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
+        let event = EventRecord::read(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
         self.incidents.take(&event);
         self
     }
@@ -169,7 +169,7 @@ fn it_ends_after_a_quiet_time_and_pids_are_used_again() {
 fn memory_is_bounded_and_what_made_room_is_counted() {
     let mut log = Log::of(Incidents::default());
     for pid in 2..2_000 {
-        log.at -= 1;
+        log.at = 10;
         log.refused("program", "\"path\":\"/bin/sh\"", pid, 1, &format!("/srv/{pid}"));
     }
     let totals = log.incidents.totals();
@@ -180,7 +180,7 @@ fn memory_is_bounded_and_what_made_room_is_counted() {
     let mut log = Log::of(Incidents::default());
     log.start(1, "/srv/app");
     for pid in 2..1_000 {
-        log.at -= 1;
+        log.at = 10;
         log.refused("file", &format!("\"path\":\"/tmp/{pid}\",\"access\":[\"write\"]"), pid, 1, "/srv/app");
     }
     log.refused("network", CONNECT, 1, 0, "/srv/app");
@@ -211,7 +211,7 @@ fn any_events_are_taken() {
     );
     let mut incidents = Incidents::live();
     crate::mutation::each(&[line.as_bytes()], |bytes| {
-        if let Some((event, _)) = EventRecord::read(bytes) {
+        if let Some(event) = EventRecord::read(bytes) {
             incidents.take(&event);
             incidents.news();
         }

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use super::ids::StartIds;
 use super::{ecs, ocsf, otlp};
-use crate::event::record::EventRecord;
+use crate::event::record::{
+    EventDetails, EventRecord, EventText, ExitRecord, ObjectRecord, PolicyRecord, ProcessRecord,
+};
 use crate::incident::{Incident, IncidentNews};
 
 /// The schemas.
@@ -56,11 +58,11 @@ impl EventConverter {
 
     /// Writes an event, without the line's end.
     pub fn event(&mut self, event: &EventRecord<'_>, out: &mut Vec<u8>) {
-        let start = self.ids.id(event);
+        let parts = EventParts::of(event, self.ids.id(event));
         match self.schema {
-            EventSchema::Ocsf => ocsf::event(event, start, out),
-            EventSchema::Ecs => ecs::event(event, start, out),
-            EventSchema::OtlpJson => otlp::event(event, start, out),
+            EventSchema::Ocsf => ocsf::event(&parts, out),
+            EventSchema::Ecs => ecs::event(&parts, out),
+            EventSchema::OtlpJson => otlp::event(&parts, out),
         }
     }
 
@@ -71,6 +73,70 @@ impl EventConverter {
             EventSchema::Ecs => ecs::incident(incident, start, out),
             EventSchema::OtlpJson => otlp::incident(incident, start, out),
         }
+    }
+}
+
+/// An event whose parts are read.
+pub(super) struct EventParts<'a> {
+    pub event: &'a EventRecord<'a>,
+    pub details: EventDetails<'a>,
+    pub policy: PolicyRecord<'a>,
+    pub object: ObjectRecord<'a>,
+    pub process: ProcessRecord<'a>,
+    pub ancestors: Vec<EventText<'a>>,
+    pub exit: ExitRecord<'a>,
+    /// The identifier of its start.
+    pub start: &'a str,
+}
+
+impl<'a> EventParts<'a> {
+    fn of(event: &'a EventRecord<'a>, start: &'a str) -> EventParts<'a> {
+        let details = event.details();
+        EventParts {
+            event,
+            policy: details.policy(),
+            object: details.object(),
+            process: event.process(),
+            ancestors: details.ancestors(),
+            exit: details.exit(),
+            details,
+            start,
+        }
+    }
+
+    /// Whether it is a violation.
+    pub fn is_violation(&self) -> bool {
+        &*self.event.event == "violation"
+    }
+
+    /// Whether a violation was refused.
+    pub fn is_refused(&self) -> bool {
+        self.is_violation() && !matches!(&*self.event.action, "observed" | "allowed")
+    }
+
+    /// An identifier of the event among those of all starts.
+    pub fn id(&self) -> String {
+        format!("{}-{}", self.start, self.event.seq)
+    }
+
+    /// The number of the event.
+    pub fn sequence(&self) -> Option<i64> {
+        i64::try_from(self.event.seq).ok()
+    }
+
+    /// How many violations or lost events it stands for, where it says so.
+    pub fn count(&self) -> Option<i64> {
+        self.event.count.and_then(|count| i64::try_from(count).ok())
+    }
+
+    /// The program of the process's parent.
+    pub fn parent_program(&self) -> &str {
+        self.ancestors.first().map_or("", |program| program)
+    }
+
+    /// The process's arguments.
+    pub fn arguments(&self) -> impl Iterator<Item = &str> {
+        self.process.args.iter().map(|arg| &**arg)
     }
 }
 

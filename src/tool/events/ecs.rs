@@ -1,60 +1,59 @@
 //! Events in the Elastic Common Schema, version 8.17. What it has no field for is below `remit`.
 
-use super::convert::{base_name, endpoint_parts};
+use super::convert::{EventParts, base_name, endpoint_parts};
 use super::json::JsonObject;
 use super::ocsf::techniques;
 use super::text::{event_text, quoted};
-use crate::event::record::{EventRecord, ObjectRecord, ProcessRecord};
 use crate::incident::{Incident, IncidentProcess};
 
 /// The version of the schema.
 const VERSION: &str = "8.17.0";
 
 /// Writes an event.
-pub(super) fn event(event: &EventRecord<'_>, start: &str, out: &mut Vec<u8>) {
-    let object = event.object();
-    let policy = event.policy();
-    let is_violation = &*event.event == "violation";
+pub(super) fn event(parts: &EventParts<'_>, out: &mut Vec<u8>) {
+    let EventParts { event, details, policy, object, .. } = parts;
     JsonObject::write(out, |o| {
         head(o, &event.time, &event_text(event));
         o.object("event", |o| {
-            of_event(o, if is_violation { "alert" } else { "event" }, &format!("{start}-{}", event.seq));
-            o.number("sequence", i64::try_from(event.seq).ok());
-            let (categories, types) = classes(event, &object);
+            of_event(o, if parts.is_violation() { "alert" } else { "event" }, &parts.id());
+            o.number("sequence", parts.sequence());
+            let (categories, types) = classes(parts);
             o.texts("category", categories.iter().copied()).texts("type", types);
-            let action = if is_violation { format!("{}-{}", event.kind, event.action) } else { event.event.to_string() };
-            o.text("action", &action).text("code", &event.kind).text("reason", &event.why);
+            let action = match parts.is_violation() {
+                true => format!("{}-{}", event.kind, event.action),
+                false => event.event.to_string(),
+            };
+            o.text("action", &action).text("code", &event.kind).text("reason", &details.why);
             match &*event.action {
                 "allowed" | "observed" => o.text("outcome", "success").done(),
                 "" => {}
                 _ => o.text("outcome", "failure").done(),
             }
         });
-        service(o, &policy.name, start);
+        service(o, &policy.name, parts.start);
         if event.has_process() {
-            o.object("process", |o| of_process(o, &event.process(), event));
+            o.object("process", |o| of_process(o, parts));
         }
-        if is_violation {
+        if parts.is_violation() {
             o.object("rule", |o| {
                 o.text("name", &event.rule).text("category", &event.kind).text("ruleset", &policy.name);
                 o.text("version", &policy.digest);
             });
-            if !event.errno.is_empty() {
-                o.object("error", |o| o.text("code", &event.errno).done());
+            if !details.errno.is_empty() {
+                o.object("error", |o| o.text("code", &details.errno).done());
             }
-            of_object(o, event, &object);
+            of_object(o, parts);
         }
-        if !event.kernel.is_empty() {
+        if !details.kernel.is_empty() {
             o.object("host", |o| {
-                o.text("architecture", &event.arch);
-                o.object("os", |o| o.text("kernel", &event.kernel).text("type", "linux").done());
+                o.text("architecture", &details.arch);
+                o.object("os", |o| o.text("kernel", &details.kernel).text("type", "linux").done());
             });
         }
         o.object("remit", |o| {
-            o.text("event", &event.event).text("object", object.label()).raw("hint", event.hint());
-            o.number("count", event.count.and_then(|count| i64::try_from(count).ok()));
-            o.texts("ancestors", event.ancestors().iter().map(|path| &**path));
-            o.text("signal", &event.exit().signal);
+            o.text("event", &event.event).text("object", object.label()).raw("hint", details.hint());
+            o.number("count", parts.count()).texts("ancestors", parts.ancestors.iter().map(|path| &**path));
+            o.text("signal", &parts.exit.signal);
         });
     });
 }
@@ -77,8 +76,9 @@ fn service(o: &mut JsonObject<'_>, policy: &str, start: &str) {
 }
 
 /// `event.category` and `event.type`, of which the schema lists what belongs together.
-fn classes(event: &EventRecord<'_>, object: &ObjectRecord<'_>) -> (&'static [&'static str], Vec<&'static str>) {
-    let outcome = if matches!(&*event.action, "observed" | "allowed") { "allowed" } else { "denied" };
+fn classes(parts: &EventParts<'_>) -> (&'static [&'static str], Vec<&'static str>) {
+    let EventParts { event, object, .. } = parts;
+    let outcome = if parts.is_refused() { "denied" } else { "allowed" };
     match (&*event.event, &*event.kind) {
         ("start" | "exec", _) => (&["process"], vec!["start"]),
         ("exit" | "stop", _) => (&["process"], vec!["end"]),
@@ -99,13 +99,14 @@ fn classes(event: &EventRecord<'_>, object: &ObjectRecord<'_>) -> (&'static [&'s
     }
 }
 
-fn of_process(o: &mut JsonObject<'_>, process: &ProcessRecord<'_>, event: &EventRecord<'_>) {
+fn of_process(o: &mut JsonObject<'_>, parts: &EventParts<'_>) {
+    let process = &parts.process;
     of_program(o, process.pid, process.program());
-    arguments(o, &process.args.iter().map(|arg| &**arg).collect::<Vec<_>>());
-    o.number("exit_code", event.exit().code);
+    arguments(o, &parts.arguments().collect::<Vec<_>>());
+    o.number("exit_code", parts.exit.code);
     user(o, process.uid);
     if let Some(parent) = process.parent_pid {
-        o.object("parent", |o| of_program(o, parent, event.ancestors().first().map_or("", |program| program)));
+        o.object("parent", |o| of_program(o, parent, parts.parent_program()));
     }
 }
 
@@ -128,7 +129,8 @@ fn user(o: &mut JsonObject<'_>, uid: Option<u32>) {
     }
 }
 
-fn of_object(o: &mut JsonObject<'_>, event: &EventRecord<'_>, object: &ObjectRecord<'_>) {
+fn of_object(o: &mut JsonObject<'_>, parts: &EventParts<'_>) {
+    let EventParts { event, object, .. } = parts;
     match &*event.kind {
         "program" | "file" => {
             let path: &str = &object.path;
@@ -138,14 +140,14 @@ fn of_object(o: &mut JsonObject<'_>, event: &EventRecord<'_>, object: &ObjectRec
             });
         }
         "network" => {
-            let parts = endpoint_parts(&object.address);
+            let endpoint = endpoint_parts(&object.address);
             let listens = object.access.has("listen");
             o.object("network", |o| {
-                o.text("transport", parts.transport).text("direction", if listens { "ingress" } else { "egress" });
+                o.text("transport", endpoint.transport).text("direction", if listens { "ingress" } else { "egress" });
             });
             o.object(if listens { "server" } else { "destination" }, |o| {
-                o.text("address", &object.address).number("port", parts.port.map(i64::from));
-                if let Some(ip) = parts.ip {
+                o.text("address", &object.address).number("port", endpoint.port.map(i64::from));
+                if let Some(ip) = endpoint.ip {
                     o.text("ip", &ip.to_string());
                 }
             });

@@ -71,13 +71,13 @@ impl EventLog {
         LeftOut { too_long: self.lines.too_long(), ..self.left_out }
     }
 
-    /// Hands on the events of what was read that are remit's, each with its text.
+    /// Hands on the events of what was read that are remit's.
     ///
     /// # Errors
     /// The first error of `take`.
     pub fn each<E>(
         &mut self,
-        mut take: impl FnMut(&str, &EventRecord<'_>, &str) -> Result<(), E>,
+        mut take: impl FnMut(&str, &EventRecord<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         while self.lines.advance() {
             let line = self.lines.event();
@@ -85,12 +85,12 @@ impl EventLog {
                 self.left_out.on_stdout += 1;
                 continue;
             }
-            let Some((event, text)) = EventRecord::read(line.text) else {
+            let Some(event) = EventRecord::read(line.text) else {
                 self.left_out.malformed += 1;
                 continue;
             };
             match self.trust.origin(&event) {
-                Origin::Remit => take(&self.name, &event, text)?,
+                Origin::Remit => take(&self.name, &event)?,
                 Origin::Other => self.left_out.others += 1,
                 Origin::Unproven => self.left_out.unproven += 1,
             }
@@ -170,8 +170,8 @@ mod tests {
             if is_over {
                 log_read.lines.end();
             }
-            let taken: Result<(), ()> = log_read.each(|_, _, text| {
-                texts.push(text.to_owned());
+            let taken: Result<(), ()> = log_read.each(|_, event| {
+                texts.push(event.text().to_owned());
                 Ok(())
             });
             taken.expect("all are taken");

@@ -2,11 +2,11 @@
 //! `process_activity`, files as `file_activity`, sockets as `network_activity`, other violations and
 //! incidents as `detection_finding`; all with the profile `security_control`.
 
-use super::convert::{EndpointParts, IncidentPhase, base_name, endpoint_parts};
+use super::convert::{EndpointParts, EventParts, IncidentPhase, base_name, endpoint_parts};
 use super::json::JsonObject;
 use super::text::{event_text, quoted};
 use crate::event::moment::microseconds;
-use crate::event::record::{EventRecord, ObjectRecord, ProcessRecord};
+use crate::event::record::ObjectRecord;
 use crate::incident::{INCIDENT_RULES, Incident, IncidentProcess, IncidentSeverity, IncidentStep};
 
 /// The version of the schema.
@@ -33,96 +33,105 @@ struct OcsfClass {
 }
 
 /// Writes an event.
-pub(super) fn event(event: &EventRecord<'_>, start: &str, out: &mut Vec<u8>) {
-    let process = event.process();
+pub(super) fn event(parts: &EventParts<'_>, out: &mut Vec<u8>) {
+    let EventParts { event, start, .. } = parts;
     JsonObject::write(out, |o| match (&*event.event, &*event.kind) {
         ("start" | "exec", _) => {
-            common(o, event, start, PROCESS, (1, "Launch"));
-            control(o, event);
-            device(o, start);
-            o.object("process", |o| of_process(o, &process, Some(event)));
-            o.object("actor", |o| parent_actor(o, &process, event));
+            common(o, parts, PROCESS, (1, "Launch"));
+            started(o, parts);
         }
         ("exit", _) => {
-            let exit = event.exit();
-            common(o, event, start, PROCESS, (2, "Terminate"));
-            control(o, event);
-            device(o, start);
-            o.object("process", |o| of_process(o, &process, Some(event)));
-            o.object("actor", |o| parent_actor(o, &process, event));
-            o.number("exit_code", exit.code);
-            if !exit.signal.is_empty() {
-                o.object("unmapped", |o| o.text("signal", &exit.signal).done());
+            common(o, parts, PROCESS, (2, "Terminate"));
+            started(o, parts);
+            o.number("exit_code", parts.exit.code);
+            if !parts.exit.signal.is_empty() {
+                o.object("unmapped", |o| o.text("signal", &parts.exit.signal).done());
             }
         }
-        ("violation", kind) => violation(o, event, start, &process, kind),
-        ("stop", _) => {
-            common(o, event, start, LIFECYCLE, (4, "Stop"));
-            o.object("app", |o| o.text("name", name_of_policy(event).as_str()).text("vendor_name", "remit").done());
-            o.text("status_detail", &event.why);
+        ("violation", kind) => {
+            violation(o, parts, kind);
+            control(o, parts);
+            device(o, start);
+            unmapped(o, parts);
         }
-        _ => common(o, event, start, BASE, (OTHER, &event.event)),
+        ("stop", _) => {
+            common(o, parts, LIFECYCLE, (4, "Stop"));
+            let name = if parts.policy.name.is_empty() { "unknown" } else { &parts.policy.name };
+            o.object("app", |o| o.text("name", name).text("vendor_name", "remit").done());
+            o.text("status_detail", &parts.details.why);
+        }
+        _ => common(o, parts, BASE, (OTHER, &event.event)),
+    });
+}
+
+/// A process that began or ended, and what started it.
+fn started(o: &mut JsonObject<'_>, parts: &EventParts<'_>) {
+    control(o, parts);
+    device(o, parts.start);
+    o.object("process", |o| process(o, parts));
+    let parent = parts.process.parent_pid.filter(|_| &*parts.event.event != "start");
+    o.object("actor", |o| match parent {
+        Some(parent) => o.object("process", |o| parent_process(o, parent, parts)).done(),
+        None => o.text("app_name", "remit-init").done(),
     });
 }
 
 /// What the profile does not allow.
-fn violation(
-    o: &mut JsonObject<'_>,
-    event: &EventRecord<'_>,
-    start: &str,
-    process: &ProcessRecord<'_>,
-    kind: &str,
-) {
-    let object = event.object();
+fn violation(o: &mut JsonObject<'_>, parts: &EventParts<'_>, kind: &str) {
+    let object = &parts.object;
     match kind {
         "program" => {
-            common(o, event, start, PROCESS, (1, "Launch"));
+            common(o, parts, PROCESS, (1, "Launch"));
             // The process that called execve: it would have run the program.
             o.object("process", |o| {
-                o.number("pid", i64::from(process.pid)).text("name", base_name(&object.path));
+                o.number("pid", i64::from(parts.process.pid)).text("name", base_name(&object.path));
                 o.object("file", |o| file(o, &object.path, 1));
             });
-            actor(o, process, event);
         }
         "file" => {
-            common(o, event, start, FILE, file_activity(&object));
+            common(o, parts, FILE, file_activity(object));
             o.object("file", |o| file(o, &object.path, 0));
-            actor(o, process, event);
         }
         "network" => {
-            let parts = endpoint_parts(&object.address);
+            let endpoint_is = endpoint_parts(&object.address);
             let listens = object.access.has("listen");
-            common(o, event, start, NETWORK, if listens { (7, "Listen") } else { (1, "Open") });
-            o.object(if listens { "src_endpoint" } else { "dst_endpoint" }, |o| endpoint(o, &object.address, &parts));
-            connection(o, &parts, listens);
-            actor(o, process, event);
+            common(o, parts, NETWORK, if listens { (7, "Listen") } else { (1, "Open") });
+            let key = if listens { "src_endpoint" } else { "dst_endpoint" };
+            o.object(key, |o| endpoint(o, &object.address, &endpoint_is));
+            connection(o, &endpoint_is, listens);
         }
         _ => {
-            common(o, event, start, FINDING, (1, "Create"));
-            o.object("finding_info", |o| finding(o, event, start, &object));
-            let evidence = |o: &mut JsonObject<'_>, process: &ProcessRecord<'_>| {
-                o.object("process", |o| of_process(o, process, Some(event)));
-            };
-            o.objects("evidences", [process].into_iter().filter(|process| process.pid != 0), evidence);
-            if !event.hint().is_empty() {
-                let desc = format!("Allow it in the profile, by this JSON Patch (RFC 6902): {}", event.hint());
+            common(o, parts, FINDING, (1, "Create"));
+            o.object("finding_info", |o| finding(o, parts));
+            let known = (parts.process.pid != 0).then_some(parts);
+            o.objects("evidences", known, |o, parts| o.object("process", |o| process(o, parts)).done());
+            if !parts.details.hint().is_empty() {
+                let desc =
+                    format!("Allow it in the profile, by this JSON Patch (RFC 6902): {}", parts.details.hint());
                 o.object("remediation", |o| o.text("desc", &desc).done());
             }
-            actor(o, process, event);
         }
     }
-    control(o, event);
-    device(o, start);
+    o.object("actor", |o| match parts.process.pid {
+        0 => o.text("app_name", "remit-init").done(),
+        _ => o.object("process", |o| process(o, parts)).done(),
+    });
+}
+
+/// What the schema has no field for.
+fn unmapped(o: &mut JsonObject<'_>, parts: &EventParts<'_>) {
+    let (event, object) = (parts.event, &parts.object);
     o.object("unmapped", |o| {
-        o.text("kind", kind).text("object", object.label()).text("rule", &event.rule).raw("hint", event.hint());
-        o.texts("access", object.access.words()).texts("args", object.args.iter().map(|arg| &**arg));
+        o.text("kind", &event.kind).text("object", object.label()).text("rule", &event.rule);
+        o.raw("hint", parts.details.hint()).texts("access", object.access.words());
+        o.texts("args", object.args.iter().map(|arg| &**arg));
     });
 }
 
 /// The keys of every event.
-fn common(o: &mut JsonObject<'_>, event: &EventRecord<'_>, start: &str, class: OcsfClass, activity: (i64, &str)) {
-    let is_violation = &*event.event == "violation";
-    let severity = match (is_violation, &*event.action) {
+fn common(o: &mut JsonObject<'_>, parts: &EventParts<'_>, class: OcsfClass, activity: (i64, &str)) {
+    let event = parts.event;
+    let severity = match (parts.is_violation(), &*event.action) {
         (true, "killed" | "stopped") => (4, "High"),
         (true, _) => (3, "Medium"),
         _ if &*event.event == "dropped" => (2, "Low"),
@@ -131,16 +140,15 @@ fn common(o: &mut JsonObject<'_>, event: &EventRecord<'_>, start: &str, class: O
     of_class(o, class, activity, severity);
     o.number("time", milliseconds(&event.time));
     o.text("message", &event_text(event));
-    let code = if is_violation { &event.kind } else { &event.event };
-    metadata(o, class, start, &format!("{start}-{}", event.seq), code, i64::try_from(event.seq).ok());
+    let code = if parts.is_violation() { &event.kind } else { &event.event };
+    metadata(o, class, parts.start, &parts.id(), code, parts.sequence());
     if class.uid == FINDING.uid {
         o.number("status_id", 1).text("status", "New");
-    } else if is_violation {
-        let refused = !matches!(&*event.action, "observed" | "allowed");
-        o.number("status_id", if refused { 2 } else { 1 }).text("status", if refused { "Failure" } else { "Success" });
-        o.text("status_code", &event.errno);
+    } else if parts.is_violation() {
+        let (id, status) = if parts.is_refused() { (2, "Failure") } else { (1, "Success") };
+        o.number("status_id", id).text("status", status).text("status_code", &parts.details.errno);
     }
-    o.number("count", event.count.and_then(|count| i64::try_from(count).ok()));
+    o.number("count", parts.count());
 }
 
 fn of_class(o: &mut JsonObject<'_>, class: OcsfClass, activity: (i64, &str), severity: (i64, &str)) {
@@ -164,18 +172,17 @@ fn metadata(o: &mut JsonObject<'_>, class: OcsfClass, start: &str, uid: &str, co
 }
 
 /// The profile `security_control`.
-fn control(o: &mut JsonObject<'_>, event: &EventRecord<'_>) {
-    let is_violation = &*event.event == "violation";
-    match &*event.action {
+fn control(o: &mut JsonObject<'_>, parts: &EventParts<'_>) {
+    match &*parts.event.action {
         "allowed" => o.number("action_id", 1).text("action", "Allowed").number("disposition_id", 1).done(),
         "observed" => o.number("action_id", 3).text("action", "Observed").number("disposition_id", 15).done(),
         "" => {}
         _ => o.number("action_id", 2).text("action", "Denied").number("disposition_id", 2).done(),
     }
-    if is_violation {
+    if parts.is_violation() {
         o.boolean("is_alert", true);
     }
-    policy(o, &event.policy().name, &event.policy().digest);
+    policy(o, &parts.policy.name, &parts.policy.digest);
 }
 
 fn policy(o: &mut JsonObject<'_>, name: &str, digest: &str) {
@@ -184,54 +191,42 @@ fn policy(o: &mut JsonObject<'_>, name: &str, digest: &str) {
     }
 }
 
-fn name_of_policy(event: &EventRecord<'_>) -> String {
-    let policy = event.policy();
-    if policy.name.is_empty() { "unknown".to_owned() } else { policy.name.to_string() }
-}
-
 /// The container, which is known by its start alone.
 fn device(o: &mut JsonObject<'_>, start: &str) {
     o.object("device", |o| o.number("type_id", TYPE_OTHER).text("type", "Container").text("instance_uid", start).done());
 }
 
-fn actor(o: &mut JsonObject<'_>, process: &ProcessRecord<'_>, event: &EventRecord<'_>) {
-    o.object("actor", |o| {
-        if process.pid == 0 {
-            o.text("app_name", "remit-init");
-        } else {
-            o.object("process", |o| of_process(o, process, Some(event)));
-        }
-    });
-}
-
-/// The process that started this one, or remit-init.
-fn parent_actor(o: &mut JsonObject<'_>, process: &ProcessRecord<'_>, event: &EventRecord<'_>) {
-    match process.parent_pid.filter(|_| &*event.event != "start") {
-        Some(parent) => o.object("process", |o| parent_process(o, parent, event)).done(),
-        None => o.text("app_name", "remit-init").done(),
-    }
-}
-
-fn parent_process(o: &mut JsonObject<'_>, pid: u32, event: &EventRecord<'_>) {
+fn parent_process(o: &mut JsonObject<'_>, pid: u32, parts: &EventParts<'_>) {
     o.number("pid", i64::from(pid));
-    if let Some(program) = event.ancestors().first() {
-        o.text("name", base_name(program)).object("file", |o| file(o, program, 1));
-    }
-}
-
-fn of_process(o: &mut JsonObject<'_>, process: &ProcessRecord<'_>, event: Option<&EventRecord<'_>>) {
-    o.number("pid", i64::from(process.pid));
-    let program = process.program();
+    let program = parts.parent_program();
     if !program.is_empty() {
         o.text("name", base_name(program)).object("file", |o| file(o, program, 1));
     }
-    let command: Vec<String> = process.args.iter().map(|arg| quoted(arg)).collect();
-    o.text("cmd_line", &command.join(" "));
-    if let Some(uid) = process.uid {
-        o.object("user", |o| o.text("uid", &uid.to_string()).done());
+}
+
+fn process(o: &mut JsonObject<'_>, parts: &EventParts<'_>) {
+    let process = &parts.process;
+    known_process(o, process.pid, process.program(), parts.arguments(), process.uid);
+    if let Some(parent) = process.parent_pid {
+        o.object("parent_process", |o| parent_process(o, parent, parts));
     }
-    if let (Some(parent), Some(event)) = (process.parent_pid, event) {
-        o.object("parent_process", |o| parent_process(o, parent, event));
+}
+
+fn known_process<'t>(
+    o: &mut JsonObject<'_>,
+    pid: u32,
+    program: &str,
+    arguments: impl Iterator<Item = &'t str>,
+    uid: Option<u32>,
+) {
+    o.number("pid", i64::from(pid));
+    if !program.is_empty() {
+        o.text("name", base_name(program)).object("file", |o| file(o, program, 1));
+    }
+    let command: Vec<String> = arguments.map(quoted).collect();
+    o.text("cmd_line", &command.join(" "));
+    if let Some(uid) = uid {
+        o.object("user", |o| o.text("uid", &uid.to_string()).done());
     }
 }
 
@@ -268,9 +263,10 @@ fn connection(o: &mut JsonObject<'_>, parts: &EndpointParts<'_>, is_inbound: boo
     });
 }
 
-fn finding(o: &mut JsonObject<'_>, event: &EventRecord<'_>, start: &str, object: &ObjectRecord<'_>) {
-    o.text("uid", &format!("{start}-{}", event.seq));
-    o.text("title", &format!("{} {} {}", event.kind, object.label(), event.action));
+fn finding(o: &mut JsonObject<'_>, parts: &EventParts<'_>) {
+    let event = parts.event;
+    o.text("uid", &parts.id());
+    o.text("title", &format!("{} {} {}", event.kind, parts.object.label(), event.action));
     o.text("desc", &event_text(event));
     o.number("created_time", milliseconds(&event.time));
     o.object("analytic", |o| {
@@ -347,15 +343,8 @@ fn evidence(o: &mut JsonObject<'_>, incident: &Incident, step: &IncidentStep) {
 }
 
 fn incident_process(o: &mut JsonObject<'_>, process: &IncidentProcess) {
-    o.number("pid", i64::from(process.pid));
-    if !process.program.is_empty() {
-        o.text("name", base_name(&process.program)).object("file", |o| file(o, &process.program, 1));
-    }
-    let command: Vec<String> = process.args.iter().map(|arg| quoted(arg)).collect();
-    o.text("cmd_line", &command.join(" "));
-    if let Some(uid) = process.uid {
-        o.object("user", |o| o.text("uid", &uid.to_string()).done());
-    }
+    let arguments = process.args.iter().map(String::as_str);
+    known_process(o, process.pid, &process.program, arguments, process.uid);
     if let Some(parent) = process.parent_pid {
         o.object("parent_process", |o| o.number("pid", i64::from(parent)).done());
     }

@@ -2,11 +2,10 @@
 //! file exporter writes it. Attributes have the names of the semantic conventions where those have
 //! one, and begin with `remit.` otherwise.
 
-use super::convert::{base_name, endpoint_parts};
+use super::convert::{EventParts, base_name, endpoint_parts};
 use super::json::JsonObject;
 use super::text::event_text;
 use crate::event::moment::microseconds;
-use crate::event::record::{EventRecord, ObjectRecord};
 use crate::incident::{Incident, IncidentSeverity};
 
 /// SeverityNumber of opentelemetry/proto/logs/v1.
@@ -56,7 +55,7 @@ impl Attributes {
                 AttributeValue::Number(number) => o.text("intValue", &number.to_string()).done(),
                 AttributeValue::Texts(texts) => o.object("arrayValue", |o| {
                     o.objects("values", texts, |o, text| {
-                        o.raw("stringValue", &serde_json::Value::from(text.as_str()).to_string());
+                        o.raw("stringValue", &json_text(text));
                     });
                 }).done(),
             });
@@ -65,10 +64,9 @@ impl Attributes {
 }
 
 /// Writes an event.
-pub(super) fn event(event: &EventRecord<'_>, start: &str, out: &mut Vec<u8>) {
-    let object = event.object();
-    let is_violation = &*event.event == "violation";
-    let severity = match (is_violation, &*event.action) {
+pub(super) fn event(parts: &EventParts<'_>, out: &mut Vec<u8>) {
+    let EventParts { event, details, policy, process, exit, .. } = parts;
+    let severity = match (parts.is_violation(), &*event.action) {
         (true, "killed" | "stopped") => ERROR,
         (true, _) => WARN,
         _ if &*event.event == "dropped" => WARN,
@@ -76,49 +74,53 @@ pub(super) fn event(event: &EventRecord<'_>, start: &str, out: &mut Vec<u8>) {
     };
     let mut attributes = Attributes::default();
     attributes.text("remit.event", &event.event).text("remit.kind", &event.kind).text("remit.action", &event.action);
-    attributes.number("remit.seq", i64::try_from(event.seq).ok());
-    attributes.number("remit.count", event.count.and_then(|count| i64::try_from(count).ok()));
-    attributes.text("remit.why", &event.why).text("remit.hint", event.hint()).text("error.type", &event.errno);
+    attributes.number("remit.seq", parts.sequence()).number("remit.count", parts.count());
+    attributes.text("remit.why", &details.why).text("remit.hint", details.hint()).text("error.type", &details.errno);
     if event.has_process() {
-        let process = event.process();
-        let ancestors = event.ancestors();
         attributes
             .number("process.pid", Some(i64::from(process.pid)))
             .number("process.parent_pid", process.parent_pid.map(i64::from))
             .number("process.user.id", process.uid.map(i64::from))
             .text("process.executable.path", process.program())
             .text("process.executable.name", base_name(process.program()))
-            .texts("process.command_args", process.args.iter().map(|arg| &**arg))
-            .texts("remit.ancestors", ancestors.iter().map(|path| &**path));
+            .texts("process.command_args", parts.arguments())
+            .texts("remit.ancestors", parts.ancestors.iter().map(|path| &**path));
     }
-    let exit = event.exit();
     attributes.number("process.exit.code", exit.code).text("remit.exit.signal", &exit.signal);
-    if is_violation {
-        let policy = event.policy();
+    if parts.is_violation() {
         attributes
             .text("security_rule.name", &event.rule)
             .text("security_rule.category", &event.kind)
             .text("security_rule.ruleset.name", &policy.name)
             .text("security_rule.version", &policy.digest);
-        of_object(&mut attributes, event, &object);
+        of_object(&mut attributes, parts);
     }
     let name = format!("remit.{}", event.event);
-    let policy = event.policy();
-    record(out, &policy.name, start, &event.time, severity, &name, &event_text(event), &attributes);
+    let record = LogRecord {
+        service: &policy.name,
+        start: parts.start,
+        time: &event.time,
+        severity,
+        name: &name,
+        body: &event_text(event),
+        attributes,
+    };
+    record.write(out);
 }
 
-fn of_object(attributes: &mut Attributes, event: &EventRecord<'_>, object: &ObjectRecord<'_>) {
+fn of_object(attributes: &mut Attributes, parts: &EventParts<'_>) {
+    let EventParts { event, object, .. } = parts;
     attributes.text("remit.object", object.label()).texts("remit.access", object.access.words());
     match &*event.kind {
         "program" | "file" => {
             attributes.text("file.path", &object.path).text("file.name", base_name(&object.path));
         }
         "network" => {
-            let parts = endpoint_parts(&object.address);
-            let host = parts.ip.map(|ip| ip.to_string());
-            attributes.text("network.transport", parts.transport);
-            attributes.text("server.address", host.as_deref().unwrap_or(parts.socket));
-            attributes.number("server.port", parts.port.map(i64::from));
+            let endpoint = endpoint_parts(&object.address);
+            let host = endpoint.ip.map(|ip| ip.to_string());
+            attributes.text("network.transport", endpoint.transport);
+            attributes.text("server.address", host.as_deref().unwrap_or(endpoint.socket));
+            attributes.number("server.port", endpoint.port.map(i64::from));
         }
         _ => {}
     }
@@ -143,36 +145,57 @@ pub(super) fn incident(incident: &Incident, start: &str, out: &mut Vec<u8>) {
         .number("process.pid", Some(i64::from(incident.origin.pid)))
         .text("process.executable.path", &incident.origin.program)
         .text("security_rule.ruleset.name", &incident.policy);
-    record(out, &incident.policy, start, &incident.last, severity, "remit.incident", &incident.sentence, &attributes);
+    let record = LogRecord {
+        service: &incident.policy,
+        start,
+        time: &incident.last,
+        severity,
+        name: "remit.incident",
+        body: &incident.sentence,
+        attributes,
+    };
+    record.write(out);
 }
 
-#[allow(clippy::too_many_arguments)]
-fn record(
-    out: &mut Vec<u8>,
-    service: &str,
-    start: &str,
-    time: &str,
-    severity: (i64, &str),
-    name: &str,
-    body: &str,
-    attributes: &Attributes,
-) {
-    let mut resource = Attributes::default();
-    resource.text("service.name", if service.is_empty() { "unknown_service" } else { service });
-    resource.text("service.instance.id", start);
-    let time = (u128::from(microseconds(time).unwrap_or_default()) * 1000).to_string();
-    JsonObject::write(out, |o| {
-        o.objects("resourceLogs", [()], |o, ()| {
-            o.object("resource", |o| resource.write(o));
-            o.objects("scopeLogs", [()], |o, ()| {
-                o.object("scope", |o| o.text("name", "remit").text("version", env!("CARGO_PKG_VERSION")).done());
-                o.objects("logRecords", [()], |o, ()| {
-                    o.text("timeUnixNano", &time).text("observedTimeUnixNano", &time);
-                    o.number("severityNumber", severity.0).text("severityText", severity.1).text("eventName", name);
-                    o.object("body", |o| o.raw("stringValue", &serde_json::Value::from(body).to_string()).done());
-                    attributes.write(o);
+/// What a log record is made of.
+struct LogRecord<'a> {
+    service: &'a str,
+    /// The identifier of the start.
+    start: &'a str,
+    time: &'a str,
+    severity: (i64, &'a str),
+    name: &'a str,
+    body: &'a str,
+    attributes: Attributes,
+}
+
+impl LogRecord<'_> {
+    /// Writes it as `LogsData` with one record.
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut resource = Attributes::default();
+        resource.text("service.name", if self.service.is_empty() { "unknown_service" } else { self.service });
+        resource.text("service.instance.id", self.start);
+        // Unsigned 64-bit nanoseconds last until 2554.
+        let time = microseconds(self.time).unwrap_or_default().saturating_mul(1000).to_string();
+        JsonObject::write(out, |o| {
+            o.objects("resourceLogs", [()], |o, ()| {
+                o.object("resource", |o| resource.write(o));
+                o.objects("scopeLogs", [()], |o, ()| {
+                    o.object("scope", |o| o.text("name", "remit").text("version", env!("CARGO_PKG_VERSION")).done());
+                    o.objects("logRecords", [()], |o, ()| {
+                        o.text("timeUnixNano", &time).text("observedTimeUnixNano", &time);
+                        o.number("severityNumber", self.severity.0).text("severityText", self.severity.1);
+                        o.text("eventName", self.name);
+                        o.object("body", |o| o.raw("stringValue", &json_text(self.body)).done());
+                        self.attributes.write(o);
+                    });
                 });
             });
         });
-    });
+    }
+}
+
+/// A text as JSON, the empty one too.
+fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }

@@ -32,7 +32,7 @@ pub(super) struct EventCounters {
 impl EventCounters {
     /// Counts an event.
     pub fn take(&mut self, event: &EventRecord<'_>) {
-        let policy = event.policy();
+        let policy = event.details().policy();
         self.last = self.last.max(microseconds(&event.time).unwrap_or_default());
         let key = [cut(&policy.name), cut(&event.event)].map(str::to_owned);
         count(&mut self.events, key, 1, ["other"; 2]);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn take(counters: &mut EventCounters, line: &str) {
-        counters.take(&EventRecord::read(line.as_bytes()).expect("an event").0);
+        counters.take(&EventRecord::read(line.as_bytes()).expect("an event"));
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl EventSink {
         }
     }
 
-    fn take(&mut self, name: &str, event: &EventRecord<'_>, text: &str) -> io::Result<()> {
+    fn take(&mut self, name: &str, event: &EventRecord<'_>) -> io::Result<()> {
         if let EventOutput::Incidents(printer) = &mut self.output {
             printer.take(event, &mut self.out);
         }
@@ -84,7 +84,7 @@ impl EventSink {
             file.is_due = true;
         }
         match &mut self.output {
-            EventOutput::Json => put_json(&mut self.out, text.as_bytes()),
+            EventOutput::Json => put_json(&mut self.out, event.text().as_bytes()),
             EventOutput::Text { colours, has_names } => {
                 self.line.clear();
                 if *has_names {
@@ -179,7 +179,7 @@ impl TakeLog for EventSink {
     type Error = io::Error;
 
     fn take_log(&mut self, log: &mut EventLog) -> io::Result<()> {
-        log.each(|name, event, text| self.take(name, event, text))
+        log.each(|name, event| self.take(name, event))
     }
 }
 

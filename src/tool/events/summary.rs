@@ -176,7 +176,7 @@ mod tests {
     fn summary(lines: impl IntoIterator<Item = String>) -> EventSummary {
         let mut summary = EventSummary::default();
         for line in lines {
-            let (event, _) = EventRecord::read(line.as_bytes()).expect("an event");
+            let event = EventRecord::read(line.as_bytes()).expect("an event");
             summary.take(&event);
         }
         summary

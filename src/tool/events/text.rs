@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::record::{EventRecord, EventText, ProcessRecord};
+use crate::event::record::{EventDetails, EventRecord, EventText, ProcessRecord};
 use crate::visible;
 
 /// Colours, or none.
@@ -71,15 +71,16 @@ pub(super) fn event_text(event: &EventRecord<'_>) -> String {
 }
 
 fn write_event(event: &EventRecord<'_>, text: &mut String) -> std::fmt::Result {
+    let details = event.details();
     match &*event.event {
         "start" => {
-            let policy = event.policy();
+            let policy = details.policy();
             let named = |name: &str| if name.is_empty() { "?".to_owned() } else { name.to_owned() };
-            write!(text, "{} {}, Linux {}", named(&policy.name), named(&event.mode()), event.kernel)?;
-            if !event.arch.is_empty() {
-                write!(text, " {}", event.arch)?;
+            write!(text, "{} {}, Linux {}", named(&policy.name), named(&details.mode()), details.kernel)?;
+            if !details.arch.is_empty() {
+                write!(text, " {}", details.arch)?;
             }
-            let layers = event.layers();
+            let layers = details.layers();
             let active = layers.iter().filter(|layer| &*layer.state == "active").count();
             write!(text, ", {active} of {} layers active", layers.len())?;
             for layer in layers.iter().filter(|layer| &*layer.state != "active") {
@@ -90,20 +91,20 @@ fn write_event(event: &EventRecord<'_>, text: &mut String) -> std::fmt::Result {
         }
         "exec" => {
             write_command(&event.process(), text)?;
-            write_ancestors(&event.ancestors(), text)
+            write_ancestors(&details.ancestors(), text)
         }
         "exit" => {
             write_process(&event.process(), text)?;
-            write_exit(event, text)
+            write_exit(&details, text)
         }
         "violation" => write_violation(event, text),
-        "signal" => write!(text, "{} to {}", event.signal, event.to),
-        "ready" => write!(text, "after {}, by {}", event.after, event.by),
-        "dropped" => write!(text, "{} events: {}", event.violations(), event.why),
+        "signal" => write!(text, "{} to {}", details.signal, details.to),
+        "ready" => write!(text, "after {}, by {}", details.after, details.by),
+        "dropped" => write!(text, "{} events: {}", event.violations(), details.why),
         "stop" => {
-            write!(text, "{}:", event.why)?;
-            write_exit(event, text)?;
-            write!(text, ", {} ended, {} killed", event.ended, event.killed)
+            write!(text, "{}:", details.why)?;
+            write_exit(&details, text)?;
+            write!(text, ", {} ended, {} killed", details.ended, details.killed)
         }
         // An event of a newer version.
         _ if event.has_process() => write_process(&event.process(), text),
@@ -112,7 +113,8 @@ fn write_event(event: &EventRecord<'_>, text: &mut String) -> std::fmt::Result {
 }
 
 fn write_violation(event: &EventRecord<'_>, text: &mut String) -> std::fmt::Result {
-    let object = event.object();
+    let details = event.details();
+    let object = details.object();
     write!(text, "{} ", event.kind)?;
     match &*event.kind {
         "syscall" => {
@@ -131,18 +133,18 @@ fn write_violation(event: &EventRecord<'_>, text: &mut String) -> std::fmt::Resu
             }
         }
     }
-    if !event.errno.is_empty() {
-        write!(text, " {}", event.errno)?;
+    if !details.errno.is_empty() {
+        write!(text, " {}", details.errno)?;
     }
     let process = event.process();
     write!(text, " by ")?;
     write_process(&process, text)?;
-    write_ancestors(&event.ancestors(), text)?;
+    write_ancestors(&details.ancestors(), text)?;
     if !event.rule.is_empty() {
         write!(text, "; rule {}", event.rule)?;
     }
     if let Some(count) = event.count {
-        write!(text, "; {count} times in {}", event.over)?;
+        write!(text, "; {count} times in {}", details.over)?;
     }
     Ok(())
 }
@@ -176,8 +178,8 @@ fn write_ancestors(ancestors: &[EventText<'_>], text: &mut String) -> std::fmt::
     Ok(())
 }
 
-fn write_exit(event: &EventRecord<'_>, text: &mut String) -> std::fmt::Result {
-    let exit = event.exit();
+fn write_exit(details: &EventDetails<'_>, text: &mut String) -> std::fmt::Result {
+    let exit = details.exit();
     match (exit.code, &*exit.signal) {
         (Some(code), _) => write!(text, " exit code {code}"),
         (None, "") => write!(text, " ended"),
@@ -191,7 +193,7 @@ mod tests {
 
     fn shown(rest: &str, colours: bool) -> String {
         let line = format!("{{\"remit\":1,\"time\":\"2026-11-22T10:00:00.000001Z\",{rest}}}");
-        let (event, _) = EventRecord::read(line.as_bytes()).expect("an event");
+        let event = EventRecord::read(line.as_bytes()).expect("an event");
         let mut line = String::new();
         event_line(&event, Colours(colours), &mut line);
         line.strip_prefix("2026-11-22 10:00:00.000 ").unwrap_or(&line).to_owned()
