@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -32,7 +32,13 @@ struct FollowedFile {
 struct OpenLog {
     file: File,
     log: EventLog,
+    /// The last bytes that were read of it.
+    end: Vec<u8>,
 }
+
+/// How many bytes of its end show that a file was truncated: an event's time is among them, and an
+/// event is rarely longer.
+const REMEMBERED: u64 = 512;
 
 /// What is read at a time: the caller takes the lines.
 pub(super) trait TakeLog {
@@ -168,7 +174,7 @@ impl FollowedFile {
         }
         // The start that the log begins with is the same one's in the next file.
         let log = self.open.last().map_or_else(|| self.log.continued(), |last| last.log.continued());
-        self.open.push(OpenLog { file, log });
+        self.open.push(OpenLog { file, log, end: Vec::new() });
         Ok(true)
     }
 }
@@ -177,21 +183,44 @@ impl OpenLog {
     fn read<T: TakeLog>(&mut self, take: &mut T) -> Result<(), FollowError<T::Error>> {
         let failed = |error| FollowError::File(PathBuf::new(), error);
         loop {
-            let length = self.log.lines.fill(&mut self.file).map_err(failed)?;
-            take.take_log(&mut self.log).map_err(FollowError::Take)?;
-            if length > 0 {
-                continue;
+            if self.is_rewritten().map_err(failed)? {
+                self.log.lines.end();
+                take.take_log(&mut self.log).map_err(FollowError::Take)?;
+                self.log.lines.reopen();
+                self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
             }
-            // A file that is shorter than what was read of it was truncated.
-            let position = self.file.stream_position().map_err(failed)?;
-            if self.file.metadata().map_err(failed)?.len() >= position {
+            while self.log.lines.fill(&mut self.file).map_err(failed)? > 0 {
+                take.take_log(&mut self.log).map_err(FollowError::Take)?;
+            }
+            self.end = self.last_read().map_err(failed)?;
+            if !self.is_rewritten().map_err(failed)? {
                 return Ok(());
             }
-            self.log.lines.end();
-            take.take_log(&mut self.log).map_err(FollowError::Take)?;
-            self.log.lines.reopen();
-            self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
         }
+    }
+
+    /// Whether the file is not what was read of it any more: it was truncated, and perhaps is as long
+    /// again.
+    fn is_rewritten(&mut self) -> io::Result<bool> {
+        Ok(self.last_read()? != self.end)
+    }
+
+    /// What stands before the place up to which the file was read.
+    fn last_read(&mut self) -> io::Result<Vec<u8>> {
+        let position = self.file.stream_position()?;
+        let from = position.saturating_sub(REMEMBERED);
+        let mut bytes = vec![0; (position - from) as usize];
+        let mut length = 0;
+        while length < bytes.len() {
+            match self.file.read_at(&mut bytes[length..], from + length as u64) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(length);
+        Ok(bytes)
     }
 }
 

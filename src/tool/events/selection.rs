@@ -133,12 +133,19 @@ impl EventFilter {
         *event.time >= *self.since && self.until.as_ref().is_none_or(|until| *event.time <= **until)
     }
 
-    /// Whether a step and a process of the incident are wanted.
+    /// Whether a step of the incident is wanted, or where only processes are chosen, one of them.
     pub fn has_incident(&self, incident: &Incident) -> bool {
         let is = |list: &[String], word: &str| list.is_empty() || list.iter().any(|one| one == word);
-        incident.steps.iter().any(|step| is(&self.kinds, step.kind) && is(&self.actions, step.outcome.word()))
-            && (incident.processes.iter().any(|one| self.has_process(one.pid, &one.program))
-                || (self.programs.is_empty() && self.pids.is_empty()))
+        let mut processes = incident.processes.iter();
+        let is_process = |pid| {
+            let program = incident.process(pid).map_or("", |process| &process.program);
+            self.has_process(pid, program)
+        };
+        let has_step = incident.steps.iter().any(|step| {
+            is(&self.kinds, step.kind) && is(&self.actions, step.outcome.word()) && is_process(step.pid)
+        });
+        let of_processes = self.kinds.is_empty() && self.actions.is_empty();
+        has_step || (of_processes && processes.any(|one| self.has_process(one.pid, &one.program)))
     }
 
     fn has_process(&self, pid: u32, program: &str) -> bool {
