@@ -17,6 +17,8 @@ pub mod gate;
 pub mod hex;
 pub mod ids;
 pub mod image;
+#[cfg(feature = "tool")]
+pub mod incident;
 pub mod init;
 pub mod journal;
 pub mod kernel;

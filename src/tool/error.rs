@@ -86,6 +86,8 @@ pub(super) enum ToolError {
     Output { path: PathBuf, errno: Errno },
     /// The profile is there already, and was not named.
     OutputExists(PathBuf),
+    /// stdin is among files that are followed.
+    FollowedStdin,
     /// The shim ended before the app began.
     NotStarted(ProcessEnd),
     /// The shim left no journal.
@@ -204,6 +206,9 @@ impl fmt::Display for ToolError {
                 "{0}: is there already; -o {0} replaces it, --base {0} continues it under another name",
                 path.display()
             ),
+            ToolError::FollowedStdin => {
+                f.write_str("--follow: - is stdin, which is read to its end by itself; name files or - alone")
+            }
             ToolError::NotStarted(how) => {
                 write!(f, "the run did not start: remit-init ended {how}, and says above why")
             }

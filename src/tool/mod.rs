@@ -6,6 +6,7 @@ mod amend;
 mod approve;
 mod build;
 mod check;
+mod completions;
 mod diff;
 mod doctor;
 mod error;
@@ -14,6 +15,7 @@ mod explain;
 mod exposure;
 mod learn;
 mod learned;
+mod man;
 mod plan;
 mod process_end;
 mod profiles;
@@ -26,11 +28,13 @@ mod shim;
 mod source;
 mod staged;
 mod verify;
+mod version;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use self::error::ToolError;
 pub use self::ready::{READY, ReadyProfile};
@@ -80,11 +84,12 @@ enum Verb {
     /// It prints what would be granted more, and never changes the profile itself. A
     /// hint that does not apply is said, and left out.
     Amend(amend::AmendArguments),
-    /// Print the events of a log that are remit's own, and leave out those that the app may have
-    /// written
+    /// Print the events of a log that are remit's own, live, summed up, as incidents or in another
+    /// schema
     ///
-    /// Each start draws a nonce that all its events carry. Where a log begins with a start event,
-    /// lines with its nonce pass; otherwise nothing does, unless --nonce names a start.
+    /// Lines that the app may have written are left out: each start draws a nonce that all its events
+    /// carry. Where a log begins with a start event, lines with its nonce pass; otherwise nothing
+    /// does, unless --nonce names a start.
     Events(events::EventsArguments),
     /// Check a profile against requirements, this build's runs, its image and the previous profile
     ///
@@ -118,7 +123,12 @@ enum Verb {
     /// List the profiles, or print one as it stands
     Profiles(profiles::ProfilesArguments),
     /// Print the profile format's JSON Schema
+    #[command(after_help = "Examples:\n  remit schema > profile.schema.json\n\nExit codes: 0 printed.")]
     Schema,
+    /// Print a script that completes the words of this tool in a shell
+    Completions(completions::CompletionsArguments),
+    /// Write the manual pages of this tool and its verbs
+    Man(man::ManArguments),
 }
 
 /// How an answer is printed.
@@ -152,6 +162,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are answers; their text goes to stdout.
+            if error.kind() == ErrorKind::DisplayVersion {
+                return print(&VerbOutput { text: version::version(), code: 0 });
+            }
             let code = if error.use_stderr() { 2 } else { 0 };
             if code == 2 {
                 eprint!("{}", visible::lines(&error.render().to_string()));
@@ -175,6 +188,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Exposure(arguments) => exposure::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => VerbOutput::success(schema()),
+        Verb::Completions(arguments) => completions::run(&arguments, Cli::command()),
+        Verb::Man(arguments) => man::run(&arguments, Cli::command()),
     };
     match answer {
         Ok(output) => print(&output),

@@ -14,7 +14,8 @@ use crate::profile::Mode;
 /// The arguments of `remit plan`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 it would start, 1 it would refuse to start on that kernel, 2 bad input."
+    after_help = "Examples:\n  remit plan baseline -- /bin/sh\n  remit plan profile.json --kernel 6.12 --format \
+                  json\n\nExit codes: 0 it would start, 1 it would refuse to start on that kernel, 2 bad input."
 )]
 pub(super) struct PlanArguments {
     /// A file (with a slash, or ending in .json) or the name of an embedded profile
