@@ -7,12 +7,15 @@ mod build;
 mod doctor;
 mod error;
 mod events;
+mod export;
+mod import;
 mod learn;
 mod learned;
 mod plan;
 mod process_end;
 mod profiles;
 mod ready;
+mod remarks;
 mod self_test;
 mod session;
 mod shim;
@@ -84,6 +87,15 @@ enum Verb {
     /// is enforced, in full and then without one thing at a time, and the errors that then show
     /// are compared; the app is traced where only the kernel knows of them.
     Verify(verify::VerifyArguments),
+    /// Write a profile in the format of a container runtime or of Kubernetes
+    ///
+    /// Each part of the profile that the format cannot have is a line on stderr. For a runtime the
+    /// filter also has the calls that the runtime itself makes before the exec.
+    Export(Box<export::ExportArguments>),
+    /// Make a profile of what another tool knows: a seccomp profile, Kubescape's or AppArmor's
+    ///
+    /// Each part of the file that a profile cannot have, or has only wider, is a line on stderr.
+    Import(Box<import::ImportArguments>),
     /// List the profiles, or print one as it stands
     Profiles(profiles::ProfilesArguments),
     /// Print the profile format's JSON Schema
@@ -137,6 +149,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Learn(arguments) => learn::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
+        Verb::Export(arguments) => export::run(&arguments),
+        Verb::Import(arguments) => import::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => VerbOutput::success(schema()),
     };

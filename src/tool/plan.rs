@@ -80,7 +80,13 @@ fn kernel(arguments: &PlanArguments) -> Result<Kernel, ToolError> {
 
 /// A container with Docker's defaults.
 fn container() -> Host {
-    let permitted: CapsHashSet = [
+    let permitted: CapsHashSet = docker_capabilities().into();
+    Host::container(permitted)
+}
+
+/// The capabilities that Docker gives a container.
+pub(super) const fn docker_capabilities() -> [Capability; 14] {
+    [
         Capability::CAP_AUDIT_WRITE,
         Capability::CAP_CHOWN,
         Capability::CAP_DAC_OVERRIDE,
@@ -96,6 +102,4 @@ fn container() -> Host {
         Capability::CAP_SETUID,
         Capability::CAP_SYS_CHROOT,
     ]
-    .into();
-    Host::container(permitted)
 }
