@@ -186,6 +186,10 @@ impl Reader {
                     continue;
                 }
             };
+            if exec.args.iter().flatten().any(|arg| arg.contains('\0')) {
+                self.omit(format!("{place}/args"), "an argument has a NUL byte, which none can, left out");
+                continue;
+            }
             if exec.envs.as_ref().is_some_and(|envs| !envs.is_empty()) {
                 self.omit(format!("{place}/envs"), "a profile has no list of variables that must be set");
             }
@@ -392,3 +396,6 @@ pub(super) fn add(list: &mut Vec<Entry<Endpoint>>, word: &str) {
         list.push(Entry { what, why: None });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,26 @@ pub struct RuntimeFilter {
     pub syscalls: Vec<RuntimeRule>,
 }
 
+impl RuntimeFilter {
+    /// The file: rules on arguments one a line.
+    pub fn text(&self) -> String {
+        // Serializing values of these types does not fail.
+        let json = |rule: &RuntimeRule| {
+            let text = match rule.args.is_empty() {
+                true => serde_json::to_string_pretty(rule),
+                false => serde_json::to_string(rule),
+            };
+            text.unwrap_or_default().replace('\n', "\n    ")
+        };
+        let rules: Vec<String> = self.syscalls.iter().map(json).collect();
+        let without = RuntimeFilter { syscalls: Vec::new(), ..self.clone() };
+        let head = serde_json::to_string_pretty(&without).unwrap_or_default();
+        let list = format!("[\n    {}\n  ]", rules.join(",\n    "));
+        // The empty list is the last value.
+        head.replace("\"syscalls\": []", &format!("\"syscalls\": {list}")) + "\n"
+    }
+}
+
 /// Calls with one action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -91,8 +91,13 @@ fn rules(calls: &BTreeMap<&'static str, Access>, arches: &[Arch]) -> Vec<Runtime
     let mut rules = vec![rule(whole.map(|(call, _)| *call).collect(), ALLOW, None, Vec::new())];
     for (call, access) in calls {
         let Access::When(alternatives) = access else { continue };
-        let all = alternatives.iter().flat_map(|conditions| arguments::comparisons(call, conditions));
-        rules.extend(all.map(|args| rule(vec![call], ALLOW, None, args)));
+        let mut known = Vec::new();
+        for args in alternatives.iter().flat_map(|conditions| arguments::comparisons(call, conditions)) {
+            if !known.contains(&args) {
+                known.push(args);
+            }
+        }
+        rules.extend(known.into_iter().map(|args| rule(vec![call], ALLOW, None, args)));
     }
     // As libraries fall back: clone3, whose flags are in memory, and every other new call.
     let exists = |call: &syscalls::Syscall| arches.iter().any(|arch| call.number(*arch).is_some());

@@ -372,3 +372,6 @@ fn few(names: &[&String]) -> String {
         more => format!("{} and {more} more", first.join(" ")),
     }
 }
+
+#[cfg(test)]
+mod tests;

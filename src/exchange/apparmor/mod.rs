@@ -11,7 +11,7 @@ use self::parse::{File, Statement, unquoted};
 use super::imported::{self, Files, Imported, group};
 use super::kubescape::add;
 use super::{Converted, MAX_BYTES, Omission, Unconvertible, superset};
-use crate::profile::{self, Capability, Entry, FileGroup, Network, Program, Rights};
+use crate::profile::{self, Capability, Entry, FileEntry, FileGroup, Network, Program, Rights};
 
 /// Reads one profile of a file: the one of this name, or the only one.
 ///
@@ -88,8 +88,9 @@ struct Reader<'f> {
     programs: Vec<(PathBuf, bool)>,
     network: Network,
     capabilities: Vec<Capability>,
-    groups: Vec<profile::FileEntry>,
-    omissions: Vec<Omission>,
+    groups: Vec<FileEntry>,
+    /// Each with its line.
+    omissions: Vec<(usize, String)>,
     notes: Vec<String>,
 }
 
@@ -109,7 +110,7 @@ impl<'f> Reader<'f> {
     }
 
     fn omit(&mut self, line: usize, what: impl Into<String>) {
-        self.omissions.push(Omission::new(format!("line {line}"), what));
+        self.omissions.push((line, what.into()));
     }
 
     /// What is outside of every profile, and flags in the head of this one.
@@ -436,12 +437,18 @@ impl<'f> Reader<'f> {
             capabilities: Some(self.capabilities.into_iter().map(|what| Entry { what, why: None }).collect()),
             syscalls: None,
         };
-        (imported, self.omissions, self.notes)
+        self.omissions.sort_by_key(|(line, _)| *line);
+        let omissions = self.omissions.into_iter();
+        let omissions = omissions.map(|(line, what)| Omission::new(format!("line {line}"), what));
+        (imported, omissions.collect(), self.notes)
     }
 
     /// What is denied is not granted anyway, but where a directory above is.
     fn denials(&mut self) {
-        let elsewhere = self.groups.len() > 1;
+        let elsewhere = self
+            .groups
+            .iter()
+            .any(|entry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Elsewhere));
         for (line, all, rights, text) in std::mem::take(&mut self.denied) {
             let meets = all.iter().any(|pattern| {
                 let (Pattern::Exact(path) | Pattern::Below(path) | Pattern::In(path)) = pattern;

@@ -81,9 +81,7 @@ pub(super) fn run(arguments: &ExportArguments) -> VerbResult {
     match arguments.to {
         ExportFormat::OciSeccomp => {
             let converted = filter(arguments, &document);
-            let mut text = serde_json::to_string_pretty(&converted.result).unwrap_or_default();
-            text.push('\n');
-            finish(arguments, &text, converted.omissions, converted.notes)
+            finish(arguments, &converted.result.text(), converted.omissions, converted.notes)
         }
         ExportFormat::Spo => {
             let object = arguments.name.as_deref().unwrap_or(&document.profile.name);
