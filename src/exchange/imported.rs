@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Omission, Unconvertible};
 use crate::profile::{
-    self, Capability, Edge, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
-    OnViolation, Profile, Program, ProgramPlace, Rights, Risk, SyscallRule, Syscalls, TextError,
+    self, Capability, Edge, Endpoint, Entry, FileEntry, FileGroup, FileRule, Network, Profile, Program,
+    ProgramPlace, Rights, SyscallRule, TextError,
 };
 
 /// The sections of a profile that a foreign format has; `None` for what it says nothing about.
@@ -36,7 +36,10 @@ impl Imported {
         base: Option<Profile>,
         omissions: &mut Vec<Omission>,
     ) -> Result<Profile, Unconvertible> {
-        let mut profile = base.unwrap_or_else(empty);
+        let mut profile = match base {
+            Some(base) => base,
+            None => Profile { programs: Vec::new(), ..smallest()? },
+        };
         profile.name = name_of(name);
         if let Some(programs) = self.programs {
             profile.programs = programs;
@@ -63,7 +66,8 @@ impl Imported {
             profile.capabilities = capabilities;
         }
         if let Some(allow) = self.syscalls {
-            profile.syscalls = Syscalls { allow, startup_only: Vec::new() };
+            profile.syscalls.allow = allow;
+            profile.syscalls.startup_only.clear();
             profile.ready = None;
         }
         spare_programs(&mut profile, omissions);
@@ -74,26 +78,14 @@ impl Imported {
     }
 }
 
-/// A profile that grants the start of a dynamic program and nothing else.
-fn empty() -> Profile {
-    Profile {
-        name: String::new(),
-        risk: Risk::default(),
-        mode: Mode::default(),
-        run_as: None,
-        capabilities: Vec::new(),
-        programs: Vec::new(),
-        files: vec![group(FileGroup::Runtime, "what a dynamic program needs to start")],
-        network: Network { listen: Vec::new(), connect: Vec::new() },
-        syscalls: Syscalls { allow: Vec::new(), startup_only: Vec::new() },
-        write_execute: false,
-        environment_drop: Vec::new(),
-        environment_keep: Vec::new(),
-        limits: Limits { processes: None, open_files: None, file_size: None, core: None },
-        ready: None,
-        watch_reads: false,
-        on_violation: OnViolation::default(),
-        fallback: Fallback::default(),
+/// A profile that grants the start of a dynamic program and nothing else; its one program is none of the
+/// import's.
+fn smallest() -> Result<Profile, Unconvertible> {
+    const TEXT: &str = r#"{ "remit": 1, "name": "x", "programs": [{ "path": "/x", "entry": true }],
+        "files": [{ "group": "@runtime", "why": "what a dynamic program needs to start" }] }"#;
+    match profile::read(TEXT.as_bytes()) {
+        Ok(document) => Ok(document.profile),
+        Err(error) => Err(Unconvertible(error.to_string())),
     }
 }
 

@@ -3,7 +3,7 @@
 #![cfg(feature = "tool")]
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports, unused_macros)]
 mod support;
 
 mod docker;
