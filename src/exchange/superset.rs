@@ -26,49 +26,51 @@ pub struct Target {
 impl Target {
     /// Whether a rule applies.
     fn meets(&self, rule: &ConditionalRule, place: &str) -> Result<bool, Unconvertible> {
-        let Some(excludes) = rule.excludes.as_ref() else { return self.includes(rule, place) };
-        let (arches, caps, kernel) = self.conditions(excludes, &format!("{place}/excludes"))?;
-        let excluded = arches == Some(true)
-            || caps.iter().any(|there| *there)
-            || kernel.is_some_and(|oldest| self.kernel >= oldest);
-        Ok(!excluded && self.includes(rule, place)?)
+        let excluded = match &rule.excludes {
+            None => false,
+            Some(conditions) => {
+                let kernel = self.is_new_enough(conditions, &format!("{place}/excludes"))?;
+                self.is_listed(conditions) == Some(true)
+                    || self.has(conditions).any(|there| there)
+                    || kernel == Some(true)
+            }
+        };
+        let included = match &rule.includes {
+            None => true,
+            Some(conditions) => {
+                let kernel = self.is_new_enough(conditions, &format!("{place}/includes"))?;
+                self.is_listed(conditions) != Some(false)
+                    && self.has(conditions).all(|there| there)
+                    && kernel != Some(false)
+            }
+        };
+        Ok(included && !excluded)
     }
 
-    fn includes(&self, rule: &ConditionalRule, place: &str) -> Result<bool, Unconvertible> {
-        let Some(includes) = rule.includes.as_ref() else { return Ok(true) };
-        let (arches, caps, kernel) = self.conditions(includes, &format!("{place}/includes"))?;
-        Ok(arches != Some(false)
-            && caps.iter().all(|there| *there)
-            && kernel.is_none_or(|oldest| self.kernel >= oldest))
-    }
-
-    /// Whether the architecture is listed, where there is a list; which capabilities are there; the
-    /// oldest kernel.
-    fn conditions(
-        &self,
-        conditions: &Where,
-        place: &str,
-    ) -> Result<(Option<bool>, Vec<bool>, Option<Release>), Unconvertible> {
+    /// Whether the architecture is listed; `None` where there is no list.
+    fn is_listed(&self, conditions: &Where) -> Option<bool> {
         let names = match self.arch {
             Arch::X86_64 => ["amd64", "x86_64"],
             Arch::Aarch64 => ["arm64", "aarch64"],
         };
         let listed = conditions.arches.as_deref().filter(|arches| !arches.is_empty());
-        let arches = listed.map(|arches| arches.iter().any(|arch| names.contains(&arch.as_str())));
-        // A capability that only a newer kernel has is not in the set.
-        let caps = conditions.caps.iter().flatten().map(|name| {
-            let known = capability(name);
-            known.is_some_and(|capability| self.capabilities.contains(&capability))
-        });
-        let caps = caps.collect();
-        let kernel = match conditions.min_kernel.as_deref() {
-            None | Some("") => None,
-            Some(text) => Some(
-                text.parse::<Release>()
-                    .map_err(|error| Unconvertible(format!("{place}/minKernel: {error}")))?,
-            ),
+        listed.map(|arches| arches.iter().any(|arch| names.contains(&arch.as_str())))
+    }
+
+    /// Whether each capability is there. One that only a newer kernel has is not.
+    fn has(&self, conditions: &Where) -> impl Iterator<Item = bool> {
+        let names = conditions.caps.iter().flatten();
+        names.map(|name| capability(name).is_some_and(|known| self.capabilities.contains(&known)))
+    }
+
+    /// Whether the kernel is as new as it has to be; `None` where any is.
+    fn is_new_enough(&self, conditions: &Where, place: &str) -> Result<Option<bool>, Unconvertible> {
+        let Some(text) = conditions.min_kernel.as_deref().filter(|text| !text.is_empty()) else {
+            return Ok(None);
         };
-        Ok((arches, caps, kernel))
+        let oldest: Release =
+            text.parse().map_err(|error| Unconvertible(format!("{place}/minKernel: {error}")))?;
+        Ok(Some(self.kernel >= oldest))
     }
 }
 

@@ -222,7 +222,7 @@ fn what_cannot_be_confined_is_refused_and_what_has_no_label_is_let_alone() {
     assert_eq!(admitted(&pod(empty)), None);
     let many: Vec<Value> =
         (0..17).map(|n| json!({ "name": format!("c{n}"), "image": "x", "command": ["a"] })).collect();
-    assert_eq!(admitted(&pod(json!({ "containers": many[..16] }))).is_some(), true);
+    assert!(admitted(&pod(json!({ "containers": many[..16] }))).is_some());
     assert_eq!(admitted(&pod(json!({ "containers": many }))), None, "more than the policy counts");
     // A pod that says that it is confined has to mount the shim.
     let false_claim =

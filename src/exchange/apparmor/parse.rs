@@ -101,7 +101,7 @@ impl<'t> Parser<'t> {
             if words.is_empty() {
                 line = self.line;
                 if let Some(statement) = self.whole_line(line) {
-                    statements.extend(statement.words.first().is_some().then_some(statement));
+                    statements.extend((!statement.words.is_empty()).then_some(statement));
                     continue;
                 }
             }
