@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 17] = [
     &["plan", "event"],
     &["journal"],
     &["learn"],
-    &["exchange"],
+    &["exchange", "review"],
     &["doctor"],
     &["policy", "readiness"],
     &["enforce"],

@@ -14,6 +14,7 @@ mod learned;
 mod plan;
 mod process_end;
 mod profiles;
+mod progress;
 mod ready;
 mod remarks;
 mod self_test;
