@@ -177,6 +177,14 @@ impl Files {
         *self.0.entry(path).or_default() |= rights;
     }
 
+    /// Takes rights on a path away, and on those below it where `below` is true.
+    pub fn take(&mut self, path: &Path, rights: Rights, below: bool) {
+        let is_it = |other: &Path| other == path || (below && other.starts_with(path));
+        for (_, granted) in self.0.iter_mut().filter(|(other, _)| is_it(other)) {
+            *granted -= rights;
+        }
+    }
+
     /// Whether a directory above has all these rights.
     pub fn covers(&self, path: &Path, rights: Rights) -> bool {
         path.ancestors().any(|above| self.0.get(above).is_some_and(|granted| granted.contains(rights)))

@@ -82,7 +82,7 @@ pub fn capability(name: &str) -> Option<Capability> {
 }
 
 /// The alternatives of a call: comparisons, all of which have to be true.
-type Alternatives = Vec<Vec<Comparison>>;
+type RuleComparisons = Vec<Vec<Comparison>>;
 
 /// Reads the profile as it applies on a machine.
 ///
@@ -106,7 +106,11 @@ pub fn read(text: &[u8], target: &Target) -> Result<Converted<Imported>, Unconve
     let mut notes = Vec::new();
     if !reader.foreign.is_empty() {
         let names: Vec<_> = reader.foreign.iter().map(String::as_str).collect();
-        notes.push(format!("of other architectures, whose calls end the process: {}", names.join(" ")));
+        notes.push(format!(
+            "no calls of {} that this version knows, mostly of other architectures, and so not allowed: {}",
+            target.arch,
+            names.join(" ")
+        ));
     }
     let syscalls = reader.entries();
     let imported = Imported { syscalls: Some(syscalls), ..Imported::default() };
@@ -116,7 +120,7 @@ pub fn read(text: &[u8], target: &Target) -> Result<Converted<Imported>, Unconve
 struct Reader<'t> {
     target: &'t Target,
     /// No alternative: whatever the arguments.
-    allowed: BTreeMap<&'static str, (String, Alternatives)>,
+    allowed: BTreeMap<&'static str, (String, RuleComparisons)>,
     foreign: BTreeSet<String>,
     omissions: Vec<Omission>,
 }
@@ -309,7 +313,7 @@ impl Reader<'_> {
         &mut self,
         call: &'static str,
         place: &str,
-        alternatives: &Alternatives,
+        alternatives: &RuleComparisons,
     ) -> Vec<SyscallRule> {
         if alternatives.iter().any(Vec::is_empty) {
             return vec![SyscallRule::Call(call)];

@@ -83,7 +83,7 @@ impl<'f> Header<'f> {
 struct Reader<'f> {
     file: &'f File,
     files: Files,
-    denied: Vec<(usize, Vec<Pattern>, Rights, String)>,
+    denied: Vec<(usize, Vec<Pattern>, Permissions, String)>,
     /// Programs that may be executed, and whether they stay under this profile.
     programs: Vec<(PathBuf, bool)>,
     network: Network,
@@ -321,7 +321,7 @@ impl<'f> Reader<'f> {
             );
         };
         if deny {
-            self.denied.push((line, all, access.rights, text));
+            self.denied.push((line, all, access, text));
             return;
         }
         if access.locks {
@@ -443,13 +443,44 @@ impl<'f> Reader<'f> {
         (imported, omissions.collect(), self.notes)
     }
 
+    /// A denied program is none, whatever else allows it.
+    fn deny_exec(&mut self, line: usize, all: &[Pattern], text: &str) {
+        for pattern in all {
+            let (path, below) = match pattern {
+                Pattern::Exact(path) => (path, false),
+                Pattern::Below(path) | Pattern::In(path) => (path, true),
+            };
+            let is_it = |program: &Path| match below {
+                true => program.starts_with(path),
+                false => program == Path::new(path),
+            };
+            let before = self.programs.len();
+            self.programs.retain(|(program, _)| !is_it(program));
+            if matches!(pattern, Pattern::In(_)) && self.programs.len() < before {
+                self.omit(line, format!("deny {text}: no program of {path} is granted"));
+            }
+        }
+    }
+
     /// What is denied is not granted anyway, but where a directory above is.
     fn denials(&mut self) {
         let elsewhere = self
             .groups
             .iter()
             .any(|entry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Elsewhere));
-        for (line, all, rights, text) in std::mem::take(&mut self.denied) {
+        for (line, all, access, text) in std::mem::take(&mut self.denied) {
+            let rights = access.rights;
+            for pattern in &all {
+                let (path, below) = match pattern {
+                    Pattern::Exact(path) => (Path::new(path), false),
+                    Pattern::Below(path) => (Path::new(path), true),
+                    Pattern::In(_) => continue,
+                };
+                self.files.take(path, rights, below);
+            }
+            if access.exec.is_some() {
+                self.deny_exec(line, &all, &text);
+            }
             let meets = all.iter().any(|pattern| {
                 let (Pattern::Exact(path) | Pattern::Below(path) | Pattern::In(path)) = pattern;
                 let granted = [Rights::READ, Rights::WRITE, Rights::CREATE, Rights::REMOVE];

@@ -77,6 +77,24 @@ profile web /usr/sbin/web flags=(attach_disconnected) {
 }
 
 #[test]
+fn what_is_denied_is_taken_from_what_is_granted() {
+    let (text, omissions) = converted(
+        "/bin/a {\n /bin/sh ix,\n /bin/ls ix,\n /opt/x1 ix,\n /data/x rw,\n /data/y/z r,\n /logs/** rw,\n\
+         deny /bin/sh x,\n deny /opt/x* x,\n deny /data/x w,\n deny /data/y/** rwx,\n deny /logs/old r,\n}\n",
+    );
+    assert!(!text.contains("/bin/sh") && !text.contains("/opt/x1") && !text.contains("/data/y"), "{text}");
+    assert!(text.contains(r#"{ "path": "/bin/ls", "may_run": ["/bin/ls"] }"#), "{text}");
+    assert!(text.contains(r#"{ "path": "/data/x", "allow": ["read"], "optional": true }"#), "{text}");
+    assert_eq!(
+        omissions,
+        [
+            "line 9: deny /opt/x* x: no program of /opt is granted",
+            "line 12: deny /logs/old r: a profile takes nothing away; narrow the entry above it",
+        ]
+    );
+}
+
+#[test]
 fn a_profile_without_a_program_needs_an_entry() {
     let docker = "profile default { network, capability, file, umount, deny @{PROC}/* w, deny network alg, }";
     let Converted { result: (name, imported), mut omissions, .. } =
