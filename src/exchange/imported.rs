@@ -13,7 +13,7 @@ use crate::profile::{
 pub struct Imported {
     /// Programs; the entries are marked.
     pub programs: Option<Vec<Program>>,
-    /// Files and groups of files.
+    /// RightsByPath and groups of files.
     pub files: Option<Vec<FileEntry>>,
     /// Endpoints.
     pub network: Option<Network>,
@@ -168,11 +168,11 @@ fn spare_programs(profile: &mut Profile, omissions: &mut Vec<Omission>) {
     profile.files = files;
 }
 
-/// Files by path, with the rights of all that names them; in the order of the paths.
+/// RightsByPath by path, with the rights of all that names them; in the order of the paths.
 #[derive(Debug, Default)]
-pub(super) struct Files(std::collections::BTreeMap<PathBuf, Rights>);
+pub(super) struct RightsByPath(std::collections::BTreeMap<PathBuf, Rights>);
 
-impl Files {
+impl RightsByPath {
     pub fn add(&mut self, path: PathBuf, rights: Rights) {
         *self.0.entry(path).or_default() |= rights;
     }
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn no_right_to_change_a_program_is_granted() {
-        let mut files = Files::default();
+        let mut files = RightsByPath::default();
         files.add("/usr".into(), Rights::READ | Rights::WRITE);
         files.add("/usr/share/x".into(), Rights::READ);
         files.add("/proc/self/attr".into(), Rights::WRITE);

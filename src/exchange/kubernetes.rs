@@ -44,7 +44,7 @@ const MOST: usize = 1 << 20;
 
 /// The objects of a profile for a workload.
 #[derive(Clone, Debug)]
-pub struct Objects {
+pub struct KubernetesObjects {
     name: String,
     profile: String,
     patch: Value,
@@ -56,7 +56,10 @@ pub struct Objects {
 /// # Errors
 /// A name cannot be one in Kubernetes, there is no single command, or the profile is too long for a
 /// ConfigMap.
-pub fn objects(document: &Document, workload: &Workload) -> Result<Converted<Objects>, Unconvertible> {
+pub fn objects(
+    document: &Document,
+    workload: &Workload,
+) -> Result<Converted<KubernetesObjects>, Unconvertible> {
     let profile = &document.profile;
     for (flag, name) in [("--deployment", &workload.deployment), ("--container", &workload.container)] {
         if !is_label(name) {
@@ -77,11 +80,11 @@ pub fn objects(document: &Document, workload: &Workload) -> Result<Converted<Obj
     let name = format!("{}-profile", workload.deployment);
     let patch = patch(profile, workload, &command, &name, &mut notes);
     let policy = policy(profile, workload, &mut omissions);
-    let result = Objects { name, profile: document.text.clone(), patch, policy };
+    let result = KubernetesObjects { name, profile: document.text.clone(), patch, policy };
     Ok(Converted { result, omissions, notes })
 }
 
-impl Objects {
+impl KubernetesObjects {
     /// The files of a kustomize component, of which the first is `kustomization.yaml`.
     pub fn component(&self) -> Vec<ComponentFile> {
         let target = json!({ "kind": "Deployment", "name": self.patch["metadata"]["name"] });
@@ -396,7 +399,7 @@ mod tests {
         }
     }
 
-    fn made(text: &str, workload: &Workload) -> Converted<Objects> {
+    fn made(text: &str, workload: &Workload) -> Converted<KubernetesObjects> {
         objects(&read(text.as_bytes()).expect("a profile"), workload).expect("objects")
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::imported::{self, Files, Imported, every, group};
+use super::imported::{self, Imported, RightsByPath, every, group};
 use super::{Converted, Omission, Unconvertible, superset, yaml};
 use crate::profile::{
     ArgPattern, Capability, Endpoint, Entry, FileEntry, FileGroup, Network, Program, Rights, SyscallRule,
@@ -45,8 +45,8 @@ struct Container {
     #[serde(default)]
     name: String,
     capabilities: Option<Vec<String>>,
-    execs: Option<Vec<Exec>>,
-    opens: Option<Vec<Open>>,
+    execs: Option<Vec<ObservedExec>>,
+    opens: Option<Vec<ObservedOpen>>,
     syscalls: Option<Vec<String>>,
     endpoints: Option<Vec<HttpEndpoint>>,
     /// What this version does not know.
@@ -56,7 +56,7 @@ struct Container {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Exec {
+struct ObservedExec {
     #[serde(default)]
     path: String,
     args: Option<Vec<String>>,
@@ -66,7 +66,7 @@ struct Exec {
 }
 
 #[derive(Deserialize)]
-struct Open {
+struct ObservedOpen {
     #[serde(default)]
     path: String,
     flags: Option<Vec<String>>,
@@ -105,7 +105,7 @@ pub fn read(text: &[u8], container: Option<&str>) -> Result<Converted<Imported>,
         .spec
         .ok_or_else(|| Unconvertible("/spec: is missing, so no container is described".to_owned()))?;
     let (place, container) = choose(spec, container)?;
-    let mut reader = Reader { place, omissions: Vec::new(), notes: Vec::new() };
+    let mut reader = ContainerReader { place, omissions: Vec::new(), notes: Vec::new() };
     let imported = reader.container(container);
     Ok(Converted { result: imported, omissions: reader.omissions, notes: reader.notes })
 }
@@ -137,13 +137,13 @@ fn choose(spec: Spec, name: Option<&str>) -> Result<(String, Container), Unconve
     })
 }
 
-struct Reader {
+struct ContainerReader {
     place: String,
     omissions: Vec<Omission>,
     notes: Vec<String>,
 }
 
-impl Reader {
+impl ContainerReader {
     fn omit(&mut self, place: impl std::fmt::Display, what: impl Into<String>) {
         self.omissions.push(Omission::new(format!("{}/{place}", self.place), what));
     }
@@ -169,7 +169,7 @@ impl Reader {
         }
     }
 
-    fn programs(&mut self, execs: Vec<Exec>) -> Vec<Program> {
+    fn programs(&mut self, execs: Vec<ObservedExec>) -> Vec<Program> {
         let mut found: Vec<Program> = Vec::new();
         let mut free: Vec<PathBuf> = Vec::new();
         for (index, exec) in execs.into_iter().enumerate() {
@@ -255,8 +255,8 @@ impl Reader {
         Some(patterns)
     }
 
-    fn files(&mut self, opens: Vec<Open>) -> Vec<FileEntry> {
-        let mut files = Files::default();
+    fn files(&mut self, opens: Vec<ObservedOpen>) -> Vec<FileEntry> {
+        let mut files = RightsByPath::default();
         for (index, open) in opens.into_iter().enumerate() {
             let place = format!("opens/{index}");
             let mut rights = Rights::NONE;

@@ -14,7 +14,7 @@ use crate::syscalls::{self, Condition, Handler, Syscall};
 
 /// The machine on which a profile would be loaded: conditions of rules are resolved against it.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct TargetMachine {
     /// Its architecture.
     pub arch: Arch,
     /// The release of its kernel.
@@ -23,7 +23,7 @@ pub struct Target {
     pub capabilities: Vec<Capability>,
 }
 
-impl Target {
+impl TargetMachine {
     /// Whether a rule applies.
     fn meets(&self, rule: &ConditionalRule, place: &str) -> Result<bool, Unconvertible> {
         let excluded = match &rule.excludes {
@@ -88,14 +88,14 @@ type RuleComparisons = Vec<Vec<Comparison>>;
 ///
 /// # Errors
 /// The text is no such profile, or allows what it does not name.
-pub fn read(text: &[u8], target: &Target) -> Result<Converted<Imported>, Unconvertible> {
+pub fn read(text: &[u8], target: &TargetMachine) -> Result<Converted<Imported>, Unconvertible> {
     if text.len() > MAX_BYTES {
         return Err(Unconvertible(format!("has {} bytes; at most {MAX_BYTES} are read", text.len())));
     }
     let document: Superset = serde_json::from_slice(text)
         .map_err(|error| Unconvertible(format!("is no seccomp profile of a runtime: {error}")))?;
     let mut reader =
-        Reader { target, allowed: BTreeMap::new(), foreign: BTreeSet::new(), omissions: Vec::new() };
+        FilterReader { target, allowed: BTreeMap::new(), foreign: BTreeSet::new(), omissions: Vec::new() };
     reader.whole(&document)?;
     for (index, rule) in document.syscalls.iter().flatten().enumerate() {
         let place = format!("/syscalls/{index}");
@@ -117,15 +117,15 @@ pub fn read(text: &[u8], target: &Target) -> Result<Converted<Imported>, Unconve
     Ok(Converted { result: imported, omissions: reader.omissions, notes })
 }
 
-struct Reader<'t> {
-    target: &'t Target,
+struct FilterReader<'t> {
+    target: &'t TargetMachine,
     /// No alternative: whatever the arguments.
     allowed: BTreeMap<&'static str, (String, RuleComparisons)>,
     foreign: BTreeSet<String>,
     omissions: Vec<Omission>,
 }
 
-impl Reader<'_> {
+impl FilterReader<'_> {
     fn omit(&mut self, place: &str, what: impl Into<String>) {
         self.omissions.push(Omission::new(place, what));
     }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use super::{ToolError, VerbOutput, VerbResult, build, plan, remarks};
 use crate::enforce::probe;
-use crate::exchange::superset::{self, Target};
+use crate::exchange::superset::{self, TargetMachine};
 use crate::exchange::{MAX_BYTES, Unconvertible, apparmor, kubescape};
 use crate::kernel::{Arch, Release};
 use crate::profile::{self, Profile};
@@ -125,7 +125,7 @@ fn entry(text: &str) -> Result<PathBuf, ToolError> {
         .map_err(|error| ToolError::Exchange { name: "--entry".to_owned(), error: option(error) })
 }
 
-fn target(arguments: &ImportArguments) -> Result<Target, ToolError> {
+fn target(arguments: &ImportArguments) -> Result<TargetMachine, ToolError> {
     let kernel: Release = match arguments.kernel.as_deref() {
         None => probe::kernel().map_err(ToolError::ThisKernel)?.release,
         Some(text) => text.parse().map_err(ToolError::Kernel)?,
@@ -146,5 +146,5 @@ fn target(arguments: &ImportArguments) -> Result<Target, ToolError> {
             }
         }
     }
-    Ok(Target { arch: arguments.arch.unwrap_or(Arch::THIS), kernel, capabilities })
+    Ok(TargetMachine { arch: arguments.arch.unwrap_or(Arch::THIS), kernel, capabilities })
 }

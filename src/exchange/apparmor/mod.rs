@@ -7,8 +7,8 @@ mod parse;
 use std::path::{Path, PathBuf};
 
 use self::glob::{Pattern, patterns};
-use self::parse::{File, Statement, unquoted};
-use super::imported::{self, Files, Imported, group};
+use self::parse::{RuleFile, Statement, unquoted};
+use super::imported::{self, Imported, RightsByPath, group};
 use super::kubescape::add;
 use super::{Converted, MAX_BYTES, Omission, Unconvertible, superset};
 use crate::profile::{self, Capability, Entry, FileEntry, FileGroup, Network, Program, Rights};
@@ -38,7 +38,7 @@ pub fn read(text: &[u8], name: Option<&str>) -> Result<Converted<(String, Import
         }));
     };
     let header = profiles.swap_remove(index);
-    let mut reader = Reader::new(&file);
+    let mut reader = RuleReader::new(&file);
     reader.outside(&header);
     reader.block(header.block);
     let name = header.name.clone();
@@ -80,9 +80,9 @@ impl<'f> Header<'f> {
 }
 
 /// What the rules of a profile grant, as far as it has been read.
-struct Reader<'f> {
-    file: &'f File,
-    files: Files,
+struct RuleReader<'f> {
+    file: &'f RuleFile,
+    files: RightsByPath,
     denied: Vec<(usize, Vec<Pattern>, Permissions, String)>,
     /// Programs that may be executed, and whether they stay under this profile.
     programs: Vec<(PathBuf, bool)>,
@@ -94,11 +94,11 @@ struct Reader<'f> {
     notes: Vec<String>,
 }
 
-impl<'f> Reader<'f> {
-    fn new(file: &'f File) -> Reader<'f> {
-        Reader {
+impl<'f> RuleReader<'f> {
+    fn new(file: &'f RuleFile) -> RuleReader<'f> {
+        RuleReader {
             file,
-            files: Files::default(),
+            files: RightsByPath::default(),
             denied: Vec::new(),
             programs: Vec::new(),
             network: Network { listen: Vec::new(), connect: Vec::new() },
@@ -363,8 +363,8 @@ impl<'f> Reader<'f> {
         }
     }
 
-    fn exec(&mut self, line: usize, text: &str, all: &[Pattern], how: Exec, target: Option<&str>) {
-        if how != Exec::Inherit {
+    fn exec(&mut self, line: usize, text: &str, all: &[Pattern], how: ExecTransition, target: Option<&str>) {
+        if how != ExecTransition::Inherit {
             let target = target.map(|target| format!(" {target}")).unwrap_or_default();
             self.omit(
                 line,
@@ -375,8 +375,8 @@ impl<'f> Reader<'f> {
             match pattern {
                 Pattern::Exact(path) => match imported::path(path) {
                     Ok(path) => match self.programs.iter_mut().find(|(known, _)| *known == path) {
-                        Some((_, inherits)) => *inherits |= how == Exec::Inherit,
-                        None => self.programs.push((path, how == Exec::Inherit)),
+                        Some((_, inherits)) => *inherits |= how == ExecTransition::Inherit,
+                        None => self.programs.push((path, how == ExecTransition::Inherit)),
                     },
                     Err(error) => self.omit(line, error.to_string()),
                 },
@@ -519,12 +519,12 @@ struct Permissions {
     maps: bool,
     locks: bool,
     links: bool,
-    exec: Option<Exec>,
+    exec: Option<ExecTransition>,
 }
 
 /// Which profile confines a program that is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Exec {
+enum ExecTransition {
     /// This one: `ix`.
     Inherit,
     /// Its own, a child's or none: `px`, `cx`, `ux`.
@@ -550,7 +550,7 @@ impl Permissions {
                 'm' => found.maps = true,
                 'i' => {}
                 'p' | 'P' | 'c' | 'C' | 'u' | 'U' => other = true,
-                'x' => found.exec = Some(if other { Exec::Other } else { Exec::Inherit }),
+                'x' => found.exec = Some(if other { ExecTransition::Other } else { ExecTransition::Inherit }),
                 _ => return None,
             }
         }

@@ -20,7 +20,7 @@ pub struct Statement {
 
 /// A file: definitions of variables, and statements.
 #[derive(Debug, Default)]
-pub struct File {
+pub struct RuleFile {
     /// The values of each variable, by its name without `@{}`.
     pub variables: BTreeMap<String, Vec<String>>,
     /// The statements outside of blocks.
@@ -35,11 +35,11 @@ const LONGEST: usize = 4096;
 ///
 /// # Errors
 /// A block, a quotation or a bracket has no end, or is nested too deep.
-pub fn parse(text: &str) -> Result<File, Unconvertible> {
+pub fn parse(text: &str) -> Result<RuleFile, Unconvertible> {
     let mut parser =
         Parser { text, chars: text.char_indices().peekable(), line: 1, variables: BTreeMap::new() };
     let statements = parser.statements(0)?;
-    Ok(File { variables: parser.variables, statements })
+    Ok(RuleFile { variables: parser.variables, statements })
 }
 
 struct Parser<'t> {

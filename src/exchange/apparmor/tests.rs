@@ -125,9 +125,9 @@ fn one_of_several_profiles_is_named() {
 fn letters_are_rights() {
     let rights = |letters| Permissions::parse(letters).map(|found| (found.rights, found.exec));
     assert_eq!(rights("rw"), Some((Rights::READ | Rights::WRITE | Rights::CREATE | Rights::REMOVE, None)));
-    assert_eq!(rights("rix"), Some((Rights::READ, Some(Exec::Inherit))));
+    assert_eq!(rights("rix"), Some((Rights::READ, Some(ExecTransition::Inherit))));
     for letters in ["px", "Px", "cx", "Ux", "pix", "Cix"] {
-        assert_eq!(rights(letters), Some((Rights::NONE, Some(Exec::Other))), "{letters}");
+        assert_eq!(rights(letters), Some((Rights::NONE, Some(ExecTransition::Other))), "{letters}");
     }
     for letters in ["", "q", "rz", "p", "i", "r\u{1b}"] {
         assert_eq!(rights(letters), None, "{letters}");

@@ -7,11 +7,11 @@ use crate::syscalls::{Test, since};
 
 const DOCKER: &str = include_str!("../../../tests/fixtures/exchange/docker-default.json");
 
-fn target() -> Target {
+fn target() -> TargetMachine {
     let names = "audit_write chown dac_override fowner fsetid kill mknod net_bind_service net_raw setfcap setgid \
                  setpcap setuid sys_chroot";
     let capabilities = names.split(' ').map(|name| capability(name).expect("a capability")).collect();
-    Target { arch: Arch::X86_64, kernel: Release::new(6, 12), capabilities }
+    TargetMachine { arch: Arch::X86_64, kernel: Release::new(6, 12), capabilities }
 }
 
 fn calls(converted: &Converted<Imported>) -> BTreeMap<&'static str, Vec<Test>> {
@@ -48,7 +48,7 @@ fn dockers_default_has_the_calls_that_docker_allows() {
 
 #[test]
 fn conditions_are_resolved_for_the_machine() {
-    let here = |change: &dyn Fn(&mut Target)| {
+    let here = |change: &dyn Fn(&mut TargetMachine)| {
         let mut target = target();
         change(&mut target);
         calls(&read(DOCKER.as_bytes(), &target).expect("it is read"))
