@@ -11,6 +11,8 @@ pub mod doctor;
 pub mod enforce;
 pub mod enforcer;
 pub mod event;
+#[cfg(feature = "tool")]
+pub mod exchange;
 pub mod filter;
 #[cfg(feature = "tool")]
 pub mod gate;

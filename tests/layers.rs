@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 18] = [
     &["journal"],
     &["learn"],
     &["review"],
-    &["gate", "incident"],
+    &["exchange", "gate", "incident"],
     &["doctor"],
     &["policy", "readiness"],
     &["enforce"],

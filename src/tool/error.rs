@@ -13,6 +13,7 @@ use super::process_end::ProcessEnd;
 use super::ready::READY;
 use crate::enforce;
 use crate::enforce::source::{LoadError, beside};
+use crate::exchange::Unconvertible;
 use crate::filter;
 use crate::image::archive::ImageError;
 use crate::image::why;
@@ -52,6 +53,14 @@ pub(super) enum ToolError {
         profile: String,
         error: filter::FilterError,
     },
+    /// A profile cannot be written in a foreign format, or be made of one.
+    Exchange {
+        /// What messages call the file, profile or option.
+        name: String,
+        error: Unconvertible,
+    },
+    /// A directory that an export would replace has a file that no export writes.
+    NotOwnDirectory { path: PathBuf, name: OsString },
     /// A file or directory cannot be opened, read or made.
     File { path: PathBuf, error: io::Error },
     /// What `remit build` was given cannot be opened or read.
@@ -157,6 +166,13 @@ impl fmt::Display for ToolError {
             ToolError::Check(error) => error.fmt(f),
             ToolError::Image(error) => write!(f, "--image: {error}"),
             ToolError::Plan { profile, error } => write!(f, "{profile}: {error}"),
+            ToolError::Exchange { name, error } => write!(f, "{name}: {error}"),
+            ToolError::NotOwnDirectory { path, name } => write!(
+                f,
+                "{}: has {}, which no export writes, and would be replaced; name another directory",
+                path.display(),
+                name.display()
+            ),
             ToolError::Filter { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::File { path, error } => of_file(path, error, f),
             ToolError::Input { path, error } => {

@@ -13,6 +13,8 @@ mod error;
 mod events;
 mod explain;
 mod exposure;
+mod export;
+mod import;
 mod learn;
 mod learned;
 mod man;
@@ -22,6 +24,7 @@ mod profiles;
 mod progress;
 mod ready;
 mod reviewed;
+mod remarks;
 mod self_test;
 mod session;
 mod shim;
@@ -120,6 +123,15 @@ enum Verb {
     Explain(explain::ExplainArguments),
     /// Rate a profile from 0 to 10, row by row, beside Docker's default and `baseline`
     Exposure(exposure::ExposureArguments),
+    /// Write a profile in the format of a container runtime or of Kubernetes
+    ///
+    /// Each part of the profile that the format cannot have is a line on stderr. For a runtime the
+    /// filter also has the calls that the runtime itself makes before the exec.
+    Export(Box<export::ExportArguments>),
+    /// Make a profile of what another tool knows: a seccomp profile, Kubescape's or AppArmor's
+    ///
+    /// Each part of the file that a profile cannot have, or has only wider, is a line on stderr.
+    Import(Box<import::ImportArguments>),
     /// List the profiles, or print one as it stands
     Profiles(profiles::ProfilesArguments),
     /// Print the profile format's JSON Schema
@@ -186,6 +198,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Diff(arguments) => diff::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Exposure(arguments) => exposure::run(&arguments),
+        Verb::Export(arguments) => export::run(&arguments),
+        Verb::Import(arguments) => import::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => VerbOutput::success(schema()),
         Verb::Completions(arguments) => completions::run(&arguments, Cli::command()),
