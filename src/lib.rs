@@ -32,6 +32,7 @@ pub mod readiness;
 pub mod recorder;
 #[cfg(feature = "tool")]
 pub mod report;
+#[cfg(feature = "tool")]
 pub mod review;
 pub mod shim;
 #[allow(unsafe_code)]

@@ -14,7 +14,7 @@ mod layers {
 
 /// Low to high: a module imports from the lines above its own, never from its
 /// own line or below.
-const LAYERS: [&[&str]; 17] = [
+const LAYERS: [&[&str]; 18] = [
     &["hex", "ids", "kernel", "mutation", "visible"],
     &["procfs"],
     &["syscalls"],
@@ -23,6 +23,7 @@ const LAYERS: [&[&str]; 17] = [
     &["journal"],
     &["learn"],
     &["review"],
+    &["report"],
     &["doctor"],
     &["policy", "readiness"],
     &["enforce"],

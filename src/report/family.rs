@@ -99,13 +99,13 @@ const LISTED: &[(CallFamily, &[&str])] = &[
     (CallFamily::Processes, &["arch_prctl", "clone", "clone3", "execve", "execveat", "personality", "prctl"]),
     (CallFamily::Threads, &["get_thread_area", "modify_ldt", "set_thread_area"]),
     (CallFamily::Descriptors, &["ioctl", "vmsplice"]),
-    (CallFamily::FilesRead, &["cachestat", "name_to_handle_at", "open_by_handle_at"]),
+    (CallFamily::FilesRead, &["cachestat", "fstat", "fstatfs", "name_to_handle_at", "open_by_handle_at", "readlink", "readlinkat"]),
     (CallFamily::FilesChange, &[
-        "file_setattr", "fremovexattr", "fsetxattr", "lremovexattr", "lsetxattr", "removexattr", "removexattrat",
-        "setxattr", "setxattrat",
+        "fallocate", "file_setattr", "fremovexattr", "fsetxattr", "ftruncate", "lremovexattr", "lsetxattr",
+        "removexattr", "removexattrat", "setxattr", "setxattrat",
     ]),
-    (CallFamily::FilesWatch, &["fanotify_init", "fanotify_mark"]),
-    (CallFamily::Sockets, &["sendmmsg", "sendmsg", "sendto", "socketpair"]),
+    (CallFamily::FilesWatch, &["fanotify_init", "fanotify_mark", "fdatasync", "fsync", "sync_file_range"]),
+    (CallFamily::Sockets, &["recvfrom", "recvmsg", "sendmmsg", "sendmsg", "sendto", "socketpair"]),
     (CallFamily::Scheduling, &[
         "ioprio_set", "prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler",
         "setpriority",

@@ -109,7 +109,7 @@ fn acyclic(count: usize, first: &[usize], arrows: &BTreeSet<(usize, usize)>) -> 
         next[*from].push(*to);
         has_origin[*to] = true;
     }
-    let mut begin = first.to_vec();
+    let mut begin: Vec<usize> = first.iter().copied().filter(|one| *one < count).collect();
     begin.extend((0..count).filter(|one| !has_origin[*one]));
     begin.extend(0..count);
     // Depth first, without recursion: a box that is left for good comes before all that were left earlier.

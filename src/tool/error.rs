@@ -110,6 +110,8 @@ pub(super) enum ToolError {
     NotTraced(Errno),
     /// There is no directory for the profiles of the drop test: the last one that was tried.
     NoFolder(Option<(PathBuf, io::Error)>),
+    /// A report cannot be written from its templates.
+    Report(String),
     /// The self-test could not be done.
     SelfTest(SelfTestError),
 }
@@ -231,6 +233,7 @@ impl fmt::Display for ToolError {
                 }
                 f.write_str("; name one by TMPDIR")
             }
+            ToolError::Report(error) => write!(f, "the report cannot be written: {error}"),
             ToolError::SelfTest(error) => error.fmt(f),
         }
     }

@@ -13,6 +13,7 @@ mod plan;
 mod process_end;
 mod profiles;
 mod ready;
+mod report;
 mod self_test;
 mod session;
 mod shim;
@@ -84,6 +85,12 @@ enum Verb {
     /// is enforced, in full and then without one thing at a time, and the errors that then show
     /// are compared; the app is traced where only the kernel knows of them.
     Verify(verify::VerifyArguments),
+    /// Write what a profile allows as one HTML file: for a browser, a phone, a printer
+    ///
+    /// Programs as a graph, files, network, capabilities, system calls beside Docker's, the evidence
+    /// with its learning curve, violations over time, and the difference to another profile. The
+    /// file loads nothing and runs nothing; no file of the image is looked at.
+    Report(report::ReportArguments),
     /// List the profiles, or print one as it stands
     Profiles(profiles::ProfilesArguments),
     /// Print the profile format's JSON Schema
@@ -137,6 +144,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Learn(arguments) => learn::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
+        Verb::Report(arguments) => report::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => VerbOutput::success(schema()),
     };
