@@ -1,5 +1,8 @@
-//! A layered layout of boxes and arrows, from left to right: rust-sugiyama orders each layer and aligns
-//! what is connected; an arrow over several layers gets a place of its own in each between.
+//! A layered layout of boxes and arrows, from left to right: rust-sugiyama orders each layer so that few arrows
+//! cross, [`align`] brings what is connected to one height. An arrow over several layers gets a place of its own
+//! in each between.
+
+mod align;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -168,9 +171,10 @@ struct Places<'l> {
     /// Of each arrow, the places between its boxes, in the order of the layers. They are numbered behind
     /// the boxes.
     passing: BTreeMap<(usize, usize), Vec<usize>>,
-    /// The parts of the graph that are not connected, each with its layers, each from top to bottom: the
-    /// number and the middle.
-    parts: Vec<BTreeMap<usize, Vec<(usize, f64)>>>,
+    /// From each layer to the next: a box or place, and one that an arrow connects it with.
+    steps: Vec<(usize, usize)>,
+    /// The parts of the graph that are not connected, each with its layers, each from top to bottom.
+    parts: Vec<BTreeMap<usize, Vec<usize>>>,
 }
 
 impl Places<'_> {
@@ -188,77 +192,49 @@ impl Places<'_> {
                 let place = layer_of.len();
                 layer_of.push(layer);
                 through.push(place);
-                steps.push((last as u32, place as u32));
+                steps.push((last, place));
                 last = place;
             }
-            steps.push((last as u32, *to as u32));
+            steps.push((last, *to));
             passing.insert((*from, *to), through);
         }
         if layer_of.len() - sizes.len() > MOST_PLACES {
             return None;
         }
-        // The library's layers are rows, so a box's height is its extent there.
-        let height = |one: usize| sizes.get(one).map_or(PASSING, |(_, height)| *height);
-        let connected: BTreeSet<u32> = steps.iter().flat_map(|(from, to)| [*from, *to]).collect();
-        let vertices: Vec<(u32, (f64, f64))> =
-            connected.iter().map(|one| (*one, (height(*one as usize), 1.0))).collect();
-        let config = Config { vertex_spacing: DISTANCE, ..Config::default() };
-        let mut parts: Vec<BTreeMap<usize, Vec<(usize, f64)>>> = Vec::new();
-        for (places, _, _) in from_vertices_and_edges(&vertices, &steps, &config) {
-            let mut part: BTreeMap<usize, Vec<(usize, f64)>> = BTreeMap::new();
-            for (one, (along, _)) in places {
-                part.entry(layer_of[one]).or_default().push((one, along));
-            }
-            for layer in part.values_mut() {
-                layer.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-            }
-            parts.push(part);
-        }
-        let alone = (0..sizes.len()).filter(|one| !connected.contains(&(*one as u32)));
-        parts.extend(alone.map(|one| [(layers[one], vec![(one, 0.0)])].into()));
-        let least = |part: &BTreeMap<usize, Vec<(usize, f64)>>| {
-            part.values().flatten().map(|(one, _)| *one).min().unwrap_or_default()
-        };
-        parts.sort_by_key(least);
-        Some(Places { layers, passing, parts })
+        let parts = parts(sizes, &steps, &layer_of);
+        Some(Places { layers, passing, steps, parts })
     }
 
     fn layout(&self, sizes: &[(f64, f64)], arrows: &BTreeSet<(usize, usize)>) -> Layout {
         let columns = self.columns(sizes);
         let mut middles: BTreeMap<usize, f64> = BTreeMap::new();
-        let mut boxes = vec![LayoutBox::default(); sizes.len()];
         let mut top = MARGIN;
         for part in &self.parts {
-            let height = |one: usize| sizes.get(one).map_or(PASSING, |(_, height)| *height);
-            let upper = |(one, along): &(usize, f64)| along - height(*one) / 2.0;
-            let highest = part.values().flatten().map(upper).fold(f64::INFINITY, f64::min);
-            let mut lowest = top;
-            for layer in part.values() {
-                let mut free = top;
-                for (one, along) in layer {
-                    // The library separates them already; this holds whatever it does.
-                    let y = (along - height(*one) / 2.0 - highest + top).max(free);
-                    free = y + height(*one) + DISTANCE;
-                    lowest = lowest.max(y + height(*one));
-                    middles.insert(*one, y + height(*one) / 2.0);
-                    if let Some((width, height)) = sizes.get(*one) {
-                        let (x, _) = columns[self.layers[*one]];
-                        boxes[*one] = LayoutBox { x, y, width: *width, height: *height };
-                    }
-                }
+            let rows: Vec<&[usize]> = part.values().map(Vec::as_slice).collect();
+            let height = |one: usize| extent(sizes, one);
+            let found = align::align(&rows, &self.steps, &height);
+            let highest = found.iter().map(|(one, middle)| middle - height(*one) / 2.0);
+            let shift = top - highest.fold(f64::INFINITY, f64::min);
+            for (one, middle) in found {
+                top = top.max(middle + shift + height(one) / 2.0);
+                middles.insert(one, middle + shift);
             }
-            top = lowest + 2.0 * DISTANCE;
+            top += 2.0 * DISTANCE;
         }
+        let place = |(one, (width, height)): (usize, &(f64, f64))| {
+            let middle = middles.get(&one).copied().unwrap_or_default();
+            let (x, _) = columns[self.layers[one]];
+            LayoutBox { x, y: middle - height / 2.0, width: *width, height: *height }
+        };
+        let boxes: Vec<LayoutBox> = sizes.iter().enumerate().map(place).collect();
         let right = columns.last().map_or(0.0, |(x, width)| x + width);
-        let mut layout = Layout {
+        let routes = arrows.iter().map(|ends| self.route(*ends, &boxes, &columns, &middles)).collect();
+        Layout {
             width: right + MARGIN,
             height: (top - 2.0 * DISTANCE).max(MARGIN) + MARGIN,
+            routes: apart(routes, &boxes),
             boxes,
-            routes: Vec::new(),
-        };
-        let routes = arrows.iter().map(|ends| self.route(*ends, &layout.boxes, &columns, &middles)).collect();
-        layout.routes = apart(routes, &layout.boxes);
-        layout
+        }
     }
 
     /// The left edge and the width of each layer.
@@ -305,6 +281,39 @@ impl Places<'_> {
         points.push(LayoutPoint { x: boxes[right].x, y: boxes[right].middle() });
         ArrowRoute { ends, points, is_back }
     }
+}
+
+/// The height of a box, or of the place of an arrow.
+fn extent(sizes: &[(f64, f64)], one: usize) -> f64 {
+    sizes.get(one).map_or(PASSING, |(_, height)| *height)
+}
+
+/// The parts that are not connected, each with its layers, in an order in which few arrows cross; the part of
+/// the first box first.
+fn parts(
+    sizes: &[(f64, f64)],
+    steps: &[(usize, usize)],
+    layer_of: &[usize],
+) -> Vec<BTreeMap<usize, Vec<usize>>> {
+    let connected: BTreeSet<usize> = steps.iter().flat_map(|(from, to)| [*from, *to]).collect();
+    // The library's layers are rows, so a box's height is its extent there.
+    let vertices: Vec<(u32, (f64, f64))> =
+        connected.iter().map(|one| (*one as u32, (extent(sizes, *one), 1.0))).collect();
+    let edges: Vec<(u32, u32)> = steps.iter().map(|(from, to)| (*from as u32, *to as u32)).collect();
+    let config = Config { vertex_spacing: DISTANCE, ..Config::default() };
+    let mut parts: Vec<BTreeMap<usize, Vec<usize>>> = Vec::new();
+    for (mut places, _, _) in from_vertices_and_edges(&vertices, &edges, &config) {
+        places.sort_by(|(a, (a_along, _)), (b, (b_along, _))| a_along.total_cmp(b_along).then(a.cmp(b)));
+        let mut part: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (one, _) in places {
+            part.entry(layer_of[one]).or_default().push(one);
+        }
+        parts.push(part);
+    }
+    let alone = (0..sizes.len()).filter(|one| !connected.contains(one));
+    parts.extend(alone.map(|one| [(layer_of[one], vec![one])].into()));
+    parts.sort_by_key(|part| part.values().flatten().min().copied());
+    parts
 }
 
 impl ArrowRoute {
