@@ -52,7 +52,8 @@ mod tests {
                 paths.len()
             ));
             let name = format!("journal {run}");
-            learn::journal::read(&name, lines.join("\n").as_bytes(), false, &mut observations).expect("a journal");
+            learn::journal::read(&name, lines.join("\n").as_bytes(), false, &mut observations)
+                .expect("a journal");
         }
         observations.settle();
         observations

@@ -41,21 +41,16 @@ pub fn by_family(allowed: &AllowedCalls, arch: Arch) -> Vec<FamilyCalls> {
         let here = syscalls::all()
             .filter(|call| call.number(arch).is_some() && call_family(call) == *family)
             .map(|call| call.name);
-        let mut calls = FamilyCalls {
-            family: *family,
-            all: 0,
-            allowed: Vec::new(),
-            docker: 0,
-            docker_only: Vec::new(),
-        };
+        let mut calls =
+            FamilyCalls { family: *family, all: 0, allowed: Vec::new(), docker: 0, docker_only: Vec::new() };
         for name in here {
             calls.all += 1;
             let in_docker = docker::allows(name);
             calls.docker += usize::from(in_docker);
             if allowed.has(name) {
-                let is_free = allowed.named(name).any(|one| {
-                    one.decided_by.is_none() && one.alternatives.iter().any(Vec::is_empty)
-                });
+                let is_free = allowed
+                    .named(name)
+                    .any(|one| one.decided_by.is_none() && one.alternatives.iter().any(Vec::is_empty));
                 calls.allowed.push(FamilyCall {
                     name,
                     is_conditional: !is_free,
@@ -82,8 +77,7 @@ mod tests {
         let document = profile::read(profile.as_bytes()).expect("a profile");
         let found = by_family(&AllowedCalls::of(&document.profile), Arch::X86_64);
         let all: usize = found.iter().map(|one| one.all).sum();
-        let here: Vec<_> =
-            syscalls::all().filter(|call| call.number(Arch::X86_64).is_some()).collect();
+        let here: Vec<_> = syscalls::all().filter(|call| call.number(Arch::X86_64).is_some()).collect();
         assert_eq!(all, here.len());
         let docker: usize = found.iter().map(|one| one.docker).sum();
         assert_eq!(docker, here.iter().filter(|call| docker::allows(call.name)).count());

@@ -170,7 +170,8 @@ pub fn drawing(graph: &ProgramGraph) -> Option<ProgramDrawing> {
     let sizes: Vec<(f64, f64)> =
         sets.iter().zip(&lines).map(|(set, lines)| lines.size(node(set).role, node(set).is_entry)).collect();
     let entries: Vec<usize> = (0..sets.len()).filter(|one| node(&sets[*one]).is_entry).collect();
-    let Layout { width, height, boxes, routes } = layout(&sizes, &entries, &arrows.keys().copied().collect())?;
+    let Layout { width, height, boxes, routes } =
+        layout(&sizes, &entries, &arrows.keys().copied().collect())?;
     let shapes = sets.iter().zip(&lines).zip(&boxes).map(|((set, lines), place)| {
         let node = node(set);
         ProgramShape {
@@ -228,14 +229,7 @@ pub fn outline(role: ProgramRole, at: &LayoutBox) -> String {
         }
         ProgramRole::Directory => {
             let tab = x + (at.width * 0.4).min(44.0);
-            vec![
-                (x, y),
-                (tab, y),
-                (tab + TAB, y + TAB),
-                (right, y + TAB),
-                (right, bottom),
-                (x, bottom),
-            ]
+            vec![(x, y), (tab, y), (tab + TAB, y + TAB), (right, y + TAB), (right, bottom), (x, bottom)]
         }
         ProgramRole::InterpreterOnly => {
             let middle = y + at.height / 2.0;

@@ -134,8 +134,9 @@ mod tests {
     use crate::profile;
 
     fn of(files: &str) -> Vec<RightsTree> {
-        let text =
-            format!(r#"{{"remit":1,"name":"x","programs":[{{"path":"/app","entry":true}}],"files":{files}}}"#);
+        let text = format!(
+            r#"{{"remit":1,"name":"x","programs":[{{"path":"/app","entry":true}}],"files":{files}}}"#
+        );
         trees(&profile::read(text.as_bytes()).expect("a profile").profile)
     }
 
@@ -158,9 +159,11 @@ mod tests {
 
     #[test]
     fn each_entry_is_in_the_tree_of_its_rights() {
-        let found = of(r#"["@runtime",{"path":"/etc/nginx","allow":["read"]},{"path":"/etc/nginx/conf.d/a","allow":["read"]},
+        let found = of(
+            r#"["@runtime",{"path":"/etc/nginx","allow":["read"]},{"path":"/etc/nginx/conf.d/a","allow":["read"]},
                {"path":"/usr/share/nginx","allow":["read"]},{"path":"/var/log","allow":["write","create"]},
-               {"path":"/usr/share/zoneinfo","allow":["read"]},{"path":"/var/lib/x","allow":["read","write","create","remove"]}]"#);
+               {"path":"/usr/share/zoneinfo","allow":["read"]},{"path":"/var/lib/x","allow":["read","write","create","remove"]}]"#,
+        );
         let rights: Vec<String> =
             found.iter().map(|tree| tree.rights.words().collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(rights, ["read write create remove", "write create", "read"]);

@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn any_text_fits() {
-        for text in ["////", "a", "/…/…", "\u{202e}/x/\u{202e}", "/🦀🦀🦀🦀/🦀🦀🦀🦀🦀🦀", "x".repeat(300).as_str()] {
+        for text in
+            ["////", "a", "/…/…", "\u{202e}/x/\u{202e}", "/🦀🦀🦀🦀/🦀🦀🦀🦀🦀🦀", "x".repeat(300).as_str()]
+        {
             for most in 1..40 {
                 assert!(columns(&short_path(text, most)) <= most, "{text} in {most}");
             }

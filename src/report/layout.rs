@@ -139,7 +139,10 @@ fn acyclic(count: usize, first: &[usize], arrows: &BTreeSet<(usize, usize)>) -> 
             }
         }
     }
-    arrows.iter().map(|(from, to)| if rank[*from] < rank[*to] { (*from, *to) } else { (*to, *from) }).collect()
+    arrows
+        .iter()
+        .map(|(from, to)| if rank[*from] < rank[*to] { (*from, *to) } else { (*to, *from) })
+        .collect()
 }
 
 /// The layer of each box: behind all from which an arrow leads to it, and a box without such directly
@@ -296,16 +299,19 @@ fn parts(
     layer_of: &[usize],
 ) -> Vec<BTreeMap<usize, Vec<usize>>> {
     let connected: BTreeSet<usize> = steps.iter().flat_map(|(from, to)| [*from, *to]).collect();
-    // The library's layers are rows, so a box's height is its extent there.
+    // The library numbers what it lays out from 0 on, whatever it is called.
+    let numbered: Vec<usize> = connected.iter().copied().collect();
+    let number: BTreeMap<usize, u32> = numbered.iter().copied().zip(0..).collect();
+    // Its layers are rows, so a box's height is its extent there.
     let vertices: Vec<(u32, (f64, f64))> =
-        connected.iter().map(|one| (*one as u32, (extent(sizes, *one), 1.0))).collect();
-    let edges: Vec<(u32, u32)> = steps.iter().map(|(from, to)| (*from as u32, *to as u32)).collect();
+        number.iter().map(|(one, number)| (*number, (extent(sizes, *one), 1.0))).collect();
+    let edges: Vec<(u32, u32)> = steps.iter().map(|(from, to)| (number[from], number[to])).collect();
     let config = Config { vertex_spacing: DISTANCE, ..Config::default() };
     let mut parts: Vec<BTreeMap<usize, Vec<usize>>> = Vec::new();
     for (mut places, _, _) in from_vertices_and_edges(&vertices, &edges, &config) {
         places.sort_by(|(a, (a_along, _)), (b, (b_along, _))| a_along.total_cmp(b_along).then(a.cmp(b)));
         let mut part: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (one, _) in places {
+        for one in places.into_iter().map(|(one, _)| numbered[one]) {
             part.entry(layer_of[one]).or_default().push(one);
         }
         parts.push(part);

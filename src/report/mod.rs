@@ -48,7 +48,7 @@ pub struct ReportInput<'r> {
 /// # Errors
 /// A template cannot be written; the templates are part of the program, so this does not depend on the input.
 pub fn html(input: &ReportInput<'_>) -> Result<String, askama::Error> {
-    let text = page::write(input)?;
+    let text = page::write(input)? + "\n";
     // No character is left that a browser or an editor would obey, or not show.
     Ok(visible::lines(&text).into_owned())
 }

@@ -95,7 +95,11 @@ fn plot(
             // A string takes all.
             let _ = write!(path, "{pen}{} {}", number(x(point.runs)), number(y(which(values(point)))));
         };
-        if backwards { points.iter().rev().for_each(&mut add) } else { points.iter().for_each(&mut add) }
+        if backwards {
+            points.iter().rev().for_each(&mut add)
+        } else {
+            points.iter().for_each(&mut add)
+        }
         path
     };
     let mut drawn = CurvePlot {
@@ -119,7 +123,13 @@ fn plot(
     }
     let ends = if first == last { vec![first] } else { vec![first, last] };
     for runs in ends {
-        let anchor = if runs == first && first != last { "start" } else if first == last { "middle" } else { "end" };
+        let anchor = if runs == first && first != last {
+            "start"
+        } else if first == last {
+            "middle"
+        } else {
+            "end"
+        };
         let text = format!("{runs} run{}", if runs == 1 { "" } else { "s" });
         drawn.marks.push(AxisMark { x: number(x(runs)), y: number(HEIGHT - 8.0), anchor, text });
     }

@@ -158,11 +158,10 @@ mod tests {
             ["/run.sh", "/bin/busybox sh", "/bin/busybox cat", "/b ls", "/b rm", "/opt", "/bin/dash"]
         );
         let roles: Vec<ProgramRole> = graph.nodes.iter().map(|node| node.role).collect();
-        assert_eq!((roles[0], roles[5], roles[6]), (
-            ProgramRole::Script,
-            ProgramRole::Directory,
-            ProgramRole::InterpreterOnly
-        ));
+        assert_eq!(
+            (roles[0], roles[5], roles[6]),
+            (ProgramRole::Script, ProgramRole::Directory, ProgramRole::InterpreterOnly)
+        );
         let arrows: Vec<_> = graph.arrows.iter().copied().collect();
         let (run, read) = (Transition::MayRun, Transition::ReadBy);
         assert_eq!(arrows, [(0, 1, run), (0, 2, run), (0, 3, run), (0, 6, read)]);

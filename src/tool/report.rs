@@ -16,7 +16,9 @@ use crate::report::{self, ReportEvidence, ReportInput, ViolationHistory};
 
 /// The arguments of `remit report`.
 #[derive(clap::Args)]
-#[command(after_help = "Example: remit report baseline -o report.html\n\nExit codes: 0 written, 2 bad input.")]
+#[command(
+    after_help = "Example: remit report baseline -o report.html\n\nExit codes: 0 written, 2 bad input."
+)]
 pub(super) struct ReportArguments {
     /// A file (with a slash, or ending in .json) or the name of a profile of `remit profiles`
     profile: String,
@@ -79,24 +81,19 @@ fn named_profile(word: &str) -> Result<Document, ToolError> {
 }
 
 /// The evidence that was named, or that is beside the profile.
-fn evidence(
-    arguments: &ReportArguments,
-    document: &Document,
-) -> Result<Option<ReportEvidence>, ToolError> {
+fn evidence(arguments: &ReportArguments, document: &Document) -> Result<Option<ReportEvidence>, ToolError> {
     let default = beside(Path::new(&arguments.profile));
     let path = arguments.evidence.as_ref().unwrap_or(&default);
     match fs::read(path) {
         Ok(bytes) => Ok(Some(ReportEvidence::read(&path.display().to_string(), &bytes, document)?)),
-        Err(error) if arguments.evidence.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if arguments.evidence.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(None)
+        }
         Err(error) => Err(ToolError::File { path: path.clone(), error }),
     }
 }
 
-fn read_events(
-    path: &Path,
-    nonces: &[String],
-    history: &mut ViolationHistory,
-) -> Result<(), ToolError> {
+fn read_events(path: &Path, nonces: &[String], history: &mut ViolationHistory) -> Result<(), ToolError> {
     let name = path.display().to_string();
     let failed = |error| ToolError::File { path: path.to_owned(), error };
     let mut lines = BoundedLines::of(BufReader::new(File::open(path).map_err(failed)?));

@@ -36,7 +36,13 @@ impl Browser {
         let mut command = Command::new(CHROMIUM);
         command
             // A container's root may not make the namespaces of its sandbox; the page is our own.
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--remote-debugging-pipe",
+            ])
             .arg(format!("--user-data-dir={}", home.path().join("data").display()))
             .arg("about:blank")
             .env("HOME", home.path())
@@ -117,7 +123,9 @@ impl Browser {
             "Log.entryAdded" | "Runtime.consoleAPICalled" | "Runtime.exceptionThrown" => {
                 self.complaints.push(parameters.to_string());
             }
-            "Network.requestWillBeSent" if !url.starts_with("file:///") => self.complaints.push(url.to_owned()),
+            "Network.requestWillBeSent" if !url.starts_with("file:///") => {
+                self.complaints.push(url.to_owned())
+            }
             _ => {}
         }
     }
@@ -258,7 +266,10 @@ fn a_browser_shows_it_in_both_themes_and_at_every_width() {
         browser.media(1200, "dark", "print");
         let shown = "[...document.querySelectorAll('details:not([open]) td')].filter(e => e.getBoundingClientRect().height == 0).length";
         assert_eq!(browser.value(shown), json!(0), "{name}: what is closed is printed");
-        assert_eq!(browser.value("getComputedStyle(document.body).backgroundColor"), json!("rgb(255, 255, 255)"));
+        assert_eq!(
+            browser.value("getComputedStyle(document.body).backgroundColor"),
+            json!("rgb(255, 255, 255)")
+        );
         assert_eq!(browser.value(TOO_FAINT), json!([]), "{name} in print");
     }
     assert_eq!(browser.complaints, Vec::<String>::new());
@@ -278,5 +289,9 @@ fn what_a_page_logs_is_a_complaint() {
     browser.media(360, "light", "");
     browser.open(&format!("file://{}", path.display()));
     browser.value("1");
-    assert!(browser.complaints.iter().any(|one| one.contains("Content Security Policy")), "{:?}", browser.complaints);
+    assert!(
+        browser.complaints.iter().any(|one| one.contains("Content Security Policy")),
+        "{:?}",
+        browser.complaints
+    );
 }

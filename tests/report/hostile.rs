@@ -112,10 +112,13 @@ fn no_text_changes_the_page() {
     let (bad_page, good_page) = (parse(&bad).expect("well-formed"), parse(&good).expect("well-formed"));
     let text = bad_page.inner_text();
     // It is all there, and to be seen.
-    for shows in ["<svg onload=alert(1)>", "<script src=", "{{ 7*7 }}", "\\u001b[2J", "\\u202e", "\\u200b", "&lt;"] {
+    for shows in
+        ["<svg onload=alert(1)>", "<script src=", "{{ 7*7 }}", "\\u001b[2J", "\\u202e", "\\u200b", "&lt;"]
+    {
         assert!(text.contains(shows), "{shows} is shown");
     }
-    let hidden = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2066}\u{200b}\u{2028}\u{feff}".contains(c);
+    let hidden =
+        |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2066}\u{200b}\u{2028}\u{feff}".contains(c);
     assert!(!bad.contains(hidden), "a character that is not to be seen: {:?}", bad.find(hidden));
     // Labels of the drawing may break elsewhere, so the elements are compared, and not where they are.
     let sorted = |skeleton: String| {
@@ -135,5 +138,7 @@ fn every_string_of_the_inputs_is_covered() {
     let Inputs { profile, old, journals, events } = inputs(HOSTILE, SCRIPT);
     let profile = profile.to_string() + &old.to_string();
     assert!(profile.matches("onload").count() > 12 && profile.matches("<script").count() >= 5);
-    assert!(journals.iter().all(|journal| journal.contains("onload")) && events.matches("onload").count() > 12);
+    assert!(
+        journals.iter().all(|journal| journal.contains("onload")) && events.matches("onload").count() > 12
+    );
 }

@@ -175,6 +175,9 @@ fn faults_are_found() {
         assert!(parse(&format!("<!DOCTYPE html>{bad}")).is_err(), "{bad}");
     }
     let good = parse("<!DOCTYPE html><p id=\"a\"><br>x &#60; y</p><style>a > b {}</style>").expect("good");
-    assert_eq!((good.named("p")[0].inner_text(), good.named("style")[0].inner_text()), ("x < y".into(), "a > b {}".into()));
+    assert_eq!(
+        (good.named("p")[0].inner_text(), good.named("style")[0].inner_text()),
+        ("x < y".into(), "a > b {}".into())
+    );
     assert_eq!(good.named("p")[0].attribute("id"), Some("a"));
 }

@@ -56,7 +56,9 @@ pub fn journal(run: usize, label: &str, files: &[String]) -> String {
     }));
     let count = lines.len();
     lines.insert(0, json!({ "journal": 1, "run": format!("app-20261122T{run:06}Z"), "command": ["app"], "label": label, "exact": false, "fingerprint": { "arch": "x86_64", "kernel": "6.18", "programs": "sha256:0" }, "outer": { "seccomp": true } }));
-    lines.push(json!({ "t": 99, "end": { "exit": { "code": 0 }, "clean": true, "lines": count, "dropped": 0 } }));
+    lines.push(
+        json!({ "t": 99, "end": { "exit": { "code": 0 }, "clean": true, "lines": count, "dropped": 0 } }),
+    );
     text(&lines)
 }
 
@@ -64,8 +66,10 @@ pub fn journal(run: usize, label: &str, files: &[String]) -> String {
 pub fn built(place: &Place) {
     std::fs::create_dir(place.path("runs")).expect("a directory");
     for run in 0..24 {
-        let files: Vec<String> =
-            (0..40).filter(|n| (run * 7 + n * 3) % (n + 1) == 0).map(|n| format!("/srv/part-{n}/index-of-{n}.html")).collect();
+        let files: Vec<String> = (0..40)
+            .filter(|n| (run * 7 + n * 3) % (n + 1) == 0)
+            .map(|n| format!("/srv/part-{n}/index-of-{n}.html"))
+            .collect();
         let label = ["get", "reload", "backup"][run % 3];
         place.put(&format!("runs/{run}.jsonl"), journal(run, label, &files));
     }
@@ -74,7 +78,9 @@ pub fn built(place: &Place) {
 
 /// Events of three days, beginning with a start event.
 pub fn events(digest: &str) -> String {
-    let mut lines = vec![json!({ "remit": 1, "seq": 1, "nonce": NONCE, "time": "2026-11-22T10:00:00Z", "event": "start" })];
+    let mut lines = vec![
+        json!({ "remit": 1, "seq": 1, "nonce": NONCE, "time": "2026-11-22T10:00:00Z", "event": "start" }),
+    ];
     let objects = [
         ("file", json!({ "path": "/etc/shadow", "access": ["read"] })),
         ("program", json!({ "path": "/bin/sh" })),

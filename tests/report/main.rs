@@ -62,10 +62,12 @@ fn examples() -> Vec<(&'static str, String)> {
     made::built(&place);
     place.put("large.json", made::large().to_string());
     place.put("events", made::events("sha256:0"));
-    let learned =
-        place.report(&["app.json", "--events", "events", "--against", "nginx", "--arch", "x86_64"]);
+    let learned = place.report(&["app.json", "--events", "events", "--against", "nginx", "--arch", "x86_64"]);
     let large = place.report(&["large.json", "--events", "events", "--against", "app.json"]);
     let mut all = vec![("learned", learned), ("large", large)];
-    all.extend(["baseline", "strict", "static", "nginx", "postgres", "java"].map(|name| (name, place.report(&[name]))));
+    all.extend(
+        ["baseline", "strict", "static", "nginx", "postgres", "java"]
+            .map(|name| (name, place.report(&[name]))),
+    );
     all
 }

@@ -16,7 +16,9 @@ fn every_page_is_well_formed_and_has_its_landmarks() {
     for (name, text) in examples() {
         let page = page(&text);
         assert_eq!(page.named("html")[0].attribute("lang"), Some("en"), "{name}");
-        for (landmark, count) in [("header", 1), ("nav", 1), ("main", 1), ("footer", 1), ("h1", 1), ("title", 1)] {
+        for (landmark, count) in
+            [("header", 1), ("nav", 1), ("main", 1), ("footer", 1), ("h1", 1), ("title", 1)]
+        {
             let found = page.all().iter().filter(|node| node.name == landmark).count();
             let graphics = page.named("svg").iter().flat_map(|svg| svg.named(landmark)).count();
             assert_eq!(found - graphics, count, "{name}: {landmark}");
@@ -69,7 +71,8 @@ fn everything_has_its_label() {
                     assert!(caption.is_some_and(|caption| !caption.inner_text().trim().is_empty()), "{name}");
                     node.named("th").iter().for_each(|th| assert!(th.attribute("scope").is_some(), "{name}"));
                     let rows = node.named("tr");
-                    let columns = |row: &Node| row.children.iter().filter(|cell| !cell.name.is_empty()).count();
+                    let columns =
+                        |row: &Node| row.children.iter().filter(|cell| !cell.name.is_empty()).count();
                     rows.iter().for_each(|row| assert_eq!(columns(row), columns(rows[0]), "{name}"));
                 }
                 "svg" => {
@@ -99,11 +102,28 @@ fn a_page_loads_nothing_and_runs_nothing() {
     for (name, text) in examples() {
         let page = page(&text);
         for node in page.all() {
-            let is_bad = ["script", "img", "link", "iframe", "object", "embed", "form", "base", "image", "use", "foreignObject", "input"];
+            let is_bad = [
+                "script",
+                "img",
+                "link",
+                "iframe",
+                "object",
+                "embed",
+                "form",
+                "base",
+                "image",
+                "use",
+                "foreignObject",
+                "input",
+            ];
             assert!(!is_bad.contains(&node.name.as_str()), "{name}: <{}>", node.name);
             for (attribute, value) in &node.attributes {
-                assert!(!attribute.starts_with("on") && attribute != "style" && attribute != "src", "{name}: {attribute}");
-                let loads = ["href", "xlink:href", "action", "data", "poster", "srcset"].contains(&attribute.as_str());
+                assert!(
+                    !attribute.starts_with("on") && attribute != "style" && attribute != "src",
+                    "{name}: {attribute}"
+                );
+                let loads = ["href", "xlink:href", "action", "data", "poster", "srcset"]
+                    .contains(&attribute.as_str());
                 assert!(!loads || value.starts_with('#'), "{name}: {attribute}={value}");
                 let is_local = !value.contains("url(") || value.starts_with("url(#");
                 assert!(is_local, "{name}: {attribute}={value}");
@@ -119,7 +139,8 @@ fn a_page_loads_nothing_and_runs_nothing() {
             .expect("a policy");
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{name}: {policy}");
         assert!(!policy.contains("unsafe") && !policy.contains("http"), "{name}: {policy}");
-        let digest = policy.split("'sha256-").nth(1).and_then(|rest| rest.split('\'').next()).expect("a digest");
+        let digest =
+            policy.split("'sha256-").nth(1).and_then(|rest| rest.split('\'').next()).expect("a digest");
         assert_eq!(digest, base64(&Sha256::digest(style.as_bytes())), "{name}");
     }
 }
@@ -142,8 +163,12 @@ fn a_thousand_entries_are_a_megabyte_at_most() {
     let (_, large) = examples().remove(1);
     assert!(large.len() <= 1_000_000, "{} bytes", large.len());
     let page = page(&large);
-    let names: BTreeSet<String> =
-        page.named("code").iter().map(|code| code.inner_text()).filter(|text| text.starts_with("/opt/app")).collect();
+    let names: BTreeSet<String> = page
+        .named("code")
+        .iter()
+        .map(|code| code.inner_text())
+        .filter(|text| text.starts_with("/opt/app"))
+        .collect();
     assert_eq!(names.len(), 37, "each program is in the tables");
 }
 

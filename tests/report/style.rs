@@ -21,7 +21,8 @@ fn variables(start: &str) -> BTreeMap<&'static str, [f64; 3]> {
 
 fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
     let light = |colour: [f64; 3]| {
-        let part = |value: f64| if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
+        let part =
+            |value: f64| if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
         0.2126 * part(colour[0]) + 0.7152 * part(colour[1]) + 0.0722 * part(colour[2])
     };
     let (one, other) = (light(one), light(other));
@@ -71,7 +72,8 @@ fn what_is_drawn_has_contrast_enough() {
 
 #[test]
 fn every_colour_is_a_variable_of_each_theme() {
-    let names: Vec<Vec<&str>> = themes().iter().map(|(_, colours)| colours.keys().copied().collect()).collect();
+    let names: Vec<Vec<&str>> =
+        themes().iter().map(|(_, colours)| colours.keys().copied().collect()).collect();
     assert!(names[0].len() > 8 && names[0] == names[1] && names[0] == names[2], "{names:?}");
     let (_, rules) = STYLE.split_once("* {").expect("rules after the variables");
     let (rules, _) = rules.split_once("@media print").expect("print");

@@ -42,11 +42,16 @@ fn at_sixty_programs_labels_are_apart_and_in_their_boxes() {
         .flat_map(|shape| shape.labels.iter().map(move |label| (rectangle(label), shape)))
         .collect();
     assert!(labels.len() >= 60, "each has its label: {}", labels.len());
-    let (width, height) = (found.width.parse::<f64>().expect("width"), found.height.parse::<f64>().expect("height"));
+    let (width, height) =
+        (found.width.parse::<f64>().expect("width"), found.height.parse::<f64>().expect("height"));
     for (index, (one, shape)) in labels.iter().enumerate() {
         let place = shape.place;
         assert!(place.x <= one.x && one.right() <= place.right(), "{:?}", shape.names);
-        assert!(place.y <= one.y && one.bottom() <= place.bottom() + 0.1, "{:?}: {one:?} in {place:?}", shape.names);
+        assert!(
+            place.y <= one.y && one.bottom() <= place.bottom() + 0.1,
+            "{:?}: {one:?} in {place:?}",
+            shape.names
+        );
         assert!(place.x >= 0.0 && place.y >= 0.0 && place.right() <= width && place.bottom() <= height);
         for (other, _) in &labels[index + 1..] {
             let apart = one.right() <= other.x
@@ -82,10 +87,8 @@ fn a_script_and_its_interpreter_are_connected() {
 #[test]
 fn hundreds_of_programs_that_run_each_other_are_one_box() {
     let paths: Vec<String> = (0..200).map(|n| format!("/app/{n}")).collect();
-    let programs: Vec<String> = paths
-        .iter()
-        .map(|path| format!(r#"{{"path":"{path}","entry":true,"may_run":{paths:?}}}"#))
-        .collect();
+    let programs: Vec<String> =
+        paths.iter().map(|path| format!(r#"{{"path":"{path}","entry":true,"may_run":{paths:?}}}"#)).collect();
     let found = of(&format!("[{}]", programs.join(","))).expect("a drawing");
     assert_eq!((found.shapes.len(), found.arrows.len()), (1, 0));
     let labels: Vec<&str> = found.shapes[0].labels.iter().map(|label| label.text.as_str()).collect();

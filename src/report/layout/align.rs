@@ -92,7 +92,10 @@ mod tests {
     fn what_fits_is_where_it_is_wanted() {
         assert_eq!(apart(&[(0.0, 1.0), (100.0, 1.0)], &[10.0, 10.0]), [0.0, 100.0]);
         let least = 10.0 + DISTANCE;
-        assert_eq!(apart(&[(50.0, 1.0), (50.0, 1.0)], &[10.0, 10.0]), [50.0 - least / 2.0, 50.0 + least / 2.0]);
+        assert_eq!(
+            apart(&[(50.0, 1.0), (50.0, 1.0)], &[10.0, 10.0]),
+            [50.0 - least / 2.0, 50.0 + least / 2.0]
+        );
         assert_eq!(apart(&[(50.0, 3.0), (10.0, 1.0)], &[10.0, 10.0])[0], (3.0 * 50.0 + 10.0 - least) / 4.0);
         assert_eq!(apart(&[], &[]), Vec::<f64>::new());
     }

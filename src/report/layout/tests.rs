@@ -19,7 +19,8 @@ fn check(sizes: &[(f64, f64)], arrows: &BTreeSet<(usize, usize)>) -> Layout {
         assert!(one.right() <= found.width && one.bottom() <= found.height, "{one:?} in {found:?}");
         for other in &found.boxes[index + 1..] {
             let beside = one.right() <= other.x || other.right() <= one.x;
-            let above = one.bottom() + DISTANCE <= other.y + 0.01 || other.bottom() + DISTANCE <= one.y + 0.01;
+            let above =
+                one.bottom() + DISTANCE <= other.y + 0.01 || other.bottom() + DISTANCE <= one.y + 0.01;
             assert!(beside || above, "{one:?} and {other:?} overlap");
         }
     }
@@ -52,8 +53,9 @@ fn sixty_boxes_do_not_overlap_whatever_their_arrows() {
     let mut numbers = Numbers(7);
     for case in 0..10 {
         let count = 60;
-        let sizes: Vec<(f64, f64)> =
-            (0..count).map(|_| (40.0 + numbers.below(200) as f64, 24.0 + 16.0 * numbers.below(8) as f64)).collect();
+        let sizes: Vec<(f64, f64)> = (0..count)
+            .map(|_| (40.0 + numbers.below(200) as f64, 24.0 + 16.0 * numbers.below(8) as f64))
+            .collect();
         let mut arrows = BTreeSet::new();
         for to in 1..count {
             arrows.insert((numbers.below(to), to));
@@ -98,4 +100,11 @@ fn what_is_too_large_is_not_drawn() {
         (0..28).flat_map(|from| (0..28).map(move |to| (from, to))).filter(|(from, to)| from < to).collect();
     let found = layout(&[(1.0, 1.0); 28], &[], &dense);
     assert_eq!(found, None, "{} places are too many", 28 * 27 * 26 / 6);
+}
+
+#[test]
+fn boxes_between_others_may_have_no_arrow() {
+    let found = check(&[(100.0, 24.0); 6], &[(1, 3), (1, 5), (3, 5)].into());
+    assert_eq!(found.routes.len(), 3);
+    assert!(found.boxes[1].right() < found.boxes[3].x && found.boxes[3].right() < found.boxes[5].x);
 }

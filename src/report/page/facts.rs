@@ -22,9 +22,8 @@ pub(super) struct Fact {
 pub(super) fn tiles(input: &ReportInput<'_>, calls: &CallsPart) -> Vec<Tile> {
     let profile = &input.document.profile;
     let tile = |figure: String, about: &str| Tile { figure, about: about.to_owned() };
-    let count = |count: usize, one: &str, more: &str| {
-        tile(count.to_string(), if count == 1 { one } else { more })
-    };
+    let count =
+        |count: usize, one: &str, more: &str| tile(count.to_string(), if count == 1 { one } else { more });
     let mut tiles = vec![
         count(profile.programs.len(), "program entry", "program entries"),
         count(profile.files.len(), "file entry", "file entries"),
@@ -77,7 +76,9 @@ pub(super) fn facts(profile: &Profile) -> Vec<Fact> {
             term: "Start-up ends",
             text: match profile.ready {
                 None => "never; no call is taken away".to_owned(),
-                Some(Ready::Listening) => "when all endpoints of network.listen have their sockets".to_owned(),
+                Some(Ready::Listening) => {
+                    "when all endpoints of network.listen have their sockets".to_owned()
+                }
                 Some(Ready::Notify) => "when the app sends READY=1".to_owned(),
                 Some(Ready::Delay(time)) => format!("{} ms after the launch", time.as_millis()),
             },
@@ -108,12 +109,16 @@ pub(super) fn warnings(input: &ReportInput<'_>, grants: &GrantIndex<'_>) -> Vec<
     if profile.mode != Mode::Enforce {
         warnings.push(format!("The mode is {}: {}.", profile.mode.word(), about_mode(profile.mode)));
     }
-    let sections = ["/programs", "/files", "/network", "/capabilities", "/syscalls", "/memory", "/environment"];
+    let sections =
+        ["/programs", "/files", "/network", "/capabilities", "/syscalls", "/memory", "/environment"];
     let critical = sections.iter().flat_map(|section| grants.below(section));
     let critical: Vec<_> = critical.filter(|one| one.risk == RiskLevel::Critical).collect();
-    warnings.extend(critical.iter().take(10).map(|one| {
-        format!("Critical: {} {}.", shown(&one.sentence), capital(&shown(&one.risk_reason)))
-    }));
+    warnings.extend(
+        critical
+            .iter()
+            .take(10)
+            .map(|one| format!("Critical: {} {}.", shown(&one.sentence), capital(&shown(&one.risk_reason)))),
+    );
     if critical.len() > 10 {
         warnings.push(format!("{} further entries are critical.", critical.len() - 10));
     }

@@ -111,7 +111,12 @@ fn view(evidence: &ReportEvidence) -> LearningView {
     );
     let plots = [
         ("curve-seen", "Behaviours seen, run by run", seen, seen_plot(&evidence.curve)),
-        ("curve-unseen", "Chance that the next run meets something unseen", unseen, unseen_plot(&evidence.curve)),
+        (
+            "curve-unseen",
+            "Chance that the next run meets something unseen",
+            unseen,
+            unseen_plot(&evidence.curve),
+        ),
     ];
     LearningView {
         name: shown(&evidence.name),

@@ -28,7 +28,8 @@ impl NetworkPart {
         let rows = |direction: &'static str, entries: &[Entry<Endpoint>]| -> Vec<EndpointRow> {
             let row = |(index, entry): (usize, &Entry<Endpoint>)| {
                 let pointer = format!("/network/{direction}/{index}");
-                let sentence = grants.at(&pointer).first().map(|one| shown(&one.sentence)).unwrap_or_default();
+                let sentence =
+                    grants.at(&pointer).first().map(|one| shown(&one.sentence)).unwrap_or_default();
                 EndpointRow {
                     direction,
                     endpoint: shown(&endpoint_text(&entry.what)),

@@ -142,7 +142,12 @@ fn sets(graph: &ProgramGraph) -> Vec<SetRow> {
             names: set.members.iter().map(name).collect(),
         }
     };
-    graph.sets().into_iter().map(row).filter(|row| !row.may_run.is_empty() || !row.read_by.is_empty()).collect()
+    graph
+        .sets()
+        .into_iter()
+        .map(row)
+        .filter(|row| !row.may_run.is_empty() || !row.read_by.is_empty())
+        .collect()
 }
 
 /// The shapes of the roles that occur.

@@ -155,9 +155,10 @@ mod tests {
 
     #[test]
     fn spans_and_times_are_short() {
-        assert_eq!([span(3600), span(6 * 3600), span(24 * 3600), span(48 * 3600), span(264 * 3600)], [
-            "hour", "6 hours", "day", "2 days", "11 days"
-        ]);
+        assert_eq!(
+            [span(3600), span(6 * 3600), span(24 * 3600), span(48 * 3600), span(264 * 3600)],
+            ["hour", "6 hours", "day", "2 days", "11 days"]
+        );
         assert_eq!(time(1_795_341_600), "2026-11-22 10:00");
     }
 

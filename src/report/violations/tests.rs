@@ -26,7 +26,15 @@ fn times_are_seconds() {
     assert_eq!(seconds("2000-02-29T00:00:00.000007Z"), Some(951_782_400));
     assert_eq!(seconds("2026-11-22T10:00:00.000001Z"), Some(1_795_341_600));
     assert_eq!(seconds("1969-12-31T23:00:00Z"), Some(-3600));
-    for bad in ["", "2026-11-22", "2026-11-22T10:00:00", "2026-13-22T10:00:00Z", "2026-11-22T25:00:00Z", "+026-11-22T10:00:00Z", "2026-11-22T10:00Z"] {
+    for bad in [
+        "",
+        "2026-11-22",
+        "2026-11-22T10:00:00",
+        "2026-13-22T10:00:00Z",
+        "2026-11-22T25:00:00Z",
+        "+026-11-22T10:00:00Z",
+        "2026-11-22T10:00Z",
+    ] {
         assert_eq!(seconds(bad), None, "{bad}");
     }
 }
@@ -41,29 +49,38 @@ fn violations_are_counted_by_kind_and_hour() {
         violation("2026-11-22T10:59:59.9Z", "program", sh, r#","count":41,"over":"1s""#),
         violation("yesterday", "syscall", r#"{"syscall":"ptrace","args":["0x10","0x1"]}"#, ""),
         violation("2026-11-22T10:10:00Z", "a new kind", r#"{"name":"x"}"#, ""),
-        violation("2026-11-22T10:20:00Z", "environment", r#"{"name":"LD_PRELOAD","value":"/tmp/x","why":"y"}"#, ""),
+        violation(
+            "2026-11-22T10:20:00Z",
+            "environment",
+            r#"{"name":"LD_PRELOAD","value":"/tmp/x","why":"y"}"#,
+            "",
+        ),
         violation("2026-11-22T11:20:00Z", "network", r#"{"address":"tcp/443","access":"connect"}"#, ""),
     ]);
     assert_eq!((found.total(), found.untimed(), found.files()), (47, 1, 1));
     assert_eq!((found.of_other_profiles("sha256:1"), found.of_other_profiles("sha256:2")), (0, 47));
     let counts = found.over_time(168).expect("there are times");
     assert_eq!((counts.start, counts.span), (1_795_341_600, 3600));
-    let of = |kind: &str| counts.kinds.iter().find(|one| one.kind == kind).map(|one| (one.total, one.counts.clone()));
+    let of = |kind: &str| {
+        counts.kinds.iter().find(|one| one.kind == kind).map(|one| (one.total, one.counts.clone()))
+    };
     assert_eq!(of("program"), Some((42, vec![42, 0, 0])));
     assert_eq!(of("file"), Some((1, vec![0, 0, 1])));
     assert_eq!(of("syscall"), Some((1, vec![0, 0, 0])));
     assert_eq!(of("other"), Some((1, vec![1, 0, 0])));
-    let listed: Vec<(&str, u64)> =
-        found.first().iter().map(|one| (one.object.as_str(), one.count)).collect();
-    assert_eq!(listed, [
-        ("/bin/sh", 1),
-        ("x", 1),
-        ("LD_PRELOAD=/tmp/x", 1),
-        ("/bin/sh", 41),
-        ("tcp/443 (connect)", 1),
-        ("/etc/x (read write)", 1),
-        ("ptrace(0x10, 0x1)", 1),
-    ]);
+    let listed: Vec<(&str, u64)> = found.first().iter().map(|one| (one.object.as_str(), one.count)).collect();
+    assert_eq!(
+        listed,
+        [
+            ("/bin/sh", 1),
+            ("x", 1),
+            ("LD_PRELOAD=/tmp/x", 1),
+            ("/bin/sh", 41),
+            ("tcp/443 (connect)", 1),
+            ("/etc/x (read write)", 1),
+            ("ptrace(0x10, 0x1)", 1),
+        ]
+    );
 }
 
 #[test]
@@ -71,13 +88,19 @@ fn long_times_are_joined_and_memory_stays_bounded() {
     let sh = r#"{"path":"/bin/sh"}"#;
     let mut lines = vec![start()];
     for year in [1970, 2026, 9999] {
-        lines.push(violation(&format!("{year}-01-01T00:00:00Z"), "file", sh, r#","count":18446744073709551615"#));
+        lines.push(violation(
+            &format!("{year}-01-01T00:00:00Z"),
+            "file",
+            sh,
+            r#","count":18446744073709551615"#,
+        ));
     }
     let found = history(&lines).over_time(168).expect("times");
     assert!(found.kinds[0].counts.len() <= 168, "{}", found.kinds[0].counts.len());
     let mut lines = vec![start()];
     for hour in 0..10_000u32 {
-        let (year, month, day, hour) = (1970 + hour / 8064, hour / 672 % 12 + 1, hour / 24 % 28 + 1, hour % 24);
+        let (year, month, day, hour) =
+            (1970 + hour / 8064, hour / 672 % 12 + 1, hour / 24 % 28 + 1, hour % 24);
         lines.push(violation(&format!("{year}-{month:02}-{day:02}T{hour:02}:00:00Z"), "file", sh, ""));
     }
     let found = history(&lines);
@@ -106,7 +129,8 @@ fn only_what_remit_wrote_counts() {
 
 #[test]
 fn any_line_is_read_or_left_out() {
-    let seed = violation("2026-11-22T10:00:00Z", "file", r#"{"path":"/x","access":["read"]}"#, r#","count":2"#);
+    let seed =
+        violation("2026-11-22T10:00:00Z", "file", r#"{"path":"/x","access":["read"]}"#, r#","count":2"#);
     crate::mutation::each(&[seed.as_bytes()], |bytes| {
         let mut history = ViolationHistory::default();
         let mut file = history.begin("log", &[NONCE.to_owned()]);
