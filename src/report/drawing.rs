@@ -274,6 +274,10 @@ fn way(route: &ArrowRoute) -> String {
     let mut path = format!("M{} {}", number(points[0].x), number(points[0].y));
     for (index, pair) in points.windows(2).enumerate() {
         let (from, to) = (pair[0], pair[1]);
+        // A step without length would leave the arrow's head without a direction.
+        if from == to {
+            continue;
+        }
         // Forwards it begins in a layer, backwards between two.
         let is_straight = (index % 2 == 0) != route.is_back;
         let _ = match is_straight {
