@@ -18,6 +18,7 @@ use crate::kernel::{ParseReleaseError, Release};
 use crate::learn::Unusable;
 use crate::plan::PlanError;
 use crate::profile::{ReadError, embedded};
+use crate::review::item::UnknownItem;
 use crate::sys::{CallError, signal};
 
 /// Why a verb has no answer: one line.
@@ -110,6 +111,10 @@ pub(super) enum ToolError {
     NotTraced(Errno),
     /// There is no directory for the profiles of the drop test: the last one that was tried.
     NoFolder(Option<(PathBuf, io::Error)>),
+    /// What `remit explain` was given is no item of a profile.
+    Item(UnknownItem),
+    /// A log has no violation where one was named.
+    Event { path: PathBuf, line: Option<u64>, what: String },
     /// A report cannot be written from its templates.
     Report(String),
     /// The self-test could not be done.
@@ -233,6 +238,11 @@ impl fmt::Display for ToolError {
                 }
                 f.write_str("; name one by TMPDIR")
             }
+            ToolError::Item(error) => error.fmt(f),
+            ToolError::Event { path, line: Some(line), what } => {
+                write!(f, "{}:{line}: {what}", path.display())
+            }
+            ToolError::Event { path, line: None, what } => write!(f, "{}: {what}", path.display()),
             ToolError::Report(error) => write!(f, "the report cannot be written: {error}"),
             ToolError::SelfTest(error) => error.fmt(f),
         }

@@ -4,9 +4,12 @@
 
 mod amend;
 mod build;
+mod diff;
 mod doctor;
 mod error;
 mod events;
+mod explain;
+mod exposure;
 mod learn;
 mod learned;
 mod plan;
@@ -15,6 +18,7 @@ mod profiles;
 mod progress;
 mod ready;
 mod report;
+mod reviewed;
 mod self_test;
 mod session;
 mod shim;
@@ -86,6 +90,20 @@ enum Verb {
     /// is enforced, in full and then without one thing at a time, and the errors that then show
     /// are compared; the app is traced where only the kernel knows of them.
     Verify(verify::VerifyArguments),
+    /// Say what one profile permits and another does not, by meaning
+    ///
+    /// The order of entries, reasons, and whether one entry or several grant something make no
+    /// difference, nor does a group in the place of its members. The highest risk comes first, with
+    /// the evidence where a file is beside the profile.
+    Diff(diff::DiffArguments),
+    /// Say in plain sentences what a profile permits and stops, why an item is there, what an event
+    /// means
+    ///
+    /// Of a violation it says what happened, which rule was missing, whether it looks like an intrusion or
+    /// a new feature and why, and the exact line that would allow it.
+    Explain(explain::ExplainArguments),
+    /// Rate a profile from 0 to 10, row by row, beside Docker's default and `baseline`
+    Exposure(exposure::ExposureArguments),
     /// Write what a profile allows as one HTML file: for a browser, a phone, a printer
     ///
     /// Programs as a graph, files, network, capabilities, system calls beside Docker's, the evidence
@@ -145,6 +163,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Learn(arguments) => learn::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
+        Verb::Diff(arguments) => diff::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Exposure(arguments) => exposure::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => VerbOutput::success(schema()),

@@ -4,14 +4,14 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use super::build::{profile_file, put};
-use super::ready::READY;
+use super::build::put;
+use super::reviewed;
 use super::{ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::beside;
 use crate::event::stream::BoundedLines;
 use crate::kernel::Arch;
 use crate::learn::Unusable;
-use crate::profile::{self, Document, embedded};
+use crate::profile::Document;
 use crate::report::{self, ReportEvidence, ReportInput, ViolationHistory};
 
 /// The arguments of `remit report`.
@@ -44,8 +44,8 @@ pub(super) struct ReportArguments {
 }
 
 pub(super) fn run(arguments: &ReportArguments) -> VerbResult {
-    let document = named_profile(&arguments.profile)?;
-    let against = arguments.against.as_deref().map(named_profile).transpose()?;
+    let document = reviewed::profile(&arguments.profile)?.document;
+    let against = arguments.against.as_deref().map(reviewed::profile).transpose()?;
     let evidence = evidence(arguments, &document)?;
     let mut violations = ViolationHistory::default();
     for path in &arguments.events {
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &ReportArguments) -> VerbResult {
         arch: arguments.arch.unwrap_or(Arch::THIS),
         evidence: evidence.as_ref(),
         violations: (!arguments.events.is_empty()).then_some(&violations),
-        against: arguments.against.as_deref().zip(against.as_ref()),
+        against: against.as_ref().map(|against| (&*against.name, &against.document)),
     };
     let html = report::html(&input).map_err(|error| ToolError::Report(error.to_string()))?;
     if arguments.output == Path::new("-") {
@@ -65,19 +65,6 @@ pub(super) fn run(arguments: &ReportArguments) -> VerbResult {
     }
     put(&arguments.output, &html)?;
     VerbOutput::success(format!("{}: {} kB", arguments.output.display(), html.len().div_ceil(1000)))
-}
-
-/// A profile by its file or its name.
-fn named_profile(word: &str) -> Result<Document, ToolError> {
-    let ready = || READY.iter().find(|ready| ready.name == word).map(|ready| ready.text);
-    let known = embedded::named(word).or_else(ready);
-    match known.filter(|_| !word.contains('/')) {
-        Some(text) => profile::read(text.as_bytes()).map_err(ToolError::Made),
-        None if word.contains('/') || word.ends_with(".json") || Path::new(word).exists() => {
-            profile_file(Path::new(word))
-        }
-        None => Err(ToolError::NoProfile(word.to_owned())),
-    }
 }
 
 /// The evidence that was named, or that is beside the profile.
