@@ -78,7 +78,8 @@ fn shapes_differ_by_role() {
 
 #[test]
 fn an_arrow_back_ends_with_a_curve_where_its_box_fills_the_layer() {
-    let found = of(r#"[{"path":"/a","entry":true,"may_run":["/b"]},{"path":"/b","may_run":["/a"]}]"#).expect("a drawing");
+    let found = of(r#"[{"path":"/a","entry":true,"may_run":["/b"]},{"path":"/b","may_run":["/a"]}]"#)
+        .expect("a drawing");
     assert_eq!(found.arrows[1].title, "/b may run /a");
     assert!(!found.arrows[1].path.contains('L'), "{}", found.arrows[1].path);
 }

@@ -1,6 +1,7 @@
 //! The figures and settings at the beginning.
 
 use super::calls::CallsPart;
+use super::exposure::ExposurePart;
 use super::grant::GrantIndex;
 use super::{ReportInput, counted, percent, shown};
 use crate::profile::{Entry, Limits, Mode, Profile, Ready};
@@ -19,12 +20,13 @@ pub(super) struct Fact {
 }
 
 /// The figures.
-pub(super) fn tiles(input: &ReportInput<'_>, calls: &CallsPart) -> Vec<Tile> {
+pub(super) fn tiles(input: &ReportInput<'_>, calls: &CallsPart, exposure: &ExposurePart) -> Vec<Tile> {
     let profile = &input.document.profile;
     let tile = |figure: String, about: &str| Tile { figure, about: about.to_owned() };
     let count =
         |count: usize, one: &str, more: &str| tile(count.to_string(), if count == 1 { one } else { more });
     let mut tiles = vec![
+        tile(exposure.value.clone(), &format!("exposure of 10: {}", exposure.band)),
         count(profile.programs.len(), "program entry", "program entries"),
         count(profile.files.len(), "file entry", "file entries"),
         count(profile.network.listen.len(), "endpoint to listen on", "endpoints to listen on"),

@@ -3,6 +3,7 @@
 mod calls;
 mod capabilities;
 mod difference;
+mod exposure;
 mod facts;
 mod files;
 mod grant;
@@ -16,6 +17,7 @@ use askama::Template;
 use self::calls::CallsPart;
 use self::capabilities::CapabilitiesPart;
 use self::difference::DifferencePart;
+use self::exposure::ExposurePart;
 use self::facts::{Fact, Tile};
 use self::files::FilesPart;
 use self::grant::GrantIndex;
@@ -44,6 +46,7 @@ struct ReportPage<'p> {
     tiles: Vec<Tile>,
     facts: Vec<Fact>,
     warnings: Vec<String>,
+    exposure: ExposurePart,
     programs: ProgramsPart,
     files: FilesPart,
     network: NetworkPart,
@@ -61,6 +64,7 @@ pub(super) fn write(input: &ReportInput<'_>) -> Result<String, askama::Error> {
     let review = ProfileReview::of(document, input.evidence.map(|evidence| &evidence.support));
     let lookups = ReviewInput::of(profile);
     let grants = GrantIndex::of(&review);
+    let exposure = ExposurePart::of(input, &lookups);
     let calls = CallsPart::of(&lookups.calls, &grants, input.arch);
     let page = ReportPage {
         name: &profile.name,
@@ -69,9 +73,10 @@ pub(super) fn write(input: &ReportInput<'_>) -> Result<String, askama::Error> {
         version: env!("CARGO_PKG_VERSION"),
         security_policy: security_policy(STYLE),
         style: STYLE,
-        tiles: facts::tiles(input, &calls),
+        tiles: facts::tiles(input, &calls, &exposure),
         facts: facts::facts(profile),
         warnings: facts::warnings(input, &grants),
+        exposure,
         programs: ProgramsPart::of(profile, &grants),
         files: FilesPart::of(profile, &grants),
         network: NetworkPart::of(profile, &grants),
