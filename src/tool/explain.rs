@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::reviewed::{self, Lines, ReviewedProfile};
 use super::{Format, ToolError, VerbOutput, VerbResult};
-use crate::event::stream::{BoundedLines, Origin, Provenance};
+use crate::event::lines::BoundedLines;
+use crate::event::stream::{Origin, Provenance};
 use crate::profile;
 use crate::review::attacks::{AttackStop, attacks};
 use crate::review::item::{self, ItemExplanation};
