@@ -37,6 +37,8 @@ pub mod profile;
 pub mod readiness;
 pub mod recorder;
 #[cfg(feature = "tool")]
+pub mod report;
+#[cfg(feature = "tool")]
 pub mod review;
 pub mod shim;
 #[allow(unsafe_code)]

@@ -15,6 +15,7 @@ mod calls;
 pub mod changes;
 mod compose;
 pub mod confidence;
+pub mod curve;
 pub mod estimate;
 pub mod evidence;
 mod fact;

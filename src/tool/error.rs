@@ -132,6 +132,8 @@ pub(super) enum ToolError {
     Item(UnknownItem),
     /// A log has no violation where one was named.
     Event { path: PathBuf, line: Option<u64>, what: String },
+    /// A report cannot be written from its templates.
+    Report(String),
     /// The self-test could not be done.
     SelfTest(SelfTestError),
 }
@@ -270,6 +272,7 @@ impl fmt::Display for ToolError {
                 write!(f, "{}:{line}: {what}", path.display())
             }
             ToolError::Event { path, line: None, what } => write!(f, "{}: {what}", path.display()),
+            ToolError::Report(error) => write!(f, "the report cannot be written: {error}"),
             ToolError::SelfTest(error) => error.fmt(f),
         }
     }

@@ -12,8 +12,8 @@ mod doctor;
 mod error;
 mod events;
 mod explain;
-mod exposure;
 mod export;
+mod exposure;
 mod import;
 mod learn;
 mod learned;
@@ -23,8 +23,9 @@ mod process_end;
 mod profiles;
 mod progress;
 mod ready;
-mod reviewed;
 mod remarks;
+mod report;
+mod reviewed;
 mod self_test;
 mod session;
 mod shim;
@@ -132,6 +133,12 @@ enum Verb {
     ///
     /// Each part of the file that a profile cannot have, or has only wider, is a line on stderr.
     Import(Box<import::ImportArguments>),
+    /// Write what a profile allows as one HTML file: for a browser, a phone, a printer
+    ///
+    /// Programs as a graph, files, network, capabilities, system calls beside Docker's, the evidence
+    /// with its learning curve, violations over time, and the difference to another profile. The
+    /// file loads nothing and runs nothing; no file of the image is looked at.
+    Report(report::ReportArguments),
     /// List the profiles, or print one as it stands
     Profiles(profiles::ProfilesArguments),
     /// Print the profile format's JSON Schema
@@ -200,6 +207,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Exposure(arguments) => exposure::run(&arguments),
         Verb::Export(arguments) => export::run(&arguments),
         Verb::Import(arguments) => import::run(&arguments),
+        Verb::Report(arguments) => report::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => VerbOutput::success(schema()),
         Verb::Completions(arguments) => completions::run(&arguments, Cli::command()),
