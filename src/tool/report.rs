@@ -8,7 +8,7 @@ use super::build::put;
 use super::reviewed;
 use super::{ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::beside;
-use crate::event::stream::BoundedLines;
+use crate::event::lines::BoundedLines;
 use crate::kernel::Arch;
 use crate::learn::Unusable;
 use crate::profile::Document;
