@@ -14,9 +14,13 @@ pub mod event;
 #[cfg(feature = "tool")]
 pub mod exchange;
 pub mod filter;
+#[cfg(feature = "tool")]
+pub mod gate;
 pub mod hex;
 pub mod ids;
 pub mod image;
+#[cfg(feature = "tool")]
+pub mod incident;
 pub mod init;
 pub mod journal;
 pub mod kernel;
@@ -32,6 +36,8 @@ pub mod procfs;
 pub mod profile;
 pub mod readiness;
 pub mod recorder;
+#[cfg(feature = "tool")]
+pub mod report;
 #[cfg(feature = "tool")]
 pub mod review;
 pub mod shim;

@@ -3,6 +3,7 @@
 //! image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use super::conditions::{RegisterTest, is_covered, without};
 use super::permission::Permitted;
@@ -154,7 +155,7 @@ fn taken(profile: &Profile) -> BTreeMap<&'static str, Vec<Vec<RegisterTest>>> {
     for entry in &profile.syscalls.startup_only {
         match &entry.what {
             SyscallRule::Group(name) => {
-                for call in groups::named(name).into_iter().flat_map(|group| group.calls().into_keys()) {
+                for call in groups::named(name).into_iter().flat_map(|group| calls_of(group).keys()) {
                     taken.entry(call).or_default().push(Vec::new());
                 }
             }
@@ -233,10 +234,8 @@ impl Gatherer<'_> {
 
     fn group(&mut self, group: &groups::Group, pointer: &str, why: Option<&String>, early: bool) {
         let through = groups::NAMES.into_iter().find(|name| group.name.starts_with(name));
-        for (call, alternatives) in group.calls() {
-            let tests = |all: &Vec<Condition>| all.iter().map(|one| RegisterTest::of(call, one)).collect();
-            let alternatives: Vec<Vec<RegisterTest>> = alternatives.iter().map(tests).collect();
-            self.put(call, alternatives, pointer, through, why, early);
+        for (call, alternatives) in calls_of(group) {
+            self.put(call, alternatives.clone(), pointer, through, why, early);
         }
     }
 
@@ -254,9 +253,8 @@ impl Gatherer<'_> {
         let bare = alternatives.iter().any(Vec::is_empty);
         if bare && is_open_to_more(call) && decided.is_none() {
             // A bare name adds nothing to what the groups let it do.
-            let mut grouped = groups::union([&groups::CORE, &groups::NETWORK]);
-            let tests = |all: Vec<Condition>| all.iter().map(|one| RegisterTest::of(call, one)).collect();
-            let alternatives = grouped.remove(call).unwrap_or_default().into_iter().map(tests).collect();
+            let grouped = [&groups::CORE, &groups::NETWORK].map(|group| calls_of(group).get(call));
+            let alternatives = grouped.into_iter().flatten().flatten().cloned().collect();
             return self.add(call, alternatives, pointer, through, why, None, early);
         }
         self.add(call, alternatives, pointer, through, why, decided, early);
@@ -295,6 +293,23 @@ impl Gatherer<'_> {
             left.iter().flat_map(|alternative| without(alternative, gone)).collect()
         })
     }
+}
+
+/// The calls of a group with their tests.
+type CallsOfGroup = BTreeMap<&'static str, Vec<Vec<RegisterTest>>>;
+
+/// The calls of a group: each group is put together once.
+fn calls_of(group: &groups::Group) -> &'static CallsOfGroup {
+    static ALL: LazyLock<BTreeMap<&'static str, CallsOfGroup>> = LazyLock::new(|| {
+        let named = groups::NAMES.into_iter().filter_map(groups::named).chain([&groups::NETWORK_LISTEN]);
+        let tests = |(call, alternatives): (&'static str, Vec<Vec<Condition>>)| {
+            let each = |all: &Vec<Condition>| all.iter().map(|one| RegisterTest::of(call, one)).collect();
+            (call, alternatives.iter().map(each).collect())
+        };
+        named.map(|group| (group.name, group.calls().into_iter().map(tests).collect())).collect()
+    });
+    static NONE: CallsOfGroup = BTreeMap::new();
+    ALL.get(group.name).unwrap_or(&NONE)
 }
 
 /// The calls with which most exploits of the kernel begin, or that give a process power over others
@@ -360,7 +375,7 @@ pub fn danger(call: &str) -> Option<&'static str> {
 
 /// The names of a group's calls.
 pub(super) fn of_group(name: &str) -> BTreeSet<&'static str> {
-    groups::named(name).map(|group| group.calls().into_keys().collect()).unwrap_or_default()
+    groups::named(name).map(|group| calls_of(group).keys().copied().collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,13 +8,18 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attacks;
 pub mod calls;
 mod conditions;
 mod diff;
 pub mod docker;
+pub mod exposure;
 mod files;
 mod input;
+pub mod item;
+mod json;
 pub mod known;
+pub mod line;
 mod network;
 mod permission;
 mod places;
@@ -22,10 +27,13 @@ mod programs;
 mod risk;
 mod sentence;
 mod settings;
+pub mod summary;
 mod support;
+pub mod violation;
 
 pub use conditions::RegisterTest;
 pub use diff::{ProfileDiff, SettingChange};
+pub use exposure::{Exposure, ExposureRow};
 pub use input::ReviewInput;
 pub use permission::{LimitName, Permission, Permitted, ProgramKey};
 pub use places::{TextPlace, TextPlaces};
@@ -56,3 +64,6 @@ impl ProfileReview {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

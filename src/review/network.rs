@@ -53,11 +53,7 @@ pub(super) fn covers(list: &[Entry<Endpoint>], wanted: &Endpoint) -> bool {
 fn is_covered(wanted: &AddressRule, rules: &[&AddressRule]) -> bool {
     let (first, last) = wanted.ports;
     // Between two bounds of rules the same rules hold for each port.
-    let mut bounds = BTreeSet::from([first]);
-    for rule in rules {
-        bounds.extend([rule.ports.0].into_iter().chain(rule.ports.1.checked_add(1)));
-    }
-    bounds.range(first..=last).all(|port| {
+    bounds(wanted, rules).range(first..=last).all(|port| {
         let here = rules.iter().filter(|rule| (rule.ports.0..=rule.ports.1).contains(port));
         let networks: Vec<Ipv6Net> = here.map(|rule| mapped(rule.network)).collect();
         contain(&networks, mapped(wanted.network))
@@ -95,6 +91,29 @@ pub(super) fn is_loopback(rule: &AddressRule) -> bool {
             network.prefix_len() == 128 && IpAddr::from(network.addr()).to_canonical().is_loopback()
         }
     })
+}
+
+/// How many ports rules have together at every IPv4 address.
+pub(super) fn open_ports<'r>(rules: impl Iterator<Item = &'r AddressRule>) -> u32 {
+    let rules: Vec<&AddressRule> = rules.collect();
+    let all = AddressRule { network: "0.0.0.0/0".parse().ok(), ports: (0, u16::MAX) };
+    let bounds: Vec<u16> = bounds(&all, &rules).into_iter().collect();
+    let ends = bounds.iter().skip(1).map(|port| u32::from(*port)).chain([u32::from(u16::MAX) + 1]);
+    let ranges = bounds.iter().map(|port| u32::from(*port)).zip(ends);
+    let is_open = |port: u32| {
+        let one = AddressRule { ports: (port as u16, port as u16), ..all.clone() };
+        is_covered(&one, &rules)
+    };
+    ranges.filter(|(first, _)| is_open(*first)).map(|(first, end)| end - first).sum()
+}
+
+/// The ports at which the rules that hold change, from the first of `wanted` on.
+fn bounds(wanted: &AddressRule, rules: &[&AddressRule]) -> BTreeSet<u16> {
+    let mut bounds = BTreeSet::from([wanted.ports.0]);
+    for rule in rules {
+        bounds.extend([rule.ports.0].into_iter().chain(rule.ports.1.checked_add(1)));
+    }
+    bounds
 }
 
 /// How many ports a rule has.

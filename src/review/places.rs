@@ -64,7 +64,7 @@ mod tests {
             ("/remit", 1, 12),
             ("/files/0", 2, 13),
             ("/files/1", 3, 5),
-            ("/files/1/allow/1", 3, 38),
+            ("/files/1/allow/1", 3, 39),
             ("/a~1b", 4, 8),
             ("/files/9/path", 2, 12),
             ("/network/listen/0", 1, 1),

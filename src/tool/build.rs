@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use self::gather::{Gathered, gather};
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::{self, beside};
 use crate::image::live::Live;
@@ -17,7 +17,9 @@ use crate::profile;
 
 /// The arguments of `remit build`.
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 built, 2 bad input.")]
+#[command(
+    after_help = "Examples:\n  remit build journals -o built.json\n\nExit codes: 0 built, 2 bad input."
+)]
 pub(super) struct BuildArguments {
     /// Journals, directories of journals (*.jsonl), evidence files, or profiles with theirs
     #[arg(required = true, value_name = "JOURNAL")]
@@ -64,7 +66,7 @@ pub(super) fn run(arguments: &BuildArguments) -> VerbResult {
 /// Builds a profile from these inputs.
 pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> VerbResult {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let bar = Progress::bytes("reading journals");
+    let bar = ProgressLine::bytes("reading journals");
     let gathered = gather(journals, arguments.accept_unclean, threads, &|done, all| bar.set(done, all))?;
     drop(bar);
     let Gathered { mut observations, mut removed, mut notes } = gathered;

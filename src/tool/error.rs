@@ -8,17 +8,20 @@ use std::process::ExitStatus;
 
 use nix::errno::Errno;
 
+use super::check::CheckError;
 use super::process_end::ProcessEnd;
 use super::ready::READY;
 use crate::enforce;
 use crate::enforce::source::{LoadError, beside};
 use crate::exchange::Unconvertible;
 use crate::filter;
+use crate::image::archive::ImageError;
 use crate::image::why;
 use crate::kernel::{ParseReleaseError, Release};
 use crate::learn::Unusable;
 use crate::plan::PlanError;
 use crate::profile::{ReadError, embedded};
+use crate::review::item::UnknownItem;
 use crate::sys::{CallError, signal};
 
 /// Why a verb has no answer: one line.
@@ -34,6 +37,10 @@ pub(super) enum ToolError {
     Made(ReadError),
     /// Journals, evidence or events cannot be used.
     Learn(Unusable),
+    /// A check has no answer.
+    Check(CheckError),
+    /// An image cannot be read.
+    Image(ImageError),
     /// There is no plan of a profile.
     Plan {
         /// What messages call the profile.
@@ -88,6 +95,8 @@ pub(super) enum ToolError {
     Output { path: PathBuf, errno: Errno },
     /// The profile is there already, and was not named.
     OutputExists(PathBuf),
+    /// stdin is among files that are followed.
+    FollowedStdin,
     /// The shim ended before the app began.
     NotStarted(ProcessEnd),
     /// The shim left no journal.
@@ -119,6 +128,12 @@ pub(super) enum ToolError {
     NotTraced(Errno),
     /// There is no directory for the profiles of the drop test: the last one that was tried.
     NoFolder(Option<(PathBuf, io::Error)>),
+    /// What `remit explain` was given is no item of a profile.
+    Item(UnknownItem),
+    /// A log has no violation where one was named.
+    Event { path: PathBuf, line: Option<u64>, what: String },
+    /// A report cannot be written from its templates.
+    Report(String),
     /// The self-test could not be done.
     SelfTest(SelfTestError),
 }
@@ -150,6 +165,8 @@ impl fmt::Display for ToolError {
             ToolError::Profile(error) => error.fmt(f),
             ToolError::Made(error) => error.fmt(f),
             ToolError::Learn(error) => error.fmt(f),
+            ToolError::Check(error) => error.fmt(f),
+            ToolError::Image(error) => write!(f, "--image: {error}"),
             ToolError::Plan { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::Exchange { name, error } => write!(f, "{name}: {error}"),
             ToolError::NotOwnDirectory { path, name } => write!(
@@ -207,6 +224,9 @@ impl fmt::Display for ToolError {
                 "{0}: is there already; -o {0} replaces it, --base {0} continues it under another name",
                 path.display()
             ),
+            ToolError::FollowedStdin => {
+                f.write_str("--follow: - is stdin, which is read to its end by itself; name files or - alone")
+            }
             ToolError::NotStarted(how) => {
                 write!(f, "the run did not start: remit-init ended {how}, and says above why")
             }
@@ -247,6 +267,12 @@ impl fmt::Display for ToolError {
                 }
                 f.write_str("; name one by TMPDIR")
             }
+            ToolError::Item(error) => error.fmt(f),
+            ToolError::Event { path, line: Some(line), what } => {
+                write!(f, "{}:{line}: {what}", path.display())
+            }
+            ToolError::Event { path, line: None, what } => write!(f, "{}: {what}", path.display()),
+            ToolError::Report(error) => write!(f, "the report cannot be written: {error}"),
             ToolError::SelfTest(error) => error.fmt(f),
         }
     }
@@ -295,6 +321,18 @@ impl From<LoadError> for ToolError {
 impl From<Unusable> for ToolError {
     fn from(error: Unusable) -> ToolError {
         ToolError::Learn(error)
+    }
+}
+
+impl From<CheckError> for ToolError {
+    fn from(error: CheckError) -> ToolError {
+        ToolError::Check(error)
+    }
+}
+
+impl From<ImageError> for ToolError {
+    fn from(error: ImageError) -> ToolError {
+        ToolError::Image(error)
     }
 }
 

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use caps::Capability;
 use clap::ValueEnum;
 
-use super::{ToolError, VerbOutput, VerbResult, build, plan, remarks};
+use super::{ToolError, VerbOutput, VerbResult, build, remarks};
 use crate::enforce::probe;
 use crate::exchange::superset::{self, TargetMachine};
 use crate::exchange::{MAX_BYTES, Unconvertible, apparmor, kubescape};
 use crate::kernel::{Arch, Release};
 use crate::profile::{self, Profile};
+use crate::review::docker;
 
 /// The arguments of `remit import`.
 #[derive(clap::Args)]
@@ -130,7 +131,7 @@ fn target(arguments: &ImportArguments) -> Result<TargetMachine, ToolError> {
         None => probe::kernel().map_err(ToolError::ThisKernel)?.release,
         Some(text) => text.parse().map_err(ToolError::Kernel)?,
     };
-    let mut capabilities: Vec<Capability> = plan::docker_capabilities().into();
+    let mut capabilities: Vec<Capability> = docker::CAPABILITIES.into();
     for word in &arguments.capabilities {
         match superset::capability(word) {
             Some(capability) => capabilities.push(capability),
