@@ -63,7 +63,8 @@ struct Reading {
 }
 
 fn read(contender: &Contender, log: &Path) -> Result<Reading, String> {
-    let command = READERS.iter().find(|(name, _)| *name == contender.name).map_or(READERS[0].1, |(_, command)| command);
+    let command =
+        READERS.iter().find(|(name, _)| *name == contender.name).map_or(READERS[0].1, |(_, command)| command);
     let begin = Instant::now();
     let child = Command::new(command[0]).args(&command[1..]).arg(log).stdout(Stdio::null()).spawn();
     let child = child.map_err(|error| format!("{}: {error}", command[0]))?;

@@ -140,7 +140,9 @@ fn every_example_of_a_help_works() {
     let verbs = commands(&[]);
     assert!(verbs.len() >= 11, "{verbs:?}");
     for verb in verbs {
-        let help = text(&remit(&[verb.iter().map(String::as_str).collect::<Vec<_>>(), vec!["--help"]].concat()).stdout);
+        let help = text(
+            &remit(&[verb.iter().map(String::as_str).collect::<Vec<_>>(), vec!["--help"]].concat()).stdout,
+        );
         let block = help.split("Examples:\n").nth(1).unwrap_or_default();
         let examples: Vec<&str> = block.lines().map_while(|line| line.strip_prefix("  ")).collect();
         let name = verb.join(" ");
@@ -152,7 +154,11 @@ fn every_example_of_a_help_works() {
             faults.push(format!("remit {name} --help has no `Exit codes:`"));
         }
         for example in examples {
-            let named = example.split_whitespace().collect::<Vec<_>>().windows(2).any(|pair| pair == ["remit", &*verb[0]]);
+            let named = example
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .windows(2)
+                .any(|pair| pair == ["remit", &*verb[0]]);
             match place.run(example) {
                 Ok(code) if named && code != 2 && listed.contains(&code) => {}
                 Ok(code) => faults.push(format!("`{example}` of remit {name} ended with {code}")),
@@ -171,7 +177,8 @@ fn commands(above: &[String]) -> Vec<Vec<String>> {
         return vec![above.to_vec()];
     };
     let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
-    let names = names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-') && *name != "help");
+    let names =
+        names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-') && *name != "help");
     names.flat_map(|name| commands(&[above, &[name.to_owned()]].concat())).collect()
 }
 
@@ -193,7 +200,8 @@ impl ExamplePlace {
         let write = |name: &str, text: &str| {
             let path = bin.join(name);
             std::fs::write(&path, text).expect("a script");
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .expect("its mode");
         };
         // The real shim is beside the real tool, which looks for it there.
         write("remit", &format!("#!/bin/sh\nexec '{REMIT}' \"$@\"\n"));
@@ -204,7 +212,9 @@ impl ExamplePlace {
         for script in [
             "remit learn --keep journals --label smoke -o learned.json -- /bin/true".to_owned(),
             "cp learned.json profile.json && cp learned.evidence.json profile.evidence.json".to_owned(),
-            format!("'{shim}' --profile ./profile.json --events events.jsonl -- /bin/true; test -s events.jsonl"),
+            format!(
+                "'{shim}' --profile ./profile.json --events \"$PWD/events.jsonl\" -- /bin/true && test -s events.jsonl"
+            ),
         ] {
             assert_eq!(place.run(&script), Ok(0), "{script}");
         }
@@ -216,11 +226,16 @@ impl ExamplePlace {
     fn run(&self, line: &str) -> Result<i32, String> {
         use std::io::{BufRead, BufReader, Read};
         use std::process::Stdio;
-        let path = format!("{}:{}", self.0.path().join("bin").display(), std::env::var("PATH").unwrap_or_default());
+        let path =
+            format!("{}:{}", self.0.path().join("bin").display(), std::env::var("PATH").unwrap_or_default());
         let mut command = Command::new("/bin/sh");
         let follows = line.contains(" --follow ");
         let line = if follows { format!("exec {line}") } else { line.to_owned() };
-        command.args(["-c", &line]).current_dir(self.0.path()).env("PATH", path).env_remove("LD_LIBRARY_PATH");
+        command
+            .args(["-c", &line])
+            .current_dir(self.0.path())
+            .env("PATH", path)
+            .env_remove("LD_LIBRARY_PATH");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         descriptors::only_standard(&mut command);
         if !follows {
@@ -233,7 +248,8 @@ impl ExamplePlace {
         let mut first = String::new();
         lines.read_line(&mut first).map_err(|error| error.to_string())?;
         let pid = i32::try_from(child.id()).expect("a pid");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT).expect("it is there");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT)
+            .expect("it is there");
         lines.read_to_string(&mut first).map_err(|error| error.to_string())?;
         child.wait().expect("it ends").code().ok_or_else(|| "it was killed".to_owned())
     }
@@ -266,7 +282,10 @@ fn the_version_says_commit_and_kernel() {
         let said = text(&remit(&[flag]).stdout);
         let lines: Vec<&str> = said.lines().collect();
         assert_eq!(lines[0], concat!("remit ", env!("CARGO_PKG_VERSION")));
-        assert!(lines[1].starts_with("commit ") && lines[2].starts_with("Linux ") && lines.len() == 3, "{said}");
+        assert!(
+            lines[1].starts_with("commit ") && lines[2].starts_with("Linux ") && lines.len() == 3,
+            "{said}"
+        );
     }
 }
 
@@ -277,7 +296,8 @@ fn the_commit_is_that_of_the_sources() {
     let root = folder.path();
     let git = |arguments: &[&str]| {
         let name = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"];
-        let output = Command::new("git").args(name).arg("-C").arg(root).args(arguments).output().expect("git");
+        let output =
+            Command::new("git").args(name).arg("-C").arg(root).args(arguments).output().expect("git");
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout).trim().to_owned()
     };

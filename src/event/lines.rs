@@ -184,8 +184,7 @@ impl LogLines {
         if let Some((stream, is_whole, text)) = cri(line) {
             if is_whole && self.parts[part_of(stream)].is_empty() {
                 let begins = memmem::find(text, BEGINNING);
-                return begins
-                    .map_or(Found::None, |at| Found::Buffer(stream, end - text.len() + at, end));
+                return begins.map_or(Found::None, |at| Found::Buffer(stream, end - text.len() + at, end));
             }
             return join(&mut self.parts, &mut self.too_long, stream, text, is_whole);
         }
@@ -366,8 +365,10 @@ mod tests {
     #[test]
     fn what_an_engine_writes_around_a_line_is_taken_off() {
         let docker = |log: &str, stream: &str| {
-            format!("{}\n", serde_json::json!({ "log": log, "stream": stream, "time": "2026-11-22T10:00:00Z" }))
-        
+            format!(
+                "{}\n",
+                serde_json::json!({ "log": log, "stream": stream, "time": "2026-11-22T10:00:00Z" })
+            )
         };
         let event = "{\"remit\":1,\"x\":\"a\\u001b\\\"\"}";
         let whole = [
@@ -380,7 +381,8 @@ mod tests {
             docker(event, "stderr"),
         ]
         .concat();
-        let (own, app) = ((event.to_owned(), LogStream::Stderr), ("{\"remit\":2}".to_owned(), LogStream::Stdout));
+        let (own, app) =
+            ((event.to_owned(), LogStream::Stderr), ("{\"remit\":2}".to_owned(), LogStream::Stdout));
         assert_eq!(texts(&whole), [own.clone(), own.clone(), app.clone()]);
         let time = "2026-11-22T10:00:00.000000001Z";
         let cri = format!(

@@ -14,9 +14,9 @@ pub mod hint;
 pub mod lines;
 pub mod log;
 pub mod model;
-pub mod names;
 #[cfg(feature = "tool")]
 pub mod moment;
+pub mod names;
 mod queue;
 #[cfg(feature = "tool")]
 pub mod record;

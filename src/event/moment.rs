@@ -39,9 +39,11 @@ fn time_of_day(text: &str) -> Option<(i64, u64)> {
     }
     let microseconds = match fraction {
         None => 0,
-        Some(part) if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) => {
-            part.bytes().chain(std::iter::repeat(b'0')).take(6).fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))
-        }
+        Some(part) if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) => part
+            .bytes()
+            .chain(std::iter::repeat(b'0'))
+            .take(6)
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
         Some(_) => return None,
     };
     Some((i64::from(hour * 3600 + minute * 60 + second) - offset, microseconds))
@@ -112,9 +114,24 @@ mod tests {
             assert_eq!(moment(text).map(utc).as_deref(), Some(same), "{text}");
         }
         for text in [
-            "", "2026", "2026-11", "2026-13-01", "2026-02-29", "2026-11-31", "26-11-22", "2026-11-22T",
-            "2026-11-22T24:00", "2026-11-22T10", "2026-11-22T10:60", "2026-11-22T10:00:00.Z", "1969-12-31",
-            "2026-11-22T10:00:00+2", "2026-11-22T10:00:00:00", "yesterday", "2026-11-22T10:00:00Zx", "2026-1١-22",
+            "",
+            "2026",
+            "2026-11",
+            "2026-13-01",
+            "2026-02-29",
+            "2026-11-31",
+            "26-11-22",
+            "2026-11-22T",
+            "2026-11-22T24:00",
+            "2026-11-22T10",
+            "2026-11-22T10:60",
+            "2026-11-22T10:00:00.Z",
+            "1969-12-31",
+            "2026-11-22T10:00:00+2",
+            "2026-11-22T10:00:00:00",
+            "yesterday",
+            "2026-11-22T10:00:00Zx",
+            "2026-1١-22",
         ] {
             assert_eq!(moment(text), None, "{text}");
         }

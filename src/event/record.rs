@@ -6,8 +6,8 @@ use std::fmt;
 use std::ops::Deref;
 
 use memchr::memmem;
-use serde::de::{Deserializer, Error, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 
 use super::lines::BEGINNING;
@@ -391,7 +391,9 @@ mod tests {
     fn an_event_behind_the_beginning_of_another_is_read() {
         let hidden = format!("{{\"remit\":1,\"seq\":9,\"event\":\"sto{LINE}");
         assert_eq!(EventRecord::read(hidden.as_bytes()).expect("an event").text(), LINE);
-        for bad in ["{\"remit\":", "{\"remit\":1}x", "{\"remit\":1,\"seq\":-1}", "{\"remit\":1,\"seq\":1,\"seq\":2}"] {
+        for bad in
+            ["{\"remit\":", "{\"remit\":1}x", "{\"remit\":1,\"seq\":-1}", "{\"remit\":1,\"seq\":1,\"seq\":2}"]
+        {
             assert!(EventRecord::read(bad.as_bytes()).is_none(), "{bad}");
         }
         assert!(EventRecord::read(b"{\"remit\":1,\"x\":\"\xff\"}").is_none());

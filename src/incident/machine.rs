@@ -40,7 +40,9 @@ pub enum IncidentNews {
 impl IncidentNews {
     /// The incident, as it stands.
     pub fn incident(&self) -> &Incident {
-        let (IncidentNews::Opened(incident) | IncidentNews::Updated(incident) | IncidentNews::Closed(incident)) = self;
+        let (IncidentNews::Opened(incident)
+        | IncidentNews::Updated(incident)
+        | IncidentNews::Closed(incident)) = self;
         incident
     }
 }
@@ -239,7 +241,9 @@ impl Incidents {
         let rule = rules::of_violation(event, &object, process.program());
         let linked = self.incident_of(process.pid).or_else(|| self.incident_that_wrote(&object));
         let rule = match linked.and_then(|number| self.open.get(&number)) {
-            Some(open) if &*event.kind == "program" && open.files.iter().any(|file| **file == *object.path) => {
+            Some(open)
+                if &*event.kind == "program" && open.files.iter().any(|file| **file == *object.path) =>
+            {
                 "dropped-program"
             }
             _ => rule,
@@ -280,7 +284,8 @@ impl Incidents {
     /// these started that was a sign.
     fn begin(&mut self, pid: u32, event: &EventRecord<'_>) -> u64 {
         if self.open.len() >= OPEN
-            && let Some(number) = self.open.iter().min_by_key(|(_, open)| open.last).map(|(number, _)| *number)
+            && let Some(number) =
+                self.open.iter().min_by_key(|(_, open)| open.last).map(|(number, _)| *number)
         {
             self.totals.closed_early += 1;
             self.close(number, true);
@@ -305,7 +310,8 @@ impl Incidents {
             left_out: 0,
             closed_early: false,
         };
-        self.open.insert(number, OpenIncident { incident, began: self.now, last: self.now, files: Vec::new() });
+        self.open
+            .insert(number, OpenIncident { incident, began: self.now, last: self.now, files: Vec::new() });
         let top = chain.first().copied();
         for pid in self.with_started(chain) {
             self.join(number, pid);
@@ -465,7 +471,8 @@ impl Incidents {
 /// An incident with what follows of its steps.
 fn finished(mut incident: Incident) -> Incident {
     incident.steps.sort_by_key(|step| step.seq);
-    let signs: Vec<_> = incident.rules.iter().filter(|id| **id != "other").map(|id| rules::rule(id)).collect();
+    let signs: Vec<_> =
+        incident.rules.iter().filter(|id| **id != "other").map(|id| rules::rule(id)).collect();
     if let Some(gravest) = signs.iter().map(|rule| rule.severity).max() {
         incident.severity = gravest.raised(signs.len() - 1);
     }

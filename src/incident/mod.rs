@@ -13,6 +13,6 @@ mod report;
 pub mod rules;
 mod sentence;
 
-pub use machine::{IncidentNews, Incidents, IncidentTotals};
+pub use machine::{IncidentNews, IncidentTotals, Incidents};
 pub use report::{Incident, IncidentProcess, IncidentSeverity, IncidentStep, StepOutcome};
 pub use rules::{INCIDENT_RULES, IncidentRule};

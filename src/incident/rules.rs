@@ -126,15 +126,42 @@ const INTERPRETERS: [&str; 11] =
     ["python", "perl", "ruby", "php", "node", "lua", "luajit", "tclsh", "gawk", "mawk", "bun"];
 
 const DOWNLOADERS: [&str; 30] = [
-    "curl", "wget", "aria2c", "ftp", "tftp", "ftpget", "lftp", "nc", "ncat", "netcat", "nc.openbsd",
-    "nc.traditional", "socat", "ssh", "scp", "sftp", "rsync", "telnet", "git", "apt", "apt-get", "apk", "dnf",
-    "yum", "microdnf", "rpm", "dpkg", "pip", "pip3", "npm",
+    "curl",
+    "wget",
+    "aria2c",
+    "ftp",
+    "tftp",
+    "ftpget",
+    "lftp",
+    "nc",
+    "ncat",
+    "netcat",
+    "nc.openbsd",
+    "nc.traditional",
+    "socat",
+    "ssh",
+    "scp",
+    "sftp",
+    "rsync",
+    "telnet",
+    "git",
+    "apt",
+    "apt-get",
+    "apk",
+    "dnf",
+    "yum",
+    "microdnf",
+    "rpm",
+    "dpkg",
+    "pip",
+    "pip3",
+    "npm",
 ];
 
 const EXAMINERS: [&str; 30] = [
-    "id", "whoami", "who", "w", "uname", "hostname", "ps", "top", "ss", "netstat", "ip", "ifconfig", "arp", "route",
-    "lsof", "env", "printenv", "getent", "last", "lscpu", "lsblk", "df", "mount", "dmesg", "nmap", "ping", "dig",
-    "nslookup", "host", "capsh",
+    "id", "whoami", "who", "w", "uname", "hostname", "ps", "top", "ss", "netstat", "ip", "ifconfig", "arp",
+    "route", "lsof", "env", "printenv", "getent", "last", "lscpu", "lsblk", "df", "mount", "dmesg", "nmap",
+    "ping", "dig", "nslookup", "host", "capsh",
 ];
 
 /// Where anyone may write.
@@ -143,33 +170,89 @@ const TEMPORARY: [&str; 6] = ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/", "/var/
 const PROGRAMS: [&str; 8] = ["/bin/", "/sbin/", "/usr/", "/lib/", "/lib64/", "/opt/", "/app/", "/snap/"];
 
 /// The ends of names of what is executed, or read by an interpreter.
-const CODE: [&str; 14] =
-    [".sh", ".py", ".pl", ".rb", ".php", ".phtml", ".jsp", ".jspx", ".cgi", ".js", ".so", ".ko", ".elf", ".bin"];
+const CODE: [&str; 14] = [
+    ".sh", ".py", ".pl", ".rb", ".php", ".phtml", ".jsp", ".jspx", ".cgi", ".js", ".so", ".ko", ".elf",
+    ".bin",
+];
 
 /// Parts of the names of files that are executed later.
 const STARTUP: [&str; 15] = [
-    "/etc/cron", "/var/spool/cron", "/etc/systemd/", "/lib/systemd/", "/etc/init.d/", "/etc/rc", "/etc/profile",
-    "/etc/bash.bashrc", "/.bashrc", "/.profile", "/.bash_profile", "/.zshrc", "/etc/ld.so.", "/.ssh/authorized_keys",
+    "/etc/cron",
+    "/var/spool/cron",
+    "/etc/systemd/",
+    "/lib/systemd/",
+    "/etc/init.d/",
+    "/etc/rc",
+    "/etc/profile",
+    "/etc/bash.bashrc",
+    "/.bashrc",
+    "/.profile",
+    "/.bash_profile",
+    "/.zshrc",
+    "/etc/ld.so.",
+    "/.ssh/authorized_keys",
     "/etc/update-motd.d/",
 ];
 
 /// Parts of the names of files with credentials.
 const CREDENTIALS: [&str; 17] = [
-    "/etc/shadow", "/etc/gshadow", "/.ssh/", "/etc/ssh/ssh_host_", "/var/run/secrets/", "/run/secrets/", "/.aws/",
-    "/.azure/", "/.config/gcloud", "/.docker/config.json", "/.kube/config", "/.netrc", "/.pgpass", "/.git-credentials",
-    "/.vault-token", "/etc/kubernetes/", "/proc/kcore",
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/.ssh/",
+    "/etc/ssh/ssh_host_",
+    "/var/run/secrets/",
+    "/run/secrets/",
+    "/.aws/",
+    "/.azure/",
+    "/.config/gcloud",
+    "/.docker/config.json",
+    "/.kube/config",
+    "/.netrc",
+    "/.pgpass",
+    "/.git-credentials",
+    "/.vault-token",
+    "/etc/kubernetes/",
+    "/proc/kcore",
 ];
 
-const ENGINE_SOCKETS: [&str; 5] = ["docker.sock", "containerd.sock", "crio.sock", "podman.sock", "buildkitd.sock"];
+const ENGINE_SOCKETS: [&str; 5] =
+    ["docker.sock", "containerd.sock", "crio.sock", "podman.sock", "buildkitd.sock"];
 
 const INJECTING: [&str; 7] = [
-    "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "process_madvise", "userfaultfd", "memfd_create",
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "pidfd_getfd",
+    "process_madvise",
+    "userfaultfd",
+    "memfd_create",
 ];
 
 const ESCAPING: [&str; 24] = [
-    "mount", "umount2", "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "mount_setattr", "pivot_root",
-    "unshare", "setns", "clone", "bpf", "init_module", "finit_module", "delete_module", "kexec_load",
-    "kexec_file_load", "open_by_handle_at", "perf_event_open", "iopl", "ioperm", "reboot", "swapon",
+    "mount",
+    "umount2",
+    "move_mount",
+    "open_tree",
+    "fsopen",
+    "fsmount",
+    "fsconfig",
+    "mount_setattr",
+    "pivot_root",
+    "unshare",
+    "setns",
+    "clone",
+    "bpf",
+    "init_module",
+    "finit_module",
+    "delete_module",
+    "kexec_load",
+    "kexec_file_load",
+    "open_by_handle_at",
+    "perf_event_open",
+    "iopl",
+    "ioperm",
+    "reboot",
+    "swapon",
 ];
 
 const BECOMING: [&str; 8] =
@@ -239,7 +322,11 @@ pub(super) fn of_exec(path: &str, name: &str, starter: &str) -> Option<&'static 
 }
 
 /// The rule that a violation is a sign of.
-pub(super) fn of_violation(event: &EventRecord<'_>, object: &ObjectRecord<'_>, program: &str) -> &'static str {
+pub(super) fn of_violation(
+    event: &EventRecord<'_>,
+    object: &ObjectRecord<'_>,
+    program: &str,
+) -> &'static str {
     match &*event.kind {
         "program" => of_exec(&object.path, "", program).unwrap_or("other"),
         "file" => of_file(object),
@@ -322,9 +409,12 @@ mod tests {
 
     #[test]
     fn each_rule_has_its_sign_and_its_near_miss() {
-        let file = |path: &str, access: &str| format!("\"kind\":\"file\",\"object\":{{\"path\":\"{path}\",\"access\":[\"{access}\"]}}");
+        let file = |path: &str, access: &str| {
+            format!("\"kind\":\"file\",\"object\":{{\"path\":\"{path}\",\"access\":[\"{access}\"]}}")
+        };
         let program = |path: &str| format!("\"kind\":\"program\",\"object\":{{\"path\":\"{path}\"}}");
-        let call = |name: &str| format!("\"kind\":\"syscall\",\"object\":{{\"syscall\":\"{name}\",\"args\":[]}}");
+        let call =
+            |name: &str| format!("\"kind\":\"syscall\",\"object\":{{\"syscall\":\"{name}\",\"args\":[]}}");
         let address = |text: &str, access: &str| {
             format!("\"kind\":\"network\",\"object\":{{\"address\":\"{text}\",\"access\":\"{access}\"}}")
         };

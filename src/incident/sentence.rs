@@ -96,12 +96,18 @@ fn clause(step: &IncidentStep, is_tried: bool) -> String {
         "connect" => format!("{} to {object}", verb("connect", "connected")),
         "listen" => format!("{} on {object}", verb("listen", "listened")),
         "injection" if step.kind == "syscall" => format!("{} {object}", verb("call", "called")),
-        "injection" if step.kind == "file" => format!("{} {object}, the memory of a process", verb("write", "wrote")),
+        "injection" if step.kind == "file" => {
+            format!("{} {object}, the memory of a process", verb("write", "wrote"))
+        }
         "injection" => {
             format!("{} memory that is writable and executable", verb("map", "mapped"))
         }
-        "escape" if step.kind == "syscall" => format!("{} {object}, towards the host", verb("call", "called")),
-        "escape" if step.kind == "network" => format!("{} to the engine by {object}", verb("connect", "connected")),
+        "escape" if step.kind == "syscall" => {
+            format!("{} {object}, towards the host", verb("call", "called"))
+        }
+        "escape" if step.kind == "network" => {
+            format!("{} to the engine by {object}", verb("connect", "connected"))
+        }
         "escape" | "privilege" if step.kind == "capability" => {
             format!("{} the capability {object}", verb("use", "used"))
         }

@@ -14,7 +14,9 @@ use crate::profile;
 
 /// The arguments of `remit build`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  remit build journals -o built.json\n\nExit codes: 0 built, 2 bad input.")]
+#[command(
+    after_help = "Examples:\n  remit build journals -o built.json\n\nExit codes: 0 built, 2 bad input."
+)]
 pub(super) struct BuildArguments {
     /// Journals, directories of journals (*.jsonl), evidence files, or profiles with theirs
     #[arg(required = true, value_name = "JOURNAL")]

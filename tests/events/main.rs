@@ -116,15 +116,20 @@ fn the_lines_are_those_of_the_log_and_filters_choose() {
     assert_eq!(lines(&["--since", "1h"]), Vec::<String>::new());
     let text = printed(&remit(folder.path(), &["--format", "text", "events.jsonl"]), 0);
     assert_eq!(text.lines().count(), log().len());
-    assert!(text.contains("denied    program /usr/bin/curl EACCES by /bin/sh[30]") && !text.contains('\u{1b}'), "{text}");
+    assert!(
+        text.contains("denied    program /usr/bin/curl EACCES by /bin/sh[30]") && !text.contains('\u{1b}'),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_summary_counts_all() {
     let (folder, _) = with_log();
-    let json: Value =
-        serde_json::from_str(&printed(&remit(folder.path(), &["--summary", "--format", "json", "events.jsonl"]), 0))
-            .expect("JSON");
+    let json: Value = serde_json::from_str(&printed(
+        &remit(folder.path(), &["--summary", "--format", "json", "events.jsonl"]),
+        0,
+    ))
+    .expect("JSON");
     assert_eq!(json["events"], log().len());
     assert_eq!((&json["violations"], &json["dropped"]), (&(14 + 41 + 9).into(), &120.into()));
     assert_eq!((&json["by_kind"]["file"], &json["by_kind"]["syscall"]), (&13.into(), &41.into()));
@@ -136,13 +141,17 @@ fn a_summary_counts_all() {
 fn incidents_have_a_tree_and_a_sentence() {
     let (folder, _) = with_log();
     let text = printed(&remit(folder.path(), &["--incidents", "events.jsonl"]), 0);
-    assert!(text.starts_with("incident 1 critical, ") && text.contains("  └ /bin/sh[30] -x 'a b'\n"), "{text}");
+    assert!(
+        text.starts_with("incident 1 critical, ") && text.contains("  └ /bin/sh[30] -x 'a b'\n"),
+        "{text}"
+    );
     assert!(!text.contains('\u{1b}') && text.contains("\\u001b[2Jx"), "{text}");
     let json = printed(&remit(folder.path(), &["--incidents", "--format", "json", "events.jsonl"]), 0);
     let lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((&lines[0]["state"], &lines[0]["severity"]), (&"closed".into(), &"critical".into()));
     assert_eq!(lines.last().expect("totals")["violations"], 64);
-    let none = printed(&remit(folder.path(), &["--incidents", "--kind", "limit", "--pid", "30", "events.jsonl"]), 0);
+    let none =
+        printed(&remit(folder.path(), &["--incidents", "--kind", "limit", "--pid", "30", "events.jsonl"]), 0);
     assert!(!none.contains("incident 1"), "{none}");
 }
 
@@ -157,7 +166,10 @@ fn what_engines_keep_logs_in_is_read() {
         format!("{{\"log\":{text},\"stream\":\"stderr\",\"time\":\"2026-11-22T10:00:00.000000001Z\"}}")
     };
     write("docker.log", log().iter().map(json).collect());
-    write("cri.log", log().iter().map(|line| format!("2026-11-22T10:00:00.000000001Z stderr F {line}")).collect());
+    write(
+        "cri.log",
+        log().iter().map(|line| format!("2026-11-22T10:00:00.000000001Z stderr F {line}")).collect(),
+    );
     write("windows.log", log().iter().map(|line| format!("{line}\r")).collect());
     for name in ["docker.log", "cri.log", "windows.log"] {
         let text = printed(&remit(folder.path(), &[name]), 0);
@@ -182,7 +194,11 @@ fn hostile_lines_are_left_out_and_counted() {
     let output = remit(folder.path(), &["log"]);
     assert_eq!(printed(&output, 1).lines().collect::<Vec<_>>(), [start, &log()[23]]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    for says in ["remit: log: 2 lines that look like events", "3 lines begin like events", "1 lines are longer than 1 MiB"] {
+    for says in [
+        "remit: log: 2 lines that look like events",
+        "3 lines begin like events",
+        "1 lines are longer than 1 MiB",
+    ] {
         assert!(error.contains(says), "{says}: {error}");
     }
     assert!(!error.contains('\u{1b}'));
@@ -224,7 +240,8 @@ fn counters_are_a_file_of_the_textfile_collector() {
     ] {
         assert!(text.lines().any(|one| one == line), "{line}\n{text}");
     }
-    let names: Vec<_> = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("one").file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("one").file_name()).collect();
     assert_eq!(names.len(), 2, "nothing is left beside it: {names:?}");
     let both = remit(folder.path(), &["--prometheus", "remit.prom", "--summary", "events.jsonl"]);
     assert!(printed(&both, 0).contains("24 events"));
@@ -238,7 +255,9 @@ fn colours_are_for_a_terminal() {
         Seat::new(|slave| {
             let mut command = Command::new(REMIT);
             command.arg("events").arg(&path).current_dir(folder.path()).env("NO_COLOR", no_color);
-            command.stdout(slave.try_clone().expect("the terminal")).stderr(slave.try_clone().expect("the terminal"));
+            command
+                .stdout(slave.try_clone().expect("the terminal"))
+                .stderr(slave.try_clone().expect("the terminal"));
             seat::in_own_session(&mut command, slave);
             command
         })
@@ -257,7 +276,8 @@ fn a_reader_that_has_enough_is_no_error() {
     let many = log().join("\n").repeat(2000);
     fs::write(folder.path().join("many"), many).expect("a file");
     let script = format!("'{REMIT}' events --every-start many | head -n 1; test ${{PIPESTATUS[0]}} = 0");
-    let output = Command::new("bash").args(["-c", &script]).current_dir(folder.path()).output().expect("bash");
+    let output =
+        Command::new("bash").args(["-c", &script]).current_dir(folder.path()).output().expect("bash");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(printed(&output, 0).lines().collect::<Vec<_>>(), [&log()[0]]);
 }

@@ -36,15 +36,17 @@ fn ocsf() {
     let events = converted("ocsf.json", "ocsf", &[]);
     assert_eq!(events.len(), log().len());
     for event in &events {
-        let [class, activity, kind] = ["class_uid", "activity_id", "type_uid"].map(|key| event[key].as_i64().expect(key));
+        let [class, activity, kind] =
+            ["class_uid", "activity_id", "type_uid"].map(|key| event[key].as_i64().expect(key));
         assert_eq!(kind, class * 100 + activity, "{event:#}");
     }
-    let classes: Vec<i64> = events.iter().map(|event| event["class_uid"].as_i64().expect("a class")).collect();
+    let classes: Vec<i64> =
+        events.iter().map(|event| event["class_uid"].as_i64().expect("a class")).collect();
     assert_eq!(
         classes,
         [
-            1007, 0, 1007, 1007, 1007, 1001, 1001, 1001, 1001, 4001, 4001, 4001, 4001, 2004, 2004, 2004, 2004, 2004, 1001,
-            1007, 1007, 0, 0, 6002
+            1007, 0, 1007, 1007, 1007, 1001, 1001, 1001, 1001, 4001, 4001, 4001, 4001, 2004, 2004, 2004,
+            2004, 2004, 1001, 1007, 1007, 0, 0, 6002
         ]
     );
     let denied = &events[3];
@@ -57,7 +59,10 @@ fn ocsf() {
     assert_eq!(events[9]["dst_endpoint"]["ip"], "203.0.113.9");
     assert_eq!(events[0]["time"], 1_795_341_601_000_i64);
     let incidents = converted("ocsf.json", "ocsf", &["--incidents"]);
-    assert!(incidents.iter().all(|one| one["class_uid"] == 2004 && one["is_alert"] == true) && !incidents.is_empty());
+    assert!(
+        incidents.iter().all(|one| one["class_uid"] == 2004 && one["is_alert"] == true)
+            && !incidents.is_empty()
+    );
     assert_eq!(incidents[0]["severity_id"], 5);
 }
 
@@ -86,10 +91,15 @@ fn ecs() {
         }
     }
     assert_eq!(events[3]["event"]["action"], "program-denied");
-    assert_eq!((&events[3]["event"]["outcome"], &events[6]["event"]["outcome"]), (&"failure".into(), &"success".into()));
+    assert_eq!(
+        (&events[3]["event"]["outcome"], &events[6]["event"]["outcome"]),
+        (&"failure".into(), &"success".into())
+    );
     assert_eq!(events[19]["process"]["exit_code"], 3);
     assert_eq!(events[9]["destination"]["port"], 4444);
-    assert!(incidents[0]["threat"]["technique"]["id"].as_array().expect("techniques").contains(&"T1105".into()));
+    assert!(
+        incidents[0]["threat"]["technique"]["id"].as_array().expect("techniques").contains(&"T1105".into())
+    );
 }
 
 #[test]
@@ -99,12 +109,20 @@ fn otlp_json() {
     let record = |event: &Value| event["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0].clone();
     let attribute = |event: &Value, key: &str| {
         let record = record(event);
-        let found = record["attributes"].as_array().expect("attributes").iter().find(|one| one["key"] == key).cloned();
+        let found = record["attributes"]
+            .as_array()
+            .expect("attributes")
+            .iter()
+            .find(|one| one["key"] == key)
+            .cloned();
         found.unwrap_or_else(|| panic!("{key}: {event:#}"))["value"].clone()
     };
     assert_eq!(record(&events[0])["timeUnixNano"], "1795341601000001000");
     assert_eq!(attribute(&events[9], "server.port"), serde_json::json!({ "intValue": "4444" }));
-    assert_eq!(attribute(&events[3], "process.executable.path"), serde_json::json!({ "stringValue": "/bin/sh" }));
+    assert_eq!(
+        attribute(&events[3], "process.executable.path"),
+        serde_json::json!({ "stringValue": "/bin/sh" })
+    );
     assert_eq!(record(&events[3])["severityText"], "WARN");
     let incidents = converted("otlp.json", "otlp-json", &["--incidents"]);
     assert_eq!(record(&incidents[0])["eventName"], "remit.incident");

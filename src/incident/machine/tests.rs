@@ -40,7 +40,10 @@ impl Log {
     }
 
     fn exec(&mut self, pid: u32, parent: u32, program: &str) -> &mut Log {
-        self.event(&format!("\"event\":\"exec\",\"action\":\"allowed\",{}", Log::process(pid, parent, program)))
+        self.event(&format!(
+            "\"event\":\"exec\",\"action\":\"allowed\",{}",
+            Log::process(pid, parent, program)
+        ))
     }
 
     fn refused(&mut self, kind: &str, object: &str, pid: u32, parent: u32, program: &str) -> &mut Log {
@@ -53,7 +56,8 @@ impl Log {
     fn end(&mut self) -> Vec<Incident> {
         self.incidents.finish();
         let news = self.incidents.news().into_iter();
-        news.filter_map(|news| if let IncidentNews::Closed(incident) = news { Some(incident) } else { None }).collect()
+        news.filter_map(|news| if let IncidentNews::Closed(incident) = news { Some(incident) } else { None })
+            .collect()
     }
 }
 
@@ -66,10 +70,15 @@ const CONNECT: &str = "\"address\":\"tcp/203.0.113.9:4444\",\"access\":\"connect
 #[test]
 fn an_intrusion_is_one_incident_with_its_tree() {
     let mut log = Log::of(Incidents::default());
-    log.start(7, "/usr/sbin/nginx").exec(9, 7, "/usr/sbin/nginx").exec(30, 9, "/bin/sh").exec(31, 30, "/usr/bin/id");
+    log.start(7, "/usr/sbin/nginx").exec(9, 7, "/usr/sbin/nginx").exec(30, 9, "/bin/sh").exec(
+        31,
+        30,
+        "/usr/bin/id",
+    );
     log.event("\"event\":\"exit\",\"process\":{\"pid\":31}");
     log.refused("program", CURL, 32, 30, "/bin/sh").refused("file", DROPPED, 30, 9, "/bin/sh");
-    log.refused("program", "\"path\":\"/tmp/x\"", 33, 30, "/bin/sh").refused("network", CONNECT, 30, 9, "/bin/sh");
+    log.refused("program", "\"path\":\"/tmp/x\"", 33, 30, "/bin/sh")
+        .refused("network", CONNECT, 30, 9, "/bin/sh");
     // Another process's gap in the profile is another matter.
     log.refused("file", "\"path\":\"/data/cache\",\"access\":[\"write\"]", 50, 1, "/usr/bin/other");
     let totals = log.incidents.totals();
@@ -79,7 +88,10 @@ fn an_intrusion_is_one_incident_with_its_tree() {
         incident.rules,
         ["shell", "discovery", "download", "dropped-file", "dropped-program", "connect"]
     );
-    assert_eq!((incident.severity, incident.violations, incident.refused), (IncidentSeverity::Critical, 4, 4));
+    assert_eq!(
+        (incident.severity, incident.violations, incident.refused),
+        (IncidentSeverity::Critical, 4, 4)
+    );
     assert_eq!((incident.origin.pid, &*incident.origin.program), (7, "/usr/sbin/nginx"));
     assert_eq!(
         incident.sentence,
@@ -89,7 +101,10 @@ fn an_intrusion_is_one_incident_with_its_tree() {
     );
     let tree: Vec<_> = incident.tree().iter().map(|(depth, process)| (*depth, process.pid)).collect();
     assert_eq!(tree, [(0, 7), (1, 9), (2, 30), (3, 31), (3, 32), (3, 33)]);
-    assert_eq!((&*incident.first, &*incident.last), ("2026-11-22T10:00:03.000000Z", "2026-11-22T10:00:09.000000Z"));
+    assert_eq!(
+        (&*incident.first, &*incident.last),
+        ("2026-11-22T10:00:03.000000Z", "2026-11-22T10:00:09.000000Z")
+    );
 }
 
 /// At the level `violation` there are no execs: the events' own ancestors have to do.
@@ -102,10 +117,18 @@ fn without_execs_the_violations_are_joined_by_their_parents() {
     // The workers' parent is known by its program only.
     assert_eq!(incidents.len(), 2, "two children of a process that is not known to be the same server");
     let mut log = Log::of(Incidents::default());
-    let line = |pid| format!("\"event\":\"violation\",\"kind\":\"program\",\"action\":\"denied\",\"object\":{{\"path\":\"/bin/sh\"}},\"rule\":\"/programs\",{},\"ancestors\":[\"/usr/sbin/nginx\"]", Log::process(pid, 9, "/usr/sbin/nginx"));
+    let line = |pid| {
+        format!(
+            "\"event\":\"violation\",\"kind\":\"program\",\"action\":\"denied\",\"object\":{{\"path\":\"/bin/sh\"}},\"rule\":\"/programs\",{},\"ancestors\":[\"/usr/sbin/nginx\"]",
+            Log::process(pid, 9, "/usr/sbin/nginx")
+        )
+    };
     log.event(&line(30)).event(&line(31));
     let [incident] = log.end().try_into().expect("one incident");
-    assert_eq!((incident.origin.pid, incident.steps.len(), incident.severity), (9, 2, IncidentSeverity::Medium));
+    assert_eq!(
+        (incident.origin.pid, incident.steps.len(), incident.severity),
+        (9, 2, IncidentSeverity::Medium)
+    );
 }
 
 #[test]
@@ -156,7 +179,10 @@ fn it_ends_after_a_quiet_time_and_pids_are_used_again() {
     log.at += 300;
     log.event("\"event\":\"signal\"");
     let news = log.incidents.news();
-    assert!(matches!(&news[..], [IncidentNews::Closed(incident)] if incident.steps[1].count == 2), "{news:?}");
+    assert!(
+        matches!(&news[..], [IncidentNews::Closed(incident)] if incident.steps[1].count == 2),
+        "{news:?}"
+    );
     assert_eq!(log.incidents.due(), None);
     // The pid that ended is another process's now.
     log.refused("program", "\"path\":\"/bin/sh\"", 30, 7, "/usr/sbin/nginx");

@@ -67,7 +67,10 @@ fn head(o: &mut JsonObject<'_>, time: &str, message: &str) {
 }
 
 fn of_event(o: &mut JsonObject<'_>, kind: &str, id: &str) {
-    o.text("kind", kind).text("module", "remit").text("dataset", "remit.events").text("provider", "remit-init");
+    o.text("kind", kind)
+        .text("module", "remit")
+        .text("dataset", "remit.events")
+        .text("provider", "remit-init");
     o.text("id", id);
 }
 
@@ -143,7 +146,8 @@ fn of_object(o: &mut JsonObject<'_>, parts: &EventParts<'_>) {
             let endpoint = endpoint_parts(&object.address);
             let listens = object.access.has("listen");
             o.object("network", |o| {
-                o.text("transport", endpoint.transport).text("direction", if listens { "ingress" } else { "egress" });
+                o.text("transport", endpoint.transport)
+                    .text("direction", if listens { "ingress" } else { "egress" });
             });
             o.object(if listens { "server" } else { "destination" }, |o| {
                 o.text("address", &object.address).number("port", endpoint.port.map(i64::from));

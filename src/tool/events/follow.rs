@@ -70,7 +70,12 @@ impl Followers {
         for path in paths {
             watch_directory(&inotify, path).map_err(|errno| (path.clone(), errno.into()))?;
             let log = EventLog::of(path.display().to_string(), trust);
-            files.push(FollowedFile { path: path.clone(), open: Vec::new(), log, left_out: LeftOut::default() });
+            files.push(FollowedFile {
+                path: path.clone(),
+                open: Vec::new(),
+                log,
+                left_out: LeftOut::default(),
+            });
         }
         Ok(Followers { inotify, files })
     }

@@ -117,7 +117,12 @@ impl IncidentPrinter {
                 IncidentFormat::Json => line(out, &IncidentLine { state: state(&news), incident }),
                 IncidentFormat::Schema(converter) => {
                     let mut json = Vec::new();
-                    converter.incident(incident, IncidentPhase::of(&news, self.is_live), &self.start, &mut json);
+                    converter.incident(
+                        incident,
+                        IncidentPhase::of(&news, self.is_live),
+                        &self.start,
+                        &mut json,
+                    );
                     super::sink::put_json(out, &json);
                 }
             }

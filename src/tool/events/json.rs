@@ -87,7 +87,8 @@ impl JsonObject<'_> {
 
     fn value(&mut self, key: &str, value: &impl Serialize) {
         self.key(key);
-        serde_json::to_writer(&mut *self.out, value).expect("texts and numbers are JSON, and memory takes all");
+        serde_json::to_writer(&mut *self.out, value)
+            .expect("texts and numbers are JSON, and memory takes all");
     }
 
     fn key(&mut self, key: &str) {
@@ -108,7 +109,12 @@ mod tests {
     fn what_is_written_is_json() {
         let mut out = Vec::new();
         JsonObject::write(&mut out, |object| {
-            object.text("a", "x\"\n").text("none", "").number("n", 7).number("no", None::<i64>).raw("r", "[1]");
+            object
+                .text("a", "x\"\n")
+                .text("none", "")
+                .number("n", 7)
+                .number("no", None::<i64>)
+                .raw("r", "[1]");
             object.object("o", |object| {
                 object.boolean("is", true).texts("t", ["x", "y"]).texts("none", []);
             });

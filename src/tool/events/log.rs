@@ -201,12 +201,17 @@ mod tests {
         assert_eq!(texts, [event(1, &ours, "start"), event(2, &ours, "stop")]);
         assert_eq!((left_out.others, left_out.malformed, left_out.is_none()), (2, 1, false));
         assert_eq!(left_out.sentences().len(), 2);
-        assert_eq!(passed(log.as_bytes(), std::slice::from_ref(&other), false).0, [event(1, &other, "start")]);
+        assert_eq!(
+            passed(log.as_bytes(), std::slice::from_ref(&other), false).0,
+            [event(1, &other, "start")]
+        );
         assert_eq!(passed(log.as_bytes(), &[], true).0.len(), 3);
         let forged = log.split_once('\n').expect("lines").1.replace("\"start\"", "\"violation\"");
         let (texts, left_out) = passed(forged.as_bytes(), &[], false);
         assert_eq!(texts, Vec::<String>::new());
-        assert!(left_out.sentences().iter().any(|line| line.contains("does not begin with remit's start event")));
+        assert!(
+            left_out.sentences().iter().any(|line| line.contains("does not begin with remit's start event"))
+        );
     }
 
     /// Docker copies stdout and stderr each by itself, so the app's stdout may come before remit's

@@ -106,8 +106,10 @@ fn violation(o: &mut JsonObject<'_>, parts: &EventParts<'_>, kind: &str) {
             let known = (parts.process.pid != 0).then_some(parts);
             o.objects("evidences", known, |o, parts| o.object("process", |o| process(o, parts)).done());
             if !parts.details.hint().is_empty() {
-                let desc =
-                    format!("Allow it in the profile, by this JSON Patch (RFC 6902): {}", parts.details.hint());
+                let desc = format!(
+                    "Allow it in the profile, by this JSON Patch (RFC 6902): {}",
+                    parts.details.hint()
+                );
                 o.object("remediation", |o| o.text("desc", &desc).done());
             }
         }
@@ -158,7 +160,14 @@ fn of_class(o: &mut JsonObject<'_>, class: OcsfClass, activity: (i64, &str), sev
     o.number("severity_id", severity.0).text("severity", severity.1);
 }
 
-fn metadata(o: &mut JsonObject<'_>, class: OcsfClass, start: &str, uid: &str, code: &str, sequence: Option<i64>) {
+fn metadata(
+    o: &mut JsonObject<'_>,
+    class: OcsfClass,
+    start: &str,
+    uid: &str,
+    code: &str,
+    sequence: Option<i64>,
+) {
     o.object("metadata", |o| {
         o.text("version", VERSION).text("uid", uid).text("correlation_uid", start).text("event_code", code);
         o.number("sequence", sequence).text("log_name", "events");
@@ -193,7 +202,9 @@ fn policy(o: &mut JsonObject<'_>, name: &str, digest: &str) {
 
 /// The container, which is known by its start alone.
 fn device(o: &mut JsonObject<'_>, start: &str) {
-    o.object("device", |o| o.number("type_id", TYPE_OTHER).text("type", "Container").text("instance_uid", start).done());
+    o.object("device", |o| {
+        o.number("type_id", TYPE_OTHER).text("type", "Container").text("instance_uid", start).done()
+    });
 }
 
 fn parent_process(o: &mut JsonObject<'_>, pid: u32, parts: &EventParts<'_>) {
@@ -236,8 +247,12 @@ fn file(o: &mut JsonObject<'_>, path: &str, type_id: i64) {
 }
 
 fn file_activity(object: &ObjectRecord<'_>) -> (i64, &'static str) {
-    let activities =
-        [("create", (1, "Create")), ("remove", (4, "Delete")), ("write", (3, "Update")), ("read", (2, "Read"))];
+    let activities = [
+        ("create", (1, "Create")),
+        ("remove", (4, "Delete")),
+        ("write", (3, "Update")),
+        ("read", (2, "Read")),
+    ];
     let found = activities.into_iter().find(|(access, _)| object.access.has(access));
     found.map_or((OTHER, "ioctl"), |(_, activity)| activity)
 }
@@ -254,12 +269,15 @@ fn connection(o: &mut JsonObject<'_>, parts: &EndpointParts<'_>, is_inbound: boo
     o.object("connection_info", |o| {
         o.number("direction_id", if is_inbound { 1 } else { 2 }).text("protocol_name", parts.transport);
         // IANA's numbers.
-        o.number("protocol_num", match parts.transport {
-            "tcp" => Some(6),
-            "udp" => Some(17),
-            "icmp" => Some(1),
-            _ => None,
-        });
+        o.number(
+            "protocol_num",
+            match parts.transport {
+                "tcp" => Some(6),
+                "udp" => Some(17),
+                "icmp" => Some(1),
+                _ => None,
+            },
+        );
     });
 }
 
@@ -291,7 +309,8 @@ pub(super) fn incident(incident: &Incident, phase: IncidentPhase, start: &str, o
     JsonObject::write(out, |o| {
         of_class(o, FINDING, activity, severity);
         o.number("time", milliseconds(&incident.last)).text("message", &incident.sentence);
-        o.number("start_time", milliseconds(&incident.first)).number("end_time", milliseconds(&incident.last));
+        o.number("start_time", milliseconds(&incident.first))
+            .number("end_time", milliseconds(&incident.last));
         metadata(o, FINDING, start, &format!("{uid}-{}", activity.0), "incident", None);
         match phase {
             IncidentPhase::Close => o.number("status_id", 4).text("status", "Resolved").done(),
@@ -313,9 +332,12 @@ pub(super) fn incident(incident: &Incident, phase: IncidentPhase, start: &str, o
 
 fn incident_info(o: &mut JsonObject<'_>, incident: &Incident, uid: &str) {
     o.text("uid", uid).text("title", &incident.sentence).text("desc", &incident.sentence);
-    o.number("first_seen_time", milliseconds(&incident.first)).number("last_seen_time", milliseconds(&incident.last));
+    o.number("first_seen_time", milliseconds(&incident.first))
+        .number("last_seen_time", milliseconds(&incident.last));
     o.texts("types", incident.rules.iter().copied());
-    o.object("analytic", |o| o.number("type_id", 2).text("type", "Behavioral").text("name", "remit incidents").done());
+    o.object("analytic", |o| {
+        o.number("type_id", 2).text("type", "Behavioral").text("name", "remit incidents").done()
+    });
     let techniques: Vec<_> = techniques(incident).collect();
     if !techniques.is_empty() {
         o.objects("attacks", techniques, |o, (id, name)| {

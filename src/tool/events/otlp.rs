@@ -53,11 +53,13 @@ impl Attributes {
                 AttributeValue::Text(text) => o.text("stringValue", text).done(),
                 // proto3's JSON writes an int64 as a string.
                 AttributeValue::Number(number) => o.text("intValue", &number.to_string()).done(),
-                AttributeValue::Texts(texts) => o.object("arrayValue", |o| {
-                    o.objects("values", texts, |o, text| {
-                        o.raw("stringValue", &json_text(text));
-                    });
-                }).done(),
+                AttributeValue::Texts(texts) => o
+                    .object("arrayValue", |o| {
+                        o.objects("values", texts, |o, text| {
+                            o.raw("stringValue", &json_text(text));
+                        });
+                    })
+                    .done(),
             });
         });
     }
@@ -73,9 +75,15 @@ pub(super) fn event(parts: &EventParts<'_>, out: &mut Vec<u8>) {
         _ => INFO,
     };
     let mut attributes = Attributes::default();
-    attributes.text("remit.event", &event.event).text("remit.kind", &event.kind).text("remit.action", &event.action);
+    attributes
+        .text("remit.event", &event.event)
+        .text("remit.kind", &event.kind)
+        .text("remit.action", &event.action);
     attributes.number("remit.seq", parts.sequence()).number("remit.count", parts.count());
-    attributes.text("remit.why", &details.why).text("remit.hint", details.hint()).text("error.type", &details.errno);
+    attributes
+        .text("remit.why", &details.why)
+        .text("remit.hint", details.hint())
+        .text("error.type", &details.errno);
     if event.has_process() {
         attributes
             .number("process.pid", Some(i64::from(process.pid)))
@@ -181,7 +189,9 @@ impl LogRecord<'_> {
             o.objects("resourceLogs", [()], |o, ()| {
                 o.object("resource", |o| resource.write(o));
                 o.objects("scopeLogs", [()], |o, ()| {
-                    o.object("scope", |o| o.text("name", "remit").text("version", env!("CARGO_PKG_VERSION")).done());
+                    o.object("scope", |o| {
+                        o.text("name", "remit").text("version", env!("CARGO_PKG_VERSION")).done()
+                    });
                     o.objects("logRecords", [()], |o, ()| {
                         o.text("timeUnixNano", &time).text("observedTimeUnixNano", &time);
                         o.number("severityNumber", self.severity.0).text("severityText", self.severity.1);

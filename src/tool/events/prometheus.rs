@@ -82,11 +82,21 @@ impl EventCounters {
         for (key, count) in sorted(&self.violations) {
             series(text, "remit_violations_total", &["profile", "kind", "action", "program"], key, *count)?;
         }
-        heading(text, "remit_events_dropped_total", "counter", "Events that were lost before they were written.")?;
+        heading(
+            text,
+            "remit_events_dropped_total",
+            "counter",
+            "Events that were lost before they were written.",
+        )?;
         for (name, count) in &self.dropped {
             series(text, "remit_events_dropped_total", &["profile"], std::slice::from_ref(name), *count)?;
         }
-        heading(text, "remit_events_left_out_total", "counter", "Lines that look like events and are not proven to be.")?;
+        heading(
+            text,
+            "remit_events_left_out_total",
+            "counter",
+            "Lines that look like events and are not proven to be.",
+        )?;
         for (reason, count) in left_out.reasons() {
             series(text, "remit_events_left_out_total", &["reason"], &[reason.to_owned()], count)?;
         }
@@ -171,7 +181,10 @@ mod tests {
         assert_eq!(counters.violations.len(), SERIES + 1);
         assert_eq!(counters.violations.values().sum::<u64>(), 4 * SERIES as u64);
         let text = counters.text(LeftOut::default());
-        let other = format!("remit_violations_total{{profile=\"web\",kind=\"file\",action=\"denied\",program=\"other\"}} {}", 2 * SERIES);
+        let other = format!(
+            "remit_violations_total{{profile=\"web\",kind=\"file\",action=\"denied\",program=\"other\"}} {}",
+            2 * SERIES
+        );
         assert!(text.lines().any(|line| line == other));
     }
 }

@@ -177,7 +177,8 @@ fn time(text: &str) -> Result<SystemTime, String> {
     };
     let span = hours('h', 1).or_else(|| hours('d', 24)).or_else(|| profile::duration(text).ok());
     span.and_then(|span| SystemTime::now().checked_sub(span)).ok_or_else(|| {
-        "expected a time such as 2026-11-22T10:00:00Z or 2026-11-22, or a span such as 10m, 4h or 2d".to_owned()
+        "expected a time such as 2026-11-22T10:00:00Z or 2026-11-22, or a span such as 10m, 4h or 2d"
+            .to_owned()
     })
 }
 
@@ -201,17 +202,30 @@ mod tests {
         assert!(!has(EventSelection { event: vec![SelectedEvent::Exec], ..none() }));
         assert!(has(EventSelection { action: vec![SelectedAction::Denied], ..none() }));
         assert!(!has(EventSelection { action: vec![SelectedAction::Killed], ..none() }));
-        for (program, wanted) in [("nginx", true), ("/usr/sbin/nginx", true), ("sbin/nginx", false), ("ngin", false)] {
-            assert_eq!(has(EventSelection { program: vec![program.to_owned()], ..none() }), wanted, "{program}");
+        for (program, wanted) in
+            [("nginx", true), ("/usr/sbin/nginx", true), ("sbin/nginx", false), ("ngin", false)]
+        {
+            assert_eq!(
+                has(EventSelection { program: vec![program.to_owned()], ..none() }),
+                wanted,
+                "{program}"
+            );
         }
-        assert!(has(EventSelection { pid: vec![1, 7], ..none() }) && !has(EventSelection { pid: vec![8], ..none() }));
+        assert!(
+            has(EventSelection { pid: vec![1, 7], ..none() })
+                && !has(EventSelection { pid: vec![8], ..none() })
+        );
         let at = |text: &str| Some(time(text).expect("a time"));
         for (since, until, wanted) in [
             ("2026-11-22T10:00:00.000001Z", "2026-11-22T10:00:00.000001Z", true),
             ("2026-11-22T10:00:00.000002Z", "2026-11-23", false),
             ("2026-11-22", "2026-11-22T10:00:00Z", false),
         ] {
-            assert_eq!(has(EventSelection { since: at(since), until: at(until), ..none() }), wanted, "{since}");
+            assert_eq!(
+                has(EventSelection { since: at(since), until: at(until), ..none() }),
+                wanted,
+                "{since}"
+            );
         }
     }
 

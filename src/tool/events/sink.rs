@@ -62,7 +62,8 @@ struct CounterFile {
 impl EventSink {
     /// A sink of what the filter lets pass; with the file of the counters, where there is one.
     pub fn new(filter: EventFilter, output: EventOutput, counters: Option<PathBuf>) -> EventSink {
-        let file = |path| CounterFile { counters: EventCounters::default(), path, written: None, is_due: true };
+        let file =
+            |path| CounterFile { counters: EventCounters::default(), path, written: None, is_due: true };
         EventSink {
             filter,
             output,

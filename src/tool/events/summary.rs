@@ -130,11 +130,7 @@ impl EventSummary {
         if self.violations > 0 {
             writeln!(text, "\n{} violations", self.violations)?;
             if self.floods.0 > 0 {
-                writeln!(
-                    text,
-                    "  {} of them summed up in {} lines of floods",
-                    self.floods.1, self.floods.0
-                )?;
+                writeln!(text, "  {} of them summed up in {} lines of floods", self.floods.1, self.floods.0)?;
             }
             for (title, counts) in [
                 ("by kind", &self.kinds),
@@ -190,19 +186,29 @@ mod tests {
 
     #[test]
     fn what_floods_sum_up_is_counted() {
-        let dropped = "{\"remit\":1,\"time\":\"2026-11-22T10:00:09Z\",\"event\":\"dropped\",\"count\":5}".to_owned();
+        let dropped =
+            "{\"remit\":1,\"time\":\"2026-11-22T10:00:09Z\",\"event\":\"dropped\",\"count\":5}".to_owned();
         let found = summary([
             violation(2, "/a\\u001b", ""),
             violation(1, "/b", ",\"count\":41,\"over\":\"1s\""),
             dropped,
         ]);
         let json = found.json();
-        assert_eq!((&json["events"], &json["violations"], &json["dropped"]), (&json!(3), &json!(42), &json!(5)));
+        assert_eq!(
+            (&json["events"], &json["violations"], &json["dropped"]),
+            (&json!(3), &json!(42), &json!(5))
+        );
         assert_eq!(json["by_program"], json!({ "/a\u{1b}": 1, "/b": 41 }));
         assert_eq!(json["floods"], json!({ "lines": 1, "violations": 41 }));
-        assert_eq!((&json["first"], &json["last"]), (&json!("2026-11-22T10:00:01Z"), &json!("2026-11-22T10:00:09Z")));
+        assert_eq!(
+            (&json["first"], &json["last"]),
+            (&json!("2026-11-22T10:00:01Z"), &json!("2026-11-22T10:00:09Z"))
+        );
         let text = found.text();
-        assert!(text.contains("3 events") && text.contains("       41  /b\n") && text.contains("/a\\u001b\n"), "{text}");
+        assert!(
+            text.contains("3 events") && text.contains("       41  /b\n") && text.contains("/a\\u001b\n"),
+            "{text}"
+        );
         assert_eq!(summary([]).text(), "no events\n");
     }
 

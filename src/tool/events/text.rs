@@ -204,7 +204,9 @@ mod tests {
         let process = r#""process":{"pid":7,"parent_pid":1,"uid":0,"executable":{"path":"/usr/sbin/nginx"},"args":["nginx","-g","daemon off;"]}"#;
         let table = [
             (
-                format!(r#""event":"start","policy":{{"name":"web"}},"mode":{{"value":"enforce"}},"kernel":"6.18.44","arch":"x86_64","layers":[{{"layer":"seccomp","state":"active"}},{{"layer":"mdwe","state":"unavailable"}}],{process}"#),
+                format!(
+                    r#""event":"start","policy":{{"name":"web"}},"mode":{{"value":"enforce"}},"kernel":"6.18.44","arch":"x86_64","layers":[{{"layer":"seccomp","state":"active"}},{{"layer":"mdwe","state":"unavailable"}}],{process}"#
+                ),
                 "start     web enforce, Linux 6.18.44 x86_64, 1 of 2 layers active, mdwe unavailable: /usr/sbin/nginx[7] -g 'daemon off;'",
             ),
             (
@@ -212,25 +214,42 @@ mod tests {
                 "exec      /usr/sbin/nginx[7] -g 'daemon off;' under /a < /b",
             ),
             (
-                format!(r#""event":"violation","kind":"program","action":"denied","errno":"EACCES","object":{{"path":"/bin/sh"}},"rule":"/programs",{process}"#),
+                format!(
+                    r#""event":"violation","kind":"program","action":"denied","errno":"EACCES","object":{{"path":"/bin/sh"}},"rule":"/programs",{process}"#
+                ),
                 "denied    program /bin/sh EACCES by /usr/sbin/nginx[7]; rule /programs",
             ),
             (
-                format!(r#""event":"violation","kind":"file","action":"observed","object":{{"path":"/x","access":["write","create"]}},"rule":"/files",{process}"#),
+                format!(
+                    r#""event":"violation","kind":"file","action":"observed","object":{{"path":"/x","access":["write","create"]}},"rule":"/files",{process}"#
+                ),
                 "observed  file /x (write,create) by /usr/sbin/nginx[7]; rule /files",
             ),
             (
-                format!(r#""event":"violation","kind":"syscall","action":"killed","object":{{"syscall":"ptrace","args":["0x10","0x1"]}},"count":41,"over":"1s",{process}"#),
+                format!(
+                    r#""event":"violation","kind":"syscall","action":"killed","object":{{"syscall":"ptrace","args":["0x10","0x1"]}},"count":41,"over":"1s",{process}"#
+                ),
                 "killed    syscall ptrace(0x10, 0x1) by /usr/sbin/nginx[7]; 41 times in 1s",
             ),
             (
-                format!(r#""event":"violation","kind":"network","action":"denied","object":{{"address":"tcp/80","access":"connect"}},{process}"#),
+                format!(
+                    r#""event":"violation","kind":"network","action":"denied","object":{{"address":"tcp/80","access":"connect"}},{process}"#
+                ),
                 "denied    network connect tcp/80 by /usr/sbin/nginx[7]",
             ),
-            (r#""event":"exit","process":{"pid":31},"exit":{"signal":"SYS"}"#.to_owned(), "exit      [31] killed by SYS"),
+            (
+                r#""event":"exit","process":{"pid":31},"exit":{"signal":"SYS"}"#.to_owned(),
+                "exit      [31] killed by SYS",
+            ),
             (r#""event":"signal","signal":"TERM","to":"app""#.to_owned(), "signal    TERM to app"),
-            (r#""event":"ready","after":"1.2s","by":"listening""#.to_owned(), "ready     after 1.2s, by listening"),
-            (r#""event":"dropped","count":120,"why":"sink slow""#.to_owned(), "dropped   120 events: sink slow"),
+            (
+                r#""event":"ready","after":"1.2s","by":"listening""#.to_owned(),
+                "ready     after 1.2s, by listening",
+            ),
+            (
+                r#""event":"dropped","count":120,"why":"sink slow""#.to_owned(),
+                "dropped   120 events: sink slow",
+            ),
             (
                 r#""event":"stop","exit":{"code":0},"ended":3,"killed":0,"why":"signal TERM""#.to_owned(),
                 "stop      signal TERM: exit code 0, 3 ended, 0 killed",
