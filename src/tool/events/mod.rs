@@ -9,6 +9,7 @@ mod json;
 mod log;
 mod ocsf;
 mod otlp;
+mod parts;
 mod prometheus;
 mod selection;
 mod sink;
