@@ -11,7 +11,11 @@ pub mod doctor;
 pub mod enforce;
 pub mod enforcer;
 pub mod event;
+#[cfg(feature = "tool")]
+pub mod exchange;
 pub mod filter;
+#[cfg(feature = "tool")]
+pub mod gate;
 pub mod hex;
 pub mod ids;
 pub mod image;
@@ -32,6 +36,10 @@ pub mod procfs;
 pub mod profile;
 pub mod readiness;
 pub mod recorder;
+#[cfg(feature = "tool")]
+pub mod report;
+#[cfg(feature = "tool")]
+pub mod review;
 pub mod shim;
 #[allow(unsafe_code)]
 pub mod sys;

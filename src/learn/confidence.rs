@@ -90,6 +90,25 @@ pub fn confidence(
     expect: &[String],
 ) -> Result<Confidence, Unusable> {
     let runs = observations.runs().len();
+    let behaviours = behaviours(observations, grants);
+    let phases = |all: &[&Seen]| Phases {
+        all: estimate(&all.iter().map(|seen| seen.runs()).collect::<Vec<_>>(), runs),
+        startup: estimate(all.iter().map(|seen| &seen.startup), runs),
+        serving: estimate(all.iter().map(|seen| &seen.serving), runs),
+    };
+    let all: Vec<&Seen> = behaviours.values().flat_map(BTreeMap::values).collect();
+    let domains = behaviours
+        .iter()
+        .map(|(domain, seen)| (*domain, phases(&seen.values().collect::<Vec<_>>())))
+        .collect();
+    Ok(Confidence { all: phases(&all), domains, gate: gate(observations, &all, expect)? })
+}
+
+/// The behaviours over which confidence is estimated, by domain and name.
+pub(super) fn behaviours<'g>(
+    observations: &'g Observations,
+    grants: &BTreeMap<&'g str, &Reason>,
+) -> BTreeMap<&'static str, BTreeMap<&'g str, Seen>> {
     let mut behaviours: BTreeMap<&'static str, BTreeMap<&str, Seen>> =
         DOMAINS.map(|domain| (domain, BTreeMap::new())).into();
     for (key, reason) in grants {
@@ -99,11 +118,6 @@ pub fn confidence(
             behaviours.entry(domain).or_default().entry(behaviour).or_default().join(&reason.seen);
         }
     }
-    let phases = |all: &[&Seen]| Phases {
-        all: estimate(&all.iter().map(|seen| seen.runs()).collect::<Vec<_>>(), runs),
-        startup: estimate(all.iter().map(|seen| &seen.startup), runs),
-        serving: estimate(all.iter().map(|seen| &seen.serving), runs),
-    };
     for (fact, seen) in observations.facts() {
         // As if one run alone had shown it: that another container does the same is not known.
         if let Fact::Numbered { what } = fact
@@ -114,12 +128,7 @@ pub fn confidence(
             behaviours.entry(domain).or_default().insert(what, once);
         }
     }
-    let all: Vec<&Seen> = behaviours.values().flat_map(BTreeMap::values).collect();
-    let domains = behaviours
-        .iter()
-        .map(|(domain, seen)| (*domain, phases(&seen.values().collect::<Vec<_>>())))
-        .collect();
-    Ok(Confidence { all: phases(&all), domains, gate: gate(observations, &all, expect)? })
+    behaviours
 }
 
 /// Whether a name with a number was seen with one number only, or is of a file in a directory that is

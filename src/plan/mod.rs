@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tool")]
+mod alone;
 mod calls;
 mod check;
 mod conditions;
@@ -42,12 +44,16 @@ mod text;
 mod unsupported;
 mod words;
 
+#[cfg(feature = "tool")]
+pub use alone::filter_alone;
 pub use check::{Mechanism, RuleEnforcement};
 pub use data::belongs_to_code;
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
 #[cfg(feature = "tool")]
-pub(crate) use file_groups::{DEVICES, NAMES, RUNTIME};
+pub(crate) use file_groups::{
+    DEVICES, ELSEWHERE_DEVICES, GPU, GPU_DEVICES, KERNELS, LIBRARIES, NAMES, OWN_PROCESS, RUNTIME,
+};
 pub use index::ProgramIndex;
 pub use layers::{Layer, LayerState};
 pub use provenance::{Births, FileProvenance};

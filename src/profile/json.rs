@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 use super::error::ReadError;
 
 /// A JSON text and its value.
-pub(super) struct JsonText<'t> {
+pub(crate) struct JsonText<'t> {
     text: &'t str,
     pub root: JsonNode<'t>,
 }
 
 /// A JSON value.
-pub(super) enum JsonNode<'t> {
+pub(crate) enum JsonNode<'t> {
     Null,
     Bool(bool),
     /// `None` for a number other than an integer from 0 to 2^64 - 1 in digits alone.
@@ -28,7 +28,7 @@ pub(super) enum JsonNode<'t> {
 }
 
 /// A key and its value.
-pub(super) struct Member<'t> {
+pub(crate) struct Member<'t> {
     pub name: Cow<'t, str>,
     pub value: JsonNode<'t>,
 }
@@ -156,6 +156,30 @@ fn parts(text: &str) -> Vec<(&str, &str)> {
         (key, &text[end - value.get().len()..end])
     };
     values.into_iter().map(part).collect()
+}
+
+/// Every value of a JSON text by its JSON Pointer (RFC 6901), with the byte offset at which it begins;
+/// empty where the text is not JSON. A profile is not nested deeper than 8 levels, and each level is
+/// read once more.
+#[cfg(feature = "tool")]
+pub fn positions(text: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    let mut open = vec![(String::new(), text.trim_ascii())];
+    while let Some((pointer, value)) = open.pop() {
+        found.push((pointer.clone(), position(text, value)));
+        if !value.starts_with(['{', '[']) {
+            continue;
+        }
+        for (index, (key, value)) in parts(value).into_iter().enumerate() {
+            let mut keys = serde_json::Deserializer::from_str(key).into_iter::<String>();
+            let step = match keys.next() {
+                Some(Ok(name)) if !key.is_empty() => escaped(&name),
+                _ => index.to_string(),
+            };
+            open.push((format!("{pointer}/{step}"), value));
+        }
+    }
+    found
 }
 
 /// Where a part of a text begins in it.

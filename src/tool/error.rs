@@ -8,16 +8,20 @@ use std::process::ExitStatus;
 
 use nix::errno::Errno;
 
+use super::check::CheckError;
 use super::process_end::ProcessEnd;
 use super::ready::READY;
 use crate::enforce;
 use crate::enforce::source::{LoadError, beside};
+use crate::exchange::Unconvertible;
 use crate::filter;
+use crate::image::archive::ImageError;
 use crate::image::why;
 use crate::kernel::{ParseReleaseError, Release};
 use crate::learn::Unusable;
 use crate::plan::PlanError;
 use crate::profile::{ReadError, embedded};
+use crate::review::item::UnknownItem;
 use crate::sys::{CallError, signal};
 
 /// Why a verb has no answer: one line.
@@ -33,6 +37,10 @@ pub(super) enum ToolError {
     Made(ReadError),
     /// Journals, evidence or events cannot be used.
     Learn(Unusable),
+    /// A check has no answer.
+    Check(CheckError),
+    /// An image cannot be read.
+    Image(ImageError),
     /// There is no plan of a profile.
     Plan {
         /// What messages call the profile.
@@ -45,6 +53,14 @@ pub(super) enum ToolError {
         profile: String,
         error: filter::FilterError,
     },
+    /// A profile cannot be written in a foreign format, or be made of one.
+    Exchange {
+        /// What messages call the file, profile or option.
+        name: String,
+        error: Unconvertible,
+    },
+    /// A directory that an export would replace has a file that no export writes.
+    NotOwnDirectory { path: PathBuf, name: OsString },
     /// A file or directory cannot be opened, read or made.
     File { path: PathBuf, error: io::Error },
     /// What `remit build` was given cannot be opened or read.
@@ -112,6 +128,12 @@ pub(super) enum ToolError {
     NotTraced(Errno),
     /// There is no directory for the profiles of the drop test: the last one that was tried.
     NoFolder(Option<(PathBuf, io::Error)>),
+    /// What `remit explain` was given is no item of a profile.
+    Item(UnknownItem),
+    /// A log has no violation where one was named.
+    Event { path: PathBuf, line: Option<u64>, what: String },
+    /// A report cannot be written from its templates.
+    Report(String),
     /// The self-test could not be done.
     SelfTest(SelfTestError),
 }
@@ -143,7 +165,16 @@ impl fmt::Display for ToolError {
             ToolError::Profile(error) => error.fmt(f),
             ToolError::Made(error) => error.fmt(f),
             ToolError::Learn(error) => error.fmt(f),
+            ToolError::Check(error) => error.fmt(f),
+            ToolError::Image(error) => write!(f, "--image: {error}"),
             ToolError::Plan { profile, error } => write!(f, "{profile}: {error}"),
+            ToolError::Exchange { name, error } => write!(f, "{name}: {error}"),
+            ToolError::NotOwnDirectory { path, name } => write!(
+                f,
+                "{}: has {}, which no export writes, and would be replaced; name another directory",
+                path.display(),
+                name.display()
+            ),
             ToolError::Filter { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::File { path, error } => of_file(path, error, f),
             ToolError::Input { path, error } => {
@@ -236,6 +267,12 @@ impl fmt::Display for ToolError {
                 }
                 f.write_str("; name one by TMPDIR")
             }
+            ToolError::Item(error) => error.fmt(f),
+            ToolError::Event { path, line: Some(line), what } => {
+                write!(f, "{}:{line}: {what}", path.display())
+            }
+            ToolError::Event { path, line: None, what } => write!(f, "{}: {what}", path.display()),
+            ToolError::Report(error) => write!(f, "the report cannot be written: {error}"),
             ToolError::SelfTest(error) => error.fmt(f),
         }
     }
@@ -284,6 +321,18 @@ impl From<LoadError> for ToolError {
 impl From<Unusable> for ToolError {
     fn from(error: Unusable) -> ToolError {
         ToolError::Learn(error)
+    }
+}
+
+impl From<CheckError> for ToolError {
+    fn from(error: CheckError) -> ToolError {
+        ToolError::Check(error)
+    }
+}
+
+impl From<ImageError> for ToolError {
+    fn from(error: ImageError) -> ToolError {
+        ToolError::Image(error)
     }
 }
 

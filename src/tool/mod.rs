@@ -3,22 +3,34 @@
 #![forbid(unsafe_code)]
 
 mod amend;
+mod approve;
 mod build;
+mod check;
 mod completions;
+mod diff;
 mod doctor;
 mod error;
 mod events;
+mod explain;
+mod export;
+mod exposure;
+mod import;
 mod learn;
 mod learned;
 mod man;
 mod plan;
 mod process_end;
 mod profiles;
+mod progress;
 mod ready;
+mod remarks;
+mod report;
+mod reviewed;
 mod self_test;
 mod session;
 mod shim;
 mod source;
+mod staged;
 mod verify;
 mod version;
 
@@ -83,12 +95,50 @@ enum Verb {
     /// carry. Where a log begins with a start event, lines with its nonce pass; otherwise nothing
     /// does, unless --nonce names a start.
     Events(events::EventsArguments),
+    /// Check a profile against requirements, this build's runs, its image and the previous profile
+    ///
+    /// The gate of a build. It finds what a run did beyond the profile, grants that no run used,
+    /// programs and packages that changed since they were learned, code that the app may change,
+    /// shells without a reason, and what is wider than the requirements let. Each finding has its
+    /// place, a reason, and where one exists the JSON Patch that mends it.
+    Check(check::CheckArguments),
+    /// Approve a profile as it is, in a lock file that `remit check` compares
+    Approve(approve::ApproveArguments),
     /// Run COMMAND and report what a profile would deny it, or what of the profile it needs
     ///
     /// The run is remit-init's, in audit mode: nothing is refused. With --drop-test the profile
     /// is enforced, in full and then without one thing at a time, and the errors that then show
     /// are compared; the app is traced where only the kernel knows of them.
     Verify(verify::VerifyArguments),
+    /// Say what one profile permits and another does not, by meaning
+    ///
+    /// The order of entries, reasons, and whether one entry or several grant something make no
+    /// difference, nor does a group in the place of its members. The highest risk comes first, with
+    /// the evidence where a file is beside the profile.
+    Diff(diff::DiffArguments),
+    /// Say in plain sentences what a profile permits and stops, why an item is there, what an event
+    /// means
+    ///
+    /// Of a violation it says what happened, which rule was missing, whether it looks like an intrusion or
+    /// a new feature and why, and the exact line that would allow it.
+    Explain(explain::ExplainArguments),
+    /// Rate a profile from 0 to 10, row by row, beside Docker's default and `baseline`
+    Exposure(exposure::ExposureArguments),
+    /// Write a profile in the format of a container runtime or of Kubernetes
+    ///
+    /// Each part of the profile that the format cannot have is a line on stderr. For a runtime the
+    /// filter also has the calls that the runtime itself makes before the exec.
+    Export(Box<export::ExportArguments>),
+    /// Make a profile of what another tool knows: a seccomp profile, Kubescape's or AppArmor's
+    ///
+    /// Each part of the file that a profile cannot have, or has only wider, is a line on stderr.
+    Import(Box<import::ImportArguments>),
+    /// Write what a profile allows as one HTML file: for a browser, a phone, a printer
+    ///
+    /// Programs as a graph, files, network, capabilities, system calls beside Docker's, the evidence
+    /// with its learning curve, violations over time, and the difference to another profile. The
+    /// file loads nothing and runs nothing; no file of the image is looked at.
+    Report(report::ReportArguments),
     /// List the profiles, or print one as it stands
     Profiles(profiles::ProfilesArguments),
     /// Print the profile format's JSON Schema
@@ -146,10 +196,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Plan(arguments) => plan::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Amend(arguments) => amend::run(&arguments),
+        Verb::Approve(arguments) => approve::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Events(arguments) => events::run(&arguments),
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Learn(arguments) => learn::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
+        Verb::Diff(arguments) => diff::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Exposure(arguments) => exposure::run(&arguments),
+        Verb::Export(arguments) => export::run(&arguments),
+        Verb::Import(arguments) => import::run(&arguments),
+        Verb::Report(arguments) => report::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => VerbOutput::success(schema()),
         Verb::Completions(arguments) => completions::run(&arguments, Cli::command()),
