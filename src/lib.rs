@@ -28,6 +28,8 @@ pub mod policy;
 pub mod processes;
 pub mod procfs;
 pub mod profile;
+#[cfg(feature = "tool")]
+pub mod reach;
 pub mod readiness;
 pub mod recorder;
 pub mod shim;

@@ -18,6 +18,7 @@ use crate::kernel::{ParseReleaseError, Release};
 use crate::learn::Unusable;
 use crate::plan::PlanError;
 use crate::profile::{ReadError, embedded};
+use crate::reach::ReachError;
 use crate::sys::{CallError, signal};
 
 /// Why a verb has no answer: one line.
@@ -112,6 +113,12 @@ pub(super) enum ToolError {
     NoFolder(Option<(PathBuf, io::Error)>),
     /// The self-test could not be done.
     SelfTest(SelfTestError),
+    /// A program cannot be analysed.
+    Reach(ReachError),
+    /// A profile names no program by path that is there.
+    NoProgram(String),
+    /// Interpreters of a script are scripts themselves, more of them than the kernel goes through.
+    Interpreters(PathBuf),
 }
 
 /// Why the self-test could not be done.
@@ -232,6 +239,13 @@ impl fmt::Display for ToolError {
                 f.write_str("; name one by TMPDIR")
             }
             ToolError::SelfTest(error) => error.fmt(f),
+            ToolError::Reach(error) => error.fmt(f),
+            ToolError::NoProgram(profile) => {
+                write!(f, "profile {profile}: names no program by path that is there; name programs, or --image DIR")
+            }
+            ToolError::Interpreters(path) => {
+                write!(f, "{}: is a script whose interpreters are scripts; name the program that runs it", path.display())
+            }
         }
     }
 }
@@ -279,6 +293,12 @@ impl From<LoadError> for ToolError {
 impl From<Unusable> for ToolError {
     fn from(error: Unusable) -> ToolError {
         ToolError::Learn(error)
+    }
+}
+
+impl From<ReachError> for ToolError {
+    fn from(error: ReachError) -> ToolError {
+        ToolError::Reach(error)
     }
 }
 

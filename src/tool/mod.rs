@@ -12,6 +12,7 @@ mod learned;
 mod plan;
 mod process_end;
 mod profiles;
+mod reach;
 mod ready;
 mod self_test;
 mod session;
@@ -84,6 +85,11 @@ enum Verb {
     /// is enforced, in full and then without one thing at a time, and the errors that then show
     /// are compared; the app is traced where only the kernel knows of them.
     Verify(verify::VerifyArguments),
+    /// Say which system calls programs can make, by their machine code, beside what a profile allows
+    ///
+    /// From the entry point through the libraries that are linked or may be opened: more calls than a
+    /// program makes, and none fewer, but for the gaps that it names. See docs/reach.md.
+    Reach(reach::ReachArguments),
     /// List the profiles, or print one as it stands
     Profiles(profiles::ProfilesArguments),
     /// Print the profile format's JSON Schema
@@ -137,6 +143,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Learn(arguments) => learn::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
+        Verb::Reach(arguments) => reach::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => VerbOutput::success(schema()),
     };

@@ -79,7 +79,7 @@ fn kernel(arguments: &PlanArguments) -> Result<Kernel, ToolError> {
 }
 
 /// A container with Docker's defaults.
-fn container() -> Host {
+pub(super) fn container() -> Host {
     let permitted: CapsHashSet = [
         Capability::CAP_AUDIT_WRITE,
         Capability::CAP_CHOWN,
