@@ -78,13 +78,13 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
     let mut numbers: BTreeMap<u32, Vec<Found>> = BTreeMap::new();
     let mut states: BTreeMap<(FunctionId, u64), State> = BTreeMap::new();
     for (id, scan) in graph.functions.iter().filter_map(|(id, one)| Some((*id, one.scan.as_ref()?))) {
-        for at in &scan.old_syscalls {
-            gaps.insert(Gap::new(GapKind::OldCalls, graph.place(id, *at), "a call of the 32-bit table"));
-        }
-        if !scan.has_syscalls {
+        if !scan.has_syscalls && !scan.has_old_syscalls {
             continue;
         }
         let facts = query.facts(id);
+        for at in &facts.old_syscalls {
+            gaps.insert(Gap::new(GapKind::OldCalls, graph.place(id, *at), "a call of the 32-bit table"));
+        }
         if facts.cut {
             let what = format!("function {} takes too many steps to follow", graph.name(id));
             gaps.insert(Gap::new(GapKind::Limit, graph.place(id, id.start), what));
@@ -92,7 +92,7 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
         for (at, state) in &facts.syscalls {
             let site = (id, *at);
             let value = state.register(syscall_registers(arch).0).clone();
-            let answer = query.value(site, &value);
+            let answer = query.number(site, &value);
             for (number, by) in &answer.constants {
                 // The kernel reads 32 bits of it.
                 let by = by.map_or(id, |(by, _)| by);
@@ -111,6 +111,13 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
                 for place in &answer.open {
                     gaps.insert(Gap::new(GapKind::Number, graph.place(place.0, place.1), unknown(graph, id, *place)));
                 }
+            }
+            for taken in &answer.taken {
+                let what = format!(
+                    "passes a number on to {}, and its address is taken: its callers are taken to be in the same file",
+                    graph.name(id)
+                );
+                gaps.insert(Gap::new(GapKind::Assumption, graph.name(*taken), what));
             }
             states.insert(site, state.clone());
         }
@@ -257,10 +264,11 @@ fn named_by_variables(process: &Process<'_>, query: &mut Query<'_>, gaps: &mut B
             }
         }
     }
+    let mut known = BTreeSet::new();
     for name in ["mmap", "mmap64", "mprotect", "pkey_mprotect"] {
         for (id, caller, at) in callers_of(graph, name) {
             let object = &graph.objects[caller.object].object;
-            if caller.object == id.object || is_loader(object) {
+            if caller.object == id.object || is_loader(object) || !known.insert((caller, at)) {
                 continue;
             }
             let register = super::code::argument_registers(object.arch)[2];

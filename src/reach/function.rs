@@ -18,6 +18,9 @@ const MOST_COMPARED: u64 = 4096;
 /// How often, on average, an instruction is looked at again until nothing changes.
 const ROUNDS: usize = 48;
 
+/// The most instructions that are looked at to find whether a function returns; longer ones do.
+const MOST_RETURNING: usize = 4096;
+
 /// What a function does with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Edge {
@@ -42,8 +45,10 @@ pub struct Scan {
     pub data: BTreeSet<u64>,
     /// It has a `syscall` or `svc` instruction.
     pub has_syscalls: bool,
-    /// Its instructions of the 32-bit kind.
-    pub old_syscalls: Vec<u64>,
+    /// It has an instruction of the 32-bit kind, or bytes that look like one.
+    pub has_old_syscalls: bool,
+    /// Where it calls or jumps to computed addresses.
+    pub computed_calls: BTreeSet<u64>,
     /// It has more instructions than are looked at.
     pub cut: bool,
     /// Targets of jumps inside.
@@ -80,10 +85,16 @@ pub fn scan(object: &Object, range: &Range<u64>) -> Scan {
             Flow::Call(target) => drop(edges.insert((at, Edge::Call(target)))),
             Flow::Jump(target) | Flow::Branch(target) if inside(&target) => drop(scan.targets.insert(target)),
             Flow::Jump(target) | Flow::Branch(target) => drop(edges.insert((at, Edge::Jump(target)))),
-            Flow::CallSlot(slot) | Flow::JumpSlot(slot) => drop(edges.insert((at, Edge::Slot(slot)))),
-            Flow::JumpComputed => scan.computed = true,
+            Flow::CallSlot(slot) | Flow::JumpSlot(slot) if object.slots.contains_key(&slot) => {
+                edges.insert((at, Edge::Slot(slot)));
+            }
+            Flow::CallSlot(_) | Flow::JumpSlot(_) | Flow::CallComputed => drop(scan.computed_calls.insert(at)),
+            Flow::JumpComputed => {
+                scan.computed_calls.insert(at);
+                scan.computed = true;
+            }
             Flow::Syscall => scan.has_syscalls = true,
-            Flow::OldSyscall => scan.old_syscalls.push(at),
+            Flow::OldSyscall => scan.has_old_syscalls = true,
             _ => {}
         }
         if matches!(
@@ -168,7 +179,7 @@ fn cases(
 ) {
     let most = if compared == 0 { MOST_CASES } else { compared + 1 };
     for table in tables {
-        let next = tables.range(table + 1..).next().copied().unwrap_or(u64::MAX);
+        let next = tables.range(table.saturating_add(1)..).next().copied().unwrap_or(u64::MAX);
         let bytes = object.bytes_from(*table);
         let distances = bytes.chunks_exact(4).map(|word| {
             let distance = i32::from_le_bytes(word.try_into().unwrap_or_default());
@@ -177,16 +188,18 @@ fn cases(
         let addresses =
             bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
         let is_next = |at: u64, size: u64| table.saturating_add(at * size) >= next;
-        let targets = (0..most).zip(distances).take_while(|(at, to)| !is_next(*at, 4) && object.is_code(*to));
-        let mut found: Vec<u64> = targets.map(|(_, to)| to).collect();
-        if object.fixed {
-            let targets = (0..most).zip(addresses).take_while(|(at, to)| !is_next(*at, 8) && object.is_code(*to));
+        let targets = (0..most).zip(addresses).take_while(|(at, to)| !is_next(*at, 8) && object.is_code(*to));
+        let mut found: Vec<u64> = if object.fixed { targets.map(|(_, to)| to).collect() } else { Vec::new() };
+        if found.is_empty() {
+            let targets = (0..most).zip(distances).take_while(|(at, to)| !is_next(*at, 4) && object.is_code(*to));
             found.extend(targets.map(|(_, to)| to));
         }
+        // A table of data is no table of targets, and one of another function has none inside.
+        let is_own = found.iter().any(|to| range.contains(to));
         for to in found {
             if range.contains(&to) {
                 scan.cases.insert(to);
-            } else {
+            } else if is_own && compared > 0 {
                 edges.insert((*table, Edge::Jump(to)));
             }
         }
@@ -198,6 +211,8 @@ fn cases(
 pub struct Facts {
     /// Where it makes a system call.
     pub syscalls: BTreeMap<u64, State>,
+    /// Where it makes one of the 32-bit kind.
+    pub old_syscalls: BTreeSet<u64>,
     /// Where it calls a function, or jumps to one: `true` where it calls.
     pub calls: BTreeMap<u64, (bool, State)>,
     /// It took too many steps, so nothing is known of it.
@@ -205,8 +220,14 @@ pub struct Facts {
 }
 
 /// Follows registers and the stack through a function until nothing changes. `entries` are addresses
-/// inside to which others jump.
-pub fn follow(object: &Object, range: &Range<u64>, scan: &Scan, entries: &BTreeSet<u64>) -> Facts {
+/// inside to which others jump, `last` calls that do not return.
+pub fn follow(
+    object: &Object,
+    range: &Range<u64>,
+    scan: &Scan,
+    entries: &BTreeSet<u64>,
+    last: &BTreeSet<u64>,
+) -> Facts {
     let decoder = Decoder::with_effects(object);
     let landing = object.starts.get(&range.start).is_some_and(|start| start.landing);
     let changed = changed_by_calls(object.arch, object.is_go);
@@ -258,6 +279,7 @@ pub fn follow(object: &Object, range: &Range<u64>, scan: &Scan, entries: &BTreeS
                 Flow::Call(_) | Flow::CallSlot(_) | Flow::CallComputed => {
                     call(true, &state);
                     state.call(changed);
+                    goes_on = !last.contains(&at);
                 }
                 Flow::Jump(target) if range.contains(&target) => {
                     work.enter(target, &state);
@@ -270,11 +292,15 @@ pub fn follow(object: &Object, range: &Range<u64>, scan: &Scan, entries: &BTreeS
                     goes_on = false;
                 }
                 Flow::JumpComputed => {
+                    call(false, &state);
                     let targets = if open { &leaders } else { &scan.cases };
                     targets.iter().for_each(|target| work.enter(*target, &state));
                     goes_on = false;
                 }
-                Flow::OldSyscall => state.call(changed),
+                Flow::OldSyscall => {
+                    facts.old_syscalls.insert(at);
+                    state.call(changed);
+                }
                 Flow::Return | Flow::Stop => goes_on = false,
             }
             if !goes_on {
@@ -319,4 +345,43 @@ impl Work {
             }
         }
     }
+}
+
+/// Whether control can come back from a function: to a return, or out of it by a jump that may return.
+/// `goes` says it of a call or a jump to elsewhere at an address.
+pub fn returns(object: &Object, range: &Range<u64>, mut goes: impl FnMut(u64) -> bool) -> bool {
+    let decoder = Decoder::new(object);
+    let (mut seen, mut queue) = (BTreeSet::new(), vec![range.start]);
+    while let Some(from) = queue.pop() {
+        let mut at = from;
+        while range.contains(&at) && seen.insert(at) {
+            if seen.len() > MOST_RETURNING {
+                return true;
+            }
+            let instruction = decoder.decode(at);
+            match instruction.flow {
+                Flow::Return | Flow::JumpComputed => return true,
+                Flow::Jump(to) if range.contains(&to) => {
+                    queue.push(to);
+                    break;
+                }
+                Flow::Branch(to) if range.contains(&to) => queue.push(to),
+                Flow::Jump(_) | Flow::JumpSlot(_) => {
+                    if goes(at) {
+                        return true;
+                    }
+                    break;
+                }
+                Flow::Branch(_) if goes(at) => return true,
+                Flow::Call(_) | Flow::CallSlot(_) if !goes(at) => break,
+                Flow::Stop => break,
+                _ => {}
+            }
+            at = at.saturating_add(u64::from(instruction.length.max(1)));
+        }
+        if at == range.end && goes(range.end.saturating_sub(1)) {
+            return true;
+        }
+    }
+    false
 }

@@ -25,8 +25,8 @@ pub struct FunctionId {
 pub enum Cause {
     /// The kernel or the loader begins there: e_entry, DT_INIT, DT_FINI.
     Start,
-    /// Data that is loaded has its address.
-    Data,
+    /// The data of an object has its address.
+    Data(usize),
     /// The object is opened while the program runs, and its exported functions can be looked up.
     Opened,
     /// A function calls it or jumps to it, at this address.
@@ -42,8 +42,11 @@ pub struct Reached {
     pub cause: Cause,
     /// Where it is called by name, each once.
     pub callers: BTreeSet<(FunctionId, u64)>,
-    /// It may be called from places that are not known.
+    /// It may be called from places that are not known: by the kernel or the loader, or because all that is
+    /// exported may be looked up.
     pub open: bool,
+    /// The objects whose data or code has its address: computed calls may lead to it.
+    pub taken_by: BTreeSet<usize>,
     /// Addresses inside to which other functions jump.
     pub entries: BTreeSet<u64>,
     /// What it does; none until it was looked at.
@@ -134,11 +137,13 @@ impl Graph {
     fn pointers(&mut self, number: usize) {
         let pointers = std::mem::take(&mut self.objects[number].object.pointers);
         for pointer in &pointers {
-            self.link(number, pointer, Cause::Data);
+            self.link(number, pointer, Cause::Data(number));
         }
         let Loaded { object, origin, .. } = &mut self.objects[number];
         object.pointers = pointers;
-        if matches!(origin, Origin::Opened(_)) {
+        // The C library is opened by programs that have their own, for the modules that link it.
+        let is_c_library = object.soname.as_deref().is_some_and(|name| name.starts_with("libc.") || name.starts_with("ld-"));
+        if matches!(origin, Origin::Opened(_)) && !is_c_library {
             let exports = object.exports.values().flatten().filter(|export| export.is_function);
             let exports: BTreeSet<u64> = exports.map(|export| export.address).collect();
             exports.into_iter().for_each(|address| self.enter(number, address, Cause::Opened));
@@ -280,15 +285,62 @@ impl Graph {
         }
         let reached = functions.entry(id).or_insert_with(|| {
             queue.push_back(id);
-            Reached { cause, callers: BTreeSet::new(), open: false, entries: BTreeSet::new(), scan: None }
+            Reached {
+                cause,
+                callers: BTreeSet::new(),
+                open: false,
+                taken_by: BTreeSet::new(),
+                entries: BTreeSet::new(),
+                scan: None,
+            }
         });
         match cause {
             Cause::Called(from, at) => drop(reached.callers.insert((from, at))),
-            _ => reached.open = true,
+            Cause::Taken(from, _) => drop(reached.taken_by.insert(from.object)),
+            Cause::Data(by) => drop(reached.taken_by.insert(by)),
+            Cause::Start | Cause::Opened => reached.open = true,
         }
         if start != address {
             reached.entries.insert(address);
         }
+    }
+
+    /// The functions to which a call or jump at an address leads by name; none where one is not known.
+    pub fn callees(&self, from: FunctionId, at: u64) -> Option<Vec<FunctionId>> {
+        let scan = self.functions.get(&from)?.scan.as_ref()?;
+        let first = scan.edges.partition_point(|(one, _)| *one < at);
+        let here = scan.edges[first..].iter().take_while(|(one, _)| *one == at);
+        let mut found = Vec::new();
+        for (_, edge) in here {
+            match edge {
+                Edge::Call(to) | Edge::Jump(to) => match self.stub(from.object, *to) {
+                    Some(slot) => found.extend(self.behind(from.object, slot)?),
+                    None => found.push(self.around(from.object, *to)?),
+                },
+                Edge::Slot(slot) => found.extend(self.behind(from.object, *slot)?),
+                Edge::Address(_) | Edge::Read(_) => {}
+            }
+        }
+        (!found.is_empty()).then_some(found)
+    }
+
+    /// The functions to which an entry of the global offset table leads.
+    fn behind(&self, number: usize, slot: u64) -> Option<Vec<FunctionId>> {
+        match self.objects[number].object.slots.get(&slot)? {
+            Link::Address(address) => Some(vec![self.around(number, *address)?]),
+            Link::Resolver(_) => None,
+            Link::Symbol(name) => {
+                let scope = self.objects[number].scope.iter();
+                let found = scope.copied().find_map(|other| Some((other, self.objects[other].object.exports.get(name)?)));
+                let (other, exports) = found?;
+                exports.iter().map(|one| self.around(other, one.address).filter(|_| !one.indirect)).collect()
+            }
+        }
+    }
+
+    fn around(&self, object: usize, address: u64) -> Option<FunctionId> {
+        let start = self.objects[object].object.function(address)?.start;
+        (start == address).then_some(FunctionId { object, start })
     }
 
     /// The path to a function, from where it begins: the entry, or an address in data.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::code::Register;
-use super::function::{self, Facts};
-use super::graph::{FunctionId, Graph};
+use super::function::{self, Edge, Facts};
+use super::graph::{Cause, FunctionId, Graph};
 use super::values::{State, Value};
 use crate::kernel::Arch;
 
@@ -13,6 +13,11 @@ use crate::kernel::Arch;
 const MOST_FUNCTIONS: usize = 4096;
 /// The most constants of one answer.
 const MOST_CONSTANTS: usize = 512;
+
+/// The most calls within calls that are followed to find whether a function returns.
+const DEPTH: usize = 24;
+/// More than any number of a system call.
+const MOST_NUMBER: u64 = 1024;
 
 /// Where an argument is at the beginning of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +38,8 @@ pub struct Answer {
     pub constants: BTreeMap<u64, Option<Place>>,
     /// Places at which it is not constant.
     pub open: BTreeSet<Place>,
+    /// Functions whose address is taken, and whose callers were taken to be in the same objects.
+    pub taken: BTreeSet<FunctionId>,
 }
 
 impl Answer {
@@ -41,6 +48,7 @@ impl Answer {
             self.constants.entry(*value).or_insert(*place);
         }
         self.open.extend(&other.open);
+        self.taken.extend(&other.taken);
     }
 
     /// It is one of the constants, whatever happens.
@@ -53,13 +61,23 @@ impl Answer {
 pub struct Query<'g> {
     graph: &'g Graph,
     facts: HashMap<FunctionId, Rc<Facts>>,
-    answers: HashMap<(FunctionId, Argument), Rc<Answer>>,
+    answers: HashMap<(FunctionId, Argument, bool), Rc<Answer>>,
+    /// Whether functions return; those that are being looked at are taken to.
+    returning: HashMap<FunctionId, bool>,
+    /// Where an object calls computed addresses.
+    computed: HashMap<usize, Rc<Vec<Place>>>,
 }
 
 impl<'g> Query<'g> {
     /// For this graph.
     pub fn new(graph: &'g Graph) -> Query<'g> {
-        Query { graph, facts: HashMap::new(), answers: HashMap::new() }
+        Query {
+            graph,
+            facts: HashMap::new(),
+            answers: HashMap::new(),
+            returning: HashMap::new(),
+            computed: HashMap::new(),
+        }
     }
 
     /// Registers and stack at the places of a function.
@@ -71,7 +89,11 @@ impl<'g> Query<'g> {
         let reached = self.graph.functions.get(&id);
         let scan = reached.and_then(|reached| reached.scan.as_ref());
         let facts = match (reached, scan, object.function(id.start)) {
-            (Some(reached), Some(scan), Some(range)) => function::follow(object, &range, scan, &reached.entries),
+            (Some(reached), Some(scan), Some(range)) => {
+                let calls = scan.edges.iter().filter(|(_, edge)| matches!(edge, Edge::Call(_) | Edge::Slot(_)));
+                let last = calls.map(|(at, _)| *at).filter(|at| !self.call_returns(id, *at, 0)).collect();
+                function::follow(object, &range, scan, &reached.entries, &last)
+            }
             _ => Facts { cut: true, ..Facts::default() },
         };
         let facts = Rc::new(facts);
@@ -79,58 +101,107 @@ impl<'g> Query<'g> {
         facts
     }
 
+    /// Whether control comes back from a call or jump at an address.
+    fn call_returns(&mut self, from: FunctionId, at: u64, depth: usize) -> bool {
+        let Some(callees) = self.graph.callees(from, at) else { return true };
+        callees.into_iter().any(|id| self.returns(id, depth))
+    }
+
+    fn returns(&mut self, id: FunctionId, depth: usize) -> bool {
+        if let Some(known) = self.returning.get(&id) {
+            return *known;
+        }
+        let object = &self.graph.objects[id.object].object;
+        let Some(range) = object.function(id.start).filter(|_| depth < DEPTH) else { return true };
+        self.returning.insert(id, true);
+        let returns = function::returns(object, &range, |at| self.call_returns(id, at, depth + 1));
+        self.returning.insert(id, returns);
+        returns
+    }
+
+    /// Where reachable code of an object calls computed addresses.
+    fn computed_calls(&mut self, number: usize) -> Rc<Vec<Place>> {
+        if let Some(known) = self.computed.get(&number) {
+            return Rc::clone(known);
+        }
+        let own = FunctionId { object: number, start: 0 }..=FunctionId { object: number, start: u64::MAX };
+        let scans = self.graph.functions.range(own).filter_map(|(id, one)| Some((*id, one.scan.as_ref()?)));
+        let places = scans.flat_map(|(id, scan)| scan.computed_calls.iter().map(move |at| (id, *at)));
+        let places = Rc::new(places.collect::<Vec<_>>());
+        self.computed.insert(number, Rc::clone(&places));
+        places
+    }
+
     /// What a register can hold at a place, of which the state is known.
     pub fn value(&mut self, place: Place, value: &Value) -> Answer {
+        self.known(place, value, false)
+    }
+
+    /// The same of the number of a system call. Where a function's address is taken, its callers are all
+    /// computed calls of the objects that have the address: what they pass and is no number is ignored.
+    pub fn number(&mut self, place: Place, value: &Value) -> Answer {
+        self.known(place, value, true)
+    }
+
+    fn known(&mut self, place: Place, value: &Value, numbers: bool) -> Answer {
         let mut answer = Answer::default();
+        let of = |argument| (place.0, argument, numbers);
         match value {
             Value::Constants(all) => answer.constants.extend(all.iter().map(|one| (*one, Some(place)))),
-            Value::Entry(register) => return (*self.argument(place.0, Argument::Register(*register))).clone(),
-            Value::EntryStack(distance) => return (*self.argument(place.0, Argument::Stack(*distance))).clone(),
+            Value::Entry(register) => return (*self.argument(of(Argument::Register(*register)))).clone(),
+            Value::EntryStack(distance) => return (*self.argument(of(Argument::Stack(*distance)))).clone(),
             Value::Unknown | Value::Stack(_) | Value::Field(_) => drop(answer.open.insert(place)),
         }
         answer
     }
 
     /// What all callers pass, in functions that are reachable.
-    pub fn argument(&mut self, id: FunctionId, argument: Argument) -> Rc<Answer> {
-        if let Some(known) = self.answers.get(&(id, argument)) {
+    fn argument(&mut self, (id, argument, numbers): (FunctionId, Argument, bool)) -> Rc<Answer> {
+        if let Some(known) = self.answers.get(&(id, argument, numbers)) {
             return Rc::clone(known);
         }
         let mut answer = Answer::default();
-        let mut asks = vec![(id, argument)];
-        let mut seen: BTreeSet<(FunctionId, Argument)> = asks.iter().copied().collect();
-        while let Some((id, argument)) = asks.pop() {
-            if let Some(known) = self.answers.get(&(id, argument)) {
+        // The last says that a computed call is among the callers.
+        let mut asks = vec![(id, argument, false)];
+        let mut seen = BTreeSet::from([(id, argument)]);
+        while let Some((id, argument, computed)) = asks.pop() {
+            if let Some(known) = self.answers.get(&(id, argument, numbers)) {
                 answer.take(&Rc::clone(known));
                 continue;
             }
             let Some(reached) = self.graph.functions.get(&id) else { continue };
-            if reached.open {
+            let mut callers: Vec<(Place, bool)> = reached.callers.iter().map(|place| (*place, true)).collect();
+            // What the kernel and the loader pass to a function that computes a call is no number.
+            let by_loader = computed && matches!(reached.cause, Cause::Start);
+            if reached.open && !by_loader || !numbers && !reached.taken_by.is_empty() {
                 answer.open.insert((id, id.start));
+            } else if !reached.taken_by.is_empty() {
+                answer.taken.insert(id);
+                for number in reached.taken_by.iter().chain([&id.object]).collect::<BTreeSet<_>>() {
+                    callers.extend(self.computed_calls(*number).iter().map(|place| (*place, false)));
+                }
             }
-            for (caller, at) in &reached.callers {
-                match self.passed(*caller, *at, argument) {
+            for ((caller, at), by_name) in callers {
+                let next = match self.passed(caller, at, argument) {
                     Passed::Value(Value::Constants(all)) => {
-                        for one in all {
-                            answer.constants.entry(one).or_insert(Some((*caller, *at)));
+                        let is_number = |one: &u64| by_name || *one < MOST_NUMBER;
+                        for one in all.into_iter().filter(is_number) {
+                            answer.constants.entry(one).or_insert(Some((caller, at)));
                         }
+                        continue;
                     }
-                    Passed::Value(Value::Entry(register)) => {
-                        let next = (*caller, Argument::Register(register));
-                        if seen.insert(next) {
-                            asks.push(next);
-                        }
-                    }
-                    Passed::Value(Value::EntryStack(distance)) => {
-                        let next = (*caller, Argument::Stack(distance));
-                        if seen.insert(next) {
-                            asks.push(next);
-                        }
-                    }
+                    Passed::Value(Value::Entry(register)) => Argument::Register(register),
+                    Passed::Value(Value::EntryStack(distance)) => Argument::Stack(distance),
+                    // An address of the stack is no number.
+                    Passed::Value(Value::Stack(_)) if !by_name => continue,
                     Passed::Value(Value::Unknown | Value::Stack(_) | Value::Field(_)) => {
-                        answer.open.insert((*caller, *at));
+                        answer.open.insert((caller, at));
+                        continue;
                     }
-                    Passed::Never => {}
+                    Passed::Never => continue,
+                };
+                if seen.insert((caller, next)) {
+                    asks.push((caller, next, computed || !by_name));
                 }
             }
             if seen.len() > MOST_FUNCTIONS || answer.constants.len() > MOST_CONSTANTS {
@@ -139,7 +210,7 @@ impl<'g> Query<'g> {
             }
         }
         let answer = Rc::new(answer);
-        self.answers.insert((id, argument), Rc::clone(&answer));
+        self.answers.insert((id, argument, numbers), Rc::clone(&answer));
         answer
     }
 

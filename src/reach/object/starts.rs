@@ -9,6 +9,9 @@ use gimli::{BaseAddresses, CieOrFde, EhFrame, EhFrameHdr, LittleEndian, Pointer,
 use super::super::code::{Decoder, Flow};
 use super::{Fault, MOST_ENTRIES, Object, Sections};
 
+/// So many bytes of code without unwind information are the stubs and beginnings that linkers add.
+const MOST_UNCOVERED: u64 = 2048;
+
 /// The first bytes of Go's table of functions, since Go 1.20 and Go 1.18 (internal/abi/symtab.go).
 const GO_MAGIC: [u32; 2] = [0xffff_fff1, 0xffff_fff0];
 
@@ -24,7 +27,7 @@ impl Object {
         self.is_go = sections.gopclntab.clone().is_some_and(|range| self.go_functions(range.start).is_some());
         let all: u64 = self.code.iter().map(|range| range.end - range.start).sum();
         // Code of the C library's own assembly has none; a file that has next to none was built without.
-        self.without_unwind = !self.is_go && covered < all / 2;
+        self.without_unwind = !self.is_go && covered < all / 2 && all - covered.min(all) > MOST_UNCOVERED;
         if self.without_unwind {
             self.call_targets();
         }
