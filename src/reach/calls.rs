@@ -58,6 +58,9 @@ const IN_EVERY_THREAD: [&str; 9] = [
     "setfsgid", "setfsuid", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid",
 ];
 
+/// The function of Go that makes a call in every thread.
+const PER_THREAD: &str = "runtime.runPerThreadSyscall";
+
 /// PROT_EXEC.
 const PROT_EXEC: u64 = 4;
 
@@ -109,6 +112,16 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
                 }
             } else {
                 for place in &answer.open {
+                    // Go's own way of the same (runtime.perThreadSyscallArgs).
+                    if graph.objects[place.0.object].object.function_name(place.0.start) == PER_THREAD {
+                        let what = "passes a number on that is in memory, as Go makes a call in every thread: taken \
+                                    for the calls that change ids";
+                        gaps.insert(Gap::new(GapKind::Assumption, graph.place(place.0, place.1), what));
+                        for number in IN_EVERY_THREAD.iter().filter_map(|name| syscalls::number(arch, name)) {
+                            numbers.entry(number).or_default().push(Found { site, by: place.0 });
+                        }
+                        continue;
+                    }
                     gaps.insert(Gap::new(GapKind::Number, graph.place(place.0, place.1), unknown(graph, id, *place)));
                 }
             }

@@ -15,6 +15,8 @@ const MOST_INSTRUCTIONS: usize = 2_000_000;
 const MOST_CASES: u64 = 256;
 /// The most that a comparison before a table is believed.
 const MOST_COMPARED: u64 = 4096;
+/// How many instructions a comparison is at most before the jump by a table.
+const NEAR: usize = 24;
 /// How often, on average, an instruction is looked at again until nothing changes.
 const ROUNDS: usize = 48;
 
@@ -43,6 +45,8 @@ pub struct Scan {
     pub edges: Vec<(u64, Edge)>,
     /// Addresses of data that it names.
     pub data: BTreeSet<u64>,
+    /// Addresses of data that it writes.
+    pub written: BTreeSet<u64>,
     /// It has a `syscall` or `svc` instruction.
     pub has_syscalls: bool,
     /// It has an instruction of the 32-bit kind, or bytes that look like one.
@@ -68,7 +72,7 @@ pub fn scan(object: &Object, range: &Range<u64>) -> Scan {
     let mut edges = BTreeSet::new();
     let mut pages: HashMap<Register, BTreeSet<u64>> = HashMap::new();
     let mut offsets = BTreeSet::new();
-    let (mut tables, mut compared) = (BTreeSet::new(), 0);
+    let (mut tables, mut compared) = (BTreeSet::new(), Compared::default());
     let mut last = None;
     let (mut at, mut count) = (range.start, 0);
     while at < range.end {
@@ -106,7 +110,8 @@ pub fn scan(object: &Object, range: &Range<u64>) -> Scan {
         names(object, at, &instruction, &mut edges, &mut scan.data);
         tables.extend(instruction.table);
         tables.extend(instruction.address.filter(|to| !object.is_code(*to)));
-        compared = compared.max(instruction.compared.filter(|one| *one <= MOST_COMPARED).unwrap_or(0));
+        compared.take(&instruction);
+        scan.written.extend(instruction.writes);
         if let Some((register, page)) = instruction.page {
             pages.entry(register).or_default().insert(page);
         }
@@ -128,7 +133,7 @@ pub fn scan(object: &Object, range: &Range<u64>) -> Scan {
     }
     // On aarch64 the entries of a table are of one, two or four bytes, from a base of their own.
     if scan.computed && object.arch == Arch::X86_64 {
-        cases(object, range, &tables, compared, &mut scan, &mut edges);
+        cases(object, range, &tables, &compared, &mut scan, &mut edges);
     }
     let falls = match last {
         Some(Flow::Next | Flow::Branch(_) | Flow::Syscall | Flow::OldSyscall) => true,
@@ -173,11 +178,11 @@ fn cases(
     object: &Object,
     range: &Range<u64>,
     tables: &BTreeSet<u64>,
-    compared: u64,
+    compared: &Compared,
     scan: &mut Scan,
     edges: &mut BTreeSet<(u64, Edge)>,
 ) {
-    let most = if compared == 0 { MOST_CASES } else { compared + 1 };
+    let most = if compared.most == 0 { MOST_CASES } else { compared.most + 1 };
     for table in tables {
         let next = tables.range(table.saturating_add(1)..).next().copied().unwrap_or(u64::MAX);
         let bytes = object.bytes_from(*table);
@@ -194,14 +199,40 @@ fn cases(
             let targets = (0..most).zip(distances).take_while(|(at, to)| !is_next(*at, 4) && object.is_code(*to));
             found.extend(targets.map(|(_, to)| to));
         }
-        // A table of data is no table of targets, and one of another function has none inside.
-        let is_own = found.iter().any(|to| range.contains(to));
-        for to in found {
-            if range.contains(&to) {
-                scan.cases.insert(to);
-            } else if is_own && compared > 0 {
-                edges.insert((*table, Edge::Jump(to)));
-            }
+        // A table of data is no table of targets, and one of another function has none inside. What is
+        // seldom executed is in one place, and not behind the end of the table.
+        let (own, others): (Vec<_>, Vec<_>) = found.iter().zip(0..).partition(|(to, _)| range.contains(to));
+        let others: Vec<u64> =
+            others.into_iter().filter(|(_, at)| *at <= compared.near).map(|(to, _)| *to).collect();
+        let functions: BTreeSet<u64> =
+            others.iter().filter_map(|to| object.function(*to)).map(|range| range.start).collect();
+        if !own.is_empty() && functions.len() == 1 {
+            edges.extend(others.into_iter().map(|to| (*table, Edge::Jump(to))));
+        }
+        scan.cases.extend(own.into_iter().map(|(to, _)| *to));
+    }
+}
+
+/// The constants of comparisons, which say how many entries the tables of switches have.
+#[derive(Default)]
+struct Compared {
+    /// The greatest of the function.
+    most: u64,
+    /// The greatest of those that stand shortly before a computed jump.
+    near: u64,
+    last: u64,
+    since: usize,
+}
+
+impl Compared {
+    fn take(&mut self, instruction: &Instruction) {
+        self.since += 1;
+        if let Some(one) = instruction.compared.filter(|one| *one <= MOST_COMPARED) {
+            self.most = self.most.max(one);
+            (self.last, self.since) = (one, 0);
+        }
+        if instruction.flow == Flow::JumpComputed && self.since <= NEAR {
+            self.near = self.near.max(self.last);
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct Query<'g> {
     returning: HashMap<FunctionId, bool>,
     /// Where an object calls computed addresses.
     computed: HashMap<usize, Rc<Vec<Place>>>,
+    /// The addresses of data that the code of an object writes or names.
+    changed: HashMap<usize, BTreeSet<u64>>,
 }
 
 impl<'g> Query<'g> {
@@ -77,6 +79,7 @@ impl<'g> Query<'g> {
             answers: HashMap::new(),
             returning: HashMap::new(),
             computed: HashMap::new(),
+            changed: HashMap::new(),
         }
     }
 
@@ -150,6 +153,10 @@ impl<'g> Query<'g> {
             Value::Constants(all) => answer.constants.extend(all.iter().map(|one| (*one, Some(place)))),
             Value::Entry(register) => return (*self.argument(of(Argument::Register(*register)))).clone(),
             Value::EntryStack(distance) => return (*self.argument(of(Argument::Stack(*distance)))).clone(),
+            Value::Variable(address, size) => match self.variable(place.0.object, *address, *size) {
+                Some(initial) => drop(answer.constants.insert(initial, Some(place))),
+                None => drop(answer.open.insert(place)),
+            },
             Value::Unknown | Value::Stack(_) | Value::Field(_) => drop(answer.open.insert(place)),
         }
         answer
@@ -182,7 +189,14 @@ impl<'g> Query<'g> {
                 }
             }
             for ((caller, at), by_name) in callers {
-                let next = match self.passed(caller, at, argument) {
+                let passed = match self.passed(caller, at, argument) {
+                    Passed::Value(Value::Variable(address, size)) => {
+                        let initial = self.variable(caller.object, address, size);
+                        Passed::Value(initial.map_or(Value::Unknown, Value::constant))
+                    }
+                    other => other,
+                };
+                let next = match passed {
                     Passed::Value(Value::Constants(all)) => {
                         let is_number = |one: &u64| by_name || *one < MOST_NUMBER;
                         for one in all.into_iter().filter(is_number) {
@@ -194,7 +208,7 @@ impl<'g> Query<'g> {
                     Passed::Value(Value::EntryStack(distance)) => Argument::Stack(distance),
                     // An address of the stack is no number.
                     Passed::Value(Value::Stack(_)) if !by_name => continue,
-                    Passed::Value(Value::Unknown | Value::Stack(_) | Value::Field(_)) => {
+                    Passed::Value(Value::Unknown | Value::Stack(_) | Value::Variable(..) | Value::Field(_)) => {
                         answer.open.insert((caller, at));
                         continue;
                     }
@@ -212,6 +226,31 @@ impl<'g> Query<'g> {
         let answer = Rc::new(answer);
         self.answers.insert((id, argument, numbers), Rc::clone(&answer));
         answer
+    }
+
+    /// What a variable holds that reachable code of its object reads alone: neither writes nor takes the
+    /// address of.
+    fn variable(&mut self, number: usize, address: u64, size: u8) -> Option<u64> {
+        let object = &self.graph.objects[number].object;
+        if object.arch != Arch::X86_64 {
+            return None;
+        }
+        let graph = self.graph;
+        let known = self.changed.entry(number).or_insert_with(|| {
+            let own = FunctionId { object: number, start: 0 }..=FunctionId { object: number, start: u64::MAX };
+            let scans = graph.functions.range(own).filter_map(|(_, one)| one.scan.as_ref());
+            scans.flat_map(|scan| scan.written.iter().chain(&scan.data)).copied().collect()
+        });
+        let touched = known.range(address.saturating_sub(7)..address.saturating_add(8)).next().is_some();
+        if touched {
+            return None;
+        }
+        let word = object.word(address)?;
+        match size {
+            8 => Some(word),
+            4 => Some(u64::from(word as u32)),
+            _ => None,
+        }
     }
 
     /// What a caller has in an argument's place where it calls.

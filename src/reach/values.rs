@@ -22,6 +22,8 @@ pub enum Value {
     EntryStack(i64),
     /// The stack pointer of the beginning of the function, and a distance.
     Stack(i64),
+    /// What a variable holds: its address, its size in bytes.
+    Variable(u64, u8),
     /// A field of a structure in memory, at this distance from a pointer.
     Field(i64),
 }
@@ -256,21 +258,22 @@ impl State {
             Source::Memory(base, distance, size) => match self.register(base) {
                 Value::Stack(from) => self.place(from.wrapping_add(distance), size),
                 Value::Constants(all) if all.len() == 1 => {
-                    read(object, all[0].wrapping_add(distance as u64))
+                    read(object, all[0].wrapping_add(distance as u64), size)
                 }
                 _ => Value::Field(distance),
             },
-            Source::At(address, _) => read(object, address),
+            Source::At(address, size) => read(object, address, size),
             Source::Unknown => Value::Unknown,
         }
     }
 }
 
 /// What an entry of the global offset table holds after relocation; other memory may be written.
-fn read(object: &Object, address: u64) -> Value {
+fn read(object: &Object, address: u64, size: u8) -> Value {
     match object.slots.get(&address) {
         Some(Link::Address(to)) if object.is_code(*to) => Value::constant(*to),
-        _ => Value::Unknown,
+        Some(_) => Value::Unknown,
+        None => Value::Variable(address, size),
     }
 }
 

@@ -112,6 +112,8 @@ pub struct Instruction {
     pub address: Option<u64>,
     /// An address at which it reads memory.
     pub reads: Option<u64>,
+    /// An address at which it writes memory; on aarch64 such addresses are not followed.
+    pub writes: Option<u64>,
     /// The beginning of a table that it indexes.
     pub table: Option<u64>,
     /// A constant with which it compares, as before a table is indexed.
@@ -133,6 +135,7 @@ impl Instruction {
             flow,
             address: None,
             reads: None,
+            writes: None,
             table: None,
             compared: None,
             page: None,

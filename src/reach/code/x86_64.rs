@@ -68,15 +68,22 @@ fn named_addresses(decoded: &Decoded, fixed: bool, instruction: &mut Instruction
     let has_memory = (0..decoded.op_count()).any(|at| decoded.op_kind(at) == OpKind::Memory);
     if has_memory {
         let place = decoded.memory_displacement64();
+        let reads_alone = matches!(
+            decoded.mnemonic(),
+            Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push | Mnemonic::Call | Mnemonic::Jmp
+        );
+        let writes = decoded.op0_kind() == OpKind::Memory && !reads_alone || decoded.mnemonic() == Mnemonic::Xchg;
         if decoded.is_ip_rel_memory_operand() {
             if decoded.mnemonic() == Mnemonic::Lea {
                 instruction.address = Some(place);
             } else {
                 instruction.reads = Some(place);
+                instruction.writes = Some(place).filter(|_| writes);
             }
         } else if fixed && place != 0 {
             if decoded.memory_base() == Name::None && decoded.memory_index() == Name::None {
                 instruction.reads = Some(place);
+                instruction.writes = Some(place).filter(|_| writes);
             } else {
                 instruction.table = Some(place);
             }
