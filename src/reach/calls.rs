@@ -55,7 +55,15 @@ const DECIDING: [(&str, &[u8]); 36] = [
 /// The calls that a C library makes in every thread of the process, with a number that it takes from
 /// memory: those that change ids (nptl/setxid.h; musl's src/unistd/setxid.c, src/linux/setgroups.c).
 const IN_EVERY_THREAD: [&str; 9] = [
-    "setfsgid", "setfsuid", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid",
+    "setfsgid",
+    "setfsuid",
+    "setgid",
+    "setgroups",
+    "setregid",
+    "setresgid",
+    "setresuid",
+    "setreuid",
+    "setuid",
 ];
 
 /// The function of Go that makes a call in every thread.
@@ -122,7 +130,11 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
                         }
                         continue;
                     }
-                    gaps.insert(Gap::new(GapKind::Number, graph.place(place.0, place.1), unknown(graph, id, *place)));
+                    gaps.insert(Gap::new(
+                        GapKind::Number,
+                        graph.place(place.0, place.1),
+                        unknown(graph, id, *place),
+                    ));
                 }
             }
             for taken in &answer.taken {
@@ -159,7 +171,11 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
         }
     }
     for what in &graph.cut {
-        gaps.insert(Gap::new(GapKind::Limit, graph.objects[0].object.name.clone(), format!("more {what} than are analysed")));
+        gaps.insert(Gap::new(
+            GapKind::Limit,
+            graph.objects[0].object.name.clone(),
+            format!("more {what} than are analysed"),
+        ));
     }
     Reach {
         arch,
@@ -174,7 +190,10 @@ fn unknown(graph: &Graph, site: FunctionId, place: (FunctionId, u64)) -> String 
     let name = graph.name(site);
     let start = graph.functions.get(&place.0).is_some_and(|reached| reached.open) && place.1 == place.0.start;
     if start {
-        format!("system call in {name}: the number is an argument of {}, whose callers are not all known", graph.name(place.0))
+        format!(
+            "system call in {name}: the number is an argument of {}, whose callers are not all known",
+            graph.name(place.0)
+        )
     } else {
         format!("system call in {name}: the number is not constant here, in {}", graph.name(place.0))
     }
@@ -210,7 +229,8 @@ fn call(
     });
     let path = paths.min_by_key(|path| (path.len(), path.first().map_or(0, |first| first.object)));
     let path = path.unwrap_or_default().into_iter().map(|id| graph.name(id)).collect();
-    let mut call = ReachableCall { number: Some(number), sites: sites.len(), path, ..ReachableCall::default() };
+    let mut call =
+        ReachableCall { number: Some(number), sites: sites.len(), path, ..ReachableCall::default() };
     let Some((_, positions)) = DECIDING.iter().find(|(one, _)| *one == name) else { return call };
     for one in found {
         let Some(state) = states.get(&one.site) else { continue };
@@ -285,10 +305,15 @@ fn named_by_variables(process: &Process<'_>, query: &mut Query<'_>, gaps: &mut B
                 continue;
             }
             let register = super::code::argument_registers(object.arch)[2];
-            let Passed::Value(value) = query.passed(caller, at, Argument::Register(register)) else { continue };
+            let Passed::Value(value) = query.passed(caller, at, Argument::Register(register)) else {
+                continue;
+            };
             let answer = query.value((caller, at), &value);
             if answer.constants.keys().any(|protection| protection & PROT_EXEC != 0) {
-                let what = format!("{} makes memory executable by {name}: code that it writes there is not seen", graph.name(caller));
+                let what = format!(
+                    "{} makes memory executable by {name}: code that it writes there is not seen",
+                    graph.name(caller)
+                );
                 gaps.insert(Gap::new(GapKind::GeneratedCode, graph.place(caller, at), what));
             }
         }

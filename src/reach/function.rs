@@ -86,13 +86,21 @@ pub fn scan(object: &Object, range: &Range<u64>) -> Scan {
         let inside = |target: &u64| range.contains(target);
         match instruction.flow {
             Flow::Call(target) if target == next => {}
-            Flow::Call(target) => drop(edges.insert((at, Edge::Call(target)))),
-            Flow::Jump(target) | Flow::Branch(target) if inside(&target) => drop(scan.targets.insert(target)),
-            Flow::Jump(target) | Flow::Branch(target) => drop(edges.insert((at, Edge::Jump(target)))),
+            Flow::Call(target) => {
+                edges.insert((at, Edge::Call(target)));
+            }
+            Flow::Jump(target) | Flow::Branch(target) if inside(&target) => {
+                scan.targets.insert(target);
+            }
+            Flow::Jump(target) | Flow::Branch(target) => {
+                edges.insert((at, Edge::Jump(target)));
+            }
             Flow::CallSlot(slot) | Flow::JumpSlot(slot) if object.slots.contains_key(&slot) => {
                 edges.insert((at, Edge::Slot(slot)));
             }
-            Flow::CallSlot(_) | Flow::JumpSlot(_) | Flow::CallComputed => drop(scan.computed_calls.insert(at)),
+            Flow::CallSlot(_) | Flow::JumpSlot(_) | Flow::CallComputed => {
+                scan.computed_calls.insert(at);
+            }
             Flow::JumpComputed => {
                 scan.computed_calls.insert(at);
                 scan.computed = true;
@@ -196,7 +204,8 @@ fn cases(
         let targets = (0..most).zip(addresses).take_while(|(at, to)| !is_next(*at, 8) && object.is_code(*to));
         let mut found: Vec<u64> = if object.fixed { targets.map(|(_, to)| to).collect() } else { Vec::new() };
         if found.is_empty() {
-            let targets = (0..most).zip(distances).take_while(|(at, to)| !is_next(*at, 4) && object.is_code(*to));
+            let targets =
+                (0..most).zip(distances).take_while(|(at, to)| !is_next(*at, 4) && object.is_code(*to));
             found.extend(targets.map(|(_, to)| to));
         }
         // A table of data is no table of targets, and one of another function has none inside. What is
@@ -275,7 +284,10 @@ pub fn follow(
         work.enter(*entry, &State::unknown());
     }
     if landing || scan.cut {
-        scan.gaps.iter().filter(|gap| range.contains(gap)).for_each(|gap| work.enter(*gap, &State::unknown()));
+        scan.gaps
+            .iter()
+            .filter(|gap| range.contains(gap))
+            .for_each(|gap| work.enter(*gap, &State::unknown()));
     }
     let mut facts = Facts::default();
     let budget = ((range.end - range.start) as usize).saturating_mul(ROUNDS).saturating_add(4096);
@@ -296,16 +308,24 @@ pub fn follow(
             // A call and a system call are looked at before they change anything.
             let mut call = |is_call: bool, state: &State| {
                 match facts.calls.get_mut(&at) {
-                    Some((_, known)) => drop(known.join(state)),
-                    None => drop(facts.calls.insert(at, (is_call, state.clone()))),
+                    Some((_, known)) => {
+                        known.join(state);
+                    }
+                    None => {
+                        facts.calls.insert(at, (is_call, state.clone()));
+                    }
                 };
             };
             let mut goes_on = true;
             match instruction.flow {
                 Flow::Next => {}
                 Flow::Syscall => match facts.syscalls.get_mut(&at) {
-                    Some(known) => drop(known.join(&state)),
-                    None => drop(facts.syscalls.insert(at, state.clone())),
+                    Some(known) => {
+                        known.join(&state);
+                    }
+                    None => {
+                        facts.syscalls.insert(at, state.clone());
+                    }
                 },
                 Flow::Call(_) | Flow::CallSlot(_) | Flow::CallComputed => {
                     call(true, &state);

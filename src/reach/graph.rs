@@ -142,7 +142,8 @@ impl Graph {
         let Loaded { object, origin, .. } = &mut self.objects[number];
         object.pointers = pointers;
         // The C library is opened by programs that have their own, for the modules that link it.
-        let is_c_library = object.soname.as_deref().is_some_and(|name| name.starts_with("libc.") || name.starts_with("ld-"));
+        let is_c_library =
+            object.soname.as_deref().is_some_and(|name| name.starts_with("libc.") || name.starts_with("ld-"));
         if matches!(origin, Origin::Opened(_)) && !is_c_library {
             let exports = object.exports.values().flatten().filter(|export| export.is_function);
             let exports: BTreeSet<u64> = exports.map(|export| export.address).collect();
@@ -246,7 +247,8 @@ impl Graph {
             }
             if let Some((register, address)) = instruction.page {
                 page = Some((register, address));
-            } else if let (Some((base, distance, true)), Some((register, address))) = (instruction.offset, page)
+            } else if let (Some((base, distance, true)), Some((register, address))) =
+                (instruction.offset, page)
                 && base == register
             {
                 read = Some(u64::wrapping_add(address, distance));
@@ -295,9 +297,15 @@ impl Graph {
             }
         });
         match cause {
-            Cause::Called(from, at) => drop(reached.callers.insert((from, at))),
-            Cause::Taken(from, _) => drop(reached.taken_by.insert(from.object)),
-            Cause::Data(by) => drop(reached.taken_by.insert(by)),
+            Cause::Called(from, at) => {
+                reached.callers.insert((from, at));
+            }
+            Cause::Taken(from, _) => {
+                reached.taken_by.insert(from.object);
+            }
+            Cause::Data(by) => {
+                reached.taken_by.insert(by);
+            }
             Cause::Start | Cause::Opened => reached.open = true,
         }
         if start != address {
@@ -331,7 +339,9 @@ impl Graph {
             Link::Resolver(_) => None,
             Link::Symbol(name) => {
                 let scope = self.objects[number].scope.iter();
-                let found = scope.copied().find_map(|other| Some((other, self.objects[other].object.exports.get(name)?)));
+                let found = scope
+                    .copied()
+                    .find_map(|other| Some((other, self.objects[other].object.exports.get(name)?)));
                 let (other, exports) = found?;
                 exports.iter().map(|one| self.around(other, one.address).filter(|_| !one.indirect)).collect()
             }
@@ -347,7 +357,8 @@ impl Graph {
     pub fn path(&self, id: FunctionId) -> Vec<FunctionId> {
         let (mut path, mut seen) = (vec![id], BTreeSet::from([id]));
         let mut at = id;
-        while let Some(Reached { cause: Cause::Called(from, _) | Cause::Taken(from, _), .. }) = self.functions.get(&at)
+        while let Some(Reached { cause: Cause::Called(from, _) | Cause::Taken(from, _), .. }) =
+            self.functions.get(&at)
         {
             if !seen.insert(*from) {
                 break;

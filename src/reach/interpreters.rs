@@ -18,14 +18,44 @@ const FOREIGN: &str = "it calls functions by addresses and signatures that are c
 const COMPILED: &str = "it compiles code while it runs";
 
 const RUNTIMES: [Runtime; 14] = [
-    Runtime { name: "CPython", libraries: &["libpython"], symbols: &["Py_BytesMain", "Py_Main"], why: MODULES },
+    Runtime {
+        name: "CPython",
+        libraries: &["libpython"],
+        symbols: &["Py_BytesMain", "Py_Main"],
+        why: MODULES,
+    },
     Runtime { name: "Perl", libraries: &["libperl.so"], symbols: &["perl_run"], why: MODULES },
     Runtime { name: "Ruby", libraries: &["libruby"], symbols: &["ruby_run_node"], why: MODULES },
-    Runtime { name: "PHP", libraries: &["libphp"], symbols: &["zend_execute_scripts", "php_execute_script"], why: MODULES },
-    Runtime { name: "Node.js", libraries: &["libnode.so"], symbols: &["napi_create_function"], why: COMPILED },
-    Runtime { name: "V8", libraries: &["libv8"], symbols: &["_ZN2v87Isolate3NewERKNS0_12CreateParamsE"], why: COMPILED },
-    Runtime { name: "Java", libraries: &["libjvm.so", "libjli.so"], symbols: &["JNI_CreateJavaVM", "JLI_Launch"], why: COMPILED },
-    Runtime { name: ".NET", libraries: &["libcoreclr.so", "libhostfxr.so", "libmono"], symbols: &["coreclr_initialize", "mono_jit_init"], why: COMPILED },
+    Runtime {
+        name: "PHP",
+        libraries: &["libphp"],
+        symbols: &["zend_execute_scripts", "php_execute_script"],
+        why: MODULES,
+    },
+    Runtime {
+        name: "Node.js",
+        libraries: &["libnode.so"],
+        symbols: &["napi_create_function"],
+        why: COMPILED,
+    },
+    Runtime {
+        name: "V8",
+        libraries: &["libv8"],
+        symbols: &["_ZN2v87Isolate3NewERKNS0_12CreateParamsE"],
+        why: COMPILED,
+    },
+    Runtime {
+        name: "Java",
+        libraries: &["libjvm.so", "libjli.so"],
+        symbols: &["JNI_CreateJavaVM", "JLI_Launch"],
+        why: COMPILED,
+    },
+    Runtime {
+        name: ".NET",
+        libraries: &["libcoreclr.so", "libhostfxr.so", "libmono"],
+        symbols: &["coreclr_initialize", "mono_jit_init"],
+        why: COMPILED,
+    },
     Runtime { name: "LuaJIT", libraries: &["libluajit"], symbols: &["luaJIT_setmode"], why: FOREIGN },
     Runtime { name: "Lua", libraries: &["liblua"], symbols: &[], why: MODULES },
     Runtime { name: "Tcl", libraries: &["libtcl"], symbols: &["Tcl_CreateInterp"], why: MODULES },

@@ -62,7 +62,8 @@ impl SearchPath {
     /// that loaded that one, up to the program.
     pub fn candidates(&self, name: &str, by: &[&Object]) -> Vec<PathBuf> {
         if name.contains('/') {
-            let path = by.first().map_or_else(|| PathBuf::from(name), |object| expand(name, object, self.arch));
+            let path =
+                by.first().map_or_else(|| PathBuf::from(name), |object| expand(name, object, self.arch));
             return if path.is_absolute() { vec![normal(&path)] } else { Vec::new() };
         }
         let mut directories = Vec::new();
@@ -89,18 +90,31 @@ impl SearchPath {
         directories.extend(self.defaults().map(PathBuf::from));
         let mut known = HashSet::new();
         let paths = directories.into_iter().filter(|directory| directory.is_absolute());
-        paths.map(|directory| normal(&directory.join(name))).filter(|path| known.insert(path.clone())).collect()
+        paths
+            .map(|directory| normal(&directory.join(name)))
+            .filter(|path| known.insert(path.clone()))
+            .collect()
     }
 
     fn defaults(&self) -> impl Iterator<Item = &'static str> {
         let own: &[&str] = match (self.musl, self.arch) {
             (true, _) => &["/lib", "/usr/local/lib", "/usr/lib"],
-            (false, Arch::X86_64) => {
-                &["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"]
-            }
-            (false, Arch::Aarch64) => {
-                &["/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"]
-            }
+            (false, Arch::X86_64) => &[
+                "/lib/x86_64-linux-gnu",
+                "/usr/lib/x86_64-linux-gnu",
+                "/lib64",
+                "/usr/lib64",
+                "/lib",
+                "/usr/lib",
+            ],
+            (false, Arch::Aarch64) => &[
+                "/lib/aarch64-linux-gnu",
+                "/usr/lib/aarch64-linux-gnu",
+                "/lib64",
+                "/usr/lib64",
+                "/lib",
+                "/usr/lib",
+            ],
         };
         own.iter().copied()
     }
@@ -125,7 +139,9 @@ fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
         match part {
-            Component::ParentDir => drop(normal.pop()),
+            Component::ParentDir => {
+                normal.pop();
+            }
             Component::CurDir => {}
             part => normal.push(part),
         }
@@ -210,7 +226,8 @@ pub fn name_service_modules(files: &dyn Files) -> Vec<String> {
         let mut in_action = false;
         for word in services.split_whitespace() {
             in_action |= word.starts_with('[');
-            let is_name = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+            let is_name =
+                word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
             if !in_action && is_name && modules.len() < MOST {
                 modules.insert(format!("libnss_{word}.so.2"));
             }

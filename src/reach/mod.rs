@@ -21,6 +21,8 @@ mod print;
 mod process;
 pub mod query;
 mod report;
+#[cfg(test)]
+mod samples;
 pub mod values;
 
 use std::path::{Path, PathBuf};
@@ -40,3 +42,6 @@ pub fn analyse(files: &dyn Files, program: &Path, libraries: &[PathBuf]) -> Resu
     process.follow(libraries)?;
     Ok(calls::reach(process))
 }
+
+#[cfg(test)]
+mod tests;

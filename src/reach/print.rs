@@ -47,7 +47,8 @@ impl Reach {
             writeln!(text, "\n{} of them are dangerous:", dangerous.len())?;
             dangerous.iter().try_for_each(|call| self.danger(call, text))?;
         }
-        let with_arguments = self.calls.iter().filter(|(_, call)| call.arguments.values().any(Option::is_some));
+        let with_arguments =
+            self.calls.iter().filter(|(_, call)| call.arguments.values().any(Option::is_some));
         writeln!(text, "\nArguments that are constant wherever the call is made:")?;
         for (name, call) in with_arguments {
             writeln!(text, "  {name}: {}", arguments(call))?;
@@ -88,13 +89,19 @@ impl Reach {
             names(text, &mut needless.iter().map(String::as_str))?;
         }
         match learned {
-            None => writeln!(text, "\nThere is no evidence beside the profile, so nothing is said of learned calls.")?,
+            None => writeln!(
+                text,
+                "\nThere is no evidence beside the profile, so nothing is said of learned calls."
+            )?,
             Some(_) if !self.is_bounded() => {
                 writeln!(text, "\nWhat is reachable has no bound, so nothing is said of learned calls.")?;
             }
             Some(count) if alarms.is_empty() => writeln!(text, "\nAll {count} learned calls are reachable.")?,
             Some(_) => {
-                writeln!(text, "\nALARM: learned and not reachable: the journal or the image is not what it seems:")?;
+                writeln!(
+                    text,
+                    "\nALARM: learned and not reachable: the journal or the image is not what it seems:"
+                )?;
                 names(text, &mut alarms.iter().map(String::as_str))?;
             }
         }

@@ -51,7 +51,9 @@ impl fmt::Display for ReachError {
             ReachError::Missing(path) => {
                 write!(f, "{}: not found; name a program by its path in the image", path.display())
             }
-            ReachError::Unreadable(path, error) => write!(f, "{}: cannot be read: {}", path.display(), why(error)),
+            ReachError::Unreadable(path, error) => {
+                write!(f, "{}: cannot be read: {}", path.display(), why(error))
+            }
             ReachError::File(path, fault) => write!(f, "{}: {fault}", path.display()),
             ReachError::NoLibrary { name, by } => write!(
                 f,
@@ -106,10 +108,12 @@ impl<'f> Process<'f> {
         let name = program.name.clone();
         process.put(program, Origin::Program, None);
         if let Some(interpreter) = interpreter {
-            let content = files.read(Path::new(&interpreter)).map_err(|error| {
-                ReachError::Unreadable(PathBuf::from(&interpreter), error)
-            })?;
-            let Some(content) = content else { return Err(ReachError::NoLoader { path: interpreter, by: name }) };
+            let content = files
+                .read(Path::new(&interpreter))
+                .map_err(|error| ReachError::Unreadable(PathBuf::from(&interpreter), error))?;
+            let Some(content) = content else {
+                return Err(ReachError::NoLoader { path: interpreter, by: name });
+            };
             let loader = process.accept(content)?;
             process.loader = Some(process.put(loader, Origin::Loader, None));
             for name in preloaded(files) {
@@ -292,7 +296,9 @@ impl<'f> Process<'f> {
         let mut found = BTreeMap::new();
         for (id, reached) in &self.graph.functions {
             let object = &self.graph.objects[id.object].object;
-            let Some(scan) = reached.scan.as_ref().filter(|_| by_all || is_c_library(object)) else { continue };
+            let Some(scan) = reached.scan.as_ref().filter(|_| by_all || is_c_library(object)) else {
+                continue;
+            };
             let texts = scan.data.iter().filter_map(|address| object.text(*address));
             for text in texts {
                 self.name_of_library(text, id.object, &mut found);
@@ -369,7 +375,8 @@ impl<'f> Process<'f> {
     /// Whether reachable code of an object outside of the C library does something by an edge.
     pub(super) fn has_edge(&self, number: usize, is: impl Fn(&Edge) -> bool) -> bool {
         let own = self.graph.functions.iter().filter(|(id, _)| id.object == number);
-        own.filter_map(|(_, reached)| reached.scan.as_ref()).any(|scan| scan.edges.iter().any(|(_, edge)| is(edge)))
+        own.filter_map(|(_, reached)| reached.scan.as_ref())
+            .any(|scan| scan.edges.iter().any(|(_, edge)| is(edge)))
     }
 }
 

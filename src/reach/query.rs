@@ -93,7 +93,8 @@ impl<'g> Query<'g> {
         let scan = reached.and_then(|reached| reached.scan.as_ref());
         let facts = match (reached, scan, object.function(id.start)) {
             (Some(reached), Some(scan), Some(range)) => {
-                let calls = scan.edges.iter().filter(|(_, edge)| matches!(edge, Edge::Call(_) | Edge::Slot(_)));
+                let calls =
+                    scan.edges.iter().filter(|(_, edge)| matches!(edge, Edge::Call(_) | Edge::Slot(_)));
                 let last = calls.map(|(at, _)| *at).filter(|at| !self.call_returns(id, *at, 0)).collect();
                 function::follow(object, &range, scan, &reached.entries, &last)
             }
@@ -154,10 +155,16 @@ impl<'g> Query<'g> {
             Value::Entry(register) => return (*self.argument(of(Argument::Register(*register)))).clone(),
             Value::EntryStack(distance) => return (*self.argument(of(Argument::Stack(*distance)))).clone(),
             Value::Variable(address, size) => match self.variable(place.0.object, *address, *size) {
-                Some(initial) => drop(answer.constants.insert(initial, Some(place))),
-                None => drop(answer.open.insert(place)),
+                Some(initial) => {
+                    answer.constants.insert(initial, Some(place));
+                }
+                None => {
+                    answer.open.insert(place);
+                }
             },
-            Value::Unknown | Value::Stack(_) | Value::Field(_) => drop(answer.open.insert(place)),
+            Value::Unknown | Value::Stack(_) | Value::Field(_) => {
+                answer.open.insert(place);
+            }
         }
         answer
     }
@@ -177,7 +184,8 @@ impl<'g> Query<'g> {
                 continue;
             }
             let Some(reached) = self.graph.functions.get(&id) else { continue };
-            let mut callers: Vec<(Place, bool)> = reached.callers.iter().map(|place| (*place, true)).collect();
+            let mut callers: Vec<(Place, bool)> =
+                reached.callers.iter().map(|place| (*place, true)).collect();
             // What the kernel and the loader pass to a function that computes a call is no number.
             let by_loader = computed && matches!(reached.cause, Cause::Start);
             if reached.open && !by_loader || !numbers && !reached.taken_by.is_empty() {
@@ -208,7 +216,9 @@ impl<'g> Query<'g> {
                     Passed::Value(Value::EntryStack(distance)) => Argument::Stack(distance),
                     // An address of the stack is no number.
                     Passed::Value(Value::Stack(_)) if !by_name => continue,
-                    Passed::Value(Value::Unknown | Value::Stack(_) | Value::Variable(..) | Value::Field(_)) => {
+                    Passed::Value(
+                        Value::Unknown | Value::Stack(_) | Value::Variable(..) | Value::Field(_),
+                    ) => {
                         answer.open.insert((caller, at));
                         continue;
                     }
@@ -237,7 +247,8 @@ impl<'g> Query<'g> {
         }
         let graph = self.graph;
         let known = self.changed.entry(number).or_insert_with(|| {
-            let own = FunctionId { object: number, start: 0 }..=FunctionId { object: number, start: u64::MAX };
+            let own =
+                FunctionId { object: number, start: 0 }..=FunctionId { object: number, start: u64::MAX };
             let scans = graph.functions.range(own).filter_map(|(_, one)| one.scan.as_ref());
             scans.flat_map(|scan| scan.written.iter().chain(&scan.data)).copied().collect()
         });

@@ -146,20 +146,26 @@ impl Reach {
 
     /// Takes in what other programs can do.
     pub fn join(&mut self, other: Reach) {
-        self.programs.extend(other.programs.into_iter().filter(|one| !self.programs.contains(one)).collect::<Vec<_>>());
+        self.programs.extend(
+            other.programs.into_iter().filter(|one| !self.programs.contains(one)).collect::<Vec<_>>(),
+        );
         for (path, summary) in other.objects {
             match self.objects.get_mut(&path) {
                 Some(known) => {
                     known.functions = known.functions.max(summary.functions);
                     known.reachable = known.reachable.max(summary.reachable);
                 }
-                None => drop(self.objects.insert(path, summary)),
+                None => {
+                    self.objects.insert(path, summary);
+                }
             }
         }
         for (name, call) in other.calls {
             match self.calls.get_mut(&name) {
                 Some(known) => known.join(call),
-                None => drop(self.calls.insert(name, call)),
+                None => {
+                    self.calls.insert(name, call);
+                }
             }
         }
         self.gaps.extend(other.gaps);

@@ -150,7 +150,9 @@ impl State {
             Err(_) => false,
         });
         changed |= self.stack.len() != before;
-        for (mine, its) in [(&mut self.escaped, other.escaped), (&mut self.changed_above, other.changed_above)] {
+        for (mine, its) in
+            [(&mut self.escaped, other.escaped), (&mut self.changed_above, other.changed_above)]
+        {
             changed |= its && !*mine;
             *mine |= its;
         }
@@ -158,7 +160,8 @@ impl State {
     }
 
     fn place(&self, distance: i64, size: u8) -> Value {
-        let at = |place: &Place| *place == (distance, size) || place.0 == distance && size == 4 && place.1 == 8;
+        let at =
+            |place: &Place| *place == (distance, size) || place.0 == distance && size == 4 && place.1 == 8;
         if let Some((place, value)) = self.stack.iter().find(|(place, _)| at(place)) {
             return if place.1 == size { value.clone() } else { value.half(false) };
         }
@@ -276,6 +279,3 @@ fn read(object: &Object, address: u64, size: u8) -> Value {
         None => Value::Variable(address, size),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -241,10 +241,17 @@ impl fmt::Display for ToolError {
             ToolError::SelfTest(error) => error.fmt(f),
             ToolError::Reach(error) => error.fmt(f),
             ToolError::NoProgram(profile) => {
-                write!(f, "profile {profile}: names no program by path that is there; name programs, or --image DIR")
+                write!(
+                    f,
+                    "profile {profile}: names no program by path that is there; name programs, or --image DIR"
+                )
             }
             ToolError::Interpreters(path) => {
-                write!(f, "{}: is a script whose interpreters are scripts; name the program that runs it", path.display())
+                write!(
+                    f,
+                    "{}: is a script whose interpreters are scripts; name the program that runs it",
+                    path.display()
+                )
             }
         }
     }

@@ -245,7 +245,11 @@ fn pair(bits: u32) -> [Effect; 4] {
 /// changed, and the other registers that an exclusive or atomic one may write.
 fn anything(bits: u32) -> [Effect; 4] {
     let none = Effect::None;
-    // Loads and stores have op0 x1x0 (C4.1).
+    // Branches, exceptions and system instructions have op0 101x (C4.1): only MRS and MRRS write registers.
+    if field(bits, 26, 3) == 0b101 && field(bits, 20, 12) != 0xd53 && field(bits, 20, 12) != 0xd57 {
+        return [none; 4];
+    }
+    // Loads and stores have op0 x1x0.
     if field(bits, 27, 1) == 0 || field(bits, 25, 1) == 1 {
         // Data processing; comparisons and branches write nothing that is followed.
         return [Effect::Clobber((1 << field(bits, 0, 5)) & 0x7fff_ffff), none, none, none];
@@ -272,9 +276,8 @@ fn anything(bits: u32) -> [Effect; 4] {
     } else {
         indexed.then(|| signed(field(bits, 12, 9), 9))
     };
-    let moved = distance.map_or(none, |distance| {
-        Effect::Set(base, Source::Computed(Arithmetic::Add, base, distance as u64))
-    });
+    let moved = distance
+        .map_or(none, |distance| Effect::Set(base, Source::Computed(Arithmetic::Add, base, distance as u64)));
     let loads = if pair { field(bits, 22, 1) == 1 } else { single && !atomic && field(bits, 22, 2) % 2 == 1 };
     let stored = if loads { none } else { Effect::StoreAnywhere };
     [Effect::Clobber(written & 0x7fff_ffff & !(1 << base)), moved, stored, none]
@@ -294,10 +297,7 @@ fn bit_mask(bits: u32) -> Option<u64> {
     }
     let element = (1u64 << (ones + 1)) - 1;
     let element_mask = if size == 64 { u64::MAX } else { (1u64 << size) - 1 };
-    let rotated = if rotate == 0 {
-        element
-    } else {
-        (element >> rotate | element << (size - rotate)) & element_mask
-    };
+    let rotated =
+        if rotate == 0 { element } else { (element >> rotate | element << (size - rotate)) & element_mask };
     Some((0..64 / size).fold(0, |value, at| value | rotated << (at * size)))
 }

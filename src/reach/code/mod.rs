@@ -150,7 +150,11 @@ impl Instruction {
     /// Two instructions of aarch64 that name an address, as one.
     pub fn paired(address: u64, reads: bool) -> Instruction {
         let mut pair = Instruction::new(4, Flow::Next);
-        if reads { pair.reads = Some(address) } else { pair.address = Some(address) }
+        if reads {
+            pair.reads = Some(address)
+        } else {
+            pair.address = Some(address)
+        }
         pair
     }
 }

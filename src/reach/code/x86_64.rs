@@ -50,7 +50,9 @@ fn flow(decoded: &Decoded) -> Flow {
     let target = || decoded.near_branch_target();
     match decoded.flow_control() {
         FlowControl::UnconditionalBranch => Flow::Jump(target()),
-        FlowControl::ConditionalBranch | FlowControl::XbeginXabortXend if target() != 0 => Flow::Branch(target()),
+        FlowControl::ConditionalBranch | FlowControl::XbeginXabortXend if target() != 0 => {
+            Flow::Branch(target())
+        }
         FlowControl::Call if target() != 0 => Flow::Call(target()),
         FlowControl::IndirectCall => slot().map_or(Flow::CallComputed, Flow::CallSlot),
         FlowControl::IndirectBranch => slot().map_or(Flow::JumpComputed, Flow::JumpSlot),
@@ -72,7 +74,8 @@ fn named_addresses(decoded: &Decoded, fixed: bool, instruction: &mut Instruction
             decoded.mnemonic(),
             Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push | Mnemonic::Call | Mnemonic::Jmp
         );
-        let writes = decoded.op0_kind() == OpKind::Memory && !reads_alone || decoded.mnemonic() == Mnemonic::Xchg;
+        let writes =
+            decoded.op0_kind() == OpKind::Memory && !reads_alone || decoded.mnemonic() == Mnemonic::Xchg;
         if decoded.is_ip_rel_memory_operand() {
             if decoded.mnemonic() == Mnemonic::Lea {
                 instruction.address = Some(place);
@@ -94,7 +97,10 @@ fn named_addresses(decoded: &Decoded, fixed: bool, instruction: &mut Instruction
     }
     if fixed {
         for at in 0..decoded.op_count() {
-            if matches!(decoded.op_kind(at), OpKind::Immediate32 | OpKind::Immediate32to64 | OpKind::Immediate64) {
+            if matches!(
+                decoded.op_kind(at),
+                OpKind::Immediate32 | OpKind::Immediate32to64 | OpKind::Immediate64
+            ) {
                 instruction.address = Some(decoded.immediate(at));
             }
         }
@@ -174,9 +180,8 @@ fn changes(decoded: &Decoded) -> [Effect; 4] {
     let target = (decoded.op_count() > 0 && decoded.op0_kind() == OpKind::Register)
         .then(|| general(decoded.op0_register()))
         .flatten();
-    let stack = |bytes: i64| {
-        Effect::Set(X86_64_SP, Source::Computed(Arithmetic::Add, X86_64_SP, bytes as u64))
-    };
+    let stack =
+        |bytes: i64| Effect::Set(X86_64_SP, Source::Computed(Arithmetic::Add, X86_64_SP, bytes as u64));
     let set = |register, source| [Effect::Set(register, source), none, none, none];
     match (decoded.mnemonic(), target) {
         (Mnemonic::Push, _) => {
@@ -196,7 +201,15 @@ fn changes(decoded: &Decoded) -> [Effect; 4] {
         }
         (Mnemonic::Syscall, _) => return [Effect::Clobber(OF_SYSCALL), none, none, none],
         // The analysis of a function applies what a call changes.
-        (Mnemonic::Call | Mnemonic::Ret | Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Nop | Mnemonic::Endbr64, _) => {
+        (
+            Mnemonic::Call
+            | Mnemonic::Ret
+            | Mnemonic::Cmp
+            | Mnemonic::Test
+            | Mnemonic::Nop
+            | Mnemonic::Endbr64,
+            _,
+        ) => {
             return [none; 4];
         }
         (Mnemonic::Mov, Some((register, _))) => return set(register, operand(decoded, 1)),
@@ -308,7 +321,10 @@ fn arithmetic(decoded: &Decoded, name: Mnemonic, register: Register, half: bool)
 /// Every register that any other instruction writes, and whether it writes memory.
 fn anything(decoded: &Decoded) -> [Effect; 4] {
     let writes = |access| {
-        matches!(access, OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite)
+        matches!(
+            access,
+            OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite
+        )
     };
     let mut factory = InstructionInfoFactory::new();
     let used = factory.info_options(decoded, InstructionInfoOptions::NONE);

@@ -36,21 +36,24 @@ fn kind(arch: Arch, number: u32) -> Option<Kind> {
 
 impl Object {
     pub(super) fn dynamic(&mut self, entries: &[(i64, u64)], sections: &Sections) -> Result<(), Fault> {
-        let value = |tag: elf::DynamicTag| entries.iter().find(|(one, _)| *one == tag.0).map(|(_, value)| *value);
-        let file = std::mem::take(&mut self.file);
+        let value =
+            |tag: elf::DynamicTag| entries.iter().find(|(one, _)| *one == tag.0).map(|(_, value)| *value);
+        let count = self.symbol_count(value)?;
+        let (relocations, packed) = self.relocation_tables(value, entries.is_empty().then_some(sections))?;
+        let table = value(elf::DT_SYMTAB).and_then(|address| self.offset(address));
         let strings = value(elf::DT_STRTAB).and_then(|address| self.offset(address));
-        let size = value(elf::DT_STRSZ).unwrap_or(0);
+        // The borrow of the file is apart from that of the object.
+        let file = std::mem::take(&mut self.file);
         let strings = strings.map_or(StringTable::default(), |from| {
+            let size = value(elf::DT_STRSZ).unwrap_or(0);
             StringTable::new(&*file, from, from.saturating_add(size).min(file.len() as u64))
         });
         let text = |offset: u64| -> Option<String> {
             let name = strings.get(u32::try_from(offset).ok()?).ok()?;
             (name.len() <= LONGEST_NAME).then(|| String::from_utf8_lossy(name).into_owned())
         };
-        for (tag, offset) in entries {
-            if *tag == elf::DT_NEEDED.0 {
-                self.needed.push(text(*offset).ok_or(Fault::Cut("DT_NEEDED"))?);
-            }
+        for (_, offset) in entries.iter().filter(|(tag, _)| *tag == elf::DT_NEEDED.0) {
+            self.needed.push(text(*offset).ok_or(Fault::Cut("DT_NEEDED"))?);
         }
         if self.needed.len() > MOST_PARTS {
             return Err(Fault::Many { what: "libraries (DT_NEEDED)", most: MOST_PARTS });
@@ -59,29 +62,6 @@ impl Object {
         self.runpath = value(elf::DT_RUNPATH).and_then(text);
         self.soname = value(elf::DT_SONAME).and_then(text);
         self.init.extend([elf::DT_INIT, elf::DT_FINI].into_iter().filter_map(value));
-
-        self.file = file;
-        let count = self.symbol_count(value(elf::DT_HASH), value(elf::DT_GNU_HASH), sections)?;
-        let table = value(elf::DT_SYMTAB).and_then(|address| self.offset(address));
-        let mut relocations: Vec<Range<u64>> = Vec::new();
-        for (at, size) in [(elf::DT_RELA, elf::DT_RELASZ), (elf::DT_JMPREL, elf::DT_PLTRELSZ)] {
-            if let (Some(at), Some(size)) = (value(at), value(size).filter(|size| *size > 0)) {
-                let from = self.offset(at).ok_or(Fault::Cut("relocation table"))?;
-                relocations.push(from..from.saturating_add(size));
-            }
-        }
-        let mut packed: Vec<Range<u64>> = Vec::new();
-        if let (Some(at), Some(size)) = (value(elf::DT_RELR), value(elf::DT_RELRSZ)) {
-            let from = self.offset(at).ok_or(Fault::Cut("relocation table"))?;
-            packed.push(from..from.saturating_add(size));
-        }
-        // A static program that is not a PIE has no dynamic section, only sections.
-        if entries.is_empty() {
-            relocations.extend(sections.rela.iter().cloned());
-            packed.extend(sections.relr.iter().cloned());
-        }
-        let file = std::mem::take(&mut self.file);
-        let strings = strings_again(&file, strings_range(entries, self, &file));
         let symbols: &[Symbol] = match table {
             Some(at) => (&*file).read_slice_at(at, count).map_err(|()| Fault::Cut("symbol table"))?,
             None => &[],
@@ -97,21 +77,42 @@ impl Object {
         Ok(())
     }
 
-    /// The number of symbols of the dynamic symbol table, which only hash tables and sections say.
-    fn symbol_count(&self, hash: Option<u64>, gnu: Option<u64>, sections: &Sections) -> Result<usize, Fault> {
-        let by_hash = hash.and_then(|at| {
+    /// Where relocations are in the file: those with an entry each, and the packed ones (DT_RELR). A static
+    /// program that is not a PIE has no dynamic section, only sections.
+    fn relocation_tables(
+        &self,
+        value: impl Fn(elf::DynamicTag) -> Option<u64>,
+        sections: Option<&Sections>,
+    ) -> Result<(Vec<Range<u64>>, Vec<Range<u64>>), Fault> {
+        if let Some(sections) = sections {
+            return Ok((sections.rela.clone(), sections.relr.clone()));
+        }
+        let table = |at, size| -> Result<Option<Range<u64>>, Fault> {
+            let (Some(at), Some(size)) = (value(at), value(size).filter(|size| *size > 0)) else {
+                return Ok(None);
+            };
+            let from = self.offset(at).ok_or(Fault::Cut("relocation table"))?;
+            Ok(Some(from..from.saturating_add(size)))
+        };
+        let all = [table(elf::DT_RELA, elf::DT_RELASZ)?, table(elf::DT_JMPREL, elf::DT_PLTRELSZ)?];
+        let packed = table(elf::DT_RELR, elf::DT_RELRSZ)?;
+        Ok((all.into_iter().flatten().collect(), packed.into_iter().collect()))
+    }
+
+    /// The number of symbols of the dynamic symbol table, which no entry says: by the hash tables, by
+    /// sections, and where a table has no defined symbol by the strings that linkers put behind the symbols.
+    fn symbol_count(&self, value: impl Fn(elf::DynamicTag) -> Option<u64>) -> Result<usize, Fault> {
+        let by_hash = value(elf::DT_HASH).and_then(|at| {
             HashTable::<Header>::parse(LE, self.bytes_from(at)).ok().map(|table| table.symbol_table_length())
         });
-        let by_gnu = || {
-            let table = GnuHashTable::<Header>::parse(LE, self.bytes_from(gnu?)).ok()?;
-            // A table without defined symbols does not know; then there are only imports.
-            Some(table.symbol_table_length(LE).unwrap_or(table.symbol_base()))
+        let by_gnu = value(elf::DT_GNU_HASH).and_then(|at| {
+            GnuHashTable::<Header>::parse(LE, self.bytes_from(at)).ok()?.symbol_table_length(LE)
+        });
+        let by_strings = || {
+            let bytes = value(elf::DT_STRTAB)?.checked_sub(value(elf::DT_SYMTAB)?)?;
+            u32::try_from(bytes / size_of::<Symbol>() as u64).ok()
         };
-        let by_section = || {
-            let all = sections.symbols.iter().map(|(table, _)| table.end - table.start);
-            all.min().map(|bytes| (bytes / size_of::<Symbol>() as u64) as u32)
-        };
-        let count = by_hash.or_else(by_gnu).or_else(by_section).unwrap_or(0) as usize;
+        let count = by_hash.or(by_gnu).or_else(by_strings).unwrap_or(0) as usize;
         if count > MOST_ENTRIES {
             return Err(Fault::Many { what: "symbols", most: MOST_ENTRIES });
         }
@@ -121,7 +122,9 @@ impl Object {
     fn exports_of(&mut self, symbols: &[Symbol], strings: StringTable<'_>) {
         for symbol in symbols {
             let name = strings.get(symbol.st_name.get(LE)).ok();
-            let Some(name) = name.filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME) else { continue };
+            let Some(name) = name.filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME) else {
+                continue;
+            };
             let name = String::from_utf8_lossy(name).into_owned();
             if symbol.st_shndx.get(LE).0 == 0 {
                 self.imports.insert(name);
@@ -159,13 +162,12 @@ impl Object {
             let info = one.r_info.get(LE);
             let Some(kind) = kind(self.arch, info as u32) else { continue };
             let (link, in_table) = match kind {
-                Kind::Relative => {
-                    (Link::Address(addend), got.iter().any(|range| range.contains(&at)))
-                }
+                Kind::Relative => (Link::Address(addend), got.iter().any(|range| range.contains(&at))),
                 Kind::Irelative => (Link::Resolver(addend), true),
                 Kind::Slot | Kind::Data => {
                     let Some(symbol) = symbols.get((info >> 32) as usize) else { continue };
-                    let name = strings.get(symbol.st_name.get(LE)).ok().filter(|name| name.len() <= LONGEST_NAME);
+                    let name =
+                        strings.get(symbol.st_name.get(LE)).ok().filter(|name| name.len() <= LONGEST_NAME);
                     let Some(name) = name.filter(|name| !name.is_empty()) else {
                         let address = symbol.st_value.get(LE).wrapping_add(addend);
                         self.pointers.push(Link::Address(address));
@@ -197,7 +199,9 @@ impl Object {
             }
             // The addend is what the file has at the place.
             let Some(from) = self.offset(at) else { continue };
-            let Some(word) = file.get(from as usize..).and_then(|bytes| bytes.first_chunk()) else { continue };
+            let Some(word) = file.get(from as usize..).and_then(|bytes| bytes.first_chunk()) else {
+                continue;
+            };
             let link = Link::Address(u64::from_le_bytes(*word));
             if !got.iter().any(|range| range.contains(&at)) {
                 self.pointers.push(link.clone());
@@ -206,14 +210,4 @@ impl Object {
         }
         Ok(())
     }
-}
-
-fn strings_range(entries: &[(i64, u64)], object: &Object, file: &[u8]) -> Option<Range<u64>> {
-    let value = |tag: elf::DynamicTag| entries.iter().find(|(one, _)| *one == tag.0).map(|(_, value)| *value);
-    let from = object.offset(value(elf::DT_STRTAB)?)?;
-    Some(from..from.saturating_add(value(elf::DT_STRSZ)?).min(file.len() as u64))
-}
-
-fn strings_again(file: &[u8], range: Option<Range<u64>>) -> StringTable<'_> {
-    range.map_or(StringTable::default(), |range| StringTable::new(file, range.start, range.end))
 }

@@ -58,9 +58,14 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::NotElf => f.write_str("is no ELF file; name a program or a shared object"),
-            Fault::Class => f.write_str("is an ELF file of 32 bits or big-endian; x86_64 and aarch64 are analysed"),
+            Fault::Class => {
+                f.write_str("is an ELF file of 32 bits or big-endian; x86_64 and aarch64 are analysed")
+            }
             Fault::Machine(machine) => {
-                write!(f, "is for another machine (e_machine {machine}); x86_64 (62) and aarch64 (183) are analysed")
+                write!(
+                    f,
+                    "is for another machine (e_machine {machine}); x86_64 (62) and aarch64 (183) are analysed"
+                )
             }
             Fault::OtherArch(arch) => {
                 write!(f, "is for {arch}, unlike the first program; analyse each architecture by itself")
@@ -68,11 +73,13 @@ impl fmt::Display for Fault {
             Fault::Type(kind) => {
                 write!(f, "is neither a program nor a shared object (e_type {kind}); link it first")
             }
-            Fault::Packed => {
-                f.write_str("is packed by UPX, so its code cannot be read; unpack it with `upx -d` and name the result")
-            }
+            Fault::Packed => f.write_str(
+                "is packed by UPX, so its code cannot be read; unpack it with `upx -d` and name the result",
+            ),
             Fault::Cut(what) => write!(f, "is cut or malformed: its {what} lies outside of the file"),
-            Fault::Many { what, most } => write!(f, "has more than {most} {what}, which is more than is analysed"),
+            Fault::Many { what, most } => {
+                write!(f, "has more than {most} {what}, which is more than is analysed")
+            }
             Fault::NoCode => f.write_str("has no executable segment with bytes in the file"),
         }
     }
@@ -237,9 +244,12 @@ impl Object {
             return Err(Fault::Packed);
         }
         let sections = Sections::read(header, &file)?;
-        let by_segment = || segments.iter().filter(|one| one.executable).map(Segment::range).collect::<Vec<_>>();
+        let by_segment =
+            || segments.iter().filter(|one| one.executable).map(Segment::range).collect::<Vec<_>>();
         let inside = |range: &Range<u64>| {
-            segments.iter().any(|one| one.executable && one.holds(range.start) && one.range().end >= range.end)
+            segments
+                .iter()
+                .any(|one| one.executable && one.holds(range.start) && one.range().end >= range.end)
         };
         let mut code: Vec<Range<u64>> = sections.code.iter().filter(|range| inside(range)).cloned().collect();
         code.sort_by_key(|range| range.start);
@@ -375,7 +385,9 @@ impl Sections {
     /// The section headers. A file may have none; one whose table is cut is refused.
     fn read(header: &elf::FileHeader64<LE>, file: &[u8]) -> Result<Sections, Fault> {
         let mut found = Sections::default();
-        let Ok(all) = header.section_headers(LE, file) else { return Err(Fault::Cut("section header table")) };
+        let Ok(all) = header.section_headers(LE, file) else {
+            return Err(Fault::Cut("section header table"));
+        };
         if all.len() > MOST_PARTS * 16 {
             return Err(Fault::Many { what: "sections", most: MOST_PARTS * 16 });
         }
@@ -414,6 +426,3 @@ impl Sections {
         Ok(found)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -108,7 +108,14 @@ impl Object {
             return None;
         }
         // Newer releases leave the beginning of the code out, which the linker then writes.
-        let text = if self.is_code(text) { text } else { self.code.iter().map(|range| range.start).max_by_key(|start| self.code_around(*start).map_or(0, |range| range.end - range.start))? };
+        let text = if self.is_code(text) {
+            text
+        } else {
+            self.code
+                .iter()
+                .map(|range| range.start)
+                .max_by_key(|start| self.code_around(*start).map_or(0, |range| range.end - range.start))?
+        };
         let first = table.checked_add(functions)?;
         let names = table.checked_add(names)?;
         let mut found = Vec::new();

@@ -75,7 +75,8 @@ impl Files for ImageRoot {
             return Err(io::Error::other("is no regular file"));
         }
         let most = MOST_BYTES;
-        let too_large = |length: u64| io::Error::other(format!("has {length} bytes, and {most} are read at most"));
+        let too_large =
+            |length: u64| io::Error::other(format!("has {length} bytes, and {most} are read at most"));
         if metadata.len() > most {
             return Err(too_large(metadata.len()));
         }

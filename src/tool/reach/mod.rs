@@ -54,7 +54,8 @@ pub(super) fn run(arguments: &ReachArguments) -> VerbResult {
         programs.push(find(&root, program)?);
     }
     let command = programs.first().cloned().unwrap_or_else(|| PathBuf::from("/bin/sh"));
-    let profile = arguments.profile.as_deref().map(|word| source::named(word, &command, &root)).transpose()?;
+    let profile =
+        arguments.profile.as_deref().map(|word| source::named(word, &command, &root)).transpose()?;
     let of_profile = programs.is_empty();
     let mut gaps = BTreeSet::new();
     let mut libraries = Vec::new();
@@ -170,7 +171,9 @@ fn mapped(profile: &Profile, root: &ImageRoot, gaps: &mut BTreeSet<Gap>) -> Vec<
     let mut files = BTreeSet::new();
     for path in profile.programs.iter().flat_map(|entry| entry.libraries.iter().flatten()) {
         match root.stat(path) {
-            Ok(Some(info)) if info.kind == crate::image::FileKind::Regular => drop(files.insert(path.clone())),
+            Ok(Some(info)) if info.kind == crate::image::FileKind::Regular => {
+                files.insert(path.clone());
+            }
             Ok(Some(_)) => {
                 let what = "the profile lets libraries below it be mapped; those that nothing names are not looked into";
                 gaps.insert(Gap::new(GapKind::Library, path.display().to_string(), what));
