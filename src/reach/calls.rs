@@ -165,6 +165,10 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
             let what = "has no unwind information: its functions are known by symbols and by what is called";
             gaps.insert(Gap::new(GapKind::Functions, object.name.clone(), what));
         }
+        if object.is_cut {
+            let what = "has more code than is searched for functions, and no unwind information";
+            gaps.insert(Gap::new(GapKind::Limit, object.name.clone(), what));
+        }
         if object.is_go && process.has_edge(number, |_| true) {
             let what = "is a Go program: methods that are called by reflection alone are not followed";
             gaps.insert(Gap::new(GapKind::Functions, object.name.clone(), what));

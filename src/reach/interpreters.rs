@@ -1,6 +1,7 @@
 //! Interpreters and runtimes: programs of theirs load native code by computed names, call any function
 //! by a foreign function interface, or are compiled while they run. What such a program can do is not
-//! in its files.
+//! in its files. Lua is none of them: it reaches other code by dlopen(3) alone, which is a gap of its own
+//! where the name is computed.
 
 use super::object::Object;
 
@@ -17,7 +18,7 @@ const MODULES: &str = "its programs load native modules by computed names";
 const FOREIGN: &str = "it calls functions by addresses and signatures that are computed";
 const COMPILED: &str = "it compiles code while it runs";
 
-const RUNTIMES: [Runtime; 14] = [
+const RUNTIMES: [Runtime; 13] = [
     Runtime {
         name: "CPython",
         libraries: &["libpython"],
@@ -57,7 +58,6 @@ const RUNTIMES: [Runtime; 14] = [
         why: COMPILED,
     },
     Runtime { name: "LuaJIT", libraries: &["libluajit"], symbols: &["luaJIT_setmode"], why: FOREIGN },
-    Runtime { name: "Lua", libraries: &["liblua"], symbols: &[], why: MODULES },
     Runtime { name: "Tcl", libraries: &["libtcl"], symbols: &["Tcl_CreateInterp"], why: MODULES },
     Runtime { name: "Guile", libraries: &["libguile"], symbols: &["scm_boot_guile"], why: FOREIGN },
     Runtime { name: "Erlang", libraries: &[], symbols: &["enif_alloc"], why: COMPILED },

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Object, Segment};
+use super::Object;
 
 impl Object {
     /// The bytes from an address to the end of its segment; none where it is not loaded from the file.
@@ -70,14 +70,5 @@ impl Object {
     /// The last part of its path.
     pub fn short_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or(&self.name)
-    }
-
-    /// Whether its bytes hold this text, in data that is loaded.
-    pub fn has_text(&self, text: &[u8]) -> bool {
-        let data = |segment: &&Segment| !segment.executable;
-        self.segments.iter().filter(data).any(|segment| {
-            let bytes = &self.file[segment.bytes.clone()];
-            bytes.windows(text.len().max(1)).any(|window| window == text)
-        })
     }
 }

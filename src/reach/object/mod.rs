@@ -166,6 +166,8 @@ pub struct Object {
     pub is_go: bool,
     /// Functions are only known by symbols and call targets.
     pub without_unwind: bool,
+    /// It has more code than is searched for call targets.
+    pub is_cut: bool,
     file: Vec<u8>,
     segments: Vec<Segment>,
     /// Executable addresses, sorted; by sections where there are, else by segments.
@@ -278,6 +280,7 @@ impl Object {
             names: HashMap::new(),
             is_go: false,
             without_unwind: false,
+            is_cut: false,
             segments,
             code,
             file: Vec::new(),

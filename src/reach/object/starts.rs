@@ -12,6 +12,9 @@ use super::{Fault, MOST_ENTRIES, Object, Sections};
 /// So many bytes of code without unwind information are the stubs and beginnings that linkers add.
 const MOST_UNCOVERED: u64 = 2048;
 
+/// The most bytes of one section that are searched for calls, to find functions that nothing else names.
+const MOST_SWEPT: u64 = 64 << 20;
+
 /// The first bytes of Go's table of functions, since Go 1.20 and Go 1.18 (internal/abi/symtab.go).
 const GO_MAGIC: [u32; 2] = [0xffff_fff1, 0xffff_fff0];
 
@@ -29,6 +32,7 @@ impl Object {
         // Code of the C library's own assembly has none; a file that has next to none was built without.
         self.without_unwind = !self.is_go && covered < all / 2 && all - covered.min(all) > MOST_UNCOVERED;
         if self.without_unwind {
+            self.is_cut = self.code.iter().any(|range| range.end - range.start > MOST_SWEPT);
             self.call_targets();
         }
         if self.starts.len() > MOST_ENTRIES {
@@ -154,7 +158,8 @@ impl Object {
     fn sweep(&self, range: Range<u64>, found: &mut Vec<u64>) {
         let decoder = Decoder::new(self);
         let mut at = range.start;
-        while at < range.end {
+        let end = range.end.min(range.start.saturating_add(MOST_SWEPT));
+        while at < end {
             let instruction = decoder.decode(at);
             if let Flow::Call(target) = instruction.flow
                 && self.is_code(target)
