@@ -10,7 +10,7 @@ use super::values::State;
 use crate::kernel::Arch;
 
 /// The most instructions of one function.
-const MOST_INSTRUCTIONS: usize = 2_000_000;
+const MOST_INSTRUCTIONS: usize = 1_000_000;
 /// The most entries of a table of a switch, where no comparison says how many there are.
 const MOST_CASES: u64 = 256;
 /// The most that a comparison before a table is believed.
@@ -22,6 +22,9 @@ const ROUNDS: usize = 48;
 
 /// The most instructions that are looked at to find whether a function returns; longer ones do.
 const MOST_RETURNING: usize = 4096;
+
+/// The most steps by which one function is followed.
+const MOST_STEPS: usize = 2_000_000;
 
 /// What a function does with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -290,7 +293,8 @@ pub fn follow(
             .for_each(|gap| work.enter(*gap, &State::unknown()));
     }
     let mut facts = Facts::default();
-    let budget = ((range.end - range.start) as usize).saturating_mul(ROUNDS).saturating_add(4096);
+    let budget =
+        ((range.end - range.start) as usize).saturating_mul(ROUNDS).saturating_add(4096).min(MOST_STEPS);
     let mut steps = 0;
     while let Some(leader) = work.queue.pop_front() {
         let Some(mut state) = work.states.get(&leader).map(|(state, _)| state.clone()) else { continue };

@@ -113,6 +113,8 @@ pub(super) enum ToolError {
     NoFolder(Option<(PathBuf, io::Error)>),
     /// The self-test could not be done.
     SelfTest(SelfTestError),
+    /// What `--image` names cannot be opened as a directory.
+    ImageRoot { path: PathBuf, error: io::Error },
     /// A program cannot be analysed.
     Reach(ReachError),
     /// A profile names no program by path that is there.
@@ -239,6 +241,12 @@ impl fmt::Display for ToolError {
                 f.write_str("; name one by TMPDIR")
             }
             ToolError::SelfTest(error) => error.fmt(f),
+            ToolError::ImageRoot { path, error } => write!(
+                f,
+                "--image {}: {}; name the directory of an unpacked image",
+                path.display(),
+                why(error)
+            ),
             ToolError::Reach(error) => error.fmt(f),
             ToolError::NoProgram(profile) => {
                 write!(

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{STRACE, assert_reachable, calls, is_bounded, path, reach, skip};
+use super::{STRACE, assert_within, calls, is_bounded, path, reach, skip, traced};
 
 const GCC: &str = "/usr/bin/gcc";
 const MUSL: &str = "/usr/bin/x86_64-linux-musl-gcc";
@@ -94,8 +94,8 @@ fn every_way_of_linking() {
             assert_eq!(missing(&calls(&answer), &CALLS), [""; 0], "{compiler} {options:?}");
             assert!(is_bounded(&answer), "{compiler} {options:?}: {:#}", answer["gaps"]);
             if skip::has(STRACE) {
-                assert_reachable(&[app], &[app]);
-                assert_reachable(&[app], &[app, "1", "2", "3", "4", "5"]);
+                assert_within(&answer, &traced(&[app]));
+                assert_within(&answer, &traced(&[app, "1", "2", "3", "4", "5"]));
             }
         }
     }
@@ -147,7 +147,7 @@ fn a_plug_in_is_looked_into_where_it_is_opened_by_a_constant_name() {
     assert!(calls(&answer).contains("setsid"));
     assert!(answer["gaps"].as_array().is_some_and(|gaps| gaps.iter().all(|gap| gap["kind"] != "library")));
     if skip::has(STRACE) {
-        assert_reachable(&[app], &[app]);
+        assert_within(&answer, &traced(&[app]));
     }
     compile(GCC, folder.path(), "app", &opens("words[1]"), &["-O2"]);
     let answer = reach(&[app]);

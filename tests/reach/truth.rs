@@ -88,7 +88,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         // strace passes the end on to what it traces.
         if matches!(self.0.try_wait(), Ok(None)) {
-            drop(kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM));
+            let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
             drop(self.0.wait());
         }
     }

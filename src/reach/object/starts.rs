@@ -13,7 +13,7 @@ use super::{Fault, MOST_ENTRIES, Object, Sections};
 const MOST_UNCOVERED: u64 = 2048;
 
 /// The most bytes of one section that are searched for calls, to find functions that nothing else names.
-const MOST_SWEPT: u64 = 64 << 20;
+const MOST_SWEPT: u64 = 16 << 20;
 
 /// The first bytes of Go's table of functions, since Go 1.20 and Go 1.18 (internal/abi/symtab.go).
 const GO_MAGIC: [u32; 2] = [0xffff_fff1, 0xffff_fff0];

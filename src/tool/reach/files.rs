@@ -22,7 +22,7 @@ pub(super) struct ImageRoot {
 impl ImageRoot {
     /// An unpacked image.
     pub fn open(directory: &Path) -> Result<ImageRoot, ToolError> {
-        let failed = |error| ToolError::File { path: directory.into(), error };
+        let failed = |error| ToolError::ImageRoot { path: directory.into(), error };
         let directory = fs::canonicalize(directory).map_err(failed)?;
         if !fs::metadata(&directory).map_err(failed)?.is_dir() {
             return Err(failed(io::Error::from(ErrorKind::NotADirectory)));
