@@ -139,7 +139,7 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
             }
             for taken in &answer.taken {
                 let what = format!(
-                    "passes a number on to {}, and its address is taken: its callers are taken to be in the same file",
+                    "passes a number on to {}, and its address is taken: its callers are taken to be in the files that take it",
                     graph.name(id)
                 );
                 gaps.insert(Gap::new(GapKind::Assumption, graph.name(*taken), what));

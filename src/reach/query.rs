@@ -192,7 +192,7 @@ impl<'g> Query<'g> {
                 answer.open.insert((id, id.start));
             } else if !reached.taken_by.is_empty() {
                 answer.taken.insert(id);
-                for number in reached.taken_by.iter().chain([&id.object]).collect::<BTreeSet<_>>() {
+                for number in &reached.taken_by {
                     callers.extend(self.computed_calls(*number).iter().map(|place| (*place, false)));
                 }
             }

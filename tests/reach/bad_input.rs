@@ -33,7 +33,10 @@ fn what_is_no_program_is_one_line() {
     refused(&[&file("cut", &b"\x7fELF\x02\x01\x01"[..])], "is cut or malformed");
     refused(&[&file("32", &[&b"\x7fELF\x01\x01\x01"[..], &[0; 80]].concat())], "32 bits");
     refused(&[&file("\u{1b}[31m", b"x")], "\\u001b[31m: is no ELF file");
-    refused(&["--image", "/nowhere", "/app"], "--image /nowhere: No such file or directory; name the directory");
+    refused(
+        &["--image", "/nowhere", "/app"],
+        "--image /nowhere: No such file or directory; name the directory",
+    );
     refused(&["--image", folder.path().to_str().expect("UTF-8"), "/app"], "not found");
     refused(&["--profile", "/nowhere.json"], "not found");
     let said = remit(&[]);

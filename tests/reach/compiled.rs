@@ -92,7 +92,9 @@ fn every_way_of_linking() {
             let app = app.to_str().expect("UTF-8");
             let answer = reach(&[app]);
             assert_eq!(missing(&calls(&answer), &CALLS), [""; 0], "{compiler} {options:?}");
-            assert!(is_bounded(&answer), "{compiler} {options:?}: {:#}", answer["gaps"]);
+            // Without stubs the compiler calls syscall(2) by a register, which only its taken address covers.
+            let expected = !linking.contains(&"-fno-plt");
+            assert_eq!(is_bounded(&answer), expected, "{compiler} {options:?}: {:#}", answer["gaps"]);
             if skip::has(STRACE) {
                 assert_within(&answer, &traced(&[app]));
                 assert_within(&answer, &traced(&[app, "1", "2", "3", "4", "5"]));
