@@ -34,6 +34,8 @@ pub mod policy;
 pub mod processes;
 pub mod procfs;
 pub mod profile;
+#[cfg(feature = "tool")]
+pub mod reach;
 pub mod readiness;
 pub mod recorder;
 #[cfg(feature = "tool")]

@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 18] = [
     &["journal"],
     &["learn"],
     &["review"],
-    &["exchange", "gate", "incident", "report"],
+    &["exchange", "gate", "incident", "reach", "report"],
     &["doctor"],
     &["policy", "readiness"],
     &["enforce"],

@@ -56,6 +56,15 @@ impl Observations {
         self.facts.iter()
     }
 
+    /// The names of the system calls that runs made, as far as they are facts of their own.
+    pub fn calls(&self) -> BTreeSet<&str> {
+        let calls = self.facts.keys().filter_map(|fact| match fact {
+            Fact::Call { call, .. } => Some(call.as_str()),
+            _ => None,
+        });
+        calls.collect()
+    }
+
     /// Directories whose names are not distinguished.
     pub fn full(&self) -> &BTreeSet<String> {
         &self.full

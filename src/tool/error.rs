@@ -21,6 +21,7 @@ use crate::kernel::{ParseReleaseError, Release};
 use crate::learn::Unusable;
 use crate::plan::PlanError;
 use crate::profile::{ReadError, embedded};
+use crate::reach::ReachError;
 use crate::review::item::UnknownItem;
 use crate::sys::{CallError, signal};
 
@@ -136,6 +137,14 @@ pub(super) enum ToolError {
     Report(String),
     /// The self-test could not be done.
     SelfTest(SelfTestError),
+    /// What `--image` names cannot be opened as a directory.
+    ImageRoot { path: PathBuf, error: io::Error },
+    /// A program cannot be analysed.
+    Reach(ReachError),
+    /// A profile names no program by path that is there.
+    NoProgram(String),
+    /// Interpreters of a script are scripts themselves, more of them than the kernel goes through.
+    Interpreters(PathBuf),
 }
 
 /// Why the self-test could not be done.
@@ -274,6 +283,26 @@ impl fmt::Display for ToolError {
             ToolError::Event { path, line: None, what } => write!(f, "{}: {what}", path.display()),
             ToolError::Report(error) => write!(f, "the report cannot be written: {error}"),
             ToolError::SelfTest(error) => error.fmt(f),
+            ToolError::ImageRoot { path, error } => write!(
+                f,
+                "--image {}: {}; name the directory of an unpacked image",
+                path.display(),
+                why(error)
+            ),
+            ToolError::Reach(error) => error.fmt(f),
+            ToolError::NoProgram(profile) => {
+                write!(
+                    f,
+                    "profile {profile}: names no program by path that is there; name programs, or --image DIR"
+                )
+            }
+            ToolError::Interpreters(path) => {
+                write!(
+                    f,
+                    "{}: is a script whose interpreters are scripts; name the program that runs it",
+                    path.display()
+                )
+            }
         }
     }
 }
@@ -333,6 +362,12 @@ impl From<CheckError> for ToolError {
 impl From<ImageError> for ToolError {
     fn from(error: ImageError) -> ToolError {
         ToolError::Image(error)
+    }
+}
+
+impl From<ReachError> for ToolError {
+    fn from(error: ReachError) -> ToolError {
+        ToolError::Reach(error)
     }
 }
 

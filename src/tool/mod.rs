@@ -22,6 +22,7 @@ mod plan;
 mod process_end;
 mod profiles;
 mod progress;
+mod reach;
 mod ready;
 mod remarks;
 mod report;
@@ -139,6 +140,11 @@ enum Verb {
     /// with its learning curve, violations over time, and the difference to another profile. The
     /// file loads nothing and runs nothing; no file of the image is looked at.
     Report(report::ReportArguments),
+    /// Say which system calls programs can make, by their machine code, beside what a profile allows
+    ///
+    /// From the entry point through the libraries that are linked or may be opened: more calls than a
+    /// program makes, and none fewer, but for the gaps that it names. See docs/reach.md.
+    Reach(reach::ReachArguments),
     /// List the profiles, or print one as it stands
     Profiles(profiles::ProfilesArguments),
     /// Print the profile format's JSON Schema
@@ -208,6 +214,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Export(arguments) => export::run(&arguments),
         Verb::Import(arguments) => import::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),
+        Verb::Reach(arguments) => reach::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => VerbOutput::success(schema()),
         Verb::Completions(arguments) => completions::run(&arguments, Cli::command()),
