@@ -1,13 +1,21 @@
-//! Link arguments of the released shim, which none of the tests' programs may have.
+//! Link arguments of the released shim, which none of the tests' programs may have; and the commit
+//! of a release, for `remit --version`.
+
+#[path = "build/commit.rs"]
+mod commit;
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build/commit.rs");
     println!("cargo:rerun-if-changed=src/bin/no-unwind.ld");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|it| it == value);
-    if !is("PROFILE", "release") || !is("CARGO_CFG_TARGET_OS", "linux") {
+    let is_release = is("PROFILE", "release");
+    record_commit(is_release);
+    if !is_release || !is("CARGO_CFG_TARGET_OS", "linux") {
         return;
     }
     // It aborts where it panics: nothing reads the tables that tell how to unwind, a
@@ -20,6 +28,24 @@ fn main() {
     if links_with_lld() {
         println!("{shim}=-Wl,--icf=all");
     }
+}
+
+/// Records the commit of a release. Other builds would be made anew after each commit for it.
+fn record_commit(is_release: bool) {
+    let name = "cargo:rustc-env=REMIT_COMMIT";
+    if !is_release {
+        return println!("{name}=unknown: no release build");
+    }
+    let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let root = Path::new(&root);
+    for path in commit::watched(root) {
+        println!("cargo:rerun-if-changed={}", path.display());
+    }
+    // What is compiled anew may be a change since the commit.
+    for path in ["src", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    println!("{name}={}", commit::commit(root).unwrap_or_else(|| "unknown".to_owned()));
 }
 
 /// Whether the linker is lld, which rustc brings for some targets: bfd does not fold,

@@ -1,28 +1,37 @@
-//! Journals of a hundred made-up runs of one server, as many bytes as are asked for: what
-//! `remit build` is measured with (docs/learning.md).
+//! Journals of made-up runs of one server, a hundred or as many as are named, of so many bytes in
+//! all: what `remit build` is measured with (docs/learning.md, examples/fleet).
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Result, Write};
+use std::path::Path;
 
 const SERVER: &str = "/usr/bin/redis-server";
-const RUNS: u64 = 100;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [directory, bytes] = arguments.as_slice() else {
-        eprintln!("usage: journals DIRECTORY BYTES");
+    let (directory, bytes, runs) = match arguments.as_slice() {
+        [directory, bytes] => (directory, bytes.parse::<u64>(), Ok(100)),
+        [directory, bytes, runs] => (directory, bytes.parse(), runs.parse::<u64>()),
+        _ => {
+            eprintln!("usage: journals DIRECTORY BYTES [RUNS]");
+            std::process::exit(2);
+        }
+    };
+    let (Ok(bytes), Ok(runs @ 1..)) = (bytes, runs) else {
+        eprintln!("BYTES and RUNS are numbers");
         std::process::exit(2);
     };
-    let Ok(bytes) = bytes.parse::<u64>() else {
-        eprintln!("{bytes} is no number of bytes");
-        std::process::exit(2);
-    };
+    make(Path::new(directory), bytes, runs)
+}
+
+/// Writes the journals of so many runs, of so many bytes in all, into a directory.
+pub fn make(directory: &Path, bytes: u64, runs: u64) -> Result<()> {
     fs::create_dir_all(directory)?;
     let mut dice = Dice(1);
-    for run in 0..RUNS {
+    for run in 0..runs {
         let name = format!("redis-20261122T{run:06}Z-{run:04x}");
-        let mut out = BufWriter::new(File::create(format!("{directory}/{name}.jsonl"))?);
-        journal(&mut out, &name, run, bytes / RUNS, &mut dice)?;
+        let mut out = BufWriter::new(File::create(directory.join(format!("{name}.jsonl")))?);
+        journal(&mut out, &name, run, bytes / runs, &mut dice)?;
         out.flush()?;
     }
     Ok(())

@@ -16,6 +16,7 @@
 mod contender;
 mod docker;
 mod earlier;
+mod events;
 mod exec;
 mod init;
 mod nginx;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
 
 type Measure = fn(&Room) -> Result<Section, String>;
 
-const SECTIONS: [(&str, Measure); 32] = [
+const SECTIONS: [(&str, Measure); 34] = [
     ("reads: 3 million allowed pread of 4 KiB, seconds", reads),
     ("calls: 3 million allowed getppid, the shortest call there is, seconds", calls),
     ("spawn: fork, exec and wait of a static true, microseconds each", spawn),
@@ -83,6 +84,10 @@ const SECTIONS: [(&str, Measure); 32] = [
     ("init orphans: 20,000 reaped, the init's processor time, milliseconds", init::orphans),
     ("init signals: 5,000 at 1,000 a second, all arrived, the init's processor time, ms", init::signals),
     ("init descendants: from TERM to the end of 10,000, seconds", init::descendants),
+    ("events: a million lines of a file, on one processor, thousands a second", |room| {
+        exec::on_one_processor(|| events::rate(room))
+    }),
+    ("events memory: the most that reading a million lines takes, kB", events::memory),
     ("earlier build: launch of a static true, milliseconds", earlier::launch),
     ("earlier build: exec of a dynamic true under baseline, microseconds each", earlier::exec),
     ("earlier build: nginx, requests a second", earlier::nginx),

@@ -11,10 +11,16 @@ pub mod doctor;
 pub mod enforce;
 pub mod enforcer;
 pub mod event;
+#[cfg(feature = "tool")]
+pub mod exchange;
 pub mod filter;
+#[cfg(feature = "tool")]
+pub mod gate;
 pub mod hex;
 pub mod ids;
 pub mod image;
+#[cfg(feature = "tool")]
+pub mod incident;
 pub mod init;
 pub mod journal;
 pub mod kernel;

@@ -1,5 +1,10 @@
 //! The tool from outside: what it prints, and its exit codes.
 
+#[path = "../build/commit.rs"]
+mod commit;
+#[path = "support/descriptors.rs"]
+mod descriptors;
+
 use std::process::{Command, Output};
 
 const REMIT: &str = env!("CARGO_BIN_EXE_remit");
@@ -124,4 +129,197 @@ fn a_plan_for_another_architecture_reads_that_ones_programs() {
     }
     let stands_for = remit(&["plan", "strict", "--kernel", "6.12", "--arch", "aarch64", "--", REMIT]);
     assert_eq!(stands_for.status.code(), Some(0), "{}", text(&stands_for.stderr));
+}
+
+/// Every verb's help has examples, and each of them works: in a directory with the files that they
+/// name. An exit code of the help's own list will do, but that of bad input.
+#[test]
+fn every_example_of_a_help_works() {
+    let place = ExamplePlace::new();
+    let mut faults = Vec::new();
+    let verbs = commands(&[]);
+    assert!(verbs.len() >= 11, "{verbs:?}");
+    for verb in verbs {
+        let help = text(
+            &remit(&[verb.iter().map(String::as_str).collect::<Vec<_>>(), vec!["--help"]].concat()).stdout,
+        );
+        let block = help.split("Examples:\n").nth(1).unwrap_or_default();
+        let examples: Vec<&str> = block.lines().map_while(|line| line.strip_prefix("  ")).collect();
+        let name = verb.join(" ");
+        if examples.is_empty() {
+            faults.push(format!("remit {name} --help has no `Examples:`"));
+        }
+        let listed = codes(&help);
+        if listed.is_empty() {
+            faults.push(format!("remit {name} --help has no `Exit codes:`"));
+        }
+        for example in examples {
+            let named = example
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .windows(2)
+                .any(|pair| pair == ["remit", &*verb[0]]);
+            match place.run(example) {
+                Ok(code) if named && code != 2 && listed.contains(&code) => {}
+                Ok(code) => faults.push(format!("`{example}` of remit {name} ended with {code}")),
+                Err(why) => faults.push(format!("`{example}` of remit {name}: {why}")),
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// The commands without commands below them, from the helps.
+fn commands(above: &[String]) -> Vec<Vec<String>> {
+    let arguments: Vec<&str> = above.iter().map(String::as_str).chain(["--help"]).collect();
+    let help = text(&remit(&arguments).stdout);
+    let Some(list) = help.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()) else {
+        return vec![above.to_vec()];
+    };
+    let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    let names =
+        names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-') && *name != "help");
+    names.flat_map(|name| commands(&[above, &[name.to_owned()]].concat())).collect()
+}
+
+/// The exit codes that a help lists: `Exit codes: 0 done, 1 …`.
+fn codes(help: &str) -> Vec<i32> {
+    let list = help.split("Exit codes: ").nth(1).unwrap_or_default();
+    list.split([' ', ',']).filter_map(|word| word.parse().ok()).collect()
+}
+
+/// A directory in which examples run: `remit` and `docker` are in PATH.
+struct ExamplePlace(tempfile::TempDir);
+
+impl ExamplePlace {
+    fn new() -> ExamplePlace {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let place = ExamplePlace(folder);
+        let bin = place.0.path().join("bin");
+        std::fs::create_dir(&bin).expect("a folder");
+        let write = |name: &str, text: &str| {
+            let path = bin.join(name);
+            std::fs::write(&path, text).expect("a script");
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .expect("its mode");
+        };
+        // The real shim is beside the real tool, which looks for it there.
+        write("remit", &format!("#!/bin/sh\nexec '{REMIT}' \"$@\"\n"));
+        // `docker logs` of a container whose events are on stderr.
+        write("docker", "#!/bin/sh\ncat \"${0%/*}/../events.jsonl\" >&2\n");
+        // What the examples name is made by the tool itself.
+        let shim = env!("CARGO_BIN_EXE_remit-init");
+        for script in [
+            "remit learn --keep journals --label smoke -o learned.json -- /bin/true".to_owned(),
+            "cp learned.json profile.json && cp learned.evidence.json profile.evidence.json".to_owned(),
+            format!(
+                "'{shim}' --profile ./profile.json --events events.jsonl -- /bin/true; test -s events.jsonl"
+            ),
+        ] {
+            assert_eq!(place.run(&script), Ok(0), "{script}");
+        }
+        place
+    }
+
+    /// Runs a line, and returns its exit code. One that follows a file is ended by SIGINT once it has
+    /// printed something.
+    fn run(&self, line: &str) -> Result<i32, String> {
+        use std::io::{BufRead, BufReader, Read};
+        use std::process::Stdio;
+        let path =
+            format!("{}:{}", self.0.path().join("bin").display(), std::env::var("PATH").unwrap_or_default());
+        let mut command = Command::new("/bin/sh");
+        let follows = line.contains(" --follow ");
+        let line = if follows { format!("exec {line}") } else { line.to_owned() };
+        command
+            .args(["-c", &line])
+            .current_dir(self.0.path())
+            .env("PATH", path)
+            .env_remove("LD_LIBRARY_PATH");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        descriptors::only_standard(&mut command);
+        if !follows {
+            let output = command.output().map_err(|error| error.to_string())?;
+            let code = output.status.code().ok_or_else(|| output.status.to_string())?;
+            return if code == 2 { Err(text(&output.stderr)) } else { Ok(code) };
+        }
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut first = String::new();
+        lines.read_line(&mut first).map_err(|error| error.to_string())?;
+        let pid = i32::try_from(child.id()).expect("a pid");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT)
+            .expect("it is there");
+        lines.read_to_string(&mut first).map_err(|error| error.to_string())?;
+        child.wait().expect("it ends").code().ok_or_else(|| "it was killed".to_owned())
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_verb() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let man = folder.path().join("man1");
+    let said = remit(&["man", man.to_str().expect("UTF-8")]);
+    assert_eq!(said.status.code(), Some(0), "{}", text(&said.stderr));
+    let verbs = commands(&[]);
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = text(&remit(&["completions", shell]).stdout);
+        assert!(verbs.iter().all(|verb| script.contains(&verb[0])), "{shell}");
+    }
+    for verb in &verbs {
+        let page = std::fs::read_to_string(man.join(format!("remit-{}.1", verb.join("-")))).expect("a page");
+        assert!(page.contains("Examples:") && page.contains(".SH SYNOPSIS"), "{verb:?}");
+    }
+    assert!(std::fs::read_to_string(man.join("remit.1")).expect("a page").contains("remit"));
+    let script = text(&remit(&["completions", "bash"]).stdout);
+    let checked = Command::new("bash").args(["-n", "-c", &script]).output().expect("bash");
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+}
+
+#[test]
+fn the_version_says_commit_and_kernel() {
+    for flag in ["--version", "-V"] {
+        let said = text(&remit(&[flag]).stdout);
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines[0], concat!("remit ", env!("CARGO_PKG_VERSION")));
+        assert!(
+            lines[1].starts_with("commit ") && lines[2].starts_with("Linux ") && lines.len() == 3,
+            "{said}"
+        );
+    }
+}
+
+/// The commit of a checkout, of a package and of an archive; never another project's.
+#[test]
+fn the_commit_is_that_of_the_sources() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let root = folder.path();
+    let git = |arguments: &[&str]| {
+        let name = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"];
+        let output =
+            Command::new("git").args(name).arg("-C").arg(root).args(arguments).output().expect("git");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    };
+    let package = root.join("package");
+    std::fs::create_dir(&package).expect("a folder");
+    assert_eq!(commit::commit(&package), None);
+    let sha = "0123456789abcdef0123456789abcdef01234567";
+    std::fs::write(package.join(".commit"), "$Format:%H$\n").expect("a file");
+    assert_eq!(commit::commit(&package), None, "git archive has not written it");
+    std::fs::write(package.join(".commit"), format!("{sha}\n")).expect("a file");
+    assert_eq!(commit::commit(&package).as_deref(), Some(sha));
+    let info = format!("{{\n  \"git\": {{\n    \"sha1\": \"{}\"\n  }}\n}}", sha.replace('0', "f"));
+    std::fs::write(package.join(".cargo_vcs_info.json"), info).expect("a file");
+    assert_eq!(commit::commit(&package), Some(sha.replace('0', "f")));
+    git(&["init", "-q"]);
+    std::fs::write(root.join("file"), "1").expect("a file");
+    git(&["add", "file"]);
+    git(&["commit", "-q", "-m", "x"]);
+    let head = git(&["rev-parse", "HEAD"]);
+    assert_eq!(commit::commit(root).as_deref(), Some(&*head));
+    assert!(commit::watched(root).iter().any(|path| path.ends_with(".git/HEAD")));
+    assert_eq!(commit::commit(&package), Some(sha.replace('0', "f")), "the checkout around it is another's");
+    std::fs::write(root.join("file"), "2").expect("a file");
+    assert_eq!(commit::commit(root), Some(format!("{head}, and changes since")));
 }

@@ -235,7 +235,7 @@ impl Enforcer {
         match both {
             Ok((old, new)) => match self.gains(&old, &new, &TreeChange::HardLink { flags }, None) {
                 Some(refusal) if new.target.is_none() => Decision::Deny(refusal),
-                _ => self.new_name(&new, AccessFs::MakeReg.into()),
+                _ => self.new_name(&new, AccessFs::MakeReg.into(), None),
             },
             Err(errno) => unknown(errno),
         }
@@ -301,9 +301,9 @@ impl Enforcer {
         Ok(ruling)
     }
 
-    /// The same, where the supervisor can perform the call: a change that no entry grants is granted in
-    /// a directory of data below one of programs.
-    fn ruling_in_data(
+    /// The same, where the supervisor performs the call or narrows what the kernel grants: a change that
+    /// no entry grants is granted in a directory of data below one of programs.
+    pub(super) fn ruling_in_data(
         &self,
         found: &Found,
         needs: Rights,
@@ -390,16 +390,20 @@ impl Enforcer {
             Ok(found) => found,
             Err(errno) => return unknown(errno),
         };
-        self.new_name(&found, AccessFs::MakeSock.into())
+        self.new_name(&found, AccessFs::MakeSock.into(), Some(caller))
     }
 
-    /// A name that cannot be made for the caller: refused where it is not granted,
-    /// else the kernel's to decide.
-    fn new_name(&self, found: &Found, kernel: BitFlags<AccessFs>) -> Decision {
+    /// A name that cannot be made for the caller: refused where it is not granted, also by a directory
+    /// of data, else the kernel's to decide.
+    fn new_name(&self, found: &Found, kernel: BitFlags<AccessFs>, in_data: Option<&Caller>) -> Decision {
         if found.target.is_some() {
             return Decision::Continue;
         }
-        match self.ruling(found, Rights::CREATE, kernel) {
+        let ruling = match in_data {
+            Some(caller) => self.ruling_in_data(found, Rights::CREATE, kernel, caller),
+            None => self.ruling(found, Rights::CREATE, kernel),
+        };
+        match ruling {
             Ok(Ruling::Refuse(refusal)) | Err(refusal) => Decision::Deny(refusal),
             Ok(_) => Decision::Continue,
         }

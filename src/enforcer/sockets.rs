@@ -358,7 +358,7 @@ impl Enforcer {
         if found.target.is_some() {
             return Err(Decision::Fail(Errno::EADDRINUSE));
         }
-        match self.ruling(found, Rights::CREATE, AccessFs::MakeSock.into()) {
+        match self.ruling_in_data(found, Rights::CREATE, AccessFs::MakeSock.into(), caller) {
             Ok(Ruling::Refuse(refusal)) | Err(refusal) => Err(Decision::Deny(refusal)),
             Ok(_) if !found.canonical.is_absolute() => Err(Decision::Fail(Errno::EACCES)),
             Ok(_) => Ok(()),

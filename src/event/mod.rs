@@ -10,10 +10,16 @@
 mod error;
 pub mod flood;
 pub mod hint;
+#[cfg(feature = "tool")]
+pub mod lines;
 pub mod log;
 pub mod model;
+#[cfg(feature = "tool")]
+pub mod moment;
 pub mod names;
 mod queue;
+#[cfg(feature = "tool")]
+pub mod record;
 pub mod redact;
 pub mod sink;
 pub mod stream;

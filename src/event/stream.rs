@@ -7,66 +7,6 @@
 //! otherwise proves nothing, since the app may have written its beginning.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead};
-
-/// The longest line that is read, in bytes. An event is far shorter; what is longer is
-/// passed over, so that memory stays bounded.
-pub const LONGEST: usize = 1 << 20;
-
-/// How an event begins.
-const BEGINNING: &[u8] = b"{\"remit\":";
-
-/// Lines of bounded length.
-#[derive(Debug)]
-pub struct BoundedLines<R> {
-    input: R,
-    number: u64,
-    line: Vec<u8>,
-}
-
-impl<R: BufRead> BoundedLines<R> {
-    /// All lines of an input.
-    pub fn of(input: R) -> BoundedLines<R> {
-        BoundedLines { input, number: 0, line: Vec::new() }
-    }
-
-    /// The next line that may be an event, with its number from 1, from `{"remit":` on: an app
-    /// that writes its lines in pieces may have written before it. None at the end.
-    ///
-    /// # Errors
-    /// The input cannot be read.
-    pub fn next_event(&mut self) -> io::Result<Option<(u64, &[u8])>> {
-        loop {
-            self.line.clear();
-            let most = LONGEST as u64 + 1;
-            let length = io::Read::take(&mut self.input, most).read_until(b'\n', &mut self.line)?;
-            if length == 0 {
-                return Ok(None);
-            }
-            self.number += 1;
-            if length > LONGEST && self.line.last() != Some(&b'\n') {
-                self.skip_line()?;
-                continue;
-            }
-            if let Some(at) = self.line.windows(BEGINNING.len()).position(|part| part == BEGINNING) {
-                return Ok(Some((self.number, self.line[at..].trim_ascii_end())));
-            }
-        }
-    }
-
-    fn skip_line(&mut self) -> io::Result<()> {
-        loop {
-            let buffer = self.input.fill_buf()?;
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let (length, is_over) =
-                (end.map_or(buffer.len(), |at| at + 1), end.is_some() || buffer.is_empty());
-            self.input.consume(length);
-            if is_over {
-                return Ok(());
-            }
-        }
-    }
-}
 
 /// The origin of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,26 +63,6 @@ pub fn is_nonce(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn events(input: &[u8]) -> Vec<(u64, usize)> {
-        let mut lines = BoundedLines::of(input);
-        let mut found = Vec::new();
-        while let Some((number, line)) = lines.next_event().expect("readable") {
-            found.push((number, line.len()));
-        }
-        found
-    }
-
-    #[test]
-    fn lines_are_bounded_and_counted() {
-        let mut input = b"x\n  {\"remit\":1}\r\n".to_vec();
-        input.extend(b"{\"remit\":1".iter().chain([b' '; 3 * LONGEST].iter()));
-        input.extend(b"\n\0\0\n{\"remit\":2}");
-        input.extend(b"\nhalf a line {\"remit\":3}");
-        assert_eq!(events(&input), [(2, 11), (5, 11), (6, 11)]);
-        assert_eq!(events(&vec![b'x'; 3 * LONGEST]), []);
-        assert_eq!(events(b""), []);
-    }
 
     #[test]
     fn a_log_is_proven_by_the_start_that_it_begins_with() {

@@ -13,7 +13,8 @@ use serde_json::Value;
 use self::additions::Additions;
 use super::Unusable;
 use super::changes::{ProfileChange, changes};
-use crate::event::stream::{BoundedLines, Origin, Provenance};
+use crate::event::lines::BoundedLines;
+use crate::event::stream::{Origin, Provenance};
 use crate::event::{PatchOp, Want};
 use crate::profile::{self, Document};
 
@@ -89,7 +90,7 @@ impl<'d> Amendment<'d> {
     pub fn take(&mut self, name: &str, input: impl std::io::BufRead) -> Result<(), Unusable> {
         let mut provenance = Provenance::of(&self.nonces);
         let (mut events, mut others, mut unproven) = (0, 0, 0);
-        let mut lines = BoundedLines::of(input);
+        let mut lines = BoundedLines::of(input).with_stdout(!self.nonces.is_empty());
         let failed = |error| Unusable(format!("{name}: cannot be read: {error}"));
         while let Some((number, line)) = lines.next_event().map_err(failed)? {
             let at = format!("{name}:{number}");

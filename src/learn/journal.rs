@@ -5,15 +5,13 @@ use std::collections::BTreeSet;
 use std::io::{self, BufRead};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::Unusable;
 use super::fact::{Did, Fact, Mount, Name};
 use super::files::{NEVER, parent};
 use super::network::{CHOSEN_PORTS, NSCD};
 use super::observations::Observations;
 use super::volatile::{literal, template, volatile};
-use crate::hex;
+use crate::image::digest::ContentHash;
 use crate::journal::line::{End, Line, LineError, Observed, RunSummary, Start};
 use crate::journal::observation::{Observation, Of, Phase, Value, What, Word};
 use crate::journal::run::Run;
@@ -32,7 +30,7 @@ pub fn read(
     accept_unclean: bool,
     into: &mut Observations,
 ) -> Result<Vec<String>, Unusable> {
-    let mut reader = RunReader { name, number: 0, digest: Sha256::new(), line: Vec::new() };
+    let mut reader = RunReader { name, number: 0, digest: ContentHash::new(), line: Vec::new() };
     if !reader.next(&mut input)? {
         return Err(Unusable(format!("{name}: is empty: the run never began")));
     }
@@ -94,7 +92,7 @@ pub fn read(
         notes.push(format!("{name}: {dropped} observations were lost while it ran"));
     }
     let packages = end.map(|end| end.packages).unwrap_or_default();
-    let digest = format!("sha256:{}", hex::lower(&reader.digest.finalize()));
+    let digest = format!("sha256:{}", reader.digest.finish());
     let again = into
         .end(run, |run| {
             run.clean = bad.is_none();
@@ -115,7 +113,7 @@ pub fn read(
 struct RunReader<'n> {
     name: &'n str,
     number: u64,
-    digest: Sha256,
+    digest: ContentHash,
     line: Vec<u8>,
 }
 

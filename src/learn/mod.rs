@@ -30,8 +30,10 @@ pub mod volatile;
 pub use build::{Learned, Reason, Wanted, build, by_pointer};
 pub use compose::{Decided, compose};
 pub use confidence::{Confidence, confidence};
-pub use fact::{Did, Fact, Mount, Name, Seen};
+pub use fact::{Did, EXAMPLES, Fact, Mount, Name, Seen};
+pub use files::NEVER as NEVER_GRANTED;
 pub use grants::{Grant, add, grants, keys, remove};
+pub use network::NSCD;
 pub use observations::Observations;
 pub use runs::Runs;
 

@@ -8,7 +8,7 @@ use super::volatile::volatile;
 use crate::profile::{AddressRule, Endpoint};
 
 /// The sockets of nscd, which glibc connects to and which mostly do not exist.
-pub(super) const NSCD: [&str; 2] = ["unix:/run/nscd/socket", "unix:/var/run/nscd/socket"];
+pub const NSCD: [&str; 2] = ["unix:/run/nscd/socket", "unix:/var/run/nscd/socket"];
 
 /// An address whose port the kernel chose.
 pub(super) const CHOSEN_PORTS: &str = "tcp/32768-65535";

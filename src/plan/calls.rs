@@ -11,7 +11,7 @@ use super::{PlanError, dumpable};
 use crate::filter::{Access, Filter};
 use crate::kernel::LandlockAbi;
 use crate::profile::SyscallRule;
-use crate::syscalls::{self, Condition, Handler, Test, groups};
+use crate::syscalls::{self, Condition, Handler, Syscall, Test, groups};
 
 impl FilterInput<'_> {
     /// The filter, the part of it that exists for the start-up, the alternatives of PR_SET_DUMPABLE,
@@ -24,10 +24,7 @@ impl FilterInput<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(Filter, Option<Startup>, Alternatives), PlanError> {
         let arch = self.kernel.arch;
-        let mut brought = SectionCalls::new(self.supervisor);
-        self.bring_groups(&mut brought);
-        self.bring_listed(&mut brought, notes);
-        let brought = syscalls::all().zip(brought.calls).filter_map(|(syscall, call)| Some((syscall, call?)));
+        let brought = self.brought(notes);
         // The target of a signal by pidfd is behind a descriptor: no register identifies the supervisor.
         let scoped = self.kernel.landlock >= LandlockAbi::SCOPE;
         let allowed = brought.filter(|(syscall, _)| {
@@ -41,6 +38,17 @@ impl FilterInput<'_> {
         let startup = Startup::find(self.profile, self.notify_transport, &mut calls)?;
         let dumpable = if self.kernel.notify.is_ok() { dumpable::notify(&mut calls) } else { Vec::new() };
         Ok((Filter { arch, calls }, startup, dumpable))
+    }
+
+    /// The calls that the sections of the profile allow.
+    pub(super) fn brought(
+        &self,
+        notes: &mut Vec<String>,
+    ) -> impl Iterator<Item = (&'static Syscall, SectionCall)> + use<> {
+        let mut brought = SectionCalls::new(self.supervisor);
+        self.bring_groups(&mut brought);
+        self.bring_listed(&mut brought, notes);
+        syscalls::all().zip(brought.calls).filter_map(|(syscall, call)| Some((syscall, call?)))
     }
 
     fn bring_groups(&self, brought: &mut SectionCalls) {
@@ -122,7 +130,8 @@ impl FilterInput<'_> {
         }
     }
 
-    fn access(&self, name: &str, call: SectionCall) -> Access {
+    /// The access of a call that sections allow, before the supervisor is spared.
+    pub(super) fn access(&self, name: &str, call: SectionCall) -> Access {
         let handler = syscalls::handler(name);
         let mut alternatives = match self.mediated(name) {
             Some(Mediated::Notify) => return Access::Notify,
@@ -176,8 +185,9 @@ struct SectionCalls {
     supervisor: u32,
 }
 
+/// A call as sections allow it.
 #[derive(Default)]
-struct SectionCall {
+pub(super) struct SectionCall {
     /// Some section allows the call whatever its arguments.
     any: bool,
     alternatives: Alternatives,

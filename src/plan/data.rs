@@ -8,10 +8,12 @@
 use std::path::{Path, PathBuf};
 
 use super::error::seen;
+use super::grants::Granted;
 use super::programs::Programs;
 use super::{Host, PlanError, ProgramTarget, mounts};
 use crate::image::{FileInfo, FileKind, ImageFiles, is_beneath};
 use crate::kernel::Kernel;
+use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
 /// Mounts below directories of programs.
 #[derive(Debug, Default)]
@@ -67,6 +69,17 @@ pub(super) fn mounted(
         }
     }
     Ok(found)
+}
+
+/// Lets sockets be made below directories of programs: the supervisor cannot bind one for a process,
+/// so the kernel has to grant what the supervisor narrows to directories of data.
+pub(super) fn sockets(granted: &mut Granted<'_>, profile: &Profile, programs: &Programs) {
+    let is_elsewhere =
+        |entry: &FileEntry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Elsewhere);
+    let Some(index) = profile.files.iter().position(is_elsewhere) else { return };
+    for executable in programs.executables.iter().filter(|file| file.info.kind == FileKind::Directory) {
+        granted.above(&executable.info, Rights::CREATE, &format!("/files/{index}"));
+    }
 }
 
 /// Whether a directory below /usr or /opt has its place where programs, libraries and modules

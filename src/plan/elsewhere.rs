@@ -35,7 +35,20 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
         ));
     }
     devices::passed_in(granted, pointer);
+    log_socket(granted, pointer)?;
     granted.list(&ELSEWHERE_DEVICES, ALL, pointer)
+}
+
+/// Grants the name of the socket of syslog(3), which a syslogd makes again at each start.
+fn log_socket(granted: &mut Granted<'_>, pointer: &str) -> Result<(), PlanError> {
+    const DEV: &str = "/dev";
+    let Some(dev) = seen(granted.files.stat(Path::new(DEV)), Path::new(DEV), pointer)? else { return Ok(()) };
+    if granted.unix && dev.kind == FileKind::Directory && dev.canonical == Path::new(DEV) {
+        let rights = Rights::CREATE.union(Rights::REMOVE);
+        granted.name(Path::new(DEV).join("log"), rights, pointer);
+        granted.above(&dev, rights, pointer);
+    }
+    Ok(())
 }
 
 /// Canonical paths that it excludes: files that no process inside may change, and the directories

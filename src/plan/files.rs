@@ -53,7 +53,6 @@ pub(super) fn find<'a>(
         }
     }
     exposed::withhold(&mut granted);
-    granted.widened.sort_by(|a, b| (&a.path, &a.because).cmp(&(&b.path, &b.because)));
     Ok(granted)
 }
 
@@ -171,7 +170,7 @@ impl Granted<'_> {
     /// could be moved to the one name, and then be written. Only sockets cannot be created for another
     /// process. Where the supervisor cannot install files in the app, the kernel's rule is on the
     /// directory and the supervisor checks the name.
-    fn above(&mut self, parent: &FileInfo, rights: Rights, pointer: &str) {
+    pub(super) fn above(&mut self, parent: &FileInfo, rights: Rights, pointer: &str) {
         let mut narrowed = BitFlags::EMPTY;
         if rights.contains(Rights::CREATE) {
             if self.unix {

@@ -48,6 +48,14 @@ impl Plan {
             false => data::Mounted::default(),
         };
         let mut granted = files::find(profile, kernel, host, files, &programs, &outside, &mounted.data)?;
+        let looks_for_data = has(profile, FileGroup::Elsewhere)
+            && kernel.trace.is_ok()
+            && granted.hands_over
+            && provenance.tells_by_time();
+        if looks_for_data {
+            data::sockets(&mut granted, profile, &programs);
+        }
+        granted.widened.sort_by(|a, b| (&a.path, &a.because).cmp(&(&b.path, &b.because)));
         notes.append(&mut granted.notes);
         let listen = endpoints(&profile.network.listen, "listen", &mut granted);
         let connect = endpoints(&profile.network.connect, "connect", &mut granted);
@@ -98,10 +106,7 @@ impl Plan {
             files: grants,
             protected,
             reserved,
-            looks_for_data: has(profile, FileGroup::Elsewhere)
-                && kernel.trace.is_ok()
-                && hands_over
-                && provenance.tells_by_time(),
+            looks_for_data,
             provenance,
             never_run: mounted.never_run.clone(),
             listen_tcp: sockets.listen_tcp,

@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tool")]
+mod alone;
 mod calls;
 mod check;
 mod conditions;
@@ -42,6 +44,8 @@ mod text;
 mod unsupported;
 mod words;
 
+#[cfg(feature = "tool")]
+pub use alone::filter_alone;
 pub use check::{Mechanism, RuleEnforcement};
 pub use data::belongs_to_code;
 pub use dumpable::PR_SET_DUMPABLE;

@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 use super::error::ReadError;
 
 /// A JSON text and its value.
-pub(super) struct JsonText<'t> {
+pub(crate) struct JsonText<'t> {
     text: &'t str,
     pub root: JsonNode<'t>,
 }
 
 /// A JSON value.
-pub(super) enum JsonNode<'t> {
+pub(crate) enum JsonNode<'t> {
     Null,
     Bool(bool),
     /// `None` for a number other than an integer from 0 to 2^64 - 1 in digits alone.
@@ -28,7 +28,7 @@ pub(super) enum JsonNode<'t> {
 }
 
 /// A key and its value.
-pub(super) struct Member<'t> {
+pub(crate) struct Member<'t> {
     pub name: Cow<'t, str>,
     pub value: JsonNode<'t>,
 }

@@ -8,13 +8,13 @@ use super::nearest::nearest;
 
 /// A value and its position in the document.
 #[derive(Clone, Copy)]
-pub(super) struct Located<'t> {
+pub(crate) struct Located<'t> {
     document: &'t JsonText<'t>,
     node: &'t JsonNode<'t>,
 }
 
 /// A place that holds an object of known keys.
-pub(super) struct Object<'t> {
+pub(crate) struct Object<'t> {
     place: Located<'t>,
     members: &'t [Member<'t>],
 }
@@ -124,6 +124,18 @@ impl<'t> Located<'t> {
                 Err(self.error(format!("{} is not {expected}", shown.replace('"', ""))))
             }
             _ => Err(self.not(&expected)),
+        }
+    }
+
+    /// The decimal number here, such as `4.5`.
+    #[cfg(feature = "tool")]
+    pub fn decimal(&self, range: RangeInclusive<f64>) -> Result<f64, ReadError> {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        let JsonNode::Number(_) = self.node else { return Err(self.not(&expected)) };
+        let written = self.document.written(self.node);
+        match written.parse::<f64>() {
+            Ok(number) if range.contains(&number) => Ok(number),
+            _ => Err(self.error(format!("{} is not {expected}", quoted(written).replace('"', "")))),
         }
     }
 

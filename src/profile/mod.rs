@@ -32,6 +32,10 @@ pub use error::{ReadError, TextError, UnfinishedEscape};
 pub use index::ProfileIndex;
 #[cfg(feature = "tool")]
 pub use json::positions;
+#[cfg(feature = "tool")]
+pub(crate) use located::{Located, Object};
+#[cfg(feature = "tool")]
+pub(crate) use read::strictly;
 pub use read::{MAX_BYTES, read};
 pub use text::{duration, endpoint, path};
 pub use words::{capabilities, capability_word, in_order};

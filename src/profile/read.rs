@@ -44,8 +44,8 @@ const KEYS: &[&str] = &[
 /// The first error, in the order of the format: its position, what the text has, what was
 /// expected.
 pub fn read(bytes: &[u8]) -> Result<Document, ReadError> {
-    let text = plain(bytes)?;
-    let tree = json::JsonText::parse(text).map_err(|error| not_json(&error))?;
+    let text = plain(bytes, "profile", EMPTY)?;
+    let tree = json::JsonText::parse(text).map_err(|error| not_json(&error, "profile"))?;
     let root = Located::root(&tree);
     let profile = profile(&root)?;
     cross::check(&profile).map_err(|wrong| root.error_below(&wrong.pointer, wrong.message))?;
@@ -56,11 +56,30 @@ pub fn read(bytes: &[u8]) -> Result<Document, ReadError> {
     })
 }
 
+/// Reads another file that a person writes, as strictly as a profile: no unknown key, and none
+/// twice. `what` is its name in messages.
+///
+/// # Errors
+/// The text is no JSON, or `read` refuses it.
+#[cfg(feature = "tool")]
+pub(crate) fn strictly<T>(
+    bytes: &[u8],
+    what: &str,
+    read: impl FnOnce(&Located) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
+    let text = plain(bytes, what, "is empty; expected a JSON object")?;
+    let tree = json::JsonText::parse(text).map_err(|error| not_json(&error, what))?;
+    read(&Located::root(&tree))
+}
+
+/// What an empty profile is answered.
+const EMPTY: &str = "is empty; the smallest profile is {\"remit\": 1, \"name\": …, \"programs\": [{\"path\": …, \"entry\": true}]}";
+
 /// The bytes as text that can be JSON at all.
-fn plain(text: &[u8]) -> Result<&str, ReadError> {
+fn plain<'t>(text: &'t [u8], what: &str, empty: &str) -> Result<&'t str, ReadError> {
     if text.len() > MAX_BYTES {
         return Err(ReadError::whole(format!(
-            "is {} bytes long; a profile has at most {} MiB ({MAX_BYTES} bytes)",
+            "is {} bytes long; a {what} has at most {} MiB ({MAX_BYTES} bytes)",
             text.len(),
             MAX_BYTES >> 20
         )));
@@ -76,18 +95,15 @@ fn plain(text: &[u8]) -> Result<&str, ReadError> {
         ReadError::at(valid, valid.len(), "", format!("is not UTF-8: byte 0x{byte:02x} cannot stand here"))
     })?;
     if utf8.trim_ascii().is_empty() {
-        return Err(ReadError::whole(
-            "is empty; the smallest profile is {\"remit\": 1, \"name\": …, \"programs\": [{\"path\": …, \"entry\": true}]}"
-                .into(),
-        ));
+        return Err(ReadError::whole(empty.to_owned()));
     }
     Ok(utf8)
 }
 
-fn not_json(error: &serde_json::Error) -> ReadError {
+fn not_json(error: &serde_json::Error, what: &str) -> ReadError {
     let said = error.to_string();
     let message = match said.strip_prefix("recursion limit exceeded") {
-        Some(_) => "is nested deeper than 127 levels; a profile has at most 8".to_owned(),
+        Some(_) => format!("is nested deeper than 127 levels; a {what} has at most 8"),
         None => format!("is not JSON: {said}"),
     };
     ReadError { pointer: String::new(), line: error.line().max(1), column: error.column().max(1), message }

@@ -97,12 +97,7 @@ const TABLE: &[Attack] = &[
             "Calls that mount are allowed",
         )
     }),
-    ("raw_sockets", |input| {
-        match raw_sockets(input).is_empty() {
-        true => Ok("No packets can be forged, nor those of others read: there are no raw sockets and no packet sockets.".into()),
-        false => Err("Raw sockets or packet sockets are allowed.".into()),
-    }
-    }),
+    ("raw_sockets", forge),
     ("connect_out", connect_out),
     ("backdoor", backdoor),
     ("engine", engine),
@@ -359,6 +354,21 @@ pub(super) fn raw_sockets<'i>(input: &'i ReviewInput) -> Vec<&'i AllowedCall> {
             || has(one, AF_INET6, SOCK_RAW)
     };
     input.calls.named("socket").filter(|one| one.decided_by.is_none()).filter(is_raw).collect()
+}
+
+/// The kernel refuses raw and packet sockets without CAP_NET_RAW.
+fn forge(input: &ReviewInput) -> Judged {
+    let capability = input.profile.capabilities.iter().any(|entry| entry.what == Capability::CAP_NET_RAW);
+    match capability && !raw_sockets(input).is_empty() {
+        false => {
+            Ok("No packets can be forged, nor those of others read: no raw socket and no packet socket can \
+                     be made."
+                .into())
+        }
+        true => {
+            Err("Packets can be forged and read: raw sockets are allowed, and net_raw is granted.".into())
+        }
+    }
 }
 
 fn connect_out(input: &ReviewInput) -> Judged {

@@ -167,7 +167,7 @@ impl LooksLike {
 pub struct ViolationExplanation {
     /// What happened, in one sentence.
     pub happened: String,
-    /// Which rule was missing, in one sentence.
+    /// Which rule was missing, and why it does not allow it.
     pub missing: String,
     /// Where the rule is in the profile's text, if it is this profile's.
     pub place: Option<TextPlace>,
@@ -332,7 +332,7 @@ fn happened(event: &ViolationEvent) -> String {
     format!("{caller}{user}{below} {did}{often}; {followed}.")
 }
 
-/// Which rule was missing, in one sentence.
+/// Which rule was missing, and why it does not allow it.
 fn missing(event: &ViolationEvent) -> String {
     let rule = if event.rule.is_empty() { "the profile" } else { &event.rule };
     let steps: Vec<&str> = event.rule.split('/').skip(1).collect();
@@ -360,5 +360,5 @@ fn missing(event: &ViolationEvent) -> String {
         ["limits", ..] => "the limit is lower".to_owned(),
         _ => "it does not allow it".to_owned(),
     };
-    format!("{rule}: {what}.")
+    format!("{rule}: {what}")
 }

@@ -13,7 +13,10 @@ use crate::visible;
 
 /// The arguments of `remit amend`.
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 proposed, also where nothing is to be added, 2 bad input.")]
+#[command(
+    after_help = "Examples:\n  remit amend profile.json events.jsonl -o proposal.json\n\nExit codes: 0 proposed, \
+                        also where nothing is to be added, 2 bad input."
+)]
 pub(super) struct AmendArguments {
     /// The profile that was in force
     profile: PathBuf,

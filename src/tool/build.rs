@@ -3,11 +3,12 @@
 mod gather;
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use self::gather::{Gathered, gather};
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::{self, beside};
 use crate::image::live::Live;
@@ -16,7 +17,9 @@ use crate::profile;
 
 /// The arguments of `remit build`.
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 built, 2 bad input.")]
+#[command(
+    after_help = "Examples:\n  remit build journals -o built.json\n\nExit codes: 0 built, 2 bad input."
+)]
 pub(super) struct BuildArguments {
     /// Journals, directories of journals (*.jsonl), evidence files, or profiles with theirs
     #[arg(required = true, value_name = "JOURNAL")]
@@ -63,7 +66,7 @@ pub(super) fn run(arguments: &BuildArguments) -> VerbResult {
 /// Builds a profile from these inputs.
 pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> VerbResult {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let bar = Progress::bytes("reading journals");
+    let bar = ProgressLine::bytes("reading journals");
     let gathered = gather(journals, arguments.accept_unclean, threads, &|done, all| bar.set(done, all))?;
     drop(bar);
     let Gathered { mut observations, mut removed, mut notes } = gathered;
@@ -141,7 +144,11 @@ pub(super) fn put(path: &Path, text: &str) -> Result<(), ToolError> {
     name.push(path.file_name().ok_or_else(|| ToolError::NoFileName(path.to_owned()))?);
     name.push(format!(".{}", std::process::id()));
     let new = path.with_file_name(name);
-    let done = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
+    let written = File::create(&new).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    let done = written.and_then(|()| fs::rename(&new, path));
     done.map_err(|error| {
         // A partial file is of no use; the error of the write is the one to report.
         drop(fs::remove_file(&new));

@@ -10,8 +10,10 @@ const FAILED: u8 = 4;
 
 /// The arguments of `remit doctor`.
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 all that `baseline` asks for, 1 less, 2 bad input, 3 nothing can be \
-                        confined here, 4 a layer that is said to hold did not refuse.")]
+#[command(
+    after_help = "Examples:\n  remit doctor\n  remit doctor --self-test\n\nExit codes: 0 all that `baseline` asks for, 1 less, 2 bad input, 3 nothing can be \
+                        confined here, 4 a layer that is said to hold did not refuse."
+)]
 pub(super) struct DoctorArguments {
     /// Let a throw-away child try what the layers refuse, first free and then confined
     #[arg(long)]

@@ -8,11 +8,14 @@ use std::process::ExitStatus;
 
 use nix::errno::Errno;
 
+use super::check::CheckError;
 use super::process_end::ProcessEnd;
 use super::ready::READY;
 use crate::enforce;
 use crate::enforce::source::{LoadError, beside};
+use crate::exchange::Unconvertible;
 use crate::filter;
+use crate::image::archive::ImageError;
 use crate::image::why;
 use crate::kernel::{ParseReleaseError, Release};
 use crate::learn::Unusable;
@@ -34,6 +37,10 @@ pub(super) enum ToolError {
     Made(ReadError),
     /// Journals, evidence or events cannot be used.
     Learn(Unusable),
+    /// A check has no answer.
+    Check(CheckError),
+    /// An image cannot be read.
+    Image(ImageError),
     /// There is no plan of a profile.
     Plan {
         /// What messages call the profile.
@@ -46,6 +53,14 @@ pub(super) enum ToolError {
         profile: String,
         error: filter::FilterError,
     },
+    /// A profile cannot be written in a foreign format, or be made of one.
+    Exchange {
+        /// What messages call the file, profile or option.
+        name: String,
+        error: Unconvertible,
+    },
+    /// A directory that an export would replace has a file that no export writes.
+    NotOwnDirectory { path: PathBuf, name: OsString },
     /// A file or directory cannot be opened, read or made.
     File { path: PathBuf, error: io::Error },
     /// What `remit build` was given cannot be opened or read.
@@ -80,6 +95,8 @@ pub(super) enum ToolError {
     Output { path: PathBuf, errno: Errno },
     /// The profile is there already, and was not named.
     OutputExists(PathBuf),
+    /// stdin is among files that are followed.
+    FollowedStdin,
     /// The shim ended before the app began.
     NotStarted(ProcessEnd),
     /// The shim left no journal.
@@ -148,7 +165,16 @@ impl fmt::Display for ToolError {
             ToolError::Profile(error) => error.fmt(f),
             ToolError::Made(error) => error.fmt(f),
             ToolError::Learn(error) => error.fmt(f),
+            ToolError::Check(error) => error.fmt(f),
+            ToolError::Image(error) => write!(f, "--image: {error}"),
             ToolError::Plan { profile, error } => write!(f, "{profile}: {error}"),
+            ToolError::Exchange { name, error } => write!(f, "{name}: {error}"),
+            ToolError::NotOwnDirectory { path, name } => write!(
+                f,
+                "{}: has {}, which no export writes, and would be replaced; name another directory",
+                path.display(),
+                name.display()
+            ),
             ToolError::Filter { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::File { path, error } => of_file(path, error, f),
             ToolError::Input { path, error } => {
@@ -198,6 +224,9 @@ impl fmt::Display for ToolError {
                 "{0}: is there already; -o {0} replaces it, --base {0} continues it under another name",
                 path.display()
             ),
+            ToolError::FollowedStdin => {
+                f.write_str("--follow: - is stdin, which is read to its end by itself; name files or - alone")
+            }
             ToolError::NotStarted(how) => {
                 write!(f, "the run did not start: remit-init ended {how}, and says above why")
             }
@@ -292,6 +321,18 @@ impl From<LoadError> for ToolError {
 impl From<Unusable> for ToolError {
     fn from(error: Unusable) -> ToolError {
         ToolError::Learn(error)
+    }
+}
+
+impl From<CheckError> for ToolError {
+    fn from(error: CheckError) -> ToolError {
+        ToolError::Check(error)
+    }
+}
+
+impl From<ImageError> for ToolError {
+    fn from(error: ImageError) -> ToolError {
+        ToolError::Image(error)
     }
 }
 

@@ -289,7 +289,7 @@ fn of_event(reviewed: &ReviewedProfile, explained: &ViolationExplanation, found:
     lines.put(format!("{}:{}: {}", found.file.display(), found.line, found.event.time));
     lines.put(format!("What happened: {}", explained.happened));
     let at = explained.place.map_or_else(String::new, |place| format!(" ({})", reviewed.at(place.line)));
-    lines.put(format!("What was missing: {}{at}", explained.missing));
+    lines.put(format!("What was missing: {}{at}.", explained.missing));
     let sum = |intrusion: bool| -> u32 {
         let of =
             |one: &&violation::IntrusionSignal| (one.points_to == violation::Points::Intrusion) == intrusion;

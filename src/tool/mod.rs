@@ -3,32 +3,42 @@
 #![forbid(unsafe_code)]
 
 mod amend;
+mod approve;
 mod build;
+mod check;
+mod completions;
 mod diff;
 mod doctor;
 mod error;
 mod events;
 mod explain;
+mod export;
 mod exposure;
+mod import;
 mod learn;
 mod learned;
+mod man;
 mod plan;
 mod process_end;
 mod profiles;
 mod progress;
 mod ready;
+mod remarks;
 mod report;
 mod reviewed;
 mod self_test;
 mod session;
 mod shim;
 mod source;
+mod staged;
 mod verify;
+mod version;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use self::error::ToolError;
 pub use self::ready::{READY, ReadyProfile};
@@ -78,12 +88,22 @@ enum Verb {
     /// It prints what would be granted more, and never changes the profile itself. A
     /// hint that does not apply is said, and left out.
     Amend(amend::AmendArguments),
-    /// Print the events of a log that are remit's own, and leave out those that the app may have
-    /// written
+    /// Print the events of a log that are remit's own, live, summed up, as incidents or in another
+    /// schema
     ///
-    /// Each start draws a nonce that all its events carry. Where a log begins with a start event,
-    /// lines with its nonce pass; otherwise nothing does, unless --nonce names a start.
+    /// Lines that the app may have written are left out: each start draws a nonce that all its events
+    /// carry. Where a log begins with a start event, lines with its nonce pass; otherwise nothing
+    /// does, unless --nonce names a start.
     Events(events::EventsArguments),
+    /// Check a profile against requirements, this build's runs, its image and the previous profile
+    ///
+    /// The gate of a build. It finds what a run did beyond the profile, grants that no run used,
+    /// programs and packages that changed since they were learned, code that the app may change,
+    /// shells without a reason, and what is wider than the requirements let. Each finding has its
+    /// place, a reason, and where one exists the JSON Patch that mends it.
+    Check(check::CheckArguments),
+    /// Approve a profile as it is, in a lock file that `remit check` compares
+    Approve(approve::ApproveArguments),
     /// Run COMMAND and report what a profile would deny it, or what of the profile it needs
     ///
     /// The run is remit-init's, in audit mode: nothing is refused. With --drop-test the profile
@@ -104,6 +124,15 @@ enum Verb {
     Explain(explain::ExplainArguments),
     /// Rate a profile from 0 to 10, row by row, beside Docker's default and `baseline`
     Exposure(exposure::ExposureArguments),
+    /// Write a profile in the format of a container runtime or of Kubernetes
+    ///
+    /// Each part of the profile that the format cannot have is a line on stderr. For a runtime the
+    /// filter also has the calls that the runtime itself makes before the exec.
+    Export(Box<export::ExportArguments>),
+    /// Make a profile of what another tool knows: a seccomp profile, Kubescape's or AppArmor's
+    ///
+    /// Each part of the file that a profile cannot have, or has only wider, is a line on stderr.
+    Import(Box<import::ImportArguments>),
     /// Write what a profile allows as one HTML file: for a browser, a phone, a printer
     ///
     /// Programs as a graph, files, network, capabilities, system calls beside Docker's, the evidence
@@ -113,7 +142,12 @@ enum Verb {
     /// List the profiles, or print one as it stands
     Profiles(profiles::ProfilesArguments),
     /// Print the profile format's JSON Schema
+    #[command(after_help = "Examples:\n  remit schema > profile.schema.json\n\nExit codes: 0 printed.")]
     Schema,
+    /// Print a script that completes the words of this tool in a shell
+    Completions(completions::CompletionsArguments),
+    /// Write the manual pages of this tool and its verbs
+    Man(man::ManArguments),
 }
 
 /// How an answer is printed.
@@ -147,6 +181,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are answers; their text goes to stdout.
+            if error.kind() == ErrorKind::DisplayVersion {
+                return print(&VerbOutput { text: version::version(), code: 0 });
+            }
             let code = if error.use_stderr() { 2 } else { 0 };
             if code == 2 {
                 eprint!("{}", visible::lines(&error.render().to_string()));
@@ -159,6 +196,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Plan(arguments) => plan::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Amend(arguments) => amend::run(&arguments),
+        Verb::Approve(arguments) => approve::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Events(arguments) => events::run(&arguments),
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Learn(arguments) => learn::run(&arguments),
@@ -166,9 +205,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Diff(arguments) => diff::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Exposure(arguments) => exposure::run(&arguments),
+        Verb::Export(arguments) => export::run(&arguments),
+        Verb::Import(arguments) => import::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),
         Verb::Profiles(arguments) => profiles::run(&arguments),
         Verb::Schema => VerbOutput::success(schema()),
+        Verb::Completions(arguments) => completions::run(&arguments, Cli::command()),
+        Verb::Man(arguments) => man::run(&arguments, Cli::command()),
     };
     match answer {
         Ok(output) => print(&output),

@@ -1,6 +1,5 @@
 //! `remit plan`: exactly what will be done.
 
-use caps::{Capability, CapsHashSet};
 use clap::ValueEnum;
 
 use super::source::{self, ProfileSource};
@@ -10,11 +9,13 @@ use crate::image::live::LiveFor;
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::{Host, Plan};
 use crate::profile::Mode;
+use crate::review::docker;
 
 /// The arguments of `remit plan`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 it would start, 1 it would refuse to start on that kernel, 2 bad input."
+    after_help = "Examples:\n  remit plan baseline -- /bin/sh\n  remit plan profile.json --kernel 6.12 --format \
+                  json\n\nExit codes: 0 it would start, 1 it would refuse to start on that kernel, 2 bad input."
 )]
 pub(super) struct PlanArguments {
     /// A file (with a slash, or ending in .json) or the name of an embedded profile
@@ -79,23 +80,6 @@ fn kernel(arguments: &PlanArguments) -> Result<Kernel, ToolError> {
 }
 
 /// A container with Docker's defaults.
-fn container() -> Host {
-    let permitted: CapsHashSet = [
-        Capability::CAP_AUDIT_WRITE,
-        Capability::CAP_CHOWN,
-        Capability::CAP_DAC_OVERRIDE,
-        Capability::CAP_FOWNER,
-        Capability::CAP_FSETID,
-        Capability::CAP_KILL,
-        Capability::CAP_MKNOD,
-        Capability::CAP_NET_BIND_SERVICE,
-        Capability::CAP_NET_RAW,
-        Capability::CAP_SETFCAP,
-        Capability::CAP_SETGID,
-        Capability::CAP_SETPCAP,
-        Capability::CAP_SETUID,
-        Capability::CAP_SYS_CHROOT,
-    ]
-    .into();
-    Host::container(permitted)
+pub(super) fn container() -> Host {
+    Host::container(docker::CAPABILITIES.into())
 }

@@ -10,6 +10,10 @@ use crate::profile::embedded;
 
 /// The arguments of `remit profiles`.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  remit profiles\n  remit profiles nginx > nginx.json\n\nExit codes: 0 printed, 2 \
+                        bad input."
+)]
 pub(super) struct ProfilesArguments {
     /// Print this one, as a start for one's own
     name: Option<String>,

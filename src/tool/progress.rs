@@ -3,35 +3,24 @@
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A line that says how far the work is. It is removed when this is dropped.
-pub(super) struct Progress(ProgressBar);
+pub(super) struct ProgressLine(ProgressBar);
 
-impl Progress {
-    /// Of work on bytes, of which `what` says what it is.
-    pub(super) fn bytes(what: &'static str) -> Progress {
+impl ProgressLine {
+    /// Of work on bytes; `what` says what is done.
+    pub(super) fn bytes(what: &'static str) -> ProgressLine {
         // No colours: NO_COLOR has nothing to take away.
-        Progress::new(what, "{msg} {wide_bar} {bytes} of {total_bytes}, {eta} left")
-    }
-
-    /// Of work whose end is not known.
-    pub(super) fn unbounded(what: &'static str) -> Progress {
-        let progress = Progress::new(what, "{spinner} {msg}, {elapsed}");
-        progress.0.enable_steady_tick(Duration::from_millis(200));
-        progress
-    }
-
-    fn new(what: &'static str, template: &str) -> Progress {
+        const LINE: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}, {eta} left";
         let visible = is_visible(io::stderr().is_terminal(), std::env::var_os("TERM").as_deref());
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target).with_message(what);
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("##-").tick_chars("|/-\\ "));
+        if let Ok(style) = ProgressStyle::with_template(LINE) {
+            bar.set_style(style.progress_chars("##-"));
         }
-        Progress(bar)
+        ProgressLine(bar)
     }
 
     /// So many bytes are done, of so many; from any thread.
@@ -41,7 +30,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
@@ -63,8 +52,7 @@ mod tests {
         assert!(!shown(true, "dumb") && !shown(true, "") && !shown(false, "xterm"));
         assert!(!is_visible(true, None));
         // The tests' stderr is none, or it is: either way nothing fails.
-        let progress = Progress::bytes("reading");
+        let progress = ProgressLine::bytes("reading");
         progress.set(1, 2);
-        Progress::unbounded("running");
     }
 }

@@ -126,6 +126,7 @@ fn is_alike(one: &Permission, other: &Permission) -> bool {
         && one.through == other.through
         && one.pointer == other.pointer
         && one.risk == other.risk
+        && one.risk_reason == other.risk_reason
 }
 
 /// The sentence for several paths or calls.

@@ -116,10 +116,10 @@ fn deep_nesting_is_read() {
     let mut members = docker(&["app:1"], &[one()]);
     members.put("manifest.json", &json);
     let error = Saved::new(members.tar()).refused("");
-    assert!(
-        error.starts_with("image.tar: manifest.json: cannot be read: recursion limit exceeded"),
-        "{error}"
-    );
+    assert!(error.starts_with("image.tar: manifest.json: cannot be read: "), "{error}");
+    members.put("manifest.json", format!("[{{\"x\":{json}}}]"));
+    let error = Saved::new(members.tar()).refused("");
+    assert!(error.starts_with("image.tar: manifest.json: cannot be read: "), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use crate::elf;
 use crate::site::{BUSYBOX, NEEDS};
-use crate::support::{Image, Init, Place, Rootfs, Run, can_run, shim};
+use crate::support::{Image, Init, Place, Rootfs, Run, can_run, probe, shim};
 
 /// How each row ends, confined and free: the exit code of the program that it starts, or of the
 /// shell where that may not run it or make it.
@@ -24,6 +24,13 @@ struct Row {
 
 const fn row(name: &'static str, before: &'static str, act: &'static str, confined: i32) -> Row {
     Row { name, before, act, confined, free: 42 }
+}
+
+/// Binds a socket at a path, and removes it.
+macro_rules! socket {
+    ($path:literal) => {
+        concat!("if probe unix-bind ", $path, " >/dev/null 2>&1; then rm ", $path, "; else false; fi")
+    };
 }
 
 /// EACCES of an exec, in a shell's words.
@@ -98,7 +105,12 @@ const ROWS: &[Row] = &[
             1,
         )
     },
+    Row { confined: 1, free: 0, ..row("socket-of-programs", "", socket!("/bin/s"), 1) },
+    Row { confined: 1, free: 0, ..row("socket-of-modules", "", socket!("/opt/srv/modules/s"), 1) },
+    Row { confined: 1, free: 0, ..row("socket-of-dev", "", socket!("/dev/s"), 1) },
     // And data is data.
+    Row { confined: 0, free: 0, ..row("socket", "", socket!("/opt/srv/data/s"), 0) },
+    Row { confined: 0, free: 0, ..row("socket-of-syslog", "", socket!("/dev/log"), 0) },
     Row {
         confined: 0,
         free: 0,
@@ -131,7 +143,7 @@ fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
     IMAGE.get_or_init(|| {
         let mut root = Rootfs::new();
-        root.copy(shim(), "/remit-init").copy(BUSYBOX, BUSYBOX);
+        root.copy(shim(), "/remit-init").copy(BUSYBOX, BUSYBOX).copy(probe(), "/usr/local/bin/probe");
         for applet in ["sh", "cat", "cp", "mv", "rm", "ln", "touch", "chmod", "mkdir"] {
             root.link(&format!("/bin/{applet}"), "busybox");
         }

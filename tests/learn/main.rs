@@ -5,6 +5,9 @@
 mod amend;
 mod bad_input;
 mod build;
+mod progress;
+#[path = "../harness/seat.rs"]
+mod seat;
 
 use std::fs;
 use std::path::PathBuf;

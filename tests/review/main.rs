@@ -257,7 +257,7 @@ fn the_attacks_that_are_stopped_are_those_that_the_profile_stops() {
         ("mounts", json!({ "syscalls": { "allow": ["mount"] }, "capabilities": ["sys_admin"] })),
         (
             "raw_sockets",
-            json!({ "syscalls": { "allow": [{ "call": "socket", "arg": 0, "in": ["AF_PACKET"] }] } }),
+            json!({ "syscalls": { "allow": [{ "call": "socket", "arg": 0, "in": ["AF_PACKET"] }] }, "capabilities": ["net_raw"] }),
         ),
         ("connect_out", json!({ "network": { "connect": ["tcp/443"] } })),
         ("connect_out", json!({ "network": { "listen": ["udp/*"] } })),
@@ -326,6 +326,7 @@ fn violations_look_like_what_they_are() {
             "network": { "listen": ["tcp/80"], "connect": ["tcp/10.0.0.5:5432"] },
             "files": [{ "path": "/var/lib/app/data", "allow": ["read", "write"] }],
             "syscalls": { "allow": ["fchown", { "call": "prctl", "arg": 0, "in": [22] }] },
+            "ready": { "when": "listening" },
         })),
     );
     let app = json!({ "pid": 9, "executable": { "path": "/opt/app/bin/app" }, "args": ["app"] });

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::guide::Guide;
 use crate::images;
-use crate::support::{Place, can_run, probe};
+use crate::support::{Place, can_run, probe, tool};
 
 /// What the commands of the READMEs are run with.
 const CURL: &str = "/usr/bin/curl";
@@ -60,18 +60,29 @@ fn events() {
     }
 }
 
+#[test]
+fn fleet() {
+    if can_run(Place::Docker, &[images::BUSYBOX]) {
+        Guide::new("fleet", images::busybox()).bring(tool(), "remit").follow();
+    }
+}
+
 /// Every folder is in the list, and has a test above or beside.
 #[test]
 fn every_example_is_listed_and_tried() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let list = std::fs::read_to_string(examples.join("README.md")).expect("a README");
     let tests = [include_str!("examples.rs"), include_str!("kubernetes.rs")].concat();
+    // Tried where Docker is not needed.
+    let elsewhere = include_str!("../check/ci.rs");
     for entry in std::fs::read_dir(&examples).expect("the examples").flatten() {
         if !entry.path().is_dir() {
             continue;
         }
         let name = entry.file_name().into_string().expect("UTF-8");
         assert!(list.contains(&format!("]({name}/README.md)")), "examples/README.md does not list {name}");
-        assert!(tests.contains(&format!("Guide::new(\"{name}\"")), "no test follows {name}/README.md");
+        let is_tried = tests.contains(&format!("Guide::new(\"{name}\""))
+            || elsewhere.contains(&format!("examples/{name}"));
+        assert!(is_tried, "no test follows {name}/README.md");
     }
 }

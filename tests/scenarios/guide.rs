@@ -49,10 +49,7 @@ impl Guide {
         for entry in std::fs::read_dir(&source).expect("the examples").flatten() {
             let to = copy.join(entry.file_name());
             if entry.path().is_dir() {
-                std::fs::create_dir_all(&to).expect("a temporary folder");
-                for file in std::fs::read_dir(entry.path()).expect("an example").flatten() {
-                    std::fs::copy(file.path(), to.join(file.file_name())).expect("copied");
-                }
+                copy_all(&entry.path(), &to);
                 std::fs::copy(shim(), to.join("remit-init")).expect("copied");
             }
         }
@@ -120,6 +117,19 @@ impl Guide {
             }
         }
         commands
+    }
+}
+
+/// Copies a folder and all below it.
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a temporary folder");
+    for file in std::fs::read_dir(from).expect("an example").flatten() {
+        let to = to.join(file.file_name());
+        if file.path().is_dir() {
+            copy_all(&file.path(), &to);
+        } else {
+            std::fs::copy(file.path(), to).expect("copied");
+        }
     }
 }
 

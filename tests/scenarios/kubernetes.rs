@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::guide::Guide;
 use crate::images;
-use crate::support::{Place, Running, can_run, folder, unique};
+use crate::support::{Place, Running, can_run, folder, kustomize, unique};
 
 const NOTHING: &[Value] = &[];
 
@@ -86,6 +86,27 @@ fn a_pod_of_the_manifest_is_restricted_and_serves() {
     assert_eq!(message.trim_end(), third.stderr().trim_end());
 }
 
+#[test]
+fn the_component_confines_a_deployment_that_knows_nothing_of_it() {
+    if !can_run(Place::Docker, &[images::BUSYBOX]) {
+        return;
+    }
+    let guide = Guide::new("kubernetes", images::busybox());
+    build(&guide, "example-remit:latest");
+    let built = Value::from(kustomize::built(&guide.folder.join("overlay"))).to_string();
+    let pod = Pod::new(serde_json::from_str(&guide.named(&built)).expect("JSON"));
+    pod.is_restricted();
+    pod.run_init_containers();
+    let server = pod.start();
+    let ready = &pod.container()["readinessProbe"]["httpGet"];
+    let port = ready["port"].as_u64().expect("a port") as u16;
+    wait_until(|| server.connect(port).is_ok());
+    assert_eq!(server.get(port, "/").status, 200, "{}", server.stderr());
+    let policy = server.event(|events| Some(events.of("start").first()?["policy"]["name"].clone()));
+    assert_eq!(policy.expect("a start event"), "web");
+    assert!(server.events().violations().is_empty(), "{}", server.stderr());
+}
+
 /// A pod as the kubelet has it: its volumes are folders of the machine.
 struct Pod {
     documents: Vec<Value>,
@@ -96,8 +117,10 @@ struct Pod {
 impl Pod {
     fn of(guide: &Guide) -> Pod {
         let text = std::fs::read_to_string(guide.folder.join("server.yaml")).expect("the manifest");
-        let documents: Vec<Value> =
-            serde_saphyr::from_multiple(&guide.named(&text)).expect("the manifest is YAML");
+        Pod::new(serde_saphyr::from_multiple(&guide.named(&text)).expect("the manifest is YAML"))
+    }
+
+    fn new(documents: Vec<Value>) -> Pod {
         let deployment = documents.iter().find(|one| one["kind"] == "Deployment").expect("a Deployment");
         let spec = deployment["spec"]["template"]["spec"].clone();
         let volumes = folder().join(unique("volumes"));

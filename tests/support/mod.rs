@@ -10,6 +10,7 @@ pub mod events;
 pub mod forbidden;
 mod http;
 mod image;
+pub mod kustomize;
 mod output;
 pub mod skip;
 

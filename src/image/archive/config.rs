@@ -73,13 +73,13 @@ struct File {
     architecture: String,
     #[serde(default)]
     os: String,
-    config: Option<Started>,
+    config: Option<ExecutionConfig>,
     rootfs: RootFs,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Started {
+struct ExecutionConfig {
     user: Option<String>,
     env: Option<Vec<String>>,
     entrypoint: Option<Vec<String>>,

@@ -17,7 +17,7 @@ use crate::kernel::Arch;
 
 /// The most that is read of an image, all layers together.
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct ArchiveLimits {
     /// Entries.
     pub entries: usize,
     /// Bytes of names and of targets of links.
@@ -29,12 +29,12 @@ pub(super) struct Limits {
 }
 
 /// More than the largest images have.
-pub(super) const LIMITS: Limits =
-    Limits { entries: 2_000_000, names: 512 << 20, text: 256 << 20, unpacked: 1 << 30 };
+pub(super) const LIMITS: ArchiveLimits =
+    ArchiveLimits { entries: 2_000_000, names: 512 << 20, text: 256 << 20, unpacked: 1 << 30 };
 
 /// What a layer has at a path.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct LayerNode {
     pub kind: NodeKind,
     /// Permission bits.
     pub mode: u16,
@@ -48,7 +48,7 @@ pub(super) struct Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NodeKind {
     Directory,
-    Regular(Place),
+    Regular(ContentPlace),
     Symlink(Box<[u8]>),
     /// One more name for a file of a lower layer.
     HardLink(Box<[u8]>),
@@ -59,7 +59,7 @@ pub(super) enum NodeKind {
 
 /// Where the content of a file is: in which layer, and where in it, uncompressed, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct ContentPlace {
     pub layer: u16,
     pub offset: u64,
     pub size: u64,
@@ -68,7 +68,8 @@ pub(super) struct Place {
 /// The content of a layer.
 #[derive(Debug, Default)]
 pub(super) struct ImageLayer {
-    pub nodes: BTreeMap<Box<[u8]>, Node>,
+    /// The last entry of each path, with the number of that entry.
+    pub nodes: BTreeMap<Box<[u8]>, (u64, LayerNode)>,
     /// What lower layers have at these paths is removed.
     pub whiteouts: BTreeSet<Vec<u8>>,
     /// What lower layers have in these directories is removed.
@@ -77,7 +78,7 @@ pub(super) struct ImageLayer {
 
 /// What is remembered of the files of all layers, by inode.
 #[derive(Debug, Default)]
-pub(super) struct FileFacts {
+pub(super) struct ContentFacts {
     /// How files are executed that can be.
     pub executables: HashMap<u64, Executable>,
     /// The texts of package databases.
@@ -86,9 +87,9 @@ pub(super) struct FileFacts {
 
 /// Reads layers, and counts what all of them have.
 pub(super) struct LayerReader<'p> {
-    pub facts: FileFacts,
+    pub facts: ContentFacts,
     arch: Arch,
-    limits: Limits,
+    limits: ArchiveLimits,
     capture: Capture,
     entries: usize,
     names: usize,
@@ -98,9 +99,9 @@ pub(super) struct LayerReader<'p> {
 
 impl<'p> LayerReader<'p> {
     /// Reads for this architecture; `progress` is called now and then.
-    pub(super) fn new(arch: Arch, limits: Limits, progress: &'p mut dyn FnMut()) -> LayerReader<'p> {
+    pub(super) fn new(arch: Arch, limits: ArchiveLimits, progress: &'p mut dyn FnMut()) -> LayerReader<'p> {
         LayerReader {
-            facts: FileFacts::default(),
+            facts: ContentFacts::default(),
             arch,
             limits,
             capture: Capture::default(),
@@ -220,19 +221,19 @@ impl<'p> LayerReader<'p> {
             EntryType::Char | EntryType::Block => NodeKind::Device,
             EntryType::Fifo => NodeKind::Other,
             EntryType::Regular | EntryType::Continuous => {
-                NodeKind::Regular(Place { layer: number, offset: entry.offset, size: entry.size })
+                NodeKind::Regular(ContentPlace { layer: number, offset: entry.offset, size: entry.size })
             }
             EntryType::Link => {
                 let target = normal(&entry.link).map_err(|_| {
                     EntryFault::Refused("is a hard link to a path that leads out of the image")
                 })?;
                 // In the same layer it stands before.
-                if let Some(same) = layer.nodes.get(&*target) {
+                if let Some((_, same)) = layer.nodes.get(&*target) {
                     if same.kind == NodeKind::Directory {
                         return Err(EntryFault::Refused("is a hard link to a directory"));
                     }
                     let same = same.clone();
-                    layer.nodes.insert(entry.name.clone().into(), same);
+                    layer.nodes.insert(entry.name.clone().into(), (inode, same));
                     return Ok(());
                 }
                 NodeKind::HardLink(target.into())
@@ -246,8 +247,8 @@ impl<'p> LayerReader<'p> {
             self.content(inode, entries, entry)?;
         }
         let mode = (entry.mode & 0o7777) as u16;
-        let node = Node { kind, mode, owner: entry.uid, modified: entry.modified, inode };
-        layer.nodes.insert(entry.name.clone().into(), node);
+        let node = LayerNode { kind, mode, owner: entry.uid, modified: entry.modified, inode };
+        layer.nodes.insert(entry.name.clone().into(), (inode, node));
         Ok(())
     }
 

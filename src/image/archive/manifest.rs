@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::config::{self, ImageConfig};
 use super::error::ImageError;
-use super::members::{ArchiveFile, Member, MemberReader, Members};
+use super::members::{ArchiveFile, MemberRange, MemberReader, Members};
 use crate::hex;
 use crate::kernel::Arch;
 
@@ -37,7 +37,7 @@ pub(super) struct ImageParts {
 pub(super) struct LayerPart {
     /// For messages: the archive, the number of the layer and its member.
     pub place: String,
-    pub member: Member,
+    pub member: MemberRange,
     /// The digest of the member, where its name or descriptor has it.
     pub blob: Option<String>,
     /// The digest of the layer, uncompressed.
@@ -129,7 +129,7 @@ impl Chooser<'_, '_> {
     /// The images of index.json, for this architecture.
     fn oci(&mut self) -> Result<Vec<Candidate>, ImageError> {
         let (place, bytes) = self.document(OCI, None)?;
-        let index: Index = parse(&place, &bytes)?;
+        let index: OciIndex = parse(&place, &bytes)?;
         let mut candidates = Vec::new();
         let mut platforms = Vec::new();
         // An image that is there for several architectures is one image.
@@ -333,7 +333,7 @@ fn parse<T: DeserializeOwned>(place: &str, bytes: &[u8]) -> Result<T, ImageError
 }
 
 #[derive(Deserialize)]
-struct Index {
+struct OciIndex {
     #[serde(default)]
     manifests: Vec<Descriptor>,
 }

@@ -23,7 +23,7 @@ const REMEMBERED: (u64, usize) = (1 << 20, 32 << 20);
 
 /// Where the content of a member is in the (unpacked) archive, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Member {
+pub(super) struct MemberRange {
     pub offset: u64,
     pub size: u64,
 }
@@ -36,14 +36,14 @@ pub(super) struct ArchiveFile {
     /// Its length in bytes.
     length: u64,
     compression: Compression,
-    stamp: Stamp,
+    stamp: WriteStamp,
 }
 
-/// What changes when a file is written to.
-type Stamp = (u64, i64, i64, i64, i64);
+/// What changes when a file is written to: its length and st_mtime.
+type WriteStamp = (u64, i64, i64);
 
-fn stamp(found: &Metadata) -> Stamp {
-    (found.len(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec())
+fn stamp(found: &Metadata) -> WriteStamp {
+    (found.len(), found.mtime(), found.mtime_nsec())
 }
 
 impl ArchiveFile {
@@ -82,13 +82,13 @@ impl ArchiveFile {
     }
 
     /// The bytes of the archive, unpacked, from the first one.
-    fn unpacked<'a>(&'a self, meter: &'a Meter) -> Counted<'a> {
+    fn unpacked<'a>(&'a self, meter: &'a Meter) -> UnpackedStream<'a> {
         let file = FileStream::new(&self.file, self.length, meter);
         let stream: Box<dyn ByteStream + 'a> = match self.compression {
             Compression::None => Box::new(file),
             compression => decompressed(file, compression, meter),
         };
-        Counted { stream, at: 0 }
+        UnpackedStream { stream, at: 0 }
     }
 
     /// Whether the file is still the one that was opened.
@@ -124,16 +124,16 @@ impl ArchiveFile {
             };
             let found = match entry.kind {
                 EntryType::Regular | EntryType::Continuous => {
-                    Some(Found::File(Member { offset: entry.offset, size: entry.size }))
+                    Some(MemberKind::File(MemberRange { offset: entry.offset, size: entry.size }))
                 }
                 EntryType::Symlink => {
                     let directory = entry.name.rsplitn(2, |byte| *byte == b'/').nth(1).unwrap_or_default();
-                    Some(Found::Link(beside(directory, &entry.link)))
+                    Some(MemberKind::Link(beside(directory, &entry.link)))
                 }
-                EntryType::Link => Some(Found::Link(normal(&entry.link).ok())),
+                EntryType::Link => Some(MemberKind::Link(normal(&entry.link).ok())),
                 _ => None,
             };
-            if let Some(Found::File(member)) = &found
+            if let Some(MemberKind::File(member)) = &found
                 && self.compression != Compression::None
                 && member.size <= REMEMBERED.0
                 && remembered + member.size as usize <= REMEMBERED.1
@@ -178,14 +178,14 @@ fn beside(directory: &[u8], target: &[u8]) -> Option<Vec<u8>> {
 /// The members of an archive.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    by_name: BTreeMap<Vec<u8>, Found>,
+    by_name: BTreeMap<Vec<u8>, MemberKind>,
     /// The content of small members, of a compressed archive.
-    remembered: BTreeMap<Member, Vec<u8>>,
+    remembered: BTreeMap<MemberRange, Vec<u8>>,
 }
 
 #[derive(Debug, PartialEq)]
-enum Found {
-    File(Member),
+enum MemberKind {
+    File(MemberRange),
     /// Another member; none for one that leads out of the archive.
     Link(Option<Vec<u8>>),
     /// Several members have the name, and readers differ in the one that they take.
@@ -193,8 +193,8 @@ enum Found {
 }
 
 impl Members {
-    fn add(&mut self, name: Vec<u8>, found: Found) {
-        self.by_name.entry(name).and_modify(|found| *found = Found::Twice).or_insert(found);
+    fn add(&mut self, name: Vec<u8>, found: MemberKind) {
+        self.by_name.entry(name).and_modify(|found| *found = MemberKind::Twice).or_insert(found);
     }
 
     /// Whether there is a member of this name.
@@ -206,14 +206,14 @@ impl Members {
     ///
     /// # Errors
     /// There is none, or more than one.
-    pub(super) fn find(&self, place: &str, name: &str) -> Result<Member, ImageError> {
+    pub(super) fn find(&self, place: &str, name: &str) -> Result<MemberRange, ImageError> {
         let missing = || ImageError::Missing { place: place.to_owned(), member: name.to_owned() };
         let mut at = normal(name.as_bytes()).map_err(|_| missing())?;
         for _ in 0..8 {
             match self.by_name.get(&at) {
-                Some(Found::File(member)) => return Ok(*member),
-                Some(Found::Link(Some(to))) => at = to.clone(),
-                Some(Found::Twice) => {
+                Some(MemberKind::File(member)) => return Ok(*member),
+                Some(MemberKind::Link(Some(to))) => at = to.clone(),
+                Some(MemberKind::Twice) => {
                     return Err(ImageError::Malformed {
                         place: place.to_owned(),
                         what: format!("names {name}, which is twice in the archive; save the image again"),
@@ -232,7 +232,7 @@ impl Members {
     pub(super) fn document(
         &self,
         place: &str,
-        member: Member,
+        member: MemberRange,
         reader: &mut MemberReader<'_>,
     ) -> Result<Vec<u8>, ImageError> {
         if let Some(bytes) = self.remembered.get(&member) {
@@ -255,7 +255,7 @@ impl Members {
 pub(super) struct MemberReader<'a> {
     archive: &'a ArchiveFile,
     meter: &'a Meter,
-    stream: Option<Counted<'a>>,
+    stream: Option<UnpackedStream<'a>>,
 }
 
 impl<'a> MemberReader<'a> {
@@ -263,7 +263,7 @@ impl<'a> MemberReader<'a> {
     ///
     /// # Errors
     /// The archive cannot be read as far as its beginning.
-    pub(super) fn open(&mut self, member: Member) -> io::Result<Section<'_, Counted<'a>>> {
+    pub(super) fn open(&mut self, member: MemberRange) -> io::Result<Section<'_, UnpackedStream<'a>>> {
         if self.stream.as_ref().is_none_or(|stream| stream.at > member.offset) {
             self.stream = Some(self.archive.unpacked(self.meter));
         }
@@ -274,12 +274,12 @@ impl<'a> MemberReader<'a> {
 }
 
 /// A stream that knows how far it is.
-pub(super) struct Counted<'a> {
+pub(super) struct UnpackedStream<'a> {
     stream: Box<dyn ByteStream + 'a>,
     at: u64,
 }
 
-impl Read for Counted<'_> {
+impl Read for UnpackedStream<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(into)?;
         self.at += count as u64;
@@ -287,7 +287,7 @@ impl Read for Counted<'_> {
     }
 }
 
-impl BufRead for Counted<'_> {
+impl BufRead for UnpackedStream<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.stream.fill_buf()
     }
@@ -298,7 +298,7 @@ impl BufRead for Counted<'_> {
     }
 }
 
-impl ByteStream for Counted<'_> {
+impl ByteStream for UnpackedStream<'_> {
     fn skip(&mut self, count: u64) -> io::Result<()> {
         self.stream.skip(count)?;
         self.at += count;

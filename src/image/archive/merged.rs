@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::layer::{FileFacts, ImageLayer, Node, NodeKind};
+use super::layer::{ContentFacts, ImageLayer, LayerNode, NodeKind};
 use crate::ids::Uid;
 use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, MAX_LINKS};
 
@@ -18,10 +18,10 @@ use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, MAX_LINKS
 #[derive(Debug)]
 pub(super) struct MergedFiles {
     /// By path, without the first `/`; the root is empty. Everything above a node is there.
-    nodes: BTreeMap<Box<[u8]>, Node>,
+    nodes: BTreeMap<Box<[u8]>, LayerNode>,
     /// How many names a file has that has several.
     links: HashMap<u64, u64>,
-    facts: FileFacts,
+    facts: ContentFacts,
     /// The number of the next directory that no layer has an entry for.
     next: u64,
 }
@@ -38,7 +38,7 @@ impl MergedFiles {
         let mut files = MergedFiles {
             nodes: BTreeMap::new(),
             links: HashMap::new(),
-            facts: FileFacts::default(),
+            facts: ContentFacts::default(),
             next: 1 << 32,
         };
         files.implied(b"");
@@ -63,8 +63,11 @@ impl MergedFiles {
                 self.nodes.remove(&*path);
             }
         }
+        // In the order of the entries: a link leads to what came before it.
+        let mut entries: Vec<_> = layer.nodes.into_iter().collect();
+        entries.sort_unstable_by_key(|(_, (number, _))| *number);
         let mut hard_links = Vec::new();
-        for (path, node) in layer.nodes {
+        for (path, (_, node)) in entries {
             match node.kind {
                 NodeKind::HardLink(target) => hard_links.push((path, target)),
                 _ => self.put(&path, node)?,
@@ -88,7 +91,7 @@ impl MergedFiles {
     }
 
     /// After the last layer: what is remembered of the files that are still there.
-    pub(super) fn settle(&mut self, mut facts: FileFacts) {
+    pub(super) fn settle(&mut self, mut facts: ContentFacts) {
         let mut links = HashMap::new();
         for node in self.nodes.values().filter(|node| node.kind != NodeKind::Directory) {
             *links.entry(node.inode).or_insert(0) += 1;
@@ -102,7 +105,7 @@ impl MergedFiles {
         self.facts = facts;
     }
 
-    fn put(&mut self, path: &[u8], node: Node) -> Result<(), MergeError> {
+    fn put(&mut self, path: &[u8], node: LayerNode) -> Result<(), MergeError> {
         let (directory, name) = split(path);
         let directory = self.made(directory).map_err(|what| MergeError { path: path.into(), what })?;
         let path = joined(&directory, name);
@@ -152,7 +155,8 @@ impl MergedFiles {
 
     /// Makes a directory that no layer has an entry for.
     fn implied(&mut self, path: &[u8]) {
-        let node = Node { kind: NodeKind::Directory, mode: 0o755, owner: 0, modified: 0, inode: self.next };
+        let node =
+            LayerNode { kind: NodeKind::Directory, mode: 0o755, owner: 0, modified: 0, inode: self.next };
         self.next += 1;
         self.nodes.insert(path.into(), node);
     }
@@ -164,7 +168,10 @@ impl MergedFiles {
         }
     }
 
-    fn beneath<'f>(&'f self, directory: &[u8]) -> impl Iterator<Item = (&'f Box<[u8]>, &'f Node)> + use<'f> {
+    fn beneath<'f>(
+        &'f self,
+        directory: &[u8],
+    ) -> impl Iterator<Item = (&'f Box<[u8]>, &'f LayerNode)> + use<'f> {
         let prefix = if directory.is_empty() { Vec::new() } else { [directory, b"/"].concat() };
         let from = Excluded(prefix.clone().into_boxed_slice());
         self.nodes.range((from, Unbounded)).take_while(move |(path, _)| path.starts_with(&prefix))
@@ -202,7 +209,7 @@ impl MergedFiles {
     }
 
     /// The file at a path, links followed: its own path, and the file.
-    pub(super) fn find(&self, path: &Path) -> io::Result<Option<(PathBuf, &Node)>> {
+    pub(super) fn find(&self, path: &Path) -> io::Result<Option<(PathBuf, &LayerNode)>> {
         let Some(found) = self.followed(path.as_os_str().as_bytes())? else { return Ok(None) };
         let node = self.nodes.get(&*found);
         Ok(node.map(|node| (Path::new("/").join(OsString::from_vec(found)), node)))

@@ -33,9 +33,9 @@ use std::path::{Path, PathBuf};
 pub use self::config::ImageConfig;
 use self::directory::Unpacked;
 pub use self::error::ImageError;
-use self::layer::{LIMITS, LayerReader, Limits, NodeKind, Place};
+use self::layer::{ArchiveLimits, ContentPlace, LIMITS, LayerReader, NodeKind};
 use self::manifest::{Chooser, ImageParts};
-use self::members::{ArchiveFile, Member};
+use self::members::{ArchiveFile, MemberRange};
 use self::merged::MergedFiles;
 use self::stream::{ByteStream, Compression, Hashing, Meter, Section, decompressed};
 use super::packages::{self, Databases, Packages};
@@ -46,11 +46,11 @@ use crate::kernel::Arch;
 #[derive(Debug)]
 pub struct ReadImage {
     name: String,
-    source: Source,
+    source: ImageSource,
 }
 
 #[derive(Debug)]
-enum Source {
+enum ImageSource {
     Directory(Unpacked),
     Archive(Box<Archived>),
 }
@@ -63,7 +63,7 @@ struct Archived {
     id: String,
     config: ImageConfig,
     /// The layers by their number, with their place for messages.
-    layers: Vec<(String, Member, Compression)>,
+    layers: Vec<(String, MemberRange, Compression)>,
 }
 
 /// Opens an image: a directory, or FILE or FILE#NAME:TAG for an archive; a name that begins with
@@ -87,7 +87,10 @@ pub fn open(image: &OsStr, arch: Arch, progress: &mut dyn FnMut(u64, u64)) -> Re
             return Err(ImageError::Layout(path.to_owned()));
         }
         let name = path.display().to_string();
-        return Ok(ReadImage { name, source: Source::Directory(Unpacked::new(OwnedFd::from(file), arch)) });
+        return Ok(ReadImage {
+            name,
+            source: ImageSource::Directory(Unpacked::new(OwnedFd::from(file), arch)),
+        });
     }
     if !found.is_file() {
         return Err(ImageError::Kind(path.to_owned()));
@@ -96,7 +99,7 @@ pub fn open(image: &OsStr, arch: Arch, progress: &mut dyn FnMut(u64, u64)) -> Re
     let wanted = wanted.map(OsStr::to_string_lossy);
     let (parts, archived) = read(archive, wanted.as_deref(), arch, LIMITS, progress)?;
     let name = format!("{}#{}", path.display(), parts.name);
-    Ok(ReadImage { name, source: Source::Archive(Box::new(archived)) })
+    Ok(ReadImage { name, source: ImageSource::Archive(Box::new(archived)) })
 }
 
 /// A path, and the name behind `#` where no file has the whole for its name.
@@ -115,7 +118,7 @@ fn read(
     archive: ArchiveFile,
     wanted: Option<&str>,
     arch: Arch,
-    limits: Limits,
+    limits: ArchiveLimits,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(ImageParts, Archived), ImageError> {
     let meter = || Meter::new(archive.length(), limits.unpacked);
@@ -165,8 +168,8 @@ impl ReadImage {
     /// The config; none for a directory, which has none.
     pub fn config(&self) -> Option<&ImageConfig> {
         match &self.source {
-            Source::Directory(_) => None,
-            Source::Archive(image) => Some(&image.config),
+            ImageSource::Directory(_) => None,
+            ImageSource::Archive(image) => Some(&image.config),
         }
     }
 
@@ -174,8 +177,8 @@ impl ReadImage {
     /// directory.
     pub fn id(&self) -> Option<&str> {
         match &self.source {
-            Source::Directory(_) => None,
-            Source::Archive(image) => Some(&image.id),
+            ImageSource::Directory(_) => None,
+            ImageSource::Archive(image) => Some(&image.id),
         }
     }
 
@@ -186,7 +189,7 @@ impl ReadImage {
     /// A file cannot be read, or the archive was changed meanwhile.
     pub fn digests(&self, paths: &[&Path]) -> Result<BTreeMap<PathBuf, String>, ImageError> {
         match &self.source {
-            Source::Directory(files) => {
+            ImageSource::Directory(files) => {
                 let mut digests = BTreeMap::new();
                 for path in paths {
                     let failed = |error| ImageError::File { path: path.to_path_buf(), error };
@@ -196,15 +199,15 @@ impl ReadImage {
                 }
                 Ok(digests)
             }
-            Source::Archive(image) => image.digests(paths),
+            ImageSource::Archive(image) => image.digests(paths),
         }
     }
 
     /// All packages that are installed, by the databases of dpkg and apk.
     pub fn installed(&self) -> Packages {
         match &self.source {
-            Source::Directory(files) => packages::installed(files),
-            Source::Archive(image) => packages::installed(&image.files),
+            ImageSource::Directory(files) => packages::installed(files),
+            ImageSource::Archive(image) => packages::installed(&image.files),
         }
     }
 
@@ -212,22 +215,22 @@ impl ReadImage {
     pub fn owners(&self, files: &[&Path]) -> Packages {
         let paths = files.iter().copied();
         match &self.source {
-            Source::Directory(files) => packages::owners(files, paths),
-            Source::Archive(image) => packages::owners(&image.files, paths),
+            ImageSource::Directory(files) => packages::owners(files, paths),
+            ImageSource::Archive(image) => packages::owners(&image.files, paths),
         }
     }
 
     fn files(&self) -> &dyn ImageFiles {
         match &self.source {
-            Source::Directory(files) => files,
-            Source::Archive(image) => &image.files,
+            ImageSource::Directory(files) => files,
+            ImageSource::Archive(image) => &image.files,
         }
     }
 }
 
 impl Archived {
     fn digests(&self, paths: &[&Path]) -> Result<BTreeMap<PathBuf, String>, ImageError> {
-        let mut wanted: BTreeMap<Place, Vec<&Path>> = BTreeMap::new();
+        let mut wanted: BTreeMap<ContentPlace, Vec<&Path>> = BTreeMap::new();
         for path in paths {
             let found = self.files.find(path);
             let found = found.map_err(|error| ImageError::File { path: path.to_path_buf(), error })?;
@@ -248,7 +251,7 @@ impl Archived {
             let (place, member, compression) = &self.layers[usize::from(number)];
             let failed = || ImageError::reading(place);
             let mut content = reader.open(*member).map_err(failed())?;
-            let from = Place { layer: number, offset: 0, size: 0 };
+            let from = ContentPlace { layer: number, offset: 0, size: 0 };
             let files = wanted.range(from..).take_while(|(place, _)| place.layer == number);
             match compression {
                 Compression::None => digest_each(&mut content, files, &mut digests),
@@ -266,7 +269,7 @@ impl Archived {
 /// Adds the digests of these files of one layer, which are in the order of their offset.
 fn digest_each<'p>(
     layer: &mut (impl ByteStream + ?Sized),
-    files: impl Iterator<Item = (&'p Place, &'p Vec<&'p Path>)>,
+    files: impl Iterator<Item = (&'p ContentPlace, &'p Vec<&'p Path>)>,
     digests: &mut BTreeMap<PathBuf, String>,
 ) -> io::Result<()> {
     let mut at = 0;

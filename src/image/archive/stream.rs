@@ -6,12 +6,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 
+use crate::image::digest::ContentHash;
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use sha2::{Digest, Sha256};
-
-use crate::hex;
 
 /// The size of a buffer, in bytes: it stays in the processor's cache.
 const BUFFER: usize = 128 << 10;
@@ -164,7 +162,7 @@ impl<S: ByteStream + ?Sized> ByteStream for Section<'_, S> {
 /// Hashes what is read through it, each buffer once.
 pub(super) struct Hashing<S> {
     stream: S,
-    hash: Sha256,
+    hash: ContentHash,
     /// How much of the stream's buffer is hashed.
     hashed: usize,
     /// How many bytes were consumed.
@@ -173,7 +171,7 @@ pub(super) struct Hashing<S> {
 
 impl<S: BufRead> Hashing<S> {
     pub(super) fn new(stream: S) -> Hashing<S> {
-        Hashing { stream, hash: Sha256::new(), hashed: 0, length: 0 }
+        Hashing { stream, hash: ContentHash::new(), hashed: 0, length: 0 }
     }
 
     /// Reads the rest; returns the digest of all, in lower-case hex, and the number of bytes.
@@ -184,7 +182,7 @@ impl<S: BufRead> Hashing<S> {
         loop {
             let here = self.fill_buf()?.len();
             if here == 0 {
-                return Ok((hex::lower(&self.hash.finalize()), self.length));
+                return Ok((self.hash.finish(), self.length));
             }
             self.consume(here);
         }

@@ -109,7 +109,7 @@ pub(super) fn find(
             format!("The image differs from the one in which the profile was learned: {}.", start.unlike[0]),
         );
     }
-    if start.is_ready == Some(false) {
+    if start.is_ready == Some(false) && input.profile.ready.is_some() {
         put("before_ready", NewFeature, 1, "Start-up was not over: nothing had been served yet.".into());
     }
     all

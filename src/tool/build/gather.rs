@@ -39,7 +39,7 @@ pub(super) fn gather(
     // The largest first, so that none is left for one thread at the end.
     let mut order: Vec<usize> = (0..inputs.len()).collect();
     order.sort_by_key(|input| (std::cmp::Reverse(sizes[*input]), *input));
-    let queue = Queue {
+    let queue = InputQueue {
         inputs: &inputs,
         order: &order,
         accept_unclean,
@@ -49,7 +49,7 @@ pub(super) fn gather(
         all: sizes.iter().sum(),
         progress,
     };
-    let parts: Vec<Part> = thread::scope(|scope| {
+    let parts: Vec<ReadPart> = thread::scope(|scope| {
         let more = 1..threads.min(inputs.len());
         // Where no thread can be made, those that there are read the rest.
         let others: Vec<_> =
@@ -85,7 +85,7 @@ fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ToolError> {
 }
 
 /// The inputs, of which each thread takes the next.
-struct Queue<'q> {
+struct InputQueue<'q> {
     inputs: &'q [PathBuf],
     order: &'q [usize],
     accept_unclean: bool,
@@ -99,7 +99,7 @@ struct Queue<'q> {
 }
 
 /// What one thread has read.
-struct Part {
+struct ReadPart {
     observations: Observations,
     /// By the number of the input.
     inputs: Vec<(usize, Result<ReadInput, ToolError>)>,
@@ -115,9 +115,9 @@ struct ReadInput {
     is_journal: bool,
 }
 
-impl Queue<'_> {
-    fn read(&self) -> Part {
-        let mut part = Part { observations: Observations::part(), inputs: Vec::new() };
+impl InputQueue<'_> {
+    fn read(&self) -> ReadPart {
+        let mut part = ReadPart { observations: Observations::part(), inputs: Vec::new() };
         while let Some(&input) = self.order.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             if input > self.failed.load(Ordering::Relaxed) {
                 continue;
@@ -134,7 +134,7 @@ impl Queue<'_> {
     fn input(&self, path: &Path, into: &mut Observations) -> Result<ReadInput, ToolError> {
         let name = path.display().to_string();
         let failed = |error| ToolError::Input { path: path.to_owned(), error };
-        let file = Counted { file: File::open(path).map_err(failed)?, queue: self };
+        let file = CountedFile { file: File::open(path).map_err(failed)?, queue: self };
         let mut input = BufReader::with_capacity(1 << 18, file);
         let beginning = input.fill_buf().map_err(failed)?;
         let first = into.runs().len();
@@ -166,12 +166,12 @@ impl Queue<'_> {
 }
 
 /// Counts what is read.
-struct Counted<'q> {
+struct CountedFile<'q> {
     file: File,
-    queue: &'q Queue<'q>,
+    queue: &'q InputQueue<'q>,
 }
 
-impl Read for Counted<'_> {
+impl Read for CountedFile<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(into)?;
         let done = self.queue.done.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
@@ -181,7 +181,7 @@ impl Read for Counted<'_> {
 }
 
 /// Joins the parts, the runs in the order of the inputs.
-fn assembled(inputs: &[PathBuf], parts: Vec<Part>) -> Result<Gathered, ToolError> {
+fn assembled(inputs: &[PathBuf], parts: Vec<ReadPart>) -> Result<Gathered, ToolError> {
     let mut gathered = Gathered::default();
     let mut numbers: Vec<Vec<usize>> = Vec::new();
     let mut read = Vec::new();

@@ -21,11 +21,10 @@ use crate::image::live::Live;
 
 /// The arguments of `remit verify`.
 #[derive(clap::Args)]
-#[command(
-    after_help = "The app's standard output goes to standard error, and signals are handed on to it.\n\n\
+#[command(after_help = "Examples:\n  remit verify profile.json -- /bin/true\n\n\
+                  The app's standard output goes to standard error, and signals are handed on to it.\n\n\
                   Exit codes: 0 nothing would have been denied (--drop-test: all was needed), 1 something would \
-                  (something was not), or the run ended badly, 2 bad input, or it did not start."
-)]
+                  (something was not), or the run ended badly, 2 bad input, or it did not start.")]
 pub(super) struct VerifyArguments {
     /// A file (with a slash, or ending in .json) or the name of an embedded profile
     profile: String,

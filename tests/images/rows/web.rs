@@ -1,7 +1,7 @@
 //! Web servers and what stands before them.
 
 use super::rows;
-use crate::server::{SERVER, Server, alarms, breaks};
+use crate::server::{SERVER, Server, alarms};
 
 rows! {
     nginx: Server {
@@ -43,7 +43,6 @@ rows! {
         command: &["httpd-foreground", "-DCGI", "-f", "/usr/local/apache2/conf/httpd.conf"],
         options: &["--stop-signal", "SIGWINCH"],
         reloads: true,
-        fails: breaks("data below /usr", "/usr/local/apache2/logs"),
         ..SERVER
     },
     apache2: Server {
@@ -63,7 +62,6 @@ rows! {
         client: "lighttpd",
         command: &["tini", "--", "lighttpd", "-D", "-f", "/etc/lighttpd/app.conf"],
         reloads: false,
-        fails: breaks("a CGI program below /var/www, which is no place of programs", "/var/www/cgi-bin/hello"),
         ..SERVER
     },
     caddy: Server {
@@ -83,7 +81,7 @@ rows! {
         client: "squid",
         command: &["squid-entrypoint.sh"],
         reloads: true,
-        fails: alarms("a socket family that the host lacks", "socket"),
+        fails: alarms("it looks for connection tracking: a socket of NETLINK_NETFILTER", "socket"),
         ..SERVER
     },
     php_fpm: Server {

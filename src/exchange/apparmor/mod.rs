@@ -1,0 +1,564 @@
+//! Reads a profile of AppArmor (apparmor.d(5)): its rules on files, programs, capabilities and the
+//! network. Includes are named, and not followed.
+
+mod glob;
+mod parse;
+
+use std::path::{Path, PathBuf};
+
+use self::glob::{Pattern, patterns};
+use self::parse::{RuleFile, Statement, unquoted};
+use super::imported::{self, Imported, RightsByPath, group};
+use super::kubescape::add;
+use super::{Converted, MAX_BYTES, Omission, Unconvertible, superset};
+use crate::profile::{self, Capability, Entry, FileEntry, FileGroup, Network, Program, Rights};
+
+/// Reads one profile of a file: the one of this name, or the only one.
+///
+/// # Errors
+/// The text is no such file, or has no such profile.
+pub fn read(text: &[u8], name: Option<&str>) -> Result<Converted<(String, Imported)>, Unconvertible> {
+    if text.len() > MAX_BYTES {
+        return Err(Unconvertible(format!("has {} bytes; at most {MAX_BYTES} are read", text.len())));
+    }
+    let text = std::str::from_utf8(text).map_err(|error| Unconvertible(format!("is not UTF-8: {error}")))?;
+    let file = parse::parse(text)?;
+    let mut profiles: Vec<Header> = file.statements.iter().filter_map(Header::of).collect();
+    let names: Vec<String> = profiles.iter().map(|profile| profile.name.clone()).collect();
+    let index = match name {
+        Some(name) => names.iter().position(|known| known == name),
+        None if profiles.len() == 1 => Some(0),
+        None => None,
+    };
+    let Some(index) = index else {
+        return Err(Unconvertible(match (name, names.is_empty()) {
+            (_, true) => "has no profile; expected such as \"profile NAME /usr/bin/app {\"".to_owned(),
+            (Some(name), false) => format!("has no profile {name:?}; it has {}", names.join(", ")),
+            (None, false) => format!("has several profiles; name one by --profile: {}", names.join(", ")),
+        }));
+    };
+    let header = profiles.swap_remove(index);
+    let mut reader = RuleReader::new(&file);
+    reader.outside(&header);
+    reader.block(header.block);
+    let name = header.name.clone();
+    let (imported, omissions, notes) = reader.finish(&header);
+    Ok(Converted { result: (name, imported), omissions, notes })
+}
+
+/// The head of a profile.
+struct Header<'f> {
+    line: usize,
+    name: String,
+    /// The pattern of the programs that it is attached to.
+    attachment: Option<String>,
+    others: Vec<String>,
+    block: &'f [Statement],
+}
+
+impl<'f> Header<'f> {
+    /// The head, where the statement begins a profile.
+    fn of(statement: &'f Statement) -> Option<Header<'f>> {
+        let block = statement.block.as_deref()?;
+        let mut words = statement.words.iter().map(|word| unquoted(word).to_owned()).peekable();
+        words.next_if(|word| word == "profile");
+        let first = words.next()?;
+        let mut header =
+            Header { line: statement.line, name: first.clone(), attachment: None, others: Vec::new(), block };
+        let is_path = |word: &str| word.starts_with('/') || word.starts_with("@{") || word.starts_with('{');
+        if is_path(&first) {
+            header.attachment = Some(first);
+        }
+        for word in words {
+            match is_path(&word) {
+                true => header.attachment = Some(word),
+                false => header.others.push(word),
+            }
+        }
+        Some(header)
+    }
+}
+
+/// What the rules of a profile grant, as far as it has been read.
+struct RuleReader<'f> {
+    file: &'f RuleFile,
+    files: RightsByPath,
+    denied: Vec<(usize, Vec<Pattern>, Permissions, String)>,
+    /// Programs that may be executed, and whether they stay under this profile.
+    programs: Vec<(PathBuf, bool)>,
+    network: Network,
+    capabilities: Vec<Capability>,
+    groups: Vec<FileEntry>,
+    /// Each with its line.
+    omissions: Vec<(usize, String)>,
+    notes: Vec<String>,
+}
+
+impl<'f> RuleReader<'f> {
+    fn new(file: &'f RuleFile) -> RuleReader<'f> {
+        RuleReader {
+            file,
+            files: RightsByPath::default(),
+            denied: Vec::new(),
+            programs: Vec::new(),
+            network: Network { listen: Vec::new(), connect: Vec::new() },
+            capabilities: Vec::new(),
+            groups: vec![group(FileGroup::Runtime, "what a dynamic program needs to start")],
+            omissions: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn omit(&mut self, line: usize, what: impl Into<String>) {
+        self.omissions.push((line, what.into()));
+    }
+
+    /// What is outside of every profile, and flags in the head of this one.
+    fn outside(&mut self, header: &Header) {
+        for statement in &self.file.statements {
+            let first = statement.words.first().map(String::as_str);
+            if statement.block.is_none() && !matches!(first, Some("abi")) {
+                self.include_or_omit(statement);
+            }
+        }
+        for word in &header.others {
+            let what = match word.as_str() {
+                // Both concern paths that are resolved outside of the container's root.
+                "flags=(attach_disconnected)" | "flags=(attach_disconnected,mediate_deleted)" => continue,
+                word if word.contains("complain") => format!("{word}: say so by --mode audit of remit-init"),
+                word => format!("{word}: has no equal"),
+            };
+            self.omit(header.line, what);
+        }
+    }
+
+    fn include_or_omit(&mut self, statement: &Statement) {
+        let words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
+        let (["include", "if", "exists", what] | ["include", what]) = words[..] else {
+            return self.omit(statement.line, format!("{}: has no equal", words.join(" ")));
+        };
+        let name = unquoted(what).trim_start_matches('<').trim_end_matches('>');
+        match name {
+            "tunables/global" => {}
+            "abstractions/base" => {
+                self.omit(statement.line, format!("include <{name}>: @runtime in its place"));
+            }
+            "abstractions/nameservice" => {
+                self.groups
+                    .push(group(FileGroup::Names, "hosts, users and services, as abstractions/nameservice"));
+                self.omit(statement.line, format!("include <{name}>: @names in its place"));
+            }
+            _ => self.omit(
+                statement.line,
+                format!("include <{name}>: is not followed; add what it grants by hand"),
+            ),
+        }
+    }
+
+    fn block(&mut self, statements: &[Statement]) {
+        for statement in statements {
+            if statement.block.is_some() {
+                let what = format!("{} {{…}}: a profile of its own, left out", statement.words.join(" "));
+                self.omit(statement.line, what);
+                continue;
+            }
+            self.statement(statement);
+        }
+    }
+
+    fn statement(&mut self, statement: &Statement) {
+        let line = statement.line;
+        let mut words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
+        let mut deny = false;
+        while let Some(first) = words.first().copied() {
+            match first {
+                "deny" => deny = true,
+                "owner" => self.omit(line, format!("{}: of whatever owner", words.join(" "))),
+                // What is refused is reported in any case.
+                "audit" | "quiet" | "allow" => {}
+                _ if first.starts_with("priority=") => self.omit(line, format!("{first}: has no equal")),
+                _ => break,
+            }
+            words.remove(0);
+        }
+        let Some(first) = words.first().copied() else { return };
+        match first {
+            "include" => self.include_or_omit(statement),
+            "abi" => {}
+            "capability" => self.capability(line, &words[1..], deny),
+            "network" => self.network(line, &words[1..], deny),
+            "file" if words.len() == 1 => self.every_file(line, deny),
+            "file" => self.file(line, &words[1..], deny),
+            "unix" if words.len() == 1 && !deny => self.endpoints(&["unix:*"], true, true),
+            "signal" if !deny => self.notes.push(format!(
+                "line {line}: {}: signals are decided by Landlock's scope: processes in the container reach each other",
+                words.join(" ")
+            )),
+            // Whatever a profile does not have is refused.
+            "mount" | "umount" | "remount" | "pivot_root" | "ptrace" | "dbus" | "userns" | "io_uring" | "mqueue"
+            | "change_profile" | "change_hat" | "signal" | "unix" | "all"
+                if deny => {}
+            _ if is_file_rule(&words) => self.file(line, &words, deny),
+            _ => self.omit(line, format!("{}: has no equal, left out", words.join(" "))),
+        }
+    }
+
+    fn capability(&mut self, line: usize, names: &[&str], deny: bool) {
+        if names.is_empty() {
+            self.capabilities = if deny { Vec::new() } else { profile::capabilities() };
+            return;
+        }
+        for name in names {
+            match superset::capability(name) {
+                None => self.omit(line, format!("capability {name}: is not known")),
+                Some(one) if deny => self.capabilities.retain(|known| *known != one),
+                Some(one) if self.capabilities.contains(&one) => {}
+                Some(one) => self.capabilities.push(one),
+            }
+        }
+    }
+
+    fn endpoints(&mut self, words: &[&str], listen: bool, connect: bool) {
+        for word in words {
+            if listen {
+                add(&mut self.network.listen, word);
+            }
+            if connect {
+                add(&mut self.network.connect, word);
+            }
+        }
+    }
+
+    fn network(&mut self, line: usize, words: &[&str], deny: bool) {
+        let text = format!("network {}", words.join(" "));
+        if deny {
+            // What is not granted is refused; what is granted is so by kind of socket.
+            let all = self.network.listen.len() + self.network.connect.len() > 0;
+            if all && !words.iter().any(|word| ["alg", "vsock", "packet", "raw"].contains(word)) {
+                self.omit(
+                    line,
+                    format!("deny {text}: a profile takes nothing away; narrow the entries of /network"),
+                );
+            }
+            return;
+        }
+        let mut port = None;
+        let (mut listen, mut connect) = (true, true);
+        let mut kinds = Vec::new();
+        for word in words {
+            if let Some(access) = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')) {
+                let access: Vec<&str> = access.split([',', ' ']).filter(|one| !one.is_empty()).collect();
+                listen = access.iter().any(|one| ["bind", "listen", "accept", "create"].contains(one));
+                connect = access.iter().any(|one| ["connect", "create"].contains(one));
+            } else if let Some(number) = word.strip_prefix("port=").and_then(|text| text.parse::<u16>().ok())
+            {
+                port = Some(number);
+            } else if word.contains('=') {
+                self.omit(line, format!("{text}: {word} is not carried over, so any is granted"));
+            } else {
+                kinds.push(*word);
+            }
+        }
+        let ports = port.map_or("*".to_owned(), |port| port.to_string());
+        let (tcp, udp) = (format!("tcp/{ports}"), format!("udp/{ports}"));
+        let has = |names: &[&str]| kinds.iter().any(|kind| names.contains(kind));
+        let internet = has(&["inet", "inet6"]);
+        let domains = ["unix", "netlink", "packet", "alg", "vsock", "bluetooth", "can"];
+        let of_any = !internet && !has(&domains);
+        let typed = has(&["stream", "dgram", "tcp", "udp", "icmp", "raw", "seqpacket", "rdm"]);
+        if internet || of_any {
+            if !typed || has(&["stream", "tcp"]) {
+                self.endpoints(&[&tcp], listen, connect);
+            }
+            if !typed || has(&["dgram", "udp"]) {
+                self.endpoints(&[&udp], listen, connect);
+            }
+            if !typed || has(&["icmp"]) {
+                self.endpoints(&["icmp"], false, true);
+            }
+            if has(&["raw", "seqpacket", "rdm"]) {
+                self.omit(line, format!("{text}: sockets of this type cannot be granted"));
+            }
+        }
+        if kinds.is_empty() || has(&["unix"]) {
+            self.endpoints(&["unix:*"], listen, connect);
+        }
+        if kinds.is_empty() || has(&["netlink"]) {
+            self.endpoints(&["netlink"], false, true);
+        }
+        if has(&["packet", "alg", "vsock", "bluetooth", "can"]) {
+            self.omit(line, format!("{text}: sockets of this domain cannot be granted"));
+        }
+    }
+
+    /// `file,`: every file may be read, written and executed.
+    fn every_file(&mut self, line: usize, deny: bool) {
+        if !deny {
+            self.groups
+                .push(group(FileGroup::Elsewhere, "file: every file but programs, /proc, /sys and /dev"));
+            self.omit(line, "file: @elsewhere in its place, and programs by path alone");
+        }
+    }
+
+    /// `/path perms`, `perms /path`, either with `-> target`.
+    fn file(&mut self, line: usize, words: &[&str], deny: bool) {
+        let text = words.join(" ");
+        let (words, target) = match words.iter().position(|word| *word == "->") {
+            Some(at) => (&words[..at], words.get(at + 1).copied()),
+            None => (words, None),
+        };
+        let [one, other] = words else {
+            return self.omit(line, format!("{text}: is no rule on files; expected a path and rights"));
+        };
+        let (path, access) = if is_path(one) { (*one, *other) } else { (*other, *one) };
+        let Some(access) = Permissions::parse(access) else {
+            return self.omit(line, format!("{text}: {access} are no rights; expected such as rw or ix"));
+        };
+        let Some(all) = patterns(unquoted(path), &self.file.variables) else {
+            return self.omit(
+                line,
+                format!("{text}: a variable is not known, or there are more than 64 paths, left out"),
+            );
+        };
+        if deny {
+            self.denied.push((line, all, access, text));
+            return;
+        }
+        if access.locks {
+            self.notes.push(format!("line {line}: {text}: locks come with the right to open"));
+        }
+        if let Some(how) = access.exec {
+            self.exec(line, &text, &all, how, target);
+        }
+        if access.maps && !access.rights.contains(Rights::READ) {
+            self.omit(line, format!("{text}: m: code is mapped from files that may be read"));
+        }
+        if access.links {
+            self.omit(line, format!("{text}: l: granted as the right to create"));
+        }
+        if access.rights.is_empty() {
+            return;
+        }
+        for pattern in all {
+            let (directory, is_wider) = match &pattern {
+                Pattern::Exact(path) => (path, false),
+                Pattern::Below(path) => (path, false),
+                Pattern::In(path) => (path, true),
+            };
+            let Ok(at) = imported::path(directory) else {
+                self.omit(line, format!("{text}: {directory} is no absolute path, left out"));
+                continue;
+            };
+            if at == Path::new("/") {
+                self.omit(line, format!("{text}: would be the whole image, left out; {GRANT}"));
+                continue;
+            }
+            if at.starts_with("/proc") && access.rights == Rights::READ {
+                continue;
+            }
+            if is_wider {
+                self.omit(line, format!("{text}: granted as {} and all below it", at.display()));
+            }
+            self.files.add(at, access.rights);
+        }
+    }
+
+    fn exec(&mut self, line: usize, text: &str, all: &[Pattern], how: ExecTransition, target: Option<&str>) {
+        if how != ExecTransition::Inherit {
+            let target = target.map(|target| format!(" {target}")).unwrap_or_default();
+            self.omit(
+                line,
+                format!("{text}: it runs under this same profile, not under another one{target}"),
+            );
+        }
+        for pattern in all {
+            match pattern {
+                Pattern::Exact(path) => match imported::path(path) {
+                    Ok(path) => match self.programs.iter_mut().find(|(known, _)| *known == path) {
+                        Some((_, inherits)) => *inherits |= how == ExecTransition::Inherit,
+                        None => self.programs.push((path, how == ExecTransition::Inherit)),
+                    },
+                    Err(error) => self.omit(line, error.to_string()),
+                },
+                Pattern::Below(path) | Pattern::In(path) => self.omit(
+                    line,
+                    format!("{text}: a program has one path, left out; add those of {path} that are needed by hand"),
+                ),
+            }
+        }
+    }
+
+    fn finish(mut self, header: &Header) -> (Imported, Vec<Omission>, Vec<String>) {
+        self.denials();
+        let mut programs: Vec<Program> = Vec::new();
+        if let Some(attachment) = &header.attachment {
+            let found = patterns(attachment, &self.file.variables).unwrap_or_default();
+            let exact: Vec<PathBuf> = found
+                .iter()
+                .filter_map(|pattern| match pattern {
+                    Pattern::Exact(path) => imported::path(path).ok(),
+                    _ => None,
+                })
+                .collect();
+            match exact.as_slice() {
+                [] => self.omit(header.line, format!("{attachment}: attaches to no single program")),
+                [first, others @ ..] => {
+                    programs.push(Program { entry: true, ..imported::program(first.clone()) });
+                    for other in others {
+                        let what =
+                            format!("{}: the first is the entry, name another by --entry", other.display());
+                        self.omit(header.line, what);
+                    }
+                }
+            }
+        }
+        let run: Vec<PathBuf> = self.programs.iter().map(|(path, _)| path.clone()).collect();
+        for path in &run {
+            if programs.iter().all(|program| program.place.path() != path) {
+                programs.push(imported::program(path.clone()));
+            }
+        }
+        // Those that another profile would confine may run nothing by this one's rules.
+        let inherits = |path: &Path| {
+            let known = self.programs.iter().find(|(program, _)| program == path);
+            known.is_none_or(|(_, inherits)| *inherits)
+        };
+        imported::connect(&mut programs, inherits, &run);
+        self.notes.push(
+            "AppArmor decides no system call: the groups of calls of the other sections apply".to_owned(),
+        );
+        let mut files = std::mem::take(&mut self.groups);
+        files.dedup();
+        files.extend(self.files.entries());
+        let imported = Imported {
+            programs: Some(programs),
+            files: Some(files),
+            network: Some(self.network),
+            capabilities: Some(self.capabilities.into_iter().map(|what| Entry { what, why: None }).collect()),
+            syscalls: None,
+        };
+        self.omissions.sort_by_key(|(line, _)| *line);
+        let omissions = self.omissions.into_iter();
+        let omissions = omissions.map(|(line, what)| Omission::new(format!("line {line}"), what));
+        (imported, omissions.collect(), self.notes)
+    }
+
+    /// A denied program is none, whatever else allows it.
+    fn deny_exec(&mut self, line: usize, all: &[Pattern], text: &str) {
+        for pattern in all {
+            let (path, below) = match pattern {
+                Pattern::Exact(path) => (path, false),
+                Pattern::Below(path) | Pattern::In(path) => (path, true),
+            };
+            let is_it = |program: &Path| match below {
+                true => program.starts_with(path),
+                false => program == Path::new(path),
+            };
+            let before = self.programs.len();
+            self.programs.retain(|(program, _)| !is_it(program));
+            if matches!(pattern, Pattern::In(_)) && self.programs.len() < before {
+                self.omit(line, format!("deny {text}: no program of {path} is granted"));
+            }
+        }
+    }
+
+    /// What is denied is not granted anyway, but where a directory above is.
+    fn denials(&mut self) {
+        let elsewhere = self
+            .groups
+            .iter()
+            .any(|entry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Elsewhere));
+        for (line, all, access, text) in std::mem::take(&mut self.denied) {
+            let rights = access.rights;
+            for pattern in &all {
+                let (path, below) = match pattern {
+                    Pattern::Exact(path) => (Path::new(path), false),
+                    Pattern::Below(path) => (Path::new(path), true),
+                    Pattern::In(_) => continue,
+                };
+                self.files.take(path, rights, below);
+            }
+            if access.exec.is_some() {
+                self.deny_exec(line, &all, &text);
+            }
+            let meets = all.iter().any(|pattern| {
+                let (Pattern::Exact(path) | Pattern::Below(path) | Pattern::In(path)) = pattern;
+                let granted = [Rights::READ, Rights::WRITE, Rights::CREATE, Rights::REMOVE];
+                let of_kernel = path.starts_with("/proc") || path.starts_with("/sys");
+                granted
+                    .into_iter()
+                    .filter(|right| rights.contains(*right))
+                    .any(|right| self.files.covers(Path::new(path), right) || (elsewhere && !of_kernel))
+            });
+            if meets {
+                self.omit(
+                    line,
+                    format!("deny {text}: a profile takes nothing away; narrow the entry above it"),
+                );
+            }
+        }
+    }
+}
+
+/// What to do where a grant is left out.
+const GRANT: &str = "name the directories, or \"@elsewhere\"";
+
+fn is_path(word: &str) -> bool {
+    let word = unquoted(word);
+    word.starts_with('/') || word.starts_with("@{") || word.starts_with('{')
+}
+
+fn is_file_rule(words: &[&str]) -> bool {
+    words.len() >= 2 && (is_path(words[0]) || is_path(words[1]))
+}
+
+/// The rights of a rule on files.
+#[derive(Debug, PartialEq, Eq)]
+struct Permissions {
+    rights: Rights,
+    maps: bool,
+    locks: bool,
+    links: bool,
+    exec: Option<ExecTransition>,
+}
+
+/// Which profile confines a program that is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ExecTransition {
+    /// This one: `ix`.
+    Inherit,
+    /// Its own, a child's or none: `px`, `cx`, `ux`.
+    Other,
+}
+
+impl Permissions {
+    /// `None` for letters that are no rights.
+    fn parse(letters: &str) -> Option<Permissions> {
+        let mut found =
+            Permissions { rights: Rights::NONE, maps: false, locks: false, links: false, exec: None };
+        let mut other = false;
+        for letter in letters.chars() {
+            match letter {
+                'r' => found.rights |= Rights::READ,
+                'w' => found.rights |= Rights::WRITE | Rights::CREATE | Rights::REMOVE,
+                'a' => found.rights |= Rights::WRITE | Rights::CREATE,
+                'l' => {
+                    found.rights |= Rights::CREATE;
+                    found.links = true;
+                }
+                'k' => found.locks = true,
+                'm' => found.maps = true,
+                'i' => {}
+                'p' | 'P' | 'c' | 'C' | 'u' | 'U' => other = true,
+                'x' => found.exec = Some(if other { ExecTransition::Other } else { ExecTransition::Inherit }),
+                _ => return None,
+            }
+        }
+        // `pi` without an `x` are no rights.
+        let bare = letters.contains(['p', 'P', 'c', 'C', 'u', 'U', 'i']) && found.exec.is_none();
+        (!bare && !letters.is_empty()).then_some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests;

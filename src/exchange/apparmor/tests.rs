@@ -1,0 +1,147 @@
+use super::*;
+use crate::profile::{read as read_profile, write};
+
+fn converted(text: &str) -> (String, Vec<String>) {
+    let Converted { result: (name, imported), mut omissions, .. } = read(text.as_bytes(), None).expect(text);
+    let profile = imported.profile(&name, None, None, &mut omissions).expect("a profile");
+    let text = write(&profile);
+    assert_eq!(read_profile(text.as_bytes()).expect("it is one").profile, profile);
+    (text, omissions.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn common_rules_become_entries() {
+    let (text, omissions) = converted(
+        r#"abi <abi/4.0>,
+include <tunables/global>
+@{DATA}=/srv /var/srv
+profile web /usr/sbin/web flags=(attach_disconnected) {
+  include <abstractions/base>
+  include <abstractions/nameservice>
+  include <abstractions/ssl_keys>
+  capability net_bind_service setuid,
+  deny capability setuid,
+  network inet stream,
+  network (connect) inet dgram port=53,
+  /usr/sbin/web mr,
+  /etc/web/** r,
+  @{DATA}/** rw,
+  owner /run/web.pid w,
+  /var/log/web/*.log a,
+  r /etc/hostname,
+  /bin/sh ix,
+  /usr/bin/convert Px -> converter,
+  /usr/lib/web/* ix,
+  deny /etc/shadow r,
+  deny /etc/web/secret r,
+  signal (send) peer=web,
+  ptrace (read),
+  mount fstype=tmpfs,
+  ^hat { /x r, }
+}
+"#,
+    );
+    for line in [
+        r#""name": "web""#,
+        r#""capabilities": ["net_bind_service"]"#,
+        r#"{ "path": "/usr/sbin/web", "entry": true, "may_run": ["/bin/sh", "/usr/bin/convert"] }"#,
+        r#"{ "path": "/bin/sh", "may_run": ["/bin/sh", "/usr/bin/convert"] }"#,
+        r#"{ "path": "/usr/bin/convert" }"#,
+        r#"{ "path": "/etc/web", "allow": ["read"], "optional": true }"#,
+        r#"{ "path": "/srv", "allow": ["read", "write", "create", "remove"], "optional": true }"#,
+        r#"{ "path": "/var/srv", "allow": ["read", "write", "create", "remove"], "optional": true }"#,
+        r#"{ "path": "/run/web.pid", "allow": ["write", "create", "remove"], "optional": true }"#,
+        r#"{ "path": "/var/log/web", "allow": ["write", "create"], "optional": true }"#,
+        r#"{ "path": "/etc/hostname", "allow": ["read"], "optional": true }"#,
+        r#""group": "@names""#,
+        r#""network": { "listen": ["tcp/*"], "connect": ["tcp/*", "udp/53"] }"#,
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    assert_eq!(
+        omissions,
+        [
+            "line 5: include <abstractions/base>: @runtime in its place",
+            "line 6: include <abstractions/nameservice>: @names in its place",
+            "line 7: include <abstractions/ssl_keys>: is not followed; add what it grants by hand",
+            "line 15: owner /run/web.pid w: of whatever owner",
+            "line 16: /var/log/web/*.log a: granted as /var/log/web and all below it",
+            "line 19: /usr/bin/convert Px -> converter: it runs under this same profile, not under another one converter",
+            "line 20: /usr/lib/web/* ix: a program has one path, left out; add those of /usr/lib/web that are needed by hand",
+            "line 22: deny /etc/web/secret r: a profile takes nothing away; narrow the entry above it",
+            "line 24: ptrace (read): has no equal, left out",
+            "line 25: mount fstype=tmpfs: has no equal, left out",
+            "line 26: ^hat {…}: a profile of its own, left out",
+        ]
+    );
+}
+
+#[test]
+fn what_is_denied_is_taken_from_what_is_granted() {
+    let (text, omissions) = converted(
+        "/bin/a {\n /bin/sh ix,\n /bin/ls ix,\n /opt/x1 ix,\n /data/x rw,\n /data/y/z r,\n /logs/** rw,\n\
+         deny /bin/sh x,\n deny /opt/x* x,\n deny /data/x w,\n deny /data/y/** rwx,\n deny /logs/old r,\n}\n",
+    );
+    assert!(!text.contains("/bin/sh") && !text.contains("/opt/x1") && !text.contains("/data/y"), "{text}");
+    assert!(text.contains(r#"{ "path": "/bin/ls", "may_run": ["/bin/ls"] }"#), "{text}");
+    assert!(text.contains(r#"{ "path": "/data/x", "allow": ["read"], "optional": true }"#), "{text}");
+    assert_eq!(
+        omissions,
+        [
+            "line 9: deny /opt/x* x: no program of /opt is granted",
+            "line 12: deny /logs/old r: a profile takes nothing away; narrow the entry above it",
+        ]
+    );
+}
+
+#[test]
+fn a_profile_without_a_program_needs_an_entry() {
+    let docker = "profile default { network, capability, file, umount, deny @{PROC}/* w, deny network alg, }";
+    let Converted { result: (name, imported), mut omissions, .. } =
+        read(docker.as_bytes(), None).expect("read");
+    let error = imported.clone().profile(&name, None, None, &mut omissions).expect_err("no program");
+    assert!(error.0.contains("--entry PATH"), "{error}");
+    let entry = Path::new("/bin/app");
+    let text = write(&imported.profile(&name, Some(entry), None, &mut omissions).expect("a profile"));
+    assert!(text.contains("@elsewhere") && text.contains("unix:*") && text.contains("sys_admin"), "{text}");
+    let places: Vec<_> = omissions.iter().map(ToString::to_string).collect();
+    assert!(places.iter().any(|one| one.contains("umount: has no equal")), "{places:?}");
+    assert!(!places.iter().any(|one| one.contains("@{PROC}")), "nothing granted it: {places:?}");
+}
+
+#[test]
+fn one_of_several_profiles_is_named() {
+    let text = b"/bin/a { /x r, }\nprofile b { /y r, }\n";
+    let error = read(text, None).expect_err("two").0;
+    assert!(error.contains("--profile: /bin/a, b"), "{error}");
+    assert!(read(text, Some("c")).expect_err("none").0.contains("no profile \"c\""));
+    let (name, imported) = read(text, Some("/bin/a")).expect("it is there").result;
+    assert_eq!(name, "/bin/a");
+    assert_eq!(imported.programs.expect("programs").len(), 1);
+    assert!(read(b"", None).expect_err("nothing").0.contains("has no profile"));
+}
+
+#[test]
+fn letters_are_rights() {
+    let rights = |letters| Permissions::parse(letters).map(|found| (found.rights, found.exec));
+    assert_eq!(rights("rw"), Some((Rights::READ | Rights::WRITE | Rights::CREATE | Rights::REMOVE, None)));
+    assert_eq!(rights("rix"), Some((Rights::READ, Some(ExecTransition::Inherit))));
+    for letters in ["px", "Px", "cx", "Ux", "pix", "Cix"] {
+        assert_eq!(rights(letters), Some((Rights::NONE, Some(ExecTransition::Other))), "{letters}");
+    }
+    for letters in ["", "q", "rz", "p", "i", "r\u{1b}"] {
+        assert_eq!(rights(letters), None, "{letters}");
+    }
+}
+
+#[test]
+fn inputs_like_good_ones_are_read_or_refused() {
+    let text = include_str!("../../../tests/fixtures/exchange/nginx.apparmor");
+    crate::mutation::each(&[text.as_bytes()], |changed| {
+        if let Ok(Converted { result: (name, imported), mut omissions, .. }) = read(changed, None)
+            && let Ok(profile) = imported.profile(&name, None, None, &mut omissions)
+        {
+            read_profile(write(&profile).as_bytes()).expect("what is made is a profile");
+        }
+    });
+}

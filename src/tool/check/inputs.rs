@@ -1,0 +1,198 @@
+//! Reads all that a check looks at.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::super::progress::Progress;
+use super::super::ready::READY;
+use super::super::{ToolError, build, plan};
+use super::{CheckArguments, CheckError, tier};
+use crate::enforce::source::beside;
+use crate::gate::{
+    self, Approval, CheckInput, CheckedImage, EvidenceFile, NamedDocument, Requirements, RunRecord, lock,
+};
+use crate::image::archive::{self, ImageConfig};
+use crate::kernel::{Arch, Kernel, Release};
+use crate::profile::{self, Document, embedded};
+
+/// The kernel for which a start in the image is tried: what only an older one lacks is not the
+/// image's.
+const NEWEST: Release = Release::new(6, 18);
+
+/// What was read.
+pub(super) struct CheckInputs<'a> {
+    arguments: &'a CheckArguments,
+    profile: ProfileFiles,
+    against: Option<ProfileFiles>,
+    runs: Vec<RunRecord>,
+    requirements: Requirements,
+    required_by: String,
+    lock: Option<(String, Approval)>,
+}
+
+/// A profile, and the evidence beside it.
+struct ProfileFiles {
+    file: String,
+    document: Document,
+    evidence: Option<EvidenceFile>,
+}
+
+impl ProfileFiles {
+    fn read(path: &Path, evidence: Option<&Path>) -> Result<ProfileFiles, ToolError> {
+        if let Some(text) = path.to_str().and_then(by_name) {
+            let document = profile::read(text.as_bytes()).map_err(ToolError::Made)?;
+            let evidence = evidence.map(|named| evidence_file(named, fs::read(named))).transpose()?;
+            return Ok(ProfileFiles { file: path.display().to_string(), document, evidence });
+        }
+        let document = build::profile_file(path)?;
+        let path = &without_digest(path);
+        let evidence = match evidence {
+            Some(named) => Some(evidence_file(named, fs::read(named))?),
+            None => {
+                let beside = beside(path);
+                match fs::read(&beside) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                    bytes => Some(evidence_file(&beside, bytes)?),
+                }
+            }
+        };
+        Ok(ProfileFiles { file: path.display().to_string(), document, evidence })
+    }
+
+    fn named(&self) -> NamedDocument<'_> {
+        NamedDocument { file: &self.file, document: &self.document, evidence: self.evidence.as_ref() }
+    }
+}
+
+/// The text of an embedded or ready-made profile of this name, where it is no file.
+fn by_name(word: &str) -> Option<&'static str> {
+    if word.contains('/') || word.ends_with(".json") || Path::new(word).exists() {
+        return None;
+    }
+    let ready = || READY.iter().find(|ready| ready.name == word).map(|ready| ready.text);
+    embedded::named(word).or_else(ready)
+}
+
+/// The file of `FILE@sha256:HEX`.
+pub(in crate::tool) fn without_digest(path: &Path) -> PathBuf {
+    let text = path.to_string_lossy();
+    text.split_once("@sha256:").map_or_else(|| path.to_owned(), |(file, _)| file.into())
+}
+
+fn evidence_file(path: &Path, bytes: io::Result<Vec<u8>>) -> Result<EvidenceFile, ToolError> {
+    let bytes = bytes.map_err(|error| ToolError::File { path: path.to_owned(), error })?;
+    Ok(EvidenceFile::read(&path.display().to_string(), &bytes)?)
+}
+
+impl<'a> CheckInputs<'a> {
+    pub fn read(arguments: &'a CheckArguments) -> Result<CheckInputs<'a>, ToolError> {
+        // The parser of the command line requires it.
+        let path = Path::new(arguments.profile.as_deref().unwrap_or_default());
+        let profile = ProfileFiles::read(path, arguments.evidence.as_deref())?;
+        let against = arguments.against.as_deref().map(|path| ProfileFiles::read(path, None)).transpose()?;
+        let mut runs = Vec::new();
+        for path in &arguments.runs {
+            runs_at(path, &mut runs)?;
+        }
+        let word = arguments.require.as_deref().unwrap_or(profile.document.profile.risk.word());
+        let requirements = match tier(word) {
+            Some(tier) => Requirements::tier(tier),
+            None => {
+                let bytes = fs::read(word)
+                    .map_err(|error| CheckError::NoRequirements { word: word.to_owned(), error })?;
+                Requirements::read(&bytes).map_err(|error| CheckError::Format { path: word.into(), error })?
+            }
+        };
+        let lock = read_lock(arguments.lock.as_deref(), &without_digest(path))?;
+        let required_by = word.to_owned();
+        Ok(CheckInputs { arguments, profile, against, runs, requirements, required_by, lock })
+    }
+
+    /// Has the check done with the image, where one was named.
+    pub fn with_image<T>(
+        &self,
+        check: impl FnOnce(&CheckInput) -> Result<T, ToolError>,
+    ) -> Result<T, ToolError> {
+        let Some(named) = &self.arguments.image else { return check(&self.input(None)) };
+        let bar = Progress::bytes("reading the image");
+        let image = archive::open(named, self.arch(), &mut |done, all| bar.set(done, all))?;
+        let paths = gate::to_hash(&self.profile.document.profile);
+        let digests = image.digests(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+        drop(bar);
+        let arch = image.config().and_then(arch_of).unwrap_or_else(|| self.arch());
+        let checked = CheckedImage {
+            name: image.name().to_owned(),
+            files: &image,
+            digests,
+            installed: image.installed(),
+            arch,
+            kernel: Kernel::stock(NEWEST, arch),
+            host: plan::container(),
+        };
+        check(&self.input(Some(&checked)))
+    }
+
+    fn input<'i>(&'i self, image: Option<&'i CheckedImage<'i>>) -> CheckInput<'i> {
+        CheckInput {
+            profile: self.profile.named(),
+            against: self.against.as_ref().map(ProfileFiles::named),
+            runs: &self.runs,
+            image,
+            requirements: &self.requirements,
+            required_by: &self.required_by,
+            lock: self.lock.as_ref().map(|(file, approval)| (file.as_str(), approval)),
+        }
+    }
+
+    /// The architecture that the profile was learned on; without evidence this machine's.
+    fn arch(&self) -> Arch {
+        let runs = self.profile.evidence.as_ref().map(|file| file.evidence.observations.runs());
+        let learned = runs.and_then(|runs| runs.first()).and_then(|run| run.fingerprint.arch.parse().ok());
+        learned.unwrap_or(Arch::THIS)
+    }
+}
+
+/// The architecture of an image's config, by OCI's name for it.
+fn arch_of(config: &ImageConfig) -> Option<Arch> {
+    match config.architecture.as_str() {
+        "amd64" => Some(Arch::X86_64),
+        "arm64" => Some(Arch::Aarch64),
+        _ => None,
+    }
+}
+
+/// Reads a run, or all runs of a directory.
+fn runs_at(path: &Path, runs: &mut Vec<RunRecord>) -> Result<(), ToolError> {
+    let failed = |error| ToolError::File { path: path.to_owned(), error };
+    if !path.is_dir() {
+        let input = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
+        runs.push(RunRecord::read(&path.display().to_string(), input)?);
+        return Ok(());
+    }
+    let mut inside: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?.path();
+        if entry.extension().is_some_and(|end| end == "jsonl") {
+            inside.push(entry);
+        }
+    }
+    if inside.is_empty() {
+        return Err(CheckError::NoRuns(path.to_owned()).into());
+    }
+    inside.sort();
+    inside.iter().try_for_each(|path| runs_at(path, runs))
+}
+
+/// The lock file that was named, or the one beside the profile.
+fn read_lock(named: Option<&Path>, profile: &Path) -> Result<Option<(String, Approval)>, ToolError> {
+    let path = named.map_or_else(|| lock::beside(profile), Path::to_owned);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ToolError::File { path, error }),
+    };
+    let approval =
+        Approval::read(&bytes).map_err(|error| CheckError::Format { path: path.clone(), error })?;
+    Ok(Some((path.display().to_string(), approval)))
+}

@@ -1,0 +1,62 @@
+//! The reports of a check: any number of formats, all files or none.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::super::ToolError;
+use super::super::staged::StagedFile;
+use super::CheckError;
+use crate::gate::CheckReport;
+use crate::gate::format::ReportFormat;
+use crate::profile::nearest;
+
+/// Where each format goes; `None` is stdout.
+pub(super) struct Outputs(Vec<(ReportFormat, Option<PathBuf>)>);
+
+impl Outputs {
+    /// Reads the items of `--output`.
+    pub fn parse(items: &[String]) -> Result<Outputs, CheckError> {
+        let mut outputs = Vec::new();
+        let mut targets = BTreeSet::new();
+        for item in items {
+            let (word, target) = item.split_once('=').unwrap_or((item, "-"));
+            let format = ReportFormat::of(word).ok_or_else(|| CheckError::NoFormat {
+                item: item.clone(),
+                nearest: nearest(word, ReportFormat::NAMES.iter().map(|(_, name)| *name)),
+            })?;
+            if target.is_empty() {
+                return Err(CheckError::NoTarget(item.clone()));
+            }
+            let target = (target != "-").then(|| PathBuf::from(target));
+            if let Some(path) = &target {
+                if !targets.insert(path.clone()) {
+                    return Err(CheckError::SameTarget(path.clone()));
+                }
+                if path.is_dir() {
+                    return Err(CheckError::IsDirectory(path.clone()));
+                }
+            }
+            outputs.push((format, target));
+        }
+        Ok(Outputs(outputs))
+    }
+
+    /// Writes all files, each whole, once every one of them is on the disk beside its place; returns
+    /// what goes to stdout.
+    pub fn write(&self, report: &CheckReport) -> Result<String, ToolError> {
+        let mut stdout = String::new();
+        let mut staged = Vec::new();
+        for (format, target) in &self.0 {
+            let text = format.write(report);
+            match target {
+                None => stdout += &text,
+                Some(path) => match StagedFile::write(path, &text) {
+                    Ok(file) => staged.push(file),
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        staged.into_iter().try_for_each(StagedFile::put)?;
+        Ok(stdout)
+    }
+}

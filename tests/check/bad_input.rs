@@ -1,0 +1,67 @@
+//! What cannot be used is one line that says what, where and what to do; and no file is written.
+
+use std::fs;
+
+use crate::{Bench, journal, ordinary};
+
+#[test]
+fn bad_input_is_one_line_and_no_file() {
+    let bench = Bench::new();
+    bench.learned(2);
+    bench.put("broken.json", "{\"require\":1,\n  \"max_exposre\": 4}");
+    bench.put("newer.json", "{\"require\":2}");
+    bench.put("p.locked.json", "{\"lock\":1}");
+    bench.put("none.jsonl", "no event\n").put("empty/readme", "");
+    bench.put("cut.jsonl", &journal(1, "", &ordinary())[..40]);
+    bench.put("image.tar", "no archive");
+    fs::create_dir_all(bench.path("taken")).expect("made");
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["none.json"], &["none.json", "not found"]),
+        (&["p.json", "--evidence", "none.json"], &["none.json", "No such file"]),
+        (&["p.json", "--evidence", "p.json"], &["p.json", "no evidence"]),
+        (&["p.json", "--run", "none"], &["none", "No such file"]),
+        (&["p.json", "--run", "none.jsonl"], &["none.jsonl", "neither", "journal"]),
+        (&["p.json", "--run", "empty"], &["empty", "*.jsonl"]),
+        (&["p.json", "--run", "cut.jsonl"], &["cut.jsonl:1"]),
+        (&["p.json", "--against", "none.json"], &["none.json", "not found"]),
+        (&["p.json", "--require", "regulatd"], &["regulatd", "minimal, elevated, regulated"]),
+        (&["p.json", "--require", "broken.json"], &["broken.json:2:3: /max_exposre", "max_exposure"]),
+        (&["p.json", "--require", "newer.json"], &["newer.json:1:12: /require", "newer"]),
+        (&["p.json", "--lock", "none.lock"], &["none.lock", "No such file"]),
+        (&["p.json", "--lock", "p.locked.json"], &["p.locked.json:1:1: /profile_digest", "missing"]),
+        (&["p.json", "--image", "none.tar"], &["none.tar", "No such file"]),
+        (&["p.json", "--image", "image.tar"], &["image.tar"]),
+        (&["p.json", "--output", "sarfi=x.sarif"], &["sarfi=x.sarif", "sarif"]),
+        (&["p.json", "--output", "sarif="], &["sarif=", "stdout"]),
+        (&["p.json", "--output", "json=x,text=x"], &["two formats", "x"]),
+        (&["p.json", "--output", "json=x,text=taken"], &["taken", "directory"]),
+        (&["p.json", "--output", "json=x,text=none/x"], &["none/x", "No such file"]),
+    ];
+    for (arguments, says) in cases {
+        let said = bench.remit(&[&["check"], *arguments].concat());
+        let error = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(said.stdout.is_empty(), "{arguments:?}");
+        assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
+        for says in *says {
+            assert!(error.contains(says), "{arguments:?}: {error}");
+        }
+        let left: Vec<String> = fs::read_dir(bench.0.path())
+            .expect("listed")
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with('.') || name == "x")
+            .collect();
+        assert!(left.is_empty(), "{arguments:?}: {left:?}");
+    }
+}
+
+#[test]
+fn a_profile_that_cannot_be_read_is_not_approved() {
+    let bench = Bench::new();
+    bench.put("p.json", "{\"remit\":1}");
+    let said = bench.remit(&["approve", "p.json"]);
+    let error = String::from_utf8_lossy(&said.stderr);
+    assert_eq!((said.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+    assert!(!bench.path("p.lock.json").exists());
+}
