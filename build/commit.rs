@@ -14,8 +14,10 @@ pub fn commit(root: &Path) -> Option<String> {
 pub fn watched(root: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = [".cargo_vcs_info.json", ".commit"].map(|name| root.join(name)).into();
     if is_checkout(root) {
-        let git = ["HEAD", "logs/HEAD", "index"].map(|name| git(root, &["rev-parse", "--git-path", name]));
-        paths.extend(git.into_iter().flatten().map(|path| root.join(path)));
+        let branch = git(root, &["symbolic-ref", "-q", "HEAD"]);
+        let names = ["HEAD", "logs/HEAD", "packed-refs"].map(str::to_owned).into_iter().chain(branch);
+        let files = names.filter_map(|name| git(root, &["rev-parse", "--git-path", &name]));
+        paths.extend(files.map(|path| root.join(path)));
     }
     // Cargo runs a script anew each time where a path is not there.
     paths.retain(|path| path.exists());
@@ -53,7 +55,10 @@ fn is_commit(text: &str) -> bool {
 }
 
 fn git(root: &Path, arguments: &[&str]) -> Option<String> {
-    let answer = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
+    let mut git = Command::new("git");
+    // Otherwise `status` may write the index.
+    git.env("GIT_OPTIONAL_LOCKS", "0").arg("-C").arg(root).args(arguments);
+    let answer = git.output().ok()?;
     let text = String::from_utf8(answer.stdout).ok().filter(|_| answer.status.success())?;
     Some(text.trim().to_owned())
 }

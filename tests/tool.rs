@@ -213,7 +213,7 @@ impl ExamplePlace {
             "remit learn --keep journals --label smoke -o learned.json -- /bin/true".to_owned(),
             "cp learned.json profile.json && cp learned.evidence.json profile.evidence.json".to_owned(),
             format!(
-                "'{shim}' --profile ./profile.json --events events.jsonl -- /bin/true; test -s events.jsonl"
+                "'{shim}' --profile ./profile.json --events \"$PWD/events.jsonl\" -- /bin/true && test -s events.jsonl"
             ),
         ] {
             assert_eq!(place.run(&script), Ok(0), "{script}");

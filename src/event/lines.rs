@@ -61,12 +61,12 @@ pub struct LogLines {
     too_long: u64,
     /// The lines of each stream that the engine wrote in parts, up to now.
     parts: [Vec<u8>; 2],
-    found: Found,
+    found: FoundLine,
 }
 
 /// Where the line is that was found.
 #[derive(Clone, Copy, Debug, Default)]
-enum Found {
+enum FoundLine {
     #[default]
     None,
     Buffer(LogStream, usize, usize),
@@ -122,26 +122,28 @@ impl LogLines {
 
     /// Goes on to the next line that may be an event; false where more has to be read.
     pub fn advance(&mut self) -> bool {
-        if let Found::Parts(stream, _) = self.found {
+        if let FoundLine::Parts(stream, _) = self.found {
             self.parts[part_of(stream)].clear();
         }
         while let Some((start, end)) = self.next_line() {
             self.number += 1;
             self.found = self.look_at(start, end);
-            if !matches!(self.found, Found::None) {
+            if !matches!(self.found, FoundLine::None) {
                 return true;
             }
         }
-        self.found = Found::None;
+        self.found = FoundLine::None;
         false
     }
 
     /// The line that [`LogLines::advance`] found.
     pub fn event(&self) -> EventLine<'_> {
         let (stream, text) = match self.found {
-            Found::None => (LogStream::Unknown, &[][..]),
-            Found::Buffer(stream, start, end) => (stream, &self.buffer[start..end]),
-            Found::Parts(stream, start) => (stream, self.parts[part_of(stream)][start..].trim_ascii_end()),
+            FoundLine::None => (LogStream::Unknown, &[][..]),
+            FoundLine::Buffer(stream, start, end) => (stream, &self.buffer[start..end]),
+            FoundLine::Parts(stream, start) => {
+                (stream, self.parts[part_of(stream)][start..].trim_ascii_end())
+            }
         };
         EventLine { number: self.number, text, stream }
     }
@@ -170,11 +172,11 @@ impl LogLines {
         Some((start.max(end.saturating_sub(LONGEST)), end))
     }
 
-    fn look_at(&mut self, start: usize, end: usize) -> Found {
+    fn look_at(&mut self, start: usize, end: usize) -> FoundLine {
         let line = self.buffer[start..end].trim_ascii_end();
         let end = start + line.len();
         if line.starts_with(BEGINNING) {
-            return Found::Buffer(LogStream::Unknown, start, end);
+            return FoundLine::Buffer(LogStream::Unknown, start, end);
         }
         if line.starts_with(JSON_FILE)
             && let Some((stream, text)) = json_file(line)
@@ -184,12 +186,13 @@ impl LogLines {
         if let Some((stream, is_whole, text)) = cri(line) {
             if is_whole && self.parts[part_of(stream)].is_empty() {
                 let begins = memmem::find(text, BEGINNING);
-                return begins.map_or(Found::None, |at| Found::Buffer(stream, end - text.len() + at, end));
+                return begins
+                    .map_or(FoundLine::None, |at| FoundLine::Buffer(stream, end - text.len() + at, end));
             }
             return join(&mut self.parts, &mut self.too_long, stream, text, is_whole);
         }
         let begins = memmem::find(line, BEGINNING);
-        begins.map_or(Found::None, |at| Found::Buffer(LogStream::Unknown, start + at, end))
+        begins.map_or(FoundLine::None, |at| FoundLine::Buffer(LogStream::Unknown, start + at, end))
     }
 }
 
@@ -200,7 +203,7 @@ fn join(
     stream: LogStream,
     text: &[u8],
     is_whole: bool,
-) -> Found {
+) -> FoundLine {
     let part = &mut parts[part_of(stream)];
     part.extend_from_slice(text);
     if part.len() > LONGEST {
@@ -208,13 +211,13 @@ fn join(
         part.drain(..part.len() - LONGEST / 2);
     }
     if !is_whole {
-        return Found::None;
+        return FoundLine::None;
     }
     match memmem::find(part, BEGINNING) {
-        Some(at) => Found::Parts(stream, at),
+        Some(at) => FoundLine::Parts(stream, at),
         None => {
             part.clear();
-            Found::None
+            FoundLine::None
         }
     }
 }

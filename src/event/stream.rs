@@ -8,6 +8,9 @@
 
 use std::collections::BTreeSet;
 
+#[cfg(feature = "tool")]
+pub use super::lines::BoundedLines;
+
 /// The origin of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -202,7 +202,8 @@ fn patch(
     notes: &mut Vec<String>,
 ) -> Value {
     let mut all = vec!["/remit/remit-init".to_owned(), "--".to_owned()];
-    all.extend_from_slice(command);
+    // Kubernetes puts variables in the place of `$(NAME)`, and one `$` in the place of two.
+    all.extend(command.iter().map(|word| word.replace('$', "$$")));
     let mount = |name: &str, path: &str| json!({ "name": name, "mountPath": path, "readOnly": true });
     let mut container = json!({
         "name": workload.container,
@@ -458,12 +459,15 @@ mod tests {
 
     #[test]
     fn an_image_volume_takes_the_place_of_the_init_container() {
-        let workload =
-            Workload { image_volume: true, command: vec!["a".to_owned(), "-f".to_owned()], ..workload() };
+        let workload = Workload {
+            image_volume: true,
+            command: vec!["a".to_owned(), "$(HOME) $x".to_owned()],
+            ..workload()
+        };
         let pod = made(PROFILE, &workload).result.patch["spec"]["template"]["spec"].clone();
         assert!(pod["initContainers"].is_null());
         assert_eq!(pod["volumes"][0]["image"]["reference"], "example-remit:latest");
-        assert_eq!(pod["containers"][0]["command"], json!(["/remit/remit-init", "--", "a", "-f"]));
+        assert_eq!(pod["containers"][0]["command"], json!(["/remit/remit-init", "--", "a", "$$(HOME) $$x"]));
         assert_eq!(pod["containers"][0]["args"], json!([]));
     }
 

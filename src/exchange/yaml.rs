@@ -1,7 +1,9 @@
-//! YAML, written for people and read with bounds.
+//! YAML, written for people, and read with bounds and without aliases and tags, which what is read
+//! here never has.
 
+use granit_parser::{Event, Parser, ScalarStyle};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{MAX_BYTES, Unconvertible};
 
@@ -12,22 +14,130 @@ pub(super) fn text(value: &impl Serialize) -> String {
     serde_saphyr::to_string_with_options(value, options).unwrap_or_default()
 }
 
-/// The first document of a YAML text, of which JSON is a part. Nesting, aliases and the number of
-/// values are bounded.
+/// The deepest nesting, and the most values, of a document that is read.
+const DEEPEST: usize = 32;
+const MOST_VALUES: usize = 500_000;
+
+/// A list or a map that has not ended.
+enum Unfinished {
+    List(Vec<Value>),
+    /// The members, and the key of the next.
+    Map(Map<String, Value>, Option<String>),
+}
+
+/// The only document of a YAML text, of which JSON is a part.
 ///
 /// # Errors
-/// The text is too long, is no YAML, or exceeds a bound.
+/// The text is too long, is no YAML, has a key twice, an alias or a tag, or exceeds a bound.
 pub(super) fn value(text: &[u8]) -> Result<Value, Unconvertible> {
     if text.len() > MAX_BYTES {
         return Err(Unconvertible(format!("has {} bytes; at most {MAX_BYTES} are read", text.len())));
     }
     let text = std::str::from_utf8(text).map_err(|error| Unconvertible(format!("is not UTF-8: {error}")))?;
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: 32, max_documents: 1, max_anchors: 256, max_aliases: 256 },
-        with_snippet: false,
-    };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let message = error.to_string();
-        Unconvertible(format!("is no YAML that can be read: {}", message.lines().next().unwrap_or_default()))
-    })
+    let mut open: Vec<Unfinished> = Vec::new();
+    let mut root = None;
+    let mut count = 0;
+    for event in Parser::new_from_str(text) {
+        let (event, span) =
+            event.map_err(|error| Unconvertible(format!("is no YAML that can be read: {error}")))?;
+        let refused = |what: &str| {
+            Err(Unconvertible(format!("is no YAML that can be read: line {}: {what}", span.start.line())))
+        };
+        let done = match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) if event.tag().is_some() => {
+                return refused("tags are not read");
+            }
+            Event::SequenceStart(..) => {
+                open.push(Unfinished::List(Vec::new()));
+                None
+            }
+            Event::MappingStart(..) => {
+                open.push(Unfinished::Map(Map::new(), None));
+                None
+            }
+            Event::SequenceEnd | Event::MappingEnd => match open.pop() {
+                Some(Unfinished::List(items)) => Some(Value::Array(items)),
+                Some(Unfinished::Map(members, _)) => Some(Value::Object(members)),
+                None => None,
+            },
+            Event::Scalar(text, style, _, tag) => match (tag, style, open.last_mut()) {
+                (Some(_), ..) => return refused("tags are not read"),
+                (None, _, Some(Unfinished::Map(members, key @ None))) => {
+                    if members.contains_key(&*text) {
+                        return refused(&format!("duplicate key {text:?}"));
+                    }
+                    *key = Some(text.into_owned());
+                    None
+                }
+                (None, ScalarStyle::Plain, _) => Some(plain(&text)),
+                _ => Some(Value::String(text.into_owned())),
+            },
+            Event::Alias(_) => return refused("aliases are not read"),
+            Event::DocumentStart(..) if root.is_some() => return refused("there is a second document"),
+            _ => None,
+        };
+        if open.len() > DEEPEST {
+            return refused(&format!("nested deeper than {DEEPEST}"));
+        }
+        let Some(done) = done else { continue };
+        count += 1;
+        if count > MOST_VALUES {
+            return refused(&format!("more than {MOST_VALUES} values"));
+        }
+        match open.last_mut() {
+            None => root = Some(done),
+            Some(Unfinished::List(items)) => items.push(done),
+            Some(Unfinished::Map(members, key)) => match key.take() {
+                Some(key) => drop(members.insert(key, done)),
+                None => return refused("a key is no text"),
+            },
+        }
+    }
+    Ok(root.unwrap_or(Value::Null))
+}
+
+/// A scalar without quotes, by YAML 1.2's core schema; other numbers than integers are texts.
+fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ => text.parse::<i64>().map_or_else(|_| Value::String(text.to_owned()), Value::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn yaml_and_json_are_values() {
+        let text = b"# c\na: [1, \"2\", x, null, true, 1.5]\nb:\n- c: |\n    d\n  e: {}\n- ~\n";
+        let expected = json!({ "a": [1, "2", "x", null, true, "1.5"], "b": [{ "c": "d\n", "e": {} }, null] });
+        assert_eq!(value(text).expect("YAML"), expected);
+        assert_eq!(value(expected.to_string().as_bytes()).expect("JSON"), expected);
+        assert_eq!(value(b"").expect("nothing"), Value::Null);
+        let written = super::text(&expected);
+        assert_eq!(value(written.as_bytes()).expect("YAML"), expected);
+    }
+
+    #[test]
+    fn what_could_grow_is_refused() {
+        for (text, says) in [
+            ("a: &x [1]\nb: *x", "line 2: aliases are not read"),
+            ("a: !!binary eA==", "line 1: tags are not read"),
+            ("a: 1\na: 2", "line 2: duplicate key \"a\""),
+            ("a: 1\n---\nb: 1", "line 2: there is a second document"),
+            ("[1]: 2", "a key is no text"),
+            ("{a: [", "is no YAML"),
+        ] {
+            let error = value(text.as_bytes()).expect_err(text).0;
+            assert!(error.contains(says), "{text}: {error}");
+        }
+        let deep = "[".repeat(33) + &"]".repeat(33);
+        assert!(value(deep.as_bytes()).expect_err("deep").0.contains("deeper than 32"));
+        let many = "[".to_owned() + &"1,".repeat(MOST_VALUES + 1) + "]";
+        assert!(value(many.as_bytes()).expect_err("many").0.contains("more than 500000"));
+    }
 }

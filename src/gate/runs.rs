@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::rules::GateRule;
-use crate::event::stream::{BoundedLines, Origin, Provenance};
+use crate::event::lines::BoundedLines;
+use crate::event::stream::{Origin, Provenance};
 use crate::learn::{Fact, Observations, Unusable, journal};
 
 /// The record of one run.

@@ -12,7 +12,9 @@ mod machine;
 mod report;
 pub mod rules;
 mod sentence;
+mod severity;
 
 pub use machine::{IncidentNews, IncidentTotals, Incidents};
-pub use report::{Incident, IncidentProcess, IncidentSeverity, IncidentStep, StepOutcome};
+pub use report::{Incident, IncidentProcess, IncidentStep, StepOutcome};
 pub use rules::{INCIDENT_RULES, IncidentRule};
+pub use severity::IncidentSeverity;

@@ -3,7 +3,7 @@
 
 use crate::event::record::{EventRecord, ObjectRecord};
 
-use super::report::IncidentSeverity;
+use super::severity::IncidentSeverity;
 
 /// A rule.
 #[derive(Debug, PartialEq, Eq)]

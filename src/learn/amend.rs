@@ -13,8 +13,7 @@ use serde_json::Value;
 use self::additions::Additions;
 use super::Unusable;
 use super::changes::{ProfileChange, changes};
-use crate::event::lines::BoundedLines;
-use crate::event::stream::{Origin, Provenance};
+use crate::event::stream::{BoundedLines, Origin, Provenance};
 use crate::event::{PatchOp, Want};
 use crate::profile::{self, Document};
 

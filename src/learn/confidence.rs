@@ -118,7 +118,7 @@ pub(super) fn behaviours<'g>(
             behaviours.entry(domain).or_default().entry(behaviour).or_default().join(&reason.seen);
         }
     }
-    for (fact, seen) in observations.facts() {
+    for (fact, seen) in observations.unsorted() {
         // As if one run alone had shown it: that another container does the same is not known.
         if let Fact::Numbered { what } = fact
             && is_unconfirmed(what, seen)
@@ -180,13 +180,15 @@ fn gate(observations: &Observations, behaviours: &[&Seen], expect: &[String]) ->
             missing.join(", ")
         ));
     }
-    let unread = observations.facts().into_keys().filter(|fact| matches!(fact, Fact::Unread { .. })).count();
+    let unread = observations.unsorted().filter(|(fact, _)| matches!(fact, Fact::Unread { .. })).count();
     if unread > 0 {
         fail(format!(
             "calls of {unread} kinds could not be read, and were not learned: the profile refuses them"
         ));
     }
-    for (fact, seen) in observations.facts() {
+    let numbered: BTreeMap<_, _> =
+        observations.unsorted().filter(|(fact, _)| matches!(fact, Fact::Numbered { .. })).collect();
+    for (fact, seen) in numbered {
         if let Fact::Numbered { what } = fact
             && is_unconfirmed(what, seen)
         {
@@ -226,7 +228,7 @@ fn gate(observations: &Observations, behaviours: &[&Seen], expect: &[String]) ->
 /// The runs that became ready, and those that then did something.
 fn at_work(observations: &Observations) -> (Runs, Runs) {
     let (mut ready, mut served) = (Runs::default(), Runs::default());
-    for (fact, seen) in observations.facts() {
+    for (fact, seen) in observations.unsorted() {
         match fact {
             Fact::Ready { .. } => ready.join(&seen.runs()),
             _ => served.join(&seen.serving),
@@ -264,10 +266,9 @@ fn labels(observations: &Observations, behaviours: &[Runs]) -> BTreeMap<String, 
 
 /// In how many runs each expected behaviour was seen.
 fn expected(observations: &Observations, expect: &[String]) -> Result<Vec<(String, usize)>, Unusable> {
-    let facts = observations.facts();
     let count = |is: &dyn Fn(&Fact) -> bool| {
         let mut runs = Runs::default();
-        for (_, seen) in facts.iter().filter(|(fact, _)| is(fact)) {
+        for (_, seen) in observations.unsorted().filter(|(fact, _)| is(fact)) {
             runs.join(&seen.runs());
         }
         runs.len()

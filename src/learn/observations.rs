@@ -51,6 +51,11 @@ impl Observations {
         self.facts.iter().collect()
     }
 
+    /// The facts in no order: sorting hundreds of thousands takes longer than most uses of them.
+    pub fn unsorted(&self) -> impl Iterator<Item = (&Fact, &Seen)> {
+        self.facts.iter()
+    }
+
     /// Directories whose names are not distinguished.
     pub fn full(&self) -> &BTreeSet<String> {
         &self.full

@@ -3,9 +3,8 @@
 use std::cmp::Reverse;
 
 use super::input::{ReviewInput, Unplaced};
-use super::permission::Permission;
+use super::permission::{Permission, RiskLevel};
 use super::places::TextPlaces;
-use super::risk::RiskLevel;
 use super::support::SupportFile;
 use crate::learn::changes::changes;
 use crate::profile::{Document, Profile};
@@ -82,8 +81,12 @@ fn settings(before: &Profile, after: &Profile) -> Vec<SettingChange> {
             after: Some(format!("risk {}", after.risk.word())),
         });
     }
-    // Of the facts of both those that no permission is made of.
-    let is_setting = |what: &str| what.starts_with("why ") || what.ends_with(" is optional");
+    // Of the facts of both those that no permission is made of. When start-up is over decides nothing
+    // where no call is for it alone.
+    let ends = before.syscalls.startup_only.is_empty() && after.syscalls.startup_only.is_empty();
+    let is_setting = |what: &str| {
+        what.starts_with("why ") || what.ends_with(" is optional") || (ends && what.starts_with("ready "))
+    };
     for change in changes(before, after).into_iter().filter(|one| is_setting(&one.what)) {
         let (before, after) = match change.is_added {
             true => (None, Some(change.what)),

@@ -4,6 +4,7 @@
 //! Every row is monotone: what is granted in addition never lowers its badness, so a profile that grants
 //! more never has a lower exposure.
 
+mod rates;
 mod rows;
 
 use super::input::ReviewInput;

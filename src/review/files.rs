@@ -1,6 +1,7 @@
 //! Which rights a profile grants on which paths, with the paths of its groups.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use super::permission::Permitted;
@@ -37,7 +38,8 @@ pub struct GrantedFiles {
     pub paths: Vec<GrantedPath>,
     /// The pointers of `@elsewhere`, `@runtime` and `@gpu`, with their reasons.
     groups: Vec<(FileGroup, String, Option<String>)>,
-    by_path: HashMap<PathBuf, Rights>,
+    /// In the order of their components: what is below a path comes right after it.
+    by_path: BTreeMap<PathBuf, Rights>,
     /// The paths that `@elsewhere` leaves out.
     excluded: Vec<PathBuf>,
 }
@@ -71,7 +73,7 @@ impl GrantedFiles {
                 }
             }
         }
-        let mut by_path: HashMap<PathBuf, Rights> = HashMap::new();
+        let mut by_path: BTreeMap<PathBuf, Rights> = BTreeMap::new();
         for one in &paths {
             *by_path.entry(one.path.clone()).or_default() |= one.rights;
         }
@@ -97,7 +99,8 @@ impl GrantedFiles {
 
     /// The rights on anything below a path, or on it.
     pub fn rights_below(&self, path: &Path) -> Rights {
-        let below = self.by_path.iter().filter(|(own, _)| own.starts_with(path));
+        let from = (Bound::Included(path), Bound::Unbounded);
+        let below = self.by_path.range::<Path, _>(from).take_while(|(own, _)| own.starts_with(path));
         let mut rights = below.fold(self.rights(path), |all, (_, rights)| all | *rights);
         let is_out = |out: &PathBuf| path.starts_with(out);
         if self.has(FileGroup::Elsewhere) && !self.excluded.iter().any(is_out) {

@@ -1,6 +1,6 @@
 //! A profile with everything that a review looks up in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use super::ProfileReview;
@@ -97,6 +97,7 @@ impl<'p> ReviewInput<'p> {
         keys.extend(other.programs.keys());
         let mut all: Vec<Unplaced> =
             self.programs.uncovered(&other.programs, &keys).into_iter().map(plain).collect();
+        let mut seen = HashSet::new();
         for mut one in other.others(self.files.excluded(), &self.profile.environment_drop) {
             if let Permitted::Call { call, alternatives, decided_by, startup_only } = &mut one.made.0 {
                 *alternatives = self.calls.uncovered(call, alternatives, *decided_by, *startup_only);
@@ -106,7 +107,9 @@ impl<'p> ReviewInput<'p> {
             } else if self.covers(&one.made.0) {
                 continue;
             }
-            if all.iter().all(|known| known.made.0 != one.made.0) {
+            // Two entries may grant the same; calls of two entries may differ in their arguments.
+            let entry = if matches!(one.made.0, Permitted::Call { .. }) { &*one.made.1 } else { "" };
+            if seen.insert(format!("{entry} {}", sentence(&one.made.0))) {
                 all.push(one);
             }
         }

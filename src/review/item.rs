@@ -169,7 +169,10 @@ fn concerns(item: &Item, one: &Permission) -> bool {
             let rest = one.pointer.strip_prefix(pointer.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
                 || pointer.strip_prefix(one.pointer.as_str()).is_some_and(|rest| {
-                    !one.pointer.is_empty() && rest.starts_with('/') && one.pointer.matches('/').count() >= 2
+                    // A section brings calls, which its entries do not.
+                    let is_section =
+                        ["", "/files", "/network", "/programs", "/syscalls"].contains(&&*one.pointer);
+                    !is_section && rest.starts_with('/')
                 })
         }
         Item::Path(path) => match &one.what {

@@ -24,6 +24,8 @@ mod network;
 mod permission;
 mod places;
 mod programs;
+#[cfg(test)]
+mod random;
 mod risk;
 mod sentence;
 mod settings;
@@ -35,9 +37,9 @@ pub use conditions::RegisterTest;
 pub use diff::{ProfileDiff, SettingChange};
 pub use exposure::{Exposure, ExposureRow};
 pub use input::ReviewInput;
-pub use permission::{LimitName, Permission, Permitted, ProgramKey};
+pub use permission::{LimitName, Permission, Permitted, ProgramKey, RiskLevel};
 pub use places::{TextPlace, TextPlaces};
-pub use risk::{RiskLevel, assess};
+pub use risk::assess;
 pub use sentence::sentence;
 pub use support::{Support, SupportFile};
 

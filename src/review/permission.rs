@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::conditions::RegisterTest;
-use super::risk::RiskLevel;
 use super::support::Support;
 use crate::ids::Uid;
 use crate::profile::{
@@ -35,6 +34,35 @@ pub struct Permission {
     pub why: Option<String>,
     /// The runs that needed it, where there is an evidence file.
     pub support: Option<Support>,
+}
+
+/// How much an attacker who controls a process gains, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RiskLevel {
+    /// Next to nothing.
+    Low,
+    /// A step further inside the container, or data of the app.
+    Moderate,
+    /// Tools, persistence, other hosts, or a large part of the kernel.
+    High,
+    /// A way out of the container, or no confinement at all.
+    Critical,
+}
+
+impl RiskLevel {
+    /// Every level, from least to most.
+    pub const ALL: [RiskLevel; 4] =
+        [RiskLevel::Low, RiskLevel::Moderate, RiskLevel::High, RiskLevel::Critical];
+
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            RiskLevel::Low => "low",
+            RiskLevel::Moderate => "moderate",
+            RiskLevel::High => "high",
+            RiskLevel::Critical => "critical",
+        }
+    }
 }
 
 /// An entry of `programs`, or a program that an entry with `beneath` covers.

@@ -5,40 +5,11 @@ use std::path::Path;
 use super::calls;
 use super::known::{KnownProgram, known};
 use super::network::{is_loopback, ports};
-use super::permission::{LimitName, Permitted, ProgramKey};
+use super::permission::{LimitName, Permitted, ProgramKey, RiskLevel};
 use crate::profile::{
     AddressRule, Capability, Endpoint, Mode, OnViolation, Profile, Rights, capability_word,
 };
 use crate::syscalls;
-
-/// How much an attacker who controls a process gains, from least to most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RiskLevel {
-    /// Next to nothing.
-    Low,
-    /// A step further inside the container, or data of the app.
-    Moderate,
-    /// Tools, persistence, other hosts, or a large part of the kernel.
-    High,
-    /// A way out of the container, or no confinement at all.
-    Critical,
-}
-
-impl RiskLevel {
-    /// Every level, from least to most.
-    pub const ALL: [RiskLevel; 4] =
-        [RiskLevel::Low, RiskLevel::Moderate, RiskLevel::High, RiskLevel::Critical];
-
-    /// Its word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            RiskLevel::Low => "low",
-            RiskLevel::Moderate => "moderate",
-            RiskLevel::High => "high",
-            RiskLevel::Critical => "critical",
-        }
-    }
-}
 
 use RiskLevel::{Critical, High, Low, Moderate};
 
@@ -79,7 +50,7 @@ pub fn assess(what: &Permitted, profile: &Profile) -> (RiskLevel, String) {
         Permitted::ProgramUser(_, uid) => match uid {
             Some(uid) if uid.is_root() => (Moderate, "root owns most files of the image"),
             Some(_) => (Low, "it is not root"),
-            None => (Low, "whoever calls it decides"),
+            None => (Low, "its caller decides"),
         },
         Permitted::Instances(_, None) => (Low, "it may use up processes and memory"),
         Permitted::Instances(..) => (Low, "so many and no more"),
@@ -314,7 +285,7 @@ fn connect(endpoint: &Endpoint) -> (RiskLevel, String) {
 }
 
 /// AF_PACKET, AF_KEY and AF_XDP; SOCK_RAW.
-const RAW_FAMILIES: [u64; 3] = [17, 15, 44];
+const RAW_DOMAINS: [u64; 3] = [17, 15, 44];
 const SOCK_RAW: u64 = 3;
 
 fn of_call(
@@ -337,7 +308,7 @@ fn of_call(
         alternatives.iter().any(|one| one.iter().all(|test| test.arg != arg || test.values.has(value)))
     };
     let of_arguments = match call {
-        "socket" if RAW_FAMILIES.iter().any(|family| has(0, *family)) || (has(1, SOCK_RAW) && has(0, 2)) => {
+        "socket" if RAW_DOMAINS.iter().any(|family| has(0, *family)) || (has(1, SOCK_RAW) && has(0, 2)) => {
             Some((High, "packets can be forged and read"))
         }
         "socket" => Some((Moderate, "kinds of sockets beyond those that `network` names")),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reviewed::{self, Lines, ReviewedProfile};
+use super::reviewed::{self, ReviewedProfile, TextLines};
 use super::{Format, VerbOutput, VerbResult};
 use crate::review::{Permission, ProfileDiff};
 
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &DiffArguments) -> VerbResult {
 }
 
 fn text(found: &ProfileDiff, before: &ReviewedProfile, after: &ReviewedProfile) -> String {
-    let mut lines = Lines::default();
+    let mut lines = TextLines::default();
     let (a, b) = (&before.name, &after.name);
     lines.put(match found.risk() {
         Some(risk) => format!(

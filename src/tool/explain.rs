@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::reviewed::{self, Lines, ReviewedProfile};
+use super::reviewed::{self, ReviewedProfile, TextLines};
 use super::{Format, ToolError, VerbOutput, VerbResult};
-use crate::event::stream::{BoundedLines, Origin, Provenance};
-use crate::profile;
+use crate::event::lines::BoundedLines;
+use crate::event::stream::{Origin, Provenance};
+use crate::profile::{self, Fallback};
 use crate::review::attacks::{AttackStop, attacks};
 use crate::review::item::{self, ItemExplanation};
 use crate::review::line::AllowingLine;
@@ -79,7 +80,7 @@ const RISKIEST: usize = 12;
 fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview) -> String {
     let document = &reviewed.document;
     let input = ReviewInput::of(&document.profile);
-    let mut lines = Lines::default();
+    let mut lines = TextLines::default();
     lines.put(format!("{} ({}, {})", document.profile.name, reviewed.name, document.digest));
     lines.put("");
     lines.put("What the app may do");
@@ -106,6 +107,7 @@ fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview) -> String {
         }
         lines.put("");
         lines.put(head);
+        lines_of_degraded(&mut lines, reviewed, stops);
         for one in here {
             lines.put(format!("{} {}", if stops { "+" } else { "-" }, one.sentence));
         }
@@ -119,6 +121,16 @@ fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview) -> String {
     lines.text()
 }
 
+/// What is stopped is stopped by layers that a kernel may lack.
+fn lines_of_degraded(lines: &mut TextLines, reviewed: &ReviewedProfile, stops: bool) {
+    if stops && reviewed.document.profile.fallback == Fallback::Degrade {
+        lines.put(DEGRADED);
+    }
+}
+
+const DEGRADED: &str = "(where every layer is active: with \"fallback\": \"degrade\" the app starts also on a kernel that \
+                        lacks some, and the start event lists these)";
+
 fn profile_json(reviewed: &ReviewedProfile, review: &ProfileReview) -> Value {
     let input = ReviewInput::of(&reviewed.document.profile);
     let attacks = attacks(&input);
@@ -126,6 +138,9 @@ fn profile_json(reviewed: &ReviewedProfile, review: &ProfileReview) -> Value {
         attacks.iter().map(|one| json!({ "id": one.id, "stops": one.stops, "sentence": one.sentence }));
     let lines = summary(&input);
     let lines = lines.iter().map(|line| json!({ "about": line.about, "text": line.text }));
+    let degraded = reviewed.document.profile.fallback == Fallback::Degrade;
+    let notes: Vec<String> =
+        reviewed.stale().into_iter().chain(degraded.then(|| DEGRADED.to_owned())).collect();
     json!({
         "explain": 1,
         "profile": reviewed.document.profile.name,
@@ -134,12 +149,12 @@ fn profile_json(reviewed: &ReviewedProfile, review: &ProfileReview) -> Value {
         "summary": lines.collect::<Vec<_>>(),
         "permissions": review.permissions.iter().map(Permission::json).collect::<Vec<_>>(),
         "attacks": attacks.collect::<Vec<_>>(),
-        "notes": reviewed.stale().into_iter().collect::<Vec<_>>(),
+        "notes": notes,
     })
 }
 
 fn of_item(reviewed: &ReviewedProfile, item: &str, explained: &ItemExplanation) -> String {
-    let mut lines = Lines::default();
+    let mut lines = TextLines::default();
     lines.put(format!("{item}: {}", explained.what));
     reviewed::permissions(&mut lines, "+", &explained.permissions, reviewed);
     if reviewed.evidence.is_none() && !explained.permissions.is_empty() {
@@ -167,7 +182,7 @@ fn item_json(item: &str, explained: &ItemExplanation) -> Value {
     })
 }
 
-fn line(lines: &mut Lines, allowing: &AllowingLine) {
+fn line(lines: &mut TextLines, allowing: &AllowingLine) {
     for gone in &allowing.gone {
         lines.put(format!("  - {gone}"));
     }
@@ -285,7 +300,7 @@ fn found(path: &Path, sought: Sought, nonces: &[String]) -> Result<FoundEvent, T
 }
 
 fn of_event(reviewed: &ReviewedProfile, explained: &ViolationExplanation, found: &FoundEvent) -> String {
-    let mut lines = Lines::default();
+    let mut lines = TextLines::default();
     lines.put(format!("{}:{}: {}", found.file.display(), found.line, found.event.time));
     lines.put(format!("What happened: {}", explained.happened));
     let at = explained.place.map_or_else(String::new, |place| format!(" ({})", reviewed.at(place.line)));

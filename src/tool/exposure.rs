@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reviewed::{self, Lines, ReviewedProfile};
+use super::reviewed::{self, ReviewedProfile, TextLines};
 use super::{Format, VerbOutput, VerbResult};
 use crate::review::{Exposure, ExposureRow, TextPlaces};
 
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &ExposureArguments) -> VerbResult {
 
 impl Compared {
     fn text(&self) -> String {
-        let mut lines = Lines::default();
+        let mut lines = TextLines::default();
         lines.put(format!(
             "{}: exposure {:.1} of 10, {}",
             self.reviewed.name,

@@ -17,7 +17,7 @@ use super::{Format, ToolError, VerbOutput, VerbResult};
 /// The arguments of `remit learn`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  remit learn -o app.json -- /bin/ls /\n  remit learn --label smoke --keep journals -o \
+    after_help = "Examples:\n  remit learn -o app.json -- /bin/ls /\n  remit learn --label smoke --keep runs -o \
                   app.json -- /bin/ls /\n\n\
                   The app's standard output goes to standard error, and signals are handed on to it.\n\n\
                   Exit codes: 0 built, 1 the run ended badly, so that no profile is made of it, 2 bad input, or it \

@@ -1,6 +1,7 @@
 //! What the verbs that review a profile have in common: a profile with its evidence, and how a
 //! permission is printed.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
 use std::io::ErrorKind;
@@ -69,11 +70,11 @@ impl ReviewedProfile {
     }
 }
 
-/// Lines of text, each escaped by itself.
+/// TextLines of text, each escaped by itself.
 #[derive(Default)]
-pub(super) struct Lines(String);
+pub(super) struct TextLines(String);
 
-impl Lines {
+impl TextLines {
     /// Adds a line.
     pub fn put(&mut self, line: impl AsRef<str>) {
         self.0.push_str(&visible::line(line.as_ref()));
@@ -89,14 +90,16 @@ impl Lines {
 /// Permissions in two or three lines each: risk and sentence, place and reason, evidence. What one entry
 /// permits by a group, and in the same way, is one of them.
 pub(super) fn permissions<'p>(
-    lines: &mut Lines,
+    lines: &mut TextLines,
     mark: &str,
     all: impl IntoIterator<Item = &'p Permission>,
     of: &ReviewedProfile,
 ) {
     let mut alike: Vec<Vec<&Permission>> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
     for one in all {
-        match alike.iter_mut().find(|others| is_alike(others[0], one)) {
+        let index = brought_so(one).map(|way| *known.entry(way).or_insert(alike.len()));
+        match index.and_then(|index| alike.get_mut(index)) {
             Some(others) => others.push(one),
             None => alike.push(vec![one]),
         }
@@ -109,24 +112,18 @@ pub(super) fn permissions<'p>(
     }
 }
 
-/// Whether two permissions come of one entry by a group, and differ in their path or call alone.
-fn is_alike(one: &Permission, other: &Permission) -> bool {
-    let is_same = match (&one.what, &other.what) {
-        (Permitted::File { right, .. }, Permitted::File { right: other, .. }) => right == other,
-        (
-            Permitted::Call { decided_by, startup_only, .. },
-            Permitted::Call { decided_by: other, startup_only: early, .. },
-        ) => decided_by == other && startup_only == early,
-        _ => false,
+/// All by which a permission that a group or a section brings is like others; `None` for one of its own.
+fn brought_so(one: &Permission) -> Option<String> {
+    let way = match &one.what {
+        Permitted::File { right, .. } if one.through.is_some() => format!("{right:?}"),
+        Permitted::Call { decided_by, startup_only, .. }
+            if one.through.is_some() || !one.pointer.starts_with("/syscalls/") =>
+        {
+            format!("{decided_by:?} {startup_only}")
+        }
+        _ => return None,
     };
-    let brought = one.through.is_some()
-        || matches!(one.what, Permitted::Call { .. }) && !one.pointer.starts_with("/syscalls/");
-    is_same
-        && brought
-        && one.through == other.through
-        && one.pointer == other.pointer
-        && one.risk == other.risk
-        && one.risk_reason == other.risk_reason
+    Some(format!("{way} {:?} {} {} {}", one.through, one.pointer, one.risk.word(), one.risk_reason))
 }
 
 /// The sentence for several paths or calls.
@@ -158,7 +155,7 @@ fn together(these: &[&Permission]) -> String {
 }
 
 /// A permission with its place and reason, and with the evidence.
-fn permission(lines: &mut Lines, mark: &str, one: &Permission, of: &ReviewedProfile, sentence: &str) {
+fn permission(lines: &mut TextLines, mark: &str, one: &Permission, of: &ReviewedProfile, sentence: &str) {
     lines.put(format!("{mark} {:<9} {sentence}", one.risk.word()));
     let pointer = if one.pointer.is_empty() { "always" } else { &one.pointer };
     let through = one.through.map_or_else(String::new, |through| format!(", by {through}"));

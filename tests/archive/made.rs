@@ -215,7 +215,7 @@ impl Saved {
 
     /// The error, without the directory that the archive is in.
     pub fn refused(&self, name: &str) -> String {
-        let error = self.named(name).err().expect("it is refused").to_string();
+        let error = self.named(name).expect_err("it is refused").to_string();
         assert!(!error.contains('\n'), "one line: {error}");
         let alone: Vec<_> = fs::read_dir(self.0.path()).expect("listed").collect();
         assert_eq!(alone.len(), 1, "nothing is written");

@@ -1,5 +1,5 @@
 use super::super::diff::ProfileDiff;
-use super::super::tests::{Random, random, repository, with_one_more};
+use super::super::random::{Random, random, repository, with_one_more};
 use super::*;
 use crate::profile::Document;
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::super::progress::Progress;
+use super::super::progress::ProgressLine;
 use super::super::ready::READY;
 use super::super::{ToolError, build, plan};
 use super::{CheckArguments, CheckError, tier};
@@ -115,7 +115,7 @@ impl<'a> CheckInputs<'a> {
         check: impl FnOnce(&CheckInput) -> Result<T, ToolError>,
     ) -> Result<T, ToolError> {
         let Some(named) = &self.arguments.image else { return check(&self.input(None)) };
-        let bar = Progress::bytes("reading the image");
+        let bar = ProgressLine::bytes("reading the image");
         let image = archive::open(named, self.arch(), &mut |done, all| bar.set(done, all))?;
         let paths = gate::to_hash(&self.profile.document.profile);
         let digests = image.digests(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;

@@ -1,8 +1,7 @@
 //! Events in the Elastic Common Schema, version 8.17. What it has no field for is below `remit`.
 
-use super::convert::{EventParts, base_name, endpoint_parts};
 use super::json::JsonObject;
-use super::ocsf::techniques;
+use super::parts::{EventParts, base_name, endpoint_parts, techniques};
 use super::text::{event_text, quoted};
 use crate::incident::{Incident, IncidentProcess};
 

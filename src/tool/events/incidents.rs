@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::json;
 
-use super::convert::{EventConverter, IncidentPhase};
+use super::convert::EventConverter;
 use super::ids::StartIds;
+use super::json::put_json;
+use super::parts::IncidentPhase;
 use super::selection::EventFilter;
 use super::text::{BOLD_RED, Colours, DIM, RED, YELLOW, quoted};
 use crate::event::record::EventRecord;
@@ -123,7 +125,7 @@ impl IncidentPrinter {
                         &self.start,
                         &mut json,
                     );
-                    super::sink::put_json(out, &json);
+                    put_json(out, &json);
                 }
             }
         }
@@ -147,7 +149,7 @@ fn state(news: &IncidentNews) -> &'static str {
 
 fn line(out: &mut Vec<u8>, value: &impl Serialize) {
     let json = serde_json::to_string(value).expect("texts and numbers are JSON");
-    super::sink::put_json(out, json.as_bytes());
+    put_json(out, json.as_bytes());
 }
 
 /// One line of an incident that begins or goes on.

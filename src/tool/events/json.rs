@@ -1,6 +1,9 @@
 //! JSON objects written key by key: what is converted is many lines, and no tree is made of any.
 
+use memchr::memchr3;
 use serde::Serialize;
+
+use crate::visible;
 
 /// An object that is being written. Empty texts and absent numbers are left out.
 pub(super) struct JsonObject<'o> {
@@ -101,6 +104,28 @@ impl JsonObject<'_> {
     }
 }
 
+/// Writes JSON as a line of which a terminal interprets nothing.
+pub(super) fn put_json(out: &mut Vec<u8>, json: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(json);
+    end_json(out, start);
+}
+
+/// Ends the line of JSON that begins here: strings have their control characters escaped, and the
+/// others are few.
+pub(super) fn end_json(out: &mut Vec<u8>, start: usize) {
+    let json = &out[start..];
+    if !json.is_ascii() || memchr3(0x7f, b'\t', b'\r', json).is_some() {
+        let text = String::from_utf8_lossy(json);
+        // Outside of strings these two are spaces.
+        let text = text.replace(['\t', '\r'], " ");
+        let visible = visible::line(&text).into_owned();
+        out.truncate(start);
+        out.extend_from_slice(visible.as_bytes());
+    }
+    out.push(b'\n');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +147,19 @@ mod tests {
         });
         let expected = r#"{"a":"x\"\n","n":7,"r":[1],"o":{"is":true,"t":["x","y"]},"l":[{"n":1},{"n":2}]}"#;
         assert_eq!(String::from_utf8(out).expect("text"), expected);
+    }
+
+    #[test]
+    fn json_stays_json_and_nothing_of_it_is_a_control() {
+        for (json, shown) in [
+            (r#"{"a":"\u001b"}"#, r#"{"a":"\u001b"}"#),
+            ("{\"a\":\"\u{9b}\u{7f}\u{202e}ä\"}", r#"{"a":"\u009b\u007f\u202eä"}"#),
+            ("{\"a\":\t1}", r#"{"a": 1}"#),
+        ] {
+            let mut out = b"x".to_vec();
+            put_json(&mut out, json.as_bytes());
+            assert_eq!(String::from_utf8(out).expect("text"), format!("x{shown}\n"));
+            assert!(serde_json::from_str::<serde_json::Value>(shown).is_ok());
+        }
     }
 }

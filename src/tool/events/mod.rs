@@ -9,6 +9,7 @@ mod json;
 mod log;
 mod ocsf;
 mod otlp;
+mod parts;
 mod prometheus;
 mod selection;
 mod sink;
@@ -227,7 +228,7 @@ fn follow(paths: &[PathBuf], sink: &mut EventSink, trust: &LogTrust) -> Result<L
     }
     let waiter = Waiter::new().map_err(|error| failed(Path::new("signalfd"), error))?;
     let mut followers = Followers::of(paths, trust).map_err(|(path, error)| failed(&path, error))?;
-    let mut is_first = true;
+    let (mut is_first, mut is_over) = (true, false);
     loop {
         followers.read(sink).map_err(|error| match error {
             FollowError::File(path, error) => ReadEnd::Error(failed(&path, error)),
@@ -243,9 +244,13 @@ fn follow(paths: &[PathBuf], sink: &mut EventSink, trust: &LogTrust) -> Result<L
         sink.write().map_err(ReadEnd::Output)?;
         let all = followers.left_out().fold(LeftOut::default(), |all, (_, left_out)| all.and(left_out));
         sink.write_counters(all, false)?;
+        if is_over {
+            break;
+        }
         match waiter.wait(followers.descriptor(), sink.due()) {
             Ok(WaitEnd::Ready | WaitEnd::Due) => {}
-            Ok(WaitEnd::Interrupted) => break,
+            // What was written before the signal is read.
+            Ok(WaitEnd::Interrupted) => is_over = true,
             Ok(WaitEnd::OutputClosed) => return Err(ReadEnd::Output(io::ErrorKind::BrokenPipe.into())),
             Err(error) => return Err(ReadEnd::Error(failed(Path::new("poll"), error))),
         }

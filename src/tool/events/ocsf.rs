@@ -2,12 +2,12 @@
 //! `process_activity`, files as `file_activity`, sockets as `network_activity`, other violations and
 //! incidents as `detection_finding`; all with the profile `security_control`.
 
-use super::convert::{EndpointParts, EventParts, IncidentPhase, base_name, endpoint_parts};
 use super::json::JsonObject;
+use super::parts::{EndpointParts, EventParts, IncidentPhase, base_name, endpoint_parts, techniques};
 use super::text::{event_text, quoted};
 use crate::event::moment::microseconds;
 use crate::event::record::ObjectRecord;
-use crate::incident::{INCIDENT_RULES, Incident, IncidentProcess, IncidentSeverity, IncidentStep};
+use crate::incident::{Incident, IncidentProcess, IncidentSeverity, IncidentStep};
 
 /// The version of the schema.
 const VERSION: &str = "1.8.0";
@@ -344,12 +344,6 @@ fn incident_info(o: &mut JsonObject<'_>, incident: &Incident, uid: &str) {
             o.object("technique", |o| o.text("uid", id).text("name", name).done());
         });
     }
-}
-
-/// The techniques of an incident's rules.
-pub(super) fn techniques(incident: &Incident) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let rules = INCIDENT_RULES.iter().filter(|rule| incident.rules.contains(&rule.id));
-    rules.filter_map(|rule| rule.technique)
 }
 
 fn evidence(o: &mut JsonObject<'_>, incident: &Incident, step: &IncidentStep) {

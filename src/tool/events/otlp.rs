@@ -2,8 +2,8 @@
 //! file exporter writes it. Attributes have the names of the semantic conventions where those have
 //! one, and begin with `remit.` otherwise.
 
-use super::convert::{EventParts, base_name, endpoint_parts};
 use super::json::JsonObject;
+use super::parts::{EventParts, base_name, endpoint_parts};
 use super::text::event_text;
 use crate::event::moment::microseconds;
 use crate::incident::{Incident, IncidentSeverity};

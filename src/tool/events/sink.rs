@@ -4,11 +4,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use memchr::memchr3;
-
 use super::convert::EventConverter;
 use super::follow::TakeLog;
 use super::incidents::IncidentPrinter;
+use super::json::{end_json, put_json};
 use super::log::{EventLog, LeftOut};
 use super::prometheus::EventCounters;
 use super::selection::EventFilter;
@@ -184,49 +183,8 @@ impl TakeLog for EventSink {
     }
 }
 
-/// Writes JSON as a line of which a terminal interprets nothing.
-pub(super) fn put_json(out: &mut Vec<u8>, json: &[u8]) {
-    let start = out.len();
-    out.extend_from_slice(json);
-    end_json(out, start);
-}
-
-/// Ends the line of JSON that begins here: strings have their control characters escaped, and the
-/// others are few.
-fn end_json(out: &mut Vec<u8>, start: usize) {
-    let json = &out[start..];
-    if !json.is_ascii() || memchr3(0x7f, b'\t', b'\r', json).is_some() {
-        let text = String::from_utf8_lossy(json);
-        // Outside of strings these two are spaces.
-        let text = text.replace(['\t', '\r'], " ");
-        let visible = visible::line(&text).into_owned();
-        out.truncate(start);
-        out.extend_from_slice(visible.as_bytes());
-    }
-    out.push(b'\n');
-}
-
 /// Microseconds since 1970.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_stays_json_and_nothing_of_it_is_a_control() {
-        for (json, shown) in [
-            (r#"{"a":"\u001b"}"#, r#"{"a":"\u001b"}"#),
-            ("{\"a\":\"\u{9b}\u{7f}\u{202e}ä\"}", r#"{"a":"\u009b\u007f\u202eä"}"#),
-            ("{\"a\":\t1}", r#"{"a": 1}"#),
-        ] {
-            let mut out = b"x".to_vec();
-            put_json(&mut out, json.as_bytes());
-            assert_eq!(String::from_utf8(out).expect("text"), format!("x{shown}\n"));
-            assert!(serde_json::from_str::<serde_json::Value>(shown).is_ok());
-        }
-    }
 }
