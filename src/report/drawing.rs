@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::label::{COLUMN, LONGEST, columns, short_path};
-use super::layout::{ArrowRoute, Layout, LayoutBox, LayoutPoint, layout};
+use super::layout::{ArrowRoute, GraphLayout, LayoutBox, LayoutPoint, layout};
 use super::programs::{ProgramGraph, ProgramRole, ProgramSet, Transition};
 
 /// The height of a line of a box.
@@ -170,7 +170,7 @@ pub fn drawing(graph: &ProgramGraph) -> Option<ProgramDrawing> {
     let sizes: Vec<(f64, f64)> =
         sets.iter().zip(&lines).map(|(set, lines)| lines.size(node(set).role, node(set).is_entry)).collect();
     let entries: Vec<usize> = (0..sets.len()).filter(|one| node(&sets[*one]).is_entry).collect();
-    let Layout { width, height, boxes, routes } =
+    let GraphLayout { width, height, boxes, routes } =
         layout(&sizes, &entries, &arrows.keys().copied().collect())?;
     let shapes = sets.iter().zip(&lines).zip(&boxes).map(|((set, lines), place)| {
         let node = node(set);

@@ -4,7 +4,7 @@
 use crate::syscalls::groups::Purpose;
 use crate::syscalls::{Handler, Syscall};
 
-macro_rules! call_families {
+macro_rules! call_family_table {
     ($($name:ident $title:literal, $about:literal;)*) => {
         /// A family of system calls.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ macro_rules! call_families {
     };
 }
 
-call_families! {
+call_family_table! {
     Memory "Memory", "allocate, map and protect memory";
     Processes "Processes", "start programs and children, end, wait";
     Threads "Threads and locks", "threads, futexes, thread-local storage";
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn families_are_those_that_a_reader_expects() {
+    fn a_call_is_where_a_reader_expects_it() {
         let of = |name: &str| call_family(syscalls::find(name).expect("a call"));
         assert_eq!(of("execve"), CallFamily::Processes);
         assert_eq!(of("chown"), CallFamily::FilesChange);

@@ -80,7 +80,7 @@ pub struct ArrowRoute {
 
 /// The layout of a graph.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Layout {
+pub struct GraphLayout {
     /// The width of the drawing.
     pub width: f64,
     /// The height of the drawing.
@@ -93,7 +93,11 @@ pub struct Layout {
 
 /// The layout of boxes with these widths and heights, of which those in `first` come first; `None` where
 /// there are too many. An arrow from a box to itself is no part of it.
-pub fn layout(sizes: &[(f64, f64)], first: &[usize], arrows: &BTreeSet<(usize, usize)>) -> Option<Layout> {
+pub fn layout(
+    sizes: &[(f64, f64)],
+    first: &[usize],
+    arrows: &BTreeSet<(usize, usize)>,
+) -> Option<GraphLayout> {
     let arrows: BTreeSet<(usize, usize)> = arrows.iter().copied().filter(|(from, to)| from != to).collect();
     if sizes.len() > MOST_BOXES || arrows.len() > MOST_ARROWS {
         return None;
@@ -208,7 +212,7 @@ impl Places<'_> {
         Some(Places { layers, passing, steps, parts })
     }
 
-    fn layout(&self, sizes: &[(f64, f64)], arrows: &BTreeSet<(usize, usize)>) -> Layout {
+    fn layout(&self, sizes: &[(f64, f64)], arrows: &BTreeSet<(usize, usize)>) -> GraphLayout {
         let columns = self.columns(sizes);
         let mut middles: BTreeMap<usize, f64> = BTreeMap::new();
         let mut top = MARGIN;
@@ -232,7 +236,7 @@ impl Places<'_> {
         let boxes: Vec<LayoutBox> = sizes.iter().enumerate().map(place).collect();
         let right = columns.last().map_or(0.0, |(x, width)| x + width);
         let routes = arrows.iter().map(|ends| self.route(*ends, &boxes, &columns, &middles)).collect();
-        Layout {
+        GraphLayout {
             width: right + MARGIN,
             height: (top - 2.0 * DISTANCE).max(MARGIN) + MARGIN,
             routes: apart(routes, &boxes),

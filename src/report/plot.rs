@@ -91,9 +91,9 @@ fn plot(
     let path = |which: &dyn Fn((f64, f64)) -> f64, backwards: bool, start: char| {
         let mut path = String::new();
         let mut add = |point: &Estimate| {
-            let pen = if path.is_empty() { start } else { 'L' };
+            let letter = if path.is_empty() { start } else { 'L' };
             // A string takes all.
-            let _ = write!(path, "{pen}{} {}", number(x(point.runs)), number(y(which(values(point)))));
+            let _ = write!(path, "{letter}{} {}", number(x(point.runs)), number(y(which(values(point)))));
         };
         if backwards {
             points.iter().rev().for_each(&mut add)

@@ -1,7 +1,6 @@
 //! `remit report`: what a profile allows, as one HTML file.
 
 use std::fs::{self, File};
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::build::put;
@@ -83,7 +82,8 @@ fn evidence(arguments: &ReportArguments, document: &Document) -> Result<Option<R
 fn read_events(path: &Path, nonces: &[String], history: &mut ViolationHistory) -> Result<(), ToolError> {
     let name = path.display().to_string();
     let failed = |error| ToolError::File { path: path.to_owned(), error };
-    let mut lines = BoundedLines::of(BufReader::new(File::open(path).map_err(failed)?));
+    let input = File::open(path).map_err(failed)?;
+    let mut lines = BoundedLines::of(input).with_stdout(!nonces.is_empty());
     let mut file = history.begin(&name, nonces);
     while let Some((_, line)) = lines.next_event().map_err(failed)? {
         file.line(line);

@@ -10,7 +10,7 @@ impl Numbers {
     }
 }
 
-fn check(sizes: &[(f64, f64)], arrows: &BTreeSet<(usize, usize)>) -> Layout {
+fn check(sizes: &[(f64, f64)], arrows: &BTreeSet<(usize, usize)>) -> GraphLayout {
     let found = layout(sizes, &[0], arrows).expect("it is small enough");
     assert_eq!(found.boxes.len(), sizes.len());
     for (index, one) in found.boxes.iter().enumerate() {

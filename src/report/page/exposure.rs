@@ -48,7 +48,11 @@ impl ExposurePart {
             ("Docker's default".to_owned(), Exposure::docker()),
             ("baseline".to_owned(), Exposure::baseline()),
         ];
-        others.extend(input.against.map(|(name, against)| (shown(name), Exposure::of(&against.profile))));
+        others.extend(
+            input
+                .against
+                .map(|(name, against)| (format!("against {}", shown(name)), Exposure::of(&against.profile))),
+        );
         let tenths = |badness: f64| (badness * 10.0).round() as u32;
         let row = |(at, row): (usize, &crate::review::ExposureRow)| RowView {
             id: row.id,

@@ -14,7 +14,7 @@ pub(super) struct Tile {
 }
 
 /// A setting of the profile.
-pub(super) struct Fact {
+pub(super) struct SettingFact {
     pub term: &'static str,
     pub text: String,
 }
@@ -50,15 +50,15 @@ pub(super) fn tiles(input: &ReportInput<'_>, calls: &CallsPart, exposure: &Expos
 }
 
 /// The settings.
-pub(super) fn facts(profile: &Profile) -> Vec<Fact> {
+pub(super) fn facts(profile: &Profile) -> Vec<SettingFact> {
     let list = |entries: &[Entry<String>]| {
         let names: Vec<String> = entries.iter().map(|entry| shown(&entry.what)).collect();
         names.join(", ")
     };
     let mut facts = vec![
-        Fact { term: "Mode", text: about_mode(profile.mode).to_owned() },
-        Fact { term: "Risk tier", text: profile.risk.word().to_owned() },
-        Fact {
+        SettingFact { term: "Mode", text: about_mode(profile.mode).to_owned() },
+        SettingFact { term: "Risk tier", text: profile.risk.word().to_owned() },
+        SettingFact {
             term: "User and groups",
             text: profile.run_as.as_ref().map_or("those of the container".to_owned(), |ids| {
                 let groups = crate::ids::list(&ids.groups);
@@ -66,15 +66,15 @@ pub(super) fn facts(profile: &Profile) -> Vec<Fact> {
                 format!("uid {}, gid {}{groups}", ids.user, ids.group)
             }),
         },
-        Fact { term: "After a violation", text: profile.on_violation.word().to_owned() },
-        Fact {
+        SettingFact { term: "After a violation", text: profile.on_violation.word().to_owned() },
+        SettingFact {
             term: "Missing kernel features",
             text: match profile.fallback.word() {
                 "degrade" => "degrade: the app starts, and the start event lists what is missing".to_owned(),
                 word => format!("{word}: the app does not start"),
             },
         },
-        Fact {
+        SettingFact {
             term: "Start-up ends",
             text: match profile.ready {
                 None => "never; no call is taken away".to_owned(),
@@ -85,21 +85,21 @@ pub(super) fn facts(profile: &Profile) -> Vec<Fact> {
                 Some(Ready::Delay(time)) => format!("{} ms after the launch", time.as_millis()),
             },
         },
-        Fact {
+        SettingFact {
             term: "Refused reads",
             text: if profile.watch_reads { "reported" } else { "refused without an event" }.to_owned(),
         },
-        Fact {
+        SettingFact {
             term: "Writable and executable memory",
             text: if profile.write_execute { "allowed" } else { "refused" }.to_owned(),
         },
-        Fact { term: "Limits", text: about_limits(&profile.limits) },
+        SettingFact { term: "Limits", text: about_limits(&profile.limits) },
     ];
     if !profile.environment_drop.is_empty() {
-        facts.push(Fact { term: "Variables dropped", text: list(&profile.environment_drop) });
+        facts.push(SettingFact { term: "Variables dropped", text: list(&profile.environment_drop) });
     }
     if !profile.environment_keep.is_empty() {
-        facts.push(Fact { term: "Variables passed on", text: list(&profile.environment_keep) });
+        facts.push(SettingFact { term: "Variables passed on", text: list(&profile.environment_keep) });
     }
     facts
 }

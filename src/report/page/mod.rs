@@ -18,7 +18,7 @@ use self::calls::CallsPart;
 use self::capabilities::CapabilitiesPart;
 use self::difference::DifferencePart;
 use self::exposure::ExposurePart;
-use self::facts::{Fact, Tile};
+use self::facts::{SettingFact, Tile};
 use self::files::FilesPart;
 use self::grant::GrantIndex;
 use self::learning::LearningPart;
@@ -44,7 +44,7 @@ struct ReportPage<'p> {
     security_policy: String,
     style: &'static str,
     tiles: Vec<Tile>,
-    facts: Vec<Fact>,
+    facts: Vec<SettingFact>,
     warnings: Vec<String>,
     exposure: ExposurePart,
     programs: ProgramsPart,
