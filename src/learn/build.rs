@@ -17,6 +17,22 @@ use crate::profile::{
     OnViolation, Profile, Ready, Risk, SyscallRule, Syscalls, in_order,
 };
 
+/// Why an exact profile has `@base` and `@failure`.
+const GRANTED_UNSEEN: &str = "granted without having been observed: no power beyond what a process has";
+
+/// Whether an exact profile takes a call away after ready where it was made only before: one that
+/// changes names or attributes of files, takes a port, or is in no group, since it has power of its
+/// own. A process that is forked again, or a connection that is made again, may come at any time.
+fn starts_alone(name: &str) -> bool {
+    use crate::syscalls::{Purpose, find, groups};
+    let purpose = find(name).and_then(|syscall| syscall.group);
+    let all = [&groups::CORE, &groups::FILES, &groups::NETWORK, &groups::NETWORK_LISTEN];
+    match purpose {
+        Some(purpose) => matches!(purpose, Purpose::Names | Purpose::Attributes | Purpose::Listening),
+        None => name.starts_with("mknod") || !all.iter().any(|group| group.calls().contains_key(name)),
+    }
+}
+
 /// The fewest runs seen serving before a call is taken to belong to start-up alone.
 const SERVED: usize = 3;
 
@@ -54,6 +70,8 @@ pub struct Wanted {
     pub name: Option<String>,
     /// Whether the profile pins the digests of programs.
     pub digests: bool,
+    /// The profile that is continued is not exact.
+    pub continues_groups: bool,
 }
 
 /// Builds the profile of the observations.
@@ -66,7 +84,9 @@ pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
     let endpoints = || network.listen.iter().chain(&network.connect).map(|entry| &entry.what);
     let unix =
         |one: &Endpoint| matches!(one, Endpoint::UnixAny | Endpoint::UnixPath(_) | Endpoint::UnixAbstract(_));
+    let exact = builder.is_exact(wanted);
     let sections = Sections {
+        exact,
         files: !files.is_empty(),
         network: endpoints().next().is_some(),
         listens: !network.listen.is_empty(),
@@ -255,8 +275,15 @@ impl Builder<'_> {
     fn syscalls(&mut self, sections: Sections, network: &Network) -> (Option<Ready>, Syscalls) {
         let mut found = calls::generalise(self.facts, sections);
         self.notes.append(&mut found.notes);
+        let mut early_rules = Vec::new();
+        let made = std::mem::take(&mut found.made);
+        let serves = |call: &str| made.get(call).is_some_and(|seen| !seen.serving.is_empty());
+        let served_class = |name: &str| {
+            let class = crate::syscalls::class(name);
+            serves(name) || class.is_some_and(|class| class.calls().any(serves))
+        };
         let (ready, served) = self.ready(network);
-        let mut syscalls = Syscalls { allow: Vec::new(), startup_only: Vec::new() };
+        let mut syscalls = Syscalls { exact: sections.exact, allow: Vec::new(), startup_only: Vec::new() };
         let mut early: BTreeMap<&'static str, Seen> = BTreeMap::new();
         for rule in found.rules {
             let (because, why) = match rule.completes {
@@ -269,10 +296,16 @@ impl Builder<'_> {
                     )
                 }
             };
-            if let SyscallRule::Call(name) = rule.what
-                && rule.seen.serving.is_empty()
-            {
-                early.insert(name, rule.seen.clone());
+            match &rule.what {
+                _ if !rule.seen.serving.is_empty() => {}
+                SyscallRule::Call(name) | SyscallRule::When(name, _) if sections.exact => {
+                    let resolves = *name == "bind" && !network.connect.is_empty();
+                    if starts_alone(name) && !served_class(name) && !resolves {
+                        early_rules.push((rule.what.clone(), rule.seen.clone()));
+                    }
+                }
+                SyscallRule::Call(name) => drop(early.insert(*name, rule.seen.clone())),
+                _ => {}
             }
             let entry = Entry { what: rule.what, why };
             for (number, key) in grants::call_keys("allow", &entry.what).into_iter().enumerate() {
@@ -283,7 +316,12 @@ impl Builder<'_> {
             }
             syscalls.allow.push(entry);
         }
-        for (group, because, seen) in self.unseen_groups(sections, &found.made) {
+        let groups = if sections.exact {
+            ["@base", "@failure"].map(|group| (group, GRANTED_UNSEEN, Seen::default())).into()
+        } else {
+            self.unseen_groups(sections, &made)
+        };
+        for (group, because, seen) in groups {
             let rule = SyscallRule::Group(group);
             for key in grants::call_keys("allow", &rule) {
                 self.because(key, because, &seen);
@@ -301,11 +339,39 @@ impl Builder<'_> {
             return (ready, syscalls);
         }
         early.extend(self.early_sections(network));
+        if sections.exact {
+            early.retain(|name, _| name.starts_with("exec"));
+        }
+        for (rule, seen) in early_rules {
+            for key in grants::call_keys("startup_only", &rule) {
+                self.because(key, "never seen after ready", &seen);
+            }
+            syscalls.startup_only.push(plain(rule));
+        }
         for (name, seen) in early {
             self.because(format!("startup_only {name}"), "never seen after ready", &seen);
             syscalls.startup_only.push(plain(SyscallRule::Call(name)));
         }
         (ready, syscalls)
+    }
+
+    /// Whether the profile is exact: every run says which calls it watched, and those were all but
+    /// `@base`. A note says why it is not.
+    fn is_exact(&mut self, wanted: &Wanted) -> bool {
+        let runs = self.observations.runs();
+        let silent = runs.iter().filter(|run| !run.watched).count();
+        if silent > 0 {
+            self.notes.push(format!(
+                "syscalls is not exact: {silent} of {} runs were recorded by an older remit, which did not watch every \
+                 call; record them anew",
+                runs.len()
+            ));
+        } else if wanted.continues_groups {
+            self.notes.push(
+                "syscalls is not exact, as in the profile that is continued; built without --base it is".to_owned(),
+            );
+        }
+        silent == 0 && !wanted.continues_groups
     }
 
     /// Groups whose calls a run that is not exact does not notify, and whose section the profile

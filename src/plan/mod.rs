@@ -12,6 +12,7 @@ mod dumpable;
 mod elsewhere;
 pub mod environment;
 mod error;
+mod exact;
 mod exposed;
 mod file_groups;
 mod files;
@@ -157,6 +158,8 @@ pub struct Plan {
     pub landlock: Option<Landlock>,
     /// The seccomp filter.
     pub filter: Filter,
+    /// Calls that the filter has for the launch, where the profile is exact and does not list them.
+    pub launch: Vec<&'static str>,
     /// The rules by which the supervisor decides.
     pub policy: Arc<Policy>,
     /// Loaders and interpreters found by reading the programs.
@@ -454,6 +457,8 @@ pub struct Policy {
     pub startup: Option<Startup>,
     /// The alternatives by which prctl(PR_SET_DUMPABLE) is allowed.
     pub dumpable: Vec<Vec<Condition>>,
+    /// clone(2) may make processes, and not threads alone.
+    pub forks: bool,
 }
 
 /// A program entry, resolved.

@@ -106,6 +106,7 @@ fn document(profile: &Profile) -> Json {
     network.full("connect", &profile.network.connect, |entry| reasoned(entry, "endpoint", endpoint));
     top.section("network", network);
     let mut syscalls = ChangedPairs::default();
+    syscalls.some("exact", profile.syscalls.exact.then_some(()), |()| Json::Scalar("true".into()));
     syscalls.full("allow", &profile.syscalls.allow, rule);
     syscalls.full("startup_only", &profile.syscalls.startup_only, rule);
     top.section("syscalls", syscalls);
