@@ -231,9 +231,9 @@ impl Sections {
         let Some(alternatives) = brought.get(call) else { return false };
         // The option of a socket by its name, which says the level: SOL_SOCKET or IPPROTO_TCP.
         let level = match (call, arg) {
-            ("setsockopt" | "getsockopt", 2) if name.starts_with("SO_") => Some(1),
-            ("setsockopt" | "getsockopt", 2) if name.starts_with("TCP_") => Some(6),
-            ("setsockopt" | "getsockopt", _) => return false,
+            ("setsockopt", 2) if name.starts_with("SO_") => Some(1),
+            ("setsockopt", 2) if name.starts_with("TCP_") => Some(6),
+            ("setsockopt", _) => return false,
             _ => None,
         };
         let holds = |condition: &Condition| {

@@ -157,7 +157,7 @@ impl FilterInput<'_> {
             }
             let by_arguments = is_open_to_more(call) || self.mediated(call).is_none();
             match &entry.what {
-                // Whom a signal may reach is decided all the same.
+                // The process that a signal may reach is decided all the same.
                 SyscallRule::When(_, condition)
                     if self.exact()
                         && matches!(

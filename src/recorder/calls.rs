@@ -111,7 +111,7 @@ impl Kind {
 
 /// The arguments that decide whether a profile allows a call, by their number; and the prefixes of
 /// their constants.
-const MATTERS: [(&str, u8, &[&str]); 25] = [
+const MATTERS: [(&str, u8, &[&str]); 26] = [
     ("arch_prctl", 0, &["ARCH_"]),
     ("bpf", 0, &[]),
     ("clock_adjtime", 0, &["CLOCK_"]),
@@ -119,6 +119,7 @@ const MATTERS: [(&str, u8, &[&str]); 25] = [
     ("clone", 0, &[]),
     ("fcntl", 1, &["F_"]),
     ("futex", 1, &[]),
+    ("getsockopt", 1, &[]),
     ("ioctl", 1, &["TC", "TIO", "FIO", "SIOC", "BLK", "FS_IOC"]),
     ("keyctl", 0, &["KEYCTL_"]),
     ("kill", 1, &[]),
@@ -146,9 +147,9 @@ pub fn argument(call: &Call) -> Option<(u8, u64)> {
         // A new limit, or another process's, by its resource; else that nothing is set.
         "prlimit64" if call.args[2] != 0 || call.args[0] as u32 != 0 => 1,
         "prlimit64" => 2,
-        // The option where its number and name are the level's own; else the level.
-        "setsockopt" | "getsockopt" if option_names(call).is_empty() => 1,
-        "setsockopt" | "getsockopt" => 2,
+        // The option where its name says the level; else the level.
+        "setsockopt" if option_names(call).is_empty() => 1,
+        "setsockopt" => 2,
         _ => MATTERS.iter().find(|(known, ..)| *known == name)?.1,
     };
     let value = call.args[usize::from(arg)];
@@ -198,7 +199,7 @@ pub fn observation(call: &Call, program: String) -> Observation {
 /// The constant's name where the value has one.
 fn named(call: &Call, arg: Option<u8>, value: u64) -> Value {
     let starts = match (call.name.unwrap_or_default(), arg) {
-        ("setsockopt" | "getsockopt", Some(2)) => option_names(call),
+        ("setsockopt", Some(2)) => option_names(call),
         ("prlimit64", Some(1)) => &["RLIMIT_"],
         (name, _) => MATTERS.iter().find(|(known, ..)| *known == name).map_or(&[][..], |(_, _, starts)| starts),
     };

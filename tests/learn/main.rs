@@ -5,6 +5,7 @@
 mod amend;
 mod bad_input;
 mod build;
+mod exact;
 
 use std::fs;
 use std::path::PathBuf;
