@@ -83,9 +83,36 @@ fn values_beside(name: &str, arg: u8) -> Vec<u64> {
     conditions.filter_map(|one| if let Test::In(values) = one.test { Some(values) } else { None }).flatten().collect()
 }
 
-/// The calls of a call's class, itself among them.
-fn class_of(name: &str) -> impl Iterator<Item = &'static str> {
-    syscalls::class(name).into_iter().flat_map(Class::calls)
+/// Calls that no C library makes any more where the kernel has their successors: an exact profile is
+/// not completed by them.
+const SUPERSEDED: [&str; 14] = [
+    "creat",
+    "epoll_create",
+    "eventfd",
+    "futimesat",
+    "getdents",
+    "inotify_init",
+    "lchown",
+    "pipe",
+    "renameat",
+    "setregid",
+    "setreuid",
+    "signalfd",
+    "utime",
+    "utimes",
+];
+
+impl Sections {
+    /// The calls that come with one of its class. An exact profile, which is for one architecture, has
+    /// neither those that are superseded nor those that libraries fall back from: the kernel answers
+    /// ENOSYS to what came after Linux 4.18.
+    fn class_of(self, name: &str) -> impl Iterator<Item = &'static str> {
+        let of_class = syscalls::class(name).into_iter().flat_map(Class::calls);
+        of_class.filter(move |call| {
+            let falls_back = syscalls::find(call).is_some_and(syscalls::Syscall::is_new);
+            !self.exact || (!SUPERSEDED.contains(call) && !falls_back)
+        })
+    }
 }
 
 /// The rules for the calls of `facts`, where the other sections are `sections`.
@@ -139,7 +166,7 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
     });
     let mut rules: BTreeMap<(&'static str, Option<u8>), CallRule> = BTreeMap::new();
     for (name, seen) in &whole {
-        for other in class_of(name) {
+        for other in sections.class_of(name) {
             if other != *name && !whole.contains_key(other) && !brought.contains_key(other) {
                 let what = SyscallRule::Call(other);
                 let rule =
@@ -343,6 +370,8 @@ mod tests {
         ];
         assert_eq!(found(&base), []);
         assert_eq!(found(&[("openat2", None)]), [allowed("openat2")]);
+        assert_eq!(found(&[("access", None)]), ["access", "faccessat"].map(allowed), "faccessat2 falls back");
+        assert_eq!(found(&[("pipe2", None)]), [allowed("pipe2")]);
         assert_eq!(found(&[("fcntl", Some((1, "F_SETPIPE_SZ")))]), [when("fcntl", 1, &[1031])]);
         assert_eq!(found(&[("clone", Some((0, "18874385")))]), [allowed("clone")], "a process");
         assert_eq!(found(&[("kill", Some((1, "9")))]), [allowed("kill")]);
