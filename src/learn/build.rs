@@ -340,7 +340,8 @@ impl Builder<'_> {
         }
         early.extend(self.early_sections(network));
         if sections.exact {
-            early.retain(|name, _| name.starts_with("exec"));
+            // What else there is has a rule; execve has none, since the launch brings it.
+            early.retain(|name, _| *name == "execve" || (*name == "execveat" && made.contains_key(name)));
         }
         for (rule, seen) in early_rules {
             for key in grants::call_keys("startup_only", &rule) {
@@ -368,7 +369,8 @@ impl Builder<'_> {
             ));
         } else if wanted.continues_groups {
             self.notes.push(
-                "syscalls is not exact, as in the profile that is continued; built without --base it is".to_owned(),
+                "syscalls is not exact, as in the profile that is continued; built without --base it is"
+                    .to_owned(),
             );
         }
         silent == 0 && !wanted.continues_groups

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::fact::{Fact, Seen};
 use crate::profile::SyscallRule;
-use crate::syscalls::{self, Class, Condition, Handler, Test, constants, groups};
+use crate::syscalls::{self, Arg, Class, Condition, Handler, Test, constants, groups};
 
 /// The sections of the profile that allow calls.
 #[derive(Clone, Copy, Debug)]
@@ -78,9 +78,13 @@ impl Sections {
 /// The values of an argument that come with those that were seen: what C libraries try of the
 /// thread's pointer and the processor depends on the machine.
 fn values_beside(name: &str, arg: u8) -> Vec<u64> {
-    let of_core = groups::CORE.conditional().filter(|(call, _)| (*call, arg) == ("arch_prctl", 0) && *call == name);
+    let of_core =
+        groups::CORE.conditional().filter(|(call, _)| (*call, arg) == ("arch_prctl", 0) && *call == name);
     let conditions = of_core.flat_map(|(_, alternatives)| alternatives).flatten();
-    conditions.filter_map(|one| if let Test::In(values) = one.test { Some(values) } else { None }).flatten().collect()
+    conditions
+        .filter_map(|one| if let Test::In(values) = one.test { Some(values) } else { None })
+        .flatten()
+        .collect()
 }
 
 /// Calls that no C library makes any more where the kernel has their successors: an exact profile is
@@ -103,14 +107,21 @@ const SUPERSEDED: [&str; 14] = [
 ];
 
 impl Sections {
-    /// The calls that come with one of its class. An exact profile, which is for one architecture, has
-    /// neither those that are superseded nor those that libraries fall back from: the kernel answers
-    /// ENOSYS to what came after Linux 4.18.
+    /// The calls that come with one of its class. An exact profile is for the C libraries of one image on
+    /// one architecture: it has none that is superseded, none that libraries fall back from (to what came
+    /// after Linux 4.18 the kernel answers ENOSYS), and of a path no other form than the one that was
+    /// seen, by a directory's descriptor or without.
     fn class_of(self, name: &str) -> impl Iterator<Item = &'static str> {
+        let form = |call: &str| {
+            let syscall = syscalls::find(call)?;
+            syscall.position(Arg::Path).map(|_| syscall.position(Arg::Dirfd).is_some())
+        };
+        let seen = form(name);
         let of_class = syscalls::class(name).into_iter().flat_map(Class::calls);
         of_class.filter(move |call| {
             let falls_back = syscalls::find(call).is_some_and(syscalls::Syscall::is_new);
-            !self.exact || (!SUPERSEDED.contains(call) && !falls_back)
+            let other_form = matches!((seen, form(call)), (Some(seen), Some(other)) if seen != other);
+            !self.exact || (!SUPERSEDED.contains(call) && !falls_back && !other_form)
         })
     }
 }
@@ -370,7 +381,10 @@ mod tests {
         ];
         assert_eq!(found(&base), []);
         assert_eq!(found(&[("openat2", None)]), [allowed("openat2")]);
-        assert_eq!(found(&[("access", None)]), ["access", "faccessat"].map(allowed), "faccessat2 falls back");
+        assert_eq!(found(&[("access", None)]), [allowed("access")]);
+        assert_eq!(found(&[("fchown", None)]), ["chown", "fchown", "fchownat"].map(allowed));
+        assert_eq!(found(&[("unlink", None)]), ["rmdir", "unlink"].map(allowed));
+        assert_eq!(found(&[("faccessat", None)]), [allowed("faccessat")], "faccessat2 falls back");
         assert_eq!(found(&[("pipe2", None)]), [allowed("pipe2")]);
         assert_eq!(found(&[("fcntl", Some((1, "F_SETPIPE_SZ")))]), [when("fcntl", 1, &[1031])]);
         assert_eq!(found(&[("clone", Some((0, "18874385")))]), [allowed("clone")], "a process");

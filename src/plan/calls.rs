@@ -34,9 +34,9 @@ impl FilterInput<'_> {
             let names = brought.names().into_iter().filter(|call| !listed.contains(call));
             launch.extend(names.filter(|call| syscalls::number(arch, call).is_some()));
         }
-        let forks = brought.call_of("clone").is_some_and(|clone| {
-            exact::makes_processes(clone.alternatives.iter().chain(&clone.extra))
-        });
+        let forks = brought
+            .call_of("clone")
+            .is_some_and(|clone| exact::makes_processes(clone.alternatives.iter().chain(&clone.extra)));
         let brought = syscalls::all().zip(brought.calls).filter_map(|(syscall, call)| Some((syscall, call?)));
         // The target of a signal by pidfd is behind a descriptor: no register identifies the supervisor.
         let scoped = self.kernel.landlock >= LandlockAbi::SCOPE;
@@ -192,7 +192,9 @@ impl FilterInput<'_> {
         let handler = syscalls::handler(name);
         let mut alternatives = match self.mediated(name) {
             Some(Mediated::Notify) => return Access::Notify,
-            Some(Mediated::When(alternatives)) if !call.any && self.exact() => both(alternatives, &call.alternatives),
+            Some(Mediated::When(alternatives)) if !call.any && self.exact() => {
+                both(alternatives, &call.alternatives)
+            }
             Some(Mediated::When(alternatives)) => alternatives,
             // Another process that shares the working directory could change it between the
             // check of a script and that of its interpreter.
@@ -297,7 +299,10 @@ impl SectionCalls {
 
     /// The names of all calls that a section allows.
     fn names(&self) -> BTreeSet<&'static str> {
-        syscalls::all().zip(&self.calls).filter_map(|(syscall, call)| call.as_ref().map(|_| syscall.name)).collect()
+        syscalls::all()
+            .zip(&self.calls)
+            .filter_map(|(syscall, call)| call.as_ref().map(|_| syscall.name))
+            .collect()
     }
 
     /// Adds a section's alternatives for a call; none: whatever its arguments.

@@ -98,7 +98,10 @@ mod tests {
         };
         let base: Vec<&str> = groups::BASE.calls().into_keys().collect();
         let nothing = error(&[]);
-        assert!(nothing.contains("openat or open") && nothing.contains("\"@base\", \"arch_prctl\""), "{nothing}");
+        assert!(
+            nothing.contains("openat or open") && nothing.contains("\"@base\", \"arch_prctl\""),
+            "{nothing}"
+        );
         let most = error(&base);
         assert!(most.contains("arch_prctl") && !most.contains("@base"), "{most}");
         let all = base.iter().copied().chain(["arch_prctl", "set_tid_address"]).collect();

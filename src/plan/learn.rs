@@ -285,8 +285,7 @@ mod tests {
         const O_RDONLY: u64 = 0;
         const O_WRONLY: u64 = 1;
         for kernel in kernels() {
-            let outcome =
-                |name: &str, args: &[u64]| answer(&filter(&kernel, DEFAULT), name, args);
+            let outcome = |name: &str, args: &[u64]| answer(&filter(&kernel, DEFAULT), name, args);
             for call in [
                 "execve",
                 "execveat",

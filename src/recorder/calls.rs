@@ -201,7 +201,9 @@ fn named(call: &Call, arg: Option<u8>, value: u64) -> Value {
     let starts = match (call.name.unwrap_or_default(), arg) {
         ("setsockopt", Some(2)) => option_names(call),
         ("prlimit64", Some(1)) => &["RLIMIT_"],
-        (name, _) => MATTERS.iter().find(|(known, ..)| *known == name).map_or(&[][..], |(_, _, starts)| starts),
+        (name, _) => {
+            MATTERS.iter().find(|(known, ..)| *known == name).map_or(&[][..], |(_, _, starts)| starts)
+        }
     };
     // Two constants have an older name too.
     let is = |name: &&str| {

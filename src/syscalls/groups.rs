@@ -166,7 +166,9 @@ impl Cluster {
     /// Calls whose arguments do not matter, sorted.
     pub fn calls(&self) -> impl Iterator<Item = &'static str> + use<> {
         let purpose = self.purpose;
-        all().filter(move |syscall| syscall.group.is_some() && syscall.group == purpose).map(|syscall| syscall.name)
+        all()
+            .filter(move |syscall| syscall.group.is_some() && syscall.group == purpose)
+            .map(|syscall| syscall.name)
     }
 
     #[cfg(test)]

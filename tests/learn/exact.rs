@@ -6,7 +6,11 @@ use crate::{Place, journal, line, ordinary, run};
 
 /// A journal that says that all calls but these were watched.
 fn watched(run: &str, lines: &[Value], but: &[&str]) -> String {
-    journal(run, "work", lines).replacen("{\"journal\":1,", &format!("{{\"journal\":1,\"unwatched\":{},", json!(but)), 1)
+    journal(run, "work", lines).replacen(
+        "{\"journal\":1,",
+        &format!("{{\"journal\":1,\"unwatched\":{},", json!(but)),
+        1,
+    )
 }
 
 const BASE: [&str; 3] = ["read", "write", "futex"];
@@ -42,7 +46,9 @@ fn watched_runs_become_an_exact_profile() {
     let calls = &profile["syscalls"];
     assert_eq!(calls["exact"], json!(true), "{profile:#}");
     let allow = calls["allow"].as_array().expect("a list");
-    for listed in ["@base", "@failure", "bind", "listen", "socket", "setuid", "clone", "wait4", "kill", "mkdir"] {
+    for listed in
+        ["@base", "@failure", "bind", "listen", "socket", "setuid", "clone", "wait4", "kill", "mkdir"]
+    {
         assert!(allow.contains(&json!(listed)), "{listed}: {calls:#}");
     }
     for not in ["read", "setsockopt", "execve", "@core", "@files", "@network"] {
@@ -53,6 +59,7 @@ fn watched_runs_become_an_exact_profile() {
     for call in ["bind", "listen", "setuid", "mkdir", "execve", "mlockall"] {
         assert!(early.contains(&json!(call)), "{call}: {calls:#}");
     }
+    assert!(!early.contains(&json!("execveat")), "never made: {calls:#}");
     // It forks again when a child has crashed.
     for call in ["clone", "socket", "kill", "wait4", "@failure"] {
         assert!(!early.contains(&json!(call)), "{call}: {calls:#}");
@@ -67,7 +74,9 @@ fn watched_runs_become_an_exact_profile() {
 #[test]
 fn a_journal_that_does_not_say_what_it_watched_makes_none() {
     let place = Place::new();
-    place.put("new.jsonl", watched(&run(0), &lines(), &BASE)).put("old.jsonl", journal(&run(1), "work", &lines()));
+    place
+        .put("new.jsonl", watched(&run(0), &lines(), &BASE))
+        .put("old.jsonl", journal(&run(1), "work", &lines()));
     let exact = |inputs: &[&str]| place.built(inputs)["syscalls"]["exact"].clone();
     assert_eq!(exact(&["new.jsonl"]), json!(true));
     for mixed in [&["old.jsonl"][..], &["old.jsonl", "new.jsonl"]] {
@@ -83,7 +92,9 @@ fn a_journal_that_does_not_say_what_it_watched_makes_none() {
 #[test]
 fn a_profile_with_groups_is_continued_as_it_is() {
     let place = Place::new();
-    place.put("old.jsonl", journal(&run(0), "work", &lines())).put("new.jsonl", watched(&run(1), &lines(), &BASE));
+    place
+        .put("old.jsonl", journal(&run(0), "work", &lines()))
+        .put("new.jsonl", watched(&run(1), &lines(), &BASE));
     let before = place.built(&["old.jsonl"]);
     std::fs::rename(place.path("p.json"), place.path("base.json")).expect("renamed");
     let after = place.built(&["new.jsonl", "--base", "base.json"]);
@@ -114,7 +125,8 @@ fn hints_add_to_an_exact_profile() {
         let allow = profile["syscalls"]["allow"].as_array().expect("a list").clone();
         allow.iter().position(|rule| rule["call"] == "fcntl").expect("there")
     };
-    let pipe = json!([{ "op": "add", "path": format!("/syscalls/allow/{}/in/-", index(&place)), "value": 1031 }]);
+    let pipe =
+        json!([{ "op": "add", "path": format!("/syscalls/allow/{}/in/-", index(&place)), "value": 1031 }]);
     let fork = json!([{ "op": "add", "path": "/syscalls/allow/-", "value": "vfork" }]);
     place.put("events.jsonl", event(pipe) + &event(fork));
     place.done(&["amend", "p.json", "events.jsonl", "-o", "q.json"]);
@@ -122,5 +134,8 @@ fn hints_add_to_an_exact_profile() {
     assert_eq!(amended["syscalls"]["exact"], json!(true));
     let allow = amended["syscalls"]["allow"].as_array().expect("a list");
     assert!(allow.contains(&json!("vfork")), "{amended:#}");
-    assert!(allow.contains(&json!({ "call": "fcntl", "arg": 1, "in": ["F_SETOWN", "F_SETPIPE_SZ"] })), "{amended:#}");
+    assert!(
+        allow.contains(&json!({ "call": "fcntl", "arg": 1, "in": ["F_SETOWN", "F_SETPIPE_SZ"] })),
+        "{amended:#}"
+    );
 }

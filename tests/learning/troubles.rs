@@ -58,7 +58,9 @@ fn image(library: &Library, program: &Path) -> Image {
     match library.name {
         "musl" => root.copy("/usr/lib/x86_64-linux-musl/libc.so", "/lib/ld-musl-x86_64.so.1"),
         // backtrace(3) loads it when it is first called.
-        _ => root.program("/bin/true").copy("/lib/x86_64-linux-gnu/libgcc_s.so.1", "/lib/x86_64-linux-gnu/libgcc_s.so.1"),
+        _ => root
+            .program("/bin/true")
+            .copy("/lib/x86_64-linux-gnu/libgcc_s.so.1", "/lib/x86_64-linux-gnu/libgcc_s.so.1"),
     };
     root.copy(program, "/app").folder("/data", 0o777, 0).writable("/data");
     root.build(&format!("troubles-{}", library.name))

@@ -88,7 +88,8 @@ fn a_bare_name_is_as_wide_as_the_groups_have_it() {
 #[test]
 fn one_by_which_nothing_could_start_is_refused_with_the_line_that_helps() {
     let error = |allow: &str| {
-        let keys = format!(r#"{DYNAMIC}, "files": ["@runtime"], "syscalls": {{"exact": true, "allow": [{allow}]}}"#);
+        let keys =
+            format!(r#"{DYNAMIC}, "files": ["@runtime"], "syscalls": {{"exact": true, "allow": [{allow}]}}"#);
         try_plan(&keys).expect_err("refused")
     };
     let nothing = error("");
@@ -106,7 +107,9 @@ fn programs_that_cannot_start_others_are_noted() {
     let notes = |allow: &str| {
         let programs = r#""programs": [{"path": "/app/server", "entry": true, "may_run": ["/bin/dash"]}, {"path": "/bin/dash"}]"#;
         let start = r#""@base", "arch_prctl", "set_tid_address""#;
-        plan(&format!(r#"{programs}, "syscalls": {{"exact": true, "allow": [{start}{allow}]}}"#)).notes.join("\n")
+        plan(&format!(r#"{programs}, "syscalls": {{"exact": true, "allow": [{start}{allow}]}}"#))
+            .notes
+            .join("\n")
     };
     let alone = notes("");
     assert!(alone.contains("none of clone, fork and vfork"), "{alone}");

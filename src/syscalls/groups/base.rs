@@ -122,7 +122,8 @@ pub static BASE: Group = Group {
 };
 
 /// `@failure`: what programs and libraries call when something goes wrong, which a learning run
-/// seldom shows. None of it gives power over anything but the process itself.
+/// seldom shows. None of it gives power beyond the app's own processes: a signal that ends one of the
+/// same user, never the supervisor.
 #[rustfmt::skip]
 pub static FAILURE: Group = Group {
     name: "@failure",
@@ -240,3 +241,25 @@ const OPTIONS: &[&[Check]] = &[
 
 /// Signals by which a process ends itself: INT, QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, TERM, SYS.
 const ENDS: &[u64] = &[2, 3, 4, 5, 6, 7, 8, 11, 15, 31];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row for each cluster; a star is behind a call that is there with some arguments alone.
+    #[test]
+    fn the_documentation_has_the_tables() {
+        for group in [&BASE, &FAILURE] {
+            let rows = group.clusters.iter().map(|cluster| {
+                let calls = cluster.grants().map(|(call, alternatives)| {
+                    let some = if alternatives.iter().any(Vec::is_empty) { "" } else { "\\*" };
+                    format!("`{call}`{some}")
+                });
+                format!("| {} | {} |\n", cluster.why, calls.collect::<Vec<_>>().join(", "))
+            });
+            let table = format!("| of `{}` | calls |\n|---|---|\n{}", group.name, rows.collect::<String>());
+            let documented = include_str!("../../../docs/learning.md").contains(&table);
+            assert!(documented, "put into docs/learning.md:\n{table}");
+        }
+    }
+}
