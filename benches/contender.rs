@@ -42,6 +42,8 @@ impl Contender {
         words.push(program.into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(args).stdin(Stdio::null());
+        // Set by cargo; a shim that drops it says so, which takes time.
+        command.env_remove("LD_LIBRARY_PATH");
         command.stderr(stderr.map_err(|e| format!("stderr file: {e}"))?);
         if let Some(user) = self.user {
             command.uid(user).gid(user);

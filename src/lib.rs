@@ -30,6 +30,8 @@ pub mod procfs;
 pub mod profile;
 pub mod readiness;
 pub mod recorder;
+#[cfg(feature = "tool")]
+pub mod review;
 pub mod shim;
 #[allow(unsafe_code)]
 pub mod sys;

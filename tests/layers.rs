@@ -14,7 +14,7 @@ mod layers {
 
 /// Low to high: a module imports from the lines above its own, never from its
 /// own line or below.
-const LAYERS: [&[&str]; 16] = [
+const LAYERS: [&[&str]; 17] = [
     &["hex", "ids", "kernel", "mutation", "visible"],
     &["procfs"],
     &["syscalls"],
@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 16] = [
     &["plan", "event"],
     &["journal"],
     &["learn"],
+    &["review"],
     &["doctor"],
     &["policy", "readiness"],
     &["enforce"],

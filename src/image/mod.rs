@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tool")]
+pub mod archive;
 pub mod digest;
 pub mod elf;
 pub mod fingerprint;

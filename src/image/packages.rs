@@ -7,6 +7,7 @@ mod version;
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,9 +30,47 @@ const PARTS: &str = "var/lib/dpkg/status.d";
 /// The second path since apk 3, where /lib is a link or becomes one.
 const INSTALLED: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
 
+/// The most bytes of one file of a database that are read.
+pub(super) const MOST: u64 = 64 << 20;
+
+/// The files of an image, as far as package databases are looked for in it. Paths have no `/` at
+/// the beginning.
+pub trait Databases {
+    /// The text of a regular file; none where there is none, or it cannot be read.
+    fn text(&self, path: &str) -> Option<String>;
+
+    /// The names in a directory; none where there is none.
+    fn names(&self, directory: &str) -> Vec<OsString>;
+}
+
+/// The root directory of an image.
+impl Databases for Path {
+    fn text(&self, path: &str) -> Option<String> {
+        text(&self.join(path), MOST).ok()
+    }
+
+    fn names(&self, directory: &str) -> Vec<OsString> {
+        let entries = std::fs::read_dir(self.join(directory)).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).collect()
+    }
+}
+
+/// Whether an image has a part of a package database at this path.
+#[cfg(feature = "tool")]
+pub(super) fn is_database(path: &[u8]) -> bool {
+    let below = |directory: &str| path.strip_prefix(directory.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
+    path == STATUS.as_bytes()
+        || INSTALLED.iter().any(|database| path == database.as_bytes())
+        || below(LISTS) && path.ends_with(b".list")
+        || below(PARTS)
+}
+
 /// The packages that own these files. It reads every package's list of files, some MB in a large
 /// image. A database that cannot be read counts as missing.
-pub fn owners<'f>(root: &Path, files: impl IntoIterator<Item = &'f Path>) -> Packages {
+pub fn owners<'f>(
+    image: &(impl Databases + ?Sized),
+    files: impl IntoIterator<Item = &'f Path>,
+) -> Packages {
     let files = files.into_iter().map(|file| merged(&file.to_string_lossy()).to_owned());
     let files: BTreeSet<String> = files.collect();
     let mut owners: BTreeSet<(&str, String)> = BTreeSet::new();
@@ -40,24 +79,24 @@ pub fn owners<'f>(root: &Path, files: impl IntoIterator<Item = &'f Path>) -> Pac
             owners.insert((manager, package.to_owned()));
         }
     };
-    each_text(&root.join(LISTS), ".list", &mut |name, text| {
+    each_text(image, LISTS, ".list", &mut |name, text| {
         // A package that may be installed for several architectures: `libc6:amd64`.
         let package = name.split(':').next().unwrap_or(name);
         text.lines().for_each(|file| own(DPKG.0, package, file));
     });
-    let parts = root.join(PARTS);
-    each_text(&parts, ".md5sums", &mut |name, text| {
+    each_text(image, PARTS, ".md5sums", &mut |name, text| {
         let mut package = Map::new();
-        dpkg(&text_of(&parts.join(name)), &mut package);
+        dpkg(&image.text(&format!("{PARTS}/{name}")).unwrap_or_default(), &mut package);
         for package in package.keys() {
             let files = text.lines().filter_map(|line| line.split_once("  "));
             files.for_each(|(_, file)| own(DPKG.0, package, file));
         }
     });
     for database in INSTALLED {
-        apk(&text_of(&root.join(database)), &mut Map::new(), &mut |package, file| own(APK.0, package, file));
+        let text = image.text(database).unwrap_or_default();
+        apk(&text, &mut Map::new(), &mut |package, file| own(APK.0, package, file));
     }
-    let mut found = installed(root);
+    let mut found = installed(image);
     for (manager, packages) in &mut found {
         if let Some(packages) = packages.as_object_mut() {
             packages.retain(|name, _| owners.contains(&(manager.as_str(), name.clone())));
@@ -68,12 +107,12 @@ pub fn owners<'f>(root: &Path, files: impl IntoIterator<Item = &'f Path>) -> Pac
 }
 
 /// All packages that are installed.
-pub fn installed(root: &Path) -> Packages {
+pub fn installed(image: &(impl Databases + ?Sized)) -> Packages {
     let (mut debian, mut alpine) = (Map::new(), Map::new());
-    dpkg(&text_of(&root.join(STATUS)), &mut debian);
-    each_text(&root.join(PARTS), "", &mut |_, text| dpkg(text, &mut debian));
+    dpkg(&image.text(STATUS).unwrap_or_default(), &mut debian);
+    each_text(image, PARTS, "", &mut |_, text| dpkg(text, &mut debian));
     for database in INSTALLED {
-        apk(&text_of(&root.join(database)), &mut alpine, &mut |_, _| {});
+        apk(&image.text(database).unwrap_or_default(), &mut alpine, &mut |_, _| {});
     }
     let mut found = Map::new();
     for (manager, packages) in [(DPKG.0, debian), (APK.0, alpine)] {
@@ -128,17 +167,17 @@ fn merged(path: &str) -> &str {
 
 /// Calls `each` with the name, without the suffix, and the text of each file of a directory that
 /// has the suffix.
-fn each_text(directory: &Path, suffix: &str, each: &mut dyn FnMut(&str, &str)) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        if let Some(name) = entry.file_name().to_str().and_then(|name| name.strip_suffix(suffix)) {
-            each(name, &text_of(&entry.path()));
+fn each_text(
+    image: &(impl Databases + ?Sized),
+    directory: &str,
+    suffix: &str,
+    each: &mut dyn FnMut(&str, &str),
+) {
+    for file in image.names(directory) {
+        if let Some(name) = file.to_str().and_then(|name| name.strip_suffix(suffix)) {
+            each(name, &image.text(&format!("{directory}/{name}{suffix}")).unwrap_or_default());
         }
     }
-}
-
-/// The text of a file; empty where it cannot be read.
-fn text_of(path: &Path) -> String {
-    text(path, 64 << 20).unwrap_or_default()
 }
 
 /// The text of a file, at most `most` bytes.

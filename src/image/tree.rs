@@ -17,6 +17,7 @@ pub struct ImageTree {
     links: BTreeMap<u64, u64>,
     /// Owners other than root, by inode.
     owners: BTreeMap<u64, Uid>,
+    mounts: BTreeMap<u64, u64>,
     /// When inodes were changed, where that is not the first second.
     changes: BTreeMap<u64, Time>,
 }
@@ -38,6 +39,7 @@ impl ImageTree {
             next: 1,
             links: BTreeMap::new(),
             owners: BTreeMap::new(),
+            mounts: BTreeMap::new(),
             changes: BTreeMap::new(),
         };
         tree.put(Path::new("/"), FileKind::Directory, 0o755, Executable::Unknown);
@@ -100,6 +102,13 @@ impl ImageTree {
     #[must_use]
     pub fn owned(mut self, path: &str, owner: u32) -> ImageTree {
         self.owners.insert(self.inode(path), Uid::from_raw(owner));
+        self
+    }
+
+    /// With a file that is there on another device.
+    #[must_use]
+    pub fn mounted(mut self, path: &str, device: u64) -> ImageTree {
+        self.mounts.insert(self.inode(path), device);
         self
     }
 
@@ -176,7 +185,8 @@ impl ImageFiles for ImageTree {
     fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         Ok(self.resolve(path, MOST_LINKS)?.and_then(|(canonical, node)| match node {
             ImageNode::There { inode, kind, mode, .. } => {
-                let id = FileId { device: 1, inode: *inode };
+                let device = self.mounts.get(inode).copied().unwrap_or(1);
+                let id = FileId { device, inode: *inode };
                 let links = self.links.get(inode).copied().unwrap_or(1);
                 let owner = self.owners.get(inode).copied().unwrap_or(Uid::from_raw(0));
                 let changed = self.changes.get(inode).copied().unwrap_or_default();

@@ -30,9 +30,17 @@ pub struct Observations {
     names: HashMap<String, BTreeSet<u64>>,
     /// Directories with more than [`NAMES`] names.
     full: BTreeSet<String>,
+    /// Its runs are compared when it is joined with the other parts.
+    is_part: bool,
 }
 
 impl Observations {
+    /// A part of a set, for one of several threads that read runs. Its runs may be any: they are
+    /// compared by [`admit`](Observations::admit), in the order in which they were given.
+    pub fn part() -> Observations {
+        Observations { is_part: true, ..Observations::default() }
+    }
+
     /// The runs, sorted by name, each once.
     pub fn runs(&self) -> &[Run] {
         &self.runs
@@ -50,7 +58,7 @@ impl Observations {
 
     /// Adds a run. Returns its number, for its facts.
     pub(super) fn begin(&mut self, run: Run) -> Result<usize, Unusable> {
-        if let Some(first) = self.runs.first() {
+        if let Some(first) = self.runs.first().filter(|_| !self.is_part) {
             if first.fingerprint.arch != run.fingerprint.arch {
                 return Err(Unusable(format!(
                     "run {} is from {}, run {} from {}; a profile is for one architecture, so build one for each",
@@ -72,6 +80,9 @@ impl Observations {
     /// Completes a run from its last line. Returns whether it was read before.
     pub(super) fn end(&mut self, number: usize, complete: impl FnOnce(&mut Run)) -> Result<bool, Unusable> {
         complete(&mut self.runs[number]);
+        if self.is_part {
+            return Ok(false);
+        }
         let run = &self.runs[number];
         let Some(earlier) = self.runs[..number].iter().position(|other| other.run == run.run) else {
             return Ok(false);
@@ -175,12 +186,33 @@ impl Observations {
     /// # Errors
     /// The programs or the architecture differ, or two runs have one name.
     pub fn join(&mut self, other: &Observations) -> Result<(), Unusable> {
-        let mut numbers = Vec::new();
-        for run in &other.runs {
-            let number = self.begin(run.clone())?;
-            self.end(number, |_| {})?;
-            numbers.push(number);
+        let numbers = other.runs.iter().map(|run| Ok(self.admit(run)?.0)).collect::<Result<Vec<_>, _>>()?;
+        self.put_all(other, &numbers);
+        Ok(())
+    }
+
+    /// Adds a run of a part. Returns its number here, and whether the same run is here already.
+    ///
+    /// # Errors
+    /// The program or the architecture differs, or another run has its name.
+    pub fn admit(&mut self, run: &Run) -> Result<(usize, bool), Unusable> {
+        let number = self.begin(run.clone())?;
+        Ok((number, self.end(number, |_| {})?))
+    }
+
+    /// Adds the facts of a part, whose runs have these numbers here.
+    pub fn absorb(&mut self, part: Observations, numbers: &[usize]) {
+        if !self.facts.is_empty() || !self.full.is_empty() {
+            return self.put_all(&part, numbers);
         }
+        (self.facts, self.names, self.full) = (part.facts, part.names, part.full);
+        for seen in self.facts.values_mut() {
+            seen.startup = seen.startup.renumbered(numbers);
+            seen.serving = seen.serving.renumbered(numbers);
+        }
+    }
+
+    fn put_all(&mut self, other: &Observations, numbers: &[usize]) {
         for directory in &other.full {
             if self.full_above(directory).is_none() {
                 self.fill(directory.clone());
@@ -188,13 +220,12 @@ impl Observations {
         }
         for (fact, seen) in &other.facts {
             let seen = Seen {
-                startup: seen.startup.renumbered(&numbers),
-                serving: seen.serving.renumbered(&numbers),
+                startup: seen.startup.renumbered(numbers),
+                serving: seen.serving.renumbered(numbers),
                 examples: seen.examples.clone(),
             };
             self.put(fact.clone(), &seen);
         }
-        Ok(())
     }
 
     /// Numbers the runs by name, each once, so the order of reading makes no difference.

@@ -53,11 +53,19 @@ const FUNCTION: &[u8] = b"() {";
 /// The variables of all interpreters apply to every script: a shell script starts programs in
 /// other languages, which inherit its environment.
 pub(super) fn of_interpreters(name: &[u8], value: &[u8]) -> Option<ValueKind> {
-    if value.starts_with(FUNCTION) { Some(Opaque) } else { kind(&NAMES, name) }
+    if value.starts_with(FUNCTION) {
+        return Some(Opaque);
+    }
+    let first = usize::from(*name.first()?);
+    kind(&NAMES[STARTS[first].into()..STARTS[first + 1].into()], name)
 }
 
-/// The names and patterns of all interpreters.
-static NAMES: [(&str, ValueKind); COUNT] = names();
+/// The names and patterns of all interpreters, by their first byte: each variable of each exec is
+/// looked up.
+static NAMES: [(&str, ValueKind); COUNT] = by_first_byte(names());
+
+/// Where the names that begin with a byte start in [`NAMES`]; they end where the next byte's start.
+static STARTS: [u16; 257] = starts(&NAMES);
 
 const COUNT: usize = {
     let (mut count, mut family) = (0, 0);
@@ -84,6 +92,38 @@ const fn names() -> [(&'static str, ValueKind); COUNT] {
         family += 1;
     }
     names
+}
+
+/// Sorts by the first byte; names with the same one stay in their order.
+const fn by_first_byte(mut names: [(&'static str, ValueKind); COUNT]) -> [(&'static str, ValueKind); COUNT] {
+    let mut sorted = 1;
+    while sorted < COUNT {
+        let mut at = sorted;
+        while at > 0 && first_byte(names[at].0) < first_byte(names[at - 1].0) {
+            names.swap(at, at - 1);
+            at -= 1;
+        }
+        sorted += 1;
+    }
+    names
+}
+
+const fn starts(names: &[(&str, ValueKind); COUNT]) -> [u16; 257] {
+    let mut starts = [0; 257];
+    let (mut byte, mut next) = (0, 0);
+    while byte < 256 {
+        while next < COUNT && (first_byte(names[next].0) as usize) < byte {
+            next += 1;
+        }
+        starts[byte] = next as u16;
+        byte += 1;
+    }
+    starts[256] = COUNT as u16;
+    starts
+}
+
+const fn first_byte(name: &str) -> u8 {
+    name.as_bytes()[0]
 }
 
 #[cfg(test)]
@@ -144,6 +184,19 @@ mod tests {
                 assert!(stars == 0 || (stars == 1 && name.ends_with('*')), "{name}");
                 assert!(!does.is_empty() && *name != "*", "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn every_name_is_found_by_its_first_byte() {
+        for (pattern, expected) in names() {
+            let name = pattern.replace('*', "x");
+            let found = of_interpreters(name.as_bytes(), b"value");
+            assert!(found.is_some(), "{name}");
+            assert_eq!(kind(&names(), name.as_bytes()), found, "{name}: {expected:?}");
+        }
+        for other in ["", "=", "\u{ff}", "ZZZ", "HOME"] {
+            assert_eq!(of_interpreters(other.as_bytes(), b"value"), None, "{other:?}");
         }
     }
 

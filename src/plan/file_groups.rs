@@ -35,7 +35,7 @@ pub(crate) const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/d
 /// where memory is short (postgres, sshd; less than it was takes CAP_SYS_RESOURCE), `loginuid` the
 /// user that the audit log names (pam_loginuid, without which cron and sshd open no session).
 /// `self` is the process that opens it.
-pub(super) const OWN_PROCESS: [&str; 4] =
+pub(crate) const OWN_PROCESS: [&str; 4] =
     ["/proc/self/comm", "/proc/self/coredump_filter", "/proc/self/oom_score_adj", "/proc/self/loginuid"];
 
 /// `@names`, for reading.
@@ -79,11 +79,11 @@ pub(crate) const GPU: &[&str] = &[
 ];
 
 /// The kernel's own trees, which `@elsewhere` excludes and which contain no program.
-pub(super) const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
+pub(crate) const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// The parts of /dev that an ordinary server needs nevertheless: shared memory and message queues
 /// (sem_open, postgres, multiprocessing), and pseudoterminals.
-pub(super) const ELSEWHERE_DEVICES: [&str; 4] = ["/dev/shm", "/dev/mqueue", "/dev/pts", "/dev/ptmx"];
+pub(crate) const ELSEWHERE_DEVICES: [&str; 4] = ["/dev/shm", "/dev/mqueue", "/dev/pts", "/dev/ptmx"];
 
 /// The loader's default directories of libraries (ld.so(8)), but for those below
 /// /usr, which is a directory of programs where there is one.
-pub(super) const LIBRARIES: [&str; 2] = ["/lib", "/lib64"];
+pub(crate) const LIBRARIES: [&str; 2] = ["/lib", "/lib64"];

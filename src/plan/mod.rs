@@ -48,7 +48,9 @@ pub use data::belongs_to_code;
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
 #[cfg(feature = "tool")]
-pub(crate) use file_groups::{DEVICES, NAMES, RUNTIME};
+pub(crate) use file_groups::{
+    DEVICES, ELSEWHERE_DEVICES, GPU, GPU_DEVICES, KERNELS, LIBRARIES, NAMES, OWN_PROCESS, RUNTIME,
+};
 pub use index::ProgramIndex;
 pub use layers::{Layer, LayerState};
 pub use provenance::{Births, FileProvenance};

@@ -45,10 +45,9 @@ pub const PLACES: [&str; 6] = ["/usr", "/bin", "/sbin", "/opt", HOOKS[0], HOOKS[
 pub struct Around<'a> {
     /// COMMAND, resolved by PATH.
     pub command: &'a Path,
-    /// The files with an execute bit in COMMAND's own directory.
-    /// asked for only where COMMAND lies outside baseline's own directories.
+    /// The files with an execute bit in COMMAND's own directory; called only where COMMAND lies outside baseline's own directories.
     pub beside: &'a dyn Fn() -> Vec<PathBuf>,
-    /// The app's own directories, see [`trees`](crate::image::trees).
+    /// The image's other directories of programs, see [`trees`](crate::image::trees).
     pub trees: &'a dyn Fn() -> Vec<PathBuf>,
     /// The interpreter in a file's `#!` line, if it is a script.
     pub interpreter: &'a dyn Fn(&Path) -> Option<PathBuf>,
@@ -113,7 +112,7 @@ fn beneath_and_beside(around: &Around, programs: Value) -> Result<Value, ReadErr
     }
     // A name that is not UTF-8 cannot be written in a profile.
     programs.extend(trees.iter().filter_map(|tree| tree.to_str()).map(|tree| {
-        json!({ "beneath": tree, "from_image": true, "entry": true, "why": "the app's own directory, as the image has it" })
+        json!({ "beneath": tree, "from_image": true, "entry": true, "why": "programs elsewhere, as the image has them" })
     }));
     let places: Vec<Value> =
         programs.iter().map(|program| program.get("beneath").unwrap_or(&program["path"]).clone()).collect();

@@ -158,6 +158,30 @@ fn parts(text: &str) -> Vec<(&str, &str)> {
     values.into_iter().map(part).collect()
 }
 
+/// Every value of a JSON text by its JSON Pointer (RFC 6901), with the byte offset at which it begins;
+/// empty where the text is not JSON. A profile is not nested deeper than 8 levels, and each level is
+/// read once more.
+#[cfg(feature = "tool")]
+pub fn positions(text: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    let mut open = vec![(String::new(), text.trim_ascii())];
+    while let Some((pointer, value)) = open.pop() {
+        found.push((pointer.clone(), position(text, value)));
+        if !value.starts_with(['{', '[']) {
+            continue;
+        }
+        for (index, (key, value)) in parts(value).into_iter().enumerate() {
+            let mut keys = serde_json::Deserializer::from_str(key).into_iter::<String>();
+            let step = match keys.next() {
+                Some(Ok(name)) if !key.is_empty() => escaped(&name),
+                _ => index.to_string(),
+            };
+            open.push((format!("{pointer}/{step}"), value));
+        }
+    }
+    found
+}
+
 /// Where a part of a text begins in it.
 fn position(text: &str, part: &str) -> usize {
     part.as_ptr().addr() - text.as_ptr().addr()

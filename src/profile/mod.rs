@@ -30,6 +30,8 @@ pub use nearest::nearest;
 
 pub use error::{ReadError, TextError, UnfinishedEscape};
 pub use index::ProfileIndex;
+#[cfg(feature = "tool")]
+pub use json::positions;
 pub use read::{MAX_BYTES, read};
 pub use text::{duration, endpoint, path};
 pub use words::{capabilities, capability_word, in_order};

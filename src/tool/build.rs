@@ -1,15 +1,17 @@
 //! `remit build`: from journals to a profile, with its evidence.
 
-use std::collections::BTreeSet;
+mod gather;
+
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use self::gather::{Gathered, gather};
+use super::progress::Progress;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::{self, beside};
 use crate::image::live::Live;
-use crate::learn::{self, Decided, Observations, Wanted, evidence, journal};
+use crate::learn::{self, Decided, Wanted, evidence};
 use crate::profile;
 
 /// The arguments of `remit build`.
@@ -60,10 +62,10 @@ pub(super) fn run(arguments: &BuildArguments) -> VerbResult {
 
 /// Builds a profile from these inputs.
 pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> VerbResult {
-    let mut gathered = Gathered::default();
-    for path in journals {
-        gathered.take(path, arguments.accept_unclean)?;
-    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let bar = Progress::bytes("reading journals");
+    let gathered = gather(journals, arguments.accept_unclean, threads, &|done, all| bar.set(done, all))?;
+    drop(bar);
     let Gathered { mut observations, mut removed, mut notes } = gathered;
     observations.settle();
     let base = arguments.base.as_deref().map(profile_file).transpose()?;
@@ -116,57 +118,6 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         Format::Json => report.json().to_string(),
     };
     Ok(VerbOutput { text, code: 0 })
-}
-
-/// The content of the inputs.
-#[derive(Default)]
-struct Gathered {
-    observations: Observations,
-    removed: BTreeSet<String>,
-    notes: Vec<String>,
-}
-
-impl Gathered {
-    fn take(&mut self, path: &Path, accept_unclean: bool) -> Result<(), ToolError> {
-        let name = path.display().to_string();
-        let failed = |error| ToolError::Input { path: path.to_owned(), error };
-        if path.is_dir() {
-            let entries = fs::read_dir(path).map_err(failed)?;
-            let mut journals: Vec<PathBuf> = entries
-                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-                .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
-                .collect();
-            journals.sort();
-            if journals.is_empty() {
-                return Err(ToolError::NoJournals(path.to_owned()));
-            }
-            return journals.iter().try_for_each(|path| self.take(path, accept_unclean));
-        }
-        let mut input = BufReader::with_capacity(1 << 18, File::open(path).map_err(failed)?);
-        let beginning = input.fill_buf().map_err(failed)?;
-        if evidence::is_profile(beginning) {
-            let document = profile_file(path)?;
-            let known = evidence_of(path)?.ok_or_else(|| ToolError::NoEvidence(path.to_owned()))?;
-            if known.profile_digest != document.digest {
-                self.notes.push(format!(
-                    "{name}: was changed since it was built; what was removed stays removed, what was added is not an \
-                     observation (--base {name} keeps it)"
-                ));
-            }
-            self.removed.extend(known.granted.difference(&learn::keys(&document.profile)).cloned());
-            return self.join(known);
-        }
-        if evidence::is_evidence(beginning) {
-            return self.join(evidence::read(&name, &fs::read(path).map_err(failed)?)?);
-        }
-        self.notes.extend(journal::read(&name, input, accept_unclean, &mut self.observations)?);
-        Ok(())
-    }
-
-    fn join(&mut self, known: evidence::Evidence) -> Result<(), ToolError> {
-        self.removed.extend(known.removed);
-        Ok(self.observations.join(&known.observations)?)
-    }
 }
 
 /// Reads a profile from a file.

@@ -12,6 +12,7 @@ mod learned;
 mod plan;
 mod process_end;
 mod profiles;
+mod progress;
 mod ready;
 mod self_test;
 mod session;

@@ -58,6 +58,9 @@ const ROWS: &[Row] = &[
         REFUSED,
     ),
     row("volume-in-the-tree", "cp /app/bin/good /app/volume/p", "/app/volume/p \\*", REFUSED),
+    row("in-etc", "mkdir -p /etc/cron.d && cp /app/bin/good /etc/cron.d/p", "/etc/cron.d/p \\*", REFUSED),
+    row("in-var", "mkdir -p /var/lib/srv && cp /app/bin/good /var/lib/srv/p", "/var/lib/srv/p \\*", REFUSED),
+    row("at-the-top", "mkdir -p /hooks && cp /app/bin/good /hooks/p", "/hooks/p \\*", REFUSED),
     // Modules and libraries that a program of the image would find are not made.
     Row { confined: 1, free: 0, ..row("module", "", "touch /opt/srv/data/site.py", 1) },
     Row { confined: 1, free: 0, ..row("library", "", "touch /opt/srv/data/libz.so.1", 1) },

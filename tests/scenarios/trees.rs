@@ -49,6 +49,12 @@ const CASES: &[(&str, &[&str], &str)] = &[
         &["--workdir", "/app", "--user", "1000:1000", "--cap-drop", "ALL", "--read-only"],
         "./node_modules/.bin/tool; ./start.sh; /app/jre/bin/java 7; echo $?",
     ),
+    ("hooks, jobs and programs anywhere in the image", &[], "/usr/local/bin/start"),
+    (
+        "the same without capabilities",
+        &["--user", "1000:1000", "--cap-drop", "ALL", "--read-only"],
+        "/usr/local/bin/start",
+    ),
     (
         "data beside programs",
         &["--workdir", "/app"],
@@ -87,6 +93,18 @@ fn image() -> &'static Image {
         for start in ["/app/start.sh", "/srv/site/start.sh"] {
             root.file(start, "#!/bin/sh\necho started\n", 0o755);
         }
+        // No argument and no directory of the start names these.
+        let others = [
+            "/hooks/first.sh",
+            "/etc/cron.daily/job",
+            "/var/www/cgi-bin/page",
+            "/command/step",
+            "/root/tool",
+        ];
+        for other in others {
+            root.file(other, &format!("#!/bin/sh\necho {other}\n"), 0o755);
+        }
+        root.file("/usr/local/bin/start", &format!("#!/bin/sh\n{}\n", others.join("\n")), 0o755);
         root.file("/app/jre/bin/java", elf::tells(), 0o755);
         root.build("trees")
     })

@@ -1,0 +1,311 @@
+//! The files of an image that is not run: an unpacked directory, an archive of `docker save` or of
+//! an OCI image layout, tar or compressed, its layers plain, gzip or zstd. Nothing is written or
+//! executed, and nothing outside of the image is read.
+//!
+//! An archive is read once for its layers. Of the content of files stays how each is executed and
+//! the texts of package databases; memory grows with the number of files. The digests of files are
+//! computed on request, by reading these files again.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod content;
+mod directory;
+mod entries;
+mod error;
+mod layer;
+mod manifest;
+mod members;
+mod merged;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+pub use self::config::ImageConfig;
+use self::directory::Unpacked;
+pub use self::error::ImageError;
+use self::layer::{LIMITS, LayerReader, Limits, NodeKind, Place};
+use self::manifest::{Chooser, ImageParts};
+use self::members::{ArchiveFile, Member};
+use self::merged::MergedFiles;
+use self::stream::{Meter, ByteStream, Compression, Hashing, Section, decompressed};
+use super::packages::{self, Databases, Packages};
+use super::{Executable, FileInfo, ImageFiles, Trail};
+use crate::kernel::Arch;
+
+/// An image that was read.
+#[derive(Debug)]
+pub struct ReadImage {
+    name: String,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Directory(Unpacked),
+    Archive(Box<Archived>),
+}
+
+/// An image of an archive.
+#[derive(Debug)]
+struct Archived {
+    archive: ArchiveFile,
+    files: MergedFiles,
+    id: String,
+    config: ImageConfig,
+    /// The layers by their number, with their place for messages.
+    layers: Vec<(String, Member, Compression)>,
+}
+
+/// Opens an image: a directory, or FILE or FILE#NAME:TAG for an archive; a name that begins with
+/// `sha256:` is the digest of a config, or its beginning. Programs are judged for this
+/// architecture, and of an image for several it is the one of this. `progress` is called now and
+/// then with the bytes that were read and those that there are.
+///
+/// # Errors
+/// The image cannot be read, is not one, or has what no image has.
+pub fn open(image: &OsStr, arch: Arch, progress: &mut dyn FnMut(u64, u64)) -> Result<ReadImage, ImageError> {
+    let (path, wanted) = file_and_name(image);
+    let failed = |error| ImageError::File { path: path.to_owned(), error };
+    // A FIFO in its place must not block.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?;
+    if found.is_dir() {
+        if wanted.is_some() {
+            return Err(ImageError::Kind(image.into()));
+        }
+        if path.join("oci-layout").is_file() && path.join("index.json").is_file() {
+            return Err(ImageError::Layout(path.to_owned()));
+        }
+        let name = path.display().to_string();
+        return Ok(ReadImage { name, source: Source::Directory(Unpacked::new(OwnedFd::from(file), arch)) });
+    }
+    if !found.is_file() {
+        return Err(ImageError::Kind(path.to_owned()));
+    }
+    let archive = ArchiveFile::new(path, file, &found)?;
+    let wanted = wanted.map(OsStr::to_string_lossy);
+    let (parts, archived) = read(archive, wanted.as_deref(), arch, LIMITS, progress)?;
+    let name = format!("{}#{}", path.display(), parts.name);
+    Ok(ReadImage { name, source: Source::Archive(Box::new(archived)) })
+}
+
+/// A path, and the name behind `#` where no file has the whole for its name.
+fn file_and_name(image: &OsStr) -> (&Path, Option<&OsStr>) {
+    let bytes = image.as_bytes();
+    match bytes.iter().rposition(|byte| *byte == b'#') {
+        Some(at) if !Path::new(image).exists() => {
+            (Path::new(OsStr::from_bytes(&bytes[..at])), Some(OsStr::from_bytes(&bytes[at + 1..])))
+        }
+        _ => (Path::new(image), None),
+    }
+}
+
+/// Reads one image of an archive.
+fn read(
+    archive: ArchiveFile,
+    wanted: Option<&str>,
+    arch: Arch,
+    limits: Limits,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(ImageParts, Archived), ImageError> {
+    let meter = || Meter::new(archive.length(), limits.unpacked);
+    let members = archive.members(&meter())?;
+    let (packed, meter) = (meter(), meter());
+    let mut reader = archive.reader(&packed);
+    let parts = Chooser { archive: &archive, members: &members, reader: &mut reader, arch }.choose(wanted)?;
+
+    // Where they lie in the archive, whatever their order: it is read forward only.
+    let mut order: Vec<usize> = (0..parts.layers.len()).collect();
+    order.sort_by_key(|number| parts.layers[*number].member);
+    let mut report = || progress(packed.position(), archive.length());
+    let mut layers = LayerReader::new(arch, limits, &mut report);
+    let mut files = MergedFiles::new();
+    let mut waiting = HashMap::new();
+    let mut compressions = vec![Compression::None; parts.layers.len()];
+    let mut next = 0;
+    for number in order {
+        let part = &parts.layers[number];
+        let (layer, compression) = layers.read(number as u16, part, &mut reader, &meter)?;
+        compressions[number] = compression;
+        waiting.insert(number, layer);
+        while let Some(layer) = waiting.remove(&next) {
+            files.apply(layer).map_err(|error| {
+                let place = format!("{}: {}", parts.layers[next].place, String::from_utf8_lossy(&error.path));
+                ImageError::Malformed { place, what: error.what.to_owned() }
+            })?;
+            next += 1;
+        }
+    }
+    files.settle(layers.facts);
+    drop(reader);
+    archive.unchanged()?;
+    progress(archive.length(), archive.length());
+    let layers = parts.layers.iter().zip(compressions);
+    let layers = layers.map(|(part, compression)| (part.place.clone(), part.member, compression)).collect();
+    let archived = Archived { archive, files, id: parts.id.clone(), config: parts.config.clone(), layers };
+    Ok((parts, archived))
+}
+
+impl ReadImage {
+    /// The name for messages: the directory, or the archive and the image in it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The config; none for a directory, which has none.
+    pub fn config(&self) -> Option<&ImageConfig> {
+        match &self.source {
+            Source::Directory(_) => None,
+            Source::Archive(image) => Some(&image.config),
+        }
+    }
+
+    /// `sha256:` and the digest of the config, by which runtimes know the image; none for a
+    /// directory.
+    pub fn id(&self) -> Option<&str> {
+        match &self.source {
+            Source::Directory(_) => None,
+            Source::Archive(image) => Some(&image.id),
+        }
+    }
+
+    /// The SHA-256 of these files in lower-case hex, links followed; a path at which is no regular
+    /// file is left out. Each layer of an archive is read again, once, as far as the last of them.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the archive was changed meanwhile.
+    pub fn digests(&self, paths: &[&Path]) -> Result<BTreeMap<PathBuf, String>, ImageError> {
+        match &self.source {
+            Source::Directory(files) => {
+                let mut digests = BTreeMap::new();
+                for path in paths {
+                    let failed = |error| ImageError::File { path: path.to_path_buf(), error };
+                    if let Some(digest) = files.digest(path).map_err(failed)? {
+                        digests.insert(path.to_path_buf(), digest);
+                    }
+                }
+                Ok(digests)
+            }
+            Source::Archive(image) => image.digests(paths),
+        }
+    }
+
+    /// All packages that are installed, by the databases of dpkg and apk.
+    pub fn installed(&self) -> Packages {
+        match &self.source {
+            Source::Directory(files) => packages::installed(files),
+            Source::Archive(image) => packages::installed(&image.files),
+        }
+    }
+
+    /// The packages that own these files.
+    pub fn owners(&self, files: &[&Path]) -> Packages {
+        let paths = files.iter().copied();
+        match &self.source {
+            Source::Directory(files) => packages::owners(files, paths),
+            Source::Archive(image) => packages::owners(&image.files, paths),
+        }
+    }
+
+    fn files(&self) -> &dyn ImageFiles {
+        match &self.source {
+            Source::Directory(files) => files,
+            Source::Archive(image) => &image.files,
+        }
+    }
+}
+
+impl Archived {
+    fn digests(&self, paths: &[&Path]) -> Result<BTreeMap<PathBuf, String>, ImageError> {
+        let mut wanted: BTreeMap<Place, Vec<&Path>> = BTreeMap::new();
+        for path in paths {
+            let found = self.files.find(path);
+            let found = found.map_err(|error| ImageError::File { path: path.to_path_buf(), error })?;
+            if let Some((_, node)) = found
+                && let NodeKind::Regular(place) = node.kind
+            {
+                wanted.entry(place).or_default().push(path);
+            }
+        }
+        let mut layers: Vec<u16> = wanted.keys().map(|place| place.layer).collect();
+        layers.dedup();
+        layers.sort_by_key(|number| self.layers[usize::from(*number)].1);
+        let meter = || Meter::new(self.archive.length(), LIMITS.unpacked);
+        let (packed, meter) = (meter(), meter());
+        let mut reader = self.archive.reader(&packed);
+        let mut digests = BTreeMap::new();
+        for number in layers {
+            let (place, member, compression) = &self.layers[usize::from(number)];
+            let failed = || ImageError::reading(place);
+            let mut content = reader.open(*member).map_err(failed())?;
+            let from = Place { layer: number, offset: 0, size: 0 };
+            let files = wanted.range(from..).take_while(|(place, _)| place.layer == number);
+            match compression {
+                Compression::None => digest_each(&mut content, files, &mut digests),
+                compression => digest_each(&mut decompressed(content, *compression, &meter), files, &mut digests),
+            }
+            .map_err(failed())?;
+        }
+        self.archive.unchanged()?;
+        Ok(digests)
+    }
+}
+
+/// Adds the digests of these files of one layer, which are in the order of their offset.
+fn digest_each<'p>(
+    layer: &mut (impl ByteStream + ?Sized),
+    files: impl Iterator<Item = (&'p Place, &'p Vec<&'p Path>)>,
+    digests: &mut BTreeMap<PathBuf, String>,
+) -> io::Result<()> {
+    let mut at = 0;
+    for (place, paths) in files {
+        layer.skip(place.offset.checked_sub(at).ok_or(ErrorKind::InvalidData)?)?;
+        let (digest, read) = Hashing::new(Section::new(layer, place.size)).finish()?;
+        at = place.offset + read;
+        digests.extend(paths.iter().map(|path| (path.to_path_buf(), digest.clone())));
+    }
+    Ok(())
+}
+
+impl Databases for MergedFiles {
+    fn text(&self, path: &str) -> Option<String> {
+        MergedFiles::text(self, path).map(str::to_owned)
+    }
+
+    fn names(&self, directory: &str) -> Vec<OsString> {
+        let names = self.list(Path::new(directory)).unwrap_or_default();
+        names.into_iter().map(|(name, _)| name).collect()
+    }
+}
+
+impl ImageFiles for ReadImage {
+    fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
+        self.files().stat(path)
+    }
+
+    fn read_link(&self, path: &Path) -> Option<PathBuf> {
+        self.files().read_link(path)
+    }
+
+    fn trail(&self, path: &Path) -> Trail {
+        self.files().trail(path)
+    }
+
+    fn executable(&self, path: &Path) -> io::Result<Executable> {
+        self.files().executable(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+        self.files().list(path)
+    }
+}
