@@ -58,7 +58,8 @@ impl Databases for Path {
 /// Whether an image has a part of a package database at this path.
 #[cfg(feature = "tool")]
 pub(super) fn is_database(path: &[u8]) -> bool {
-    let below = |directory: &str| path.strip_prefix(directory.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
+    let below =
+        |directory: &str| path.strip_prefix(directory.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
     path == STATUS.as_bytes()
         || INSTALLED.iter().any(|database| path == database.as_bytes())
         || below(LISTS) && path.ends_with(b".list")
@@ -67,10 +68,7 @@ pub(super) fn is_database(path: &[u8]) -> bool {
 
 /// The packages that own these files. It reads every package's list of files, some MB in a large
 /// image. A database that cannot be read counts as missing.
-pub fn owners<'f>(
-    image: &(impl Databases + ?Sized),
-    files: impl IntoIterator<Item = &'f Path>,
-) -> Packages {
+pub fn owners<'f>(image: &(impl Databases + ?Sized), files: impl IntoIterator<Item = &'f Path>) -> Packages {
     let files = files.into_iter().map(|file| merged(&file.to_string_lossy()).to_owned());
     let files: BTreeSet<String> = files.collect();
     let mut owners: BTreeSet<(&str, String)> = BTreeSet::new();

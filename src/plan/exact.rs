@@ -12,7 +12,7 @@ use crate::syscalls::{Condition, Test, groups};
 /// copy of the listener, builds the environment, executes, or reports the step that failed and
 /// ends. Some the kernel has a process make. The sendmsg(2) by which it hands over the listener the
 /// filter allows by itself.
-pub(super) const LAUNCH: [&str; 15] = [
+pub(crate) const LAUNCH: [&str; 15] = [
     "brk",
     "close",
     "execve",

@@ -48,6 +48,8 @@ pub use data::belongs_to_code;
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
 #[cfg(feature = "tool")]
+pub(crate) use exact::LAUNCH;
+#[cfg(feature = "tool")]
 pub(crate) use file_groups::{
     DEVICES, ELSEWHERE_DEVICES, GPU, GPU_DEVICES, KERNELS, LIBRARIES, NAMES, OWN_PROCESS, RUNTIME,
 };

@@ -30,7 +30,8 @@ fn image() -> tempfile::TempDir {
     link("/proc/self/exe", "magic");
     link("loop", "loop");
     link("/", "root");
-    nix::unistd::mkfifo(&root.path().join("pipe"), nix::sys::stat::Mode::from_bits_truncate(0o777)).expect("a pipe");
+    nix::unistd::mkfifo(&root.path().join("pipe"), nix::sys::stat::Mode::from_bits_truncate(0o777))
+        .expect("a pipe");
     root
 }
 
@@ -89,15 +90,19 @@ fn what_is_no_image_is_said() {
         let error = at(&place.path().join(name)).expect_err("it is refused").to_string();
         error.replace(&format!("{}/", place.path().display()), "")
     };
-    let none = "none: No such file or directory; expected an unpacked image or an archive of docker save or OCI";
+    let none =
+        "none: No such file or directory; expected an unpacked image or an archive of docker save or OCI";
     assert_eq!(refused("none"), none);
-    nix::unistd::mkfifo(&place.path().join("pipe"), nix::sys::stat::Mode::from_bits_truncate(0o777)).expect("a pipe");
-    let kind = "is neither a directory nor a regular file; save the image to a file first (docker save -o FILE)";
+    nix::unistd::mkfifo(&place.path().join("pipe"), nix::sys::stat::Mode::from_bits_truncate(0o777))
+        .expect("a pipe");
+    let kind =
+        "is neither a directory nor a regular file; save the image to a file first (docker save -o FILE)";
     assert_eq!(refused("pipe"), format!("pipe: {kind}"));
     fs::create_dir(place.path().join("layout")).expect("a directory");
     for name in ["oci-layout", "index.json"] {
         fs::write(place.path().join("layout").join(name), "{}").expect("written");
     }
-    let layout = "layout: is an OCI image layout and not an unpacked image; pack it: tar -C layout -cf image.tar .";
+    let layout =
+        "layout: is an OCI image layout and not an unpacked image; pack it: tar -C layout -cf image.tar .";
     assert_eq!(refused("layout").replace(&format!("{}/", place.path().display()), ""), layout);
 }

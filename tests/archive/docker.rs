@@ -63,11 +63,26 @@ fn a_container_that_removed_files_is_what_its_image_has() {
         return;
     }
     let mut root = Rootfs::empty();
-    root.program("/bin/rm").file("/data/a", "a", 0o640).file("/data/sub/b", "b", 0o644).file("/stays", "s", 0o600);
+    root.program("/bin/rm")
+        .file("/data/a", "a", 0o640)
+        .file("/data/sub/b", "b", 0o644)
+        .file("/stays", "s", 0o600);
     root.link("/data/link", "/stays").folder("/empty", 0o1777, 5);
     let image = root.build("base");
     let (container, committed) = (unique("container"), unique("committed"));
-    docker(&["run", "--name", &container, "--network", "none", "--entrypoint", "/bin/rm", image.docker(), "-r", "/data/a", "/data/sub"]);
+    docker(&[
+        "run",
+        "--name",
+        &container,
+        "--network",
+        "none",
+        "--entrypoint",
+        "/bin/rm",
+        image.docker(),
+        "-r",
+        "/data/a",
+        "/data/sub",
+    ]);
     docker(&["commit", &container, &committed]);
     let file = folder().join(unique("committed.tar"));
     docker(&["save", "-o", file.to_str().expect("UTF-8"), &committed]);
@@ -91,7 +106,9 @@ fn a_container_that_removed_files_is_what_its_image_has() {
         expected.insert(path, (entry.header().entry_type(), mode, uid, sha256(&content)));
     }
     // The runtime makes these for the container.
-    let own = |path: &Path| ["/dev", "/etc", "/proc", "/sys", "/.dockerenv"].iter().any(|own| path.starts_with(own));
+    let own = |path: &Path| {
+        ["/dev", "/etc", "/proc", "/sys", "/.dockerenv"].iter().any(|own| path.starts_with(own))
+    };
     expected.retain(|path, _| !own(path));
     assert!(expected.len() > 8, "{expected:?}");
     let files: Vec<&Path> = expected.keys().map(|path| path.as_path()).collect();
@@ -102,7 +119,8 @@ fn a_container_that_removed_files_is_what_its_image_has() {
             assert!(read.read_link(path).is_some(), "{shown}");
             continue;
         }
-        let found = stat(&read, path.to_str().expect("UTF-8")).unwrap_or_else(|| panic!("{shown} is missing"));
+        let found =
+            stat(&read, path.to_str().expect("UTF-8")).unwrap_or_else(|| panic!("{shown} is missing"));
         assert_eq!((found.mode, found.owner.as_raw()), (*mode, *uid), "{shown}");
         match kind {
             EntryType::Directory => assert_eq!(found.kind, FileKind::Directory, "{shown}"),
@@ -114,7 +132,8 @@ fn a_container_that_removed_files_is_what_its_image_has() {
         for (name, link) in read.list(&directory).expect("listed") {
             let path = directory.join(name);
             assert!(expected.contains_key(&path) || own(&path), "{} is too much", path.display());
-            if !link && stat(&read, path.to_str().expect("UTF-8")).expect("there").kind == FileKind::Directory {
+            if !link && stat(&read, path.to_str().expect("UTF-8")).expect("there").kind == FileKind::Directory
+            {
                 ahead.push(path);
             }
         }

@@ -5,8 +5,8 @@ use tar::EntryType;
 
 use super::layers::record;
 use super::made::{
-    Layer, Saved, config, digest, docker, docker25, gzip, header, image_blobs, names, oci, read, refused, sha256, stat,
-    zstd,
+    Layer, Saved, config, digest, docker, docker25, gzip, header, image_blobs, names, oci, read, refused,
+    sha256, stat, zstd,
 };
 
 fn one() -> Vec<u8> {
@@ -37,7 +37,12 @@ fn a_link_out_of_the_tree_does_not_move_what_is_put_below_it() {
     let target = place.path().join("outside");
     std::fs::create_dir(&target).expect("a directory");
     let link = target.to_str().expect("UTF-8");
-    let image = read(&[Layer::new().link("a", link).file("a/b", "x").link("c", "../../../..").file("c/d", "y").bytes()]);
+    let image = read(&[Layer::new()
+        .link("a", link)
+        .file("a/b", "x")
+        .link("c", "../../../..")
+        .file("c/d", "y")
+        .bytes()]);
     assert_eq!(std::fs::read_dir(&target).expect("listed").count(), 0, "nothing is written");
     assert_eq!(stat(&image, "/a/b").expect("there").canonical, target.join("b"), "inside the image");
     assert_eq!(stat(&image, "/d").expect("there").canonical.to_str(), Some("/d"));
@@ -64,7 +69,8 @@ fn sparse_files_are_refused_whatever_they_claim() {
 
 #[test]
 fn headers_that_claim_too_much_are_refused() {
-    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader, EntryType::XGlobalHeader] {
+    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader, EntryType::XGlobalHeader]
+    {
         let layer = Layer::new().header(&header("x", kind, 1 << 33), b"").bytes();
         assert_eq!(refused(layer), "has an extended header longer than 1 MiB");
     }
@@ -81,7 +87,14 @@ fn headers_that_claim_too_much_are_refused() {
     let extended = header("x", EntryType::XHeader, records.len() as u64);
     let error = refused(Layer::new().header(&extended, &records).file("y", "").bytes());
     assert!(error.ends_with(": is longer than 4096 bytes"), "{error}");
-    for bad in [&b"x path=a\n"[..], b"99 path=a\n", b"9 path=ab\n", b"5 =\n", b"18446744073709551616 a=b\n", b"0 a=b\n"] {
+    for bad in [
+        &b"x path=a\n"[..],
+        b"99 path=a\n",
+        b"9 path=ab\n",
+        b"5 =\n",
+        b"18446744073709551616 a=b\n",
+        b"0 a=b\n",
+    ] {
         let extended = header("x", EntryType::XHeader, bad.len() as u64);
         let error = refused(Layer::new().header(&extended, bad).file("y", "").bytes());
         assert_eq!(error, "has a pax header that is malformed", "{}", String::from_utf8_lossy(bad));
@@ -103,7 +116,10 @@ fn deep_nesting_is_read() {
     let mut members = docker(&["app:1"], &[one()]);
     members.put("manifest.json", &json);
     let error = Saved::new(members.tar()).refused("");
-    assert!(error.starts_with("image.tar: manifest.json: cannot be read: recursion limit exceeded"), "{error}");
+    assert!(
+        error.starts_with("image.tar: manifest.json: cannot be read: recursion limit exceeded"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -150,12 +166,14 @@ fn what_is_missing_or_differs_is_named() {
 
     let mut members = whole.clone();
     members.0.retain(|(other, _)| *other != name);
-    let missing = format!("image.tar: app:1: names {name}, which is not in the archive; save the image again");
+    let missing =
+        format!("image.tar: app:1: names {name}, which is not in the archive; save the image again");
     assert_eq!(Saved::new(members.tar()).refused(""), missing);
 
     let mut members = whole.clone();
     members.0.retain(|(other, _)| *other != config_name);
-    let missing = format!("image.tar: app:1: names {config_name}, which is not in the archive; save the image again");
+    let missing =
+        format!("image.tar: app:1: names {config_name}, which is not in the archive; save the image again");
     assert_eq!(Saved::new(members.tar()).refused(""), missing);
 
     let mut members = whole.clone();
@@ -184,7 +202,8 @@ fn what_is_missing_or_differs_is_named() {
     let mut manifest: Value = serde_json::from_slice(members.get("manifest.json")).expect("JSON");
     manifest[0]["Layers"].as_array_mut().expect("an array").pop();
     members.put("manifest.json", manifest.to_string());
-    let count = format!("image.tar: {config_name}: has 2 diff_ids, and the manifest 1 layers; save the image again");
+    let count =
+        format!("image.tar: {config_name}: has 2 diff_ids, and the manifest 1 layers; save the image again");
     assert_eq!(Saved::new(members.tar()).refused(""), count);
 
     // One that is twice in the archive: readers differ in the one that they take.
@@ -195,7 +214,8 @@ fn what_is_missing_or_differs_is_named() {
             tar = tar.file(other, &layers[1]);
         }
     }
-    let twice = format!("image.tar: app:1: names {name}, which is twice in the archive; save the image again");
+    let twice =
+        format!("image.tar: app:1: names {name}, which is twice in the archive; save the image again");
     assert_eq!(Saved::new(tar.bytes()).refused(""), twice);
 }
 
@@ -220,7 +240,13 @@ fn the_two_manifests_of_one_archive_have_to_agree() {
 fn what_is_no_image_is_said() {
     let expected = "expected an archive of docker save (manifest.json) or OCI (index.json)";
     let no_tar = format!("image.tar: is no tar archive; {expected}");
-    for bytes in [&b"not a tar archive at all, whatever it says"[..], &[1; 2000], &gzip(&[7; 5000]), b"\x1f\x8b", b"\x28\xb5\x2f\xfd"] {
+    for bytes in [
+        &b"not a tar archive at all, whatever it says"[..],
+        &[1; 2000],
+        &gzip(&[7; 5000]),
+        b"\x1f\x8b",
+        b"\x28\xb5\x2f\xfd",
+    ] {
         assert_eq!(Saved::new(bytes).refused(""), no_tar);
     }
     let no_manifest = format!("image.tar: has neither a manifest.json nor an index.json; {expected}");
@@ -237,7 +263,9 @@ fn what_is_no_image_is_said() {
         let mut members = oci("app:1", &[one()], gzip);
         members.put("index.json", json!({ "manifests": [{ "digest": bad }] }).to_string());
         let error = Saved::new(members.tar()).refused("");
-        let expected = format!("image.tar: index.json: has the digest `{bad}`, expected sha256: and 64 hexadecimal digits");
+        let expected = format!(
+            "image.tar: index.json: has the digest `{bad}`, expected sha256: and 64 hexadecimal digits"
+        );
         assert_eq!(error, expected);
     }
 }
@@ -276,7 +304,11 @@ fn an_archive_cut_anywhere_is_an_error_or_whole() {
 #[test]
 fn an_archive_with_any_byte_changed_is_an_error_or_an_image() {
     let layers = [Layer::new().dir("d").file("d/f", "#!/bin/sh\n").hard("g", "d/f").link("h", "g").bytes()];
-    for whole in [docker(&["app:1"], &layers).tar(), oci("", &layers, zstd).tar(), gzip(&docker(&["a"], &layers).tar())] {
+    for whole in [
+        docker(&["app:1"], &layers).tar(),
+        oci("", &layers, zstd).tar(),
+        gzip(&docker(&["a"], &layers).tar()),
+    ] {
         for at in (0..whole.len()).step_by(61) {
             for value in [0, 0xff, b'0', whole[at] ^ 1] {
                 let mut bytes = whole.clone();

@@ -73,7 +73,8 @@ fn hard_links_are_one_file_in_one_layer_and_over_layers() {
     let base = Layer::new().file("bin/busybox", "x").hard("bin/ls", "bin/busybox").bytes();
     let over = Layer::new().hard("bin/sh", "/bin/busybox").hard("bin/cat", "bin/sh").bytes();
     let image = read(&[base, over]);
-    let ids = ["busybox", "ls", "sh", "cat"].map(|name| stat(&image, &format!("/bin/{name}")).expect("there").id);
+    let ids =
+        ["busybox", "ls", "sh", "cat"].map(|name| stat(&image, &format!("/bin/{name}")).expect("there").id);
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     assert_eq!(stat(&image, "/bin/ls").expect("there").links, 4);
     assert_eq!(digest(&image, "/bin/cat"), Some(sha256(b"x")));
@@ -131,9 +132,12 @@ fn programs_of_this_machine_are_as_they_are_when_live() {
     use remit::image::live::Live;
     let mut layer = Layer::new();
     let mut compared = Vec::new();
-    let loaders = ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6", "/lib/x86_64-linux-gnu/libm.so.6"];
+    let loaders =
+        ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6", "/lib/x86_64-linux-gnu/libm.so.6"];
     let itself = std::env::current_exe().expect("this test");
-    for path in ["/bin/sh", "/usr/bin/ldd", "/etc/passwd"].iter().chain(&loaders).map(Path::new).chain([&*itself]) {
+    for path in
+        ["/bin/sh", "/usr/bin/ldd", "/etc/passwd"].iter().chain(&loaders).map(Path::new).chain([&*itself])
+    {
         let Ok(bytes) = std::fs::read(path) else { continue };
         layer = layer.file(&format!("f{}", compared.len()), bytes);
         compared.push(path);
@@ -198,7 +202,10 @@ fn packages_of_dpkg_distroless_and_apk_are_known() {
         .file("var/lib/dpkg/info/app.list", "/.\n/usr/bin/app\n")
         .bytes();
     let newer = Layer::new()
-        .file("var/lib/dpkg/status", "Package: app\nStatus: install ok installed\nVersion: 2\n\nPackage: b\nVersion: 3\n")
+        .file(
+            "var/lib/dpkg/status",
+            "Package: app\nStatus: install ok installed\nVersion: 2\n\nPackage: b\nVersion: 3\n",
+        )
         .bytes();
     let image = read(&[debian, newer]);
     assert_eq!(json!(image.installed()), json!({ "dpkg": { "app": "2", "b": "3" } }));
@@ -209,10 +216,14 @@ fn packages_of_dpkg_distroless_and_apk_are_known() {
         .bytes();
     let image = read(&[distroless]);
     assert_eq!(json!(image.owners(&[Path::new("/lib/libc.so.6")])), json!({ "dpkg": { "libc6": "2.36-9" } }));
-    let apk = Layer::new().file("lib/apk/db/installed", "P:musl\nV:1.2.5-r9\nF:lib\nR:libc.musl.so\n\n").bytes();
+    let apk =
+        Layer::new().file("lib/apk/db/installed", "P:musl\nV:1.2.5-r9\nF:lib\nR:libc.musl.so\n\n").bytes();
     let image = read(&[apk]);
     assert_eq!(json!(image.installed()), json!({ "apk": { "musl": "1.2.5-r9" } }));
-    assert_eq!(json!(image.owners(&[Path::new("/lib/libc.musl.so")])), json!({ "apk": { "musl": "1.2.5-r9" } }));
+    assert_eq!(
+        json!(image.owners(&[Path::new("/lib/libc.musl.so")])),
+        json!({ "apk": { "musl": "1.2.5-r9" } })
+    );
     assert_eq!(json!(read(&[Layer::new().bytes()]).installed()), json!({}));
 }
 
@@ -226,7 +237,8 @@ fn digests_of_many_files_take_one_pass_a_layer() {
         layer.file(&format!("{name}empty"), "").bytes()
     };
     let image = read(&[layer("a"), layer("b")]);
-    let paths: Vec<_> = (0..50).rev().map(|number| format!("/{}{number}", if number % 2 == 0 { "a" } else { "b" })).collect();
+    let paths: Vec<_> =
+        (0..50).rev().map(|number| format!("/{}{number}", if number % 2 == 0 { "a" } else { "b" })).collect();
     let mut wanted: Vec<&Path> = paths.iter().map(Path::new).collect();
     wanted.extend([Path::new("/bempty"), Path::new("/none")]);
     let found = image.digests(&wanted).expect("readable");

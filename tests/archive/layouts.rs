@@ -120,7 +120,8 @@ fn of_several_architectures_it_is_the_one_that_is_meant() {
     let mut manifests = Vec::new();
     for (arch, name) in [("amd64", "intel"), ("arm64", "arm"), ("unknown", "attestation")] {
         let mut descriptor = image_blobs(&mut members, &[Layer::new().file(name, "").bytes()], gzip);
-        descriptor["platform"] = json!({ "os": if arch == "unknown" { arch } else { "linux" }, "architecture": arch });
+        descriptor["platform"] =
+            json!({ "os": if arch == "unknown" { arch } else { "linux" }, "architecture": arch });
         manifests.push(descriptor);
     }
     // One that is named and was not saved.
@@ -133,7 +134,8 @@ fn of_several_architectures_it_is_the_one_that_is_meant() {
     members.put("index.json", json!({ "manifests": [nested] }).to_string());
     let saved = Saved::new(members.tar());
     for (arch, name) in [(remit::kernel::Arch::X86_64, "/intel"), (remit::kernel::Arch::Aarch64, "/arm")] {
-        let image = remit::image::archive::open(saved.path().as_os_str(), arch, &mut |_, _| {}).expect("an image");
+        let image =
+            remit::image::archive::open(saved.path().as_os_str(), arch, &mut |_, _| {}).expect("an image");
         assert!(stat(&image, name).is_some(), "{name}");
     }
     members.0.retain(|(name, _)| name != "index.json");

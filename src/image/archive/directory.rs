@@ -108,7 +108,11 @@ impl ImageFiles for Unpacked {
 impl Databases for Unpacked {
     fn text(&self, path: &str) -> Option<String> {
         let mut bytes = Vec::new();
-        self.regular(Path::new(path)).ok()?.take(crate::image::packages::MOST).read_to_end(&mut bytes).ok()?;
+        self.regular(Path::new(path))
+            .ok()?
+            .take(crate::image::packages::MOST)
+            .read_to_end(&mut bytes)
+            .ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 

@@ -126,7 +126,9 @@ impl<S: ByteStream> TarEntries<S> {
         let name = normal(&written)?;
         // Before POSIX a directory was a file whose name ends with a slash.
         let kind = match header.entry_type() {
-            EntryType::Regular if header.as_bytes()[156] == 0 && written.ends_with(b"/") => EntryType::Directory,
+            EntryType::Regular if header.as_bytes()[156] == 0 && written.ends_with(b"/") => {
+                EntryType::Directory
+            }
             kind => kind,
         };
         // Some archives write the size of the target for a link; its content is not there.
@@ -222,7 +224,8 @@ impl Extended {
         const BAD: EntryError = EntryError::Malformed("a pax header that is malformed");
         while !records.is_empty() && records[0] != 0 {
             let blank = records.iter().position(|byte| *byte == b' ').ok_or(BAD)?;
-            let length = number(&records[..blank]).and_then(|length| usize::try_from(length).ok()).ok_or(BAD)?;
+            let length =
+                number(&records[..blank]).and_then(|length| usize::try_from(length).ok()).ok_or(BAD)?;
             let record = records.get(blank + 1..length).ok_or(BAD)?;
             let record = record.strip_suffix(b"\n").ok_or(BAD)?;
             let equals = record.iter().position(|byte| *byte == b'=').ok_or(BAD)?;

@@ -101,7 +101,8 @@ impl ImageError {
         match error {
             EntryError::Read(error) => {
                 let after = String::from_utf8_lossy(after);
-                let place = if after.is_empty() { place.to_owned() } else { format!("{place}: after {after}") };
+                let place =
+                    if after.is_empty() { place.to_owned() } else { format!("{place}: after {after}") };
                 ImageError::Read { place, error }
             }
             EntryError::Malformed(what) => {
@@ -165,7 +166,9 @@ impl fmt::Display for ImageError {
                 f,
                 "{place}: has the digest sha256:{found}, expected sha256:{expected}; the archive is damaged or was changed"
             ),
-            ImageError::TooLarge { place, what } => write!(f, "{place}: has {what}, more than is read of an image"),
+            ImageError::TooLarge { place, what } => {
+                write!(f, "{place}: has {what}, more than is read of an image")
+            }
             ImageError::Several { path, names } => write!(
                 f,
                 "{0}: has {1} images; choose one: {0}#{2}",

@@ -11,7 +11,7 @@ use super::entries::{TarEntries, TarEntry, normal};
 use super::error::ImageError;
 use super::manifest::LayerPart;
 use super::members::MemberReader;
-use super::stream::{Meter, ByteStream, Compression, Hashing, decompressed};
+use super::stream::{ByteStream, Compression, Hashing, Meter, decompressed};
 use crate::image::{Executable, packages};
 use crate::kernel::Arch;
 
@@ -154,9 +154,7 @@ impl<'p> LayerReader<'p> {
         let mut entries = TarEntries::new(stream);
         let mut last = Vec::new();
         let mut reported = 0;
-        while let Some(entry) =
-            entries.next().map_err(|error| ImageError::of_entry(place, &last, error))?
-        {
+        while let Some(entry) = entries.next().map_err(|error| ImageError::of_entry(place, &last, error))? {
             if entry.offset - reported > 8 << 20 {
                 reported = entry.offset;
                 (self.progress)();
@@ -166,9 +164,10 @@ impl<'p> LayerReader<'p> {
                 EntryFault::Read(error) => {
                     ImageError::Read { place: format!("{place}: {}", lossy(&entry.name)), error }
                 }
-                EntryFault::Refused(what) => {
-                    ImageError::Malformed { place: format!("{place}: {}", lossy(&entry.name)), what: what.to_owned() }
-                }
+                EntryFault::Refused(what) => ImageError::Malformed {
+                    place: format!("{place}: {}", lossy(&entry.name)),
+                    what: what.to_owned(),
+                },
             })?;
             last = entry.name;
         }
@@ -224,8 +223,9 @@ impl<'p> LayerReader<'p> {
                 NodeKind::Regular(Place { layer: number, offset: entry.offset, size: entry.size })
             }
             EntryType::Link => {
-                let target = normal(&entry.link)
-                    .map_err(|_| EntryFault::Refused("is a hard link to a path that leads out of the image"))?;
+                let target = normal(&entry.link).map_err(|_| {
+                    EntryFault::Refused("is a hard link to a path that leads out of the image")
+                })?;
                 // In the same layer it stands before.
                 if let Some(same) = layer.nodes.get(&*target) {
                     if same.kind == NodeKind::Directory {
@@ -261,7 +261,9 @@ impl<'p> LayerReader<'p> {
         if packages::is_database(&entry.name) {
             self.text += entry.size;
             if self.text > self.limits.text {
-                return Err(EntryFault::Refused("is a package database, and all of them are more than is read"));
+                return Err(EntryFault::Refused(
+                    "is a package database, and all of them are more than is read",
+                ));
             }
             let mut bytes = Vec::new();
             content.read_to_end(&mut bytes)?;

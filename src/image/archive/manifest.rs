@@ -79,7 +79,8 @@ impl Chooser<'_, '_> {
             return Err(ImageError::NotAnImage { path: path.into(), found: "has no image in it" });
         }
         let names: Vec<String> = candidates.iter().map(Candidate::name).collect();
-        let mut chosen = candidates.into_iter().filter(|image| wanted.is_none_or(|name| image.has_name(name)));
+        let mut chosen =
+            candidates.into_iter().filter(|image| wanted.is_none_or(|name| image.has_name(name)));
         let (first, more) = (chosen.next(), chosen.next());
         let several = || ImageError::Several { path: path.into(), names: names.clone() };
         let image = match (first, more, wanted) {
@@ -169,12 +170,12 @@ impl Chooser<'_, '_> {
         let (place, bytes) = self.document_of(place, &blob, Some(&descriptor.digest))?;
         let manifest: Manifest = parse(&place, &bytes)?;
         match (manifest.manifests, manifest.config) {
-            (Some(inner), None) if depth < DEEPEST => {
-                inner.into_iter().try_for_each(|inner| {
-                    self.expand(&place, inner, &names, candidates, platforms, depth + 1)
-                })
+            (Some(inner), None) if depth < DEEPEST => inner
+                .into_iter()
+                .try_for_each(|inner| self.expand(&place, inner, &names, candidates, platforms, depth + 1)),
+            (Some(_), None) => {
+                Err(ImageError::TooLarge { place, what: "an index in an index in an index".to_owned() })
             }
-            (Some(_), None) => Err(ImageError::TooLarge { place, what: "an index in an index in an index".to_owned() }),
             (None, Some(config)) => {
                 let layers = manifest.layers.unwrap_or_default();
                 let layers = layers.iter().map(|layer| Ok((layer.blob(&place)?, Some(layer.hex(&place)?))));
@@ -233,7 +234,10 @@ impl Chooser<'_, '_> {
         }
         Err(ImageError::Malformed {
             place: self.archive.name(),
-            what: format!("manifest.json has image {}, and index.json has not; save the image again", image.name),
+            what: format!(
+                "manifest.json has image {}, and index.json has not; save the image again",
+                image.name
+            ),
         })
     }
 
@@ -274,14 +278,17 @@ impl Candidate {
 
     fn has_name(&self, wanted: &str) -> bool {
         let digest = self.config.1.as_deref().unwrap_or_default();
-        let by_digest = wanted.strip_prefix("sha256:").is_some_and(|start| start.len() >= 12 && digest.starts_with(start));
+        let by_digest = wanted
+            .strip_prefix("sha256:")
+            .is_some_and(|start| start.len() >= 12 && digest.starts_with(start));
         by_digest || self.name() == wanted || self.names.iter().any(|name| familiar(name) == familiar(wanted))
     }
 }
 
 /// A name as Docker shows it: without its own registry, and with a tag.
 fn familiar(name: &str) -> String {
-    let name = name.strip_prefix("docker.io/").map_or(name, |rest| rest.strip_prefix("library/").unwrap_or(rest));
+    let name =
+        name.strip_prefix("docker.io/").map_or(name, |rest| rest.strip_prefix("library/").unwrap_or(rest));
     let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
     if has_tag { name.to_owned() } else { format!("{name}:latest") }
 }

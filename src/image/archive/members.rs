@@ -11,7 +11,7 @@ use tar::EntryType;
 
 use super::entries::{TarEntries, normal};
 use super::error::ImageError;
-use super::stream::{Meter, ByteStream, Compression, FileStream, Section, decompressed};
+use super::stream::{ByteStream, Compression, FileStream, Meter, Section, decompressed};
 
 /// The most members of an archive.
 const MOST_MEMBERS: usize = 200_000;
@@ -55,7 +55,8 @@ impl ArchiveFile {
         let mut beginning = [0; 4];
         let meter = Meter::new(found.len(), 0);
         let mut from = FileStream::new(&file, found.len().min(4), &meter);
-        let read = from.read(&mut beginning).map_err(|error| ImageError::File { path: path.into(), error })?;
+        let read =
+            from.read(&mut beginning).map_err(|error| ImageError::File { path: path.into(), error })?;
         drop(from);
         let compression = Compression::of(&beginning[..read]);
         Ok(ArchiveFile { path: path.into(), file, length: found.len(), compression, stamp: stamp(found) })
@@ -145,7 +146,10 @@ impl ArchiveFile {
             }
             if let Some(found) = found {
                 if members.by_name.len() == MOST_MEMBERS {
-                    return Err(ImageError::TooLarge { place, what: format!("more than {MOST_MEMBERS} files") });
+                    return Err(ImageError::TooLarge {
+                        place,
+                        what: format!("more than {MOST_MEMBERS} files"),
+                    });
                 }
                 members.add(entry.name.clone(), found);
             }
@@ -156,7 +160,8 @@ impl ArchiveFile {
 
 /// The target of a symbolic link in this directory; none where it leads out of the archive.
 fn beside(directory: &[u8], target: &[u8]) -> Option<Vec<u8>> {
-    let mut names: Vec<&[u8]> = directory.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+    let mut names: Vec<&[u8]> =
+        directory.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
     if target.starts_with(b"/") {
         return None;
     }
@@ -234,7 +239,10 @@ impl Members {
             return Ok(bytes.clone());
         }
         if member.size > LONGEST_DOCUMENT {
-            return Err(ImageError::TooLarge { place: place.to_owned(), what: "more than 16 MiB".to_owned() });
+            return Err(ImageError::TooLarge {
+                place: place.to_owned(),
+                what: "more than 16 MiB".to_owned(),
+            });
         }
         let mut bytes = Vec::new();
         let mut content = reader.open(member).map_err(ImageError::reading(place))?;

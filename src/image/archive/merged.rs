@@ -230,7 +230,11 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    if directory.is_empty() || name.is_empty() { [directory, name].concat() } else { [directory, b"/", name].concat() }
+    if directory.is_empty() || name.is_empty() {
+        [directory, name].concat()
+    } else {
+        [directory, b"/", name].concat()
+    }
 }
 
 impl ImageFiles for MergedFiles {
@@ -287,7 +291,10 @@ impl ImageFiles for MergedFiles {
                 // Behind everything beneath the child: `0` follows on `/`.
                 Some(slash) => Included([&prefix, &rest[..slash], b"0"].concat().into()),
                 None => {
-                    names.push((OsStr::from_bytes(rest).to_owned(), matches!(node.kind, NodeKind::Symlink(_))));
+                    names.push((
+                        OsStr::from_bytes(rest).to_owned(),
+                        matches!(node.kind, NodeKind::Symlink(_)),
+                    ));
                     Excluded(path.clone())
                 }
             };

@@ -37,7 +37,7 @@ use self::layer::{LIMITS, LayerReader, Limits, NodeKind, Place};
 use self::manifest::{Chooser, ImageParts};
 use self::members::{ArchiveFile, Member};
 use self::merged::MergedFiles;
-use self::stream::{Meter, ByteStream, Compression, Hashing, Section, decompressed};
+use self::stream::{ByteStream, Compression, Hashing, Meter, Section, decompressed};
 use super::packages::{self, Databases, Packages};
 use super::{Executable, FileInfo, ImageFiles, Trail};
 use crate::kernel::Arch;
@@ -252,7 +252,9 @@ impl Archived {
             let files = wanted.range(from..).take_while(|(place, _)| place.layer == number);
             match compression {
                 Compression::None => digest_each(&mut content, files, &mut digests),
-                compression => digest_each(&mut decompressed(content, *compression, &meter), files, &mut digests),
+                compression => {
+                    digest_each(&mut decompressed(content, *compression, &meter), files, &mut digests)
+                }
             }
             .map_err(failed())?;
         }

@@ -120,7 +120,10 @@ fn a_stream_of_a_file_skips_and_ends_where_it_does() {
     assert!(stream.fill_buf().expect("the end").is_empty());
     // A file that became shorter.
     let mut longer = FileStream::new(&file, 400_001, &meter);
-    assert_eq!(io::copy(&mut longer, &mut io::sink()).map_err(|error| error.kind()), Err(ErrorKind::UnexpectedEof));
+    assert_eq!(
+        io::copy(&mut longer, &mut io::sink()).map_err(|error| error.kind()),
+        Err(ErrorKind::UnexpectedEof)
+    );
     // A section ends where it does, and is cut where the stream is.
     let mut stream = FileStream::new(&file, 400_000, &meter);
     let mut section = Section::new(&mut stream, 100);

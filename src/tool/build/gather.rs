@@ -34,7 +34,8 @@ pub(super) fn gather(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Gathered, ToolError> {
     let inputs = listed(paths)?;
-    let sizes: Vec<u64> = inputs.iter().map(|path| fs::metadata(path).map_or(0, |found| found.len())).collect();
+    let sizes: Vec<u64> =
+        inputs.iter().map(|path| fs::metadata(path).map_or(0, |found| found.len())).collect();
     // The largest first, so that none is left for one thread at the end.
     let mut order: Vec<usize> = (0..inputs.len()).collect();
     order.sort_by_key(|input| (std::cmp::Reverse(sizes[*input]), *input));

@@ -40,10 +40,18 @@ fn journal(run: u64, dice: &mut Dice) -> String {
             _ => format!("/srv/d{}/x", dice.below(1100)),
         };
         line(match dice.below(4) {
-            0 => json!({ "phase": phase, "kind": "open", "path": path, "access": ["write", "create"], "mount": "volume", "mount_point": "/srv" }),
-            1 => json!({ "phase": phase, "kind": "change", "op": "rename", "path": path, "to": format!("{path}.{}", dice.below(3)), "mount": "image" }),
-            2 => json!({ "phase": phase, "kind": "connect", "address": format!("tcp/10.0.0.{}:5432", dice.below(200)) }),
-            _ => json!({ "phase": phase, "kind": "open", "path": path, "access": ["read"], "mount": "image" }),
+            0 => {
+                json!({ "phase": phase, "kind": "open", "path": path, "access": ["write", "create"], "mount": "volume", "mount_point": "/srv" })
+            }
+            1 => {
+                json!({ "phase": phase, "kind": "change", "op": "rename", "path": path, "to": format!("{path}.{}", dice.below(3)), "mount": "image" })
+            }
+            2 => {
+                json!({ "phase": phase, "kind": "connect", "address": format!("tcp/10.0.0.{}:5432", dice.below(200)) })
+            }
+            _ => {
+                json!({ "phase": phase, "kind": "open", "path": path, "access": ["read"], "mount": "image" })
+            }
         });
     }
     let end = json!({ "t": 9, "end": { "exit": { "code": 0 }, "clean": true, "lines": 401, "dropped": 0 } });
@@ -65,7 +73,7 @@ fn journals(place: &Path, count: u64) -> Vec<PathBuf> {
 fn made(gathered: Gathered) -> (String, String, Vec<String>) {
     let Gathered { mut observations, removed, notes } = gathered;
     observations.settle();
-    let learned = learn::build(&observations, &Wanted { name: None, digests: false });
+    let learned = learn::build(&observations, &Wanted::default());
     let rules = learn::by_pointer(&learned.profile, &learned.reasons);
     let evidence = evidence::write("sha256:0", &observations, &rules, &json!({}), &removed, &learned.notes);
     (format!("{:?}", learned.profile), evidence, notes)
