@@ -122,8 +122,7 @@ pub static BASE: Group = Group {
 };
 
 /// `@failure`: what programs and libraries call when something goes wrong, which a learning run
-/// seldom shows. None of it gives power beyond the app's own processes: a signal that ends one of the
-/// same user, never the supervisor.
+/// seldom shows. None of it gives power beyond the app's own processes, and what `files` lets it remove.
 #[rustfmt::skip]
 pub static FAILURE: Group = Group {
     name: "@failure",
@@ -132,20 +131,21 @@ pub static FAILURE: Group = Group {
     clusters: &[
         Cluster {
             purpose: None,
-            why: "abort(3), raise(3) and handlers of crashes on a stack of their own, which send the process \
-                  the signal that ended it",
+            why: "abort(3), raise(3), handlers of crashes on a stack of their own, and a signal to a child that hangs: \
+                  to the app's own processes, never to the supervisor",
             when: &[
-                ("kill", &[&[Check::In(1, ENDS)]]),
+                ("kill", ANY),
                 ("sigaltstack", ANY),
-                ("tgkill", &[&[Check::In(2, ENDS)]]),
-                ("tkill", &[&[Check::In(1, ENDS)]]),
+                ("tgkill", ANY),
+                ("tkill", ANY),
             ],
         },
         Cluster {
             purpose: None,
             why: "what a message about a failure has, and what allocators and pools are sized by: limits and use of \
-                  its own, processors, memory, the kernel's release, which pages are mapped",
+                  its own, processors, memory, the kernel's release, its directory, which pages are mapped",
             when: &[
+                ("getcwd", ANY),
                 ("getrusage", ANY),
                 ("mincore", ANY),
                 // Its own limit, without a new one.
@@ -157,14 +157,16 @@ pub static FAILURE: Group = Group {
         },
         Cluster {
             purpose: None,
-            why: "a full disk and a log that is opened anew: what was written in part is cut or written back, and \
-                  the new descriptor takes the place of the old one",
+            why: "a full disk, work that is broken off and a log that is opened anew: what was written in part is cut, \
+                  written back or, where `files` has the right, removed; a new descriptor takes the place of the old",
             when: &[
                 ("dup2", ANY),
                 ("dup3", ANY),
                 ("fdatasync", ANY),
                 ("fsync", ANY),
                 ("ftruncate", ANY),
+                ("unlink", ANY),
+                ("unlinkat", ANY),
             ],
         },
         Cluster {
@@ -238,9 +240,6 @@ const OPTIONS: &[&[Check]] = &[
     &[Check::In(1, &[6]), Check::In(2, &[18])],
     &[Check::In(1, &[41]), Check::In(2, &[26])],
 ];
-
-/// Signals by which a process ends itself: INT, QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, TERM, SYS.
-const ENDS: &[u64] = &[2, 3, 4, 5, 6, 7, 8, 11, 15, 31];
 
 #[cfg(test)]
 mod tests {
