@@ -25,6 +25,10 @@ impl Enforcer {
         if self.rules.makes_thread(call) {
             return Decision::Continue;
         }
+        // An exact profile may list threads alone.
+        if name == "clone" && !self.rules.policy().forks {
+            return Decision::Deny(self.rules.unlisted(call));
+        }
         self.memory.forks.calls(caller, &Proc);
         let entry = self.program_entry(caller);
         let decision = match self.too_many_by_fork(entry) {

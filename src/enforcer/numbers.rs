@@ -20,10 +20,14 @@ impl Enforcer {
     pub(super) fn signal(&self, call: &Call, caller: &Caller) -> Decision {
         match call.name.and_then(|name| self.rules.access(name)) {
             None => Decision::Deny(self.rules.unlisted(call)),
-            Some(Access::When(_)) if is_for_own_group(call) && !is_in_our_group(caller) => Decision::Continue,
+            Some(Access::When(_)) if self.lists_for_own_group(call, caller) => Decision::Continue,
             Some(Access::When(_)) => match self.for_app(call, caller) {
                 Some(decision) => decision,
-                None => Decision::Deny(self.rules.signal(call)),
+                None if self.reaches_us(call) || is_for_own_group(call) => {
+                    Decision::Deny(self.rules.signal(call))
+                }
+                // A signal that the profile does not list.
+                None => Decision::Deny(self.rules.argument(call)),
             },
             Some(_) => Decision::Continue,
         }
@@ -96,6 +100,16 @@ impl Enforcer {
 /// stop. The supervisor forwards them by the same rules as those that it receives.
 const FORWARDED: [i32; 7] =
     [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTERM, libc::SIGWINCH];
+
+impl Enforcer {
+    /// Whether a signal goes to the caller's group, which is not the supervisor's, and is one that the
+    /// caller may send to itself.
+    fn lists_for_own_group(&self, call: &Call, caller: &Caller) -> bool {
+        let mut to_itself = call.clone();
+        to_itself.args[0] = caller.tgid.as_raw() as u64;
+        is_for_own_group(call) && !is_in_our_group(caller) && self.rules.lists(&to_itself)
+    }
+}
 
 fn is_for_own_group(call: &Call) -> bool {
     call.name == Some("kill") && call.args[0] as u32 == 0

@@ -232,9 +232,14 @@ fn is_brought(profile: &Value, name: &str) -> bool {
         let group = entry.as_str().or(entry["group"].as_str()).and_then(groups::named);
         *entry == json!(name) || group.is_some_and(|group| group.calls().contains_key(name))
     });
+    let exact = profile["syscalls"]["exact"] == json!(true);
     listed
-        || syscalls::handler(name) == Handler::Exec
-        || groups.into_iter().any(|(group, there)| there && group.calls().contains_key(name))
+        || name == "execve"
+        || (!exact && syscalls::handler(name) == Handler::Exec)
+        || groups
+            .into_iter()
+            .filter(|_| !exact)
+            .any(|(group, there)| there && group.calls().contains_key(name))
 }
 
 fn command(profile: &Value, path: &Path) -> Vec<PatchOp> {

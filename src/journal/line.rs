@@ -32,6 +32,10 @@ pub struct Start {
     /// Whether every call is notified.
     #[serde(default)]
     pub exact: bool,
+    /// The calls that are not notified, or only with some arguments: all others are, and recorded with
+    /// the argument that decides. `None` in a journal of an older version, which does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwatched: Option<Vec<String>>,
     /// The environment: architecture, kernel, C library and programs.
     #[serde(default)]
     pub fingerprint: Fingerprint,
@@ -249,7 +253,7 @@ fn plain(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::observation::{Of, RecordedArgs, Value};
+    use crate::journal::observation::{FirstProgram, Of, RecordedArgs, Value};
 
     fn observed(what: What) -> Line {
         Line::Observed(Observed::new(Duration::from_millis(7), Phase::Startup, Observation::ok(what)))
@@ -257,7 +261,7 @@ mod tests {
 
     #[test]
     fn the_first_line_says_what_ran_where() {
-        let text = r#"{"journal":1,"run":"app-1","command":["app"],"label":"idle","exact":false,"fingerprint":{"arch":"x86_64","kernel":"6.18.44","libc":"glibc 2.36","programs":"sha256:0"},"outer":{"seccomp":true,"capabilities":["chown"],"denied":["keyctl"]}}"#;
+        let text = r#"{"journal":1,"run":"app-1","command":["app"],"label":"idle","exact":false,"unwatched":["read","write"],"fingerprint":{"arch":"x86_64","kernel":"6.18.44","libc":"glibc 2.36","programs":"sha256:0"},"outer":{"seccomp":true,"capabilities":["chown"],"denied":["keyctl"]}}"#;
         let start = Start::read(text.as_bytes()).expect("a first line");
         assert_eq!(
             (&*start.fingerprint.kernel, &*start.outer.denied),
@@ -287,7 +291,12 @@ mod tests {
             of,
             directory: true,
         };
-        let call = |value| What::Syscall { call: "prctl".to_owned(), arg: Some(0), value: Some(value) };
+        let call = |value| What::Syscall {
+            program: FirstProgram("/bin/app".to_owned()),
+            call: "prctl".to_owned(),
+            arg: Some(0),
+            value: Some(value),
+        };
         let ids = What::Credential { program: String::new(), call: "setgid".to_owned(), value: vec![33] };
         let mut with_digest = observed(exec.clone());
         if let Line::Observed(line) = &mut with_digest {
@@ -304,11 +313,11 @@ mod tests {
             ),
             (
                 observed(call(Value::Name("PR_SET_NAME".into()))),
-                r#"{"t":7,"phase":"startup","kind":"syscall","call":"prctl","arg":0,"value":"PR_SET_NAME","result":"ok"}"#,
+                r#"{"t":7,"phase":"startup","kind":"syscall","program":"/bin/app","call":"prctl","arg":0,"value":"PR_SET_NAME","result":"ok"}"#,
             ),
             (
                 observed(call(Value::Number(7))),
-                r#"{"t":7,"phase":"startup","kind":"syscall","call":"prctl","arg":0,"value":7,"result":"ok"}"#,
+                r#"{"t":7,"phase":"startup","kind":"syscall","program":"/bin/app","call":"prctl","arg":0,"value":7,"result":"ok"}"#,
             ),
             (
                 observed(ids),

@@ -61,6 +61,29 @@ impl Hash for RecordedArgs {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
+/// The program that made a call first, for the reader: what a profile allows, it allows to all.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FirstProgram(pub ProgramPath);
+
+impl FirstProgram {
+    fn is_unknown(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl PartialEq for FirstProgram {
+    fn eq(&self, _: &FirstProgram) -> bool {
+        true
+    }
+}
+
+impl Eq for FirstProgram {}
+
+impl Hash for FirstProgram {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// An observed action.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -152,6 +175,9 @@ pub enum What {
     },
     /// A system call was made.
     Syscall {
+        /// The program that made it first in this phase.
+        #[serde(default, skip_serializing_if = "FirstProgram::is_unknown")]
+        program: FirstProgram,
         /// Its name, or its number where it has none.
         #[serde(default)]
         call: String,

@@ -37,6 +37,13 @@ pub struct Run {
     pub outer_seccomp: bool,
     /// The name of the run.
     pub run: String,
+    /// Whether every call but those of `@base` was notified, so that a profile can be exact.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub watched: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The runs of an evidence file, given its beginning: the facts, by far the largest part, come

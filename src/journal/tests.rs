@@ -70,6 +70,7 @@ fn start() -> Start {
         command: vec!["app".to_owned()],
         label: None,
         exact: false,
+        unwatched: None,
         fingerprint: Fingerprint::default(),
         outer: Outer::default(),
     }

@@ -1,10 +1,11 @@
 //! Builds a profile from observations, with evidence for every grant.
 
 mod programs;
+mod syscalls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::calls::{self, Sections};
+use super::calls::Sections;
 use super::fact::{Fact, Seen};
 use super::files::{self, Files};
 use super::grants;
@@ -14,11 +15,8 @@ use super::runs::Runs;
 use super::volatile::{as_named, literal};
 use crate::profile::{
     Capability, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
-    OnViolation, Profile, Ready, Risk, SyscallRule, Syscalls, in_order,
+    OnViolation, Profile, Ready, Risk, in_order,
 };
-
-/// The fewest runs seen serving before a call is taken to belong to start-up alone.
-const SERVED: usize = 3;
 
 /// A pool of processes grows with the load, and one run shows one load: so many times what was seen,
 /// and at least so many.
@@ -54,6 +52,8 @@ pub struct Wanted {
     pub name: Option<String>,
     /// Whether the profile pins the digests of programs.
     pub digests: bool,
+    /// The profile that is continued is not exact.
+    pub continues_groups: bool,
 }
 
 /// Builds the profile of the observations.
@@ -66,7 +66,9 @@ pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
     let endpoints = || network.listen.iter().chain(&network.connect).map(|entry| &entry.what);
     let unix =
         |one: &Endpoint| matches!(one, Endpoint::UnixAny | Endpoint::UnixPath(_) | Endpoint::UnixAbstract(_));
+    let exact = builder.is_exact(wanted);
     let sections = Sections {
+        exact,
         files: !files.is_empty(),
         network: endpoints().next().is_some(),
         listens: !network.listen.is_empty(),
@@ -250,117 +252,6 @@ impl Builder<'_> {
             self.because(format!("capability {word}"), "a call succeeded that needs it", &seen);
         }
         in_order(&set).into_iter().map(plain).collect()
-    }
-
-    fn syscalls(&mut self, sections: Sections, network: &Network) -> (Option<Ready>, Syscalls) {
-        let mut found = calls::generalise(self.facts, sections);
-        self.notes.append(&mut found.notes);
-        let (ready, served) = self.ready(network);
-        let mut syscalls = Syscalls { allow: Vec::new(), startup_only: Vec::new() };
-        let mut early: BTreeMap<&'static str, Seen> = BTreeMap::new();
-        for rule in found.rules {
-            let (because, why) = match rule.completes {
-                None => ("it was called".to_owned(), None),
-                Some(call) => {
-                    let about = crate::syscalls::class(call).map_or("", crate::syscalls::Class::about);
-                    (
-                        format!("of one class with {call}: {about}"),
-                        Some(format!("comes with {call}, which was seen")),
-                    )
-                }
-            };
-            if let SyscallRule::Call(name) = rule.what
-                && rule.seen.serving.is_empty()
-            {
-                early.insert(name, rule.seen.clone());
-            }
-            let entry = Entry { what: rule.what, why };
-            for (number, key) in grants::call_keys("allow", &entry.what).into_iter().enumerate() {
-                let completes = rule.completes;
-                let seen = rule.values.get(number).unwrap_or(&rule.seen);
-                self.because(key.clone(), &because, seen);
-                self.reasons.entry(key).or_default().completes = completes;
-            }
-            syscalls.allow.push(entry);
-        }
-        for (group, because, seen) in self.unseen_groups(sections, &found.made) {
-            let rule = SyscallRule::Group(group);
-            for key in grants::call_keys("allow", &rule) {
-                self.because(key, because, &seen);
-            }
-            syscalls.allow.push(plain(rule));
-        }
-        if ready.is_none() {
-            return (None, syscalls);
-        }
-        if served < SERVED {
-            self.notes.push(format!(
-                "{served} runs were seen at work after they were ready; from {SERVED} on, calls of the start-up alone \
-                 are taken away after it"
-            ));
-            return (ready, syscalls);
-        }
-        early.extend(self.early_sections(network));
-        for (name, seen) in early {
-            self.because(format!("startup_only {name}"), "never seen after ready", &seen);
-            syscalls.startup_only.push(plain(SyscallRule::Call(name)));
-        }
-        (ready, syscalls)
-    }
-
-    /// Groups whose calls a run that is not exact does not notify, and whose section the profile
-    /// lacks: it is unknown whether their calls were made.
-    fn unseen_groups(
-        &self,
-        sections: Sections,
-        made: &BTreeMap<&'static str, Seen>,
-    ) -> Vec<(&'static str, &'static str, Seen)> {
-        if self.observations.runs().iter().all(|run| run.exact) {
-            return Vec::new();
-        }
-        let mut groups = Vec::new();
-        if !sections.files {
-            let mut seen = Seen::default();
-            let programs = self.facts.iter().filter(|(fact, _)| matches!(fact, Fact::Program(_)));
-            programs.for_each(|(_, one)| seen.join(one));
-            groups.push(("@files", "it was not observed which of its calls were made; --exact does", seen));
-        }
-        if let Some(seen) = made.get("socket").filter(|_| !sections.network) {
-            let because = "a socket was made, and its use was not observed; --exact does";
-            groups.push(("@network", because, seen.clone()));
-        }
-        groups
-    }
-
-    /// Calls of sections that were made only before ready.
-    fn early_sections(&self, network: &Network) -> BTreeMap<&'static str, Seen> {
-        let mut early = BTreeMap::new();
-        let all = |of: &dyn Fn(&Fact) -> bool| {
-            let mut seen = Seen::default();
-            for (_, one) in self.facts.iter().filter(|(fact, _)| of(fact)) {
-                seen.join(one);
-            }
-            seen
-        };
-        let called =
-            |name: &'static str| all(&move |fact| matches!(fact, Fact::Call { call, .. } if call == name));
-        let executed = all(&|fact| matches!(fact, Fact::Program(_) | Fact::Edge { .. }));
-        if executed.serving.is_empty()
-            && called("execve").serving.is_empty()
-            && called("execveat").serving.is_empty()
-        {
-            early.insert("execve", executed.clone());
-            early.insert("execveat", executed);
-        }
-        let bound = all(&|fact| matches!(fact, Fact::Listen { .. }));
-        if !network.listen.is_empty() && bound.serving.is_empty() && called("listen").serving.is_empty() {
-            early.insert("listen", bound.clone());
-            // Resolvers bind the netlink socket by which they ask the kernel.
-            if network.connect.is_empty() && called("bind").serving.is_empty() {
-                early.insert("bind", bound);
-            }
-        }
-        early
     }
 
     /// The condition of ready, where all runs agree, and the number of runs that served after it.

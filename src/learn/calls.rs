@@ -1,15 +1,18 @@
-//! Generalises calls to `syscalls`: the calls that no section allows by itself, with the arguments
-//! that matter, and the rest of each call's class.
+//! Generalises calls to `syscalls`: the calls that no section allows by itself, or in an exact profile
+//! those that neither `@base` nor `@failure` has, with the arguments that matter, and the rest of
+//! each call's class.
 
 use std::collections::BTreeMap;
 
 use super::fact::{Fact, Seen};
 use crate::profile::SyscallRule;
-use crate::syscalls::{self, Class, Condition, Handler, Test, constants, groups};
+use crate::syscalls::{self, Arg, Class, Condition, Handler, Test, constants, groups};
 
 /// The sections of the profile that allow calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Sections {
+    /// They bring no calls: the profile is exact.
+    pub exact: bool,
     /// There is a file rule.
     pub files: bool,
     /// There is an endpoint.
@@ -48,14 +51,79 @@ pub struct Calls {
     pub notes: Vec<String>,
 }
 
-/// Whether a call is never in `syscalls`: programs allow an exec, and clone3 gets ENOSYS.
-fn is_never_listed(name: &str) -> bool {
-    matches!(syscalls::handler(name), Handler::Exec | Handler::NotImplemented)
+impl Sections {
+    /// Whether a call is never in `syscalls`: clone3 gets ENOSYS, and programs allow an exec; in an
+    /// exact profile the launch brings execve.
+    fn never_list(self, name: &str) -> bool {
+        match syscalls::handler(name) {
+            Handler::NotImplemented => true,
+            Handler::Exec => !self.exact || name == "execve",
+            _ => false,
+        }
+    }
+
+    /// Whether an exact profile lists a call whole, though one of its arguments was recorded: the
+    /// argument differs from run to run or between C libraries, or `network` decides it.
+    fn lists_whole(self, name: &str, value: u64) -> bool {
+        match syscalls::handler(name) {
+            Handler::Fork | Handler::Signal | Handler::SignalThread | Handler::Map | Handler::Protect => true,
+            Handler::Socket => self.has_socket(value),
+            // A pair of streams or of packets; one of datagrams could send to any path.
+            Handler::Socketpair => matches!(value & 0xf, 1 | 5),
+            _ => false,
+        }
+    }
 }
 
-/// The calls of a call's class, itself among them.
-fn class_of(name: &str) -> impl Iterator<Item = &'static str> {
-    syscalls::class(name).into_iter().flat_map(Class::calls)
+/// The values of an argument that come with those that were seen: what C libraries try of the
+/// thread's pointer and the processor depends on the machine.
+fn values_beside(name: &str, arg: u8) -> Vec<u64> {
+    let of_core =
+        groups::CORE.conditional().filter(|(call, _)| (*call, arg) == ("arch_prctl", 0) && *call == name);
+    let conditions = of_core.flat_map(|(_, alternatives)| alternatives).flatten();
+    conditions
+        .filter_map(|one| if let Test::In(values) = one.test { Some(values) } else { None })
+        .flatten()
+        .collect()
+}
+
+/// Calls that no C library makes any more where the kernel has their successors: an exact profile is
+/// not completed by them.
+const SUPERSEDED: [&str; 14] = [
+    "creat",
+    "epoll_create",
+    "eventfd",
+    "futimesat",
+    "getdents",
+    "inotify_init",
+    "lchown",
+    "pipe",
+    "renameat",
+    "setregid",
+    "setreuid",
+    "signalfd",
+    "utime",
+    "utimes",
+];
+
+impl Sections {
+    /// The calls that come with one of its class. An exact profile is for the C libraries of one image on
+    /// one architecture: it has none that is superseded, none that libraries fall back from (to what came
+    /// after Linux 4.18 the kernel answers ENOSYS), and of a path no other form than the one that was
+    /// seen, by a directory's descriptor or without.
+    fn class_of(self, name: &str) -> impl Iterator<Item = &'static str> {
+        let form = |call: &str| {
+            let syscall = syscalls::find(call)?;
+            syscall.position(Arg::Path).map(|_| syscall.position(Arg::Dirfd).is_some())
+        };
+        let seen = form(name);
+        let of_class = syscalls::class(name).into_iter().flat_map(Class::calls);
+        of_class.filter(move |call| {
+            let falls_back = syscalls::find(call).is_some_and(syscalls::Syscall::is_new);
+            let other_form = matches!((seen, form(call)), (Some(seen), Some(other)) if seen != other);
+            !self.exact || (!SUPERSEDED.contains(call) && !falls_back && !other_form)
+        })
+    }
 }
 
 /// The rules for the calls of `facts`, where the other sections are `sections`.
@@ -74,7 +142,7 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
         if syscalls::handler(name) == Handler::NotImplemented {
             calls.notes.push(format!("{name} is answered ENOSYS, and libraries fall back to clone"));
         }
-        if is_never_listed(name) {
+        if sections.never_list(name) {
             continue;
         }
         match when {
@@ -87,7 +155,11 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
                         .push(format!("{name}: argument {arg} is {text:?}, no number or constant; left out"));
                     continue;
                 };
-                if sections.allow(&brought, name, *arg, value) {
+                if sections.allow(&brought, name, *arg, value, text) {
+                    continue;
+                }
+                if sections.exact && sections.lists_whole(name, value) {
+                    whole.entry(name).or_default().join(seen);
                     continue;
                 }
                 let all = listed.entry((name, *arg)).or_default().entry(value).or_default();
@@ -105,7 +177,7 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
     });
     let mut rules: BTreeMap<(&'static str, Option<u8>), CallRule> = BTreeMap::new();
     for (name, seen) in &whole {
-        for other in class_of(name) {
+        for other in sections.class_of(name) {
             if other != *name && !whole.contains_key(other) && !brought.contains_key(other) {
                 let what = SyscallRule::Call(other);
                 let rule =
@@ -127,6 +199,12 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
         if let Some(rule) = rules.get_mut(&(name, None)) {
             rule.seen.join(&seen);
             continue;
+        }
+        let mut values = values;
+        if sections.exact {
+            for value in values_beside(name, arg) {
+                values.entry(value).or_insert_with(|| seen.clone());
+            }
         }
         let condition = Condition { arg, test: Test::In(values.keys().copied().collect()) };
         let what = SyscallRule::When(name, condition);
@@ -156,6 +234,9 @@ type Brought = BTreeMap<&'static str, Vec<Vec<Condition>>>;
 
 impl Sections {
     fn brought(self) -> Brought {
+        if self.exact {
+            return groups::union([&groups::BASE, &groups::FAILURE]);
+        }
         let listed = [
             (true, &groups::CORE),
             (self.files, &groups::FILES),
@@ -165,30 +246,49 @@ impl Sections {
         groups::union(listed.into_iter().filter_map(|(there, group)| there.then_some(group)))
     }
 
-    /// Whether a call with this value of one argument needs no rule.
-    fn allow(self, brought: &Brought, call: &str, arg: u8, value: u64) -> bool {
+    /// Whether an endpoint brings sockets of this family.
+    fn has_socket(self, family: u64) -> bool {
         const AF_UNIX: u64 = 1;
         const AF_INET: u64 = 2;
         const AF_INET6: u64 = 10;
         const AF_NETLINK: u64 = 16;
-        if (call, arg) == ("socket", 0) {
-            return match value {
-                AF_UNIX => self.unix || self.names,
-                AF_INET | AF_INET6 => self.internet,
-                AF_NETLINK => self.network,
-                _ => false,
-            };
+        match family {
+            AF_UNIX => self.unix || self.names,
+            AF_INET | AF_INET6 => self.internet,
+            AF_NETLINK => self.network,
+            _ => false,
+        }
+    }
+
+    /// Whether a call with this value of one argument, and the name that the journal has of it, needs
+    /// no rule.
+    fn allow(self, brought: &Brought, call: &str, arg: u8, value: u64, name: &str) -> bool {
+        if !self.exact && (call, arg) == ("socket", 0) {
+            return self.has_socket(value);
         }
         let Some(alternatives) = brought.get(call) else { return false };
-        let holds = |condition: &Condition| {
-            condition.arg != arg
-                || match &condition.test {
-                    Test::In(values) => values.contains(&value),
-                    Test::NotIn(values) => !values.contains(&value),
-                    Test::Masked { mask, equals } => value & mask == *equals,
-                }
+        // The option of a socket by its name, which says the level: SOL_SOCKET or IPPROTO_TCP.
+        let level = match (call, arg) {
+            ("setsockopt", 2) if name.starts_with("SO_") => Some(1),
+            ("setsockopt", 2) if name.starts_with("TCP_") => Some(6),
+            ("setsockopt", _) => return false,
+            _ => None,
         };
-        alternatives.iter().any(|all| all.iter().all(holds))
+        let holds = |condition: &Condition| {
+            let value = match level {
+                Some(level) if condition.arg == 1 => level,
+                _ if condition.arg != arg => return true,
+                _ => value,
+            };
+            match &condition.test {
+                Test::In(values) => values.contains(&value),
+                Test::NotIn(values) => !values.contains(&value),
+                Test::Masked { mask, equals } => value & mask == *equals,
+            }
+        };
+        // What says nothing of this argument says nothing of this value.
+        let says = |all: &[Condition]| !self.exact || all.is_empty() || all.iter().any(|one| one.arg == arg);
+        alternatives.iter().any(|all| says(all) && all.iter().all(holds))
     }
 }
 
@@ -196,8 +296,16 @@ impl Sections {
 mod tests {
     use super::*;
 
-    const BARE: Sections =
-        Sections { files: true, network: false, listens: false, internet: false, unix: false, names: false };
+    const BARE: Sections = Sections {
+        exact: false,
+        files: true,
+        network: false,
+        listens: false,
+        internet: false,
+        unix: false,
+        names: false,
+    };
+    const EXACT: Sections = Sections { exact: true, ..BARE };
 
     fn rules(
         calls: &[(&str, Option<(u8, &str)>)],
@@ -244,5 +352,56 @@ mod tests {
         let call = [("socket", Some((0, "AF_UNIX")))];
         assert_eq!(rules(&call, BARE), [(SyscallRule::When("socket", unix), None)]);
         assert_eq!(rules(&call, Sections { unix: true, network: true, ..BARE }), []);
+    }
+
+    fn allowed(what: &str) -> SyscallRule {
+        SyscallRule::Call(syscalls::known(what).expect("a call"))
+    }
+
+    fn when(call: &'static str, arg: u8, values: &[u64]) -> SyscallRule {
+        SyscallRule::When(call, Condition { arg, test: Test::In(values.to_vec()) })
+    }
+
+    #[test]
+    fn an_exact_profile_lists_what_was_seen_beyond_base() {
+        let found = |calls: &[_]| {
+            rules(calls, Sections { internet: true, network: true, ..EXACT })
+                .into_iter()
+                .map(|(what, _)| what)
+                .collect::<Vec<_>>()
+        };
+        // @base and @failure have these.
+        let base = [
+            ("read", None),
+            ("fcntl", Some((1, "F_GETFL"))),
+            ("madvise", Some((2, "MADV_DONTNEED"))),
+            ("clone", Some((0, "4001536"))),
+            ("kill", Some((1, "6"))),
+            ("prlimit64", Some((2, "0"))),
+            ("setsockopt", Some((2, "TCP_NODELAY"))),
+            ("execve", None),
+        ];
+        assert_eq!(found(&base), []);
+        assert_eq!(found(&[("openat2", None)]), [allowed("openat2")]);
+        assert_eq!(found(&[("access", None)]), [allowed("access")]);
+        assert_eq!(found(&[("fchown", None)]), ["chown", "fchown", "fchownat"].map(allowed));
+        assert_eq!(found(&[("unlink", None)]), [], "@failure has it");
+        assert_eq!(found(&[("faccessat", None)]), [allowed("faccessat")], "faccessat2 falls back");
+        assert_eq!(found(&[("pipe2", None)]), [allowed("pipe2")]);
+        assert_eq!(found(&[("fcntl", Some((1, "F_SETPIPE_SZ")))]), [when("fcntl", 1, &[1031])]);
+        assert_eq!(found(&[("clone", Some((0, "18874385")))]), [allowed("clone")], "a process");
+        assert_eq!(found(&[("kill", Some((1, "9")))]), [], "@failure has it");
+        assert_eq!(found(&[("prlimit64", Some((1, "RLIMIT_NOFILE")))]), [when("prlimit64", 1, &[7])]);
+        assert_eq!(found(&[("socket", Some((0, "AF_INET")))]), [allowed("socket")]);
+        assert_eq!(found(&[("socket", Some((0, "AF_PACKET")))]), [when("socket", 0, &[17])]);
+        assert_eq!(found(&[("setsockopt", Some((2, "TCP_CONGESTION")))]), [when("setsockopt", 2, &[13])]);
+        assert_eq!(found(&[("setsockopt", Some((2, "SO_ATTACH_FILTER")))]), [when("setsockopt", 2, &[26])]);
+        assert_eq!(found(&[("setsockopt", Some((1, "0")))]), [when("setsockopt", 1, &[0])]);
+        let SyscallRule::When("arch_prctl", Condition { test: Test::In(values), .. }) =
+            &found(&[("arch_prctl", Some((0, "4098")))])[0]
+        else {
+            panic!("a condition")
+        };
+        assert!(values.contains(&0x1002) && values.contains(&0x3001), "{values:x?}");
     }
 }

@@ -93,6 +93,7 @@ fn facts(profile: &Profile) -> BTreeSet<String> {
     for list in [&network.listen, &network.connect] {
         reasons(&mut facts, list, endpoint_text);
     }
+    facts.extend(syscalls.exact.then(|| "syscalls exact".to_owned()));
     for list in [&syscalls.allow, &syscalls.startup_only] {
         reasons(&mut facts, list, |rule| grants::call_keys("allow", rule).join(", "));
     }

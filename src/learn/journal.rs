@@ -150,6 +150,10 @@ impl RunReader<'_> {
             fingerprint: start.fingerprint,
             clean: false,
             exact: start.exact,
+            watched: start.unwatched.is_some_and(|calls| {
+                let base = crate::syscalls::groups::BASE.calls();
+                calls.iter().all(|call| base.contains_key(&**call))
+            }),
             dropped: 0,
             journal: String::new(),
         })
@@ -224,12 +228,14 @@ impl FactBuilder<'_> {
             {
                 self.refused(call, result);
             }
-            What::Syscall { call, arg, value } => {
+            What::Syscall { program, call, arg, value } => {
                 let value = value.as_ref().map(|value| match value {
                     Value::Name(name) => name.to_string(),
                     Value::Number(number) => number.to_string(),
                 });
-                self.add(Fact::Call { call: call.clone(), when: arg.zip(value) });
+                let program = Some(&*program.0).filter(|program| !program.is_empty());
+                let fact = Fact::Call { call: call.clone(), when: arg.zip(value) };
+                self.into.add(fact, self.run, self.phase, program);
             }
             What::Capability { capability, call, .. } if ok => {
                 self.add(Fact::Capability { capability: capability.clone(), call: call.clone() });

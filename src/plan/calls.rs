@@ -1,30 +1,39 @@
 //! The filter: every call that a section of the profile allows. Calls that open, execute, connect
 //! or signal are still decided, whatever section allows them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::conditions::{AF_UNIX, Alternatives, masked, one_of};
 use super::filter_input::FilterInput;
 use super::mediated::{Mediated, is_open_to_more};
 use super::startup::{self, NotifyTransport, Startup};
-use super::{PlanError, dumpable};
+use super::{PlanError, dumpable, exact};
 use crate::filter::{Access, Filter};
 use crate::kernel::LandlockAbi;
 use crate::profile::SyscallRule;
 use crate::syscalls::{self, Condition, Handler, Syscall, Test, groups};
 
 impl FilterInput<'_> {
-    /// The filter, the part of it that exists for the start-up, the alternatives of PR_SET_DUMPABLE,
-    /// and notes on what was left out.
+    /// The filter and what belongs to it. It adds notes on what was left out.
     ///
     /// # Errors
-    /// See [`Startup::find`].
-    pub fn filter(
-        &self,
-        notes: &mut Vec<String>,
-    ) -> Result<(Filter, Option<Startup>, Alternatives), PlanError> {
+    /// See [`Startup::find`]; and an exact profile by which no program could start.
+    pub fn filter(&self, notes: &mut Vec<String>) -> Result<FilterParts, PlanError> {
         let arch = self.kernel.arch;
-        let brought = self.brought(notes);
+        let mut brought = self.sections(notes);
+        let mut launch = Vec::new();
+        if self.exact() {
+            let listed = brought.names();
+            exact::starts(arch, self.dynamic, &listed)?;
+            self.note_children(&listed, notes);
+            self.bring_launch(&mut brought);
+            let names = brought.names().into_iter().filter(|call| !listed.contains(call));
+            launch.extend(names.filter(|call| syscalls::number(arch, call).is_some()));
+        }
+        let forks = brought
+            .call_of("clone")
+            .is_some_and(|clone| exact::makes_processes(clone.alternatives.iter().chain(&clone.extra)));
+        let brought = brought.by_syscall();
         // The target of a signal by pidfd is behind a descriptor: no register identifies the supervisor.
         let scoped = self.kernel.landlock >= LandlockAbi::SCOPE;
         let allowed = brought.filter(|(syscall, _)| {
@@ -37,18 +46,64 @@ impl FilterInput<'_> {
             .collect();
         let startup = Startup::find(self.profile, self.notify_transport, &mut calls)?;
         let dumpable = if self.kernel.notify.is_ok() { dumpable::notify(&mut calls) } else { Vec::new() };
-        Ok((Filter { arch, calls }, startup, dumpable))
+        Ok(FilterParts { filter: Filter { arch, calls }, startup, dumpable, forks, launch })
     }
 
-    /// The calls that the sections of the profile allow.
+    /// Whether the other sections bring no calls.
+    fn exact(&self) -> bool {
+        self.profile.syscalls.exact
+    }
+
+    /// What an exact profile has beside its lists: the calls of the launch, and of an app that sends
+    /// READY=1.
+    fn bring_launch(&self, brought: &mut SectionCalls) {
+        for call in exact::LAUNCH {
+            brought.add(call, Vec::new());
+        }
+        if self.notify_transport.is_some() {
+            for (call, alternatives) in startup::brings() {
+                brought.add(call, alternatives);
+            }
+        }
+    }
+
+    /// A note where a program may run others and cannot start them in a process of their own.
+    fn note_children(&self, listed: &BTreeSet<&str>, notes: &mut Vec<String>) {
+        let runs = self.profile.programs.iter().position(|program| !program.may_run.is_empty());
+        let Some(index) = runs else { return };
+        let lists = |calls: &[&str]| calls.iter().any(|call| listed.contains(call));
+        let clones = self.profile.syscalls.allow.iter().any(|entry| match entry.what {
+            SyscallRule::Call(call) | SyscallRule::When(call, _) => call == "clone",
+            SyscallRule::Group(group) => group == "@core",
+        });
+        if !clones && !lists(&["fork", "vfork"]) {
+            notes.push(format!(
+                "/programs/{index}/may_run: syscalls is exact and has none of clone, fork and vfork, so a program can \
+                 only put another in its own place"
+            ));
+        } else if !lists(&["wait4", "waitid"]) {
+            notes.push(format!(
+                "/programs/{index}/may_run: syscalls is exact and has neither wait4 nor waitid, so no program can wait \
+                 for another"
+            ));
+        }
+    }
+
+    /// The calls that the sections of the profile allow, each with its row.
     pub(super) fn brought(
         &self,
         notes: &mut Vec<String>,
     ) -> impl Iterator<Item = (&'static Syscall, SectionCall)> + use<> {
+        self.sections(notes).by_syscall()
+    }
+
+    fn sections(&self, notes: &mut Vec<String>) -> SectionCalls {
         let mut brought = SectionCalls::new(self.supervisor);
-        self.bring_groups(&mut brought);
+        if !self.exact() {
+            self.bring_groups(&mut brought);
+        }
         self.bring_listed(&mut brought, notes);
-        syscalls::all().zip(brought.calls).filter_map(|(syscall, call)| Some((syscall, call?)))
+        brought
     }
 
     fn bring_groups(&self, brought: &mut SectionCalls) {
@@ -113,8 +168,19 @@ impl FilterInput<'_> {
             if let Some(call) = brought.call(call).filter(|_| unprivileged) {
                 call.unprivileged = true;
             }
+            let by_arguments = is_open_to_more(call) || self.mediated(call).is_none();
             match &entry.what {
-                SyscallRule::When(_, condition) if is_open_to_more(call) || self.mediated(call).is_none() => {
+                // The process that a signal may reach is decided all the same.
+                SyscallRule::When(_, condition)
+                    if self.exact()
+                        && matches!(
+                            syscalls::handler(call),
+                            Handler::Signal | Handler::SignalThread | Handler::SocketOption
+                        ) =>
+                {
+                    brought.add(call, vec![vec![condition.clone()]]);
+                }
+                SyscallRule::When(_, condition) if by_arguments => {
                     let extra = brought.call(call).map(|call| &mut call.extra);
                     extra.into_iter().for_each(|extra| extra.push(vec![condition.clone()]));
                 }
@@ -125,7 +191,12 @@ impl FilterInput<'_> {
                     ));
                     brought.add(call, Vec::new());
                 }
-                _ => brought.add(call, Vec::new()),
+                _ => {
+                    brought.add(call, Vec::new());
+                    if self.exact() {
+                        brought.add(call, exact::as_grouped(call));
+                    }
+                }
             }
         }
     }
@@ -135,6 +206,9 @@ impl FilterInput<'_> {
         let handler = syscalls::handler(name);
         let mut alternatives = match self.mediated(name) {
             Some(Mediated::Notify) => return Access::Notify,
+            Some(Mediated::When(alternatives)) if !call.any && self.exact() => {
+                both(alternatives, &call.alternatives)
+            }
             Some(Mediated::When(alternatives)) => alternatives,
             // Another process that shares the working directory could change it between the
             // check of a script and that of its interpreter.
@@ -178,6 +252,32 @@ impl FilterInput<'_> {
     }
 }
 
+/// The filter, and what belongs to it.
+pub(super) struct FilterParts {
+    pub filter: Filter,
+    /// The part of it that exists for the start-up.
+    pub startup: Option<Startup>,
+    /// The alternatives of PR_SET_DUMPABLE.
+    pub dumpable: Alternatives,
+    /// clone(2) may make processes.
+    pub forks: bool,
+    /// The calls of the launch, where the profile is exact and does not list them.
+    pub launch: Vec<&'static str>,
+}
+
+/// Every alternative of one with every one of the other; all of the first where the other has none.
+fn both(one: Alternatives, other: &Alternatives) -> Alternatives {
+    if other.is_empty() {
+        return one;
+    }
+    let with = |all: &Vec<Condition>, more: &Vec<Condition>| {
+        let mut all = all.clone();
+        all.extend(more.iter().filter(|condition| !all.contains(condition)).cloned().collect::<Vec<_>>());
+        all
+    };
+    one.iter().flat_map(|all| other.iter().map(move |more| with(all, more))).collect()
+}
+
 /// The calls that sections allow.
 struct SectionCalls {
     /// By the position of the call's row in the table.
@@ -201,10 +301,28 @@ impl SectionCalls {
         SectionCalls { calls: (0..syscalls::COUNT).map(|_| None).collect(), supervisor }
     }
 
+    /// Those that are allowed, each with its row.
+    fn by_syscall(self) -> impl Iterator<Item = (&'static Syscall, SectionCall)> {
+        syscalls::all().zip(self.calls).filter_map(|(syscall, call)| Some((syscall, call?)))
+    }
+
     /// The call of this name, allowed from now on.
     fn call(&mut self, name: &str) -> Option<&mut SectionCall> {
         let position = syscalls::position(name)?;
         Some(self.calls[position].get_or_insert_default())
+    }
+
+    /// The call of this name, where a section allows it.
+    fn call_of(&self, name: &str) -> Option<&SectionCall> {
+        self.calls[syscalls::position(name)?].as_ref()
+    }
+
+    /// The names of all calls that a section allows.
+    fn names(&self) -> BTreeSet<&'static str> {
+        syscalls::all()
+            .zip(&self.calls)
+            .filter_map(|(syscall, call)| call.as_ref().map(|_| syscall.name))
+            .collect()
     }
 
     /// Adds a section's alternatives for a call; none: whatever its arguments.

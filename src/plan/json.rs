@@ -33,6 +33,9 @@ struct Seccomp<'a> {
     allowed: Vec<&'a str>,
     conditional: Vec<Conditional<'a>>,
     notified: Vec<&'a str>,
+    /// Those that an exact profile does not list and the launch needs.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    launch: &'a [&'static str],
     killed: [&'static str; 1],
     instructions: usize,
 }
@@ -135,6 +138,7 @@ impl Plan {
                     .filter(|(_, access)| **access == Access::Notify)
                     .map(|(call, _)| *call)
                     .collect(),
+                launch: &self.launch,
                 killed: ["foreign architecture"],
                 instructions: compile(&self.filter)?.len(),
             },

@@ -12,12 +12,12 @@ use super::{Capabilities, Host, Plan, Policy};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Arch, Kernel};
 use crate::profile::{Fallback, Mode, OnViolation, RunAs};
-use crate::syscalls::{self, Arg, Handler, Privilege, Syscall, groups};
+use crate::syscalls::{self, Arg, Handler, Syscall, groups};
 
-/// What a learning run records beside the calls of a profile.
+/// What a learning run records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watched {
-    /// Every call that can be notified.
+    /// Every call that can be notified, those of `@base` among them.
     pub exact: bool,
     /// Every open, also for reading: no other source reports those.
     pub reads: bool,
@@ -50,7 +50,8 @@ impl Plan {
             },
             mdwe: false,
             landlock: None,
-            filter: filter(kernel, watched, &host.permitted),
+            filter: filter(kernel, watched),
+            launch: Vec::new(),
             policy: Arc::new(nothing(host.supervisor)),
             derived: Vec::new(),
             program_rules: Vec::new(),
@@ -66,30 +67,24 @@ impl Plan {
     }
 }
 
-/// The filter of a learning run on this kernel, for an app that can have these capabilities.
+/// The filter of a learning run on this kernel.
 ///
-/// Calls of the groups are allowed without a notification, except those that a section of the
-/// profile decides (an exec, an open for writing, a bind), that are counted (a fork), or that show
-/// that a capability was needed. Every other call is notified, since a profile would have to list
-/// it.
-pub fn filter(kernel: &Kernel, watched: Watched, available: &CapsHashSet) -> Filter {
+/// Calls of `@base` are allowed without a notification, as far as that has them, except those that a
+/// section of the profile decides (an open for writing, a send to an address). Every other call is
+/// notified, since a profile has to list it.
+pub fn filter(kernel: &Kernel, watched: Watched) -> Filter {
     let arch = kernel.arch;
     if watched.exact {
         let unnotified = syscalls::all().filter(|syscall| syscall.unnotified);
         let calls = unnotified.map(|syscall| (syscall.name, Access::Allow)).collect();
         return Filter { arch, calls };
     }
-    let all = groups::union([&groups::CORE, &groups::FILES, &groups::NETWORK, &groups::NETWORK_LISTEN]);
+    let base = groups::BASE.calls();
     let mut calls: BTreeMap<_, _> =
-        all.into_iter().map(|(call, alternatives)| (call, Access::when(alternatives))).collect();
-    for syscall in syscalls::all() {
-        if let Some(access) = decided(syscall, kernel, watched) {
-            calls.insert(syscall.name, access);
-        }
-        if let Privilege::Sometimes(capability) = syscall.privilege
-            && available.contains(&capability)
-        {
-            calls.insert(syscall.name, harmless(syscall.name));
+        base.into_iter().map(|(call, alternatives)| (call, Access::when(alternatives))).collect();
+    for (call, access) in &mut calls {
+        if let Some(decided) = syscalls::find(call).and_then(|call| decided(call, kernel, watched)) {
+            *access = decided;
         }
     }
     // Its process is traced from then on.
@@ -128,7 +123,7 @@ fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Acces
             }
             Access::When(protections)
         }
-        // As in the groups, or notified where none has it.
+        // As in `@base`, or notified where that has none.
         Handler::Attribute(_) | Handler::Attach | Handler::Memfd | Handler::Socketpair => return None,
         Handler::SocketOption | Handler::Ioctl | Handler::Prctl | Handler::Personality => return None,
         Handler::Signal | Handler::SignalThread | Handler::SignalPidfd | Handler::PidfdOpen => return None,
@@ -138,14 +133,11 @@ fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Acces
     })
 }
 
-/// The access of a call that may need a capability which the app can have: whether it does depends
-/// on the file, the process and the arguments.
-fn harmless(call: &str) -> Access {
-    match call {
-        // The caller's own limit, without a new one.
-        "prlimit64" => Access::When(vec![vec![one_of(0, &[0]), one_of(2, &[0])]]),
-        _ => Access::Notify,
-    }
+/// The calls of which a run that is not exact notifies none, or only those with some arguments, in
+/// the journal's words. A profile can be exact where it grants them all.
+pub fn unwatched(kernel: &Kernel, watched: Watched) -> Vec<&'static str> {
+    let filter = filter(kernel, watched);
+    filter.calls.into_iter().filter(|(_, access)| *access != Access::Notify).map(|(call, _)| call).collect()
 }
 
 /// An empty policy: a learning run enforces none. It records which variables a profile has to keep.
@@ -185,6 +177,7 @@ fn nothing(supervisor: u32) -> Policy {
         seals_memfd: false,
         startup: None,
         dumpable: Vec::new(),
+        forks: true,
     }
 }
 
@@ -200,6 +193,7 @@ mod tests {
     use crate::filter::{Action, FilterError, SeccompData, compile, interpret};
     use crate::ids::{Gid, Uid};
     use crate::kernel::Release;
+    use crate::syscalls::Privilege;
 
     const RELEASES: [(u16, u16); 14] = [
         (5, 10),
@@ -239,42 +233,49 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_need_no_watching_are_on_the_fast_path_on_every_kernel() {
+    fn what_programs_make_all_the_time_is_on_the_fast_path_on_every_kernel() {
         for kernel in kernels() {
-            let filter = filter(&kernel, DEFAULT, &CapsHashSet::new());
+            let filter = filter(&kernel, DEFAULT);
             for call in [
                 "read",
                 "write",
                 "readv",
                 "writev",
-                "futex",
                 "epoll_wait",
                 "epoll_pwait",
                 "recvfrom",
                 "recvmsg",
-                "sendmsg",
                 "sendfile",
                 "accept4",
                 "close",
                 "fstat",
                 "clock_gettime",
                 "nanosleep",
-                "tgkill",
-                "kill",
-                "madvise",
                 "munmap",
-                "getdents64",
                 "newfstatat",
-                "fdatasync",
-                "setsockopt",
             ] {
                 let Some(access) = filter.calls.get(call) else {
                     assert!(syscalls::number(kernel.arch, call).is_none(), "{call} on {:?}", kernel.arch);
                     continue;
                 };
-                if call != "sendmsg" {
-                    assert_eq!(*access, Access::Allow, "{call} on {:?}", kernel.arch);
+                assert_eq!(*access, Access::Allow, "{call} on {:?}", kernel.arch);
+            }
+        }
+    }
+
+    /// An exact profile is built of what was notified and `@base`.
+    #[test]
+    fn every_call_that_base_does_not_have_is_notified() {
+        for kernel in kernels() {
+            let filter = filter(&kernel, DEFAULT);
+            for syscall in syscalls::all().filter(|syscall| syscall.number(kernel.arch).is_some()) {
+                let is_base = groups::BASE.calls().contains_key(syscall.name);
+                if !is_base && syscall.name != "clone3" {
+                    assert_eq!(answer(&filter, syscall.name, &[]), Action::Notify, "{}", syscall.name);
                 }
+            }
+            for call in unwatched(&kernel, DEFAULT) {
+                assert!(groups::BASE.calls().contains_key(call), "{call}");
             }
         }
     }
@@ -284,8 +285,7 @@ mod tests {
         const O_RDONLY: u64 = 0;
         const O_WRONLY: u64 = 1;
         for kernel in kernels() {
-            let outcome =
-                |name: &str, args: &[u64]| answer(&filter(&kernel, DEFAULT, &CapsHashSet::new()), name, args);
+            let outcome = |name: &str, args: &[u64]| answer(&filter(&kernel, DEFAULT), name, args);
             for call in [
                 "execve",
                 "execveat",
@@ -321,6 +321,15 @@ mod tests {
             assert_eq!(outcome("ioctl", &[0, 0x5421]), Action::Allow);
             assert_eq!(outcome("ioctl", &[0, 0x5402]), Action::Notify);
             assert_eq!(outcome("prctl", &[15]), Action::Allow);
+            assert_eq!(outcome("prctl", &[38]), Action::Notify);
+            assert_eq!(outcome("fcntl", &[3, 4]), Action::Allow);
+            assert_eq!(outcome("fcntl", &[3, 1031]), Action::Notify, "F_SETPIPE_SZ");
+            assert_eq!(outcome("futex", &[0, 0x80]), Action::Allow);
+            assert_eq!(outcome("futex", &[0, 0x86]), Action::Notify, "FUTEX_LOCK_PI");
+            assert_eq!(outcome("madvise", &[0, 0, 4]), Action::Allow);
+            assert_eq!(outcome("madvise", &[0, 0, 9]), Action::Notify, "MADV_REMOVE");
+            assert_eq!(outcome("setsockopt", &[3, 6, 1]), Action::Allow);
+            assert_eq!(outcome("setsockopt", &[3, 1, 26]), Action::Notify, "SO_ATTACH_FILTER");
             assert_eq!(outcome("prctl", &[24]), Action::Notify);
             assert_eq!(outcome("prctl", &[4]), Action::Notify, "PR_SET_DUMPABLE: it is traced before");
             assert_eq!(outcome("clone3", &[]), Action::Errno(38), "libraries fall back to clone");
@@ -328,36 +337,19 @@ mod tests {
     }
 
     #[test]
-    fn evidence_of_a_capability_is_watched_where_the_app_can_hold_it() {
-        let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
-        let outcome = |available: &[Capability], name, args: &[u64]| {
-            let available = available.iter().copied().collect();
-            answer(&filter(&kernel, DEFAULT, &available), name, args)
-        };
-        for syscall in syscalls::all() {
-            if let Privilege::Sometimes(capability) = syscall.privilege {
-                assert_eq!(
-                    outcome(&[capability], syscall.name, &[9, 9, 9]),
-                    Action::Notify,
-                    "{}",
-                    syscall.name
-                );
+    fn evidence_of_a_capability_is_watched() {
+        let filter = filter(&Kernel::stock(Release::new(6, 18), Arch::X86_64), DEFAULT);
+        for syscall in syscalls::all().filter(|syscall| syscall.privilege != Privilege::None) {
+            if syscall.number(filter.arch).is_some() {
+                assert_eq!(answer(&filter, syscall.name, &[9, 9, 9]), Action::Notify, "{}", syscall.name);
             }
         }
-        assert_eq!(outcome(&[], "fchmod", &[]), Action::Allow);
-        assert_eq!(outcome(&[], "setrlimit", &[]), Action::Allow);
-        assert_eq!(outcome(&[], "prlimit64", &[0, 0, 9]), Action::Allow);
-        assert_eq!(outcome(&[], "prlimit64", &[9, 0, 0]), Action::Notify, "another process");
-        let resource = [Capability::CAP_SYS_RESOURCE];
-        assert_eq!(outcome(&resource, "prlimit64", &[0, 0, 0]), Action::Allow, "it only asks");
-        assert_eq!(outcome(&resource, "prlimit64", &[0, 0, 9]), Action::Notify);
-        assert_eq!(outcome(&resource, "prlimit64", &[9, 0, 0]), Action::Notify, "another process");
     }
 
     #[test]
     fn exact_watches_all_but_what_nothing_could_answer() {
         for kernel in kernels() {
-            let filter = filter(&kernel, Watched { exact: true, reads: true }, &CapsHashSet::new());
+            let filter = filter(&kernel, Watched { exact: true, reads: true });
             for name in syscalls::names().filter(|name| syscalls::number(kernel.arch, name).is_some()) {
                 let expected = match name {
                     "clone3" => Action::Errno(38),
@@ -372,7 +364,7 @@ mod tests {
     #[test]
     fn every_open_is_watched_where_no_watch_sees_those_for_reading() {
         let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
-        let filter = filter(&kernel, Watched { exact: false, reads: true }, &CapsHashSet::new());
+        let filter = filter(&kernel, Watched { exact: false, reads: true });
         assert_eq!(answer(&filter, "openat", &[0, 0, 0]), Action::Notify);
         assert_eq!(answer(&filter, "open", &[0, 0]), Action::Notify);
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::calls::FilterParts;
 use super::filter_input::FilterInput;
 use super::grants::Granted;
 use super::links::Planted;
@@ -78,7 +79,7 @@ impl Plan {
             mdwe,
             notify_transport: startup::notify_transport(profile, kernel, mode, &sockets),
         };
-        let (filter, startup, dumpable) = calls.filter(&mut notes)?;
+        let FilterParts { filter, startup, dumpable, forks, launch } = calls.filter(&mut notes)?;
         let (handled_net, ports) = sockets.rules(kernel.landlock);
         let scoped = kernel.landlock >= LandlockAbi::SCOPE;
         notes.extend(granted.not_followed.iter().cloned());
@@ -135,6 +136,7 @@ impl Plan {
             seals_memfd: check::seals(kernel),
             startup,
             dumpable,
+            forks,
         });
         notes.extend(host.command.as_deref().and_then(|command| first_process::advice(command, files)));
         let mut seen = BTreeSet::new();
@@ -151,6 +153,7 @@ impl Plan {
             mdwe,
             landlock,
             filter,
+            launch,
             policy,
             derived: programs.derived,
             program_rules,

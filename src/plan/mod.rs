@@ -14,6 +14,7 @@ mod dumpable;
 mod elsewhere;
 pub mod environment;
 mod error;
+mod exact;
 mod exposed;
 mod file_groups;
 mod files;
@@ -50,6 +51,8 @@ pub use check::{Mechanism, RuleEnforcement};
 pub use data::belongs_to_code;
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
+#[cfg(feature = "tool")]
+pub(crate) use exact::LAUNCH;
 #[cfg(feature = "tool")]
 pub(crate) use file_groups::{
     DEVICES, ELSEWHERE_DEVICES, GPU, GPU_DEVICES, KERNELS, LIBRARIES, NAMES, OWN_PROCESS, RUNTIME,
@@ -163,6 +166,8 @@ pub struct Plan {
     pub landlock: Option<Landlock>,
     /// The seccomp filter.
     pub filter: Filter,
+    /// Calls that the filter has for the launch, where the profile is exact and does not list them.
+    pub launch: Vec<&'static str>,
     /// The rules by which the supervisor decides.
     pub policy: Arc<Policy>,
     /// Loaders and interpreters found by reading the programs.
@@ -460,6 +465,8 @@ pub struct Policy {
     pub startup: Option<Startup>,
     /// The alternatives by which prctl(PR_SET_DUMPABLE) is allowed.
     pub dumpable: Vec<Vec<Condition>>,
+    /// clone(2) may make processes, and not threads alone.
+    pub forks: bool,
 }
 
 /// A program entry, resolved.

@@ -164,6 +164,7 @@ impl Plan {
             }
         }
         wrapped(f, "notified: ", like(|access| matches!(access, Access::Notify)))?;
+        wrapped(f, "not listed, and needed by the launch: ", self.launch.iter().copied())?;
         if self.traces() && !self.policy.dumpable.is_empty() {
             item(f, "prctl(PR_SET_DUMPABLE): notified, since the process is traced from then on")?;
         }

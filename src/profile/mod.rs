@@ -106,7 +106,7 @@ pub struct Profile {
     pub files: Vec<FileEntry>,
     /// The endpoints that the app listens on and connects to.
     pub network: Network,
-    /// System calls beyond those that the other sections allow.
+    /// System calls beyond those that the other sections allow; all of them where it is exact.
     pub syscalls: Syscalls,
     /// `memory.write_execute`: memory may be writable and executable (JITs).
     pub write_execute: bool,
@@ -373,9 +373,11 @@ pub struct AddressRule {
     pub ports: (u16, u16),
 }
 
-/// The calls beyond those that the other sections allow.
+/// The calls beyond those that the other sections allow, or all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syscalls {
+    /// The other sections bring no calls: what is listed is allowed, and what the launch needs.
+    pub exact: bool,
     /// Calls that are allowed for the app's whole life.
     pub allow: Vec<Entry<SyscallRule>>,
     /// Calls denied after `ready`, whatever section allows them.
@@ -385,7 +387,7 @@ pub struct Syscalls {
 /// A call, a group of calls, or a call with a condition on one argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyscallRule {
-    /// Every call of a group: `@core`, `@files`, `@network`.
+    /// Every call of a group: `@core`, `@files`, `@network`, `@base`, `@failure`.
     Group(&'static str),
     /// A call with any arguments.
     Call(&'static str),

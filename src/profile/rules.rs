@@ -7,11 +7,15 @@ use super::{Entry, SyscallRule, Syscalls};
 use crate::syscalls::{self, Condition, Handler, Test, constants, groups};
 
 /// The calls of a profile without the section.
-pub(super) const NONE: Syscalls = Syscalls { allow: Vec::new(), startup_only: Vec::new() };
+pub(super) const NONE: Syscalls = Syscalls { exact: false, allow: Vec::new(), startup_only: Vec::new() };
 
 pub(super) fn syscalls(place: &Located) -> Result<Syscalls, ReadError> {
-    let object = place.object(&["allow", "startup_only"])?;
-    Ok(Syscalls { allow: object.list("allow", rule)?, startup_only: object.list("startup_only", rule)? })
+    let object = place.object(&["exact", "allow", "startup_only"])?;
+    Ok(Syscalls {
+        exact: object.read("exact", Located::flag)?.unwrap_or(false),
+        allow: object.list("allow", rule)?,
+        startup_only: object.list("startup_only", rule)?,
+    })
 }
 
 fn rule(item: &Located) -> Result<Entry<SyscallRule>, ReadError> {

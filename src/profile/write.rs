@@ -106,6 +106,7 @@ fn document(profile: &Profile) -> Json {
     network.full("connect", &profile.network.connect, |entry| reasoned(entry, "endpoint", endpoint));
     top.section("network", network);
     let mut syscalls = ChangedPairs::default();
+    syscalls.some("exact", profile.syscalls.exact.then_some(()), |()| Json::Scalar("true".into()));
     syscalls.full("allow", &profile.syscalls.allow, rule);
     syscalls.full("startup_only", &profile.syscalls.startup_only, rule);
     top.section("syscalls", syscalls);
@@ -255,6 +256,10 @@ fn constant(call: &str, arg: u8, value: u64) -> Json {
         ("prctl", 0) => &["PR_SET_", "PR_GET_", "PR_CAPBSET_", "PR_CAP_", "PR_SVE_"],
         ("socket" | "socketpair", 0) => &["AF_"],
         ("madvise", 2) => &["MADV_"],
+        ("fcntl", 1) => &["F_DUPFD", "F_GET", "F_SET", "F_OFD_", "F_NOTIFY", "F_ADD_SEALS"],
+        ("kill" | "tkill", 1) | ("tgkill", 2) => &["SIG"],
+        ("prlimit64", 1) | ("setrlimit", 0) => &["RLIMIT_"],
+        ("sched_setscheduler", 1) => &["SCHED_"],
         ("clock_gettime" | "clock_settime", 0) => &["CLOCK_"],
         _ => &[],
     };
@@ -380,5 +385,8 @@ mod tests {
         assert_eq!(shown("socket", 0, 1), "\"AF_UNIX\"");
         assert_eq!(shown("socket", 1, 1), "1", "no family is known for a type");
         assert_eq!(shown("prctl", 0, 15), "\"PR_SET_NAME\"");
+        assert_eq!(shown("fcntl", 1, 8), "\"F_SETOWN\"");
+        assert_eq!(shown("fcntl", 1, 1031), "\"F_SETPIPE_SZ\"");
+        assert_eq!(shown("prlimit64", 1, 7), "\"RLIMIT_NOFILE\"");
     }
 }

@@ -1,6 +1,6 @@
 //! The parts of a call's registers that matter for a profile. Pure.
 
-use crate::journal::observation::{Observation, Value, What};
+use crate::journal::observation::{FirstProgram, Observation, Value, What};
 use crate::notify::syscall_args::MappingArgs;
 use crate::policy::call::Call;
 use crate::syscalls::{Arg, Handler, Privilege, Width, constants, width};
@@ -109,33 +109,65 @@ impl Kind {
     }
 }
 
-/// The arguments that decide which group allows a call, by their number; and the prefixes of
+/// The arguments that decide whether a profile allows a call, by their number; and the prefixes of
 /// their constants.
-const MATTERS: [(&str, u8, &[&str]); 11] = [
+const MATTERS: [(&str, u8, &[&str]); 26] = [
     ("arch_prctl", 0, &["ARCH_"]),
+    ("bpf", 0, &[]),
+    ("clock_adjtime", 0, &["CLOCK_"]),
+    ("clock_settime", 0, &["CLOCK_"]),
     ("clone", 0, &[]),
     ("fcntl", 1, &["F_"]),
+    ("futex", 1, &[]),
+    ("getsockopt", 1, &[]),
     ("ioctl", 1, &["TC", "TIO", "FIO", "SIOC", "BLK", "FS_IOC"]),
+    ("keyctl", 0, &["KEYCTL_"]),
     ("kill", 1, &[]),
+    ("madvise", 2, &["MADV_"]),
     ("mmap", 2, &[]),
     ("mprotect", 2, &[]),
+    ("mremap", 3, &[]),
     ("personality", 0, &[]),
     ("prctl", 0, &["PR_"]),
+    ("ptrace", 0, &[]),
+    ("sched_setscheduler", 1, &["SCHED_"]),
+    ("seccomp", 0, &[]),
+    ("setrlimit", 0, &["RLIMIT_"]),
     ("socket", 0, &["AF_"]),
     ("socketpair", 1, &[]),
+    ("tgkill", 2, &[]),
+    ("tkill", 1, &[]),
+    ("unshare", 0, &[]),
 ];
 
 /// The argument of a call that matters, in the width that the kernel reads.
 pub fn argument(call: &Call) -> Option<(u8, u64)> {
     let name = call.name?;
-    let (_, arg, _) = MATTERS.iter().find(|(known, ..)| *known == name)?;
-    let value = call.args[usize::from(*arg)];
-    let value = match width(name, *arg) {
+    let arg = match name {
+        // A new limit, or another process's, by its resource; else that nothing is set.
+        "prlimit64" if call.args[2] != 0 || call.args[0] as u32 != 0 => 1,
+        "prlimit64" => 2,
+        // The option where its name says the level; else the level.
+        "setsockopt" if option_names(call).is_empty() => 1,
+        "setsockopt" => 2,
+        _ => MATTERS.iter().find(|(known, ..)| *known == name)?.1,
+    };
+    let value = call.args[usize::from(arg)];
+    let value = match width(name, arg) {
         Some(Width::Bits16) => value & 0xffff,
         Some(Width::Bits32) => value & 0xffff_ffff,
         _ => value,
     };
-    Some((*arg, value))
+    Some((arg, value))
+}
+
+/// The prefixes of the names that socket options of the call's level have.
+fn option_names(call: &Call) -> &'static [&'static str] {
+    match call.args[1] as i32 {
+        libc::SOL_SOCKET => &["SO_"],
+        libc::IPPROTO_TCP => &["TCP_"],
+        _ => &[],
+    }
 }
 
 /// The registers that distinguish calls of one kind, for those that are
@@ -147,21 +179,32 @@ pub fn identity(call: &Call, kind: Kind) -> u64 {
         Kind::Privileged if call.handler() == Handler::Socket => {
             (a[0] & 0xffff) << 48 | (a[1] & 0xffff_ffff) << 16 | (a[2] & 0xffff)
         }
-        _ => argument(call).map_or(0, |(_, value)| value),
+        _ => match (argument(call), call.handler()) {
+            // The same number is another option in another level.
+            (Some((2, option)), Handler::SocketOption) => (a[1] & 0xffff_ffff) << 32 | option,
+            (Some((arg, value)), _) => value ^ u64::from(arg) << 56,
+            (None, _) => 0,
+        },
     }
 }
 
-/// The observation that this call was made.
-pub fn observation(call: &Call) -> Observation {
+/// The observation that this program made this call.
+pub fn observation(call: &Call, program: String) -> Observation {
     let (arg, value) = argument(call).map_or((None, None), |(arg, value)| (Some(arg), Some(value)));
     let text = call.name.map_or_else(|| call.number.to_string(), str::to_owned);
-    let value = value.map(|value| named(call.name.unwrap_or_default(), value));
-    Observation::ok(What::Syscall { call: text, arg, value })
+    let value = value.map(|value| named(call, arg, value));
+    Observation::ok(What::Syscall { program: FirstProgram(program), call: text, arg, value })
 }
 
 /// The constant's name where the value has one.
-fn named(call: &str, value: u64) -> Value {
-    let starts = MATTERS.iter().find(|(known, ..)| *known == call).map_or(&[][..], |(_, _, starts)| starts);
+fn named(call: &Call, arg: Option<u8>, value: u64) -> Value {
+    let starts = match (call.name.unwrap_or_default(), arg) {
+        ("setsockopt", Some(2)) => option_names(call),
+        ("prlimit64", Some(1)) => &["RLIMIT_"],
+        (name, _) => {
+            MATTERS.iter().find(|(known, ..)| *known == name).map_or(&[][..], |(_, _, starts)| starts)
+        }
+    };
     // Two constants have an older name too.
     let is = |name: &&str| {
         !matches!(*name, "AF_LOCAL" | "AF_FILE")
@@ -184,7 +227,7 @@ mod tests {
 
     #[test]
     fn constants_go_by_their_names() {
-        let recorded = |call: Call| match observation(&call).what {
+        let recorded = |call: Call| match observation(&call, String::new()).what {
             What::Syscall { arg, value, .. } => (arg, value),
             other => panic!("{other:?}"),
         };
@@ -198,6 +241,13 @@ mod tests {
         assert_eq!(recorded(call("socket", &[2, 1])), (Some(0), Some(Value::Name("AF_INET".into()))));
         assert_eq!(recorded(call("prctl", &[0x7777])), (Some(0), Some(Value::Number(0x7777))));
         assert_eq!(recorded(call("fdatasync", &[3])), (None, None));
+        let name = |name: &'static str| Some(Value::Name(name.into()));
+        assert_eq!(recorded(call("setsockopt", &[3, 6, 13])), (Some(2), name("TCP_CONGESTION")));
+        assert_eq!(recorded(call("setsockopt", &[3, 1, 13])), (Some(2), name("SO_LINGER")));
+        assert_eq!(recorded(call("setsockopt", &[3, 41, 13])), (Some(1), Some(Value::Number(41))));
+        assert_eq!(recorded(call("prlimit64", &[0, 7, 0])), (Some(2), Some(Value::Number(0))));
+        assert_eq!(recorded(call("prlimit64", &[0, 7, 0x7fff])), (Some(1), name("RLIMIT_NOFILE")));
+        assert_eq!(recorded(call("prlimit64", &[9, 7, 0])), (Some(1), name("RLIMIT_NOFILE")));
     }
 
     #[test]

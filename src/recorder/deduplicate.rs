@@ -27,6 +27,8 @@ pub struct Deduplicator {
     /// Recorded calls by number, kind and the value that matters, so that a repeated call needs no
     /// read of its caller.
     calls: HashSet<(u32, Kind, u64)>,
+    /// Calls by number and the value that matters whose program was recorded.
+    made: HashSet<(u32, u64)>,
     /// The number of distinct names of each directory.
     names: HashMap<u64, u32>,
     /// The names counted.
@@ -49,6 +51,7 @@ impl Default for Deduplicator {
             hasher: RandomState::new(),
             written: HashSet::new(),
             calls: HashSet::new(),
+            made: HashSet::new(),
             names: HashMap::new(),
             counted: HashSet::new(),
         }
@@ -61,6 +64,7 @@ impl Deduplicator {
         self.phase = Phase::Serving;
         self.written.clear();
         self.calls.clear();
+        self.made.clear();
         self.names.clear();
         self.counted.clear();
     }
@@ -79,6 +83,20 @@ impl Deduplicator {
     pub fn forget(&mut self) {
         self.written.clear();
         self.calls.clear();
+        self.made.clear();
+    }
+
+    /// Whether no program was recorded yet that made this call with this value in this phase.
+    pub fn lacks_program(&self, number: u32, value: u64) -> bool {
+        !self.made.contains(&(number, value))
+    }
+
+    /// Remembers that a program was recorded that made this call.
+    pub fn remember_program(&mut self, number: u32, value: u64) {
+        if self.made.len() >= MANY {
+            self.made.clear();
+        }
+        self.made.insert((number, value));
     }
 
     /// Remembers that a call was recorded.

@@ -98,6 +98,7 @@ impl Recorder {
             file,
             exec: Some((parent, name, found.image)),
             runs_unreadable,
+            program: String::new(),
             answer: None,
         }
     }

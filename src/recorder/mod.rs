@@ -137,6 +137,8 @@ pub struct ObservationSources {
 #[derive(Default)]
 pub struct CallObservations {
     observations: Vec<Observation>,
+    /// The program that made the call, where none was recorded yet.
+    program: String,
     /// A program to digest, which belongs to the first observation.
     file: Option<File>,
     /// The answer to the call, which the kernel would refuse only for the supervisor's sake.
@@ -308,15 +310,22 @@ impl Recorder {
             result = Some(observation.result.clone()).filter(|result| result != "ok").or(result);
             self.write(observation, file.take());
         }
-        let mut made = calls::observation(call);
+        let identity = calls::identity(call, kind);
+        let has_program = !observed.program.is_empty();
+        let mut made = calls::observation(call, observed.program);
         if matches!(kind, Kind::User | Kind::Privileged | Kind::Owner)
             && let Some(result) = result.filter(|result| result == "EPERM")
         {
             made.result = result;
         }
         let settles = kind.settles(call, made.result == "ok", capability_recorded);
-        if self.write(made, None) && settles {
-            self.deduplicator.remember_call(call.number, kind, calls::identity(call, kind));
+        if self.write(made, None) {
+            if has_program {
+                self.deduplicator.remember_program(call.number, identity);
+            }
+            if settles {
+                self.deduplicator.remember_call(call.number, kind, identity);
+            }
         }
     }
 

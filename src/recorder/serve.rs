@@ -78,13 +78,6 @@ impl NotificationHandler for Recorder {
         {
             return HandlerStep::Answer(Answer::Continue);
         }
-        if kind == Kind::Plain {
-            return HandlerStep::Decided(ObservedCall {
-                kind,
-                caller: None,
-                observed: CallObservations::default(),
-            });
-        }
         let Ok(mut caller) = notification.caller() else {
             // The caller is gone: the call is recorded without it.
             return HandlerStep::Decided(ObservedCall {
@@ -95,6 +88,9 @@ impl NotificationHandler for Recorder {
         };
         caller.handed = self.tracer.as_mut().and_then(|tracer| tracer.handed(tid, notified));
         let mut observed = self.look(call, kind, &caller, notification.id());
+        if self.deduplicator.lacks_program(call.number, calls::identity(call, kind)) {
+            observed.program = self.program(&caller);
+        }
         if self.has_handed_out(request, &caller) {
             return HandlerStep::Deferred;
         }

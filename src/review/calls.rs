@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use super::conditions::{RegisterTest, is_covered, without};
 use super::permission::Permitted;
+use crate::plan::LAUNCH;
 use crate::profile::{Endpoint, Profile, Ready, SyscallRule};
 use crate::syscalls::{self, Condition, Handler, Test, groups};
 
@@ -92,12 +93,17 @@ impl AllowedCalls {
     /// The calls of a profile.
     pub fn of(profile: &Profile) -> AllowedCalls {
         let mut found = Gatherer { profile, taken: taken(profile), all: Vec::new() };
-        found.sections();
+        if !profile.syscalls.exact {
+            found.sections();
+        }
         for (index, entry) in profile.syscalls.allow.iter().enumerate() {
             found.rule(&entry.what, &format!("/syscalls/allow/{index}"), entry.why.as_ref(), false);
         }
         for (index, entry) in profile.syscalls.startup_only.iter().enumerate() {
             found.rule(&entry.what, &format!("/syscalls/startup_only/{index}"), entry.why.as_ref(), true);
+        }
+        if profile.syscalls.exact {
+            found.launch();
         }
         let mut by_name: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
         for (at, allowed) in found.all.iter().enumerate() {
@@ -207,6 +213,19 @@ impl Gatherer<'_> {
             self.put("socketpair", vec![vec![unix]], "/network", None, None, false);
         }
         if profile.ready == Some(Ready::Notify) {
+            for call in NOTIFY {
+                self.put(call, vec![Vec::new()], "/ready", None, None, false);
+            }
+        }
+    }
+
+    /// What an exact profile does not list and the launch needs.
+    fn launch(&mut self) {
+        let listed: Vec<&str> = self.all.iter().map(|allowed| allowed.call).collect();
+        for call in LAUNCH.into_iter().filter(|call| !listed.contains(call)) {
+            self.put(call, vec![Vec::new()], "/programs", None, None, false);
+        }
+        if self.profile.ready == Some(Ready::Notify) {
             for call in NOTIFY {
                 self.put(call, vec![Vec::new()], "/ready", None, None, false);
             }
@@ -409,6 +428,8 @@ mod tests {
             r#""network": {"listen": ["tcp/80"]}"#,
             r#""network": {"connect": ["unix:*"]}, "syscalls": {"allow": ["ptrace", "keyctl"]}"#,
             r#""files": ["@runtime"], "syscalls": {"allow": [{"call": "prctl", "arg": 0, "in": ["PR_SET_SECCOMP"]}]}"#,
+            r#""files": ["@runtime"], "syscalls": {"exact": true, "allow": ["@base", "@failure", "arch_prctl", "set_tid_address"]}"#,
+            r#""network": {"listen": ["tcp/80"]}, "syscalls": {"exact": true, "allow": ["openat", "bind", "kill"]}"#,
         ] {
             let text = format!(
                 r#"{{"remit": 1, "name": "x", "programs": [{{"path": "/app", "entry": true}}], {sections}}}"#

@@ -57,6 +57,7 @@ pub(super) fn launch(
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };
     let watched = Watched { exact: options.exact, reads: watches.is_none() };
+    let unwatched = crate::plan::learn::unwatched(kernel, watched);
     let plan = Plan::learning(kernel, place, run_as, watched);
     let killable = kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
     let variables = init.environment.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
@@ -77,6 +78,7 @@ pub(super) fn launch(
         command: redact::secrets(&args),
         label: options.label.clone(),
         exact: options.exact,
+        unwatched: Some(unwatched.into_iter().map(str::to_owned).collect()),
         fingerprint: Fingerprint::of(&init.found, start::release()),
         outer,
     };

@@ -64,6 +64,7 @@ classes! {
     Semaphores "semaphores of System V",
     MessageQueues "message queues of System V",
     PosixQueues "message queues of POSIX",
+    Wait "wait for a child",
     TakeUser "take on another user",
     TakeGroup "take on another group",
 }

@@ -1,10 +1,13 @@
-//! The groups of calls that a profile names: `@core`, `@files`, `@network`.
+//! The groups of calls that a profile names: `@core`, `@files`, `@network`, and of exact profiles
+//! `@base` and `@failure`.
 //!
 //! One table, versioned with the profile's format: a golden file in the tests
 //! shows every change. Each cluster says what needs it.
 
+mod base;
 mod core;
 
+pub use self::base::{BASE, FAILURE};
 pub use self::core::CORE;
 
 use std::collections::BTreeMap;
@@ -25,8 +28,9 @@ pub struct Group {
 /// Calls that are there for one reason.
 #[derive(Debug)]
 pub struct Cluster {
-    /// What the table says of those whose arguments do not matter.
-    pub purpose: Purpose,
+    /// What the table says of those whose arguments do not matter; `None` where the cluster lists all
+    /// its calls itself.
+    pub purpose: Option<Purpose>,
     /// What needs them.
     pub why: &'static str,
     /// Calls with conditions: alternatives, each a conjunction.
@@ -97,7 +101,7 @@ pub(super) enum Check {
 }
 
 /// The names that a profile may write.
-pub const NAMES: [&str; 3] = ["@core", "@files", "@network"];
+pub const NAMES: [&str; 5] = ["@core", "@files", "@network", "@base", "@failure"];
 
 /// The group of this name; `@network` is its connecting side,
 /// [`NETWORK_LISTEN`] the other.
@@ -106,6 +110,8 @@ pub fn named(name: &str) -> Option<&'static Group> {
         "@core" => Some(&CORE),
         "@files" => Some(&FILES),
         "@network" => Some(&NETWORK),
+        "@base" => Some(&BASE),
+        "@failure" => Some(&FAILURE),
         _ => None,
     }
 }
@@ -134,7 +140,7 @@ impl Group {
 
     /// Whether the group has calls of this purpose.
     pub fn has(&self, purpose: Purpose) -> bool {
-        self.clusters.iter().any(|cluster| cluster.purpose == purpose)
+        self.clusters.iter().any(|cluster| cluster.purpose == Some(purpose))
     }
 
     /// Calls with conditions, each with its alternatives.
@@ -160,7 +166,9 @@ impl Cluster {
     /// Calls whose arguments do not matter, sorted.
     pub fn calls(&self) -> impl Iterator<Item = &'static str> + use<> {
         let purpose = self.purpose;
-        all().filter(move |syscall| syscall.group == Some(purpose)).map(|syscall| syscall.name)
+        all()
+            .filter(move |syscall| syscall.group.is_some() && syscall.group == purpose)
+            .map(|syscall| syscall.name)
     }
 
     #[cfg(test)]
@@ -190,30 +198,30 @@ pub static FILES: Group = Group {
     name: "@files",
     about: "paths: open, look at, list, make, rename and remove; which ones is decided by `files`",
     clusters: &[
-        Cluster { purpose: Purpose::Opening, why: "opening files and listing directories", when: &[] },
-        Cluster { purpose: Purpose::Looking, why: "looking at paths", when: &[] },
-        Cluster { purpose: Purpose::WorkingDirectory, why: "the working directory", when: &[] },
+        Cluster { purpose: Some(Purpose::Opening), why: "opening files and listing directories", when: &[] },
+        Cluster { purpose: Some(Purpose::Looking), why: "looking at paths", when: &[] },
+        Cluster { purpose: Some(Purpose::WorkingDirectory), why: "the working directory", when: &[] },
         Cluster {
-            purpose: Purpose::ReadingXattrs,
+            purpose: Some(Purpose::ReadingXattrs),
             why: "extended attributes, to read: ls, cp, capabilities of files",
             when: &[],
         },
         Cluster {
-            purpose: Purpose::Names,
+            purpose: Some(Purpose::Names),
             why: "making, renaming and removing names; nodes of devices need more",
             when: &[("mknod", MKNOD), ("mknodat", MKNODAT)],
         },
         Cluster {
-            purpose: Purpose::Attributes,
+            purpose: Some(Purpose::Attributes),
             why: "length, mode and times of what is there; owners need a capability and are not in it",
             when: &[],
         },
         Cluster {
-            purpose: Purpose::Watching,
+            purpose: Some(Purpose::Watching),
             why: "watching for changes: reload on a new configuration, tail -f",
             when: &[],
         },
-        Cluster { purpose: Purpose::Disk, why: "writing back to the disk", when: &[] },
+        Cluster { purpose: Some(Purpose::Disk), why: "writing back to the disk", when: &[] },
     ],
 };
 
@@ -237,10 +245,10 @@ pub static NETWORK: Group = Group {
     name: "@network",
     about: "sockets: make, connect, set options; which kinds and ports is decided by `network`",
     clusters: &[
-        Cluster { purpose: Purpose::Connecting, why: "making a socket and connecting it", when: &[] },
-        Cluster { purpose: Purpose::SocketOptions, why: "every option of a socket", when: &[] },
+        Cluster { purpose: Some(Purpose::Connecting), why: "making a socket and connecting it", when: &[] },
+        Cluster { purpose: Some(Purpose::SocketOptions), why: "every option of a socket", when: &[] },
         Cluster {
-            purpose: Purpose::Messages,
+            purpose: Some(Purpose::Messages),
             why: "several messages at once: resolvers, QUIC; never a fast open, which connects",
             when: &[("sendmmsg", &[&[Check::Masked(3, MSG_FASTOPEN, 0)]])],
         },
@@ -251,5 +259,5 @@ pub static NETWORK: Group = Group {
 pub static NETWORK_LISTEN: Group = Group {
     name: "@network (listen)",
     about: "sockets that wait for others; which ports is decided by `network.listen`",
-    clusters: &[Cluster { purpose: Purpose::Listening, why: "taking a port", when: &[] }],
+    clusters: &[Cluster { purpose: Some(Purpose::Listening), why: "taking a port", when: &[] }],
 };

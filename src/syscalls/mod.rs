@@ -15,7 +15,7 @@ mod table;
 
 pub use class::Class;
 pub use quiet::Quiet;
-pub use syscall::{Arg, Attribute, Change, Handler, Limit, Privilege, Syscall, Width};
+pub use syscall::{Arg, Attribute, Change, Handler, Limit, Privilege, Purpose, Syscall, Width};
 
 use caps::Capability;
 

@@ -381,8 +381,8 @@ pub(super) const ROWS: &[Syscall] = &[
     call("vfork", &[]).handler(Handler::Fork).group(Purpose::Children).untraced(),
     call("vhangup", &[]).needs_always(Capability::CAP_SYS_TTY_CONFIG),
     call("vmsplice", &[Fd, Pointer, Long, Flags]).class(Class::MoveBytes),
-    call("wait4", &[Int, Pointer, Int, Pointer]).group(Purpose::Children).untraced(),
-    call("waitid", &[Int, Int, Pointer, Int, Pointer]).group(Purpose::Children),
+    call("wait4", &[Int, Pointer, Int, Pointer]).group(Purpose::Children).class(Class::Wait).untraced(),
+    call("waitid", &[Int, Int, Pointer, Int, Pointer]).group(Purpose::Children).class(Class::Wait),
     call("write", &[Fd, Pointer, Long]).group(Purpose::Descriptors).class(Class::Write).untraced(),
     call("writev", &[Varies, Pointer, Long]).group(Purpose::Descriptors).class(Class::Write).untraced(),
 ];

@@ -368,13 +368,16 @@ fn privileges_are_of_known_calls() {
     }
 }
 
-fn groups() -> [&'static groups::Group; 4] {
-    [&groups::CORE, &groups::FILES, &groups::NETWORK, &groups::NETWORK_LISTEN]
+fn groups() -> [&'static groups::Group; 6] {
+    let [core, files, network, base, failure] =
+        groups::NAMES.map(|name| groups::named(name).unwrap_or_else(|| panic!("{name}")));
+    [core, files, network, &groups::NETWORK_LISTEN, base, failure]
 }
 
 #[test]
 fn groups_are_sorted_and_of_known_calls() {
     let mut all = BTreeSet::new();
+    let mut exact = BTreeSet::new();
     for group in groups() {
         for cluster in group.clusters {
             assert!(cluster.len() > 0, "{}: {}", group.name, cluster.why);
@@ -383,6 +386,11 @@ fn groups_are_sorted_and_of_known_calls() {
         assert_eq!(listed, group.calls().len(), "{} names a call twice", group.name);
         for call in group.calls().into_keys() {
             assert!(known(call).is_some(), "{call}");
+            // Exact profiles have these in the place of the others.
+            if ["@base", "@failure"].contains(&group.name) {
+                assert!(exact.insert(call), "{call} is in two groups");
+                continue;
+            }
             // @core has these for descriptors, @files for every path.
             // Of the options of sockets it has some.
             let shared = group.name == "@files" && ["newfstatat", "statx"].contains(&call)
@@ -390,9 +398,8 @@ fn groups_are_sorted_and_of_known_calls() {
             assert!(all.insert(call) != shared, "{call} is in two groups");
         }
     }
-    for (name, group) in groups::NAMES.iter().zip(groups()) {
-        assert_eq!(groups::named(name).map(|group| group.name), Some(group.name));
-        assert_eq!(*name, group.name);
+    for name in groups::NAMES {
+        assert_eq!(groups::named(name).map(|group| group.name), Some(name));
     }
     assert!(groups::named("core").is_none() && groups::named("@cor").is_none());
 }
@@ -429,6 +436,45 @@ fn core_opens_connects_and_executes_nothing() {
             assert!(!group.calls().contains_key(call), "{} has {call}", group.name);
         }
     }
+}
+
+/// Two groups that are granted without having been observed: each call of theirs gives no more than
+/// `@core` and `@files` give, but for the type of a stat and of an open, which `files` decides.
+#[test]
+fn base_and_failure_are_small_and_within_the_other_groups() {
+    let all = groups::union([&groups::CORE, &groups::FILES]);
+    for group in [&groups::BASE, &groups::FAILURE] {
+        for call in group.calls().into_keys() {
+            assert!(all.contains_key(call), "{call}");
+        }
+        for call in ["clone3", "fork", "vfork", "connect", "socket", "bind", "listen", "rename", "splice"] {
+            assert!(!group.calls().contains_key(call), "{} has {call}", group.name);
+        }
+    }
+    assert!((50..=60).contains(&groups::BASE.calls().len()), "{}", groups::BASE.calls().len());
+    assert!(groups::FAILURE.calls().len() <= 22);
+    let allows = |group: &groups::Group, call: &str, args: [u64; 4]| {
+        let holds = |condition: &Condition| {
+            let value = args[usize::from(condition.arg)];
+            match &condition.test {
+                Test::In(values) => values.contains(&value),
+                Test::NotIn(values) => !values.contains(&value),
+                Test::Masked { mask, equals } => value & mask == *equals,
+            }
+        };
+        group.calls()[call].iter().any(|all| all.iter().all(holds))
+    };
+    let base = |call, args| allows(&groups::BASE, call, args);
+    assert!(base("clone", [0x3d_0f00, 0, 0, 0]), "pthread_create");
+    assert!(!base("clone", [17, 0, 0, 0]), "a process");
+    assert!(!base("clone", [0x1001_0000, 0, 0, 0]), "a namespace");
+    assert!(base("madvise", [0, 0, 4, 0]) && !base("madvise", [0, 0, 9, 0]), "MADV_REMOVE");
+    assert!(base("futex", [0, 0x89, 0, 0]) && !base("futex", [0, 0x8b, 0, 0]), "FUTEX_WAIT_REQUEUE_PI");
+    assert!(base("fcntl", [0, 1030, 0, 0]) && !base("fcntl", [0, 1031, 0, 0]), "F_SETPIPE_SZ");
+    assert!(base("setsockopt", [0, 41, 26, 0]) && !base("setsockopt", [0, 1, 26, 0]), "SO_ATTACH_FILTER");
+    assert!(base("mremap", [0, 0, 0, 1]) && !base("mremap", [0, 0, 0, 5]), "MREMAP_DONTUNMAP");
+    let failure = |call, args| allows(&groups::FAILURE, call, args);
+    assert!(failure("prlimit64", [0, 7, 0, 0]) && !failure("prlimit64", [0, 7, 1, 0]));
 }
 
 #[test]

@@ -79,7 +79,8 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         removed.extend(known.granted.difference(&learn::keys(&document.profile)).cloned());
     }
     let overlay = arguments.overlay.as_deref().map(profile_file).transpose()?;
-    let wanted = Wanted { name: arguments.name.clone(), digests: arguments.digests };
+    let continues_groups = base.as_ref().is_some_and(|document| !document.profile.syscalls.exact);
+    let wanted = Wanted { name: arguments.name.clone(), digests: arguments.digests, continues_groups };
     let learned = learn::build(&observations, &wanted);
     notes.extend(learned.notes.iter().cloned());
     // What the base or the overlay grants again is no longer removed.

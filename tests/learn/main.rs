@@ -5,6 +5,7 @@
 mod amend;
 mod bad_input;
 mod build;
+mod exact;
 mod progress;
 #[path = "../harness/seat.rs"]
 mod seat;

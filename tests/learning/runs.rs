@@ -357,7 +357,10 @@ fn exact_sees_every_call_and_builds_the_same_programs(place: Place) {
     }
     let (profile, _) = study.build();
     assert_eq!(profile["programs"].as_array().map(Vec::len), Some(7), "{profile:#}");
-    assert!(profile["syscalls"].is_null(), "@core brings all of it: {profile:#}");
+    assert_eq!(profile["syscalls"]["exact"], json!(true), "{profile:#}");
+    let listed = profile["syscalls"]["allow"].as_array().expect("a list");
+    assert!(listed.contains(&json!("@base")) && listed.contains(&json!("wait4")), "{profile:#}");
+    assert!(!listed.contains(&json!("read")), "@base has it: {profile:#}");
 }
 
 /// Changes its user, forks, and binds.

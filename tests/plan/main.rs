@@ -1,6 +1,7 @@
 //! What a plan decides, and what it refuses, one rule of the format at a time.
 
 mod calls;
+mod exact;
 mod files;
 mod programs;
 mod sockets;

@@ -10,30 +10,30 @@ pub static CORE: Group = Group {
             it opens, connects and executes nothing",
     clusters: &[
         Cluster {
-            purpose: Purpose::Memory,
+            purpose: Some(Purpose::Memory),
             why: "memory: malloc, thread stacks, the loader's mappings",
             when: &[],
         },
         Cluster {
-            purpose: Purpose::Threads,
+            purpose: Some(Purpose::Threads),
             why: "threads and locks: pthread, futexes, restartable sequences",
             when: &[],
         },
         Cluster {
-            purpose: Purpose::StartAndEnd,
+            purpose: Some(Purpose::StartAndEnd),
             why: "start and end of a process; a static glibc reads the link /proc/self/exe",
             when: &[("arch_prctl", &[&[Check::In(0, ARCH_PRCTL)]]), ("prctl", &[&[Check::In(0, PRCTL)]])],
         },
         Cluster {
-            purpose: Purpose::Children,
+            purpose: Some(Purpose::Children),
             why: "children: fork, posix_spawn, wait; no new namespace",
             when: &[("clone", &[&[Check::Masked(0, CLONE_NAMESPACES_UNTRACED, 0)]])],
         },
-        Cluster { purpose: Purpose::Signals, why: "signals: handlers, masks, sending", when: &[] },
-        Cluster { purpose: Purpose::Time, why: "time: clocks to read, sleeping, timers; setting one takes a capability", when: &[] },
-        Cluster { purpose: Purpose::Waiting, why: "waiting for descriptors: event loops", when: &[] },
+        Cluster { purpose: Some(Purpose::Signals), why: "signals: handlers, masks, sending", when: &[] },
+        Cluster { purpose: Some(Purpose::Time), why: "time: clocks to read, sleeping, timers; setting one takes a capability", when: &[] },
+        Cluster { purpose: Some(Purpose::Waiting), why: "waiting for descriptors: event loops", when: &[] },
         Cluster {
-            purpose: Purpose::Pipes,
+            purpose: Some(Purpose::Pipes),
             why: "pipes and pairs between one's own processes; a pair of datagram sockets could send to any path",
             // AF_UNIX; SOCK_STREAM or SOCK_SEQPACKET, with or without SOCK_CLOEXEC and SOCK_NONBLOCK.
             when: &[(
@@ -45,18 +45,18 @@ pub static CORE: Group = Group {
             )],
         },
         Cluster {
-            purpose: Purpose::OpenSockets,
+            purpose: Some(Purpose::OpenSockets),
             why: "sockets that are open: a pair's, inherited ones, and what comes in on those",
             when: &[("setsockopt", OPTIONS)],
         },
         Cluster {
-            purpose: Purpose::Probes,
+            purpose: Some(Purpose::Probes),
             why: "what the kernel has a process call where the host watches one of its functions; \
                   a call from elsewhere it refuses itself",
             when: &[],
         },
         Cluster {
-            purpose: Purpose::Descriptors,
+            purpose: Some(Purpose::Descriptors),
             why: "open descriptors: reading, writing, seeking, duplicating, closing",
             when: &[
                 ("ioctl", &[&[Check::In(1, IOCTL)]]),
@@ -68,12 +68,12 @@ pub static CORE: Group = Group {
             ],
         },
         Cluster {
-            purpose: Purpose::Identity,
+            purpose: Some(Purpose::Identity),
             why: "identity: ids, sessions, the machine",
             when: &[],
         },
         Cluster {
-            purpose: Purpose::Scheduling,
+            purpose: Some(Purpose::Scheduling),
             why: "scheduling and limits of oneself",
             // Pid 0 is the caller; libraries that pass getpid() fall back or ask for more.
             when: &[
@@ -162,7 +162,9 @@ const IOCTL: &[u64] = &[
 /// Every CLONE_NEW* flag of clone(2) (CLONE_NEWTIME is in its signal bits: only clone3 and unshare
 /// have it), and CLONE_UNTRACED, which no program needs and which would hide a child from a process
 /// that traces its parent.
-const CLONE_NAMESPACES_UNTRACED: u64 = 0x7e82_0000;
+pub(super) const CLONE_NAMESPACES_UNTRACED: u64 = 0x7e82_0000;
+/// CLONE_THREAD: the child is a thread.
+pub(super) const CLONE_THREAD: u64 = 0x1_0000;
 /// The pid of the supervisor in a container. Its other threads need no rule here: the scheduling
 /// calls can only slow them down.
 const SUPERVISOR: &[u64] = &[1];

@@ -78,7 +78,7 @@ fn journals(place: &Path) -> Vec<PathBuf> {
 fn made(gathered: Gathered) -> (String, String, Vec<String>) {
     let Gathered { mut observations, removed, notes } = gathered;
     observations.settle();
-    let learned = learn::build(&observations, &Wanted { name: None, digests: false });
+    let learned = learn::build(&observations, &Wanted::default());
     let rules = learn::by_pointer(&learned.profile, &learned.reasons);
     let evidence = evidence::write("sha256:0", &observations, &rules, &json!({}), &removed, &learned.notes);
     (format!("{:?}", learned.profile), evidence, notes)
