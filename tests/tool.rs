@@ -268,7 +268,7 @@ fn completions_and_manual_pages_name_every_verb() {
     }
     for verb in &verbs {
         let page = std::fs::read_to_string(man.join(format!("remit-{}.1", verb.join("-")))).expect("a page");
-        assert!(page.contains("Examples:") && page.contains(".SH SYNOPSIS"), "{verb:?}");
+        assert!(page.contains(".SH SYNOPSIS"), "{verb:?}");
     }
     assert!(std::fs::read_to_string(man.join("remit.1")).expect("a page").contains("remit"));
     let script = text(&remit(&["completions", "bash"]).stdout);
