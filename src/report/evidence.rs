@@ -68,7 +68,7 @@ impl ReportEvidence {
             expected.confidence.gate.expected.into_iter().map(|one| one.behaviour).collect();
         let observations = &evidence.observations;
         let digests = document.profile.programs.iter().any(|program| program.sha256.is_some());
-        let learned = learn::build(observations, &Wanted { name: None, digests });
+        let learned = learn::build(observations, &Wanted { digests, ..Wanted::default() });
         let granted: BTreeSet<String> = learn::keys(&document.profile);
         let grants: BTreeMap<&str, &learn::Reason> = learned
             .reasons
