@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::syscall_registers;
-use super::graph::{FunctionId, Graph, Origin};
-use super::process::{Process, is_c_library};
-use super::query::{Answer, Argument, Passed, Query};
-use super::report::{Gap, GapKind, ObjectSummary, Reach, ReachableCall};
-use super::values::{State, Value};
-use super::{interpreters, object::Object};
+use super::graph::{FunctionId, Graph, ObjectOrigin};
+use super::process::{LoadedProcess, is_c_library};
+use super::query::{Argument, ConstantAnswer, Passed, Query};
+use super::report::{GapKind, ObjectSummary, Reach, ReachGap, ReachableCall};
+use super::values::{KnownValue, State};
+use super::{interpreters, object::ElfObject};
 use crate::kernel::Arch;
 use crate::syscalls;
 
@@ -73,7 +73,7 @@ const PER_THREAD: &str = "runtime.runPerThreadSyscall";
 const PROT_EXEC: u64 = 4;
 
 /// One number at one instruction.
-struct Found {
+struct FoundNumber {
     /// The function of the instruction, and its address.
     site: (FunctionId, u64),
     /// The function that gives the number.
@@ -81,12 +81,12 @@ struct Found {
 }
 
 /// The calls of a process that was followed.
-pub(super) fn reach(mut process: Process<'_>) -> Reach {
+pub(super) fn reach(mut process: LoadedProcess<'_>) -> Reach {
     let mut gaps = std::mem::take(&mut process.gaps);
     let graph = &process.graph;
     let arch = graph.objects[0].object.arch;
     let mut query = Query::new(graph);
-    let mut numbers: BTreeMap<u32, Vec<Found>> = BTreeMap::new();
+    let mut numbers: BTreeMap<u32, Vec<FoundNumber>> = BTreeMap::new();
     let mut states: BTreeMap<(FunctionId, u64), State> = BTreeMap::new();
     for (id, scan) in graph.functions.iter().filter_map(|(id, one)| Some((*id, one.scan.as_ref()?))) {
         if !scan.has_syscalls && !scan.has_old_syscalls {
@@ -94,11 +94,11 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
         }
         let facts = query.facts(id);
         for at in &facts.old_syscalls {
-            gaps.insert(Gap::new(GapKind::OldCalls, graph.place(id, *at), "a call of the 32-bit table"));
+            gaps.insert(ReachGap::new(GapKind::OldCalls, graph.place(id, *at), "a call of the 32-bit table"));
         }
         if facts.cut {
             let what = format!("function {} takes too many steps to follow", graph.name(id));
-            gaps.insert(Gap::new(GapKind::Limit, graph.place(id, id.start), what));
+            gaps.insert(ReachGap::new(GapKind::Limit, graph.place(id, id.start), what));
         }
         for (at, state) in &facts.syscalls {
             let site = (id, *at);
@@ -107,15 +107,15 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
             for (number, by) in &answer.constants {
                 // The kernel reads 32 bits of it.
                 let by = by.map_or(id, |(by, _)| by);
-                numbers.entry(*number as u32).or_default().push(Found { site, by });
+                numbers.entry(*number as u32).or_default().push(FoundNumber { site, by });
             }
             if is_in_every_thread(arch, state) {
                 let what = "its number comes from memory with its arguments, as a C library changes ids in \
                             every thread: taken for the calls that change ids";
-                gaps.insert(Gap::new(GapKind::Assumption, graph.place(id, *at), what));
+                gaps.insert(ReachGap::new(GapKind::Assumption, graph.place(id, *at), what));
                 for name in IN_EVERY_THREAD {
                     if let Some(number) = syscalls::number(arch, name) {
-                        numbers.entry(number).or_default().push(Found { site, by: id });
+                        numbers.entry(number).or_default().push(FoundNumber { site, by: id });
                     }
                 }
             } else {
@@ -124,13 +124,13 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
                     if graph.objects[place.0.object].object.function_name(place.0.start) == PER_THREAD {
                         let what = "passes a number on that is in memory, as Go makes a call in every thread: taken \
                                     for the calls that change ids";
-                        gaps.insert(Gap::new(GapKind::Assumption, graph.place(place.0, place.1), what));
+                        gaps.insert(ReachGap::new(GapKind::Assumption, graph.place(place.0, place.1), what));
                         for number in IN_EVERY_THREAD.iter().filter_map(|name| syscalls::number(arch, name)) {
-                            numbers.entry(number).or_default().push(Found { site, by: place.0 });
+                            numbers.entry(number).or_default().push(FoundNumber { site, by: place.0 });
                         }
                         continue;
                     }
-                    gaps.insert(Gap::new(
+                    gaps.insert(ReachGap::new(
                         GapKind::Number,
                         graph.place(place.0, place.1),
                         unknown(graph, id, *place),
@@ -142,7 +142,7 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
                     "passes a number on to {}, and its address is taken: its callers are taken to be in the files that take it",
                     graph.name(id)
                 );
-                gaps.insert(Gap::new(GapKind::Assumption, graph.name(*taken), what));
+                gaps.insert(ReachGap::new(GapKind::Assumption, graph.name(*taken), what));
             }
             states.insert(site, state.clone());
         }
@@ -159,23 +159,27 @@ pub(super) fn reach(mut process: Process<'_>) -> Reach {
     for (number, loaded) in graph.objects.iter().enumerate() {
         let object = &loaded.object;
         if let Some((name, why)) = interpreters::runtime(object) {
-            gaps.insert(Gap::new(GapKind::Interpreter, object.name.clone(), format!("is {name}: {why}")));
+            gaps.insert(ReachGap::new(
+                GapKind::Interpreter,
+                object.name.clone(),
+                format!("is {name}: {why}"),
+            ));
         }
         if object.without_unwind {
             let what = "has no unwind information: its functions are known by symbols and by what is called";
-            gaps.insert(Gap::new(GapKind::Functions, object.name.clone(), what));
+            gaps.insert(ReachGap::new(GapKind::Functions, object.name.clone(), what));
         }
         if object.is_cut {
             let what = "has more code than is searched for functions, and no unwind information";
-            gaps.insert(Gap::new(GapKind::Limit, object.name.clone(), what));
+            gaps.insert(ReachGap::new(GapKind::Limit, object.name.clone(), what));
         }
         if object.is_go && process.has_edge(number, |_| true) {
             let what = "is a Go program: methods that are called by reflection alone are not followed";
-            gaps.insert(Gap::new(GapKind::Functions, object.name.clone(), what));
+            gaps.insert(ReachGap::new(GapKind::Functions, object.name.clone(), what));
         }
     }
     for what in &graph.cut {
-        gaps.insert(Gap::new(
+        gaps.insert(ReachGap::new(
             GapKind::Limit,
             graph.objects[0].object.name.clone(),
             format!("more {what} than are analysed"),
@@ -207,7 +211,7 @@ fn unknown(graph: &Graph, site: FunctionId, place: (FunctionId, u64)) -> String 
 fn is_in_every_thread(arch: Arch, state: &State) -> bool {
     let (number, arguments) = syscall_registers(arch);
     let field = |register| match state.register(register) {
-        Value::Field(distance) => Some(*distance),
+        KnownValue::Field(distance) => Some(*distance),
         _ => None,
     };
     let all = [number, arguments[0], arguments[1], arguments[2]].map(field);
@@ -220,7 +224,7 @@ fn call(
     query: &mut Query<'_>,
     name: &str,
     number: u32,
-    found: &[Found],
+    found: &[FoundNumber],
     states: &BTreeMap<(FunctionId, u64), State>,
 ) -> ReachableCall {
     let sites: BTreeSet<_> = found.iter().map(|one| one.site).collect();
@@ -250,7 +254,7 @@ fn call(
 }
 
 /// The constants of an argument, as the kernel reads them.
-fn constants(name: &str, position: u8, answer: &Answer) -> Option<BTreeSet<u64>> {
+fn constants(name: &str, position: u8, answer: &ConstantAnswer) -> Option<BTreeSet<u64>> {
     let mask = match syscalls::width(name, position) {
         Some(syscalls::Width::Bits64) => u64::MAX,
         Some(syscalls::Width::Bits16) => u64::from(u16::MAX),
@@ -276,7 +280,7 @@ fn by_the_kernel(arch: Arch, calls: &mut BTreeMap<String, ReachableCall>) {
 }
 
 /// Places at which names of libraries or symbols are not constant, and where memory is made executable.
-fn named_by_variables(process: &Process<'_>, query: &mut Query<'_>, gaps: &mut BTreeSet<Gap>) {
+fn named_by_variables(process: &LoadedProcess<'_>, query: &mut Query<'_>, gaps: &mut BTreeSet<ReachGap>) {
     let graph = &process.graph;
     for (name, places) in &graph.named_calls {
         let (position, kind) = match *name {
@@ -292,12 +296,12 @@ fn named_by_variables(process: &Process<'_>, query: &mut Query<'_>, gaps: &mut B
             }
             let register = super::code::argument_registers(object.arch)[position];
             let answer = match query.passed(*caller, *at, Argument::Register(register)) {
-                Passed::Value(value) => query.value((*caller, *at), &value),
+                Passed::Known(value) => query.value((*caller, *at), &value),
                 Passed::Never => continue,
             };
             if !answer.is_bounded() {
                 let what = format!("{} calls {name} with a name that is not constant", graph.name(*caller));
-                gaps.insert(Gap::new(kind, graph.place(*caller, *at), what));
+                gaps.insert(ReachGap::new(kind, graph.place(*caller, *at), what));
             }
         }
     }
@@ -309,7 +313,7 @@ fn named_by_variables(process: &Process<'_>, query: &mut Query<'_>, gaps: &mut B
                 continue;
             }
             let register = super::code::argument_registers(object.arch)[2];
-            let Passed::Value(value) = query.passed(caller, at, Argument::Register(register)) else {
+            let Passed::Known(value) = query.passed(caller, at, Argument::Register(register)) else {
                 continue;
             };
             let answer = query.value((caller, at), &value);
@@ -318,13 +322,13 @@ fn named_by_variables(process: &Process<'_>, query: &mut Query<'_>, gaps: &mut B
                     "{} makes memory executable by {name}: code that it writes there is not seen",
                     graph.name(caller)
                 );
-                gaps.insert(Gap::new(GapKind::GeneratedCode, graph.place(caller, at), what));
+                gaps.insert(ReachGap::new(GapKind::GeneratedCode, graph.place(caller, at), what));
             }
         }
     }
 }
 
-fn is_loader(object: &Object) -> bool {
+fn is_loader(object: &ElfObject) -> bool {
     object.soname.as_deref().is_some_and(|name| name.starts_with("ld-linux"))
 }
 
@@ -343,12 +347,12 @@ fn summaries(graph: &Graph) -> BTreeMap<String, ObjectSummary> {
     for id in graph.functions.keys() {
         *reachable.entry(id.object).or_default() += 1;
     }
-    let summary = |(number, loaded): (usize, &super::graph::Loaded)| {
+    let summary = |(number, loaded): (usize, &super::graph::LoadedObject)| {
         let origin = match &loaded.origin {
-            Origin::Program => "program".to_owned(),
-            Origin::Loader => "loader".to_owned(),
-            Origin::Linked => "linked".to_owned(),
-            Origin::Opened(why) => format!("opened: {why}"),
+            ObjectOrigin::Program => "program".to_owned(),
+            ObjectOrigin::Loader => "loader".to_owned(),
+            ObjectOrigin::Linked => "linked".to_owned(),
+            ObjectOrigin::Opened(why) => format!("opened: {why}"),
         };
         let summary = ObjectSummary {
             origin,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 
 use super::code::{Decoder, Flow, Instruction, Register, changed_by_calls};
-use super::object::Object;
+use super::object::ElfObject;
 use super::values::State;
 use crate::kernel::Arch;
 
@@ -28,7 +28,7 @@ const MOST_STEPS: usize = 2_000_000;
 
 /// What a function does with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Edge {
+pub enum CodeEdge {
     /// It calls it.
     Call(u64),
     /// It jumps there, or control falls there.
@@ -45,7 +45,7 @@ pub enum Edge {
 #[derive(Debug, Default)]
 pub struct Scan {
     /// Each with the address of its instruction; sorted, one of each.
-    pub edges: Vec<(u64, Edge)>,
+    pub edges: Vec<(u64, CodeEdge)>,
     /// Addresses of data that it names.
     pub data: BTreeSet<u64>,
     /// Addresses of data that it writes.
@@ -69,7 +69,7 @@ pub struct Scan {
 }
 
 /// Looks at every instruction of a function once.
-pub fn scan(object: &Object, range: &Range<u64>) -> Scan {
+pub fn scan(object: &ElfObject, range: &Range<u64>) -> Scan {
     let decoder = Decoder::new(object);
     let mut scan = Scan::default();
     let mut edges = BTreeSet::new();
@@ -90,16 +90,16 @@ pub fn scan(object: &Object, range: &Range<u64>) -> Scan {
         match instruction.flow {
             Flow::Call(target) if target == next => {}
             Flow::Call(target) => {
-                edges.insert((at, Edge::Call(target)));
+                edges.insert((at, CodeEdge::Call(target)));
             }
             Flow::Jump(target) | Flow::Branch(target) if inside(&target) => {
                 scan.targets.insert(target);
             }
             Flow::Jump(target) | Flow::Branch(target) => {
-                edges.insert((at, Edge::Jump(target)));
+                edges.insert((at, CodeEdge::Jump(target)));
             }
             Flow::CallSlot(slot) | Flow::JumpSlot(slot) if object.slots.contains_key(&slot) => {
-                edges.insert((at, Edge::Slot(slot)));
+                edges.insert((at, CodeEdge::Slot(slot)));
             }
             Flow::CallSlot(_) | Flow::JumpSlot(_) | Flow::CallComputed => {
                 scan.computed_calls.insert(at);
@@ -155,7 +155,7 @@ pub fn scan(object: &Object, range: &Range<u64>) -> Scan {
         _ => false,
     };
     if falls && object.is_code(range.end) {
-        edges.insert((range.end - 1, Edge::Jump(range.end)));
+        edges.insert((range.end - 1, CodeEdge::Jump(range.end)));
     }
     scan.edges = edges.into_iter().collect();
     scan
@@ -163,35 +163,35 @@ pub fn scan(object: &Object, range: &Range<u64>) -> Scan {
 
 /// The addresses that an instruction names.
 fn names(
-    object: &Object,
+    object: &ElfObject,
     at: u64,
     instruction: &Instruction,
-    edges: &mut BTreeSet<(u64, Edge)>,
+    edges: &mut BTreeSet<(u64, CodeEdge)>,
     data: &mut BTreeSet<u64>,
 ) {
     if let Some(to) = instruction.address {
         if !object.is_code(to) {
             data.insert(to);
         } else if !object.fixed || object.starts.contains_key(&to) || to % 16 == 0 {
-            edges.insert((at, Edge::Address(to)));
+            edges.insert((at, CodeEdge::Address(to)));
         }
     }
     if let Some(slot) = instruction.reads
         && object.slots.contains_key(&slot)
     {
-        edges.insert((at, Edge::Read(slot)));
+        edges.insert((at, CodeEdge::Read(slot)));
     }
 }
 
 /// The targets of the tables that a function jumps by: distances of 32 bits from the table, or
 /// addresses. Some of them may be outside, where a compiler puts what is seldom executed.
 fn cases(
-    object: &Object,
+    object: &ElfObject,
     range: &Range<u64>,
     tables: &BTreeSet<u64>,
     compared: &Compared,
     scan: &mut Scan,
-    edges: &mut BTreeSet<(u64, Edge)>,
+    edges: &mut BTreeSet<(u64, CodeEdge)>,
 ) {
     let most = if compared.most == 0 { MOST_CASES } else { compared.most + 1 };
     for table in tables {
@@ -219,7 +219,7 @@ fn cases(
         let functions: BTreeSet<u64> =
             others.iter().filter_map(|to| object.function(*to)).map(|range| range.start).collect();
         if !own.is_empty() && functions.len() == 1 {
-            edges.extend(others.into_iter().map(|to| (*table, Edge::Jump(to))));
+            edges.extend(others.into_iter().map(|to| (*table, CodeEdge::Jump(to))));
         }
         scan.cases.extend(own.into_iter().map(|(to, _)| *to));
     }
@@ -251,7 +251,7 @@ impl Compared {
 
 /// Registers and stack at the places of a function that matter.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct FunctionFacts {
     /// Where it makes a system call.
     pub syscalls: BTreeMap<u64, State>,
     /// Where it makes one of the 32-bit kind.
@@ -265,12 +265,12 @@ pub struct Facts {
 /// Follows registers and the stack through a function until nothing changes. `entries` are addresses
 /// inside to which others jump, `last` calls that do not return.
 pub fn follow(
-    object: &Object,
+    object: &ElfObject,
     range: &Range<u64>,
     scan: &Scan,
     entries: &BTreeSet<u64>,
     last: &BTreeSet<u64>,
-) -> Facts {
+) -> FunctionFacts {
     let decoder = Decoder::with_effects(object);
     let landing = object.starts.get(&range.start).is_some_and(|start| start.landing);
     let changed = changed_by_calls(object.arch, object.is_go);
@@ -292,7 +292,7 @@ pub fn follow(
             .filter(|gap| range.contains(gap))
             .for_each(|gap| work.enter(*gap, &State::unknown()));
     }
-    let mut facts = Facts::default();
+    let mut facts = FunctionFacts::default();
     let budget =
         ((range.end - range.start) as usize).saturating_mul(ROUNDS).saturating_add(4096).min(MOST_STEPS);
     let mut steps = 0;
@@ -305,7 +305,7 @@ pub fn follow(
         while range.contains(&at) {
             steps += 1;
             if steps > budget {
-                return Facts { cut: true, ..Facts::default() };
+                return FunctionFacts { cut: true, ..FunctionFacts::default() };
             }
             let instruction = decoder.decode(at);
             let next = at.saturating_add(u64::from(instruction.length.max(1)));
@@ -404,7 +404,7 @@ impl Work {
 
 /// Whether control can come back from a function: to a return, or out of it by a jump that may return.
 /// `goes` says it of a call or a jump to elsewhere at an address.
-pub fn returns(object: &Object, range: &Range<u64>, mut goes: impl FnMut(u64) -> bool) -> bool {
+pub fn returns(object: &ElfObject, range: &Range<u64>, mut goes: impl FnMut(u64) -> bool) -> bool {
     let decoder = Decoder::new(object);
     let (mut seen, mut queue) = (BTreeSet::new(), vec![range.start]);
     while let Some(from) = queue.pop() {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::code::{Decoder, Flow};
-use super::function::{self, Edge, Scan};
-use super::object::{Link, Object};
+use super::function::{self, CodeEdge, Scan};
+use super::object::{ElfObject, Link};
 
 /// The most functions that are looked at.
 const MOST_FUNCTIONS: usize = 2_000_000;
@@ -55,7 +55,7 @@ pub struct Reached {
 
 /// How an object came into the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ObjectOrigin {
     /// It was named.
     Program,
     /// It is the loader that the program names (PT_INTERP).
@@ -68,11 +68,11 @@ pub enum Origin {
 
 /// An object of the process.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedObject {
     /// Its file.
-    pub object: Object,
+    pub object: ElfObject,
     /// How it came there.
-    pub origin: Origin,
+    pub origin: ObjectOrigin,
     /// The numbers of the objects in which its symbols are looked up, in order.
     pub scope: Vec<usize>,
 }
@@ -81,7 +81,7 @@ pub struct Loaded {
 #[derive(Default)]
 pub struct Graph {
     /// The objects, in the order of loading.
-    pub objects: Vec<Loaded>,
+    pub objects: Vec<LoadedObject>,
     /// The reachable functions.
     pub functions: BTreeMap<FunctionId, Reached>,
     /// Names that reachable code takes from other objects.
@@ -103,8 +103,8 @@ pub const OPENERS: [&str; 4] = ["dlopen", "dlmopen", "dlsym", "dlvsym"];
 
 impl Graph {
     /// Adds an object; its scope is set later.
-    pub fn add(&mut self, object: Object, origin: Origin) -> usize {
-        self.objects.push(Loaded { object, origin, scope: Vec::new() });
+    pub fn add(&mut self, object: ElfObject, origin: ObjectOrigin) -> usize {
+        self.objects.push(LoadedObject { object, origin, scope: Vec::new() });
         self.objects.len() - 1
     }
 
@@ -125,9 +125,9 @@ impl Graph {
 
     /// What the kernel and the loader call of an object.
     fn start(&mut self, number: usize) {
-        let Loaded { object, origin, .. } = &self.objects[number];
+        let LoadedObject { object, origin, .. } = &self.objects[number];
         let mut first = object.init.clone();
-        if matches!(origin, Origin::Program | Origin::Loader) {
+        if matches!(origin, ObjectOrigin::Program | ObjectOrigin::Loader) {
             first.push(object.entry);
         }
         first.into_iter().for_each(|address| self.enter(number, address, Cause::Start));
@@ -139,12 +139,12 @@ impl Graph {
         for pointer in &pointers {
             self.link(number, pointer, Cause::Data(number));
         }
-        let Loaded { object, origin, .. } = &mut self.objects[number];
+        let LoadedObject { object, origin, .. } = &mut self.objects[number];
         object.pointers = pointers;
         // The C library is opened by programs that have their own, for the modules that link it.
         let is_c_library =
             object.soname.as_deref().is_some_and(|name| name.starts_with("libc.") || name.starts_with("ld-"));
-        if matches!(origin, Origin::Opened(_)) && !is_c_library {
+        if matches!(origin, ObjectOrigin::Opened(_)) && !is_c_library {
             let exports = object.exports.values().flatten().filter(|export| export.is_function);
             let exports: BTreeSet<u64> = exports.map(|export| export.address).collect();
             exports.into_iter().for_each(|address| self.enter(number, address, Cause::Opened));
@@ -174,18 +174,18 @@ impl Graph {
         }
     }
 
-    fn edge(&mut self, from: FunctionId, at: u64, edge: Edge) {
+    fn edge(&mut self, from: FunctionId, at: u64, edge: CodeEdge) {
         let number = from.object;
         match edge {
-            Edge::Call(to) | Edge::Jump(to) => {
+            CodeEdge::Call(to) | CodeEdge::Jump(to) => {
                 let Some(slot) = self.stub(number, to) else {
-                    return self.go(number, to, Cause::Called(from, at), matches!(edge, Edge::Jump(_)));
+                    return self.go(number, to, Cause::Called(from, at), matches!(edge, CodeEdge::Jump(_)));
                 };
                 self.slot(from, at, slot, true);
             }
-            Edge::Slot(slot) => self.slot(from, at, slot, true),
-            Edge::Read(slot) => self.slot(from, at, slot, false),
-            Edge::Address(to) => match self.stub(number, to) {
+            CodeEdge::Slot(slot) => self.slot(from, at, slot, true),
+            CodeEdge::Read(slot) => self.slot(from, at, slot, false),
+            CodeEdge::Address(to) => match self.stub(number, to) {
                 Some(slot) => self.slot(from, at, slot, false),
                 None => self.enter(number, to, Cause::Taken(from, at)),
             },
@@ -321,12 +321,12 @@ impl Graph {
         let mut found = Vec::new();
         for (_, edge) in here {
             match edge {
-                Edge::Call(to) | Edge::Jump(to) => match self.stub(from.object, *to) {
+                CodeEdge::Call(to) | CodeEdge::Jump(to) => match self.stub(from.object, *to) {
                     Some(slot) => found.extend(self.behind(from.object, slot)?),
                     None => found.push(self.around(from.object, *to)?),
                 },
-                Edge::Slot(slot) => found.extend(self.behind(from.object, *slot)?),
-                Edge::Address(_) | Edge::Read(_) => {}
+                CodeEdge::Slot(slot) => found.extend(self.behind(from.object, *slot)?),
+                CodeEdge::Address(_) | CodeEdge::Read(_) => {}
             }
         }
         (!found.is_empty()).then_some(found)

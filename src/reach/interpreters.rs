@@ -3,7 +3,7 @@
 //! in its files. Lua is none of them: it reaches other code by dlopen(3) alone, which is a gap of its own
 //! where the name is computed.
 
-use super::object::Object;
+use super::object::ElfObject;
 
 /// An interpreter by the beginnings of a library's name, or by a symbol that its object exports.
 struct Runtime {
@@ -66,7 +66,7 @@ const RUNTIMES: [Runtime; 13] = [
 
 /// The interpreter that an object is, and why what it can do has no bound. A library counts as soon as
 /// it is loaded, since what uses it is the program's own.
-pub fn runtime(object: &Object) -> Option<(&'static str, &'static str)> {
+pub fn runtime(object: &ElfObject) -> Option<(&'static str, &'static str)> {
     let name = object.soname.as_deref().unwrap_or_else(|| object.short_name());
     let found = RUNTIMES.iter().find(|one| {
         one.libraries.iter().any(|start| name.starts_with(start))

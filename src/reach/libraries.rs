@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::object::Object;
+use super::object::ElfObject;
 use crate::kernel::Arch;
 
 /// The files of an image, by their paths in it. Links lead to files of the image.
-pub trait Files {
+pub trait FileSource {
     /// The bytes of a regular file, and its path with all links resolved; `Ok(None)` where there is none.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ pub struct SearchPath {
 
 impl SearchPath {
     /// Of a program with this loader.
-    pub fn new(files: &dyn Files, arch: Arch, interpreter: Option<&str>) -> SearchPath {
+    pub fn new(files: &dyn FileSource, arch: Arch, interpreter: Option<&str>) -> SearchPath {
         let musl = interpreter.is_some_and(|path| path.contains("ld-musl"));
         let configured = if musl { musl_path(files, arch) } else { configured(files) };
         SearchPath { arch, musl, configured }
@@ -60,14 +60,14 @@ impl SearchPath {
 
     /// The paths at which a library is looked for, in order. `by` are the object that names it and those
     /// that loaded that one, up to the program.
-    pub fn candidates(&self, name: &str, by: &[&Object]) -> Vec<PathBuf> {
+    pub fn candidates(&self, name: &str, by: &[&ElfObject]) -> Vec<PathBuf> {
         if name.contains('/') {
             let path =
                 by.first().map_or_else(|| PathBuf::from(name), |object| expand(name, object, self.arch));
             return if path.is_absolute() { vec![normal(&path)] } else { Vec::new() };
         }
         let mut directories = Vec::new();
-        let own = |list: &Option<String>, object: &Object| -> Vec<PathBuf> {
+        let own = |list: &Option<String>, object: &ElfObject| -> Vec<PathBuf> {
             let list = list.as_deref().unwrap_or_default();
             list.split(':').filter(|one| !one.is_empty()).map(|one| expand(one, object, self.arch)).collect()
         };
@@ -121,7 +121,7 @@ impl SearchPath {
 }
 
 /// A path with the variables of ld.so(8) replaced.
-fn expand(text: &str, object: &Object, arch: Arch) -> PathBuf {
+fn expand(text: &str, object: &ElfObject, arch: Arch) -> PathBuf {
     let origin = Path::new(&object.name).parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
     let library = match arch {
         Arch::X86_64 => "lib/x86_64-linux-gnu",
@@ -150,7 +150,7 @@ fn normal(path: &Path) -> PathBuf {
 }
 
 /// The directories of /etc/ld.so.conf and what it includes (ldconfig(8)).
-fn configured(files: &dyn Files) -> Vec<PathBuf> {
+fn configured(files: &dyn FileSource) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut read = BTreeSet::new();
     include(files, Path::new("/etc/ld.so.conf"), DEPTH, &mut read, &mut found);
@@ -158,7 +158,7 @@ fn configured(files: &dyn Files) -> Vec<PathBuf> {
 }
 
 fn include(
-    files: &dyn Files,
+    files: &dyn FileSource,
     path: &Path,
     depth: usize,
     read: &mut BTreeSet<PathBuf>,
@@ -185,7 +185,7 @@ fn include(
 }
 
 /// The files that a pattern names, of which the last name may have one `*`.
-fn matching(files: &dyn Files, pattern: &Path) -> Vec<PathBuf> {
+fn matching(files: &dyn FileSource, pattern: &Path) -> Vec<PathBuf> {
     let (Some(directory), Some(name)) = (pattern.parent(), pattern.file_name()) else { return Vec::new() };
     let name = name.to_string_lossy();
     let Some((before, after)) = name.split_once('*') else { return vec![pattern.into()] };
@@ -196,7 +196,7 @@ fn matching(files: &dyn Files, pattern: &Path) -> Vec<PathBuf> {
     files.list(directory).into_iter().filter(matches).map(|one| directory.join(one)).collect()
 }
 
-fn musl_path(files: &dyn Files, arch: Arch) -> Vec<PathBuf> {
+fn musl_path(files: &dyn FileSource, arch: Arch) -> Vec<PathBuf> {
     let path = format!("/etc/ld-musl-{arch}.path");
     let Ok(Some(content)) = files.read(Path::new(&path)) else { return Vec::new() };
     let text = String::from_utf8_lossy(&content.bytes).into_owned();
@@ -204,7 +204,7 @@ fn musl_path(files: &dyn Files, arch: Arch) -> Vec<PathBuf> {
 }
 
 /// The libraries that /etc/ld.so.preload names (ld.so(8)).
-pub fn preloaded(files: &dyn Files) -> Vec<String> {
+pub fn preloaded(files: &dyn FileSource) -> Vec<String> {
     let Ok(Some(content)) = files.read(Path::new("/etc/ld.so.preload")) else { return Vec::new() };
     let text = String::from_utf8_lossy(&content.bytes).into_owned();
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
@@ -213,7 +213,7 @@ pub fn preloaded(files: &dyn Files) -> Vec<String> {
 }
 
 /// The modules of the Name Service Switch that nsswitch.conf(5) names, as the C library opens them.
-pub fn name_service_modules(files: &dyn Files) -> Vec<String> {
+pub fn name_service_modules(files: &dyn FileSource) -> Vec<String> {
     let text = match files.read(Path::new("/etc/nsswitch.conf")) {
         Ok(Some(content)) => String::from_utf8_lossy(&content.bytes).into_owned(),
         // What the C library does without the file.

@@ -3,7 +3,7 @@
 //! An [`object`] is the ELF file as bytes; [`code`] decodes instructions; [`function`] looks at one
 //! function, with the [`values`] of registers; [`graph`] has the calls between functions, [`query`] the
 //! constants that callers pass; [`process`] loads what a program links and opens, through
-//! [`libraries::Files`], so that all of it works on bytes. The answer is a [`Reach`]: more than the
+//! [`libraries::FileSource`], so that all of it works on bytes. The answer is a [`Reach`]: more than the
 //! program makes, never less, with its gaps named.
 
 #![forbid(unsafe_code)]
@@ -28,17 +28,17 @@ pub mod values;
 use std::path::{Path, PathBuf};
 
 pub use process::ReachError;
-pub use report::{Gap, GapKind, ObjectSummary, Reach, ReachableCall};
+pub use report::{GapKind, ObjectSummary, Reach, ReachGap, ReachableCall};
 
-use libraries::Files;
+use libraries::FileSource;
 
 /// The system calls that a program can make, with the loader and the libraries that it links or may
 /// open. `libraries` are more files that it may map.
 ///
 /// # Errors
 /// The program, its loader or a library cannot be read, or is nothing that can be analysed.
-pub fn analyse(files: &dyn Files, program: &Path, libraries: &[PathBuf]) -> Result<Reach, ReachError> {
-    let mut process = process::Process::load(files, program)?;
+pub fn analyse(files: &dyn FileSource, program: &Path, libraries: &[PathBuf]) -> Result<Reach, ReachError> {
+    let mut process = process::LoadedProcess::load(files, program)?;
     process.follow(libraries)?;
     Ok(calls::reach(process))
 }

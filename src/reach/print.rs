@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::compare::Comparison;
 use super::dangerous::danger;
-use super::report::{Gap, GapKind, Reach, ReachableCall};
+use super::report::{GapKind, Reach, ReachGap, ReachableCall};
 use crate::visible;
 
 /// The version of the JSON.
@@ -126,7 +126,7 @@ impl Reach {
         }
         writeln!(text, "\nGaps:")?;
         for kind in GapKind::ALL {
-            let all: Vec<&Gap> = self.gaps.iter().filter(|gap| gap.kind == kind).collect();
+            let all: Vec<&ReachGap> = self.gaps.iter().filter(|gap| gap.kind == kind).collect();
             for gap in all.iter().take(MOST_GAPS) {
                 let unbounded = if kind.is_unbounded() { "unbounded: " } else { "" };
                 let (place, what) = (visible::line(&gap.place), visible::line(&gap.what));

@@ -7,12 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::code::argument_registers;
-use super::function::Edge;
-use super::graph::{Cause, Graph, Loaded, Origin};
-use super::libraries::{FileContent, Files, SearchPath, name_service_modules, preloaded};
-use super::object::{Fault, Link, Object};
+use super::function::CodeEdge;
+use super::graph::{Cause, Graph, LoadedObject, ObjectOrigin};
+use super::libraries::{FileContent, FileSource, SearchPath, name_service_modules, preloaded};
+use super::object::{ElfFault, ElfObject, Link};
 use super::query::{Argument, Query};
-use super::report::{Gap, GapKind};
+use super::report::{GapKind, ReachGap};
 use crate::image::why;
 
 /// The most objects of a process.
@@ -28,7 +28,7 @@ pub enum ReachError {
     /// A file cannot be read.
     Unreadable(PathBuf, io::Error),
     /// A file cannot be analysed.
-    File(PathBuf, Fault),
+    File(PathBuf, ElfFault),
     /// A library that is linked is nowhere.
     NoLibrary {
         /// The name, as DT_NEEDED has it.
@@ -69,11 +69,11 @@ impl fmt::Display for ReachError {
 impl std::error::Error for ReachError {}
 
 /// A process before it is looked into.
-pub struct Process<'f> {
-    files: &'f dyn Files,
+pub struct LoadedProcess<'f> {
+    files: &'f dyn FileSource,
     search: SearchPath,
     pub(super) graph: Graph,
-    pub(super) gaps: BTreeSet<Gap>,
+    pub(super) gaps: BTreeSet<ReachGap>,
     /// The numbers of objects by the resolved path.
     numbers: HashMap<PathBuf, usize>,
     /// The objects that loaded an object.
@@ -84,16 +84,16 @@ pub struct Process<'f> {
     loader: Option<usize>,
 }
 
-impl<'f> Process<'f> {
+impl<'f> LoadedProcess<'f> {
     /// Loads a program, its loader and its libraries.
     ///
     /// # Errors
     /// See [`ReachError`].
-    pub fn load(files: &'f dyn Files, path: &Path) -> Result<Process<'f>, ReachError> {
+    pub fn load(files: &'f dyn FileSource, path: &Path) -> Result<LoadedProcess<'f>, ReachError> {
         let content = read(files, path)?;
         let program = object(content)?;
         let search = SearchPath::new(files, program.arch, program.interpreter.as_deref());
-        let mut process = Process {
+        let mut process = LoadedProcess {
             files,
             search,
             graph: Graph::default(),
@@ -106,7 +106,7 @@ impl<'f> Process<'f> {
         };
         let interpreter = program.interpreter.clone();
         let name = program.name.clone();
-        process.put(program, Origin::Program, None);
+        process.put(program, ObjectOrigin::Program, None);
         if let Some(interpreter) = interpreter {
             let content = files
                 .read(Path::new(&interpreter))
@@ -115,11 +115,11 @@ impl<'f> Process<'f> {
                 return Err(ReachError::NoLoader { path: interpreter, by: name });
             };
             let loader = process.accept(content)?;
-            process.loader = Some(process.put(loader, Origin::Loader, None));
+            process.loader = Some(process.put(loader, ObjectOrigin::Loader, None));
             for name in preloaded(files) {
                 // The loader goes on without one that is missing.
                 if let Some(found) = process.find(&name, 0)? {
-                    process.found(found, Origin::Linked, 0)?;
+                    process.found(found, ObjectOrigin::Linked, 0)?;
                 }
             }
             process.global = process.closure(0)?;
@@ -147,7 +147,7 @@ impl<'f> Process<'f> {
                     let by = self.graph.objects[number].object.name.clone();
                     return Err(ReachError::NoLibrary { name, by });
                 };
-                let found = self.found(found, Origin::Linked, number)?;
+                let found = self.found(found, ObjectOrigin::Linked, number)?;
                 if !order.contains(&found) {
                     order.push(found);
                 }
@@ -160,7 +160,7 @@ impl<'f> Process<'f> {
         Ok(order)
     }
 
-    fn put(&mut self, object: Object, origin: Origin, parent: Option<usize>) -> usize {
+    fn put(&mut self, object: ElfObject, origin: ObjectOrigin, parent: Option<usize>) -> usize {
         let path = PathBuf::from(&object.name);
         let number = self.graph.add(object, origin);
         self.numbers.insert(path, number);
@@ -168,26 +168,26 @@ impl<'f> Process<'f> {
         number
     }
 
-    fn accept(&self, content: FileContent) -> Result<Object, ReachError> {
+    fn accept(&self, content: FileContent) -> Result<ElfObject, ReachError> {
         let path = content.path.clone();
         let object = object(content)?;
         let arch = self.graph.objects.first().map_or(object.arch, |loaded| loaded.object.arch);
         if object.arch != arch {
-            return Err(ReachError::File(path, Fault::OtherArch(object.arch)));
+            return Err(ReachError::File(path, ElfFault::OtherArch(object.arch)));
         }
         Ok(object)
     }
 
     /// The library of this name for an object: one that is loaded, or a file of the architecture.
-    fn find(&self, name: &str, by: usize) -> Result<Option<Library>, ReachError> {
+    fn find(&self, name: &str, by: usize) -> Result<Option<FoundLibrary>, ReachError> {
         if self.search.is_loader_itself(name)
             && let Some(loader) = self.loader
         {
-            return Ok(Some(Library::Loaded(loader)));
+            return Ok(Some(FoundLibrary::Loaded(loader)));
         }
-        let known = |loaded: &Loaded| loaded.object.soname.as_deref() == Some(name);
+        let known = |loaded: &LoadedObject| loaded.object.soname.as_deref() == Some(name);
         if let Some(number) = self.graph.objects.iter().position(known) {
-            return Ok(Some(Library::Loaded(number)));
+            return Ok(Some(FoundLibrary::Loaded(number)));
         }
         let mut chain = Vec::new();
         let mut next = Some(by);
@@ -202,15 +202,15 @@ impl<'f> Process<'f> {
                 Err(error) => return Err(ReachError::Unreadable(path, error)),
             };
             if let Some(number) = self.numbers.get(&content.path) {
-                return Ok(Some(Library::Loaded(*number)));
+                return Ok(Some(FoundLibrary::Loaded(*number)));
             }
             match self.accept(content) {
-                Ok(object) => return Ok(Some(Library::New(Box::new(object)))),
+                Ok(object) => return Ok(Some(FoundLibrary::New(Box::new(object)))),
                 // As the loader does, a file for another machine is passed over; and so are scripts of
                 // the linker, which have names of libraries.
                 Err(ReachError::File(
                     _,
-                    Fault::OtherArch(_) | Fault::Class | Fault::Machine(_) | Fault::NotElf,
+                    ElfFault::OtherArch(_) | ElfFault::Class | ElfFault::Machine(_) | ElfFault::NotElf,
                 )) => {}
                 Err(error) => return Err(error),
             }
@@ -218,12 +218,12 @@ impl<'f> Process<'f> {
         Ok(None)
     }
 
-    fn found(&mut self, library: Library, origin: Origin, by: usize) -> Result<usize, ReachError> {
+    fn found(&mut self, library: FoundLibrary, origin: ObjectOrigin, by: usize) -> Result<usize, ReachError> {
         match library {
-            Library::Loaded(number) => Ok(number),
-            Library::New(object) => {
+            FoundLibrary::Loaded(number) => Ok(number),
+            FoundLibrary::New(object) => {
                 if self.graph.objects.len() >= MOST_OBJECTS {
-                    let fault = Fault::Many { what: "libraries", most: MOST_OBJECTS };
+                    let fault = ElfFault::Many { what: "libraries", most: MOST_OBJECTS };
                     return Err(ReachError::File(PathBuf::from(&object.name), fault));
                 }
                 Ok(self.put(*object, origin, Some(by)))
@@ -236,17 +236,17 @@ impl<'f> Process<'f> {
         if !self.tried.insert(name.to_owned()) {
             return Ok(false);
         }
-        let Some(Library::New(object)) = self.find(name, by)? else { return Ok(false) };
+        let Some(FoundLibrary::New(object)) = self.find(name, by)? else { return Ok(false) };
         if object.fixed {
             return Ok(false);
         }
-        let number = self.found(Library::New(object), Origin::Opened(why.to_owned()), by)?;
+        let number = self.found(FoundLibrary::New(object), ObjectOrigin::Opened(why.to_owned()), by)?;
         let before = self.graph.objects.len();
         let own = match self.closure(number) {
             Ok(own) => own,
             // The program's dlopen fails, and nothing of it runs.
             Err(ReachError::NoLibrary { name, by }) => {
-                self.gaps.insert(Gap::new(
+                self.gaps.insert(ReachGap::new(
                     GapKind::Library,
                     by,
                     format!("cannot be opened: it links {name}, which is not there"),
@@ -348,7 +348,7 @@ impl<'f> Process<'f> {
                     let object = &self.graph.objects[caller.object].object;
                     let register = Argument::Register(argument_registers(object.arch)[1]);
                     let passed = match query.passed(*caller, *at, register) {
-                        super::query::Passed::Value(value) => query.value((*caller, *at), &value),
+                        super::query::Passed::Known(value) => query.value((*caller, *at), &value),
                         super::query::Passed::Never => continue,
                     };
                     let texts = passed.constants.keys().filter_map(|address| object.text(*address));
@@ -373,7 +373,7 @@ impl<'f> Process<'f> {
     }
 
     /// Whether reachable code of an object outside of the C library does something by an edge.
-    pub(super) fn has_edge(&self, number: usize, is: impl Fn(&Edge) -> bool) -> bool {
+    pub(super) fn has_edge(&self, number: usize, is: impl Fn(&CodeEdge) -> bool) -> bool {
         let own = self.graph.functions.iter().filter(|(id, _)| id.object == number);
         own.filter_map(|(_, reached)| reached.scan.as_ref())
             .any(|scan| scan.edges.iter().any(|(_, edge)| is(edge)))
@@ -381,19 +381,19 @@ impl<'f> Process<'f> {
 }
 
 /// A library that was found.
-enum Library {
+enum FoundLibrary {
     Loaded(usize),
-    New(Box<Object>),
+    New(Box<ElfObject>),
 }
 
 /// The C library or a loader: what opens name service modules, converters and libgcc by itself.
-pub(super) fn is_c_library(object: &Object) -> bool {
+pub(super) fn is_c_library(object: &ElfObject) -> bool {
     let names = ["libc.so", "libc.musl", "ld-linux", "ld-musl", "libpthread.so", "libdl.so"];
     let name = object.soname.as_deref().unwrap_or_else(|| object.short_name());
     names.iter().any(|start| name.starts_with(start)) || object.interpreter.is_none() && object.entry != 0
 }
 
-fn read(files: &dyn Files, path: &Path) -> Result<FileContent, ReachError> {
+fn read(files: &dyn FileSource, path: &Path) -> Result<FileContent, ReachError> {
     match files.read(path) {
         Ok(Some(content)) => Ok(content),
         Ok(None) => Err(ReachError::Missing(path.into())),
@@ -401,7 +401,7 @@ fn read(files: &dyn Files, path: &Path) -> Result<FileContent, ReachError> {
     }
 }
 
-fn object(content: FileContent) -> Result<Object, ReachError> {
+fn object(content: FileContent) -> Result<ElfObject, ReachError> {
     let name = content.path.to_string_lossy().into_owned();
-    Object::read(&name, content.bytes).map_err(|fault| ReachError::File(content.path, fault))
+    ElfObject::read(&name, content.bytes).map_err(|fault| ReachError::File(content.path, fault))
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::code::Register;
-use super::function::{self, Edge, Facts};
+use super::function::{self, CodeEdge, FunctionFacts};
 use super::graph::{Cause, FunctionId, Graph};
-use super::values::{State, Value};
+use super::values::{KnownValue, State};
 use crate::kernel::Arch;
 
 /// The most functions that one question is passed on to.
@@ -29,21 +29,21 @@ pub enum Argument {
 }
 
 /// A place in code.
-pub type Place = (FunctionId, u64);
+pub type CodePlace = (FunctionId, u64);
 
 /// What a value can be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct ConstantAnswer {
     /// Constants, each with the first place that gives it.
-    pub constants: BTreeMap<u64, Option<Place>>,
+    pub constants: BTreeMap<u64, Option<CodePlace>>,
     /// Places at which it is not constant.
-    pub open: BTreeSet<Place>,
+    pub open: BTreeSet<CodePlace>,
     /// Functions whose address is taken, and whose callers were taken to be in the same objects.
     pub taken: BTreeSet<FunctionId>,
 }
 
-impl Answer {
-    fn take(&mut self, other: &Answer) {
+impl ConstantAnswer {
+    fn take(&mut self, other: &ConstantAnswer) {
         for (value, place) in &other.constants {
             self.constants.entry(*value).or_insert(*place);
         }
@@ -60,12 +60,12 @@ impl Answer {
 /// Answers questions about a graph that is complete.
 pub struct Query<'g> {
     graph: &'g Graph,
-    facts: HashMap<FunctionId, Rc<Facts>>,
-    answers: HashMap<(FunctionId, Argument, bool), Rc<Answer>>,
+    facts: HashMap<FunctionId, Rc<FunctionFacts>>,
+    answers: HashMap<(FunctionId, Argument, bool), Rc<ConstantAnswer>>,
     /// Whether functions return; those that are being looked at are taken to.
     returning: HashMap<FunctionId, bool>,
     /// Where an object calls computed addresses.
-    computed: HashMap<usize, Rc<Vec<Place>>>,
+    computed: HashMap<usize, Rc<Vec<CodePlace>>>,
     /// The addresses of data that the code of an object writes or names.
     changed: HashMap<usize, BTreeSet<u64>>,
 }
@@ -84,7 +84,7 @@ impl<'g> Query<'g> {
     }
 
     /// Registers and stack at the places of a function.
-    pub fn facts(&mut self, id: FunctionId) -> Rc<Facts> {
+    pub fn facts(&mut self, id: FunctionId) -> Rc<FunctionFacts> {
         if let Some(known) = self.facts.get(&id) {
             return Rc::clone(known);
         }
@@ -93,12 +93,14 @@ impl<'g> Query<'g> {
         let scan = reached.and_then(|reached| reached.scan.as_ref());
         let facts = match (reached, scan, object.function(id.start)) {
             (Some(reached), Some(scan), Some(range)) => {
-                let calls =
-                    scan.edges.iter().filter(|(_, edge)| matches!(edge, Edge::Call(_) | Edge::Slot(_)));
+                let calls = scan
+                    .edges
+                    .iter()
+                    .filter(|(_, edge)| matches!(edge, CodeEdge::Call(_) | CodeEdge::Slot(_)));
                 let last = calls.map(|(at, _)| *at).filter(|at| !self.call_returns(id, *at, 0)).collect();
                 function::follow(object, &range, scan, &reached.entries, &last)
             }
-            _ => Facts { cut: true, ..Facts::default() },
+            _ => FunctionFacts { cut: true, ..FunctionFacts::default() },
         };
         let facts = Rc::new(facts);
         self.facts.insert(id, Rc::clone(&facts));
@@ -124,7 +126,7 @@ impl<'g> Query<'g> {
     }
 
     /// Where reachable code of an object calls computed addresses.
-    fn computed_calls(&mut self, number: usize) -> Rc<Vec<Place>> {
+    fn computed_calls(&mut self, number: usize) -> Rc<Vec<CodePlace>> {
         if let Some(known) = self.computed.get(&number) {
             return Rc::clone(known);
         }
@@ -137,24 +139,28 @@ impl<'g> Query<'g> {
     }
 
     /// What a register can hold at a place, of which the state is known.
-    pub fn value(&mut self, place: Place, value: &Value) -> Answer {
+    pub fn value(&mut self, place: CodePlace, value: &KnownValue) -> ConstantAnswer {
         self.known(place, value, false)
     }
 
     /// The same of the number of a system call. Where a function's address is taken, its callers are all
     /// computed calls of the objects that have the address: what they pass and is no number is ignored.
-    pub fn number(&mut self, place: Place, value: &Value) -> Answer {
+    pub fn number(&mut self, place: CodePlace, value: &KnownValue) -> ConstantAnswer {
         self.known(place, value, true)
     }
 
-    fn known(&mut self, place: Place, value: &Value, numbers: bool) -> Answer {
-        let mut answer = Answer::default();
+    fn known(&mut self, place: CodePlace, value: &KnownValue, numbers: bool) -> ConstantAnswer {
+        let mut answer = ConstantAnswer::default();
         let of = |argument| (place.0, argument, numbers);
         match value {
-            Value::Constants(all) => answer.constants.extend(all.iter().map(|one| (*one, Some(place)))),
-            Value::Entry(register) => return (*self.argument(of(Argument::Register(*register)))).clone(),
-            Value::EntryStack(distance) => return (*self.argument(of(Argument::Stack(*distance)))).clone(),
-            Value::Variable(address, size) => match self.variable(place.0.object, *address, *size) {
+            KnownValue::Constants(all) => answer.constants.extend(all.iter().map(|one| (*one, Some(place)))),
+            KnownValue::Entry(register) => {
+                return (*self.argument(of(Argument::Register(*register)))).clone();
+            }
+            KnownValue::EntryStack(distance) => {
+                return (*self.argument(of(Argument::Stack(*distance)))).clone();
+            }
+            KnownValue::Variable(address, size) => match self.variable(place.0.object, *address, *size) {
                 Some(initial) => {
                     answer.constants.insert(initial, Some(place));
                 }
@@ -162,7 +168,7 @@ impl<'g> Query<'g> {
                     answer.open.insert(place);
                 }
             },
-            Value::Unknown | Value::Stack(_) | Value::Field(_) => {
+            KnownValue::Unknown | KnownValue::Stack(_) | KnownValue::Field(_) => {
                 answer.open.insert(place);
             }
         }
@@ -170,11 +176,11 @@ impl<'g> Query<'g> {
     }
 
     /// What all callers pass, in functions that are reachable.
-    fn argument(&mut self, (id, argument, numbers): (FunctionId, Argument, bool)) -> Rc<Answer> {
+    fn argument(&mut self, (id, argument, numbers): (FunctionId, Argument, bool)) -> Rc<ConstantAnswer> {
         if let Some(known) = self.answers.get(&(id, argument, numbers)) {
             return Rc::clone(known);
         }
-        let mut answer = Answer::default();
+        let mut answer = ConstantAnswer::default();
         // The last says that a computed call is among the callers.
         let mut asks = vec![(id, argument, false)];
         let mut seen = BTreeSet::from([(id, argument)]);
@@ -184,7 +190,7 @@ impl<'g> Query<'g> {
                 continue;
             }
             let Some(reached) = self.graph.functions.get(&id) else { continue };
-            let mut callers: Vec<(Place, bool)> =
+            let mut callers: Vec<(CodePlace, bool)> =
                 reached.callers.iter().map(|place| (*place, true)).collect();
             // What the kernel and the loader pass to a function that computes a call is no number.
             let by_loader = computed && matches!(reached.cause, Cause::Start);
@@ -198,26 +204,29 @@ impl<'g> Query<'g> {
             }
             for ((caller, at), by_name) in callers {
                 let passed = match self.passed(caller, at, argument) {
-                    Passed::Value(Value::Variable(address, size)) => {
+                    Passed::Known(KnownValue::Variable(address, size)) => {
                         let initial = self.variable(caller.object, address, size);
-                        Passed::Value(initial.map_or(Value::Unknown, Value::constant))
+                        Passed::Known(initial.map_or(KnownValue::Unknown, KnownValue::constant))
                     }
                     other => other,
                 };
                 let next = match passed {
-                    Passed::Value(Value::Constants(all)) => {
+                    Passed::Known(KnownValue::Constants(all)) => {
                         let is_number = |one: &u64| by_name || *one < MOST_NUMBER;
                         for one in all.into_iter().filter(is_number) {
                             answer.constants.entry(one).or_insert(Some((caller, at)));
                         }
                         continue;
                     }
-                    Passed::Value(Value::Entry(register)) => Argument::Register(register),
-                    Passed::Value(Value::EntryStack(distance)) => Argument::Stack(distance),
+                    Passed::Known(KnownValue::Entry(register)) => Argument::Register(register),
+                    Passed::Known(KnownValue::EntryStack(distance)) => Argument::Stack(distance),
                     // An address of the stack is no number.
-                    Passed::Value(Value::Stack(_)) if !by_name => continue,
-                    Passed::Value(
-                        Value::Unknown | Value::Stack(_) | Value::Variable(..) | Value::Field(_),
+                    Passed::Known(KnownValue::Stack(_)) if !by_name => continue,
+                    Passed::Known(
+                        KnownValue::Unknown
+                        | KnownValue::Stack(_)
+                        | KnownValue::Variable(..)
+                        | KnownValue::Field(_),
                     ) => {
                         answer.open.insert((caller, at));
                         continue;
@@ -268,14 +277,14 @@ impl<'g> Query<'g> {
     pub fn passed(&mut self, caller: FunctionId, at: u64, argument: Argument) -> Passed {
         let facts = self.facts(caller);
         if facts.cut {
-            return Passed::Value(Value::Unknown);
+            return Passed::Known(KnownValue::Unknown);
         }
         let arch = self.graph.objects[caller.object].object.arch;
         match facts.calls.get(&at) {
-            Some((is_call, state)) => Passed::Value(at_call(arch, *is_call, state, argument)),
+            Some((is_call, state)) => Passed::Known(at_call(arch, *is_call, state, argument)),
             // A table of a switch that leads out of the function is no instruction.
             None if self.graph.objects[caller.object].object.code_around(at).is_none() => {
-                Passed::Value(Value::Unknown)
+                Passed::Known(KnownValue::Unknown)
             }
             None => Passed::Never,
         }
@@ -286,12 +295,12 @@ impl<'g> Query<'g> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Passed {
     /// This.
-    Value(Value),
+    Known(KnownValue),
     /// Control never comes to the call.
     Never,
 }
 
-fn at_call(arch: Arch, is_call: bool, state: &State, argument: Argument) -> Value {
+fn at_call(arch: Arch, is_call: bool, state: &State, argument: Argument) -> KnownValue {
     match argument {
         Argument::Register(register) => state.register(register).clone(),
         // A call of x86_64 pushes the address to which it returns.

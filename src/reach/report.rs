@@ -16,7 +16,7 @@ pub struct Reach {
     /// The calls, by name; one whose number has no name by its number.
     pub calls: BTreeMap<String, ReachableCall>,
     /// What the analysis could not know, and what it took for granted.
-    pub gaps: BTreeSet<Gap>,
+    pub gaps: BTreeSet<ReachGap>,
 }
 
 /// A file that was looked into.
@@ -116,7 +116,7 @@ impl GapKind {
 
 /// Something that the analysis could not know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Gap {
+pub struct ReachGap {
     /// Of which kind.
     pub kind: GapKind,
     /// Where: an object, or a place in its code.
@@ -125,10 +125,10 @@ pub struct Gap {
     pub what: String,
 }
 
-impl Gap {
+impl ReachGap {
     /// A gap.
-    pub fn new(kind: GapKind, place: impl Into<String>, what: impl Into<String>) -> Gap {
-        Gap { kind, place: place.into(), what: what.into() }
+    pub fn new(kind: GapKind, place: impl Into<String>, what: impl Into<String>) -> ReachGap {
+        ReachGap { kind, place: place.into(), what: what.into() }
     }
 }
 

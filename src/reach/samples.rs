@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::libraries::{FileContent, Files};
+use super::libraries::{FileContent, FileSource};
 
 /// Where the code of a sample begins.
 pub const CODE: u64 = 0x400;
@@ -224,16 +224,16 @@ impl Sample {
 
 /// Files by path.
 #[derive(Default)]
-pub struct Image(pub BTreeMap<PathBuf, Vec<u8>>);
+pub struct SampleImage(pub BTreeMap<PathBuf, Vec<u8>>);
 
-impl Image {
-    pub fn with(mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Image {
+impl SampleImage {
+    pub fn with(mut self, path: &str, bytes: impl Into<Vec<u8>>) -> SampleImage {
         self.0.insert(path.into(), bytes.into());
         self
     }
 }
 
-impl Files for Image {
+impl FileSource for SampleImage {
     fn read(&self, path: &Path) -> io::Result<Option<FileContent>> {
         Ok(self.0.get(path).map(|bytes| FileContent { path: path.into(), bytes: bytes.clone() }))
     }

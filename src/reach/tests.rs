@@ -1,15 +1,15 @@
 use std::path::Path;
 
-use super::samples::{Assembly, CODE, Image, Sample};
+use super::samples::{Assembly, CODE, Sample, SampleImage};
 use super::*;
 use crate::mutation;
 
-fn of(image: &Image) -> Reach {
+fn of(image: &SampleImage) -> Reach {
     analyse(image, Path::new("/app"), &[]).expect("it can be analysed")
 }
 
 fn alone(sample: &Sample) -> Reach {
-    of(&Image::default().with("/app", sample.bytes()))
+    of(&SampleImage::default().with("/app", sample.bytes()))
 }
 
 /// The names, without the one that the kernel restarts.
@@ -21,7 +21,7 @@ fn kinds(reach: &Reach) -> Vec<&'static str> {
     reach.gaps.iter().map(|gap| gap.kind.name()).collect()
 }
 
-fn error(image: &Image) -> String {
+fn error(image: &SampleImage) -> String {
     analyse(image, Path::new("/app"), &[]).expect_err("it is refused").to_string()
 }
 
@@ -99,11 +99,11 @@ fn a_number_that_is_not_constant_has_no_bound() {
 
 const LOADER: &str = "/lib64/ld.so";
 
-fn image(program: Sample, libraries: &[(&str, Sample)]) -> Image {
+fn image(program: Sample, libraries: &[(&str, Sample)]) -> SampleImage {
     let loader =
         Sample { soname: Some("ld-linux.so.2"), ..Sample::of(Assembly::new().eax(9).syscall().ret()) };
     let program = Sample { interpreter: Some(LOADER), ..program };
-    let image = Image::default().with("/app", program.bytes()).with(LOADER, loader.bytes());
+    let image = SampleImage::default().with("/app", program.bytes()).with(LOADER, loader.bytes());
     libraries.iter().fold(image, |image, (path, sample)| image.with(path, sample.bytes()))
 }
 
@@ -183,14 +183,14 @@ fn an_interpreter_has_no_bound() {
 
 #[test]
 fn what_cannot_be_analysed_is_one_line() {
-    let file = |bytes: Vec<u8>| error(&Image::default().with("/app", bytes));
+    let file = |bytes: Vec<u8>| error(&SampleImage::default().with("/app", bytes));
     let good = Sample::of(Assembly::new().ret()).bytes();
     let with = |at: usize, bytes: &[u8]| {
         let mut file = good.clone();
         file[at..at + bytes.len()].copy_from_slice(bytes);
         file
     };
-    assert_eq!(error(&Image::default()), "/app: not found; name a program by its path in the image");
+    assert_eq!(error(&SampleImage::default()), "/app: not found; name a program by its path in the image");
     assert_eq!(file(b"#!/bin/sh\n".to_vec()), "/app: is no ELF file; name a program or a shared object");
     assert!(file(with(4, &[1])).contains("32 bits"));
     assert!(file(with(18, &[8, 0])).contains("another machine (e_machine 8)"));
@@ -210,7 +210,9 @@ fn what_cannot_be_analysed_is_one_line() {
         "passed over, as by the loader"
     );
     let alone = Sample { interpreter: Some(LOADER), ..Sample::of(Assembly::new().ret()) };
-    assert!(error(&Image::default().with("/app", alone.bytes())).contains("names the loader /lib64/ld.so"));
+    assert!(
+        error(&SampleImage::default().with("/app", alone.bytes())).contains("names the loader /lib64/ld.so")
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What registers and the stack hold, as far as it can be known without running the code.
 
-use super::code::{Arithmetic, Effect, REGISTERS, Register, Source, frame_register, stack_register};
-use super::object::{Link, Object};
+use super::code::{Arithmetic, Effect, REGISTERS, Register, ValueSource, frame_register, stack_register};
+use super::object::{ElfObject, Link};
 use crate::kernel::Arch;
 
 /// The most constants that one value may be.
@@ -11,7 +11,7 @@ const MOST_PLACES: usize = 256;
 
 /// What a register or a place of the stack holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum KnownValue {
     /// Anything.
     Unknown,
     /// One of these, sorted; never none.
@@ -28,18 +28,18 @@ pub enum Value {
     Field(i64),
 }
 
-impl Value {
+impl KnownValue {
     /// A single constant.
-    pub fn constant(value: u64) -> Value {
-        Value::Constants(vec![value])
+    pub fn constant(value: u64) -> KnownValue {
+        KnownValue::Constants(vec![value])
     }
 
-    fn join(&mut self, other: &Value) -> bool {
-        if self == other || *self == Value::Unknown {
+    fn join(&mut self, other: &KnownValue) -> bool {
+        if self == other || *self == KnownValue::Unknown {
             return false;
         }
         *self = match (&*self, other) {
-            (Value::Constants(one), Value::Constants(two)) => {
+            (KnownValue::Constants(one), KnownValue::Constants(two)) => {
                 let mut all = one.clone();
                 all.extend(two);
                 all.sort_unstable();
@@ -47,40 +47,42 @@ impl Value {
                 if all.len() == one.len() {
                     return false;
                 }
-                if all.len() > MOST_CONSTANTS { Value::Unknown } else { Value::Constants(all) }
+                if all.len() > MOST_CONSTANTS { KnownValue::Unknown } else { KnownValue::Constants(all) }
             }
-            _ => Value::Unknown,
+            _ => KnownValue::Unknown,
         };
         true
     }
 
-    fn map(&self, change: impl Fn(u64) -> u64) -> Value {
+    fn map(&self, change: impl Fn(u64) -> u64) -> KnownValue {
         match self {
-            Value::Constants(all) => {
+            KnownValue::Constants(all) => {
                 let mut all: Vec<u64> = all.iter().map(|one| change(*one)).collect();
                 all.sort_unstable();
                 all.dedup();
-                Value::Constants(all)
+                KnownValue::Constants(all)
             }
-            _ => Value::Unknown,
+            _ => KnownValue::Unknown,
         }
     }
 
     /// The lower half, or that with its sign: of what is not a constant it is taken for the whole, since
     /// numbers and flags have no more.
-    fn half(&self, sign: bool) -> Value {
+    fn half(&self, sign: bool) -> KnownValue {
         match self {
-            Value::Constants(_) if sign => self.map(|one| one as i32 as i64 as u64),
-            Value::Constants(_) => self.map(|one| u64::from(one as u32)),
-            Value::Stack(_) => Value::Unknown,
+            KnownValue::Constants(_) if sign => self.map(|one| one as i32 as i64 as u64),
+            KnownValue::Constants(_) => self.map(|one| u64::from(one as u32)),
+            KnownValue::Stack(_) => KnownValue::Unknown,
             other => other.clone(),
         }
     }
 
-    fn computed(&self, what: Arithmetic, constant: u64) -> Value {
+    fn computed(&self, what: Arithmetic, constant: u64) -> KnownValue {
         match (self, what) {
-            (Value::Stack(distance), Arithmetic::Add) => Value::Stack(distance.wrapping_add(constant as i64)),
-            (_, Arithmetic::And) if constant == 0 => Value::constant(0),
+            (KnownValue::Stack(distance), Arithmetic::Add) => {
+                KnownValue::Stack(distance.wrapping_add(constant as i64))
+            }
+            (_, Arithmetic::And) if constant == 0 => KnownValue::constant(0),
             _ => self.map(|one| match what {
                 Arithmetic::Add => one.wrapping_add(constant),
                 Arithmetic::And => one & constant,
@@ -93,14 +95,14 @@ impl Value {
 }
 
 /// A place of the stack: its distance from the stack pointer of the beginning, its size in bytes.
-type Place = (i64, u8);
+type StackPlace = (i64, u8);
 
 /// Registers and the stack at one instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    registers: Vec<Value>,
+    registers: Vec<KnownValue>,
     /// Sorted by place.
-    stack: Vec<(Place, Value)>,
+    stack: Vec<(StackPlace, KnownValue)>,
     /// An address of the stack is somewhere else than in the stack pointer, so that any write of memory
     /// may change the stack.
     escaped: bool,
@@ -111,27 +113,28 @@ pub struct State {
 impl State {
     /// At the beginning of a function.
     pub fn entry(arch: Arch) -> State {
-        let mut registers: Vec<Value> = (0..REGISTERS).map(|at| Value::Entry(at as Register)).collect();
-        registers[usize::from(stack_register(arch))] = Value::Stack(0);
+        let mut registers: Vec<KnownValue> =
+            (0..REGISTERS).map(|at| KnownValue::Entry(at as Register)).collect();
+        registers[usize::from(stack_register(arch))] = KnownValue::Stack(0);
         State { registers, stack: Vec::new(), escaped: false, changed_above: false }
     }
 
     /// Where nothing is known.
     pub fn unknown() -> State {
-        let registers = vec![Value::Unknown; REGISTERS];
+        let registers = vec![KnownValue::Unknown; REGISTERS];
         State { registers, stack: Vec::new(), escaped: true, changed_above: true }
     }
 
     /// What a register holds.
-    pub fn register(&self, register: Register) -> &Value {
+    pub fn register(&self, register: Register) -> &KnownValue {
         &self.registers[usize::from(register) % REGISTERS]
     }
 
     /// What the stack holds at a distance from the stack pointer of this moment.
-    pub fn stack(&self, arch: Arch, distance: i64) -> Value {
+    pub fn stack(&self, arch: Arch, distance: i64) -> KnownValue {
         match self.register(stack_register(arch)) {
-            Value::Stack(base) => self.place(base.wrapping_add(distance), 8),
-            _ => Value::Unknown,
+            KnownValue::Stack(base) => self.place(base.wrapping_add(distance), 8),
+            _ => KnownValue::Unknown,
         }
     }
 
@@ -159,27 +162,29 @@ impl State {
         changed
     }
 
-    fn place(&self, distance: i64, size: u8) -> Value {
-        let at =
-            |place: &Place| *place == (distance, size) || place.0 == distance && size == 4 && place.1 == 8;
+    fn place(&self, distance: i64, size: u8) -> KnownValue {
+        let at = |place: &StackPlace| {
+            *place == (distance, size) || place.0 == distance && size == 4 && place.1 == 8
+        };
         if let Some((place, value)) = self.stack.iter().find(|(place, _)| at(place)) {
             return if place.1 == size { value.clone() } else { value.half(false) };
         }
-        let overlaps = |place: &Place| {
+        let overlaps = |place: &StackPlace| {
             place.0 < distance.saturating_add(i64::from(size))
                 && distance < place.0.saturating_add(i64::from(place.1))
         };
         if distance < 0 || self.changed_above || self.stack.iter().any(|(place, _)| overlaps(place)) {
-            return Value::Unknown;
+            return KnownValue::Unknown;
         }
-        Value::EntryStack(distance)
+        KnownValue::EntryStack(distance)
     }
 
-    fn store(&mut self, distance: i64, size: u8, value: Value) {
+    fn store(&mut self, distance: i64, size: u8, value: KnownValue) {
         let end = distance.saturating_add(i64::from(size));
-        let apart = |place: &Place| place.0 >= end || place.0.saturating_add(i64::from(place.1)) <= distance;
+        let apart =
+            |place: &StackPlace| place.0 >= end || place.0.saturating_add(i64::from(place.1)) <= distance;
         self.stack.retain(|(place, _)| apart(place));
-        if value == Value::Unknown && distance < 0 {
+        if value == KnownValue::Unknown && distance < 0 {
             return;
         }
         if self.stack.len() >= MOST_PLACES {
@@ -207,13 +212,13 @@ impl State {
     fn clobber(&mut self, registers: u32) {
         for (at, value) in self.registers.iter_mut().enumerate() {
             if registers & (1 << at) != 0 {
-                *value = Value::Unknown;
+                *value = KnownValue::Unknown;
             }
         }
     }
 
     /// What an instruction changes. `object` has the constants of its read-only data.
-    pub fn apply(&mut self, effect: &Effect, object: &Object) {
+    pub fn apply(&mut self, effect: &Effect, object: &ElfObject) {
         match *effect {
             Effect::None => {}
             Effect::Clobber(registers) => self.clobber(registers),
@@ -225,14 +230,14 @@ impl State {
             Effect::Set(register, source) => {
                 let value = self.source(&source, object);
                 let own = [stack_register(object.arch), frame_register(object.arch)];
-                self.escaped |= matches!(value, Value::Stack(_)) && !own.contains(&register);
+                self.escaped |= matches!(value, KnownValue::Stack(_)) && !own.contains(&register);
                 self.registers[usize::from(register) % REGISTERS] = value;
             }
             Effect::Store(base, distance, size, source) => {
                 let value = self.source(&source, object);
-                self.escaped |= matches!(value, Value::Stack(_));
+                self.escaped |= matches!(value, KnownValue::Stack(_));
                 match self.register(base) {
-                    Value::Stack(from) => {
+                    KnownValue::Stack(from) => {
                         let place = from.wrapping_add(distance);
                         self.store(place, size, value);
                     }
@@ -243,39 +248,41 @@ impl State {
         }
     }
 
-    fn source(&self, source: &Source, object: &Object) -> Value {
+    fn source(&self, source: &ValueSource, object: &ElfObject) -> KnownValue {
         match *source {
-            Source::Constant(value) => Value::constant(value),
-            Source::Register(register) => self.register(register).clone(),
-            Source::Half(register) => self.register(register).half(false),
-            Source::Signed(register) => self.register(register).half(true),
-            Source::Computed(what, register, constant) => self.register(register).computed(what, constant),
-            Source::ComputedHalf(what, register, constant) => {
+            ValueSource::Constant(value) => KnownValue::constant(value),
+            ValueSource::Register(register) => self.register(register).clone(),
+            ValueSource::Half(register) => self.register(register).half(false),
+            ValueSource::Signed(register) => self.register(register).half(true),
+            ValueSource::Computed(what, register, constant) => {
+                self.register(register).computed(what, constant)
+            }
+            ValueSource::ComputedHalf(what, register, constant) => {
                 self.register(register).computed(what, constant).half(false)
             }
-            Source::Either(one, other) => {
+            ValueSource::Either(one, other) => {
                 let mut value = self.register(one).clone();
                 value.join(self.register(other));
                 value
             }
-            Source::Memory(base, distance, size) => match self.register(base) {
-                Value::Stack(from) => self.place(from.wrapping_add(distance), size),
-                Value::Constants(all) if all.len() == 1 => {
+            ValueSource::Memory(base, distance, size) => match self.register(base) {
+                KnownValue::Stack(from) => self.place(from.wrapping_add(distance), size),
+                KnownValue::Constants(all) if all.len() == 1 => {
                     read(object, all[0].wrapping_add(distance as u64), size)
                 }
-                _ => Value::Field(distance),
+                _ => KnownValue::Field(distance),
             },
-            Source::At(address, size) => read(object, address, size),
-            Source::Unknown => Value::Unknown,
+            ValueSource::At(address, size) => read(object, address, size),
+            ValueSource::Unknown => KnownValue::Unknown,
         }
     }
 }
 
 /// What an entry of the global offset table holds after relocation; other memory may be written.
-fn read(object: &Object, address: u64, size: u8) -> Value {
+fn read(object: &ElfObject, address: u64, size: u8) -> KnownValue {
     match object.slots.get(&address) {
-        Some(Link::Address(to)) if object.is_code(*to) => Value::constant(*to),
-        Some(_) => Value::Unknown,
-        None => Value::Variable(address, size),
+        Some(Link::Address(to)) if object.is_code(*to) => KnownValue::constant(*to),
+        Some(_) => KnownValue::Unknown,
+        None => KnownValue::Variable(address, size),
     }
 }

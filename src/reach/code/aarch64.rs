@@ -3,7 +3,7 @@
 
 use disarm64::decoder::{InsnId, decode as identify};
 
-use super::{Arithmetic, Effect, Flow, Instruction, Register, Source};
+use super::{Arithmetic, Effect, Flow, Instruction, Register, ValueSource};
 
 /// Bits of an instruction: the width of a field is at most 31.
 fn field(bits: u32, low: u32, width: u32) -> u32 {
@@ -114,28 +114,28 @@ fn changes(id: InsnId, bits: u32, at: u64) -> [Effect; 4] {
     let mask = if wide { u64::MAX } else { u64::from(u32::MAX) };
     let computed = |what, register, constant| {
         if wide {
-            Source::Computed(what, register, constant)
+            ValueSource::Computed(what, register, constant)
         } else {
-            Source::ComputedHalf(what, register, constant)
+            ValueSource::ComputedHalf(what, register, constant)
         }
     };
     match id {
-        InsnId::ADR_Rd_ADDR_PCREL21 => set(Source::Constant(at.wrapping_add(near(bits) as u64))),
-        InsnId::ADRP_Rd_ADDR_ADRP => set(Source::Constant(page(bits, at))),
+        InsnId::ADR_Rd_ADDR_PCREL21 => set(ValueSource::Constant(at.wrapping_add(near(bits) as u64))),
+        InsnId::ADRP_Rd_ADDR_ADRP => set(ValueSource::Constant(page(bits, at))),
         InsnId::ADD_Rd_SP_Rn_SP_AIMM => {
             set_stack(computed(Arithmetic::Add, with_stack(bits, 5), shifted(bits)))
         }
         InsnId::SUB_Rd_SP_Rn_SP_AIMM => {
             set_stack(computed(Arithmetic::Add, with_stack(bits, 5), shifted(bits).wrapping_neg()))
         }
-        InsnId::MOVZ_Rd_HALF => set(Source::Constant(half & mask)),
-        InsnId::MOVN_Rd_HALF => set(Source::Constant(!half & mask)),
+        InsnId::MOVZ_Rd_HALF => set(ValueSource::Constant(half & mask)),
+        InsnId::MOVN_Rd_HALF => set(ValueSource::Constant(!half & mask)),
         InsnId::MOVK_Rd_HALF => match target {
             Some(register) => {
                 let rest = !(0xffff << (field(bits, 21, 2) * 16)) & mask;
                 [
-                    Effect::Set(register, Source::Computed(Arithmetic::And, register, rest)),
-                    Effect::Set(register, Source::Computed(Arithmetic::Or, register, half)),
+                    Effect::Set(register, ValueSource::Computed(Arithmetic::And, register, rest)),
+                    Effect::Set(register, ValueSource::Computed(Arithmetic::Or, register, half)),
                     none,
                     none,
                 ]
@@ -145,38 +145,38 @@ fn changes(id: InsnId, bits: u32, at: u64) -> [Effect; 4] {
         // MOV of a register: ORR with the zero register.
         InsnId::ORR_Rd_Rn_Rm_SFT if field(bits, 5, 5) == 31 && field(bits, 10, 6) == 0 => {
             let source = match named(bits, 16) {
-                None => Source::Constant(0),
-                Some(register) if wide => Source::Register(register),
-                Some(register) => Source::Half(register),
+                None => ValueSource::Constant(0),
+                Some(register) if wide => ValueSource::Register(register),
+                Some(register) => ValueSource::Half(register),
             };
             set(source)
         }
         // MOV of a bit mask.
-        InsnId::ORR_Rd_SP_Rn_LIMM if field(bits, 5, 5) == 31 => {
-            set_stack(bit_mask(bits).map_or(Source::Unknown, |value| Source::Constant(value & mask)))
-        }
+        InsnId::ORR_Rd_SP_Rn_LIMM if field(bits, 5, 5) == 31 => set_stack(
+            bit_mask(bits).map_or(ValueSource::Unknown, |value| ValueSource::Constant(value & mask)),
+        ),
         InsnId::CSEL_Rd_Rn_Rm_COND => match (named(bits, 5), named(bits, 16)) {
-            (Some(one), Some(other)) => set(Source::Either(one, other)),
-            _ => set(Source::Unknown),
+            (Some(one), Some(other)) => set(ValueSource::Either(one, other)),
+            _ => set(ValueSource::Unknown),
         },
         InsnId::LDR_Rt_ADDR_UIMM12 if field(bits, 31, 1) == 1 => {
             let size = 4 << field(bits, 30, 1);
             let distance = i64::from(field(bits, 10, 12)) * i64::from(size);
-            set(Source::Memory(with_stack(bits, 5), distance, size as u8))
+            set(ValueSource::Memory(with_stack(bits, 5), distance, size as u8))
         }
         InsnId::LDUR_Rt_ADDR_SIMM9 => {
             let size = 4 << field(bits, 30, 1);
-            set(Source::Memory(with_stack(bits, 5), signed(field(bits, 12, 9), 9), size as u8))
+            set(ValueSource::Memory(with_stack(bits, 5), signed(field(bits, 12, 9), 9), size as u8))
         }
         InsnId::LDRSW_Rt_ADDR_UIMM12 => {
-            set(Source::Memory(with_stack(bits, 5), i64::from(field(bits, 10, 12)) * 4, 4))
+            set(ValueSource::Memory(with_stack(bits, 5), i64::from(field(bits, 10, 12)) * 4, 4))
         }
         InsnId::LDR_Rt_ADDR_PCREL19 => {
             let place = at.wrapping_add(words(bits, 5, 19) as u64);
-            set(Source::At(place, 4 << field(bits, 30, 1)))
+            set(ValueSource::At(place, 4 << field(bits, 30, 1)))
         }
         InsnId::LDR_Rt_ADDR_SIMM9 => indexed(bits, |base, distance, size| {
-            target.map_or(none, |register| Effect::Set(register, Source::Memory(base, distance, size)))
+            target.map_or(none, |register| Effect::Set(register, ValueSource::Memory(base, distance, size)))
         }),
         InsnId::STR_Rt_ADDR_SIMM9 => {
             indexed(bits, |base, distance, size| Effect::Store(base, distance, size, value_of(bits, 0)))
@@ -201,8 +201,8 @@ fn changes(id: InsnId, bits: u32, at: u64) -> [Effect; 4] {
 }
 
 /// What a register of a field holds; 31 is zero.
-fn value_of(bits: u32, low: u32) -> Source {
-    named(bits, low).map_or(Source::Constant(0), Source::Register)
+fn value_of(bits: u32, low: u32) -> ValueSource {
+    named(bits, low).map_or(ValueSource::Constant(0), ValueSource::Register)
 }
 
 /// LDR and STR that change their base before or after; `size` is that of X or W registers.
@@ -210,7 +210,7 @@ fn indexed(bits: u32, access: impl Fn(Register, i64, u8) -> Effect) -> [Effect; 
     let base = with_stack(bits, 5);
     let distance = signed(field(bits, 12, 9), 9);
     let size = 4 << field(bits, 30, 1);
-    let moved = Effect::Set(base, Source::Computed(Arithmetic::Add, base, distance as u64));
+    let moved = Effect::Set(base, ValueSource::Computed(Arithmetic::Add, base, distance as u64));
     let before = field(bits, 10, 2) == 3;
     if before {
         [moved, access(base, 0, size), Effect::None, Effect::None]
@@ -225,13 +225,13 @@ fn pair(bits: u32) -> [Effect; 4] {
     let size = if field(bits, 31, 1) == 1 { 8 } else { 4 };
     let distance = signed(field(bits, 15, 7), 7) * i64::from(size);
     let mode = field(bits, 23, 2);
-    let moved = Effect::Set(base, Source::Computed(Arithmetic::Add, base, distance as u64));
+    let moved = Effect::Set(base, ValueSource::Computed(Arithmetic::Add, base, distance as u64));
     let at = if mode == 2 { distance } else { 0 };
     let access = |low: u32, place: i64| {
         if field(bits, 22, 1) == 0 {
             return Effect::Store(base, place, size, value_of(bits, low));
         }
-        named(bits, low).map_or(Effect::None, |to| Effect::Set(to, Source::Memory(base, place, size)))
+        named(bits, low).map_or(Effect::None, |to| Effect::Set(to, ValueSource::Memory(base, place, size)))
     };
     let (one, two) = (access(0, at), access(10, at + i64::from(size)));
     match mode {
@@ -276,8 +276,9 @@ fn anything(bits: u32) -> [Effect; 4] {
     } else {
         indexed.then(|| signed(field(bits, 12, 9), 9))
     };
-    let moved = distance
-        .map_or(none, |distance| Effect::Set(base, Source::Computed(Arithmetic::Add, base, distance as u64)));
+    let moved = distance.map_or(none, |distance| {
+        Effect::Set(base, ValueSource::Computed(Arithmetic::Add, base, distance as u64))
+    });
     let loads = if pair { field(bits, 22, 1) == 1 } else { single && !atomic && field(bits, 22, 2) % 2 == 1 };
     let stored = if loads { none } else { Effect::StoreAnywhere };
     [Effect::Clobber(written & 0x7fff_ffff & !(1 << base)), moved, stored, none]

@@ -4,7 +4,7 @@
 mod aarch64;
 mod x86_64;
 
-use super::object::Object;
+use super::object::ElfObject;
 use crate::kernel::Arch;
 
 /// A register: 0–15 in the order of the encoding on x86_64, 0–30 and [`AARCH64_SP`] on aarch64.
@@ -63,7 +63,7 @@ pub enum Arithmetic {
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ValueSource {
     /// A constant, an address among them.
     Constant(u64),
     /// A register.
@@ -92,9 +92,9 @@ pub enum Effect {
     /// Nothing that is followed.
     None,
     /// A register.
-    Set(Register, Source),
+    Set(Register, ValueSource),
     /// Memory at a register and a distance, of so many bytes.
-    Store(Register, i64, u8, Source),
+    Store(Register, i64, u8, ValueSource),
     /// Memory whose place is not known.
     StoreAnywhere,
     /// Several registers, each a bit, to what cannot be known.
@@ -162,18 +162,18 @@ impl Instruction {
 /// Decodes the code of an object.
 #[derive(Clone, Copy)]
 pub struct Decoder<'o> {
-    object: &'o Object,
+    object: &'o ElfObject,
     effects: bool,
 }
 
 impl<'o> Decoder<'o> {
     /// One that leaves effects out.
-    pub fn new(object: &'o Object) -> Decoder<'o> {
+    pub fn new(object: &'o ElfObject) -> Decoder<'o> {
         Decoder { object, effects: false }
     }
 
     /// One that says effects too.
-    pub fn with_effects(object: &'o Object) -> Decoder<'o> {
+    pub fn with_effects(object: &'o ElfObject) -> Decoder<'o> {
         Decoder { object, effects: true }
     }
 

@@ -1,4 +1,4 @@
-use super::super::object::Object;
+use super::super::object::ElfObject;
 use super::super::samples::{Assembly, CODE, Sample};
 use super::*;
 
@@ -42,20 +42,20 @@ fn x86_64_flows() {
 
 #[test]
 fn x86_64_effects() {
-    let add = |register, constant: i64| Source::Computed(Arithmetic::Add, register, constant as u64);
+    let add = |register, constant: i64| ValueSource::Computed(Arithmetic::Add, register, constant as u64);
     for (bytes, expected) in [
-        (&[0xb8, 39, 0, 0, 0][..], vec![Effect::Set(0, Source::Constant(39))]),
-        (&[0x89, 0xf8], vec![Effect::Set(0, Source::Half(7))]),
-        (&[0x4c, 0x89, 0xc0], vec![Effect::Set(0, Source::Register(8))]),
-        (&[0x31, 0xc0], vec![Effect::Set(0, Source::Constant(0))]),
-        (&[0x6a, 5], vec![Effect::Set(4, add(4, -8)), Effect::Store(4, 0, 8, Source::Constant(5))]),
-        (&[0x58], vec![Effect::Set(0, Source::Memory(4, 0, 8)), Effect::Set(4, add(4, 8))]),
-        (&[0x8b, 0x45, 0xfc], vec![Effect::Set(0, Source::Memory(5, -4, 4))]),
-        (&[0x48, 0x8d, 0x05, 0xf9, 0, 0, 0], vec![Effect::Set(0, Source::Constant(0x1100))]),
+        (&[0xb8, 39, 0, 0, 0][..], vec![Effect::Set(0, ValueSource::Constant(39))]),
+        (&[0x89, 0xf8], vec![Effect::Set(0, ValueSource::Half(7))]),
+        (&[0x4c, 0x89, 0xc0], vec![Effect::Set(0, ValueSource::Register(8))]),
+        (&[0x31, 0xc0], vec![Effect::Set(0, ValueSource::Constant(0))]),
+        (&[0x6a, 5], vec![Effect::Set(4, add(4, -8)), Effect::Store(4, 0, 8, ValueSource::Constant(5))]),
+        (&[0x58], vec![Effect::Set(0, ValueSource::Memory(4, 0, 8)), Effect::Set(4, add(4, 8))]),
+        (&[0x8b, 0x45, 0xfc], vec![Effect::Set(0, ValueSource::Memory(5, -4, 4))]),
+        (&[0x48, 0x8d, 0x05, 0xf9, 0, 0, 0], vec![Effect::Set(0, ValueSource::Constant(0x1100))]),
         (&[0x48, 0x83, 0xec, 0x10], vec![Effect::Set(4, add(4, -16))]),
         (&[0xf7, 0xe1], vec![Effect::Clobber(1 | 1 << 2)]),
-        (&[0x88, 0x07], vec![Effect::Store(7, 0, 1, Source::Unknown)]),
-        (&[0x64, 0x48, 0x8b, 0x04, 0x25, 0x28, 0, 0, 0], vec![Effect::Set(0, Source::Unknown)]),
+        (&[0x88, 0x07], vec![Effect::Store(7, 0, 1, ValueSource::Unknown)]),
+        (&[0x64, 0x48, 0x8b, 0x04, 0x25, 0x28, 0, 0, 0], vec![Effect::Set(0, ValueSource::Unknown)]),
     ] {
         assert_eq!(effects(&x86_64(bytes)), expected, "{bytes:x?}");
     }
@@ -87,29 +87,29 @@ fn aarch64_flows_and_addresses() {
 
 #[test]
 fn aarch64_effects() {
-    let add = |register, constant: i64| Source::Computed(Arithmetic::Add, register, constant as u64);
+    let add = |register, constant: i64| ValueSource::Computed(Arithmetic::Add, register, constant as u64);
     for (word, expected) in [
-        (0xd280_1588, vec![Effect::Set(8, Source::Constant(172))]),
-        (0x9280_0000, vec![Effect::Set(0, Source::Constant(u64::MAX))]),
-        (0xaa01_03e0, vec![Effect::Set(0, Source::Register(1))]),
-        (0x2a01_03e0, vec![Effect::Set(0, Source::Half(1))]),
-        (0xb240_03e0, vec![Effect::Set(0, Source::Constant(1))]),
+        (0xd280_1588, vec![Effect::Set(8, ValueSource::Constant(172))]),
+        (0x9280_0000, vec![Effect::Set(0, ValueSource::Constant(u64::MAX))]),
+        (0xaa01_03e0, vec![Effect::Set(0, ValueSource::Register(1))]),
+        (0x2a01_03e0, vec![Effect::Set(0, ValueSource::Half(1))]),
+        (0xb240_03e0, vec![Effect::Set(0, ValueSource::Constant(1))]),
         (0xd100_43ff, vec![Effect::Set(31, add(31, -16))]),
-        (0xf940_0fe0, vec![Effect::Set(0, Source::Memory(31, 24, 8))]),
-        (0xb900_1fe0, vec![Effect::Store(31, 28, 4, Source::Register(0))]),
+        (0xf940_0fe0, vec![Effect::Set(0, ValueSource::Memory(31, 24, 8))]),
+        (0xb900_1fe0, vec![Effect::Store(31, 28, 4, ValueSource::Register(0))]),
         (
             0xa9bf_7bfd,
             vec![
                 Effect::Set(31, add(31, -16)),
-                Effect::Store(31, 0, 8, Source::Register(29)),
-                Effect::Store(31, 8, 8, Source::Register(30)),
+                Effect::Store(31, 0, 8, ValueSource::Register(29)),
+                Effect::Store(31, 8, 8, ValueSource::Register(30)),
             ],
         ),
         (
             0xa8c1_7bfd,
             vec![
-                Effect::Set(29, Source::Memory(31, 0, 8)),
-                Effect::Set(30, Source::Memory(31, 8, 8)),
+                Effect::Set(29, ValueSource::Memory(31, 0, 8)),
+                Effect::Set(30, ValueSource::Memory(31, 8, 8)),
                 Effect::Set(31, add(31, 16)),
             ],
         ),
@@ -125,7 +125,7 @@ fn aarch64_effects() {
 
 #[test]
 fn code_ends_where_its_segment_ends() {
-    let object = Object::read("app", Sample::of(Assembly::new().eax(1)).bytes()).expect("an object");
+    let object = ElfObject::read("app", Sample::of(Assembly::new().eax(1)).bytes()).expect("an object");
     let decoder = Decoder::new(&object);
     assert_eq!(decoder.decode(CODE).flow, Flow::Next);
     for outside in [CODE + 5, 0, u64::MAX] {

@@ -5,7 +5,7 @@ use iced_x86::{
     InstructionInfoOptions, Mnemonic, OpAccess, OpKind, Register as Name,
 };
 
-use super::{Arithmetic, Effect, Flow, Instruction, Register, Source, X86_64_SP};
+use super::{Arithmetic, Effect, Flow, Instruction, Register, ValueSource, X86_64_SP};
 
 /// rbp.
 const BP: Register = 5;
@@ -128,50 +128,50 @@ fn immediate(decoded: &Decoded, at: u32) -> Option<u64> {
 }
 
 /// A memory operand of one register and a distance, or of an address.
-enum Place {
+enum MemoryPlace {
     Near(Register, i64),
     Fixed(u64),
 }
 
-fn place(decoded: &Decoded) -> Option<Place> {
+fn place(decoded: &Decoded) -> Option<MemoryPlace> {
     if decoded.segment_prefix() == Name::FS || decoded.segment_prefix() == Name::GS {
         return None;
     }
     if decoded.is_ip_rel_memory_operand() {
-        return Some(Place::Fixed(decoded.memory_displacement64()));
+        return Some(MemoryPlace::Fixed(decoded.memory_displacement64()));
     }
     if decoded.memory_index() != Name::None {
         return None;
     }
     match decoded.memory_base() {
-        Name::None => Some(Place::Fixed(decoded.memory_displacement64())),
+        Name::None => Some(MemoryPlace::Fixed(decoded.memory_displacement64())),
         base if base.is_gpr64() => {
-            Some(Place::Near(base.number() as Register, decoded.memory_displacement64() as i64))
+            Some(MemoryPlace::Near(base.number() as Register, decoded.memory_displacement64() as i64))
         }
         _ => None,
     }
 }
 
 /// What an operand reads.
-fn operand(decoded: &Decoded, at: u32) -> Source {
+fn operand(decoded: &Decoded, at: u32) -> ValueSource {
     if let Some(value) = immediate(decoded, at) {
-        return Source::Constant(value);
+        return ValueSource::Constant(value);
     }
     match decoded.op_kind(at) {
         OpKind::Register => match general(decoded.op_register(at)) {
-            Some((register, false)) => Source::Register(register),
-            Some((register, true)) => Source::Half(register),
-            None => Source::Unknown,
+            Some((register, false)) => ValueSource::Register(register),
+            Some((register, true)) => ValueSource::Half(register),
+            None => ValueSource::Unknown,
         },
         OpKind::Memory => {
             let size = decoded.memory_size().size() as u8;
             match place(decoded) {
-                Some(Place::Near(base, distance)) => Source::Memory(base, distance, size),
-                Some(Place::Fixed(address)) => Source::At(address, size),
-                None => Source::Unknown,
+                Some(MemoryPlace::Near(base, distance)) => ValueSource::Memory(base, distance, size),
+                Some(MemoryPlace::Fixed(address)) => ValueSource::At(address, size),
+                None => ValueSource::Unknown,
             }
         }
-        _ => Source::Unknown,
+        _ => ValueSource::Unknown,
     }
 }
 
@@ -181,7 +181,7 @@ fn changes(decoded: &Decoded) -> [Effect; 4] {
         .then(|| general(decoded.op0_register()))
         .flatten();
     let stack =
-        |bytes: i64| Effect::Set(X86_64_SP, Source::Computed(Arithmetic::Add, X86_64_SP, bytes as u64));
+        |bytes: i64| Effect::Set(X86_64_SP, ValueSource::Computed(Arithmetic::Add, X86_64_SP, bytes as u64));
     let set = |register, source| [Effect::Set(register, source), none, none, none];
     match (decoded.mnemonic(), target) {
         (Mnemonic::Push, _) => {
@@ -189,12 +189,12 @@ fn changes(decoded: &Decoded) -> [Effect; 4] {
             return [stack(-8), Effect::Store(X86_64_SP, 0, 8, from), none, none];
         }
         (Mnemonic::Pop, Some((register, _))) => {
-            return [Effect::Set(register, Source::Memory(X86_64_SP, 0, 8)), stack(8), none, none];
+            return [Effect::Set(register, ValueSource::Memory(X86_64_SP, 0, 8)), stack(8), none, none];
         }
         (Mnemonic::Leave, _) => {
             return [
-                Effect::Set(X86_64_SP, Source::Register(BP)),
-                Effect::Set(BP, Source::Memory(X86_64_SP, 0, 8)),
+                Effect::Set(X86_64_SP, ValueSource::Register(BP)),
+                Effect::Set(BP, ValueSource::Memory(X86_64_SP, 0, 8)),
                 stack(8),
                 none,
             ];
@@ -216,45 +216,49 @@ fn changes(decoded: &Decoded) -> [Effect; 4] {
         (Mnemonic::Mov, None) if decoded.op0_kind() == OpKind::Memory => {
             let size = decoded.memory_size().size() as u8;
             let store = match place(decoded) {
-                Some(Place::Near(base, distance)) => Effect::Store(base, distance, size, operand(decoded, 1)),
-                Some(Place::Fixed(_)) => none,
+                Some(MemoryPlace::Near(base, distance)) => {
+                    Effect::Store(base, distance, size, operand(decoded, 1))
+                }
+                Some(MemoryPlace::Fixed(_)) => none,
                 None => Effect::StoreAnywhere,
             };
             return [store, none, none, none];
         }
         (Mnemonic::Movsxd, Some((register, false))) => {
             let source = match operand(decoded, 1) {
-                Source::Half(from) => Source::Signed(from),
-                Source::Memory(base, distance, size) => Source::Memory(base, distance, size),
-                _ => Source::Unknown,
+                ValueSource::Half(from) => ValueSource::Signed(from),
+                ValueSource::Memory(base, distance, size) => ValueSource::Memory(base, distance, size),
+                _ => ValueSource::Unknown,
             };
             return set(register, source);
         }
-        (Mnemonic::Cdqe, _) => return set(0, Source::Signed(0)),
+        (Mnemonic::Cdqe, _) => return set(0, ValueSource::Signed(0)),
         (Mnemonic::Lea, Some((register, half))) => {
             let source = match place(decoded) {
-                Some(Place::Near(base, distance)) if half => {
-                    Source::ComputedHalf(Arithmetic::Add, base, distance as u64)
+                Some(MemoryPlace::Near(base, distance)) if half => {
+                    ValueSource::ComputedHalf(Arithmetic::Add, base, distance as u64)
                 }
-                Some(Place::Near(base, distance)) => Source::Computed(Arithmetic::Add, base, distance as u64),
-                Some(Place::Fixed(address)) => Source::Constant(address),
-                None => Source::Unknown,
+                Some(MemoryPlace::Near(base, distance)) => {
+                    ValueSource::Computed(Arithmetic::Add, base, distance as u64)
+                }
+                Some(MemoryPlace::Fixed(address)) => ValueSource::Constant(address),
+                None => ValueSource::Unknown,
             };
             return set(register, source);
         }
         (Mnemonic::Xor | Mnemonic::Sub, Some((register, _)))
             if decoded.op1_kind() == OpKind::Register && decoded.op0_register() == decoded.op1_register() =>
         {
-            return set(register, Source::Constant(0));
+            return set(register, ValueSource::Constant(0));
         }
         (name, Some((register, half))) => {
             if let Some(source) = arithmetic(decoded, name, register, half) {
                 return set(register, source);
             }
             if is_conditional_move(name)
-                && let Source::Register(other) | Source::Half(other) = operand(decoded, 1)
+                && let ValueSource::Register(other) | ValueSource::Half(other) = operand(decoded, 1)
             {
-                return set(register, Source::Either(register, other));
+                return set(register, ValueSource::Either(register, other));
             }
         }
         _ => {}
@@ -285,12 +289,12 @@ fn is_conditional_move(name: Mnemonic) -> bool {
 }
 
 /// Arithmetic of a register and a constant.
-fn arithmetic(decoded: &Decoded, name: Mnemonic, register: Register, half: bool) -> Option<Source> {
+fn arithmetic(decoded: &Decoded, name: Mnemonic, register: Register, half: bool) -> Option<ValueSource> {
     let computed = |what, constant| {
         if half {
-            Source::ComputedHalf(what, register, constant)
+            ValueSource::ComputedHalf(what, register, constant)
         } else {
-            Source::Computed(what, register, constant)
+            ValueSource::Computed(what, register, constant)
         }
     };
     match name {
@@ -309,7 +313,7 @@ fn arithmetic(decoded: &Decoded, name: Mnemonic, register: Register, half: bool)
         Mnemonic::And => computed(Arithmetic::And, constant),
         // As compilers write -1.
         Mnemonic::Or if constant == u64::MAX || half && constant as u32 == u32::MAX => {
-            Source::Constant(if half { u64::from(u32::MAX) } else { u64::MAX })
+            ValueSource::Constant(if half { u64::from(u32::MAX) } else { u64::MAX })
         }
         Mnemonic::Or => computed(Arithmetic::Or, constant),
         Mnemonic::Xor => computed(Arithmetic::Xor, constant),
@@ -337,10 +341,10 @@ fn anything(decoded: &Decoded) -> [Effect; 4] {
     let written = used.used_memory().iter().find(|one| writes(one.access()));
     if let Some(memory) = written {
         effects[1] = match place(decoded) {
-            Some(Place::Fixed(_)) => Effect::None,
-            Some(Place::Near(base, distance)) if memory.index() == Name::None => {
+            Some(MemoryPlace::Fixed(_)) => Effect::None,
+            Some(MemoryPlace::Near(base, distance)) if memory.index() == Name::None => {
                 let size = decoded.memory_size().size().clamp(1, 255) as u8;
-                Effect::Store(base, distance, size, Source::Unknown)
+                Effect::Store(base, distance, size, ValueSource::Unknown)
             }
             _ => Effect::StoreAnywhere,
         };

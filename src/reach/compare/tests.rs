@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::super::report::{Gap, GapKind, ReachableCall};
+use super::super::report::{GapKind, ReachGap, ReachableCall};
 use super::*;
 use crate::kernel::Arch;
 
@@ -8,7 +8,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn reach(names: &[&str], gaps: &[Gap]) -> Reach {
+fn reach(names: &[&str], gaps: &[ReachGap]) -> Reach {
     Reach {
         arch: Arch::X86_64,
         programs: vec!["/app".to_owned()],
@@ -39,7 +39,7 @@ fn a_learned_call_that_is_not_reachable_is_an_alarm_where_there_is_a_bound() {
     let one = Comparison::new("app", learned.clone(), Some(&learned), &reach(&["read"], &[]));
     assert_eq!(one.alarms, set(&["connect"]));
     assert!(reach(&["read"], &[]).text(Some(&one)).contains("ALARM"));
-    let unbounded = reach(&["read"], &[Gap::new(GapKind::Number, "app+0x1", "x")]);
+    let unbounded = reach(&["read"], &[ReachGap::new(GapKind::Number, "app+0x1", "x")]);
     let one = Comparison::new("app", learned.clone(), Some(&learned), &unbounded);
     assert!(one.alarms.is_empty() && one.needless.is_empty());
     assert!(Comparison::new("app", learned, None, &unbounded).learned.is_none());

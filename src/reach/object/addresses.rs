@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::Object;
+use super::ElfObject;
 
-impl Object {
+impl ElfObject {
     /// The bytes from an address to the end of its segment; none where it is not loaded from the file.
     pub fn bytes_from(&self, address: u64) -> &[u8] {
         let at = self.segments.partition_point(|segment| segment.address <= address);

@@ -7,7 +7,7 @@ use object::elf;
 use object::read::elf::{GnuHashTable, HashTable, RelrIterator};
 use object::read::{ReadRef, StringTable};
 
-use super::{Export, Fault, LONGEST_NAME, Link, MOST_ENTRIES, MOST_PARTS, Object, Sections};
+use super::{ElfFault, ElfObject, ElfSections, Export, LONGEST_NAME, Link, MOST_ENTRIES, MOST_PARTS};
 use crate::kernel::Arch;
 
 type Header = elf::FileHeader64<LE>;
@@ -15,7 +15,7 @@ type Symbol = elf::Sym64<LE>;
 type Rela = elf::Rela64<LE>;
 
 /// The kinds of relocations that matter, the same on both architectures.
-enum Kind {
+enum RelocationKind {
     Relative,
     /// R_*_GLOB_DAT, R_*_JUMP_SLOT.
     Slot,
@@ -24,18 +24,18 @@ enum Kind {
     Irelative,
 }
 
-fn kind(arch: Arch, number: u32) -> Option<Kind> {
+fn kind(arch: Arch, number: u32) -> Option<RelocationKind> {
     Some(match (arch, number) {
-        (Arch::X86_64, 8) | (Arch::Aarch64, 1027) => Kind::Relative,
-        (Arch::X86_64, 6 | 7) | (Arch::Aarch64, 1025 | 1026) => Kind::Slot,
-        (Arch::X86_64, 1) | (Arch::Aarch64, 257) => Kind::Data,
-        (Arch::X86_64, 37) | (Arch::Aarch64, 1032) => Kind::Irelative,
+        (Arch::X86_64, 8) | (Arch::Aarch64, 1027) => RelocationKind::Relative,
+        (Arch::X86_64, 6 | 7) | (Arch::Aarch64, 1025 | 1026) => RelocationKind::Slot,
+        (Arch::X86_64, 1) | (Arch::Aarch64, 257) => RelocationKind::Data,
+        (Arch::X86_64, 37) | (Arch::Aarch64, 1032) => RelocationKind::Irelative,
         _ => return None,
     })
 }
 
-impl Object {
-    pub(super) fn dynamic(&mut self, entries: &[(i64, u64)], sections: &Sections) -> Result<(), Fault> {
+impl ElfObject {
+    pub(super) fn dynamic(&mut self, entries: &[(i64, u64)], sections: &ElfSections) -> Result<(), ElfFault> {
         let value =
             |tag: elf::DynamicTag| entries.iter().find(|(one, _)| *one == tag.0).map(|(_, value)| *value);
         let count = self.symbol_count(value)?;
@@ -53,17 +53,17 @@ impl Object {
             (name.len() <= LONGEST_NAME).then(|| String::from_utf8_lossy(name).into_owned())
         };
         for (_, offset) in entries.iter().filter(|(tag, _)| *tag == elf::DT_NEEDED.0) {
-            self.needed.push(text(*offset).ok_or(Fault::Cut("DT_NEEDED"))?);
+            self.needed.push(text(*offset).ok_or(ElfFault::Cut("DT_NEEDED"))?);
         }
         if self.needed.len() > MOST_PARTS {
-            return Err(Fault::Many { what: "libraries (DT_NEEDED)", most: MOST_PARTS });
+            return Err(ElfFault::Many { what: "libraries (DT_NEEDED)", most: MOST_PARTS });
         }
         self.rpath = value(elf::DT_RPATH).and_then(text);
         self.runpath = value(elf::DT_RUNPATH).and_then(text);
         self.soname = value(elf::DT_SONAME).and_then(text);
         self.init.extend([elf::DT_INIT, elf::DT_FINI].into_iter().filter_map(value));
         let symbols: &[Symbol] = match table {
-            Some(at) => (&*file).read_slice_at(at, count).map_err(|()| Fault::Cut("symbol table"))?,
+            Some(at) => (&*file).read_slice_at(at, count).map_err(|()| ElfFault::Cut("symbol table"))?,
             None => &[],
         };
         self.exports_of(symbols, strings);
@@ -82,16 +82,16 @@ impl Object {
     fn relocation_tables(
         &self,
         value: impl Fn(elf::DynamicTag) -> Option<u64>,
-        sections: Option<&Sections>,
-    ) -> Result<(Vec<Range<u64>>, Vec<Range<u64>>), Fault> {
+        sections: Option<&ElfSections>,
+    ) -> Result<(Vec<Range<u64>>, Vec<Range<u64>>), ElfFault> {
         if let Some(sections) = sections {
             return Ok((sections.rela.clone(), sections.relr.clone()));
         }
-        let table = |at, size| -> Result<Option<Range<u64>>, Fault> {
+        let table = |at, size| -> Result<Option<Range<u64>>, ElfFault> {
             let (Some(at), Some(size)) = (value(at), value(size).filter(|size| *size > 0)) else {
                 return Ok(None);
             };
-            let from = self.offset(at).ok_or(Fault::Cut("relocation table"))?;
+            let from = self.offset(at).ok_or(ElfFault::Cut("relocation table"))?;
             Ok(Some(from..from.saturating_add(size)))
         };
         let all = [table(elf::DT_RELA, elf::DT_RELASZ)?, table(elf::DT_JMPREL, elf::DT_PLTRELSZ)?];
@@ -101,7 +101,7 @@ impl Object {
 
     /// The number of symbols of the dynamic symbol table, which no entry says: by the hash tables, by
     /// sections, and where a table has no defined symbol by the strings that linkers put behind the symbols.
-    fn symbol_count(&self, value: impl Fn(elf::DynamicTag) -> Option<u64>) -> Result<usize, Fault> {
+    fn symbol_count(&self, value: impl Fn(elf::DynamicTag) -> Option<u64>) -> Result<usize, ElfFault> {
         let by_hash = value(elf::DT_HASH).and_then(|at| {
             HashTable::<Header>::parse(LE, self.bytes_from(at)).ok().map(|table| table.symbol_table_length())
         });
@@ -114,7 +114,7 @@ impl Object {
         };
         let count = by_hash.or(by_gnu).or_else(by_strings).unwrap_or(0) as usize;
         if count > MOST_ENTRIES {
-            return Err(Fault::Many { what: "symbols", most: MOST_ENTRIES });
+            return Err(ElfFault::Many { what: "symbols", most: MOST_ENTRIES });
         }
         Ok(count)
     }
@@ -149,22 +149,24 @@ impl Object {
         symbols: &[Symbol],
         strings: StringTable<'_>,
         got: &[Range<u64>],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ElfFault> {
         let count = (range.end - range.start) as usize / size_of::<Rela>();
         if count > MOST_ENTRIES {
-            return Err(Fault::Many { what: "relocations", most: MOST_ENTRIES });
+            return Err(ElfFault::Many { what: "relocations", most: MOST_ENTRIES });
         }
         let all: &[Rela] =
-            file.read_slice_at(range.start, count).map_err(|()| Fault::Cut("relocation table"))?;
+            file.read_slice_at(range.start, count).map_err(|()| ElfFault::Cut("relocation table"))?;
         for one in all {
             let at = one.r_offset.get(LE);
             let addend = one.r_addend.get(LE) as u64;
             let info = one.r_info.get(LE);
             let Some(kind) = kind(self.arch, info as u32) else { continue };
             let (link, in_table) = match kind {
-                Kind::Relative => (Link::Address(addend), got.iter().any(|range| range.contains(&at))),
-                Kind::Irelative => (Link::Resolver(addend), true),
-                Kind::Slot | Kind::Data => {
+                RelocationKind::Relative => {
+                    (Link::Address(addend), got.iter().any(|range| range.contains(&at)))
+                }
+                RelocationKind::Irelative => (Link::Resolver(addend), true),
+                RelocationKind::Slot | RelocationKind::Data => {
                     let Some(symbol) = symbols.get((info >> 32) as usize) else { continue };
                     let name =
                         strings.get(symbol.st_name.get(LE)).ok().filter(|name| name.len() <= LONGEST_NAME);
@@ -174,7 +176,7 @@ impl Object {
                         continue;
                     };
                     let name = String::from_utf8_lossy(name).into_owned();
-                    (Link::Symbol(name), matches!(kind, Kind::Slot))
+                    (Link::Symbol(name), matches!(kind, RelocationKind::Slot))
                 }
             };
             if !in_table {
@@ -189,13 +191,18 @@ impl Object {
         Ok(())
     }
 
-    fn relocate_packed(&mut self, file: &[u8], range: &Range<u64>, got: &[Range<u64>]) -> Result<(), Fault> {
+    fn relocate_packed(
+        &mut self,
+        file: &[u8],
+        range: &Range<u64>,
+        got: &[Range<u64>],
+    ) -> Result<(), ElfFault> {
         let count = (range.end - range.start) as usize / 8;
         let all: &[elf::Relr64<LE>] =
-            file.read_slice_at(range.start, count).map_err(|()| Fault::Cut("relocation table"))?;
+            file.read_slice_at(range.start, count).map_err(|()| ElfFault::Cut("relocation table"))?;
         for (number, at) in RelrIterator::<Header>::new(LE, all).enumerate() {
             if number > MOST_ENTRIES {
-                return Err(Fault::Many { what: "relocations", most: MOST_ENTRIES });
+                return Err(ElfFault::Many { what: "relocations", most: MOST_ENTRIES });
             }
             // The addend is what the file has at the place.
             let Some(from) = self.offset(at) else { continue };

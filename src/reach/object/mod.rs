@@ -1,6 +1,6 @@
 //! One ELF file, as the analysis needs it: segments, symbols, relocations, the beginnings of its
 //! functions. Every number in a file is untrusted: what lies outside of the file, or is more than
-//! the limits here allow, is a [`Fault`].
+//! the limits here allow, is a [`ElfFault`].
 
 mod addresses;
 mod dynamic;
@@ -28,7 +28,7 @@ const LONGEST_NAME: usize = 16 << 10;
 
 /// Why a file cannot be analysed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ElfFault {
     /// It does not begin as an ELF file.
     NotElf,
     /// It is an ELF file of 32 bits or of another byte order.
@@ -54,38 +54,38 @@ pub enum Fault {
     NoCode,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ElfFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::NotElf => f.write_str("is no ELF file; name a program or a shared object"),
-            Fault::Class => {
+            ElfFault::NotElf => f.write_str("is no ELF file; name a program or a shared object"),
+            ElfFault::Class => {
                 f.write_str("is an ELF file of 32 bits or big-endian; x86_64 and aarch64 are analysed")
             }
-            Fault::Machine(machine) => {
+            ElfFault::Machine(machine) => {
                 write!(
                     f,
                     "is for another machine (e_machine {machine}); x86_64 (62) and aarch64 (183) are analysed"
                 )
             }
-            Fault::OtherArch(arch) => {
+            ElfFault::OtherArch(arch) => {
                 write!(f, "is for {arch}, unlike the first program; analyse each architecture by itself")
             }
-            Fault::Type(kind) => {
+            ElfFault::Type(kind) => {
                 write!(f, "is neither a program nor a shared object (e_type {kind}); link it first")
             }
-            Fault::Packed => f.write_str(
+            ElfFault::Packed => f.write_str(
                 "is packed by UPX, so its code cannot be read; unpack it with `upx -d` and name the result",
             ),
-            Fault::Cut(what) => write!(f, "is cut or malformed: its {what} lies outside of the file"),
-            Fault::Many { what, most } => {
+            ElfFault::Cut(what) => write!(f, "is cut or malformed: its {what} lies outside of the file"),
+            ElfFault::Many { what, most } => {
                 write!(f, "has more than {most} {what}, which is more than is analysed")
             }
-            Fault::NoCode => f.write_str("has no executable segment with bytes in the file"),
+            ElfFault::NoCode => f.write_str("has no executable segment with bytes in the file"),
         }
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ElfFault {}
 
 /// A part of the file that is loaded (PT_LOAD).
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ pub struct Export {
 
 /// A known beginning of a function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Start {
+pub struct FunctionStart {
     /// Control never falls into it from above: it is known by a symbol, by unwind information, or is
     /// called.
     pub hard: bool,
@@ -129,7 +129,7 @@ pub struct Start {
 }
 
 /// An ELF file.
-pub struct Object {
+pub struct ElfObject {
     /// The path of the file, or what messages call it.
     pub name: String,
     /// The architecture of its code.
@@ -159,7 +159,7 @@ pub struct Object {
     /// Pointers in data, as opposed to the global offset table, that code reads by address.
     pub pointers: Vec<Link>,
     /// Beginnings of functions by address.
-    pub starts: BTreeMap<u64, Start>,
+    pub starts: BTreeMap<u64, FunctionStart>,
     /// The names of functions, as far as there are symbols.
     pub names: HashMap<u64, String>,
     /// It is a Go program (.gopclntab).
@@ -174,15 +174,15 @@ pub struct Object {
     code: Vec<Range<u64>>,
 }
 
-impl fmt::Debug for Object {
+impl fmt::Debug for ElfObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Object").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ElfObject").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 /// The sections that matter, by their addresses; all of them optional.
 #[derive(Default)]
-struct Sections {
+struct ElfSections {
     code: Vec<Range<u64>>,
     /// `.got` and `.got.plt`.
     got: Vec<Range<u64>>,
@@ -196,39 +196,40 @@ struct Sections {
     relr: Vec<Range<u64>>,
 }
 
-impl Object {
+impl ElfObject {
     /// Reads the bytes of a file; `name` is for messages.
     ///
     /// # Errors
-    /// See [`Fault`].
-    pub fn read(name: &str, file: Vec<u8>) -> Result<Object, Fault> {
+    /// See [`ElfFault`].
+    pub fn read(name: &str, file: Vec<u8>) -> Result<ElfObject, ElfFault> {
         if !file.starts_with(b"\x7fELF") {
-            return Err(Fault::NotElf);
+            return Err(ElfFault::NotElf);
         }
         if file.get(4) != Some(&2) || file.get(5) != Some(&1) {
-            return Err(if file.len() < 64 { Fault::Cut("header") } else { Fault::Class });
+            return Err(if file.len() < 64 { ElfFault::Cut("header") } else { ElfFault::Class });
         }
-        let header = elf::FileHeader64::<LE>::parse(&*file).map_err(|_| Fault::Cut("header"))?;
+        let header = elf::FileHeader64::<LE>::parse(&*file).map_err(|_| ElfFault::Cut("header"))?;
         let arch = match header.e_machine(LE).0 {
             62 => Arch::X86_64,
             183 => Arch::Aarch64,
-            other => return Err(Fault::Machine(other)),
+            other => return Err(ElfFault::Machine(other)),
         };
         let fixed = match header.e_type(LE).0 {
             2 => true,
             3 => false,
-            other => return Err(Fault::Type(other)),
+            other => return Err(ElfFault::Type(other)),
         };
-        let programs = header.program_headers(LE, &*file).map_err(|_| Fault::Cut("program header table"))?;
+        let programs =
+            header.program_headers(LE, &*file).map_err(|_| ElfFault::Cut("program header table"))?;
         if programs.len() > MOST_PARTS {
-            return Err(Fault::Many { what: "segments", most: MOST_PARTS });
+            return Err(ElfFault::Many { what: "segments", most: MOST_PARTS });
         }
         let mut segments = Vec::new();
         for one in programs.iter().filter(|one| one.p_type(LE).0 == elf::PT_LOAD.0 && one.p_filesz(LE) > 0) {
             let (from, size) = (one.p_offset(LE), one.p_filesz(LE));
             let end = from.checked_add(size).filter(|end| *end <= file.len() as u64);
-            let end = end.ok_or(Fault::Cut("segment"))?;
-            one.p_vaddr(LE).checked_add(size).ok_or(Fault::Cut("segment"))?;
+            let end = end.ok_or(ElfFault::Cut("segment"))?;
+            one.p_vaddr(LE).checked_add(size).ok_or(ElfFault::Cut("segment"))?;
             segments.push(Segment {
                 address: one.p_vaddr(LE),
                 bytes: from as usize..end as usize,
@@ -238,14 +239,14 @@ impl Object {
         segments.sort_by_key(|segment| segment.address);
         let overlap = |pair: &[Segment]| pair[0].address + pair[0].bytes.len() as u64 > pair[1].address;
         if segments.windows(2).any(overlap) {
-            return Err(Fault::Cut("segment (two of them overlap)"));
+            return Err(ElfFault::Cut("segment (two of them overlap)"));
         }
         // UPX writes its marker behind the program headers, and leaves no sections.
         let head = &file[..file.len().min(1024)];
         if header.e_shnum(LE) == 0 && head.windows(4).any(|word| word == b"UPX!") {
-            return Err(Fault::Packed);
+            return Err(ElfFault::Packed);
         }
-        let sections = Sections::read(header, &file)?;
+        let sections = ElfSections::read(header, &file)?;
         let by_segment =
             || segments.iter().filter(|one| one.executable).map(Segment::range).collect::<Vec<_>>();
         let inside = |range: &Range<u64>| {
@@ -259,9 +260,9 @@ impl Object {
             code = by_segment();
         }
         if code.is_empty() {
-            return Err(Fault::NoCode);
+            return Err(ElfFault::NoCode);
         }
-        let mut object = Object {
+        let mut object = ElfObject {
             name: name.to_owned(),
             arch,
             fixed,
@@ -288,11 +289,13 @@ impl Object {
         let eh_frame_hdr = programs.iter().find(|one| one.p_type(LE).0 == elf::PT_GNU_EH_FRAME.0);
         let eh_frame_hdr = eh_frame_hdr.map(|one| one.p_vaddr(LE));
         if let Some(one) = programs.iter().find(|one| one.p_type(LE).0 == elf::PT_INTERP.0) {
-            let path = one.interpreter(LE, &*file).map_err(|_| Fault::Cut("PT_INTERP"))?;
+            let path = one.interpreter(LE, &*file).map_err(|_| ElfFault::Cut("PT_INTERP"))?;
             object.interpreter = path.map(|path| String::from_utf8_lossy(path).into_owned());
         }
         let dynamics = match programs.iter().find(|one| one.p_type(LE).0 == elf::PT_DYNAMIC.0) {
-            Some(one) => one.dynamic(LE, &*file).map_err(|_| Fault::Cut("dynamic section"))?.unwrap_or(&[]),
+            Some(one) => {
+                one.dynamic(LE, &*file).map_err(|_| ElfFault::Cut("dynamic section"))?.unwrap_or(&[])
+            }
             None => &[],
         };
         // Their copies end the borrow of the file.
@@ -311,15 +314,15 @@ impl Object {
     }
 
     /// The symbols of the tables that sections name: names and beginnings of functions.
-    fn symbols(&mut self, sections: &Sections) -> Result<(), Fault> {
+    fn symbols(&mut self, sections: &ElfSections) -> Result<(), ElfFault> {
         let file = std::mem::take(&mut self.file);
         for (table, strings) in &sections.symbols {
             let count = (table.end - table.start) as usize / size_of::<elf::Sym64<LE>>();
             if count > MOST_ENTRIES {
-                return Err(Fault::Many { what: "symbols", most: MOST_ENTRIES });
+                return Err(ElfFault::Many { what: "symbols", most: MOST_ENTRIES });
             }
             let Ok(symbols) = (&*file).read_slice_at::<elf::Sym64<LE>>(table.start, count) else {
-                return Err(Fault::Cut("symbol table"));
+                return Err(ElfFault::Cut("symbol table"));
             };
             let strings = StringTable::new(&*file, strings.start, strings.end);
             for symbol in symbols {
@@ -384,15 +387,15 @@ impl Segment {
     }
 }
 
-impl Sections {
+impl ElfSections {
     /// The section headers. A file may have none; one whose table is cut is refused.
-    fn read(header: &elf::FileHeader64<LE>, file: &[u8]) -> Result<Sections, Fault> {
-        let mut found = Sections::default();
+    fn read(header: &elf::FileHeader64<LE>, file: &[u8]) -> Result<ElfSections, ElfFault> {
+        let mut found = ElfSections::default();
         let Ok(all) = header.section_headers(LE, file) else {
-            return Err(Fault::Cut("section header table"));
+            return Err(ElfFault::Cut("section header table"));
         };
         if all.len() > MOST_PARTS * 16 {
-            return Err(Fault::Many { what: "sections", most: MOST_PARTS * 16 });
+            return Err(ElfFault::Many { what: "sections", most: MOST_PARTS * 16 });
         }
         let names = header.section_strings(LE, file, all).unwrap_or_default();
         for section in all {

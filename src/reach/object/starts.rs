@@ -7,7 +7,7 @@ use std::ops::Range;
 use gimli::{BaseAddresses, CieOrFde, EhFrame, EhFrameHdr, LittleEndian, Pointer, UnwindSection};
 
 use super::super::code::{Decoder, Flow};
-use super::{Fault, MOST_ENTRIES, Object, Sections};
+use super::{ElfFault, ElfObject, ElfSections, MOST_ENTRIES};
 
 /// So many bytes of code without unwind information are the stubs and beginnings that linkers add.
 const MOST_UNCOVERED: u64 = 2048;
@@ -18,8 +18,12 @@ const MOST_SWEPT: u64 = 16 << 20;
 /// The first bytes of Go's table of functions, since Go 1.20 and Go 1.18 (internal/abi/symtab.go).
 const GO_MAGIC: [u32; 2] = [0xffff_fff1, 0xffff_fff0];
 
-impl Object {
-    pub(super) fn find_starts(&mut self, sections: &Sections, header: Option<u64>) -> Result<(), Fault> {
+impl ElfObject {
+    pub(super) fn find_starts(
+        &mut self,
+        sections: &ElfSections,
+        header: Option<u64>,
+    ) -> Result<(), ElfFault> {
         let init = self.init.clone();
         for address in init.into_iter().chain([self.entry]) {
             if self.is_code(address) {
@@ -36,13 +40,13 @@ impl Object {
             self.call_targets();
         }
         if self.starts.len() > MOST_ENTRIES {
-            return Err(Fault::Many { what: "functions", most: MOST_ENTRIES });
+            return Err(ElfFault::Many { what: "functions", most: MOST_ENTRIES });
         }
         Ok(())
     }
 
     /// The functions that have unwind information; the bytes that it covers.
-    fn unwind_information(&mut self, sections: &Sections, header: Option<u64>) -> Result<u64, Fault> {
+    fn unwind_information(&mut self, sections: &ElfSections, header: Option<u64>) -> Result<u64, ElfFault> {
         let mut bases = BaseAddresses::default();
         if let Some(code) = self.code.first() {
             bases = bases.set_text(code.start);
@@ -84,7 +88,7 @@ impl Object {
             let landing = !matches!(entry.lsda(), None | Some(Pointer::Direct(0)));
             found.push((entry.initial_address(), entry.len(), landing));
             if found.len() > MOST_ENTRIES {
-                return Err(Fault::Many { what: "functions", most: MOST_ENTRIES });
+                return Err(ElfFault::Many { what: "functions", most: MOST_ENTRIES });
             }
         }
         let mut covered = 0u64;

@@ -11,7 +11,7 @@ use crate::ids::Uid;
 use crate::image::live::kind_of;
 use crate::image::{Executable, FileId, FileInfo, ImageFiles, elf};
 use crate::kernel::Arch;
-use crate::reach::libraries::{FileContent, Files};
+use crate::reach::libraries::{FileContent, FileSource};
 use crate::reach::object::MOST_BYTES;
 
 /// The root directory of an image.
@@ -63,7 +63,7 @@ fn is_missing(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(libc::ELOOP)
 }
 
-impl Files for ImageRoot {
+impl FileSource for ImageRoot {
     fn read(&self, path: &Path) -> io::Result<Option<FileContent>> {
         let (file, path) = match self.file(path) {
             Ok(found) => found,

@@ -14,7 +14,7 @@ use crate::learn::evidence;
 use crate::plan::{Host, Plan};
 use crate::profile::{Mode, Profile, ProgramPlace};
 use crate::reach::compare::Comparison;
-use crate::reach::{self, Gap, GapKind, Reach};
+use crate::reach::{self, GapKind, Reach, ReachGap};
 
 /// The arguments of `remit reach`.
 #[derive(clap::Args)]
@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &ReachArguments) -> VerbResult {
     let Some(mut found) = found else { return Err(ToolError::NoProgram("--profile".to_owned())) };
     if !of_profile && found.calls.contains_key("execve") {
         let what = "can execute other programs, which are not looked into unless they are named too";
-        gaps.insert(Gap::new(GapKind::Executes, found.programs.join(", "), what));
+        gaps.insert(ReachGap::new(GapKind::Executes, found.programs.join(", "), what));
     }
     found.gaps.extend(gaps);
     let comparison = match &profile {
@@ -122,7 +122,7 @@ fn by_path(root: &ImageRoot, word: &str) -> Option<PathBuf> {
 fn with_interpreters(
     root: &ImageRoot,
     program: PathBuf,
-    gaps: &mut BTreeSet<Gap>,
+    gaps: &mut BTreeSet<ReachGap>,
 ) -> Result<Vec<PathBuf>, ToolError> {
     let (mut all, mut next) = (Vec::new(), program);
     for _ in 0..MOST_INTERPRETERS {
@@ -131,7 +131,7 @@ fn with_interpreters(
             return Ok(all);
         };
         let what = format!("is a script: its interpreter {} is looked into", interpreter.display());
-        gaps.insert(Gap::new(GapKind::Assumption, next.display().to_string(), what));
+        gaps.insert(ReachGap::new(GapKind::Assumption, next.display().to_string(), what));
         // env(1) executes what its first argument that is no option names.
         if interpreter.file_name().is_some_and(|name| name == "env") {
             let words = argument.as_deref().unwrap_or_default().split_whitespace();
@@ -148,18 +148,18 @@ fn with_interpreters(
 }
 
 /// The programs that a profile names by path and that are there.
-fn listed_programs(profile: &Profile, root: &ImageRoot, gaps: &mut BTreeSet<Gap>) -> Vec<PathBuf> {
+fn listed_programs(profile: &Profile, root: &ImageRoot, gaps: &mut BTreeSet<ReachGap>) -> Vec<PathBuf> {
     let mut programs = Vec::new();
     for entry in &profile.programs {
         match &entry.place {
             ProgramPlace::Beneath(directory) => {
                 let what = "the profile allows every program below it, and none of them is looked into";
-                gaps.insert(Gap::new(GapKind::Directory, directory.display().to_string(), what));
+                gaps.insert(ReachGap::new(GapKind::Directory, directory.display().to_string(), what));
             }
             ProgramPlace::Path(path) if matches!(root.stat(path), Ok(Some(_))) => programs.push(path.clone()),
             ProgramPlace::Path(path) => {
                 let what = "the profile allows it, and it is not there";
-                gaps.insert(Gap::new(GapKind::Assumption, path.display().to_string(), what));
+                gaps.insert(ReachGap::new(GapKind::Assumption, path.display().to_string(), what));
             }
         }
     }
@@ -167,7 +167,7 @@ fn listed_programs(profile: &Profile, root: &ImageRoot, gaps: &mut BTreeSet<Gap>
 }
 
 /// The libraries that a profile names by path.
-fn mapped(profile: &Profile, root: &ImageRoot, gaps: &mut BTreeSet<Gap>) -> Vec<PathBuf> {
+fn mapped(profile: &Profile, root: &ImageRoot, gaps: &mut BTreeSet<ReachGap>) -> Vec<PathBuf> {
     let mut files = BTreeSet::new();
     for path in profile.programs.iter().flat_map(|entry| entry.libraries.iter().flatten()) {
         match root.stat(path) {
@@ -176,7 +176,7 @@ fn mapped(profile: &Profile, root: &ImageRoot, gaps: &mut BTreeSet<Gap>) -> Vec<
             }
             Ok(Some(_)) => {
                 let what = "the profile lets libraries below it be mapped; those that nothing names are not looked into";
-                gaps.insert(Gap::new(GapKind::Library, path.display().to_string(), what));
+                gaps.insert(ReachGap::new(GapKind::Library, path.display().to_string(), what));
             }
             _ => {}
         }
