@@ -211,6 +211,7 @@ impl ExamplePlace {
         let shim = env!("CARGO_BIN_EXE_remit-init");
         for script in [
             "remit learn --keep journals --label smoke -o learned.json -- /bin/true".to_owned(),
+            "remit export redis --to oci-seccomp -o seccomp.json".to_owned(),
             "cp learned.json profile.json && cp learned.evidence.json profile.evidence.json".to_owned(),
             format!(
                 "'{shim}' --profile ./profile.json --events \"$PWD/events.jsonl\" -- /bin/true && test -s events.jsonl"

@@ -67,6 +67,8 @@ impl Imported {
         }
         if let Some(allow) = self.syscalls {
             profile.syscalls.allow = allow;
+            // The file lists all that may be called.
+            profile.syscalls.exact = true;
             profile.syscalls.startup_only.clear();
             profile.ready = None;
         }

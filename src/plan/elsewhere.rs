@@ -43,7 +43,8 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
 fn log_socket(granted: &mut Granted<'_>, pointer: &str) -> Result<(), PlanError> {
     const DEV: &str = "/dev";
     let Some(dev) = seen(granted.files.stat(Path::new(DEV)), Path::new(DEV), pointer)? else { return Ok(()) };
-    if granted.unix && dev.kind == FileKind::Directory && dev.canonical == Path::new(DEV) {
+    let is_there = dev.kind == FileKind::Directory && dev.canonical == Path::new(DEV);
+    if granted.unix && granted.hands_over && is_there {
         let rights = Rights::CREATE.union(Rights::REMOVE);
         granted.name(Path::new(DEV).join("log"), rights, pointer);
         granted.above(&dev, rights, pointer);

@@ -7,7 +7,7 @@ use super::report::Reach;
 
 /// A profile beside what its programs can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Comparison {
+pub struct ReachComparison {
     /// The profile's name.
     pub profile: String,
     /// The calls that it allows, whatever their arguments.
@@ -30,14 +30,14 @@ pub struct Comparison {
 /// What the start itself needs: the exec of COMMAND.
 const START: [&str; 2] = ["execve", "execveat"];
 
-impl Comparison {
+impl ReachComparison {
     /// Compares what programs can do with what a profile lists and what its evidence has.
     pub fn new(
         profile: &str,
         listed: BTreeSet<String>,
         learned: Option<&BTreeSet<String>>,
         reach: &Reach,
-    ) -> Comparison {
+    ) -> ReachComparison {
         let reachable: BTreeSet<String> = reach.calls.keys().cloned().collect();
         let between: BTreeSet<String> = reachable.difference(&listed).cloned().collect();
         let not_reachable = |calls: &BTreeSet<String>| -> BTreeSet<String> {
@@ -48,7 +48,7 @@ impl Comparison {
             calls.iter().filter(|call| danger(call).is_some()).cloned().collect()
         };
         let bounded = reach.is_bounded();
-        Comparison {
+        ReachComparison {
             profile: profile.to_owned(),
             dangerous: dangerous(&between),
             allowed_dangerous: dangerous(&listed),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::compare::Comparison;
+use super::compare::ReachComparison;
 use super::dangerous::danger;
 use super::report::{GapKind, Reach, ReachGap, ReachableCall};
 use crate::visible;
@@ -19,13 +19,13 @@ const WIDTH: usize = 100;
 
 impl Reach {
     /// The answer as text, with a profile beside it where there is one. Names from files are escaped.
-    pub fn text(&self, comparison: Option<&Comparison>) -> String {
+    pub fn text(&self, comparison: Option<&ReachComparison>) -> String {
         let mut text = String::new();
         self.write_text(comparison, &mut text).unwrap_or_default();
         text
     }
 
-    fn write_text(&self, comparison: Option<&Comparison>, text: &mut String) -> std::fmt::Result {
+    fn write_text(&self, comparison: Option<&ReachComparison>, text: &mut String) -> std::fmt::Result {
         let programs: Vec<_> = self.programs.iter().map(|one| visible::line(one)).collect();
         writeln!(text, "{}", programs.join(", "))?;
         let reachable: usize = self.objects.values().map(|one| one.reachable).sum();
@@ -61,8 +61,9 @@ impl Reach {
         self.write_gaps(text)
     }
 
-    fn write_comparison(&self, comparison: &Comparison, text: &mut String) -> std::fmt::Result {
-        let Comparison { profile, listed, between, dangerous, alarms, needless, learned, .. } = comparison;
+    fn write_comparison(&self, comparison: &ReachComparison, text: &mut String) -> std::fmt::Result {
+        let ReachComparison { profile, listed, between, dangerous, alarms, needless, learned, .. } =
+            comparison;
         writeln!(
             text,
             "\nprofile {}: listed {}, reachable {}, in between {} (reachable, not allowed), of which {} are dangerous",
@@ -141,7 +142,7 @@ impl Reach {
     }
 
     /// The answer as JSON, with a profile beside it where there is one.
-    pub fn json(&self, comparison: Option<&Comparison>) -> Value {
+    pub fn json(&self, comparison: Option<&ReachComparison>) -> Value {
         let calls: Map<String, Value> =
             self.calls.iter().map(|(name, call)| (name.clone(), call_json(name, call))).collect();
         let objects: Vec<Value> = self

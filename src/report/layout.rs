@@ -104,7 +104,7 @@ pub fn layout(
     }
     let forward = acyclic(sizes.len(), first, &arrows);
     let layers = layers(sizes.len(), &forward);
-    let places = Places::of(sizes, &forward, &layers)?;
+    let places = BoxPlaces::of(sizes, &forward, &layers)?;
     Some(places.layout(sizes, &arrows))
 }
 
@@ -173,7 +173,7 @@ fn layers(count: usize, forward: &BTreeSet<(usize, usize)>) -> Vec<usize> {
 }
 
 /// Boxes and the places of passing arrows, layer by layer.
-struct Places<'l> {
+struct BoxPlaces<'l> {
     layers: &'l [usize],
     /// Of each arrow, the places between its boxes, in the order of the layers. They are numbered behind
     /// the boxes.
@@ -184,12 +184,12 @@ struct Places<'l> {
     parts: Vec<BTreeMap<usize, Vec<usize>>>,
 }
 
-impl Places<'_> {
+impl BoxPlaces<'_> {
     fn of<'l>(
         sizes: &[(f64, f64)],
         forward: &BTreeSet<(usize, usize)>,
         layers: &'l [usize],
-    ) -> Option<Places<'l>> {
+    ) -> Option<BoxPlaces<'l>> {
         let mut layer_of = layers.to_vec();
         let (mut passing, mut steps) = (BTreeMap::new(), Vec::new());
         for (from, to) in forward {
@@ -209,7 +209,7 @@ impl Places<'_> {
             return None;
         }
         let parts = parts(sizes, &steps, &layer_of);
-        Some(Places { layers, passing, steps, parts })
+        Some(BoxPlaces { layers, passing, steps, parts })
     }
 
     fn layout(&self, sizes: &[(f64, f64)], arrows: &BTreeSet<(usize, usize)>) -> GraphLayout {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use crate::profile::{self, Document};
 
 /// xorshift64 (Marsaglia, Xorshift RNGs, 2003): the same profiles each time.
-pub(super) struct Random(pub u64);
+pub(super) struct RandomProfile(pub u64);
 
-impl Random {
+impl RandomProfile {
     pub fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -100,7 +100,7 @@ fn calls() -> Vec<Value> {
     ]
 }
 
-fn programs(random: &mut Random) -> Vec<Value> {
+fn programs(random: &mut RandomProfile) -> Vec<Value> {
     let paths = ["/bin/a", "/bin/b", "/bin/sh", "/opt/x/c"];
     let mut list = vec![json!({ "path": "/app", "entry": true })];
     let mut places = vec!["/app"];
@@ -146,7 +146,7 @@ fn programs(random: &mut Random) -> Vec<Value> {
 }
 
 /// A small random profile.
-pub(super) fn random(random: &mut Random) -> Document {
+pub(super) fn random(random: &mut RandomProfile) -> Document {
     loop {
         let mut value = json!({ "remit": 1, "name": "x", "programs": programs(random) });
         value["files"] = json!(random.some(&files(), 4));
@@ -195,7 +195,7 @@ pub(super) fn random(random: &mut Random) -> Document {
 }
 
 /// The same profile with one entry more, which only adds.
-pub(super) fn with_one_more(document: &Document, source: &mut Random) -> Document {
+pub(super) fn with_one_more(document: &Document, source: &mut RandomProfile) -> Document {
     loop {
         let mut value = document.value();
         let (list, item) = match source.below(6) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::random::{Random, random, read, with_one_more};
+use super::random::{RandomProfile, random, read, with_one_more};
 use super::*;
 use crate::event::{PatchOp, Want, hint};
 use crate::profile::{self, Capability, Document, Endpoint, FileEntry, Profile, Rights, SyscallRule};
@@ -23,7 +23,7 @@ const ROUNDS: usize = 200;
 
 #[test]
 fn a_profile_permits_no_more_than_itself_however_it_is_written() {
-    let mut source = Random(7);
+    let mut source = RandomProfile(7);
     for _ in 0..ROUNDS {
         let one = random(&mut source);
         let same = diff(&one, &one);
@@ -63,7 +63,7 @@ fn a_profile_permits_no_more_than_itself_however_it_is_written() {
 
 #[test]
 fn what_one_adds_the_other_removes() {
-    let mut source = Random(11);
+    let mut source = RandomProfile(11);
     let mut more = 0;
     for _ in 0..ROUNDS {
         let (one, other) = (random(&mut source), random(&mut source));
@@ -165,7 +165,7 @@ fn a_comparison_without_additions_is_right_for_every_use() {
     );
     let paths = ["/app", "/bin/a", "/bin/b", "/bin/sh", "/bin/other", "/opt/x/c", "/opt/y"];
     uses.extend(paths.iter().flat_map(|from| paths.iter().map(|to| Use::Run(from, to))));
-    let mut source = Random(13);
+    let mut source = RandomProfile(13);
     let (mut found, mut silent) = (0, 0);
     for round in 0..ROUNDS {
         let one = random(&mut source);
@@ -216,7 +216,7 @@ fn a_comparison_without_additions_is_right_for_every_use() {
 
 #[test]
 fn an_entry_more_never_removes_anything() {
-    let mut source = Random(17);
+    let mut source = RandomProfile(17);
     for _ in 0..ROUNDS {
         let mut one = random(&mut source);
         if !one.profile.syscalls.startup_only.is_empty() {
@@ -256,7 +256,7 @@ fn groups_and_their_members_are_the_same() {
 
 #[test]
 fn additions_of_amend_are_additions() {
-    let mut source = Random(19);
+    let mut source = RandomProfile(19);
     let mut tried = 0;
     for _ in 0..ROUNDS / 2 {
         let one = random(&mut source);

@@ -11,8 +11,8 @@ use crate::gate::{Approval, lock};
 
 /// The arguments of `remit approve`.
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 approved, 2 bad input.\n\n\
-                        Example: remit approve profile.json --by 'the platform team'")]
+#[command(after_help = "Examples:\n  remit approve profile.json --by 'the platform team'\n\n\
+                        Exit codes: 0 approved, 2 bad input.")]
 pub(super) struct ApproveArguments {
     /// The profile's file, as it was reviewed
     #[arg(value_name = "PROFILE")]

@@ -2,13 +2,12 @@
 
 mod gather;
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use self::gather::{Gathered, gather};
 use super::progress::ProgressLine;
+use super::staged::StagedFile;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::{self, beside};
 use crate::image::live::Live;
@@ -139,20 +138,7 @@ fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, ToolError> 
     }
 }
 
-/// Writes a file atomically: the whole new text, or the old file stays.
+/// Writes a file: the whole new text, or the old file stays.
 pub(super) fn put(path: &Path, text: &str) -> Result<(), ToolError> {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().ok_or_else(|| ToolError::NoFileName(path.to_owned()))?);
-    name.push(format!(".{}", std::process::id()));
-    let new = path.with_file_name(name);
-    let written = File::create(&new).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let done = written.and_then(|()| fs::rename(&new, path));
-    done.map_err(|error| {
-        // A partial file is of no use; the error of the write is the one to report.
-        drop(fs::remove_file(&new));
-        ToolError::Write { path: path.to_owned(), error }
-    })
+    StagedFile::write(path, text)?.put()
 }

@@ -8,8 +8,8 @@ use crate::review::{Permission, ProfileDiff};
 
 /// The arguments of `remit diff`.
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 B permits nothing that A does not, 1 it does, 2 bad input.\n\n\
-                        Example: remit diff nginx baseline")]
+#[command(after_help = "Examples:\n  remit diff nginx baseline\n\n\
+                        Exit codes: 0 B permits nothing that A does not, 1 it does, 2 bad input.")]
 pub(super) struct DiffArguments {
     /// The first profile: a file (with a slash, or ending in .json), or a name of `remit profiles`
     #[arg(value_name = "A")]

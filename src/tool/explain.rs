@@ -22,8 +22,8 @@ use crate::review::{Permission, ProfileReview, ReviewInput, RiskLevel};
 
 /// The arguments of `remit explain`.
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 explained, 2 bad input.\n\n\
-                        Example: remit explain nginx ptrace")]
+#[command(after_help = "Examples:\n  remit explain nginx\n  remit explain nginx ptrace\n\n\
+                        Exit codes: 0 explained, 2 bad input.")]
 pub(super) struct ExplainArguments {
     /// A file (with a slash, or ending in .json), or a name of `remit profiles`
     profile: String,

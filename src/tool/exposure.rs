@@ -8,8 +8,8 @@ use crate::review::{Exposure, ExposureRow, TextPlaces};
 
 /// The arguments of `remit exposure`.
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 no more exposed than what --against names, 1 more, 2 bad input.\n\n\
-                        Example: remit exposure nginx")]
+#[command(after_help = "Examples:\n  remit exposure nginx --against baseline\n\n\
+                        Exit codes: 0 no more exposed than what --against names, 1 more, 2 bad input.")]
 pub(super) struct ExposureArguments {
     /// A file (with a slash, or ending in .json), or a name of `remit profiles`
     profile: String,

@@ -18,7 +18,7 @@ use crate::review::docker;
 /// The arguments of `remit import`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example: remit import --from oci-seccomp default.json --entry /usr/sbin/nginx -o profile.json\n\n\
+    after_help = "Examples:\n  remit import --from oci-seccomp seccomp.json --entry /usr/sbin/nginx -o imported.json\n\n\
                         Exit codes: 0 imported, 1 with --strict where something was not carried over, 2 bad input."
 )]
 pub(super) struct ImportArguments {

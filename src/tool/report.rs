@@ -16,7 +16,7 @@ use crate::report::{self, ReportEvidence, ReportInput, ViolationHistory};
 /// The arguments of `remit report`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example: remit report baseline -o report.html\n\nExit codes: 0 written, 2 bad input."
+    after_help = "Examples:\n  remit report baseline -o report.html\n\nExit codes: 0 written, 2 bad input."
 )]
 pub(super) struct ReportArguments {
     /// A file (with a slash, or ending in .json) or the name of a profile of `remit profiles`

@@ -102,9 +102,9 @@ fn image() -> &'static Image {
             "/root/tool",
         ];
         for other in others {
-            root.file(other, &format!("#!/bin/sh\necho {other}\n"), 0o755);
+            root.file(other, format!("#!/bin/sh\necho {other}\n"), 0o755);
         }
-        root.file("/usr/local/bin/start", &format!("#!/bin/sh\n{}\n", others.join("\n")), 0o755);
+        root.file("/usr/local/bin/start", format!("#!/bin/sh\n{}\n", others.join("\n")), 0o755);
         root.file("/app/jre/bin/java", elf::tells(), 0o755);
         root.build("trees")
     })

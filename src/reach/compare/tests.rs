@@ -21,8 +21,12 @@ fn reach(names: &[&str], gaps: &[ReachGap]) -> Reach {
 #[test]
 fn what_is_in_between_dangerous_and_needless() {
     let found = reach(&["bpf", "kill", "read", "write"], &[]);
-    let one =
-        Comparison::new("app", set(&["execve", "ptrace", "read"]), Some(&set(&["read", "execve"])), &found);
+    let one = ReachComparison::new(
+        "app",
+        set(&["execve", "ptrace", "read"]),
+        Some(&set(&["read", "execve"])),
+        &found,
+    );
     assert_eq!(one.between, set(&["bpf", "kill", "write"]));
     assert_eq!(one.dangerous, set(&["bpf"]));
     assert_eq!(one.allowed_dangerous, set(&["ptrace"]));
@@ -36,13 +40,13 @@ fn what_is_in_between_dangerous_and_needless() {
 #[test]
 fn a_learned_call_that_is_not_reachable_is_an_alarm_where_there_is_a_bound() {
     let learned = set(&["connect", "read"]);
-    let one = Comparison::new("app", learned.clone(), Some(&learned), &reach(&["read"], &[]));
+    let one = ReachComparison::new("app", learned.clone(), Some(&learned), &reach(&["read"], &[]));
     assert_eq!(one.alarms, set(&["connect"]));
     assert!(reach(&["read"], &[]).text(Some(&one)).contains("ALARM"));
     let unbounded = reach(&["read"], &[ReachGap::new(GapKind::Number, "app+0x1", "x")]);
-    let one = Comparison::new("app", learned.clone(), Some(&learned), &unbounded);
+    let one = ReachComparison::new("app", learned.clone(), Some(&learned), &unbounded);
     assert!(one.alarms.is_empty() && one.needless.is_empty());
-    assert!(Comparison::new("app", learned, None, &unbounded).learned.is_none());
+    assert!(ReachComparison::new("app", learned, None, &unbounded).learned.is_none());
 }
 
 #[test]

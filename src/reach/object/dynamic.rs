@@ -34,6 +34,9 @@ fn kind(arch: Arch, number: u32) -> Option<RelocationKind> {
     })
 }
 
+/// Ranges of bytes of a file.
+type FileRanges = Vec<Range<u64>>;
+
 impl ElfObject {
     pub(super) fn dynamic(&mut self, entries: &[(i64, u64)], sections: &ElfSections) -> Result<(), ElfFault> {
         let value =
@@ -83,7 +86,7 @@ impl ElfObject {
         &self,
         value: impl Fn(elf::DynamicTag) -> Option<u64>,
         sections: Option<&ElfSections>,
-    ) -> Result<(Vec<Range<u64>>, Vec<Range<u64>>), ElfFault> {
+    ) -> Result<(FileRanges, FileRanges), ElfFault> {
         if let Some(sections) = sections {
             return Ok((sections.rela.clone(), sections.relr.clone()));
         }

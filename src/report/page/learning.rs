@@ -156,7 +156,7 @@ fn view(evidence: &ReportEvidence) -> LearningView {
 /// Rows of the table, in even steps, the last one among them.
 fn points(curve: &[Estimate]) -> Vec<PointRow> {
     let step = curve.len().div_ceil(ROWS).max(1);
-    let is_row = |index: usize| index % step == 0 || index + 1 == curve.len();
+    let is_row = |index: usize| index.is_multiple_of(step) || index + 1 == curve.len();
     let row = |point: &Estimate| PointRow {
         runs: point.runs,
         seen: point.seen,

@@ -116,7 +116,7 @@ fn only_what_remit_wrote_counts() {
     let found = history(&[start(), forged.clone(), "{\"remit\":1,".to_owned()]);
     assert_eq!(found.total(), 0);
     assert!(found.notes()[0].starts_with("log: 2 lines"), "{:?}", found.notes());
-    let found = history(&[forged.clone()]);
+    let found = history(std::slice::from_ref(&forged));
     assert_eq!(found.total(), 0);
     assert!(found.notes()[0].contains("does not begin with remit's start event"));
     let mut known = ViolationHistory::default();

@@ -1,5 +1,5 @@
 use super::super::diff::ProfileDiff;
-use super::super::random::{Random, random, repository, with_one_more};
+use super::super::random::{RandomProfile, random, repository, with_one_more};
 use super::*;
 use crate::profile::Document;
 
@@ -30,7 +30,7 @@ fn is_no_better(less: &Document, more: &Document) -> bool {
 
 #[test]
 fn a_grant_more_never_lowers_a_row() {
-    let mut source = Random(23);
+    let mut source = RandomProfile(23);
     let mut compared = 0;
     for document in repository() {
         for _ in 0..10 {
@@ -42,7 +42,7 @@ fn a_grant_more_never_lowers_a_row() {
 
 #[test]
 fn of_any_two_profiles_the_one_that_permits_more_is_no_better() {
-    let mut source = Random(29);
+    let mut source = RandomProfile(29);
     let mut compared = 0;
     for _ in 0..120 {
         let one = random(&mut source);

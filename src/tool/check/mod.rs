@@ -18,8 +18,9 @@ use crate::profile::Risk;
 /// The arguments of `remit check`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 clean, 1 findings, 2 bad input, 3 inconclusive: something that was to be looked at \
-                  could not be.\n\nExample: remit check nginx"
+    after_help = "Examples:\n  remit check nginx\n  remit check profile.json --run journals --require minimal\n\n\
+                  Exit codes: 0 clean, 1 findings, 2 bad input, 3 inconclusive: something that was to be looked at \
+                  could not be."
 )]
 pub(super) struct CheckArguments {
     /// A file (with a slash, ending in .json, or there), or a name of `remit profiles`

@@ -19,7 +19,7 @@ use crate::profile::Document;
 
 /// The arguments of `remit export`.
 #[derive(clap::Args)]
-#[command(after_help = "Example: remit export redis --to oci-seccomp -o redis-seccomp.json\n\n\
+#[command(after_help = "Examples:\n  remit export redis --to oci-seccomp -o redis-seccomp.json\n\n\
                         Exit codes: 0 exported, 1 with --strict where something was not carried over, 2 bad input.")]
 pub(super) struct ExportArguments {
     /// A file (with a slash, or ending in .json) or the name of an embedded profile

@@ -13,14 +13,14 @@ use crate::kernel::{Kernel, Release};
 use crate::learn::evidence;
 use crate::plan::{Host, Plan};
 use crate::profile::{Mode, Profile, ProgramPlace};
-use crate::reach::compare::Comparison;
+use crate::reach::compare::ReachComparison;
 use crate::reach::{self, GapKind, Reach, ReachGap};
 
 /// The arguments of `remit reach`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 a learned call is not reachable, 2 bad input.\n\nExample: remit reach \
-                  /usr/sbin/nginx --profile nginx.json"
+    after_help = "Examples:\n  remit reach /bin/true\n  remit reach --profile profile.json\n\nExit codes: 0 done, 1 a \
+                  learned call is not reachable, 2 bad input."
 )]
 pub(super) struct ReachArguments {
     /// Programs, by path or by PATH; by default those of the profile
@@ -189,7 +189,7 @@ fn compare(
     command: &Path,
     root: &ImageRoot,
     found: &Reach,
-) -> Result<Comparison, ToolError> {
+) -> Result<ReachComparison, ToolError> {
     let profile = &named.loaded.document.profile;
     let kernel = Kernel::stock(KERNEL, found.arch);
     let host = Host {
@@ -206,7 +206,7 @@ fn compare(
         Some(path) => learned(&path)?,
         None => None,
     };
-    Ok(Comparison::new(&named.name, listed, learned.as_ref(), found))
+    Ok(ReachComparison::new(&named.name, listed, learned.as_ref(), found))
 }
 
 /// The calls of an evidence file, where it is there.
