@@ -69,7 +69,7 @@ pub fn names_thread(call: &str, arg: u8) -> bool {
 
 /// Whether any argument of a call may be the id of a thread.
 pub fn may_reach(call: &str) -> bool {
-    numbered(call).next().is_some()
+    numbered(call).next().is_some() || threads_of_process(call).next().is_some()
 }
 
 /// The access of a call by a filter without the ids of all threads: see above.
