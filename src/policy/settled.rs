@@ -13,8 +13,9 @@ use crate::profile::Rights;
 const NAMES: Rights = Rights::CREATE.union(Rights::REMOVE);
 const CHANGES: Rights = NAMES.union(Rights::WRITE);
 const KERNEL_WRITES: BitFlags<AccessFs> = make_bitflags!(AccessFs::{WriteFile | Truncate});
+/// Not MAKE_SOCK: no loader or interpreter reads code from a socket, which open(2) refuses (ENXIO).
 const KERNEL_NAMES: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
-    RemoveFile | RemoveDir | MakeReg | MakeDir | MakeSym | MakeFifo | MakeSock | MakeChar | MakeBlock
+    RemoveFile | RemoveDir | MakeReg | MakeDir | MakeSym | MakeFifo | MakeChar | MakeBlock
 });
 
 /// Folders in one of libraries in which the loader searches as well, for a kind of CPU: those of
