@@ -11,8 +11,19 @@ use remit::syscalls::{self, Arg, Handler};
 
 /// Rooms that decide by no call: they read words of profiles, events and journals, of which
 /// some are names of calls too.
-const NOT_OF_CALLS: [&str; 8] =
-    ["syscalls/", "profile/", "event/", "image/", "learn/", "doctor/", "sys/", "shim/"];
+const NOT_OF_CALLS: [&str; 11] = [
+    "syscalls/",
+    "profile/",
+    "event/",
+    "image/",
+    "learn/",
+    "doctor/",
+    "sys/",
+    "shim/",
+    "exchange/",
+    "incident/",
+    "tool/events/",
+];
 
 /// Rights, files under /proc and file systems whose names are names of calls too.
 const WORDS: [&str; 5] = ["read", "write", "stat", "sysfs", "bpf"];
