@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
 use crate::sys::CallError;
@@ -93,6 +93,20 @@ impl Listener {
             hung_up: events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL),
             signal,
         })
+    }
+
+    /// Whether a call waits to be received.
+    ///
+    /// # Errors
+    /// poll(2) failed.
+    pub fn has_call(&self) -> Result<bool, CallError> {
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::ZERO) {
+            Ok(_) | Err(Errno::EINTR) => {
+                Ok(fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN)))
+            }
+            Err(errno) => Err(CallError { call: "looking for a notified call", errno }),
+        }
     }
 
     /// Receives the next call. `None` where its caller has died or a signal interrupted the ioctl.

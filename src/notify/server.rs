@@ -5,6 +5,11 @@
 //! between them: what wakes the loop besides a call, the deferred calls, the decision and the
 //! answer.
 //!
+//! Until a notified call is received, a signal ends it, with EINTR where its handler has no SA_RESTART;
+//! once it is received, only a kill does (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, Linux 5.19). So all
+//! calls that wait are received before one is decided, and again before it is answered: a process that
+//! goes on may end, and its parent, whose fork waits, would get SIGCHLD.
+//!
 //! The order is the same for every call, and matters:
 //!
 //! 1. Results of other threads and of start-up are read before a call is decided.
@@ -12,8 +17,8 @@
 //! 3. The notification is checked to be still valid. Only then does what was read by the caller's
 //!    thread id belong to the caller, and not to a later thread with the same id.
 //! 4. The decision is carried out and answered.
-//! 4. The decision is carried out and answered.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -136,12 +141,18 @@ pub trait NotificationHandler {
 /// The loop with its handler.
 pub struct NotificationServer<'a, H> {
     handler: &'a mut H,
+    /// Calls that were received and are not decided yet, the oldest first; `None` where a handler
+    /// decides one call apart from the loop.
+    received: Option<VecDeque<Request>>,
 }
+
+/// The most calls that are received before one of them is decided.
+const MOST_RECEIVED: usize = 256;
 
 impl<'a, H: NotificationHandler> NotificationServer<'a, H> {
     /// Creates a server for this handler.
     pub fn new(handler: &'a mut H) -> NotificationServer<'a, H> {
-        NotificationServer { handler }
+        NotificationServer { handler, received: None }
     }
 
     /// Serves until no process uses the filter any more.
@@ -150,33 +161,51 @@ impl<'a, H: NotificationHandler> NotificationServer<'a, H> {
     /// The listener failed: no call can be answered any more.
     pub fn run(&mut self) -> Result<(), CallError> {
         self.handler.listener().prepare();
+        self.received = Some(VecDeque::new());
         loop {
             self.handler.before_wait()?;
             let deferred = self.handler.has_deferred();
-            let ready = self.wait(deferred)?;
+            let ready = self.wait(deferred || self.has_received())?;
             self.handler.follow_startup();
             if ready.mailbox || ready.signal {
                 self.handler.woken(ready.signal);
             }
-            if ready.call && self.handler.takes_call() {
-                if let Some(request) = self.handler.listener().receive()? {
+            if ready.call {
+                self.receive_all()?;
+            }
+            if self.has_received() && self.handler.takes_call() {
+                if let Some(request) = self.received.as_mut().and_then(VecDeque::pop_front) {
                     self.handler.before_call();
                     self.handle(&request)?;
                 }
             } else if deferred {
                 self.handler.handle_deferred()?;
-            } else if ready.hung_up {
+            } else if ready.hung_up && !self.has_received() {
                 return Ok(());
             }
         }
     }
 
-    fn wait(&self, deferred: bool) -> Result<WaitResult, CallError> {
+    fn wait(&self, at_once: bool) -> Result<WaitResult, CallError> {
         let mut wait_set = self.handler.wait_set();
-        if deferred {
+        if at_once {
             wait_set.timeout = Some(Duration::ZERO);
         }
         self.handler.listener().wait(wait_set)
+    }
+
+    fn has_received(&self) -> bool {
+        self.received.as_ref().is_some_and(|received| !received.is_empty())
+    }
+
+    /// Receives the calls that wait.
+    fn receive_all(&mut self) -> Result<(), CallError> {
+        let Some(received) = &mut self.received else { return Ok(()) };
+        let listener = self.handler.listener();
+        while received.len() < MOST_RECEIVED && listener.has_call()? {
+            received.extend(listener.receive()?);
+        }
+        Ok(())
     }
 
     /// Decides and answers one call.
@@ -185,7 +214,9 @@ impl<'a, H: NotificationHandler> NotificationServer<'a, H> {
     /// The listener failed. A caller that is gone is no error.
     pub fn handle(&mut self, request: &Request) -> Result<(), CallError> {
         let notification = Notification::new(request);
-        match self.handler.decide(&notification) {
+        let step = self.handler.decide(&notification);
+        self.receive_all()?;
+        match step {
             HandlerStep::Decided(decision) => {
                 if self.handler.listener().is_valid(notification.id())? {
                     self.handler.finish(&notification, decision)?;
@@ -288,6 +319,50 @@ mod tests {
         assert_eq!(app.join().expect("no panic"), [7, 7]);
         let first = ["before", "decide", "deferred", "decide", "finish"];
         assert_eq!(counter.steps, [&first[..], &["before", "decide", "finish"]].concat());
+    }
+
+    /// A second call that waits is received before the first is answered: from then on no signal
+    /// ends it.
+    #[test]
+    fn what_waits_is_received_before_an_answer() {
+        struct Both {
+            counter: Counter,
+            decided: usize,
+        }
+        impl NotificationHandler for Both {
+            type Decision = Answer;
+            fn listener(&self) -> &Listener {
+                self.counter.listener()
+            }
+            fn wait_set(&self) -> WaitSet<'_> {
+                self.counter.wait_set()
+            }
+            fn follow_startup(&mut self) {}
+            fn decide(&mut self, notification: &Notification) -> HandlerStep<Answer> {
+                self.decided += 1;
+                if self.decided == 1 {
+                    assert!(self.listener().wait(self.wait_set()).expect("the second call").call);
+                }
+                self.counter.decide(notification)
+            }
+            fn finish(&mut self, notification: &Notification, answer: Answer) -> Result<(), CallError> {
+                assert_eq!(self.listener().has_call(), Ok(false), "it is received");
+                self.counter.finish(notification, answer)
+            }
+        }
+        let (send, listeners) = channel();
+        let app = thread::spawn(move || {
+            crate::sys::prctl::set_no_new_privileges().expect("no_new_privs");
+            send.send(seccomp::load(&filter(), false).expect("a listener")).expect("the test receives");
+            let second = thread::spawn(|| getppid().as_raw());
+            [getppid().as_raw(), second.join().expect("no panic")]
+        });
+        let listener = Listener::new(Arc::new(listeners.recv().expect("a listener")));
+        let counter = Counter { listener, deferred: None, defers: false, steps: Vec::new() };
+        let mut both = Both { counter, decided: 0 };
+        assert_eq!(NotificationServer::new(&mut both).run(), Ok(()));
+        assert_eq!((app.join().expect("no panic"), both.decided), ([7, 7], 2));
+        assert_eq!(both.counter.steps, ["decide", "finish", "decide", "finish"]);
     }
 
     #[test]

@@ -290,8 +290,8 @@ impl Recorder {
                 self.alive += 1;
                 if self.alive > self.most {
                     let now = crate::procfs::processes::count(Pid::own()).unwrap_or(self.most);
-                    // The child may or may not be counted yet.
-                    self.count(now.max(1));
+                    // The child is not there yet, but for one that is traced.
+                    self.count(now + 1);
                 }
             }
             Kind::Listen => self.taken(),

@@ -102,7 +102,9 @@ impl NotificationHandler for Recorder {
         HandlerStep::Decided(ObservedCall { kind, caller: Some(caller), observed })
     }
 
-    /// Always lets the call continue, since learning never changes what the app does. Then records it.
+    /// Records the call and always lets it continue, since learning never changes what the app does. The
+    /// answer comes last: a process that goes on may end, and its parent, whose next call waits to be
+    /// received meanwhile, would get SIGCHLD.
     fn finish(&mut self, notification: &Notification, decided: ObservedCall) -> Result<(), CallError> {
         let ObservedCall { kind, caller, mut observed } = decided;
         let call = &notification.call;
@@ -118,11 +120,9 @@ impl NotificationHandler for Recorder {
                 self.programs.exec_continues(caller, now, next, image, &LiveProcFs(&self.identity));
             }
         }
-        if !traced {
-            self.answer(notification.id(), observed.answer.take())?;
-        }
+        let stand_in = observed.answer.take();
         self.record(call, kind, observed);
-        Ok(())
+        if traced { Ok(()) } else { self.answer(notification.id(), stand_in) }
     }
 }
 

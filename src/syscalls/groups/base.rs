@@ -72,13 +72,18 @@ pub static BASE: Group = Group {
         },
         Cluster {
             purpose: None,
-            why: "descriptors that are open: reading, writing, seeking, closing, locks, blocking or not",
+            why: "descriptors that are open: reading, writing, seeking, duplicating, closing, locks, blocking or not; \
+                  and pipes, which lead to no other process until a descriptor is inherited",
             when: &[
                 ("close", ANY),
+                ("dup2", ANY),
+                ("dup3", ANY),
                 ("fcntl", &[&[Check::In(1, FCNTL)]]),
                 ("fstat", ANY),
                 ("ioctl", &[&[Check::In(1, IOCTL)]]),
                 ("lseek", ANY),
+                ("pipe", ANY),
+                ("pipe2", ANY),
                 ("pread64", ANY),
                 ("pwrite64", ANY),
                 ("read", ANY),
@@ -158,10 +163,8 @@ pub static FAILURE: Group = Group {
         Cluster {
             purpose: None,
             why: "a full disk, work that is broken off and a log that is opened anew: what was written in part is cut, \
-                  written back or, where `files` has the right, removed; a new descriptor takes the place of the old",
+                  written back or, where `files` has the right, removed",
             when: &[
-                ("dup2", ANY),
-                ("dup3", ANY),
                 ("fdatasync", ANY),
                 ("fsync", ANY),
                 ("ftruncate", ANY),
