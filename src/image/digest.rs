@@ -23,46 +23,25 @@ pub fn digest(mut file: File) -> Option<String> {
 }
 
 /// A SHA-256 in progress, by the processor's instructions where it has them: for what the tool
-/// hashes, which may be gigabytes.
+/// hashes, which may be gigabytes. The shim's crate is built without them, to be small.
 #[cfg(feature = "tool")]
-#[derive(Clone, Debug)]
-pub struct ContentHash(HashState);
-
-#[cfg(feature = "tool")]
-#[derive(Clone, Debug)]
-enum HashState {
-    Instructions(crate::sys::sha256::Sha256Instructions),
-    Software(Sha256),
-}
+#[derive(Clone, Debug, Default)]
+pub struct ContentHash(sha2_instructions::Sha256);
 
 #[cfg(feature = "tool")]
 impl ContentHash {
     /// The hash of nothing.
     pub fn new() -> ContentHash {
-        let instructions = crate::sys::sha256::Sha256Instructions::new();
-        ContentHash(instructions.map_or_else(|| HashState::Software(Sha256::new()), HashState::Instructions))
+        ContentHash::default()
     }
 
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        match &mut self.0 {
-            HashState::Instructions(hash) => hash.update(bytes),
-            HashState::Software(hash) => hash.update(bytes),
-        }
+        sha2_instructions::Digest::update(&mut self.0, bytes);
     }
 
     /// The digest of all bytes, in lower-case hex.
     pub fn finish(self) -> String {
-        match self.0 {
-            HashState::Instructions(hash) => hex::lower(&hash.finish()),
-            HashState::Software(hash) => hex::lower(&hash.finalize()),
-        }
-    }
-}
-
-#[cfg(feature = "tool")]
-impl Default for ContentHash {
-    fn default() -> ContentHash {
-        ContentHash::new()
+        hex::lower(&sha2_instructions::Digest::finalize(self.0))
     }
 }

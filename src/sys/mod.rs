@@ -11,8 +11,6 @@ pub mod prctl;
 pub mod process;
 pub mod ptrace;
 pub mod seccomp;
-#[cfg(feature = "tool")]
-pub mod sha256;
 pub mod signal;
 pub mod socket;
 pub mod syscall_probe;
