@@ -361,7 +361,7 @@ impl SectionCalls {
 }
 
 /// A loader's calls on paths; the files that it may open are decided all the same.
-const LOADER: [&str; 10] = [
+pub(crate) const LOADER: [&str; 10] = [
     "access",
     "faccessat",
     "faccessat2",

@@ -47,11 +47,12 @@ mod words;
 
 #[cfg(feature = "tool")]
 pub use alone::filter_alone;
+#[cfg(feature = "tool")]
+pub(crate) use calls::LOADER;
 pub use check::{Mechanism, RuleEnforcement};
 pub use data::belongs_to_code;
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::PlanError;
-#[cfg(feature = "tool")]
 pub(crate) use exact::LAUNCH;
 #[cfg(feature = "tool")]
 pub(crate) use file_groups::{

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::calls::{AllowedCall, DANGEROUS};
+use super::calls::{AllowedCall, DANGEROUS, MOUNTING};
 use super::docker;
 use super::files::CHANGING;
 use super::input::ReviewInput;
@@ -78,24 +78,7 @@ const TABLE: &[Attack] = &[
     ("kernel", kernel),
     ("namespaces", namespaces),
     ("mounts", |input| {
-        of_calls(
-            input,
-            &[
-                "mount",
-                "umount2",
-                "move_mount",
-                "mount_setattr",
-                "open_tree",
-                "open_tree_attr",
-                "fsopen",
-                "fsmount",
-                "fsconfig",
-                "fspick",
-                "pivot_root",
-            ],
-            "Nothing can be mounted or unmounted.",
-            "Calls that mount are allowed",
-        )
+        of_calls(input, &MOUNTING, "Nothing can be mounted or unmounted.", "Calls that mount are allowed")
     }),
     ("raw_sockets", forge),
     ("connect_out", connect_out),

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use super::conditions::{RegisterTest, is_covered, without};
 use super::permission::Permitted;
-use crate::plan::LAUNCH;
+use crate::plan::{LAUNCH, LOADER};
 use crate::profile::{Endpoint, Profile, Ready, SyscallRule};
 use crate::syscalls::{self, Condition, Handler, Test, groups};
 
@@ -70,19 +70,19 @@ pub struct AllowedCalls {
     by_name: BTreeMap<&'static str, Vec<usize>>,
 }
 
-/// Calls of a dynamic program's loader, which a profile without `files` brings where a program has
-/// one.
-const LOADER: [&str; 10] = [
-    "access",
-    "faccessat",
-    "faccessat2",
-    "getdents64",
-    "lstat",
-    "newfstatat",
-    "open",
-    "openat",
-    "stat",
-    "statx",
+/// Calls that mount and unmount.
+pub(super) const MOUNTING: [&str; 11] = [
+    "mount",
+    "umount2",
+    "move_mount",
+    "mount_setattr",
+    "open_tree",
+    "open_tree_attr",
+    "fsopen",
+    "fsmount",
+    "fsconfig",
+    "fspick",
+    "pivot_root",
 ];
 /// Calls by which an app says READY=1, beyond the sends of `@core`.
 const NOTIFY: [&str; 5] = ["socket", "connect", "getpeername", "getsockname", "getsockopt"];

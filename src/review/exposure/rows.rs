@@ -11,6 +11,7 @@ use super::{Rating, TableRow, WORST};
 use crate::profile::{
     AddressRule, Capability, Endpoint, Fallback, FileGroup, OnViolation, ProgramPlace, Rights,
 };
+use crate::review::calls::MOUNTING;
 use crate::review::docker;
 use crate::review::known::KnownProgram;
 use crate::review::network;
@@ -445,22 +446,7 @@ pub(super) const ROWS: &[TableRow] = &[
         good: "Nothing can be mounted.",
         bad: "A call that mounts is allowed.",
         docker: 0,
-        rate: |input| {
-            let all = [
-                "mount",
-                "umount2",
-                "move_mount",
-                "mount_setattr",
-                "open_tree",
-                "open_tree_attr",
-                "fsopen",
-                "fsmount",
-                "fsconfig",
-                "fspick",
-                "pivot_root",
-            ];
-            calls(input, &all)
-        },
+        rate: |input| calls(input, &MOUNTING),
     },
     TableRow {
         id: "call_kernel_code",
