@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use crate::{Bench, journal, ordinary};
+use crate::{Place, journal, ordinary};
 
 #[test]
 fn bad_input_is_one_line_and_no_file() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.learned(2);
     bench.put("broken.json", "{\"require\":1,\n  \"max_exposre\": 4}");
     bench.put("newer.json", "{\"require\":2}");
@@ -58,7 +58,7 @@ fn bad_input_is_one_line_and_no_file() {
 
 #[test]
 fn a_profile_that_cannot_be_read_is_not_approved() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.put("p.json", "{\"remit\":1}");
     let said = bench.remit(&["approve", "p.json"]);
     let error = String::from_utf8_lossy(&said.stderr);

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::{Bench, REMIT, events, executable, sha256};
+use crate::{Place, REMIT, events, executable, sha256};
 
 /// An archive as `docker save` writes it, of an unpacked image.
 pub fn save(root: &Path, archive: &Path) {
@@ -36,8 +36,8 @@ pub fn save(root: &Path, archive: &Path) {
 }
 
 /// A repository whose base branch has the profile, with `docker` and `gh` scripts.
-fn repository() -> Bench {
-    let bench = Bench::new();
+fn repository() -> Place {
+    let bench = Place::new();
     bench.image().learned(4);
     for name in ["requirements.json", "github.yml", "gitlab.yml"] {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ci").join(name);
@@ -63,7 +63,7 @@ fn repository() -> Bench {
 }
 
 /// Runs a step as a runner does.
-fn shell(bench: &Bench, script: &str) -> Output {
+fn shell(bench: &Place, script: &str) -> Output {
     let path = format!("{}:{}", bench.path("bin").display(), std::env::var("PATH").unwrap_or_default());
     Command::new("bash")
         .args(["-e", "-o", "pipefail", "-c", script])

@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::{Bench, journal, open, ordinary};
+use crate::{Place, journal, open, ordinary};
 
 /// A check with findings of every severity.
-fn bench() -> Bench {
-    let bench = Bench::new();
+fn bench() -> Place {
+    let bench = Place::new();
     bench.learned(3);
     bench.change(|profile| {
         profile["programs"].as_array_mut().expect("a list").push(json!({ "path": "/bin/sh" }));

@@ -4,11 +4,11 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::{Bench, journal, journal_with, line, open, ordinary};
+use crate::{Place, journal, journal_with, line, open, ordinary};
 
 #[test]
 fn what_was_learned_is_clean_with_the_runs_that_it_was_learned_from() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.image().learned(3);
     let checked = bench.check(&["--run", "runs", "--image", "image"]);
     assert_eq!((checked.code, checked.ids()), (0, vec![]), "{:#}", checked.report);
@@ -22,7 +22,7 @@ fn what_was_learned_is_clean_with_the_runs_that_it_was_learned_from() {
 
 #[test]
 fn names_that_differ_from_run_to_run_are_inside() {
-    let bench = Bench::new();
+    let bench = Place::new();
     let varying = |number: u32| {
         let path = format!("/data/temp-{number}.rdb");
         let volume =
@@ -70,7 +70,7 @@ fn names_that_differ_from_run_to_run_are_inside() {
 
 #[test]
 fn nothing_that_could_not_be_looked_at_is_clean() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.learned(3);
     let killed = journal(7, "get", &ordinary());
     let killed = killed.rsplit_once("{\"end\"").expect("an end").0;
@@ -87,7 +87,7 @@ fn nothing_that_could_not_be_looked_at_is_clean() {
 
 #[test]
 fn against_the_previous_profile_only_what_is_new_fails() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.learned(3);
     bench.change(|profile| {
         profile["programs"].as_array_mut().expect("a list").push(json!({ "path": "/bin/sh" }));
@@ -131,7 +131,7 @@ fn against_the_previous_profile_only_what_is_new_fails() {
 
 #[test]
 fn an_approval_is_of_one_content() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.learned(3);
     bench.put("old.json", bench.text("p.json"));
     bench.put("require.json", r#"{"require":1,"approved":true}"#);
@@ -172,7 +172,7 @@ fn an_approval_is_of_one_content() {
 
 #[test]
 fn a_tier_is_a_file_that_can_be_printed() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.learned(3);
     for tier in ["minimal", "elevated", "regulated"] {
         let text = bench.done(&["check", "--print-tier", tier]);
@@ -187,7 +187,7 @@ fn a_tier_is_a_file_that_can_be_printed() {
 
 #[test]
 fn an_archive_is_checked_as_its_files_are() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.image().learned(3);
     bench.put("image/usr/sbin/server", crate::elf(2));
     crate::executable(&bench.path("image/usr/sbin/server"));
@@ -199,7 +199,7 @@ fn an_archive_is_checked_as_its_files_are() {
 
 #[test]
 fn exposure_fails_with_its_rows_where_it_rises() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.learned(3);
     bench.put("old.json", bench.text("p.json"));
     bench.put("require.json", r#"{"require":1,"max_exposure":0.5}"#);
@@ -221,7 +221,7 @@ fn exposure_fails_with_its_rows_where_it_rises() {
 /// An enforced run shows the layers, and an audited one the reads that would be refused.
 #[test]
 fn an_enforced_and_an_audited_run_show_different_things() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.learned(3);
     bench.put("require.json", r#"{"require":1,"layers":["seccomp"]}"#);
     bench.put("audited.jsonl", crate::events(&bench.digest(), &[]));

@@ -7,23 +7,20 @@ mod ci;
 mod docs;
 mod formats;
 mod gate;
+#[path = "../harness/place.rs"]
+mod place;
 mod rules;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
-const REMIT: &str = env!("CARGO_BIN_EXE_remit");
+use place::{Place, REMIT};
+
 const SERVER: &str = "/usr/sbin/server";
 const NONCE: &str = "0123456789abcdef0123456789abcdef";
-
-/// A directory, and the tool in it.
-struct Bench(TempDir);
 
 /// What a check said.
 struct Checked {
@@ -31,37 +28,7 @@ struct Checked {
     report: Value,
 }
 
-impl Bench {
-    fn new() -> Bench {
-        Bench(tempfile::tempdir().expect("a temporary directory"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn put(&self, name: &str, text: impl AsRef<[u8]>) -> &Bench {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("a directory")).expect("made");
-        fs::write(path, text).expect("it can be written");
-        self
-    }
-
-    fn text(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    fn remit(&self, arguments: &[&str]) -> Output {
-        Command::new(REMIT).args(arguments).current_dir(self.0.path()).output().expect("it runs")
-    }
-
-    /// Runs what is to succeed.
-    fn done(&self, arguments: &[&str]) -> String {
-        let said = self.remit(arguments);
-        assert_eq!(said.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&said.stderr));
-        String::from_utf8(said.stdout).expect("UTF-8")
-    }
-
+impl Place {
     /// Checks p.json.
     fn check(&self, arguments: &[&str]) -> Checked {
         let all = [&["check", "p.json", "--output", "json=-"], arguments].concat();
@@ -98,7 +65,7 @@ impl Bench {
     }
 
     /// An unpacked image with the server and its loader.
-    fn image(&self) -> &Bench {
+    fn image(&self) -> &Place {
         self.put("image/usr/sbin/server", elf(1)).put("image/lib64/ld-linux-x86-64.so.2", loader());
         self.put("image/lib/libc.so.6", "library").put("image/etc/server.conf", "");
         for name in ["usr/sbin/server", "lib64/ld-linux-x86-64.so.2"] {

@@ -7,14 +7,14 @@ use remit::gate::GateRule;
 use serde_json::{Value, json};
 
 use crate::{
-    Bench, Checked, elf, events, events_in, executable, journal, journal_with, line, open, ordinary, sha256,
+    Checked, Place, elf, events, events_in, executable, journal, journal_with, line, open, ordinary, sha256,
     violation,
 };
 
 /// A situation: what is there, and how it is checked.
 struct Case {
     rule: GateRule,
-    set_up: fn(&Bench),
+    set_up: fn(&Place),
     arguments: &'static [&'static str],
     /// Whether a patch has to be offered.
     has_patch: bool,
@@ -24,23 +24,23 @@ const fn case(
     rule: GateRule,
     has_patch: bool,
     arguments: &'static [&'static str],
-    set_up: fn(&Bench),
+    set_up: fn(&Place),
 ) -> Case {
     Case { rule, set_up, arguments, has_patch }
 }
 
 /// One more thing that the run of this build did.
-fn also(bench: &Bench, more: &[Value]) {
+fn also(bench: &Place, more: &[Value]) {
     bench.learned(3);
     bench.put("build.jsonl", journal(7, "get", &[ordinary(), more.to_vec()].concat()));
 }
 
-fn require(bench: &Bench, keys: &str) {
+fn require(bench: &Place, keys: &str) {
     bench.put("require.json", format!("{{\"require\":1,{keys}}}"));
 }
 
 /// A profile that was not learned.
-fn by_hand(bench: &Bench, more: Value) {
+fn by_hand(bench: &Place, more: Value) {
     let mut profile = json!({ "remit": 1, "name": "server",
         "programs": [{ "path": "/usr/sbin/server", "entry": true, "why": "the app" }] });
     profile.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -283,8 +283,8 @@ fn cases() -> Vec<Case> {
 
 const STATUS: &str = "Package: server\nStatus: install ok installed\nVersion: 1.3-1\n\nPackage: libc6\nStatus: install ok installed\nVersion: 2.28-10\n";
 
-fn checked(case: &Case) -> (Bench, Checked) {
-    let bench = Bench::new();
+fn checked(case: &Case) -> (Place, Checked) {
+    let bench = Place::new();
     (case.set_up)(&bench);
     let checked = bench.check(case.arguments);
     (bench, checked)
@@ -351,7 +351,7 @@ fn each_patch_mends_its_finding() {
 /// The hint of an event is passed on where it is one that remit gives for this profile.
 #[test]
 fn a_violation_is_a_finding_with_its_hint() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.learned(3);
     let hint = json!([{ "op": "add", "path": "/files/-", "value": { "path": "/srv/x", "allow": ["read"] } }]);
     let forged = json!([{ "op": "add", "path": "/mode", "value": "off" }]);
@@ -375,7 +375,7 @@ fn a_violation_is_a_finding_with_its_hint() {
 
 #[test]
 fn the_image_says_older_and_newer() {
-    let bench = Bench::new();
+    let bench = Place::new();
     bench.image().learned(3);
     bench.put("image/var/lib/dpkg/status", STATUS);
     let checked = bench.check(&["--image", "image"]);

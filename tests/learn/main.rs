@@ -6,51 +6,17 @@ mod amend;
 mod bad_input;
 mod build;
 mod exact;
+#[path = "../harness/place.rs"]
+mod place;
 mod progress;
 #[path = "../harness/seat.rs"]
 mod seat;
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
-
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-const REMIT: &str = env!("CARGO_BIN_EXE_remit");
-
-/// A directory, and the tool in it.
-struct Place(TempDir);
+use place::{Place, REMIT};
 
 impl Place {
-    fn new() -> Place {
-        Place(tempfile::tempdir().expect("a temporary directory"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn put(&self, name: &str, text: impl AsRef<[u8]>) -> &Place {
-        fs::write(self.path(name), text).expect("it can be written");
-        self
-    }
-
-    fn text(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    fn remit(&self, arguments: &[&str]) -> Output {
-        Command::new(REMIT).args(arguments).current_dir(self.0.path()).output().expect("it runs")
-    }
-
-    /// What it prints where it is done.
-    fn done(&self, arguments: &[&str]) -> String {
-        let said = self.remit(arguments);
-        assert_eq!(said.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&said.stderr));
-        String::from_utf8(said.stdout).expect("UTF-8")
-    }
-
     fn built(&self, arguments: &[&str]) -> Value {
         self.done(&[&["build", "-o", "p.json"], arguments].concat());
         let profile = self.text("p.json");

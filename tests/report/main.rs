@@ -6,48 +6,15 @@ mod hostile;
 mod html;
 mod made;
 mod pages;
+#[path = "../harness/place.rs"]
+mod place;
 #[path = "../support/skip.rs"]
 mod skip;
 mod style;
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
-
-use tempfile::TempDir;
-
-const REMIT: &str = env!("CARGO_BIN_EXE_remit");
-
-/// A directory, and the tool in it.
-struct Place(TempDir);
+use place::Place;
 
 impl Place {
-    fn new() -> Place {
-        Place(tempfile::tempdir().expect("a temporary directory"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn put(&self, name: &str, text: impl AsRef<[u8]>) {
-        fs::write(self.path(name), text).expect("it can be written");
-    }
-
-    fn text(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    fn remit(&self, arguments: &[&str]) -> Output {
-        Command::new(REMIT).args(arguments).current_dir(self.0.path()).output().expect("it runs")
-    }
-
-    fn done(&self, arguments: &[&str]) -> String {
-        let said = self.remit(arguments);
-        assert_eq!(said.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&said.stderr));
-        String::from_utf8(said.stdout).expect("UTF-8")
-    }
-
     /// The report with these arguments, as `report.html` has it.
     fn report(&self, arguments: &[&str]) -> String {
         self.done(&[&["report", "-o", "report.html"], arguments].concat());
