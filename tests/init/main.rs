@@ -47,6 +47,8 @@ impl Way {
             command.args(["--mode", "off", "-s"]);
         }
         command.args(options).arg("--").arg(app);
+        // A shell can set no trap for a signal that it was started to ignore.
+        seat::interruptible(&mut command);
         command
     }
 
