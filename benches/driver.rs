@@ -5,7 +5,8 @@
 //! driver true             exits 0
 //! driver calls N          N times getppid; prints the nanoseconds that they took
 //! driver reads N          N times pread of 4 KiB of this program's own file; likewise
-//! driver filtered-calls N, filtered-reads N
+//! driver opens N FILE     N times open for reading and close; likewise
+//! driver filtered-calls N, filtered-reads N, filtered-opens N FILE
 //!                         the same behind a filter of its own that allows everything
 //! driver spawn N PROG     N times fork, exec of `PROG true` and wait; likewise
 //! driver spawn-at N RATE PROG
@@ -51,6 +52,8 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         (b"true", _) => 0,
         (b"calls", Some(times)) => timed(|| calls(times)),
         (b"reads", Some(times)) => timed(|| reads(times)),
+        (b"opens", Some(times)) => timed(|| opens(times, word(3))),
+        (b"filtered-opens", Some(times)) => timed_after(allow_all, || opens(times, word(3))),
         (b"filtered-calls", Some(times)) => timed_after(allow_all, || calls(times)),
         (b"filtered-reads", Some(times)) => timed_after(allow_all, || reads(times)),
         (b"spawn", Some(times)) => timed(|| spawn(times, word(3))),
@@ -77,6 +80,16 @@ fn timed(act: impl FnOnce() -> bool) -> c_int {
 
 fn timed_after(prepare: impl FnOnce() -> bool, act: impl FnOnce() -> bool) -> c_int {
     if prepare() { timed(act) } else { 1 }
+}
+
+fn opens(times: u64, path: &CStr) -> bool {
+    (0..times).all(|_| {
+        // SAFETY: the path is a string, and the descriptor is this iteration's own.
+        unsafe {
+            let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+            fd >= 0 && libc::close(fd) == 0
+        }
+    })
 }
 
 /// The cheapest filter there is: what the kernel itself takes for having one at all.

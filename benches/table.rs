@@ -20,6 +20,7 @@ mod events;
 mod exec;
 mod init;
 mod nginx;
+mod opens;
 mod pgbench;
 mod redis;
 mod server;
@@ -53,9 +54,10 @@ fn main() -> ExitCode {
 
 type Measure = fn(&Room) -> Result<Section, String>;
 
-const SECTIONS: [(&str, Measure); 34] = [
+const SECTIONS: [(&str, Measure); 35] = [
     ("reads: 3 million allowed pread of 4 KiB, seconds", reads),
     ("calls: 3 million allowed getppid, the shortest call there is, seconds", calls),
+    ("opens: open and close of a file, nanoseconds each", opens::opens),
     ("spawn: fork, exec and wait of a static true, microseconds each", spawn),
     ("spawn on one processor: the same", |room| exec::on_one_processor(|| spawn(room))),
     ("exec: fork, exec and wait of a dynamic true under baseline, microseconds each", exec::dynamic),

@@ -16,7 +16,7 @@ use crate::policy::call::Call;
 use crate::profile::OnViolation;
 use crate::sys::seccomp::{self, Answer, NotificationId};
 use crate::sys::{process, signal};
-use crate::syscalls;
+use crate::syscalls::{self, Arg, Handler};
 
 impl Enforcer {
     /// Turns a decision into an answer, once the notification was found valid.
@@ -58,6 +58,27 @@ impl Enforcer {
                 Conclusion::Answer(Answer::Continue)
             }
             Decision::Deny(refusal) => self.refuse(&refusal, call, caller),
+        }
+    }
+
+    /// No answer lets a call continue that may truncate past the kernel's rules. openat2(2) is then
+    /// one that the kernel does not have: a library opens by openat(2) in its place.
+    pub(super) fn unless_it_truncates(
+        &mut self,
+        conclusion: Conclusion,
+        call: &Call,
+        caller: &Caller,
+    ) -> Conclusion {
+        match conclusion {
+            Conclusion::Answer(Answer::Continue) if self.rules.never_continues(call) => {
+                match call.argument(Arg::Flags) {
+                    None if call.handler() == Handler::Open => {
+                        Conclusion::Answer(Answer::Fail(Errno::ENOSYS))
+                    }
+                    _ => self.refuse(&self.rules.unreadable(call), call, caller),
+                }
+            }
+            conclusion => conclusion,
         }
     }
 

@@ -34,7 +34,7 @@ impl Enforcer {
     /// Where the path cannot be resolved it fails as in the kernel.
     pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Decision {
         match Open::decode(call, &self.memory_of(caller)) {
-            Ok(open) => self.decide_open(caller, &open),
+            Ok(open) => self.decide_open(caller, &open, self.rules.never_continues(call)),
             Err(errno) => unknown(errno),
         }
     }
@@ -57,20 +57,21 @@ impl Enforcer {
         ))
     }
 
-    fn decide_open(&self, caller: &Caller, open: &Open) -> Decision {
+    fn decide_open(&self, caller: &Caller, open: &Open, never_continues: bool) -> Decision {
         /// Once more where something came to be at the name meanwhile.
         const TRIES: u32 = 3;
-        let tries = (1..TRIES).find_map(|_| self.try_open(caller, open));
-        let last = || self.try_open(caller, open);
+        let tries = (1..TRIES).find_map(|_| self.try_open(caller, open, never_continues));
+        let last = || self.try_open(caller, open, never_continues);
         tries.or_else(last).unwrap_or(Decision::Fail(Errno::EAGAIN))
     }
 
     /// None where another file came to be at the name while one was to be made there.
-    fn try_open(&self, caller: &Caller, open: &Open) -> Option<Decision> {
+    fn try_open(&self, caller: &Caller, open: &Open, never_continues: bool) -> Option<Decision> {
         let flags = open.flags;
+        let fails = |errno| if never_continues { Decision::Fail(errno) } else { Decision::Continue };
         let found = match self.find(caller, &open.at, open.follows()) {
             Ok(found) if open.at.names_directory() && !is_directory(&found) => {
-                return Some(Decision::Continue);
+                return Some(fails(if found.target.is_some() { Errno::ENOTDIR } else { Errno::ENOENT }));
             }
             Ok(found) => found,
             Err(Errno::EACCES) if self.is_supervisors(&open.at) => {
@@ -78,19 +79,29 @@ impl Enforcer {
             }
             Err(errno) => return Some(unknown(errno)),
         };
-        let Some((needs, kernel)) = opening_needs(&found, flags) else { return Some(Decision::Continue) };
+        let Some((needs, kernel)) = opening_needs(&found, flags) else {
+            return Some(match &found.target {
+                _ if flags & libc::O_PATH != 0 => Decision::Continue,
+                None => fails(Errno::ENOENT),
+                Some(_) if flags & libc::O_TMPFILE == libc::O_TMPFILE => fails(Errno::ENOTDIR),
+                Some(_) if flags & libc::O_EXCL != 0 => fails(Errno::EEXIST),
+                Some(_) => fails(Errno::EISDIR),
+            });
+        };
         if let Some(stream) = found.stream {
             return Some(self.open_stream(caller, found, stream, open, (needs, kernel)));
         }
         Some(match self.ruling_for(caller, &found, open, needs, kernel) {
-            Ok(Ruling::Kernel) => Decision::Continue,
+            Ok(Ruling::Kernel) if !never_continues => Decision::Continue,
             Ok(Ruling::Perform) | Ok(Ruling::Refuse(_)) | Err(_) if self.reopens(caller, &found, open) => {
                 self.reopen(caller, found, open)
             }
             // What the supervisor cannot do for the caller is left to Landlock, which has no rule
             // that allows it.
-            Ok(Ruling::Perform) if found.magic || open.resolve != 0 => Decision::Continue,
-            Ok(Ruling::Perform) => match self.perform_open(&found, open, caller) {
+            Ok(Ruling::Kernel | Ruling::Perform) if found.magic || open.resolve != 0 => Decision::Continue,
+            // To open a device or a pipe may wait, or do more.
+            Ok(Ruling::Kernel) if found.target.as_ref().is_some_and(is_special) => Decision::Continue,
+            Ok(Ruling::Kernel | Ruling::Perform) => match self.perform_open(&found, open, caller) {
                 Ok(fd) => Decision::Opened(fd, flags & libc::O_CLOEXEC != 0),
                 Err(PerformError::Kernel(Errno::EWOULDBLOCK)) if flags & libc::O_NONBLOCK == 0 => {
                     leased(found.target, flags)
@@ -127,6 +138,8 @@ impl Enforcer {
     /// A change of one path.
     fn one(&self, caller: &Caller, at: &PathArg, change: TreeChange) -> Decision {
         let follow = matches!(change, TreeChange::Truncate { .. });
+        let never_continues = follow && self.rules.policy().truncates;
+        let fails = |errno| if never_continues { Decision::Fail(errno) } else { Decision::Continue };
         // No right makes a device.
         if matches!(change, TreeChange::MakeNode { mode } if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
         {
@@ -136,12 +149,18 @@ impl Enforcer {
         let found = match self.find(caller, at, follow) {
             // Only a directory may be named with a slash at the end.
             Ok(found) if at.names_directory() && !makes_directory && !is_directory(&found) => {
-                return Decision::Continue;
+                return fails(Errno::ENOTDIR);
             }
             Ok(found) => found,
             Err(errno) => return unknown(errno),
         };
-        let Some((needs, kernel)) = change.needs(&found) else { return Decision::Continue };
+        let Some((needs, kernel)) = change.needs(&found) else {
+            return fails(match &found.target {
+                None => Errno::ENOENT,
+                Some(_) if is_directory(&found) => Errno::EISDIR,
+                Some(_) => Errno::EINVAL,
+            });
+        };
         let leaves = matches!(&change, TreeChange::MakeLink { text } if !may_link(text));
         let ruling = match leaves {
             true => self.ruling(&found, needs, kernel),
@@ -149,7 +168,7 @@ impl Enforcer {
         };
         match ruling {
             Ok(Ruling::Kernel) => Decision::Continue,
-            Ok(Ruling::Perform) if found.magic => Decision::Continue,
+            Ok(Ruling::Perform) if found.magic && !never_continues => Decision::Continue,
             Ok(Ruling::Perform) => match change {
                 TreeChange::Truncate { length } => match self.exceeds(&found, length, caller) {
                     Ok(false) => match self.perform(&found, &change, caller) {
@@ -422,6 +441,11 @@ fn own_process(canonical: &Path, tgid: Pid) -> Option<PathBuf> {
 
 fn is_directory(found: &Found) -> bool {
     found.target.as_ref().is_some_and(|target| target.kind == FileKind::Directory)
+}
+
+/// Whether it is neither a regular file nor a directory.
+fn is_special(target: &Target) -> bool {
+    !matches!(target.kind, FileKind::Regular | FileKind::Directory)
 }
 
 /// The rights that an open needs; `None` where the kernel refuses it anyway, or

@@ -75,7 +75,10 @@ impl Enforcer {
                 }
                 Some(target) => {
                     let stat = fstat(&target.fd)?;
-                    if target.kind != FileKind::Regular || self.rules.is_protected(inodes::id(&target.fd)?) {
+                    let changes = requested.intersects(OFlag::O_ACCMODE | OFlag::O_TRUNC);
+                    if !matches!(target.kind, FileKind::Regular | FileKind::Directory)
+                        || (changes && self.rules.is_protected(inodes::id(&target.fd)?))
+                    {
                         return Ok(None);
                     }
                     if requested.contains(OFlag::O_CREAT) {
@@ -107,6 +110,10 @@ impl Enforcer {
     /// directory is the one at its path: a descriptor from another mount namespace may have a path
     /// that leads elsewhere here.
     pub(super) fn still_as_resolved(&self, found: &Found) -> Result<(), Errno> {
+        if found.magic {
+            // What is done is done to the file that was resolved.
+            return if self.waits() == Ok(true) { Ok(()) } else { Err(Errno::ESRCH) };
+        }
         let here = found.canonical.parent().filter(|_| found.name != ".").unwrap_or(&found.canonical);
         let (opened, there) = (fstat(&found.parent)?, stat(here)?);
         if (opened.st_dev, opened.st_ino) != (there.st_dev, there.st_ino) {

@@ -117,7 +117,7 @@ impl NotificationHandler for Enforcer {
                 if unread && (self.has_handed_out(request, &caller) || !self.waits()?) {
                     return Ok(());
                 }
-                match decision.decision {
+                let conclusion = match decision.decision {
                     Decision::AwaitLease(leased) => self.wait_for_lease(leased, request, &caller),
                     decision => {
                         if caller.handed.is_some() {
@@ -125,12 +125,15 @@ impl NotificationHandler for Enforcer {
                         }
                         self.conclude(decision, call, &caller)
                     }
-                }
+                };
+                self.unless_it_truncates(conclusion, call, &caller)
             }
             // Without /proc, or out of descriptors, nothing is known of the caller.
             Err(errno) => {
                 tracing::error!(%tid, %errno, "a caller's status cannot be read");
-                self.conclude(decision.decision, call, &Caller::unknown(tid))
+                let caller = Caller::unknown(tid);
+                let conclusion = self.conclude(decision.decision, call, &caller);
+                self.unless_it_truncates(conclusion, call, &caller)
             }
         };
         answered(match conclusion {

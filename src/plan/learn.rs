@@ -170,6 +170,7 @@ fn nothing(supervisor: u32) -> Policy {
         write_execute: true,
         landlock: false,
         performs: false,
+        truncates: false,
         watch_reads: false,
         environment: Vec::new(),
         environment_keep: Vec::new(),

@@ -12,8 +12,8 @@ use super::programs::Programs;
 use super::provenance::FileProvenance;
 use super::startup;
 use super::{
-    Host, Landlock, Plan, PlanError, Policy, check, data, elsewhere, files, first_process, missing_features,
-    protect, sets, unsupported,
+    Host, Landlock, Plan, PlanError, Policy, check, data, elsewhere, files, first_process, handled,
+    missing_features, protect, sets, unsupported,
 };
 use crate::image::ImageFiles;
 use crate::kernel::{Kernel, LandlockAbi};
@@ -83,8 +83,15 @@ impl Plan {
         let (handled_net, ports) = sockets.rules(kernel.landlock);
         let scoped = kernel.landlock >= LandlockAbi::SCOPE;
         notes.extend(granted.not_followed.iter().cloned());
-        let Granted { grants, rules, widened, handled, not_followed, hands_over, .. } = granted;
-        let landlock = (enforce && kernel.landlock > LandlockAbi::NONE).then(|| Landlock {
+        let Granted { grants, mut rules, mut widened, handled, not_followed, hands_over, .. } = granted;
+        let confines = enforce && kernel.landlock > LandlockAbi::NONE;
+        let truncates = confines && handled::performs_truncation(hands_over, &filter);
+        let handled = handled::reduce(handled, &mut rules, truncates);
+        for wider in &mut widened {
+            wider.rights &= handled;
+        }
+        widened.retain(|wider| confines && !wider.rights.is_empty());
+        let landlock = confines.then(|| Landlock {
             handled,
             handled_net,
             scope_signal: scoped,
@@ -92,7 +99,6 @@ impl Plan {
             rules: rules.into_values().collect(),
             ports,
         });
-        let widened = if landlock.is_some() { widened } else { Vec::new() };
         let program_rules = check::rules(profile, kernel, &programs);
         let checks = check::is_armed(&program_rules, mode);
         let mut missing =
@@ -129,6 +135,7 @@ impl Plan {
             write_execute: profile.write_execute,
             landlock: landlock.is_some(),
             performs: enforce && hands_over,
+            truncates,
             watch_reads: profile.watch_reads,
             environment: sets::never_set(profile),
             environment_keep: sets::keep_list(profile),

@@ -21,6 +21,7 @@ mod files;
 mod filter_input;
 pub mod first_process;
 mod grants;
+mod handled;
 mod index;
 mod json;
 mod layers;
@@ -452,6 +453,9 @@ pub struct Policy {
     /// The supervisor itself creates files at names for which Landlock has no rule: in enforce,
     /// where it can install descriptors in the app (Linux 5.14).
     pub performs: bool,
+    /// It performs what truncates a file that is not opened for writing, too, and answers each
+    /// openat2(2): no rule of the kernel's decides on TRUNCATE.
+    pub truncates: bool,
     /// Opens for reading are notified too.
     pub watch_reads: bool,
     /// Variables that no program may get, besides the loader's: names and `LD_*` patterns.

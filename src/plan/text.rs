@@ -119,6 +119,9 @@ impl Plan {
             let rights = words::rights(rule.rights).join(" ");
             item(f, &format!("{}: {rights} (for {})", rule.path.display(), rule.because.join(" ")))?;
         }
+        if self.policy.truncates {
+            item(f, "TRUNCATE without writing: performed by the supervisor; openat2(2) never continues")?;
+        }
         for right in domain.handled_net {
             let ports =
                 domain.ports.iter().filter(|(_, rights)| rights.contains(right)).map(|(port, _)| *port);

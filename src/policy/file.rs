@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 
+use super::call::Call;
 use super::inode::Standing;
 use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::image::{FileId, is_beneath};
 use crate::profile::Rights;
-use crate::syscalls::Handler;
+use crate::syscalls::{Arg, Change, Handler};
 
 /// One path of a call and the access to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +65,31 @@ impl PolicyEngine {
             let want = refusal.want.clone().filter(|_| !is_granted);
             return Ruling::Refuse(Box::new(Denial { want, ..refusal }));
         }
-        let covered = !self.policy.landlock || self.covered(used);
+        let covered = !self.policy.landlock || (self.covered(used) && !self.truncates_unopened(used.kernel));
         // The supervisor must know the inode of what is created there.
         let made = used.needs.contains(Rights::CREATE) && self.performs_at(&used.canonical);
         if covered && !made { Ruling::Kernel } else { Ruling::Perform }
+    }
+
+    /// Whether a file is truncated that is not opened for writing, and the kernel has no rule on that.
+    fn truncates_unopened(&self, kernel: BitFlags<AccessFs>) -> bool {
+        self.policy.truncates && kernel.contains(AccessFs::Truncate) && !kernel.contains(AccessFs::WriteFile)
+    }
+
+    /// Whether this call never continues: what it does then may be to truncate a file, on which the
+    /// kernel has no rule.
+    pub fn never_continues(&self, call: &Call) -> bool {
+        self.policy.truncates
+            && match (call.handler(), call.argument(Arg::Flags), call.argument(Arg::Pointer)) {
+                (Handler::Change(Change::Truncate), ..) => true,
+                (Handler::Open, Some(flags), _) => {
+                    let writes = matches!(flags as i32 & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR);
+                    !writes && flags as i32 & (libc::O_TRUNC | libc::O_PATH) == libc::O_TRUNC
+                }
+                // openat2(2); creat(2) opens for writing.
+                (Handler::Open, None, how) => how.is_some(),
+                _ => false,
+            }
     }
 
     /// Denies a hard link to a file that no process inside may change: no profile grants it.

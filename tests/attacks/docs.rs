@@ -7,7 +7,8 @@ use crate::acts::ACTS;
 use crate::attack::Attack;
 use crate::support::probe;
 use crate::{
-    environment, injection, kernel, names, programs, races, restarts, sockets, supervisor, unread, users,
+    environment, injection, kernel, names, programs, races, restarts, sockets, supervisor, truncation,
+    unread, users,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/attacks.md");
@@ -27,6 +28,7 @@ const BY_THEMSELVES: &[&str] = &[
     "race-map",
     "race-rename",
     "race-socket",
+    "race-truncate",
     "race-write",
     "replace-honestly",
     "run-last",
@@ -35,7 +37,7 @@ const BY_THEMSELVES: &[&str] = &[
 
 #[test]
 fn every_attack_is_in_the_document() {
-    let tables: [&[Attack]; 30] = [
+    let tables: [&[Attack]; 31] = [
         programs::UNLISTED,
         programs::REPLACED,
         programs::INTERPRETED,
@@ -54,6 +56,7 @@ fn every_attack_is_in_the_document() {
         names::MOVED,
         names::GROWN,
         names::SECOND,
+        truncation::EMPTIED,
         sockets::CONNECTED,
         sockets::OTHERS,
         sockets::ANY_NAME,

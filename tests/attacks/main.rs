@@ -33,6 +33,7 @@ mod restarts;
 mod site;
 mod sockets;
 mod supervisor;
+mod truncation;
 mod unread;
 mod users;
 mod yama;

@@ -138,6 +138,20 @@ impl Machine {
         self.file(path, content)
     }
 
+    /// A program of this machine, without its debug information: half of the memory is the
+    /// root's. One for another architecture is a release, which has none.
+    pub fn program(&mut self, from: &Path, path: &str) -> &mut Machine {
+        if self.arch != Arch::THIS {
+            return self.copy(from, path);
+        }
+        let stripped = folder().join(unique("program"));
+        let status = Command::new("strip").arg("--strip-debug").arg("-o").arg(&stripped).arg(from).status();
+        assert!(status.expect("strip, of binutils").success(), "strip {}", from.display());
+        self.copy(&stripped, path);
+        std::fs::remove_file(&stripped).expect("a file of ours");
+        self
+    }
+
     /// A file, and the folders above it.
     fn put(&mut self, path: &str, mode: u32, content: Vec<u8>) {
         for folder in Path::new(path).ancestors().skip(1).filter(|folder| *folder != Path::new("/")) {

@@ -326,8 +326,9 @@ fn machine(arch: Arch, kernel: &Path) -> Machine {
     let built = |name: &str, ours: &str| if here { PathBuf::from(ours) } else { cross().join(name) };
     let probe = if here { support::probe().to_owned() } else { cross().join("examples/probe") };
     let mut machine = Machine::new(arch, kernel, &probe);
-    machine.copy(if here { support::shim().to_owned() } else { cross_shim() }, "/remit-init");
-    machine.copy(built("remit", env!("CARGO_BIN_EXE_remit")), "/remit").copy(&probe, "/probe");
+    let shim = if here { support::shim().to_owned() } else { cross_shim() };
+    machine.program(&shim, "/remit-init");
+    machine.program(&built("remit", env!("CARGO_BIN_EXE_remit")), "/remit").copy(&probe, "/probe");
     // Where this machine has none of that kind, any program is one that is not listed.
     let (shell, loader) = match arch {
         _ if !here => (probe.as_path(), probe.as_path()),

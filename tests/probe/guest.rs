@@ -42,6 +42,9 @@ pub fn first_process() -> Result<ExitCode, String> {
 fn prepare() -> Result<(), String> {
     mount("proc", "/proc", "proc", 0)?;
     mount("sysfs", "/sys", "sysfs", 0)?;
+    // As container engines set it; a kernel that just started lets no group make ping sockets.
+    std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")
+        .map_err(|why| format!("ping_group_range: {why}"))?;
     // With CONFIG_DEVTMPFS_MOUNT it is there already.
     if let Err(why) = mount("devtmpfs", "/dev", "devtmpfs", 0)
         && !why.contains("EBUSY")

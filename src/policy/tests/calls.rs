@@ -10,7 +10,7 @@ use crate::kernel::Arch;
 use crate::profile::Capability;
 use crate::syscalls::{self, Handler};
 
-fn call(name: &'static str, args: &[u64]) -> Call {
+pub(super) fn call(name: &'static str, args: &[u64]) -> Call {
     let number = syscalls::number(Arch::X86_64, name).unwrap_or_else(|| panic!("{name} is no call"));
     let mut all = [0; 6];
     all[..args.len()].copy_from_slice(args);

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use super::super::file::{FileUse, Ruling};
 use super::super::inode::Standing;
 use super::super::{Denial, PolicyEngine};
+use super::calls::call;
 use super::{id, rules, rules_on};
 use crate::event::{ViolationObject, Want};
 use crate::image::FileId;
@@ -137,7 +138,38 @@ fn rights_that_a_kernel_does_not_handle_are_no_reason_to_perform() {
                   "files": [{"path": "/data/old", "allow": ["write"]}]"#;
     let truncate = |rules: &PolicyEngine| ask(rules, "/data/old", ANOTHER, Rights::WRITE, AccessFs::Truncate);
     assert_eq!(truncate(&rules_on(keys, 6, 18, Mode::Enforce)), Ruling::Perform);
-    assert_eq!(truncate(&rules_on(keys, 6, 1, Mode::Enforce)), Ruling::Kernel, "TRUNCATE came with 6.2");
+    assert_eq!(truncate(&rules_on(keys, 5, 13, Mode::Enforce)), Ruling::Kernel, "TRUNCATE came with 6.2");
+}
+
+#[test]
+fn what_is_emptied_without_being_opened_for_writing_is_performed() {
+    let keys = r#""programs": [{"path": "/app/server", "entry": true}],
+                  "files": [{"path": "/data/old", "allow": ["write"]}]"#;
+    let empty = |rules: &PolicyEngine| {
+        ask(rules, "/data/old", Some(id("/data/old")), Rights::WRITE, AccessFs::Truncate)
+    };
+    let calls = [
+        ("truncate", vec![1, 0], true),
+        ("openat", vec![0, 1, libc::O_TRUNC as u64], true),
+        ("openat", vec![0, 1, (libc::O_TRUNC | libc::O_ACCMODE) as u64], true),
+        ("openat", vec![0, 1, (libc::O_TRUNC | libc::O_WRONLY) as u64], false),
+        ("openat", vec![0, 1, (libc::O_TRUNC | libc::O_PATH) as u64], false),
+        ("openat", vec![0, 1, libc::O_CREAT as u64], false),
+        ("creat", vec![1, 0], false),
+        ("openat2", vec![0, 1, 2, 24], true),
+        ("unlink", vec![1], false),
+    ];
+    for (major, minor, performs) in [(6, 18, true), (6, 1, true), (5, 13, false)] {
+        let rules = rules_on(keys, major, minor, Mode::Enforce);
+        let expected = if performs { Ruling::Perform } else { Ruling::Kernel };
+        assert_eq!(empty(&rules), expected, "Linux {major}.{minor}");
+        for (name, args, never) in &calls {
+            let continues = !rules.never_continues(&call(name, args));
+            assert_eq!(continues, !(*never && performs), "{name} {args:?} on Linux {major}.{minor}");
+        }
+    }
+    let audit = rules_on(keys, 6, 18, Mode::Audit);
+    assert!(!audit.never_continues(&call("truncate", &[1, 0])));
 }
 
 #[test]

@@ -12,8 +12,13 @@ pub const ACTS: &[(&str, super::Act)] = &[
     ("append", |arguments| opened(arguments, libc::O_WRONLY | libc::O_APPEND)),
     ("create", |arguments| opened(arguments, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL)),
     ("open-legacy-create", creat),
-    ("openat2-write", openat2),
+    ("openat2-write", |arguments| openat2(arguments, libc::O_WRONLY)),
+    ("openat2-read", |arguments| openat2(arguments, libc::O_RDONLY)),
+    ("openat2-path", |arguments| openat2(arguments, libc::O_PATH)),
+    ("openat2-truncate", |arguments| openat2(arguments, libc::O_RDONLY | libc::O_TRUNC)),
     ("truncate", truncate),
+    // The file is not opened for writing, and emptied.
+    ("open-truncate", |arguments| opened(arguments, libc::O_RDONLY | libc::O_TRUNC)),
     ("unlink", |arguments| at("unlinkat", libc::SYS_unlinkat, &[argument(arguments, 0, "/etc/passwd")], 0)),
     ("mkdir", |arguments| at("mkdirat", libc::SYS_mkdirat, &[argument(arguments, 0, "/made")], 0o755)),
     ("rename", rename),
@@ -45,10 +50,10 @@ fn creat(arguments: &[String]) -> Result {
     done()
 }
 
-fn openat2(arguments: &[String]) -> Result {
+fn openat2(arguments: &[String], flags: i32) -> Result {
     let name = path(argument(arguments, 0, "/etc/passwd"));
     // struct open_how: flags, mode, resolve.
-    let how: [u64; 3] = [(libc::O_WRONLY | libc::O_CLOEXEC) as u64, 0, 0];
+    let how: [u64; 3] = [(flags | libc::O_CLOEXEC) as u64, 0, 0];
     let fd = call(
         "openat2",
         libc::SYS_openat2,

@@ -6,6 +6,7 @@
 //! exit with 42, and so does whatever is given an argument that it must not have.
 
 pub mod flips;
+mod truncation;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
@@ -19,7 +20,8 @@ use super::{Result, argument, execs, number};
 use crate::syscall::{self, Ended, Forked, call, errno_name, open};
 
 /// `race KIND TRIES [MODE [USER]]`
-pub const ACTS: &[(&str, super::Act)] = &[("race", race), ("race-write", race_write)];
+pub const ACTS: &[(&str, super::Act)] =
+    &[("race", race), ("race-write", race_write), ("race-truncate", truncation::race)];
 
 const GOOD: &str = "/srv/good";
 const EVIL: &str = "/srv/evil";
