@@ -185,7 +185,7 @@ fn command_is_confined_to_its_own_entry() {
         let output = Command::new("sha256sum").arg(path).output().expect("sha256sum");
         String::from_utf8_lossy(&output.stdout).split(' ').next().expect("a digest").to_owned()
     };
-    // unshare -r makes whoever runs this user 0 of the namespace.
+    // unshare -r maps the user of the suite to 0.
     let own = 0;
     let right = digest("/usr/bin/true");
     for (key, value, command, starts) in [
