@@ -176,6 +176,13 @@ fn a_run_that_ended_badly_is_no_pass() {
         assert_eq!(said.code, Some(code), "{options:?}: {said:?}");
         assert!(said.out.contains(says), "{options:?}: {said:?}");
     }
+    // The work waits until the run is ready, which one that ends at once is not.
+    let learned = place.remit(&["learn", "-o", "short.json", "--work", "exit 4", "--", "/bin/true"]);
+    assert_eq!(learned.code, Some(1), "{learned:?}");
+    assert!(
+        learned.out.contains("no profile: it ended with exit code 0 before its work was done"),
+        "{learned:?}"
+    );
     let said = place.verify(&["--work", "sleep 60"], "exit 0");
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.out.contains("before its work was done"), "{said:?}");

@@ -64,7 +64,7 @@ fn a_kernel_that_cannot_give_it_is_exit_code_1() {
 
 #[test]
 fn bad_input_is_one_line_and_exit_code_2() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 23] = [
         (&["plan", "bad/unknown-key.json"], "remit: profile bad/unknown-key.json:1:77: /filez: "),
         (&["plan", "good/redis.json", "--kernel", "2.6"], "expected 5.10 or later"),
         (&["plan", "gone.json"], "remit: profile gone.json: not found"),
@@ -73,6 +73,37 @@ fn bad_input_is_one_line_and_exit_code_2() {
         (&["plan", "strict", "--kernel", "4.18"], "expected 5.10 or later"),
         (&["plan", "strict", "--", "no-such-command"], "PATH"),
         (&["profiles", "basline"], "there are baseline, "),
+        // What it is, and what to do, for files that are none of what a verb reads.
+        (&["plan", "postgres"], "`remit profiles postgres >postgres.json` writes it"),
+        (&["approve", "gone.json"], "gone.json: not found; name a file that is there"),
+        (&["events", "gone"], "remit: gone: not found; name a file that is there"),
+        (&["events", "good"], "remit: good: is a directory; name the file in it"),
+        (&["amend", "good/redis.json", "good", "-o", "none/p.json"], "good: cannot be read: Is a directory"),
+        (&["import", "--from", "oci-seccomp", "gone"], "remit: gone: not found; name a file that is there"),
+        (
+            &["import", "--from", "oci-seccomp", "/dev/null"],
+            "/dev/null: is empty; expected a seccomp profile",
+        ),
+        (
+            &["import", "--from", "oci-seccomp", "bad/array.json"],
+            "expected a JSON object with \"defaultAction\"",
+        ),
+        (
+            &["import", "--from", "kubescape", "/dev/null"],
+            "/dev/null: is empty; expected a map with \"kind\"",
+        ),
+        (&["import", "--from", "kubescape", "bad/array.json"], "is no ApplicationProfile; expected a map"),
+        (
+            &["check", "good/redis.json", "--evidence", "bad/array.json"],
+            "is no evidence file; expected a JSON",
+        ),
+        (&["reach", "no-such-program"], "remit: `no-such-program` is in no directory of PATH"),
+        (&["man", "good/redis.json"], "good/redis.json: is no directory; name one"),
+        (&["import", "--from", "oci-seccomp", "good"], "good: is a directory"),
+        (
+            &["learn", "-o", "none/p.json", "--", "/bin/true"],
+            "none/p.json: no profile can be written there: ",
+        ),
     ];
     for (arguments, says) in cases {
         let said = remit(arguments);

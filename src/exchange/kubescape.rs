@@ -87,6 +87,11 @@ struct HttpEndpoint {
 /// The text is no such manifest, or has no such container.
 pub fn read(text: &[u8], container: Option<&str>) -> Result<Converted<Imported>, Unconvertible> {
     let document = yaml::value(text)?;
+    if !document.is_object() {
+        let what = if document.is_null() { "is empty" } else { "is no ApplicationProfile" };
+        let expected = "expected a map with \"kind\", as `kubectl get applicationprofile -o yaml` prints it";
+        return Err(Unconvertible(format!("{what}; {expected}")));
+    }
     let manifest: Manifest = serde_json::from_value(document)
         .map_err(|error| Unconvertible(format!("is no ApplicationProfile: {error}")))?;
     if manifest.kind != "ApplicationProfile" {

@@ -92,6 +92,15 @@ pub fn read(text: &[u8], target: &TargetMachine) -> Result<Converted<Imported>, 
     if text.len() > MAX_BYTES {
         return Err(Unconvertible(format!("has {} bytes; at most {MAX_BYTES} are read", text.len())));
     }
+    // serde would read a list as the fields in their order.
+    match text.trim_ascii_start().first() {
+        Some(b'{') => {}
+        None => return Err(Unconvertible("is empty; expected a seccomp profile of a runtime".to_owned())),
+        Some(_) => {
+            let what = "is no seccomp profile of a runtime; expected a JSON object with \"defaultAction\"";
+            return Err(Unconvertible(what.to_owned()));
+        }
+    }
     let document: Superset = serde_json::from_slice(text)
         .map_err(|error| Unconvertible(format!("is no seccomp profile of a runtime: {error}")))?;
     let mut reader =

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::rules::GateRule;
 use crate::event::lines::BoundedLines;
 use crate::event::stream::{Origin, Provenance};
+use crate::image::why;
 use crate::learn::{Fact, Observations, Unusable, journal};
 
 /// The record of one run.
@@ -95,7 +96,7 @@ impl RunRecord {
     /// # Errors
     /// It is neither, or cannot be read.
     pub fn read(name: &str, mut input: impl BufRead) -> Result<RunRecord, Unusable> {
-        let failed = |error| Unusable(format!("{name}: cannot be read: {error}"));
+        let failed = |error| Unusable(format!("{name}: cannot be read: {}", why(&error)));
         let journal = is_journal(input.fill_buf().map_err(failed)?);
         if journal {
             return RunJournal::read(name, input).map(RunRecord::Journal);
@@ -205,7 +206,7 @@ impl RefusalLog {
         let mut lines = BoundedLines::of(input);
         let (mut events, mut others, mut unproven, mut unreadable) = (0u64, 0u64, 0u64, 0u64);
         let mut is_over = false;
-        let failed = |error| Unusable(format!("{name}: cannot be read: {error}"));
+        let failed = |error| Unusable(format!("{name}: cannot be read: {}", why(&error)));
         while let Some((number, line)) = lines.next_event().map_err(failed)? {
             events += 1;
             let Ok(event) = serde_json::from_slice::<EventKeys>(line) else {

@@ -15,6 +15,7 @@ use super::Unusable;
 use super::changes::{ProfileChange, changes};
 use crate::event::stream::{BoundedLines, Origin, Provenance};
 use crate::event::{PatchOp, Want};
+use crate::image::why;
 use crate::profile::{self, Document};
 
 /// A proposed profile.
@@ -90,7 +91,7 @@ impl<'d> Amendment<'d> {
         let mut provenance = Provenance::of(&self.nonces);
         let (mut events, mut others, mut unproven) = (0, 0, 0);
         let mut lines = BoundedLines::of(input).with_stdout(!self.nonces.is_empty());
-        let failed = |error| Unusable(format!("{name}: cannot be read: {error}"));
+        let failed = |error| Unusable(format!("{name}: cannot be read: {}", why(&error)));
         while let Some((number, line)) = lines.next_event().map_err(failed)? {
             let at = format!("{name}:{number}");
             let event: EventKeys = match serde_json::from_slice(line) {

@@ -146,6 +146,16 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Evidence, Unusable> {
         evidence: u64,
     }
     let bad = |what: String| Unusable(format!("{name}: {what}"));
+    // serde would read a list as the fields in their order.
+    match bytes.trim_ascii_start().first() {
+        Some(b'{') => {}
+        None => return Err(bad("is empty; expected an evidence file, as remit build writes it".to_owned())),
+        Some(_) => {
+            return Err(bad(
+                "is no evidence file; expected a JSON object, as remit build writes it".to_owned()
+            ));
+        }
+    }
     if let Ok(Version { evidence }) = serde_json::from_slice(bytes)
         && evidence > VERSION
     {

@@ -12,6 +12,7 @@ use super::network::{CHOSEN_PORTS, NSCD};
 use super::observations::Observations;
 use super::volatile::{literal, template, volatile};
 use crate::image::digest::ContentHash;
+use crate::image::why;
 use crate::journal::line::{End, Line, LineError, Observed, RunSummary, Start};
 use crate::journal::observation::{Observation, Of, Phase, Value, What, Word};
 use crate::journal::run::Run;
@@ -121,7 +122,7 @@ impl RunReader<'_> {
     /// Reads the next line; false at the end of the file.
     fn next(&mut self, input: &mut impl BufRead) -> Result<bool, Unusable> {
         self.line.clear();
-        let failed = |error: io::Error| Unusable(format!("{}: cannot be read: {error}", self.name));
+        let failed = |error: io::Error| Unusable(format!("{}: cannot be read: {}", self.name, why(&error)));
         let most = LINE as u64 + 1;
         let length = io::Read::take(&mut *input, most).read_until(b'\n', &mut self.line).map_err(failed)?;
         self.number += u64::from(length > 0);

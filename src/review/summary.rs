@@ -148,18 +148,17 @@ fn calls(allowed: &AllowedCalls) -> String {
 
 fn startup(ready: Ready, allowed: &AllowedCalls) -> String {
     let end = match ready {
-        Ready::Listening => "it listens".to_owned(),
-        Ready::Notify => "READY=1".to_owned(),
-        Ready::Delay(time) => format!("{} ms", time.as_millis()),
+        Ready::Listening => "when it listens".to_owned(),
+        Ready::Notify => "with READY=1".to_owned(),
+        Ready::Delay(time) => format!("after {} ms", time.as_millis()),
     };
     let lasting = |call: &&str| allowed.named(call).any(|one| !one.startup_only);
     let early: Vec<&str> = allowed.names().filter(|call| !lasting(call)).collect();
     match early.is_empty() {
-        true => format!("over with {end}; no call is for it alone"),
-        false => format!(
-            "over with {end}; until then alone: {}",
-            every(early.iter().map(|call| (*call).to_owned()))
-        ),
+        true => format!("over {end}; no call is for it alone"),
+        false => {
+            format!("over {end}; until then alone: {}", every(early.iter().map(|call| (*call).to_owned())))
+        }
     }
 }
 

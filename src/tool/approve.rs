@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use clap::builder::NonEmptyStringValueParser;
+
 use super::check::without_digest;
 use super::staged::StagedFile;
 use super::{VerbOutput, VerbResult, build};
@@ -18,7 +20,7 @@ pub(super) struct ApproveArguments {
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
     /// Who reviewed it
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     by: Option<String>,
     /// A remark
     #[arg(long, value_name = "TEXT")]

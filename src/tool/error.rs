@@ -12,7 +12,7 @@ use super::check::CheckError;
 use super::process_end::ProcessEnd;
 use super::ready::READY;
 use crate::enforce;
-use crate::enforce::source::{LoadError, beside};
+use crate::enforce::source::{FileFault, LoadError, beside};
 use crate::exchange::Unconvertible;
 use crate::filter;
 use crate::image::archive::ImageError;
@@ -34,6 +34,8 @@ pub(super) enum ToolError {
     Enforce(enforce::Error),
     /// A profile cannot be loaded.
     Profile(LoadError),
+    /// A profile of `remit profiles` is not embedded in the shim.
+    OnlyReady(String),
     /// A profile that the tool has made is none.
     Made(ReadError),
     /// Journals, evidence or events cannot be used.
@@ -66,6 +68,8 @@ pub(super) enum ToolError {
     File { path: PathBuf, error: io::Error },
     /// What `remit build` was given cannot be opened or read.
     Input { path: PathBuf, error: io::Error },
+    /// A directory cannot be made.
+    NoDirectory { path: PathBuf, error: io::Error },
     /// A file cannot be written.
     Write { path: PathBuf, error: io::Error },
     /// A path has no last part that could be a file's name.
@@ -88,7 +92,7 @@ pub(super) enum ToolError {
     ThisKernel(enforce::Error),
     /// The working directory, which COMMAND is relative to, is not known.
     Command { word: String, error: io::Error },
-    /// COMMAND is in no directory of PATH.
+    /// COMMAND, or another program, is in no directory of PATH.
     NotInPath(String),
     /// COMMAND has no last part that could name a profile.
     NoName,
@@ -171,7 +175,17 @@ impl fmt::Display for ToolError {
         match self {
             ToolError::Call(error) => error.fmt(f),
             ToolError::Enforce(error) => error.fmt(f),
+            // The shim's advice is for the image in which it runs.
+            ToolError::Profile(LoadError::File { path, fault: FileFault::Unreadable(error) }) => {
+                f.write_str("profile ")?;
+                of_file(path, error, f)
+            }
             ToolError::Profile(error) => error.fmt(f),
+            ToolError::OnlyReady(name) => write!(
+                f,
+                "profile {name}: is not embedded, but one to be copied into an image; `remit profiles {name} \
+                 >{name}.json` writes it, name that file"
+            ),
             ToolError::Made(error) => error.fmt(f),
             ToolError::Learn(error) => error.fmt(f),
             ToolError::Check(error) => error.fmt(f),
@@ -186,15 +200,25 @@ impl fmt::Display for ToolError {
             ),
             ToolError::Filter { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::File { path, error } => of_file(path, error, f),
-            ToolError::Input { path, error } => {
-                of_file(path, error, f)?;
-                if error.kind() == io::ErrorKind::NotFound {
-                    f.write_str("; expected a journal, a folder of journals or a profile that was built")?;
-                }
-                Ok(())
-            }
+            ToolError::Input { path, error } if error.kind() == io::ErrorKind::NotFound => write!(
+                f,
+                "{}: not found; expected a journal, a folder of journals or a profile that was built",
+                path.display()
+            ),
+            ToolError::Input { path, error } => of_file(path, error, f),
             ToolError::Write { path, error } => {
-                write!(f, "{}: cannot be written: {}", path.display(), why(error))
+                write!(f, "{}: cannot be written: {}", path.display(), why(error))?;
+                f.write_str(match error.kind() {
+                    io::ErrorKind::NotFound => "; make its directory first",
+                    io::ErrorKind::IsADirectory => "; name a file in it",
+                    _ => "",
+                })
+            }
+            ToolError::NoDirectory { path, error } if error.kind() == io::ErrorKind::AlreadyExists => {
+                write!(f, "{}: is no directory; name one", path.display())
+            }
+            ToolError::NoDirectory { path, error } => {
+                write!(f, "{}: no directory can be made there: {}", path.display(), why(error))
             }
             ToolError::NoFileName(path) => write!(f, "{}: is no name of a file", path.display()),
             ToolError::NotUtf8(path) => write!(f, "{}: its name is not UTF-8", path.display()),
@@ -222,11 +246,12 @@ impl fmt::Display for ToolError {
             }
             ToolError::Command { word, error } => write!(f, "COMMAND `{word}`: {error}"),
             ToolError::NotInPath(word) => {
-                write!(f, "COMMAND `{word}` is in no directory of PATH; name its path")
+                write!(f, "`{word}` is in no directory of PATH; name its path, with a slash in it")
             }
             ToolError::NoName => f.write_str("COMMAND is no name of a program; name one"),
             ToolError::Output { path, errno } => {
-                write!(f, "{}: no profile can be written there: {errno}", path.display())
+                write!(f, "{}: no profile can be written there: {}", path.display(), errno.desc())?;
+                f.write_str(if *errno == Errno::ENOENT { "; make its directory first" } else { "" })
             }
             ToolError::OutputExists(path) => write!(
                 f,
@@ -271,7 +296,7 @@ impl fmt::Display for ToolError {
             ToolError::NoFolder(tried) => {
                 f.write_str("--drop-test: no place for its profiles: ")?;
                 match tried {
-                    Some((path, error)) => of_file(path, error, f)?,
+                    Some((path, error)) => write!(f, "{}: {}", path.display(), why(error))?,
                     None => f.write_str("the app may write wherever it was tried")?,
                 }
                 f.write_str("; name one by TMPDIR")
@@ -308,7 +333,14 @@ impl fmt::Display for ToolError {
 }
 
 fn of_file(path: &Path, error: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{}: {}", path.display(), why(error))
+    write!(f, "{}: ", path.display())?;
+    match error.kind() {
+        io::ErrorKind::NotFound => f.write_str("not found; name a file that is there"),
+        io::ErrorKind::IsADirectory => f.write_str("is a directory; name the file in it"),
+        io::ErrorKind::NotADirectory => f.write_str("a part of its path is no directory; name a file"),
+        io::ErrorKind::PermissionDenied => write!(f, "{}; make it readable for this user", why(error)),
+        _ => f.write_str(&why(error)),
+    }
 }
 
 impl fmt::Display for SelfTestError {

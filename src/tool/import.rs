@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &ImportArguments) -> VerbResult {
 
 /// The bytes of the file, one more than are read at the most.
 fn text(file: &Path) -> Result<Vec<u8>, ToolError> {
-    let failed = |error| ToolError::Input { path: file.to_owned(), error };
+    let failed = |error| ToolError::File { path: file.to_owned(), error };
     let mut text = Vec::new();
     let most = MAX_BYTES as u64 + 1;
     if file == Path::new("-") {

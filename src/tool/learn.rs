@@ -152,7 +152,7 @@ impl Journals {
                 (path, made)
             }
         };
-        made.map_err(|error| failed(&directory, error))?;
+        made.map_err(|error| ToolError::NoDirectory { path: directory.clone(), error })?;
         let mut journals = Journals { directory, before: BTreeSet::new(), keep: named.is_some() };
         journals.before = journals.all()?;
         Ok(journals)

@@ -24,7 +24,8 @@ pub(super) fn run(arguments: &ManArguments, mut command: clap::Command) -> VerbR
     let directory = &arguments.directory;
     command.build();
     let failed = |error| ToolError::Write { path: directory.clone(), error };
-    fs::create_dir_all(directory).map_err(failed)?;
+    fs::create_dir_all(directory)
+        .map_err(|error| ToolError::NoDirectory { path: directory.clone(), error })?;
     for (name, text) in pages(&command).map_err(failed)? {
         put(&directory.join(name), &text)?;
     }

@@ -254,6 +254,8 @@ impl Session {
             }
             if let Some(how) = run.ended {
                 run.end_work();
+                // An app that ended early leaves work that was cut, or never began.
+                run.work_cut |= until.work.is_some() && run.work_ended.is_none();
                 if let Some(handler) = &mut handler {
                     handler.finish();
                 }

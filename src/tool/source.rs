@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::ToolError;
+use super::ready::READY;
 use crate::enforce::source::{self, Loaded};
 use crate::image::ImageFiles;
 use crate::image::trees::AppStart;
@@ -46,6 +47,9 @@ pub(super) fn named(word: &str, command: &Path, files: &dyn ImageFiles) -> Resul
     let is_file = word.contains('/')
         || word.ends_with(".json")
         || (embedded::named(word).is_none() && Path::new(word).exists());
+    if !is_file && embedded::named(word).is_none() && READY.iter().any(|ready| ready.name == word) {
+        return Err(ToolError::OnlyReady(word.to_owned()));
+    }
     let loaded = if is_file {
         source::named_file(word, files)?
     } else {

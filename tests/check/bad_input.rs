@@ -17,9 +17,9 @@ fn bad_input_is_one_line_and_no_file() {
     fs::create_dir_all(bench.path("taken")).expect("made");
     let cases: &[(&[&str], &[&str])] = &[
         (&["none.json"], &["none.json", "not found"]),
-        (&["p.json", "--evidence", "none.json"], &["none.json", "No such file"]),
+        (&["p.json", "--evidence", "none.json"], &["none.json", "not found"]),
         (&["p.json", "--evidence", "p.json"], &["p.json", "no evidence"]),
-        (&["p.json", "--run", "none"], &["none", "No such file"]),
+        (&["p.json", "--run", "none"], &["none", "not found"]),
         (&["p.json", "--run", "none.jsonl"], &["none.jsonl", "neither", "journal"]),
         (&["p.json", "--run", "empty"], &["empty", "*.jsonl"]),
         (&["p.json", "--run", "cut.jsonl"], &["cut.jsonl:1"]),
@@ -27,7 +27,7 @@ fn bad_input_is_one_line_and_no_file() {
         (&["p.json", "--require", "regulatd"], &["regulatd", "minimal, elevated, regulated"]),
         (&["p.json", "--require", "broken.json"], &["broken.json:2:3: /max_exposre", "max_exposure"]),
         (&["p.json", "--require", "newer.json"], &["newer.json:1:12: /require", "newer"]),
-        (&["p.json", "--lock", "none.lock"], &["none.lock", "No such file"]),
+        (&["p.json", "--lock", "none.lock"], &["none.lock", "not found"]),
         (&["p.json", "--lock", "p.locked.json"], &["p.locked.json:1:1: /profile_digest", "missing"]),
         (&["p.json", "--image", "none.tar"], &["none.tar", "No such file"]),
         (&["p.json", "--image", "image.tar"], &["image.tar"]),

@@ -185,7 +185,8 @@ fn command_is_confined_to_its_own_entry() {
         let output = Command::new("sha256sum").arg(path).output().expect("sha256sum");
         String::from_utf8_lossy(&output.stdout).split(' ').next().expect("a digest").to_owned()
     };
-    let own = nix::unistd::geteuid().as_raw();
+    // unshare -r maps the user of the suite to 0.
+    let own = 0;
     let right = digest("/usr/bin/true");
     for (key, value, command, starts) in [
         ("args", json!([["a", "..."]]), "/usr/bin/true a b", true),

@@ -67,10 +67,7 @@ fn bad_input_is_one_line_and_exit_code_2() {
         is_one_line(&place, &["build", "good.jsonl", &name, "-o", "p.json"], &[&name, says]);
     }
     for (arguments, says) in [
-        (
-            &["build", "gone.jsonl", "-o", "p.json"][..],
-            "gone.jsonl: No such file or directory; expected a journal",
-        ),
+        (&["build", "gone.jsonl", "-o", "p.json"][..], "gone.jsonl: not found; expected a journal"),
         (&["build", "none", "-o", "p.json"], "holds no journal"),
         (&["build", "good.jsonl", "-o", "none/x/p.json"], "cannot be written"),
         (&["build", "good.jsonl", "-o", "p.json", "--expect", "reload"], "--expect reload: is no behaviour"),

@@ -217,10 +217,10 @@ fn bad_input_is_one_line_and_no_file() {
         (&["gone.json"], "gone.json: not found"),
         (&["basline"], "no profile is called `basline`"),
         (&["bad.json"], "bad.json"),
-        (&["app.json", "--evidence", "gone"], "gone: No such file"),
+        (&["app.json", "--evidence", "gone"], "gone: not found"),
         (&["app.json", "--evidence", "bad.evidence.json"], "newer than this remit"),
         (&["app.json", "--evidence", "cut.evidence.json"], "is no evidence file"),
-        (&["app.json", "--events", "gone"], "gone: No such file"),
+        (&["app.json", "--events", "gone"], "gone: not found"),
         (&["app.json", "--events", "not-events"], "has no event of remit"),
         (&["app.json", "--against", "bad.json"], "bad.json"),
     ];
