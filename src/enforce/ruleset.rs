@@ -1,12 +1,10 @@
 //! The Landlock ruleset of a plan, built before the fork.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use landlock::{
-    BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
-};
+use landlock::{BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, fstat};
@@ -33,14 +31,14 @@ pub enum RulesetError {
         /// The path of the rule.
         path: PathBuf,
         /// What landlock_add_rule(2) returned.
-        error: landlock::RulesetError,
+        errno: Errno,
     },
     /// The kernel does not accept the rule of a TCP port.
     Port {
         /// The port number.
         port: u16,
         /// What landlock_add_rule(2) returned.
-        error: landlock::RulesetError,
+        errno: Errno,
     },
     /// The kernel has no Landlock.
     NotMade,
@@ -59,8 +57,10 @@ impl fmt::Display for RulesetError {
                 }
                 f.write_str("; make sure that nothing writes to the image during the start")
             }
-            RulesetError::Path { path, error } => write!(f, "{}: {}", path.display(), message(error)),
-            RulesetError::Port { port, error } => write!(f, "tcp/{port}: {}", message(error)),
+            RulesetError::Path { path, errno } => {
+                write!(f, "{}: failed to add a rule: {errno}", path.display())
+            }
+            RulesetError::Port { port, errno } => write!(f, "tcp/{port}: failed to add a rule: {errno}"),
             RulesetError::NotMade => f.write_str("the kernel made no ruleset"),
         }
     }
@@ -90,7 +90,8 @@ pub(super) fn ruleset(plan: &Landlock) -> Result<OwnedFd, RulesetError> {
     if !scopes.is_empty() {
         builder = builder.scope(scopes).map_err(failed)?;
     }
-    let mut created = builder.create().map_err(failed)?;
+    let created: Option<OwnedFd> = builder.create().map_err(failed)?.into();
+    let ruleset = created.ok_or(RulesetError::NotMade)?;
     for rule in &plan.rules {
         let path = match open_as_planned(rule) {
             Ok(Some(path)) => path,
@@ -100,17 +101,15 @@ pub(super) fn ruleset(plan: &Landlock) -> Result<OwnedFd, RulesetError> {
                 return Err(RulesetError::Open { path: rule.path.clone(), errno: answer.err() });
             }
         };
-        created = created
-            .add_rule(PathBeneath::new(path, rule.rights))
-            .map_err(|error| RulesetError::Path { path: rule.path.clone(), error })?;
+        // Not by the crate, which calls fstat(2) once more for each.
+        sys::landlock::add_path(ruleset.as_fd(), path.as_fd(), rule.rights.bits())
+            .map_err(|errno| RulesetError::Path { path: rule.path.clone(), errno })?;
     }
-    for (port, access) in &plan.ports {
-        created = created
-            .add_rule(NetPort::new(*port, *access))
-            .map_err(|error| RulesetError::Port { port: *port, error })?;
+    for (&port, access) in &plan.ports {
+        sys::landlock::add_port(ruleset.as_fd(), port, access.bits())
+            .map_err(|errno| RulesetError::Port { port, errno })?;
     }
-    let fd: Option<OwnedFd> = created.into();
-    fd.ok_or(RulesetError::NotMade)
+    Ok(ruleset)
 }
 
 /// The file of a rule; none where another has taken its place since the plan was made,

@@ -124,7 +124,7 @@ fn decided(filter: &Filter) -> Result<Vec<Insn>, FilterError> {
         match rules(call, access)? {
             None => {}
             Some(rules) if rules.is_empty() => drop(calls.insert(number, Cow::Borrowed(ALLOWED))),
-            Some(rules) => drop(calls.insert(number, conditional(number, rules, arch)?.into())),
+            Some(rules) => drop(calls.insert(number, conditional(number, rules, arch, filter.arch)?.into())),
         }
     }
     let mut runs = vec![(0, Cow::Borrowed(NOTIFIED))];
@@ -143,11 +143,16 @@ fn decided(filter: &Filter) -> Result<Vec<Insn>, FilterError> {
     Ok(backwards)
 }
 
-/// One call and its conditions; a notification is seccompiler's marker.
-fn conditional(number: u32, rules: Vec<SeccompRule>, arch: TargetArch) -> Result<Vec<Insn>, FilterError> {
+/// The conditions of one call; a notification is seccompiler's marker.
+fn conditional(
+    number: u32,
+    rules: Vec<SeccompRule>,
+    target: TargetArch,
+    arch: Arch,
+) -> Result<Vec<Insn>, FilterError> {
     let calls = BTreeMap::from([(i64::from(number), rules)]);
     let compiled =
-        SeccompFilter::new(calls, NOT_ALLOWED, SeccompAction::Allow, arch).and_then(BpfProgram::try_from);
+        SeccompFilter::new(calls, NOT_ALLOWED, SeccompAction::Allow, target).and_then(BpfProgram::try_from);
     let program = compiled.map_err(|error| match error {
         BackendError::FilterTooLarge(instructions) => FilterError::TooLong(instructions),
         other => FilterError::Compiler(other),
@@ -156,7 +161,21 @@ fn conditional(number: u32, rules: Vec<SeccompRule>, arch: TargetArch) -> Result
         let marked = *code == RETURN && *k == u32::from(NOT_ALLOWED);
         Insn { code: *code, jt: *jt, jf: *jf, k: if marked { RET_USER_NOTIF } else { *k } }
     };
-    Ok(program.iter().map(ours).collect())
+    let program: Vec<Insn> = program.iter().map(ours).collect();
+    Ok(match &*program {
+        // seccompiler's checks of the architecture and of the number, which are known here.
+        [
+            Insn { code: LOAD, k: 4, .. },
+            Insn { code: EQUAL, jt: 1, jf: 0, k: architecture },
+            Insn { code: RETURN, .. },
+            Insn { code: LOAD, k: 0, .. },
+            Insn { code: EQUAL, jt: 0, jf: 1, k: call },
+            Insn { code: JUMP, k: 1, .. },
+            Insn { code: JUMP, .. },
+            conditions @ ..,
+        ] if *architecture == arch.audit() && *call == number => conditions.to_vec(),
+        _ => program,
+    })
 }
 
 /// Jumps from the number in the accumulator to the run that contains it; each run comes with

@@ -15,7 +15,7 @@ pub mod snapshot;
 pub mod tree;
 pub mod trees;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,13 @@ pub fn is_beneath(path: &Path, directory: &Path) -> bool {
     let directory = directory.strip_suffix(b"/").unwrap_or(directory);
     let rest = path.as_os_str().as_bytes().strip_prefix(directory);
     rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+/// The directory of a path such as those of [`is_beneath`]; none for the root.
+pub fn directory(path: &Path) -> Option<&Path> {
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes.iter().rposition(|byte| *byte == b'/').filter(|_| bytes != b"/")?;
+    Some(Path::new(OsStr::from_bytes(&bytes[..end.max(1)])))
 }
 
 /// The identity of a file: device and inode.
@@ -210,6 +217,9 @@ mod tests {
         let paths = ["/", "/a", "/a/b", "/ab", "/a/b/c", "/b"].map(Path::new);
         for (path, directory) in paths.iter().flat_map(|path| paths.map(|directory| (*path, directory))) {
             assert_eq!(is_beneath(path, directory), path.starts_with(directory), "{path:?} {directory:?}");
+        }
+        for path in paths {
+            assert_eq!(directory(path), path.parent(), "{path:?}");
         }
     }
 }

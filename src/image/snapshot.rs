@@ -24,6 +24,8 @@ pub struct Snapshot {
     names: RefCell<HashMap<OsString, Result<Dentry, Errno>>>,
     executables: RefCell<HashMap<OsString, Result<Executable, Errno>>>,
     directories: RefCell<HashMap<OsString, Vec<(OsString, bool)>>>,
+    /// Paths of directories, each with the same path without links.
+    resolved: RefCell<HashMap<OsString, PathBuf>>,
 }
 
 /// A name in a directory, and what it is; none of this name is a negative one.
@@ -50,7 +52,30 @@ impl Snapshot {
         Ok(found?)
     }
 
+    /// Paths of one directory share its resolution.
     fn resolve(&self, path: &Path) -> io::Result<Option<FileInfo>> {
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+            return self.walk(path);
+        };
+        let known = self.resolved.borrow().get(directory.as_os_str()).map(|end| end.join(name));
+        let end = match known {
+            Some(end) => end,
+            None => match self.walk(directory)? {
+                Some(info) if info.kind == FileKind::Directory => {
+                    let end = info.canonical.join(name);
+                    self.resolved.borrow_mut().insert(directory.into(), info.canonical);
+                    end
+                }
+                _ => return Ok(None),
+            },
+        };
+        match self.name(&end)? {
+            Dentry::Link(_) => self.walk(path),
+            found => Ok(info(end, &found)),
+        }
+    }
+
+    fn walk(&self, path: &Path) -> io::Result<Option<FileInfo>> {
         let mut end = PathBuf::from("/");
         let mut found = self.name(&end)?;
         let mut links = 0;

@@ -2,7 +2,9 @@
 //! Landlock cannot subtract, so it is a walk: of a directory that contains an excluded file, the
 //! other entries are granted one by one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, make_bitflags};
@@ -107,17 +109,15 @@ pub(super) fn split(
     let names = granted.files.list(directory).map_err(|error| {
         PlanError::at(pointer, format!("cannot list `{}`: {}", directory.display(), why(&error)))
     })?;
+    let inside = inside(directory, outside);
     for (name, is_link) in names {
-        let path = directory.join(name);
-        if is_link || outside.contains(&path) {
+        let excluded = inside.get(name.as_os_str());
+        if is_link || excluded.is_some_and(|itself| *itself) {
             continue;
         }
-        // Paths below a directory come right after it.
-        let holds = |path: &PathBuf| {
-            outside.range::<PathBuf, _>(path..).next().is_some_and(|other| other.starts_with(path))
-        };
+        let path = directory.join(&name);
         match granted.files.stat_beside(&path) {
-            Ok(Some(info)) if info.kind == FileKind::Directory && holds(&path) => {
+            Ok(Some(info)) if info.kind == FileKind::Directory && excluded.is_some() => {
                 split(granted, &path, outside, rights, pointer)?;
             }
             Ok(Some(info)) => granted.walked(&info, rights, pointer),
@@ -129,4 +129,19 @@ pub(super) fn split(
         }
     }
     Ok(())
+}
+
+/// The names in a directory that lead to excluded paths, and whether each is one itself.
+fn inside<'o>(directory: &Path, outside: &'o BTreeSet<PathBuf>) -> HashMap<&'o OsStr, bool> {
+    let mut inside = HashMap::new();
+    // Paths below a directory come right after it.
+    let below = outside.range::<Path, _>((Bound::Included(directory), Bound::Unbounded));
+    for path in below.take_while(|path| path.starts_with(directory)) {
+        let mut names = path.iter().skip(directory.iter().count());
+        if let Some(name) = names.next() {
+            let itself = inside.entry(name).or_insert(false);
+            *itself |= names.next().is_none();
+        }
+    }
+    inside
 }

@@ -13,6 +13,7 @@ use landlock::{AccessFs, BitFlags, make_bitflags};
 
 use super::grants::{Granted, in_order};
 use super::links::NAMES;
+use crate::image::directory;
 
 /// Removes the rights to move names there from the kernel's rules, with a note in the plan.
 pub(super) fn withhold(granted: &mut Granted<'_>) {
@@ -52,11 +53,20 @@ fn exposed(granted: &Granted<'_>) -> BTreeMap<PathBuf, (String, String)> {
     if around.is_empty() {
         return exposed;
     }
+    // Grants in one directory follow each other.
+    let (mut last, mut above_it) = (None, Vec::new());
     for inner in &granted.grants {
+        let directory = directory(&inner.path).map(Path::as_os_str);
+        if directory != last {
+            last = directory;
+            let above = inner.path.ancestors().skip(1).enumerate();
+            let around =
+                above.filter_map(|(depth, above)| Some((depth, above, around.get(above.as_os_str())?)));
+            above_it = around.collect();
+        }
         let own = inner.rights.difference(NAMES);
-        for (depth, above) in inner.path.ancestors().skip(1).enumerate() {
-            let mut outer =
-                around.get(above.as_os_str()).into_iter().flatten().map(|index| &granted.grants[*index]);
+        for &(depth, above, outer) in &above_it {
+            let mut outer = outer.iter().map(|index| &granted.grants[*index]);
             let Some(outer) = outer.find(|outer| !outer.rights.contains(own)) else { continue };
             // A walked directory grants the rights on its entries one by one.
             let is_walked = |path: &Path| granted.rules.get(&in_order(path)).is_some_and(|rule| rule.walked);

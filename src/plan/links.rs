@@ -84,9 +84,10 @@ impl<'a> Links<'a> {
         let mut led = Vec::new();
         let mut last: Option<(&Path, Vec<PathBuf>, PathBuf)> = None;
         for (index, entry) in profile.files.iter().enumerate() {
-            let pointer = format!("/files/{index}");
+            let pointer = || format!("/files/{index}");
             match entry {
                 FileEntry::Path(rule) if rule.allow.intersects(NAMES) => {
+                    let pointer = pointer();
                     let (parent, name) = apart(&rule.path);
                     // Entries of one directory follow each other.
                     let (_, to, end) = match last.take() {
@@ -100,6 +101,7 @@ impl<'a> Links<'a> {
                     if entry.links.is_empty() { links.add(entry)? } else { led.push(entry) }
                 }
                 FileEntry::Group(group) if group.what == FileGroup::Elsewhere => {
+                    let pointer = pointer();
                     let devices = ELSEWHERE_DEVICES.iter().map(|path| (path.into(), pointer.clone()));
                     links.below.extend(devices);
                     let data = data.iter().map(|info| (info.canonical.clone().into(), pointer.clone()));

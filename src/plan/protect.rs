@@ -162,9 +162,10 @@ fn refuse_within(granted: &Granted<'_>, directory: &Path, what: &str) -> Result<
 fn refuse_proc(granted: &Granted<'_>) -> Result<(), PlanError> {
     let proc = Path::new("/proc");
     let own = |grant: &FileGrant| OWN_PROCESS.iter().any(|path| grant.path == Path::new(path));
-    let bad = granted.grants.iter().filter(|grant| !own(grant)).find(|grant| {
+    let writes = |grant: &FileGrant| {
         changes(grant, proc, CHANGES) || (grant.rights.intersects(CHANGES) && is_beneath(&grant.path, proc))
-    });
+    };
+    let bad = granted.grants.iter().find(|grant| writes(grant) && !own(grant));
     match bad {
         None => Ok(()),
         Some(grant) => Err(PlanError::at(

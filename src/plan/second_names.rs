@@ -39,7 +39,6 @@ pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), P
     let devices: BTreeSet<_> = sought.values().map(|path| device(path)).collect();
     let pinned = pinned(granted, &sought);
     for (index, entry) in profile.files.iter().enumerate() {
-        let pointer = format!("/files/{index}");
         let (root, sought) = match entry {
             FileEntry::Path(rule) if rule.allow.contains(Rights::WRITE) => (&*rule.path, &sought),
             FileEntry::Group(group) if group.what == FileGroup::Elsewhere && !pinned.is_empty() => {
@@ -47,7 +46,8 @@ pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), P
             }
             _ => continue,
         };
-        let there = seen(granted.files.stat(root), root, &pointer)?;
+        let pointer = format!("/files/{index}");
+        let there = seen(granted.stat(root), root, &pointer)?;
         let Some(info) = there.filter(|info| info.kind == FileKind::Directory) else { continue };
         for part in mounts::parts(&mounts, &info.canonical) {
             if devices.contains(&device(part)) {

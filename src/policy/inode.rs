@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
 use super::PolicyEngine;
-use crate::image::{FileId, is_beneath};
+use crate::image::{FileId, directory, is_beneath};
 use crate::plan::{FileGrant, Policy};
 use crate::profile::Rights;
 
@@ -65,12 +65,21 @@ pub(super) fn exposed(policy: &Policy) -> Vec<&FileGrant> {
     for grant in policy.files.iter().filter(|grant| !grant.exact && grant.rights.intersects(NAMES)) {
         around.entry(grant.path.as_os_str()).or_default().push(grant);
     }
-    let is_exposed = |grant: &&FileGrant| {
-        let mut others =
-            grant.path.ancestors().skip(1).filter_map(|above| around.get(above.as_os_str())).flatten();
-        others.any(|other| exposes(other, grant))
-    };
-    policy.files.iter().filter(is_exposed).collect()
+    // Grants in one directory follow each other.
+    let (mut last, mut others) = (None, Vec::new());
+    let mut exposed = Vec::new();
+    for grant in &policy.files {
+        let directory = directory(&grant.path).map(Path::as_os_str);
+        if directory != last {
+            last = directory;
+            let above = grant.path.ancestors().skip(1);
+            others = above.filter_map(|above| around.get(above.as_os_str())).flatten().collect();
+        }
+        if others.iter().any(|other| exposes(other, grant)) {
+            exposed.push(grant);
+        }
+    }
+    exposed
 }
 
 /// The tracked names, with the rights on the files there.

@@ -1,6 +1,8 @@
 //! Rules between the entries of a profile. By path only; the plan checks them again, by inode.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::nearest::nearest;
@@ -103,11 +105,12 @@ fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
         if !rule.allow.intersects(CHANGING) {
             continue;
         }
-        let pointer = format!("/files/{index}");
-        let in_proc = rule.path.starts_with("/proc") || rule.path == Path::new("/");
+        let bytes = rule.path.as_os_str().as_bytes();
+        let in_proc = bytes == b"/" || bytes.starts_with(b"/proc") && rule.path.starts_with("/proc");
         if !in_proc && !code.meets(&rule.path) {
             continue;
         }
+        let pointer = format!("/files/{index}");
         for program in profile.programs.iter().filter(|program| !program.from_image) {
             if let Some(victim) = changed_by(program, &rule.path) {
                 return wrong(
@@ -149,41 +152,53 @@ fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// The paths that no right may change, sorted, so that a path is compared with its neighbours
-/// alone; messages about them are made of the entries themselves.
+/// The paths that no right may change, by their bytes, since a profile's paths are normal;
+/// messages about them are made of the entries themselves.
 struct CodePaths<'p> {
     /// Files and directories.
-    all: BTreeSet<&'p Path>,
+    all: HashSet<&'p OsStr>,
+    /// The directories above these.
+    above: HashSet<&'p OsStr>,
     /// Directories whose files are all code, and paths of `libraries`, which may be directories.
-    around: HashSet<&'p Path>,
+    around: HashSet<&'p OsStr>,
 }
 
 impl<'p> CodePaths<'p> {
     fn of(programs: &'p [Program]) -> CodePaths<'p> {
-        let mut code = CodePaths { all: BTreeSet::new(), around: HashSet::new() };
+        let mut code = CodePaths { all: HashSet::new(), above: HashSet::new(), around: HashSet::new() };
         for program in programs {
             // It may hold data as well where only what came with the image runs from it.
             if !program.from_image {
-                code.all.insert(program.place.path());
+                code.add(program.place.path());
             }
-            code.all.extend(program.interpreter.as_deref());
+            if let Some(interpreter) = &program.interpreter {
+                code.add(interpreter);
+            }
             if let ProgramPlace::Beneath(directory) = &program.place
                 && !program.from_image
             {
-                code.around.insert(directory);
+                code.around.insert(directory.as_os_str());
             }
             for library in program.libraries.iter().flatten() {
-                code.all.insert(library);
-                code.around.insert(library);
+                code.add(library);
+                code.around.insert(library.as_os_str());
             }
         }
         code
     }
 
+    fn add(&mut self, path: &'p Path) {
+        if self.all.insert(path.as_os_str()) {
+            self.above.extend(path.ancestors().skip(1).map(Path::as_os_str));
+        }
+    }
+
     fn meets(&self, granted: &Path) -> bool {
-        // Paths below a path come right after it.
-        self.all.range(granted..).next().is_some_and(|first| first.starts_with(granted))
-            || granted.ancestors().any(|above| self.around.contains(above))
+        let name = granted.as_os_str();
+        self.all.contains(name)
+            || self.above.contains(name)
+            || !self.around.is_empty()
+                && granted.ancestors().any(|above| self.around.contains(above.as_os_str()))
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::{ReadError, either};
 use super::nearest::nearest;
-use super::{Document, read};
+use super::{Document, json, read};
 
 /// Each embedded profile's name and text.
 const PROFILES: [(&str, &str); 6] = [
@@ -69,10 +69,11 @@ pub fn expand(name: &str, around: &Around) -> Result<Document, ReadError> {
         "baseline" => beneath_and_beside,
         _ => return read(text.as_bytes()),
     };
-    // Read as a profile below, and by the tests as it stands.
-    let mut profile: Value = serde_json::from_str(text).unwrap_or_default();
-    profile["programs"] = fit(around, profile["programs"].take())?;
-    read(profile.to_string().as_bytes())
+    // Read as a profile below, and by the tests as it stands. Nothing else in it is written anew.
+    let Some(written) = json::member(text, "programs") else { return read(text.as_bytes()) };
+    let (before, after) = text.split_at(json::position(text, written));
+    let programs = fit(around, serde_json::from_str(written).unwrap_or_default())?;
+    read(format!("{before}{programs}{}", &after[written.len()..]).as_bytes())
 }
 
 fn unknown(name: &str) -> String {

@@ -158,6 +158,12 @@ fn parts(text: &str) -> Vec<(&str, &str)> {
     values.into_iter().map(part).collect()
 }
 
+/// The value of an object's member, as it is written. The name has no escapes.
+pub(super) fn member<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let is_it = |key: &str| key.strip_prefix('"')?.strip_prefix(name)?.starts_with('"').then_some(());
+    parts(text.trim_ascii()).into_iter().find_map(|(key, value)| is_it(key).map(|()| value))
+}
+
 /// Every value of a JSON text by its JSON Pointer (RFC 6901), with the byte offset at which it begins;
 /// empty where the text is not JSON. A profile is not nested deeper than 8 levels, and each level is
 /// read once more.
@@ -183,7 +189,7 @@ pub fn positions(text: &str) -> Vec<(String, usize)> {
 }
 
 /// Where a part of a text begins in it.
-fn position(text: &str, part: &str) -> usize {
+pub(super) fn position(text: &str, part: &str) -> usize {
     part.as_ptr().addr() - text.as_ptr().addr()
 }
 

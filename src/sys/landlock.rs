@@ -1,6 +1,6 @@
-//! The two Landlock calls that the crate does not offer alone.
+//! The Landlock calls that the crate does not offer alone.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 
@@ -23,6 +23,46 @@ pub fn version() -> Result<u8, Errno> {
     let answer =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION) };
     check(answer).map(|abi| u8::try_from(abi).unwrap_or(u8::MAX))
+}
+
+/// struct landlock_path_beneath_attr (linux/landlock.h).
+#[repr(C, packed)]
+struct PathBeneathAttr {
+    allowed_access: u64,
+    parent_fd: i32,
+}
+
+/// struct landlock_net_port_attr (linux/landlock.h).
+#[repr(C)]
+struct NetPortAttr {
+    allowed_access: u64,
+    port: u64,
+}
+
+/// Adds a rule for a file, or a directory and all below it (LANDLOCK_RULE_PATH_BENEATH).
+///
+/// # Errors
+/// As landlock_add_rule(2): EINVAL for rights that the ruleset does not handle, or that only a
+/// directory can have.
+pub fn add_path(ruleset: BorrowedFd, file: BorrowedFd, rights: u64) -> Result<(), Errno> {
+    const PATH_BENEATH: u32 = 1;
+    add_rule(ruleset, PATH_BENEATH, &PathBeneathAttr { allowed_access: rights, parent_fd: file.as_raw_fd() })
+}
+
+/// Adds a rule for a TCP port (LANDLOCK_RULE_NET_PORT).
+///
+/// # Errors
+/// As landlock_add_rule(2).
+pub fn add_port(ruleset: BorrowedFd, port: u16, rights: u64) -> Result<(), Errno> {
+    const NET_PORT: u32 = 2;
+    add_rule(ruleset, NET_PORT, &NetPortAttr { allowed_access: rights, port: port.into() })
+}
+
+/// `T` is the structure of the type of rule `kind`.
+fn add_rule<T>(ruleset: BorrowedFd, kind: u32, rule: &T) -> Result<(), Errno> {
+    let ruleset = ruleset.as_raw_fd();
+    // SAFETY: the kernel reads one structure of this kind, which outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset, kind, &raw const *rule, 0) }).map(drop)
 }
 
 /// Enters a Landlock domain, irrevocably (landlock_restrict_self(2)). It does not allocate, since
