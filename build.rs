@@ -24,6 +24,8 @@ fn main() {
     let shim = "cargo:rustc-link-arg-bin=remit-init";
     println!("{shim}=-Wl,-T,{root}/src/bin/no-unwind.ld");
     println!("{shim}=-Wl,--no-eh-frame-hdr");
+    // What the shim defines in place of the libraries' (src/sys/unused.rs) wins where they are linked too.
+    println!("{shim}=-Wl,-z,muldefs");
     // One body for functions that compile to the same.
     if links_with_lld() {
         println!("{shim}=-Wl,--icf=all");

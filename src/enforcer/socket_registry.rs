@@ -15,7 +15,7 @@
 pub mod connections;
 mod open_sockets;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
@@ -273,10 +273,9 @@ impl SocketRegistry {
             // used is refused from then on.
             let unknown =
                 |copy: &RegistryEntry| open.is_none_or(|open| open.fate(copy) == SocketFate::Unknown);
-            let mut turns: Vec<u64> =
-                self.sockets.values().filter(|copy| unknown(copy)).map(|copy| copy.turn).collect();
-            turns.sort_unstable();
-            if let Some(last) = turns.get(self.most / 8).or(turns.last()).copied() {
+            let mut turns = BTreeSet::new();
+            turns.extend(self.sockets.values().filter(|copy| unknown(copy)).map(|copy| copy.turn));
+            if let Some(last) = turns.iter().nth(self.most / 8).or(turns.last()).copied() {
                 tracing::debug!("sockets of processes that cannot be read are closed");
                 self.forget(|copy| unknown(copy) && copy.turn <= last);
             }

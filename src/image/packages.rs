@@ -69,8 +69,9 @@ pub(super) fn is_database(path: &[u8]) -> bool {
 /// The packages that own these files. It reads every package's list of files, some MB in a large
 /// image. A database that cannot be read counts as missing.
 pub fn owners<'f>(image: &(impl Databases + ?Sized), files: impl IntoIterator<Item = &'f Path>) -> Packages {
-    let files = files.into_iter().map(|file| merged(&file.to_string_lossy()).to_owned());
-    let files: BTreeSet<String> = files.collect();
+    let listed = files.into_iter().map(|file| merged(&file.to_string_lossy()).to_owned());
+    let mut files = BTreeSet::new();
+    files.extend(listed);
     let mut owners: BTreeSet<(&str, String)> = BTreeSet::new();
     let mut own = |manager, package: &str, file: &str| {
         if files.contains(merged(file)) {

@@ -61,7 +61,9 @@ fn of_the_image(files: &dyn ImageFiles) -> BTreeSet<PathBuf> {
         names.take(MOST).map(|(name, _)| Path::new(directory).join(name))
     };
     let tops = listed("/").chain(listed("/var")).filter_map(|path| top_of(&path));
-    tops.filter(|top| is_whole(files, top) == Some(root)).collect()
+    let mut trees = BTreeSet::new();
+    trees.extend(tops.filter(|top| is_whole(files, top) == Some(root)));
+    trees
 }
 
 /// The device of a directory that is one by this very name, and no link.

@@ -1,6 +1,8 @@
 //! Signals to the supervisor's descendants. Other processes of a shared pid namespace, and those
 //! that `docker exec` started, are not among them.
 
+use std::collections::BTreeSet;
+
 use nix::errno::Errno;
 
 use crate::ids::Pid;
@@ -60,7 +62,7 @@ fn terminate_each(pids: &[Pid]) {
 /// so reaches processes that fork faster than they can be listed. Returns how many there were.
 pub fn kill_all(ancestor: Pid, app: Pid) -> u64 {
     const ROUNDS: u32 = 100;
-    let mut killed = std::collections::BTreeSet::new();
+    let mut killed = BTreeSet::new();
     for _ in 0..ROUNDS {
         let Ok(all) = all(ancestor) else {
             if ancestor == INIT
@@ -78,7 +80,8 @@ pub fn kill_all(ancestor: Pid, app: Pid) -> u64 {
         }
         // Only groups that a descendant leads: another group may have other processes in it.
         let ours = |group: i32| group == app.as_raw() || all.iter().any(|seen| seen.pid.as_raw() == group);
-        let groups: std::collections::BTreeSet<i32> = new.iter().map(|seen| seen.group).collect();
+        let mut groups = BTreeSet::new();
+        groups.extend(new.iter().map(|seen| seen.group));
         let groups = groups.into_iter().filter(|group| ours(*group)).map(|group| -group);
         for pid in groups.chain(new.iter().map(|seen| seen.pid.as_raw())) {
             match signal::send(pid, libc::SIGKILL) {

@@ -19,7 +19,8 @@ use crate::profile::Rights;
 
 /// Grants `@elsewhere` to the entry at `pointer`.
 pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), PlanError> {
-    let outside: BTreeSet<PathBuf> = granted.outside.union(&granted.second_names).cloned().collect();
+    let mut outside = granted.outside.clone();
+    outside.extend(granted.second_names.iter().cloned());
     split(granted, Path::new("/"), &outside, ALL, pointer)?;
     granted.grants.push(FileGrant {
         rule: pointer.to_owned(),

@@ -83,7 +83,8 @@ impl Granted<'_> {
     /// Landlock decides by inode, and cannot remove a right that a rule above grants.
     fn directory(&mut self, info: &FileInfo, rights: Rights, pointer: &str) -> Result<(), PlanError> {
         let below = |name: &&PathBuf| is_beneath(name, &info.canonical);
-        let except: BTreeSet<PathBuf> = self.second_names.iter().filter(below).cloned().collect();
+        let mut except = BTreeSet::new();
+        except.extend(self.second_names.iter().filter(below).cloned());
         if except.is_empty() || !rights.contains(Rights::WRITE) {
             self.there(info, rights, pointer);
             return Ok(());

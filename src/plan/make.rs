@@ -221,5 +221,7 @@ fn whys(profile: &Profile) -> BTreeMap<String, String> {
         let why = why.clone()?;
         Some((format!("/{section}/{index}"), why))
     });
-    said.collect()
+    let mut whys = BTreeMap::new();
+    whys.extend(said);
+    whys
 }

@@ -158,8 +158,9 @@ impl Programs {
                 self.guarded.push((WHAT, path.to_owned()));
             }
         }
-        self.names.sort();
-        self.names.dedup();
+        let mut names = BTreeSet::new();
+        names.extend(self.names.drain(..));
+        self.names.extend(names);
     }
 
     /// Records a path that does not exist, and the links that lead there.

@@ -36,7 +36,8 @@ pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), P
     let mounts = granted.host.mounts.clone();
     let points: HashSet<&Path> = mounts.iter().map(|mount| &*mount.point).collect();
     let device = |path: &Path| mounts::of(&mounts, path).map(|mount| mount.device.clone());
-    let devices: BTreeSet<_> = sought.values().map(|path| device(path)).collect();
+    let mut devices = BTreeSet::new();
+    devices.extend(sought.values().map(|path| device(path)));
     let pinned = pinned(granted, &sought);
     for (index, entry) in profile.files.iter().enumerate() {
         let (root, sought) = match entry {
@@ -65,7 +66,9 @@ fn pinned(granted: &Granted<'_>, sought: &BTreeMap<FileId, PathBuf>) -> BTreeMap
         ProgramTarget::File(id) => Some((*id, sought.get(id)?.clone())),
         ProgramTarget::Beneath(_) => None,
     });
-    files.collect()
+    let mut pinned = BTreeMap::new();
+    pinned.extend(files);
+    pinned
 }
 
 /// The files that no process inside may change and that have other names than those beside them:

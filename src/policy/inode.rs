@@ -17,7 +17,7 @@
 //! call that moves a file would not do: another thread can change the paths of a rename that
 //! continues.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -95,10 +95,9 @@ pub(super) fn tracked(exposed: &[&FileGrant]) -> HashMap<PathBuf, Rights> {
 /// The granted directories that may be exchanged.
 pub(super) fn movable(exposed: &[&FileGrant]) -> Vec<(PathBuf, FileId)> {
     let directories = exposed.iter().filter(|grant| !grant.exact);
-    let mut movable: Vec<_> = directories.filter_map(|grant| Some((grant.path.clone(), grant.id?))).collect();
-    movable.sort();
-    movable.dedup();
-    movable
+    let mut movable = BTreeSet::new();
+    movable.extend(directories.filter_map(|grant| Some((grant.path.clone(), grant.id?))));
+    movable.into_iter().collect()
 }
 
 impl PolicyEngine {

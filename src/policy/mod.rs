@@ -101,18 +101,21 @@ impl PolicyEngine {
         let landlock = plan.landlock.as_ref();
         let rules = landlock.iter().flat_map(|l| &l.rules).map(|r| (r.path.clone(), (r.id, r.rights)));
         let mut programs: HashMap<FileId, Vec<ProgramIndex>> = HashMap::new();
-        let mut beneath = Vec::new();
+        let (mut beneath, mut from_image) = (Vec::new(), Vec::new());
         for (index, program) in policy.indexed_programs() {
             match &program.target {
                 ProgramTarget::File(id) => programs.entry(*id).or_default().push(index),
-                ProgramTarget::Beneath(path) => beneath.push(Beneath {
-                    directory: path.clone(),
-                    entry: index,
-                    from_image: program.from_image,
-                }),
+                ProgramTarget::Beneath(path) => {
+                    let those = if program.from_image { &mut from_image } else { &mut beneath };
+                    those.push(Beneath {
+                        directory: path.clone(),
+                        entry: index,
+                        from_image: program.from_image,
+                    });
+                }
             }
         }
-        beneath.sort_by_key(|beneath| beneath.from_image);
+        beneath.append(&mut from_image);
         let exposed = inode::exposed(&policy);
         PolicyEngine {
             rules: rules.collect(),

@@ -3,6 +3,7 @@
 //! themselves, every link that leads to them, and names that do not exist yet but would be found
 //! before them.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,8 @@ impl NextStart<'_> {
     /// Links that the app must not be able to change, and names that it must not be able to
     /// make. Only `argv[0]` shows by which links remit-init itself was reached.
     pub fn links(&self) -> Named {
-        let mut links = self.loaded.links.clone();
+        let mut links = BTreeSet::new();
+        links.extend(self.loaded.links.iter().cloned());
         let named = self.called_as.filter(|name| name.as_os_str().as_bytes().contains(&b'/'));
         let before_itself = self.called_as.map(|name| self.before_itself(name.as_os_str()));
         let to_files =
@@ -72,9 +74,7 @@ impl NextStart<'_> {
             let names = trails.flat_map(|trail| trail.links.into_iter().chain([trail.end]));
             links.extend(names.map(|name| (what, name)));
         }
-        links.sort();
-        links.dedup();
-        links
+        links.into_iter().collect()
     }
 
     fn trail(&self, path: &Path) -> crate::image::Trail {

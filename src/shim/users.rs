@@ -60,8 +60,9 @@ fn of(spec: &str, passwd: &str, groups: &str) -> Result<User, RunAsError> {
                     entry.get(3).is_some_and(|list| list.split(',').any(|one| one == name))
                 })
             };
-            let of = groups.lines().map(fields).filter(has).filter_map(|entry| field(&entry, 2));
-            (gid, of.collect::<BTreeSet<u32>>().into_iter().collect())
+            let mut of = BTreeSet::new();
+            of.extend(groups.lines().map(fields).filter(has).filter_map(|entry| field(&entry, 2)));
+            (gid, of.into_iter().collect())
         }
     };
     let home = entry.as_ref().and_then(|entry| entry.get(5)).filter(|home| !home.is_empty());

@@ -3,6 +3,7 @@
 //! Whatever this program opens is close-on-exec. A descriptor above 2 that is not was open
 //! before its exec, for execve(2) closes all others: so no value of this program owns it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -41,9 +42,9 @@ impl Inherited {
 
     /// The numbers, in order, of those that are still open.
     pub fn open(&self) -> Vec<RawFd> {
-        let mut open: Vec<RawFd> = self.0.iter().copied().filter(|fd| is_inherited(*fd)).collect();
-        open.sort_unstable();
-        open
+        let mut open = BTreeSet::new();
+        open.extend(self.0.iter().copied().filter(|fd| is_inherited(*fd)));
+        open.into_iter().collect()
     }
 
     /// Closes those that are still open.

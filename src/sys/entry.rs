@@ -27,6 +27,9 @@ macro_rules! entry_point {
             // It flushes stdout.
             std::process::exit($run(arguments.into_iter(), std::env::vars_os()).into())
         }
+
+        #[cfg(panic = "abort")]
+        $crate::without_unused_libraries!();
     };
 }
 

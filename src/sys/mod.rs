@@ -16,6 +16,7 @@ pub mod socket;
 pub mod syscall_probe;
 pub mod terminal;
 pub mod threads;
+pub mod unused;
 
 use std::fmt;
 

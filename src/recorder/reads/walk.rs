@@ -59,7 +59,8 @@ impl Bounds {
     /// The mounts at and below the watched root.
     pub fn new(place: &Place, mounts: &[MountInfo]) -> Bounds {
         // A later mount covers an earlier one.
-        let kinds: BTreeMap<_, _> = mounts.iter().map(|mount| (&mount.point, &*mount.kind)).collect();
+        let mut kinds = BTreeMap::new();
+        kinds.extend(mounts.iter().map(|mount| (&mount.point, &*mount.kind)));
         let mut bounds = Bounds { left_out: place.skip.iter().cloned().collect(), mounts: Vec::new() };
         for (point, kind) in kinds {
             if PSEUDO.contains(&kind) {
@@ -98,7 +99,8 @@ impl Walk {
     pub fn over(place: &Place, bounds: &Bounds) -> Walk {
         let top = FoundEntry { above: None, name: place.root.clone().into() };
         let mut walk = Walk { found: vec![top], closed: Vec::new(), beyond: 0 };
-        let mut mounts: BTreeSet<&Path> = bounds.mounts.iter().map(|mount| &**mount).collect();
+        let mut mounts: BTreeSet<&Path> = BTreeSet::new();
+        mounts.extend(bounds.mounts.iter().map(|mount| &**mount));
         let mut next = 0;
         loop {
             while next < walk.found.len() {
