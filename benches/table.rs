@@ -16,6 +16,7 @@
 mod contender;
 mod docker;
 mod earlier;
+mod event_log;
 mod events;
 mod exec;
 mod init;

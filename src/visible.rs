@@ -11,6 +11,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 
 /// Whether a terminal would interpret this character, or not show it.
 fn is_hidden(c: char) -> bool {
@@ -49,9 +50,76 @@ fn escaped(text: &str, is_hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(visible)
 }
 
+/// Colours, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Colours(pub bool);
+
+/// SGR sequences (ECMA-48).
+pub mod sgr {
+    /// What matters less.
+    pub const DIM: &str = "\u{1b}[2m";
+    /// A headline, or a place.
+    pub const BOLD: &str = "\u{1b}[1m";
+    /// A refusal, or what is worse.
+    pub const RED: &str = "\u{1b}[31m";
+    /// A warning.
+    pub const YELLOW: &str = "\u{1b}[33m";
+    /// What is good.
+    pub const GREEN: &str = "\u{1b}[32m";
+    /// A start, or an end.
+    pub const BLUE: &str = "\u{1b}[34m";
+    /// A remark, or advice.
+    pub const CYAN: &str = "\u{1b}[36m";
+    /// An error, as rustc(1) colours it.
+    pub const BOLD_RED: &str = "\u{1b}[1;31m";
+    /// A warning, as rustc(1) colours it.
+    pub const BOLD_YELLOW: &str = "\u{1b}[1;33m";
+    /// A note, as rustc(1) colours it.
+    pub const BOLD_GREEN: &str = "\u{1b}[1;32m";
+    /// What has no answer, as rustc(1) colours advice.
+    pub const BOLD_CYAN: &str = "\u{1b}[1;36m";
+    /// The end of a colour.
+    pub const RESET: &str = "\u{1b}[0m";
+}
+
+impl Colours {
+    /// None.
+    pub const NONE: Colours = Colours(false);
+
+    /// Those of stdout: where it is a terminal that can show them, unless `NO_COLOR` is set
+    /// (no-color.org).
+    pub fn of_stdout() -> Colours {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let is_dumb = set("TERM").is_some_and(|term| term == "dumb");
+        Colours(std::io::stdout().is_terminal() && set("NO_COLOR").is_none() && !is_dumb)
+    }
+
+    /// Writes a text in this colour, none where it is empty; nothing in the text reaches a terminal
+    /// as a control.
+    pub fn put(self, line: &mut String, colour: &str, text: &str) {
+        let text = self::line(text);
+        if self.0 && !text.is_empty() && !colour.is_empty() {
+            line.push_str(colour);
+            line.push_str(&text);
+            line.push_str(sgr::RESET);
+        } else {
+            line.push_str(&text);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_colour_is_around_escaped_text() {
+        let mut text = String::new();
+        Colours(true).put(&mut text, sgr::RED, "a\u{1b}[2J\n");
+        Colours(true).put(&mut text, "", "b");
+        Colours::NONE.put(&mut text, sgr::RED, "c\u{9b}");
+        assert_eq!(text, "\u{1b}[31ma\\u001b[2J\\n\u{1b}[0mbc\\u009b");
+    }
 
     #[test]
     fn control_characters_are_escaped() {

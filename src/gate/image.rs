@@ -20,7 +20,8 @@ use crate::image::fingerprint::{Fingerprint, mismatches};
 use crate::image::packages::Packages;
 use crate::image::{FileId, FileKind, ImageFiles};
 use crate::kernel::{Arch, Kernel};
-use crate::learn::{Did, Fact, Mount};
+use crate::learn::Fact;
+use crate::learn::libraries::used_libraries;
 use crate::plan::{Host, Plan};
 use crate::profile::{Document, FileEntry, Mode, Profile, Program, ProgramPlace, Rights};
 
@@ -55,13 +56,17 @@ pub struct ImageFault {
 const PLACES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// The files of the image whose digests the check needs.
-pub fn to_hash(profile: &Profile) -> BTreeSet<PathBuf> {
+pub fn to_hash(profile: &Profile, evidence: Option<&EvidenceFile>) -> BTreeSet<PathBuf> {
     let mut paths = BTreeSet::new();
     for program in &profile.programs {
         if let ProgramPlace::Path(path) = &program.place {
             paths.insert(path.clone());
         }
     }
+    let learned = learned_digests(evidence);
+    let libraries = evidence.map(|file| used_libraries(&file.evidence.observations)).unwrap_or_default();
+    let known = libraries.into_iter().filter(|path| learned.contains_key(&*canonical(path)));
+    paths.extend(known.map(PathBuf::from));
     paths
 }
 
@@ -107,7 +112,7 @@ pub fn check(
     programs(document, evidence, requirements, image, found)?;
     beneath(document, requirements, image, found)?;
     if let Some(file) = evidence {
-        libraries(file, image, found)?;
+        libraries(file, requirements, image, found)?;
         packages(file, image, found);
     }
     let explains_start = |finding: &super::finding::GateFinding| {
@@ -119,7 +124,7 @@ pub fn check(
     Ok(())
 }
 
-/// The digests that runs showed, by the path of the program.
+/// The digests that runs showed, by the path of the program or library.
 fn learned_digests(evidence: Option<&EvidenceFile>) -> BTreeMap<String, BTreeSet<String>> {
     let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for fact in evidence.into_iter().flat_map(|file| file.evidence.observations.facts().into_keys()) {
@@ -322,33 +327,38 @@ fn beneath(
     Ok(())
 }
 
-/// Whether a file of this name holds code that programs load.
-fn is_library(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    name.ends_with(".so") || name.contains(".so.")
-}
-
-/// The libraries and loaders that runs used.
-fn used_libraries(file: &EvidenceFile) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for fact in file.evidence.observations.facts().into_keys() {
-        match fact {
-            Fact::Loader { loader, .. } => drop(found.insert(loader.clone())),
-            Fact::File { path, did: Did::Read, mount: Mount::Image } if is_library(path) => {
-                found.insert(path.clone());
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-fn libraries(file: &EvidenceFile, image: &CheckedImage, found: &mut FindingList) -> Result<(), ImageFault> {
-    for path in used_libraries(file) {
+fn libraries(
+    file: &EvidenceFile,
+    requirements: &Requirements,
+    image: &CheckedImage,
+    found: &mut FindingList,
+) -> Result<(), ImageFault> {
+    let learned = learned_digests(Some(file));
+    for path in used_libraries(&file.evidence.observations) {
         if stat(image.files, Path::new(&path))?.is_none() {
             let what = format!("{path}, which runs loaded, is not in {}.", image.name);
             found.add(GateRule::LibraryMissing, "", format!("library {path}"), what);
+            continue;
         }
+        let Some(known) = learned.get(&*canonical(&path)) else { continue };
+        let (what, severity) = match image.digests.get(Path::new(&path)) {
+            Some(digest) if known.contains(digest) => continue,
+            Some(digest) => {
+                let was: Vec<&str> = known.iter().map(String::as_str).collect();
+                let what = format!(
+                    "{path}, which runs loaded, has the content {digest} in {}, and had {} when they were made; learn \
+                     with this one before it is enforced.",
+                    image.name,
+                    was.join(", ")
+                );
+                (what, if requirements.digests { Severity::Error } else { Severity::Warning })
+            }
+            None => {
+                let what = format!("The digest of {path} could not be computed in {}.", image.name);
+                (what, Severity::Inconclusive)
+            }
+        };
+        found.add(GateRule::LibraryChanged, "", format!("content {path}"), what).severity = severity;
     }
     Ok(())
 }
@@ -356,6 +366,17 @@ fn libraries(file: &EvidenceFile, image: &CheckedImage, found: &mut FindingList)
 fn packages(file: &EvidenceFile, image: &CheckedImage, found: &mut FindingList) {
     let runs = file.evidence.observations.runs();
     let learned: Vec<Fingerprint> = runs.iter().map(|run| run.fingerprint.clone()).collect();
+    // What the runs have and the image does not is not the same: it is unknown.
+    for manager in learned.iter().flat_map(|run| run.packages.keys()).collect::<BTreeSet<_>>() {
+        if !image.installed.contains_key(manager) {
+            let what = format!(
+                "{} has no packages of {manager} that can be read, and the runs have the packages of what they used.",
+                image.name
+            );
+            let finding = found.add(GateRule::PackageChanged, "", format!("packages of {manager}"), what);
+            finding.severity = Severity::Inconclusive;
+        }
+    }
     for line in mismatches(&learned, image.arch, &image.installed) {
         let subject = line.split(',').next().unwrap_or_default().to_owned();
         let what = format!("{}: {line}; learn with this image before it is enforced.", image.name);
@@ -394,7 +415,11 @@ pub fn writable(
         code.extend(program.interpreter.clone().map(|path| (GateRule::ProgramWritable, path)));
     }
     if let Some(file) = evidence {
-        code.extend(used_libraries(file).into_iter().map(|path| (GateRule::LibraryWritable, path.into())));
+        code.extend(
+            used_libraries(&file.evidence.observations)
+                .into_iter()
+                .map(|path| (GateRule::LibraryWritable, path.into())),
+        );
     }
     let mut places = Vec::new();
     for (rule, path) in code {

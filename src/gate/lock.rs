@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::requirements::version;
 use crate::profile::{Located, ReadError, strictly};
+use crate::visible;
 
 const VERSION: u64 = 1;
 
@@ -56,7 +57,7 @@ impl Approval {
 
     /// The text of a lock file.
     pub fn text(&self) -> String {
-        let string = |text: &str| Value::from(text).to_string();
+        let string = |text: &str| visible::line(&Value::from(text).to_string()).into_owned();
         let mut text = format!(
             "{{\n  \"lock\": {VERSION},\n  \"profile_digest\": {},\n  \"approved\": {}",
             string(&self.profile_digest),

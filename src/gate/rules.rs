@@ -79,6 +79,8 @@ rules! {
         "The app does not start without it, or what is put there later may run.";
     LibraryMissing "library-missing" Warning "a library or loader is not in the image any more"
         "Other libraries are loaded in its place, which may do what no run has shown.";
+    LibraryChanged "library-changed" Warning "a library changed since it was learned"
+        "Another version may do what no run has shown, and it runs with every right of the programs that load it.";
     PackageChanged "package-changed" Warning "a package changed since it was learned"
         "Another version may do what no run has shown, and is then refused in production.";
     ProgramWritable "program-writable" Error "the app may change a program"

@@ -205,6 +205,7 @@ impl RefusalLog {
         let mut provenance = Provenance::of(&[]);
         let mut lines = BoundedLines::of(input);
         let (mut events, mut others, mut unproven, mut unreadable) = (0u64, 0u64, 0u64, 0u64);
+        let (mut last, mut lost, mut disordered) = (0u64, 0u64, 0u64);
         let mut is_over = false;
         let failed = |error| Unusable(format!("{name}: cannot be read: {}", why(&error)));
         while let Some((number, line)) = lines.next_event().map_err(failed)? {
@@ -214,7 +215,12 @@ impl RefusalLog {
                 continue;
             };
             match provenance.origin(&event.event, event.seq, &event.nonce) {
-                Origin::Remit => {}
+                // The lines of a start are numbered from 1, in each place that they are written to.
+                Origin::Remit => {
+                    lost = lost.saturating_add(event.seq.saturating_sub(last.saturating_add(1)));
+                    disordered += u64::from(event.seq <= last);
+                    last = last.max(event.seq);
+                }
                 Origin::Other => {
                     others += 1;
                     continue;
@@ -234,6 +240,8 @@ impl RefusalLog {
             (others, "lines that look like events have another nonce: another start's, or the app's own"),
             (unproven, "events do not follow remit's start event, so the app may have written them"),
             (unreadable, "lines begin like an event and are none"),
+            (lost, "events are missing, by their numbers: lines were lost or taken out"),
+            (disordered, "events are not in the order of their numbers"),
         ]);
         if !is_over {
             log.gaps.push("it has no stop event: the run was killed, or is not over".to_owned());
@@ -241,7 +249,7 @@ impl RefusalLog {
         Ok(log)
     }
 
-    fn add_gaps(&mut self, counted: [(u64, &str); 3]) {
+    fn add_gaps(&mut self, counted: [(u64, &str); 5]) {
         let counted = counted.into_iter().filter(|(count, _)| *count > 0);
         self.gaps.extend(counted.map(|(count, what)| format!("{count} {what}")));
     }
@@ -380,6 +388,8 @@ mod tests {
                 "7 events were lost",
             ),
             (start().replace("audit", "off") + &stop, "refuses nothing"),
+            (start() + &stop, "2 events are missing"),
+            (start() + &event(2, "stop", "") + &event(2, "ready", ""), "1 events are not in the order"),
         ] {
             let gaps = log(&text).gaps;
             assert!(gaps.iter().any(|gap| gap.contains(says)), "{says}: {gaps:?}");

@@ -28,9 +28,9 @@ pub enum Fact {
         /// The ELF interpreter.
         loader: String,
     },
-    /// The digest of a program's file.
+    /// The digest of a program's file, or of a library's.
     Digest {
-        /// The path of the program.
+        /// The path of the file.
         path: String,
         /// Lower-case hex.
         sha256: String,

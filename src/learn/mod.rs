@@ -22,6 +22,7 @@ mod fact;
 mod files;
 mod grants;
 pub mod journal;
+pub mod libraries;
 mod network;
 mod observations;
 mod runs;

@@ -4,6 +4,7 @@
 //! earlier joins, make no difference.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -52,7 +53,7 @@ impl Observations {
     }
 
     /// The facts in no order: sorting hundreds of thousands takes longer than most uses of them.
-    pub fn unsorted(&self) -> impl Iterator<Item = (&Fact, &Seen)> {
+    pub fn unsorted(&self) -> impl ExactSizeIterator<Item = (&Fact, &Seen)> {
         self.facts.iter()
     }
 
@@ -125,11 +126,11 @@ impl Observations {
         if let Some(example) = example {
             seen.example(example);
         }
-        self.put(fact, &seen);
+        self.put(fact, seen);
     }
 
     /// Adds a fact with the runs that showed it.
-    fn put(&mut self, fact: Fact, seen: &Seen) {
+    fn put(&mut self, fact: Fact, seen: Seen) {
         let fact = match fact {
             Fact::File { path, did, mount } => Fact::File { path: self.recorded_path(path), did, mount },
             Fact::Moved { from, to } => {
@@ -139,7 +140,10 @@ impl Observations {
             }
             other => other,
         };
-        self.facts.entry(fact).or_default().join(seen);
+        match self.facts.entry(fact) {
+            Entry::Occupied(mut known) => known.get_mut().join(&seen),
+            Entry::Vacant(place) => drop(place.insert(seen)),
+        }
     }
 
     /// The path under which a file's facts are recorded: its own, or that of all files in a directory
@@ -152,7 +156,10 @@ impl Observations {
         if name == "*" {
             return path;
         }
-        let names = self.names.entry(directory.to_owned()).or_default();
+        let names = match self.names.get_mut(directory) {
+            Some(names) => names,
+            None => self.names.entry(directory.to_owned()).or_default(),
+        };
         names.insert(hash(name));
         if names.len() <= NAMES {
             return path;
@@ -199,7 +206,7 @@ impl Observations {
     ///
     /// # Errors
     /// The programs or the architecture differ, or two runs have one name.
-    pub fn join(&mut self, other: &Observations) -> Result<(), Unusable> {
+    pub fn join(&mut self, other: Observations) -> Result<(), Unusable> {
         let numbers = other.runs.iter().map(|run| Ok(self.admit(run)?.0)).collect::<Result<Vec<_>, _>>()?;
         self.put_all(other, &numbers);
         Ok(())
@@ -217,7 +224,7 @@ impl Observations {
     /// Adds the facts of a part, whose runs have these numbers here.
     pub fn absorb(&mut self, part: Observations, numbers: &[usize]) {
         if !self.facts.is_empty() || !self.full.is_empty() {
-            return self.put_all(&part, numbers);
+            return self.put_all(part, numbers);
         }
         (self.facts, self.names, self.full) = (part.facts, part.names, part.full);
         for seen in self.facts.values_mut() {
@@ -226,19 +233,19 @@ impl Observations {
         }
     }
 
-    fn put_all(&mut self, other: &Observations, numbers: &[usize]) {
+    fn put_all(&mut self, other: Observations, numbers: &[usize]) {
         for directory in &other.full {
             if self.full_above(directory).is_none() {
                 self.fill(directory.clone());
             }
         }
-        for (fact, seen) in &other.facts {
+        for (fact, seen) in other.facts {
             let seen = Seen {
                 startup: seen.startup.renumbered(numbers),
                 serving: seen.serving.renumbered(numbers),
-                examples: seen.examples.clone(),
+                examples: seen.examples,
             };
-            self.put(fact.clone(), &seen);
+            self.put(fact, seen);
         }
     }
 
@@ -295,7 +302,7 @@ impl Observations {
                 examples: line.examples.into_owned(),
             };
             if let Some(known) = line.fact {
-                observations.put(known.into_owned(), &seen);
+                observations.put(known.into_owned(), seen);
             }
         }
         Ok(observations)

@@ -11,6 +11,7 @@ use super::{
     Ready, SyscallRule,
 };
 use crate::syscalls::{Condition, Test, constants};
+use crate::visible;
 
 /// Writes a profile in the order of the format, defaults left out. What [`read`]
 /// makes of the text is the profile again.
@@ -31,8 +32,10 @@ enum Json {
     Object(Vec<(&'static str, Json)>),
 }
 
+/// The JSON text of a string, in which nothing is hidden from a reader.
 fn string(text: impl AsRef<str>) -> Json {
-    Json::Scalar(serde_json::Value::from(text.as_ref()).to_string())
+    let text = serde_json::Value::from(text.as_ref()).to_string();
+    Json::Scalar(visible::line(&text).into_owned())
 }
 
 fn path(path: &Path) -> Json {
@@ -376,6 +379,18 @@ mod tests {
 }
 "#
         );
+    }
+
+    #[test]
+    fn nothing_in_a_text_is_hidden_from_a_reader() {
+        let text = br#"{ "remit": 1, "name": "x", "programs": [{ "path": "/a\u202e", "entry": true, "why": "\u009b\u007f\ufeff" }] }"#;
+        let profile = read(text).unwrap().profile;
+        let written = write(&profile);
+        assert!(
+            written.contains(r#""/a\u202e""#) && written.contains(r#""\u009b\u007f\ufeff""#),
+            "{written}"
+        );
+        assert_eq!(read(written.as_bytes()).unwrap().profile, profile);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod gather;
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +12,10 @@ use super::progress::ProgressLine;
 use super::staged::StagedFile;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::{self, beside};
+use crate::image::archive;
 use crate::image::live::Live;
-use crate::learn::{self, Decided, Wanted, evidence};
+use crate::kernel::Arch;
+use crate::learn::{self, Decided, Observations, Wanted, evidence, libraries};
 use crate::profile;
 
 /// The arguments of `remit build`.
@@ -26,6 +30,10 @@ pub(super) struct BuildArguments {
     /// The profile to write; its evidence goes beside it, as P.evidence.json for P.json
     #[arg(short = 'o', long, value_name = "PROFILE")]
     output: PathBuf,
+    /// The image in which the runs of the journals were made, an unpacked directory or an archive: the
+    /// evidence then has the digests of the libraries that they loaded, which `remit check` compares
+    #[arg(long, value_name = "DIR|TAR")]
+    image: Option<OsString>,
     #[command(flatten)]
     making: Making,
 }
@@ -59,17 +67,25 @@ pub(super) struct Making {
 }
 
 pub(super) fn run(arguments: &BuildArguments) -> VerbResult {
-    build(&arguments.journals, &arguments.output, &arguments.making)
+    build(&arguments.journals, &arguments.output, arguments.image.as_deref(), &arguments.making)
 }
 
 /// Builds a profile from these inputs.
-pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> VerbResult {
+pub(super) fn build(
+    journals: &[PathBuf],
+    output: &Path,
+    image: Option<&OsStr>,
+    arguments: &Making,
+) -> VerbResult {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let bar = ProgressLine::bytes("reading journals");
     let gathered = gather(journals, arguments.accept_unclean, threads, &|done, all| bar.set(done, all))?;
     drop(bar);
-    let Gathered { mut observations, mut removed, mut notes } = gathered;
+    let Gathered { mut observations, mut removed, mut notes, journals } = gathered;
     observations.settle();
+    if let Some(image) = image {
+        notes.extend(add_digests(image, &journals, &mut observations)?);
+    }
     let base = arguments.base.as_deref().map(profile_file).transpose()?;
     if let (Some(document), Some(path)) = (&base, &arguments.base)
         && let Some(known) = evidence_of(path)?
@@ -119,7 +135,26 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         Format::Text => report.text(output, &beside),
         Format::Json => report.json().to_string(),
     };
-    Ok(VerbOutput { text, code: 0 })
+    Ok(VerbOutput::plain(text, 0))
+}
+
+/// Adds the digests of the libraries that these runs loaded. Returns the notes for the user.
+fn add_digests(
+    image: &OsStr,
+    runs: &BTreeSet<String>,
+    observations: &mut Observations,
+) -> Result<Option<String>, ToolError> {
+    let learned = observations.runs().first().and_then(|run| run.fingerprint.arch.parse().ok());
+    let bar = ProgressLine::bytes("reading the image");
+    let image = archive::open(image, learned.unwrap_or(Arch::THIS), &mut |done, all| bar.set(done, all))?;
+    let paths = libraries::to_hash(observations);
+    let digests = image.digests(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    drop(bar);
+    let missing = libraries::add_digests(observations, runs, image.name(), &digests)?;
+    let missing: Vec<String> = missing.into_iter().collect();
+    Ok((!missing.is_empty()).then(|| {
+        format!("{} has no such files, which runs loaded as libraries: {}", image.name(), missing.join(", "))
+    }))
 }
 
 /// Reads a profile from a file.

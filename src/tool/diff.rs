@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::reviewed::{self, ReviewedProfile, TextLines};
 use super::{Format, VerbOutput, VerbResult};
 use crate::review::{Permission, ProfileDiff};
+use crate::visible::sgr::{BOLD, GREEN};
 
 /// The arguments of `remit diff`.
 #[derive(clap::Args)]
@@ -26,31 +27,31 @@ pub(super) fn run(arguments: &DiffArguments) -> VerbResult {
     let (before, after) = (reviewed::profile(&arguments.before)?, reviewed::profile(&arguments.after)?);
     let found =
         ProfileDiff::of(&before.document, &after.document, before.evidence.as_ref(), after.evidence.as_ref());
-    let text = match arguments.format {
-        Format::Text => text(&found, &before, &after),
-        Format::Json => json(&found, &before, &after).to_string(),
-    };
-    Ok(VerbOutput { text, code: u8::from(found.grants_more()) })
+    let code = u8::from(found.grants_more());
+    Ok(match arguments.format {
+        Format::Text => VerbOutput::escaped(text(&found, &before, &after), code),
+        Format::Json => VerbOutput::plain(json(&found, &before, &after).to_string(), code),
+    })
 }
 
 fn text(found: &ProfileDiff, before: &ReviewedProfile, after: &ReviewedProfile) -> String {
-    let mut lines = TextLines::default();
+    let mut lines = TextLines::new();
     let (a, b) = (&before.name, &after.name);
-    lines.put(match found.risk() {
-        Some(risk) => format!(
-            "{b} permits more than {a}: {}, the highest risk {}",
-            counted(found.added.len()),
-            risk.word()
-        ),
-        None => format!("{b} permits nothing that {a} does not"),
-    });
+    match found.risk() {
+        Some(risk) => {
+            let more =
+                format!("{b} permits more than {a}: {}, the highest risk ", counted(found.added.len()));
+            lines.put_parts(&[(BOLD, &more), (reviewed::risk_colour(risk), risk.word())]);
+        }
+        None => lines.put_in(GREEN, format!("{b} permits nothing that {a} does not")),
+    }
     reviewed::permissions(&mut lines, "+", &found.added, after);
     if !found.removed.is_empty() {
-        lines.put(format!("{b} no longer permits what {a} does: {}", counted(found.removed.len())));
+        lines.put_in(BOLD, format!("{b} no longer permits what {a} does: {}", counted(found.removed.len())));
     }
     reviewed::permissions(&mut lines, "-", &found.removed, before);
     if !found.settings.is_empty() {
-        lines.put("Differences that permit nothing:");
+        lines.put_in(BOLD, "Differences that permit nothing:");
     }
     for change in &found.settings {
         lines.put(match (&change.before, &change.after) {

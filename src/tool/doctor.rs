@@ -50,5 +50,5 @@ pub(super) fn run(arguments: &DoctorArguments) -> VerbResult {
             document.to_string()
         }
     };
-    Ok(VerbOutput { text, code })
+    Ok(VerbOutput::plain(text, code))
 }

@@ -19,6 +19,7 @@ use crate::review::line::AllowingLine;
 use crate::review::summary::summary;
 use crate::review::violation::{self, LooksLike, StartContext, ViolationEvent, ViolationExplanation};
 use crate::review::{Permission, ProfileReview, ReviewInput, RiskLevel};
+use crate::visible::sgr::{BOLD, BOLD_GREEN, BOLD_RED, BOLD_YELLOW, CYAN, DIM, GREEN, RED, YELLOW};
 
 /// The arguments of `remit explain`.
 #[derive(clap::Args)]
@@ -55,22 +56,22 @@ pub(super) fn run(arguments: &ExplainArguments) -> VerbResult {
     if let Some((path, sought)) = wanted {
         let found = found(&path, sought, &arguments.nonce)?;
         let explained = violation::explain(&reviewed.document, &found.event, &found.start);
-        return VerbOutput::success(match arguments.format {
-            Format::Text => of_event(&reviewed, &explained, &found),
-            Format::Json => event_json(&explained, &found).to_string(),
+        return Ok(match arguments.format {
+            Format::Text => VerbOutput::escaped(of_event(&reviewed, &explained, &found), 0),
+            Format::Json => VerbOutput::plain(event_json(&explained, &found).to_string(), 0),
         });
     }
     let review = ProfileReview::of(&reviewed.document, reviewed.evidence.as_ref());
     let Some(item) = &arguments.item else {
-        return VerbOutput::success(match arguments.format {
-            Format::Text => of_profile(&reviewed, &review),
-            Format::Json => profile_json(&reviewed, &review).to_string(),
+        return Ok(match arguments.format {
+            Format::Text => VerbOutput::escaped(of_profile(&reviewed, &review), 0),
+            Format::Json => VerbOutput::plain(profile_json(&reviewed, &review).to_string(), 0),
         });
     };
     let explained = item::explain(&reviewed.document, &review, item).map_err(ToolError::Item)?;
-    VerbOutput::success(match arguments.format {
-        Format::Text => of_item(&reviewed, item, &explained),
-        Format::Json => item_json(item, &explained).to_string(),
+    Ok(match arguments.format {
+        Format::Text => VerbOutput::escaped(of_item(&reviewed, item, &explained), 0),
+        Format::Json => VerbOutput::plain(item_json(item, &explained).to_string(), 0),
     })
 }
 
@@ -80,22 +81,24 @@ const RISKIEST: usize = 12;
 fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview) -> String {
     let document = &reviewed.document;
     let input = ReviewInput::of(&document.profile);
-    let mut lines = TextLines::default();
-    lines.put(format!("{} ({}, {})", document.profile.name, reviewed.name, document.digest));
+    let mut lines = TextLines::new();
+    let place = format!(" ({}, {})", reviewed.name, document.digest);
+    lines.put_parts(&[(BOLD, &document.profile.name), (DIM, &place)]);
     lines.put("");
-    lines.put("What the app may do");
+    lines.put_in(BOLD, "What the app may do");
     for line in summary(&input) {
-        lines.put(format!("  {:<13} {}", line.about, line.text));
+        lines.put_parts(&[(CYAN, &format!("  {:<13} ", line.about)), ("", line.text.as_ref())]);
     }
     let mut risky: Vec<&Permission> =
         review.permissions.iter().filter(|one| one.risk >= RiskLevel::Moderate).collect();
     risky.sort_by_key(|one| std::cmp::Reverse(one.risk));
     lines.put("");
-    lines.put(match risky.len() {
+    let head = match risky.len() {
         0 => "No permission of it is risky".to_owned(),
         count if count > RISKIEST => format!("The riskiest of what it may do ({RISKIEST} of {count})"),
         _ => "The riskiest of what it may do".to_owned(),
-    });
+    };
+    lines.put_in(BOLD, head);
     reviewed::permissions(&mut lines, " ", risky.into_iter().take(RISKIEST), reviewed);
     let attacks = attacks(&input);
     for (stops, head) in
@@ -106,10 +109,11 @@ fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview) -> String {
             continue;
         }
         lines.put("");
-        lines.put(head);
+        lines.put_in(BOLD, head);
         lines_of_degraded(&mut lines, reviewed, stops);
         for one in here {
-            lines.put(format!("{} {}", if stops { "+" } else { "-" }, one.sentence));
+            let mark = if stops { (GREEN, "+ ") } else { (YELLOW, "- ") };
+            lines.put_parts(&[mark, ("", one.sentence.as_ref())]);
         }
     }
     lines.put("");
@@ -154,8 +158,8 @@ fn profile_json(reviewed: &ReviewedProfile, review: &ProfileReview) -> Value {
 }
 
 fn of_item(reviewed: &ReviewedProfile, item: &str, explained: &ItemExplanation) -> String {
-    let mut lines = TextLines::default();
-    lines.put(format!("{item}: {}", explained.what));
+    let mut lines = TextLines::new();
+    lines.put_parts(&[(BOLD, item), ("", &format!(": {}", explained.what))]);
     reviewed::permissions(&mut lines, "+", &explained.permissions, reviewed);
     if reviewed.evidence.is_none() && !explained.permissions.is_empty() {
         lines.put("No evidence is beside the profile, so which run needed it is not known.");
@@ -184,10 +188,10 @@ fn item_json(item: &str, explained: &ItemExplanation) -> Value {
 
 fn line(lines: &mut TextLines, allowing: &AllowingLine) {
     for gone in &allowing.gone {
-        lines.put(format!("  - {gone}"));
+        lines.put_in(RED, format!("  - {gone}"));
     }
     for new in &allowing.lines {
-        lines.put(format!("  + {new}"));
+        lines.put_in(GREEN, format!("  + {new}"));
     }
     lines.put(format!("  as a JSON Patch: {}", serde_json::to_string(&allowing.patch).unwrap_or_default()));
 }
@@ -300,22 +304,23 @@ fn found(path: &Path, sought: Sought, nonces: &[String]) -> Result<FoundEvent, T
 }
 
 fn of_event(reviewed: &ReviewedProfile, explained: &ViolationExplanation, found: &FoundEvent) -> String {
-    let mut lines = TextLines::default();
-    lines.put(format!("{}:{}: {}", found.file.display(), found.line, found.event.time));
-    lines.put(format!("What happened: {}", explained.happened));
+    let mut lines = TextLines::new();
+    lines.put_in(DIM, format!("{}:{}: {}", found.file.display(), found.line, found.event.time));
+    lines.put_parts(&[(BOLD, "What happened:"), ("", &format!(" {}", explained.happened))]);
     let at = explained.place.map_or_else(String::new, |place| format!(" ({})", reviewed.at(place.line)));
-    lines.put(format!("What was missing: {}{at}.", explained.missing));
+    lines.put_parts(&[(BOLD, "What was missing:"), ("", &format!(" {}{at}.", explained.missing))]);
     let sum = |intrusion: bool| -> u32 {
         let of =
             |one: &&violation::IntrusionSignal| (one.points_to == violation::Points::Intrusion) == intrusion;
         explained.signals.iter().filter(of).map(|one| one.points).sum()
     };
-    let verdict = match explained.looks_like {
-        LooksLike::Intrusion => "It looks like an intrusion",
-        LooksLike::NewFeature => "It looks like a new feature of the app, or a rare path",
-        LooksLike::Unclear => "Whether it is an intrusion or a new feature cannot be said",
+    let (verdict, colour) = match explained.looks_like {
+        LooksLike::Intrusion => ("It looks like an intrusion", BOLD_RED),
+        LooksLike::NewFeature => ("It looks like a new feature of the app, or a rare path", BOLD_GREEN),
+        LooksLike::Unclear => ("Whether it is an intrusion or a new feature cannot be said", BOLD_YELLOW),
     };
-    lines.put(format!("{verdict}: {} points for an intrusion, {} for a new feature.", sum(true), sum(false)));
+    let points = format!(": {} points for an intrusion, {} for a new feature.", sum(true), sum(false));
+    lines.put_parts(&[(colour, verdict), ("", &points)]);
     for one in &explained.signals {
         let to = match one.points_to {
             violation::Points::Intrusion => "intrusion",

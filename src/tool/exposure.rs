@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::reviewed::{self, ReviewedProfile, TextLines};
 use super::{Format, VerbOutput, VerbResult};
 use crate::review::{Exposure, ExposureRow, TextPlaces};
+use crate::visible::sgr::{BOLD, DIM, GREEN, RED};
 
 /// The arguments of `remit exposure`.
 #[derive(clap::Args)]
@@ -44,22 +45,19 @@ pub(super) fn run(arguments: &ExposureArguments) -> VerbResult {
         others.push((old.name, exposure));
     }
     let compared = Compared { reviewed, own, others };
-    let text = match arguments.format {
-        Format::Text => compared.text(),
-        Format::Json => compared.json().to_string(),
-    };
-    Ok(VerbOutput { text, code: u8::from(is_more) })
+    let code = u8::from(is_more);
+    Ok(match arguments.format {
+        Format::Text => VerbOutput::escaped(compared.text(), code),
+        Format::Json => VerbOutput::plain(compared.json().to_string(), code),
+    })
 }
 
 impl Compared {
     fn text(&self) -> String {
-        let mut lines = TextLines::default();
-        lines.put(format!(
-            "{}: exposure {:.1} of 10, {}",
-            self.reviewed.name,
-            self.own.value,
-            self.own.band()
-        ));
+        let mut lines = TextLines::new();
+        let value =
+            format!("{}: exposure {:.1} of 10, {}", self.reviewed.name, self.own.value, self.own.band());
+        lines.put_in(BOLD, value);
         for (name, other) in &self.others {
             lines.put(format!("  {name}: {:.1}, {}", other.value, other.band()));
         }
@@ -76,16 +74,11 @@ impl Compared {
         for (index, row) in self.own.rows.iter().enumerate() {
             let others = self.others.iter().map(|(_, other)| format!("{:>3}", tenths(&other.rows[index])));
             let others: Vec<String> = others.collect();
-            let mark = if row.badness > 0.0 { "-" } else { "+" };
-            lines.put(format!(
-                "{mark} {:<21} {:>6} {:>3}   {}  {}{}",
-                row.id,
-                row.weight,
-                tenths(row),
-                others.join("  "),
-                row.sentence,
-                at(row, &self.reviewed, &places)
-            ));
+            let (mark, colour) = if row.badness > 0.0 { ("-", RED) } else { ("+", GREEN) };
+            let numbers =
+                format!(" {:<21} {:>6} {:>3}   {}  ", row.id, row.weight, tenths(row), others.join("  "));
+            let places = at(row, &self.reviewed, &places);
+            lines.put_parts(&[(colour, mark), ("", &numbers), ("", row.sentence.as_ref()), (DIM, &places)]);
         }
         lines.put("");
         lines.put("Exposure is the sum of badness · weight over the sum of weights. It orders profiles, and is no measure of safety.");

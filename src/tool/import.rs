@@ -104,7 +104,7 @@ pub(super) fn run(arguments: &ImportArguments) -> VerbResult {
         text.clear();
     }
     remarks::print(&omissions, &notes);
-    Ok(VerbOutput { text, code: u8::from(arguments.strict && !omissions.is_empty()) })
+    Ok(VerbOutput::plain(text, u8::from(arguments.strict && !omissions.is_empty())))
 }
 
 /// The bytes of the file, one more than are read at the most.

@@ -35,6 +35,7 @@ mod staged;
 mod verify;
 mod version;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
@@ -172,11 +173,23 @@ type VerbResult = Result<VerbOutput, ToolError>;
 struct VerbOutput {
     text: String,
     code: u8,
+    /// No control character is in the text, but those of our own colours.
+    is_escaped: bool,
 }
 
 impl VerbOutput {
     fn success(text: impl Into<String>) -> VerbResult {
-        Ok(VerbOutput { text: text.into(), code: 0 })
+        Ok(VerbOutput::plain(text.into(), 0))
+    }
+
+    /// Text that may hold any character.
+    fn plain(text: String, code: u8) -> VerbOutput {
+        VerbOutput { text, code, is_escaped: false }
+    }
+
+    /// Text whose parts were escaped one by one, with colours between them.
+    fn escaped(text: String, code: u8) -> VerbOutput {
+        VerbOutput { text, code, is_escaped: true }
     }
 }
 
@@ -188,7 +201,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(error) => {
             // Help and version are answers; their text goes to stdout.
             if error.kind() == ErrorKind::DisplayVersion {
-                return print(&VerbOutput { text: version::version(), code: 0 });
+                return print(&VerbOutput::plain(version::version(), 0));
             }
             let code = if error.use_stderr() { 2 } else { 0 };
             if code == 2 {
@@ -238,8 +251,10 @@ fn print_error(what: &str) {
 fn print(output: &VerbOutput) -> u8 {
     let mut out = io::stdout().lock();
     let newline = if output.text.is_empty() || output.text.ends_with('\n') { "" } else { "\n" };
+    let text =
+        if output.is_escaped { Cow::Borrowed(output.text.as_str()) } else { visible::lines(&output.text) };
     match out
-        .write_all(visible::lines(&output.text).as_bytes())
+        .write_all(text.as_bytes())
         .and_then(|()| out.write_all(newline.as_bytes()))
         .and_then(|()| out.flush())
     {

@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &PlanArguments) -> VerbResult {
         Format::Text => plan.to_string(),
         Format::Json => plan.to_json().map_err(|error| ToolError::Filter { profile: name, error })?,
     };
-    Ok(VerbOutput { text, code: u8::from(plan.refusal().is_some()) })
+    Ok(VerbOutput::plain(text, u8::from(plan.refusal().is_some())))
 }
 
 fn kernel(arguments: &PlanArguments) -> Result<Kernel, ToolError> {

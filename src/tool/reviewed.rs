@@ -12,8 +12,9 @@ use super::error::ToolError;
 use super::ready::READY;
 use crate::enforce::source::beside;
 use crate::profile::{self, Document, Rights, embedded};
-use crate::review::{Permission, Permitted, Support, SupportFile};
-use crate::visible;
+use crate::review::{Permission, Permitted, RiskLevel, Support, SupportFile};
+use crate::visible::Colours;
+use crate::visible::sgr::{BOLD_RED, DIM, GREEN, RED, YELLOW};
 
 /// A profile to review.
 pub(super) struct ReviewedProfile {
@@ -70,20 +71,58 @@ impl ReviewedProfile {
     }
 }
 
-/// TextLines of text, each escaped by itself.
-#[derive(Default)]
-pub(super) struct TextLines(String);
+/// Lines of text, each escaped by itself, in colour where stdout shows it.
+pub(super) struct TextLines {
+    text: String,
+    colours: Colours,
+}
 
 impl TextLines {
-    /// Adds a line.
-    pub fn put(&mut self, line: impl AsRef<str>) {
-        self.0.push_str(&visible::line(line.as_ref()));
-        self.0.push('\n');
+    /// No line.
+    pub fn new() -> TextLines {
+        TextLines { text: String::new(), colours: Colours::of_stdout() }
     }
 
-    /// The whole text.
+    /// Adds a line.
+    pub fn put(&mut self, line: impl AsRef<str>) {
+        self.put_parts(&[("", line.as_ref())]);
+    }
+
+    /// Adds a line of one colour.
+    pub fn put_in(&mut self, colour: &str, line: impl AsRef<str>) {
+        self.put_parts(&[(colour, line.as_ref())]);
+    }
+
+    /// Adds a line of parts, each with its colour or none.
+    pub fn put_parts(&mut self, parts: &[(&str, &str)]) {
+        for (colour, part) in parts {
+            self.colours.put(&mut self.text, colour, part);
+        }
+        self.text.push('\n');
+    }
+
+    /// The whole text, in which no character is left that a terminal interprets but our colours.
     pub fn text(self) -> String {
-        self.0
+        self.text
+    }
+}
+
+/// The colour of a risk.
+pub(super) fn risk_colour(risk: RiskLevel) -> &'static str {
+    match risk {
+        RiskLevel::Critical => BOLD_RED,
+        RiskLevel::High => RED,
+        RiskLevel::Moderate => YELLOW,
+        RiskLevel::Low => "",
+    }
+}
+
+/// The colour of the mark of a line: as diff(1) colours what came and what went.
+fn mark_colour(mark: &str) -> &'static str {
+    match mark {
+        "+" => GREEN,
+        "-" => RED,
+        _ => "",
     }
 }
 
@@ -156,10 +195,17 @@ fn together(these: &[&Permission]) -> String {
 
 /// A permission with its place and reason, and with the evidence.
 fn permission(lines: &mut TextLines, mark: &str, one: &Permission, of: &ReviewedProfile, sentence: &str) {
-    lines.put(format!("{mark} {:<9} {sentence}", one.risk.word()));
+    let risk = format!("{:<9}", one.risk.word());
+    lines.put_parts(&[
+        (mark_colour(mark), mark),
+        ("", " "),
+        (risk_colour(one.risk), &risk),
+        ("", " "),
+        ("", sentence),
+    ]);
     let pointer = if one.pointer.is_empty() { "always" } else { &one.pointer };
     let through = one.through.map_or_else(String::new, |through| format!(", by {through}"));
-    lines.put(format!("{:12}{pointer} ({}){through}: {}", "", of.at(one.line), one.risk_reason));
+    lines.put_in(DIM, format!("{:12}{pointer} ({}){through}: {}", "", of.at(one.line), one.risk_reason));
     if let Some(why) = &one.why {
         lines.put(format!("{:12}why: {why}", ""));
     }

@@ -283,7 +283,7 @@ impl ChildStep {
                 let words = words.chain([profile, "--events".into(), events, "--".into(), program.into()]);
                 let words = words.chain(["doctor", "--step", "acts"].map(OsString::from));
                 let code = shim::main(words.chain([folder.into()]), std::env::vars_os());
-                Ok(VerbOutput { text: String::new(), code })
+                Ok(VerbOutput::plain(String::new(), code))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::{Place, journal, open, ordinary};
+use crate::{Place, REMIT, journal, open, ordinary};
 
 /// A check with findings of every severity.
 fn bench() -> Place {
@@ -126,4 +126,35 @@ fn no_file_is_written_where_one_cannot_be() {
         assert_eq!(bench.text("old.md"), "before");
     }
     fs::set_permissions(bench.path("closed"), fs::Permissions::from_mode(0o755)).expect("chmod");
+}
+
+/// The severity is coloured on a terminal as rustc(1) colours it, on stdout alone, and not where
+/// NO_COLOR says so.
+#[test]
+fn colours_are_for_a_terminal() {
+    let place = Place::new();
+    place.put(
+        "p.json",
+        r#"{"remit": 1, "name": "x", "programs": [{"path": "/bin/sh", "entry": true}], "mode": "audit"}"#,
+    );
+    let shown = |no_color: &str| {
+        let mut command = std::process::Command::new(REMIT);
+        command.args(["check", "p.json", "--run", "/dev/null", "--output", "text=-,text=file"]);
+        command.args(["--output", "json=-"]).current_dir(place.0.path());
+        crate::seat::shown({
+            command.env("TERM", "xterm").env("NO_COLOR", no_color);
+            command
+        })
+    };
+    let (coloured, code) = shown("");
+    assert_eq!(code, 1, "{coloured}");
+    assert!(coloured.contains("\u{1b}[1;31merror [not-enforced]\u{1b}[0m"), "{coloured:?}");
+    let text = place.text("file");
+    assert!(text.contains("error [not-enforced]") && !text.contains('\u{1b}'), "{text:?}");
+    let (plain, code) = shown("1");
+    assert_eq!(code, 1);
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    assert!(plain.replace("\r\n", "\n").starts_with(&text), "{plain:?}");
+    let json = |text: &str| text[text.find("\r\n{").expect("JSON")..].to_owned();
+    assert_eq!(json(&coloured), json(&plain));
 }

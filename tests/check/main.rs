@@ -10,6 +10,8 @@ mod gate;
 #[path = "../harness/place.rs"]
 mod place;
 mod rules;
+#[path = "../harness/seat.rs"]
+mod seat;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -68,6 +70,7 @@ impl Place {
     fn image(&self) -> &Place {
         self.put("image/usr/sbin/server", elf(1)).put("image/lib64/ld-linux-x86-64.so.2", loader());
         self.put("image/lib/libc.so.6", "library").put("image/etc/server.conf", "");
+        self.put("image/var/lib/dpkg/status", LEARNED_STATUS);
         for name in ["usr/sbin/server", "lib64/ld-linux-x86-64.so.2"] {
             executable(&self.path(&format!("image/{name}")));
         }
@@ -89,6 +92,9 @@ impl Checked {
         self.findings().iter().filter(|one| one["id"] == id).collect()
     }
 }
+
+/// The database of the packages that the runs of [`journal`] had.
+const LEARNED_STATUS: &str = "Package: server\nStatus: install ok installed\nVersion: 1.2-1\n\nPackage: libc6\nStatus: install ok installed\nVersion: 2.36-9\n";
 
 fn executable(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt;

@@ -7,8 +7,8 @@ use remit::gate::GateRule;
 use serde_json::{Value, json};
 
 use crate::{
-    Checked, Place, elf, events, events_in, executable, journal, journal_with, line, open, ordinary, sha256,
-    violation,
+    Checked, Place, elf, events, events_in, executable, journal, journal_with, line, loader, open, ordinary,
+    sha256, violation,
 };
 
 /// A situation: what is there, and how it is checked.
@@ -134,6 +134,11 @@ fn cases() -> Vec<Case> {
         case(R::LibraryMissing, false, IMAGE, |bench| {
             bench.image().learned(3);
             fs::remove_file(bench.path("image/lib/libc.so.6")).expect("removed");
+        }),
+        case(R::LibraryChanged, false, IMAGE, |bench| {
+            bench.image().learned(3);
+            bench.done(&["build", "runs", "--image", "image", "-o", "p.json"]);
+            bench.put("image/lib/libc.so.6", "another");
         }),
         case(R::PackageChanged, false, IMAGE, |bench| {
             bench.image().learned(3);
@@ -386,4 +391,88 @@ fn the_image_says_older_and_newer() {
     let digest = sha256(&elf(1));
     bench.change(|profile| profile["programs"][0]["sha256"] = digest.into());
     assert_eq!(bench.check(&["--image", "image"]).of("program-digest").len(), 0);
+}
+
+/// The evidence has the libraries' content where the build named the image of the runs; an image in
+/// which they were not made is refused.
+#[test]
+fn a_library_of_another_content_is_found() {
+    let bench = Place::new();
+    bench.image().learned(3);
+    let plain = (bench.text("p.json"), bench.text("p.evidence.json"));
+    bench.put("image/lib/libc.so.6", "another");
+    assert_eq!(bench.check(IMAGE).of("library-changed").len(), 0, "nothing is known of it");
+
+    bench.put("image/lib/libc.so.6", "library");
+    bench.done(&["build", "runs", "--image", "image", "-o", "p.json"]);
+    assert_eq!(bench.text("p.json"), plain.0, "the profile is the same");
+    let known = [("/lib/libc.so.6", sha256(b"library")), ("/lib64/ld-linux-x86-64.so.2", sha256(&loader()))];
+    let has = |text: &str, path: &str, digest: &str| {
+        text.contains(&format!(r#"{{"fact":"digest","path":"{path}","sha256":"{digest}","startup":"0-2"}}"#))
+            || text.contains(&format!(
+                r#"{{"fact":"digest","path":"{path}","sha256":"{digest}","serving":"0-2"}}"#
+            ))
+    };
+    for (path, digest) in &known {
+        let evidence = bench.text("p.evidence.json");
+        assert!(!has(&plain.1, path, digest) && has(&evidence, path, digest), "{path} in {evidence}");
+    }
+    assert_eq!(bench.check(IMAGE).of("library-changed").len(), 0);
+    // What is built of the evidence has it still, and the loader is one of them.
+    bench.done(&["build", "p.json", "-o", "p.json"]);
+    bench.put("image/lib/libc.so.6", "another").put("image/lib64/ld-linux-x86-64.so.2", elf(0xfe));
+    let checked = bench.check(IMAGE);
+    let whats: Vec<&str> =
+        checked.of("library-changed").iter().filter_map(|one| one["what"].as_str()).collect();
+    assert_eq!((checked.code, whats.len()), (1, 2), "{:#}", checked.report);
+    assert!(whats[0].contains(&sha256(b"another")) && whats[0].contains(&known[0].1), "{whats:?}");
+    let severity = |checked: &Checked| checked.of("library-changed")[0]["severity"].clone();
+    assert_eq!(severity(&checked), "warning");
+    bench.put("digests.json", r#"{"require":1,"digests":true}"#);
+    assert_eq!(severity(&bench.check(&["--image", "image", "--require", "digests.json"])), "error");
+
+    bench.put("image/usr/sbin/server", elf(2));
+    let refused = bench.remit(&["build", "runs", "--image", "image", "-o", "new.json"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(
+        said.lines().count() == 1 && said.contains("/usr/sbin/server") && said.contains(&sha256(&elf(2)))
+    );
+    assert!(!bench.path("new.json").exists() && !bench.path("new.evidence.json").exists());
+}
+
+/// Packages that the runs have, and an image without a database: they cannot be compared.
+#[test]
+fn an_image_without_its_database_of_packages_is_no_answer() {
+    let bench = Place::new();
+    bench.image().learned(3);
+    assert_eq!(bench.check(IMAGE).of("package-changed").len(), 0);
+    for content in [None, Some("no database"), Some("")] {
+        fs::remove_file(bench.path("image/var/lib/dpkg/status")).expect("removed");
+        if let Some(content) = content {
+            bench.put("image/var/lib/dpkg/status", content);
+        }
+        let checked = bench.check(IMAGE);
+        assert_eq!(checked.code, 3, "{content:?}: {:#}", checked.report);
+        assert_eq!(checked.of("package-changed")[0]["severity"], "inconclusive");
+        bench.put("image/var/lib/dpkg/status", "");
+    }
+}
+
+/// Events are numbered: a log of which a line was taken out is no whole record.
+#[test]
+fn a_log_without_one_of_its_lines_is_no_answer() {
+    let bench = Place::new();
+    bench.learned(3);
+    let denied = violation("file", "/files", json!({ "path": "/srv/x", "access": ["read"] }), Value::Null);
+    let whole = events(&bench.digest(), &[denied]);
+    bench.put("build.jsonl", &whole);
+    assert_eq!(bench.check(&["--run", "build.jsonl"]).code, 1);
+    let without: String =
+        whole.lines().filter(|line| !line.contains("/srv/x")).map(|line| format!("{line}\n")).collect();
+    bench.put("build.jsonl", without);
+    let checked = bench.check(&["--run", "build.jsonl"]);
+    assert_eq!(checked.code, 3, "{:#}", checked.report);
+    let what = checked.of("run-incomplete")[0]["what"].as_str().expect("text").to_owned();
+    assert!(what.contains("1 events are missing"), "{what}");
 }

@@ -255,6 +255,7 @@ fn colours_are_for_a_terminal() {
         Seat::new(|slave| {
             let mut command = Command::new(REMIT);
             command.arg("events").arg(&path).current_dir(folder.path()).env("NO_COLOR", no_color);
+            command.env("TERM", "xterm");
             command
                 .stdout(slave.try_clone().expect("the terminal"))
                 .stderr(slave.try_clone().expect("the terminal"));

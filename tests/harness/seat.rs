@@ -59,6 +59,20 @@ pub fn in_own_session(command: &mut Command, slave: OwnedFd) {
     unsafe { command.pre_exec(own_session) };
 }
 
+/// What a program writes to a terminal that is its stdout, and its exit code.
+pub fn shown(mut command: Command) -> (String, i32) {
+    let (mut master, slave) = pty();
+    let mut child = command.stdout(slave).spawn().expect("it starts");
+    // The last descriptor of the program's side closes with the child.
+    drop(command);
+    let (mut text, mut bytes) = (Vec::new(), [0; 4096]);
+    while let Ok(count @ 1..) = master.read(&mut bytes) {
+        text.extend_from_slice(&bytes[..count]);
+    }
+    let code = child.wait().expect("a child of ours").code().expect("an exit code");
+    (String::from_utf8(text).expect("UTF-8"), code)
+}
+
 /// Somebody at a terminal, where a program leads the session.
 pub struct Seat {
     program: std::process::Child,
@@ -73,7 +87,10 @@ impl Seat {
         let copy = || slave.try_clone().expect("a descriptor");
         let mut program = program(copy());
         program.stdout(Stdio::from(copy())).stderr(Stdio::from(copy()));
-        program.env("TERM", "dumb").env("PS1", "$ ");
+        if program.get_envs().all(|(name, _)| name != "TERM") {
+            program.env("TERM", "dumb");
+        }
+        program.env("PS1", "$ ");
         let started = program.spawn().expect("it starts");
         Seat { program: started, master, seen: String::new() }
     }

@@ -9,6 +9,7 @@ mod sarif;
 mod text;
 
 use super::CheckReport;
+use crate::visible::Colours;
 
 /// A format of `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,10 +44,10 @@ impl ReportFormat {
         ReportFormat::NAMES.iter().find(|(_, name)| *name == word).map(|(format, _)| *format)
     }
 
-    /// The report in this format.
-    pub fn write(self, report: &CheckReport) -> String {
+    /// The report in this format; the colours are those of [`ReportFormat::Text`].
+    pub fn write(self, report: &CheckReport, colours: Colours) -> String {
         match self {
-            ReportFormat::Text => text::write(report),
+            ReportFormat::Text => text::write(report, colours),
             ReportFormat::Github => github::write(report),
             ReportFormat::Sarif => sarif::write(report),
             ReportFormat::Json => json::write(report),

@@ -3,6 +3,8 @@
 use super::super::{CheckReport, FindingList, GateFinding, GateRule};
 use super::ReportFormat;
 use crate::review::TextPlaces;
+use crate::visible::Colours;
+use crate::visible::sgr::{BOLD, BOLD_CYAN, BOLD_RED, CYAN, DIM, RESET};
 
 const HOSTILE: &str = "a\u{1b}[2J::error::x\r\n%0A|`<img src=x onerror=alert(1)>&\"']]>@team ![x](http://evil) www.evil.example \u{202e}\u{ffff},:";
 
@@ -28,7 +30,7 @@ fn report() -> CheckReport {
 #[test]
 fn no_format_lets_a_control_character_through() {
     for (format, name) in ReportFormat::NAMES {
-        let text = format.write(&report());
+        let text = format.write(&report(), Colours::NONE);
         let is_bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
         let shown: Vec<&str> = text.lines().filter(|line| line.contains(is_bad)).collect();
         assert!(shown.is_empty(), "{name}: {shown:?}");
@@ -39,7 +41,7 @@ fn no_format_lets_a_control_character_through() {
 
 #[test]
 fn an_annotation_is_one_line_with_file_and_line() {
-    let text = ReportFormat::Github.write(&report());
+    let text = ReportFormat::Github.write(&report(), Colours::NONE);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
     assert!(
@@ -58,13 +60,13 @@ fn an_annotation_is_one_line_with_file_and_line() {
 
 #[test]
 fn markdown_and_xml_hold_no_markup_of_the_text() {
-    let markdown = ReportFormat::Markdown.write(&report());
+    let markdown = ReportFormat::Markdown.write(&report(), Colours::NONE);
     for bad in ["<img", "`", "@team", "![", "http://", "www.evil", "]("] {
         assert!(!markdown.contains(bad), "{bad}: {markdown}");
     }
     let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with('|')).collect();
     assert!(rows.len() == 5 && rows.iter().all(|row| row.matches('|').count() == 5), "{markdown}");
-    let xml = ReportFormat::Junit.write(&report());
+    let xml = ReportFormat::Junit.write(&report(), Colours::NONE);
     for bad in ["<img", "]]>", "\u{ffff}", "&\"", "alert(1)>"] {
         assert!(!xml.contains(bad), "{bad}: {xml}");
     }
@@ -73,7 +75,7 @@ fn markdown_and_xml_hold_no_markup_of_the_text() {
 
 #[test]
 fn sarif_names_each_rule_and_no_file_by_text() {
-    let text = ReportFormat::Sarif.write(&report());
+    let text = ReportFormat::Sarif.write(&report(), Colours::NONE);
     let log: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let run = &log["runs"][0];
     assert_eq!(run["tool"]["driver"]["rules"].as_array().map(Vec::len), Some(GateRule::ALL.len()));
@@ -86,4 +88,20 @@ fn sarif_names_each_rule_and_no_file_by_text() {
     assert_eq!(run["results"][1]["level"], "none");
     assert_eq!(run["results"][2]["baselineState"], "unchanged");
     assert_eq!(result["properties"]["patch"][0]["op"], "add");
+}
+
+#[test]
+fn only_our_own_colours_reach_a_terminal() {
+    let text = ReportFormat::Text.write(&report(), Colours(true));
+    let labels = [
+        format!("{BOLD_RED}error [outside-file]{RESET}"),
+        format!("{BOLD_CYAN}inconclusive [evidence-thin]{RESET}"),
+        format!("{DIM}known [grant-added]{RESET}"),
+    ];
+    for label in labels {
+        assert!(text.contains(&label), "{label:?} in {text:?}");
+    }
+    let ours = [BOLD, BOLD_CYAN, BOLD_RED, CYAN, DIM, RESET];
+    let plain = ours.iter().fold(text, |text, ours| text.replace(ours, ""));
+    assert_eq!(plain, ReportFormat::Text.write(&report(), Colours::NONE));
 }

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
+use crate::visible;
+
 /// The text of a value, with a newline at its end.
 pub fn text(value: &impl Serialize) -> String {
     let mut bytes = Vec::new();
@@ -94,6 +96,16 @@ impl Formatter for Lines {
         self.empty = false;
         Ok(())
     }
+
+    /// Nothing in a string is hidden from a reader.
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
+        // Most of a large file is this.
+        let is_plain = fragment.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        match is_plain {
+            true => to.write_all(fragment.as_bytes()),
+            false => to.write_all(visible::line(fragment).as_bytes()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -107,5 +119,9 @@ mod tests {
                     \"d\": {\n    \"e\": [],\n    \"f\": [{}]\n  },\n  \"g\": {}\n}\n";
         assert_eq!(super::text(&value), text);
         assert_eq!(super::text(&json!({})), "{}\n");
+        let hidden = "a\u{202e}\u{7f}\u{9b}\u{1b}\n\"ä";
+        let text = super::text(&json!({ "a": hidden }));
+        assert_eq!(text, "{\n  \"a\": \"a\\u202e\\u007f\\u009b\\u001b\\n\\\"ä\"\n}\n");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), json!({ "a": hidden }));
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Gathered {
     /// The names of grants that the user had removed.
     pub removed: BTreeSet<String>,
     pub notes: Vec<String>,
+    /// The names of the runs that were read from journals.
+    pub journals: BTreeSet<String>,
 }
 
 /// Reads the inputs with so many threads. `progress` is called from any of them, with the bytes
@@ -141,7 +143,7 @@ impl InputQueue<'_> {
         let (mut removed, mut notes, mut is_journal) = (BTreeSet::new(), Vec::new(), false);
         let mut join = |known: evidence::Evidence, into: &mut Observations| {
             removed.extend(known.removed);
-            into.join(&known.observations)
+            into.join(known.observations)
         };
         if evidence::is_profile(beginning) {
             let document = profile_file(path)?;
@@ -201,12 +203,18 @@ fn assembled(inputs: &[PathBuf], parts: Vec<ReadPart>) -> Result<Gathered, ToolE
             let admitted = gathered.observations.admit(&sets[part].runs()[run]);
             let (number, again) = admitted.map_err(|error| Unusable(format!("{name}: {}", error.0)))?;
             numbers[part][run] = number;
+            if read.is_journal {
+                gathered.journals.insert(sets[part].runs()[run].run.clone());
+            }
             if again && read.is_journal {
                 gathered.notes.push(format!("{name}: the same run was given before, and counts once"));
             }
         }
     }
-    for (part, numbers) in sets.into_iter().zip(numbers) {
+    let mut parts: Vec<_> = sets.into_iter().zip(numbers).collect();
+    // The facts of the first become those of the whole, and those of the others are added one by one.
+    parts.sort_by_key(|(part, _)| std::cmp::Reverse(part.unsorted().len()));
+    for (part, numbers) in parts {
         gathered.observations.absorb(part, &numbers);
     }
     Ok(gathered)

@@ -117,7 +117,7 @@ impl<'a> CheckInputs<'a> {
         let Some(named) = &self.arguments.image else { return check(&self.input(None)) };
         let bar = ProgressLine::bytes("reading the image");
         let image = archive::open(named, self.arch(), &mut |done, all| bar.set(done, all))?;
-        let paths = gate::to_hash(&self.profile.document.profile);
+        let paths = gate::to_hash(&self.profile.document.profile, self.profile.evidence.as_ref());
         let digests = image.digests(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         drop(bar);
         let arch = image.config().and_then(arch_of).unwrap_or_else(|| self.arch());

@@ -67,5 +67,5 @@ pub(super) fn run(arguments: &CheckArguments) -> VerbResult {
     let report = inputs
         .with_image(|input| gate::check(input).map_err(|fault| ToolError::from(CheckError::Image(fault))))?;
     let text = outputs.write(&report)?;
-    Ok(VerbOutput { text, code: report.outcome().code() })
+    Ok(VerbOutput::escaped(text, report.outcome().code()))
 }

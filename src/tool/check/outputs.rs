@@ -9,6 +9,7 @@ use super::CheckError;
 use crate::gate::CheckReport;
 use crate::gate::format::ReportFormat;
 use crate::profile::nearest;
+use crate::visible::{self, Colours};
 
 /// Where each format goes; `None` is stdout.
 pub(super) struct Outputs(Vec<(ReportFormat, Option<PathBuf>)>);
@@ -42,18 +43,23 @@ impl Outputs {
     }
 
     /// Writes all files, each whole, once every one of them is on the disk beside its place; returns
-    /// what goes to stdout.
+    /// what goes to stdout, escaped.
     pub fn write(&self, report: &CheckReport) -> Result<String, ToolError> {
         let mut stdout = String::new();
         let mut staged = Vec::new();
         for (format, target) in &self.0 {
-            let text = format.write(report);
             match target {
-                None => stdout += &text,
-                Some(path) => match StagedFile::write(path, &text) {
-                    Ok(file) => staged.push(file),
-                    Err(error) => return Err(error),
-                },
+                None => {
+                    let text = format.write(report, Colours::of_stdout());
+                    // The text has escaped each of its parts, and colours between them.
+                    stdout += &match format {
+                        ReportFormat::Text => text.into(),
+                        _ => visible::lines(&text),
+                    };
+                }
+                Some(path) => {
+                    staged.push(StagedFile::write(path, &format.write(report, Colours::NONE))?);
+                }
             }
         }
         staged.into_iter().try_for_each(StagedFile::put)?;

@@ -10,10 +10,11 @@ use super::ids::StartIds;
 use super::json::put_json;
 use super::parts::IncidentPhase;
 use super::selection::EventFilter;
-use super::text::{BOLD_RED, Colours, DIM, RED, YELLOW, quoted};
+use super::text::quoted;
 use crate::event::record::EventRecord;
 use crate::incident::{Incident, IncidentNews, IncidentSeverity, IncidentTotals, Incidents, StepOutcome};
-use crate::visible;
+use crate::visible::sgr::{BOLD_RED, DIM, RED, YELLOW};
+use crate::visible::{self, Colours};
 
 /// How many arguments of a process the text shows.
 const ARGUMENTS: usize = 8;

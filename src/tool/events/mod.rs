@@ -28,9 +28,9 @@ use self::incidents::{IncidentFormat, IncidentPrinter};
 use self::log::{EventLog, LeftOut, LogTrust};
 use self::selection::EventSelection;
 use self::sink::{EventOutput, EventSink};
-use self::text::Colours;
 use self::wait::{WaitEnd, Waiter};
 use super::{Format, ToolError, VerbOutput, VerbResult, print_error};
+use crate::visible::Colours;
 
 /// The arguments of `remit events`.
 #[derive(clap::Args)]
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &EventsArguments) -> VerbResult {
         Ok(left_out) => left_out,
         // The reader of stdout has all that it wants.
         Err(ReadEnd::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-            return Ok(VerbOutput { text: String::new(), code: 0 });
+            return Ok(VerbOutput::plain(String::new(), 0));
         }
         Err(ReadEnd::Output(error)) => return Err(ToolError::Write { path: "stdout".into(), error }),
         Err(ReadEnd::Error(error)) => return Err(error),
@@ -111,7 +111,7 @@ pub(super) fn run(arguments: &EventsArguments) -> VerbResult {
     for (name, left_out) in &left_out {
         left_out.sentences().iter().for_each(|why| print_error(&format!("{name}: {why}")));
     }
-    Ok(VerbOutput { text: String::new(), code: u8::from(!all.is_none()) })
+    Ok(VerbOutput::plain(String::new(), u8::from(!all.is_none())))
 }
 
 /// Why the reading ended before the end.
@@ -133,8 +133,7 @@ type LeftOutOfLogs = Vec<(String, LeftOut)>;
 
 fn output(arguments: &EventsArguments) -> EventOutput {
     let is_terminal = io::stdout().is_terminal();
-    let has_colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let colours = Colours(has_colours);
+    let colours = Colours::of_stdout();
     let default = if is_terminal { Format::Text } else { Format::Json };
     let is_text = |otherwise| arguments.format.unwrap_or(otherwise) == Format::Text;
     if arguments.incidents {

@@ -12,11 +12,11 @@ use super::log::{EventLog, LeftOut};
 use super::prometheus::EventCounters;
 use super::selection::EventFilter;
 use super::summary::EventSummary;
-use super::text::{Colours, event_line};
+use super::text::event_line;
 use crate::event::record::EventRecord;
 use crate::tool::ToolError;
 use crate::tool::build::put;
-use crate::visible;
+use crate::visible::{self, Colours};
 
 /// How much is collected before it is written, in bytes.
 const BUFFER: usize = 256 << 10;

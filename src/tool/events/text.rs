@@ -3,34 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::event::record::{EventDetails, EventRecord, EventText, ProcessRecord};
-use crate::visible;
-
-/// Colours, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Colours(pub bool);
-
-/// SGR sequences (ECMA-48).
-pub(super) const DIM: &str = "\u{1b}[2m";
-pub(super) const RED: &str = "\u{1b}[31m";
-pub(super) const BOLD_RED: &str = "\u{1b}[1;31m";
-pub(super) const YELLOW: &str = "\u{1b}[33m";
-pub(super) const GREEN: &str = "\u{1b}[32m";
-pub(super) const BLUE: &str = "\u{1b}[34m";
-const RESET: &str = "\u{1b}[0m";
-
-impl Colours {
-    /// Writes a text in this colour; nothing in it reaches a terminal as a control.
-    pub fn put(self, line: &mut String, colour: &str, text: &str) {
-        let text = visible::line(text);
-        if self.0 && !text.is_empty() {
-            line.push_str(colour);
-            line.push_str(&text);
-            line.push_str(RESET);
-        } else {
-            line.push_str(&text);
-        }
-    }
-}
+use crate::visible::sgr::{BLUE, BOLD_RED, DIM, GREEN, RED, YELLOW};
+use crate::visible::{self, Colours};
 
 /// Writes an event as a line, without its end.
 pub(super) fn event_line(event: &EventRecord<'_>, colours: Colours, line: &mut String) {
@@ -190,6 +164,7 @@ fn write_exit(details: &EventDetails<'_>, text: &mut String) -> std::fmt::Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::visible::sgr::RESET;
 
     fn shown(rest: &str, colours: bool) -> String {
         let line = format!("{{\"remit\":1,\"time\":\"2026-11-22T10:00:00.000001Z\",{rest}}}");

@@ -181,5 +181,5 @@ fn answer(
     notes: Vec<String>,
 ) -> VerbOutput {
     remarks::print(&omissions, &notes);
-    VerbOutput { text, code: u8::from(arguments.strict && !omissions.is_empty()) }
+    VerbOutput::plain(text, u8::from(arguments.strict && !omissions.is_empty()))
 }

@@ -98,7 +98,7 @@ pub(super) fn run(arguments: &ReachArguments) -> VerbResult {
         Format::Text => found.text(comparison.as_ref()),
         Format::Json => found.json(comparison.as_ref()).to_string(),
     };
-    Ok(VerbOutput { text, code: u8::from(alarm) })
+    Ok(VerbOutput::plain(text, u8::from(alarm)))
 }
 
 /// A program by its path, or by its name in a directory of PATH.

@@ -65,7 +65,7 @@ pub(super) fn run(
                     }
                     Format::Json => json!({ "profile": profile.name, "fault": fault }).to_string(),
                 };
-                return Ok(VerbOutput { text, code: 1 });
+                return Ok(VerbOutput::plain(text, 1));
             }
             *full = Some(shown);
         }
@@ -92,7 +92,7 @@ pub(super) fn run(
         Format::Text => drops::text(name, &errors, &found, arguments.before.is_some()),
         Format::Json => drops::json(name, &errors, &found).to_string(),
     };
-    Ok(VerbOutput { text, code })
+    Ok(VerbOutput::plain(text, code))
 }
 
 /// The state that all runs share.

@@ -89,7 +89,7 @@ fn audit(arguments: &VerifyArguments, named: &NamedProfile, shim: &Shim) -> Verb
         document["digest"] = json!(named.loaded.document.digest);
         document["fault"] = json!(fault);
         document["exit"] = json!(ended.how.code());
-        return Ok(VerbOutput { text: document.to_string(), code });
+        return Ok(VerbOutput::plain(document.to_string(), code));
     }
     let mut text = format!("{} ({name}) in audit: ", arguments.profile);
     text += &report.text();
@@ -105,7 +105,7 @@ fn audit(arguments: &VerifyArguments, named: &NamedProfile, shim: &Shim) -> Verb
             path.display()
         );
     }
-    Ok(VerbOutput { text, code })
+    Ok(VerbOutput::plain(text, code))
 }
 
 /// Runs the script of `--before`.

@@ -76,7 +76,7 @@ fn journals(place: &Path) -> Vec<PathBuf> {
 
 /// The profile and the evidence of what was gathered, and the notes.
 fn made(gathered: Gathered) -> (String, String, Vec<String>) {
-    let Gathered { mut observations, removed, notes } = gathered;
+    let Gathered { mut observations, removed, notes, .. } = gathered;
     observations.settle();
     let learned = learn::build(&observations, &Wanted::default());
     let rules = learn::by_pointer(&learned.profile, &learned.reasons);
