@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use self::gather::{Gathered, gather};
 use super::progress::ProgressLine;
+use super::reach::{self, ReachSource};
 use super::staged::StagedFile;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::{self, beside};
 use crate::image::live::Live;
-use crate::learn::{self, Decided, Wanted, evidence};
-use crate::profile;
+use crate::kernel::Arch;
+use crate::learn::{self, Decided, Learned, Observations, Wanted, evidence};
+use crate::profile::{self, nearest};
+use crate::reach::completion::{self, CLASSES};
 
 /// The arguments of `remit build`.
 #[derive(clap::Args)]
@@ -44,6 +47,12 @@ pub(super) struct Making {
     /// listen:tcp/80, connect:tcp/53, syscall:fsync, capability:chown
     #[arg(long, value_name = "E", value_delimiter = ',')]
     expect: Vec<String>,
+    /// Classes of harmless calls to add where programs can make them: reachable:error-paths,
+    /// reachable:signals, reachable:threads; --reach or --image says what they can make
+    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    complete: Vec<String>,
+    #[command(flatten)]
+    reach: ReachSource,
     /// Take runs that ended badly, or whose journal is cut, as well
     #[arg(long)]
     pub accept_unclean: bool,
@@ -80,7 +89,8 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
     let overlay = arguments.overlay.as_deref().map(profile_file).transpose()?;
     let continues_groups = base.as_ref().is_some_and(|document| !document.profile.syscalls.exact);
     let wanted = Wanted { name: arguments.name.clone(), digests: arguments.digests, continues_groups };
-    let learned = learn::build(&observations, &wanted);
+    let mut learned = learn::build(&observations, &wanted);
+    complete(&mut learned, &observations, arguments)?;
     notes.extend(learned.notes.iter().cloned());
     // What the base or the overlay grants again is no longer removed.
     for granted in [&base, &overlay].into_iter().flatten() {
@@ -120,6 +130,51 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         Format::Json => report.json().to_string(),
     };
     Ok(VerbOutput { text, code: 0 })
+}
+
+/// Adds the classes of `--complete`.
+fn complete(learned: &mut Learned, observations: &Observations, arguments: &Making) -> Result<(), ToolError> {
+    let fault = |what: String| Err(ToolError::Complete(what));
+    let mut classes = Vec::new();
+    for name in &arguments.complete {
+        match completion::class(name) {
+            Some(class) => classes.push(class),
+            None => {
+                let names: Vec<&str> = CLASSES.iter().map(|class| class.name).collect();
+                let near = nearest(name, names.iter().copied());
+                let near = near.map(|near| format!("did you mean {near}?"));
+                let near = near.unwrap_or_else(|| format!("expected {}", names.join(", ")));
+                return fault(format!("{name} is no class; {near}"));
+            }
+        }
+    }
+    let profile = &learned.profile;
+    let arch = observations.learned_calls().arch.unwrap_or(Arch::THIS);
+    if classes.is_empty() {
+        return if arguments.reach.is_given() {
+            fault("no class is named; --reach and --image are for it".to_owned())
+        } else {
+            Ok(())
+        };
+    }
+    if !profile.syscalls.exact {
+        return fault("the profile is not exact, so groups have these calls already".to_owned());
+    }
+    let Some(found) = arguments.reach.find(profile, arch)? else {
+        return fault(
+            "what the programs can call is not known; name its file with --reach, or the image with --image"
+                .to_owned(),
+        );
+    };
+    let compared = reach::compare(&profile.name, profile, Some(observations.learned_calls()), &found)?;
+    if let Some(missing) = compared.missing.first() {
+        return fault(format!(
+            "{missing} was not looked into; `remit reach --profile` looks into all programs of a profile"
+        ));
+    }
+    learn::complete(learned, &classes, &found);
+    learned.notes.extend(compared.alarm_sentence());
+    Ok(())
 }
 
 /// Reads a profile from a file.
