@@ -15,6 +15,7 @@ mod image;
 pub mod lock;
 mod patch;
 mod programs;
+mod reachable;
 mod requirements;
 mod rules;
 mod runs;
@@ -27,6 +28,7 @@ pub use evidence::EvidenceFile;
 pub use finding::{FindingList, GateFinding, RelatedLine};
 pub use image::{CheckedImage, ImageFault, to_hash};
 pub use lock::Approval;
+pub use reachable::GivenReach;
 pub use requirements::{ForbiddenGrants, ReasonClass, Requirements};
 pub use rules::GateRule;
 pub use runs::{RefusalLog, RunJournal, RunRecord};
@@ -58,6 +60,8 @@ pub struct CheckInput<'c> {
     pub runs: &'c [RunRecord],
     /// The image.
     pub image: Option<&'c CheckedImage<'c>>,
+    /// What the programs can call, where that is known.
+    pub reach: Option<&'c GivenReach>,
     /// What is required, and where that is written.
     pub requirements: &'c Requirements,
     /// The name of the requirements: a tier, or a file.
@@ -194,6 +198,7 @@ fn of_this_build(input: &CheckInput, found: &mut FindingList) -> Result<(), Imag
     usage::beyond(document, &coverage, input.runs, found);
     unused(input, &coverage, runs, found);
     layers(input, found);
+    reachable::check(input, found);
     match input.image {
         Some(image) => image::check(document, evidence, input.requirements, image, found)?,
         None if input.requirements.digests => {
@@ -298,6 +303,7 @@ fn looked_at(input: &CheckInput) -> Vec<String> {
     }));
     all.extend(input.against.map(|before| format!("previous profile {}", before.file)));
     all.extend(input.image.map(|image| format!("image {}", image.name)));
+    all.extend(input.reach.map(|reach| format!("reachable calls of {}", reach.name)));
     all.extend(input.lock.map(|(file, _)| format!("lock {file}")));
     all
 }

@@ -131,6 +131,12 @@ rules! {
         "Too few runs were seen to say how often the app will do something new.";
     EvidenceUnseen "evidence-unseen" Error "the app too often does something new"
         "Each new behaviour is refused in production.";
+    LearnedNotReachable "learned-not-reachable" Error "a run made a call that no code can make"
+        "The journal or the image is not what it seems: another version of a program, an injected library, a forged journal.";
+    AllowedNotReachable "allowed-not-reachable" Note "a listed call that no code can make"
+        "What no program can call, only code that was injected uses.";
+    ReachNotCompared "reach-not-compared" Inconclusive "what is reachable was not found for these programs"
+        "Of a program that was not looked into, or of another architecture, nothing is known.";
     ApprovalMissing "approval-missing" Error "the profile is not approved"
         "The requirements want a person to have reviewed just this content.";
     ApprovalChanged "approval-changed" Error "the profile changed since it was approved"

@@ -13,6 +13,7 @@ pub mod amend;
 mod build;
 mod calls;
 pub mod changes;
+mod completion;
 mod compose;
 pub mod confidence;
 pub mod curve;
@@ -29,6 +30,7 @@ mod runs;
 pub mod volatile;
 
 pub use build::{Learned, Reason, Wanted, build, by_pointer};
+pub use completion::complete;
 pub use compose::{Decided, compose};
 pub use confidence::{Confidence, confidence};
 pub use fact::{Did, EXAMPLES, Fact, Mount, Name, Seen};

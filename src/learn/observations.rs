@@ -15,6 +15,7 @@ use super::fact::{Did, Fact, Mount, Seen};
 use super::runs::Runs;
 use crate::journal::observation::Phase;
 use crate::journal::run::Run;
+use crate::reach::compare::LearnedCalls;
 
 /// The most names in one directory that are distinguished; beyond it only the actions in the directory
 /// are recorded.
@@ -64,6 +65,15 @@ impl Observations {
             _ => None,
         });
         calls.collect()
+    }
+
+    /// The calls of all runs, to compare with what programs can make.
+    pub fn learned_calls(&self) -> LearnedCalls {
+        LearnedCalls {
+            calls: self.calls().into_iter().map(str::to_owned).collect(),
+            with_base: self.runs.iter().all(|run| run.exact),
+            arch: self.runs.first().and_then(|run| run.fingerprint.arch.parse().ok()),
+        }
     }
 
     /// Directories whose names are not distinguished.

@@ -154,6 +154,9 @@ pub(super) fn reach(mut process: LoadedProcess<'_>) -> Reach {
         calls.insert(name, call);
     }
     by_the_kernel(arch, &mut calls);
+    if let Some(what) = packed(&graph.objects[0].object, &calls) {
+        gaps.insert(ReachGap::new(GapKind::Packed, graph.objects[0].object.name.clone(), what));
+    }
     named_by_variables(&process, &mut query, &mut gaps);
     let graph = &process.graph;
     for (number, loaded) in graph.objects.iter().enumerate() {
@@ -188,6 +191,7 @@ pub(super) fn reach(mut process: LoadedProcess<'_>) -> Reach {
     Reach {
         arch,
         programs: vec![graph.objects[0].object.name.clone()],
+        named: BTreeSet::new(),
         objects: summaries(graph),
         calls,
         gaps,
@@ -277,6 +281,28 @@ fn by_the_kernel(arch: Arch, calls: &mut BTreeMap<String, ReachableCall>) {
     if arch == Arch::Aarch64 {
         add("rt_sigreturn");
     }
+}
+
+/// Why a program is perhaps packed, so that its code is not in the file: none where nothing points to it.
+fn packed(program: &ElfObject, calls: &BTreeMap<String, ReachableCall>) -> Option<&'static str> {
+    if program.unpacks {
+        return Some(
+            "has memory that is executable and writable, or more executable memory than bytes in the file: its code may \
+             be unpacked while it runs",
+        );
+    }
+    // A packer leaves no sections and links nothing; what it unpacks it makes executable.
+    let executable =
+        ["mmap", "mprotect", "pkey_mprotect"].into_iter().filter_map(|name| calls.get(name)).any(|call| {
+            let protection = call.arguments.get(&2);
+            protection.is_none_or(|all| {
+                all.as_ref().is_none_or(|all| all.iter().any(|protection| protection & PROT_EXEC != 0))
+            })
+        });
+    (program.without_sections && program.interpreter.is_none() && executable).then_some(
+        "has no sections, links nothing and makes memory executable, as packed programs do: its code may be unpacked \
+         while it runs",
+    )
 }
 
 /// Places at which names of libraries or symbols are not constant, and where memory is made executable.

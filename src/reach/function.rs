@@ -23,6 +23,9 @@ const ROUNDS: usize = 48;
 /// The most instructions that are looked at to find whether a function returns; longer ones do.
 const MOST_RETURNING: usize = 4096;
 
+/// The most entries of tables, and pairs of instructions, that are looked at of one function.
+const MOST_PAIRS: usize = 4 << 20;
+
 /// The most steps by which one function is followed.
 const MOST_STEPS: usize = 2_000_000;
 
@@ -56,8 +59,10 @@ pub struct Scan {
     pub has_old_syscalls: bool,
     /// Where it calls or jumps to computed addresses.
     pub computed_calls: BTreeSet<u64>,
-    /// It has more instructions than are looked at.
+    /// It has more instructions than are looked at, or more entries of tables.
     pub cut: bool,
+    /// How many entries of tables and pairs of instructions were looked at.
+    pub pairs: usize,
     /// Targets of jumps inside.
     targets: BTreeSet<u64>,
     /// Targets of tables.
@@ -135,6 +140,11 @@ pub fn scan(object: &ElfObject, range: &Range<u64>) -> Scan {
         at = next;
     }
     for (register, distance, reads, at) in offsets {
+        scan.pairs += pages.get(&register).map_or(0, BTreeSet::len);
+        if scan.pairs > MOST_PAIRS {
+            scan.cut = true;
+            break;
+        }
         for page in pages.get(&register).into_iter().flatten() {
             let mut pair = Instruction::paired(page.wrapping_add(distance), reads);
             // Any two of a register may be a pair: only what is known to begin a function is one.
@@ -211,6 +221,11 @@ fn cases(
                 (0..most).zip(distances).take_while(|(at, to)| !is_next(*at, 4) && object.is_code(*to));
             found.extend(targets.map(|(_, to)| to));
         }
+        scan.pairs += found.len() + 1;
+        if scan.pairs > MOST_PAIRS {
+            scan.cut = true;
+            return;
+        }
         // A table of data is no table of targets, and one of another function has none inside. What is
         // seldom executed is in one place, and not behind the end of the table.
         let (own, others): (Vec<_>, Vec<_>) = found.iter().zip(0..).partition(|(to, _)| range.contains(to));
@@ -260,6 +275,8 @@ pub struct FunctionFacts {
     pub calls: BTreeMap<u64, (bool, State)>,
     /// It took too many steps, so nothing is known of it.
     pub cut: bool,
+    /// The steps that it took.
+    pub steps: usize,
 }
 
 /// Follows registers and the stack through a function until nothing changes. `entries` are addresses
@@ -305,7 +322,7 @@ pub fn follow(
         while range.contains(&at) {
             steps += 1;
             if steps > budget {
-                return FunctionFacts { cut: true, ..FunctionFacts::default() };
+                return FunctionFacts { cut: true, steps, ..FunctionFacts::default() };
             }
             let instruction = decoder.decode(at);
             let next = at.saturating_add(u64::from(instruction.length.max(1)));
@@ -376,6 +393,7 @@ pub fn follow(
             known.1.join(&state);
         }
     }
+    facts.steps = steps;
     facts
 }
 

@@ -11,6 +11,9 @@ const MOST_FUNCTIONS: usize = 2_000_000;
 /// The most bytes of code that are looked at, over all functions.
 const MOST_CODE: u64 = 1 << 29;
 
+/// The most entries of tables and pairs of instructions, over all functions.
+const MOST_PAIRS: usize = 256 << 20;
+
 /// A function: the number of its object, and where it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionId {
@@ -96,6 +99,7 @@ pub struct Graph {
     /// Objects whose first functions are counted already.
     started: usize,
     bytes: u64,
+    pairs: usize,
 }
 
 /// Functions whose arguments name libraries and symbols.
@@ -163,6 +167,11 @@ impl Graph {
             let scan = function::scan(object, &range);
             if scan.cut {
                 self.cut.insert("instructions of a function");
+            }
+            self.pairs = self.pairs.saturating_add(scan.pairs);
+            if self.pairs > MOST_PAIRS {
+                self.cut.insert("entries of tables");
+                return;
             }
             let edges = scan.edges.clone();
             if let Some(reached) = self.functions.get_mut(&id) {

@@ -11,6 +11,7 @@
 mod calls;
 pub mod code;
 pub mod compare;
+pub mod completion;
 pub mod dangerous;
 pub mod function;
 pub mod graph;
@@ -20,6 +21,7 @@ pub mod object;
 mod print;
 mod process;
 pub mod query;
+mod read;
 mod report;
 #[cfg(test)]
 mod samples;
@@ -28,6 +30,7 @@ pub mod values;
 use std::path::{Path, PathBuf};
 
 pub use process::ReachError;
+pub use read::{MOST_FILE_BYTES, ReachFileFault};
 pub use report::{GapKind, ObjectSummary, Reach, ReachGap, ReachableCall};
 
 use libraries::FileSource;

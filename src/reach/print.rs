@@ -11,7 +11,7 @@ use super::report::{GapKind, Reach, ReachGap, ReachableCall};
 use crate::visible;
 
 /// The version of the JSON.
-const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 1;
 /// The most gaps of one kind that the text lists; the JSON has all.
 const MOST_GAPS: usize = 8;
 /// The width of lists of names.
@@ -73,6 +73,9 @@ impl Reach {
             between.len(),
             dangerous.len()
         )?;
+        if let Some(line) = comparison.used_sentence() {
+            writeln!(text, "{line}")?;
+        }
         if !between.is_empty() {
             writeln!(text, "\nReachable, not allowed:")?;
             names(text, &mut between.iter().map(String::as_str))?;
@@ -94,10 +97,13 @@ impl Reach {
                 text,
                 "\nThere is no evidence beside the profile, so nothing is said of learned calls."
             )?,
-            Some(_) if !self.is_bounded() => {
-                writeln!(text, "\nWhat is reachable has no bound, so nothing is said of learned calls.")?;
+            Some(_) if comparison.open.is_some() => {
+                let open = comparison.open.as_deref().unwrap_or_default();
+                writeln!(text, "\n{}, so nothing is said of learned calls.", visible::line(open))?;
             }
-            Some(count) if alarms.is_empty() => writeln!(text, "\nAll {count} learned calls are reachable.")?,
+            Some(learned) if alarms.is_empty() => {
+                writeln!(text, "\nAll {} learned calls are reachable.", learned.len())?;
+            }
             Some(_) => {
                 writeln!(
                     text,
@@ -168,6 +174,7 @@ impl Reach {
             "reach": VERSION,
             "arch": self.arch.name(),
             "programs": self.programs,
+            "named": self.named,
             "bounded": self.is_bounded(),
             "reachable": self.calls.len(),
             "calls": calls,
@@ -175,18 +182,36 @@ impl Reach {
             "gaps": gaps,
         });
         if let Some(one) = comparison {
-            answer["profile"] = json!({
-                "name": one.profile,
-                "listed": one.listed,
-                "between": one.between,
-                "dangerous": one.dangerous,
-                "allowed_dangerous": one.allowed_dangerous,
-                "needless": one.needless,
-                "learned": one.learned,
-                "alarms": one.alarms,
-            });
+            answer["profile"] = one.json();
         }
         answer
+    }
+}
+
+impl ReachComparison {
+    /// The comparison as JSON.
+    pub fn json(&self) -> Value {
+        let rows = self.rows.iter().map(|row| {
+            json!({
+                "call": row.call, "allowed": row.is_allowed, "dangerous": row.danger, "exercise": row.exercise,
+                "path": row.path,
+            })
+        });
+        json!({
+            "name": self.profile,
+            "listed": self.listed,
+            "between": self.between,
+            "dangerous": self.dangerous,
+            "allowed_dangerous": self.allowed_dangerous,
+            "needless": self.needless,
+            "learned": self.learned.as_ref().map(BTreeSet::len),
+            "used": self.used.as_ref().map(BTreeSet::len),
+            "reachable": self.reachable,
+            "rows": rows.collect::<Vec<_>>(),
+            "open": self.open,
+            "missing": self.missing,
+            "alarms": self.alarms,
+        })
     }
 }
 

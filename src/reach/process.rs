@@ -1,14 +1,14 @@
 //! A program with all that is loaded for it: the loader, the libraries that it links, and those that it
 //! may open.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::code::argument_registers;
 use super::function::CodeEdge;
-use super::graph::{Cause, Graph, LoadedObject, ObjectOrigin};
+use super::graph::{Cause, FunctionId, Graph, LoadedObject, ObjectOrigin};
 use super::libraries::{FileContent, FileSource, SearchPath, name_service_modules, preloaded};
 use super::object::{ElfFault, ElfObject, Link};
 use super::query::{Argument, Query};
@@ -81,6 +81,8 @@ pub struct LoadedProcess<'f> {
     /// Objects that are linked, in the order in which symbols are looked up.
     global: Vec<usize>,
     tried: BTreeSet<String>,
+    /// Functions whose texts were looked at, with those of all objects or of the C library alone.
+    looked_at: (bool, HashSet<FunctionId>),
     loader: Option<usize>,
 }
 
@@ -102,6 +104,7 @@ impl<'f> LoadedProcess<'f> {
             parents: Vec::new(),
             global: Vec::new(),
             tried: BTreeSet::new(),
+            looked_at: (false, HashSet::new()),
             loader: None,
         };
         let interpreter = program.interpreter.clone();
@@ -290,11 +293,18 @@ impl<'f> LoadedProcess<'f> {
     }
 
     /// Names of libraries in what reachable code and data point at.
-    fn names_of_libraries(&self) -> BTreeMap<String, usize> {
+    fn names_of_libraries(&mut self) -> BTreeMap<String, usize> {
         let opens = |name: &str| self.graph.looked_up.contains(name);
         let by_all = opens("dlopen") || opens("dlmopen") || opens("__libc_dlopen_mode");
         let mut found = BTreeMap::new();
+        if self.looked_at.0 != by_all {
+            self.looked_at = (by_all, HashSet::new());
+        }
+        let mut looked_at = std::mem::take(&mut self.looked_at.1);
         for (id, reached) in &self.graph.functions {
+            if reached.scan.is_none() || !looked_at.insert(*id) {
+                continue;
+            }
             let object = &self.graph.objects[id.object].object;
             let Some(scan) = reached.scan.as_ref().filter(|_| by_all || is_c_library(object)) else {
                 continue;
@@ -317,6 +327,7 @@ impl<'f> LoadedProcess<'f> {
                 self.name_of_library(text, number, &mut found);
             }
         }
+        self.looked_at.1 = looked_at;
         found
     }
 

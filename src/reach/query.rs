@@ -19,6 +19,11 @@ const DEPTH: usize = 24;
 /// More than any number of a system call.
 const MOST_NUMBER: u64 = 1024;
 
+/// The most steps by which all functions are followed.
+const MOST_STEPS: usize = 64 << 20;
+/// The most callers that are looked at for all questions.
+const MOST_CALLERS: usize = 32 << 20;
+
 /// Where an argument is at the beginning of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Argument {
@@ -68,6 +73,8 @@ pub struct Query<'g> {
     computed: HashMap<usize, Rc<Vec<CodePlace>>>,
     /// The addresses of data that the code of an object writes or names.
     changed: HashMap<usize, BTreeSet<u64>>,
+    steps: usize,
+    callers: usize,
 }
 
 impl<'g> Query<'g> {
@@ -80,6 +87,8 @@ impl<'g> Query<'g> {
             returning: HashMap::new(),
             computed: HashMap::new(),
             changed: HashMap::new(),
+            steps: 0,
+            callers: 0,
         }
     }
 
@@ -92,7 +101,7 @@ impl<'g> Query<'g> {
         let reached = self.graph.functions.get(&id);
         let scan = reached.and_then(|reached| reached.scan.as_ref());
         let facts = match (reached, scan, object.function(id.start)) {
-            (Some(reached), Some(scan), Some(range)) => {
+            (Some(reached), Some(scan), Some(range)) if self.steps < MOST_STEPS => {
                 let calls = scan
                     .edges
                     .iter()
@@ -102,6 +111,7 @@ impl<'g> Query<'g> {
             }
             _ => FunctionFacts { cut: true, ..FunctionFacts::default() },
         };
+        self.steps = self.steps.saturating_add(facts.steps);
         let facts = Rc::new(facts);
         self.facts.insert(id, Rc::clone(&facts));
         facts
@@ -201,6 +211,11 @@ impl<'g> Query<'g> {
                 for number in &reached.taken_by {
                     callers.extend(self.computed_calls(*number).iter().map(|place| (*place, false)));
                 }
+            }
+            self.callers = self.callers.saturating_add(callers.len());
+            if self.callers > MOST_CALLERS {
+                answer.open.insert((id, id.start));
+                break;
             }
             for ((caller, at), by_name) in callers {
                 let passed = match self.passed(caller, at, argument) {

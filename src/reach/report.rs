@@ -11,6 +11,8 @@ pub struct Reach {
     pub arch: Arch,
     /// The programs, by their resolved paths.
     pub programs: Vec<String>,
+    /// The programs as they were named, before links and `#!` lines were followed.
+    pub named: BTreeSet<String>,
     /// All files of which code was looked into, by path.
     pub objects: BTreeMap<String, ObjectSummary>,
     /// The calls, by name; one whose number has no name by its number.
@@ -56,6 +58,8 @@ pub enum GapKind {
     Limit,
     /// Calls of 32-bit programs (`int 0x80`).
     OldCalls,
+    /// A program whose code is perhaps unpacked while it runs.
+    Packed,
     /// Memory that is made executable: code that is written there is not seen.
     GeneratedCode,
     /// A library whose name is not constant, or which cannot be opened.
@@ -74,11 +78,12 @@ pub enum GapKind {
 
 impl GapKind {
     /// All of them.
-    pub const ALL: [GapKind; 11] = [
+    pub const ALL: [GapKind; 12] = [
         GapKind::Number,
         GapKind::Interpreter,
         GapKind::Limit,
         GapKind::OldCalls,
+        GapKind::Packed,
         GapKind::GeneratedCode,
         GapKind::Library,
         GapKind::Symbol,
@@ -95,6 +100,7 @@ impl GapKind {
             GapKind::Interpreter => "interpreter",
             GapKind::Limit => "limit",
             GapKind::OldCalls => "old-calls",
+            GapKind::Packed => "packed",
             GapKind::GeneratedCode => "generated-code",
             GapKind::Library => "library",
             GapKind::Symbol => "symbol",
@@ -109,7 +115,12 @@ impl GapKind {
     pub fn is_unbounded(self) -> bool {
         matches!(
             self,
-            GapKind::Number | GapKind::Interpreter | GapKind::Limit | GapKind::OldCalls | GapKind::Directory
+            GapKind::Number
+                | GapKind::Interpreter
+                | GapKind::Limit
+                | GapKind::OldCalls
+                | GapKind::Packed
+                | GapKind::Directory
         )
     }
 }
@@ -146,6 +157,7 @@ impl Reach {
 
     /// Takes in what other programs can do.
     pub fn join(&mut self, other: Reach) {
+        self.named.extend(other.named);
         self.programs.extend(
             other.programs.into_iter().filter(|one| !self.programs.contains(one)).collect::<Vec<_>>(),
         );

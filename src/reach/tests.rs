@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::samples::{Assembly, CODE, Sample, SampleImage};
+use super::samples::{Assembly, CODE, DATA, Sample, SampleImage};
 use super::*;
 use crate::mutation;
 
@@ -215,6 +215,139 @@ fn what_cannot_be_analysed_is_one_line() {
     );
 }
 
+/// A file with section headers: its code, and so many symbols, whose names end with each other.
+fn sectioned(mut file: Vec<u8>, symbols: usize, longest: usize) -> Vec<u8> {
+    let strings = file.len() as u64;
+    file.push(0);
+    file.resize(file.len() + longest, b'a');
+    file.push(0);
+    let names = file.len() as u64;
+    file.extend(b"\0.text\0.symtab\0");
+    file.resize(file.len().next_multiple_of(8), 0);
+    let table = file.len() as u64;
+    for number in 0..symbols {
+        // STT_FUNC in section 1.
+        file.extend((1 + (number % 3) as u32).to_le_bytes());
+        file.extend([2, 0, 1, 0]);
+        file.extend((CODE + number as u64 % 3).to_le_bytes());
+        file.extend(0u64.to_le_bytes());
+    }
+    let headers = file.len() as u64;
+    let rows: [[u64; 7]; 5] = [
+        [0; 7],
+        // name, type, flags, address, offset, size, link: SHT_PROGBITS, SHF_ALLOC and SHF_EXECINSTR.
+        [1, 1, 6, CODE, CODE, 0x10, 0],
+        [0, 3, 0, 0, strings, longest as u64 + 2, 0],
+        [7, 2, 0, 0, table, symbols as u64 * 24, 2],
+        [0, 3, 0, 0, names, 16, 0],
+    ];
+    for [name, kind, flags, address, offset, size, link] in rows {
+        file.extend((name as u32).to_le_bytes());
+        file.extend((kind as u32).to_le_bytes());
+        [flags, address, offset, size].iter().for_each(|word| file.extend(word.to_le_bytes()));
+        file.extend((link as u32).to_le_bytes());
+        file.extend(0u32.to_le_bytes());
+        [8u64, 24].iter().for_each(|word| file.extend(word.to_le_bytes()));
+    }
+    file[40..48].copy_from_slice(&headers.to_le_bytes());
+    file[60..62].copy_from_slice(&(rows.len() as u16).to_le_bytes());
+    file[62..64].copy_from_slice(&4u16.to_le_bytes());
+    file
+}
+
+#[test]
+fn code_that_is_perhaps_unpacked_has_no_bound() {
+    let mut file = Sample::of(Assembly::new().eax(60).syscall().ret()).bytes();
+    // PF_W of the segment of the code.
+    file[64 + 4] = 7;
+    let reach = of(&SampleImage::default().with("/app", file.clone()));
+    assert_eq!(kinds(&reach), ["packed"]);
+    assert!(!reach.is_bounded());
+    // More memory than bytes of the file.
+    file[64 + 4] = 5;
+    file[64 + 40..64 + 48].copy_from_slice(&0x100u64.to_le_bytes());
+    assert_eq!(kinds(&of(&SampleImage::default().with("/app", file))), ["packed"]);
+    // mov $protection, %edx; mov $10, %eax: mprotect, in a file without sections.
+    let protects = |protection: u8| {
+        let code = Assembly::new().raw(&[0xba, protection, 0, 0, 0]).eax(10).syscall().ret();
+        Sample::of(code).bytes()
+    };
+    assert_eq!(kinds(&of(&SampleImage::default().with("/app", protects(5)))), ["packed"]);
+    assert_eq!(kinds(&of(&SampleImage::default().with("/app", protects(1)))), [""; 0]);
+    let whole = sectioned(protects(5), 1, 4);
+    assert_eq!(kinds(&of(&SampleImage::default().with("/app", whole))), [""; 0], "it has sections");
+}
+
+#[test]
+fn counts_beyond_the_limits_are_one_line() {
+    let file = |bytes: Vec<u8>| error(&SampleImage::default().with("/app", bytes));
+    let good = Sample::of(Assembly::new().eax(60).syscall().ret()).bytes();
+    // Few bytes of many names.
+    let many = file(sectioned(good.clone(), 20_000, 16_000));
+    assert_eq!(many, "/app: has more than 268435456 bytes of names, which is more than is analysed");
+    let with = |at: usize, bytes: &[u8]| {
+        let mut file = sectioned(good.clone(), 4, 8);
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        file
+    };
+    assert!(file(with(56, &[0xff, 0xff])).contains("program header table"), "e_phnum");
+    assert!(file(with(60, &[0xff, 0xff])).contains("section header table"), "e_shnum");
+    let symbols = sectioned(good.clone(), 4, 8).len() - 64 * 2;
+    let size = file(with(symbols + 32, &(u64::MAX / 2).to_le_bytes()));
+    assert!(size.contains("symbols") || size.contains("symbol table"), "{size}");
+    // Segments at different addresses that have the same bytes.
+    let mut shared = good.clone();
+    let length = 8u64 << 20;
+    shared.resize(length as usize, 0x90);
+    for (number, at) in [64usize, 64 + 56, 64 + 112].into_iter().enumerate() {
+        shared[at..at + 4].copy_from_slice(&1u32.to_le_bytes());
+        shared[at + 4..at + 8].copy_from_slice(&5u32.to_le_bytes());
+        for (word, value) in [(8, 0), (16, number as u64 * length), (24, 0), (32, length), (40, length)] {
+            shared[at + word..at + word + 8].copy_from_slice(&value.to_le_bytes());
+        }
+    }
+    assert!(file(shared).contains("segment (several have the same bytes)"));
+}
+
+#[test]
+fn tables_that_lead_into_each_other_end() {
+    // Each step: lea table(%rip), %rdi; cmp $255, %eax; jmp *%rdi. The table has all steps.
+    const STEPS: usize = 300;
+    let (mut code, mut starts) = (Assembly::new(), Vec::new());
+    for _ in 0..STEPS {
+        starts.push(code.here());
+        code = code.rdi_address(DATA).raw(&[0x3d, 0xff, 0, 0, 0]).eax(39).syscall().raw(&[0xff, 0xe7]);
+    }
+    let mut sample = Sample::of(code.ret());
+    sample.pointers = vec![0; STEPS / 2];
+    let mut file = sample.bytes();
+    let distances: Vec<u8> =
+        starts.iter().flat_map(|to| ((*to as i32) - DATA as i32).to_le_bytes()).collect();
+    file[DATA as usize..][..distances.len()].copy_from_slice(&distances);
+    let reach = of(&SampleImage::default().with("/app", file));
+    assert_eq!(calls(&reach), ["getpid"]);
+    assert_eq!(kinds(&reach), [""; 0]);
+}
+
+#[test]
+fn an_answer_is_read_back_as_it_was() {
+    let call = Assembly::new().raw(&[0xba, 1, 0, 0, 0]).eax(10).syscall().raw(&[0x8b, 0x07]).syscall().ret();
+    let mut reach = alone(&Sample::of(call));
+    reach.named.insert("/bin/app".to_owned());
+    assert!(!reach.is_bounded() && reach.calls["mprotect"].arguments[&2].is_some());
+    let text = reach.json(None).to_string();
+    let mut again = Reach::read(text.as_bytes()).expect("an answer");
+    assert_eq!(again, reach);
+    // A kind that a newer remit adds.
+    let newer = text.replace("\"kind\":\"number\"", "\"kind\":\"newer\"");
+    again = Reach::read(newer.as_bytes()).expect("an answer");
+    assert!(!again.is_bounded());
+    mutation::each(&[text.as_bytes()], |bytes| match Reach::read(bytes) {
+        Ok(reach) => assert!(reach.json(None).is_object()),
+        Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+    });
+}
+
 #[test]
 fn any_bytes_are_analysed_or_refused() {
     let at = CODE + 0x40;
@@ -234,7 +367,8 @@ fn any_bytes_are_analysed_or_refused() {
     let words: [u32; 3] = [0xd280_1588, 0xd400_0001, 0xd65f_03c0];
     let code = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let aarch64 = Sample { code, machine: Some(183), entry: CODE, ..Sample::default() };
-    let seeds = [x86_64.bytes(), aarch64.bytes()];
+    let with_sections = sectioned(Sample::of(Assembly::new().eax(39).syscall().ret()).bytes(), 6, 8);
+    let seeds = [x86_64.bytes(), aarch64.bytes(), with_sections];
     assert_eq!(calls(&of(&others)), ["getpid", "getuid", "mmap"]);
     assert_eq!(calls(&alone(&aarch64)), ["getpid", "rt_sigreturn"]);
     // Headers, code and tables; the zeros between them are nothing to a reader.

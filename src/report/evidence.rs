@@ -9,6 +9,7 @@ use crate::learn::curve::curve;
 use crate::learn::estimate::Estimate;
 use crate::learn::{self, Confidence, Unusable, Wanted};
 use crate::profile::Document;
+use crate::reach::compare::LearnedCalls;
 use crate::review::SupportFile;
 
 /// The most points of the learning curve.
@@ -25,6 +26,8 @@ pub struct ReportEvidence {
     pub confidence: Confidence,
     /// The estimates after so many runs.
     pub curve: Vec<Estimate>,
+    /// The calls of the runs.
+    pub learned: LearnedCalls,
     /// The number of its runs that ended cleanly.
     pub clean: usize,
     /// The file was written with another text of the profile.
@@ -83,6 +86,7 @@ impl ReportEvidence {
             support,
             confidence,
             curve: curve(observations, &grants, POINTS),
+            learned: observations.learned_calls(),
             clean: observations.runs().iter().filter(|run| run.clean).count(),
             is_stale: evidence.profile_digest != document.digest,
         })

@@ -25,6 +25,7 @@ pub use violations::ViolationHistory;
 
 use crate::kernel::Arch;
 use crate::profile::Document;
+use crate::reach::compare::ReachComparison;
 use crate::visible;
 
 /// What a report is made of.
@@ -39,6 +40,8 @@ pub struct ReportInput<'r> {
     pub evidence: Option<&'r ReportEvidence>,
     /// Violations from event files.
     pub violations: Option<&'r ViolationHistory>,
+    /// The profile beside what its programs can call.
+    pub reach: Option<&'r ReachComparison>,
     /// The profile to compare with: what it was read from, and itself.
     pub against: Option<(&'r str, &'r Document)>,
 }

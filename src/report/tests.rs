@@ -9,6 +9,7 @@ fn report(document: &Document, evidence: Option<&ReportEvidence>) -> String {
         arch: Arch::X86_64,
         evidence,
         violations: None,
+        reach: None,
         against: Some(("old.json", document)),
     };
     html(&input).expect("templates are written")

@@ -3,20 +3,22 @@
 mod gather;
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use self::gather::{Gathered, gather};
 use super::progress::ProgressLine;
+use super::reach::{self, ReachSource};
 use super::staged::StagedFile;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::{self, beside};
 use crate::image::archive;
 use crate::image::live::Live;
 use crate::kernel::Arch;
-use crate::learn::{self, Decided, Observations, Wanted, evidence, libraries};
-use crate::profile;
+use crate::learn::{self, Decided, Learned, Observations, Wanted, evidence, libraries};
+use crate::profile::{self, nearest};
+use crate::reach::completion::{self, CLASSES};
 
 /// The arguments of `remit build`.
 #[derive(clap::Args)]
@@ -30,10 +32,6 @@ pub(super) struct BuildArguments {
     /// The profile to write; its evidence goes beside it, as P.evidence.json for P.json
     #[arg(short = 'o', long, value_name = "PROFILE")]
     output: PathBuf,
-    /// The image in which the runs of the journals were made, an unpacked directory or an archive: the
-    /// evidence then has the digests of the libraries that they loaded, which `remit check` compares
-    #[arg(long, value_name = "DIR|TAR")]
-    image: Option<OsString>,
     #[command(flatten)]
     making: Making,
 }
@@ -52,6 +50,12 @@ pub(super) struct Making {
     /// listen:tcp/80, connect:tcp/53, syscall:fsync, capability:chown
     #[arg(long, value_name = "E", value_delimiter = ',')]
     expect: Vec<String>,
+    /// Classes of harmless calls to add where programs can make them: reachable:error-paths,
+    /// reachable:signals, reachable:threads; --reach or --image says what they can make
+    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    complete: Vec<String>,
+    #[command(flatten)]
+    reach: ReachSource,
     /// Take runs that ended badly, or whose journal is cut, as well
     #[arg(long)]
     pub accept_unclean: bool,
@@ -67,23 +71,18 @@ pub(super) struct Making {
 }
 
 pub(super) fn run(arguments: &BuildArguments) -> VerbResult {
-    build(&arguments.journals, &arguments.output, arguments.image.as_deref(), &arguments.making)
+    build(&arguments.journals, &arguments.output, &arguments.making)
 }
 
 /// Builds a profile from these inputs.
-pub(super) fn build(
-    journals: &[PathBuf],
-    output: &Path,
-    image: Option<&OsStr>,
-    arguments: &Making,
-) -> VerbResult {
+pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> VerbResult {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let bar = ProgressLine::bytes("reading journals");
     let gathered = gather(journals, arguments.accept_unclean, threads, &|done, all| bar.set(done, all))?;
     drop(bar);
     let Gathered { mut observations, mut removed, mut notes, journals } = gathered;
     observations.settle();
-    if let Some(image) = image {
+    if let Some(image) = arguments.reach.image() {
         notes.extend(add_digests(image, &journals, &mut observations)?);
     }
     let base = arguments.base.as_deref().map(profile_file).transpose()?;
@@ -96,7 +95,8 @@ pub(super) fn build(
     let overlay = arguments.overlay.as_deref().map(profile_file).transpose()?;
     let continues_groups = base.as_ref().is_some_and(|document| !document.profile.syscalls.exact);
     let wanted = Wanted { name: arguments.name.clone(), digests: arguments.digests, continues_groups };
-    let learned = learn::build(&observations, &wanted);
+    let mut learned = learn::build(&observations, &wanted);
+    complete(&mut learned, &observations, arguments)?;
     notes.extend(learned.notes.iter().cloned());
     // What the base or the overlay grants again is no longer removed.
     for granted in [&base, &overlay].into_iter().flatten() {
@@ -155,6 +155,51 @@ fn add_digests(
     Ok((!missing.is_empty()).then(|| {
         format!("{} has no such files, which runs loaded as libraries: {}", image.name(), missing.join(", "))
     }))
+}
+
+/// Adds the classes of `--complete`.
+fn complete(learned: &mut Learned, observations: &Observations, arguments: &Making) -> Result<(), ToolError> {
+    let fault = |what: String| Err(ToolError::Complete(what));
+    let mut classes = Vec::new();
+    for name in &arguments.complete {
+        match completion::class(name) {
+            Some(class) => classes.push(class),
+            None => {
+                let names: Vec<&str> = CLASSES.iter().map(|class| class.name).collect();
+                let near = nearest(name, names.iter().copied());
+                let near = near.map(|near| format!("did you mean {near}?"));
+                let near = near.unwrap_or_else(|| format!("expected {}", names.join(", ")));
+                return fault(format!("{name} is no class; {near}"));
+            }
+        }
+    }
+    let profile = &learned.profile;
+    let arch = observations.learned_calls().arch.unwrap_or(Arch::THIS);
+    if classes.is_empty() {
+        return if arguments.reach.names_file() {
+            fault("no class is named; --reach is for it".to_owned())
+        } else {
+            Ok(())
+        };
+    }
+    if !profile.syscalls.exact {
+        return fault("the profile is not exact, so groups have these calls already".to_owned());
+    }
+    let Some(found) = arguments.reach.find(profile, arch)? else {
+        return fault(
+            "what the programs can call is not known; name its file with --reach, or the image with --image"
+                .to_owned(),
+        );
+    };
+    let compared = reach::compare(&profile.name, profile, Some(observations.learned_calls()), &found)?;
+    if let Some(missing) = compared.missing.first() {
+        return fault(format!(
+            "{missing} was not looked into; `remit reach --profile` looks into all programs of a profile"
+        ));
+    }
+    learn::complete(learned, &classes, &found);
+    learned.notes.extend(compared.alarm_sentence());
+    Ok(())
 }
 
 /// Reads a profile from a file.

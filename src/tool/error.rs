@@ -21,7 +21,8 @@ use crate::kernel::{ParseReleaseError, Release};
 use crate::learn::Unusable;
 use crate::plan::PlanError;
 use crate::profile::{ReadError, embedded};
-use crate::reach::ReachError;
+use crate::reach::compare::OtherArch;
+use crate::reach::{ReachError, ReachFileFault};
 use crate::review::item::UnknownItem;
 use crate::sys::{CallError, signal};
 
@@ -141,10 +142,14 @@ pub(super) enum ToolError {
     Report(String),
     /// The self-test could not be done.
     SelfTest(SelfTestError),
-    /// What `--image` names cannot be opened as a directory.
-    ImageRoot { path: PathBuf, error: io::Error },
     /// A program cannot be analysed.
     Reach(ReachError),
+    /// A file of `--reach` is no answer of `remit reach`.
+    ReachFile { path: PathBuf, error: ReachFileFault },
+    /// What is reachable was found for another architecture.
+    OtherArch(OtherArch),
+    /// `--complete` cannot add to a profile, and why.
+    Complete(String),
     /// A profile names no program by path that is there.
     NoProgram(String),
     /// Interpreters of a script are scripts themselves, more of them than the kernel goes through.
@@ -308,17 +313,14 @@ impl fmt::Display for ToolError {
             ToolError::Event { path, line: None, what } => write!(f, "{}: {what}", path.display()),
             ToolError::Report(error) => write!(f, "the report cannot be written: {error}"),
             ToolError::SelfTest(error) => error.fmt(f),
-            ToolError::ImageRoot { path, error } => write!(
-                f,
-                "--image {}: {}; name the directory of an unpacked image",
-                path.display(),
-                why(error)
-            ),
             ToolError::Reach(error) => error.fmt(f),
+            ToolError::ReachFile { path, error } => write!(f, "{}: {error}", path.display()),
+            ToolError::OtherArch(error) => error.fmt(f),
+            ToolError::Complete(what) => write!(f, "--complete: {what}"),
             ToolError::NoProgram(profile) => {
                 write!(
                     f,
-                    "profile {profile}: names no program by path that is there; name programs, or --image DIR"
+                    "profile {profile}: names no program by path that is there; name programs, or --image DIR|TAR"
                 )
             }
             ToolError::Interpreters(path) => {

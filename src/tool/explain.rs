@@ -8,17 +8,22 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::reach::{self, ReachSource};
 use super::reviewed::{self, ReviewedProfile, TextLines};
 use super::{Format, ToolError, VerbOutput, VerbResult};
+use crate::enforce::source::beside;
 use crate::event::lines::BoundedLines;
 use crate::event::stream::{Origin, Provenance};
+use crate::kernel::Arch;
 use crate::profile::{self, Fallback};
+use crate::reach::compare::ReachComparison;
 use crate::review::attacks::{AttackStop, attacks};
 use crate::review::item::{self, ItemExplanation};
 use crate::review::line::AllowingLine;
 use crate::review::summary::summary;
 use crate::review::violation::{self, LooksLike, StartContext, ViolationEvent, ViolationExplanation};
 use crate::review::{Permission, ProfileReview, ReviewInput, RiskLevel};
+use crate::syscalls;
 use crate::visible::sgr::{BOLD, BOLD_GREEN, BOLD_RED, BOLD_YELLOW, CYAN, DIM, GREEN, RED, YELLOW};
 
 /// The arguments of `remit explain`.
@@ -42,6 +47,8 @@ pub(super) struct ExplainArguments {
     /// the log begins
     #[arg(long, value_name = "NONCE")]
     nonce: Vec<String>,
+    #[command(flatten)]
+    reach: ReachSource,
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -62,23 +69,102 @@ pub(super) fn run(arguments: &ExplainArguments) -> VerbResult {
         });
     }
     let review = ProfileReview::of(&reviewed.document, reviewed.evidence.as_ref());
+    let reach = reachable(arguments, &reviewed)?;
+    let reach = reach.as_ref();
     let Some(item) = &arguments.item else {
         return Ok(match arguments.format {
-            Format::Text => VerbOutput::escaped(of_profile(&reviewed, &review), 0),
-            Format::Json => VerbOutput::plain(profile_json(&reviewed, &review).to_string(), 0),
+            Format::Text => VerbOutput::escaped(of_profile(&reviewed, &review, reach), 0),
+            Format::Json => VerbOutput::plain(profile_json(&reviewed, &review, reach).to_string(), 0),
         });
     };
-    let explained = item::explain(&reviewed.document, &review, item).map_err(ToolError::Item)?;
+    let mut explained = item::explain(&reviewed.document, &review, item).map_err(ToolError::Item)?;
+    explained.notes.extend(reach.and_then(|reach| of_call(item, reach)));
     Ok(match arguments.format {
         Format::Text => VerbOutput::escaped(of_item(&reviewed, item, &explained), 0),
         Format::Json => VerbOutput::plain(item_json(item, &explained).to_string(), 0),
     })
 }
 
+/// The profile beside what its programs can call, where that was named.
+fn reachable(
+    arguments: &ExplainArguments,
+    reviewed: &ReviewedProfile,
+) -> Result<Option<ReachComparison>, ToolError> {
+    if !arguments.reach.is_given() {
+        return Ok(None);
+    }
+    let profile = &reviewed.document.profile;
+    let learned = match reviewed.evidence {
+        Some(_) => reach::learned(&beside(Path::new(&reviewed.name)))?,
+        None => None,
+    };
+    let arch = learned.as_ref().and_then(|learned| learned.arch).unwrap_or(Arch::THIS);
+    let found = arguments.reach.find(profile, arch)?;
+    found.map(|found| reach::compare(&reviewed.name, profile, learned, &found)).transpose()
+}
+
+/// A note on whether code can make a call, and what would make it.
+fn of_call(item: &str, reach: &ReachComparison) -> Option<String> {
+    syscalls::find(item)?;
+    if reach.alarms.contains(item) {
+        return Some(format!(
+            "ALARM: {item} was learned, and no code can make it: the journal or the image is not what it seems."
+        ));
+    }
+    if let Some(row) = reach.rows.iter().find(|row| row.call == item) {
+        let dangerous = row.danger.map(|danger| format!(" It is dangerous: {danger}.")).unwrap_or_default();
+        return Some(format!(
+            "Code can make it, and no run has shown it; what would make it: {} ({}).{dangerous}",
+            row.exercise,
+            row.path.join(" → ")
+        ));
+    }
+    let is_used = reach.used.as_ref().is_some_and(|used| used.contains(item));
+    Some(match &reach.open {
+        _ if is_used => format!("{item} was used by a run, or is of those that runs do not watch."),
+        _ if reach.listed.contains(item) && !reach.needless.contains(item) && reach.open.is_none() => {
+            "Code can make it.".to_owned()
+        }
+        Some(open) => format!("{open}, so it is not known whether code can make it."),
+        None => "No code can make it.".to_owned(),
+    })
+}
+
+/// The most calls in between that the text of a profile lists with what would make them.
+const MOST_ROWS: usize = 12;
+
+fn lines_of_reach(lines: &mut TextLines, reach: &ReachComparison) {
+    lines.put("");
+    lines.put_in(BOLD, "What the programs can call at all");
+    lines.put(format!("  {}", reach.sentence()));
+    if let Some(alarm) = reach.alarm_sentence() {
+        lines.put_in(BOLD_RED, format!("  ALARM: {alarm}"));
+    }
+    if let Some(open) = &reach.open {
+        lines.put(format!("  {open}, so nothing is said of learned calls."));
+    }
+    let dangerous = reach.rows.iter().filter(|row| row.danger.is_some());
+    for row in dangerous.take(MOST_ROWS) {
+        let state = if row.is_allowed { "allowed" } else { "refused" };
+        lines.put(format!("- {} ({state}): {}", row.call, row.danger.unwrap_or_default()));
+        lines.put(format!("{:12}{}", "", row.exercise));
+        lines.put(format!("{:12}{}", "", row.path.join(" → ")));
+    }
+    let others: Vec<&str> =
+        reach.rows.iter().filter(|row| row.danger.is_none()).map(|row| row.call.as_str()).collect();
+    if !others.is_empty() {
+        lines.put(format!("  the others: {}", others.join(", ")));
+    }
+    if !reach.needless.is_empty() {
+        let names: Vec<&str> = reach.needless.iter().map(String::as_str).collect();
+        lines.put(format!("  allowed, and no code can make it: {}", names.join(", ")));
+    }
+}
+
 /// The most risky permissions that the text of a profile lists.
 const RISKIEST: usize = 12;
 
-fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview) -> String {
+fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview, reach: Option<&ReachComparison>) -> String {
     let document = &reviewed.document;
     let input = ReviewInput::of(&document.profile);
     let mut lines = TextLines::new();
@@ -116,6 +202,9 @@ fn of_profile(reviewed: &ReviewedProfile, review: &ProfileReview) -> String {
             lines.put_parts(&[mark, ("", one.sentence.as_ref())]);
         }
     }
+    if let Some(reach) = reach {
+        lines_of_reach(&mut lines, reach);
+    }
     lines.put("");
     lines
         .put("docs/guarantees.md says what enforces each of these, and `remit plan` what this kernel lacks.");
@@ -135,7 +224,11 @@ fn lines_of_degraded(lines: &mut TextLines, reviewed: &ReviewedProfile, stops: b
 const DEGRADED: &str = "(where every layer is active: with \"fallback\": \"degrade\" the app starts also on a kernel that \
                         lacks some, and the start event lists these)";
 
-fn profile_json(reviewed: &ReviewedProfile, review: &ProfileReview) -> Value {
+fn profile_json(
+    reviewed: &ReviewedProfile,
+    review: &ProfileReview,
+    reach: Option<&ReachComparison>,
+) -> Value {
     let input = ReviewInput::of(&reviewed.document.profile);
     let attacks = attacks(&input);
     let attacks =
@@ -154,6 +247,7 @@ fn profile_json(reviewed: &ReviewedProfile, review: &ProfileReview) -> Value {
         "permissions": review.permissions.iter().map(Permission::json).collect::<Vec<_>>(),
         "attacks": attacks.collect::<Vec<_>>(),
         "notes": notes,
+        "reach": reach.map(ReachComparison::json),
     })
 }
 

@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &LearnArguments) -> VerbResult {
         return Ok(unclean(arguments, &fault, &new));
     }
     let answer =
-        build::build(&[journals.directory.clone()], &output, None, &arguments.making).map_err(|error| {
+        build::build(&[journals.directory.clone()], &output, &arguments.making).map_err(|error| {
             ToolError::NotBuilt { error: Box::new(error), journals: journals.directory.clone() }
         })?;
     journals.keep = arguments.keep.is_some();

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::build::put;
+use super::reach::{self, ReachSource};
 use super::reviewed;
 use super::{ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::beside;
@@ -16,7 +17,8 @@ use crate::report::{self, ReportEvidence, ReportInput, ViolationHistory};
 /// The arguments of `remit report`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  remit report baseline -o report.html\n\nExit codes: 0 written, 2 bad input."
+    after_help = "Examples:\n  remit report baseline -o report.html\n  remit report p.json --reach reach.json -o report.html\n\n\
+                  Exit codes: 0 written, 2 bad input."
 )]
 pub(super) struct ReportArguments {
     /// A file (with a slash, or ending in .json) or the name of a profile of `remit profiles`
@@ -34,6 +36,8 @@ pub(super) struct ReportArguments {
     /// Another profile, with which this one is compared
     #[arg(long, value_name = "OLD")]
     against: Option<String>,
+    #[command(flatten)]
+    reach: ReachSource,
     /// The architecture of which system calls are counted: x86_64 or aarch64; this machine's by default
     #[arg(long, value_name = "ARCH")]
     arch: Option<Arch>,
@@ -50,12 +54,19 @@ pub(super) fn run(arguments: &ReportArguments) -> VerbResult {
     for path in &arguments.events {
         read_events(path, &arguments.nonce, &mut violations)?;
     }
+    let profile = &document.profile;
+    let learned = evidence.as_ref().map(|evidence| evidence.learned.clone());
+    let arch = arguments.arch.or(learned.as_ref().and_then(|learned| learned.arch)).unwrap_or(Arch::THIS);
+    let reach = arguments.reach.find(profile, arch)?;
+    let reach =
+        reach.map(|found| reach::compare(&arguments.profile, profile, learned, &found)).transpose()?;
     let input = ReportInput {
         source: &arguments.profile,
         document: &document,
         arch: arguments.arch.unwrap_or(Arch::THIS),
         evidence: evidence.as_ref(),
         violations: (!arguments.events.is_empty()).then_some(&violations),
+        reach: reach.as_ref(),
         against: against.as_ref().map(|against| (&*against.name, &against.document)),
     };
     let html = report::html(&input).map_err(|error| ToolError::Report(error.to_string()))?;

@@ -50,6 +50,18 @@ fn by_hand(bench: &Place, more: Value) {
 const RUN: &[&str] = &["--run", "build.jsonl"];
 const REQUIRE: &[&str] = &["--require", "require.json"];
 const IMAGE: &[&str] = &["--image", "image"];
+const REACH: &[&str] = &["--reach", "reach.json"];
+
+/// What the programs of p.json can call: these calls alone.
+fn reachable(bench: &Place, calls: &[&str]) {
+    let profile: Value = serde_json::from_str(&bench.text("p.json")).expect("JSON");
+    let programs = profile["programs"].as_array().expect("a list").iter();
+    let programs: Vec<&Value> = programs.map(|program| &program["path"]).collect();
+    let calls: serde_json::Map<String, Value> =
+        calls.iter().map(|call| ((*call).to_owned(), json!({ "number": 0 }))).collect();
+    let answer = json!({ "reach": 1, "arch": "x86_64", "programs": programs, "calls": calls, "gaps": [] });
+    bench.put("reach.json", answer.to_string());
+}
 
 fn cases() -> Vec<Case> {
     use GateRule as R;
@@ -273,6 +285,18 @@ fn cases() -> Vec<Case> {
                 bench.put(&format!("runs/{number}.jsonl"), journal(number, "get", &own));
             }
             bench.done(&["build", "runs", "-o", "p.json"]);
+        }),
+        case(R::LearnedNotReachable, false, REACH, |bench| {
+            bench.learned(3);
+            reachable(bench, &["read"]);
+        }),
+        case(R::AllowedNotReachable, true, REACH, |bench| {
+            by_hand(bench, json!({ "syscalls": { "allow": ["reboot"] } }));
+            reachable(bench, &["read"]);
+        }),
+        case(R::ReachNotCompared, false, REACH, |bench| {
+            by_hand(bench, json!({}));
+            bench.put("reach.json", r#"{"reach":1,"arch":"x86_64","programs":[],"calls":{},"gaps":[]}"#);
         }),
         case(R::ApprovalMissing, false, REQUIRE, |bench| {
             require(bench, "\"approved\":true");

@@ -35,7 +35,7 @@ fn what_is_no_program_is_one_line() {
     refused(&[&file("\u{1b}[31m", b"x")], "\\u001b[31m: is no ELF file");
     refused(
         &["--image", "/nowhere", "/app"],
-        "--image /nowhere: No such file or directory; name the directory",
+        "/nowhere: No such file or directory; expected an unpacked image or an archive",
     );
     refused(&["--image", folder.path().to_str().expect("UTF-8"), "/app"], "not found");
     refused(&["--profile", "/nowhere.json"], "not found");

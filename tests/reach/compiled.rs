@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::{STRACE, assert_within, calls, is_bounded, path, reach, skip, traced};
 
-const GCC: &str = "/usr/bin/gcc";
+pub const GCC: &str = "/usr/bin/gcc";
 const MUSL: &str = "/usr/bin/x86_64-linux-musl-gcc";
 const AARCH64: &str = "/usr/bin/aarch64-linux-gnu-gcc";
 
@@ -54,7 +54,7 @@ const CALLS: [&str; 12] = [
     "umask",
 ];
 
-fn compile(compiler: &str, folder: &Path, name: &str, source: &str, options: &[&str]) -> bool {
+pub fn compile(compiler: &str, folder: &Path, name: &str, source: &str, options: &[&str]) -> bool {
     if !skip::has(compiler) {
         return false;
     }

@@ -4,6 +4,14 @@
 
 mod bad_input;
 mod compiled;
+mod completed;
+mod image;
+#[path = "../archive/made.rs"]
+#[allow(dead_code)]
+mod made;
+#[path = "../harness/place.rs"]
+mod place;
+mod sides;
 #[path = "../support/skip.rs"]
 mod skip;
 mod truth;

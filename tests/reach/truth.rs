@@ -33,6 +33,23 @@ fn small_programs() {
 }
 
 #[test]
+fn sqlite_writes_and_copies_a_database() {
+    let sqlite = "/usr/bin/sqlite3";
+    if !has(&[sqlite]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, base, copy) = (path(&folder, "log"), path(&folder, "base"), path(&folder, "copy"));
+    let statements = "pragma journal_mode=wal; create table t(a); insert into t values(randomblob(100000)); \
+                      select count(*) from t; vacuum;";
+    let backup = format!(".backup {}", copy.display());
+    let command = [sqlite, base.to_str().expect("UTF-8"), statements, &backup, ".dump", ".tables"];
+    assert!(strace(&log, &command).status().expect("strace runs").success());
+    assert!(copy.exists());
+    compare(&[sqlite], &made(&log));
+}
+
+#[test]
 fn a_shell_and_what_it_runs() {
     let programs = ["/usr/bin/bash", "/usr/bin/ls", "/usr/bin/wc"];
     let script = "for i in 1 2; do ls / | wc -l; done; trap : INT; kill -INT $$; umask 22; ulimit -a; \

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 
+use super::too_large;
 use crate::image::digest::digest;
 use crate::image::live::file_info;
 use crate::image::packages::Databases;
@@ -55,6 +56,34 @@ impl Unpacked {
             return Err(if kind.is_dir() { Errno::EISDIR } else { Errno::EACCES }.into());
         }
         File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))
+    }
+
+    /// The content of a regular file of at most `most` bytes, and its path without links; none where there
+    /// is no file.
+    ///
+    /// # Errors
+    /// It is no regular file, is larger, or cannot be read.
+    pub(super) fn content(&self, path: &Path, most: u64) -> io::Result<Option<(PathBuf, Vec<u8>)>> {
+        let file = match self.regular(path) {
+            Ok(file) => file,
+            Err(error) => {
+                return match error.raw_os_error().map(Errno::from_raw) {
+                    Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+                    Some(Errno::EISDIR) => Err(io::Error::other("is no regular file")),
+                    _ => Err(error),
+                };
+            }
+        };
+        let length = file.metadata()?.len();
+        if length > most {
+            return Err(too_large(length, most));
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(most + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > most {
+            return Err(too_large(bytes.len() as u64, most));
+        }
+        Ok(Some((self.trail(&Path::new("/").join(path)).end, bytes)))
     }
 
     /// The digest of a regular file; none where there is none.

@@ -76,6 +76,11 @@ impl ArchiveFile {
         self.length
     }
 
+    /// Whether it is not compressed as a whole.
+    pub(super) fn is_plain(&self) -> bool {
+        self.compression == Compression::None
+    }
+
     /// Reads members.
     pub(super) fn reader<'a>(&'a self, meter: &'a Meter) -> MemberReader<'a> {
         MemberReader { archive: self, meter, stream: None }

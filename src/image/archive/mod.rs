@@ -1,10 +1,11 @@
 //! The files of an image that is not run: an unpacked directory, an archive of `docker save` or of
-//! an OCI image layout, tar or compressed, its layers plain, gzip or zstd. Nothing is written or
-//! executed, and nothing outside of the image is read.
+//! an OCI image layout, tar or compressed, its layers plain, gzip or zstd. Nothing that has a name is
+//! written, nothing is executed, and nothing outside of the image is read.
 //!
 //! An archive is read once for its layers. Of the content of files stays how each is executed and
 //! the texts of package databases; memory grows with the number of files. The digests of files are
-//! computed on request, by reading these files again.
+//! computed on request, by reading these files again; so is the content of single files (`single`), for
+//! which compressed layers are unpacked into files without a name.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ mod layer;
 mod manifest;
 mod members;
 mod merged;
+mod single;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -35,8 +37,9 @@ use self::directory::Unpacked;
 pub use self::error::ImageError;
 use self::layer::{ArchiveLimits, ContentPlace, LIMITS, LayerReader, NodeKind};
 use self::manifest::{Chooser, ImageParts};
-use self::members::{ArchiveFile, MemberRange};
+use self::members::ArchiveFile;
 use self::merged::MergedFiles;
+use self::single::{LayerPlace, UnpackedLayers};
 use self::stream::{ByteStream, Compression, Hashing, Meter, Section, decompressed};
 use super::packages::{self, Databases, Packages};
 use super::{Executable, FileInfo, ImageFiles, Trail};
@@ -62,8 +65,9 @@ struct Archived {
     files: MergedFiles,
     id: String,
     config: ImageConfig,
-    /// The layers by their number, with their place for messages.
-    layers: Vec<(String, MemberRange, Compression)>,
+    /// By their number.
+    layers: Vec<LayerPlace>,
+    unpacked: UnpackedLayers,
 }
 
 /// Opens an image: a directory, or FILE or FILE#NAME:TAG for an archive; a name that begins with
@@ -155,7 +159,8 @@ fn read(
     progress(archive.length(), archive.length());
     let layers = parts.layers.iter().zip(compressions);
     let layers = layers.map(|(part, compression)| (part.place.clone(), part.member, compression)).collect();
-    let archived = Archived { archive, files, id: parts.id.clone(), config: parts.config.clone(), layers };
+    let (id, config) = (parts.id.clone(), parts.config.clone());
+    let archived = Archived { archive, files, id, config, layers, unpacked: UnpackedLayers::default() };
     Ok((parts, archived))
 }
 
@@ -203,6 +208,18 @@ impl ReadImage {
         }
     }
 
+    /// The content of a regular file of at most `most` bytes, links followed, and its path without links;
+    /// none where there is no file.
+    ///
+    /// # Errors
+    /// It is no regular file, is larger, or cannot be read; or the archive was changed meanwhile.
+    pub fn content(&self, path: &Path, most: u64) -> io::Result<Option<(PathBuf, Vec<u8>)>> {
+        match &self.source {
+            ImageSource::Directory(files) => files.content(path, most),
+            ImageSource::Archive(image) => image.content(path, most),
+        }
+    }
+
     /// All packages that are installed, by the databases of dpkg and apk.
     pub fn installed(&self) -> Packages {
         match &self.source {
@@ -228,7 +245,25 @@ impl ReadImage {
     }
 }
 
+/// A file that is larger than is read.
+fn too_large(length: u64, most: u64) -> io::Error {
+    io::Error::other(format!("has {length} bytes, and {most} are read at most"))
+}
+
 impl Archived {
+    fn content(&self, path: &Path, most: u64) -> io::Result<Option<(PathBuf, Vec<u8>)>> {
+        let Some((canonical, node)) = self.files.find(path)? else { return Ok(None) };
+        let NodeKind::Regular(place) = node.kind else {
+            return Err(io::Error::other("is no regular file"));
+        };
+        if place.size > most {
+            return Err(too_large(place.size, most));
+        }
+        let bytes = self.unpacked.read(&self.archive, place, &self.layers[usize::from(place.layer)])?;
+        self.archive.unchanged().map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Some((canonical, bytes)))
+    }
+
     fn digests(&self, paths: &[&Path]) -> Result<BTreeMap<PathBuf, String>, ImageError> {
         let mut wanted: BTreeMap<ContentPlace, Vec<&Path>> = BTreeMap::new();
         for path in paths {

@@ -77,7 +77,7 @@ impl ElfObject {
             self.relocate_packed(&file, &range, &sections.got)?;
         }
         self.file = file;
-        Ok(())
+        self.within_names()
     }
 
     /// Where relocations are in the file: those with an entry each, and the packed ones (DT_RELR). A static
@@ -128,7 +128,8 @@ impl ElfObject {
             let Some(name) = name.filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME) else {
                 continue;
             };
-            let name = String::from_utf8_lossy(name).into_owned();
+            let Some(name) = self.counted(name) else { break };
+            let name = name.into_owned();
             if symbol.st_shndx.get(LE).0 == 0 {
                 self.imports.insert(name);
                 continue;
@@ -178,7 +179,8 @@ impl ElfObject {
                         self.pointers.push(Link::Address(address));
                         continue;
                     };
-                    let name = String::from_utf8_lossy(name).into_owned();
+                    let Some(name) = self.counted(name) else { break };
+                    let name = name.into_owned();
                     (Link::Symbol(name), matches!(kind, RelocationKind::Slot))
                 }
             };

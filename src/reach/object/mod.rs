@@ -23,6 +23,10 @@ pub const MOST_BYTES: u64 = 1 << 30;
 const MOST_PARTS: usize = 4096;
 /// The most symbols, relocations or functions of a file.
 const MOST_ENTRIES: usize = 4 << 20;
+/// The most bytes of names of symbols of a file, all together.
+const MOST_NAMES: usize = 256 << 20;
+/// So many bytes of a file may be in two segments, for each segment: the rest of a page.
+const SHARED: u64 = 64 << 10;
 /// The longest name of a symbol or library, in bytes. C++ has very long ones.
 const LONGEST_NAME: usize = 16 << 10;
 
@@ -168,6 +172,12 @@ pub struct ElfObject {
     pub without_unwind: bool,
     /// It has more code than is searched for call targets.
     pub is_cut: bool,
+    /// A segment is executable and writable, or has more executable memory than bytes in the file.
+    pub unpacks: bool,
+    /// It has no section headers.
+    pub without_sections: bool,
+    /// How many bytes of names there may still be.
+    names_left: usize,
     file: Vec<u8>,
     segments: Vec<Segment>,
     /// Executable addresses, sorted; by sections where there are, else by segments.
@@ -241,6 +251,17 @@ impl ElfObject {
         if segments.windows(2).any(overlap) {
             return Err(ElfFault::Cut("segment (two of them overlap)"));
         }
+        // Without this limit many segments of the same bytes would be read over and over.
+        let mapped: u64 = segments.iter().map(|segment| segment.bytes.len() as u64).sum();
+        if mapped > file.len() as u64 + SHARED * segments.len() as u64 {
+            return Err(ElfFault::Cut("segment (several have the same bytes)"));
+        }
+        let unpacks = programs.iter().any(|one| {
+            let flags = one.p_flags(LE).0;
+            one.p_type(LE).0 == elf::PT_LOAD.0
+                && flags & elf::PF_X.0 != 0
+                && (flags & elf::PF_W.0 != 0 || one.p_memsz(LE) > one.p_filesz(LE))
+        });
         // UPX writes its marker behind the program headers, and leaves no sections.
         let head = &file[..file.len().min(1024)];
         if header.e_shnum(LE) == 0 && head.windows(4).any(|word| word == b"UPX!") {
@@ -282,6 +303,9 @@ impl ElfObject {
             is_go: false,
             without_unwind: false,
             is_cut: false,
+            unpacks,
+            without_sections: header.e_shnum(LE) == 0,
+            names_left: MOST_NAMES,
             segments,
             code,
             file: Vec::new(),
@@ -330,6 +354,20 @@ impl ElfObject {
             }
         }
         self.file = file;
+        self.within_names()
+    }
+
+    /// Counts a name; none where there are more than are read, which [`ElfObject::within_names`] says.
+    fn counted<'n>(&mut self, name: &'n [u8]) -> Option<std::borrow::Cow<'n, str>> {
+        let left = self.names_left.checked_sub(name.len());
+        self.names_left = left.unwrap_or(0);
+        left.map(|_| String::from_utf8_lossy(name))
+    }
+
+    fn within_names(&self) -> Result<(), ElfFault> {
+        if self.names_left == 0 {
+            return Err(ElfFault::Many { what: "bytes of names", most: MOST_NAMES });
+        }
         Ok(())
     }
 
@@ -343,7 +381,7 @@ impl ElfObject {
         }
         self.starts.entry(address).or_default().hard = true;
         let name = strings.get(symbol.st_name.get(LE)).ok().filter(|name| name.len() <= LONGEST_NAME)?;
-        let name = String::from_utf8_lossy(name);
+        let name = self.counted(name)?;
         let known = self.names.entry(address).or_insert_with(|| name.clone().into_owned());
         // Aliases: the one that a reader knows is the shortest without an underscore in front.
         let rank = |name: &str| (name.starts_with('_'), name.len(), name.to_owned());

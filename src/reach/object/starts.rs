@@ -15,6 +15,9 @@ const MOST_UNCOVERED: u64 = 2048;
 /// The most bytes of one section that are searched for calls, to find functions that nothing else names.
 const MOST_SWEPT: u64 = 16 << 20;
 
+/// The same of all sections of a file.
+const MOST_SWEPT_OF_FILE: u64 = 64 << 20;
+
 /// The first bytes of Go's table of functions, since Go 1.20 and Go 1.18 (internal/abi/symtab.go).
 const GO_MAGIC: [u32; 2] = [0xffff_fff1, 0xffff_fff0];
 
@@ -36,7 +39,9 @@ impl ElfObject {
         // Code of the C library's own assembly has none; a file that has next to none was built without.
         self.without_unwind = !self.is_go && covered < all / 2 && all - covered.min(all) > MOST_UNCOVERED;
         if self.without_unwind {
-            self.is_cut = self.code.iter().any(|range| range.end - range.start > MOST_SWEPT);
+            let lengths = self.code.iter().map(|range| range.end - range.start);
+            self.is_cut = lengths.clone().any(|length| length > MOST_SWEPT)
+                || lengths.sum::<u64>() > MOST_SWEPT_OF_FILE;
             self.call_targets();
         }
         if self.starts.len() > MOST_ENTRIES {
@@ -151,8 +156,11 @@ impl ElfObject {
     /// Every address that some code calls, found by decoding all of it.
     fn call_targets(&mut self) {
         let mut found = Vec::new();
+        let mut left = MOST_SWEPT_OF_FILE;
         for range in self.code.clone() {
-            self.sweep(range, &mut found);
+            let length = (range.end - range.start).min(MOST_SWEPT).min(left);
+            left -= length;
+            self.sweep(range.start..range.start + length, &mut found);
         }
         for target in found {
             self.starts.entry(target).or_default().hard = true;
@@ -162,8 +170,7 @@ impl ElfObject {
     fn sweep(&self, range: Range<u64>, found: &mut Vec<u64>) {
         let decoder = Decoder::new(self);
         let mut at = range.start;
-        let end = range.end.min(range.start.saturating_add(MOST_SWEPT));
-        while at < end {
+        while at < range.end {
             let instruction = decoder.decode(at);
             if let Flow::Call(target) = instruction.flow
                 && self.is_code(target)

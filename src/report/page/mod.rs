@@ -10,6 +10,7 @@ mod grant;
 mod learning;
 mod network;
 mod programs;
+mod reachable;
 mod violations;
 
 use askama::Template;
@@ -24,6 +25,7 @@ use self::grant::GrantIndex;
 use self::learning::LearningPart;
 use self::network::NetworkPart;
 use self::programs::ProgramsPart;
+use self::reachable::ReachablePart;
 use self::violations::ViolationsPart;
 use super::ReportInput;
 use super::security_policy::security_policy;
@@ -52,6 +54,7 @@ struct ReportPage<'p> {
     network: NetworkPart,
     capabilities: CapabilitiesPart,
     calls: CallsPart,
+    reachable: ReachablePart,
     learning: LearningPart,
     violations: ViolationsPart,
     difference: DifferencePart,
@@ -82,6 +85,7 @@ pub(super) fn write(input: &ReportInput<'_>) -> Result<String, askama::Error> {
         network: NetworkPart::of(profile, &grants),
         capabilities: CapabilitiesPart::of(profile, &grants),
         calls,
+        reachable: ReachablePart::of(input.reach),
         learning: LearningPart::of(input.evidence),
         violations: ViolationsPart::of(input.violations, &document.digest),
         difference: DifferencePart::of(input),

@@ -24,6 +24,8 @@ pub(in crate::tool) enum CheckError {
     IsDirectory(PathBuf),
     /// A directory of `--run` holds no run.
     NoRuns(PathBuf),
+    /// `--reach image` without an image.
+    NoImage,
     /// A file of the image cannot be looked at.
     Image(ImageFault),
 }
@@ -60,6 +62,9 @@ impl fmt::Display for CheckError {
             }
             CheckError::NoRuns(path) => {
                 write!(f, "--run {}: holds no journal and no event file (*.jsonl)", path.display())
+            }
+            CheckError::NoImage => {
+                f.write_str("--reach image: no image is named; name it with --image, or a file for --reach")
             }
             CheckError::Image(fault) => {
                 write!(f, "--image: {} in the image: {}", fault.path.display(), why(&fault.error))

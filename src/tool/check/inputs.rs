@@ -5,14 +5,16 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::super::progress::ProgressLine;
+use super::super::reach::{self, ProgramFiles};
 use super::super::ready::READY;
 use super::super::{ToolError, build, plan};
 use super::{CheckArguments, CheckError, tier};
 use crate::enforce::source::beside;
 use crate::gate::{
-    self, Approval, CheckInput, CheckedImage, EvidenceFile, NamedDocument, Requirements, RunRecord, lock,
+    self, Approval, CheckInput, CheckedImage, EvidenceFile, GivenReach, NamedDocument, Requirements,
+    RunRecord, lock,
 };
-use crate::image::archive::{self, ImageConfig};
+use crate::image::archive::{self, ImageConfig, ReadImage};
 use crate::kernel::{Arch, Kernel, Release};
 use crate::profile::{self, Document, embedded};
 
@@ -114,12 +116,16 @@ impl<'a> CheckInputs<'a> {
         &self,
         check: impl FnOnce(&CheckInput) -> Result<T, ToolError>,
     ) -> Result<T, ToolError> {
-        let Some(named) = &self.arguments.image else { return check(&self.input(None)) };
+        let Some(named) = &self.arguments.image else {
+            let reach = self.reach(None)?;
+            return check(&self.input(None, reach.as_ref()));
+        };
         let bar = ProgressLine::bytes("reading the image");
         let image = archive::open(named, self.arch(), &mut |done, all| bar.set(done, all))?;
         let paths = gate::to_hash(&self.profile.document.profile, self.profile.evidence.as_ref());
         let digests = image.digests(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         drop(bar);
+        let reach = self.reach(Some(&image))?;
         let arch = image.config().and_then(arch_of).unwrap_or_else(|| self.arch());
         let checked = CheckedImage {
             name: image.name().to_owned(),
@@ -130,15 +136,41 @@ impl<'a> CheckInputs<'a> {
             kernel: Kernel::stock(NEWEST, arch),
             host: plan::container(),
         };
-        check(&self.input(Some(&checked)))
+        check(&self.input(Some(&checked), reach.as_ref()))
     }
 
-    fn input<'i>(&'i self, image: Option<&'i CheckedImage<'i>>) -> CheckInput<'i> {
+    /// What the profile's programs can call, where `--reach` is given.
+    fn reach(&self, image: Option<&ReadImage>) -> Result<Option<GivenReach>, ToolError> {
+        let Some(word) = &self.arguments.reach else { return Ok(None) };
+        let profile = &self.profile.document.profile;
+        let (name, found) = match image {
+            _ if word != Path::new("image") => (word.display().to_string(), reach::read(word)?),
+            Some(image) => {
+                let files = ProgramFiles::Known(image);
+                (image.name().to_owned(), reach::of_profile(&files, profile, &profile.name)?)
+            }
+            None => return Err(CheckError::NoImage.into()),
+        };
+        let learned = self.profile.evidence.as_ref().map(|file| file.evidence.observations.learned_calls());
+        let comparison = match reach::compare(&self.profile.file, profile, learned, &found) {
+            Ok(comparison) => Ok(comparison),
+            Err(ToolError::OtherArch(error)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(GivenReach { name, comparison }))
+    }
+
+    fn input<'i>(
+        &'i self,
+        image: Option<&'i CheckedImage<'i>>,
+        reach: Option<&'i GivenReach>,
+    ) -> CheckInput<'i> {
         CheckInput {
             profile: self.profile.named(),
             against: self.against.as_ref().map(ProfileFiles::named),
             runs: &self.runs,
             image,
+            reach,
             requirements: &self.requirements,
             required_by: &self.required_by,
             lock: self.lock.as_ref().map(|(file, approval)| (file.as_str(), approval)),

@@ -39,6 +39,10 @@ pub(super) struct CheckArguments {
     /// The image: an unpacked directory, or an archive of `docker save` or of OCI
     #[arg(long, value_name = "DIR|TAR")]
     image: Option<OsString>,
+    /// What the programs can call: a file that `remit reach --format json` wrote, or the word image, to find it
+    /// in the image
+    #[arg(long, value_name = "FILE|image")]
+    reach: Option<PathBuf>,
     /// A requirements file, or a tier: minimal, elevated, regulated; by default the profile's `risk`
     #[arg(long, value_name = "FILE|TIER")]
     require: Option<String>,

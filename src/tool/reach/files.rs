@@ -1,91 +1,91 @@
-//! The files of an unpacked image, or of this machine. A link in an image leads to what it names there.
+//! The files of an image, or of this machine, with their content.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::ToolError;
-use crate::ids::Uid;
-use crate::image::live::kind_of;
-use crate::image::{Executable, FileId, FileInfo, ImageFiles, elf};
+use super::super::ToolError;
+use super::super::progress::ProgressLine;
+use crate::image::archive::{self, ReadImage};
+use crate::image::live::Live;
+use crate::image::{Executable, FileInfo, ImageFiles, Trail};
 use crate::kernel::Arch;
 use crate::reach::libraries::{FileContent, FileSource};
 use crate::reach::object::MOST_BYTES;
 
-/// The root directory of an image.
-pub(super) struct ImageRoot {
-    directory: PathBuf,
+/// Where programs and libraries are looked for.
+pub(in crate::tool) enum ProgramFiles<'i> {
+    /// This machine.
+    Machine,
+    /// An image that `--image` names.
+    Image(Box<ReadImage>),
+    /// An image that was read already.
+    Known(&'i ReadImage),
 }
 
-impl ImageRoot {
-    /// An unpacked image.
-    pub fn open(directory: &Path) -> Result<ImageRoot, ToolError> {
-        let failed = |error| ToolError::ImageRoot { path: directory.into(), error };
-        let directory = fs::canonicalize(directory).map_err(failed)?;
-        if !fs::metadata(&directory).map_err(failed)?.is_dir() {
-            return Err(failed(io::Error::from(ErrorKind::NotADirectory)));
+impl ProgramFiles<'_> {
+    /// An image: a directory, or an archive; of one for several architectures that of this.
+    pub fn open(image: &OsStr, arch: Arch) -> Result<ProgramFiles<'static>, ToolError> {
+        let bar = ProgressLine::bytes("reading the image");
+        let image = archive::open(image, arch, &mut |done, all| bar.set(done, all))?;
+        Ok(ProgramFiles::Image(Box::new(image)))
+    }
+
+    /// The image; none for this machine.
+    pub fn image(&self) -> Option<&ReadImage> {
+        match self {
+            ProgramFiles::Machine => None,
+            ProgramFiles::Image(image) => Some(image),
+            ProgramFiles::Known(image) => Some(image),
         }
-        Ok(ImageRoot { directory })
     }
 
-    /// The files of this machine.
-    pub fn machine() -> ImageRoot {
-        ImageRoot { directory: "/".into() }
-    }
-
-    pub fn is_machine(&self) -> bool {
-        self.directory == Path::new("/")
-    }
-
-    /// Where a path of the image is, all links resolved; and the path in the image.
-    fn place(&self, path: &Path) -> (PathBuf, PathBuf) {
-        let end = self.trail(path).end;
-        (self.outside(&end), end)
-    }
-
-    fn outside(&self, path: &Path) -> PathBuf {
-        self.directory.join(path.strip_prefix("/").unwrap_or(path))
-    }
-
-    /// Opens what is at a path; a FIFO does not block, and a link that is left is an error.
-    fn file(&self, path: &Path) -> io::Result<(File, PathBuf)> {
-        let (outside, end) = self.place(path);
-        let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-        Ok((OpenOptions::new().read(true).custom_flags(flags).open(outside)?, end))
+    fn files(&self) -> &dyn ImageFiles {
+        match self.image() {
+            Some(image) => image,
+            None => &Live,
+        }
     }
 }
 
-/// Whether an error means that there is no such file.
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-        || error.raw_os_error() == Some(libc::ELOOP)
+/// The content of a file of this machine. A FIFO does not block.
+fn read(path: &Path) -> io::Result<Option<(PathBuf, Vec<u8>)>> {
+    let path = Live.trail(path).end;
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("is no regular file"));
+    }
+    let too_large =
+        |length: u64| io::Error::other(format!("has {length} bytes, and {MOST_BYTES} are read at most"));
+    if metadata.len() > MOST_BYTES {
+        return Err(too_large(metadata.len()));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(too_large(bytes.len() as u64));
+    }
+    Ok(Some((path, bytes)))
 }
 
-impl FileSource for ImageRoot {
+impl FileSource for ProgramFiles<'_> {
     fn read(&self, path: &Path) -> io::Result<Option<FileContent>> {
-        let (file, path) = match self.file(path) {
-            Ok(found) => found,
-            Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(error),
+        let found = match self.image() {
+            Some(image) => image.content(path, MOST_BYTES)?,
+            None => read(path)?,
         };
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("is no regular file"));
-        }
-        let most = MOST_BYTES;
-        let too_large =
-            |length: u64| io::Error::other(format!("has {length} bytes, and {most} are read at most"));
-        if metadata.len() > most {
-            return Err(too_large(metadata.len()));
-        }
-        let mut bytes = Vec::with_capacity(metadata.len() as usize);
-        file.take(most + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > most {
-            return Err(too_large(bytes.len() as u64));
-        }
-        Ok(Some(FileContent { path, bytes }))
+        Ok(found.map(|(path, bytes)| FileContent { path, bytes }))
     }
 
     fn list(&self, directory: &Path) -> Vec<OsString> {
@@ -94,48 +94,24 @@ impl FileSource for ImageRoot {
     }
 }
 
-impl ImageFiles for ImageRoot {
+impl ImageFiles for ProgramFiles<'_> {
     fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
-        let (outside, canonical) = self.place(path);
-        let found = match fs::symlink_metadata(outside) {
-            Ok(found) => found,
-            Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(Some(FileInfo {
-            canonical,
-            id: FileId { device: found.dev(), inode: found.ino() },
-            kind: kind_of(found.file_type()),
-            mode: found.mode() & 0o7777,
-            links: found.nlink(),
-            owner: Uid::from_raw(found.uid()),
-            changed: (found.ctime(), found.ctime_nsec() as u32),
-        }))
+        self.files().stat(path)
     }
 
     fn read_link(&self, path: &Path) -> Option<PathBuf> {
-        fs::read_link(self.outside(path)).ok()
+        self.files().read_link(path)
+    }
+
+    fn trail(&self, path: &Path) -> Trail {
+        self.files().trail(path)
     }
 
     fn executable(&self, path: &Path) -> io::Result<Executable> {
-        let (file, _) = self.file(path)?;
-        for arch in Arch::ALL {
-            match elf::executable(&file, arch)? {
-                Executable::Foreign(_) => {}
-                found => return Ok(found),
-            }
-        }
-        elf::executable(&file, Arch::THIS)
+        self.files().executable(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
-        let (outside, _) = self.place(path);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(outside)? {
-            let entry = entry?;
-            names.push((entry.file_name(), entry.file_type()?.is_symlink()));
-        }
-        names.sort_unstable();
-        Ok(names)
+        self.files().list(path)
     }
 }
