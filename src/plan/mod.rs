@@ -38,6 +38,7 @@ mod protect;
 mod provenance;
 mod routes;
 mod second_names;
+pub mod secrets;
 mod sets;
 mod startup;
 mod step;
@@ -60,6 +61,7 @@ pub(crate) use file_groups::{
 };
 pub use index::ProgramIndex;
 pub use layers::{Layer, LayerState};
+pub(crate) use mediated::WRITES;
 pub use provenance::{Births, FileProvenance};
 pub use startup::{NotifyTransport, Startup};
 pub use step::Step;
@@ -77,7 +79,7 @@ use crate::ids::{Gid, Uid};
 use crate::image::FileId;
 use crate::kernel::Kernel;
 use crate::procfs::mountinfo::MountInfo;
-use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, ProfileIndex, Rights, RunAs};
+use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, ProfileIndex, Rights, RunAs, Watch};
 use crate::syscalls::Condition;
 
 /// The host or container for which a plan is made, besides its files and kernel.
@@ -452,8 +454,8 @@ pub struct Policy {
     /// The supervisor itself creates files at names for which Landlock has no rule: in enforce,
     /// where it can install descriptors in the app (Linux 5.14).
     pub performs: bool,
-    /// Opens for reading are notified too.
-    pub watch_reads: bool,
+    /// The denied reads that are reported; where there are some, opens for reading are notified too.
+    pub watch: Watch,
     /// Variables that no program may get, besides the loader's: names and `LD_*` patterns.
     pub environment: Vec<String>,
     /// Exceptions from `environment`: variables that stay and may be set.
