@@ -51,6 +51,9 @@ fn what_the_app_may_change_is_refused_and_named() {
         ("LD_PRELOAD=/tmp/x.so", "/tmp/x.so"),
         ("LD_PRELOAD=/usr/lib/x.so:/tmp/x.so", "/tmp/x.so"),
         ("LD_LIBRARY_PATH=/usr/lib:", ""),
+        ("LD_LIBRARY_PATH=:/usr/lib", ""),
+        ("LD_LIBRARY_PATH=/usr/lib::/opt", ""),
+        ("LD_LIBRARY_PATH=:", ""),
         ("LD_LIBRARY_PATH=lib", "lib"),
         ("LD_LIBRARY_PATH='$ORIGIN/../lib'", "$ORIGIN/../lib"),
         ("LD_LIBRARY_PATH=/proc/self/cwd", "/proc/self/cwd"),
@@ -98,6 +101,22 @@ fn what_is_dropped_at_the_start_is_said() {
     assert_eq!(ended.stdout, "[/usr/lib]\n");
     assert!(ended.line(0).contains("a part of LD_LIBRARY_PATH is dropped"), "{ended:#?}");
     assert_eq!(dropped.as_array().map(Vec::len), Some(2), "{dropped}");
+    // Wherever an empty element is; the loader does not read an empty list.
+    for (value, left, count) in [
+        (":/usr/lib", "/usr/lib", Some(1)),
+        ("/usr/lib::/opt", "/usr/lib:/opt", Some(1)),
+        (":", "", Some(2)),
+        ("", "", None),
+    ] {
+        let (ended, dropped) = start("enforce", value);
+        assert_eq!(ended.stdout, format!("[{left}]\n"), "{value:?}: {ended:#?}");
+        assert_eq!(dropped.as_array().map(Vec::len), count, "{value:?}: {dropped}");
+        assert_eq!(
+            ended.stderr.contains("an empty element is the working directory"),
+            count.is_some(),
+            "{ended:#?}"
+        );
+    }
     // Audit drops nothing.
     let (ended, dropped) = start("audit", folder);
     assert_eq!(ended.stdout, format!("[{folder}]\n"));

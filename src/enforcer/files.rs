@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use caps::Capability;
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
@@ -16,27 +17,61 @@ use nix::sys::stat::fstat;
 use super::deferred_calls::leased;
 use super::perform::PerformError;
 use super::{Decision, Enforcer, unknown};
+use crate::event::ViolationObject;
 use crate::ids::Pid;
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
-use crate::notify::capabilities::{self, Owned};
+use crate::notify::capabilities::{self, Owned, has};
 use crate::notify::resolve::{Found, Target};
 use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open, PathArg, TreeChange};
 use crate::notify::unreadable::UNREADABLE;
+use crate::plan::WRITES;
+use crate::plan::secrets::is_secret;
 use crate::policy::Denial;
 use crate::policy::call::Call;
 use crate::policy::data::may_link;
 use crate::policy::file::{FileUse, Ruling};
 use crate::policy::inode::Standing;
-use crate::profile::Rights;
+use crate::profile::{Rights, Watch};
+
+/// The file of a process below /proc.
+const ENVIRON: &str = "environ";
 
 impl Enforcer {
     /// Where the path cannot be resolved it fails as in the kernel.
     pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Decision {
-        match Open::decode(call, &self.memory_of(caller)) {
-            Ok(open) => self.decide_open(caller, &open, self.rules.never_continues(call)),
-            Err(errno) => unknown(errno),
+        let open = match Open::decode(call, &self.memory_of(caller)) {
+            Ok(open) => open,
+            Err(errno) => return unknown(errno),
+        };
+        // openat2 is notified in any case.
+        let reads = open.flags & WRITES as i32 == 0 && call.name != Some("openat2");
+        match self.decide_open(caller, &open, self.rules.never_continues(call)) {
+            // Landlock refuses it.
+            Decision::Deny(refusal) if reads && !self.reports_read(&open, &refusal) => Decision::Continue,
+            decision => decision,
         }
+    }
+
+    /// Whether a refused read is reported: all, or those of secrets, by the name that was used or by
+    /// where it leads.
+    fn reports_read(&self, open: &Open, refusal: &Denial) -> bool {
+        let leads = || match &refusal.object {
+            ViolationObject::Path { path, .. } => is_secret(path) || path.ends_with(ENVIRON),
+            _ => true,
+        };
+        self.audit || self.rules.policy().watch == Watch::Reads || is_secret(&open.at.path) || leads()
+    }
+
+    /// The environment of another process, which the kernel does not let the caller read: the supervisor's,
+    /// or one of another user.
+    fn environment_of_another(&self, caller: &Caller, found: &Found) -> Option<Decision> {
+        let of = found.canonical.strip_prefix("/proc").ok().filter(|of| of.ends_with(ENVIRON))?;
+        let process: i32 = of.iter().next()?.to_str()?.parse().ok()?;
+        let owner = fstat(&found.target.as_ref()?.fd).ok()?.st_uid;
+        let is_another_users = owner != caller.uids[3].as_raw() && !has(caller, Capability::CAP_SYS_PTRACE);
+        let is_refused = process as u32 == self.rules.policy().supervisor || is_another_users;
+        is_refused.then(|| Decision::Deny(self.rules.swapped(&found.canonical, Rights::READ)))
     }
 
     /// Whether a change of owner needs no capability, as that to one's own; nothing of
@@ -88,6 +123,9 @@ impl Enforcer {
                 Some(_) => fails(Errno::EISDIR),
             });
         };
+        if let Some(denied) = self.environment_of_another(caller, &found) {
+            return Some(denied);
+        }
         if let Some(stream) = found.stream {
             return Some(self.open_stream(caller, found, stream, open, (needs, kernel)));
         }

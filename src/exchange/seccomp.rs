@@ -8,7 +8,8 @@ use crate::filter::Access;
 use crate::kernel::Arch;
 use crate::plan::filter_alone;
 use crate::profile::{
-    Endpoint, Entry, FileEntry, Limits, OnViolation, Profile, SyscallRule, capability_word, endpoint_text,
+    Endpoint, Entry, FileEntry, Limits, OnViolation, Profile, SyscallRule, Watch, capability_word,
+    endpoint_text,
 };
 use crate::syscalls::{self, Handler};
 
@@ -174,7 +175,7 @@ pub fn omissions(profile: &Profile) -> Vec<Omission> {
             omit(format!("/limits/{key}"), format!("the runtime sets it: {flag}={value}"));
         }
     }
-    if profile.watch_reads {
+    if profile.watch > Watch::default() {
         omit("/watch".into(), "a filter reports nothing".into());
     }
     if profile.on_violation != OnViolation::Deny {

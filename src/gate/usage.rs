@@ -15,7 +15,7 @@ use super::runs::{RefusalLog, RunRecord};
 use super::severity::Severity;
 use crate::event::{PatchOp, Want, hint};
 use crate::learn::{Fact, Grant, Observations, grants};
-use crate::profile::Document;
+use crate::profile::{Document, Watch};
 
 /// The runs of a check.
 #[derive(Clone, Copy)]
@@ -110,7 +110,7 @@ fn unseen_reads(document: &Document, records: &[RunRecord], found: &mut FindingL
         RunRecord::Journal(_) => true,
         RunRecord::Events(log) => !log.starts.is_empty() && !is_enforced(log),
     });
-    if document.profile.watch_reads || shows_reads {
+    if document.profile.watch == Watch::Reads || shows_reads {
         return;
     }
     for record in records {

@@ -15,7 +15,7 @@ use super::runs::Runs;
 use super::volatile::{as_named, literal};
 use crate::profile::{
     Capability, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
-    OnViolation, Profile, Ready, Risk, in_order,
+    OnViolation, Profile, Ready, Risk, Watch, in_order,
 };
 
 /// A pool of processes grows with the load, and one run shows one load: so many times what was seen,
@@ -104,7 +104,7 @@ pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
         environment_keep,
         limits,
         ready,
-        watch_reads: false,
+        watch: Watch::default(),
         on_violation: OnViolation::default(),
         fallback: Fallback::default(),
     };

@@ -48,7 +48,7 @@ fn facts(profile: &Profile) -> BTreeSet<String> {
         environment_keep,
         limits,
         ready,
-        watch_reads,
+        watch,
         on_violation,
         fallback,
     } = profile;
@@ -63,7 +63,7 @@ fn facts(profile: &Profile) -> BTreeSet<String> {
             format!("run_as {user}:{group} {}", crate::ids::list(groups))
         }),
     );
-    facts.extend(watch_reads.then(|| "watch reads".to_owned()));
+    facts.insert(format!("watch {watch:?}"));
     facts.extend(ready.map(|ready| match ready {
         Ready::Listening => "ready listening".to_owned(),
         Ready::Notify => "ready notify".to_owned(),

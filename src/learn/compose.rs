@@ -58,7 +58,9 @@ fn settings(profile: &mut Profile, from: &Profile) {
     }
     profile.run_as = from.run_as.clone().or(profile.run_as.take());
     profile.ready = from.ready.or(profile.ready);
-    profile.watch_reads |= from.watch_reads;
+    if from.watch != Default::default() {
+        profile.watch = from.watch;
+    }
     let limits = &mut profile.limits;
     limits.processes = from.limits.processes.or(limits.processes);
     limits.open_files = from.limits.open_files.or(limits.open_files);

@@ -7,7 +7,7 @@ use super::filter_input::FilterInput;
 use super::network::Sockets;
 use crate::filter::Access;
 use crate::kernel::{Arch, Kernel, NoListener, Release};
-use crate::profile::{Mode, Profile};
+use crate::profile::{Mode, Profile, Watch};
 use crate::syscalls::{self, Condition, Handler, Test};
 
 /// The calls that a profile lets succeed on this architecture, each as far as registers decide it,
@@ -20,7 +20,7 @@ pub fn filter_alone(profile: &Profile, arch: Arch) -> (BTreeMap<&'static str, Ac
     let mut profile = profile.clone();
     // What is counted or observed needs a supervisor.
     profile.ready = None;
-    profile.watch_reads = false;
+    profile.watch = Watch::Nothing;
     profile.limits.processes = None;
     for program in &mut profile.programs {
         program.instances = None;
@@ -36,6 +36,7 @@ pub fn filter_alone(profile: &Profile, arch: Arch) -> (BTreeMap<&'static str, Ac
         profile: &profile,
         kernel: &kernel,
         mode: Mode::Enforce,
+        watch: Watch::Nothing,
         sockets: &Sockets::of(&profile, &kernel, Mode::Enforce, false),
         dynamic: true,
         scripts: false,

@@ -7,13 +7,15 @@ use caps::CapsHashSet;
 use super::network::Sockets;
 use super::startup::NotifyTransport;
 use crate::kernel::Kernel;
-use crate::profile::{Mode, Profile};
+use crate::profile::{Mode, Profile, Watch};
 
 /// The input of the filter.
 pub(super) struct FilterInput<'a> {
     pub profile: &'a Profile,
     pub kernel: &'a Kernel,
     pub mode: Mode,
+    /// The denied reads that are reported.
+    pub watch: Watch,
     pub sockets: &'a Sockets,
     /// Some program is dynamically linked.
     pub dynamic: bool,

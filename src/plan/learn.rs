@@ -11,7 +11,7 @@ use super::mediated::{CLONE_THREAD, PROT_BTI, PROT_EXEC, PROT_WRITE, WRITES};
 use super::{Capabilities, Host, Plan, Policy};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Arch, Kernel};
-use crate::profile::{Fallback, Mode, OnViolation, RunAs};
+use crate::profile::{Fallback, Mode, OnViolation, RunAs, Watch};
 use crate::syscalls::{self, Arg, Handler, Syscall, groups};
 
 /// What a learning run records.
@@ -171,7 +171,7 @@ fn nothing(supervisor: u32) -> Policy {
         landlock: false,
         performs: false,
         truncates: false,
-        watch_reads: false,
+        watch: Watch::Nothing,
         environment: Vec::new(),
         environment_keep: Vec::new(),
         scripts: false,

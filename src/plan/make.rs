@@ -13,7 +13,7 @@ use super::provenance::FileProvenance;
 use super::startup;
 use super::{
     Host, Landlock, Plan, PlanError, Policy, check, data, elsewhere, files, first_process, handled,
-    missing_features, protect, sets, unsupported,
+    missing_features, protect, secrets, sets, unsupported,
 };
 use crate::image::ImageFiles;
 use crate::kernel::{Kernel, LandlockAbi};
@@ -62,6 +62,7 @@ impl Plan {
         let connect = endpoints(&profile.network.connect, "connect", &mut granted);
         notes.extend(sockets.notes(profile));
         let protected = protect::check(&granted)?;
+        let watch = secrets::watch(profile, kernel, &granted, &mut notes);
         let run_as = sets::run_as(profile, host)?;
         let limits = sets::limits(profile, host)?;
         let (capabilities, enforced) = sets::capabilities(profile, host, mode, run_as.as_ref(), &mut notes);
@@ -70,6 +71,7 @@ impl Plan {
             profile,
             kernel,
             mode,
+            watch,
             sockets: &sockets,
             dynamic: programs.dynamic,
             capabilities: &enforced,
@@ -136,7 +138,7 @@ impl Plan {
             landlock: landlock.is_some(),
             performs: enforce && hands_over,
             truncates,
-            watch_reads: profile.watch_reads,
+            watch,
             environment: sets::never_set(profile),
             environment_keep: sets::keep_list(profile),
             scripts,

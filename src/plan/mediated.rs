@@ -5,7 +5,7 @@ use super::conditions::{AF_UNIX, Alternatives, SOCK_DGRAM, masked, one_of};
 use super::filter_input::FilterInput;
 use super::{check, routes};
 use crate::kernel::Arch;
-use crate::profile::Mode;
+use crate::profile::{Mode, Watch};
 use crate::syscalls::{self, Arg, Handler};
 
 /// Calls whose access the plan decides, whatever section allows them: a bare name in `syscalls`
@@ -22,7 +22,7 @@ pub(super) enum Mediated {
 impl FilterInput<'_> {
     /// How the plan decides this call; `None` where the profile alone does.
     pub(super) fn mediated(&self, call: &str) -> Option<Mediated> {
-        let every_open = self.profile.watch_reads || self.mode == Mode::Audit;
+        let every_open = self.watch > Watch::Nothing || self.mode == Mode::Audit;
         let syscall = syscalls::find(call)?;
         Some(match syscall.handler {
             Handler::Open => match syscall.position(Arg::Flags) {
@@ -151,7 +151,7 @@ pub(super) fn is_open_to_more(call: &str) -> bool {
 }
 
 /// O_ACCMODE, O_CREAT and O_TRUNC: with none of them an open changes nothing.
-pub(super) const WRITES: u64 = 0o3 | 0o100 | 0o1000;
+pub(crate) const WRITES: u64 = 0o3 | 0o100 | 0o1000;
 pub(super) const PROT_WRITE: u64 = 2;
 pub(super) const PROT_EXEC: u64 = 4;
 /// PROT_BTI: branch targets are checked (asm/mman.h of arm64).

@@ -5,7 +5,7 @@ use super::network::Sockets;
 use super::startup::Startup;
 use super::{Mechanism, MissingFeature, RuleEnforcement, Widened};
 use crate::kernel::{Kernel, LandlockAbi};
-use crate::profile::{Mode, Profile, Ready};
+use crate::profile::{Mode, Profile, Ready, Watch};
 
 /// All missing features, in the order of the layers; and notes on those that only cost time.
 pub(super) fn find(
@@ -26,7 +26,7 @@ pub(super) fn find(
                 "the filter alone keeps written memory from being executed",
             ));
         }
-        landlock(kernel.landlock, profile.watch_reads, sockets, &mut missing);
+        landlock(kernel.landlock, profile.watch == Watch::Reads, sockets, &mut missing);
         exec_check(kernel, rules, &mut missing, notes);
         if kernel.notify.is_ok()
             && !profile.write_execute

@@ -39,6 +39,7 @@ mod protect;
 mod provenance;
 mod routes;
 mod second_names;
+pub mod secrets;
 mod sets;
 mod startup;
 mod step;
@@ -61,6 +62,7 @@ pub(crate) use file_groups::{
 };
 pub use index::ProgramIndex;
 pub use layers::{Layer, LayerState};
+pub(crate) use mediated::WRITES;
 pub use provenance::{Births, FileProvenance};
 pub use startup::{NotifyTransport, Startup};
 pub use step::Step;
@@ -78,7 +80,7 @@ use crate::ids::{Gid, Uid};
 use crate::image::FileId;
 use crate::kernel::Kernel;
 use crate::procfs::mountinfo::MountInfo;
-use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, ProfileIndex, Rights, RunAs};
+use crate::profile::{ArgPattern, Endpoint, Fallback, Mode, OnViolation, ProfileIndex, Rights, RunAs, Watch};
 use crate::syscalls::Condition;
 
 /// The host or container for which a plan is made, besides its files and kernel.
@@ -456,8 +458,8 @@ pub struct Policy {
     /// It performs what truncates a file that is not opened for writing, too, and answers each
     /// openat2(2): no rule of the kernel's decides on TRUNCATE.
     pub truncates: bool,
-    /// Opens for reading are notified too.
-    pub watch_reads: bool,
+    /// The denied reads that are reported; where there are some, opens for reading are notified too.
+    pub watch: Watch,
     /// Variables that no program may get, besides the loader's: names and `LD_*` patterns.
     pub environment: Vec<String>,
     /// Exceptions from `environment`: variables that stay and may be set.

@@ -118,8 +118,8 @@ pub struct Profile {
     pub limits: Limits,
     /// The condition that ends start-up.
     pub ready: Option<Ready>,
-    /// `watch: ["reads"]`: denied reads are reported as well.
-    pub watch_reads: bool,
+    /// The denied reads that are reported.
+    pub watch: Watch,
     /// The consequence of a violation.
     pub on_violation: OnViolation,
     /// The consequence of a feature that the profile needs and the kernel lacks.
@@ -148,6 +148,20 @@ pub enum Mode {
     Learn,
     /// Be the init only.
     Off,
+}
+
+/// The denied reads that are reported. To know of one, each open for reading has to be notified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Watch {
+    /// None: `"watch": []`.
+    Nothing,
+    /// Those of secrets, where there is one at the start that is not granted: without `watch`.
+    #[default]
+    SecretsThere,
+    /// Those of secrets: `"watch": ["secrets"]`.
+    Secrets,
+    /// All: `"watch": ["reads"]`.
+    Reads,
 }
 
 /// The ids to which the launch changes.

@@ -10,8 +10,8 @@ use super::located::{Located, Object, unknown};
 use super::values::{count, entry, gid, path, uid, why};
 use super::{
     Capability, Document, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
-    OnViolation, Profile, Ready, Rights, Risk, RunAs, capabilities, capability_word, cross, programs, rules,
-    text,
+    OnViolation, Profile, Ready, Rights, Risk, RunAs, Watch, capabilities, capability_word, cross, programs,
+    rules, text,
 };
 
 /// The greatest size of a profile, in bytes. A learned one has some kB.
@@ -131,7 +131,7 @@ fn profile(root: &Located) -> Result<Profile, ReadError> {
         environment_keep,
         limits: top.read("limits", limits)?.unwrap_or(NO_LIMITS),
         ready: top.read("ready", ready)?,
-        watch_reads: top.read("watch", watch)?.unwrap_or(false),
+        watch: top.read("watch", watch)?.unwrap_or_default(),
         on_violation: top
             .read("on_violation", |place| place.word("consequence", OnViolation::NAMES))?
             .unwrap_or_default(),
@@ -296,8 +296,10 @@ fn ready(place: &Located) -> Result<Ready, ReadError> {
     }
 }
 
-fn watch(place: &Located) -> Result<bool, ReadError> {
-    Ok(!place.each(|item| item.word("watch", &[((), "reads")]))?.is_empty())
+fn watch(place: &Located) -> Result<Watch, ReadError> {
+    let words =
+        place.each(|item| item.word("watch", &[(Watch::Reads, "reads"), (Watch::Secrets, "secrets")]))?;
+    Ok(words.into_iter().max().unwrap_or(Watch::Nothing))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::words::capability_word;
 use super::{
     AddressRule, ArgPattern, Endpoint, Entry, FileEntry, FileRule, Limits, Profile, Program, ProgramPlace,
-    Ready, SyscallRule,
+    Ready, SyscallRule, Watch,
 };
 use crate::syscalls::{Condition, Test, constants};
 use crate::visible;
@@ -121,7 +121,13 @@ fn document(profile: &Profile) -> Json {
     top.section("environment", environment);
     top.section("limits", limits(profile.limits));
     top.some("ready", profile.ready, ready);
-    top.some("watch", profile.watch_reads.then(|| string("reads")), |reads| Json::List(vec![reads]));
+    let watch = match profile.watch {
+        Watch::SecretsThere => None,
+        Watch::Nothing => Some(Vec::new()),
+        Watch::Secrets => Some(vec![string("secrets")]),
+        Watch::Reads => Some(vec![string("reads")]),
+    };
+    top.some("watch", watch, Json::List);
     top.changed("on_violation", profile.on_violation, super::OnViolation::word);
     top.changed("fallback", profile.fallback, super::Fallback::word);
     top.object()

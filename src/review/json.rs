@@ -79,6 +79,7 @@ fn details(what: &Permitted) -> Value {
         Permitted::KeepVariable(name) | Permitted::PassVariable(name) => json!({ "variable": name }),
         Permitted::Degrade
         | Permitted::UnseenReads
+        | Permitted::UnseenSecrets
         | Permitted::StandardFiles
         | Permitted::NvidiaDevices
         | Permitted::EngineDevices

@@ -124,6 +124,8 @@ pub enum Permitted {
     GoOn(OnViolation),
     /// Refused reads are not reported.
     UnseenReads,
+    /// Refused reads of secrets are not reported.
+    UnseenSecrets,
     /// The ids of the app; `None`: those that the container was started with.
     RunAs(Option<RunAs>),
     /// A capability, an upper bound.
@@ -205,6 +207,7 @@ impl Permitted {
             Permitted::Degrade => "fallback",
             Permitted::GoOn(_) => "on_violation",
             Permitted::UnseenReads => "unseen_reads",
+            Permitted::UnseenSecrets => "unseen_secrets",
             Permitted::RunAs(_) => "run_as",
             Permitted::Capability(_) => "capability",
             Permitted::Program(_) => "program",

@@ -26,6 +26,7 @@ pub fn assess(what: &Permitted, profile: &Profile) -> (RiskLevel, String) {
         }
         Permitted::GoOn(_) => (Low, "other processes of the container go on after a violation"),
         Permitted::UnseenReads => (Low, "an attacker may look for files without an event"),
+        Permitted::UnseenSecrets => (Low, "an attacker may look for secrets without an event"),
         Permitted::RunAs(None) => (Moderate, "the container may start it as root"),
         Permitted::RunAs(Some(ids)) if ids.user.is_root() => (High, "root owns most files of the image"),
         Permitted::RunAs(Some(_)) => (Low, "it is not root"),

@@ -20,6 +20,7 @@ pub fn sentence(what: &Permitted) -> String {
         Permitted::GoOn(OnViolation::Deny) => "A process goes on after a violation: the call fails.".into(),
         Permitted::GoOn(_) => "The container goes on after a violation: the process is killed.".into(),
         Permitted::UnseenReads => "Reads that are refused are not reported.".into(),
+        Permitted::UnseenSecrets => "Reads of secrets that are refused are not reported either.".into(),
         Permitted::RunAs(None) => "The app keeps the user and groups that the container is started with.".into(),
         Permitted::RunAs(Some(ids)) => {
             format!("The app runs as user {}, group {}, {}.", ids.user, ids.group, groups(&ids.groups))

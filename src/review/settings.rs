@@ -2,7 +2,7 @@
 
 use super::permission::{LimitName, Permitted};
 use super::programs::Made;
-use crate::profile::{Entry, Fallback, Limits, Mode, OnViolation, Profile, Ready, RunAs};
+use crate::profile::{Entry, Fallback, Limits, Mode, OnViolation, Profile, Ready, RunAs, Watch};
 
 /// Every permission of these sections; `dropped` are variables that another profile drops.
 pub(super) fn permissions(profile: &Profile, dropped: &[Entry<String>]) -> Vec<Made> {
@@ -17,8 +17,11 @@ pub(super) fn permissions(profile: &Profile, dropped: &[Entry<String>]) -> Vec<M
     if profile.on_violation != OnViolation::Stop {
         put(Permitted::GoOn(profile.on_violation), "/on_violation");
     }
-    if !profile.watch_reads {
+    if profile.watch < Watch::Reads {
         put(Permitted::UnseenReads, "/watch");
+    }
+    if profile.watch == Watch::Nothing {
+        put(Permitted::UnseenSecrets, "/watch");
     }
     put(Permitted::RunAs(profile.run_as.clone()), "/run_as");
     if let Some(ready) = profile.ready.filter(|_| !profile.syscalls.startup_only.is_empty()) {
@@ -50,7 +53,8 @@ pub(super) fn covers(profile: &Profile, what: &Permitted) -> bool {
         Permitted::Degrade => profile.fallback == Fallback::Degrade,
         Permitted::GoOn(OnViolation::Kill) => profile.on_violation != OnViolation::Stop,
         Permitted::GoOn(_) => profile.on_violation == OnViolation::Deny,
-        Permitted::UnseenReads => !profile.watch_reads,
+        Permitted::UnseenReads => profile.watch < Watch::Reads,
+        Permitted::UnseenSecrets => profile.watch == Watch::Nothing,
         Permitted::RunAs(wanted) => match (&profile.run_as, wanted) {
             (None, _) => true,
             (Some(_), None) => false,

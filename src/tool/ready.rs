@@ -23,7 +23,7 @@ macro_rules! ready {
 }
 
 /// The profiles that are ready to be copied into an image, by name.
-pub const READY: [ReadyProfile; 13] = [
+pub const READY: [ReadyProfile; 14] = [
     ready!("go", "a static program of Go 1.19 in /app"),
     ready!("gunicorn", "gunicorn 20.1 and Python 3.11 of Debian, beside each other in /usr/local/bin"),
     ready!("haproxy", "haproxy 2.6 of Debian in /usr/local/sbin, -W, ports 8080 and 8404"),
@@ -42,6 +42,10 @@ pub const READY: [ReadyProfile; 13] = [
         "PostgreSQL 15 of Debian behind the image's kind of script; the official image has gosu in /usr/local/bin"
     ),
     ready!("prometheus", "Prometheus 2.42 of Debian, data in /prometheus"),
+    ready!(
+        "rabbitmq",
+        "RabbitMQ 3.10 and Erlang 25 of Debian in /usr/lib behind the image's kind of script; the official image has them in /opt"
+    ),
     ready!("uvicorn", "uvicorn 0.17 and Python 3.11 of Debian, beside each other in /usr/local/bin"),
 ];
 

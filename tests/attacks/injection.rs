@@ -35,6 +35,14 @@ pub const VARIABLES: &[Attack] = &[
     variable("exec-with?arg=LD_PRELOAD=app/loot/evil.so&arg=/srv/victim", "it is relative"),
     variable("exec-with?arg=LD_PRELOAD=$ORIGIN/../app/loot/evil.so&arg=/srv/victim", "$ORIGIN"),
     variable("exec-with?arg=LD_PRELOAD=/proc/self/root/app/loot/evil.so&arg=/srv/victim", "/proc/self"),
+    // An empty element, wherever it is, is the working directory.
+    variable("exec-from?arg=/app/loot&arg=LD_LIBRARY_PATH=:&arg=/srv/victim", "an empty element"),
+    variable("exec-from?arg=/app/loot&arg=LD_LIBRARY_PATH=:/usr/lib&arg=/srv/victim", "an empty element"),
+    variable("exec-from?arg=/app/loot&arg=LD_LIBRARY_PATH=/usr/lib:&arg=/srv/victim", "an empty element"),
+    variable(
+        "exec-from?arg=/app/loot&arg=LD_LIBRARY_PATH=/opt::/usr/lib&arg=/srv/victim",
+        "an empty element",
+    ),
 ];
 
 fn the_environment_brings_no_code(place: Place) {
@@ -49,6 +57,8 @@ fn the_environment_brings_no_code(place: Place) {
         ("LD_LIBRARY_PATH=/srv/lib:/usr/local/nothing", "exit 7"),
         ("LD_PRELOAD=/srv/lib/libspare.so%20/srv/lib/libspare.so", "exit 7"),
         ("LD_PRELOAD=/srv/evil.so", "exit 42"),
+        // The loader does not read an empty list.
+        ("LD_LIBRARY_PATH=", "exit 7"),
     ] {
         let (result, detail) = make(&running, &format!("exec-with?arg={variable}&arg=/srv/victim"));
         assert_eq!((result.as_str(), detail.as_str()), ("ok", came), "{place:?} {variable}");

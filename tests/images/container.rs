@@ -49,21 +49,26 @@ impl Container {
             phases.push(self.client(server, "reload"));
         }
         let mut codes = vec![self.stop()];
-        docker(&["start", &self.name]);
+        self.start_again();
         phases.push(self.client(server, "again"));
         codes.push(self.stop());
         Results { phases, codes }
     }
 
+    /// `docker start` of what was stopped.
+    pub fn start_again(&self) {
+        docker(&["start", &self.name]);
+    }
+
     /// What the client of a server does, beside remit-init as all that `docker exec` starts.
-    fn client(&self, server: &Server, phase: &str) -> String {
+    pub fn client(&self, server: &Server, phase: &str) -> String {
         let exec = ["exec", "--user", "0", &self.name, "/client/run.sh", server.client, phase];
         let output = docker(&exec);
         format!("{phase}: {}{}", text(&output), output.status.code().unwrap_or(-1))
     }
 
     /// `docker stop`; the exit code.
-    fn stop(&self) -> i32 {
+    pub fn stop(&self) -> i32 {
         docker(&["stop", "--time", "20", &self.name]);
         let output = docker(&["inspect", "--format", "{{.State.ExitCode}}", &self.name]);
         String::from_utf8_lossy(&output.stdout).trim().parse().expect("an exit code")

@@ -17,3 +17,4 @@ mod image;
 mod profiles;
 mod rows;
 mod server;
+mod stops;

@@ -3,7 +3,7 @@
 
 use crate::compare::compare;
 use crate::image;
-use crate::rows;
+use crate::rows::named as row;
 use crate::server::Server;
 
 /// A profile and its server.
@@ -45,10 +45,6 @@ impl Ready {
         let file = format!("{}/profiles/servers/{}.json", env!("CARGO_MANIFEST_DIR"), self.profile);
         vec!["--volume".to_owned(), format!("{file}:/etc/remit/profile.json:ro")]
     }
-}
-
-fn row(name: &str) -> Server {
-    rows::all().into_iter().find(|server| server.name == name).expect("a row has the name")
 }
 
 /// The script of an official image at its place there.
@@ -219,6 +215,18 @@ profiles! {
         },
         user: "65534:65534",
         data: &["/prometheus"],
+    },
+    rabbitmq: Ready {
+        profile: "rabbitmq",
+        server: || Server {
+            name: "rabbitmq, alone",
+            client: "rabbitmq-alone",
+            command: &["docker-entrypoint.sh", "/usr/lib/rabbitmq/bin/rabbitmq-server"],
+            options: &["--volume", script!("rabbitmq")],
+            ..row("rabbitmq")
+        },
+        user: "rabbitmq",
+        data: &["/var/lib/rabbitmq", "/var/log/rabbitmq"],
     },
     uvicorn: Ready {
         profile: "uvicorn",

@@ -14,6 +14,11 @@ pub fn all() -> Vec<Server> {
     [web::ROWS, data::ROWS, apps::ROWS, network::ROWS].concat()
 }
 
+/// The row of this name.
+pub fn named(name: &str) -> Server {
+    all().into_iter().find(|server| server.name == name).expect("a row has the name")
+}
+
 /// The test of one row.
 fn under_baseline(server: &Server) {
     if !image::can_run_servers() {

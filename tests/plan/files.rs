@@ -4,9 +4,11 @@ use std::path::Path;
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 use remit::kernel::LandlockAbi;
-use remit::profile::Mode;
+use remit::plan::{Host, Plan};
+use remit::profile::{self, Mode, Watch};
+use remit::{filter::Action, procfs::mountinfo};
 
-use crate::{SERVER, kernel, place, plan_on, rights, server, widened};
+use crate::{SERVER, answer, image, kernel, place, plan_on, rights, server, widened};
 
 #[test]
 fn a_file_has_the_rights_of_a_file_and_its_name_those_of_its_directory() {
@@ -82,5 +84,57 @@ fn elsewhere_walks_around_programs() {
     let grant = plan.policy.files.iter().find(|grant| grant.path == Path::new("/")).expect("new names");
     for except in ["/app/server", "/etc/remit.json", "/proc", "/sys", "/dev"] {
         assert!(grant.except.iter().any(|path| path == Path::new(except)), "{except}");
+    }
+}
+
+/// Opens for reading are notified where a secret is there that no entry grants.
+#[test]
+fn a_secret_that_is_not_granted_is_looked_for() {
+    let mounts = "20 1 0:40 / / rw - overlay overlay rw\n21 20 0:41 / /etc/app ro - tmpfs tmpfs rw\n\
+                  22 20 0:42 / /home/x rw - ext4 /dev/sda rw\n";
+    // A profile without files lists no open.
+    const READS: &str = r#", "files": [{"path": "/data/file", "allow": ["read"]}]"#;
+    let of = |files: &[&str], keys: &str| {
+        let keys = if keys.contains("files") { keys.to_owned() } else { format!("{keys}{READS}") };
+        let tree = files.iter().fold(image(), |tree, file| tree.file(file));
+        let host = Host {
+            working_directory: Some("/srv/app".into()),
+            mounts: mountinfo::parse(mounts.as_bytes()),
+            ..place()
+        };
+        let text = format!(r#"{{"remit": 1, "name": "t", {SERVER}{keys}}}"#);
+        let profile = profile::read(text.as_bytes()).expect("a profile").profile;
+        let plan = Plan::new(&profile, &kernel(6, 18), &host, &tree, Mode::Enforce).expect("plans");
+        let opens = answer(&plan, "openat", [0; 6]);
+        assert_eq!(opens == Action::Notify, plan.policy.watch > Watch::Nothing, "{opens:?}");
+        plan.policy.watch
+    };
+    for secret in [
+        "/run/secrets/password",
+        "/run/secrets/kubernetes.io/serviceaccount/token",
+        "/srv/app/.env",
+        "/srv/app/server.pem",
+        "/etc/app/tls.key",
+        "/etc/ssl/private/server.key",
+    ] {
+        assert_eq!(of(&[secret], ""), Watch::Secrets, "{secret}");
+        assert_eq!(of(&[secret], r#", "watch": []"#), Watch::Nothing, "{secret}");
+        let folder = Path::new(secret).parent().expect("a folder").display().to_string();
+        for granted in [secret, &folder, "/"] {
+            let files = format!(r#", "files": [{{"path": "{granted}", "allow": ["read"]}}]"#);
+            assert_eq!(of(&[secret], &files), Watch::Nothing, "{secret} {granted}");
+        }
+        // Another one is not.
+        let files = r#", "files": [{"path": "/data", "allow": ["read"]}]"#;
+        assert_eq!(of(&[secret], files), Watch::Secrets, "{secret}");
+    }
+    for none in [
+        "/srv/app/index.html",
+        "/home/x/a.key",
+        "/etc/ssl/certs/ca.pem",
+        "/etc/ssl/private/ssl-cert-snakeoil.key",
+    ] {
+        assert_eq!(of(&[none], ""), Watch::Nothing, "{none}");
+        assert_eq!(of(&[none], r#", "watch": ["secrets"]"#), Watch::Secrets, "{none}");
     }
 }

@@ -12,7 +12,12 @@ use crate::images;
 use crate::support::forbidden::{self as refusal, EACCES, Hint, seen, violation};
 use crate::support::{Init, Place, Run, Running, can_run, in_each_place};
 
-in_each_place!(acts_are_refused_and_seen, hints_allow_exactly_the_act, audit_reports_and_denies_nothing);
+in_each_place!(
+    acts_are_refused_and_seen,
+    hints_allow_exactly_the_act,
+    audit_reports_and_denies_nothing,
+    reads_of_secrets_are_reported
+);
 
 /// A server with a folder of its own, and nothing else.
 fn profile() -> Value {
@@ -239,6 +244,87 @@ fn watched_reads_are_seen() {
     let running = serve(place, Init::remit(&[]), &watched);
     assert_eq!(make(&running, "read?arg=/srv/data"), "ok");
     assert_eq!(make(&running, "read?arg=/etc/shadow"), "EACCES");
+}
+
+/// Reads of secrets, by their place, by a name that leads there, and by the supervisor's number.
+const SECRETS: &[(&str, &str)] = &[
+    ("read?arg=/run/secrets/token", "/run/secrets/token"),
+    ("read?arg=/proc/self/root/run/secrets/token", "/run/secrets/token"),
+    ("read?arg=/app/tls.key", "/app/tls.key"),
+    ("read?arg=/app/cert.pem", "/app/cert.pem"),
+    ("read?arg=/app/.env", "/app/.env"),
+    ("read?arg=/proc/1/environ", "/proc/1/environ"),
+];
+
+/// Where a secret is there that is not granted, its refused reads are reported without `watch`, and
+/// no others.
+fn reads_of_secrets_are_reported(place: Place) {
+    if !can_run(place, &[images::TINI]) {
+        return;
+    }
+    let serve = |init: Init, profile: &Value, has_token: bool| {
+        let mut run = Run::new(images::tools(), place, init, &["/probe", "serve", "8080"])
+            .file("/etc/remit/profile.json", profile.to_string())
+            .volume("/srv", &[("data", "data\n")])
+            .volume("/app", &[(".env", "A=1\n"), ("tls.key", "key\n"), ("cert.pem", "pem\n")]);
+        if has_token {
+            run = run.file("/run/secrets/token", "token\n");
+        }
+        let running = run.start();
+        running.line("listening 8080");
+        running
+    };
+    let free = serve(Init::remit(&["--mode", "off"]), &profile(), true);
+    for (act, _) in SECRETS {
+        assert_eq!(refusal::make(&free, act).0, "ok", "{place:?} {act} unconfined");
+    }
+    drop(free);
+    let reported = |running: &Running, object: &str| {
+        let events = running.events();
+        events.violations().iter().any(|event| event["object"]["path"] == object)
+    };
+    let confined = serve(Init::remit(&[]), &profile(), true);
+    for (act, object) in SECRETS {
+        assert_eq!(refusal::make(&confined, act).0, "EACCES", "{place:?} {act}");
+        violation(&confined, &seen(act, EACCES, "file", object), 0)
+            .unwrap_or_else(|why| panic!("{place:?} {why}"));
+    }
+    // What is no secret is refused without an event, what is not there is not there, and one's own is granted.
+    for (act, result) in [
+        ("read?arg=/srv/data", "EACCES"),
+        ("read?arg=/run/secrets/none", "ENOENT"),
+        ("read?arg=/proc/self/environ", "ok"),
+    ] {
+        let before = confined.events().violations().len();
+        assert_eq!(refusal::make(&confined, act).0, result, "{place:?} {act}");
+        // Each event is written before the next act is answered.
+        refusal::make(&confined, "write?arg=/etc/passwd");
+        violation(&confined, &seen("write?arg=/etc/passwd", EACCES, "file", "/etc/passwd"), 0)
+            .expect("the write");
+        let since = confined.events().violations().len() - before;
+        assert!(since <= 1 && !reported(&confined, "/srv/data"), "{place:?} {act}: {}", confined.stderr());
+    }
+    drop(confined);
+    // The profile turns it off, and where nothing is found at the start it is off; it turns it on too.
+    for (watch, has_token, is_reported) in
+        [(Some(json!([])), true, false), (None, false, false), (Some(json!(["secrets"])), false, true)]
+    {
+        let mut profile = profile();
+        if let Some(watch) = &watch {
+            profile["watch"] = watch.clone();
+        }
+        let confined = serve(Init::remit(&[]), &profile, has_token);
+        assert_eq!(refusal::make(&confined, "read?arg=/app/.env").0, "EACCES", "{place:?} {watch:?}");
+        refusal::make(&confined, "write?arg=/etc/passwd");
+        violation(&confined, &seen("write?arg=/etc/passwd", EACCES, "file", "/etc/passwd"), 0)
+            .expect("the write");
+        assert_eq!(
+            reported(&confined, "/app/.env"),
+            is_reported,
+            "{place:?} {watch:?}: {}",
+            confined.stderr()
+        );
+    }
 }
 
 /// Live processes are counted, threads are not.

@@ -16,7 +16,7 @@ pub enum ValueKind {
     LibraryFolders,
     /// Files or folders, with this byte between them; 0: one.
     Paths(u8),
-    /// As paths with a colon, where an empty one is the default that was compiled in.
+    /// As paths with a colon, where an empty one is ignored, or is the default that was compiled in.
     PathsOrDefault,
     /// As paths with a colon, where `/*` at the end stands for each archive in the folder.
     ClassPath,
@@ -108,6 +108,7 @@ mod tests {
             (ValueKind::LibraryFolders, "/usr/lib:/opt/cuda/lib64", &["/usr/lib", "/opt/cuda/lib64"]),
             (ValueKind::Paths(b':'), "/app", &["/app"]),
             (ValueKind::PathsOrDefault, ":/app/conf.d", &["/app/conf.d"]),
+            (ValueKind::PathsOrDefault, "/a::/b:", &["/a", "/b"]),
             (ValueKind::ClassPath, "/app/a.jar:/app/lib/*", &["/app/a.jar", "/app/lib"]),
             (ValueKind::Script, "/etc/bash.env", &["/etc/bash.env"]),
             (
@@ -127,6 +128,11 @@ mod tests {
             (ValueKind::Libraries(b' '), "/usr/lib/a.so\t/tmp/a.so"),
             (ValueKind::Libraries(b':'), "/usr/lib/a.so /tmp/a.so"),
             (ValueKind::LibraryFolders, "/usr/lib:"),
+            (ValueKind::LibraryFolders, ":/usr/lib"),
+            (ValueKind::LibraryFolders, "/usr/lib;;/opt"),
+            (ValueKind::LibraryFolders, ":"),
+            (ValueKind::Paths(b':'), ":"),
+            (ValueKind::ClassPath, "/app/a.jar::/b"),
             (ValueKind::LibraryFolders, "lib"),
             (ValueKind::LibraryFolders, "$ORIGIN/lib"),
             (ValueKind::LibraryFolders, "${ORIGIN}"),

@@ -4,7 +4,7 @@ use super::calls::CallsPart;
 use super::exposure::ExposurePart;
 use super::grant::GrantIndex;
 use super::{ReportInput, counted, percent, shown};
-use crate::profile::{Entry, Limits, Mode, Profile, Ready};
+use crate::profile::{Entry, Limits, Mode, Profile, Ready, Watch};
 use crate::review::RiskLevel;
 
 /// A figure.
@@ -87,7 +87,13 @@ pub(super) fn facts(profile: &Profile) -> Vec<SettingFact> {
         },
         SettingFact {
             term: "Refused reads",
-            text: if profile.watch_reads { "reported" } else { "refused without an event" }.to_owned(),
+            text: match profile.watch {
+                Watch::Nothing => "refused without an event",
+                Watch::SecretsThere => "those of secrets reported, where there are some at the start",
+                Watch::Secrets => "those of secrets reported",
+                Watch::Reads => "reported",
+            }
+            .to_owned(),
         },
         SettingFact {
             term: "Writable and executable memory",

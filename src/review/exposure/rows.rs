@@ -9,7 +9,7 @@ use super::rates::{
 };
 use super::{Rating, TableRow, WORST};
 use crate::profile::{
-    AddressRule, Capability, Endpoint, Fallback, FileGroup, OnViolation, ProgramPlace, Rights,
+    AddressRule, Capability, Endpoint, Fallback, FileGroup, OnViolation, ProgramPlace, Rights, Watch,
 };
 use crate::review::calls::MOUNTING;
 use crate::review::docker;
@@ -523,6 +523,6 @@ pub(super) const ROWS: &[TableRow] = &[
         good: "Reads that are refused are reported.",
         bad: "Reads that are refused are not reported.",
         docker: WORST,
-        rate: |input| when(!input.profile.watch_reads, "/watch"),
+        rate: |input| when(input.profile.watch < Watch::Reads, "/watch"),
     },
 ];

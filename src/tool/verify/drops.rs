@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::learn;
-use crate::profile::{OnViolation, Profile};
+use crate::profile::{OnViolation, Profile, Watch};
 
 /// A class of parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -48,7 +48,7 @@ impl Part {
 
 /// The profile for a run: refused reads have an event, and a refusal stops nothing.
 pub(super) fn watched(profile: &Profile) -> Profile {
-    Profile { watch_reads: true, on_violation: OnViolation::Deny, ..profile.clone() }
+    Profile { watch: Watch::Reads, on_violation: OnViolation::Deny, ..profile.clone() }
 }
 
 /// The parts of these classes in a profile, sorted by class.
@@ -287,7 +287,7 @@ mod tests {
             let after = learn::keys(&read);
             let gone: BTreeSet<_> = before.difference(&after).cloned().collect();
             assert_eq!(gone, part.grants, "{}", part.name);
-            assert!(read.watch_reads && read.on_violation == OnViolation::Deny);
+            assert!(read.watch == Watch::Reads && read.on_violation == OnViolation::Deny);
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Result, argument, execs, number};
 use crate::elf;
 use crate::syscall::{self, Ended, Forked, Refused, call, open, own, path};
 
-/// `exec-named PATH ARGV0…`, `exec-by-link PATH`, …
+/// `exec-named PATH ARGV0…`, `exec-by-link PATH`, `exec-from FOLDER VARIABLE PATH`, …
 pub const ACTS: &[(&str, super::Act)] = &[
     ("exec-named", |arguments| run_named("execve", argument(arguments, 0, ""), &arguments[1..], &[])),
     ("exec-with", |arguments| {
@@ -23,6 +23,7 @@ pub const ACTS: &[(&str, super::Act)] = &[
         let variables: Vec<String> = many.chain(arguments[..1].iter().cloned()).collect();
         run_named("execve", argument(arguments, 1, ""), &arguments[1..], &variables)
     }),
+    ("exec-from", exec_from),
     ("exec-bare", exec_bare),
     ("exec-instances", exec_instances),
     ("exec-by-link", exec_by_link),
@@ -44,6 +45,15 @@ const WORK: &str = "/app/loot";
 
 fn in_work(name: &str) -> String {
     format!("{WORK}/{name}")
+}
+
+/// From another working directory, which the probe's threads share.
+fn exec_from(arguments: &[String]) -> Result {
+    let enter = |folder: &str| call("chdir", libc::SYS_chdir, &[path(folder).as_ptr() as usize]);
+    enter(argument(arguments, 0, ""))?;
+    let ran = run_named("execve", argument(arguments, 2, ""), &arguments[2..], &arguments[1..2]);
+    enter("/")?;
+    ran
 }
 
 fn exec_by_link(arguments: &[String]) -> Result {
